@@ -1,0 +1,143 @@
+package wire
+
+import (
+	"bufio"
+	"net"
+	"time"
+
+	"github.com/sluice-engine/sluice/messages"
+)
+
+// keptRequest is the size up to which a Conn keeps its request buffer.
+const keptRequest = 64 << 10
+
+// Conn is one HTTP/1.1 client connection. It belongs to one goroutine at a time;
+// Abort alone may be called by others.
+type Conn struct {
+	socket   *socket
+	source   source
+	limits   Limits
+	reader   *bufio.Reader // narrow, or a wide one while a large head is read
+	narrow   *bufio.Reader
+	reusable bool
+}
+
+// NewConn returns a Conn that speaks plain HTTP over c and owns c from now on.
+//
+// A TCP or Unix socket is written and read directly. A type that embeds one, or
+// otherwise has a SyscallConn method, is used through its methods, and its
+// socket is only asked whether it is silent. Any other connection may have a
+// method Pending() (n int, closed bool) that says how many bytes can be read
+// without waiting, and whether the peer has closed; without it, nothing tells
+// whether the connection is silent before use.
+func NewConn(c net.Conn, l Limits) *Conn { return newConn(newSocket(c), l) }
+
+func newConn(s *socket, l Limits) *Conn {
+	c := &Conn{socket: s, limits: l.withDefaults(), reusable: true}
+	c.source.socket = s
+	c.narrow = bufio.NewReaderSize(&c.source, readBuffer)
+	c.reader = c.narrow
+	return c
+}
+
+// Exchange writes the request and reads the response: StatusCode, Header, Body,
+// SentAt and AnsweredAt, the instants before the first byte was written and
+// after the last was read. The rest is the caller's to fill in. A deadline of
+// zero means none. The response owns its memory; call is not kept.
+//
+// Sent is exact. SentNo: the connection took not one byte, so the request may be
+// repeated whatever it is. SentMaybe: it took some, and no final response head
+// was read. SentYes: a final response head was read; there is an error beside
+// it if the body then failed, and the response is nil as with every error.
+//
+// Errors, all to be found with errors.Is or errors.As:
+//
+//	*CallError                     the request cannot be sent; the Conn is as before
+//	messages.ErrStale              not silent before use, or used up (SentNo)
+//	messages.ErrTruncated          the server closed before the response was complete
+//	messages.ErrMalformedResponse  framing that is invalid or can be read in two ways
+//	messages.ErrHeaderTooLarge     over Limits.Header
+//	messages.ErrBodyTooLarge       over Limits.Body
+//	context.DeadlineExceeded       the deadline passed
+//	ErrAborted                     Abort was called
+//	net.Error and the like         the network failed
+//
+// No text of theirs holds a part of the request or of the response, the name of
+// a refused header line apart.
+func (c *Conn) Exchange(call *messages.Call, deadline time.Time) (*messages.Response, messages.Sent, error) {
+	if err := c.begin(call, deadline); err != nil {
+		return nil, messages.SentNo, err
+	}
+	sentAt := time.Now()
+	if !deadline.IsZero() && !sentAt.Before(deadline) {
+		return nil, messages.SentNo, errDeadline
+	}
+	resp, sent, err := c.receive(call.Method)
+	c.end()
+	if err != nil {
+		return nil, sent, err
+	}
+	resp.SentAt, resp.AnsweredAt = sentAt, time.Now()
+	return resp, sent, nil
+}
+
+// begin makes everything ready for the first read, which writes the request.
+func (c *Conn) begin(call *messages.Call, deadline time.Time) error {
+	if c.socket.aborted.Load() {
+		return ErrAborted
+	}
+	if !c.reusable {
+		return errSpent
+	}
+	s := c.socket
+	var err error
+	if s.out, s.body, err = appendRequest(s.out[:0], call); err != nil {
+		return err
+	}
+	c.reusable = false
+	c.source.begin()
+	return s.arm(deadline)
+}
+
+// end lets go of what only a large exchange needs.
+func (c *Conn) end() {
+	s := c.socket
+	s.body = nil
+	if cap(s.out) > keptRequest {
+		s.out = nil
+	}
+	if c.reader != c.narrow {
+		c.reader, c.source.prefix = c.narrow, nil
+	}
+}
+
+// Reusable reports whether the Conn may carry another exchange: it is new, or
+// the last response ended exactly where its framing said, nothing was read
+// behind it, and the server means to go on. It says nothing about the time
+// since; see Silent.
+func (c *Conn) Reusable() bool { return c.reusable && !c.socket.aborted.Load() }
+
+// Silent reports whether an idle Conn is still open and has nothing to say, as
+// it must before use. It does not wait. Exchange looks by itself; Silent is for
+// finding the dead among the idle. A Conn that was not silent once is used up:
+// looking takes the byte that betrayed it away.
+func (c *Conn) Silent() bool {
+	if !c.Reusable() {
+		return false
+	}
+	c.reusable = c.socket.quiet() == nil
+	return c.reusable
+}
+
+// Abort makes the running exchange, or else the next one, fail at once with
+// ErrAborted. It may be called from any goroutine, at any time, more than once,
+// and never waits. The Conn must still be closed.
+func (c *Conn) Abort() { c.socket.abort() }
+
+// Close closes the connection without waiting. It must not be called while an
+// exchange is running: call Abort, and Close when Exchange has returned.
+func (c *Conn) Close() error {
+	politely := c.Reusable()
+	c.reusable = false
+	return c.socket.close(politely)
+}

@@ -1,0 +1,33 @@
+// Package wire is one HTTP/1.1 client connection on a socket we own.
+//
+// A Conn has one owner at a time, who exchanges one request for one response,
+// asks Reusable, and passes the connection on or closes it:
+//
+//	Exchange ─▶ request checked ─▶ socket silent? ─▶ written ─▶ head scanned ─▶ body read
+//	            CallError          ErrStale          Sent       strictly        capped
+//
+// # What is promised
+//
+//   - A byte that was not asked for never becomes part of an answer: the socket
+//     must be silent when a request is written, and a response must end exactly
+//     where its framing says.
+//   - A response whose framing can be read in two ways is an error.
+//   - Nothing is unbounded: head, interim responses, body, chunk framing and
+//     trailers have caps.
+//   - After any doubt (an error, a deadline, an abort, a byte too many) the
+//     connection is not reusable.
+//   - What became of the request is exact: see messages.Sent.
+//   - A request that could be read in two ways is refused before its first byte.
+//
+// # System calls
+//
+// A Go socket read tries first, finds nothing, and waits. Right after a request
+// was written that first try is always in vain. Here it comes before the write
+// instead, where its finding nothing is the proof that the socket is silent:
+//
+//	net.Conn        write, read (nothing), wait, read
+//	Conn.Exchange   read (nothing), write, wait, read
+//
+// Both run inside one syscall.RawConn.Read, whose poller is armed before the
+// first try, so an answer that arrives at once is not missed.
+package wire

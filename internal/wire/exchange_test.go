@@ -1,0 +1,57 @@
+package wire
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/sluice-engine/sluice/messages"
+)
+
+func TestAnExchangeWritesTheRequestAndReadsTheResponse(t *testing.T) {
+	tape := play("HTTP/1.1 201 Created\r\nX-One: 1\r\nContent-Length: 5\r\nX-Two:  2 \r\n\r\nhello")
+	c := NewConn(tape, Limits{})
+	before := time.Now()
+
+	resp := exchange(t, c, &messages.Call{
+		Method: "POST", Host: "api.example.com", Path: "/v1/order", Query: "a=1&b=%20",
+		Fields: []messages.Field{{Name: "x-Api-KEY", Value: "k"}, {Name: "Accept", Value: "*/*"}},
+		Body:   []byte("payload"),
+	})
+
+	require.Equal(t, "POST /v1/order?a=1&b=%20 HTTP/1.1\r\nHost: api.example.com\r\nContent-Length: 7\r\n"+
+		"x-Api-KEY: k\r\nAccept: */*\r\n\r\npayload", tape.written.String())
+	require.Equal(t, 201, resp.StatusCode)
+	require.Equal(t, "hello", resp.Text())
+	require.Equal(t, "1", resp.Header.Get("x-one"))
+	require.Equal(t, "2", resp.Header.Get("X-Two"))
+	require.False(t, resp.SentAt.Before(before))
+	require.False(t, resp.AnsweredAt.Before(resp.SentAt))
+	require.True(t, c.Reusable())
+}
+
+func TestOneConnectionCarriesManyExchanges(t *testing.T) {
+	tape := play(strings.Repeat(ok, 3))
+	tape.piece = len(ok)
+	c := NewConn(tape, Limits{})
+	for range 3 {
+		require.Equal(t, "ok", exchange(t, c, get("/")).Text())
+		require.True(t, c.Reusable())
+	}
+}
+
+func TestAResponseSharesNoMemoryWithTheNext(t *testing.T) {
+	one := "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nX-N: 1\r\n\r\n3\r\none\r\n0\r\n\r\n"
+	two := strings.NewReplacer("one", "two", "X-N: 1", "X-N: 2").Replace(one)
+	tape := play(one + two)
+	tape.piece = len(one)
+	c := NewConn(tape, Limits{})
+
+	first := exchange(t, c, get("/"))
+	second := exchange(t, c, get("/"))
+	require.Equal(t, "one", first.Text())
+	require.Equal(t, "1", first.Header.Get("X-N"))
+	require.Equal(t, "two", second.Text())
+}

@@ -1,0 +1,205 @@
+package wire
+
+import "bytes"
+
+// head is what a response head says about framing. A trailer section is scanned
+// by the same rules, but says nothing.
+type head struct {
+	status  int
+	http10  bool
+	chunked bool
+	close   bool  // the server will not read another request
+	length  int64 // Content-Length, or -1
+
+	trailer bool // scanning a trailer section: no status line, no framing
+	lines   int  // where the first field line begins
+	end     int  // behind the last whole line scanned
+}
+
+func newHead() head { return head{length: -1} }
+
+// scan reads the lines of buf, which begins with the head, and reports whether
+// the head is complete. If it is not, scan goes on where it stopped when called
+// again with more bytes, so that a head costs one pass however it arrives.
+//
+// It is stricter than RFC 9112 asks of a client: no bare CR or LF, no folded
+// lines, no whitespace before a colon, no guess at framing.
+func (h *head) scan(buf []byte) (done bool, err error) {
+	for {
+		rest := buf[h.end:]
+		i := bytes.IndexByte(rest, '\n')
+		if i < 0 {
+			return false, nil
+		}
+		if i == 0 || rest[i-1] != '\r' {
+			return false, errBareLF
+		}
+		h.end += i + 1
+		line := rest[:i-1]
+		switch {
+		case h.lines == 0 && !h.trailer:
+			h.lines = h.end
+			err = h.statusLine(line)
+		case len(line) == 0:
+			return true, h.check(buf[:h.end])
+		default:
+			err = h.field(line)
+		}
+		if err != nil {
+			return false, err
+		}
+	}
+}
+
+// statusLine accepts a missing space after the code, which many servers leave
+// out with the reason.
+func (h *head) statusLine(line []byte) error {
+	const shape = "HTTP/1.1 200"
+	if len(line) < len(shape) || string(line[:7]) != "HTTP/1." || line[8] != ' ' {
+		return errStatusLine
+	}
+	if len(line) > len(shape) && line[len(shape)] != ' ' {
+		return errStatusLine
+	}
+	minor, a, b, c := line[7]-'0', line[9]-'0', line[10]-'0', line[11]-'0'
+	if minor > 1 || a < 1 || a > 9 || b > 9 || c > 9 {
+		return errStatusLine
+	}
+	h.http10 = minor == 0
+	h.status = int(a)*100 + int(b)*10 + int(c)
+	return nil
+}
+
+func (h *head) field(line []byte) error {
+	colon := bytes.IndexByte(line, ':')
+	if colon <= 0 {
+		return errFieldName
+	}
+	name := line[:colon]
+	for _, b := range name {
+		if !tokenByte[b] {
+			return errFieldName
+		}
+	}
+	if h.trailer {
+		return nil
+	}
+	value := line[colon+1:]
+	switch {
+	case foldEqual(name, "content-length"):
+		return h.contentLength(trim(value))
+	case foldEqual(name, "transfer-encoding"):
+		return h.transferEncoding(trim(value))
+	case foldEqual(name, "connection"):
+		h.connection(value)
+	}
+	return nil
+}
+
+// contentLength refuses a list even of equal values (RFC 9110, section 8.6,
+// leaves the choice).
+func (h *head) contentLength(value []byte) error {
+	const maxDigits = 18 // fits an int64
+	if h.length >= 0 || len(value) == 0 || len(value) > maxDigits {
+		return errContentLength
+	}
+	n := int64(0)
+	for _, b := range value {
+		if b < '0' || b > '9' {
+			return errContentLength
+		}
+		n = n*10 + int64(b-'0')
+	}
+	h.length = n
+	return nil
+}
+
+func (h *head) transferEncoding(value []byte) error {
+	if h.chunked || !foldEqual(value, "chunked") {
+		return errTransferEncoding
+	}
+	h.chunked = true
+	return nil
+}
+
+func (h *head) connection(value []byte) {
+	for more := true; more; {
+		var token []byte
+		token, value, more = bytes.Cut(value, []byte{','})
+		if foldEqual(trim(token), "close") {
+			h.close = true
+		}
+	}
+}
+
+// check looks at a complete head as a whole. Every line ends in CR LF by now,
+// so a CR too many is a bare one.
+func (h *head) check(buf []byte) error {
+	switch {
+	case bytes.Count(buf, []byte{'\r'}) != bytes.Count(buf, []byte{'\n'}):
+		return errBareCR
+	case bytes.IndexByte(buf, 0) >= 0:
+		return errNUL
+	case h.chunked && (h.length >= 0 || h.http10):
+		return errTwoFramings
+	}
+	return nil
+}
+
+// bodiless reports whether no body follows, whatever the head says (RFC 9112,
+// section 6.3).
+func (h *head) bodiless(method string) bool {
+	return method == "HEAD" || h.status == 204 || h.status == 304
+}
+
+// keeps reports whether the connection may carry another request as far as the
+// head can tell. A head that announces a chunked body where none can be is not
+// trusted.
+func (h *head) keeps(bodiless bool) bool {
+	if h.http10 || h.close {
+		return false
+	}
+	if bodiless {
+		return h.status != 204 || !h.chunked
+	}
+	return h.chunked || h.length >= 0
+}
+
+// tokenByte holds the bytes of a token (RFC 9110, section 5.6.2).
+var tokenByte = func() (table [256]bool) {
+	const others = "!#$%&'*+-.^_`|~"
+	for b := range table {
+		c := byte(b)
+		table[b] = '0' <= c && c <= '9' || 'a' <= c|0x20 && c|0x20 <= 'z' ||
+			bytes.IndexByte([]byte(others), c) >= 0
+	}
+	return table
+}()
+
+// foldEqual reports whether s is lower, which has small letters and hyphens
+// only, without regard to the case of s.
+func foldEqual(s []byte, lower string) bool {
+	if len(s) != len(lower) {
+		return false
+	}
+	for i, b := range s {
+		if 'A' <= b && b <= 'Z' {
+			b |= 0x20
+		}
+		if b != lower[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// trim cuts optional whitespace (RFC 9110, section 5.6.3).
+func trim(s []byte) []byte {
+	for len(s) > 0 && (s[0] == ' ' || s[0] == '\t') {
+		s = s[1:]
+	}
+	for len(s) > 0 && (s[len(s)-1] == ' ' || s[len(s)-1] == '\t') {
+		s = s[:len(s)-1]
+	}
+	return s
+}

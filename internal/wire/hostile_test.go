@@ -1,0 +1,149 @@
+package wire
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/sluice-engine/sluice/messages"
+)
+
+// recording is one case of testdata/responses.txt.
+type recording struct {
+	name, method, response string
+	closes                 bool
+	verdict                string
+	kept                   bool
+}
+
+var hostileLimits = Limits{Header: 4096, Body: 1024, Interim: 5}
+
+func TestEveryRecordedResponseGetsItsVerdict(t *testing.T) {
+	for _, r := range recordings(t) {
+		for _, piece := range []int{0, 1, 7, 1000} {
+			t.Run(fmt.Sprintf("%s/%d bytes at a time", r.name, piece), func(t *testing.T) { r.run(t, piece) })
+		}
+	}
+}
+
+func (r recording) run(t *testing.T, piece int) {
+	tape := play(r.response)
+	if r.closes {
+		tape = playAndHangUp(r.response)
+	}
+	tape.piece = piece
+	c := NewConn(tapeWithPending{tape}, hostileLimits)
+	resp, sent, err := c.Exchange(&messages.Call{Method: r.method, Host: "h", Path: "/"}, never)
+
+	require.Equal(t, r.verdict, verdict(resp, err))
+	if err != nil {
+		require.Nil(t, resp)
+		require.NotEqual(t, messages.SentNo, sent)
+	}
+	if r.kept {
+		require.True(t, c.Reusable())
+	} else {
+		require.False(t, c.Reusable() && len(tape.answers) == 0, "reusable after doubt")
+		r.requireStale(t, c, tape)
+	}
+}
+
+// requireStale holds for whatever bytes are left behind, read or unread.
+func (r recording) requireStale(t *testing.T, c *Conn, tape *tape) {
+	written := tape.written.Len()
+	require.False(t, c.Silent())
+	resp, sent, err := c.Exchange(get("/second"), never)
+	require.Nil(t, resp)
+	require.ErrorIs(t, err, messages.ErrStale)
+	require.Equal(t, messages.SentNo, sent)
+	require.Equal(t, written, tape.written.Len())
+}
+
+func verdict(resp *messages.Response, err error) string {
+	switch {
+	case err == nil:
+		return fmt.Sprintf("answer %d %q", resp.StatusCode, resp.Body)
+	case errors.Is(err, messages.ErrMalformedResponse):
+		return "malformed"
+	case errors.Is(err, messages.ErrTruncated):
+		return "truncated"
+	case errors.Is(err, messages.ErrHeaderTooLarge):
+		return "header too large"
+	case errors.Is(err, messages.ErrBodyTooLarge):
+		return "body too large"
+	case errors.Is(err, context.DeadlineExceeded):
+		return "waits"
+	}
+	return err.Error()
+}
+
+func recordings(t testing.TB) []recording {
+	t.Helper()
+	text, err := os.ReadFile("testdata/responses.txt")
+	require.NoError(t, err)
+	var all []recording
+	for block := range strings.SplitSeq(string(text), "\n\n") {
+		r := recording{method: "GET"}
+		for line := range strings.Lines(block) {
+			key, value, _ := strings.Cut(strings.TrimSpace(line), " ")
+			value = strings.TrimSpace(value)
+			switch key {
+			case "name":
+				r.name = value
+			case "method":
+				r.method = value
+			case "response":
+				r.response += unquoted(t, value)
+			case "then":
+				r.closes = value == "closes"
+			case "verdict":
+				r.verdict, r.kept = parseVerdict(t, value)
+			}
+		}
+		if r.name != "" {
+			all = append(all, r)
+		}
+	}
+	require.GreaterOrEqual(t, len(all), 60)
+	return all
+}
+
+func parseVerdict(t testing.TB, text string) (verdict string, kept bool) {
+	t.Helper()
+	rest, isAnswer := strings.CutPrefix(text, "answer ")
+	if !isAnswer {
+		return text, false
+	}
+	status, rest, _ := strings.Cut(rest, " ")
+	body, kept := strings.CutSuffix(rest, " kept")
+	body = strings.TrimSuffix(body, " spent")
+	return fmt.Sprintf("answer %s %q", status, unquoted(t, body)), kept
+}
+
+// unquoted reads Go strings, each of which may be repeated: "a" * 3 "b".
+func unquoted(t testing.TB, text string) string {
+	t.Helper()
+	var b strings.Builder
+	for text != "" {
+		quoted, err := strconv.QuotedPrefix(text)
+		require.NoError(t, err)
+		part, err := strconv.Unquote(quoted)
+		require.NoError(t, err)
+		text = strings.TrimSpace(text[len(quoted):])
+		count := 1
+		if rest, ok := strings.CutPrefix(text, "* "); ok {
+			number, after, _ := strings.Cut(rest, " ")
+			count, err = strconv.Atoi(number)
+			require.NoError(t, err)
+			text = strings.TrimSpace(after)
+		}
+		b.WriteString(strings.Repeat(part, count))
+	}
+	return b.String()
+}

@@ -1,0 +1,233 @@
+package wire
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/sluice-engine/sluice/messages"
+)
+
+func TestSentIsExactWhereverTheConnectionBreaks(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		call := post(strings.Repeat("x", rapid.SampledFrom([]int{0, 1, 100, joinedBody, joinedBody + 1}).Draw(t, "body")))
+		head, rest, err := appendRequest(nil, call)
+		require.NoError(t, err)
+		request := len(head) + len(rest)
+
+		answer := "HTTP/1.1 103 Early Hints\r\n\r\n" + ok
+		headEnd, taken := strings.Index(answer, "ok"), rapid.IntRange(0, len(answer)).Draw(t, "answered")
+		tape := playAndHangUp(answer[:taken])
+		tape.piece = rapid.IntRange(1, 40).Draw(t, "piece")
+		tape.capacity = rapid.OneOf(rapid.IntRange(0, 200), rapid.IntRange(0, request+1)).Draw(t, "capacity")
+
+		resp, sent, err := NewConn(tape, Limits{}).Exchange(call, never)
+
+		want := messages.SentMaybe
+		switch {
+		case tape.capacity == 0:
+			want = messages.SentNo
+		case tape.capacity >= request && taken >= headEnd:
+			want = messages.SentYes
+		}
+		require.Equal(t, want, sent)
+		require.Equal(t, want == messages.SentNo, tape.written.Len() == 0)
+		require.Equal(t, tape.capacity >= request && taken == len(answer), err == nil)
+		require.Equal(t, err == nil, resp != nil)
+		if tape.capacity < request {
+			require.ErrorIs(t, err, errBroken)
+		}
+	})
+}
+
+// model is a valid response, written down in one of the ways it may be sent.
+type model struct {
+	status       int
+	lines        string
+	body         string
+	wire         string
+	closeOnEnd   bool // the body ends with the connection
+	announceEnd  bool // Connection: close
+	interimCount int
+}
+
+func drawModel(t *rapid.T) model {
+	m := model{
+		status:       rapid.SampledFrom([]int{200, 201, 206, 400, 429, 503}).Draw(t, "status"),
+		body:         rapid.StringMatching(`[ -~\r\n]{0,300}`).Draw(t, "body"),
+		announceEnd:  rapid.Bool().Draw(t, "close"),
+		interimCount: rapid.IntRange(0, 5).Draw(t, "interim"),
+	}
+	name, value := rapid.StringMatching(`X-[A-Za-z0-9!#$%&'*+.^_|~-]{1,20}`), rapid.StringMatching(`([!-~][ -~]{0,20}[!-~])?`)
+	for range rapid.IntRange(0, 5).Draw(t, "fields") {
+		m.lines += name.Draw(t, "name") + ": " + value.Draw(t, "value") + "\r\n"
+	}
+	if m.announceEnd {
+		m.lines += "connection: foo, Close\r\n"
+	}
+	coded := m.code(t)
+	m.wire = strings.Repeat("HTTP/1.1 103 \r\nLink: x\r\n\r\n", m.interimCount) +
+		fmt.Sprintf("HTTP/1.1 %d Reason\r\n%s\r\n%s", m.status, m.lines, coded)
+	return m
+}
+
+// code adds the framing line and returns the body as it is framed.
+func (m *model) code(t *rapid.T) string {
+	switch rapid.SampledFrom([]string{"counted", "chunked", "to the end"}).Draw(t, "framing") {
+	case "counted":
+		m.lines += fmt.Sprintf("Content-length: %d\r\n", len(m.body))
+		return m.body
+	case "chunked":
+		m.lines += "transfer-Encoding: CHUNKED\r\n"
+		coded := ""
+		for rest := m.body; rest != ""; {
+			n := rapid.IntRange(1, len(rest)).Draw(t, "chunk")
+			coded += fmt.Sprintf("%x%s\r\n%s\r\n", n, rapid.SampledFrom([]string{"", ";ext", ";a=b"}).Draw(t, "extension"), rest[:n])
+			rest = rest[n:]
+		}
+		return coded + rapid.SampledFrom([]string{"0\r\n\r\n", "000\r\nX-Trailer: y\r\n\r\n"}).Draw(t, "end")
+	}
+	m.closeOnEnd = true
+	return m.body
+}
+
+func TestEveryValidResponseIsReadAsItWasMeant(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		m := drawModel(t)
+		tape := playAndHangUp(m.wire)
+		tape.piece = rapid.IntRange(0, 60).Draw(t, "piece")
+		c := NewConn(tape, Limits{})
+		resp, sent, err := c.Exchange(get("/"), never)
+
+		require.NoError(t, err)
+		require.Equal(t, messages.SentYes, sent)
+		require.Equal(t, m.status, resp.StatusCode)
+		require.Equal(t, m.body, string(resp.Body))
+		require.Equal(t, messages.NewHeader(m.lines), resp.Header)
+		require.Equal(t, !m.closeOnEnd && !m.announceEnd, c.Reusable())
+		require.Empty(t, tape.answers)
+	})
+}
+
+func TestAResponseCutAnywhereIsNoAnswer(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		m := drawModel(t)
+		head := strings.LastIndex(m.wire[:len(m.wire)-len(m.body)], "HTTP/1.1")
+		cut := rapid.IntRange(0, len(m.wire)-1).Draw(t, "cut")
+		if m.closeOnEnd { // its end is wherever the connection ends
+			cut = rapid.IntRange(0, head+len("HTTP/1.1 200 Reason")).Draw(t, "cut head")
+		}
+		c := NewConn(playAndHangUp(m.wire[:cut]), Limits{})
+		_, sent, err := c.Exchange(get("/"), never)
+		require.ErrorIs(t, err, messages.ErrTruncated)
+		require.NotEqual(t, messages.SentNo, sent)
+		require.False(t, c.Reusable())
+	})
+}
+
+func TestBytesBehindAResponseAreNeverAnAnswer(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		m := drawModel(t)
+		if m.closeOnEnd {
+			return
+		}
+		tape := play(m.wire + rapid.SampledFrom([]string{"x", "\r\n", ok}).Draw(t, "stray"))
+		tape.piece = rapid.IntRange(0, 60).Draw(t, "piece")
+		c := NewConn(tapeWithPending{tape}, Limits{})
+		resp, _, err := c.Exchange(get("/"), never)
+		require.NoError(t, err)
+		require.Equal(t, m.body, string(resp.Body))
+
+		_, sent, err := c.Exchange(get("/"), never)
+		require.ErrorIs(t, err, messages.ErrStale)
+		require.Equal(t, messages.SentNo, sent)
+	})
+}
+
+// However a head is cut into pieces, scanning it gives the same result as
+// scanning it whole.
+func TestScanningInPiecesIsScanningWhole(t *testing.T) {
+	all := recordings(t)
+	rapid.Check(t, func(t *rapid.T) {
+		text := []byte(rapid.SampledFrom(all).Draw(t, "recording").response)
+		text = text[:min(len(text), 8192)]
+		whole := newHead()
+		wantDone, wantErr := whole.scan(text)
+
+		pieces, n := newHead(), 0
+		var done bool
+		var err error
+		for n < len(text) && !done && err == nil {
+			n = min(len(text), n+rapid.IntRange(1, 200).Draw(t, "more"))
+			done, err = pieces.scan(text[:n])
+		}
+		require.Equal(t, wantErr, err)
+		require.Equal(t, wantDone, done)
+		if err == nil {
+			require.Equal(t, whole, pieces)
+		}
+	})
+}
+
+func TestTheEndOfEveryRecordIsSeen(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var stream []byte
+		ends := map[int]bool{0: true}
+		for range rapid.IntRange(1, 4).Draw(t, "records") {
+			n := rapid.SampledFrom([]int{0, 1, 255, 256, 300, 16640}).Draw(t, "length")
+			stream = append(stream, 23, 3, 3, byte(n>>8), byte(n))
+			stream = append(stream, make([]byte, n)...)
+			ends[len(stream)] = true
+		}
+		var scan recordScan
+		for at := 0; at < len(stream); {
+			next := min(len(stream), at+rapid.OneOf(rapid.IntRange(1, 6), rapid.IntRange(1, 9000)).Draw(t, "read"))
+			scan.pass(stream[at:next])
+			at = next
+			require.Equal(t, !ends[at], scan.inside(), "after %d bytes", at)
+		}
+	})
+}
+
+func TestADeadlineEndsAnExchangeAtItsInstant(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		near, far := net.Pipe()
+		defer far.Close()
+		go func() {
+			for b := make([]byte, 1<<10); ; {
+				if _, err := far.Read(b); err != nil {
+					return
+				}
+			}
+		}()
+		c := NewConn(near, Limits{})
+		defer c.Close()
+		begun := time.Now()
+		_, sent, err := c.Exchange(get("/"), begun.Add(800*time.Millisecond))
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.Equal(t, messages.SentMaybe, sent)
+		require.Equal(t, 800*time.Millisecond, time.Since(begun))
+	})
+}
+
+func TestADeadlineAlsoEndsAWriteThatNobodyReads(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		near, far := net.Pipe()
+		defer far.Close()
+		c := NewConn(near, Limits{})
+		defer c.Close()
+		begun := time.Now()
+		_, sent, err := c.Exchange(get("/"), begun.Add(time.Second))
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.Equal(t, messages.SentNo, sent)
+		require.Equal(t, time.Second, time.Since(begun))
+		require.False(t, c.Reusable())
+	})
+}

@@ -1,0 +1,153 @@
+package wire
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/sluice-engine/sluice/messages"
+)
+
+// joinedBody is the size up to which a body is copied behind its head, so that
+// both leave in one write.
+const joinedBody = 32 << 10
+
+// appendRequest appends the head of call to dst, and its body if it is small;
+// rest is the body otherwise. A Call that could be read in two ways is a
+// *CallError.
+//
+// Header lines are written as they stand in call.Fields, in that order, behind
+// Host and Content-Length, which are ours.
+func appendRequest(dst []byte, call *messages.Call) (head, rest []byte, err error) {
+	host, err := checkCall(call)
+	if err != nil {
+		return dst, nil, err
+	}
+	dst = append(dst, call.Method...)
+	dst = append(dst, ' ')
+	dst = append(dst, call.Path...)
+	if call.Query != "" {
+		dst = append(dst, '?')
+		dst = append(dst, call.Query...)
+	}
+	dst = append(dst, " HTTP/1.1\r\nHost: "...)
+	dst = append(dst, host...)
+	dst = append(dst, "\r\n"...)
+	if len(call.Body) > 0 || expectsBody(call.Method) {
+		dst = append(dst, "Content-Length: "...)
+		dst = strconv.AppendInt(dst, int64(len(call.Body)), 10)
+		dst = append(dst, "\r\n"...)
+	}
+	dst = appendFields(dst, call.Fields)
+	if len(call.Body) > joinedBody {
+		return dst, call.Body, nil
+	}
+	return append(dst, call.Body...), nil, nil
+}
+
+func appendFields(dst []byte, fields []messages.Field) []byte {
+	for i := range fields {
+		f := &fields[i]
+		if isHost(f.Name) {
+			continue
+		}
+		dst = append(dst, f.Name...)
+		dst = append(dst, ": "...)
+		dst = append(dst, f.Value...)
+		dst = append(dst, "\r\n"...)
+	}
+	return append(dst, "\r\n"...)
+}
+
+// expectsBody reports whether a request without a body must say so (RFC 9110,
+// section 8.6).
+func expectsBody(method string) bool {
+	return method == "POST" || method == "PUT" || method == "PATCH"
+}
+
+// checkCall returns the host to write.
+func checkCall(call *messages.Call) (host string, err error) {
+	if !isToken(call.Method) {
+		return "", &CallError{Part: "method", Reason: "not a token"}
+	}
+	if !strings.HasPrefix(call.Path, "/") && !(call.Path == "*" && call.Method == "OPTIONS") {
+		return "", &CallError{Part: "target", Reason: "path does not begin with /"}
+	}
+	if !isVisible(call.Path) || !isVisible(call.Query) {
+		return "", &CallError{Part: "target", Reason: "holds a control character or a space"}
+	}
+	host = call.Host
+	named := false
+	for i := range call.Fields {
+		f := &call.Fields[i]
+		if err := checkField(f); err != nil {
+			return "", err
+		}
+		if isHost(f.Name) {
+			if named {
+				return "", &CallError{Part: "header", Name: f.Name, Reason: "given twice"}
+			}
+			named, host = true, f.Value
+		}
+	}
+	if host == "" || !isVisible(host) || strings.ContainsAny(host, "/?#@,\\") {
+		return "", &CallError{Part: "host", Reason: "empty or not a host"}
+	}
+	return host, nil
+}
+
+func checkField(f *messages.Field) error {
+	switch {
+	case !isToken(f.Name):
+		return &CallError{Part: "header", Name: f.Name, Reason: "name is not a token"}
+	case isOurs(f.Name):
+		return &CallError{Part: "header", Name: f.Name, Reason: "belongs to the connection"}
+	case !isLine(f.Value):
+		return &CallError{Part: "header", Name: f.Name, Reason: "value holds CR, LF or NUL"}
+	}
+	return nil
+}
+
+func isHost(name string) bool { return len(name) == len("Host") && strings.EqualFold(name, "Host") }
+
+// isOurs reports whether a header line is about framing or about the
+// connection, which is for this package alone to say.
+func isOurs(name string) bool {
+	switch len(name) {
+	case len("Upgrade"):
+		return strings.EqualFold(name, "Upgrade")
+	case len("Connection"):
+		return strings.EqualFold(name, "Connection")
+	case len("Content-Length"):
+		return strings.EqualFold(name, "Content-Length")
+	case len("Transfer-Encoding"):
+		return strings.EqualFold(name, "Transfer-Encoding")
+	}
+	return false
+}
+
+func isToken(s string) bool {
+	for i := range len(s) {
+		if !tokenByte[s[i]] {
+			return false
+		}
+	}
+	return s != ""
+}
+
+func isVisible(s string) bool {
+	for i := range len(s) {
+		if s[i] <= ' ' || s[i] == 0x7f {
+			return false
+		}
+	}
+	return true
+}
+
+func isLine(s string) bool {
+	for i := range len(s) {
+		if b := s[i]; b == '\r' || b == '\n' || b == 0 {
+			return false
+		}
+	}
+	return true
+}

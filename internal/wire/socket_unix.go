@@ -1,0 +1,172 @@
+//go:build unix
+
+package wire
+
+import (
+	"io"
+	"net"
+	"os"
+	"syscall"
+)
+
+// descriptor reaches the socket under a net.Conn.
+type descriptor struct {
+	raw syscall.RawConn // nil if the connection has no socket
+	own bool            // nothing stands between the net.Conn and the socket
+
+	// step and check are bound once, so that an exchange allocates nothing.
+	step  func(fd uintptr) (done bool)
+	check func(fd uintptr)
+
+	fd     int  // valid while step or check runs
+	direct bool // Read and Write go to fd
+
+	spoken bool
+	in     []byte // where step reads the first bytes of the answer to
+	n      int    // how many it read
+	err    error  // why step or check gave up
+}
+
+func (s *socket) attach(c net.Conn) {
+	sc, ok := c.(syscall.Conn)
+	if !ok {
+		return
+	}
+	raw, err := sc.SyscallConn()
+	if err != nil {
+		return
+	}
+	s.raw, s.step, s.check = raw, s.turn, s.look
+	// A type that embeds one of these may count or change what passes: its
+	// socket is asked for silence, but written and read through its methods.
+	switch c.(type) {
+	case *net.TCPConn, *net.UnixConn:
+		s.own = true
+	}
+}
+
+// converse checks that the socket is silent, writes the request and reads the
+// first bytes of the answer into p.
+func (s *socket) converse(p []byte) (int, error) {
+	if !s.own {
+		return s.converseInSteps(p)
+	}
+	s.in, s.n, s.err, s.spoken = p, 0, nil, false
+	err := s.raw.Read(s.step)
+	s.in = nil
+	switch {
+	case s.err != nil:
+		return s.n, s.err
+	case err != nil:
+		return 0, err
+	case s.sealed != nil:
+		return s.sealed.Read(p)
+	}
+	return s.n, nil
+}
+
+// turn is called by the runtime when the poller is armed, and then whenever the
+// socket is readable, until it is done. It holds the descriptor's read lock
+// only, so a write that has to wait may do so the ordinary way.
+func (s *socket) turn(fd uintptr) (done bool) {
+	if !s.spoken {
+		s.spoken = true
+		s.on(fd, s.speak)
+		return s.err != nil
+	}
+	if s.sealed != nil {
+		return true
+	}
+	n, err := readFD(int(fd), s.in)
+	if err == syscall.EAGAIN {
+		return false
+	}
+	s.n, s.err = n, s.readError(n, err)
+	return true
+}
+
+func (s *socket) look(fd uintptr) { s.on(fd, s.silence) }
+
+// on runs f with Read and Write going to fd.
+func (s *socket) on(fd uintptr, f func() error) {
+	s.fd, s.direct = int(fd), s.own
+	s.err = f()
+	s.direct = false
+}
+
+// quiet is silence at any time. It does not depend on the deadline, which may
+// have passed while the connection was idle.
+func (s *socket) quiet() error {
+	if s.raw == nil {
+		return s.silence()
+	}
+	s.err = nil
+	if err := s.raw.Control(s.check); err != nil {
+		return err
+	}
+	return s.err
+}
+
+// farewell sends close_notify. The 5 s crypto/tls may wait for that do not pass:
+// a closing socket does not wait.
+func (s *socket) farewell() {
+	if s.own {
+		s.raw.Control(func(fd uintptr) { s.on(fd, s.sealed.CloseWrite) })
+	}
+}
+
+// readNow reads what is there, or returns errSilent.
+func (s *socket) readNow(p []byte) (int, error) {
+	if s.raw == nil {
+		return s.readPending(p)
+	}
+	n, err := readFD(s.fd, p)
+	if err == syscall.EAGAIN {
+		return 0, errSilent
+	}
+	return n, s.readError(n, err)
+}
+
+// writeNow writes what the socket takes without waiting.
+func (s *socket) writeNow(p []byte) (int, error) {
+	if !s.direct {
+		return 0, nil
+	}
+	for {
+		n, err := syscall.Write(s.fd, p)
+		switch err {
+		case nil:
+			return n, nil
+		case syscall.EAGAIN:
+			return 0, nil
+		case syscall.EINTR:
+		default:
+			return 0, s.opError("write", err)
+		}
+	}
+}
+
+func readFD(fd int, p []byte) (int, error) {
+	for {
+		n, err := syscall.Read(fd, p)
+		if err != syscall.EINTR {
+			return max(n, 0), err
+		}
+	}
+}
+
+func (s *socket) readError(n int, err error) error {
+	switch {
+	case err != nil:
+		return s.opError("read", err)
+	case n == 0:
+		s.ended = true
+		return io.EOF
+	}
+	return nil
+}
+
+func (s *socket) opError(op string, err error) error {
+	local, remote := s.Conn.LocalAddr(), s.Conn.RemoteAddr()
+	return &net.OpError{Op: op, Net: remote.Network(), Source: local, Addr: remote, Err: os.NewSyscallError(op, err)}
+}

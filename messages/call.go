@@ -1,0 +1,96 @@
+package messages
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Origin is what a connection leads to.
+type Origin struct {
+	Scheme string // "http" or "https"
+	Addr   string // lower-case host and port, as net.Dial takes them
+}
+
+// String returns the origin as a URL without a path.
+func (o Origin) String() string { return o.Scheme + "://" + o.Addr }
+
+// Field is one header line.
+type Field struct{ Name, Value string }
+
+// Call is a request in its final bytes, as one attempt sends it. The request
+// actor builds it anew for every attempt; an authenticator may add to it, and
+// the connection then writes exactly what stands here. A Call must not be kept
+// after Authenticate returns.
+type Call struct {
+	Method string
+	Origin Origin
+	Host   string  // the Host header
+	Path   string  // percent-encoded, begins with "/"
+	Query  string  // percent-encoded, without "?"
+	Fields []Field // header lines in the order they are written, Host and Content-Length apart
+	Body   []byte
+
+	// Deadline is when the caller stops waiting; zero means never. A scheme
+	// may turn it into the server-side deadline it signs.
+	Deadline time.Time
+}
+
+// AddQuery appends one parameter to the query, percent-encoded as in a form
+// (RFC 3986 unreserved bytes stay, a space becomes "+").
+func (c *Call) AddQuery(name, value string) {
+	var b strings.Builder
+	b.Grow(len(c.Query) + len(name) + len(value) + 2)
+	b.WriteString(c.Query)
+	if c.Query != "" {
+		b.WriteByte('&')
+	}
+	b.WriteString(url.QueryEscape(name))
+	b.WriteByte('=')
+	b.WriteString(url.QueryEscape(value))
+	c.Query = b.String()
+}
+
+// SetHeader sets a header line, replacing every line of that name.
+func (c *Call) SetHeader(name, value string) {
+	c.DelHeader(name)
+	c.Fields = append(c.Fields, Field{name, value})
+}
+
+// DelHeader removes every header line of that name.
+func (c *Call) DelHeader(name string) {
+	c.Fields = slices.DeleteFunc(c.Fields, func(f Field) bool { return strings.EqualFold(f.Name, name) })
+}
+
+// AddCookies adds cookies to the Cookie line, which is made if there is none.
+func (c *Call) AddCookies(cookies []*http.Cookie) {
+	line, _ := c.Header("Cookie")
+	for _, cookie := range cookies {
+		if line != "" {
+			line += "; "
+		}
+		line += cookie.Name + "=" + cookie.Value
+	}
+	c.SetHeader("Cookie", line)
+}
+
+// Header returns the value of the first header line of that name.
+func (c *Call) Header(name string) (value string, ok bool) {
+	for _, f := range c.Fields {
+		if strings.EqualFold(f.Name, name) {
+			return f.Value, true
+		}
+	}
+	return "", false
+}
+
+// Target returns the request target as it stands on the request line: the path
+// and, if there is one, "?" and the query.
+func (c *Call) Target() string {
+	if c.Query == "" {
+		return c.Path
+	}
+	return c.Path + "?" + c.Query
+}

@@ -1,0 +1,116 @@
+package messages
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Sent says whether any byte of a request may have reached the server.
+type Sent uint8
+
+const (
+	SentNo    Sent = iota // not one byte was written
+	SentMaybe             // some or all were written; the outcome is unknown
+	SentYes               // the server answered
+)
+
+// String returns "no", "maybe" or "yes".
+func (s Sent) String() string { return [...]string{"no", "maybe", "yes"}[s] }
+
+// Stage is a step of a request's journey.
+type Stage uint8
+
+// The stages in the order of the journey.
+const (
+	Admitting Stage = iota
+	Preparing
+	Throttled
+	Leasing
+	Signing
+	Exchanging
+	Pausing
+	Finishing
+)
+
+var stageNames = [...]string{
+	"admitting", "preparing", "throttled", "leasing", "signing", "exchanging", "pausing", "finishing",
+}
+
+// String returns the stage's name.
+func (s Stage) String() string { return stageNames[s] }
+
+// Error says where on its journey a request ended, whether anything was sent,
+// and why. The cause is reachable with errors.Is and errors.As.
+type Error struct {
+	Stage    Stage
+	Attempts int // how often the request went to a connection
+	Sent     Sent
+	Err      error
+}
+
+func (e *Error) Error() string {
+	outcome := ""
+	if e.Sent == SentMaybe {
+		outcome = ", outcome unknown"
+	}
+	return fmt.Sprintf("sluice: %s (sent: %s%s): %v", e.Stage, e.Sent, outcome, e.Err)
+}
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// Causes an Error may have, beside those of the throttle package, the network
+// and the context.
+var (
+	ErrClosed            = errors.New("engine is shut down")
+	ErrOverloaded        = errors.New("too many requests in flight")
+	ErrNoLimit           = errors.New("request names no limit: set LimitID, Config.DefaultLimitID, or engine.Unlimited")
+	ErrTooManyWaiters    = errors.New("too many requests wait for a connection")
+	ErrTruncated         = errors.New("response ended early")
+	ErrMalformedResponse = errors.New("malformed response")
+	ErrHeaderTooLarge    = errors.New("response header over the cap")
+	ErrBodyTooLarge      = errors.New("response body over the cap")
+	ErrInvalidRequest    = errors.New("invalid request")
+	ErrStale             = errors.New("connection was not silent before use")
+	ErrNoTime            = errors.New("server time is not known")
+	ErrActorFailed       = errors.New("an engine actor failed")
+)
+
+// StatusError is a 4xx or 5xx answer. Its text has no part of header or body,
+// which may hold secrets; read them from the fields.
+type StatusError struct {
+	StatusCode  int
+	Method, URL string
+	Header      Header
+	Body        []byte
+}
+
+func (e *StatusError) Error() string {
+	return fmt.Sprintf("%s: status %d (body of %d bytes)", e.Method, e.StatusCode, len(e.Body))
+}
+
+// ContentTypeError is an answer of another media type than required.
+type ContentTypeError struct {
+	Got, Want  string
+	StatusCode int
+}
+
+func (e *ContentTypeError) Error() string {
+	return fmt.Sprintf("content type %q, want %q (status %d)", e.Got, e.Want, e.StatusCode)
+}
+
+// PanicError is a panic in code the engine called on a request's behalf: a
+// processor, an authenticator, a body reader.
+type PanicError struct {
+	Stage Stage
+	Value any
+	Stack []byte
+}
+
+func (e *PanicError) Error() string { return fmt.Sprintf("panic while %s: %v", e.Stage, e.Value) }
+
+// Unwrap returns the panic's value if it was an error.
+func (e *PanicError) Unwrap() error {
+	err, _ := e.Value.(error)
+	return err
+}

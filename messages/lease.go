@@ -1,0 +1,59 @@
+package messages
+
+import "time"
+
+// Connection is one connection to an origin, used by one request at a time.
+type Connection interface {
+	// Exchange writes the call and reads its answer. A zero deadline means
+	// none. The response is nil exactly when the error is not.
+	Exchange(call *Call, deadline time.Time) (*Response, Sent, error)
+	// Reusable reports whether the last exchange left no doubt behind.
+	Reusable() bool
+	// Abort makes a running or later Exchange fail at once. Any goroutine may
+	// call it.
+	Abort()
+	Close() error
+}
+
+// Lease is the sole use of one connection, from LeaseGranted to ReturnLease.
+// The value lives as long as its connection and is lent again and again.
+type Lease struct {
+	Conn  Connection
+	Abort func() // Conn.Abort, bound once
+	Uses  int    // exchanges begun; zero means fresh from the dial
+
+	Reusable bool // set by the request before ReturnLease
+
+	IdleSince time.Time // owned by the pool
+	Index     int       // owned by the pool
+}
+
+// The words about leases.
+type (
+	// AcquireLease asks the pool for a connection, under a granted permit.
+	AcquireLease struct{ *Ticket }
+	// LeaseGranted answers AcquireLease: Ticket.Lease is the request's own
+	// until it returns it.
+	LeaseGranted struct{ *Ticket }
+	// AbandonLease follows AbandonPermit on the ticket's road.
+	AbandonLease struct{ *Ticket }
+	// ReturnLease gives the connection back to its pool, which closes it
+	// unless it is reusable.
+	ReturnLease struct{ *Lease }
+)
+
+// ClosePool refuses everyone who waits, aborts what is leased, and ends the
+// pool once every connection is closed.
+type ClosePool struct{}
+
+// OpenPool asks the supervisor for the pool of an origin; PoolOpened answers.
+type OpenPool struct {
+	Origin Origin
+	Owner  Recipient
+}
+
+// PoolOpened answers OpenPool. Err is set when the engine is closing.
+type PoolOpened struct {
+	Pool Recipient
+	Err  error
+}

@@ -1,0 +1,31 @@
+package messages
+
+import "context"
+
+// PreProcessor may change a request before it is built, or end it with an
+// error. It gets a copy of its own, never the caller's value; it runs once per
+// request, on the caller's goroutine, and must be safe for concurrent use.
+type PreProcessor interface {
+	PreProcess(ctx context.Context, req *Request) error
+}
+
+// PreProcessorFunc makes a function a PreProcessor.
+type PreProcessorFunc func(ctx context.Context, req *Request) error
+
+// PreProcess calls f.
+func (f PreProcessorFunc) PreProcess(ctx context.Context, req *Request) error { return f(ctx, req) }
+
+// PostProcessor may look at an answer, change it, or turn it into an error. It
+// runs once per request, on the caller's goroutine, and must be safe for
+// concurrent use.
+type PostProcessor interface {
+	PostProcess(ctx context.Context, req *Request, resp *Response) error
+}
+
+// PostProcessorFunc makes a function a PostProcessor.
+type PostProcessorFunc func(ctx context.Context, req *Request, resp *Response) error
+
+// PostProcess calls f.
+func (f PostProcessorFunc) PostProcess(ctx context.Context, req *Request, resp *Response) error {
+	return f(ctx, req, resp)
+}

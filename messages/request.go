@@ -1,0 +1,88 @@
+package messages
+
+import (
+	"net/http"
+	"time"
+)
+
+// Unlimited as a Request.LimitID says that no limit applies to the request.
+const Unlimited = "-"
+
+// Priority orders waiting requests: the higher leaves first. Any integer is
+// allowed; the named ones are steps that leave room between them.
+type Priority int
+
+// The customary classes of a trading client, most urgent first.
+const (
+	Urgent     Priority = 400 // cancels
+	High       Priority = 300 // orders
+	Account    Priority = 200 // account and position queries
+	Normal     Priority = 0   // the zero value: market data and everything else
+	Background Priority = -100
+)
+
+// Request is one call, described by the caller. The engine never changes it:
+// the same value may be sent again, and from many goroutines at once.
+type Request struct {
+	// Method is the HTTP method; empty means GET.
+	Method string
+
+	// URL is an absolute http or https URL. It wins over Path.
+	URL string
+	// Path is joined to the engine's base URL. It may carry a query.
+	Path string
+	// Query is appended to whatever query URL or Path already has.
+	Query Values
+	// Encoded leaves URL and Path exactly as given: the caller has already
+	// percent-encoded them. Otherwise unsafe bytes in them are encoded.
+	Encoded bool
+
+	// Body is nil, []byte, string, Form, an io.Reader, or any value to be sent
+	// as JSON. A plain io.Reader can be read once, so such a request is never
+	// sent a second time; an io.Seeker is rewound.
+	Body any
+	// Header is added to the engine's own headers and wins over them.
+	Header http.Header
+
+	// Auth asks for the engine's authenticator to sign the request.
+	Auth bool
+
+	// LimitID names the limit to charge. Empty means the engine's default.
+	LimitID string
+	// Weight overrides the limit's own weight when above zero. Linked limits
+	// keep theirs.
+	Weight int64
+	// Key picks the instance of every keyed limit on the route: a symbol, an
+	// account.
+	Key string
+	// Priority decides who leaves first when room is short.
+	Priority Priority
+
+	// Timeout bounds everything: queues, dialling, retries and the body.
+	// Zero means the engine's default; negative means none.
+	Timeout time.Duration
+
+	// Idempotent declares that sending the request twice does no harm, as when
+	// it carries a client order id. GET, HEAD, PUT, DELETE, OPTIONS and TRACE
+	// are idempotent by themselves (RFC 9110, section 9.2.2).
+	Idempotent bool
+
+	// Accept, when set, is the media type the answer must have, such as
+	// "application/json"; any other is an error.
+	Accept string
+	// ReturnErrors hands a 4xx or 5xx body to Fetch's caller as data instead
+	// of as a StatusError.
+	ReturnErrors bool
+}
+
+// IsIdempotent reports whether sending r twice is allowed to happen.
+func (r *Request) IsIdempotent() bool {
+	if r.Idempotent {
+		return true
+	}
+	switch r.Method {
+	case "", http.MethodGet, http.MethodHead, http.MethodPut, http.MethodDelete, http.MethodOptions, http.MethodTrace:
+		return true
+	}
+	return false
+}

@@ -1,0 +1,118 @@
+package messages
+
+import (
+	"encoding/json"
+	"fmt"
+	"iter"
+	"mime"
+	"net/http"
+	"net/textproto"
+	"strings"
+	"time"
+)
+
+// Header is the header of a response, kept as it was received: its lines are
+// searched, not indexed, because most callers look at one or none.
+// The zero value has no lines.
+type Header struct{ lines string }
+
+// NewHeader makes a Header of raw lines, each "Name: value\r\n".
+func NewHeader(lines string) Header { return Header{lines} }
+
+// Get returns the value of the first line of that name, or "". The name is
+// compared without regard to case.
+func (h Header) Get(name string) string {
+	for n, v := range h.All() {
+		if strings.EqualFold(n, name) {
+			return v
+		}
+	}
+	return ""
+}
+
+// Values returns the values of all lines of that name, in order.
+func (h Header) Values(name string) []string {
+	var values []string
+	for n, v := range h.All() {
+		if strings.EqualFold(n, name) {
+			values = append(values, v)
+		}
+	}
+	return values
+}
+
+// All yields every line in the order received, names as the server wrote them.
+func (h Header) All() iter.Seq2[string, string] {
+	return func(yield func(string, string) bool) {
+		for rest := h.lines; rest != ""; {
+			var line string
+			line, rest, _ = strings.Cut(rest, "\n")
+			name, value, ok := strings.Cut(line, ":")
+			if ok && !yield(name, strings.Trim(value, " \t\r")) {
+				return
+			}
+		}
+	}
+}
+
+// HTTP returns the lines as a new http.Header with canonical names.
+func (h Header) HTTP() http.Header {
+	header := make(http.Header)
+	for n, v := range h.All() {
+		n = textproto.CanonicalMIMEHeaderKey(n)
+		header[n] = append(header[n], v)
+	}
+	return header
+}
+
+// Response is the one answer to a Request. Any status is a response. It owns
+// its bytes, and is safe for concurrent use as long as nobody changes it.
+type Response struct {
+	StatusCode int
+	Method     string
+	// URL is what was asked, without anything an authenticator added.
+	URL    string
+	Header Header
+
+	// Attempts counts how often the request was sent, this answer included.
+	Attempts int
+	// SentAt and AnsweredAt bracket the exchange that brought this answer.
+	SentAt, AnsweredAt time.Time
+
+	Body []byte
+}
+
+// Bytes returns the body.
+func (r *Response) Bytes() []byte { return r.Body }
+
+// Text returns the body as a string.
+func (r *Response) Text() string { return string(r.Body) }
+
+// JSON decodes the body into v.
+func (r *Response) JSON(v any) error {
+	if err := json.Unmarshal(r.Body, v); err != nil {
+		return fmt.Errorf("response of %s %s: %w", r.Method, r.URL, err)
+	}
+	return nil
+}
+
+// Err returns nil for a status below 400, and a *StatusError otherwise.
+func (r *Response) Err() error {
+	if r.StatusCode < 400 {
+		return nil
+	}
+	return &StatusError{StatusCode: r.StatusCode, Method: r.Method, URL: r.URL, Header: r.Header, Body: r.Body}
+}
+
+// Require returns an error unless the body is of the given media type. A
+// "+json" suffix type satisfies "application/json" (RFC 6839).
+func (r *Response) Require(mediaType string) error {
+	got, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil {
+		got = r.Header.Get("Content-Type")
+	}
+	if strings.EqualFold(got, mediaType) || mediaType == "application/json" && strings.HasSuffix(got, "+json") {
+		return nil
+	}
+	return &ContentTypeError{Got: got, Want: mediaType, StatusCode: r.StatusCode}
+}

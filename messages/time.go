@@ -1,0 +1,16 @@
+package messages
+
+// AwaitTime asks the time synchronizer to answer as soon as it knows the
+// server's time.
+//
+//	request ── AwaitTime ──▶ timesync ── TimeReady ──▶ request
+type AwaitTime struct{ Owner Recipient }
+
+// TimeReady answers AwaitTime. Err is set when the time could not be learnt.
+type TimeReady struct{ Err error }
+
+// ResampleTime tells the synchronizer that the server refused a timestamp.
+type ResampleTime struct{}
+
+// CloseTimesync ends sampling; everyone who waits is answered.
+type CloseTimesync struct{}

@@ -1,0 +1,120 @@
+package throttle
+
+import (
+	"fmt"
+	"runtime"
+	"testing"
+	"time"
+	"unsafe"
+
+	"github.com/stretchr/testify/require"
+)
+
+// twoLimits are an endpoint that charges a shared pool too.
+func twoLimits(quota int64) []Limit {
+	return []Limit{
+		{ID: "pool", Quota: quota, Per: time.Second},
+		{ID: "endpoint", Quota: quota, Per: time.Second, Linked: []Link{{ID: "pool", Weight: 1}}},
+	}
+}
+
+func BenchmarkUncontended(b *testing.B) {
+	for _, kind := range []Window{Sliding, Fixed, FixedFromFirst, Leaky, Concurrency} {
+		b.Run(kind.String(), func(b *testing.B) {
+			limits := twoLimits(1 << 20)
+			limits[0].Window, limits[1].Window = kind, kind
+			l := newLedger(b, Options{}, limits...)
+			l.SetClock(0, time.Millisecond)
+			p := &Permit{Limit: "endpoint"}
+			now := time.Duration(0)
+			b.ReportAllocs()
+			for b.Loop() {
+				now += 2 * time.Microsecond
+				if l.Acquire(now, p) != nil || p.State() != Granted {
+					b.Fatal("no room")
+				}
+				l.Settle(now, p, Outcome{})
+			}
+		})
+	}
+}
+
+// BenchmarkBacklog grants from a queue whose length never changes: whoever is
+// granted is answered at once and queues again.
+func BenchmarkBacklog(b *testing.B) {
+	for _, size := range []int{100, 10_000, 1_000_000} {
+		for _, lanes := range []int{1, 8, 32} {
+			for _, deadline := range []bool{false, true} {
+				b.Run(fmt.Sprintf("queued=%d/lanes=%d/deadlines=%t", size, lanes, deadline), func(b *testing.B) {
+					backlog(b, size, lanes, deadline)
+				})
+			}
+		}
+	}
+}
+
+func backlog(b *testing.B, size, lanes int, deadline bool) {
+	const quota = 1000
+	limits := []Limit{{ID: "pool", Quota: quota, Per: time.Second}}
+	for i := range lanes {
+		limits = append(limits, Limit{ID: fmt.Sprint(i), Quota: quota, Per: time.Second, Linked: []Link{{ID: "pool"}}})
+	}
+	l := newLedger(b, Options{MaxQueued: size + quota}, limits...)
+	var now time.Duration
+	join := func(p *Permit) {
+		if deadline {
+			p.Deadline = now + 365*24*time.Hour
+		}
+		if err := l.Acquire(now, p); err != nil {
+			b.Fatal(err)
+		}
+	}
+	permits := make([]Permit, size+quota)
+	for i := range permits {
+		permits[i].Limit = limits[1+i%lanes].ID
+		join(&permits[i])
+		if permits[i].State() == Granted {
+			l.Settle(now, &permits[i], Outcome{})
+			now += time.Second / quota
+			join(&permits[i])
+		}
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		p := l.Next(now)
+		for p == nil {
+			now, _ = l.Wake()
+			p = l.Next(now)
+		}
+		l.Settle(now, p, Outcome{})
+		join(p)
+	}
+}
+
+func BenchmarkMillionQueued(b *testing.B) {
+	for b.Loop() {
+		before := heapInUse()
+		l := newLedger(b, Options{}, twoLimits(1)...)
+		permits := make([]Permit, 1_000_000)
+		for i := range permits {
+			permits[i] = Permit{Limit: "endpoint", Deadline: time.Hour * 10_000}
+			if err := l.Acquire(0, &permits[i]); err != nil {
+				b.Fatal(err)
+			}
+		}
+		b.ReportMetric(float64(heapInUse()-before)/(1<<20), "MiB")
+		runtime.KeepAlive(l)
+		runtime.KeepAlive(permits)
+	}
+}
+
+func heapInUse() uint64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}
+
+func TestAPermitStaysSmall(t *testing.T) {
+	require.LessOrEqual(t, unsafe.Sizeof(Permit{}), uintptr(200))
+}

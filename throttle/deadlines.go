@@ -1,0 +1,125 @@
+package throttle
+
+import "time"
+
+// deadlines is a heap of the queued permits that have a deadline, earliest
+// first. A permit that leaves the queue only clears its seat; its entry is
+// dropped when it comes up, or with all others like it once they are the
+// majority. So leaving costs nothing, and no entry ever leads to a permit that
+// its owner has taken back.
+type deadlines struct {
+	heap  []due
+	seats []*Permit // by due.seat; nil after the permit has left
+	free  []uint32  // seats that no entry has
+	dead  int       // entries whose seat is cleared
+}
+
+type due struct {
+	at   time.Duration
+	seq  uint64
+	seat uint32
+}
+
+const arity = 4 // children lie side by side in memory
+
+func (d due) before(e due) bool { return d.at < e.at || d.at == e.at && d.seq < e.seq }
+
+func (d *deadlines) push(p *Permit) {
+	if last := len(d.free) - 1; last >= 0 {
+		p.seat = d.free[last]
+		d.free = d.free[:last]
+		d.seats[p.seat] = p
+	} else {
+		p.seat = uint32(len(d.seats))
+		d.seats = append(d.seats, p)
+	}
+	d.heap = append(d.heap, due{p.Deadline, p.seq, p.seat})
+	d.up(len(d.heap) - 1)
+}
+
+// first returns the queued permit with the earliest deadline, or nil.
+func (d *deadlines) first() *Permit {
+	for len(d.heap) > 0 {
+		if p := d.seats[d.heap[0].seat]; p != nil {
+			return p
+		}
+		d.dead--
+		d.pop()
+	}
+	return nil
+}
+
+// leave forgets p, which is in the heap.
+func (d *deadlines) leave(p *Permit) {
+	d.seats[p.seat] = nil
+	d.dead++
+	if d.dead > 64 && d.dead > len(d.heap)/2 {
+		d.compact()
+	}
+}
+
+func (d *deadlines) compact() {
+	kept := d.heap[:0]
+	for _, e := range d.heap {
+		if d.seats[e.seat] != nil {
+			kept = append(kept, e)
+		} else {
+			d.free = append(d.free, e.seat)
+		}
+	}
+	d.heap, d.dead = kept, 0
+	for i := (len(kept) - 2) / arity; i >= 0; i-- {
+		d.down(i)
+	}
+}
+
+func (d *deadlines) pop() {
+	last := len(d.heap) - 1
+	d.free = append(d.free, d.heap[0].seat)
+	d.heap[0] = d.heap[last]
+	d.heap = d.heap[:last]
+	d.down(0)
+}
+
+func (d *deadlines) up(i int) {
+	e := d.heap[i]
+	for i > 0 {
+		parent := (i - 1) / arity
+		if !e.before(d.heap[parent]) {
+			break
+		}
+		d.heap[i] = d.heap[parent]
+		i = parent
+	}
+	d.heap[i] = e
+}
+
+func (d *deadlines) down(i int) {
+	if i >= len(d.heap) {
+		return
+	}
+	e := d.heap[i]
+	for {
+		best := d.earliestChild(i)
+		if best < 0 || !d.heap[best].before(e) {
+			break
+		}
+		d.heap[i] = d.heap[best]
+		i = best
+	}
+	d.heap[i] = e
+}
+
+func (d *deadlines) earliestChild(i int) int {
+	first := arity*i + 1
+	if first >= len(d.heap) {
+		return -1
+	}
+	best := first
+	for c := first + 1; c < min(first+arity, len(d.heap)); c++ {
+		if d.heap[c].before(d.heap[best]) {
+			best = c
+		}
+	}
+	return best
+}

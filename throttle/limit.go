@@ -1,0 +1,104 @@
+package throttle
+
+import "time"
+
+// Window is the way a server counts what a limit limits.
+type Window uint8
+
+const (
+	// Sliding allows Quota in every span of length Per. It is the default
+	// because it is safe for fixed windows of any phase and for token buckets
+	// of capacity Quota too: choose it when the server's way is not known.
+	// Cost: a permit comes back Per after its answer, so Per/(Per+RTT) of the
+	// quota can be used; RTTFloor and server timestamps recover most of it.
+	Sliding Window = iota
+	// Fixed allows Quota in each window [k·Per+Offset, (k+1)·Per+Offset) of
+	// the server's Unix clock. All of the quota can be used once SetClock has
+	// been called; until then it behaves as Sliding.
+	Fixed
+	// FixedFromFirst allows Quota in a window that opens with the first
+	// request to arrive and lasts Per; the next one opens with the first
+	// request after that.
+	FixedFromFirst
+	// Leaky is a counter that each request raises by its weight, that falls
+	// by Quota every Per, and that must not pass Burst: a token bucket, GCRA,
+	// or, with Tick, a counter that falls in steps.
+	Leaky
+	// Concurrency allows Quota in flight. Per is not used.
+	Concurrency
+	// Lifetime allows Quota once. Nothing but Adjust and Sync gives any back.
+	Lifetime
+
+	windowKinds
+)
+
+var windowNames = [windowKinds]string{"sliding", "fixed", "fixed-from-first", "leaky", "concurrency", "lifetime"}
+
+// String returns the name that limits files use, such as "fixed-from-first".
+func (w Window) String() string {
+	if w >= windowKinds {
+		return "unknown window"
+	}
+	return windowNames[w]
+}
+
+// Limit is one rule of a server. The zero values of the optional fields mean
+// what their comments say.
+type Limit struct {
+	// ID is what requests and links name the limit by.
+	ID string
+	// Quota is the weight admitted per Per. Zero together with links makes the
+	// limit a route: a name for its links, without a quota of its own.
+	Quota int64
+	Per   time.Duration
+	// Window is how the server counts; default Sliding.
+	Window Window
+	// Weight is what a request that names this limit is charged; default 1.
+	Weight int64
+	// Linked limits are charged with every request, all or nothing. Links of
+	// linked limits are followed; a limit reached on several ways is charged
+	// the sum.
+	Linked []Link
+	// Keyed gives every Permit.Key its own quota: per symbol, per account.
+	Keyed bool
+
+	// Burst is the capacity of a Leaky limit; default Quota.
+	Burst int64
+	// Tick, for a Leaky limit, says that the server lets the counter fall once
+	// every Tick instead of continuously. One step is kept free for it, because
+	// a counter that falls in steps lies up to one step above the line.
+	Tick time.Duration
+	// Offset shifts the windows of a Fixed limit from the Unix epoch.
+	Offset time.Duration
+	// RTTFloor is a round trip that no answer can beat. A Sliding permit comes
+	// back that much earlier. Too large a value breaks the limit.
+	RTTFloor time.Duration
+	// MaxDelay is how long after giving a request up the server may still
+	// receive it; default 30 s. A lost permit is held at least that long.
+	MaxDelay time.Duration
+	// Reserve keeps parts of the quota for urgent requests.
+	Reserve []Reserve
+	// Scope names the limits that pause together, usually an address or an
+	// account at one exchange. All limits without a name are one scope.
+	Scope string
+}
+
+// Link charges another limit.
+type Link struct {
+	ID     string
+	Weight int64 // 0 means the linked limit's own weight
+}
+
+// Reserve keeps Weight of a limit's quota for requests whose priority is at
+// least Priority. Several reserves add up for whoever is below all of them.
+type Reserve struct {
+	Priority int
+	Weight   int64
+}
+
+const (
+	maxWeight       = 1 << 40                   // keeps every sum and 2^20 fractions of it in an int64
+	maxPer          = 10 * 366 * 24 * time.Hour // keeps instants far from overflow
+	defaultMaxDelay = 30 * time.Second
+	never           = time.Duration(1<<63 - 1)
+)

@@ -1,0 +1,96 @@
+package throttle
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"time"
+)
+
+// Options shape a Ledger. The zero value is ready to use.
+type Options struct {
+	// Share is the part of every quota this process may use, in (0, 1];
+	// 0 means 1.
+	Share float64
+	// SafetyMargin is the part of the share left unused, in [0, 1); default 0,
+	// because no window here needs one.
+	SafetyMargin float64
+	// MaxQueued bounds the queue; default 1,000,000.
+	MaxQueued int
+	// Aging is how much waiting makes up for one step of priority: a request
+	// ranks by the instant it was queued minus Priority times Aging. 0 means
+	// strict priority, under which the lowest class may wait without end.
+	Aging time.Duration
+	// ClockRate bounds how fast our clock and the server's may drift apart,
+	// in seconds per second; default 200e-6, at most 0.01.
+	ClockRate float64
+	// MaxPause caps a pause, whoever asks for it; default 72 h, the longest
+	// ban that exchanges announce.
+	MaxPause time.Duration
+	// Pacing spreads bulk work while urgent work is about. Nil means that
+	// bulk work takes all it can get at once.
+	Pacing *Pacing
+}
+
+// Pacing keeps room for urgent requests from a backlog of bulk ones. While
+// urgent requests come at a rate of u (an average over several windows), bulk
+// requests are spread over the window and leave z·sqrt(u·t) of the quota
+// free, beyond the u·t that urgent requests are expected to need in the rest t
+// of the window. Without urgent traffic nothing is held back.
+type Pacing struct {
+	// Bulk is the highest priority that counts as bulk work.
+	Bulk int
+	// Z is the number of standard deviations kept free: 1 for throughput,
+	// 3 for latency; default 2.
+	Z float64
+}
+
+const (
+	defaultMaxQueued = 1_000_000
+	defaultClockRate = 200e-6
+	defaultMaxPause  = 72 * time.Hour
+	defaultZ         = 2
+)
+
+// withDefaults returns o with its zero values filled in, and every mistake.
+func (o Options) withDefaults() (Options, error) {
+	var errs []error
+	complain := func(bad bool, format string, args ...any) {
+		if bad {
+			errs = append(errs, fmt.Errorf(format, args...))
+		}
+	}
+	complain(!(o.Share >= 0 && o.Share <= 1), "share %v is not in (0, 1]", o.Share)
+	complain(!(o.SafetyMargin >= 0 && o.SafetyMargin < 1), "safety margin %v is not in [0, 1)", o.SafetyMargin)
+	complain(o.MaxQueued < 0, "max queued %d is negative", o.MaxQueued)
+	complain(o.Aging < 0, "aging %v is negative", o.Aging)
+	complain(!(o.ClockRate >= 0 && o.ClockRate <= 0.01), "clock rate %v is not in [0, 0.01]", o.ClockRate)
+	complain(o.MaxPause < 0 || o.MaxPause > maxPer, "max pause %v is not in [0, %v]", o.MaxPause, maxPer)
+
+	o.Share = orDefault(o.Share, 1)
+	o.MaxQueued = orDefault(o.MaxQueued, defaultMaxQueued)
+	o.ClockRate = orDefault(o.ClockRate, defaultClockRate)
+	o.MaxPause = orDefault(o.MaxPause, defaultMaxPause)
+	if o.Pacing != nil {
+		complain(!(o.Pacing.Z >= 0 && o.Pacing.Z <= 100), "pacing z %v is not in [0, 100]", o.Pacing.Z)
+		o.Pacing = &Pacing{Bulk: o.Pacing.Bulk, Z: orDefault(o.Pacing.Z, defaultZ)}
+	}
+	return o, errors.Join(errs...)
+}
+
+// portion returns the part of a quota this process may use, rounded down. The
+// rounding forgives the last bits of share times quota, so that 0.29 of 100
+// is 29.
+func (o Options) portion(quota int64) int64 {
+	return min(quota, int64(math.Floor(float64(quota)*o.factor()+1e-6)))
+}
+
+func (o Options) factor() float64 { return o.Share * (1 - o.SafetyMargin) }
+
+func orDefault[T comparable](v, otherwise T) T {
+	var zero T
+	if v == zero {
+		return otherwise
+	}
+	return v
+}

@@ -1,0 +1,165 @@
+package throttle
+
+import (
+	"math"
+	"time"
+)
+
+// kept returns how much of the quota a request of the given priority must
+// leave to more urgent ones.
+func (r *rule) kept(priority int) int64 {
+	var w int64
+	for _, reserve := range r.Reserve {
+		if priority < reserve.Priority {
+			w += reserve.Weight
+		}
+	}
+	return w
+}
+
+// pace is what a meter knows of urgent traffic, and when bulk work may go on.
+type pace struct {
+	sum   float64       // urgent weight granted, decaying with memory
+	since time.Duration // first urgent grant
+	seen  time.Duration // instant of sum
+	next  time.Duration // earliest next bulk grant
+}
+
+// memory is the time constant of the urgent rate.
+func (t *terms) memory() time.Duration {
+	return min(max(4*t.hold, 10*time.Second), 10*time.Minute)
+}
+
+func (p *pace) record(now time.Duration, w int64, memory time.Duration) {
+	if p.sum == 0 {
+		p.since = now
+	}
+	p.sum = p.decayed(now, memory) + float64(w)
+	p.seen = now
+}
+
+func (p *pace) decayed(now, memory time.Duration) float64 {
+	if p.sum == 0 {
+		return 0
+	}
+	return p.sum * math.Exp(-float64(now-p.seen)/float64(memory))
+}
+
+// rate returns the urgent weight per nanosecond, corrected for a memory that
+// is not yet full.
+func (p *pace) rate(now, memory time.Duration) float64 {
+	sum := p.decayed(now, memory)
+	if sum == 0 {
+		return 0
+	}
+	full := 1 - math.Exp(-float64(max(now-p.since, memory/20))/float64(memory))
+	return sum / (float64(memory) * full)
+}
+
+func (p *pace) idle(now time.Duration) bool { return p.next <= now }
+
+func (l *Ledger) paced(p *Permit) bool {
+	return l.options.Pacing != nil && p.Priority <= l.options.Pacing.Bulk
+}
+
+// tally notes a grant of w on m: urgent ones make the rate, bulk ones move the
+// next bulk grant away.
+func (l *Ledger) tally(now time.Duration, m *meter, p *Permit, w int64) {
+	memory := m.rule.terms.memory()
+	if !l.paced(p) {
+		m.pace.record(now, w, memory)
+		return
+	}
+	urgent := m.pace.rate(now, memory)
+	if u, ok := m.outlook(now, urgent, l.options.Pacing.Z); ok {
+		m.pace.next = now + time.Duration(float64(w)*u.gap(m.window.room(now)))
+	}
+}
+
+// outlook is what pacing expects of one window.
+type outlook struct {
+	urgent float64 // weight per nanosecond
+	z      float64
+	spread float64       // nanoseconds per weight at full rate; 0 if computed from what is left
+	ends   time.Duration // end of an aligned window; 0 if there is none
+	left   float64       // nanoseconds to be provided for
+	half   float64       // half the quota, the most that is kept
+}
+
+// outlook returns ok only where bulk work is to be paced.
+func (m *meter) outlook(now time.Duration, urgent, z float64) (o outlook, ok bool) {
+	t := m.rule.terms
+	o = outlook{urgent: urgent, z: z, half: float64(t.quota) / 2}
+	switch w := m.window.(type) {
+	case *concurrency, *lifetime:
+		return o, false
+	case *leaky:
+		o.spread = float64(t.drain) / float64(t.rate)
+		o.left = o.spread * float64(t.quota)
+	case *fixed:
+		if !w.advance(now) {
+			o.slide(t)
+			break
+		}
+		o.ends = w.begins(w.first + 1)
+		o.left = float64(max(0, o.ends-now))
+	default:
+		o.slide(t)
+	}
+	return o, urgent*o.left > 0.01 || urgent*float64(t.hold) > 0.01
+}
+
+func (o *outlook) slide(t *terms) {
+	o.left = float64(t.hold)
+	o.spread = o.left / float64(t.quota)
+}
+
+// keep returns what bulk work leaves free: what urgent requests may want
+// beyond their mean, and in an aligned window, where nothing comes back before
+// its end, their mean too.
+func (o *outlook) keep() float64 {
+	mean := o.urgent * o.left
+	keep := o.z * math.Sqrt(mean)
+	if o.ends != 0 {
+		keep += mean
+	}
+	return min(math.Ceil(keep), o.half)
+}
+
+// gap returns the nanoseconds to wait for each weight of bulk work granted.
+func (o *outlook) gap(room int64) float64 {
+	if o.spread > 0 {
+		return o.spread
+	}
+	return o.left / max(1, float64(room)-o.keep())
+}
+
+// paceOpening returns the first instant at which bulk work may take w from m,
+// of which need, w included, must be free beside what is kept.
+func (l *Ledger) paceOpening(now time.Duration, m *meter, need, w int64) time.Duration {
+	urgent := m.pace.rate(now, m.rule.terms.memory())
+	o, ok := m.outlook(now, urgent, l.options.Pacing.Z)
+	if !ok {
+		return now
+	}
+	keep := int64(o.keep())
+	if w > m.rule.terms.quota-keep {
+		return now // it could never go with so much kept
+	}
+	at := max(now, m.pace.next)
+	if m.window.room(now) >= need+keep {
+		return at
+	}
+	later := m.window.when(now, need+keep, m.window.inFlight())
+	if o.ends != 0 {
+		later = min(later, o.ends-time.Duration(o.affordable(float64(m.window.room(now)-need))))
+	}
+	return max(at, later, now+1)
+}
+
+// affordable returns the time left at which no more than spare is kept: the
+// positive solution of u·t + z·sqrt(u·t) = spare.
+func (o *outlook) affordable(spare float64) float64 {
+	root := (math.Sqrt(o.z*o.z+4*max(0, spare)) - o.z) / 2
+	return root * root / o.urgent
+}

@@ -1,0 +1,148 @@
+package throttle
+
+import "time"
+
+// State is where a Permit stands.
+type State uint8
+
+const (
+	Idle    State = iota // not known to a ledger: new, settled, or cancelled
+	Queued               // waits; Next will answer
+	Granted              // in flight until Settle
+	Expired              // its deadline passed in the queue; out of the ledger
+	Refused              // its limit was replaced by one it cannot use; out of the ledger
+)
+
+var stateNames = [...]string{"idle", "queued", "granted", "expired", "refused"}
+
+// String returns the state in lower case.
+func (s State) String() string {
+	if int(s) >= len(stateNames) {
+		return "unknown state"
+	}
+	return stateNames[s]
+}
+
+// Permit is leave to send one request. The caller allocates it, fills in the
+// exported fields, and passes it to Acquire; between Acquire and the return of
+// Settle, Cancel, or a Next that answers Expired or Refused it belongs to the
+// ledger and must neither be changed nor reused.
+type Permit struct {
+	// Limit is the id of the limit to charge.
+	Limit string
+	// Key picks the instance of every keyed limit on the way.
+	Key string
+	// Weight overrides the named limit's own weight; 0 means no override.
+	// Linked limits keep the weights of their links.
+	Weight int64
+	// Priority orders waiting permits: the higher goes first.
+	Priority int
+	// Deadline is the last instant at which a grant is of use, on the clock of
+	// `now`; 0 means none.
+	Deadline time.Duration
+	// Owner is the caller's; the ledger does not touch it.
+	Owner any
+
+	state      State
+	err        error
+	path       *path // what is charged; kept from Acquire to the end
+	lane       *lane // set while queued in one
+	next, prev *Permit
+	rank       int64  // less goes first
+	seq        uint64 // unique per Acquire; breaks ties of rank
+	seat       uint32 // among the deadlines, while queued with one
+	cost       int64  // weight charged to the named limit itself
+	granted    time.Duration
+}
+
+// State returns where p stands.
+func (p *Permit) State() State { return p.state }
+
+// Err returns why p expired or was refused, as a *LimitError; otherwise nil.
+func (p *Permit) Err() error { return p.err }
+
+// Reset makes p usable again after the ledger that held it is lost. A permit
+// that was granted must be adopted by the new ledger instead.
+func (p *Permit) Reset() {
+	*p = Permit{Limit: p.Limit, Key: p.Key, Weight: p.Weight, Priority: p.Priority, Deadline: p.Deadline, Owner: p.Owner}
+}
+
+// weight returns what p is charged for the i-th limit on its path.
+func (p *Permit) weight(i int) int64 {
+	if i == p.path.own {
+		return p.cost
+	}
+	return p.path.charges[i].weight
+}
+
+// before reports whether p goes ahead of q.
+func (p *Permit) before(q *Permit) bool {
+	if p.rank != q.rank {
+		return p.rank < q.rank
+	}
+	return p.seq < q.seq
+}
+
+// Fate says what became of a granted permit.
+type Fate uint8
+
+const (
+	// Answered: the server answered, whatever the status. It has arrived.
+	Answered Fate = iota
+	// NeverSent: not one byte left, provably. Everything is given back at once.
+	NeverSent
+	// Lost: it may still arrive. It counts as in flight until Proven, or until
+	// MaxDelay after the Settle, which must not come before the connection is
+	// closed or the exchange is given up.
+	Lost
+)
+
+// Outcome is what is known when a granted permit is settled.
+type Outcome struct {
+	Fate Fate
+	// ServerTime is a Unix time that the server read at or after the request's
+	// arrival, as found in the answer; 0 means none.
+	ServerTime time.Duration
+	// Resolution is the step of ServerTime: 1 s for a Date header. Add to it
+	// how far the clocks of a server's machines disagree.
+	Resolution time.Duration
+	// Costs are what the request really cost, for the limits of which the
+	// answer tells. Other limits cost what was reserved. Not kept.
+	Costs []Cost
+}
+
+// Cost is a weight that was really charged to a limit.
+type Cost struct {
+	ID     string
+	Weight int64
+}
+
+// Hold names a lost permit, for Proven. The zero Hold names none.
+type Hold uint64
+
+// list is a queue of permits, linked through the permits themselves.
+type list struct{ head, tail *Permit }
+
+func (q *list) push(p *Permit) {
+	p.prev, p.next = q.tail, nil
+	if q.tail == nil {
+		q.head = p
+	} else {
+		q.tail.next = p
+	}
+	q.tail = p
+}
+
+func (q *list) remove(p *Permit) {
+	if p.prev == nil {
+		q.head = p.next
+	} else {
+		p.prev.next = p.next
+	}
+	if p.next == nil {
+		q.tail = p.prev
+	} else {
+		p.next.prev = p.prev
+	}
+	p.prev, p.next = nil, nil
+}

@@ -1,0 +1,337 @@
+package throttle
+
+import "time"
+
+// queue holds the waiting permits: one first-in-first-out lane for each
+// priority of each path, and the lanes in the order of their heads' ranks.
+//
+// A scan goes through the lanes in that order. A head that every limit has room
+// for is granted. A blocked one reserves its weight in all its limits: where
+// there is room for it this keeps the room, and where there is not it keeps
+// whatever there is, so that heavy requests are not passed for ever. Worse
+// heads see only what is left; lanes with other limits pass freely.
+//
+// Invariant: between calls of Next, with stale unset and wake not reached, no
+// head could be granted.
+type queue struct {
+	n      int
+	ready  laneHeap // lanes this scan has not come to
+	passed []*lane  // lanes this scan found blocked, best first
+	epoch  uint64   // number of the scan
+	stale  bool     // what the scan found no longer holds
+	done   bool     // the scan need not come to the lanes left in ready
+	wake   time.Duration
+
+	deadlines deadlines
+	refused   list    // to be returned by Next
+	spare     []*lane // for reuse
+}
+
+// lane is the queue of one priority on one path. Only its head competes.
+type lane struct {
+	list
+	n        int
+	path     *path
+	priority int
+	slot     int // in ready, or -1 if it has been passed
+}
+
+// disputed reports whether anyone in the queue needs a meter of the path.
+func (q *queue) disputed(p *path) bool {
+	if q.n == 0 {
+		return false
+	}
+	for _, c := range p.charges {
+		if c.meter.waiting > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// outranks reports whether p goes ahead of everyone in the queue.
+func (q *queue) outranks(p *Permit) bool {
+	return (len(q.ready) == 0 || p.before(q.ready[0].head)) &&
+		(len(q.passed) == 0 || p.before(q.passed[0].head))
+}
+
+func (q *queue) push(l *Ledger, p *Permit) {
+	p.state = Queued
+	q.n++
+	if p.Deadline != 0 {
+		q.deadlines.push(p)
+	}
+	ln := p.path.lane(p.Priority)
+	if ln == nil {
+		ln = l.queue.openLane(p.path, p.Priority)
+	}
+	p.lane = ln
+	ln.push(p)
+	ln.n++
+	if ln.head == p {
+		q.ready.push(ln)
+		q.stale = true
+	}
+}
+
+func (p *path) lane(priority int) *lane {
+	for _, ln := range p.lanes {
+		if ln.priority == priority {
+			return ln
+		}
+	}
+	return nil
+}
+
+func (q *queue) openLane(p *path, priority int) *lane {
+	ln := q.newLane()
+	ln.path, ln.priority = p, priority
+	p.lanes = append(p.lanes, ln)
+	for _, c := range p.charges {
+		c.meter.waiting++
+	}
+	return ln
+}
+
+func (q *queue) newLane() *lane {
+	last := len(q.spare) - 1
+	if last < 0 {
+		return &lane{}
+	}
+	ln := q.spare[last]
+	q.spare[last] = nil
+	q.spare = q.spare[:last]
+	return ln
+}
+
+// closeLane forgets an empty lane that is in neither order.
+func (q *queue) closeLane(ln *lane) {
+	for i, have := range ln.path.lanes {
+		if have == ln {
+			last := len(ln.path.lanes) - 1
+			ln.path.lanes[i] = ln.path.lanes[last]
+			ln.path.lanes = ln.path.lanes[:last]
+			break
+		}
+	}
+	for _, c := range ln.path.charges {
+		c.meter.waiting--
+	}
+	*ln = lane{}
+	q.spare = append(q.spare, ln)
+}
+
+// remove takes p out of the queue wherever it is.
+func (q *queue) remove(p *Permit) {
+	q.n--
+	ln := p.lane
+	if ln == nil {
+		q.refused.remove(p)
+		return
+	}
+	p.lane = nil
+	if p.Deadline != 0 {
+		q.deadlines.leave(p)
+	}
+	wasHead := ln.head == p
+	ln.remove(p)
+	ln.n--
+	if wasHead {
+		q.reorder(ln)
+		q.stale = true
+	}
+}
+
+// reorder puts a lane whose head has left where it belongs now.
+func (q *queue) reorder(ln *lane) {
+	switch {
+	case ln.slot >= 0 && ln.head != nil:
+		q.ready.fix(ln.slot)
+	case ln.slot >= 0:
+		q.ready.remove(ln.slot)
+		q.closeLane(ln)
+	default:
+		q.unpass(ln)
+		if ln.head == nil {
+			q.closeLane(ln)
+		} else {
+			q.ready.push(ln)
+		}
+	}
+}
+
+func (q *queue) unpass(ln *lane) {
+	for i, have := range q.passed {
+		if have == ln {
+			q.passed = append(q.passed[:i], q.passed[i+1:]...)
+			return
+		}
+	}
+}
+
+// freed notes that m may have more room, or may know sooner when it will, from
+// `from` on.
+func (q *queue) freed(m *meter, now, from time.Duration) {
+	if m.waiting == 0 {
+		return
+	}
+	if from <= now {
+		q.stale = true
+	}
+	q.wake = min(q.wake, from)
+}
+
+// Next returns the next queued permit that has an answer at now, Granted,
+// Expired or Refused, or nil. A permit whose room comes free at its deadline is
+// still in time.
+func (l *Ledger) Next(now time.Duration) *Permit {
+	now = l.at(now)
+	q := &l.queue
+	if p := q.refused.head; p != nil {
+		q.remove(p)
+		p.state = Refused
+		return p
+	}
+	if p := q.expired(now - 1); p != nil {
+		return p
+	}
+	if p := l.scan(now); p != nil {
+		return p
+	}
+	return q.expired(now)
+}
+
+// expired returns a permit whose deadline is at or before last, if any.
+func (q *queue) expired(last time.Duration) *Permit {
+	p := q.deadlines.first()
+	if p == nil || p.Deadline > last {
+		return nil
+	}
+	q.remove(p)
+	p.state, p.err = Expired, p.path.route.late
+	return p
+}
+
+// scan goes on with the scan, or begins a new one if there is reason to, and
+// returns the first permit it grants or must refuse.
+func (l *Ledger) scan(now time.Duration) *Permit {
+	q := &l.queue
+	if q.n == 0 {
+		return nil
+	}
+	if q.stale || now >= q.wake {
+		q.restart()
+	}
+	for len(q.ready) > 0 && !q.done {
+		ln := q.ready[0]
+		p := ln.head
+		if err := p.hopeless(); err != nil {
+			q.remove(p)
+			p.state, p.err = Refused, err
+			return p
+		}
+		if at := l.examine(now, p); at > now {
+			q.wake = min(q.wake, at)
+			q.pass(ln)
+			q.done = q.exhausted(now, ln)
+			continue
+		}
+		q.take(ln)
+		l.grant(now, p)
+		return p
+	}
+	return nil
+}
+
+func (q *queue) restart() {
+	for _, ln := range q.passed {
+		q.ready.push(ln)
+	}
+	clear(q.passed)
+	q.passed = q.passed[:0]
+	q.epoch++
+	q.stale, q.done, q.wake = false, false, never
+}
+
+func (q *queue) pass(ln *lane) {
+	q.ready.remove(0)
+	ln.slot = -1
+	q.passed = append(q.passed, ln)
+}
+
+// take removes the head of a ready lane, which is about to be granted. What
+// the scan has found so far still holds: the heads that were passed are better,
+// and their reservations were respected.
+func (q *queue) take(ln *lane) {
+	p := ln.head
+	q.n--
+	if p.Deadline != 0 {
+		q.deadlines.leave(p)
+	}
+	ln.remove(p)
+	ln.n--
+	p.lane = nil
+	q.reorder(ln)
+}
+
+// examine returns now if p, a head, may be granted. Otherwise it reserves what
+// p needs, and returns the instant from which p may be granted if nothing else
+// happens before, or never.
+func (l *Ledger) examine(now time.Duration, p *Permit) time.Duration {
+	q := &l.queue
+	at := now
+	for _, s := range p.path.scopes {
+		at = max(at, s.opens(now))
+	}
+	for i, c := range p.path.charges {
+		m := c.meter
+		if m.epoch != q.epoch {
+			m.epoch, m.reserved = q.epoch, 0
+		}
+		at = max(at, l.opening(now, m, p, m.reserved, p.weight(i)))
+	}
+	if at > now {
+		l.reserve(now, p)
+	}
+	return at
+}
+
+func (l *Ledger) reserve(now time.Duration, p *Permit) {
+	for i, c := range p.path.charges {
+		short := c.meter.window.room(now)-c.meter.reserved < p.weight(i)
+		if short && l.fault.noFences || !short && l.fault.noReservations {
+			continue
+		}
+		c.meter.reserved += p.weight(i)
+	}
+}
+
+// exhausted reports whether a limit of ln, a lane that was just passed, has
+// nothing left and is needed by every lane that is still to come.
+func (q *queue) exhausted(now time.Duration, ln *lane) bool {
+	for _, c := range ln.path.charges {
+		m := c.meter
+		if m.waiting == len(q.ready)+len(q.passed) && m.window.room(now) <= m.reserved {
+			return true
+		}
+	}
+	return false
+}
+
+// Wake returns the instant at which Next should be called again if nothing
+// else happens before; ok is false if only another call can bring anything.
+func (l *Ledger) Wake() (at time.Duration, ok bool) {
+	q := &l.queue
+	at = never
+	if q.n > 0 {
+		at = q.wake
+		if q.stale || q.refused.head != nil {
+			return l.now, true
+		}
+		if p := q.deadlines.first(); p != nil {
+			at = min(at, p.Deadline)
+		}
+		at = min(at, l.holds.next())
+	}
+	return at, at != never
+}

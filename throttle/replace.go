@@ -1,0 +1,175 @@
+package throttle
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Replace goes over to other limits. What is in flight, what was answered, and
+// what is paused carries over for every limit whose id stays, and is found
+// again if the id comes back. Queued permits keep their places; those whose
+// limit is gone, or can no longer fit them, are answered Refused by Next. If
+// the error is not nil nothing has changed. A limit cannot become keyed, or
+// cease to be: give it another id.
+func (l *Ledger) Replace(now time.Duration, limits []Limit) error {
+	now = l.at(now)
+	scopes := make(map[string]*scope, len(l.scopes))
+	for name, s := range l.scopes {
+		scopes[name] = s
+	}
+	table, err := compile(limits, l.options, l.clock, scopes)
+	if err := errors.Join(err, l.keyedChanges(limits)); err != nil {
+		return err
+	}
+	waiting := l.drainQueue()
+	l.adoptRules(now, table)
+	l.table, l.scopes = table, scopes
+	l.keyed, l.cursor = nil, 0
+	l.reindexKeys(now)
+	l.requeue(now, waiting)
+	return nil
+}
+
+func (l *Ledger) keyedChanges(limits []Limit) error {
+	var errs []error
+	for i := range limits {
+		old := l.known(limits[i].ID)
+		if old != nil && limits[i].Quota > 0 && old.Keyed != limits[i].Keyed {
+			errs = append(errs, &LimitError{limits[i].ID, fmt.Errorf("was keyed: %t, and cannot become keyed: %t", old.Keyed, limits[i].Keyed)})
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (l *Ledger) known(id string) *rule {
+	if r := l.table.rules[id]; r != nil {
+		return r
+	}
+	return l.retired[id]
+}
+
+// adoptRules hands the meters of the present rules to those of the same id in
+// the new table, and keeps the meters of the others until they are idle.
+func (l *Ledger) adoptRules(now time.Duration, table *table) {
+	for id, r := range l.table.rules {
+		l.retired[id] = r
+	}
+	for id, old := range l.retired {
+		if r := table.rules[id]; r != nil {
+			for key, m := range old.meters {
+				m.move(now, r)
+				r.meters[key] = m
+			}
+			delete(l.retired, id)
+		} else if old.idle(now) {
+			delete(l.retired, id)
+		}
+	}
+}
+
+func (r *rule) idle(now time.Duration) bool {
+	for _, m := range r.meters {
+		if !m.idle(now) {
+			return false
+		}
+	}
+	return true
+}
+
+// move puts m under a new rule. A window of another kind begins with what was
+// in flight, and with what was answered as if it had been answered now.
+func (m *meter) move(now time.Duration, r *rule) {
+	old := m.rule
+	m.rule, m.paths = r, 0
+	if old.Window == r.Window {
+		m.window.resize(now, r.terms)
+		return
+	}
+	flying := m.window.inFlight()
+	used := old.terms.quota - m.window.room(now) - flying
+	m.window = newWindow(r.Window, r.terms)
+	m.window.grant(now, flying)
+	m.window.burden(now, used)
+}
+
+// reindexKeys makes paths for the keys that carried over, so that they are
+// forgotten when idle like all others.
+func (l *Ledger) reindexKeys(now time.Duration) {
+	for _, route := range l.table.routes {
+		if !route.keyed {
+			continue
+		}
+		keys := map[string]bool{}
+		for _, c := range route.charge {
+			if c.rule.Keyed {
+				for key := range c.rule.meters {
+					keys[key] = true
+				}
+			}
+		}
+		for key := range keys {
+			l.pathFor(now, route, key)
+		}
+	}
+}
+
+// drainQueue empties the queue and returns its permits in the order in which
+// they were queued.
+func (l *Ledger) drainQueue() []*Permit {
+	q := &l.queue
+	waiting := make([]*Permit, 0, q.n)
+	for p := q.refused.head; p != nil; p = p.next {
+		waiting = append(waiting, p)
+	}
+	for _, lanes := range [][]*lane{q.ready, q.passed} {
+		for _, ln := range lanes {
+			for p := ln.head; p != nil; p = p.next {
+				waiting = append(waiting, p)
+			}
+			for _, c := range ln.path.charges {
+				c.meter.waiting--
+			}
+			ln.path.lanes = nil
+		}
+	}
+	slices.SortFunc(waiting, func(a, b *Permit) int { return cmp.Compare(a.seq, b.seq) })
+	*q = queue{epoch: q.epoch, stale: true, wake: never}
+	return waiting
+}
+
+func (l *Ledger) requeue(now time.Duration, waiting []*Permit) {
+	for _, p := range waiting {
+		p.prev, p.next, p.lane = nil, nil, nil
+		if err := l.reroute(now, p); err != nil {
+			p.err = err
+			l.queue.refuse(p)
+			continue
+		}
+		l.queue.push(l, p)
+	}
+}
+
+func (l *Ledger) reroute(now time.Duration, p *Permit) error {
+	if p.err != nil {
+		return p.err // refused already
+	}
+	r := l.table.routes[p.Limit]
+	if r == nil {
+		return &LimitError{p.Limit, ErrUnknownLimit}
+	}
+	if err := r.weigh(p); err != nil {
+		return err
+	}
+	p.path = l.pathFor(now, r, p.Key)
+	return nil
+}
+
+// refuse has Next return p, whose error is set.
+func (q *queue) refuse(p *Permit) {
+	p.state = Queued
+	q.n++
+	q.refused.push(p)
+}

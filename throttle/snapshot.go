@@ -1,0 +1,103 @@
+package throttle
+
+import (
+	"cmp"
+	"slices"
+	"time"
+)
+
+// Never is the instant of something that time alone does not bring.
+const Never = never
+
+// Snapshot is a picture of a Ledger. It shares nothing with it.
+type Snapshot struct {
+	At     time.Duration
+	Limits []LimitSnapshot // by id and key
+	Scopes []ScopeSnapshot // by name
+	Queued []Class         // most urgent first
+	Lost   int             // lost permits that are still held
+}
+
+// LimitSnapshot is one limit, or one key's instance of it.
+type LimitSnapshot struct {
+	ID, Key  string
+	Window   Window
+	Quota    int64 // after share, margin and tick; the capacity of a Leaky one
+	Used     int64 // in flight included; it may exceed Quota after Replace, Adjust or Sync
+	InFlight int64
+	Room     int64
+	Next     time.Duration // when a weight of 1 fits, the queue apart; Never if that takes more than time
+	Queued   []Class       // most urgent first
+}
+
+// ScopeSnapshot is one scope.
+type ScopeSnapshot struct {
+	Name        string
+	PausedUntil time.Duration // in the past if not paused
+	InFlight    int
+	Allowance   int // in flight at most, while it starts slowly after a pause; else 0
+}
+
+// Class counts the queued permits of one priority.
+type Class struct{ Priority, N int }
+
+// Snapshot describes the ledger as of now. Its cost grows with the number of
+// limits and keys, not with the length of the queue.
+func (l *Ledger) Snapshot(now time.Duration) Snapshot {
+	now = l.at(now)
+	s := Snapshot{At: now, Lost: l.holds.n}
+	classes, byMeter := l.queue.classes()
+	s.Queued = classes
+	for _, r := range l.table.rules {
+		for _, m := range r.meters {
+			s.Limits = append(s.Limits, m.snapshot(now, byMeter[m]))
+		}
+	}
+	for _, sc := range l.scopes {
+		s.Scopes = append(s.Scopes, ScopeSnapshot{sc.name, sc.until, sc.flying, sc.allowance})
+	}
+	slices.SortFunc(s.Limits, func(a, b LimitSnapshot) int {
+		return cmp.Or(cmp.Compare(a.ID, b.ID), cmp.Compare(a.Key, b.Key))
+	})
+	slices.SortFunc(s.Scopes, func(a, b ScopeSnapshot) int { return cmp.Compare(a.Name, b.Name) })
+	return s
+}
+
+func (m *meter) snapshot(now time.Duration, queued []Class) LimitSnapshot {
+	room := m.window.room(now)
+	return LimitSnapshot{
+		ID: m.rule.ID, Key: m.key, Window: m.rule.Window,
+		Quota: m.rule.terms.quota, Used: m.rule.terms.quota - room, InFlight: m.window.inFlight(), Room: room,
+		Next:   max(m.window.when(now, 1, m.window.inFlight()), m.rule.scope.until),
+		Queued: queued,
+	}
+}
+
+// classes counts the queue by priority, in all and for every meter.
+func (q *queue) classes() ([]Class, map[*meter][]Class) {
+	var all []Class
+	byMeter := map[*meter][]Class{}
+	for _, lanes := range [][]*lane{q.ready, q.passed} {
+		for _, ln := range lanes {
+			all = count(all, ln)
+			for _, c := range ln.path.charges {
+				byMeter[c.meter] = count(byMeter[c.meter], ln)
+			}
+		}
+	}
+	return all, byMeter
+}
+
+func count(classes []Class, ln *lane) []Class {
+	i, found := slices.BinarySearchFunc(classes, ln.priority, func(c Class, priority int) int {
+		return cmp.Compare(priority, c.Priority)
+	})
+	if !found {
+		classes = slices.Insert(classes, i, Class{Priority: ln.priority})
+	}
+	classes[i].N += ln.n
+	return classes
+}
+
+// Len returns how many permits are queued.
+func (l *Ledger) Len() int { return l.queue.n }

@@ -1,0 +1,262 @@
+package throttle
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// table is a set of limits with every link resolved. It does not change; only
+// the meters that hang on it do.
+type table struct {
+	rules  map[string]*rule
+	routes map[string]*route
+}
+
+// rule is a limit with a quota of its own.
+type rule struct {
+	Limit
+	terms  *terms
+	scope  *scope
+	meters map[string]*meter // by key; "" if not keyed
+}
+
+// route is what a request naming a limit is charged.
+type route struct {
+	id     string
+	charge []toll
+	own    int   // the toll of the named limit itself, -1 for none
+	keyed  bool  // some toll is keyed
+	path   *path // the only one, if not keyed
+	paths  map[string]*path
+
+	full, late *LimitError // made once, for a refusal must be cheap
+}
+
+type toll struct {
+	rule   *rule
+	weight int64
+}
+
+// compile checks limits and resolves their links. The error lists every
+// mistake.
+func compile(limits []Limit, o Options, c *clock, scopes map[string]*scope) (*table, error) {
+	t := &table{rules: map[string]*rule{}, routes: map[string]*route{}}
+	b := builder{table: t, byID: map[string]*Limit{}, tolls: map[string][]toll{}, options: o, clock: c}
+	for i := range limits {
+		b.declare(&limits[i])
+	}
+	for i := range limits {
+		b.checkLinks(&limits[i])
+	}
+	if len(b.errs) > 0 {
+		return nil, errors.Join(b.errs...)
+	}
+	for i := range limits {
+		b.resolve(&limits[i])
+	}
+	for _, r := range t.rules {
+		r.scope = scopeNamed(scopes, r.Scope)
+	}
+	return t, errors.Join(b.errs...)
+}
+
+type builder struct {
+	*table
+	byID    map[string]*Limit
+	tolls   map[string][]toll // what the links of a limit come to
+	options Options
+	clock   *clock
+	errs    []error
+}
+
+func (b *builder) complain(l *Limit, format string, args ...any) {
+	b.errs = append(b.errs, &LimitError{l.ID, fmt.Errorf(format, args...)})
+}
+
+// declare checks a limit by itself and makes a rule of it.
+func (b *builder) declare(l *Limit) {
+	if l.ID == "" {
+		b.complain(l, "has no id")
+		return
+	}
+	if b.byID[l.ID] != nil {
+		b.complain(l, "is declared more than once")
+		return
+	}
+	b.byID[l.ID] = l
+	if l.Quota == 0 && len(l.Linked) > 0 {
+		return
+	}
+	before := len(b.errs)
+	b.checkQuota(l)
+	b.checkTimes(l)
+	if len(b.errs) > before {
+		return
+	}
+	r := &rule{Limit: *l, terms: l.terms(b.options, b.clock), meters: map[string]*meter{}}
+	r.Weight = orDefault(l.Weight, 1)
+	r.Linked, r.Reserve = slices.Clone(l.Linked), slices.Clone(l.Reserve)
+	b.rules[l.ID] = r
+	b.checkRoom(r)
+}
+
+func (b *builder) checkQuota(l *Limit) {
+	bounded := func(name string, v int64) {
+		if v < 0 || v > maxWeight {
+			b.complain(l, "%s %d is not in [0, %d]", name, v, int64(maxWeight))
+		}
+	}
+	bounded("quota", l.Quota)
+	bounded("weight", l.Weight)
+	bounded("burst", l.Burst)
+	if l.Quota == 0 {
+		b.complain(l, "quota 0 admits nothing")
+	}
+	if l.Window >= windowKinds {
+		b.complain(l, "window %d is unknown", l.Window)
+	}
+	if l.Window != Leaky && (l.Burst != 0 || l.Tick != 0) {
+		b.complain(l, "burst and tick are for leaky windows only")
+	}
+	if l.Window != Fixed && l.Offset != 0 {
+		b.complain(l, "offset is for fixed windows only")
+	}
+	seen := map[int]bool{}
+	for _, r := range l.Reserve {
+		bounded("reserve", r.Weight)
+		if seen[r.Priority] {
+			b.complain(l, "priority %d has more than one reserve", r.Priority)
+		}
+		seen[r.Priority] = true
+	}
+}
+
+func (b *builder) checkTimes(l *Limit) {
+	bounded := func(name string, v time.Duration) {
+		if v < 0 || v > maxPer {
+			b.complain(l, "%s %v is not in [0, %v]", name, v, maxPer)
+		}
+	}
+	bounded("per", l.Per)
+	bounded("tick", l.Tick)
+	bounded("offset", max(l.Offset, -l.Offset))
+	bounded("rtt floor", l.RTTFloor)
+	bounded("max delay", l.MaxDelay)
+	timed := l.Window != Concurrency && l.Window != Lifetime
+	if timed && l.Per == 0 {
+		b.complain(l, "per is 0")
+	}
+	if timed && l.RTTFloor > 0 && l.RTTFloor >= l.Per {
+		b.complain(l, "rtt floor %v is not below per %v", l.RTTFloor, l.Per)
+	}
+}
+
+// checkRoom checks what share, margin, tick and reserves leave of the quota.
+func (b *builder) checkRoom(r *rule) {
+	var kept int64
+	for _, reserve := range r.Reserve {
+		kept += reserve.Weight
+	}
+	switch room := r.terms.quota; {
+	case room < 1:
+		b.complain(&r.Limit, "admits nothing: share, safety margin and tick leave %d", room)
+	case r.Weight > room:
+		b.complain(&r.Limit, "weight %d never fits into %d", r.Weight, room)
+	case kept >= room:
+		b.complain(&r.Limit, "reserves of %d leave nothing of %d", kept, room)
+	}
+}
+
+// terms derives what the arithmetic needs.
+func (l *Limit) terms(o Options, c *clock) *terms {
+	t := &terms{
+		quota: o.portion(l.Quota), per: l.Per, hold: c.slower(l.Per), short: c.faster(l.Per),
+		rttFloor: l.RTTFloor, offset: l.Offset, clock: c, shared: o.factor() < 1,
+		maxDelay: orDefault(l.MaxDelay, defaultMaxDelay),
+	}
+	if l.Window == Leaky {
+		t.quota = o.portion(orDefault(l.Burst, l.Quota))
+		t.rate = l.Quota
+		t.drain = time.Duration(float64(c.slower(l.Per))/o.factor()) + 1
+		if l.Tick > 0 {
+			t.quota -= max(1, int64(mulDivUp(l.Tick, l.Quota, int64(max(l.Per, 1)))))
+		}
+		if o.factor() == 1 {
+			t.drain = c.slower(l.Per)
+		}
+	}
+	return t
+}
+
+func (b *builder) checkLinks(l *Limit) {
+	seen := map[string]bool{}
+	for _, k := range l.Linked {
+		switch to := b.byID[k.ID]; {
+		case to == nil:
+			b.complain(l, "is linked to unknown limit %q", k.ID)
+		case seen[k.ID]:
+			b.complain(l, "is linked to %q more than once", k.ID)
+		case k.Weight < 0 || k.Weight > maxWeight:
+			b.complain(l, "link to %q: weight %d is not in [0, %d]", k.ID, k.Weight, int64(maxWeight))
+		case to.Quota == 0 && k.Weight != 0:
+			b.complain(l, "link to %q: a route without a quota takes no weight", k.ID)
+		}
+		seen[k.ID] = true
+	}
+}
+
+// linked returns what the links of l come to, all the way down. Each limit is
+// worked out once; one met again while it is being worked out is a cycle.
+func (b *builder) linked(l *Limit, way []string) []toll {
+	if tolls, done := b.tolls[l.ID]; done {
+		return tolls
+	}
+	if from := slices.Index(way, l.ID); from >= 0 {
+		b.complain(l, "is linked to itself: %s", strings.Join(append(way[from:], l.ID), " → "))
+		return nil
+	}
+	way = append(way, l.ID)
+	var tolls []toll
+	for _, k := range l.Linked {
+		if to := b.rules[k.ID]; to != nil {
+			tolls = addToll(tolls, toll{to, orDefault(k.Weight, to.Weight)})
+		}
+		for _, t := range b.linked(b.byID[k.ID], way) {
+			tolls = addToll(tolls, t)
+		}
+	}
+	b.tolls[l.ID] = tolls
+	return tolls
+}
+
+func addToll(tolls []toll, t toll) []toll {
+	for i := range tolls {
+		if tolls[i].rule == t.rule {
+			tolls[i].weight = min(tolls[i].weight+t.weight, maxWeight)
+			return tolls
+		}
+	}
+	return append(tolls, t)
+}
+
+func (b *builder) resolve(l *Limit) {
+	r := &route{id: l.ID, own: -1, paths: map[string]*path{}}
+	r.full, r.late = &LimitError{l.ID, ErrQueueFull}, &LimitError{l.ID, ErrDeadline}
+	if own := b.rules[l.ID]; own != nil {
+		r.own = 0
+		r.charge = append(r.charge, toll{own, own.Weight})
+	}
+	for _, t := range b.linked(l, nil) {
+		r.charge = addToll(r.charge, t)
+	}
+	for _, c := range r.charge {
+		r.keyed = r.keyed || c.rule.Keyed
+		if room := c.rule.terms.quota; c.weight > room {
+			b.complain(l, "charges %d to %q, which never fits into %d", c.weight, c.rule.ID, room)
+		}
+	}
+	b.routes[l.ID] = r
+}

@@ -1,0 +1,171 @@
+package throttle
+
+import "time"
+
+// fixed counts in windows aligned to the server's clock, each request in every
+// window in which it may have arrived.
+//
+// Invariant: while the clock is known and now >= blind, every request that may
+// have been counted in a window from first on is in flight or in charge of
+// that window. So if quota covers flight, charge and the new weight in every
+// window the new request can still meet, no window sees more than quota.
+//
+// Beside the windows it keeps the sliding log, and grants what either of the
+// two allows. That is safe: of the requests counted in one window, the one
+// sent last was let through by one of them, and each of them then accounted
+// for all the others. The log alone serves while the clock is unknown.
+type fixed struct {
+	sliding
+	first  int64   // the earliest window a request sent now can meet; never falls while the clock holds
+	charge []int64 // answered weight of the windows first, first+1, ...
+	blind  time.Duration
+}
+
+// maxSpread bounds how many windows one request may be charged to. With a
+// clock so uncertain the log is the better of the two by far.
+const maxSpread = 16
+
+func (f *fixed) index(server time.Duration) int64 { return floorDiv(server-f.offset, f.per) }
+
+// advance brings first up to now and reports whether the clock is good enough
+// to tell windows apart.
+func (f *fixed) advance(now time.Duration) bool {
+	if !f.clock.known || f.clock.latest(now)-f.clock.earliest(now) >= maxSpread*f.per {
+		return false
+	}
+	k := f.index(f.clock.earliest(now))
+	if gone := k - f.first; gone > 0 {
+		keep := copy(f.charge, f.charge[min(gone, int64(len(f.charge))):])
+		f.charge = f.charge[:keep]
+		f.first = k
+	}
+	return true
+}
+
+func (f *fixed) room(now time.Duration) int64 {
+	free := f.sliding.room(now)
+	if f.advance(now) && now >= f.blind {
+		free = max(free, f.quota-f.flying-f.worst())
+	}
+	return free
+}
+
+func (f *fixed) worst() int64 {
+	var w int64
+	for _, c := range f.charge {
+		w = max(w, c)
+	}
+	return w
+}
+
+func (f *fixed) when(now time.Duration, w, flying int64) time.Duration {
+	at := f.sliding.when(now, w, flying)
+	if !f.advance(now) || flying+w > f.quota {
+		return at
+	}
+	k := len(f.charge)
+	for k > 0 && f.charge[k-1]+flying+w <= f.quota {
+		k--
+	}
+	aligned := now
+	if k > 0 {
+		aligned = max(now, f.begins(f.first+int64(k)))
+	}
+	return min(at, max(aligned, f.blind))
+}
+
+// begins returns our first instant at which window k has certainly begun.
+func (f *fixed) begins(k int64) time.Duration {
+	return f.clock.reaches(time.Duration(k)*f.per + f.offset)
+}
+
+func (f *fixed) settle(w int64, a answer) time.Duration {
+	f.sliding.settle(w, a)
+	last := f.clock.latest(a.at)
+	if a.dated {
+		last = min(last, a.by)
+	}
+	f.spend(a.at, w, last)
+	return a.at
+}
+
+// spend charges w to every window from first to the one that holds the server
+// time last.
+func (f *fixed) spend(now time.Duration, w int64, last time.Duration) {
+	if !f.advance(now) {
+		f.blind = now + f.hold
+		return
+	}
+	for i := range f.span(last) {
+		f.charge[i] += w
+	}
+}
+
+// span makes sure that the windows up to the one holding server time last
+// have a charge, and returns how many they are, from first on.
+func (f *fixed) span(last time.Duration) int {
+	n := max(0, int(min(f.index(last)-f.first+1, maxSpread+2)))
+	for len(f.charge) < n {
+		f.charge = append(f.charge, 0)
+	}
+	return n
+}
+
+func (f *fixed) burden(now time.Duration, w int64) {
+	if w > 0 {
+		f.sliding.burden(now, w)
+		f.spend(now, w, f.clock.latest(now))
+	}
+}
+
+func (f *fixed) relieve(now time.Duration, w int64) {
+	f.sliding.relieve(now, w)
+	for i := range f.charge {
+		f.charge[i] = max(0, f.charge[i]-w)
+	}
+}
+
+func (f *fixed) sync(now time.Duration, used int64, start time.Duration) {
+	if !f.advance(now) {
+		f.sliding.sync(now, used, start)
+		return
+	}
+	from, to := 0, f.span(f.clock.latest(now))
+	if start > 0 {
+		k := f.index(start) - f.first
+		if k < 0 || k >= int64(to) {
+			return // about a window that is over, or that cannot have begun
+		}
+		from, to = int(k), int(k)+1
+	}
+	for i := from; i < to; i++ {
+		f.charge[i] = max(f.charge[i], used-f.flying)
+	}
+	f.sliding.sync(now, used, 0)
+}
+
+func (f *fixed) fill(now time.Duration) {
+	f.sliding.fill(now)
+	if !f.advance(now) {
+		f.blind = now + f.hold
+		return
+	}
+	for i := range f.span(f.clock.latest(now)) {
+		f.charge[i] = max(f.charge[i], f.quota-f.flying)
+	}
+}
+
+func (f *fixed) resize(now time.Duration, t *terms) {
+	if t.per != f.per || t.offset != f.offset {
+		f.forget(now, max(t.hold, f.hold))
+	}
+	f.sliding.resize(now, t)
+}
+
+// stepped says that the server's clock left the bounds it was given, so that
+// windows counted before mean nothing now.
+func (f *fixed) stepped(now time.Duration) { f.forget(now, f.hold) }
+
+func (f *fixed) forget(now, hold time.Duration) {
+	f.charge, f.first, f.blind = f.charge[:0], -1<<62, now+hold
+}

@@ -1,0 +1,91 @@
+package throttle
+
+import "time"
+
+// leaky is the in-flight aware leaky counter: raised by each answer, lowered
+// at the rate, never below zero; what is in flight counts on top.
+//
+// Invariant: the server's counter never passes quota. It accepts everything
+// if each span [u, t] holds at most quota + rate·(t-u). Of the requests that
+// arrive in one, let k be sent last: the others are in flight then, or were
+// answered no earlier than u, and so are in the level but for what has drained
+// since u.
+type leaky struct {
+	*terms
+	flying int64
+	level  int64 // in fractions of a weight, as of at
+	at     time.Duration
+}
+
+// fraction is how many parts a weight is divided into. Every settlement loses
+// less than one part of drain, in the safe direction.
+const fractionBits = 20
+
+func (l *leaky) drained(now time.Duration) int64 {
+	return int64(mulDivDown(max(0, now-l.at), l.rate<<fractionBits, int64(l.drain)))
+}
+
+func (l *leaky) advance(now time.Duration) {
+	if d := l.drained(now); d > 0 {
+		l.level = max(0, l.level-d)
+		l.at = now
+	}
+}
+
+func (l *leaky) room(now time.Duration) int64 {
+	level := max(0, l.level-l.drained(now))
+	return (l.quota<<fractionBits-level)>>fractionBits - l.flying
+}
+
+func (l *leaky) when(now time.Duration, w, flying int64) time.Duration {
+	allowed := l.quota - flying - w
+	if allowed < 0 {
+		return never
+	}
+	excess := l.level - allowed<<fractionBits
+	if excess <= 0 {
+		return now
+	}
+	return max(now, l.at+mulDivUp(time.Duration(excess), int64(l.drain), l.rate<<fractionBits))
+}
+
+func (l *leaky) inFlight() int64 { return l.flying }
+
+func (l *leaky) grant(_ time.Duration, w int64) { l.flying += w }
+
+func (l *leaky) abort(w int64) { l.flying -= w }
+
+func (l *leaky) settle(w int64, a answer) time.Duration {
+	l.flying -= w
+	l.burden(a.at, w)
+	return a.at
+}
+
+// burden may be told of an instant that is already past, when a lost permit is
+// settled late; then it drains from now on, not from then.
+func (l *leaky) burden(now time.Duration, w int64) {
+	if w <= 0 {
+		return
+	}
+	l.advance(now)
+	if l.level == 0 {
+		l.at = max(l.at, now)
+	}
+	l.level += w << fractionBits
+}
+
+func (l *leaky) relieve(now time.Duration, w int64) {
+	l.advance(now)
+	l.level = max(0, l.level-w<<fractionBits)
+}
+
+func (l *leaky) sync(now time.Duration, used int64, _ time.Duration) {
+	l.burden(now, used-(l.quota-l.room(now)))
+}
+
+func (l *leaky) fill(now time.Duration) { l.burden(now, l.room(now)) }
+
+func (l *leaky) resize(now time.Duration, t *terms) {
+	l.advance(now)
+	l.terms = t
+}

@@ -1,0 +1,133 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/sluice-engine/sluice/messages"
+)
+
+// Authenticator adds credentials to a call in the instant before it leaves. It
+// is called last, on every attempt, on the request's own goroutine, and must be
+// safe for concurrent use. It may change the call but must not keep it, and must
+// not write into the arrays behind its Body.
+type Authenticator interface {
+	Authenticate(call *messages.Call, clock Clock) error
+}
+
+// Func is a function as an Authenticator.
+type Func func(call *messages.Call, clock Clock) error
+
+// Authenticate calls f.
+func (f Func) Authenticate(call *messages.Call, clock Clock) error { return f(call, clock) }
+
+// Ordered marks an authenticator whose calls must reach the server in the order
+// they were authenticated, because they carry strictly increasing nonces. Calls
+// of one lane are to be sent one after the other: the next is authenticated when
+// the bytes of the one before it have been written, or better, answered.
+type Ordered interface {
+	// Lane names the sequence. Equal keys give equal lanes; the name does not
+	// disclose the key. The empty name means that order does not matter.
+	Lane() string
+}
+
+// Validator is an authenticator that can tell before the first request whether
+// it is set up right. All schemes of this package are.
+type Validator interface {
+	// Validate reports every mistake, without any secret in the text.
+	Validate() error
+}
+
+// Validate reports every mistake in a's configuration, if a is a Validator.
+func Validate(a Authenticator) error {
+	if v, ok := a.(Validator); ok {
+		return v.Validate()
+	}
+	return nil
+}
+
+// Chain applies several authenticators in order, each on what the one before it
+// left: Chain{A, B} signs as B(A(call)).
+type Chain []Authenticator
+
+// Authenticate applies every authenticator until one fails.
+func (c Chain) Authenticate(call *messages.Call, clock Clock) error {
+	for _, a := range c {
+		if err := a.Authenticate(call, clock); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Validate reports every mistake of every member.
+func (c Chain) Validate() error {
+	var errs []error
+	for _, a := range c {
+		errs = append(errs, Validate(a))
+	}
+	return errors.Join(errs...)
+}
+
+// Lane returns the lane of the first member that has one.
+func (c Chain) Lane() string {
+	for _, a := range c {
+		if o, ok := a.(Ordered); ok && o.Lane() != "" {
+			return o.Lane()
+		}
+	}
+	return ""
+}
+
+// Causes an Error may have.
+var (
+	// ErrNoClock means that the scheme signs a timestamp and was given no clock.
+	ErrNoClock = errors.New("no clock to sign with")
+	// ErrReserved means that the request already has a parameter or field that is
+	// the scheme's to set.
+	ErrReserved = errors.New("set by the caller, but belongs to the scheme")
+	// ErrTooLate means that the call's deadline has passed on the server's clock,
+	// so that whatever is signed would be refused.
+	// It is a context.DeadlineExceeded.
+	ErrTooLate = fmt.Errorf("on the server's clock: %w", context.DeadlineExceeded)
+	// ErrMissing means that a setting the scheme needs is empty.
+	ErrMissing = errors.New("missing")
+	// ErrKey means that a key cannot be decoded or is of the wrong kind.
+	ErrKey = errors.New("unusable key")
+	// ErrBody means that the body is not of the form the scheme needs.
+	ErrBody = errors.New("unusable body")
+)
+
+// Error says which scheme could not sign, and what was wrong with what. It never
+// holds a secret.
+type Error struct {
+	Scheme string // the scheme's type, such as "HMACQuery"
+	Field  string // the setting, parameter or header concerned, or ""
+	Err    error
+}
+
+func (e *Error) Error() string {
+	if e.Field == "" {
+		return fmt.Sprintf("auth: %s: %v", e.Scheme, e.Err)
+	}
+	return fmt.Sprintf("auth: %s: %s: %v", e.Scheme, e.Field, e.Err)
+}
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+func fail(scheme, field string, err error) error {
+	return &Error{Scheme: scheme, Field: field, Err: err}
+}
+
+// required collects an error for every empty setting; names and values alternate.
+func required(scheme string, settings ...string) error {
+	var errs []error
+	for i := 0; i+1 < len(settings); i += 2 {
+		if settings[i+1] == "" {
+			errs = append(errs, fail(scheme, settings[i], ErrMissing))
+		}
+	}
+	return errors.Join(errs...)
+}

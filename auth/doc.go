@@ -1,0 +1,23 @@
+// Package auth adds credentials to a call in the instant before it leaves.
+//
+// A scheme is a value: fill in the keys and hand it to the engine.
+//
+//	auth.Binance("key", "secret")                 a constructor per exchange
+//	auth.HMACQuery{Key: "key", Secret: "secret"}  or the family it belongs to
+//
+// The families, and how to tell which one a server wants:
+//
+//	APIKey, Basic, Bearer   a fixed header or parameter
+//	HMACQuery, SignedQuery  the signature is a parameter, over query and body
+//	Header                  the signature is a header, over timestamp, method, path, …
+//	Kraken                  a nonce in the body, a digest inside the signature
+//	Payload                 the parameters travel as base64 JSON in a header
+//	JWT                     a signed token per request
+//	HTTPSignature           RFC 9421
+//
+// Whatever else a server wants is a Func.
+//
+// Every scheme signs the bytes that will be sent, never a rebuilt copy, and is
+// called anew for each attempt. All are values, safe for concurrent use, and
+// print without their secrets.
+package auth

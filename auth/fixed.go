@@ -1,0 +1,80 @@
+package auth
+
+import (
+	"encoding/base64"
+	"errors"
+
+	"github.com/sluice-engine/sluice/messages"
+)
+
+// APIKey sends a key as it is, in a header or in a query parameter.
+type APIKey struct {
+	Header string // name of the header, or
+	Query  string // name of the parameter; exactly one of the two
+	Prefix string // written before the key, such as "Token "
+	Key    Secret
+}
+
+// Authenticate adds the key.
+func (k APIKey) Authenticate(call *messages.Call, _ Clock) error {
+	if err := k.Validate(); err != nil {
+		return err
+	}
+	if k.Header != "" {
+		call.SetHeader(k.Header, k.Prefix+string(k.Key))
+	} else {
+		call.AddQuery(k.Query, k.Prefix+string(k.Key))
+	}
+	return nil
+}
+
+// Validate reports every mistake.
+func (k APIKey) Validate() error {
+	var place error
+	if (k.Header == "") == (k.Query == "") {
+		place = fail("APIKey", "Header, Query", errors.New("exactly one must be set"))
+	}
+	return errors.Join(place, required("APIKey", "Key", string(k.Key)))
+}
+
+// Basic is HTTP Basic authentication (RFC 7617).
+type Basic struct {
+	User     string // must not hold a colon
+	Password Secret
+}
+
+// Authenticate sets the Authorization header.
+func (b Basic) Authenticate(call *messages.Call, _ Clock) error {
+	if err := b.Validate(); err != nil {
+		return err
+	}
+	pair := b.User + ":" + string(b.Password)
+	call.SetHeader("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(pair)))
+	return nil
+}
+
+// Validate reports every mistake.
+func (b Basic) Validate() error {
+	for _, c := range []byte(b.User) {
+		if c == ':' {
+			return fail("Basic", "User", errors.New("must not hold a colon"))
+		}
+	}
+	return required("Basic", "User", b.User)
+}
+
+// Bearer sends a token that somebody else keeps valid (RFC 6750). For tokens
+// that are to be fetched and refreshed see the package oauth2 beside this one.
+type Bearer struct{ Token Secret }
+
+// Authenticate sets the Authorization header.
+func (b Bearer) Authenticate(call *messages.Call, _ Clock) error {
+	if err := b.Validate(); err != nil {
+		return err
+	}
+	call.SetHeader("Authorization", "Bearer "+string(b.Token))
+	return nil
+}
+
+// Validate reports every mistake.
+func (b Bearer) Validate() error { return required("Bearer", "Token", string(b.Token)) }

@@ -1,0 +1,316 @@
+package auth
+
+import (
+	"cmp"
+	"crypto"
+	"crypto/sha512"
+	"errors"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/sluice-engine/sluice/messages"
+)
+
+// Part is a piece of a signed message or of a header's value: one of the
+// constants, or any other text, which stands for itself.
+type Part string
+
+// The pieces a Header knows.
+const (
+	Timestamp  Part = "{timestamp}" // as HeaderForm.Time writes it
+	Nonce      Part = "{nonce}"     // strictly increasing per key: calls must be sent in order
+	Unique     Part = "{unique}"    // never the same twice; order does not matter
+	Expires    Part = "{expires}"   // Unix time after which the server is to refuse
+	RecvWindow Part = "{window}"    // the window in ms
+
+	KeyName    Part = "{key}"
+	Passphrase Part = "{passphrase}" // signed, if HeaderForm.SignPassphrase
+	Signature  Part = "{signature}"  // in headers only
+
+	Method      Part = "{method}"
+	Host        Part = "{host}"
+	Path        Part = "{path}"          // without the query
+	Target      Part = "{target}"        // path, and "?" and the query if there is one
+	Query       Part = "{query}"         // percent-encoded, as sent
+	PlainQuery  Part = "{plain query}"   // not percent-encoded
+	Body        Part = "{body}"          // as sent
+	BodySHA512  Part = "{sha512(body)}"  // in hex
+	QueryOrBody Part = "{query or body}" // the query of a GET or DELETE, otherwise the body
+)
+
+// Line is a header that a Header sets. One whose value has an empty KeyName,
+// Passphrase or RecvWindow is left out.
+type Line struct {
+	Name  string
+	Value []Part
+}
+
+// TimeFormat is how a timestamp is written.
+type TimeFormat uint8
+
+const (
+	UnixMilli  TimeFormat = iota // 1700000000000
+	UnixSecond                   // 1700000000
+	ISOMilli                     // 2023-11-14T22:13:20.000Z
+)
+
+func (f TimeFormat) unit() time.Duration {
+	if f == UnixSecond {
+		return time.Second
+	}
+	return time.Millisecond
+}
+
+func (f TimeFormat) append(dst []byte, units int64) []byte {
+	if f == ISOMilli {
+		return time.UnixMilli(units).UTC().AppendFormat(dst, "2006-01-02T15:04:05.000Z")
+	}
+	return strconv.AppendInt(dst, units, 10)
+}
+
+// HeaderForm is what distinguishes the exchanges that sign into a header.
+type HeaderForm struct {
+	Message  []Part // what is signed
+	Headers  []Line // what is sent
+	Time     TimeFormat
+	Rule     Window   // the server's; decides which timestamp is signed
+	Encoding Encoding // of the signature
+
+	// SignPassphrase sends the passphrase as the encoded signature of itself.
+	SignPassphrase bool
+	// NonceUnit is the step of the clock that nonces start from; default 1 µs.
+	NonceUnit time.Duration
+}
+
+// uses reports whether p is signed or sent.
+func (f *HeaderForm) uses(p Part) bool {
+	if slices.Contains(f.Message, p) {
+		return true
+	}
+	return slices.ContainsFunc(f.Headers, func(l Line) bool { return slices.Contains(l.Value, p) })
+}
+
+// Header signs some order of timestamp, method, path, query and body, and sends
+// the signature in a header. The constructors OKX, KuCoin, Bybit, BitMEX, Gate,
+// CoinbaseExchange, CoinbasePrime, Bitget, BitfinexV2 and Deribit return one; a
+// new exchange of the family is a HeaderForm.
+type Header struct {
+	Key        Secret
+	Passphrase Secret // where the exchange has one
+	Signer     Signer
+	Form       HeaderForm
+
+	// Window is sent as RecvWindow, and is the lifetime that Expires gives a
+	// request. Zero sends no RecvWindow, and a lifetime of 5 s.
+	Window time.Duration
+	// Deadlines makes the call's Deadline the server's too, where the form has
+	// RecvWindow or Expires; see HMACQuery.
+	Deadlines bool
+	// Delay is as in HMACQuery.
+	Delay time.Duration
+}
+
+const defaultLifetime = 5 * time.Second
+
+// Validate reports every mistake.
+func (h Header) Validate() error {
+	errs := []error{required("Header", "Key", string(h.Key))}
+	if h.Signer == nil {
+		errs = append(errs, fail("Header", "Signer", ErrMissing))
+	} else if err := h.Signer.Validate(); err != nil {
+		errs = append(errs, fail("Header", "Signer", err))
+	}
+	if len(h.Form.Message) == 0 || len(h.Form.Headers) == 0 {
+		errs = append(errs, fail("Header", "Form", ErrMissing))
+	}
+	if h.Form.uses(Passphrase) {
+		errs = append(errs, required("Header", "Passphrase", string(h.Passphrase)))
+	}
+	if slices.Contains(h.Form.Message, Signature) {
+		errs = append(errs, fail("Header", "Form.Message", errors.New("holds its own signature")))
+	}
+	if h.Window < 0 || h.Delay < 0 || h.Form.NonceUnit < 0 {
+		errs = append(errs, fail("Header", "Window, Delay, Form.NonceUnit", errors.New("must not be negative")))
+	}
+	return errors.Join(errs...)
+}
+
+// Lane names the sequence of nonces, if the form has nonces.
+func (h Header) Lane() string {
+	if !h.Form.uses(Nonce) {
+		return ""
+	}
+	return lane(h.Key)
+}
+
+// Authenticate signs the call and sets the form's headers.
+func (h Header) Authenticate(call *messages.Call, clock Clock) error {
+	if h.Key == "" || h.Signer == nil {
+		return h.Validate()
+	}
+	if clock == nil {
+		return fail("Header", "", ErrNoClock)
+	}
+	m := message{Header: &h, call: call}
+	if err := m.settle(clock); err != nil {
+		return fail("Header", "", err)
+	}
+	return m.sign()
+}
+
+// message is one call being signed.
+type message struct {
+	*Header
+	call      *messages.Call
+	time      int64 // in units of Form.Time
+	window    int64 // in ms; 0 is not sent
+	expires   int64 // in units of Form.Time
+	nonce     uint64
+	pass, sig []byte // encoded
+}
+
+// settle decides everything that depends on the clock.
+func (m *message) settle(clock Clock) error {
+	now, unit := read(clock, m.call.Deadline), int64(m.Form.Time.unit())
+	rule := m.Form.Rule
+	if m.Window > 0 && m.Form.uses(RecvWindow) {
+		rule.Past = m.Window
+	}
+	m.time, _ = rule.choose(now.est, now.lo, now.hi, int64(delayOr(m.Delay)), unit)
+	m.window = m.Window.Milliseconds()
+	m.expires = floorDiv(now.est+int64(cmp.Or(m.Window, defaultLifetime)), unit)
+	if m.Form.uses(Nonce) || m.Form.uses(Unique) {
+		m.nonce = nextNonce(m.Key, clock, m.Form.NonceUnit)
+	}
+	if expiry, ok := now.expiry(int64(time.Millisecond)); ok && m.Deadlines {
+		return m.meet(expiry, now.lo, unit, rule.Past)
+	}
+	return nil
+}
+
+// meet makes the server refuse after expiry, as far as the form can say so.
+func (m *message) meet(expiry, lo, unit int64, past time.Duration) error {
+	if expiry < lo {
+		return ErrTooLate
+	}
+	m.expires = min(m.expires, floorDiv(expiry, unit))
+	if !m.Form.uses(RecvWindow) || m.time*unit+int64(past) <= expiry {
+		return nil
+	}
+	ms := int64(time.Millisecond)
+	m.time = min(m.time, floorDiv(expiry-ms, unit))
+	m.window = (expiry - m.time*unit) / ms
+	return nil
+}
+
+func (m *message) sign() error {
+	b := scratchPool.Get().(*scratch)
+	defer scratchPool.Put(b)
+	if m.Passphrase != "" {
+		if err := m.signPassphrase(b); err != nil {
+			return fail("Header", "Signer", err)
+		}
+	}
+	b.text = m.append(b.text[:0], m.Form.Message)
+	b.parts = [2][]byte{b.text}
+	var err error
+	if b.sig, err = m.Signer.AppendSignature(b.sig[:0], b.parts[:1]...); err != nil {
+		return fail("Header", "Signer", err)
+	}
+	b.code = m.Form.Encoding.Append(b.code[:0], b.sig)
+	m.sig = b.code
+	for i := range m.Form.Headers {
+		m.setHeader(b, &m.Form.Headers[i])
+	}
+	return nil
+}
+
+func (m *message) setHeader(b *scratch, line *Line) {
+	for _, p := range line.Value {
+		if p == RecvWindow && m.window == 0 || p == Passphrase && len(m.pass) == 0 || p == KeyName && m.Key == "" {
+			return
+		}
+	}
+	b.text = m.append(b.text[:0], line.Value)
+	m.call.SetHeader(line.Name, string(b.text))
+}
+
+func (m *message) signPassphrase(b *scratch) error {
+	m.pass = []byte(m.Passphrase)
+	if !m.Form.SignPassphrase {
+		return nil
+	}
+	b.parts = [2][]byte{m.pass}
+	sig, err := m.Signer.AppendSignature(nil, b.parts[:1]...)
+	m.pass = m.Form.Encoding.Append(nil, sig)
+	return err
+}
+
+func (m *message) append(dst []byte, parts []Part) []byte {
+	for _, p := range parts {
+		dst = m.appendPart(dst, p)
+	}
+	return dst
+}
+
+func (m *message) appendPart(dst []byte, p Part) []byte {
+	switch p {
+	case Timestamp:
+		return m.Form.Time.append(dst, m.time)
+	case Nonce, Unique:
+		return strconv.AppendUint(dst, m.nonce, 10)
+	case Expires:
+		return m.Form.Time.append(dst, m.expires)
+	case RecvWindow:
+		if m.window == 0 {
+			return dst
+		}
+		return strconv.AppendInt(dst, m.window, 10)
+	case KeyName:
+		return append(dst, m.Key...)
+	case Passphrase:
+		return append(dst, m.pass...)
+	case Signature:
+		return append(dst, m.sig...)
+	}
+	return appendCallPart(dst, m.call, p)
+}
+
+func appendCallPart(dst []byte, call *messages.Call, p Part) []byte {
+	switch p {
+	case Method:
+		return append(dst, call.Method...)
+	case Host:
+		return append(dst, call.Host...)
+	case Path:
+		return append(dst, call.Path...)
+	case Target:
+		dst = append(dst, call.Path...)
+		if call.Query == "" {
+			return dst
+		}
+		return append(append(dst, '?'), call.Query...)
+	case Query:
+		return append(dst, call.Query...)
+	case PlainQuery:
+		return appendUnescaped(dst, call.Query)
+	case Body:
+		return append(dst, call.Body...)
+	case BodySHA512:
+		sum := sha512.Sum512(call.Body)
+		return Hex.Append(dst, sum[:])
+	case QueryOrBody:
+		if strings.EqualFold(call.Method, "GET") || strings.EqualFold(call.Method, "DELETE") {
+			return append(dst, call.Query...)
+		}
+		return append(dst, call.Body...)
+	}
+	return append(dst, p...)
+}
+
+// shared is the Signer of the exchanges that share a secret as it stands.
+func shared(secret Secret, hash crypto.Hash) Signer {
+	return HMAC{Secret: secret, SecretEncoding: Raw, Hash: hash}
+}

@@ -1,0 +1,153 @@
+package auth
+
+import (
+	"crypto"
+	"crypto/hmac"
+	_ "crypto/sha256" // crypto.Hash.New needs the hashes linked in
+	_ "crypto/sha512"
+	"encoding/base64"
+	"encoding/hex"
+	"hash"
+	"maps"
+	"sync"
+	"sync/atomic"
+)
+
+// Signer turns the bytes to be signed into a signature. HMAC and PrivateKey are
+// Signers; implement it for keys in hardware, or for curves that the standard
+// library lacks. It must be safe for concurrent use.
+type Signer interface {
+	// AppendSignature appends the raw signature of the parts, taken as one
+	// message, to dst. It must not keep dst or the parts.
+	AppendSignature(dst []byte, parts ...[]byte) ([]byte, error)
+	// Validate reports why the signer cannot be used.
+	Validate() error
+}
+
+// Encoding is how bytes are written as text. The zero value is Hex.
+type Encoding uint8
+
+const (
+	Hex       Encoding = iota // lower case
+	Base64                    // RFC 4648 section 4, padded
+	Base64URL                 // RFC 4648 section 5, not padded
+	Raw                       // the bytes themselves
+)
+
+// Append appends src, encoded, to dst.
+func (e Encoding) Append(dst, src []byte) []byte {
+	switch e {
+	case Base64:
+		return base64.StdEncoding.AppendEncode(dst, src)
+	case Base64URL:
+		return base64.RawURLEncoding.AppendEncode(dst, src)
+	case Raw:
+		return append(dst, src...)
+	}
+	return hex.AppendEncode(dst, src)
+}
+
+// Decode returns the bytes that s stands for. Padding is optional in both
+// kinds of base64.
+func (e Encoding) Decode(s string) ([]byte, error) {
+	switch e {
+	case Base64:
+		return base64.RawStdEncoding.DecodeString(trimPadding(s))
+	case Base64URL:
+		return base64.RawURLEncoding.DecodeString(trimPadding(s))
+	case Raw:
+		return []byte(s), nil
+	}
+	return hex.DecodeString(s)
+}
+
+func trimPadding(s string) string {
+	for len(s) > 0 && s[len(s)-1] == '=' {
+		s = s[:len(s)-1]
+	}
+	return s
+}
+
+// HMAC is a Signer that shares its secret with the server (RFC 2104).
+type HMAC struct {
+	Secret Secret
+	// SecretEncoding is what the secret is written in. Most exchanges use its
+	// characters as they are: Raw.
+	SecretEncoding Encoding
+	// Hash is crypto.SHA256, SHA384, SHA512 or any other that is linked in.
+	Hash crypto.Hash
+}
+
+// Validate reports every mistake.
+func (h HMAC) Validate() error {
+	if err := required("HMAC", "Secret", string(h.Secret)); err != nil {
+		return err
+	}
+	if !h.Hash.Available() {
+		return fail("HMAC", "Hash", ErrMissing)
+	}
+	_, err := h.pool()
+	return err
+}
+
+// AppendSignature appends the authentication code of the parts.
+func (h HMAC) AppendSignature(dst []byte, parts ...[]byte) ([]byte, error) {
+	pool, err := h.pool()
+	if err != nil {
+		return nil, err
+	}
+	state := pool.get()
+	for _, p := range parts {
+		state.Write(p)
+	}
+	dst = state.Sum(dst)
+	pool.put(state)
+	return dst, nil
+}
+
+func (h HMAC) pool() (*macPool, error) {
+	if pool := (*macPools.Load())[h]; pool != nil {
+		return pool, nil
+	}
+	return h.newPool()
+}
+
+func (h HMAC) newPool() (*macPool, error) {
+	if !h.Hash.Available() {
+		return nil, fail("HMAC", "Hash", ErrMissing)
+	}
+	key, err := h.SecretEncoding.Decode(string(h.Secret))
+	if err != nil {
+		return nil, fail("HMAC", "Secret", ErrKey) // the decoder's text would quote the secret
+	}
+	pool := &macPool{}
+	pool.states.New = func() any { return hmac.New(h.Hash.New, key) }
+	macPoolsMu.Lock()
+	defer macPoolsMu.Unlock()
+	next := maps.Clone(*macPools.Load())
+	if len(next) >= maxPools {
+		clear(next)
+	}
+	next[h] = pool
+	macPools.Store(&next)
+	return pool, nil
+}
+
+// macPool recycles the states of one key. A state that is reset keeps the key
+// schedule, which is half the work of a short message.
+type macPool struct{ states sync.Pool }
+
+func (p *macPool) get() hash.Hash  { return p.states.Get().(hash.Hash) }
+func (p *macPool) put(h hash.Hash) { h.Reset(); p.states.Put(h) }
+
+// macPools maps every key in use to its pool, so that an HMAC can be a plain
+// value. The map is replaced, never changed. A program that uses more keys than
+// maxPools pays for a key schedule now and then.
+var (
+	macPools   atomic.Pointer[map[HMAC]*macPool]
+	macPoolsMu sync.Mutex
+)
+
+const maxPools = 1024
+
+func init() { macPools.Store(&map[HMAC]*macPool{}) }

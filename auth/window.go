@@ -1,0 +1,64 @@
+package auth
+
+import (
+	"math"
+	"time"
+)
+
+// Window is a server's rule about timestamps: when a request arrives at server
+// time t, a timestamp ts is accepted if
+//
+//	ts < t + Future   and   t - ts <= Past
+//
+// The zero Window is no rule.
+type Window struct{ Past, Future time.Duration }
+
+// DefaultDelay is how long a request may be under way before its timestamp gets
+// too old, if the server's window is wide enough.
+const DefaultDelay = time.Second
+
+// Timestamp chooses the timestamp to sign, in units since the Unix epoch, when
+// the server's clock shows est, and at least lo and at most hi. Every timestamp
+// in
+//
+//	[hi + delay - Past, lo + Future)
+//
+// is accepted whatever the delay, up to the given one. The one nearest to est is
+// chosen. If there is none, because the bounds are too wide or Past is too
+// short, the latest is chosen that is certainly not too new: it tolerates the
+// longest delay, and proven is false.
+func (w Window) Timestamp(est, lo, hi time.Time, delay, unit time.Duration) (ts int64, proven bool) {
+	return w.choose(est.UnixNano(), lo.UnixNano(), hi.UnixNano(), int64(delay), int64(unit))
+}
+
+// choose counts in whole units, because the server may: what it compares is its
+// own clock cut off to the unit.
+func (w Window) choose(est, lo, hi, delay, unit int64) (ts int64, proven bool) {
+	ts = floorDiv(est, unit)
+	if w == (Window{}) {
+		return ts, true
+	}
+	first := -floorDiv(-(hi+delay), unit) - int64(w.Past)/unit
+	last := floorDiv(lo, unit) + ceilDiv(int64(w.Future), unit) - 1
+	return min(max(ts, first), last), first <= last
+}
+
+// expiry returns the last instant, in ns, at which the server may accept, so
+// that it does not accept after the deadline: the earliest its clock can show
+// then, cut off to the unit.
+func (r reading) expiry(unit int64) (ns int64, ok bool) {
+	if r.deadline == math.MaxInt64 {
+		return 0, false
+	}
+	return floorDiv(r.deadline, unit) * unit, true
+}
+
+func floorDiv(a, b int64) int64 {
+	q := a / b
+	if a%b < 0 {
+		q--
+	}
+	return q
+}
+
+func ceilDiv(a, b int64) int64 { return -floorDiv(-a, b) }

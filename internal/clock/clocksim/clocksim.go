@@ -1,0 +1,247 @@
+// Package clocksim judges the clock estimator in virtual time: it runs an
+// Estimator against a simulated network, server and pair of clocks, and
+// compares every claim with the truth. It is exact, seeded and fast (a million
+// checks in seconds).
+package clocksim
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/sluice-engine/sluice/internal/clock"
+)
+
+// Scenario is one simulated run. Network, Checks and Every or Config.Interval
+// decide what is simulated; the rest may be zero.
+type Scenario struct {
+	Name    string
+	Network Network
+	// Config is the estimator's.
+	Config clock.Config
+	// Resolution cuts the server's time off; default 1 ms.
+	Resolution time.Duration
+	// Every takes a sample at this distance after the first burst. Zero lets the
+	// estimator decide.
+	Every time.Duration
+	// Checks is how many random instants are judged; default 10,000.
+	Checks int
+	// ChecksPerSample is how many fall between two samples; default 2.
+	ChecksPerSample int
+	// Warmup leaves out the checks before that time.
+	Warmup time.Duration
+
+	Drift      float64       // rate of the local clock against the server's; default 20e-6
+	Slew       Slew          // of the local clock
+	Steps      []Step        // of the server's clock
+	Spread     time.Duration // each answer comes from a server off by up to this
+	Processing time.Duration // the server waits up to this after reading its clock; default 1 ms
+	Seed       uint64
+}
+
+// Result is what a run showed. Errors and widths are of the claims in force at
+// the instants checked.
+type Result struct {
+	Scenario       string        `json:"scenario"`
+	Checks         int           `json:"checks"`
+	Outside        int           `json:"outside"` // the truth lay outside the claimed bound
+	Samples        int           `json:"samples"`
+	Steps          int           `json:"steps"` // Add reported a step
+	MeanError      time.Duration `json:"mean_error_ns"`
+	P99Error       time.Duration `json:"p99_error_ns"`
+	MaxError       time.Duration `json:"max_error_ns"`
+	MeanHalfWidth  time.Duration `json:"mean_half_width_ns"`
+	P99HalfWidth   time.Duration `json:"p99_half_width_ns"`
+	FirstHalfWidth time.Duration `json:"first_half_width_ns"` // after the first burst
+	Simulated      time.Duration `json:"simulated_ns"`
+}
+
+// String returns the result in one line.
+func (r Result) String() string {
+	return fmt.Sprintf("%s: error mean %v p99 %v max %v; half-width mean %v p99 %v, after burst %v; outside %d of %d; %d samples, %d steps",
+		r.Scenario, round(r.MeanError), round(r.P99Error), round(r.MaxError), round(r.MeanHalfWidth),
+		round(r.P99HalfWidth), round(r.FirstHalfWidth), r.Outside, r.Checks, r.Samples, r.Steps)
+}
+
+func round(d time.Duration) time.Duration { return d.Round(10 * time.Microsecond) }
+
+// Run simulates s until all its checks are made.
+func Run(s Scenario) Result {
+	sim := newRun(s.withDefaults())
+	for len(sim.errors) < sim.Checks {
+		sim.sample()
+		sim.judge()
+	}
+	return sim.result()
+}
+
+// Burst simulates only the first n samples and returns the half-width of the
+// bound right after the last.
+func Burst(s Scenario, n int) time.Duration {
+	sim := newRun(s.withDefaults())
+	for range n {
+		sim.sample()
+	}
+	lo, hi := sim.estimator.Bounds(sim.world.local(sim.now))
+	return (hi - lo) / 2
+}
+
+func (s Scenario) withDefaults() Scenario {
+	if s.Resolution == 0 {
+		s.Resolution = time.Millisecond
+	}
+	if s.Checks == 0 {
+		s.Checks = 10_000
+	}
+	if s.ChecksPerSample == 0 {
+		s.ChecksPerSample = 2
+	}
+	if s.Drift == 0 {
+		s.Drift = 20e-6
+	}
+	if s.Processing == 0 {
+		s.Processing = time.Millisecond
+	}
+	if s.Config.Burst == 0 {
+		s.Config.Burst = 8
+	}
+	if s.Config.Epoch.IsZero() {
+		s.Config.Epoch = time.Now()
+	}
+	if s.Name == "" {
+		s.Name = s.Network.Name
+	}
+	return s
+}
+
+type run struct {
+	Scenario
+	world     world
+	random    *rand.Rand
+	estimator *clock.Estimator
+	snapshot  *clock.Snapshot
+	now       time.Duration // true time
+	samples   int
+	steps     int
+	outside   int
+	first     time.Duration
+	errors    []time.Duration
+	widths    []time.Duration
+}
+
+func newRun(s Scenario) *run {
+	random := rand.New(rand.NewPCG(s.Seed, 0x5eed))
+	return &run{
+		Scenario:  s,
+		random:    random,
+		estimator: clock.NewEstimator(s.Config),
+		world: world{
+			drift: s.Drift, slew: s.Slew, steps: s.Steps,
+			unixStart: 1_700_000_000*time.Second + time.Duration(random.Int64N(int64(time.Second))),
+		},
+	}
+}
+
+// sample waits for the next sample's instant, takes it and publishes.
+func (r *run) sample() {
+	local := r.world.local(r.now)
+	leave := r.world.when(r.estimator.NextSample(local))
+	if r.Every > 0 && r.samples >= r.Config.Burst {
+		leave = r.now
+	}
+	out, home := r.Network.Delays(r.random)
+	sent := max(leave, r.now)
+	arrived := sent + out
+	r.now = arrived + r.upTo(r.Processing) + home
+	stamp := r.world.server(arrived) + r.eitherWay(r.Spread)
+	step := r.estimator.Add(clock.Sample{
+		Sent:       r.world.local(sent),
+		Received:   r.world.local(r.now),
+		Server:     stamp - stamp%r.Resolution,
+		Resolution: r.Resolution,
+	})
+	if step {
+		r.steps++
+	}
+	r.samples++
+	r.publish()
+}
+
+func (r *run) publish() {
+	now := r.world.local(r.now)
+	r.snapshot = r.estimator.Snapshot(now)
+	if r.samples == r.Config.Burst {
+		lo, hi := r.estimator.Bounds(now)
+		r.first = (hi - lo) / 2
+	}
+}
+
+// judge makes checks at random instants until the next sample is due, each
+// against a server picked anew.
+func (r *run) judge() {
+	until := r.now + r.Every
+	if r.Every == 0 {
+		until = max(r.world.when(r.estimator.NextSample(r.world.local(r.now))), r.now)
+	}
+	if r.samples < r.Config.Burst && r.Every > 0 {
+		until = r.now
+	}
+	for range r.ChecksPerSample {
+		r.check(r.now + r.upTo(until-r.now))
+	}
+	if r.Every > 0 {
+		r.now = until
+	}
+}
+
+func (r *run) check(t time.Duration) {
+	if t < r.Warmup || len(r.errors) == r.Checks {
+		return
+	}
+	local := r.Config.Epoch.Add(r.world.local(t))
+	truth := time.Unix(0, int64(r.world.server(t)+r.eitherWay(r.Spread)))
+	est, bound := r.snapshot.At(local)
+	lo, hi := r.snapshot.Range(local)
+	if truth.Before(lo) || truth.After(hi) || est.Sub(truth).Abs() > bound {
+		r.outside++
+	}
+	r.errors = append(r.errors, est.Sub(truth).Abs())
+	r.widths = append(r.widths, hi.Sub(lo)/2)
+}
+
+func (r *run) upTo(d time.Duration) time.Duration {
+	return time.Duration(r.random.Float64() * float64(d))
+}
+
+func (r *run) eitherWay(d time.Duration) time.Duration {
+	if d == 0 {
+		return 0
+	}
+	return r.upTo(2*d) - d
+}
+
+func (r *run) result() Result {
+	slices.Sort(r.errors)
+	slices.Sort(r.widths)
+	return Result{
+		Scenario: r.Name, Checks: len(r.errors), Outside: r.outside, Samples: r.samples, Steps: r.steps,
+		MeanError: mean(r.errors), P99Error: quantile(r.errors, 0.99), MaxError: r.errors[len(r.errors)-1],
+		MeanHalfWidth: mean(r.widths), P99HalfWidth: quantile(r.widths, 0.99),
+		FirstHalfWidth: r.first, Simulated: r.now,
+	}
+}
+
+func mean(d []time.Duration) time.Duration {
+	var sum float64
+	for _, v := range d {
+		sum += float64(v)
+	}
+	return time.Duration(sum / float64(len(d)))
+}
+
+// quantile returns the smallest value that at least the share q of the sorted
+// values do not exceed.
+func quantile(sorted []time.Duration, q float64) time.Duration {
+	return sorted[max(int(q*float64(len(sorted))+0.5)-1, 0)]
+}

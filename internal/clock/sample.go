@@ -1,0 +1,88 @@
+package clock
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"time"
+)
+
+// Sample is one reading of the server's clock.
+type Sample struct {
+	// Sent and Received bracket the reading: monotonic durations since the
+	// estimator's epoch, taken just before the request's first byte was written
+	// and just after the answer's first byte was read.
+	Sent, Received time.Duration
+	// Server is the Unix time the server gave, cut off to Resolution.
+	Server time.Duration
+	// Resolution is the step of the server's figure: 1 ms for a JSON time in
+	// milliseconds, 1 s for a Date header. Zero means exact.
+	Resolution time.Duration
+}
+
+// Reasons for which Sample.Validate refuses a sample.
+var (
+	ErrReversed   = errors.New("received before it was sent")
+	ErrResolution = errors.New("resolution is negative or above one minute")
+	ErrServerTime = errors.New("server time is not a Unix time between 1970 and 2255")
+)
+
+const (
+	maxResolution = time.Minute
+	maxUnix       = time.Duration(9e18) // leaves room for bounds to widen
+)
+
+// Validate reports why s cannot be used.
+func (s Sample) Validate() error {
+	var errs []error
+	if s.Received < s.Sent {
+		errs = append(errs, ErrReversed)
+	}
+	if s.Resolution < 0 || s.Resolution > maxResolution {
+		errs = append(errs, ErrResolution)
+	}
+	if s.Server <= 0 || s.Server > maxUnix {
+		errs = append(errs, ErrServerTime)
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("clock sample: %w", err)
+	}
+	return nil
+}
+
+// atLeast is the statement "server clock minus local clock was at least offset
+// when the answer came".
+func (s Sample) atLeast() anchor {
+	return anchor{at: int64(s.Received), offset: int64(s.Server - s.Received)}
+}
+
+// atMost is the statement "server clock minus local clock was at most offset
+// when the request left".
+func (s Sample) atMost() anchor {
+	return anchor{at: int64(s.Sent), offset: int64(s.Server + s.Resolution - s.Sent)}
+}
+
+func (s Sample) roundTrip() time.Duration { return s.Received - s.Sent }
+
+// middle is the textbook estimate of the offset: the server read its clock half
+// way between Sent and Received, and its figure is as it stands.
+func (s Sample) middle() int64 {
+	return int64(s.Server) - int64(s.Sent) - int64(s.Received-s.Sent)/2
+}
+
+// anchor is a statement about the offset (server clock minus local clock, both
+// in nanoseconds) at one local instant.
+type anchor struct{ at, offset int64 }
+
+// reach is how much the offset may have changed between the anchor and the
+// instant t, at the given rate, rounded up.
+func (a anchor) reach(t int64, rate float64) int64 {
+	d := t - a.at
+	if d < 0 {
+		d = -d
+	}
+	return int64(math.Ceil(float64(d) * rate))
+}
+
+func (a anchor) lowerAt(t int64, rate float64) int64 { return a.offset - a.reach(t, rate) }
+func (a anchor) upperAt(t int64, rate float64) int64 { return a.offset + a.reach(t, rate) }

@@ -1,0 +1,79 @@
+package clock
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+// Snapshot is what an Estimator knew at one moment. It is immutable, may be read
+// from any goroutine, and stays true: as it ages its bound grows by the rate the
+// clocks may differ by. Local instants must carry a monotonic reading, as those
+// of time.Now do; the wall clock is never looked at.
+type Snapshot struct {
+	epoch    time.Time
+	estimate anchor
+	rate     float64 // of the estimated offset
+	free     bool    // the estimate may leave the bound
+	claim    claim
+	newest   time.Duration
+	samples  int
+}
+
+// At returns the estimated server time at a local instant, and how far from it
+// the true one can be.
+func (s *Snapshot) At(local time.Time) (est time.Time, bound time.Duration) {
+	t := int64(local.Sub(s.epoch))
+	lo, hi := s.claim.lower(t), s.claim.upper(t)
+	offset := s.offset(t, lo, hi)
+	return time.Unix(0, t+offset), time.Duration(max(hi-offset, offset-lo))
+}
+
+// Range returns the first and the last instant that the server's clock can have
+// shown at a local instant.
+func (s *Snapshot) Range(local time.Time) (lo, hi time.Time) {
+	t := int64(local.Sub(s.epoch))
+	return time.Unix(0, t+s.claim.lower(t)), time.Unix(0, t+s.claim.upper(t))
+}
+
+// Now returns the estimated server time.
+func (s *Snapshot) Now() time.Time {
+	est, _ := s.At(time.Now())
+	return est
+}
+
+// Bound returns how far Now can be from the true server time.
+func (s *Snapshot) Bound() time.Duration {
+	_, bound := s.At(time.Now())
+	return bound
+}
+
+// Offset returns the estimated server time minus what the local wall clock says.
+func (s *Snapshot) Offset() time.Duration {
+	local := time.Now()
+	est, _ := s.At(local)
+	return est.Sub(local)
+}
+
+// Age returns the time since the newest sample came in.
+func (s *Snapshot) Age() time.Duration { return time.Since(s.epoch) - s.newest }
+
+// Samples returns how many samples went into the snapshot.
+func (s *Snapshot) Samples() int { return s.samples }
+
+func (s *Snapshot) offset(t, lo, hi int64) int64 {
+	o := s.estimate.offset + int64(s.rate*float64(t-s.estimate.at))
+	if s.free {
+		return o
+	}
+	return min(max(o, lo), hi)
+}
+
+// Published hands the newest snapshot from the goroutine that owns an Estimator
+// to all others. The zero value holds none.
+type Published struct{ p atomic.Pointer[Snapshot] }
+
+// Load returns the newest snapshot, or nil if there is none yet.
+func (p *Published) Load() *Snapshot { return p.p.Load() }
+
+// Store makes s the newest snapshot. A nil s withdraws the old one.
+func (p *Published) Store(s *Snapshot) { p.p.Store(s) }

@@ -1,0 +1,459 @@
+package actors
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"github.com/sluice-engine/sluice/internal/wire"
+	"github.com/sluice-engine/sluice/messages"
+	"github.com/sluice-engine/sluice/throttle"
+)
+
+// request carries one call from Do to its single answer. It is spawned per
+// call and run by the caller's goroutine, so it may block where it exchanges
+// bytes; a panic in it reaches nobody else.
+//
+//	            ┌──────────────────────── wakeDue ─────────────────────────┐
+//	            ▼                                                          │
+//	preparing ─▶ throttled ── the ticket goes on ──▶ leasing                │
+//	  │ copy,     │ AcquirePermit                     │ LeaseGranted        │
+//	  │ build,    │                                   ▼                     │
+//	  │ time      │                        signing, exchanging, settling    │
+//	  │           │                                   │                     │
+//	  │           │                                deciding ── again ──▶ pausing
+//	  │           │                                   │ done
+//	  ▼           ▼                                   ▼
+//	finishing ◀── refused, cancelled, deadline, panic in any of them
+//
+// throttled and leasing are one wait: the throttler hands a granted ticket
+// straight to the pool, and one message wakes the request.
+type request struct {
+	callerMailbox
+	system *System
+	id     string
+	props  *actor.Props
+
+	// Everything below belongs to the goroutine in run, and is cleared between
+	// two lives of the slot.
+
+	ctx      context.Context
+	asked    *messages.Request // the caller's own value, or the pre-processors' copy
+	deadline time.Time         // zero means never
+
+	state func(*request, any) // the current state is the current handler
+	stage messages.Stage      // the same, in the words of an Error
+
+	limit    string        // the limit to charge, or messages.Unlimited
+	built    messages.Call // what every attempt starts from
+	url      string        // what the response will say was asked
+	call     messages.Call // this attempt's, with its credentials
+	fields   []messages.Field
+	pool     messages.Recipient
+	ticket   *messages.Ticket // &first, but for a repeated attempt that cannot wait for it to settle
+	first    messages.Ticket
+	permit   bool // a granted permit is to be settled
+	lease    *messages.Lease
+	asking   int           // answers still to come from supervisor or timesync
+	attempts int           // exchanges begun on a connection that was good
+	failures int           // failed dials and exchanges
+	sent     messages.Sent // the worst of all attempts
+
+	response *messages.Response
+	err      error
+	failed   bool // panicked: the library may still hold the mailbox
+}
+
+// Tell is part of messages.Recipient. It posts to the mailbox directly: the
+// process registry would only look up this same mailbox.
+func (r *request) Tell(message any) { r.PostUserMessage(message) }
+
+// Receive is part of actor.Actor.
+func (r *request) Receive(ctx actor.Context) {
+	switch m := ctx.Message().(type) {
+	case *actor.Started:
+		defer r.answerPanic()
+		r.enterPreparing()
+	case *actor.Stopping:
+		r.giveBack()
+	case *actor.Stopped:
+	default:
+		defer r.answerPanic()
+		r.state(r, m)
+	}
+}
+
+// answerPanic turns a panic into the caller's answer, and then lets it go on:
+// the supervisor stops the actor.
+func (r *request) answerPanic() {
+	if v := recover(); v != nil {
+		r.failed = true
+		r.fail(&messages.PanicError{Stage: r.stage, Value: v, Stack: debug.Stack()})
+		panic(v)
+	}
+}
+
+// ---- preparing: copy, pre-processors, final bytes, a pool, the time ----
+
+func (r *request) enterPreparing() {
+	r.stage, r.state = messages.Preparing, (*request).preparing
+	r.wakeAt = r.deadline
+	if err := cmp.Or(r.build(), r.late()); err != nil {
+		r.fail(err)
+		return
+	}
+	r.prepared()
+}
+
+// preparing waits for a first pool or a first sample of the server's time.
+func (r *request) preparing(message any) {
+	switch m := message.(type) {
+	case messages.PoolOpened:
+		r.asking--
+		r.pool = m.Pool
+		r.proceed(m.Err)
+	case messages.TimeReady:
+		r.asking--
+		r.proceed(m.Err)
+	default:
+		r.interrupted(m)
+	}
+}
+
+func (r *request) proceed(err error) {
+	if err != nil {
+		r.fail(err)
+		return
+	}
+	r.prepared()
+}
+
+// prepared goes on once nothing is missing.
+func (r *request) prepared() {
+	if r.pool == nil {
+		r.pool = r.system.poolOf(r.built.Origin)
+	}
+	switch {
+	case r.pool == nil:
+		r.asking++
+		r.system.supervisor.Tell(messages.OpenPool{Origin: r.built.Origin, Owner: r})
+	case r.asked.Auth && !r.system.timeKnown():
+		r.asking++
+		r.system.timesync.Tell(messages.AwaitTime{Owner: r})
+	default:
+		r.enterThrottled()
+	}
+}
+
+// ---- throttled and leasing: one wait for a permit and a connection ----
+
+func (r *request) enterThrottled() {
+	r.stage, r.state = messages.Throttled, (*request).waiting
+	r.wakeAt = r.deadline
+	t := r.ticket
+	t.Reopen()
+	t.Owner, t.Pool, t.Lease = r, r.pool, nil
+	if r.unlimited() {
+		r.enterLeasing()
+		return
+	}
+	t.Permit.Limit = r.limit
+	t.Permit.Key = r.asked.Key
+	t.Permit.Weight = r.asked.Weight
+	t.Permit.Priority = int(r.asked.Priority)
+	t.Permit.Deadline = r.system.instant(r.deadline)
+	r.system.throttler.Tell(messages.AcquirePermit{Ticket: t})
+}
+
+// enterLeasing asks the pool directly: there is no limit, or the permit is
+// still held from a connection that turned out to be stale.
+func (r *request) enterLeasing() {
+	r.stage, r.state = messages.Leasing, (*request).waiting
+	r.wakeAt = r.deadline
+	r.pool.Tell(messages.AcquireLease{Ticket: r.ticket})
+}
+
+func (r *request) waiting(message any) {
+	switch m := message.(type) {
+	case messages.LeaseGranted:
+		r.lease = m.Lease
+		r.permit = !r.unlimited()
+		r.attempt()
+	case messages.TicketRefused:
+		r.stage = m.Stage
+		r.permit = m.Stage == messages.Leasing && !r.unlimited() // granted, and of no use now
+		r.settle(throttle.NeverSent)
+		r.decide(messages.SentNo, refusal(m.Refused))
+	default:
+		r.leaveQueue(m)
+	}
+}
+
+// refusal makes a deadline that no permit can meet look like any other.
+func refusal(err error) error {
+	if errors.Is(err, throttle.ErrDeadline) {
+		return fmt.Errorf("%w: %w", err, context.DeadlineExceeded)
+	}
+	return err
+}
+
+// leaveQueue ends the wait on the caller's behalf, unless the answer is
+// already on its way: then that answer decides.
+func (r *request) leaveQueue(message any) {
+	if !r.ticket.Cancel() {
+		return
+	}
+	if r.unlimited() {
+		r.pool.Tell(messages.AbandonLease{Ticket: r.ticket})
+	} else {
+		r.system.throttler.Tell(messages.AbandonPermit{Ticket: r.ticket})
+	}
+	r.permit = false
+	r.interrupted(message)
+}
+
+// ---- signing, exchanging, settling: one attempt, without a wait but for the socket ----
+
+func (r *request) attempt() {
+	r.stage = messages.Signing
+	if err := r.sign(); err != nil {
+		r.returnLease(true)
+		r.settle(throttle.NeverSent)
+		r.fail(err)
+		return
+	}
+	r.stage = messages.Exchanging
+	fresh := r.lease.Uses == 0
+	r.lease.Uses++
+	response, sent, err := r.exchange()
+	if sent == messages.SentNo && !fresh && errors.Is(err, messages.ErrStale) {
+		r.returnLease(false)
+		r.ticket.Reopen()
+		r.enterLeasing() // the permit is good still; only the connection was not
+		return
+	}
+	r.attempts++
+	r.sent = max(r.sent, sent)
+	r.note(sent)
+	if err != nil {
+		r.decide(sent, err)
+		return
+	}
+	r.enterFinishing(response)
+}
+
+// sign builds this attempt's call: the same bytes as every attempt's, and
+// credentials made for this one.
+func (r *request) sign() error {
+	if r.ctx.Err() != nil {
+		return ContextError(r.ctx)
+	}
+	r.call = r.built
+	r.call.Deadline = r.deadline
+	if !r.asked.Auth {
+		return nil
+	}
+	r.fields = append(r.fields[:0], r.built.Fields...)
+	r.call.Fields = r.fields
+	if err := r.system.config.Auth.Authenticate(&r.call, r.system.Clock()); err != nil {
+		return err
+	}
+	return r.late()
+}
+
+// late is the error of a request whose deadline passed in user code.
+func (r *request) late() error {
+	if r.pastDeadline(0) {
+		return context.DeadlineExceeded
+	}
+	return nil
+}
+
+// exchange writes and reads. The context is watched from the side, and only
+// aborts the connection; a connection that may have been aborted is not used
+// again.
+func (r *request) exchange() (*messages.Response, messages.Sent, error) {
+	var unwatch func() bool
+	if r.ctx.Done() != nil {
+		unwatch = context.AfterFunc(r.ctx, r.lease.Abort)
+	}
+	response, sent, err := r.lease.Conn.Exchange(&r.call, r.deadline)
+	intact := unwatch == nil || unwatch()
+	if err != nil {
+		err = r.reason(err, intact)
+	}
+	r.returnLeaseUnlessStale(intact, sent, err)
+	return response, sent, err
+}
+
+// reason puts the caller's own cause before the socket's view of it.
+func (r *request) reason(err error, intact bool) error {
+	var invalid *wire.CallError
+	switch {
+	case errors.As(err, &invalid):
+		return fmt.Errorf("%w: %w", messages.ErrInvalidRequest, err)
+	case !intact:
+		return ContextError(r.ctx)
+	case r.system.isClosing():
+		return messages.ErrClosed
+	}
+	return err
+}
+
+func (r *request) returnLeaseUnlessStale(intact bool, sent messages.Sent, err error) {
+	if sent == messages.SentNo && errors.Is(err, messages.ErrStale) {
+		return // attempt returns it, and takes another
+	}
+	r.returnLease(intact && r.lease.Conn.Reusable())
+}
+
+func (r *request) returnLease(reusable bool) {
+	if r.lease == nil {
+		return
+	}
+	r.lease.Reusable = reusable
+	r.pool.Tell(messages.ReturnLease{Lease: r.lease})
+	r.lease = nil
+}
+
+// note settles the permit by what is known of the request's arrival.
+func (r *request) note(sent messages.Sent) {
+	switch sent {
+	case messages.SentYes:
+		r.settle(throttle.Answered)
+	case messages.SentMaybe:
+		r.settle(throttle.Lost)
+	default:
+		r.settle(throttle.NeverSent)
+	}
+}
+
+// settle ends the ticket. Without a permit nobody else holds it.
+func (r *request) settle(fate throttle.Fate) {
+	if !r.permit {
+		r.ticket.Close()
+		return
+	}
+	r.permit = false
+	r.ticket.Outcome.Fate = fate
+	r.system.throttler.Tell(messages.SettlePermit{Ticket: r.ticket})
+}
+
+// ---- deciding and pausing ----
+
+// decide repeats a failed attempt if that does no harm, and if there is time
+// and budget for it.
+func (r *request) decide(sent messages.Sent, err error) {
+	r.failures++
+	pause, again := r.system.retries.after(r.failures, sent, r.asked.IsIdempotent(), err)
+	if !again || r.pastDeadline(pause) {
+		r.fail(err)
+		return
+	}
+	r.enterPausing(pause, err)
+}
+
+func (r *request) enterPausing(pause time.Duration, err error) {
+	r.stage, r.state = messages.Pausing, (*request).pausing
+	r.err = err // what the caller is told if the pause is cut short
+	r.wakeAt = time.Now().Add(pause)
+}
+
+func (r *request) pausing(message any) {
+	if _, ok := message.(wakeDue); !ok {
+		r.interrupted(message)
+		return
+	}
+	r.err = nil
+	if !r.ticket.Closed() {
+		r.ticket = new(messages.Ticket) // the throttler has not let go of the last one
+	}
+	r.enterThrottled()
+}
+
+// ---- finishing: post-processors, the required content type, the answer ----
+
+func (r *request) enterFinishing(response *messages.Response) {
+	r.stage = messages.Finishing
+	response.Method = r.built.Method
+	response.URL = r.url
+	response.Attempts = r.attempts
+	if err := r.finishResponse(response); err != nil {
+		r.fail(err)
+		return
+	}
+	r.response = response
+	r.finished = true
+}
+
+// fail ends the request with an error that says where it was. Only the first
+// reason counts.
+func (r *request) fail(err error) {
+	if r.finished {
+		return
+	}
+	r.response = nil
+	r.err = &messages.Error{Stage: r.stage, Attempts: r.attempts, Sent: r.sent, Err: err}
+	r.finished = true
+}
+
+// interrupted is every state's answer to what is not its own business: the
+// caller left, time is up, the engine closes.
+func (r *request) interrupted(message any) {
+	switch message.(type) {
+	case contextDone:
+		r.fail(r.withLastError(ContextError(r.ctx)))
+	case wakeDue:
+		r.fail(r.withLastError(context.DeadlineExceeded))
+	case engineClosing:
+		r.fail(r.withLastError(messages.ErrClosed))
+	}
+}
+
+// withLastError keeps the failure that a pause was meant to outlive.
+func (r *request) withLastError(reason error) error {
+	if r.err == nil {
+		return reason
+	}
+	return errors.Join(reason, r.err)
+}
+
+// giveBack returns whatever a panic left in hand: the connection is in doubt,
+// and so is what the server has seen once the exchange had begun.
+func (r *request) giveBack() {
+	if r.lease == nil && !r.permit {
+		return
+	}
+	untouched := r.stage < messages.Exchanging
+	r.returnLease(untouched)
+	if untouched {
+		r.settle(throttle.NeverSent)
+	} else {
+		r.settle(throttle.Lost)
+	}
+}
+
+// recyclable reports whether nobody can still hold this slot or its ticket.
+func (r *request) recyclable() bool {
+	return !r.failed && r.asking == 0 && r.ticket == &r.first && r.first.Closed()
+}
+
+// clear forgets one life of the slot.
+func (r *request) clear() {
+	r.callerMailbox.reset()
+	r.ctx, r.asked, r.deadline = nil, nil, time.Time{}
+	r.built, r.call, r.url = messages.Call{}, messages.Call{}, ""
+	clear(r.fields)
+	r.pool, r.attempts, r.failures, r.sent = nil, 0, 0, messages.SentNo
+	r.first.Outcome = throttle.Outcome{}
+	r.response, r.err = nil, nil
+}
+
+func (r *request) pastDeadline(pause time.Duration) bool {
+	return !r.deadline.IsZero() && time.Until(r.deadline) <= pause
+}

@@ -1,0 +1,177 @@
+package actors
+
+import (
+	"log/slog"
+	"maps"
+	"runtime/debug"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"github.com/sluice-engine/sluice/messages"
+)
+
+// supervisor starts throttler, timesync and pools, restarts them when they
+// fail, and ends them in the order in which they need each other.
+type supervisor struct {
+	system *System
+	self   address
+
+	throttler *actor.PID
+	timesync  *actor.PID                     // nil without a source of time, and once it has ended
+	pools     map[messages.Origin]*actor.PID // exactly the origins with a live pool
+	closing   bool
+	ending    bool // nobody uses the system any longer
+}
+
+// What the supervisor is told by nobody but the system and itself.
+type (
+	closeAll   struct{}
+	endAll     struct{}
+	restartDue struct {
+		child  *actor.PID
+		parent actor.Supervisor
+	}
+)
+
+// startSupervisor returns when throttler and timesync can be told things.
+func startSupervisor(s *System) {
+	props := actor.PropsFromProducer(
+		func() actor.Actor { return &supervisor{system: s, pools: make(map[messages.Origin]*actor.PID)} },
+		actor.WithMailbox(newInlineMailbox),
+		actor.WithGuardian(resumeFailed{}),
+	)
+	s.actors.Root.Spawn(props)
+}
+
+// resumeFailed keeps the supervisor's struct: it has no state that a panic in
+// one of its few handlers could tear.
+type resumeFailed struct{}
+
+// HandleFailure is part of actor.SupervisorStrategy.
+func (resumeFailed) HandleFailure(_ *actor.ActorSystem, supervisor actor.Supervisor, child *actor.PID, _ *actor.RestartStatistics, _, _ any) {
+	supervisor.ResumeChildren(child)
+}
+
+// Receive is part of actor.Actor.
+func (v *supervisor) Receive(ctx actor.Context) {
+	switch m := ctx.Message().(type) {
+	case *actor.Started:
+		v.start(ctx)
+	case messages.OpenPool:
+		v.openPool(ctx, m)
+	case restartDue:
+		m.parent.RestartChildren(m.child)
+	case closeAll:
+		v.close()
+	case endAll:
+		v.ending = true
+		v.end(ctx)
+	case *actor.Terminated:
+		v.forget(m.Who)
+		v.end(ctx)
+	}
+}
+
+func (v *supervisor) start(ctx actor.Context) {
+	s := v.system
+	v.self = address{s.actors.Root, ctx.Self()}
+	s.supervisor = v.self
+
+	v.throttler = v.spawn(ctx, "throttler", newThrottler(s))
+	s.throttler = address{s.actors.Root, v.throttler}
+	if s.config.Sample != nil {
+		v.timesync = v.spawn(ctx, "timesync", newTimesync(s))
+		s.timesync = address{s.actors.Root, v.timesync}
+	}
+}
+
+func (v *supervisor) spawn(ctx actor.Context, name string, producer actor.Producer) *actor.PID {
+	pid, err := ctx.SpawnNamed(actor.PropsFromProducer(producer, actor.WithMailbox(newInlineMailbox)), name)
+	if err != nil {
+		panic(err) // two children of one name: a mistake in this file
+	}
+	return pid
+}
+
+// openPool answers with the pool of an origin, and publishes a new one for the
+// requests that follow: they need not ask.
+func (v *supervisor) openPool(ctx actor.Context, m messages.OpenPool) {
+	if v.closing {
+		m.Owner.Tell(messages.PoolOpened{Err: messages.ErrClosed})
+		return
+	}
+	if v.pools[m.Origin] == nil {
+		pid := v.spawn(ctx, "pool/"+m.Origin.String(), newPool(v.system, m.Origin))
+		v.pools[m.Origin] = pid
+		v.publish(m.Origin, address{v.system.actors.Root, pid})
+	}
+	m.Owner.Tell(messages.PoolOpened{Pool: v.system.poolOf(m.Origin)})
+}
+
+func (v *supervisor) publish(origin messages.Origin, pool messages.Recipient) {
+	pools := maps.Clone(*v.system.pools.Load())
+	if pools == nil {
+		pools = make(map[messages.Origin]messages.Recipient)
+	}
+	pools[origin] = pool
+	v.system.pools.Store(&pools)
+}
+
+// close tells everyone to answer who waits. The throttler stays, for permits
+// are still to be settled.
+func (v *supervisor) close() {
+	v.closing = true
+	v.system.throttler.Tell(messages.CloseThrottler{})
+	if v.timesync != nil {
+		v.system.timesync.Tell(messages.CloseTimesync{})
+	}
+	for _, pid := range v.pools {
+		v.system.actors.Root.Send(pid, messages.ClosePool{})
+	}
+}
+
+func (v *supervisor) forget(child *actor.PID) {
+	switch {
+	case v.throttler.Equal(child):
+		v.throttler = nil
+	case v.timesync != nil && v.timesync.Equal(child):
+		v.timesync = nil
+	default:
+		maps.DeleteFunc(v.pools, func(_ messages.Origin, pid *actor.PID) bool { return pid.Equal(child) })
+	}
+}
+
+// end stops the throttler once nobody is left who could settle a permit, then
+// itself.
+func (v *supervisor) end(ctx actor.Context) {
+	switch {
+	case !v.closing || !v.ending || len(v.pools) > 0 || v.timesync != nil:
+	case v.throttler != nil:
+		ctx.Poison(v.throttler) // behind the last settlements
+	default:
+		v.ending = false
+		ctx.Stop(ctx.Self())
+		v.system.end()
+	}
+}
+
+// HandleFailure restarts a failed child: at once the first time, then with a
+// growing pause. Its messages wait meanwhile.
+func (v *supervisor) HandleFailure(_ *actor.ActorSystem, parent actor.Supervisor, child *actor.PID, stats *actor.RestartStatistics, reason, _ any) {
+	stats.Fail()
+	failures := stats.NumberOfFailures(10 * time.Second)
+	v.system.config.Logger.Error("actor failed, restarting it",
+		slog.String("actor", child.Id), slog.Any("reason", reason), slog.Int("failures", failures),
+		slog.String("stack", string(debug.Stack())))
+	if failures <= 1 {
+		parent.RestartChildren(child)
+		return
+	}
+	time.AfterFunc(restartPause(failures), func() { v.self.Tell(restartDue{child, parent}) })
+}
+
+// restartPause is 10 ms for the second failure within 10 s, doubling to 1 s.
+func restartPause(failures int) time.Duration {
+	return min(time.Second, 10*time.Millisecond<<min(failures-2, 10))
+}

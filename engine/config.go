@@ -1,0 +1,245 @@
+package engine
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/sluice-engine/sluice/actors"
+	"github.com/sluice-engine/sluice/auth"
+	"github.com/sluice-engine/sluice/internal/wire"
+	"github.com/sluice-engine/sluice/messages"
+	"github.com/sluice-engine/sluice/throttle"
+)
+
+// Config describes an engine. The zero value is an engine without limits,
+// authentication or base URL; every field says what its zero value means.
+type Config struct {
+	// BaseURL is what every Request.Path is joined to: scheme, host, and
+	// perhaps a path. Empty means that requests carry full URLs.
+	BaseURL string
+	// Header is sent with every request; a request's own header wins. A
+	// User-Agent of "sluice" is sent unless one is given here or there.
+	Header http.Header
+
+	// Limits are the API's rate limits; see throttle.Limit. Without any, no
+	// request needs a limit id.
+	Limits []throttle.Limit
+	// Throttle tunes the queue: share, margin, ageing, bounds.
+	Throttle throttle.Options
+	// DefaultLimitID is charged by requests that name no limit. Empty means
+	// that such a request is refused, unless there are no limits at all.
+	DefaultLimitID string
+
+	// Auth signs the requests that ask for it.
+	Auth auth.Authenticator
+	// Time is where the server's clock is read: see TimeFrom. Nil means that
+	// signers take the local clock at its word.
+	Time TimeSource
+	// PreProcessors run before a request is built, PostProcessors after its
+	// answer, each in the order listed.
+	PreProcessors  []PreProcessor
+	PostProcessors []PostProcessor
+	// Cookies keeps cookies between requests. Nil keeps none until
+	// Engine.UpdateCookies makes a jar.
+	Cookies http.CookieJar
+
+	// Timeout bounds every request that has none of its own: queues, retries
+	// and body included. Zero means no bound.
+	Timeout time.Duration
+	// MaxInFlight is how many requests may be on their journey at once,
+	// 100,000 by default; MaxWaiting is how many more may wait for their turn
+	// in Do, 100,000 by default, none if negative. Beyond that the least
+	// urgent get ErrOverloaded.
+	MaxInFlight, MaxWaiting int
+
+	// MaxConns bounds the connections to one origin, 64 by default, and
+	// MaxConnWaiters the requests waiting for one, 100,000 by default.
+	MaxConns, MaxConnWaiters int
+	// IdleTimeout closes a connection that was not used for as long; 50 s by
+	// default, which is below what servers commonly allow.
+	IdleTimeout time.Duration
+	// DialTimeout bounds connecting and the TLS handshake; 5 s by default.
+	DialTimeout time.Duration
+	// DialContext replaces net.Dialer; TLS is still the engine's.
+	DialContext func(ctx context.Context, network, addr string) (net.Conn, error)
+	// TLS is used for https; it is cloned. Nil means the system's roots. The
+	// least version is TLS 1.2 unless it says otherwise.
+	TLS *tls.Config
+	// MaxHeader and MaxBody cap a response, 64 KiB and 16 MiB by default.
+	MaxHeader int
+	MaxBody   int64
+
+	// Retry repeats attempts that failed without harm.
+	Retry Retry
+
+	// Logger receives what the engine has to say; nil discards it. No secret
+	// is ever logged.
+	Logger *slog.Logger
+}
+
+// Retry says how often and how soon a failed attempt is repeated. Repeated is
+// only what is provably unsent, or idempotent: by its method (RFC 9110,
+// section 9.2.2) or by Request.Idempotent. A status is never repeated: it is a
+// response. The pause is drawn from [0, min(Cap, Base·2ⁿ)), "full jitter".
+type Retry struct {
+	// Max is how many repetitions follow the first attempt; 2 by default, none
+	// if negative.
+	Max int
+	// Base and Cap bound the pause; 50 ms and 2 s by default.
+	Base, Cap time.Duration
+}
+
+const (
+	retryShare = 0.2 // repetitions per first attempt, over all requests
+	retryRate  = 10  // and per second besides
+)
+
+// withDefaults fills in every zero value that stands for another.
+func (c Config) withDefaults() Config {
+	orInt(&c.MaxInFlight, 100_000)
+	orInt(&c.MaxWaiting, 100_000)
+	orInt(&c.MaxConns, 64)
+	orInt(&c.MaxConnWaiters, 100_000)
+	orInt(&c.MaxHeader, 64<<10)
+	orInt(&c.MaxBody, 16<<20)
+	orInt(&c.IdleTimeout, 50*time.Second)
+	orInt(&c.DialTimeout, 5*time.Second)
+	orInt(&c.Retry.Max, 2)
+	orInt(&c.Retry.Base, 50*time.Millisecond)
+	orInt(&c.Retry.Cap, 2*time.Second)
+	if len(c.Limits) == 0 && c.DefaultLimitID == "" {
+		c.DefaultLimitID = Unlimited
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return c
+}
+
+func orInt[T ~int | ~int64](value *T, fallback T) {
+	if *value == 0 {
+		*value = fallback
+	}
+}
+
+// validate returns every mistake in what is not checked elsewhere.
+func (c Config) validate() []error {
+	var errs []error
+	for _, field := range []struct {
+		name  string
+		value int64
+	}{
+		{"MaxInFlight", int64(c.MaxInFlight)}, {"MaxConns", int64(c.MaxConns)},
+		{"MaxConnWaiters", int64(c.MaxConnWaiters)}, {"MaxHeader", int64(c.MaxHeader)},
+		{"MaxBody", c.MaxBody}, {"IdleTimeout", int64(c.IdleTimeout)},
+		{"DialTimeout", int64(c.DialTimeout)}, {"Timeout", int64(c.Timeout)},
+		{"Retry.Base", int64(c.Retry.Base)}, {"Retry.Cap", int64(c.Retry.Cap)},
+	} {
+		if field.value < 0 {
+			errs = append(errs, fmt.Errorf("%s is negative", field.name))
+		}
+	}
+	for i, p := range c.PreProcessors {
+		if p == nil {
+			errs = append(errs, fmt.Errorf("PreProcessors[%d] is nil", i))
+		}
+	}
+	for i, p := range c.PostProcessors {
+		if p == nil {
+			errs = append(errs, fmt.Errorf("PostProcessors[%d] is nil", i))
+		}
+	}
+	if v, ok := c.Auth.(interface{ Validate() error }); ok {
+		if err := v.Validate(); err != nil {
+			errs = append(errs, fmt.Errorf("Auth: %w", err))
+		}
+	}
+	return append(errs, c.validateLimits()...)
+}
+
+func (c Config) validateLimits() []error {
+	var errs []error
+	if _, err := throttle.New(c.Limits, c.Throttle); err != nil {
+		errs = append(errs, err)
+	}
+	known := func(id string) bool {
+		return id == "" || id == Unlimited || slices.ContainsFunc(c.Limits, func(l throttle.Limit) bool { return l.ID == id })
+	}
+	if !known(c.DefaultLimitID) {
+		errs = append(errs, fmt.Errorf("DefaultLimitID %q is not among Limits", c.DefaultLimitID))
+	}
+	if s, ok := c.Time.(interface{ limitID() string }); ok && !known(s.limitID()) {
+		errs = append(errs, fmt.Errorf("Time is charged to %q, which is not among Limits", s.limitID()))
+	}
+	if slices.ContainsFunc(c.Limits, func(l throttle.Limit) bool { return l.ID == Unlimited }) {
+		errs = append(errs, fmt.Errorf("limit id %q is reserved for requests without a limit", Unlimited))
+	}
+	return errs
+}
+
+// system turns a complete Config into what the actors need, or reports every
+// mistake at once.
+func (c Config) system() (actors.Config, error) {
+	errs := c.validate()
+	base := actors.Base{}
+	if c.BaseURL != "" {
+		var err error
+		if base, err = actors.ParseBase(c.BaseURL); err != nil {
+			errs = append(errs, fmt.Errorf("BaseURL: %w", err))
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return actors.Config{}, fmt.Errorf("sluice: configuration: %w", err)
+	}
+	return actors.Config{
+		Base: base, Fields: c.fields(), DefaultLimitID: c.DefaultLimitID,
+		Limits: slices.Clone(c.Limits), Throttle: c.Throttle,
+		Auth: c.Auth, PreProcessors: c.PreProcessors, PostProcessors: c.PostProcessors, Jar: c.Cookies,
+		Dial: c.dialer(),
+		Pool: actors.PoolConfig{MaxConns: c.MaxConns, MaxWaiters: c.MaxConnWaiters, IdleTimeout: c.IdleTimeout},
+		Retry: actors.Retry{
+			Max: max(0, c.Retry.Max), Base: c.Retry.Base, Cap: c.Retry.Cap, Share: retryShare, Rate: retryRate,
+		},
+		Logger: c.Logger,
+	}, nil
+}
+
+// fields returns the header of every request, in a fixed order.
+func (c Config) fields() []messages.Field {
+	var fields []messages.Field
+	if c.Header.Get("User-Agent") == "" {
+		fields = append(fields, messages.Field{Name: "User-Agent", Value: "sluice"})
+	}
+	names := make([]string, 0, len(c.Header))
+	for name := range c.Header {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		for _, value := range c.Header[name] {
+			fields = append(fields, messages.Field{Name: name, Value: value})
+		}
+	}
+	return slices.Clip(fields)
+}
+
+func (c Config) dialer() actors.Dial {
+	d := &wire.Dialer{
+		DialContext: c.DialContext, TLS: c.TLS, Timeout: c.DialTimeout,
+		Limits: wire.Limits{Header: c.MaxHeader, Body: c.MaxBody},
+	}
+	return func(ctx context.Context, origin messages.Origin) (messages.Connection, error) {
+		conn, err := d.Dial(ctx, origin)
+		if err != nil {
+			return nil, err // not a typed nil
+		}
+		return conn, nil
+	}
+}

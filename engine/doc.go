@@ -1,0 +1,35 @@
+// Package engine is the door of Sluice: submit a request, get its one answer.
+//
+//	eng, err := engine.New(engine.Config{
+//		BaseURL: "https://api.example.com",
+//		Limits: []throttle.Limit{
+//			{ID: "weight", Quota: 1200, Per: time.Minute},
+//			{ID: "order", Quota: 10, Per: time.Second, Linked: []throttle.Link{{ID: "weight", Weight: 4}}},
+//		},
+//	})
+//	defer eng.Close()
+//	resp, err := eng.Do(ctx, &engine.Request{Path: "/v1/order", LimitID: "order"})
+//
+// # The journey
+//
+// Do waits for a credit, then spawns an actor for the request, which runs on
+// the caller's own goroutine: it runs the pre-processors and builds the bytes,
+// asks the throttler for a permit under every limit the request touches and
+// the pool of its origin for a connection, signs as late as possible with the
+// server's idea of time, exchanges, settles the permit by what became of it,
+// repeats what may be repeated, and runs the post-processors.
+//
+// # What is promised
+//
+//   - Requests leave as fast as the limits allow and never faster, however long
+//     the network takes: a permit counts until its answer has aged.
+//   - Every call returns exactly once. Its timeout covers everything, the
+//     queues too.
+//   - Nothing is sent twice unless that is harmless; Error.Sent says whether
+//     the server may have seen a request that failed.
+//   - Any status is a response. An error means that there is none.
+//   - A panic in a processor or authenticator ends that request alone.
+//   - After Close or Shutdown no goroutine, connection or timer is left.
+//
+// All methods of Engine are safe for concurrent use.
+package engine

@@ -1,0 +1,170 @@
+package engine
+
+import (
+	"context"
+	"net/http"
+	"net/http/cookiejar"
+	"net/url"
+	"time"
+
+	"github.com/sluice-engine/sluice/actors"
+	"github.com/sluice-engine/sluice/auth"
+	"github.com/sluice-engine/sluice/throttle"
+)
+
+// Engine carries requests to their answers. Make one with New and share it: it
+// is safe for concurrent use, and what it shares (limits, connections, the
+// server's time, cookies) is the point of it.
+type Engine struct {
+	system         *actors.System
+	admission      *admission
+	timeout        time.Duration
+	defaultLimitID string
+}
+
+// New checks the whole configuration, reports every mistake in one error, and
+// starts the engine. It opens no connection.
+func New(config Config) (*Engine, error) {
+	config = config.withDefaults()
+	parts, err := config.system()
+	if err != nil {
+		return nil, err
+	}
+	e := &Engine{
+		admission:      newAdmission(config.MaxInFlight, max(0, config.MaxWaiting)),
+		timeout:        config.Timeout,
+		defaultLimitID: config.DefaultLimitID,
+	}
+	if config.Time != nil {
+		parts.Sample = e.sampler(config.Time)
+		parts.Clock.Spacing = sampleSpacing
+	}
+	if e.system, err = actors.Start(parts); err != nil {
+		return nil, err
+	}
+	return e, nil
+}
+
+// Do sends a request and returns its answer, whatever the status. The error,
+// if any, is an *Error. It blocks for as long as the limits, the pool and the
+// server need, bounded by ctx and Request.Timeout.
+func (e *Engine) Do(ctx context.Context, req *Request) (*Response, error) {
+	deadline := e.deadline(ctx, req)
+	if err := e.enter(ctx, req, deadline); err != nil {
+		return nil, &Error{Stage: Admitting, Err: err}
+	}
+	defer e.admission.leave()
+	return e.system.Do(ctx, req, deadline)
+}
+
+// deadline is the earlier of the context's and the request's; zero means none.
+func (e *Engine) deadline(ctx context.Context, req *Request) time.Time {
+	timeout := req.Timeout
+	if timeout == 0 {
+		timeout = e.timeout
+	}
+	deadline, ok := ctx.Deadline()
+	if timeout <= 0 {
+		return deadline
+	}
+	if own := time.Now().Add(timeout); !ok || own.Before(deadline) {
+		return own
+	}
+	return deadline
+}
+
+func (e *Engine) enter(ctx context.Context, req *Request, deadline time.Time) error {
+	if ctx.Err() != nil {
+		return actors.ContextError(ctx)
+	}
+	if err := e.admission.take(); err != ErrOverloaded {
+		return err
+	}
+	if !deadline.IsZero() {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, deadline)
+		defer cancel()
+	}
+	return e.admission.enter(ctx, req.Priority)
+}
+
+// UpdateCookies adds cookies to those sent to a URL's host, as an earlier
+// answer might have set them.
+func (e *Engine) UpdateCookies(rawURL string, cookies ...*http.Cookie) error {
+	u, err := url.Parse(rawURL)
+	if err != nil {
+		return err
+	}
+	e.system.SetCookies(u, cookies, func() http.CookieJar {
+		jar, _ := cookiejar.New(nil) // fails only for options it is not given
+		return jar
+	})
+	return nil
+}
+
+// ReplaceLimits swaps the whole table of limits. What is in flight stays
+// counted; a queued request whose limit is gone is refused. A table with a
+// mistake changes nothing, and the error lists every one.
+func (e *Engine) ReplaceLimits(limits []throttle.Limit) error { return e.system.ReplaceLimits(limits) }
+
+// AdjustLimit adds delta to what a limit counts as used, for costs that only
+// the server knows and tells on another channel. The key is that of a keyed
+// limit, or "".
+func (e *Engine) AdjustLimit(id, key string, delta int64) error {
+	return e.system.AdjustLimit(id, key, delta)
+}
+
+// Clock returns the server's time as the engine knows it, for callers that
+// stamp something themselves. Before the first sample it is the local time,
+// with a bound that claims nothing; without Config.Time, the local time.
+func (e *Engine) Clock() auth.Clock { return e.system.Clock() }
+
+// Stats is a picture of an engine at one moment.
+type Stats struct {
+	InFlight int // requests on their journey
+	Waiting  int // requests waiting to start it
+	Limits   throttle.Snapshot
+	Pools    []PoolStats
+}
+
+// PoolStats is a picture of one origin's connections.
+type PoolStats = actors.PoolStats
+
+// Stats returns a picture of the engine.
+func (e *Engine) Stats() Stats {
+	inFlight, waiting := e.admission.credits()
+	return Stats{InFlight: inFlight, Waiting: waiting, Limits: e.system.Limits(), Pools: e.system.Pools()}
+}
+
+// Shutdown takes no new requests, lets those on their journey end, queued ones
+// included, and then stops the engine. If ctx ends before that, the rest is
+// cut short as by Close, and the context's error is returned. Every caller is
+// answered exactly once. Calling it again is allowed.
+func (e *Engine) Shutdown(ctx context.Context) error {
+	e.admission.close()
+	var err error
+	select {
+	case <-e.admission.idle:
+	case <-ctx.Done():
+		err = actors.ContextError(ctx)
+	}
+	e.stop()
+	return err
+}
+
+// Close stops the engine at once: requests that wait get ErrClosed, exchanges
+// are aborted. It returns when every caller has its answer and nothing is left
+// running; so it must not be called from a processor. Calling it again is
+// allowed.
+func (e *Engine) Close() error {
+	e.admission.close()
+	e.stop()
+	return nil
+}
+
+// stop cuts short what is left, and waits for it to be gone.
+func (e *Engine) stop() {
+	e.system.Close()
+	<-e.admission.idle
+	_ = e.system.Wait(context.Background())
+}

@@ -1,0 +1,90 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"reflect"
+
+	"github.com/sluice-engine/sluice/messages"
+)
+
+// Fetch sends a request and decodes its JSON answer into a T.
+//
+// A body is sent as JSON by POST, PUT and PATCH, and as a form otherwise,
+// unless the request's header says what it is. A status of 400 and above is a
+// *StatusError, with header and body; with Request.ReturnErrors its body is
+// decoded into a T instead. A T of *Response, []byte or string is given the
+// answer as it is. An empty body leaves T at its zero value.
+func Fetch[T any](ctx context.Context, eng *Engine, req *Request) (T, error) {
+	var result T
+	response, err := eng.Do(ctx, withContentType(req))
+	if err != nil {
+		return result, err
+	}
+	if !req.ReturnErrors {
+		if err := response.Err(); err != nil {
+			return result, err
+		}
+	}
+	if err := decode(response, &result); err != nil {
+		return result, &Error{Stage: Finishing, Attempts: response.Attempts, Sent: SentYes, Err: err}
+	}
+	return result, nil
+}
+
+// withContentType returns the request, or a copy whose body is laid out and
+// labelled as Fetch promises.
+func withContentType(req *Request) *Request {
+	if req.Body == nil || req.Header.Get("Content-Type") != "" {
+		return req
+	}
+	labelled := *req
+	if hasJSONBody(req.Method) {
+		labelled.Header = withHeader(req.Header, "Content-Type", "application/json")
+		if form, ok := req.Body.(Form); ok {
+			labelled.Body = Values(form)
+		}
+		return &labelled
+	}
+	labelled.Header = withHeader(req.Header, "Content-Type", "application/x-www-form-urlencoded")
+	if values, ok := req.Body.(Values); ok {
+		labelled.Body = Form(values)
+	}
+	return &labelled
+}
+
+func hasJSONBody(method string) bool {
+	return method == http.MethodPost || method == http.MethodPut || method == http.MethodPatch
+}
+
+func withHeader(header http.Header, name, value string) http.Header {
+	header = header.Clone()
+	if header == nil {
+		header = make(http.Header)
+	}
+	header.Set(name, value)
+	return header
+}
+
+func decode(response *Response, into any) error {
+	switch v := into.(type) {
+	case **messages.Response:
+		*v = response
+		return nil
+	case *[]byte:
+		*v = response.Body
+		return nil
+	case *string:
+		*v = response.Text()
+		return nil
+	}
+	if len(response.Body) == 0 {
+		return nil
+	}
+	if err := json.Unmarshal(response.Body, into); err != nil {
+		return fmt.Errorf("decode %s: %w", reflect.TypeOf(into).Elem(), err)
+	}
+	return nil
+}

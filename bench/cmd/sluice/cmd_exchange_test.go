@@ -1,0 +1,156 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"regexp"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/sluice-engine/sluice/bench/exchange"
+)
+
+func sluice(t *testing.T, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	var out, err bytes.Buffer
+	code = run(t.Context(), args, &out, &err)
+	return code, out.String(), err.String()
+}
+
+func TestHelpShowsEveryVerbAndExamples(t *testing.T) {
+	code, out, _ := sluice(t, "--help")
+	require.Zero(t, code)
+	require.Contains(t, out, "exchange")
+	code, out, _ = sluice(t, "exchange", "--help")
+	require.Zero(t, code)
+	for _, want := range []string{"Examples:", "--limit", "--skew", "--delay", "--seed", "Exit codes"} {
+		require.Contains(t, out, want)
+	}
+}
+
+func TestWrongFlagsAreExplainedAllAtOnce(t *testing.T) {
+	code, out, stderr := sluice(t, "exchange", "--limit", "weight=x/1m", "--limit", "wait=1/1s",
+		"--delay", "5", "--return-delay", "uniform:1ms", "--fault", "200:1", "--ban", "0s", "--for", "-1s")
+	require.Equal(t, exitUsage, code)
+	require.Empty(t, out)
+	for _, want := range []string{`quota "x"`, `kind of limit "wait"`, "--delay", "--return-delay", "--fault", "--ban", "--for", "sluice exchange --help"} {
+		require.Contains(t, stderr, want)
+	}
+	for _, args := range [][]string{{"exchange", "--nonsense"}, {"nonsense"}, {"exchange", "extra"}, {"exchange", "--skew", "soon"}, {"exchange", "--addr", "256.0.0.1:0"}, {"exchange", "--key", ""}} {
+		code, _, stderr := sluice(t, args...)
+		require.Equal(t, exitUsage, code, args)
+		require.Contains(t, stderr, "sluice: ", args)
+	}
+}
+
+func TestALimitReplacesTheDefaultsOfItsKind(t *testing.T) {
+	limits, err := exchangeLimits([]string{"orders=1/1s,sliding", "orders=5/1m"})
+	require.NoError(t, err)
+	require.Len(t, limits, 4)
+	require.Equal(t, exchange.DefaultLimits()[:2], limits[:2])
+	limits, err = exchangeLimits([]string{"none", "weight=1/1s"})
+	require.NoError(t, err)
+	require.Len(t, limits, 1)
+	limits, err = exchangeLimits([]string{"none"})
+	require.NoError(t, err)
+	require.NotNil(t, limits)
+	require.Empty(t, limits)
+}
+
+// console is a buffer that a test reads while the command writes.
+type console struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (c *console) Write(p []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.buf.Write(p)
+}
+
+func (c *console) String() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.buf.String()
+}
+
+// serve runs the exchange verb on a free port, lets visit use it, interrupts
+// it, and returns the exit code and what was printed.
+func serve(t *testing.T, visit func(url string), flags ...string) (int, string) {
+	t.Helper()
+	ctx, interrupt := context.WithCancel(t.Context())
+	defer interrupt()
+	var out, stderr console
+	code := make(chan int, 1)
+	go func() {
+		code <- run(ctx, append([]string{"exchange", "--addr", "127.0.0.1:0"}, flags...), &out, &stderr)
+	}()
+	url := regexp.MustCompile(`exchange at (http://\S+)`)
+	require.Eventually(t, func() bool { return url.MatchString(out.String()) }, 10*time.Second, time.Millisecond, stderr.String())
+	visit(url.FindStringSubmatch(out.String())[1])
+	interrupt()
+	return <-code, out.String()
+}
+
+func hit(t *testing.T, url string, want int) {
+	t.Helper()
+	resp, err := http.Get(url)
+	require.NoError(t, err)
+	resp.Body.Close()
+	require.Equal(t, want, resp.StatusCode)
+}
+
+func TestAPoliteVisitEndsWithZero(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "report.json")
+	code, out := serve(t, func(url string) { hit(t, url+"/api/v3/time", 200) }, "--skew", "2s", "--report", file)
+	require.Zero(t, code, out)
+	require.Contains(t, out, "violations: 0\n")
+	require.Contains(t, out, "clock   +2000 ms ahead")
+	text, err := os.ReadFile(file)
+	require.NoError(t, err)
+	var report exchange.Report
+	require.NoError(t, json.Unmarshal(text, &report))
+	require.EqualValues(t, 1, report.Requests)
+}
+
+func TestViolationsEndWithOne(t *testing.T) {
+	code, out := serve(t, func(url string) {
+		hit(t, url+"/api/v3/ping", 200)
+		hit(t, url+"/api/v3/ping", 429)
+		hit(t, url+"/api/v3/ping", 418)
+	}, "--limit", "weight=1/1h,sliding", "--secret", "not to be printed")
+	require.Equal(t, exitFound, code)
+	require.Contains(t, out, "violations: 2\n")
+	require.NotContains(t, out, "not to be printed")
+}
+
+func TestItStopsByItselfAfterTheGivenTime(t *testing.T) {
+	code, out, stderr := sluice(t, "exchange", "--addr", "127.0.0.1:0", "--for", "1ms")
+	require.Zero(t, code, stderr)
+	require.Contains(t, out, "violations: 0\n")
+}
+
+func TestProgressIsOneLineASecond(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ex, err := exchange.New(exchange.Config{})
+		require.NoError(t, err)
+		ctx, cancel := context.WithTimeout(t.Context(), 2500*time.Millisecond)
+		defer cancel()
+		time.AfterFunc(1500*time.Millisecond, func() {
+			ex.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/api/v3/ping", nil))
+		})
+		var line console
+		showProgress(ctx, ex, &line)
+		require.Equal(t, "\r\x1b[K0 requests, 0/s, 0 violations\r\x1b[K1 requests, 1/s, 0 violations\r\x1b[K", line.String())
+	})
+}

@@ -1,0 +1,180 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime/pprof"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sluice-engine/sluice/bench/peers"
+)
+
+type peersFlags struct {
+	clients    []string
+	rounds     int
+	within     time.Duration
+	quick      bool
+	seed       uint64
+	json       string
+	cpuProfile string
+}
+
+func newPeersCommand() *cobra.Command {
+	var flags peersFlags
+	command := &cobra.Command{
+		Use:   "peers",
+		Short: "Compare the cost of a request with bare net/http and bare fasthttp",
+		Long: `Compare what one request costs through the engine, bare net/http and bare fasthttp.
+
+All make the same small JSON GET over loopback to a server in a process of its
+own: with 64 callers (get-64) and with one (get-1). The engine has a limit linked
+to a second one; neither holds anything up. Slices of the clients alternate in
+mirrored order, and CPU time (getrusage) is compared between neighbours, so that a
+busy machine disturbs the ratios little. It disturbs the wall times all the same.`,
+		Example: `  sluice peers                          the table, in under two minutes
+  sluice peers --quick                  a first look, in seconds
+  sluice peers --json peers.json        the rows as JSON as well
+  sluice peers --rounds 300 --within 0  narrower intervals
+  sluice peers --client engine --cpuprofile engine.prof
+                                        where one client spends its time`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return runPeers(cmd, flags)
+		},
+	}
+	f := command.Flags()
+	f.StringSliceVar(&flags.clients, "client", nil, "clients to run, of "+strings.Join(peers.ClientNames(), ", ")+" (default all)")
+	f.IntVar(&flags.rounds, "rounds", peers.DefaultRounds, "rounds, of two slices by every client in every case; best a multiple of 3")
+	f.DurationVar(&flags.within, "within", 80*time.Second, "begin no further round after this time; 0 for no bound")
+	f.BoolVar(&flags.quick, "quick", false, fmt.Sprintf("%d rounds: too few to rely on", peers.QuickRounds))
+	f.Uint64Var(&flags.seed, "seed", 1, "seed of the bootstrap that gives the intervals")
+	f.StringVar(&flags.json, "json", "", "write the rows to this `file` as a JSON array")
+	f.StringVar(&flags.cpuProfile, "cpuprofile", "", "write a CPU profile to this `file`; needs exactly one --client")
+	command.MarkFlagsMutuallyExclusive("quick", "rounds")
+	command.AddCommand(newPeersServerCommand())
+	return command
+}
+
+// newPeersServerCommand returns what the comparison starts as its server
+// process: this program again.
+func newPeersServerCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:    peersServerVerb,
+		Hidden: true,
+		Args:   cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return peers.Serve(cmd.InOrStdin(), cmd.OutOrStdout())
+		},
+	}
+}
+
+const peersServerVerb = "serve"
+
+func runPeers(cmd *cobra.Command, flags peersFlags) error {
+	cfg, err := flags.config(cmd.ErrOrStderr())
+	if err != nil {
+		return err
+	}
+	if err := flags.checkOutput(); err != nil {
+		return err
+	}
+	stopProfile, err := startCPUProfile(flags.cpuProfile)
+	if err != nil {
+		return err
+	}
+	result, err := peers.Run(cmd.Context(), cfg)
+	if err := errors.Join(err, stopProfile()); err != nil {
+		return err
+	}
+	if err := result.WriteTable(cmd.OutOrStdout(), peers.ReadEnvironment()); err != nil {
+		return err
+	}
+	return flags.writeJSON(result)
+}
+
+func (f peersFlags) config(progress io.Writer) (peers.Config, error) {
+	if f.rounds < 1 {
+		return peers.Config{}, fmt.Errorf("--rounds %d: at least 1 is needed", f.rounds)
+	}
+	if f.cpuProfile != "" && len(f.clients) != 1 {
+		return peers.Config{}, errors.New("--cpuprofile needs exactly one --client, or the profile would mix them")
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return peers.Config{}, err
+	}
+	cfg := peers.Config{
+		Server:   []string{self, "peers", peersServerVerb},
+		Clients:  f.clients,
+		Rounds:   f.rounds,
+		Within:   f.within,
+		Seed:     f.seed,
+		Progress: peersProgress(progress),
+	}
+	if f.quick {
+		cfg.Rounds = peers.QuickRounds
+	}
+	return cfg, nil
+}
+
+// checkOutput finds out before the comparison, not after it, whether its result
+// can be written.
+func (f peersFlags) checkOutput() error {
+	if f.json == "" {
+		return nil
+	}
+	file, err := os.OpenFile(f.json, os.O_WRONLY|os.O_CREATE, 0o644)
+	if err != nil {
+		return err
+	}
+	return file.Close()
+}
+
+func (f peersFlags) writeJSON(result *peers.Result) error {
+	if f.json == "" {
+		return nil
+	}
+	file, err := os.Create(f.json)
+	if err != nil {
+		return err
+	}
+	return errors.Join(result.WriteJSON(file), file.Close())
+}
+
+// peersProgress tells now and then how far the comparison is.
+func peersProgress(w io.Writer) func(done, rounds int) {
+	const often = 5 * time.Second
+	began := time.Now()
+	told := began
+	return func(done, rounds int) {
+		if time.Since(told) < often {
+			return
+		}
+		told = time.Now()
+		fmt.Fprintf(w, "%d of %d rounds, %v\n", done, rounds, time.Since(began).Round(time.Second))
+	}
+}
+
+// startCPUProfile returns what ends the profile and writes it; without a file
+// neither does anything.
+func startCPUProfile(name string) (stop func() error, err error) {
+	if name == "" {
+		return func() error { return nil }, nil
+	}
+	file, err := os.Create(name)
+	if err != nil {
+		return nil, err
+	}
+	if err := pprof.StartCPUProfile(file); err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return func() error {
+		pprof.StopCPUProfile()
+		return file.Close()
+	}, nil
+}

@@ -1,0 +1,279 @@
+package exchange
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+)
+
+// call is one request from its arrival to its answer.
+type call struct {
+	route       *route
+	name        string // of the route, as in "GET /api/v3/time"
+	client      string
+	key         string // X-MBX-APIKEY
+	query, body string // as sent
+	params      url.Values
+	malformed   *apiError // why params cannot be used
+
+	now     instant // the one reading of the clock
+	gate    *gate   // of the client's address
+	account *account
+}
+
+// newCall reads what does not need the exchange's state.
+func newCall(r *http.Request, body, client string) *call {
+	c := &call{client: client, key: r.Header.Get("X-Mbx-Apikey"), query: r.URL.RawQuery, body: body}
+	c.name, c.route = findRoute(r.Method, r.URL.Path)
+	c.params, c.malformed = parseParams(c.query, c.body)
+	return c
+}
+
+// parseParams merges query and form; a parameter of the query wins, a
+// parameter sent twice in one place is an error.
+func parseParams(query, body string) (url.Values, *apiError) {
+	params, err := url.ParseQuery(query)
+	form, err2 := url.ParseQuery(body)
+	if err != nil || err2 != nil {
+		return params, badRequest(-1100, "Illegal characters found in a parameter.")
+	}
+	for _, values := range []url.Values{params, form} {
+		for name, v := range values {
+			if len(v) > 1 {
+				return params, badRequest(-1101, "Duplicate values for parameter '%s' detected.", printable(name))
+			}
+		}
+	}
+	for name, v := range form {
+		if !params.Has(name) {
+			params[name] = v
+		}
+	}
+	return params, nil
+}
+
+func printable(name string) string {
+	if len(name) > 40 {
+		name = name[:40]
+	}
+	return strconv.QuoteToASCII(name)
+}
+
+func (c *call) param(name string) string { return c.params.Get(name) }
+
+// arrive is everything that happens to a request at its one instant.
+func (e *Exchange) arrive(c *call) answer {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	c.now = e.clock.read(time.Now())
+	c.gate = e.client(c.client)
+
+	a := e.settle(c)
+	a.date = c.now.time()
+	a.used = c.gate.headers(c.now, nil)
+	if c.route.placesOrder && c.account != nil {
+		a.used = c.account.orders.headers(c.now, a.used)
+	}
+	e.book.answered(c.name, a.status)
+	if a.status == http.StatusTeapot {
+		e.book.banned++
+	}
+	return a
+}
+
+// settle lets the request in or not, executes it or not, and spoils the answer
+// or not.
+func (e *Exchange) settle(c *call) answer {
+	weight := e.weight(c)
+	if refusal := e.letIn(c, weight); refusal != nil {
+		return refused(refusal)
+	}
+	e.book.route(c.name).Weight += weight
+	fault := drawFault(e.config.Faults, e.chance)
+	if fault != nil {
+		e.book.faults[fault.name()]++
+	}
+	if fault.before() {
+		return spoiled(answer{}, fault)
+	}
+	return spoiled(e.execute(c), fault)
+}
+
+func (e *Exchange) weight(c *call) int64 {
+	if w, ok := e.config.Weights[c.name]; ok {
+		return w
+	}
+	return c.route.weight(c.params)
+}
+
+// letIn passes the penalties and limits of the client's address.
+func (e *Exchange) letIn(c *call, weight int64) *apiError {
+	if refusal := e.heedPenalty(c); refusal != nil {
+		if e.config.ChargeRefused {
+			c.gate.burden(c.now, weight)
+		}
+		return refusal
+	}
+	full, wait := c.gate.admit(c.now, weight, e.config.ChargeRefused)
+	if full == nil {
+		return nil
+	}
+	retry := retrySeconds(wait)
+	c.gate.penalty.wait(c.now.local, retry)
+	e.book.violated(c, OverLimit, e.describeFull(c, full, weightOf(full.limit, weight)))
+	return tooMuchWeight(full.limit, retry)
+}
+
+func (e *Exchange) describeFull(c *call, full *meter, weight int64) string {
+	return fmt.Sprintf("%s: %d used, %d more does not fit", full.limit, full.used(c.now), weight)
+}
+
+func (e *Exchange) heedPenalty(c *call) *apiError {
+	p := &c.gate.penalty
+	wasBanned := p.bannedUntil > c.now.local
+	switch v, retry := p.judge(c.now.local, e.config.Ban.Grace); {
+	case v == free:
+		return nil
+	case wasBanned:
+		e.book.violated(c, WhileBanned, fmt.Sprintf("ban had %s to go", retry.Round(time.Millisecond)))
+		if v == graced {
+			return e.ban(c, retry)
+		}
+		return e.ban(c, p.offend(c.now.local, e.config.Ban))
+	case v == graced:
+		e.book.violated(c, OverLimit, "possibly on its way when told to wait")
+		return waitLonger(retrySeconds(retry))
+	default:
+		e.book.violated(c, ToldToWait, fmt.Sprintf("Retry-After had %s to go", retry.Round(time.Millisecond)))
+		return e.ban(c, p.offend(c.now.local, e.config.Ban))
+	}
+}
+
+func (e *Exchange) ban(c *call, wait time.Duration) *apiError {
+	return bannedUntil(c.now.time().Add(wait), retrySeconds(wait))
+}
+
+func (e *Exchange) execute(c *call) answer {
+	if c.route.signed {
+		if failed := e.authenticate(c); failed != nil {
+			return refused(failed)
+		}
+	}
+	if c.malformed != nil {
+		return refused(c.malformed)
+	}
+	payload, failed := c.route.handle(e, c)
+	if failed != nil {
+		return refused(failed)
+	}
+	return answer{status: http.StatusOK, payload: payload}
+}
+
+// authenticate checks key, signature and timestamp, in this order.
+func (e *Exchange) authenticate(c *call) *apiError {
+	if c.key == "" {
+		e.book.violated(c, BadKey, "no X-MBX-APIKEY header")
+		return unauthorised(-2014, "API-key format invalid.")
+	}
+	owner := e.accounts[c.key]
+	if owner == nil {
+		e.book.violated(c, BadKey, "unknown API key")
+		return unauthorised(-2015, "Invalid API-key, IP, or permissions for action.")
+	}
+	if reason := verify(owner.Secret, c.query, c.body); reason != "" {
+		e.book.violated(c, BadSignature, reason)
+		return badRequest(-1022, "Signature for this request is not valid.")
+	}
+	c.account = owner
+	return e.checkTime(c)
+}
+
+func (e *Exchange) checkTime(c *call) *apiError {
+	timestamp, err := strconv.ParseInt(c.param("timestamp"), 10, 64)
+	if err != nil || timestamp < 0 {
+		return missingParameter("timestamp")
+	}
+	window, failed := parseRecvWindow(c.param("recvWindow"))
+	if failed != nil {
+		return failed
+	}
+	switch checkTimestamp(timestamp, c.now.millis(), window) {
+	case ahead:
+		e.book.violated(c, TimestampAhead, describeTimestamp(timestamp, c.now.millis(), window))
+		return badRequest(-1021, "Timestamp for this request was 1000ms ahead of the server's time.")
+	case behind:
+		e.book.violated(c, TimestampBehind, describeTimestamp(timestamp, c.now.millis(), window))
+		return badRequest(-1021, "Timestamp for this request is outside of the recvWindow.")
+	}
+	return nil
+}
+
+// answer is what goes back. A status of zero is a connection closed without
+// an answer.
+type answer struct {
+	status  int
+	date    time.Time // by the exchange's clock
+	used    []usage
+	retry   time.Duration
+	payload any // encoded as JSON outside the mutex
+	cut     bool
+}
+
+func refused(err *apiError) answer {
+	return answer{status: err.status, retry: err.retry, payload: err}
+}
+
+// spoiled is what a fault makes of an answer.
+func spoiled(a answer, f *Fault) answer {
+	switch {
+	case f == nil:
+	case f.Kind == FaultTruncate:
+		a.cut = true
+	case f.Kind == FaultClose || f.Kind == FaultCloseAfter:
+		return answer{}
+	default:
+		return refused(f.answer())
+	}
+	return a
+}
+
+// write sends the answer. Under a real server the X-MBX names keep their
+// spelling, which a header map would change; recorders get canonical names.
+func (a answer) write(w http.ResponseWriter, served bool) {
+	if a.status == 0 {
+		panic(http.ErrAbortHandler)
+	}
+	body, err := json.Marshal(a.payload)
+	if err != nil {
+		panic(http.ErrAbortHandler) // payloads are plain data of this package
+	}
+	a.writeHeader(w.Header(), len(body), served)
+	w.WriteHeader(a.status)
+	if !a.cut {
+		_, _ = w.Write(body)
+		return
+	}
+	_, _ = w.Write(body[:len(body)/2])
+	_ = http.NewResponseController(w).Flush()
+	panic(http.ErrAbortHandler)
+}
+
+func (a answer) writeHeader(h http.Header, length int, served bool) {
+	for _, u := range a.used {
+		if !served {
+			u.header = http.CanonicalHeaderKey(u.header)
+		}
+		h[u.header] = []string{strconv.FormatInt(u.weight, 10)}
+	}
+	h.Set("Content-Type", "application/json;charset=UTF-8")
+	h.Set("Content-Length", strconv.Itoa(length))
+	if !a.date.IsZero() {
+		h.Set("Date", a.date.Format(http.TimeFormat))
+	}
+	if a.retry > 0 {
+		h.Set("Retry-After", strconv.FormatInt(int64(a.retry/time.Second), 10))
+	}
+}

@@ -1,0 +1,165 @@
+package exchange
+
+import (
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// maxBody is the most a request's body may have.
+const maxBody = 1 << 20
+
+// Exchange is a running simulated exchange: an http.Handler, and with Start or
+// Serve a server. It is safe for concurrent use.
+type Exchange struct {
+	config Config
+	server *server
+
+	delays  sync.Mutex // guards network
+	network *rand.Rand
+
+	// mu is held from the reading of the clock to the end of a request's
+	// effects: the order of arrivals is one order, and each has one instant.
+	mu       sync.Mutex
+	clock    *clock
+	chance   *rand.Rand
+	book     *book
+	clients  map[string]*gate
+	accounts map[string]*account // by API key
+	meters   []*meter            // all of all gates, in the order of creation
+	symbols  map[string]Symbol
+	orderID  int64 // the last one given
+}
+
+// New returns an exchange that does not listen yet, or one error with every
+// mistake in the configuration.
+func New(config Config) (*Exchange, error) {
+	config = config.withDefaults()
+	if err := config.check(); err != nil {
+		return nil, err
+	}
+	now := time.Now()
+	e := &Exchange{
+		config:   config,
+		network:  rand.New(rand.NewPCG(config.Seed, 1)),
+		clock:    newClock(now, config.Skew, config.DriftPPM),
+		chance:   rand.New(rand.NewPCG(config.Seed, 2)),
+		book:     newBook(now),
+		clients:  map[string]*gate{},
+		accounts: map[string]*account{},
+		symbols:  map[string]Symbol{},
+	}
+	e.server = newServer(e)
+	for _, a := range config.Accounts {
+		e.accounts[a.Key] = e.openAccount(a)
+	}
+	for _, s := range config.Symbols {
+		e.symbols[s.Name] = s
+	}
+	return e, nil
+}
+
+// SetSkew makes the exchange's clock lead this machine's by skew from now on;
+// drift continues from there. Windows of policy Fixed move with the clock.
+func (e *Exchange) SetSkew(skew time.Duration) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.clock.setSkew(time.Now(), skew)
+}
+
+// SetDrift makes the exchange's clock gain ppm microseconds a second from now
+// on, without a step. Values beyond 100,000 either way are brought into range.
+func (e *Exchange) SetDrift(ppm float64) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.clock.setDrift(time.Now(), min(max(ppm, -100_000), 100_000))
+}
+
+// Now returns the time by the exchange's clock.
+func (e *Exchange) Now() time.Time {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.clock.read(time.Now()).time()
+}
+
+// Report returns the books as they stand.
+func (e *Exchange) Report() Report {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	r := e.book.report(time.Now(), e.config.Limits, e.meters)
+	r.Seed = e.config.Seed
+	r.Orders = e.orderID
+	return r
+}
+
+// Violations returns how many requests a polite client would not have sent as
+// they were: Report().Violations() without the rest of the report.
+func (e *Exchange) Violations() int64 {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return Report{Counts: e.book.counts}.Violations()
+}
+
+// Requests returns how many requests have arrived.
+func (e *Exchange) Requests() int64 {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.book.requests
+}
+
+// ServeHTTP answers one request. An injected close or truncation panics with
+// http.ErrAbortHandler, which net/http turns into a closed connection.
+func (e *Exchange) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	served := r.Context().Value(http.ServerContextKey) != nil
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	if err != nil {
+		answer{status: http.StatusRequestEntityTooLarge, payload: badRequest(-1000, "The body could not be read.")}.write(w, served)
+		return
+	}
+	if !e.travel(e.config.Delay) {
+		panic(http.ErrAbortHandler)
+	}
+	a := e.arrive(newCall(r, string(body), e.config.ClientKey(r)))
+	if !e.travel(e.config.ReturnDelay) {
+		panic(http.ErrAbortHandler)
+	}
+	a.write(w, served)
+}
+
+// travel lets one direction's delay pass; false means the exchange closed. It
+// goes on when the client has left: what is sent arrives.
+func (e *Exchange) travel(d Delay) bool {
+	if len(d.parts) == 0 {
+		return true
+	}
+	e.delays.Lock()
+	wait := d.Draw(e.network, time.Since(e.book.started))
+	e.delays.Unlock()
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-e.server.closing:
+		return false
+	}
+}
+
+// client returns the gate of a client address.
+func (e *Exchange) client(name string) *gate {
+	g := e.clients[name]
+	if g == nil {
+		g = newGate(e.config.Limits, name, Weight, Raw)
+		e.clients[name] = g
+		e.meters = append(e.meters, g.meters...)
+	}
+	return g
+}
+
+func (e *Exchange) openAccount(a Account) *account {
+	orders := newGate(e.config.Limits, "account "+a.String(), Orders)
+	e.meters = append(e.meters, orders.meters...)
+	return newAccount(a, orders)
+}

@@ -1,0 +1,183 @@
+package exchange
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+)
+
+// Violation is something a polite client does not do.
+type Violation string
+
+// The violations. A request counts as at most one of them.
+const (
+	OverLimit       Violation = "over limit"      // answered 429: the weight or order limit was full
+	ToldToWait      Violation = "told to wait"    // sent before Retry-After was over: answered 418, or 429 within the grace
+	WhileBanned     Violation = "while banned"    // sent during a ban: answered 418
+	DuplicateOrder  Violation = "duplicate order" // newClientOrderId used a second time
+	BadSignature    Violation = "signature"       // answered -1022
+	TimestampAhead  Violation = "timestamp ahead" // answered -1021
+	TimestampBehind Violation = "timestamp behind"
+	BadKey          Violation = "api key" // missing or unknown: answered 401
+)
+
+// ViolationKinds lists every kind, in the order of a report.
+func ViolationKinds() []Violation {
+	return []Violation{OverLimit, ToldToWait, WhileBanned, DuplicateOrder, BadSignature, TimestampAhead, TimestampBehind, BadKey}
+}
+
+// Window is one period of a limit as the exchange's clock counts them.
+type Window struct {
+	Start   time.Time `json:"start"`   // by the exchange's clock
+	Weight  int64     `json:"weight"`  // accepted
+	Peak    int64     `json:"peak"`    // the most that counted at once
+	Refused int64     `json:"refused"` // requests
+	Overrun int64     `json:"overrun"` // weight that arrived beyond the limit
+}
+
+// LimitReport is what became of one limit for one client or account.
+type LimitReport struct {
+	Limit         string   `json:"limit"`
+	Scope         string   `json:"scope"`
+	Quota         int64    `json:"quota"`
+	Weight        int64    `json:"weight"`         // accepted in all
+	Peak          int64    `json:"peak"`           // the most that counted at once
+	PeakFill      float64  `json:"peak_fill"`      // peak over what may count at once
+	Utilisation   float64  `json:"utilisation"`    // accepted over allowed, first and last window left out
+	Refused       int64    `json:"refused"`        // requests this limit refused
+	RefusedWeight int64    `json:"refused_weight"` // their weight: the overrun
+	Seen          int64    `json:"windows_seen"`   // windows with an arrival
+	Windows       []Window `json:"windows"`        // the last 1,000 of them
+}
+
+// RouteReport is the traffic of one route.
+type RouteReport struct {
+	Route    string         `json:"route"`
+	Requests int64          `json:"requests"`
+	Weight   int64          `json:"weight"`   // charged
+	Statuses map[string]int `json:"statuses"` // by status; "none" is a connection closed without an answer
+}
+
+// Event is one violation.
+type Event struct {
+	At        time.Duration `json:"at_ns"` // since the exchange started
+	Client    string        `json:"client"`
+	Route     string        `json:"route"`
+	Violation Violation     `json:"violation"`
+	Detail    string        `json:"detail"`
+}
+
+// Report is the referee's book. It holds no secret.
+type Report struct {
+	Started  time.Time     `json:"started"`
+	Duration time.Duration `json:"duration_ns"`
+	Seed     uint64        `json:"seed"`
+	Requests int64         `json:"requests"`
+	Banned   int64         `json:"banned"` // answers 418
+	Orders   int64         `json:"orders"` // accepted
+
+	Counts map[Violation]int64 `json:"counts"`
+	Faults map[string]int64    `json:"faults"` // injected, by kind
+	Routes []RouteReport       `json:"routes"`
+	Limits []LimitReport       `json:"limits"`
+	Events []Event             `json:"events"` // the first 100 violations
+}
+
+// Violations returns how many requests a polite client would not have sent as
+// they were; it keeps this at zero.
+func (r Report) Violations() int64 {
+	var n int64
+	for _, count := range r.Counts {
+		n += count
+	}
+	return n
+}
+
+// Headline is the report in one line.
+func (r Report) Headline() string {
+	var windows int64
+	best := 0.0
+	for _, l := range r.Limits {
+		windows += l.Seen
+		best = max(best, l.Utilisation)
+	}
+	return fmt.Sprintf("%d violations in %d requests and %d windows; the busiest limit was used to %.1f %%",
+		r.Violations(), r.Requests, windows, 100*best)
+}
+
+// String is the report as text, its last line "violations: N".
+func (r Report) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "exchange: %d requests in %s, %d orders, seed %d\n", r.Requests, r.Duration.Round(time.Millisecond), r.Orders, r.Seed)
+	r.writeRoutes(&b)
+	r.writeLimits(&b)
+	r.writeFaults(&b)
+	r.writeEvents(&b)
+	fmt.Fprintf(&b, "\n%s\nviolations: %d\n", r.Headline(), r.Violations())
+	return b.String()
+}
+
+func (r Report) writeRoutes(b *strings.Builder) {
+	if len(r.Routes) == 0 {
+		return
+	}
+	w := newTable(b, "route\trequests\tweight\tanswers")
+	for _, route := range r.Routes {
+		var statuses []string
+		for _, s := range slices.Sorted(maps.Keys(route.Statuses)) {
+			statuses = append(statuses, fmt.Sprintf("%s: %d", s, route.Statuses[s]))
+		}
+		fmt.Fprintf(w, "%s\t%d\t%d\t%s\n", route.Route, route.Requests, route.Weight, strings.Join(statuses, ", "))
+	}
+	w.Flush()
+}
+
+func (r Report) writeLimits(b *strings.Builder) {
+	if len(r.Limits) == 0 {
+		return
+	}
+	w := newTable(b, "limit\tof\tused\tpeak\tpeak fill\tutilisation\twindows\trefused\toverrun")
+	for _, l := range r.Limits {
+		fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%.1f %%\t%.1f %%\t%d\t%d\t%d\n", l.Limit, l.Scope, l.Weight, l.Peak,
+			100*l.PeakFill, 100*l.Utilisation, l.Seen, l.Refused, l.RefusedWeight)
+	}
+	w.Flush()
+}
+
+func (r Report) writeFaults(b *strings.Builder) {
+	if len(r.Faults) == 0 {
+		return
+	}
+	w := newTable(b, "injected fault\ttimes")
+	for _, name := range slices.Sorted(maps.Keys(r.Faults)) {
+		fmt.Fprintf(w, "%s\t%d\n", name, r.Faults[name])
+	}
+	w.Flush()
+}
+
+func (r Report) writeEvents(b *strings.Builder) {
+	if r.Violations() == 0 {
+		return
+	}
+	w := newTable(b, "violation\ttimes")
+	for _, v := range ViolationKinds() {
+		if r.Counts[v] > 0 {
+			fmt.Fprintf(w, "%s\t%d\n", v, r.Counts[v])
+		}
+	}
+	w.Flush()
+	fmt.Fprintf(b, "\nfirst of them:\n")
+	for _, e := range r.Events[:min(len(r.Events), 10)] {
+		fmt.Fprintf(b, "  %8.3f s  %-16s %s from %s: %s\n", e.At.Seconds(), e.Violation, e.Route, e.Client, e.Detail)
+	}
+}
+
+func newTable(b *strings.Builder, head string) *tabwriter.Writer {
+	b.WriteByte('\n')
+	w := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, head)
+	return w
+}

@@ -1,0 +1,156 @@
+package peers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// DefaultRounds is enough for an interval of about 5 % either way on a busy
+// machine of two cores, in about a minute. QuickRounds take a few seconds.
+const (
+	DefaultRounds = 75
+	QuickRounds   = 6
+)
+
+// Config says what to compare. The zero value lacks only Server.
+type Config struct {
+	// Server is the command line of a process that calls Serve on its standard
+	// streams.
+	Server []string
+	// Clients are the names of the clients to run; none means all.
+	Clients []string
+	// Cases are the loads; none means Cases().
+	Cases []Case
+	// Rounds is how often every client runs two slices of every case. Zero means
+	// DefaultRounds. Multiples of three are balanced in full.
+	Rounds int
+	// Within bounds the time of the comparison: once it has passed, no further
+	// round begins. At least one is run. Zero means no bound.
+	Within time.Duration
+	// Seed makes the bootstrap repeatable.
+	Seed uint64
+	// Progress, if not nil, is called before every round, outside the slices,
+	// with the number of rounds that are done.
+	Progress func(done, rounds int)
+}
+
+func (c Config) withDefaults() Config {
+	if len(c.Clients) == 0 {
+		c.Clients = ClientNames()
+	}
+	if len(c.Cases) == 0 {
+		c.Cases = Cases()
+	}
+	if c.Rounds == 0 {
+		c.Rounds = DefaultRounds
+	}
+	if c.Progress == nil {
+		c.Progress = func(int, int) {}
+	}
+	return c
+}
+
+func (c Config) validate() error {
+	var mistakes []error
+	mistake := func(format string, args ...any) {
+		mistakes = append(mistakes, fmt.Errorf(format, args...))
+	}
+	if len(c.Server) == 0 {
+		mistake("no command for the server process")
+	}
+	for i, name := range c.Clients {
+		if !slices.Contains(ClientNames(), name) {
+			mistake("client %q is unknown; there are %s", name, strings.Join(ClientNames(), ", "))
+		}
+		if slices.Contains(c.Clients[:i], name) {
+			mistake("client %q is named twice", name)
+		}
+	}
+	for _, load := range c.Cases {
+		if load.Callers < 1 || load.Requests < 1 {
+			mistake("case %q: %d callers and %d requests, want at least 1 of each", load.Name, load.Callers, load.Requests)
+		}
+	}
+	if c.Rounds < 0 {
+		mistake("%d rounds, want at least 1", c.Rounds)
+	}
+	if c.Within < 0 {
+		mistake("a time bound of %v, want none below zero", c.Within)
+	}
+	return errors.Join(mistakes...)
+}
+
+// Result is what a comparison found.
+type Result struct {
+	Rows    []Row
+	Rounds  int // finished; fewer than asked for if Within ended it
+	Cases   []Case
+	Seed    uint64
+	Elapsed time.Duration
+}
+
+// Run starts the server, compares the clients and stops the server. It ends
+// early, with an error, when ctx does or when any request is not answered as it
+// should be.
+func Run(ctx context.Context, cfg Config) (*Result, error) {
+	cfg = cfg.withDefaults()
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	server, err := startServer(ctx, cfg.Server)
+	if err != nil {
+		return nil, err
+	}
+	defer server.stop()
+
+	result, err := compare(ctx, cfg, server.origin)
+	if ctx.Err() != nil { // what the clients say of it is only its consequence
+		return nil, fmt.Errorf("comparison interrupted: %w", context.Cause(ctx))
+	}
+	return result, err
+}
+
+func compare(ctx context.Context, cfg Config, origin string) (*Result, error) {
+	clients, err := openClients(cfg.Clients, origin, mostCallers(cfg.Cases))
+	if err != nil {
+		return nil, err
+	}
+	defer closeClients(clients)
+
+	trials := newTrials(cfg.Cases, clients)
+	defer trials.stop()
+	if err := trials.warmUp(ctx); err != nil {
+		return nil, err
+	}
+	began := time.Now()
+	rounds := 0
+	for ; rounds < cfg.Rounds && !late(began, cfg.Within, rounds); rounds++ {
+		cfg.Progress(rounds, cfg.Rounds)
+		if err := trials.round(ctx, rounds); err != nil {
+			return nil, err
+		}
+	}
+	return &Result{
+		Rows:    trials.rows(cfg.Seed),
+		Rounds:  rounds,
+		Cases:   cfg.Cases,
+		Seed:    cfg.Seed,
+		Elapsed: time.Since(began),
+	}, nil
+}
+
+func mostCallers(cases []Case) int {
+	most := 0
+	for _, load := range cases {
+		most = max(most, load.Callers)
+	}
+	return most
+}
+
+func late(began time.Time, within time.Duration, rounds int) bool {
+	return within > 0 && rounds > 0 && time.Since(began) > within
+}

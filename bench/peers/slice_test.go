@@ -1,0 +1,105 @@
+package peers
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// fakeClient answers at once, with what the test says.
+type fakeClient struct {
+	get   func(ctx context.Context) error
+	calls atomic.Int64
+}
+
+func (*fakeClient) Name() string { return "fake" }
+func (*fakeClient) Close()       {}
+func (f *fakeClient) Get(ctx context.Context) error {
+	f.calls.Add(1)
+	return f.get(ctx)
+}
+
+func TestASliceMakesExactlyTheRequestsAskedFor(t *testing.T) {
+	callers := newCallers(7)
+	defer callers.stop()
+	client := &fakeClient{get: func(context.Context) error { return nil }}
+	require.NoError(t, callers.run(t.Context(), client, 1000))
+	require.NoError(t, callers.run(t.Context(), client, 3), "fewer requests than callers")
+	require.EqualValues(t, 1003, client.calls.Load())
+}
+
+// Every call waits until all callers are in one, so this ends only if they are.
+func TestAllCallersWaitForAnAnswerAtTheSameTime(t *testing.T) {
+	const n = 16
+	callers := newCallers(n)
+	defer callers.stop()
+	var inside atomic.Int64
+	all := make(chan struct{})
+	client := &fakeClient{get: func(context.Context) error {
+		if inside.Add(1) == n {
+			close(all)
+		}
+		<-all
+		return nil
+	}}
+	require.NoError(t, callers.run(t.Context(), client, n))
+}
+
+func TestTheFirstErrorEndsASlice(t *testing.T) {
+	callers := newCallers(4)
+	defer callers.stop()
+	broken := errors.New("broken")
+	client := &fakeClient{get: func(context.Context) error { return broken }}
+	require.ErrorIs(t, callers.run(t.Context(), client, 1_000_000), broken)
+	require.LessOrEqual(t, client.calls.Load(), int64(4), "each caller failed at most once")
+}
+
+func TestACallerSeesTheEndOfTheComparison(t *testing.T) {
+	callers := newCallers(2)
+	defer callers.stop()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	client := &fakeClient{get: func(ctx context.Context) error { return ctx.Err() }}
+	require.ErrorIs(t, callers.run(ctx, client, 10), context.Canceled)
+}
+
+var sink atomic.Pointer[[100]byte]
+
+func TestASliceCountsAllocationsAndBytesOfEachRequest(t *testing.T) {
+	callers := newCallers(4)
+	defer callers.stop()
+	client := &fakeClient{get: func(context.Context) error {
+		for range 3 {
+			sink.Store(new([100]byte)) // the allocator rounds up to 112
+		}
+		return nil
+	}}
+	cost, err := measure(t.Context(), client, callers, 20_000)
+	require.NoError(t, err)
+	require.InDelta(t, 3, cost.allocs, 0.1)
+	require.InDelta(t, 3*112, cost.bytes, 10)
+	require.Positive(t, cost.cpuMicros)
+	require.Positive(t, cost.wallMicros)
+}
+
+func TestCPUTimeGrowsWithWork(t *testing.T) {
+	callers := newCallers(1)
+	defer callers.stop()
+	work := func(steps int) float64 {
+		client := &fakeClient{get: func(context.Context) error {
+			for i := range steps {
+				spin.Add(int64(i))
+			}
+			return nil
+		}}
+		cost, err := measure(t.Context(), client, callers, 200)
+		require.NoError(t, err)
+		return cost.cpuMicros
+	}
+	require.Greater(t, work(20_000), 3*work(1000))
+}
+
+var spin atomic.Int64

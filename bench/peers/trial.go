@@ -1,0 +1,124 @@
+package peers
+
+import (
+	"context"
+	"fmt"
+)
+
+// trial is one case with everything measured in it.
+type trial struct {
+	load    Case
+	callers *callers
+	clients []Client
+	costs   [][]cost // by client, then by half of a round: equal indices are neighbours in time
+}
+
+type trials []*trial
+
+func newTrials(cases []Case, clients []Client) trials {
+	all := make(trials, len(cases))
+	for i, load := range cases {
+		all[i] = &trial{
+			load:    load,
+			callers: newCallers(load.Callers),
+			clients: clients,
+			costs:   make([][]cost, len(clients)),
+		}
+	}
+	return all
+}
+
+func (all trials) stop() {
+	for _, t := range all {
+		t.callers.stop()
+	}
+}
+
+func (all trials) warmUp(ctx context.Context) error {
+	for _, t := range all {
+		for _, client := range t.clients {
+			if err := t.callers.run(ctx, client, t.load.Requests); err != nil {
+				return t.failed(client, err)
+			}
+		}
+	}
+	return nil
+}
+
+func (all trials) round(ctx context.Context, round int) error {
+	for _, t := range all {
+		for _, i := range order(round, len(t.clients)) {
+			cost, err := measure(ctx, t.clients[i], t.callers, t.load.Requests)
+			if err != nil {
+				return t.failed(t.clients[i], err)
+			}
+			t.costs[i] = append(t.costs[i], cost)
+		}
+	}
+	return nil
+}
+
+func (t *trial) failed(client Client, err error) error {
+	return fmt.Errorf("%s with %s: %w", t.load.Name, client.Name(), err)
+}
+
+// Row is the cost of one request in one case with one client: medians over the
+// slices.
+type Row struct {
+	Case   string  `json:"case"`
+	Client string  `json:"client"`
+	CPU    float64 `json:"cpu_us_per_request"`
+	Wall   float64 `json:"wall_us_per_request"`
+	Allocs float64 `json:"allocs_per_request"`
+	Bytes  float64 `json:"bytes_per_request"`
+
+	// CPURatio is the engine's CPU time over a peer's, by the peer's name: the
+	// median over pairs of neighbouring slices, which is not the quotient of the
+	// two medians. CPURatioCI is its 95 % interval. Only the engine's rows have
+	// them, and only against peers that ran.
+	CPURatio   map[string]float64  `json:"cpu_ratio,omitempty"`
+	CPURatioCI map[string]Interval `json:"cpu_ratio_ci95,omitempty"`
+}
+
+func (all trials) rows(seed uint64) []Row {
+	var rows []Row
+	for _, t := range all {
+		for i := range t.clients {
+			rows = append(rows, t.row(i, seed))
+		}
+	}
+	return rows
+}
+
+func (t *trial) row(i int, seed uint64) Row {
+	row := Row{
+		Case:   t.load.Name,
+		Client: t.clients[i].Name(),
+		CPU:    median(column(t.costs[i], cpuOf)),
+		Wall:   median(column(t.costs[i], func(c cost) float64 { return c.wallMicros })),
+		Allocs: median(column(t.costs[i], func(c cost) float64 { return c.allocs })),
+		Bytes:  median(column(t.costs[i], func(c cost) float64 { return c.bytes })),
+	}
+	if row.Client != Engine || len(t.clients) == 1 {
+		return row
+	}
+	row.CPURatio, row.CPURatioCI = make(map[string]float64), make(map[string]Interval)
+	for j, peer := range t.clients {
+		if j != i {
+			pairs := ratios(column(t.costs[i], cpuOf), column(t.costs[j], cpuOf))
+			row.CPURatio[peer.Name()] = median(pairs)
+			row.CPURatioCI[peer.Name()] = medianInterval(pairs, seed)
+		}
+	}
+	return row
+}
+
+func cpuOf(c cost) float64 { return c.cpuMicros }
+
+func column(costs []cost, of func(cost) float64) []float64 {
+	xs := make([]float64, len(costs))
+	for i, c := range costs {
+		xs[i] = of(c)
+	}
+	return xs
+}

@@ -58,7 +58,7 @@ func (r *request) build() error {
 	if r.built.Method == "" {
 		r.built.Method = http.MethodGet
 	}
-	r.built.Body = body
+	r.built.Body, r.built.Deadline = body, r.deadline
 	r.buildFields(contentType)
 	return nil
 }
@@ -93,17 +93,48 @@ func (r *request) resolveLimit() error {
 
 func (r *request) unlimited() bool { return r.limit == messages.Unlimited }
 
-// buildTarget finds the origin, the path and the query.
+// target is where a request goes, worked out from what the caller wrote.
+type target struct {
+	url, path string // as the caller wrote them
+	encoded   bool
+
+	origin      messages.Origin
+	host        string
+	escapedPath string
+	query       string
+	shown       string // the whole URL, as a response tells it
+}
+
+// buildTarget finds the origin, the path and the query. Callers often ask for
+// the same again, so a slot remembers the target of its last life.
 func (r *request) buildTarget() error {
-	asked, base, rest := r.asked, r.system.config.Base, r.asked.Path
+	asked, t := r.asked, &r.target
+	if t.shown == "" || asked.Path != t.path || asked.URL != t.url || asked.Encoded != t.encoded {
+		found, err := r.system.config.Base.target(asked)
+		if err != nil {
+			return err
+		}
+		*t = found
+	}
+	r.built.Origin, r.built.Host = t.origin, t.host
+	r.built.Path, r.built.Query, r.url = t.escapedPath, t.query, t.shown
+	if len(asked.Query) > 0 {
+		r.built.Query = joinQuery(t.query, asked.Query.Encode())
+		r.url = t.origin.Scheme + "://" + t.host + r.built.Target()
+	}
+	return nil
+}
+
+func (base Base) target(asked *messages.Request) (target, error) {
+	rest := asked.Path
 	if asked.URL != "" {
 		var err error
 		base = Base{}
 		if base.Origin, base.Host, rest, err = splitURL(asked.URL); err != nil {
-			return err
+			return target{}, err
 		}
 	} else if base.Host == "" {
-		return errors.New("request has no URL, and the engine no base URL")
+		return target{}, errors.New("it has no URL, and the engine no base URL")
 	}
 	rest, _, _ = strings.Cut(rest, "#")
 	if !asked.Encoded {
@@ -113,11 +144,15 @@ func (r *request) buildTarget() error {
 	if path == "" && base.Prefix == "" || path != "" && path[0] != '/' {
 		path = "/" + path
 	}
-	r.built.Origin, r.built.Host = base.Origin, base.Host
-	r.built.Path = base.Prefix + path
-	r.built.Query = joinQuery(query, asked.Query.Encode())
-	r.url = base.Origin.Scheme + "://" + base.Host + r.built.Target()
-	return nil
+	t := target{
+		url: asked.URL, path: asked.Path, encoded: asked.Encoded,
+		origin: base.Origin, host: base.Host, escapedPath: base.Prefix + path, query: query,
+	}
+	t.shown = base.Origin.Scheme + "://" + base.Host + t.escapedPath
+	if query != "" {
+		t.shown += "?" + query
+	}
+	return t, nil
 }
 
 func joinQuery(a, b string) string {

@@ -135,13 +135,24 @@ func (m *inlineMailbox) PostSystemMessage(message any) { m.post(&m.system, messa
 
 func (m *inlineMailbox) post(queue *mailQueue, message any) {
 	m.mu.Lock()
-	queue.push(message)
-	if m.running {
+	if m.running || m.system.n > 0 || m.user.n > 0 {
+		queue.push(message)
+		idle := !m.running
+		m.running = true
+		m.mu.Unlock()
+		if idle { // mail lay there: the actor had been suspended
+			m.run()
+		}
+		return
+	}
+	if m.suspended && queue == &m.user {
+		queue.push(message)
 		m.mu.Unlock()
 		return
 	}
 	m.running = true
 	m.mu.Unlock()
+	m.handle(message, queue == &m.system) // nobody before it: it need not be queued
 	m.run()
 }
 

@@ -134,7 +134,6 @@ func (p *pool) lend(l *messages.Lease, t *messages.Ticket) {
 		}
 		p.forsake(t)
 	}
-	l.IdleSince = time.Now()
 	p.book.idle = append(p.book.idle, l)
 	if !p.armed {
 		p.arm(p.book.config.IdleTimeout)
@@ -211,7 +210,7 @@ func (p *pool) dialled(m dialDone) {
 	case b.ctx.Err() != nil:
 		_ = m.conn.Close()
 	default:
-		l := &messages.Lease{Conn: m.conn, Abort: m.conn.Abort, Index: len(b.leases)}
+		l := &messages.Lease{Conn: m.conn, Abort: m.conn.Abort, UsedAt: time.Now(), Index: len(b.leases)}
 		b.leases = append(b.leases, l)
 		p.lend(l, b.waiters.pop())
 	}
@@ -224,7 +223,7 @@ func (p *pool) retire(now time.Time) {
 	b := p.book
 	p.armed = false
 	due := 0
-	for due < len(b.idle) && now.Sub(b.idle[due].IdleSince) >= b.config.IdleTimeout {
+	for due < len(b.idle) && now.Sub(b.idle[due].UsedAt) >= b.config.IdleTimeout {
 		due++
 	}
 	old := slices.Clone(b.idle[:due])
@@ -233,7 +232,7 @@ func (p *pool) retire(now time.Time) {
 		p.discard(l)
 	}
 	if len(b.idle) > 0 {
-		p.arm(b.config.IdleTimeout - now.Sub(b.idle[0].IdleSince))
+		p.arm(b.config.IdleTimeout - now.Sub(b.idle[0].UsedAt))
 	}
 }
 

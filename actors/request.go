@@ -38,6 +38,7 @@ type request struct {
 	system *System
 	id     string
 	props  *actor.Props
+	watch  watch
 
 	// Everything below belongs to the goroutine in run, and is cleared between
 	// two lives of the slot.
@@ -49,11 +50,13 @@ type request struct {
 	state func(*request, any) // the current state is the current handler
 	stage messages.Stage      // the same, in the words of an Error
 
-	limit    string        // the limit to charge, or messages.Unlimited
-	built    messages.Call // what every attempt starts from
-	url      string        // what the response will say was asked
-	call     messages.Call // this attempt's, with its credentials
-	fields   []messages.Field
+	limit    string         // the limit to charge, or messages.Unlimited
+	built    messages.Call  // what every attempt starts from
+	target   target         // kept between lives
+	url      string         // what the response will say was asked
+	call     *messages.Call // this attempt's: &built, or &signed
+	signed   messages.Call
+	fields   []messages.Field // of signed
 	pool     messages.Recipient
 	ticket   *messages.Ticket // &first, but for a repeated attempt that cannot wait for it to settle
 	first    messages.Ticket
@@ -253,14 +256,15 @@ func (r *request) sign() error {
 	if r.ctx.Err() != nil {
 		return ContextError(r.ctx)
 	}
-	r.call = r.built
-	r.call.Deadline = r.deadline
+	r.call = &r.built
 	if !r.asked.Auth {
 		return nil
 	}
+	r.signed = r.built
 	r.fields = append(r.fields[:0], r.built.Fields...)
-	r.call.Fields = r.fields
-	if err := r.system.config.Auth.Authenticate(&r.call, r.system.Clock()); err != nil {
+	r.signed.Fields = r.fields
+	r.call = &r.signed
+	if err := r.system.config.Auth.Authenticate(r.call, r.system.Clock()); err != nil {
 		return err
 	}
 	return r.late()
@@ -278,14 +282,14 @@ func (r *request) late() error {
 // aborts the connection; a connection that may have been aborted is not used
 // again.
 func (r *request) exchange() (*messages.Response, messages.Sent, error) {
-	var unwatch func() bool
-	if r.ctx.Done() != nil {
-		unwatch = context.AfterFunc(r.ctx, r.lease.Abort)
-	}
-	response, sent, err := r.lease.Conn.Exchange(&r.call, r.deadline)
-	intact := unwatch == nil || unwatch()
+	r.watch.begin(r.ctx, r.lease.Abort)
+	response, sent, err := r.lease.Conn.Exchange(r.call, r.deadline)
+	intact := r.watch.end()
 	if err != nil {
+		r.lease.UsedAt = time.Now()
 		err = r.reason(err, intact)
+	} else {
+		r.lease.UsedAt = response.AnsweredAt
 	}
 	r.returnLeaseUnlessStale(intact, sent, err)
 	return response, sent, err
@@ -447,7 +451,8 @@ func (r *request) recyclable() bool {
 func (r *request) clear() {
 	r.callerMailbox.reset()
 	r.ctx, r.asked, r.deadline = nil, nil, time.Time{}
-	r.built, r.call, r.url = messages.Call{}, messages.Call{}, ""
+	r.built.Body, r.built.Fields, r.call = nil, nil, nil
+	r.signed = messages.Call{}
 	clear(r.fields)
 	r.pool, r.attempts, r.failures, r.sent = nil, 0, 0, messages.SentNo
 	r.first.Outcome = throttle.Outcome{}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
+	cmap "github.com/orcaman/concurrent-map"
 
 	"github.com/sluice-engine/sluice/auth"
 	"github.com/sluice-engine/sluice/internal/clock"
@@ -60,7 +61,7 @@ type System struct {
 	pools   atomic.Pointer[map[messages.Origin]messages.Recipient] // written by the supervisor only
 	clock   *serverClock
 	retries *retryBudget
-	slots   sync.Pool // of *request, stopped and recyclable; per system, as their channels are
+	slots   slots
 	nextID  atomic.Uint64
 	jar     atomic.Pointer[http.CookieJar]
 
@@ -100,9 +101,30 @@ func Start(config Config) (*System, error) {
 		actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger { return slog.New(slog.DiscardHandler) }), // it would log messages whole, secrets included
 		actor.WithDeadLetterThrottleInterval(5*time.Millisecond),
 	)
+	shrinkRegistry(s.actors.ProcessRegistry)
 	s.requests = s.actors.Root.Copy().WithGuardian(stopFailed{})
 	startSupervisor(s)
 	return s, nil
+}
+
+// shrinkRegistry gives the actor library's process registry 16 buckets instead
+// of 1,024, which together hold 32,768 maps: those cost 3 MB that every garbage
+// collection walks, and a cache miss for every actor spawned or stopped.
+func shrinkRegistry(registry *actor.ProcessRegistryValue) {
+	const buckets = 16
+	old := registry.LocalPIDs.LocalPIDs
+	registry.LocalPIDs.LocalPIDs = make([]cmap.ConcurrentMap, buckets)
+	for i := range buckets {
+		registry.LocalPIDs.LocalPIDs[i] = cmap.New()
+	}
+	for _, bucket := range old {
+		if bucket.IsEmpty() {
+			continue
+		}
+		for entry := range bucket.IterBuffered() {
+			registry.LocalPIDs.GetBucket(entry.Key).Set(entry.Key, entry.Val)
+		}
+	}
 }
 
 // stopFailed is the strategy for request actors: they have answered their
@@ -131,7 +153,7 @@ func (s *System) Do(ctx context.Context, asked *messages.Request, deadline time.
 // slot returns a request that is not in use, with a name, a mailbox and Props
 // of its own: Props' producers take no argument.
 func (s *System) slot() *request {
-	if r, ok := s.slots.Get().(*request); ok {
+	if r := s.slots.take(); r != nil {
 		return r
 	}
 	r := &request{system: s, id: "request/" + strconv.FormatUint(s.nextID.Add(1), 36)}
@@ -147,11 +169,59 @@ func (s *System) slot() *request {
 // release recycles a slot that nobody holds any more; any other is left to the
 // collector, with a name that is never used again.
 func (s *System) release(r *request) {
-	if !r.recyclable() {
-		return
+	if r.recyclable() {
+		r.clear()
+		if s.slots.put(r) {
+			return
+		}
 	}
-	r.clear()
-	s.slots.Put(r)
+	r.watch.release()
+}
+
+// slots are the request actors that have stopped and may be spawned anew, the
+// last used on top: a caller in a loop gets its own again. They are the
+// system's, not the package's, because a channel must not leave the bubble of a
+// test with fake time.
+type slots struct {
+	mu     sync.Mutex
+	free   []*request
+	closed bool
+}
+
+// maxFreeSlots bounds what a burst leaves behind: about 2 MB.
+const maxFreeSlots = 1024
+
+func (s *slots) take() *request {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.free) == 0 {
+		return nil
+	}
+	last := len(s.free) - 1
+	r := s.free[last]
+	s.free = s.free[:last]
+	return r
+}
+
+func (s *slots) put(r *request) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed || len(s.free) == maxFreeSlots {
+		return false
+	}
+	s.free = append(s.free, r)
+	return true
+}
+
+// close drops every slot, and its hold on the context of its last caller.
+func (s *slots) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	for _, r := range s.free {
+		r.watch.release()
+	}
+	s.free = nil
 }
 
 // instant is a time in the ledger's terms; the zero time stays zero.
@@ -319,6 +389,7 @@ func (s *System) Wait(ctx context.Context) error {
 
 // end is the supervisor's last act.
 func (s *System) end() {
+	s.slots.close()
 	s.actors.Shutdown()
 	close(s.ended)
 }

@@ -57,7 +57,7 @@ func (t *throttler) Receive(ctx actor.Context) {
 		t.abandon(m.Ticket)
 	case roomDue:
 		t.armed = 0
-		t.grant()
+		t.grant(t.system.now())
 	case messages.ReplaceLimits:
 		m.Done <- t.replace(m.Limits)
 	case messages.AdjustLimit:
@@ -99,7 +99,7 @@ func (t *throttler) ask(ticket *messages.Ticket) {
 	case ticket.Permit.State() == throttle.Granted:
 		t.pass(ticket)
 	default:
-		t.grant()
+		t.grant(now)
 	}
 }
 
@@ -124,7 +124,9 @@ func (t *throttler) settle(ticket *messages.Ticket) {
 	t.ledger.Settle(now, &ticket.Permit, ticket.Outcome)
 	t.book.tickets.remove(ticket)
 	ticket.Close() // from here on it is the request's again
-	t.grant()
+	if t.ledger.Len() > 0 {
+		t.grant(now)
+	}
 }
 
 // abandon follows a ticket to wherever it is: still queued, or at the pool.
@@ -133,15 +135,15 @@ func (t *throttler) abandon(ticket *messages.Ticket) {
 	case ticket.Passed:
 		ticket.Pool.Tell(messages.AbandonLease{Ticket: ticket})
 	case ticket.Permit.State() == throttle.Queued:
-		t.ledger.Cancel(t.system.now(), &ticket.Permit)
+		now := t.system.now()
+		t.ledger.Cancel(now, &ticket.Permit)
 		t.book.tickets.remove(ticket)
-		t.grant()
+		t.grant(now)
 	}
 }
 
 // grant answers everyone in the queue who has an answer by now.
-func (t *throttler) grant() {
-	now := t.system.now()
+func (t *throttler) grant(now time.Duration) {
 	t.readClock(now)
 	for p := t.ledger.Next(now); p != nil; p = t.ledger.Next(now) {
 		ticket := p.Owner.(*messages.Ticket)
@@ -200,17 +202,19 @@ func (t *throttler) needsClock() bool {
 }
 
 func (t *throttler) replace(limits []throttle.Limit) error {
-	if err := t.ledger.Replace(t.system.now(), limits); err != nil {
+	now := t.system.now()
+	if err := t.ledger.Replace(now, limits); err != nil {
 		return err
 	}
 	t.book.limits = limits
-	t.grant()
+	t.grant(now)
 	return nil
 }
 
 func (t *throttler) adjust(m messages.AdjustLimit) error {
-	err := t.ledger.Adjust(t.system.now(), m.ID, m.Key, m.Delta)
-	t.grant()
+	now := t.system.now()
+	err := t.ledger.Adjust(now, m.ID, m.Key, m.Delta)
+	t.grant(now)
 	return err
 }
 

@@ -219,7 +219,7 @@ func (q *SignedQuery) rule(call *messages.Call) (w Window, send, fixed bool) {
 		return w, false, true
 	}
 	if q.Window > 0 {
-		w.Past = q.Window.Truncate(time.Millisecond)
+		w.Past = max(q.Window.Truncate(time.Millisecond), time.Millisecond)
 		return w, true, false
 	}
 	return w, false, false

@@ -22,10 +22,11 @@ type Lease struct {
 	Abort func() // Conn.Abort, bound once
 	Uses  int    // exchanges begun; zero means fresh from the dial
 
-	Reusable bool // set by the request before ReturnLease
+	// Set by the request before ReturnLease, and by the pool for a new one.
+	Reusable bool
+	UsedAt   time.Time // when the last exchange ended
 
-	IdleSince time.Time // owned by the pool
-	Index     int       // owned by the pool
+	Index int // owned by the pool
 }
 
 // The words about leases.

@@ -42,13 +42,13 @@ func (l *Ledger) pathFor(now time.Duration, r *route, key string) *path {
 		r.path = l.makePath(now, r, "")
 		return r.path
 	}
+	l.sweep(now) // before the look-up, so that it cannot take what is found
 	p := r.paths[key]
 	if p == nil {
 		p = l.makePath(now, r, key)
 		r.paths[key] = p
 		l.keyed = append(l.keyed, p)
 	}
-	l.sweep(now)
 	return p
 }
 

@@ -19,11 +19,19 @@ type oracle struct {
 	rate  int64 // parts per billion
 	clock *clock
 	log   []*usage
+	held  time.Duration // hold, worked out once
 }
 
 // hold is Per on the slowest clock the server may have: Per / (1 - rate),
 // rounded up.
 func (o *oracle) hold() time.Duration {
+	if o.held == 0 {
+		o.held = o.slowest()
+	}
+	return o.held
+}
+
+func (o *oracle) slowest() time.Duration {
 	num := new(big.Int).Mul(big.NewInt(int64(o.limit.Per)), big.NewInt(billion))
 	den := big.NewInt(billion - o.rate)
 	q, r := num.QuoRem(num, den, new(big.Int))
@@ -127,6 +135,7 @@ func (o *oracle) leakyRoom(now time.Duration) int64 {
 		capacity -= int64(mulDivUp(o.limit.Tick, o.limit.Quota, int64(o.limit.Per)))
 	}
 	free := new(big.Rat).Sub(big.NewRat(capacity, 1), level)
+	free.Sub(free, big.NewRat(1, 1000)) // the ledger rounds to nanoseconds
 	floor := new(big.Int).Div(free.Num(), free.Denom()) // Euclidean: rounds down
 	return floor.Int64() - o.flying()
 }

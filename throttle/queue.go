@@ -307,11 +307,13 @@ func (l *Ledger) reserve(now time.Duration, p *Permit) {
 }
 
 // exhausted reports whether a limit of ln, a lane that was just passed, has
-// nothing left and is needed by every lane that is still to come.
+// nothing left and is needed by every lane that is still to come. Then the
+// scan need go on only once there is more.
 func (q *queue) exhausted(now time.Duration, ln *lane) bool {
 	for _, c := range ln.path.charges {
 		m := c.meter
 		if m.waiting == len(q.ready)+len(q.passed) && m.window.room(now) <= m.reserved {
+			q.wake = min(q.wake, m.window.when(now, m.reserved+1, m.window.inFlight()))
 			return true
 		}
 	}

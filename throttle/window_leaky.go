@@ -17,19 +17,23 @@ type leaky struct {
 	at     time.Duration
 }
 
-// fraction is how many parts a weight is divided into. Every settlement loses
-// less than one part of drain, in the safe direction.
+// A weight is divided into 2^fractionBits parts.
 const fractionBits = 20
 
 func (l *leaky) drained(now time.Duration) int64 {
 	return int64(mulDivDown(max(0, now-l.at), l.rate<<fractionBits, int64(l.drain)))
 }
 
+// advance moves at only as far as what has drained accounts for, so that no
+// part of a fraction is lost.
 func (l *leaky) advance(now time.Duration) {
-	if d := l.drained(now); d > 0 {
-		l.level = max(0, l.level-d)
-		l.at = now
+	d := l.drained(now)
+	if d >= l.level {
+		l.level, l.at = 0, max(l.at, now)
+		return
 	}
+	l.level -= d
+	l.at += mulDivUp(time.Duration(d), int64(l.drain), l.rate<<fractionBits)
 }
 
 func (l *leaky) room(now time.Duration) int64 {
@@ -68,9 +72,6 @@ func (l *leaky) burden(now time.Duration, w int64) {
 		return
 	}
 	l.advance(now)
-	if l.level == 0 {
-		l.at = max(l.at, now)
-	}
 	l.level += w << fractionBits
 }
 

@@ -290,7 +290,7 @@ func (w *world) granted(r *request) {
 		r.uses[at] = u
 		o := w.oracle(at)
 		o.log = append(o.log, u)
-		if room := o.room(w.now); room < 0 && o.limit.Window != FixedFromFirst && !w.dates && !w.resync {
+		if room := o.room(w.now); room < 0 && o.limit.Window != FixedFromFirst && o.limit.Window != Leaky && !w.dates && !w.resync {
 			w.fail("request %d overdraws %v by %d", r.number, at, -room)
 		}
 	}
@@ -309,7 +309,7 @@ func (w *world) checkOrder(r *request) {
 			w.fail("request %d overtook %d", r.number, q.number)
 		}
 		for at, need := range w.charges(q) {
-			if mine[at] > 0 && w.knows(at) && w.oracle(at).room(w.now) < need {
+			if mine[at] > 0 && w.knows(at) && w.limit(at.id).Window != Leaky && w.oracle(at).room(w.now) < need {
 				w.fail("request %d took room in %v that %d needs", r.number, at, q.number)
 			}
 		}
@@ -357,6 +357,9 @@ func (w *world) atRest() {
 			reserved[at] += need
 		}
 		if !blocked && w.options.Pacing == nil {
+			w.checkWaiting(); w.log("blocked %v deadline %v prio %d: charges %v stale %v done %v wake %v ready %d passed %d", r.number, r.Deadline, r.Priority, w.charges(r), w.l.queue.stale, w.l.queue.done, w.l.queue.wake, len(w.l.queue.ready), len(w.l.queue.passed))
+			for at := range w.charges(r) { w.log("%v room %d reserved %d ours %d res %d", at, w.oracle(at).room(w.now), reserved[at], w.l.table.rules[at.id].meters[at.key].window.room(w.now), w.l.table.rules[at.id].meters[at.key].reserved) }
+			for _, q := range w.waiting { w.log("waiting %d head %v %v %v %v", q.number, w.isHead(q), q.Limit, q.Priority, w.charges(q)) }
 			w.fail("request %d waits though there is room", r.number)
 		}
 	}

@@ -25,14 +25,16 @@ func newCadence(cfg Config) cadence { return cadence{burstLeft: cfg.Burst, burst
 
 func (c *cadence) burst() { c.burstLeft = c.burstSize }
 
-// sampled counts a sample. A coarse one counts only if it taught something: a
-// Date header read at a random moment says next to nothing.
-func (c *cadence) sampled(s Sample, useful bool) {
+// sampled counts a sample that changed the width between the bounds. A coarse
+// one counts only if it taught something: a Date header read at a random moment
+// says next to nothing.
+func (c *cadence) sampled(s Sample, before, after time.Duration) {
 	if trip := s.roundTrip(); !c.any || trip < c.minTrip {
 		c.minTrip = trip
 	}
 	c.any, c.failures, c.resolution = true, 0, s.Resolution
-	if s.Resolution >= coarse && !useful {
+	taught := after <= before-before/4 || after <= 2*c.minTrip
+	if s.Resolution >= coarse && !taught {
 		return
 	}
 	c.burstLeft = max(c.burstLeft-1, 0)

@@ -25,14 +25,39 @@ const (
 // statement is one server's, so it is widened by spread, and a promise about
 // whichever server answers next by spread again.
 type claim struct {
-	current   envelope
-	old       envelope      // what was believed before the last contradiction
-	since     time.Duration // when that was
-	hasOld    bool
-	agreeing  int // samples that agreed with current since then
-	spread    int64
-	differ    bool // samples have proved that servers differ
-	tightened bool // the last sample made current tighter
+	promise
+	since    time.Duration // when old was left
+	hasOld   bool
+	agreeing int  // samples that agreed with current since then
+	differ   bool // samples have proved that servers differ
+
+	narrowest int64 // width of the tightest sample
+	sense     spreadSense
+}
+
+// promise is the claim as it stands: what a Snapshot takes along.
+type promise struct {
+	current  envelope
+	old      envelope // what was believed before the last contradiction
+	doubtful bool     // old is claimed too
+	spread   int64
+}
+
+// lower and upper are the promise: the true offset at t lies between them.
+func (p *promise) lower(t int64) int64 {
+	lo := p.current.lower(t)
+	if p.doubtful {
+		lo = min(lo, p.old.lower(t))
+	}
+	return lo - 2*p.spread
+}
+
+func (p *promise) upper(t int64) int64 {
+	hi := p.current.upper(t)
+	if p.doubtful {
+		hi = max(hi, p.old.upper(t))
+	}
+	return hi + 2*p.spread
 }
 
 type verdict uint8
@@ -43,57 +68,66 @@ const (
 	disagree         // servers differ; spread has grown
 )
 
+func newClaim(s Sample, rate float64, spread int64) claim {
+	c := claim{narrowest: s.width()}
+	c.promise = promise{current: newEnvelope(s, rate), spread: spread}
+	c.sense.add(s)
+	return c
+}
+
 func (c *claim) add(s Sample) verdict {
+	c.narrowest = min(c.narrowest, s.width())
+	c.sense.add(s)
 	gap := c.current.gap(s) - 2*c.spread
-	if gap <= 0 {
-		c.tightened = c.current.add(s)
+	switch {
+	case gap <= 0:
+		c.current.add(s)
 		c.agreeing++
-		return agrees
+		c.doubtful = c.doubtful && c.agreeing < confirmations
+	case gap <= int64(maxSpread) && (c.differ || c.returnsToOld(s)):
+		c.join(s)
+	default:
+		c.step(s, gap)
+		return stepped
 	}
-	c.tightened = true
-	if c.differ && gap <= int64(maxSpread) || c.returnsToOld(s) {
-		c.learnSpread(s)
+	if c.learnSpread(int64(s.Received)) {
 		return disagree
 	}
+	return agrees
+}
+
+func (c *claim) step(s Sample, gap int64) {
 	c.old, c.hasOld, c.since = c.current, gap <= int64(maxSpread), s.Received
 	c.current, c.agreeing = newEnvelope(s, c.current.rate), 0
-	return stepped
+	c.doubtful = c.hasOld
 }
 
 func (c *claim) returnsToOld(s Sample) bool {
 	return c.hasOld && s.Received-c.since < rememberOld && c.old.gap(s) <= 2*c.spread
 }
 
-// learnSpread sets the spread to half of what two servers can be apart: from the
-// lowest offset one can have to the highest of the other.
-func (c *claim) learnSpread(s Sample) {
-	t := int64(s.Received)
-	other := newEnvelope(s, c.current.rate)
-	if c.hasOld && !c.differ {
-		other.merge(c.old)
+// join takes in a sample of a server that is known to differ. The envelope may
+// turn inside out by that, by at most twice the spread.
+func (c *claim) join(s Sample) {
+	if !c.differ && c.hasOld {
+		c.current.merge(c.old)
 	}
-	lo := min(c.current.lower(t), other.lower(t))
-	hi := max(c.current.upper(t), other.upper(t))
-	c.spread = max(c.spread, (hi-lo+1)/2)
-	c.current.merge(other)
-	c.differ, c.hasOld = true, false
+	c.current.add(s)
+	c.differ, c.hasOld, c.doubtful = true, false, false
 }
 
-func (c *claim) doubtful() bool { return c.hasOld && c.agreeing < confirmations }
-
-// lower and upper are the promise: the true offset at t lies between them.
-func (c *claim) lower(t int64) int64 {
-	lo := c.current.lower(t)
-	if c.doubtful() {
-		lo = min(lo, c.old.lower(t))
+// learnSpread raises the spread to half of what two servers are apart. Once
+// they are known to differ, an envelope turned inside out by g proves that they
+// differ by g at least, and at most by what the samples' own width can hide.
+func (c *claim) learnSpread(now int64) (grew bool) {
+	width := c.current.upper(now) - c.current.lower(now)
+	apart := c.sense.excess(width)
+	if c.differ {
+		apart = max(apart, 2*c.narrowest-width)
 	}
-	return lo - 2*c.spread
-}
-
-func (c *claim) upper(t int64) int64 {
-	hi := c.current.upper(t)
-	if c.doubtful() {
-		hi = max(hi, c.old.upper(t))
+	if apart > 2*int64(maxSpread) || (apart+1)/2 <= c.spread {
+		return false
 	}
-	return hi + 2*c.spread
+	c.spread = (apart + 1) / 2
+	return true
 }

@@ -18,18 +18,8 @@ func newEnvelope(s Sample, rate float64) envelope {
 func (e *envelope) lower(t int64) int64 { return e.lo.lowerAt(t, e.rate) }
 func (e *envelope) upper(t int64) int64 { return e.hi.upperAt(t, e.rate) }
 
-// add intersects the envelope with what s proves and reports whether that made
-// it tighter.
-func (e *envelope) add(s Sample) (tighter bool) {
-	lo, hi := s.atLeast(), s.atMost()
-	if t := max(lo.at, e.lo.at); lo.lowerAt(t, e.rate) > e.lower(t) {
-		e.lo, tighter = lo, true
-	}
-	if t := max(hi.at, e.hi.at); hi.upperAt(t, e.rate) < e.upper(t) {
-		e.hi, tighter = hi, true
-	}
-	return tighter
-}
+// add intersects the envelope with what s proves.
+func (e *envelope) add(s Sample) { e.merge(newEnvelope(s, e.rate)) }
 
 // gap is by how much s contradicts the envelope: zero when both can be true.
 func (e *envelope) gap(s Sample) int64 {

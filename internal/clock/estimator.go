@@ -3,6 +3,7 @@ package clock
 import (
 	"errors"
 	"fmt"
+	"math"
 	"time"
 )
 
@@ -48,13 +49,13 @@ type Config struct {
 func (c Config) Validate() error {
 	var errs []error
 	if c.MaxRate < 0 || c.MaxRate >= 0.1 {
-		errs = append(errs, fmt.Errorf("MaxRate %g is not in [0, 0.1)", c.MaxRate))
+		errs = append(errs, fmt.Errorf("%s %g is not in [0, 0.1)", "MaxRate", c.MaxRate))
 	}
 	if c.Burst < 0 {
-		errs = append(errs, fmt.Errorf("Burst %d is negative", c.Burst))
+		errs = append(errs, fmt.Errorf("%s %d is negative", "Burst", c.Burst))
 	}
 	if c.Method > MedianWeighted {
-		errs = append(errs, fmt.Errorf("unknown Method %d", c.Method))
+		errs = append(errs, fmt.Errorf("%s %d is unknown", "Method", c.Method))
 	}
 	for _, d := range []struct {
 		name  string
@@ -136,11 +137,12 @@ func (e *Estimator) Add(s Sample) (step bool) {
 		e.begin(s)
 		return false
 	}
+	before := e.width(s.Received)
 	step = e.take(s)
 	if s.Received > e.newest.Received {
 		e.newest = s
 	}
-	e.cadence.sampled(s, e.claim.tightened)
+	e.cadence.sampled(s, before, e.width(s.Received))
 	if step {
 		e.cadence.burst()
 	}
@@ -148,10 +150,10 @@ func (e *Estimator) Add(s Sample) (step bool) {
 }
 
 func (e *Estimator) begin(s Sample) {
-	e.claim = claim{current: newEnvelope(s, e.cfg.MaxRate), spread: int64(e.cfg.Spread)}
+	e.claim = newClaim(s, e.cfg.MaxRate, int64(e.cfg.Spread))
 	e.tracker = newTracker(s, min(trackerRate, e.cfg.MaxRate), trackerWander, e.claim.spread)
 	e.newest = s
-	e.cadence.sampled(s, true)
+	e.cadence.sampled(s, time.Duration(math.MaxInt64), e.width(s.Received))
 }
 
 func (e *Estimator) take(s Sample) (step bool) {
@@ -164,6 +166,11 @@ func (e *Estimator) take(s Sample) (step bool) {
 	}
 	e.tracker.add(s)
 	return false
+}
+
+func (e *Estimator) width(now time.Duration) time.Duration {
+	lo, hi := e.Bounds(now)
+	return hi - lo
 }
 
 // Bounds returns the offset's proven bounds at the instant now. Both are zero
@@ -217,7 +224,7 @@ func (e *Estimator) Snapshot(now time.Duration) *Snapshot {
 		estimate: anchor{at: int64(now), offset: offset},
 		rate:     rate,
 		free:     e.cfg.Method == MedianWeighted,
-		claim:    e.claim,
+		promise:  e.claim.promise,
 		newest:   e.newest.Received,
 		samples:  e.samples,
 	}

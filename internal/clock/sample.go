@@ -3,7 +3,6 @@ package clock
 import (
 	"errors"
 	"fmt"
-	"math"
 	"time"
 )
 
@@ -64,6 +63,9 @@ func (s Sample) atMost() anchor {
 
 func (s Sample) roundTrip() time.Duration { return s.Received - s.Sent }
 
+// width is how far apart the two statements are.
+func (s Sample) width() int64 { return int64(s.roundTrip() + s.Resolution) }
+
 // middle is the textbook estimate of the offset: the server read its clock half
 // way between Sent and Received, and its figure is as it stands.
 func (s Sample) middle() int64 {
@@ -75,13 +77,13 @@ func (s Sample) middle() int64 {
 type anchor struct{ at, offset int64 }
 
 // reach is how much the offset may have changed between the anchor and the
-// instant t, at the given rate, rounded up.
+// instant t, at the given rate, or a nanosecond more.
 func (a anchor) reach(t int64, rate float64) int64 {
 	d := t - a.at
 	if d < 0 {
 		d = -d
 	}
-	return int64(math.Ceil(float64(d) * rate))
+	return int64(float64(d)*rate) + 1
 }
 
 func (a anchor) lowerAt(t int64, rate float64) int64 { return a.offset - a.reach(t, rate) }

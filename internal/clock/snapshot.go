@@ -14,7 +14,7 @@ type Snapshot struct {
 	estimate anchor
 	rate     float64 // of the estimated offset
 	free     bool    // the estimate may leave the bound
-	claim    claim
+	promise  promise
 	newest   time.Duration
 	samples  int
 }
@@ -23,7 +23,7 @@ type Snapshot struct {
 // the true one can be.
 func (s *Snapshot) At(local time.Time) (est time.Time, bound time.Duration) {
 	t := int64(local.Sub(s.epoch))
-	lo, hi := s.claim.lower(t), s.claim.upper(t)
+	lo, hi := s.promise.lower(t), s.promise.upper(t)
 	offset := s.offset(t, lo, hi)
 	return time.Unix(0, t+offset), time.Duration(max(hi-offset, offset-lo))
 }
@@ -32,7 +32,7 @@ func (s *Snapshot) At(local time.Time) (est time.Time, bound time.Duration) {
 // shown at a local instant.
 func (s *Snapshot) Range(local time.Time) (lo, hi time.Time) {
 	t := int64(local.Sub(s.epoch))
-	return time.Unix(0, t+s.claim.lower(t)), time.Unix(0, t+s.claim.upper(t))
+	return time.Unix(0, t+s.promise.lower(t)), time.Unix(0, t+s.promise.upper(t))
 }
 
 // Now returns the estimated server time.

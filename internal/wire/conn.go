@@ -22,6 +22,8 @@ type Conn struct {
 	reusable bool
 }
 
+var _ messages.Connection = (*Conn)(nil)
+
 // NewConn returns a Conn that speaks plain HTTP over c and owns c from now on.
 //
 // A TCP or Unix socket is written and read directly. A type that embeds one, or

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -54,4 +55,42 @@ func TestAResponseSharesNoMemoryWithTheNext(t *testing.T) {
 	require.Equal(t, "one", first.Text())
 	require.Equal(t, "1", first.Header.Get("X-N"))
 	require.Equal(t, "two", second.Text())
+}
+
+func TestALargeBodySharesNoMemoryWithTheNext(t *testing.T) {
+	size := 2 * lentBody
+	chunked := func(letter string) string {
+		return fmt.Sprintf("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n", size, strings.Repeat(letter, size))
+	}
+	for range 10 { // the codec's buffers are pooled, and a pool may forget
+		first := exchange(t, NewConn(play(chunked("a")), Limits{}), get("/"))
+		exchange(t, NewConn(play(chunked("b")), Limits{}), get("/"))
+		require.True(t, first.Text() == strings.Repeat("a", size))
+	}
+}
+
+func TestTheHeadMayBeCappedBelowTheReadBuffer(t *testing.T) {
+	head := len(ok) - len("ok")
+	resp := exchange(t, NewConn(play(ok), Limits{Header: head}), get("/"))
+	require.Equal(t, "ok", resp.Text())
+
+	_, sent, err := NewConn(play(ok), Limits{Header: head - 1}).Exchange(get("/"), never)
+	require.ErrorIs(t, err, messages.ErrHeaderTooLarge)
+	require.Equal(t, messages.SentMaybe, sent)
+}
+
+func TestNoErrorTextHoldsAPartOfRequestOrResponse(t *testing.T) {
+	const begin, coded = "HTTP/1.1 200 OK\r\n", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+	for _, answer := range []string{
+		"s3cret\r\n", "HTTP/1.1 s3cret\r\n", begin + "s3cret\r\n", begin + "s3cret : x\r\n", begin + "X: s3cret\n",
+		begin + "X: s3cret\x00\r\n\r\n", begin + "Content-Length: s3cret\r\n", begin + "Transfer-Encoding: s3cret\r\n",
+		begin + "Set-Cookie: s3cret", begin + "Content-Length: 20\r\n\r\ns3cret",
+		coded + "s3cret\r\n", coded + "3;s3cret\n", coded + "6\r\ns3crets\r\n", coded + "0\r\ns3cret\r\n\r\n",
+	} {
+		call := post("s3cret")
+		call.Query, call.Fields = "key=s3cret", []messages.Field{{Name: "X-Key", Value: "s3cret"}}
+		_, _, err := NewConn(playAndHangUp(answer), Limits{}).Exchange(call, never)
+		require.Error(t, err)
+		require.NotContains(t, err.Error(), "s3c")
+	}
 }

@@ -69,6 +69,9 @@ func checkCall(call *messages.Call) (host string, err error) {
 	if !isToken(call.Method) {
 		return "", &CallError{Part: "method", Reason: "not a token"}
 	}
+	if call.Method == "CONNECT" {
+		return "", &CallError{Part: "method", Reason: "CONNECT opens a tunnel"}
+	}
 	if !strings.HasPrefix(call.Path, "/") && !(call.Path == "*" && call.Method == "OPTIONS") {
 		return "", &CallError{Part: "target", Reason: "path does not begin with /"}
 	}

@@ -20,6 +20,7 @@ func TestACallThatCouldBeReadInTwoWaysIsRefusedBeforeItsFirstByte(t *testing.T) 
 		"no method":               {func(c *messages.Call) { c.Method = "" }, CallError{Part: "method"}},
 		"method with a space":     {func(c *messages.Call) { c.Method = "GET /x" }, CallError{Part: "method"}},
 		"method with a line end":  {func(c *messages.Call) { c.Method = "GET\r\nX:" }, CallError{Part: "method"}},
+		"CONNECT":                 {func(c *messages.Call) { c.Method = "CONNECT" }, CallError{Part: "method"}},
 		"no path":                 {func(c *messages.Call) { c.Path = "" }, CallError{Part: "target"}},
 		"relative path":           {func(c *messages.Call) { c.Path = "x" }, CallError{Part: "target"}},
 		"asterisk for GET":        {func(c *messages.Call) { c.Path = "*" }, CallError{Part: "target"}},

@@ -224,6 +224,12 @@ func TestAnAbortIsNeverLost(t *testing.T) {
 	}
 }
 
+func TestADeadlineDoesNotOverwriteAnAbort(t *testing.T) {
+	c := dial(t, &Dialer{}, listen(t, func(net.Conn) {}))
+	c.Abort()
+	require.ErrorIs(t, c.socket.arm(time.Now().Add(time.Minute)), ErrAborted)
+}
+
 func TestALargeBodyIsWrittenWhole(t *testing.T) {
 	body := bytes.Repeat([]byte("0123456789abcdef"), 1<<19) // more than any socket buffer
 	received := make(chan []byte, 1)

@@ -255,6 +255,16 @@ func TestAHandshakeThatStallsEndsWithTheTimeout(t *testing.T) {
 	require.ErrorIs(t, err, context.Canceled)
 }
 
+func TestADialersOwnErrorIsKeptBesideTheTimeout(t *testing.T) {
+	d := &Dialer{Timeout: time.Millisecond, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		<-ctx.Done()
+		return nil, errBroken
+	}}
+	_, err := d.Dial(t.Context(), messages.Origin{Scheme: "http", Addr: "127.0.0.1:1"})
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	require.ErrorIs(t, err, errBroken)
+}
+
 func TestTheDialersConfigurationIsNotChanged(t *testing.T) {
 	d := &Dialer{TLS: &tls.Config{MinVersion: tls.VersionTLS10, NextProtos: []string{"h2"}}}
 	config := d.config("example.com")

@@ -64,6 +64,25 @@ func TestConcurrentWritesDoNotInterleave(t *testing.T) {
 	wg.Wait()
 }
 
+func TestAWriteThatFitsTheBufferIsNeverSplit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := memnet.Pipe()
+		const full = 64 << 10
+		_, err := a.Write(make([]byte, full-10))
+		require.NoError(t, err)
+		go a.Write(make([]byte, 100))
+		synctest.Wait()
+		n, _ := b.Pending()
+		require.Equal(t, full-10, n)
+		_, err = b.Read(make([]byte, 90))
+		require.NoError(t, err)
+		synctest.Wait()
+		n, _ = b.Pending()
+		require.Equal(t, full, n)
+		require.NoError(t, errors.Join(a.Close(), b.Close()))
+	})
+}
+
 func TestHalfCloseLeavesTheOtherDirectionOpen(t *testing.T) {
 	a, b := memnet.Pipe()
 	_, err := a.Write([]byte("question"))

@@ -1,0 +1,268 @@
+// Package oauth2 keeps an OAuth 2.0 access token valid and sends it as a bearer
+// token: client credentials (RFC 6749, section 4.4), refresh tokens (section 6),
+// or any other way to come by one.
+//
+//	fresh      the token is used as it is
+//	ageing     it is used, and one fetch of the next runs beside the requests
+//	expired    requests wait for that one fetch, however many they are
+//
+// The flows themselves are those of golang.org/x/oauth2.
+package oauth2
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/oauth2"
+	"golang.org/x/oauth2/clientcredentials"
+
+	"github.com/sluice-engine/sluice/auth"
+	"github.com/sluice-engine/sluice/messages"
+)
+
+// Options tune Tokens. The zero value is ready to use.
+type Options struct {
+	// Skew is how long before its expiry a token is not used any more: what a
+	// request may take to arrive. Default 10 s.
+	Skew time.Duration
+	// Ahead is how long before Skew the next token is fetched. Default 50 s.
+	Ahead time.Duration
+	// Timeout bounds one fetch. Default 10 s.
+	Timeout time.Duration
+	// Pause is how long after a failed fetch no other is tried; requests that
+	// need one get the last error at once. Default 1 s.
+	Pause time.Duration
+	// Client is used to reach the token endpoint. Nil means http.DefaultClient.
+	Client *http.Client
+}
+
+func (o Options) withDefaults() Options {
+	o.Skew = cmp.Or(o.Skew, 10*time.Second)
+	o.Ahead = cmp.Or(o.Ahead, 50*time.Second)
+	o.Timeout = cmp.Or(o.Timeout, 10*time.Second)
+	o.Pause = cmp.Or(o.Pause, time.Second)
+	return o
+}
+
+// Fetch gets a new token. It is never called twice at the same time.
+type Fetch func(ctx context.Context) (*oauth2.Token, error)
+
+// Tokens is an auth.Authenticator that holds one token and replaces it in time.
+// It is safe for concurrent use; Close it when it is no longer needed.
+type Tokens struct {
+	options Options
+	fetch   Fetch
+	closed  context.Context
+	close   context.CancelFunc
+	running sync.WaitGroup
+
+	current atomic.Pointer[oauth2.Token]
+
+	mu       sync.Mutex
+	flight   chan struct{} // closed when the running fetch has ended; nil if none runs
+	failed   error         // of the last fetch
+	failedAt time.Time
+}
+
+var (
+	_ auth.Authenticator = (*Tokens)(nil)
+	_ auth.Validator     = (*Tokens)(nil)
+)
+
+// New makes Tokens that are got by fetch.
+func New(fetch Fetch, options Options) *Tokens {
+	t := &Tokens{options: options.withDefaults(), fetch: fetch}
+	t.closed, t.close = context.WithCancel(context.Background())
+	return t
+}
+
+// ClientCredentials makes Tokens for the client itself.
+func ClientCredentials(config clientcredentials.Config, options Options) *Tokens {
+	return New(config.Token, options)
+}
+
+// Refresh makes Tokens from a refresh token. Where the server replaces the
+// refresh token, the new one is used from then on; rotated, if not nil, is told
+// so that it can be stored.
+func Refresh(config oauth2.Config, refreshToken auth.Secret, rotated func(auth.Secret), options Options) *Tokens {
+	fetch := func(ctx context.Context) (*oauth2.Token, error) {
+		token, err := config.TokenSource(ctx, &oauth2.Token{RefreshToken: string(refreshToken)}).Token()
+		if err != nil {
+			return nil, err
+		}
+		if next := auth.Secret(token.RefreshToken); next != "" && next != refreshToken {
+			refreshToken = next
+			if rotated != nil {
+				rotated(next)
+			}
+		}
+		return token, nil
+	}
+	return New(fetch, options)
+}
+
+// Validate reports every mistake.
+func (t *Tokens) Validate() error {
+	o := t.options
+	if t.fetch == nil || o.Skew < 0 || o.Ahead < 0 || o.Timeout < 0 || o.Pause < 0 {
+		return &Error{Err: errors.New("fetch must be set, and no duration negative")}
+	}
+	return nil
+}
+
+// Authenticate sets the Authorization header. It waits for a token if there is
+// none to use, until the call's Deadline at most.
+func (t *Tokens) Authenticate(call *messages.Call, _ auth.Clock) error {
+	token, err := t.token(call.Deadline)
+	if err != nil {
+		return err
+	}
+	call.SetHeader("Authorization", token.Type()+" "+token.AccessToken)
+	return nil
+}
+
+// Invalidate forgets the token, as after a 401 to a request that carried it.
+func (t *Tokens) Invalidate() { t.current.Store(nil) }
+
+// Close ends a running fetch and waits for it. Requests that need a new token
+// fail from then on.
+func (t *Tokens) Close() {
+	t.mu.Lock()
+	t.close()
+	t.mu.Unlock()
+	t.running.Wait()
+}
+
+func (t *Tokens) token(deadline time.Time) (*oauth2.Token, error) {
+	token := t.current.Load()
+	switch left := t.left(token); {
+	case left > t.options.Ahead:
+		return token, nil
+	case left > 0:
+		_, _ = t.start() // the token at hand will do, whatever comes of it
+		return token, nil
+	}
+	return t.wait(deadline)
+}
+
+// left is for how long token may still be used.
+func (t *Tokens) left(token *oauth2.Token) time.Duration {
+	switch {
+	case token == nil:
+		return 0
+	case token.Expiry.IsZero(): // the server did not say; it will with a 401
+		return t.options.Ahead + 1
+	}
+	return time.Until(token.Expiry) - t.options.Skew
+}
+
+func (t *Tokens) wait(deadline time.Time) (*oauth2.Token, error) {
+	flight, err := t.start()
+	if err != nil {
+		return nil, err
+	}
+	var late <-chan time.Time
+	if !deadline.IsZero() {
+		timer := time.NewTimer(time.Until(deadline))
+		defer timer.Stop()
+		late = timer.C
+	}
+	select {
+	case <-flight:
+	case <-late:
+		return nil, &Error{Err: context.DeadlineExceeded}
+	}
+	return t.landed()
+}
+
+// landed returns what the last fetch brought. A token of an unusually short life
+// is used all the same: there is no better one.
+func (t *Tokens) landed() (*oauth2.Token, error) {
+	if token := t.current.Load(); token != nil && t.left(token)+t.options.Skew > 0 {
+		return token, nil
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.failed != nil {
+		return nil, t.failed
+	}
+	return nil, &Error{Err: errors.New("token had already expired")}
+}
+
+// start joins the running fetch or begins one, unless the last failed just now.
+func (t *Tokens) start() (<-chan struct{}, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch {
+	case t.closed.Err() != nil:
+		return nil, &Error{Err: errors.New("closed")}
+	case t.flight != nil:
+		return t.flight, nil
+	case t.failed != nil && time.Since(t.failedAt) < t.options.Pause:
+		return nil, t.failed
+	}
+	t.flight = make(chan struct{})
+	t.running.Go(t.fly)
+	return t.flight, nil
+}
+
+func (t *Tokens) fly() {
+	ctx, cancel := context.WithTimeout(t.closed, t.options.Timeout)
+	defer cancel()
+	if t.options.Client != nil {
+		ctx = context.WithValue(ctx, oauth2.HTTPClient, t.options.Client)
+	}
+	token, err := t.get(ctx)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.failed, t.failedAt = err, time.Now()
+	if err == nil {
+		t.current.Store(token)
+	}
+	close(t.flight)
+	t.flight = nil
+}
+
+// get turns whatever fetch does into a token or an *Error.
+func (t *Tokens) get(ctx context.Context) (token *oauth2.Token, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			token, err = nil, &Error{Err: &messages.PanicError{Stage: messages.Signing, Value: v}}
+		}
+	}()
+	token, err = t.fetch(ctx)
+	switch {
+	case err != nil:
+		return nil, &Error{Err: err}
+	case token == nil || token.AccessToken == "":
+		return nil, &Error{Err: errors.New("no access token in the answer")}
+	}
+	return token, nil
+}
+
+// Error means that no token could be had. Its text leaves out the token
+// endpoint's answer, which may hold secrets; it is in the cause.
+type Error struct{ Err error }
+
+func (e *Error) Error() string {
+	var answer *oauth2.RetrieveError
+	if !errors.As(e.Err, &answer) {
+		return "auth: oauth2: " + e.Err.Error()
+	}
+	text := "auth: oauth2: token endpoint refused"
+	if answer.Response != nil {
+		text += ": " + http.StatusText(answer.Response.StatusCode)
+	}
+	if answer.ErrorCode != "" {
+		text += ": " + answer.ErrorCode
+	}
+	return text
+}
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }

@@ -1,0 +1,263 @@
+package oauth2
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+	"golang.org/x/oauth2"
+	"golang.org/x/oauth2/clientcredentials"
+
+	"github.com/sluice-engine/sluice/auth"
+	"github.com/sluice-engine/sluice/messages"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// endpoint answers token requests after a while, from memory.
+type endpoint struct {
+	mu     sync.Mutex
+	forms  []url.Values
+	takes  time.Duration
+	life   int // seconds
+	status int
+	rotate bool
+}
+
+func (e *endpoint) RoundTrip(r *http.Request) (*http.Response, error) {
+	if err := r.ParseForm(); err != nil {
+		return nil, err
+	}
+	e.mu.Lock()
+	e.forms = append(e.forms, r.PostForm)
+	n := len(e.forms)
+	e.mu.Unlock()
+	select {
+	case <-time.After(e.takes):
+	case <-r.Context().Done():
+		return nil, r.Context().Err()
+	}
+	body := fmt.Sprintf(`{"access_token":"token-%d","token_type":"bearer","expires_in":%d`, n, e.life)
+	if e.rotate {
+		body += fmt.Sprintf(`,"refresh_token":"refresh-%d"`, n)
+	}
+	body += "}"
+	if e.status != 0 {
+		body = `{"error":"invalid_client","secret":"sesame"}`
+	}
+	return &http.Response{
+		StatusCode: max(e.status, 200), Request: r,
+		Header: http.Header{"Content-Type": {"application/json"}},
+		Body:   io.NopCloser(strings.NewReader(body)),
+	}, nil
+}
+
+func (e *endpoint) asked() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return len(e.forms)
+}
+
+func (e *endpoint) tokens() *Tokens {
+	config := clientcredentials.Config{ClientID: "id", ClientSecret: "secret", TokenURL: "https://auth.example/token",
+		AuthStyle: oauth2.AuthStyleInParams}
+	return ClientCredentials(config, Options{Client: &http.Client{Transport: e}})
+}
+
+func bearer(t *testing.T, tokens *Tokens) string {
+	t.Helper()
+	call := &messages.Call{}
+	require.NoError(t, tokens.Authenticate(call, nil))
+	value, _ := call.Header("Authorization")
+	return value
+}
+
+func TestManyRequestsWaitForOneFetch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := &endpoint{takes: time.Second, life: 3600}
+		tokens := e.tokens()
+		defer tokens.Close()
+		var wait sync.WaitGroup
+		for range 100 {
+			wait.Go(func() { require.Equal(t, "Bearer token-1", bearer(t, tokens)) })
+		}
+		wait.Wait()
+		require.Equal(t, 1, e.asked())
+		require.Equal(t, "client_credentials", e.forms[0].Get("grant_type"))
+	})
+}
+
+func TestTheNextTokenIsFetchedBesideTheRequests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := &endpoint{takes: time.Second, life: 100}
+		tokens := e.tokens()
+		defer tokens.Close()
+		require.Equal(t, "Bearer token-1", bearer(t, tokens))
+		time.Sleep(39 * time.Second)
+		require.Equal(t, "Bearer token-1", bearer(t, tokens))
+		require.Equal(t, 1, e.asked())
+
+		time.Sleep(2 * time.Second)
+		start := time.Now()
+		require.Equal(t, "Bearer token-1", bearer(t, tokens))
+		require.Zero(t, time.Since(start), "nobody waits")
+		time.Sleep(2 * time.Second)
+		require.Equal(t, "Bearer token-2", bearer(t, tokens))
+		require.Equal(t, 2, e.asked())
+	})
+}
+
+func TestATokenIsNotUsedWhenItIsAboutToExpire(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := &endpoint{takes: time.Second, life: 100}
+		tokens := e.tokens()
+		defer tokens.Close()
+		bearer(t, tokens)
+		time.Sleep(90 * time.Second)
+		require.Equal(t, "Bearer token-2", bearer(t, tokens))
+	})
+}
+
+func TestAFailingEndpointIsAskedOncePerPause(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := &endpoint{takes: 10 * time.Millisecond, status: 401}
+		tokens := e.tokens()
+		defer tokens.Close()
+		for range 50 {
+			err := tokens.Authenticate(&messages.Call{}, nil)
+			require.EqualError(t, err, "auth: oauth2: token endpoint refused: Unauthorized: invalid_client")
+			require.NotContains(t, err.Error(), "sesame")
+			var answer *oauth2.RetrieveError
+			require.ErrorAs(t, err, &answer)
+		}
+		require.Equal(t, 1, e.asked())
+		time.Sleep(time.Second)
+		e.status, e.life = 0, 100
+		require.Equal(t, "Bearer token-2", bearer(t, tokens))
+	})
+}
+
+func TestAFailedRefreshLeavesTheTokenInUse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := &endpoint{life: 100}
+		tokens := e.tokens()
+		defer tokens.Close()
+		bearer(t, tokens)
+		time.Sleep(60 * time.Second)
+		e.status = 500
+		for range 10 {
+			require.Equal(t, "Bearer token-1", bearer(t, tokens))
+			time.Sleep(time.Second)
+		}
+		require.Greater(t, e.asked(), 5)
+	})
+}
+
+func TestAWaitEndsAtTheCallsDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := &endpoint{takes: 5 * time.Second, life: 100}
+		tokens := e.tokens()
+		defer tokens.Close()
+		start := time.Now()
+		err := tokens.Authenticate(&messages.Call{Deadline: start.Add(time.Second)}, nil)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.Equal(t, time.Second, time.Since(start))
+		require.Equal(t, "Bearer token-1", bearer(t, tokens), "the fetch went on")
+	})
+}
+
+func TestAnEndpointThatHangsIsGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := &endpoint{takes: time.Hour}
+		tokens := e.tokens()
+		defer tokens.Close()
+		start := time.Now()
+		require.ErrorIs(t, tokens.Authenticate(&messages.Call{}, nil), context.DeadlineExceeded)
+		require.Equal(t, 10*time.Second, time.Since(start))
+	})
+}
+
+func TestARotatedRefreshTokenIsUsedAndReported(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := &endpoint{life: 100, rotate: true}
+		config := oauth2.Config{ClientID: "id", Endpoint: oauth2.Endpoint{TokenURL: "https://auth.example/token", AuthStyle: oauth2.AuthStyleInParams}}
+		var reported []auth.Secret
+		tokens := Refresh(config, "first", func(s auth.Secret) { reported = append(reported, s) }, Options{Client: &http.Client{Transport: e}})
+		defer tokens.Close()
+		bearer(t, tokens)
+		time.Sleep(100 * time.Second)
+		require.Equal(t, "Bearer token-2", bearer(t, tokens))
+		require.Equal(t, "first", e.forms[0].Get("refresh_token"))
+		require.Equal(t, "refresh-1", e.forms[1].Get("refresh_token"))
+		require.Equal(t, []auth.Secret{"refresh-1", "refresh-2"}, reported)
+	})
+}
+
+func TestAnInvalidatedTokenIsReplaced(t *testing.T) {
+	e := &endpoint{life: 100}
+	tokens := e.tokens()
+	defer tokens.Close()
+	require.Equal(t, "Bearer token-1", bearer(t, tokens))
+	tokens.Invalidate()
+	require.Equal(t, "Bearer token-2", bearer(t, tokens))
+}
+
+func TestATokenWithoutAnExpiryIsKept(t *testing.T) {
+	calls := 0
+	tokens := New(func(context.Context) (*oauth2.Token, error) {
+		calls++
+		return &oauth2.Token{AccessToken: "a", TokenType: "MAC"}, nil
+	}, Options{})
+	defer tokens.Close()
+	for range 3 {
+		require.Equal(t, "MAC a", bearer(t, tokens))
+	}
+	require.Equal(t, 1, calls)
+}
+
+func TestAFetchThatGoesWrongIsAnError(t *testing.T) {
+	for name, fetch := range map[string]Fetch{
+		"panic": func(context.Context) (*oauth2.Token, error) { panic("oops") },
+		"nil":   func(context.Context) (*oauth2.Token, error) { return nil, nil },
+		"empty": func(context.Context) (*oauth2.Token, error) { return &oauth2.Token{}, nil },
+		"old": func(context.Context) (*oauth2.Token, error) {
+			return &oauth2.Token{AccessToken: "a", Expiry: time.Now().Add(-time.Hour)}, nil
+		},
+	} {
+		tokens := New(fetch, Options{})
+		var failed *Error
+		require.ErrorAs(t, tokens.Authenticate(&messages.Call{}, nil), &failed, name)
+		tokens.Close()
+	}
+}
+
+func TestAClosedSourceRefuses(t *testing.T) {
+	e := &endpoint{takes: time.Hour}
+	tokens := e.tokens()
+	ended := make(chan error)
+	go func() { ended <- tokens.Authenticate(&messages.Call{}, nil) }()
+	for e.asked() == 0 {
+		tokens.mu.Lock() // lets the fetch run
+		tokens.mu.Unlock()
+	}
+	tokens.Close()
+	require.ErrorIs(t, <-ended, context.Canceled)
+	require.Error(t, tokens.Authenticate(&messages.Call{}, nil))
+	tokens.Close()
+}
+
+func TestMistakesAreFoundBeforehand(t *testing.T) {
+	require.Error(t, auth.Validate(New(nil, Options{})))
+	require.Error(t, auth.Validate(New(func(context.Context) (*oauth2.Token, error) { return nil, errors.New("x") }, Options{Skew: -1})))
+	require.NoError(t, auth.Validate((&endpoint{}).tokens()))
+}

@@ -1,0 +1,83 @@
+package exchange
+
+import (
+	"encoding/json"
+	"net/http"
+	"strconv"
+	"time"
+)
+
+// answer is what goes back. A status of zero is a connection closed without
+// an answer.
+type answer struct {
+	status  int
+	date    time.Time // by the exchange's clock
+	used    []usage
+	retry   time.Duration
+	payload any // encoded as JSON outside the mutex
+	cut     bool
+}
+
+func refused(err *apiError) answer {
+	return answer{status: err.status, retry: err.retry, payload: err}
+}
+
+// spoiled is what a fault makes of an answer.
+func spoiled(a answer, f *Fault) answer {
+	switch {
+	case f == nil:
+	case f.Kind == FaultTruncate:
+		a.cut = true
+	case f.Kind == FaultClose || f.Kind == FaultCloseAfter:
+		return answer{}
+	default:
+		return refused(f.answer())
+	}
+	return a
+}
+
+// write sends the answer. Under a real server the X-MBX names keep their
+// spelling, which a header map would change; recorders get canonical names.
+func (a answer) write(w http.ResponseWriter, served bool) {
+	if a.status == 0 {
+		panic(http.ErrAbortHandler)
+	}
+	body, err := encode(a.payload)
+	if err != nil {
+		panic(http.ErrAbortHandler) // payloads are plain data of this package
+	}
+	a.writeHeader(w.Header(), len(body), served)
+	w.WriteHeader(a.status)
+	if !a.cut {
+		_, _ = w.Write(body)
+		return
+	}
+	_, _ = w.Write(body[:len(body)/2])
+	_ = http.NewResponseController(w).Flush()
+	panic(http.ErrAbortHandler)
+}
+
+func (a answer) writeHeader(h http.Header, length int, served bool) {
+	for _, u := range a.used {
+		if !served {
+			u.header = http.CanonicalHeaderKey(u.header)
+		}
+		h[u.header] = []string{strconv.FormatInt(u.weight, 10)}
+	}
+	h.Set("Content-Type", "application/json;charset=UTF-8")
+	h.Set("Content-Length", strconv.Itoa(length))
+	if !a.date.IsZero() {
+		h.Set("Date", a.date.Format(http.TimeFormat))
+	}
+	if a.retry > 0 {
+		h.Set("Retry-After", strconv.FormatInt(int64(a.retry/time.Second), 10))
+	}
+}
+
+// encode spares a payload that writes itself the second pass of json.Marshal.
+func encode(payload any) ([]byte, error) {
+	if m, ok := payload.(json.Marshaler); ok {
+		return m.MarshalJSON()
+	}
+	return json.Marshal(payload)
+}

@@ -1,0 +1,74 @@
+package engine_test
+
+import (
+	"context"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/sluice-engine/sluice/engine"
+	"github.com/sluice-engine/sluice/throttle"
+)
+
+// tape is a connection that has the answer to every request ready, so that
+// what remains to be measured is the engine.
+type tape struct {
+	net.Conn
+	answer []byte
+	unread []byte
+}
+
+func (c *tape) Write(p []byte) (int, error) {
+	c.unread = c.answer
+	return len(p), nil
+}
+
+func (c *tape) Read(p []byte) (int, error) {
+	n := copy(p, c.unread)
+	c.unread = c.unread[n:]
+	return n, nil
+}
+
+func (*tape) SetDeadline(time.Time) error      { return nil }
+func (*tape) SetReadDeadline(time.Time) error  { return nil }
+func (*tape) SetWriteDeadline(time.Time) error { return nil }
+func (*tape) Close() error                     { return nil }
+
+func tapeDial(context.Context, string, string) (net.Conn, error) {
+	const answer = "HTTP/1.1 200 OK\r\nDate: Mon, 23 Nov 2026 14:00:00 GMT\r\nContent-Type: application/json\r\n" +
+		"Content-Length: 45\r\n\r\n" + `{"symbol":"BTCUSDT","price":"60000.00000000"}`
+	return &tape{answer: []byte(answer)}, nil
+}
+
+func newTapeEngine(t testing.TB) *engine.Engine {
+	eng, err := engine.New(engine.Config{
+		BaseURL: "http://server.test", DialContext: tapeDial,
+		Limits: []throttle.Limit{
+			{ID: "route", Quota: 1e9, Per: time.Second, Linked: []throttle.Link{{ID: "all", Weight: 1}}},
+			{ID: "all", Quota: 1e9, Per: time.Second},
+		},
+	})
+	require.NoError(t, err)
+	t.Cleanup(func() { eng.Close() })
+	return eng
+}
+
+// BenchmarkDo is the journey without a network: everything but the syscalls.
+func BenchmarkDo(b *testing.B) {
+	eng := newTapeEngine(b)
+	ctx, cancel := context.WithCancel(b.Context())
+	defer cancel()
+	req := &engine.Request{Path: "/price", LimitID: "route"}
+	for name, ctx := range map[string]context.Context{"background": context.Background(), "cancellable": ctx} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := eng.Do(ctx, req); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,118 @@
+package clock
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// ErrFormat means that a text is not a server time in any known form.
+var ErrFormat = errors.New("not a server time")
+
+// ParseTime reads a server's time as its answers give it, and tells the unit of
+// the last digit. It knows
+//
+//	1700000000, 1700000000123, …   Unix time in s, ms, µs or ns, told by its size
+//	1700000000.123                 the same with a fraction
+//	2023-11-14T22:13:20.123Z       RFC 3339
+//	Tue, 14 Nov 2023 22:13:20 GMT  the three forms of RFC 9110, section 5.6.7
+//
+// Surrounding quotes and spaces are dropped.
+func ParseTime(text string) (unix, resolution time.Duration, err error) {
+	s := strings.Trim(text, " \t\"")
+	switch {
+	case s == "" || len(s) > 64:
+		err = ErrFormat
+	case !strings.ContainsAny(s, "-:"):
+		unix, resolution, err = parseUnix(s)
+	case s[0] >= '0' && s[0] <= '9':
+		unix, resolution, err = parseRFC3339(s)
+	default:
+		unix, resolution, err = parseDate(s)
+	}
+	if err == nil && (unix <= 0 || unix > maxUnix) {
+		err = ErrServerTime
+	}
+	if err != nil {
+		return 0, 0, fmt.Errorf("%.64q: %w", text, err)
+	}
+	return unix, resolution, nil
+}
+
+func parseUnix(s string) (unix, resolution time.Duration, err error) {
+	whole, fraction, _ := strings.Cut(s, ".")
+	n, err := strconv.ParseUint(whole, 10, 63)
+	if err != nil {
+		return 0, 0, ErrFormat
+	}
+	unit := unitOf(n)
+	if n > uint64(maxUnix/unit) {
+		return 0, 0, ErrServerTime
+	}
+	unix, resolution = time.Duration(n)*unit, unit
+	for _, c := range []byte(fraction) {
+		if c < '0' || c > '9' {
+			return 0, 0, ErrFormat
+		}
+		if resolution /= 10; resolution == 0 {
+			return unix, 1, nil
+		}
+		unix += time.Duration(c-'0') * resolution
+	}
+	return unix, resolution, nil
+}
+
+// unitOf tells the unit of a Unix time between the years 1973 and 5138.
+func unitOf(n uint64) time.Duration {
+	switch {
+	case n < 1e11:
+		return time.Second
+	case n < 1e14:
+		return time.Millisecond
+	case n < 1e17:
+		return time.Microsecond
+	}
+	return time.Nanosecond
+}
+
+func parseRFC3339(s string) (unix, resolution time.Duration, err error) {
+	t, err := time.Parse(time.RFC3339Nano, strings.Replace(s, " ", "T", 1))
+	if err != nil {
+		return 0, 0, ErrFormat
+	}
+	return sinceEpoch(t), fractionUnit(s), nil
+}
+
+// fractionUnit is the unit of the last digit after the point: a second if there
+// is none.
+func fractionUnit(s string) time.Duration {
+	unit := time.Second
+	_, fraction, _ := strings.Cut(s, ".")
+	for _, c := range []byte(fraction) {
+		if c < '0' || c > '9' {
+			break
+		}
+		unit = max(unit/10, 1)
+	}
+	return unit
+}
+
+func parseDate(s string) (unix, resolution time.Duration, err error) {
+	const imfFixdate = "Mon, 02 Jan 2006 15:04:05 GMT"
+	for _, layout := range [...]string{imfFixdate, "Monday, 02-Jan-06 15:04:05 GMT", time.ANSIC} {
+		if t, err := time.Parse(layout, s); err == nil {
+			return sinceEpoch(t), time.Second, nil
+		}
+	}
+	return 0, 0, ErrFormat
+}
+
+// sinceEpoch is zero for a time that a Duration cannot hold.
+func sinceEpoch(t time.Time) time.Duration {
+	if s := t.Unix(); s <= 0 || s > int64(maxUnix/time.Second) {
+		return 0
+	}
+	return time.Duration(t.UnixNano())
+}

@@ -188,8 +188,11 @@ type (
 	wakeDue       struct{} // the instant set with wakeAt has come
 )
 
-// stopMessage ends an actor; the library hands out no value of its own.
-var stopMessage = &actor.Stop{}
+// What a mailbox tells its own actor; the library hands out no values of these.
+var (
+	stopMessage    = &actor.Stop{}
+	restartMessage = &actor.Restart{}
+)
 
 // callerMailbox runs its actor on the goroutine that calls run. Posting only
 // enqueues, and wakes that goroutine if it is parked.
@@ -200,7 +203,7 @@ type callerMailbox struct {
 
 	// Owned by the goroutine in run, which is also the actor's.
 	wakeAt   time.Time // deliver wakeDue then; zero means never
-	finished bool      // the actor has answered and is to be stopped
+	finished bool      // the actor has its answer
 }
 
 // PostUserMessage is part of actor.Mailbox.
@@ -220,7 +223,13 @@ func (m *callerMailbox) post(queue *mailQueue, message any) {
 	}
 }
 
-// run handles messages until the actor has stopped. While there are none it
+// reincarnate begins the actor's next life: it is told Restarting, and Started.
+func (m *callerMailbox) reincarnate() { m.handle(restartMessage, true) }
+
+// stop ends the actor for good.
+func (m *callerMailbox) stop() { m.handle(stopMessage, true) }
+
+// run handles messages until the actor has finished. While there are none it
 // waits, and tells the actor when the context ends, the engine closes, or its
 // own alarm rings; the first two are told once.
 func (m *callerMailbox) run(ctx context.Context, closing <-chan struct{}) {
@@ -240,10 +249,6 @@ func (m *callerMailbox) run(ctx context.Context, closing <-chan struct{}) {
 		}
 		m.handle(message, system)
 		if m.finished {
-			m.handle(stopMessage, true)
-			return
-		}
-		if _, stopped := message.(*actor.Stop); stopped { // the verdict on a panic
 			return
 		}
 	}
@@ -294,9 +299,8 @@ func (m *callerMailbox) unpark() {
 	}
 }
 
-// reset prepares the mailbox for another actor. Nobody may hold it.
+// reset prepares the mailbox for the next life of its actor.
 func (m *callerMailbox) reset() {
-	m.suspended = false
 	m.wakeAt = time.Time{}
 	m.finished = false
 }

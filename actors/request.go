@@ -35,10 +35,11 @@ import (
 // straight to the pool, and one message wakes the request.
 type request struct {
 	callerMailbox
-	system *System
-	id     string
-	props  *actor.Props
-	watch  watch
+	system  *System
+	id      string
+	props   *actor.Props
+	watch   watch
+	spawned bool
 
 	// Everything below belongs to the goroutine in run, and is cleared between
 	// two lives of the slot.
@@ -84,7 +85,7 @@ func (r *request) Receive(ctx actor.Context) {
 		r.enterPreparing()
 	case *actor.Stopping:
 		r.giveBack()
-	case *actor.Stopped:
+	case *actor.Stopped, *actor.Restarting:
 	default:
 		defer r.answerPanic()
 		r.state(r, m)

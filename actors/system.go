@@ -140,8 +140,13 @@ func (stopFailed) HandleFailure(_ *actor.ActorSystem, supervisor actor.Superviso
 func (s *System) Do(ctx context.Context, asked *messages.Request, deadline time.Time) (*messages.Response, error) {
 	r := s.slot()
 	r.ctx, r.asked, r.deadline = ctx, asked, deadline
-	if _, err := s.requests.SpawnNamed(r.props, r.id); err != nil {
-		return nil, &messages.Error{Stage: messages.Admitting, Err: err}
+	if r.spawned {
+		r.reincarnate()
+	} else {
+		r.spawned = true
+		if _, err := s.requests.SpawnNamed(r.props, r.id); err != nil {
+			return nil, &messages.Error{Stage: messages.Admitting, Err: err}
+		}
 	}
 	s.retries.firsts.Add(1)
 	r.run(ctx, s.closing)
@@ -176,6 +181,7 @@ func (s *System) release(r *request) {
 		}
 	}
 	r.watch.release()
+	r.stop()
 }
 
 // slots are the request actors that have stopped and may be spawned anew, the
@@ -220,6 +226,7 @@ func (s *slots) close() {
 	s.closed = true
 	for _, r := range s.free {
 		r.watch.release()
+		r.stop()
 	}
 	s.free = nil
 }

@@ -14,6 +14,8 @@
 //	Payload                 the parameters travel as base64 JSON in a header
 //	JWT                     a signed token per request
 //	HTTPSignature           RFC 9421
+//	SigV4, HTX              AWS, version 4, and the manner of its version 2
+//	oauth2.Tokens           OAuth 2.0, in the package beside this one
 //
 // Whatever else a server wants is a Func.
 //

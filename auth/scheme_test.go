@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -352,7 +353,7 @@ func TestFixedCredentialsStandWhereTheyBelong(t *testing.T) {
 
 func TestMistakesInFixedCredentialsAreFoundBeforehand(t *testing.T) {
 	for _, a := range []Authenticator{APIKey{Key: "k"}, APIKey{Header: "a", Query: "b", Key: "k"}, APIKey{Header: "a"},
-		Basic{"a:b", "p"}, Basic{}, Bearer{}, Chain{Bearer{}}, JWT{}, SigV4{}, Header{}, Payload{}, Kraken{}, HTTPSignature{}} {
+		Basic{"a:b", "p"}, Basic{}, Bearer{}, Chain{Bearer{}}, JWT{}, SigV4{}, Header{}, Payload{}, Kraken{}, HTTPSignature{}, HTX{}} {
 		require.Error(t, Validate(a), "%T", a)
 		require.Error(t, a.Authenticate(&messages.Call{}, at(noon)), "%T", a)
 	}
@@ -385,4 +386,25 @@ func TestALocalClockReadsTheMachines(t *testing.T) {
 	require.False(t, LocalClock(0).Now().Before(before.Round(0)))
 	require.Equal(t, time.Second, LocalClock(time.Second).Bound())
 	require.Equal(t, strconv.Itoa(noon), strconv.FormatInt(at(noon).Now().UnixMilli(), 10))
+}
+
+func TestASortedQueryIsSignedAsItIsSent(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		query := queries.Draw(t, "query")
+		call := &messages.Call{Method: "GET", Host: "API.huobi.pro", Path: "/v1/order/orders", Query: query}
+		require.NoError(t, HTX{"the key", "secret"}.Authenticate(call, at(noon)))
+		signed, text, _ := cutLast(call.Query, "&Signature=")
+		sig, err := url.QueryUnescape(text)
+		require.NoError(t, err)
+		want, err := shared("secret", 5).AppendSignature(nil, []byte("GET\napi.huobi.pro\n/v1/order/orders\n"+signed))
+		require.NoError(t, err)
+		require.Equal(t, base64.StdEncoding.EncodeToString(want), sig)
+		require.True(t, slices.IsSorted(strings.Split(signed, "&")) || strings.Contains(query, "&"))
+		sent, before := form(t, signed), form(t, query)
+		require.Equal(t, "2023-11-14T22:13:20", sent.Get("Timestamp"))
+		require.Equal(t, "the key", sent.Get("AccessKeyId"))
+		for name, values := range before {
+			require.ElementsMatch(t, values, sent[name])
+		}
+	})
 }

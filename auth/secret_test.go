@@ -57,7 +57,7 @@ func everyScheme(t *testing.T) []Authenticator {
 		Deribit("sesame", "sesame"), Kraken{Key: "sesame", Secret: "sesame"}, Gemini("sesame", "sesame"), BitfinexV1("sesame", "sesame"),
 		CoinbaseCDP("name", key), HTTPSignature{KeyID: "k", Signer: key},
 		SigV4{AccessKey: "a", Secret: "sesame", SessionToken: "sesame", Region: "r", Service: "s"},
-		Chain{Bearer{"sesame"}},
+		Chain{Bearer{"sesame"}}, HTX{"sesame", "sesame"},
 	}
 }
 

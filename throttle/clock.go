@@ -59,7 +59,7 @@ func (c *clock) solve(s, lo, at time.Duration) time.Duration {
 	if behind <= 0 {
 		return s - lo
 	}
-	return at + mulDivUp(behind, billion, billion-c.rate) + 1
+	return at + mulDivUp(behind, billion, billion-c.rate)
 }
 
 // believe returns the server time by which a request granted at `granted` and

@@ -121,9 +121,18 @@ func (w *world) span(most time.Duration) time.Duration {
 	return time.Duration(w.rng.Int64N(int64(most/ms)+1)) * ms
 }
 
-func (w *world) after(d time.Duration, do func()) {
+// after does something later, in the order of the calls.
+func (w *world) after(d time.Duration, do func()) { w.enter(d, 0, do) }
+
+// Of what happens at one instant, arrivals come first, then the ends of holds.
+const (
+	arrivals = -2 << 40
+	holdEnds = -1 << 40
+)
+
+func (w *world) enter(d time.Duration, class int, do func()) {
 	w.order++
-	e := event{w.now + d, w.order, do}
+	e := event{w.now + d, class + w.order, do}
 	i, _ := slices.BinarySearchFunc(w.events, e, func(a, b event) int {
 		return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.order, b.order))
 	})
@@ -405,7 +414,7 @@ func (w *world) send(r *request) {
 	case 3: // arrives after it was given up
 		late := w.span(longest)
 		w.after(timeout, func() { w.lose(r, late+w.span(longest)) })
-		w.after(timeout+late, func() { w.arrive(r, 0, false) })
+		w.enter(timeout+late, arrivals, func() { w.arrive(r, 0, false) })
 	}
 }
 
@@ -492,7 +501,7 @@ func (w *world) lose(r *request, proof time.Duration) {
 	w.log("lost %d", r.number)
 	for at, u := range r.uses {
 		end := orDefault(w.limit(at.id).MaxDelay, defaultMaxDelay)
-		w.after(end, func() { w.answeredUse(at, u, w.now) })
+		w.enter(end, holdEnds, func() { w.answeredUse(at, u, w.now) })
 	}
 	if proof >= 0 {
 		w.after(proof, func() {

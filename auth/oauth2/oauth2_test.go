@@ -242,18 +242,16 @@ func TestAFetchThatGoesWrongIsAnError(t *testing.T) {
 }
 
 func TestAClosedSourceRefuses(t *testing.T) {
-	e := &endpoint{takes: time.Hour}
-	tokens := e.tokens()
-	ended := make(chan error)
-	go func() { ended <- tokens.Authenticate(&messages.Call{}, nil) }()
-	for e.asked() == 0 {
-		tokens.mu.Lock() // lets the fetch run
-		tokens.mu.Unlock()
-	}
-	tokens.Close()
-	require.ErrorIs(t, <-ended, context.Canceled)
-	require.Error(t, tokens.Authenticate(&messages.Call{}, nil))
-	tokens.Close()
+	synctest.Test(t, func(t *testing.T) {
+		tokens := (&endpoint{takes: time.Hour}).tokens()
+		ended := make(chan error, 1)
+		go func() { ended <- tokens.Authenticate(&messages.Call{}, nil) }()
+		synctest.Wait()
+		tokens.Close()
+		require.ErrorIs(t, <-ended, context.Canceled)
+		require.Error(t, tokens.Authenticate(&messages.Call{}, nil))
+		tokens.Close()
+	})
 }
 
 func TestMistakesAreFoundBeforehand(t *testing.T) {

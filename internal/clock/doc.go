@@ -6,8 +6,8 @@
 // and below S + resolution when we sent. An Estimator intersects many such
 // statements, twice:
 //
-//	envelope  any rate within 600 ppm at every instant   ──▶ the bound claimed
-//	tracker   a constant rate within 200 ppm, 2 ppm wander ──▶ the estimate
+//	envelope  any rate within 600 ppm, another at every instant ──▶ the bound claimed
+//	tracker   one rate within 600 ppm that wanders by 2 ppm     ──▶ the estimate
 //
 // The bound needs two things only: the clocks' rates differ by at most
 // Config.MaxRate, and the server's clock does not step. 600 ppm covers an

@@ -93,11 +93,9 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// What the estimate assumes, beyond what the bound does.
-const (
-	trackerRate   = 200e-6
-	trackerWander = 2e-6
-)
+// trackerWander is what the estimate assumes beyond what the bound does: that
+// the rate is constant but for this.
+const trackerWander = 2e-6
 
 // Estimator turns samples into an estimate of the server's clock and a bound on
 // its error. It is owned by one goroutine. Offsets are server Unix time minus
@@ -151,7 +149,7 @@ func (e *Estimator) Add(s Sample) (step bool) {
 
 func (e *Estimator) begin(s Sample) {
 	e.claim = newClaim(s, e.cfg.MaxRate, int64(e.cfg.Spread))
-	e.tracker = newTracker(s, min(trackerRate, e.cfg.MaxRate), trackerWander, e.claim.spread)
+	e.tracker = newTracker(s, e.cfg.MaxRate, trackerWander, e.claim.spread)
 	e.newest = s
 	e.cadence.sampled(s, time.Duration(math.MaxInt64), e.width(s.Received))
 }

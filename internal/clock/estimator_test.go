@@ -112,7 +112,7 @@ func TestTheFitIsWhatAnExhaustiveSearchOfRatesFinds(t *testing.T) {
 			out := time.Duration(rapid.Int64Range(1, int64(40*ms)).Draw(t, "out"))
 			s := exchange(now, out, 50*ms-out, time.Duration(rate*float64(now)))
 			if i == 0 {
-				tr = newTracker(s, 200e-6, 2e-6, 0)
+				tr = newTracker(s, 600e-6, 2e-6, 0)
 			} else {
 				tr.add(s)
 			}
@@ -121,7 +121,7 @@ func TestTheFitIsWhatAnExhaustiveSearchOfRatesFinds(t *testing.T) {
 		fit, ok := tr.fit(int64(now))
 		require.True(t, ok)
 		lo, hi := searched(&tr, int64(now))
-		const step = 400e-6 / searchSteps * 800e9 // what one step of the rate moves the oldest statement
+		const step = 1200e-6 / searchSteps * 800e9 // what one step of the rate moves the oldest statement
 		require.InDelta(t, lo, fit.lo, step)
 		require.InDelta(t, hi, fit.hi, step)
 		require.LessOrEqual(t, fit.lo, lo+fitTolerance)
@@ -143,7 +143,7 @@ func searched(tr *tracker, now int64) (lo, hi float64) {
 		}
 	}
 	for i := range searchSteps + 1 {
-		try(-200e-6 + 400e-6*float64(i)/searchSteps)
+		try(-600e-6 + 1200e-6*float64(i)/searchSteps)
 	}
 	try(fit.rateLo)
 	try(fit.rateHi)

@@ -101,8 +101,8 @@ func TestServersThatDisagreeAreCoveredOnceSeen(t *testing.T) {
 }
 
 func TestTheReferenceIsWorseAndBoundedAllTheSame(t *testing.T) {
-	ours := Run(Scenario{Network: Jitter, Every: time.Second, Checks: 4000})
-	theirs := Run(Scenario{Network: Jitter, Every: time.Second, Checks: 4000, Config: clock.Config{Method: clock.MedianWeighted}})
+	ours := Run(Scenario{Network: Jitter, Every: time.Second, Checks: 10_000})
+	theirs := Run(Scenario{Network: Jitter, Every: time.Second, Checks: 10_000, Config: clock.Config{Method: clock.MedianWeighted}})
 	require.Greater(t, theirs.P99Error, 4*ours.P99Error)
 	require.Zero(t, theirs.Outside)
 }
@@ -117,5 +117,13 @@ func BenchmarkCheck(b *testing.B) {
 	s := Scenario{Network: Jitter, Every: time.Second, Checks: b.N, ChecksPerSample: 4}
 	if r := Run(s); r.Outside > 0 {
 		b.Fatal(r)
+	}
+}
+
+func TestALastingSlewCostsTheEstimateOnlyItsBeginning(t *testing.T) {
+	for _, rate := range []float64{500e-6, -500e-6} {
+		r := Run(Scenario{Network: Symmetric, Every: time.Second, Checks: 10_000, Warmup: 20 * time.Minute,
+			Slew: Slew{From: 10 * time.Minute, For: 24 * time.Hour, Rate: rate}})
+		require.LessOrEqual(t, r.P99Error, ms, r)
 	}
 }

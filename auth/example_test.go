@@ -1,0 +1,93 @@
+package auth_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/sluice-engine/sluice/auth"
+	"github.com/sluice-engine/sluice/messages"
+)
+
+// Keys come from the environment, and are checked before the first request.
+func Example_environment() {
+	os.Setenv("EXCHANGE_KEY", "vmPUZE6mv9SD5VNHk4HlWFsOr6aKE2zv")
+	os.Setenv("EXCHANGE_SECRET", "NhqPtmdSJYdKjVHjA7PZj4Mge3R5YNiP")
+
+	scheme := auth.Binance(auth.Secret(os.Getenv("EXCHANGE_KEY")), auth.Secret(os.Getenv("EXCHANGE_SECRET")))
+	if err := auth.Validate(scheme); err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Printf("%v %v\n", scheme.Key, scheme.Secret)
+	fmt.Println(auth.Validate(auth.Binance("", "")))
+	// Output:
+	// *** ***
+	// auth: HMACQuery: Key: missing
+	// auth: HMACQuery: Signer: auth: HMAC: Secret: missing
+}
+
+// A private key comes from a file that only its owner can read.
+func ExampleParsePrivateKey() {
+	dir, _ := os.MkdirTemp("", "keys")
+	defer os.RemoveAll(dir)
+	path := filepath.Join(dir, "exchange.pem")
+	os.WriteFile(path, []byte(`-----BEGIN PRIVATE KEY-----
+MC4CAQAwBQYDK2VwBCIEIJ+DYvh6SEqVTm50DFtMDoQikTmiCqirVv9mWG9qfSnF
+-----END PRIVATE KEY-----
+`), 0o600)
+
+	text, err := os.ReadFile(path)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	key, err := auth.ParsePrivateKey(auth.Secret(text))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(auth.BinanceKeyPair("api key", key).Signer, key.Algorithm())
+	// Output: *** EdDSA
+}
+
+// An exchange that is not in the list is a value of its family.
+func ExampleHeader() {
+	scheme := auth.Header{
+		Key:    "key",
+		Signer: auth.HMAC{Secret: "secret", SecretEncoding: auth.Raw, Hash: 5}, // crypto.SHA256
+		Form: auth.HeaderForm{
+			Message: []auth.Part{auth.Method, "|", auth.Target, "|", auth.Timestamp, "|", auth.Body},
+			Headers: []auth.Line{
+				{Name: "X-Key", Value: []auth.Part{auth.KeyName}},
+				{Name: "X-Signature", Value: []auth.Part{"v1=", auth.Signature}},
+				{Name: "X-Time", Value: []auth.Part{auth.Timestamp}},
+			},
+		},
+	}
+	call := &messages.Call{Method: "GET", Path: "/orders", Query: "symbol=BTCUSDT"}
+	if err := scheme.Authenticate(call, auth.FixedClock(time.UnixMilli(1_700_000_000_000))); err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, f := range call.Fields {
+		fmt.Println(f.Name, f.Value)
+	}
+	// Output:
+	// X-Key key
+	// X-Signature v1=275572383fa1fb91dd1c486376154635c98580ca98050999bb372d077106141f
+	// X-Time 1700000000000
+}
+
+// Anything else is a function.
+func ExampleFunc() {
+	var scheme auth.Authenticator = auth.Func(func(call *messages.Call, clock auth.Clock) error {
+		call.SetHeader("X-Time", clock.Now().UTC().Format(time.RFC3339))
+		return nil
+	})
+	call := &messages.Call{}
+	err := scheme.Authenticate(call, auth.FixedClock(time.Unix(1_700_000_000, 0)))
+	fmt.Println(call.Fields[0].Value, err)
+	// Output: 2023-11-14T22:13:20Z <nil>
+}

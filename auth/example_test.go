@@ -25,7 +25,7 @@ func Example_environment() {
 	// Output:
 	// *** ***
 	// auth: HMACQuery: Key: missing
-	// auth: HMACQuery: Signer: auth: HMAC: Secret: missing
+	// auth: HMACQuery: Secret: missing
 }
 
 // A private key comes from a file that only its owner can read.

@@ -39,7 +39,7 @@ func (h HTTPSignature) Validate() error {
 	if h.Signer == nil {
 		errs = append(errs, fail("HTTPSignature", "Signer", ErrMissing))
 	} else if err := h.Signer.Validate(); err != nil {
-		errs = append(errs, fail("HTTPSignature", "Signer", err))
+		errs = append(errs, signerError("HTTPSignature", err))
 	}
 	errs = append(errs, required("HTTPSignature", "KeyID", h.KeyID))
 	for _, s := range [...]string{h.KeyID, h.Algorithm, h.Tag} {

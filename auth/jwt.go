@@ -62,7 +62,7 @@ func (j JWT) Validate() error {
 	case j.Signer == nil:
 		errs = append(errs, fail("JWT", "Signer", ErrMissing))
 	case j.Signer.Validate() != nil:
-		errs = append(errs, fail("JWT", "Signer", j.Signer.Validate()))
+		errs = append(errs, signerError("JWT", j.Signer.Validate()))
 	case j.algorithm() == "":
 		errs = append(errs, fail("JWT", "Signer", errors.New("has no algorithm name")))
 	}

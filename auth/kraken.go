@@ -29,7 +29,7 @@ type Kraken struct {
 func (k Kraken) Validate() error {
 	errs := []error{required("Kraken", "Key", string(k.Key))}
 	if err := k.signer().Validate(); err != nil {
-		errs = append(errs, fail("Kraken", "Secret", err))
+		errs = append(errs, signerError("Kraken", err))
 	}
 	if k.NonceUnit < 0 {
 		errs = append(errs, fail("Kraken", "NonceUnit", errors.New("must not be negative")))

@@ -2,8 +2,6 @@ package auth
 
 import (
 	"bytes"
-	"cmp"
-	"crypto"
 	"errors"
 	"slices"
 	"strconv"
@@ -49,38 +47,6 @@ type SignedQuery struct {
 	Form      QueryForm     // its Encoding should be Base64 for asymmetric keys
 }
 
-// QueryForm is what distinguishes the exchanges of the family. Empty fields are
-// Binance's.
-type QueryForm struct {
-	KeyHeader  string // "X-MBX-APIKEY"
-	KeyParam   string // if set, the key is sent as this parameter too
-	Timestamp  string // "timestamp"
-	RecvWindow string // "recvWindow"
-	Signature  string // "signature"
-
-	Unit     time.Duration // of the timestamp; default 1 ms
-	Rule     Window        // the server's; default 5 s, 1 s
-	Max      time.Duration // the greatest window the server takes; default 60 s
-	Encoding Encoding      // of the signature; default Hex
-	Hash     crypto.Hash   // of HMACQuery; default SHA-256
-
-	// InBody adds timestamp, window and signature to the form body instead of to
-	// the query, when there is a body.
-	InBody bool
-}
-
-func (f QueryForm) withDefaults() QueryForm {
-	f.KeyHeader = cmp.Or(f.KeyHeader, "X-MBX-APIKEY")
-	f.Timestamp = cmp.Or(f.Timestamp, "timestamp")
-	f.RecvWindow = cmp.Or(f.RecvWindow, "recvWindow")
-	f.Signature = cmp.Or(f.Signature, "signature")
-	f.Unit = cmp.Or(f.Unit, time.Millisecond)
-	f.Rule = cmp.Or(f.Rule, Window{Past: 5 * time.Second, Future: time.Second})
-	f.Max = cmp.Or(f.Max, time.Minute)
-	f.Hash = cmp.Or(f.Hash, crypto.SHA256)
-	return f
-}
-
 // Authenticate adds timestamp, window, signature and the key's header.
 func (q HMACQuery) Authenticate(call *messages.Call, clock Clock) error {
 	q.Form = q.Form.withDefaults()
@@ -117,7 +83,7 @@ func (q *SignedQuery) validate(scheme string) error {
 	if q.Signer == nil {
 		errs = append(errs, fail(scheme, "Signer", ErrMissing))
 	} else if err := q.Signer.Validate(); err != nil {
-		errs = append(errs, fail(scheme, "Signer", err))
+		errs = append(errs, signerError(scheme, err))
 	}
 	if q.Window < 0 || q.Window > q.Form.Max {
 		errs = append(errs, fail(scheme, "Window", errors.New("must lie between 0 and "+q.Form.Max.String())))
@@ -299,58 +265,4 @@ func (b *scratch) encoded(e Encoding) []byte {
 	n := len(b.code)
 	b.code = appendEscaped(b.code, b.code)
 	return b.code[n:]
-}
-
-// SignParams signs the parameters of a WebSocket request, in place: it adds
-// apiKey, timestamp, recvWindow and signature. The payload is all parameters
-// sorted by name, joined with "=" and "&", and not percent-encoded, unlike that
-// of HTTP requests.
-func (q HMACQuery) SignParams(params map[string]string, clock Clock) error {
-	q.Form = q.Form.withDefaults()
-	signed := q.signed()
-	return signed.signParams("HMACQuery", params, clock)
-}
-
-// SignParams does what HMACQuery.SignParams does.
-func (q SignedQuery) SignParams(params map[string]string, clock Clock) error {
-	q.Form = q.Form.withDefaults()
-	return q.signParams("SignedQuery", params, clock)
-}
-
-func (q *SignedQuery) signParams(scheme string, params map[string]string, clock Clock) error {
-	if err := q.validate(scheme); err != nil {
-		return err
-	}
-	if clock == nil {
-		return fail(scheme, "", ErrNoClock)
-	}
-	delete(params, q.Form.Signature)
-	if _, ok := params[q.Form.Timestamp]; !ok {
-		if err := q.stampParams(params, clock); err != nil {
-			return fail(scheme, "", err)
-		}
-	}
-	params["apiKey"] = string(q.Key)
-	sig, err := q.Signer.AppendSignature(nil, []byte(sorted(params)))
-	if err != nil {
-		return fail(scheme, "Signer", err)
-	}
-	params[q.Form.Signature] = string(q.Form.Encoding.Append(nil, sig))
-	return nil
-}
-
-func (q *SignedQuery) stampParams(params map[string]string, clock Clock) error {
-	call := messages.Call{}
-	if window, ok := params[q.Form.RecvWindow]; ok {
-		call.Query = q.Form.RecvWindow + "=" + window
-	}
-	s, err := q.stamp(&call, clock)
-	if err != nil {
-		return err
-	}
-	params[q.Form.Timestamp] = strconv.FormatInt(s.time, 10)
-	if s.window >= 0 {
-		params[q.Form.RecvWindow] = strconv.FormatInt(s.window, 10)
-	}
-	return nil
 }

@@ -7,6 +7,7 @@ import (
 	_ "crypto/sha512"
 	"encoding/base64"
 	"encoding/hex"
+	"errors"
 	"hash"
 	"maps"
 	"sync"
@@ -151,3 +152,17 @@ var (
 const maxPools = 1024
 
 func init() { macPools.Store(&map[HMAC]*macPool{}) }
+
+// shared is the Signer of the exchanges that share a secret as it stands.
+func shared(secret Secret, hash crypto.Hash) Signer {
+	return HMAC{Secret: secret, SecretEncoding: Raw, Hash: hash}
+}
+
+// signerError reports a signer's mistake as one of the scheme that holds it.
+func signerError(scheme string, err error) error {
+	var e *Error
+	if errors.As(err, &e) && e.Field != "" {
+		return fail(scheme, e.Field, e.Err)
+	}
+	return fail(scheme, "Signer", err)
+}

@@ -18,6 +18,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+var discardLog = log.New(io.Discard, "", 0)
+
 // server is an HTTP server in memory, so that a whole journey runs in fake
 // time. It notes when each request arrived.
 type server struct {
@@ -36,7 +38,7 @@ type server struct {
 func newServer(t *testing.T, handler http.HandlerFunc) *server {
 	s := &server{conns: make(chan net.Conn), start: time.Now()}
 	s.http = &http.Server{
-		ErrorLog: log.New(io.Discard, "", 0),
+		ErrorLog: discardLog,
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			s.serving.Add(1)
 			defer s.serving.Done()

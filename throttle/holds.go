@@ -77,7 +77,7 @@ func (h *holds) release(l *Ledger, id Hold, at, delay time.Duration) {
 		case c.maxDelay > delay:
 			waiting = true
 		case c.maxDelay > s.done:
-			l.arrived(at, c.meter, w, answer{at: at, sent: s.granted}, nil)
+			l.arrived(at, c.meter, w, answer{at: at, real: delay == never, sent: s.granted}, nil)
 		}
 	}
 	s.done = delay

@@ -262,7 +262,7 @@ func (l *Ledger) Settle(now time.Duration, p *Permit, o Outcome) Hold {
 }
 
 func (l *Ledger) answered(now time.Duration, p *Permit, o Outcome) {
-	a := answer{at: now, sent: p.granted}
+	a := answer{at: now, real: true, sent: p.granted}
 	a.by, a.dated = l.clock.believe(p.granted, now, o.ServerTime, o.Resolution)
 	for i, c := range p.path.charges {
 		l.arrived(now, c.meter, p.weight(i), a, o.Costs)

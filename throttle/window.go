@@ -42,7 +42,8 @@ type window interface {
 
 // answer is what an answer tells about when its request arrived.
 type answer struct {
-	at    time.Duration // the answer was here at that instant, so the request was there
+	at    time.Duration // after this the request cannot arrive
+	real  bool          // it did arrive; not so if a lost request's time is merely up
 	sent  time.Duration // the request was not sent before that instant
 	by    time.Duration // server time by which it had arrived; valid if dated
 	dated bool

@@ -99,7 +99,7 @@ func (f *fromFirst) settle(w int64, a answer) time.Duration {
 	f.advance(a.at)
 	f.sliding.settle(w, a)
 	f.last = max(f.last, a.at)
-	if a.sent >= f.begun {
+	if a.real && a.sent >= f.begun {
 		f.closes = min(f.closes, a.at+f.hold)
 	}
 	f.enter(a.at, w)

@@ -118,7 +118,7 @@ func TestTheFitIsWhatAnExhaustiveSearchOfRatesFinds(t *testing.T) {
 			}
 			now = s.Received
 		}
-		fit, ok := tr.fit(int64(now))
+		fit, ok := tr.fit(int64(now), 600e-6)
 		require.True(t, ok)
 		lo, hi := searched(&tr, int64(now))
 		const step = 1200e-6 / searchSteps * 800e9 // what one step of the rate moves the oldest statement
@@ -134,7 +134,7 @@ const searchSteps = 4000
 // searched tries a grid of rates, the fit's own among them.
 func searched(tr *tracker, now int64) (lo, hi float64) {
 	lo, hi = 1e300, -1e300
-	fit, _ := tr.fit(now)
+	fit, _ := tr.fit(now, 600e-6)
 	try := func(rate float64) {
 		l, _ := tr.floor(now, rate)
 		h, _ := tr.ceiling(now, rate)

@@ -43,6 +43,7 @@ const (
 	trackerBuckets = 64
 	minWidth       = int64(500 * time.Millisecond)
 	maxWidth       = int64(32 * time.Second)
+	ordinaryRate   = 200e-6
 	fitTolerance   = 1.0 // ns; what float64 rounding may add up to
 )
 
@@ -125,10 +126,10 @@ func (t *tracker) estimate(now int64) (offset int64, rate float64) {
 	if !t.stale && now >= t.last.at {
 		return t.middle(now), t.rate
 	}
-	fit, ok := t.fit(now)
+	fit, ok := t.likelyFit(now)
 	for !ok && len(t.buckets) > 1 {
 		t.dropOldest()
-		fit, ok = t.fit(now)
+		fit, ok = t.likelyFit(now)
 	}
 	if !ok { // one bucket that contradicts itself: its rate changed under it
 		b := &t.buckets[0]
@@ -147,16 +148,25 @@ func (t *tracker) middle(now int64) int64 {
 
 func (t *tracker) relative(a anchor) float64 { return float64(a.offset - t.base) }
 
-// fit finds every line that satisfies all statements. For a given rate the
+// likelyFit believes a rate beyond those of ordinary crystals only when nothing
+// else fits: when the operating system slews the clock.
+func (t *tracker) likelyFit(now int64) (line, bool) {
+	if fit, ok := t.fit(now, min(ordinaryRate, t.maxRate)); ok {
+		return fit, true
+	}
+	return t.fit(now, t.maxRate)
+}
+
+// fit finds every line with a rate within the limit that satisfies all statements. For a given rate the
 // offset at now lies between floor(rate) and ceiling(rate); the first is convex,
 // the second concave, and both rise with the rate, because every statement lies
 // in the past. So the extreme offsets belong to the extreme feasible rates.
-func (t *tracker) fit(now int64) (line, bool) {
-	rateLo, ok := t.edge(now, -t.maxRate, +1)
+func (t *tracker) fit(now int64, limit float64) (line, bool) {
+	rateLo, ok := t.edge(now, limit, +1)
 	if !ok {
 		return line{}, false
 	}
-	rateHi, ok := t.edge(now, +t.maxRate, -1)
+	rateHi, ok := t.edge(now, limit, -1)
 	if !ok {
 		return line{}, false
 	}
@@ -165,12 +175,13 @@ func (t *tracker) fit(now int64) (line, bool) {
 	return line{now, lo, hi, rateLo, rateHi}, true
 }
 
-// edge walks from an end of the allowed rates towards the feasible ones
-// (direction +1 or -1) by Newton's method on floor - ceiling. That function is
+// edge walks from an end of the allowed rates towards the feasible ones (up for
+// direction +1, down for -1) by Newton's method on floor - ceiling. That function is
 // convex and made of straight pieces, so the walk never overshoots and ends
 // after finitely many steps; a slope that points the wrong way, or a step out
 // of the allowed rates, proves that no rate is feasible.
-func (t *tracker) edge(now int64, rate, direction float64) (float64, bool) {
+func (t *tracker) edge(now int64, limit, direction float64) (float64, bool) {
+	rate := -limit * direction
 	for range 4 * trackerBuckets {
 		lo, loSlope := t.floor(now, rate)
 		hi, hiSlope := t.ceiling(now, rate)
@@ -183,7 +194,7 @@ func (t *tracker) edge(now int64, rate, direction float64) (float64, bool) {
 			return 0, false
 		}
 		rate -= excess / slope
-		if math.Abs(rate) > t.maxRate {
+		if math.Abs(rate) > limit {
 			return 0, false
 		}
 	}

@@ -1,0 +1,276 @@
+package actors
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/sluice-engine/sluice/messages"
+	"github.com/sluice-engine/sluice/throttle"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// origin answers every exchange after a while, and counts arrivals.
+type origin struct {
+	start  time.Time
+	answer time.Duration // from arrival to answer
+
+	mu       sync.Mutex
+	arrivals []time.Duration
+	open     int // connections
+	most     int // connections at once
+}
+
+func (o *origin) dial(context.Context, messages.Origin) (messages.Connection, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.open++
+	o.most = max(o.most, o.open)
+	return &link{origin: o, aborted: make(chan struct{}), reusable: true}, nil
+}
+
+// link is one connection to an origin.
+type link struct {
+	origin   *origin
+	aborted  chan struct{}
+	once     sync.Once
+	reusable bool
+}
+
+func (l *link) Exchange(_ *messages.Call, deadline time.Time) (*messages.Response, messages.Sent, error) {
+	o := l.origin
+	o.mu.Lock()
+	o.arrivals = append(o.arrivals, time.Since(o.start))
+	o.mu.Unlock()
+	late := make(<-chan time.Time)
+	if !deadline.IsZero() {
+		late = time.After(time.Until(deadline))
+	}
+	select {
+	case <-time.After(o.answer):
+		return &messages.Response{StatusCode: 200, AnsweredAt: time.Now()}, messages.SentYes, nil
+	case <-l.aborted:
+		l.reusable = false
+		return nil, messages.SentMaybe, context.Canceled
+	case <-late:
+		l.reusable = false
+		return nil, messages.SentMaybe, context.DeadlineExceeded
+	}
+}
+
+func (l *link) Reusable() bool { return l.reusable }
+func (l *link) Abort()         { l.once.Do(func() { close(l.aborted) }) }
+func (l *link) Close() error {
+	l.origin.mu.Lock()
+	defer l.origin.mu.Unlock()
+	l.origin.open--
+	return nil
+}
+
+// start runs a system until the end of the test.
+func start(t *testing.T, o *origin, config Config) *System {
+	t.Helper()
+	o.start = time.Now()
+	base, err := ParseBase("http://server.test")
+	require.NoError(t, err)
+	config.Base = base
+	if config.Dial == nil {
+		config.Dial = o.dial
+	}
+	if config.DefaultLimitID == "" {
+		config.DefaultLimitID = messages.Unlimited
+	}
+	if config.Pool == (PoolConfig{}) {
+		config.Pool = PoolConfig{MaxConns: 64, MaxWaiters: 1000, IdleTimeout: time.Minute}
+	}
+	config.Logger = slog.New(slog.DiscardHandler)
+	s, err := Start(config)
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		s.Close()
+		require.NoError(t, s.Wait(context.Background()))
+		time.Sleep(time.Second) // the actor library's own timers
+		require.Zero(t, o.open, "open connections")
+	})
+	return s
+}
+
+// send carries n requests at once, and returns how each ended.
+func send(s *System, n int, request messages.Request) []error {
+	errs := make([]error, n)
+	var all sync.WaitGroup
+	for i := range n {
+		all.Go(func() { _, errs[i] = s.Do(context.Background(), &request, time.Time{}) })
+	}
+	all.Wait()
+	return errs
+}
+
+// failThrottler makes the throttler panic: it answers on a closed channel.
+func failThrottler(s *System) {
+	done := make(chan error)
+	close(done)
+	s.throttler.Tell(messages.ReplaceLimits{Limits: s.config.Limits, Done: done})
+}
+
+func TestAThrottlerThatFailsLosesNobodyAndLetsNobodyThrough(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := &origin{answer: 100 * time.Millisecond}
+		s := start(t, o, Config{Limits: []throttle.Limit{{ID: "calls", Quota: 3, Per: 10 * time.Second}}})
+
+		done := make(chan []error)
+		go func() { done <- send(s, 10, messages.Request{Path: "/", LimitID: "calls"}) }()
+		for _, at := range []time.Duration{50 * time.Millisecond, 3 * time.Second, 3 * time.Second, 12 * time.Second} {
+			time.Sleep(at)
+			failThrottler(s) // in flight; queued; again at once; later
+		}
+
+		for _, err := range <-done {
+			require.NoError(t, err)
+		}
+		require.Len(t, o.arrivals, 10)
+		for i := 3; i < len(o.arrivals); i++ {
+			require.GreaterOrEqual(t, o.arrivals[i]-o.arrivals[i-3], 10*time.Second, "arrivals %v", o.arrivals)
+		}
+		require.Zero(t, s.Limits().Scopes[0].InFlight)
+	})
+}
+
+func TestAnEmptyThrottlerAssumesFullWindowsAfterAFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := &origin{}
+		s := start(t, o, Config{Limits: []throttle.Limit{{ID: "calls", Quota: 1, Per: 10 * time.Second}}})
+		failThrottler(s)
+
+		require.NoError(t, send(s, 1, messages.Request{Path: "/", LimitID: "calls"})[0])
+
+		require.GreaterOrEqual(t, o.arrivals[0], 10*time.Second)
+	})
+}
+
+func TestAPoolThatFailsLosesNoWaiterAndNoConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := &origin{answer: time.Second}
+		s := start(t, o, Config{Pool: PoolConfig{MaxConns: 2, MaxWaiters: 100, IdleTimeout: time.Minute}})
+
+		done := make(chan []error)
+		go func() { done <- send(s, 9, messages.Request{Path: "/"}) }()
+		time.Sleep(1500 * time.Millisecond)
+		stats := make(chan PoolStats)
+		close(stats)
+		s.poolOf(s.config.Base.Origin).Tell(describePool{stats}) // panics: the channel is closed
+
+		for _, err := range <-done {
+			require.NoError(t, err)
+		}
+		require.Equal(t, 2, o.most, "connections at once")
+		require.Len(t, o.arrivals, 9)
+	})
+}
+
+func TestIdleConnectionsAreRetired(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := &origin{answer: time.Second}
+		s := start(t, o, Config{})
+		send(s, 5, messages.Request{Path: "/"})
+		require.Equal(t, 5, s.Pools()[0].Idle)
+
+		time.Sleep(59 * time.Second)
+		send(s, 1, messages.Request{Path: "/"}) // the last one used is used again
+		time.Sleep(59 * time.Second)
+		require.Equal(t, 1, s.Pools()[0].Idle)
+
+		time.Sleep(61 * time.Second)
+		require.Zero(t, s.Pools()[0].Idle)
+	})
+}
+
+func TestARefusedDialIsTheFaultOfOneWaiter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := &origin{answer: time.Second}
+		var mu sync.Mutex
+		dials := 0
+		s := start(t, o, Config{
+			Pool: PoolConfig{MaxConns: 2, MaxWaiters: 100, IdleTimeout: time.Minute},
+			Dial: func(ctx context.Context, at messages.Origin) (messages.Connection, error) {
+				mu.Lock()
+				defer mu.Unlock()
+				dials++
+				if dials%2 == 0 {
+					return nil, context.DeadlineExceeded
+				}
+				return o.dial(ctx, at)
+			},
+		})
+
+		failed := 0
+		for _, err := range send(s, 20, messages.Request{Path: "/"}) {
+			if err != nil {
+				failed++
+			}
+		}
+
+		require.Equal(t, dials-o.most, failed)
+		require.Len(t, o.arrivals, 20-failed)
+	})
+}
+
+func TestACallerWhoLeavesGivesEverythingBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := &origin{answer: time.Second}
+		s := start(t, o, Config{
+			Limits: []throttle.Limit{{ID: "calls", Quota: 5, Per: 10 * time.Second}},
+			Pool:   PoolConfig{MaxConns: 2, MaxWaiters: 100, IdleTimeout: time.Minute},
+		})
+		var all sync.WaitGroup
+		for i := range 40 {
+			all.Go(func() {
+				ctx, cancel := context.WithTimeout(context.Background(), time.Duration(i)*300*time.Millisecond)
+				defer cancel()
+				s.Do(ctx, &messages.Request{Path: "/", LimitID: "calls"}, time.Time{})
+			})
+		}
+		all.Wait()
+		time.Sleep(time.Second)
+
+		limits := s.Limits()
+		require.Zero(t, limits.Scopes[0].InFlight)
+		require.Empty(t, limits.Queued)
+		pool := s.Pools()[0]
+		require.Zero(t, pool.Leased+pool.Waiting+pool.Dialling)
+	})
+}
+
+func TestAContextMetTwiceStaysWatched(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := &origin{answer: time.Second}
+		s := start(t, o, Config{})
+		ctx, cancel := context.WithCancel(context.Background())
+		for range 3 {
+			_, err := s.Do(ctx, &messages.Request{Path: "/"}, time.Time{})
+			require.NoError(t, err)
+		}
+		time.AfterFunc(500*time.Millisecond, cancel)
+
+		begin := time.Now()
+		_, err := s.Do(ctx, &messages.Request{Path: "/"}, time.Time{})
+
+		require.ErrorIs(t, err, context.Canceled)
+		require.Equal(t, 500*time.Millisecond, time.Since(begin))
+		_, err = s.Do(context.Background(), &messages.Request{Path: "/"}, time.Time{})
+		require.NoError(t, err, "the next request is another caller's")
+	})
+}
+
+func TestRestartsPauseLongerAndLonger(t *testing.T) {
+	require.Equal(t, 10*time.Millisecond, restartPause(2))
+	require.Equal(t, 40*time.Millisecond, restartPause(4))
+	require.Equal(t, time.Second, restartPause(1000))
+}

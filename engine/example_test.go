@@ -1,0 +1,118 @@
+package engine_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"time"
+
+	"github.com/sluice-engine/sluice/engine"
+	"github.com/sluice-engine/sluice/throttle"
+)
+
+// exampleServer stands for somebody else's API.
+func exampleServer() *httptest.Server {
+	return httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		if r.URL.Path != "/price" {
+			w.WriteHeader(http.StatusNotFound)
+		}
+		fmt.Fprintf(w, `{"symbol":%q,"price":"60000"}`, r.URL.Query().Get("symbol"))
+	}))
+}
+
+func ExampleEngine_Do() {
+	api := exampleServer()
+	defer api.Close()
+	eng, err := engine.New(engine.Config{BaseURL: api.URL})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer eng.Close()
+
+	resp, err := eng.Do(context.Background(), &engine.Request{
+		Path: "/price", Query: engine.Values{"symbol": "BTCUSDT", "unused": nil},
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(resp.StatusCode, resp.Header.Get("content-type"), resp.Text())
+	// Output: 200 application/json {"symbol":"BTCUSDT","price":"60000"}
+}
+
+func ExampleFetch() {
+	api := exampleServer()
+	defer api.Close()
+	eng, _ := engine.New(engine.Config{BaseURL: api.URL})
+	defer eng.Close()
+
+	type ticker struct{ Symbol, Price string }
+	got, err := engine.Fetch[ticker](context.Background(), eng, &engine.Request{
+		Path: "/price", Query: engine.Values{"symbol": "ETHUSDT"},
+	})
+	fmt.Println(got.Symbol, got.Price, err)
+
+	_, err = engine.Fetch[ticker](context.Background(), eng, &engine.Request{Path: "/nothing"})
+	var status *engine.StatusError
+	fmt.Println(errors.As(err, &status), status.StatusCode)
+	// Output:
+	// ETHUSDT 60000 <nil>
+	// true 404
+}
+
+// Two limits, charged together: the third request waits for the window.
+func ExampleNew_limits() {
+	api := exampleServer()
+	defer api.Close()
+	eng, err := engine.New(engine.Config{
+		BaseURL: api.URL,
+		Limits: []throttle.Limit{
+			{ID: "weight", Quota: 1200, Per: time.Minute},
+			{ID: "price", Quota: 2, Per: 100 * time.Millisecond, Linked: []throttle.Link{{ID: "weight", Weight: 4}}},
+		},
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer eng.Close()
+
+	start := time.Now()
+	for range 3 {
+		if _, err := eng.Do(context.Background(), &engine.Request{Path: "/price", LimitID: "price"}); err != nil {
+			fmt.Println(err)
+		}
+	}
+	fmt.Println(time.Since(start) > 100*time.Millisecond)
+	// Output: true
+}
+
+// Every mistake is reported at once.
+func ExampleNew_mistakes() {
+	_, err := engine.New(engine.Config{
+		BaseURL:  "api.example.com",
+		MaxConns: -1,
+		Limits:   []throttle.Limit{{ID: "a", Per: time.Second}},
+	})
+	fmt.Println(err != nil)
+	// Output: true
+}
+
+// A request's error says where it ended and whether anything was sent.
+func ExampleError() {
+	eng, _ := engine.New(engine.Config{
+		Limits: []throttle.Limit{{ID: "calls", Quota: 1, Per: time.Second}},
+	})
+	defer eng.Close()
+
+	_, err := eng.Do(context.Background(), &engine.Request{URL: "http://api.example.com/", LimitID: "cals"})
+	var failure *engine.Error
+	if errors.As(err, &failure) {
+		fmt.Println(failure.Stage, failure.Sent, errors.Is(err, engine.ErrUnknownLimit))
+	}
+	// Output: throttled no true
+}

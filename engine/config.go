@@ -158,7 +158,7 @@ func (c Config) validate() []error {
 	}
 	if v, ok := c.Auth.(interface{ Validate() error }); ok {
 		if err := v.Validate(); err != nil {
-			errs = append(errs, fmt.Errorf("Auth: %w", err))
+			errs = append(errs, fmt.Errorf("field Auth: %w", err))
 		}
 	}
 	return append(errs, c.validateLimits()...)
@@ -192,7 +192,7 @@ func (c Config) system() (actors.Config, error) {
 	if c.BaseURL != "" {
 		var err error
 		if base, err = actors.ParseBase(c.BaseURL); err != nil {
-			errs = append(errs, fmt.Errorf("BaseURL: %w", err))
+			errs = append(errs, fmt.Errorf("field BaseURL: %w", err))
 		}
 	}
 	if err := errors.Join(errs...); err != nil {

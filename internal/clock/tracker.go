@@ -17,12 +17,14 @@ type tracker struct {
 	base    int64 // offsets are kept relative to this, so that float64 is exact enough
 	buckets []bucket
 	width   int64   // of a bucket, in ns: minWidth times a power of two
-	maxRate float64 // |rate| of the line
+	maxRate float64 // |rate| of the line, at most
 	wander  float64 // how far the true rate may stray from the line
 	slack   int64   // every statement is widened by this: servers disagree
 
-	rate  float64 // of the last fit; compares statements inside a bucket
-	stale bool    // a statement changed since the last fit
+	rate      float64 // of the last fit; compares statements inside a bucket
+	slewUntil int64   // until then rates up to maxRate are believed at once
+
+	stale bool // a statement changed since the last fit
 	last  line
 }
 
@@ -44,6 +46,7 @@ const (
 	minWidth       = int64(500 * time.Millisecond)
 	maxWidth       = int64(32 * time.Second)
 	ordinaryRate   = 200e-6
+	slewMemory     = int64(10 * time.Minute)
 	fitTolerance   = 1.0 // ns; what float64 rounding may add up to
 )
 
@@ -76,8 +79,10 @@ func (t *tracker) add(s Sample) {
 	}
 	if len(t.buckets) == trackerBuckets {
 		t.makeRoom()
+		t.add(s) // its bucket may be another one now
+		return
 	}
-	t.buckets = append(t.buckets, bucket{lo.at / t.width, lo, hi})
+	t.buckets = append(t.buckets, bucket{index, lo, hi})
 	t.stale = true
 }
 
@@ -149,18 +154,22 @@ func (t *tracker) middle(now int64) int64 {
 func (t *tracker) relative(a anchor) float64 { return float64(a.offset - t.base) }
 
 // likelyFit believes a rate beyond those of ordinary crystals only when nothing
-// else fits: when the operating system slews the clock.
+// else fits, and then for a while: the operating system slews the clock.
 func (t *tracker) likelyFit(now int64) (line, bool) {
-	if fit, ok := t.fit(now, min(ordinaryRate, t.maxRate)); ok {
-		return fit, true
+	if now >= t.slewUntil {
+		if fit, ok := t.fit(now, min(ordinaryRate, t.maxRate)); ok {
+			return fit, true
+		}
+		t.slewUntil = now + slewMemory
 	}
 	return t.fit(now, t.maxRate)
 }
 
-// fit finds every line with a rate within the limit that satisfies all statements. For a given rate the
-// offset at now lies between floor(rate) and ceiling(rate); the first is convex,
-// the second concave, and both rise with the rate, because every statement lies
-// in the past. So the extreme offsets belong to the extreme feasible rates.
+// fit finds every line with a rate within the limit that satisfies all
+// statements. For a given rate the offset at now lies between floor(rate) and
+// ceiling(rate); the first is convex, the second concave, and both rise with the
+// rate, because every statement lies in the past. So the extreme offsets belong
+// to the extreme feasible rates.
 func (t *tracker) fit(now int64, limit float64) (line, bool) {
 	rateLo, ok := t.edge(now, limit, +1)
 	if !ok {

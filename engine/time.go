@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
-	"strconv"
 	"strings"
 	"time"
 
@@ -42,12 +40,10 @@ func (f TimeFunc) ServerTime(ctx context.Context, eng *Engine) (TimeReading, err
 type TimeEndpoint struct {
 	// Path or full URL of the endpoint.
 	Path, URL string
-	// Field is where the answer's JSON has the time, names joined by dots.
+	// Field is where the answer's JSON has the time, names joined by dots: a
+	// Unix time in s, ms, µs or ns, told by its size, or a text in RFC 3339.
 	// Empty means the Date header, which every server has, to the second.
 	Field string
-	// Unit is the unit of a number there; zero means milliseconds since 1970.
-	// A string there is read as RFC 3339, or as a number.
-	Unit time.Duration
 	// LimitID is the limit the reading is charged to; empty means the
 	// engine's default, or none if it has none: name one if the endpoint
 	// counts.
@@ -56,7 +52,7 @@ type TimeEndpoint struct {
 	Timeout time.Duration
 }
 
-// TimeFrom reads the server's clock from a JSON field in milliseconds, as in
+// TimeFrom reads the server's clock from a JSON field, as in
 // TimeFrom("/api/v3/time", "serverTime").
 func TimeFrom(path, field string) TimeEndpoint { return TimeEndpoint{Path: path, Field: field} }
 
@@ -68,18 +64,28 @@ func (t TimeEndpoint) ServerTime(ctx context.Context, eng *Engine) (TimeReading,
 	if err != nil {
 		return TimeReading{}, err
 	}
-	reading := TimeReading{Sent: response.SentAt, Received: response.AnsweredAt}
-	if t.Field == "" {
-		reading.Server, err = dateOf(response)
-		reading.Resolution = time.Second
-		return reading, err
-	}
-	if err := response.Err(); err != nil {
+	text, err := t.find(response)
+	if err != nil {
 		return TimeReading{}, err
 	}
-	reading.Resolution = t.unit()
-	reading.Server, err = timeIn(response.Body, t.Field, t.unit())
-	return reading, err
+	unix, resolution, err := clock.ParseTime(text)
+	if err != nil {
+		return TimeReading{}, fmt.Errorf("server time: %w", err)
+	}
+	return TimeReading{
+		Server: time.Unix(0, int64(unix)), Resolution: resolution,
+		Sent: response.SentAt, Received: response.AnsweredAt,
+	}, nil
+}
+
+func (t TimeEndpoint) find(response *Response) (string, error) {
+	if t.Field == "" {
+		return dateOf(response)
+	}
+	if err := response.Err(); err != nil {
+		return "", err
+	}
+	return fieldOf(response.Body, t.Field)
 }
 
 func (t TimeEndpoint) request() *Request {
@@ -90,50 +96,28 @@ func (t TimeEndpoint) request() *Request {
 	return &Request{Path: t.Path, URL: t.URL, LimitID: t.LimitID, Priority: Urgent, Timeout: timeout}
 }
 
-func (t TimeEndpoint) unit() time.Duration {
-	if t.Unit == 0 {
-		return time.Millisecond
-	}
-	return t.Unit
-}
-
 // dateOf reads the Date header (RFC 9110, section 6.6.1). An answer from a
 // cache is of no use: its date is the origin's of long ago.
-func dateOf(response *Response) (time.Time, error) {
+func dateOf(response *Response) (string, error) {
 	if response.Header.Get("Age") != "" {
-		return time.Time{}, errors.New("answer came from a cache")
+		return "", errors.New("server time: answer came from a cache")
 	}
-	return time.Parse("Mon, 02 Jan 2006 15:04:05 GMT", response.Header.Get("Date"))
+	return response.Header.Get("Date"), nil
 }
 
-// timeIn finds the field in a JSON document and reads it as a time.
-func timeIn(document []byte, field string, unit time.Duration) (time.Time, error) {
-	for _, name := range strings.Split(field, ".") {
+// fieldOf finds a field in a JSON document, and returns it as it stands.
+func fieldOf(document []byte, field string) (string, error) {
+	for name := range strings.SplitSeq(field, ".") {
 		var object map[string]json.RawMessage
 		if err := json.Unmarshal(document, &object); err != nil {
-			return time.Time{}, fmt.Errorf("server time: no JSON object around %q", name)
+			return "", fmt.Errorf("server time: no JSON object around %q", name)
 		}
 		var ok bool
 		if document, ok = object[name]; !ok {
-			return time.Time{}, fmt.Errorf("server time: answer has no field %q", name)
+			return "", fmt.Errorf("server time: answer has no field %q", name)
 		}
 	}
-	text := strings.Trim(string(document), `"`)
-	if at, err := time.Parse(time.RFC3339Nano, text); err == nil {
-		return at, nil
-	}
-	return unixTime(text, unit)
-}
-
-// unixTime reads a decimal count of units since 1970.
-func unixTime(text string, unit time.Duration) (time.Time, error) {
-	whole, fraction, _ := strings.Cut(text, ".")
-	n, err := strconv.ParseInt(whole, 10, 64)
-	part, err2 := strconv.ParseFloat("0."+fraction+"0", 64)
-	if err != nil || err2 != nil || n < 0 || n > math.MaxInt64/int64(unit) {
-		return time.Time{}, fmt.Errorf("server time %.40q is neither a number nor RFC 3339", text)
-	}
-	return time.Unix(0, n*int64(unit)).Add(time.Duration(part * float64(unit))), nil
+	return string(document), nil
 }
 
 // ask is Do for the engine's own errands: they need no credit, because a

@@ -1,0 +1,86 @@
+package engine_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/sluice-engine/sluice/auth"
+	"github.com/sluice-engine/sluice/engine"
+)
+
+func TestTheServersTimeIsReadInEveryForm(t *testing.T) {
+	ahead := 90 * time.Minute
+	for name, c := range map[string]struct {
+		field  string
+		answer func(http.ResponseWriter, time.Time)
+		bound  time.Duration
+	}{
+		"milliseconds": {"serverTime", func(w http.ResponseWriter, at time.Time) { fmt.Fprintf(w, `{"serverTime":%d}`, at.UnixMilli()) }, 10 * time.Millisecond},
+		"nested text": {"data.now", func(w http.ResponseWriter, at time.Time) {
+			fmt.Fprintf(w, `{"data":{"now":%q}}`, at.UTC().Format("2006-01-02T15:04:05.000Z"))
+		}, 10 * time.Millisecond},
+		"seconds":     {"t", func(w http.ResponseWriter, at time.Time) { fmt.Fprintf(w, `{"t":"%d"}`, at.Unix()) }, 2 * time.Second},
+		"Date header": {"", func(w http.ResponseWriter, at time.Time) { w.Header().Set("Date", at.UTC().Format(http.TimeFormat)) }, 2 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newServer(t, func(w http.ResponseWriter, r *http.Request) {
+					if r.URL.Path == "/time" {
+						c.answer(w, time.Now().Add(ahead))
+					}
+				})
+				eng := s.newEngine(t, engine.Config{
+					Auth: auth.HMACQuery{Key: "k", Secret: "s"},
+					Time: engine.TimeFrom("/time", c.field),
+				})
+				_, err := eng.Do(t.Context(), &engine.Request{Path: "/", Auth: true})
+				require.NoError(t, err)
+
+				off := eng.Clock().Now().Sub(time.Now().Add(ahead)).Abs()
+				require.LessOrEqual(t, off, eng.Clock().Bound(), "the bound holds")
+				require.LessOrEqual(t, eng.Clock().Bound(), c.bound)
+			})
+		})
+	}
+}
+
+func TestATimeThatCannotBeReadFailsTheRequestsThatNeedIt(t *testing.T) {
+	boom := errors.New("boom")
+	for name, source := range map[string]engine.TimeSource{
+		"no such field": engine.TimeFrom("/", "nothing"),
+		"no JSON":       engine.TimeFrom("/text", "nothing"),
+		"an error": engine.TimeFunc(func(context.Context, *engine.Engine) (engine.TimeReading, error) {
+			return engine.TimeReading{}, boom
+		}),
+		"a panic": engine.TimeFunc(func(context.Context, *engine.Engine) (engine.TimeReading, error) { panic(boom) }),
+		"nonsense": engine.TimeFunc(func(context.Context, *engine.Engine) (engine.TimeReading, error) {
+			return engine.TimeReading{Server: time.Now(), Sent: time.Now(), Received: time.Now().Add(-time.Hour)}, nil
+		}),
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newServer(t, func(w http.ResponseWriter, r *http.Request) {
+					if r.URL.Path == "/text" {
+						io.WriteString(w, "now")
+						return
+					}
+					io.WriteString(w, "{}")
+				})
+				eng := s.newEngine(t, engine.Config{Auth: auth.HMACQuery{Key: "k", Secret: "s"}, Time: source})
+
+				_, err := eng.Do(t.Context(), &engine.Request{Path: "/", Auth: true})
+				require.ErrorIs(t, err, engine.ErrNoTime)
+				_, err = eng.Do(t.Context(), &engine.Request{Path: "/"})
+				require.NoError(t, err, "others do not need it")
+			})
+		})
+	}
+}

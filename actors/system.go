@@ -245,6 +245,14 @@ func (s *System) poolOf(origin messages.Origin) messages.Recipient {
 	return (*s.pools.Load())[origin]
 }
 
+// Begin has the server's clock read ahead of all requests if a limit needs it:
+// the reading itself may be charged to that limit.
+func (s *System) Begin() {
+	if s.config.Sample != nil && needClock(s.config.Limits) {
+		s.timesync.Tell(messages.ResampleTime{})
+	}
+}
+
 func (s *System) timeKnown() bool { return s.config.Sample == nil || s.clock.known() }
 
 // Clock returns the server's time as it is known; without a source of it, the

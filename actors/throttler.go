@@ -22,6 +22,7 @@ type throttler struct {
 	armed  time.Duration   // when the timer rings; zero means it does not
 	told   *clock.Snapshot // what the ledger was last told of the server's clock, ...
 	toldAt time.Duration   // ... and when
+	asked  bool            // for the server's clock
 }
 
 // throttlerBook is what outlives a failure of the actor: who waits, and who is
@@ -187,7 +188,11 @@ const clockLasts = time.Second
 // readClock tells the ledger how far the server's clock may be from its own.
 func (t *throttler) readClock(now time.Duration) {
 	snapshot := t.system.clock.published.Load()
-	if snapshot == nil || snapshot == t.told && now-t.toldAt < clockLasts || !t.needsClock() {
+	if snapshot == t.told && now-t.toldAt < clockLasts || !t.needsClock() {
+		return
+	}
+	if snapshot == nil {
+		t.askForTime()
 		return
 	}
 	t.told, t.toldAt = snapshot, now
@@ -196,9 +201,20 @@ func (t *throttler) readClock(now time.Duration) {
 	t.ledger.SetClock(time.Duration(lo.UnixNano())-at, time.Duration(hi.UnixNano())-at)
 }
 
-// needsClock reports whether any limit depends on the server's clock.
-func (t *throttler) needsClock() bool {
-	return slices.ContainsFunc(t.book.limits, func(l throttle.Limit) bool { return l.Window == throttle.Fixed })
+// askForTime has the server's clock read, for limits in windows of that clock:
+// until it is known they are kept more strictly than they need be.
+func (t *throttler) askForTime() {
+	if t.system.config.Sample != nil && !t.asked {
+		t.asked = true
+		t.system.timesync.Tell(messages.ResampleTime{})
+	}
+}
+
+func (t *throttler) needsClock() bool { return needClock(t.book.limits) }
+
+// needClock reports whether any limit depends on the server's clock.
+func needClock(limits []throttle.Limit) bool {
+	return slices.ContainsFunc(limits, func(l throttle.Limit) bool { return l.Window == throttle.Fixed })
 }
 
 func (t *throttler) replace(limits []throttle.Limit) error {

@@ -23,7 +23,8 @@ type Engine struct {
 }
 
 // New checks the whole configuration, reports every mistake in one error, and
-// starts the engine. It opens no connection.
+// starts the engine. It waits for nothing; if a limit is in windows of the
+// server's clock, the first look at that clock is under way when it returns.
 func New(config Config) (*Engine, error) {
 	config = config.withDefaults()
 	parts, err := config.system()
@@ -42,6 +43,7 @@ func New(config Config) (*Engine, error) {
 	if e.system, err = actors.Start(parts); err != nil {
 		return nil, err
 	}
+	e.system.Begin()
 	return e, nil
 }
 

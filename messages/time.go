@@ -9,7 +9,9 @@ type AwaitTime struct{ Owner Recipient }
 // TimeReady answers AwaitTime. Err is set when the time could not be learnt.
 type TimeReady struct{ Err error }
 
-// ResampleTime tells the synchronizer that the server refused a timestamp.
+// ResampleTime asks for a look at the server's clock at once: a limit in
+// windows of that clock needs it, or the server refused a timestamp. It is not
+// answered.
 type ResampleTime struct{}
 
 // CloseTimesync ends sampling; everyone who waits is answered.

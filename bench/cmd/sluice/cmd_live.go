@@ -1,0 +1,76 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sluice-engine/sluice/bench/exchange"
+	"github.com/sluice-engine/sluice/bench/live"
+)
+
+type liveFlags struct {
+	duration time.Duration
+	jitter   string
+	seed     uint64
+	json     string
+}
+
+func newLiveCommand() *cobra.Command {
+	var f liveFlags
+	cmd := &cobra.Command{
+		Use:   "live",
+		Short: "Drive limits to their end with the whole engine, in real time",
+		Long: `Drive limits to their end with the whole engine, in real time.
+
+Three simulated exchanges count arrivals, each with a limit of its own, behind a
+network that delays every request and every answer at random. An engine keeps
+more requests waiting than the limit lets through. The exchange then says how
+much of its limit was used, and how often it was broken. Exit code 1 if it was
+broken, or not used enough.`,
+		Example: `  sluice live
+  sluice live --duration 10s --jitter lognormal:3ms,7ms,1
+  sluice live --json live.json`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
+	}
+	flags := cmd.Flags()
+	flags.DurationVar(&f.duration, "duration", time.Minute, "how long to drive each limit, all side by side")
+	flags.StringVar(&f.jitter, "jitter", "uniform:5ms-50ms", "delay each way, as in 'sluice exchange --delay'")
+	flags.Uint64Var(&f.seed, "seed", 1, "seed of the delays")
+	flags.StringVar(&f.json, "json", "", "write the results to this `file` as a JSON array")
+	return cmd
+}
+
+func (f *liveFlags) run(cmd *cobra.Command) error {
+	jitter, err := exchange.ParseDelay(f.jitter)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(cmd.ErrOrStderr(), "driving %d limits for %s\n", len(live.Scenarios()), f.duration)
+	results, err := live.Run(cmd.Context(), live.Scenarios(), live.Config{Duration: f.duration, Jitter: jitter, Seed: f.seed})
+	if err != nil {
+		return err
+	}
+	if err := live.WriteTable(cmd.OutOrStdout(), results); err != nil {
+		return err
+	}
+	if f.json != "" {
+		text, err := json.MarshalIndent(results, "", "  ")
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(f.json, append(text, '\n'), 0o644); err != nil {
+			return err
+		}
+	}
+	for _, r := range results {
+		if !r.Good() {
+			return finding{fmt.Sprintf("%s: used to %.2f %%, %d violations, %d failures", r.Name, 100*r.Utilisation, r.Violations, r.Failures)}
+		}
+	}
+	return nil
+}

@@ -18,13 +18,38 @@ func twoLimits(quota int64) []Limit {
 	}
 }
 
-func BenchmarkUncontended(b *testing.B) {
-	for _, kind := range []Window{Sliding, Fixed, FixedFromFirst, Leaky, Concurrency} {
+// BenchmarkDecision is Acquire alone, with room and nobody waiting.
+func BenchmarkDecision(b *testing.B) {
+	for _, kind := range timedKinds {
 		b.Run(kind.String(), func(b *testing.B) {
-			limits := twoLimits(1 << 20)
-			limits[0].Window, limits[1].Window = kind, kind
-			l := newLedger(b, Options{}, limits...)
-			l.SetClock(0, time.Millisecond)
+			l := uncontended(b, kind)
+			permits := make([]Permit, 1024)
+			now := time.Duration(0)
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				p := &permits[i%len(permits)]
+				if p.State() == Granted {
+					b.StopTimer()
+					now += time.Millisecond
+					for j := range permits {
+						l.Settle(now, &permits[j], Outcome{})
+					}
+					b.StartTimer()
+				}
+				p.Limit = "endpoint"
+				if l.Acquire(now, p) != nil || p.State() != Granted {
+					b.Fatal("no room")
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkRoundTrip is Acquire and Settle, with room and nobody waiting.
+func BenchmarkRoundTrip(b *testing.B) {
+	for _, kind := range timedKinds {
+		b.Run(kind.String(), func(b *testing.B) {
+			l := uncontended(b, kind)
 			p := &Permit{Limit: "endpoint"}
 			now := time.Duration(0)
 			b.ReportAllocs()
@@ -37,6 +62,16 @@ func BenchmarkUncontended(b *testing.B) {
 			}
 		})
 	}
+}
+
+var timedKinds = []Window{Sliding, Fixed, FixedFromFirst, Leaky, Concurrency}
+
+func uncontended(b *testing.B, kind Window) *Ledger {
+	limits := twoLimits(1 << 24)
+	limits[0].Window, limits[1].Window = kind, kind
+	l := newLedger(b, Options{}, limits...)
+	l.SetClock(0, time.Millisecond)
+	return l
 }
 
 // BenchmarkBacklog grants from a queue whose length never changes: whoever is

@@ -15,6 +15,7 @@ const billion = 1_000_000_000
 type clock struct {
 	rate int64 // clock rate in parts per billion
 
+	version    int // counts the settings
 	known      bool
 	lo, hi, at time.Duration
 
@@ -25,6 +26,7 @@ type clock struct {
 }
 
 func (c *clock) set(now, lo, hi time.Duration) {
+	c.version++
 	c.known, c.lo, c.hi, c.at = true, lo, hi, now
 }
 

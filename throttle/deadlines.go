@@ -37,9 +37,12 @@ func (d *deadlines) push(p *Permit) {
 	d.up(len(d.heap) - 1)
 }
 
-// first returns the queued permit with the earliest deadline, or nil.
-func (d *deadlines) first() *Permit {
-	for len(d.heap) > 0 {
+// first returns the queued permit with the earliest deadline, if that is at or
+// before last, or nil. It does not look at entries beyond last, so that the
+// many whose permits are granted long before their deadlines are left to
+// compact, which is cheaper by the piece.
+func (d *deadlines) first(last time.Duration) *Permit {
+	for len(d.heap) > 0 && d.heap[0].at <= last {
 		if p := d.seats[d.heap[0].seat]; p != nil {
 			return p
 		}

@@ -73,3 +73,399 @@ func TestASlidingPermitComesBackItsWindowAfterTheAnswer(t *testing.T) {
 	require.Same(t, q, l.Next(1050*ms))
 	require.Equal(t, Granted, q.State())
 }
+
+func TestEveryMistakeIsReportedAtOnce(t *testing.T) {
+	_, err := New([]Limit{
+		{Quota: 1, Per: sec},
+		{ID: "zero", Per: sec},
+		{ID: "timeless", Quota: 1},
+		{ID: "twice", Quota: 1, Per: sec},
+		{ID: "twice", Quota: 1, Per: sec},
+		{ID: "lost", Quota: 1, Per: sec, Linked: []Link{{ID: "nowhere"}}},
+		{ID: "a", Quota: 1, Per: sec, Linked: []Link{{ID: "b"}}},
+		{ID: "b", Quota: 1, Per: sec, Linked: []Link{{ID: "a"}}},
+		{ID: "heavy", Quota: 5, Per: sec, Weight: 6},
+		{ID: "odd", Quota: 1, Per: sec, Window: 99, Burst: 3, Offset: sec},
+		{ID: "reserved", Quota: 5, Per: sec, Reserve: []Reserve{{1, 3}, {2, 2}}},
+		{ID: "negative", Quota: -1, Per: -sec, MaxDelay: -1},
+	}, Options{Share: 2, SafetyMargin: 1, MaxQueued: -1})
+	require.Error(t, err)
+	for _, part := range []string{
+		"has no id", `"zero": quota 0`, `"timeless": per is 0`, `"twice": is declared more than once`,
+		`"lost": is linked to unknown limit "nowhere"`, `"heavy": weight 6`,
+		`"odd": window 99`, "burst and tick", "offset is for", `"reserved": reserves of 5`,
+		`"negative": quota -1`, "per -1s", "share 2", "safety margin 1", "max queued -1",
+	} {
+		require.ErrorContains(t, err, part)
+	}
+	var limitErr *LimitError
+	require.ErrorAs(t, err, &limitErr)
+}
+
+func TestACycleOfLinksIsRefused(t *testing.T) {
+	_, err := New([]Limit{
+		{ID: "a", Quota: 1, Per: sec, Linked: []Link{{ID: "b"}}},
+		{ID: "b", Linked: []Link{{ID: "c"}}},
+		{ID: "c", Quota: 1, Per: sec, Linked: []Link{{ID: "a"}}},
+	}, Options{})
+	require.ErrorContains(t, err, "is linked to itself: a → b → c → a")
+}
+
+func TestLinksOfLinksAddUp(t *testing.T) {
+	l := exact(t, Options{},
+		Limit{ID: "pool", Quota: 10, Per: sec},
+		Limit{ID: "orders", Quota: 10, Per: sec, Linked: []Link{{ID: "pool", Weight: 2}}},
+		Limit{ID: "order", Linked: []Link{{ID: "orders"}, {ID: "pool", Weight: 3}}})
+	granted(t, l, 0, "order")
+	require.EqualValues(t, 5, limitOf(l, 0, "pool").InFlight)
+	require.EqualValues(t, 1, limitOf(l, 0, "orders").InFlight)
+}
+
+func limitOf(l *Ledger, now time.Duration, id string) LimitSnapshot {
+	for _, s := range l.Snapshot(now).Limits {
+		if s.ID == id {
+			return s
+		}
+	}
+	return LimitSnapshot{}
+}
+
+func TestChargesAreAllOrNothing(t *testing.T) {
+	l := exact(t, Options{},
+		Limit{ID: "pool", Quota: 1, Per: sec},
+		Limit{ID: "a", Quota: 10, Per: sec, Linked: []Link{{ID: "pool"}}})
+	granted(t, l, 0, "a")
+	queued(t, l, 0, "a")
+	require.EqualValues(t, 1, limitOf(l, 0, "a").InFlight)
+}
+
+func TestWhatCanNeverBeIsRefusedAtOnce(t *testing.T) {
+	l := exact(t, Options{MaxQueued: 1},
+		Limit{ID: "a", Quota: 3, Per: sec, Reserve: []Reserve{{Priority: 5, Weight: 2}}},
+		Limit{ID: "route", Linked: []Link{{ID: "a"}}},
+		Limit{ID: "once", Quota: 1, Window: Lifetime})
+	refused := func(want error, p Permit) {
+		t.Helper()
+		err := l.Acquire(0, &p)
+		require.ErrorIs(t, err, want)
+		var limitErr *LimitError
+		require.ErrorAs(t, err, &limitErr)
+		require.Equal(t, Idle, p.State())
+	}
+	refused(ErrUnknownLimit, Permit{Limit: "b"})
+	refused(ErrWeight, Permit{Limit: "a", Weight: 2})
+	refused(ErrWeight, Permit{Limit: "a", Weight: -1})
+	refused(ErrRouteWeight, Permit{Limit: "route", Weight: 1})
+
+	p := granted(t, l, 0, "a")
+	require.ErrorIs(t, l.Acquire(0, p), ErrPermitInUse)
+	refused(ErrDeadline, Permit{Limit: "once", Deadline: -1})
+	queued(t, l, 0, "a")
+	refused(ErrQueueFull, Permit{Limit: "a"})
+
+	l.Settle(0, granted(t, l, 0, "once"), Outcome{})
+	refused(ErrSpent, Permit{Limit: "once"})
+}
+
+func TestADeadlineThatCannotBeMetIsRefusedAtOnce(t *testing.T) {
+	l := exact(t, Options{}, Limit{ID: "a", Quota: 1, Per: sec})
+	l.Settle(0, granted(t, l, 0, "a"), Outcome{})
+	require.ErrorIs(t, l.Acquire(0, &Permit{Limit: "a", Deadline: sec - 1}), ErrDeadline)
+	require.NoError(t, l.Acquire(0, &Permit{Limit: "a", Deadline: sec}))
+	require.Equal(t, Granted, l.Next(sec).State(), "room that comes at the deadline is in time")
+}
+
+func TestAQueuedPermitExpiresAtItsDeadline(t *testing.T) {
+	l := exact(t, Options{}, Limit{ID: "a", Quota: 1, Per: sec})
+	granted(t, l, 0, "a")
+	p := &Permit{Limit: "a", Deadline: 70 * ms}
+	require.NoError(t, l.Acquire(0, p))
+	require.Nil(t, l.Next(0))
+	wakesAt(t, l, 70*ms)
+	require.Same(t, p, l.Next(70*ms))
+	require.Equal(t, Expired, p.State())
+	require.ErrorIs(t, p.Err(), ErrDeadline)
+	require.Zero(t, l.Len())
+}
+
+func TestACancelledWaiterGivesEverythingBack(t *testing.T) {
+	l := exact(t, Options{}, Limit{ID: "a", Quota: 2, Per: sec})
+	l.Settle(0, granted(t, l, 0, "a"), Outcome{})
+	heavy := &Permit{Limit: "a", Weight: 2, Priority: 1}
+	require.NoError(t, l.Acquire(0, heavy))
+	light := queued(t, l, 0, "a") // the heavy one keeps the room that is left
+	require.True(t, l.Cancel(0, heavy))
+	require.False(t, l.Cancel(0, heavy))
+	require.Same(t, light, l.Next(0))
+	require.NoError(t, l.Acquire(0, heavy), "it can be used again")
+}
+
+func TestAPermitThatWasNeverSentIsFreeAtOnce(t *testing.T) {
+	for _, kind := range allKinds() {
+		l := exact(t, Options{}, Limit{ID: "a", Quota: 1, Per: sec, Window: kind})
+		p := granted(t, l, 0, "a")
+		q := queued(t, l, 0, "a")
+		require.Zero(t, l.Settle(ms, p, Outcome{Fate: NeverSent}))
+		require.Same(t, q, l.Next(ms), kind)
+	}
+}
+
+func TestALostPermitIsHeldUntilItCannotArrive(t *testing.T) {
+	l := exact(t, Options{}, Limit{ID: "a", Quota: 1, Per: sec, MaxDelay: 8 * sec})
+	require.NotZero(t, l.Settle(2*sec, granted(t, l, 0, "a"), Outcome{Fate: Lost}))
+	q := queued(t, l, 2*sec, "a")
+	require.Equal(t, 1, l.Snapshot(2*sec).Lost)
+	require.Nil(t, l.Next(11*sec-1))
+	require.Same(t, q, l.Next(11*sec))
+}
+
+func TestProofOfArrivalEndsAHoldEarly(t *testing.T) {
+	l := exact(t, Options{}, Limit{ID: "a", Quota: 1, Per: sec})
+	hold := l.Settle(2*sec, granted(t, l, 0, "a"), Outcome{Fate: Lost})
+	q := queued(t, l, 2*sec, "a")
+	l.Proven(3*sec, hold)
+	l.Proven(3*sec, hold)
+	require.Same(t, q, l.Next(4*sec))
+	require.Zero(t, l.Snapshot(4*sec).Lost)
+}
+
+func TestTheRealCostCountsOnceItIsKnown(t *testing.T) {
+	l := exact(t, Options{},
+		Limit{ID: "pool", Quota: 10, Per: sec},
+		Limit{ID: "a", Quota: 10, Per: sec, Linked: []Link{{ID: "pool", Weight: 5}}})
+	l.Settle(0, granted(t, l, 0, "a"), Outcome{Costs: []Cost{{"pool", 0}}})
+	require.EqualValues(t, 0, limitOf(l, 0, "pool").Used)
+	require.EqualValues(t, 1, limitOf(l, 0, "a").Used)
+	l.Settle(0, granted(t, l, 0, "a"), Outcome{Costs: []Cost{{"pool", 8}}})
+	require.EqualValues(t, 8, limitOf(l, 0, "pool").Used)
+}
+
+func TestATimestampBringsAPermitBackSooner(t *testing.T) {
+	l := exact(t, Options{}, Limit{ID: "a", Quota: 1, Per: sec})
+	const ahead = 1000 * time.Hour
+	l.SetClock(ahead-ms, ahead+ms)
+	l.Settle(50*ms, granted(t, l, 0, "a"), Outcome{ServerTime: ahead + 10*ms, Resolution: ms})
+	require.Equal(t, 1012*ms, limitOf(l, 50*ms, "a").Next)
+
+	p := granted(t, l, 2*sec, "a")
+	l.Settle(2050*ms, p, Outcome{ServerTime: ahead, Resolution: ms})
+	require.Equal(t, 3050*ms, limitOf(l, 2050*ms, "a").Next, "a stale timestamp is not believed")
+}
+
+func TestAnRTTFloorBringsAPermitBackSooner(t *testing.T) {
+	l := exact(t, Options{}, Limit{ID: "a", Quota: 1, Per: sec, RTTFloor: 40 * ms})
+	l.Settle(50*ms, granted(t, l, 0, "a"), Outcome{})
+	require.Equal(t, 1010*ms, limitOf(l, 50*ms, "a").Next)
+}
+
+func TestAFixedWindowIsSpentInFullAndComesBackAtOnce(t *testing.T) {
+	l := exact(t, Options{}, Limit{ID: "a", Quota: 2, Per: sec, Window: Fixed})
+	l.SetClock(1000*time.Hour, 1000*time.Hour)
+	l.Settle(950*ms, granted(t, l, 900*ms, "a"), Outcome{})
+	p := granted(t, l, 980*ms, "a")
+	granted(t, l, sec, "a") // a new window, in which p may be counted too
+	queued(t, l, sec, "a")
+	l.Settle(1010*ms, p, Outcome{ServerTime: 1000*time.Hour + 999*ms})
+	require.NotNil(t, l.Next(1010*ms), "p was counted in the old one")
+}
+
+func TestASteppedClockGrantsNothingOnItsStrengthForAWindow(t *testing.T) {
+	l := exact(t, Options{}, Limit{ID: "a", Quota: 1, Per: sec, Window: Fixed})
+	l.SetClock(1000*time.Hour, 1000*time.Hour)
+	l.Settle(900*ms, granted(t, l, 900*ms, "a"), Outcome{})
+	l.SetClock(1001*time.Hour, 1001*time.Hour)
+	queued(t, l, sec, "a")
+	wakesAt(t, l, 1900*ms)
+}
+
+func TestABurstAgainstAWindowFromTheFirstRequestComesBackTogether(t *testing.T) {
+	l := exact(t, Options{}, Limit{ID: "a", Quota: 2, Per: sec, Window: FixedFromFirst})
+	l.Settle(20*ms, granted(t, l, 0, "a"), Outcome{})
+	l.Settle(900*ms, granted(t, l, 800*ms, "a"), Outcome{})
+	queued(t, l, 900*ms, "a")
+	queued(t, l, 900*ms, "a")
+	require.NotNil(t, l.Next(1020*ms))
+	require.NotNil(t, l.Next(1020*ms))
+}
+
+func TestKeysHaveQuotasOfTheirOwnAndAreForgottenWhenIdle(t *testing.T) {
+	l := exact(t, Options{}, Limit{ID: "a", Quota: 1, Per: sec, Keyed: true})
+	for i := range 1000 {
+		p := &Permit{Limit: "a", Key: string(rune('a' + i))}
+		now := time.Duration(i) * 100 * ms
+		require.NoError(t, l.Acquire(now, p))
+		require.Equal(t, Granted, p.State())
+		l.Settle(now, p, Outcome{})
+	}
+	require.Less(t, len(l.keyed), 30)
+	require.Len(t, l.table.rules["a"].meters, len(l.keyed))
+}
+
+func TestShareAndMarginShrinkEveryQuota(t *testing.T) {
+	l := newLedger(t, Options{Share: 0.29}, Limit{ID: "a", Quota: 100, Per: sec})
+	require.EqualValues(t, 29, limitOf(l, 0, "a").Quota)
+	l = newLedger(t, Options{Share: 0.5, SafetyMargin: 0.1}, Limit{ID: "a", Quota: 100, Per: sec, Window: Leaky, Burst: 10})
+	require.EqualValues(t, 4, limitOf(l, 0, "a").Quota)
+	_, err := New([]Limit{{ID: "a", Quota: 1, Per: sec}}, Options{Share: 0.5})
+	require.ErrorContains(t, err, "admits nothing")
+}
+
+func TestAReserveIsForUrgentRequestsOnly(t *testing.T) {
+	l := exact(t, Options{}, Limit{ID: "a", Quota: 2, Per: sec, Reserve: []Reserve{{Priority: 10, Weight: 1}}})
+	granted(t, l, 0, "a")
+	queued(t, l, 0, "a")
+	p := &Permit{Limit: "a", Priority: 10}
+	require.NoError(t, l.Acquire(0, p))
+	require.Equal(t, Granted, p.State())
+}
+
+func TestAPauseStopsItsScopeAndEndsSlowly(t *testing.T) {
+	l := exact(t, Options{MaxPause: time.Minute},
+		Limit{ID: "a", Quota: 100, Per: sec, Scope: "ip"}, Limit{ID: "b", Quota: 1, Per: sec})
+	require.Equal(t, []string{"ip"}, l.Scopes("a"))
+	require.NoError(t, l.PauseUntil(0, "ip", time.Hour))
+	require.NoError(t, l.PauseUntil(0, "ip", sec), "a pause is never shortened")
+	require.ErrorIs(t, l.PauseUntil(0, "nowhere", sec), ErrUnknownScope)
+	granted(t, l, 0, "b")
+	for range 10 {
+		queued(t, l, 0, "a")
+	}
+	wakesAt(t, l, time.Minute)
+	flight := drain(l, time.Minute)
+	for _, want := range []int{1, 2, 4} {
+		require.Len(t, flight, want)
+		for _, p := range flight {
+			l.Settle(time.Minute, p, Outcome{})
+		}
+		flight = drain(l, time.Minute)
+	}
+	require.NoError(t, l.PauseUntil(time.Minute, "ip", time.Hour))
+	require.NoError(t, l.Resume(time.Minute, "ip"))
+	granted(t, l, time.Minute, "a")
+}
+
+func drain(l *Ledger, now time.Duration) (all []*Permit) {
+	for p := l.Next(now); p != nil; p = l.Next(now) {
+		all = append(all, p)
+	}
+	return all
+}
+
+func TestTheServersCountHoldsWhenItIsTheLarger(t *testing.T) {
+	for _, kind := range []Window{Sliding, Fixed, FixedFromFirst, Leaky, Concurrency, Lifetime} {
+		l := exact(t, Options{}, Limit{ID: "a", Quota: 10, Per: sec, Window: kind})
+		l.SetClock(1000*time.Hour, 1000*time.Hour)
+		require.NoError(t, l.Sync(0, "a", "", 7, 0))
+		require.NoError(t, l.Sync(0, "a", "", 4, 0), "an older answer")
+		require.EqualValues(t, 7, limitOf(l, 0, "a").Used, kind)
+		require.NoError(t, l.Adjust(0, "a", "", 2))
+		require.EqualValues(t, 9, limitOf(l, 0, "a").Used, kind)
+		require.NoError(t, l.Adjust(0, "a", "", -5))
+		require.EqualValues(t, 4, limitOf(l, 0, "a").Used, kind)
+		require.ErrorIs(t, l.Sync(0, "b", "", 1, 0), ErrUnknownLimit)
+		require.ErrorIs(t, l.Adjust(0, "b", "", 1), ErrUnknownLimit)
+	}
+}
+
+func TestANumberAboutAWindowThatIsOverIsIgnored(t *testing.T) {
+	for _, kind := range []Window{Sliding, Fixed, FixedFromFirst} {
+		l := exact(t, Options{}, Limit{ID: "a", Quota: 10, Per: sec, Window: kind})
+		l.SetClock(1000*time.Hour, 1000*time.Hour)
+		require.NoError(t, l.Sync(1500*ms, "a", "", 7, 1000*time.Hour+1))
+		want := int64(0)
+		if kind != Fixed {
+			want = 7 // begun 1.5 s ago would be over; this one is not aligned
+			require.NoError(t, l.Sync(1500*ms, "a", "", 7, 1000*time.Hour+sec))
+		}
+		require.EqualValues(t, want, limitOf(l, 1500*ms, "a").Used, kind)
+	}
+}
+
+func TestReplacedLimitsKeepWhatIsInFlight(t *testing.T) {
+	for _, kind := range allKinds() {
+		l := exact(t, Options{}, Limit{ID: "a", Quota: 5, Per: sec}, Limit{ID: "gone", Quota: 1, Per: sec})
+		l.Settle(0, granted(t, l, 0, "a"), Outcome{})
+		p := granted(t, l, 0, "a")
+		granted(t, l, 0, "gone")
+		waits := queued(t, l, 0, "gone")
+		require.NoError(t, l.Replace(ms, []Limit{{ID: "a", Quota: 3, Per: sec, Window: kind}}))
+		require.Same(t, waits, l.Next(ms))
+		require.Equal(t, Refused, waits.State())
+		require.ErrorIs(t, waits.Err(), ErrUnknownLimit)
+		require.EqualValues(t, 2, limitOf(l, ms, "a").Used, kind)
+		l.Settle(2*ms, p, Outcome{})
+		require.EqualValues(t, 0, limitOf(l, 2*ms, "a").InFlight, kind)
+
+		require.NoError(t, l.Replace(3*ms, []Limit{{ID: "gone", Quota: 1, Per: sec}}))
+		require.EqualValues(t, 1, limitOf(l, 3*ms, "gone").InFlight, "it was only out of sight")
+	}
+}
+
+func TestABadReplacementChangesNothing(t *testing.T) {
+	l := exact(t, Options{}, Limit{ID: "a", Quota: 1, Per: sec})
+	granted(t, l, 0, "a")
+	q := queued(t, l, 0, "a")
+	require.Error(t, l.Replace(0, []Limit{{ID: "a", Quota: 2}}))
+	require.ErrorContains(t, l.Replace(0, []Limit{{ID: "a", Quota: 1, Per: sec, Keyed: true}}), "keyed")
+	require.Nil(t, l.Next(0))
+	require.NoError(t, l.Replace(0, []Limit{{ID: "a", Quota: 2, Per: sec}}))
+	require.Same(t, q, l.Next(0))
+}
+
+func TestACrashCanDelayButNotBurst(t *testing.T) {
+	for _, kind := range []Window{Sliding, Fixed, FixedFromFirst, Leaky} {
+		limit := Limit{ID: "a", Quota: 2, Per: sec, Window: kind, Keyed: true}
+		lost := exact(t, Options{}, limit)
+		p := granted(t, lost, 0, "a")
+
+		l := exact(t, Options{}, limit)
+		require.NoError(t, l.Adopt(10*ms, p))
+		l.AssumeFull(10 * ms)
+		require.Equal(t, Granted, p.State())
+		q := &Permit{Limit: "a", Key: "other"}
+		require.NoError(t, l.Acquire(10*ms, q))
+		require.Nil(t, l.Next(500*ms), kind)
+		require.Same(t, q, l.Next(1010*ms), kind)
+		l.Settle(1010*ms, p, Outcome{})
+	}
+}
+
+func TestABudgetIsSpentAfterACrashUntilTheServerTells(t *testing.T) {
+	l := exact(t, Options{}, Limit{ID: "a", Quota: 10, Window: Lifetime})
+	l.AssumeFull(0)
+	require.ErrorIs(t, l.Acquire(0, &Permit{Limit: "a"}), ErrSpent)
+	require.NoError(t, l.Sync(0, "a", "", 4, 0))
+	require.EqualValues(t, 6, limitOf(l, 0, "a").Room)
+}
+
+func TestPriorityGoesFirstUnlessOthersHaveWaitedLongEnough(t *testing.T) {
+	for _, c := range []struct {
+		aging time.Duration
+		first int
+	}{{0, 1}, {sec, 1}, {5 * ms, 0}} {
+		l := exact(t, Options{Aging: c.aging}, Limit{ID: "a", Quota: 1, Per: sec})
+		l.Settle(0, granted(t, l, 0, "a"), Outcome{})
+		queued(t, l, 0, "a")
+		require.NoError(t, l.Acquire(10*ms, &Permit{Limit: "a", Priority: 1}))
+		require.Equal(t, c.first, l.Next(sec).Priority, "aging %v", c.aging)
+	}
+}
+
+func TestALaneThatIsBlockedHoldsUpNobodyElse(t *testing.T) {
+	l := exact(t, Options{}, Limit{ID: "a", Quota: 1, Per: sec}, Limit{ID: "b", Quota: 1, Per: sec})
+	granted(t, l, 0, "a")
+	queued(t, l, 0, "a")
+	granted(t, l, 0, "b")
+}
+
+func TestASnapshotCountsTheQueueByClass(t *testing.T) {
+	l := exact(t, Options{}, Limit{ID: "a", Quota: 1, Per: sec}, Limit{ID: "b", Linked: []Link{{ID: "a"}}})
+	l.Settle(0, granted(t, l, 0, "a"), Outcome{})
+	queued(t, l, 0, "a")
+	queued(t, l, 0, "b")
+	require.NoError(t, l.Acquire(0, &Permit{Limit: "b", Priority: 3}))
+	s := l.Snapshot(0)
+	require.Equal(t, []Class{{3, 1}, {0, 2}}, s.Queued)
+	require.Equal(t, s.Queued, s.Limits[0].Queued)
+	require.Equal(t, sec, s.Limits[0].Next)
+}

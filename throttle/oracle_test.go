@@ -1,9 +1,6 @@
 package throttle
 
-import (
-	"math/big"
-	"time"
-)
+import "time"
 
 // usage is one request on one limit, as the slow and obvious oracle remembers
 // it.
@@ -32,13 +29,9 @@ func (o *oracle) hold() time.Duration {
 }
 
 func (o *oracle) slowest() time.Duration {
-	num := new(big.Int).Mul(big.NewInt(int64(o.limit.Per)), big.NewInt(billion))
-	den := big.NewInt(billion - o.rate)
-	q, r := num.QuoRem(num, den, new(big.Int))
-	if r.Sign() > 0 {
-		q.Add(q, big.NewInt(1))
-	}
-	return time.Duration(q.Int64())
+	per, rate := int64(o.limit.Per), billion-o.rate
+	whole, rest := per/rate, per%rate // Per * billion would not fit an int64 for long ones
+	return time.Duration(whole*billion + (rest*billion+rate-1)/rate)
 }
 
 func (o *oracle) flying() (w int64) {
@@ -110,23 +103,20 @@ func (o *oracle) window(server time.Duration) int64 {
 	return floorDiv(server-o.limit.Offset, o.limit.Per)
 }
 
-// leakyRoom takes the counter through all answers in their order, in rational
-// numbers.
+// leakyRoom takes the counter through all answers in their order, in weight
+// times hold, so that all is whole. The world keeps the log in that order.
 func (o *oracle) leakyRoom(now time.Duration) int64 {
-	level, last := new(big.Rat), time.Duration(0)
+	unit := int64(o.hold())
+	var level int64
+	var last time.Duration
 	drainTo := func(t time.Duration) {
-		per := big.NewRat(int64(o.hold()), 1)
-		fall := new(big.Rat).Mul(big.NewRat(int64(t-last), 1), big.NewRat(o.limit.Quota, 1))
-		level.Sub(level, fall.Quo(fall, per))
-		if level.Sign() < 0 {
-			level.SetInt64(0)
-		}
+		level = max(0, level-int64(t-last)*o.limit.Quota)
 		last = t
 	}
-	for _, u := range o.log { // kept in the order of the answers by the world
+	for _, u := range o.log {
 		if u.answered != never {
 			drainTo(u.answered)
-			level.Add(level, big.NewRat(u.w, 1))
+			level += u.w * unit
 		}
 	}
 	drainTo(now)
@@ -134,10 +124,8 @@ func (o *oracle) leakyRoom(now time.Duration) int64 {
 	if o.limit.Tick > 0 {
 		capacity -= int64(mulDivUp(o.limit.Tick, o.limit.Quota, int64(o.limit.Per)))
 	}
-	free := new(big.Rat).Sub(big.NewRat(capacity, 1), level)
-	free.Sub(free, big.NewRat(1, 1000)) // the ledger rounds to nanoseconds
-	floor := new(big.Int).Div(free.Num(), free.Denom()) // Euclidean: rounds down
-	return floor.Int64() - o.flying()
+	const slack = 1000 // the ledger rounds to nanoseconds
+	return floorDiv(time.Duration(capacity*unit-level-slack*o.limit.Quota), time.Duration(unit)) - o.flying()
 }
 
 // worstCase returns the largest weight an adversary who chooses every arrival

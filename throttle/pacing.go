@@ -126,12 +126,17 @@ func (o *outlook) keep() float64 {
 	return min(math.Ceil(keep), o.half)
 }
 
-// gap returns the nanoseconds to wait for each weight of bulk work granted.
+// gap returns the nanoseconds to wait for each weight of bulk work granted: as
+// long as spreads it over the window, beside the urgent work that is expected.
 func (o *outlook) gap(room int64) float64 {
 	if o.spread > 0 {
 		return o.spread
 	}
-	return o.left / max(1, float64(room)-o.keep())
+	free := float64(room) - o.urgent*o.left
+	if free < 1 {
+		return 0 // what is kept says when the next may go
+	}
+	return o.left / free
 }
 
 // paceOpening returns the first instant at which bulk work may take w from m,

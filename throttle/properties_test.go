@@ -19,7 +19,7 @@ func drawPlan(rng *rand.Rand, kinds ...Window) plan {
 		return drawLimit(rng, id, kind(), links...)
 	}
 	p := plan{
-		seed: rng.Uint64(), requests: 20 + rng.IntN(100),
+		seed: rng.Uint64(), requests: 20 + rng.IntN(60),
 		loss: []float64{0, 0.1, 0.3}[rng.IntN(3)], cancel: []float64{0, 0.2}[rng.IntN(2)],
 		clockErr: []time.Duration{-1, 0, 10 * ms, 400 * ms, 3 * sec}[rng.IntN(5)],
 	}
@@ -65,7 +65,7 @@ func allKinds() []Window {
 	return []Window{Sliding, Fixed, FixedFromFirst, Leaky, Concurrency, Lifetime}
 }
 
-// holds runs the property in many worlds; shape may change each plan.
+// holdsIn runs the property in many worlds; shape may change each plan.
 func holdsIn(t *testing.T, kinds []Window, shape func(rng *rand.Rand, p *plan)) {
 	t.Helper()
 	rapid.Check(t, func(t *rapid.T) {
@@ -152,7 +152,7 @@ func TestABrokenLedgerIsCaught(t *testing.T) {
 	}{
 		{"a sliding permit held one tick short", []Window{Sliding}, eachRule(tick)},
 		{"a fixed window's log one tick short", []Window{Fixed}, eachRule(tick)},
-		{"a spell one tick short", []Window{FixedFromFirst}, eachRule(func(d *terms) { d.hold -= 2 * ms })},
+		{"a spell that ends too soon", []Window{FixedFromFirst}, eachRule(func(d *terms) { d.hold -= 2 * ms })},
 		{"a counter that drains too fast", []Window{Leaky}, eachRule(func(d *terms) { d.drain -= d.drain / 100 })},
 		{"a counter too large by one", []Window{Leaky}, eachRule(func(d *terms) { d.quota++ })},
 		{"one permit too many at once", []Window{Concurrency}, eachRule(func(d *terms) { d.quota++ })},

@@ -49,6 +49,9 @@ func (l *Ledger) Snapshot(now time.Duration) Snapshot {
 	classes, byMeter := l.queue.classes()
 	s.Queued = classes
 	for _, r := range l.table.rules {
+		if !r.Keyed {
+			l.meterFor(now, r, "") // even if nobody has used it
+		}
 		for _, m := range r.meters {
 			s.Limits = append(s.Limits, m.snapshot(now, byMeter[m]))
 		}

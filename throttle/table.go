@@ -25,12 +25,14 @@ type rule struct {
 
 // route is what a request naming a limit is charged.
 type route struct {
-	id     string
-	charge []toll
-	own    int   // the toll of the named limit itself, -1 for none
-	keyed  bool  // some toll is keyed
-	path   *path // the only one, if not keyed
-	paths  map[string]*path
+	id       string
+	charge   []toll
+	own      int   // the toll of the named limit itself, -1 for none
+	keyed    bool  // some toll is keyed
+	budget   bool  // some toll is on a lifetime budget
+	reserves bool  // some toll keeps room for urgent requests
+	path     *path // the only one, if not keyed
+	paths    map[string]*path
 
 	full, late *LimitError // made once, for a refusal must be cheap
 }
@@ -254,6 +256,8 @@ func (b *builder) resolve(l *Limit) {
 	}
 	for _, c := range r.charge {
 		r.keyed = r.keyed || c.rule.Keyed
+		r.budget = r.budget || c.rule.Window == Lifetime
+		r.reserves = r.reserves || len(c.rule.Reserve) > 0
 		if room := c.rule.terms.quota; c.weight > room {
 			b.complain(l, "charges %d to %q, which never fits into %d", c.weight, c.rule.ID, room)
 		}

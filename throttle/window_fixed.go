@@ -19,6 +19,12 @@ type fixed struct {
 	first  int64   // the earliest window a request sent now can meet; never falls while the clock holds
 	charge []int64 // answered weight of the windows first, first+1, ...
 	blind  time.Duration
+
+	// What advance worked out last: good while the clock is set no anew, and
+	// until the instant at which first rises.
+	version int
+	until   time.Duration
+	sharp   bool
 }
 
 // maxSpread bounds how many windows one request may be charged to. With a
@@ -30,8 +36,17 @@ func (f *fixed) index(server time.Duration) int64 { return floorDiv(server-f.off
 // advance brings first up to now and reports whether the clock is good enough
 // to tell windows apart.
 func (f *fixed) advance(now time.Duration) bool {
-	if !f.clock.known || f.clock.latest(now)-f.clock.earliest(now) >= maxSpread*f.per {
-		return false
+	if now >= f.until || f.version != f.clock.version {
+		f.look(now)
+	}
+	return f.sharp
+}
+
+func (f *fixed) look(now time.Duration) {
+	f.version, f.until = f.clock.version, never
+	f.sharp = f.clock.known && f.clock.latest(now)-f.clock.earliest(now) < maxSpread*f.per
+	if !f.sharp {
+		return
 	}
 	k := f.index(f.clock.earliest(now))
 	if gone := k - f.first; gone > 0 {
@@ -39,7 +54,7 @@ func (f *fixed) advance(now time.Duration) bool {
 		f.charge = f.charge[:keep]
 		f.first = k
 	}
-	return true
+	f.until = f.begins(max(k, f.first) + 1)
 }
 
 func (f *fixed) room(now time.Duration) int64 {
@@ -104,7 +119,10 @@ func (f *fixed) spend(now time.Duration, w int64, last time.Duration) {
 // span makes sure that the windows up to the one holding server time last
 // have a charge, and returns how many they are, from first on.
 func (f *fixed) span(last time.Duration) int {
-	n := max(0, int(min(f.index(last)-f.first+1, maxSpread+2)))
+	n := 1
+	if edge := time.Duration(f.first+1)*f.per + f.offset; last >= edge || last < edge-f.per {
+		n = max(0, int(min(f.index(last)-f.first+1, maxSpread+2)))
+	}
 	for len(f.charge) < n {
 		f.charge = append(f.charge, 0)
 	}
@@ -167,5 +185,5 @@ func (f *fixed) resize(now time.Duration, t *terms) {
 func (f *fixed) stepped(now time.Duration) { f.forget(now, f.hold) }
 
 func (f *fixed) forget(now, hold time.Duration) {
-	f.charge, f.first, f.blind = f.charge[:0], -1<<62, now+hold
+	f.charge, f.first, f.blind, f.until = f.charge[:0], -1<<62, now+hold, now
 }

@@ -62,12 +62,20 @@ type event struct {
 	do    func()
 }
 
+// laneID tells apart what must be served first in, first out.
+type laneID struct {
+	limit, key string
+	priority   int
+}
+
 type request struct {
 	Permit
-	number   int
-	rank     int64
-	uses     map[place]*usage
-	answered bool
+	laneID laneID
+	scopes []*scope
+	number int
+	rank   int64
+	charge map[place]int64
+	uses   map[place]*usage
 }
 
 // simulate returns the first promise that was broken, or nil.
@@ -158,7 +166,9 @@ func (w *world) run() {
 		w.events = w.events[1:]
 		w.now = e.at
 		e.do()
-		w.drain()
+		if more := len(w.events) > 0 && w.events[0].at == w.now && w.events[0].order < 0; !more {
+			w.drain()
+		}
 	}
 }
 
@@ -184,6 +194,13 @@ func (w *world) submit() {
 	}
 	if w.deadline > 0 && w.rng.IntN(2) == 0 {
 		r.Deadline = w.now + 1 + w.span(w.deadline)
+	}
+	r.laneID = laneID{r.Limit, r.Key, r.Priority}
+	if !w.l.table.routes[r.Limit].keyed {
+		r.laneID.key = ""
+	}
+	for _, name := range w.l.Scopes(r.Limit) {
+		r.scopes = append(r.scopes, w.l.scopes[name])
 	}
 	r.rank = int64(-r.Priority)
 	if w.options.Aging > 0 {
@@ -256,6 +273,9 @@ func (w *world) setTimer() {
 
 // charges returns what a request takes from each limit, by the definition.
 func (w *world) charges(r *request) map[place]int64 {
+	if r.charge != nil {
+		return r.charge
+	}
 	sum := map[place]int64{}
 	var follow func(id string, weight int64)
 	follow = func(id string, weight int64) {
@@ -272,6 +292,7 @@ func (w *world) charges(r *request) map[place]int64 {
 		}
 	}
 	follow(r.Limit, r.Weight)
+	r.charge = sum
 	return sum
 }
 
@@ -305,268 +326,4 @@ func (w *world) granted(r *request) {
 	}
 	w.checkOrder(r)
 	w.send(r)
-}
-
-// checkOrder looks for a better-ranked request that this grant has harmed.
-func (w *world) checkOrder(r *request) {
-	mine := w.charges(r)
-	for _, q := range w.waiting {
-		if !before(q, r) || !w.isHead(q) {
-			continue
-		}
-		if q.Limit == r.Limit && q.Key == r.Key && q.Priority == r.Priority {
-			w.fail("request %d overtook %d", r.number, q.number)
-		}
-		for at, need := range w.charges(q) {
-			if mine[at] > 0 && w.knows(at) && w.limit(at.id).Window != Leaky && w.oracle(at).room(w.now) < need {
-				w.fail("request %d took room in %v that %d needs", r.number, at, q.number)
-			}
-		}
-	}
-}
-
-// knows reports whether the oracle's room for a limit is exact.
-func (w *world) knows(at place) bool {
-	switch w.limit(at.id).Window {
-	case FixedFromFirst:
-		return false
-	case Fixed:
-		return !w.dates && !w.resync
-	}
-	return !w.dates
-}
-
-func before(a, b *request) bool {
-	return a.rank < b.rank || a.rank == b.rank && a.number < b.number
-}
-
-func (w *world) isHead(r *request) bool {
-	return !slices.ContainsFunc(w.waiting, func(q *request) bool {
-		return q.Limit == r.Limit && (q.Key == r.Key || !w.keyed(r.Limit)) && q.Priority == r.Priority && before(q, r)
-	})
-}
-
-func (w *world) keyed(id string) bool { return w.l.table.routes[id].keyed }
-
-// atRest demands of every head that some limit lacks room for it beside what
-// better-ranked heads need, and that something will wake the ledger.
-func (w *world) atRest() {
-	slices.SortFunc(w.waiting, func(a, b *request) int { return cmp.Or(cmp.Compare(a.rank, b.rank), cmp.Compare(a.number, b.number)) })
-	reserved := map[place]int64{}
-	for _, r := range w.waiting {
-		if r.Deadline != 0 && r.Deadline <= w.now {
-			w.fail("request %d waits past its deadline", r.number)
-		}
-		if !w.isHead(r) {
-			continue
-		}
-		blocked := w.paused(r)
-		for at, need := range w.charges(r) {
-			blocked = blocked || !w.knows(at) && w.options.Pacing == nil || w.oracle(at).room(w.now)-reserved[at] < need
-			reserved[at] += need
-		}
-		if !blocked && w.options.Pacing == nil {
-			w.checkWaiting(); w.log("blocked %v deadline %v prio %d: charges %v stale %v done %v wake %v ready %d passed %d", r.number, r.Deadline, r.Priority, w.charges(r), w.l.queue.stale, w.l.queue.done, w.l.queue.wake, len(w.l.queue.ready), len(w.l.queue.passed))
-			for at := range w.charges(r) { w.log("%v room %d reserved %d ours %d res %d", at, w.oracle(at).room(w.now), reserved[at], w.l.table.rules[at.id].meters[at.key].window.room(w.now), w.l.table.rules[at.id].meters[at.key].reserved) }
-			for _, q := range w.waiting { w.log("waiting %d head %v %v %v %v", q.number, w.isHead(q), q.Limit, q.Priority, w.charges(q)) }
-			w.fail("request %d waits though there is room", r.number)
-		}
-	}
-	_, ok := w.l.Wake()
-	if len(w.waiting) > 0 && !ok && w.flying() == 0 {
-		w.fail("%d requests wait for nothing", len(w.waiting))
-	}
-}
-
-func (w *world) paused(r *request) bool {
-	for _, name := range w.l.Scopes(r.Limit) {
-		if w.l.scopes[name].opens(w.now) > w.now {
-			return true
-		}
-	}
-	return false
-}
-
-func (w *world) flying() (n int64) {
-	for _, o := range w.oracles {
-		n += o.flying()
-	}
-	return n
-}
-
-// send decides what becomes of a granted request.
-func (w *world) send(r *request) {
-	out, back := w.delay(), w.delay()
-	if w.rng.Float64() >= w.loss {
-		w.after(out, func() { w.arrive(r, back, true) })
-		return
-	}
-	timeout := w.span(sec)
-	longest := w.longestDelay(r)
-	switch w.rng.IntN(4) {
-	case 0:
-		w.after(timeout, func() { w.settle(r, Outcome{Fate: NeverSent}) })
-	case 1: // lost on the way out
-		w.after(timeout, func() { w.lose(r, -1) })
-	case 2: // the answer is lost
-		w.after(min(out, timeout), func() { w.arrive(r, 0, false) })
-		w.after(timeout, func() { w.lose(r, w.span(2*longest)) })
-	case 3: // arrives after it was given up
-		late := w.span(longest)
-		w.after(timeout, func() { w.lose(r, late+w.span(longest)) })
-		w.enter(timeout+late, arrivals, func() { w.arrive(r, 0, false) })
-	}
-}
-
-func (w *world) delay() time.Duration { return w.minRTT/2 + w.span(80*ms) }
-
-// longestDelay is the most that every limit of r believes in.
-func (w *world) longestDelay(r *request) time.Duration {
-	longest := never
-	for at := range w.charges(r) {
-		longest = min(longest, orDefault(w.limit(at.id).MaxDelay, defaultMaxDelay))
-	}
-	return longest
-}
-
-func (w *world) arrive(r *request, back time.Duration, answers bool) {
-	at := w.serverTime(w.now)
-	for where, weight := range w.charges(r) {
-		w.oracle(where)
-		if s := w.servers[where]; s != nil && !s.arrive(at, weight) {
-			w.fail("the server refuses request %d for %v", r.number, where)
-		}
-		if w.limit(where.id).Window == Concurrency {
-			w.serving[where] += weight
-			if w.serving[where] > w.limit(where.id).Quota {
-				w.fail("the server is asked too much at once for %v", where)
-			}
-		}
-	}
-	if answers {
-		stamp := at
-		w.after(back/2, func() { w.served(r) })
-		w.after(back, func() { w.settle(r, w.dated(stamp)) })
-	} else {
-		w.served(r)
-	}
-}
-
-func (w *world) served(r *request) {
-	for where, weight := range w.charges(r) {
-		w.serving[where] -= weight
-	}
-}
-
-func (w *world) dated(stamp time.Duration) Outcome {
-	if !w.dates || w.rng.IntN(2) == 0 {
-		return Outcome{}
-	}
-	resolution := []time.Duration{0, ms, sec}[w.rng.IntN(3)]
-	if resolution > 0 {
-		stamp = stamp / resolution * resolution
-	}
-	return Outcome{ServerTime: stamp, Resolution: resolution}
-}
-
-func (w *world) settle(r *request, o Outcome) {
-	w.log("settled %d: %d", r.number, o.Fate)
-	w.l.Settle(w.now, &r.Permit, o)
-	for at, u := range r.uses {
-		if o.Fate == NeverSent {
-			log := &w.oracle(at).log
-			*log = slices.DeleteFunc(*log, func(v *usage) bool { return v == u })
-			continue
-		}
-		w.answeredUse(at, u, w.now)
-	}
-}
-
-// answeredUse keeps the log in the order of the answers.
-func (w *world) answeredUse(at place, u *usage, when time.Duration) {
-	if u.answered != never {
-		return
-	}
-	u.answered = when
-	log := w.oracle(at).log
-	i := slices.Index(log, u)
-	copy(log[i:], log[i+1:])
-	log[len(log)-1] = u
-}
-
-// lose gives r up; if proof is not negative its arrival is proven that much
-// later, unless every limit has let go of it by then.
-func (w *world) lose(r *request, proof time.Duration) {
-	hold := w.l.Settle(w.now, &r.Permit, Outcome{Fate: Lost})
-	w.log("lost %d", r.number)
-	for at, u := range r.uses {
-		end := orDefault(w.limit(at.id).MaxDelay, defaultMaxDelay)
-		w.enter(end, holdEnds, func() { w.answeredUse(at, u, w.now) })
-	}
-	if proof >= 0 {
-		w.after(proof, func() {
-			w.l.Proven(w.now, hold)
-			for at, u := range r.uses {
-				w.answeredUse(at, u, w.now)
-			}
-		})
-	}
-}
-
-func (w *world) setClock() {
-	ahead := w.serverTime(w.now) - w.now
-	early, late := w.span(w.clockErr), w.span(w.clockErr)
-	w.l.SetClock(ahead-early, ahead+late)
-}
-
-func (w *world) resyncClock() {
-	w.setClock()
-	if w.left > 0 {
-		w.after(w.span(3*sec), w.resyncClock)
-	}
-}
-
-func (w *world) pause() {
-	for name := range w.l.scopes {
-		if err := w.l.PauseUntil(w.now, name, w.now+w.span(3*sec)); err != nil {
-			w.fail("%v", err)
-		}
-		break
-	}
-	if w.left > 0 {
-		w.after(w.span(10*sec), w.pause)
-	}
-}
-
-func (w *world) replaceLimits() {
-	if err := w.l.Replace(w.now, w.limits); err != nil {
-		w.fail("%v", err)
-	}
-	if w.left > 0 {
-		w.after(w.span(4*sec), w.replaceLimits)
-	}
-}
-
-// finish checks what must hold when all is over.
-func (w *world) finish() {
-	if len(w.waiting) > 0 || w.l.Len() > 0 {
-		w.fail("%d requests were never answered", len(w.waiting))
-	}
-	if most := 6*w.requests + 100; w.wakes > most {
-		w.fail("woken %d times for %d requests", w.wakes, w.requests)
-	}
-	for at, o := range w.oracles {
-		if o.limit.Window == Sliding && !w.dates && o.worstCase() > o.limit.Quota {
-			w.fail("an adversary could make %v see %d of %d", at, o.worstCase(), o.limit.Quota)
-		}
-	}
-	w.now += 100 * time.Hour
-	for _, s := range w.l.Snapshot(w.now).Limits {
-		if s.InFlight != 0 || s.Used != 0 && s.Window != Lifetime {
-			w.fail("%q %q still counts %d, %d in flight", s.ID, s.Key, s.Used, s.InFlight)
-		}
-	}
-	if n := w.l.Snapshot(w.now).Lost; n != 0 {
-		w.fail("%d lost permits are held for ever", n)
-	}
 }

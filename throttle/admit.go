@@ -1,0 +1,136 @@
+package throttle
+
+import (
+	"math"
+	"time"
+)
+
+// admit resolves what p asks for and refuses what can never be.
+func (l *Ledger) admit(now time.Duration, p *Permit) error {
+	r := l.table.routes[p.Limit]
+	switch {
+	case p.state == Queued || p.state == Granted:
+		return &LimitError{p.Limit, ErrPermitInUse}
+	case r == nil:
+		return &LimitError{p.Limit, ErrUnknownLimit}
+	}
+	if err := r.weigh(p); err != nil {
+		return err
+	}
+	if p.Deadline != 0 && now > p.Deadline {
+		return r.late
+	}
+	p.state, p.err = Idle, nil
+	p.path = l.pathFor(now, r, p.Key)
+	p.rank, p.seq = l.rank(now, p.Priority), l.seq+1
+	l.seq++
+	if err := p.hopeless(); err != nil {
+		return err
+	}
+	return nil
+}
+
+// weigh sets what p is charged for the limit it names.
+func (r *route) weigh(p *Permit) error {
+	p.cost = 0
+	if r.own < 0 {
+		if p.Weight != 0 {
+			return &LimitError{r.id, ErrRouteWeight}
+		}
+	} else {
+		p.cost = orDefault(p.Weight, r.charge[r.own].weight)
+	}
+	if p.Weight == 0 && !r.reserves {
+		return nil // compile has seen to it that it fits
+	}
+	if p.Weight < 0 {
+		return &LimitError{r.id, ErrWeight}
+	}
+	for i, c := range r.charge {
+		w := c.weight
+		if i == r.own {
+			w = p.cost
+		}
+		if w > c.rule.terms.quota-c.rule.kept(p.Priority) {
+			return &LimitError{c.rule.ID, ErrWeight}
+		}
+	}
+	return nil
+}
+
+// hopeless returns an error if a lifetime budget cannot pay for p, whatever
+// becomes of the permits in flight.
+func (p *Permit) hopeless() error {
+	if !p.path.route.budget {
+		return nil
+	}
+	for i, c := range p.path.charges {
+		if b, ok := c.meter.window.(*lifetime); ok && b.exhausted(p.weight(i)+c.meter.rule.kept(p.Priority)) {
+			return &LimitError{c.meter.rule.ID, ErrSpent}
+		}
+	}
+	return nil
+}
+
+func (l *Ledger) rank(now time.Duration, priority int) int64 {
+	if l.options.Aging == 0 {
+		return saturate(-float64(priority), -int64(priority))
+	}
+	exact := int64(now) - int64(priority)*int64(l.options.Aging)
+	return saturate(float64(now)-float64(priority)*float64(l.options.Aging), exact)
+}
+
+// saturate returns exact unless approx says that it has overflowed.
+func saturate(approx float64, exact int64) int64 {
+	switch {
+	case approx >= math.MaxInt64/2:
+		return math.MaxInt64 / 2
+	case approx <= math.MinInt64/2:
+		return math.MinInt64 / 2
+	}
+	return exact
+}
+
+// fits reports whether every limit of p has room now, the queue apart.
+func (l *Ledger) fits(now time.Duration, p *Permit) bool {
+	for _, s := range p.path.scopes {
+		if s.opens(now) > now {
+			return false
+		}
+	}
+	for i, c := range p.path.charges {
+		if at := l.opening(now, c.meter, p, 0, p.weight(i)); at > now {
+			return false
+		}
+	}
+	return true
+}
+
+// opening returns the first instant at which m, with reserved kept for others,
+// has room for w of p's, now if it has it now, or never if that depends on
+// more than time.
+func (l *Ledger) opening(now time.Duration, m *meter, p *Permit, reserved, w int64) time.Duration {
+	need := reserved + w
+	kept := m.rule.kept(p.Priority)
+	if m.window.room(now) < need+kept {
+		at := m.window.when(now, need+kept, m.window.inFlight())
+		return max(at, now+1)
+	}
+	if l.paced(p) {
+		return l.paceOpening(now, m, need, w)
+	}
+	return now
+}
+
+// soonest returns an instant before which p cannot be granted, even if the
+// queue and everything in flight vanished.
+func (l *Ledger) soonest(now time.Duration, p *Permit) time.Duration {
+	at := now
+	for _, s := range p.path.scopes {
+		at = max(at, s.until)
+	}
+	for i, c := range p.path.charges {
+		at = max(at, c.meter.window.when(now, p.weight(i)+c.meter.rule.kept(p.Priority), 0))
+	}
+	return at
+}

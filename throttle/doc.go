@@ -1,0 +1,48 @@
+// Package throttle decides when a request may leave, so that a server's rate
+// limits are used fully and never broken. It is arithmetic about time alone:
+// no clock, no goroutine, no lock. `now` is an argument everywhere.
+//
+//	l, err := throttle.New([]throttle.Limit{
+//		{ID: "weight", Window: throttle.Fixed, Quota: 6000, Per: time.Minute},
+//		{ID: "orders", Quota: 100, Per: 10 * time.Second},
+//		{ID: "order", Linked: []throttle.Link{{ID: "weight"}, {ID: "orders"}}},
+//	}, throttle.Options{})
+//
+//	p := &throttle.Permit{Limit: "order"}
+//	err = l.Acquire(now, p)                    // Granted, or Queued until ...
+//	for p := l.Next(now); p != nil; p = ... {} // ... Next returns it; call it after every event
+//	at, ok := l.Wake()                         // ... and at this instant
+//	l.Settle(now, p, throttle.Outcome{})       // when the answer is in
+//
+// # Why it is never over
+//
+// The server counts a request when it arrives, somewhere between the grant and
+// the answer. Each window keeps a permit for as long as some arrival in that
+// span could still matter; the argument stands above each window type. It
+// covers every delay, reordering and loss, under three assumptions: nobody else
+// spends from the quota, the clocks' rates differ by no more than
+// Options.ClockRate, and a request that was given up arrives within
+// Limit.MaxDelay or not at all.
+//
+// # Which window
+//
+//	not documented, or "per second", "rolling"      Sliding
+//	"resets every minute", at round times           Fixed, and call SetClock
+//	"from your first request"                       FixedFromFirst
+//	token bucket, credits, decaying counter, GCRA   Leaky; for GCRA with emission interval T
+//	                                                and tolerance D: Quota 1 per T, Burst 1 + D/T
+//	a counter that falls once a second              Leaky with Tick
+//	"at most n open requests"                       Concurrency
+//	a budget that does not come back                Lifetime
+//
+// # Glossary
+//
+//	permit    leave to send one request
+//	quota     what a limit admits
+//	meter     a quota in use: one limit, or one key's instance of it
+//	window    the arithmetic by which a meter counts
+//	in flight granted and not settled
+//	lane      the queue of one priority on one set of limits; first in, first out
+//	rank      where a permit stands among all that wait
+//	scope     limits that pause together
+package throttle

@@ -1,0 +1,160 @@
+package throttle
+
+import "time"
+
+// Next returns the next queued permit that has an answer at now, Granted,
+// Expired or Refused, or nil. A permit whose room comes free at its deadline is
+// still in time.
+func (l *Ledger) Next(now time.Duration) *Permit {
+	now = l.at(now)
+	q := &l.queue
+	if p := q.refused.head; p != nil {
+		q.remove(p)
+		p.state = Refused
+		return p
+	}
+	if p := q.expired(now - 1); p != nil {
+		return p
+	}
+	if p := l.scan(now); p != nil {
+		return p
+	}
+	return q.expired(now)
+}
+
+// expired returns a permit whose deadline is at or before last, if any.
+func (q *queue) expired(last time.Duration) *Permit {
+	p := q.deadlines.first(last)
+	if p == nil {
+		return nil
+	}
+	q.remove(p)
+	p.state, p.err = Expired, p.path.route.late
+	return p
+}
+
+// scan goes on with the scan, or begins a new one if there is reason to, and
+// returns the first permit it grants or must refuse.
+func (l *Ledger) scan(now time.Duration) *Permit {
+	q := &l.queue
+	if q.n == 0 {
+		return nil
+	}
+	if q.stale || now >= q.wake {
+		q.restart()
+	}
+	for len(q.ready) > 0 && !q.done {
+		ln := q.ready[0]
+		p := ln.head
+		if err := p.hopeless(); err != nil {
+			q.remove(p)
+			p.state, p.err = Refused, err
+			return p
+		}
+		if at := l.examine(now, p); at > now {
+			q.wake = min(q.wake, at)
+			q.pass(ln)
+			q.done = q.exhausted(now, ln)
+			continue
+		}
+		q.take(ln)
+		l.grant(now, p)
+		return p
+	}
+	return nil
+}
+
+func (q *queue) restart() {
+	for _, ln := range q.passed {
+		q.ready.push(ln)
+	}
+	clear(q.passed)
+	q.passed = q.passed[:0]
+	q.epoch++
+	q.stale, q.done, q.wake = false, false, never
+}
+
+func (q *queue) pass(ln *lane) {
+	q.ready.remove(0)
+	ln.slot = -1
+	q.passed = append(q.passed, ln)
+}
+
+// take removes the head of a ready lane, which is about to be granted. What
+// the scan has found so far still holds: the heads that were passed are better,
+// and their reservations were respected.
+func (q *queue) take(ln *lane) {
+	p := ln.head
+	q.n--
+	if p.Deadline != 0 {
+		q.deadlines.leave(p)
+	}
+	ln.remove(p)
+	ln.n--
+	p.lane = nil
+	q.reorder(ln)
+}
+
+// examine returns now if p, a head, may be granted. Otherwise it reserves what
+// p needs, and returns the instant from which p may be granted if nothing else
+// happens before, or never.
+func (l *Ledger) examine(now time.Duration, p *Permit) time.Duration {
+	q := &l.queue
+	at := now
+	for _, s := range p.path.scopes {
+		at = max(at, s.opens(now))
+	}
+	for i, c := range p.path.charges {
+		m := c.meter
+		if m.epoch != q.epoch {
+			m.epoch, m.reserved = q.epoch, 0
+		}
+		at = max(at, l.opening(now, m, p, m.reserved, p.weight(i)))
+	}
+	if at > now {
+		l.reserve(now, p)
+	}
+	return at
+}
+
+func (l *Ledger) reserve(now time.Duration, p *Permit) {
+	for i, c := range p.path.charges {
+		short := c.meter.window.room(now)-c.meter.reserved < p.weight(i)
+		if short && l.fault.noFences || !short && l.fault.noReservations {
+			continue
+		}
+		c.meter.reserved += p.weight(i)
+	}
+}
+
+// exhausted reports whether a limit of ln, a lane that was just passed, has
+// nothing left and is needed by every lane that is still to come. Then the
+// scan need go on only once there is more.
+func (q *queue) exhausted(now time.Duration, ln *lane) bool {
+	for _, c := range ln.path.charges {
+		m := c.meter
+		if m.waiting == len(q.ready)+len(q.passed) && m.window.room(now) <= m.reserved {
+			q.wake = min(q.wake, m.window.when(now, m.reserved+1, m.window.inFlight()))
+			return true
+		}
+	}
+	return false
+}
+
+// Wake returns the instant at which Next should be called again if nothing
+// else happens before; ok is false if only another call can bring anything.
+func (l *Ledger) Wake() (at time.Duration, ok bool) {
+	q := &l.queue
+	at = never
+	if q.n > 0 {
+		at = q.wake
+		if q.stale || q.refused.head != nil {
+			return l.now, true
+		}
+		at = min(at, l.holds.next())
+		if p := q.deadlines.first(at); p != nil {
+			at = p.Deadline
+		}
+	}
+	return at, at != never
+}

@@ -1,0 +1,115 @@
+package throttle
+
+import (
+	"cmp"
+	"slices"
+	"time"
+)
+
+// checkOrder looks for a better-ranked request that this grant has harmed.
+func (w *world) checkOrder(r *request) {
+	mine := w.charges(r)
+	for _, q := range w.waiting {
+		if !before(q, r) || !w.isHead(q) {
+			continue
+		}
+		if q.laneID == r.laneID {
+			w.fail("request %d overtook %d", r.number, q.number)
+		}
+		for at, need := range w.charges(q) {
+			if mine[at] > 0 && w.knows(at) && w.limit(at.id).Window != Leaky && w.oracle(at).room(w.now) < need {
+				w.fail("request %d took room in %v that %d needs", r.number, at, q.number)
+			}
+		}
+	}
+}
+
+// knows reports whether the oracle's room for a limit is exact.
+func (w *world) knows(at place) bool {
+	switch w.limit(at.id).Window {
+	case FixedFromFirst:
+		return false
+	case Fixed:
+		return !w.dates && !w.resync
+	}
+	return !w.dates
+}
+
+func before(a, b *request) bool {
+	return a.rank < b.rank || a.rank == b.rank && a.number < b.number
+}
+
+func (w *world) isHead(r *request) bool {
+	return !slices.ContainsFunc(w.waiting, func(q *request) bool {
+		return q.laneID == r.laneID && before(q, r)
+	})
+}
+
+// atRest demands of every head that some limit lacks room for it beside what
+// better-ranked heads need, and that something will wake the ledger.
+func (w *world) atRest() {
+	slices.SortFunc(w.waiting, func(a, b *request) int { return cmp.Or(cmp.Compare(a.rank, b.rank), cmp.Compare(a.number, b.number)) })
+	reserved := map[place]int64{}
+	seen := map[laneID]bool{}
+	for _, r := range w.waiting {
+		if r.Deadline != 0 && r.Deadline <= w.now {
+			w.fail("request %d waits past its deadline", r.number)
+		}
+		if seen[r.laneID] {
+			continue
+		}
+		seen[r.laneID] = true
+		blocked := w.paused(r)
+		for at, need := range w.charges(r) {
+			blocked = blocked || !w.knows(at) && w.options.Pacing == nil || w.oracle(at).room(w.now)-reserved[at] < need
+			reserved[at] += need
+		}
+		if !blocked && w.options.Pacing == nil {
+			w.fail("request %d waits though there is room", r.number)
+		}
+	}
+	_, ok := w.l.Wake()
+	if len(w.waiting) > 0 && !ok && w.flying() == 0 {
+		w.fail("%d requests wait for nothing", len(w.waiting))
+	}
+}
+
+func (w *world) paused(r *request) bool {
+	for _, s := range r.scopes {
+		if s.opens(w.now) > w.now {
+			return true
+		}
+	}
+	return false
+}
+
+func (w *world) flying() (n int64) {
+	for _, o := range w.oracles {
+		n += o.flying()
+	}
+	return n
+}
+
+// finish checks what must hold when all is over.
+func (w *world) finish() {
+	if len(w.waiting) > 0 || w.l.Len() > 0 {
+		w.fail("%d requests were never answered", len(w.waiting))
+	}
+	if most := 6*w.requests + 100; w.wakes > most {
+		w.fail("woken %d times for %d requests", w.wakes, w.requests)
+	}
+	for at, o := range w.oracles {
+		if o.limit.Window == Sliding && !w.dates && o.worstCase() > o.limit.Quota {
+			w.fail("an adversary could make %v see %d of %d", at, o.worstCase(), o.limit.Quota)
+		}
+	}
+	w.now += 100 * time.Hour
+	for _, s := range w.l.Snapshot(w.now).Limits {
+		if s.InFlight != 0 || s.Used != 0 && s.Window != Lifetime {
+			w.fail("%q %q still counts %d, %d in flight", s.ID, s.Key, s.Used, s.InFlight)
+		}
+	}
+	if n := w.l.Snapshot(w.now).Lost; n != 0 {
+		w.fail("%d lost permits are held for ever", n)
+	}
+}

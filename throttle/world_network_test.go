@@ -1,0 +1,159 @@
+package throttle
+
+import (
+	"slices"
+	"time"
+)
+
+// send decides what becomes of a granted request.
+func (w *world) send(r *request) {
+	out, back := w.delay(), w.delay()
+	if w.rng.Float64() >= w.loss {
+		w.after(out, func() { w.arrive(r, back, true) })
+		return
+	}
+	timeout := w.span(sec)
+	longest := w.longestDelay(r)
+	switch w.rng.IntN(4) {
+	case 0:
+		w.after(timeout, func() { w.settle(r, Outcome{Fate: NeverSent}) })
+	case 1: // lost on the way out
+		w.after(timeout, func() { w.lose(r, -1) })
+	case 2: // the answer is lost
+		w.after(min(out, timeout), func() { w.arrive(r, 0, false) })
+		w.after(timeout, func() { w.lose(r, w.span(2*longest)) })
+	case 3: // arrives after it was given up
+		late := w.span(longest)
+		w.after(timeout, func() { w.lose(r, late+w.span(longest)) })
+		w.enter(timeout+late, arrivals, func() { w.arrive(r, 0, false) })
+	}
+}
+
+func (w *world) delay() time.Duration { return w.minRTT/2 + w.span(80*ms) }
+
+// longestDelay is the most that every limit of r believes in.
+func (w *world) longestDelay(r *request) time.Duration {
+	longest := never
+	for at := range w.charges(r) {
+		longest = min(longest, orDefault(w.limit(at.id).MaxDelay, defaultMaxDelay))
+	}
+	return longest
+}
+
+func (w *world) arrive(r *request, back time.Duration, answers bool) {
+	at := w.serverTime(w.now)
+	for where, weight := range w.charges(r) {
+		w.oracle(where)
+		if s := w.servers[where]; s != nil && !s.arrive(at, weight) {
+			w.fail("the server refuses request %d for %v", r.number, where)
+		}
+		if w.limit(where.id).Window == Concurrency {
+			w.serving[where] += weight
+			if w.serving[where] > w.limit(where.id).Quota {
+				w.fail("the server is asked too much at once for %v", where)
+			}
+		}
+	}
+	if answers {
+		stamp := at
+		w.after(back/2, func() { w.served(r) })
+		w.after(back, func() { w.settle(r, w.dated(stamp)) })
+	} else {
+		w.served(r)
+	}
+}
+
+func (w *world) served(r *request) {
+	for where, weight := range w.charges(r) {
+		w.serving[where] -= weight
+	}
+}
+
+func (w *world) dated(stamp time.Duration) Outcome {
+	if !w.dates || w.rng.IntN(2) == 0 {
+		return Outcome{}
+	}
+	resolution := []time.Duration{0, ms, sec}[w.rng.IntN(3)]
+	if resolution > 0 {
+		stamp = stamp / resolution * resolution
+	}
+	return Outcome{ServerTime: stamp, Resolution: resolution}
+}
+
+func (w *world) settle(r *request, o Outcome) {
+	w.log("settled %d: %d", r.number, o.Fate)
+	w.l.Settle(w.now, &r.Permit, o)
+	for at, u := range r.uses {
+		if o.Fate == NeverSent {
+			log := &w.oracle(at).log
+			*log = slices.DeleteFunc(*log, func(v *usage) bool { return v == u })
+			continue
+		}
+		w.answeredUse(at, u, w.now)
+	}
+}
+
+// answeredUse keeps the log in the order of the answers.
+func (w *world) answeredUse(at place, u *usage, when time.Duration) {
+	if u.answered != never {
+		return
+	}
+	u.answered = when
+	log := w.oracle(at).log
+	i := slices.Index(log, u)
+	copy(log[i:], log[i+1:])
+	log[len(log)-1] = u
+}
+
+// lose gives r up; if proof is not negative its arrival is proven that much
+// later, unless every limit has let go of it by then.
+func (w *world) lose(r *request, proof time.Duration) {
+	hold := w.l.Settle(w.now, &r.Permit, Outcome{Fate: Lost})
+	w.log("lost %d", r.number)
+	for at, u := range r.uses {
+		end := orDefault(w.limit(at.id).MaxDelay, defaultMaxDelay)
+		w.enter(end, holdEnds, func() { w.answeredUse(at, u, w.now) })
+	}
+	if proof >= 0 {
+		w.after(proof, func() {
+			w.l.Proven(w.now, hold)
+			for at, u := range r.uses {
+				w.answeredUse(at, u, w.now)
+			}
+		})
+	}
+}
+
+func (w *world) setClock() {
+	ahead := w.serverTime(w.now) - w.now
+	early, late := w.span(w.clockErr), w.span(w.clockErr)
+	w.l.SetClock(ahead-early, ahead+late)
+}
+
+func (w *world) resyncClock() {
+	w.setClock()
+	if w.left > 0 {
+		w.after(w.span(3*sec), w.resyncClock)
+	}
+}
+
+func (w *world) pause() {
+	for name := range w.l.scopes {
+		if err := w.l.PauseUntil(w.now, name, w.now+w.span(3*sec)); err != nil {
+			w.fail("%v", err)
+		}
+		break
+	}
+	if w.left > 0 {
+		w.after(w.span(10*sec), w.pause)
+	}
+}
+
+func (w *world) replaceLimits() {
+	if err := w.l.Replace(w.now, w.limits); err != nil {
+		w.fail("%v", err)
+	}
+	if w.left > 0 {
+		w.after(w.span(4*sec), w.replaceLimits)
+	}
+}

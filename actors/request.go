@@ -13,6 +13,7 @@ import (
 	"github.com/sluice-engine/sluice/internal/wire"
 	"github.com/sluice-engine/sluice/messages"
 	"github.com/sluice-engine/sluice/throttle"
+	"github.com/sluice-engine/sluice/throttle/feedback"
 )
 
 // request carries one call from Do to its single answer. It is spawned per
@@ -67,6 +68,9 @@ type request struct {
 	attempts int           // exchanges begun on a connection that was good
 	failures int           // failed dials and exchanges
 	sent     messages.Sent // the worst of all attempts
+
+	resampled bool               // a timestamp was refused, and the clock looked at again
+	refusal   *messages.Response // of the timestamp
 
 	response *messages.Response
 	err      error
@@ -162,6 +166,7 @@ func (r *request) enterThrottled() {
 	t := r.ticket
 	t.Reopen()
 	t.Owner, t.Pool, t.Lease = r, r.pool, nil
+	t.Outcome, t.Signals = throttle.Outcome{}, feedback.Feedback{}
 	if r.unlimited() {
 		r.enterLeasing()
 		return
@@ -243,12 +248,15 @@ func (r *request) attempt() {
 	}
 	r.attempts++
 	r.sent = max(r.sent, sent)
-	r.note(sent)
-	if err != nil {
+	refused := r.note(response, sent)
+	switch {
+	case err != nil:
 		r.decide(sent, err)
-		return
+	case refused && !r.resampled && r.system.config.Sample != nil:
+		r.enterResampling(response)
+	default:
+		r.enterFinishing(response)
 	}
-	r.enterFinishing(response)
 }
 
 // sign builds this attempt's call: the same bytes as every attempt's, and
@@ -326,16 +334,37 @@ func (r *request) returnLease(reusable bool) {
 	r.lease = nil
 }
 
-// note settles the permit by what is known of the request's arrival.
-func (r *request) note(sent messages.Sent) {
+// note settles the permit by what is known of the request's arrival, and
+// reports whether the answer refused the request's timestamp.
+func (r *request) note(response *messages.Response, sent messages.Sent) (refused bool) {
 	switch sent {
 	case messages.SentYes:
+		refused = r.heed(response)
 		r.settle(throttle.Answered)
 	case messages.SentMaybe:
 		r.settle(throttle.Lost)
 	default:
 		r.settle(throttle.NeverSent)
 	}
+	return refused
+}
+
+// heed reads what an answer says about limits and about the server's clock.
+func (r *request) heed(response *messages.Response) (refused bool) {
+	read := r.system.config.Feedback
+	if read == nil || response == nil {
+		return false
+	}
+	t := r.ticket
+	t.Signals = read(feedback.Answer{
+		Limit: r.limit, Key: r.asked.Key, Status: response.StatusCode, Header: &response.Header,
+		Body: response.Body, Clock: r.system.Clock(),
+	})
+	t.Outcome.Costs = t.Signals.Costs
+	if at := t.Signals.ServerTime; !at.IsZero() {
+		t.Outcome.ServerTime, t.Outcome.Resolution = time.Duration(at.UnixNano()), t.Signals.Resolution
+	}
+	return t.Signals.TimestampRefused && r.asked.Auth
 }
 
 // settle ends the ticket. Without a permit nobody else holds it.
@@ -349,7 +378,32 @@ func (r *request) settle(fate throttle.Fate) {
 	r.system.throttler.Tell(messages.SettlePermit{Ticket: r.ticket})
 }
 
-// ---- deciding and pausing ----
+// ---- deciding, resampling and pausing ----
+
+// enterResampling waits for a new look at the server's clock, and then repeats
+// a request whose timestamp was refused, once: the server did not execute it.
+func (r *request) enterResampling(refusal *messages.Response) {
+	r.stage, r.state = messages.Pausing, (*request).resampling
+	r.wakeAt = r.deadline
+	r.resampled = true
+	r.refusal = refusal
+	r.asking++
+	r.system.timesync.Tell(messages.AwaitSample{Owner: r})
+}
+
+func (r *request) resampling(message any) {
+	ready, ok := message.(messages.TimeReady)
+	if !ok {
+		r.interrupted(message)
+		return
+	}
+	r.asking--
+	if ready.Err != nil {
+		r.enterFinishing(r.refusal) // no better clock to be had: the refusal is the answer
+		return
+	}
+	r.again()
+}
 
 // decide repeats a failed attempt if that does no harm, and if there is time
 // and budget for it.
@@ -375,6 +429,11 @@ func (r *request) pausing(message any) {
 		return
 	}
 	r.err = nil
+	r.again()
+}
+
+// again begins another attempt, with another permit.
+func (r *request) again() {
 	if !r.ticket.Closed() {
 		r.ticket = new(messages.Ticket) // the throttler has not let go of the last one
 	}
@@ -456,7 +515,7 @@ func (r *request) clear() {
 	r.signed = messages.Call{}
 	clear(r.fields)
 	r.pool, r.attempts, r.failures, r.sent = nil, 0, 0, messages.SentNo
-	r.first.Outcome = throttle.Outcome{}
+	r.resampled, r.refusal = false, nil
 	r.response, r.err = nil, nil
 }
 

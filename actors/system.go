@@ -18,6 +18,7 @@ import (
 	"github.com/sluice-engine/sluice/internal/clock"
 	"github.com/sluice-engine/sluice/messages"
 	"github.com/sluice-engine/sluice/throttle"
+	"github.com/sluice-engine/sluice/throttle/feedback"
 )
 
 // Config is what a System is made of. The engine has filled in every default.
@@ -27,6 +28,7 @@ type Config struct {
 	DefaultLimitID string           // messages.Unlimited, or the id of a limit
 	Limits         []throttle.Limit
 	Throttle       throttle.Options
+	Feedback       feedback.Reader // what answers say about limits; may be nil
 
 	Auth           auth.Authenticator
 	PreProcessors  []messages.PreProcessor

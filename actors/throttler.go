@@ -9,6 +9,7 @@ import (
 	"github.com/sluice-engine/sluice/internal/clock"
 	"github.com/sluice-engine/sluice/messages"
 	"github.com/sluice-engine/sluice/throttle"
+	"github.com/sluice-engine/sluice/throttle/feedback"
 )
 
 // throttler says when: it asks the ledger, hands granted tickets on to their
@@ -33,13 +34,14 @@ type throttlerBook struct {
 	handling *messages.Ticket // whose message is being handled
 	failed   bool             // a predecessor failed: its ledger is lost
 	closed   bool
+	warned   map[string]bool // what the log has been told
 }
 
 // roomDue is the throttler's own alarm.
 type roomDue struct{}
 
 func newThrottler(s *System) actor.Producer {
-	book := &throttlerBook{limits: s.config.Limits, tickets: newTicketList(bookLinks)}
+	book := &throttlerBook{limits: s.config.Limits, tickets: newTicketList(bookLinks), warned: make(map[string]bool)}
 	return func() actor.Actor { return &throttler{system: s, book: book} }
 }
 
@@ -123,10 +125,75 @@ func (t *throttler) settle(ticket *messages.Ticket) {
 	ticket.Passed = false
 	now := t.system.now()
 	t.ledger.Settle(now, &ticket.Permit, ticket.Outcome)
+	t.heed(now, ticket)
 	t.book.tickets.remove(ticket)
 	ticket.Close() // from here on it is the request's again
 	if t.ledger.Len() > 0 {
 		t.grant(now)
+	}
+}
+
+// heed takes note of what an answer said. A pause stops every scope of the
+// request's limits unless it names one; usage corrects counters upwards only,
+// so answers that overtake one another loosen nothing.
+func (t *throttler) heed(now time.Duration, ticket *messages.Ticket) {
+	f := &ticket.Signals
+	if f.Pause > 0 {
+		t.pause(now, ticket.Permit.Limit, f)
+	}
+	for _, u := range f.Usage {
+		t.correct(now, u)
+	}
+}
+
+func (t *throttler) pause(now time.Duration, limit string, f *feedback.Feedback) {
+	scopes := []string{f.Scope}
+	if f.Scope == "" {
+		scopes = t.ledger.Scopes(limit)
+	}
+	for _, scope := range scopes {
+		if err := t.ledger.PauseUntil(now, scope, now+f.Pause); err != nil {
+			t.warnOnce(scope, "feedback names an unknown scope", "scope", scope)
+			continue
+		}
+		t.system.config.Logger.Warn("pausing a scope of limits", "scope", scope, "pause", f.Pause)
+	}
+}
+
+// correct passes on what the server counts. With a share of the quota the
+// server's count says nothing about ours.
+func (t *throttler) correct(now time.Duration, u feedback.Usage) {
+	i := slices.IndexFunc(t.book.limits, func(l throttle.Limit) bool { return l.ID == u.Limit })
+	if i < 0 {
+		t.warnOnce(u.Limit, "feedback names an unknown limit", "limit", u.Limit)
+		return
+	}
+	quota := t.book.limits[i].Quota
+	if u.Quota > 0 && u.Quota != quota {
+		t.warnOnce(u.Limit, "server's quota is not the table's", "limit", u.Limit, "server", u.Quota, "table", quota)
+		quota = u.Quota
+	}
+	if share := t.system.config.Throttle.Share; share != 0 && share != 1 {
+		return
+	}
+	used := u.Used
+	if used < 0 {
+		used = quota - u.Remaining
+	}
+	var window time.Duration
+	if !u.At.IsZero() {
+		window = time.Duration(u.At.UnixNano())
+	}
+	if err := t.ledger.Sync(now, u.Limit, u.Key, used, window); err != nil {
+		t.warnOnce(u.Limit, "feedback could not be used", "limit", u.Limit, "error", err)
+	}
+}
+
+// warnOnce says a thing about a name once in the life of the engine.
+func (t *throttler) warnOnce(name, text string, args ...any) {
+	if key := name + ": " + text; !t.book.warned[key] {
+		t.book.warned[key] = true
+		t.system.config.Logger.Warn(text, args...)
 	}
 }
 

@@ -53,6 +53,8 @@ func (t *timesync) Receive(ctx actor.Context) {
 	switch m := ctx.Message().(type) {
 	case messages.AwaitTime:
 		t.await(m.Owner)
+	case messages.AwaitSample:
+		t.resample(m.Owner)
 	case messages.ResampleTime:
 		t.system.clock.resample()
 		t.sample()
@@ -89,6 +91,18 @@ func (t *timesync) await(owner messages.Recipient) {
 		t.book.waiting = append(t.book.waiting, owner)
 		t.sample()
 	}
+}
+
+// resample answers with the next sample. One that is under way may be older
+// than the refusal it is wanted for, but the estimator takes either.
+func (t *timesync) resample(owner messages.Recipient) {
+	if t.book.ctx.Err() != nil {
+		owner.Tell(messages.TimeReady{Err: messages.ErrClosed})
+		return
+	}
+	t.book.waiting = append(t.book.waiting, owner)
+	t.system.clock.resample()
+	t.sample()
 }
 
 // sample begins a look-up unless one is under way.

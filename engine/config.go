@@ -16,6 +16,7 @@ import (
 	"github.com/sluice-engine/sluice/internal/wire"
 	"github.com/sluice-engine/sluice/messages"
 	"github.com/sluice-engine/sluice/throttle"
+	"github.com/sluice-engine/sluice/throttle/feedback"
 )
 
 // Config describes an engine. The zero value is an engine without limits,
@@ -33,6 +34,10 @@ type Config struct {
 	Limits []throttle.Limit
 	// Throttle tunes the queue: share, margin, ageing, bounds.
 	Throttle throttle.Options
+	// Feedback reads what answers say about limits: pauses, usage, the server's
+	// time. Nil means feedback.RetryAfter; use feedback.Join to add to it. It
+	// runs on the caller's goroutine, and must be safe for concurrent use.
+	Feedback feedback.Reader
 	// DefaultLimitID is charged by requests that name no limit. Empty means
 	// that such a request is refused, unless there are no limits at all.
 	DefaultLimitID string
@@ -117,6 +122,9 @@ func (c Config) withDefaults() Config {
 	if len(c.Limits) == 0 && c.DefaultLimitID == "" {
 		c.DefaultLimitID = Unlimited
 	}
+	if c.Feedback == nil {
+		c.Feedback = feedback.RetryAfter
+	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -198,7 +206,7 @@ func (c Config) system() (actors.Config, error) {
 	}
 	return actors.Config{
 		Base: base, Fields: c.fields(), DefaultLimitID: c.DefaultLimitID,
-		Limits: slices.Clone(c.Limits), Throttle: c.Throttle,
+		Limits: slices.Clone(c.Limits), Throttle: c.Throttle, Feedback: c.Feedback,
 		Auth: c.Auth, PreProcessors: c.PreProcessors, PostProcessors: c.PostProcessors, Jar: c.Cookies,
 		Dial: c.dialer(),
 		Pool: actors.PoolConfig{MaxConns: c.MaxConns, MaxWaiters: c.MaxConnWaiters, IdleTimeout: c.IdleTimeout},

@@ -4,6 +4,7 @@ import (
 	"sync/atomic"
 
 	"github.com/sluice-engine/sluice/throttle"
+	"github.com/sluice-engine/sluice/throttle/feedback"
 )
 
 // Recipient is an actor that can be told something. Tell never blocks.
@@ -26,10 +27,11 @@ type Ticket struct {
 	Owner  Recipient       // the request actor
 	Pool   Recipient       // where a granted ticket goes on to
 
-	Lease   *Lease           // set by the pool before LeaseGranted
-	Refused error            // set before TicketRefused
-	Stage   Stage            // where it was refused
-	Outcome throttle.Outcome // set by the request before SettlePermit
+	Lease   *Lease            // set by the pool before LeaseGranted
+	Refused error             // set before TicketRefused
+	Stage   Stage             // where it was refused
+	Outcome throttle.Outcome  // set by the request before SettlePermit, ...
+	Signals feedback.Feedback // ... with what the answer said about limits
 
 	Passed bool  // the throttler's: handed on to the pool, and in flight
 	Book   Links // the throttler's list of outstanding tickets
@@ -79,7 +81,7 @@ type (
 	// AbandonPermit says that the caller left before an answer came. It is not
 	// answered; whatever was held is given back.
 	AbandonPermit struct{ *Ticket }
-	// SettlePermit tells what became of a granted permit: Outcome.
+	// SettlePermit tells what became of a granted permit: Outcome, Signals.
 	SettlePermit struct{ *Ticket }
 )
 

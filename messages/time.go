@@ -6,12 +6,15 @@ package messages
 //	request ── AwaitTime ──▶ timesync ── TimeReady ──▶ request
 type AwaitTime struct{ Owner Recipient }
 
-// TimeReady answers AwaitTime. Err is set when the time could not be learnt.
+// AwaitSample asks to be told after the next look at the server's clock, which
+// is taken at once: the server refused a timestamp. TimeReady answers.
+type AwaitSample struct{ Owner Recipient }
+
+// TimeReady answers AwaitTime and AwaitSample. Err is set when the time could not be learnt.
 type TimeReady struct{ Err error }
 
 // ResampleTime asks for a look at the server's clock at once: a limit in
-// windows of that clock needs it, or the server refused a timestamp. It is not
-// answered.
+// windows of that clock needs it. It is not answered.
 type ResampleTime struct{}
 
 // CloseTimesync ends sampling; everyone who waits is answered.

@@ -18,12 +18,21 @@ import (
 
 // Answer is what a Reader sees of a response.
 type Answer struct {
-	Limit, Key string                   // what the request was charged to
-	Status     int                      // as received
-	Header     func(name string) string // the first line of that name, or ""
-	Body       []byte                   // not to be kept or changed
-	Now        time.Time                // the server's time, as well as it is known, when the answer came
+	Limit, Key string // what the request was charged to
+	Status     int    // as received
+	Header     Header
+	Body       []byte // not to be kept or changed
+	Clock      Clock  // the server's time, as well as it is known
 }
+
+// Header has the header lines of an answer; an http.Header will do.
+type Header interface {
+	// Get returns the value of the first line of that name, or "".
+	Get(name string) string
+}
+
+// Clock tells the server's time.
+type Clock interface{ Now() time.Time }
 
 // Feedback is what an answer says. The zero value says nothing.
 type Feedback struct {

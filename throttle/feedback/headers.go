@@ -45,13 +45,13 @@ func (h HeaderUsage) Read(a Answer) Feedback {
 		u.Limit = a.Limit
 	}
 	if h.Used != "" {
-		u.Used = number(a.Header(h.Used))
+		u.Used = number(a.Header.Get(h.Used))
 	}
 	if h.Remaining != "" {
-		u.Remaining = number(a.Header(h.Remaining))
+		u.Remaining = number(a.Header.Get(h.Remaining))
 	}
 	if h.Quota != "" {
-		u.Quota = max(0, number(a.Header(h.Quota)))
+		u.Quota = max(0, number(a.Header.Get(h.Quota)))
 	}
 	var f Feedback
 	if u.Used >= 0 || u.Remaining >= 0 {
@@ -64,7 +64,7 @@ func (h HeaderUsage) Read(a Answer) Feedback {
 }
 
 func (h HeaderUsage) untilReset(a Answer) time.Duration {
-	n := number(a.Header(h.Reset))
+	n := number(a.Header.Get(h.Reset))
 	if n < 0 || n > 1<<50 {
 		return 0
 	}
@@ -74,9 +74,9 @@ func (h HeaderUsage) untilReset(a Answer) time.Duration {
 	case DeltaMillis:
 		return time.Duration(min(n, 1<<40)) * time.Millisecond
 	case UnixSeconds:
-		return max(0, time.Unix(min(n, 1<<40), 0).Sub(a.Now))
+		return max(0, time.Unix(min(n, 1<<40), 0).Sub(a.Clock.Now()))
 	case UnixMillis:
-		return max(0, time.UnixMilli(n).Sub(a.Now))
+		return max(0, time.UnixMilli(n).Sub(a.Clock.Now()))
 	}
 	return 0
 }
@@ -93,10 +93,10 @@ func number(text string) int64 {
 // dateOf is the server's time on the answer. A number that a proxy's cache has
 // kept, or one without a date, is taken to be about the present window.
 func dateOf(a Answer) time.Time {
-	if a.Header("Age") != "" {
+	if a.Header.Get("Age") != "" {
 		return time.Time{}
 	}
-	at, err := http.ParseTime(a.Header("Date"))
+	at, err := http.ParseTime(a.Header.Get("Date"))
 	if err != nil {
 		return time.Time{}
 	}

@@ -20,17 +20,17 @@ func RateLimitFields(limits map[string]string) Reader {
 }
 
 func readRateLimit(a Answer, limits map[string]string) Feedback {
-	if a.Header("Age") != "" && strings.TrimSpace(a.Header("Age")) != "0" {
+	if a.Header.Get("Age") != "" && strings.TrimSpace(a.Header.Get("Age")) != "0" {
 		return Feedback{}
 	}
 	quotas := make(map[string]int64)
-	for _, item := range parseList(a.Header("RateLimit-Policy")) {
+	for _, item := range parseList(a.Header.Get("RateLimit-Policy")) {
 		if unit := item.params["qu"]; unit == "" || unit == "requests" {
 			quotas[item.name] = max(0, number(item.params["q"]))
 		}
 	}
 	var f Feedback
-	for _, item := range parseList(a.Header("RateLimit")) {
+	for _, item := range parseList(a.Header.Get("RateLimit")) {
 		id, known := limits[item.name]
 		remaining := number(item.params["r"])
 		quota, counted := quotas[item.name]

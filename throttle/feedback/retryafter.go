@@ -22,7 +22,7 @@ func RetryAfter(a Answer) Feedback {
 	if a.Status < 400 {
 		return Feedback{}
 	}
-	pause, ok := ParseRetryAfter(a.Header("Retry-After"), a.Now)
+	pause, ok := ParseRetryAfter(a.Header.Get("Retry-After"), a.Clock)
 	switch {
 	case ok:
 		return Feedback{Pause: pause}
@@ -36,7 +36,7 @@ func RetryAfter(a Answer) Feedback {
 
 // ParseRetryAfter reads the header's two forms (RFC 9110, section 10.2.3): a
 // number of seconds, or a date, which is compared with the server's time.
-func ParseRetryAfter(text string, now time.Time) (time.Duration, bool) {
+func ParseRetryAfter(text string, clock Clock) (time.Duration, bool) {
 	text = strings.TrimSpace(text)
 	if seconds, err := strconv.ParseUint(text, 10, 31); err == nil {
 		return time.Duration(seconds) * time.Second, true
@@ -45,5 +45,5 @@ func ParseRetryAfter(text string, now time.Time) (time.Duration, bool) {
 	if err != nil {
 		return 0, false
 	}
-	return max(0, at.Sub(now)), true
+	return max(0, at.Sub(clock.Now())), true
 }

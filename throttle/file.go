@@ -1,0 +1,187 @@
+package throttle
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+)
+
+// limitFile is the schema of ReadLimits.
+type limitFile struct {
+	Limits []limitEntry `json:"limits"`
+}
+
+type limitEntry struct {
+	ID       string          `json:"id"`
+	Quota    int64           `json:"quota"`
+	Per      fileDuration    `json:"per"`
+	Window   fileWindow      `json:"window"`
+	Weight   int64           `json:"weight"`
+	Links    []fileLink      `json:"links"`
+	Keyed    bool            `json:"keyed"`
+	Burst    int64           `json:"burst"`
+	Tick     fileDuration    `json:"tick"`
+	Offset   fileDuration    `json:"offset"`
+	RTTFloor fileDuration    `json:"rtt_floor"`
+	MaxDelay fileDuration    `json:"max_delay"`
+	Reserve  []fileReserve   `json:"reserve"`
+	Scope    string          `json:"scope"`
+	Comment  json.RawMessage `json:"comment"` // for people; not read
+}
+
+type fileLink struct {
+	ID     string `json:"id"`
+	Weight int64  `json:"weight"`
+}
+
+type fileReserve struct {
+	Priority int   `json:"priority"`
+	Weight   int64 `json:"weight"`
+}
+
+// maxFile bounds what ReadLimits and ReadExchangeInfo read.
+const maxFile = 8 << 20
+
+// ReadLimits reads limits from JSON:
+//
+//	{"limits": [
+//	  {"id": "weight", "quota": 6000, "per": "1m", "window": "fixed", "scope": "address"},
+//	  {"id": "orders", "quota": 100, "per": "10s", "keyed": true,
+//	   "reserve": [{"priority": 300, "weight": 10}]},
+//	  {"id": "order", "links": [{"id": "weight", "weight": 1}, {"id": "orders"}]}
+//	]}
+//
+// The names are those of Limit's fields in lower case, with underscores;
+// durations are written as time.ParseDuration reads them, windows as
+// Window.String writes them, and "comment" may hold anything. An unknown name
+// is a mistake. The limits are then checked as New checks them, and every
+// mistake is reported.
+func ReadLimits(r io.Reader) ([]Limit, error) {
+	var file limitFile
+	if err := decodeStrictly(r, &file); err != nil {
+		return nil, fmt.Errorf("limits: %w", err)
+	}
+	limits := make([]Limit, len(file.Limits))
+	for i, e := range file.Limits {
+		limits[i] = e.limit()
+	}
+	if _, err := New(limits, Options{}); err != nil {
+		return nil, err
+	}
+	return limits, nil
+}
+
+func decodeStrictly(r io.Reader, into any) error {
+	decoder := json.NewDecoder(io.LimitReader(r, maxFile))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(into); err != nil {
+		return err
+	}
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+		return errors.New("something follows the document")
+	}
+	return nil
+}
+
+func (e limitEntry) limit() Limit {
+	l := Limit{
+		ID: e.ID, Quota: e.Quota, Per: time.Duration(e.Per), Window: Window(e.Window), Weight: e.Weight,
+		Keyed: e.Keyed, Burst: e.Burst, Tick: time.Duration(e.Tick), Offset: time.Duration(e.Offset),
+		RTTFloor: time.Duration(e.RTTFloor), MaxDelay: time.Duration(e.MaxDelay), Scope: e.Scope,
+	}
+	for _, link := range e.Links {
+		l.Linked = append(l.Linked, Link(link))
+	}
+	for _, reserve := range e.Reserve {
+		l.Reserve = append(l.Reserve, Reserve(reserve))
+	}
+	return l
+}
+
+// fileDuration is a duration written as "1m30s".
+type fileDuration time.Duration
+
+func (d *fileDuration) UnmarshalJSON(text []byte) error {
+	var s string
+	if err := json.Unmarshal(text, &s); err != nil {
+		return fmt.Errorf(`duration %.40s: want a text such as "1m30s"`, text)
+	}
+	parsed, err := time.ParseDuration(s)
+	if err != nil {
+		return fmt.Errorf(`duration %.40q: want a text such as "1m30s"`, s)
+	}
+	*d = fileDuration(parsed)
+	return nil
+}
+
+// fileWindow is a window by its name.
+type fileWindow Window
+
+func (w *fileWindow) UnmarshalJSON(text []byte) error {
+	var name string
+	if err := json.Unmarshal(text, &name); err == nil {
+		for i, known := range windowNames {
+			if name == known {
+				*w = fileWindow(i)
+				return nil
+			}
+		}
+	}
+	return fmt.Errorf("window %.40s: want one of %s", text, strings.Join(windowNames[:], ", "))
+}
+
+// exchangeInfo is the part of Binance's GET /api/v3/exchangeInfo that tells
+// limits.
+type exchangeInfo struct {
+	RateLimits []struct {
+		RateLimitType string `json:"rateLimitType"`
+		Interval      string `json:"interval"`
+		IntervalNum   int64  `json:"intervalNum"`
+		Limit         int64  `json:"limit"`
+	} `json:"rateLimits"`
+}
+
+var exchangeIntervals = map[string]time.Duration{
+	"SECOND": time.Second, "MINUTE": time.Minute, "HOUR": time.Hour, "DAY": 24 * time.Hour,
+}
+
+// ReadExchangeInfo makes limits of a document of the shape of Binance's
+// exchangeInfo. Each is a Fixed one, named by type and window, as in
+// "REQUEST_WEIGHT_1M" or "ORDERS_10S". ORDERS are a scope "account" of their
+// own, everything else is scope "address". Add the routes that link to them.
+func ReadExchangeInfo(r io.Reader) ([]Limit, error) {
+	var info exchangeInfo
+	if err := json.NewDecoder(io.LimitReader(r, maxFile)).Decode(&info); err != nil {
+		return nil, fmt.Errorf("exchangeInfo: %w", err)
+	}
+	var limits []Limit
+	var errs []error
+	for i, e := range info.RateLimits {
+		per, ok := exchangeIntervals[e.Interval]
+		if !ok || e.IntervalNum < 1 || e.IntervalNum > 10_000 || e.RateLimitType == "" {
+			errs = append(errs, fmt.Errorf("exchangeInfo: rateLimits[%d] is not understood", i))
+			continue
+		}
+		scope := "address"
+		if e.RateLimitType == "ORDERS" {
+			scope = "account"
+		}
+		limits = append(limits, Limit{
+			ID:    fmt.Sprintf("%s_%d%c", e.RateLimitType, e.IntervalNum, e.Interval[0]),
+			Quota: e.Limit, Per: time.Duration(e.IntervalNum) * per, Window: Fixed, Scope: scope,
+		})
+	}
+	if len(info.RateLimits) == 0 {
+		errs = append(errs, errors.New("exchangeInfo: no rateLimits"))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	if _, err := New(limits, Options{}); err != nil {
+		return nil, err
+	}
+	return limits, nil
+}

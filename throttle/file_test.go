@@ -1,0 +1,88 @@
+package throttle
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+const goodFile = `{"limits": [
+	{"id": "weight", "quota": 6000, "per": "1m", "window": "fixed", "scope": "address", "comment": "by IP"},
+	{"id": "orders", "quota": 100, "per": "10s", "keyed": true, "reserve": [{"priority": 300, "weight": 10}]},
+	{"id": "bucket", "quota": 1, "per": "1s", "window": "leaky", "burst": 20, "tick": "1s"},
+	{"id": "order", "links": [{"id": "weight", "weight": 1}, {"id": "orders"}]}
+]}`
+
+func TestLimitsAreReadFromJSON(t *testing.T) {
+	limits, err := ReadLimits(strings.NewReader(goodFile))
+	require.NoError(t, err)
+	require.Equal(t, []Limit{
+		{ID: "weight", Quota: 6000, Per: time.Minute, Window: Fixed, Scope: "address"},
+		{ID: "orders", Quota: 100, Per: 10 * time.Second, Keyed: true, Reserve: []Reserve{{300, 10}}},
+		{ID: "bucket", Quota: 1, Per: time.Second, Window: Leaky, Burst: 20, Tick: time.Second},
+		{ID: "order", Linked: []Link{{"weight", 1}, {"orders", 0}}},
+	}, limits)
+}
+
+func TestAFileWithAMistakeSaysWhich(t *testing.T) {
+	for file, want := range map[string]string{
+		`{"limits": [{"id": "a", "qouta": 1}]}`:                                      "qouta",
+		`{"limits": [{"id": "a", "quota": 1, "per": 60}]}`:                           "1m30s",
+		`{"limits": [{"id": "a", "quota": 1, "per": "1 minute"}]}`:                   "1 minute",
+		`{"limits": [{"id": "a", "quota": 1, "per": "1s", "window": "rolling"}]}`:    "sliding, fixed",
+		`{"limits": [{"id": "a", "quota": 1, "per": "1s"}]} {}`:                      "follows",
+		`{"limits": [{"id": "a", "per": "1s"}, {"id": "b", "links": [{"id":"c"}]}]}`: `"c"`,
+		`[]`: "limits",
+		``:   "EOF",
+	} {
+		_, err := ReadLimits(strings.NewReader(file))
+		require.ErrorContains(t, err, want, file)
+	}
+}
+
+func TestLimitsAreReadFromExchangeInfo(t *testing.T) {
+	limits, err := ReadExchangeInfo(strings.NewReader(`{"timezone":"UTC","rateLimits":[
+		{"rateLimitType":"REQUEST_WEIGHT","interval":"MINUTE","intervalNum":1,"limit":6000},
+		{"rateLimitType":"ORDERS","interval":"SECOND","intervalNum":10,"limit":50},
+		{"rateLimitType":"ORDERS","interval":"DAY","intervalNum":1,"limit":160000}],"symbols":[]}`))
+	require.NoError(t, err)
+	require.Equal(t, []Limit{
+		{ID: "REQUEST_WEIGHT_1M", Quota: 6000, Per: time.Minute, Window: Fixed, Scope: "address"},
+		{ID: "ORDERS_10S", Quota: 50, Per: 10 * time.Second, Window: Fixed, Scope: "account"},
+		{ID: "ORDERS_1D", Quota: 160000, Per: 24 * time.Hour, Window: Fixed, Scope: "account"},
+	}, limits)
+
+	for _, bad := range []string{
+		`{}`, `{"rateLimits":[{"rateLimitType":"X","interval":"FORTNIGHT","intervalNum":1,"limit":1}]}`,
+		`{"rateLimits":[{"rateLimitType":"X","interval":"DAY","intervalNum":1,"limit":0}]}`, `nothing`,
+	} {
+		_, err := ReadExchangeInfo(strings.NewReader(bad))
+		require.Error(t, err, bad)
+	}
+}
+
+func FuzzReadLimits(f *testing.F) {
+	f.Add(goodFile)
+	f.Add(`{"limits":[{"id":"a","quota":-1,"per":"-1s","links":[{"id":"a"}]}]}`)
+	f.Fuzz(func(t *testing.T, file string) {
+		limits, err := ReadLimits(strings.NewReader(file))
+		if err != nil {
+			return
+		}
+		if _, err := New(limits, Options{}); err != nil {
+			t.Fatalf("accepted, and refused by New: %v", err)
+		}
+	})
+}
+
+func FuzzReadExchangeInfo(f *testing.F) {
+	f.Add(`{"rateLimits":[{"rateLimitType":"ORDERS","interval":"SECOND","intervalNum":10,"limit":50}]}`)
+	f.Fuzz(func(t *testing.T, document string) {
+		limits, err := ReadExchangeInfo(strings.NewReader(document))
+		if err == nil && len(limits) == 0 {
+			t.Fatal("no limits, and no error")
+		}
+	})
+}

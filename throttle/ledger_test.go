@@ -469,3 +469,30 @@ func TestASnapshotCountsTheQueueByClass(t *testing.T) {
 	require.Equal(t, s.Queued, s.Limits[0].Queued)
 	require.Equal(t, sec, s.Limits[0].Next)
 }
+
+func TestAFixedLimitLearnsItsClockWithoutLosingAWindow(t *testing.T) {
+	l, err := New([]Limit{{ID: "w", Quota: 3, Per: time.Minute, Window: Fixed}}, Options{})
+	require.NoError(t, err)
+	server := 1_795_435_200*time.Second + 50*time.Second // at our zero
+	permits := make([]Permit, 7)
+	granted := func(now time.Duration) (n int) {
+		for p := l.Next(now); p != nil; p = l.Next(now) {
+			n++
+		}
+		return n
+	}
+	for i := range permits {
+		permits[i].Limit = "w"
+		require.NoError(t, l.Acquire(0, &permits[i]))
+	}
+	for i := range 3 {
+		require.Equal(t, Granted, permits[i].State(), "as by a sliding limit")
+		l.Settle(time.Second, &permits[i], Outcome{})
+	}
+
+	l.SetClock(server-50*time.Millisecond, server+50*time.Millisecond)
+
+	require.Zero(t, granted(2*time.Second), "what went before the clock was known is charged")
+	require.Zero(t, granted(10*time.Second))
+	require.Equal(t, 3, granted(10*time.Second+60*time.Millisecond), "the next window is whole")
+}

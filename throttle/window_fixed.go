@@ -13,12 +13,14 @@ import "time"
 // Beside the windows it keeps the sliding log, and grants what either of the
 // two allows. That is safe: of the requests counted in one window, the one
 // sent last was let through by one of them, and each of them then accounted
-// for all the others. The log alone serves while the clock is unknown.
+// for all the others. The log alone serves while the clock is unknown; what it
+// holds by then is charged to the windows once the clock is known.
 type fixed struct {
 	sliding
 	first  int64   // the earliest window a request sent now can meet; never falls while the clock holds
 	charge []int64 // answered weight of the windows first, first+1, ...
 	blind  time.Duration
+	unseen bool // something was answered that no window is charged with
 
 	// What advance worked out last: good while the clock is set no anew, and
 	// until the instant at which first rises.
@@ -55,6 +57,24 @@ func (f *fixed) look(now time.Duration) {
 		f.first = k
 	}
 	f.until = f.begins(max(k, f.first) + 1)
+	if f.unseen {
+		f.catchUp(now)
+	}
+}
+
+// catchUp charges what was answered while the clock was not good enough. A
+// request that has left the log arrived at least per before the server's
+// present time, which may still be inside a window that the earliest reading
+// of the clock is in; once that reading has moved on by the width of the
+// bounds, and by what the floor let the log forget early, it cannot be.
+func (f *fixed) catchUp(now time.Duration) {
+	f.unseen = false
+	f.log.expire(now)
+	width := f.clock.latest(now) - f.clock.earliest(now)
+	f.blind = max(f.blind, now+width+f.rttFloor+1)
+	for i := range f.span(f.clock.latest(now)) {
+		f.charge[i] += f.log.sum
+	}
 }
 
 func (f *fixed) room(now time.Duration) int64 {
@@ -108,7 +128,7 @@ func (f *fixed) settle(w int64, a answer) time.Duration {
 // time last.
 func (f *fixed) spend(now time.Duration, w int64, last time.Duration) {
 	if !f.advance(now) {
-		f.blind = now + f.hold
+		f.unseen = true
 		return
 	}
 	for i := range f.span(last) {
@@ -165,7 +185,7 @@ func (f *fixed) sync(now time.Duration, used int64, start time.Duration) {
 func (f *fixed) fill(now time.Duration) {
 	f.sliding.fill(now)
 	if !f.advance(now) {
-		f.blind = now + f.hold
+		f.unseen = true
 		return
 	}
 	for i := range f.span(f.clock.latest(now)) {

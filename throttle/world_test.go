@@ -98,8 +98,8 @@ func simulate(p plan) error {
 		w.drift = []int64{-bound, 0, bound}[w.rng.IntN(3)]
 	}
 	w.offset = time.Duration(w.rng.Int64N(int64(time.Hour))) + 1000*time.Hour
-	if p.clockErr >= 0 {
-		w.setClock()
+	if late := p.resync && w.rng.IntN(2) == 0; p.clockErr >= 0 && !late {
+		w.setClock() // or else the log serves alone until the clock is first set
 	}
 	w.schedule()
 	w.run()

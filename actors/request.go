@@ -58,7 +58,7 @@ type request struct {
 	call     *messages.Call // this attempt's: &built, or &signed
 	signed   messages.Call
 	fields   []messages.Field // of signed
-	pool     messages.Recipient
+	pool     *poolDoor        // entered
 	ticket   *messages.Ticket // &first, but for a repeated attempt that cannot wait for it to settle
 	first    messages.Ticket
 	permit   bool // a granted permit is to be settled
@@ -119,7 +119,6 @@ func (r *request) preparing(message any) {
 	switch m := message.(type) {
 	case messages.PoolOpened:
 		r.asking--
-		r.pool = m.Pool
 		r.proceed(m.Err)
 	case messages.TimeReady:
 		r.asking--
@@ -140,7 +139,7 @@ func (r *request) proceed(err error) {
 // prepared goes on once nothing is missing.
 func (r *request) prepared() {
 	if r.pool == nil {
-		r.pool = r.system.poolOf(r.built.Origin)
+		r.pool = r.system.enterPool(r.built.Origin)
 	}
 	switch {
 	case r.pool == nil:
@@ -162,6 +161,7 @@ func (r *request) enterThrottled() {
 	t := r.ticket
 	t.Reopen()
 	t.Owner, t.Pool, t.Lease = r, r.pool, nil
+	t.Permit.Deadline = r.system.instant(r.deadline)
 	if r.unlimited() {
 		r.enterLeasing()
 		return
@@ -170,7 +170,6 @@ func (r *request) enterThrottled() {
 	t.Permit.Key = r.asked.Key
 	t.Permit.Weight = r.asked.Weight
 	t.Permit.Priority = int(r.asked.Priority)
-	t.Permit.Deadline = r.system.instant(r.deadline)
 	r.system.throttler.Tell(messages.AcquirePermit{Ticket: t})
 }
 
@@ -448,14 +447,22 @@ func (r *request) recyclable() bool {
 	return !r.failed && r.asking == 0 && r.ticket == &r.first && r.first.Closed()
 }
 
+func (r *request) leavePool() {
+	if r.pool != nil {
+		r.pool.leave()
+		r.pool = nil
+	}
+}
+
 // clear forgets one life of the slot.
 func (r *request) clear() {
+	r.leavePool()
 	r.callerMailbox.reset()
 	r.ctx, r.asked, r.deadline = nil, nil, time.Time{}
 	r.built.Body, r.built.Fields, r.call = nil, nil, nil
 	r.signed = messages.Call{}
 	clear(r.fields)
-	r.pool, r.attempts, r.failures, r.sent = nil, 0, 0, messages.SentNo
+	r.attempts, r.failures, r.sent = 0, 0, messages.SentNo
 	r.first.Outcome = throttle.Outcome{}
 	r.response, r.err = nil, nil
 }

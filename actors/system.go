@@ -58,7 +58,7 @@ type System struct {
 	throttler  address
 	timesync   address // zero without a source of time
 
-	pools   atomic.Pointer[map[messages.Origin]messages.Recipient] // written by the supervisor only
+	pools   atomic.Pointer[map[messages.Origin]*poolDoor] // written by the supervisor only
 	clock   *serverClock
 	retries *retryBudget
 	slots   slots
@@ -93,7 +93,7 @@ func Start(config Config) (*System, error) {
 	}
 	config.Clock.Epoch = s.epoch
 	s.clock = newServerClock(config.Clock, config.Sample != nil)
-	s.pools.Store(new(map[messages.Origin]messages.Recipient))
+	s.pools.Store(new(map[messages.Origin]*poolDoor))
 	if config.Jar != nil {
 		s.jar.Store(&config.Jar)
 	}
@@ -182,6 +182,7 @@ func (s *System) release(r *request) {
 	}
 	r.watch.release()
 	r.stop()
+	r.leavePool()
 }
 
 // slots are the request actors that have stopped and may be spawned anew, the
@@ -240,10 +241,6 @@ func (s *System) instant(t time.Time) time.Duration {
 }
 
 func (s *System) now() time.Duration { return time.Since(s.epoch) }
-
-func (s *System) poolOf(origin messages.Origin) messages.Recipient {
-	return (*s.pools.Load())[origin]
-}
 
 func (s *System) timeKnown() bool { return s.config.Sample == nil || s.clock.known() }
 
@@ -359,6 +356,9 @@ func (s *System) Pools() []PoolStats {
 		return nil
 	}
 	for _, pool := range *s.pools.Load() {
+		if !pool.enter() {
+			continue
+		}
 		done := make(chan PoolStats, 1)
 		pool.Tell(describePool{done})
 		select {
@@ -366,6 +366,7 @@ func (s *System) Pools() []PoolStats {
 			all = append(all, stats)
 		case <-s.closing: // the pool may have ended
 		}
+		pool.leave()
 	}
 	return all
 }

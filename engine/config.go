@@ -65,6 +65,19 @@ type Config struct {
 	// IdleTimeout closes a connection that was not used for as long; 50 s by
 	// default, which is below what servers commonly allow.
 	IdleTimeout time.Duration
+	// MinIdle is how many unused connections are kept open to an origin that
+	// was used once, within MaxConns; none by default.
+	MinIdle int
+	// RotateConns lends the connection that was idle for longest, so that every
+	// one stays warm. By default the last used is lent, and those in excess are
+	// closed after IdleTimeout.
+	RotateConns bool
+	// MaxConnAge closes a connection that old once it is not in use, spread
+	// over the last tenth of that time; zero means never.
+	MaxConnAge time.Duration
+	// DialBackoff and DialBackoffCap bound the pause after a failed dial to an
+	// origin, 50 ms and 5 s by default; it doubles with each failure.
+	DialBackoff, DialBackoffCap time.Duration
 	// DialTimeout bounds connecting and the TLS handshake; 5 s by default.
 	DialTimeout time.Duration
 	// DialContext replaces net.Dialer; TLS is still the engine's.
@@ -111,6 +124,8 @@ func (c Config) withDefaults() Config {
 	orInt(&c.MaxBody, 16<<20)
 	orInt(&c.IdleTimeout, 50*time.Second)
 	orInt(&c.DialTimeout, 5*time.Second)
+	orInt(&c.DialBackoff, 50*time.Millisecond)
+	orInt(&c.DialBackoffCap, 5*time.Second)
 	orInt(&c.Retry.Max, 2)
 	orInt(&c.Retry.Base, 50*time.Millisecond)
 	orInt(&c.Retry.Cap, 2*time.Second)
@@ -139,12 +154,17 @@ func (c Config) validate() []error {
 		{"MaxInFlight", int64(c.MaxInFlight)}, {"MaxConns", int64(c.MaxConns)},
 		{"MaxConnWaiters", int64(c.MaxConnWaiters)}, {"MaxHeader", int64(c.MaxHeader)},
 		{"MaxBody", c.MaxBody}, {"IdleTimeout", int64(c.IdleTimeout)},
+		{"MinIdle", int64(c.MinIdle)}, {"MaxConnAge", int64(c.MaxConnAge)},
+		{"DialBackoff", int64(c.DialBackoff)}, {"DialBackoffCap", int64(c.DialBackoffCap)},
 		{"DialTimeout", int64(c.DialTimeout)}, {"Timeout", int64(c.Timeout)},
 		{"Retry.Base", int64(c.Retry.Base)}, {"Retry.Cap", int64(c.Retry.Cap)},
 	} {
 		if field.value < 0 {
 			errs = append(errs, fmt.Errorf("%s is negative", field.name))
 		}
+	}
+	if c.MinIdle > c.MaxConns {
+		errs = append(errs, fmt.Errorf("MinIdle %d is above MaxConns %d", c.MinIdle, c.MaxConns))
 	}
 	for i, p := range c.PreProcessors {
 		if p == nil {
@@ -203,12 +223,23 @@ func (c Config) system() (actors.Config, error) {
 		Limits: slices.Clone(c.Limits), Throttle: c.Throttle,
 		Auth: c.Auth, PreProcessors: c.PreProcessors, PostProcessors: c.PostProcessors, Jar: c.Cookies,
 		Dial: c.dialer(),
-		Pool: actors.PoolConfig{MaxConns: c.MaxConns, MaxWaiters: c.MaxConnWaiters, IdleTimeout: c.IdleTimeout},
+		Pool: c.pool(),
 		Retry: actors.Retry{
 			Max: max(0, c.Retry.Max), Base: c.Retry.Base, Cap: c.Retry.Cap, Share: retryShare, Rate: retryRate,
 		},
 		Logger: c.Logger,
 	}, nil
+}
+
+// unusedPool is how long an origin's pool outlives its last connection.
+const unusedPool = time.Minute
+
+func (c Config) pool() actors.PoolConfig {
+	return actors.PoolConfig{
+		MaxConns: c.MaxConns, MaxWaiters: c.MaxConnWaiters, MinIdle: c.MinIdle, Rotate: c.RotateConns,
+		IdleTimeout: c.IdleTimeout, MaxAge: c.MaxConnAge, Passivate: unusedPool,
+		Backoff: c.DialBackoff, BackoffCap: c.DialBackoffCap,
+	}
 }
 
 // fields returns the header of every request, in a fixed order.

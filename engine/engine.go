@@ -102,6 +102,13 @@ func (e *Engine) UpdateCookies(rawURL string, cookies ...*http.Cookie) error {
 	return nil
 }
 
+// Warm opens connections to an origin until n are open, or Config.MaxConns, and
+// returns then, or with the first error. The origin is that of rawURL, or of
+// Config.BaseURL if rawURL is empty.
+func (e *Engine) Warm(ctx context.Context, rawURL string, n int) error {
+	return e.system.Warm(ctx, rawURL, n)
+}
+
 // ReplaceLimits swaps the whole table of limits. What is in flight stays
 // counted; a queued request whose limit is gone is refused. A table with a
 // mistake changes nothing, and the error lists every one.

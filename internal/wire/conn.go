@@ -67,12 +67,12 @@ func newConn(s *socket, l Limits) *Conn {
 // No text of theirs holds a part of the request or of the response, the name of
 // a refused header line apart.
 func (c *Conn) Exchange(call *messages.Call, deadline time.Time) (*messages.Response, messages.Sent, error) {
-	if err := c.begin(call, deadline); err != nil {
-		return nil, messages.SentNo, err
-	}
 	sentAt := time.Now()
 	if !deadline.IsZero() && !sentAt.Before(deadline) {
-		return nil, messages.SentNo, errDeadline
+		return nil, messages.SentNo, errDeadline // the Conn is as before
+	}
+	if err := c.begin(call, deadline); err != nil {
+		return nil, messages.SentNo, err
 	}
 	resp, sent, err := c.receive(call.Method)
 	c.end()

@@ -3,10 +3,12 @@ package messages
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"iter"
 	"mime"
 	"net/http"
 	"net/textproto"
+	"slices"
 	"strings"
 	"time"
 )
@@ -55,6 +57,18 @@ func (h Header) All() iter.Seq2[string, string] {
 	}
 }
 
+// Without returns the lines of other names than these.
+func (h Header) Without(names ...string) Header {
+	var kept strings.Builder
+	for line := range strings.Lines(h.lines) {
+		name, _, _ := strings.Cut(line, ":")
+		if !slices.ContainsFunc(names, func(n string) bool { return strings.EqualFold(n, name) }) {
+			kept.WriteString(line)
+		}
+	}
+	return Header{kept.String()}
+}
+
 // HTTP returns the lines as a new http.Header with canonical names.
 func (h Header) HTTP() http.Header {
 	header := make(http.Header)
@@ -80,6 +94,16 @@ type Response struct {
 	SentAt, AnsweredAt time.Time
 
 	Body []byte
+	// Stream is the body instead, if Request.Stream asked for that and there is
+	// one. It holds a connection until it is read to its end or closed; an end
+	// other than io.EOF means that the body is not complete. One goroutine may
+	// read while others close.
+	Stream io.ReadCloser
+	// Trailer has the lines behind a chunked body; with Stream once that ended.
+	Trailer Header
+	// Uncompressed says that the body came in a content coding the engine had
+	// asked for, and that it has been undone. The header no longer tells of it.
+	Uncompressed bool
 }
 
 // Bytes returns the body.

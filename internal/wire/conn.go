@@ -16,6 +16,7 @@ const keptRequest = 64 << 10
 type Conn struct {
 	socket   *socket
 	source   source
+	payload  payload // the body of the last response
 	limits   Limits
 	reader   *bufio.Reader // narrow, or a wide one while a large head is read
 	narrow   *bufio.Reader
@@ -47,6 +48,10 @@ func newConn(s *socket, l Limits) *Conn {
 // after the last was read. The rest is the caller's to fill in. A deadline of
 // zero means none. The response owns its memory; call is not kept.
 //
+// With Call.Stream the exchange goes on behind the head: the response has a
+// Stream instead of a Body, which belongs to the Conn's owner. Nothing else may
+// be done with the Conn, Abort apart, before the Stream ended or was closed.
+//
 // Sent is exact. SentNo: the connection took not one byte, so the request may be
 // repeated whatever it is. SentMaybe: it took some, and no final response head
 // was read. SentYes: a final response head was read; there is an error beside
@@ -74,10 +79,16 @@ func (c *Conn) Exchange(call *messages.Call, deadline time.Time) (*messages.Resp
 	if err := c.begin(call, deadline); err != nil {
 		return nil, messages.SentNo, err
 	}
-	resp, sent, err := c.receive(call.Method)
-	c.end()
+	resp, sent, err := c.receive(call)
 	if err != nil {
+		if cause := c.source.upload.cause(); cause != nil {
+			err = cause
+		}
+		c.end()
 		return nil, sent, err
+	}
+	if resp.Stream == nil {
+		c.end()
 	}
 	resp.SentAt, resp.AnsweredAt = sentAt, time.Now()
 	return resp, sent, nil
@@ -97,12 +108,16 @@ func (c *Conn) begin(call *messages.Call, deadline time.Time) error {
 		return err
 	}
 	c.reusable = false
-	c.source.begin()
+	c.source.begin(newUpload(s, call))
 	return s.arm(deadline)
 }
 
 // end lets go of what only a large exchange needs.
 func (c *Conn) end() {
+	if c.source.upload != nil {
+		c.source.upload.stop()
+		c.source.upload = nil
+	}
 	s := c.socket
 	s.body = nil
 	if cap(s.out) > keptRequest {

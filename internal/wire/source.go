@@ -3,7 +3,6 @@ package wire
 import (
 	"bufio"
 	"io"
-	"math"
 )
 
 // readBuffer is what an idle connection keeps for reading. A head that does not
@@ -17,11 +16,12 @@ type source struct {
 
 	asking bool   // the request is still to be written
 	prefix []byte // read already, and to be read once more from here
-	budget int64  // bytes the rest of the response may have
 	err    error  // the last error of the connection
+
+	upload *upload // of a request body that is read while it is sent; nil otherwise
 }
 
-func (r *source) begin() { r.asking, r.budget, r.err = true, math.MaxInt64, nil }
+func (r *source) begin(u *upload) { r.asking, r.err, r.upload = true, nil, u }
 
 // Read implements io.Reader.
 func (r *source) Read(p []byte) (n int, err error) {
@@ -30,15 +30,16 @@ func (r *source) Read(p []byte) (n int, err error) {
 		n = copy(p, r.prefix)
 		r.prefix = r.prefix[n:]
 		return n, nil
-	case r.budget <= 0:
-		err = errFraming
 	case r.asking:
 		r.asking = false
-		n, err = r.socket.converse(p)
+		if r.upload == nil {
+			n, err = r.socket.converse(p)
+		} else {
+			n, err = r.socket.converseInSteps(p, r.upload)
+		}
 	default:
 		n, err = r.socket.stream().Read(p)
 	}
-	r.budget -= int64(n)
 	if err != nil {
 		r.err = err
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"runtime/debug"
 	"time"
 
@@ -68,6 +69,8 @@ type request struct {
 	failures int           // failed dials and exchanges
 	sent     messages.Sent // the worst of all attempts
 
+	upload   *upload // of a body that is read while it is sent; nil otherwise
+	stream   *Stream // the response's, until the caller has it
 	response *messages.Response
 	err      error
 	failed   bool // panicked: the library may still hold the mailbox
@@ -256,6 +259,9 @@ func (r *request) sign() error {
 	if r.ctx.Err() != nil {
 		return ContextError(r.ctx)
 	}
+	if err := r.upload.open(&r.built); err != nil {
+		return err
+	}
 	r.call = &r.built
 	if !r.asked.Auth {
 		return nil
@@ -285,6 +291,10 @@ func (r *request) exchange() (*messages.Response, messages.Sent, error) {
 	r.watch.begin(r.ctx, r.lease.Abort)
 	response, sent, err := r.lease.Conn.Exchange(r.call, r.deadline)
 	intact := r.watch.end()
+	if err == nil && response.Stream != nil {
+		return r.keepStream(response, intact)
+	}
+	r.upload.close()
 	if err != nil {
 		r.lease.UsedAt = time.Now()
 		err = r.reason(err, intact)
@@ -293,6 +303,18 @@ func (r *request) exchange() (*messages.Response, messages.Sent, error) {
 	}
 	r.returnLeaseUnlessStale(intact, sent, err)
 	return response, sent, err
+}
+
+// keepStream gives the lease to the response's stream.
+func (r *request) keepStream(response *messages.Response, intact bool) (*messages.Response, messages.Sent, error) {
+	r.stream = newStream(r, r.lease, response.Stream)
+	r.stream.OnEnd(r.upload.close)
+	r.lease = nil
+	if !intact {
+		return nil, messages.SentYes, ContextError(r.ctx)
+	}
+	response.Stream = r.stream
+	return response, messages.SentYes, nil
 }
 
 // reason puts the caller's own cause before the socket's view of it.
@@ -355,7 +377,7 @@ func (r *request) settle(fate throttle.Fate) {
 func (r *request) decide(sent messages.Sent, err error) {
 	r.failures++
 	pause, again := r.system.retries.after(r.failures, sent, r.asked.IsIdempotent(), err)
-	if !again || r.pastDeadline(pause) {
+	if !again || r.pastDeadline(pause) || !r.upload.repeats() {
 		r.fail(err)
 		return
 	}
@@ -387,11 +409,14 @@ func (r *request) enterFinishing(response *messages.Response) {
 	response.Method = r.built.Method
 	response.URL = r.url
 	response.Attempts = r.attempts
+	if r.asked.Stream && response.Stream == nil {
+		response.Stream = http.NoBody
+	}
 	if err := r.finishResponse(response); err != nil {
 		r.fail(err)
 		return
 	}
-	r.response = response
+	r.response, r.stream = response, nil
 	r.finished = true
 }
 
@@ -400,6 +425,10 @@ func (r *request) enterFinishing(response *messages.Response) {
 func (r *request) fail(err error) {
 	if r.finished {
 		return
+	}
+	if r.stream != nil {
+		_ = r.stream.Close()
+		r.stream = nil
 	}
 	r.response = nil
 	r.err = &messages.Error{Stage: r.stage, Attempts: r.attempts, Sent: r.sent, Err: err}
@@ -459,7 +488,8 @@ func (r *request) clear() {
 	r.leavePool()
 	r.callerMailbox.reset()
 	r.ctx, r.asked, r.deadline = nil, nil, time.Time{}
-	r.built.Body, r.built.Fields, r.call = nil, nil, nil
+	r.built.Body, r.built.Fields, r.built.Reader, r.call = nil, nil, nil, nil
+	r.upload, r.stream = nil, nil
 	r.signed = messages.Call{}
 	clear(r.fields)
 	r.attempts, r.failures, r.sent = 0, 0, messages.SentNo

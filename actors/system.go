@@ -33,6 +33,8 @@ type Config struct {
 	PostProcessors []messages.PostProcessor
 	Jar            http.CookieJar // nil keeps no cookies
 
+	Codings messages.Codings // undone in answers; Fields ask for them
+
 	Sample SampleTime // nil: the local clock is all there is
 	Clock  clock.Config
 
@@ -62,6 +64,7 @@ type System struct {
 	clock   *serverClock
 	retries *retryBudget
 	slots   slots
+	streams streams
 	nextID  atomic.Uint64
 	jar     atomic.Pointer[http.CookieJar]
 
@@ -376,6 +379,7 @@ func (s *System) Pools() []PoolStats {
 func (s *System) Close() {
 	s.closed.Do(func() {
 		close(s.closing)
+		s.streams.close()
 		s.supervisor.Tell(closeAll{})
 	})
 }

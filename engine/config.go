@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/sluice-engine/sluice/actors"
@@ -85,6 +86,11 @@ type Config struct {
 	// TLS is used for https; it is cloned. Nil means the system's roots. The
 	// least version is TLS 1.2 unless it says otherwise.
 	TLS *tls.Config
+	// Codings are the content codings that answers may come in, most wanted
+	// first: "gzip", "deflate", "br", "zstd". They are asked for and undone,
+	// unless a request has an Accept-Encoding of its own. Nil means gzip and
+	// deflate; an empty slice means none.
+	Codings []string
 	// MaxHeader and MaxBody cap a response, 64 KiB and 16 MiB by default.
 	MaxHeader int
 	MaxBody   int64
@@ -166,6 +172,9 @@ func (c Config) validate() []error {
 	if c.MinIdle > c.MaxConns {
 		errs = append(errs, fmt.Errorf("MinIdle %d is above MaxConns %d", c.MinIdle, c.MaxConns))
 	}
+	if _, err := c.codings(); err != nil {
+		errs = append(errs, err)
+	}
 	for i, p := range c.PreProcessors {
 		if p == nil {
 			errs = append(errs, fmt.Errorf("PreProcessors[%d] is nil", i))
@@ -218,12 +227,14 @@ func (c Config) system() (actors.Config, error) {
 	if err := errors.Join(errs...); err != nil {
 		return actors.Config{}, fmt.Errorf("sluice: configuration: %w", err)
 	}
+	codings, _ := c.codings()
 	return actors.Config{
 		Base: base, Fields: c.fields(), DefaultLimitID: c.DefaultLimitID,
 		Limits: slices.Clone(c.Limits), Throttle: c.Throttle,
 		Auth: c.Auth, PreProcessors: c.PreProcessors, PostProcessors: c.PostProcessors, Jar: c.Cookies,
-		Dial: c.dialer(),
-		Pool: c.pool(),
+		Codings: codings,
+		Dial:    c.dialer(),
+		Pool:    c.pool(),
 		Retry: actors.Retry{
 			Max: max(0, c.Retry.Max), Base: c.Retry.Base, Cap: c.Retry.Cap, Share: retryShare, Rate: retryRate,
 		},
@@ -253,12 +264,40 @@ func (c Config) fields() []messages.Field {
 		names = append(names, name)
 	}
 	slices.Sort(names)
+	if names := c.codingNames(); len(names) > 0 && c.Header.Get("Accept-Encoding") == "" {
+		fields = append(fields, messages.Field{Name: "Accept-Encoding", Value: strings.Join(names, ", ")})
+	}
 	for _, name := range names {
 		for _, value := range c.Header[name] {
 			fields = append(fields, messages.Field{Name: name, Value: value})
 		}
 	}
 	return slices.Clip(fields)
+}
+
+func (c Config) codingNames() []string {
+	if c.Codings == nil {
+		return []string{"gzip", "deflate"}
+	}
+	return c.Codings
+}
+
+// codings are those to undo: what the engine asks for by itself.
+func (c Config) codings() (messages.Codings, error) {
+	if c.Header.Get("Accept-Encoding") != "" {
+		return 0, nil
+	}
+	known := map[string]messages.Codings{
+		"gzip": messages.Gzip, "deflate": messages.Deflate, "br": messages.Brotli, "zstd": messages.Zstd,
+	}
+	var all messages.Codings
+	for _, name := range c.codingNames() {
+		if known[name] == 0 {
+			return 0, fmt.Errorf("Codings: %q is unknown", name)
+		}
+		all |= known[name]
+	}
+	return all, nil
 }
 
 func (c Config) dialer() actors.Dial {

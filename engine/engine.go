@@ -53,8 +53,19 @@ func (e *Engine) Do(ctx context.Context, req *Request) (*Response, error) {
 	if err := e.enter(ctx, req, deadline); err != nil {
 		return nil, &Error{Stage: Admitting, Err: err}
 	}
-	defer e.admission.leave()
-	return e.system.Do(ctx, req, deadline)
+	var stream *actors.Stream
+	defer func() {
+		if stream == nil {
+			e.admission.leave()
+		}
+	}()
+	response, err := e.system.Do(ctx, req, deadline)
+	if err == nil && response.Stream != nil {
+		if stream, _ = response.Stream.(*actors.Stream); stream != nil {
+			stream.OnEnd(e.admission.leave) // the journey lasts as long as the body
+		}
+	}
+	return response, err
 }
 
 // deadline is the earlier of the context's and the request's; zero means none.

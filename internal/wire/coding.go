@@ -54,8 +54,8 @@ type decoder struct {
 	buffer  *bufio.Reader // of the payload
 	engine  engine
 	limits  *Limits
-	given   int64 // bytes decoded
-	done    bool
+	home    *sync.Pool // nil if it stays with its connection
+	given   int64      // bytes decoded
 	err     error
 }
 
@@ -76,8 +76,8 @@ func (c *Conn) decoder(h *head, call *messages.Call, resp *messages.Response) (*
 		return nil, errUnasked
 	}
 	c.payload.begin(h)
-	d := decoders[h.coding].Get().(*decoder)
-	d.payload, d.limits, d.given, d.done, d.err = &c.payload, &c.limits, 0, false, nil
+	d := c.lentDecoder(h.coding)
+	d.payload, d.limits, d.given, d.err = &c.payload, &c.limits, 0, nil
 	d.buffer.Reset(d.payload)
 	if err := d.engine.reset(d.buffer); err != nil {
 		err = d.explain(err)
@@ -91,10 +91,24 @@ func (c *Conn) decoder(h *head, call *messages.Call, resp *messages.Response) (*
 
 // release gives the decoder back; it must not be read after that.
 func (d *decoder) release() {
-	coding := d.engine.(interface{ coding() messages.Codings }).coding()
 	d.payload, d.limits = nil, nil
 	d.buffer.Reset(nil)
-	decoders[coding].Put(d)
+	if d.home != nil {
+		d.home.Put(d)
+	}
+}
+
+// lentDecoder returns a decoder that is nobody else's. That for zstd stays with
+// the connection: it has channels, which must not leave the bubble of a test
+// with fake time.
+func (c *Conn) lentDecoder(coding messages.Codings) *decoder {
+	if coding != messages.Zstd {
+		return decoders[coding].Get().(*decoder)
+	}
+	if c.zstd == nil {
+		c.zstd = &decoder{engine: new(zstdEngine), buffer: bufio.NewReader(nil)}
+	}
+	return c.zstd
 }
 
 // Read is part of io.Reader.
@@ -136,16 +150,16 @@ var decoders = map[messages.Codings]*sync.Pool{
 	messages.Gzip:    decoderPool(func() engine { return new(gzipEngine) }),
 	messages.Deflate: decoderPool(func() engine { return new(deflateEngine) }),
 	messages.Brotli:  decoderPool(func() engine { return new(brotliEngine) }),
-	messages.Zstd:    decoderPool(func() engine { return new(zstdEngine) }),
 }
 
-func decoderPool(make func() engine) *sync.Pool {
-	return &sync.Pool{New: func() any { return &decoder{engine: make(), buffer: bufio.NewReader(nil)} }}
+func decoderPool(build func() engine) *sync.Pool {
+	home := new(sync.Pool)
+	home.New = func() any { return &decoder{engine: build(), buffer: bufio.NewReader(nil), home: home} }
+	return home
 }
 
 type gzipEngine struct{ gzip.Reader }
 
-func (*gzipEngine) coding() messages.Codings      { return messages.Gzip }
 func (e *gzipEngine) reset(r *bufio.Reader) error { return e.Reset(r) }
 
 // deflateEngine reads zlib, as RFC 9110 means by deflate, and bare DEFLATE, as
@@ -154,8 +168,6 @@ type deflateEngine struct {
 	io.Reader
 	zlib, bare io.ReadCloser
 }
-
-func (*deflateEngine) coding() messages.Codings { return messages.Deflate }
 
 func (e *deflateEngine) reset(r *bufio.Reader) (err error) {
 	start, _ := r.Peek(2)
@@ -179,8 +191,6 @@ func (e *deflateEngine) reset(r *bufio.Reader) (err error) {
 
 type brotliEngine struct{ *brotli.Reader }
 
-func (*brotliEngine) coding() messages.Codings { return messages.Brotli }
-
 func (e *brotliEngine) reset(r *bufio.Reader) error {
 	if e.Reader == nil {
 		e.Reader = brotli.NewReader(r)
@@ -194,8 +204,6 @@ func (e *brotliEngine) reset(r *bufio.Reader) error {
 const zstdWindow = 8 << 20
 
 type zstdEngine struct{ *zstd.Decoder }
-
-func (*zstdEngine) coding() messages.Codings { return messages.Zstd }
 
 func (e *zstdEngine) reset(r *bufio.Reader) (err error) {
 	if e.Decoder == nil {

@@ -16,7 +16,8 @@ const keptRequest = 64 << 10
 type Conn struct {
 	socket   *socket
 	source   source
-	payload  payload // the body of the last response
+	payload  payload  // the body of the last response
+	zstd     *decoder // nil until needed
 	limits   Limits
 	reader   *bufio.Reader // narrow, or a wide one while a large head is read
 	narrow   *bufio.Reader

@@ -88,7 +88,7 @@ func (s *stream) end(err error) {
 		s.decoded = nil
 	}
 	if c.payload.err == io.EOF && (err == io.EOF || err == errStreamClosed) {
-		if c.payload.trailer != "" {
+		if err == io.EOF && c.payload.trailer != "" {
 			s.resp.Trailer = messages.NewHeader(c.payload.trailer)
 		}
 		c.finish()

@@ -65,7 +65,7 @@ func (r *request) build() error {
 	}
 	r.built.Body, r.built.Deadline = body, r.deadline
 	r.built.Stream, r.built.Continue = r.asked.Stream, r.asked.ExpectContinue
-	r.built.Codings = r.system.config.Codings
+	r.built.Codings, r.built.Trace = r.system.config.Codings, r.trace.hooks
 	r.buildFields(contentType)
 	return nil
 }

@@ -94,3 +94,13 @@ func (s *System) Warm(ctx context.Context, rawURL string, n int) error {
 		return ContextError(ctx)
 	}
 }
+
+// CloseIdle closes every connection that is not in use.
+func (s *System) CloseIdle() {
+	for _, door := range *s.pools.Load() {
+		if door.enter() {
+			door.Tell(dropIdle{})
+			door.leave()
+		}
+	}
+}

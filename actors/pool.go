@@ -112,6 +112,8 @@ func (p *pool) Receive(ctx actor.Context) {
 		p.upkeep(time.Now())
 	case warmPool:
 		p.warm(m)
+	case dropIdle:
+		p.closeIdle()
 	case describePool:
 		m.done <- p.describe()
 	case messages.ClosePool:

@@ -69,6 +69,7 @@ type request struct {
 	failures int           // failed dials and exchanges
 	sent     messages.Sent // the worst of all attempts
 
+	trace    trace
 	upload   *upload // of a body that is read while it is sent; nil otherwise
 	stream   *Stream // the response's, until the caller has it
 	response *messages.Response
@@ -110,6 +111,7 @@ func (r *request) answerPanic() {
 func (r *request) enterPreparing() {
 	r.stage, r.state = messages.Preparing, (*request).preparing
 	r.wakeAt = r.deadline
+	r.trace = traceOf(r.ctx)
 	if err := cmp.Or(r.build(), r.late()); err != nil {
 		r.fail(err)
 		return
@@ -161,6 +163,7 @@ func (r *request) prepared() {
 func (r *request) enterThrottled() {
 	r.stage, r.state = messages.Throttled, (*request).waiting
 	r.wakeAt = r.deadline
+	r.trace.waits(r.built.Origin)
 	t := r.ticket
 	t.Reopen()
 	t.Owner, t.Pool, t.Lease = r, r.pool, nil
@@ -227,6 +230,7 @@ func (r *request) leaveQueue(message any) {
 
 func (r *request) attempt() {
 	r.stage = messages.Signing
+	r.trace.leased(r.lease)
 	if err := r.sign(); err != nil {
 		r.returnLease(true)
 		r.settle(throttle.NeverSent)
@@ -342,9 +346,11 @@ func (r *request) returnLease(reusable bool) {
 	if r.lease == nil {
 		return
 	}
-	r.lease.Reusable = reusable
-	r.pool.Tell(messages.ReturnLease{Lease: r.lease})
+	lease := r.lease
 	r.lease = nil
+	lease.Reusable = reusable
+	r.pool.Tell(messages.ReturnLease{Lease: lease})
+	r.trace.returned(reusable)
 }
 
 // note settles the permit by what is known of the request's arrival.
@@ -489,7 +495,7 @@ func (r *request) clear() {
 	r.callerMailbox.reset()
 	r.ctx, r.asked, r.deadline = nil, nil, time.Time{}
 	r.built.Body, r.built.Fields, r.built.Reader, r.call = nil, nil, nil, nil
-	r.upload, r.stream = nil, nil
+	r.upload, r.stream, r.trace, r.built.Trace = nil, nil, trace{}, nil
 	r.signed = messages.Call{}
 	clear(r.fields)
 	r.attempts, r.failures, r.sent = 0, 0, messages.SentNo

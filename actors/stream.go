@@ -17,6 +17,7 @@ import (
 type Stream struct {
 	system *System
 	door   *poolDoor // entered
+	trace  trace
 	ctx    context.Context
 	cancel context.CancelFunc
 	unhook func() bool
@@ -34,7 +35,7 @@ var errStreamClosed = errors.New("response body was closed")
 
 // newStream takes the lease over.
 func newStream(r *request, lease *messages.Lease, body io.ReadCloser) *Stream {
-	s := &Stream{system: r.system, door: r.pool, lease: lease, body: body}
+	s := &Stream{system: r.system, door: r.pool, trace: r.trace, lease: lease, body: body}
 	s.door.enter() // r is inside, so it is open
 	s.ctx, s.cancel = r.ctx, func() {}
 	if !r.deadline.IsZero() {
@@ -120,7 +121,9 @@ func (s *Stream) end(err error) {
 	s.cancel()
 	s.system.streams.remove(s)
 	lease.Reusable, lease.UsedAt = lease.Conn.Reusable(), time.Now()
+	kept := lease.Reusable
 	s.door.Tell(messages.ReturnLease{Lease: lease})
+	s.trace.returned(kept)
 	s.door.leave()
 	for _, f := range onEnd {
 		f()

@@ -14,6 +14,9 @@ type warmPool struct {
 	done chan<- error // capacity 1
 }
 
+// dropIdle asks a pool to close what is idle.
+type dropIdle struct{}
+
 func (p *pool) warm(m warmPool) {
 	m.n = min(m.n, p.book.config.MaxConns)
 	switch {

@@ -3,6 +3,7 @@ package messages
 import (
 	"io"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"slices"
 	"strings"
@@ -43,6 +44,8 @@ type Call struct {
 
 	Stream  bool    // hand the answer over at its head: Response.Stream
 	Codings Codings // content codings of the answer to undo, which Fields ask for
+
+	Trace *httptrace.ClientTrace // told of the exchange; nil tells nobody
 
 	// Deadline is when the caller stops waiting; zero means never. A scheme
 	// may turn it into the server-side deadline it signs.

@@ -1,6 +1,7 @@
 package messages
 
 import (
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -71,10 +72,17 @@ func (h Header) Without(names ...string) Header {
 
 // HTTP returns the lines as a new http.Header with canonical names.
 func (h Header) HTTP() http.Header {
-	header := make(http.Header)
-	for n, v := range h.All() {
-		n = textproto.CanonicalMIMEHeaderKey(n)
-		header[n] = append(header[n], v)
+	n := strings.Count(h.lines, "\n")
+	header := make(http.Header, n)
+	values := make([]string, n) // shared by the names that have one
+	for name, v := range h.All() {
+		name = textproto.CanonicalMIMEHeaderKey(name)
+		if have := header[name]; have != nil {
+			header[name] = append(have, v)
+			continue
+		}
+		values[0] = v
+		header[name], values = values[:1:1], values[1:]
 	}
 	return header
 }
@@ -103,6 +111,9 @@ type Response struct {
 	// Uncompressed says that the body came in a content coding the engine had
 	// asked for, and that it has been undone. The header no longer tells of it.
 	Uncompressed bool
+	// TLS describes the connection for https. It is shared, and not to be
+	// changed.
+	TLS *tls.ConnectionState
 }
 
 // Bytes returns the body.

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"bufio"
+	"crypto/tls"
 	"net"
 	"time"
 
@@ -16,8 +17,9 @@ const keptRequest = 64 << 10
 type Conn struct {
 	socket   *socket
 	source   source
-	payload  payload  // the body of the last response
-	zstd     *decoder // nil until needed
+	payload  payload              // the body of the last response
+	zstd     *decoder             // nil until needed
+	tls      *tls.ConnectionState // nil for plain http
 	limits   Limits
 	reader   *bufio.Reader // narrow, or a wide one while a large head is read
 	narrow   *bufio.Reader
@@ -41,6 +43,10 @@ func newConn(s *socket, l Limits) *Conn {
 	c.source.socket = s
 	c.narrow = bufio.NewReaderSize(&c.source, readBuffer)
 	c.reader = c.narrow
+	if s.sealed != nil {
+		state := s.sealed.ConnectionState()
+		c.tls = &state
+	}
 	return c
 }
 
@@ -91,7 +97,7 @@ func (c *Conn) Exchange(call *messages.Call, deadline time.Time) (*messages.Resp
 	if resp.Stream == nil {
 		c.end()
 	}
-	resp.SentAt, resp.AnsweredAt = sentAt, time.Now()
+	resp.SentAt, resp.AnsweredAt, resp.TLS = sentAt, time.Now(), c.tls
 	return resp, sent, nil
 }
 
@@ -109,7 +115,7 @@ func (c *Conn) begin(call *messages.Call, deadline time.Time) error {
 		return err
 	}
 	c.reusable = false
-	c.source.begin(newUpload(s, call))
+	c.source.begin(newUpload(s, call), call.Trace)
 	return s.arm(deadline)
 }
 
@@ -127,6 +133,15 @@ func (c *Conn) end() {
 	if c.reader != c.narrow {
 		c.reader, c.source.prefix = c.narrow, nil
 	}
+}
+
+// NetConn returns the connection under the Conn, for whoever wants to know its
+// addresses: a *tls.Conn for https. It must not be used otherwise.
+func (c *Conn) NetConn() net.Conn {
+	if c.socket.sealed != nil {
+		return c.socket.sealed
+	}
+	return c.socket.Conn
 }
 
 // Reusable reports whether the Conn may carry another exchange: it is new, or

@@ -67,8 +67,19 @@ func (c *Conn) readHead(call *messages.Call) (head, error) {
 		if h.status == 100 {
 			c.source.upload.start()
 		}
+		if err := c.tellInterim(&h); err != nil {
+			return h, err
+		}
 		c.reader.Discard(h.end)
 	}
+}
+
+func (c *Conn) tellInterim(h *head) error {
+	if c.source.trace == nil {
+		return nil
+	}
+	buf, _ := c.reader.Peek(h.end)
+	return c.source.interim(h.status, string(buf[h.lines:h.end-len("\r\n")]))
 }
 
 // takeLines consumes the head and returns its field lines, without the empty

@@ -119,8 +119,9 @@ func (s *socket) send() error {
 }
 
 // converseInSteps is converse for a connection that is not ours to the socket,
-// and for a request whose body u follows.
-func (s *socket) converseInSteps(p []byte, u *upload) (int, error) {
+// for a request whose body follows, and for one that is traced; r is nil for any
+// other.
+func (s *socket) converseInSteps(p []byte, r *source) (int, error) {
 	err := s.quiet()
 	s.written.Store(0)
 	if err != nil {
@@ -129,8 +130,15 @@ func (s *socket) converseInSteps(p []byte, u *upload) (int, error) {
 	if err := s.send(); err != nil {
 		return 0, err
 	}
-	u.headSent()
-	return s.stream().Read(p)
+	if r == nil {
+		return s.stream().Read(p)
+	}
+	r.sent()
+	n, err := s.stream().Read(p)
+	if n > 0 {
+		r.answered()
+	}
+	return n, err
 }
 
 // silence returns ErrStale unless the connection is open with nothing to be

@@ -1,9 +1,11 @@
 package wire
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
+	"net/http/httptrace"
 	"strconv"
 	"sync"
 	"time"
@@ -32,6 +34,7 @@ type upload struct {
 	body   io.Reader
 	length int64 // negative: unknown, sent in chunks
 	await  bool  // 100 Continue
+	trace  *httptrace.ClientTrace
 	timer  *time.Timer
 
 	mu    sync.Mutex
@@ -53,7 +56,7 @@ func newUpload(s *socket, call *messages.Call) *upload {
 	if call.Reader == nil {
 		return nil
 	}
-	return &upload{socket: s, body: call.Reader, length: call.Length, await: call.Continue, done: make(chan struct{})}
+	return &upload{socket: s, body: call.Reader, length: call.Length, await: call.Continue, trace: call.Trace, done: make(chan struct{})}
 }
 
 // headSent starts the body, at once or when the server had time to object.
@@ -61,6 +64,9 @@ func (u *upload) headSent() {
 	switch {
 	case u == nil:
 	case u.await:
+		if u.trace != nil && u.trace.Wait100Continue != nil {
+			u.trace.Wait100Continue()
+		}
 		u.timer = time.AfterFunc(continueWait, u.start)
 	default:
 		u.start()
@@ -172,6 +178,7 @@ func (u *upload) copy() (readErr, writeErr error) {
 			readErr = fmt.Errorf("request body: %w", &messages.PanicError{Stage: messages.Exchanging, Value: v})
 		}
 	}()
+	defer func() { wrote(u.trace, cmp.Or(readErr, writeErr)) }()
 	buffer := uploadBuffers.Get().(*[32 << 10]byte)
 	defer uploadBuffers.Put(buffer)
 	var sent int64

@@ -47,7 +47,12 @@ func (r *request) build() error {
 	if err := r.buildTarget(); err != nil {
 		return fmt.Errorf("%w: %w", messages.ErrInvalidRequest, err)
 	}
-	body, contentType, err := encodeBody(r.asked)
+	var body []byte
+	var contentType string
+	var err error
+	if r.upload, err = newUpload(r.asked); err == nil && r.upload == nil {
+		body, contentType, err = encodeBody(r.asked)
+	}
 	if err != nil {
 		return fmt.Errorf("%w: %w", messages.ErrInvalidRequest, err)
 	}
@@ -59,6 +64,8 @@ func (r *request) build() error {
 		r.built.Method = http.MethodGet
 	}
 	r.built.Body, r.built.Deadline = body, r.deadline
+	r.built.Stream, r.built.Continue = r.asked.Stream, r.asked.ExpectContinue
+	r.built.Codings, r.built.Trace = r.system.config.Codings, r.trace.hooks
 	r.buildFields(contentType)
 	return nil
 }
@@ -250,6 +257,13 @@ func (r *request) buildFields(contentType string) {
 	}
 	for name := range r.asked.Header {
 		r.built.DelHeader(name)
+		if strings.EqualFold(name, "Accept-Encoding") {
+			r.built.Codings = 0 // the caller undoes what the caller asks for
+		}
+		if strings.EqualFold(name, "Range") { // a part of a coded body cannot be decoded
+			r.built.DelHeader("Accept-Encoding")
+			r.built.Codings = 0
+		}
 	}
 	for name, values := range r.asked.Header {
 		for _, v := range values {

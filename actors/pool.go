@@ -16,20 +16,31 @@ import (
 type PoolConfig struct {
 	MaxConns    int           // open and being dialled
 	MaxWaiters  int           // requests waiting for one
+	MinIdle     int           // kept open and unused, within MaxConns
+	Rotate      bool          // lend the longest idle connection, not the last used
 	IdleTimeout time.Duration // a connection unused for as long is closed
+	MaxAge      time.Duration // and one as old, or up to a tenth younger; zero means never
+
+	// The pause after a failed dial begins at Backoff, doubles to BackoffCap,
+	// and is drawn from its upper half.
+	Backoff, BackoffCap time.Duration
+	// Passivate ends a pool that had no connection for as long and that no
+	// request refers to; zero means never.
+	Passivate time.Duration
 }
 
 // pool owns the connections to one origin and lends each to one request at a
 // time. Waiters are served first come, first served; idle connections last
-// come, first served, so that those in excess grow old and are retired.
+// come, first served, so that those in excess grow old and are retired, or by
+// turns, so that none does.
 //
 // Invariant: len(book.leases) + book.dialling <= MaxConns.
 type pool struct {
 	system *System
 	book   *poolBook
 	self   address
-	timer  *time.Timer // rings when the longest idle connection is due; nil until first needed
-	armed  bool
+	timer  *time.Timer // calls upkeep; nil until first needed
+	alarm  time.Time   // when it rings; zero if it does not
 }
 
 // poolBook is what outlives a failure of the actor.
@@ -40,10 +51,16 @@ type poolBook struct {
 	idle     []*messages.Lease // of those, the unused ones, longest idle first
 	waiters  *ticketList
 	dialling int
+	warming  []warmPool
+	backoff  backoff
+	empty    time.Time // since when there has been no connection
+	door     *poolDoor
+	parting  bool            // the door is shut, and the actor about to end
 	ctx      context.Context // ends the dials when the pool closes
 	cancel   context.CancelFunc
 	closed   bool
 	handling *messages.Ticket // whose message is being handled
+	counts   PoolStats        // only its counters are used
 }
 
 // What a pool tells itself.
@@ -52,19 +69,28 @@ type (
 		conn messages.Connection
 		err  error
 	}
-	idleDue struct{}
+	upkeepDue struct{}
 )
 
-// PoolStats is a picture of one pool.
+// PoolStats is a picture of one pool: gauges, and counters since it began.
 type PoolStats struct {
 	Origin                          messages.Origin
 	Idle, Leased, Dialling, Waiting int
+
+	Dialled     int64 // connections opened
+	DialsFailed int64
+	Retired     int64 // connections closed for their idleness or age
+	Broken      int64 // connections closed because an exchange left a doubt
+	Refused     int64 // waiters sent away
 }
 
 type describePool struct{ done chan<- PoolStats }
 
-func newPool(s *System, origin messages.Origin) actor.Producer {
-	book := &poolBook{origin: origin, config: s.config.Pool, waiters: newTicketList(queueLinks)}
+func newPool(s *System, origin messages.Origin, door *poolDoor) actor.Producer {
+	book := &poolBook{
+		origin: origin, config: s.config.Pool, door: door, empty: time.Now(),
+		waiters: newTicketList(queueLinks), backoff: backoff{base: s.config.Pool.Backoff, ceiling: s.config.Pool.BackoffCap},
+	}
 	book.ctx, book.cancel = context.WithCancel(context.Background())
 	return func() actor.Actor { return &pool{system: s, book: book} }
 }
@@ -82,8 +108,12 @@ func (p *pool) Receive(ctx actor.Context) {
 		p.abandon(m.Ticket)
 	case dialDone:
 		p.dialled(m)
-	case idleDue:
-		p.retire(time.Now())
+	case upkeepDue:
+		p.upkeep(time.Now())
+	case warmPool:
+		p.warm(m)
+	case dropIdle:
+		p.closeIdle()
 	case describePool:
 		m.done <- p.describe()
 	case messages.ClosePool:
@@ -107,25 +137,45 @@ func (p *pool) acquire(t *messages.Ticket) {
 		p.refuse(t, messages.ErrClosed)
 	case len(b.idle) > 0:
 		p.lend(p.popIdle(), t)
+		if b.config.MinIdle > 0 {
+			p.dialMore()
+		}
 	case b.waiters.n >= b.config.MaxWaiters:
 		p.refuse(t, messages.ErrTooManyWaiters)
+	case p.hopeless(t):
+		p.refuse(t, fmt.Errorf("%w: no connection before then: %w", context.DeadlineExceeded, b.backoff.err))
 	default:
 		b.waiters.push(t)
-		p.dialForWaiters()
+		p.dialMore()
 	}
+}
+
+// hopeless reports whether no connection can come in time: there is none, and
+// none will be dialled before the deadline.
+func (p *pool) hopeless(t *messages.Ticket) bool {
+	b := p.book
+	return b.backoff.failures > 0 && len(b.leases)+b.dialling == 0 &&
+		t.Permit.Deadline != 0 && t.Permit.Deadline <= p.system.instant(b.backoff.until)
 }
 
 func (p *pool) popIdle() *messages.Lease {
 	b := p.book
-	l := b.idle[len(b.idle)-1]
-	b.idle = b.idle[:len(b.idle)-1]
+	if b.config.Rotate {
+		l := b.idle[0]
+		b.idle = slices.Delete(b.idle, 0, 1)
+		return l
+	}
+	last := len(b.idle) - 1
+	l := b.idle[last]
+	b.idle[last] = nil
+	b.idle = b.idle[:last]
 	return l
 }
 
 // lend gives a connection to a ticket, or to the next waiter if the ticket's
 // caller has left, or to nobody.
 func (p *pool) lend(l *messages.Lease, t *messages.Ticket) {
-	for ; t != nil; t = p.book.waiters.pop() {
+	for ; t != nil; t = p.nextWaiter() {
 		owner := t.Owner
 		t.Lease = l
 		if t.Answer() {
@@ -135,9 +185,17 @@ func (p *pool) lend(l *messages.Lease, t *messages.Ticket) {
 		p.forsake(t)
 	}
 	p.book.idle = append(p.book.idle, l)
-	if !p.armed {
-		p.arm(p.book.config.IdleTimeout)
+	p.arm(p.retireAt(l))
+}
+
+// nextWaiter returns who has waited longest and can still use a connection.
+func (p *pool) nextWaiter() *messages.Ticket {
+	t := p.book.waiters.pop()
+	for t != nil && t.Permit.Deadline != 0 && t.Permit.Deadline <= p.system.now() {
+		p.refuse(t, context.DeadlineExceeded)
+		t = p.book.waiters.pop()
 	}
+	return t
 }
 
 // forsake gives back the permit of a caller who left before the lease.
@@ -153,6 +211,7 @@ func (p *pool) forsake(t *messages.Ticket) {
 func (p *pool) refuse(t *messages.Ticket, err error) {
 	owner := t.Owner
 	t.Refused, t.Stage = err, messages.Leasing
+	p.book.counts.Refused++
 	if t.Answer() {
 		owner.Tell(messages.TicketRefused{Ticket: t})
 		return
@@ -167,12 +226,21 @@ func (p *pool) abandon(t *messages.Ticket) {
 }
 
 func (p *pool) giveBack(l *messages.Lease) {
-	if p.book.ctx.Err() != nil || !l.Reusable {
+	b := p.book
+	switch {
+	case b.ctx.Err() != nil:
 		p.discard(l)
-		p.dialForWaiters()
-		return
+	case !l.Reusable:
+		b.counts.Broken++
+		p.discard(l)
+		p.dialMore()
+	case !l.RetireAt.IsZero() && !l.UsedAt.Before(l.RetireAt):
+		b.counts.Retired++
+		p.discard(l)
+		p.dialMore()
+	default:
+		p.lend(l, p.nextWaiter())
 	}
-	p.lend(l, p.book.waiters.pop())
 }
 
 // discard closes a connection, which must not be among the idle.
@@ -183,13 +251,25 @@ func (p *pool) discard(l *messages.Lease) {
 	b.leases[len(b.leases)-1] = nil
 	b.leases = b.leases[:len(b.leases)-1]
 	_ = l.Conn.Close() // nothing can be done about a failed close
+	p.noteEmpty()
 }
 
-// dialForWaiters dials until every waiter has a dial of its own, or there is
-// no room. A dial belongs to nobody: whoever is first takes its connection.
-func (p *pool) dialForWaiters() {
+// dialMore dials until every waiter has a dial of its own and enough are idle,
+// or there is no room. A dial belongs to nobody: whoever is first takes its
+// connection. After a failure there is one dial at a time, and a pause before
+// it.
+func (p *pool) dialMore() {
 	b := p.book
-	for b.ctx.Err() == nil && b.dialling < b.waiters.n && len(b.leases)+b.dialling < b.config.MaxConns {
+	for b.ctx.Err() == nil && b.dialling < p.wanted() && len(b.leases)+b.dialling < b.config.MaxConns {
+		if b.backoff.failures > 0 {
+			if b.dialling > 0 {
+				return
+			}
+			if time.Now().Before(b.backoff.until) {
+				p.arm(b.backoff.until)
+				return
+			}
+		}
 		b.dialling++
 		go func(ctx context.Context, dial Dial, origin messages.Origin, self address) {
 			conn, err := dial(ctx, origin)
@@ -198,58 +278,51 @@ func (p *pool) dialForWaiters() {
 	}
 }
 
+// wanted is how many dials would be of use, were there room.
+func (p *pool) wanted() int {
+	b := p.book
+	n := b.waiters.n + max(0, b.config.MinIdle-len(b.idle))
+	for _, w := range b.warming {
+		n = max(n, w.n-len(b.leases))
+	}
+	return n
+}
+
 func (p *pool) dialled(m dialDone) {
 	b := p.book
 	b.dialling--
 	switch {
 	case m.err != nil:
-		if t := b.waiters.pop(); t != nil {
-			p.refuse(t, fmt.Errorf("dial %s: %w", b.origin, m.err))
-		}
-		p.dialForWaiters()
+		p.dialFailed(fmt.Errorf("dial %s: %w", b.origin, m.err))
 	case b.ctx.Err() != nil:
 		_ = m.conn.Close()
 	default:
-		l := &messages.Lease{Conn: m.conn, Abort: m.conn.Abort, UsedAt: time.Now(), Index: len(b.leases)}
+		b.backoff.succeeded()
+		b.counts.Dialled++
+		now := time.Now()
+		l := &messages.Lease{Conn: m.conn, Abort: m.conn.Abort, UsedAt: now, RetireAt: p.retirement(now), Index: len(b.leases)}
 		b.leases = append(b.leases, l)
-		p.lend(l, b.waiters.pop())
+		p.warmed(nil)
+		p.lend(l, p.nextWaiter())
+		p.dialMore() // a dial that failed before may have left some waiting
 	}
 }
 
-// retire closes what has been idle for too long, and sets the alarm for the
-// next. The alarm is never moved when a connection is used: it may ring in
-// vain, once per IdleTimeout at most.
-func (p *pool) retire(now time.Time) {
+// dialFailed begins a pause. Waiters go on waiting as long as a connection may
+// be returned or is still being dialled; otherwise each learns why there is
+// none.
+func (p *pool) dialFailed(err error) {
 	b := p.book
-	p.armed = false
-	due := 0
-	for due < len(b.idle) && now.Sub(b.idle[due].UsedAt) >= b.config.IdleTimeout {
-		due++
+	b.counts.DialsFailed++
+	b.backoff.failed(time.Now(), err)
+	p.warmed(err)
+	if len(b.leases)+b.dialling == 0 {
+		for t := b.waiters.pop(); t != nil; t = b.waiters.pop() {
+			p.refuse(t, err)
+		}
+		p.noteEmpty()
 	}
-	old := slices.Clone(b.idle[:due])
-	b.idle = slices.Delete(b.idle, 0, due)
-	for _, l := range old {
-		p.discard(l)
-	}
-	if len(b.idle) > 0 {
-		p.arm(b.config.IdleTimeout - now.Sub(b.idle[0].UsedAt))
-	}
-}
-
-func (p *pool) arm(d time.Duration) {
-	p.armed = true
-	if p.timer != nil {
-		p.timer.Reset(d)
-		return
-	}
-	self := p.self
-	p.timer = time.AfterFunc(d, func() { self.Tell(idleDue{}) })
-}
-
-func (p *pool) stopTimer() {
-	if p.timer != nil {
-		p.timer.Stop()
-	}
+	p.dialMore()
 }
 
 // close answers every waiter, closes what is idle and aborts what is leased;
@@ -261,6 +334,7 @@ func (p *pool) close() {
 	for t := b.waiters.pop(); t != nil; t = b.waiters.pop() {
 		p.refuse(t, messages.ErrClosed)
 	}
+	p.warmed(messages.ErrClosed)
 	p.closeIdle()
 	for _, l := range b.leases {
 		l.Abort()
@@ -285,13 +359,17 @@ func (p *pool) recover() {
 		p.refuse(t, messages.ErrActorFailed)
 	}
 	p.closeIdle()
-	p.dialForWaiters()
+	p.noteEmpty()
+	if b.parting {
+		p.arm(time.Now().Add(parting))
+	}
+	p.dialMore()
 }
 
 func (p *pool) describe() PoolStats {
 	b := p.book
-	return PoolStats{
-		Origin: b.origin, Idle: len(b.idle), Leased: len(b.leases) - len(b.idle),
-		Dialling: b.dialling, Waiting: b.waiters.n,
-	}
+	stats := b.counts
+	stats.Origin, stats.Idle, stats.Leased = b.origin, len(b.idle), len(b.leases)-len(b.idle)
+	stats.Dialling, stats.Waiting = b.dialling, b.waiters.n
+	return stats
 }

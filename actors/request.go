@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"runtime/debug"
 	"time"
 
@@ -59,7 +60,7 @@ type request struct {
 	call     *messages.Call // this attempt's: &built, or &signed
 	signed   messages.Call
 	fields   []messages.Field // of signed
-	pool     messages.Recipient
+	pool     *poolDoor        // entered
 	ticket   *messages.Ticket // &first, but for a repeated attempt that cannot wait for it to settle
 	first    messages.Ticket
 	permit   bool // a granted permit is to be settled
@@ -72,6 +73,9 @@ type request struct {
 	resampled bool               // a timestamp was refused, and the clock looked at again
 	refusal   *messages.Response // of the timestamp
 
+	trace    trace
+	upload   *upload // of a body that is read while it is sent; nil otherwise
+	stream   *Stream // the response's, until the caller has it
 	response *messages.Response
 	err      error
 	failed   bool // panicked: the library may still hold the mailbox
@@ -111,6 +115,7 @@ func (r *request) answerPanic() {
 func (r *request) enterPreparing() {
 	r.stage, r.state = messages.Preparing, (*request).preparing
 	r.wakeAt = r.deadline
+	r.trace = traceOf(r.ctx)
 	if err := cmp.Or(r.build(), r.late()); err != nil {
 		r.fail(err)
 		return
@@ -123,7 +128,6 @@ func (r *request) preparing(message any) {
 	switch m := message.(type) {
 	case messages.PoolOpened:
 		r.asking--
-		r.pool = m.Pool
 		r.proceed(m.Err)
 	case messages.TimeReady:
 		r.asking--
@@ -144,7 +148,7 @@ func (r *request) proceed(err error) {
 // prepared goes on once nothing is missing.
 func (r *request) prepared() {
 	if r.pool == nil {
-		r.pool = r.system.poolOf(r.built.Origin)
+		r.pool = r.system.enterPool(r.built.Origin)
 	}
 	switch {
 	case r.pool == nil:
@@ -163,10 +167,12 @@ func (r *request) prepared() {
 func (r *request) enterThrottled() {
 	r.stage, r.state = messages.Throttled, (*request).waiting
 	r.wakeAt = r.deadline
+	r.trace.waits(r.built.Origin)
 	t := r.ticket
 	t.Reopen()
 	t.Owner, t.Pool, t.Lease = r, r.pool, nil
 	t.Outcome, t.Signals = throttle.Outcome{}, feedback.Feedback{}
+	t.Permit.Deadline = r.system.instant(r.deadline)
 	if r.unlimited() {
 		r.enterLeasing()
 		return
@@ -175,7 +181,6 @@ func (r *request) enterThrottled() {
 	t.Permit.Key = r.asked.Key
 	t.Permit.Weight = r.asked.Weight
 	t.Permit.Priority = int(r.asked.Priority)
-	t.Permit.Deadline = r.system.instant(r.deadline)
 	r.system.throttler.Tell(messages.AcquirePermit{Ticket: t})
 }
 
@@ -230,6 +235,7 @@ func (r *request) leaveQueue(message any) {
 
 func (r *request) attempt() {
 	r.stage = messages.Signing
+	r.trace.leased(r.lease)
 	if err := r.sign(); err != nil {
 		r.returnLease(true)
 		r.settle(throttle.NeverSent)
@@ -265,6 +271,9 @@ func (r *request) sign() error {
 	if r.ctx.Err() != nil {
 		return ContextError(r.ctx)
 	}
+	if err := r.upload.open(&r.built); err != nil {
+		return err
+	}
 	r.call = &r.built
 	if !r.asked.Auth {
 		return nil
@@ -294,6 +303,10 @@ func (r *request) exchange() (*messages.Response, messages.Sent, error) {
 	r.watch.begin(r.ctx, r.lease.Abort)
 	response, sent, err := r.lease.Conn.Exchange(r.call, r.deadline)
 	intact := r.watch.end()
+	if err == nil && response.Stream != nil {
+		return r.keepStream(response, intact)
+	}
+	r.upload.close()
 	if err != nil {
 		r.lease.UsedAt = time.Now()
 		err = r.reason(err, intact)
@@ -302,6 +315,18 @@ func (r *request) exchange() (*messages.Response, messages.Sent, error) {
 	}
 	r.returnLeaseUnlessStale(intact, sent, err)
 	return response, sent, err
+}
+
+// keepStream gives the lease to the response's stream.
+func (r *request) keepStream(response *messages.Response, intact bool) (*messages.Response, messages.Sent, error) {
+	r.stream = newStream(r, r.lease, response.Stream)
+	r.stream.OnEnd(r.upload.close)
+	r.lease = nil
+	if !intact {
+		return nil, messages.SentYes, ContextError(r.ctx)
+	}
+	response.Stream = r.stream
+	return response, messages.SentYes, nil
 }
 
 // reason puts the caller's own cause before the socket's view of it.
@@ -329,9 +354,11 @@ func (r *request) returnLease(reusable bool) {
 	if r.lease == nil {
 		return
 	}
-	r.lease.Reusable = reusable
-	r.pool.Tell(messages.ReturnLease{Lease: r.lease})
+	lease := r.lease
 	r.lease = nil
+	lease.Reusable = reusable
+	r.pool.Tell(messages.ReturnLease{Lease: lease})
+	r.trace.returned(reusable)
 }
 
 // note settles the permit by what is known of the request's arrival, and
@@ -410,7 +437,7 @@ func (r *request) resampling(message any) {
 func (r *request) decide(sent messages.Sent, err error) {
 	r.failures++
 	pause, again := r.system.retries.after(r.failures, sent, r.asked.IsIdempotent(), err)
-	if !again || r.pastDeadline(pause) {
+	if !again || r.pastDeadline(pause) || !r.upload.repeats() {
 		r.fail(err)
 		return
 	}
@@ -447,11 +474,14 @@ func (r *request) enterFinishing(response *messages.Response) {
 	response.Method = r.built.Method
 	response.URL = r.url
 	response.Attempts = r.attempts
+	if r.asked.Stream && response.Stream == nil {
+		response.Stream = http.NoBody
+	}
 	if err := r.finishResponse(response); err != nil {
 		r.fail(err)
 		return
 	}
-	r.response = response
+	r.response, r.stream = response, nil
 	r.finished = true
 }
 
@@ -460,6 +490,10 @@ func (r *request) enterFinishing(response *messages.Response) {
 func (r *request) fail(err error) {
 	if r.finished {
 		return
+	}
+	if r.stream != nil {
+		_ = r.stream.Close()
+		r.stream = nil
 	}
 	r.response = nil
 	r.err = &messages.Error{Stage: r.stage, Attempts: r.attempts, Sent: r.sent, Err: err}
@@ -507,14 +541,23 @@ func (r *request) recyclable() bool {
 	return !r.failed && r.asking == 0 && r.ticket == &r.first && r.first.Closed()
 }
 
+func (r *request) leavePool() {
+	if r.pool != nil {
+		r.pool.leave()
+		r.pool = nil
+	}
+}
+
 // clear forgets one life of the slot.
 func (r *request) clear() {
+	r.leavePool()
 	r.callerMailbox.reset()
 	r.ctx, r.asked, r.deadline = nil, nil, time.Time{}
-	r.built.Body, r.built.Fields, r.call = nil, nil, nil
+	r.built.Body, r.built.Fields, r.built.Reader, r.call = nil, nil, nil, nil
+	r.upload, r.stream, r.trace, r.built.Trace = nil, nil, trace{}, nil
 	r.signed = messages.Call{}
 	clear(r.fields)
-	r.pool, r.attempts, r.failures, r.sent = nil, 0, 0, messages.SentNo
+	r.attempts, r.failures, r.sent = 0, 0, messages.SentNo
 	r.resampled, r.refusal = false, nil
 	r.response, r.err = nil, nil
 }

@@ -1,6 +1,7 @@
 package actors
 
 import (
+	"fmt"
 	"log/slog"
 	"maps"
 	"runtime/debug"
@@ -18,16 +19,21 @@ type supervisor struct {
 	self   address
 
 	throttler *actor.PID
-	timesync  *actor.PID                     // nil without a source of time, and once it has ended
-	pools     map[messages.Origin]*actor.PID // exactly the origins with a live pool
+	timesync  *actor.PID            // nil without a source of time, and once it has ended
+	pools     map[string]*actor.PID // every live pool, by its id
+	opened    int                   // pools ever opened: no id is used twice
 	closing   bool
 	ending    bool // nobody uses the system any longer
 }
 
 // What the supervisor is told by nobody but the system and itself.
 type (
-	closeAll   struct{}
-	endAll     struct{}
+	closeAll    struct{}
+	endAll      struct{}
+	poolParting struct {
+		origin messages.Origin
+		door   *poolDoor // shut
+	}
 	restartDue struct {
 		child  *actor.PID
 		parent actor.Supervisor
@@ -37,7 +43,7 @@ type (
 // startSupervisor returns when throttler and timesync can be told things.
 func startSupervisor(s *System) {
 	props := actor.PropsFromProducer(
-		func() actor.Actor { return &supervisor{system: s, pools: make(map[messages.Origin]*actor.PID)} },
+		func() actor.Actor { return &supervisor{system: s, pools: make(map[string]*actor.PID)} },
 		actor.WithMailbox(newInlineMailbox),
 		actor.WithGuardian(resumeFailed{}),
 	)
@@ -60,6 +66,8 @@ func (v *supervisor) Receive(ctx actor.Context) {
 		v.start(ctx)
 	case messages.OpenPool:
 		v.openPool(ctx, m)
+	case poolParting:
+		v.publish(m.origin, m.door, nil)
 	case restartDue:
 		m.parent.RestartChildren(m.child)
 	case closeAll:
@@ -101,21 +109,32 @@ func (v *supervisor) openPool(ctx actor.Context, m messages.OpenPool) {
 		m.Owner.Tell(messages.PoolOpened{Err: messages.ErrClosed})
 		return
 	}
-	if v.pools[m.Origin] == nil {
-		pid := v.spawn(ctx, "pool/"+m.Origin.String(), newPool(v.system, m.Origin))
-		v.pools[m.Origin] = pid
-		v.publish(m.Origin, address{v.system.actors.Root, pid})
+	door := (*v.system.pools.Load())[m.Origin]
+	if door == nil || door.isShut() {
+		door = new(poolDoor)
+		v.opened++
+		name := fmt.Sprintf("pool/%d/%s", v.opened, m.Origin)
+		pid := v.spawn(ctx, name, newPool(v.system, m.Origin, door))
+		door.address = address{v.system.actors.Root, pid}
+		v.pools[pid.Id] = pid
+		v.publish(m.Origin, nil, door)
 	}
-	m.Owner.Tell(messages.PoolOpened{Pool: v.system.poolOf(m.Origin)})
+	m.Owner.Tell(messages.PoolOpened{Pool: door})
 }
 
-func (v *supervisor) publish(origin messages.Origin, pool messages.Recipient) {
-	pools := maps.Clone(*v.system.pools.Load())
-	if pools == nil {
-		pools = make(map[messages.Origin]messages.Recipient)
+// publish replaces a door, or takes it away, unless there is another by now.
+func (v *supervisor) publish(origin messages.Origin, old, door *poolDoor) {
+	doors := maps.Clone(*v.system.pools.Load())
+	if doors == nil {
+		doors = make(map[messages.Origin]*poolDoor)
 	}
-	pools[origin] = pool
-	v.system.pools.Store(&pools)
+	switch {
+	case door != nil:
+		doors[origin] = door
+	case doors[origin] == old:
+		delete(doors, origin)
+	}
+	v.system.pools.Store(&doors)
 }
 
 // close tells everyone to answer who waits. The throttler stays, for permits
@@ -138,7 +157,7 @@ func (v *supervisor) forget(child *actor.PID) {
 	case v.timesync != nil && v.timesync.Equal(child):
 		v.timesync = nil
 	default:
-		maps.DeleteFunc(v.pools, func(_ messages.Origin, pid *actor.PID) bool { return pid.Equal(child) })
+		delete(v.pools, child.Id)
 	}
 }
 

@@ -35,6 +35,8 @@ type Config struct {
 	PostProcessors []messages.PostProcessor
 	Jar            http.CookieJar // nil keeps no cookies
 
+	Codings messages.Codings // undone in answers; Fields ask for them
+
 	Sample SampleTime // nil: the local clock is all there is
 	Clock  clock.Config
 
@@ -60,10 +62,11 @@ type System struct {
 	throttler  address
 	timesync   address // zero without a source of time
 
-	pools   atomic.Pointer[map[messages.Origin]messages.Recipient] // written by the supervisor only
+	pools   atomic.Pointer[map[messages.Origin]*poolDoor] // written by the supervisor only
 	clock   *serverClock
 	retries *retryBudget
 	slots   slots
+	streams streams
 	nextID  atomic.Uint64
 	jar     atomic.Pointer[http.CookieJar]
 
@@ -95,7 +98,7 @@ func Start(config Config) (*System, error) {
 	}
 	config.Clock.Epoch = s.epoch
 	s.clock = newServerClock(config.Clock, config.Sample != nil)
-	s.pools.Store(new(map[messages.Origin]messages.Recipient))
+	s.pools.Store(new(map[messages.Origin]*poolDoor))
 	if config.Jar != nil {
 		s.jar.Store(&config.Jar)
 	}
@@ -184,6 +187,7 @@ func (s *System) release(r *request) {
 	}
 	r.watch.release()
 	r.stop()
+	r.leavePool()
 }
 
 // slots are the request actors that have stopped and may be spawned anew, the
@@ -242,10 +246,6 @@ func (s *System) instant(t time.Time) time.Duration {
 }
 
 func (s *System) now() time.Duration { return time.Since(s.epoch) }
-
-func (s *System) poolOf(origin messages.Origin) messages.Recipient {
-	return (*s.pools.Load())[origin]
-}
 
 // Begin has the server's clock read ahead of all requests if a limit needs it:
 // the reading itself may be charged to that limit.
@@ -369,6 +369,9 @@ func (s *System) Pools() []PoolStats {
 		return nil
 	}
 	for _, pool := range *s.pools.Load() {
+		if !pool.enter() {
+			continue
+		}
 		done := make(chan PoolStats, 1)
 		pool.Tell(describePool{done})
 		select {
@@ -376,6 +379,7 @@ func (s *System) Pools() []PoolStats {
 			all = append(all, stats)
 		case <-s.closing: // the pool may have ended
 		}
+		pool.leave()
 	}
 	return all
 }
@@ -385,6 +389,7 @@ func (s *System) Pools() []PoolStats {
 func (s *System) Close() {
 	s.closed.Do(func() {
 		close(s.closing)
+		s.streams.close()
 		s.supervisor.Tell(closeAll{})
 	})
 }

@@ -2,7 +2,10 @@ package engine_test
 
 import (
 	"context"
+	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"testing"
 	"time"
 
@@ -68,6 +71,37 @@ func BenchmarkDo(b *testing.B) {
 				if _, err := eng.Do(ctx, req); err != nil {
 					b.Fatal(err)
 				}
+			}
+		})
+	}
+}
+
+// BenchmarkRoundTrip compares an http.Client over the engine with one over
+// net/http's own transport, both over loopback.
+func BenchmarkRoundTrip(b *testing.B) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		io.WriteString(w, `{"symbol":"BTCUSDT","price":"60000.00000000"}`)
+	}))
+	defer server.Close()
+	eng, err := engine.New(engine.Config{})
+	require.NoError(b, err)
+	defer eng.Close()
+	own := &http.Transport{}
+	defer own.CloseIdleConnections()
+	for _, transport := range []struct {
+		name string
+		http.RoundTripper
+	}{{"engine", eng.RoundTripper()}, {"nethttp", own}} {
+		b.Run(transport.name, func(b *testing.B) {
+			client := &http.Client{Transport: transport}
+			b.ReportAllocs()
+			for b.Loop() {
+				resp, err := client.Get(server.URL)
+				if err != nil {
+					b.Fatal(err)
+				}
+				io.Copy(io.Discard, resp.Body)
+				resp.Body.Close()
 			}
 		})
 	}

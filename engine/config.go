@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/sluice-engine/sluice/actors"
@@ -70,6 +71,19 @@ type Config struct {
 	// IdleTimeout closes a connection that was not used for as long; 50 s by
 	// default, which is below what servers commonly allow.
 	IdleTimeout time.Duration
+	// MinIdle is how many unused connections are kept open to an origin that
+	// was used once, within MaxConns; none by default.
+	MinIdle int
+	// RotateConns lends the connection that was idle for longest, so that every
+	// one stays warm. By default the last used is lent, and those in excess are
+	// closed after IdleTimeout.
+	RotateConns bool
+	// MaxConnAge closes a connection that old once it is not in use, spread
+	// over the last tenth of that time; zero means never.
+	MaxConnAge time.Duration
+	// DialBackoff and DialBackoffCap bound the pause after a failed dial to an
+	// origin, 50 ms and 5 s by default; it doubles with each failure.
+	DialBackoff, DialBackoffCap time.Duration
 	// DialTimeout bounds connecting and the TLS handshake; 5 s by default.
 	DialTimeout time.Duration
 	// DialContext replaces net.Dialer; TLS is still the engine's.
@@ -77,6 +91,11 @@ type Config struct {
 	// TLS is used for https; it is cloned. Nil means the system's roots. The
 	// least version is TLS 1.2 unless it says otherwise.
 	TLS *tls.Config
+	// Codings are the content codings that answers may come in, most wanted
+	// first: "gzip", "deflate", "br", "zstd". They are asked for and undone,
+	// unless a request has an Accept-Encoding of its own. Nil means gzip and
+	// deflate; an empty slice means none.
+	Codings []string
 	// MaxHeader and MaxBody cap a response, 64 KiB and 16 MiB by default.
 	MaxHeader int
 	MaxBody   int64
@@ -116,6 +135,8 @@ func (c Config) withDefaults() Config {
 	orInt(&c.MaxBody, 16<<20)
 	orInt(&c.IdleTimeout, 50*time.Second)
 	orInt(&c.DialTimeout, 5*time.Second)
+	orInt(&c.DialBackoff, 50*time.Millisecond)
+	orInt(&c.DialBackoffCap, 5*time.Second)
 	orInt(&c.Retry.Max, 2)
 	orInt(&c.Retry.Base, 50*time.Millisecond)
 	orInt(&c.Retry.Cap, 2*time.Second)
@@ -147,12 +168,20 @@ func (c Config) validate() []error {
 		{"MaxInFlight", int64(c.MaxInFlight)}, {"MaxConns", int64(c.MaxConns)},
 		{"MaxConnWaiters", int64(c.MaxConnWaiters)}, {"MaxHeader", int64(c.MaxHeader)},
 		{"MaxBody", c.MaxBody}, {"IdleTimeout", int64(c.IdleTimeout)},
+		{"MinIdle", int64(c.MinIdle)}, {"MaxConnAge", int64(c.MaxConnAge)},
+		{"DialBackoff", int64(c.DialBackoff)}, {"DialBackoffCap", int64(c.DialBackoffCap)},
 		{"DialTimeout", int64(c.DialTimeout)}, {"Timeout", int64(c.Timeout)},
 		{"Retry.Base", int64(c.Retry.Base)}, {"Retry.Cap", int64(c.Retry.Cap)},
 	} {
 		if field.value < 0 {
 			errs = append(errs, fmt.Errorf("%s is negative", field.name))
 		}
+	}
+	if c.MinIdle > c.MaxConns {
+		errs = append(errs, fmt.Errorf("MinIdle %d is above MaxConns %d", c.MinIdle, c.MaxConns))
+	}
+	if _, err := c.codings(); err != nil {
+		errs = append(errs, err)
 	}
 	for i, p := range c.PreProcessors {
 		if p == nil {
@@ -204,17 +233,30 @@ func (c Config) system() (actors.Config, error) {
 	if err := errors.Join(errs...); err != nil {
 		return actors.Config{}, fmt.Errorf("sluice: configuration: %w", err)
 	}
+	codings, _ := c.codings()
 	return actors.Config{
 		Base: base, Fields: c.fields(), DefaultLimitID: c.DefaultLimitID,
 		Limits: slices.Clone(c.Limits), Throttle: c.Throttle, Feedback: c.Feedback,
 		Auth: c.Auth, PreProcessors: c.PreProcessors, PostProcessors: c.PostProcessors, Jar: c.Cookies,
-		Dial: c.dialer(),
-		Pool: actors.PoolConfig{MaxConns: c.MaxConns, MaxWaiters: c.MaxConnWaiters, IdleTimeout: c.IdleTimeout},
+		Codings: codings,
+		Dial:    c.dialer(),
+		Pool:    c.pool(),
 		Retry: actors.Retry{
 			Max: max(0, c.Retry.Max), Base: c.Retry.Base, Cap: c.Retry.Cap, Share: retryShare, Rate: retryRate,
 		},
 		Logger: c.Logger,
 	}, nil
+}
+
+// unusedPool is how long an origin's pool outlives its last connection.
+const unusedPool = time.Minute
+
+func (c Config) pool() actors.PoolConfig {
+	return actors.PoolConfig{
+		MaxConns: c.MaxConns, MaxWaiters: c.MaxConnWaiters, MinIdle: c.MinIdle, Rotate: c.RotateConns,
+		IdleTimeout: c.IdleTimeout, MaxAge: c.MaxConnAge, Passivate: unusedPool,
+		Backoff: c.DialBackoff, BackoffCap: c.DialBackoffCap,
+	}
 }
 
 // fields returns the header of every request, in a fixed order.
@@ -228,12 +270,40 @@ func (c Config) fields() []messages.Field {
 		names = append(names, name)
 	}
 	slices.Sort(names)
+	if names := c.codingNames(); len(names) > 0 && c.Header.Get("Accept-Encoding") == "" {
+		fields = append(fields, messages.Field{Name: "Accept-Encoding", Value: strings.Join(names, ", ")})
+	}
 	for _, name := range names {
 		for _, value := range c.Header[name] {
 			fields = append(fields, messages.Field{Name: name, Value: value})
 		}
 	}
 	return slices.Clip(fields)
+}
+
+func (c Config) codingNames() []string {
+	if c.Codings == nil {
+		return []string{"gzip", "deflate"}
+	}
+	return c.Codings
+}
+
+// codings are those to undo: what the engine asks for by itself.
+func (c Config) codings() (messages.Codings, error) {
+	if c.Header.Get("Accept-Encoding") != "" {
+		return 0, nil
+	}
+	known := map[string]messages.Codings{
+		"gzip": messages.Gzip, "deflate": messages.Deflate, "br": messages.Brotli, "zstd": messages.Zstd,
+	}
+	var all messages.Codings
+	for _, name := range c.codingNames() {
+		if known[name] == 0 {
+			return 0, fmt.Errorf("Codings: %q is unknown", name)
+		}
+		all |= known[name]
+	}
+	return all, nil
 }
 
 func (c Config) dialer() actors.Dial {

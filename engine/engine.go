@@ -55,8 +55,19 @@ func (e *Engine) Do(ctx context.Context, req *Request) (*Response, error) {
 	if err := e.enter(ctx, req, deadline); err != nil {
 		return nil, &Error{Stage: Admitting, Err: err}
 	}
-	defer e.admission.leave()
-	return e.system.Do(ctx, req, deadline)
+	var stream *actors.Stream
+	defer func() {
+		if stream == nil {
+			e.admission.leave()
+		}
+	}()
+	response, err := e.system.Do(ctx, req, deadline)
+	if err == nil && response.Stream != nil {
+		if stream, _ = response.Stream.(*actors.Stream); stream != nil {
+			stream.OnEnd(e.admission.leave) // the journey lasts as long as the body
+		}
+	}
+	return response, err
 }
 
 // deadline is the earlier of the context's and the request's; zero means none.
@@ -102,6 +113,13 @@ func (e *Engine) UpdateCookies(rawURL string, cookies ...*http.Cookie) error {
 		return jar
 	})
 	return nil
+}
+
+// Warm opens connections to an origin until n are open, or Config.MaxConns, and
+// returns then, or with the first error. The origin is that of rawURL, or of
+// Config.BaseURL if rawURL is empty.
+func (e *Engine) Warm(ctx context.Context, rawURL string, n int) error {
+	return e.system.Warm(ctx, rawURL, n)
 }
 
 // ReplaceLimits swaps the whole table of limits. What is in flight stays

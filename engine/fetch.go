@@ -16,9 +16,15 @@ import (
 // unless the request's header says what it is. A status of 400 and above is a
 // *StatusError, with header and body; with Request.ReturnErrors its body is
 // decoded into a T instead. A T of *Response, []byte or string is given the
-// answer as it is. An empty body leaves T at its zero value.
+// answer as it is. An empty body leaves T at its zero value. Request.Stream is
+// for a T of *Response alone, and ignored otherwise.
 func Fetch[T any](ctx context.Context, eng *Engine, req *Request) (T, error) {
 	var result T
+	if _, whole := any(result).(*Response); req.Stream && !whole {
+		read := *req
+		read.Stream = false
+		req = &read
+	}
 	response, err := eng.Do(ctx, withContentType(req))
 	if err != nil {
 		return result, err

@@ -1,7 +1,9 @@
 package messages
 
 import (
+	"io"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"slices"
 	"strings"
@@ -33,10 +35,33 @@ type Call struct {
 	Fields []Field // header lines in the order they are written, Host and Content-Length apart
 	Body   []byte
 
+	// Reader is read and sent instead of Body. Length is its length, and
+	// negative if that is not known. Continue waits for the server to ask for
+	// it, for a second at most.
+	Reader   io.Reader
+	Length   int64
+	Continue bool
+
+	Stream  bool    // hand the answer over at its head: Response.Stream
+	Codings Codings // content codings of the answer to undo, which Fields ask for
+
+	Trace *httptrace.ClientTrace // told of the exchange; nil tells nobody
+
 	// Deadline is when the caller stops waiting; zero means never. A scheme
 	// may turn it into the server-side deadline it signs.
 	Deadline time.Time
 }
+
+// Codings are content codings (RFC 9110, section 8.4.1).
+type Codings uint8
+
+// The codings that can be undone.
+const (
+	Gzip Codings = 1 << iota
+	Deflate
+	Brotli
+	Zstd
+)
 
 // AddQuery appends one parameter to the query, percent-encoded as in a form
 // (RFC 3986 unreserved bytes stay, a space becomes "+").

@@ -1,6 +1,7 @@
 package messages
 
 import (
+	"context"
 	"errors"
 	"fmt"
 )
@@ -58,6 +59,13 @@ func (e *Error) Error() string {
 
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
+
+// Timeout reports whether the cause was a deadline, as net.Error and
+// http.Client ask.
+func (e *Error) Timeout() bool {
+	var timeout interface{ Timeout() bool }
+	return errors.Is(e.Err, context.DeadlineExceeded) || errors.As(e.Err, &timeout) && timeout.Timeout()
+}
 
 // Causes an Error may have, beside those of the throttle package, the network
 // and the context.

@@ -26,7 +26,9 @@ type Lease struct {
 	Reusable bool
 	UsedAt   time.Time // when the last exchange ended
 
-	Index int // owned by the pool
+	// Owned by the pool.
+	RetireAt time.Time // when the connection is too old; zero means never
+	Index    int
 }
 
 // The words about leases.
@@ -53,7 +55,8 @@ type OpenPool struct {
 	Owner  Recipient
 }
 
-// PoolOpened answers OpenPool. Err is set when the engine is closing.
+// PoolOpened answers OpenPool: the pool is published. Err is set when the
+// engine is closing.
 type PoolOpened struct {
 	Pool Recipient
 	Err  error

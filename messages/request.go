@@ -41,6 +41,23 @@ type Request struct {
 	// as JSON. A plain io.Reader can be read once, so such a request is never
 	// sent a second time; an io.Seeker is rewound.
 	Body any
+	// StreamBody sends an io.Reader as it is read, instead of reading it into
+	// memory first; such a request cannot be signed. It is sent again only if
+	// the reader was not touched, or if Body is a func() (io.Reader, error),
+	// which is called for every attempt, and whose readers the engine closes.
+	// Any other reader the engine closes only if it is still reading when the
+	// exchange ends.
+	StreamBody bool
+	// BodyLength is the length of a streamed body; zero means that the reader's
+	// Len method tells it, or that it is unknown and sent in chunks.
+	BodyLength int64
+	// ExpectContinue holds a streamed body back until the server asks for it
+	// (RFC 9110, section 10.1.1), for a second at most.
+	ExpectContinue bool
+	// Stream hands the answer over as soon as its head is there, with a
+	// Response.Stream to be read and closed instead of a Body. The timeout and
+	// the context go on to the end of the stream.
+	Stream bool
 	// Header is added to the engine's own headers and wins over them.
 	Header http.Header
 

@@ -1,12 +1,15 @@
 package messages
 
 import (
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
+	"io"
 	"iter"
 	"mime"
 	"net/http"
 	"net/textproto"
+	"slices"
 	"strings"
 	"time"
 )
@@ -55,12 +58,31 @@ func (h Header) All() iter.Seq2[string, string] {
 	}
 }
 
+// Without returns the lines of other names than these.
+func (h Header) Without(names ...string) Header {
+	var kept strings.Builder
+	for line := range strings.Lines(h.lines) {
+		name, _, _ := strings.Cut(line, ":")
+		if !slices.ContainsFunc(names, func(n string) bool { return strings.EqualFold(n, name) }) {
+			kept.WriteString(line)
+		}
+	}
+	return Header{kept.String()}
+}
+
 // HTTP returns the lines as a new http.Header with canonical names.
 func (h Header) HTTP() http.Header {
-	header := make(http.Header)
-	for n, v := range h.All() {
-		n = textproto.CanonicalMIMEHeaderKey(n)
-		header[n] = append(header[n], v)
+	n := strings.Count(h.lines, "\n")
+	header := make(http.Header, n)
+	values := make([]string, n) // shared by the names that have one
+	for name, v := range h.All() {
+		name = textproto.CanonicalMIMEHeaderKey(name)
+		if have := header[name]; have != nil {
+			header[name] = append(have, v)
+			continue
+		}
+		values[0] = v
+		header[name], values = values[:1:1], values[1:]
 	}
 	return header
 }
@@ -80,6 +102,18 @@ type Response struct {
 	SentAt, AnsweredAt time.Time
 
 	Body []byte
+	// Stream is the body instead, if Request.Stream asked for that. It holds a connection until it is read to its end or closed; an end
+	// other than io.EOF means that the body is not complete. One goroutine may
+	// read while others close.
+	Stream io.ReadCloser
+	// Trailer has the lines behind a chunked body; with Stream once that ended.
+	Trailer Header
+	// Uncompressed says that the body came in a content coding the engine had
+	// asked for, and that it has been undone. The header no longer tells of it.
+	Uncompressed bool
+	// TLS describes the connection for https. It is shared, and not to be
+	// changed.
+	TLS *tls.ConnectionState
 }
 
 // Bytes returns the body.

@@ -14,6 +14,7 @@ import (
 	"github.com/sluice-engine/sluice/bench/exchange"
 	"github.com/sluice-engine/sluice/engine"
 	"github.com/sluice-engine/sluice/throttle"
+	"github.com/sluice-engine/sluice/throttle/feedback"
 )
 
 // Scenario is one limit, driven to its end.
@@ -95,6 +96,7 @@ func run(ctx context.Context, s Scenario, config Config) (Result, error) {
 		BaseURL:        url,
 		Limits:         []throttle.Limit{{ID: "weight", Window: s.Window, Quota: s.Quota, Per: s.Per}},
 		DefaultLimitID: "weight",
+		Feedback:       feedback.Join(feedback.RetryAfter, feedback.BodyTime("serverTime")),
 		Time:           engine.TimeFrom("/api/v3/time", "serverTime"),
 		MaxConns:       256,
 	})

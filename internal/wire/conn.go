@@ -2,6 +2,7 @@ package wire
 
 import (
 	"bufio"
+	"crypto/tls"
 	"net"
 	"time"
 
@@ -16,6 +17,9 @@ const keptRequest = 64 << 10
 type Conn struct {
 	socket   *socket
 	source   source
+	payload  payload              // the body of the last response
+	zstd     *decoder             // nil until needed
+	tls      *tls.ConnectionState // nil for plain http
 	limits   Limits
 	reader   *bufio.Reader // narrow, or a wide one while a large head is read
 	narrow   *bufio.Reader
@@ -39,6 +43,10 @@ func newConn(s *socket, l Limits) *Conn {
 	c.source.socket = s
 	c.narrow = bufio.NewReaderSize(&c.source, readBuffer)
 	c.reader = c.narrow
+	if s.sealed != nil {
+		state := s.sealed.ConnectionState()
+		c.tls = &state
+	}
 	return c
 }
 
@@ -46,6 +54,10 @@ func newConn(s *socket, l Limits) *Conn {
 // SentAt and AnsweredAt, the instants before the first byte was written and
 // after the last was read. The rest is the caller's to fill in. A deadline of
 // zero means none. The response owns its memory; call is not kept.
+//
+// With Call.Stream the exchange goes on behind the head: the response has a
+// Stream instead of a Body, which belongs to the Conn's owner. Nothing else may
+// be done with the Conn, Abort apart, before the Stream ended or was closed.
 //
 // Sent is exact. SentNo: the connection took not one byte, so the request may be
 // repeated whatever it is. SentMaybe: it took some, and no final response head
@@ -67,19 +79,25 @@ func newConn(s *socket, l Limits) *Conn {
 // No text of theirs holds a part of the request or of the response, the name of
 // a refused header line apart.
 func (c *Conn) Exchange(call *messages.Call, deadline time.Time) (*messages.Response, messages.Sent, error) {
+	sentAt := time.Now()
+	if !deadline.IsZero() && !sentAt.Before(deadline) {
+		return nil, messages.SentNo, errDeadline // the Conn is as before
+	}
 	if err := c.begin(call, deadline); err != nil {
 		return nil, messages.SentNo, err
 	}
-	sentAt := time.Now()
-	if !deadline.IsZero() && !sentAt.Before(deadline) {
-		return nil, messages.SentNo, errDeadline
-	}
-	resp, sent, err := c.receive(call.Method)
-	c.end()
+	resp, sent, err := c.receive(call)
 	if err != nil {
+		if cause := c.source.upload.cause(); cause != nil {
+			err = cause
+		}
+		c.end()
 		return nil, sent, err
 	}
-	resp.SentAt, resp.AnsweredAt = sentAt, time.Now()
+	if resp.Stream == nil {
+		c.end()
+	}
+	resp.SentAt, resp.AnsweredAt, resp.TLS = sentAt, time.Now(), c.tls
 	return resp, sent, nil
 }
 
@@ -97,12 +115,16 @@ func (c *Conn) begin(call *messages.Call, deadline time.Time) error {
 		return err
 	}
 	c.reusable = false
-	c.source.begin()
+	c.source.begin(newUpload(s, call), call.Trace)
 	return s.arm(deadline)
 }
 
 // end lets go of what only a large exchange needs.
 func (c *Conn) end() {
+	if c.source.upload != nil {
+		c.source.upload.stop()
+		c.source.upload = nil
+	}
 	s := c.socket
 	s.body = nil
 	if cap(s.out) > keptRequest {
@@ -111,6 +133,15 @@ func (c *Conn) end() {
 	if c.reader != c.narrow {
 		c.reader, c.source.prefix = c.narrow, nil
 	}
+}
+
+// NetConn returns the connection under the Conn, for whoever wants to know its
+// addresses: a *tls.Conn for https. It must not be used otherwise.
+func (c *Conn) NetConn() net.Conn {
+	if c.socket.sealed != nil {
+		return c.socket.sealed
+	}
+	return c.socket.Conn
 }
 
 // Reusable reports whether the Conn may carry another exchange: it is new, or

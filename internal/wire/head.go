@@ -1,6 +1,10 @@
 package wire
 
-import "bytes"
+import (
+	"bytes"
+
+	"github.com/sluice-engine/sluice/messages"
+)
 
 // head is what a response head says about framing. A trailer section is scanned
 // by the same rules, but says nothing.
@@ -8,8 +12,9 @@ type head struct {
 	status  int
 	http10  bool
 	chunked bool
-	close   bool  // the server will not read another request
-	length  int64 // Content-Length, or -1
+	close   bool             // the server will not read another request
+	length  int64            // Content-Length, or -1
+	coding  messages.Codings // Content-Encoding, if any
 
 	trailer bool // scanning a trailer section: no status line, no framing
 	lines   int  // where the first field line begins
@@ -90,6 +95,8 @@ func (h *head) field(line []byte) error {
 		return h.contentLength(trim(value))
 	case foldEqual(name, "transfer-encoding"):
 		return h.transferEncoding(trim(value))
+	case foldEqual(name, "content-encoding"):
+		h.contentCoding(trim(value))
 	case foldEqual(name, "connection"):
 		h.connection(value)
 	}

@@ -5,11 +5,16 @@ type Limits struct {
 	// Header is the most bytes one head, or the trailer section, may have:
 	// 64 KiB.
 	Header int
-	// Body is the most bytes a body may have once its transfer coding is
-	// undone: 16 MiB. A larger Content-Length is refused before reading.
+	// Body is the most bytes a body may have once its codings are undone: 16
+	// MiB. A larger Content-Length is refused before reading. A body that is
+	// streamed has no cap. Framing that outweighs the body eightfold, by more
+	// than Header, is over it too.
 	Body int64
 	// Interim is how many 1xx responses may precede the final one: 5.
 	Interim int
+	// Ratio is how many bytes one byte of a coded body may become, once there
+	// is a megabyte of them: 200.
+	Ratio int
 }
 
 func (l Limits) withDefaults() Limits {
@@ -22,10 +27,8 @@ func (l Limits) withDefaults() Limits {
 	if l.Interim <= 0 {
 		l.Interim = 5
 	}
+	if l.Ratio <= 0 {
+		l.Ratio = 200
+	}
 	return l
 }
-
-// wire is how many bytes a chunked body and its trailers may have on the wire.
-// It leaves chunk framing as much room as the body, and a body of one-byte
-// chunks at least Header bytes of framing.
-func (l Limits) wire() int64 { return 2*l.Body + int64(l.Header) }

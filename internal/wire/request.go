@@ -32,16 +32,37 @@ func appendRequest(dst []byte, call *messages.Call) (head, rest []byte, err erro
 	dst = append(dst, " HTTP/1.1\r\nHost: "...)
 	dst = append(dst, host...)
 	dst = append(dst, "\r\n"...)
-	if len(call.Body) > 0 || expectsBody(call.Method) {
+	switch {
+	case call.Reader != nil:
+		dst = appendFraming(dst, call)
+	case len(call.Body) > 0 || expectsBody(call.Method):
 		dst = append(dst, "Content-Length: "...)
 		dst = strconv.AppendInt(dst, int64(len(call.Body)), 10)
 		dst = append(dst, "\r\n"...)
 	}
 	dst = appendFields(dst, call.Fields)
-	if len(call.Body) > joinedBody {
+	switch {
+	case call.Reader != nil:
+		return dst, nil, nil
+	case len(call.Body) > joinedBody:
 		return dst, call.Body, nil
 	}
 	return append(dst, call.Body...), nil, nil
+}
+
+// appendFraming says how long the body of call.Reader is.
+func appendFraming(dst []byte, call *messages.Call) []byte {
+	if call.Length < 0 {
+		dst = append(dst, "Transfer-Encoding: chunked\r\n"...)
+	} else {
+		dst = append(dst, "Content-Length: "...)
+		dst = strconv.AppendInt(dst, call.Length, 10)
+		dst = append(dst, "\r\n"...)
+	}
+	if call.Continue {
+		dst = append(dst, "Expect: 100-continue\r\n"...)
+	}
+	return dst
 }
 
 func appendFields(dst []byte, fields []messages.Field) []byte {

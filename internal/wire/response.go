@@ -2,49 +2,54 @@ package wire
 
 import (
 	"io"
-	"math"
-
-	"github.com/valyala/fasthttp"
 
 	"github.com/sluice-engine/sluice/messages"
 )
 
-const (
-	// believed is how much is allocated on the word of a Content-Length.
-	believed = 1 << 20
-	// lentBody is the size up to which a decoded body is copied out of its
-	// recycled buffer; a larger one takes the buffer along.
-	lentBody = 64 << 10
-)
+// believed is how much is allocated on the word of a Content-Length.
+const believed = 1 << 20
 
-// receive reads the response. sent is SentYes once its head was read, even if
-// there is an error after that.
-func (c *Conn) receive(method string) (resp *messages.Response, sent messages.Sent, err error) {
-	h, err := c.readHead()
+// receive reads the response, or its head alone if its body is to be streamed.
+// sent is SentYes once its head was read, even if there is an error after that.
+func (c *Conn) receive(call *messages.Call) (resp *messages.Response, sent messages.Sent, err error) {
+	h, err := c.readHead(call)
 	if err != nil {
 		return nil, c.sent(), err
 	}
 	resp = &messages.Response{StatusCode: h.status, Header: c.takeLines(&h)}
-	bodiless := h.bodiless(method)
-	if !bodiless {
-		if resp.Body, err = c.readBody(&h); err != nil {
-			return nil, messages.SentYes, err
-		}
+	bodiless := h.bodiless(call.Method)
+	c.payload = payload{conn: c, keeps: h.keeps(bodiless), left: h.length, room: c.limits.Body}
+	switch {
+	case bodiless || h.length == 0:
+		c.finish()
+	case call.Stream:
+		err = c.stream(&h, call, resp)
+	default:
+		err = c.readBody(&h, call, resp)
 	}
-	c.reusable = h.keeps(bodiless) && c.reader.Buffered() == 0 && len(c.source.prefix) == 0
+	if err != nil {
+		return nil, messages.SentYes, err
+	}
 	return resp, messages.SentYes, nil
+}
+
+// finish decides, at the end of a response, whether the connection is kept.
+func (c *Conn) finish() {
+	c.reusable = c.payload.keeps && c.reader.Buffered() == 0 && len(c.source.prefix) == 0 && c.source.upload.over()
 }
 
 // sent says what became of a request without an answer.
 func (c *Conn) sent() messages.Sent {
-	if c.socket.written == 0 {
+	if c.socket.written.Load() == 0 {
 		return messages.SentNo
 	}
 	return messages.SentMaybe
 }
 
-// readHead reads interim heads away and leaves the final one in the buffer.
-func (c *Conn) readHead() (head, error) {
+// readHead reads interim heads away and leaves the final one in the buffer. A
+// request body that waits for leave is sent when that comes, and never behind a
+// final head.
+func (c *Conn) readHead(call *messages.Call) (head, error) {
 	for interim := 0; ; interim++ {
 		h := newHead()
 		err := c.scan(&h)
@@ -52,14 +57,29 @@ func (c *Conn) readHead() (head, error) {
 		case err != nil:
 			return h, err
 		case h.status >= 200:
+			c.source.upload.forgo()
 			return h, nil
 		case h.status == 101:
 			return h, errSwitching
 		case interim >= c.limits.Interim:
 			return h, errInterim
 		}
+		if h.status == 100 {
+			c.source.upload.start()
+		}
+		if err := c.tellInterim(&h); err != nil {
+			return h, err
+		}
 		c.reader.Discard(h.end)
 	}
+}
+
+func (c *Conn) tellInterim(h *head) error {
+	if c.source.trace == nil {
+		return nil
+	}
+	buf, _ := c.reader.Peek(h.end)
+	return c.source.interim(h.status, string(buf[h.lines:h.end-len("\r\n")]))
 }
 
 // takeLines consumes the head and returns its field lines, without the empty
@@ -103,18 +123,33 @@ func (c *Conn) more(n int) error {
 	return err
 }
 
-func (c *Conn) readBody(h *head) ([]byte, error) {
-	switch {
-	case h.length > c.limits.Body:
-		return nil, messages.ErrBodyTooLarge
-	case h.length == 0:
-		return nil, nil
-	case h.length > 0:
-		return c.readCounted(int(h.length))
-	case h.chunked:
-		return c.readChunked()
+// readBody reads a whole body into resp. A body of known length that is not
+// coded is read straight into its own memory.
+func (c *Conn) readBody(h *head, call *messages.Call, resp *messages.Response) (err error) {
+	if h.length > c.limits.Body {
+		return messages.ErrBodyTooLarge
 	}
-	return c.readToEnd()
+	decoded, err := c.decoder(h, call, resp)
+	switch {
+	case err != nil:
+		return err
+	case decoded != nil:
+		resp.Body, err = readAll(decoded, c.limits.Body)
+		decoded.release()
+	case h.length > 0:
+		resp.Body, err = c.readCounted(int(h.length))
+	default:
+		c.payload.begin(h)
+		resp.Body, err = readAll(&c.payload, c.limits.Body)
+	}
+	if err != nil {
+		return err
+	}
+	if c.payload.trailer != "" {
+		resp.Trailer = messages.NewHeader(c.payload.trailer)
+	}
+	c.finish()
+	return nil
 }
 
 func (c *Conn) readCounted(length int) ([]byte, error) {
@@ -131,62 +166,6 @@ func (c *Conn) readCounted(length int) ([]byte, error) {
 		copy(more, body)
 		body = more
 	}
-}
-
-// readChunked also reads the trailer section and drops it. Chunk framing is
-// bounded by a budget for the bytes on the wire: the decoder bounds only what it
-// decodes, and a chunk extension has no end of its own.
-func (c *Conn) readChunked() ([]byte, error) {
-	c.source.budget = c.limits.wire()
-	body, err := c.decode(-1)
-	if err != nil {
-		return nil, err
-	}
-	trailer := head{trailer: true}
-	if err := c.scan(&trailer); err != nil {
-		return nil, err
-	}
-	c.reader.Discard(trailer.end)
-	return body, nil
-}
-
-// readToEnd reads a body that ends with the connection. Under TLS only a
-// close_notify ends it; a bare end may be somebody's cutting it short.
-func (c *Conn) readToEnd() ([]byte, error) {
-	body, err := c.decode(-2)
-	if err == nil && c.socket.sealed != nil && c.socket.ended {
-		return nil, errHalfBody
-	}
-	return body, err
-}
-
-// decode reads a body with fasthttp's codec: chunked (-1) or until the end (-2).
-// The body returned shares no memory with the codec.
-func (c *Conn) decode(length int) ([]byte, error) {
-	codec := fasthttp.AcquireResponse()
-	defer fasthttp.ReleaseResponse(codec)
-	codec.Header.SetContentLength(length)
-	err := codec.ReadBody(c.reader, int(min(c.limits.Body, math.MaxInt)))
-	switch {
-	case err == nil:
-		return ownBody(codec), nil
-	case c.source.err != nil:
-		return nil, c.readError(errHalfBody)
-	case err == fasthttp.ErrBodyTooLarge:
-		return nil, messages.ErrBodyTooLarge
-	}
-	return nil, errChunk
-}
-
-func ownBody(codec *fasthttp.Response) []byte {
-	body := codec.Body()
-	switch {
-	case len(body) == 0:
-		return nil
-	case len(body) > lentBody:
-		return codec.SwapBody(nil)
-	}
-	return append(make([]byte, 0, len(body)), body...)
 }
 
 // readError returns the error that ended reading, or atEOF if it was the peer

@@ -29,9 +29,9 @@ type socket struct {
 	armed    bool      // a read deadline is set on the connection
 	aborted  atomic.Bool
 
-	out     []byte // the request: head and small body
-	body    []byte // a body too large to be copied behind the head
-	written int    // bytes of the running exchange that the connection took
+	out     []byte       // the request: head and small body
+	body    []byte       // a body too large to be copied behind the head
+	written atomic.Int64 // bytes of the running exchange that the connection took
 
 	closing bool    // Write does not wait
 	probing bool    // Read answers at once, with errSilent if nothing is there
@@ -76,7 +76,8 @@ func (s *socket) stream() net.Conn {
 // only when a write has to wait. The flag is read after the deadline is set, and
 // Abort does the two in the other order, so that an abort is never overwritten.
 func (s *socket) arm(deadline time.Time) error {
-	s.deadline, s.written = deadline, 0
+	s.deadline = deadline
+	s.written.Store(0)
 	if s.armed || !deadline.IsZero() {
 		s.armed = !deadline.IsZero()
 		if err := s.Conn.SetReadDeadline(deadline); err != nil {
@@ -101,7 +102,7 @@ func (s *socket) abort() {
 // speak writes the request if nothing is there to be read.
 func (s *socket) speak() error {
 	err := s.silence()
-	s.written = 0 // a probe of TLS may have answered a key update
+	s.written.Store(0) // a probe of TLS may have answered a key update
 	if err != nil {
 		return err
 	}
@@ -117,17 +118,27 @@ func (s *socket) send() error {
 	return err
 }
 
-// converseInSteps is converse for a connection that is not ours to the socket.
-func (s *socket) converseInSteps(p []byte) (int, error) {
+// converseInSteps is converse for a connection that is not ours to the socket,
+// for a request whose body follows, and for one that is traced; r is nil for any
+// other.
+func (s *socket) converseInSteps(p []byte, r *source) (int, error) {
 	err := s.quiet()
-	s.written = 0
+	s.written.Store(0)
 	if err != nil {
 		return 0, err
 	}
 	if err := s.send(); err != nil {
 		return 0, err
 	}
-	return s.stream().Read(p)
+	if r == nil {
+		return s.stream().Read(p)
+	}
+	r.sent()
+	n, err := s.stream().Read(p)
+	if n > 0 {
+		r.answered()
+	}
+	return n, err
 }
 
 // silence returns ErrStale unless the connection is open with nothing to be
@@ -161,7 +172,7 @@ func (s *socket) Read(p []byte) (n int, err error) {
 // Write writes to the connection as dialled and counts what it takes.
 func (s *socket) Write(p []byte) (int, error) {
 	n, err := s.writeNow(p)
-	s.written += n
+	s.written.Add(int64(n))
 	if err != nil || n == len(p) {
 		return n, err
 	}
@@ -169,7 +180,7 @@ func (s *socket) Write(p []byte) (int, error) {
 		return n, io.ErrShortWrite
 	}
 	m, err := s.writeWaiting(p[n:])
-	s.written += m
+	s.written.Add(int64(m))
 	return n + m, err
 }
 

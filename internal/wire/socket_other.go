@@ -15,7 +15,7 @@ const probeWait = time.Millisecond
 
 func (s *socket) attach(net.Conn) {}
 
-func (s *socket) converse(p []byte) (int, error) { return s.converseInSteps(p) }
+func (s *socket) converse(p []byte) (int, error) { return s.converseInSteps(p, nil) }
 
 func (s *socket) quiet() error { return s.silence() }
 

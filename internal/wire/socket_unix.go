@@ -49,7 +49,7 @@ func (s *socket) attach(c net.Conn) {
 // first bytes of the answer into p.
 func (s *socket) converse(p []byte) (int, error) {
 	if !s.own {
-		return s.converseInSteps(p)
+		return s.converseInSteps(p, nil)
 	}
 	s.in, s.n, s.err, s.spoken = p, 0, nil, false
 	err := s.raw.Read(s.step)

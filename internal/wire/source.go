@@ -3,7 +3,11 @@ package wire
 import (
 	"bufio"
 	"io"
-	"math"
+	"net/http"
+	"net/http/httptrace"
+	"net/textproto"
+
+	"github.com/sluice-engine/sluice/messages"
 )
 
 // readBuffer is what an idle connection keeps for reading. A head that does not
@@ -17,11 +21,15 @@ type source struct {
 
 	asking bool   // the request is still to be written
 	prefix []byte // read already, and to be read once more from here
-	budget int64  // bytes the rest of the response may have
 	err    error  // the last error of the connection
+
+	upload *upload                // of a request body that is read while it is sent; nil otherwise
+	trace  *httptrace.ClientTrace // nil tells nobody
 }
 
-func (r *source) begin() { r.asking, r.budget, r.err = true, math.MaxInt64, nil }
+func (r *source) begin(u *upload, trace *httptrace.ClientTrace) {
+	r.asking, r.err, r.upload, r.trace = true, nil, u, trace
+}
 
 // Read implements io.Reader.
 func (r *source) Read(p []byte) (n int, err error) {
@@ -30,19 +38,58 @@ func (r *source) Read(p []byte) (n int, err error) {
 		n = copy(p, r.prefix)
 		r.prefix = r.prefix[n:]
 		return n, nil
-	case r.budget <= 0:
-		err = errFraming
 	case r.asking:
 		r.asking = false
-		n, err = r.socket.converse(p)
+		if r.upload == nil && r.trace == nil {
+			n, err = r.socket.converse(p)
+		} else {
+			n, err = r.socket.converseInSteps(p, r)
+		}
 	default:
 		n, err = r.socket.stream().Read(p)
 	}
-	r.budget -= int64(n)
 	if err != nil {
 		r.err = err
 	}
 	return n, err
+}
+
+// sent is told when the head of a request was written, and its body unless that
+// is an upload.
+func (r *source) sent() {
+	if r.trace != nil && r.trace.WroteHeaders != nil {
+		r.trace.WroteHeaders()
+	}
+	if r.upload == nil {
+		wrote(r.trace, nil)
+	}
+	r.upload.headSent()
+}
+
+func wrote(trace *httptrace.ClientTrace, err error) {
+	if trace != nil && trace.WroteRequest != nil {
+		trace.WroteRequest(httptrace.WroteRequestInfo{Err: err})
+	}
+}
+
+func (r *source) answered() {
+	if r.trace != nil && r.trace.GotFirstResponseByte != nil {
+		r.trace.GotFirstResponseByte()
+	}
+}
+
+// interim tells of a 1xx head, whose lines are given.
+func (r *source) interim(status int, lines string) error {
+	if r.trace == nil {
+		return nil
+	}
+	if status == http.StatusContinue && r.trace.Got100Continue != nil {
+		r.trace.Got100Continue()
+	}
+	if r.trace.Got1xxResponse != nil {
+		return r.trace.Got1xxResponse(status, textproto.MIMEHeader(messages.NewHeader(lines).HTTP()))
+	}
+	return nil
 }
 
 // widen returns a reader with room for size bytes that goes on where r stands.

@@ -1,0 +1,237 @@
+package engine
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/sluice-engine/sluice/actors"
+	"github.com/sluice-engine/sluice/messages"
+)
+
+// RoundTripper returns an http.RoundTripper whose every request makes the whole
+// journey, so that anything built on http.Client obeys the engine's limits:
+//
+//	client := &http.Client{Transport: eng.RoundTripper(func(r *http.Request, asked *engine.Request) {
+//		asked.LimitID = "orders"
+//		asked.Priority = engine.High
+//	})}
+//
+// Each adjust function may set what an http.Request cannot say: limit, key,
+// weight, priority, timeout, Auth, Idempotent. It must leave the http.Request
+// as it is, and be safe for concurrent use. Without one, Config.DefaultLimitID
+// is charged.
+//
+// A response body has been read when RoundTrip returns, within Config.MaxBody,
+// and its connection is free; if an adjust function sets Stream, it is read as
+// it arrives, has no cap, and holds its connection until it is closed. Errors
+// are *Error. The request's body is always closed; one that is signed, or known
+// to be short, is read into memory first and can be repeated.
+//
+// The hooks of net/http/httptrace are called, but for those of name look-up,
+// connecting and handshake: a dial serves whoever is first.
+func (e *Engine) RoundTripper(adjust ...func(*http.Request, *Request)) http.RoundTripper {
+	return &roundTripper{engine: e, adjust: adjust}
+}
+
+type roundTripper struct {
+	engine *Engine
+	adjust []func(*http.Request, *Request)
+}
+
+// shortBody is the length up to which a request body is read into memory.
+const shortBody = 1 << 20
+
+// RoundTrip is part of http.RoundTripper.
+func (t *roundTripper) RoundTrip(req *http.Request) (*http.Response, error) {
+	body := &closeOnce{ReadCloser: req.Body}
+	asked, err := t.ask(req, body)
+	if err != nil {
+		body.Close()
+		return nil, &Error{Stage: Preparing, Err: err}
+	}
+	response, err := t.engine.Do(req.Context(), asked)
+	if err != nil {
+		body.Close()
+		return nil, err
+	}
+	if stream, ok := response.Stream.(*actors.Stream); ok {
+		stream.OnEnd(func() { body.Close() }) // it may still be on its way
+	} else {
+		body.Close()
+	}
+	return httpResponse(req, response), nil
+}
+
+// CloseIdleConnections closes the connections nobody uses.
+func (t *roundTripper) CloseIdleConnections() { t.engine.CloseIdleConnections() }
+
+// closeOnce closes a body that may be nil, and no more than once.
+type closeOnce struct {
+	io.ReadCloser
+	once sync.Once
+}
+
+// Close is part of io.Closer.
+func (c *closeOnce) Close() error {
+	c.once.Do(func() {
+		if c.ReadCloser != nil {
+			_ = c.ReadCloser.Close() // nobody is left to tell
+		}
+	})
+	return nil
+}
+
+// ask turns an http.Request into the engine's.
+func (t *roundTripper) ask(req *http.Request, body *closeOnce) (*Request, error) {
+	if req.URL == nil || req.URL.Host == "" {
+		return nil, fmt.Errorf("%w: it has no host", ErrInvalidRequest)
+	}
+	target := req.URL.RequestURI()
+	if !strings.HasPrefix(target, "/") {
+		return nil, fmt.Errorf("%w: its target is not a path", ErrInvalidRequest)
+	}
+	asked := &Request{
+		Method: req.Method, URL: req.URL.Scheme + "://" + req.URL.Host + target, Encoded: true,
+		Header: req.Header,
+	}
+	if err := t.header(req, asked); err != nil {
+		return nil, err
+	}
+	for _, adjust := range t.adjust {
+		adjust(req, asked)
+	}
+	return asked, t.body(req, body, asked)
+}
+
+// header leaves out what is the connection's own business. The caller's map is
+// only copied if it has to be changed.
+func (t *roundTripper) header(req *http.Request, asked *Request) error {
+	if req.Header.Get("Upgrade") != "" {
+		return fmt.Errorf("%w: the engine speaks no other protocol", ErrInvalidRequest)
+	}
+	copied := false
+	change := func() http.Header {
+		if !copied {
+			copied = true
+			asked.Header = req.Header.Clone()
+			if asked.Header == nil {
+				asked.Header = make(http.Header)
+			}
+		}
+		return asked.Header
+	}
+	for _, name := range [...]string{"Connection", "Keep-Alive", "Proxy-Connection", "Transfer-Encoding", "Content-Length", "Expect"} {
+		if _, has := req.Header[name]; has {
+			asked.ExpectContinue = asked.ExpectContinue || name == "Expect"
+			delete(change(), name)
+		}
+	}
+	if req.Host != "" && req.Host != req.URL.Host {
+		change().Set("Host", req.Host)
+	}
+	return nil
+}
+
+// body reads a short or signed body, and streams any other.
+func (t *roundTripper) body(req *http.Request, body *closeOnce, asked *Request) error {
+	if req.Body == nil || req.Body == http.NoBody {
+		asked.ExpectContinue = false
+		return nil
+	}
+	if asked.Auth || req.ContentLength > 0 && req.ContentLength <= shortBody {
+		asked.ExpectContinue = false
+		content, err := io.ReadAll(body)
+		if err != nil {
+			return fmt.Errorf("request body: %w", err)
+		}
+		if req.ContentLength > 0 && int64(len(content)) != req.ContentLength {
+			return fmt.Errorf("%w: its body is not as long as it said", ErrInvalidRequest)
+		}
+		asked.Body = content
+		return body.Close()
+	}
+	asked.StreamBody, asked.BodyLength, asked.Body = true, max(0, req.ContentLength), io.Reader(body)
+	if req.GetBody != nil {
+		asked.Body = rewind(req, body)
+	}
+	return nil
+}
+
+// rewind gives the first attempt the request's body, and each other a new one.
+func rewind(req *http.Request, first *closeOnce) func() (io.Reader, error) {
+	begun := false
+	return func() (io.Reader, error) {
+		if !begun {
+			begun = true
+			return first, nil
+		}
+		return req.GetBody()
+	}
+}
+
+// httpResponse turns the engine's answer into net/http's.
+func httpResponse(req *http.Request, response *Response) *http.Response {
+	answer := &http.Response{
+		Status:     strconv.Itoa(response.StatusCode) + " " + http.StatusText(response.StatusCode),
+		StatusCode: response.StatusCode,
+		Proto:      "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header: response.Header.HTTP(), Trailer: trailerOf(response),
+		Uncompressed: response.Uncompressed, TLS: response.TLS, Request: req,
+	}
+	switch {
+	case response.Stream != nil:
+		answer.Body, answer.ContentLength = &tripStream{response.Stream, response, answer}, declaredLength(answer)
+	case req.Method == http.MethodHead:
+		answer.Body, answer.ContentLength = http.NoBody, declaredLength(answer)
+	case len(response.Body) == 0:
+		answer.Body = http.NoBody
+	default:
+		answer.Body, answer.ContentLength = memoryBody{bytes.NewReader(response.Body)}, int64(len(response.Body))
+	}
+	return answer
+}
+
+func declaredLength(answer *http.Response) int64 {
+	length, err := strconv.ParseInt(answer.Header.Get("Content-Length"), 10, 64)
+	if err != nil {
+		return -1
+	}
+	return length
+}
+
+func trailerOf(response *Response) http.Header {
+	if response.Trailer == (messages.Header{}) {
+		return nil
+	}
+	return response.Trailer.HTTP()
+}
+
+// memoryBody is a body in memory; it keeps io.WriterTo.
+type memoryBody struct{ *bytes.Reader }
+
+// Close is part of io.Closer.
+func (memoryBody) Close() error { return nil }
+
+// tripStream fills in the trailers where net/http does: at the body's end.
+type tripStream struct {
+	io.ReadCloser
+	response *Response
+	answer   *http.Response
+}
+
+// Read is part of io.Reader.
+func (s *tripStream) Read(p []byte) (int, error) {
+	n, err := s.ReadCloser.Read(p)
+	if err == io.EOF {
+		s.answer.Trailer = trailerOf(s.response)
+	}
+	return n, err
+}
+
+// CloseIdleConnections closes every connection that is not in use.
+func (e *Engine) CloseIdleConnections() { e.system.CloseIdle() }

@@ -1,0 +1,314 @@
+package wire
+
+import (
+	"bytes"
+	"compress/flate"
+	"compress/gzip"
+	"compress/zlib"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/klauspost/compress/zstd"
+	brotli "github.com/molecule-man/go-brrr"
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/sluice-engine/sluice/messages"
+)
+
+const anyCoding = messages.Gzip | messages.Deflate | messages.Brotli | messages.Zstd
+
+// coders compress as servers do.
+var coders = map[string]func(io.Writer) io.WriteCloser{
+	"gzip":    func(w io.Writer) io.WriteCloser { return gzip.NewWriter(w) },
+	"x-gzip":  func(w io.Writer) io.WriteCloser { return gzip.NewWriter(w) },
+	"deflate": func(w io.Writer) io.WriteCloser { return zlib.NewWriter(w) },
+	"Deflate": func(w io.Writer) io.WriteCloser { bare, _ := flate.NewWriter(w, 6); return bare },
+	"br":      func(w io.Writer) io.WriteCloser { b, _ := brotli.NewWriter(w, 5); return b },
+	"zstd":    func(w io.Writer) io.WriteCloser { z, _ := zstd.NewWriter(w, zstd.WithEncoderConcurrency(1)); return z },
+}
+
+func coded(coding, body string) string {
+	var b bytes.Buffer
+	w := coders[coding](&b)
+	io.WriteString(w, body)
+	w.Close()
+	return b.String()
+}
+
+func withLength(coding, body string) string {
+	return fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Encoding: %s\r\nX: y\r\nContent-Length: %d\r\n\r\n%s", coding, len(body), body)
+}
+
+func inChunks(coding, body string, size int) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "HTTP/1.1 200 OK\r\nContent-Encoding: %s\r\nTransfer-Encoding: chunked\r\n\r\n", coding)
+	for body != "" {
+		n := min(size, len(body))
+		fmt.Fprintf(&b, "%x\r\n%s\r\n", n, body[:n])
+		body = body[n:]
+	}
+	return b.String() + "0\r\n\r\n"
+}
+
+func decoding(path string) *messages.Call {
+	call := get(path)
+	call.Codings = anyCoding
+	return call
+}
+
+func streaming(call *messages.Call) *messages.Call {
+	call.Stream = true
+	return call
+}
+
+// bodyOf reads a body, however it was handed over.
+func bodyOf(resp *messages.Response) (string, error) {
+	if resp.Stream == nil {
+		return resp.Text(), nil
+	}
+	body, err := io.ReadAll(resp.Stream)
+	return string(body), err
+}
+
+// try asks for a body whole and streamed.
+func try(t *testing.T, answer string, limits Limits, verify func(t *testing.T, c *Conn, body string, err error)) {
+	for _, stream := range []bool{false, true} {
+		t.Run(fmt.Sprintf("stream %v", stream), func(t *testing.T) {
+			c := NewConn(tapeWithPending{playAndHangUp(answer)}, limits)
+			call := decoding("/")
+			call.Stream = stream
+			resp, sent, err := c.Exchange(call, never)
+			require.Equal(t, messages.SentYes, sent)
+			var body string
+			if err == nil {
+				body, err = bodyOf(resp)
+			}
+			verify(t, c, body, err)
+		})
+	}
+}
+
+func TestACodedBodyIsDecoded(t *testing.T) {
+	body := strings.Repeat(`{"price":"61234.50"},`, 2000)
+	for coding := range coders {
+		for name, answer := range map[string]string{
+			"length": withLength(coding, coded(coding, body)),
+			"chunks": inChunks(coding, coded(coding, body), 100),
+		} {
+			t.Run(coding+" in "+name, func(t *testing.T) {
+				try(t, answer, Limits{}, func(t *testing.T, c *Conn, got string, err error) {
+					require.NoError(t, err)
+					require.True(t, body == got)
+					require.True(t, c.Reusable())
+				})
+			})
+		}
+	}
+}
+
+func TestTheHeaderOfADecodedBodyTellsOfItAsItIs(t *testing.T) {
+	resp := exchange(t, NewConn(play(withLength("gzip", coded("gzip", "abc"))), Limits{}), decoding("/"))
+	require.Equal(t, "abc", resp.Text())
+	require.True(t, resp.Uncompressed)
+	require.Empty(t, resp.Header.Get("Content-Encoding")+resp.Header.Get("Content-Length"))
+	require.Equal(t, "y", resp.Header.Get("X"))
+}
+
+func TestACodingNobodyAskedToUndoIsLeftAlone(t *testing.T) {
+	resp := exchange(t, NewConn(play(withLength("gzip", "abc")), Limits{}), get("/"))
+	require.Equal(t, "abc", resp.Text())
+	require.Equal(t, "gzip", resp.Header.Get("Content-Encoding"))
+}
+
+func TestABadCodingIsAnErrorAndTheConnectionIsNotKept(t *testing.T) {
+	whole := coded("gzip", strings.Repeat("x", 5000))
+	bad := map[string]string{
+		"unknown":           withLength("lzw", "abc"),
+		"two":               withLength("gzip, gzip", whole),
+		"two lines":         strings.Replace(withLength("gzip", whole), "X: y", "Content-Encoding: br", 1),
+		"not compressed":    withLength("gzip", "{}"),
+		"cut short":         withLength("gzip", whole[:len(whole)-9]),
+		"garbage behind":    withLength("gzip", whole+"garbage"),
+		"garbage deflate":   withLength("deflate", coded("deflate", "abc")+"garbage"),
+		"not brotli":        withLength("br", "\xff\xff\xff\xff"),
+		"not zstd":          withLength("zstd", "{}{}{}{}{}"),
+		"a wrong check sum": withLength("gzip", whole[:len(whole)-8]+"\x00\x00\x00\x00"+whole[len(whole)-4:]),
+	}
+	for name, answer := range bad {
+		t.Run(name, func(t *testing.T) {
+			try(t, answer, Limits{}, func(t *testing.T, c *Conn, _ string, err error) {
+				require.ErrorIs(t, err, messages.ErrMalformedResponse)
+				require.False(t, c.Reusable())
+			})
+		})
+	}
+	try(t, withLength("gzip", whole)[:100], Limits{}, func(t *testing.T, c *Conn, _ string, err error) {
+		require.ErrorIs(t, err, messages.ErrTruncated, "the connection's fault comes before the coding's")
+	})
+}
+
+func TestADecodedBodyHasTheBodysCap(t *testing.T) {
+	for coding := range coders {
+		answer := withLength(coding, coded(coding, strings.Repeat("0123456789", 200)))
+		_, sent, err := NewConn(play(answer), Limits{Body: 1999}).Exchange(decoding("/"), never)
+		require.ErrorIs(t, err, messages.ErrBodyTooLarge, coding)
+		require.Equal(t, messages.SentYes, sent)
+		require.Len(t, exchange(t, NewConn(play(answer), Limits{Body: 2000}), decoding("/")).Body, 2000)
+	}
+}
+
+func TestADecompressionBombEndsWithItsRatio(t *testing.T) {
+	bomb := strings.Repeat("\x00", 16<<20)
+	for _, coding := range []string{"gzip", "br", "zstd"} {
+		answer := withLength(coding, coded(coding, bomb))
+		c := NewConn(play(answer), Limits{})
+		resp := exchange(t, c, streaming(decoding("/")))
+		n, err := io.Copy(io.Discard, resp.Stream)
+		require.ErrorIs(t, err, messages.ErrBodyTooLarge, coding)
+		require.Less(t, n, int64(16<<20))
+		require.False(t, c.Reusable())
+	}
+}
+
+func TestAClaimedChunkIsNotAllocatedOnItsWord(t *testing.T) {
+	tape := playAndHangUp("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nf00000\r\nabc")
+	c := NewConn(tape, Limits{})
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	_, _, err := c.Exchange(get("/"), never)
+	runtime.ReadMemStats(&after)
+	require.ErrorIs(t, err, messages.ErrTruncated)
+	require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(256<<10))
+}
+
+const trailed = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nChecksum: 1\r\nB: 2\r\n\r\n"
+
+func TestTrailersAreKept(t *testing.T) {
+	resp := exchange(t, NewConn(play(trailed), Limits{}), get("/"))
+	require.Equal(t, "1", resp.Trailer.Get("checksum"))
+	require.Equal(t, "2", resp.Trailer.Get("b"))
+	require.Empty(t, resp.Header.Get("Checksum"))
+
+	resp = exchange(t, NewConn(play(trailed), Limits{}), streaming(get("/")))
+	require.Empty(t, resp.Trailer.Get("checksum"))
+	_, err := io.ReadAll(resp.Stream)
+	require.NoError(t, err)
+	require.Equal(t, "1", resp.Trailer.Get("checksum"))
+}
+
+func TestAStreamMayBeLargerThanTheCap(t *testing.T) {
+	body := strings.Repeat("x", 100_000)
+	for _, answer := range []string{
+		inChunks("identity", body, 1000), withLength("identity", body), withLength("gzip", coded("gzip", body)),
+	} {
+		c := NewConn(tapeWithPending{play(answer)}, Limits{Body: 10})
+		resp := exchange(t, c, streaming(decoding("/")))
+		require.False(t, c.Reusable(), "the exchange goes on")
+		got, err := io.ReadAll(resp.Stream)
+		require.NoError(t, err)
+		require.True(t, body == string(got))
+		require.True(t, c.Reusable())
+		require.NoError(t, resp.Stream.Close())
+		require.True(t, c.Reusable())
+	}
+}
+
+func TestAResponseWithoutABodyHasNoStream(t *testing.T) {
+	c := NewConn(play("HTTP/1.1 204 No Content\r\n\r\n"), Limits{})
+	require.Nil(t, exchange(t, c, streaming(get("/"))).Stream)
+	require.True(t, c.Reusable())
+}
+
+func TestAStreamClosedEarlyKeepsTheConnectionOnlyIfItsEndIsHere(t *testing.T) {
+	for answer, kept := range map[string]bool{
+		ok:                      true,
+		ok[:len(ok)-1]:          false,
+		trailed:                 false, // not looked for
+		inChunks("x", "abc", 3): true,
+		withLength("x", strings.Repeat("x", 100_000)): false,
+		"HTTP/1.1 200 OK\r\n\r\nabc":                  false,
+	} {
+		c := NewConn(play(answer), Limits{})
+		resp := exchange(t, c, streaming(get("/")))
+		require.NoError(t, resp.Stream.Close())
+		require.Equal(t, kept, c.Reusable(), "%.80q", answer)
+		_, err := resp.Stream.Read(make([]byte, 1))
+		require.Error(t, err)
+		require.NotEqual(t, io.EOF, err)
+	}
+}
+
+func TestAStreamCutShortSaysSo(t *testing.T) {
+	for _, answer := range []string{ok[:len(ok)-1], trailed[:len(trailed)-2], withLength("gzip", coded("gzip", "abc"))[:90]} {
+		c := NewConn(playAndHangUp(answer), Limits{})
+		resp := exchange(t, c, streaming(decoding("/")))
+		_, err := io.ReadAll(resp.Stream)
+		require.ErrorIs(t, err, messages.ErrTruncated)
+		require.False(t, c.Reusable())
+	}
+}
+
+// However a body is framed, coded, cut into reads and asked for, it is the
+// same body.
+func TestEveryWayToReadABodyGivesTheSame(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		random := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 1))
+		body := make([]byte, rapid.IntRange(1, 20_000).Draw(t, "size"))
+		for i := range body {
+			body[i] = byte(random.IntN(8))
+		}
+		coding := rapid.SampledFrom([]string{"identity", "gzip", "deflate", "Deflate", "br", "zstd"}).Draw(t, "coding")
+		payload := string(body)
+		if coding != "identity" {
+			payload = coded(coding, payload)
+		}
+		answer := withLength(coding, payload)
+		if rapid.Bool().Draw(t, "chunked") {
+			answer = inChunks(coding, payload, rapid.IntRange(1, 5000).Draw(t, "chunk"))
+		}
+		tape := play(answer)
+		tape.piece = rapid.IntRange(0, 3000).Draw(t, "piece")
+		c := NewConn(tapeWithPending{tape}, Limits{})
+		call := decoding("/")
+		call.Stream = rapid.Bool().Draw(t, "stream")
+		resp, _, err := c.Exchange(call, never)
+		require.NoError(t, err)
+		got, err := bodyOf(resp)
+		require.NoError(t, err)
+		require.True(t, string(body) == got)
+		require.True(t, c.Reusable())
+		require.Empty(t, tape.answers)
+	})
+}
+
+func TestABodyIsStreamedOverTCPAsItArrives(t *testing.T) {
+	next := make(chan string)
+	c := dial(t, &Dialer{}, listen(t, func(c net.Conn) {
+		c.Read(make([]byte, 4096))
+		io.WriteString(c, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+		for chunk := range next {
+			fmt.Fprintf(c, "%x\r\n%s\r\n", len(chunk), chunk)
+		}
+		io.WriteString(c, "0\r\n\r\n")
+		c.Read(make([]byte, 1))
+	}))
+	resp := exchange(t, c, streaming(get("/")))
+	for _, chunk := range []string{"one", "two", "three"} {
+		next <- chunk
+		got := make([]byte, len(chunk))
+		_, err := io.ReadFull(resp.Stream, got)
+		require.NoError(t, err)
+		require.Equal(t, chunk, string(got))
+	}
+	close(next)
+	rest, err := io.ReadAll(resp.Stream)
+	require.NoError(t, err)
+	require.Empty(t, rest)
+	require.True(t, c.Silent())
+}

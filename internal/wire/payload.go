@@ -1,0 +1,243 @@
+package wire
+
+import (
+	"io"
+	"math"
+	"sync"
+
+	"github.com/sluice-engine/sluice/messages"
+)
+
+// payload reads a body and undoes its transfer coding: to its Content-Length,
+// chunk by chunk, or to the connection's end. At io.EOF the body was complete,
+// and the trailers are read.
+type payload struct {
+	conn    *Conn
+	framing framing
+	keeps   bool  // the head lets the connection go on
+	left    int64 // bytes to come, of the body or of the chunk
+	room    int64 // bytes the body may still have; chunks and open end only
+	taken   int64 // bytes read
+	inside  bool  // a chunk's CR LF is still to come
+	excess  int64 // chunk framing that the body does not outweigh
+	trailer string
+	err     error // final; io.EOF when complete
+}
+
+type framing uint8
+
+const (
+	counted framing = iota
+	chunked
+	toEnd
+)
+
+// begin makes the payload ready to be read as its head says.
+func (b *payload) begin(h *head) {
+	switch {
+	case h.chunked:
+		b.framing, b.left = chunked, 0
+	case h.length < 0:
+		b.framing, b.left = toEnd, math.MaxInt64
+	}
+}
+
+// Read is part of io.Reader.
+func (b *payload) Read(p []byte) (int, error) {
+	if b.err != nil || len(p) == 0 {
+		return 0, b.err
+	}
+	if b.left == 0 {
+		if b.err = b.next(); b.err != nil {
+			return 0, b.err
+		}
+	}
+	n, err := b.conn.reader.Read(p[:min(int64(len(p)), b.left)])
+	b.left -= int64(n)
+	b.taken += int64(n)
+	switch {
+	case b.framing == chunked:
+		b.excess = max(0, b.excess-framingRatio*int64(n))
+	case b.framing == toEnd && b.taken > b.room:
+		b.err = messages.ErrBodyTooLarge
+		return 0, b.err
+	}
+	if n == 0 && err != nil {
+		b.err = b.ended()
+	}
+	return n, b.err
+}
+
+// next goes on where nothing is left: to the next chunk, or to the end.
+func (b *payload) next() error {
+	if b.framing != chunked {
+		return io.EOF
+	}
+	if b.inside {
+		if err := b.chunkEnd(); err != nil {
+			return err
+		}
+	}
+	size, err := b.chunkLine()
+	switch {
+	case err != nil:
+		return err
+	case size == 0:
+		return b.trailers()
+	case size > b.room:
+		return messages.ErrBodyTooLarge
+	}
+	b.room -= size
+	b.left, b.inside = size, true
+	return nil
+}
+
+// ended says what it means that the connection gives no more. Under TLS only a
+// close_notify ends a body without length; a bare end may be somebody's cutting
+// it short.
+func (b *payload) ended() error {
+	err := b.conn.readError(io.EOF)
+	switch {
+	case err != io.EOF:
+		return err
+	case b.framing != toEnd, b.conn.socket.sealed != nil && b.conn.socket.ended:
+		return errHalfBody
+	}
+	return io.EOF
+}
+
+const (
+	// framingRatio is how many bytes of chunk framing one byte of body makes up
+	// for. Chunks of one byte have five.
+	framingRatio = 8
+	// maxSizeDigits of a chunk size fit an int64.
+	maxSizeDigits = 15
+)
+
+// chunkLine reads the line before a chunk, and drops its extension (RFC 9112,
+// section 7.1). Blanks behind the size are let pass, as old servers pad it.
+func (b *payload) chunkLine() (size int64, err error) {
+	line, err := b.conn.reader.ReadSlice('\n')
+	b.excess += int64(len(line)) + 2
+	switch {
+	case b.excess > int64(b.conn.limits.Header):
+		return 0, errFraming
+	case err != nil && b.conn.source.err == nil:
+		return 0, errFraming // the line is longer than the buffer
+	case err != nil:
+		return 0, b.conn.readError(errHalfBody)
+	case len(line) < 2 || line[len(line)-2] != '\r':
+		return 0, errChunk
+	}
+	return chunkSize(line[:len(line)-2])
+}
+
+func chunkSize(line []byte) (size int64, err error) {
+	digits := 0
+	for digits < len(line) && hexDigit[line[digits]] >= 0 {
+		size = size<<4 | int64(hexDigit[line[digits]])
+		digits++
+	}
+	if digits == 0 || digits > maxSizeDigits {
+		return 0, errChunk
+	}
+	extension := trim(line[digits:])
+	if len(extension) > 0 && extension[0] != ';' {
+		return 0, errChunk
+	}
+	for _, c := range extension {
+		if c == '\r' || c == 0 {
+			return 0, errChunk
+		}
+	}
+	return size, nil
+}
+
+var hexDigit = func() (table [256]int8) {
+	for i := range table {
+		table[i] = -1
+	}
+	for i, c := range "0123456789abcdef" {
+		table[c] = int8(i)
+	}
+	for i, c := range "ABCDEF" {
+		table[c] = int8(10 + i)
+	}
+	return table
+}()
+
+func (b *payload) chunkEnd() error {
+	b.inside = false
+	for _, want := range []byte("\r\n") {
+		got, err := b.conn.reader.ReadByte()
+		if err != nil {
+			return b.conn.readError(errHalfBody)
+		}
+		if got != want {
+			return errChunk
+		}
+	}
+	return nil
+}
+
+// trailers reads the trailer section, by the rules of a head.
+func (b *payload) trailers() error {
+	c := b.conn
+	section := head{trailer: true}
+	if err := c.scan(&section); err != nil {
+		return err
+	}
+	if section.end > len("\r\n") {
+		lines, _ := c.reader.Peek(section.end)
+		b.trailer = string(lines[:section.end-len("\r\n")])
+	}
+	c.reader.Discard(section.end)
+	return io.EOF
+}
+
+// lentBody is the size up to which a body is copied out of the recycled buffer
+// it was read into; a larger one takes the buffer along.
+const lentBody = 64 << 10
+
+var bodyBuffers = sync.Pool{New: func() any { return new([]byte) }}
+
+// readAll reads r to its end, and no more than limit bytes. What it returns is
+// the caller's own.
+func readAll(r io.Reader, limit int64) ([]byte, error) {
+	lent := bodyBuffers.Get().(*[]byte)
+	body, err := appendAll((*lent)[:0], r, limit)
+	switch {
+	case err != nil || len(body) == 0:
+		*lent = body
+		body = nil
+	case len(body) > lentBody:
+		*lent = nil
+	default:
+		*lent = body
+		body = append(make([]byte, 0, len(body)), body...)
+	}
+	if cap(*lent) <= 2*lentBody {
+		bodyBuffers.Put(lent)
+	}
+	return body, err
+}
+
+func appendAll(body []byte, r io.Reader, limit int64) ([]byte, error) {
+	for {
+		if cap(body)-len(body) < 512 {
+			grown := make([]byte, len(body), max(4<<10, 2*cap(body)))
+			copy(grown, body)
+			body = grown
+		}
+		n, err := r.Read(body[len(body):cap(body)])
+		body = body[:len(body)+n]
+		switch {
+		case int64(len(body)) > limit:
+			return body, messages.ErrBodyTooLarge
+		case err == io.EOF:
+			return body, nil
+		case err != nil:
+			return body, err
+		}
+	}
+}

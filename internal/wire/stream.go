@@ -1,0 +1,97 @@
+package wire
+
+import (
+	"bytes"
+	"io"
+
+	"github.com/sluice-engine/sluice/messages"
+)
+
+// stream is a response body that is read by the Conn's owner, as it arrives.
+// The exchange lasts until the body ended or the stream is closed.
+type stream struct {
+	conn    *Conn
+	decoded *decoder // nil if the body is not coded
+	resp    *messages.Response
+	err     error // final; io.EOF when the body was complete
+}
+
+// stream leaves the body in the connection. It has no cap, but for what its
+// coding may make of it.
+func (c *Conn) stream(h *head, call *messages.Call, resp *messages.Response) error {
+	c.payload.room = 1<<63 - 1
+	decoded, err := c.decoder(h, call, resp)
+	if err != nil {
+		return err
+	}
+	if decoded == nil {
+		c.payload.begin(h)
+	}
+	resp.Stream = &stream{conn: c, decoded: decoded, resp: resp}
+	return nil
+}
+
+// Read is part of io.Reader.
+func (s *stream) Read(p []byte) (n int, err error) {
+	if s.err != nil {
+		return 0, s.err
+	}
+	if s.decoded != nil {
+		n, err = s.decoded.Read(p)
+	} else {
+		n, err = s.conn.payload.Read(p)
+	}
+	if err != nil {
+		s.end(err)
+	}
+	return n, err
+}
+
+// Close ends the exchange. The Conn is reusable if the body has ended, or its
+// end has already arrived.
+func (s *stream) Close() error {
+	if s.err != nil {
+		return nil
+	}
+	if s.decoded == nil {
+		s.skip()
+	}
+	s.end(errStreamClosed)
+	return nil
+}
+
+// skip reads the end of the body away if it needs no waiting: what is left is
+// in the buffer.
+func (s *stream) skip() {
+	b, r := &s.conn.payload, s.conn.reader
+	buffered, _ := r.Peek(r.Buffered())
+	switch {
+	case b.framing == counted && b.left <= int64(len(buffered)):
+	case b.framing == chunked && bytes.HasSuffix(buffered, lastChunk):
+	default:
+		return
+	}
+	var waste [512]byte
+	for b.err == nil && (r.Buffered() > 0 || b.left == 0 && b.framing == counted) {
+		_, _ = b.Read(waste[:]) // b keeps the error
+	}
+}
+
+// lastChunk is what a body in chunks ends with, unless it has trailers.
+var lastChunk = []byte("0\r\n\r\n")
+
+func (s *stream) end(err error) {
+	s.err = err
+	c := s.conn
+	if s.decoded != nil {
+		s.decoded.release()
+		s.decoded = nil
+	}
+	if c.payload.err == io.EOF && (err == io.EOF || err == errStreamClosed) {
+		if err == io.EOF && c.payload.trailer != "" {
+			s.resp.Trailer = messages.NewHeader(c.payload.trailer)
+		}
+		c.finish()
+	}
+	c.end()
+}

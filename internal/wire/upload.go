@@ -1,0 +1,237 @@
+package wire
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"net/http/httptrace"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/sluice-engine/sluice/messages"
+)
+
+const (
+	// continueWait is how long a request body waits for 100 Continue before it
+	// is sent without (RFC 9110, section 10.1.1, leaves the time open).
+	continueWait = time.Second
+	// uploadWait is how long a complete response waits for the request body's
+	// end to be noted, before the connection is given up.
+	uploadWait = 50 * time.Millisecond
+)
+
+// upload sends a request body that is read while it is sent, on a goroutine of
+// its own: a server may answer before it has read everything, or nothing.
+//
+//	waiting ── start ──▶ running ──▶ ended
+//	   └────── forgo ─────────────────▲
+//
+// All methods may be called on nil, which is a request without such a body.
+type upload struct {
+	socket *socket
+	body   io.Reader
+	length int64 // negative: unknown, sent in chunks
+	await  bool  // 100 Continue
+	trace  *httptrace.ClientTrace
+	timer  *time.Timer
+
+	mu    sync.Mutex
+	state uploadState
+	err   error         // guarded: why the body could not be read
+	whole bool          // guarded: every byte was sent
+	done  chan struct{} // closed when ended
+}
+
+type uploadState uint8
+
+const (
+	uploadWaiting uploadState = iota
+	uploadRunning
+	uploadEnded
+)
+
+func newUpload(s *socket, call *messages.Call) *upload {
+	if call.Reader == nil {
+		return nil
+	}
+	return &upload{socket: s, body: call.Reader, length: call.Length, await: call.Continue, trace: call.Trace, done: make(chan struct{})}
+}
+
+// headSent starts the body, at once or when the server had time to object.
+func (u *upload) headSent() {
+	switch {
+	case u == nil:
+	case u.await:
+		if u.trace != nil && u.trace.Wait100Continue != nil {
+			u.trace.Wait100Continue()
+		}
+		u.timer = time.AfterFunc(continueWait, u.start)
+	default:
+		u.start()
+	}
+}
+
+// start sends the body unless that was decided before.
+func (u *upload) start() {
+	if u == nil {
+		return
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.state == uploadWaiting {
+		u.state = uploadRunning
+		go u.run()
+	}
+}
+
+// forgo decides that a body which waits is not sent at all.
+func (u *upload) forgo() {
+	if u == nil {
+		return
+	}
+	if u.timer != nil {
+		u.timer.Stop()
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.state == uploadWaiting {
+		u.state = uploadEnded
+		close(u.done)
+	}
+}
+
+// over reports whether the whole body was sent, and waits a moment for a last
+// write to return.
+func (u *upload) over() bool {
+	if u == nil {
+		return true
+	}
+	timer := time.NewTimer(uploadWait)
+	defer timer.Stop()
+	select {
+	case <-u.done:
+	case <-timer.C:
+		return false
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.whole
+}
+
+// stop makes the goroutine end at its next step. A reader that blocks keeps
+// it; one that can be closed is.
+func (u *upload) stop() {
+	if u == nil {
+		return
+	}
+	u.forgo()
+	u.mu.Lock()
+	running := u.state == uploadRunning
+	u.state = uploadEnded
+	u.mu.Unlock()
+	if closer, ok := u.body.(io.Closer); ok && running {
+		_ = closer.Close() // it was given to be read to its end, and cannot
+	}
+}
+
+func (u *upload) stopped() bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.state == uploadEnded
+}
+
+// cause is the error of the body itself, which explains that of the exchange.
+func (u *upload) cause() error {
+	if u == nil {
+		return nil
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.err
+}
+
+func (u *upload) run() {
+	readErr, writeErr := u.copy()
+	u.mu.Lock()
+	live := u.state == uploadRunning
+	u.state = uploadEnded
+	u.whole = readErr == nil && writeErr == nil
+	if live {
+		u.err = readErr
+	}
+	u.mu.Unlock()
+	close(u.done)
+	if live && readErr != nil {
+		u.socket.abort() // the server waits for what will never come
+	}
+}
+
+var uploadBuffers = sync.Pool{New: func() any { return new([32 << 10]byte) }}
+
+// copy tells the body's errors from the connection's: after the latter the
+// server may have answered all the same.
+func (u *upload) copy() (readErr, writeErr error) {
+	defer func() {
+		if v := recover(); v != nil {
+			readErr = fmt.Errorf("request body: %w", &messages.PanicError{Stage: messages.Exchanging, Value: v})
+		}
+	}()
+	defer func() { wrote(u.trace, cmp.Or(readErr, writeErr)) }()
+	buffer := uploadBuffers.Get().(*[32 << 10]byte)
+	defer uploadBuffers.Put(buffer)
+	var sent int64
+	for {
+		n, err := u.body.Read(buffer[chunkFront : len(buffer)-chunkBack])
+		if n > 0 && !u.stopped() {
+			sent += int64(n)
+			if u.length >= 0 && sent > u.length {
+				return errBodyLength, nil
+			}
+			if _, err := u.socket.stream().Write(u.framed(buffer[:], n)); err != nil {
+				return nil, err
+			}
+		}
+		switch {
+		case u.stopped():
+			return errUploadStopped, nil
+		case err == io.EOF:
+			return u.last(sent)
+		case err != nil:
+			return fmt.Errorf("request body: %w", err), nil
+		}
+	}
+}
+
+// Room around a chunk: up to four digits and CR LF before it, CR LF behind.
+const chunkFront, chunkBack = 6, 2
+
+// framed returns the n bytes of body in the buffer, as a chunk if need be.
+func (u *upload) framed(buffer []byte, n int) []byte {
+	end := chunkFront + n
+	if u.length >= 0 {
+		return buffer[chunkFront:end]
+	}
+	var line [chunkFront]byte
+	size := append(strconv.AppendInt(line[:0], int64(n), 16), "\r\n"...)
+	copy(buffer[chunkFront-len(size):], size)
+	copy(buffer[end:], "\r\n")
+	return buffer[chunkFront-len(size) : end+chunkBack]
+}
+
+func (u *upload) last(sent int64) (readErr, writeErr error) {
+	switch {
+	case u.length < 0:
+		_, writeErr = io.WriteString(u.socket.stream(), "0\r\n\r\n")
+	case sent < u.length:
+		readErr = errBodyLength
+	}
+	return readErr, writeErr
+}
+
+var (
+	errBodyLength    = fmt.Errorf("%w: its body is not as long as it said", messages.ErrInvalidRequest)
+	errUploadStopped = errors.New("the exchange ended before its request body")
+	errStreamClosed  = errors.New("response body was closed")
+)

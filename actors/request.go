@@ -65,6 +65,7 @@ type request struct {
 	first    messages.Ticket
 	permit   bool // a granted permit is to be settled
 	lease    *messages.Lease
+	turn     bool          // in the lane of an ordered authenticator
 	asking   int           // answers still to come from supervisor or timesync
 	attempts int           // exchanges begun on a connection that was good
 	failures int           // failed dials and exchanges
@@ -236,7 +237,12 @@ func (r *request) leaveQueue(message any) {
 func (r *request) attempt() {
 	r.stage = messages.Signing
 	r.trace.leased(r.lease)
-	if err := r.sign(); err != nil {
+	err := r.takeTurn()
+	if err == nil {
+		err = r.sign()
+	}
+	if err != nil {
+		r.endTurn()
 		r.returnLease(true)
 		r.settle(throttle.NeverSent)
 		r.fail(err)
@@ -246,6 +252,7 @@ func (r *request) attempt() {
 	fresh := r.lease.Uses == 0
 	r.lease.Uses++
 	response, sent, err := r.exchange()
+	r.endTurn()
 	if sent == messages.SentNo && !fresh && errors.Is(err, messages.ErrStale) {
 		r.returnLease(false)
 		r.ticket.Reopen()
@@ -524,6 +531,7 @@ func (r *request) withLastError(reason error) error {
 // giveBack returns whatever a panic left in hand: the connection is in doubt,
 // and so is what the server has seen once the exchange had begun.
 func (r *request) giveBack() {
+	r.endTurn()
 	if r.lease == nil && !r.permit {
 		return
 	}

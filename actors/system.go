@@ -65,6 +65,7 @@ type System struct {
 	pools   atomic.Pointer[map[messages.Origin]*poolDoor] // written by the supervisor only
 	clock   *serverClock
 	retries *retryBudget
+	lane    lane
 	slots   slots
 	streams streams
 	nextID  atomic.Uint64
@@ -93,6 +94,7 @@ func Start(config Config) (*System, error) {
 		config:  config,
 		epoch:   time.Now(),
 		retries: newRetryBudget(config.Retry),
+		lane:    laneOf(config.Auth),
 		closing: make(chan struct{}),
 		ended:   make(chan struct{}),
 	}

@@ -131,3 +131,13 @@ func (c *claim) learnSpread(now int64) (grew bool) {
 	c.spread = (apart + 1) / 2
 	return true
 }
+
+// slack is by how much the tracker's statements are widened: by the spread of
+// the servers, or on a quiet path to a single one, by less than nothing. The
+// middle stays where it is, and a change of rate shows the sooner.
+func (c *claim) slack() int64 {
+	if c.spread > 0 {
+		return c.spread
+	}
+	return -c.sense.steadiness()
+}

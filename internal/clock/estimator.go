@@ -159,9 +159,8 @@ func (e *Estimator) take(s Sample) (step bool) {
 	case stepped:
 		e.tracker.restart(s)
 		return true
-	case disagree:
-		e.tracker.slack = e.claim.spread
 	}
+	e.tracker.loosen(e.claim.slack())
 	e.tracker.add(s)
 	return false
 }

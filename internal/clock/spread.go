@@ -27,16 +27,34 @@ func (q *spreadSense) add(s Sample) {
 // excess is by how much servers must differ to leave an interval of the given
 // width: zero on a path that is not quiet.
 func (q *spreadSense) excess(width int64) int64 {
-	if q.n < quietTrips {
-		return 0
-	}
-	least, most := q.trips[0], q.trips[0]
-	for _, t := range q.trips[:min(q.n, recentTrips)] {
-		least, most = min(least, t), max(most, t)
-	}
-	noise := most - least
-	if noise > least/4 || width >= least-noise {
+	least, most, quiet := q.recent()
+	if !quiet || width >= least-(most-least) {
 		return 0
 	}
 	return most - width
+}
+
+// steadiness is what may be taken off both ends of every statement when only
+// changes of the offset matter: on a quiet path neither way varies by more than
+// the round trips do, so what remains of half a round trip is the same in all.
+// An eighth of that is left, for rounding.
+func (q *spreadSense) steadiness() int64 {
+	least, most, quiet := q.recent()
+	if !quiet {
+		return 0
+	}
+	return 7*(least/16) - (most - least)
+}
+
+// recent returns the range of the last round trips, and whether they tell of a
+// quiet path.
+func (q *spreadSense) recent() (least, most int64, quiet bool) {
+	if q.n < quietTrips {
+		return 0, 0, false
+	}
+	least, most = q.trips[0], q.trips[0]
+	for _, t := range q.trips[:min(q.n, recentTrips)] {
+		least, most = min(least, t), max(most, t)
+	}
+	return least, most, most-least <= least/4
 }

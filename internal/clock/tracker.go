@@ -56,6 +56,12 @@ func newTracker(s Sample, maxRate, wander float64, slack int64) tracker {
 	return t
 }
 
+// loosen sets the slack.
+func (t *tracker) loosen(slack int64) {
+	t.stale = t.stale || slack != t.slack
+	t.slack = slack
+}
+
 func (t *tracker) restart(s Sample) {
 	t.base = s.atLeast().offset
 	t.buckets = t.buckets[:0]

@@ -35,6 +35,7 @@ type Scenario struct {
 	Drift      float64       // rate of the local clock against the server's; default 20e-6
 	Slew       Slew          // of the local clock
 	Steps      []Step        // of the server's clock
+	WallSteps  []Step        // of the local wall clock, by whole seconds
 	Spread     time.Duration // each answer comes from a server off by up to this
 	Processing time.Duration // the server waits up to this after reading its clock; default 1 ms
 	Seed       uint64
@@ -46,6 +47,7 @@ type Result struct {
 	Scenario       string        `json:"scenario"`
 	Checks         int           `json:"checks"`
 	Outside        int           `json:"outside"` // the truth lay outside the claimed bound
+	Unseen         int           `json:"unseen"`  // of these, after a step of the server's clock and before the next sample
 	Samples        int           `json:"samples"`
 	Steps          int           `json:"steps"` // Add reported a step
 	MeanError      time.Duration `json:"mean_error_ns"`
@@ -67,13 +69,21 @@ func (r Result) String() string {
 func round(d time.Duration) time.Duration { return d.Round(10 * time.Microsecond) }
 
 // Run simulates s until all its checks are made.
-func Run(s Scenario) Result {
-	sim := newRun(s.withDefaults())
-	for len(sim.errors) < sim.Checks {
-		sim.sample()
-		sim.judge()
+func Run(s Scenario) Result { return RunAll(s) }
+
+// RunAll simulates the scenarios, one at least, and returns what they showed
+// together, under the name of the first. FirstHalfWidth is the widest.
+func RunAll(scenarios ...Scenario) Result {
+	var all *run
+	for _, s := range scenarios {
+		sim := newRun(s.withDefaults())
+		for len(sim.errors) < sim.Checks {
+			sim.sample()
+			sim.judge()
+		}
+		all = all.join(sim)
 	}
-	return sim.result()
+	return all.result()
 }
 
 // Burst simulates only the first n samples and returns the half-width of the
@@ -83,7 +93,7 @@ func Burst(s Scenario, n int) time.Duration {
 	for range n {
 		sim.sample()
 	}
-	lo, hi := sim.estimator.Bounds(sim.world.local(sim.now))
+	lo, hi := sim.estimator.Bounds(sim.world.Local(sim.now))
 	return (hi - lo) / 2
 }
 
@@ -117,14 +127,16 @@ func (s Scenario) withDefaults() Scenario {
 
 type run struct {
 	Scenario
-	world     world
+	world     World
 	random    *rand.Rand
 	estimator *clock.Estimator
 	snapshot  *clock.Snapshot
 	now       time.Duration // true time
+	arrived   time.Duration // when the newest sample was taken
 	samples   int
 	steps     int
 	outside   int
+	unseen    int
 	first     time.Duration
 	errors    []time.Duration
 	widths    []time.Duration
@@ -136,28 +148,27 @@ func newRun(s Scenario) *run {
 		Scenario:  s,
 		random:    random,
 		estimator: clock.NewEstimator(s.Config),
-		world: world{
-			drift: s.Drift, slew: s.Slew, steps: s.Steps,
-			unixStart: 1_700_000_000*time.Second + time.Duration(random.Int64N(int64(time.Second))),
+		world: World{
+			Drift: s.Drift, Slew: s.Slew, Steps: s.Steps, WallSteps: s.WallSteps,
+			UnixStart: 1_700_000_000*time.Second + time.Duration(random.Int64N(int64(time.Second))),
 		},
 	}
 }
 
 // sample waits for the next sample's instant, takes it and publishes.
 func (r *run) sample() {
-	local := r.world.local(r.now)
-	leave := r.world.when(r.estimator.NextSample(local))
+	leave := r.world.When(r.estimator.NextSample(r.local(r.now)))
 	if r.Every > 0 && r.samples >= r.Config.Burst {
 		leave = r.now
 	}
 	out, home := r.Network.Delays(r.random)
 	sent := max(leave, r.now)
-	arrived := sent + out
-	r.now = arrived + r.upTo(r.Processing) + home
-	stamp := r.world.server(arrived) + r.eitherWay(r.Spread)
+	r.arrived = sent + out
+	r.now = r.arrived + r.upTo(r.Processing) + home
+	stamp := r.world.Server(r.arrived) + r.eitherWay(r.Spread)
 	step := r.estimator.Add(clock.Sample{
-		Sent:       r.world.local(sent),
-		Received:   r.world.local(r.now),
+		Sent:       r.local(sent),
+		Received:   r.local(r.now),
 		Server:     stamp - stamp%r.Resolution,
 		Resolution: r.Resolution,
 	})
@@ -168,8 +179,13 @@ func (r *run) sample() {
 	r.publish()
 }
 
+// local is what a client makes of time.Now.
+func (r *run) local(t time.Duration) time.Duration {
+	return r.estimator.Since(r.world.Instant(r.Config.Epoch, t))
+}
+
 func (r *run) publish() {
-	now := r.world.local(r.now)
+	now := r.local(r.now)
 	r.snapshot = r.estimator.Snapshot(now)
 	if r.samples == r.Config.Burst {
 		lo, hi := r.estimator.Bounds(now)
@@ -182,7 +198,7 @@ func (r *run) publish() {
 func (r *run) judge() {
 	until := r.now + r.Every
 	if r.Every == 0 {
-		until = max(r.world.when(r.estimator.NextSample(r.world.local(r.now))), r.now)
+		until = max(r.world.When(r.estimator.NextSample(r.local(r.now))), r.now)
 	}
 	if r.samples < r.Config.Burst && r.Every > 0 {
 		until = r.now
@@ -199,12 +215,15 @@ func (r *run) check(t time.Duration) {
 	if t < r.Warmup || len(r.errors) == r.Checks {
 		return
 	}
-	local := r.Config.Epoch.Add(r.world.local(t))
-	truth := time.Unix(0, int64(r.world.server(t)+r.eitherWay(r.Spread)))
+	local := r.world.Instant(r.Config.Epoch, t)
+	truth := time.Unix(0, int64(r.world.Server(t)+r.eitherWay(r.Spread)))
 	est, bound := r.snapshot.At(local)
 	lo, hi := r.snapshot.Range(local)
 	if truth.Before(lo) || truth.After(hi) || est.Sub(truth).Abs() > bound {
 		r.outside++
+		if moved(r.Steps, t) != moved(r.Steps, r.arrived) {
+			r.unseen++
+		}
 	}
 	r.errors = append(r.errors, est.Sub(truth).Abs())
 	r.widths = append(r.widths, hi.Sub(lo)/2)
@@ -221,11 +240,24 @@ func (r *run) eitherWay(d time.Duration) time.Duration {
 	return r.upTo(2*d) - d
 }
 
+// join adds what o showed to r, which may be nil.
+func (r *run) join(o *run) *run {
+	if r == nil {
+		return o
+	}
+	r.samples, r.steps = r.samples+o.samples, r.steps+o.steps
+	r.outside, r.unseen = r.outside+o.outside, r.unseen+o.unseen
+	r.first, r.now = max(r.first, o.first), r.now+o.now
+	r.errors = append(r.errors, o.errors...)
+	r.widths = append(r.widths, o.widths...)
+	return r
+}
+
 func (r *run) result() Result {
 	slices.Sort(r.errors)
 	slices.Sort(r.widths)
 	return Result{
-		Scenario: r.Name, Checks: len(r.errors), Outside: r.outside, Samples: r.samples, Steps: r.steps,
+		Scenario: r.Name, Checks: len(r.errors), Outside: r.outside, Unseen: r.unseen, Samples: r.samples, Steps: r.steps,
 		MeanError: mean(r.errors), P99Error: quantile(r.errors, 0.99), MaxError: r.errors[len(r.errors)-1],
 		MeanHalfWidth: mean(r.widths), P99HalfWidth: quantile(r.widths, 0.99),
 		FirstHalfWidth: r.first, Simulated: r.now,

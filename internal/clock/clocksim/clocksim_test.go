@@ -130,3 +130,13 @@ func TestALastingSlewCostsTheEstimateOnlyItsBeginning(t *testing.T) {
 		require.LessOrEqual(t, r.P99Error, ms, r)
 	}
 }
+
+func TestASlewOnAQuietPathIsFollowedSoonerThanByTheReference(t *testing.T) {
+	s := Scenario{Network: Symmetric, Every: time.Second, Checks: 12_000, Warmup: 5 * time.Minute,
+		Slew: Slew{From: 20 * time.Minute, For: 400 * time.Second, Rate: 500e-6}}
+	ours := Run(s)
+	s.Config.Method = clock.MedianWeighted
+	theirs := Run(s)
+	require.Less(t, ours.MeanError, theirs.MeanError/2)
+	require.Less(t, ours.P99Error, theirs.P99Error)
+}

@@ -1,0 +1,58 @@
+package actors
+
+import (
+	"context"
+	"time"
+
+	"github.com/sluice-engine/sluice/auth"
+	"github.com/sluice-engine/sluice/messages"
+)
+
+// lane is the turn that requests of an ordered authenticator take: a nonce must
+// not be overtaken, so a request is signed only when the one signed before it
+// has been answered, or has failed. A nil lane orders nothing.
+//
+// The price is one signed request in flight at a time: with a round trip of
+// 50 ms, twenty a second. The wait comes after permit and connection, so that
+// the nonce is as late as everything else in signing, and the more urgent
+// request is ahead; it holds both while it lasts.
+type lane chan struct{}
+
+// laneOf returns the lane of an authenticator, nil if it wants none.
+func laneOf(a auth.Authenticator) lane {
+	if ordered, ok := a.(auth.Ordered); ok && ordered.Lane() != "" {
+		return make(lane, 1)
+	}
+	return nil
+}
+
+// takeTurn waits for the lane; the request's goroutine is its own, and may.
+func (r *request) takeTurn() error {
+	if r.system.lane == nil || !r.asked.Auth {
+		return nil
+	}
+	var late <-chan time.Time
+	if !r.deadline.IsZero() {
+		timer := time.NewTimer(time.Until(r.deadline))
+		defer timer.Stop()
+		late = timer.C
+	}
+	select {
+	case r.system.lane <- struct{}{}:
+		r.turn = true
+		return nil
+	case <-r.ctx.Done():
+		return ContextError(r.ctx)
+	case <-late:
+		return context.DeadlineExceeded
+	case <-r.system.closing:
+		return messages.ErrClosed
+	}
+}
+
+func (r *request) endTurn() {
+	if r.turn {
+		r.turn = false
+		<-r.system.lane
+	}
+}

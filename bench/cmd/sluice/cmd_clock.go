@@ -1,0 +1,173 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sluice-engine/sluice/bench/clocks"
+	"github.com/sluice-engine/sluice/bench/peers"
+)
+
+// clockFlags are the flags of the clock verb as they were typed.
+type clockFlags struct {
+	json   string
+	quick  bool
+	day    bool
+	signed int
+	seed   uint64
+}
+
+func newClockCommand() *cobra.Command {
+	var f clockFlags
+	cmd := &cobra.Command{
+		Use:   "clock",
+		Short: "Judge how well the server's time is known, and what signing gains by it",
+		Long: `Judge how well the server's time is known, and what signed requests gain by it.
+
+Without --day or --signed: the estimator in simulation, against the reference's
+on the same samples: constant, asymmetric, jittered and heavy-tailed networks;
+drift, slew and steps of the clocks; times to the millisecond and to the second.
+Steps of the exchange's clock break every estimate until a sample shows them, and
+stand apart. Both the table and --day are repeatable by their seed.
+
+Exit codes: 0 every promise was kept, 1 one was not, 2 wrong flags or a refusal
+of the system.`,
+		Example: `  sluice clock                      the table, in well under a minute
+  sluice clock --quick              a first look, in seconds
+  sluice clock --json clock.json    the rows as JSON as well
+  sluice clock --seed 7             other delays
+  sluice clock --day                24 simulated hours of a signed request a second
+  sluice clock --signed 100000      that many signed requests, really sent, to a
+                                    simulated exchange with a skewed, drifting clock`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return f.run(cmd.Context(), cmd.Flags().Changed("signed"), cmd.OutOrStdout(), cmd.ErrOrStderr())
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&f.json, "json", "", "write the rows to this `file` as a JSON array")
+	flags.BoolVar(&f.quick, "quick", false, "a fraction of the table or of the day: too little to rely on")
+	flags.BoolVar(&f.day, "day", false, "simulate a day of signed requests instead")
+	flags.IntVar(&f.signed, "signed", 0, "send this many signed requests instead")
+	flags.Uint64Var(&f.seed, "seed", 1, "seed of the networks' delays")
+	cmd.MarkFlagsMutuallyExclusive("day", "signed")
+	cmd.MarkFlagsMutuallyExclusive("quick", "signed")
+	return cmd
+}
+
+func (f clockFlags) run(ctx context.Context, live bool, stdout, stderr io.Writer) error {
+	if live && f.signed < 1 {
+		return fmt.Errorf("--signed %d: at least 1 is needed", f.signed)
+	}
+	if err := f.checkOutput(); err != nil {
+		return err
+	}
+	fmt.Fprint(stdout, peers.ReadEnvironment())
+	switch {
+	case live:
+		return f.runLive(ctx, stdout, stderr)
+	case f.day:
+		return f.runDay(ctx, stdout)
+	}
+	return f.runTable(ctx, stdout)
+}
+
+// checkOutput finds out at once, not at the end, whether the rows can be
+// written.
+func (f clockFlags) checkOutput() error {
+	if f.json == "" {
+		return nil
+	}
+	file, err := os.OpenFile(f.json, os.O_WRONLY|os.O_CREATE, 0o644)
+	if err != nil {
+		return err
+	}
+	return file.Close()
+}
+
+func (f clockFlags) runTable(ctx context.Context, stdout io.Writer) error {
+	config := clocks.TableConfig{Seed: f.seed}
+	if f.quick {
+		config.Runs, config.Starts = 2, 200
+	}
+	table, err := clocks.RunTable(ctx, config)
+	if err != nil {
+		return err
+	}
+	if err := table.WriteText(stdout); err != nil {
+		return err
+	}
+	return concludeClock(stdout, f.json, table.Rows, table.Verdicts())
+}
+
+func (f clockFlags) runDay(ctx context.Context, stdout io.Writer) error {
+	config := clocks.DayConfig{Seed: f.seed}
+	if f.quick {
+		config.Requests = 3600
+	}
+	rows, err := clocks.RunDay(ctx, config)
+	if err != nil {
+		return err
+	}
+	if err := clocks.WriteDay(stdout, rows); err != nil {
+		return err
+	}
+	return concludeClock(stdout, f.json, rows, clocks.DayVerdicts(rows))
+}
+
+func (f clockFlags) runLive(ctx context.Context, stdout, stderr io.Writer) error {
+	row, err := clocks.RunLive(ctx, clocks.LiveConfig{Requests: f.signed, Seed: f.seed, Progress: clockProgress(stderr)})
+	if err != nil {
+		return err
+	}
+	if err := row.WriteText(stdout); err != nil {
+		return err
+	}
+	return concludeClock(stdout, f.json, []clocks.LiveRow{row}, row.Verdicts())
+}
+
+// clockProgress tells now and then how many requests are answered.
+func clockProgress(w io.Writer) func(answered, of int) {
+	const often = 5 * time.Second
+	told := time.Now()
+	return func(answered, of int) {
+		if time.Since(told) < often {
+			return
+		}
+		told = time.Now()
+		fmt.Fprintf(w, "%d of %d requests\n", answered, of)
+	}
+}
+
+// concludeClock writes the rows where they are wanted, and the verdicts. A promise
+// that was not kept is a finding.
+func concludeClock[R any](stdout io.Writer, file string, rows []R, verdicts []clocks.Verdict) error {
+	fmt.Fprintln(stdout)
+	if err := clocks.WriteVerdicts(stdout, verdicts); err != nil {
+		return err
+	}
+	if err := writeClockRows(file, rows); err != nil {
+		return err
+	}
+	if n := clocks.Broken(verdicts); n > 0 {
+		return finding{fmt.Sprintf("%d of %d promises broken", n, len(verdicts))}
+	}
+	return nil
+}
+
+func writeClockRows[R any](name string, rows []R) error {
+	if name == "" {
+		return nil
+	}
+	file, err := os.Create(name)
+	if err != nil {
+		return err
+	}
+	return errors.Join(clocks.WriteJSON(file, rows), file.Close())
+}

@@ -48,6 +48,10 @@ type Config struct {
 	// Time is where the server's clock is read: see TimeFrom. Nil means that
 	// signers take the local clock at its word.
 	Time TimeSource
+	// TimeEvery is the longest time between two looks at the server's clock;
+	// 10 s by default. More of them make the estimate better, at their price
+	// in requests.
+	TimeEvery time.Duration
 	// PreProcessors run before a request is built, PostProcessors after its
 	// answer, each in the order listed.
 	PreProcessors  []PreProcessor
@@ -170,7 +174,7 @@ func (c Config) validate() []error {
 		{"MaxBody", c.MaxBody}, {"IdleTimeout", int64(c.IdleTimeout)},
 		{"MinIdle", int64(c.MinIdle)}, {"MaxConnAge", int64(c.MaxConnAge)},
 		{"DialBackoff", int64(c.DialBackoff)}, {"DialBackoffCap", int64(c.DialBackoffCap)},
-		{"DialTimeout", int64(c.DialTimeout)}, {"Timeout", int64(c.Timeout)},
+		{"DialTimeout", int64(c.DialTimeout)}, {"Timeout", int64(c.Timeout)}, {"TimeEvery", int64(c.TimeEvery)},
 		{"Retry.Base", int64(c.Retry.Base)}, {"Retry.Cap", int64(c.Retry.Cap)},
 	} {
 		if field.value < 0 {

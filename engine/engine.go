@@ -9,6 +9,7 @@ import (
 
 	"github.com/sluice-engine/sluice/actors"
 	"github.com/sluice-engine/sluice/auth"
+	"github.com/sluice-engine/sluice/internal/clock"
 	"github.com/sluice-engine/sluice/throttle"
 )
 
@@ -38,7 +39,7 @@ func New(config Config) (*Engine, error) {
 	}
 	if config.Time != nil {
 		parts.Sample = e.sampler(config.Time)
-		parts.Clock.Spacing = sampleSpacing
+		parts.Clock = clock.Config{Spacing: sampleSpacing, Interval: config.TimeEvery}
 	}
 	if e.system, err = actors.Start(parts); err != nil {
 		return nil, err

@@ -69,6 +69,9 @@ type request struct {
 	failures int           // failed dials and exchanges
 	sent     messages.Sent // the worst of all attempts
 
+	redirects   int    // followed
+	contentType string // of the body, as the engine laid it out
+
 	trace    trace
 	upload   *upload // of a body that is read while it is sent; nil otherwise
 	stream   *Stream // the response's, until the caller has it
@@ -254,6 +257,9 @@ func (r *request) attempt() {
 		r.decide(sent, err)
 		return
 	}
+	if r.asked.Redirects > 0 && r.redirected(response) {
+		return
+	}
 	r.enterFinishing(response)
 }
 
@@ -402,6 +408,11 @@ func (r *request) pausing(message any) {
 		return
 	}
 	r.err = nil
+	r.again()
+}
+
+// again begins another attempt, under a permit of its own.
+func (r *request) again() {
 	if !r.ticket.Closed() {
 		r.ticket = new(messages.Ticket) // the throttler has not let go of the last one
 	}
@@ -500,6 +511,7 @@ func (r *request) clear() {
 	clear(r.fields)
 	r.attempts, r.failures, r.sent = 0, 0, messages.SentNo
 	r.first.Outcome = throttle.Outcome{}
+	r.redirects, r.contentType = 0, ""
 	r.response, r.err = nil, nil
 }
 

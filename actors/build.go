@@ -66,6 +66,7 @@ func (r *request) build() error {
 	r.built.Body, r.built.Deadline = body, r.deadline
 	r.built.Stream, r.built.Continue = r.asked.Stream, r.asked.ExpectContinue
 	r.built.Codings, r.built.Trace = r.system.config.Codings, r.trace.hooks
+	r.contentType = contentType
 	r.buildFields(contentType)
 	return nil
 }

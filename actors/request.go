@@ -71,8 +71,10 @@ type request struct {
 	failures int           // failed dials and exchanges
 	sent     messages.Sent // the worst of all attempts
 
-	resampled bool               // a timestamp was refused, and the clock looked at again
-	refusal   *messages.Response // of the timestamp
+	resampled   bool               // a timestamp was refused, and the clock looked at again
+	refusal     *messages.Response // of the timestamp
+	redirects   int                // followed
+	contentType string             // of the body, as the engine laid it out
 
 	trace    trace
 	upload   *upload // of a body that is read while it is sent; nil otherwise
@@ -267,6 +269,7 @@ func (r *request) attempt() {
 		r.decide(sent, err)
 	case refused && !r.resampled && r.system.config.Sample != nil:
 		r.enterResampling(response)
+	case r.asked.Redirects > 0 && r.redirected(response):
 	default:
 		r.enterFinishing(response)
 	}
@@ -466,7 +469,7 @@ func (r *request) pausing(message any) {
 	r.again()
 }
 
-// again begins another attempt, with another permit.
+// again begins another attempt, under a permit of its own.
 func (r *request) again() {
 	if !r.ticket.Closed() {
 		r.ticket = new(messages.Ticket) // the throttler has not let go of the last one
@@ -567,6 +570,7 @@ func (r *request) clear() {
 	clear(r.fields)
 	r.attempts, r.failures, r.sent = 0, 0, messages.SentNo
 	r.resampled, r.refusal = false, nil
+	r.redirects, r.contentType = 0, ""
 	r.response, r.err = nil, nil
 }
 

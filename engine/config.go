@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -92,8 +93,19 @@ type Config struct {
 	DialTimeout time.Duration
 	// DialContext replaces net.Dialer; TLS is still the engine's.
 	DialContext func(ctx context.Context, network, addr string) (net.Conn, error)
-	// TLS is used for https; it is cloned. Nil means the system's roots. The
-	// least version is TLS 1.2 unless it says otherwise.
+	// LocalAddr is the IP address connections come from; empty leaves it to the
+	// system. It is not for DialContext.
+	LocalAddr string
+	// Proxy returns the proxy for an origin, given as a GET request for its
+	// root, or nil for none: http.ProxyFromEnvironment, http.ProxyURL. Proxies
+	// are of scheme http, asked for a tunnel with CONNECT whatever the origin,
+	// or socks5 and socks5h, which both resolve names themselves. User and
+	// password in the URL are sent. Nil means no proxy.
+	Proxy func(*http.Request) (*url.URL, error)
+	// TLS is used for https: roots, client certificates and the like. It is
+	// cloned. Nil means the system's roots. The least version is TLS 1.2 unless
+	// it asks for more, and sessions are resumed unless SessionTicketsDisabled
+	// is set.
 	TLS *tls.Config
 	// Codings are the content codings that answers may come in, most wanted
 	// first: "gzip", "deflate", "br", "zstd". They are asked for and undone,
@@ -183,6 +195,11 @@ func (c Config) validate() []error {
 	}
 	if c.MinIdle > c.MaxConns {
 		errs = append(errs, fmt.Errorf("MinIdle %d is above MaxConns %d", c.MinIdle, c.MaxConns))
+	}
+	if c.LocalAddr != "" {
+		if _, err := wire.ParseLocalAddr(c.LocalAddr); err != nil {
+			errs = append(errs, fmt.Errorf("LocalAddr: %w", err))
+		}
 	}
 	if _, err := c.codings(); err != nil {
 		errs = append(errs, err)
@@ -312,8 +329,11 @@ func (c Config) codings() (messages.Codings, error) {
 
 func (c Config) dialer() actors.Dial {
 	d := &wire.Dialer{
-		DialContext: c.DialContext, TLS: c.TLS, Timeout: c.DialTimeout,
+		DialContext: c.DialContext, TLS: c.TLS, Timeout: c.DialTimeout, Proxy: c.proxy(),
 		Limits: wire.Limits{Header: c.MaxHeader, Body: c.MaxBody},
+	}
+	if c.LocalAddr != "" {
+		d.LocalAddr, _ = wire.ParseLocalAddr(c.LocalAddr) // validate has looked
 	}
 	return func(ctx context.Context, origin messages.Origin) (messages.Connection, error) {
 		conn, err := d.Dial(ctx, origin)
@@ -321,5 +341,15 @@ func (c Config) dialer() actors.Dial {
 			return nil, err // not a typed nil
 		}
 		return conn, nil
+	}
+}
+
+func (c Config) proxy() func(messages.Origin) (*url.URL, error) {
+	if c.Proxy == nil {
+		return nil
+	}
+	return func(origin messages.Origin) (*url.URL, error) {
+		u := &url.URL{Scheme: origin.Scheme, Host: origin.Addr, Path: "/"}
+		return c.Proxy(&http.Request{Method: http.MethodGet, URL: u, Host: u.Host, Header: make(http.Header)})
 	}
 }

@@ -143,6 +143,7 @@ func TestAnHTTPClientsErrorsAreWhatItExpects(t *testing.T) {
 		var e *engine.Error
 		require.ErrorAs(t, err, &e)
 		require.False(t, e.Timeout())
+		synctest.Wait()
 	})
 }
 
@@ -222,6 +223,7 @@ func TestTheHooksOfHTTPTraceAreCalledInOrder(t *testing.T) {
 		_, err := clientOf(newServer(t, slowly(time.Hour)).newEngine(t, engine.Config{})).Do(req)
 		require.ErrorIs(t, err, context.Canceled)
 		require.Equal(t, "put connection is not kept", told[len(told)-1])
+		synctest.Wait()
 	})
 }
 

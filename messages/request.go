@@ -84,6 +84,12 @@ type Request struct {
 	// are idempotent by themselves (RFC 9110, section 9.2.2).
 	Idempotent bool
 
+	// Redirects is how many redirects are followed; none by default. Only those
+	// within the same scheme, host and port are: any other is the answer, and
+	// so is one that would repeat a body without being a 307 or 308. Each takes
+	// a permit and is signed anew.
+	Redirects int
+
 	// Accept, when set, is the media type the answer must have, such as
 	// "application/json"; any other is an error.
 	Accept string

@@ -238,6 +238,7 @@ func TestAServerThatCannotProveItsNameIsRefused(t *testing.T) {
 	require.ErrorAs(t, err, &unknown)
 
 	var other x509.HostnameError
+	d = &Dialer{TLS: d.TLS.Clone()}
 	d.TLS.ServerName = "example.org"
 	_, err = d.Dial(t.Context(), o)
 	require.ErrorAs(t, err, &other)

@@ -1,0 +1,139 @@
+package wire
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"time"
+)
+
+// attemptDelay is how long a connection attempt has before another address is
+// tried beside it (RFC 8305, section 5).
+const attemptDelay = 250 * time.Millisecond
+
+// race connects to one of a host's addresses: the first that answers. Each
+// race begins with the next address, so that a pool's connections spread over
+// all of them, and families take turns, so that a broken one costs no more than
+// a delay.
+func (d *Dialer) race(ctx context.Context, addr string) (net.Conn, error) {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return nil, err
+	}
+	dial := (&net.Dialer{LocalAddr: d.LocalAddr}).DialContext
+	if _, err := netip.ParseAddr(host); err == nil {
+		return dial(ctx, "tcp", addr)
+	}
+	found, err := d.resolve(ctx, host)
+	if err != nil {
+		return nil, err
+	}
+	addrs := make([]string, len(found))
+	for i, ip := range inTurns(found, int(d.turn.Add(1)-1)) {
+		addrs[i] = net.JoinHostPort(ip.Unmap().String(), port)
+	}
+	return firstOf(ctx, addrs, dial)
+}
+
+func (d *Dialer) resolve(ctx context.Context, host string) (found []netip.Addr, err error) {
+	if d.Resolve != nil {
+		found, err = d.Resolve(ctx, host)
+	} else {
+		found, err = net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+	}
+	if err == nil && len(found) == 0 {
+		err = &net.DNSError{Err: "no addresses", Name: host, IsNotFound: true}
+	}
+	return found, err
+}
+
+// inTurns begins each family at its turn, and takes from both by turns,
+// beginning with the family that came first.
+func inTurns(found []netip.Addr, turn int) []netip.Addr {
+	var first, second []netip.Addr
+	for _, ip := range found {
+		if ip.Unmap().Is4() == found[0].Unmap().Is4() {
+			first = append(first, ip)
+		} else {
+			second = append(second, ip)
+		}
+	}
+	order := make([]netip.Addr, 0, len(found))
+	for i := range found {
+		if i < len(first) {
+			order = append(order, first[(i+turn)%len(first)])
+		}
+		if i < len(second) {
+			order = append(order, second[(i+turn)%len(second)])
+		}
+	}
+	return order
+}
+
+// attempt is the end of one connection attempt.
+type attempt struct {
+	conn net.Conn
+	err  error
+}
+
+// firstOf begins with the first address, goes on to the next when an attempt
+// fails or has had its time, and returns the first connection. Those that come
+// later are closed. The error is the first attempt's.
+func firstOf(ctx context.Context, addrs []string, dial func(context.Context, string, string) (net.Conn, error)) (net.Conn, error) {
+	if len(addrs) == 1 {
+		return dial(ctx, "tcp", addrs[0])
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	ended := make(chan attempt, len(addrs))
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	var failure error
+	for next, running := 0, 0; ; {
+		select {
+		case <-timer.C:
+			if next < len(addrs) {
+				go func(addr string) {
+					conn, err := dial(ctx, "tcp", addr)
+					ended <- attempt{conn, err}
+				}(addrs[next])
+				next++
+				running++
+				timer.Reset(attemptDelay)
+			}
+		case a := <-ended:
+			running--
+			if a.err == nil {
+				go closeLosers(ended, running)
+				return a.conn, nil
+			}
+			if failure == nil {
+				failure = a.err
+			}
+			if next == len(addrs) && running == 0 {
+				return nil, failure
+			}
+			timer.Reset(0)
+		}
+	}
+}
+
+// closeLosers takes what the attempts still running come to; they are being
+// cancelled.
+func closeLosers(ended <-chan attempt, running int) {
+	for range running {
+		if a := <-ended; a.err == nil {
+			a.conn.Close()
+		}
+	}
+}
+
+// ParseLocalAddr reads an IP address, with a zone perhaps, to come from.
+func ParseLocalAddr(text string) (net.Addr, error) {
+	ip, err := netip.ParseAddr(text)
+	if err != nil {
+		return nil, fmt.Errorf("local address %q is no IP address", text)
+	}
+	return net.TCPAddrFromAddrPort(netip.AddrPortFrom(ip, 0)), nil
+}

@@ -435,7 +435,12 @@ func TestABudgetIsSpentAfterACrashUntilTheServerTells(t *testing.T) {
 	l.AssumeFull(0)
 	require.ErrorIs(t, l.Acquire(0, &Permit{Limit: "a"}), ErrSpent)
 	require.NoError(t, l.Sync(0, "a", "", 4, 0))
-	require.EqualValues(t, 6, limitOf(l, 0, "a").Room)
+	require.Zero(t, limitOf(l, 0, "a").Room, "the number may be older than the crash")
+	l.SetClock(100*sec, 101*sec)
+	require.NoError(t, l.Sync(sec, "a", "", 4, 101*sec))
+	require.Zero(t, limitOf(l, sec, "a").Room, "still")
+	require.NoError(t, l.Sync(2*sec, "a", "", 4, 102*sec))
+	require.EqualValues(t, 6, limitOf(l, 2*sec, "a").Room)
 }
 
 func TestPriorityGoesFirstUnlessOthersHaveWaitedLongEnough(t *testing.T) {
@@ -495,4 +500,29 @@ func TestAFixedLimitLearnsItsClockWithoutLosingAWindow(t *testing.T) {
 	require.Zero(t, granted(2*time.Second), "what went before the clock was known is charged")
 	require.Zero(t, granted(10*time.Second))
 	require.Equal(t, 3, granted(10*time.Second+60*time.Millisecond), "the next window is whole")
+}
+
+func TestRoomIsLeftForOthersAndComesBackAsTheWindowPasses(t *testing.T) {
+	l, err := New([]Limit{{ID: "w", Quota: 100, Per: 100 * sec, Window: Fixed, Shared: 0.36}}, Options{})
+	require.NoError(t, err)
+	l.SetClock(1_000_000*sec, 1_000_000*sec) // a window begins at our zero
+	room := func(now time.Duration) int64 { return limitOf(l, now, "w").Room }
+
+	require.EqualValues(t, 100-36-19, room(0), "36 expected, and three times their root")
+	half := room(50 * sec)
+	require.Greater(t, room(75*sec), half)
+	require.NoError(t, l.Sync(80*sec, "w", "", 90, 1_000_080*sec))
+	require.Less(t, room(80*sec), int64(10))
+	require.Less(t, room(99*sec+900*ms), int64(10), "the end of a window is not ours alone")
+	for window := 1; window < 20; window++ { // from here on nobody else spends
+		now := time.Duration(window)*100*sec + sec
+		require.NoError(t, l.Sync(now, "w", "", 0, 1_000_000*sec+now))
+	}
+	require.Greater(t, room(1901*sec), int64(85), "the expectation has fallen")
+}
+
+func TestOnlyAFixedLimitIsSharedByExpectation(t *testing.T) {
+	_, err := New([]Limit{{ID: "a", Quota: 1, Per: sec, Shared: 0.1}, {ID: "b", Quota: 1, Per: sec, Window: Fixed, Shared: 1}}, Options{})
+	require.ErrorContains(t, err, `"a"`)
+	require.ErrorContains(t, err, `"b"`)
 }

@@ -78,6 +78,11 @@ type Limit struct {
 	MaxDelay time.Duration
 	// Reserve keeps parts of the quota for urgent requests.
 	Reserve []Reserve
+	// Shared says that others spend from the same quota, and which part of it
+	// at first, in (0, 1); Fixed windows only. Room is left for them; how much
+	// is learned from what Ledger.Sync is told. That is an estimate: unlike
+	// everything else here it does not rule out a refusal.
+	Shared float64
 	// Scope names the limits that pause together, usually an address or an
 	// account at one exchange. All limits without a name are one scope.
 	Scope string

@@ -21,7 +21,8 @@ func (l *Ledger) Adopt(now time.Duration, p *Permit) error {
 
 // AssumeFull takes every quota as fully used at now, until time disproves it,
 // so that whatever a lost ledger granted is covered. A Lifetime budget counts
-// as spent until Sync says how much of it is. Keys seen later are covered too.
+// as spent until Sync brings a number that the server read after now, by a
+// clock that SetClock has made known. Keys seen later are covered too.
 func (l *Ledger) AssumeFull(now time.Duration) {
 	now = l.at(now)
 	l.filled, l.filledAt = true, now

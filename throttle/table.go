@@ -126,6 +126,9 @@ func (b *builder) checkQuota(l *Limit) {
 	if l.Window != Fixed && l.Offset != 0 {
 		b.complain(l, "offset is for fixed windows only")
 	}
+	if !(l.Shared >= 0 && l.Shared < 1) || l.Shared > 0 && l.Window != Fixed {
+		b.complain(l, "shared %v is not in [0, 1), or the window is not fixed", l.Shared)
+	}
 	seen := map[int]bool{}
 	for _, r := range l.Reserve {
 		bounded("reserve", r.Weight)
@@ -176,7 +179,7 @@ func (b *builder) checkRoom(r *rule) {
 func (l *Limit) terms(o Options, c *clock) *terms {
 	t := &terms{
 		quota: o.portion(l.Quota), per: l.Per, hold: c.slower(l.Per), short: c.faster(l.Per),
-		rttFloor: l.RTTFloor, offset: l.Offset, clock: c, shared: o.factor() < 1,
+		rttFloor: l.RTTFloor, offset: l.Offset, clock: c, shared: o.factor() < 1, others: l.Shared,
 		maxDelay: orDefault(l.MaxDelay, defaultMaxDelay),
 	}
 	if l.Window == Leaky {

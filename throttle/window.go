@@ -9,7 +9,8 @@ import "time"
 // it may arrive, and be counted by the server, at any instant between them.
 type window interface {
 	// room is the weight that may be granted now; it may be negative. While
-	// nothing else happens it never falls with time.
+	// nothing else happens it never falls with time, but for a limit that is
+	// shared with others, when a new window begins.
 	room(now time.Duration) int64
 	// when returns the first instant from now on at which room would be w, if
 	// flying were the weight in flight and nothing else happened, or never.
@@ -61,14 +62,15 @@ type terms struct {
 	rate     int64         // Leaky: falls by rate ...
 	drain    time.Duration // ... every drain of our clock
 	maxDelay time.Duration
-	shared   bool // others are known to spend from the same quota
+	shared   bool    // others are known to spend from the same quota
+	others   float64 // the part of the quota others are expected to spend at first
 	clock    *clock
 }
 
 func newWindow(kind Window, t *terms) window {
 	switch kind {
 	case Fixed:
-		return &fixed{sliding: sliding{terms: t}}
+		return newFixed(t)
 	case FixedFromFirst:
 		return &fromFirst{sliding: sliding{terms: t}, closes: never}
 	case Leaky:

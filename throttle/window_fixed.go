@@ -19,6 +19,8 @@ type fixed struct {
 	sliding
 	first  int64   // the earliest window a request sent now can meet; never falls while the clock holds
 	charge []int64 // answered weight of the windows first, first+1, ...
+	mine   []int64 // of that, our own
+	others others
 	blind  time.Duration
 	unseen bool // something was answered that no window is charged with
 
@@ -32,6 +34,12 @@ type fixed struct {
 // maxSpread bounds how many windows one request may be charged to. With a
 // clock so uncertain the log is the better of the two by far.
 const maxSpread = 16
+
+func newFixed(t *terms) *fixed {
+	f := &fixed{sliding: sliding{terms: t}}
+	f.others.rate = t.others * float64(t.quota) / float64(t.per)
+	return f
+}
 
 func (f *fixed) index(server time.Duration) int64 { return floorDiv(server-f.offset, f.per) }
 
@@ -53,8 +61,10 @@ func (f *fixed) look(now time.Duration) {
 	k := f.index(f.clock.earliest(now))
 	if gone := k - f.first; gone > 0 {
 		keep := copy(f.charge, f.charge[min(gone, int64(len(f.charge))):])
-		f.charge = f.charge[:keep]
+		copy(f.mine, f.mine[min(gone, int64(len(f.mine))):])
+		f.charge, f.mine = f.charge[:keep], f.mine[:keep]
 		f.first = k
+		f.others.turn(f.per)
 	}
 	f.until = f.begins(max(k, f.first) + 1)
 	if f.unseen {
@@ -79,10 +89,14 @@ func (f *fixed) catchUp(now time.Duration) {
 
 func (f *fixed) room(now time.Duration) int64 {
 	free := f.sliding.room(now)
-	if f.advance(now) && now >= f.blind {
-		free = max(free, f.quota-f.flying-f.worst())
+	if !f.advance(now) || now < f.blind {
+		return free - f.others.reserve(f.per)
 	}
-	return free
+	aligned := f.quota - f.flying - f.worst()
+	if f.others.rate > 0 {
+		return aligned - f.others.reserve(f.until-now)
+	}
+	return max(free, aligned)
 }
 
 func (f *fixed) worst() int64 {
@@ -94,6 +108,9 @@ func (f *fixed) worst() int64 {
 }
 
 func (f *fixed) when(now time.Duration, w, flying int64) time.Duration {
+	if f.others.rate > 0 {
+		return f.whenShared(now, w, flying)
+	}
 	at := f.sliding.when(now, w, flying)
 	if !f.advance(now) || flying+w > f.quota {
 		return at
@@ -109,6 +126,21 @@ func (f *fixed) when(now time.Duration, w, flying int64) time.Duration {
 	return min(at, max(aligned, f.blind))
 }
 
+// whenShared is when for a limit that others spend from: room comes back as
+// the window passes without them, or with the next window. It may be early;
+// the ledger then asks again.
+func (f *fixed) whenShared(now time.Duration, w, flying int64) time.Duration {
+	if !f.advance(now) || now < f.blind {
+		at := f.sliding.when(now, w+f.others.reserve(f.per), flying)
+		return min(at, max(now, f.blind))
+	}
+	left := f.others.releases(f.quota - flying - f.worst() - w)
+	if left >= 0 {
+		return max(now+1, f.until-left)
+	}
+	return f.until
+}
+
 // begins returns our first instant at which window k has certainly begun.
 func (f *fixed) begins(k int64) time.Duration {
 	return f.clock.reaches(time.Duration(k)*f.per + f.offset)
@@ -120,20 +152,24 @@ func (f *fixed) settle(w int64, a answer) time.Duration {
 	if a.dated {
 		last = min(last, a.by)
 	}
-	f.spend(a.at, w, last)
+	for i := range f.spend(a.at, w, last) {
+		f.mine[i] += w
+	}
 	return a.at
 }
 
 // spend charges w to every window from first to the one that holds the server
-// time last.
-func (f *fixed) spend(now time.Duration, w int64, last time.Duration) {
+// time last, and returns how many they are.
+func (f *fixed) spend(now time.Duration, w int64, last time.Duration) int {
 	if !f.advance(now) {
 		f.unseen = true
-		return
+		return 0
 	}
-	for i := range f.span(last) {
+	n := f.span(last)
+	for i := range n {
 		f.charge[i] += w
 	}
+	return n
 }
 
 // span makes sure that the windows up to the one holding server time last
@@ -144,7 +180,7 @@ func (f *fixed) span(last time.Duration) int {
 		n = max(0, int(min(f.index(last)-f.first+1, maxSpread+2)))
 	}
 	for len(f.charge) < n {
-		f.charge = append(f.charge, 0)
+		f.charge, f.mine = append(f.charge, 0), append(f.mine, 0)
 	}
 	return n
 }
@@ -179,6 +215,9 @@ func (f *fixed) sync(now time.Duration, used int64, start time.Duration) {
 	for i := from; i < to; i++ {
 		f.charge[i] = max(f.charge[i], used-f.flying)
 	}
+	if from == 0 {
+		f.others.note(used - f.mine[0] - f.flying)
+	}
 	f.sliding.sync(now, used, 0)
 }
 
@@ -205,5 +244,5 @@ func (f *fixed) resize(now time.Duration, t *terms) {
 func (f *fixed) stepped(now time.Duration) { f.forget(now, f.hold) }
 
 func (f *fixed) forget(now, hold time.Duration) {
-	f.charge, f.first, f.blind, f.until = f.charge[:0], -1<<62, now+hold, now
+	f.charge, f.mine, f.first, f.blind, f.until = f.charge[:0], f.mine[:0], -1<<62, now+hold, now
 }

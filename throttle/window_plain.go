@@ -57,7 +57,8 @@ type lifetime struct {
 	*terms
 	flying  int64
 	spent   int64
-	assumed bool // spent is a guess made after a crash; the next sync replaces it
+	assumed bool          // spent is a guess made after a crash, ...
+	since   time.Duration // ... at this instant
 }
 
 func (l *lifetime) room(time.Duration) int64 { return l.quota - l.flying - l.spent }
@@ -85,13 +86,15 @@ func (l *lifetime) settle(w int64, a answer) time.Duration {
 	return a.at
 }
 
-func (l *lifetime) sync(_ time.Duration, used int64, _ time.Duration) {
-	if l.assumed {
-		l.assumed, l.spent = false, max(0, used)
+// sync may replace a guess, but only by a number that the server read after
+// the guess was made: an older one knows nothing of what was spent since.
+func (l *lifetime) sync(_ time.Duration, used int64, start time.Duration) {
+	if l.assumed && l.clock.known && start > l.clock.latest(l.since) {
+		l.assumed, l.spent = false, max(0, used-l.flying)
 	}
 	l.spent = max(l.spent, used-l.flying)
 }
 
-func (l *lifetime) fill(time.Duration) {
-	l.spent, l.assumed = max(l.spent, l.quota-l.flying), true
+func (l *lifetime) fill(now time.Duration) {
+	l.spent, l.assumed, l.since = max(l.spent, l.quota-l.flying), true, now
 }

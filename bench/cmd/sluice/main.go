@@ -14,7 +14,10 @@ import (
 // verbs makes every subcommand, in the order of the help text.
 var verbs = []func() *cobra.Command{
 	newExchangeCommand,
+	newLiveCommand,
 	newPeersCommand,
+	newLimitsCommand,
+	newClockCommand,
 }
 
 func main() {

@@ -316,7 +316,7 @@ func (c Config) codings() (messages.Codings, error) {
 	var all messages.Codings
 	for _, name := range c.codingNames() {
 		if known[name] == 0 {
-			return 0, fmt.Errorf("Codings: %q is unknown", name)
+			return 0, fmt.Errorf("content coding %q among Codings is unknown", name)
 		}
 		all |= known[name]
 	}

@@ -112,6 +112,12 @@ type Config struct {
 	// unless a request has an Accept-Encoding of its own. Nil means gzip and
 	// deflate; an empty slice means none.
 	Codings []string
+	// HTTP2 says which https origins, given as host:port, are offered HTTP/2;
+	// those that do not speak it are spoken to in HTTP/1.1. Nil means none: one
+	// connection a request is what exchanges answer fastest. With HTTP/2,
+	// MaxConns counts streams; they share connections as far as the server
+	// allows.
+	HTTP2 func(hostPort string) bool
 	// MaxHeader and MaxBody cap a response, 64 KiB and 16 MiB by default.
 	MaxHeader int
 	MaxBody   int64
@@ -320,7 +326,7 @@ func (c Config) codings() (messages.Codings, error) {
 	var all messages.Codings
 	for _, name := range c.codingNames() {
 		if known[name] == 0 {
-			return 0, fmt.Errorf("Codings: %q is unknown", name)
+			return 0, fmt.Errorf("content coding %q among Codings is unknown", name)
 		}
 		all |= known[name]
 	}
@@ -335,13 +341,10 @@ func (c Config) dialer() actors.Dial {
 	if c.LocalAddr != "" {
 		d.LocalAddr, _ = wire.ParseLocalAddr(c.LocalAddr) // validate has looked
 	}
-	return func(ctx context.Context, origin messages.Origin) (messages.Connection, error) {
-		conn, err := d.Dial(ctx, origin)
-		if err != nil {
-			return nil, err // not a typed nil
-		}
-		return conn, nil
+	if c.HTTP2 != nil {
+		d.HTTP2 = func(origin messages.Origin) bool { return c.HTTP2(origin.Addr) }
 	}
+	return d.DialAny
 }
 
 func (c Config) proxy() func(messages.Origin) (*url.URL, error) {

@@ -243,7 +243,7 @@ func TestACodingIsAskedForAndUndone(t *testing.T) {
 		})
 	}
 	_, err := engine.New(engine.Config{Codings: []string{"lzw"}})
-	require.ErrorContains(t, err, `Codings: "lzw" is unknown`)
+	require.ErrorContains(t, err, `content coding "lzw"`)
 }
 
 // mirror answers with the body it was sent, but hangs up on the first requests.

@@ -50,7 +50,7 @@ func (h *head) contentCoding(value []byte) {
 // decoder undoes the content coding of a payload. It bounds how much a byte of
 // the payload may become: a few kilobytes must not turn into gigabytes.
 type decoder struct {
-	payload *payload
+	payload codedBody
 	buffer  *bufio.Reader // of the payload
 	engine  engine
 	limits  *Limits
@@ -58,6 +58,15 @@ type decoder struct {
 	given   int64      // bytes decoded
 	err     error
 }
+
+// codedBody is a body in its content coding.
+type codedBody interface {
+	io.Reader
+	// progress is how many bytes were read, and why there are no more.
+	progress() (taken int64, err error)
+}
+
+func (b *payload) progress() (int64, error) { return b.taken, b.err }
 
 // engine is the decompressor itself.
 type engine interface {
@@ -76,16 +85,25 @@ func (c *Conn) decoder(h *head, call *messages.Call, resp *messages.Response) (*
 		return nil, errUnasked
 	}
 	c.payload.begin(h)
-	d := c.lentDecoder(h.coding)
-	d.payload, d.limits, d.given, d.err = &c.payload, &c.limits, 0, nil
-	d.buffer.Reset(d.payload)
+	d, err := newDecoder(h.coding, &c.payload, &c.limits, &c.zstd)
+	if err != nil {
+		return nil, err
+	}
+	resp.Header = resp.Header.Without("Content-Encoding", "Content-Length")
+	resp.Uncompressed = true
+	return d, nil
+}
+
+// newDecoder lends a decoder. That for zstd is kept at zstd.
+func newDecoder(coding messages.Codings, body codedBody, limits *Limits, zstd **decoder) (*decoder, error) {
+	d := lentDecoder(coding, zstd)
+	d.payload, d.limits, d.given, d.err = body, limits, 0, nil
+	d.buffer.Reset(body)
 	if err := d.engine.reset(d.buffer); err != nil {
 		err = d.explain(err)
 		d.release()
 		return nil, err
 	}
-	resp.Header = resp.Header.Without("Content-Encoding", "Content-Length")
-	resp.Uncompressed = true
 	return d, nil
 }
 
@@ -101,14 +119,14 @@ func (d *decoder) release() {
 // lentDecoder returns a decoder that is nobody else's. That for zstd stays with
 // the connection: it has channels, which must not leave the bubble of a test
 // with fake time.
-func (c *Conn) lentDecoder(coding messages.Codings) *decoder {
+func lentDecoder(coding messages.Codings, kept **decoder) *decoder {
 	if coding != messages.Zstd {
 		return decoders[coding].Get().(*decoder)
 	}
-	if c.zstd == nil {
-		c.zstd = &decoder{engine: new(zstdEngine), buffer: bufio.NewReader(nil)}
+	if *kept == nil {
+		*kept = &decoder{engine: new(zstdEngine), buffer: bufio.NewReader(nil)}
 	}
-	return c.zstd
+	return *kept
 }
 
 // Read is part of io.Reader.
@@ -118,8 +136,9 @@ func (d *decoder) Read(p []byte) (n int, err error) {
 	}
 	n, err = d.engine.Read(p)
 	d.given += int64(n)
+	taken, _ := d.payload.progress()
 	switch {
-	case d.given > believed && d.given/int64(d.limits.Ratio) > d.payload.taken:
+	case d.given > believed && d.given/int64(d.limits.Ratio) > taken:
 		d.err = errInflated
 	case err == io.EOF:
 		d.err = d.end()
@@ -139,7 +158,7 @@ func (d *decoder) end() error {
 
 // explain tells a broken connection from a broken coding.
 func (d *decoder) explain(error) error {
-	if err := d.payload.err; err != nil && err != io.EOF {
+	if _, err := d.payload.progress(); err != nil && err != io.EOF {
 		return err
 	}
 	return errCoding

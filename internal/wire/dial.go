@@ -44,8 +44,13 @@ type Dialer struct {
 	// Limits caps the responses of every connection dialled.
 	Limits Limits
 
+	// HTTP2 says which https origins are offered HTTP/2 (by ALPN, so that they
+	// may choose HTTP/1.1); nil means none.
+	HTTP2 func(messages.Origin) bool
+
+	muxes   sync.Map      // messages.Origin to *mux
 	turn    atomic.Uint32 // of addresses to begin with
-	configs sync.Map      // host to *tls.Config, which is not changed any more
+	configs sync.Map      // offer and address to *tls.Config, which is not changed any more
 }
 
 // Dial opens a connection to o, for https with the handshake done. When ctx
@@ -53,27 +58,62 @@ type Dialer struct {
 // context.Canceled or context.DeadlineExceeded; certificate errors are
 // reachable with errors.As.
 func (d *Dialer) Dial(ctx context.Context, o messages.Origin) (*Conn, error) {
-	host, _, err := net.SplitHostPort(o.Addr)
+	ctx, cancel, err := d.begin(ctx, o)
 	if err != nil {
 		return nil, fmt.Errorf("dial %s: %w", o, err)
 	}
-	if o.Scheme != "http" && o.Scheme != "https" {
-		return nil, fmt.Errorf("dial %s: scheme is neither http nor https", o)
-	}
-	timeout := d.Timeout
-	if timeout <= 0 {
-		timeout = defaultDialTimeout
-	}
-	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	s, err := d.connect(ctx, o, host)
+	s, err := d.connect(ctx, o, http1)
 	if err != nil {
 		return nil, fmt.Errorf("dial %s: %w", o, withContext(ctx, err))
 	}
 	return newConn(s, d.Limits), nil
 }
 
-func (d *Dialer) connect(ctx context.Context, o messages.Origin, host string) (*socket, error) {
+// DialAny is Dial for whoever takes HTTP/2 as well: for an origin that speaks
+// it, the connection is one of its streams.
+func (d *Dialer) DialAny(ctx context.Context, o messages.Origin) (messages.Connection, error) {
+	if o.Scheme != "https" || d.HTTP2 == nil || !d.HTTP2(o) {
+		c, err := d.Dial(ctx, o)
+		if err != nil {
+			return nil, err // not a typed nil
+		}
+		return c, nil
+	}
+	ctx, cancel, err := d.begin(ctx, o)
+	if err != nil {
+		return nil, fmt.Errorf("dial %s: %w", o, err)
+	}
+	defer cancel()
+	c, err := d.muxOf(o).dial(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("dial %s: %w", o, withContext(ctx, err))
+	}
+	return c, nil
+}
+
+func (d *Dialer) begin(ctx context.Context, o messages.Origin) (context.Context, context.CancelFunc, error) {
+	if _, _, err := net.SplitHostPort(o.Addr); err != nil {
+		return nil, nil, err
+	}
+	if o.Scheme != "http" && o.Scheme != "https" {
+		return nil, nil, errors.New("scheme is neither http nor https")
+	}
+	timeout := d.Timeout
+	if timeout <= 0 {
+		timeout = defaultDialTimeout
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	return ctx, cancel, nil
+}
+
+// What is offered by ALPN.
+var (
+	http1   = []string{"http/1.1"}
+	http2or = []string{"h2", "http/1.1"}
+)
+
+func (d *Dialer) connect(ctx context.Context, o messages.Origin, offer []string) (*socket, error) {
 	conn, err := d.reach(ctx, o)
 	if err != nil {
 		return nil, err
@@ -82,7 +122,7 @@ func (d *Dialer) connect(ctx context.Context, o messages.Origin, host string) (*
 	if o.Scheme == "http" {
 		return s, nil
 	}
-	s.sealed = tls.Client(s, d.config(host))
+	s.sealed = tls.Client(s, d.config(o.Addr, offer))
 	if err := s.sealed.HandshakeContext(ctx); err != nil {
 		conn.Close()
 		return nil, err
@@ -115,8 +155,9 @@ func (d *Dialer) transport(ctx context.Context, addr string) (net.Conn, error) {
 
 // config returns the same configuration for every connection to a host: what
 // is resumed must have been begun under the same rules.
-func (d *Dialer) config(host string) *tls.Config {
-	if known, ok := d.configs.Load(host); ok {
+func (d *Dialer) config(addr string, offer []string) *tls.Config {
+	key := offer[0] + " " + addr
+	if known, ok := d.configs.Load(key); ok {
 		return known.(*tls.Config)
 	}
 	config := &tls.Config{}
@@ -124,14 +165,14 @@ func (d *Dialer) config(host string) *tls.Config {
 		config = d.TLS.Clone()
 	}
 	config.MinVersion = max(config.MinVersion, tls.VersionTLS12)
-	config.NextProtos = []string{"http/1.1"}
+	config.NextProtos = offer
 	if config.ServerName == "" {
-		config.ServerName = host
+		config.ServerName, _, _ = net.SplitHostPort(addr)
 	}
 	if config.ClientSessionCache == nil {
 		config.ClientSessionCache = tls.NewLRUClientSessionCache(1)
 	}
-	known, _ := d.configs.LoadOrStore(host, config)
+	known, _ := d.configs.LoadOrStore(key, config)
 	return known.(*tls.Config)
 }
 

@@ -1,4 +1,12 @@
-// Package wire is one HTTP/1.1 client connection on a socket we own.
+// Package wire is one HTTP client connection: HTTP/1.1 on a socket we own, or
+// one stream at a time of a shared HTTP/2 connection.
+//
+//	dial.go race.go proxy.go            how a connection comes about
+//	conn.go socket*.go source.go        one exchange, and the socket under it
+//	request.go upload.go                what is written
+//	head.go response.go                 what is read, strictly
+//	payload.go coding.go stream.go      the body: framing, content coding, streamed
+//	mux.go muxstream.go                 HTTP/2, over net/http's ClientConn
 //
 // A Conn has one owner at a time, who exchanges one request for one response,
 // asks Reusable, and passes the connection on or closes it:

@@ -268,7 +268,7 @@ func TestADialersOwnErrorIsKeptBesideTheTimeout(t *testing.T) {
 
 func TestTheDialersConfigurationIsNotChanged(t *testing.T) {
 	d := &Dialer{TLS: &tls.Config{MinVersion: tls.VersionTLS10, NextProtos: []string{"h2"}}}
-	config := d.config("example.com")
+	config := d.config("example.com:443", http1)
 	require.Equal(t, "example.com", config.ServerName)
 	require.Equal(t, uint16(tls.VersionTLS12), config.MinVersion)
 	require.Equal(t, []string{"http/1.1"}, config.NextProtos)

@@ -1,0 +1,263 @@
+package wire
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/sluice-engine/sluice/messages"
+)
+
+// listenH2 serves handler over HTTP/2, with so many streams a connection, and
+// counts the connections.
+func listenH2(t *testing.T, streams int, handler http.HandlerFunc) (*httptest.Server, *Dialer, messages.Origin, *atomic.Int32) {
+	var conns atomic.Int32
+	server := httptest.NewUnstartedServer(handler)
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.EnableHTTP2 = streams > 0
+	server.Config.HTTP2 = &http.HTTP2Config{MaxConcurrentStreams: streams}
+	server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			conns.Add(1)
+		}
+	}
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	o := messages.Origin{Scheme: "https", Addr: server.Listener.Addr().String()}
+	d := &Dialer{
+		TLS:   server.Client().Transport.(*http.Transport).TLSClientConfig,
+		HTTP2: func(asked messages.Origin) bool { return asked == o },
+	}
+	return server, d, o, &conns
+}
+
+func dialAny(t *testing.T, d *Dialer, o messages.Origin) messages.Connection {
+	t.Helper()
+	c, err := d.DialAny(t.Context(), o)
+	require.NoError(t, err)
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+func mirrorH2(w http.ResponseWriter, r *http.Request) {
+	body, _ := io.ReadAll(r.Body)
+	w.Header().Set("Proto", r.Proto)
+	w.Header().Set("Seen", r.Method+" "+r.Host+" "+r.RequestURI+" "+r.Header.Get("X"))
+	w.Header().Set("Trailer", "Sum")
+	w.Write(body)
+	w.Header().Set("Sum", "1")
+}
+
+func TestAnExchangeOverHTTP2IsLikeAnyOther(t *testing.T) {
+	_, d, o, _ := listenH2(t, 10, mirrorH2)
+	c := dialAny(t, d, o)
+	for _, size := range []int{0, 1, 100_000} {
+		body := strings.Repeat("x", size)
+		call := post(body)
+		call.Path, call.Query, call.Fields = "/a%2Fb", "q=%20", []messages.Field{{Name: "X", Value: "y"}}
+		resp, sent, err := c.Exchange(call, time.Now().Add(time.Minute))
+		require.NoError(t, err)
+		require.Equal(t, messages.SentYes, sent)
+		require.True(t, body == resp.Text())
+		require.Equal(t, "HTTP/2.0", resp.Header.Get("proto"))
+		require.Equal(t, "POST api.example.com /a%2Fb?q=%20 y", resp.Header.Get("Seen"))
+		require.Equal(t, "1", resp.Trailer.Get("Sum"))
+		require.NotNil(t, resp.TLS)
+		require.True(t, c.Reusable())
+	}
+	up := uploading(strings.NewReader("abc"), -1)
+	resp, _, err := c.Exchange(streaming(up), never)
+	require.NoError(t, err)
+	require.False(t, c.Reusable())
+	got, err := io.ReadAll(resp.Stream)
+	require.NoError(t, err)
+	require.Equal(t, "abc", string(got))
+	require.True(t, c.Reusable())
+
+	bad := post("")
+	bad.Fields = []messages.Field{{Name: "X", Value: "a\r\nb"}}
+	_, sent, err := c.Exchange(bad, never)
+	var refused *CallError
+	require.ErrorAs(t, err, &refused)
+	require.Equal(t, messages.SentNo, sent)
+	require.True(t, c.Reusable())
+}
+
+func TestAnOriginWithoutHTTP2IsSpokenToInHTTP1(t *testing.T) {
+	_, d, o, _ := listenH2(t, 0, mirrorH2)
+	require.IsType(t, (*Conn)(nil), dialAny(t, d, o))
+	d.HTTP2 = nil
+	require.IsType(t, (*Conn)(nil), dialAny(t, d, o))
+}
+
+func TestStreamsAreLeasedUpToThePeersLimit(t *testing.T) {
+	var running, most atomic.Int32
+	_, d, o, conns := listenH2(t, 5, func(http.ResponseWriter, *http.Request) {
+		n := running.Add(1)
+		for old := most.Load(); n > old && !most.CompareAndSwap(old, n); old = most.Load() {
+		}
+		time.Sleep(time.Millisecond)
+		running.Add(-1)
+	})
+	var all sync.WaitGroup
+	for range 20 {
+		all.Go(func() {
+			c, err := d.DialAny(t.Context(), o)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			for range 20 {
+				if _, _, err := c.Exchange(get("/"), never); err != nil {
+					t.Error(err)
+				}
+			}
+			t.Cleanup(func() { c.Close() })
+		})
+	}
+	all.Wait()
+	require.EqualValues(t, 4, conns.Load())
+	for _, c := range d.muxOf(o).conns {
+		require.Equal(t, 5, c.streams)
+	}
+}
+
+func TestAConnectionIsClosedWithItsLastStream(t *testing.T) {
+	_, d, o, conns := listenH2(t, 5, mirrorH2)
+	one, err := d.DialAny(t.Context(), o)
+	require.NoError(t, err)
+	two, err := d.DialAny(t.Context(), o)
+	require.NoError(t, err)
+	require.NoError(t, one.Close())
+	_, _, err = two.Exchange(get("/"), never)
+	require.NoError(t, err)
+	require.NoError(t, two.Close())
+	require.Empty(t, d.muxOf(o).conns)
+	dialAny(t, d, o)
+	require.EqualValues(t, 2, conns.Load())
+}
+
+func TestAGoodbyeDrainsAConnection(t *testing.T) {
+	arrived, leave := make(chan struct{}, 2), make(chan struct{})
+	server, d, o, _ := listenH2(t, 5, func(w http.ResponseWriter, r *http.Request) {
+		arrived <- struct{}{}
+		<-leave
+		io.WriteString(w, "ok")
+	})
+	busy, idle := dialAny(t, d, o), dialAny(t, d, o)
+	answered := make(chan string)
+	go func() {
+		resp, _, err := busy.Exchange(get("/"), never)
+		if err != nil {
+			t.Error(err)
+		}
+		answered <- resp.Text()
+	}()
+	<-arrived
+	stopped := make(chan error)
+	go func() { stopped <- server.Config.Shutdown(context.Background()) }()
+	require.Eventually(t, func() bool { return !idle.Reusable() }, 5*time.Second, time.Millisecond, "the goodbye is seen")
+	_, sent, err := idle.Exchange(get("/"), never)
+	require.ErrorIs(t, err, messages.ErrStale)
+	require.Equal(t, messages.SentNo, sent)
+	require.Nil(t, d.muxOf(o).join(), "no new streams")
+
+	close(leave)
+	require.Equal(t, "ok", <-answered, "what was running ends well")
+	require.False(t, busy.Reusable())
+	busy.Close()
+	idle.Close()
+	require.NoError(t, <-stopped)
+}
+
+func TestAnAbortedStreamDisturbsNoOther(t *testing.T) {
+	arrived := make(chan struct{}, 3)
+	_, d, o, conns := listenH2(t, 5, func(w http.ResponseWriter, r *http.Request) {
+		arrived <- struct{}{}
+		if r.URL.Path == "/slow" {
+			<-r.Context().Done()
+		}
+	})
+	one, late, other := dialAny(t, d, o), dialAny(t, d, o), dialAny(t, d, o)
+	go func() { <-arrived; one.Abort() }()
+	_, sent, err := one.Exchange(get("/slow"), never)
+	require.ErrorIs(t, err, ErrAborted)
+	require.Equal(t, messages.SentMaybe, sent)
+	require.False(t, one.Reusable())
+	_, sent, err = late.Exchange(get("/slow"), time.Now().Add(20*time.Millisecond))
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	require.Equal(t, messages.SentMaybe, sent)
+	_, _, err = other.Exchange(get("/"), never)
+	require.NoError(t, err)
+	require.EqualValues(t, 1, conns.Load())
+}
+
+func TestAnHTTP2BodyHasCapsAndCodings(t *testing.T) {
+	_, d, o, _ := listenH2(t, 5, func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/large":
+			w.Write(make([]byte, 5000))
+		case "/gzip":
+			var b bytes.Buffer
+			z := gzip.NewWriter(&b)
+			io.WriteString(z, "squeezed")
+			z.Close()
+			w.Header().Set("Content-Encoding", "gzip")
+			w.Write(b.Bytes())
+		case "/cut":
+			w.Header().Set("Content-Length", "10")
+			io.WriteString(w, "half")
+			http.NewResponseController(w).Flush()
+			panic(http.ErrAbortHandler)
+		}
+	})
+	d.Limits.Body = 1000
+	_, sent, err := dialAny(t, d, o).Exchange(decoding("/large"), never)
+	require.ErrorIs(t, err, messages.ErrBodyTooLarge)
+	require.Equal(t, messages.SentYes, sent)
+	resp, _, err := dialAny(t, d, o).Exchange(streaming(decoding("/large")), never)
+	require.NoError(t, err)
+	n, err := io.Copy(io.Discard, resp.Stream)
+	require.NoError(t, err)
+	require.EqualValues(t, 5000, n)
+
+	resp, _, err = dialAny(t, d, o).Exchange(decoding("/gzip"), never)
+	require.NoError(t, err)
+	require.Equal(t, "squeezed", resp.Text())
+	require.True(t, resp.Uncompressed)
+	require.Empty(t, resp.Header.Get("Content-Encoding"))
+
+	c := dialAny(t, d, o)
+	_, _, err = c.Exchange(decoding("/cut"), never)
+	require.ErrorIs(t, err, messages.ErrTruncated)
+	require.False(t, c.Reusable())
+}
+
+func TestFramesAreSeenHoweverTheyAreCut(t *testing.T) {
+	stream := []byte{0, 0, 12, frameSettings, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 9, 0, 3, 0, 0, 0, 7} // two settings
+	stream = append(stream, 0, 0, 3, 0, 0, 0, 0, 0, 1, frameGoaway, frameGoaway, frameGoaway)    // data
+	goaway := []byte{0, 0, 1, frameGoaway, 0, 0, 0, 0, 0, 0}
+	for piece := 1; piece < len(stream); piece++ {
+		f := newFrameScan()
+		for at := 0; at < len(stream); at += piece {
+			f.pass(stream[at:min(at+piece, len(stream))])
+		}
+		require.Equal(t, 7, f.limit())
+		<-f.settled
+		require.False(t, f.leaves())
+		f.pass(goaway)
+		require.True(t, f.leaves())
+	}
+}

@@ -238,7 +238,7 @@ func (c Config) validateLimits() []error {
 		errs = append(errs, fmt.Errorf("DefaultLimitID %q is not among Limits", c.DefaultLimitID))
 	}
 	if s, ok := c.Time.(interface{ limitID() string }); ok && !known(s.limitID()) {
-		errs = append(errs, fmt.Errorf("Time is charged to %q, which is not among Limits", s.limitID()))
+		errs = append(errs, fmt.Errorf("field Time is charged to %q, which is not among Limits", s.limitID()))
 	}
 	if slices.ContainsFunc(c.Limits, func(l throttle.Limit) bool { return l.ID == Unlimited }) {
 		errs = append(errs, fmt.Errorf("limit id %q is reserved for requests without a limit", Unlimited))

@@ -111,6 +111,8 @@ type target struct {
 	escapedPath string
 	query       string
 	shown       string // the whole URL, as a response tells it
+
+	door *poolDoor // of the origin's pool; may be shut
 }
 
 // buildTarget finds the origin, the path and the query. Callers often ask for

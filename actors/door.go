@@ -13,7 +13,9 @@ import (
 // inside, so that a pool which ends is told nothing any more.
 type poolDoor struct {
 	address
+	_      [64]byte     // what everyone reads, apart from what everyone writes
 	inside atomic.Int64 // far below zero once shut
+	_      [56]byte
 }
 
 func (d *poolDoor) enter() bool { return d.inside.Add(1) > 0 }

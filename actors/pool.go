@@ -155,7 +155,7 @@ func (p *pool) acquire(t *messages.Ticket) {
 func (p *pool) hopeless(t *messages.Ticket) bool {
 	b := p.book
 	return b.backoff.failures > 0 && len(b.leases)+b.dialling == 0 &&
-		t.Permit.Deadline != 0 && t.Permit.Deadline <= p.system.instant(b.backoff.until)
+		t.Deadline != 0 && t.Deadline <= p.system.instant(b.backoff.until)
 }
 
 func (p *pool) popIdle() *messages.Lease {
@@ -191,7 +191,7 @@ func (p *pool) lend(l *messages.Lease, t *messages.Ticket) {
 // nextWaiter returns who has waited longest and can still use a connection.
 func (p *pool) nextWaiter() *messages.Ticket {
 	t := p.book.waiters.pop()
-	for t != nil && t.Permit.Deadline != 0 && t.Permit.Deadline <= p.system.now() {
+	for t != nil && t.Deadline != 0 && t.Deadline <= p.system.now() {
 		p.refuse(t, context.DeadlineExceeded)
 		t = p.book.waiters.pop()
 	}
@@ -200,8 +200,8 @@ func (p *pool) nextWaiter() *messages.Ticket {
 
 // forsake gives back the permit of a caller who left before the lease.
 func (p *pool) forsake(t *messages.Ticket) {
-	if t.Permit.State() != throttle.Granted {
-		return // unlimited
+	if !t.Limited {
+		return
 	}
 	t.Outcome.Fate = throttle.NeverSent
 	p.system.throttler.Tell(messages.SettlePermit{Ticket: t})

@@ -161,7 +161,7 @@ func (b *poolBench) ask(deadline time.Duration) *client {
 	c.ticket.Reopen()
 	c.ticket.Owner, c.ticket.Pool = c, b.door
 	if deadline > 0 {
-		c.ticket.Permit.Deadline = b.system.instant(time.Now().Add(deadline))
+		c.ticket.Deadline = b.system.instant(time.Now().Add(deadline))
 	}
 	b.door.Tell(messages.AcquireLease{Ticket: &c.ticket})
 	synctest.Wait()

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"runtime/debug"
+	"sync/atomic"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -42,6 +43,9 @@ type request struct {
 	props   *actor.Props
 	watch   watch
 	spawned bool
+	lives   int         // counted for the retry budget, in batches
+	index   int         // among the slots; guarded by theirs
+	free    atomic.Bool // whoever clears it has the slot
 
 	// Everything below belongs to the goroutine in run, and is cleared between
 	// two lives of the slot.
@@ -151,7 +155,7 @@ func (r *request) proceed(err error) {
 // prepared goes on once nothing is missing.
 func (r *request) prepared() {
 	if r.pool == nil {
-		r.pool = r.system.enterPool(r.built.Origin)
+		r.enterPool()
 	}
 	switch {
 	case r.pool == nil:
@@ -165,6 +169,17 @@ func (r *request) prepared() {
 	}
 }
 
+// enterPool enters the pool of the origin, if there is one. The slot remembers
+// its door together with the target.
+func (r *request) enterPool() {
+	if d := r.target.door; d != nil && d.enter() {
+		r.pool = d
+		return
+	}
+	r.pool = r.system.enterPool(r.built.Origin)
+	r.target.door = r.pool
+}
+
 // ---- throttled and leasing: one wait for a permit and a connection ----
 
 func (r *request) enterThrottled() {
@@ -175,7 +190,8 @@ func (r *request) enterThrottled() {
 	t.Reopen()
 	t.Owner, t.Pool, t.Lease = r, r.pool, nil
 	t.Outcome, t.Signals = throttle.Outcome{}, feedback.Feedback{}
-	t.Permit.Deadline = r.system.instant(r.deadline)
+	t.Limited, t.Deadline = !r.unlimited(), r.system.instant(r.deadline)
+	t.Permit.Deadline = t.Deadline
 	if r.unlimited() {
 		r.enterLeasing()
 		return
@@ -389,8 +405,11 @@ func (r *request) note(response *messages.Response, sent messages.Sent) (refused
 // heed reads what an answer says about limits and about the server's clock.
 func (r *request) heed(response *messages.Response) (refused bool) {
 	read := r.system.config.Feedback
-	if read == nil || response == nil {
+	if response == nil || read == nil && response.StatusCode < 400 {
 		return false
+	}
+	if read == nil {
+		read = feedback.RetryAfter
 	}
 	t := r.ticket
 	t.Signals = read(feedback.Answer{

@@ -26,7 +26,7 @@ type Retry struct {
 // earned by first attempts and by time.
 type retryBudget struct {
 	policy Retry
-	firsts atomic.Int64 // first attempts, counted by every request
+	firsts atomic.Int64 // first attempts, in batches
 
 	mu      sync.Mutex
 	tokens  float64
@@ -36,6 +36,17 @@ type retryBudget struct {
 
 func newRetryBudget(policy Retry) *retryBudget {
 	return &retryBudget{policy: policy, tokens: policy.Rate, at: time.Now()}
+}
+
+// countBatch is how many requests of a slot are counted at once: a counter that
+// every request touched would travel between the processors.
+const countBatch = 16
+
+// count notes a first attempt.
+func (b *retryBudget) count(r *request) {
+	if r.lives++; r.lives%countBatch == 0 {
+		b.firsts.Add(countBatch)
+	}
 }
 
 // after decides what follows a failed attempt: a pause and another, or not.

@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -28,7 +27,7 @@ type Config struct {
 	DefaultLimitID string           // messages.Unlimited, or the id of a limit
 	Limits         []throttle.Limit
 	Throttle       throttle.Options
-	Feedback       feedback.Reader // what answers say about limits; may be nil
+	Feedback       feedback.Reader // what answers say about limits; nil is feedback.RetryAfter
 
 	Auth           auth.Authenticator
 	PreProcessors  []messages.PreProcessor
@@ -155,88 +154,11 @@ func (s *System) Do(ctx context.Context, asked *messages.Request, deadline time.
 			return nil, &messages.Error{Stage: messages.Admitting, Err: err}
 		}
 	}
-	s.retries.firsts.Add(1)
+	s.retries.count(r)
 	r.run(ctx, s.closing)
 	response, err := r.response, r.err
 	s.release(r)
 	return response, err
-}
-
-// slot returns a request that is not in use, with a name, a mailbox and Props
-// of its own: Props' producers take no argument.
-func (s *System) slot() *request {
-	if r := s.slots.take(); r != nil {
-		return r
-	}
-	r := &request{system: s, id: "request/" + strconv.FormatUint(s.nextID.Add(1), 36)}
-	r.wake = make(chan struct{}, 1)
-	r.ticket = &r.first
-	r.props = actor.PropsFromProducer(
-		func() actor.Actor { return r },
-		actor.WithMailbox(func() actor.Mailbox { return &r.callerMailbox }),
-	)
-	return r
-}
-
-// release recycles a slot that nobody holds any more; any other is left to the
-// collector, with a name that is never used again.
-func (s *System) release(r *request) {
-	if r.recyclable() {
-		r.clear()
-		if s.slots.put(r) {
-			return
-		}
-	}
-	r.watch.release()
-	r.stop()
-	r.leavePool()
-}
-
-// slots are the request actors that have stopped and may be spawned anew, the
-// last used on top: a caller in a loop gets its own again. They are the
-// system's, not the package's, because a channel must not leave the bubble of a
-// test with fake time.
-type slots struct {
-	mu     sync.Mutex
-	free   []*request
-	closed bool
-}
-
-// maxFreeSlots bounds what a burst leaves behind: about 2 MB.
-const maxFreeSlots = 1024
-
-func (s *slots) take() *request {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.free) == 0 {
-		return nil
-	}
-	last := len(s.free) - 1
-	r := s.free[last]
-	s.free = s.free[:last]
-	return r
-}
-
-func (s *slots) put(r *request) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed || len(s.free) == maxFreeSlots {
-		return false
-	}
-	s.free = append(s.free, r)
-	return true
-}
-
-// close drops every slot, and its hold on the context of its last caller.
-func (s *slots) close() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.closed = true
-	for _, r := range s.free {
-		r.watch.release()
-		r.stop()
-	}
-	s.free = nil
 }
 
 // instant is a time in the ledger's terms; the zero time stays zero.

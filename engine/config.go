@@ -165,9 +165,6 @@ func (c Config) withDefaults() Config {
 	if len(c.Limits) == 0 && c.DefaultLimitID == "" {
 		c.DefaultLimitID = Unlimited
 	}
-	if c.Feedback == nil {
-		c.Feedback = feedback.RetryAfter
-	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}

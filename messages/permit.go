@@ -2,6 +2,7 @@ package messages
 
 import (
 	"sync/atomic"
+	"time"
 
 	"github.com/sluice-engine/sluice/throttle"
 	"github.com/sluice-engine/sluice/throttle/feedback"
@@ -26,6 +27,9 @@ type Ticket struct {
 	Permit throttle.Permit // what the ledger is asked for, and its own book-keeping
 	Owner  Recipient       // the request actor
 	Pool   Recipient       // where a granted ticket goes on to
+
+	Limited  bool          // the throttler has to grant it, and to be given it back
+	Deadline time.Duration // as Permit's, which only the throttler may read in flight
 
 	Lease   *Lease            // set by the pool before LeaseGranted
 	Refused error             // set before TicketRefused

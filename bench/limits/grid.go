@@ -24,7 +24,7 @@ type Row struct {
 // Config chooses what to run.
 type Config struct {
 	Seed    uint64   // decides all chance
-	Quick   bool     // a tenth of the length, too little to rely on
+	Quick   bool     // short runs, and one of each: too little to rely on
 	Clients []Client // none means all
 }
 

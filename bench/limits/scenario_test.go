@@ -7,9 +7,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// open goals are those that the ledger cannot reach: it learns of somebody
-// else's requests only from answers to its own, after it has spent the window;
-// and it does not spread requests of one priority over a sliding window.
+// openGoals are those that the ledger does not reach: how much others will
+// spend is a guess, and requests of one priority are not spread over a sliding
+// window, which is out of quota for 25.2 s of each minute here.
 var openGoals = map[string]bool{"shared-key": true, "heavy-among-light": true}
 
 func TestSluiceReachesTheGoalOfEachScenario(t *testing.T) {

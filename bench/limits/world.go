@@ -140,7 +140,7 @@ func (w *world) travel(r *request, out time.Duration) {
 	case chance < l.unsent+l.out+l.home:
 		w.after(min(out, l.timeout+l.latest), func() { w.arrive(r, false) })
 	case chance < l.unsent+l.out+l.home+l.late:
-		w.after(l.timeout+w.upTo(l.latest), func() { w.arrive(r, false) })
+		w.after(max(min(out, l.timeout+l.latest), l.timeout+w.upTo(l.latest)), func() { w.arrive(r, false) })
 	default:
 		w.after(min(out, l.timeout+l.latest), func() { w.arrive(r, true) })
 	}

@@ -2,6 +2,8 @@ package peers
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"slices"
@@ -19,25 +21,38 @@ type Client interface {
 
 // The names of the clients, as flags and results spell them.
 const (
-	Engine   = "engine"
-	NetHTTP  = "nethttp"
-	FastHTTP = "fasthttp"
+	Engine       = "engine"
+	RoundTripper = "roundtripper" // http.Client over the engine
+	NetHTTP      = "nethttp"
+	FastHTTP     = "fasthttp"
 )
 
-// opener makes a client for the server at origin, such as
-// "http://127.0.0.1:8080", fit for so many callers at once.
+// isOurs reports whether a client is what the others are compared with.
+func isOurs(name string) bool { return name == Engine || name == RoundTripper }
+
+// site is where and how a client asks.
+type site struct {
+	origin   string // such as "http://127.0.0.1:8080"
+	protocol Protocol
+	roots    *x509.CertPool // who vouches for the server, if there is TLS
+}
+
+func (s site) tls() *tls.Config { return &tls.Config{RootCAs: s.roots} }
+
+// opener makes a client of a site, fit for so many callers at once.
 type opener struct {
 	name string
-	open func(origin string, callers int) (Client, error)
+	open func(at site, callers int) (Client, error)
 }
 
 var openers = []opener{
 	{Engine, newEngineClient},
+	{RoundTripper, newRoundTripperClient},
 	{NetHTTP, newNetHTTPClient},
 	{FastHTTP, newFastHTTPClient},
 }
 
-// ClientNames returns the names of all clients, the engine first.
+// ClientNames returns the names of all clients, ours first.
 func ClientNames() []string {
 	names := make([]string, 0, len(openers))
 	for _, o := range openers {
@@ -46,32 +61,51 @@ func ClientNames() []string {
 	return names
 }
 
-// openClients opens the named clients in the given order, or none of them.
-func openClients(names []string, origin string, callers int) ([]Client, error) {
-	clients := make([]Client, 0, len(names))
-	for _, name := range names {
-		client, err := openClient(name, origin, callers)
-		if err != nil {
-			closeClients(clients)
-			return nil, fmt.Errorf("client %s: %w", name, err)
+// clientSet opens clients when a case first asks for them, one for each site.
+type clientSet struct {
+	sites   map[Protocol]site
+	callers int
+	open    map[clientKey]Client
+}
+
+type clientKey struct {
+	name     string
+	protocol Protocol
+}
+
+func newClientSet(sites map[Protocol]site, callers int) *clientSet {
+	return &clientSet{sites, callers, make(map[clientKey]Client)}
+}
+
+// of returns a case's clients in its order.
+func (s *clientSet) of(load Case) ([]Client, error) {
+	clients := make([]Client, 0, len(load.Clients))
+	for _, name := range load.Clients {
+		key := clientKey{name, load.Protocol}
+		if s.open[key] == nil {
+			client, err := openClient(name, s.sites[load.Protocol], s.callers)
+			if err != nil {
+				return nil, fmt.Errorf("client %s: %w", name, err)
+			}
+			s.open[key] = client
 		}
-		clients = append(clients, client)
+		clients = append(clients, s.open[key])
 	}
 	return clients, nil
 }
 
-func openClient(name, origin string, callers int) (Client, error) {
+func (s *clientSet) close() {
+	for _, client := range s.open {
+		client.Close()
+	}
+}
+
+func openClient(name string, at site, callers int) (Client, error) {
 	i := slices.IndexFunc(openers, func(o opener) bool { return o.name == name })
 	if i < 0 {
 		return nil, fmt.Errorf("unknown; there are %s", strings.Join(ClientNames(), ", "))
 	}
-	return openers[i].open(origin, callers)
-}
-
-func closeClients(clients []Client) {
-	for _, client := range clients {
-		client.Close()
-	}
+	return openers[i].open(at, callers)
 }
 
 var errWrongAnswer = errors.New("not the answer the server sends")

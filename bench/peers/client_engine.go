@@ -2,6 +2,7 @@ package peers
 
 import (
 	"context"
+	"net/http"
 	"time"
 
 	"github.com/sluice-engine/sluice/engine"
@@ -10,28 +11,42 @@ import (
 
 type engineClient struct{ engine *engine.Engine }
 
-// newEngineClient returns an engine with a limit linked to a second one, both
-// beyond reach: the price of being limited is in the figures, waiting is not.
-func newEngineClient(origin string, _ int) (Client, error) {
-	eng, err := engine.New(engine.Config{
-		BaseURL: origin,
-		Limits: []throttle.Limit{
-			{ID: "route", Quota: beyondReach, Per: time.Second, Linked: []throttle.Link{{ID: "all", Weight: 1}}},
-			{ID: "all", Quota: beyondReach, Per: time.Second},
-		},
-	})
+func newEngineClient(at site, _ int) (Client, error) {
+	eng, err := engine.New(engineConfig(at))
 	if err != nil {
 		return nil, err
 	}
 	return &engineClient{eng}, nil
 }
 
-const beyondReach = 1_000_000_000
+// engineConfig has a limit linked to a second one, both beyond reach: the price
+// of being limited is in the figures, waiting is not.
+func engineConfig(at site) engine.Config {
+	config := engine.Config{
+		BaseURL: at.origin,
+		Limits: []throttle.Limit{
+			{ID: route, Quota: beyondReach, Per: time.Second, Linked: []throttle.Link{{ID: "all", Weight: 1}}},
+			{ID: "all", Quota: beyondReach, Per: time.Second},
+		},
+	}
+	if at.protocol != HTTP {
+		config.TLS = at.tls()
+	}
+	if at.protocol == HTTP2 {
+		config.HTTP2 = func(string) bool { return true }
+	}
+	return config
+}
+
+const (
+	route       = "route"
+	beyondReach = 1_000_000_000
+)
 
 func (*engineClient) Name() string { return Engine }
 
 func (c *engineClient) Get(ctx context.Context) error {
-	resp, err := c.engine.Do(ctx, &engine.Request{Path: path, LimitID: "route"})
+	resp, err := c.engine.Do(ctx, &engine.Request{Path: path, LimitID: route})
 	if err != nil {
 		return err
 	}
@@ -39,3 +54,25 @@ func (c *engineClient) Get(ctx context.Context) error {
 }
 
 func (c *engineClient) Close() { c.engine.Close() }
+
+// roundTripperClient is net/http's client with the engine beneath it.
+type roundTripperClient struct {
+	netHTTPClient
+	engine *engine.Engine
+}
+
+func newRoundTripperClient(at site, _ int) (Client, error) {
+	eng, err := engine.New(engineConfig(at))
+	if err != nil {
+		return nil, err
+	}
+	transport := eng.RoundTripper(func(_ *http.Request, asked *engine.Request) { asked.LimitID = route })
+	return &roundTripperClient{
+		netHTTPClient: netHTTPClient{url: at.origin + path, client: http.Client{Transport: transport}},
+		engine:        eng,
+	}, nil
+}
+
+func (*roundTripperClient) Name() string { return RoundTripper }
+
+func (c *roundTripperClient) Close() { c.engine.Close() }

@@ -16,19 +16,23 @@ type fastHTTPClient struct {
 
 // newFastHTTPClient returns fasthttp in its leanest form: a HostClient, which
 // spares it the look-up of the host, and recycled requests and responses.
-func newFastHTTPClient(origin string, callers int) (Client, error) {
-	u, err := url.Parse(origin)
+func newFastHTTPClient(at site, callers int) (Client, error) {
+	u, err := url.Parse(at.origin)
 	if err != nil {
 		return nil, err
 	}
-	return &fastHTTPClient{
-		url: origin + path,
+	client := &fastHTTPClient{
+		url: at.origin + path,
 		client: fasthttp.HostClient{
 			Addr:                u.Host,
 			MaxConns:            callers,
 			MaxIdleConnDuration: time.Hour, // the default of 10 s may pass between two slices
 		},
-	}, nil
+	}
+	if at.protocol != HTTP {
+		client.client.IsTLS, client.client.TLSConfig = true, at.tls()
+	}
+	return client, nil
 }
 
 func (*fastHTTPClient) Name() string { return FastHTTP }

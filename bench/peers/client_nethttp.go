@@ -13,10 +13,14 @@ type netHTTPClient struct {
 
 // newNetHTTPClient returns net/http as it comes, but for an idle pool with room
 // for every caller: with the default of two per host it would dial all the time.
-func newNetHTTPClient(origin string, callers int) (Client, error) {
+func newNetHTTPClient(at site, callers int) (Client, error) {
+	transport := &http.Transport{MaxIdleConnsPerHost: callers, ForceAttemptHTTP2: at.protocol == HTTP2}
+	if at.protocol != HTTP {
+		transport.TLSClientConfig = at.tls()
+	}
 	return &netHTTPClient{
-		url:    origin + path,
-		client: http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: callers}},
+		url:    at.origin + path,
+		client: http.Client{Transport: transport},
 	}, nil
 }
 

@@ -49,3 +49,33 @@ func TestThreeRoundsPutEveryClientInEveryPositionOnce(t *testing.T) {
 		require.Equal(t, [6]int{1, 1, 1, 1, 1, 1}, seen[client])
 	}
 }
+
+func TestACaseTakesPartInEveryRoundUnlessItIsSeldom(t *testing.T) {
+	due := func(load Case) (rounds []int) {
+		for round := range 11 {
+			if load.due(round) {
+				rounds = append(rounds, round)
+			}
+		}
+		return rounds
+	}
+	require.Len(t, due(Case{}), 11)
+	require.Equal(t, []int{0, 5, 10}, due(Case{Every: 5}))
+}
+
+func TestCasesAreFoundByName(t *testing.T) {
+	cases, err := CasesNamed("get-1", "get-64")
+	require.NoError(t, err)
+	require.Equal(t, []string{"get-64", "get-1"}, namesOf(cases), "in their own order")
+	_, err = CasesNamed("get-1", "nonsense", "other")
+	require.ErrorContains(t, err, `"nonsense"`)
+	require.ErrorContains(t, err, `"other"`)
+}
+
+func TestACaseKeepsOnlyTheClientsItHas(t *testing.T) {
+	plain, own := Case{}, Case{Clients: []string{RoundTripper, NetHTTP}}
+	require.Equal(t, []string{Engine, NetHTTP, FastHTTP}, plain.among(ClientNames()).Clients)
+	require.Equal(t, []string{NetHTTP, Engine}, plain.among([]string{NetHTTP, Engine}).Clients)
+	require.Equal(t, []string{NetHTTP}, own.among([]string{NetHTTP, Engine}).Clients)
+	require.Empty(t, own.among([]string{Engine}).Clients)
+}

@@ -31,17 +31,34 @@ func (r *Result) WriteTable(w io.Writer, env Environment) error {
 	if err := table.Flush(); err != nil {
 		return err
 	}
-	_, err := io.WriteString(w, "\nPer request, medians of slices. Ratios: median of pairs [95 % interval]; below 1 the engine is cheaper.\n")
+	text := "\nPer request, medians of slices. Ratios: median of pairs [95 % interval]; below 1 the engine is cheaper.\n"
+	for _, row := range r.Rows {
+		if row.Crowd != nil {
+			text += fmt.Sprintf("%s: %v\n", row.Case, row.Crowd)
+		}
+	}
+	_, err := io.WriteString(w, text)
 	return err
 }
 
 func (r *Result) method() string {
 	var loads []string
 	for _, load := range r.Cases {
-		loads = append(loads, fmt.Sprintf("%s %d requests by %d", load.Name, load.Requests, load.Callers))
+		loads = append(loads, load.method())
 	}
 	return fmt.Sprintf("method   %d rounds of mirrored slices (%s), %d pairs, bootstrap seed %d, %v\n",
 		r.Rounds, strings.Join(loads, ", "), 2*r.Rounds, r.Seed, r.Elapsed.Round(100*time.Millisecond))
+}
+
+func (c Case) method() string {
+	text := fmt.Sprintf("%s %d requests by %d", c.Name, c.Requests, c.Callers)
+	switch {
+	case c.Few > 0:
+		return fmt.Sprintf("%s against %d, %d pairs after the rounds", text, c.Few, 2*crowdRounds)
+	case c.Every > 1:
+		return fmt.Sprintf("%s in every %dth round", text, c.Every)
+	}
+	return text
 }
 
 func (r Row) ratioText(peer string) string {

@@ -21,7 +21,8 @@ type Config struct {
 	// Server is the command line of a process that calls Serve on its standard
 	// streams.
 	Server []string
-	// Clients are the names of the clients to run; none means all.
+	// Clients are the names of the clients to run; none means all. A case that
+	// has none of them is left out.
 	Clients []string
 	// Cases are the loads; none means Cases().
 	Cases []Case
@@ -45,6 +46,7 @@ func (c Config) withDefaults() Config {
 	if len(c.Cases) == 0 {
 		c.Cases = Cases()
 	}
+	c.Cases = c.wantedCases()
 	if c.Rounds == 0 {
 		c.Rounds = DefaultRounds
 	}
@@ -52,6 +54,16 @@ func (c Config) withDefaults() Config {
 		c.Progress = func(int, int) {}
 	}
 	return c
+}
+
+func (c Config) wantedCases() []Case {
+	var wanted []Case
+	for _, load := range c.Cases {
+		if load = load.among(c.Clients); len(load.Clients) > 0 {
+			wanted = append(wanted, load)
+		}
+	}
+	return wanted
 }
 
 func (c Config) validate() error {
@@ -74,6 +86,12 @@ func (c Config) validate() error {
 		if load.Callers < 1 || load.Requests < 1 {
 			mistake("case %q: %d callers and %d requests, want at least 1 of each", load.Name, load.Callers, load.Requests)
 		}
+		if load.Few > 0 && load.Requests < 2*load.Callers {
+			mistake("case %q: %d requests, want at least two for each of the %d callers", load.Name, load.Requests, load.Callers)
+		}
+	}
+	if len(c.Cases) == 0 {
+		mistake("no case has any of the clients %s", strings.Join(c.Clients, ", "))
 	}
 	if c.Rounds < 0 {
 		mistake("%d rounds, want at least 1", c.Rounds)
@@ -107,40 +125,53 @@ func Run(ctx context.Context, cfg Config) (*Result, error) {
 	}
 	defer server.stop()
 
-	result, err := compare(ctx, cfg, server.origin)
+	result, err := compare(ctx, cfg, server.sites)
 	if ctx.Err() != nil { // what the clients say of it is only its consequence
 		return nil, fmt.Errorf("comparison interrupted: %w", context.Cause(ctx))
 	}
 	return result, err
 }
 
-func compare(ctx context.Context, cfg Config, origin string) (*Result, error) {
-	clients, err := openClients(cfg.Clients, origin, mostCallers(cfg.Cases))
+func compare(ctx context.Context, cfg Config, sites map[Protocol]site) (*Result, error) {
+	began := time.Now()
+	inRounds, crowds := split(cfg.Cases)
+	rows, rounds, err := compareInRounds(ctx, cfg, inRounds, sites)
 	if err != nil {
 		return nil, err
 	}
-	defer closeClients(clients)
+	for _, load := range crowds {
+		row, err := gather(ctx, load, sites[load.Protocol], cfg.Seed)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", load.Name, err)
+		}
+		rows = append(rows, row)
+	}
+	return &Result{Rows: rows, Rounds: rounds, Cases: cfg.Cases, Seed: cfg.Seed, Elapsed: time.Since(began)}, nil
+}
 
-	trials := newTrials(cfg.Cases, clients)
+func compareInRounds(ctx context.Context, cfg Config, cases []Case, sites map[Protocol]site) ([]Row, int, error) {
+	if len(cases) == 0 {
+		return nil, 0, nil
+	}
+	set := newClientSet(sites, mostCallers(cases))
+	defer set.close()
+	trials, err := newTrials(cases, set)
+	if err != nil {
+		return nil, 0, err
+	}
 	defer trials.stop()
 	if err := trials.warmUp(ctx); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	began := time.Now()
 	rounds := 0
 	for ; rounds < cfg.Rounds && !late(began, cfg.Within, rounds); rounds++ {
 		cfg.Progress(rounds, cfg.Rounds)
 		if err := trials.round(ctx, rounds); err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 	}
-	return &Result{
-		Rows:    trials.rows(cfg.Seed),
-		Rounds:  rounds,
-		Cases:   cfg.Cases,
-		Seed:    cfg.Seed,
-		Elapsed: time.Since(began),
-	}, nil
+	return trials.rows(cfg.Seed), rounds, nil
 }
 
 func mostCallers(cases []Case) int {

@@ -44,7 +44,7 @@ func TestTheWholeComparisonRuns(t *testing.T) {
 
 	for i, row := range result.Rows {
 		require.Equal(t, tinyCases()[i/3].Name, row.Case)
-		require.Equal(t, ClientNames()[i%3], row.Client)
+		require.Equal(t, []string{Engine, NetHTTP, FastHTTP}[i%3], row.Client)
 		require.Positive(t, row.CPU)
 		require.Positive(t, row.Wall)
 		require.GreaterOrEqual(t, row.Bytes, float64(len(answer)), "the caller owns the body")
@@ -130,7 +130,7 @@ func TestNoClientAcceptsAnotherAnswer(t *testing.T) {
 		defer server.Close()
 		for _, name := range ClientNames() {
 			t.Run(what+" "+name, func(t *testing.T) {
-				client, err := openClient(name, server.URL, 1)
+				client, err := openClient(name, site{origin: server.URL}, 1)
 				require.NoError(t, err)
 				defer client.Close()
 				require.Equal(t, name, client.Name())
@@ -145,7 +145,7 @@ func TestNoClientAcceptsAnotherAnswer(t *testing.T) {
 func TestTheServerEndsWithItsParent(t *testing.T) {
 	server, err := startServer(t.Context(), serverCommand(t))
 	require.NoError(t, err)
-	client, err := openClient(FastHTTP, server.origin, 1)
+	client, err := openClient(FastHTTP, server.sites[HTTP], 1)
 	require.NoError(t, err)
 	defer client.Close()
 	require.NoError(t, client.Get(t.Context()))
@@ -158,7 +158,7 @@ func TestTheServerAnswersOnlyItsOnePath(t *testing.T) {
 	server, err := startServer(t.Context(), serverCommand(t))
 	require.NoError(t, err)
 	defer server.stop()
-	resp, err := http.Get(server.origin + "/other")
+	resp, err := http.Get(server.sites[HTTP].origin + "/other")
 	require.NoError(t, err)
 	defer http.DefaultClient.CloseIdleConnections()
 	defer resp.Body.Close()

@@ -1,17 +1,19 @@
 package peers
 
 import (
-	"bufio"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"os/signal"
-	"strings"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -23,24 +25,29 @@ const (
 	answer = `{"symbol":"BTCUSDT","price":"97231.84000000","bid":"97231.83000000","ask":"97231.84000000","time":1763900000000,"id":4210998877}`
 )
 
-// Serve runs the server side: it listens on a free loopback port, writes its
-// origin as one line to out, and answers until in ends. The parent holds the
-// other end of in, so the server cannot outlive it, however the parent ends.
+// Serve runs the server side: it listens on free loopback ports, one for each
+// protocol, writes where they are as one line to out, and answers until in ends.
+// The parent holds the other end of in, so the server cannot outlive it, however
+// the parent ends.
 func Serve(in io.Reader, out io.Writer) error {
 	signal.Ignore(os.Interrupt) // Ctrl-C reaches the whole group; the parent decides
 
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	certificate, err := newCertificate()
 	if err != nil {
 		return err
 	}
-	server := &fasthttp.Server{
-		Handler: answerPrice,
-		Logger:  log.New(io.Discard, "", 0), // a client that hangs up is no news
+	where := whereabouts{Certificate: certificate.Certificate[0], Origins: make(map[Protocol]string)}
+	served := make(chan error, len(listening))
+	for protocol, serve := range listening {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return err
+		}
+		defer listener.Close()
+		where.Origins[protocol] = protocol.scheme() + "://" + listener.Addr().String()
+		go func() { served <- serve(listener, certificate) }()
 	}
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(listener) }()
-
-	if _, err := fmt.Fprintf(out, "http://%s\n", listener.Addr()); err != nil {
+	if err := json.NewEncoder(out).Encode(where); err != nil {
 		return err
 	}
 	parentGone := make(chan struct{})
@@ -52,8 +59,49 @@ func Serve(in io.Reader, out io.Writer) error {
 	case err := <-served:
 		return err
 	case <-parentGone:
-		return listener.Close()
+		return nil
 	}
+}
+
+func (p Protocol) scheme() string {
+	if p == HTTP {
+		return "http"
+	}
+	return "https"
+}
+
+// listening is how the server serves each protocol.
+var listening = map[Protocol]func(net.Listener, tls.Certificate) error{
+	HTTP: func(l net.Listener, _ tls.Certificate) error { return lean().Serve(l) },
+	HTTPS: func(l net.Listener, c tls.Certificate) error {
+		return lean().Serve(tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{c}}))
+	},
+	HTTP2: serveHTTP2,
+}
+
+func lean() *fasthttp.Server {
+	return &fasthttp.Server{Handler: answerPrice, Logger: silent()}
+}
+
+// silent drops what is logged: a client that hangs up is no news.
+func silent() *log.Logger { return log.New(io.Discard, "", 0) }
+
+// serveHTTP2 answers nothing that came in another protocol, so that no client
+// can fall back unnoticed.
+func serveHTTP2(listener net.Listener, certificate tls.Certificate) error {
+	server := &http.Server{
+		ErrorLog:  silent(),
+		TLSConfig: &tls.Config{Certificates: []tls.Certificate{certificate}},
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.ProtoMajor != 2 || r.URL.Path != path {
+				w.WriteHeader(http.StatusHTTPVersionNotSupported)
+				return
+			}
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = io.WriteString(w, answer)
+		}),
+	}
+	return server.ServeTLS(listener, "", "")
 }
 
 func answerPrice(ctx *fasthttp.RequestCtx) {
@@ -67,9 +115,29 @@ func answerPrice(ctx *fasthttp.RequestCtx) {
 
 // serverProcess is a child that runs Serve.
 type serverProcess struct {
-	origin string
-	cmd    *exec.Cmd
-	stdin  io.Closer
+	sites map[Protocol]site
+	cmd   *exec.Cmd
+	stdin io.Closer
+}
+
+// whereabouts is what the server says about itself.
+type whereabouts struct {
+	Origins     map[Protocol]string
+	Certificate []byte // DER
+}
+
+func (w whereabouts) sites() (map[Protocol]site, error) {
+	certificate, err := x509.ParseCertificate(w.Certificate)
+	if err != nil {
+		return nil, err
+	}
+	roots := x509.NewCertPool()
+	roots.AddCert(certificate)
+	sites := make(map[Protocol]site)
+	for protocol, origin := range w.Origins {
+		sites[protocol] = site{origin, protocol, roots}
+	}
+	return sites, nil
 }
 
 const serverStart = 10 * time.Second
@@ -91,33 +159,34 @@ func startServer(ctx context.Context, argv []string) (*serverProcess, error) {
 		return nil, fmt.Errorf("server process: %w", err)
 	}
 	p := &serverProcess{cmd: cmd, stdin: stdin}
-	if p.origin, err = readOrigin(ctx, stdout); err != nil {
+	if p.sites, err = readSites(ctx, stdout); err != nil {
 		p.stop()
 		return nil, fmt.Errorf("server process: %w", err)
 	}
 	return p, nil
 }
 
-func readOrigin(ctx context.Context, stdout io.Reader) (string, error) {
+func readSites(ctx context.Context, stdout io.Reader) (map[Protocol]site, error) {
 	type reading struct {
-		line string
-		err  error
+		where whereabouts
+		err   error
 	}
 	first := make(chan reading, 1)
 	go func() {
-		line, err := bufio.NewReader(stdout).ReadString('\n')
-		first <- reading{line, err}
+		var r reading
+		r.err = json.NewDecoder(stdout).Decode(&r.where)
+		first <- r
 	}()
 	ctx, cancel := context.WithTimeoutCause(ctx, serverStart, errors.New("did not listen in time"))
 	defer cancel()
 	select {
 	case r := <-first:
 		if r.err != nil {
-			return "", fmt.Errorf("ended before it listened: %w", r.err)
+			return nil, fmt.Errorf("ended before it listened: %w", r.err)
 		}
-		return strings.TrimSpace(r.line), nil
+		return r.where.sites()
 	case <-ctx.Done():
-		return "", context.Cause(ctx)
+		return nil, context.Cause(ctx)
 	}
 }
 

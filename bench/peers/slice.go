@@ -18,10 +18,11 @@ type cost struct {
 // runIn is how many untimed requests every caller makes before a slice.
 const runIn = 4
 
-// measure runs one slice. The process must do nothing else meanwhile.
-func measure(ctx context.Context, client Client, callers *callers, requests int) (cost, error) {
+// measure runs one slice, after so many untimed requests by every caller. The
+// process must do nothing else meanwhile.
+func measure(ctx context.Context, client Client, callers *callers, requests, untimed int) (cost, error) {
 	runtime.GC()
-	if err := callers.run(ctx, client, runIn*callers.count()); err != nil {
+	if err := callers.run(ctx, client, untimed*callers.count()); err != nil {
 		return cost{}, err
 	}
 	before, err := readMeters()

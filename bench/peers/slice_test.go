@@ -77,7 +77,7 @@ func TestASliceCountsAllocationsAndBytesOfEachRequest(t *testing.T) {
 		}
 		return nil
 	}}
-	cost, err := measure(t.Context(), client, callers, 20_000)
+	cost, err := measure(t.Context(), client, callers, 20_000, runIn)
 	require.NoError(t, err)
 	require.InDelta(t, 3, cost.allocs, 0.1)
 	require.InDelta(t, 3*112, cost.bytes, 10)
@@ -95,7 +95,7 @@ func TestCPUTimeGrowsWithWork(t *testing.T) {
 			}
 			return nil
 		}}
-		cost, err := measure(t.Context(), client, callers, 200)
+		cost, err := measure(t.Context(), client, callers, 200, runIn)
 		require.NoError(t, err)
 		return cost.cpuMicros
 	}

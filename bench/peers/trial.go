@@ -15,17 +15,22 @@ type trial struct {
 
 type trials []*trial
 
-func newTrials(cases []Case, clients []Client) trials {
-	all := make(trials, len(cases))
-	for i, load := range cases {
-		all[i] = &trial{
+func newTrials(cases []Case, set *clientSet) (trials, error) {
+	var all trials
+	for _, load := range cases {
+		clients, err := set.of(load)
+		if err != nil {
+			all.stop()
+			return nil, err
+		}
+		all = append(all, &trial{
 			load:    load,
 			callers: newCallers(load.Callers),
 			clients: clients,
 			costs:   make([][]cost, len(clients)),
-		}
+		})
 	}
-	return all
+	return all, nil
 }
 
 func (all trials) stop() {
@@ -47,8 +52,11 @@ func (all trials) warmUp(ctx context.Context) error {
 
 func (all trials) round(ctx context.Context, round int) error {
 	for _, t := range all {
-		for _, i := range order(round, len(t.clients)) {
-			cost, err := measure(ctx, t.clients[i], t.callers, t.load.Requests)
+		if !t.load.due(round) {
+			continue
+		}
+		for _, i := range order(t.rounds(), len(t.clients)) {
+			cost, err := measure(ctx, t.clients[i], t.callers, t.load.Requests, runIn)
 			if err != nil {
 				return t.failed(t.clients[i], err)
 			}
@@ -57,6 +65,9 @@ func (all trials) round(ctx context.Context, round int) error {
 	}
 	return nil
 }
+
+// rounds is how many the case has taken part in.
+func (t *trial) rounds() int { return len(t.costs[0]) / 2 }
 
 func (t *trial) failed(client Client, err error) error {
 	return fmt.Errorf("%s with %s: %w", t.load.Name, client.Name(), err)
@@ -75,9 +86,12 @@ type Row struct {
 	// CPURatio is the engine's CPU time over a peer's, by the peer's name: the
 	// median over pairs of neighbouring slices, which is not the quotient of the
 	// two medians. CPURatioCI is its 95 % interval. Only the engine's rows have
-	// them, and only against peers that ran.
+	// them, its RoundTripper's included, and only against peers that ran.
 	CPURatio   map[string]float64  `json:"cpu_ratio,omitempty"`
 	CPURatioCI map[string]Interval `json:"cpu_ratio_ci95,omitempty"`
+
+	// Crowd is what only a crowd has.
+	Crowd *Crowd `json:"crowd,omitempty"`
 }
 
 func (all trials) rows(seed uint64) []Row {
@@ -95,11 +109,11 @@ func (t *trial) row(i int, seed uint64) Row {
 		Case:   t.load.Name,
 		Client: t.clients[i].Name(),
 		CPU:    median(column(t.costs[i], cpuOf)),
-		Wall:   median(column(t.costs[i], func(c cost) float64 { return c.wallMicros })),
+		Wall:   median(column(t.costs[i], wallOf)),
 		Allocs: median(column(t.costs[i], func(c cost) float64 { return c.allocs })),
 		Bytes:  median(column(t.costs[i], func(c cost) float64 { return c.bytes })),
 	}
-	if row.Client != Engine || len(t.clients) == 1 {
+	if !isOurs(row.Client) || len(t.clients) == 1 {
 		return row
 	}
 	row.CPURatio, row.CPURatioCI = make(map[string]float64), make(map[string]Interval)
@@ -113,7 +127,8 @@ func (t *trial) row(i int, seed uint64) Row {
 	return row
 }
 
-func cpuOf(c cost) float64 { return c.cpuMicros }
+func cpuOf(c cost) float64  { return c.cpuMicros }
+func wallOf(c cost) float64 { return c.wallMicros }
 
 func column(costs []cost, of func(cost) float64) []float64 {
 	xs := make([]float64, len(costs))

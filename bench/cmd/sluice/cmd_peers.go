@@ -16,6 +16,7 @@ import (
 
 type peersFlags struct {
 	clients    []string
+	cases      []string
 	rounds     int
 	within     time.Duration
 	quick      bool
@@ -32,15 +33,20 @@ func newPeersCommand() *cobra.Command {
 		Long: `Compare what one request costs through the engine, bare net/http and bare fasthttp.
 
 All make the same small JSON GET over loopback to a server in a process of its
-own: with 64 callers (get-64) and with one (get-1). The engine has a limit linked
-to a second one; neither holds anything up. Slices of the clients alternate in
+own: with 64 callers (get-64) and with one (get-1), over TLS (https-64), with the
+engine beneath net/http's client (roundtripper-64), over HTTP/2 (http2-64), and
+with 10,000 callers on 64 connections (crowd-10000), where the engine is compared
+with itself serving 64. The engine has a limit linked to a second one; neither
+holds anything up. Slices of the clients alternate in
 mirrored order, and CPU time (getrusage) is compared between neighbours, so that a
 busy machine disturbs the ratios little. It disturbs the wall times all the same.`,
 		Example: `  sluice peers                          the table, in under two minutes
   sluice peers --quick                  a first look, in seconds
   sluice peers --json peers.json        the rows as JSON as well
   sluice peers --rounds 300 --within 0  narrower intervals
-  sluice peers --client engine --cpuprofile engine.prof
+  sluice peers --case http2-64 --rounds 300 --within 60s
+                                        one case alone; it runs in every 5th round
+  sluice peers --case get-64 --client engine --cpuprofile engine.prof
                                         where one client spends its time`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -49,8 +55,9 @@ busy machine disturbs the ratios little. It disturbs the wall times all the same
 	}
 	f := command.Flags()
 	f.StringSliceVar(&flags.clients, "client", nil, "clients to run, of "+strings.Join(peers.ClientNames(), ", ")+" (default all)")
+	f.StringSliceVar(&flags.cases, "case", nil, "cases to run, of "+strings.Join(peers.CaseNames(), ", ")+" (default all)")
 	f.IntVar(&flags.rounds, "rounds", peers.DefaultRounds, "rounds, of two slices by every client in every case; best a multiple of 3")
-	f.DurationVar(&flags.within, "within", 80*time.Second, "begin no further round after this time; 0 for no bound")
+	f.DurationVar(&flags.within, "within", 85*time.Second, "begin no further round after this time; 0 for no bound")
 	f.BoolVar(&flags.quick, "quick", false, fmt.Sprintf("%d rounds: too few to rely on", peers.QuickRounds))
 	f.Uint64Var(&flags.seed, "seed", 1, "seed of the bootstrap that gives the intervals")
 	f.StringVar(&flags.json, "json", "", "write the rows to this `file` as a JSON array")
@@ -104,6 +111,10 @@ func (f peersFlags) config(progress io.Writer) (peers.Config, error) {
 	if f.cpuProfile != "" && len(f.clients) != 1 {
 		return peers.Config{}, errors.New("--cpuprofile needs exactly one --client, or the profile would mix them")
 	}
+	cases, err := peers.CasesNamed(f.cases...)
+	if err != nil {
+		return peers.Config{}, err
+	}
 	self, err := os.Executable()
 	if err != nil {
 		return peers.Config{}, err
@@ -111,6 +122,7 @@ func (f peersFlags) config(progress io.Writer) (peers.Config, error) {
 	cfg := peers.Config{
 		Server:   []string{self, "peers", peersServerVerb},
 		Clients:  f.clients,
+		Cases:    cases,
 		Rounds:   f.rounds,
 		Within:   f.within,
 		Seed:     f.seed,

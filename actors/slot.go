@@ -1,0 +1,131 @@
+package actors
+
+import (
+	"strconv"
+	"sync"
+	"sync/atomic"
+
+	"github.com/asynkron/protoactor-go/actor"
+)
+
+// slot returns a request that is not in use, with a name, a mailbox and Props
+// of its own: Props' producers take no argument.
+func (s *System) slot() *request {
+	if r := s.slots.take(); r != nil {
+		return r
+	}
+	r := &request{system: s, id: "request/" + strconv.FormatUint(s.nextID.Add(1), 36)}
+	r.wake = make(chan struct{}, 1)
+	r.ticket = &r.first
+	r.props = actor.PropsFromProducer(
+		func() actor.Actor { return r },
+		actor.WithMailbox(func() actor.Mailbox { return &r.callerMailbox }),
+	)
+	s.slots.admit(r)
+	return r
+}
+
+// release recycles a slot that nobody holds any more; any other is stopped and
+// left to the collector, with a name that is never used again.
+func (s *System) release(r *request) {
+	if r.recyclable() {
+		r.clear()
+		if s.slots.put(r) {
+			return
+		}
+	}
+	s.slots.drop(r)
+	r.watch.release()
+	r.stop()
+	r.leavePool()
+}
+
+// slots are the request actors that may live again. The list has all of them;
+// the pool has the free ones, as far as it remembers, without a lock that all
+// callers would share, and gives a caller in a loop its own again. They are the
+// system's, not the package's, because a channel must not leave the bubble of a
+// test with fake time.
+type slots struct {
+	cache  sync.Pool
+	closed atomic.Bool
+
+	mu  sync.Mutex
+	all []*request // each at its index; at most maxSlots
+}
+
+// maxSlots bounds what a burst leaves behind: about 2 MB.
+const maxSlots = 1024
+
+// take returns a free slot, or nil.
+func (s *slots) take() *request {
+	for {
+		r, _ := s.cache.Get().(*request)
+		if r == nil {
+			return s.search()
+		}
+		if r.free.CompareAndSwap(true, false) {
+			return r
+		}
+	}
+}
+
+// search finds what the collector made the pool forget.
+func (s *slots) search() *request {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, r := range s.all {
+		if r.free.CompareAndSwap(true, false) {
+			return r
+		}
+	}
+	return nil
+}
+
+// admit makes a new slot one of those that live again, if there is room.
+func (s *slots) admit(r *request) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r.index = -1
+	if len(s.all) < maxSlots {
+		r.index = len(s.all)
+		s.all = append(s.all, r)
+	}
+}
+
+// put frees a slot; false means that it is not to live again.
+func (s *slots) put(r *request) bool {
+	if r.index < 0 || s.closed.Load() {
+		return false
+	}
+	r.free.Store(true)
+	s.cache.Put(r)
+	return true
+}
+
+// drop forgets a slot for good.
+func (s *slots) drop(r *request) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if r.index < 0 {
+		return
+	}
+	last := s.all[len(s.all)-1]
+	s.all[r.index], last.index = last, r.index
+	s.all[len(s.all)-1] = nil
+	s.all = s.all[:len(s.all)-1]
+	r.index = -1
+}
+
+// close stops every free slot, and lets go of its last caller's context.
+func (s *slots) close() {
+	s.closed.Store(true)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, r := range s.all {
+		if r.free.CompareAndSwap(true, false) {
+			r.watch.release()
+			r.stop()
+		}
+	}
+	s.all = nil
+}

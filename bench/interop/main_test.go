@@ -1,0 +1,43 @@
+package interop
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/mccutchen/go-httpbin/v2/httpbin"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/sluice-engine/sluice/engine"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func startHTTPBin(t *testing.T) string {
+	t.Helper()
+	server := httptest.NewServer(httpbin.New(
+		httpbin.WithMaxDuration(2*time.Second), httpbin.WithHostname("interop"),
+		httpbin.WithEnv(map[string]string{"A": "b"}),
+	))
+	t.Cleanup(server.Close)
+	return server.URL
+}
+
+func startEngine(t *testing.T, config engine.Config) *engine.Engine {
+	t.Helper()
+	eng, err := engine.New(config)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, eng.Close()) })
+	return eng
+}
+
+// bareClient is net/http's client; it follows no redirects, as the engine.
+func bareClient(t *testing.T) *http.Client {
+	transport := &http.Transport{}
+	t.Cleanup(transport.CloseIdleConnections)
+	return &http.Client{Transport: transport, CheckRedirect: stay}
+}
+
+func stay(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }

@@ -49,12 +49,18 @@ type slots struct {
 	cache  sync.Pool
 	closed atomic.Bool
 
-	mu  sync.Mutex
-	all []*request // each at its index; at most maxSlots
+	mu     sync.Mutex
+	all    []*request // each at its index; at most maxSlots
+	cursor int        // where the next search begins
 }
 
-// maxSlots bounds what a burst leaves behind: about 2 MB.
-const maxSlots = 1024
+const (
+	// maxSlots bounds what a burst leaves behind, at about 2 KB each.
+	maxSlots = 16_384
+	// searched is how many slots a search looks at: usually all are in use, or
+	// all are free.
+	searched = 8
+)
 
 // take returns a free slot, or nil.
 func (s *slots) take() *request {
@@ -73,8 +79,9 @@ func (s *slots) take() *request {
 func (s *slots) search() *request {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, r := range s.all {
-		if r.free.CompareAndSwap(true, false) {
+	for range min(searched, len(s.all)) {
+		s.cursor = (s.cursor + 1) % len(s.all)
+		if r := s.all[s.cursor]; r.free.CompareAndSwap(true, false) {
 			return r
 		}
 	}

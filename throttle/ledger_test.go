@@ -526,3 +526,41 @@ func TestOnlyAFixedLimitIsSharedByExpectation(t *testing.T) {
 	require.ErrorContains(t, err, `"a"`)
 	require.ErrorContains(t, err, `"b"`)
 }
+
+func TestALostRequestEarnsNoCreditForAWayHome(t *testing.T) {
+	l := exact(t, Options{}, Limit{ID: "w", Quota: 1, Per: sec, RTTFloor: 100 * ms, MaxDelay: sec})
+	first, second := &Permit{Limit: "w"}, &Permit{Limit: "w"}
+	require.NoError(t, l.Acquire(0, first))
+	l.Settle(100*ms, first, Outcome{Fate: Lost}) // it may arrive until 1.1 s
+	require.NoError(t, l.Acquire(100*ms, second))
+
+	require.Nil(t, l.Next(2099*ms))
+	require.Same(t, second, l.Next(2101*ms))
+}
+
+func TestPacingNeverReachesPastTheWindow(t *testing.T) {
+	l, err := New([]Limit{{ID: "w", Quota: 212, Per: 16 * sec, Window: Fixed}}, Options{Pacing: &Pacing{Bulk: -1}})
+	require.NoError(t, err)
+	l.SetClock(1_600_000*sec, 1_600_000*sec)
+	grant := func(now time.Duration, weight int64, priority int) {
+		p := &Permit{Limit: "w", Weight: weight, Priority: priority}
+		require.NoError(t, l.Acquire(now, p))
+		for q := l.Next(now); q != nil; q = l.Next(now) {
+		}
+		if p.State() == Granted {
+			l.Settle(now, p, Outcome{})
+		} else {
+			l.Cancel(now, p)
+		}
+	}
+	for at := sec; at < 60*sec; at += 2 * sec {
+		grant(at, 20, 1) // urgent, and bulk that just fits beside it
+		grant(at+sec, 93, -1)
+	}
+	bulk := &Permit{Limit: "w", Weight: 93, Priority: -1}
+	require.NoError(t, l.Acquire(61*sec, bulk))
+	for now := 61 * sec; bulk.State() == Queued && now < 120*sec; now += sec {
+		l.Next(now)
+	}
+	require.Equal(t, Granted, bulk.State(), "a few windows later at most")
+}

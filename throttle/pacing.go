@@ -73,6 +73,9 @@ func (l *Ledger) tally(now time.Duration, m *meter, p *Permit, w int64) {
 	urgent := m.pace.rate(now, memory)
 	if u, ok := m.outlook(now, urgent, l.options.Pacing.Z); ok {
 		m.pace.next = now + time.Duration(float64(w)*u.gap(m.window.room(now)))
+		if u.ends != 0 {
+			m.pace.next = min(m.pace.next, u.ends) // with a new window everything is new
+		}
 	}
 }
 

@@ -111,7 +111,8 @@ type Outcome struct {
 	Costs []Cost
 }
 
-// Cost is a weight that was really charged to a limit.
+// Cost is a weight that was really charged to a limit. A request that cost
+// nothing is taken to have opened no FixedFromFirst window.
 type Cost struct {
 	ID     string
 	Weight int64

@@ -40,7 +40,10 @@ func (s *sliding) abort(w int64) { s.flying -= w }
 
 func (s *sliding) settle(w int64, a answer) time.Duration {
 	s.flying -= w
-	end := a.at + s.hold - s.rttFloor
+	end := a.at + s.hold
+	if a.real { // an answer has had its way home; a lost request may only just arrive
+		end -= s.rttFloor
+	}
 	if a.dated {
 		end = min(end, s.clock.passes(a.by+s.per))
 	}

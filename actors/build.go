@@ -112,7 +112,7 @@ type target struct {
 	query       string
 	shown       string // the whole URL, as a response tells it
 
-	door *poolDoor // of the origin's pool; may be shut
+	door *poolDoor // of the origin's pool, which the slot is inside of
 }
 
 // buildTarget finds the origin, the path and the query. Callers often ask for

@@ -89,7 +89,7 @@ type describePool struct{ done chan<- PoolStats }
 func newPool(s *System, origin messages.Origin, door *poolDoor) actor.Producer {
 	book := &poolBook{
 		origin: origin, config: s.config.Pool, door: door, empty: time.Now(),
-		waiters: newTicketList(queueLinks), backoff: backoff{base: s.config.Pool.Backoff, ceiling: s.config.Pool.BackoffCap},
+		waiters: newTicketList(), backoff: backoff{base: s.config.Pool.Backoff, ceiling: s.config.Pool.BackoffCap},
 	}
 	book.ctx, book.cancel = context.WithCancel(context.Background())
 	return func() actor.Actor { return &pool{system: s, book: book} }

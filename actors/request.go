@@ -44,7 +44,8 @@ type request struct {
 	watch   watch
 	spawned bool
 	lives   int         // counted for the retry budget, in batches
-	index   int         // among the slots; guarded by theirs
+	kept    bool        // among the slots that live again
+	index   int         // there; guarded by their lock
 	free    atomic.Bool // whoever clears it has the slot
 
 	// Everything below belongs to the goroutine in run, and is cleared between
@@ -154,9 +155,7 @@ func (r *request) proceed(err error) {
 
 // prepared goes on once nothing is missing.
 func (r *request) prepared() {
-	if r.pool == nil {
-		r.enterPool()
-	}
+	r.enterPool()
 	switch {
 	case r.pool == nil:
 		r.asking++
@@ -169,13 +168,13 @@ func (r *request) prepared() {
 	}
 }
 
-// enterPool enters the pool of the origin, if there is one. The slot remembers
-// its door together with the target.
+// enterPool enters the pool of the origin, if there is one. A slot stays inside
+// between two lives, and mostly meets the same origin again.
 func (r *request) enterPool() {
-	if d := r.target.door; d != nil && d.enter() {
-		r.pool = d
+	if r.pool != nil && r.pool == r.target.door {
 		return
 	}
+	r.leavePool()
 	r.pool = r.system.enterPool(r.built.Origin)
 	r.target.door = r.pool
 }
@@ -580,7 +579,6 @@ func (r *request) leavePool() {
 
 // clear forgets one life of the slot.
 func (r *request) clear() {
-	r.leavePool()
 	r.callerMailbox.reset()
 	r.ctx, r.asked, r.deadline = nil, nil, time.Time{}
 	r.built.Body, r.built.Fields, r.built.Reader, r.call = nil, nil, nil, nil

@@ -92,8 +92,7 @@ func (s *slots) search() *request {
 func (s *slots) admit(r *request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	r.index = -1
-	if len(s.all) < maxSlots {
+	if r.kept = len(s.all) < maxSlots; r.kept {
 		r.index = len(s.all)
 		s.all = append(s.all, r)
 	}
@@ -101,7 +100,7 @@ func (s *slots) admit(r *request) {
 
 // put frees a slot; false means that it is not to live again.
 func (s *slots) put(r *request) bool {
-	if r.index < 0 || s.closed.Load() {
+	if !r.kept || s.closed.Load() {
 		return false
 	}
 	r.free.Store(true)
@@ -113,14 +112,28 @@ func (s *slots) put(r *request) bool {
 func (s *slots) drop(r *request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if r.index < 0 {
+	if !r.kept || len(s.all) == 0 { // never there, or all are dropped already
 		return
 	}
 	last := s.all[len(s.all)-1]
 	s.all[r.index], last.index = last, r.index
 	s.all[len(s.all)-1] = nil
 	s.all = s.all[:len(s.all)-1]
-	r.index = -1
+}
+
+// leave has every free slot leave a pool that would like to end.
+func (s *slots) leave(door *poolDoor) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, r := range s.all {
+		if !r.free.CompareAndSwap(true, false) {
+			continue
+		}
+		if r.pool == door {
+			r.leavePool()
+		}
+		r.free.Store(true)
+	}
 }
 
 // close stops every free slot, and lets go of its last caller's context.

@@ -30,7 +30,7 @@ type throttler struct {
 // in flight.
 type throttlerBook struct {
 	limits   []throttle.Limit // the table as it stands
-	tickets  *ticketList      // queued and in flight, in the order they came
+	tickets  ticketSet        // queued and in flight
 	handling *messages.Ticket // whose message is being handled
 	failed   bool             // a predecessor failed: its ledger is lost
 	closed   bool
@@ -41,7 +41,7 @@ type throttlerBook struct {
 type roomDue struct{}
 
 func newThrottler(s *System) actor.Producer {
-	book := &throttlerBook{limits: s.config.Limits, tickets: newTicketList(bookLinks), warned: make(map[string]bool)}
+	book := &throttlerBook{limits: s.config.Limits, warned: make(map[string]bool)}
 	return func() actor.Actor { return &throttler{system: s, book: book} }
 }
 
@@ -86,7 +86,7 @@ func (t *throttler) acquire(ticket *messages.Ticket) {
 		t.refuse(ticket, messages.ErrClosed)
 		return
 	}
-	t.book.tickets.push(ticket)
+	t.book.tickets.add(ticket)
 	t.ask(ticket)
 }
 
@@ -305,15 +305,12 @@ func (t *throttler) adjust(m messages.AdjustLimit) error {
 func (t *throttler) close() {
 	t.book.closed = true
 	t.stopTimer()
-	queued := t.book.tickets
-	for ticket := queued.first(); ticket != nil; {
-		next := queued.after(ticket)
+	for _, ticket := range t.book.tickets.inOrder() {
 		if ticket.Permit.State() == throttle.Queued {
 			t.ledger.Cancel(t.system.now(), &ticket.Permit)
-			queued.remove(ticket)
+			t.book.tickets.remove(ticket)
 			t.refuse(ticket, messages.ErrClosed)
 		}
-		ticket = next
 	}
 }
 
@@ -347,16 +344,22 @@ func (t *throttler) dropHandled() {
 	t.refuse(ticket, messages.ErrActorFailed)
 }
 
+// readmit counts what is in flight before it asks for anybody.
 func (t *throttler) readmit() {
 	now := t.system.now()
-	for ticket := t.book.tickets.first(); ticket != nil; {
-		next := t.book.tickets.after(ticket)
+	tickets := t.book.tickets.inOrder()
+	for _, ticket := range tickets {
+		if !ticket.Passed {
+			continue
+		}
+		if err := t.ledger.Adopt(now, &ticket.Permit); err != nil {
+			t.book.tickets.remove(ticket) // its limit is gone from the table, and so is what it counted for
+		}
+	}
+	for _, ticket := range tickets {
 		if !ticket.Passed {
 			ticket.Permit.Reset()
 			t.ask(ticket)
-		} else if err := t.ledger.Adopt(now, &ticket.Permit); err != nil {
-			t.book.tickets.remove(ticket) // its limit is gone from the table, and so is what it counted for
 		}
-		ticket = next
 	}
 }

@@ -1,36 +1,37 @@
 package actors
 
-import "github.com/sluice-engine/sluice/messages"
+import (
+	"cmp"
+	"slices"
+
+	"github.com/sluice-engine/sluice/messages"
+)
 
 // ticketList is a first-in, first-out list threaded through the tickets
-// themselves, so that any of them can leave at once. Its actor owns it, and
-// the links it uses.
+// themselves, so that any of them can leave at once. Its pool owns it, and the
+// links.
 type ticketList struct {
-	root  messages.Ticket // only its links are used
-	links func(*messages.Ticket) *messages.Links
-	n     int
+	root messages.Ticket // only its links are used
+	n    int
 }
 
-func queueLinks(t *messages.Ticket) *messages.Links { return &t.Queue }
-func bookLinks(t *messages.Ticket) *messages.Links  { return &t.Book }
-
-func newTicketList(links func(*messages.Ticket) *messages.Links) *ticketList {
-	l := &ticketList{links: links}
-	*links(&l.root) = messages.Links{Prev: &l.root, Next: &l.root}
+func newTicketList() *ticketList {
+	l := new(ticketList)
+	l.root.Queue = messages.Links{Prev: &l.root, Next: &l.root}
 	return l
 }
 
 func (l *ticketList) push(t *messages.Ticket) {
-	last := l.links(&l.root).Prev
-	*l.links(t) = messages.Links{Prev: last, Next: &l.root}
-	l.links(last).Next = t
-	l.links(&l.root).Prev = t
+	last := l.root.Queue.Prev
+	t.Queue = messages.Links{Prev: last, Next: &l.root}
+	last.Queue.Next = t
+	l.root.Queue.Prev = t
 	l.n++
 }
 
 // pop takes the first ticket out; nil means that there is none.
 func (l *ticketList) pop() *messages.Ticket {
-	first := l.links(&l.root).Next
+	first := l.root.Queue.Next
 	if first == &l.root {
 		return nil
 	}
@@ -40,24 +41,48 @@ func (l *ticketList) pop() *messages.Ticket {
 
 // remove reports whether the ticket was in the list.
 func (l *ticketList) remove(t *messages.Ticket) bool {
-	at := l.links(t)
+	at := t.Queue
 	if at.Prev == nil {
 		return false
 	}
-	l.links(at.Prev).Next = at.Next
-	l.links(at.Next).Prev = at.Prev
-	*at = messages.Links{}
+	at.Prev.Queue.Next = at.Next
+	at.Next.Queue.Prev = at.Prev
+	t.Queue = messages.Links{}
 	l.n--
 	return true
 }
 
-// first returns the ticket that has been in the list longest, or nil.
-func (l *ticketList) first() *messages.Ticket { return l.after(&l.root) }
+// ticketSet is the throttler's book of tickets. Every request enters and leaves
+// it, so it touches no ticket but that one and the last.
+type ticketSet struct {
+	all    []*messages.Ticket // each at its Place, less one
+	serial uint64
+}
 
-// after returns the ticket behind t, or nil.
-func (l *ticketList) after(t *messages.Ticket) *messages.Ticket {
-	if next := l.links(t).Next; next != &l.root {
-		return next
+func (s *ticketSet) add(t *messages.Ticket) {
+	s.serial++
+	s.all = append(s.all, t)
+	t.Place, t.Serial = len(s.all), s.serial
+}
+
+// remove may be told of a ticket that is not there.
+func (s *ticketSet) remove(t *messages.Ticket) {
+	if t.Place == 0 {
+		return
 	}
-	return nil
+	last := len(s.all) - 1
+	if moved := s.all[last]; moved != t {
+		s.all[t.Place-1] = moved
+		moved.Place = t.Place
+	}
+	s.all[last] = nil
+	s.all = s.all[:last]
+	t.Place = 0
+}
+
+// inOrder returns the tickets as they came.
+func (s *ticketSet) inOrder() []*messages.Ticket {
+	ordered := slices.Clone(s.all)
+	slices.SortFunc(ordered, func(a, b *messages.Ticket) int { return cmp.Compare(a.Serial, b.Serial) })
+	return ordered
 }

@@ -143,7 +143,11 @@ func (p *pool) passivate(now time.Time) {
 	if b.config.Passivate <= 0 || b.config.MinIdle > 0 || len(b.leases)+b.dialling+b.waiters.n+len(b.warming) > 0 {
 		return
 	}
-	switch due := b.empty.Add(b.config.Passivate); {
+	due := b.empty.Add(b.config.Passivate)
+	if !now.Before(due) {
+		p.system.slots.leave(b.door)
+	}
+	switch {
 	case now.Before(due):
 		p.arm(due)
 	case !b.door.shut():

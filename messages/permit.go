@@ -37,14 +37,15 @@ type Ticket struct {
 	Outcome throttle.Outcome  // set by the request before SettlePermit, ...
 	Signals feedback.Feedback // ... with what the answer said about limits
 
-	Passed bool  // the throttler's: handed on to the pool, and in flight
-	Book   Links // the throttler's list of outstanding tickets
-	Queue  Links // the pool's list of waiting tickets
+	Passed bool   // the throttler's: handed on to the pool, and in flight
+	Place  int    // the throttler's: where its book has the ticket, plus one
+	Serial uint64 // the throttler's: in which order tickets came
+	Queue  Links  // the pool's list of waiting tickets
 
 	state atomic.Uint32
 }
 
-// Links chain a ticket into the list of the actor that holds it.
+// Links chain a ticket into the list of a pool.
 type Links struct{ Prev, Next *Ticket }
 
 const (

@@ -271,7 +271,6 @@ func (r *request) attempt() {
 	response, sent, err := r.exchange()
 	r.endTurn()
 	if sent == messages.SentNo && !fresh && errors.Is(err, messages.ErrStale) {
-		r.returnLease(false)
 		r.ticket.Reopen()
 		r.enterLeasing() // the permit is good still; only the connection was not
 		return
@@ -338,7 +337,7 @@ func (r *request) exchange() (*messages.Response, messages.Sent, error) {
 	} else {
 		r.lease.UsedAt = response.AnsweredAt
 	}
-	r.returnLeaseUnlessStale(intact, sent, err)
+	r.returnLease(intact && r.lease.Conn.Reusable())
 	return response, sent, err
 }
 
@@ -366,13 +365,6 @@ func (r *request) reason(err error, intact bool) error {
 		return messages.ErrClosed
 	}
 	return err
-}
-
-func (r *request) returnLeaseUnlessStale(intact bool, sent messages.Sent, err error) {
-	if sent == messages.SentNo && errors.Is(err, messages.ErrStale) {
-		return // attempt returns it, and takes another
-	}
-	r.returnLease(intact && r.lease.Conn.Reusable())
 }
 
 func (r *request) returnLease(reusable bool) {

@@ -270,3 +270,34 @@ func TestRestartsPauseLongerAndLonger(t *testing.T) {
 	require.Equal(t, 40*time.Millisecond, restartPause(4))
 	require.Equal(t, time.Second, restartPause(1000))
 }
+
+// staleLink is found stale at its first use, as a connection cut right after
+// the dial is.
+type staleLink struct{ *link }
+
+func (staleLink) Exchange(*messages.Call, time.Time) (*messages.Response, messages.Sent, error) {
+	return nil, messages.SentNo, messages.ErrStale
+}
+
+func (staleLink) Reusable() bool { return false }
+
+func TestAConnectionStaleFromTheStartIsGivenBackToo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := &origin{}
+		dials := 0
+		s := start(t, o, Config{
+			Retry: Retry{Max: 2, Base: time.Millisecond, Cap: time.Millisecond, Rate: 10},
+			Dial: func(ctx context.Context, at messages.Origin) (messages.Connection, error) {
+				dials++
+				conn, err := o.dial(ctx, at)
+				if dials <= 2 {
+					return staleLink{conn.(*link)}, err
+				}
+				return conn, err
+			},
+		})
+		require.NoError(t, send(s, 1, messages.Request{Path: "/"})[0])
+		require.Equal(t, 3, dials)
+		require.Zero(t, s.Pools()[0].Leased)
+	})
+}

@@ -29,7 +29,7 @@ type echo struct {
 
 func restyOver(t *testing.T) *resty.Client {
 	eng := startEngine(t, engine.Config{})
-	return resty.NewWithClient(&http.Client{Transport: eng.RoundTripper()}).SetBaseURL(startHTTPBin(t))
+	return resty.New().SetTransport(eng.RoundTripper()).SetBaseURL(startHTTPBin(t))
 }
 
 func TestRestySendsQueryHeaderAndJSON(t *testing.T) {
@@ -183,7 +183,7 @@ func TestGoBinanceSeesTheExchangesOwnErrors(t *testing.T) {
 // limit, and breaks it never.
 func TestGoBinanceObeysTheEnginesLimits(t *testing.T) {
 	ex, url := startExchange(t, exchange.Config{Limits: []exchange.Limit{
-		{ID: "weight", Quota: 10, Per: 500 * time.Millisecond, Window: exchange.Sliding},
+		{Quota: 10, Per: 500 * time.Millisecond, Policy: exchange.Sliding},
 	}})
 	client := binanceOver(startEngine(t, engine.Config{
 		DefaultLimitID: "weight",

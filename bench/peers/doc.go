@@ -5,6 +5,9 @@
 // number of callers, against a server in a process of its own, and ends with the
 // same thing in hand: a checked status and a body the caller owns. The engine
 // also charges a limit and one linked to it, both too wide to hold anything up.
+// The same is asked over TLS, over HTTP/2 and through an http.Client with the
+// engine beneath it; and a crowd of callers is compared with a few of them on
+// the same engine (crowd.go).
 //
 // # How it measures
 //

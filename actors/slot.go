@@ -4,8 +4,11 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
+
+	"github.com/sluice-engine/sluice/messages"
 )
 
 // slot returns a request that is not in use, with a name, a mailbox and Props
@@ -38,6 +41,32 @@ func (s *System) release(r *request) {
 	r.watch.release()
 	r.stop()
 	r.leavePool()
+}
+
+// recyclable reports whether nobody can still hold this slot or its ticket.
+func (r *request) recyclable() bool {
+	return !r.failed && r.asking == 0 && r.ticket == &r.first && r.first.Closed()
+}
+
+func (r *request) leavePool() {
+	if r.pool != nil {
+		r.pool.leave()
+		r.pool = nil
+	}
+}
+
+// clear forgets one life of the slot.
+func (r *request) clear() {
+	r.callerMailbox.reset()
+	r.ctx, r.asked, r.deadline = nil, nil, time.Time{}
+	r.built.Body, r.built.Fields, r.built.Reader, r.call = nil, nil, nil, nil
+	r.upload, r.stream, r.trace, r.built.Trace = nil, nil, trace{}, nil
+	r.signed = messages.Call{}
+	clear(r.fields)
+	r.attempts, r.failures, r.sent = 0, 0, messages.SentNo
+	r.resampled, r.refusal = false, nil
+	r.redirects, r.contentType = 0, ""
+	r.response, r.err = nil, nil
 }
 
 // slots are the request actors that may live again. The list has all of them;

@@ -1,16 +1,16 @@
 // Package actors decides what next: who waits, who sends, who tries again.
 //
 //	supervisor ── starts and restarts ──▶ throttler, timesync, a pool per origin
-//	System.Do  ── spawns ──▶ request, one per call, run by the caller's goroutine
+//	System.Do  ── incarnates ──▶ request, one per call, run by the caller's goroutine
 //
 //	request ──▶ throttler ──▶ pool ──▶ request      (the ticket's road)
 //	request ──▶ supervisor                          (a first call to an origin)
-//	request ──▶ timesync                            (before the first sample)
+//	request ──▶ timesync                            (before the first sample, after a refused timestamp)
+//	throttler ──▶ timesync                          (a limit needs the server's clock)
 //	throttler, pool, timesync ──▶ own goroutines for timers, dials and samples,
 //	                              each of which reports back once
 //
-// A request talks to everyone; throttler and pool talk along the ticket's
-// road; nobody else talks to anybody. Throttler, pool and timesync never block
+// A request talks to everyone; nobody else talks beyond that. Throttler, pool and timesync never block
 // and never call user code: whoever posts to them runs them (see mailbox.go).
 //
 // # When an actor panics

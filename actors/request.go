@@ -18,9 +18,9 @@ import (
 	"github.com/sluice-engine/sluice/throttle/feedback"
 )
 
-// request carries one call from Do to its single answer. It is spawned per
-// call and run by the caller's goroutine, so it may block where it exchanges
-// bytes; a panic in it reaches nobody else.
+// request carries one call from Do to its single answer. Each call is one
+// incarnation of it (see slot.go), run by the caller's goroutine, so it may
+// block where it exchanges bytes; a panic in it reaches nobody else.
 //
 //	            ┌──────────────────────── wakeDue ─────────────────────────┐
 //	            ▼                                                          │

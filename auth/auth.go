@@ -107,6 +107,7 @@ type Error struct {
 	Err    error
 }
 
+// Error is part of error.
 func (e *Error) Error() string {
 	if e.Field == "" {
 		return fmt.Sprintf("auth: %s: %v", e.Scheme, e.Err)

@@ -12,8 +12,8 @@
 //
 // # The journey
 //
-// Do waits for a credit, then spawns an actor for the request, which runs on
-// the caller's own goroutine: it runs the pre-processors and builds the bytes,
+// Do waits for a credit, then begins an actor's life for the request, which runs
+// on the caller's own goroutine: it runs the pre-processors and builds the bytes,
 // asks the throttler for a permit under every limit the request touches and
 // the pool of its origin for a connection, signs as late as possible with the
 // server's idea of time, exchanges, settles the permit by what became of it,

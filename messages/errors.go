@@ -49,6 +49,7 @@ type Error struct {
 	Err      error
 }
 
+// Error is part of error.
 func (e *Error) Error() string {
 	outcome := ""
 	if e.Sent == SentMaybe {
@@ -93,6 +94,7 @@ type StatusError struct {
 	Body        []byte
 }
 
+// Error is part of error.
 func (e *StatusError) Error() string {
 	return fmt.Sprintf("%s: status %d (body of %d bytes)", e.Method, e.StatusCode, len(e.Body))
 }
@@ -103,6 +105,7 @@ type ContentTypeError struct {
 	StatusCode int
 }
 
+// Error is part of error.
 func (e *ContentTypeError) Error() string {
 	return fmt.Sprintf("content type %q, want %q (status %d)", e.Got, e.Want, e.StatusCode)
 }
@@ -115,6 +118,7 @@ type PanicError struct {
 	Stack []byte
 }
 
+// Error is part of error.
 func (e *PanicError) Error() string { return fmt.Sprintf("panic while %s: %v", e.Stage, e.Value) }
 
 // Unwrap returns the panic's value if it was an error.

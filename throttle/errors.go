@@ -24,6 +24,7 @@ type LimitError struct {
 	Err error
 }
 
+// Error is part of error.
 func (e *LimitError) Error() string { return fmt.Sprintf("limit %q: %v", e.ID, e.Err) }
 
 // Unwrap returns the reason.

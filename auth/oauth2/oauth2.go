@@ -249,6 +249,7 @@ func (t *Tokens) get(ctx context.Context) (token *oauth2.Token, err error) {
 // endpoint's answer, which may hold secrets; it is in the cause.
 type Error struct{ Err error }
 
+// Error is part of error.
 func (e *Error) Error() string {
 	var answer *oauth2.RetrieveError
 	if !errors.As(e.Err, &answer) {

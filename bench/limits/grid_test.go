@@ -79,3 +79,10 @@ func TestTheGridEndsWithItsContext(t *testing.T) {
 	_, err := Grid(ctx, Config{Seed: 1, Quick: true})
 	require.ErrorIs(t, err, context.Canceled)
 }
+
+func TestOnlyRefusalsThatAreRuledOutCountAsViolations(t *testing.T) {
+	require.Equal(t, 3, Violations(
+		[]Row{{Client: Sluice, Refused: 1}, {Client: Uber, Refused: 9}},
+		[]Outcome{{Scenario: "lost-answers", Client: Sluice, Refused: 2}, {Scenario: sharedKey, Client: Sluice, Refused: 9}},
+	))
+}

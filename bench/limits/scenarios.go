@@ -131,10 +131,12 @@ func heavyScenario() scenario {
 
 const heavyBacklog = 30
 
+const sharedKey = "shared-key"
+
 // sharedScenario is somebody else who spends from the same limit unasked.
 func sharedScenario() scenario {
 	return scenario{
-		name:    "shared-key",
+		name:    sharedKey,
 		tells:   "1200 in each minute of the server's clock; somebody else, unlimited, wants a tenth; answers say how much is used",
 		windows: 40, runs: gridRuns, clients: Clients(),
 		goal: goal{utilisation: 0.997},

@@ -39,8 +39,10 @@ golang.org/x/time/rate and go.uber.org/ratelimit themselves.
 
 --fuzz plays random worlds instead and counts refusals; --world shows one of them.
 
-Exit codes: 0 all is well, 1 Sluice was refused (or, in random worlds, has
-forgotten a request), 2 wrong flags or a refusal of the system.`,
+Exit codes: 0 all is well, 1 Sluice was refused where that is ruled out (or, in
+random worlds, has forgotten a request), 2 wrong flags or a refusal of the
+system. It is not ruled out in the scenario shared-key: what somebody else will
+spend can only be estimated. A goal that was missed is printed as such.`,
 		Example: `  sluice limits                                the grid and all scenarios
   sluice limits --quick                        a first look
   sluice limits --json grid.json               the grid's rows as JSON as well

@@ -281,7 +281,7 @@ func (r *request) attempt() {
 	switch {
 	case err != nil:
 		r.decide(sent, err)
-	case refused && !r.resampled && r.system.config.Sample != nil:
+	case refused && !r.resampled && r.system.config.Sample != nil && r.upload.repeats():
 		r.enterResampling(response)
 	case r.asked.Redirects > 0 && r.redirected(response):
 	default:

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/sluice-engine/sluice/bench/parallel"
 	"github.com/sluice-engine/sluice/internal/clock"
 	"github.com/sluice-engine/sluice/internal/clock/clocksim"
 )
@@ -51,7 +52,7 @@ func RunDay(ctx context.Context, c DayConfig) ([]DayRow, error) {
 	plans := dayPlans()
 	rows := make([]DayRow, len(plans))
 	errs := make([]error, len(plans))
-	err := inParallel(ctx, len(plans), func(i int) { rows[i], errs[i] = plans[i].run(c) })
+	err := parallel.For(ctx, len(plans), func(i int) { rows[i], errs[i] = plans[i].run(c) })
 	for _, e := range errs {
 		if err == nil {
 			err = e

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/sluice-engine/sluice/bench/parallel"
 	"github.com/sluice-engine/sluice/internal/clock/clocksim"
 )
 
@@ -49,7 +50,7 @@ func starts() (all []start) {
 func runStarts(ctx context.Context, c TableConfig) ([]Start, error) {
 	all := starts()
 	results := make([]Start, len(all))
-	err := inParallel(ctx, len(all), func(i int) { results[i] = all[i].run(c.Seed, c.Starts) })
+	err := parallel.For(ctx, len(all), func(i int) { results[i] = all[i].run(c.Seed, c.Starts) })
 	return results, err
 }
 

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/sluice-engine/sluice/bench/parallel"
 	"github.com/sluice-engine/sluice/internal/clock"
 	"github.com/sluice-engine/sluice/internal/clock/clocksim"
 )
@@ -100,7 +101,7 @@ func RunTable(ctx context.Context, c TableConfig) (*Table, error) {
 	began := time.Now()
 	cells := c.cells()
 	results := make([]clocksim.Result, len(cells))
-	if err := inParallel(ctx, len(cells), func(i int) { results[i] = cells[i].run(c.Seed, c.Runs) }); err != nil {
+	if err := parallel.For(ctx, len(cells), func(i int) { results[i] = cells[i].run(c.Seed, c.Runs) }); err != nil {
 		return nil, err
 	}
 	t := &Table{Config: c}

@@ -3,9 +3,9 @@ package limits
 import (
 	"context"
 	"hash/fnv"
-	"runtime"
-	"sync"
 	"time"
+
+	"github.com/sluice-engine/sluice/bench/parallel"
 )
 
 // Row is one cell of the grid.
@@ -87,7 +87,7 @@ func Grid(ctx context.Context, cfg Config) ([]Row, error) {
 		}
 	}
 	windows, runs := cfg.windowsAndRuns()
-	err := inParallel(ctx, len(rows), func(i int) {
+	err := parallel.For(ctx, len(rows), func(i int) {
 		r := &rows[i]
 		t := playAll(gridSetup(r.Server, r.Network, windows), r.Client, runs, cfg.seed(string(r.Server)+string(r.Network)))
 		r.Utilisation, r.Refused = t.utilisation(), t.refused
@@ -117,27 +117,4 @@ func playAll(s *setup, c Client, runs int, seed uint64) tally {
 		sum.add(play(s, c, seed+uint64(i)))
 	}
 	return sum
-}
-
-// inParallel does 0 to n-1 on as many processors as there are.
-func inParallel(ctx context.Context, n int, do func(i int)) error {
-	next := make(chan int)
-	var workers sync.WaitGroup
-	for range runtime.GOMAXPROCS(0) {
-		workers.Go(func() {
-			for i := range next {
-				do(i)
-			}
-		})
-	}
-	defer workers.Wait()
-	defer close(next)
-	for i := range n {
-		select {
-		case next <- i:
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-	}
-	return nil
 }

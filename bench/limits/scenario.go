@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sluice-engine/sluice/bench/parallel"
 	"github.com/sluice-engine/sluice/throttle"
 )
 
@@ -124,7 +125,7 @@ func Scenarios(ctx context.Context, cfg Config, names []string) ([]Outcome, erro
 		}
 	}
 	outcomes := make([]Outcome, len(cells))
-	err = inParallel(ctx, len(cells), func(i int) {
+	err = parallel.For(ctx, len(cells), func(i int) {
 		outcomes[i] = cells[i].scenario.play(cells[i].client, cfg)
 	})
 	return outcomes, err

@@ -1,4 +1,5 @@
-package clocks
+// Package parallel spreads independent simulations over the processors.
+package parallel
 
 import (
 	"context"
@@ -6,9 +7,10 @@ import (
 	"sync"
 )
 
-// inParallel calls do for 0 to n-1 on all processors, and stops early when ctx
-// ends.
-func inParallel(ctx context.Context, n int, do func(int)) error {
+// For calls do for 0 to n-1 on all processors, in no particular order, and
+// returns when all calls have. When ctx ends it begins no more of them, and
+// returns the context's cause.
+func For(ctx context.Context, n int, do func(i int)) error {
 	next := make(chan int)
 	var workers sync.WaitGroup
 	for range min(n, runtime.GOMAXPROCS(0)) {

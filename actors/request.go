@@ -66,8 +66,8 @@ type request struct {
 	signed   messages.Call
 	fields   []messages.Field // of signed
 	pool     *poolDoor        // entered
-	ticket   *messages.Ticket // &first, but for a repeated attempt that cannot wait for it to settle
-	first    messages.Ticket
+	ticket   *messages.Ticket // of this attempt
+	spare    *messages.Ticket // one before it, which the throttler may not have let go of
 	permit   bool // a granted permit is to be settled
 	lease    *messages.Lease
 	turn     bool          // in the lane of an ordered authenticator
@@ -481,9 +481,7 @@ func (r *request) pausing(message any) {
 
 // again begins another attempt, under a permit of its own.
 func (r *request) again() {
-	if !r.ticket.Closed() {
-		r.ticket = new(messages.Ticket) // the throttler has not let go of the last one
-	}
+	r.renewTicket()
 	r.enterThrottled()
 }
 

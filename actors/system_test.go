@@ -301,3 +301,18 @@ func TestAConnectionStaleFromTheStartIsGivenBackToo(t *testing.T) {
 		require.Zero(t, s.Pools()[0].Leased)
 	})
 }
+
+func TestASlotLivesAgainThoughTheThrottlerIsBehind(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := start(t, &origin{answer: time.Second}, Config{
+			Limits: []throttle.Limit{{ID: "calls", Quota: 1000, Per: time.Second}}, DefaultLimitID: "calls",
+		})
+		for range 5 {
+			unread := make(chan throttle.Snapshot)
+			time.AfterFunc(time.Second/2, func() { s.throttler.Tell(messages.DescribeLimits{Done: unread}) })
+			time.AfterFunc(3*time.Second/2, func() { <-unread }) // until then the throttler settles nothing
+			require.NoError(t, send(s, 1, messages.Request{Path: "/"})[0])
+		}
+		require.EqualValues(t, 1, s.nextID.Load(), "slots")
+	})
+}

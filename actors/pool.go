@@ -38,7 +38,6 @@ type PoolConfig struct {
 type pool struct {
 	system *System
 	book   *poolBook
-	self   address
 	timer  *time.Timer // calls upkeep; nil until first needed
 	alarm  time.Time   // when it rings; zero if it does not
 }
@@ -119,7 +118,6 @@ func (p *pool) Receive(ctx actor.Context) {
 	case messages.ClosePool:
 		p.close()
 	case *actor.Started:
-		p.self = address{p.system.actors.Root, ctx.Self()}
 		p.recover()
 	case *actor.Restarting, *actor.Stopping:
 		p.stopTimer()
@@ -274,7 +272,7 @@ func (p *pool) dialMore() {
 		go func(ctx context.Context, dial Dial, origin messages.Origin, self address) {
 			conn, err := dial(ctx, origin)
 			self.Tell(dialDone{conn, err})
-		}(b.ctx, p.system.config.Dial, b.origin, p.self)
+		}(b.ctx, p.system.config.Dial, b.origin, b.door.address)
 	}
 }
 

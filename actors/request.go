@@ -68,7 +68,7 @@ type request struct {
 	pool     *poolDoor        // entered
 	ticket   *messages.Ticket // of this attempt
 	spare    *messages.Ticket // one before it, which the throttler may not have let go of
-	permit   bool // a granted permit is to be settled
+	permit   bool             // a granted permit is to be settled
 	lease    *messages.Lease
 	turn     bool          // in the lane of an ordered authenticator
 	asking   int           // answers still to come from supervisor or timesync

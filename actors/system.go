@@ -75,14 +75,20 @@ type System struct {
 	ended   chan struct{} // closed by the supervisor, last of all
 }
 
-// address is an actor that can be told something.
-type address struct {
-	root *actor.RootContext
-	pid  *actor.PID
-}
+// address is where a service actor is told something: its mailbox, for the
+// actor library's registry would only look up the same one.
+type address struct{ mailbox *inlineMailbox }
 
-// Tell is part of messages.Recipient.
-func (a address) Tell(message any) { a.root.Send(a.pid, message) }
+func newAddress() address { return address{new(inlineMailbox)} }
+
+// Tell is part of messages.Recipient. An actor that has ended is told nothing.
+func (a address) Tell(message any) { a.mailbox.PostUserMessage(message) }
+
+// props are those of the actor that lives here.
+func (a address) props(producer actor.Producer, more ...actor.PropsOption) *actor.Props {
+	at := actor.WithMailbox(func() actor.Mailbox { return a.mailbox })
+	return actor.PropsFromProducer(producer, append(more, at)...)
+}
 
 // Start checks the limits and starts the actors.
 func Start(config Config) (*System, error) {

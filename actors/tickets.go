@@ -53,16 +53,25 @@ func (l *ticketList) remove(t *messages.Ticket) bool {
 }
 
 // ticketSet is the throttler's book of tickets. Every request enters and leaves
-// it, so it touches no ticket but that one and the last.
+// it, so it touches no ticket but that one: others are in other processors'
+// caches.
 type ticketSet struct {
-	all    []*messages.Ticket // each at its Place, less one
+	all    []*messages.Ticket // each at its Place, less one; nil where one has left
+	free   []int              // the places of those
 	serial uint64
 }
 
 func (s *ticketSet) add(t *messages.Ticket) {
 	s.serial++
+	t.Serial = s.serial
+	if last := len(s.free) - 1; last >= 0 {
+		t.Place = s.free[last]
+		s.free = s.free[:last]
+		s.all[t.Place-1] = t
+		return
+	}
 	s.all = append(s.all, t)
-	t.Place, t.Serial = len(s.all), s.serial
+	t.Place = len(s.all)
 }
 
 // remove may be told of a ticket that is not there.
@@ -70,19 +79,20 @@ func (s *ticketSet) remove(t *messages.Ticket) {
 	if t.Place == 0 {
 		return
 	}
-	last := len(s.all) - 1
-	if moved := s.all[last]; moved != t {
-		s.all[t.Place-1] = moved
-		moved.Place = t.Place
-	}
-	s.all[last] = nil
-	s.all = s.all[:last]
+	s.all[t.Place-1] = nil
+	s.free = append(s.free, t.Place)
 	t.Place = 0
+	if len(s.free) == len(s.all) && len(s.all) > keptPlaces {
+		s.all, s.free = nil, nil // a burst must not keep its memory for ever
+	}
 }
+
+// keptPlaces is how many an empty book keeps.
+const keptPlaces = 1024
 
 // inOrder returns the tickets as they came.
 func (s *ticketSet) inOrder() []*messages.Ticket {
-	ordered := slices.Clone(s.all)
+	ordered := slices.DeleteFunc(slices.Clone(s.all), func(t *messages.Ticket) bool { return t == nil })
 	slices.SortFunc(ordered, func(a, b *messages.Ticket) int { return cmp.Compare(a.Serial, b.Serial) })
 	return ordered
 }

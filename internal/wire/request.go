@@ -113,7 +113,7 @@ func checkCall(call *messages.Call) (host string, err error) {
 			named, host = true, f.Value
 		}
 	}
-	if host == "" || !isVisible(host) || strings.ContainsAny(host, "/?#@,\\") {
+	if !isAuthority(host) {
 		return "", &CallError{Part: "host", Reason: "empty or not a host"}
 	}
 	return host, nil
@@ -165,6 +165,18 @@ func isVisible(s string) bool {
 		}
 	}
 	return true
+}
+
+// isAuthority reports whether s may be what Host says: no more is asked than that
+// it cannot be taken for anything else.
+func isAuthority(s string) bool {
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c <= ' ', c == 0x7f, c == '/', c == '?', c == '#', c == '@', c == ',', c == '\\':
+			return false
+		}
+	}
+	return s != ""
 }
 
 func isLine(s string) bool {

@@ -36,6 +36,8 @@ type socket struct {
 	closing bool    // Write does not wait
 	probing bool    // Read answers at once, with errSilent if nothing is there
 	stray   [1]byte // where a probe reads to
+	early   [1]byte // and a look past TLS
+	held    []byte  // read by that, and still to be given to TLS
 
 	descriptor
 }
@@ -131,12 +133,21 @@ func (s *socket) converseInSteps(p []byte, r *source) (int, error) {
 		return 0, err
 	}
 	if r == nil {
-		return s.stream().Read(p)
+		return s.read(p)
 	}
 	r.sent()
-	n, err := s.stream().Read(p)
+	n, err := s.read(p)
 	if n > 0 {
 		r.answered()
+	}
+	return n, err
+}
+
+// read reads what HTTP is spoken in.
+func (s *socket) read(p []byte) (int, error) {
+	n, err := s.stream().Read(p)
+	if 0 < n && n < len(p) {
+		s.records.taken++
 	}
 	return n, err
 }
@@ -144,20 +155,36 @@ func (s *socket) converseInSteps(p []byte, r *source) (int, error) {
 // silence returns ErrStale unless the connection is open with nothing to be
 // read. Under TLS it lets session tickets pass, which are no data.
 func (s *socket) silence() error {
+	if s.sealed != nil && s.records.drained() && s.mute() {
+		return nil
+	}
 	s.probing = true
 	_, err := s.stream().Read(s.stray[:])
 	s.probing = false
 	if err == errSilent && !s.records.inside() {
+		s.records.settle()
 		return nil
 	}
 	return messages.ErrStale
 }
 
+// mute is a look past TLS, which costs less than one through it. What it finds,
+// TLS reads again.
+func (s *socket) mute() bool {
+	n, err := s.readNow(s.early[:])
+	s.held = s.early[:n]
+	return err == errSilent
+}
+
 // Read reads from the connection as dialled.
 func (s *socket) Read(p []byte) (n int, err error) {
-	if s.probing {
+	switch {
+	case len(s.held) > 0:
+		n = copy(p, s.held)
+		s.held = s.held[n:]
+	case s.probing:
 		n, err = s.readNow(p)
-	} else {
+	default:
 		n, err = s.Conn.Read(p)
 	}
 	if s.sealed != nil {

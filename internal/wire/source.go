@@ -46,7 +46,7 @@ func (r *source) Read(p []byte) (n int, err error) {
 			n, err = r.socket.converseInSteps(p, r)
 		}
 	default:
-		n, err = r.socket.stream().Read(p)
+		n, err = r.socket.read(p)
 	}
 	if err != nil {
 		r.err = err

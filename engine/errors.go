@@ -54,6 +54,7 @@ var (
 	ErrInvalidRequest    = messages.ErrInvalidRequest
 	ErrTooManyWaiters    = messages.ErrTooManyWaiters
 	ErrTruncated         = messages.ErrTruncated
+	ErrUnprocessed       = messages.ErrUnprocessed // so it is repeated, idempotent or not
 	ErrMalformedResponse = messages.ErrMalformedResponse
 	ErrHeaderTooLarge    = messages.ErrHeaderTooLarge
 	ErrBodyTooLarge      = messages.ErrBodyTooLarge

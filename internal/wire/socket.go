@@ -33,6 +33,7 @@ type socket struct {
 	body    []byte       // a body too large to be copied behind the head
 	written atomic.Int64 // bytes of the running exchange that the connection took
 
+	shared  bool    // by the streams of HTTP/2: net/http does the waiting
 	closing bool    // Write does not wait
 	probing bool    // Read answers at once, with errSilent if nothing is there
 	stray   [1]byte // where a probe reads to
@@ -187,7 +188,7 @@ func (s *socket) Read(p []byte) (n int, err error) {
 	default:
 		n, err = s.Conn.Read(p)
 	}
-	if s.sealed != nil {
+	if s.sealed != nil && !s.shared {
 		s.records.pass(p[:n])
 	}
 	if err == io.EOF {
@@ -198,6 +199,9 @@ func (s *socket) Read(p []byte) (n int, err error) {
 
 // Write writes to the connection as dialled and counts what it takes.
 func (s *socket) Write(p []byte) (int, error) {
+	if s.shared {
+		return s.Conn.Write(p)
+	}
 	n, err := s.writeNow(p)
 	s.written.Add(int64(n))
 	if err != nil || n == len(p) {

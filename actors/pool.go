@@ -3,6 +3,8 @@ package actors
 import (
 	"context"
 	"fmt"
+	"net/http/httptrace"
+	"runtime/debug"
 	"slices"
 	"time"
 
@@ -256,8 +258,8 @@ func (p *pool) discard(l *messages.Lease) {
 
 // dialMore dials until every waiter has a dial of its own and enough are idle,
 // or there is no room. A dial belongs to nobody: whoever is first takes its
-// connection. After a failure there is one dial at a time, and a pause before
-// it.
+// connection, and only the trace is its waiter's. After a failure there is one
+// dial at a time, and a pause before it.
 func (p *pool) dialMore() {
 	b := p.book
 	for b.ctx.Err() == nil && b.dialling < p.wanted() && len(b.leases)+b.dialling < b.config.MaxConns {
@@ -270,12 +272,27 @@ func (p *pool) dialMore() {
 				return
 			}
 		}
+		ctx := b.ctx
+		if t := b.waiters.at(b.dialling); t != nil && t.Trace != nil {
+			ctx = httptrace.WithClientTrace(ctx, t.Trace)
+		}
 		b.dialling++
-		go func(ctx context.Context, dial Dial, origin messages.Origin, self address) {
-			conn, err := dial(ctx, origin)
+		go func(dial Dial, origin messages.Origin, self address) {
+			conn, err := dial.guarded(ctx, origin)
 			self.Tell(dialDone{conn, err})
-		}(b.ctx, p.system.config.Dial, b.origin, p.self)
+		}(p.system.config.Dial, b.origin, p.self)
 	}
+}
+
+// guarded keeps a panic in the caller's own code, a hook or a dialer, to the
+// dial.
+func (d Dial) guarded(ctx context.Context, origin messages.Origin) (conn messages.Connection, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			conn, err = nil, &messages.PanicError{Stage: messages.Leasing, Value: v, Stack: debug.Stack()}
+		}
+	}()
+	return d(ctx, origin)
 }
 
 // wanted is how many dials would be of use, were there room.

@@ -187,7 +187,7 @@ func (r *request) enterThrottled() {
 	r.trace.waits(r.built.Origin)
 	t := r.ticket
 	t.Reopen()
-	t.Owner, t.Pool, t.Lease = r, r.pool, nil
+	t.Owner, t.Pool, t.Lease, t.Trace = r, r.pool, nil, r.trace.hooks
 	t.Outcome, t.Signals = throttle.Outcome{}, feedback.Feedback{}
 	t.Limited, t.Deadline = !r.unlimited(), r.system.instant(r.deadline)
 	t.Permit.Deadline = t.Deadline
@@ -272,6 +272,7 @@ func (r *request) attempt() {
 	r.endTurn()
 	if sent == messages.SentNo && !fresh && errors.Is(err, messages.ErrStale) {
 		r.ticket.Reopen()
+		r.trace.waits(r.built.Origin)
 		r.enterLeasing() // the permit is good still; only the connection was not
 		return
 	}

@@ -39,6 +39,18 @@ func (l *ticketList) pop() *messages.Ticket {
 	return first
 }
 
+// at returns the ticket that has n before it; nil means that there is none.
+func (l *ticketList) at(n int) *messages.Ticket {
+	if n >= l.n {
+		return nil
+	}
+	t := l.root.Queue.Next
+	for range n {
+		t = t.Queue.Next
+	}
+	return t
+}
+
 // remove reports whether the ticket was in the list.
 func (l *ticketList) remove(t *messages.Ticket) bool {
 	at := t.Queue

@@ -32,8 +32,10 @@ import (
 // are *Error. The request's body is always closed; one that is signed, or known
 // to be short, is read into memory first and can be repeated.
 //
-// The hooks of net/http/httptrace are called, but for those of name look-up,
-// connecting and handshake: a dial serves whoever is first.
+// The hooks of net/http/httptrace are called. Those of name look-up, connecting
+// and handshake are told of the dial that the request caused. As with net/http,
+// that dial serves whoever is first, runs on another goroutine, and outlives the
+// request: they may be called beside the others, and after RoundTrip returned.
 func (e *Engine) RoundTripper(adjust ...func(*http.Request, *Request)) http.RoundTripper {
 	return &roundTripper{engine: e, adjust: adjust}
 }

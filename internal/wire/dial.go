@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http/httptrace"
 	"net/netip"
 	"net/url"
 	"sync"
@@ -53,7 +54,9 @@ type Dialer struct {
 	configs sync.Map      // offer and address to *tls.Config, which is not changed any more
 }
 
-// Dial opens a connection to o, for https with the handshake done. When ctx
+// Dial opens a connection to o, for https with the handshake done. It tells the
+// httptrace.ClientTrace of ctx, if there is one, of look-up, connecting and
+// handshake, of which some may still be told when Dial has returned. When ctx
 // ended or the timeout passed, the error satisfies errors.Is for
 // context.Canceled or context.DeadlineExceeded; certificate errors are
 // reachable with errors.As.
@@ -123,11 +126,31 @@ func (d *Dialer) connect(ctx context.Context, o messages.Origin, offer []string)
 		return s, nil
 	}
 	s.sealed = tls.Client(s, d.config(o.Addr, offer))
-	if err := s.sealed.HandshakeContext(ctx); err != nil {
-		conn.Close()
+	if err := s.handshake(ctx); err != nil {
 		return nil, err
 	}
 	return s, nil
+}
+
+// handshake tells the context's trace of itself. Unless it succeeds, the
+// connection is closed.
+func (s *socket) handshake(ctx context.Context) error {
+	done := false
+	defer func() {
+		if !done { // a hook may panic
+			s.Conn.Close()
+		}
+	}()
+	trace := httptrace.ContextClientTrace(ctx)
+	if trace != nil && trace.TLSHandshakeStart != nil {
+		trace.TLSHandshakeStart()
+	}
+	err := s.sealed.HandshakeContext(ctx)
+	if trace != nil && trace.TLSHandshakeDone != nil {
+		trace.TLSHandshakeDone(s.sealed.ConnectionState(), err)
+	}
+	done = err == nil
+	return err
 }
 
 // reach opens a transport connection to the origin, through its proxy if it has

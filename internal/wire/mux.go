@@ -104,6 +104,7 @@ func (m *mux) open(ctx context.Context, s *socket) (*muxConn, error) {
 		Protocols:              new(http.Protocols),
 		DisableCompression:     true,
 		MaxResponseHeaderBytes: int64(m.dialer.Limits.withDefaults().Header),
+		ExpectContinueTimeout:  continueWait,
 		HTTP2:                  &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingAfter},
 	}
 	transport.Protocols.SetUnencryptedHTTP2(true)

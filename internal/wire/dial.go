@@ -30,15 +30,18 @@ type Dialer struct {
 	// Resolve finds a host's addresses; nil means net.DefaultResolver. It is not
 	// for DialContext.
 	Resolve func(ctx context.Context, host string) ([]netip.Addr, error)
-	// Proxy returns the proxy for an origin, nil for none. Its scheme is http
-	// (CONNECT, RFC 9110, section 9.3.6, for plain origins as well), socks5 or
-	// socks5h (RFC 1928, the name resolved by the proxy in both); user and
+	// Proxy returns the proxy for an origin, nil for none. Its scheme is http or
+	// https (CONNECT, RFC 9110, section 9.3.6, for plain origins as well), socks5
+	// or socks5h (RFC 1928, the name resolved by the proxy in both); user and
 	// password are used if given.
 	Proxy func(messages.Origin) (*url.URL, error)
 	// TLS is the configuration for https. It is copied; the copy speaks TLS 1.2
 	// at least, offers http/1.1 alone, takes the origin's host for its
 	// ServerName if there is none, and resumes sessions unless told otherwise.
 	TLS *tls.Config
+	// ProxyTLS is the configuration for https proxies, of which is true what is
+	// of TLS. Nil means TLS without its ServerName.
+	ProxyTLS *tls.Config
 	// Timeout bounds dialling and the TLS handshake together; zero or less
 	// means 5 s. An earlier deadline of the context wins.
 	Timeout time.Duration
@@ -161,7 +164,7 @@ func (d *Dialer) reach(ctx context.Context, o messages.Origin) (net.Conn, error)
 	}
 	proxy, err := d.Proxy(o)
 	if err != nil {
-		return nil, fmt.Errorf("proxy: %w", err)
+		return nil, errProxyChoice{err}
 	}
 	if proxy == nil {
 		return d.transport(ctx, o.Addr)
@@ -183,10 +186,32 @@ func (d *Dialer) config(addr string, offer []string) *tls.Config {
 	if known, ok := d.configs.Load(key); ok {
 		return known.(*tls.Config)
 	}
-	config := &tls.Config{}
-	if d.TLS != nil {
-		config = d.TLS.Clone()
+	return d.keepConfig(key, addr, cloned(d.TLS), offer)
+}
+
+// proxyConfig is config for an https proxy.
+func (d *Dialer) proxyConfig(addr string) *tls.Config {
+	key := "proxy " + addr
+	if known, ok := d.configs.Load(key); ok {
+		return known.(*tls.Config)
 	}
+	config := cloned(d.ProxyTLS)
+	if d.ProxyTLS == nil {
+		config = cloned(d.TLS)
+		config.ServerName, config.ClientSessionCache = "", nil
+	}
+	return d.keepConfig(key, addr, config, http1)
+}
+
+func cloned(config *tls.Config) *tls.Config {
+	if config == nil {
+		return &tls.Config{}
+	}
+	return config.Clone()
+}
+
+// keepConfig fills in what a configuration leaves open.
+func (d *Dialer) keepConfig(key, addr string, config *tls.Config, offer []string) *tls.Config {
 	config.MinVersion = max(config.MinVersion, tls.VersionTLS12)
 	config.NextProtos = offer
 	if config.ServerName == "" {

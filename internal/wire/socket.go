@@ -36,6 +36,7 @@ type socket struct {
 	closing bool    // Write does not wait
 	probing bool    // Read answers at once, with errSilent if nothing is there
 	stray   [1]byte // where a probe reads to
+	strayed bool    // the last probe found something there
 
 	descriptor
 }
@@ -145,7 +146,8 @@ func (s *socket) converseInSteps(p []byte, r *source) (int, error) {
 // read. Under TLS it lets session tickets pass, which are no data.
 func (s *socket) silence() error {
 	s.probing = true
-	_, err := s.stream().Read(s.stray[:])
+	n, err := s.stream().Read(s.stray[:])
+	s.strayed = n > 0
 	s.probing = false
 	if err == errSilent && !s.records.inside() {
 		return nil

@@ -50,7 +50,12 @@ func newUpload(asked *messages.Request) (*upload, error) {
 	if asked.Auth {
 		return nil, errors.New("a streamed body cannot be signed")
 	}
-	if u.length == 0 {
+	switch {
+	case len(asked.Trailer) > 0 && u.length != 0:
+		return nil, errors.New("a body with trailers is sent in chunks, and cannot have a length")
+	case len(asked.Trailer) > 0:
+		u.length = -1
+	case u.length == 0:
 		u.length = -1
 		if sized, ok := asked.Body.(interface{ Len() int }); ok {
 			u.length = int64(sized.Len())

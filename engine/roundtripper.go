@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"strconv"
 	"strings"
@@ -31,6 +32,9 @@ import (
 // it arrives, has no cap, and holds its connection until it is closed. Errors
 // are *Error. The request's body is always closed; one that is signed, or known
 // to be short, is read into memory first and can be repeated.
+//
+// Trailers are those of net/http, both ways: a request's need a body of unknown
+// length, and an answer's are complete when its body has ended.
 //
 // The hooks of net/http/httptrace are called. Those of name look-up, connecting
 // and handshake are told of the dial that the request caused. As with net/http,
@@ -99,7 +103,7 @@ func (t *roundTripper) ask(req *http.Request, body *closeOnce) (*Request, error)
 	}
 	asked := &Request{
 		Method: req.Method, URL: req.URL.Scheme + "://" + req.URL.Host + target, Encoded: true,
-		Header: req.Header,
+		Header: req.Header, Trailer: req.Trailer,
 	}
 	if err := t.header(req, asked); err != nil {
 		return nil, err
@@ -127,7 +131,7 @@ func (t *roundTripper) header(req *http.Request, asked *Request) error {
 		}
 		return asked.Header
 	}
-	for _, name := range [...]string{"Connection", "Keep-Alive", "Proxy-Connection", "Transfer-Encoding", "Content-Length", "Expect"} {
+	for _, name := range [...]string{"Connection", "Keep-Alive", "Proxy-Connection", "Transfer-Encoding", "Content-Length", "Trailer", "Expect"} {
 		if _, has := req.Header[name]; has {
 			asked.ExpectContinue = asked.ExpectContinue || name == "Expect"
 			delete(change(), name)
@@ -182,9 +186,10 @@ func httpResponse(req *http.Request, response *Response) *http.Response {
 		Status:     strconv.Itoa(response.StatusCode) + " " + http.StatusText(response.StatusCode),
 		StatusCode: response.StatusCode,
 		Proto:      "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Header: response.Header.HTTP(), Trailer: trailerOf(response),
-		Uncompressed: response.Uncompressed, TLS: response.TLS, Request: req,
+		Header: response.Header.HTTP(), Uncompressed: response.Uncompressed, TLS: response.TLS, Request: req,
 	}
+	takeFraming(answer)
+	addTrailer(answer, response)
 	switch {
 	case response.Stream != nil:
 		answer.Body, answer.ContentLength = &tripStream{response.Stream, response, answer}, declaredLength(answer)
@@ -206,11 +211,37 @@ func declaredLength(answer *http.Response) int64 {
 	return length
 }
 
-func trailerOf(response *Response) http.Header {
-	if response.Trailer == (messages.Header{}) {
-		return nil
+// takeFraming moves what a chunked answer says of its framing from the header to
+// where net/http has it. The trailers announced are known by name until the
+// body has ended.
+func takeFraming(answer *http.Response) {
+	if answer.Header["Transfer-Encoding"] != nil {
+		delete(answer.Header, "Transfer-Encoding")
+		answer.TransferEncoding = []string{"chunked"}
 	}
-	return response.Trailer.HTTP()
+	for _, list := range answer.Header["Trailer"] {
+		for name := range strings.SplitSeq(list, ",") {
+			if name = strings.TrimSpace(name); name == "" {
+				continue
+			}
+			if answer.Trailer == nil {
+				answer.Trailer = make(http.Header)
+			}
+			answer.Trailer[http.CanonicalHeaderKey(name)] = nil
+		}
+	}
+	delete(answer.Header, "Trailer")
+}
+
+// addTrailer fills in the trailers that have come, in the same map.
+func addTrailer(answer *http.Response, response *Response) {
+	if response.Trailer == (messages.Header{}) {
+		return
+	}
+	if answer.Trailer == nil {
+		answer.Trailer = make(http.Header)
+	}
+	maps.Copy(answer.Trailer, response.Trailer.HTTP())
 }
 
 // memoryBody is a body in memory; it keeps io.WriterTo.
@@ -230,7 +261,7 @@ type tripStream struct {
 func (s *tripStream) Read(p []byte) (int, error) {
 	n, err := s.ReadCloser.Read(p)
 	if err == io.EOF {
-		s.answer.Trailer = trailerOf(s.response)
+		addTrailer(s.answer, s.response)
 	}
 	return n, err
 }

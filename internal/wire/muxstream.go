@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptrace"
@@ -132,7 +133,8 @@ func muxRequest(call *messages.Call, host string) *http.Request {
 	}
 	switch {
 	case call.Reader != nil:
-		req.Body, req.ContentLength = io.NopCloser(call.Reader), call.Length
+		req.Body, req.ContentLength = io.NopCloser(&muxUpload{call.Reader, call.Trailer}), call.Length
+		req.Trailer = call.Trailer
 		if call.Continue {
 			req.Header.Set("Expect", "100-continue")
 		}
@@ -144,6 +146,9 @@ func muxRequest(call *messages.Call, host string) *http.Request {
 
 // answer reads the response, or leaves its body in a stream.
 func (s *muxStream) answer(ctx context.Context, call *messages.Call, resp *http.Response) (*messages.Response, error) {
+	if len(resp.Trailer) > 0 { // net/http has taken the announcement out
+		resp.Header["Trailer"] = []string{strings.Join(fieldNames(resp.Trailer), ", ")}
+	}
 	answer := &messages.Response{StatusCode: resp.StatusCode, Header: rawLines(resp.Header)}
 	state := s.conn.sealed.sealed.ConnectionState()
 	answer.TLS = &state
@@ -187,19 +192,16 @@ func (s *muxStream) decode(call *messages.Call, body *muxBody) (err error) {
 
 // rawLines lays a header out as HTTP/1.1 would, in the order of the names.
 func rawLines(header http.Header) messages.Header {
-	names := make([]string, 0, len(header))
-	for name := range header {
-		names = append(names, name)
-	}
-	slices.Sort(names)
 	var b strings.Builder
-	for _, name := range names {
+	for _, name := range fieldNames(header) {
 		for _, value := range header[name] {
 			b.WriteString(name + ": " + value + "\r\n")
 		}
 	}
 	return messages.NewHeader(b.String())
 }
+
+func fieldNames(header http.Header) []string { return slices.Sorted(maps.Keys(header)) }
 
 // Reusable reports whether the stream's place may be used again.
 func (s *muxStream) Reusable() bool {

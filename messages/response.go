@@ -110,6 +110,7 @@ type Response struct {
 	Trailer Header
 	// Uncompressed says that the body came in a content coding the engine had
 	// asked for, and that it has been undone. The header no longer tells of it.
+	// A coding that the engine had not asked for is left alone.
 	Uncompressed bool
 	// TLS describes the connection for https. It is shared, and not to be
 	// changed.

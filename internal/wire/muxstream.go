@@ -176,11 +176,8 @@ func (s *muxStream) decode(call *messages.Call, body *muxBody) (err error) {
 	for _, value := range body.resp.Header["Content-Encoding"] {
 		h.contentCoding([]byte(value))
 	}
-	switch {
-	case h.coding == 0 || call.Codings == 0 || body.resp.Body == http.NoBody || call.Method == http.MethodHead:
+	if h.coding&call.Codings == 0 || body.resp.Body == http.NoBody || call.Method == http.MethodHead {
 		return nil
-	case h.coding&call.Codings == 0:
-		return errUnasked
 	}
 	if body.decoded, err = newDecoder(h.coding, (*muxPayload)(body), &s.limits, &s.zstd); err != nil {
 		return err

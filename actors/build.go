@@ -50,7 +50,7 @@ func (r *request) build() error {
 	var body []byte
 	var contentType string
 	var err error
-	if r.upload, err = newUpload(r.asked); err == nil && r.upload == nil {
+	if r.upload, err = newUpload(r.asked, r.system.signsBody); err == nil && r.upload == nil {
 		body, contentType, err = encodeBody(r.asked)
 	}
 	if err == nil && len(r.asked.Trailer) > 0 && r.upload == nil {

@@ -260,6 +260,7 @@ func (r *request) attempt() {
 	}
 	if err != nil {
 		r.endTurn()
+		r.upload.close()
 		r.returnLease(true)
 		r.settle(throttle.NeverSent)
 		r.fail(err)
@@ -309,6 +310,9 @@ func (r *request) sign() error {
 	r.call = &r.signed
 	if err := r.system.config.Auth.Authenticate(r.call, r.system.Clock()); err != nil {
 		return err
+	}
+	if r.upload != nil && len(r.call.Body) > 0 {
+		return errors.New("authenticator gave a body to a request whose body is streamed")
 	}
 	return r.late()
 }
@@ -549,6 +553,7 @@ func (r *request) giveBack() {
 	if r.lease == nil && !r.permit {
 		return
 	}
+	r.upload.close()
 	untouched := r.stage < messages.Exchanging
 	r.returnLease(untouched)
 	if untouched {

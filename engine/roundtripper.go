@@ -30,8 +30,9 @@ import (
 // A response body has been read when RoundTrip returns, within Config.MaxBody,
 // and its connection is free; if an adjust function sets Stream, it is read as
 // it arrives, has no cap, and holds its connection until it is closed. Errors
-// are *Error. The request's body is always closed; one that is signed, or known
-// to be short, is read into memory first and can be repeated.
+// are *Error. The request's body is always closed; one that is signed (see
+// auth.BodyUnsigned), or known to be short, is read into memory first and can be
+// repeated.
 //
 // Trailers are those of net/http, both ways: a request's need a body of unknown
 // length, and an answer's are complete when its body has ended.
@@ -149,7 +150,7 @@ func (t *roundTripper) body(req *http.Request, body *closeOnce, asked *Request) 
 		asked.ExpectContinue = false
 		return nil
 	}
-	if asked.Auth || req.ContentLength > 0 && req.ContentLength <= shortBody {
+	if asked.Auth && t.engine.system.SignsBody() || req.ContentLength > 0 && req.ContentLength <= shortBody {
 		asked.ExpectContinue = false
 		content, err := io.ReadAll(body)
 		if err != nil {

@@ -42,7 +42,8 @@ type Request struct {
 	// sent a second time; an io.Seeker is rewound.
 	Body any
 	// StreamBody sends an io.Reader as it is read, instead of reading it into
-	// memory first; such a request cannot be signed. It is sent again only if
+	// memory first; such a request can only be signed by an authenticator that
+	// leaves bodies alone, see auth.BodyUnsigned. It is sent again only if
 	// the reader was not touched, or if Body is a func() (io.Reader, error),
 	// which is called for every attempt, and whose readers the engine closes.
 	// Any other reader the engine closes only if it is still reading when the

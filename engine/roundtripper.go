@@ -186,7 +186,7 @@ func httpResponse(req *http.Request, response *Response) *http.Response {
 	answer := &http.Response{
 		Status:     strconv.Itoa(response.StatusCode) + " " + http.StatusText(response.StatusCode),
 		StatusCode: response.StatusCode,
-		Proto:      "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Proto:      response.Proto(), ProtoMajor: int(response.ProtoMajor), ProtoMinor: int(response.ProtoMinor),
 		Header: response.Header.HTTP(), Uncompressed: response.Uncompressed, TLS: response.TLS, Request: req,
 	}
 	takeFraming(answer)
@@ -212,13 +212,15 @@ func declaredLength(answer *http.Response) int64 {
 	return length
 }
 
-// takeFraming moves what a chunked answer says of its framing from the header to
-// where net/http has it. The trailers announced are known by name until the
-// body has ended.
+// takeFraming moves what an answer that may have trailers says of its framing
+// from the header to where net/http has it. The trailers announced are known by
+// name until the body has ended.
 func takeFraming(answer *http.Response) {
 	if answer.Header["Transfer-Encoding"] != nil {
 		delete(answer.Header, "Transfer-Encoding")
 		answer.TransferEncoding = []string{"chunked"}
+	} else if answer.ProtoMajor == 1 {
+		return
 	}
 	for _, list := range answer.Header["Trailer"] {
 		for name := range strings.SplitSeq(list, ",") {

@@ -149,7 +149,7 @@ func (s *muxStream) answer(ctx context.Context, call *messages.Call, resp *http.
 	if len(resp.Trailer) > 0 { // net/http has taken the announcement out
 		resp.Header["Trailer"] = []string{strings.Join(fieldNames(resp.Trailer), ", ")}
 	}
-	answer := &messages.Response{StatusCode: resp.StatusCode, Header: rawLines(resp.Header)}
+	answer := &messages.Response{StatusCode: resp.StatusCode, Header: rawLines(resp.Header), ProtoMajor: 2}
 	state := s.conn.sealed.sealed.ConnectionState()
 	answer.TLS = &state
 	body := &muxBody{stream: s, ctx: ctx, answer: answer, resp: resp}

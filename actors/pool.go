@@ -186,6 +186,7 @@ func (p *pool) lend(l *messages.Lease, t *messages.Ticket) {
 		}
 		p.forsake(t)
 	}
+	l.Rested = l.Uses == 0
 	p.book.idle = append(p.book.idle, l)
 	p.arm(p.retireAt(l))
 }

@@ -267,7 +267,7 @@ func (r *request) attempt() {
 		return
 	}
 	r.stage = messages.Exchanging
-	fresh := r.lease.Uses == 0
+	fresh := r.lease.Fresh()
 	r.lease.Uses++
 	response, sent, err := r.exchange()
 	r.endTurn()

@@ -301,3 +301,27 @@ func TestAConnectionStaleFromTheStartIsGivenBackToo(t *testing.T) {
 		require.Zero(t, s.Pools()[0].Leased)
 	})
 }
+
+// What died unused, while it was idle, costs no attempt.
+func TestConnectionsThatDiedUnusedAreNoFailures(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := &origin{}
+		dials := 0
+		s := start(t, o, Config{
+			Base: Base{Origin: messages.Origin{Scheme: "http", Addr: "api.test:80"}, Host: "api.test"},
+			Pool: PoolConfig{MaxConns: 10, MaxWaiters: 10, IdleTimeout: time.Minute},
+			Dial: func(ctx context.Context, at messages.Origin) (messages.Connection, error) {
+				conn, err := o.dial(ctx, at)
+				if dials++; dials <= 10 {
+					return staleLink{conn.(*link)}, err
+				}
+				return conn, err
+			},
+		})
+		require.NoError(t, s.Warm(t.Context(), "", 10))
+		require.NoError(t, send(s, 1, messages.Request{Path: "/"})[0])
+		require.Equal(t, 11, dials)
+		stats := s.Pools()[0]
+		require.Equal(t, 1, stats.Idle+stats.Leased)
+	})
+}

@@ -274,8 +274,8 @@ func (p *pool) dialMore() {
 			}
 		}
 		ctx := b.ctx
-		if t := b.waiters.at(b.dialling); t != nil && t.Trace != nil {
-			ctx = httptrace.WithClientTrace(ctx, t.Trace)
+		if trace := b.waiters.trace(b.dialling); trace != nil {
+			ctx = httptrace.WithClientTrace(ctx, trace)
 		}
 		b.dialling++
 		go func(dial Dial, origin messages.Origin, self address) {

@@ -30,6 +30,9 @@ func (t trace) leased(lease *messages.Lease) {
 		return
 	}
 	info := httptrace.GotConnInfo{Reused: lease.Uses > 0, WasIdle: !lease.Fresh()}
+	if c, ok := lease.Conn.(interface{ Shared() bool }); ok && c.Shared() {
+		info.Reused = true
+	}
 	if info.WasIdle {
 		info.IdleTime = time.Since(lease.UsedAt)
 	}

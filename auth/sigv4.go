@@ -24,7 +24,8 @@ type SigV4 struct {
 	// other service wants it encoded once more.
 	RawPath bool
 	// UnsignedPayload leaves the body out of the signature, so that it can be
-	// streamed: S3 allows that, over https. It needs RawPath.
+	// streamed: S3 allows that, over https. It needs RawPath, and the request a
+	// BodyLength, for S3 takes no chunks.
 	UnsignedPayload bool
 }
 

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/http/httptrace"
+	"net/textproto"
 	"slices"
 	"strings"
 	"sync"
@@ -184,4 +185,54 @@ func TestAPanicInAHookOfADialEndsTheDialAlone(t *testing.T) {
 	}
 	_, err := eng.Do(t.Context(), &engine.Request{URL: server.URL})
 	require.NoError(t, err)
+}
+
+func TestASharedHTTP2ConnectionIsToldAsReused(t *testing.T) {
+	arrived, leave := make(chan struct{}, 2), make(chan struct{})
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		arrived <- struct{}{}
+		<-leave
+	}))
+	server.EnableHTTP2 = true
+	server.StartTLS()
+	defer server.Close()
+	eng := newEngine(t, engine.Config{
+		TLS: server.Client().Transport.(*http.Transport).TLSClientConfig, HTTP2: func(string) bool { return true },
+	})
+	got := make(chan httptrace.GotConnInfo, 2)
+	ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{GotConn: func(i httptrace.GotConnInfo) { got <- i }})
+	var all sync.WaitGroup
+	for _, reused := range []bool{false, true} { // at the same time, each on a stream of its own
+		all.Go(func() {
+			_, err := eng.Do(ctx, &engine.Request{URL: server.URL})
+			require.NoError(t, err)
+		})
+		<-arrived
+		info := <-got
+		require.Equal(t, reused, info.Reused)
+		require.False(t, info.WasIdle)
+	}
+	close(leave)
+	all.Wait()
+}
+
+func TestTheHooksOfABodyThatWaitsForLeaveAreCalled(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { io.Copy(io.Discard, r.Body) }))
+	defer server.Close()
+	var h hooks
+	ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{
+		WroteHeaders:         func() { h.tell("headers") },
+		Wait100Continue:      func() { h.tell("wait") },
+		Got100Continue:       func() { h.tell("leave") },
+		Got1xxResponse:       func(code int, _ textproto.MIMEHeader) error { h.tell(http.StatusText(code)); return nil },
+		WroteRequest:         func(httptrace.WroteRequestInfo) { h.tell("request") },
+		GotFirstResponseByte: func() { h.tell("first byte") },
+	})
+	req, _ := http.NewRequestWithContext(ctx, "PUT", server.URL, once("abc"))
+	req.Header.Set("Expect", "100-continue")
+	resp, err := clientOf(newEngine(t, engine.Config{})).Do(req)
+	require.NoError(t, err)
+	resp.Body.Close()
+	require.Subset(t, h.names(), []string{"headers", "wait", "first byte", "leave", "Continue", "request"})
+	require.Equal(t, []string{"headers", "wait", "first byte"}, h.names()[:3])
 }

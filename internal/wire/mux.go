@@ -87,7 +87,9 @@ func (m *mux) join() *muxStream {
 	for _, c := range m.conns {
 		if !c.leaving() && c.streams < c.frames.limit() {
 			c.streams++
-			return newMuxStream(c)
+			s := newMuxStream(c)
+			s.shared = true
+			return s
 		}
 	}
 	return nil

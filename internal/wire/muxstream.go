@@ -26,6 +26,7 @@ type muxStream struct {
 	limits Limits
 	zstd   *decoder
 	spent  bool // the last exchange left a doubt
+	shared bool // the connection was there before
 
 	mu      sync.Mutex
 	aborted bool               // guarded
@@ -219,6 +220,10 @@ func (s *muxStream) Abort() {
 
 // Close gives the place back, and closes the connection with the last.
 func (s *muxStream) Close() error { return s.conn.release() }
+
+// Shared reports whether the stream was opened on a connection that others had
+// used before.
+func (s *muxStream) Shared() bool { return s.shared }
 
 // NetConn returns the connection that is shared.
 func (s *muxStream) NetConn() net.Conn { return s.conn.sealed.sealed }

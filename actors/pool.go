@@ -2,7 +2,9 @@ package actors
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"log/slog"
 	"net/http/httptrace"
 	"runtime/debug"
 	"slices"
@@ -68,8 +70,9 @@ type poolBook struct {
 // What a pool tells itself.
 type (
 	dialDone struct {
-		conn messages.Connection
-		err  error
+		conn  messages.Connection
+		err   error
+		trace *httptrace.ClientTrace // that the dial was told to
 	}
 	upkeepDue struct{}
 )
@@ -273,14 +276,14 @@ func (p *pool) dialMore() {
 				return
 			}
 		}
-		ctx := b.ctx
-		if trace := b.waiters.trace(b.dialling); trace != nil {
+		ctx, trace := b.ctx, b.waiters.trace(b.dialling)
+		if trace != nil {
 			ctx = httptrace.WithClientTrace(ctx, trace)
 		}
 		b.dialling++
 		go func(dial Dial, origin messages.Origin, self address) {
 			conn, err := dial.guarded(ctx, origin)
-			self.Tell(dialDone{conn, err})
+			self.Tell(dialDone{conn, err, trace})
 		}(p.system.config.Dial, b.origin, p.self)
 	}
 }
@@ -309,7 +312,10 @@ func (p *pool) wanted() int {
 func (p *pool) dialled(m dialDone) {
 	b := p.book
 	b.dialling--
+	var panicked *messages.PanicError
 	switch {
+	case m.trace != nil && errors.As(m.err, &panicked):
+		p.hookFailed(m.trace, panicked)
 	case m.err != nil:
 		p.dialFailed(fmt.Errorf("dial %s: %w", b.origin, m.err))
 	case b.ctx.Err() != nil:
@@ -340,6 +346,18 @@ func (p *pool) dialFailed(err error) {
 		}
 		p.noteEmpty()
 	}
+	p.dialMore()
+}
+
+// hookFailed answers whoever brought a trace whose hook panicked. The origin is
+// not to blame, and the others go on waiting.
+func (p *pool) hookFailed(trace *httptrace.ClientTrace, err *messages.PanicError) {
+	p.system.config.Logger.Error("panic while dialling for a traced request",
+		slog.String("origin", p.book.origin.String()), slog.Any("panic", err.Value), slog.String("stack", string(err.Stack)))
+	for _, t := range p.book.waiters.takeTraced(trace) {
+		p.refuse(t, err)
+	}
+	p.noteEmpty()
 	p.dialMore()
 }
 

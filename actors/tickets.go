@@ -58,6 +58,19 @@ func (l *ticketList) trace(n int) *httptrace.ClientTrace {
 	return t.Trace
 }
 
+// takeTraced takes out the tickets of one trace.
+func (l *ticketList) takeTraced(trace *httptrace.ClientTrace) (taken []*messages.Ticket) {
+	for t := l.root.Queue.Next; t != &l.root; t = t.Queue.Next {
+		if t.Trace == trace {
+			taken = append(taken, t)
+		}
+	}
+	for _, t := range taken {
+		l.remove(t)
+	}
+	return taken
+}
+
 // remove reports whether the ticket was in the list.
 func (l *ticketList) remove(t *messages.Ticket) bool {
 	at := t.Queue

@@ -236,3 +236,31 @@ func TestTheHooksOfABodyThatWaitsForLeaveAreCalled(t *testing.T) {
 	require.Subset(t, h.names(), []string{"headers", "wait", "first byte", "leave", "Continue", "request"})
 	require.Equal(t, []string{"headers", "wait", "first byte"}, h.names()[:3])
 }
+
+func TestAPanicInAHookReachesNobodyElse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t, nil)
+		eng := s.newEngine(t, engine.Config{MaxConns: 1, DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			time.Sleep(time.Second)
+			if trace := httptrace.ContextClientTrace(ctx); trace != nil {
+				trace.ConnectStart(network, addr)
+			}
+			return s.dial(ctx, network, addr)
+		}})
+		ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{ConnectStart: func(string, string) { panic("hook") }})
+		var all sync.WaitGroup
+		all.Go(func() {
+			_, err := eng.Do(ctx, &engine.Request{Path: "/"})
+			var panicked *engine.PanicError
+			require.ErrorAs(t, err, &panicked)
+		})
+		synctest.Wait() // it waits, and its dial is the only one there may be
+		began := time.Now()
+		_, err := eng.Do(t.Context(), &engine.Request{Path: "/"})
+		require.NoError(t, err)
+		require.Equal(t, 2*time.Second, time.Since(began), "no pause follows the first dial")
+		all.Wait()
+		require.EqualValues(t, 1, eng.Stats().Pools[0].Dialled)
+		wantNothingHeld(t, eng)
+	})
+}

@@ -66,6 +66,10 @@ func (b *retryBudget) after(failures int, sent messages.Sent, repeatable bool, e
 
 // final reports whether an error would only come again.
 func final(err error) bool {
+	var panicked *messages.PanicError
+	if errors.As(err, &panicked) {
+		return true
+	}
 	for _, target := range []error{
 		context.Canceled, context.DeadlineExceeded, messages.ErrInvalidRequest,
 		messages.ErrClosed, messages.ErrTooManyWaiters, messages.ErrActorFailed,

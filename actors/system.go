@@ -61,14 +61,15 @@ type System struct {
 	throttler  address
 	timesync   address // zero without a source of time
 
-	pools   atomic.Pointer[map[messages.Origin]*poolDoor] // written by the supervisor only
-	clock   *serverClock
-	retries *retryBudget
-	lane    lane
-	slots   slots
-	streams streams
-	nextID  atomic.Uint64
-	jar     atomic.Pointer[http.CookieJar]
+	pools     atomic.Pointer[map[messages.Origin]*poolDoor] // written by the supervisor only
+	clock     *serverClock
+	retries   *retryBudget
+	lane      lane
+	signsBody bool // the authenticator's
+	slots     slots
+	streams   streams
+	nextID    atomic.Uint64
+	jar       atomic.Pointer[http.CookieJar]
 
 	closing chan struct{} // closed by Close: nobody waits any longer
 	closed  sync.Once
@@ -96,12 +97,13 @@ func Start(config Config) (*System, error) {
 		return nil, err
 	}
 	s := &System{
-		config:  config,
-		epoch:   time.Now(),
-		retries: newRetryBudget(config.Retry),
-		lane:    laneOf(config.Auth),
-		closing: make(chan struct{}),
-		ended:   make(chan struct{}),
+		config:    config,
+		epoch:     time.Now(),
+		retries:   newRetryBudget(config.Retry),
+		lane:      laneOf(config.Auth),
+		signsBody: auth.SignsBody(config.Auth),
+		closing:   make(chan struct{}),
+		ended:     make(chan struct{}),
 	}
 	config.Clock.Epoch = s.epoch
 	s.clock = newServerClock(config.Clock, config.Sample != nil)
@@ -195,6 +197,10 @@ func (s *System) Clock() auth.Clock {
 	}
 	return s.clock
 }
+
+// SignsBody reports whether a request that is to be signed must have its body
+// in memory.
+func (s *System) SignsBody() bool { return s.signsBody }
 
 func (s *System) isClosing() bool {
 	select {

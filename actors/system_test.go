@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -331,4 +332,28 @@ func TestWhatTheServerDidNotProcessMayBeRepeatedThoughItWasSent(t *testing.T) {
 		_, again := budget.after(1, messages.SentMaybe, test.idempotent, test.err)
 		require.Equal(t, test.again, again, "%v", test.err)
 	}
+}
+
+// What died unused, while it was idle, costs no attempt.
+func TestConnectionsThatDiedUnusedAreNoFailures(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := &origin{}
+		var dials atomic.Int32
+		s := start(t, o, Config{
+			Base: Base{Origin: messages.Origin{Scheme: "http", Addr: "api.test:80"}, Host: "api.test"},
+			Pool: PoolConfig{MaxConns: 10, MaxWaiters: 10, IdleTimeout: time.Minute},
+			Dial: func(ctx context.Context, at messages.Origin) (messages.Connection, error) {
+				conn, err := o.dial(ctx, at)
+				if dials.Add(1) <= 10 {
+					return staleLink{conn.(*link)}, err
+				}
+				return conn, err
+			},
+		})
+		require.NoError(t, s.Warm(t.Context(), "", 10))
+		require.NoError(t, send(s, 1, messages.Request{Path: "/"})[0])
+		require.EqualValues(t, 11, dials.Load())
+		stats := s.Pools()[0]
+		require.Equal(t, 1, stats.Idle+stats.Leased)
+	})
 }

@@ -2,6 +2,7 @@ package actors
 
 import (
 	"cmp"
+	"net/http/httptrace"
 	"slices"
 
 	"github.com/sluice-engine/sluice/messages"
@@ -13,6 +14,8 @@ import (
 type ticketList struct {
 	root messages.Ticket // only its links are used
 	n    int
+
+	traced int // of them, those with a Trace
 }
 
 func newTicketList() *ticketList {
@@ -27,6 +30,9 @@ func (l *ticketList) push(t *messages.Ticket) {
 	last.Queue.Next = t
 	l.root.Queue.Prev = t
 	l.n++
+	if t.Trace != nil {
+		l.traced++
+	}
 }
 
 // pop takes the first ticket out; nil means that there is none.
@@ -39,6 +45,32 @@ func (l *ticketList) pop() *messages.Ticket {
 	return first
 }
 
+// trace returns that of the ticket with n before it; nil means that it has
+// none, or that there is no such ticket.
+func (l *ticketList) trace(n int) *httptrace.ClientTrace {
+	if l.traced == 0 || n >= l.n {
+		return nil
+	}
+	t := l.root.Queue.Next
+	for range n {
+		t = t.Queue.Next
+	}
+	return t.Trace
+}
+
+// takeTraced takes out the tickets of one trace.
+func (l *ticketList) takeTraced(trace *httptrace.ClientTrace) (taken []*messages.Ticket) {
+	for t := l.root.Queue.Next; t != &l.root; t = t.Queue.Next {
+		if t.Trace == trace {
+			taken = append(taken, t)
+		}
+	}
+	for _, t := range taken {
+		l.remove(t)
+	}
+	return taken
+}
+
 // remove reports whether the ticket was in the list.
 func (l *ticketList) remove(t *messages.Ticket) bool {
 	at := t.Queue
@@ -49,6 +81,9 @@ func (l *ticketList) remove(t *messages.Ticket) bool {
 	at.Next.Queue.Prev = at.Prev
 	t.Queue = messages.Links{}
 	l.n--
+	if t.Trace != nil {
+		l.traced--
+	}
 	return true
 }
 

@@ -90,7 +90,9 @@ func (m *mux) join() *muxStream {
 	for _, c := range m.conns {
 		if !c.frames.leaves() && c.streams < c.frames.limit() {
 			c.streams++
-			return newMuxStream(c)
+			s := newMuxStream(c)
+			s.shared = true
+			return s
 		}
 	}
 	return nil
@@ -109,6 +111,7 @@ func (m *mux) open(ctx context.Context, s *socket) (*muxConn, error) {
 		Protocols:              new(http.Protocols),
 		DisableCompression:     true,
 		MaxResponseHeaderBytes: int64(m.dialer.Limits.withDefaults().Header),
+		ExpectContinueTimeout:  continueWait,
 		HTTP2:                  &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingAfter},
 	}
 	transport.Protocols.SetUnencryptedHTTP2(true)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -13,7 +14,10 @@ import (
 
 // answer reads the response, or leaves its body in a stream.
 func (s *muxStream) answer(call *messages.Call, resp *http.Response) (*messages.Response, error) {
-	answer := &messages.Response{StatusCode: resp.StatusCode, Header: rawLines(resp.Header), TLS: s.conn.tls}
+	if len(resp.Trailer) > 0 { // net/http has taken the announcement out
+		resp.Header["Trailer"] = []string{strings.Join(fieldNames(resp.Trailer), ", ")}
+	}
+	answer := &messages.Response{StatusCode: resp.StatusCode, Header: rawLines(resp.Header), ProtoMajor: 2, TLS: s.conn.tls}
 	body := &muxBody{stream: s, answer: answer, resp: resp}
 	if err := s.decode(call, body); err != nil {
 		return nil, err
@@ -45,11 +49,8 @@ func (s *muxStream) decode(call *messages.Call, body *muxBody) (err error) {
 	for _, value := range body.resp.Header["Content-Encoding"] {
 		h.contentCoding([]byte(value))
 	}
-	switch {
-	case h.coding == 0 || call.Codings == 0 || body.resp.Body == http.NoBody || call.Method == http.MethodHead:
+	if h.coding&call.Codings == 0 || body.resp.Body == http.NoBody || call.Method == http.MethodHead {
 		return nil
-	case h.coding&call.Codings == 0:
-		return errUnasked
 	}
 	if body.decoded, err = newDecoder(h.coding, (*muxPayload)(body), &s.limits, &s.zstd); err != nil {
 		return err
@@ -82,6 +83,8 @@ func rawLines(header http.Header) messages.Header {
 	}
 	return messages.NewHeader(lines.String())
 }
+
+func fieldNames(header http.Header) []string { return slices.Sorted(maps.Keys(header)) }
 
 // muxBody is the body of a response. It ends the exchange when it ends.
 type muxBody struct {

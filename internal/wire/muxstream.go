@@ -27,6 +27,7 @@ type muxStream struct {
 	limits Limits
 	zstd   *decoder
 	spent  bool // the last exchange left a doubt
+	shared bool // the connection was there before
 
 	ctx     context.Context // of every exchange; once it has ended there is no other
 	cancel  context.CancelFunc
@@ -178,10 +179,11 @@ func (s *muxStream) lay(call *messages.Call, host string) *http.Request {
 	s.layFields(call.Fields)
 	req := &s.request
 	req.Method, req.Host = call.Method, host
-	req.Body, req.ContentLength = nil, 0
+	req.Body, req.ContentLength, req.Trailer = nil, 0, nil
 	switch {
 	case call.Reader != nil:
-		req.Body, req.ContentLength = io.NopCloser(call.Reader), call.Length
+		req.Body, req.ContentLength = io.NopCloser(&muxUpload{call.Reader, call.Trailer}), call.Length
+		req.Trailer = call.Trailer
 	case len(call.Body) > 0:
 		req.Body, req.ContentLength = io.NopCloser(bytes.NewReader(call.Body)), int64(len(call.Body))
 	}
@@ -235,6 +237,10 @@ func (s *muxStream) Close() error {
 	s.cancel()
 	return s.conn.release()
 }
+
+// Shared reports whether the stream was opened on a connection that others had
+// used before.
+func (s *muxStream) Shared() bool { return s.shared }
 
 // NetConn returns the connection that is shared.
 func (s *muxStream) NetConn() net.Conn { return s.conn.sealed.sealed }

@@ -54,6 +54,7 @@ func appendRequest(dst []byte, call *messages.Call) (head, rest []byte, err erro
 func appendFraming(dst []byte, call *messages.Call) []byte {
 	if call.Length < 0 {
 		dst = append(dst, "Transfer-Encoding: chunked\r\n"...)
+		dst = appendAnnouncement(dst, call.Trailer)
 	} else {
 		dst = append(dst, "Content-Length: "...)
 		dst = strconv.AppendInt(dst, call.Length, 10)
@@ -111,6 +112,11 @@ func checkCall(call *messages.Call) (host string, err error) {
 				return "", &CallError{Part: "header", Name: f.Name, Reason: "given twice"}
 			}
 			named, host = true, f.Value
+		}
+	}
+	if len(call.Trailer) > 0 {
+		if err := checkTrailerOf(call); err != nil {
+			return "", err
 		}
 	}
 	if !isAuthority(host) {

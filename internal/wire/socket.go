@@ -39,6 +39,7 @@ type socket struct {
 	stray   [1]byte // where a probe reads to
 	early   [1]byte // and a look past TLS
 	held    []byte  // read by that, and still to be given to TLS
+	strayed bool    // the last probe found something there
 
 	descriptor
 }
@@ -156,11 +157,13 @@ func (s *socket) read(p []byte) (int, error) {
 // silence returns ErrStale unless the connection is open with nothing to be
 // read. Under TLS it lets session tickets pass, which are no data.
 func (s *socket) silence() error {
+	s.strayed = false
 	if s.sealed != nil && s.records.drained() && s.mute() {
 		return nil
 	}
 	s.probing = true
-	_, err := s.stream().Read(s.stray[:])
+	n, err := s.stream().Read(s.stray[:])
+	s.strayed = n > 0
 	s.probing = false
 	if err == errSilent && !s.records.inside() {
 		s.records.settle()

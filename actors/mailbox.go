@@ -22,6 +22,7 @@ import (
 type mailQueue struct {
 	ring    []any
 	head, n int
+	few     [2]any // the first ring: most mailboxes never have more
 }
 
 func (q *mailQueue) push(m any) {
@@ -44,7 +45,11 @@ func (q *mailQueue) pop() any {
 }
 
 func (q *mailQueue) grow() {
-	ring := make([]any, max(4, 2*len(q.ring)))
+	if q.ring == nil {
+		q.ring = q.few[:]
+		return
+	}
+	ring := make([]any, 2*len(q.ring))
 	for i := range q.n {
 		ring[i] = q.ring[(q.head+i)&(len(q.ring)-1)]
 	}
@@ -229,7 +234,8 @@ func (m *callerMailbox) stop() { m.handle(stopMessage, true) }
 
 // run handles messages until the actor has finished. While there are none it
 // waits, and tells the actor when the context ends, the engine closes, or its
-// own alarm rings; the first two are told once.
+// own alarm rings; the first two are told once. A channel that all callers share
+// is dear to wait for, so closing is nil for an actor that is told by message.
 func (m *callerMailbox) run(ctx context.Context, closing <-chan struct{}) {
 	done := ctx.Done()
 	for {

@@ -52,7 +52,7 @@ type poolBook struct {
 	config   PoolConfig
 	leases   []*messages.Lease // every open connection, at its Index
 	idle     []*messages.Lease // of those, the unused ones, longest idle first
-	waiters  *ticketList
+	waiters  ticketQueue
 	dialling int
 	warming  []warmPool
 	backoff  backoff
@@ -93,7 +93,7 @@ type describePool struct{ done chan<- PoolStats }
 func newPool(s *System, origin messages.Origin, door *poolDoor) actor.Producer {
 	book := &poolBook{
 		origin: origin, config: s.config.Pool, door: door, empty: time.Now(),
-		waiters: newTicketList(), backoff: backoff{base: s.config.Pool.Backoff, ceiling: s.config.Pool.BackoffCap},
+		backoff: backoff{base: s.config.Pool.Backoff, ceiling: s.config.Pool.BackoffCap},
 	}
 	book.ctx, book.cancel = context.WithCancel(context.Background())
 	return func() actor.Actor { return &pool{system: s, book: book} }

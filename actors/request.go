@@ -188,7 +188,9 @@ func (r *request) enterThrottled() {
 	t := r.ticket
 	t.Reopen()
 	t.Owner, t.Pool, t.Lease, t.Trace = r, r.pool, nil, r.trace.hooks
-	t.Outcome, t.Signals = throttle.Outcome{}, feedback.Feedback{}
+	if t.Told {
+		t.Outcome, t.Signals, t.Told = throttle.Outcome{}, feedback.Feedback{}, false
+	}
 	t.Limited, t.Deadline = !r.unlimited(), r.system.instant(r.deadline)
 	t.Permit.Deadline = t.Deadline
 	if r.unlimited() {
@@ -408,6 +410,7 @@ func (r *request) heed(response *messages.Response) (refused bool) {
 		read = feedback.RetryAfter
 	}
 	t := r.ticket
+	t.Told = true
 	t.Signals = read(feedback.Answer{
 		Limit: r.limit, Key: r.asked.Key, Status: response.StatusCode, Header: &response.Header,
 		Body: response.Body, Clock: r.system.Clock(),

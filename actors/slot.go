@@ -94,6 +94,7 @@ type slots struct {
 	mu     sync.Mutex
 	all    []*request // each at its index; at most maxSlots
 	cursor int        // where the next search begins
+	told   bool       // that the engine closes; slots to come are not
 }
 
 const (
@@ -134,7 +135,7 @@ func (s *slots) search() *request {
 func (s *slots) admit(r *request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if r.kept = len(s.all) < maxSlots; r.kept {
+	if r.kept = !s.told && len(s.all) < maxSlots; r.kept {
 		r.index = len(s.all)
 		s.all = append(s.all, r)
 	}
@@ -148,6 +149,16 @@ func (s *slots) put(r *request) bool {
 	r.free.Store(true)
 	s.cache.Put(r)
 	return true
+}
+
+// tell gives every slot in the list a message, in this life or in the next.
+func (s *slots) tell(message any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.told = true
+	for _, r := range s.all {
+		r.Tell(message)
+	}
 }
 
 // drop forgets a slot for good.

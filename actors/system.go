@@ -163,10 +163,18 @@ func (s *System) Do(ctx context.Context, asked *messages.Request, deadline time.
 		}
 	}
 	s.retries.count(r)
-	r.run(ctx, s.closing)
+	r.run(ctx, s.closingFor(r))
 	response, err := r.response, r.err
 	s.release(r)
 	return response, err
+}
+
+// closingFor is what a request must watch to learn that the engine closes.
+func (s *System) closingFor(r *request) <-chan struct{} {
+	if r.kept {
+		return nil // slots.tell
+	}
+	return s.closing
 }
 
 // instant is a time in the ledger's terms; the zero time stays zero.
@@ -325,6 +333,7 @@ func (s *System) Pools() []PoolStats {
 func (s *System) Close() {
 	s.closed.Do(func() {
 		close(s.closing)
+		s.slots.tell(engineClosing{})
 		s.streams.close()
 		s.supervisor.Tell(closeAll{})
 	})

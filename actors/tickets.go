@@ -2,89 +2,124 @@ package actors
 
 import (
 	"cmp"
+	"iter"
 	"net/http/httptrace"
 	"slices"
 
 	"github.com/sluice-engine/sluice/messages"
 )
 
-// ticketList is a first-in, first-out list threaded through the tickets
-// themselves, so that any of them can leave at once. Its pool owns it, and the
-// links.
-type ticketList struct {
-	root messages.Ticket // only its links are used
-	n    int
+// ticketQueue has the tickets that wait for a connection, first in, first out,
+// and lets any of them leave at once. Of the tickets it touches only the one
+// that comes or goes: those of a crowd are in no cache.
+type ticketQueue struct {
+	ring       []*messages.Ticket // a power of two of places; nil where one has left
+	head, tail uint64             // the place of the first, and behind the last; counted on and on
+	n          int                // tickets
 
 	traced int // of them, those with a Trace
 }
 
-func newTicketList() *ticketList {
-	l := new(ticketList)
-	l.root.Queue = messages.Links{Prev: &l.root, Next: &l.root}
-	return l
+func (q *ticketQueue) place(at uint64) **messages.Ticket { return &q.ring[at&uint64(len(q.ring)-1)] }
+
+func (q *ticketQueue) push(t *messages.Ticket) {
+	if q.tail-q.head == uint64(len(q.ring)) {
+		q.grow()
+	}
+	q.put(t)
+	q.n++
+	if t.Trace != nil {
+		q.traced++
+	}
 }
 
-func (l *ticketList) push(t *messages.Ticket) {
-	last := l.root.Queue.Prev
-	t.Queue = messages.Links{Prev: last, Next: &l.root}
-	last.Queue.Next = t
-	l.root.Queue.Prev = t
-	l.n++
-	if t.Trace != nil {
-		l.traced++
+func (q *ticketQueue) put(t *messages.Ticket) {
+	*q.place(q.tail) = t
+	q.tail++
+	t.Turn = q.tail
+}
+
+// grow makes room: it closes the gaps if they are many.
+func (q *ticketQueue) grow() {
+	old := *q
+	size := max(16, len(q.ring))
+	if 2*q.n >= size {
+		size *= 2
+	}
+	q.ring, q.head, q.tail = make([]*messages.Ticket, size), 0, 0
+	for t := range old.inOrder() {
+		q.put(t)
+	}
+}
+
+// inOrder yields the tickets from the first to the last.
+func (q *ticketQueue) inOrder() iter.Seq[*messages.Ticket] {
+	return func(yield func(*messages.Ticket) bool) {
+		for at := q.head; at < q.tail; at++ {
+			if t := *q.place(at); t != nil && !yield(t) {
+				return
+			}
+		}
 	}
 }
 
 // pop takes the first ticket out; nil means that there is none.
-func (l *ticketList) pop() *messages.Ticket {
-	first := l.root.Queue.Next
-	if first == &l.root {
-		return nil
+func (q *ticketQueue) pop() *messages.Ticket {
+	for ; q.head < q.tail; q.head++ {
+		if t := *q.place(q.head); t != nil {
+			q.remove(t)
+			return t
+		}
 	}
-	l.remove(first)
-	return first
+	return nil
+}
+
+// keptTurns is how many places an empty queue keeps.
+const keptTurns = 1024
+
+// remove reports whether the ticket was in the queue.
+func (q *ticketQueue) remove(t *messages.Ticket) bool {
+	if t.Turn == 0 {
+		return false
+	}
+	*q.place(t.Turn - 1) = nil
+	t.Turn = 0
+	q.n--
+	if t.Trace != nil {
+		q.traced--
+	}
+	if q.n == 0 && len(q.ring) > keptTurns {
+		*q = ticketQueue{}
+	}
+	return true
 }
 
 // trace returns that of the ticket with n before it; nil means that it has
 // none, or that there is no such ticket.
-func (l *ticketList) trace(n int) *httptrace.ClientTrace {
-	if l.traced == 0 || n >= l.n {
+func (q *ticketQueue) trace(n int) *httptrace.ClientTrace {
+	if q.traced == 0 {
 		return nil
 	}
-	t := l.root.Queue.Next
-	for range n {
-		t = t.Queue.Next
+	for t := range q.inOrder() {
+		if n == 0 {
+			return t.Trace
+		}
+		n--
 	}
-	return t.Trace
+	return nil
 }
 
 // takeTraced takes out the tickets of one trace.
-func (l *ticketList) takeTraced(trace *httptrace.ClientTrace) (taken []*messages.Ticket) {
-	for t := l.root.Queue.Next; t != &l.root; t = t.Queue.Next {
+func (q *ticketQueue) takeTraced(trace *httptrace.ClientTrace) (taken []*messages.Ticket) {
+	for t := range q.inOrder() {
 		if t.Trace == trace {
 			taken = append(taken, t)
 		}
 	}
 	for _, t := range taken {
-		l.remove(t)
+		q.remove(t)
 	}
 	return taken
-}
-
-// remove reports whether the ticket was in the list.
-func (l *ticketList) remove(t *messages.Ticket) bool {
-	at := t.Queue
-	if at.Prev == nil {
-		return false
-	}
-	at.Prev.Queue.Next = at.Next
-	at.Next.Queue.Prev = at.Prev
-	t.Queue = messages.Links{}
-	l.n--
-	if t.Trace != nil {
-		l.traced--
-	}
-	return true
 }
 
 // ticketSet is the throttler's book of tickets. Every request enters and leaves

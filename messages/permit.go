@@ -24,32 +24,32 @@ type Recipient interface{ Tell(message any) }
 // then the throttler, then the pool, and the request again from LeaseGranted
 // or TicketRefused to SettlePermit. Only the state word is shared: it decides
 // between a grant and a cancellation that cross on the way.
+//
+// What a wait touches stands together: the ticket of one in a crowd is in no
+// cache.
 type Ticket struct {
-	Permit throttle.Permit // what the ledger is asked for, and its own book-keeping
-	Owner  Recipient       // the request actor
-	Pool   Recipient       // where a granted ticket goes on to
+	state atomic.Uint32
 
-	Limited  bool          // the throttler has to grant it, and to be given it back
+	Limited bool  // the throttler has to grant it, and to be given it back
+	Passed  bool  // the throttler's: handed on to the pool, and in flight
+	Told    bool  // Outcome or Signals may hold something
+	Stage   Stage // where it was refused
+
+	Owner    Recipient     // the request actor
+	Pool     Recipient     // where a granted ticket goes on to
+	Lease    *Lease        // set by the pool before LeaseGranted
 	Deadline time.Duration // as Permit's, which only the throttler may read in flight
+	Turn     uint64        // the pool's: where its queue has the ticket, plus one
+	Place    int           // the throttler's: where its book has the ticket, plus one
+	Serial   uint64        // the throttler's: in which order tickets came
+	Refused  error         // set before TicketRefused
 
-	Trace *httptrace.ClientTrace // told of the dial this wait causes; nil tells nobody
+	Trace *httptrace.ClientTrace // told of the dial the ticket causes; nil tells nobody
 
-	Lease   *Lease            // set by the pool before LeaseGranted
-	Refused error             // set before TicketRefused
-	Stage   Stage             // where it was refused
+	Permit  throttle.Permit   // what the ledger is asked for, and its own book-keeping
 	Outcome throttle.Outcome  // set by the request before SettlePermit, ...
 	Signals feedback.Feedback // ... with what the answer said about limits
-
-	Passed bool   // the throttler's: handed on to the pool, and in flight
-	Place  int    // the throttler's: where its book has the ticket, plus one
-	Serial uint64 // the throttler's: in which order tickets came
-	Queue  Links  // the pool's list of waiting tickets
-
-	state atomic.Uint32
 }
-
-// Links chain a ticket into the list of a pool.
-type Links struct{ Prev, Next *Ticket }
 
 const (
 	ticketWaiting uint32 = iota

@@ -1,12 +1,14 @@
 package wire
 
 import (
+	"context"
 	"crypto/tls"
 	"encoding/binary"
 	"io"
 	"net"
 	"net/http/httptest"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -58,10 +60,7 @@ func serveFrames(c net.Conn, answer func(stream uint32) []byte) {
 		if _, err := io.CopyN(io.Discard, c, length); err != nil {
 			return
 		}
-		switch {
-		case header[3] == frameSettings && header[4] == 0:
-			c.Write(frame(frameSettings, flagAck, 0))
-		case header[3] == frameHeaders:
+		if header[3] == frameHeaders {
 			c.Write(answer(binary.BigEndian.Uint32(header[5:])))
 		}
 	}
@@ -117,4 +116,32 @@ func TestADeadlineThatRingsAsTheExchangeEndsSpendsThePlace(t *testing.T) {
 	c.spent = false // all went well
 	c.end()
 	require.False(t, c.Reusable())
+}
+
+// The peer of this test answers nothing, pings included.
+func TestAConnectionWhosePeerAnswersNoPingIsGivenUp(t *testing.T) {
+	server := httptest.NewUnstartedServer(nil) // for its certificate
+	server.EnableHTTP2 = true
+	server.StartTLS()
+	certificates := server.TLS.Certificates
+	server.Close()
+	synctest.Test(t, func(t *testing.T) {
+		d := &Dialer{
+			TLS:   &tls.Config{InsecureSkipVerify: true},
+			HTTP2: func(messages.Origin) bool { return true },
+			DialContext: func(context.Context, string, string) (net.Conn, error) {
+				near, far := net.Pipe()
+				go serveFrames(tls.Server(far, &tls.Config{Certificates: certificates, NextProtos: []string{"h2"}}),
+					func(uint32) []byte { return nil })
+				return near, nil
+			},
+		}
+		c := dialAny(t, d, messages.Origin{Scheme: "https", Addr: "server.test:443"})
+		began := time.Now()
+		_, sent, err := c.Exchange(get("/"), never)
+		require.Error(t, err)
+		require.Equal(t, messages.SentMaybe, sent)
+		require.Equal(t, 2*pingAfter, time.Since(began), "the silence, and the wait for the answer")
+		require.False(t, c.Reusable())
+	})
 }

@@ -183,6 +183,21 @@ func TestAPostThatTheServerReadAndDroppedIsSentOnce(t *testing.T) {
 	}
 }
 
+func TestARequestThatWasAnsweredIsNotRepeated(t *testing.T) {
+	var copies atomic.Int32
+	eng := rawEngine(t, rawServer(t, func(_ int, c net.Conn, take func() *http.Request) {
+		take()
+		copies.Add(1)
+		io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\nhalf")
+	}))
+	_, err := eng.Do(t.Context(), &engine.Request{Path: "/"})
+	require.ErrorIs(t, err, engine.ErrTruncated)
+	var e *engine.Error
+	require.ErrorAs(t, err, &e)
+	require.Equal(t, engine.SentYes, e.Sent)
+	require.EqualValues(t, 1, copies.Load())
+}
+
 func TestAPostOnAConnectionClosedWhileIdleSucceedsWithOneCopy(t *testing.T) {
 	var copies atomic.Int32
 	closed := make(chan struct{})

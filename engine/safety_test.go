@@ -143,8 +143,10 @@ func TestACancelledExchangeLosesItsConnectionAndFreesItsSlot(t *testing.T) {
 	}))
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() { <-arrived; cancel() }()
+	begun := time.Now()
 	_, err := eng.Do(ctx, &engine.Request{Path: "/"})
 	require.ErrorIs(t, err, context.Canceled)
+	require.Less(t, time.Since(begun), 4*time.Second, "it ends at once, not with its timeout")
 
 	resp, err := eng.Do(t.Context(), &engine.Request{Path: "/"})
 	require.NoError(t, err)

@@ -133,7 +133,7 @@ func (m Mutant) overlay(root, dir string) (name string, err error) {
 }
 
 func build(ctx context.Context, root, of, binary string, flags ...string) ([]byte, error) {
-	args := append([]string{"test", "-c", "-ldflags=-s -w", "-o", binary}, flags...)
+	args := append([]string{"test", "-c", "-ldflags=-s -w", "-gcflags=-N -l", "-o", binary}, flags...)
 	cmd := exec.CommandContext(ctx, "go", append(args, "./"+of)...)
 	cmd.Dir = root
 	return cmd.CombinedOutput()

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -30,6 +31,17 @@ func TestTheCapsAreInForceByDefault(t *testing.T) {
 		_, _, err := NewConn(playAndHangUp(c.response), Limits{}).Exchange(get("/"), never)
 		require.ErrorIs(t, err, c.want, name)
 	}
+}
+
+func TestALengthOverTheCapIsToldInHTTP2BeforeTheBodyComes(t *testing.T) {
+	_, d, o, _ := listenH2(t, 5, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Length", "1001")
+		http.NewResponseController(w).Flush()
+		<-r.Context().Done()
+	})
+	d.Limits.Body = 1000
+	_, _, err := dialAny(t, d, o).Exchange(get("/"), time.Now().Add(2*time.Second))
+	require.ErrorIs(t, err, messages.ErrBodyTooLarge)
 }
 
 // net/http has no type for either error.

@@ -60,16 +60,37 @@ func (m Mutant) source(root string) ([]byte, error) {
 	return []byte(strings.Replace(string(text), m.Old, m.New, 1)), nil
 }
 
-// OfRules returns those of All that belong to these rules; all for none.
-func OfRules(rules ...int) ([]Mutant, error) {
+// Choose returns the mutants of these rules, or of all if none is named; of each
+// rule no more than sample, evenly spaced, unless that is zero.
+func Choose(rules []int, sample int) ([]Mutant, error) {
 	var mistakes []error
 	for _, rule := range rules {
 		if rule < 1 || rule >= len(Rules) {
 			mistakes = append(mistakes, fmt.Errorf("rule %d: there are 1 to %d", rule, len(Rules)-1))
 		}
 	}
-	unwanted := func(m Mutant) bool { return len(rules) > 0 && !slices.Contains(rules, m.Rule) }
-	return slices.DeleteFunc(slices.Clone(All), unwanted), errors.Join(mistakes...)
+	var chosen []Mutant
+	for rule := range Rules {
+		if len(rules) == 0 || slices.Contains(rules, rule) {
+			chosen = append(chosen, spaced(ofRule(rule), sample)...)
+		}
+	}
+	return chosen, errors.Join(mistakes...)
+}
+
+func ofRule(rule int) []Mutant {
+	return slices.DeleteFunc(slices.Clone(All), func(m Mutant) bool { return m.Rule != rule })
+}
+
+func spaced(all []Mutant, n int) []Mutant {
+	if n <= 0 || n >= len(all) {
+		return all
+	}
+	some := make([]Mutant, n)
+	for i := range some {
+		some[i] = all[i*len(all)/n]
+	}
+	return some
 }
 
 // Outcome is what became of a mutant.

@@ -71,7 +71,8 @@ func each(jobs, n int, f func(int)) {
 	all.Wait()
 }
 
-// requireSound runs every test without a mutant.
+// requireSound runs every test without a mutant. Its error does not wrap what
+// the go command ended with, whose exit code would be taken for the caller's.
 func requireSound(ctx context.Context, cfg Config, dir string) error {
 	tests := map[string][]string{}
 	for _, m := range cfg.Mutants {
@@ -83,12 +84,12 @@ func requireSound(ctx context.Context, cfg Config, dir string) error {
 	for of, names := range tests {
 		binary := filepath.Join(dir, "sound.test")
 		if out, err := build(ctx, cfg.Root, of, binary); err != nil {
-			mistakes = append(mistakes, fmt.Errorf("%s does not build: %w\n%s", of, err, out))
+			mistakes = append(mistakes, fmt.Errorf("%s does not build: %v\n%s", of, err, out))
 			continue
 		}
 		out, err := test(ctx, cfg.Root, of, binary, names...)
 		if err != nil {
-			mistakes = append(mistakes, fmt.Errorf("%s fails without a mutant: %w\n%s", of, err, out))
+			mistakes = append(mistakes, fmt.Errorf("%s fails without a mutant: %v\n%s", of, err, out))
 		}
 		for _, name := range names {
 			if !bytes.Contains(out, []byte("--- PASS: "+name+" ")) {

@@ -223,7 +223,7 @@ func (s *socketStorm) call(random *rand.Rand) {
 
 // await reports false if the caller left before it was answered.
 func (s *socketStorm) await(c *socketCaller, random *rand.Rand) bool {
-	patience := time.Minute
+	patience := 20 * time.Second
 	if random.IntN(8) == 0 {
 		patience = time.Duration(random.IntN(500)) * time.Microsecond
 	}
@@ -234,7 +234,7 @@ func (s *socketStorm) await(c *socketCaller, random *rand.Rand) bool {
 		return true
 	case <-s.system.closing:
 	case <-timer.C:
-		assert.Less(s, patience, time.Minute, "a waiter is forgotten")
+		assert.Less(s, patience, 20*time.Second, "a waiter is forgotten")
 	}
 	if c.left = c.ticket.Cancel(); c.left {
 		if random.IntN(4) == 0 {

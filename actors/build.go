@@ -50,8 +50,11 @@ func (r *request) build() error {
 	var body []byte
 	var contentType string
 	var err error
-	if r.upload, err = newUpload(r.asked); err == nil && r.upload == nil {
+	if r.upload, err = newUpload(r.asked, r.system.signsBody); err == nil && r.upload == nil {
 		body, contentType, err = encodeBody(r.asked)
+	}
+	if err == nil && len(r.asked.Trailer) > 0 && r.upload == nil {
+		err = errors.New("trailers follow a streamed body only")
 	}
 	if err != nil {
 		return fmt.Errorf("%w: %w", messages.ErrInvalidRequest, err)
@@ -64,14 +67,15 @@ func (r *request) build() error {
 		r.built.Method = http.MethodGet
 	}
 	r.built.Body, r.built.Deadline = body, r.deadline
-	r.built.Stream, r.built.Continue = r.asked.Stream, r.asked.ExpectContinue
+	r.built.Stream, r.built.Continue, r.built.Trailer = r.asked.Stream, r.asked.ExpectContinue, r.asked.Trailer
 	r.built.Codings, r.built.Trace = r.system.config.Codings, r.trace.hooks
 	r.contentType = contentType
 	r.buildFields(contentType)
 	return nil
 }
 
-// preProcess gives the pre-processors a copy of their own, maps included.
+// preProcess gives the pre-processors a copy of their own, maps included, but
+// for the trailers, whose values are still to come.
 func (r *request) preProcess() error {
 	if len(r.system.config.PreProcessors) == 0 {
 		return nil

@@ -125,8 +125,6 @@ type inlineMailbox struct {
 	running bool // guarded by mu: some goroutine is handling messages
 }
 
-func newInlineMailbox() actor.Mailbox { return &inlineMailbox{} }
-
 // PostUserMessage is part of actor.Mailbox.
 func (m *inlineMailbox) PostUserMessage(message any) { m.post(&m.user, message) }
 

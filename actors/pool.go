@@ -2,7 +2,11 @@ package actors
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"log/slog"
+	"net/http/httptrace"
+	"runtime/debug"
 	"slices"
 	"time"
 
@@ -38,7 +42,6 @@ type PoolConfig struct {
 type pool struct {
 	system *System
 	book   *poolBook
-	self   address
 	timer  *time.Timer // calls upkeep; nil until first needed
 	alarm  time.Time   // when it rings; zero if it does not
 }
@@ -66,8 +69,9 @@ type poolBook struct {
 // What a pool tells itself.
 type (
 	dialDone struct {
-		conn messages.Connection
-		err  error
+		conn  messages.Connection
+		err   error
+		trace *httptrace.ClientTrace // that the dial was told to
 	}
 	upkeepDue struct{}
 )
@@ -119,7 +123,6 @@ func (p *pool) Receive(ctx actor.Context) {
 	case messages.ClosePool:
 		p.close()
 	case *actor.Started:
-		p.self = address{p.system.actors.Root, ctx.Self()}
 		p.recover()
 	case *actor.Restarting, *actor.Stopping:
 		p.stopTimer()
@@ -184,6 +187,7 @@ func (p *pool) lend(l *messages.Lease, t *messages.Ticket) {
 		}
 		p.forsake(t)
 	}
+	l.Rested = l.Uses == 0
 	p.book.idle = append(p.book.idle, l)
 	p.arm(p.retireAt(l))
 }
@@ -256,8 +260,8 @@ func (p *pool) discard(l *messages.Lease) {
 
 // dialMore dials until every waiter has a dial of its own and enough are idle,
 // or there is no room. A dial belongs to nobody: whoever is first takes its
-// connection. After a failure there is one dial at a time, and a pause before
-// it.
+// connection, and only the trace is its waiter's. After a failure there is one
+// dial at a time, and a pause before it.
 func (p *pool) dialMore() {
 	b := p.book
 	for b.ctx.Err() == nil && b.dialling < p.wanted() && len(b.leases)+b.dialling < b.config.MaxConns {
@@ -270,12 +274,27 @@ func (p *pool) dialMore() {
 				return
 			}
 		}
+		ctx, trace := b.ctx, b.waiters.trace(b.dialling)
+		if trace != nil {
+			ctx = httptrace.WithClientTrace(ctx, trace)
+		}
 		b.dialling++
-		go func(ctx context.Context, dial Dial, origin messages.Origin, self address) {
-			conn, err := dial(ctx, origin)
-			self.Tell(dialDone{conn, err})
-		}(b.ctx, p.system.config.Dial, b.origin, p.self)
+		go func(dial Dial, origin messages.Origin, self address) {
+			conn, err := dial.guarded(ctx, origin)
+			self.Tell(dialDone{conn, err, trace})
+		}(p.system.config.Dial, b.origin, b.door.address)
 	}
+}
+
+// guarded keeps a panic in the caller's own code, a hook or a dialer, to the
+// dial.
+func (d Dial) guarded(ctx context.Context, origin messages.Origin) (conn messages.Connection, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			conn, err = nil, &messages.PanicError{Stage: messages.Leasing, Value: v, Stack: debug.Stack()}
+		}
+	}()
+	return d(ctx, origin)
 }
 
 // wanted is how many dials would be of use, were there room.
@@ -291,7 +310,10 @@ func (p *pool) wanted() int {
 func (p *pool) dialled(m dialDone) {
 	b := p.book
 	b.dialling--
+	var panicked *messages.PanicError
 	switch {
+	case m.trace != nil && errors.As(m.err, &panicked):
+		p.hookFailed(m.trace, panicked)
 	case m.err != nil:
 		p.dialFailed(fmt.Errorf("dial %s: %w", b.origin, m.err))
 	case b.ctx.Err() != nil:
@@ -322,6 +344,18 @@ func (p *pool) dialFailed(err error) {
 		}
 		p.noteEmpty()
 	}
+	p.dialMore()
+}
+
+// hookFailed answers whoever brought a trace whose hook panicked. The origin is
+// not to blame, and the others go on waiting.
+func (p *pool) hookFailed(trace *httptrace.ClientTrace, err *messages.PanicError) {
+	p.system.config.Logger.Error("panic while dialling for a traced request",
+		slog.String("origin", p.book.origin.String()), slog.Any("panic", err.Value), slog.String("stack", string(err.Stack)))
+	for _, t := range p.book.waiters.takeTraced(trace) {
+		p.refuse(t, err)
+	}
+	p.noteEmpty()
 	p.dialMore()
 }
 

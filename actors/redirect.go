@@ -28,7 +28,8 @@ func (r *request) redirected(response *messages.Response) bool {
 	r.redirects++
 	r.system.keepCookies(r.url, response.Header)
 	if method != r.built.Method {
-		r.built.Method, r.built.Body, r.built.Reader, r.upload, r.contentType = method, nil, nil, nil, ""
+		r.built.Method, r.contentType = method, ""
+		r.built.Body, r.built.Reader, r.built.Trailer, r.upload = nil, nil, nil, nil
 	}
 	r.built.Path, r.built.Query = next.path, next.query
 	r.url = r.built.Origin.Scheme + "://" + r.built.Host + r.built.Target()

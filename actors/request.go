@@ -66,9 +66,9 @@ type request struct {
 	signed   messages.Call
 	fields   []messages.Field // of signed
 	pool     *poolDoor        // entered
-	ticket   *messages.Ticket // &first, but for a repeated attempt that cannot wait for it to settle
-	first    messages.Ticket
-	permit   bool // a granted permit is to be settled
+	ticket   *messages.Ticket // of this attempt
+	spare    *messages.Ticket // one before it, which the throttler may not have let go of
+	permit   bool             // a granted permit is to be settled
 	lease    *messages.Lease
 	turn     bool          // in the lane of an ordered authenticator
 	asking   int           // answers still to come from supervisor or timesync
@@ -187,7 +187,7 @@ func (r *request) enterThrottled() {
 	r.trace.waits(r.built.Origin)
 	t := r.ticket
 	t.Reopen()
-	t.Owner, t.Pool, t.Lease = r, r.pool, nil
+	t.Owner, t.Pool, t.Lease, t.Trace = r, r.pool, nil, r.trace.hooks
 	t.Outcome, t.Signals = throttle.Outcome{}, feedback.Feedback{}
 	t.Limited, t.Deadline = !r.unlimited(), r.system.instant(r.deadline)
 	t.Permit.Deadline = t.Deadline
@@ -260,18 +260,20 @@ func (r *request) attempt() {
 	}
 	if err != nil {
 		r.endTurn()
+		r.upload.close()
 		r.returnLease(true)
 		r.settle(throttle.NeverSent)
 		r.fail(err)
 		return
 	}
 	r.stage = messages.Exchanging
-	fresh := r.lease.Uses == 0
+	fresh := r.lease.Fresh()
 	r.lease.Uses++
 	response, sent, err := r.exchange()
 	r.endTurn()
 	if sent == messages.SentNo && !fresh && errors.Is(err, messages.ErrStale) {
 		r.ticket.Reopen()
+		r.trace.waits(r.built.Origin)
 		r.enterLeasing() // the permit is good still; only the connection was not
 		return
 	}
@@ -308,6 +310,9 @@ func (r *request) sign() error {
 	r.call = &r.signed
 	if err := r.system.config.Auth.Authenticate(r.call, r.system.Clock()); err != nil {
 		return err
+	}
+	if r.upload != nil && len(r.call.Body) > 0 {
+		return errors.New("authenticator gave a body to a request whose body is streamed")
 	}
 	return r.late()
 }
@@ -481,9 +486,7 @@ func (r *request) pausing(message any) {
 
 // again begins another attempt, under a permit of its own.
 func (r *request) again() {
-	if !r.ticket.Closed() {
-		r.ticket = new(messages.Ticket) // the throttler has not let go of the last one
-	}
+	r.renewTicket()
 	r.enterThrottled()
 }
 
@@ -548,6 +551,7 @@ func (r *request) giveBack() {
 	if r.lease == nil && !r.permit {
 		return
 	}
+	r.upload.close()
 	untouched := r.stage < messages.Exchanging
 	r.returnLease(untouched)
 	if untouched {

@@ -13,7 +13,8 @@ import (
 )
 
 // Retry says how often and how soon a failed attempt is repeated. Only
-// attempts are repeated that did no harm: provably unsent, or idempotent.
+// attempts are repeated that did no harm: provably unsent or unprocessed, or
+// idempotent.
 type Retry struct {
 	Max       int           // repetitions, not attempts
 	Base, Cap time.Duration // the pause is drawn from [0, min(Cap, Base·2ⁿ)): full jitter
@@ -54,7 +55,7 @@ func (b *retryBudget) after(failures int, sent messages.Sent, repeatable bool, e
 	switch {
 	case failures > b.policy.Max,
 		sent == messages.SentYes, // answered, if badly
-		sent == messages.SentMaybe && !repeatable,
+		sent == messages.SentMaybe && !repeatable && !errors.Is(err, messages.ErrUnprocessed),
 		final(err),
 		!b.spend(time.Now()):
 		return 0, false
@@ -65,6 +66,10 @@ func (b *retryBudget) after(failures int, sent messages.Sent, repeatable bool, e
 
 // final reports whether an error would only come again.
 func final(err error) bool {
+	var panicked *messages.PanicError
+	if errors.As(err, &panicked) {
+		return true
+	}
 	for _, target := range []error{
 		context.Canceled, context.DeadlineExceeded, messages.ErrInvalidRequest,
 		messages.ErrClosed, messages.ErrTooManyWaiters, messages.ErrActorFailed,

@@ -19,7 +19,8 @@ func (s *System) slot() *request {
 	}
 	r := &request{system: s, id: "request/" + strconv.FormatUint(s.nextID.Add(1), 36)}
 	r.wake = make(chan struct{}, 1)
-	r.ticket = &r.first
+	r.ticket = new(messages.Ticket)
+	r.ticket.Close()
 	r.props = actor.PropsFromProducer(
 		func() actor.Actor { return r },
 		actor.WithMailbox(func() actor.Mailbox { return &r.callerMailbox }),
@@ -32,6 +33,7 @@ func (s *System) slot() *request {
 // left to the collector, with a name that is never used again.
 func (s *System) release(r *request) {
 	if r.recyclable() {
+		r.renewTicket()
 		r.clear()
 		if s.slots.put(r) {
 			return
@@ -43,9 +45,20 @@ func (s *System) release(r *request) {
 	r.leavePool()
 }
 
-// recyclable reports whether nobody can still hold this slot or its ticket.
-func (r *request) recyclable() bool {
-	return !r.failed && r.asking == 0 && r.ticket == &r.first && r.first.Closed()
+// recyclable reports whether nobody can still hold this slot.
+func (r *request) recyclable() bool { return !r.failed && r.asking == 0 }
+
+// renewTicket makes sure that nobody else holds the ticket: under load many a
+// settlement is still in the throttler's mailbox when its caller asks again. The
+// ticket before it has mostly been let go of by then.
+func (r *request) renewTicket() {
+	if r.ticket.Closed() {
+		return
+	}
+	if r.spare == nil || !r.spare.Closed() {
+		r.spare = new(messages.Ticket)
+	}
+	r.ticket, r.spare = r.spare, r.ticket
 }
 
 func (r *request) leavePool() {
@@ -59,8 +72,8 @@ func (r *request) leavePool() {
 func (r *request) clear() {
 	r.callerMailbox.reset()
 	r.ctx, r.asked, r.deadline = nil, nil, time.Time{}
-	r.built.Body, r.built.Fields, r.built.Reader, r.call = nil, nil, nil, nil
-	r.upload, r.stream, r.trace, r.built.Trace = nil, nil, trace{}, nil
+	r.built.Body, r.built.Fields, r.built.Reader, r.built.Trailer, r.call = nil, nil, nil, nil, nil
+	r.upload, r.stream, r.trace, r.built.Trace, r.ticket.Trace = nil, nil, trace{}, nil, nil
 	r.signed = messages.Call{}
 	clear(r.fields)
 	r.attempts, r.failures, r.sent = 0, 0, messages.SentNo

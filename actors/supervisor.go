@@ -16,7 +16,6 @@ import (
 // fail, and ends them in the order in which they need each other.
 type supervisor struct {
 	system *System
-	self   address
 
 	throttler *actor.PID
 	timesync  *actor.PID            // nil without a source of time, and once it has ended
@@ -42,12 +41,11 @@ type (
 
 // startSupervisor returns when throttler and timesync can be told things.
 func startSupervisor(s *System) {
-	props := actor.PropsFromProducer(
+	s.supervisor = newAddress()
+	s.actors.Root.Spawn(s.supervisor.props(
 		func() actor.Actor { return &supervisor{system: s, pools: make(map[string]*actor.PID)} },
-		actor.WithMailbox(newInlineMailbox),
 		actor.WithGuardian(resumeFailed{}),
-	)
-	s.actors.Root.Spawn(props)
+	))
 }
 
 // resumeFailed keeps the supervisor's struct: it has no state that a panic in
@@ -83,19 +81,16 @@ func (v *supervisor) Receive(ctx actor.Context) {
 
 func (v *supervisor) start(ctx actor.Context) {
 	s := v.system
-	v.self = address{s.actors.Root, ctx.Self()}
-	s.supervisor = v.self
-
-	v.throttler = v.spawn(ctx, "throttler", newThrottler(s))
-	s.throttler = address{s.actors.Root, v.throttler}
+	s.throttler = newAddress()
+	v.throttler = v.spawn(ctx, "throttler", s.throttler.props(newThrottler(s)))
 	if s.config.Sample != nil {
-		v.timesync = v.spawn(ctx, "timesync", newTimesync(s))
-		s.timesync = address{s.actors.Root, v.timesync}
+		s.timesync = newAddress()
+		v.timesync = v.spawn(ctx, "timesync", s.timesync.props(newTimesync(s)))
 	}
 }
 
-func (v *supervisor) spawn(ctx actor.Context, name string, producer actor.Producer) *actor.PID {
-	pid, err := ctx.SpawnNamed(actor.PropsFromProducer(producer, actor.WithMailbox(newInlineMailbox)), name)
+func (v *supervisor) spawn(ctx actor.Context, name string, props *actor.Props) *actor.PID {
+	pid, err := ctx.SpawnNamed(props, name)
 	if err != nil {
 		panic(err) // two children of one name: a mistake in this file
 	}
@@ -111,11 +106,10 @@ func (v *supervisor) openPool(ctx actor.Context, m messages.OpenPool) {
 	}
 	door := (*v.system.pools.Load())[m.Origin]
 	if door == nil || door.isShut() {
-		door = new(poolDoor)
+		door = &poolDoor{address: newAddress()}
 		v.opened++
 		name := fmt.Sprintf("pool/%d/%s", v.opened, m.Origin)
-		pid := v.spawn(ctx, name, newPool(v.system, m.Origin, door))
-		door.address = address{v.system.actors.Root, pid}
+		pid := v.spawn(ctx, name, door.props(newPool(v.system, m.Origin, door)))
 		v.pools[pid.Id] = pid
 		v.publish(m.Origin, nil, door)
 	}
@@ -187,7 +181,7 @@ func (v *supervisor) HandleFailure(_ *actor.ActorSystem, parent actor.Supervisor
 		parent.RestartChildren(child)
 		return
 	}
-	time.AfterFunc(restartPause(failures), func() { v.self.Tell(restartDue{child, parent}) })
+	time.AfterFunc(restartPause(failures), func() { v.system.supervisor.Tell(restartDue{child, parent}) })
 }
 
 // restartPause is 10 ms for the second failure within 10 s, doubling to 1 s.

@@ -61,28 +61,35 @@ type System struct {
 	throttler  address
 	timesync   address // zero without a source of time
 
-	pools   atomic.Pointer[map[messages.Origin]*poolDoor] // written by the supervisor only
-	clock   *serverClock
-	retries *retryBudget
-	lane    lane
-	slots   slots
-	streams streams
-	nextID  atomic.Uint64
-	jar     atomic.Pointer[http.CookieJar]
+	pools     atomic.Pointer[map[messages.Origin]*poolDoor] // written by the supervisor only
+	clock     *serverClock
+	retries   *retryBudget
+	lane      lane
+	signsBody bool // the authenticator's
+	slots     slots
+	streams   streams
+	nextID    atomic.Uint64
+	jar       atomic.Pointer[http.CookieJar]
 
 	closing chan struct{} // closed by Close: nobody waits any longer
 	closed  sync.Once
 	ended   chan struct{} // closed by the supervisor, last of all
 }
 
-// address is an actor that can be told something.
-type address struct {
-	root *actor.RootContext
-	pid  *actor.PID
-}
+// address is where a service actor is told something: its mailbox, for the
+// actor library's registry would only look up the same one.
+type address struct{ mailbox *inlineMailbox }
 
-// Tell is part of messages.Recipient.
-func (a address) Tell(message any) { a.root.Send(a.pid, message) }
+func newAddress() address { return address{new(inlineMailbox)} }
+
+// Tell is part of messages.Recipient. An actor that has ended is told nothing.
+func (a address) Tell(message any) { a.mailbox.PostUserMessage(message) }
+
+// props are those of the actor that lives here.
+func (a address) props(producer actor.Producer, more ...actor.PropsOption) *actor.Props {
+	at := actor.WithMailbox(func() actor.Mailbox { return a.mailbox })
+	return actor.PropsFromProducer(producer, append(more, at)...)
+}
 
 // Start checks the limits and starts the actors.
 func Start(config Config) (*System, error) {
@@ -90,12 +97,13 @@ func Start(config Config) (*System, error) {
 		return nil, err
 	}
 	s := &System{
-		config:  config,
-		epoch:   time.Now(),
-		retries: newRetryBudget(config.Retry),
-		lane:    laneOf(config.Auth),
-		closing: make(chan struct{}),
-		ended:   make(chan struct{}),
+		config:    config,
+		epoch:     time.Now(),
+		retries:   newRetryBudget(config.Retry),
+		lane:      laneOf(config.Auth),
+		signsBody: auth.SignsBody(config.Auth),
+		closing:   make(chan struct{}),
+		ended:     make(chan struct{}),
 	}
 	config.Clock.Epoch = s.epoch
 	s.clock = newServerClock(config.Clock, config.Sample != nil)
@@ -189,6 +197,10 @@ func (s *System) Clock() auth.Clock {
 	}
 	return s.clock
 }
+
+// SignsBody reports whether a request that is to be signed must have its body
+// in memory.
+func (s *System) SignsBody() bool { return s.signsBody }
 
 func (s *System) isClosing() bool {
 	select {

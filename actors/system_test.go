@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -299,5 +300,60 @@ func TestAConnectionStaleFromTheStartIsGivenBackToo(t *testing.T) {
 		require.NoError(t, send(s, 1, messages.Request{Path: "/"})[0])
 		require.Equal(t, 3, dials)
 		require.Zero(t, s.Pools()[0].Leased)
+	})
+}
+
+func TestASlotLivesAgainThoughTheThrottlerIsBehind(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := start(t, &origin{answer: time.Second}, Config{
+			Limits: []throttle.Limit{{ID: "calls", Quota: 1000, Per: time.Second}}, DefaultLimitID: "calls",
+		})
+		for range 5 {
+			unread := make(chan throttle.Snapshot)
+			time.AfterFunc(time.Second/2, func() { s.throttler.Tell(messages.DescribeLimits{Done: unread}) })
+			time.AfterFunc(3*time.Second/2, func() { <-unread }) // until then the throttler settles nothing
+			require.NoError(t, send(s, 1, messages.Request{Path: "/"})[0])
+		}
+		require.EqualValues(t, 1, s.nextID.Load(), "slots")
+	})
+}
+
+func TestWhatTheServerDidNotProcessMayBeRepeatedThoughItWasSent(t *testing.T) {
+	budget := newRetryBudget(Retry{Max: 2, Base: time.Millisecond, Cap: time.Second, Rate: 10})
+	for _, test := range []struct {
+		err        error
+		idempotent bool
+		again      bool
+	}{
+		{messages.ErrTruncated, false, false},
+		{messages.ErrTruncated, true, true},
+		{messages.ErrUnprocessed, false, true},
+	} {
+		_, again := budget.after(1, messages.SentMaybe, test.idempotent, test.err)
+		require.Equal(t, test.again, again, "%v", test.err)
+	}
+}
+
+// What died unused, while it was idle, costs no attempt.
+func TestConnectionsThatDiedUnusedAreNoFailures(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := &origin{}
+		var dials atomic.Int32
+		s := start(t, o, Config{
+			Base: Base{Origin: messages.Origin{Scheme: "http", Addr: "api.test:80"}, Host: "api.test"},
+			Pool: PoolConfig{MaxConns: 10, MaxWaiters: 10, IdleTimeout: time.Minute},
+			Dial: func(ctx context.Context, at messages.Origin) (messages.Connection, error) {
+				conn, err := o.dial(ctx, at)
+				if dials.Add(1) <= 10 {
+					return staleLink{conn.(*link)}, err
+				}
+				return conn, err
+			},
+		})
+		require.NoError(t, s.Warm(t.Context(), "", 10))
+		require.NoError(t, send(s, 1, messages.Request{Path: "/"})[0])
+		require.EqualValues(t, 11, dials.Load())
+		stats := s.Pools()[0]
+		require.Equal(t, 1, stats.Idle+stats.Leased)
 	})
 }

@@ -18,7 +18,6 @@ type throttler struct {
 	system *System
 	book   *throttlerBook
 	ledger *throttle.Ledger
-	self   address
 	timer  *time.Timer
 	armed  time.Duration   // when the timer rings; zero means it does not
 	told   *clock.Snapshot // what the ledger was last told of the server's clock, ...
@@ -70,7 +69,6 @@ func (t *throttler) Receive(ctx actor.Context) {
 	case messages.CloseThrottler:
 		t.close()
 	case *actor.Started:
-		t.self = address{t.system.actors.Root, ctx.Self()}
 		t.start()
 	case *actor.Restarting:
 		t.book.failed = true
@@ -238,7 +236,7 @@ func (t *throttler) arm() {
 		t.timer.Reset(wait)
 		return
 	}
-	self := t.self
+	self := t.system.throttler
 	t.timer = time.AfterFunc(wait, func() { self.Tell(roomDue{}) })
 }
 

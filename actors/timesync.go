@@ -21,7 +21,6 @@ type SampleTime func(ctx context.Context, epoch time.Time) (clock.Sample, error)
 type timesync struct {
 	system *System
 	book   *timesyncBook
-	self   address
 	timer  *time.Timer // rings when the next sample is due; nil until first needed
 }
 
@@ -66,7 +65,6 @@ func (t *timesync) Receive(ctx actor.Context) {
 		t.book.cancel()
 		t.answer(messages.ErrClosed)
 	case *actor.Started:
-		t.self = address{t.system.actors.Root, ctx.Self()}
 		if t.system.clock.known() || len(t.book.waiting) > 0 {
 			t.sample() // a predecessor failed
 		}
@@ -114,7 +112,7 @@ func (t *timesync) sample() {
 	go func(ctx context.Context, read SampleTime, epoch time.Time, self address) {
 		sample, err := read(ctx, epoch)
 		self.Tell(sampleDone{sample, err})
-	}(t.book.ctx, t.system.config.Sample, t.system.epoch, t.self)
+	}(t.book.ctx, t.system.config.Sample, t.system.epoch, t.system.timesync)
 }
 
 func (t *timesync) sampled(m sampleDone) {
@@ -146,7 +144,7 @@ func (t *timesync) arm(d time.Duration) {
 		t.timer.Reset(d)
 		return
 	}
-	self := t.self
+	self := t.system.timesync
 	t.timer = time.AfterFunc(d, func() { self.Tell(sampleDue{}) })
 }
 

@@ -29,7 +29,10 @@ func (t trace) leased(lease *messages.Lease) {
 	if t.hooks == nil || t.hooks.GotConn == nil {
 		return
 	}
-	info := httptrace.GotConnInfo{Reused: lease.Uses > 0, WasIdle: lease.Uses > 0}
+	info := httptrace.GotConnInfo{Reused: lease.Uses > 0, WasIdle: !lease.Fresh()}
+	if c, ok := lease.Conn.(interface{ Shared() bool }); ok && c.Shared() {
+		info.Reused = true
+	}
 	if info.WasIdle {
 		info.IdleTime = time.Since(lease.UsedAt)
 	}

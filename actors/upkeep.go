@@ -74,7 +74,7 @@ func (p *pool) arm(at time.Time) {
 		p.timer.Reset(time.Until(at))
 		return
 	}
-	self := p.self
+	self := p.book.door.address
 	p.timer = time.AfterFunc(time.Until(at), func() { self.Tell(upkeepDue{}) })
 }
 

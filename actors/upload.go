@@ -16,10 +16,10 @@ type upload struct {
 	current *touchReader // of this attempt
 }
 
-// touchReader knows whether it was read from.
+// touchReader knows whether it was read from, and is closed once.
 type touchReader struct {
 	io.Reader
-	touched atomic.Bool
+	touched, closed atomic.Bool
 }
 
 // Read is part of io.Reader.
@@ -30,14 +30,14 @@ func (t *touchReader) Read(p []byte) (int, error) {
 
 // Close closes the reader if it can be.
 func (t *touchReader) Close() error {
-	if c, ok := t.Reader.(io.Closer); ok {
+	if c, ok := t.Reader.(io.Closer); ok && t.closed.CompareAndSwap(false, true) {
 		return c.Close()
 	}
 	return nil
 }
 
 // newUpload returns nil for a request whose body is sent from memory.
-func newUpload(asked *messages.Request) (*upload, error) {
+func newUpload(asked *messages.Request, signsBody bool) (*upload, error) {
 	if !asked.StreamBody || asked.Body == nil {
 		return nil, nil
 	}
@@ -47,10 +47,15 @@ func newUpload(asked *messages.Request) (*upload, error) {
 	default:
 		return nil, fmt.Errorf("a streamed body is an io.Reader or a func() (io.Reader, error), not a %T", asked.Body)
 	}
-	if asked.Auth {
-		return nil, errors.New("a streamed body cannot be signed")
+	if asked.Auth && signsBody {
+		return nil, errors.New("a streamed body cannot be signed, and the authenticator does not say that it leaves bodies alone")
 	}
-	if u.length == 0 {
+	switch {
+	case len(asked.Trailer) > 0 && u.length != 0:
+		return nil, errors.New("a body with trailers is sent in chunks, and cannot have a length")
+	case len(asked.Trailer) > 0:
+		u.length = -1
+	case u.length == 0:
 		u.length = -1
 		if sized, ok := asked.Body.(interface{ Len() int }); ok {
 			u.length = int64(sized.Len())

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/sluice-engine/sluice/messages"
 )
@@ -30,6 +31,40 @@ type Ordered interface {
 	// Lane names the sequence. Equal keys give equal lanes; the name does not
 	// disclose the key. The empty name means that order does not matter.
 	Lane() string
+}
+
+// BodyUnsigned marks an authenticator that may leave bodies alone, so that they
+// can be streamed: what it adds depends on nothing of them.
+type BodyUnsigned interface {
+	// BodyUnsigned reports whether no body is ever read, signed or changed. The
+	// answer must always be the same.
+	BodyUnsigned() bool
+}
+
+// SignsBody reports whether a may look at the bodies of its calls: unless it
+// says otherwise as a BodyUnsigned, it may. A body that is streamed is not in
+// the call, so such an authenticator cannot be asked for it.
+func SignsBody(a Authenticator) bool {
+	b, ok := a.(BodyUnsigned)
+	return !ok || !b.BodyUnsigned()
+}
+
+// WithoutBody says of any authenticator, a Func for example, that it leaves
+// bodies alone. That must be true: the body of a streamed request is not signed.
+type WithoutBody struct{ Authenticator }
+
+// BodyUnsigned returns true.
+func (WithoutBody) BodyUnsigned() bool { return true }
+
+// Validate reports every mistake of the authenticator.
+func (w WithoutBody) Validate() error { return Validate(w.Authenticator) }
+
+// Lane returns the authenticator's lane, if it has one.
+func (w WithoutBody) Lane() string {
+	if o, ok := w.Authenticator.(Ordered); ok {
+		return o.Lane()
+	}
+	return ""
 }
 
 // Validator is an authenticator that can tell before the first request whether
@@ -79,6 +114,9 @@ func (c Chain) Lane() string {
 	}
 	return ""
 }
+
+// BodyUnsigned reports whether no member signs bodies.
+func (c Chain) BodyUnsigned() bool { return !slices.ContainsFunc(c, SignsBody) }
 
 // Causes an Error may have.
 var (

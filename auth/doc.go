@@ -17,7 +17,9 @@
 //	SigV4, HTX              AWS, version 4, and the manner of its version 2
 //	oauth2.Tokens           OAuth 2.0, in the package beside this one
 //
-// Whatever else a server wants is a Func.
+// Whatever else a server wants is a Func. A streamed body needs a scheme that
+// leaves bodies alone, which some are by nature and some by a setting: see
+// BodyUnsigned, and WithoutBody for a Func.
 //
 // Every scheme signs the bytes that will be sent, never a rebuilt copy, and is
 // called anew for each attempt. All are values, safe for concurrent use, and

@@ -28,6 +28,9 @@ func (k APIKey) Authenticate(call *messages.Call, _ Clock) error {
 	return nil
 }
 
+// BodyUnsigned returns true: the key is sent as it is.
+func (k APIKey) BodyUnsigned() bool { return true }
+
 // Validate reports every mistake.
 func (k APIKey) Validate() error {
 	var place error
@@ -53,6 +56,9 @@ func (b Basic) Authenticate(call *messages.Call, _ Clock) error {
 	return nil
 }
 
+// BodyUnsigned returns true.
+func (b Basic) BodyUnsigned() bool { return true }
+
 // Validate reports every mistake.
 func (b Basic) Validate() error {
 	for _, c := range []byte(b.User) {
@@ -75,6 +81,9 @@ func (b Bearer) Authenticate(call *messages.Call, _ Clock) error {
 	call.SetHeader("Authorization", "Bearer "+string(b.Token))
 	return nil
 }
+
+// BodyUnsigned returns true.
+func (b Bearer) BodyUnsigned() bool { return true }
 
 // Validate reports every mistake.
 func (b Bearer) Validate() error { return required("Bearer", "Token", string(b.Token)) }

@@ -85,6 +85,11 @@ func (h Header) Lane() string {
 	return lane(h.Key)
 }
 
+// BodyUnsigned reports whether no part of the form is made of the body.
+func (h Header) BodyUnsigned() bool {
+	return !h.Form.uses(Body) && !h.Form.uses(BodySHA512) && !h.Form.uses(QueryOrBody)
+}
+
 // Authenticate signs the call and sets the form's headers.
 func (h Header) Authenticate(call *messages.Call, clock Clock) error {
 	if h.Key == "" || h.Signer == nil {

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -54,6 +55,12 @@ func (h HTTPSignature) Validate() error {
 		errs = append(errs, fail("HTTPSignature", "Lifetime", errors.New("must not be negative")))
 	}
 	return errors.Join(append(errs, h.checkComponents()...)...)
+}
+
+// BodyUnsigned reports whether Components are given, and neither content-digest
+// nor content-length is among them.
+func (h HTTPSignature) BodyUnsigned() bool {
+	return len(h.Components) > 0 && !slices.Contains(h.Components, "content-digest") && !slices.Contains(h.Components, "content-length")
 }
 
 func (h HTTPSignature) checkComponents() (errs []error) {

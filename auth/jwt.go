@@ -72,6 +72,9 @@ func (j JWT) Validate() error {
 	return errors.Join(errs...)
 }
 
+// BodyUnsigned returns true: the token tells of the target at most.
+func (j JWT) BodyUnsigned() bool { return true }
+
 // Authenticate sets the Authorization header.
 func (j JWT) Authenticate(call *messages.Call, clock Clock) error {
 	uri := ""

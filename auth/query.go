@@ -78,6 +78,12 @@ func (q SignedQuery) Validate() error {
 	return q.validate("SignedQuery")
 }
 
+// BodyUnsigned returns Form.QueryOnly.
+func (q HMACQuery) BodyUnsigned() bool { return q.Form.QueryOnly }
+
+// BodyUnsigned returns Form.QueryOnly.
+func (q SignedQuery) BodyUnsigned() bool { return q.Form.QueryOnly }
+
 func (q *SignedQuery) validate(scheme string) error {
 	errs := []error{required(scheme, "Key", string(q.Key))}
 	if q.Signer == nil {
@@ -87,6 +93,9 @@ func (q *SignedQuery) validate(scheme string) error {
 	}
 	if q.Window < 0 || q.Window > q.Form.Max {
 		errs = append(errs, fail(scheme, "Window", errors.New("must lie between 0 and "+q.Form.Max.String())))
+	}
+	if q.Form.QueryOnly && q.Form.InBody {
+		errs = append(errs, fail(scheme, "Form", errors.New("QueryOnly excludes InBody")))
 	}
 	if q.Delay < 0 || q.Form.Unit <= 0 {
 		errs = append(errs, fail(scheme, "Delay, Form.Unit", errors.New("must not be negative")))
@@ -213,6 +222,9 @@ func (q *SignedQuery) sign(call *messages.Call, s stamp) error {
 		b.text = append(b.text[:0], call.Query...)
 		b.text = q.appendParams(b.text, s)
 		b.parts = [2][]byte{b.text, call.Body}
+		if q.Form.QueryOnly {
+			b.parts[1] = nil
+		}
 	}
 	var err error
 	if b.sig, err = q.Signer.AppendSignature(b.sig[:0], b.parts[:]...); err != nil {

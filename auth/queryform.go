@@ -24,6 +24,9 @@ type QueryForm struct {
 	// InBody adds timestamp, window and signature to the form body instead of to
 	// the query, when there is a body.
 	InBody bool
+	// QueryOnly leaves the body out of the signature, so that it can be streamed.
+	// It excludes InBody.
+	QueryOnly bool
 }
 
 func (f QueryForm) withDefaults() QueryForm {

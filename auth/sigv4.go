@@ -5,6 +5,7 @@ import (
 	"crypto"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"slices"
 	"strings"
 
@@ -22,12 +23,23 @@ type SigV4 struct {
 	// RawPath signs the path as it is sent, once encoded, as S3 wants it; every
 	// other service wants it encoded once more.
 	RawPath bool
+	// UnsignedPayload leaves the body out of the signature, so that it can be
+	// streamed: S3 allows that, over https. It needs RawPath, and the request a
+	// BodyLength, for S3 takes no chunks.
+	UnsignedPayload bool
 }
 
 // Validate reports every mistake.
 func (s SigV4) Validate() error {
-	return required("SigV4", "AccessKey", s.AccessKey, "Secret", string(s.Secret), "Region", s.Region, "Service", s.Service)
+	err := required("SigV4", "AccessKey", s.AccessKey, "Secret", string(s.Secret), "Region", s.Region, "Service", s.Service)
+	if s.UnsignedPayload && !s.RawPath {
+		err = errors.Join(err, fail("SigV4", "UnsignedPayload", errors.New("is for S3 alone, which needs RawPath")))
+	}
+	return err
 }
+
+// BodyUnsigned returns UnsignedPayload.
+func (s SigV4) BodyUnsigned() bool { return s.UnsignedPayload }
 
 // Authenticate adds date, token and signature.
 func (s SigV4) Authenticate(call *messages.Call, clock Clock) error {
@@ -40,9 +52,12 @@ func (s SigV4) Authenticate(call *messages.Call, clock Clock) error {
 	now := clock.Now().UTC()
 	stamp, day := now.Format("20060102T150405Z"), now.Format("20060102")
 	scope := day + "/" + s.Region + "/" + s.Service + "/aws4_request"
-	body := sha256.Sum256(call.Body)
-	s.addHeaders(call, stamp, hex.EncodeToString(body[:]))
-	canonical, signed := s.canonical(call, hex.EncodeToString(body[:]))
+	body, err := s.payload(call)
+	if err != nil {
+		return err
+	}
+	s.addHeaders(call, stamp, body)
+	canonical, signed := s.canonical(call, body)
 	digest := sha256.Sum256([]byte(canonical))
 	toSign := "AWS4-HMAC-SHA256\n" + stamp + "\n" + scope + "\n" + hex.EncodeToString(digest[:])
 	sig, err := s.sign(day, toSign)
@@ -52,6 +67,19 @@ func (s SigV4) Authenticate(call *messages.Call, clock Clock) error {
 	call.SetHeader("Authorization", "AWS4-HMAC-SHA256 Credential="+s.AccessKey+"/"+scope+
 		", SignedHeaders="+signed+", Signature="+sig)
 	return nil
+}
+
+// payload is what stands for the body in the signature. Without TLS an unsigned
+// body could be replaced on its way.
+func (s SigV4) payload(call *messages.Call) (string, error) {
+	if s.UnsignedPayload {
+		if call.Origin.Scheme != "https" {
+			return "", fail("SigV4", "UnsignedPayload", errors.New("is allowed over https only"))
+		}
+		return "UNSIGNED-PAYLOAD", nil
+	}
+	body := sha256.Sum256(call.Body)
+	return hex.EncodeToString(body[:]), nil
 }
 
 func (s SigV4) addHeaders(call *messages.Call, stamp, body string) {

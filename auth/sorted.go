@@ -23,6 +23,9 @@ func (h HTX) Validate() error {
 	return required("HTX", "Key", string(h.Key), "Secret", string(h.Secret))
 }
 
+// BodyUnsigned returns true.
+func (h HTX) BodyUnsigned() bool { return true }
+
 // Authenticate adds the scheme's parameters and the signature.
 func (h HTX) Authenticate(call *messages.Call, clock Clock) error {
 	if err := h.Validate(); err != nil {

@@ -98,10 +98,13 @@ type Config struct {
 	LocalAddr string
 	// Proxy returns the proxy for an origin, given as a GET request for its
 	// root, or nil for none: http.ProxyFromEnvironment, http.ProxyURL. Proxies
-	// are of scheme http, asked for a tunnel with CONNECT whatever the origin,
-	// or socks5 and socks5h, which both resolve names themselves. User and
-	// password in the URL are sent. Nil means no proxy.
+	// are of scheme http or https, asked for a tunnel with CONNECT whatever the
+	// origin, or socks5 and socks5h, which both resolve names themselves. User
+	// and password in the URL are sent. Nil means no proxy.
 	Proxy func(*http.Request) (*url.URL, error)
+	// ProxyTLS is used for TLS to an https proxy, as TLS is to an origin. Nil
+	// means TLS without its ServerName.
+	ProxyTLS *tls.Config
 	// TLS is used for https: roots, client certificates and the like. It is
 	// cloned. Nil means the system's roots. The least version is TLS 1.2 unless
 	// it asks for more, and sessions are resumed unless SessionTicketsDisabled
@@ -332,7 +335,7 @@ func (c Config) codings() (messages.Codings, error) {
 
 func (c Config) dialer() actors.Dial {
 	d := &wire.Dialer{
-		DialContext: c.DialContext, TLS: c.TLS, Timeout: c.DialTimeout, Proxy: c.proxy(),
+		DialContext: c.DialContext, TLS: c.TLS, Timeout: c.DialTimeout, Proxy: c.proxy(), ProxyTLS: c.ProxyTLS,
 		Limits: wire.Limits{Header: c.MaxHeader, Body: c.MaxBody},
 	}
 	if c.LocalAddr != "" {

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"github.com/sluice-engine/sluice/internal/wire"
 	"github.com/sluice-engine/sluice/messages"
 	"github.com/sluice-engine/sluice/throttle"
 )
@@ -18,6 +19,9 @@ type ContentTypeError = messages.ContentTypeError
 
 // PanicError is a panic in a processor, an authenticator or a body reader.
 type PanicError = messages.PanicError
+
+// ProxyError is a proxy that did not open a connection.
+type ProxyError = wire.ProxyError
 
 // Stage is a step of the journey; see Error.Stage.
 type Stage = messages.Stage
@@ -54,6 +58,7 @@ var (
 	ErrInvalidRequest    = messages.ErrInvalidRequest
 	ErrTooManyWaiters    = messages.ErrTooManyWaiters
 	ErrTruncated         = messages.ErrTruncated
+	ErrUnprocessed       = messages.ErrUnprocessed // so it is repeated, idempotent or not
 	ErrMalformedResponse = messages.ErrMalformedResponse
 	ErrHeaderTooLarge    = messages.ErrHeaderTooLarge
 	ErrBodyTooLarge      = messages.ErrBodyTooLarge

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"strconv"
 	"strings"
@@ -29,11 +30,17 @@ import (
 // A response body has been read when RoundTrip returns, within Config.MaxBody,
 // and its connection is free; if an adjust function sets Stream, it is read as
 // it arrives, has no cap, and holds its connection until it is closed. Errors
-// are *Error. The request's body is always closed; one that is signed, or known
-// to be short, is read into memory first and can be repeated.
+// are *Error. The request's body is always closed; one that is signed (see
+// auth.BodyUnsigned), or known to be short, is read into memory first and can be
+// repeated.
 //
-// The hooks of net/http/httptrace are called, but for those of name look-up,
-// connecting and handshake: a dial serves whoever is first.
+// Trailers are those of net/http, both ways: a request's need a body of unknown
+// length, and an answer's are complete when its body has ended.
+//
+// The hooks of net/http/httptrace are called. Those of name look-up, connecting
+// and handshake are told of the dial that the request caused. As with net/http,
+// that dial serves whoever is first, runs on another goroutine, and outlives the
+// request: they may be called beside the others, and after RoundTrip returned.
 func (e *Engine) RoundTripper(adjust ...func(*http.Request, *Request)) http.RoundTripper {
 	return &roundTripper{engine: e, adjust: adjust}
 }
@@ -97,7 +104,7 @@ func (t *roundTripper) ask(req *http.Request, body *closeOnce) (*Request, error)
 	}
 	asked := &Request{
 		Method: req.Method, URL: req.URL.Scheme + "://" + req.URL.Host + target, Encoded: true,
-		Header: req.Header,
+		Header: req.Header, Trailer: req.Trailer,
 	}
 	if err := t.header(req, asked); err != nil {
 		return nil, err
@@ -125,7 +132,7 @@ func (t *roundTripper) header(req *http.Request, asked *Request) error {
 		}
 		return asked.Header
 	}
-	for _, name := range [...]string{"Connection", "Keep-Alive", "Proxy-Connection", "Transfer-Encoding", "Content-Length", "Expect"} {
+	for _, name := range [...]string{"Connection", "Keep-Alive", "Proxy-Connection", "Transfer-Encoding", "Content-Length", "Trailer", "Expect"} {
 		if _, has := req.Header[name]; has {
 			asked.ExpectContinue = asked.ExpectContinue || name == "Expect"
 			delete(change(), name)
@@ -143,7 +150,7 @@ func (t *roundTripper) body(req *http.Request, body *closeOnce, asked *Request) 
 		asked.ExpectContinue = false
 		return nil
 	}
-	if asked.Auth || req.ContentLength > 0 && req.ContentLength <= shortBody {
+	if asked.Auth && t.engine.system.SignsBody() || req.ContentLength > 0 && req.ContentLength <= shortBody {
 		asked.ExpectContinue = false
 		content, err := io.ReadAll(body)
 		if err != nil {
@@ -179,10 +186,11 @@ func httpResponse(req *http.Request, response *Response) *http.Response {
 	answer := &http.Response{
 		Status:     strconv.Itoa(response.StatusCode) + " " + http.StatusText(response.StatusCode),
 		StatusCode: response.StatusCode,
-		Proto:      "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Header: response.Header.HTTP(), Trailer: trailerOf(response),
-		Uncompressed: response.Uncompressed, TLS: response.TLS, Request: req,
+		Proto:      response.Proto(), ProtoMajor: int(response.ProtoMajor), ProtoMinor: int(response.ProtoMinor),
+		Header: response.Header.HTTP(), Uncompressed: response.Uncompressed, TLS: response.TLS, Request: req,
 	}
+	takeFraming(answer)
+	addTrailer(answer, response)
 	switch {
 	case response.Stream != nil:
 		answer.Body, answer.ContentLength = &tripStream{response.Stream, response, answer}, declaredLength(answer)
@@ -204,11 +212,39 @@ func declaredLength(answer *http.Response) int64 {
 	return length
 }
 
-func trailerOf(response *Response) http.Header {
-	if response.Trailer == (messages.Header{}) {
-		return nil
+// takeFraming moves what an answer that may have trailers says of its framing
+// from the header to where net/http has it. The trailers announced are known by
+// name until the body has ended.
+func takeFraming(answer *http.Response) {
+	if answer.Header["Transfer-Encoding"] != nil {
+		delete(answer.Header, "Transfer-Encoding")
+		answer.TransferEncoding = []string{"chunked"}
+	} else if answer.ProtoMajor == 1 {
+		return
 	}
-	return response.Trailer.HTTP()
+	for _, list := range answer.Header["Trailer"] {
+		for name := range strings.SplitSeq(list, ",") {
+			if name = strings.TrimSpace(name); name == "" {
+				continue
+			}
+			if answer.Trailer == nil {
+				answer.Trailer = make(http.Header)
+			}
+			answer.Trailer[http.CanonicalHeaderKey(name)] = nil
+		}
+	}
+	delete(answer.Header, "Trailer")
+}
+
+// addTrailer fills in the trailers that have come, in the same map.
+func addTrailer(answer *http.Response, response *Response) {
+	if response.Trailer == (messages.Header{}) {
+		return
+	}
+	if answer.Trailer == nil {
+		answer.Trailer = make(http.Header)
+	}
+	maps.Copy(answer.Trailer, response.Trailer.HTTP())
 }
 
 // memoryBody is a body in memory; it keeps io.WriterTo.
@@ -228,7 +264,7 @@ type tripStream struct {
 func (s *tripStream) Read(p []byte) (int, error) {
 	n, err := s.ReadCloser.Read(p)
 	if err == io.EOF {
-		s.answer.Trailer = trailerOf(s.response)
+		addTrailer(s.answer, s.response)
 	}
 	return n, err
 }

@@ -5,8 +5,11 @@ import (
 	"compress/gzip"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
+	"net/url"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -244,6 +247,43 @@ func TestACodingIsAskedForAndUndone(t *testing.T) {
 	}
 	_, err := engine.New(engine.Config{Codings: []string{"lzw"}})
 	require.ErrorContains(t, err, `content coding "lzw"`)
+}
+
+// unasked answers in a coding whatever was accepted.
+func unasked(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Encoding", r.URL.Query().Get("coding"))
+	w.Header().Set("Content-Length", "3")
+	io.WriteString(w, "raw")
+}
+
+func TestACodingThatNobodyAskedForIsHandedOverAsNetHTTPDoes(t *testing.T) {
+	for _, http2 := range []bool{false, true} {
+		server := httptest.NewUnstartedServer(http.HandlerFunc(unasked))
+		server.EnableHTTP2 = http2
+		server.StartTLS()
+		defer server.Close()
+		bare := server.Client()
+		eng := newEngine(t, engine.Config{TLS: bare.Transport.(*http.Transport).TLSClientConfig, HTTP2: func(string) bool { return http2 }})
+		streaming := clientOf(eng, func(_ *http.Request, asked *engine.Request) { asked.Stream = true })
+		for _, c := range []struct{ coding, accept string }{{"br", ""}, {"gzip, gzip", ""}, {"gzip", "gzip"}, {"zstd", "identity"}} {
+			var answers []string
+			for _, client := range []*http.Client{bare, clientOf(eng), streaming} {
+				req, err := http.NewRequestWithContext(t.Context(), "GET", server.URL+"?coding="+url.QueryEscape(c.coding), nil)
+				require.NoError(t, err)
+				if c.accept != "" {
+					req.Header.Set("Accept-Encoding", c.accept)
+				}
+				resp, err := client.Do(req)
+				require.NoError(t, err)
+				body, err := io.ReadAll(resp.Body)
+				require.NoError(t, err)
+				resp.Body.Close()
+				answers = append(answers, fmt.Sprint(string(body), resp.Header["Content-Encoding"], resp.Header["Content-Length"], resp.ContentLength, resp.Uncompressed))
+			}
+			require.Equal(t, fmt.Sprintf("raw[%s] [3] 3 false", c.coding), answers[0])
+			require.Equal(t, []string{answers[0], answers[0]}, answers[1:])
+		}
+	}
 }
 
 // mirror answers with the body it was sent, but hangs up on the first requests.

@@ -37,10 +37,12 @@ type Call struct {
 
 	// Reader is read and sent instead of Body. Length is its length, and
 	// negative if that is not known. Continue waits for the server to ask for
-	// it, for a second at most.
+	// it, for a second at most. Trailer follows a Reader of unknown length: its
+	// names are announced, and its values read when the Reader has ended.
 	Reader   io.Reader
 	Length   int64
 	Continue bool
+	Trailer  http.Header
 
 	Stream  bool    // hand the answer over at its head: Response.Stream
 	Codings Codings // content codings of the answer to undo, which Fields ask for

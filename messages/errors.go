@@ -81,6 +81,7 @@ var (
 	ErrBodyTooLarge      = errors.New("response body over the cap")
 	ErrInvalidRequest    = errors.New("invalid request")
 	ErrStale             = errors.New("connection was not silent before use")
+	ErrUnprocessed       = errors.New("server says that it did not process the request")
 	ErrNoTime            = errors.New("server time is not known")
 	ErrActorFailed       = errors.New("an engine actor failed")
 )

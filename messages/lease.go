@@ -20,16 +20,21 @@ type Connection interface {
 type Lease struct {
 	Conn  Connection
 	Abort func() // Conn.Abort, bound once
-	Uses  int    // exchanges begun; zero means fresh from the dial
+	Uses  int    // exchanges begun
 
 	// Set by the request before ReturnLease, and by the pool for a new one.
 	Reusable bool
 	UsedAt   time.Time // when the last exchange ended
 
 	// Owned by the pool.
+	Rested   bool      // idle before its first use, so that it may have died since the dial
 	RetireAt time.Time // when the connection is too old; zero means never
 	Index    int
 }
+
+// Fresh reports whether the lease comes straight from the dial. A connection
+// that does not, and turns out to be dead, is no failure of the origin's.
+func (l *Lease) Fresh() bool { return l.Uses == 0 && !l.Rested }
 
 // The words about leases.
 type (

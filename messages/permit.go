@@ -1,6 +1,7 @@
 package messages
 
 import (
+	"net/http/httptrace"
 	"sync/atomic"
 	"time"
 
@@ -30,6 +31,8 @@ type Ticket struct {
 
 	Limited  bool          // the throttler has to grant it, and to be given it back
 	Deadline time.Duration // as Permit's, which only the throttler may read in flight
+
+	Trace *httptrace.ClientTrace // told of the dial this wait causes; nil tells nobody
 
 	Lease   *Lease            // set by the pool before LeaseGranted
 	Refused error             // set before TicketRefused

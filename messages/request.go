@@ -42,15 +42,23 @@ type Request struct {
 	// sent a second time; an io.Seeker is rewound.
 	Body any
 	// StreamBody sends an io.Reader as it is read, instead of reading it into
-	// memory first; such a request cannot be signed. It is sent again only if
+	// memory first; such a request can only be signed by an authenticator that
+	// leaves bodies alone, see auth.BodyUnsigned. It is sent again only if
 	// the reader was not touched, or if Body is a func() (io.Reader, error),
 	// which is called for every attempt, and whose readers the engine closes.
 	// Any other reader the engine closes only if it is still reading when the
 	// exchange ends.
 	StreamBody bool
 	// BodyLength is the length of a streamed body; zero means that the reader's
-	// Len method tells it, or that it is unknown and sent in chunks.
+	// Len method tells it, or that it is unknown and sent in chunks, as a body
+	// with a Trailer always is.
 	BodyLength int64
+	// Trailer is sent behind a streamed body of unknown length. Its names are
+	// announced in the header. Its values are read when the body has ended, and
+	// may be set until then by whoever is read from. Fields about framing,
+	// routing, authentication and the like are no trailers (RFC 9110, section
+	// 6.5.1).
+	Trailer http.Header
 	// ExpectContinue holds a streamed body back until the server asks for it
 	// (RFC 9110, section 10.1.1), for a second at most.
 	ExpectContinue bool

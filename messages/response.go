@@ -110,10 +110,25 @@ type Response struct {
 	Trailer Header
 	// Uncompressed says that the body came in a content coding the engine had
 	// asked for, and that it has been undone. The header no longer tells of it.
+	// A coding that the engine had not asked for is left alone.
 	Uncompressed bool
+	// ProtoMajor and ProtoMinor are the protocol's version: 1.0 or 1.1 as the
+	// server said, or 2.0.
+	ProtoMajor, ProtoMinor uint8
 	// TLS describes the connection for https. It is shared, and not to be
 	// changed.
 	TLS *tls.ConnectionState
+}
+
+// Proto returns the protocol's name and version, such as "HTTP/1.1".
+func (r *Response) Proto() string {
+	switch {
+	case r.ProtoMajor == 2:
+		return "HTTP/2.0"
+	case r.ProtoMajor == 1 && r.ProtoMinor == 0:
+		return "HTTP/1.0"
+	}
+	return "HTTP/1.1"
 }
 
 // Bytes returns the body.

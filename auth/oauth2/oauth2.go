@@ -72,6 +72,7 @@ type Tokens struct {
 var (
 	_ auth.Authenticator = (*Tokens)(nil)
 	_ auth.Validator     = (*Tokens)(nil)
+	_ auth.BodyUnsigned  = (*Tokens)(nil)
 )
 
 // New makes Tokens that are got by fetch.
@@ -114,6 +115,9 @@ func (t *Tokens) Validate() error {
 	}
 	return nil
 }
+
+// BodyUnsigned returns true: the token is sent as it is.
+func (t *Tokens) BodyUnsigned() bool { return true }
 
 // Authenticate sets the Authorization header. It waits for a token if there is
 // none to use, until the call's Deadline at most.

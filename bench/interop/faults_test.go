@@ -10,6 +10,7 @@ import (
 	"log"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httptrace"
 	"strings"
 	"sync"
 	"testing"
@@ -211,6 +212,22 @@ func (b *bed) settles() bool {
 	return false
 }
 
+// asksAfresh makes one request, which is answered over a connection of its own:
+// nothing the fault has touched is used again.
+func (b *bed) asksAfresh(t *testing.T) {
+	t.Helper()
+	var last httptrace.GotConnInfo
+	ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{
+		GotConn: func(info httptrace.GotConnInfo) { last = info },
+	})
+	asked := &engine.Request{Path: "/", Timeout: patient, Header: http.Header{"X-Id": {"next"}}}
+	resp, err := b.engine.Do(ctx, asked)
+	require.NoError(t, err)
+	require.NoError(t, b.check(asked, resp, err))
+	require.False(t, last.Reused)
+	require.True(t, b.settles())
+}
+
 // recovers reports whether all requests are answered, before long. Those that
 // meet a connection the fault has left behind may still fail.
 func (b *bed) recovers(t *testing.T) bool {
@@ -255,7 +272,7 @@ func TestEveryRequestGetsOneTypedAnswerUnderEveryFault(t *testing.T) {
 
 // The fault begins while connections are open, and ends again.
 func TestAnEngineRecoversWhenAFaultEnds(t *testing.T) {
-	for _, protocol := range []string{"http", "http2"} {
+	for _, protocol := range []string{"http", "https", "http2"} {
 		for _, f := range faults() {
 			if f.want == allAnswered {
 				continue // there is nothing to recover from
@@ -269,6 +286,9 @@ func TestAnEngineRecoversWhenAFaultEnds(t *testing.T) {
 				b.answered(t, "during", f.timeout)
 				b.proxy.Stop() // toxiproxy may wait for ever when it removes a toxic in use
 				startProxy(t, b.proxy.Listen, b.Listener.Addr().String())
+				if protocol != "http2" { // whose broken connection may be noticed late
+					b.asksAfresh(t)
+				}
 				require.True(t, b.recovers(t))
 			})
 		}

@@ -26,7 +26,6 @@ const otherCoding messages.Codings = 1 << 7
 
 var (
 	errCoding   = malformed("invalid content coding")
-	errUnasked  = malformed("content coding that was not asked for")
 	errInflated = fmt.Errorf("%w: decompression ratio", messages.ErrBodyTooLarge)
 )
 
@@ -74,15 +73,13 @@ type engine interface {
 	reset(*bufio.Reader) error
 }
 
-// decoder returns what undoes the response's content coding, or nil if it has
-// none or nobody asked that it be undone. The header then tells of the body as
-// it will be.
+// decoder returns what undoes the response's content coding. The header then
+// tells of the body as it will be. It returns nil if there is no coding, or none
+// that this call asked for: what the server chose by itself is handed over as it
+// came, with its header.
 func (c *Conn) decoder(h *head, call *messages.Call, resp *messages.Response) (*decoder, error) {
-	switch {
-	case h.coding == 0 || call.Codings == 0:
+	if h.coding&call.Codings == 0 {
 		return nil, nil
-	case h.coding&call.Codings == 0:
-		return nil, errUnasked
 	}
 	c.payload.begin(h)
 	d, err := newDecoder(h.coding, &c.payload, &c.limits, &c.zstd)

@@ -51,7 +51,7 @@ func newConn(s *socket, l Limits) *Conn {
 }
 
 // Exchange writes the request and reads the response: StatusCode, Header, Body,
-// SentAt and AnsweredAt, the instants before the first byte was written and
+// the protocol's version, SentAt and AnsweredAt, the instants before the first byte was written and
 // after the last was read. The rest is the caller's to fill in. A deadline of
 // zero means none. The response owns its memory; call is not kept.
 //

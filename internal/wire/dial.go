@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http/httptrace"
 	"net/netip"
 	"net/url"
 	"sync"
@@ -29,15 +30,18 @@ type Dialer struct {
 	// Resolve finds a host's addresses; nil means net.DefaultResolver. It is not
 	// for DialContext.
 	Resolve func(ctx context.Context, host string) ([]netip.Addr, error)
-	// Proxy returns the proxy for an origin, nil for none. Its scheme is http
-	// (CONNECT, RFC 9110, section 9.3.6, for plain origins as well), socks5 or
-	// socks5h (RFC 1928, the name resolved by the proxy in both); user and
+	// Proxy returns the proxy for an origin, nil for none. Its scheme is http or
+	// https (CONNECT, RFC 9110, section 9.3.6, for plain origins as well), socks5
+	// or socks5h (RFC 1928, the name resolved by the proxy in both); user and
 	// password are used if given.
 	Proxy func(messages.Origin) (*url.URL, error)
 	// TLS is the configuration for https. It is copied; the copy speaks TLS 1.2
 	// at least, offers http/1.1 alone, takes the origin's host for its
 	// ServerName if there is none, and resumes sessions unless told otherwise.
 	TLS *tls.Config
+	// ProxyTLS is the configuration for https proxies, of which is true what is
+	// of TLS. Nil means TLS without its ServerName.
+	ProxyTLS *tls.Config
 	// Timeout bounds dialling and the TLS handshake together; zero or less
 	// means 5 s. An earlier deadline of the context wins.
 	Timeout time.Duration
@@ -53,7 +57,9 @@ type Dialer struct {
 	configs sync.Map      // offer and address to *tls.Config, which is not changed any more
 }
 
-// Dial opens a connection to o, for https with the handshake done. When ctx
+// Dial opens a connection to o, for https with the handshake done. It tells the
+// httptrace.ClientTrace of ctx, if there is one, of look-up, connecting and
+// handshake, of which some may still be told when Dial has returned. When ctx
 // ended or the timeout passed, the error satisfies errors.Is for
 // context.Canceled or context.DeadlineExceeded; certificate errors are
 // reachable with errors.As.
@@ -123,11 +129,31 @@ func (d *Dialer) connect(ctx context.Context, o messages.Origin, offer []string)
 		return s, nil
 	}
 	s.sealed = tls.Client(s, d.config(o.Addr, offer))
-	if err := s.sealed.HandshakeContext(ctx); err != nil {
-		conn.Close()
+	if err := s.handshake(ctx); err != nil {
 		return nil, err
 	}
 	return s, nil
+}
+
+// handshake tells the context's trace of itself. Unless it succeeds, the
+// connection is closed.
+func (s *socket) handshake(ctx context.Context) error {
+	done := false
+	defer func() {
+		if !done { // a hook may panic
+			s.Conn.Close()
+		}
+	}()
+	trace := httptrace.ContextClientTrace(ctx)
+	if trace != nil && trace.TLSHandshakeStart != nil {
+		trace.TLSHandshakeStart()
+	}
+	err := s.sealed.HandshakeContext(ctx)
+	if trace != nil && trace.TLSHandshakeDone != nil {
+		trace.TLSHandshakeDone(s.sealed.ConnectionState(), err)
+	}
+	done = err == nil
+	return err
 }
 
 // reach opens a transport connection to the origin, through its proxy if it has
@@ -138,7 +164,7 @@ func (d *Dialer) reach(ctx context.Context, o messages.Origin) (net.Conn, error)
 	}
 	proxy, err := d.Proxy(o)
 	if err != nil {
-		return nil, fmt.Errorf("proxy: %w", err)
+		return nil, errProxyChoice{err}
 	}
 	if proxy == nil {
 		return d.transport(ctx, o.Addr)
@@ -160,10 +186,32 @@ func (d *Dialer) config(addr string, offer []string) *tls.Config {
 	if known, ok := d.configs.Load(key); ok {
 		return known.(*tls.Config)
 	}
-	config := &tls.Config{}
-	if d.TLS != nil {
-		config = d.TLS.Clone()
+	return d.keepConfig(key, addr, cloned(d.TLS), offer)
+}
+
+// proxyConfig is config for an https proxy.
+func (d *Dialer) proxyConfig(addr string) *tls.Config {
+	key := "proxy " + addr
+	if known, ok := d.configs.Load(key); ok {
+		return known.(*tls.Config)
 	}
+	config := cloned(d.ProxyTLS)
+	if d.ProxyTLS == nil {
+		config = cloned(d.TLS)
+		config.ServerName, config.ClientSessionCache = "", nil
+	}
+	return d.keepConfig(key, addr, config, http1)
+}
+
+func cloned(config *tls.Config) *tls.Config {
+	if config == nil {
+		return &tls.Config{}
+	}
+	return config.Clone()
+}
+
+// keepConfig fills in what a configuration leaves open.
+func (d *Dialer) keepConfig(key, addr string, config *tls.Config, offer []string) *tls.Config {
 	config.MinVersion = max(config.MinVersion, tls.VersionTLS12)
 	config.NextProtos = offer
 	if config.ServerName == "" {

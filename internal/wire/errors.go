@@ -17,8 +17,8 @@ var ErrAborted = errors.New("exchange aborted")
 // CallError says what in a Call cannot be sent. Its text names the part and, for
 // a header line, the line's name; never a value, which may be a secret.
 type CallError struct {
-	Part   string // "method", "target", "host" or "header"
-	Name   string // of the header line, as the caller wrote it
+	Part   string // "method", "target", "host", "header" or "trailer"
+	Name   string // of the header or trailer line, as the caller wrote it
 	Reason string
 }
 

@@ -153,6 +153,14 @@ func (h *head) check(buf []byte) error {
 	return nil
 }
 
+// minor is the version that the server said, behind "HTTP/1.".
+func (h *head) minor() uint8 {
+	if h.http10 {
+		return 0
+	}
+	return 1
+}
+
 // bodiless reports whether no body follows, whatever the head says (RFC 9112,
 // section 6.3).
 func (h *head) bodiless(method string) bool {

@@ -2,10 +2,12 @@ package wire
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/binary"
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sluice-engine/sluice/messages"
@@ -28,6 +30,7 @@ type muxConn struct {
 	client  *http.ClientConn
 	frames  *frameScan
 	sealed  *socket
+	tls     *tls.ConnectionState
 	streams int // guarded by mux.mu
 }
 
@@ -85,9 +88,11 @@ func (m *mux) join() *muxStream {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, c := range m.conns {
-		if !c.leaving() && c.streams < c.frames.limit() {
+		if !c.frames.leaves() && c.streams < c.frames.limit() {
 			c.streams++
-			return newMuxStream(c)
+			s := newMuxStream(c)
+			s.shared = true
+			return s
 		}
 	}
 	return nil
@@ -98,12 +103,15 @@ func (m *mux) join() *muxStream {
 // connection is plain, for it would take nothing but a *tls.Conn otherwise, and
 // only under this hand can be seen what the peer says.
 func (m *mux) open(ctx context.Context, s *socket) (*muxConn, error) {
-	c := &muxConn{mux: m, sealed: s, frames: newFrameScan()}
+	state := s.sealed.ConnectionState()
+	c := &muxConn{mux: m, sealed: s, tls: &state, frames: newFrameScan()}
+	s.shared = true
 	transport := &http.Transport{
 		DialContext:            func(context.Context, string, string) (net.Conn, error) { return &framedConn{s.sealed, c.frames}, nil },
 		Protocols:              new(http.Protocols),
 		DisableCompression:     true,
 		MaxResponseHeaderBytes: int64(m.dialer.Limits.withDefaults().Header),
+		ExpectContinueTimeout:  continueWait,
 		HTTP2:                  &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingAfter},
 	}
 	transport.Protocols.SetUnencryptedHTTP2(true)
@@ -120,10 +128,6 @@ func (m *mux) open(ctx context.Context, s *socket) (*muxConn, error) {
 		return nil, ctx.Err()
 	}
 }
-
-// leaving reports whether the connection takes no new streams: it is broken, or
-// the peer said goodbye.
-func (c *muxConn) leaving() bool { return c.frames.leaves() || c.client.Err() != nil }
 
 // release gives a stream back.
 func (c *muxConn) release() error {
@@ -156,26 +160,38 @@ type framedConn struct {
 func (c *framedConn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
 	c.frames.pass(p[:n])
+	if err != nil {
+		c.frames.leaving.Store(true)
+	}
 	return n, err
+}
+
+// Close is part of net.Conn.
+func (c *framedConn) Close() error {
+	c.frames.leaving.Store(true)
+	return c.Conn.Close()
 }
 
 // frameScan follows the peer's HTTP/2 frames (RFC 9113, section 4.1) for what
 // net/http does not tell: how many streams the peer allows, and whether it is
-// going away.
+// going away. The connection's reader feeds it; any goroutine may ask.
 type frameScan struct {
 	header  [9]byte
 	filled  int
 	left    int    // of the payload
 	payload []byte // of SETTINGS alone
 
-	mu      sync.Mutex
-	streams int  // guarded
-	goaway  bool // guarded
-	settled chan struct{}
-	once    sync.Once
+	streams atomic.Int32
+	leaving atomic.Bool   // the peer said goodbye, or the connection is broken
+	settled chan struct{} // closed with the first settings
+	known   bool          // it is
 }
 
-func newFrameScan() *frameScan { return &frameScan{streams: maxStreams, settled: make(chan struct{})} }
+func newFrameScan() *frameScan {
+	f := &frameScan{settled: make(chan struct{})}
+	f.streams.Store(maxStreams)
+	return f
+}
 
 const (
 	frameSettings        = 4
@@ -213,29 +229,22 @@ func (f *frameScan) pass(p []byte) {
 
 // frame acts on a whole frame.
 func (f *frameScan) frame() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
 	switch {
 	case f.header[3] == frameGoaway:
-		f.goaway = true
+		f.leaving.Store(true)
 	case f.header[3] == frameSettings && f.header[4]&flagAck == 0:
 		for s := f.payload; len(s) >= lengthOfSetting; s = s[lengthOfSetting:] {
 			if binary.BigEndian.Uint16(s) == settingMaxConcurrent {
-				f.streams = int(min(binary.BigEndian.Uint32(s[2:]), maxStreams))
+				f.streams.Store(int32(min(binary.BigEndian.Uint32(s[2:]), maxStreams)))
 			}
 		}
-		f.once.Do(func() { close(f.settled) })
+		if !f.known {
+			f.known = true
+			close(f.settled)
+		}
 	}
 }
 
-func (f *frameScan) limit() int {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.streams
-}
+func (f *frameScan) limit() int { return int(f.streams.Load()) }
 
-func (f *frameScan) leaves() bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.goaway
-}
+func (f *frameScan) leaves() bool { return f.leaving.Load() }

@@ -3,6 +3,7 @@ package wire
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -10,8 +11,6 @@ import (
 	"net/http/httptrace"
 	"net/url"
 	"slices"
-	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -20,21 +19,43 @@ import (
 
 // muxStream is a place on an HTTP/2 connection for one exchange at a time. It
 // keeps the promises of Conn.
+//
+// What net/http is given for an exchange is made once for a place: it lets go of
+// a request when the response's body has ended or is closed.
 type muxStream struct {
 	conn   *muxConn
 	limits Limits
 	zstd   *decoder
 	spent  bool // the last exchange left a doubt
+	shared bool // the connection was there before
 
-	mu      sync.Mutex
-	aborted bool               // guarded
-	cancel  context.CancelFunc // guarded: ends the running exchange
+	ctx     context.Context // of every exchange; once it has ended there is no other
+	cancel  context.CancelFunc
+	aborted atomic.Bool
+	late    atomic.Bool // the deadline passed
+	touched atomic.Bool // a line of the running exchange's header was handed on
+
+	alarm *time.Timer // rings at the deadline; nil until first needed
+	armed bool        // it is set
+
+	request http.Request
+	url     url.URL
+	fields  []messages.Field // what request.Header was made of
+	values  []string         // what its lists are made of
 }
 
 var _ messages.Connection = (*muxStream)(nil)
 
 func newMuxStream(c *muxConn) *muxStream {
-	return &muxStream{conn: c, limits: c.mux.dialer.Limits.withDefaults()}
+	s := &muxStream{conn: c, limits: c.mux.dialer.Limits.withDefaults()}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.ctx = httptrace.WithClientTrace(s.ctx, &httptrace.ClientTrace{
+		WroteHeaderField: func(string, []string) { s.touched.Store(true) },
+	})
+	s.request = *(&http.Request{
+		URL: &s.url, Header: make(http.Header), Proto: "HTTP/2.0", ProtoMajor: 2,
+	}).WithContext(s.ctx)
+	return s
 }
 
 // Exchange is Conn.Exchange for HTTP/2.
@@ -47,32 +68,15 @@ func (s *muxStream) Exchange(call *messages.Call, deadline time.Time) (*messages
 	if !deadline.IsZero() && !sentAt.Before(deadline) {
 		return nil, messages.SentNo, errDeadline
 	}
-	if s.spent || s.conn.leaving() {
-		s.spent = true
-		return nil, messages.SentNo, errSpent
-	}
-	ctx, err := s.begin(deadline)
-	if err != nil {
+	if err := s.begin(deadline); err != nil {
 		return nil, messages.SentNo, err
 	}
-	s.spent = true
-	var touched atomic.Bool
-	if call.Trace != nil {
-		ctx = httptrace.WithClientTrace(ctx, call.Trace)
-	}
-	req := muxRequest(call, host)
-	resp, err := s.conn.client.RoundTrip(req.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		WroteHeaderField: func(string, []string) { touched.Store(true) },
-	})))
+	resp, err := s.conn.client.RoundTrip(s.lay(call, host))
 	if err != nil {
-		err = s.explain(ctx, err)
 		s.end()
-		if touched.Load() {
-			return nil, messages.SentMaybe, err
-		}
-		return nil, messages.SentNo, fmt.Errorf("%w: %w", messages.ErrStale, err)
+		return nil, s.sent(), s.explain(err)
 	}
-	answer, err := s.answer(ctx, call, resp)
+	answer, err := s.answer(call, resp)
 	if err != nil {
 		resp.Body.Close()
 		s.end()
@@ -82,219 +86,161 @@ func (s *muxStream) Exchange(call *messages.Call, deadline time.Time) (*messages
 	return answer, messages.SentYes, nil
 }
 
-func (s *muxStream) begin(deadline time.Time) (context.Context, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.aborted {
-		return nil, ErrAborted
+func (s *muxStream) begin(deadline time.Time) error {
+	if s.aborted.Load() {
+		return ErrAborted
 	}
-	var ctx context.Context
+	if s.spent || s.conn.frames.leaves() {
+		s.spent = true
+		return errSpent
+	}
+	s.spent = true // until the exchange has ended well
+	s.touched.Store(false)
 	if deadline.IsZero() {
-		ctx, s.cancel = context.WithCancel(context.Background())
+		return nil
+	}
+	s.armed = true
+	if wait := time.Until(deadline); s.alarm == nil {
+		s.alarm = time.AfterFunc(wait, s.expire)
 	} else {
-		ctx, s.cancel = context.WithDeadline(context.Background(), deadline)
+		s.alarm.Reset(wait)
 	}
-	return ctx, nil
+	return nil
 }
 
+func (s *muxStream) expire() {
+	s.late.Store(true)
+	s.cancel()
+}
+
+// end is called when the exchange is over. An alarm that rings just then has
+// ended the place too.
 func (s *muxStream) end() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.cancel != nil {
-		s.cancel()
-		s.cancel = nil
+	if s.armed && !s.alarm.Stop() {
+		s.spent = true
 	}
+	s.armed = false
 }
 
-func (s *muxStream) explain(ctx context.Context, err error) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	switch {
-	case s.aborted:
-		return fmt.Errorf("%w: %w", ErrAborted, err)
-	case ctx.Err() != nil:
-		return fmt.Errorf("%w: %w", errDeadline, err)
+func (s *muxStream) sent() messages.Sent {
+	if s.touched.Load() {
+		return messages.SentMaybe
+	}
+	return messages.SentNo
+}
+
+// refusedStream has the fields of net/http's stream error, which becomes one by
+// errors.As.
+type refusedStream struct {
+	StreamID uint32
+	Code     uint32
+	Cause    error
+}
+
+// Error is part of error.
+func (refusedStream) Error() string { return "stream reset" }
+
+const (
+	codeRefusedStream = 7
+	// goodbye is net/http's error for a stream that the peer's GOAWAY counts
+	// among those it has not looked at.
+	goodbye = "http2: Transport received Server's graceful shutdown GOAWAY"
+)
+
+// explain says why a request has no response. RFC 9113, section 8.7: what was
+// refused, or is beyond the last stream of a goodbye, was not processed.
+func (s *muxStream) explain(err error) error {
+	var reset refusedStream
+	switch cause := s.cause(err); {
+	case cause != nil:
+		return cause
+	case !s.touched.Load():
+		return fmt.Errorf("%w: %w", messages.ErrStale, err)
+	case err.Error() == goodbye, errors.As(err, &reset) && reset.Code == codeRefusedStream:
+		return fmt.Errorf("%w: %w", messages.ErrUnprocessed, err)
 	}
 	return err
 }
 
-// muxRequest keeps the target's bytes as they are.
-func muxRequest(call *messages.Call, host string) *http.Request {
-	req := &http.Request{
-		Method: call.Method, Host: host, Header: make(http.Header, len(call.Fields)),
-		URL:   &url.URL{Scheme: "https", Host: host, Opaque: "//" + host + call.Path, RawQuery: call.Query},
-		Proto: "HTTP/2.0", ProtoMajor: 2,
+// cause is why this side gave up, if it did.
+func (s *muxStream) cause(err error) error {
+	switch {
+	case s.aborted.Load():
+		return fmt.Errorf("%w: %w", ErrAborted, err)
+	case s.late.Load():
+		return fmt.Errorf("%w: %w", errDeadline, err)
 	}
-	for _, f := range call.Fields {
-		if !isHost(f.Name) {
-			req.Header.Add(f.Name, f.Value)
-		}
-	}
+	return nil
+}
+
+// lay makes the request of a call, and keeps the target's bytes as they are.
+func (s *muxStream) lay(call *messages.Call, host string) *http.Request {
+	s.url = url.URL{Scheme: "https", Host: host, Opaque: "//" + host + call.Path, RawQuery: call.Query}
+	s.layFields(call.Fields)
+	req := &s.request
+	req.Method, req.Host = call.Method, host
+	req.Body, req.ContentLength, req.Trailer = nil, 0, nil
 	switch {
 	case call.Reader != nil:
-		req.Body, req.ContentLength = io.NopCloser(call.Reader), call.Length
-		if call.Continue {
-			req.Header.Set("Expect", "100-continue")
-		}
+		req.Body, req.ContentLength = io.NopCloser(&muxUpload{call.Reader, call.Trailer}), call.Length
+		req.Trailer = call.Trailer
 	case len(call.Body) > 0:
 		req.Body, req.ContentLength = io.NopCloser(bytes.NewReader(call.Body)), int64(len(call.Body))
+	}
+	if call.Reader != nil && call.Continue {
+		req.Header.Set("Expect", "100-continue")
+		s.fields = nil // the header is no longer that of the fields
+	}
+	if call.Trace != nil {
+		return req.WithContext(httptrace.WithClientTrace(s.ctx, call.Trace))
 	}
 	return req
 }
 
-// answer reads the response, or leaves its body in a stream.
-func (s *muxStream) answer(ctx context.Context, call *messages.Call, resp *http.Response) (*messages.Response, error) {
-	answer := &messages.Response{StatusCode: resp.StatusCode, Header: rawLines(resp.Header)}
-	state := s.conn.sealed.sealed.ConnectionState()
-	answer.TLS = &state
-	body := &muxBody{stream: s, ctx: ctx, answer: answer, resp: resp}
-	if err := s.decode(call, body); err != nil {
-		return nil, err
+// layFields makes the header of fields. Requests of one engine mostly have the
+// same ones.
+func (s *muxStream) layFields(fields []messages.Field) {
+	if s.fields != nil && slices.Equal(s.fields, fields) {
+		return
 	}
-	if call.Stream && resp.Body != http.NoBody {
-		answer.Stream = body
-		return answer, nil
-	}
-	if resp.ContentLength > s.limits.Body && call.Method != http.MethodHead {
-		return nil, messages.ErrBodyTooLarge
-	}
-	content, err := readAll(body, s.limits.Body)
-	if err != nil {
-		return nil, err
-	}
-	answer.Body = content
-	return answer, nil
-}
-
-func (s *muxStream) decode(call *messages.Call, body *muxBody) (err error) {
-	h := newHead()
-	for _, value := range body.resp.Header["Content-Encoding"] {
-		h.contentCoding([]byte(value))
-	}
-	switch {
-	case h.coding == 0 || call.Codings == 0 || body.resp.Body == http.NoBody || call.Method == http.MethodHead:
-		return nil
-	case h.coding&call.Codings == 0:
-		return errUnasked
-	}
-	if body.decoded, err = newDecoder(h.coding, (*muxPayload)(body), &s.limits, &s.zstd); err != nil {
-		return err
-	}
-	body.answer.Header = body.answer.Header.Without("Content-Encoding", "Content-Length")
-	body.answer.Uncompressed = true
-	return nil
-}
-
-// rawLines lays a header out as HTTP/1.1 would, in the order of the names.
-func rawLines(header http.Header) messages.Header {
-	names := make([]string, 0, len(header))
-	for name := range header {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	var b strings.Builder
-	for _, name := range names {
-		for _, value := range header[name] {
-			b.WriteString(name + ": " + value + "\r\n")
+	s.fields = append(s.fields[:0], fields...)
+	s.values = slices.Grow(s.values[:0], len(fields))
+	header := s.request.Header
+	clear(header)
+	for _, f := range fields {
+		name := http.CanonicalHeaderKey(f.Name)
+		switch have := header[name]; {
+		case isHost(name):
+		case have != nil:
+			header[name] = append(have, f.Value)
+		default:
+			n := len(s.values)
+			s.values = append(s.values, f.Value)
+			header[name] = s.values[n : n+1 : n+1]
 		}
 	}
-	return messages.NewHeader(b.String())
 }
 
 // Reusable reports whether the stream's place may be used again.
 func (s *muxStream) Reusable() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return !s.aborted && !s.spent && !s.conn.leaving()
+	return !s.spent && !s.aborted.Load() && !s.conn.frames.leaves()
 }
 
 // Abort is Conn.Abort: the connection's other streams are not disturbed.
 func (s *muxStream) Abort() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.aborted = true
-	if s.cancel != nil {
-		s.cancel()
-	}
+	s.aborted.Store(true)
+	s.cancel()
 }
 
 // Close gives the place back, and closes the connection with the last.
-func (s *muxStream) Close() error { return s.conn.release() }
+func (s *muxStream) Close() error {
+	s.cancel()
+	return s.conn.release()
+}
+
+// Shared reports whether the stream was opened on a connection that others had
+// used before.
+func (s *muxStream) Shared() bool { return s.shared }
 
 // NetConn returns the connection that is shared.
 func (s *muxStream) NetConn() net.Conn { return s.conn.sealed.sealed }
-
-// muxBody is the body of a response. It ends the exchange when it ends.
-type muxBody struct {
-	stream  *muxStream
-	ctx     context.Context
-	answer  *messages.Response
-	resp    *http.Response
-	decoded *decoder
-	taken   int64 // bytes of the body as it came
-	rawErr  error
-	err     error
-}
-
-// muxPayload is the body in its coding.
-type muxPayload muxBody
-
-// Read is part of io.Reader.
-func (p *muxPayload) Read(b []byte) (int, error) {
-	if p.rawErr != nil {
-		return 0, p.rawErr
-	}
-	n, err := p.resp.Body.Read(b)
-	p.taken += int64(n)
-	if err != nil && err != io.EOF {
-		err = fmt.Errorf("%w: %w", errHalfBody, p.stream.explain(p.ctx, err))
-	}
-	p.rawErr = err
-	return n, err
-}
-
-func (p *muxPayload) progress() (int64, error) { return p.taken, p.rawErr }
-
-// Read is part of io.Reader.
-func (b *muxBody) Read(p []byte) (n int, err error) {
-	if b.err != nil {
-		return 0, b.err
-	}
-	if b.decoded != nil {
-		n, err = b.decoded.Read(p)
-	} else {
-		n, err = (*muxPayload)(b).Read(p)
-	}
-	if err != nil {
-		b.finish(err)
-	}
-	return n, err
-}
-
-// Close is part of io.Closer. A body that has not ended is cancelled.
-func (b *muxBody) Close() error {
-	if b.err == nil {
-		b.finish(errStreamClosed)
-	}
-	return nil
-}
-
-func (b *muxBody) finish(err error) {
-	b.err = err
-	if b.decoded != nil {
-		b.decoded.release()
-		b.decoded = nil
-	}
-	_ = b.resp.Body.Close()
-	if err != io.EOF {
-		if b.answer.Stream != nil {
-			b.stream.end()
-		}
-		return
-	}
-	if len(b.resp.Trailer) > 0 {
-		b.answer.Trailer = rawLines(b.resp.Trailer)
-	}
-	b.stream.spent = false
-	b.stream.end()
-}

@@ -231,3 +231,37 @@ func TestADeadlineAlsoEndsAWriteThatNobodyReads(t *testing.T) {
 		require.False(t, c.Reusable())
 	})
 }
+
+// What crypto/tls does, in small: it reads whole records into a buffer, and
+// hands out the data of one at a time.
+func TestASocketThatMayHaveARecordLeftIsNeverTakenForDrained(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var scan recordScan
+		var left []int // the data of each record that is not yet taken; none means a session ticket
+		for range rapid.IntRange(1, 20).Draw(t, "steps") {
+			for range rapid.IntRange(0, 3).Draw(t, "arrivals") {
+				data := rapid.SampledFrom([]int{0, 1, 300}).Draw(t, "data")
+				scan.pass(append([]byte{23, 3, 3, byte(data >> 8), byte(data)}, make([]byte, data)...))
+				left = append(left, data)
+			}
+			room := rapid.SampledFrom([]int{1, 100, 4096}).Draw(t, "room")
+			for len(left) > 0 && left[0] == 0 {
+				left = left[1:]
+			}
+			switch {
+			case len(left) == 0:
+				scan.settle() // a probe through TLS would find silence
+			case left[0] < room:
+				scan.taken++
+				left = left[1:]
+			case left[0] == room:
+				left = left[1:]
+			default:
+				left[0] -= room
+			}
+			if scan.drained() {
+				require.Empty(t, left)
+			}
+		}
+	})
+}

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -10,6 +11,7 @@ import (
 	"net/netip"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -31,11 +33,21 @@ func (e *ProxyError) Error() string {
 // Unwrap returns the cause.
 func (e *ProxyError) Unwrap() error { return e.Err }
 
+// proxyPorts are the schemes of proxies, with the ports they have by default.
+var proxyPorts = map[string]string{"http": "80", "https": "443", "socks5": "1080", "socks5h": "1080"}
+
+// errProxyChoice is the error of Dialer.Proxy. Its text leaves the cause out,
+// which is often made of a URL with a password.
+type errProxyChoice struct{ cause error }
+
+func (errProxyChoice) Error() string   { return "proxy: none could be chosen" }
+func (e errProxyChoice) Unwrap() error { return e.cause }
+
 // CheckProxy returns why a URL cannot be that of a proxy.
 func CheckProxy(proxy *url.URL) error {
 	switch {
-	case proxy.Scheme != "http" && proxy.Scheme != "socks5" && proxy.Scheme != "socks5h":
-		return fmt.Errorf("proxy scheme %q is none of http, socks5, socks5h", proxy.Scheme)
+	case proxyPorts[proxy.Scheme] == "":
+		return fmt.Errorf("proxy scheme %q is none of http, https, socks5, socks5h", proxy.Scheme)
 	case proxy.Hostname() == "":
 		return errors.New("proxy has no host")
 	}
@@ -47,15 +59,12 @@ func (d *Dialer) through(ctx context.Context, proxy *url.URL, addr string) (net.
 	if err := CheckProxy(proxy); err != nil {
 		return nil, err
 	}
-	via, open, port := "", connectTunnel, "80"
-	if proxy.Scheme != "http" {
-		open, port = socksTunnel, "1080"
+	via := net.JoinHostPort(proxy.Hostname(), cmp.Or(proxy.Port(), proxyPorts[proxy.Scheme]))
+	open := connectTunnel
+	if strings.HasPrefix(proxy.Scheme, "socks") {
+		open = socksTunnel
 	}
-	if proxy.Port() != "" {
-		port = proxy.Port()
-	}
-	via = net.JoinHostPort(proxy.Hostname(), port)
-	conn, err := d.transport(ctx, via)
+	conn, err := d.toProxy(ctx, proxy.Scheme, via)
 	if err != nil {
 		return nil, &ProxyError{Proxy: via, Err: err}
 	}
@@ -64,6 +73,19 @@ func (d *Dialer) through(ctx context.Context, proxy *url.URL, addr string) (net.
 		return nil, &ProxyError{Proxy: via, Status: status, Err: err}
 	}
 	return conn, nil
+}
+
+// toProxy connects to a proxy, for https with the handshake done.
+func (d *Dialer) toProxy(ctx context.Context, scheme, via string) (net.Conn, error) {
+	conn, err := d.transport(ctx, via)
+	if err != nil || scheme != "https" {
+		return conn, err
+	}
+	t := newTunnel(conn, d.proxyConfig(via))
+	if err := t.under.handshake(ctx); err != nil {
+		return nil, err
+	}
+	return t, nil
 }
 
 // bounded runs an exchange on conn that ends with the context.

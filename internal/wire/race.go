@@ -4,8 +4,12 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"net/http/httptrace"
 	"net/netip"
+	"runtime/debug"
 	"time"
+
+	"github.com/sluice-engine/sluice/messages"
 )
 
 // attemptDelay is how long a connection attempt has before another address is
@@ -38,12 +42,29 @@ func (d *Dialer) race(ctx context.Context, addr string) (net.Conn, error) {
 
 func (d *Dialer) resolve(ctx context.Context, host string) (found []netip.Addr, err error) {
 	if d.Resolve != nil {
-		found, err = d.Resolve(ctx, host)
+		found, err = d.resolveTraced(ctx, host)
 	} else {
 		found, err = net.DefaultResolver.LookupNetIP(ctx, "ip", host)
 	}
 	if err == nil && len(found) == 0 {
 		err = &net.DNSError{Err: "no addresses", Name: host, IsNotFound: true}
+	}
+	return found, err
+}
+
+// resolveTraced calls the hooks that net.Resolver would have called.
+func (d *Dialer) resolveTraced(ctx context.Context, host string) ([]netip.Addr, error) {
+	trace := httptrace.ContextClientTrace(ctx)
+	if trace != nil && trace.DNSStart != nil {
+		trace.DNSStart(httptrace.DNSStartInfo{Host: host})
+	}
+	found, err := d.Resolve(ctx, host)
+	if trace != nil && trace.DNSDone != nil {
+		info := httptrace.DNSDoneInfo{Err: err}
+		for _, ip := range found {
+			info.Addrs = append(info.Addrs, net.IPAddr{IP: ip.AsSlice(), Zone: ip.Zone()})
+		}
+		trace.DNSDone(info)
 	}
 	return found, err
 }
@@ -94,10 +115,7 @@ func firstOf(ctx context.Context, addrs []string, dial func(context.Context, str
 		select {
 		case <-timer.C:
 			if next < len(addrs) {
-				go func(addr string) {
-					conn, err := dial(ctx, "tcp", addr)
-					ended <- attempt{conn, err}
-				}(addrs[next])
+				go func(addr string) { ended <- attemptOne(ctx, addr, dial) }(addrs[next])
 				next++
 				running++
 				timer.Reset(attemptDelay)
@@ -117,6 +135,17 @@ func firstOf(ctx context.Context, addrs []string, dial func(context.Context, str
 			timer.Reset(0)
 		}
 	}
+}
+
+// attemptOne keeps a panic in a hook of the context's trace to its attempt.
+func attemptOne(ctx context.Context, addr string, dial func(context.Context, string, string) (net.Conn, error)) (a attempt) {
+	defer func() {
+		if v := recover(); v != nil {
+			a = attempt{nil, &messages.PanicError{Stage: messages.Leasing, Value: v, Stack: debug.Stack()}}
+		}
+	}()
+	conn, err := dial(ctx, "tcp", addr)
+	return attempt{conn, err}
 }
 
 // closeLosers takes what the attempts still running come to; they are being

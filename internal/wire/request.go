@@ -54,6 +54,7 @@ func appendRequest(dst []byte, call *messages.Call) (head, rest []byte, err erro
 func appendFraming(dst []byte, call *messages.Call) []byte {
 	if call.Length < 0 {
 		dst = append(dst, "Transfer-Encoding: chunked\r\n"...)
+		dst = appendAnnouncement(dst, call.Trailer)
 	} else {
 		dst = append(dst, "Content-Length: "...)
 		dst = strconv.AppendInt(dst, call.Length, 10)
@@ -113,7 +114,12 @@ func checkCall(call *messages.Call) (host string, err error) {
 			named, host = true, f.Value
 		}
 	}
-	if host == "" || !isVisible(host) || strings.ContainsAny(host, "/?#@,\\") {
+	if len(call.Trailer) > 0 {
+		if err := checkTrailerOf(call); err != nil {
+			return "", err
+		}
+	}
+	if !isAuthority(host) {
 		return "", &CallError{Part: "host", Reason: "empty or not a host"}
 	}
 	return host, nil
@@ -165,6 +171,18 @@ func isVisible(s string) bool {
 		}
 	}
 	return true
+}
+
+// isAuthority reports whether s may be what Host says: no more is asked than that
+// it cannot be taken for anything else.
+func isAuthority(s string) bool {
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c <= ' ', c == 0x7f, c == '/', c == '?', c == '#', c == '@', c == ',', c == '\\':
+			return false
+		}
+	}
+	return s != ""
 }
 
 func isLine(s string) bool {

@@ -16,7 +16,7 @@ func (c *Conn) receive(call *messages.Call) (resp *messages.Response, sent messa
 	if err != nil {
 		return nil, c.sent(), err
 	}
-	resp = &messages.Response{StatusCode: h.status, Header: c.takeLines(&h)}
+	resp = &messages.Response{StatusCode: h.status, Header: c.takeLines(&h), ProtoMajor: 1, ProtoMinor: h.minor()}
 	bodiless := h.bodiless(call.Method)
 	c.payload = payload{conn: c, keeps: h.keeps(bodiless), left: h.length, room: c.limits.Body}
 	switch {

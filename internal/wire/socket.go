@@ -33,9 +33,13 @@ type socket struct {
 	body    []byte       // a body too large to be copied behind the head
 	written atomic.Int64 // bytes of the running exchange that the connection took
 
+	shared  bool    // by the streams of HTTP/2: net/http does the waiting
 	closing bool    // Write does not wait
 	probing bool    // Read answers at once, with errSilent if nothing is there
 	stray   [1]byte // where a probe reads to
+	early   [1]byte // and a look past TLS
+	held    []byte  // read by that, and still to be given to TLS
+	strayed bool    // the last probe found something there
 
 	descriptor
 }
@@ -131,12 +135,21 @@ func (s *socket) converseInSteps(p []byte, r *source) (int, error) {
 		return 0, err
 	}
 	if r == nil {
-		return s.stream().Read(p)
+		return s.read(p)
 	}
 	r.sent()
-	n, err := s.stream().Read(p)
+	n, err := s.read(p)
 	if n > 0 {
 		r.answered()
+	}
+	return n, err
+}
+
+// read reads what HTTP is spoken in.
+func (s *socket) read(p []byte) (int, error) {
+	n, err := s.stream().Read(p)
+	if 0 < n && n < len(p) {
+		s.records.taken++
 	}
 	return n, err
 }
@@ -144,23 +157,41 @@ func (s *socket) converseInSteps(p []byte, r *source) (int, error) {
 // silence returns ErrStale unless the connection is open with nothing to be
 // read. Under TLS it lets session tickets pass, which are no data.
 func (s *socket) silence() error {
+	s.strayed = false
+	if s.sealed != nil && s.records.drained() && s.mute() {
+		return nil
+	}
 	s.probing = true
-	_, err := s.stream().Read(s.stray[:])
+	n, err := s.stream().Read(s.stray[:])
+	s.strayed = n > 0
 	s.probing = false
 	if err == errSilent && !s.records.inside() {
+		s.records.settle()
 		return nil
 	}
 	return messages.ErrStale
 }
 
+// mute is a look past TLS, which costs less than one through it. What it finds,
+// TLS reads again.
+func (s *socket) mute() bool {
+	n, err := s.readNow(s.early[:])
+	s.held = s.early[:n]
+	return err == errSilent
+}
+
 // Read reads from the connection as dialled.
 func (s *socket) Read(p []byte) (n int, err error) {
-	if s.probing {
+	switch {
+	case len(s.held) > 0:
+		n = copy(p, s.held)
+		s.held = s.held[n:]
+	case s.probing:
 		n, err = s.readNow(p)
-	} else {
+	default:
 		n, err = s.Conn.Read(p)
 	}
-	if s.sealed != nil {
+	if s.sealed != nil && !s.shared {
 		s.records.pass(p[:n])
 	}
 	if err == io.EOF {
@@ -171,6 +202,9 @@ func (s *socket) Read(p []byte) (n int, err error) {
 
 // Write writes to the connection as dialled and counts what it takes.
 func (s *socket) Write(p []byte) (int, error) {
+	if s.shared {
+		return s.Conn.Write(p)
+	}
 	n, err := s.writeNow(p)
 	s.written.Add(int64(n))
 	if err != nil || n == len(p) {

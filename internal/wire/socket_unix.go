@@ -54,15 +54,10 @@ func (s *socket) converse(p []byte) (int, error) {
 	s.in, s.n, s.err, s.spoken = p, 0, nil, false
 	err := s.raw.Read(s.step)
 	s.in = nil
-	switch {
-	case s.err != nil:
-		return s.n, s.err
-	case err != nil:
+	if err != nil {
 		return 0, err
-	case s.sealed != nil:
-		return s.sealed.Read(p)
 	}
-	return s.n, nil
+	return s.n, s.err
 }
 
 // turn is called by the runtime when the poller is armed, and then whenever the
@@ -75,14 +70,19 @@ func (s *socket) turn(fd uintptr) (done bool) {
 		return s.err != nil
 	}
 	if s.sealed != nil {
-		return true
+		s.on(fd, s.unseal)
+	} else {
+		s.n, s.err = s.readNow(s.in)
 	}
-	n, err := readFD(int(fd), s.in)
-	if err == syscall.EAGAIN {
-		return false
-	}
-	s.n, s.err = n, s.readError(n, err)
-	return true
+	return s.err != errSilent
+}
+
+// unseal reads what TLS has for HTTP; a record may come in pieces.
+func (s *socket) unseal() (err error) {
+	s.probing = true
+	s.n, err = s.read(s.in)
+	s.probing = false
+	return err
 }
 
 func (s *socket) look(fd uintptr) { s.on(fd, s.silence) }

@@ -2,10 +2,12 @@ package wire
 
 import (
 	"bufio"
+	"bytes"
 	"io"
 	"net/http"
 	"net/http/httptrace"
 	"net/textproto"
+	"strings"
 
 	"github.com/sluice-engine/sluice/messages"
 )
@@ -46,7 +48,7 @@ func (r *source) Read(p []byte) (n int, err error) {
 			n, err = r.socket.converseInSteps(p, r)
 		}
 	default:
-		n, err = r.socket.stream().Read(p)
+		n, err = r.socket.read(p)
 	}
 	if err != nil {
 		r.err = err
@@ -57,6 +59,7 @@ func (r *source) Read(p []byte) (n int, err error) {
 // sent is told when the head of a request was written, and its body unless that
 // is an upload.
 func (r *source) sent() {
+	r.wroteFields()
 	if r.trace != nil && r.trace.WroteHeaders != nil {
 		r.trace.WroteHeaders()
 	}
@@ -64,6 +67,19 @@ func (r *source) sent() {
 		wrote(r.trace, nil)
 	}
 	r.upload.headSent()
+}
+
+// wroteFields tells of every line of the head that was written.
+func (r *source) wroteFields() {
+	if r.trace == nil || r.trace.WroteHeaderField == nil {
+		return
+	}
+	head, _, _ := bytes.Cut(r.socket.out, []byte("\r\n\r\n"))
+	_, lines, _ := strings.Cut(string(head), "\r\n")
+	for line := range strings.SplitSeq(lines, "\r\n") {
+		name, value, _ := strings.Cut(line, ": ")
+		r.trace.WroteHeaderField(name, []string{value})
+	}
 }
 
 func wrote(trace *httptrace.ClientTrace, err error) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"net/http/httptrace"
 	"strconv"
 	"sync"
@@ -30,12 +31,13 @@ const (
 //
 // All methods may be called on nil, which is a request without such a body.
 type upload struct {
-	socket *socket
-	body   io.Reader
-	length int64 // negative: unknown, sent in chunks
-	await  bool  // 100 Continue
-	trace  *httptrace.ClientTrace
-	timer  *time.Timer
+	socket  *socket
+	body    io.Reader
+	length  int64       // negative: unknown, sent in chunks
+	await   bool        // 100 Continue
+	trailer http.Header // read when the body has ended
+	trace   *httptrace.ClientTrace
+	timer   *time.Timer
 
 	mu    sync.Mutex
 	state uploadState
@@ -56,7 +58,10 @@ func newUpload(s *socket, call *messages.Call) *upload {
 	if call.Reader == nil {
 		return nil
 	}
-	return &upload{socket: s, body: call.Reader, length: call.Length, await: call.Continue, trace: call.Trace, done: make(chan struct{})}
+	return &upload{
+		socket: s, body: call.Reader, length: call.Length, await: call.Continue, trailer: call.Trailer,
+		trace: call.Trace, done: make(chan struct{}),
+	}
 }
 
 // headSent starts the body, at once or when the server had time to object.
@@ -223,7 +228,10 @@ func (u *upload) framed(buffer []byte, n int) []byte {
 func (u *upload) last(sent int64) (readErr, writeErr error) {
 	switch {
 	case u.length < 0:
-		_, writeErr = io.WriteString(u.socket.stream(), "0\r\n\r\n")
+		end := []byte("0\r\n")
+		if end, readErr = appendTrailer(end, u.trailer); readErr == nil {
+			_, writeErr = u.socket.stream().Write(append(end, "\r\n"...))
+		}
 	case sent < u.length:
 		readErr = errBodyLength
 	}

@@ -1,0 +1,120 @@
+package wire
+
+import (
+	"crypto/tls"
+	"encoding/binary"
+	"io"
+	"net"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/sluice-engine/sluice/messages"
+)
+
+// frameServer speaks HTTP/2 frame by frame: it answers the first request on
+// each connection with the frames that answer makes of its stream.
+func frameServer(t *testing.T, answer func(stream uint32) []byte) (*Dialer, messages.Origin) {
+	server := httptest.NewUnstartedServer(nil) // for its certificate
+	server.EnableHTTP2 = true
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	listener, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: server.TLS.Certificates, NextProtos: []string{"h2"}})
+	require.NoError(t, err)
+	done := make(chan struct{})
+	t.Cleanup(func() { listener.Close(); <-done })
+	go func() {
+		defer close(done)
+		for {
+			c, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			serveFrames(c, answer)
+		}
+	}()
+	o := messages.Origin{Scheme: "https", Addr: listener.Addr().String()}
+	return &Dialer{
+		TLS:   &tls.Config{InsecureSkipVerify: true},
+		HTTP2: func(messages.Origin) bool { return true },
+	}, o
+}
+
+func serveFrames(c net.Conn, answer func(stream uint32) []byte) {
+	defer c.Close()
+	const preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+	if _, err := io.CopyN(io.Discard, c, int64(len(preface))); err != nil {
+		return
+	}
+	c.Write(frame(frameSettings, 0, 0))
+	for {
+		var header [9]byte
+		if _, err := io.ReadFull(c, header[:]); err != nil {
+			return
+		}
+		length := int64(header[0])<<16 | int64(header[1])<<8 | int64(header[2])
+		if _, err := io.CopyN(io.Discard, c, length); err != nil {
+			return
+		}
+		switch {
+		case header[3] == frameSettings && header[4] == 0:
+			c.Write(frame(frameSettings, flagAck, 0))
+		case header[3] == frameHeaders:
+			c.Write(answer(binary.BigEndian.Uint32(header[5:])))
+		}
+	}
+}
+
+const (
+	frameHeaders   = 1
+	frameRSTStream = 3
+)
+
+func frame(kind, flags byte, stream uint32, payload ...uint32) []byte {
+	f := []byte{0, 0, byte(4 * len(payload)), kind, flags}
+	for _, word := range append([]uint32{stream}, payload...) {
+		f = binary.BigEndian.AppendUint32(f, word)
+	}
+	return f
+}
+
+func TestAStreamThatThePeerRefusesWasNotProcessed(t *testing.T) {
+	const cancelled, noError = 8, 0
+	for name, test := range map[string]struct {
+		answer      func(stream uint32) []byte
+		unprocessed bool
+	}{
+		"refused":           {func(id uint32) []byte { return frame(frameRSTStream, 0, id, codeRefusedStream) }, true},
+		"cancelled":         {func(id uint32) []byte { return frame(frameRSTStream, 0, id, cancelled) }, false},
+		"goodbye before it": {func(uint32) []byte { return frame(frameGoaway, 0, 0, 0, noError) }, true},
+		"goodbye after it": {func(id uint32) []byte {
+			return append(frame(frameGoaway, 0, 0, id, noError), frame(frameRSTStream, 0, id, cancelled)...)
+		}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d, o := frameServer(t, test.answer)
+			c := dialAny(t, d, o)
+			_, sent, err := c.Exchange(post("an order"), time.Now().Add(10*time.Second))
+			require.Error(t, err)
+			require.Equal(t, messages.SentMaybe, sent, "bytes were written")
+			if test.unprocessed {
+				require.ErrorIs(t, err, messages.ErrUnprocessed)
+			} else {
+				require.NotErrorIs(t, err, messages.ErrUnprocessed)
+			}
+			require.False(t, c.Reusable())
+		})
+	}
+}
+
+func TestADeadlineThatRingsAsTheExchangeEndsSpendsThePlace(t *testing.T) {
+	_, d, o, _ := listenH2(t, 5, mirrorH2)
+	c := dialAny(t, d, o).(*muxStream)
+	require.NoError(t, c.begin(time.Now().Add(time.Nanosecond)))
+	require.Eventually(t, c.late.Load, 5*time.Second, time.Millisecond)
+	c.spent = false // all went well
+	c.end()
+	require.False(t, c.Reusable())
+}

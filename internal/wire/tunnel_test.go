@@ -1,0 +1,210 @@
+//go:build unix
+
+package wire
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"io"
+	"math/big"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/sluice-engine/sluice/messages"
+)
+
+// newAuthority makes a certificate for 127.0.0.1 that only its own pool trusts.
+func newAuthority(t *testing.T) (tls.Certificate, *x509.CertPool) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	require.NoError(t, err)
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		IsCA: true, BasicConstraintsValid: true,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	require.NoError(t, err)
+	leaf, err := x509.ParseCertificate(der)
+	require.NoError(t, err)
+	pool := x509.NewCertPool()
+	pool.AddCert(leaf)
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, pool
+}
+
+// sealedProxy serves as an HTTP proxy over TLS that lets user:pass through. The
+// configuration trusts it.
+func sealedProxy(t *testing.T, names chan<- string) (*url.URL, *tls.Config) {
+	certificate, pool := newAuthority(t)
+	o := listen(t, func(c net.Conn) {
+		sealed := tls.Server(c, &tls.Config{Certificates: []tls.Certificate{certificate}})
+		connectProxy(sealed, names)
+		sealed.Close()
+	})
+	return &url.URL{Scheme: "https", Host: o.Addr, User: url.UserPassword("user", "pass")}, &tls.Config{RootCAs: pool}
+}
+
+func by(proxy *url.URL) func(messages.Origin) (*url.URL, error) {
+	return func(messages.Origin) (*url.URL, error) { return proxy, nil }
+}
+
+func TestRequestsGoThroughAProxyOverTLS(t *testing.T) {
+	names := make(chan string, 10)
+	proxy, trusting := sealedProxy(t, names)
+	plain := listen(t, answering(ok, nil))
+	d, sealed := listenTLS(t, answeringTLS(ok, nil))
+	through := &Dialer{TLS: d.TLS, ProxyTLS: trusting, Proxy: by(proxy)}
+	for _, o := range []messages.Origin{plain, sealed} {
+		c := dial(t, through, o)
+		require.Equal(t, "CONNECT "+o.Addr, <-names)
+		for range 3 {
+			require.True(t, c.Silent())
+			require.Equal(t, "ok", exchange(t, c, get("/")).Text())
+			require.True(t, c.Reusable())
+		}
+	}
+
+	_, d, o, _ := listenH2(t, 10, mirrorH2)
+	d.ProxyTLS, d.Proxy = trusting, by(proxy)
+	for _, size := range []int{1, 1_000_000} {
+		resp, _, err := dialAny(t, d, o).Exchange(post(strings.Repeat("x", size)), never)
+		require.NoError(t, err)
+		require.Len(t, resp.Body, size)
+		require.Equal(t, "HTTP/2.0", resp.Header.Get("Proto"))
+	}
+}
+
+func TestLargeBodiesPassAProxyOverTLS(t *testing.T) {
+	proxy, trusting := sealedProxy(t, make(chan string, 10))
+	for _, tls := range []bool{false, true} {
+		d, o := echo(t, tls)
+		d.ProxyTLS, d.Proxy = trusting, by(proxy)
+		c := dial(t, d, o)
+		body := strings.Repeat("x", 3_000_000)
+		require.True(t, body == exchange(t, c, post(body)).Text())
+		require.True(t, body == exchange(t, c, uploading(strings.NewReader(body), -1)).Text())
+		require.True(t, c.Reusable())
+	}
+}
+
+// What the origin says unasked is seen through both layers.
+func TestAStrayByteThroughAProxyOverTLSMakesTheConnectionStale(t *testing.T) {
+	proxy, trusting := sealedProxy(t, make(chan string, 10))
+	for name, text := range map[string]string{"an answer": ok, "an end": ""} {
+		for _, sealed := range []bool{false, true} {
+			more := make(chan string, 1)
+			d, o := &Dialer{}, messages.Origin{}
+			if sealed {
+				d, o = listenTLS(t, answeringTLS(ok, more))
+			} else {
+				o = listen(t, answering(ok, more))
+			}
+			d.ProxyTLS, d.Proxy = trusting, by(proxy)
+			c := dial(t, d, o)
+			exchange(t, c, get("/"))
+			require.True(t, c.Silent(), name)
+			more <- text
+			require.Eventually(t, func() bool { return !c.Silent() }, 5*time.Second, time.Millisecond, name)
+			requireStale(t, c)
+			close(more)
+		}
+	}
+}
+
+func TestAnExchangeThroughAProxyOverTLSEndsWithItsDeadlineOrAbort(t *testing.T) {
+	proxy, trusting := sealedProxy(t, make(chan string, 10))
+	o := listen(t, func(c net.Conn) {
+		io.Copy(io.Discard, io.LimitReader(c, 10))
+		c.Read(nil)
+		time.Sleep(50 * time.Millisecond)
+	})
+	d := &Dialer{ProxyTLS: trusting, Proxy: by(proxy)}
+	for _, call := range []*messages.Call{get("/"), post(strings.Repeat("x", 64<<20))} {
+		_, sent, err := dial(t, d, o).Exchange(call, time.Now().Add(30*time.Millisecond))
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.Equal(t, messages.SentMaybe, sent)
+	}
+	c := dial(t, d, o)
+	time.AfterFunc(10*time.Millisecond, c.Abort)
+	_, _, err := c.Exchange(get("/"), never)
+	require.ErrorIs(t, err, ErrAborted)
+}
+
+func TestAProxyOverTLSMustProveWhoItIs(t *testing.T) {
+	names := make(chan string, 10)
+	proxy, trusting := sealedProxy(t, names)
+	proxy.User = url.UserPassword("s3cret", "s3cret")
+	_, o := listenTLS(t, answeringTLS(ok, nil))
+	_, other := newAuthority(t)
+	for name, c := range map[string]struct {
+		config, proxyConfig *tls.Config
+		trusted             bool
+	}{
+		"the system's roots":    {},
+		"other roots":           {proxyConfig: &tls.Config{RootCAs: other}},
+		"another name":          {proxyConfig: &tls.Config{RootCAs: trusting.RootCAs, ServerName: "example.com"}},
+		"its own roots":         {proxyConfig: trusting, trusted: true},
+		"the origins' roots":    {config: trusting, trusted: true},
+		"not the origin's name": {config: &tls.Config{RootCAs: trusting.RootCAs, ServerName: "example.com"}, trusted: true},
+	} {
+		_, err := (&Dialer{TLS: c.config, ProxyTLS: c.proxyConfig, Proxy: by(proxy)}).Dial(t.Context(), o)
+		var failed *ProxyError
+		require.ErrorAs(t, err, &failed, name)
+		require.NotContains(t, err.Error(), "s3c")
+		if c.trusted {
+			require.Equal(t, http.StatusProxyAuthRequired, failed.Status, "%s: %v", name, err)
+			continue
+		}
+		var unverified *tls.CertificateVerificationError
+		require.ErrorAs(t, err, &unverified, name)
+		require.Equal(t, proxy.Host, failed.Proxy)
+	}
+}
+
+func TestAProxyOverTLSThatSaysNothingEndsTheDial(t *testing.T) {
+	var ended atomic.Int32
+	o := listen(t, func(c net.Conn) {
+		io.Copy(io.Discard, c)
+		ended.Add(1)
+	})
+	d := &Dialer{Timeout: 30 * time.Millisecond, Proxy: by(&url.URL{Scheme: "https", Host: o.Addr})}
+	_, err := d.Dial(t.Context(), messages.Origin{Scheme: "http", Addr: "h:80"})
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	require.Eventually(t, func() bool { return ended.Load() == 1 }, 5*time.Second, time.Millisecond, "the connection is closed")
+}
+
+func TestTheHandshakeWithAProxyIsTraced(t *testing.T) {
+	proxy, trusting := sealedProxy(t, make(chan string, 10))
+	d, o := listenTLS(t, answeringTLS(ok, nil))
+	d.ProxyTLS, d.Proxy = trusting, by(proxy)
+	done := 0
+	ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{
+		TLSHandshakeDone: func(_ tls.ConnectionState, err error) {
+			require.NoError(t, err)
+			done++
+		},
+	})
+	c, err := d.Dial(ctx, o)
+	require.NoError(t, err)
+	require.NoError(t, c.Close())
+	require.Equal(t, 2, done)
+}
+
+func TestWhyNoProxyCouldBeChosenIsNotTold(t *testing.T) {
+	cause := errors.New("invalid proxy address \"http://user:s3cret@\"")
+	d := &Dialer{Proxy: func(messages.Origin) (*url.URL, error) { return nil, cause }}
+	_, err := d.Dial(t.Context(), messages.Origin{Scheme: "http", Addr: "h:80"})
+	require.ErrorIs(t, err, cause)
+	require.NotContains(t, err.Error(), "s3cret")
+}

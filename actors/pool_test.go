@@ -283,13 +283,29 @@ func TestWaitersAreServedFirstComeFirstServed(t *testing.T) {
 		n := &network{takes: time.Second}
 		b := newPoolBench(t, n, PoolConfig{MaxConns: 1})
 		one, two, three := b.ask(0), b.ask(0), b.ask(0)
+		require.Equal(t, 3, b.stats().Waiting)
 		b.leave(two)
+		require.Equal(t, 2, b.stats().Waiting)
 		pass(time.Second)
 		require.NotNil(t, one.lease)
 		b.giveBack(one, true)
 		require.NotNil(t, three.lease)
 		require.Zero(t, two.answers.Load())
 		b.giveBack(three, true)
+		b.end(n)
+	})
+}
+
+func TestAGrantThatCrossesACancellationGoesToTheNextWaiter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := &network{takes: time.Second}
+		b := newPoolBench(t, n, PoolConfig{MaxConns: 1})
+		gone, next := b.ask(0), b.ask(0)
+		require.True(t, gone.ticket.Cancel()) // and the pool does not know yet
+		pass(time.Second)
+		require.Nil(t, gone.lease)
+		require.NotNil(t, next.lease)
+		b.giveBack(next, true)
 		b.end(n)
 	})
 }

@@ -72,7 +72,7 @@ func TestARequestThatCannotBeBuiltIsRefused(t *testing.T) {
 		"another scheme":     {URL: "ftp://server.test"},
 		"no host":            {URL: "http:///x"},
 		"credentials":        {URL: "http://user:secret@server.test"},
-		"not a URL":          {URL: "http://server.test:port"},
+		"not a URL":          {URL: "http://server.test:port/?key=secret"},
 		"a host in Unicode":  {URL: "http://sërver.test"},
 		"a body not JSON":    {Method: "POST", Body: func() {}},
 		"a reader that errs": {Method: "POST", Body: io.MultiReader(strings.NewReader("x"), errReader{broken})},

@@ -5,9 +5,11 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -339,4 +341,53 @@ func TestErrorsCarryNoSecret(t *testing.T) {
 			require.NotContains(t, err.Error(), password)
 		}
 	})
+}
+
+func TestLogsCarryNoSecret(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const key = "the-key-itself"
+		var log lockedBuffer
+		eng := newServer(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Retry-After", "1")
+			w.WriteHeader(http.StatusTooManyRequests)
+		}).newEngine(t, engine.Config{
+			Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+			Auth:   auth.APIKey{Header: "X-Key", Key: key},
+			Limits: []throttle.Limit{{ID: "calls", Quota: 10, Per: time.Second}}, DefaultLimitID: "calls",
+			PreProcessors: []engine.PreProcessor{engine.PreProcessorFunc(func(_ context.Context, req *engine.Request) error {
+				if req.Path == "/panic" {
+					panic("with " + key + " in hand")
+				}
+				return nil
+			})},
+		})
+		for _, path := range []string{"/panic", "/refused"} {
+			_, err := engine.Fetch[string](t.Context(), eng, &engine.Request{
+				Method: "POST", Path: path, Auth: true, Body: key,
+				Query: engine.Values{"token": key}, Header: http.Header{"X-Token": {key}},
+			})
+			require.Error(t, err)
+		}
+		time.Sleep(2 * time.Second) // for whatever is logged late
+		require.Contains(t, log.String(), "pausing")
+		require.NotContains(t, log.String(), key)
+	})
+}
+
+// lockedBuffer may be logged to from anywhere.
+type lockedBuffer struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
 }

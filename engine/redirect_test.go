@@ -71,7 +71,7 @@ func TestARedirectKeepsOrDropsTheBodyAsItsStatusSays(t *testing.T) {
 
 func TestARedirectElsewhereIsTheAnswer(t *testing.T) {
 	for _, to := range []string{
-		"http://other.test/", "https://server.test/", "http://server.test:81/", "//other.test/", "http://sub.server.test/",
+		"http://other.test/", "https://server.test/", "https://server.test:80/", "http://server.test:81/", "//other.test/", "http://sub.server.test/",
 		"http://user@server.test/", "ftp://server.test/", "http://[::1", "",
 	} {
 		synctest.Test(t, func(t *testing.T) {

@@ -143,8 +143,10 @@ func TestACancelledExchangeLosesItsConnectionAndFreesItsSlot(t *testing.T) {
 	}))
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() { <-arrived; cancel() }()
+	begun := time.Now()
 	_, err := eng.Do(ctx, &engine.Request{Path: "/"})
 	require.ErrorIs(t, err, context.Canceled)
+	require.Less(t, time.Since(begun), 4*time.Second, "it ends at once, not with its timeout")
 
 	resp, err := eng.Do(t.Context(), &engine.Request{Path: "/"})
 	require.NoError(t, err)
@@ -181,6 +183,21 @@ func TestAPostThatTheServerReadAndDroppedIsSentOnce(t *testing.T) {
 			require.EqualValues(t, 1+3, copies.Load(), "whoever says so gets repetitions")
 		})
 	}
+}
+
+func TestARequestThatWasAnsweredIsNotRepeated(t *testing.T) {
+	var copies atomic.Int32
+	eng := rawEngine(t, rawServer(t, func(_ int, c net.Conn, take func() *http.Request) {
+		take()
+		copies.Add(1)
+		io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\nhalf")
+	}))
+	_, err := eng.Do(t.Context(), &engine.Request{Path: "/"})
+	require.ErrorIs(t, err, engine.ErrTruncated)
+	var e *engine.Error
+	require.ErrorAs(t, err, &e)
+	require.Equal(t, engine.SentYes, e.Sent)
+	require.EqualValues(t, 1, copies.Load())
 }
 
 func TestAPostOnAConnectionClosedWhileIdleSucceedsWithOneCopy(t *testing.T) {

@@ -3,8 +3,10 @@ package wire
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"io"
 	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -63,6 +65,101 @@ func requireAgreement(t *testing.T, response []byte, method string, resp *messag
 	require.True(t, bytes.Equal(body, resp.Body))
 	if kept {
 		require.Equal(t, len(response)-left.Len()-r.Buffered(), taken)
+	}
+}
+
+// A body is the same read whole, streamed, and streamed by another rhythm, and
+// so is what becomes of the connection; only the cap is for the whole one.
+func FuzzReadings(f *testing.F) {
+	for _, r := range recordings(f) {
+		if len(r.response) < 8192 {
+			f.Add([]byte(r.response), uint8(0))
+		}
+	}
+	for coding := range coders {
+		body := coded(coding, strings.Repeat("abc", 100))
+		f.Add([]byte(withLength(coding, body)), uint8(7))
+		f.Add([]byte(inChunks(coding, body, 10)), uint8(1))
+		f.Add([]byte(withLength(coding, body)+ok), uint8(0))
+	}
+	f.Fuzz(func(t *testing.T, response []byte, piece uint8) {
+		whole := readingOf(t, response, 0, false)
+		streamed := readingOf(t, response, int(piece), true)
+		require.LessOrEqual(t, len(whole.body), fuzzCap)
+		if errors.Is(whole.err, messages.ErrBodyTooLarge) {
+			return // a stream has no such cap
+		}
+		require.Equal(t, verdictOf(whole.err), verdictOf(streamed.err), "%v, %v", whole.err, streamed.err)
+		if whole.err == nil {
+			require.True(t, bytes.Equal(whole.body, streamed.body))
+			require.Equal(t, whole.trailer, streamed.trailer)
+		}
+		if piece == 0 {
+			require.Equal(t, whole.kept, streamed.kept)
+		}
+		requireCleanStop(t, response, whole.body, whole.kept && whole.err == nil)
+	})
+}
+
+const fuzzCap = 4096
+
+// reading is what came of one exchange.
+type reading struct {
+	body, trailer []byte
+	err           error
+	kept          bool
+}
+
+func readingOf(t *testing.T, response []byte, piece int, stream bool) (r reading) {
+	tape := playAndHangUp(string(response))
+	tape.piece = piece
+	c := NewConn(tape, Limits{Header: fuzzCap, Body: fuzzCap})
+	call := decoding("/")
+	call.Stream = stream
+	resp, _, err := c.Exchange(call, never)
+	switch {
+	case err != nil:
+		r.err = err
+	case resp.Stream == nil:
+		r.body = resp.Body
+	default:
+		require.False(t, c.Reusable(), "the exchange goes on")
+		r.body, r.err = io.ReadAll(io.LimitReader(resp.Stream, 4<<20))
+		require.NoError(t, resp.Stream.Close())
+	}
+	r.kept = c.Reusable()
+	require.False(t, r.kept && r.err != nil, "kept after an error")
+	require.False(t, r.kept && c.reader.Buffered() > 0, "kept with unread bytes")
+	if resp != nil {
+		r.trailer = []byte(resp.Trailer.Get("X") + resp.Trailer.Get("Checksum"))
+	}
+	return r
+}
+
+// verdictOf leaves out what only the moment of reading decides.
+func verdictOf(err error) string {
+	if err == nil {
+		return ""
+	}
+	return verdict(nil, err)
+}
+
+// requireCleanStop closes a stream after as many bytes as the body has, or
+// some fewer: if the connection is kept, nothing of the response is left in it.
+func requireCleanStop(t *testing.T, response, body []byte, kept bool) {
+	for _, n := range []int{0, len(body) / 2, len(body)} {
+		tape := playAndHangUp(string(response))
+		c := NewConn(tape, Limits{Header: fuzzCap, Body: fuzzCap})
+		resp, _, err := c.Exchange(streaming(decoding("/")), never)
+		if err != nil || resp.Stream == nil {
+			return
+		}
+		_, _ = io.CopyN(io.Discard, resp.Stream, int64(n))
+		require.NoError(t, resp.Stream.Close())
+		if c.Reusable() {
+			require.True(t, kept, "kept after %d bytes, and not after all", n)
+			require.Zero(t, c.reader.Buffered())
+		}
 	}
 }
 

@@ -1,0 +1,55 @@
+package messages
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+)
+
+// A request's query, header and body may hold keys and signatures, and whoever
+// prints it wants to know which request it was.
+
+// String returns the method and the place, without query, header and body.
+func (r Request) String() string {
+	method, place := r.Method, r.URL
+	if method == "" {
+		method = "GET"
+	}
+	if place == "" {
+		place = r.Path
+	}
+	return method + " " + withoutSecrets(place)
+}
+
+// Format prints what String returns for every verb and flag.
+func (r Request) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, r.String()) }
+
+// LogValue returns what String does.
+func (r Request) LogValue() slog.Value { return slog.StringValue(r.String()) }
+
+// String returns the method and the place, without query, header and body.
+func (c Call) String() string { return c.Method + " " + c.Origin.String() + withoutSecrets(c.Path) }
+
+// Format prints what String returns for every verb and flag.
+func (c Call) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, c.String()) }
+
+// LogValue returns what String does.
+func (c Call) LogValue() slog.Value { return slog.StringValue(c.String()) }
+
+// withoutSecrets cuts what a URL may carry beside its place: user and password,
+// query, fragment.
+func withoutSecrets(place string) string {
+	if i := strings.IndexAny(place, "?#"); i >= 0 {
+		place = place[:i]
+	}
+	scheme, rest, isURL := strings.Cut(place, "://")
+	if !isURL {
+		return place
+	}
+	authority, path, _ := strings.Cut(rest, "/")
+	if i := strings.LastIndexByte(authority, '@'); i >= 0 {
+		authority = authority[i+1:]
+	}
+	return scheme + "://" + authority + "/" + path
+}

@@ -105,6 +105,12 @@ func (b *box) setSuspended(suspended bool) {
 	b.mu.Unlock()
 }
 
+func (b *box) isSuspended() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.suspended
+}
+
 // RegisterHandlers is part of actor.Mailbox.
 func (b *box) RegisterHandlers(invoker actor.MessageInvoker, _ actor.Dispatcher) { b.invoker = invoker }
 
@@ -212,8 +218,14 @@ type callerMailbox struct {
 // PostUserMessage is part of actor.Mailbox.
 func (m *callerMailbox) PostUserMessage(message any) { m.post(&m.user, message) }
 
-// PostSystemMessage is part of actor.Mailbox.
-func (m *callerMailbox) PostSystemMessage(message any) { m.post(&m.system, message) }
+// PostSystemMessage is part of actor.Mailbox. With every life the library resumes
+// a mailbox that was never suspended.
+func (m *callerMailbox) PostSystemMessage(message any) {
+	if _, resume := message.(*actor.ResumeMailbox); resume && !m.isSuspended() {
+		return
+	}
+	m.post(&m.system, message)
+}
 
 func (m *callerMailbox) post(queue *mailQueue, message any) {
 	m.mu.Lock()
@@ -238,7 +250,7 @@ func (m *callerMailbox) stop() { m.handle(stopMessage, true) }
 // is dear to wait for, so closing is nil for an actor that is told by message.
 func (m *callerMailbox) run(ctx context.Context, closing <-chan struct{}) {
 	done := ctx.Done()
-	for {
+	for !m.finished { // it may be already: a life can end as it begins
 		message, system, ok := m.take()
 		if !ok {
 			message = m.wait(done, closing)
@@ -252,9 +264,6 @@ func (m *callerMailbox) run(ctx context.Context, closing <-chan struct{}) {
 			}
 		}
 		m.handle(message, system)
-		if m.finished {
-			return
-		}
 	}
 }
 

@@ -74,8 +74,10 @@ func (r *request) clear() {
 	r.ctx, r.asked, r.deadline = nil, nil, time.Time{}
 	r.built.Body, r.built.Fields, r.built.Reader, r.built.Trailer, r.call = nil, nil, nil, nil, nil
 	r.upload, r.stream, r.trace, r.built.Trace, r.ticket.Trace = nil, nil, trace{}, nil, nil
-	r.signed = messages.Call{}
-	clear(r.fields)
+	if r.signed.Method != "" {
+		r.signed = messages.Call{}
+		clear(r.fields)
+	}
 	r.attempts, r.failures, r.sent = 0, 0, messages.SentNo
 	r.resampled, r.refusal = false, nil
 	r.redirects, r.contentType = 0, ""

@@ -357,3 +357,12 @@ func TestConnectionsThatDiedUnusedAreNoFailures(t *testing.T) {
 		require.Equal(t, 1, stats.Idle+stats.Leased)
 	})
 }
+
+func TestALifeMayEndAsItBegins(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := start(t, &origin{}, Config{})
+		for range 20 { // one slot or another lives again
+			require.ErrorIs(t, send(s, 1, messages.Request{URL: "ftp://server.test"})[0], messages.ErrInvalidRequest)
+		}
+	})
+}

@@ -62,16 +62,16 @@ func gather(ctx context.Context, load Case, at site, seed uint64) (Row, error) {
 	c := &crowd{load: load, client: &engineClient{eng}}
 	defer c.client.Close()
 	before := memoryInUse()
-	c.many, c.few = newCallers(load.Callers), newCallers(load.Few)
+	c.many, c.few = newCallers(ctx, load.Callers), newCallers(ctx, load.Few)
 	defer c.many.stop()
 	defer c.few.stop()
-	waiting, err := c.weigh(ctx, open)
+	waiting, err := c.weigh(open)
 	if err != nil {
 		return Row{}, err
 	}
 	for range crowdRounds {
-		for _, measure := range []func(context.Context) error{c.measureMany, c.measureFew, c.measureFew, c.measureMany} {
-			if err := measure(ctx); err != nil {
+		for _, measure := range []func() error{c.measureMany, c.measureFew, c.measureFew, c.measureMany} {
+			if err := measure(); err != nil {
 				return Row{}, err
 			}
 		}
@@ -99,9 +99,9 @@ func newGatedEngine(at site) (eng *engine.Engine, open func(), err error) {
 
 // weigh lets every caller wait for a connection, reads the memory in use, and
 // lets them go.
-func (c *crowd) weigh(ctx context.Context, open func()) (float64, error) {
+func (c *crowd) weigh(open func()) (float64, error) {
 	ran := make(chan error, 1)
-	go func() { ran <- c.many.run(ctx, c.client, c.load.Callers) }()
+	go func() { ran <- c.many.run(c.client, c.load.Callers) }()
 	for c.waiting() < c.load.Callers {
 		select {
 		case err := <-ran:
@@ -131,15 +131,15 @@ func memoryInUse() float64 {
 	return float64(stats.HeapAlloc + stats.StackInuse)
 }
 
-func (c *crowd) measureFew(ctx context.Context) error {
-	cost, err := measure(ctx, c.client, c.few, c.load.Requests, runIn)
+func (c *crowd) measureFew() error {
+	cost, err := measure(c.client, c.few, c.load.Requests, runIn)
 	c.fewCosts = append(c.fewCosts, cost)
 	return err
 }
 
-func (c *crowd) measureMany(ctx context.Context) error {
+func (c *crowd) measureMany() error {
 	watch := &stopwatch{Client: c.client, took: make([]time.Duration, c.load.Callers+c.load.Requests)}
-	cost, err := measure(ctx, watch, c.many, c.load.Requests, 1)
+	cost, err := measure(watch, c.many, c.load.Requests, 1)
 	if err != nil {
 		return err
 	}

@@ -44,12 +44,12 @@ const seldom = 5
 // shared machine, long against the cost of waking the callers.
 func Cases() []Case {
 	return []Case{
-		{Name: "get-64", Callers: 64, Requests: 2000},
+		{Name: "get-64", Callers: 64, Requests: 5000},
 		{Name: "get-1", Callers: 1, Requests: 500},
-		{Name: "https-64", Callers: 64, Requests: 2000, Every: seldom, Protocol: HTTPS},
-		{Name: "roundtripper-64", Callers: 64, Requests: 2000, Every: seldom, Clients: []string{RoundTripper, NetHTTP}},
-		{Name: "http2-64", Callers: 64, Requests: 2000, Every: seldom, Protocol: HTTP2, Clients: []string{Engine, NetHTTP}},
-		{Name: "crowd-10000", Callers: 10_000, Requests: 20_000, Few: 64, Clients: []string{Engine}},
+		{Name: "https-64", Callers: 64, Requests: 5000, Every: seldom, Protocol: HTTPS},
+		{Name: "roundtripper-64", Callers: 64, Requests: 5000, Every: seldom, Clients: []string{RoundTripper, NetHTTP}},
+		{Name: "http2-64", Callers: 64, Requests: 5000, Every: seldom, Protocol: HTTP2, Clients: []string{Engine, NetHTTP}},
+		{Name: "crowd-10000", Callers: 10_000, Requests: 100_000, Few: 64, Clients: []string{Engine}},
 	}
 }
 

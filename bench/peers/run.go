@@ -155,19 +155,19 @@ func compareInRounds(ctx context.Context, cfg Config, cases []Case, sites map[Pr
 	}
 	set := newClientSet(sites, mostCallers(cases))
 	defer set.close()
-	trials, err := newTrials(cases, set)
+	trials, err := newTrials(ctx, cases, set)
 	if err != nil {
 		return nil, 0, err
 	}
 	defer trials.stop()
-	if err := trials.warmUp(ctx); err != nil {
+	if err := trials.warmUp(); err != nil {
 		return nil, 0, err
 	}
 	began := time.Now()
 	rounds := 0
 	for ; rounds < cfg.Rounds && !late(began, cfg.Within, rounds); rounds++ {
 		cfg.Progress(rounds, cfg.Rounds)
-		if err := trials.round(ctx, rounds); err != nil {
+		if err := trials.round(rounds); err != nil {
 			return nil, 0, err
 		}
 	}

@@ -20,16 +20,16 @@ const runIn = 4
 
 // measure runs one slice, after so many untimed requests by every caller. The
 // process must do nothing else meanwhile.
-func measure(ctx context.Context, client Client, callers *callers, requests, untimed int) (cost, error) {
+func measure(client Client, callers *callers, requests, untimed int) (cost, error) {
 	runtime.GC()
-	if err := callers.run(ctx, client, untimed*callers.count()); err != nil {
+	if err := callers.run(client, untimed*callers.count()); err != nil {
 		return cost{}, err
 	}
 	before, err := readMeters()
 	if err != nil {
 		return cost{}, err
 	}
-	if err := callers.run(ctx, client, requests); err != nil {
+	if err := callers.run(client, requests); err != nil {
 		return cost{}, err
 	}
 	return before.costSince(requests)
@@ -86,20 +86,26 @@ func (m *meters) readHeap() {
 func micros(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
 
 // callers are goroutines that live as long as the comparison, so that no slice
-// pays for starting them or for growing their stacks. One run at a time.
+// pays for starting them or for growing their stacks. Each has a context of its
+// own that can be cancelled, as the workers of a program have: children of one
+// shared context would contend for its lock in the clients that watch it. One
+// run at a time.
 type callers struct {
 	wake []chan *batch // one each, so that no caller takes the place of two
 	gone sync.WaitGroup
 }
 
-func newCallers(n int) *callers {
+// newCallers returns n callers, whose contexts end with ctx.
+func newCallers(ctx context.Context, n int) *callers {
 	c := &callers{wake: make([]chan *batch, n)}
 	for i := range c.wake {
 		wake := make(chan *batch)
 		c.wake[i] = wake
 		c.gone.Go(func() {
+			ctx, cancel := context.WithCancel(ctx)
+			defer cancel()
 			for b := range wake {
-				b.work()
+				b.work(ctx)
 			}
 		})
 	}
@@ -110,8 +116,8 @@ func (c *callers) count() int { return len(c.wake) }
 
 // run makes the given number of requests and returns the first error, after
 // which it makes no more.
-func (c *callers) run(ctx context.Context, client Client, requests int) error {
-	b := &batch{ctx: ctx, client: client}
+func (c *callers) run(client Client, requests int) error {
+	b := &batch{client: client}
 	b.left.Store(int64(requests))
 	b.working.Add(len(c.wake))
 	for _, wake := range c.wake {
@@ -130,7 +136,6 @@ func (c *callers) stop() {
 
 // batch is the requests of one run, shared by all callers.
 type batch struct {
-	ctx     context.Context
 	client  Client
 	left    atomic.Int64
 	working sync.WaitGroup
@@ -139,14 +144,9 @@ type batch struct {
 	err    error // read once nobody works
 }
 
-// work gives every caller a context of its own that can be cancelled, as the
-// workers of a program have: children of one shared context would contend for
-// its lock in the clients that watch it.
-func (b *batch) work() {
+// work makes requests until there are none left.
+func (b *batch) work(ctx context.Context) {
 	defer b.working.Done()
-	ctx, cancel := context.WithCancel(b.ctx)
-	defer cancel()
-
 	for b.left.Add(-1) >= 0 {
 		if err := b.client.Get(ctx); err != nil {
 			b.failed.Do(func() { b.err = err })

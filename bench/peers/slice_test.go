@@ -23,18 +23,18 @@ func (f *fakeClient) Get(ctx context.Context) error {
 }
 
 func TestASliceMakesExactlyTheRequestsAskedFor(t *testing.T) {
-	callers := newCallers(7)
+	callers := newCallers(t.Context(), 7)
 	defer callers.stop()
 	client := &fakeClient{get: func(context.Context) error { return nil }}
-	require.NoError(t, callers.run(t.Context(), client, 1000))
-	require.NoError(t, callers.run(t.Context(), client, 3), "fewer requests than callers")
+	require.NoError(t, callers.run(client, 1000))
+	require.NoError(t, callers.run(client, 3), "fewer requests than callers")
 	require.EqualValues(t, 1003, client.calls.Load())
 }
 
 // Every call waits until all callers are in one, so this ends only if they are.
 func TestAllCallersWaitForAnAnswerAtTheSameTime(t *testing.T) {
 	const n = 16
-	callers := newCallers(n)
+	callers := newCallers(t.Context(), n)
 	defer callers.stop()
 	var inside atomic.Int64
 	all := make(chan struct{})
@@ -45,31 +45,31 @@ func TestAllCallersWaitForAnAnswerAtTheSameTime(t *testing.T) {
 		<-all
 		return nil
 	}}
-	require.NoError(t, callers.run(t.Context(), client, n))
+	require.NoError(t, callers.run(client, n))
 }
 
 func TestTheFirstErrorEndsASlice(t *testing.T) {
-	callers := newCallers(4)
+	callers := newCallers(t.Context(), 4)
 	defer callers.stop()
 	broken := errors.New("broken")
 	client := &fakeClient{get: func(context.Context) error { return broken }}
-	require.ErrorIs(t, callers.run(t.Context(), client, 1_000_000), broken)
+	require.ErrorIs(t, callers.run(client, 1_000_000), broken)
 	require.LessOrEqual(t, client.calls.Load(), int64(4), "each caller failed at most once")
 }
 
 func TestACallerSeesTheEndOfTheComparison(t *testing.T) {
-	callers := newCallers(2)
-	defer callers.stop()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
+	callers := newCallers(ctx, 2)
+	defer callers.stop()
 	client := &fakeClient{get: func(ctx context.Context) error { return ctx.Err() }}
-	require.ErrorIs(t, callers.run(ctx, client, 10), context.Canceled)
+	require.ErrorIs(t, callers.run(client, 10), context.Canceled)
 }
 
 var sink atomic.Pointer[[100]byte]
 
 func TestASliceCountsAllocationsAndBytesOfEachRequest(t *testing.T) {
-	callers := newCallers(4)
+	callers := newCallers(t.Context(), 4)
 	defer callers.stop()
 	client := &fakeClient{get: func(context.Context) error {
 		for range 3 {
@@ -77,7 +77,7 @@ func TestASliceCountsAllocationsAndBytesOfEachRequest(t *testing.T) {
 		}
 		return nil
 	}}
-	cost, err := measure(t.Context(), client, callers, 20_000, runIn)
+	cost, err := measure(client, callers, 20_000, runIn)
 	require.NoError(t, err)
 	require.InDelta(t, 3, cost.allocs, 0.1)
 	require.InDelta(t, 3*112, cost.bytes, 10)
@@ -86,7 +86,7 @@ func TestASliceCountsAllocationsAndBytesOfEachRequest(t *testing.T) {
 }
 
 func TestCPUTimeGrowsWithWork(t *testing.T) {
-	callers := newCallers(1)
+	callers := newCallers(t.Context(), 1)
 	defer callers.stop()
 	work := func(steps int) float64 {
 		client := &fakeClient{get: func(context.Context) error {
@@ -95,7 +95,7 @@ func TestCPUTimeGrowsWithWork(t *testing.T) {
 			}
 			return nil
 		}}
-		cost, err := measure(t.Context(), client, callers, 200, runIn)
+		cost, err := measure(client, callers, 200, runIn)
 		require.NoError(t, err)
 		return cost.cpuMicros
 	}

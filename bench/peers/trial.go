@@ -15,7 +15,7 @@ type trial struct {
 
 type trials []*trial
 
-func newTrials(cases []Case, set *clientSet) (trials, error) {
+func newTrials(ctx context.Context, cases []Case, set *clientSet) (trials, error) {
 	var all trials
 	for _, load := range cases {
 		clients, err := set.of(load)
@@ -25,7 +25,7 @@ func newTrials(cases []Case, set *clientSet) (trials, error) {
 		}
 		all = append(all, &trial{
 			load:    load,
-			callers: newCallers(load.Callers),
+			callers: newCallers(ctx, load.Callers),
 			clients: clients,
 			costs:   make([][]cost, len(clients)),
 		})
@@ -39,10 +39,10 @@ func (all trials) stop() {
 	}
 }
 
-func (all trials) warmUp(ctx context.Context) error {
+func (all trials) warmUp() error {
 	for _, t := range all {
 		for _, client := range t.clients {
-			if err := t.callers.run(ctx, client, t.load.Requests); err != nil {
+			if err := t.callers.run(client, t.load.Requests); err != nil {
 				return t.failed(client, err)
 			}
 		}
@@ -50,13 +50,13 @@ func (all trials) warmUp(ctx context.Context) error {
 	return nil
 }
 
-func (all trials) round(ctx context.Context, round int) error {
+func (all trials) round(round int) error {
 	for _, t := range all {
 		if !t.load.due(round) {
 			continue
 		}
 		for _, i := range order(t.rounds(), len(t.clients)) {
-			cost, err := measure(ctx, t.clients[i], t.callers, t.load.Requests, runIn)
+			cost, err := measure(t.clients[i], t.callers, t.load.Requests, runIn)
 			if err != nil {
 				return t.failed(t.clients[i], err)
 			}

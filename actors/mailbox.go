@@ -20,8 +20,8 @@ import (
 
 // mailQueue is a ring that grows by doubling. Its owner guards it.
 type mailQueue struct {
-	ring    []any
 	head, n int
+	ring    []any
 	few     [2]any // the first ring: most mailboxes never have more
 }
 
@@ -58,20 +58,35 @@ func (q *mailQueue) grow() {
 
 // box is what both mailboxes share: two queues under a lock that is never held
 // while a message is handled.
+//
+// What every message touches fits into the first cache line: a mailbox that is
+// posted to from several processors travels between their caches.
 type box struct {
 	mu        sync.Mutex
+	running   bool // inlineMailbox: some goroutine is handling messages
+	parked    bool // callerMailbox: run waits for wake
+	suspended bool // by the actor library, between a panic and the verdict on it
+	mail      int  // in both queues
+	invoker   actor.MessageInvoker
 	system    mailQueue
 	user      mailQueue
-	suspended bool // by the actor library, between a panic and the verdict on it
-	invoker   actor.MessageInvoker
+}
+
+// pushLocked queues a message.
+func (b *box) pushLocked(queue *mailQueue, message any) {
+	queue.push(message)
+	b.mail++
 }
 
 // takeLocked returns the next message to handle; system messages go first.
 func (b *box) takeLocked() (message any, system, ok bool) {
 	switch {
+	case b.mail == 0:
 	case b.system.n > 0:
+		b.mail--
 		return b.system.pop(), true, true
-	case b.user.n > 0 && !b.suspended:
+	case !b.suspended:
+		b.mail--
 		return b.user.pop(), false, true
 	}
 	return nil, false, false
@@ -131,10 +146,7 @@ const inlineBatch = 64
 // inlineMailbox runs its actor on the goroutine that posts to it while it is
 // idle. Its actor must never block and never call user code, and nobody may
 // post to it under a lock that the actor could want.
-type inlineMailbox struct {
-	box
-	running bool // guarded by mu: some goroutine is handling messages
-}
+type inlineMailbox struct{ box }
 
 // PostUserMessage is part of actor.Mailbox.
 func (m *inlineMailbox) PostUserMessage(message any) { m.post(&m.user, message) }
@@ -144,8 +156,8 @@ func (m *inlineMailbox) PostSystemMessage(message any) { m.post(&m.system, messa
 
 func (m *inlineMailbox) post(queue *mailQueue, message any) {
 	m.mu.Lock()
-	if m.running || m.system.n > 0 || m.user.n > 0 {
-		queue.push(message)
+	if m.running || m.mail > 0 {
+		m.pushLocked(queue, message)
 		idle := !m.running
 		m.running = true
 		m.mu.Unlock()
@@ -155,7 +167,7 @@ func (m *inlineMailbox) post(queue *mailQueue, message any) {
 		return
 	}
 	if m.suspended && queue == &m.user {
-		queue.push(message)
+		m.pushLocked(queue, message)
 		m.mu.Unlock()
 		return
 	}
@@ -207,8 +219,7 @@ var (
 // enqueues, and wakes that goroutine if it is parked.
 type callerMailbox struct {
 	box
-	parked bool          // guarded by mu: run waits for wake
-	wake   chan struct{} // capacity 1
+	wake chan struct{} // capacity 1
 
 	// Owned by the goroutine in run, which is also the actor's.
 	wakeAt   time.Time // deliver wakeDue then; zero means never
@@ -229,7 +240,7 @@ func (m *callerMailbox) PostSystemMessage(message any) {
 
 func (m *callerMailbox) post(queue *mailQueue, message any) {
 	m.mu.Lock()
-	queue.push(message)
+	m.pushLocked(queue, message)
 	wake := m.parked
 	m.parked = false
 	m.mu.Unlock()

@@ -46,13 +46,16 @@ type pool struct {
 	alarm  time.Time   // when it rings; zero if it does not
 }
 
-// poolBook is what outlives a failure of the actor.
+// poolBook is what outlives a failure of the actor. Every request writes to what
+// stands first.
 type poolBook struct {
+	handling *messages.Ticket  // whose message is being handled
+	idle     []*messages.Lease // the unused connections, longest idle first
+	waiters  ticketQueue
+
 	origin   messages.Origin
 	config   PoolConfig
 	leases   []*messages.Lease // every open connection, at its Index
-	idle     []*messages.Lease // of those, the unused ones, longest idle first
-	waiters  ticketQueue
 	dialling int
 	warming  []warmPool
 	backoff  backoff
@@ -62,8 +65,7 @@ type poolBook struct {
 	ctx      context.Context // ends the dials when the pool closes
 	cancel   context.CancelFunc
 	closed   bool
-	handling *messages.Ticket // whose message is being handled
-	counts   PoolStats        // only its counters are used
+	counts   PoolStats // only its counters are used
 }
 
 // What a pool tells itself.

@@ -26,11 +26,11 @@ type throttler struct {
 }
 
 // throttlerBook is what outlives a failure of the actor: who waits, and who is
-// in flight.
+// in flight. Every request writes to what stands first.
 type throttlerBook struct {
-	limits   []throttle.Limit // the table as it stands
-	tickets  ticketSet        // queued and in flight
 	handling *messages.Ticket // whose message is being handled
+	tickets  ticketSet        // queued and in flight
+	limits   []throttle.Limit // the table as it stands
 	failed   bool             // a predecessor failed: its ledger is lost
 	closed   bool
 	warned   map[string]bool // what the log has been told

@@ -59,7 +59,7 @@ func gather(ctx context.Context, load Case, at site, seed uint64) (Row, error) {
 	if err != nil {
 		return Row{}, err
 	}
-	c := &crowd{load: load, client: &engineClient{eng}}
+	c := &crowd{load: load, client: newClientOf(eng)}
 	defer c.client.Close()
 	before := memoryInUse()
 	c.many, c.few = newCallers(ctx, load.Callers), newCallers(ctx, load.Few)

@@ -68,6 +68,7 @@ type request struct {
 	pool     *poolDoor        // entered
 	ticket   *messages.Ticket // of this attempt
 	spare    *messages.Ticket // one before it, which the throttler may not have let go of
+	first    messages.Ticket  // one of the two
 	permit   bool             // a granted permit is to be settled
 	lease    *messages.Lease
 	turn     bool          // in the lane of an ordered authenticator

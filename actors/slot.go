@@ -19,7 +19,7 @@ func (s *System) slot() *request {
 	}
 	r := &request{system: s, id: "request/" + strconv.FormatUint(s.nextID.Add(1), 36)}
 	r.wake = make(chan struct{}, 1)
-	r.ticket = new(messages.Ticket)
+	r.ticket = &r.first
 	r.ticket.Close()
 	r.props = actor.PropsFromProducer(
 		func() actor.Actor { return r },

@@ -261,3 +261,30 @@ func TestFramesAreSeenHoweverTheyAreCut(t *testing.T) {
 		require.True(t, f.leaves())
 	}
 }
+
+// The answer may be over while net/http is still sending the body, and the place
+// then goes on to the next request.
+func TestAnEarlyAnswerLeavesTheNextExchangeAlone(t *testing.T) {
+	_, d, o, _ := listenH2(t, 5, func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPost {
+			w.WriteHeader(http.StatusNoContent) // and the body is not read
+			return
+		}
+		io.WriteString(w, r.Header.Get("X"))
+	})
+	large := strings.Repeat("x", 1<<20)
+	c := dialAny(t, d, o)
+	for range 20 {
+		resp, _, err := c.Exchange(post(large), never)
+		require.NoError(t, err)
+		require.Equal(t, http.StatusNoContent, resp.StatusCode)
+		if !c.Reusable() {
+			c = dialAny(t, d, o)
+		}
+		next := get("/")
+		next.Fields = []messages.Field{{Name: "X", Value: "y"}}
+		resp, _, err = c.Exchange(next, never)
+		require.NoError(t, err)
+		require.Equal(t, "y", resp.Text())
+	}
+}

@@ -145,3 +145,33 @@ func TestAConnectionWhosePeerAnswersNoPingIsGivenUp(t *testing.T) {
 		require.False(t, c.Reusable())
 	})
 }
+
+// The peer of this test has answered before it reads the body, and asks for all
+// of it then.
+func TestABodyIsTheCallersAgainWhenTheExchangeIsOver(t *testing.T) {
+	const (
+		windowUpdate           = 8
+		endStreamAndHeaders    = 0x5
+		indexedStatusNoContent = 0x89 // RFC 7541, appendix A
+	)
+	d, o := frameServer(t, func(id uint32) []byte {
+		header := frame(frameHeaders, endStreamAndHeaders, id)
+		header[2] = 1
+		answer := append(header, indexedStatusNoContent)
+		answer = append(answer, frame(windowUpdate, 0, 0, 1<<24)...)
+		return append(answer, frame(windowUpdate, 0, id, 1<<24)...)
+	})
+	c := dialAny(t, d, o)
+	body := make([]byte, 8<<20)
+	call := post("")
+	call.Body = body
+	resp, _, err := c.Exchange(call, never)
+	require.NoError(t, err)
+	require.Equal(t, 204, resp.StatusCode)
+	for range 20 {
+		for at := 0; at < len(body); at += 1 << 10 {
+		body[at] = 1 // the race detector would see somebody read
+	}
+		time.Sleep(time.Millisecond)
+	}
+}

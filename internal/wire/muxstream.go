@@ -11,6 +11,7 @@ import (
 	"net/http/httptrace"
 	"net/url"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -21,7 +22,8 @@ import (
 // keeps the promises of Conn.
 //
 // What net/http is given for an exchange is made once for a place: it lets go of
-// a request when the response's body has ended or is closed.
+// a request when the response's body has ended or is closed, if the request has
+// no body of its own.
 type muxStream struct {
 	conn   *muxConn
 	limits Limits
@@ -38,6 +40,7 @@ type muxStream struct {
 	alarm *time.Timer // rings at the deadline; nil until first needed
 	armed bool        // it is set
 
+	sending *muxBytes // the body of the running exchange; nil if it has none, or a Reader
 	request http.Request
 	url     url.URL
 	fields  []messages.Field // what request.Header was made of
@@ -116,6 +119,10 @@ func (s *muxStream) expire() {
 // end is called when the exchange is over. An alarm that rings just then has
 // ended the place too.
 func (s *muxStream) end() {
+	if s.sending != nil {
+		s.sending.release()
+		s.sending = nil
+	}
 	if s.armed && !s.alarm.Stop() {
 		s.spent = true
 	}
@@ -177,15 +184,16 @@ func (s *muxStream) cause(err error) error {
 func (s *muxStream) lay(call *messages.Call, host string) *http.Request {
 	s.url = url.URL{Scheme: "https", Host: host, Opaque: "//" + host + call.Path, RawQuery: call.Query}
 	s.layFields(call.Fields)
+	s.request.Method, s.request.Host = call.Method, host
 	req := &s.request
-	req.Method, req.Host = call.Method, host
-	req.Body, req.ContentLength, req.Trailer = nil, 0, nil
 	switch {
 	case call.Reader != nil:
-		req.Body, req.ContentLength = io.NopCloser(&muxUpload{call.Reader, call.Trailer}), call.Length
+		req = s.requestWith(&muxUpload{call.Reader, call.Trailer}, call.Length)
 		req.Trailer = call.Trailer
 	case len(call.Body) > 0:
-		req.Body, req.ContentLength = io.NopCloser(bytes.NewReader(call.Body)), int64(len(call.Body))
+		s.sending = new(muxBytes)
+		s.sending.left.Reset(call.Body)
+		req = s.requestWith(s.sending, int64(len(call.Body)))
 	}
 	if call.Reader != nil && call.Continue {
 		req.Header.Set("Expect", "100-continue")
@@ -195,6 +203,34 @@ func (s *muxStream) lay(call *messages.Call, host string) *http.Request {
 		return req.WithContext(httptrace.WithClientTrace(s.ctx, call.Trace))
 	}
 	return req
+}
+
+// requestWith returns a request of its own for a body, which net/http may still
+// be sending when the answer is over.
+func (s *muxStream) requestWith(body io.Reader, length int64) *http.Request {
+	req := s.request
+	req.Body, req.ContentLength = io.NopCloser(body), length
+	return &req
+}
+
+// muxBytes is a body in the caller's memory, which is not read once the exchange
+// is over.
+type muxBytes struct {
+	mu   sync.Mutex
+	left bytes.Reader
+}
+
+// Read is part of io.Reader.
+func (b *muxBytes) Read(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.left.Read(p)
+}
+
+func (b *muxBytes) release() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.left.Reset(nil)
 }
 
 // layFields makes the header of fields. Requests of one engine mostly have the

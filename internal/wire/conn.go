@@ -51,9 +51,10 @@ func newConn(s *socket, l Limits) *Conn {
 }
 
 // Exchange writes the request and reads the response: StatusCode, Header, Body,
-// the protocol's version, SentAt and AnsweredAt, the instants before the first byte was written and
-// after the last was read. The rest is the caller's to fill in. A deadline of
-// zero means none. The response owns its memory; call is not kept.
+// the protocol's version, SentAt and AnsweredAt, the instants before the first
+// byte was written and after the last was read. The rest is the caller's to fill
+// in. A deadline of zero means none. The response owns its memory; call is not
+// kept.
 //
 // With Call.Stream the exchange goes on behind the head: the response has a
 // Stream instead of a Body, which belongs to the Conn's owner. Nothing else may

@@ -1,12 +1,14 @@
 // Package wire is one HTTP client connection: HTTP/1.1 on a socket we own, or
 // one stream at a time of a shared HTTP/2 connection.
 //
-//	dial.go race.go proxy.go            how a connection comes about
+//	dial.go race.go proxy.go tunnel.go  how a connection comes about
 //	conn.go socket*.go source.go        one exchange, and the socket under it
-//	request.go upload.go                what is written
+//	records.go                          what TLS may have left
+//	request.go upload.go trailer.go     what is written
 //	head.go response.go                 what is read, strictly
 //	payload.go coding.go stream.go      the body: framing, content coding, streamed
-//	mux.go muxstream.go                 HTTP/2, over net/http's ClientConn
+//	mux.go muxstream.go                 HTTP/2, over net/http's ClientConn: places, ...
+//	muxrequest.go muxanswer.go          ... and what passes through one
 //
 // A Conn has one owner at a time, who exchanges one request for one response,
 // asks Reusable, and passes the connection on or closes it:

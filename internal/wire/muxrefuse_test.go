@@ -170,8 +170,8 @@ func TestABodyIsTheCallersAgainWhenTheExchangeIsOver(t *testing.T) {
 	require.Equal(t, 204, resp.StatusCode)
 	for range 20 {
 		for at := 0; at < len(body); at += 1 << 10 {
-		body[at] = 1 // the race detector would see somebody read
-	}
+			body[at] = 1 // the race detector would see somebody read
+		}
 		time.Sleep(time.Millisecond)
 	}
 }

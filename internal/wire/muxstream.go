@@ -1,17 +1,13 @@
 package wire
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
-	"slices"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -178,83 +174,6 @@ func (s *muxStream) cause(err error) error {
 		return fmt.Errorf("%w: %w", errDeadline, err)
 	}
 	return nil
-}
-
-// lay makes the request of a call, and keeps the target's bytes as they are.
-func (s *muxStream) lay(call *messages.Call, host string) *http.Request {
-	s.url = url.URL{Scheme: "https", Host: host, Opaque: "//" + host + call.Path, RawQuery: call.Query}
-	s.layFields(call.Fields)
-	s.request.Method, s.request.Host = call.Method, host
-	req := &s.request
-	switch {
-	case call.Reader != nil:
-		req = s.requestWith(&muxUpload{call.Reader, call.Trailer}, call.Length)
-		req.Trailer = call.Trailer
-	case len(call.Body) > 0:
-		s.sending = new(muxBytes)
-		s.sending.left.Reset(call.Body)
-		req = s.requestWith(s.sending, int64(len(call.Body)))
-	}
-	if call.Reader != nil && call.Continue {
-		req.Header.Set("Expect", "100-continue")
-		s.fields = nil // the header is no longer that of the fields
-	}
-	if call.Trace != nil {
-		return req.WithContext(httptrace.WithClientTrace(s.ctx, call.Trace))
-	}
-	return req
-}
-
-// requestWith returns a request of its own for a body, which net/http may still
-// be sending when the answer is over.
-func (s *muxStream) requestWith(body io.Reader, length int64) *http.Request {
-	req := s.request
-	req.Body, req.ContentLength = io.NopCloser(body), length
-	return &req
-}
-
-// muxBytes is a body in the caller's memory, which is not read once the exchange
-// is over.
-type muxBytes struct {
-	mu   sync.Mutex
-	left bytes.Reader
-}
-
-// Read is part of io.Reader.
-func (b *muxBytes) Read(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.left.Read(p)
-}
-
-func (b *muxBytes) release() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.left.Reset(nil)
-}
-
-// layFields makes the header of fields. Requests of one engine mostly have the
-// same ones.
-func (s *muxStream) layFields(fields []messages.Field) {
-	if s.fields != nil && slices.Equal(s.fields, fields) {
-		return
-	}
-	s.fields = append(s.fields[:0], fields...)
-	s.values = slices.Grow(s.values[:0], len(fields))
-	header := s.request.Header
-	clear(header)
-	for _, f := range fields {
-		name := http.CanonicalHeaderKey(f.Name)
-		switch have := header[name]; {
-		case isHost(name):
-		case have != nil:
-			header[name] = append(have, f.Value)
-		default:
-			n := len(s.values)
-			s.values = append(s.values, f.Value)
-			header[name] = s.values[n : n+1 : n+1]
-		}
-	}
 }
 
 // Reusable reports whether the stream's place may be used again.

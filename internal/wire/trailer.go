@@ -1,8 +1,6 @@
 package wire
 
 import (
-	"fmt"
-	"io"
 	"net/http"
 	"strings"
 
@@ -75,27 +73,4 @@ func appendTrailer(dst []byte, trailer http.Header) ([]byte, error) {
 		}
 	}
 	return dst, nil
-}
-
-// muxUpload is a body that net/http reads: a panic in it is an error, and it
-// does not end well before its trailer is in order.
-type muxUpload struct {
-	io.Reader
-	trailer http.Header
-}
-
-// Read is part of io.Reader.
-func (u *muxUpload) Read(p []byte) (n int, err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			n, err = 0, fmt.Errorf("request body: %w", &messages.PanicError{Stage: messages.Exchanging, Value: v})
-		}
-	}()
-	n, err = u.Reader.Read(p)
-	if err == io.EOF {
-		if bad := checkTrailer(u.trailer); bad != nil {
-			err = bad
-		}
-	}
-	return n, err
 }

@@ -1,7 +1,7 @@
 // Package actors decides what next: who waits, who sends, who tries again.
 //
 //	supervisor ── starts and restarts ──▶ throttler, timesync, a pool per origin
-//	System.Do  ── incarnates ──▶ request, one per call, run by the caller's goroutine
+//	System.Do  ── begins ──▶ a request's life, one per call, run by the caller's goroutine
 //
 //	request ──▶ throttler ──▶ pool ──▶ request      (the ticket's road)
 //	request ──▶ supervisor                          (a first call to an origin)

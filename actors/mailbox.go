@@ -120,12 +120,6 @@ func (b *box) setSuspended(suspended bool) {
 	b.mu.Unlock()
 }
 
-func (b *box) isSuspended() bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.suspended
-}
-
 // RegisterHandlers is part of actor.Mailbox.
 func (b *box) RegisterHandlers(invoker actor.MessageInvoker, _ actor.Dispatcher) { b.invoker = invoker }
 
@@ -204,16 +198,15 @@ func (m *inlineMailbox) take() (message any, system, ok bool) {
 
 // What the waiting caller's goroutine tells its own actor.
 type (
+	lifeBegins    struct{} // there is a request to carry
 	contextDone   struct{} // the caller's context ended
 	engineClosing struct{} // the engine stops waiting for requests to end
 	wakeDue       struct{} // the instant set with wakeAt has come
 )
 
-// What a mailbox tells its own actor; the library hands out no values of these.
-var (
-	stopMessage    = &actor.Stop{}
-	restartMessage = &actor.Restart{}
-)
+// stopMessage is told by a mailbox to its own actor; the library hands out no
+// value of it.
+var stopMessage = &actor.Stop{}
 
 // callerMailbox runs its actor on the goroutine that calls run. Posting only
 // enqueues, and wakes that goroutine if it is parked.
@@ -229,14 +222,8 @@ type callerMailbox struct {
 // PostUserMessage is part of actor.Mailbox.
 func (m *callerMailbox) PostUserMessage(message any) { m.post(&m.user, message) }
 
-// PostSystemMessage is part of actor.Mailbox. With every life the library resumes
-// a mailbox that was never suspended.
-func (m *callerMailbox) PostSystemMessage(message any) {
-	if _, resume := message.(*actor.ResumeMailbox); resume && !m.isSuspended() {
-		return
-	}
-	m.post(&m.system, message)
-}
+// PostSystemMessage is part of actor.Mailbox.
+func (m *callerMailbox) PostSystemMessage(message any) { m.post(&m.system, message) }
 
 func (m *callerMailbox) post(queue *mailQueue, message any) {
 	m.mu.Lock()
@@ -249,8 +236,8 @@ func (m *callerMailbox) post(queue *mailQueue, message any) {
 	}
 }
 
-// reincarnate begins the actor's next life: it is told Restarting, and Started.
-func (m *callerMailbox) reincarnate() { m.handle(restartMessage, true) }
+// begin begins a life of the actor.
+func (m *callerMailbox) begin() { m.handle(lifeBegins{}, false) }
 
 // stop ends the actor for good.
 func (m *callerMailbox) stop() { m.handle(stopMessage, true) }

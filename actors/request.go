@@ -18,9 +18,9 @@ import (
 	"github.com/sluice-engine/sluice/throttle/feedback"
 )
 
-// request carries one call from Do to its single answer. Each call is one
-// incarnation of it (see slot.go), run by the caller's goroutine, so it may
-// block where it exchanges bytes; a panic in it reaches nobody else.
+// request carries one call from Do to its single answer. Each call is one life
+// of it (see slot.go), run by the caller's goroutine, so it may block where it
+// exchanges bytes; a panic in it reaches nobody else.
 //
 //	            ┌──────────────────────── wakeDue ─────────────────────────┐
 //	            ▼                                                          │
@@ -97,12 +97,12 @@ func (r *request) Tell(message any) { r.PostUserMessage(message) }
 // Receive is part of actor.Actor.
 func (r *request) Receive(ctx actor.Context) {
 	switch m := ctx.Message().(type) {
-	case *actor.Started:
+	case lifeBegins:
 		defer r.answerPanic()
 		r.enterPreparing()
 	case *actor.Stopping:
 		r.giveBack()
-	case *actor.Stopped, *actor.Restarting:
+	case *actor.Started, *actor.Stopped:
 	default:
 		defer r.answerPanic()
 		r.state(r, m)

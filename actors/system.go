@@ -154,14 +154,13 @@ func (stopFailed) HandleFailure(_ *actor.ActorSystem, supervisor actor.Superviso
 func (s *System) Do(ctx context.Context, asked *messages.Request, deadline time.Time) (*messages.Response, error) {
 	r := s.slot()
 	r.ctx, r.asked, r.deadline = ctx, asked, deadline
-	if r.spawned {
-		r.reincarnate()
-	} else {
+	if !r.spawned {
 		r.spawned = true
 		if _, err := s.requests.SpawnNamed(r.props, r.id); err != nil {
 			return nil, &messages.Error{Stage: messages.Admitting, Err: err}
 		}
 	}
+	r.begin()
 	s.retries.count(r)
 	r.run(ctx, s.closingFor(r))
 	response, err := r.response, r.err

@@ -206,10 +206,16 @@ func (r *request) enterThrottled() {
 }
 
 // enterLeasing asks the pool directly: there is no limit, or the permit is
-// still held from a connection that turned out to be stale.
+// still held from a connection that turned out to be stale. A pool that has
+// ended would not answer.
 func (r *request) enterLeasing() {
 	r.stage, r.state = messages.Leasing, (*request).waiting
 	r.wakeAt = r.deadline
+	if r.system.isClosing() {
+		r.settle(throttle.NeverSent)
+		r.fail(messages.ErrClosed)
+		return
+	}
 	r.pool.Tell(messages.AcquireLease{Ticket: r.ticket})
 }
 

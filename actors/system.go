@@ -168,10 +168,12 @@ func (s *System) Do(ctx context.Context, asked *messages.Request, deadline time.
 	return response, err
 }
 
-// closingFor is what a request must watch to learn that the engine closes.
+// closingFor is what a request must watch to learn that the engine closes. One in
+// a slot of the list is told, if the engine closes from now on: an earlier life
+// may have had the slot's message.
 func (s *System) closingFor(r *request) <-chan struct{} {
-	if r.kept {
-		return nil // slots.tell
+	if r.kept && !s.isClosing() {
+		return nil
 	}
 	return s.closing
 }

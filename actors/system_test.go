@@ -366,3 +366,48 @@ func TestALifeMayEndAsItBegins(t *testing.T) {
 		}
 	})
 }
+
+// Slots beyond those that live again learn of the end in another way.
+func TestClosingAnswersACrowdLargerThanTheSlotsThatAreKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := start(t, &origin{answer: time.Hour}, Config{
+			Pool: PoolConfig{MaxConns: 1, MaxWaiters: 2 * maxSlots, IdleTimeout: time.Minute},
+		})
+		time.AfterFunc(time.Minute, s.Close)
+		for _, err := range send(s, maxSlots+10, messages.Request{Path: "/"}) {
+			require.ErrorIs(t, err, messages.ErrClosed)
+		}
+		require.ErrorIs(t, send(s, 1, messages.Request{Path: "/"})[0], messages.ErrClosed, "and whoever comes later")
+	})
+}
+
+// lastLink is stale when it is aborted, and good before.
+type lastLink struct{ *link }
+
+func (l lastLink) Exchange(call *messages.Call, deadline time.Time) (*messages.Response, messages.Sent, error) {
+	response, sent, err := l.link.Exchange(call, deadline)
+	if err != nil {
+		return nil, messages.SentNo, messages.ErrStale
+	}
+	return response, sent, nil
+}
+
+func TestAStaleConnectionIsNotReplacedWhenTheEngineCloses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := &origin{answer: time.Second}
+		s := start(t, o, Config{
+			Dial: func(ctx context.Context, at messages.Origin) (messages.Connection, error) {
+				conn, err := o.dial(ctx, at)
+				return lastLink{conn.(*link)}, err
+			},
+			Limits: []throttle.Limit{{ID: "calls", Quota: 10, Per: time.Second}},
+		})
+		for _, limit := range []string{messages.Unlimited, "calls"} {
+			require.NoError(t, send(s, 1, messages.Request{Path: "/", LimitID: limit})[0])
+		}
+		time.AfterFunc(time.Second/2, s.Close)
+		for _, limit := range []string{messages.Unlimited, "calls"} {
+			require.ErrorIs(t, send(s, 1, messages.Request{Path: "/", LimitID: limit})[0], messages.ErrClosed)
+		}
+	})
+}

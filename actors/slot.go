@@ -94,7 +94,8 @@ type slots struct {
 	closed atomic.Bool
 
 	mu     sync.Mutex
-	all    []*request // each at its index; at most maxSlots
+	most   int        // slots in the list
+	all    []*request // each at its index
 	cursor int        // where the next search begins
 	told   bool       // that the engine closes; slots to come are not
 }
@@ -137,7 +138,7 @@ func (s *slots) search() *request {
 func (s *slots) admit(r *request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if r.kept = !s.told && len(s.all) < maxSlots; r.kept {
+	if r.kept = !s.told && len(s.all) < s.most; r.kept {
 		r.index = len(s.all)
 		s.all = append(s.all, r)
 	}

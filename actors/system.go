@@ -107,6 +107,7 @@ func Start(config Config) (*System, error) {
 	}
 	config.Clock.Epoch = s.epoch
 	s.clock = newServerClock(config.Clock, config.Sample != nil)
+	s.slots.most = maxSlots
 	s.pools.Store(new(map[messages.Origin]*poolDoor))
 	if config.Jar != nil {
 		s.jar.Store(&config.Jar)

@@ -371,10 +371,11 @@ func TestALifeMayEndAsItBegins(t *testing.T) {
 func TestClosingAnswersACrowdLargerThanTheSlotsThatAreKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := start(t, &origin{answer: time.Hour}, Config{
-			Pool: PoolConfig{MaxConns: 1, MaxWaiters: 2 * maxSlots, IdleTimeout: time.Minute},
+			Pool: PoolConfig{MaxConns: 1, MaxWaiters: 100, IdleTimeout: time.Minute},
 		})
+		s.slots.most = 10
 		time.AfterFunc(time.Minute, s.Close)
-		for _, err := range send(s, maxSlots+10, messages.Request{Path: "/"}) {
+		for _, err := range send(s, 20, messages.Request{Path: "/"}) {
 			require.ErrorIs(t, err, messages.ErrClosed)
 		}
 		require.ErrorIs(t, send(s, 1, messages.Request{Path: "/"})[0], messages.ErrClosed, "and whoever comes later")

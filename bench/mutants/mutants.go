@@ -39,6 +39,7 @@ type Mutant struct {
 	Package string // where Test is, from the module's root; "" means beside File
 }
 
+// String names what the mutant lacks.
 func (m Mutant) String() string { return fmt.Sprintf("rule %d without %s", m.Rule, m.Without) }
 
 func (m Mutant) testPackage() string {

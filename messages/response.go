@@ -102,9 +102,10 @@ type Response struct {
 	SentAt, AnsweredAt time.Time
 
 	Body []byte
-	// Stream is the body instead, if Request.Stream asked for that. It holds a connection until it is read to its end or closed; an end
-	// other than io.EOF means that the body is not complete. One goroutine may
-	// read while others close.
+	// Stream is the body instead, if Request.Stream asked for that. It holds a
+	// connection until it is read to its end or closed; an end other than io.EOF
+	// means that the body is not complete. One goroutine may read while others
+	// close.
 	Stream io.ReadCloser
 	// Trailer has the lines behind a chunked body; with Stream once that ended.
 	Trailer Header

@@ -152,6 +152,8 @@ var All = []Mutant{
 		Old: "return again || !u.current.touched.Load()", New: "return again || true"},
 	{Rule: 5, Without: "telling that the outcome is unknown", File: "messages/errors.go", Test: "TestAnErrorSaysWhereAndKeepsItsCause",
 		Old: "if e.Sent == SentMaybe {", New: "if false {"},
+	{Rule: 5, Without: "doubt about what HTTP/2 may still write", File: wire + "/muxstream.go", Test: "TestAnExchangeThatWasAbortedMayHaveBeenSent",
+		Old: "if s.touched.Load() || s.ctx.Err() != nil {", New: "if s.touched.Load() {"},
 
 	{Rule: 6, Without: "counting redirects", File: redirect, Package: "engine", Test: "TestRedirectsAreCountedThrottledAndStreamed",
 		Old: "!follows || r.redirects >= r.asked.Redirects ||", New: "!follows ||"},

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httptrace"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -287,4 +288,27 @@ func TestAnEarlyAnswerLeavesTheNextExchangeAlone(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, "y", resp.Text())
 	}
+}
+
+// The header may leave after the exchange was given up.
+func TestAnExchangeThatWasAbortedMayHaveBeenSent(t *testing.T) {
+	_, d, o, _ := listenH2(t, 5, mirrorH2)
+	c := dialAny(t, d, o)
+	returned, wrote := make(chan struct{}), make(chan struct{})
+	var once, last sync.Once
+	call := get("/")
+	call.Trace = &httptrace.ClientTrace{
+		WroteHeaderField: func(string, []string) {
+			once.Do(func() {
+				c.Abort()
+				<-returned
+			})
+		},
+		WroteHeaders: func() { last.Do(func() { close(wrote) }) },
+	}
+	_, sent, err := c.Exchange(call, never)
+	require.ErrorIs(t, err, ErrAborted)
+	require.Equal(t, messages.SentMaybe, sent)
+	close(returned)
+	<-wrote
 }

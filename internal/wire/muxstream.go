@@ -125,8 +125,10 @@ func (s *muxStream) end() {
 	s.armed = false
 }
 
+// sent says what became of a request without a response. When this side gave up,
+// net/http may still be about to write.
 func (s *muxStream) sent() messages.Sent {
-	if s.touched.Load() {
+	if s.touched.Load() || s.ctx.Err() != nil {
 		return messages.SentMaybe
 	}
 	return messages.SentNo

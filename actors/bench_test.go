@@ -8,7 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/sluice-engine/sluice/messages"
+	"github.com/sluice-engine/sluice/actors/ticket"
 	"github.com/sluice-engine/sluice/throttle"
 )
 
@@ -32,15 +32,15 @@ func BenchmarkThrottler(b *testing.B) {
 		s.Close()
 		require.NoError(b, s.Wait(context.Background()))
 	}()
-	t := &messages.Ticket{Owner: nobody{}, Pool: nobody{}}
+	t := &ticket.Ticket{Asked: ticket.Asked{Owner: nobody{}, Pool: nobody{}}}
 	b.ReportAllocs()
 	for b.Loop() {
 		t.Reopen()
 		t.Permit.Limit = "route"
-		s.throttler.Tell(messages.AcquirePermit{Ticket: t})
+		s.throttler.Tell(ticket.AcquirePermit{Ticket: t})
 		if t.Permit.State() != throttle.Granted {
 			b.Fatal("no room")
 		}
-		s.throttler.Tell(messages.SettlePermit{Ticket: t})
+		s.throttler.Tell(ticket.SettlePermit{Ticket: t})
 	}
 }

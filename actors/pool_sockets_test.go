@@ -17,8 +17,11 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/sluice-engine/sluice/actors/pool"
+	"github.com/sluice-engine/sluice/actors/ticket"
 	"github.com/sluice-engine/sluice/internal/wire"
 	"github.com/sluice-engine/sluice/messages"
+	"github.com/sluice-engine/sluice/messages/protocol"
 )
 
 // As TestAHundredThousandRandomOperationsLoseNothing, but over TCP, in real
@@ -109,7 +112,7 @@ type socketStorm struct {
 
 func newSocketStorm(t *testing.T, seed uint64, origin messages.Origin) *socketStorm {
 	s := &socketStorm{network: &network{max: 8}, dice: dice{seed: seed}}
-	system, err := Start(Config{Dial: s.dial, Logger: slog.New(slog.DiscardHandler), Pool: PoolConfig{
+	system, err := Start(Config{Dial: s.dial, Logger: slog.New(slog.DiscardHandler), Pool: pool.Config{
 		MaxConns: s.network.max, MaxWaiters: 50, MinIdle: 1,
 		IdleTimeout: 20 * time.Millisecond, MaxAge: 100 * time.Millisecond,
 		Backoff: time.Millisecond, BackoffCap: 4 * time.Millisecond,
@@ -122,7 +125,7 @@ func newSocketStorm(t *testing.T, seed uint64, origin messages.Origin) *socketSt
 }
 
 // dial takes long, is refused or fails now and then.
-func (s *socketStorm) dial(ctx context.Context, origin messages.Origin) (messages.Connection, error) {
+func (s *socketStorm) dial(ctx context.Context, origin messages.Origin) (protocol.Connection, error) {
 	s.network.count(1, 0)
 	random := s.dice.next()
 	switch random.IntN(20) {
@@ -155,13 +158,13 @@ func (s *socketStorm) rage(operations int64, meanwhile func()) {
 	for range 64 {
 		random := s.dice.next()
 		all.Go(func() {
-			for s.left.Load() > 0 && !s.system.isClosing() {
+			for s.left.Load() > 0 && !s.isClosing() {
 				s.operate(random)
 			}
 		})
 	}
 	all.Go(func() {
-		for s.left.Load() > 0 && !s.system.isClosing() {
+		for s.left.Load() > 0 && !s.isClosing() {
 			s.observe()
 			time.Sleep(100 * time.Microsecond)
 		}
@@ -170,6 +173,15 @@ func (s *socketStorm) rage(operations int64, meanwhile func()) {
 		meanwhile()
 	}
 	all.Wait()
+}
+
+func (s *socketStorm) isClosing() bool {
+	select {
+	case <-s.system.closing:
+		return true
+	default:
+		return false
+	}
 }
 
 // observe looks at what must hold at every moment.
@@ -204,9 +216,9 @@ func (s *socketStorm) call(random *rand.Rand) {
 	c.ticket.Reopen()
 	c.ticket.Owner, c.ticket.Pool = c, s.door
 	if random.IntN(4) == 0 {
-		c.ticket.Deadline = s.system.instant(time.Now().Add(time.Duration(random.IntN(5000)) * time.Microsecond))
+		c.ticket.Deadline = time.Since(s.system.epoch) + time.Duration(random.IntN(5000))*time.Microsecond
 	}
-	s.door.Tell(messages.AcquireLease{Ticket: &c.ticket})
+	s.door.Tell(ticket.AcquireLease{Ticket: &c.ticket})
 	if !s.await(c, random) {
 		s.left.Add(-1) // a cancellation
 		return
@@ -218,7 +230,7 @@ func (s *socketStorm) call(random *rand.Rand) {
 	}
 	s.left.Add(-1) // a return, or a failure
 	s.use(c.lease, random)
-	s.door.Tell(messages.ReturnLease{Lease: c.lease})
+	s.door.Tell(ticket.ReturnLease{Lease: c.lease})
 }
 
 // await reports false if the caller left before it was answered.
@@ -240,14 +252,14 @@ func (s *socketStorm) await(c *socketCaller, random *rand.Rand) bool {
 		if random.IntN(4) == 0 {
 			time.Sleep(50 * time.Microsecond) // for a grant to cross it
 		}
-		s.door.Tell(messages.AbandonLease{Ticket: &c.ticket})
+		s.door.Tell(ticket.AbandonLease{Ticket: &c.ticket})
 		return false
 	}
 	<-c.told
 	return true
 }
 
-func (s *socketStorm) use(l *messages.Lease, random *rand.Rand) {
+func (s *socketStorm) use(l *ticket.Lease, random *rand.Rand) {
 	path := fmt.Sprintf("/%d", s.serial.Add(1))
 	var aborts sync.WaitGroup
 	if random.IntN(200) == 0 {
@@ -259,13 +271,13 @@ func (s *socketStorm) use(l *messages.Lease, random *rand.Rand) {
 	if err == nil {
 		assert.Equal(s, path, resp.Text(), "an answer to something else")
 	}
-	l.Reusable, l.UsedAt = l.Conn.Reusable() && random.IntN(30) > 0, time.Now()
+	l.Reusable, l.UsedAt = l.Conn.Reusable() && random.IntN(30) > 0, time.Since(s.system.epoch)
 }
 
 // requireCalm holds once every caller is done: nothing is leased or waited for,
 // and everything that is open is known to be idle.
 func (s *socketStorm) requireCalm() {
-	var p PoolStats
+	var p protocol.PoolStats
 	require.Eventually(s, func() bool {
 		p = s.stats()
 		open, _, _ := s.network.state()

@@ -15,7 +15,11 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
+	"github.com/sluice-engine/sluice/actors/mailbox"
+	"github.com/sluice-engine/sluice/actors/pool"
+	"github.com/sluice-engine/sluice/actors/ticket"
 	"github.com/sluice-engine/sluice/messages"
+	"github.com/sluice-engine/sluice/messages/protocol"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -35,7 +39,7 @@ type network struct {
 	fails         func() bool // asked while failing; nil means every dial
 }
 
-func (n *network) dial(ctx context.Context, _ messages.Origin) (messages.Connection, error) {
+func (n *network) dial(ctx context.Context, _ messages.Origin) (protocol.Connection, error) {
 	n.count(1, 0)
 	var err error
 	select {
@@ -100,8 +104,8 @@ func (c *silentConn) Close() error {
 
 // client holds what a request would: a ticket, then a lease.
 type client struct {
-	ticket  messages.Ticket
-	lease   *messages.Lease
+	ticket  ticket.Ticket
+	lease   *ticket.Lease
 	refused error
 	answers atomic.Int32 // read before the rest is
 }
@@ -109,9 +113,9 @@ type client struct {
 func (c *client) Tell(message any) {
 	defer c.answers.Add(1)
 	switch m := message.(type) {
-	case messages.LeaseGranted:
+	case ticket.LeaseGranted:
 		c.lease = m.Lease
-	case messages.TicketRefused:
+	case ticket.TicketRefused:
 		c.refused = m.Refused
 	}
 }
@@ -119,11 +123,11 @@ func (c *client) Tell(message any) {
 type poolBench struct {
 	*testing.T
 	system *System
-	door   *poolDoor
+	door   protocol.Door
 	origin messages.Origin
 }
 
-func newPoolBench(t *testing.T, n *network, config PoolConfig) *poolBench {
+func newPoolBench(t *testing.T, n *network, config pool.Config) *poolBench {
 	n.max = config.MaxConns
 	if config.MaxWaiters == 0 {
 		config.MaxWaiters = 1000
@@ -161,31 +165,36 @@ func (b *poolBench) ask(deadline time.Duration) *client {
 	c.ticket.Reopen()
 	c.ticket.Owner, c.ticket.Pool = c, b.door
 	if deadline > 0 {
-		c.ticket.Deadline = b.system.instant(time.Now().Add(deadline))
+		c.ticket.Deadline = time.Since(b.system.epoch) + deadline
 	}
-	b.door.Tell(messages.AcquireLease{Ticket: &c.ticket})
+	b.door.Tell(ticket.AcquireLease{Ticket: &c.ticket})
 	synctest.Wait()
 	return c
 }
 
 func (b *poolBench) giveBack(c *client, reusable bool) {
-	c.lease.Reusable, c.lease.UsedAt = reusable, time.Now()
-	b.door.Tell(messages.ReturnLease{Lease: c.lease})
+	c.lease.Reusable, c.lease.UsedAt = reusable, time.Since(b.system.epoch)
+	b.door.Tell(ticket.ReturnLease{Lease: c.lease})
 	c.lease = nil
 	synctest.Wait()
 }
 
 func (b *poolBench) leave(c *client) {
 	if c.ticket.Cancel() {
-		b.door.Tell(messages.AbandonLease{Ticket: &c.ticket})
+		b.door.Tell(ticket.AbandonLease{Ticket: &c.ticket})
 	}
 }
 
-func (b *poolBench) stats() PoolStats {
-	done := make(chan PoolStats, 1)
-	b.door.Tell(describePool{done})
-	return <-done
+func (b *poolBench) stats() protocol.PoolStats {
+	reply := mailbox.NewReply()
+	b.door.Tell(protocol.DescribePool{Owner: reply})
+	return (<-reply).(protocol.PoolDescribed).Stats
 }
+
+// breaking is an asker whose answer makes the actor panic.
+type breaking struct{}
+
+func (breaking) Tell(any) { panic("cannot be told") }
 
 // pass lets time pass, and everything that it brings about.
 func pass(d time.Duration) {
@@ -208,7 +217,7 @@ func TestAHundredThousandRandomOperationsLoseNothing(t *testing.T) {
 func churn(t *testing.T, random *rand.Rand, operations int) {
 	failing := false
 	n := &network{takes: 20 * time.Millisecond, fails: func() bool { return rand.IntN(2) == 0 }}
-	b := newPoolBench(t, n, PoolConfig{
+	b := newPoolBench(t, n, pool.Config{
 		MaxConns: 1 + random.IntN(6), MaxWaiters: 12, MinIdle: random.IntN(2), Rotate: random.IntN(2) == 0,
 		IdleTimeout: time.Second, MaxAge: 3 * time.Second,
 		Backoff: 50 * time.Millisecond, BackoffCap: time.Second,
@@ -245,11 +254,9 @@ func churn(t *testing.T, random *rand.Rand, operations int) {
 			failing = !failing
 			n.setFailing(failing)
 		case op < 88:
-			b.door.Tell(warmPool{random.IntN(8), make(chan error, 1)})
+			b.door.Tell(protocol.WarmPool{N: random.IntN(8), Owner: mailbox.NewReply()})
 		case op < 89 && random.IntN(20) == 0:
-			broken := make(chan PoolStats)
-			close(broken)
-			b.door.Tell(describePool{broken}) // the actor panics
+			b.door.Tell(protocol.DescribePool{Owner: breaking{}})
 			pass(2 * time.Second)
 		case op < 97:
 			pass(time.Duration(random.IntN(30)) * time.Millisecond)
@@ -281,7 +288,7 @@ func churn(t *testing.T, random *rand.Rand, operations int) {
 func TestWaitersAreServedFirstComeFirstServed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := &network{takes: time.Second}
-		b := newPoolBench(t, n, PoolConfig{MaxConns: 1})
+		b := newPoolBench(t, n, pool.Config{MaxConns: 1})
 		one, two, three := b.ask(0), b.ask(0), b.ask(0)
 		require.Equal(t, 3, b.stats().Waiting)
 		b.leave(two)
@@ -299,7 +306,7 @@ func TestWaitersAreServedFirstComeFirstServed(t *testing.T) {
 func TestAGrantThatCrossesACancellationGoesToTheNextWaiter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := &network{takes: time.Second}
-		b := newPoolBench(t, n, PoolConfig{MaxConns: 1})
+		b := newPoolBench(t, n, pool.Config{MaxConns: 1})
 		gone, next := b.ask(0), b.ask(0)
 		require.True(t, gone.ticket.Cancel()) // and the pool does not know yet
 		pass(time.Second)
@@ -313,7 +320,7 @@ func TestAGrantThatCrossesACancellationGoesToTheNextWaiter(t *testing.T) {
 func TestADialThatEndsLateServesTheNextWaiter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := &network{takes: time.Second}
-		b := newPoolBench(t, n, PoolConfig{MaxConns: 1})
+		b := newPoolBench(t, n, pool.Config{MaxConns: 1})
 		first := b.ask(0)
 		pass(500 * time.Millisecond)
 		b.leave(first)
@@ -330,7 +337,7 @@ func TestADialThatEndsLateServesTheNextWaiter(t *testing.T) {
 func TestAConnectionIsNotLentToWhomItComesTooLate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := &network{}
-		b := newPoolBench(t, n, PoolConfig{MaxConns: 1})
+		b := newPoolBench(t, n, pool.Config{MaxConns: 1})
 		holder := b.ask(0)
 		late, patient := b.ask(time.Second), b.ask(0)
 		pass(2 * time.Second)
@@ -345,7 +352,7 @@ func TestAConnectionIsNotLentToWhomItComesTooLate(t *testing.T) {
 func TestDialsToADeadOriginAreSpaced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := &network{failing: true}
-		b := newPoolBench(t, n, PoolConfig{MaxConns: 4, MinIdle: 1})
+		b := newPoolBench(t, n, pool.Config{MaxConns: 4, MinIdle: 1})
 		pass(time.Minute)
 		dials := b.stats().DialsFailed
 		require.Greater(t, dials, int64(6))
@@ -357,7 +364,7 @@ func TestDialsToADeadOriginAreSpaced(t *testing.T) {
 func TestAWaiterWhoseDeadlineLiesInsideThePauseIsRefusedAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := &network{failing: true}
-		b := newPoolBench(t, n, PoolConfig{MaxConns: 4})
+		b := newPoolBench(t, n, pool.Config{MaxConns: 4})
 		require.ErrorIs(t, b.ask(0).refused, errRefusedDial)
 
 		hasty := b.ask(100 * time.Millisecond)
@@ -377,7 +384,7 @@ func TestAWaiterWhoseDeadlineLiesInsideThePauseIsRefusedAtOnce(t *testing.T) {
 func TestAFailedDialRefusesNobodyWhoCanStillBeServed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := &network{}
-		b := newPoolBench(t, n, PoolConfig{MaxConns: 2})
+		b := newPoolBench(t, n, pool.Config{MaxConns: 2})
 		holder := b.ask(0)
 		n.setFailing(true)
 		waiter := b.ask(0)
@@ -393,7 +400,7 @@ func TestAFailedDialRefusesNobodyWhoCanStillBeServed(t *testing.T) {
 func TestAConnectionIsRetiredForItsAgeWithJitter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := &network{}
-		b := newPoolBench(t, n, PoolConfig{MaxConns: 8, IdleTimeout: time.Hour, MaxAge: 10 * time.Minute})
+		b := newPoolBench(t, n, pool.Config{MaxConns: 8, IdleTimeout: time.Hour, MaxAge: 10 * time.Minute})
 		require.NoError(t, b.system.Warm(t.Context(), "http://server.test", 8))
 		used := b.ask(0)
 		pass(9*time.Minute - time.Second)
@@ -407,7 +414,7 @@ func TestAConnectionIsRetiredForItsAgeWithJitter(t *testing.T) {
 		require.Greater(t, len(open), 3, "they end one by one")
 		require.Equal(t, 1, b.stats().Leased, "whoever uses one is not disturbed")
 		b.giveBack(used, true)
-		require.Equal(t, PoolStats{Origin: b.origin, Dialled: 8, Retired: 8}, b.stats())
+		require.Equal(t, protocol.PoolStats{Origin: b.origin, Dialled: 8, Retired: 8}, b.stats())
 		b.end(n)
 	})
 }
@@ -416,7 +423,7 @@ func TestIdleConnectionsAreLentLastInFirstOutOrByTurns(t *testing.T) {
 	for rotate, want := range map[bool]int{false: 2, true: 4} {
 		synctest.Test(t, func(t *testing.T) {
 			n := &network{}
-			b := newPoolBench(t, n, PoolConfig{MaxConns: 4, Rotate: rotate, IdleTimeout: time.Minute})
+			b := newPoolBench(t, n, pool.Config{MaxConns: 4, Rotate: rotate, IdleTimeout: time.Minute})
 			require.NoError(t, b.system.Warm(t.Context(), "http://server.test", 4))
 			for range 20 {
 				pass(5 * time.Second)
@@ -433,7 +440,7 @@ func TestIdleConnectionsAreLentLastInFirstOutOrByTurns(t *testing.T) {
 func TestMinIdleConnectionsAreKeptWhateverIsUsed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := &network{}
-		b := newPoolBench(t, n, PoolConfig{MaxConns: 4, MinIdle: 2, IdleTimeout: time.Minute, Passivate: time.Minute})
+		b := newPoolBench(t, n, pool.Config{MaxConns: 4, MinIdle: 2, IdleTimeout: time.Minute, Passivate: time.Minute})
 		require.Equal(t, 2, b.stats().Idle)
 		one, two := b.ask(0), b.ask(0)
 		require.Equal(t, 2, b.stats().Idle)
@@ -452,7 +459,7 @@ func TestMinIdleConnectionsAreKeptWhateverIsUsed(t *testing.T) {
 func TestWarmReturnsWhenTheConnectionsAreOpenOrCannotBe(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := &network{takes: time.Second}
-		b := newPoolBench(t, n, PoolConfig{MaxConns: 3})
+		b := newPoolBench(t, n, pool.Config{MaxConns: 3})
 		begun := time.Now()
 		require.NoError(t, b.system.Warm(t.Context(), "http://server.test", 2))
 		require.Equal(t, time.Second, time.Since(begun))
@@ -474,7 +481,7 @@ func TestWarmReturnsWhenTheConnectionsAreOpenOrCannotBe(t *testing.T) {
 func TestAnUnusedPoolEndsOnlyWhenNobodyRefersToIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := &network{}
-		b := newPoolBench(t, n, PoolConfig{MaxConns: 2, IdleTimeout: time.Second, Passivate: time.Minute})
+		b := newPoolBench(t, n, pool.Config{MaxConns: 2, IdleTimeout: time.Second, Passivate: time.Minute})
 		b.giveBack(b.ask(0), true)
 		pass(10 * time.Minute)
 		late := b.ask(0)
@@ -482,10 +489,10 @@ func TestAnUnusedPoolEndsOnlyWhenNobodyRefersToIt(t *testing.T) {
 		b.giveBack(late, true)
 
 		old := b.door
-		old.leave()
+		old.Leave()
 		pass(3 * time.Minute)
 		require.Empty(t, b.system.Pools())
-		require.False(t, old.enter())
+		require.False(t, old.Enter())
 
 		b.enter()
 		require.NotSame(t, old, b.door)

@@ -9,7 +9,9 @@ import (
 
 	"github.com/asynkron/protoactor-go/actor"
 
+	"github.com/sluice-engine/sluice/actors/pool"
 	"github.com/sluice-engine/sluice/messages"
+	"github.com/sluice-engine/sluice/messages/protocol"
 )
 
 // supervisor starts throttler, timesync and pools, restarts them when they
@@ -17,33 +19,34 @@ import (
 type supervisor struct {
 	system *System
 
-	throttler *actor.PID
-	timesync  *actor.PID            // nil without a source of time, and once it has ended
-	pools     map[string]*actor.PID // every live pool, by its id
-	opened    int                   // pools ever opened: no id is used twice
+	throttler *actor.PID                   // nil once it has ended
+	timesync  *actor.PID                   // nil without a source of time, and once it has ended
+	pools     map[string]*pool.Door        // the door of every live pool, by the id of its actor
+	survivors map[string]protocol.Survivor // of every live child, by its id
+	opened    int                          // pools ever opened: no id is used twice
 	closing   bool
 	ending    bool // nobody uses the system any longer
 }
 
-// What the supervisor is told by nobody but the system and itself.
-type (
-	closeAll    struct{}
-	endAll      struct{}
-	poolParting struct {
-		origin messages.Origin
-		door   *poolDoor // shut
-	}
-	restartDue struct {
-		child  *actor.PID
-		parent actor.Supervisor
-	}
-)
+// child is an actor that the supervisor starts.
+type child interface {
+	protocol.Survivor
+	Incarnate() actor.Actor
+}
 
-// startSupervisor returns when throttler and timesync can be told things.
+// restartDue is the supervisor's own alarm.
+type restartDue struct {
+	child  *actor.PID
+	parent actor.Supervisor
+}
+
+// startSupervisor returns when throttler and timesync can be told things: an
+// idle actor is run by whoever spawns it.
 func startSupervisor(s *System) {
-	s.supervisor = newAddress()
-	s.actors.Root.Spawn(s.supervisor.props(
-		func() actor.Actor { return &supervisor{system: s, pools: make(map[string]*actor.PID)} },
+	s.actors.Root.Spawn(s.supervisor.Props(
+		func() actor.Actor {
+			return &supervisor{system: s, pools: make(map[string]*pool.Door), survivors: make(map[string]protocol.Survivor)}
+		},
 		actor.WithGuardian(resumeFailed{}),
 	))
 }
@@ -62,70 +65,86 @@ func (v *supervisor) Receive(ctx actor.Context) {
 	switch m := ctx.Message().(type) {
 	case *actor.Started:
 		v.start(ctx)
-	case messages.OpenPool:
-		v.openPool(ctx, m)
-	case poolParting:
-		v.publish(m.origin, m.door, nil)
+	case protocol.OpenPool:
+		m.Owner.Tell(protocol.PoolOpened{Err: v.openPool(ctx, m.Origin)})
+	case protocol.PoolUnused:
+		v.retire(m)
 	case restartDue:
 		m.parent.RestartChildren(m.child)
-	case closeAll:
+	case protocol.CloseSystem:
 		v.close()
-	case endAll:
+	case protocol.EndSystem:
 		v.ending = true
 		v.end(ctx)
 	case *actor.Terminated:
 		v.forget(m.Who)
 		v.end(ctx)
+	case *actor.Stopping, *actor.Stopped:
+	default:
+		v.system.config.Logger.Error("supervisor was told a word it does not know", "word", fmt.Sprintf("%T", m))
 	}
 }
 
 func (v *supervisor) start(ctx actor.Context) {
 	s := v.system
-	s.throttler = newAddress()
-	v.throttler = v.spawn(ctx, "throttler", s.throttler.props(newThrottler(s)))
+	v.throttler = v.spawn(ctx, "throttler", s.throttler.Props, s.newThrottler)
 	if s.config.Sample != nil {
-		s.timesync = newAddress()
-		v.timesync = v.spawn(ctx, "timesync", s.timesync.props(newTimesync(s)))
+		v.timesync = v.spawn(ctx, "timesync", s.timesync.Props, s.newTimesync)
 	}
 }
 
-func (v *supervisor) spawn(ctx actor.Context, name string, props *actor.Props) *actor.PID {
-	pid, err := ctx.SpawnNamed(props, name)
+// spawn starts a child at its address.
+func (v *supervisor) spawn(ctx actor.Context, name string, at func(actor.Producer, ...actor.PropsOption) *actor.Props, c child) *actor.PID {
+	pid, err := ctx.SpawnNamed(at(c.Incarnate), name)
 	if err != nil {
 		panic(err) // two children of one name: a mistake in this file
 	}
+	v.survivors[pid.Id] = c
 	return pid
 }
 
-// openPool answers with the pool of an origin, and publishes a new one for the
+// openPool sees to it that an origin has a pool, and publishes a new one for the
 // requests that follow: they need not ask.
-func (v *supervisor) openPool(ctx actor.Context, m messages.OpenPool) {
+func (v *supervisor) openPool(ctx actor.Context, origin messages.Origin) error {
 	if v.closing {
-		m.Owner.Tell(messages.PoolOpened{Err: messages.ErrClosed})
-		return
+		return messages.ErrClosed
 	}
-	door := (*v.system.pools.Load())[m.Origin]
-	if door == nil || door.isShut() {
-		door = &poolDoor{address: newAddress()}
-		v.opened++
-		name := fmt.Sprintf("pool/%d/%s", v.opened, m.Origin)
-		pid := v.spawn(ctx, name, door.props(newPool(v.system, m.Origin, door)))
-		v.pools[pid.Id] = pid
-		v.publish(m.Origin, nil, door)
+	if _, open := (*v.system.pools.Load())[origin]; open {
+		return nil // two requests asked at the same time
 	}
-	m.Owner.Tell(messages.PoolOpened{Pool: door})
+	door := pool.NewDoor()
+	v.opened++
+	name := fmt.Sprintf("pool/%d/%s", v.opened, origin)
+	pid := v.spawn(ctx, name, door.Props, pool.New(v.system.poolNeeds(origin, door)))
+	v.pools[pid.Id] = door
+	v.publish(origin, door)
+	return nil
 }
 
-// publish replaces a door, or takes it away, unless there is another by now.
-func (v *supervisor) publish(origin messages.Origin, old, door *poolDoor) {
+// retire ends a pool that has been of no use for long, unless a request refers
+// to it. Slots between two lives do not count: they are told to leave first.
+func (v *supervisor) retire(m protocol.PoolUnused) {
+	door := (*v.system.pools.Load())[m.Origin]
+	if door == nil || protocol.Door(door) != m.Door {
+		return // it parts already
+	}
+	v.system.requests.LeavePool(m.Door)
+	if door.Shut() {
+		v.publish(m.Origin, nil)
+		door.Tell(protocol.PartPool{})
+	}
+}
+
+// publish makes a door that of an origin; a nil door takes the old one away. The
+// map is a new one each time, because requests read it without a lock.
+func (v *supervisor) publish(origin messages.Origin, door *pool.Door) {
 	doors := maps.Clone(*v.system.pools.Load())
 	if doors == nil {
-		doors = make(map[messages.Origin]*poolDoor)
+		doors = make(map[messages.Origin]*pool.Door)
 	}
-	switch {
-	case door != nil:
+	if door != nil {
 		doors[origin] = door
-	case doors[origin] == old:
+	} else {
 		delete(doors, origin)
 	}
 	v.system.pools.Store(&doors)
@@ -135,16 +154,17 @@ func (v *supervisor) publish(origin messages.Origin, old, door *poolDoor) {
 // are still to be settled.
 func (v *supervisor) close() {
 	v.closing = true
-	v.system.throttler.Tell(messages.CloseThrottler{})
+	v.system.throttler.Tell(protocol.CloseThrottler{})
 	if v.timesync != nil {
-		v.system.timesync.Tell(messages.CloseTimesync{})
+		v.system.timesync.Tell(protocol.CloseTimesync{})
 	}
-	for _, pid := range v.pools {
-		v.system.actors.Root.Send(pid, messages.ClosePool{})
+	for _, door := range v.pools { // those that part included
+		door.Tell(protocol.ClosePool{})
 	}
 }
 
 func (v *supervisor) forget(child *actor.PID) {
+	delete(v.survivors, child.Id)
 	switch {
 	case v.throttler.Equal(child):
 		v.throttler = nil
@@ -163,20 +183,24 @@ func (v *supervisor) end(ctx actor.Context) {
 	case v.throttler != nil:
 		ctx.Poison(v.throttler) // behind the last settlements
 	default:
-		v.ending = false
+		v.ending = false // end once
 		ctx.Stop(ctx.Self())
 		v.system.end()
 	}
 }
 
 // HandleFailure restarts a failed child: at once the first time, then with a
-// growing pause. Its messages wait meanwhile.
-func (v *supervisor) HandleFailure(_ *actor.ActorSystem, parent actor.Supervisor, child *actor.PID, stats *actor.RestartStatistics, reason, _ any) {
+// growing pause. Its messages wait meanwhile. What survives of it is told first
+// which message it failed on: nobody runs it now.
+func (v *supervisor) HandleFailure(_ *actor.ActorSystem, parent actor.Supervisor, child *actor.PID, stats *actor.RestartStatistics, reason, message any) {
+	if survivor := v.survivors[child.Id]; survivor != nil {
+		survivor.Failed(message)
+	}
 	stats.Fail()
 	failures := stats.NumberOfFailures(10 * time.Second)
 	v.system.config.Logger.Error("actor failed, restarting it",
-		slog.String("actor", child.Id), slog.Any("reason", reason), slog.Int("failures", failures),
-		slog.String("stack", string(debug.Stack())))
+		slog.String("actor", child.Id), slog.Any("reason", reason), slog.String("word", fmt.Sprintf("%T", message)),
+		slog.Int("failures", failures), slog.String("stack", string(debug.Stack())))
 	if failures <= 1 {
 		parent.RestartChildren(child)
 		return

@@ -1,8 +1,8 @@
 package actors
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -13,113 +13,124 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 	cmap "github.com/orcaman/concurrent-map"
 
+	"github.com/sluice-engine/sluice/actors/mailbox"
+	"github.com/sluice-engine/sluice/actors/pool"
+	"github.com/sluice-engine/sluice/actors/request"
+	"github.com/sluice-engine/sluice/actors/throttler"
+	"github.com/sluice-engine/sluice/actors/timesync"
 	"github.com/sluice-engine/sluice/auth"
 	"github.com/sluice-engine/sluice/internal/clock"
 	"github.com/sluice-engine/sluice/messages"
+	"github.com/sluice-engine/sluice/messages/protocol"
 	"github.com/sluice-engine/sluice/throttle"
-	"github.com/sluice-engine/sluice/throttle/feedback"
 )
 
 // Config is what a System is made of. The engine has filled in every default.
 type Config struct {
-	Base           Base
-	Fields         []messages.Field // sent with every request; never appended to in place
-	DefaultLimitID string           // messages.Unlimited, or the id of a limit
-	Limits         []throttle.Limit
-	Throttle       throttle.Options
-	Feedback       feedback.Reader // what answers say about limits; nil is feedback.RetryAfter
+	Request  request.Plan
+	Limits   []throttle.Limit
+	Throttle throttle.Options
 
-	Auth           auth.Authenticator
-	PreProcessors  []messages.PreProcessor
-	PostProcessors []messages.PostProcessor
-	Jar            http.CookieJar // nil keeps no cookies
-
-	Codings messages.Codings // undone in answers; Fields ask for them
-
-	Sample SampleTime // nil: the local clock is all there is
+	Sample timesync.Sample // nil: the local clock is all there is
 	Clock  clock.Config
 
-	Dial  Dial
-	Pool  PoolConfig
-	Retry Retry
+	Dial pool.Dial
+	Pool pool.Config
+
+	Slots int // request actors that live again; zero means request.Slots
 
 	Logger *slog.Logger
 }
-
-// Dial opens a connection to an origin.
-type Dial func(ctx context.Context, origin messages.Origin) (messages.Connection, error)
 
 // System is a running set of actors: what engine.New starts and engine.Do
 // uses. All methods are safe for concurrent use.
 type System struct {
 	config Config
-	epoch  time.Time // instant zero of every ledger
+	epoch  time.Time // instant zero of the ledger's clock
 
 	actors     *actor.ActorSystem
-	requests   *actor.RootContext // spawns request actors: a failed one is stopped
-	supervisor address
-	throttler  address
-	timesync   address // zero without a source of time
+	supervisor mailbox.Address
+	throttler  mailbox.Address
+	timesync   mailbox.Address // the zero address without a source of time
 
-	pools     atomic.Pointer[map[messages.Origin]*poolDoor] // written by the supervisor only
-	clock     *serverClock
-	retries   *retryBudget
-	lane      lane
-	signsBody bool // the authenticator's
-	slots     slots
-	streams   streams
-	nextID    atomic.Uint64
-	jar       atomic.Pointer[http.CookieJar]
+	newThrottler *throttler.Throttler // what survives the failures of these two; the supervisor's
+	newTimesync  *timesync.Timesync
+	clock        *timesync.Clock
+	requests     *request.Carrier
+	pools        atomic.Pointer[map[messages.Origin]*pool.Door] // written by the supervisor, read by every request
 
 	closing chan struct{} // closed by Close: nobody waits any longer
 	closed  sync.Once
 	ended   chan struct{} // closed by the supervisor, last of all
 }
 
-// address is where a service actor is told something: its mailbox, for the
-// actor library's registry would only look up the same one.
-type address struct{ mailbox *inlineMailbox }
-
-func newAddress() address { return address{new(inlineMailbox)} }
-
-// Tell is part of messages.Recipient. An actor that has ended is told nothing.
-func (a address) Tell(message any) { a.mailbox.PostUserMessage(message) }
-
-// props are those of the actor that lives here.
-func (a address) props(producer actor.Producer, more ...actor.PropsOption) *actor.Props {
-	at := actor.WithMailbox(func() actor.Mailbox { return a.mailbox })
-	return actor.PropsFromProducer(producer, append(more, at)...)
-}
-
 // Start checks the limits and starts the actors.
 func Start(config Config) (*System, error) {
-	if _, err := throttle.New(config.Limits, config.Throttle); err != nil {
-		return nil, err
-	}
 	s := &System{
-		config:    config,
-		epoch:     time.Now(),
-		retries:   newRetryBudget(config.Retry),
-		lane:      laneOf(config.Auth),
-		signsBody: auth.SignsBody(config.Auth),
-		closing:   make(chan struct{}),
-		ended:     make(chan struct{}),
+		config:     config,
+		epoch:      time.Now(),
+		supervisor: mailbox.NewAddress(),
+		throttler:  mailbox.NewAddress(),
+		closing:    make(chan struct{}),
+		ended:      make(chan struct{}),
 	}
 	config.Clock.Epoch = s.epoch
-	s.clock = newServerClock(config.Clock, config.Sample != nil)
-	s.slots.most = maxSlots
-	s.pools.Store(new(map[messages.Origin]*poolDoor))
-	if config.Jar != nil {
-		s.jar.Store(&config.Jar)
+	s.clock = timesync.NewClock(config.Clock, config.Sample != nil)
+	s.pools.Store(new(map[messages.Origin]*pool.Door))
+	if config.Sample != nil {
+		s.timesync = mailbox.NewAddress()
+		s.newTimesync = timesync.New(timesync.Needs{
+			Sample: config.Sample, Clock: s.clock, Epoch: s.epoch, Logger: config.Logger, Address: s.timesync,
+		})
 	}
-	s.actors = actor.NewActorSystem(
-		actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger { return slog.New(slog.DiscardHandler) }), // it would log messages whole, secrets included
-		actor.WithDeadLetterThrottleInterval(5*time.Millisecond),
-	)
-	shrinkRegistry(s.actors.ProcessRegistry)
-	s.requests = s.actors.Root.Copy().WithGuardian(stopFailed{})
+	var err error
+	s.newThrottler, err = throttler.New(throttler.Needs{
+		Limits: config.Limits, Options: config.Throttle, Epoch: s.epoch, Clock: s.clock.Published(),
+		Timesync: s.timesyncOrNobody(), Logger: config.Logger, Address: s.throttler,
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.actors = s.newActorSystem()
+	s.requests = request.NewCarrier(s.requestNeeds())
 	startSupervisor(s)
 	return s, nil
+}
+
+// newActorSystem makes one that keeps silent: it would log messages whole,
+// secrets included.
+func (s *System) newActorSystem() *actor.ActorSystem {
+	system := actor.NewActorSystem(
+		actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger { return slog.New(slog.DiscardHandler) }),
+		actor.WithDeadLetterThrottleInterval(5*time.Millisecond),
+	)
+	shrinkRegistry(system.ProcessRegistry)
+	return system
+}
+
+func (s *System) requestNeeds() request.Needs {
+	return request.Needs{
+		Plan: s.config.Request, Epoch: s.epoch, Spawner: s.actors.Root.Copy().WithGuardian(stopFailed{}),
+		Supervisor: s.supervisor, Throttler: s.throttler, Timesync: s.timesyncOrNobody(),
+		Enter: s.enterPool, Clock: s.clock.ForSigners(), TimeKnown: s.clock.Known,
+		Slots: cmp.Or(s.config.Slots, request.Slots), Closing: s.closing, Logger: s.config.Logger,
+	}
+}
+
+func (s *System) poolNeeds(origin messages.Origin, door *pool.Door) pool.Needs {
+	return pool.Needs{
+		Origin: origin, Config: s.config.Pool, Dial: s.config.Dial, Epoch: s.epoch,
+		Throttler: s.throttler, Supervisor: s.supervisor, Logger: s.config.Logger, Door: door,
+	}
+}
+
+// timesyncOrNobody is nil without a source of time, and not an address of
+// nobody's.
+func (s *System) timesyncOrNobody() protocol.Recipient {
+	if s.config.Sample == nil {
+		return nil
+	}
+	return s.timesync
 }
 
 // shrinkRegistry gives the actor library's process registry 16 buckets instead
@@ -153,181 +164,148 @@ func (stopFailed) HandleFailure(_ *actor.ActorSystem, supervisor actor.Superviso
 
 // Do carries one request from here to its single answer, on this goroutine.
 func (s *System) Do(ctx context.Context, asked *messages.Request, deadline time.Time) (*messages.Response, error) {
-	r := s.slot()
-	r.ctx, r.asked, r.deadline = ctx, asked, deadline
-	if !r.spawned {
-		r.spawned = true
-		if _, err := s.requests.SpawnNamed(r.props, r.id); err != nil {
-			return nil, &messages.Error{Stage: messages.Admitting, Err: err}
-		}
-	}
-	r.begin()
-	s.retries.count(r)
-	r.run(ctx, s.closingFor(r))
-	response, err := r.response, r.err
-	s.release(r)
-	return response, err
+	return s.requests.Carry(ctx, asked, deadline)
 }
-
-// closingFor is what a request must watch to learn that the engine closes. One in
-// a slot of the list is told, if the engine closes from now on: an earlier life
-// may have had the slot's message.
-func (s *System) closingFor(r *request) <-chan struct{} {
-	if r.kept && !s.isClosing() {
-		return nil
-	}
-	return s.closing
-}
-
-// instant is a time in the ledger's terms; the zero time stays zero.
-func (s *System) instant(t time.Time) time.Duration {
-	if t.IsZero() {
-		return 0
-	}
-	return max(1, t.Sub(s.epoch))
-}
-
-func (s *System) now() time.Duration { return time.Since(s.epoch) }
 
 // Begin has the server's clock read ahead of all requests if a limit needs it:
 // the reading itself may be charged to that limit.
 func (s *System) Begin() {
-	if s.config.Sample != nil && needClock(s.config.Limits) {
-		s.timesync.Tell(messages.ResampleTime{})
+	if s.config.Sample != nil && throttler.NeedsClock(s.config.Limits) {
+		s.timesync.Tell(protocol.ResampleTime{})
 	}
 }
-
-func (s *System) timeKnown() bool { return s.config.Sample == nil || s.clock.known() }
 
 // Clock returns the server's time as it is known; without a source of it, the
 // local clock, taken at its word.
-func (s *System) Clock() auth.Clock {
-	if s.config.Sample == nil {
-		return auth.LocalClock(0)
-	}
-	return s.clock
-}
+func (s *System) Clock() auth.Clock { return s.clock.ForSigners() }
 
 // SignsBody reports whether a request that is to be signed must have its body
 // in memory.
-func (s *System) SignsBody() bool { return s.signsBody }
-
-func (s *System) isClosing() bool {
-	select {
-	case <-s.closing:
-		return true
-	default:
-		return false
-	}
-}
-
-func (s *System) hasEnded() bool {
-	select {
-	case <-s.ended:
-		return true
-	default:
-		return false
-	}
-}
-
-// cookiesFor returns what the jar has for a URL; nil without a jar.
-func (s *System) cookiesFor(raw string) []*http.Cookie {
-	jar := s.jar.Load()
-	if jar == nil {
-		return nil
-	}
-	u, err := url.Parse(raw)
-	if err != nil {
-		return nil
-	}
-	return (*jar).Cookies(u)
-}
-
-func (s *System) keepCookies(raw string, header messages.Header) {
-	jar := s.jar.Load()
-	if jar == nil {
-		return
-	}
-	lines := header.Values("Set-Cookie")
-	if len(lines) == 0 {
-		return
-	}
-	if u, err := url.Parse(raw); err == nil {
-		fake := http.Response{Header: http.Header{"Set-Cookie": lines}}
-		(*jar).SetCookies(u, fake.Cookies())
-	}
-}
+func (s *System) SignsBody() bool { return s.requests.SignsBody() }
 
 // SetCookies adds cookies for a URL, making a jar if there is none.
 func (s *System) SetCookies(u *url.URL, cookies []*http.Cookie, newJar func() http.CookieJar) {
-	if s.jar.Load() == nil {
-		jar := newJar()
-		s.jar.CompareAndSwap(nil, &jar)
-	}
-	(*s.jar.Load()).SetCookies(u, cookies)
+	s.requests.SetCookies(u, cookies, newJar)
 }
 
 // ReplaceLimits swaps the table of limits; what is in flight stays counted.
 func (s *System) ReplaceLimits(limits []throttle.Limit) error {
-	done := make(chan error, 1)
-	return s.ask(messages.ReplaceLimits{Limits: limits, Done: done}, done)
+	answer, err := ask[protocol.LimitsReplaced](context.Background(), s.throttler, s.ended, func(owner protocol.Recipient) any {
+		return protocol.ReplaceLimits{Limits: limits, Owner: owner}
+	})
+	return cmp.Or(err, answer.Err)
 }
 
 // AdjustLimit adds delta to what a limit counts as used.
 func (s *System) AdjustLimit(id, key string, delta int64) error {
-	done := make(chan error, 1)
-	return s.ask(messages.AdjustLimit{ID: id, Key: key, Delta: delta, Done: done}, done)
-}
-
-// ask tells the throttler something that it answers with an error or nil.
-func (s *System) ask(message any, done <-chan error) error {
-	if s.hasEnded() {
-		return messages.ErrClosed
-	}
-	s.throttler.Tell(message)
-	select {
-	case err := <-done:
-		return err
-	case <-s.ended:
-		return messages.ErrClosed
-	}
+	answer, err := ask[protocol.LimitAdjusted](context.Background(), s.throttler, s.ended, func(owner protocol.Recipient) any {
+		return protocol.AdjustLimit{ID: id, Key: key, Delta: delta, Owner: owner}
+	})
+	return cmp.Or(err, answer.Err)
 }
 
 // Limits returns a picture of the ledger; an empty one once everything ended.
 func (s *System) Limits() throttle.Snapshot {
-	if s.hasEnded() {
-		return throttle.Snapshot{}
-	}
-	done := make(chan throttle.Snapshot, 1)
-	s.throttler.Tell(messages.DescribeLimits{Done: done})
-	select {
-	case snapshot := <-done:
-		return snapshot
-	case <-s.ended:
-		return throttle.Snapshot{}
-	}
+	answer, _ := ask[protocol.LimitsDescribed](context.Background(), s.throttler, s.ended, func(owner protocol.Recipient) any {
+		return protocol.DescribeLimits{Owner: owner}
+	})
+	return answer.Snapshot
 }
 
 // Pools returns a picture of every pool; of none once the system closes.
-func (s *System) Pools() []PoolStats {
-	var all []PoolStats
-	if s.isClosing() {
-		return nil
-	}
-	for _, pool := range *s.pools.Load() {
-		if !pool.enter() {
+func (s *System) Pools() []protocol.PoolStats {
+	var all []protocol.PoolStats
+	for _, door := range *s.pools.Load() {
+		if !door.Enter() {
 			continue
 		}
-		done := make(chan PoolStats, 1)
-		pool.Tell(describePool{done})
-		select {
-		case stats := <-done:
-			all = append(all, stats)
-		case <-s.closing: // the pool may have ended
+		answer, err := ask[protocol.PoolDescribed](context.Background(), door, s.closing, func(owner protocol.Recipient) any {
+			return protocol.DescribePool{Owner: owner}
+		})
+		door.Leave()
+		if err == nil {
+			all = append(all, answer.Stats)
 		}
-		pool.leave()
 	}
 	return all
+}
+
+// Warm opens connections to an origin until n are open, or as many as its pool
+// may have, and returns then or with the first error. The origin is that of a
+// URL, or of the base URL if that is "".
+func (s *System) Warm(ctx context.Context, rawURL string, n int) error {
+	origin := s.config.Request.Base.Origin
+	if rawURL != "" {
+		var err error
+		if origin, err = request.OriginOf(rawURL); err != nil {
+			return err
+		}
+	} else if origin.Addr == "" {
+		return messages.ErrInvalidRequest
+	}
+	door, err := s.openPool(ctx, origin)
+	if err != nil {
+		return err
+	}
+	defer door.Leave()
+	answer, err := ask[protocol.PoolWarmed](ctx, door, s.closing, func(owner protocol.Recipient) any {
+		return protocol.WarmPool{N: n, Owner: owner}
+	})
+	return cmp.Or(err, answer.Err)
+}
+
+// CloseIdle closes every connection that is not in use.
+func (s *System) CloseIdle() {
+	for _, door := range *s.pools.Load() {
+		if door.Enter() {
+			door.Tell(protocol.DropIdle{})
+			door.Leave()
+		}
+	}
+}
+
+// enterPool enters the pool of an origin; nil means that one must be opened.
+func (s *System) enterPool(origin messages.Origin) protocol.Door {
+	if door := (*s.pools.Load())[origin]; door != nil && door.Enter() {
+		return door
+	}
+	return nil // not a typed one
+}
+
+// openPool enters the pool of an origin, which is opened if there is none.
+func (s *System) openPool(ctx context.Context, origin messages.Origin) (protocol.Door, error) {
+	for {
+		if door := s.enterPool(origin); door != nil {
+			return door, nil
+		}
+		answer, err := ask[protocol.PoolOpened](ctx, s.supervisor, s.closing, func(owner protocol.Recipient) any {
+			return protocol.OpenPool{Origin: origin, Owner: owner}
+		})
+		if err := cmp.Or(err, answer.Err); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// ask tells an actor a question that it answers with a T. The actor may end
+// without an answer once end is closed: then, and before it is asked at all, the
+// error is ErrClosed.
+func ask[T any](ctx context.Context, actor protocol.Recipient, end <-chan struct{}, question func(owner protocol.Recipient) any) (answer T, err error) {
+	select {
+	case <-end:
+		return answer, messages.ErrClosed
+	default:
+	}
+	reply := mailbox.NewReply()
+	actor.Tell(question(reply))
+	select {
+	case message := <-reply:
+		return message.(T), nil
+	case <-end:
+		return answer, messages.ErrClosed
+	case <-ctx.Done():
+		return answer, messages.ContextError(ctx)
+	}
 }
 
 // Close answers everyone who waits, aborts every exchange, and returns. It
@@ -335,46 +313,31 @@ func (s *System) Pools() []PoolStats {
 func (s *System) Close() {
 	s.closed.Do(func() {
 		close(s.closing)
-		s.slots.tell(engineClosing{})
-		s.streams.close()
-		s.supervisor.Tell(closeAll{})
+		s.requests.Close()
+		s.supervisor.Tell(protocol.CloseSystem{})
 	})
 }
 
 // Wait returns when every service actor has ended, or the context has. Close
 // comes before, and nobody may be in Do.
 func (s *System) Wait(ctx context.Context) error {
-	if s.hasEnded() {
+	select {
+	case <-s.ended:
 		return nil
+	default:
 	}
-	s.supervisor.Tell(endAll{})
+	s.supervisor.Tell(protocol.EndSystem{})
 	select {
 	case <-s.ended:
 		return nil
 	case <-ctx.Done():
-		return ContextError(ctx)
+		return messages.ContextError(ctx)
 	}
 }
 
 // end is the supervisor's last act.
 func (s *System) end() {
-	s.slots.close()
+	s.requests.End()
 	s.actors.Shutdown()
 	close(s.ended)
 }
-
-// ContextError is the error of a context that ended: the cause and the plain
-// error are both reachable with errors.Is.
-func ContextError(ctx context.Context) error {
-	err, cause := ctx.Err(), context.Cause(ctx)
-	if err == nil || errors.Is(cause, err) {
-		return cause
-	}
-	return &causeError{cause: cause, err: err}
-}
-
-// causeError reads as the cause, and matches both.
-type causeError struct{ cause, err error }
-
-func (e *causeError) Error() string   { return e.cause.Error() }
-func (e *causeError) Unwrap() []error { return []error{e.cause, e.err} }

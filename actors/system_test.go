@@ -11,7 +11,11 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/sluice-engine/sluice/actors/mailbox"
+	"github.com/sluice-engine/sluice/actors/pool"
+	"github.com/sluice-engine/sluice/actors/request"
 	"github.com/sluice-engine/sluice/messages"
+	"github.com/sluice-engine/sluice/messages/protocol"
 	"github.com/sluice-engine/sluice/throttle"
 )
 
@@ -26,7 +30,7 @@ type origin struct {
 	most     int // connections at once
 }
 
-func (o *origin) dial(context.Context, messages.Origin) (messages.Connection, error) {
+func (o *origin) dial(context.Context, messages.Origin) (protocol.Connection, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.open++
@@ -76,17 +80,17 @@ func (l *link) Close() error {
 func start(t *testing.T, o *origin, config Config) *System {
 	t.Helper()
 	o.start = time.Now()
-	base, err := ParseBase("http://server.test")
+	base, err := request.ParseBase("http://server.test")
 	require.NoError(t, err)
-	config.Base = base
+	config.Request.Base = base
 	if config.Dial == nil {
 		config.Dial = o.dial
 	}
-	if config.DefaultLimitID == "" {
-		config.DefaultLimitID = messages.Unlimited
+	if config.Request.DefaultLimitID == "" {
+		config.Request.DefaultLimitID = messages.Unlimited
 	}
-	if config.Pool == (PoolConfig{}) {
-		config.Pool = PoolConfig{MaxConns: 64, MaxWaiters: 1000, IdleTimeout: time.Minute}
+	if config.Pool == (pool.Config{}) {
+		config.Pool = pool.Config{MaxConns: 64, MaxWaiters: 1000, IdleTimeout: time.Minute}
 	}
 	config.Logger = slog.New(slog.DiscardHandler)
 	s, err := Start(config)
@@ -101,21 +105,19 @@ func start(t *testing.T, o *origin, config Config) *System {
 }
 
 // send carries n requests at once, and returns how each ended.
-func send(s *System, n int, request messages.Request) []error {
+func send(s *System, n int, asked messages.Request) []error {
 	errs := make([]error, n)
 	var all sync.WaitGroup
 	for i := range n {
-		all.Go(func() { _, errs[i] = s.Do(context.Background(), &request, time.Time{}) })
+		all.Go(func() { _, errs[i] = s.Do(context.Background(), &asked, time.Time{}) })
 	}
 	all.Wait()
 	return errs
 }
 
-// failThrottler makes the throttler panic: it answers on a closed channel.
+// failThrottler makes the throttler panic.
 func failThrottler(s *System) {
-	done := make(chan error)
-	close(done)
-	s.throttler.Tell(messages.ReplaceLimits{Limits: s.config.Limits, Done: done})
+	s.throttler.Tell(protocol.ReplaceLimits{Limits: s.config.Limits, Owner: breaking{}})
 }
 
 func TestAThrottlerThatFailsLosesNobodyAndLetsNobodyThrough(t *testing.T) {
@@ -156,16 +158,14 @@ func TestAnEmptyThrottlerAssumesFullWindowsAfterAFailure(t *testing.T) {
 func TestAPoolThatFailsLosesNoWaiterAndNoConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := &origin{answer: time.Second}
-		s := start(t, o, Config{Pool: PoolConfig{MaxConns: 2, MaxWaiters: 100, IdleTimeout: time.Minute}})
+		s := start(t, o, Config{Pool: pool.Config{MaxConns: 2, MaxWaiters: 100, IdleTimeout: time.Minute}})
 
 		done := make(chan []error)
 		go func() { done <- send(s, 9, messages.Request{Path: "/"}) }()
 		time.Sleep(1500 * time.Millisecond)
-		stats := make(chan PoolStats)
-		close(stats)
-		door := s.enterPool(s.config.Base.Origin)
-		door.Tell(describePool{stats}) // panics: the channel is closed
-		door.leave()
+		door := s.enterPool(s.config.Request.Base.Origin)
+		door.Tell(protocol.DescribePool{Owner: breaking{}})
+		door.Leave()
 
 		for _, err := range <-done {
 			require.NoError(t, err)
@@ -198,8 +198,8 @@ func TestARefusedDialHurtsNobodyWhileAnotherConnectionIsOpen(t *testing.T) {
 		var mu sync.Mutex
 		dials := 0
 		s := start(t, o, Config{
-			Pool: PoolConfig{MaxConns: 2, MaxWaiters: 100, IdleTimeout: time.Minute},
-			Dial: func(ctx context.Context, at messages.Origin) (messages.Connection, error) {
+			Pool: pool.Config{MaxConns: 2, MaxWaiters: 100, IdleTimeout: time.Minute},
+			Dial: func(ctx context.Context, at messages.Origin) (protocol.Connection, error) {
 				mu.Lock()
 				defer mu.Unlock()
 				dials++
@@ -224,7 +224,7 @@ func TestACallerWhoLeavesGivesEverythingBack(t *testing.T) {
 		o := &origin{answer: time.Second}
 		s := start(t, o, Config{
 			Limits: []throttle.Limit{{ID: "calls", Quota: 5, Per: 10 * time.Second}},
-			Pool:   PoolConfig{MaxConns: 2, MaxWaiters: 100, IdleTimeout: time.Minute},
+			Pool:   pool.Config{MaxConns: 2, MaxWaiters: 100, IdleTimeout: time.Minute},
 		})
 		var all sync.WaitGroup
 		for i := range 40 {
@@ -287,8 +287,8 @@ func TestAConnectionStaleFromTheStartIsGivenBackToo(t *testing.T) {
 		o := &origin{}
 		dials := 0
 		s := start(t, o, Config{
-			Retry: Retry{Max: 2, Base: time.Millisecond, Cap: time.Millisecond, Rate: 10},
-			Dial: func(ctx context.Context, at messages.Origin) (messages.Connection, error) {
+			Request: request.Plan{Retry: request.Retry{Max: 2, Base: time.Millisecond, Cap: time.Millisecond, Rate: 10}},
+			Dial: func(ctx context.Context, at messages.Origin) (protocol.Connection, error) {
 				dials++
 				conn, err := o.dial(ctx, at)
 				if dials <= 2 {
@@ -306,32 +306,17 @@ func TestAConnectionStaleFromTheStartIsGivenBackToo(t *testing.T) {
 func TestASlotLivesAgainThoughTheThrottlerIsBehind(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := start(t, &origin{answer: time.Second}, Config{
-			Limits: []throttle.Limit{{ID: "calls", Quota: 1000, Per: time.Second}}, DefaultLimitID: "calls",
+			Limits:  []throttle.Limit{{ID: "calls", Quota: 1000, Per: time.Second}},
+			Request: request.Plan{DefaultLimitID: "calls"},
 		})
 		for range 5 {
-			unread := make(chan throttle.Snapshot)
-			time.AfterFunc(time.Second/2, func() { s.throttler.Tell(messages.DescribeLimits{Done: unread}) })
+			unread := make(mailbox.Reply)
+			time.AfterFunc(time.Second/2, func() { s.throttler.Tell(protocol.DescribeLimits{Owner: unread}) })
 			time.AfterFunc(3*time.Second/2, func() { <-unread }) // until then the throttler settles nothing
 			require.NoError(t, send(s, 1, messages.Request{Path: "/"})[0])
 		}
-		require.EqualValues(t, 1, s.nextID.Load(), "slots")
+		require.Equal(t, 1, s.requests.Slots())
 	})
-}
-
-func TestWhatTheServerDidNotProcessMayBeRepeatedThoughItWasSent(t *testing.T) {
-	budget := newRetryBudget(Retry{Max: 2, Base: time.Millisecond, Cap: time.Second, Rate: 10})
-	for _, test := range []struct {
-		err        error
-		idempotent bool
-		again      bool
-	}{
-		{messages.ErrTruncated, false, false},
-		{messages.ErrTruncated, true, true},
-		{messages.ErrUnprocessed, false, true},
-	} {
-		_, again := budget.after(1, messages.SentMaybe, test.idempotent, test.err)
-		require.Equal(t, test.again, again, "%v", test.err)
-	}
 }
 
 // What died unused, while it was idle, costs no attempt.
@@ -340,9 +325,9 @@ func TestConnectionsThatDiedUnusedAreNoFailures(t *testing.T) {
 		o := &origin{}
 		var dials atomic.Int32
 		s := start(t, o, Config{
-			Base: Base{Origin: messages.Origin{Scheme: "http", Addr: "api.test:80"}, Host: "api.test"},
-			Pool: PoolConfig{MaxConns: 10, MaxWaiters: 10, IdleTimeout: time.Minute},
-			Dial: func(ctx context.Context, at messages.Origin) (messages.Connection, error) {
+			Request: request.Plan{Base: request.Base{Origin: messages.Origin{Scheme: "http", Addr: "api.test:80"}, Host: "api.test"}},
+			Pool:    pool.Config{MaxConns: 10, MaxWaiters: 10, IdleTimeout: time.Minute},
+			Dial: func(ctx context.Context, at messages.Origin) (protocol.Connection, error) {
 				conn, err := o.dial(ctx, at)
 				if dials.Add(1) <= 10 {
 					return staleLink{conn.(*link)}, err
@@ -371,9 +356,8 @@ func TestALifeMayEndAsItBegins(t *testing.T) {
 func TestClosingAnswersACrowdLargerThanTheSlotsThatAreKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := start(t, &origin{answer: time.Hour}, Config{
-			Pool: PoolConfig{MaxConns: 1, MaxWaiters: 100, IdleTimeout: time.Minute},
+			Pool: pool.Config{MaxConns: 1, MaxWaiters: 100, IdleTimeout: time.Minute}, Slots: 10,
 		})
-		s.slots.most = 10
 		time.AfterFunc(time.Minute, s.Close)
 		for _, err := range send(s, 20, messages.Request{Path: "/"}) {
 			require.ErrorIs(t, err, messages.ErrClosed)
@@ -397,7 +381,7 @@ func TestAStaleConnectionIsNotReplacedWhenTheEngineCloses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := &origin{answer: time.Second}
 		s := start(t, o, Config{
-			Dial: func(ctx context.Context, at messages.Origin) (messages.Connection, error) {
+			Dial: func(ctx context.Context, at messages.Origin) (protocol.Connection, error) {
 				conn, err := o.dial(ctx, at)
 				return lastLink{conn.(*link)}, err
 			},

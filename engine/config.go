@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/sluice-engine/sluice/actors"
+	"github.com/sluice-engine/sluice/actors/pool"
+	"github.com/sluice-engine/sluice/actors/request"
 	"github.com/sluice-engine/sluice/auth"
 	"github.com/sluice-engine/sluice/internal/wire"
 	"github.com/sluice-engine/sluice/messages"
@@ -250,10 +252,10 @@ func (c Config) validateLimits() []error {
 // mistake at once.
 func (c Config) system() (actors.Config, error) {
 	errs := c.validate()
-	base := actors.Base{}
+	base := request.Base{}
 	if c.BaseURL != "" {
 		var err error
-		if base, err = actors.ParseBase(c.BaseURL); err != nil {
+		if base, err = request.ParseBase(c.BaseURL); err != nil {
 			errs = append(errs, fmt.Errorf("field BaseURL: %w", err))
 		}
 	}
@@ -262,15 +264,17 @@ func (c Config) system() (actors.Config, error) {
 	}
 	codings, _ := c.codings()
 	return actors.Config{
-		Base: base, Fields: c.fields(), DefaultLimitID: c.DefaultLimitID,
-		Limits: slices.Clone(c.Limits), Throttle: c.Throttle, Feedback: c.Feedback,
-		Auth: c.Auth, PreProcessors: c.PreProcessors, PostProcessors: c.PostProcessors, Jar: c.Cookies,
-		Codings: codings,
-		Dial:    c.dialer(),
-		Pool:    c.pool(),
-		Retry: actors.Retry{
-			Max: max(0, c.Retry.Max), Base: c.Retry.Base, Cap: c.Retry.Cap, Share: retryShare, Rate: retryRate,
+		Request: request.Plan{
+			Base: base, Fields: c.fields(), DefaultLimitID: c.DefaultLimitID, Feedback: c.Feedback,
+			Auth: c.Auth, PreProcessors: c.PreProcessors, PostProcessors: c.PostProcessors, Jar: c.Cookies,
+			Codings: codings,
+			Retry: request.Retry{
+				Max: max(0, c.Retry.Max), Base: c.Retry.Base, Cap: c.Retry.Cap, Share: retryShare, Rate: retryRate,
+			},
 		},
+		Limits: slices.Clone(c.Limits), Throttle: c.Throttle,
+		Dial:   c.dialer(),
+		Pool:   c.pool(),
 		Logger: c.Logger,
 	}, nil
 }
@@ -278,8 +282,8 @@ func (c Config) system() (actors.Config, error) {
 // unusedPool is how long an origin's pool outlives its last connection.
 const unusedPool = time.Minute
 
-func (c Config) pool() actors.PoolConfig {
-	return actors.PoolConfig{
+func (c Config) pool() pool.Config {
+	return pool.Config{
 		MaxConns: c.MaxConns, MaxWaiters: c.MaxConnWaiters, MinIdle: c.MinIdle, Rotate: c.RotateConns,
 		IdleTimeout: c.IdleTimeout, MaxAge: c.MaxConnAge, Passivate: unusedPool,
 		Backoff: c.DialBackoff, BackoffCap: c.DialBackoffCap,
@@ -333,7 +337,7 @@ func (c Config) codings() (messages.Codings, error) {
 	return all, nil
 }
 
-func (c Config) dialer() actors.Dial {
+func (c Config) dialer() pool.Dial {
 	d := &wire.Dialer{
 		DialContext: c.DialContext, TLS: c.TLS, Timeout: c.DialTimeout, Proxy: c.proxy(), ProxyTLS: c.ProxyTLS,
 		Limits: wire.Limits{Header: c.MaxHeader, Body: c.MaxBody},

@@ -8,8 +8,11 @@ import (
 	"time"
 
 	"github.com/sluice-engine/sluice/actors"
+	"github.com/sluice-engine/sluice/actors/request"
 	"github.com/sluice-engine/sluice/auth"
 	"github.com/sluice-engine/sluice/internal/clock"
+	"github.com/sluice-engine/sluice/messages"
+	"github.com/sluice-engine/sluice/messages/protocol"
 	"github.com/sluice-engine/sluice/throttle"
 )
 
@@ -56,7 +59,7 @@ func (e *Engine) Do(ctx context.Context, req *Request) (*Response, error) {
 	if err := e.enter(ctx, req, deadline); err != nil {
 		return nil, &Error{Stage: Admitting, Err: err}
 	}
-	var stream *actors.Stream
+	var stream *request.Stream
 	defer func() {
 		if stream == nil {
 			e.admission.leave()
@@ -64,7 +67,7 @@ func (e *Engine) Do(ctx context.Context, req *Request) (*Response, error) {
 	}()
 	response, err := e.system.Do(ctx, req, deadline)
 	if err == nil && response.Stream != nil {
-		if stream, _ = response.Stream.(*actors.Stream); stream != nil {
+		if stream, _ = response.Stream.(*request.Stream); stream != nil {
 			stream.OnEnd(e.admission.leave) // the journey lasts as long as the body
 		}
 	}
@@ -89,7 +92,7 @@ func (e *Engine) deadline(ctx context.Context, req *Request) time.Time {
 
 func (e *Engine) enter(ctx context.Context, req *Request, deadline time.Time) error {
 	if ctx.Err() != nil {
-		return actors.ContextError(ctx)
+		return messages.ContextError(ctx)
 	}
 	if err := e.admission.take(); err != ErrOverloaded {
 		return err
@@ -149,7 +152,7 @@ type Stats struct {
 }
 
 // PoolStats is a picture of one origin's connections.
-type PoolStats = actors.PoolStats
+type PoolStats = protocol.PoolStats
 
 // Stats returns a picture of the engine.
 func (e *Engine) Stats() Stats {
@@ -167,7 +170,7 @@ func (e *Engine) Shutdown(ctx context.Context) error {
 	select {
 	case <-e.admission.idle:
 	case <-ctx.Done():
-		err = actors.ContextError(ctx)
+		err = messages.ContextError(ctx)
 	}
 	e.stop()
 	return err

@@ -12,19 +12,35 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Imports point one way. For each folder: what of the module it may import;
-// the floor may not import the actor library either.
+// The map of the module: what of it the packages of a folder may import, and
+// the one that stands nearest above a file counts. Imports point one way, and
+// the four actors know nothing of one another.
 var mayImport = map[string][]string{
-	"throttle":       {},
-	"messages":       {"throttle"},
-	"auth":           {"messages"},
-	"internal/wire":  {"messages"},
-	"internal/clock": {},
-	"actors":         {"messages", "throttle", "auth", "internal"},
-	"engine":         {"actors", "messages", "throttle", "auth", "internal"},
-	"examples":       {"engine", "auth", "throttle", "bench/exchange"},
-	"bench":          {"engine", "auth", "throttle", "messages", "internal/clock", "bench"},
-	"bench/exchange": {"bench/exchange"},
+	"throttle":           {"internal/whole"},
+	"throttle/feedback":  {"throttle", "internal/jsonpath", "internal/clock"},
+	"throttle/limitfile": {"throttle"},
+	"messages":           {"throttle"},
+	"messages/protocol":  {"messages", "throttle"},
+	"auth":               {"messages", "internal/percent", "internal/whole"},
+	"internal/wire":      {"messages", "messages/protocol"},
+	"internal/clock":     {},
+	"actors/mailbox":     {"messages/protocol"},
+	"actors/ticket":      {"messages", "messages/protocol", "throttle"},
+	"actors/throttler":   {"actors/mailbox", "actors/ticket", "messages", "messages/protocol", "throttle", "internal/clock"},
+	"actors/pool":        {"actors/mailbox", "actors/ticket", "messages", "messages/protocol", "throttle"},
+	"actors/timesync":    {"actors/mailbox", "messages", "messages/protocol", "auth", "internal/clock"},
+	"actors/request":     {"actors/mailbox", "actors/ticket", "messages", "messages/protocol", "throttle", "auth", "internal/wire"},
+	"actors":             {"actors", "messages", "throttle", "auth", "internal"},
+	"engine":             {"actors", "messages", "throttle", "auth", "internal"},
+	"examples":           {"engine", "auth", "throttle", "bench/exchange"},
+	"bench":              {"engine", "auth", "throttle", "messages", "internal/clock", "bench"},
+	"bench/limits":       {"bench", "throttle", "actors/throttler", "actors/ticket"},
+	"bench/exchange":     {},
+}
+
+// mayImportActors has the folders that may import the actor library.
+var mayImportActors = []string{
+	"actors", "actors/mailbox", "actors/request", "actors/throttler", "actors/pool", "actors/timesync",
 }
 
 const module = "github.com/sluice-engine/sluice/"
@@ -41,7 +57,7 @@ func TestImportsPointOneWay(t *testing.T) {
 		for _, spec := range file.Imports {
 			imported, _ := strconv.Unquote(spec.Path.Value)
 			if strings.Contains(imported, "protoactor-go") {
-				require.Equal(t, "actors", at, "%s imports the actor library", path)
+				require.Contains(t, mayImportActors, at, "%s imports the actor library", path)
 			}
 			if inside, ok := strings.CutPrefix(imported, module); ok {
 				require.True(t, within(inside, append(allowed, at)), "%s imports %s", path, inside)

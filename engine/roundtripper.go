@@ -10,7 +10,7 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/sluice-engine/sluice/actors"
+	"github.com/sluice-engine/sluice/actors/request"
 	"github.com/sluice-engine/sluice/messages"
 )
 
@@ -66,7 +66,7 @@ func (t *roundTripper) RoundTrip(req *http.Request) (*http.Response, error) {
 		body.Close()
 		return nil, err
 	}
-	if stream, ok := response.Stream.(*actors.Stream); ok {
+	if stream, ok := response.Stream.(*request.Stream); ok {
 		stream.OnEnd(func() { body.Close() }) // it may still be on its way
 	} else {
 		body.Close()

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/sluice-engine/sluice/actors"
+	"github.com/sluice-engine/sluice/actors/timesync"
 	"github.com/sluice-engine/sluice/internal/clock"
 )
 
@@ -134,7 +134,7 @@ func (e *Engine) ask(ctx context.Context, req *Request) (*Response, error) {
 const sampleSpacing = 250 * time.Millisecond
 
 // sampler turns a TimeSource into what timesync calls.
-func (e *Engine) sampler(source TimeSource) actors.SampleTime {
+func (e *Engine) sampler(source TimeSource) timesync.Sample {
 	return func(ctx context.Context, epoch time.Time) (sample clock.Sample, err error) {
 		defer func() {
 			if v := recover(); v != nil {

@@ -127,3 +127,22 @@ func (e *PanicError) Unwrap() error {
 	err, _ := e.Value.(error)
 	return err
 }
+
+// ContextError is the error of a context that ended: the cause and the plain
+// error are both reachable with errors.Is.
+func ContextError(ctx context.Context) error {
+	err, cause := ctx.Err(), context.Cause(ctx)
+	if err == nil || errors.Is(cause, err) {
+		return cause
+	}
+	return &causeError{cause: cause, err: err}
+}
+
+// causeError reads as the cause, and matches both.
+type causeError struct{ cause, err error }
+
+// Error is part of error.
+func (e *causeError) Error() string { return e.cause.Error() }
+
+// Unwrap returns both.
+func (e *causeError) Unwrap() []error { return []error{e.cause, e.err} }

@@ -56,17 +56,6 @@ func TestACallKeepsItsLinesInOrder(t *testing.T) {
 	require.Equal(t, "/p?q=%C3%BC+%26&r=", c.Target())
 }
 
-func TestATicketIsAnsweredOrCancelledNeverBoth(t *testing.T) {
-	for range 1000 {
-		var ticket Ticket
-		ticket.Reopen()
-		cancelled := make(chan bool)
-		go func() { cancelled <- ticket.Cancel() }()
-		answered := ticket.Answer()
-		require.NotEqual(t, answered, <-cancelled)
-	}
-}
-
 func TestAnErrorSaysWhereAndKeepsItsCause(t *testing.T) {
 	cause := errors.New("cause")
 	err := error(&Error{Stage: Exchanging, Sent: SentMaybe, Err: &PanicError{Stage: Signing, Value: cause}})

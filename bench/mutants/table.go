@@ -5,9 +5,9 @@ const (
 	response = wire + "/response.go"
 	head     = wire + "/head.go"
 	payload  = wire + "/payload.go"
-	pool     = "actors/pool.go"
-	request  = "actors/request.go"
-	redirect = "actors/redirect.go"
+	core     = "actors/pool/core.go"
+	attempt  = "actors/request/attempt.go"
+	redirect = "actors/request/redirect.go"
 
 	corpus   = "TestEveryRecordedResponseGetsItsVerdict"
 	refusals = "TestACallThatCouldBeReadInTwoWaysIsRefusedBeforeItsFirstByte"
@@ -30,9 +30,9 @@ var All = []Mutant{
 		Old: "if h.http10 || h.close {", New: "if h.http10 {"},
 	{Rule: 1, Without: "the end of a stream before its connection is kept", File: wire + "/stream.go", Test: "TestAStreamClosedEarlyKeepsTheConnectionOnlyIfItsEndIsHere",
 		Old: "if c.payload.err == io.EOF && (", New: "if ("},
-	{Rule: 1, Without: "telling the pool of doubt", File: request, Package: "engine", Test: "TestAnAnswerThatCanBeReadInTwoWaysIsAnErrorAndItsConnectionIsClosed",
-		Old: "r.returnLease(intact && r.lease.Conn.Reusable())", New: "r.returnLease(intact)"},
-	{Rule: 1, Without: "the pool's heeding doubt", File: pool, Test: "TestMinIdleConnectionsAreKeptWhateverIsUsed",
+	{Rule: 1, Without: "telling the pool of doubt", File: attempt, Package: "engine", Test: "TestAnAnswerThatCanBeReadInTwoWaysIsAnErrorAndItsConnectionIsClosed",
+		Old: "a.returnLease(intact && a.lease.Conn.Reusable())", New: "a.returnLease(intact)"},
+	{Rule: 1, Without: "the pool's heeding doubt", File: core, Package: "actors", Test: "TestMinIdleConnectionsAreKeptWhateverIsUsed",
 		Old: "case !l.Reusable:", New: "case false:"},
 
 	{Rule: 2, Without: "refusing Content-Length beside chunks", File: head, Test: corpus,
@@ -109,7 +109,7 @@ var All = []Mutant{
 	{Rule: 3, Without: "the cap on a head in HTTP/2", File: wire + "/mux.go", Test: "TestAnHTTP2HeadHasItsCap",
 		Old: "int64(m.dialer.Limits.withDefaults().Header)", New: "1 << 30"},
 
-	{Rule: 4, Without: "ending the exchange", File: "actors/watch.go", Package: "engine", Test: "TestACancelledExchangeLosesItsConnectionAndFreesItsSlot",
+	{Rule: 4, Without: "ending the exchange", File: "actors/request/watch.go", Package: "engine", Test: "TestACancelledExchangeLosesItsConnectionAndFreesItsSlot",
 		Old: "w.aborted = true\n\t\tw.abort()", New: "w.aborted = true"},
 	{Rule: 4, Without: "the doubt that an abort leaves", File: wire + "/conn.go", Test: "TestAbortBeforeAnExchangeForestallsIt",
 		Old: "return c.reusable && !c.socket.aborted.Load()", New: "return c.reusable"},
@@ -121,16 +121,16 @@ var All = []Mutant{
 		Old: "if s.aborted.Load() {\n\t\treturn ErrAborted", New: "if false {\n\t\treturn ErrAborted"},
 	{Rule: 4, Without: "the doubt that an abort leaves in HTTP/2", File: wire + "/muxstream.go", Test: "TestAnAbortedStreamDisturbsNoOther",
 		Old: "return !s.spent && !s.aborted.Load() &&", New: "return"},
-	{Rule: 4, Without: "closing what is discarded", File: pool, Test: "TestMinIdleConnectionsAreKeptWhateverIsUsed",
-		Old: "_ = l.Conn.Close()", New: ""},
-	{Rule: 4, Without: "freeing the slot", File: pool, Package: "engine", Test: "TestACancelledExchangeLosesItsConnectionAndFreesItsSlot",
-		Old: "b.counts.Broken++\n\t\tp.discard(l)", New: "b.counts.Broken++"},
-	{Rule: 4, Without: "passing by a waiter who is leaving", File: pool, Test: "TestAGrantThatCrossesACancellationGoesToTheNextWaiter",
-		Old: "t.Lease = l\n\t\tif t.Answer() {", New: "t.Lease = l\n\t\tif t.Answer() || true {"},
-	{Rule: 4, Without: "forgetting a waiter who left", File: pool, Test: "TestWaitersAreServedFirstComeFirstServed",
-		Old: "if p.book.waiters.remove(t) {", New: "if false {"},
-	{Rule: 4, Without: "giving back what a panic held", File: request, Package: "engine", Test: "TestEveryWayToEndSaysWhereAndWhetherAnythingWasSent",
-		Old: "case *actor.Stopping:\n\t\tr.giveBack()", New: "case *actor.Stopping:"},
+	{Rule: 4, Without: "closing what is discarded", File: core, Package: "actors", Test: "TestMinIdleConnectionsAreKeptWhateverIsUsed",
+		Old: "c.out.Close(l.Conn)", New: ""},
+	{Rule: 4, Without: "freeing the slot", File: core, Package: "engine", Test: "TestACancelledExchangeLosesItsConnectionAndFreesItsSlot",
+		Old: "c.counts.Broken++\n\t\tc.discard(now, l)", New: "c.counts.Broken++"},
+	{Rule: 4, Without: "passing by a waiter who is leaving", File: "actors/ticket/ticket.go", Package: "actors", Test: "TestAGrantThatCrossesACancellationGoesToTheNextWaiter",
+		Old: "t.Lease = l\n\tif !t.Answer() {", New: "t.Lease = l\n\tif !t.Answer() && false {"},
+	{Rule: 4, Without: "forgetting a waiter who left", File: core, Package: "actors", Test: "TestWaitersAreServedFirstComeFirstServed",
+		Old: "if c.waiters.remove(t) {", New: "if false {"},
+	{Rule: 4, Without: "giving back what a panic held", File: "actors/request/request.go", Package: "engine", Test: "TestEveryWayToEndSaysWhereAndWhetherAnythingWasSent",
+		Old: "case *actor.Stopping:\n\t\tr.attempt.giveBack()", New: "case *actor.Stopping:"},
 
 	{Rule: 5, Without: "knowing that nothing was sent", File: response, Test: "TestADeadlineAlsoEndsAWriteThatNobodyReads",
 		Old: "if c.socket.written.Load() == 0 {", New: "if false {"},
@@ -142,13 +142,13 @@ var All = []Mutant{
 		Old: "if s.touched.Load() || s.ctx.Err() != nil {", New: "if s.ctx.Err() != nil {"},
 	{Rule: 5, Without: "telling a refused stream from any other that ended", File: wire + "/muxstream.go", Test: "TestAStreamThatThePeerRefusesWasNotProcessed",
 		Old: "errors.As(err, &reset) && reset.Code == codeRefusedStream:", New: "errors.As(err, &reset):"},
-	{Rule: 5, Without: "not repeating an order that may have arrived", File: "actors/retry.go", Package: "engine", Test: "TestAPostThatTheServerReadAndDroppedIsSentOnce",
+	{Rule: 5, Without: "not repeating an order that may have arrived", File: "actors/request/retry.go", Package: "engine", Test: "TestAPostThatTheServerReadAndDroppedIsSentOnce",
 		Old: "sent == messages.SentMaybe && !repeatable &&", New: "sent == messages.SentMaybe && false &&"},
-	{Rule: 5, Without: "not repeating what was answered", File: "actors/retry.go", Package: "engine", Test: "TestARequestThatWasAnsweredIsNotRepeated",
+	{Rule: 5, Without: "not repeating what was answered", File: "actors/request/retry.go", Package: "engine", Test: "TestARequestThatWasAnsweredIsNotRepeated",
 		Old: "sent == messages.SentYes, // answered, if badly", New: ""},
 	{Rule: 5, Without: "knowing what is idempotent", File: "messages/request.go", Package: "engine", Test: "TestAPostThatTheServerReadAndDroppedIsSentOnce",
 		Old: "return true\n\t}\n\treturn false", New: "return true\n\t}\n\treturn true"},
-	{Rule: 5, Without: "not repeating a body that was read", File: "actors/upload.go", Package: "engine", Test: "TestAStreamedBodyIsSentAgainOnlyIfThatIsPossible",
+	{Rule: 5, Without: "not repeating a body that was read", File: "actors/request/upload.go", Package: "engine", Test: "TestAStreamedBodyIsSentAgainOnlyIfThatIsPossible",
 		Old: "return again || !u.current.touched.Load()", New: "return again || true"},
 	{Rule: 5, Without: "telling that the outcome is unknown", File: "messages/errors.go", Test: "TestAnErrorSaysWhereAndKeepsItsCause",
 		Old: "if e.Sent == SentMaybe {", New: "if false {"},
@@ -158,13 +158,13 @@ var All = []Mutant{
 	{Rule: 6, Without: "counting redirects", File: redirect, Package: "engine", Test: "TestRedirectsAreCountedThrottledAndStreamed",
 		Old: "!follows || r.redirects >= r.asked.Redirects ||", New: "!follows ||"},
 	{Rule: 6, Without: "comparing hosts and ports", File: redirect, Package: "engine", Test: "TestARedirectElsewhereIsTheAnswer",
-		Old: "origin != r.built.Origin {", New: "origin.Scheme != r.built.Origin.Scheme {"},
+		Old: "origin != r.call.Origin {", New: "origin.Scheme != r.call.Origin.Scheme {"},
 	{Rule: 6, Without: "comparing schemes", File: redirect, Package: "engine", Test: "TestARedirectElsewhereIsTheAnswer",
-		Old: "origin != r.built.Origin {", New: "origin.Addr != r.built.Origin.Addr {"},
-	{Rule: 6, Without: "refusing user and password", File: "actors/build.go", Package: "engine", Test: "TestARedirectElsewhereIsTheAnswer",
+		Old: "origin != r.call.Origin {", New: "origin.Addr != r.call.Origin.Addr {"},
+	{Rule: 6, Without: "refusing user and password", File: "actors/request/target.go", Package: "engine", Test: "TestARedirectElsewhereIsTheAnswer",
 		Old: "case u.User != nil:", New: "case false:"},
-	{Rule: 6, Without: "a signature of its own", File: request, Package: "engine", Test: "TestEveryHopIsSignedAnew",
-		Old: "r.call = &r.built\n\tif !r.asked.Auth {", New: "r.call = &r.built\n\tif !r.asked.Auth || r.redirects > 0 {"},
+	{Rule: 6, Without: "a signature of its own", File: attempt, Package: "engine", Test: "TestEveryHopIsSignedAnew",
+		Old: "a.toSend = &a.call\n\tif !a.asked.Auth {", New: "a.toSend = &a.call\n\tif !a.asked.Auth || a.redirects > 0 {"},
 	{Rule: 6, Without: "dropping the old signature", File: redirect, Package: "engine", Test: "TestEveryHopIsSignedAnew",
 		Old: "!added[name] {", New: "added[name] || !added[name] {"},
 	{Rule: 6, Without: "dropping the body of a POST", File: redirect, Package: "engine", Test: "TestARedirectKeepsOrDropsTheBodyAsItsStatusSays",
@@ -190,7 +190,7 @@ var All = []Mutant{
 		Old: "if named {", New: "if named && false {"},
 	{Rule: 7, Without: "a look at trailers", File: wire + "/trailer.go", Test: "TestATrailerThatIsNoneIsNeverSent",
 		Old: "return checkTrailer(call.Trailer)", New: "return nil"},
-	{Rule: 7, Without: "escaping a path", File: "actors/build.go", Package: "engine", Test: "TestWhatIsSentIsWhatWasAskedFor",
+	{Rule: 7, Without: "escaping a path", File: "actors/request/target.go", Package: "engine", Test: "TestWhatIsSentIsWhatWasAskedFor",
 		Old: "if !asked.Encoded {", New: "if false {"},
 	{Rule: 7, Without: "all of it in HTTP/2", File: wire + "/muxstream.go", Test: "TestAnExchangeOverHTTP2IsLikeAnyOther",
 		Old: "host, err := checkCall(call)", New: "host, err := call.Host, error(nil)"},
@@ -207,12 +207,12 @@ var All = []Mutant{
 		Old: `Reason: "value holds CR, LF or NUL"`, New: "Reason: f.Value"},
 	{Rule: 8, Without: "an error silent about the answer it refuses", File: head, Test: "TestNoErrorTextHoldsAPartOfRequestOrResponse",
 		Old: "if colon <= 0 {\n\t\treturn errFieldName", New: "if colon <= 0 {\n\t\treturn malformed(string(line))"},
-	{Rule: 8, Without: "an error silent about the URL it refuses", File: "actors/build.go", Package: "engine", Test: "TestARequestThatCannotBeBuiltIsRefused",
+	{Rule: 8, Without: "an error silent about the URL it refuses", File: "actors/request/target.go", Package: "engine", Test: "TestARequestThatCannotBeBuiltIsRefused",
 		Old: `errors.New("malformed URL")`, New: "err"},
 	{Rule: 8, Without: "a status error silent about its body", File: "messages/errors.go", Test: "TestAnErrorSaysWhereAndKeepsItsCause",
 		Old: "(body of %d bytes)\", e.Method, e.StatusCode, len(e.Body))", New: "(body %s)\", e.Method, e.StatusCode, e.Body)"},
 	{Rule: 8, Without: "a proxy's error silent about its password", File: wire + "/proxy.go", Test: "TestAProxyThatRefusesIsNamedWithoutItsCredentials",
 		Old: "&ProxyError{Proxy: via, Status: status, Err: err}", New: "&ProxyError{Proxy: proxy.String(), Status: status, Err: err}"},
 	{Rule: 8, Without: "silence of the actor library", File: "actors/system.go", Package: "engine", Test: "TestLogsCarryNoSecret",
-		Old: "return slog.New(slog.DiscardHandler) }), // it", New: "return config.Logger }), // it"},
+		Old: "return slog.New(slog.DiscardHandler) }),", New: "return s.config.Logger }),"},
 }

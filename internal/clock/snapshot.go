@@ -35,6 +35,12 @@ func (s *Snapshot) Range(local time.Time) (lo, hi time.Time) {
 	return time.Unix(0, t+s.promise.lower(t)), time.Unix(0, t+s.promise.upper(t))
 }
 
+// Ahead returns the least and the most that the server's Unix time can be ahead
+// of the local clock at an instant of that, both counted from the epoch.
+func (s *Snapshot) Ahead(at time.Duration) (lo, hi time.Duration) {
+	return time.Duration(s.promise.lower(int64(at))), time.Duration(s.promise.upper(int64(at)))
+}
+
 // Now returns the estimated server time.
 func (s *Snapshot) Now() time.Time {
 	est, _ := s.At(time.Now())

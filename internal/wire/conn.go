@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/sluice-engine/sluice/messages"
+	"github.com/sluice-engine/sluice/messages/protocol"
 )
 
 // keptRequest is the size up to which a Conn keeps its request buffer.
@@ -26,7 +27,7 @@ type Conn struct {
 	reusable bool
 }
 
-var _ messages.Connection = (*Conn)(nil)
+var _ protocol.Connection = (*Conn)(nil)
 
 // NewConn returns a Conn that speaks plain HTTP over c and owns c from now on.
 //

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/sluice-engine/sluice/messages"
+	"github.com/sluice-engine/sluice/messages/protocol"
 )
 
 const defaultDialTimeout = 5 * time.Second
@@ -78,7 +79,7 @@ func (d *Dialer) Dial(ctx context.Context, o messages.Origin) (*Conn, error) {
 
 // DialAny is Dial for whoever takes HTTP/2 as well: for an origin that speaks
 // it, the connection is one of its streams.
-func (d *Dialer) DialAny(ctx context.Context, o messages.Origin) (messages.Connection, error) {
+func (d *Dialer) DialAny(ctx context.Context, o messages.Origin) (protocol.Connection, error) {
 	if o.Scheme != "https" || d.HTTP2 == nil || !d.HTTP2(o) {
 		c, err := d.Dial(ctx, o)
 		if err != nil {

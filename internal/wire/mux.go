@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/sluice-engine/sluice/messages"
+	"github.com/sluice-engine/sluice/messages/protocol"
 )
 
 // mux shares an origin's HTTP/2 connections: what it dials is one stream at a
@@ -51,7 +52,7 @@ func (d *Dialer) muxOf(o messages.Origin) *mux {
 }
 
 // dial returns a stream, or an HTTP/1.1 connection if the origin chose that.
-func (m *mux) dial(ctx context.Context) (messages.Connection, error) {
+func (m *mux) dial(ctx context.Context) (protocol.Connection, error) {
 	if s := m.join(); s != nil {
 		return s, nil
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/sluice-engine/sluice/messages"
+	"github.com/sluice-engine/sluice/messages/protocol"
 )
 
 // listenH2 serves handler over HTTP/2, with so many streams a connection, and
@@ -44,7 +45,7 @@ func listenH2(t *testing.T, streams int, handler http.HandlerFunc) (*httptest.Se
 	return server, d, o, &conns
 }
 
-func dialAny(t *testing.T, d *Dialer, o messages.Origin) messages.Connection {
+func dialAny(t *testing.T, d *Dialer, o messages.Origin) protocol.Connection {
 	t.Helper()
 	c, err := d.DialAny(t.Context(), o)
 	require.NoError(t, err)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/sluice-engine/sluice/messages"
+	"github.com/sluice-engine/sluice/messages/protocol"
 )
 
 // muxStream is a place on an HTTP/2 connection for one exchange at a time. It
@@ -43,7 +44,7 @@ type muxStream struct {
 	values  []string         // what its lists are made of
 }
 
-var _ messages.Connection = (*muxStream)(nil)
+var _ protocol.Connection = (*muxStream)(nil)
 
 func newMuxStream(c *muxConn) *muxStream {
 	s := &muxStream{conn: c, limits: c.mux.dialer.Limits.withDefaults()}

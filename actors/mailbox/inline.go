@@ -1,0 +1,89 @@
+package mailbox
+
+import "github.com/asynkron/protoactor-go/actor"
+
+// inlineBatch bounds how many messages a poster handles before the rest moves
+// to a goroutine of its own: nobody is kept busy for others for long.
+const inlineBatch = 64
+
+// Inline runs its actor on the goroutine that posts to it while it is
+// idle. Its actor must never block and never call user code, and nobody may
+// post to it under a lock that the actor could want.
+type Inline struct{ box }
+
+// PostUserMessage is part of actor.Mailbox. It may run the actor, queue the
+// message for whoever runs it, or leave it until a suspended actor is resumed.
+func (m *Inline) PostUserMessage(message any) { m.post(&m.user, message) }
+
+// PostSystemMessage is part of actor.Mailbox.
+func (m *Inline) PostSystemMessage(message any) { m.post(&m.system, message) }
+
+func (m *Inline) post(q *queue, message any) {
+	m.mu.Lock()
+	if m.running || m.mail > 0 {
+		m.pushLocked(q, message)
+		idle := !m.running
+		m.running = true
+		m.mu.Unlock()
+		if idle { // mail lay there: the actor had been suspended
+			m.run()
+		}
+		return
+	}
+	if m.suspended && q == &m.user {
+		// Nobody becomes the runner: the verdict on the panic is a system
+		// message, and whoever posts that will find this one.
+		m.pushLocked(q, message)
+		m.mu.Unlock()
+		return
+	}
+	m.running = true
+	m.mu.Unlock()
+	m.handle(message, q == &m.system) // nobody before it: it need not be queued
+	m.run()                           // the actor may have been told more meanwhile
+}
+
+// run handles one batch. The flag running passes on to the goroutine that
+// takes the rest, so there is never more than one runner.
+func (m *Inline) run() {
+	for range inlineBatch {
+		message, system, ok := m.take()
+		if !ok {
+			return
+		}
+		m.handle(message, system)
+	}
+	go m.run() // still with running set: posters go on queueing
+}
+
+// take returns the next message, or lets go of the runner's role. It looks
+// again after a panic, whose verdict was posted while this runner was busy.
+func (m *Inline) take() (message any, system, ok bool) {
+	m.mu.Lock()
+	message, system, ok = m.takeLocked()
+	if !ok {
+		// Under the same lock as the look: a poster that comes later finds
+		// nobody running and runs the actor itself.
+		m.running = false
+	}
+	m.mu.Unlock()
+	return message, system, ok
+}
+
+// Address is where a service actor is told something: its mailbox, for the
+// actor library's registry would only look up the same one. The zero Address
+// is nobody's.
+type Address struct{ mailbox *Inline }
+
+// NewAddress returns the address of an actor that is still to be spawned with
+// its Props. Nobody may tell it anything before that.
+func NewAddress() Address { return Address{new(Inline)} }
+
+// Tell is part of protocol.Recipient. An actor that has ended is told nothing.
+func (a Address) Tell(message any) { a.mailbox.PostUserMessage(message) }
+
+// Props are those of the actor that lives here.
+func (a Address) Props(producer actor.Producer, more ...actor.PropsOption) *actor.Props {
+	at := actor.WithMailbox(func() actor.Mailbox { return a.mailbox })
+	return actor.PropsFromProducer(producer, append(more, at)...)
+}

@@ -1,0 +1,180 @@
+package pool
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net/http/httptrace"
+	"runtime/debug"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"github.com/sluice-engine/sluice/actors/mailbox"
+	"github.com/sluice-engine/sluice/actors/ticket"
+	"github.com/sluice-engine/sluice/messages"
+	"github.com/sluice-engine/sluice/messages/protocol"
+	"github.com/sluice-engine/sluice/throttle"
+)
+
+// Dial opens a connection to an origin.
+type Dial func(ctx context.Context, origin messages.Origin) (protocol.Connection, error)
+
+// Needs are what a pool is handed.
+type Needs struct {
+	Origin     messages.Origin
+	Config     Config
+	Dial       Dial
+	Epoch      time.Time // instant zero of the ledger's clock
+	Throttler  protocol.Recipient
+	Supervisor protocol.Recipient
+	Logger     *slog.Logger
+	Door       *Door // where the pool is told things
+}
+
+// Pool is what outlives the failures of the actor.
+type Pool struct {
+	needs  Needs
+	core   *Core
+	alarm  mailbox.Alarm
+	ctx    context.Context // ends the dials when the pool closes
+	cancel context.CancelFunc
+	stop   bool // the core has ended, and the actor is to stop
+}
+
+// What a pool tells itself.
+type (
+	dialDone struct {
+		conn  protocol.Connection
+		err   error
+		trace *httptrace.ClientTrace // that the dial was told to
+	}
+	upkeepDue struct{}
+)
+
+// New makes a pool that is still to be spawned.
+func New(needs Needs) *Pool {
+	p := &Pool{needs: needs, alarm: mailbox.NewAlarm(needs.Door, upkeepDue{})}
+	p.ctx, p.cancel = context.WithCancel(context.Background())
+	p.core = NewCore(p.now(), needs.Config, p)
+	return p
+}
+
+// Incarnate makes the actor, at first and after each failure.
+func (p *Pool) Incarnate() actor.Actor { return incarnation{p} }
+
+// Failed is part of protocol.Survivor.
+func (p *Pool) Failed(message any) {
+	if m, ok := message.(ticket.AcquireLease); ok {
+		p.core.Failed(m.Ticket)
+	}
+}
+
+// incarnation is the actor between two failures. It has no state of its own.
+type incarnation struct{ *Pool }
+
+// Receive is part of actor.Actor.
+func (p incarnation) Receive(ctx actor.Context) {
+	switch m := ctx.Message().(type) {
+	case ticket.AcquireLease:
+		p.core.Acquire(p.now(), m.Ticket)
+	case ticket.ReturnLease:
+		p.core.Return(p.now(), m.Lease)
+	case ticket.AbandonLease:
+		p.core.Abandon(m.Ticket)
+	case dialDone:
+		p.core.Dialled(p.now(), m.conn, m.err, m.trace)
+	case upkeepDue:
+		p.core.Upkeep(p.now())
+	case protocol.WarmPool:
+		p.core.Warm(p.now(), m)
+	case protocol.DropIdle:
+		p.core.DropIdle(p.now())
+	case protocol.DescribePool:
+		m.Owner.Tell(protocol.PoolDescribed{Stats: p.describe()})
+	case protocol.PartPool:
+		p.core.Part(p.now())
+	case protocol.ClosePool:
+		p.core.Close(p.now())
+	case *actor.Started:
+		p.core.Recover(p.now())
+	case *actor.Restarting, *actor.Stopping:
+		p.alarm.Stop()
+	case *actor.Stopped:
+	default:
+		p.needs.Logger.Error("pool was told a word it does not know", "word", fmt.Sprintf("%T", m))
+	}
+	if p.stop {
+		p.stop = false
+		ctx.Stop(ctx.Self())
+	}
+}
+
+func (p *Pool) now() time.Duration { return time.Since(p.needs.Epoch) }
+
+func (p *Pool) describe() protocol.PoolStats {
+	stats := p.core.Describe()
+	stats.Origin = p.needs.Origin
+	return stats
+}
+
+// Dial is part of Outlet. The goroutine is given copies, and reports back once.
+func (p *Pool) Dial(trace *httptrace.ClientTrace) {
+	ctx := p.ctx
+	if trace != nil {
+		ctx = httptrace.WithClientTrace(ctx, trace)
+	}
+	go func(dial Dial, origin messages.Origin, self mailbox.Address) {
+		conn, err := dial.guarded(ctx, origin)
+		if err != nil {
+			err = fmt.Errorf("dial %s: %w", origin, err)
+		}
+		self.Tell(dialDone{conn, err, trace})
+	}(p.needs.Dial, p.needs.Origin, p.needs.Door.Address)
+}
+
+// guarded keeps a panic in the caller's own code, a hook or a dialer, to the
+// dial.
+func (d Dial) guarded(ctx context.Context, origin messages.Origin) (conn protocol.Connection, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			conn, err = nil, &messages.PanicError{Stage: messages.Leasing, Value: v, Stack: debug.Stack()}
+		}
+	}()
+	return d(ctx, origin)
+}
+
+// AbortDials is part of Outlet.
+func (p *Pool) AbortDials() { p.cancel() }
+
+// Close is part of Outlet.
+func (p *Pool) Close(conn protocol.Connection) {
+	_ = conn.Close() // nothing can be done about a failed close
+}
+
+// Forsake is part of Outlet.
+func (p *Pool) Forsake(t *ticket.Ticket) {
+	t.Outcome.Fate = throttle.NeverSent
+	p.needs.Throttler.Tell(ticket.SettlePermit{Ticket: t})
+}
+
+// RingAt is part of Outlet.
+func (p *Pool) RingAt(at time.Duration) { p.alarm.RingIn(at - p.now()) }
+
+// Draw is part of Outlet.
+func (p *Pool) Draw(d time.Duration) time.Duration { return rand.N(d + 1) }
+
+// Unused is part of Outlet.
+func (p *Pool) Unused() {
+	p.needs.Supervisor.Tell(protocol.PoolUnused{Origin: p.needs.Origin, Door: p.needs.Door})
+}
+
+// HookFailed is part of Outlet.
+func (p *Pool) HookFailed(err *messages.PanicError) {
+	p.needs.Logger.Error("panic while dialling for a traced request",
+		slog.String("origin", p.needs.Origin.String()), slog.Any("panic", err.Value), slog.String("stack", string(err.Stack)))
+}
+
+// End is part of Outlet.
+func (p *Pool) End() { p.stop = true }

@@ -1,0 +1,282 @@
+package pool
+
+import (
+	"context"
+	"fmt"
+	"net/http/httptrace"
+	"slices"
+	"time"
+
+	"github.com/sluice-engine/sluice/actors/ticket"
+	"github.com/sluice-engine/sluice/messages"
+	"github.com/sluice-engine/sluice/messages/protocol"
+)
+
+// Config bounds the connections to one origin.
+type Config struct {
+	MaxConns    int           // open and being dialled
+	MaxWaiters  int           // requests waiting for one
+	MinIdle     int           // kept open and unused, within MaxConns
+	Rotate      bool          // lend the longest idle connection, not the last used
+	IdleTimeout time.Duration // a connection unused for as long is closed
+	MaxAge      time.Duration // and one as old, or up to a tenth younger; zero means never
+
+	// The pause after a failed dial begins at Backoff, doubles to BackoffCap,
+	// and is drawn from its upper half.
+	Backoff, BackoffCap time.Duration
+	// Passivate ends a pool that had no connection for as long and that no
+	// request refers to; zero means never.
+	Passivate time.Duration
+}
+
+// Core decides who gets which connection, and when to dial. Waiters are served
+// first come, first served; idle connections last come, first served, so that
+// those in excess grow old and are retired, or by turns, so that none does.
+//
+// It has no clock, goroutine or lock: `now` is an argument, on the ledger's
+// clock, and one goroutine owns it. It outlives a failure of the actor around
+// it.
+//
+// Invariants, between two calls:
+//
+//   - idle + leased + dialling ≤ MaxConns.
+//   - Nobody waits while a connection is idle.
+//   - Whoever waits is waited for: a connection is leased or being dialled, or
+//     the alarm is set for the next dial.
+type Core struct {
+	out    Outlet
+	config Config
+
+	idle     []*ticket.Lease // the unused connections, longest idle first
+	waiters  waiters
+	leases   []*ticket.Lease // every open connection, at its Index
+	dialling int
+	warming  []protocol.WarmPool // who waits for connections to be open
+	backoff  backoff
+	alarm    time.Duration // when Upkeep is called; zero means never
+	empty    time.Duration // since when there has been no connection
+	parting  bool          // the door is shut, and the pool about to end
+	closing  bool          // nobody is served any more
+	ended    bool          // the outlet has been told so
+
+	failed *ticket.Ticket     // whose word the last failure was about; nil if nobody's
+	counts protocol.PoolStats // only its counters are used
+}
+
+// Outlet is what a Core has others do. Every call returns at once, and calls
+// nothing of the Core. Tickets are answered by what they carry themselves.
+type Outlet interface {
+	// Dial begins a dial, whose end is told with Dialled. The trace is told of
+	// it, if there is one.
+	Dial(*httptrace.ClientTrace)
+	// AbortDials ends the dials under way soon, each of which is told with
+	// Dialled all the same.
+	AbortDials()
+	// Close closes a connection that is in the pool no longer.
+	Close(protocol.Connection)
+	// Forsake gives back the permit of a caller who left before the lease.
+	Forsake(*ticket.Ticket)
+	// RingAt has Upkeep called at an instant, instead of the one set before.
+	RingAt(at time.Duration)
+	// Draw returns a random duration of at most d.
+	Draw(d time.Duration) time.Duration
+	// Unused says that the pool could end: Part follows if it may.
+	Unused()
+	// HookFailed tells of a panic in a hook that was told of a dial.
+	HookFailed(*messages.PanicError)
+	// End says that the pool is closed and has no connection any more.
+	End()
+}
+
+// NewCore returns a pool without connections.
+func NewCore(now time.Duration, config Config, out Outlet) *Core {
+	return &Core{
+		out: out, config: config, empty: now,
+		backoff: backoff{base: config.Backoff, ceiling: config.BackoffCap},
+	}
+}
+
+// Acquire lends a connection to a ticket, at once or later, or refuses it.
+func (c *Core) Acquire(now time.Duration, t *ticket.Ticket) {
+	switch {
+	case c.closing:
+		c.refuse(t, messages.ErrClosed)
+	case len(c.idle) > 0:
+		c.lend(now, c.popIdle(), t)
+		if c.config.MinIdle > 0 {
+			c.dialMore(now)
+		}
+	case c.waiters.n >= c.config.MaxWaiters:
+		c.refuse(t, messages.ErrTooManyWaiters)
+	case c.hopeless(t):
+		c.refuse(t, fmt.Errorf("%w: no connection before then: %w", context.DeadlineExceeded, c.backoff.err))
+	default:
+		c.waiters.push(t)
+		c.dialMore(now)
+	}
+}
+
+// hopeless reports whether no connection can come in time: there is none, and
+// none will be dialled before the deadline.
+func (c *Core) hopeless(t *ticket.Ticket) bool {
+	return c.backoff.failures > 0 && len(c.leases)+c.dialling == 0 &&
+		t.Deadline != 0 && t.Deadline <= c.backoff.until
+}
+
+func (c *Core) popIdle() *ticket.Lease {
+	if c.config.Rotate {
+		l := c.idle[0]
+		c.idle = slices.Delete(c.idle, 0, 1)
+		return l
+	}
+	last := len(c.idle) - 1
+	l := c.idle[last]
+	c.idle[last] = nil
+	c.idle = c.idle[:last]
+	return l
+}
+
+// lend gives a connection to a ticket, or to the next waiter if the ticket's
+// caller has left, or to nobody.
+func (c *Core) lend(now time.Duration, l *ticket.Lease, t *ticket.Ticket) {
+	for ; t != nil; t = c.nextWaiter(now) {
+		if t.Grant(l) {
+			return
+		}
+		c.forsake(t)
+	}
+	l.Rested = l.Uses == 0
+	c.idle = append(c.idle, l)
+	c.arm(c.retireAt(l))
+}
+
+// nextWaiter returns who has waited longest and can still use a connection.
+func (c *Core) nextWaiter(now time.Duration) *ticket.Ticket {
+	t := c.waiters.pop()
+	for t != nil && t.Deadline != 0 && t.Deadline <= now {
+		c.refuse(t, context.DeadlineExceeded)
+		t = c.waiters.pop()
+	}
+	return t
+}
+
+// forsake gives back the permit of a caller who left before the lease.
+func (c *Core) forsake(t *ticket.Ticket) {
+	if t.Limited {
+		c.out.Forsake(t)
+	}
+}
+
+// refuse answers a waiter with an error; the permit stays the request's.
+func (c *Core) refuse(t *ticket.Ticket, err error) {
+	c.counts.Refused++
+	if !t.Refuse(messages.Leasing, err) {
+		c.forsake(t)
+	}
+}
+
+func (c *Core) refuseAll(err error) {
+	for t := c.waiters.pop(); t != nil; t = c.waiters.pop() {
+		c.refuse(t, err)
+	}
+}
+
+// Abandon lets a ticket go whose caller left.
+func (c *Core) Abandon(t *ticket.Ticket) {
+	if c.waiters.remove(t) { // otherwise it was answered, or lend has met it
+		c.forsake(t)
+	}
+}
+
+// Return takes a connection back, which the next waiter gets unless there is a
+// doubt about it.
+func (c *Core) Return(now time.Duration, l *ticket.Lease) {
+	switch {
+	case c.closing:
+		c.discard(now, l)
+	case !l.Reusable:
+		c.counts.Broken++
+		c.discard(now, l)
+		c.dialMore(now)
+	case l.RetireAt != 0 && l.UsedAt >= l.RetireAt:
+		c.counts.Retired++
+		c.discard(now, l)
+		c.dialMore(now)
+	default:
+		c.lend(now, l, c.nextWaiter(now))
+	}
+}
+
+// discard closes a connection, which must not be among the idle.
+func (c *Core) discard(now time.Duration, l *ticket.Lease) {
+	last := c.leases[len(c.leases)-1]
+	if c.leases[l.Index] != l {
+		panic("pool: a connection was returned that is not lent") // the supervisor restarts the actor, which closes what is idle
+	}
+	c.leases[l.Index], last.Index = last, l.Index
+	c.leases[len(c.leases)-1] = nil
+	c.leases = c.leases[:len(c.leases)-1]
+	c.out.Close(l.Conn)
+	c.noteEmpty(now)
+	c.endIfDone()
+}
+
+// Close answers every waiter, closes what is idle and aborts what is leased;
+// the last lease or dial to come back ends the pool.
+func (c *Core) Close(now time.Duration) {
+	c.closing = true
+	c.out.AbortDials()
+	c.refuseAll(messages.ErrClosed)
+	c.warmed(messages.ErrClosed)
+	c.DropIdle(now)
+	for _, l := range c.leases {
+		l.Abort()
+	}
+	c.endIfDone()
+}
+
+// DropIdle closes what is idle.
+func (c *Core) DropIdle(now time.Duration) {
+	idle := c.idle
+	c.idle = nil
+	for _, l := range idle {
+		c.discard(now, l)
+	}
+}
+
+func (c *Core) endIfDone() {
+	if c.closing && !c.ended && len(c.leases)+c.dialling == 0 {
+		c.ended = true // a late ticket is still refused, and must not end it twice
+		c.out.End()
+	}
+}
+
+// Failed takes note that a call for a ticket did not return. A nil ticket means
+// that the call was for none. Nothing else may be called before Recover.
+func (c *Core) Failed(t *ticket.Ticket) { c.failed = t }
+
+// Recover goes on after a failure: what the failure was about is answered, what
+// was idle is in doubt and is closed, everything else goes on. Without a failure
+// it sees to it that as many connections are open as there should be.
+func (c *Core) Recover(now time.Duration) {
+	if t := c.failed; t != nil {
+		c.failed = nil
+		c.waiters.remove(t)
+		c.refuse(t, messages.ErrActorFailed)
+	}
+	c.alarm = 0 // the incarnation before has stopped it
+	c.DropIdle(now)
+	c.noteEmpty(now)
+	if c.parting {
+		c.arm(now + parting)
+	}
+	c.dialMore(now)
+}
+
+// Describe returns a picture of the pool.
+func (c *Core) Describe() protocol.PoolStats {
+	stats := c.counts
+	stats.Idle, stats.Leased = len(c.idle), len(c.leases)-len(c.idle)
+	stats.Dialling, stats.Waiting = c.dialling, c.waiters.n
+	return stats
+}

@@ -1,0 +1,65 @@
+package pool
+
+import (
+	"net/http/httptrace"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/sluice-engine/sluice/actors/ticket"
+)
+
+func TestAQueueOfTicketsIsAListThatAnybodyMayLeave(t *testing.T) {
+	trace := new(httptrace.ClientTrace)
+	rapid.Check(t, func(t *rapid.T) {
+		var queue waiters
+		var list []*ticket.Ticket
+		for range rapid.IntRange(1, 300).Draw(t, "steps") {
+			switch rapid.IntRange(0, 5).Draw(t, "step") {
+			case 0, 1, 2:
+				one := new(ticket.Ticket)
+				if rapid.Bool().Draw(t, "traced") {
+					one.Trace = trace
+				}
+				queue.push(one)
+				list = append(list, one)
+			case 3:
+				first := queue.pop()
+				if len(list) == 0 {
+					require.Nil(t, first)
+					continue
+				}
+				require.Same(t, list[0], first)
+				list = list[1:]
+			case 4:
+				if len(list) == 0 {
+					require.False(t, queue.remove(new(ticket.Ticket)))
+					continue
+				}
+				i := rapid.IntRange(0, len(list)-1).Draw(t, "who leaves")
+				require.True(t, queue.remove(list[i]))
+				require.False(t, queue.remove(list[i]), "twice")
+				list = slices.Delete(slices.Clone(list), i, i+1)
+			default:
+				n := rapid.IntRange(0, 5).Draw(t, "before it")
+				if n < len(list) {
+					require.True(t, queue.trace(n) == list[n].Trace)
+				} else {
+					require.Nil(t, queue.trace(n))
+				}
+			}
+			require.Equal(t, len(list), queue.n)
+			require.True(t, slices.Equal(list, slices.Collect(queue.inOrder())), "in order")
+		}
+		var traced []*ticket.Ticket
+		for _, one := range list {
+			if one.Trace != nil {
+				traced = append(traced, one)
+			}
+		}
+		require.True(t, slices.Equal(traced, queue.takeTraced(trace)))
+		require.Zero(t, queue.traced)
+	})
+}

@@ -1,0 +1,38 @@
+package request
+
+import (
+	"github.com/sluice-engine/sluice/auth"
+	"github.com/sluice-engine/sluice/messages"
+	"github.com/sluice-engine/sluice/throttle/feedback"
+)
+
+// signals is what an answer says about limits and about the server's clock, by
+// a reader or, without one, by its status and Retry-After. It reports false if
+// the answer was not looked at: there is none, or nobody is interested.
+func signals(read feedback.Reader, limit, key string, clock auth.Clock, response *messages.Response) (said feedback.Feedback, heard bool) {
+	if response == nil || read == nil && response.StatusCode < 400 {
+		return feedback.Feedback{}, false
+	}
+	if read == nil {
+		read = feedback.RetryAfter
+	}
+	return read(feedback.Answer{
+		Limit: limit, Key: key, Status: response.StatusCode, Header: &response.Header,
+		Body: response.Body, Clock: clock,
+	}), true
+}
+
+// finish keeps the cookies of the answer, runs the post-processors in order, and
+// checks the content type the caller asked for.
+func (r *slot) finish(response *messages.Response) error {
+	r.keepCookies(r.url, response.Header)
+	for _, p := range r.needs.Plan.PostProcessors {
+		if err := p.PostProcess(r.ctx, r.asked, response); err != nil {
+			return err
+		}
+	}
+	if r.asked.Accept == "" {
+		return nil
+	}
+	return response.Require(r.asked.Accept)
+}

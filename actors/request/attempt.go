@@ -1,0 +1,207 @@
+package request
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/sluice-engine/sluice/actors/ticket"
+	"github.com/sluice-engine/sluice/internal/wire"
+	"github.com/sluice-engine/sluice/messages"
+	"github.com/sluice-engine/sluice/throttle"
+)
+
+// attempt is one try: what it holds, and the steps between taking a lease and
+// settling the permit. The steps decide nothing about the journey.
+type attempt struct {
+	*slot // whose attempt it is
+
+	toSend *messages.Call // the blueprint's call, or signed
+	signed messages.Call  // the blueprint's call, with credentials
+	lease  *ticket.Lease  // nil when returned, or given to a stream
+	fresh  bool           // the lease came straight from the dial
+	permit bool           // a granted permit is to be settled
+	turn   bool           // it has the lane of an ordered authenticator
+}
+
+// take makes the lease and the permit that a ticket brought the attempt's own.
+func (a *attempt) take(t *ticket.Ticket) {
+	a.lease, a.permit = t.Lease, t.Limited
+	t.Lease = nil // a ticket rests in its slot, and would pin the connection there
+}
+
+// sign waits for the attempt's turn, and adds credentials made for this attempt
+// alone. After an error nothing is held any more.
+func (a *attempt) sign() error {
+	a.stage = messages.Signing
+	a.trace.leased(a.lease, a.now())
+	err := a.takeTurn()
+	if err == nil {
+		err = a.authenticate()
+	}
+	if err != nil {
+		a.endTurn()
+		a.upload.close()
+		a.returnLease(true) // not one byte was written
+		a.settle(throttle.NeverSent)
+	}
+	return err
+}
+
+// authenticate lays out what will be sent: the same bytes as every attempt's,
+// and the credentials.
+func (a *attempt) authenticate() error {
+	if a.ctx.Err() != nil {
+		return messages.ContextError(a.ctx)
+	}
+	if err := a.upload.open(&a.call); err != nil {
+		return err
+	}
+	a.toSend = &a.call
+	if !a.asked.Auth {
+		return nil
+	}
+	a.signed = a.call
+	a.signed.Fields = slices.Clone(a.call.Fields) // an authenticator may change its own lines only
+	a.toSend = &a.signed
+	if err := a.needs.Plan.Auth.Authenticate(a.toSend, a.needs.Clock); err != nil {
+		return err
+	}
+	if a.upload != nil && len(a.toSend.Body) > 0 {
+		return errors.New("authenticator gave a body to a request whose body is streamed")
+	}
+	return a.late()
+}
+
+// exchange writes and reads. The context is watched from the side, and only
+// aborts the connection; a connection that may have been aborted is not used
+// again.
+func (a *attempt) exchange() (*messages.Response, messages.Sent, error) {
+	a.stage = messages.Exchanging
+	a.fresh = a.lease.Fresh()
+	a.lease.Uses++
+	a.watch.begin(a.ctx, a.lease.Abort)
+	response, sent, err := a.lease.Conn.Exchange(a.toSend, a.deadline)
+	intact := a.watch.end()
+	if err == nil && response.Stream != nil {
+		response, sent, err = a.keepStream(response, intact)
+		a.endTurn()
+		return response, sent, err
+	}
+	a.upload.close()
+	if err != nil {
+		a.lease.UsedAt = a.now()
+		err = a.reason(err, intact)
+	} else {
+		a.lease.UsedAt = response.AnsweredAt.Sub(a.needs.Epoch)
+	}
+	a.returnLease(intact && a.lease.Conn.Reusable())
+	a.endTurn()
+	return response, sent, err
+}
+
+// keepStream gives the lease to the response's stream.
+func (a *attempt) keepStream(response *messages.Response, intact bool) (*messages.Response, messages.Sent, error) {
+	a.stream = newStream(a.slot, a.lease, response.Stream)
+	a.stream.OnEnd(a.upload.close)
+	a.lease = nil
+	if !intact {
+		return nil, messages.SentYes, messages.ContextError(a.ctx)
+	}
+	response.Stream = a.stream
+	return response, messages.SentYes, nil
+}
+
+// reason puts the caller's own cause before the socket's view of it.
+func (a *attempt) reason(err error, intact bool) error {
+	var invalid *wire.CallError
+	switch {
+	case errors.As(err, &invalid):
+		return fmt.Errorf("%w: %w", messages.ErrInvalidRequest, err)
+	case !intact:
+		return messages.ContextError(a.ctx)
+	case a.isClosing():
+		return messages.ErrClosed
+	}
+	return err
+}
+
+// staleUnused reports whether an exchange failed on a connection that had died
+// while it was idle, and so is no failure of the origin's.
+func (a *attempt) staleUnused(sent messages.Sent, err error) bool {
+	return sent == messages.SentNo && !a.fresh && errors.Is(err, messages.ErrStale)
+}
+
+func (a *attempt) returnLease(reusable bool) {
+	if a.lease == nil {
+		return
+	}
+	lease := a.lease
+	a.lease = nil // first: from Tell on it is the pool's, and may be somebody else's
+	lease.Reusable = reusable
+	a.pool.Tell(ticket.ReturnLease{Lease: lease})
+	a.trace.returned(reusable)
+}
+
+// conclude settles the permit by what is known of the request's arrival, and
+// reports whether the answer refused the request's timestamp.
+func (a *attempt) conclude(response *messages.Response, sent messages.Sent) (refused bool) {
+	switch sent {
+	case messages.SentYes:
+		refused = a.heed(response)
+		a.settle(throttle.Answered)
+	case messages.SentMaybe:
+		a.settle(throttle.Lost)
+	default:
+		a.settle(throttle.NeverSent)
+	}
+	return refused
+}
+
+// heed has the answer read, and lays what it said into the ticket.
+func (a *attempt) heed(response *messages.Response) (refused bool) {
+	said, heard := signals(a.needs.Plan.Feedback, a.limit, a.asked.Key, a.needs.Clock, response)
+	if !heard {
+		return false
+	}
+	t := a.ticket
+	t.Told = true
+	t.Signals = said
+	t.Outcome.Costs = said.Costs
+	if at := said.ServerTime; !at.IsZero() {
+		t.Outcome.ServerTime, t.Outcome.Resolution = time.Duration(at.UnixNano()), said.Resolution
+	}
+	return said.TimestampRefused && a.asked.Auth
+}
+
+// settle ends the ticket. Without a permit nobody else holds it.
+func (a *attempt) settle(fate throttle.Fate) {
+	if !a.permit {
+		a.ticket.Close()
+		return
+	}
+	a.permit = false
+	a.ticket.Outcome.Fate = fate
+	a.needs.Throttler.Tell(ticket.SettlePermit{Ticket: a.ticket})
+}
+
+// giveBack returns whatever a panic left in hand: the connection is in doubt,
+// and so is what the server has seen once the exchange had begun.
+func (a *attempt) giveBack() {
+	if a.slot == nil { // it panicked before its first attempt
+		return
+	}
+	a.endTurn()
+	if a.lease == nil && !a.permit {
+		return
+	}
+	a.upload.close()
+	untouched := a.stage < messages.Exchanging
+	a.returnLease(untouched)
+	if untouched {
+		a.settle(throttle.NeverSent)
+	} else {
+		a.settle(throttle.Lost)
+	}
+}

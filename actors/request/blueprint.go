@@ -1,0 +1,185 @@
+package request
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"reflect"
+	"strings"
+
+	"github.com/sluice-engine/sluice/messages"
+)
+
+// blueprint is what every attempt of a life starts from.
+type blueprint struct {
+	call        messages.Call // the bytes to be sent, but for credentials
+	url         string        // what the response will say was asked
+	limit       string        // the limit to charge, or messages.Unlimited
+	contentType string        // of the body, as the engine laid it out
+	upload      *upload       // of a body that is read while it is sent; nil otherwise
+}
+
+// build turns the caller's request into the bytes that every attempt starts
+// from.
+func (r *slot) build() error {
+	if err := r.preProcess(); err != nil {
+		return err
+	}
+	if err := r.resolveLimit(); err != nil {
+		return err
+	}
+	if err := r.buildTarget(); err != nil {
+		return fmt.Errorf("%w: %w", messages.ErrInvalidRequest, err)
+	}
+	var body []byte
+	var contentType string
+	var err error
+	if r.upload, err = newUpload(r.asked, r.signsBody); err == nil && r.upload == nil {
+		body, contentType, err = encodeBody(r.asked)
+	}
+	if err == nil && len(r.asked.Trailer) > 0 && r.upload == nil {
+		err = errors.New("trailers follow a streamed body only")
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", messages.ErrInvalidRequest, err)
+	}
+	if r.asked.Auth && r.needs.Plan.Auth == nil {
+		return fmt.Errorf("%w: it asks to be signed, and the engine has no authenticator", messages.ErrInvalidRequest)
+	}
+	r.call.Method = r.asked.Method
+	if r.call.Method == "" {
+		r.call.Method = http.MethodGet
+	}
+	r.call.Body, r.call.Deadline = body, r.deadline
+	r.call.Stream, r.call.Continue, r.call.Trailer = r.asked.Stream, r.asked.ExpectContinue, r.asked.Trailer
+	r.call.Codings, r.call.Trace = r.needs.Plan.Codings, r.trace.hooks
+	r.contentType = contentType
+	r.buildFields(contentType)
+	return nil
+}
+
+// preProcess gives the pre-processors a copy of their own, maps included, but
+// for the trailers, whose values are still to come.
+func (r *slot) preProcess() error {
+	if len(r.needs.Plan.PreProcessors) == 0 {
+		return nil
+	}
+	draft := *r.asked
+	draft.Query = maps.Clone(draft.Query)
+	draft.Header = draft.Header.Clone()
+	r.asked = &draft
+	for _, p := range r.needs.Plan.PreProcessors {
+		if err := p.PreProcess(r.ctx, r.asked); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *slot) resolveLimit() error {
+	r.limit = r.asked.LimitID
+	if r.limit == "" {
+		r.limit = r.needs.Plan.DefaultLimitID
+	}
+	if r.limit == "" {
+		return messages.ErrNoLimit
+	}
+	return nil
+}
+
+// buildFields lays the header lines: the engine's, then the request's, which
+// win. Without any of its own the request shares the engine's.
+func (r *slot) buildFields(contentType string) {
+	common := r.needs.Plan.Fields
+	cookies := r.cookiesFor(r.url)
+	if len(r.asked.Header) == 0 && contentType == "" && len(cookies) == 0 {
+		r.call.Fields = common
+		return
+	}
+	r.call.Fields = make([]messages.Field, 0, len(common)+len(r.asked.Header)+2)
+	r.call.Fields = append(r.call.Fields, common...)
+	if contentType != "" {
+		r.call.SetHeader("Content-Type", contentType)
+	}
+	for name := range r.asked.Header {
+		r.call.DelHeader(name)
+		if strings.EqualFold(name, "Accept-Encoding") {
+			r.call.Codings = 0 // the caller undoes what the caller asks for
+		}
+		if strings.EqualFold(name, "Range") { // a part of a coded body cannot be decoded
+			r.call.DelHeader("Accept-Encoding")
+			r.call.Codings = 0
+		}
+	}
+	for name, values := range r.asked.Header {
+		for _, v := range values {
+			r.call.Fields = append(r.call.Fields, messages.Field{Name: name, Value: v})
+		}
+	}
+	if len(cookies) > 0 {
+		r.call.AddCookies(cookies)
+	}
+}
+
+// encodeBody returns the bytes to send and the media type they are of; the
+// type is empty where only the caller can know it.
+func encodeBody(asked *messages.Request) (body []byte, contentType string, err error) {
+	switch b := asked.Body.(type) {
+	case nil:
+		return nil, "", nil
+	case []byte:
+		return b, "", nil
+	case string:
+		return []byte(b), "", nil
+	case messages.Form:
+		return []byte(b.Encode()), "application/x-www-form-urlencoded", nil
+	case messages.Values:
+		body, err = json.Marshal(withoutNil(b))
+		return body, "application/json", err
+	case io.Reader:
+		body, err = readBody(b)
+		return body, "", err
+	}
+	body, err = json.Marshal(asked.Body)
+	return body, "application/json", err
+}
+
+// readBody takes a reader's bytes. A seeker is put back to where it was, so
+// that the same Request can be sent again.
+func readBody(reader io.Reader) ([]byte, error) {
+	seeker, rewinds := reader.(io.Seeker)
+	var start int64
+	if rewinds {
+		var err error
+		if start, err = seeker.Seek(0, io.SeekCurrent); err != nil {
+			return nil, fmt.Errorf("request body: %w", err)
+		}
+	}
+	var b bytes.Buffer
+	if _, err := b.ReadFrom(reader); err != nil {
+		return nil, fmt.Errorf("request body: %w", err)
+	}
+	if rewinds {
+		if _, err := seeker.Seek(start, io.SeekStart); err != nil {
+			return nil, fmt.Errorf("request body: %w", err)
+		}
+	}
+	return b.Bytes(), nil
+}
+
+// withoutNil leaves out nil values and nil pointers, as a query does.
+func withoutNil(values messages.Values) map[string]any {
+	kept := make(map[string]any, len(values))
+	for name, v := range values {
+		rv := reflect.ValueOf(v)
+		if !rv.IsValid() || rv.Kind() == reflect.Pointer && rv.IsNil() {
+			continue
+		}
+		kept[name] = v
+	}
+	return kept
+}

@@ -1,0 +1,165 @@
+package request
+
+import (
+	"log/slog"
+	"net/http"
+	"net/url"
+	"sync/atomic"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"github.com/sluice-engine/sluice/auth"
+	"github.com/sluice-engine/sluice/messages"
+	"github.com/sluice-engine/sluice/messages/protocol"
+	"github.com/sluice-engine/sluice/throttle/feedback"
+)
+
+// Plan is what the engine's configuration says of every request.
+type Plan struct {
+	Base           Base
+	Fields         []messages.Field // sent with every request; never appended to in place
+	DefaultLimitID string           // messages.Unlimited, or the id of a limit
+	Feedback       feedback.Reader  // what answers say about limits; nil is feedback.RetryAfter
+
+	Auth           auth.Authenticator
+	PreProcessors  []messages.PreProcessor
+	PostProcessors []messages.PostProcessor
+	Jar            http.CookieJar // nil keeps no cookies
+
+	Codings messages.Codings // undone in answers; Fields ask for them
+	Retry   Retry
+}
+
+// Needs are what requests are handed.
+type Needs struct {
+	Plan    Plan
+	Epoch   time.Time          // instant zero of the ledger's clock
+	Spawner *actor.RootContext // a request actor that fails is stopped by its guardian
+
+	Supervisor protocol.Recipient
+	Throttler  protocol.Recipient
+	Timesync   protocol.Recipient // nil without a source of time
+
+	// Enter enters the pool of an origin; nil means that one must be opened.
+	Enter func(messages.Origin) protocol.Door
+	// Clock is what signers are handed, and TimeKnown whether it has been
+	// compared with the server's; it is not called without a source of time.
+	Clock     auth.Clock
+	TimeKnown func() bool
+
+	Slots   int             // how many actors live again
+	Closing <-chan struct{} // closed when nobody is to wait any longer
+	Logger  *slog.Logger
+}
+
+// Carrier carries requests: it has the actors, and what they share. All methods
+// are safe for concurrent use.
+type Carrier struct {
+	needs     Needs
+	retries   *retryBudget
+	lane      lane
+	signsBody bool // the authenticator's
+	slots     slots
+	streams   streams
+	nextID    atomic.Uint64
+	jar       atomic.Pointer[http.CookieJar]
+}
+
+// NewCarrier returns a carrier of no request yet.
+func NewCarrier(needs Needs) *Carrier {
+	c := &Carrier{
+		needs:     needs,
+		retries:   newRetryBudget(needs.Plan.Retry),
+		lane:      laneOf(needs.Plan.Auth),
+		signsBody: auth.SignsBody(needs.Plan.Auth),
+	}
+	c.slots.most = needs.Slots
+	if needs.Plan.Jar != nil {
+		c.jar.Store(&needs.Plan.Jar)
+	}
+	return c
+}
+
+// SignsBody reports whether a request that is to be signed must have its body
+// in memory.
+func (c *Carrier) SignsBody() bool { return c.signsBody }
+
+// Slots returns how many actors live again.
+func (c *Carrier) Slots() int {
+	c.slots.mu.Lock()
+	defer c.slots.mu.Unlock()
+	return len(c.slots.all)
+}
+
+// Close tells every request that the engine closes, and ends the streams that
+// are still open. Needs.Closing is closed before.
+func (c *Carrier) Close() {
+	c.slots.tellClosing()
+	c.streams.close()
+}
+
+// End stops the actors. No request may be on its journey any more.
+func (c *Carrier) End() { c.slots.close() }
+
+// LeavePool has every slot that is between two lives leave a pool that would
+// like to end.
+func (c *Carrier) LeavePool(door protocol.Door) { c.slots.leave(door) }
+
+func (c *Carrier) isClosing() bool {
+	select {
+	case <-c.needs.Closing:
+		return true
+	default:
+		return false
+	}
+}
+
+func (c *Carrier) timeKnown() bool { return c.needs.Timesync == nil || c.needs.TimeKnown() }
+
+// instant is a time on the ledger's clock; the zero time stays zero.
+func (c *Carrier) instant(t time.Time) time.Duration {
+	if t.IsZero() {
+		return 0
+	}
+	return max(1, t.Sub(c.needs.Epoch)) // at the epoch itself it would read as "none"
+}
+
+func (c *Carrier) now() time.Duration { return time.Since(c.needs.Epoch) }
+
+// cookiesFor returns what the jar has for a URL; nil without a jar.
+func (c *Carrier) cookiesFor(raw string) []*http.Cookie {
+	jar := c.jar.Load()
+	if jar == nil {
+		return nil
+	}
+	u, err := url.Parse(raw)
+	if err != nil {
+		return nil
+	}
+	return (*jar).Cookies(u)
+}
+
+func (c *Carrier) keepCookies(raw string, header messages.Header) {
+	jar := c.jar.Load()
+	if jar == nil {
+		return
+	}
+	lines := header.Values("Set-Cookie")
+	if len(lines) == 0 {
+		return
+	}
+	if u, err := url.Parse(raw); err == nil {
+		fake := http.Response{Header: http.Header{"Set-Cookie": lines}} // net/http exports no other parser of these lines
+		(*jar).SetCookies(u, fake.Cookies())
+	}
+}
+
+// SetCookies adds cookies for a URL, making a jar if there is none.
+func (c *Carrier) SetCookies(u *url.URL, cookies []*http.Cookie, newJar func() http.CookieJar) {
+	if c.jar.Load() == nil {
+		jar := newJar()
+		c.jar.CompareAndSwap(nil, &jar)
+	}
+	(*c.jar.Load()).SetCookies(u, cookies)
+}

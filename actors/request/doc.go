@@ -1,0 +1,17 @@
+// Package request is a request's journey, from Do to its single answer.
+//
+//	request.go    the journey, one flow from top to bottom: read this first
+//	life.go       what one call needs to know of itself, and how it begins and ends
+//	attempt.go    one try: signing, exchanging, settling
+//	blueprint.go  the bytes that every attempt starts from; target.go: where they go
+//	answer.go     what an answer says about limits, and the end of a good one
+//	redirect.go   where an answer points to
+//	retry.go      what may be repeated, and how soon
+//	upload.go     a body that is read while it is sent; stream.go: one that is
+//	              received so
+//	watch.go      the caller's context, watched during an exchange
+//	lane.go       the order of those that sign with a nonce
+//	trace.go      the hooks of net/http/httptrace
+//	slots.go      the actors, which live again and again; carrier.go: what they
+//	              share
+package request

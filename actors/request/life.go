@@ -1,0 +1,137 @@
+package request
+
+import (
+	"context"
+	"net/http/httptrace"
+	"time"
+
+	"github.com/sluice-engine/sluice/actors/mailbox"
+	"github.com/sluice-engine/sluice/actors/ticket"
+	"github.com/sluice-engine/sluice/messages"
+)
+
+// life is one call of Do, from there to its answer: what the journey knows. It
+// belongs to the caller's goroutine. It is made anew for every call, and ends as
+// the zero value: nothing of one caller's is left for the next.
+type life struct {
+	mailbox.Turn
+
+	ctx      context.Context
+	asked    *messages.Request // the caller's own value, or the pre-processors' copy
+	deadline time.Time         // zero means never
+
+	state func(*slot, any) // the current state is the current handler
+	stage messages.Stage   // the same, in the words of an Error
+
+	blueprint
+	trace trace
+
+	tried     int                // exchanges begun on a connection that was good
+	failures  int                // failed dials and exchanges
+	sent      messages.Sent      // the worst of all attempts
+	redirects int                // redirects followed
+	resampled bool               // a timestamp was refused, and the clock looked at again
+	refusal   *messages.Response // the refusal of the timestamp
+
+	asking   int     // answers still to come from supervisor or timesync
+	stream   *Stream // the response's, until the caller has it
+	response *messages.Response
+	err      error
+	failed   bool // it panicked: the library may still hold the mailbox
+
+	attempt attempt // the present one
+}
+
+// lifeBegins carries a life to its actor; Carry has laid it into the slot.
+type lifeBegins struct{ *life }
+
+// Carry takes one request from here to its single answer, on this goroutine.
+// Zero as the deadline means never.
+func (c *Carrier) Carry(ctx context.Context, asked *messages.Request, deadline time.Time) (*messages.Response, error) {
+	r := c.slot()
+	r.ctx, r.asked, r.deadline = ctx, asked, deadline
+	if err := r.spawn(); err != nil {
+		return nil, &messages.Error{Stage: messages.Admitting, Err: err}
+	}
+	// Handled at once, before what lies in the mailbox: that may be the word that
+	// the engine closes, which is for this life too.
+	r.Handle(lifeBegins{&r.life})
+	c.retries.count(r)
+	r.Run(ctx, c.closingFor(r), &r.Turn)
+	response, err := r.response, r.err
+	c.release(r)
+	return response, err
+}
+
+// closingFor is what a request must watch to learn that the engine closes. One in
+// a slot of the list is told, if the engine closes from now on: an earlier life
+// may have had the slot's message.
+func (c *Carrier) closingFor(r *slot) <-chan struct{} {
+	if r.kept && !c.isClosing() {
+		return nil
+	}
+	return c.needs.Closing
+}
+
+// release recycles a slot that nobody holds any more; any other is stopped and
+// left to the collector, with a name that is never used again.
+func (c *Carrier) release(r *slot) {
+	if !r.failed && r.asking == 0 {
+		r.life = life{}
+		r.renewTicket()
+		r.ticket.Asked = ticket.Asked{} // it is the slot's own now, and must pin nobody's hooks
+		if c.slots.put(r) {
+			return
+		}
+	}
+	c.slots.drop(r)
+	r.watch.release()
+	r.Stop()
+	r.leavePool()
+}
+
+// openTicket readies the slot's ticket for its way.
+func (r *slot) openTicket() *ticket.Ticket {
+	t := r.ticket
+	t.Reopen()
+	t.Asked = ticket.Asked{Owner: r, Pool: r.pool, Deadline: r.instant(r.deadline), Trace: r.hooks()}
+	t.Limited = r.limit != messages.Unlimited
+	t.Permit.Deadline = t.Deadline
+	if t.Told { // mostly it is not, and the report is wide
+		t.Report = ticket.Report{}
+	}
+	return t
+}
+
+func (r *slot) hooks() *httptrace.ClientTrace { return r.trace.hooks }
+
+// renewTicket makes sure that nobody else holds the ticket: under load many a
+// settlement is still in the throttler's mailbox when its caller asks again. The
+// ticket before it has mostly been let go of by then.
+func (r *slot) renewTicket() {
+	if r.ticket.Closed() {
+		return
+	}
+	if r.spare == nil || !r.spare.Closed() {
+		r.spare = new(ticket.Ticket)
+	}
+	r.ticket, r.spare = r.spare, r.ticket
+}
+
+// enterPool enters the pool of the origin, if there is one. A slot stays inside
+// between two lives, and mostly meets the same origin again.
+func (r *slot) enterPool() {
+	if r.pool != nil && r.pool == r.target.pool {
+		return
+	}
+	r.leavePool()
+	r.pool = r.needs.Enter(r.call.Origin)
+	r.target.pool = r.pool
+}
+
+func (r *slot) leavePool() {
+	if r.pool != nil {
+		r.pool.Leave()
+		r.pool = nil
+	}
+}

@@ -1,0 +1,346 @@
+package request
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"runtime/debug"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"github.com/sluice-engine/sluice/actors/mailbox"
+	"github.com/sluice-engine/sluice/actors/ticket"
+	"github.com/sluice-engine/sluice/messages"
+	"github.com/sluice-engine/sluice/messages/protocol"
+	"github.com/sluice-engine/sluice/throttle"
+)
+
+// The journey of one request, run by the caller's own goroutine, which may
+// therefore block where it exchanges bytes; a panic reaches nobody else. A state
+// is a handler of messages, and the steps between two states are plain calls:
+//
+//	           ┌─────────────────────── WakeDue ───────────────────────┐
+//	           ▼                                                       │
+//	preparing ─▶ waiting ── LeaseGranted ──▶ attempt: sign, exchange,  │
+//	  │ copy,      │ AcquirePermit            settle                   │
+//	  │ build,     │ the ticket goes on        │                       │
+//	  │ time       │ from throttler to pool    ├── again ──▶ pausing ──┤
+//	  │            │                           ├── timestamp refused ──▶ resampling
+//	  │            │                           │ done
+//	  ▼            ▼                           ▼
+//	finishing ◀── refused, cancelled, deadline, panic in any of them
+//
+// waiting is one wait for two things, a permit and a connection: the throttler
+// hands a granted ticket straight to the pool, and one message wakes the
+// request.
+
+// Receive is part of actor.Actor.
+func (r *slot) Receive(ctx actor.Context) {
+	switch m := ctx.Message().(type) {
+	case lifeBegins:
+		defer r.answerPanic()
+		r.enterPreparing()
+	case *actor.Stopping:
+		r.attempt.giveBack()
+	case *actor.Started, *actor.Stopped:
+	default:
+		defer r.answerPanic()
+		r.state(r, m)
+	}
+}
+
+// answerPanic turns a panic into the caller's answer, and then lets it go on:
+// the supervisor stops the actor.
+func (r *slot) answerPanic() {
+	if v := recover(); v != nil {
+		r.failed = true
+		r.fail(&messages.PanicError{Stage: r.stage, Value: v, Stack: debug.Stack()})
+		panic(v)
+	}
+}
+
+// ---- preparing: copy, pre-processors, final bytes, a pool, the time ----
+
+func (r *slot) enterPreparing() {
+	r.stage, r.state = messages.Preparing, (*slot).preparing
+	r.WakeAt = r.deadline
+	r.trace = traceOf(r.ctx)
+	if err := cmp.Or(r.build(), r.late()); err != nil {
+		r.fail(err)
+		return
+	}
+	r.prepared()
+}
+
+// preparing waits for a first pool or a first sample of the server's time.
+func (r *slot) preparing(message any) {
+	switch m := message.(type) {
+	case protocol.PoolOpened:
+		r.asking--
+		r.proceed(m.Err)
+	case protocol.TimeReady:
+		r.asking--
+		r.proceed(m.Err)
+	default:
+		r.interrupted(m)
+	}
+}
+
+func (r *slot) proceed(err error) {
+	if err != nil {
+		r.fail(err)
+		return
+	}
+	r.prepared()
+}
+
+// prepared goes on once nothing is missing.
+func (r *slot) prepared() {
+	r.enterPool()
+	switch {
+	case r.pool == nil:
+		r.asking++
+		r.needs.Supervisor.Tell(protocol.OpenPool{Origin: r.call.Origin, Owner: r})
+	case r.asked.Auth && !r.timeKnown():
+		r.asking++
+		r.needs.Timesync.Tell(protocol.AwaitTime{Owner: r})
+	default:
+		r.enterWaiting()
+	}
+}
+
+// ---- waiting: for a permit, then for a connection ----
+
+// enterWaiting begins an attempt, under a permit of its own.
+func (r *slot) enterWaiting() {
+	r.stage, r.state = messages.Throttled, (*slot).waiting
+	r.WakeAt = r.deadline
+	r.trace.waits(r.call.Origin)
+	r.attempt = attempt{slot: r}
+	t := r.openTicket()
+	if !t.Limited {
+		r.enterLeasing()
+		return
+	}
+	t.Permit.Limit = r.limit
+	t.Permit.Key = r.asked.Key
+	t.Permit.Weight = r.asked.Weight
+	t.Permit.Priority = int(r.asked.Priority)
+	// This runs throttler and pool, if they are idle: the answer may lie in the
+	// mailbox before Tell returns.
+	r.needs.Throttler.Tell(ticket.AcquirePermit{Ticket: t})
+}
+
+// enterLeasing asks the pool directly: there is no limit, or the permit is
+// still held from a connection that turned out to be stale. A pool that has
+// ended would not answer.
+func (r *slot) enterLeasing() {
+	r.stage, r.state = messages.Leasing, (*slot).waiting
+	r.WakeAt = r.deadline
+	if r.isClosing() {
+		r.attempt.settle(throttle.NeverSent)
+		r.fail(messages.ErrClosed)
+		return
+	}
+	r.pool.Tell(ticket.AcquireLease{Ticket: r.ticket})
+}
+
+func (r *slot) waiting(message any) {
+	switch m := message.(type) {
+	case ticket.LeaseGranted:
+		r.attempt.take(m.Ticket)
+		r.tryOnce()
+	case ticket.TicketRefused:
+		r.stage = m.Stage
+		r.attempt.permit = m.Stage == messages.Leasing && m.Limited // granted, and of no use now
+		r.attempt.settle(throttle.NeverSent)
+		r.decide(messages.SentNo, refusal(m.Refused))
+	default:
+		r.leaveQueue(m)
+	}
+}
+
+// refusal makes a deadline that no permit can meet look like any other.
+func refusal(err error) error {
+	if errors.Is(err, throttle.ErrDeadline) {
+		return fmt.Errorf("%w: %w", err, context.DeadlineExceeded)
+	}
+	return err
+}
+
+// leaveQueue ends the wait on the caller's behalf, unless the answer is
+// already on its way: then that answer decides.
+func (r *slot) leaveQueue(message any) {
+	if !r.ticket.Cancel() {
+		return
+	}
+	if r.ticket.Limited {
+		r.needs.Throttler.Tell(ticket.AbandonPermit{Ticket: r.ticket})
+	} else {
+		r.pool.Tell(ticket.AbandonLease{Ticket: r.ticket})
+	}
+	r.attempt.permit = false // whoever meets the ticket gives its permit back
+	r.interrupted(message)
+}
+
+// ---- one attempt, without a wait but for the socket ----
+
+func (r *slot) tryOnce() {
+	if err := r.attempt.sign(); err != nil {
+		r.fail(err)
+		return
+	}
+	response, sent, err := r.attempt.exchange()
+	if r.attempt.staleUnused(sent, err) {
+		r.ticket.Reopen()
+		r.trace.waits(r.call.Origin)
+		r.enterLeasing() // the permit is good still; only the connection was not
+		return
+	}
+	r.tried++
+	r.sent = max(r.sent, sent)
+	refused := r.attempt.conclude(response, sent)
+	switch {
+	case err != nil:
+		r.decide(sent, err)
+	case refused && !r.resampled && r.needs.Timesync != nil && r.upload.repeats():
+		r.enterResampling(response)
+	case r.asked.Redirects > 0 && r.redirect(response):
+		r.again()
+	default:
+		r.enterFinishing(response)
+	}
+}
+
+// again begins another attempt.
+func (r *slot) again() {
+	r.renewTicket()
+	r.enterWaiting()
+}
+
+// ---- resampling: a new look at the server's clock ----
+
+// enterResampling waits for a new look at the server's clock, and then repeats
+// a request whose timestamp was refused, once: the server did not execute it.
+func (r *slot) enterResampling(refusal *messages.Response) {
+	r.stage, r.state = messages.Pausing, (*slot).resampling
+	r.WakeAt = r.deadline
+	r.resampled = true
+	r.refusal = refusal
+	r.asking++
+	r.needs.Timesync.Tell(protocol.AwaitSample{Owner: r})
+}
+
+func (r *slot) resampling(message any) {
+	ready, ok := message.(protocol.TimeReady)
+	if !ok {
+		r.interrupted(message)
+		return
+	}
+	r.asking--
+	if ready.Err != nil {
+		r.enterFinishing(r.refusal) // no better clock to be had: the refusal is the answer
+		return
+	}
+	r.again()
+}
+
+// ---- pausing: between a failed attempt and the next ----
+
+// decide repeats a failed attempt if that does no harm, and if there is time
+// and budget for it.
+func (r *slot) decide(sent messages.Sent, err error) {
+	r.failures++
+	pause, again := r.retries.after(r.failures, sent, r.asked.IsIdempotent(), err)
+	if !again || r.pastDeadline(pause) || !r.upload.repeats() {
+		r.fail(err)
+		return
+	}
+	r.enterPausing(pause, err)
+}
+
+func (r *slot) enterPausing(pause time.Duration, err error) {
+	r.stage, r.state = messages.Pausing, (*slot).pausing
+	r.err = err // what the caller is told if the pause is cut short
+	r.WakeAt = time.Now().Add(pause)
+}
+
+func (r *slot) pausing(message any) {
+	if _, ok := message.(mailbox.WakeDue); !ok {
+		r.interrupted(message)
+		return
+	}
+	r.err = nil
+	r.again()
+}
+
+// ---- finishing: post-processors, the required content type, the answer ----
+
+func (r *slot) enterFinishing(response *messages.Response) {
+	r.stage = messages.Finishing
+	response.Method = r.call.Method
+	response.URL = r.url
+	response.Attempts = r.tried
+	if r.asked.Stream && response.Stream == nil {
+		response.Stream = http.NoBody
+	}
+	if err := r.finish(response); err != nil {
+		r.fail(err)
+		return
+	}
+	r.response, r.stream = response, nil
+	r.Finished = true
+}
+
+// fail ends the request with an error that says where it was. Only the first
+// reason counts.
+func (r *slot) fail(err error) {
+	if r.Finished {
+		return
+	}
+	if r.stream != nil {
+		_ = r.stream.Close() // it always returns nil
+		r.stream = nil
+	}
+	r.response = nil
+	r.err = &messages.Error{Stage: r.stage, Attempts: r.tried, Sent: r.sent, Err: err}
+	r.Finished = true
+}
+
+// interrupted is every state's answer to what is not its own business: the
+// caller left, time is up, the engine closes.
+func (r *slot) interrupted(message any) {
+	switch m := message.(type) {
+	case mailbox.ContextDone:
+		r.fail(r.withLastError(messages.ContextError(r.ctx)))
+	case mailbox.WakeDue:
+		r.fail(r.withLastError(context.DeadlineExceeded))
+	case mailbox.EngineClosing:
+		r.fail(r.withLastError(messages.ErrClosed))
+	default:
+		r.needs.Logger.Error("request was told a word it does not know", "word", fmt.Sprintf("%T", m), "stage", r.stage.String())
+	}
+}
+
+// withLastError keeps the failure that a pause was meant to outlive.
+func (r *slot) withLastError(reason error) error {
+	if r.err == nil {
+		return reason
+	}
+	return errors.Join(reason, r.err)
+}
+
+func (r *slot) pastDeadline(pause time.Duration) bool {
+	return !r.deadline.IsZero() && time.Until(r.deadline) <= pause
+}
+
+// late is the error of a request whose deadline passed in user code.
+func (r *slot) late() error {
+	if r.pastDeadline(0) {
+		return context.DeadlineExceeded
+	}
+	return nil
+}

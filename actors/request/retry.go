@@ -1,0 +1,99 @@
+package request
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sluice-engine/sluice/messages"
+	"github.com/sluice-engine/sluice/throttle"
+)
+
+// Retry says how often and how soon a failed attempt is repeated. Only
+// attempts are repeated that did no harm: provably unsent or unprocessed, or
+// idempotent.
+type Retry struct {
+	Max       int           // repetitions, not attempts
+	Base, Cap time.Duration // the pause is drawn from [0, min(Cap, Base·2ⁿ)): full jitter
+	Share     float64       // repetitions allowed per first attempt
+	Rate      float64       // and per second besides
+}
+
+// retryBudget bounds repetitions across all requests, so that a failing server
+// sees little more than the load it would have seen without them. Tokens are
+// earned by first attempts and by time.
+type retryBudget struct {
+	policy Retry
+	firsts atomic.Int64 // first attempts, in batches
+
+	mu      sync.Mutex
+	tokens  float64
+	at      time.Time // the last time tokens were earned
+	counted int64     // the first attempts that have earned theirs
+}
+
+func newRetryBudget(policy Retry) *retryBudget {
+	return &retryBudget{policy: policy, tokens: policy.Rate, at: time.Now()}
+}
+
+// countBatch is how many requests of a slot are counted at once: a counter that
+// every request touched would travel between the processors.
+const countBatch = 16
+
+// count notes a first attempt.
+func (b *retryBudget) count(r *slot) {
+	if r.lives++; r.lives%countBatch == 0 {
+		b.firsts.Add(countBatch)
+	}
+}
+
+// after decides what follows a failed attempt: a pause and another, or not.
+func (b *retryBudget) after(failures int, sent messages.Sent, repeatable bool, err error) (pause time.Duration, again bool) {
+	switch {
+	case failures > b.policy.Max,
+		sent == messages.SentYes, // answered, if badly
+		sent == messages.SentMaybe && !repeatable && !errors.Is(err, messages.ErrUnprocessed),
+		final(err),
+		!b.spend(time.Now()):
+		return 0, false
+	}
+	ceiling := min(b.policy.Cap, b.policy.Base<<min(failures-1, 20))
+	return time.Duration(rand.Int64N(int64(ceiling) + 1)), true
+}
+
+// final reports whether an error would only come again.
+func final(err error) bool {
+	var panicked *messages.PanicError
+	if errors.As(err, &panicked) {
+		return true
+	}
+	for _, target := range []error{
+		context.Canceled, context.DeadlineExceeded, messages.ErrInvalidRequest,
+		messages.ErrClosed, messages.ErrTooManyWaiters, messages.ErrActorFailed,
+		throttle.ErrUnknownLimit, throttle.ErrWeight, throttle.ErrRouteWeight,
+		throttle.ErrQueueFull, throttle.ErrDeadline, throttle.ErrSpent,
+	} {
+		if errors.Is(err, target) {
+			return true
+		}
+	}
+	return false
+}
+
+// spend takes one token if there is one.
+func (b *retryBudget) spend(now time.Time) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	firsts := b.firsts.Load()
+	earned := now.Sub(b.at).Seconds()*b.policy.Rate + float64(firsts-b.counted)*b.policy.Share
+	b.at, b.counted = now, firsts
+	b.tokens = min(b.tokens+earned, 10*b.policy.Rate+1)
+	if b.tokens < 1 {
+		return false
+	}
+	b.tokens--
+	return true
+}

@@ -1,0 +1,181 @@
+package request
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+
+	"github.com/sluice-engine/sluice/actors/ticket"
+	"github.com/sluice-engine/sluice/messages"
+	"github.com/sluice-engine/sluice/messages/protocol"
+)
+
+// Stream is a response body that its caller reads after the request has ended.
+// It holds the connection; the permit was settled at the head. It ends when the
+// body does, when it is closed, and when the request's context or deadline, or
+// the engine ends: whichever comes first returns the connection.
+type Stream struct {
+	carrier *Carrier
+	pool    protocol.Door // entered
+	trace   trace
+	ctx     context.Context
+	cancel  context.CancelFunc
+	unhook  func() bool
+
+	mu   sync.Mutex // held by whoever uses body
+	body io.ReadCloser
+	err  error // guarded by mu; final, io.EOF when the body was complete
+
+	guard sync.Mutex    // held for a moment; may be taken inside mu
+	lease *ticket.Lease // guarded: nil once returned
+	onEnd []func()      // guarded
+}
+
+var errStreamClosed = errors.New("response body was closed")
+
+// newStream takes the lease over.
+func newStream(r *slot, lease *ticket.Lease, body io.ReadCloser) *Stream {
+	s := &Stream{carrier: r.Carrier, pool: r.pool, trace: r.trace, lease: lease, body: body}
+	s.pool.Enter() // r is inside, so it is open
+	s.ctx, s.cancel = r.ctx, func() {}
+	if !r.deadline.IsZero() {
+		s.ctx, s.cancel = context.WithDeadline(r.ctx, r.deadline)
+	}
+	s.guard.Lock() // an end at once must find everything in place
+	s.unhook = context.AfterFunc(s.ctx, s.abandon)
+	s.guard.Unlock()
+	if !s.carrier.streams.add(s) {
+		go s.abandon()
+	}
+	return s
+}
+
+// Read is part of io.Reader.
+func (s *Stream) Read(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err != nil {
+		return 0, s.err
+	}
+	n, err := s.body.Read(p)
+	if err != nil {
+		s.end(s.reason(err))
+		return n, s.err
+	}
+	return n, nil
+}
+
+// Close ends the stream, whoever is reading. It is idempotent.
+func (s *Stream) Close() error {
+	if !s.mu.TryLock() {
+		s.abort()
+		s.mu.Lock()
+	}
+	defer s.mu.Unlock()
+	s.end(errStreamClosed)
+	return nil
+}
+
+// abandon ends the stream because nobody may wait for it any longer.
+func (s *Stream) abandon() {
+	s.abort()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.end(s.reason(errStreamClosed))
+}
+
+func (s *Stream) abort() {
+	s.guard.Lock()
+	defer s.guard.Unlock()
+	if s.lease != nil {
+		s.lease.Abort()
+	}
+}
+
+// reason puts the caller's own cause before the socket's view of it.
+func (s *Stream) reason(err error) error {
+	switch {
+	case err == io.EOF:
+		return err
+	case s.ctx.Err() != nil:
+		return messages.ContextError(s.ctx)
+	case s.carrier.isClosing():
+		return messages.ErrClosed
+	}
+	return err
+}
+
+// end returns the connection, once. It requires that mu is held.
+func (s *Stream) end(err error) {
+	if s.err != nil {
+		return
+	}
+	s.err = err
+	_ = s.body.Close()
+	s.guard.Lock()
+	lease, onEnd, unhook := s.lease, s.onEnd, s.unhook
+	s.lease, s.onEnd = nil, nil
+	s.guard.Unlock()
+
+	unhook()
+	s.cancel()
+	s.carrier.streams.remove(s)
+	lease.Reusable, lease.UsedAt = lease.Conn.Reusable(), s.carrier.now()
+	kept := lease.Reusable
+	s.pool.Tell(ticket.ReturnLease{Lease: lease})
+	s.trace.returned(kept)
+	s.pool.Leave()
+	for _, f := range onEnd {
+		f()
+	}
+}
+
+// OnEnd calls f when the connection has been returned, at once if that is so.
+func (s *Stream) OnEnd(f func()) {
+	s.guard.Lock()
+	if s.lease != nil {
+		s.onEnd = append(s.onEnd, f)
+		f = nil
+	}
+	s.guard.Unlock()
+	if f != nil {
+		f()
+	}
+}
+
+// streams are the open ones, so that they can be ended with the system.
+type streams struct {
+	mu     sync.Mutex
+	open   map[*Stream]struct{}
+	closed bool
+}
+
+// add reports whether the stream may stay open.
+func (s *streams) add(stream *Stream) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return false
+	}
+	if s.open == nil {
+		s.open = make(map[*Stream]struct{})
+	}
+	s.open[stream] = struct{}{}
+	return true
+}
+
+func (s *streams) remove(stream *Stream) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.open, stream)
+}
+
+func (s *streams) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	for stream := range s.open {
+		go stream.abandon()
+	}
+}

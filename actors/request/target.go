@@ -1,0 +1,180 @@
+package request
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"strings"
+
+	"github.com/sluice-engine/sluice/messages"
+	"github.com/sluice-engine/sluice/messages/protocol"
+)
+
+// Base is where requests that give only a path go.
+type Base struct {
+	Origin messages.Origin
+	Host   string // the Host header: the port left out when it is the scheme's own
+	Prefix string // percent-encoded path that every Request.Path is joined to, without "/" at the end
+}
+
+// ParseBase reads an absolute http or https URL.
+func ParseBase(raw string) (Base, error) {
+	origin, host, rest, err := splitURL(raw)
+	if err != nil {
+		return Base{}, err
+	}
+	if strings.ContainsAny(rest, "?#") {
+		return Base{}, errors.New("base URL must have no query and no fragment")
+	}
+	return Base{Origin: origin, Host: host, Prefix: strings.TrimRight(escapeTarget(rest), "/")}, nil
+}
+
+// target is where a request goes, worked out from what the caller wrote.
+type target struct {
+	url, path string // as the caller wrote them
+	encoded   bool
+
+	origin      messages.Origin
+	host        string
+	escapedPath string
+	query       string
+	shown       string // the whole URL, as a response tells it
+
+	pool protocol.Door // the origin's, which the slot is inside of; nil if that is not known
+}
+
+// buildTarget finds the origin, the path and the query. Callers often ask for
+// the same again, so a slot remembers the target of its last life.
+func (r *slot) buildTarget() error {
+	asked, t := r.asked, &r.target
+	if t.shown == "" || asked.Path != t.path || asked.URL != t.url || asked.Encoded != t.encoded {
+		found, err := r.needs.Plan.Base.target(asked)
+		if err != nil {
+			return err
+		}
+		*t = found
+	}
+	r.call.Origin, r.call.Host = t.origin, t.host
+	r.call.Path, r.call.Query, r.url = t.escapedPath, t.query, t.shown
+	if len(asked.Query) > 0 {
+		r.call.Query = joinQuery(t.query, asked.Query.Encode())
+		r.url = t.origin.Scheme + "://" + t.host + r.call.Target()
+	}
+	return nil
+}
+
+// OriginOf returns the origin of an absolute http or https URL.
+func OriginOf(raw string) (messages.Origin, error) {
+	origin, _, _, err := splitURL(raw)
+	return origin, err
+}
+
+func (base Base) target(asked *messages.Request) (target, error) {
+	rest := asked.Path
+	if asked.URL != "" {
+		var err error
+		base = Base{}
+		if base.Origin, base.Host, rest, err = splitURL(asked.URL); err != nil {
+			return target{}, err
+		}
+	} else if base.Host == "" {
+		return target{}, errors.New("it has no URL, and the engine no base URL")
+	}
+	rest, _, _ = strings.Cut(rest, "#")
+	if !asked.Encoded {
+		rest = escapeTarget(rest)
+	}
+	path, query, _ := strings.Cut(rest, "?")
+	if path == "" && base.Prefix == "" || path != "" && path[0] != '/' {
+		path = "/" + path
+	}
+	t := target{
+		url: asked.URL, path: asked.Path, encoded: asked.Encoded,
+		origin: base.Origin, host: base.Host, escapedPath: base.Prefix + path, query: query,
+	}
+	t.shown = base.Origin.Scheme + "://" + base.Host + t.escapedPath
+	if query != "" {
+		t.shown += "?" + query
+	}
+	return t, nil
+}
+
+func joinQuery(a, b string) string {
+	if a == "" || b == "" {
+		return a + b
+	}
+	return a + "&" + b
+}
+
+// splitURL parses once; nothing later looks at the text again.
+func splitURL(raw string) (origin messages.Origin, host, rest string, err error) {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return origin, "", "", errors.New("malformed URL") // url.Error would repeat a secret in it
+	}
+	scheme := strings.ToLower(u.Scheme)
+	port, known := map[string]string{"http": "80", "https": "443"}[scheme]
+	name := strings.ToLower(u.Hostname())
+	switch {
+	case !known:
+		return origin, "", "", fmt.Errorf("URL scheme %q is neither http nor https", u.Scheme)
+	case name == "":
+		return origin, "", "", errors.New("URL has no host")
+	case strings.IndexFunc(name, func(c rune) bool { return c <= ' ' || c > '~' }) >= 0:
+		return origin, "", "", errors.New("URL host must be ASCII (punycode)")
+	case u.User != nil:
+		return origin, "", "", errors.New("URL carries credentials; use an authenticator")
+	}
+	host = name
+	if strings.Contains(name, ":") {
+		host = "[" + name + "]"
+	}
+	if p := u.Port(); p != "" && p != port {
+		port = p
+		host += ":" + p
+	}
+	_, rest, _ = strings.Cut(raw, "://")
+	if i := strings.IndexAny(rest, "/?#"); i >= 0 {
+		rest = rest[i:]
+	} else {
+		rest = ""
+	}
+	return messages.Origin{Scheme: scheme, Addr: net.JoinHostPort(name, port)}, host, rest, nil
+}
+
+// escapeTarget percent-encodes what RFC 3986 allows in neither path nor query.
+// Valid escapes stay.
+func escapeTarget(s string) string {
+	clean := true
+	for i := 0; i < len(s) && clean; i++ {
+		clean = targetByte(s, i)
+	}
+	if clean {
+		return s
+	}
+	var b strings.Builder
+	for i := range len(s) {
+		if targetByte(s, i) {
+			b.WriteByte(s[i])
+		} else {
+			fmt.Fprintf(&b, "%%%02X", s[i])
+		}
+	}
+	return b.String()
+}
+
+func targetByte(s string, i int) bool {
+	c := s[i]
+	switch {
+	case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
+		return true
+	case c == '%':
+		return i+2 < len(s) && isHex(s[i+1]) && isHex(s[i+2])
+	}
+	return strings.IndexByte("-._~!$&'()*+,;=:@/?", c) >= 0
+}
+
+func isHex(c byte) bool {
+	return '0' <= c && c <= '9' || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F'
+}

@@ -1,0 +1,103 @@
+package request
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"sync/atomic"
+
+	"github.com/sluice-engine/sluice/messages"
+)
+
+// upload is a request body that is read while it is sent.
+type upload struct {
+	source  any // the reader, or what opens one for each attempt
+	length  int64
+	current *touchReader // of this attempt
+}
+
+// touchReader knows whether it was read from, and is closed once.
+type touchReader struct {
+	io.Reader
+	touched, closed atomic.Bool
+}
+
+// Read is part of io.Reader.
+func (t *touchReader) Read(p []byte) (int, error) {
+	t.touched.Store(true)
+	return t.Reader.Read(p)
+}
+
+// Close closes the reader if it can be.
+func (t *touchReader) Close() error {
+	if c, ok := t.Reader.(io.Closer); ok && t.closed.CompareAndSwap(false, true) {
+		return c.Close()
+	}
+	return nil
+}
+
+// newUpload returns nil for a request whose body is sent from memory.
+func newUpload(asked *messages.Request, signsBody bool) (*upload, error) {
+	if !asked.StreamBody || asked.Body == nil {
+		return nil, nil
+	}
+	u := &upload{source: asked.Body, length: asked.BodyLength}
+	switch asked.Body.(type) {
+	case func() (io.Reader, error), io.Reader:
+	default:
+		return nil, fmt.Errorf("a streamed body is an io.Reader or a func() (io.Reader, error), not a %T", asked.Body)
+	}
+	if asked.Auth && signsBody {
+		return nil, errors.New("a streamed body cannot be signed, and the authenticator does not say that it leaves bodies alone")
+	}
+	switch {
+	case len(asked.Trailer) > 0 && u.length != 0:
+		return nil, errors.New("a body with trailers is sent in chunks, and cannot have a length")
+	case len(asked.Trailer) > 0:
+		u.length = -1
+	case u.length == 0:
+		u.length = -1
+		if sized, ok := asked.Body.(interface{ Len() int }); ok {
+			u.length = int64(sized.Len())
+		}
+	}
+	return u, nil
+}
+
+// open gives the attempt's call a reader that nobody has read from.
+func (u *upload) open(call *messages.Call) error {
+	if u == nil {
+		return nil
+	}
+	reader, ok := u.source.(io.Reader)
+	if again, is := u.source.(func() (io.Reader, error)); is {
+		var err error
+		if reader, err = again(); err != nil {
+			return fmt.Errorf("request body: %w", err)
+		}
+	} else if !ok || !u.repeats() {
+		return errors.New("request body was read already")
+	}
+	u.current = &touchReader{Reader: reader}
+	call.Reader, call.Length = u.current, u.length
+	return nil
+}
+
+// repeats reports whether there can be another attempt.
+func (u *upload) repeats() bool {
+	if u == nil || u.current == nil {
+		return true
+	}
+	_, again := u.source.(func() (io.Reader, error))
+	return again || !u.current.touched.Load()
+}
+
+// close ends an attempt. A reader that is the caller's own is left to it.
+func (u *upload) close() {
+	if u == nil || u.current == nil {
+		return
+	}
+	if _, again := u.source.(func() (io.Reader, error)); again {
+		_ = u.current.Close()
+	}
+}

@@ -1,0 +1,116 @@
+package throttler
+
+import (
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"github.com/sluice-engine/sluice/actors/mailbox"
+	"github.com/sluice-engine/sluice/actors/ticket"
+	"github.com/sluice-engine/sluice/internal/clock"
+	"github.com/sluice-engine/sluice/messages/protocol"
+	"github.com/sluice-engine/sluice/throttle"
+)
+
+// Needs are what a throttler is handed.
+type Needs struct {
+	Limits   []throttle.Limit
+	Options  throttle.Options
+	Epoch    time.Time          // instant zero of the ledger's clock
+	Clock    *clock.Published   // what is known of the server's clock; written by timesync
+	Timesync protocol.Recipient // nil without a source of time
+	Logger   *slog.Logger
+	Address  mailbox.Address // where the throttler is told things
+}
+
+// Throttler is what outlives the failures of the actor.
+type Throttler struct {
+	needs Needs
+	desk  *Desk
+	alarm mailbox.Alarm
+}
+
+// due is the throttler's own alarm.
+type due struct{}
+
+// New makes a throttler that is still to be spawned. The error lists every
+// mistake in the limits.
+func New(needs Needs) (*Throttler, error) {
+	t := &Throttler{needs: needs, alarm: mailbox.NewAlarm(needs.Address, due{})}
+	var err error
+	t.desk, err = NewDesk(needs.Limits, needs.Options, t)
+	return t, err
+}
+
+// Incarnate makes the actor, at first and after each failure.
+func (t *Throttler) Incarnate() actor.Actor { return incarnation{t} }
+
+// Failed is part of protocol.Survivor.
+func (t *Throttler) Failed(message any) {
+	switch m := message.(type) {
+	case ticket.AcquirePermit:
+		t.desk.Failed(m.Ticket)
+	case ticket.SettlePermit:
+		t.desk.Failed(m.Ticket)
+	default:
+		t.desk.Failed(nil)
+	}
+}
+
+// incarnation is the actor between two failures. It has no state of its own.
+type incarnation struct{ *Throttler }
+
+// Receive is part of actor.Actor.
+func (t incarnation) Receive(ctx actor.Context) {
+	switch m := ctx.Message().(type) {
+	case ticket.AcquirePermit:
+		t.desk.Acquire(t.now(), m.Ticket)
+	case ticket.SettlePermit:
+		t.desk.Settle(t.now(), m.Ticket)
+	case ticket.AbandonPermit:
+		t.desk.Abandon(t.now(), m.Ticket)
+	case due:
+		t.desk.Due(t.now())
+	case protocol.ReplaceLimits:
+		m.Owner.Tell(protocol.LimitsReplaced{Err: t.desk.Replace(t.now(), m.Limits)})
+	case protocol.AdjustLimit:
+		m.Owner.Tell(protocol.LimitAdjusted{Err: t.desk.Adjust(t.now(), m.ID, m.Key, m.Delta)})
+	case protocol.DescribeLimits:
+		m.Owner.Tell(protocol.LimitsDescribed{Snapshot: t.desk.Snapshot(t.now())})
+	case protocol.CloseThrottler:
+		t.alarm.Stop()
+		t.desk.Close(t.now())
+	case *actor.Started:
+		t.desk.Recover(t.now())
+	case *actor.Restarting, *actor.Stopping:
+		t.alarm.Stop()
+	case *actor.Stopped:
+	default:
+		t.needs.Logger.Error("throttler was told a word it does not know", "word", fmt.Sprintf("%T", m))
+	}
+}
+
+func (t *Throttler) now() time.Duration { return time.Since(t.needs.Epoch) }
+
+// RingAt is part of Outlet.
+func (t *Throttler) RingAt(at time.Duration) { t.alarm.RingIn(at - t.now()) }
+
+// ServerClock is part of Outlet.
+func (t *Throttler) ServerClock() Reading {
+	if s := t.needs.Clock.Load(); s != nil {
+		return s
+	}
+	return nil // not a typed one
+}
+
+// AskForTime is part of Outlet.
+func (t *Throttler) AskForTime() {
+	if t.needs.Timesync != nil {
+		t.needs.Timesync.Tell(protocol.ResampleTime{})
+	}
+}
+
+// Warn is part of Outlet.
+func (t *Throttler) Warn(text string, args ...any) { t.needs.Logger.Warn(text, args...) }

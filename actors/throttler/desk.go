@@ -1,0 +1,292 @@
+package throttler
+
+import (
+	"slices"
+	"time"
+
+	"github.com/sluice-engine/sluice/actors/ticket"
+	"github.com/sluice-engine/sluice/messages"
+	"github.com/sluice-engine/sluice/throttle"
+)
+
+// Desk puts tickets before the ledger and sends those that are granted straight
+// on to their pool. It has no clock, goroutine or lock: `now` is an argument, on
+// the ledger's clock, and one goroutine owns it. It outlives a failure of the
+// actor around it.
+//
+// Invariants, between two calls:
+//
+//   - The book has exactly the tickets that are queued in the ledger, whose
+//     Passed is false, and those in flight, whose Passed is true.
+//   - Nobody is queued who could leave by now; the alarm is set for the earliest
+//     instant at which somebody may.
+type Desk struct {
+	out     Outlet
+	options throttle.Options
+	limits  []throttle.Limit // the table as it stands
+	ledger  *throttle.Ledger
+	tickets book
+	armed   time.Duration // when the alarm rings; zero means it does not
+	closed  bool          // whoever comes is refused
+
+	needsClock bool          // a limit of the table counts in windows of the server's clock
+	told       Reading       // what the ledger was last told of that clock
+	toldAt     time.Duration // when it was told
+	asked      bool          // the server's clock was asked for
+
+	crashed bool            // the ledger is torn: Recover makes another
+	failed  *ticket.Ticket  // whose word it was torn by; nil if it was none's
+	warned  map[string]bool // what has been warned of once
+}
+
+// Outlet is what a Desk has others do. Every call returns at once, and calls
+// nothing of the Desk. Tickets are answered and sent on by what they carry
+// themselves.
+type Outlet interface {
+	// RingAt has Due called at an instant, instead of the one set before.
+	RingAt(at time.Duration)
+	// ServerClock returns what is known of the server's clock; nil if nothing is.
+	ServerClock() Reading
+	// AskForTime has the server's clock read soon.
+	AskForTime()
+	// Warn tells whoever runs the engine; args are as in slog.
+	Warn(text string, args ...any)
+}
+
+// Reading is what is known of the server's clock. Two readings that compare
+// equal say the same.
+type Reading interface {
+	// Ahead returns the least and the most that the server's Unix time can be
+	// ahead of the ledger's clock at an instant of that.
+	Ahead(at time.Duration) (lo, hi time.Duration)
+}
+
+// NewDesk returns a desk for a table of limits. The error lists every mistake in
+// it.
+func NewDesk(limits []throttle.Limit, options throttle.Options, out Outlet) (*Desk, error) {
+	ledger, err := throttle.New(limits, options)
+	if err != nil {
+		return nil, err
+	}
+	return &Desk{
+		out: out, options: options, limits: limits, ledger: ledger, needsClock: NeedsClock(limits),
+		warned: make(map[string]bool),
+	}, nil
+}
+
+// Acquire queues a ticket, or sends it on at once.
+func (d *Desk) Acquire(now time.Duration, t *ticket.Ticket) {
+	t.Passed = false
+	if d.closed {
+		t.Refuse(messages.Throttled, messages.ErrClosed)
+		return
+	}
+	d.tickets.add(t)
+	d.ask(now, t)
+}
+
+// ask puts a ticket of the book before the ledger.
+func (d *Desk) ask(now time.Duration, t *ticket.Ticket) {
+	d.readClock(now)
+	t.Permit.Owner = t
+	switch err := d.ledger.Acquire(now, &t.Permit); {
+	case err != nil:
+		d.dismiss(t, err)
+	case t.Permit.State() == throttle.Granted:
+		d.pass(t)
+	default:
+		d.grant(now) // it may be ahead of others who now keep room for it
+	}
+}
+
+// pass hands a granted ticket straight on: the request is woken once, with
+// permit and connection.
+func (d *Desk) pass(t *ticket.Ticket) {
+	t.Passed = true // before the pool has it: a caller who leaves is followed there
+	t.Pool.Tell(ticket.AcquireLease{Ticket: t})
+}
+
+// dismiss takes a ticket out of the book, and answers it. Its caller may have
+// left, and then nobody is told.
+func (d *Desk) dismiss(t *ticket.Ticket, err error) {
+	d.tickets.remove(t)
+	t.Refuse(messages.Throttled, err)
+}
+
+// Settle takes note of what became of a granted ticket, and closes it.
+func (d *Desk) Settle(now time.Duration, t *ticket.Ticket) {
+	t.Passed = false
+	d.ledger.Settle(now, &t.Permit, t.Outcome) // nothing, if its limit went with a failure and a new table
+	d.heed(now, t)
+	d.tickets.remove(t)
+	t.Close() // from here on it is the request's again
+	if d.ledger.Len() > 0 {
+		d.grant(now)
+	}
+}
+
+// Abandon follows a ticket whose caller left to wherever it is: still queued, or
+// at the pool. One that was answered meanwhile is nowhere.
+func (d *Desk) Abandon(now time.Duration, t *ticket.Ticket) {
+	switch {
+	case t.Passed:
+		t.Pool.Tell(ticket.AbandonLease{Ticket: t})
+	case t.Permit.State() == throttle.Queued:
+		d.ledger.Cancel(now, &t.Permit)
+		d.tickets.remove(t)
+		d.grant(now) // who stood behind it may fit
+	}
+}
+
+// Due does what the alarm was set for.
+func (d *Desk) Due(now time.Duration) {
+	d.armed = 0
+	d.grant(now)
+}
+
+// grant answers everyone in the queue who has an answer by now.
+func (d *Desk) grant(now time.Duration) {
+	d.readClock(now)
+	for p := d.ledger.Next(now); p != nil; p = d.ledger.Next(now) {
+		t := p.Owner.(*ticket.Ticket)
+		if p.State() == throttle.Granted {
+			d.pass(t)
+			continue
+		}
+		d.dismiss(t, p.Err())
+	}
+	d.arm()
+}
+
+// arm sets the alarm for the earliest instant at which asking again is
+// worthwhile.
+func (d *Desk) arm() {
+	at, ok := d.ledger.Wake()
+	if !ok || at == d.armed {
+		return // an alarm that rings with nobody waiting is cheaper than taking it back
+	}
+	d.armed = at
+	d.out.RingAt(at)
+}
+
+// clockLasts is how long the ledger may go on with what it was told of the
+// server's clock; what it is told is true for as long.
+const clockLasts = time.Second
+
+// readClock tells the ledger how far the server's clock may be from its own.
+func (d *Desk) readClock(now time.Duration) {
+	if !d.needsClock {
+		return
+	}
+	reading := d.out.ServerClock()
+	if reading == nil {
+		d.askForTime()
+		return
+	}
+	if reading == d.told && now-d.toldAt < clockLasts {
+		return
+	}
+	d.told, d.toldAt = reading, now
+	lo, hi := reading.Ahead(now + clockLasts) // a claim widens with time, so the later one covers both
+	d.ledger.SetClock(lo, hi)
+}
+
+// askForTime has the server's clock read, once, for limits in windows of that
+// clock: until it is known they are kept more strictly than they need be.
+func (d *Desk) askForTime() {
+	if !d.asked {
+		d.asked = true
+		d.out.AskForTime()
+	}
+}
+
+// NeedsClock reports whether any limit depends on the server's clock.
+func NeedsClock(limits []throttle.Limit) bool {
+	return slices.ContainsFunc(limits, func(l throttle.Limit) bool { return l.Window == throttle.Fixed })
+}
+
+// Replace swaps the table. With an error nothing has changed.
+func (d *Desk) Replace(now time.Duration, limits []throttle.Limit) error {
+	if err := d.ledger.Replace(now, limits); err != nil {
+		return err
+	}
+	d.limits, d.needsClock = limits, NeedsClock(limits)
+	d.grant(now)
+	return nil
+}
+
+// Adjust adds delta to what a limit counts as used.
+func (d *Desk) Adjust(now time.Duration, id, key string, delta int64) error {
+	err := d.ledger.Adjust(now, id, key, delta)
+	d.grant(now)
+	return err
+}
+
+// Snapshot returns a picture of the ledger.
+func (d *Desk) Snapshot(now time.Duration) throttle.Snapshot { return d.ledger.Snapshot(now) }
+
+// Close refuses everyone who waits, now and later. Permits are still settled.
+func (d *Desk) Close(now time.Duration) {
+	d.closed = true
+	for _, t := range d.tickets.inOrder() {
+		if t.Permit.State() == throttle.Queued {
+			d.ledger.Cancel(now, &t.Permit)
+			d.dismiss(t, messages.ErrClosed)
+		}
+	}
+}
+
+// Failed takes note that a call for a ticket did not return: the ledger may be
+// torn. A nil ticket means that the call was for none. Nothing else may be
+// called before Recover.
+func (d *Desk) Failed(t *ticket.Ticket) { d.crashed, d.failed = true, t }
+
+// Recover goes on after a failure: with a new ledger, which takes every window
+// for full, counts what is in flight again, and is asked again for whoever was
+// queued. A failure may delay, but neither lets too much through nor loses a
+// waiter. Without a failure it does nothing.
+func (d *Desk) Recover(now time.Duration) {
+	if !d.crashed {
+		return
+	}
+	ledger, err := throttle.New(d.limits, d.options)
+	if err != nil {
+		panic(err) // NewDesk and Replace have accepted this very table
+	}
+	d.ledger = ledger
+	d.armed, d.told = 0, nil
+	d.ledger.AssumeFull(now)
+	d.dropFailed()
+	d.readmit(now)
+	d.crashed = false // last, so that a failure in here is recovered from as well
+}
+
+// dropFailed answers the ticket that the failure was about: to ask for it again
+// might fail again. One that was passed on is answered by the pool.
+func (d *Desk) dropFailed() {
+	t := d.failed
+	d.failed = nil
+	if t == nil || t.Passed {
+		return
+	}
+	d.dismiss(t, messages.ErrActorFailed)
+}
+
+// readmit counts what is in flight before it asks for anybody.
+func (d *Desk) readmit(now time.Duration) {
+	tickets := d.tickets.inOrder()
+	for _, t := range tickets {
+		if !t.Passed {
+			continue
+		}
+		if err := d.ledger.Adopt(now, &t.Permit); err != nil {
+			d.tickets.remove(t) // its limit is gone from the table, and so is what it counted for
+		}
+	}
+	for _, t := range tickets {
+		if !t.Passed {
+			t.Permit.Reset()
+			d.ask(now, t)
+		}
+	}
+}

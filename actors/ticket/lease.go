@@ -1,0 +1,30 @@
+package ticket
+
+import (
+	"time"
+
+	"github.com/sluice-engine/sluice/messages/protocol"
+)
+
+// Lease is the sole use of one connection, from LeaseGranted to ReturnLease.
+// The value lives as long as its connection and is lent again and again. Its
+// holder owns it: the request while it is lent, otherwise the pool. Instants are
+// on the ledger's clock.
+type Lease struct {
+	Conn  protocol.Connection
+	Abort func() // Conn.Abort, bound once
+	Uses  int    // exchanges begun; counted by the request
+
+	// Set by the request before ReturnLease, and by the pool for a new one.
+	Reusable bool
+	UsedAt   time.Duration // when the last exchange ended
+
+	// The pool's own.
+	Rested   bool          // idle before its first use, so that it may have died since the dial
+	RetireAt time.Duration // when the connection is too old; zero means never
+	Index    int           // where the pool's list of open connections has it
+}
+
+// Fresh reports whether the lease comes straight from the dial. A connection
+// that does not, and turns out to be dead, is no failure of the origin's.
+func (l *Lease) Fresh() bool { return l.Uses == 0 && !l.Rested }

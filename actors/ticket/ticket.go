@@ -1,0 +1,122 @@
+package ticket
+
+import (
+	"net/http/httptrace"
+	"sync/atomic"
+	"time"
+
+	"github.com/sluice-engine/sluice/messages"
+	"github.com/sluice-engine/sluice/messages/protocol"
+	"github.com/sluice-engine/sluice/throttle"
+	"github.com/sluice-engine/sluice/throttle/feedback"
+)
+
+// Ticket is one attempt's way through throttler and pool: a single pointer
+// that travels instead of envelopes, so that both waits cost one wake-up.
+//
+// Whoever holds the ticket may write to it: the request until AcquirePermit,
+// then the throttler, then the pool, and the request again from LeaseGranted
+// or TicketRefused to SettlePermit, from where it is the throttler's until it
+// is closed. Each has a view of its own, which the others do not touch. Only the
+// state word is shared: it decides between a grant and a cancellation that cross
+// on the way.
+//
+// What a wait for a connection touches stands together: the ticket of one in a
+// crowd is in no cache.
+type Ticket struct {
+	state atomic.Uint32 // written by whoever answers, and by the request
+
+	ForPool
+	Asked
+	Answered
+	ForThrottler
+
+	Permit throttle.Permit // what the ledger is asked for, and its own book-keeping
+	Report
+}
+
+// Asked is what the request says when it sends the ticket off. Throttler and
+// pool read it.
+type Asked struct {
+	Owner    protocol.Recipient     // the request actor
+	Pool     protocol.Recipient     // where a granted ticket goes on to
+	Deadline time.Duration          // on the ledger's clock, zero means never; Permit has it too, but in flight only the throttler may read that
+	Trace    *httptrace.ClientTrace // told of the dial the ticket causes; nil tells nobody
+}
+
+// ForPool is where the pool's queue has the ticket: its place, plus one.
+type ForPool struct{ Turn uint64 }
+
+// ForThrottler is where the throttler's book has the ticket.
+type ForThrottler struct {
+	Place  int    // in the book, plus one
+	Serial uint64 // in which order tickets came
+	Passed bool   // handed on to the pool: a permit is in flight
+}
+
+// Answered is what LeaseGranted or TicketRefused bring.
+type Answered struct {
+	Lease   *Lease         // with LeaseGranted
+	Refused error          // with TicketRefused
+	Stage   messages.Stage // where it was refused
+
+	// Limited is the request's remark that the throttler has to grant the
+	// ticket, and to be given it back: the pool reads it when the caller left.
+	Limited bool
+}
+
+// Report is what the request says with SettlePermit.
+type Report struct {
+	Outcome throttle.Outcome
+	Signals feedback.Feedback // what the answer said about limits
+	Told    bool              // Outcome or Signals may hold something: the next life clears them
+}
+
+const (
+	waiting uint32 = iota
+	granted
+	cancelled
+	settled
+)
+
+// Reopen makes a ticket wait again, for its first use or for another lease
+// under the same permit. Only the holder may call it.
+func (t *Ticket) Reopen() { t.state.Store(waiting) }
+
+// Answer decides that the waiting ticket is granted or refused; false means
+// that the caller left before.
+func (t *Ticket) Answer() bool { return t.state.CompareAndSwap(waiting, granted) }
+
+// Cancel decides that the caller leaves; false means that an answer is on its
+// way, and must be taken.
+func (t *Ticket) Cancel() bool { return t.state.CompareAndSwap(waiting, cancelled) }
+
+// Close marks the ticket as settled: no actor holds it any more.
+func (t *Ticket) Close() { t.state.Store(settled) }
+
+// Closed reports whether the ticket is settled, and so may be used anew.
+func (t *Ticket) Closed() bool { return t.state.Load() == settled }
+
+// Grant answers the ticket with a lease. False means that the caller has left,
+// and nobody was told.
+func (t *Ticket) Grant(l *Lease) bool {
+	owner := t.Owner // once answered, the ticket is the request's, which may use it anew
+	t.Lease = l
+	if !t.Answer() {
+		return false
+	}
+	owner.Tell(LeaseGranted{t})
+	return true
+}
+
+// Refuse answers the ticket with an error. False means that the caller has left,
+// and nobody was told.
+func (t *Ticket) Refuse(stage messages.Stage, err error) bool {
+	owner := t.Owner
+	t.Refused, t.Stage = err, stage
+	if !t.Answer() {
+		return false
+	}
+	owner.Tell(TicketRefused{t})
+	return true
+}

@@ -1,0 +1,31 @@
+package ticket
+
+// The words about permits. A struct of one pointer is sent without allocation.
+type (
+	// AcquirePermit asks the throttler for leave to send.
+	AcquirePermit struct{ *Ticket }
+	// TicketRefused answers AcquirePermit or AcquireLease: Refused says why, and
+	// Stage who. From the throttler it means that nothing is held; from the pool,
+	// that a granted permit is still the request's.
+	TicketRefused struct{ *Ticket }
+	// AbandonPermit says that the caller left before an answer came. It is not
+	// answered; whatever was held is given back.
+	AbandonPermit struct{ *Ticket }
+	// SettlePermit tells what became of a granted permit: its Report.
+	SettlePermit struct{ *Ticket }
+)
+
+// The words about leases.
+type (
+	// AcquireLease asks the pool for a connection, under a granted permit or for
+	// a request that needs none.
+	AcquireLease struct{ *Ticket }
+	// LeaseGranted answers AcquireLease: Ticket.Lease is the request's own
+	// until it returns it.
+	LeaseGranted struct{ *Ticket }
+	// AbandonLease follows AbandonPermit on the ticket's road.
+	AbandonLease struct{ *Ticket }
+	// ReturnLease gives the connection back to its pool, which closes it
+	// unless it is reusable.
+	ReturnLease struct{ *Lease }
+)

@@ -1,0 +1,183 @@
+// Package timesync keeps the server's time.
+//
+//	actor.go  the actor: when to look at the server's clock, and who waits for it
+//	clock.go  what is known of that clock, as everyone reads it without asking
+//
+// The arithmetic is internal/clock's.
+package timesync
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"github.com/sluice-engine/sluice/actors/mailbox"
+	"github.com/sluice-engine/sluice/internal/clock"
+	"github.com/sluice-engine/sluice/messages"
+	"github.com/sluice-engine/sluice/messages/protocol"
+)
+
+// Sample reads the server's clock once. Its instants count from epoch, on
+// the monotonic clock.
+type Sample func(ctx context.Context, epoch time.Time) (clock.Sample, error)
+
+// Needs are what a time synchronizer is handed.
+type Needs struct {
+	Sample  Sample
+	Clock   *Clock
+	Epoch   time.Time
+	Logger  *slog.Logger
+	Address mailbox.Address // where the time synchronizer is told things
+}
+
+// Timesync is what outlives the failures of the actor. It samples when the
+// first request needs it, shares that sample among all who wait, refreshes by
+// itself as the estimator advises, and publishes snapshots that signers read
+// without asking.
+type Timesync struct {
+	needs    Needs
+	alarm    mailbox.Alarm // rings when the next sample is due
+	waiting  []protocol.Recipient
+	sampling bool            // one sample is under way, and will be reported
+	ctx      context.Context // ends the samples when the engine closes
+	cancel   context.CancelFunc
+}
+
+// What timesync tells itself.
+type (
+	sampleDone struct {
+		sample clock.Sample
+		err    error
+	}
+	sampleDue struct{}
+)
+
+// New makes a time synchronizer that is still to be spawned.
+func New(needs Needs) *Timesync {
+	t := &Timesync{needs: needs, alarm: mailbox.NewAlarm(needs.Address, sampleDue{})}
+	t.ctx, t.cancel = context.WithCancel(context.Background())
+	return t
+}
+
+// Incarnate makes the actor, at first and after each failure.
+func (t *Timesync) Incarnate() actor.Actor { return incarnation{t} }
+
+// Failed is part of protocol.Survivor. Whoever asked in the word it failed on
+// waits with the others, if that is not so already.
+func (t *Timesync) Failed(message any) {
+	var owner protocol.Recipient
+	switch m := message.(type) {
+	case protocol.AwaitTime:
+		owner = m.Owner
+	case protocol.AwaitSample:
+		owner = m.Owner
+	}
+	if owner != nil && !slices.Contains(t.waiting, owner) {
+		t.waiting = append(t.waiting, owner)
+	}
+}
+
+// incarnation is the actor between two failures. It has no state of its own.
+type incarnation struct{ *Timesync }
+
+// Receive is part of actor.Actor.
+func (t incarnation) Receive(ctx actor.Context) {
+	switch m := ctx.Message().(type) {
+	case protocol.AwaitTime:
+		t.await(m.Owner)
+	case protocol.AwaitSample:
+		t.resample(m.Owner)
+	case protocol.ResampleTime:
+		t.needs.Clock.resample()
+		t.sample()
+	case sampleDue:
+		t.sample()
+	case sampleDone:
+		t.sampled(m)
+	case protocol.CloseTimesync:
+		t.cancel()
+		t.answer(messages.ErrClosed)
+	case *actor.Started:
+		if t.needs.Clock.Known() || len(t.waiting) > 0 {
+			t.sample() // an incarnation before failed, and its alarm with it
+		}
+	case *actor.Restarting, *actor.Stopping:
+		t.alarm.Stop()
+		return
+	case *actor.Stopped:
+		return
+	default:
+		t.needs.Logger.Error("timesync was told a word it does not know", "word", fmt.Sprintf("%T", m))
+	}
+	if t.closing() && !t.sampling {
+		ctx.Stop(ctx.Self()) // more than once does no harm
+	}
+}
+
+func (t *Timesync) closing() bool { return t.ctx.Err() != nil }
+
+func (t *Timesync) await(owner protocol.Recipient) {
+	switch {
+	case t.closing():
+		owner.Tell(protocol.TimeReady{Err: messages.ErrClosed})
+	case t.needs.Clock.Known():
+		owner.Tell(protocol.TimeReady{})
+	default:
+		t.waiting = append(t.waiting, owner)
+		t.sample()
+	}
+}
+
+// resample answers with the next sample. One that is under way may be older
+// than the refusal it is wanted for, but the estimator takes either.
+func (t *Timesync) resample(owner protocol.Recipient) {
+	if t.closing() {
+		owner.Tell(protocol.TimeReady{Err: messages.ErrClosed})
+		return
+	}
+	t.waiting = append(t.waiting, owner)
+	t.needs.Clock.resample()
+	t.sample()
+}
+
+// sample begins a look-up unless one is under way. The goroutine is given
+// copies, and reports back once.
+func (t *Timesync) sample() {
+	if t.sampling || t.closing() {
+		return
+	}
+	t.sampling = true
+	go func(ctx context.Context, read Sample, epoch time.Time, self mailbox.Address) {
+		sample, err := read(ctx, epoch)
+		self.Tell(sampleDone{sample, err})
+	}(t.ctx, t.needs.Sample, t.needs.Epoch, t.needs.Address)
+}
+
+func (t *Timesync) sampled(m sampleDone) {
+	t.sampling = false
+	err := m.err
+	if err == nil {
+		err = m.sample.Validate()
+	}
+	now := time.Since(t.needs.Epoch)
+	t.needs.Clock.add(now, m.sample, err)
+	if err != nil {
+		err = errors.Join(messages.ErrNoTime, err)
+		t.needs.Logger.Warn("server time could not be read", "error", err)
+	}
+	t.answer(err)
+	t.alarm.RingIn(t.needs.Clock.nextSample(now) - now)
+}
+
+func (t *Timesync) answer(err error) {
+	waiting := t.waiting
+	t.waiting = nil // first: whoever is told may ask again
+	for _, owner := range waiting {
+		owner.Tell(protocol.TimeReady{Err: err})
+	}
+}

@@ -1,0 +1,33 @@
+package protocol
+
+import "github.com/sluice-engine/sluice/throttle"
+
+// ReplaceLimits swaps the whole table of limits; LimitsReplaced answers.
+type ReplaceLimits struct {
+	Limits []throttle.Limit
+	Owner  Recipient
+}
+
+// LimitsReplaced answers ReplaceLimits. With an error nothing has changed.
+type LimitsReplaced struct{ Err error }
+
+// AdjustLimit adds Delta to what a limit counts as used, as a stream or a
+// header may report; LimitAdjusted answers.
+type AdjustLimit struct {
+	ID, Key string
+	Delta   int64
+	Owner   Recipient
+}
+
+// LimitAdjusted answers AdjustLimit. The error is that of an unknown limit.
+type LimitAdjusted struct{ Err error }
+
+// DescribeLimits asks for a picture of the ledger; LimitsDescribed answers.
+type DescribeLimits struct{ Owner Recipient }
+
+// LimitsDescribed answers DescribeLimits.
+type LimitsDescribed struct{ Snapshot throttle.Snapshot }
+
+// CloseThrottler refuses everything queued and everything to come. Permits are
+// still settled.
+type CloseThrottler struct{}

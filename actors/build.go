@@ -53,7 +53,7 @@ func (r *request) build() error {
 	if r.upload, err = newUpload(r.asked, r.system.signsBody); err == nil && r.upload == nil {
 		body, contentType, err = encodeBody(r.asked)
 	}
-	if err == nil && len(r.asked.Trailer) > 0 && r.upload == nil {
+	if err == nil && len(r.asked.Upload.Trailer) > 0 && r.upload == nil {
 		err = errors.New("trailers follow a streamed body only")
 	}
 	if err != nil {
@@ -67,7 +67,7 @@ func (r *request) build() error {
 		r.built.Method = http.MethodGet
 	}
 	r.built.Body, r.built.Deadline = body, r.deadline
-	r.built.Stream, r.built.Continue, r.built.Trailer = r.asked.Stream, r.asked.ExpectContinue, r.asked.Trailer
+	r.built.Stream, r.built.Continue, r.built.Trailer = r.asked.Stream, r.asked.Upload.ExpectContinue, r.asked.Upload.Trailer
 	r.built.Codings, r.built.Trace = r.system.config.Codings, r.trace.hooks
 	r.contentType = contentType
 	r.buildFields(contentType)

@@ -6,6 +6,9 @@ import "github.com/sluice-engine/sluice/messages"
 // same value may be sent again and from many goroutines.
 type Request = messages.Request
 
+// Upload says how a Request's body is sent that is read while it is sent.
+type Upload = messages.Upload
+
 // Response is the one answer. Any status is a response.
 type Response = messages.Response
 

@@ -104,7 +104,7 @@ func (t *roundTripper) ask(req *http.Request, body *closeOnce) (*Request, error)
 	}
 	asked := &Request{
 		Method: req.Method, URL: req.URL.Scheme + "://" + req.URL.Host + target, Encoded: true,
-		Header: req.Header, Trailer: req.Trailer,
+		Header: req.Header, Upload: Upload{Trailer: req.Trailer},
 	}
 	if err := t.header(req, asked); err != nil {
 		return nil, err
@@ -134,7 +134,7 @@ func (t *roundTripper) header(req *http.Request, asked *Request) error {
 	}
 	for _, name := range [...]string{"Connection", "Keep-Alive", "Proxy-Connection", "Transfer-Encoding", "Content-Length", "Trailer", "Expect"} {
 		if _, has := req.Header[name]; has {
-			asked.ExpectContinue = asked.ExpectContinue || name == "Expect"
+			asked.Upload.ExpectContinue = asked.Upload.ExpectContinue || name == "Expect"
 			delete(change(), name)
 		}
 	}
@@ -147,11 +147,11 @@ func (t *roundTripper) header(req *http.Request, asked *Request) error {
 // body reads a short or signed body, and streams any other.
 func (t *roundTripper) body(req *http.Request, body *closeOnce, asked *Request) error {
 	if req.Body == nil || req.Body == http.NoBody {
-		asked.ExpectContinue = false
+		asked.Upload.ExpectContinue = false
 		return nil
 	}
 	if asked.Auth && t.engine.system.SignsBody() || req.ContentLength > 0 && req.ContentLength <= shortBody {
-		asked.ExpectContinue = false
+		asked.Upload.ExpectContinue = false
 		content, err := io.ReadAll(body)
 		if err != nil {
 			return fmt.Errorf("request body: %w", err)
@@ -162,7 +162,7 @@ func (t *roundTripper) body(req *http.Request, body *closeOnce, asked *Request) 
 		asked.Body = content
 		return body.Close()
 	}
-	asked.StreamBody, asked.BodyLength, asked.Body = true, max(0, req.ContentLength), io.Reader(body)
+	asked.Upload.Stream, asked.Upload.Length, asked.Body = true, max(0, req.ContentLength), io.Reader(body)
 	if req.GetBody != nil {
 		asked.Body = rewind(req, body)
 	}

@@ -309,7 +309,7 @@ func TestABodyIsStreamedWithOrWithoutItsLength(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			var copies atomic.Int32
 			eng := newServer(t, mirror(0, &copies)).newEngine(t, engine.Config{})
-			req.Method, req.Path, req.StreamBody, req.ExpectContinue = http.MethodPost, "/", true, true
+			req.Method, req.Path, req.Upload.Stream, req.Upload.ExpectContinue = http.MethodPost, "/", true, true
 			resp, err := eng.Do(t.Context(), &req)
 			require.NoError(t, err)
 			require.Equal(t, "abc", resp.Text())
@@ -334,7 +334,7 @@ func TestAStreamedBodyIsSentAgainOnlyIfThatIsPossible(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var copies atomic.Int32
 				eng := newServer(t, mirror(1, &copies)).newEngine(t, engine.Config{})
-				c.request.Path, c.request.StreamBody = "/", true
+				c.request.Path, c.request.Upload.Stream = "/", true
 				_, err := eng.Do(t.Context(), &c.request)
 				require.Equal(t, c.fails, err != nil, "%v", err)
 				require.Equal(t, c.copies, copies.Load())
@@ -353,7 +353,7 @@ func TestAnUntouchedReaderSurvivesAFailedDial(t *testing.T) {
 		dials := 0
 		s := newServer(t, mirror(0, &copies))
 		eng := s.newEngine(t, engine.Config{DialContext: failFirst(s, &dials)})
-		resp, err := eng.Do(t.Context(), &engine.Request{Method: http.MethodPost, Path: "/", Body: once("abc"), StreamBody: true})
+		resp, err := eng.Do(t.Context(), &engine.Request{Method: http.MethodPost, Path: "/", Body: once("abc"), Upload: engine.Upload{Stream: true}})
 		require.NoError(t, err)
 		require.Equal(t, "abc", resp.Text())
 		require.Equal(t, 2, dials)
@@ -367,7 +367,7 @@ func TestAStreamedBodyMustBeOne(t *testing.T) {
 			{Body: "text"},
 			{Body: once("abc"), Auth: true},
 		} {
-			req.Method, req.Path, req.StreamBody = http.MethodPost, "/", true
+			req.Method, req.Path, req.Upload.Stream = http.MethodPost, "/", true
 			_, err := eng.Do(t.Context(), &req)
 			require.ErrorIs(t, err, engine.ErrInvalidRequest)
 		}

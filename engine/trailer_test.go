@@ -84,15 +84,15 @@ func TestATrailerThatCannotBeSentIsAnError(t *testing.T) {
 	eng := newEngine(t, engine.Config{BaseURL: server.URL})
 	sum := http.Header{"Sum": {"1"}}
 	for name, request := range map[string]*engine.Request{
-		"no body":      {Method: "POST", StreamBody: true, Trailer: sum},
-		"not streamed": {Method: "POST", Body: "abc", Trailer: sum},
-		"a length":     {Method: "POST", StreamBody: true, Body: strings.NewReader("abc"), BodyLength: 3, Trailer: sum},
-		"a framing":    {Method: "POST", StreamBody: true, Body: strings.NewReader("abc"), Trailer: http.Header{"Content-Length": nil}},
+		"no body":      {Method: "POST", Upload: engine.Upload{Stream: true, Trailer: sum}},
+		"not streamed": {Method: "POST", Body: "abc", Upload: engine.Upload{Trailer: sum}},
+		"a length":     {Method: "POST", Body: strings.NewReader("abc"), Upload: engine.Upload{Stream: true, Length: 3, Trailer: sum}},
+		"a framing":    {Method: "POST", Body: strings.NewReader("abc"), Upload: engine.Upload{Stream: true, Trailer: http.Header{"Content-Length": nil}}},
 	} {
 		_, err := eng.Do(t.Context(), request)
 		require.ErrorIs(t, err, engine.ErrInvalidRequest, name)
 	}
-	resp, err := eng.Do(t.Context(), &engine.Request{Method: "POST", StreamBody: true, Body: strings.NewReader("abc"), Trailer: sum})
+	resp, err := eng.Do(t.Context(), &engine.Request{Method: "POST", Body: strings.NewReader("abc"), Upload: engine.Upload{Stream: true, Trailer: sum}})
 	require.NoError(t, err)
 	require.Equal(t, "abc 1", resp.Text())
 }

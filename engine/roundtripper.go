@@ -10,7 +10,6 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/sluice-engine/sluice/actors"
 	"github.com/sluice-engine/sluice/messages"
 )
 
@@ -27,7 +26,7 @@ import (
 // as it is, and be safe for concurrent use. Without one, Config.DefaultLimitID
 // is charged.
 //
-// A response body has been read when RoundTrip returns, within Config.MaxBody,
+// A response body has been read when RoundTrip returns, within Responses.MaxBody,
 // and its connection is free; if an adjust function sets Stream, it is read as
 // it arrives, has no cap, and holds its connection until it is closed. Errors
 // are *Error. The request's body is always closed; one that is signed (see
@@ -66,7 +65,7 @@ func (t *roundTripper) RoundTrip(req *http.Request) (*http.Response, error) {
 		body.Close()
 		return nil, err
 	}
-	if stream, ok := response.Stream.(*actors.Stream); ok {
+	if stream, ok := response.Stream.(lentBody); ok {
 		stream.OnEnd(func() { body.Close() }) // it may still be on its way
 	} else {
 		body.Close()

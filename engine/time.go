@@ -129,10 +129,6 @@ func (e *Engine) ask(ctx context.Context, req *Request) (*Response, error) {
 	return e.system.Do(ctx, req, e.deadline(ctx, req))
 }
 
-// sampleSpacing keeps the first looks at the server's clock apart: requests
-// need one, and precision can wait for the others.
-const sampleSpacing = 250 * time.Millisecond
-
 // sampler turns a TimeSource into what timesync calls.
 func (e *Engine) sampler(source TimeSource) actors.SampleTime {
 	return func(ctx context.Context, epoch time.Time) (sample clock.Sample, err error) {

@@ -42,7 +42,7 @@ func TestTrailersOfAnHTTPClientAreLikeThoseOfNetHTTP(t *testing.T) {
 		server.StartTLS()
 		defer server.Close()
 		bare := server.Client()
-		eng := newEngine(t, engine.Config{TLS: bare.Transport.(*http.Transport).TLSClientConfig, HTTP2: func(string) bool { return http2 }, Codings: []string{}})
+		eng := newEngine(t, engine.Config{Dial: engine.Dial{TLS: bare.Transport.(*http.Transport).TLSClientConfig}, Connections: engine.Connections{HTTP2: func(string) bool { return http2 }}, Responses: engine.Responses{Codings: []string{}}})
 		streaming := clientOf(eng, func(_ *http.Request, asked *engine.Request) { asked.Stream = true })
 
 		exchange := func(client *http.Client) (before, after http.Header, resp *http.Response, body string) {

@@ -94,9 +94,10 @@ func (e *Engine) deadline(ctx context.Context, req *Request) time.Time {
 	return deadline
 }
 
+// enter takes a credit, or waits for one until the context or the deadline ends.
 func (e *Engine) enter(ctx context.Context, req *Request, deadline time.Time) error {
 	if ctx.Err() != nil {
-		return actors.ContextError(ctx)
+		return contextError(ctx)
 	}
 	// Nearly every request gets its credit here, and needs no context of its own
 	// to wait with.
@@ -110,6 +111,10 @@ func (e *Engine) enter(ctx context.Context, req *Request, deadline time.Time) er
 	}
 	return e.admission.enter(ctx, req.Priority)
 }
+
+// contextError is the error of a context that ended. Its cause and the plain
+// error are both found in it.
+func contextError(ctx context.Context) error { return actors.ContextError(ctx) }
 
 // UpdateCookies adds cookies to those sent to a URL's host, as an earlier
 // answer might have set them.
@@ -196,7 +201,7 @@ func (e *Engine) Shutdown(ctx context.Context) error {
 	select {
 	case <-e.admission.idle:
 	case <-ctx.Done():
-		err = actors.ContextError(ctx)
+		err = contextError(ctx)
 	}
 	e.stop()
 	return err

@@ -115,6 +115,10 @@ func TestEveryWayToEndSaysWhereAndWhetherAnythingWasSent(t *testing.T) {
 			beside: []*engine.Request{get("")}, request: within("", time.Second),
 			stage: engine.Admitting, cause: []error{context.DeadlineExceeded}, after: time.Second,
 		}, {
+			name: "a context cancelled while admitting", handler: slowly(time.Minute), config: engine.Config{Admission: engine.Admission{MaxInFlight: 1}},
+			beside: []*engine.Request{get("")}, request: get(""), context: cancelAfter(time.Second, boom),
+			stage: engine.Admitting, cause: []error{context.Canceled, boom}, after: time.Second,
+		}, {
 			name: "a deadline while preparing", handler: slowly(time.Minute),
 			config:  engine.Config{Auth: auth.HMACQuery{Key: "k", Secret: "s"}, Time: engine.TimeFrom("/time", "t")},
 			request: &engine.Request{Path: "/", Auth: true, Timeout: time.Second},

@@ -140,8 +140,10 @@ func (p *plan) readAuth() { p.complainOf("Auth", auth.Validate(p.Auth)) }
 func (p *plan) readTime() {
 	// A source of the caller's own says nothing of a limit: its requests are
 	// refused by Do if they name an unknown one.
-	if source, ok := p.Time.(interface{ limitID() string }); ok && !p.hasLimit(source.limitID()) {
-		p.complain("Time.LimitID %q is not among Limits", source.limitID())
+	if source, ok := p.Time.(interface{ limitID() string }); ok {
+		if id := source.limitID(); !p.hasLimit(id) {
+			p.complain("Time.LimitID %q is not among Limits", id)
+		}
 	}
 	p.Clock.Every = number(p, "Clock.Every", p.Clock.Every, 10*time.Second)
 }

@@ -97,10 +97,11 @@ func (t *roundTripper) ask(req *http.Request, body *closeOnce) (*Request, error)
 	if req.URL == nil || req.URL.Host == "" {
 		return nil, fmt.Errorf("%w: it has no host", ErrInvalidRequest)
 	}
-	target := req.URL.RequestURI()
+	target := req.URL.RequestURI() // of an opaque URL, it is no path
 	if !strings.HasPrefix(target, "/") {
 		return nil, fmt.Errorf("%w: its target is not a path", ErrInvalidRequest)
 	}
+	// Encoded, because net/url has escaped the target: once more would change it.
 	asked := &Request{
 		Method: req.Method, URL: req.URL.Scheme + "://" + req.URL.Host + target, Encoded: true,
 		Header: req.Header, Upload: Upload{Trailer: req.Trailer},
@@ -133,6 +134,7 @@ func (t *roundTripper) header(req *http.Request, asked *Request) error {
 	}
 	for _, name := range [...]string{"Connection", "Keep-Alive", "Proxy-Connection", "Transfer-Encoding", "Content-Length", "Trailer", "Expect"} {
 		if _, has := req.Header[name]; has {
+			// There is one expectation only, 100-continue (RFC 9110, section 10.1.1).
 			asked.Upload.ExpectContinue = asked.Upload.ExpectContinue || name == "Expect"
 			delete(change(), name)
 		}
@@ -143,7 +145,8 @@ func (t *roundTripper) header(req *http.Request, asked *Request) error {
 	return nil
 }
 
-// body reads a short or signed body, and streams any other.
+// body reads a short or signed body, and streams any other. It comes after the
+// adjust functions, which may have set Auth.
 func (t *roundTripper) body(req *http.Request, body *closeOnce, asked *Request) error {
 	if req.Body == nil || req.Body == http.NoBody {
 		asked.Upload.ExpectContinue = false
@@ -161,6 +164,7 @@ func (t *roundTripper) body(req *http.Request, body *closeOnce, asked *Request) 
 		asked.Body = content
 		return body.Close()
 	}
+	// net/http says -1 for an unknown length, and 0 as well when there is a body.
 	asked.Upload.Stream, asked.Upload.Length, asked.Body = true, max(0, req.ContentLength), io.Reader(body)
 	if req.GetBody != nil {
 		asked.Body = rewind(req, body)
@@ -170,11 +174,11 @@ func (t *roundTripper) body(req *http.Request, body *closeOnce, asked *Request) 
 
 // rewind gives the first attempt the request's body, and each other a new one.
 func rewind(req *http.Request, first *closeOnce) func() (io.Reader, error) {
-	begun := false
+	begun := false // written and read by one attempt after the other
 	return func() (io.Reader, error) {
 		if !begun {
 			begun = true
-			return first, nil
+			return first, nil // closed by the engine as well as by RoundTrip, hence closeOnce
 		}
 		return req.GetBody()
 	}
@@ -219,7 +223,7 @@ func takeFraming(answer *http.Response) {
 		delete(answer.Header, "Transfer-Encoding")
 		answer.TransferEncoding = []string{"chunked"}
 	} else if answer.ProtoMajor == 1 {
-		return
+		return // only chunks have trailers in HTTP/1.1; in HTTP/2 any answer may
 	}
 	for _, list := range answer.Header["Trailer"] {
 		for name := range strings.SplitSeq(list, ",") {
@@ -229,7 +233,7 @@ func takeFraming(answer *http.Response) {
 			if answer.Trailer == nil {
 				answer.Trailer = make(http.Header)
 			}
-			answer.Trailer[http.CanonicalHeaderKey(name)] = nil
+			answer.Trailer[http.CanonicalHeaderKey(name)] = nil // announced; addTrailer has the value
 		}
 	}
 	delete(answer.Header, "Trailer")

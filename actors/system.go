@@ -30,6 +30,7 @@ type Config struct {
 	Request  request.Plan
 	Limits   []throttle.Limit
 	Throttle throttle.Options
+	Ledger   *throttle.Ledger // of Limits and Throttle, unused so far; nil has Start make it
 
 	Sample timesync.Sample // nil: the local clock is all there is
 	Clock  clock.Config
@@ -66,6 +67,12 @@ type System struct {
 
 // Start checks the limits and starts the actors.
 func Start(config Config) (*System, error) {
+	if config.Ledger == nil {
+		var err error
+		if config.Ledger, err = throttle.New(config.Limits, config.Throttle); err != nil {
+			return nil, err
+		}
+	}
 	s := &System{
 		config:     config,
 		epoch:      time.Now(),
@@ -83,14 +90,10 @@ func Start(config Config) (*System, error) {
 			Sample: config.Sample, Clock: s.clock, Epoch: s.epoch, Logger: config.Logger, Address: s.timesync,
 		})
 	}
-	var err error
-	s.newThrottler, err = throttler.New(throttler.Needs{
-		Limits: config.Limits, Options: config.Throttle, Epoch: s.epoch, Clock: s.clock.Published(),
+	s.newThrottler = throttler.New(throttler.Needs{
+		Ledger: config.Ledger, Limits: config.Limits, Options: config.Throttle, Epoch: s.epoch, Clock: s.clock.Published(),
 		Timesync: s.timesyncOrNobody(), Logger: config.Logger, Address: s.throttler,
 	})
-	if err != nil {
-		return nil, err
-	}
 	s.actors = s.newActorSystem()
 	s.requests = request.NewCarrier(s.requestNeeds())
 	startSupervisor(s)

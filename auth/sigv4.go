@@ -25,7 +25,7 @@ type SigV4 struct {
 	RawPath bool
 	// UnsignedPayload leaves the body out of the signature, so that it can be
 	// streamed: S3 allows that, over https. It needs RawPath, and the request a
-	// BodyLength, for S3 takes no chunks.
+	// Upload.Length, for S3 takes no chunks.
 	UnsignedPayload bool
 }
 

@@ -14,25 +14,38 @@ import (
 //
 // Invariant: inFlight without the closing bit never exceeds limit.
 type admission struct {
-	limit   int64
-	patient int // how many may wait; none means that a shortage refuses
+	limit   int64 // written by newAdmission, read by every caller
+	patient int   // how many may wait; none means that a shortage refuses. Likewise
 
-	inFlight atomic.Int64  // the closing bit, and the credits in use
-	waiting  atomic.Int64  // len(queue), and those about to join it
-	idle     chan struct{} // closed when closing and nothing is in flight
-	drained  sync.Once
+	// The closing bit, and the credits in use. Written by the caller of take,
+	// with or without mu, and of leave, without it; the bit by close, with mu.
+	// Read by all of them and by credits.
+	inFlight atomic.Int64
+	// Those in queue, and those about to join it. Written by whoever changes
+	// queue, with mu; read by leave, without.
+	waiting atomic.Int64
+	// Closed by the first that finds the admission closing and nothing in
+	// flight: close, or the last caller of leave. Read by Shutdown and stop.
+	idle    chan struct{}
+	drained sync.Once // guards the closing of idle
 
-	mu    sync.Mutex
-	queue []*applicant // most urgent first, first come first within a priority
+	mu sync.Mutex
+	// Most urgent first, first come first within a priority. Written and read
+	// with mu: by join, withdraw, promote and close, and read by credits.
+	queue []*applicant
 }
 
-// applicant waits for a credit. verdict receives nil with the credit, or why
-// there is none.
+// applicant is a caller of enter that waits for a credit.
 type applicant struct {
-	priority messages.Priority
-	verdict  chan error // capacity 1; written once, by whoever takes it out of the queue
+	priority messages.Priority // written by enter; read by those who join later, with mu
+	// Receives nil with the credit, or why there is none. Of capacity 1, written
+	// once by whoever takes the applicant out of the queue, and read by its
+	// caller: nobody who writes ever waits.
+	verdict chan error
 }
 
+// closingBit makes inFlight larger than any limit, so that the one comparison
+// which finds that there is no credit finds closing too.
 const closingBit = int64(1) << 62
 
 func newAdmission(limit, patient int) *admission {
@@ -43,7 +56,7 @@ func newAdmission(limit, patient int) *admission {
 func (a *admission) enter(ctx context.Context, priority messages.Priority) error {
 	err := a.take()
 	if err != ErrOverloaded || a.patient == 0 {
-		return err
+		return err // nil with the credit, too
 	}
 	p := &applicant{priority: priority, verdict: make(chan error, 1)}
 	if err, answered := a.join(p); answered {
@@ -54,7 +67,7 @@ func (a *admission) enter(ctx context.Context, priority messages.Priority) error
 		return err
 	case <-ctx.Done():
 		a.withdraw(p)
-		return ctx.Err()
+		return messages.ContextError(ctx) // a credit that came at the same instant has been given back
 	}
 }
 
@@ -73,18 +86,19 @@ func (a *admission) take() error {
 	}
 }
 
-// join queues an applicant, unless it is answered at once. The count goes up
-// before the last look, so that a credit given back meanwhile is seen by one
-// side or the other.
+// join queues an applicant, unless it is answered at once.
 func (a *admission) join(p *applicant) (err error, answered bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	// Count first, look then; leave gives back first and reads the count then. So
+	// of a credit given back meanwhile one side or the other knows.
 	a.waiting.Add(1)
 	err = a.take()
 	if err != ErrOverloaded || len(a.queue) >= a.patient && !a.shedFor(p) {
 		a.waiting.Add(-1)
 		return err, true
 	}
+	// Never equal, so that the place found is behind all of the same priority.
 	at, _ := slices.BinarySearchFunc(a.queue, p, func(q, p *applicant) int {
 		if q.priority >= p.priority {
 			return -1
@@ -96,6 +110,7 @@ func (a *admission) join(p *applicant) (err error, answered bool) {
 }
 
 // shedFor makes room for a more urgent applicant by refusing the least urgent.
+// It requires that mu is held and that the queue is full.
 func (a *admission) shedFor(p *applicant) bool {
 	last := a.queue[len(a.queue)-1]
 	if last.priority >= p.priority {
@@ -107,8 +122,7 @@ func (a *admission) shedFor(p *applicant) bool {
 	return true
 }
 
-// withdraw takes out an applicant whose caller left. If it was answered before
-// that, its credit is given back.
+// withdraw takes out an applicant whose caller left.
 func (a *admission) withdraw(p *applicant) {
 	a.mu.Lock()
 	at := slices.Index(a.queue, p)
@@ -117,6 +131,8 @@ func (a *admission) withdraw(p *applicant) {
 		a.waiting.Add(-1)
 	}
 	a.mu.Unlock()
+	// Who is not in the queue has its verdict in the channel; if that is a credit,
+	// nobody else would ever give it back.
 	if at < 0 && <-p.verdict == nil {
 		a.leave()
 	}
@@ -125,7 +141,7 @@ func (a *admission) withdraw(p *applicant) {
 // leave gives a credit back, to the most urgent applicant if there is one.
 func (a *admission) leave() {
 	n := a.inFlight.Add(-1)
-	if n == closingBit {
+	if n == closingBit { // closing, and this was the last
 		a.drained.Do(func() { close(a.idle) })
 		return
 	}
@@ -134,12 +150,15 @@ func (a *admission) leave() {
 	}
 }
 
+// promote gives the most urgent applicant a credit, if both are there.
 func (a *admission) promote() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if len(a.queue) == 0 {
 		return
 	}
+	// A newcomer may have taken the credit meanwhile, for take does not queue. It
+	// promotes the next when it leaves.
 	if a.take() != nil {
 		return
 	}
@@ -153,6 +172,7 @@ func (a *admission) promote() {
 func (a *admission) close() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	// Only close sets the bit, and with mu held: it is set once.
 	if a.inFlight.Load() < closingBit && a.inFlight.Add(closingBit) == closingBit {
 		a.drained.Do(func() { close(a.idle) })
 	}

@@ -47,7 +47,7 @@ func tapeDial(context.Context, string, string) (net.Conn, error) {
 
 func newTapeEngine(t testing.TB) *engine.Engine {
 	eng, err := engine.New(engine.Config{
-		BaseURL: "http://server.test", DialContext: tapeDial,
+		BaseURL: "http://server.test", Dial: engine.Dial{DialContext: tapeDial},
 		Limits: []throttle.Limit{
 			{ID: "route", Quota: 1e9, Per: time.Second, Linked: []throttle.Link{{ID: "all", Weight: 1}}},
 			{ID: "all", Quota: 1e9, Per: time.Second},

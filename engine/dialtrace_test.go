@@ -75,7 +75,7 @@ func TestTheHooksOfADialAreToldToTheRequestThatCausedIt(t *testing.T) {
 		defer server.Close()
 		trusting := server.Client().Transport.(*http.Transport).TLSClientConfig.Clone()
 		trusting.ServerName = "example.com"
-		eng := newEngine(t, engine.Config{TLS: trusting, HTTP2: func(string) bool { return http2 }, Codings: []string{}})
+		eng := newEngine(t, engine.Config{Dial: engine.Dial{TLS: trusting}, Connections: engine.Connections{HTTP2: func(string) bool { return http2 }}, Responses: engine.Responses{Codings: []string{}}})
 		_, port, _ := net.SplitHostPort(server.Listener.Addr().String())
 
 		ask := func() []string {
@@ -122,13 +122,13 @@ func TestEachDialHasTheTraceOfItsOwnWaiter(t *testing.T) {
 		var mu sync.Mutex
 		var dials []*httptrace.ClientTrace
 		s := newServer(t, nil)
-		eng := s.newEngine(t, engine.Config{DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+		eng := s.newEngine(t, engine.Config{Dial: engine.Dial{DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
 			mu.Lock()
 			dials = append(dials, httptrace.ContextClientTrace(ctx))
 			mu.Unlock()
 			time.Sleep(time.Second)
 			return s.dial(ctx, network, addr)
-		}})
+		}}})
 		one, two := &httptrace.ClientTrace{}, &httptrace.ClientTrace{}
 		var all sync.WaitGroup
 		for _, trace := range []*httptrace.ClientTrace{one, nil, two} {
@@ -154,11 +154,11 @@ func TestEachDialHasTheTraceOfItsOwnWaiter(t *testing.T) {
 func TestADialOutlivesTheTracedRequestThatCausedIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer(t, nil)
-		eng := s.newEngine(t, engine.Config{DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+		eng := s.newEngine(t, engine.Config{Dial: engine.Dial{DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
 			time.Sleep(time.Second)
 			httptrace.ContextClientTrace(ctx).ConnectDone(network, addr, nil)
 			return s.dial(ctx, network, addr)
-		}})
+		}}})
 		var h hooks
 		ctx, cancel := context.WithTimeout(h.in(t.Context()), 10*time.Millisecond)
 		defer cancel()
@@ -174,7 +174,7 @@ func TestADialOutlivesTheTracedRequestThatCausedIt(t *testing.T) {
 func TestAPanicInAHookOfADialEndsTheDialAlone(t *testing.T) {
 	server := quietTLSServer(func(http.ResponseWriter, *http.Request) {})
 	defer server.Close()
-	eng := newEngine(t, engine.Config{TLS: server.Client().Transport.(*http.Transport).TLSClientConfig, Retry: engine.Retry{Max: -1}})
+	eng := newEngine(t, engine.Config{Dial: engine.Dial{TLS: server.Client().Transport.(*http.Transport).TLSClientConfig}, Retry: engine.Retry{Max: -1}})
 	for _, trace := range []*httptrace.ClientTrace{
 		{ConnectStart: func(string, string) { panic("hook") }},
 		{TLSHandshakeStart: func() { panic("hook") }},
@@ -197,7 +197,7 @@ func TestASharedHTTP2ConnectionIsToldAsReused(t *testing.T) {
 	server.StartTLS()
 	defer server.Close()
 	eng := newEngine(t, engine.Config{
-		TLS: server.Client().Transport.(*http.Transport).TLSClientConfig, HTTP2: func(string) bool { return true },
+		Dial: engine.Dial{TLS: server.Client().Transport.(*http.Transport).TLSClientConfig}, Connections: engine.Connections{HTTP2: func(string) bool { return true }},
 	})
 	got := make(chan httptrace.GotConnInfo, 2)
 	ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{GotConn: func(i httptrace.GotConnInfo) { got <- i }})
@@ -240,13 +240,13 @@ func TestTheHooksOfABodyThatWaitsForLeaveAreCalled(t *testing.T) {
 func TestAPanicInAHookReachesNobodyElse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer(t, nil)
-		eng := s.newEngine(t, engine.Config{MaxConns: 1, DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+		eng := s.newEngine(t, engine.Config{Connections: engine.Connections{Max: 1}, Dial: engine.Dial{DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
 			time.Sleep(time.Second)
 			if trace := httptrace.ContextClientTrace(ctx); trace != nil {
 				trace.ConnectStart(network, addr)
 			}
 			return s.dial(ctx, network, addr)
-		}})
+		}}})
 		ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{ConnectStart: func(string, string) { panic("hook") }})
 		var all sync.WaitGroup
 		all.Go(func() {

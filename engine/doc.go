@@ -19,6 +19,13 @@
 // server's idea of time, exchanges, settles the permit by what became of it,
 // repeats what may be repeated, and runs the post-processors.
 //
+// # What can be configured
+//
+// Config says what an engine is: whose API, under which limits, signed how. What
+// belongs together and is rarely touched is in groups: Clock, Admission,
+// Connections, Dial, Responses, Retry. Each is a type of that name with its
+// units and defaults; the zero value of everything is an engine that works.
+//
 // # What is promised
 //
 //   - Requests leave as fast as the limits allow and never faster, however long

@@ -8,45 +8,41 @@ import (
 	"time"
 
 	"github.com/sluice-engine/sluice/actors"
-	"github.com/sluice-engine/sluice/actors/request"
 	"github.com/sluice-engine/sluice/auth"
-	"github.com/sluice-engine/sluice/internal/clock"
 	"github.com/sluice-engine/sluice/messages"
-	"github.com/sluice-engine/sluice/messages/protocol"
 	"github.com/sluice-engine/sluice/throttle"
 )
 
 // Engine carries requests to their answers. Make one with New and share it: it
 // is safe for concurrent use, and what it shares (limits, connections, the
 // server's time, cookies) is the point of it.
+//
+// New writes its fields, and everybody reads them thereafter.
 type Engine struct {
 	system         *actors.System
 	admission      *admission
-	timeout        time.Duration
-	defaultLimitID string
+	timeout        time.Duration // of requests that have none; zero means none
+	defaultLimitID string        // empty means that a request must name its limit
 }
 
 // New checks the whole configuration, reports every mistake in one error, and
 // starts the engine. It waits for nothing; if a limit is in windows of the
 // server's clock, the first look at that clock is under way when it returns.
 func New(config Config) (*Engine, error) {
-	config = config.withDefaults()
-	parts, err := config.system()
+	p, err := readConfig(config)
 	if err != nil {
 		return nil, err
 	}
 	e := &Engine{
-		admission:      newAdmission(config.MaxInFlight, max(0, config.MaxWaiting)),
-		timeout:        config.Timeout,
-		defaultLimitID: config.DefaultLimitID,
+		admission:      newAdmission(p.Admission.MaxInFlight, p.Admission.MaxWaiting),
+		timeout:        p.Timeout,
+		defaultLimitID: p.DefaultLimitID,
 	}
-	if config.Time != nil {
-		parts.Sample = e.sampler(config.Time)
-		parts.Clock = clock.Config{Spacing: sampleSpacing, Interval: config.TimeEvery}
-	}
-	if e.system, err = actors.Start(parts); err != nil {
+	if e.system, err = actors.Start(p.system(e)); err != nil {
 		return nil, err
 	}
+	// The first look at the server's clock goes through e.system, which must
+	// therefore be set before.
 	e.system.Begin()
 	return e, nil
 }
@@ -59,7 +55,9 @@ func (e *Engine) Do(ctx context.Context, req *Request) (*Response, error) {
 	if err := e.enter(ctx, req, deadline); err != nil {
 		return nil, &Error{Stage: Admitting, Err: err}
 	}
-	var stream *request.Stream
+	var stream lentBody
+	// Deferred, because a processor runs on this goroutine and may end it with
+	// runtime.Goexit; the credit comes back nevertheless.
 	defer func() {
 		if stream == nil {
 			e.admission.leave()
@@ -67,12 +65,18 @@ func (e *Engine) Do(ctx context.Context, req *Request) (*Response, error) {
 	}()
 	response, err := e.system.Do(ctx, req, deadline)
 	if err == nil && response.Stream != nil {
-		if stream, _ = response.Stream.(*request.Stream); stream != nil {
+		// A post-processor may have put a body of its own there, which holds no
+		// connection: then the journey ends here.
+		if stream, _ = response.Stream.(lentBody); stream != nil {
 			stream.OnEnd(e.admission.leave) // the journey lasts as long as the body
 		}
 	}
 	return response, err
 }
+
+// lentBody is a response body that holds its connection: OnEnd calls f once the
+// connection is returned.
+type lentBody interface{ OnEnd(f func()) }
 
 // deadline is the earlier of the context's and the request's; zero means none.
 func (e *Engine) deadline(ctx context.Context, req *Request) time.Time {
@@ -81,7 +85,7 @@ func (e *Engine) deadline(ctx context.Context, req *Request) time.Time {
 		timeout = e.timeout
 	}
 	deadline, ok := ctx.Deadline()
-	if timeout <= 0 {
+	if timeout <= 0 { // below zero the request wants none, whatever the engine's
 		return deadline
 	}
 	if own := time.Now().Add(timeout); !ok || own.Before(deadline) {
@@ -90,10 +94,13 @@ func (e *Engine) deadline(ctx context.Context, req *Request) time.Time {
 	return deadline
 }
 
+// enter takes a credit, or waits for one until the context or the deadline ends.
 func (e *Engine) enter(ctx context.Context, req *Request, deadline time.Time) error {
 	if ctx.Err() != nil {
 		return messages.ContextError(ctx)
 	}
+	// Nearly every request gets its credit here, and needs no context of its own
+	// to wait with.
 	if err := e.admission.take(); err != ErrOverloaded {
 		return err
 	}
@@ -119,7 +126,7 @@ func (e *Engine) UpdateCookies(rawURL string, cookies ...*http.Cookie) error {
 	return nil
 }
 
-// Warm opens connections to an origin until n are open, or Config.MaxConns, and
+// Warm opens connections to an origin until n are open, or Connections.Max, and
 // returns then, or with the first error. The origin is that of rawURL, or of
 // Config.BaseURL if rawURL is empty.
 func (e *Engine) Warm(ctx context.Context, rawURL string, n int) error {
@@ -145,19 +152,39 @@ func (e *Engine) Clock() auth.Clock { return e.system.Clock() }
 
 // Stats is a picture of an engine at one moment.
 type Stats struct {
-	InFlight int // requests on their journey
-	Waiting  int // requests waiting to start it
-	Limits   throttle.Snapshot
-	Pools    []PoolStats
+	InFlight int               // requests on their journey
+	Waiting  int               // requests waiting to start it
+	Limits   throttle.Snapshot // what is used of each limit, and who is queued
+	Pools    []PoolStats       // one of each origin that is connected to, in no order
 }
 
-// PoolStats is a picture of one origin's connections.
-type PoolStats = protocol.PoolStats
+// PoolStats is a picture of one origin's connections: how many there are at
+// this moment, and what has happened since the origin's pool began. A pool that
+// is not used for a minute ends, and the next begins to count anew.
+type PoolStats struct {
+	Origin Origin // what the connections lead to
+
+	Idle     int // connections open and unused; over HTTP/2, streams
+	Leased   int // connections in use by a request
+	Dialling int // connections being opened
+	Waiting  int // requests waiting for a connection
+
+	Dialled     int64 // connections opened
+	DialsFailed int64 // connections that could not be opened
+	Retired     int64 // connections closed for their idleness or age
+	Broken      int64 // connections closed because an exchange left a doubt
+	Refused     int64 // requests sent away because too many waited
+}
+
+// Origin is what a connection leads to: scheme, host and port.
+//
+// Its fields: go doc github.com/sluice-engine/sluice/messages.Origin
+type Origin = messages.Origin
 
 // Stats returns a picture of the engine.
 func (e *Engine) Stats() Stats {
 	inFlight, waiting := e.admission.credits()
-	return Stats{InFlight: inFlight, Waiting: waiting, Limits: e.system.Limits(), Pools: e.system.Pools()}
+	return Stats{InFlight: inFlight, Waiting: waiting, Limits: e.system.Limits(), Pools: poolStats(e.system.Pools())}
 }
 
 // Shutdown takes no new requests, lets those on their journey end, queued ones
@@ -189,6 +216,8 @@ func (e *Engine) Close() error {
 // stop cuts short what is left, and waits for it to be gone.
 func (e *Engine) stop() {
 	e.system.Close()
+	// The service actors answer the requests under way, so they end after the
+	// last of these has left.
 	<-e.admission.idle
-	_ = e.system.Wait(context.Background())
+	_ = e.system.Wait(context.Background()) // fails only with its context
 }

@@ -9,63 +9,81 @@ import (
 // Error says where on its journey a request ended, how often it was attempted,
 // whether anything was sent, and why. Do and Fetch return no other type, but
 // for Fetch's *StatusError.
+//
+// Its fields: go doc github.com/sluice-engine/sluice/messages.Error
 type Error = messages.Error
 
-// StatusError is a 4xx or 5xx answer, as Fetch and Response.Err report it.
+// StatusError is a 4xx or 5xx answer, as Fetch and Response.Err report it, with
+// its header and body.
+//
+// Its fields: go doc github.com/sluice-engine/sluice/messages.StatusError
 type StatusError = messages.StatusError
 
 // ContentTypeError is an answer of another media type than Request.Accept.
+//
+// Its fields: go doc github.com/sluice-engine/sluice/messages.ContentTypeError
 type ContentTypeError = messages.ContentTypeError
 
-// PanicError is a panic in a processor, an authenticator or a body reader.
+// PanicError is a panic in a processor, an authenticator or a body reader, with
+// its stack.
+//
+// Its fields: go doc github.com/sluice-engine/sluice/messages.PanicError
 type PanicError = messages.PanicError
 
-// ProxyError is a proxy that did not open a connection.
+// ProxyError is a proxy that did not open a connection, and its status.
+//
+// Its fields: go doc github.com/sluice-engine/sluice/messages.ProxyError
 type ProxyError = wire.ProxyError
 
-// Stage is a step of the journey; see Error.Stage.
+// Stage is a step of the journey, from Admitting to Finishing; see Error.Stage.
+// All of them: go doc github.com/sluice-engine/sluice/engine.Admitting.
+//
+// Its method: go doc github.com/sluice-engine/sluice/messages.Stage
 type Stage = messages.Stage
 
 // The stages, in the order of the journey.
 const (
-	Admitting  = messages.Admitting  // waiting for a credit
-	Preparing  = messages.Preparing  // pre-processors, building, the first look at the server's clock
-	Throttled  = messages.Throttled  // waiting for a permit
-	Leasing    = messages.Leasing    // waiting for a connection
-	Signing    = messages.Signing    // in the authenticator
-	Exchanging = messages.Exchanging // writing and reading
-	Pausing    = messages.Pausing    // between two attempts
-	Finishing  = messages.Finishing  // post-processors, decoding
+	Admitting  Stage = messages.Admitting  // waiting for a credit
+	Preparing  Stage = messages.Preparing  // pre-processors, building, the first look at the server's clock
+	Throttled  Stage = messages.Throttled  // waiting for a permit
+	Leasing    Stage = messages.Leasing    // waiting for a connection
+	Signing    Stage = messages.Signing    // in the authenticator
+	Exchanging Stage = messages.Exchanging // writing and reading
+	Pausing    Stage = messages.Pausing    // between two attempts
+	Finishing  Stage = messages.Finishing  // post-processors, decoding
 )
 
-// Sent says whether the server may have seen the request; see Error.Sent.
+// Sent says whether the server may have seen the request: SentNo, SentMaybe or
+// SentYes; see Error.Sent.
+//
+// Its method: go doc github.com/sluice-engine/sluice/messages.Sent
 type Sent = messages.Sent
 
 // What is known of a failed request's arrival.
 const (
-	SentNo    = messages.SentNo    // not one byte was written
-	SentMaybe = messages.SentMaybe // some were: the outcome is unknown
-	SentYes   = messages.SentYes   // the server answered
+	SentNo    Sent = messages.SentNo    // not one byte was written
+	SentMaybe Sent = messages.SentMaybe // some were: the outcome is unknown
+	SentYes   Sent = messages.SentYes   // the server answered
 )
 
 // Causes to look for with errors.Is. A deadline or a cancelled context is
 // found as context.DeadlineExceeded or context.Canceled, and by the context's
 // own cause.
 var (
-	ErrClosed            = messages.ErrClosed
-	ErrOverloaded        = messages.ErrOverloaded
-	ErrNoLimit           = messages.ErrNoLimit
-	ErrInvalidRequest    = messages.ErrInvalidRequest
-	ErrTooManyWaiters    = messages.ErrTooManyWaiters
-	ErrTruncated         = messages.ErrTruncated
-	ErrUnprocessed       = messages.ErrUnprocessed // so it is repeated, idempotent or not
-	ErrMalformedResponse = messages.ErrMalformedResponse
-	ErrHeaderTooLarge    = messages.ErrHeaderTooLarge
-	ErrBodyTooLarge      = messages.ErrBodyTooLarge
-	ErrNoTime            = messages.ErrNoTime
-	ErrActorFailed       = messages.ErrActorFailed
+	ErrClosed            = messages.ErrClosed            // after Close or Shutdown
+	ErrOverloaded        = messages.ErrOverloaded        // beyond Config.Admission
+	ErrNoLimit           = messages.ErrNoLimit           // the request names no limit, and there is no default
+	ErrInvalidRequest    = messages.ErrInvalidRequest    // the request cannot be sent as it stands
+	ErrTooManyWaiters    = messages.ErrTooManyWaiters    // beyond Connections.MaxWaiters
+	ErrTruncated         = messages.ErrTruncated         // the answer ended early
+	ErrUnprocessed       = messages.ErrUnprocessed       // the server says that it did nothing, so it is repeated, idempotent or not
+	ErrMalformedResponse = messages.ErrMalformedResponse // the answer is not HTTP
+	ErrHeaderTooLarge    = messages.ErrHeaderTooLarge    // beyond Responses.MaxHeader
+	ErrBodyTooLarge      = messages.ErrBodyTooLarge      // beyond Responses.MaxBody
+	ErrNoTime            = messages.ErrNoTime            // the server's clock could not be read
+	ErrActorFailed       = messages.ErrActorFailed       // a part of the engine failed, and begins anew
 
-	ErrUnknownLimit = throttle.ErrUnknownLimit
-	ErrWeight       = throttle.ErrWeight
-	ErrQueueFull    = throttle.ErrQueueFull
+	ErrUnknownLimit = throttle.ErrUnknownLimit // no limit has the id that the request names
+	ErrWeight       = throttle.ErrWeight       // the request weighs more than its limit ever admits
+	ErrQueueFull    = throttle.ErrQueueFull    // beyond Throttle.MaxQueued
 )

@@ -107,13 +107,17 @@ func TestEveryWayToEndSaysWhereAndWhetherAnythingWasSent(t *testing.T) {
 			before: []*engine.Request{get("hourly")}, beside: []*engine.Request{get("hourly")}, request: get("hourly"),
 			stage: engine.Throttled, cause: []error{engine.ErrQueueFull},
 		}, {
-			name: "too few credits", handler: slowly(time.Minute), config: engine.Config{MaxInFlight: 1, MaxWaiting: -1},
+			name: "too few credits", handler: slowly(time.Minute), config: engine.Config{Admission: engine.Admission{MaxInFlight: 1, MaxWaiting: -1}},
 			beside: []*engine.Request{get("")}, request: get(""),
 			stage: engine.Admitting, cause: []error{engine.ErrOverloaded},
 		}, {
-			name: "a deadline while admitting", handler: slowly(time.Minute), config: engine.Config{MaxInFlight: 1},
+			name: "a deadline while admitting", handler: slowly(time.Minute), config: engine.Config{Admission: engine.Admission{MaxInFlight: 1}},
 			beside: []*engine.Request{get("")}, request: within("", time.Second),
 			stage: engine.Admitting, cause: []error{context.DeadlineExceeded}, after: time.Second,
+		}, {
+			name: "a context cancelled while admitting", handler: slowly(time.Minute), config: engine.Config{Admission: engine.Admission{MaxInFlight: 1}},
+			beside: []*engine.Request{get("")}, request: get(""), context: cancelAfter(time.Second, boom),
+			stage: engine.Admitting, cause: []error{context.Canceled, boom}, after: time.Second,
 		}, {
 			name: "a deadline while preparing", handler: slowly(time.Minute),
 			config:  engine.Config{Auth: auth.HMACQuery{Key: "k", Secret: "s"}, Time: engine.TimeFrom("/time", "t")},
@@ -129,7 +133,7 @@ func TestEveryWayToEndSaysWhereAndWhetherAnythingWasSent(t *testing.T) {
 			beside: []*engine.Request{get("one")}, request: within("one", time.Minute),
 			stage: engine.Throttled, cause: []error{context.DeadlineExceeded}, after: time.Minute,
 		}, {
-			name: "a deadline while leasing", handler: slowly(time.Hour), config: engine.Config{MaxConns: 1},
+			name: "a deadline while leasing", handler: slowly(time.Hour), config: engine.Config{Connections: engine.Connections{Max: 1}},
 			beside: []*engine.Request{get("")}, request: within("", time.Minute),
 			stage: engine.Leasing, cause: []error{context.DeadlineExceeded}, after: time.Minute,
 		}, {
@@ -146,8 +150,8 @@ func TestEveryWayToEndSaysWhereAndWhetherAnythingWasSent(t *testing.T) {
 		}, {
 			name: "a deadline while pausing",
 			config: engine.Config{
-				Retry:       engine.Retry{Max: 1000, Base: time.Hour, Cap: time.Hour},
-				DialContext: func(context.Context, string, string) (net.Conn, error) { return nil, boom },
+				Retry: engine.Retry{Max: 1000, Base: time.Hour, Cap: time.Hour},
+				Dial:  engine.Dial{DialContext: func(context.Context, string, string) (net.Conn, error) { return nil, boom }},
 			},
 			request: get(""), context: cancelAfter(time.Nanosecond, nil),
 			stage: engine.Pausing, cause: []error{context.Canceled, boom}, after: time.Nanosecond,
@@ -169,34 +173,34 @@ func TestEveryWayToEndSaysWhereAndWhetherAnythingWasSent(t *testing.T) {
 			stage:   engine.Exchanging, sent: engine.SentMaybe, cause: []error{context.Canceled, boom}, after: time.Second,
 		}, {
 			name: "too many waiters for a connection", handler: slowly(time.Hour),
-			config: engine.Config{MaxConns: 1, MaxConnWaiters: 1},
+			config: engine.Config{Connections: engine.Connections{Max: 1, MaxWaiters: 1}},
 			beside: []*engine.Request{get(""), get("")}, request: get(""),
 			stage: engine.Leasing, cause: []error{engine.ErrTooManyWaiters},
 		}, {
 			name: "a refused connection",
 			config: engine.Config{
 				Retry: engine.Retry{Max: -1},
-				DialContext: func(context.Context, string, string) (net.Conn, error) {
+				Dial: engine.Dial{DialContext: func(context.Context, string, string) (net.Conn, error) {
 					return nil, &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}
-				},
+				}},
 			},
 			request: get(""), stage: engine.Leasing, cause: []error{syscall.ECONNREFUSED},
 		}, {
-			name: "an answer that never begins", config: engine.Config{DialContext: raw(""), Retry: engine.Retry{Max: -1}},
+			name: "an answer that never begins", config: engine.Config{Dial: engine.Dial{DialContext: raw("")}, Retry: engine.Retry{Max: -1}},
 			request: get(""), stage: engine.Exchanging, sent: engine.SentMaybe, cause: []error{engine.ErrTruncated},
 		}, {
-			name: "a truncated answer", config: engine.Config{DialContext: raw("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf")},
+			name: "a truncated answer", config: engine.Config{Dial: engine.Dial{DialContext: raw("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf")}},
 			request: get(""), stage: engine.Exchanging, sent: engine.SentYes, cause: []error{engine.ErrTruncated},
 		}, {
-			name: "a malformed answer", config: engine.Config{DialContext: raw("HTTP/9.9 200 OK\r\n\r\n"), Retry: engine.Retry{Max: -1}},
+			name: "a malformed answer", config: engine.Config{Dial: engine.Dial{DialContext: raw("HTTP/9.9 200 OK\r\n\r\n")}, Retry: engine.Retry{Max: -1}},
 			request: get(""), stage: engine.Exchanging, sent: engine.SentMaybe, cause: []error{engine.ErrMalformedResponse},
 		}, {
-			name: "a body over the cap", config: engine.Config{MaxBody: 3, DialContext: raw("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfour")},
+			name: "a body over the cap", config: engine.Config{Responses: engine.Responses{MaxBody: 3}, Dial: engine.Dial{DialContext: raw("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfour")}},
 			request: get(""), stage: engine.Exchanging, sent: engine.SentYes, cause: []error{engine.ErrBodyTooLarge},
 		}, {
 			name: "a header over the cap", config: engine.Config{
-				MaxHeader: 512, Retry: engine.Retry{Max: -1},
-				DialContext: raw("HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 1000) + "\r\n\r\n"),
+				Responses: engine.Responses{MaxHeader: 512}, Retry: engine.Retry{Max: -1},
+				Dial: engine.Dial{DialContext: raw("HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 1000) + "\r\n\r\n")},
 			},
 			request: get(""), stage: engine.Exchanging, sent: engine.SentMaybe, cause: []error{engine.ErrHeaderTooLarge},
 		}, {
@@ -312,7 +316,7 @@ func TestAClosedEngineRefuses(t *testing.T) {
 func TestAConfigurationWithMistakesListsThemAll(t *testing.T) {
 	_, err := engine.New(engine.Config{
 		BaseURL:        "ftp://server.test",
-		MaxConns:       -1,
+		Connections:    engine.Connections{Max: -1},
 		Timeout:        -time.Second,
 		DefaultLimitID: "missing",
 		PreProcessors:  []engine.PreProcessor{nil},
@@ -322,7 +326,7 @@ func TestAConfigurationWithMistakesListsThemAll(t *testing.T) {
 			{ID: "b", Quota: 1, Per: time.Second, Linked: []throttle.Link{{ID: "c"}}},
 		},
 	})
-	for _, part := range []string{"ftp", "MaxConns", "Timeout", "missing", "PreProcessors[0]", "Auth", `"a"`, `"c"`} {
+	for _, part := range []string{"ftp", "Connections.Max", "Timeout", "missing", "PreProcessors[0]", "Auth", `"a"`, `"c"`} {
 		require.ErrorContains(t, err, part)
 	}
 }
@@ -332,7 +336,7 @@ func TestErrorsCarryNoSecret(t *testing.T) {
 		const key, password = "the-key-itself", "the-secret-itself"
 		for _, answer := range []string{"", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX-Token: " + key + "\r\n\r\n", "garbage " + key} {
 			eng := newEngine(t, engine.Config{
-				BaseURL: "http://server.test", DialContext: raw(answer),
+				BaseURL: "http://server.test", Dial: engine.Dial{DialContext: raw(answer)},
 				Auth: auth.HMACQuery{Key: key, Secret: password},
 			})
 			_, err := eng.Do(t.Context(), &engine.Request{Path: "/", Query: engine.Values{"token": key}, Auth: true})

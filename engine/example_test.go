@@ -94,9 +94,9 @@ func ExampleNew_limits() {
 // Every mistake is reported at once.
 func ExampleNew_mistakes() {
 	_, err := engine.New(engine.Config{
-		BaseURL:  "api.example.com",
-		MaxConns: -1,
-		Limits:   []throttle.Limit{{ID: "a", Per: time.Second}},
+		BaseURL:     "api.example.com",
+		Connections: engine.Connections{Max: -1},
+		Limits:      []throttle.Limit{{ID: "a", Per: time.Second}},
 	})
 	fmt.Println(err != nil)
 	// Output: true

@@ -29,7 +29,7 @@ func TestARefusalPausesTheWholeScopeQueuedRequestsIncluded(t *testing.T) {
 				w.WriteHeader(http.StatusTooManyRequests)
 			}
 		})
-		eng := s.newEngine(t, engine.Config{MaxConns: 1, Limits: []throttle.Limit{
+		eng := s.newEngine(t, engine.Config{Connections: engine.Connections{Max: 1}, Limits: []throttle.Limit{
 			{ID: "a", Quota: 100, Per: time.Second, Scope: "address"},
 			{ID: "b", Quota: 100, Per: time.Second, Scope: "address"},
 			{ID: "c", Quota: 100, Per: time.Second, Scope: "another"},

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"reflect"
-
-	"github.com/sluice-engine/sluice/messages"
 )
 
 // Fetch sends a request and decodes its JSON answer into a T.
@@ -21,7 +19,7 @@ import (
 func Fetch[T any](ctx context.Context, eng *Engine, req *Request) (T, error) {
 	var result T
 	if _, whole := any(result).(*Response); req.Stream && !whole {
-		read := *req
+		read := *req // the caller's own is not changed
 		read.Stream = false
 		req = &read
 	}
@@ -50,7 +48,7 @@ func withContentType(req *Request) *Request {
 	if hasJSONBody(req.Method) {
 		labelled.Header = withHeader(req.Header, "Content-Type", "application/json")
 		if form, ok := req.Body.(Form); ok {
-			labelled.Body = Values(form)
+			labelled.Body = Values(form) // or it would be laid out as a form, labelled as JSON
 		}
 		return &labelled
 	}
@@ -76,7 +74,7 @@ func withHeader(header http.Header, name, value string) http.Header {
 
 func decode(response *Response, into any) error {
 	switch v := into.(type) {
-	case **messages.Response:
+	case **Response:
 		*v = response
 		return nil
 	case *[]byte:
@@ -86,7 +84,7 @@ func decode(response *Response, into any) error {
 		*v = response.Text()
 		return nil
 	}
-	if len(response.Body) == 0 {
+	if len(response.Body) == 0 { // as of a 204: no JSON, and no mistake
 		return nil
 	}
 	if err := json.Unmarshal(response.Body, into); err != nil {

@@ -21,9 +21,9 @@ func TestAnOriginIsSpokenToInHTTP2IfConfiguredSo(t *testing.T) {
 	trusting := server.Client().Transport.(*http.Transport).TLSClientConfig
 	for want, config := range map[string]engine.Config{
 		"HTTP/1.1": {},
-		"HTTP/2.0": {HTTP2: func(hostPort string) bool { return hostPort == server.Listener.Addr().String() }},
+		"HTTP/2.0": {Connections: engine.Connections{HTTP2: func(hostPort string) bool { return hostPort == server.Listener.Addr().String() }}},
 	} {
-		config.BaseURL, config.TLS, config.MaxConns = server.URL, trusting, 16
+		config.BaseURL, config.Dial.TLS, config.Connections.Max = server.URL, trusting, 16
 		eng := newEngine(t, config)
 		var all sync.WaitGroup
 		for range 200 {

@@ -236,7 +236,7 @@ func TestProcessorsRunInOrderOnACopy(t *testing.T) {
 func TestTheSameRequestIsSentFromManyGoroutines(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer(t, nil)
-		eng := s.newEngine(t, engine.Config{MaxConns: 7, Limits: []throttle.Limit{{ID: "calls", Quota: 40, Per: time.Second}}})
+		eng := s.newEngine(t, engine.Config{Connections: engine.Connections{Max: 7}, Limits: []throttle.Limit{{ID: "calls", Quota: 40, Per: time.Second}}})
 		req := &engine.Request{Path: "/", Query: engine.Values{"a": 1}, LimitID: "calls"}
 
 		var all sync.WaitGroup
@@ -328,7 +328,7 @@ func TestAFailedDialIsTriedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer(t, nil)
 		dials := 0
-		eng := s.newEngine(t, engine.Config{DialContext: failFirst(s, &dials)})
+		eng := s.newEngine(t, engine.Config{Dial: engine.Dial{DialContext: failFirst(s, &dials)}})
 
 		resp, err := eng.Do(t.Context(), &engine.Request{Method: http.MethodPost, Path: "/"})
 

@@ -26,7 +26,7 @@ func TestHTTPSKeepsItsConnectionAlive(t *testing.T) {
 	defer s.Close()
 	roots := x509.NewCertPool()
 	roots.AddCert(s.Certificate())
-	eng := newEngine(t, engine.Config{BaseURL: s.URL, TLS: &tls.Config{RootCAs: roots}})
+	eng := newEngine(t, engine.Config{BaseURL: s.URL, Dial: engine.Dial{TLS: &tls.Config{RootCAs: roots}}})
 
 	var from string
 	for range 5 {
@@ -156,7 +156,7 @@ func TestManyCallersShareFewConnections(t *testing.T) {
 	s.Start()
 	defer s.Close()
 	eng := newEngine(t, engine.Config{
-		BaseURL: s.URL, MaxConns: 4, DefaultLimitID: "a",
+		BaseURL: s.URL, Connections: engine.Connections{Max: 4}, DefaultLimitID: "a",
 		Limits: []throttle.Limit{
 			{ID: "a", Quota: 1e6, Per: time.Second, Linked: []throttle.Link{{ID: "b"}}},
 			{ID: "b", Quota: 1e6, Per: time.Second},

@@ -21,7 +21,7 @@ func TestAResponseTellsWhatWasSpoken(t *testing.T) {
 		server.StartTLS()
 		defer server.Close()
 		bare := server.Client()
-		eng := newEngine(t, engine.Config{TLS: bare.Transport.(*http.Transport).TLSClientConfig, HTTP2: func(string) bool { return true }})
+		eng := newEngine(t, engine.Config{Dial: engine.Dial{TLS: bare.Transport.(*http.Transport).TLSClientConfig}, Connections: engine.Connections{HTTP2: func(string) bool { return true }}})
 		want, err := bare.Get(server.URL)
 		require.NoError(t, err)
 		want.Body.Close()

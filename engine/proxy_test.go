@@ -53,7 +53,7 @@ func TestAnEngineGoesThroughAProxyOverTLS(t *testing.T) {
 	defer plain.Close()
 	defer sealed.Close()
 
-	eng := newEngine(t, engine.Config{Proxy: http.ProxyURL(at), TLS: trusting})
+	eng := newEngine(t, engine.Config{Dial: engine.Dial{Proxy: http.ProxyURL(at), TLS: trusting}})
 	for range 3 {
 		for _, origin := range []string{plain.URL, sealed.URL} {
 			resp, err := eng.Do(t.Context(), &engine.Request{URL: origin})
@@ -64,7 +64,7 @@ func TestAnEngineGoesThroughAProxyOverTLS(t *testing.T) {
 	require.EqualValues(t, 2, tunnels.Load(), "connections are kept")
 	require.NoError(t, eng.Close())
 
-	eng = newEngine(t, engine.Config{Proxy: http.ProxyURL(at), ProxyTLS: &tls.Config{}, TLS: trusting, Retry: engine.Retry{Max: -1}})
+	eng = newEngine(t, engine.Config{Dial: engine.Dial{Proxy: http.ProxyURL(at), ProxyTLS: &tls.Config{}, TLS: trusting}, Retry: engine.Retry{Max: -1}})
 	_, err = eng.Do(t.Context(), &engine.Request{URL: sealed.URL})
 	var unverified *tls.CertificateVerificationError
 	require.ErrorAs(t, err, &unverified)

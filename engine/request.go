@@ -2,44 +2,71 @@ package engine
 
 import "github.com/sluice-engine/sluice/messages"
 
-// Request is one call; see its fields. The engine never changes it, and the
-// same value may be sent again and from many goroutines.
+// Request is one call: where it goes, what it carries, which limit it is
+// charged to, how urgent it is. The engine never changes it, and the same value
+// may be sent again and from many goroutines.
+//
+// Its fields: go doc github.com/sluice-engine/sluice/messages.Request
 type Request = messages.Request
 
-// Response is the one answer. Any status is a response.
+// Upload says how a Request's body is sent that is read while it is sent.
+//
+// Its fields: go doc github.com/sluice-engine/sluice/messages.Upload
+type Upload = messages.Upload
+
+// Response is the one answer to a Request: status, header, body, and when it
+// came. Any status is a response. It owns its bytes.
+//
+// Its fields: go doc github.com/sluice-engine/sluice/messages.Response
 type Response = messages.Response
 
-// Values are query or form parameters: nil is left out, slices repeat their
-// name, the order is that of the names.
+// Values are query or form parameters, map[string]any: nil is left out, slices
+// repeat their name, the order is that of the names.
+//
+// Its methods: go doc github.com/sluice-engine/sluice/messages.Values
 type Values = messages.Values
 
-// Form is a body sent as application/x-www-form-urlencoded.
+// Form is a body of Values that is sent as application/x-www-form-urlencoded.
+//
+// Its methods: go doc github.com/sluice-engine/sluice/messages.Form
 type Form = messages.Form
 
-// Priority orders waiting requests: the higher leaves first.
+// Priority orders waiting requests: the higher leaves first. Any integer is
+// one; those with names are listed by go doc github.com/sluice-engine/sluice/engine.Urgent.
+//
+// Its declaration: go doc github.com/sluice-engine/sluice/messages.Priority
 type Priority = messages.Priority
 
 // The customary classes of a trading client, most urgent first.
 const (
-	Urgent     = messages.Urgent
-	High       = messages.High
-	Account    = messages.Account
-	Normal     = messages.Normal
-	Background = messages.Background
+	Urgent     Priority = messages.Urgent     // 400: cancels
+	High       Priority = messages.High       // 300: orders
+	Account    Priority = messages.Account    // 200: account and position queries
+	Normal     Priority = messages.Normal     // 0: market data and everything else
+	Background Priority = messages.Background // -100: what may wait for all others
 )
 
 // Unlimited as Request.LimitID, or as Config.DefaultLimitID, says that no
 // limit applies.
 const Unlimited = messages.Unlimited
 
-// PreProcessor may change a request before it is built, or end it.
+// PreProcessor may change a request before it is built, or end it. It is given
+// a copy of the caller's value.
+//
+// Its method: go doc github.com/sluice-engine/sluice/messages.PreProcessor
 type PreProcessor = messages.PreProcessor
 
 // PreProcessorFunc makes a function a PreProcessor.
+//
+// Its parameters: go doc github.com/sluice-engine/sluice/messages.PreProcessorFunc
 type PreProcessorFunc = messages.PreProcessorFunc
 
 // PostProcessor may look at an answer, change it, or turn it into an error.
+//
+// Its method: go doc github.com/sluice-engine/sluice/messages.PostProcessor
 type PostProcessor = messages.PostProcessor
 
 // PostProcessorFunc makes a function a PostProcessor.
+//
+// Its parameters: go doc github.com/sluice-engine/sluice/messages.PostProcessorFunc
 type PostProcessorFunc = messages.PostProcessorFunc

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/sluice-engine/sluice/actors/request"
 	"github.com/sluice-engine/sluice/messages"
 )
 
@@ -27,7 +26,7 @@ import (
 // as it is, and be safe for concurrent use. Without one, Config.DefaultLimitID
 // is charged.
 //
-// A response body has been read when RoundTrip returns, within Config.MaxBody,
+// A response body has been read when RoundTrip returns, within Responses.MaxBody,
 // and its connection is free; if an adjust function sets Stream, it is read as
 // it arrives, has no cap, and holds its connection until it is closed. Errors
 // are *Error. The request's body is always closed; one that is signed (see
@@ -66,7 +65,7 @@ func (t *roundTripper) RoundTrip(req *http.Request) (*http.Response, error) {
 		body.Close()
 		return nil, err
 	}
-	if stream, ok := response.Stream.(*request.Stream); ok {
+	if stream, ok := response.Stream.(lentBody); ok {
 		stream.OnEnd(func() { body.Close() }) // it may still be on its way
 	} else {
 		body.Close()
@@ -98,13 +97,14 @@ func (t *roundTripper) ask(req *http.Request, body *closeOnce) (*Request, error)
 	if req.URL == nil || req.URL.Host == "" {
 		return nil, fmt.Errorf("%w: it has no host", ErrInvalidRequest)
 	}
-	target := req.URL.RequestURI()
+	target := req.URL.RequestURI() // of an opaque URL, it is no path
 	if !strings.HasPrefix(target, "/") {
 		return nil, fmt.Errorf("%w: its target is not a path", ErrInvalidRequest)
 	}
+	// Encoded, because net/url has escaped the target: once more would change it.
 	asked := &Request{
 		Method: req.Method, URL: req.URL.Scheme + "://" + req.URL.Host + target, Encoded: true,
-		Header: req.Header, Trailer: req.Trailer,
+		Header: req.Header, Upload: Upload{Trailer: req.Trailer},
 	}
 	if err := t.header(req, asked); err != nil {
 		return nil, err
@@ -134,7 +134,8 @@ func (t *roundTripper) header(req *http.Request, asked *Request) error {
 	}
 	for _, name := range [...]string{"Connection", "Keep-Alive", "Proxy-Connection", "Transfer-Encoding", "Content-Length", "Trailer", "Expect"} {
 		if _, has := req.Header[name]; has {
-			asked.ExpectContinue = asked.ExpectContinue || name == "Expect"
+			// There is one expectation only, 100-continue (RFC 9110, section 10.1.1).
+			asked.Upload.ExpectContinue = asked.Upload.ExpectContinue || name == "Expect"
 			delete(change(), name)
 		}
 	}
@@ -144,14 +145,15 @@ func (t *roundTripper) header(req *http.Request, asked *Request) error {
 	return nil
 }
 
-// body reads a short or signed body, and streams any other.
+// body reads a short or signed body, and streams any other. It comes after the
+// adjust functions, which may have set Auth.
 func (t *roundTripper) body(req *http.Request, body *closeOnce, asked *Request) error {
 	if req.Body == nil || req.Body == http.NoBody {
-		asked.ExpectContinue = false
+		asked.Upload.ExpectContinue = false
 		return nil
 	}
 	if asked.Auth && t.engine.system.SignsBody() || req.ContentLength > 0 && req.ContentLength <= shortBody {
-		asked.ExpectContinue = false
+		asked.Upload.ExpectContinue = false
 		content, err := io.ReadAll(body)
 		if err != nil {
 			return fmt.Errorf("request body: %w", err)
@@ -162,7 +164,8 @@ func (t *roundTripper) body(req *http.Request, body *closeOnce, asked *Request) 
 		asked.Body = content
 		return body.Close()
 	}
-	asked.StreamBody, asked.BodyLength, asked.Body = true, max(0, req.ContentLength), io.Reader(body)
+	// net/http says -1 for an unknown length, and 0 as well when there is a body.
+	asked.Upload.Stream, asked.Upload.Length, asked.Body = true, max(0, req.ContentLength), io.Reader(body)
 	if req.GetBody != nil {
 		asked.Body = rewind(req, body)
 	}
@@ -171,11 +174,11 @@ func (t *roundTripper) body(req *http.Request, body *closeOnce, asked *Request) 
 
 // rewind gives the first attempt the request's body, and each other a new one.
 func rewind(req *http.Request, first *closeOnce) func() (io.Reader, error) {
-	begun := false
+	begun := false // written and read by one attempt after the other
 	return func() (io.Reader, error) {
 		if !begun {
 			begun = true
-			return first, nil
+			return first, nil // closed by the engine as well as by RoundTrip, hence closeOnce
 		}
 		return req.GetBody()
 	}
@@ -220,7 +223,7 @@ func takeFraming(answer *http.Response) {
 		delete(answer.Header, "Transfer-Encoding")
 		answer.TransferEncoding = []string{"chunked"}
 	} else if answer.ProtoMajor == 1 {
-		return
+		return // only chunks have trailers in HTTP/1.1; in HTTP/2 any answer may
 	}
 	for _, list := range answer.Header["Trailer"] {
 		for name := range strings.SplitSeq(list, ",") {
@@ -230,7 +233,7 @@ func takeFraming(answer *http.Response) {
 			if answer.Trailer == nil {
 				answer.Trailer = make(http.Header)
 			}
-			answer.Trailer[http.CanonicalHeaderKey(name)] = nil
+			answer.Trailer[http.CanonicalHeaderKey(name)] = nil // announced; addTrailer has the value
 		}
 	}
 	delete(answer.Header, "Trailer")

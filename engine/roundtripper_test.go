@@ -154,7 +154,7 @@ func TestAnHTTPBodyLargerThanTheCapIsStreamedIfAskedFor(t *testing.T) {
 			w.Write(make([]byte, 100_000))
 			w.Header().Set("Sum", "100000")
 		})
-		eng := s.newEngine(t, engine.Config{MaxBody: 1000})
+		eng := s.newEngine(t, engine.Config{Responses: engine.Responses{MaxBody: 1000}})
 		_, err := clientOf(eng).Get("http://server.test/")
 		require.ErrorIs(t, err, engine.ErrBodyTooLarge)
 
@@ -243,7 +243,7 @@ func TestIdleConnectionsAreClosedOnRequest(t *testing.T) {
 func TestAnHTTPResponseKnowsItsTLSConnection(t *testing.T) {
 	server := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	defer server.Close()
-	eng := newEngine(t, engine.Config{TLS: server.Client().Transport.(*http.Transport).TLSClientConfig})
+	eng := newEngine(t, engine.Config{Dial: engine.Dial{TLS: server.Client().Transport.(*http.Transport).TLSClientConfig}})
 	resp, err := clientOf(eng).Get(server.URL)
 	require.NoError(t, err)
 	require.Equal(t, uint16(tls.VersionTLS13), resp.TLS.Version)

@@ -54,7 +54,7 @@ func rawServer(t *testing.T, serve func(n int, c net.Conn, take func() *http.Req
 const plainOK = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 func rawEngine(t *testing.T, url string) *engine.Engine {
-	return newEngine(t, engine.Config{BaseURL: url, MaxConns: 1, Timeout: 5 * time.Second})
+	return newEngine(t, engine.Config{BaseURL: url, Connections: engine.Connections{Max: 1}, Timeout: 5 * time.Second})
 }
 
 func TestAStrayByteNeverBecomesTheNextAnswer(t *testing.T) {

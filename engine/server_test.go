@@ -78,7 +78,7 @@ func (s *server) seen() []time.Duration {
 	return append([]time.Duration(nil), s.arrivals...)
 }
 
-// dial is a Config.DialContext.
+// dial is a Dial.DialContext.
 func (s *server) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	ours, theirs := net.Pipe()
 	select {
@@ -113,8 +113,8 @@ func (s *server) newEngine(t *testing.T, config engine.Config) *engine.Engine {
 	if config.BaseURL == "" {
 		config.BaseURL = "http://server.test"
 	}
-	if config.DialContext == nil {
-		config.DialContext = s.dial
+	if config.Dial.DialContext == nil {
+		config.Dial.DialContext = s.dial
 	}
 	return newEngine(t, config)
 }

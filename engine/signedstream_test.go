@@ -38,7 +38,7 @@ func TestAStreamedBodyIsSignedByWhoLeavesBodiesAlone(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			eng := newServer(t, mirrorSigned(0)).newEngine(t, engine.Config{Auth: a})
-			resp, err := eng.Do(t.Context(), &engine.Request{Method: "POST", Path: "/", Body: once("abc"), StreamBody: true, Auth: true})
+			resp, err := eng.Do(t.Context(), &engine.Request{Method: "POST", Path: "/", Body: once("abc"), Upload: engine.Upload{Stream: true}, Auth: true})
 			require.NoError(t, err)
 			require.Equal(t, want+" [chunked] abc", resp.Text())
 
@@ -62,7 +62,7 @@ func TestAStreamedBodyIsNotSignedByWhoMayCoverIt(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			s := newServer(t, mirrorSigned(0))
 			eng := s.newEngine(t, engine.Config{Auth: a})
-			_, err := eng.Do(t.Context(), &engine.Request{Method: "POST", Path: "/", Body: once("abc"), StreamBody: true, Auth: true})
+			_, err := eng.Do(t.Context(), &engine.Request{Method: "POST", Path: "/", Body: once("abc"), Upload: engine.Upload{Stream: true}, Auth: true})
 			require.ErrorIs(t, err, engine.ErrInvalidRequest, name)
 			require.Empty(t, s.seen())
 		})
@@ -89,14 +89,14 @@ func TestASignedStreamIsRepeatedOnlyIfItCanBeRewound(t *testing.T) {
 			return counting{strings.NewReader("abc"), &open}, nil
 		}
 		eng := newServer(t, mirrorSigned(1)).newEngine(t, engine.Config{Auth: a})
-		resp, err := eng.Do(t.Context(), &engine.Request{Method: "PUT", Path: "/", Body: opened, StreamBody: true, Auth: true})
+		resp, err := eng.Do(t.Context(), &engine.Request{Method: "PUT", Path: "/", Body: opened, Upload: engine.Upload{Stream: true}, Auth: true})
 		require.NoError(t, err)
 		require.Equal(t, "attempt 2 [chunked] abc", resp.Text())
 		require.Zero(t, open.Load())
 
 		s := newServer(t, mirrorSigned(1))
 		eng = s.newEngine(t, engine.Config{Auth: a})
-		_, err = eng.Do(t.Context(), &engine.Request{Method: "PUT", Path: "/", Body: once("abc"), StreamBody: true, Auth: true})
+		_, err = eng.Do(t.Context(), &engine.Request{Method: "PUT", Path: "/", Body: once("abc"), Upload: engine.Upload{Stream: true}, Auth: true})
 		require.Error(t, err)
 		require.Len(t, s.seen(), 1)
 	})
@@ -113,7 +113,7 @@ func TestASignerThatFailsAStreamedRequestLeavesItsBodyClosed(t *testing.T) {
 			var open atomic.Int32
 			s := newServer(t, mirrorSigned(0))
 			eng := s.newEngine(t, engine.Config{Auth: auth.WithoutBody{Authenticator: sign}})
-			_, err := eng.Do(t.Context(), &engine.Request{Method: "PUT", Path: "/", StreamBody: true, Auth: true, Body: func() (io.Reader, error) {
+			_, err := eng.Do(t.Context(), &engine.Request{Method: "PUT", Path: "/", Upload: engine.Upload{Stream: true}, Auth: true, Body: func() (io.Reader, error) {
 				open.Add(1)
 				return counting{strings.NewReader("abc"), &open}, nil
 			}})

@@ -148,7 +148,7 @@ func TestCloseEndsStreamsAndShutdownAwaitsThem(t *testing.T) {
 func TestAStreamMayBeLargerThanMaxBody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer(t, func(w http.ResponseWriter, _ *http.Request) { w.Write(make([]byte, 100_000)) })
-		eng := s.newEngine(t, engine.Config{MaxBody: 1000})
+		eng := s.newEngine(t, engine.Config{Responses: engine.Responses{MaxBody: 1000}})
 		_, err := eng.Do(t.Context(), &engine.Request{Path: "/"})
 		require.ErrorIs(t, err, engine.ErrBodyTooLarge)
 
@@ -228,8 +228,8 @@ func TestACodingIsAskedForAndUndone(t *testing.T) {
 		accepted, body string
 	}{
 		"by default":                  {accepted: "gzip, deflate", body: "squeezed"},
-		"as configured":               {config: engine.Config{Codings: []string{"zstd", "br", "gzip"}}, accepted: "zstd, br, gzip", body: "squeezed"},
-		"unless configured otherwise": {config: engine.Config{Codings: []string{}}, body: "plain"},
+		"as configured":               {config: engine.Config{Responses: engine.Responses{Codings: []string{"zstd", "br", "gzip"}}}, accepted: "zstd, br, gzip", body: "squeezed"},
+		"unless configured otherwise": {config: engine.Config{Responses: engine.Responses{Codings: []string{}}}, body: "plain"},
 		"unless the caller does it":   {header: http.Header{"Accept-Encoding": {"gzip"}}, accepted: "gzip", body: packed.String()},
 		"unless every caller does it": {config: engine.Config{Header: http.Header{"Accept-Encoding": {"gzip"}}}, accepted: "gzip", body: packed.String()},
 		"but for parts":               {header: http.Header{"Range": {"bytes=0-1"}}, body: "plain"},
@@ -245,7 +245,7 @@ func TestACodingIsAskedForAndUndone(t *testing.T) {
 			})
 		})
 	}
-	_, err := engine.New(engine.Config{Codings: []string{"lzw"}})
+	_, err := engine.New(engine.Config{Responses: engine.Responses{Codings: []string{"lzw"}}})
 	require.ErrorContains(t, err, `content coding "lzw"`)
 }
 
@@ -263,7 +263,7 @@ func TestACodingThatNobodyAskedForIsHandedOverAsNetHTTPDoes(t *testing.T) {
 		server.StartTLS()
 		defer server.Close()
 		bare := server.Client()
-		eng := newEngine(t, engine.Config{TLS: bare.Transport.(*http.Transport).TLSClientConfig, HTTP2: func(string) bool { return http2 }})
+		eng := newEngine(t, engine.Config{Dial: engine.Dial{TLS: bare.Transport.(*http.Transport).TLSClientConfig}, Connections: engine.Connections{HTTP2: func(string) bool { return http2 }}})
 		streaming := clientOf(eng, func(_ *http.Request, asked *engine.Request) { asked.Stream = true })
 		for _, c := range []struct{ coding, accept string }{{"br", ""}, {"gzip, gzip", ""}, {"gzip", "gzip"}, {"zstd", "identity"}} {
 			var answers []string
@@ -309,7 +309,7 @@ func TestABodyIsStreamedWithOrWithoutItsLength(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			var copies atomic.Int32
 			eng := newServer(t, mirror(0, &copies)).newEngine(t, engine.Config{})
-			req.Method, req.Path, req.StreamBody, req.ExpectContinue = http.MethodPost, "/", true, true
+			req.Method, req.Path, req.Upload.Stream, req.Upload.ExpectContinue = http.MethodPost, "/", true, true
 			resp, err := eng.Do(t.Context(), &req)
 			require.NoError(t, err)
 			require.Equal(t, "abc", resp.Text())
@@ -334,7 +334,7 @@ func TestAStreamedBodyIsSentAgainOnlyIfThatIsPossible(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var copies atomic.Int32
 				eng := newServer(t, mirror(1, &copies)).newEngine(t, engine.Config{})
-				c.request.Path, c.request.StreamBody = "/", true
+				c.request.Path, c.request.Upload.Stream = "/", true
 				_, err := eng.Do(t.Context(), &c.request)
 				require.Equal(t, c.fails, err != nil, "%v", err)
 				require.Equal(t, c.copies, copies.Load())
@@ -352,8 +352,8 @@ func TestAnUntouchedReaderSurvivesAFailedDial(t *testing.T) {
 		var copies atomic.Int32
 		dials := 0
 		s := newServer(t, mirror(0, &copies))
-		eng := s.newEngine(t, engine.Config{DialContext: failFirst(s, &dials)})
-		resp, err := eng.Do(t.Context(), &engine.Request{Method: http.MethodPost, Path: "/", Body: once("abc"), StreamBody: true})
+		eng := s.newEngine(t, engine.Config{Dial: engine.Dial{DialContext: failFirst(s, &dials)}})
+		resp, err := eng.Do(t.Context(), &engine.Request{Method: http.MethodPost, Path: "/", Body: once("abc"), Upload: engine.Upload{Stream: true}})
 		require.NoError(t, err)
 		require.Equal(t, "abc", resp.Text())
 		require.Equal(t, 2, dials)
@@ -367,7 +367,7 @@ func TestAStreamedBodyMustBeOne(t *testing.T) {
 			{Body: "text"},
 			{Body: once("abc"), Auth: true},
 		} {
-			req.Method, req.Path, req.StreamBody = http.MethodPost, "/", true
+			req.Method, req.Path, req.Upload.Stream = http.MethodPost, "/", true
 			_, err := eng.Do(t.Context(), &req)
 			require.ErrorIs(t, err, engine.ErrInvalidRequest)
 		}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -56,6 +57,7 @@ type TimeEndpoint struct {
 // TimeFrom("/api/v3/time", "serverTime").
 func TimeFrom(path, field string) TimeEndpoint { return TimeEndpoint{Path: path, Field: field} }
 
+// limitID is the one limit that New can look for among Config.Limits.
 func (t TimeEndpoint) limitID() string { return t.LimitID }
 
 // ServerTime is part of TimeSource.
@@ -80,7 +82,7 @@ func (t TimeEndpoint) ServerTime(ctx context.Context, eng *Engine) (TimeReading,
 
 func (t TimeEndpoint) find(response *Response) (string, error) {
 	if t.Field == "" {
-		return dateOf(response)
+		return dateOf(response) // of any status, for every answer has a Date
 	}
 	if err := response.Err(); err != nil {
 		return "", err
@@ -129,22 +131,22 @@ func (e *Engine) ask(ctx context.Context, req *Request) (*Response, error) {
 	return e.system.Do(ctx, req, e.deadline(ctx, req))
 }
 
-// sampleSpacing keeps the first looks at the server's clock apart: requests
-// need one, and precision can wait for the others.
-const sampleSpacing = 250 * time.Millisecond
-
 // sampler turns a TimeSource into what timesync calls.
 func (e *Engine) sampler(source TimeSource) timesync.Sample {
 	return func(ctx context.Context, epoch time.Time) (sample clock.Sample, err error) {
+		// This runs on a goroutine of the engine's own, which a panic in a caller's
+		// TimeSource must not end.
 		defer func() {
 			if v := recover(); v != nil {
-				err = &PanicError{Stage: Preparing, Value: v}
+				err = &PanicError{Stage: Preparing, Value: v, Stack: debug.Stack()}
 			}
 		}()
 		r, err := source.ServerTime(ctx, e)
 		if err != nil {
 			return clock.Sample{}, err
 		}
+		// Both have monotonic readings, as epoch has: a step of the wall clock
+		// between them changes nothing.
 		return clock.Sample{
 			Sent: r.Sent.Sub(epoch), Received: r.Received.Sub(epoch),
 			Server: time.Duration(r.Server.UnixNano()), Resolution: r.Resolution,

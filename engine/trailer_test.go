@@ -42,7 +42,7 @@ func TestTrailersOfAnHTTPClientAreLikeThoseOfNetHTTP(t *testing.T) {
 		server.StartTLS()
 		defer server.Close()
 		bare := server.Client()
-		eng := newEngine(t, engine.Config{TLS: bare.Transport.(*http.Transport).TLSClientConfig, HTTP2: func(string) bool { return http2 }, Codings: []string{}})
+		eng := newEngine(t, engine.Config{Dial: engine.Dial{TLS: bare.Transport.(*http.Transport).TLSClientConfig}, Connections: engine.Connections{HTTP2: func(string) bool { return http2 }}, Responses: engine.Responses{Codings: []string{}}})
 		streaming := clientOf(eng, func(_ *http.Request, asked *engine.Request) { asked.Stream = true })
 
 		exchange := func(client *http.Client) (before, after http.Header, resp *http.Response, body string) {
@@ -84,15 +84,15 @@ func TestATrailerThatCannotBeSentIsAnError(t *testing.T) {
 	eng := newEngine(t, engine.Config{BaseURL: server.URL})
 	sum := http.Header{"Sum": {"1"}}
 	for name, request := range map[string]*engine.Request{
-		"no body":      {Method: "POST", StreamBody: true, Trailer: sum},
-		"not streamed": {Method: "POST", Body: "abc", Trailer: sum},
-		"a length":     {Method: "POST", StreamBody: true, Body: strings.NewReader("abc"), BodyLength: 3, Trailer: sum},
-		"a framing":    {Method: "POST", StreamBody: true, Body: strings.NewReader("abc"), Trailer: http.Header{"Content-Length": nil}},
+		"no body":      {Method: "POST", Upload: engine.Upload{Stream: true, Trailer: sum}},
+		"not streamed": {Method: "POST", Body: "abc", Upload: engine.Upload{Trailer: sum}},
+		"a length":     {Method: "POST", Body: strings.NewReader("abc"), Upload: engine.Upload{Stream: true, Length: 3, Trailer: sum}},
+		"a framing":    {Method: "POST", Body: strings.NewReader("abc"), Upload: engine.Upload{Stream: true, Trailer: http.Header{"Content-Length": nil}}},
 	} {
 		_, err := eng.Do(t.Context(), request)
 		require.ErrorIs(t, err, engine.ErrInvalidRequest, name)
 	}
-	resp, err := eng.Do(t.Context(), &engine.Request{Method: "POST", StreamBody: true, Body: strings.NewReader("abc"), Trailer: sum})
+	resp, err := eng.Do(t.Context(), &engine.Request{Method: "POST", Body: strings.NewReader("abc"), Upload: engine.Upload{Stream: true, Trailer: sum}})
 	require.NoError(t, err)
 	require.Equal(t, "abc 1", resp.Text())
 }

@@ -41,27 +41,10 @@ type Request struct {
 	// as JSON. A plain io.Reader can be read once, so such a request is never
 	// sent a second time; an io.Seeker is rewound.
 	Body any
-	// StreamBody sends an io.Reader as it is read, instead of reading it into
-	// memory first; such a request can only be signed by an authenticator that
-	// leaves bodies alone, see auth.BodyUnsigned. It is sent again only if
-	// the reader was not touched, or if Body is a func() (io.Reader, error),
-	// which is called for every attempt, and whose readers the engine closes.
-	// Any other reader the engine closes only if it is still reading when the
-	// exchange ends.
-	StreamBody bool
-	// BodyLength is the length of a streamed body; zero means that the reader's
-	// Len method tells it, or that it is unknown and sent in chunks, as a body
-	// with a Trailer always is.
-	BodyLength int64
-	// Trailer is sent behind a streamed body of unknown length. Its names are
-	// announced in the header. Its values are read when the body has ended, and
-	// may be set until then by whoever is read from. Fields about framing,
-	// routing, authentication and the like are no trailers (RFC 9110, section
-	// 6.5.1).
-	Trailer http.Header
-	// ExpectContinue holds a streamed body back until the server asks for it
-	// (RFC 9110, section 10.1.1), for a second at most.
-	ExpectContinue bool
+	// Upload is for a Body that is sent while it is read. Its zero value reads
+	// Body into memory first.
+	Upload Upload
+
 	// Stream hands the answer over as soon as its head is there, with a
 	// Response.Stream to be read and closed instead of a Body. The timeout and
 	// the context go on to the end of the stream.
@@ -104,6 +87,31 @@ type Request struct {
 	// ReturnErrors hands a 4xx or 5xx body to Fetch's caller as data instead
 	// of as a StatusError.
 	ReturnErrors bool
+}
+
+// Upload says how a body is sent that is read while it is sent.
+type Upload struct {
+	// Stream sends an io.Reader as it is read, instead of reading it into memory
+	// first; such a request can only be signed by an authenticator that leaves
+	// bodies alone, see auth.BodyUnsigned. It is sent again only if the reader
+	// was not touched, or if Body is a func() (io.Reader, error), which is called
+	// for every attempt, and whose readers the engine closes. Any other reader
+	// the engine closes only if it is still reading when the exchange ends.
+	// Without Stream the other fields say nothing, but a Trailer is an error.
+	Stream bool
+	// Length is the body's length in bytes; zero means that the reader's Len
+	// method tells it, or that it is unknown and sent in chunks, as a body with
+	// a Trailer always is.
+	Length int64
+	// Trailer is sent behind a body of unknown length. Its names are announced in
+	// the header. Its values are read when the body has ended, and may be set
+	// until then by whoever is read from. Fields about framing, routing,
+	// authentication and the like are no trailers (RFC 9110, section 6.5.1). Nil
+	// means none.
+	Trailer http.Header
+	// ExpectContinue holds the body back until the server asks for it (RFC 9110,
+	// section 10.1.1), for a second at most.
+	ExpectContinue bool
 }
 
 // IsIdempotent reports whether sending r twice is allowed to happen.

@@ -41,7 +41,7 @@ func (r *slot) build() error {
 	if r.upload, err = newUpload(r.asked, r.signsBody); err == nil && r.upload == nil {
 		body, contentType, err = encodeBody(r.asked)
 	}
-	if err == nil && len(r.asked.Trailer) > 0 && r.upload == nil {
+	if err == nil && len(r.asked.Upload.Trailer) > 0 && r.upload == nil {
 		err = errors.New("trailers follow a streamed body only")
 	}
 	if err != nil {
@@ -55,7 +55,7 @@ func (r *slot) build() error {
 		r.call.Method = http.MethodGet
 	}
 	r.call.Body, r.call.Deadline = body, r.deadline
-	r.call.Stream, r.call.Continue, r.call.Trailer = r.asked.Stream, r.asked.ExpectContinue, r.asked.Trailer
+	r.call.Stream, r.call.Continue, r.call.Trailer = r.asked.Stream, r.asked.Upload.ExpectContinue, r.asked.Upload.Trailer
 	r.call.Codings, r.call.Trace = r.needs.Plan.Codings, r.trace.hooks
 	r.contentType = contentType
 	r.buildFields(contentType)

@@ -38,10 +38,10 @@ func (t *touchReader) Close() error {
 
 // newUpload returns nil for a request whose body is sent from memory.
 func newUpload(asked *messages.Request, signsBody bool) (*upload, error) {
-	if !asked.StreamBody || asked.Body == nil {
+	if !asked.Upload.Stream || asked.Body == nil {
 		return nil, nil
 	}
-	u := &upload{source: asked.Body, length: asked.BodyLength}
+	u := &upload{source: asked.Body, length: asked.Upload.Length}
 	switch asked.Body.(type) {
 	case func() (io.Reader, error), io.Reader:
 	default:
@@ -51,9 +51,9 @@ func newUpload(asked *messages.Request, signsBody bool) (*upload, error) {
 		return nil, errors.New("a streamed body cannot be signed, and the authenticator does not say that it leaves bodies alone")
 	}
 	switch {
-	case len(asked.Trailer) > 0 && u.length != 0:
+	case len(asked.Upload.Trailer) > 0 && u.length != 0:
 		return nil, errors.New("a body with trailers is sent in chunks, and cannot have a length")
-	case len(asked.Trailer) > 0:
+	case len(asked.Upload.Trailer) > 0:
 		u.length = -1
 	case u.length == 0:
 		u.length = -1

@@ -16,6 +16,7 @@ import (
 
 // Needs are what a throttler is handed.
 type Needs struct {
+	Ledger   *throttle.Ledger // of the limits and options; the throttler's own from now on
 	Limits   []throttle.Limit
 	Options  throttle.Options
 	Epoch    time.Time          // instant zero of the ledger's clock
@@ -35,13 +36,11 @@ type Throttler struct {
 // due is the throttler's own alarm.
 type due struct{}
 
-// New makes a throttler that is still to be spawned. The error lists every
-// mistake in the limits.
-func New(needs Needs) (*Throttler, error) {
+// New makes a throttler that is still to be spawned.
+func New(needs Needs) *Throttler {
 	t := &Throttler{needs: needs, alarm: mailbox.NewAlarm(needs.Address, due{})}
-	var err error
-	t.desk, err = NewDesk(needs.Limits, needs.Options, t)
-	return t, err
+	t.desk = NewDesk(needs.Ledger, needs.Limits, needs.Options, t)
+	return t
 }
 
 // Incarnate makes the actor, at first and after each failure.

@@ -61,17 +61,13 @@ type Reading interface {
 	Ahead(at time.Duration) (lo, hi time.Duration)
 }
 
-// NewDesk returns a desk for a table of limits. The error lists every mistake in
-// it.
-func NewDesk(limits []throttle.Limit, options throttle.Options, out Outlet) (*Desk, error) {
-	ledger, err := throttle.New(limits, options)
-	if err != nil {
-		return nil, err
-	}
+// NewDesk returns a desk with an unused ledger, which was made of these limits
+// and options and is the desk's from now on.
+func NewDesk(ledger *throttle.Ledger, limits []throttle.Limit, options throttle.Options, out Outlet) *Desk {
 	return &Desk{
 		out: out, options: options, limits: limits, ledger: ledger, needsClock: NeedsClock(limits),
 		warned: make(map[string]bool),
-	}, nil
+	}
 }
 
 // Acquire queues a ticket, or sends it on at once.
@@ -251,7 +247,7 @@ func (d *Desk) Recover(now time.Duration) {
 	}
 	ledger, err := throttle.New(d.limits, d.options)
 	if err != nil {
-		panic(err) // NewDesk and Replace have accepted this very table
+		panic(err) // a ledger was made of this very table before
 	}
 	d.ledger = ledger
 	d.armed, d.told = 0, nil

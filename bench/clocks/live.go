@@ -131,12 +131,12 @@ func RunLive(ctx context.Context, c LiveConfig) (LiveRow, error) {
 
 func (c LiveConfig) engine(url string) engine.Config {
 	config := engine.Config{
-		BaseURL:  url,
-		Auth:     auth.HMACQuery{Key: exchange.DemoKey, Secret: exchange.DemoSecret, Window: c.Window},
-		Time:     engine.TimeFrom("/api/v3/time", "serverTime"),
-		MaxConns: c.Workers + 1, // one for the time
-		Timeout:  time.Minute,
-		Retry:    engine.Retry{Max: -1}, // nothing is glossed over
+		BaseURL:     url,
+		Auth:        auth.HMACQuery{Key: exchange.DemoKey, Secret: exchange.DemoSecret, Window: c.Window},
+		Time:        engine.TimeFrom("/api/v3/time", "serverTime"),
+		Connections: engine.Connections{Max: c.Workers + 1}, // one for the time
+		Timeout:     time.Minute,
+		Retry:       engine.Retry{Max: -1}, // nothing is glossed over
 	}
 	if c.LocalClock {
 		config.Time = nil

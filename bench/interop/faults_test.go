@@ -126,11 +126,11 @@ func newBed(t *testing.T, protocol string) *bed {
 	t.Helper()
 	u := startUpstream(t, protocol)
 	proxy := startProxy(t, "127.0.0.1:0", u.Listener.Addr().String())
-	config := engine.Config{BaseURL: "http://" + proxy.Listen, DialTimeout: time.Second, DialBackoff: time.Millisecond, DialBackoffCap: 20 * time.Millisecond}
+	config := engine.Config{BaseURL: "http://" + proxy.Listen, Dial: engine.Dial{Timeout: time.Second, Backoff: time.Millisecond, BackoffCap: 20 * time.Millisecond}}
 	if protocol != "http" {
 		config.BaseURL = "https://" + proxy.Listen
-		config.TLS = &tls.Config{RootCAs: roots(u.Certificate())}
-		config.HTTP2 = func(string) bool { return protocol == "http2" }
+		config.Dial.TLS = &tls.Config{RootCAs: roots(u.Certificate())}
+		config.Connections.HTTP2 = func(string) bool { return protocol == "http2" }
 	}
 	return &bed{u, proxy, startEngine(t, config)}
 }

@@ -145,7 +145,7 @@ func throughEngine(t *testing.T, eng *engine.Engine, a ask) reply {
 
 func TestEveryEndpointHasOneAnswerWhoeverAsks(t *testing.T) {
 	origin := startHTTPBin(t)
-	eng := startEngine(t, engine.Config{BaseURL: origin, Codings: []string{"gzip"}}) // net/http asks for gzip alone
+	eng := startEngine(t, engine.Config{BaseURL: origin, Responses: engine.Responses{Codings: []string{"gzip"}}}) // net/http asks for gzip alone
 	bare := bareClient(t)
 	over := &http.Client{Transport: eng.RoundTripper(), CheckRedirect: stay}
 	for _, a := range asks() {
@@ -173,7 +173,7 @@ func TestACodingTheEngineAsksForIsUndone(t *testing.T) {
 
 func TestRedirectsFollowedByAClientLeadToTheSameAnswer(t *testing.T) {
 	origin := startHTTPBin(t)
-	eng := startEngine(t, engine.Config{Codings: []string{"gzip"}})
+	eng := startEngine(t, engine.Config{Responses: engine.Responses{Codings: []string{"gzip"}}})
 	bare, over := bareClient(t), &http.Client{Transport: eng.RoundTripper()}
 	bare.CheckRedirect = nil
 	for _, a := range []ask{

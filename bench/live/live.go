@@ -98,7 +98,7 @@ func run(ctx context.Context, s Scenario, config Config) (Result, error) {
 		DefaultLimitID: "weight",
 		Feedback:       feedback.Join(feedback.RetryAfter, feedback.BodyTime("serverTime")),
 		Time:           engine.TimeFrom("/api/v3/time", "serverTime"),
-		MaxConns:       256,
+		Connections:    engine.Connections{Max: 256},
 	})
 	if err != nil {
 		return Result{}, err

@@ -39,10 +39,10 @@ func engineConfig(at site) engine.Config {
 		},
 	}
 	if at.protocol != HTTP {
-		config.TLS = at.tls()
+		config.Dial.TLS = at.tls()
 	}
 	if at.protocol == HTTP2 {
-		config.HTTP2 = func(string) bool { return true }
+		config.Connections.HTTP2 = func(string) bool { return true }
 	}
 	return config
 }

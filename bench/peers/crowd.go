@@ -84,8 +84,8 @@ func gather(ctx context.Context, load Case, at site, seed uint64) (Row, error) {
 func newGatedEngine(at site) (eng *engine.Engine, open func(), err error) {
 	gate := make(chan struct{})
 	config := engineConfig(at)
-	config.DialTimeout = time.Minute
-	config.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+	config.Dial.Timeout = time.Minute
+	config.Dial.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
 		select {
 		case <-gate:
 			return new(net.Dialer).DialContext(ctx, network, addr)

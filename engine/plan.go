@@ -1,0 +1,323 @@
+package engine
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/sluice-engine/sluice/actors"
+	"github.com/sluice-engine/sluice/actors/pool"
+	"github.com/sluice-engine/sluice/actors/request"
+	"github.com/sluice-engine/sluice/auth"
+	"github.com/sluice-engine/sluice/internal/clock"
+	"github.com/sluice-engine/sluice/internal/wire"
+	"github.com/sluice-engine/sluice/messages"
+	"github.com/sluice-engine/sluice/messages/protocol"
+	"github.com/sluice-engine/sluice/throttle"
+)
+
+// plan is a Config that was read. Each of its groups is read by one method, in
+// one walk, which fills in the defaults, parses what is text, and notes what is
+// wrong; nothing is looked at again after that.
+//
+// New owns a plan while it starts the engine, and nobody changes it later.
+type plan struct {
+	Config // with its defaults filled in
+
+	base      request.Base     // of BaseURL; zero without one
+	fields    []messages.Field // header lines of every request, in the order they are sent
+	codings   messages.Codings // undone in answers, for fields ask for them
+	localAddr net.Addr         // of Dial.LocalAddr; nil without one
+	ledger    *throttle.Ledger // of Limits and Throttle; the throttler owns it once it has started
+
+	mistakes []error
+}
+
+// readConfig returns the plan, or one error that lists every mistake.
+func readConfig(config Config) (*plan, error) {
+	p := &plan{Config: config}
+	p.readBaseURL()
+	p.readLimits()
+	p.readAuth()
+	p.readTime()
+	p.readProcessors()
+	p.Timeout = number(p, "Timeout", p.Timeout, 0)
+	p.readAdmission()
+	p.readConnections()
+	p.readDial()
+	p.readResponses()
+	p.layHeader() // asks for the codings that readResponses has found
+	p.readRetry()
+	p.Logger = cmp.Or(p.Logger, slog.New(slog.DiscardHandler))
+	if err := errors.Join(p.mistakes...); err != nil {
+		return nil, fmt.Errorf("sluice: configuration: %w", err)
+	}
+	return p, nil
+}
+
+func (p *plan) complain(format string, args ...any) {
+	p.mistakes = append(p.mistakes, fmt.Errorf(format, args...))
+}
+
+// complainOf notes each mistake that another package found in a field.
+func (p *plan) complainOf(field string, err error) {
+	for _, mistake := range mistakesIn(err) {
+		p.complain("%s: %w", field, mistake)
+	}
+}
+
+// mistakesIn takes an error apart that was joined of several, so that each can
+// be told with its field.
+func mistakesIn(err error) []error {
+	if err == nil {
+		return nil
+	}
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok || errors.Join(joined.Unwrap()...).Error() != err.Error() {
+		// An error that wraps several may have a text of its own: it stays whole.
+		return []error{err}
+	}
+	var all []error
+	for _, one := range joined.Unwrap() {
+		all = append(all, mistakesIn(one)...)
+	}
+	return all
+}
+
+// number returns the value of a field that must not be negative, or its
+// default.
+func number[T int | int64 | time.Duration](p *plan, field string, value, otherwise T) T {
+	if value < 0 {
+		p.complain("%s is negative", field)
+	}
+	return cmp.Or(value, otherwise)
+}
+
+func (p *plan) readBaseURL() {
+	if p.BaseURL == "" {
+		return
+	}
+	base, err := request.ParseBase(p.BaseURL)
+	p.complainOf("BaseURL", err)
+	p.base = base
+}
+
+func (p *plan) readLimits() {
+	p.Limits = slices.Clone(p.Limits) // the caller may go on to use the slice
+	var err error
+	p.ledger, err = throttle.New(p.Limits, p.Throttle)
+	for _, mistake := range mistakesIn(err) {
+		field := "Throttle"
+		if _, ok := errors.AsType[*throttle.LimitError](mistake); ok {
+			field = "Limits"
+		}
+		p.complain("%s: %w", field, mistake)
+	}
+	for i, l := range p.Limits {
+		if l.ID == Unlimited {
+			p.complain("Limits[%d].ID %q is reserved for requests without a limit", i, Unlimited)
+		}
+	}
+	if !p.hasLimit(p.DefaultLimitID) {
+		p.complain("DefaultLimitID %q is not among Limits", p.DefaultLimitID)
+	}
+	if len(p.Limits) == 0 {
+		// Without limits, requests that name none are no oversight.
+		p.DefaultLimitID = cmp.Or(p.DefaultLimitID, Unlimited)
+	}
+}
+
+func (p *plan) hasLimit(id string) bool {
+	return id == "" || id == Unlimited ||
+		slices.ContainsFunc(p.Limits, func(l throttle.Limit) bool { return l.ID == id })
+}
+
+func (p *plan) readAuth() { p.complainOf("Auth", auth.Validate(p.Auth)) }
+
+func (p *plan) readTime() {
+	// A source of the caller's own says nothing of a limit: its requests are
+	// refused by Do if they name an unknown one.
+	if source, ok := p.Time.(interface{ limitID() string }); ok {
+		if id := source.limitID(); !p.hasLimit(id) {
+			p.complain("Time.LimitID %q is not among Limits", id)
+		}
+	}
+	p.Clock.Every = number(p, "Clock.Every", p.Clock.Every, 10*time.Second)
+}
+
+func (p *plan) readProcessors() {
+	for i, processor := range p.PreProcessors {
+		if processor == nil {
+			p.complain("PreProcessors[%d] is nil", i)
+		}
+	}
+	for i, processor := range p.PostProcessors {
+		if processor == nil {
+			p.complain("PostProcessors[%d] is nil", i)
+		}
+	}
+}
+
+func (p *plan) readAdmission() {
+	a := &p.Admission
+	a.MaxInFlight = number(p, "Admission.MaxInFlight", a.MaxInFlight, 100_000)
+	a.MaxWaiting = max(0, cmp.Or(a.MaxWaiting, 100_000)) // a negative number is the only way to say none
+}
+
+func (p *plan) readConnections() {
+	c := &p.Connections
+	c.Max = number(p, "Connections.Max", c.Max, 64)
+	c.MaxWaiters = number(p, "Connections.MaxWaiters", c.MaxWaiters, 100_000)
+	c.MinIdle = number(p, "Connections.MinIdle", c.MinIdle, 0)
+	c.IdleTimeout = number(p, "Connections.IdleTimeout", c.IdleTimeout, 50*time.Second)
+	c.MaxAge = number(p, "Connections.MaxAge", c.MaxAge, 0)
+	if c.MinIdle > c.Max && c.Max > 0 {
+		p.complain("Connections.MinIdle %d is above Connections.Max %d", c.MinIdle, c.Max)
+	}
+}
+
+func (p *plan) readDial() {
+	d := &p.Dial
+	d.Timeout = number(p, "Dial.Timeout", d.Timeout, 5*time.Second)
+	d.Backoff = number(p, "Dial.Backoff", d.Backoff, 50*time.Millisecond)
+	d.BackoffCap = number(p, "Dial.BackoffCap", d.BackoffCap, 5*time.Second)
+	if d.LocalAddr == "" {
+		return
+	}
+	addr, err := wire.ParseLocalAddr(d.LocalAddr)
+	p.complainOf("Dial.LocalAddr", err)
+	p.localAddr = addr
+}
+
+// contentCodings are those that Responses.Codings may name.
+var contentCodings = map[string]messages.Codings{
+	"gzip": messages.Gzip, "deflate": messages.Deflate, "br": messages.Brotli, "zstd": messages.Zstd,
+}
+
+func (p *plan) readResponses() {
+	r := &p.Responses
+	r.MaxHeader = number(p, "Responses.MaxHeader", r.MaxHeader, 64<<10)
+	r.MaxBody = number(p, "Responses.MaxBody", r.MaxBody, 16<<20)
+	if r.Codings == nil { // an empty slice asks for none
+		r.Codings = []string{"gzip", "deflate"}
+	}
+	for i, name := range r.Codings {
+		coding, known := contentCodings[name]
+		if !known {
+			p.complain("Responses.Codings[%d]: content coding %q is unknown", i, name)
+		}
+		p.codings |= coding
+	}
+}
+
+// layHeader lays the header lines of every request: the engine's own first,
+// then the caller's by name, so that all requests look alike.
+func (p *plan) layHeader() {
+	if p.Header.Get("User-Agent") == "" {
+		p.fields = append(p.fields, messages.Field{Name: "User-Agent", Value: "sluice"})
+	}
+	switch {
+	case p.Header.Get("Accept-Encoding") != "":
+		p.codings = 0 // the caller undoes what the caller asks for
+	case len(p.Responses.Codings) > 0:
+		accepted := strings.Join(p.Responses.Codings, ", ")
+		p.fields = append(p.fields, messages.Field{Name: "Accept-Encoding", Value: accepted})
+	}
+	for _, name := range slices.Sorted(maps.Keys(p.Header)) {
+		for _, value := range p.Header[name] {
+			p.fields = append(p.fields, messages.Field{Name: name, Value: value})
+		}
+	}
+	p.fields = slices.Clip(p.fields) // requests share it, and one that appends must copy
+}
+
+func (p *plan) readRetry() {
+	r := &p.Retry
+	r.Max = max(0, cmp.Or(r.Max, 2)) // a negative number is the only way to say none
+	r.Base = number(p, "Retry.Base", r.Base, 50*time.Millisecond)
+	r.Cap = number(p, "Retry.Cap", r.Cap, 2*time.Second)
+}
+
+// What follows hands a plan without mistakes to the actors.
+
+const (
+	retryShare = 0.2 // repetitions per first attempt, over all requests
+	retryRate  = 10  // and per second besides
+
+	// unusedPool is how long an origin's pool outlives its last connection.
+	unusedPool = time.Minute
+	// sampleSpacing keeps the first looks at the server's clock apart: requests
+	// need one, and precision can wait for the others.
+	sampleSpacing = 250 * time.Millisecond
+)
+
+// system is what the actors of an engine are started with.
+func (p *plan) system(e *Engine) actors.Config {
+	parts := actors.Config{
+		Request: p.request(),
+		Ledger:  p.ledger, Limits: p.Limits, Throttle: p.Throttle,
+		Dial: p.dialer().DialAny, Pool: p.pool(),
+		Logger: p.Logger,
+	}
+	if p.Time != nil {
+		parts.Sample = e.sampler(p.Time)
+		parts.Clock = clock.Config{Spacing: sampleSpacing, Interval: p.Clock.Every}
+	}
+	return parts
+}
+
+func (p *plan) request() request.Plan {
+	return request.Plan{
+		Base: p.base, Fields: p.fields, DefaultLimitID: p.DefaultLimitID, Feedback: p.Feedback,
+		Auth: p.Auth, PreProcessors: p.PreProcessors, PostProcessors: p.PostProcessors, Jar: p.Cookies,
+		Codings: p.codings,
+		Retry:   request.Retry{Max: p.Retry.Max, Base: p.Retry.Base, Cap: p.Retry.Cap, Share: retryShare, Rate: retryRate},
+	}
+}
+
+func (p *plan) pool() pool.Config {
+	c := p.Connections
+	return pool.Config{
+		MaxConns: c.Max, MaxWaiters: c.MaxWaiters, MinIdle: c.MinIdle, Rotate: c.Rotate,
+		IdleTimeout: c.IdleTimeout, MaxAge: c.MaxAge, Passivate: unusedPool,
+		Backoff: p.Dial.Backoff, BackoffCap: p.Dial.BackoffCap,
+	}
+}
+
+func (p *plan) dialer() *wire.Dialer {
+	dialer := &wire.Dialer{
+		DialContext: p.Dial.DialContext, LocalAddr: p.localAddr, Timeout: p.Dial.Timeout,
+		TLS: p.Dial.TLS, ProxyTLS: p.Dial.ProxyTLS,
+		Limits: wire.Limits{Header: p.Responses.MaxHeader, Body: p.Responses.MaxBody},
+	}
+	if choose := p.Dial.Proxy; choose != nil {
+		dialer.Proxy = func(origin messages.Origin) (*url.URL, error) { return choose(rootOf(origin)) }
+	}
+	if offer := p.Connections.HTTP2; offer != nil {
+		dialer.HTTP2 = func(origin messages.Origin) bool { return offer(origin.Addr) }
+	}
+	return dialer
+}
+
+// rootOf is the request that stands for an origin when a proxy is chosen.
+func rootOf(origin messages.Origin) *http.Request {
+	u := &url.URL{Scheme: origin.Scheme, Host: origin.Addr, Path: "/"}
+	return &http.Request{Method: http.MethodGet, URL: u, Host: u.Host, Header: make(http.Header)}
+}
+
+// poolStats tells the pools' own pictures in the engine's words.
+func poolStats(pools []protocol.PoolStats) []PoolStats {
+	var all []PoolStats // nil without pools
+	for _, s := range pools {
+		all = append(all, PoolStats(s))
+	}
+	return all
+}

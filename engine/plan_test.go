@@ -1,0 +1,178 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"net/http"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/sluice-engine/sluice/auth"
+	"github.com/sluice-engine/sluice/messages"
+	"github.com/sluice-engine/sluice/throttle"
+)
+
+func TestEveryMistakeIsToldByItsFieldsPath(t *testing.T) {
+	_, err := New(Config{
+		BaseURL:        "ftp://server.test",
+		DefaultLimitID: "missing",
+		Limits: []throttle.Limit{
+			{ID: "a", Quota: 0, Per: time.Second},
+			{ID: "b", Quota: 1, Per: time.Second, Linked: []throttle.Link{{ID: "c"}}},
+			{ID: Unlimited, Quota: 1, Per: time.Second},
+		},
+		Throttle:       throttle.Options{Share: 2, MaxQueued: -1},
+		Auth:           auth.HMACQuery{},
+		Time:           TimeEndpoint{LimitID: "gone"},
+		Clock:          Clock{Every: -1},
+		PreProcessors:  []PreProcessor{nil},
+		PostProcessors: []PostProcessor{PostProcessorFunc(nil), nil},
+		Timeout:        -1,
+		Admission:      Admission{MaxInFlight: -1},
+		Connections:    Connections{Max: -1, MaxWaiters: -1, MinIdle: -1, IdleTimeout: -1, MaxAge: -1},
+		Dial:           Dial{Timeout: -1, Backoff: -1, BackoffCap: -1, LocalAddr: "localhost"},
+		Responses:      Responses{MaxHeader: -1, MaxBody: -1, Codings: []string{"gzip", "lzw"}},
+		Retry:          Retry{Base: -1, Cap: -1},
+	})
+	require.Error(t, err)
+	var fields []string
+	for mistake := range strings.SplitSeq(strings.TrimPrefix(err.Error(), "sluice: configuration: "), "\n") {
+		field, _, _ := strings.Cut(mistake, " ")
+		fields = append(fields, strings.TrimSuffix(field, ":"))
+	}
+	require.ElementsMatch(t, []string{
+		"BaseURL", "DefaultLimitID", "Limits", "Limits", "Limits[2].ID", "Throttle", "Throttle",
+		"Auth", "Auth", "Time.LimitID", "Clock.Every", "PreProcessors[0]", "PostProcessors[1]", "Timeout",
+		"Admission.MaxInFlight",
+		"Connections.Max", "Connections.MaxWaiters", "Connections.MinIdle", "Connections.IdleTimeout", "Connections.MaxAge",
+		"Dial.Timeout", "Dial.Backoff", "Dial.BackoffCap", "Dial.LocalAddr",
+		"Responses.MaxHeader", "Responses.MaxBody", "Responses.Codings[1]",
+		"Retry.Base", "Retry.Cap",
+	}, fields, "%v", err)
+}
+
+func TestMoreIdleConnectionsThanConnectionsAreAMistake(t *testing.T) {
+	_, err := New(Config{Connections: Connections{MinIdle: 65}})
+	require.EqualError(t, err, "sluice: configuration: Connections.MinIdle 65 is above Connections.Max 64")
+}
+
+// joinedWith is an error of several with a text of its own.
+type joinedWith struct{ errs []error }
+
+func (e joinedWith) Error() string   { return fmt.Sprintf("%d mistakes", len(e.errs)) }
+func (e joinedWith) Unwrap() []error { return e.errs }
+
+type wrongAuth struct{ err error }
+
+func (wrongAuth) Authenticate(*messages.Call, auth.Clock) error { return nil }
+func (a wrongAuth) Validate() error                             { return a.err }
+
+func TestAnErrorWithATextOfItsOwnIsToldWhole(t *testing.T) {
+	_, err := New(Config{Auth: wrongAuth{joinedWith{[]error{context.Canceled, http.ErrNoCookie}}}})
+	require.EqualError(t, err, "sluice: configuration: Auth: 2 mistakes")
+	require.ErrorIs(t, err, http.ErrNoCookie)
+}
+
+// defaults are what the zero Config stands for: the value of each field, and
+// the words of its comment.
+var defaults = []struct {
+	group, field string
+	value        any
+	told         string
+}{
+	{"", "Timeout", time.Duration(0), "Zero means no bound"},
+	{"", "DefaultLimitID", Unlimited, "unless there are no limits at all"},
+	{"Clock", "Every", 10 * time.Second, "zero means 10 s"},
+	{"Admission", "MaxInFlight", 100_000, "zero means 100,000"},
+	{"Admission", "MaxWaiting", 100_000, "zero means 100,000"},
+	{"Connections", "Max", 64, "zero means 64"},
+	{"Connections", "MaxWaiters", 100_000, "zero means 100,000"},
+	{"Connections", "MinIdle", 0, "zero means none"},
+	{"Connections", "IdleTimeout", 50 * time.Second, "zero means 50 s"},
+	{"Connections", "MaxAge", time.Duration(0), "zero means never"},
+	{"Connections", "Rotate", false, "False lends the last used"},
+	{"Dial", "Timeout", 5 * time.Second, "zero means 5 s"},
+	{"Dial", "Backoff", 50 * time.Millisecond, "zero means 50 ms"},
+	{"Dial", "BackoffCap", 5 * time.Second, "zero means 5 s"},
+	{"Dial", "LocalAddr", "", "empty leaves it to the system"},
+	{"Responses", "MaxHeader", 64 << 10, "zero means 64 KiB"},
+	{"Responses", "MaxBody", int64(16 << 20), "zero means 16 MiB"},
+	{"Responses", "Codings", []string{"gzip", "deflate"}, "Nil means gzip and deflate"},
+	{"Retry", "Max", 2, "zero means 2"},
+	{"Retry", "Base", 50 * time.Millisecond, "zero means 50 ms"},
+	{"Retry", "Cap", 2 * time.Second, "zero means 2 s"},
+}
+
+func TestTheZeroConfigHasTheDefaultsThatItsCommentsTell(t *testing.T) {
+	p, err := readConfig(Config{})
+	require.NoError(t, err)
+	comments := fieldComments(t)
+	for _, d := range defaults {
+		group, of := reflect.ValueOf(p.Config), "Config"
+		if d.group != "" {
+			group, of = group.FieldByName(d.group), d.group
+		}
+		require.Equal(t, d.value, group.FieldByName(d.field).Interface(), "%s.%s", of, d.field)
+		require.Contains(t, comments[of+"."+d.field], d.told, "%s.%s", of, d.field)
+	}
+}
+
+func TestEveryFieldOfAConfigIsExplained(t *testing.T) {
+	comments := fieldComments(t)
+	require.NotEmpty(t, comments["Config.BaseURL"])
+	for field, comment := range comments {
+		require.NotEmpty(t, comment, field)
+	}
+}
+
+// fieldComments returns the comments in config.go by "Group.Field", each on one
+// line. Fields without a comment of their own share the one above them.
+func fieldComments(t *testing.T) map[string]string {
+	t.Helper()
+	file, err := parser.ParseFile(token.NewFileSet(), "config.go", nil, parser.ParseComments)
+	require.NoError(t, err)
+	comments := map[string]string{}
+	ast.Inspect(file, func(n ast.Node) bool {
+		spec, ok := n.(*ast.TypeSpec)
+		if !ok {
+			return true
+		}
+		shared := ""
+		for _, field := range spec.Type.(*ast.StructType).Fields.List {
+			if field.Doc != nil {
+				shared = strings.Join(strings.Fields(field.Doc.Text()), " ")
+			}
+			for _, name := range field.Names {
+				comments[spec.Name.Name+"."+name.Name] = shared
+			}
+		}
+		return false
+	})
+	return comments
+}
+
+func TestANegativeNumberMeansNoneWhereAFieldSaysSo(t *testing.T) {
+	p, err := readConfig(Config{Admission: Admission{MaxWaiting: -1}, Retry: Retry{Max: -3}})
+	require.NoError(t, err)
+	require.Zero(t, p.Admission.MaxWaiting)
+	require.Zero(t, p.Retry.Max)
+}
+
+func TestAConfigKeepsRoomForMoreFields(t *testing.T) {
+	require.LessOrEqual(t, reflect.TypeFor[Config]().NumField(), 20)
+	for _, group := range []reflect.Type{
+		reflect.TypeFor[Request](), reflect.TypeFor[Response](),
+		reflect.TypeFor[Clock](), reflect.TypeFor[Admission](), reflect.TypeFor[Connections](),
+		reflect.TypeFor[Dial](), reflect.TypeFor[Responses](), reflect.TypeFor[Retry](),
+		reflect.TypeFor[PoolStats](), reflect.TypeFor[TimeEndpoint](),
+	} {
+		require.LessOrEqual(t, group.NumField(), 22, group.Name())
+	}
+}

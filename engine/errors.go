@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"github.com/sluice-engine/sluice/internal/wire"
 	"github.com/sluice-engine/sluice/messages"
 	"github.com/sluice-engine/sluice/throttle"
 )
@@ -21,7 +20,7 @@ type ContentTypeError = messages.ContentTypeError
 type PanicError = messages.PanicError
 
 // ProxyError is a proxy that did not open a connection.
-type ProxyError = wire.ProxyError
+type ProxyError = messages.ProxyError
 
 // Stage is a step of the journey; see Error.Stage.
 type Stage = messages.Stage

@@ -212,7 +212,7 @@ var All = []Mutant{
 	{Rule: 8, Without: "a status error silent about its body", File: "messages/errors.go", Test: "TestAnErrorSaysWhereAndKeepsItsCause",
 		Old: "(body of %d bytes)\", e.Method, e.StatusCode, len(e.Body))", New: "(body %s)\", e.Method, e.StatusCode, e.Body)"},
 	{Rule: 8, Without: "a proxy's error silent about its password", File: wire + "/proxy.go", Test: "TestAProxyThatRefusesIsNamedWithoutItsCredentials",
-		Old: "&ProxyError{Proxy: via, Status: status, Err: err}", New: "&ProxyError{Proxy: proxy.String(), Status: status, Err: err}"},
+		Old: "&messages.ProxyError{Proxy: via, Status: status, Err: err}", New: "&messages.ProxyError{Proxy: proxy.String(), Status: status, Err: err}"},
 	{Rule: 8, Without: "silence of the actor library", File: "actors/system.go", Package: "engine", Test: "TestLogsCarryNoSecret",
 		Old: "return slog.New(slog.DiscardHandler) }), // it", New: "return config.Logger }), // it"},
 }

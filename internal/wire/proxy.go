@@ -13,25 +13,9 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/sluice-engine/sluice/messages"
 )
-
-// ProxyError says that a proxy did not open a connection. Its text holds no
-// credentials.
-type ProxyError struct {
-	Proxy  string // host and port
-	Status int    // of the answer to CONNECT, or the SOCKS reply code; 0 if there was none
-	Err    error  // why else; nil if Status says it
-}
-
-func (e *ProxyError) Error() string {
-	if e.Err != nil {
-		return fmt.Sprintf("proxy %s: %v", e.Proxy, e.Err)
-	}
-	return fmt.Sprintf("proxy %s refused with %d", e.Proxy, e.Status)
-}
-
-// Unwrap returns the cause.
-func (e *ProxyError) Unwrap() error { return e.Err }
 
 // proxyPorts are the schemes of proxies, with the ports they have by default.
 var proxyPorts = map[string]string{"http": "80", "https": "443", "socks5": "1080", "socks5h": "1080"}
@@ -66,11 +50,11 @@ func (d *Dialer) through(ctx context.Context, proxy *url.URL, addr string) (net.
 	}
 	conn, err := d.toProxy(ctx, proxy.Scheme, via)
 	if err != nil {
-		return nil, &ProxyError{Proxy: via, Err: err}
+		return nil, &messages.ProxyError{Proxy: via, Err: err}
 	}
 	if status, err := bounded(ctx, conn, func() (int, error) { return open(conn, proxy.User, addr) }); status != 0 || err != nil {
 		conn.Close()
-		return nil, &ProxyError{Proxy: via, Status: status, Err: err}
+		return nil, &messages.ProxyError{Proxy: via, Status: status, Err: err}
 	}
 	return conn, nil
 }

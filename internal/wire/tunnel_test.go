@@ -159,7 +159,7 @@ func TestAProxyOverTLSMustProveWhoItIs(t *testing.T) {
 		"not the origin's name": {config: &tls.Config{RootCAs: trusting.RootCAs, ServerName: "example.com"}, trusted: true},
 	} {
 		_, err := (&Dialer{TLS: c.config, ProxyTLS: c.proxyConfig, Proxy: by(proxy)}).Dial(t.Context(), o)
-		var failed *ProxyError
+		var failed *messages.ProxyError
 		require.ErrorAs(t, err, &failed, name)
 		require.NotContains(t, err.Error(), "s3c")
 		if c.trusted {

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -16,7 +17,7 @@ import (
 	"github.com/sluice-engine/sluice/messages"
 )
 
-const defaultDialTimeout = 5 * time.Second
+const defaultTimeout = 5 * time.Second
 
 // Dialer opens connections. The zero value is ready for use. It is safe for
 // concurrent use; it must be neither changed nor copied once in use.
@@ -105,11 +106,7 @@ func (d *Dialer) begin(ctx context.Context, o messages.Origin) (context.Context,
 	if o.Scheme != "http" && o.Scheme != "https" {
 		return nil, nil, errors.New("scheme is neither http nor https")
 	}
-	timeout := d.Timeout
-	if timeout <= 0 {
-		timeout = defaultDialTimeout
-	}
-	ctx, cancel := context.WithTimeout(ctx, timeout)
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(max(0, d.Timeout), defaultTimeout))
 	return ctx, cancel, nil
 }
 
@@ -214,12 +211,9 @@ func cloned(config *tls.Config) *tls.Config {
 func (d *Dialer) keepConfig(key, addr string, config *tls.Config, offer []string) *tls.Config {
 	config.MinVersion = max(config.MinVersion, tls.VersionTLS12)
 	config.NextProtos = offer
-	if config.ServerName == "" {
-		config.ServerName, _, _ = net.SplitHostPort(addr)
-	}
-	if config.ClientSessionCache == nil {
-		config.ClientSessionCache = tls.NewLRUClientSessionCache(1)
-	}
+	host, _, _ := net.SplitHostPort(addr)
+	config.ServerName = cmp.Or(config.ServerName, host)
+	config.ClientSessionCache = cmp.Or(config.ClientSessionCache, tls.NewLRUClientSessionCache(1))
 	known, _ := d.configs.LoadOrStore(key, config)
 	return known.(*tls.Config)
 }

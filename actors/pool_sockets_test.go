@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/sluice-engine/sluice/internal/wire"
+	"github.com/sluice-engine/sluice/internal/wire/dial"
 	"github.com/sluice-engine/sluice/messages"
 )
 
@@ -98,7 +99,7 @@ func (c *socketCaller) Tell(message any) {
 type socketStorm struct {
 	*poolBench
 	network *network
-	dialer  wire.Dialer
+	dialer  dial.Dialer
 	dice    dice
 	left    atomic.Int64 // operations
 	serial  atomic.Int64 // of requests

@@ -16,6 +16,7 @@ import (
 	"github.com/sluice-engine/sluice/actors"
 	"github.com/sluice-engine/sluice/auth"
 	"github.com/sluice-engine/sluice/internal/wire"
+	"github.com/sluice-engine/sluice/internal/wire/dial"
 	"github.com/sluice-engine/sluice/messages"
 	"github.com/sluice-engine/sluice/throttle"
 	"github.com/sluice-engine/sluice/throttle/feedback"
@@ -203,7 +204,7 @@ func (c Config) validate() []error {
 		errs = append(errs, fmt.Errorf("MinIdle %d is above MaxConns %d", c.MinIdle, c.MaxConns))
 	}
 	if c.LocalAddr != "" {
-		if _, err := wire.ParseLocalAddr(c.LocalAddr); err != nil {
+		if _, err := dial.ParseLocalAddr(c.LocalAddr); err != nil {
 			errs = append(errs, fmt.Errorf("LocalAddr: %w", err))
 		}
 	}
@@ -334,12 +335,12 @@ func (c Config) codings() (messages.Codings, error) {
 }
 
 func (c Config) dialer() actors.Dial {
-	d := &wire.Dialer{
+	d := &dial.Dialer{
 		DialContext: c.DialContext, TLS: c.TLS, Timeout: c.DialTimeout, Proxy: c.proxy(), ProxyTLS: c.ProxyTLS,
 		Limits: wire.Limits{Header: c.MaxHeader, Body: c.MaxBody},
 	}
 	if c.LocalAddr != "" {
-		d.LocalAddr, _ = wire.ParseLocalAddr(c.LocalAddr) // validate has looked
+		d.LocalAddr, _ = dial.ParseLocalAddr(c.LocalAddr) // validate has looked
 	}
 	if c.HTTP2 != nil {
 		d.HTTP2 = func(origin messages.Origin) bool { return c.HTTP2(origin.Addr) }

@@ -2,6 +2,8 @@ package mutants
 
 const (
 	wire     = "internal/wire"
+	dial     = wire + "/dial"
+	h2       = wire + "/h2"
 	response = wire + "/response.go"
 	head     = wire + "/head.go"
 	payload  = wire + "/payload.go"
@@ -89,11 +91,11 @@ var All = []Mutant{
 	{Rule: 3, Without: "the cap on chunk framing", File: payload, Test: corpus,
 		Old: "case b.excess > int64(b.conn.limits.Header):", New: "case false:"},
 	{Rule: 3, Without: "the decompression ratio", File: wire + "/coding.go", Test: "TestADecompressionBombEndsWithItsRatio",
-		Old: "case d.given > believed && d.given/int64(d.limits.Ratio) > taken:", New: "case d.given < 0 && taken < 0:"},
+		Old: "case d.given > Believed && d.given/int64(d.limits.Ratio) > taken:", New: "case d.given < 0 && taken < 0:"},
 	{Rule: 3, Without: "the number of interim responses", File: response, Test: corpus,
 		Old: "case interim >= c.limits.Interim:", New: "case interim < 0:"},
 	{Rule: 3, Without: "doubting a told length before its bytes come", File: response, Test: "TestALengthIsNotAllocatedOnItsWord",
-		Old: "body := make([]byte, min(length, believed))", New: "body := make([]byte, length)"},
+		Old: "body := make([]byte, min(length, Believed))", New: "body := make([]byte, length)"},
 	{Rule: 3, Without: "a default cap on heads", File: wire + "/limits.go", Test: "TestTheCapsAreInForceByDefault",
 		Old: "l.Header), 64<<10", New: "l.Header), 1<<20"},
 	{Rule: 3, Without: "a default cap on bodies", File: wire + "/limits.go", Test: "TestTheCapsAreInForceByDefault",
@@ -102,12 +104,12 @@ var All = []Mutant{
 		Old: "l.Interim), 5", New: "l.Interim), 500"},
 	{Rule: 3, Without: "a default decompression ratio", File: wire + "/limits.go", Test: "TestADecompressionBombEndsWithItsRatio",
 		Old: "l.Ratio), 200", New: "l.Ratio), 20000"},
-	{Rule: 3, Without: "the cap on a told length in HTTP/2", File: wire + "/muxanswer.go", Test: "TestALengthOverTheCapIsToldInHTTP2BeforeTheBodyComes",
+	{Rule: 3, Without: "the cap on a told length in HTTP/2", File: h2 + "/answer.go", Test: "TestALengthOverTheCapIsToldInHTTP2BeforeTheBodyComes",
 		Old: "case length > s.limits.Body && call.Method != http.MethodHead:", New: "case false:"},
-	{Rule: 3, Without: "the cap on a body in HTTP/2", File: wire + "/muxanswer.go", Test: inHTTP2,
-		Old: "return readAll(body, s.limits.Body)", New: "return readAll(body, 1<<60)"},
-	{Rule: 3, Without: "the cap on a head in HTTP/2", File: wire + "/mux.go", Test: "TestAnHTTP2HeadHasItsCap",
-		Old: "int64(m.dialer.Limits.withDefaults().Header)", New: "1 << 30"},
+	{Rule: 3, Without: "the cap on a body in HTTP/2", File: h2 + "/answer.go", Test: inHTTP2,
+		Old: "return wire.ReadAll(body, s.limits.Body)", New: "return wire.ReadAll(body, 1<<60)"},
+	{Rule: 3, Without: "the cap on a head in HTTP/2", File: h2 + "/conns.go", Test: "TestAnHTTP2HeadHasItsCap",
+		Old: "int64(c.limits.Header)", New: "1 << 30"},
 
 	{Rule: 4, Without: "ending the exchange", File: "actors/watch.go", Package: "engine", Test: "TestACancelledExchangeLosesItsConnectionAndFreesItsSlot",
 		Old: "w.aborted = true\n\t\tw.abort()", New: "w.aborted = true"},
@@ -119,7 +121,7 @@ var All = []Mutant{
 		Old: "if s.armed || !deadline.IsZero() {", New: "if false {"},
 	{Rule: 4, Without: "an abort that comes while the deadline is set", File: wire + "/socket.go", Test: "TestADeadlineDoesNotOverwriteAnAbort",
 		Old: "if s.aborted.Load() {\n\t\treturn ErrAborted", New: "if false {\n\t\treturn ErrAborted"},
-	{Rule: 4, Without: "the doubt that an abort leaves in HTTP/2", File: wire + "/muxstream.go", Test: "TestAnAbortedStreamDisturbsNoOther",
+	{Rule: 4, Without: "the doubt that an abort leaves in HTTP/2", File: h2 + "/stream.go", Test: "TestAnAbortedStreamDisturbsNoOther",
 		Old: "return !s.spent && !s.aborted.Load() &&", New: "return"},
 	{Rule: 4, Without: "closing what is discarded", File: pool, Test: "TestMinIdleConnectionsAreKeptWhateverIsUsed",
 		Old: "_ = l.Conn.Close()", New: ""},
@@ -138,9 +140,9 @@ var All = []Mutant{
 		Old: "s.written.Add(int64(n))", New: ""},
 	{Rule: 5, Without: "knowing that it was answered", File: response, Test: "TestADecodedBodyHasTheBodysCap",
 		Old: "return nil, messages.SentYes, err", New: "return nil, messages.SentMaybe, err"},
-	{Rule: 5, Without: "knowing it in HTTP/2", File: wire + "/muxstream.go", Test: "TestAStreamThatThePeerRefusesWasNotProcessed",
+	{Rule: 5, Without: "knowing it in HTTP/2", File: h2 + "/stream.go", Test: "TestAStreamThatThePeerRefusesWasNotProcessed",
 		Old: "if s.touched.Load() || s.ctx.Err() != nil {", New: "if s.ctx.Err() != nil {"},
-	{Rule: 5, Without: "telling a refused stream from any other that ended", File: wire + "/muxstream.go", Test: "TestAStreamThatThePeerRefusesWasNotProcessed",
+	{Rule: 5, Without: "telling a refused stream from any other that ended", File: h2 + "/stream.go", Test: "TestAStreamThatThePeerRefusesWasNotProcessed",
 		Old: "errors.As(err, &reset) && reset.Code == codeRefusedStream:", New: "errors.As(err, &reset):"},
 	{Rule: 5, Without: "not repeating an order that may have arrived", File: "actors/retry.go", Package: "engine", Test: "TestAPostThatTheServerReadAndDroppedIsSentOnce",
 		Old: "sent == messages.SentMaybe && !repeatable &&", New: "sent == messages.SentMaybe && false &&"},
@@ -152,7 +154,7 @@ var All = []Mutant{
 		Old: "return again || !u.current.touched.Load()", New: "return again || true"},
 	{Rule: 5, Without: "telling that the outcome is unknown", File: "messages/errors.go", Test: "TestAnErrorSaysWhereAndKeepsItsCause",
 		Old: "if e.Sent == SentMaybe {", New: "if false {"},
-	{Rule: 5, Without: "doubt about what HTTP/2 may still write", File: wire + "/muxstream.go", Test: "TestAnExchangeThatWasAbortedMayHaveBeenSent",
+	{Rule: 5, Without: "doubt about what HTTP/2 may still write", File: h2 + "/stream.go", Test: "TestAnExchangeThatWasAbortedMayHaveBeenSent",
 		Old: "if s.touched.Load() || s.ctx.Err() != nil {", New: "if s.touched.Load() {"},
 
 	{Rule: 6, Without: "counting redirects", File: redirect, Package: "engine", Test: "TestRedirectsAreCountedThrottledAndStreamed",
@@ -188,12 +190,12 @@ var All = []Mutant{
 		Old: "case isOurs(f.Name):", New: "case false:"},
 	{Rule: 7, Without: "refusing a second Host", File: wire + "/request.go", Test: refusals,
 		Old: "if named {", New: "if named && false {"},
-	{Rule: 7, Without: "a look at trailers", File: wire + "/trailer.go", Test: "TestATrailerThatIsNoneIsNeverSent",
-		Old: "return checkTrailer(call.Trailer)", New: "return nil"},
+	{Rule: 7, Without: "a look at trailers", File: wire + "/trailer.go", Package: h2, Test: "TestATrailerThatIsNoneIsNeverSent",
+		Old: "return CheckTrailer(call.Trailer)", New: "return nil"},
 	{Rule: 7, Without: "escaping a path", File: "actors/build.go", Package: "engine", Test: "TestWhatIsSentIsWhatWasAskedFor",
 		Old: "if !asked.Encoded {", New: "if false {"},
-	{Rule: 7, Without: "all of it in HTTP/2", File: wire + "/muxstream.go", Test: "TestAnExchangeOverHTTP2IsLikeAnyOther",
-		Old: "host, err := checkCall(call)", New: "host, err := call.Host, error(nil)"},
+	{Rule: 7, Without: "all of it in HTTP/2", File: h2 + "/stream.go", Test: "TestAnExchangeOverHTTP2IsLikeAnyOther",
+		Old: "host, err := wire.CheckCall(call)", New: "host, err := call.Host, error(nil)"},
 
 	{Rule: 8, Without: "stars for a secret", File: "auth/secret.go", Test: "TestASecretPrintsAsStarsWhateverTheVerb",
 		Old: "return redacted\n}\n\n// GoString", New: "return string(s)\n}\n\n// GoString"},
@@ -211,7 +213,7 @@ var All = []Mutant{
 		Old: `errors.New("malformed URL")`, New: "err"},
 	{Rule: 8, Without: "a status error silent about its body", File: "messages/errors.go", Test: "TestAnErrorSaysWhereAndKeepsItsCause",
 		Old: "(body of %d bytes)\", e.Method, e.StatusCode, len(e.Body))", New: "(body %s)\", e.Method, e.StatusCode, e.Body)"},
-	{Rule: 8, Without: "a proxy's error silent about its password", File: wire + "/proxy.go", Test: "TestAProxyThatRefusesIsNamedWithoutItsCredentials",
+	{Rule: 8, Without: "a proxy's error silent about its password", File: dial + "/proxy.go", Test: "TestAProxyThatRefusesIsNamedWithoutItsCredentials",
 		Old: "&messages.ProxyError{Proxy: via, Status: status, Err: err}", New: "&messages.ProxyError{Proxy: proxy.String(), Status: status, Err: err}"},
 	{Rule: 8, Without: "silence of the actor library", File: "actors/system.go", Package: "engine", Test: "TestLogsCarryNoSecret",
 		Old: "return slog.New(slog.DiscardHandler) }), // it", New: "return config.Logger }), // it"},

@@ -19,7 +19,8 @@ type Limits struct {
 	Ratio int
 }
 
-func (l Limits) withDefaults() Limits {
+// WithDefaults returns l with the defaults in place of what it leaves open.
+func (l Limits) WithDefaults() Limits {
 	// What is negative means the default too, and must not count as a choice.
 	l.Header = cmp.Or(max(0, l.Header), 64<<10)
 	l.Body = cmp.Or(max(0, l.Body), 16<<20)

@@ -1,6 +1,6 @@
 //go:build unix
 
-package wire
+package dial
 
 import (
 	"bufio"
@@ -154,7 +154,7 @@ func TestASessionIsResumed(t *testing.T) {
 	for _, resumed := range []bool{false, true} {
 		c := dial(t, d, o)
 		exchange(t, c, get("/"))
-		require.Equal(t, resumed, c.socket.sealed.ConnectionState().DidResume)
+		require.Equal(t, resumed, c.NetConn().(*tls.Conn).ConnectionState().DidResume)
 	}
 }
 

@@ -1,6 +1,6 @@
 //go:build unix
 
-package wire
+package dial
 
 import (
 	"context"
@@ -23,6 +23,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/sluice-engine/sluice/internal/wire"
 	"github.com/sluice-engine/sluice/messages"
 )
 
@@ -75,7 +76,7 @@ func TestRequestsGoThroughAProxyOverTLS(t *testing.T) {
 		}
 	}
 
-	_, d, o, _ := listenH2(t, 10, mirrorH2)
+	d, o := listenH2(t, 10, mirrorH2)
 	d.ProxyTLS, d.Proxy = trusting, by(proxy)
 	for _, size := range []int{1, 1_000_000} {
 		resp, _, err := dialAny(t, d, o).Exchange(post(strings.Repeat("x", size)), never)
@@ -138,7 +139,7 @@ func TestAnExchangeThroughAProxyOverTLSEndsWithItsDeadlineOrAbort(t *testing.T) 
 	c := dial(t, d, o)
 	time.AfterFunc(10*time.Millisecond, c.Abort)
 	_, _, err := c.Exchange(get("/"), never)
-	require.ErrorIs(t, err, ErrAborted)
+	require.ErrorIs(t, err, wire.ErrAborted)
 }
 
 func TestAProxyOverTLSMustProveWhoItIs(t *testing.T) {

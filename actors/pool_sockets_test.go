@@ -20,6 +20,7 @@ import (
 	"github.com/sluice-engine/sluice/actors/pool"
 	"github.com/sluice-engine/sluice/actors/ticket"
 	"github.com/sluice-engine/sluice/internal/wire"
+	"github.com/sluice-engine/sluice/internal/wire/dial"
 	"github.com/sluice-engine/sluice/messages"
 	"github.com/sluice-engine/sluice/messages/protocol"
 )
@@ -101,7 +102,7 @@ func (c *socketCaller) Tell(message any) {
 type socketStorm struct {
 	*poolBench
 	network *network
-	dialer  wire.Dialer
+	dialer  dial.Dialer
 	dice    dice
 	left    atomic.Int64 // operations
 	serial  atomic.Int64 // of requests

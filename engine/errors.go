@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"github.com/sluice-engine/sluice/internal/wire"
 	"github.com/sluice-engine/sluice/messages"
 	"github.com/sluice-engine/sluice/throttle"
 )
@@ -33,7 +32,7 @@ type PanicError = messages.PanicError
 // ProxyError is a proxy that did not open a connection, and its status.
 //
 // Its fields: go doc github.com/sluice-engine/sluice/messages.ProxyError
-type ProxyError = wire.ProxyError
+type ProxyError = messages.ProxyError
 
 // Stage is a step of the journey, from Admitting to Finishing; see Error.Stage.
 // All of them: go doc github.com/sluice-engine/sluice/engine.Admitting.

@@ -19,6 +19,7 @@ import (
 	"github.com/sluice-engine/sluice/auth"
 	"github.com/sluice-engine/sluice/internal/clock"
 	"github.com/sluice-engine/sluice/internal/wire"
+	"github.com/sluice-engine/sluice/internal/wire/dial"
 	"github.com/sluice-engine/sluice/messages"
 	"github.com/sluice-engine/sluice/messages/protocol"
 	"github.com/sluice-engine/sluice/throttle"
@@ -192,7 +193,7 @@ func (p *plan) readDial() {
 	if d.LocalAddr == "" {
 		return
 	}
-	addr, err := wire.ParseLocalAddr(d.LocalAddr)
+	addr, err := dial.ParseLocalAddr(d.LocalAddr)
 	p.complainOf("Dial.LocalAddr", err)
 	p.localAddr = addr
 }
@@ -292,8 +293,8 @@ func (p *plan) pool() pool.Config {
 	}
 }
 
-func (p *plan) dialer() *wire.Dialer {
-	dialer := &wire.Dialer{
+func (p *plan) dialer() *dial.Dialer {
+	dialer := &dial.Dialer{
 		DialContext: p.Dial.DialContext, LocalAddr: p.localAddr, Timeout: p.Dial.Timeout,
 		TLS: p.Dial.TLS, ProxyTLS: p.Dial.ProxyTLS,
 		Limits: wire.Limits{Header: p.Responses.MaxHeader, Body: p.Responses.MaxBody},

@@ -146,3 +146,22 @@ func (e *causeError) Error() string { return e.cause.Error() }
 
 // Unwrap returns both.
 func (e *causeError) Unwrap() []error { return []error{e.cause, e.err} }
+
+// ProxyError says that a proxy did not open a connection. Its text holds no
+// credentials.
+type ProxyError struct {
+	Proxy  string // host and port
+	Status int    // of the answer to CONNECT, or the SOCKS reply code; 0 if there was none
+	Err    error  // why else; nil if Status says it
+}
+
+// Error is part of error.
+func (e *ProxyError) Error() string {
+	if e.Err != nil {
+		return fmt.Sprintf("proxy %s: %v", e.Proxy, e.Err)
+	}
+	return fmt.Sprintf("proxy %s refused with %d", e.Proxy, e.Status)
+}
+
+// Unwrap returns the cause.
+func (e *ProxyError) Unwrap() error { return e.Err }

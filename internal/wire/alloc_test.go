@@ -14,7 +14,7 @@ import (
 // The response, its header lines, its body.
 func TestAnExchangeOverTCPAllocatesThreeTimes(t *testing.T) {
 	answer := []byte("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}")
-	c := dial(t, &Dialer{}, listen(t, func(c net.Conn) {
+	c := dial(t, nil, listen(t, func(c net.Conn) {
 		for request := make([]byte, 4096); ; {
 			if _, err := c.Read(request); err != nil {
 				return
@@ -38,8 +38,8 @@ func TestALengthIsNotAllocatedOnItsWord(t *testing.T) {
 	tape := playAndHangUp("HTTP/1.1 200 OK\r\nContent-Length: 16000000\r\n\r\n")
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	_, _, err := NewConn(tape, Limits{}).Exchange(get("/"), never)
+	_, _, err := over(tape, Limits{}).Exchange(get("/"), never)
 	runtime.ReadMemStats(&after)
 	require.ErrorIs(t, err, messages.ErrTruncated)
-	require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(2*believed))
+	require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(2*Believed))
 }

@@ -64,7 +64,7 @@ func BenchmarkExchange(b *testing.B) {
 
 func benchWire(b *testing.B, deadline time.Time) {
 	o := benchServer(b)
-	c := dial(b, &Dialer{}, o)
+	c := dial(b, nil, o)
 	call := benchCall(o)
 	measureCPU(b, func() {
 		if resp, _, err := c.Exchange(call, deadline); err != nil || len(resp.Body) != len(benchBody) {

@@ -21,8 +21,6 @@ import (
 	"github.com/sluice-engine/sluice/messages"
 )
 
-const anyCoding = messages.Gzip | messages.Deflate | messages.Brotli | messages.Zstd
-
 // coders compress as servers do.
 var coders = map[string]func(io.Writer) io.WriteCloser{
 	"gzip":    func(w io.Writer) io.WriteCloser { return gzip.NewWriter(w) },
@@ -56,17 +54,6 @@ func inChunks(coding, body string, size int) string {
 	return b.String() + "0\r\n\r\n"
 }
 
-func decoding(path string) *messages.Call {
-	call := get(path)
-	call.Codings = anyCoding
-	return call
-}
-
-func streaming(call *messages.Call) *messages.Call {
-	call.Stream = true
-	return call
-}
-
 // bodyOf reads a body, however it was handed over.
 func bodyOf(resp *messages.Response) (string, error) {
 	if resp.Stream == nil {
@@ -80,7 +67,7 @@ func bodyOf(resp *messages.Response) (string, error) {
 func try(t *testing.T, answer string, limits Limits, verify func(t *testing.T, c *Conn, body string, err error)) {
 	for _, stream := range []bool{false, true} {
 		t.Run(fmt.Sprintf("stream %v", stream), func(t *testing.T) {
-			c := NewConn(tapeWithPending{playAndHangUp(answer)}, limits)
+			c := over(tapeWithPending{playAndHangUp(answer)}, limits)
 			call := decoding("/")
 			call.Stream = stream
 			resp, sent, err := c.Exchange(call, never)
@@ -113,7 +100,7 @@ func TestACodedBodyIsDecoded(t *testing.T) {
 }
 
 func TestTheHeaderOfADecodedBodyTellsOfItAsItIs(t *testing.T) {
-	resp := exchange(t, NewConn(play(withLength("gzip", coded("gzip", "abc"))), Limits{}), decoding("/"))
+	resp := exchange(t, over(play(withLength("gzip", coded("gzip", "abc"))), Limits{}), decoding("/"))
 	require.Equal(t, "abc", resp.Text())
 	require.True(t, resp.Uncompressed)
 	require.Empty(t, resp.Header.Get("Content-Encoding")+resp.Header.Get("Content-Length"))
@@ -133,7 +120,7 @@ func TestACodingNobodyAskedToUndoIsLeftAlone(t *testing.T) {
 		"two lines":             {"gzip\r\nContent-Encoding: br", gzipped, anyCoding},
 	} {
 		for _, stream := range []bool{false, true} {
-			conn := NewConn(tapeWithPending{play(withLength(c.coding, c.body))}, Limits{})
+			conn := over(tapeWithPending{play(withLength(c.coding, c.body))}, Limits{})
 			call := get("/")
 			call.Stream, call.Codings = stream, c.asked
 			resp := exchange(t, conn, call)
@@ -175,10 +162,10 @@ func TestABadCodingIsAnErrorAndTheConnectionIsNotKept(t *testing.T) {
 func TestADecodedBodyHasTheBodysCap(t *testing.T) {
 	for coding := range coders {
 		answer := withLength(coding, coded(coding, strings.Repeat("0123456789", 200)))
-		_, sent, err := NewConn(play(answer), Limits{Body: 1999}).Exchange(decoding("/"), never)
+		_, sent, err := over(play(answer), Limits{Body: 1999}).Exchange(decoding("/"), never)
 		require.ErrorIs(t, err, messages.ErrBodyTooLarge, coding)
 		require.Equal(t, messages.SentYes, sent)
-		require.Len(t, exchange(t, NewConn(play(answer), Limits{Body: 2000}), decoding("/")).Body, 2000)
+		require.Len(t, exchange(t, over(play(answer), Limits{Body: 2000}), decoding("/")).Body, 2000)
 	}
 }
 
@@ -186,7 +173,7 @@ func TestADecompressionBombEndsWithItsRatio(t *testing.T) {
 	bomb := strings.Repeat("\x00", 16<<20)
 	for _, coding := range []string{"gzip", "br", "zstd"} {
 		answer := withLength(coding, coded(coding, bomb))
-		c := NewConn(play(answer), Limits{})
+		c := over(play(answer), Limits{})
 		resp := exchange(t, c, streaming(decoding("/")))
 		n, err := io.Copy(io.Discard, resp.Stream)
 		require.ErrorIs(t, err, messages.ErrBodyTooLarge, coding)
@@ -197,7 +184,7 @@ func TestADecompressionBombEndsWithItsRatio(t *testing.T) {
 
 func TestAClaimedChunkIsNotAllocatedOnItsWord(t *testing.T) {
 	tape := playAndHangUp("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nf00000\r\nabc")
-	c := NewConn(tape, Limits{})
+	c := over(tape, Limits{})
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	_, _, err := c.Exchange(get("/"), never)
@@ -209,12 +196,12 @@ func TestAClaimedChunkIsNotAllocatedOnItsWord(t *testing.T) {
 const trailed = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nChecksum: 1\r\nB: 2\r\n\r\n"
 
 func TestTrailersAreKept(t *testing.T) {
-	resp := exchange(t, NewConn(play(trailed), Limits{}), get("/"))
+	resp := exchange(t, over(play(trailed), Limits{}), get("/"))
 	require.Equal(t, "1", resp.Trailer.Get("checksum"))
 	require.Equal(t, "2", resp.Trailer.Get("b"))
 	require.Empty(t, resp.Header.Get("Checksum"))
 
-	resp = exchange(t, NewConn(play(trailed), Limits{}), streaming(get("/")))
+	resp = exchange(t, over(play(trailed), Limits{}), streaming(get("/")))
 	require.Empty(t, resp.Trailer.Get("checksum"))
 	_, err := io.ReadAll(resp.Stream)
 	require.NoError(t, err)
@@ -226,7 +213,7 @@ func TestAStreamMayBeLargerThanTheCap(t *testing.T) {
 	for _, answer := range []string{
 		inChunks("identity", body, 1000), withLength("identity", body), withLength("gzip", coded("gzip", body)),
 	} {
-		c := NewConn(tapeWithPending{play(answer)}, Limits{Body: 10})
+		c := over(tapeWithPending{play(answer)}, Limits{Body: 10})
 		resp := exchange(t, c, streaming(decoding("/")))
 		require.False(t, c.Reusable(), "the exchange goes on")
 		got, err := io.ReadAll(resp.Stream)
@@ -239,7 +226,7 @@ func TestAStreamMayBeLargerThanTheCap(t *testing.T) {
 }
 
 func TestAResponseWithoutABodyHasNoStream(t *testing.T) {
-	c := NewConn(play("HTTP/1.1 204 No Content\r\n\r\n"), Limits{})
+	c := over(play("HTTP/1.1 204 No Content\r\n\r\n"), Limits{})
 	require.Nil(t, exchange(t, c, streaming(get("/"))).Stream)
 	require.True(t, c.Reusable())
 }
@@ -254,7 +241,7 @@ func TestAStreamClosedEarlyKeepsTheConnectionOnlyIfItsEndIsHere(t *testing.T) {
 		withLength("x", strings.Repeat("x", 100_000)): false,
 		"HTTP/1.1 200 OK\r\n\r\nabc":                  false,
 	} {
-		c := NewConn(play(answer), Limits{})
+		c := over(play(answer), Limits{})
 		resp := exchange(t, c, streaming(get("/")))
 		require.NoError(t, resp.Stream.Close())
 		require.Equal(t, kept, c.Reusable(), "%.80q", answer)
@@ -266,7 +253,7 @@ func TestAStreamClosedEarlyKeepsTheConnectionOnlyIfItsEndIsHere(t *testing.T) {
 
 func TestAStreamCutShortSaysSo(t *testing.T) {
 	for _, answer := range []string{ok[:len(ok)-1], trailed[:len(trailed)-2], withLength("gzip", coded("gzip", "abc"))[:90]} {
-		c := NewConn(playAndHangUp(answer), Limits{})
+		c := over(playAndHangUp(answer), Limits{})
 		resp := exchange(t, c, streaming(decoding("/")))
 		_, err := io.ReadAll(resp.Stream)
 		require.ErrorIs(t, err, messages.ErrTruncated)
@@ -294,7 +281,7 @@ func TestEveryWayToReadABodyGivesTheSame(t *testing.T) {
 		}
 		tape := play(answer)
 		tape.piece = rapid.IntRange(0, 3000).Draw(t, "piece")
-		c := NewConn(tapeWithPending{tape}, Limits{})
+		c := over(tapeWithPending{tape}, Limits{})
 		call := decoding("/")
 		call.Stream = rapid.Bool().Draw(t, "stream")
 		resp, _, err := c.Exchange(call, never)
@@ -309,7 +296,7 @@ func TestEveryWayToReadABodyGivesTheSame(t *testing.T) {
 
 func TestABodyIsStreamedOverTCPAsItArrives(t *testing.T) {
 	next := make(chan string)
-	c := dial(t, &Dialer{}, listen(t, func(c net.Conn) {
+	c := dial(t, nil, listen(t, func(c net.Conn) {
 		c.Read(make([]byte, 4096))
 		io.WriteString(c, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
 		for chunk := range next {

@@ -2,10 +2,8 @@ package wire
 
 import (
 	"fmt"
-	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -28,41 +26,7 @@ func TestTheCapsAreInForceByDefault(t *testing.T) {
 		"the most interim heads": {interim(5), nil},
 		"more interim heads":     {interim(6), messages.ErrMalformedResponse},
 	} {
-		_, _, err := NewConn(playAndHangUp(c.response), Limits{}).Exchange(get("/"), never)
+		_, _, err := over(playAndHangUp(c.response), Limits{}).Exchange(get("/"), never)
 		require.ErrorIs(t, err, c.want, name)
 	}
-}
-
-func TestALengthOverTheCapIsToldInHTTP2BeforeTheBodyComes(t *testing.T) {
-	_, d, o, _ := listenH2(t, 5, func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Length", "1001")
-		http.NewResponseController(w).Flush()
-		<-r.Context().Done()
-	})
-	d.Limits.Body = 1000
-	_, _, err := dialAny(t, d, o).Exchange(get("/"), time.Now().Add(2*time.Second))
-	require.ErrorIs(t, err, messages.ErrBodyTooLarge)
-}
-
-// net/http has no type for either error.
-func TestAnHTTP2HeadHasItsCap(t *testing.T) {
-	_, d, o, _ := listenH2(t, 5, func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/line" {
-			w.Header().Set("X", strings.Repeat("x", 70_000))
-		}
-		for i := range 700 {
-			w.Header().Add(fmt.Sprint("X-", i), strings.Repeat("x", 60))
-		}
-	})
-	for _, path := range []string{"/line", "/lines"} {
-		c := dialAny(t, d, o)
-		_, sent, err := c.Exchange(get(path), never)
-		require.Error(t, err)
-		require.Equal(t, messages.SentMaybe, sent)
-		require.False(t, c.Reusable())
-		require.NoError(t, c.Close())
-	}
-	d.Limits.Header = 1 << 20
-	_, _, err := dialAny(t, d, o).Exchange(get("/line"), never)
-	require.NoError(t, err)
 }

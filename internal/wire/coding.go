@@ -29,43 +29,44 @@ var (
 	errInflated = fmt.Errorf("%w: decompression ratio", messages.ErrBodyTooLarge)
 )
 
-// contentCoding notes a Content-Encoding line.
-func (h *head) contentCoding(value []byte) {
+// AddCoding returns the content coding of a body by one more value of its
+// Content-Encoding, beside what those before it said: zero is none at all.
+func AddCoding(before messages.Codings, value []byte) messages.Codings {
 	if len(value) == 0 || foldEqual(value, "identity") {
-		return
+		return before
 	}
-	coding := otherCoding
+	if before != 0 {
+		return otherCoding
+	}
 	for name, known := range codings {
 		if foldEqual(value, name) {
-			coding = known
+			return known
 		}
 	}
-	if h.coding != 0 {
-		coding = otherCoding
-	}
-	h.coding = coding
+	return otherCoding
 }
 
-// decoder undoes the content coding of a payload. It bounds how much a byte of
-// the payload may become: a few kilobytes must not turn into gigabytes.
-type decoder struct {
-	payload codedBody
-	buffer  *bufio.Reader // of the payload
-	engine  engine
-	limits  *Limits
-	home    *sync.Pool // nil if it stays with its connection
-	given   int64      // bytes decoded
-	err     error
+// Decoder undoes the content coding of a body. It bounds how much a byte of the
+// body may become: a few kilobytes must not turn into gigabytes.
+type Decoder struct {
+	coded  CodedBody
+	buffer *bufio.Reader // of coded
+	engine engine
+	limits *Limits
+	home   *sync.Pool // nil if it stays with its connection
+	given  int64      // bytes decoded
+	err    error      // final; io.EOF when the body was complete
 }
 
-// codedBody is a body in its content coding.
-type codedBody interface {
+// CodedBody is a body in its content coding.
+type CodedBody interface {
 	io.Reader
-	// progress is how many bytes were read, and why there are no more.
-	progress() (taken int64, err error)
+	// Progress is how many bytes were read, and why there are no more.
+	Progress() (taken int64, err error)
 }
 
-func (b *payload) progress() (int64, error) { return b.taken, b.err }
+// Progress is part of CodedBody.
+func (b *payload) Progress() (int64, error) { return b.taken, b.err }
 
 // engine is the decompressor itself.
 type engine interface {
@@ -77,12 +78,12 @@ type engine interface {
 // tells of the body as it will be. It returns nil if there is no coding, or none
 // that this call asked for: what the server chose by itself is handed over as it
 // came, with its header.
-func (c *Conn) decoder(h *head, call *messages.Call, resp *messages.Response) (*decoder, error) {
+func (c *Conn) decoder(h *head, call *messages.Call, resp *messages.Response) (*Decoder, error) {
 	if h.coding&call.Codings == 0 {
 		return nil, nil
 	}
-	c.payload.begin(h)
-	d, err := newDecoder(h.coding, &c.payload, &c.limits, &c.zstd)
+	c.payload.begin(h) // a decoder reads its first bytes as soon as it is lent
+	d, err := c.decoders.Lend(h.coding, &c.payload, &c.limits)
 	if err != nil {
 		return nil, err
 	}
@@ -91,78 +92,88 @@ func (c *Conn) decoder(h *head, call *messages.Call, resp *messages.Response) (*
 	return d, nil
 }
 
-// newDecoder lends a decoder. That for zstd is kept at zstd.
-func newDecoder(coding messages.Codings, body codedBody, limits *Limits, zstd **decoder) (*decoder, error) {
-	d := lentDecoder(coding, zstd)
-	d.payload, d.limits, d.given, d.err = body, limits, 0, nil
+// Decoders lends decoders to one connection, one at a time. The zero value is
+// ready for use.
+type Decoders struct {
+	// zstd stays with its connection and is nil until needed: it has channels,
+	// which must not leave the bubble of a test with fake time.
+	zstd *Decoder
+}
+
+// Lend returns a decoder of body, whose coding must be one, and known. It is to
+// be released; limits must stay as they are until then.
+func (l *Decoders) Lend(coding messages.Codings, body CodedBody, limits *Limits) (*Decoder, error) {
+	d := l.idle(coding)
+	d.coded, d.limits, d.given, d.err = body, limits, 0, nil
 	d.buffer.Reset(body)
 	if err := d.engine.reset(d.buffer); err != nil {
-		err = d.explain(err)
-		d.release()
+		err = d.explain() // release makes the decoder forget its body
+		d.Release()
 		return nil, err
 	}
 	return d, nil
 }
 
-// release gives the decoder back; it must not be read after that.
-func (d *decoder) release() {
-	d.payload, d.limits = nil, nil
+// idle returns a decoder that is nobody else's.
+func (l *Decoders) idle(coding messages.Codings) *Decoder {
+	if coding != messages.Zstd {
+		return decoderPools[coding].Get().(*Decoder)
+	}
+	if l.zstd == nil {
+		l.zstd = &Decoder{engine: new(zstdEngine), buffer: bufio.NewReader(nil)}
+	}
+	return l.zstd
+}
+
+// Release gives the decoder back; it must not be read after that.
+func (d *Decoder) Release() {
+	d.coded, d.limits = nil, nil
 	d.buffer.Reset(nil)
 	if d.home != nil {
 		d.home.Put(d)
 	}
 }
 
-// lentDecoder returns a decoder that is nobody else's. That for zstd stays with
-// the connection: it has channels, which must not leave the bubble of a test
-// with fake time.
-func lentDecoder(coding messages.Codings, kept **decoder) *decoder {
-	if coding != messages.Zstd {
-		return decoders[coding].Get().(*decoder)
-	}
-	if *kept == nil {
-		*kept = &decoder{engine: new(zstdEngine), buffer: bufio.NewReader(nil)}
-	}
-	return *kept
-}
-
 // Read is part of io.Reader.
-func (d *decoder) Read(p []byte) (n int, err error) {
+func (d *Decoder) Read(p []byte) (n int, err error) {
 	if d.err != nil {
 		return 0, d.err
 	}
 	n, err = d.engine.Read(p)
 	d.given += int64(n)
-	taken, _ := d.payload.progress()
+	taken, _ := d.coded.Progress()
 	switch {
-	case d.given > believed && d.given/int64(d.limits.Ratio) > taken:
+	// The first megabyte is free: a short body may well be all zeros.
+	case d.given > Believed && d.given/int64(d.limits.Ratio) > taken:
 		d.err = errInflated
 	case err == io.EOF:
 		d.err = d.end()
 	case err != nil:
-		d.err = d.explain(err)
+		d.err = d.explain()
 	}
 	return n, d.err
 }
 
-// end makes sure that the payload ends where its coding does.
-func (d *decoder) end() error {
+// end makes sure that the body ends where its coding does.
+func (d *Decoder) end() error {
+	// This read is expected to fail: what it finds was not covered by the coding.
 	if _, err := d.buffer.ReadByte(); err != io.EOF {
-		return d.explain(errCoding)
+		return d.explain()
 	}
 	return io.EOF
 }
 
-// explain tells a broken connection from a broken coding.
-func (d *decoder) explain(error) error {
-	if _, err := d.payload.progress(); err != nil && err != io.EOF {
+// explain tells a broken connection from a broken coding. What the decompressor
+// said is dropped: it may hold a part of the response.
+func (d *Decoder) explain() error {
+	if _, err := d.coded.Progress(); err != nil && err != io.EOF {
 		return err
 	}
 	return errCoding
 }
 
-// decoders are recycled: each has some 40 KB of tables.
-var decoders = map[messages.Codings]*sync.Pool{
+// decoderPools hold what is recycled: each decoder has some 40 KB of tables.
+var decoderPools = map[messages.Codings]*sync.Pool{
 	messages.Gzip:    decoderPool(func() engine { return new(gzipEngine) }),
 	messages.Deflate: decoderPool(func() engine { return new(deflateEngine) }),
 	messages.Brotli:  decoderPool(func() engine { return new(brotliEngine) }),
@@ -170,7 +181,7 @@ var decoders = map[messages.Codings]*sync.Pool{
 
 func decoderPool(build func() engine) *sync.Pool {
 	home := new(sync.Pool)
-	home.New = func() any { return &decoder{engine: build(), buffer: bufio.NewReader(nil), home: home} }
+	home.New = func() any { return &Decoder{engine: build(), buffer: bufio.NewReader(nil), home: home} }
 	return home
 }
 
@@ -186,6 +197,8 @@ type deflateEngine struct {
 }
 
 func (e *deflateEngine) reset(r *bufio.Reader) (err error) {
+	// A zlib header names its method in four bits and is a multiple of 31; an
+	// error of Peek comes again when the body is read.
 	start, _ := r.Peek(2)
 	if len(start) == 2 && start[0]&0x0f == 8 && (int(start[0])<<8|int(start[1]))%31 == 0 {
 		if e.zlib == nil {
@@ -223,6 +236,7 @@ type zstdEngine struct{ *zstd.Decoder }
 
 func (e *zstdEngine) reset(r *bufio.Reader) (err error) {
 	if e.Decoder == nil {
+		// With a concurrency of one it decodes on the reader's goroutine and starts none.
 		e.Decoder, err = zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(zstdWindow))
 		return err
 	}

@@ -16,10 +16,10 @@ const keptRequest = 64 << 10
 // Conn is one HTTP/1.1 client connection. It belongs to one goroutine at a time;
 // Abort alone may be called by others.
 type Conn struct {
-	socket   *socket
+	socket   *Socket
 	source   source
-	payload  payload              // the body of the last response
-	zstd     *decoder             // nil until needed
+	payload  payload // the body of the last response
+	decoders Decoders
 	tls      *tls.ConnectionState // nil for plain http
 	limits   Limits
 	reader   *bufio.Reader // narrow, or a wide one while a large head is read
@@ -29,18 +29,10 @@ type Conn struct {
 
 var _ protocol.Connection = (*Conn)(nil)
 
-// NewConn returns a Conn that speaks plain HTTP over c and owns c from now on.
-//
-// A TCP or Unix socket is written and read directly. A type that embeds one, or
-// otherwise has a SyscallConn method, is used through its methods, and its
-// socket is only asked whether it is silent. Any other connection may have a
-// method Pending() (n int, closed bool) that says how many bytes can be read
-// without waiting, and whether the peer has closed; without it, nothing tells
-// whether the connection is silent before use.
-func NewConn(c net.Conn, l Limits) *Conn { return newConn(newSocket(c), l) }
-
-func newConn(s *socket, l Limits) *Conn {
-	c := &Conn{socket: s, limits: l.withDefaults(), reusable: true}
+// NewConn returns a Conn that speaks HTTP/1.1 over s and owns s from now on. If s
+// is sealed, the handshake is done.
+func NewConn(s *Socket, l Limits) *Conn {
+	c := &Conn{socket: s, limits: l.WithDefaults(), reusable: true}
 	c.source.socket = s
 	c.narrow = bufio.NewReaderSize(&c.source, readBuffer)
 	c.reader = c.narrow
@@ -83,13 +75,14 @@ func newConn(s *socket, l Limits) *Conn {
 func (c *Conn) Exchange(call *messages.Call, deadline time.Time) (*messages.Response, messages.Sent, error) {
 	sentAt := time.Now()
 	if !deadline.IsZero() && !sentAt.Before(deadline) {
-		return nil, messages.SentNo, errDeadline // the Conn is as before
+		return nil, messages.SentNo, ErrDeadline // the Conn is as before
 	}
 	if err := c.begin(call, deadline); err != nil {
 		return nil, messages.SentNo, err
 	}
 	resp, sent, err := c.receive(call)
 	if err != nil {
+		// A body that cannot be read aborts the connection, and shows here as that.
 		if cause := c.source.upload.cause(); cause != nil {
 			err = cause
 		}
@@ -97,7 +90,7 @@ func (c *Conn) Exchange(call *messages.Call, deadline time.Time) (*messages.Resp
 		return nil, sent, err
 	}
 	if resp.Stream == nil {
-		c.end()
+		c.end() // a stream calls it when it has ended
 	}
 	resp.SentAt, resp.AnsweredAt, resp.TLS = sentAt, time.Now(), c.tls
 	return resp, sent, nil
@@ -109,13 +102,14 @@ func (c *Conn) begin(call *messages.Call, deadline time.Time) error {
 		return ErrAborted
 	}
 	if !c.reusable {
-		return errSpent
+		return ErrSpent
 	}
 	s := c.socket
 	var err error
 	if s.out, s.body, err = appendRequest(s.out[:0], call); err != nil {
 		return err
 	}
+	// In doubt from here on: finish takes that back when the response has ended well.
 	c.reusable = false
 	c.source.begin(newUpload(s, call), call.Trace)
 	return s.arm(deadline)
@@ -132,6 +126,7 @@ func (c *Conn) end() {
 	if cap(s.out) > keptRequest {
 		s.out = nil
 	}
+	// Nothing is lost with a wide reader: with bytes left in it the Conn is not reusable.
 	if c.reader != c.narrow {
 		c.reader, c.source.prefix = c.narrow, nil
 	}
@@ -172,6 +167,7 @@ func (c *Conn) Abort() { c.socket.abort() }
 // Close closes the connection without waiting. It must not be called while an
 // exchange is running: call Abort, and Close when Exchange has returned.
 func (c *Conn) Close() error {
+	// After a doubt somebody may still be writing, and the peer is owed no goodbye.
 	politely := c.Reusable()
 	c.reusable = false
 	return c.socket.close(politely)

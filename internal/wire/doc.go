@@ -1,14 +1,15 @@
-// Package wire is one HTTP client connection: HTTP/1.1 on a socket we own, or
-// one stream at a time of a shared HTTP/2 connection.
+// Package wire speaks HTTP/1.1 on one socket we own.
 //
-//	dial.go race.go proxy.go tunnel.go  how a connection comes about
-//	conn.go socket*.go source.go        one exchange, and the socket under it
-//	records.go                          what TLS may have left
-//	request.go upload.go trailer.go     what is written
-//	head.go response.go                 what is read, strictly
-//	payload.go coding.go stream.go      the body: framing, content coding, streamed
-//	mux.go muxstream.go                 HTTP/2, over net/http's ClientConn: places, ...
-//	muxrequest.go muxanswer.go          ... and what passes through one
+//	conn.go limits.go errors.go       one exchange, its caps, its errors
+//	socket*.go source.go records.go   the socket under it, and what TLS may have left
+//	request.go upload.go trailer.go   what is written
+//	head.go response.go               what is read, strictly
+//	payload.go coding.go stream.go    the body: framing, content coding, streamed
+//
+// How a connection comes about is told in wire/dial, HTTP/2 in wire/h2. Both
+// stand on this package, which knows neither. What it has for them: Socket with
+// NewSocket and NewConn, ReadStatus for the answer of a proxy, and for HTTP/2
+// CheckCall, CheckTrailer, Limits, Decoders, ReadAll and the errors of an exchange.
 //
 // A Conn has one owner at a time, who exchanges one request for one response,
 // asks Reusable, and passes the connection on or closes it:

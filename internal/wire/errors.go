@@ -11,8 +11,19 @@ import (
 	"github.com/sluice-engine/sluice/messages"
 )
 
-// ErrAborted is the error of an exchange that Abort ended or forestalled.
-var ErrAborted = errors.New("exchange aborted")
+// Ends of an exchange, whichever version of HTTP it is in.
+var (
+	// ErrAborted is the error of an exchange that Abort ended or forestalled.
+	ErrAborted = errors.New("exchange aborted")
+	// ErrDeadline is the error of an exchange whose deadline passed.
+	ErrDeadline = fmt.Errorf("exchange: %w", context.DeadlineExceeded)
+	// ErrSpent is the error of an exchange on a connection that is used up.
+	ErrSpent = fmt.Errorf("%w: it carries no further exchange", messages.ErrStale)
+	// ErrHalfBody is the error of a response whose body ended early.
+	ErrHalfBody = fmt.Errorf("%w: connection closed inside the body", messages.ErrTruncated)
+	// ErrStreamClosed is the error of reading a body after it was closed.
+	ErrStreamClosed = errors.New("response body was closed")
+)
 
 // CallError says what in a Call cannot be sent. Its text names the part and, for
 // a header line, the line's name; never a value, which may be a secret.
@@ -22,6 +33,7 @@ type CallError struct {
 	Reason string
 }
 
+// Error is part of error.
 func (e *CallError) Error() string {
 	if e.Name == "" {
 		return fmt.Sprintf("request %s: %s", e.Part, e.Reason)
@@ -45,10 +57,7 @@ var (
 	errChunk            = malformed("invalid chunked coding")
 
 	errNoAnswer = fmt.Errorf("%w: connection closed before the response head was complete", messages.ErrTruncated)
-	errHalfBody = fmt.Errorf("%w: connection closed inside the body", messages.ErrTruncated)
 	errFraming  = fmt.Errorf("%w: chunk framing outweighs the body", messages.ErrBodyTooLarge)
-	errSpent    = fmt.Errorf("%w: it carries no further exchange", messages.ErrStale)
-	errDeadline = fmt.Errorf("exchange: %w", context.DeadlineExceeded)
 )
 
 func malformed(reason string) error {
@@ -57,14 +66,14 @@ func malformed(reason string) error {
 
 // explain names the cause of an I/O error: an abort and a deadline both show as
 // a timeout of the socket.
-func (s *socket) explain(err error) error {
+func (s *Socket) explain(err error) error {
 	if !isTimeout(err, s.deadline) {
 		return err
 	}
-	if s.aborted.Load() {
+	if s.aborted.Load() { // asked first: an abort works by a deadline that has passed
 		return fmt.Errorf("%w: %w", ErrAborted, err)
 	}
-	return fmt.Errorf("%w: %w", errDeadline, err)
+	return fmt.Errorf("%w: %w", ErrDeadline, err)
 }
 
 // isTimeout tells a timeout of ours from the kernel's giving up (ETIMEDOUT),
@@ -73,6 +82,7 @@ func isTimeout(err error, deadline time.Time) bool {
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return true
 	}
+	// TLS and a caller's own connection may report a timeout in words of their own.
 	var timeout net.Error
 	return errors.As(err, &timeout) && timeout.Timeout() && !deadline.IsZero() && !time.Now().Before(deadline)
 }

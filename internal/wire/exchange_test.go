@@ -13,7 +13,7 @@ import (
 
 func TestAnExchangeWritesTheRequestAndReadsTheResponse(t *testing.T) {
 	tape := play("HTTP/1.1 201 Created\r\nX-One: 1\r\nContent-Length: 5\r\nX-Two:  2 \r\n\r\nhello")
-	c := NewConn(tape, Limits{})
+	c := over(tape, Limits{})
 	before := time.Now()
 
 	resp := exchange(t, c, &messages.Call{
@@ -36,7 +36,7 @@ func TestAnExchangeWritesTheRequestAndReadsTheResponse(t *testing.T) {
 func TestOneConnectionCarriesManyExchanges(t *testing.T) {
 	tape := play(strings.Repeat(ok, 3))
 	tape.piece = len(ok)
-	c := NewConn(tape, Limits{})
+	c := over(tape, Limits{})
 	for range 3 {
 		require.Equal(t, "ok", exchange(t, c, get("/")).Text())
 		require.True(t, c.Reusable())
@@ -48,7 +48,7 @@ func TestAResponseSharesNoMemoryWithTheNext(t *testing.T) {
 	two := strings.NewReplacer("one", "two", "X-N: 1", "X-N: 2").Replace(one)
 	tape := play(one + two)
 	tape.piece = len(one)
-	c := NewConn(tape, Limits{})
+	c := over(tape, Limits{})
 
 	first := exchange(t, c, get("/"))
 	second := exchange(t, c, get("/"))
@@ -63,18 +63,18 @@ func TestALargeBodySharesNoMemoryWithTheNext(t *testing.T) {
 		return fmt.Sprintf("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n", size, strings.Repeat(letter, size))
 	}
 	for range 10 { // the codec's buffers are pooled, and a pool may forget
-		first := exchange(t, NewConn(play(chunked("a")), Limits{}), get("/"))
-		exchange(t, NewConn(play(chunked("b")), Limits{}), get("/"))
+		first := exchange(t, over(play(chunked("a")), Limits{}), get("/"))
+		exchange(t, over(play(chunked("b")), Limits{}), get("/"))
 		require.True(t, first.Text() == strings.Repeat("a", size))
 	}
 }
 
 func TestTheHeadMayBeCappedBelowTheReadBuffer(t *testing.T) {
 	head := len(ok) - len("ok")
-	resp := exchange(t, NewConn(play(ok), Limits{Header: head}), get("/"))
+	resp := exchange(t, over(play(ok), Limits{Header: head}), get("/"))
 	require.Equal(t, "ok", resp.Text())
 
-	_, sent, err := NewConn(play(ok), Limits{Header: head - 1}).Exchange(get("/"), never)
+	_, sent, err := over(play(ok), Limits{Header: head - 1}).Exchange(get("/"), never)
 	require.ErrorIs(t, err, messages.ErrHeaderTooLarge)
 	require.Equal(t, messages.SentMaybe, sent)
 }
@@ -89,7 +89,7 @@ func TestNoErrorTextHoldsAPartOfRequestOrResponse(t *testing.T) {
 	} {
 		call := post("s3cret")
 		call.Query, call.Fields = "key=s3cret", []messages.Field{{Name: "X-Key", Value: "s3cret"}}
-		_, _, err := NewConn(playAndHangUp(answer), Limits{}).Exchange(call, never)
+		_, _, err := over(playAndHangUp(answer), Limits{}).Exchange(call, never)
 		require.Error(t, err)
 		require.NotContains(t, err.Error(), "s3c")
 	}

@@ -29,7 +29,7 @@ func FuzzResponse(f *testing.F) {
 		}
 		tape := playAndHangUp(string(response))
 		tape.piece = int(piece)
-		c := NewConn(tape, Limits{Header: 4096, Body: 4096})
+		c := over(tape, Limits{Header: 4096, Body: 4096})
 		resp, sent, err := c.Exchange(call, never)
 
 		require.NotEqual(t, messages.SentNo, sent)
@@ -113,7 +113,7 @@ type reading struct {
 func readingOf(t *testing.T, response []byte, piece int, stream bool) (r reading) {
 	tape := playAndHangUp(string(response))
 	tape.piece = piece
-	c := NewConn(tape, Limits{Header: fuzzCap, Body: fuzzCap})
+	c := over(tape, Limits{Header: fuzzCap, Body: fuzzCap})
 	call := decoding("/")
 	call.Stream = stream
 	resp, _, err := c.Exchange(call, never)
@@ -149,7 +149,7 @@ func verdictOf(err error) string {
 func requireCleanStop(t *testing.T, response, body []byte, kept bool) {
 	for _, n := range []int{0, len(body) / 2, len(body)} {
 		tape := playAndHangUp(string(response))
-		c := NewConn(tape, Limits{Header: fuzzCap, Body: fuzzCap})
+		c := over(tape, Limits{Header: fuzzCap, Body: fuzzCap})
 		resp, _, err := c.Exchange(streaming(decoding("/")), never)
 		if err != nil || resp.Stream == nil {
 			return

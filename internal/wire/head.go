@@ -2,6 +2,8 @@ package wire
 
 import (
 	"bytes"
+	"errors"
+	"io"
 
 	"github.com/sluice-engine/sluice/messages"
 )
@@ -46,7 +48,7 @@ func (h *head) scan(buf []byte) (done bool, err error) {
 			h.lines = h.end
 			err = h.statusLine(line)
 		case len(line) == 0:
-			return true, h.check(buf[:h.end])
+			return true, h.check(buf[:h.end]) // done even if it fails: no more bytes would help
 		default:
 			err = h.field(line)
 		}
@@ -66,6 +68,7 @@ func (h *head) statusLine(line []byte) error {
 	if len(line) > len(shape) && line[len(shape)] != ' ' {
 		return errStatusLine
 	}
+	// These are bytes: what lies below '0' becomes a large number.
 	minor, a, b, c := line[7]-'0', line[9]-'0', line[10]-'0', line[11]-'0'
 	if minor > 1 || a < 1 || a > 9 || b > 9 || c > 9 {
 		return errStatusLine
@@ -87,7 +90,7 @@ func (h *head) field(line []byte) error {
 		}
 	}
 	if h.trailer {
-		return nil
+		return nil // what a trailer says of framing comes too late, and is not believed
 	}
 	value := line[colon+1:]
 	switch {
@@ -96,7 +99,7 @@ func (h *head) field(line []byte) error {
 	case foldEqual(name, "transfer-encoding"):
 		return h.transferEncoding(trim(value))
 	case foldEqual(name, "content-encoding"):
-		h.contentCoding(trim(value))
+		h.coding = AddCoding(h.coding, trim(value))
 	case foldEqual(name, "connection"):
 		h.connection(value)
 	}
@@ -122,6 +125,7 @@ func (h *head) contentLength(value []byte) error {
 }
 
 func (h *head) transferEncoding(value []byte) error {
+	// Any other coding, or a second one, hides where the body ends from somebody.
 	if h.chunked || !foldEqual(value, "chunked") {
 		return errTransferEncoding
 	}
@@ -146,11 +150,33 @@ func (h *head) check(buf []byte) error {
 	case bytes.Count(buf, []byte{'\r'}) != bytes.Count(buf, []byte{'\n'}):
 		return errBareCR
 	case bytes.IndexByte(buf, 0) >= 0:
-		return errNUL
+		return errNUL // some readers end a line there
 	case h.chunked && (h.length >= 0 || h.http10):
 		return errTwoFramings
 	}
 	return nil
+}
+
+// errEndless is the error of a head that is longer than its reader lets it be.
+var errEndless = errors.New("answer has no end")
+
+// ReadStatus reads a response head of at most limit bytes and returns its
+// status. It takes no byte behind the head, which is somebody else's.
+func ReadStatus(r io.Reader, limit int) (status int, err error) {
+	h := newHead()
+	for buf := make([]byte, 0, 512); ; {
+		// One byte at a time, for the reader cannot be given back what is too much.
+		buf = append(buf, 0)
+		if _, err := io.ReadFull(r, buf[len(buf)-1:]); err != nil {
+			return 0, err
+		}
+		if done, err := h.scan(buf); done || err != nil {
+			return h.status, err
+		}
+		if len(buf) == limit {
+			return 0, errEndless
+		}
+	}
 }
 
 // minor is the version that the server said, behind "HTTP/1.".
@@ -177,6 +203,7 @@ func (h *head) keeps(bodiless bool) bool {
 	if bodiless {
 		return h.status != 204 || !h.chunked
 	}
+	// Without framing the body ends with its connection.
 	return h.chunked || h.length >= 0
 }
 

@@ -53,7 +53,7 @@ func (r recording) run(t *testing.T, piece int) {
 		tape = playAndHangUp(r.response)
 	}
 	tape.piece = piece
-	c := NewConn(tapeWithPending{tape}, hostileLimits)
+	c := over(tapeWithPending{tape}, hostileLimits)
 	resp, sent, err := c.Exchange(r.call(), never)
 
 	require.Equal(t, r.verdict, verdict(resp, err))

@@ -1,5 +1,7 @@
 package wire
 
+import "cmp"
+
 // Limits caps what a response may be. A cap of zero or less means its default.
 type Limits struct {
 	// Header is the most bytes one head, or the trailer section, may have:
@@ -17,18 +19,12 @@ type Limits struct {
 	Ratio int
 }
 
-func (l Limits) withDefaults() Limits {
-	if l.Header <= 0 {
-		l.Header = 64 << 10
-	}
-	if l.Body <= 0 {
-		l.Body = 16 << 20
-	}
-	if l.Interim <= 0 {
-		l.Interim = 5
-	}
-	if l.Ratio <= 0 {
-		l.Ratio = 200
-	}
+// WithDefaults returns l with the defaults in place of what it leaves open.
+func (l Limits) WithDefaults() Limits {
+	// What is negative means the default too, and must not count as a choice.
+	l.Header = cmp.Or(max(0, l.Header), 64<<10)
+	l.Body = cmp.Or(max(0, l.Body), 16<<20)
+	l.Interim = cmp.Or(max(0, l.Interim), 5)
+	l.Ratio = cmp.Or(max(0, l.Ratio), 200)
 	return l
 }

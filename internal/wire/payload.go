@@ -62,7 +62,7 @@ func (b *payload) Read(p []byte) (int, error) {
 		b.err = messages.ErrBodyTooLarge
 		return 0, b.err
 	}
-	if n == 0 && err != nil {
+	if n == 0 && err != nil { // an error beside data comes again with the next read
 		b.err = b.ended()
 	}
 	return n, b.err
@@ -87,7 +87,7 @@ func (b *payload) next() error {
 	case size > b.room:
 		return messages.ErrBodyTooLarge
 	}
-	b.room -= size
+	b.room -= size // on the chunk's word, so that a body over the cap ends before it is read
 	b.left, b.inside = size, true
 	return nil
 }
@@ -97,11 +97,13 @@ func (b *payload) next() error {
 // it short.
 func (b *payload) ended() error {
 	err := b.conn.readError(io.EOF)
+	// crypto/tls says io.EOF of a close_notify and of a bare end alike; the socket
+	// has noted which it was.
 	switch {
 	case err != io.EOF:
 		return err
 	case b.framing != toEnd, b.conn.socket.sealed != nil && b.conn.socket.ended:
-		return errHalfBody
+		return ErrHalfBody
 	}
 	return io.EOF
 }
@@ -118,14 +120,14 @@ const (
 // section 7.1). Blanks behind the size are let pass, as old servers pad it.
 func (b *payload) chunkLine() (size int64, err error) {
 	line, err := b.conn.reader.ReadSlice('\n')
-	b.excess += int64(len(line)) + 2
+	b.excess += int64(len(line)) + 2 // and the CR LF behind the chunk
 	switch {
 	case b.excess > int64(b.conn.limits.Header):
 		return 0, errFraming
 	case err != nil && b.conn.source.err == nil:
 		return 0, errFraming // the line is longer than the buffer
 	case err != nil:
-		return 0, b.conn.readError(errHalfBody)
+		return 0, b.conn.readError(ErrHalfBody)
 	case len(line) < 2 || line[len(line)-2] != '\r':
 		return 0, errChunk
 	}
@@ -171,7 +173,7 @@ func (b *payload) chunkEnd() error {
 	for _, want := range []byte("\r\n") {
 		got, err := b.conn.reader.ReadByte()
 		if err != nil {
-			return b.conn.readError(errHalfBody)
+			return b.conn.readError(ErrHalfBody)
 		}
 		if got != want {
 			return errChunk
@@ -187,11 +189,11 @@ func (b *payload) trailers() error {
 	if err := c.scan(&section); err != nil {
 		return err
 	}
-	if section.end > len("\r\n") {
+	if section.end > len("\r\n") { // most bodies have no trailer
 		lines, _ := c.reader.Peek(section.end)
 		b.trailer = string(lines[:section.end-len("\r\n")])
 	}
-	c.reader.Discard(section.end)
+	c.reader.Discard(section.end) // it is in the buffer, so this cannot fail
 	return io.EOF
 }
 
@@ -201,9 +203,9 @@ const lentBody = 64 << 10
 
 var bodyBuffers = sync.Pool{New: func() any { return new([]byte) }}
 
-// readAll reads r to its end, and no more than limit bytes. What it returns is
+// ReadAll reads r to its end, and no more than limit bytes. What it returns is
 // the caller's own.
-func readAll(r io.Reader, limit int64) ([]byte, error) {
+func ReadAll(r io.Reader, limit int64) ([]byte, error) {
 	lent := bodyBuffers.Get().(*[]byte)
 	body, err := appendAll((*lent)[:0], r, limit)
 	switch {
@@ -211,12 +213,12 @@ func readAll(r io.Reader, limit int64) ([]byte, error) {
 		*lent = body
 		body = nil
 	case len(body) > lentBody:
-		*lent = nil
+		*lent = nil // it is the caller's now
 	default:
 		*lent = body
 		body = append(make([]byte, 0, len(body)), body...)
 	}
-	if cap(*lent) <= 2*lentBody {
+	if cap(*lent) <= 2*lentBody { // what one huge body needed is not kept for all the small ones
 		bodyBuffers.Put(lent)
 	}
 	return body, err
@@ -224,6 +226,7 @@ func readAll(r io.Reader, limit int64) ([]byte, error) {
 
 func appendAll(body []byte, r io.Reader, limit int64) ([]byte, error) {
 	for {
+		// A decoder gives little to a small buffer, so it never gets one.
 		if cap(body)-len(body) < 512 {
 			grown := make([]byte, len(body), max(4<<10, 2*cap(body)))
 			copy(grown, body)
@@ -232,7 +235,7 @@ func appendAll(body []byte, r io.Reader, limit int64) ([]byte, error) {
 		n, err := r.Read(body[len(body):cap(body)])
 		body = body[:len(body)+n]
 		switch {
-		case int64(len(body)) > limit:
+		case int64(len(body)) > limit: // before the end is looked at: it may come with the last bytes
 			return body, messages.ErrBodyTooLarge
 		case err == io.EOF:
 			return body, nil

@@ -2,6 +2,8 @@ package wire
 
 import (
 	"bytes"
+	"cmp"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -11,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/sluice-engine/sluice/internal/wire/wiretest"
 	"github.com/sluice-engine/sluice/messages"
 )
 
@@ -79,54 +82,49 @@ func (c tapeWithPending) Pending() (int, bool) {
 	return len(c.answers), len(c.answers) == 0 && c.end != nil
 }
 
-func get(path string) *messages.Call {
-	return &messages.Call{Method: "GET", Host: "api.example.com", Path: path}
-}
+// What is taken from wiretest, under the names it has here.
+var (
+	never                            = wiretest.Never
+	get, post                        = wiretest.Get, wiretest.Post
+	decoding, streaming              = wiretest.Decoding, wiretest.Streaming
+	uploading, awaitsLeave, trailing = wiretest.Uploading, wiretest.AwaitsLeave, wiretest.Trailing
+	listen, listenTLS, echo          = wiretest.Listen, wiretest.ListenTLS, wiretest.Echo
+	takeRequest                      = wiretest.TakeRequest
+	answering, answeringTLS          = wiretest.Answering, wiretest.AnsweringTLS
+	exchange, requireStale           = wiretest.Exchange, wiretest.RequireStale
+)
 
-func post(body string) *messages.Call {
-	return &messages.Call{Method: "POST", Host: "api.example.com", Path: "/", Body: []byte(body)}
-}
+const (
+	ok        = wiretest.OK
+	anyCoding = wiretest.AnyCoding
+)
 
-var never time.Time
+type joiner = wiretest.Joiner
 
-func exchange(t *testing.T, c *Conn, call *messages.Call) *messages.Response {
+// over returns a Conn over c.
+func over(c net.Conn, l Limits) *Conn { return NewConn(NewSocket(c), l) }
+
+// dial connects to o, with TLS unless config is nil.
+func dial(t testing.TB, config *tls.Config, o messages.Origin) *Conn {
 	t.Helper()
-	resp, sent, err := c.Exchange(call, never)
-	require.NoError(t, err)
-	require.Equal(t, messages.SentYes, sent)
-	return resp
-}
-
-// listen runs serve for every connection to a loopback listener, which is
-// closed with its connections when the test ends.
-func listen(t testing.TB, serve func(net.Conn)) messages.Origin {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for {
-			c, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer c.Close()
-				serve(c)
-			}()
-		}
-	}()
-	t.Cleanup(func() { listener.Close(); <-done })
-	return messages.Origin{Scheme: "http", Addr: listener.Addr().String()}
-}
-
-func dial(t testing.TB, d *Dialer, o messages.Origin) *Conn {
-	t.Helper()
-	c, err := d.Dial(t.Context(), o)
-	require.NoError(t, err)
+	c := NewConn(connect(t, config, o), Limits{})
 	t.Cleanup(func() { c.Close() })
 	return c
 }
 
-const ok = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+func connect(t testing.TB, config *tls.Config, o messages.Origin) *Socket {
+	t.Helper()
+	c, err := net.Dial("tcp", o.Addr)
+	require.NoError(t, err)
+	s := NewSocket(c)
+	if config == nil {
+		return s
+	}
+	config = config.Clone()
+	config.NextProtos = []string{"http/1.1"}
+	config.ServerName = cmp.Or(config.ServerName, "127.0.0.1")
+	config.ClientSessionCache = cmp.Or(config.ClientSessionCache, tls.NewLRUClientSessionCache(1)) // asks for tickets
+	s.Seal(tls.Client(s, config))
+	require.NoError(t, s.Sealed().Handshake())
+	return s
+}

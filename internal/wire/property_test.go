@@ -28,7 +28,7 @@ func TestSentIsExactWhereverTheConnectionBreaks(t *testing.T) {
 		tape.piece = rapid.IntRange(1, 40).Draw(t, "piece")
 		tape.capacity = rapid.OneOf(rapid.IntRange(0, 200), rapid.IntRange(0, request+1)).Draw(t, "capacity")
 
-		resp, sent, err := NewConn(tape, Limits{}).Exchange(call, never)
+		resp, sent, err := over(tape, Limits{}).Exchange(call, never)
 
 		want := messages.SentMaybe
 		switch {
@@ -103,7 +103,7 @@ func TestEveryValidResponseIsReadAsItWasMeant(t *testing.T) {
 		m := drawModel(t)
 		tape := playAndHangUp(m.wire)
 		tape.piece = rapid.IntRange(0, 60).Draw(t, "piece")
-		c := NewConn(tape, Limits{})
+		c := over(tape, Limits{})
 		resp, sent, err := c.Exchange(get("/"), never)
 
 		require.NoError(t, err)
@@ -124,7 +124,7 @@ func TestAResponseCutAnywhereIsNoAnswer(t *testing.T) {
 		if m.closeOnEnd { // its end is wherever the connection ends
 			cut = rapid.IntRange(0, head+len("HTTP/1.1 200 Reason")).Draw(t, "cut head")
 		}
-		c := NewConn(playAndHangUp(m.wire[:cut]), Limits{})
+		c := over(playAndHangUp(m.wire[:cut]), Limits{})
 		_, sent, err := c.Exchange(get("/"), never)
 		require.ErrorIs(t, err, messages.ErrTruncated)
 		require.NotEqual(t, messages.SentNo, sent)
@@ -140,7 +140,7 @@ func TestBytesBehindAResponseAreNeverAnAnswer(t *testing.T) {
 		}
 		tape := play(m.wire + rapid.SampledFrom([]string{"x", "\r\n", ok}).Draw(t, "stray"))
 		tape.piece = rapid.IntRange(0, 60).Draw(t, "piece")
-		c := NewConn(tapeWithPending{tape}, Limits{})
+		c := over(tapeWithPending{tape}, Limits{})
 		resp, _, err := c.Exchange(get("/"), never)
 		require.NoError(t, err)
 		require.Equal(t, m.body, string(resp.Body))
@@ -207,7 +207,7 @@ func TestADeadlineEndsAnExchangeAtItsInstant(t *testing.T) {
 				}
 			}
 		}()
-		c := NewConn(near, Limits{})
+		c := over(near, Limits{})
 		defer c.Close()
 		begun := time.Now()
 		_, sent, err := c.Exchange(get("/"), begun.Add(800*time.Millisecond))
@@ -221,7 +221,7 @@ func TestADeadlineAlsoEndsAWriteThatNobodyReads(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		near, far := net.Pipe()
 		defer far.Close()
-		c := NewConn(near, Limits{})
+		c := over(near, Limits{})
 		defer c.Close()
 		begun := time.Now()
 		_, sent, err := c.Exchange(get("/"), begun.Add(time.Second))

@@ -30,6 +30,7 @@ func (r *recordScan) pass(p []byte) {
 			r.header++
 			p = p[1:]
 		}
+		// Also when p is empty by now: a record of no bytes ends with its header.
 		n := 0
 		if r.header == recordHeader {
 			n = min(r.length, len(p))

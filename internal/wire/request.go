@@ -18,7 +18,7 @@ const joinedBody = 32 << 10
 // Header lines are written as they stand in call.Fields, in that order, behind
 // Host and Content-Length, which are ours.
 func appendRequest(dst []byte, call *messages.Call) (head, rest []byte, err error) {
-	host, err := checkCall(call)
+	host, err := CheckCall(call)
 	if err != nil {
 		return dst, nil, err
 	}
@@ -45,7 +45,7 @@ func appendRequest(dst []byte, call *messages.Call) (head, rest []byte, err erro
 	case call.Reader != nil:
 		return dst, nil, nil
 	case len(call.Body) > joinedBody:
-		return dst, call.Body, nil
+		return dst, call.Body, nil // written from the caller's memory, which outlives the exchange
 	}
 	return append(dst, call.Body...), nil, nil
 }
@@ -70,7 +70,7 @@ func appendFields(dst []byte, fields []messages.Field) []byte {
 	for i := range fields {
 		f := &fields[i]
 		if isHost(f.Name) {
-			continue
+			continue // it was written as the first line
 		}
 		dst = append(dst, f.Name...)
 		dst = append(dst, ": "...)
@@ -86,12 +86,13 @@ func expectsBody(method string) bool {
 	return method == "POST" || method == "PUT" || method == "PATCH"
 }
 
-// checkCall returns the host to write.
-func checkCall(call *messages.Call) (host string, err error) {
+// CheckCall returns the host to write, or a *CallError if the call could be read
+// in two ways.
+func CheckCall(call *messages.Call) (host string, err error) {
 	if !isToken(call.Method) {
 		return "", &CallError{Part: "method", Reason: "not a token"}
 	}
-	if call.Method == "CONNECT" {
+	if call.Method == "CONNECT" { // what follows its answer would not be HTTP
 		return "", &CallError{Part: "method", Reason: "CONNECT opens a tunnel"}
 	}
 	if !strings.HasPrefix(call.Path, "/") && !(call.Path == "*" && call.Method == "OPTIONS") {
@@ -111,7 +112,7 @@ func checkCall(call *messages.Call) (host string, err error) {
 			if named {
 				return "", &CallError{Part: "header", Name: f.Name, Reason: "given twice"}
 			}
-			named, host = true, f.Value
+			named, host = true, f.Value // the caller's own word wins over the URL's host
 		}
 	}
 	if len(call.Trailer) > 0 {
@@ -142,7 +143,7 @@ func isHost(name string) bool { return len(name) == len("Host") && strings.Equal
 // isOurs reports whether a header line is about framing or about the
 // connection, which is for this package alone to say.
 func isOurs(name string) bool {
-	switch len(name) {
+	switch len(name) { // by length first, for nearly every name is none of these
 	case len("Upgrade"):
 		return strings.EqualFold(name, "Upgrade")
 	case len("Connection"):

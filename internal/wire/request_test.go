@@ -53,7 +53,7 @@ func TestACallThatCouldBeReadInTwoWaysIsRefusedBeforeItsFirstByte(t *testing.T) 
 	for name, test := range cases {
 		t.Run(name, func(t *testing.T) {
 			tape := play(ok)
-			c := NewConn(tape, Limits{})
+			c := over(tape, Limits{})
 			call := get("/")
 			test.spoil(call)
 			resp, sent, err := c.Exchange(call, never)

@@ -6,8 +6,8 @@ import (
 	"github.com/sluice-engine/sluice/messages"
 )
 
-// believed is how much is allocated on the word of a Content-Length.
-const believed = 1 << 20
+// Believed is how much is allocated on the word of a Content-Length.
+const Believed = 1 << 20
 
 // receive reads the response, or its head alone if its body is to be streamed.
 // sent is SentYes once its head was read, even if there is an error after that.
@@ -20,7 +20,7 @@ func (c *Conn) receive(call *messages.Call) (resp *messages.Response, sent messa
 	bodiless := h.bodiless(call.Method)
 	c.payload = payload{conn: c, keeps: h.keeps(bodiless), left: h.length, room: c.limits.Body}
 	switch {
-	case bodiless || h.length == 0:
+	case bodiless || h.length == 0: // of length 0, even if it is coded
 		c.finish()
 	case call.Stream:
 		err = c.stream(&h, call, resp)
@@ -28,13 +28,15 @@ func (c *Conn) receive(call *messages.Call) (resp *messages.Response, sent messa
 		err = c.readBody(&h, call, resp)
 	}
 	if err != nil {
-		return nil, messages.SentYes, err
+		return nil, messages.SentYes, err // half an answer is none
 	}
 	return resp, messages.SentYes, nil
 }
 
 // finish decides, at the end of a response, whether the connection is kept.
 func (c *Conn) finish() {
+	// What is buffered or still in the prefix came unasked: it must not become the
+	// next answer. over comes last, for it waits a moment.
 	c.reusable = c.payload.keeps && c.reader.Buffered() == 0 && len(c.source.prefix) == 0 && c.source.upload.over()
 }
 
@@ -65,12 +67,12 @@ func (c *Conn) readHead(call *messages.Call) (head, error) {
 			return h, errInterim
 		}
 		if h.status == 100 {
-			c.source.upload.start()
+			c.source.upload.start() // a second 100 changes nothing
 		}
 		if err := c.tellInterim(&h); err != nil {
 			return h, err
 		}
-		c.reader.Discard(h.end)
+		c.reader.Discard(h.end) // it is in the buffer, so this cannot fail
 	}
 }
 
@@ -78,7 +80,7 @@ func (c *Conn) tellInterim(h *head) error {
 	if c.source.trace == nil {
 		return nil
 	}
-	buf, _ := c.reader.Peek(h.end)
+	buf, _ := c.reader.Peek(h.end) // scan has left it in the buffer
 	return c.source.interim(h.status, string(buf[h.lines:h.end-len("\r\n")]))
 }
 
@@ -86,7 +88,7 @@ func (c *Conn) tellInterim(h *head) error {
 // line that ends it.
 func (c *Conn) takeLines(h *head) messages.Header {
 	buf, _ := c.reader.Peek(h.end)
-	lines := string(buf[h.lines : h.end-len("\r\n")])
+	lines := string(buf[h.lines : h.end-len("\r\n")]) // a copy: the buffer is for the next response
 	c.reader.Discard(h.end)
 	return messages.NewHeader(lines)
 }
@@ -105,14 +107,14 @@ func (c *Conn) scan(h *head) error {
 			return nil
 		}
 		if err := c.more(len(buf)); err != nil {
-			return c.readError(errNoAnswer)
+			return c.readError(errNoAnswer) // not err: bufio's view, which may be an old one
 		}
 	}
 }
 
 // more reads at least one byte behind the n that are buffered.
 func (c *Conn) more(n int) error {
-	if n == c.reader.Size() {
+	if n == c.reader.Size() { // a full buffer: Peek would fail without reading
 		wide, err := c.source.widen(c.reader, c.limits.Header)
 		if err != nil {
 			return err
@@ -134,13 +136,13 @@ func (c *Conn) readBody(h *head, call *messages.Call, resp *messages.Response) (
 	case err != nil:
 		return err
 	case decoded != nil:
-		resp.Body, err = readAll(decoded, c.limits.Body)
-		decoded.release()
+		resp.Body, err = ReadAll(decoded, c.limits.Body)
+		decoded.Release() // after an error as well: it is reset before it is lent again
 	case h.length > 0:
 		resp.Body, err = c.readCounted(int(h.length))
 	default:
 		c.payload.begin(h)
-		resp.Body, err = readAll(&c.payload, c.limits.Body)
+		resp.Body, err = ReadAll(&c.payload, c.limits.Body)
 	}
 	if err != nil {
 		return err
@@ -153,15 +155,16 @@ func (c *Conn) readBody(h *head, call *messages.Call, resp *messages.Response) (
 }
 
 func (c *Conn) readCounted(length int) ([]byte, error) {
-	body := make([]byte, min(length, believed))
+	body := make([]byte, min(length, Believed))
 	for filled := 0; ; {
 		n, err := io.ReadFull(c.reader, body[filled:])
 		if err != nil {
-			return nil, c.readError(errHalfBody)
+			return nil, c.readError(ErrHalfBody)
 		}
 		if filled += n; filled == length {
 			return body, nil
 		}
+		// Every byte that came is credit for one more.
 		more := make([]byte, min(length, 2*len(body)))
 		copy(more, body)
 		body = more
@@ -171,6 +174,7 @@ func (c *Conn) readCounted(length int) ([]byte, error) {
 // readError returns the error that ended reading, or atEOF if it was the peer
 // closing.
 func (c *Conn) readError(atEOF error) error {
+	// crypto/tls says ErrUnexpectedEOF of a connection that ends inside a record.
 	if err := c.source.err; err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
 		return c.socket.explain(err)
 	}

@@ -10,36 +10,49 @@ import (
 	"github.com/sluice-engine/sluice/messages"
 )
 
-// socket is the byte stream under a Conn. For https it lies under TLS: requests
-// go through sealed, and sealed reads and writes through the socket's own Read
-// and Write.
+// Socket is the byte stream that HTTP is spoken over. For https it lies under
+// TLS: requests go through sealed, and sealed reads and writes through the
+// socket's own Read and Write.
 //
-//	plain   Conn ───────────▶ socket ─▶ net.Conn
-//	sealed  Conn ─▶ tls.Conn ─▶ socket ─▶ net.Conn
+//	plain   Conn ───────────────▶ Socket ─▶ net.Conn
+//	sealed  Conn ─▶ tls.Conn ─▶ Socket ─▶ net.Conn
 //
-// It belongs to the Conn's owner, aborted apart.
-type socket struct {
+// It belongs to the Conn's owner. Two others come near it: the goroutine of an
+// upload, which writes, and whoever calls Abort. A socket that is shared belongs
+// to net/http instead.
+type Socket struct {
 	net.Conn // as dialled
 
 	sealed  *tls.Conn  // nil for plain http
 	records recordScan // where the inbound TLS records end
 	ended   bool       // the transport itself ended, with or without close_notify
 
-	deadline time.Time // of the running exchange; zero means none
-	armed    bool      // a read deadline is set on the connection
-	aborted  atomic.Bool
+	// deadline is the running exchange's; zero means none. The owner sets it
+	// before an upload begins, whose goroutine reads it.
+	deadline time.Time
+	armed    bool // a read deadline is set on the connection
+	// aborted is set by Abort, on any goroutine, and never taken back. The owner
+	// and the goroutine of an upload read it.
+	aborted atomic.Bool
 
-	out     []byte       // the request: head and small body
-	body    []byte       // a body too large to be copied behind the head
-	written atomic.Int64 // bytes of the running exchange that the connection took
+	out  []byte // the request: head and small body
+	body []byte // a body too large to be copied behind the head
+	// written counts the bytes of the running exchange that the connection took.
+	// The owner and the goroutine of an upload add to it; the owner reads it.
+	written atomic.Int64
 
-	shared  bool    // by the streams of HTTP/2: net/http does the waiting
-	closing bool    // Write does not wait
+	// shared is set by Share, before net/http has the socket, and read by
+	// net/http's goroutines.
+	shared bool
+	// closing keeps Write from waiting. The owner sets it when no upload is left
+	// to read it.
+	closing bool
+
 	probing bool    // Read answers at once, with errSilent if nothing is there
-	stray   [1]byte // where a probe reads to
-	early   [1]byte // and a look past TLS
-	held    []byte  // read by that, and still to be given to TLS
-	strayed bool    // the last probe found something there
+	strayed bool    // the last probe found a byte
+	stray   [1]byte // which was this
+	early   [1]byte // what a look past TLS reads to
+	held    []byte  // what that found, and TLS is still to be given
 
 	descriptor
 }
@@ -62,14 +75,44 @@ func (silent) Temporary() bool { return true }
 
 var errSilent net.Error = silent{}
 
-func newSocket(c net.Conn) *socket {
-	s := &socket{Conn: c}
+// NewSocket returns a socket over c, and owns c from now on.
+//
+// A TCP or Unix socket is written and read directly. A type that embeds one, or
+// otherwise has a SyscallConn method, is used through its methods, and its
+// socket is only asked whether it is silent. Any other connection may have a
+// method Pending() (n int, closed bool) that says how many bytes can be read
+// without waiting, and whether the peer has closed; without it, nothing tells
+// whether the connection is silent before use.
+func NewSocket(c net.Conn) *Socket {
+	s := &Socket{Conn: c}
 	s.attach(c)
 	return s
 }
 
+// Seal has HTTP spoken through sealed, which lies upon s: its bytes must pass
+// through the Read and Write of s. It is called before the first of them.
+func (s *Socket) Seal(sealed *tls.Conn) { s.sealed = sealed }
+
+// Sealed returns what Seal was given, or nil.
+func (s *Socket) Sealed() *tls.Conn { return s.sealed }
+
+// Share lets the socket be read and written by goroutines of somebody else's,
+// who does the waiting and sets deadlines. No Conn may have it then, and it is
+// not probed any more.
+func (s *Socket) Share() { s.shared = true }
+
+// Probe returns messages.ErrStale unless the connection is open with nothing to
+// be read. It does not wait. If a byte was there it is taken away, and returned:
+// it is the next of the stream, and is valid until the next Probe.
+func (s *Socket) Probe() (stray []byte, err error) {
+	if err = s.quiet(); err != nil && s.strayed {
+		stray = s.stray[:]
+	}
+	return stray, err
+}
+
 // stream is what HTTP is spoken over.
-func (s *socket) stream() net.Conn {
+func (s *Socket) stream() net.Conn {
 	if s.sealed != nil {
 		return s.sealed
 	}
@@ -77,34 +120,36 @@ func (s *socket) stream() net.Conn {
 }
 
 // arm sets the deadline of the next exchange. The deadline for writing is set
-// only when a write has to wait. The flag is read after the deadline is set, and
-// Abort does the two in the other order, so that an abort is never overwritten.
-func (s *socket) arm(deadline time.Time) error {
+// only when a write has to wait.
+func (s *Socket) arm(deadline time.Time) error {
 	s.deadline = deadline
 	s.written.Store(0)
+	// Most exchanges without a deadline follow another such: nothing is to be cleared.
 	if s.armed || !deadline.IsZero() {
 		s.armed = !deadline.IsZero()
 		if err := s.Conn.SetReadDeadline(deadline); err != nil {
 			return err
 		}
 	}
+	// Read after the deadline was set, and abort sets the flag before: an abort
+	// whose deadline was overwritten is seen here.
 	return s.live()
 }
 
-func (s *socket) live() error {
+func (s *Socket) live() error {
 	if s.aborted.Load() {
 		return ErrAborted
 	}
 	return nil
 }
 
-func (s *socket) abort() {
-	s.aborted.Store(true)
+func (s *Socket) abort() {
+	s.aborted.Store(true)               // before the deadline: arm does the two in the other order
 	s.Conn.SetDeadline(time.Unix(1, 0)) // an error means it is closed already
 }
 
 // speak writes the request if nothing is there to be read.
-func (s *socket) speak() error {
+func (s *Socket) speak() error {
 	err := s.silence()
 	s.written.Store(0) // a probe of TLS may have answered a key update
 	if err != nil {
@@ -113,8 +158,9 @@ func (s *socket) speak() error {
 	return s.send()
 }
 
-func (s *socket) send() error {
+func (s *Socket) send() error {
 	stream := s.stream()
+	// A small body is in out already, so that head and body leave in one write.
 	if _, err := stream.Write(s.out); err != nil || s.body == nil {
 		return err
 	}
@@ -125,9 +171,9 @@ func (s *socket) send() error {
 // converseInSteps is converse for a connection that is not ours to the socket,
 // for a request whose body follows, and for one that is traced; r is nil for any
 // other.
-func (s *socket) converseInSteps(p []byte, r *source) (int, error) {
+func (s *Socket) converseInSteps(p []byte, r *source) (int, error) {
 	err := s.quiet()
-	s.written.Store(0)
+	s.written.Store(0) // a probe of TLS may have answered a key update
 	if err != nil {
 		return 0, err
 	}
@@ -137,7 +183,7 @@ func (s *socket) converseInSteps(p []byte, r *source) (int, error) {
 	if r == nil {
 		return s.read(p)
 	}
-	r.sent()
+	r.sent() // an upload writes from here on, beside the read
 	n, err := s.read(p)
 	if n > 0 {
 		r.answered()
@@ -146,8 +192,10 @@ func (s *socket) converseInSteps(p []byte, r *source) (int, error) {
 }
 
 // read reads what HTTP is spoken in.
-func (s *socket) read(p []byte) (int, error) {
+func (s *Socket) read(p []byte) (int, error) {
 	n, err := s.stream().Read(p)
+	// crypto/tls gives one record at a time, so a read that was not filled emptied
+	// one. A filled read proves nothing, and is not counted.
 	if 0 < n && n < len(p) {
 		s.records.taken++
 	}
@@ -156,15 +204,17 @@ func (s *socket) read(p []byte) (int, error) {
 
 // silence returns ErrStale unless the connection is open with nothing to be
 // read. Under TLS it lets session tickets pass, which are no data.
-func (s *socket) silence() error {
+func (s *Socket) silence() error {
 	s.strayed = false
+	// The short way: nothing is left inside TLS and nothing lies before it.
 	if s.sealed != nil && s.records.drained() && s.mute() {
 		return nil
 	}
 	s.probing = true
-	n, err := s.stream().Read(s.stray[:])
+	n, err := s.stream().Read(s.stray[:]) // expected to fail, with errSilent
 	s.strayed = n > 0
 	s.probing = false
+	// crypto/tls is silent in the middle of a record too; only the scan knows.
 	if err == errSilent && !s.records.inside() {
 		s.records.settle()
 		return nil
@@ -174,14 +224,14 @@ func (s *socket) silence() error {
 
 // mute is a look past TLS, which costs less than one through it. What it finds,
 // TLS reads again.
-func (s *socket) mute() bool {
-	n, err := s.readNow(s.early[:])
+func (s *Socket) mute() bool {
+	n, err := s.readNow(s.early[:]) // expected to fail, with errSilent
 	s.held = s.early[:n]
 	return err == errSilent
 }
 
 // Read reads from the connection as dialled.
-func (s *socket) Read(p []byte) (n int, err error) {
+func (s *Socket) Read(p []byte) (n int, err error) {
 	switch {
 	case len(s.held) > 0:
 		n = copy(p, s.held)
@@ -191,37 +241,38 @@ func (s *socket) Read(p []byte) (n int, err error) {
 	default:
 		n, err = s.Conn.Read(p)
 	}
-	if s.sealed != nil && !s.shared {
+	if s.sealed != nil && !s.shared { // a shared one is never asked for silence
 		s.records.pass(p[:n])
 	}
 	if err == io.EOF {
-		s.ended = true
+		s.ended = true // crypto/tls does not tell this from a close_notify
 	}
 	return n, err
 }
 
 // Write writes to the connection as dialled and counts what it takes.
-func (s *socket) Write(p []byte) (int, error) {
+func (s *Socket) Write(p []byte) (int, error) {
 	if s.shared {
 		return s.Conn.Write(p)
 	}
-	n, err := s.writeNow(p)
+	n, err := s.writeNow(p) // nothing is taken by a connection that is not ours
 	s.written.Add(int64(n))
 	if err != nil || n == len(p) {
 		return n, err
 	}
 	if s.closing {
-		return n, io.ErrShortWrite
+		return n, io.ErrShortWrite // a goodbye that would have to wait is not said
 	}
 	m, err := s.writeWaiting(p[n:])
 	s.written.Add(int64(m))
 	return n + m, err
 }
 
-func (s *socket) writeWaiting(p []byte) (int, error) {
+func (s *Socket) writeWaiting(p []byte) (int, error) {
 	if err := s.Conn.SetWriteDeadline(s.deadline); err != nil {
 		return 0, err
 	}
+	// As in arm: the deadline just set may have overwritten that of an abort.
 	if err := s.live(); err != nil {
 		return 0, err
 	}
@@ -229,19 +280,19 @@ func (s *socket) writeWaiting(p []byte) (int, error) {
 }
 
 // close says goodbye to a TLS peer if that needs no waiting.
-func (s *socket) close(politely bool) error {
+func (s *Socket) close(politely bool) error {
 	if politely && s.sealed != nil {
-		s.closing = true
+		s.closing = true // before the goodbye, which is a write
 		s.farewell()
 	}
 	return s.Conn.Close()
 }
 
 // readPending is readNow for a connection that is not a socket.
-func (s *socket) readPending(p []byte) (int, error) {
+func (s *Socket) readPending(p []byte) (int, error) {
 	c, ok := s.Conn.(pending)
 	if !ok {
-		return 0, errSilent
+		return 0, errSilent // there is no asking it, so it is believed
 	}
 	n, closed := c.Pending()
 	switch {

@@ -19,38 +19,6 @@ import (
 	"github.com/sluice-engine/sluice/messages"
 )
 
-// takeRequest reads one request head and reports whether there was one.
-func takeRequest(r *bufio.Reader) bool {
-	for {
-		line, err := r.ReadString('\n')
-		if err != nil {
-			return false
-		}
-		if line == "\r\n" {
-			return true
-		}
-	}
-}
-
-// answering serves answer to every request, and then whatever is sent on more.
-// "" on more, or closing it, ends the connection.
-func answering(answer string, more <-chan string) func(net.Conn) {
-	return func(c net.Conn) {
-		r := bufio.NewReader(c)
-		for takeRequest(r) {
-			io.WriteString(c, answer)
-			if more == nil {
-				continue
-			}
-			text := <-more
-			if text == "" {
-				return
-			}
-			io.WriteString(c, text)
-		}
-	}
-}
-
 // awaitReadable waits, as long as the socket is silent, without reading.
 func awaitReadable(t *testing.T, c *Conn) {
 	t.Helper()
@@ -64,17 +32,8 @@ func awaitReadable(t *testing.T, c *Conn) {
 	require.NoError(t, c.socket.Conn.SetReadDeadline(time.Time{}))
 }
 
-func requireStale(t *testing.T, c *Conn) {
-	t.Helper()
-	resp, sent, err := c.Exchange(get("/"), never)
-	require.Nil(t, resp)
-	require.ErrorIs(t, err, messages.ErrStale)
-	require.Equal(t, messages.SentNo, sent)
-	require.False(t, c.Reusable())
-}
-
 func TestOverTCPOneConnectionCarriesManyExchanges(t *testing.T) {
-	c := dial(t, &Dialer{}, listen(t, answering(ok, nil)))
+	c := dial(t, nil, listen(t, answering(ok, nil)))
 	require.True(t, c.socket.own)
 	for range 100 {
 		require.True(t, c.Silent())
@@ -85,7 +44,7 @@ func TestOverTCPOneConnectionCarriesManyExchanges(t *testing.T) {
 
 func TestAByteThatComesLateNeverBecomesTheNextAnswer(t *testing.T) {
 	more := make(chan string)
-	c := dial(t, &Dialer{}, listen(t, answering(ok, more)))
+	c := dial(t, nil, listen(t, answering(ok, more)))
 	defer close(more)
 	exchange(t, c, get("/"))
 	require.True(t, c.Reusable())
@@ -97,7 +56,7 @@ func TestAByteThatComesLateNeverBecomesTheNextAnswer(t *testing.T) {
 
 func TestAnIdleConnectionThatTheServerClosedIsStale(t *testing.T) {
 	more := make(chan string)
-	c := dial(t, &Dialer{}, listen(t, answering(ok, more)))
+	c := dial(t, nil, listen(t, answering(ok, more)))
 	exchange(t, c, get("/"))
 	require.True(t, c.Reusable())
 
@@ -108,7 +67,7 @@ func TestAnIdleConnectionThatTheServerClosedIsStale(t *testing.T) {
 
 func TestAnIdleConnectionThatWasResetIsStale(t *testing.T) {
 	more := make(chan string)
-	c := dial(t, &Dialer{}, listen(t, func(c net.Conn) {
+	c := dial(t, nil, listen(t, func(c net.Conn) {
 		answering(ok, more)(c)
 		c.(*net.TCPConn).SetLinger(0)
 	}))
@@ -124,7 +83,7 @@ func TestSilentSeesWhatHasCome(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			more := make(chan string)
 			defer close(more)
-			c := dial(t, &Dialer{}, listen(t, answering(ok, more)))
+			c := dial(t, nil, listen(t, answering(ok, more)))
 			exchange(t, c, get("/"))
 			require.True(t, c.Silent())
 
@@ -138,7 +97,7 @@ func TestSilentSeesWhatHasCome(t *testing.T) {
 }
 
 func TestADeadlineThatPassedWhileIdleDoesNotMakeAConnectionStale(t *testing.T) {
-	c := dial(t, &Dialer{}, listen(t, answering(ok, nil)))
+	c := dial(t, nil, listen(t, answering(ok, nil)))
 	_, _, err := c.Exchange(get("/"), time.Now().Add(time.Minute))
 	require.NoError(t, err)
 
@@ -148,7 +107,7 @@ func TestADeadlineThatPassedWhileIdleDoesNotMakeAConnectionStale(t *testing.T) {
 }
 
 func TestAConnectionWhoseDeadlinePassedIsNotReusable(t *testing.T) {
-	c := dial(t, &Dialer{}, listen(t, func(c net.Conn) { io.Copy(io.Discard, c) }))
+	c := dial(t, nil, listen(t, func(c net.Conn) { io.Copy(io.Discard, c) }))
 	_, sent, err := c.Exchange(get("/"), time.Now().Add(10*time.Millisecond))
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 	require.Equal(t, messages.SentMaybe, sent)
@@ -157,7 +116,7 @@ func TestAConnectionWhoseDeadlinePassedIsNotReusable(t *testing.T) {
 
 func TestADeadlineInThePastSendsNothing(t *testing.T) {
 	tape := play(ok)
-	c := NewConn(tape, Limits{})
+	c := over(tape, Limits{})
 	_, sent, err := c.Exchange(get("/"), time.Now().Add(-time.Second))
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 	require.Equal(t, messages.SentNo, sent)
@@ -167,7 +126,7 @@ func TestADeadlineInThePastSendsNothing(t *testing.T) {
 
 func TestAbortEndsAnExchangeThatWaitsForItsAnswer(t *testing.T) {
 	arrived := make(chan struct{})
-	c := dial(t, &Dialer{}, listen(t, func(c net.Conn) {
+	c := dial(t, nil, listen(t, func(c net.Conn) {
 		takeRequest(bufio.NewReader(c))
 		close(arrived)
 		io.Copy(io.Discard, c)
@@ -181,7 +140,7 @@ func TestAbortEndsAnExchangeThatWaitsForItsAnswer(t *testing.T) {
 
 func TestAbortEndsAnExchangeThatWaitsToWrite(t *testing.T) {
 	started := make(chan struct{})
-	c := dial(t, &Dialer{}, listen(t, func(c net.Conn) {
+	c := dial(t, nil, listen(t, func(c net.Conn) {
 		io.ReadFull(c, make([]byte, 1))
 		close(started)
 		<-t.Context().Done() // reads no more
@@ -194,7 +153,7 @@ func TestAbortEndsAnExchangeThatWaitsToWrite(t *testing.T) {
 
 func TestAbortBeforeAnExchangeForestallsIt(t *testing.T) {
 	var requests atomic.Int32
-	c := dial(t, &Dialer{}, listen(t, func(c net.Conn) {
+	c := dial(t, nil, listen(t, func(c net.Conn) {
 		if takeRequest(bufio.NewReader(c)) {
 			requests.Add(1)
 		}
@@ -213,19 +172,18 @@ func TestAbortBeforeAnExchangeForestallsIt(t *testing.T) {
 func TestAnAbortIsNeverLost(t *testing.T) {
 	o := listen(t, func(c net.Conn) { io.Copy(io.Discard, c) })
 	for range 200 {
-		c, err := (&Dialer{}).Dial(t.Context(), o)
-		require.NoError(t, err)
+		c := dial(t, nil, o)
 		begun := make(chan struct{})
 		go func() { <-begun; c.Abort() }()
 		close(begun)
-		_, _, err = c.Exchange(get("/"), time.Now().Add(10*time.Second))
+		_, _, err := c.Exchange(get("/"), time.Now().Add(10*time.Second))
 		require.ErrorIs(t, err, ErrAborted)
 		c.Close()
 	}
 }
 
 func TestADeadlineDoesNotOverwriteAnAbort(t *testing.T) {
-	c := dial(t, &Dialer{}, listen(t, func(net.Conn) {}))
+	c := dial(t, nil, listen(t, func(net.Conn) {}))
 	c.Abort()
 	require.ErrorIs(t, c.socket.arm(time.Now().Add(time.Minute)), ErrAborted)
 }
@@ -233,7 +191,7 @@ func TestADeadlineDoesNotOverwriteAnAbort(t *testing.T) {
 func TestALargeBodyIsWrittenWhole(t *testing.T) {
 	body := bytes.Repeat([]byte("0123456789abcdef"), 1<<19) // more than any socket buffer
 	received := make(chan []byte, 1)
-	c := dial(t, &Dialer{}, listen(t, func(c net.Conn) {
+	c := dial(t, nil, listen(t, func(c net.Conn) {
 		r := bufio.NewReader(c)
 		takeRequest(r)
 		got := make([]byte, len(body))
@@ -256,7 +214,7 @@ func TestALargeResponseIsReadWhole(t *testing.T) {
 	}
 	for name, answer := range answers {
 		t.Run(name, func(t *testing.T) {
-			c := dial(t, &Dialer{}, listen(t, answering(answer, nil)))
+			c := dial(t, nil, listen(t, answering(answer, nil)))
 			for range 2 {
 				resp := exchange(t, c, get("/"))
 				if name == "head" {
@@ -272,7 +230,7 @@ func TestALargeResponseIsReadWhole(t *testing.T) {
 }
 
 func TestAServerThatReadsAndClosesLeavesTheOutcomeUnknown(t *testing.T) {
-	c := dial(t, &Dialer{}, listen(t, func(c net.Conn) { takeRequest(bufio.NewReader(c)) }))
+	c := dial(t, nil, listen(t, func(c net.Conn) { takeRequest(bufio.NewReader(c)) }))
 	_, sent, err := c.Exchange(post(""), never)
 	require.ErrorIs(t, err, messages.ErrTruncated)
 	require.Equal(t, messages.SentMaybe, sent)
@@ -280,7 +238,7 @@ func TestAServerThatReadsAndClosesLeavesTheOutcomeUnknown(t *testing.T) {
 }
 
 func TestAResetKeepsItsNetworkError(t *testing.T) {
-	c := dial(t, &Dialer{}, listen(t, func(c net.Conn) {
+	c := dial(t, nil, listen(t, func(c net.Conn) {
 		c.Read(make([]byte, 1)) // leaves the rest unread: closing resets
 	}))
 	_, sent, err := c.Exchange(get("/"), never)
@@ -311,16 +269,11 @@ func (c *counting) Write(p []byte) (int, error) {
 func TestAConnectionThatEmbedsASocketIsNotBypassed(t *testing.T) {
 	more := make(chan string)
 	defer close(more)
-	var wrapped *counting
-	dialer := &Dialer{DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
-		c, err := new(net.Dialer).DialContext(ctx, network, addr)
-		if err != nil {
-			return nil, err
-		}
-		wrapped = &counting{TCPConn: c.(*net.TCPConn)}
-		return wrapped, nil
-	}}
-	c := dial(t, dialer, listen(t, answering(ok, more)))
+	dialled, err := net.Dial("tcp", listen(t, answering(ok, more)).Addr)
+	require.NoError(t, err)
+	wrapped := &counting{TCPConn: dialled.(*net.TCPConn)}
+	c := over(wrapped, Limits{})
+	t.Cleanup(func() { c.Close() })
 	exchange(t, c, get("/"))
 	require.Equal(t, len(ok), wrapped.read)
 	require.Positive(t, wrapped.written)
@@ -332,7 +285,7 @@ func TestAConnectionThatEmbedsASocketIsNotBypassed(t *testing.T) {
 }
 
 func TestAClosedConnectionCarriesNothing(t *testing.T) {
-	c := dial(t, &Dialer{}, listen(t, answering(ok, nil)))
+	c := dial(t, nil, listen(t, answering(ok, nil)))
 	require.NoError(t, c.Close())
 	require.False(t, c.Reusable())
 	require.False(t, c.Silent())

@@ -18,23 +18,25 @@ type descriptor struct {
 	step  func(fd uintptr) (done bool)
 	check func(fd uintptr)
 
-	fd     int  // valid while step or check runs
-	direct bool // Read and Write go to fd
+	fd int // valid while step or check runs
+	// direct has Read and Write go to fd. The owner sets it, and takes it back
+	// before an upload begins, whose goroutine reads it.
+	direct bool
 
-	spoken bool
+	spoken bool   // step has written the request
 	in     []byte // where step reads the first bytes of the answer to
 	n      int    // how many it read
 	err    error  // why step or check gave up
 }
 
-func (s *socket) attach(c net.Conn) {
+func (s *Socket) attach(c net.Conn) {
 	sc, ok := c.(syscall.Conn)
 	if !ok {
 		return
 	}
 	raw, err := sc.SyscallConn()
 	if err != nil {
-		return
+		return // closed already; the first exchange will say so
 	}
 	s.raw, s.step, s.check = raw, s.turn, s.look
 	// A type that embeds one of these may count or change what passes: its
@@ -47,14 +49,14 @@ func (s *socket) attach(c net.Conn) {
 
 // converse checks that the socket is silent, writes the request and reads the
 // first bytes of the answer into p.
-func (s *socket) converse(p []byte) (int, error) {
+func (s *Socket) converse(p []byte) (int, error) {
 	if !s.own {
 		return s.converseInSteps(p, nil)
 	}
 	s.in, s.n, s.err, s.spoken = p, 0, nil, false
 	err := s.raw.Read(s.step)
 	s.in = nil
-	if err != nil {
+	if err != nil { // the deadline, an abort or a close, while step waited for its next turn
 		return 0, err
 	}
 	return s.n, s.err
@@ -63,10 +65,11 @@ func (s *socket) converse(p []byte) (int, error) {
 // turn is called by the runtime when the poller is armed, and then whenever the
 // socket is readable, until it is done. It holds the descriptor's read lock
 // only, so a write that has to wait may do so the ordinary way.
-func (s *socket) turn(fd uintptr) (done bool) {
+func (s *Socket) turn(fd uintptr) (done bool) {
 	if !s.spoken {
-		s.spoken = true
+		s.spoken = true // whatever comes of it, there is no second write
 		s.on(fd, s.speak)
+		// No read yet: right after a write there is nothing, and the runtime waits.
 		return s.err != nil
 	}
 	if s.sealed != nil {
@@ -74,21 +77,21 @@ func (s *socket) turn(fd uintptr) (done bool) {
 	} else {
 		s.n, s.err = s.readNow(s.in)
 	}
-	return s.err != errSilent
+	return s.err != errSilent // not done: the runtime waits until there is more
 }
 
 // unseal reads what TLS has for HTTP; a record may come in pieces.
-func (s *socket) unseal() (err error) {
-	s.probing = true
+func (s *Socket) unseal() (err error) {
+	s.probing = true // crypto/tls must not wait inside the poller's callback
 	s.n, err = s.read(s.in)
 	s.probing = false
 	return err
 }
 
-func (s *socket) look(fd uintptr) { s.on(fd, s.silence) }
+func (s *Socket) look(fd uintptr) { s.on(fd, s.silence) }
 
 // on runs f with Read and Write going to fd.
-func (s *socket) on(fd uintptr, f func() error) {
+func (s *Socket) on(fd uintptr, f func() error) {
 	s.fd, s.direct = int(fd), s.own
 	s.err = f()
 	s.direct = false
@@ -96,11 +99,12 @@ func (s *socket) on(fd uintptr, f func() error) {
 
 // quiet is silence at any time. It does not depend on the deadline, which may
 // have passed while the connection was idle.
-func (s *socket) quiet() error {
+func (s *Socket) quiet() error {
 	if s.raw == nil {
 		return s.silence()
 	}
 	s.err = nil
+	// Control asks no poller, and so minds no deadline.
 	if err := s.raw.Control(s.check); err != nil {
 		return err
 	}
@@ -109,27 +113,29 @@ func (s *socket) quiet() error {
 
 // farewell sends close_notify. The 5 s crypto/tls may wait for that do not pass:
 // a closing socket does not wait.
-func (s *socket) farewell() {
+func (s *Socket) farewell() {
 	if s.own {
+		// The error is dropped: the connection is closed next, whether or not the
+		// peer was told.
 		s.raw.Control(func(fd uintptr) { s.on(fd, s.sealed.CloseWrite) })
 	}
 }
 
 // readNow reads what is there, or returns errSilent.
-func (s *socket) readNow(p []byte) (int, error) {
+func (s *Socket) readNow(p []byte) (int, error) {
 	if s.raw == nil {
 		return s.readPending(p)
 	}
 	n, err := readFD(s.fd, p)
-	if err == syscall.EAGAIN {
+	if err == syscall.EAGAIN { // the socket is non-blocking, as net makes it
 		return 0, errSilent
 	}
 	return n, s.readError(n, err)
 }
 
 // writeNow writes what the socket takes without waiting.
-func (s *socket) writeNow(p []byte) (int, error) {
-	if !s.direct {
+func (s *Socket) writeNow(p []byte) (int, error) {
+	if !s.direct { // fd is not held, or not for us to write to
 		return 0, nil
 	}
 	for {
@@ -138,7 +144,7 @@ func (s *socket) writeNow(p []byte) (int, error) {
 		case nil:
 			return n, nil
 		case syscall.EAGAIN:
-			return 0, nil
+			return 0, nil // Write goes on by way of net, which can wait
 		case syscall.EINTR:
 		default:
 			return 0, s.opError("write", err)
@@ -150,12 +156,12 @@ func readFD(fd int, p []byte) (int, error) {
 	for {
 		n, err := syscall.Read(fd, p)
 		if err != syscall.EINTR {
-			return max(n, 0), err
+			return max(n, 0), err // n is -1 beside an error
 		}
 	}
 }
 
-func (s *socket) readError(n int, err error) error {
+func (s *Socket) readError(n int, err error) error {
 	switch {
 	case err != nil:
 		return s.opError("read", err)
@@ -166,7 +172,7 @@ func (s *socket) readError(n int, err error) error {
 	return nil
 }
 
-func (s *socket) opError(op string, err error) error {
+func (s *Socket) opError(op string, err error) error {
 	local, remote := s.Conn.LocalAddr(), s.Conn.RemoteAddr()
 	return &net.OpError{Op: op, Net: remote.Network(), Source: local, Addr: remote, Err: os.NewSyscallError(op, err)}
 }

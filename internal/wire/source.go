@@ -19,7 +19,7 @@ const readBuffer = 4 << 10
 // source feeds the buffered reader of a Conn. Its first read of an exchange
 // writes the request.
 type source struct {
-	socket *socket
+	socket *Socket
 
 	asking bool   // the request is still to be written
 	prefix []byte // read already, and to be read once more from here
@@ -41,7 +41,7 @@ func (r *source) Read(p []byte) (n int, err error) {
 		r.prefix = r.prefix[n:]
 		return n, nil
 	case r.asking:
-		r.asking = false
+		r.asking = false // before the write: whatever comes of it, there is no second one
 		if r.upload == nil && r.trace == nil {
 			n, err = r.socket.converse(p)
 		} else {
@@ -51,7 +51,7 @@ func (r *source) Read(p []byte) (n int, err error) {
 		n, err = r.socket.read(p)
 	}
 	if err != nil {
-		r.err = err
+		r.err = err // bufio.Reader gives an error once and forgets it
 	}
 	return n, err
 }
@@ -66,7 +66,7 @@ func (r *source) sent() {
 	if r.upload == nil {
 		wrote(r.trace, nil)
 	}
-	r.upload.headSent()
+	r.upload.headSent() // the methods of an upload may be called on nil
 }
 
 // wroteFields tells of every line of the head that was written.
@@ -74,6 +74,7 @@ func (r *source) wroteFields() {
 	if r.trace == nil || r.trace.WroteHeaderField == nil {
 		return
 	}
+	// The first empty line ends the head: what is behind it is the body.
 	head, _, _ := bytes.Cut(r.socket.out, []byte("\r\n\r\n"))
 	_, lines, _ := strings.Cut(string(head), "\r\n")
 	for line := range strings.SplitSeq(lines, "\r\n") {
@@ -110,6 +111,7 @@ func (r *source) interim(status int, lines string) error {
 
 // widen returns a reader with room for size bytes that goes on where r stands.
 func (r *source) widen(narrow *bufio.Reader, size int) (*bufio.Reader, error) {
+	// What narrow has read goes back to where it came from, and is read once more.
 	r.prefix = make([]byte, narrow.Buffered())
 	if _, err := io.ReadFull(narrow, r.prefix); err != nil {
 		return nil, err

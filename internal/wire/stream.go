@@ -11,7 +11,7 @@ import (
 // The exchange lasts until the body ended or the stream is closed.
 type stream struct {
 	conn    *Conn
-	decoded *decoder // nil if the body is not coded
+	decoded *Decoder // nil if the body is not coded
 	resp    *messages.Response
 	err     error // final; io.EOF when the body was complete
 }
@@ -25,7 +25,7 @@ func (c *Conn) stream(h *head, call *messages.Call, resp *messages.Response) err
 		return err
 	}
 	if decoded == nil {
-		c.payload.begin(h)
+		c.payload.begin(h) // with a decoder, it has begun
 	}
 	resp.Stream = &stream{conn: c, decoded: decoded, resp: resp}
 	return nil
@@ -51,12 +51,12 @@ func (s *stream) Read(p []byte) (n int, err error) {
 // end has already arrived.
 func (s *stream) Close() error {
 	if s.err != nil {
-		return nil
+		return nil // closed before, or ended by itself
 	}
-	if s.decoded == nil {
+	if s.decoded == nil { // how much of a coded body is left cannot be told from the buffer
 		s.skip()
 	}
-	s.end(errStreamClosed)
+	s.end(ErrStreamClosed)
 	return nil
 }
 
@@ -64,13 +64,14 @@ func (s *stream) Close() error {
 // in the buffer.
 func (s *stream) skip() {
 	b, r := &s.conn.payload, s.conn.reader
-	buffered, _ := r.Peek(r.Buffered())
+	buffered, _ := r.Peek(r.Buffered()) // does not read, so it cannot fail
 	switch {
 	case b.framing == counted && b.left <= int64(len(buffered)):
 	case b.framing == chunked && bytes.HasSuffix(buffered, lastChunk):
 	default:
 		return
 	}
+	// The suffix was only a hint, for it may be data: the loop stops with the buffer.
 	var waste [512]byte
 	for b.err == nil && (r.Buffered() > 0 || b.left == 0 && b.framing == counted) {
 		_, _ = b.Read(waste[:]) // b keeps the error
@@ -84,10 +85,11 @@ func (s *stream) end(err error) {
 	s.err = err
 	c := s.conn
 	if s.decoded != nil {
-		s.decoded.release()
-		s.decoded = nil
+		s.decoded.Release()
+		s.decoded = nil // it may be somebody else's at once
 	}
-	if c.payload.err == io.EOF && (err == io.EOF || err == errStreamClosed) {
+	// A decoder may have failed at the very end of a payload that was complete.
+	if c.payload.err == io.EOF && (err == io.EOF || err == ErrStreamClosed) {
 		if err == io.EOF && c.payload.trailer != "" {
 			s.resp.Trailer = messages.NewHeader(c.payload.trailer)
 		}

@@ -1,7 +1,9 @@
 package wire
 
 import (
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/sluice-engine/sluice/messages"
@@ -27,10 +29,11 @@ func checkTrailerOf(call *messages.Call) error {
 	if call.Reader == nil || call.Length >= 0 {
 		return &CallError{Part: "trailer", Reason: "only a body of unknown length has one"}
 	}
-	return checkTrailer(call.Trailer)
+	return CheckTrailer(call.Trailer)
 }
 
-func checkTrailer(trailer http.Header) error {
+// CheckTrailer returns a *CallError if a trailer section must not be sent.
+func CheckTrailer(trailer http.Header) error {
 	for _, name := range fieldNames(trailer) {
 		if err := checkTrailerField(name, trailer[name]); err != nil {
 			return err
@@ -55,6 +58,8 @@ func checkTrailerField(name string, values []string) error {
 	return nil
 }
 
+func fieldNames(header http.Header) []string { return slices.Sorted(maps.Keys(header)) }
+
 // appendAnnouncement tells which fields the trailer will have.
 func appendAnnouncement(dst []byte, trailer http.Header) []byte {
 	if len(trailer) == 0 {
@@ -64,7 +69,8 @@ func appendAnnouncement(dst []byte, trailer http.Header) []byte {
 }
 
 func appendTrailer(dst []byte, trailer http.Header) ([]byte, error) {
-	if err := checkTrailer(trailer); err != nil {
+	// Once more, for the body's reader may have filled in anything by now.
+	if err := CheckTrailer(trailer); err != nil {
 		return dst, err
 	}
 	for _, name := range fieldNames(trailer) {

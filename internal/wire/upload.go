@@ -15,9 +15,9 @@ import (
 )
 
 const (
-	// continueWait is how long a request body waits for 100 Continue before it
+	// ContinueWait is how long a request body waits for 100 Continue before it
 	// is sent without (RFC 9110, section 10.1.1, leaves the time open).
-	continueWait = time.Second
+	ContinueWait = time.Second
 	// uploadWait is how long a complete response waits for the request body's
 	// end to be noted, before the connection is given up.
 	uploadWait = 50 * time.Millisecond
@@ -31,19 +31,23 @@ const (
 //
 // All methods may be called on nil, which is a request without such a body.
 type upload struct {
-	socket  *socket
+	socket  *Socket
 	body    io.Reader
 	length  int64       // negative: unknown, sent in chunks
 	await   bool        // 100 Continue
-	trailer http.Header // read when the body has ended
+	trailer http.Header // the caller's; run reads it when the body has ended
 	trace   *httptrace.ClientTrace
-	timer   *time.Timer
+	timer   *time.Timer // set and stopped by the Conn's owner; it calls start
 
+	// mu guards the next three: the Conn's owner, the timer and run change state;
+	// run sets err and whole, and the owner reads them.
 	mu    sync.Mutex
 	state uploadState
-	err   error         // guarded: why the body could not be read
-	whole bool          // guarded: every byte was sent
-	done  chan struct{} // closed when ended
+	err   error // why the body could not be read
+	whole bool  // every byte was sent
+	// done is closed by whoever takes state from waiting to ended, or by run; the
+	// owner waits for it in over.
+	done chan struct{}
 }
 
 type uploadState uint8
@@ -54,7 +58,7 @@ const (
 	uploadEnded
 )
 
-func newUpload(s *socket, call *messages.Call) *upload {
+func newUpload(s *Socket, call *messages.Call) *upload {
 	if call.Reader == nil {
 		return nil
 	}
@@ -72,7 +76,8 @@ func (u *upload) headSent() {
 		if u.trace != nil && u.trace.Wait100Continue != nil {
 			u.trace.Wait100Continue()
 		}
-		u.timer = time.AfterFunc(continueWait, u.start)
+		// From here on start may come from three sides; the first one counts.
+		u.timer = time.AfterFunc(ContinueWait, u.start)
 	default:
 		u.start()
 	}
@@ -97,7 +102,7 @@ func (u *upload) forgo() {
 		return
 	}
 	if u.timer != nil {
-		u.timer.Stop()
+		u.timer.Stop() // if it is too late for that, state decides
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -113,6 +118,8 @@ func (u *upload) over() bool {
 	if u == nil {
 		return true
 	}
+	// A server that has answered has read the body: run is about to note that its
+	// last write returned. If it has not, the body is still on its way.
 	timer := time.NewTimer(uploadWait)
 	defer timer.Stop()
 	select {
@@ -131,11 +138,13 @@ func (u *upload) stop() {
 	if u == nil {
 		return
 	}
-	u.forgo()
+	u.forgo() // a body that still waits never runs
 	u.mu.Lock()
 	running := u.state == uploadRunning
 	u.state = uploadEnded
 	u.mu.Unlock()
+	// Outside the lock: Close is the caller's code, and may wait for a Read that
+	// asks for the state.
 	if closer, ok := u.body.(io.Closer); ok && running {
 		_ = closer.Close() // it was given to be read to its end, and cannot
 	}
@@ -163,7 +172,7 @@ func (u *upload) run() {
 	live := u.state == uploadRunning
 	u.state = uploadEnded
 	u.whole = readErr == nil && writeErr == nil
-	if live {
+	if live { // otherwise stop came first, and readErr only says so
 		u.err = readErr
 	}
 	u.mu.Unlock()
@@ -183,16 +192,19 @@ func (u *upload) copy() (readErr, writeErr error) {
 			readErr = fmt.Errorf("request body: %w", &messages.PanicError{Stage: messages.Exchanging, Value: v})
 		}
 	}()
+	// Runs before the recover above: a hook that panics ends this request alone.
 	defer func() { wrote(u.trace, cmp.Or(readErr, writeErr)) }()
 	buffer := uploadBuffers.Get().(*[32 << 10]byte)
 	defer uploadBuffers.Put(buffer)
 	var sent int64
 	for {
 		n, err := u.body.Read(buffer[chunkFront : len(buffer)-chunkBack])
+		// Asked after the read, which may have taken long: nothing is written behind
+		// the end of the exchange.
 		if n > 0 && !u.stopped() {
 			sent += int64(n)
 			if u.length >= 0 && sent > u.length {
-				return errBodyLength, nil
+				return errBodyLength, nil // the server would take these bytes for another request
 			}
 			if _, err := u.socket.stream().Write(u.framed(buffer[:], n)); err != nil {
 				return nil, err
@@ -220,7 +232,7 @@ func (u *upload) framed(buffer []byte, n int) []byte {
 	}
 	var line [chunkFront]byte
 	size := append(strconv.AppendInt(line[:0], int64(n), 16), "\r\n"...)
-	copy(buffer[chunkFront-len(size):], size)
+	copy(buffer[chunkFront-len(size):], size) // so that it ends where the data begins
 	copy(buffer[end:], "\r\n")
 	return buffer[chunkFront-len(size) : end+chunkBack]
 }
@@ -241,5 +253,4 @@ func (u *upload) last(sent int64) (readErr, writeErr error) {
 var (
 	errBodyLength    = fmt.Errorf("%w: its body is not as long as it said", messages.ErrInvalidRequest)
 	errUploadStopped = errors.New("the exchange ended before its request body")
-	errStreamClosed  = errors.New("response body was closed")
 )

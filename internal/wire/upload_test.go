@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -18,40 +17,10 @@ import (
 	"github.com/sluice-engine/sluice/messages"
 )
 
-func uploading(body io.Reader, length int64) *messages.Call {
-	call := post("")
-	call.Reader, call.Length = body, length
-	return call
-}
-
-// echo answers with what it was sent, and how that was framed.
-func echo(t *testing.T, tls bool) (*Dialer, messages.Origin) {
-	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body, err := io.ReadAll(r.Body)
-		if err != nil {
-			panic(http.ErrAbortHandler)
-		}
-		w.Header().Set("Framing", strings.Join(r.TransferEncoding, ","))
-		w.Write(body)
-	}))
-	if tls {
-		server.StartTLS()
-	} else {
-		server.Start()
-	}
-	t.Cleanup(server.Close)
-	o := messages.Origin{Scheme: "http", Addr: server.Listener.Addr().String()}
-	if !tls {
-		return &Dialer{}, o
-	}
-	o.Scheme = "https"
-	return &Dialer{TLS: server.Client().Transport.(*http.Transport).TLSClientConfig}, o
-}
-
 func TestARequestBodyIsSentAsItIsRead(t *testing.T) {
 	for _, tls := range []bool{false, true} {
-		d, o := echo(t, tls)
-		c := dial(t, d, o)
+		config, o := echo(t, tls)
+		c := dial(t, config, o)
 		for _, size := range []int{0, 1, 15, 16, 32<<10 - 8, 32 << 10, 3_000_000} {
 			body := strings.Repeat("x", size)
 			resp := exchange(t, c, uploading(strings.NewReader(body), int64(size)))
@@ -68,8 +37,8 @@ func TestARequestBodyIsSentAsItIsRead(t *testing.T) {
 
 func TestABodyNotAsLongAsItSaidIsAnError(t *testing.T) {
 	for _, length := range []int64{2, 4} {
-		d, o := echo(t, false)
-		c := dial(t, d, o)
+		config, o := echo(t, false)
+		c := dial(t, config, o)
 		_, sent, err := c.Exchange(uploading(strings.NewReader("abc"), length), never)
 		require.ErrorIs(t, err, messages.ErrInvalidRequest)
 		require.Equal(t, messages.SentMaybe, sent)
@@ -88,19 +57,19 @@ func (r brokenReader) Read([]byte) (int, error) {
 
 func TestABodyThatCannotBeReadEndsTheExchange(t *testing.T) {
 	broken := errors.New("disk on fire")
-	d, o := echo(t, false)
-	_, sent, err := dial(t, d, o).Exchange(uploading(io.MultiReader(strings.NewReader("abc"), brokenReader{broken}), -1), never)
+	config, o := echo(t, false)
+	_, sent, err := dial(t, config, o).Exchange(uploading(io.MultiReader(strings.NewReader("abc"), brokenReader{broken}), -1), never)
 	require.ErrorIs(t, err, broken)
 	require.Equal(t, messages.SentMaybe, sent)
 
 	var panicked *messages.PanicError
-	_, _, err = dial(t, d, o).Exchange(uploading(brokenReader{}, -1), never)
+	_, _, err = dial(t, config, o).Exchange(uploading(brokenReader{}, -1), never)
 	require.ErrorAs(t, err, &panicked)
 }
 
 func TestAStaleConnectionLeavesTheBodyUnread(t *testing.T) {
 	body := strings.NewReader("abc")
-	c := NewConn(tapeWithPending{play("")}, Limits{})
+	c := over(tapeWithPending{play("")}, Limits{})
 	c.reusable = false
 	_, sent, err := c.Exchange(uploading(body, 3), never)
 	require.ErrorIs(t, err, messages.ErrStale)
@@ -111,7 +80,7 @@ func TestAStaleConnectionLeavesTheBodyUnread(t *testing.T) {
 // A server may answer before it has read the body. The rest is not sent, and
 // the connection not kept.
 func TestAnEarlyAnswerIsTakenAndTheBodyLetGo(t *testing.T) {
-	c := dial(t, &Dialer{}, listen(t, func(c net.Conn) {
+	c := dial(t, nil, listen(t, func(c net.Conn) {
 		r := bufio.NewReader(c)
 		http.ReadRequest(r)
 		io.WriteString(c, "HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\n\r\n")
@@ -130,23 +99,17 @@ func TestAnEarlyAnswerIsTakenAndTheBodyLetGo(t *testing.T) {
 	require.False(t, c.Reusable())
 }
 
-func awaitsLeave(body string) *messages.Call {
-	call := uploading(strings.NewReader(body), int64(len(body)))
-	call.Continue = true
-	return call
-}
-
 func TestABodyIsSentWhenTheServerAsksForIt(t *testing.T) {
-	d, o := echo(t, false)
-	c := dial(t, d, o)
+	config, o := echo(t, false)
+	c := dial(t, config, o)
 	begun := time.Now()
 	require.Equal(t, "abc", exchange(t, c, awaitsLeave("abc")).Text())
-	require.Less(t, time.Since(begun), continueWait)
+	require.Less(t, time.Since(begun), ContinueWait)
 	require.True(t, c.Reusable())
 }
 
 func TestABodyIsNotSentToAServerThatObjects(t *testing.T) {
-	c := dial(t, &Dialer{}, listen(t, func(c net.Conn) {
+	c := dial(t, nil, listen(t, func(c net.Conn) {
 		r := bufio.NewReader(c)
 		req, _ := http.ReadRequest(r)
 		if req.Header.Get("Expect") == "100-continue" {
@@ -172,23 +135,23 @@ func TestABodyDoesNotWaitForLeaveForEver(t *testing.T) {
 			io.ReadAll(req.Body)
 			io.WriteString(far, ok)
 		}()
-		c := NewConn(near, Limits{})
+		c := over(near, Limits{})
 		defer c.Close()
 		exchange(t, c, awaitsLeave("abc"))
-		require.Equal(t, continueWait, time.Since(begun))
+		require.Equal(t, ContinueWait, time.Since(begun))
 		require.True(t, c.Reusable())
 	})
 }
 
 func TestADeadlineEndsAnUploadThatNobodyReads(t *testing.T) {
-	c := dial(t, &Dialer{}, listen(t, func(c net.Conn) { c.Read(make([]byte, 1)); time.Sleep(100 * time.Millisecond) }))
+	c := dial(t, nil, listen(t, func(c net.Conn) { c.Read(make([]byte, 1)); time.Sleep(100 * time.Millisecond) }))
 	_, sent, err := c.Exchange(uploading(strings.NewReader(strings.Repeat("x", 64<<20)), 64<<20), time.Now().Add(30*time.Millisecond))
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 	require.Equal(t, messages.SentMaybe, sent)
 }
 
 func TestARequestAndItsResponseAreStreamedAtOnce(t *testing.T) {
-	c := dial(t, &Dialer{}, listen(t, func(c net.Conn) {
+	c := dial(t, nil, listen(t, func(c net.Conn) {
 		req, err := http.ReadRequest(bufio.NewReader(c))
 		if err != nil {
 			return

@@ -63,7 +63,9 @@ func TestEveryRecordedResponseGetsItsVerdictOverTCP(t *testing.T) {
 		t.Run(r.name, func(t *testing.T) {
 			t.Parallel()
 			requests := make(chan int, 1)
-			c := dial(t, &Dialer{Limits: hostileLimits}, listen(t, func(c net.Conn) { requests <- r.speak(c) }))
+			o := listen(t, func(c net.Conn) { requests <- r.speak(c) })
+			c := NewConn(connect(t, nil, o), hostileLimits)
+			defer c.Close()
 			deadline := time.Now().Add(time.Minute)
 			if r.verdict == "waits" {
 				deadline = time.Now().Add(corpusDeadline)

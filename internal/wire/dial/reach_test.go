@@ -1,6 +1,6 @@
 //go:build unix
 
-package wire
+package dial
 
 import (
 	"bufio"
@@ -154,7 +154,7 @@ func TestASessionIsResumed(t *testing.T) {
 	for _, resumed := range []bool{false, true} {
 		c := dial(t, d, o)
 		exchange(t, c, get("/"))
-		require.Equal(t, resumed, c.socket.sealed.ConnectionState().DidResume)
+		require.Equal(t, resumed, c.NetConn().(*tls.Conn).ConnectionState().DidResume)
 	}
 }
 
@@ -256,7 +256,7 @@ func TestAProxyThatRefusesIsNamedWithoutItsCredentials(t *testing.T) {
 		proxy.User = url.UserPassword("s3cret", "s3cret")
 		d := &Dialer{Proxy: func(messages.Origin) (*url.URL, error) { return proxy, nil }}
 		_, err := d.Dial(t.Context(), messages.Origin{Scheme: "http", Addr: "h:80"})
-		var refused *ProxyError
+		var refused *messages.ProxyError
 		require.ErrorAs(t, err, &refused)
 		require.Equal(t, proxy.Host, refused.Proxy)
 		require.NotContains(t, err.Error(), "s3c")
@@ -267,7 +267,7 @@ func TestAProxyThatRefusesIsNamedWithoutItsCredentials(t *testing.T) {
 	proxy := proxied(t, "socks5", names)
 	d := &Dialer{Proxy: func(messages.Origin) (*url.URL, error) { return proxy, nil }}
 	_, err := d.Dial(t.Context(), messages.Origin{Scheme: "http", Addr: "forbidden.test:80"})
-	var refused *ProxyError
+	var refused *messages.ProxyError
 	require.ErrorAs(t, err, &refused)
 	require.Equal(t, 2, refused.Status)
 }

@@ -1,4 +1,4 @@
-package wire
+package h2
 
 import (
 	"cmp"
@@ -9,16 +9,17 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/sluice-engine/sluice/internal/wire"
 	"github.com/sluice-engine/sluice/messages"
 )
 
 // answer reads the response, or leaves its body in a stream.
-func (s *muxStream) answer(call *messages.Call, resp *http.Response) (*messages.Response, error) {
+func (s *Stream) answer(call *messages.Call, resp *http.Response) (*messages.Response, error) {
 	if len(resp.Trailer) > 0 { // net/http has taken the announcement out
-		resp.Header["Trailer"] = []string{strings.Join(fieldNames(resp.Trailer), ", ")}
+		resp.Header["Trailer"] = []string{strings.Join(slices.Sorted(maps.Keys(resp.Trailer)), ", ")}
 	}
 	answer := &messages.Response{StatusCode: resp.StatusCode, Header: rawLines(resp.Header), ProtoMajor: 2, TLS: s.conn.tls}
-	body := &muxBody{stream: s, answer: answer, resp: resp}
+	body := &body{stream: s, answer: answer, resp: resp}
 	if err := s.decode(call, body); err != nil {
 		return nil, err
 	}
@@ -34,25 +35,26 @@ func (s *muxStream) answer(call *messages.Call, resp *http.Response) (*messages.
 	return answer, nil
 }
 
-func (s *muxStream) readBody(call *messages.Call, body *muxBody) ([]byte, error) {
+func (s *Stream) readBody(call *messages.Call, body *body) ([]byte, error) {
 	switch length := body.resp.ContentLength; {
+	// The length of a HEAD is of a body that does not come.
 	case length > s.limits.Body && call.Method != http.MethodHead:
 		return nil, messages.ErrBodyTooLarge
-	case body.decoded == nil && 0 < length && length <= believed && body.resp.Body != http.NoBody:
+	case body.decoded == nil && 0 < length && length <= wire.Believed && body.resp.Body != http.NoBody:
 		return body.readCounted(int(length))
 	}
-	return readAll(body, s.limits.Body)
+	return wire.ReadAll(body, s.limits.Body)
 }
 
-func (s *muxStream) decode(call *messages.Call, body *muxBody) (err error) {
-	h := newHead()
+func (s *Stream) decode(call *messages.Call, body *body) (err error) {
+	var coding messages.Codings
 	for _, value := range body.resp.Header["Content-Encoding"] {
-		h.contentCoding([]byte(value))
+		coding = wire.AddCoding(coding, []byte(value))
 	}
-	if h.coding&call.Codings == 0 || body.resp.Body == http.NoBody || call.Method == http.MethodHead {
+	if coding&call.Codings == 0 || body.resp.Body == http.NoBody || call.Method == http.MethodHead {
 		return nil
 	}
-	if body.decoded, err = newDecoder(h.coding, (*muxPayload)(body), &s.limits, &s.zstd); err != nil {
+	if body.decoded, err = s.decoders.Lend(coding, (*coded)(body), s.limits); err != nil {
 		return err
 	}
 	body.answer.Header = body.answer.Header.Without("Content-Encoding", "Content-Length")
@@ -70,7 +72,7 @@ func rawLines(header http.Header) messages.Header {
 			size += len(name) + len(": ") + len(value) + len("\r\n")
 		}
 	}
-	slices.Sort(names)
+	slices.Sort(names) // a map has lost the order they came in
 	var lines strings.Builder
 	lines.Grow(size)
 	for _, name := range names {
@@ -84,47 +86,47 @@ func rawLines(header http.Header) messages.Header {
 	return messages.NewHeader(lines.String())
 }
 
-func fieldNames(header http.Header) []string { return slices.Sorted(maps.Keys(header)) }
-
-// muxBody is the body of a response. It ends the exchange when it ends.
-type muxBody struct {
-	stream  *muxStream
+// body is the body of a response. It ends the exchange when it ends.
+type body struct {
+	stream  *Stream
 	answer  *messages.Response
 	resp    *http.Response
-	decoded *decoder
+	decoded *wire.Decoder
 	taken   int64 // bytes of the body as it came
-	rawErr  error
-	err     error
+	rawErr  error // final, of the body as it came
+	err     error // final, of what is handed on
 }
 
-// muxPayload is the body in its coding.
-type muxPayload muxBody
+// coded is the body in its coding.
+type coded body
 
 // Read is part of io.Reader.
-func (p *muxPayload) Read(b []byte) (int, error) {
+func (p *coded) Read(b []byte) (int, error) {
 	if p.rawErr != nil {
 		return 0, p.rawErr
 	}
 	n, err := p.resp.Body.Read(b)
 	p.taken += int64(n)
+	// A deadline or an abort shows here as a cancelled context.
 	if err != nil && err != io.EOF {
-		err = fmt.Errorf("%w: %w", errHalfBody, cmp.Or(p.stream.cause(err), err))
+		err = fmt.Errorf("%w: %w", wire.ErrHalfBody, cmp.Or(p.stream.cause(err), err))
 	}
 	p.rawErr = err
 	return n, err
 }
 
-func (p *muxPayload) progress() (int64, error) { return p.taken, p.rawErr }
+// Progress is part of wire.CodedBody.
+func (p *coded) Progress() (int64, error) { return p.taken, p.rawErr }
 
 // Read is part of io.Reader.
-func (b *muxBody) Read(p []byte) (n int, err error) {
+func (b *body) Read(p []byte) (n int, err error) {
 	if b.err != nil {
 		return 0, b.err
 	}
 	if b.decoded != nil {
 		n, err = b.decoded.Read(p)
 	} else {
-		n, err = (*muxPayload)(b).Read(p)
+		n, err = (*coded)(b).Read(p)
 	}
 	if err != nil {
 		b.finish(err)
@@ -133,32 +135,33 @@ func (b *muxBody) Read(p []byte) (n int, err error) {
 }
 
 // readCounted reads a whole body that is as long as its header says.
-func (b *muxBody) readCounted(length int) ([]byte, error) {
+func (b *body) readCounted(length int) ([]byte, error) {
 	content := make([]byte, length+1) // so that the last read meets the end
+	// Expected to fail: only what cannot be filled has ended where it should.
 	n, err := io.ReadFull(b, content)
 	if n == length && err == io.ErrUnexpectedEOF {
 		return content[:length:length], nil
 	}
-	return nil, cmp.Or(err, errHalfBody)
+	return nil, cmp.Or(err, wire.ErrHalfBody)
 }
 
 // Close is part of io.Closer. A body that has not ended is cancelled.
-func (b *muxBody) Close() error {
+func (b *body) Close() error {
 	if b.err == nil {
-		b.finish(errStreamClosed)
+		b.finish(wire.ErrStreamClosed)
 	}
 	return nil
 }
 
-func (b *muxBody) finish(err error) {
+func (b *body) finish(err error) {
 	b.err = err
 	if b.decoded != nil {
-		b.decoded.release()
+		b.decoded.Release()
 		b.decoded = nil
 	}
-	_ = b.resp.Body.Close()
+	_ = b.resp.Body.Close() // it never fails, and what was read is known
 	if err != io.EOF {
-		if b.answer.Stream != nil {
+		if b.answer.Stream != nil { // without one, Exchange ends the exchange on the error
 			b.stream.end()
 		}
 		return
@@ -166,6 +169,6 @@ func (b *muxBody) finish(err error) {
 	if len(b.resp.Trailer) > 0 {
 		b.answer.Trailer = rawLines(b.resp.Trailer)
 	}
-	b.stream.spent = false
+	b.stream.spent = false // before end, which spends the place again if the alarm rang
 	b.stream.end()
 }

@@ -1,4 +1,4 @@
-package wire
+package h2
 
 import (
 	"bytes"
@@ -10,21 +10,23 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/sluice-engine/sluice/internal/wire"
 	"github.com/sluice-engine/sluice/messages"
 )
 
 // lay makes the request of a call, and keeps the target's bytes as they are.
-func (s *muxStream) lay(call *messages.Call, host string) *http.Request {
+func (s *Stream) lay(call *messages.Call, host string) *http.Request {
+	// Opaque, for net/http would decode and encode a path anew.
 	s.url = url.URL{Scheme: "https", Host: host, Opaque: "//" + host + call.Path, RawQuery: call.Query}
 	s.layFields(call.Fields)
 	s.request.Method, s.request.Host = call.Method, host
 	req := &s.request
 	switch {
 	case call.Reader != nil:
-		req = s.requestWith(&muxUpload{call.Reader, call.Trailer}, call.Length)
-		req.Trailer = call.Trailer
-	case len(call.Body) > 0:
-		s.sending = new(muxBytes)
+		req = s.requestWith(&upload{call.Reader, call.Trailer}, call.Length)
+		req.Trailer = call.Trailer // the map itself: the values come while the body is read
+	case len(call.Body) > 0: // without one, the request made once will do
+		s.sending = new(lentBytes)
 		s.sending.left.Reset(call.Body)
 		req = s.requestWith(s.sending, int64(len(call.Body)))
 	}
@@ -40,27 +42,27 @@ func (s *muxStream) lay(call *messages.Call, host string) *http.Request {
 
 // requestWith returns a request of its own for a body, which net/http may still
 // be sending when the answer is over.
-func (s *muxStream) requestWith(body io.Reader, length int64) *http.Request {
-	req := s.request
+func (s *Stream) requestWith(body io.Reader, length int64) *http.Request {
+	req := s.request // a shallow copy: the header is shared, for it leaves before the body
 	req.Body, req.ContentLength = io.NopCloser(body), length
 	return &req
 }
 
-// muxBytes is a body in the caller's memory, which is not read once the exchange
+// lentBytes is a body in the caller's memory, which is not read once the exchange
 // is over.
-type muxBytes struct {
+type lentBytes struct {
 	mu   sync.Mutex
-	left bytes.Reader
+	left bytes.Reader // guarded by mu: net/http's goroutine reads it, the Stream's owner empties it
 }
 
 // Read is part of io.Reader.
-func (b *muxBytes) Read(p []byte) (int, error) {
+func (b *lentBytes) Read(p []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.left.Read(p)
 }
 
-func (b *muxBytes) release() {
+func (b *lentBytes) release() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.left.Reset(nil)
@@ -68,45 +70,48 @@ func (b *muxBytes) release() {
 
 // layFields makes the header of fields. Requests of one engine mostly have the
 // same ones.
-func (s *muxStream) layFields(fields []messages.Field) {
+func (s *Stream) layFields(fields []messages.Field) {
 	if s.fields != nil && slices.Equal(s.fields, fields) {
 		return
 	}
 	s.fields = append(s.fields[:0], fields...)
+	// Large enough at once, for the header holds parts of it.
 	s.values = slices.Grow(s.values[:0], len(fields))
 	header := s.request.Header
 	clear(header)
 	for _, f := range fields {
 		name := http.CanonicalHeaderKey(f.Name)
 		switch have := header[name]; {
-		case isHost(name):
+		case name == "Host": // it is in request.Host
 		case have != nil:
 			header[name] = append(have, f.Value)
 		default:
 			n := len(s.values)
 			s.values = append(s.values, f.Value)
-			header[name] = s.values[n : n+1 : n+1]
+			header[name] = s.values[n : n+1 : n+1] // full: a second value makes a list of its own
 		}
 	}
 }
 
-// muxUpload is a body that net/http reads: a panic in it is an error, and it
+// upload is a body that net/http reads: a panic in it is an error, and it
 // does not end well before its trailer is in order.
-type muxUpload struct {
+type upload struct {
 	io.Reader
 	trailer http.Header
 }
 
 // Read is part of io.Reader.
-func (u *muxUpload) Read(p []byte) (n int, err error) {
+func (u *upload) Read(p []byte) (n int, err error) {
 	defer func() {
 		if v := recover(); v != nil {
+			// It is a goroutine of net/http's that would end the process.
 			n, err = 0, fmt.Errorf("request body: %w", &messages.PanicError{Stage: messages.Exchanging, Value: v})
 		}
 	}()
 	n, err = u.Reader.Read(p)
 	if err == io.EOF {
-		if bad := checkTrailer(u.trailer); bad != nil {
+		// Only now are its values there. An end would have net/http send them.
+		if bad := wire.CheckTrailer(u.trailer); bad != nil {
 			err = bad
 		}
 	}

@@ -1,4 +1,4 @@
-package wire
+package dial
 
 import (
 	"context"
@@ -27,7 +27,7 @@ func (d *Dialer) race(ctx context.Context, addr string) (net.Conn, error) {
 	}
 	dial := (&net.Dialer{LocalAddr: d.LocalAddr}).DialContext
 	if _, err := netip.ParseAddr(host); err == nil {
-		return dial(ctx, "tcp", addr)
+		return dial(ctx, "tcp", addr) // an address, not a name: nothing to race
 	}
 	found, err := d.resolve(ctx, host)
 	if err != nil {
@@ -35,7 +35,7 @@ func (d *Dialer) race(ctx context.Context, addr string) (net.Conn, error) {
 	}
 	addrs := make([]string, len(found))
 	for i, ip := range inTurns(found, int(d.turn.Add(1)-1)) {
-		addrs[i] = net.JoinHostPort(ip.Unmap().String(), port)
+		addrs[i] = net.JoinHostPort(ip.Unmap().String(), port) // a resolver may give IPv4 as ::ffff:10.0.0.1
 	}
 	return firstOf(ctx, addrs, dial)
 }
@@ -107,8 +107,8 @@ func firstOf(ctx context.Context, addrs []string, dial func(context.Context, str
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	ended := make(chan attempt, len(addrs))
-	timer := time.NewTimer(0)
+	ended := make(chan attempt, len(addrs)) // with room for all, so that no attempt waits to be heard
+	timer := time.NewTimer(0)               // the first attempt is due at once
 	defer timer.Stop()
 	var failure error
 	for next, running := 0, 0; ; {
@@ -123,7 +123,7 @@ func firstOf(ctx context.Context, addrs []string, dial func(context.Context, str
 		case a := <-ended:
 			running--
 			if a.err == nil {
-				go closeLosers(ended, running)
+				go closeLosers(ended, running) // on its own, for a loser may be deaf to its cancelling
 				return a.conn, nil
 			}
 			if failure == nil {
@@ -132,7 +132,7 @@ func firstOf(ctx context.Context, addrs []string, dial func(context.Context, str
 			if next == len(addrs) && running == 0 {
 				return nil, failure
 			}
-			timer.Reset(0)
+			timer.Reset(0) // the next one need not wait its turn
 		}
 	}
 }
@@ -140,6 +140,7 @@ func firstOf(ctx context.Context, addrs []string, dial func(context.Context, str
 // attemptOne keeps a panic in a hook of the context's trace to its attempt.
 func attemptOne(ctx context.Context, addr string, dial func(context.Context, string, string) (net.Conn, error)) (a attempt) {
 	defer func() {
+		// On a goroutine of its own a panic would end the process.
 		if v := recover(); v != nil {
 			a = attempt{nil, &messages.PanicError{Stage: messages.Leasing, Value: v, Stack: debug.Stack()}}
 		}

@@ -1,14 +1,11 @@
-package wire
+package h2
 
 import (
 	"bytes"
 	"compress/gzip"
 	"context"
 	"io"
-	"log"
-	"net"
 	"net/http"
-	"net/http/httptest"
 	"net/http/httptrace"
 	"strings"
 	"sync"
@@ -18,53 +15,13 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/sluice-engine/sluice/internal/wire"
 	"github.com/sluice-engine/sluice/messages"
-	"github.com/sluice-engine/sluice/messages/protocol"
 )
 
-// listenH2 serves handler over HTTP/2, with so many streams a connection, and
-// counts the connections.
-func listenH2(t *testing.T, streams int, handler http.HandlerFunc) (*httptest.Server, *Dialer, messages.Origin, *atomic.Int32) {
-	var conns atomic.Int32
-	server := httptest.NewUnstartedServer(handler)
-	server.Config.ErrorLog = log.New(io.Discard, "", 0)
-	server.EnableHTTP2 = streams > 0
-	server.Config.HTTP2 = &http.HTTP2Config{MaxConcurrentStreams: streams}
-	server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
-		if state == http.StateNew {
-			conns.Add(1)
-		}
-	}
-	server.StartTLS()
-	t.Cleanup(server.Close)
-	o := messages.Origin{Scheme: "https", Addr: server.Listener.Addr().String()}
-	d := &Dialer{
-		TLS:   server.Client().Transport.(*http.Transport).TLSClientConfig,
-		HTTP2: func(asked messages.Origin) bool { return asked == o },
-	}
-	return server, d, o, &conns
-}
-
-func dialAny(t *testing.T, d *Dialer, o messages.Origin) protocol.Connection {
-	t.Helper()
-	c, err := d.DialAny(t.Context(), o)
-	require.NoError(t, err)
-	t.Cleanup(func() { c.Close() })
-	return c
-}
-
-func mirrorH2(w http.ResponseWriter, r *http.Request) {
-	body, _ := io.ReadAll(r.Body)
-	w.Header().Set("Proto", r.Proto)
-	w.Header().Set("Seen", r.Method+" "+r.Host+" "+r.RequestURI+" "+r.Header.Get("X"))
-	w.Header().Set("Trailer", "Sum")
-	w.Write(body)
-	w.Header().Set("Sum", "1")
-}
-
 func TestAnExchangeOverHTTP2IsLikeAnyOther(t *testing.T) {
-	_, d, o, _ := listenH2(t, 10, mirrorH2)
-	c := dialAny(t, d, o)
+	_, conns, _ := listenH2(t, 10, mirrorH2)
+	c := dial(t, conns)
 	for _, size := range []int{0, 1, 100_000} {
 		body := strings.Repeat("x", size)
 		call := post(body)
@@ -91,22 +48,15 @@ func TestAnExchangeOverHTTP2IsLikeAnyOther(t *testing.T) {
 	bad := post("")
 	bad.Fields = []messages.Field{{Name: "X", Value: "a\r\nb"}}
 	_, sent, err := c.Exchange(bad, never)
-	var refused *CallError
+	var refused *wire.CallError
 	require.ErrorAs(t, err, &refused)
 	require.Equal(t, messages.SentNo, sent)
 	require.True(t, c.Reusable())
 }
 
-func TestAnOriginWithoutHTTP2IsSpokenToInHTTP1(t *testing.T) {
-	_, d, o, _ := listenH2(t, 0, mirrorH2)
-	require.IsType(t, (*Conn)(nil), dialAny(t, d, o))
-	d.HTTP2 = nil
-	require.IsType(t, (*Conn)(nil), dialAny(t, d, o))
-}
-
 func TestStreamsAreLeasedUpToThePeersLimit(t *testing.T) {
 	var running, most atomic.Int32
-	_, d, o, conns := listenH2(t, 5, func(http.ResponseWriter, *http.Request) {
+	_, conns, accepted := listenH2(t, 5, func(http.ResponseWriter, *http.Request) {
 		n := running.Add(1)
 		for old := most.Load(); n > old && !most.CompareAndSwap(old, n); old = most.Load() {
 		}
@@ -116,7 +66,7 @@ func TestStreamsAreLeasedUpToThePeersLimit(t *testing.T) {
 	var all sync.WaitGroup
 	for range 20 {
 		all.Go(func() {
-			c, err := d.DialAny(t.Context(), o)
+			c, err := conns.Dial(t.Context())
 			if err != nil {
 				t.Error(err)
 				return
@@ -130,35 +80,35 @@ func TestStreamsAreLeasedUpToThePeersLimit(t *testing.T) {
 		})
 	}
 	all.Wait()
-	require.EqualValues(t, 4, conns.Load())
-	for _, c := range d.muxOf(o).conns {
-		require.Equal(t, 5, c.streams)
+	require.EqualValues(t, 4, accepted.Load())
+	for _, c := range conns.conns {
+		require.Equal(t, 5, c.places)
 	}
 }
 
 func TestAConnectionIsClosedWithItsLastStream(t *testing.T) {
-	_, d, o, conns := listenH2(t, 5, mirrorH2)
-	one, err := d.DialAny(t.Context(), o)
+	_, conns, accepted := listenH2(t, 5, mirrorH2)
+	one, err := conns.Dial(t.Context())
 	require.NoError(t, err)
-	two, err := d.DialAny(t.Context(), o)
+	two, err := conns.Dial(t.Context())
 	require.NoError(t, err)
 	require.NoError(t, one.Close())
 	_, _, err = two.Exchange(get("/"), never)
 	require.NoError(t, err)
 	require.NoError(t, two.Close())
-	require.Empty(t, d.muxOf(o).conns)
-	dialAny(t, d, o)
-	require.EqualValues(t, 2, conns.Load())
+	require.Empty(t, conns.conns)
+	dial(t, conns)
+	require.EqualValues(t, 2, accepted.Load())
 }
 
 func TestAGoodbyeDrainsAConnection(t *testing.T) {
 	arrived, leave := make(chan struct{}, 2), make(chan struct{})
-	server, d, o, _ := listenH2(t, 5, func(w http.ResponseWriter, r *http.Request) {
+	server, conns, _ := listenH2(t, 5, func(w http.ResponseWriter, r *http.Request) {
 		arrived <- struct{}{}
 		<-leave
 		io.WriteString(w, "ok")
 	})
-	busy, idle := dialAny(t, d, o), dialAny(t, d, o)
+	busy, idle := dial(t, conns), dial(t, conns)
 	answered := make(chan string)
 	go func() {
 		resp, _, err := busy.Exchange(get("/"), never)
@@ -174,7 +124,7 @@ func TestAGoodbyeDrainsAConnection(t *testing.T) {
 	_, sent, err := idle.Exchange(get("/"), never)
 	require.ErrorIs(t, err, messages.ErrStale)
 	require.Equal(t, messages.SentNo, sent)
-	require.Nil(t, d.muxOf(o).join(), "no new streams")
+	require.Nil(t, conns.join(), "no new streams")
 
 	close(leave)
 	require.Equal(t, "ok", <-answered, "what was running ends well")
@@ -186,16 +136,16 @@ func TestAGoodbyeDrainsAConnection(t *testing.T) {
 
 func TestAnAbortedStreamDisturbsNoOther(t *testing.T) {
 	arrived := make(chan struct{}, 3)
-	_, d, o, conns := listenH2(t, 5, func(w http.ResponseWriter, r *http.Request) {
+	_, conns, accepted := listenH2(t, 5, func(w http.ResponseWriter, r *http.Request) {
 		arrived <- struct{}{}
 		if r.URL.Path == "/slow" {
 			<-r.Context().Done()
 		}
 	})
-	one, late, other := dialAny(t, d, o), dialAny(t, d, o), dialAny(t, d, o)
+	one, late, other := dial(t, conns), dial(t, conns), dial(t, conns)
 	go func() { <-arrived; one.Abort() }()
 	_, sent, err := one.Exchange(get("/slow"), never)
-	require.ErrorIs(t, err, ErrAborted)
+	require.ErrorIs(t, err, wire.ErrAborted)
 	require.Equal(t, messages.SentMaybe, sent)
 	require.False(t, one.Reusable())
 	_, sent, err = late.Exchange(get("/slow"), time.Now().Add(20*time.Millisecond))
@@ -203,11 +153,11 @@ func TestAnAbortedStreamDisturbsNoOther(t *testing.T) {
 	require.Equal(t, messages.SentMaybe, sent)
 	_, _, err = other.Exchange(get("/"), never)
 	require.NoError(t, err)
-	require.EqualValues(t, 1, conns.Load())
+	require.EqualValues(t, 1, accepted.Load())
 }
 
 func TestAnHTTP2BodyHasCapsAndCodings(t *testing.T) {
-	_, d, o, _ := listenH2(t, 5, func(w http.ResponseWriter, r *http.Request) {
+	_, conns, _ := listenH2(t, 5, func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/large":
 			w.Write(make([]byte, 5000))
@@ -225,49 +175,32 @@ func TestAnHTTP2BodyHasCapsAndCodings(t *testing.T) {
 			panic(http.ErrAbortHandler)
 		}
 	})
-	d.Limits.Body = 1000
-	_, sent, err := dialAny(t, d, o).Exchange(decoding("/large"), never)
+	conns.limits.Body = 1000
+	_, sent, err := dial(t, conns).Exchange(decoding("/large"), never)
 	require.ErrorIs(t, err, messages.ErrBodyTooLarge)
 	require.Equal(t, messages.SentYes, sent)
-	resp, _, err := dialAny(t, d, o).Exchange(streaming(decoding("/large")), never)
+	resp, _, err := dial(t, conns).Exchange(streaming(decoding("/large")), never)
 	require.NoError(t, err)
 	n, err := io.Copy(io.Discard, resp.Stream)
 	require.NoError(t, err)
 	require.EqualValues(t, 5000, n)
 
-	resp, _, err = dialAny(t, d, o).Exchange(decoding("/gzip"), never)
+	resp, _, err = dial(t, conns).Exchange(decoding("/gzip"), never)
 	require.NoError(t, err)
 	require.Equal(t, "squeezed", resp.Text())
 	require.True(t, resp.Uncompressed)
 	require.Empty(t, resp.Header.Get("Content-Encoding"))
 
-	c := dialAny(t, d, o)
+	c := dial(t, conns)
 	_, _, err = c.Exchange(decoding("/cut"), never)
 	require.ErrorIs(t, err, messages.ErrTruncated)
 	require.False(t, c.Reusable())
 }
 
-func TestFramesAreSeenHoweverTheyAreCut(t *testing.T) {
-	stream := []byte{0, 0, 12, frameSettings, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 9, 0, 3, 0, 0, 0, 7} // two settings
-	stream = append(stream, 0, 0, 3, 0, 0, 0, 0, 0, 1, frameGoaway, frameGoaway, frameGoaway)    // data
-	goaway := []byte{0, 0, 1, frameGoaway, 0, 0, 0, 0, 0, 0}
-	for piece := 1; piece < len(stream); piece++ {
-		f := newFrameScan()
-		for at := 0; at < len(stream); at += piece {
-			f.pass(stream[at:min(at+piece, len(stream))])
-		}
-		require.Equal(t, 7, f.limit())
-		<-f.settled
-		require.False(t, f.leaves())
-		f.pass(goaway)
-		require.True(t, f.leaves())
-	}
-}
-
 // The answer may be over while net/http is still sending the body, and the place
 // then goes on to the next request.
 func TestAnEarlyAnswerLeavesTheNextExchangeAlone(t *testing.T) {
-	_, d, o, _ := listenH2(t, 5, func(w http.ResponseWriter, r *http.Request) {
+	_, conns, _ := listenH2(t, 5, func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodPost {
 			w.WriteHeader(http.StatusNoContent) // and the body is not read
 			return
@@ -275,13 +208,13 @@ func TestAnEarlyAnswerLeavesTheNextExchangeAlone(t *testing.T) {
 		io.WriteString(w, r.Header.Get("X"))
 	})
 	large := strings.Repeat("x", 1<<20)
-	c := dialAny(t, d, o)
+	c := dial(t, conns)
 	for range 20 {
 		resp, _, err := c.Exchange(post(large), never)
 		require.NoError(t, err)
 		require.Equal(t, http.StatusNoContent, resp.StatusCode)
 		if !c.Reusable() {
-			c = dialAny(t, d, o)
+			c = dial(t, conns)
 		}
 		next := get("/")
 		next.Fields = []messages.Field{{Name: "X", Value: "y"}}
@@ -293,8 +226,8 @@ func TestAnEarlyAnswerLeavesTheNextExchangeAlone(t *testing.T) {
 
 // The header may leave after the exchange was given up.
 func TestAnExchangeThatWasAbortedMayHaveBeenSent(t *testing.T) {
-	_, d, o, _ := listenH2(t, 5, mirrorH2)
-	c := dialAny(t, d, o)
+	_, conns, _ := listenH2(t, 5, mirrorH2)
+	c := dial(t, conns)
 	returned, wrote := make(chan struct{}), make(chan struct{})
 	var once, last sync.Once
 	call := get("/")
@@ -308,7 +241,7 @@ func TestAnExchangeThatWasAbortedMayHaveBeenSent(t *testing.T) {
 		WroteHeaders: func() { last.Do(func() { close(wrote) }) },
 	}
 	_, sent, err := c.Exchange(call, never)
-	require.ErrorIs(t, err, ErrAborted)
+	require.ErrorIs(t, err, wire.ErrAborted)
 	require.Equal(t, messages.SentMaybe, sent)
 	close(returned)
 	<-wrote

@@ -1,23 +1,25 @@
-package wire
+package dial
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
-	"net/http/httptrace"
 	"net/netip"
 	"net/url"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/sluice-engine/sluice/internal/wire"
+	"github.com/sluice-engine/sluice/internal/wire/h2"
 	"github.com/sluice-engine/sluice/messages"
 	"github.com/sluice-engine/sluice/messages/protocol"
 )
 
-const defaultDialTimeout = 5 * time.Second
+const defaultTimeout = 5 * time.Second
 
 // Dialer opens connections. The zero value is ready for use. It is safe for
 // concurrent use; it must be neither changed nor copied once in use.
@@ -47,13 +49,14 @@ type Dialer struct {
 	// means 5 s. An earlier deadline of the context wins.
 	Timeout time.Duration
 	// Limits caps the responses of every connection dialled.
-	Limits Limits
+	Limits wire.Limits
 
 	// HTTP2 says which https origins are offered HTTP/2 (by ALPN, so that they
 	// may choose HTTP/1.1); nil means none.
 	HTTP2 func(messages.Origin) bool
 
-	muxes   sync.Map      // messages.Origin to *mux
+	// Any dial reads and adds to these, on whichever goroutine it runs.
+	shared  sync.Map      // messages.Origin to *h2.Conns
 	turn    atomic.Uint32 // of addresses to begin with
 	configs sync.Map      // offer and address to *tls.Config, which is not changed any more
 }
@@ -64,7 +67,7 @@ type Dialer struct {
 // ended or the timeout passed, the error satisfies errors.Is for
 // context.Canceled or context.DeadlineExceeded; certificate errors are
 // reachable with errors.As.
-func (d *Dialer) Dial(ctx context.Context, o messages.Origin) (*Conn, error) {
+func (d *Dialer) Dial(ctx context.Context, o messages.Origin) (*wire.Conn, error) {
 	ctx, cancel, err := d.begin(ctx, o)
 	if err != nil {
 		return nil, fmt.Errorf("dial %s: %w", o, err)
@@ -74,7 +77,7 @@ func (d *Dialer) Dial(ctx context.Context, o messages.Origin) (*Conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("dial %s: %w", o, withContext(ctx, err))
 	}
-	return newConn(s, d.Limits), nil
+	return wire.NewConn(s, d.Limits), nil
 }
 
 // DialAny is Dial for whoever takes HTTP/2 as well: for an origin that speaks
@@ -83,7 +86,7 @@ func (d *Dialer) DialAny(ctx context.Context, o messages.Origin) (protocol.Conne
 	if o.Scheme != "https" || d.HTTP2 == nil || !d.HTTP2(o) {
 		c, err := d.Dial(ctx, o)
 		if err != nil {
-			return nil, err // not a typed nil
+			return nil, err // not c, which would be a nil in an interface that is none
 		}
 		return c, nil
 	}
@@ -92,11 +95,21 @@ func (d *Dialer) DialAny(ctx context.Context, o messages.Origin) (protocol.Conne
 		return nil, fmt.Errorf("dial %s: %w", o, err)
 	}
 	defer cancel()
-	c, err := d.muxOf(o).dial(ctx)
+	c, err := d.sharedTo(o).Dial(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("dial %s: %w", o, withContext(ctx, err))
 	}
 	return c, nil
+}
+
+// sharedTo returns the HTTP/2 connections to o.
+func (d *Dialer) sharedTo(o messages.Origin) *h2.Conns {
+	if known, ok := d.shared.Load(o); ok {
+		return known.(*h2.Conns)
+	}
+	open := func(ctx context.Context) (*wire.Socket, error) { return d.connect(ctx, o, http2or1) }
+	known, _ := d.shared.LoadOrStore(o, h2.NewConns(o.Addr, d.Limits, open)) // another dial may have been faster
+	return known.(*h2.Conns)
 }
 
 func (d *Dialer) begin(ctx context.Context, o messages.Origin) (context.Context, context.CancelFunc, error) {
@@ -106,55 +119,31 @@ func (d *Dialer) begin(ctx context.Context, o messages.Origin) (context.Context,
 	if o.Scheme != "http" && o.Scheme != "https" {
 		return nil, nil, errors.New("scheme is neither http nor https")
 	}
-	timeout := d.Timeout
-	if timeout <= 0 {
-		timeout = defaultDialTimeout
-	}
-	ctx, cancel := context.WithTimeout(ctx, timeout)
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(max(0, d.Timeout), defaultTimeout))
 	return ctx, cancel, nil
 }
 
 // What is offered by ALPN.
 var (
-	http1   = []string{"http/1.1"}
-	http2or = []string{"h2", "http/1.1"}
+	http1    = []string{"http/1.1"}
+	http2or1 = []string{"h2", "http/1.1"}
 )
 
-func (d *Dialer) connect(ctx context.Context, o messages.Origin, offer []string) (*socket, error) {
+// connect opens a socket to the origin, for https with the handshake done.
+func (d *Dialer) connect(ctx context.Context, o messages.Origin, offer []string) (*wire.Socket, error) {
 	conn, err := d.reach(ctx, o)
 	if err != nil {
 		return nil, err
 	}
-	s := newSocket(conn)
+	s := wire.NewSocket(conn)
 	if o.Scheme == "http" {
 		return s, nil
 	}
-	s.sealed = tls.Client(s, d.config(o.Addr, offer))
-	if err := s.handshake(ctx); err != nil {
-		return nil, err
+	s.Seal(tls.Client(s, d.config(o.Addr, offer)))
+	if err := handshake(ctx, s); err != nil {
+		return nil, err // and it has closed the connection
 	}
 	return s, nil
-}
-
-// handshake tells the context's trace of itself. Unless it succeeds, the
-// connection is closed.
-func (s *socket) handshake(ctx context.Context) error {
-	done := false
-	defer func() {
-		if !done { // a hook may panic
-			s.Conn.Close()
-		}
-	}()
-	trace := httptrace.ContextClientTrace(ctx)
-	if trace != nil && trace.TLSHandshakeStart != nil {
-		trace.TLSHandshakeStart()
-	}
-	err := s.sealed.HandshakeContext(ctx)
-	if trace != nil && trace.TLSHandshakeDone != nil {
-		trace.TLSHandshakeDone(s.sealed.ConnectionState(), err)
-	}
-	done = err == nil
-	return err
 }
 
 // reach opens a transport connection to the origin, through its proxy if it has
@@ -175,60 +164,15 @@ func (d *Dialer) reach(ctx context.Context, o messages.Origin) (net.Conn, error)
 
 func (d *Dialer) transport(ctx context.Context, addr string) (net.Conn, error) {
 	if d.DialContext != nil {
-		return d.DialContext(ctx, "tcp", addr)
+		return d.DialContext(ctx, "tcp", addr) // by name: who dials for us resolves as well
 	}
 	return d.race(ctx, addr)
-}
-
-// config returns the same configuration for every connection to a host: what
-// is resumed must have been begun under the same rules.
-func (d *Dialer) config(addr string, offer []string) *tls.Config {
-	key := offer[0] + " " + addr
-	if known, ok := d.configs.Load(key); ok {
-		return known.(*tls.Config)
-	}
-	return d.keepConfig(key, addr, cloned(d.TLS), offer)
-}
-
-// proxyConfig is config for an https proxy.
-func (d *Dialer) proxyConfig(addr string) *tls.Config {
-	key := "proxy " + addr
-	if known, ok := d.configs.Load(key); ok {
-		return known.(*tls.Config)
-	}
-	config := cloned(d.ProxyTLS)
-	if d.ProxyTLS == nil {
-		config = cloned(d.TLS)
-		config.ServerName, config.ClientSessionCache = "", nil
-	}
-	return d.keepConfig(key, addr, config, http1)
-}
-
-func cloned(config *tls.Config) *tls.Config {
-	if config == nil {
-		return &tls.Config{}
-	}
-	return config.Clone()
-}
-
-// keepConfig fills in what a configuration leaves open.
-func (d *Dialer) keepConfig(key, addr string, config *tls.Config, offer []string) *tls.Config {
-	config.MinVersion = max(config.MinVersion, tls.VersionTLS12)
-	config.NextProtos = offer
-	if config.ServerName == "" {
-		config.ServerName, _, _ = net.SplitHostPort(addr)
-	}
-	if config.ClientSessionCache == nil {
-		config.ClientSessionCache = tls.NewLRUClientSessionCache(1)
-	}
-	known, _ := d.configs.LoadOrStore(key, config)
-	return known.(*tls.Config)
 }
 
 // withContext adds why ctx ended to an error that does not say so itself.
 func withContext(ctx context.Context, err error) error {
 	cause := ctx.Err()
-	if cause == nil || errors.Is(err, cause) {
+	if cause == nil || errors.Is(err, cause) { // net's timeouts are os.ErrDeadlineExceeded, not the context's
 		return err
 	}
 	return fmt.Errorf("%w: %w", cause, err)

@@ -1,4 +1,4 @@
-package wire
+package h2
 
 import (
 	"context"
@@ -11,43 +11,50 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/sluice-engine/sluice/internal/wire"
 	"github.com/sluice-engine/sluice/messages"
 	"github.com/sluice-engine/sluice/messages/protocol"
 )
 
-// muxStream is a place on an HTTP/2 connection for one exchange at a time. It
-// keeps the promises of Conn.
+// Stream is a place on an HTTP/2 connection for one exchange at a time. It keeps
+// the promises of wire.Conn, and belongs to one goroutine at a time as that does;
+// the fields that others touch say so.
 //
 // What net/http is given for an exchange is made once for a place: it lets go of
 // a request when the response's body has ended or is closed, if the request has
 // no body of its own.
-type muxStream struct {
-	conn   *muxConn
-	limits Limits
-	zstd   *decoder
-	spent  bool // the last exchange left a doubt
-	shared bool // the connection was there before
+type Stream struct {
+	conn     *conn
+	limits   *wire.Limits // the connections' own, which do not change
+	decoders wire.Decoders
+	spent    bool // the last exchange left a doubt
+	shared   bool // the connection was there before
 
 	ctx     context.Context // of every exchange; once it has ended there is no other
 	cancel  context.CancelFunc
-	aborted atomic.Bool
-	late    atomic.Bool // the deadline passed
-	touched atomic.Bool // a line of the running exchange's header was handed on
+	aborted atomic.Bool // set by Abort, on any goroutine; read by the owner
+	late    atomic.Bool // the deadline passed; set by the alarm's goroutine, read by the owner
+	// touched says that a line of the running exchange's header was handed on. A
+	// goroutine of net/http's sets it; the owner reads it, and takes it back before
+	// the next exchange.
+	touched atomic.Bool
 
 	alarm *time.Timer // rings at the deadline; nil until first needed
 	armed bool        // it is set
 
-	sending *muxBytes // the body of the running exchange; nil if it has none, or a Reader
+	sending *lentBytes // the body of the running exchange; nil if it has none, or a Reader
+	// request and url are read by net/http's goroutines until the response's body
+	// has ended. The owner changes them between exchanges only.
 	request http.Request
 	url     url.URL
 	fields  []messages.Field // what request.Header was made of
 	values  []string         // what its lists are made of
 }
 
-var _ protocol.Connection = (*muxStream)(nil)
+var _ protocol.Connection = (*Stream)(nil)
 
-func newMuxStream(c *muxConn) *muxStream {
-	s := &muxStream{conn: c, limits: c.mux.dialer.Limits.withDefaults()}
+func newStream(c *conn) *Stream {
+	s := &Stream{conn: c, limits: &c.shared.limits}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.ctx = httptrace.WithClientTrace(s.ctx, &httptrace.ClientTrace{
 		WroteHeaderField: func(string, []string) { s.touched.Store(true) },
@@ -58,19 +65,21 @@ func newMuxStream(c *muxConn) *muxStream {
 	return s
 }
 
-// Exchange is Conn.Exchange for HTTP/2.
-func (s *muxStream) Exchange(call *messages.Call, deadline time.Time) (*messages.Response, messages.Sent, error) {
-	host, err := checkCall(call)
+// Exchange is what it is for a wire.Conn.
+func (s *Stream) Exchange(call *messages.Call, deadline time.Time) (*messages.Response, messages.Sent, error) {
+	host, err := wire.CheckCall(call)
 	if err != nil {
 		return nil, messages.SentNo, err
 	}
 	sentAt := time.Now()
 	if !deadline.IsZero() && !sentAt.Before(deadline) {
-		return nil, messages.SentNo, errDeadline
+		return nil, messages.SentNo, wire.ErrDeadline
 	}
 	if err := s.begin(deadline); err != nil {
 		return nil, messages.SentNo, err
 	}
+	// What is written from here on is known by the trace's hook alone: net/http says
+	// of no error whether it came before or after.
 	resp, err := s.conn.client.RoundTrip(s.lay(call, host))
 	if err != nil {
 		s.end()
@@ -78,7 +87,7 @@ func (s *muxStream) Exchange(call *messages.Call, deadline time.Time) (*messages
 	}
 	answer, err := s.answer(call, resp)
 	if err != nil {
-		resp.Body.Close()
+		resp.Body.Close() // a second time, if it failed while it was read
 		s.end()
 		return nil, messages.SentYes, err
 	}
@@ -86,13 +95,13 @@ func (s *muxStream) Exchange(call *messages.Call, deadline time.Time) (*messages
 	return answer, messages.SentYes, nil
 }
 
-func (s *muxStream) begin(deadline time.Time) error {
+func (s *Stream) begin(deadline time.Time) error {
 	if s.aborted.Load() {
-		return ErrAborted
+		return wire.ErrAborted
 	}
 	if s.spent || s.conn.frames.leaves() {
-		s.spent = true
-		return errSpent
+		s.spent = true // a goodbye is not taken back
+		return wire.ErrSpent
 	}
 	s.spent = true // until the exchange has ended well
 	s.touched.Store(false)
@@ -108,15 +117,16 @@ func (s *muxStream) begin(deadline time.Time) error {
 	return nil
 }
 
-func (s *muxStream) expire() {
-	s.late.Store(true)
+func (s *Stream) expire() {
+	s.late.Store(true) // before the cancelling, whose cause is looked for here
 	s.cancel()
 }
 
 // end is called when the exchange is over. An alarm that rings just then has
 // ended the place too.
-func (s *muxStream) end() {
+func (s *Stream) end() {
 	if s.sending != nil {
+		// net/http may still be sending the body of a request that is answered.
 		s.sending.release()
 		s.sending = nil
 	}
@@ -128,7 +138,7 @@ func (s *muxStream) end() {
 
 // sent says what became of a request without a response. When this side gave up,
 // net/http may still be about to write.
-func (s *muxStream) sent() messages.Sent {
+func (s *Stream) sent() messages.Sent {
 	if s.touched.Load() || s.ctx.Err() != nil {
 		return messages.SentMaybe
 	}
@@ -155,13 +165,15 @@ const (
 
 // explain says why a request has no response. RFC 9113, section 8.7: what was
 // refused, or is beyond the last stream of a goodbye, was not processed.
-func (s *muxStream) explain(err error) error {
+func (s *Stream) explain(err error) error {
 	var reset refusedStream
 	switch cause := s.cause(err); {
 	case cause != nil:
 		return cause
-	case !s.touched.Load():
+	case !s.touched.Load(): // the connection had ended, or was about to
 		return fmt.Errorf("%w: %w", messages.ErrStale, err)
+	// The error of a goodbye has no type. Should its text change, the outcome counts
+	// as unknown, and a test fails.
 	case err.Error() == goodbye, errors.As(err, &reset) && reset.Code == codeRefusedStream:
 		return fmt.Errorf("%w: %w", messages.ErrUnprocessed, err)
 	}
@@ -169,36 +181,36 @@ func (s *muxStream) explain(err error) error {
 }
 
 // cause is why this side gave up, if it did.
-func (s *muxStream) cause(err error) error {
+func (s *Stream) cause(err error) error {
 	switch {
 	case s.aborted.Load():
-		return fmt.Errorf("%w: %w", ErrAborted, err)
+		return fmt.Errorf("%w: %w", wire.ErrAborted, err)
 	case s.late.Load():
-		return fmt.Errorf("%w: %w", errDeadline, err)
+		return fmt.Errorf("%w: %w", wire.ErrDeadline, err)
 	}
 	return nil
 }
 
 // Reusable reports whether the stream's place may be used again.
-func (s *muxStream) Reusable() bool {
+func (s *Stream) Reusable() bool {
 	return !s.spent && !s.aborted.Load() && !s.conn.frames.leaves()
 }
 
-// Abort is Conn.Abort: the connection's other streams are not disturbed.
-func (s *muxStream) Abort() {
-	s.aborted.Store(true)
+// Abort is what it is for a wire.Conn: the connection's other streams are not disturbed.
+func (s *Stream) Abort() {
+	s.aborted.Store(true) // before the cancelling, whose cause is looked for here
 	s.cancel()
 }
 
 // Close gives the place back, and closes the connection with the last.
-func (s *muxStream) Close() error {
-	s.cancel()
+func (s *Stream) Close() error {
+	s.cancel() // a stream that is still running ends here, and not with the connection
 	return s.conn.release()
 }
 
 // Shared reports whether the stream was opened on a connection that others had
 // used before.
-func (s *muxStream) Shared() bool { return s.shared }
+func (s *Stream) Shared() bool { return s.shared }
 
 // NetConn returns the connection that is shared.
-func (s *muxStream) NetConn() net.Conn { return s.conn.sealed.sealed }
+func (s *Stream) NetConn() net.Conn { return s.conn.sealed }

@@ -1,4 +1,4 @@
-package wire
+package h2
 
 import (
 	"context"
@@ -13,12 +13,13 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/sluice-engine/sluice/internal/wire"
 	"github.com/sluice-engine/sluice/messages"
 )
 
 // frameServer speaks HTTP/2 frame by frame: it answers the first request on
 // each connection with the frames that answer makes of its stream.
-func frameServer(t *testing.T, answer func(stream uint32) []byte) (*Dialer, messages.Origin) {
+func frameServer(t *testing.T, answer func(stream uint32) []byte) *Conns {
 	server := httptest.NewUnstartedServer(nil) // for its certificate
 	server.EnableHTTP2 = true
 	server.StartTLS()
@@ -37,11 +38,8 @@ func frameServer(t *testing.T, answer func(stream uint32) []byte) (*Dialer, mess
 			serveFrames(c, answer)
 		}
 	}()
-	o := messages.Origin{Scheme: "https", Addr: listener.Addr().String()}
-	return &Dialer{
-		TLS:   &tls.Config{InsecureSkipVerify: true},
-		HTTP2: func(messages.Origin) bool { return true },
-	}, o
+	addr := listener.Addr().String()
+	return NewConns(addr, wire.Limits{}, openTo(addr, &tls.Config{InsecureSkipVerify: true}))
 }
 
 func serveFrames(c net.Conn, answer func(stream uint32) []byte) {
@@ -93,8 +91,8 @@ func TestAStreamThatThePeerRefusesWasNotProcessed(t *testing.T) {
 		}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			d, o := frameServer(t, test.answer)
-			c := dialAny(t, d, o)
+			conns := frameServer(t, test.answer)
+			c := dial(t, conns)
 			_, sent, err := c.Exchange(post("an order"), time.Now().Add(10*time.Second))
 			require.Error(t, err)
 			require.Equal(t, messages.SentMaybe, sent, "bytes were written")
@@ -109,8 +107,8 @@ func TestAStreamThatThePeerRefusesWasNotProcessed(t *testing.T) {
 }
 
 func TestADeadlineThatRingsAsTheExchangeEndsSpendsThePlace(t *testing.T) {
-	_, d, o, _ := listenH2(t, 5, mirrorH2)
-	c := dialAny(t, d, o).(*muxStream)
+	_, conns, _ := listenH2(t, 5, mirrorH2)
+	c := dial(t, conns).(*Stream)
 	require.NoError(t, c.begin(time.Now().Add(time.Nanosecond)))
 	require.Eventually(t, c.late.Load, 5*time.Second, time.Millisecond)
 	c.spent = false // all went well
@@ -126,17 +124,12 @@ func TestAConnectionWhosePeerAnswersNoPingIsGivenUp(t *testing.T) {
 	certificates := server.TLS.Certificates
 	server.Close()
 	synctest.Test(t, func(t *testing.T) {
-		d := &Dialer{
-			TLS:   &tls.Config{InsecureSkipVerify: true},
-			HTTP2: func(messages.Origin) bool { return true },
-			DialContext: func(context.Context, string, string) (net.Conn, error) {
-				near, far := net.Pipe()
-				go serveFrames(tls.Server(far, &tls.Config{Certificates: certificates, NextProtos: []string{"h2"}}),
-					func(uint32) []byte { return nil })
-				return near, nil
-			},
-		}
-		c := dialAny(t, d, messages.Origin{Scheme: "https", Addr: "server.test:443"})
+		c := dial(t, NewConns("server.test:443", wire.Limits{}, func(ctx context.Context) (*wire.Socket, error) {
+			near, far := net.Pipe()
+			go serveFrames(tls.Server(far, &tls.Config{Certificates: certificates, NextProtos: []string{"h2"}}),
+				func(uint32) []byte { return nil })
+			return sealed(ctx, near, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}})
+		}))
 		began := time.Now()
 		_, sent, err := c.Exchange(get("/"), never)
 		require.Error(t, err)
@@ -154,14 +147,14 @@ func TestABodyIsTheCallersAgainWhenTheExchangeIsOver(t *testing.T) {
 		endStreamAndHeaders    = 0x5
 		indexedStatusNoContent = 0x89 // RFC 7541, appendix A
 	)
-	d, o := frameServer(t, func(id uint32) []byte {
+	conns := frameServer(t, func(id uint32) []byte {
 		header := frame(frameHeaders, endStreamAndHeaders, id)
 		header[2] = 1
 		answer := append(header, indexedStatusNoContent)
 		answer = append(answer, frame(windowUpdate, 0, 0, 1<<24)...)
 		return append(answer, frame(windowUpdate, 0, id, 1<<24)...)
 	})
-	c := dialAny(t, d, o)
+	c := dial(t, conns)
 	body := make([]byte, 8<<20)
 	call := post("")
 	call.Body = body

@@ -1,6 +1,6 @@
 //go:build unix
 
-package wire
+package dial
 
 import (
 	"context"
@@ -23,6 +23,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/sluice-engine/sluice/internal/wire"
 	"github.com/sluice-engine/sluice/messages"
 )
 
@@ -75,7 +76,7 @@ func TestRequestsGoThroughAProxyOverTLS(t *testing.T) {
 		}
 	}
 
-	_, d, o, _ := listenH2(t, 10, mirrorH2)
+	d, o := listenH2(t, 10, mirrorH2)
 	d.ProxyTLS, d.Proxy = trusting, by(proxy)
 	for _, size := range []int{1, 1_000_000} {
 		resp, _, err := dialAny(t, d, o).Exchange(post(strings.Repeat("x", size)), never)
@@ -138,7 +139,7 @@ func TestAnExchangeThroughAProxyOverTLSEndsWithItsDeadlineOrAbort(t *testing.T) 
 	c := dial(t, d, o)
 	time.AfterFunc(10*time.Millisecond, c.Abort)
 	_, _, err := c.Exchange(get("/"), never)
-	require.ErrorIs(t, err, ErrAborted)
+	require.ErrorIs(t, err, wire.ErrAborted)
 }
 
 func TestAProxyOverTLSMustProveWhoItIs(t *testing.T) {
@@ -159,7 +160,7 @@ func TestAProxyOverTLSMustProveWhoItIs(t *testing.T) {
 		"not the origin's name": {config: &tls.Config{RootCAs: trusting.RootCAs, ServerName: "example.com"}, trusted: true},
 	} {
 		_, err := (&Dialer{TLS: c.config, ProxyTLS: c.proxyConfig, Proxy: by(proxy)}).Dial(t.Context(), o)
-		var failed *ProxyError
+		var failed *messages.ProxyError
 		require.ErrorAs(t, err, &failed, name)
 		require.NotContains(t, err.Error(), "s3c")
 		if c.trusted {

@@ -1,0 +1,26 @@
+// Package h2 speaks HTTP/2 over net/http's ClientConn, one stream at a time.
+//
+//	conns.go      an origin's connections, and the places on them
+//	frames.go     what net/http does not tell: the peer's bound, and its goodbye
+//	stream.go     one exchange at a place
+//	request.go    what goes in
+//	answer.go     what comes out: the body, its caps, its coding
+//
+// A pool leases connections, each to one request. What it is given here is a
+// place: the right to one stream at a time of a connection that is shared. It
+// holds its place until it is closed, whether or not a stream is running.
+//
+//	Conns ─┬─ conn (8 places) ─┬─ Stream ─▶ exchange, exchange, ...
+//	       │                   └─ Stream ─▶ exchange
+//	       └─ conn (full)      ─── Stream ...
+//
+// # What is promised
+//
+// The promises of wire.Conn hold for a Stream, and beside them:
+//
+//   - No more streams are open on a connection than its peer allows, and none is
+//     begun after its goodbye.
+//   - A stream that is aborted or too late disturbs no other.
+//   - A connection is closed with the last of its places.
+//   - A body in the caller's memory is not read once the exchange is over.
+package h2

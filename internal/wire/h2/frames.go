@@ -1,0 +1,110 @@
+package h2
+
+import (
+	"encoding/binary"
+	"net"
+	"sync/atomic"
+)
+
+// framedConn lets a scan see what the peer sends.
+type framedConn struct {
+	net.Conn
+	frames *frameScan
+}
+
+// Read is part of net.Conn.
+func (c *framedConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	c.frames.pass(p[:n]) // before net/http has seen them: settings count from here on
+	if err != nil {
+		c.frames.leaving.Store(true) // so that no place is given on it before net/http says so
+	}
+	return n, err
+}
+
+// Close is part of net.Conn.
+func (c *framedConn) Close() error {
+	c.frames.leaving.Store(true)
+	return c.Conn.Close()
+}
+
+// frameScan follows the peer's HTTP/2 frames (RFC 9113, section 4.1) for what
+// net/http does not tell: how many streams the peer allows, and whether it is
+// going away. The goroutine that reads the connection feeds it and owns every
+// field, but for those that say otherwise.
+type frameScan struct {
+	header  [9]byte
+	filled  int    // bytes of the header seen
+	left    int    // bytes of the payload to come
+	payload []byte // of SETTINGS alone
+	known   bool   // settled is closed
+
+	streams atomic.Int32  // how many the peer allows; any goroutine reads it
+	leaving atomic.Bool   // the peer said goodbye, or the connection is broken; set by whoever closes as well, read by any
+	settled chan struct{} // closed with the first settings; start waits for it
+}
+
+func newFrameScan() *frameScan {
+	f := &frameScan{settled: make(chan struct{})}
+	f.streams.Store(maxStreams)
+	return f
+}
+
+const (
+	frameSettings        = 4
+	frameGoaway          = 7
+	flagAck              = 1
+	settingMaxConcurrent = 3
+	maxSettingsPayload   = 16 << 10
+	lengthOfSetting      = 6
+)
+
+// pass follows p.
+func (f *frameScan) pass(p []byte) {
+	for len(p) > 0 {
+		if f.filled < len(f.header) {
+			n := copy(f.header[f.filled:], p)
+			f.filled += n
+			p = p[n:]
+			if f.filled < len(f.header) {
+				return
+			}
+			f.left = int(f.header[0])<<16 | int(f.header[1])<<8 | int(f.header[2])
+			f.payload = f.payload[:0]
+		}
+		// Also when p is empty by now: a frame without payload ends with its header.
+		n := min(f.left, len(p))
+		// What is over the cap is no frame that net/http would accept.
+		if f.header[3] == frameSettings && len(f.payload)+n <= maxSettingsPayload {
+			f.payload = append(f.payload, p[:n]...)
+		}
+		f.left -= n
+		p = p[n:]
+		if f.left == 0 {
+			f.frame()
+			f.filled = 0
+		}
+	}
+}
+
+// frame acts on a whole frame.
+func (f *frameScan) frame() {
+	switch {
+	case f.header[3] == frameGoaway:
+		f.leaving.Store(true) // whatever its last stream is: no new ones
+	case f.header[3] == frameSettings && f.header[4]&flagAck == 0:
+		for s := f.payload; len(s) >= lengthOfSetting; s = s[lengthOfSetting:] {
+			if binary.BigEndian.Uint16(s) == settingMaxConcurrent {
+				f.streams.Store(int32(min(binary.BigEndian.Uint32(s[2:]), maxStreams)))
+			}
+		}
+		if !f.known { // the peer may send settings again, and a channel is closed once
+			f.known = true
+			close(f.settled)
+		}
+	}
+}
+
+func (f *frameScan) limit() int { return int(f.streams.Load()) }
+
+func (f *frameScan) leaves() bool { return f.leaving.Load() }

@@ -34,6 +34,7 @@ type entry struct {
 	RTTFloor duration        `json:"rtt_floor"`
 	MaxDelay duration        `json:"max_delay"`
 	Reserve  []reserve       `json:"reserve"`
+	Shared   float64         `json:"shared"`
 	Scope    string          `json:"scope"`
 	Comment  json.RawMessage `json:"comment"` // for people; not read
 }
@@ -97,7 +98,7 @@ func (e entry) limit() throttle.Limit {
 	l := throttle.Limit{
 		ID: e.ID, Quota: e.Quota, Per: time.Duration(e.Per), Window: throttle.Window(e.Window), Weight: e.Weight,
 		Keyed: e.Keyed, Burst: e.Burst, Tick: time.Duration(e.Tick), Offset: time.Duration(e.Offset),
-		RTTFloor: time.Duration(e.RTTFloor), MaxDelay: time.Duration(e.MaxDelay), Scope: e.Scope,
+		RTTFloor: time.Duration(e.RTTFloor), MaxDelay: time.Duration(e.MaxDelay), Shared: e.Shared, Scope: e.Scope,
 	}
 	for _, link := range e.Links {
 		l.Linked = append(l.Linked, throttle.Link(link))

@@ -11,7 +11,7 @@ import (
 )
 
 const goodFile = `{"limits": [
-	{"id": "weight", "quota": 6000, "per": "1m", "window": "fixed", "scope": "address", "comment": "by IP"},
+	{"id": "weight", "quota": 6000, "per": "1m", "window": "fixed", "shared": 0.1, "scope": "address", "comment": "by IP"},
 	{"id": "orders", "quota": 100, "per": "10s", "keyed": true, "reserve": [{"priority": 300, "weight": 10}]},
 	{"id": "bucket", "quota": 1, "per": "1s", "window": "leaky", "burst": 20, "tick": "1s"},
 	{"id": "order", "links": [{"id": "weight", "weight": 1}, {"id": "orders"}]}
@@ -21,7 +21,7 @@ func TestLimitsAreReadFromJSON(t *testing.T) {
 	limits, err := Read(strings.NewReader(goodFile))
 	require.NoError(t, err)
 	require.Equal(t, []throttle.Limit{
-		{ID: "weight", Quota: 6000, Per: time.Minute, Window: throttle.Fixed, Scope: "address"},
+		{ID: "weight", Quota: 6000, Per: time.Minute, Window: throttle.Fixed, Shared: 0.1, Scope: "address"},
 		{ID: "orders", Quota: 100, Per: 10 * time.Second, Keyed: true, Reserve: []throttle.Reserve{{Priority: 300, Weight: 10}}},
 		{ID: "bucket", Quota: 1, Per: time.Second, Window: throttle.Leaky, Burst: 20, Tick: time.Second},
 		{ID: "order", Linked: []throttle.Link{{ID: "weight", Weight: 1}, {ID: "orders"}}},

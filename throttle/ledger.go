@@ -30,17 +30,9 @@ type Ledger struct {
 
 	filled   bool          // AssumeFull was called, ...
 	filledAt time.Duration // ... then
-
-	fault fault
 }
 
 const unset = time.Duration(math.MinInt64) // no instant was given yet
-
-// fault switches off what tests then expect to miss.
-type fault struct {
-	noFences       bool // a blocked head keeps no room where it is short of it
-	noReservations bool // a blocked head keeps no room where it has it
-}
 
 // New returns a ledger for the given limits. The error lists every mistake in
 // them and in the options; those of limits are *LimitError.

@@ -149,7 +149,7 @@ func (l *Ledger) Wake() (at time.Duration, ok bool) {
 		if q.stale || q.refused.head != nil {
 			return l.now, true
 		}
-		at = min(at, l.holds.next())
+		at = min(at, l.lost.next())
 		if p := q.deadlines.first(at); p != nil {
 			at = p.Deadline
 		}

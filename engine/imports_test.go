@@ -15,16 +15,19 @@ import (
 // Imports point one way. For each folder: what of the module it may import;
 // the floor may not import the actor library either.
 var mayImport = map[string][]string{
-	"throttle":       {},
+	"throttle":       {"internal/quotient"},
 	"messages":       {"throttle"},
-	"auth":           {"messages"},
+	"auth":           {"messages", "internal/percent", "internal/quotient", "internal/httpdate"},
 	"internal/wire":  {"messages"},
-	"internal/clock": {},
+	"internal/clock": {"internal/httpdate"},
 	"actors":         {"messages", "throttle", "auth", "internal"},
 	"engine":         {"actors", "messages", "throttle", "auth", "internal"},
 	"examples":       {"engine", "auth", "throttle", "bench/exchange"},
 	"bench":          {"engine", "auth", "throttle", "messages", "internal/clock", "bench"},
 	"bench/exchange": {"bench/exchange"},
+
+	"throttle/feedback": {"throttle", "internal/jsonpath", "internal/httpdate"},
+	"internal/jsonpath": {"internal/percent"},
 }
 
 const module = "github.com/sluice-engine/sluice/"

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/sluice-engine/sluice/internal/quotient"
 	"github.com/sluice-engine/sluice/messages"
 )
 
@@ -123,9 +124,9 @@ func (m *message) settle(clock Clock) error {
 	if m.Window > 0 && m.Form.uses(RecvWindow) {
 		rule.Past = m.Window
 	}
-	m.time, _ = rule.choose(now.est, now.lo, now.hi, int64(delayOr(m.Delay)), unit)
+	m.time, _ = rule.choose(now.est, now.lo, now.hi, int64(cmp.Or(m.Delay, DefaultDelay)), unit)
 	m.window = m.Window.Milliseconds()
-	m.expires = floorDiv(now.est+int64(cmp.Or(m.Window, defaultLifetime)), unit)
+	m.expires = quotient.Floor(now.est+int64(cmp.Or(m.Window, defaultLifetime)), unit)
 	if m.Form.uses(Nonce) || m.Form.uses(Unique) {
 		m.nonce = nextNonce(m.Key, clock, m.Form.NonceUnit)
 	}
@@ -140,12 +141,12 @@ func (m *message) meet(expiry, lo, unit int64, past time.Duration) error {
 	if expiry < lo {
 		return ErrTooLate
 	}
-	m.expires = min(m.expires, floorDiv(expiry, unit))
+	m.expires = min(m.expires, quotient.Floor(expiry, unit))
 	if !m.Form.uses(RecvWindow) || m.time*unit+int64(past) <= expiry {
 		return nil
 	}
 	ms := int64(time.Millisecond)
-	m.time = min(m.time, floorDiv(expiry-ms, unit))
+	m.time = min(m.time, quotient.Floor(expiry-ms, unit))
 	m.window = (expiry - m.time*unit) / ms
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sluice-engine/sluice/internal/httpdate"
 	"github.com/sluice-engine/sluice/messages"
 )
 
@@ -164,8 +165,7 @@ func component(call *messages.Call, name string, created int64) (string, bool) {
 	case "content-length":
 		return strconv.Itoa(len(call.Body)), true
 	case "date":
-		const imfFixdate = "Mon, 02 Jan 2006 15:04:05 GMT" // RFC 9110, section 5.6.7
-		return added(call, "Date", time.Unix(created, 0).UTC().Format(imfFixdate)), true
+		return added(call, "Date", time.Unix(created, 0).UTC().Format(httpdate.Layout)), true
 	case "content-digest":
 		sum := sha256.Sum256(call.Body)
 		return added(call, "Content-Digest", "sha-256=:"+base64.StdEncoding.EncodeToString(sum[:])+":"), true

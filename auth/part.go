@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sluice-engine/sluice/internal/percent"
 	"github.com/sluice-engine/sluice/messages"
 )
 
@@ -83,7 +84,7 @@ func appendCallPart(dst []byte, call *messages.Call, p Part) []byte {
 	case Query:
 		return append(dst, call.Query...)
 	case PlainQuery:
-		return appendUnescaped(dst, call.Query)
+		return percent.AppendDecoded(dst, call.Query)
 	case Body:
 		return append(dst, call.Body...)
 	case BodySHA512:

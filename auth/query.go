@@ -2,12 +2,15 @@ package auth
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"slices"
 	"strconv"
 	"sync"
 	"time"
 
+	"github.com/sluice-engine/sluice/internal/percent"
+	"github.com/sluice-engine/sluice/internal/quotient"
 	"github.com/sluice-engine/sluice/messages"
 )
 
@@ -154,7 +157,7 @@ type stamp struct{ time, window int64 }
 func (q *SignedQuery) stamp(call *messages.Call, clock Clock) (stamp, error) {
 	rule, send, fixed := q.rule(call)
 	now, unit := read(clock, call.Deadline), int64(q.Form.Unit)
-	ts, _ := rule.choose(now.est, now.lo, now.hi, int64(delayOr(q.Delay)), unit)
+	ts, _ := rule.choose(now.est, now.lo, now.hi, int64(cmp.Or(q.Delay, DefaultDelay)), unit)
 	s := stamp{time: ts, window: -1}
 	if send {
 		s.window = rule.Past.Milliseconds()
@@ -175,11 +178,11 @@ func (s *stamp) meet(expiry, unit int64, past time.Duration, fixed bool) {
 		return
 	}
 	if fixed {
-		s.time = floorDiv(expiry-int64(past), unit)
+		s.time = quotient.Floor(expiry-int64(past), unit)
 		return
 	}
 	ms := int64(time.Millisecond)
-	s.time = min(s.time, floorDiv(expiry-ms, unit))
+	s.time = min(s.time, quotient.Floor(expiry-ms, unit))
 	s.window = (expiry - s.time*unit) / ms
 }
 
@@ -198,13 +201,6 @@ func (q *SignedQuery) rule(call *messages.Call) (w Window, send, fixed bool) {
 		return w, true, false
 	}
 	return w, false, false
-}
-
-func delayOr(d time.Duration) time.Duration {
-	if d == 0 {
-		return DefaultDelay
-	}
-	return d
 }
 
 // sign appends the scheme's parameters to the query or the form body, and the
@@ -242,7 +238,7 @@ func (q *SignedQuery) sign(call *messages.Call, s stamp) error {
 
 func (q *SignedQuery) appendParams(dst []byte, s stamp) []byte {
 	if q.Form.KeyParam != "" {
-		dst = appendEscaped(appendName(dst, q.Form.KeyParam), []byte(q.Key))
+		dst = percent.AppendForm(appendName(dst, q.Form.KeyParam), []byte(q.Key))
 	}
 	if s.window >= 0 {
 		dst = strconv.AppendInt(appendName(dst, q.Form.RecvWindow), s.window, 10)
@@ -275,6 +271,6 @@ func (b *scratch) encoded(e Encoding) []byte {
 		return b.code
 	}
 	n := len(b.code)
-	b.code = appendEscaped(b.code, b.code)
+	b.code = percent.AppendForm(b.code, b.code)
 	return b.code[n:]
 }

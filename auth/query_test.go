@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
+	"github.com/sluice-engine/sluice/internal/percent"
 	"github.com/sluice-engine/sluice/messages"
 )
 
@@ -302,8 +303,8 @@ func form(t require.TestingT, text string) url.Values {
 func TestAppendEscapedAgreesWithTheStandardLibrary(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := texts.Draw(t, "text")
-		require.Equal(t, url.QueryEscape(s), string(appendEscaped(nil, []byte(s))))
-		require.Equal(t, s, string(appendUnescaped(nil, url.QueryEscape(s))))
+		require.Equal(t, url.QueryEscape(s), string(percent.AppendForm(nil, []byte(s))))
+		require.Equal(t, s, string(percent.AppendDecoded(nil, url.QueryEscape(s))))
 	})
 }
 

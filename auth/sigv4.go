@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/sluice-engine/sluice/internal/percent"
 	"github.com/sluice-engine/sluice/messages"
 )
 
@@ -152,6 +153,6 @@ func canonicalQuery(query string) string {
 }
 
 func strict(encoded string) string {
-	plain := appendUnescaped(nil, encoded)
-	return strings.ReplaceAll(string(appendEscaped(nil, plain)), "+", "%20")
+	plain := percent.AppendDecoded(nil, encoded)
+	return strings.ReplaceAll(string(percent.AppendForm(nil, plain)), "+", "%20")
 }

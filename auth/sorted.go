@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sluice-engine/sluice/internal/percent"
 	"github.com/sluice-engine/sluice/messages"
 )
 
@@ -43,7 +44,7 @@ func (h HTX) Authenticate(call *messages.Call, clock Clock) error {
 }
 
 func (h HTX) sign(call *messages.Call, now time.Time) error {
-	own := string(appendEscaped([]byte("AccessKeyId="), []byte(h.Key))) +
+	own := string(percent.AppendForm([]byte("AccessKeyId="), []byte(h.Key))) +
 		"&SignatureMethod=HmacSHA256&SignatureVersion=2&Timestamp=" + strict(now.UTC().Format("2006-01-02T15:04:05"))
 	query := canonicalQuery(call.Query + "&" + own)
 	payload := call.Method + "\n" + strings.ToLower(call.Host) + "\n" + call.Path + "\n" + query
@@ -51,6 +52,6 @@ func (h HTX) sign(call *messages.Call, now time.Time) error {
 	if err != nil {
 		return fail("HTX", "Secret", err)
 	}
-	call.Query = query + "&Signature=" + string(appendEscaped(nil, Base64.Append(nil, sig)))
+	call.Query = query + "&Signature=" + string(percent.AppendForm(nil, Base64.Append(nil, sig)))
 	return nil
 }

@@ -3,6 +3,8 @@ package auth
 import (
 	"math"
 	"time"
+
+	"github.com/sluice-engine/sluice/internal/quotient"
 )
 
 // Window is a server's rule about timestamps: when a request arrives at server
@@ -34,12 +36,12 @@ func (w Window) Timestamp(est, lo, hi time.Time, delay, unit time.Duration) (ts 
 // choose counts in whole units, because the server may: what it compares is its
 // own clock cut off to the unit.
 func (w Window) choose(est, lo, hi, delay, unit int64) (ts int64, proven bool) {
-	ts = floorDiv(est, unit)
+	ts = quotient.Floor(est, unit)
 	if w == (Window{}) {
 		return ts, true
 	}
-	first := -floorDiv(-(hi+delay), unit) - int64(w.Past)/unit
-	last := floorDiv(lo, unit) + ceilDiv(int64(w.Future), unit) - 1
+	first := quotient.Ceil(hi+delay, unit) - int64(w.Past)/unit
+	last := quotient.Floor(lo, unit) + quotient.Ceil(int64(w.Future), unit) - 1
 	return min(max(ts, first), last), first <= last
 }
 
@@ -50,15 +52,5 @@ func (r reading) expiry(unit int64) (ns int64, ok bool) {
 	if r.deadline == math.MaxInt64 {
 		return 0, false
 	}
-	return floorDiv(r.deadline, unit) * unit, true
+	return quotient.Floor(r.deadline, unit) * unit, true
 }
-
-func floorDiv(a, b int64) int64 {
-	q := a / b
-	if a%b < 0 {
-		q--
-	}
-	return q
-}
-
-func ceilDiv(a, b int64) int64 { return -floorDiv(-a, b) }

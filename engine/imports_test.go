@@ -12,30 +12,56 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The map of the module: what of it the packages of a folder may import, and
-// the one that stands nearest above a file counts. Imports point one way, and
-// the four actors know nothing of one another.
+// The map of the module: which of its packages those of a folder may import.
+// The rule of the folder counts, or of the nearest above it that has one; it
+// names packages one by one, and with "/..." all that is below a folder as well.
+// Imports point one way, and the four actors know nothing of one another.
 var mayImport = map[string][]string{
-	"throttle":           {"internal/whole"},
-	"throttle/feedback":  {"throttle", "internal/jsonpath", "internal/clock"},
+	// the floor
+	"internal/httpdate":  {},
+	"internal/jsonpath":  {"internal/percent"},
+	"internal/percent":   {},
+	"internal/quotient":  {},
+	"internal/clock":     {"internal/httpdate"},
+	"throttle":           {"internal/quotient"},
+	"throttle/feedback":  {"throttle", "internal/jsonpath", "internal/httpdate"},
 	"throttle/limitfile": {"throttle"},
-	"messages":           {"throttle"},
+	"messages":           {},
 	"messages/protocol":  {"messages", "throttle"},
-	"auth":               {"messages", "internal/percent", "internal/whole"},
+	"auth":               {"messages", "internal/percent", "internal/quotient", "internal/httpdate"},
+	"auth/oauth2":        {"auth", "messages"},
 	"internal/wire":      {"messages", "messages/protocol"},
-	"internal/clock":     {},
-	"actors/mailbox":     {"messages/protocol"},
-	"actors/ticket":      {"messages", "messages/protocol", "throttle"},
-	"actors/throttler":   {"actors/mailbox", "actors/ticket", "messages", "messages/protocol", "throttle", "internal/clock"},
-	"actors/pool":        {"actors/mailbox", "actors/ticket", "messages", "messages/protocol", "throttle"},
-	"actors/timesync":    {"actors/mailbox", "messages", "messages/protocol", "auth", "internal/clock"},
-	"actors/request":     {"actors/mailbox", "actors/ticket", "messages", "messages/protocol", "throttle", "auth", "internal/wire"},
-	"actors":             {"actors", "messages", "throttle", "auth", "internal"},
-	"engine":             {"actors", "messages", "throttle", "auth", "internal"},
-	"examples":           {"engine", "auth", "throttle", "bench/exchange"},
-	"bench":              {"engine", "auth", "throttle", "messages", "internal/clock", "bench"},
-	"bench/limits":       {"bench", "throttle", "actors/throttler", "actors/ticket"},
-	"bench/exchange":     {},
+	"internal/wire/dial": {"internal/wire", "internal/wire/h2", "messages", "messages/protocol"},
+	"internal/wire/h2":   {"internal/wire", "messages", "messages/protocol"},
+
+	// the actors
+	"actors/mailbox":   {"messages/protocol"},
+	"actors/ticket":    {"messages", "messages/protocol", "throttle", "throttle/feedback"},
+	"actors/throttler": {"actors/mailbox", "actors/ticket", "messages", "messages/protocol", "throttle", "throttle/feedback", "internal/clock"},
+	"actors/pool":      {"actors/mailbox", "actors/ticket", "messages", "messages/protocol", "throttle"},
+	"actors/timesync":  {"actors/mailbox", "messages", "messages/protocol", "auth", "internal/clock"},
+	"actors/request": {
+		"actors/mailbox", "actors/ticket", "messages", "messages/protocol", "throttle", "throttle/feedback", "auth",
+		"internal/wire", "internal/percent",
+	},
+	"actors": {
+		"actors/mailbox", "actors/pool", "actors/request", "actors/throttler", "actors/timesync",
+		"messages", "messages/protocol", "throttle", "auth", "internal/clock",
+	},
+
+	// the door
+	"engine": {
+		"actors", "actors/pool", "actors/request", "actors/timesync", "messages", "messages/protocol",
+		"throttle", "throttle/feedback", "auth", "internal/clock", "internal/jsonpath", "internal/wire", "internal/wire/dial",
+	},
+
+	// whoever stands outside
+	"examples":         {"engine", "auth", "throttle/...", "bench/exchange/..."},
+	"bench":            {"engine", "auth", "throttle/...", "messages", "internal/clock", "bench/..."},
+	"bench/limits":     {"throttle", "actors/throttler", "actors/ticket", "bench/parallel"}, // drives the throttler's desk
+	"bench/exchange":   {"bench/exchange/..."},
+	"bench/mutants":    {},
+	"bench/cmd/sluice": {"bench/...", "throttle", "throttle/limitfile"},
 }
 
 // mayImportActors has the folders that may import the actor library.
@@ -46,41 +72,62 @@ var mayImportActors = []string{
 const module = "github.com/sluice-engine/sluice/"
 
 func TestImportsPointOneWay(t *testing.T) {
+	met := map[string]bool{}
 	err := filepath.WalkDir("..", func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
 			return err
 		}
 		path = filepath.ToSlash(strings.TrimPrefix(path, "../"))
-		allowed, at := allowedFor(path)
+		if strings.HasPrefix(path, "internal/wire/wiretest/") {
+			return nil // imported by tests only
+		}
+		allowed, at, found := ruleFor(filepath.Dir(path))
+		require.True(t, found, "%s is in a folder that is not on the map", path)
+		met[at] = true
 		file, err := parser.ParseFile(token.NewFileSet(), filepath.Join("..", path), nil, parser.ImportsOnly)
 		require.NoError(t, err)
 		for _, spec := range file.Imports {
 			imported, _ := strconv.Unquote(spec.Path.Value)
+			require.NotContains(t, imported, "wiretest", path)
 			if strings.Contains(imported, "protoactor-go") {
 				require.Contains(t, mayImportActors, at, "%s imports the actor library", path)
 			}
 			if inside, ok := strings.CutPrefix(imported, module); ok {
-				require.True(t, within(inside, append(allowed, at)), "%s imports %s", path, inside)
+				require.True(t, allows(allowed, inside), "%s imports %s", path, inside)
 			}
 		}
 		return nil
 	})
 	require.NoError(t, err)
+	for folder := range mayImport {
+		require.True(t, met[folder], "%s is on the map, and has no file", folder)
+	}
 }
 
-// allowedFor finds the rule of the folder, or of the nearest above it.
-func allowedFor(path string) (allowed []string, at string) {
-	for at = filepath.Dir(path); at != "."; at = filepath.Dir(at) {
-		if allowed, ok := mayImport[at]; ok {
-			return allowed, at
+// The four actors are the rooms that must not know one another, whatever the map
+// above comes to say.
+func TestNoActorKnowsAnother(t *testing.T) {
+	rooms := []string{"actors/request", "actors/throttler", "actors/pool", "actors/timesync"}
+	for _, room := range rooms {
+		for _, other := range append(rooms, "actors") {
+			require.NotContains(t, mayImport[room], other, room)
 		}
 	}
-	return nil, at
 }
 
-func within(path string, folders []string) bool {
-	for _, f := range folders {
-		if path == f || strings.HasPrefix(path, f+"/") {
+func ruleFor(folder string) (allowed []string, at string, found bool) {
+	for at = folder; at != "."; at = filepath.Dir(at) {
+		if allowed, ok := mayImport[at]; ok {
+			return allowed, at, true
+		}
+	}
+	return nil, "", false
+}
+
+func allows(rules []string, imported string) bool {
+	for _, rule := range rules {
+		folder, below := strings.CutSuffix(rule, "/...")
+		if imported == folder || below && strings.HasPrefix(imported, folder+"/") {
 			return true
 		}
 	}

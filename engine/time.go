@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,6 +13,7 @@ import (
 
 	"github.com/sluice-engine/sluice/actors/timesync"
 	"github.com/sluice-engine/sluice/internal/clock"
+	"github.com/sluice-engine/sluice/internal/jsonpath"
 )
 
 // TimeSource reads the server's clock once. ServerTime returns what the server
@@ -41,9 +44,10 @@ func (f TimeFunc) ServerTime(ctx context.Context, eng *Engine) (TimeReading, err
 type TimeEndpoint struct {
 	// Path or full URL of the endpoint.
 	Path, URL string
-	// Field is where the answer's JSON has the time, names joined by dots: a
-	// Unix time in s, ms, µs or ns, told by its size, or a text in RFC 3339.
-	// Empty means the Date header, which every server has, to the second.
+	// Field is where the answer's JSON has the time, names joined by dots, the
+	// elements of a list by number ("data.0.ts"): a Unix time in s, ms, µs or ns,
+	// told by its size, or a text in RFC 3339. Empty means the Date header, which
+	// every server has, to the second.
 	Field string
 	// LimitID is the limit the reading is charged to; empty means the
 	// engine's default, or none if it has none: name one if the endpoint
@@ -91,10 +95,7 @@ func (t TimeEndpoint) find(response *Response) (string, error) {
 }
 
 func (t TimeEndpoint) request() *Request {
-	timeout := t.Timeout
-	if timeout == 0 {
-		timeout = 5 * time.Second
-	}
+	timeout := cmp.Or(t.Timeout, 5*time.Second)
 	return &Request{Path: t.Path, URL: t.URL, LimitID: t.LimitID, Priority: Urgent, Timeout: timeout}
 }
 
@@ -109,17 +110,22 @@ func dateOf(response *Response) (string, error) {
 
 // fieldOf finds a field in a JSON document, and returns it as it stands.
 func fieldOf(document []byte, field string) (string, error) {
-	for name := range strings.SplitSeq(field, ".") {
-		var object map[string]json.RawMessage
-		if err := json.Unmarshal(document, &object); err != nil {
-			return "", fmt.Errorf("server time: no JSON object around %q", name)
-		}
-		var ok bool
-		if document, ok = object[name]; !ok {
-			return "", fmt.Errorf("server time: answer has no field %q", name)
-		}
+	if raw, found := jsonpath.Find(document, field); found {
+		return string(raw), nil
 	}
-	return string(document), nil
+	return "", fmt.Errorf("server time: %w", missing(document, field))
+}
+
+// missing says which name on the way to a field leads nowhere.
+func missing(document []byte, field string) error {
+	name, rest, more := strings.Cut(field, ".")
+	if inner, found := jsonpath.Find(document, name); found && more {
+		return missing(inner, rest)
+	}
+	if !json.Valid(document) || !bytes.HasPrefix(bytes.TrimSpace(document), []byte("{")) {
+		return fmt.Errorf("no JSON object around %q", name)
+	}
+	return fmt.Errorf("answer has no field %q", name)
 }
 
 // ask is Do for the engine's own errands: they need no credit, because a

@@ -27,6 +27,9 @@ func TestTheServersTimeIsReadInEveryForm(t *testing.T) {
 		"nested text": {"data.now", func(w http.ResponseWriter, at time.Time) {
 			fmt.Fprintf(w, `{"data":{"now":%q}}`, at.UTC().Format("2006-01-02T15:04:05.000Z"))
 		}, 10 * time.Millisecond},
+		"in a list": {"data.1.ts", func(w http.ResponseWriter, at time.Time) {
+			fmt.Fprintf(w, `{"data":[{},{"ts":"%d"}]}`, at.UnixMicro())
+		}, 10 * time.Millisecond},
 		"seconds":     {"t", func(w http.ResponseWriter, at time.Time) { fmt.Fprintf(w, `{"t":"%d"}`, at.Unix()) }, 2 * time.Second},
 		"Date header": {"", func(w http.ResponseWriter, at time.Time) { w.Header().Set("Date", at.UTC().Format(http.TimeFormat)) }, 2 * time.Second},
 	} {

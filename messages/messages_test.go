@@ -3,7 +3,13 @@ package messages
 import (
 	"encoding/json"
 	"errors"
+	"maps"
+	"math"
+	"math/big"
 	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -30,6 +36,102 @@ func TestValuesAreEncodedAsTheyAreMeant(t *testing.T) {
 		"f": time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC), "g": 0.1, "h": nil, "i": none,
 	}.Encode())
 	require.Empty(t, Values(nil).Encode())
+}
+
+func TestNumbersKeepAllTheirDigits(t *testing.T) {
+	type price float64
+	float, _, err := big.ParseFloat("0.00000000000000000000123456789012345678901234567891", 10, 200, big.ToNearestEven)
+	require.NoError(t, err)
+	huge, _ := new(big.Int).SetString("123456789012345678901234567890", 10)
+	third, eighth := big.NewRat(1, 3), big.NewRat(-1, 8)
+	large, small := 1e21, float32(1e-7)
+	pointer := &large
+	for _, c := range []struct {
+		value         any
+		query, object string
+	}{
+		{1e21, "1000000000000000000000", "1000000000000000000000"},
+		{&pointer, "1000000000000000000000", "1000000000000000000000"},
+		{1e-9, "0.000000001", "0.000000001"},
+		{small, "0.0000001", "0.0000001"},
+		{&small, "0.0000001", "0.0000001"},
+		{price(0.1), "0.1", "0.1"},
+		{float32(16777216), "16777216", "16777216"},
+		{uint64(math.MaxUint64), "18446744073709551615", "18446744073709551615"},
+		{int8(-7), "-7", "-7"},
+		{float, "0.00000000000000000000123456789012345678901234567891", "0.00000000000000000000123456789012345678901234567891"},
+		{new(big.Float).SetInt(huge), huge.String(), huge.String()},
+		{huge, huge.String(), huge.String()},
+		{eighth, "-0.125", "-0.125"},
+		{big.NewRat(6, 2), "3", "3"},
+		{third, "1/3", `"1/3"`},
+		{json.Number("1.50"), "1.50", "1.50"},
+		{1500 * time.Millisecond, "1.5s", "1500000000"},
+		{math.Copysign(0, -1), "-0", "-0"},
+	} {
+		values := Values{"v": c.value}
+		query, err := url.ParseQuery(values.Encode())
+		require.NoError(t, err)
+		require.Equal(t, c.query, query.Get("v"), "%T", c.value)
+		object, err := values.JSON()
+		require.NoError(t, err)
+		require.Equal(t, `{"v":`+c.object+`}`, string(object), "%T", c.value)
+	}
+}
+
+func TestANumberThatJSONHasNoFormForIsNamed(t *testing.T) {
+	infinity := float32(math.Inf(-1))
+	for _, value := range []any{math.NaN(), math.Inf(1), &infinity, new(big.Float).SetInf(false), json.Number("x")} {
+		_, err := Values{"fine": 1, "stop price": value}.JSON()
+		require.Error(t, err, "%v", value)
+		if value != json.Number("x") {
+			require.ErrorContains(t, err, `"stop price"`)
+		}
+	}
+}
+
+// viaPointer is written by a method that needs its address.
+type viaPointer struct{ n int }
+
+func (v *viaPointer) MarshalJSON() ([]byte, error) { return []byte(`"via pointer"`), nil }
+
+func TestTheRestOfAJSONObjectIsAsEncodingJSONWritesIt(t *testing.T) {
+	var none *int
+	var nobody *viaPointer
+	var noTime *time.Time
+	at := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+	rest := map[string]any{
+		"a": "x<y>&\u2028", "list": []any{1.5, nil, 1e21}, "object": map[string]float64{"b": 1e-9}, "bytes": []byte("ab"),
+		"pointer": &viaPointer{}, "field": &struct{ V viaPointer }{}, "time": at, "bool": true, "raw": json.RawMessage(`{"z":1}`),
+		"empty list": []int(nil), "": "no name",
+	}
+	want, err := json.Marshal(rest)
+	require.NoError(t, err)
+	values := maps.Clone(Values(rest))
+	values["nil"], values["none"], values["nobody"], values["noTime"] = nil, none, nobody, noTime
+	values["inside"] = &none
+	got, err := values.JSON()
+	require.NoError(t, err)
+	require.Equal(t, string(want), string(got))
+
+	got, err = Values(nil).JSON()
+	require.NoError(t, err)
+	require.Equal(t, "{}", string(got))
+	_, err = Values{"f": func() {}}.JSON()
+	require.Error(t, err)
+}
+
+func TestAFloatIsTheSameNumberInQueryAndJSON(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		want := rapid.Float64().Draw(t, "number")
+		values := Values{"v": want}
+		fromQuery, err := strconv.ParseFloat(strings.TrimPrefix(values.Encode(), "v="), 64)
+		require.NoError(t, err)
+		require.Equal(t, want, fromQuery)
+		object, err := values.JSON()
+		require.NoError(t, err)
+		require.Equal(t, `{"v":`+strings.TrimPrefix(values.Encode(), "v=")+`}`, string(object))
+	})
 }
 
 func TestEncodingDoesNotDependOnTheMapsOrder(t *testing.T) {

@@ -1,6 +1,7 @@
 package throttle
 
 import (
+	"cmp"
 	"math"
 	"time"
 )
@@ -38,7 +39,7 @@ func (r *route) weigh(p *Permit) error {
 			return &LimitError{r.id, ErrRouteWeight}
 		}
 	} else {
-		p.cost = orDefault(p.Weight, r.charge[r.own].weight)
+		p.cost = cmp.Or(p.Weight, r.charge[r.own].weight)
 	}
 	if p.Weight == 0 && !r.reserves {
 		return nil // compile has seen to it that it fits

@@ -113,11 +113,3 @@ func divide(hi, lo uint64, c int64) time.Duration {
 	q, _ := bits.Div64(hi, lo, uint64(c))
 	return time.Duration(min(q, uint64(never)))
 }
-
-func floorDiv(a, b time.Duration) int64 {
-	q := a / b
-	if a%b < 0 {
-		q--
-	}
-	return int64(q)
-}

@@ -26,21 +26,13 @@ type Ledger struct {
 	cursor int     // where sweep goes on
 
 	queue queue
-	holds holds
+	lost  lostPermits
 
 	filled   bool          // AssumeFull was called, ...
 	filledAt time.Duration // ... then
-
-	fault fault
 }
 
 const unset = time.Duration(math.MinInt64) // no instant was given yet
-
-// fault switches off what tests then expect to miss.
-type fault struct {
-	noFences       bool // a blocked head keeps no room where it is short of it
-	noReservations bool // a blocked head keeps no room where it has it
-}
 
 // New returns a ledger for the given limits. The error lists every mistake in
 // them and in the options; those of limits are *LimitError.
@@ -66,8 +58,8 @@ func (l *Ledger) at(now time.Duration) time.Duration {
 		l.clock.at = max(l.clock.at, now)
 	}
 	l.now = max(l.now, now)
-	if len(l.holds.ends) > 0 {
-		l.holds.expire(l)
+	if len(l.lost) > 0 {
+		l.lost.expire(l)
 	}
 	return l.now
 }
@@ -111,13 +103,12 @@ func (l *Ledger) grant(now time.Duration, p *Permit) {
 	}
 }
 
-// Settle says what became of a granted permit and makes p Idle. For a Lost one
-// it returns the Hold by which Proven may end the hold early. A permit that is
+// Settle says what became of a granted permit and makes p Idle. A permit that is
 // not granted is left alone.
-func (l *Ledger) Settle(now time.Duration, p *Permit, o Outcome) Hold {
+func (l *Ledger) Settle(now time.Duration, p *Permit, o Outcome) {
 	now = l.at(now)
 	if p.state != Granted {
-		return 0
+		return
 	}
 	p.state = Idle
 	for _, s := range p.path.scopes {
@@ -132,11 +123,10 @@ func (l *Ledger) Settle(now time.Duration, p *Permit, o Outcome) Hold {
 			l.queue.freed(c.meter, now, now)
 		}
 	case Lost:
-		return l.holds.add(now, p)
+		l.lost.add(now, p)
 	default:
 		l.answered(now, p, o)
 	}
-	return 0
 }
 
 func (l *Ledger) answered(now time.Duration, p *Permit, o Outcome) {

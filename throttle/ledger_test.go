@@ -206,28 +206,35 @@ func TestAPermitThatWasNeverSentIsFreeAtOnce(t *testing.T) {
 		l := exact(t, Options{}, Limit{ID: "a", Quota: 1, Per: sec, Window: kind})
 		p := granted(t, l, 0, "a")
 		q := queued(t, l, 0, "a")
-		require.Zero(t, l.Settle(ms, p, Outcome{Fate: NeverSent}))
+		l.Settle(ms, p, Outcome{Fate: NeverSent})
 		require.Same(t, q, l.Next(ms), kind)
 	}
 }
 
 func TestALostPermitIsHeldUntilItCannotArrive(t *testing.T) {
 	l := exact(t, Options{}, Limit{ID: "a", Quota: 1, Per: sec, MaxDelay: 8 * sec})
-	require.NotZero(t, l.Settle(2*sec, granted(t, l, 0, "a"), Outcome{Fate: Lost}))
+	l.Settle(2*sec, granted(t, l, 0, "a"), Outcome{Fate: Lost})
 	q := queued(t, l, 2*sec, "a")
 	require.Equal(t, 1, l.Snapshot(2*sec).Lost)
 	require.Nil(t, l.Next(11*sec-1))
 	require.Same(t, q, l.Next(11*sec))
+	require.Zero(t, l.Snapshot(11*sec).Lost)
 }
 
-func TestProofOfArrivalEndsAHoldEarly(t *testing.T) {
-	l := exact(t, Options{}, Limit{ID: "a", Quota: 1, Per: sec})
-	hold := l.Settle(2*sec, granted(t, l, 0, "a"), Outcome{Fate: Lost})
-	q := queued(t, l, 2*sec, "a")
-	l.Proven(3*sec, hold)
-	l.Proven(3*sec, hold)
-	require.Same(t, q, l.Next(4*sec))
-	require.Zero(t, l.Snapshot(4*sec).Lost)
+func TestEachLimitLetsGoOfALostPermitInItsOwnTime(t *testing.T) {
+	l := exact(t, Options{},
+		Limit{ID: "pool", Quota: 1, Per: sec, MaxDelay: 5 * sec},
+		Limit{ID: "a", Quota: 1, Per: sec, MaxDelay: 2 * sec, Linked: []Link{{ID: "pool"}}})
+	l.Settle(0, granted(t, l, 0, "a"), Outcome{Fate: Lost})
+	for _, c := range []struct {
+		now     time.Duration
+		a, pool int64 // in flight
+		lost    int
+	}{{2*sec - 1, 1, 1, 1}, {2 * sec, 0, 1, 1}, {5*sec - 1, 0, 1, 1}, {5 * sec, 0, 0, 0}} {
+		require.Equal(t, c.a, limitOf(l, c.now, "a").InFlight, "at %v", c.now)
+		require.Equal(t, c.pool, limitOf(l, c.now, "pool").InFlight, "at %v", c.now)
+		require.Equal(t, c.lost, l.Snapshot(c.now).Lost, "at %v", c.now)
+	}
 }
 
 func TestTheRealCostCountsOnceItIsKnown(t *testing.T) {

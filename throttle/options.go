@@ -1,6 +1,7 @@
 package throttle
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -67,13 +68,13 @@ func (o Options) withDefaults() (Options, error) {
 	complain(!(o.ClockRate >= 0 && o.ClockRate <= 0.01), "clock rate %v is not in [0, 0.01]", o.ClockRate)
 	complain(o.MaxPause < 0 || o.MaxPause > maxPer, "max pause %v is not in [0, %v]", o.MaxPause, maxPer)
 
-	o.Share = orDefault(o.Share, 1)
-	o.MaxQueued = orDefault(o.MaxQueued, defaultMaxQueued)
-	o.ClockRate = orDefault(o.ClockRate, defaultClockRate)
-	o.MaxPause = orDefault(o.MaxPause, defaultMaxPause)
+	o.Share = cmp.Or(o.Share, 1)
+	o.MaxQueued = cmp.Or(o.MaxQueued, defaultMaxQueued)
+	o.ClockRate = cmp.Or(o.ClockRate, defaultClockRate)
+	o.MaxPause = cmp.Or(o.MaxPause, defaultMaxPause)
 	if o.Pacing != nil {
 		complain(!(o.Pacing.Z >= 0 && o.Pacing.Z <= 100), "pacing z %v is not in [0, 100]", o.Pacing.Z)
-		o.Pacing = &Pacing{Bulk: o.Pacing.Bulk, Z: orDefault(o.Pacing.Z, defaultZ)}
+		o.Pacing = &Pacing{Bulk: o.Pacing.Bulk, Z: cmp.Or(o.Pacing.Z, defaultZ)}
 	}
 	return o, errors.Join(errs...)
 }
@@ -86,11 +87,3 @@ func (o Options) portion(quota int64) int64 {
 }
 
 func (o Options) factor() float64 { return o.Share * (1 - o.SafetyMargin) }
-
-func orDefault[T comparable](v, otherwise T) T {
-	var zero T
-	if v == zero {
-		return otherwise
-	}
-	return v
-}

@@ -1,6 +1,11 @@
 package throttle
 
-import "time"
+import (
+	"cmp"
+	"time"
+
+	"github.com/sluice-engine/sluice/internal/quotient"
+)
 
 // usage is one request on one limit, as the slow and obvious oracle remembers
 // it.
@@ -100,7 +105,7 @@ func (o *oracle) alignedRoom(now time.Duration) int64 {
 const never64 = int64(never)
 
 func (o *oracle) window(server time.Duration) int64 {
-	return floorDiv(server-o.limit.Offset, o.limit.Per)
+	return quotient.Floor(server-o.limit.Offset, o.limit.Per)
 }
 
 // leakyRoom takes the counter through all answers in their order, in weight
@@ -120,12 +125,12 @@ func (o *oracle) leakyRoom(now time.Duration) int64 {
 		}
 	}
 	drainTo(now)
-	capacity := orDefault(o.limit.Burst, o.limit.Quota)
+	capacity := cmp.Or(o.limit.Burst, o.limit.Quota)
 	if o.limit.Tick > 0 {
 		capacity -= int64(mulDivUp(o.limit.Tick, o.limit.Quota, int64(o.limit.Per)))
 	}
 	const slack = 1000 // the ledger rounds to nanoseconds
-	return floorDiv(time.Duration(capacity*unit-level-slack*o.limit.Quota), time.Duration(unit)) - o.flying()
+	return quotient.Floor(time.Duration(capacity*unit-level-slack*o.limit.Quota), time.Duration(unit)) - o.flying()
 }
 
 // worstCase returns the largest weight an adversary who chooses every arrival

@@ -91,9 +91,9 @@ const (
 	Answered Fate = iota
 	// NeverSent: not one byte left, provably. Everything is given back at once.
 	NeverSent
-	// Lost: it may still arrive. It counts as in flight until Proven, or until
-	// MaxDelay after the Settle, which must not come before the connection is
-	// closed or the exchange is given up.
+	// Lost: it may still arrive. It counts as in flight until MaxDelay after the
+	// Settle, which must not come before the connection is closed or the exchange
+	// is given up.
 	Lost
 )
 
@@ -117,9 +117,6 @@ type Cost struct {
 	ID     string
 	Weight int64
 }
-
-// Hold names a lost permit, for Proven. The zero Hold names none.
-type Hold uint64
 
 // list is a queue of permits, linked through the permits themselves.
 type list struct{ head, tail *Permit }

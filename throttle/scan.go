@@ -112,17 +112,15 @@ func (l *Ledger) examine(now time.Duration, p *Permit) time.Duration {
 		at = max(at, l.opening(now, m, p, m.reserved, p.weight(i)))
 	}
 	if at > now {
-		l.reserve(now, p)
+		p.reserve()
 	}
 	return at
 }
 
-func (l *Ledger) reserve(now time.Duration, p *Permit) {
+// reserve keeps what p, a blocked head, needs from all heads that rank below
+// it: room where there is room for it, and whatever there is where there is not.
+func (p *Permit) reserve() {
 	for i, c := range p.path.charges {
-		short := c.meter.window.room(now)-c.meter.reserved < p.weight(i)
-		if short && l.fault.noFences || !short && l.fault.noReservations {
-			continue
-		}
 		c.meter.reserved += p.weight(i)
 	}
 }
@@ -151,7 +149,7 @@ func (l *Ledger) Wake() (at time.Duration, ok bool) {
 		if q.stale || q.refused.head != nil {
 			return l.now, true
 		}
-		at = min(at, l.holds.next())
+		at = min(at, l.lost.next())
 		if p := q.deadlines.first(at); p != nil {
 			at = p.Deadline
 		}

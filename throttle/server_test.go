@@ -1,8 +1,11 @@
 package throttle
 
 import (
+	"cmp"
 	"slices"
 	"time"
+
+	"github.com/sluice-engine/sluice/internal/quotient"
 )
 
 // server counts arrivals as an exchange does, exactly and in its own time, and
@@ -48,7 +51,7 @@ type fixedServer struct {
 }
 
 func (s *fixedServer) arrive(at time.Duration, w int64) bool {
-	k := floorDiv(at-s.Offset, s.Per)
+	k := quotient.Floor(at-s.Offset, s.Per)
 	s.counts[k] += w
 	return s.counts[k] <= s.Quota
 }
@@ -86,7 +89,7 @@ func (s *leakyServer) arrive(at time.Duration, w int64) bool {
 	}
 	s.level = max(0, s.level-int64(span)*s.Quota) + w*int64(s.Per)
 	s.last = at
-	return s.level <= orDefault(s.Burst, s.Quota)*int64(s.Per)
+	return s.level <= cmp.Or(s.Burst, s.Quota)*int64(s.Per)
 }
 
 type lifetimeServer struct {

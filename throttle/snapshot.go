@@ -45,7 +45,7 @@ type Class struct{ Priority, N int }
 // limits and keys, not with the length of the queue.
 func (l *Ledger) Snapshot(now time.Duration) Snapshot {
 	now = l.at(now)
-	s := Snapshot{At: now, Lost: l.holds.n}
+	s := Snapshot{At: now, Lost: len(l.lost)}
 	classes, byMeter := l.queue.classes()
 	s.Queued = classes
 	for _, r := range l.table.rules {

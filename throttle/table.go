@@ -1,6 +1,7 @@
 package throttle
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -99,7 +100,7 @@ func (b *builder) declare(l *Limit) {
 		return
 	}
 	r := &rule{Limit: *l, terms: l.terms(b.options, b.clock), meters: map[string]*meter{}}
-	r.Weight = orDefault(l.Weight, 1)
+	r.Weight = cmp.Or(l.Weight, 1)
 	r.Linked, r.Reserve = slices.Clone(l.Linked), slices.Clone(l.Reserve)
 	b.rules[l.ID] = r
 	b.checkRoom(r)
@@ -180,10 +181,10 @@ func (l *Limit) terms(o Options, c *clock) *terms {
 	t := &terms{
 		quota: o.portion(l.Quota), per: l.Per, hold: c.slower(l.Per), short: c.faster(l.Per),
 		rttFloor: l.RTTFloor, offset: l.Offset, clock: c, shared: o.factor() < 1, others: l.Shared,
-		maxDelay: orDefault(l.MaxDelay, defaultMaxDelay),
+		maxDelay: cmp.Or(l.MaxDelay, defaultMaxDelay),
 	}
 	if l.Window == Leaky {
-		t.quota = o.portion(orDefault(l.Burst, l.Quota))
+		t.quota = o.portion(cmp.Or(l.Burst, l.Quota))
 		t.rate = l.Quota
 		t.drain = time.Duration(float64(c.slower(l.Per))/o.factor()) + 1
 		if l.Tick > 0 {
@@ -227,7 +228,7 @@ func (b *builder) linked(l *Limit, way []string) []toll {
 	var tolls []toll
 	for _, k := range l.Linked {
 		if to := b.rules[k.ID]; to != nil {
-			tolls = addToll(tolls, toll{to, orDefault(k.Weight, to.Weight)})
+			tolls = addToll(tolls, toll{to, cmp.Or(k.Weight, to.Weight)})
 		}
 		for _, t := range b.linked(b.byID[k.ID], way) {
 			tolls = addToll(tolls, t)

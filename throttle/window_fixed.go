@@ -1,6 +1,10 @@
 package throttle
 
-import "time"
+import (
+	"time"
+
+	"github.com/sluice-engine/sluice/internal/quotient"
+)
 
 // fixed counts in windows aligned to the server's clock, each request in every
 // window in which it may have arrived.
@@ -41,7 +45,7 @@ func newFixed(t *terms) *fixed {
 	return f
 }
 
-func (f *fixed) index(server time.Duration) int64 { return floorDiv(server-f.offset, f.per) }
+func (f *fixed) index(server time.Duration) int64 { return quotient.Floor(server-f.offset, f.per) }
 
 // advance brings first up to now and reports whether the clock is good enough
 // to tell windows apart.

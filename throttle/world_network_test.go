@@ -1,6 +1,7 @@
 package throttle
 
 import (
+	"cmp"
 	"slices"
 	"time"
 )
@@ -18,13 +19,13 @@ func (w *world) send(r *request) {
 	case 0:
 		w.after(timeout, func() { w.settle(r, Outcome{Fate: NeverSent}) })
 	case 1: // lost on the way out
-		w.after(timeout, func() { w.lose(r, -1) })
+		w.after(timeout, func() { w.lose(r) })
 	case 2: // the answer is lost
 		w.after(min(out, timeout), func() { w.arrive(r, 0, false) })
-		w.after(timeout, func() { w.lose(r, w.span(2*longest)) })
+		w.after(timeout, func() { w.lose(r) })
 	case 3: // arrives after it was given up
 		late := w.span(longest)
-		w.after(timeout, func() { w.lose(r, late+w.span(longest)) })
+		w.after(timeout, func() { w.lose(r) })
 		w.enter(timeout+late, arrivals, func() { w.arrive(r, 0, false) })
 	}
 }
@@ -35,7 +36,7 @@ func (w *world) delay() time.Duration { return w.minRTT/2 + w.span(80*ms) }
 func (w *world) longestDelay(r *request) time.Duration {
 	longest := never
 	for at := range w.charges(r) {
-		longest = min(longest, orDefault(w.limit(at.id).MaxDelay, defaultMaxDelay))
+		longest = min(longest, cmp.Or(w.limit(at.id).MaxDelay, defaultMaxDelay))
 	}
 	return longest
 }
@@ -105,22 +106,13 @@ func (w *world) answeredUse(at place, u *usage, when time.Duration) {
 	log[len(log)-1] = u
 }
 
-// lose gives r up; if proof is not negative its arrival is proven that much
-// later, unless every limit has let go of it by then.
-func (w *world) lose(r *request, proof time.Duration) {
-	hold := w.l.Settle(w.now, &r.Permit, Outcome{Fate: Lost})
+// lose gives r up. Each limit lets go of it after its own MaxDelay.
+func (w *world) lose(r *request) {
+	w.l.Settle(w.now, &r.Permit, Outcome{Fate: Lost})
 	w.log("lost %d", r.number)
 	for at, u := range r.uses {
-		end := orDefault(w.limit(at.id).MaxDelay, defaultMaxDelay)
+		end := cmp.Or(w.limit(at.id).MaxDelay, defaultMaxDelay)
 		w.enter(end, holdEnds, func() { w.answeredUse(at, u, w.now) })
-	}
-	if proof >= 0 {
-		w.after(proof, func() {
-			w.l.Proven(w.now, hold)
-			for at, u := range r.uses {
-				w.answeredUse(at, u, w.now)
-			}
-		})
 	}
 }
 

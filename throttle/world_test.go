@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/sluice-engine/sluice/internal/quotient"
 )
 
 // plan is a world to simulate. A seed decides everything that is not in it.
@@ -122,7 +124,7 @@ func (w *world) log(format string, args ...any) {
 }
 
 func (w *world) serverTime(t time.Duration) time.Duration {
-	return t + w.offset + time.Duration(floorDiv(t*time.Duration(w.drift), billion))
+	return t + w.offset + time.Duration(quotient.Floor(t*time.Duration(w.drift), billion))
 }
 
 func (w *world) span(most time.Duration) time.Duration {
@@ -285,7 +287,7 @@ func (w *world) charges(r *request) map[place]int64 {
 			if limit.Keyed {
 				at.key = r.Key
 			}
-			sum[at] += orDefault(weight, max(1, limit.Weight))
+			sum[at] += cmp.Or(weight, max(1, limit.Weight))
 		}
 		for _, k := range limit.Linked {
 			follow(k.ID, k.Weight)

@@ -8,7 +8,6 @@ import (
 	"io"
 	"maps"
 	"net/http"
-	"reflect"
 	"strings"
 
 	"github.com/sluice-engine/sluice/messages"
@@ -138,7 +137,7 @@ func encodeBody(asked *messages.Request) (body []byte, contentType string, err e
 	case messages.Form:
 		return []byte(b.Encode()), "application/x-www-form-urlencoded", nil
 	case messages.Values:
-		body, err = json.Marshal(withoutNil(b))
+		body, err = b.JSON()
 		return body, "application/json", err
 	case io.Reader:
 		body, err = readBody(b)
@@ -169,17 +168,4 @@ func readBody(reader io.Reader) ([]byte, error) {
 		}
 	}
 	return b.Bytes(), nil
-}
-
-// withoutNil leaves out nil values and nil pointers, as a query does.
-func withoutNil(values messages.Values) map[string]any {
-	kept := make(map[string]any, len(values))
-	for name, v := range values {
-		rv := reflect.ValueOf(v)
-		if !rv.IsValid() || rv.Kind() == reflect.Pointer && rv.IsNil() {
-			continue
-		}
-		kept[name] = v
-	}
-	return kept
 }

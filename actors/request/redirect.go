@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/sluice-engine/sluice/internal/percent"
 	"github.com/sluice-engine/sluice/messages"
 )
 
@@ -77,7 +78,7 @@ func (r *slot) sameOrigin(location string) (place, bool) {
 		return place{}, false
 	}
 	rest, _, _ = strings.Cut(rest, "#")
-	path, query, _ := strings.Cut(escapeTarget(rest), "?")
+	path, query, _ := strings.Cut(percent.EscapeTarget(rest), "?")
 	if path == "" {
 		path = "/"
 	}

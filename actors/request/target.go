@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/sluice-engine/sluice/internal/percent"
 	"github.com/sluice-engine/sluice/messages"
 	"github.com/sluice-engine/sluice/messages/protocol"
 )
@@ -27,7 +28,7 @@ func ParseBase(raw string) (Base, error) {
 	if strings.ContainsAny(rest, "?#") {
 		return Base{}, errors.New("base URL must have no query and no fragment")
 	}
-	return Base{Origin: origin, Host: host, Prefix: strings.TrimRight(escapeTarget(rest), "/")}, nil
+	return Base{Origin: origin, Host: host, Prefix: strings.TrimRight(percent.EscapeTarget(rest), "/")}, nil
 }
 
 // target is where a request goes, worked out from what the caller wrote.
@@ -83,7 +84,7 @@ func (base Base) target(asked *messages.Request) (target, error) {
 	}
 	rest, _, _ = strings.Cut(rest, "#")
 	if !asked.Encoded {
-		rest = escapeTarget(rest)
+		rest = percent.EscapeTarget(rest)
 	}
 	path, query, _ := strings.Cut(rest, "?")
 	if path == "" && base.Prefix == "" || path != "" && path[0] != '/' {
@@ -141,40 +142,4 @@ func splitURL(raw string) (origin messages.Origin, host, rest string, err error)
 		rest = ""
 	}
 	return messages.Origin{Scheme: scheme, Addr: net.JoinHostPort(name, port)}, host, rest, nil
-}
-
-// escapeTarget percent-encodes what RFC 3986 allows in neither path nor query.
-// Valid escapes stay.
-func escapeTarget(s string) string {
-	clean := true
-	for i := 0; i < len(s) && clean; i++ {
-		clean = targetByte(s, i)
-	}
-	if clean {
-		return s
-	}
-	var b strings.Builder
-	for i := range len(s) {
-		if targetByte(s, i) {
-			b.WriteByte(s[i])
-		} else {
-			fmt.Fprintf(&b, "%%%02X", s[i])
-		}
-	}
-	return b.String()
-}
-
-func targetByte(s string, i int) bool {
-	c := s[i]
-	switch {
-	case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
-		return true
-	case c == '%':
-		return i+2 < len(s) && isHex(s[i+1]) && isHex(s[i+2])
-	}
-	return strings.IndexByte("-._~!$&'()*+,;=:@/?", c) >= 0
-}
-
-func isHex(c byte) bool {
-	return '0' <= c && c <= '9' || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F'
 }

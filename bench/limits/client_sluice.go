@@ -115,17 +115,12 @@ func (c *sluice) answered(r *request, a answer) {
 }
 
 func (c *sluice) lost(r *request) {
-	r.hold = c.ledger.Settle(c.w.now, &r.permit, throttle.Outcome{Fate: throttle.Lost})
+	c.ledger.Settle(c.w.now, &r.permit, throttle.Outcome{Fate: throttle.Lost})
 	c.wakeUp()
 }
 
 func (c *sluice) unsent(r *request) {
 	c.ledger.Settle(c.w.now, &r.permit, throttle.Outcome{Fate: throttle.NeverSent})
-	c.wakeUp()
-}
-
-func (c *sluice) proven(r *request) {
-	c.ledger.Proven(c.w.now, r.hold)
 	c.wakeUp()
 }
 

@@ -140,7 +140,6 @@ func (p *plan) drawNetwork(rng *rand.Rand) {
 		p.losses = losses{
 			unsent: 0.1 * rng.Float64(), out: 0.05 * rng.Float64(), home: 0.05 * rng.Float64(), late: 0.05 * rng.Float64(),
 			timeout: low + between(rng, 50*time.Millisecond, 5*time.Second), latest: between(rng, 10*time.Millisecond, 10*time.Second),
-			proof: rng.Float64(),
 		}
 		p.maxDelay = p.losses.latest
 	}

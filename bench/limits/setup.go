@@ -47,7 +47,6 @@ type losses struct {
 	late    float64       // part of the requests that arrive after they were given up ...
 	latest  time.Duration // ... by at most this
 	timeout time.Duration // when the client gives a request up; 0: never
-	proof   float64       // part of the lost ones whose arrival is proven later on
 }
 
 // measured returns how long a run lasts, and what of it counts.

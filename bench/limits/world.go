@@ -31,7 +31,6 @@ type world struct {
 // request is one wish to send, from then to its end.
 type request struct {
 	permit throttle.Permit // of the Sluice client
-	hold   throttle.Hold   // likewise, once lost
 
 	serial  int
 	flow    *flow
@@ -194,11 +193,8 @@ func (w *world) arrive(r *request, answers bool) {
 	if refusedBy < 0 {
 		w.after(w.serviceTime(r, home), func() { w.server.served(r.key, charges) })
 	}
-	switch {
-	case answers:
+	if answers {
 		w.after(home, func() { w.answer(r, a) })
-	case w.rng.Float64() < w.losses.proof:
-		w.after(home, func() { w.prove(r) })
 	}
 }
 
@@ -213,8 +209,7 @@ func (w *world) serviceTime(r *request, home time.Duration) time.Duration {
 
 func (w *world) answer(r *request, a answer) {
 	if r.settled {
-		w.prove(r) // it was given up, but its answer proves that it arrived
-		return
+		return // its connection was closed when it was given up
 	}
 	w.log(r, "answered")
 	r.settled = true
@@ -222,13 +217,6 @@ func (w *world) answer(r *request, a answer) {
 		w.client.answered(r, a)
 	}
 	w.end(r)
-}
-
-// prove tells a client that cares that a lost request has arrived.
-func (w *world) prove(r *request) {
-	if c, ok := w.client.(*sluice); ok && r.settled && !r.flow.foreign {
-		c.proven(r)
-	}
 }
 
 func (w *world) log(r *request, format string, args ...any) {

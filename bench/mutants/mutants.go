@@ -1,5 +1,6 @@
-// Package mutants proves that every rule for safe connections is tested: it
-// takes each rule out of the source, a part at a time, and has the tests fail.
+// Package mutants proves that every rule for safe connections is tested, and the
+// one that the queue rests on: it takes each rule out of the source, a part at a
+// time, and has the tests fail.
 //
 // Nothing on disk is changed: the go command is given the altered file as an
 // overlay. A mutant whose test still passes has survived, and marks a rule that
@@ -16,7 +17,7 @@ import (
 	"strings"
 )
 
-// Rules are the rules for safe connections, by number.
+// Rules are those for safe connections, 1 to 8, and that of the queue, by number.
 var Rules = [...]string{
 	1: "a stray byte never becomes the next answer",
 	2: "framing that can be read in two ways is an error, and its connection is closed",
@@ -26,6 +27,7 @@ var Rules = [...]string{
 	6: "redirects stay within their origin, and are signed anew",
 	7: "what a caller says stays in its place",
 	8: "secrets are never printed",
+	9: "a waiting head keeps its room",
 }
 
 // Mutant is the source without a part of a rule.

@@ -217,4 +217,13 @@ var All = []Mutant{
 		Old: "&messages.ProxyError{Proxy: via, Status: status, Err: err}", New: "&messages.ProxyError{Proxy: proxy.String(), Status: status, Err: err}"},
 	{Rule: 8, Without: "silence of the actor library", File: "actors/system.go", Package: "engine", Test: "TestLogsCarryNoSecret",
 		Old: "return slog.New(slog.DiscardHandler) }),", New: "return s.config.Logger }),"},
+
+	{Rule: 9, Without: "the room kept for a head that it is too little for", File: "throttle/scan.go", Test: "TestASoundLedgerIsNotCaught",
+		Old: "p.reserve()\n\t}", New: "for i, c := range p.path.charges {\n" +
+			"\t\t\tif c.meter.window.room(now)-c.meter.reserved >= p.weight(i) {\n" +
+			"\t\t\t\tc.meter.reserved += p.weight(i)\n\t\t\t}\n\t\t}\n\t}"},
+	{Rule: 9, Without: "the room kept for a head that another limit blocks", File: "throttle/scan.go", Test: "TestASoundLedgerIsNotCaught",
+		Old: "p.reserve()\n\t}", New: "for i, c := range p.path.charges {\n" +
+			"\t\t\tif c.meter.window.room(now)-c.meter.reserved < p.weight(i) {\n" +
+			"\t\t\t\tc.meter.reserved += p.weight(i)\n\t\t\t}\n\t\t}\n\t}"},
 }

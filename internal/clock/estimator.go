@@ -1,6 +1,7 @@
 package clock
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -78,18 +79,10 @@ func (c Config) withDefaults() Config {
 	if c.Epoch.IsZero() {
 		c.Epoch = time.Now()
 	}
-	if c.MaxRate == 0 {
-		c.MaxRate = 600e-6
-	}
-	if c.Burst == 0 {
-		c.Burst = 8
-	}
-	if c.Interval == 0 {
-		c.Interval = 10 * time.Second
-	}
-	if c.MinInterval == 0 {
-		c.MinInterval = time.Second
-	}
+	c.MaxRate = cmp.Or(c.MaxRate, 600e-6)
+	c.Burst = cmp.Or(c.Burst, 8)
+	c.Interval = cmp.Or(c.Interval, 10*time.Second)
+	c.MinInterval = cmp.Or(c.MinInterval, time.Second)
 	return c
 }
 

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/sluice-engine/sluice/internal/httpdate"
 )
 
 // ErrFormat means that a text is not a server time in any known form.
@@ -100,13 +102,11 @@ func fractionUnit(s string) time.Duration {
 }
 
 func parseDate(s string) (unix, resolution time.Duration, err error) {
-	const imfFixdate = "Mon, 02 Jan 2006 15:04:05 GMT"
-	for _, layout := range [...]string{imfFixdate, "Monday, 02-Jan-06 15:04:05 GMT", time.ANSIC} {
-		if t, err := time.Parse(layout, s); err == nil {
-			return sinceEpoch(t), time.Second, nil
-		}
+	t, ok := httpdate.Parse(s)
+	if !ok {
+		return 0, 0, ErrFormat
 	}
-	return 0, 0, ErrFormat
+	return sinceEpoch(t), time.Second, nil
 }
 
 // sinceEpoch is zero for a time that a Duration cannot hold.

@@ -1,18 +1,18 @@
 package feedback
 
 import (
-	"bytes"
-	"encoding/json"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
+
+	"github.com/sluice-engine/sluice/internal/jsonpath"
 )
 
 // BodyCodes describes servers that say in the body what went wrong, some of
 // them with a status of 200.
 type BodyCodes struct {
-	// Field has the code, names joined by dots: "retCode", "error.code".
+	// Field has the code, names joined by dots: "retCode", "error.code". The
+	// elements of a list are named by number, from zero: "data.0.sCode".
 	Field string
 	// Refused are codes that mean "over the limit"; Pause is for how long.
 	Refused []string
@@ -28,18 +28,18 @@ const maxCoded = 64 << 10
 
 // Read is a Reader.
 func (c BodyCodes) Read(a Answer) Feedback {
-	if len(a.Body) > maxCoded || len(bytes.TrimLeft(a.Body, " \t\r\n")) == 0 {
+	if len(a.Body) > maxCoded {
 		return Feedback{}
 	}
 	var f Feedback
-	if code := scalar(a.Body, c.Field); code != "" {
+	if code, found := scalar(a.Body, c.Field); found {
 		f.TimestampRefused = slices.Contains(c.Timestamp, code)
 		if slices.Contains(c.Refused, code) {
 			f.Pause = c.Pause
 		}
 	}
-	if c.TimeField != "" {
-		f.ServerTime, f.Resolution = millis(scalar(a.Body, c.TimeField))
+	if text, found := scalar(a.Body, c.TimeField); found {
+		f.ServerTime, f.Resolution = millis(text)
 	}
 	return f
 }
@@ -59,22 +59,12 @@ func millis(text string) (time.Time, time.Duration) {
 	return time.UnixMilli(n), time.Millisecond
 }
 
-// scalar returns a field's string, or its JSON text otherwise; "" if there is
+// scalar returns what a field says. A field that is empty, or without a name, is
 // none.
-func scalar(document []byte, field string) string {
+func scalar(document []byte, field string) (text string, found bool) {
 	if field == "" {
-		return ""
+		return "", false
 	}
-	for name := range strings.SplitSeq(field, ".") {
-		var object map[string]json.RawMessage
-		if json.Unmarshal(document, &object) != nil {
-			return ""
-		}
-		document = object[name]
-	}
-	var text string
-	if json.Unmarshal(document, &text) == nil {
-		return text
-	}
-	return string(document)
+	text, _ = jsonpath.Scalar(document, field)
+	return text, text != ""
 }

@@ -155,6 +155,27 @@ func TestNoAnswerMakesAReaderPanicOrPauseBackwards(t *testing.T) {
 	})
 }
 
+func TestACodeIsFoundWhereverTheBodyHasIt(t *testing.T) {
+	for _, c := range []struct {
+		field, body string
+		refused     bool
+	}{
+		{"code", `{"code":50011}`, true},
+		{"code", `{"c\u006fde":"50011"}`, true},
+		{"error.code", `{"error":{"code":50011}}`, true},
+		{"data.1.sCode", `{"data":[{"sCode":"0"},{"sCode":"50011"}]}`, true},
+		{"data.2.sCode", `{"data":[{"sCode":"0"},{"sCode":"50011"}]}`, false},
+		{"code", `{"code":50012}`, false},
+		{"code", `{"code":null}`, false},
+		{"code", `{"code":50011`, false},
+		{"code", ``, false},
+		{"", `{"":50011}`, false},
+	} {
+		read := feedback.BodyCodes{Field: c.field, Refused: []string{"50011"}, Pause: time.Second}.Read
+		require.Equal(t, c.refused, read(answer(200, c.body)).Pause > 0, "%s in %s", c.field, c.body)
+	}
+}
+
 func FuzzRateLimitFields(f *testing.F) {
 	f.Add(`"burst";q=100;w=60`, `"burst";r=50;t=30`)
 	f.Add(`a;b;c="d\"e"`, `a;r=1,a;r=2`)

@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/sluice-engine/sluice/internal/httpdate"
 )
 
 // ResetForm is how a server writes when its window ends.
@@ -96,10 +98,7 @@ func dateOf(a Answer) time.Time {
 	if a.Header.Get("Age") != "" {
 		return time.Time{}
 	}
-	at, err := http.ParseTime(a.Header.Get("Date"))
-	if err != nil {
-		return time.Time{}
-	}
+	at, _ := httpdate.Parse(a.Header.Get("Date"))
 	return at
 }
 

@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/sluice-engine/sluice/internal/httpdate"
 )
 
 // What a refusal without a Retry-After means. Going on after a 418 makes bans
@@ -41,8 +43,8 @@ func ParseRetryAfter(text string, clock Clock) (time.Duration, bool) {
 	if seconds, err := strconv.ParseUint(text, 10, 31); err == nil {
 		return time.Duration(seconds) * time.Second, true
 	}
-	at, err := http.ParseTime(text)
-	if err != nil {
+	at, ok := httpdate.Parse(text)
+	if !ok {
 		return 0, false
 	}
 	return max(0, at.Sub(clock.Now())), true

@@ -1,4 +1,4 @@
-package throttle
+package limitfile
 
 import (
 	"strings"
@@ -6,23 +6,25 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/sluice-engine/sluice/throttle"
 )
 
 const goodFile = `{"limits": [
-	{"id": "weight", "quota": 6000, "per": "1m", "window": "fixed", "scope": "address", "comment": "by IP"},
+	{"id": "weight", "quota": 6000, "per": "1m", "window": "fixed", "shared": 0.1, "scope": "address", "comment": "by IP"},
 	{"id": "orders", "quota": 100, "per": "10s", "keyed": true, "reserve": [{"priority": 300, "weight": 10}]},
 	{"id": "bucket", "quota": 1, "per": "1s", "window": "leaky", "burst": 20, "tick": "1s"},
 	{"id": "order", "links": [{"id": "weight", "weight": 1}, {"id": "orders"}]}
 ]}`
 
 func TestLimitsAreReadFromJSON(t *testing.T) {
-	limits, err := ReadLimits(strings.NewReader(goodFile))
+	limits, err := Read(strings.NewReader(goodFile))
 	require.NoError(t, err)
-	require.Equal(t, []Limit{
-		{ID: "weight", Quota: 6000, Per: time.Minute, Window: Fixed, Scope: "address"},
-		{ID: "orders", Quota: 100, Per: 10 * time.Second, Keyed: true, Reserve: []Reserve{{300, 10}}},
-		{ID: "bucket", Quota: 1, Per: time.Second, Window: Leaky, Burst: 20, Tick: time.Second},
-		{ID: "order", Linked: []Link{{"weight", 1}, {"orders", 0}}},
+	require.Equal(t, []throttle.Limit{
+		{ID: "weight", Quota: 6000, Per: time.Minute, Window: throttle.Fixed, Shared: 0.1, Scope: "address"},
+		{ID: "orders", Quota: 100, Per: 10 * time.Second, Keyed: true, Reserve: []throttle.Reserve{{Priority: 300, Weight: 10}}},
+		{ID: "bucket", Quota: 1, Per: time.Second, Window: throttle.Leaky, Burst: 20, Tick: time.Second},
+		{ID: "order", Linked: []throttle.Link{{ID: "weight", Weight: 1}, {ID: "orders"}}},
 	}, limits)
 }
 
@@ -37,7 +39,7 @@ func TestAFileWithAMistakeSaysWhich(t *testing.T) {
 		`[]`: "limits",
 		``:   "EOF",
 	} {
-		_, err := ReadLimits(strings.NewReader(file))
+		_, err := Read(strings.NewReader(file))
 		require.ErrorContains(t, err, want, file)
 	}
 }
@@ -48,10 +50,10 @@ func TestLimitsAreReadFromExchangeInfo(t *testing.T) {
 		{"rateLimitType":"ORDERS","interval":"SECOND","intervalNum":10,"limit":50},
 		{"rateLimitType":"ORDERS","interval":"DAY","intervalNum":1,"limit":160000}],"symbols":[]}`))
 	require.NoError(t, err)
-	require.Equal(t, []Limit{
-		{ID: "REQUEST_WEIGHT_1M", Quota: 6000, Per: time.Minute, Window: Fixed, Scope: "address"},
-		{ID: "ORDERS_10S", Quota: 50, Per: 10 * time.Second, Window: Fixed, Scope: "account"},
-		{ID: "ORDERS_1D", Quota: 160000, Per: 24 * time.Hour, Window: Fixed, Scope: "account"},
+	require.Equal(t, []throttle.Limit{
+		{ID: "REQUEST_WEIGHT_1M", Quota: 6000, Per: time.Minute, Window: throttle.Fixed, Scope: "address"},
+		{ID: "ORDERS_10S", Quota: 50, Per: 10 * time.Second, Window: throttle.Fixed, Scope: "account"},
+		{ID: "ORDERS_1D", Quota: 160000, Per: 24 * time.Hour, Window: throttle.Fixed, Scope: "account"},
 	}, limits)
 
 	for _, bad := range []string{
@@ -67,11 +69,11 @@ func FuzzReadLimits(f *testing.F) {
 	f.Add(goodFile)
 	f.Add(`{"limits":[{"id":"a","quota":-1,"per":"-1s","links":[{"id":"a"}]}]}`)
 	f.Fuzz(func(t *testing.T, file string) {
-		limits, err := ReadLimits(strings.NewReader(file))
+		limits, err := Read(strings.NewReader(file))
 		if err != nil {
 			return
 		}
-		if _, err := New(limits, Options{}); err != nil {
+		if _, err := throttle.New(limits, throttle.Options{}); err != nil {
 			t.Fatalf("accepted, and refused by New: %v", err)
 		}
 	})

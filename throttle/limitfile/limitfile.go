@@ -1,51 +1,58 @@
-package throttle
+// Package limitfile reads limits that are kept as data: files of our own form,
+// and what an exchange publishes of its limits. What is read has been checked
+// as throttle.New checks it.
+package limitfile
 
 import (
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
+
+	"github.com/sluice-engine/sluice/throttle"
 )
 
-// limitFile is the schema of ReadLimits.
-type limitFile struct {
-	Limits []limitEntry `json:"limits"`
+// document is the schema of Read.
+type document struct {
+	Limits []entry `json:"limits"`
 }
 
-type limitEntry struct {
+type entry struct {
 	ID       string          `json:"id"`
 	Quota    int64           `json:"quota"`
-	Per      fileDuration    `json:"per"`
-	Window   fileWindow      `json:"window"`
+	Per      duration        `json:"per"`
+	Window   window          `json:"window"`
 	Weight   int64           `json:"weight"`
-	Links    []fileLink      `json:"links"`
+	Links    []link          `json:"links"`
 	Keyed    bool            `json:"keyed"`
 	Burst    int64           `json:"burst"`
-	Tick     fileDuration    `json:"tick"`
-	Offset   fileDuration    `json:"offset"`
-	RTTFloor fileDuration    `json:"rtt_floor"`
-	MaxDelay fileDuration    `json:"max_delay"`
-	Reserve  []fileReserve   `json:"reserve"`
+	Tick     duration        `json:"tick"`
+	Offset   duration        `json:"offset"`
+	RTTFloor duration        `json:"rtt_floor"`
+	MaxDelay duration        `json:"max_delay"`
+	Reserve  []reserve       `json:"reserve"`
+	Shared   float64         `json:"shared"`
 	Scope    string          `json:"scope"`
 	Comment  json.RawMessage `json:"comment"` // for people; not read
 }
 
-type fileLink struct {
+type link struct {
 	ID     string `json:"id"`
 	Weight int64  `json:"weight"`
 }
 
-type fileReserve struct {
+type reserve struct {
 	Priority int   `json:"priority"`
 	Weight   int64 `json:"weight"`
 }
 
-// maxFile bounds what ReadLimits and ReadExchangeInfo read.
-const maxFile = 8 << 20
+// maxSize bounds what Read and ReadExchangeInfo read.
+const maxSize = 8 << 20
 
-// ReadLimits reads limits from JSON:
+// Read reads limits from JSON:
 //
 //	{"limits": [
 //	  {"id": "weight", "quota": 6000, "per": "1m", "window": "fixed", "scope": "address"},
@@ -54,57 +61,58 @@ const maxFile = 8 << 20
 //	  {"id": "order", "links": [{"id": "weight", "weight": 1}, {"id": "orders"}]}
 //	]}
 //
-// The names are those of Limit's fields in lower case, with underscores;
-// durations are written as time.ParseDuration reads them, windows as
-// Window.String writes them, and "comment" may hold anything. An unknown name
-// is a mistake. The limits are then checked as New checks them, and every
-// mistake is reported.
-func ReadLimits(r io.Reader) ([]Limit, error) {
-	var file limitFile
+// The names are those of throttle.Limit's fields in lower case, with
+// underscores; durations are written as time.ParseDuration reads them, windows
+// as throttle.Window.String writes them, and "comment" may hold anything. An
+// unknown name is a mistake. The limits are then checked as throttle.New checks
+// them, and every mistake is reported.
+func Read(r io.Reader) ([]throttle.Limit, error) {
+	var file document
 	if err := decodeStrictly(r, &file); err != nil {
 		return nil, fmt.Errorf("limits: %w", err)
 	}
-	limits := make([]Limit, len(file.Limits))
+	limits := make([]throttle.Limit, len(file.Limits))
 	for i, e := range file.Limits {
 		limits[i] = e.limit()
 	}
-	if _, err := New(limits, Options{}); err != nil {
+	if _, err := throttle.New(limits, throttle.Options{}); err != nil {
 		return nil, err
 	}
 	return limits, nil
 }
 
 func decodeStrictly(r io.Reader, into any) error {
-	decoder := json.NewDecoder(io.LimitReader(r, maxFile))
+	decoder := json.NewDecoder(io.LimitReader(r, maxSize))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(into); err != nil {
 		return err
 	}
+	// The decoder stops at the end of one value; only EOF says that it was all.
 	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
 		return errors.New("something follows the document")
 	}
 	return nil
 }
 
-func (e limitEntry) limit() Limit {
-	l := Limit{
-		ID: e.ID, Quota: e.Quota, Per: time.Duration(e.Per), Window: Window(e.Window), Weight: e.Weight,
+func (e entry) limit() throttle.Limit {
+	l := throttle.Limit{
+		ID: e.ID, Quota: e.Quota, Per: time.Duration(e.Per), Window: throttle.Window(e.Window), Weight: e.Weight,
 		Keyed: e.Keyed, Burst: e.Burst, Tick: time.Duration(e.Tick), Offset: time.Duration(e.Offset),
-		RTTFloor: time.Duration(e.RTTFloor), MaxDelay: time.Duration(e.MaxDelay), Scope: e.Scope,
+		RTTFloor: time.Duration(e.RTTFloor), MaxDelay: time.Duration(e.MaxDelay), Shared: e.Shared, Scope: e.Scope,
 	}
 	for _, link := range e.Links {
-		l.Linked = append(l.Linked, Link(link))
+		l.Linked = append(l.Linked, throttle.Link(link))
 	}
 	for _, reserve := range e.Reserve {
-		l.Reserve = append(l.Reserve, Reserve(reserve))
+		l.Reserve = append(l.Reserve, throttle.Reserve(reserve))
 	}
 	return l
 }
 
-// fileDuration is a duration written as "1m30s".
-type fileDuration time.Duration
+// duration is a duration written as "1m30s".
+type duration time.Duration
 
-func (d *fileDuration) UnmarshalJSON(text []byte) error {
+func (d *duration) UnmarshalJSON(text []byte) error {
 	var s string
 	if err := json.Unmarshal(text, &s); err != nil {
 		return fmt.Errorf(`duration %.40s: want a text such as "1m30s"`, text)
@@ -113,24 +121,31 @@ func (d *fileDuration) UnmarshalJSON(text []byte) error {
 	if err != nil {
 		return fmt.Errorf(`duration %.40q: want a text such as "1m30s"`, s)
 	}
-	*d = fileDuration(parsed)
+	*d = duration(parsed)
 	return nil
 }
 
-// fileWindow is a window by its name.
-type fileWindow Window
+// window is a window by its name.
+type window throttle.Window
 
-func (w *fileWindow) UnmarshalJSON(text []byte) error {
+// windowNames are the names that may stand in a file, in the order of
+// throttle's constants.
+var windowNames = func() (names []string) {
+	for w := throttle.Sliding; w <= throttle.Lifetime; w++ {
+		names = append(names, w.String())
+	}
+	return names
+}()
+
+func (w *window) UnmarshalJSON(text []byte) error {
 	var name string
 	if err := json.Unmarshal(text, &name); err == nil {
-		for i, known := range windowNames {
-			if name == known {
-				*w = fileWindow(i)
-				return nil
-			}
+		if i := slices.Index(windowNames, name); i >= 0 {
+			*w = window(i)
+			return nil
 		}
 	}
-	return fmt.Errorf("window %.40s: want one of %s", text, strings.Join(windowNames[:], ", "))
+	return fmt.Errorf("window %.40s: want one of %s", text, strings.Join(windowNames, ", "))
 }
 
 // exchangeInfo is the part of Binance's GET /api/v3/exchangeInfo that tells
@@ -152,12 +167,12 @@ var exchangeIntervals = map[string]time.Duration{
 // exchangeInfo. Each is a Fixed one, named by type and window, as in
 // "REQUEST_WEIGHT_1M" or "ORDERS_10S". ORDERS are a scope "account" of their
 // own, everything else is scope "address". Add the routes that link to them.
-func ReadExchangeInfo(r io.Reader) ([]Limit, error) {
+func ReadExchangeInfo(r io.Reader) ([]throttle.Limit, error) {
 	var info exchangeInfo
-	if err := json.NewDecoder(io.LimitReader(r, maxFile)).Decode(&info); err != nil {
+	if err := json.NewDecoder(io.LimitReader(r, maxSize)).Decode(&info); err != nil {
 		return nil, fmt.Errorf("exchangeInfo: %w", err)
 	}
-	var limits []Limit
+	var limits []throttle.Limit
 	var errs []error
 	for i, e := range info.RateLimits {
 		per, ok := exchangeIntervals[e.Interval]
@@ -169,9 +184,9 @@ func ReadExchangeInfo(r io.Reader) ([]Limit, error) {
 		if e.RateLimitType == "ORDERS" {
 			scope = "account"
 		}
-		limits = append(limits, Limit{
+		limits = append(limits, throttle.Limit{
 			ID:    fmt.Sprintf("%s_%d%c", e.RateLimitType, e.IntervalNum, e.Interval[0]),
-			Quota: e.Limit, Per: time.Duration(e.IntervalNum) * per, Window: Fixed, Scope: scope,
+			Quota: e.Limit, Per: time.Duration(e.IntervalNum) * per, Window: throttle.Fixed, Scope: scope,
 		})
 	}
 	if len(info.RateLimits) == 0 {
@@ -180,7 +195,7 @@ func ReadExchangeInfo(r io.Reader) ([]Limit, error) {
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
-	if _, err := New(limits, Options{}); err != nil {
+	if _, err := throttle.New(limits, throttle.Options{}); err != nil {
 		return nil, err
 	}
 	return limits, nil

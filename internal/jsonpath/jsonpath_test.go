@@ -1,0 +1,163 @@
+package jsonpath
+
+import (
+	"encoding/json"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestAValueIsFoundByItsPath(t *testing.T) {
+	const document = ` {"code": -1021, "error" : {"code":"E1","":{"":7}}, "data":[{"ts":1},{"ts":2.5e3, "0":"zero"}, [true,null]],
+		"\u0063ode\u0020\ud83d\ude00": "smile", "grün": "go", "10": {"0": "named"}, "empty": {}, "none": []} `
+	for path, want := range map[string]string{
+		"code": "-1021", "error.code": `"E1"`, "error": `{"code":"E1","":{"":7}}`, "error..": "7", "error.": `{"":7}`,
+		"data.0.ts": "1", "data.1.ts": "2.5e3", "data.1.0": `"zero"`, "data.2.0": "true", "data.2.1": "null",
+		"code 😀": `"smile"`, "grün": `"go"`, "10.0": `"named"`, "empty": "{}", "none": "[]",
+	} {
+		raw, found := Find([]byte(document), path)
+		require.True(t, found, path)
+		require.Equal(t, want, string(raw), path)
+	}
+	for _, path := range []string{
+		"", "x", "code.x", "error.code.x", "data.3", "data.00", "data.01", "data.+1", "data.-1", "data.ts", "data.9999999999",
+		"empty.0", "none.0", ".code", "error.code.",
+	} {
+		_, found := Find([]byte(document), path)
+		require.False(t, found, path)
+	}
+}
+
+func TestTheLastOfTwoFieldsOfOneNameCounts(t *testing.T) {
+	raw, _ := Find([]byte(`{"a":1,"a":2,"\u0061":3}`), "a")
+	require.Equal(t, "3", string(raw))
+	_, found := Find([]byte(`{"a":{"b":1},"a":{"c":2}}`), "a.b")
+	require.False(t, found, "as for encoding/json, which keeps the last a alone")
+}
+
+func TestAScalarIsWhatItSays(t *testing.T) {
+	document := []byte(`{"s":"plain","e":"\u00e9\n\"","bad":"` + "\xff" + `","n":-1.50e3,"t":true,"null":null,"o":{},"l":[],"empty":""}`)
+	for path, want := range map[string]string{
+		"s": "plain", "e": "é\n\"", "bad": "\ufffd", "n": "-1.50e3", "t": "true", "empty": "",
+	} {
+		text, found := Scalar(document, path)
+		require.True(t, found, path)
+		require.Equal(t, want, text, path)
+	}
+	for _, path := range []string{"null", "o", "l", "missing"} {
+		text, found := Scalar(document, path)
+		require.False(t, found, path)
+		require.Empty(t, text, path)
+	}
+}
+
+func TestWhatIsNoJSONHasNoValues(t *testing.T) {
+	for _, document := range []string{
+		``, ` `, `{`, `{"a":1`, `{"a":1}}`, `{"a":1} x`, `{"a":1,}`, `{"a":1 "b":2}`, `{a:1}`, `{"a":01}`, `{"a":1.}`, `{"a":.5}`,
+		`{"a":+1}`, `{"a":1e}`, `{"a":"\x"}`, `{"a":"\u12g4"}`, "{\"a\":\"\n\"}", `{"a":1,"b":tru}`, `{"a":1,"b":[1,]}`,
+		`{"a":NaN}`, `{"a":1,"b":}`, `{"a":1,"b"}`, `{"a":-}`, `<html>`, "\ufeff{\"a\":1}",
+	} {
+		_, found := Find([]byte(document), "a")
+		require.False(t, found, document)
+		require.False(t, json.Valid([]byte(document)), document)
+	}
+}
+
+func TestDepthIsBounded(t *testing.T) {
+	nested := func(n int) []byte {
+		return []byte(`{"a":1,"b":` + strings.Repeat("[", n) + strings.Repeat("]", n) + `}`)
+	}
+	_, found := Find(nested(maxDepth), "a")
+	require.True(t, found)
+	_, found = Find(nested(maxDepth+1), "a")
+	require.False(t, found)
+	_, found = Find([]byte(strings.Repeat("[", 10<<20)), "0")
+	require.False(t, found)
+}
+
+func TestPassingOverADocumentAllocatesNothing(t *testing.T) {
+	document := []byte(`{"grün":[1,{"x":"\u0041"}],"data":[{"ts":17},{"ts":18}],"code":"x"}`)
+	require.Zero(t, testing.AllocsPerRun(100, func() { Find(document, "data.1.ts") }))
+}
+
+// asDecoded is Find by way of decoding, level by level.
+func asDecoded(document []byte, path string) (json.RawMessage, bool) {
+	for name := range strings.SplitSeq(path, ".") {
+		var object map[string]json.RawMessage
+		var list []json.RawMessage
+		switch {
+		case json.Unmarshal(document, &object) == nil:
+			var ok bool
+			if document, ok = object[name]; !ok {
+				return nil, false
+			}
+		case json.Unmarshal(document, &list) == nil:
+			i, err := strconv.Atoi(name)
+			if err != nil || strconv.Itoa(i) != name || i < 0 || i >= len(list) {
+				return nil, false
+			}
+			document = list[i]
+		default:
+			return nil, false
+		}
+	}
+	return document, true
+}
+
+func FuzzFind(f *testing.F) {
+	for _, document := range []string{
+		`{"code":-1021,"msg":"x"}`, `{"retCode":0,"result":{"list":[{"ts":"1"},{"ts":2}]},"time":1672211918471}`,
+		`{"a":{"a":1},"\u0061":{"b":[null,true,1e-5]}}`, `[[1],[2,{"":3}]]`, `{"a":"\ud83d\ude00\u0000","a":"` + "\xff" + `"}`, `{"a":01}`, `[`, `null`,
+	} {
+		for _, path := range []string{"code", "result.list.1.ts", "a.a", "1.1.", "a"} {
+			f.Add([]byte(document), path)
+		}
+	}
+	f.Fuzz(func(t *testing.T, document []byte, path string) {
+		raw, found := Find(document, path)
+		if strings.Count(string(document), "[")+strings.Count(string(document), "{") > maxDepth {
+			return // it may be too deep, which encoding/json does not mind
+		}
+		want, exists := asDecoded(document, path)
+		if found != exists || string(raw) != string(want) {
+			t.Fatalf("found %q (%t), encoding/json %q (%t)", raw, found, want, exists)
+		}
+		text, found := Scalar(document, path)
+		var says string
+		switch {
+		case !exists || strings.IndexByte("{[n", want[0]) >= 0:
+			require.False(t, found, "%q", want)
+		case json.Unmarshal(want, &says) == nil:
+			require.True(t, found && text == says, "%q is %q", want, text)
+		default: // a number, which may be too large for a float64, or a boolean
+			require.True(t, found && text == string(want), "%q is %q", want, text)
+		}
+	})
+}
+
+// anAnswer is one of an exchange, of some 4 kB.
+var anAnswer = []byte(`{"retCode":0,"retMsg":"OK","result":{"list":[` +
+	strings.Repeat(`{"symbol":"BTCUSDT","price":"30000.50","size":"0.001","side":"Buy","time":"1672052955758"},`, 45) +
+	`{}]},"time":1672211918471}`)
+
+func BenchmarkFind(b *testing.B) {
+	b.SetBytes(int64(len(anAnswer)))
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, found := Find(anAnswer, "time"); !found {
+			b.Fatal()
+		}
+	}
+}
+
+func BenchmarkDecoding(b *testing.B) {
+	b.SetBytes(int64(len(anAnswer)))
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, found := asDecoded(anAnswer, "time"); !found {
+			b.Fatal()
+		}
+	}
+}

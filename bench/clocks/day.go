@@ -5,9 +5,9 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/sluice-engine/sluice/bench/clocksim"
 	"github.com/sluice-engine/sluice/bench/parallel"
 	"github.com/sluice-engine/sluice/internal/clock"
-	"github.com/sluice-engine/sluice/internal/clock/clocksim"
 )
 
 // DayConfig says how long a day is. The zero value is one of 24 hours.
@@ -110,6 +110,7 @@ type day struct {
 	epoch     time.Time
 	estimator *clock.Estimator
 	snapshot  *clock.Snapshot
+	reference reference
 
 	samples, requests *rand.Rand // apart, so that all signers meet the same delays
 
@@ -129,7 +130,7 @@ func newDay(p dayPlan, seed uint64) *day {
 		WallSteps: []clocksim.Step{{At: 8 * time.Hour, By: 5 * time.Second}, {At: 16 * time.Hour, By: -5 * time.Second}},
 	}
 	d.estimator = clock.NewEstimator(clock.Config{
-		Epoch: d.epoch, Spacing: 250 * time.Millisecond, Method: p.signer.method, // spaced as the engine does
+		Epoch: d.epoch, Spacing: 250 * time.Millisecond, // spaced as the engine does
 	})
 	d.look(0)
 	return d
@@ -154,6 +155,7 @@ func (d *day) look(now time.Duration) {
 func (d *day) catchUp(t time.Duration) {
 	for d.nextDone <= t && !(d.plan.signer.once && d.snapshot != nil) {
 		d.estimator.Add(d.next)
+		d.reference.Add(d.next)
 		d.snapshot = d.estimator.Snapshot(d.local(d.nextDone))
 		d.look(d.nextDone)
 	}
@@ -169,7 +171,7 @@ func (d *day) request(t time.Duration, row *DayRow) error {
 	}
 	d.catchUp(t)
 	local := d.world.Instant(d.epoch, t)
-	s, err := d.plan.signer.sign(d.plan, d.snapshot, local)
+	s, err := d.plan.signer.sign(d, local)
 	if err != nil {
 		return err
 	}

@@ -3,8 +3,7 @@ package clocks
 import (
 	"time"
 
-	"github.com/sluice-engine/sluice/internal/clock"
-	"github.com/sluice-engine/sluice/internal/clock/clocksim"
+	"github.com/sluice-engine/sluice/bench/clocksim"
 )
 
 // network is a simulated path; p99 is what the estimate's 99th percentile may
@@ -99,7 +98,7 @@ type cell struct {
 	network    network
 	resolution time.Duration
 	situation  situation
-	method     clock.Method
+	estimator  string // Sluice or Reference
 }
 
 // checksPerSample fall at random moments between two samples.
@@ -128,7 +127,9 @@ func (c cell) scenario(seed uint64, i int) clocksim.Scenario {
 		Every: c.situation.every, Warmup: c.situation.from,
 		Checks: c.checks(), ChecksPerSample: checksPerSample,
 		Drift: rate, Seed: seed<<16 + uint64(i),
-		Config: clock.Config{Method: c.method},
+	}
+	if c.estimator == Reference {
+		s.Guess = newReference
 	}
 	c.situation.happen(&s, sign)
 	return s

@@ -16,35 +16,35 @@ type signed struct{ time, window int64 }
 
 // signer chooses timestamp and receive window from what its clock knows.
 type signer struct {
-	name   string
-	method clock.Method
-	once   bool // the clock is read at the start and never again
-	sign   func(p dayPlan, s *clock.Snapshot, local time.Time) (signed, error)
+	name string
+	once bool // the clock is read at the start and never again
+	sign func(d *day, local time.Time) (signed, error)
 }
 
 var signers = []signer{
-	{Sluice, clock.Intervals, false, signBySluice},
-	{Reference, clock.MedianWeighted, false, signEstimate},
-	{"reference, read once", clock.MedianWeighted, true, signEstimate},
+	{Sluice, false, signBySluice},
+	{Reference, false, signByReference},
+	{"reference, read once", true, signByReference},
 }
 
 // signBySluice is the scheme as an engine runs it.
-func signBySluice(p dayPlan, s *clock.Snapshot, local time.Time) (signed, error) {
+func signBySluice(d *day, local time.Time) (signed, error) {
+	p := d.plan
 	scheme := auth.HMACQuery{Key: "key", Secret: "secret", Window: p.window, Deadlines: p.deadline > 0}
 	call := &messages.Call{}
 	if p.deadline > 0 {
 		call.Deadline = local.Add(p.deadline)
 	}
-	if err := scheme.Authenticate(call, stopped{s, local}); err != nil {
+	if err := scheme.Authenticate(call, stopped{d.snapshot, local}); err != nil {
 		return signed{}, err
 	}
 	return readSigned(call.Query)
 }
 
-// signEstimate takes the clock at its word, and the deadline for the window.
-func signEstimate(p dayPlan, s *clock.Snapshot, local time.Time) (signed, error) {
-	est, _ := s.At(local)
-	return signed{time: est.UnixMilli(), window: (p.window + p.deadline).Milliseconds()}, nil
+// signByReference takes the clock at its word, and the deadline for the window.
+func signByReference(d *day, local time.Time) (signed, error) {
+	est := d.estimator.Since(local) + d.reference.Offset()
+	return signed{time: est.Milliseconds(), window: (d.plan.window + d.plan.deadline).Milliseconds()}, nil
 }
 
 func readSigned(query string) (s signed, err error) {

@@ -5,8 +5,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/sluice-engine/sluice/bench/clocksim"
 	"github.com/sluice-engine/sluice/bench/parallel"
-	"github.com/sluice-engine/sluice/internal/clock/clocksim"
 )
 
 // Start is how narrow the bound is after the first requests: half-widths in

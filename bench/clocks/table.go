@@ -6,9 +6,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/sluice-engine/sluice/bench/clocksim"
 	"github.com/sluice-engine/sluice/bench/parallel"
-	"github.com/sluice-engine/sluice/internal/clock"
-	"github.com/sluice-engine/sluice/internal/clock/clocksim"
 )
 
 // The estimators compared.
@@ -122,7 +121,7 @@ func (c TableConfig) cells() (cells []cell) {
 				continue
 			}
 			for _, n := range networks {
-				cells = append(cells, cell{n, resolution, s, clock.Intervals}, cell{n, resolution, s, clock.MedianWeighted})
+				cells = append(cells, cell{n, resolution, s, Sluice}, cell{n, resolution, s, Reference})
 			}
 		}
 	}
@@ -131,12 +130,11 @@ func (c TableConfig) cells() (cells []cell) {
 
 func (c cell) row(r clocksim.Result) Row {
 	row := Row{
-		Network: c.network.Name, Resolution: c.resolution.String(), Scenario: c.situation.name, Estimator: Reference,
+		Network: c.network.Name, Resolution: c.resolution.String(), Scenario: c.situation.name, Estimator: c.estimator,
 		MeanError: millis(r.MeanError), P99Error: millis(r.P99Error), MaxError: millis(r.MaxError),
 		Checks: r.Checks, Samples: r.Samples,
 	}
-	if c.method == clock.Intervals {
-		row.Estimator = Sluice
+	if c.estimator == Sluice {
 		row.BoundFailures, row.UnseenFailures = r.Outside, r.Unseen
 		row.MeanHalfWidth, row.P99HalfWidth = millis(r.MeanHalfWidth), millis(r.P99HalfWidth)
 	}

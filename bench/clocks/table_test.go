@@ -63,7 +63,7 @@ func TestThePublishedTableMakesAMillionChecks(t *testing.T) {
 	c := TableConfig{}.withDefaults()
 	checks := 0
 	for _, cell := range c.cells() {
-		if cell.situation.within && cell.method == 0 {
+		if cell.situation.within && cell.estimator == Sluice {
 			checks += c.Runs * cell.checks()
 		}
 	}

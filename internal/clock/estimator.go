@@ -8,18 +8,6 @@ import (
 	"time"
 )
 
-// Method selects the estimate; the bound is the same for all.
-type Method uint8
-
-const (
-	// Intervals fits offset and rate through what the samples prove. The default.
-	Intervals Method = iota
-	// MedianWeighted is the estimator of NetworkPype and Hummingbot, for
-	// comparison: the mean of the median and of the linearly weighted average of
-	// the last five offsets. It is not kept inside the bound.
-	MedianWeighted
-)
-
 // Config sets an Estimator up. The zero value is ready to use.
 type Config struct {
 	// Epoch is the local instant at which the monotonic durations of samples and
@@ -42,8 +30,6 @@ type Config struct {
 	// MaxBound, when above zero, asks for a sample as soon as the bound has grown
 	// past it, but at most once in MinInterval (default 1 s).
 	MaxBound, MinInterval time.Duration
-	// Method selects the estimate.
-	Method Method
 }
 
 // Validate reports every mistake in c.
@@ -54,9 +40,6 @@ func (c Config) Validate() error {
 	}
 	if c.Burst < 0 {
 		errs = append(errs, fmt.Errorf("%s %d is negative", "Burst", c.Burst))
-	}
-	if c.Method > MedianWeighted {
-		errs = append(errs, fmt.Errorf("%s %d is unknown", "Method", c.Method))
 	}
 	for _, d := range []struct {
 		name  string
@@ -94,13 +77,12 @@ const trackerWander = 2e-6
 // its error. It is owned by one goroutine. Offsets are server Unix time minus
 // local monotonic time.
 type Estimator struct {
-	cfg       Config
-	claim     claim
-	tracker   tracker
-	reference reference
-	newest    Sample // by Received
-	samples   int
-	cadence   cadence
+	cfg     Config
+	claim   claim
+	tracker tracker
+	newest  Sample // by Received
+	samples int
+	cadence cadence
 }
 
 // NewEstimator returns an estimator that knows nothing yet. cfg must be valid.
@@ -123,7 +105,6 @@ func (e *Estimator) Add(s Sample) (step bool) {
 		return false
 	}
 	e.samples++
-	e.reference.add(s)
 	if e.samples == 1 {
 		e.begin(s)
 		return false
@@ -186,9 +167,6 @@ func (e *Estimator) Estimate(now time.Duration) (offset, bound time.Duration) {
 // estimate returns the offset at now and its rate. The tracker's line is kept
 // inside the bound; a line that has left it altogether starts anew.
 func (e *Estimator) estimate(now int64) (offset int64, rate float64) {
-	if e.cfg.Method == MedianWeighted {
-		return e.reference.estimate(), 0
-	}
 	offset, rate = e.tracker.estimate(now)
 	lo, hi := e.claim.lower(now), e.claim.upper(now)
 	if e.tracker.outside(lo, hi) {
@@ -213,7 +191,6 @@ func (e *Estimator) Snapshot(now time.Duration) *Snapshot {
 		epoch:    e.cfg.Epoch,
 		estimate: anchor{at: int64(now), offset: offset},
 		rate:     rate,
-		free:     e.cfg.Method == MedianWeighted,
 		promise:  e.claim.promise,
 		newest:   e.newest.Received,
 		samples:  e.samples,

@@ -241,25 +241,9 @@ func TestAConfiguredSpreadIsPartOfTheClaim(t *testing.T) {
 	require.InDelta(t, float64(10*ms+12*ms), float64(hi-lo), 1e4)
 }
 
-func TestTheReferenceIsTheMeanOfMedianAndWeightedAverageOfFive(t *testing.T) {
-	e := NewEstimator(Config{Method: MedianWeighted})
-	for i, offset := range []time.Duration{99, 10, 20, 30, 40, 100} {
-		e.Add(exchange(time.Duration(i)*ms, 100, 100, offset*time.Microsecond))
-	}
-	// 10 20 30 40 100: median 30, weighted (10·1+20·3+30·5+40·7+100·9)/25 = 56
-	offset, bound := e.Estimate(6 * ms)
-	require.InDelta(t, float64(unix0+43*time.Microsecond), float64(offset), 2)
-	require.Positive(t, bound)
-	e = NewEstimator(Config{Method: MedianWeighted})
-	e.Add(exchange(0, 100, 100, 7))
-	e.Add(exchange(ms, 100, 100, 11))
-	offset, _ = e.Estimate(2 * ms)
-	require.InDelta(t, float64(unix0+9), float64(offset), 2)
-}
-
 func TestABadConfigurationIsToldAllItsMistakes(t *testing.T) {
-	err := Config{MaxRate: 1, Burst: -1, Interval: -1, Spread: -1, Method: 9}.Validate()
-	for _, want := range []string{"MaxRate", "Burst", "Interval", "Spread", "Method"} {
+	err := Config{MaxRate: 1, Burst: -1, Interval: -1, Spread: -1}.Validate()
+	for _, want := range []string{"MaxRate", "Burst", "Interval", "Spread"} {
 		require.ErrorContains(t, err, want)
 	}
 	require.NoError(t, Config{}.Validate())

@@ -66,12 +66,6 @@ func (s Sample) roundTrip() time.Duration { return s.Received - s.Sent }
 // width is how far apart the two statements are.
 func (s Sample) width() int64 { return int64(s.roundTrip() + s.Resolution) }
 
-// middle is the textbook estimate of the offset: the server read its clock half
-// way between Sent and Received, and its figure is as it stands.
-func (s Sample) middle() int64 {
-	return int64(s.Server) - int64(s.Sent) - int64(s.Received-s.Sent)/2
-}
-
 // anchor is a statement about the offset (server clock minus local clock, both
 // in nanoseconds) at one local instant.
 type anchor struct{ at, offset int64 }

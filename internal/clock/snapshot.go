@@ -13,7 +13,6 @@ type Snapshot struct {
 	epoch    time.Time
 	estimate anchor
 	rate     float64 // of the estimated offset
-	free     bool    // the estimate may leave the bound
 	promise  promise
 	newest   time.Duration
 	samples  int
@@ -68,9 +67,6 @@ func (s *Snapshot) Samples() int { return s.samples }
 
 func (s *Snapshot) offset(t, lo, hi int64) int64 {
 	o := s.estimate.offset + int64(s.rate*float64(t-s.estimate.at))
-	if s.free {
-		return o
-	}
 	return min(max(o, lo), hi)
 }
 

@@ -5,6 +5,7 @@
 package clocksim
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -20,6 +21,9 @@ type Scenario struct {
 	Network Network
 	// Config is the estimator's.
 	Config clock.Config
+	// Guess makes another estimate, to be judged in place of the estimator's and
+	// inside its bound. Nil means that the estimator's own is judged.
+	Guess func() Guess
 	// Resolution cuts the server's time off; default 1 ms.
 	Resolution time.Duration
 	// Every takes a sample at this distance after the first burst. Zero lets the
@@ -39,6 +43,13 @@ type Scenario struct {
 	Spread     time.Duration // each answer comes from a server off by up to this
 	Processing time.Duration // the server waits up to this after reading its clock; default 1 ms
 	Seed       uint64
+}
+
+// Guess is an estimate of the offset, server Unix time minus local monotonic
+// time, that bounds nothing.
+type Guess interface {
+	Add(clock.Sample)
+	Offset() time.Duration // after one sample at least
 }
 
 // Result is what a run showed. Errors and widths are of the claims in force at
@@ -98,30 +109,16 @@ func Burst(s Scenario, n int) time.Duration {
 }
 
 func (s Scenario) withDefaults() Scenario {
-	if s.Resolution == 0 {
-		s.Resolution = time.Millisecond
-	}
-	if s.Checks == 0 {
-		s.Checks = 10_000
-	}
-	if s.ChecksPerSample == 0 {
-		s.ChecksPerSample = 2
-	}
-	if s.Drift == 0 {
-		s.Drift = 20e-6
-	}
-	if s.Processing == 0 {
-		s.Processing = time.Millisecond
-	}
-	if s.Config.Burst == 0 {
-		s.Config.Burst = 8
-	}
+	s.Resolution = cmp.Or(s.Resolution, time.Millisecond)
+	s.Checks = cmp.Or(s.Checks, 10_000)
+	s.ChecksPerSample = cmp.Or(s.ChecksPerSample, 2)
+	s.Drift = cmp.Or(s.Drift, 20e-6)
+	s.Processing = cmp.Or(s.Processing, time.Millisecond)
+	s.Config.Burst = cmp.Or(s.Config.Burst, 8)
 	if s.Config.Epoch.IsZero() {
 		s.Config.Epoch = time.Now()
 	}
-	if s.Name == "" {
-		s.Name = s.Network.Name
-	}
+	s.Name = cmp.Or(s.Name, s.Network.Name)
 	return s
 }
 
@@ -130,6 +127,7 @@ type run struct {
 	world     World
 	random    *rand.Rand
 	estimator *clock.Estimator
+	guess     Guess // nil: the estimator's own estimate is judged
 	snapshot  *clock.Snapshot
 	now       time.Duration // true time
 	arrived   time.Duration // when the newest sample was taken
@@ -144,7 +142,7 @@ type run struct {
 
 func newRun(s Scenario) *run {
 	random := rand.New(rand.NewPCG(s.Seed, 0x5eed))
-	return &run{
+	r := &run{
 		Scenario:  s,
 		random:    random,
 		estimator: clock.NewEstimator(s.Config),
@@ -153,6 +151,10 @@ func newRun(s Scenario) *run {
 			UnixStart: 1_700_000_000*time.Second + time.Duration(random.Int64N(int64(time.Second))),
 		},
 	}
+	if s.Guess != nil {
+		r.guess = s.Guess()
+	}
+	return r
 }
 
 // sample waits for the next sample's instant, takes it and publishes.
@@ -166,14 +168,17 @@ func (r *run) sample() {
 	r.arrived = sent + out
 	r.now = r.arrived + r.upTo(r.Processing) + home
 	stamp := r.world.Server(r.arrived) + r.eitherWay(r.Spread)
-	step := r.estimator.Add(clock.Sample{
+	sample := clock.Sample{
 		Sent:       r.local(sent),
 		Received:   r.local(r.now),
 		Server:     stamp - stamp%r.Resolution,
 		Resolution: r.Resolution,
-	})
-	if step {
+	}
+	if r.estimator.Add(sample) {
 		r.steps++
+	}
+	if r.guess != nil {
+		r.guess.Add(sample)
 	}
 	r.samples++
 	r.publish()
@@ -219,6 +224,10 @@ func (r *run) check(t time.Duration) {
 	truth := time.Unix(0, int64(r.world.Server(t)+r.eitherWay(r.Spread)))
 	est, bound := r.snapshot.At(local)
 	lo, hi := r.snapshot.Range(local)
+	if r.guess != nil {
+		est = time.Unix(0, int64(r.estimator.Since(local)+r.guess.Offset()))
+		bound = max(hi.Sub(est), est.Sub(lo))
+	}
 	if truth.Before(lo) || truth.After(hi) || est.Sub(truth).Abs() > bound {
 		r.outside++
 		if moved(r.Steps, t) != moved(r.Steps, r.arrived) {

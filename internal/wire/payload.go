@@ -60,7 +60,7 @@ func (b *payload) Read(p []byte) (int, error) {
 		b.excess = max(0, b.excess-framingRatio*int64(n))
 	case b.framing == toEnd && b.taken > b.room:
 		b.err = messages.ErrBodyTooLarge
-		return 0, b.err
+		return 0, b.err // what is over the cap is not handed on
 	}
 	if n == 0 && err != nil { // an error beside data comes again with the next read
 		b.err = b.ended()

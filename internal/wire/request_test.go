@@ -9,48 +9,52 @@ import (
 	"github.com/sluice-engine/sluice/messages"
 )
 
+// withField adds a header line to a call.
+func withField(name, value string) func(*messages.Call) {
+	return func(c *messages.Call) { c.Fields = append(c.Fields, messages.Field{Name: name, Value: value}) }
+}
+
+// unfit are the ways in which a call could be read in two ways.
+var unfit = map[string]struct {
+	spoil func(*messages.Call)
+	want  CallError
+}{
+	"no method":               {func(c *messages.Call) { c.Method = "" }, CallError{Part: "method"}},
+	"method with a space":     {func(c *messages.Call) { c.Method = "GET /x" }, CallError{Part: "method"}},
+	"method with a line end":  {func(c *messages.Call) { c.Method = "GET\r\nX:" }, CallError{Part: "method"}},
+	"CONNECT":                 {func(c *messages.Call) { c.Method = "CONNECT" }, CallError{Part: "method"}},
+	"no path":                 {func(c *messages.Call) { c.Path = "" }, CallError{Part: "target"}},
+	"relative path":           {func(c *messages.Call) { c.Path = "x" }, CallError{Part: "target"}},
+	"asterisk for GET":        {func(c *messages.Call) { c.Path = "*" }, CallError{Part: "target"}},
+	"path with a space":       {func(c *messages.Call) { c.Path = "/ HTTP/1.1" }, CallError{Part: "target"}},
+	"path with a line end":    {func(c *messages.Call) { c.Path = "/\r\n" }, CallError{Part: "target"}},
+	"query with a space":      {func(c *messages.Call) { c.Query = "a=b c" }, CallError{Part: "target"}},
+	"query with a tab":        {func(c *messages.Call) { c.Query = "a=\t" }, CallError{Part: "target"}},
+	"query with DEL":          {func(c *messages.Call) { c.Query = "a=\x7f" }, CallError{Part: "target"}},
+	"no host":                 {func(c *messages.Call) { c.Host = "" }, CallError{Part: "host"}},
+	"host with a line end":    {func(c *messages.Call) { c.Host = "h\r\nX: y" }, CallError{Part: "host"}},
+	"host with a path":        {func(c *messages.Call) { c.Host = "h/x" }, CallError{Part: "host"}},
+	"host with a user":        {func(c *messages.Call) { c.Host = "u@h" }, CallError{Part: "host"}},
+	"Host header with a list": {withField("Host", "a,b"), CallError{Part: "host"}},
+	"Host header twice": {func(c *messages.Call) { withField("Host", "a")(c); withField("hOST", "a")(c) },
+		CallError{Part: "header", Name: "hOST"}},
+	"empty name":             {withField("", "x"), CallError{Part: "header"}},
+	"name with a colon":      {withField("X:", "x"), CallError{Part: "header", Name: "X:"}},
+	"name with a space":      {withField("X ", "x"), CallError{Part: "header", Name: "X "}},
+	"name with a line end":   {withField("X\r\nY", "x"), CallError{Part: "header", Name: "X\r\nY"}},
+	"value with CR LF":       {withField("X", "s3cret\r\nY: z"), CallError{Part: "header", Name: "X"}},
+	"value with LF":          {withField("X", "s3cret\n"), CallError{Part: "header", Name: "X"}},
+	"value with CR":          {withField("X", "s3cret\r"), CallError{Part: "header", Name: "X"}},
+	"value with NUL":         {withField("X", "s3cret\x00"), CallError{Part: "header", Name: "X"}},
+	"Content-Length":         {withField("content-length", "0"), CallError{Part: "header", Name: "content-length"}},
+	"Transfer-Encoding":      {withField("Transfer-Encoding", "chunked"), CallError{Part: "header", Name: "Transfer-Encoding"}},
+	"Connection":             {withField("CONNECTION", "close"), CallError{Part: "header", Name: "CONNECTION"}},
+	"Upgrade":                {withField("Upgrade", "h2c"), CallError{Part: "header", Name: "Upgrade"}},
+	"the last of many lines": {func(c *messages.Call) { withField("X", "y")(c); withField("Z", "\n")(c) }, CallError{Part: "header", Name: "Z"}},
+}
+
 func TestACallThatCouldBeReadInTwoWaysIsRefusedBeforeItsFirstByte(t *testing.T) {
-	field := func(name, value string) func(*messages.Call) {
-		return func(c *messages.Call) { c.Fields = append(c.Fields, messages.Field{Name: name, Value: value}) }
-	}
-	cases := map[string]struct {
-		spoil func(*messages.Call)
-		want  CallError
-	}{
-		"no method":               {func(c *messages.Call) { c.Method = "" }, CallError{Part: "method"}},
-		"method with a space":     {func(c *messages.Call) { c.Method = "GET /x" }, CallError{Part: "method"}},
-		"method with a line end":  {func(c *messages.Call) { c.Method = "GET\r\nX:" }, CallError{Part: "method"}},
-		"CONNECT":                 {func(c *messages.Call) { c.Method = "CONNECT" }, CallError{Part: "method"}},
-		"no path":                 {func(c *messages.Call) { c.Path = "" }, CallError{Part: "target"}},
-		"relative path":           {func(c *messages.Call) { c.Path = "x" }, CallError{Part: "target"}},
-		"asterisk for GET":        {func(c *messages.Call) { c.Path = "*" }, CallError{Part: "target"}},
-		"path with a space":       {func(c *messages.Call) { c.Path = "/ HTTP/1.1" }, CallError{Part: "target"}},
-		"path with a line end":    {func(c *messages.Call) { c.Path = "/\r\n" }, CallError{Part: "target"}},
-		"query with a space":      {func(c *messages.Call) { c.Query = "a=b c" }, CallError{Part: "target"}},
-		"query with a tab":        {func(c *messages.Call) { c.Query = "a=\t" }, CallError{Part: "target"}},
-		"query with DEL":          {func(c *messages.Call) { c.Query = "a=\x7f" }, CallError{Part: "target"}},
-		"no host":                 {func(c *messages.Call) { c.Host = "" }, CallError{Part: "host"}},
-		"host with a line end":    {func(c *messages.Call) { c.Host = "h\r\nX: y" }, CallError{Part: "host"}},
-		"host with a path":        {func(c *messages.Call) { c.Host = "h/x" }, CallError{Part: "host"}},
-		"host with a user":        {func(c *messages.Call) { c.Host = "u@h" }, CallError{Part: "host"}},
-		"Host header with a list": {field("Host", "a,b"), CallError{Part: "host"}},
-		"Host header twice": {func(c *messages.Call) { field("Host", "a")(c); field("hOST", "a")(c) },
-			CallError{Part: "header", Name: "hOST"}},
-		"empty name":             {field("", "x"), CallError{Part: "header"}},
-		"name with a colon":      {field("X:", "x"), CallError{Part: "header", Name: "X:"}},
-		"name with a space":      {field("X ", "x"), CallError{Part: "header", Name: "X "}},
-		"name with a line end":   {field("X\r\nY", "x"), CallError{Part: "header", Name: "X\r\nY"}},
-		"value with CR LF":       {field("X", "s3cret\r\nY: z"), CallError{Part: "header", Name: "X"}},
-		"value with LF":          {field("X", "s3cret\n"), CallError{Part: "header", Name: "X"}},
-		"value with CR":          {field("X", "s3cret\r"), CallError{Part: "header", Name: "X"}},
-		"value with NUL":         {field("X", "s3cret\x00"), CallError{Part: "header", Name: "X"}},
-		"Content-Length":         {field("content-length", "0"), CallError{Part: "header", Name: "content-length"}},
-		"Transfer-Encoding":      {field("Transfer-Encoding", "chunked"), CallError{Part: "header", Name: "Transfer-Encoding"}},
-		"Connection":             {field("CONNECTION", "close"), CallError{Part: "header", Name: "CONNECTION"}},
-		"Upgrade":                {field("Upgrade", "h2c"), CallError{Part: "header", Name: "Upgrade"}},
-		"the last of many lines": {func(c *messages.Call) { field("X", "y")(c); field("Z", "\n")(c) }, CallError{Part: "header", Name: "Z"}},
-	}
-	for name, test := range cases {
+	for name, test := range unfit {
 		t.Run(name, func(t *testing.T) {
 			tape := play(ok)
 			c := over(tape, Limits{})

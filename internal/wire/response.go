@@ -18,9 +18,10 @@ func (c *Conn) receive(call *messages.Call) (resp *messages.Response, sent messa
 	}
 	resp = &messages.Response{StatusCode: h.status, Header: c.takeLines(&h), ProtoMajor: 1, ProtoMinor: h.minor()}
 	bodiless := h.bodiless(call.Method)
+	// Without a length left is -1, until begin knows what is meant.
 	c.payload = payload{conn: c, keeps: h.keeps(bodiless), left: h.length, room: c.limits.Body}
 	switch {
-	case bodiless || h.length == 0: // of length 0, even if it is coded
+	case bodiless || h.length == 0: // nothing to decode, whatever coding it names
 		c.finish()
 	case call.Stream:
 		err = c.stream(&h, call, resp)

@@ -14,7 +14,7 @@ import (
 // TLS: requests go through sealed, and sealed reads and writes through the
 // socket's own Read and Write.
 //
-//	plain   Conn ───────────────▶ Socket ─▶ net.Conn
+//	plain   Conn ─────────────▶ Socket ─▶ net.Conn
 //	sealed  Conn ─▶ tls.Conn ─▶ Socket ─▶ net.Conn
 //
 // It belongs to the Conn's owner. Two others come near it: the goroutine of an
@@ -23,7 +23,9 @@ import (
 type Socket struct {
 	net.Conn // as dialled
 
-	sealed  *tls.Conn  // nil for plain http
+	// sealed is nil for plain http. Seal sets it before anybody else has the socket;
+	// the goroutine of an upload reads it.
+	sealed  *tls.Conn
 	records recordScan // where the inbound TLS records end
 	ended   bool       // the transport itself ended, with or without close_notify
 

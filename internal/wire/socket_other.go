@@ -19,8 +19,10 @@ func (s *Socket) converse(p []byte) (int, error) { return s.converseInSteps(p, n
 
 func (s *Socket) quiet() error { return s.silence() }
 
+// farewell says nothing, for it might have to wait.
 func (s *Socket) farewell() {}
 
+// writeNow takes nothing: Write goes on by way of net, which can wait.
 func (s *Socket) writeNow([]byte) (int, error) { return 0, nil }
 
 // readNow reads what arrives within a moment, or returns errSilent.

@@ -11,6 +11,7 @@ import (
 
 // descriptor reaches the socket under a net.Conn.
 type descriptor struct {
+	// attach sets these two, and nobody changes them.
 	raw syscall.RawConn // nil if the connection has no socket
 	own bool            // nothing stands between the net.Conn and the socket
 

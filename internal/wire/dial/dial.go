@@ -72,7 +72,7 @@ func (d *Dialer) Dial(ctx context.Context, o messages.Origin) (*wire.Conn, error
 	if err != nil {
 		return nil, fmt.Errorf("dial %s: %w", o, err)
 	}
-	defer cancel()
+	defer cancel() // of the dial: the connection outlives it
 	s, err := d.connect(ctx, o, http1)
 	if err != nil {
 		return nil, fmt.Errorf("dial %s: %w", o, withContext(ctx, err))

@@ -106,7 +106,7 @@ func firstOf(ctx context.Context, addrs []string, dial func(context.Context, str
 		return dial(ctx, "tcp", addrs[0])
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+	defer cancel()                          // of the losers: the winner is a connection, which has no context
 	ended := make(chan attempt, len(addrs)) // with room for all, so that no attempt waits to be heard
 	timer := time.NewTimer(0)               // the first attempt is due at once
 	defer timer.Stop()

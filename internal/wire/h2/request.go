@@ -16,7 +16,8 @@ import (
 
 // lay makes the request of a call, and keeps the target's bytes as they are.
 func (s *Stream) lay(call *messages.Call, host string) *http.Request {
-	// Opaque, for net/http would decode and encode a path anew.
+	// https, for that is what the peer is told, though net/http takes the connection
+	// for a plain one. Opaque, for a path would be decoded and encoded anew.
 	s.url = url.URL{Scheme: "https", Host: host, Opaque: "//" + host + call.Path, RawQuery: call.Query}
 	s.layFields(call.Fields)
 	s.request.Method, s.request.Host = call.Method, host
@@ -34,7 +35,7 @@ func (s *Stream) lay(call *messages.Call, host string) *http.Request {
 		req.Header.Set("Expect", "100-continue")
 		s.fields = nil // the header is no longer that of the fields
 	}
-	if call.Trace != nil {
+	if call.Trace != nil { // beside the hooks of s.ctx, not instead of them
 		return req.WithContext(httptrace.WithClientTrace(s.ctx, call.Trace))
 	}
 	return req

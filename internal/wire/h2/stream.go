@@ -56,9 +56,11 @@ var _ protocol.Connection = (*Stream)(nil)
 func newStream(c *conn) *Stream {
 	s := &Stream{conn: c, limits: &c.shared.limits}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
+	// In the context, and so called in every exchange.
 	s.ctx = httptrace.WithClientTrace(s.ctx, &httptrace.ClientTrace{
 		WroteHeaderField: func(string, []string) { s.touched.Store(true) },
 	})
+	// A request is given a context in no other way than by copying it.
 	s.request = *(&http.Request{
 		URL: &s.url, Header: make(http.Header), Proto: "HTTP/2.0", ProtoMajor: 2,
 	}).WithContext(s.ctx)

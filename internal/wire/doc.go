@@ -9,7 +9,8 @@
 // How a connection comes about is told in wire/dial, HTTP/2 in wire/h2. Both
 // stand on this package, which knows neither. What it has for them: Socket with
 // NewSocket and NewConn, ReadStatus for the answer of a proxy, and for HTTP/2
-// CheckCall, CheckTrailer, Limits, Decoders, ReadAll and the errors of an exchange.
+// CheckCall, CheckTrailer, Limits, ContinueWait, AddCoding, Decoders, Believed,
+// ReadAll and the errors of an exchange.
 //
 // A Conn has one owner at a time, who exchanges one request for one response,
 // asks Reusable, and passes the connection on or closes it:

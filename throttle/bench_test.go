@@ -70,7 +70,7 @@ func uncontended(b *testing.B, kind Window) *Ledger {
 	limits := twoLimits(1 << 24)
 	limits[0].Window, limits[1].Window = kind, kind
 	l := newLedger(b, Options{}, limits...)
-	l.SetClock(0, time.Millisecond)
+	l.SetClock(0, 0, time.Millisecond)
 	return l
 }
 

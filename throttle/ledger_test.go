@@ -251,7 +251,7 @@ func TestTheRealCostCountsOnceItIsKnown(t *testing.T) {
 func TestATimestampBringsAPermitBackSooner(t *testing.T) {
 	l := exact(t, Options{}, Limit{ID: "a", Quota: 1, Per: sec})
 	const ahead = 1000 * time.Hour
-	l.SetClock(ahead-ms, ahead+ms)
+	l.SetClock(0, ahead-ms, ahead+ms)
 	l.Settle(50*ms, granted(t, l, 0, "a"), Outcome{ServerTime: ahead + 10*ms, Resolution: ms})
 	require.Equal(t, 1012*ms, limitOf(l, 50*ms, "a").Next)
 
@@ -268,7 +268,7 @@ func TestAnRTTFloorBringsAPermitBackSooner(t *testing.T) {
 
 func TestAFixedWindowIsSpentInFullAndComesBackAtOnce(t *testing.T) {
 	l := exact(t, Options{}, Limit{ID: "a", Quota: 2, Per: sec, Window: Fixed})
-	l.SetClock(1000*time.Hour, 1000*time.Hour)
+	l.SetClock(0, 1000*time.Hour, 1000*time.Hour)
 	l.Settle(950*ms, granted(t, l, 900*ms, "a"), Outcome{})
 	p := granted(t, l, 980*ms, "a")
 	granted(t, l, sec, "a") // a new window, in which p may be counted too
@@ -279,9 +279,9 @@ func TestAFixedWindowIsSpentInFullAndComesBackAtOnce(t *testing.T) {
 
 func TestASteppedClockGrantsNothingOnItsStrengthForAWindow(t *testing.T) {
 	l := exact(t, Options{}, Limit{ID: "a", Quota: 1, Per: sec, Window: Fixed})
-	l.SetClock(1000*time.Hour, 1000*time.Hour)
+	l.SetClock(0, 1000*time.Hour, 1000*time.Hour)
 	l.Settle(900*ms, granted(t, l, 900*ms, "a"), Outcome{})
-	l.SetClock(1001*time.Hour, 1001*time.Hour)
+	l.SetClock(0, 1001*time.Hour, 1001*time.Hour)
 	queued(t, l, sec, "a")
 	wakesAt(t, l, 1900*ms)
 }
@@ -362,7 +362,7 @@ func drain(l *Ledger, now time.Duration) (all []*Permit) {
 func TestTheServersCountHoldsWhenItIsTheLarger(t *testing.T) {
 	for _, kind := range []Window{Sliding, Fixed, FixedFromFirst, Leaky, Concurrency, Lifetime} {
 		l := exact(t, Options{}, Limit{ID: "a", Quota: 10, Per: sec, Window: kind})
-		l.SetClock(1000*time.Hour, 1000*time.Hour)
+		l.SetClock(0, 1000*time.Hour, 1000*time.Hour)
 		require.NoError(t, l.Sync(0, "a", "", 7, 0))
 		require.NoError(t, l.Sync(0, "a", "", 4, 0), "an older answer")
 		require.EqualValues(t, 7, limitOf(l, 0, "a").Used, kind)
@@ -378,7 +378,7 @@ func TestTheServersCountHoldsWhenItIsTheLarger(t *testing.T) {
 func TestANumberAboutAWindowThatIsOverIsIgnored(t *testing.T) {
 	for _, kind := range []Window{Sliding, Fixed, FixedFromFirst} {
 		l := exact(t, Options{}, Limit{ID: "a", Quota: 10, Per: sec, Window: kind})
-		l.SetClock(1000*time.Hour, 1000*time.Hour)
+		l.SetClock(0, 1000*time.Hour, 1000*time.Hour)
 		require.NoError(t, l.Sync(1500*ms, "a", "", 7, 1000*time.Hour+1))
 		want := int64(0)
 		if kind != Fixed {
@@ -444,7 +444,7 @@ func TestABudgetIsSpentAfterACrashUntilTheServerTells(t *testing.T) {
 	require.ErrorIs(t, l.Acquire(0, &Permit{Limit: "a"}), ErrSpent)
 	require.NoError(t, l.Sync(0, "a", "", 4, 0))
 	require.Zero(t, limitOf(l, 0, "a").Room, "the number may be older than the crash")
-	l.SetClock(100*sec, 101*sec)
+	l.SetClock(0, 100*sec, 101*sec)
 	require.NoError(t, l.Sync(sec, "a", "", 4, 101*sec))
 	require.Zero(t, limitOf(l, sec, "a").Room, "still")
 	require.NoError(t, l.Sync(2*sec, "a", "", 4, 102*sec))
@@ -503,7 +503,7 @@ func TestAFixedLimitLearnsItsClockWithoutLosingAWindow(t *testing.T) {
 		l.Settle(time.Second, &permits[i], Outcome{})
 	}
 
-	l.SetClock(server-50*time.Millisecond, server+50*time.Millisecond)
+	l.SetClock(0, server-50*time.Millisecond, server+50*time.Millisecond)
 
 	require.Zero(t, granted(2*time.Second), "what went before the clock was known is charged")
 	require.Zero(t, granted(10*time.Second))
@@ -513,7 +513,7 @@ func TestAFixedLimitLearnsItsClockWithoutLosingAWindow(t *testing.T) {
 func TestRoomIsLeftForOthersAndComesBackAsTheWindowPasses(t *testing.T) {
 	l, err := New([]Limit{{ID: "w", Quota: 100, Per: 100 * sec, Window: Fixed, Shared: 0.36}}, Options{})
 	require.NoError(t, err)
-	l.SetClock(1_000_000*sec, 1_000_000*sec) // a window begins at our zero
+	l.SetClock(0, 1_000_000*sec, 1_000_000*sec) // a window begins at our zero
 	room := func(now time.Duration) int64 { return limitOf(l, now, "w").Room }
 
 	require.EqualValues(t, 100-36-19, room(0), "36 expected, and three times their root")
@@ -550,7 +550,7 @@ func TestPacingNeverReachesPastTheWindow(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		l, err := New([]Limit{{ID: "w", Quota: 212, Per: 16 * sec, Window: Fixed}}, Options{Pacing: &Pacing{Bulk: -1}})
 		require.NoError(t, err)
-		l.SetClock(1_600_000*sec, 1_600_000*sec) // a window begins at our zero
+		l.SetClock(0, 1_600_000*sec, 1_600_000*sec) // a window begins at our zero
 		now := time.Duration(0)
 		for range 100 {
 			now += time.Duration(rapid.Int64Range(0, int64(2*sec)).Draw(t, "pause"))

@@ -29,7 +29,7 @@ func runContest(t testing.TB, limit Limit, pacing *Pacing, perSecond float64, le
 	granted := 0
 	for c.now < length {
 		if c.now >= sync {
-			c.l.SetClock(1000*time.Hour-5*ms, 1000*time.Hour+5*ms)
+			c.l.SetClock(0, 1000*time.Hour-5*ms, 1000*time.Hour+5*ms)
 			sync = c.now + sec
 		}
 		for c.backlog < 5 {

@@ -2,18 +2,17 @@ package throttle
 
 import "time"
 
-// SetClock says that the server's Unix time minus `now` lies in [lo, hi]. The
-// bounds are taken to hold at the latest instant the ledger was told of, and to
-// widen by the clock rate from there. Bounds that contradict the earlier ones
-// mean that the server's clock has stepped; nothing is then granted on the
-// strength of it for one window.
-func (l *Ledger) SetClock(lo, hi time.Duration) {
+// SetClock says that the server's Unix time minus `now` lies in [lo, hi] at now,
+// from where the bounds widen by the clock rate. Bounds that contradict the
+// earlier ones mean that the server's clock has stepped; nothing is then granted
+// on the strength of it for one window.
+func (l *Ledger) SetClock(now, lo, hi time.Duration) {
 	if lo > hi || lo < -1<<62 || hi > 1<<62 {
 		return
 	}
-	at := l.now
+	at := l.at(now)
 	c := l.clock
-	stepped := c.known && at != unset && (at+hi < c.earliest(at) || at+lo > c.latest(at))
+	stepped := c.known && (at+hi < c.earliest(at) || at+lo > c.latest(at))
 	c.set(at, lo, hi)
 	if stepped {
 		c.learned = false

@@ -119,7 +119,7 @@ func (w *world) lose(r *request) {
 func (w *world) setClock() {
 	ahead := w.serverTime(w.now) - w.now
 	early, late := w.span(w.clockErr), w.span(w.clockErr)
-	w.l.SetClock(ahead-early, ahead+late)
+	w.l.SetClock(w.now, ahead-early, ahead+late)
 }
 
 func (w *world) resyncClock() {

@@ -183,8 +183,8 @@ func (d *Desk) readClock(now time.Duration) {
 		return
 	}
 	d.told, d.toldAt = reading, now
-	lo, hi := reading.Ahead(now + clockLasts) // a claim widens with time, so the later one covers both
-	d.ledger.SetClock(lo, hi)
+	lo, hi := reading.Ahead(now + clockLasts) // a claim widens with time: the later one covers all instants up to it
+	d.ledger.SetClock(now, lo, hi)
 }
 
 // askForTime has the server's clock read, once, for limits in windows of that
@@ -209,6 +209,13 @@ func (d *Desk) Replace(now time.Duration, limits []throttle.Limit) error {
 	d.limits, d.needsClock = limits, NeedsClock(limits)
 	d.grant(now)
 	return nil
+}
+
+// Pause stops a scope until an instant. The error is that of an unknown scope.
+func (d *Desk) Pause(now time.Duration, scope string, until time.Duration) error {
+	err := d.ledger.PauseUntil(now, scope, until)
+	d.grant(now)
+	return err
 }
 
 // Adjust adds delta to what a limit counts as used.

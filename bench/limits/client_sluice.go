@@ -3,41 +3,32 @@ package limits
 import (
 	"time"
 
+	"github.com/sluice-engine/sluice/actors/throttler"
+	"github.com/sluice-engine/sluice/actors/ticket"
 	"github.com/sluice-engine/sluice/throttle"
+	"github.com/sluice-engine/sluice/throttle/feedback"
 )
 
-// sluice drives a ledger as the throttler actor does: one timer, Next after
-// whatever may free room, the server's clock told again after a second.
+// sluice is the throttler's own desk in virtual time: what the throttler actor
+// does with a mailbox, an alarm and a pool, the world does here. A request that
+// is sent on to its pool leaves at once.
 type sluice struct {
-	w      *world
-	ledger *throttle.Ledger
-	limits []throttle.Limit
-	armed  time.Duration // when the timer rings; zero means it does not
-	timer  int           // number of the latest timer; earlier ones are void
-
-	clocked bool          // the ledger was told of the server's clock, ...
-	toldAt  time.Duration // ... then
-	seen    time.Duration // the ledger knows of this instant, or of a later one
+	w     *world
+	desk  *throttler.Desk
+	timer int // number of the latest alarm; earlier ones are void
 
 	change func(*throttle.Limit) // made to the limits it is told of; nil: they are the server's
 }
 
-// clockEvery is how long the ledger goes on with what it was told of the
-// server's clock.
-const clockEvery = time.Second
-
 func newSluice(w *world) *sluice {
-	c := &sluice{w: w, limits: w.ledgerLimits()}
-	c.ledger = c.newLedger()
-	return c
-}
-
-func (c *sluice) newLedger() *throttle.Ledger {
-	l, err := throttle.New(c.limits, c.w.options)
+	c := &sluice{w: w}
+	limits := w.ledgerLimits()
+	ledger, err := throttle.New(limits, w.options)
 	if err != nil {
 		panic(err) // setups are made in this package
 	}
-	return l
+	c.desk = throttler.NewDesk(ledger, limits, w.options, c)
+	return c
 }
 
 // ledgerLimits describes the rules, and a route for each flow.
@@ -67,37 +58,37 @@ func (s *setup) ledgerLimits() []throttle.Limit {
 
 func routeID(flow string) string { return "route " + flow }
 
-func (s *setup) needsClock() bool {
-	for _, r := range s.rules {
-		if r.counting == Fixed && s.clockError >= 0 {
-			return true
-		}
-	}
-	return false
-}
-
 func (c *sluice) submit(r *request) {
-	r.permit = throttle.Permit{
-		Limit: routeID(r.flow.name), Key: r.key, Priority: r.flow.priority, Deadline: r.permit.Deadline, Owner: r,
-	}
-	c.ask(r)
+	t := &r.ticket
+	t.Reopen()
+	t.Owner, t.Pool, t.Limited = r, r, true
+	t.Permit.Limit, t.Permit.Key, t.Permit.Priority = routeID(r.flow.name), r.key, r.flow.priority
+	c.desk.Acquire(c.w.now, t)
 }
 
-func (c *sluice) ask(r *request) {
-	c.readClock()
-	switch err := c.ledger.Acquire(c.w.now, &r.permit); {
-	case err != nil:
-		c.refuse(r, err)
-	case r.permit.State() == throttle.Granted:
-		c.w.send(r)
+// Tell is part of protocol.Recipient: a request is its ticket's owner and pool.
+func (r *request) Tell(message any) {
+	switch m := message.(type) {
+	case ticket.AcquireLease:
+		if m.Answer() { // there is always a connection
+			r.w.send(r)
+		}
+	case ticket.TicketRefused:
+		r.w.log(r, "not admitted: %v", m.Refused)
+		r.w.end(r)
 	default:
-		c.grant()
+		panic(message) // nobody leaves once a connection is asked for
 	}
 }
 
-func (c *sluice) refuse(r *request, err error) {
-	c.w.log(r, "not admitted: %v", err)
-	c.w.end(r)
+// cancel has the caller of r leave, if it still waits, and reports whether it
+// did.
+func (c *sluice) cancel(r *request) bool {
+	if !r.ticket.Cancel() {
+		return false
+	}
+	c.desk.Abandon(c.w.now, &r.ticket)
+	return true
 }
 
 func (c *sluice) answered(r *request, a answer) {
@@ -105,73 +96,49 @@ func (c *sluice) answered(r *request, a answer) {
 	for _, cost := range a.costs {
 		o.Costs = append(o.Costs, throttle.Cost{ID: c.w.rules[cost.rule].id, Weight: cost.weight})
 	}
-	c.ledger.Settle(c.w.now, &r.permit, o)
 	if a.used >= 0 {
-		if err := c.ledger.Sync(c.w.now, c.w.rules[0].id, r.key, a.used, a.serverTime); err != nil {
-			panic(err) // rule 0 is never taken away
+		usage := feedback.Usage{Limit: c.w.rules[0].id, Key: r.key, Used: a.used}
+		if a.serverTime != 0 {
+			usage.At = time.Unix(0, int64(a.serverTime))
 		}
+		r.ticket.Signals.Usage = []feedback.Usage{usage}
 	}
-	c.wakeUp()
+	c.settle(r, o)
 }
 
-func (c *sluice) lost(r *request) {
-	c.ledger.Settle(c.w.now, &r.permit, throttle.Outcome{Fate: throttle.Lost})
-	c.wakeUp()
+func (c *sluice) lost(r *request)   { c.settle(r, throttle.Outcome{Fate: throttle.Lost}) }
+func (c *sluice) unsent(r *request) { c.settle(r, throttle.Outcome{Fate: throttle.NeverSent}) }
+
+func (c *sluice) settle(r *request, o throttle.Outcome) {
+	r.ticket.Outcome = o
+	c.desk.Settle(c.w.now, &r.ticket)
 }
 
-func (c *sluice) unsent(r *request) {
-	c.ledger.Settle(c.w.now, &r.permit, throttle.Outcome{Fate: throttle.NeverSent})
-	c.wakeUp()
-}
-
-func (c *sluice) wakeUp() {
-	if c.ledger.Len() > 0 {
-		c.grant()
-	}
-}
-
-// grant answers everyone in the queue who has an answer by now.
-func (c *sluice) grant() {
-	c.readClock()
-	for p := c.ledger.Next(c.w.now); p != nil; p = c.ledger.Next(c.w.now) {
-		r := p.Owner.(*request)
-		if p.State() == throttle.Granted {
-			c.w.send(r)
-		} else {
-			c.refuse(r, p.Err())
-		}
-	}
-	c.arm()
-}
-
-func (c *sluice) arm() {
-	at, ok := c.ledger.Wake()
-	if !ok || at == c.armed {
-		return
-	}
-	c.armed = at
+// RingAt is part of throttler.Outlet.
+func (c *sluice) RingAt(at time.Duration) {
 	c.timer++
 	timer := c.timer
 	c.w.at(at, func() {
 		if timer == c.timer {
-			c.armed = 0
-			c.grant()
+			c.desk.Due(c.w.now)
 		}
 	})
 }
 
-// readClock tells the ledger bounds of the server's clock that hold, and that
-// are about clockError away from the truth on either side.
-func (c *sluice) readClock() {
-	now := c.w.now
-	idle := now - c.seen
-	c.seen = now
-	if c.clocked && now-c.toldAt < clockEvery || !c.w.needsClock() {
-		return
+// ServerClock is part of throttler.Outlet.
+func (c *sluice) ServerClock() throttler.Reading {
+	if c.w.clockError < 0 {
+		return nil // nothing is ever known
 	}
-	// The ledger takes bounds to hold at the latest instant it was told of.
-	lo, hi := c.w.clockBounds()
-	wider := idle/5000 + 1
-	c.ledger.SetClock(lo-wider, hi+wider)
-	c.clocked, c.toldAt = true, now
+	return c
 }
+
+// Ahead is part of throttler.Reading: bounds that are drawn anew each time. They
+// hold now; the ledger widens them by more than the clocks of a world differ.
+func (c *sluice) Ahead(time.Duration) (lo, hi time.Duration) { return c.w.clockBounds() }
+
+// AskForTime is part of throttler.Outlet.
+func (c *sluice) AskForTime() {}
+
+// Warn is part of throttler.Outlet.
+func (c *sluice) Warn(text string, args ...any) { c.w.note("warning: %s %v", text, args) }

@@ -1,7 +1,6 @@
 package limits
 
 import (
-	"cmp"
 	"io"
 	"math"
 	"math/rand/v2"
@@ -115,7 +114,7 @@ func (f *fuzzWorld) make(fl *flow) *request {
 	f.open[r.serial] = r
 	r.key = string(rune('a' + f.rng.IntN(3)))
 	if f.plan.deadline > 0 && oneIn(f.rng, 2) {
-		r.permit.Deadline = f.now + 1 + f.upTo(f.plan.deadline)
+		r.ticket.Permit.Deadline = f.now + 1 + f.upTo(f.plan.deadline)
 	}
 	if f.rng.Float64() < f.plan.refund {
 		r.costs = slices.Clone(r.charges)
@@ -130,10 +129,9 @@ func (f *fuzzWorld) make(fl *flow) *request {
 }
 
 func (f *fuzzWorld) cancel(r *request) {
-	if f.client.ledger.Cancel(f.now, &r.permit) {
+	if f.client.cancel(r) {
 		f.log(r, "cancelled")
 		f.end(r)
-		f.client.wakeUp()
 	}
 }
 
@@ -205,12 +203,11 @@ func (f *fuzzWorld) takeAway() {
 
 // replace gives the client the table as it should be now.
 func (f *fuzzWorld) replace() {
-	f.client.limits = f.table()
-	f.note("replace by %+v", f.client.limits)
-	if err := f.client.ledger.Replace(f.now, f.client.limits); err != nil {
+	limits := f.table()
+	f.note("replace by %+v", limits)
+	if err := f.client.desk.Replace(f.now, limits); err != nil {
 		panic(err) // tables are made in this package
 	}
-	f.client.grant()
 }
 
 func (f *fuzzWorld) table() []throttle.Limit {
@@ -233,45 +230,19 @@ func (f *fuzzWorld) table() []throttle.Limit {
 	return limits
 }
 
-// crash loses the ledger. The next one is told what the throttler actor would
-// tell it: who is in flight and who waits.
+// crash loses the ledger, as a panic in the throttler actor would.
 func (f *fuzzWorld) crash() {
 	f.note("the ledger is lost")
-	c := f.client
-	c.ledger = c.newLedger()
-	c.armed = 0
-	c.timer++
-	c.ledger.AssumeFull(f.now)
-	c.clocked = false
-	for _, r := range f.inOrder() {
-		if !r.sent {
-			r.permit.Reset()
-			c.ask(r)
-		} else if !r.settled {
-			if err := c.ledger.Adopt(f.now, &r.permit); err != nil {
-				f.log(r, "not adopted: %v", err)
-			}
-		}
-	}
-	c.grant()
-}
-
-func (f *fuzzWorld) inOrder() []*request {
-	var all []*request
-	for _, r := range f.open {
-		all = append(all, r)
-	}
-	slices.SortFunc(all, func(a, b *request) int { return cmp.Compare(a.serial, b.serial) })
-	return all
+	f.client.desk.Failed(nil)
+	f.client.desk.Recover(f.now)
 }
 
 func (f *fuzzWorld) pauseAll() {
 	until := f.now + f.upTo(5*time.Second)
 	f.note("paused until %v", until)
-	if err := f.client.ledger.PauseUntil(f.now, "", until); err != nil {
+	if err := f.client.desk.Pause(f.now, "", until); err != nil {
 		panic(err) // the scope without a name is always there
 	}
-	f.client.grant()
 }
 
 func (f *fuzzWorld) burden() {
@@ -280,8 +251,7 @@ func (f *fuzzWorld) burden() {
 	if f.rules[0].counting == Lifetime || f.rules[0].counting == Concurrency {
 		return
 	}
-	if err := f.client.ledger.Adjust(f.now, f.rules[0].id, "a", delta); err != nil {
+	if err := f.client.desk.Adjust(f.now, f.rules[0].id, "a", delta); err != nil {
 		panic(err) // rule 0 is never taken away
 	}
-	f.client.grant()
 }

@@ -6,7 +6,7 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"github.com/sluice-engine/sluice/throttle"
+	"github.com/sluice-engine/sluice/actors/ticket"
 )
 
 // world is one run: a client, a network and a server in virtual time.
@@ -30,7 +30,8 @@ type world struct {
 
 // request is one wish to send, from then to its end.
 type request struct {
-	permit throttle.Permit // of the Sluice client
+	ticket ticket.Ticket // of the Sluice client
+	w      *world
 
 	serial  int
 	flow    *flow
@@ -108,7 +109,7 @@ func (w *world) wish(f *flow) bool {
 
 func (w *world) newRequest(f *flow) *request {
 	w.serial++
-	return &request{serial: w.serial, flow: f, charges: f.charges, key: f.key, wished: w.now}
+	return &request{w: w, serial: w.serial, flow: f, charges: f.charges, key: f.key, wished: w.now}
 }
 
 // send is called by the client when r may leave.

@@ -58,7 +58,7 @@ var mayImport = map[string][]string{
 	// whoever stands outside
 	"examples":         {"engine", "auth", "throttle/...", "bench/exchange/..."},
 	"bench":            {"engine", "auth", "throttle/...", "messages", "internal/clock", "bench/..."},
-	"bench/limits":     {"throttle", "actors/throttler", "actors/ticket", "bench/exchange", "bench/parallel"}, // drives the throttler's desk
+	"bench/limits":     {"throttle", "throttle/feedback", "actors/throttler", "actors/ticket", "bench/exchange", "bench/parallel"}, // drives the throttler's desk
 	"bench/exchange":   {"bench/exchange/..."},
 	"bench/mutants":    {},
 	"bench/cmd/sluice": {"bench/...", "throttle", "throttle/limitfile"},

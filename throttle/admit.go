@@ -39,7 +39,7 @@ func (r *route) weigh(p *Permit) error {
 			return &LimitError{r.id, ErrRouteWeight}
 		}
 	} else {
-		p.cost = cmp.Or(p.Weight, r.charge[r.own].weight)
+		p.cost = cmp.Or(p.Weight, r.tolls[r.own].weight)
 	}
 	if p.Weight == 0 && !r.reserves {
 		return nil // compile has seen to it that it fits
@@ -47,7 +47,7 @@ func (r *route) weigh(p *Permit) error {
 	if p.Weight < 0 {
 		return &LimitError{r.id, ErrWeight}
 	}
-	for i, c := range r.charge {
+	for i, c := range r.tolls {
 		w := c.weight
 		if i == r.own {
 			w = p.cost

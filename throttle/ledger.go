@@ -15,7 +15,7 @@ import (
 // calls Next until it returns nil.
 type Ledger struct {
 	options Options
-	clock   *clock
+	clock   *serverClock
 	table   *table
 	retired map[string]*rule // replaced by nothing, but not yet idle
 	scopes  map[string]*scope
@@ -39,7 +39,7 @@ const unset = time.Duration(math.MinInt64) // no instant was given yet
 func New(limits []Limit, o Options) (*Ledger, error) {
 	o, optionsErr := o.withDefaults()
 	l := &Ledger{options: o, scopes: map[string]*scope{}, retired: map[string]*rule{}, now: unset}
-	l.clock = &clock{rate: int64(math.Ceil(o.ClockRate * billion))}
+	l.clock = &serverClock{rate: int64(math.Ceil(o.ClockRate * billion))}
 	l.queue.wake = never
 	if optionsErr != nil {
 		l.options, _ = Options{}.withDefaults() // so that limits are judged on their own
@@ -131,7 +131,7 @@ func (l *Ledger) Settle(now time.Duration, p *Permit, o Outcome) {
 
 func (l *Ledger) answered(now time.Duration, p *Permit, o Outcome) {
 	a := answer{at: now, real: true, sent: p.granted}
-	a.by, a.dated = l.clock.believe(p.granted, now, o.ServerTime, o.Resolution)
+	a.by, a.dated = l.clock.arrivedBy(p.granted, now, o.ServerTime, o.Resolution)
 	for i, c := range p.path.charges {
 		l.arrived(now, c.meter, p.weight(i), a, o.Costs)
 	}

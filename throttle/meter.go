@@ -53,8 +53,8 @@ func (l *Ledger) pathFor(now time.Duration, r *route, key string) *path {
 }
 
 func (l *Ledger) makePath(now time.Duration, r *route, key string) *path {
-	p := &path{route: r, key: key, own: r.own, charges: make([]charge, len(r.charge))}
-	for i, c := range r.charge {
+	p := &path{route: r, key: key, own: r.own, charges: make([]charge, len(r.tolls))}
+	for i, c := range r.tolls {
 		m := l.meterFor(now, c.rule, key)
 		m.paths++
 		p.charges[i] = charge{m, c.weight, c.rule.terms.maxDelay}

@@ -19,7 +19,7 @@ type usage struct {
 type oracle struct {
 	limit Limit
 	rate  int64 // parts per billion
-	clock *clock
+	clock *serverClock
 	log   []*usage
 	held  time.Duration // hold, worked out once
 }

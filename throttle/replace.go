@@ -103,7 +103,7 @@ func (l *Ledger) reindexKeys(now time.Duration) {
 			continue
 		}
 		keys := map[string]bool{}
-		for _, c := range route.charge {
+		for _, c := range route.tolls {
 			if c.rule.Keyed {
 				for key := range c.rule.meters {
 					keys[key] = true

@@ -93,7 +93,7 @@ func (l *Ledger) Scopes(limit string) []string {
 	}
 	var names []string
 	seen := map[string]bool{}
-	for _, c := range r.charge {
+	for _, c := range r.tolls {
 		if name := c.rule.Scope; !seen[name] {
 			seen[name] = true
 			names = append(names, name)

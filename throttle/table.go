@@ -27,7 +27,7 @@ type rule struct {
 // route is what a request naming a limit is charged.
 type route struct {
 	id       string
-	charge   []toll
+	tolls    []toll
 	own      int   // the toll of the named limit itself, -1 for none
 	keyed    bool  // some toll is keyed
 	budget   bool  // some toll is on a lifetime budget
@@ -45,7 +45,7 @@ type toll struct {
 
 // compile checks limits and resolves their links. The error lists every
 // mistake.
-func compile(limits []Limit, o Options, c *clock, scopes map[string]*scope) (*table, error) {
+func compile(limits []Limit, o Options, c *serverClock, scopes map[string]*scope) (*table, error) {
 	t := &table{rules: map[string]*rule{}, routes: map[string]*route{}}
 	b := builder{table: t, byID: map[string]*Limit{}, tolls: map[string][]toll{}, options: o, clock: c}
 	for i := range limits {
@@ -71,7 +71,7 @@ type builder struct {
 	byID    map[string]*Limit
 	tolls   map[string][]toll // what the links of a limit come to
 	options Options
-	clock   *clock
+	clock   *serverClock
 	errs    []error
 }
 
@@ -177,21 +177,21 @@ func (b *builder) checkRoom(r *rule) {
 }
 
 // terms derives what the arithmetic needs.
-func (l *Limit) terms(o Options, c *clock) *terms {
+func (l *Limit) terms(o Options, c *serverClock) *terms {
 	t := &terms{
-		quota: o.portion(l.Quota), per: l.Per, hold: c.slower(l.Per), short: c.faster(l.Per),
+		quota: o.portion(l.Quota), per: l.Per, hold: c.spanAtLeast(l.Per), short: c.spanAtMost(l.Per),
 		rttFloor: l.RTTFloor, offset: l.Offset, clock: c, shared: o.factor() < 1, others: l.Shared,
 		maxDelay: cmp.Or(l.MaxDelay, defaultMaxDelay),
 	}
 	if l.Window == Leaky {
 		t.quota = o.portion(cmp.Or(l.Burst, l.Quota))
 		t.rate = l.Quota
-		t.drain = time.Duration(float64(c.slower(l.Per))/o.factor()) + 1
+		t.drain = time.Duration(float64(c.spanAtLeast(l.Per))/o.factor()) + 1
 		if l.Tick > 0 {
 			t.quota -= max(1, int64(mulDivUp(l.Tick, l.Quota, int64(max(l.Per, 1)))))
 		}
 		if o.factor() == 1 {
-			t.drain = c.slower(l.Per)
+			t.drain = c.spanAtLeast(l.Per)
 		}
 	}
 	return t
@@ -253,12 +253,12 @@ func (b *builder) resolve(l *Limit) {
 	r.full, r.late = &LimitError{l.ID, ErrQueueFull}, &LimitError{l.ID, ErrDeadline}
 	if own := b.rules[l.ID]; own != nil {
 		r.own = 0
-		r.charge = append(r.charge, toll{own, own.Weight})
+		r.tolls = append(r.tolls, toll{own, own.Weight})
 	}
 	for _, t := range b.linked(l, nil) {
-		r.charge = addToll(r.charge, t)
+		r.tolls = addToll(r.tolls, t)
 	}
-	for _, c := range r.charge {
+	for _, c := range r.tolls {
 		r.keyed = r.keyed || c.rule.Keyed
 		r.budget = r.budget || c.rule.Window == Lifetime
 		r.reserves = r.reserves || len(c.rule.Reserve) > 0

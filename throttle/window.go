@@ -64,7 +64,7 @@ type terms struct {
 	maxDelay time.Duration
 	shared   bool    // others are known to spend from the same quota
 	others   float64 // the part of the quota others are expected to spend at first
-	clock    *clock
+	clock    *serverClock
 }
 
 func newWindow(kind Window, t *terms) window {

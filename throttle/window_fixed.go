@@ -147,7 +147,7 @@ func (f *fixed) whenShared(now time.Duration, w, flying int64) time.Duration {
 
 // begins returns our first instant at which window k has certainly begun.
 func (f *fixed) begins(k int64) time.Duration {
-	return f.clock.reaches(time.Duration(k)*f.per + f.offset)
+	return f.clock.reachedBySetBounds(time.Duration(k)*f.per + f.offset)
 }
 
 func (f *fixed) settle(w int64, a answer) time.Duration {

@@ -45,7 +45,7 @@ func (s *sliding) settle(w int64, a answer) time.Duration {
 		end -= s.rttFloor
 	}
 	if a.dated {
-		end = min(end, s.clock.passes(a.by+s.per))
+		end = min(end, s.clock.reachedByBestBound(a.by+s.per))
 	}
 	return s.log.add(end, w, s.grain())
 }

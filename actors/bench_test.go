@@ -44,3 +44,15 @@ func BenchmarkThrottler(b *testing.B) {
 		s.throttler.Tell(ticket.SettlePermit{Ticket: t})
 	}
 }
+
+// BenchmarkStart is a System started and ended: what the actor library's
+// registry costs before the first request.
+func BenchmarkStart(b *testing.B) {
+	b.ReportAllocs()
+	for b.Loop() {
+		s, err := Start(Config{Logger: slog.New(slog.DiscardHandler)})
+		require.NoError(b, err)
+		s.Close()
+		require.NoError(b, s.Wait(context.Background()))
+	}
+}

@@ -1,23 +1,35 @@
-// Package actors decides what next: who waits, who sends, who tries again.
+// Package actors says who starts whom: System, what the engine uses, and the
+// supervisor, which starts, restarts and ends the actors. It is the only room
+// that knows all the others, and hands each what it needs.
 //
-//	supervisor ── starts and restarts ──▶ throttler, timesync, a pool per origin
-//	System.Do  ── begins ──▶ a request's life, one per call, run by the caller's goroutine
+//	actors/request    the journey of one request; run by the caller's goroutine
+//	actors/throttler  when it may leave
+//	actors/pool       over which connection, one pool for each origin
+//	actors/timesync   what time it is for the server
+//	actors/ticket     the conversation that request, throttler and pool share
+//	actors/mailbox    whose goroutine runs an actor
 //
-//	request ──▶ throttler ──▶ pool ──▶ request      (the ticket's road)
-//	request ──▶ supervisor                          (a first call to an origin)
-//	request ──▶ timesync                            (before the first sample, after a refused timestamp)
-//	throttler ──▶ timesync                          (a limit needs the server's clock)
-//	throttler, pool, timesync ──▶ own goroutines for timers, dials and samples,
-//	                              each of which reports back once
+// They import none of one another but the last two, and say to each other the
+// words of messages/protocol, whose table has them all. Most of what is said:
 //
-// A request talks to everyone; nobody else talks beyond that. Throttler, pool and timesync never block
-// and never call user code: whoever posts to them runs them (see mailbox.go).
+//	request ──▶ throttler ──▶ pool ──▶ request      the ticket's road
+//	request ──▶ throttler, pool                     settled permits, returned connections
+//	request ──▶ supervisor                          a first call to an origin
+//	request, throttler ──▶ timesync                 the server's time is needed
+//	supervisor ──▶ all but requests                 the engine closes
+//	pool ──▶ throttler                              the permit of a caller who left
+//	pool ──▶ supervisor                             it is of no use any longer
+//
+// Throttler, pool and timesync never block: whoever posts to them runs them (see
+// mailbox). What takes time, a dial or a sample of the server's clock, runs on a
+// goroutine of its own, which is given copies and reports back once.
 //
 // # When an actor panics
 //
 // A request actor answers its caller with the panic, gives back what it holds
-// and stops. The others are restarted with back-off; what must outlive the
-// struct lives in a book that the supervisor keeps for them: a restarted
-// throttler knows every ticket and takes every window for full, a restarted
-// pool knows every lease and closes what was idle.
+// and stops. The others are restarted with back-off. What must outlive the
+// actor is a value that the supervisor keeps and that makes each incarnation
+// (Throttler, Pool, Timesync); it is told which message the last one failed on.
+// A restarted throttler knows every ticket and takes every window for full, a
+// restarted pool knows every lease and closes what was idle.
 package actors

@@ -1,0 +1,49 @@
+package engine_test
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+const (
+	mostFields = 22 // of a struct; more than that are several lifetimes in one
+	mostLines  = 45 // of a function; more than that are several ideas in one
+)
+
+func TestNoStructAndNoFunctionOutgrowsAScreen(t *testing.T) {
+	counted := 0
+	for _, folder := range []string{"engine", "actors", "messages", "throttle", "auth", "internal"} {
+		err := filepath.WalkDir(filepath.Join("..", folder), func(path string, entry fs.DirEntry, err error) error {
+			if err != nil || entry.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+				return err
+			}
+			files := token.NewFileSet()
+			file, err := parser.ParseFile(files, path, nil, 0)
+			require.NoError(t, err)
+			ast.Inspect(file, func(n ast.Node) bool {
+				switch n := n.(type) {
+				case *ast.TypeSpec:
+					if s, ok := n.Type.(*ast.StructType); ok {
+						require.LessOrEqual(t, s.Fields.NumFields(), mostFields, "%s: fields of %s", path, n.Name)
+						counted++
+					}
+				case *ast.FuncDecl:
+					lines := files.Position(n.End()).Line - files.Position(n.Pos()).Line + 1
+					require.LessOrEqual(t, lines, mostLines, "%s: lines of %s", path, n.Name)
+					counted++
+				}
+				return true
+			})
+			return nil
+		})
+		require.NoError(t, err)
+	}
+	require.Greater(t, counted, 1000, "the folders were looked for in vain")
+}

@@ -59,6 +59,6 @@ func read(clock Clock, deadline time.Time) reading {
 		r.deadline = lo.UnixNano()
 		return r
 	}
-	r.deadline = r.lo + int64(time.Until(deadline))
+	r.deadline = r.lo + int64(time.Until(deadline)) // both clocks are taken to run alike until then
 	return r
 }

@@ -145,6 +145,8 @@ func (m *message) meet(expiry, lo, unit int64, past time.Duration) error {
 	if !m.Form.uses(RecvWindow) || m.time*unit+int64(past) <= expiry {
 		return nil
 	}
+	// A window of zero would not be sent, so that the timestamp leaves a
+	// millisecond for it.
 	ms := int64(time.Millisecond)
 	m.time = min(m.time, quotient.Floor(expiry-ms, unit))
 	m.window = (expiry - m.time*unit) / ms
@@ -160,7 +162,7 @@ func (m *message) sign() error {
 		}
 	}
 	b.text = m.append(b.text[:0], m.Form.Message)
-	b.parts = [2][]byte{b.text}
+	b.parts = [2][]byte{b.text} // in the scratch, where the slice of parts does not allocate
 	var err error
 	if b.sig, err = m.Signer.AppendSignature(b.sig[:0], b.parts[:1]...); err != nil {
 		return fail("Header", "Signer", err)

@@ -56,12 +56,12 @@ func decodeAnyBase64(s string) ([]byte, error) {
 }
 
 func parseDER(der []byte) (PrivateKey, error) {
-	switch len(der) {
+	switch len(der) { // no DER of a key has one of these lengths
 	case ed25519.SeedSize:
 		return NewPrivateKey(ed25519.NewKeyFromSeed(der))
 	case ed25519.PrivateKeySize:
 		key := ed25519.NewKeyFromSeed(der[:ed25519.SeedSize])
-		if !bytes.Equal(key, der) {
+		if !bytes.Equal(key, der) { // to sign with a public half that is not the seed's gives the key away
 			return PrivateKey{}, fail("PrivateKey", "", ErrKey)
 		}
 		return NewPrivateKey(key)

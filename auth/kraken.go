@@ -67,7 +67,7 @@ func (k Kraken) sign(call *messages.Call, nonce uint64) error {
 	if len(call.Body) > 0 {
 		body = append(append(body, '&'), call.Body...)
 	}
-	digest := sha256.Sum256(append(digits, body...))
+	digest := sha256.Sum256(append(digits, body...)) // the nonce once more, before a body that begins with it
 	sig, err := k.signer().AppendSignature(nil, []byte(call.Path), digest[:])
 	if err != nil {
 		return fail("Kraken", "Secret", err)

@@ -70,7 +70,7 @@ func (p Payload) Authenticate(call *messages.Call, clock Clock) error {
 		return fail("Payload", "", err)
 	}
 	for _, reserved := range [...]string{"request", "nonce"} {
-		if hasField(call.Body, reserved) {
+		if hasField(call.Body, reserved) { // the server's decoder would take the caller's for ours
 			return fail("Payload", reserved, ErrReserved)
 		}
 	}

@@ -144,7 +144,7 @@ func (q *SignedQuery) param(call *messages.Call, name string) (string, bool) {
 	if value, ok := lookup(call.Query, name); ok {
 		return value, true
 	}
-	if !bytes.Contains(call.Body, []byte(name)) {
+	if !bytes.Contains(call.Body, []byte(name)) { // spares the copy of a long body
 		return "", false
 	}
 	return lookup(string(call.Body), name)
@@ -181,6 +181,8 @@ func (s *stamp) meet(expiry, unit int64, past time.Duration, fixed bool) {
 		s.time = quotient.Floor(expiry-int64(past), unit)
 		return
 	}
+	// A window of zero would be no window, so that the timestamp leaves a
+	// millisecond for it.
 	ms := int64(time.Millisecond)
 	s.time = min(s.time, quotient.Floor(expiry-ms, unit))
 	s.window = (expiry - s.time*unit) / ms
@@ -229,7 +231,7 @@ func (q *SignedQuery) sign(call *messages.Call, s stamp) error {
 	b.parts = [2][]byte{} // do not keep the caller's body alive
 	b.text = append(appendName(b.text, q.Form.Signature), b.encoded(q.Form.Encoding)...)
 	if inBody {
-		call.Body = slices.Clone(b.text)
+		call.Body = slices.Clone(b.text) // the scratch goes on to the next signature
 	} else {
 		call.Query = string(b.text)
 	}
@@ -271,6 +273,6 @@ func (b *scratch) encoded(e Encoding) []byte {
 		return b.code
 	}
 	n := len(b.code)
-	b.code = percent.AppendForm(b.code, b.code)
+	b.code = percent.AppendForm(b.code, b.code) // behind itself
 	return b.code[n:]
 }

@@ -125,9 +125,9 @@ func (h HMAC) newPool() (*macPool, error) {
 	pool.states.New = func() any { return hmac.New(h.Hash.New, key) }
 	macPoolsMu.Lock()
 	defer macPoolsMu.Unlock()
-	next := maps.Clone(*macPools.Load())
+	next := maps.Clone(*macPools.Load()) // loaded under the lock, or another's new pool would be lost
 	if len(next) >= maxPools {
-		clear(next)
+		clear(next) // those in use come back one by one, and what leaked is gone
 	}
 	next[h] = pool
 	macPools.Store(&next)
@@ -142,8 +142,9 @@ func (p *macPool) get() hash.Hash  { return p.states.Get().(hash.Hash) }
 func (p *macPool) put(h hash.Hash) { h.Reset(); p.states.Put(h) }
 
 // macPools maps every key in use to its pool, so that an HMAC can be a plain
-// value. The map is replaced, never changed. A program that uses more keys than
-// maxPools pays for a key schedule now and then.
+// value. The map is replaced, never changed: every goroutine that signs reads it
+// without a lock, and newPool alone stores it, under macPoolsMu. A program that
+// uses more keys than maxPools pays for a key schedule now and then.
 var (
 	macPools   atomic.Pointer[map[HMAC]*macPool]
 	macPoolsMu sync.Mutex

@@ -57,7 +57,7 @@ func (s SigV4) Authenticate(call *messages.Call, clock Clock) error {
 	if err != nil {
 		return err
 	}
-	s.addHeaders(call, stamp, body)
+	s.addHeaders(call, stamp, body) // first, because they are signed themselves
 	canonical, signed := s.canonical(call, body)
 	digest := sha256.Sum256([]byte(canonical))
 	toSign := "AWS4-HMAC-SHA256\n" + stamp + "\n" + scope + "\n" + hex.EncodeToString(digest[:])
@@ -123,7 +123,7 @@ func (s SigV4) canonical(call *messages.Call, body string) (text, signed string)
 	signed = strings.Join(names, ";")
 	path := cmp.Or(call.Path, "/")
 	if !s.RawPath {
-		path = strings.ReplaceAll(path, "%", "%25")
+		path = strings.ReplaceAll(path, "%", "%25") // of an encoded path nothing else changes
 	}
 	return strings.Join([]string{call.Method, path, canonicalQuery(call.Query), lines.String(), signed, body}, "\n"), signed
 }

@@ -29,7 +29,7 @@ func (q *SignedQuery) signParams(scheme string, params map[string]string, clock 
 	if clock == nil {
 		return fail(scheme, "", ErrNoClock)
 	}
-	delete(params, q.Form.Signature)
+	delete(params, q.Form.Signature) // of an earlier attempt with the same parameters
 	if _, ok := params[q.Form.Timestamp]; !ok {
 		if err := q.stampParams(params, clock); err != nil {
 			return fail(scheme, "", err)

@@ -41,7 +41,10 @@ func (w Window) choose(est, lo, hi, delay, unit int64) (ts int64, proven bool) {
 		return ts, true
 	}
 	first := quotient.Ceil(hi+delay, unit) - int64(w.Past)/unit
+	// The rule says ts < t + Future, so that the last is one below.
 	last := quotient.Floor(lo, unit) + quotient.Ceil(int64(w.Future), unit) - 1
+	// last has the final say: a timestamp that is too new is refused for certain,
+	// one that is too old only if the way is slow.
 	return min(max(ts, first), last), first <= last
 }
 

@@ -13,11 +13,13 @@ func (l *Ledger) Adjust(now time.Duration, id, key string, delta int64) error {
 	if err != nil {
 		return err
 	}
+	// No quota is above maxWeight, so that more than it says no more.
 	if delta > 0 {
 		m.window.burden(l.now, min(delta, maxWeight))
 	} else {
-		m.window.relieve(l.now, min(-max(delta, -math.MaxInt64), maxWeight))
+		m.window.relieve(l.now, min(-max(delta, -math.MaxInt64), maxWeight)) // the least int64 has no positive
 	}
+	// Even where room was taken, what blocked heads know of when it comes is void.
 	l.queue.freed(m, l.now, l.now)
 	return nil
 }
@@ -43,7 +45,8 @@ func (l *Ledger) meterOf(now time.Duration, id, key string) (*meter, error) {
 		return nil, &LimitError{id, ErrUnknownLimit}
 	}
 	if r.Keyed {
-		// The path, not the meter alone, is what is forgotten when idle.
+		// sweep forgets paths, and a meter with its last one: a meter without any
+		// path would stay for ever.
 		return l.pathFor(now, l.table.routes[id], key).meterOf(r), nil
 	}
 	return l.meterFor(now, r, ""), nil

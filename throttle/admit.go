@@ -18,7 +18,7 @@ func (l *Ledger) admit(now time.Duration, p *Permit) error {
 	if err := r.weigh(p); err != nil {
 		return err
 	}
-	if p.Deadline != 0 && now > p.Deadline {
+	if p.Deadline != 0 && now > p.Deadline { // a grant at the deadline is in time
 		return r.late
 	}
 	p.state, p.err = Idle, nil
@@ -42,7 +42,7 @@ func (r *route) weigh(p *Permit) error {
 		p.cost = cmp.Or(p.Weight, r.tolls[r.own].weight)
 	}
 	if p.Weight == 0 && !r.reserves {
-		return nil // compile has seen to it that it fits
+		return nil // compile has seen to it that these weights fit
 	}
 	if p.Weight < 0 {
 		return &LimitError{r.id, ErrWeight}
@@ -52,6 +52,7 @@ func (r *route) weigh(p *Permit) error {
 		if i == r.own {
 			w = p.cost
 		}
+		// What is kept for more urgent ones is never this one's to take.
 		if w > c.rule.terms.quota-c.rule.kept(p.Priority) {
 			return &LimitError{c.rule.ID, ErrWeight}
 		}
@@ -74,6 +75,8 @@ func (p *Permit) hopeless() error {
 }
 
 func (l *Ledger) rank(now time.Duration, priority int) int64 {
+	// A priority is any integer at all, so that either product may overflow; the
+	// float is off by a little and right about the size.
 	if l.options.Aging == 0 {
 		return saturate(-float64(priority), -int64(priority))
 	}
@@ -115,7 +118,7 @@ func (l *Ledger) opening(now time.Duration, m *meter, p *Permit, reserved, w int
 	kept := m.rule.kept(p.Priority)
 	if m.window.room(now) < need+kept {
 		at := m.window.when(now, need+kept, m.window.inFlight())
-		return max(at, now+1)
+		return max(at, now+1) // when may be early, but now would mean that there is room
 	}
 	if l.paced(p) {
 		return l.paceOpening(now, m, need, w)

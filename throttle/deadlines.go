@@ -56,7 +56,7 @@ func (d *deadlines) first(last time.Duration) *Permit {
 func (d *deadlines) leave(p *Permit) {
 	d.seats[p.seat] = nil
 	d.dead++
-	if d.dead > 64 && d.dead > len(d.heap)/2 {
+	if d.dead > 64 && d.dead > len(d.heap)/2 { // a small heap is not worth the work
 		d.compact()
 	}
 }
@@ -71,7 +71,7 @@ func (d *deadlines) compact() {
 		}
 	}
 	d.heap, d.dead = kept, 0
-	for i := (len(kept) - 2) / arity; i >= 0; i-- {
+	for i := (len(kept) - 2) / arity; i >= 0; i-- { // from the last entry that has a child
 		d.down(i)
 	}
 }

@@ -9,10 +9,10 @@
 //	}, throttle.Options{})
 //
 //	p := &throttle.Permit{Limit: "order"}
-//	err = l.Acquire(now, p)                    // Granted, or Queued until ...
-//	for p := l.Next(now); p != nil; p = ... {} // ... Next returns it; call it after every event
-//	at, ok := l.Wake()                         // ... and at this instant
-//	l.Settle(now, p, throttle.Outcome{})       // when the answer is in
+//	err = l.Acquire(now, p)              // p is Granted, or Queued
+//	p = l.Next(now)                      // a queued permit that has its answer, or nil
+//	at, ok := l.Wake()                   // when to call Next if nothing happens before
+//	l.Settle(now, p, throttle.Outcome{}) // when the answer to the request is in
 //
 // # Why it is never over
 //

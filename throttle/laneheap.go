@@ -20,7 +20,7 @@ func (h *laneHeap) remove(i int) {
 	*h = s[:last]
 	removed.slot = -1
 	if i < last {
-		h.fix(i)
+		h.fix(i) // what took the place is from another branch: it may belong higher up
 	}
 }
 

@@ -28,8 +28,8 @@ type Ledger struct {
 	queue queue
 	lost  lostPermits
 
-	filled   bool          // AssumeFull was called, ...
-	filledAt time.Duration // ... then
+	filled   bool          // AssumeFull was called
+	filledAt time.Duration // when it was called last
 }
 
 const unset = time.Duration(math.MinInt64) // no instant was given yet
@@ -55,7 +55,7 @@ func New(limits []Limit, o Options) (*Ledger, error) {
 // at moves the ledger to now and returns the instant it really is.
 func (l *Ledger) at(now time.Duration) time.Duration {
 	if l.now == unset {
-		l.clock.at = max(l.clock.at, now)
+		l.clock.at = max(l.clock.at, now) // bounds that were set before the first instant hold from there on
 	}
 	l.now = max(l.now, now)
 	if len(l.lost) > 0 {
@@ -73,13 +73,14 @@ func (l *Ledger) Acquire(now time.Duration, p *Permit) error {
 	if err := l.admit(now, p); err != nil {
 		return err
 	}
+	// Whoever waits for one of these limits goes first, unless p ranks before all.
 	if !l.queue.disputed(p.path) || l.queue.outranks(p) {
 		if l.fits(now, p) {
 			l.grant(now, p)
 			return nil
 		}
 	}
-	if l.queue.n >= l.options.MaxQueued {
+	if l.queue.n >= l.options.MaxQueued { // a full queue refuses only what would have to wait
 		return p.path.route.full
 	}
 	if p.Deadline != 0 && l.soonest(now, p) > p.Deadline {
@@ -144,7 +145,7 @@ func (l *Ledger) arrived(now time.Duration, m *meter, w int64, a answer, costs [
 			w = l.correct(now, m, w, min(max(0, c.Weight), maxWeight))
 		}
 	}
-	if w > 0 {
+	if w > 0 { // what cost nothing has been taken back altogether
 		l.queue.freed(m, now, m.window.settle(w, a))
 	}
 }

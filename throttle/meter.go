@@ -42,7 +42,7 @@ func (l *Ledger) pathFor(now time.Duration, r *route, key string) *path {
 		r.path = l.makePath(now, r, "")
 		return r.path
 	}
-	l.sweep(now) // before the look-up, so that it cannot take what is found
+	l.sweep(now) // before the look-up, so that it cannot forget what is found
 	p := r.paths[key]
 	if p == nil {
 		p = l.makePath(now, r, key)
@@ -79,6 +79,7 @@ func (l *Ledger) meterFor(now time.Duration, r *rule, key string) *meter {
 	m := r.meters[key]
 	if m == nil {
 		m = &meter{rule: r, key: key, window: newWindow(r.Window, r.terms)}
+		// A key that is seen for the first time may have been used before the crash.
 		if l.filled && now < l.filledAt+max(r.terms.hold, r.terms.maxDelay, r.terms.emptying()) {
 			m.window.fill(l.filledAt)
 		}
@@ -89,7 +90,7 @@ func (l *Ledger) meterFor(now time.Duration, r *rule, key string) *meter {
 
 // emptying is how long a full leaky counter takes to empty.
 func (t *terms) emptying() time.Duration {
-	if t.rate == 0 {
+	if t.rate == 0 { // not a leaky one
 		return 0
 	}
 	return mulDivUp(time.Duration(t.quota), int64(t.drain), t.rate)
@@ -105,12 +106,13 @@ func (l *Ledger) sweep(now time.Duration) {
 			continue
 		}
 		l.forget(p)
+		// The last path moves into the gap, and is looked at in the next round.
 		last := len(l.keyed) - 1
 		l.keyed[l.cursor] = l.keyed[last]
 		l.keyed[last] = nil
 		l.keyed = l.keyed[:last]
 		if last == 0 {
-			return
+			return // a second step would divide by zero
 		}
 	}
 }
@@ -120,6 +122,7 @@ func (p *path) idle(now time.Duration) bool {
 		return false
 	}
 	for _, c := range p.charges {
+		// A meter without a key outlives every path that leads to it.
 		if c.meter.rule.Keyed && !c.meter.idle(now) {
 			return false
 		}

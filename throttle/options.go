@@ -61,6 +61,7 @@ func (o Options) withDefaults() (Options, error) {
 			errs = append(errs, fmt.Errorf(format, args...))
 		}
 	}
+	// The negation of what is right, not what is wrong, so that NaN is wrong too.
 	complain(!(o.Share >= 0 && o.Share <= 1), "share %v is not in (0, 1]", o.Share)
 	complain(!(o.SafetyMargin >= 0 && o.SafetyMargin < 1), "safety margin %v is not in [0, 1)", o.SafetyMargin)
 	complain(o.MaxQueued < 0, "max queued %d is negative", o.MaxQueued)

@@ -52,6 +52,7 @@ func (p *pace) rate(now, memory time.Duration) float64 {
 	if sum == 0 {
 		return 0
 	}
+	// A memory that has only just begun would make a flood of the first request.
 	full := 1 - math.Exp(-float64(max(now-p.since, memory/20))/float64(memory))
 	return sum / (float64(memory) * full)
 }
@@ -101,7 +102,7 @@ func (m *meter) outlook(now time.Duration, urgent, z float64) (o outlook, ok boo
 		o.left = o.spread * float64(t.quota)
 	case *fixed:
 		if !w.advance(now) {
-			o.slide(t)
+			o.slide(t) // while the clock is not known well enough it is a sliding one
 			break
 		}
 		o.ends = w.begins(w.first + 1)
@@ -109,6 +110,8 @@ func (m *meter) outlook(now time.Duration, urgent, z float64) (o outlook, ok boo
 	default:
 		o.slide(t)
 	}
+	// A hundredth of a weight is nobody. Near the end of a window hardly anything
+	// is expected in the rest of it, but the next one counts too.
 	return o, urgent*o.left > 0.01 || urgent*float64(t.hold) > 0.01
 }
 
@@ -162,7 +165,7 @@ func (l *Ledger) paceOpening(now time.Duration, m *meter, need, w int64) time.Du
 	if o.ends != 0 {
 		later = min(later, o.ends-time.Duration(o.affordable(float64(m.window.room(now)-need))))
 	}
-	return max(at, later, now+1)
+	return max(at, later, now+1) // both may be early, but now would mean that there is room
 }
 
 // affordable returns the time left at which no more than spare is kept: the

@@ -20,56 +20,75 @@ type contest struct {
 	landing map[*Permit]time.Duration
 	urgent  []time.Duration // how long each waited
 	backlog int
+	warm    time.Duration // grants before that are not counted
+	granted int
 }
 
 func runContest(t testing.TB, limit Limit, pacing *Pacing, perSecond float64, length time.Duration) (used float64, waits []time.Duration) {
-	c := &contest{l: newLedger(t, Options{Pacing: pacing}, limit), rng: rand.New(rand.NewPCG(3, 3)), landing: map[*Permit]time.Duration{}}
-	warm := 2 * limit.Per
+	c := &contest{
+		l: newLedger(t, Options{Pacing: pacing}, limit), rng: rand.New(rand.NewPCG(3, 3)),
+		landing: map[*Permit]time.Duration{}, warm: 2 * limit.Per,
+	}
 	var next, sync time.Duration
-	granted := 0
 	for c.now < length {
 		if c.now >= sync {
 			c.l.SetClock(0, 1000*time.Hour-5*ms, 1000*time.Hour+5*ms)
 			sync = c.now + sec
 		}
-		for c.backlog < 5 {
-			c.join(t, -1)
-		}
-		for p := c.l.Next(c.now); p != nil; p = c.l.Next(c.now) {
-			c.leave(p)
-			if c.now >= warm {
-				granted++
-			}
-			for c.backlog < 5 {
-				c.join(t, -1)
-			}
-		}
-		at, ok := c.l.Wake()
-		if !ok {
-			at = never
-		}
-		if len(c.answers) > 0 {
-			at = min(at, c.landing[c.answers[0]])
-		}
-		at = min(at, next)
-		c.now = max(at, c.now)
+		c.grantAll(t)
+		c.now = max(c.now, min(next, c.nextEvent()))
 		if c.now >= next {
 			if p := c.join(t, 1); p.State() == Granted {
-				c.leave(p)
-				if c.now >= warm {
-					granted++
-				}
+				c.count(p)
 			}
 			next = c.now + time.Duration(c.rng.ExpFloat64()/perSecond*float64(time.Second))
 		}
-		for len(c.answers) > 0 && c.landing[c.answers[0]] <= c.now {
-			c.l.Settle(c.now, c.answers[0], Outcome{})
-			delete(c.landing, c.answers[0])
-			c.answers = c.answers[1:]
-		}
+		c.settleLanded()
 	}
-	most := float64(limit.Quota) * float64(length-warm) / float64(limit.Per)
-	return float64(granted) / most, c.urgent
+	most := float64(limit.Quota) * float64(length-c.warm) / float64(limit.Per)
+	return float64(c.granted) / most, c.urgent
+}
+
+// grantAll keeps the backlog filled while permits of it are granted.
+func (c *contest) grantAll(t testing.TB) {
+	c.fill(t)
+	for p := c.l.Next(c.now); p != nil; p = c.l.Next(c.now) {
+		c.count(p)
+		c.fill(t)
+	}
+}
+
+func (c *contest) fill(t testing.TB) {
+	for c.backlog < 5 {
+		c.join(t, -1)
+	}
+}
+
+func (c *contest) count(p *Permit) {
+	c.leave(p)
+	if c.now >= c.warm {
+		c.granted++
+	}
+}
+
+// nextEvent is when the ledger wants to be asked, or the next answer lands.
+func (c *contest) nextEvent() time.Duration {
+	at, ok := c.l.Wake()
+	if !ok {
+		at = never
+	}
+	if len(c.answers) > 0 {
+		at = min(at, c.landing[c.answers[0]])
+	}
+	return at
+}
+
+func (c *contest) settleLanded() {
+	for len(c.answers) > 0 && c.landing[c.answers[0]] <= c.now {
+		c.l.Settle(c.now, c.answers[0], Outcome{})
+		delete(c.landing, c.answers[0])
+		c.answers = c.answers[1:]
+	}
 }
 
 func (c *contest) join(t testing.TB, priority int) *Permit {

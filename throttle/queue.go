@@ -68,7 +68,7 @@ func (q *queue) push(l *Ledger, p *Permit) {
 	p.lane = ln
 	ln.push(p)
 	ln.n++
-	if ln.head == p {
+	if ln.head == p { // behind a head it changes nothing for the scan
 		q.ready.push(ln)
 		q.stale = true
 	}
@@ -125,7 +125,7 @@ func (q *queue) closeLane(ln *lane) {
 func (q *queue) remove(p *Permit) {
 	q.n--
 	ln := p.lane
-	if ln == nil {
+	if ln == nil { // it waits only to be told that it was refused
 		q.refused.remove(p)
 		return
 	}

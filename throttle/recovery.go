@@ -28,7 +28,7 @@ func (l *Ledger) AssumeFull(now time.Duration) {
 	l.filled, l.filledAt = true, now
 	for _, r := range l.table.rules {
 		if !r.Keyed {
-			l.meterFor(now, r, "")
+			l.meterFor(now, r, "") // one that nobody has asked for yet has to be full too
 		}
 		for _, m := range r.meters {
 			m.window.fill(now)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 )
@@ -16,14 +17,12 @@ import (
 // cease to be: give it another id.
 func (l *Ledger) Replace(now time.Duration, limits []Limit) error {
 	now = l.at(now)
-	scopes := make(map[string]*scope, len(l.scopes))
-	for name, s := range l.scopes {
-		scopes[name] = s
-	}
+	scopes := maps.Clone(l.scopes) // compile adds to it, and may yet fail
 	table, err := compile(limits, l.options, l.clock, scopes)
 	if err := errors.Join(err, l.keyedChanges(limits)); err != nil {
 		return err
 	}
+	// First, because the lanes count on the meters as they hang on the old rules.
 	waiting := l.drainQueue()
 	l.adoptRules(now, table)
 	l.table, l.scopes = table, scopes
@@ -110,7 +109,7 @@ func (l *Ledger) reindexKeys(now time.Duration) {
 				}
 			}
 		}
-		for key := range keys {
+		for key := range keys { // a copy: pathFor adds to the maps above
 			l.pathFor(now, route, key)
 		}
 	}
@@ -136,6 +135,8 @@ func (l *Ledger) drainQueue() []*Permit {
 		}
 	}
 	slices.SortFunc(waiting, func(a, b *Permit) int { return cmp.Compare(a.seq, b.seq) })
+	// The number of the scan goes on, or else a meter could take what an old scan
+	// reserved for the next one's.
 	*q = queue{epoch: q.epoch, stale: true, wake: never}
 	return waiting
 }

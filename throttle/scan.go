@@ -13,6 +13,8 @@ func (l *Ledger) Next(now time.Duration) *Permit {
 		p.state = Refused
 		return p
 	}
+	// Those whose deadline is this very instant are granted if they can be, and
+	// expire only then.
 	if p := q.expired(now - 1); p != nil {
 		return p
 	}
@@ -106,7 +108,7 @@ func (l *Ledger) examine(now time.Duration, p *Permit) time.Duration {
 	}
 	for i, c := range p.path.charges {
 		m := c.meter
-		if m.epoch != q.epoch {
+		if m.epoch != q.epoch { // what is reserved is from an earlier scan
 			m.epoch, m.reserved = q.epoch, 0
 		}
 		at = max(at, l.opening(now, m, p, m.reserved, p.weight(i)))

@@ -20,7 +20,7 @@ const fullSpeed = 64
 func scopeNamed(scopes map[string]*scope, name string) *scope {
 	s := scopes[name]
 	if s == nil {
-		s = &scope{name: name, until: -never}
+		s = &scope{name: name, until: -never} // before any instant there is
 		scopes[name] = s
 	}
 	return s
@@ -65,7 +65,7 @@ func (l *Ledger) PauseUntil(now time.Duration, scopeName string, until time.Dura
 		return &LimitError{scopeName, ErrUnknownScope}
 	}
 	until = min(until, now+l.options.MaxPause)
-	if until > now && until > s.until {
+	if until > now && until > s.until { // of two pauses the longer counts
 		s.until, s.allowance = until, 1
 		l.queue.stale = true
 	}

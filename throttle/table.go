@@ -91,7 +91,7 @@ func (b *builder) declare(l *Limit) {
 	}
 	b.byID[l.ID] = l
 	if l.Quota == 0 && len(l.Linked) > 0 {
-		return
+		return // a route
 	}
 	before := len(b.errs)
 	b.checkQuota(l)
@@ -127,6 +127,7 @@ func (b *builder) checkQuota(l *Limit) {
 	if l.Window != Fixed && l.Offset != 0 {
 		b.complain(l, "offset is for fixed windows only")
 	}
+	// The negation of what is right, so that NaN is wrong too.
 	if !(l.Shared >= 0 && l.Shared < 1) || l.Shared > 0 && l.Window != Fixed {
 		b.complain(l, "shared %v is not in [0, 1), or the window is not fixed", l.Shared)
 	}
@@ -186,12 +187,13 @@ func (l *Limit) terms(o Options, c *serverClock) *terms {
 	if l.Window == Leaky {
 		t.quota = o.portion(cmp.Or(l.Burst, l.Quota))
 		t.rate = l.Quota
+		// A nanosecond on top of what the float cut off: draining slowly is safe.
 		t.drain = time.Duration(float64(c.spanAtLeast(l.Per))/o.factor()) + 1
 		if l.Tick > 0 {
 			t.quota -= max(1, int64(mulDivUp(l.Tick, l.Quota, int64(max(l.Per, 1)))))
 		}
 		if o.factor() == 1 {
-			t.drain = c.spanAtLeast(l.Per)
+			t.drain = c.spanAtLeast(l.Per) // exact
 		}
 	}
 	return t
@@ -224,7 +226,7 @@ func (b *builder) linked(l *Limit, way []string) []toll {
 		b.complain(l, "is linked to itself: %s", strings.Join(append(way[from:], l.ID), " → "))
 		return nil
 	}
-	way = append(way, l.ID)
+	way = append(way, l.ID) // limits on other ways overwrite it, but only when this one is done
 	var tolls []toll
 	for _, k := range l.Linked {
 		if to := b.rules[k.ID]; to != nil {

@@ -58,9 +58,9 @@ type terms struct {
 	hold     time.Duration // a span of our clock that lasts at least per on the server's
 	short    time.Duration // a span of our clock that lasts at most per on the server's
 	rttFloor time.Duration
-	offset   time.Duration
-	rate     int64         // Leaky: falls by rate ...
-	drain    time.Duration // ... every drain of our clock
+	offset   time.Duration // of a Fixed one, from the Unix epoch
+	rate     int64         // of a Leaky one: what it falls by in every drain
+	drain    time.Duration // of a Leaky one: a span of our clock
 	maxDelay time.Duration
 	shared   bool    // others are known to spend from the same quota
 	others   float64 // the part of the quota others are expected to spend at first

@@ -70,6 +70,7 @@ func (f *fixed) look(now time.Duration) {
 		f.first = k
 		f.others.turn(f.per)
 	}
+	// The bounds may have widened by a new setting; first does not fall for that.
 	f.until = f.begins(max(k, f.first) + 1)
 	if f.unseen {
 		f.catchUp(now)
@@ -151,6 +152,7 @@ func (f *fixed) begins(k int64) time.Duration {
 }
 
 func (f *fixed) settle(w int64, a answer) time.Duration {
+	// When the log makes room is of no interest: the windows may make it at once.
 	f.sliding.settle(w, a)
 	last := f.clock.latest(a.at)
 	if a.dated {
@@ -248,5 +250,6 @@ func (f *fixed) resize(now time.Duration, t *terms) {
 func (f *fixed) stepped(now time.Duration) { f.forget(now, f.hold) }
 
 func (f *fixed) forget(now, hold time.Duration) {
+	// No window lies before -2^62: the next look, which comes at once, sets first.
 	f.charge, f.mine, f.first, f.blind, f.until = f.charge[:0], f.mine[:0], -1<<62, now+hold, now
 }

@@ -90,14 +90,14 @@ func (f *fromFirst) grant(now time.Duration, w int64) {
 
 func (f *fromFirst) abort(w int64) {
 	f.flying -= w
-	if f.flying == 0 && f.early+f.late == 0 {
+	if f.flying == 0 && f.early+f.late == 0 { // whatever else was sent in the spell is charged no longer
 		f.open, f.closes = false, never
 	}
 }
 
 func (f *fromFirst) settle(w int64, a answer) time.Duration {
 	f.advance(a.at)
-	f.sliding.settle(w, a)
+	f.sliding.settle(w, a) // when the log makes room is of no interest: the spell may make it at once
 	f.last = max(f.last, a.at)
 	if a.real && a.sent >= f.begun {
 		f.closes = min(f.closes, a.at+f.hold)

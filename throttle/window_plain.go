@@ -19,7 +19,7 @@ func (c *concurrency) room(now time.Duration) int64 {
 }
 
 func (c *concurrency) when(now time.Duration, w, flying int64) time.Duration {
-	c.room(now)
+	c.room(now) // lets the phantom end
 	switch {
 	case flying+c.phantom+w <= c.quota:
 		return now
@@ -38,7 +38,7 @@ func (c *concurrency) settle(w int64, a answer) time.Duration { c.flying -= w; r
 // burden has others take part of the quota until maxDelay has passed.
 func (c *concurrency) burden(now time.Duration, w int64) {
 	if w > 0 {
-		c.room(now)
+		c.room(now) // lets the phantom end before it grows again
 		c.phantom += w
 		c.ends = now + c.maxDelay
 	}
@@ -57,8 +57,8 @@ type lifetime struct {
 	*terms
 	flying  int64
 	spent   int64
-	assumed bool          // spent is a guess made after a crash, ...
-	since   time.Duration // ... at this instant
+	assumed bool          // spent is a guess made after a crash
+	since   time.Duration // when the guess was made
 }
 
 func (l *lifetime) room(time.Duration) int64 { return l.quota - l.flying - l.spent }
@@ -73,11 +73,14 @@ func (l *lifetime) when(now time.Duration, w, flying int64) time.Duration {
 // exhausted reports whether w would not fit even if all in flight came back.
 func (l *lifetime) exhausted(w int64) bool { return l.spent+w > l.quota }
 
-func (l *lifetime) inFlight() int64                  { return l.flying }
-func (l *lifetime) grant(_ time.Duration, w int64)   { l.flying += w }
-func (l *lifetime) abort(w int64)                    { l.flying -= w }
-func (l *lifetime) burden(_ time.Duration, w int64)  { l.spent += max(0, w) }
+func (l *lifetime) inFlight() int64                 { return l.flying }
+func (l *lifetime) grant(_ time.Duration, w int64)  { l.flying += w }
+func (l *lifetime) abort(w int64)                   { l.flying -= w }
+func (l *lifetime) burden(_ time.Duration, w int64) { l.spent += max(0, w) }
+
+// relieve may bring spent below zero: a budget that was topped up.
 func (l *lifetime) relieve(_ time.Duration, w int64) { l.spent -= w }
+
 func (l *lifetime) resize(_ time.Duration, t *terms) { l.terms = t }
 
 func (l *lifetime) settle(w int64, a answer) time.Duration {

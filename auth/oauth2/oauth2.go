@@ -55,14 +55,18 @@ type Fetch func(ctx context.Context) (*oauth2.Token, error)
 // Tokens is an auth.Authenticator that holds one token and replaces it in time.
 // It is safe for concurrent use; Close it when it is no longer needed.
 type Tokens struct {
-	options Options
-	fetch   Fetch
+	options Options // set by New
+	fetch   Fetch   // set by New; called by fly alone, one call at a time
 	closed  context.Context
 	close   context.CancelFunc
-	running sync.WaitGroup
+	running sync.WaitGroup // the goroutine of fly, if it runs
 
+	// current is the token in use. fly stores a new one, Invalidate forgets it,
+	// and every request reads it without the lock.
 	current atomic.Pointer[oauth2.Token]
 
+	// Under mu: start begins a flight, fly ends it and says how it went, and every
+	// request that needs a new token reads.
 	mu       sync.Mutex
 	flight   chan struct{} // closed when the running fetch has ended; nil if none runs
 	failed   error         // of the last fetch
@@ -91,6 +95,7 @@ func ClientCredentials(config clientcredentials.Config, options Options) *Tokens
 // refresh token, the new one is used from then on; rotated, if not nil, is told
 // so that it can be stored.
 func Refresh(config oauth2.Config, refreshToken auth.Secret, rotated func(auth.Secret), options Options) *Tokens {
+	// Every fetch happens before the next, so that refreshToken needs no lock.
 	fetch := func(ctx context.Context) (*oauth2.Token, error) {
 		token, err := config.TokenSource(ctx, &oauth2.Token{RefreshToken: string(refreshToken)}).Token()
 		if err != nil {
@@ -136,7 +141,7 @@ func (t *Tokens) Invalidate() { t.current.Store(nil) }
 // Close ends a running fetch and waits for it. Requests that need a new token
 // fail from then on.
 func (t *Tokens) Close() {
-	t.mu.Lock()
+	t.mu.Lock() // so that no start lies between its look at closed and its Go
 	t.close()
 	t.mu.Unlock()
 	t.running.Wait()
@@ -148,7 +153,7 @@ func (t *Tokens) token(deadline time.Time) (*oauth2.Token, error) {
 	case left > t.options.Ahead:
 		return token, nil
 	case left > 0:
-		_, _ = t.start() // the token at hand will do, whatever comes of it
+		_, _ = t.start() // the token at hand will do, whatever comes of this
 		return token, nil
 	}
 	return t.wait(deadline)
@@ -226,7 +231,7 @@ func (t *Tokens) fly() {
 	defer t.mu.Unlock()
 	t.failed, t.failedAt = err, time.Now()
 	if err == nil {
-		t.current.Store(token)
+		t.current.Store(token) // before those who wait are woken to read it
 	}
 	close(t.flight)
 	t.flight = nil

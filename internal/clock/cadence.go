@@ -11,12 +11,12 @@ const firstRetry = 100 * time.Millisecond
 
 // cadence decides when to sample next.
 type cadence struct {
-	burstLeft  int
-	burstSize  int
-	failures   int
-	failedAt   time.Duration
+	burstLeft  int           // samples of the present burst that are still to come
+	burstSize  int           // Config.Burst
+	failures   int           // in a row
+	failedAt   time.Duration // when the last of them was
 	last       time.Duration // when the last sample came that counted
-	any        bool
+	any        bool          // there was a sample
 	resolution time.Duration // of the last sample
 	minTrip    time.Duration // the shortest round trip seen
 }
@@ -33,6 +33,7 @@ func (c *cadence) sampled(s Sample, before, after time.Duration) {
 		c.minTrip = trip
 	}
 	c.any, c.failures, c.resolution = true, 0, s.Resolution
+	// Bounds as near as two round trips are not expected to improve much.
 	taught := after <= before-before/4 || after <= 2*c.minTrip
 	if s.Resolution >= coarse && !taught {
 		return
@@ -73,12 +74,12 @@ func (e *Estimator) boundDue(now time.Duration) time.Duration {
 		return c.last + e.cfg.Interval
 	}
 	lo, hi := e.Bounds(now)
-	left := float64(e.cfg.MaxBound - (hi-lo)/2)
+	left := float64(e.cfg.MaxBound - (hi-lo)/2) // below zero if it has passed already
 	return max(c.last+e.cfg.MinInterval, now+time.Duration(left/e.cfg.MaxRate))
 }
 
 func (e *Estimator) retryAfter() time.Duration {
-	return min(firstRetry<<min(e.cadence.failures-1, 20), e.cfg.Interval)
+	return min(firstRetry<<min(e.cadence.failures-1, 20), e.cfg.Interval) // a shift by more would overflow
 }
 
 // aim returns the first instant from at on at which a request should leave to

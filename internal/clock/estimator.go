@@ -109,7 +109,7 @@ func (e *Estimator) Add(s Sample) (step bool) {
 		e.begin(s)
 		return false
 	}
-	before := e.width(s.Received)
+	before := e.width(s.Received) // at the instant of the sample, or its age would count as knowledge
 	step = e.take(s)
 	if s.Received > e.newest.Received {
 		e.newest = s
@@ -129,8 +129,7 @@ func (e *Estimator) begin(s Sample) {
 }
 
 func (e *Estimator) take(s Sample) (step bool) {
-	switch e.claim.add(s) {
-	case stepped:
+	if e.claim.add(s) == stepped {
 		e.tracker.restart(s)
 		return true
 	}
@@ -161,6 +160,7 @@ func (e *Estimator) Estimate(now time.Duration) (offset, bound time.Duration) {
 	}
 	o, _ := e.estimate(int64(now))
 	lo, hi := e.Bounds(now)
+	// The estimate need not be in the middle: the farther end is the bound.
 	return time.Duration(o), max(hi-time.Duration(o), time.Duration(o)-lo)
 }
 

@@ -50,7 +50,7 @@ func parseUnix(s string) (unix, resolution time.Duration, err error) {
 		return 0, 0, ErrFormat
 	}
 	unit := unitOf(n)
-	if n > uint64(maxUnix/unit) {
+	if n > uint64(maxUnix/unit) { // or the product would overflow
 		return 0, 0, ErrServerTime
 	}
 	unix, resolution = time.Duration(n)*unit, unit
@@ -59,7 +59,7 @@ func parseUnix(s string) (unix, resolution time.Duration, err error) {
 			return 0, 0, ErrFormat
 		}
 		if resolution /= 10; resolution == 0 {
-			return unix, 1, nil
+			return unix, 1, nil // digits below a nanosecond are cut off
 		}
 		unix += time.Duration(c-'0') * resolution
 	}
@@ -80,7 +80,7 @@ func unitOf(n uint64) time.Duration {
 }
 
 func parseRFC3339(s string) (unix, resolution time.Duration, err error) {
-	t, err := time.Parse(time.RFC3339Nano, strings.Replace(s, " ", "T", 1))
+	t, err := time.Parse(time.RFC3339Nano, strings.Replace(s, " ", "T", 1)) // RFC 3339 allows the space
 	if err != nil {
 		return 0, 0, ErrFormat
 	}

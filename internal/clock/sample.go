@@ -77,7 +77,7 @@ func (a anchor) reach(t int64, rate float64) int64 {
 	if d < 0 {
 		d = -d
 	}
-	return int64(float64(d)*rate) + 1
+	return int64(float64(d)*rate) + 1 // the float may have been cut off
 }
 
 func (a anchor) lowerAt(t int64, rate float64) int64 { return a.offset - a.reach(t, rate) }

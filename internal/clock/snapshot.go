@@ -66,6 +66,7 @@ func (s *Snapshot) Age() time.Duration { return time.Since(s.epoch) - s.newest }
 func (s *Snapshot) Samples() int { return s.samples }
 
 func (s *Snapshot) offset(t, lo, hi int64) int64 {
+	// As it ages the line may leave the bound, which holds whatever the rate does.
 	o := s.estimate.offset + int64(s.rate*float64(t-s.estimate.at))
 	return min(max(o, lo), hi)
 }

@@ -28,6 +28,7 @@ func (q *spreadSense) add(s Sample) {
 // width: zero on a path that is not quiet.
 func (q *spreadSense) excess(width int64) int64 {
 	least, most, quiet := q.recent()
+	// What the round trips vary by may have narrowed the interval too.
 	if !quiet || width >= least-(most-least) {
 		return 0
 	}

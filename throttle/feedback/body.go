@@ -53,7 +53,7 @@ func BodyTime(field string) Reader {
 
 func millis(text string) (time.Time, time.Duration) {
 	n, err := strconv.ParseInt(text, 10, 64)
-	if err != nil || n <= 0 || n > 1<<53 {
+	if err != nil || n <= 0 || n > 1<<53 { // what a JSON number can hold exactly
 		return time.Time{}, 0
 	}
 	return time.UnixMilli(n), time.Millisecond

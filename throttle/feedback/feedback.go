@@ -81,7 +81,7 @@ func Join(readers ...Reader) Reader {
 }
 
 func (f *Feedback) add(o Feedback) {
-	if o.Pause > f.Pause {
+	if o.Pause > f.Pause { // of two that are alike the first reader's scope counts
 		f.Pause, f.Scope = o.Pause, o.Scope
 	}
 	f.Usage = append(f.Usage, o.Usage...)

@@ -59,6 +59,7 @@ func (h HeaderUsage) Read(a Answer) Feedback {
 	if u.Used >= 0 || u.Remaining >= 0 {
 		f.Usage = []Usage{u}
 	}
+	// An answer that used up the quota is no refusal: the ledger knows from Usage.
 	if h.Exhausted && a.Status >= 400 && u.Remaining == 0 {
 		f.Pause = h.untilReset(a)
 	}
@@ -68,8 +69,10 @@ func (h HeaderUsage) Read(a Answer) Feedback {
 func (h HeaderUsage) untilReset(a Answer) time.Duration {
 	n := number(a.Header.Get(h.Reset))
 	if n < 0 || n > 1<<50 {
-		return 0
+		return 0 // no instant that anybody means, in whatever unit
 	}
+	// Cut to what a Duration and a Time can hold; every pause is cut again by
+	// throttle.Options.MaxPause.
 	switch h.Form {
 	case DeltaSeconds:
 		return time.Duration(min(n, 1<<31)) * time.Second

@@ -35,7 +35,7 @@ func readRateLimit(a Answer, limits map[string]string) Feedback {
 		remaining := number(item.params["r"])
 		quota, counted := quotas[item.name]
 		if !known || remaining < 0 || !counted && len(quotas) > 0 {
-			continue
+			continue // what the declared policies do not have among them counts something else
 		}
 		f.Usage = append(f.Usage, Usage{Limit: id, Key: a.Key, Used: -1, Remaining: remaining, Quota: quota})
 		if t := number(item.params["t"]); remaining == 0 && t > 0 && a.Status == 429 {
@@ -98,7 +98,7 @@ func parseItem(text string) (it item, rest string, ok bool) {
 			return it, "", false
 		}
 		rest = after[end:]
-		value := "?1"
+		value := "?1" // a name alone is a boolean that is true
 		if assigned, has := strings.CutPrefix(rest, "="); has {
 			if value, rest, ok = parseBare(assigned); !ok {
 				return it, "", false

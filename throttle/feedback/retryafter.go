@@ -40,7 +40,7 @@ func RetryAfter(a Answer) Feedback {
 // number of seconds, or a date, which is compared with the server's time.
 func ParseRetryAfter(text string, clock Clock) (time.Duration, bool) {
 	text = strings.TrimSpace(text)
-	if seconds, err := strconv.ParseUint(text, 10, 31); err == nil {
+	if seconds, err := strconv.ParseUint(text, 10, 31); err == nil { // 31 bits of seconds fit a Duration
 		return time.Duration(seconds) * time.Second, true
 	}
 	at, ok := httpdate.Parse(text)

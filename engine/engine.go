@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"net/http/cookiejar"
@@ -73,10 +74,7 @@ func (e *Engine) Do(ctx context.Context, req *Request) (*Response, error) {
 
 // deadline is the earlier of the context's and the request's; zero means none.
 func (e *Engine) deadline(ctx context.Context, req *Request) time.Time {
-	timeout := req.Timeout
-	if timeout == 0 {
-		timeout = e.timeout
-	}
+	timeout := cmp.Or(req.Timeout, e.timeout)
 	deadline, ok := ctx.Deadline()
 	if timeout <= 0 {
 		return deadline

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"net/http/cookiejar"
@@ -80,10 +81,7 @@ type lentBody interface{ OnEnd(f func()) }
 
 // deadline is the earlier of the context's and the request's; zero means none.
 func (e *Engine) deadline(ctx context.Context, req *Request) time.Time {
-	timeout := req.Timeout
-	if timeout == 0 {
-		timeout = e.timeout
-	}
+	timeout := cmp.Or(req.Timeout, e.timeout)
 	deadline, ok := ctx.Deadline()
 	if timeout <= 0 { // below zero the request wants none, whatever the engine's
 		return deadline

@@ -91,7 +91,7 @@ func TestANumberThatJSONHasNoFormForIsNamed(t *testing.T) {
 }
 
 // viaPointer is written by a method that needs its address.
-type viaPointer struct{ n int }
+type viaPointer struct{}
 
 func (v *viaPointer) MarshalJSON() ([]byte, error) { return []byte(`"via pointer"`), nil }
 

@@ -163,7 +163,7 @@ func (s *scanner) member(path string, onWay bool, depth int) bool {
 	_, rest, more := strings.Cut(path, ".")
 	ok := s.value(rest, more, depth+1)
 	if !more {
-		s.found = s.text[begin:s.at]
+		s.found = s.text[begin:s.at:s.at] // whoever appends to it must not write on
 	}
 	s.skipSpace()
 	return ok

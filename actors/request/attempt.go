@@ -9,7 +9,9 @@ import (
 	"github.com/sluice-engine/sluice/actors/ticket"
 	"github.com/sluice-engine/sluice/internal/wire"
 	"github.com/sluice-engine/sluice/messages"
+	"github.com/sluice-engine/sluice/messages/protocol"
 	"github.com/sluice-engine/sluice/throttle"
+	"github.com/sluice-engine/sluice/throttle/feedback"
 )
 
 // attempt is one try: what it holds, and the steps between taking a lease and
@@ -41,12 +43,20 @@ func (a *attempt) sign() error {
 		err = a.authenticate()
 	}
 	if err != nil {
-		a.endTurn()
-		a.upload.close()
-		a.returnLease(true) // not one byte was written
+		a.permit = a.withdraw()
 		a.settle(throttle.NeverSent)
 	}
 	return err
+}
+
+// withdraw gives back turn and connection, of which not one byte was written, and
+// reports whether there was a permit, which it leaves to the caller.
+func (a *attempt) withdraw() (permit bool) {
+	a.endTurn()
+	a.upload.close()
+	a.returnLease(true)
+	permit, a.permit = a.permit, false
+	return permit
 }
 
 // authenticate lays out what will be sent: the same bytes as every attempt's,
@@ -146,24 +156,44 @@ func (a *attempt) returnLease(reusable bool) {
 
 // conclude settles the permit by what is known of the request's arrival, and
 // reports whether the answer refused the request's timestamp.
-func (a *attempt) conclude(response *messages.Response, sent messages.Sent) (refused bool) {
+func (a *attempt) conclude(response *messages.Response, sent messages.Sent, err error) (refused bool) {
 	switch sent {
 	case messages.SentYes:
 		refused = a.heed(response)
 		a.settle(throttle.Answered)
 	case messages.SentMaybe:
-		a.settle(throttle.Lost)
+		a.settle(fateOf(err))
 	default:
 		a.settle(throttle.NeverSent)
 	}
 	return refused
 }
 
-// heed has the answer read, and lays what it said into the ticket.
+// fateOf is what became of a request that may have been sent. That the peer closed
+// the connection proves that it arrived before, or never.
+func fateOf(err error) throttle.Fate {
+	if errors.Is(err, messages.ErrPeerClosed) {
+		return throttle.Closed
+	}
+	return throttle.Lost
+}
+
+// heed has the answer read, and lays what it said into the ticket. Without a
+// permit the throttler is told at once.
 func (a *attempt) heed(response *messages.Response) (refused bool) {
-	said, heard := signals(a.needs.Plan.Feedback, a.limit, a.asked.Key, a.needs.Clock, response)
+	asked := feedback.Answer{Limit: a.limit, Key: a.asked.Key, Origin: a.target.name, Clock: a.needs.Clock}
+	if a.limit == messages.Unlimited {
+		asked.Limit = ""
+	}
+	said, heard := signals(a.needs.Plan.Feedback, asked, response)
 	if !heard {
 		return false
+	}
+	if !a.permit {
+		if said.Refused || said.Busy || len(said.Usage) > 0 {
+			a.needs.Throttler.Tell(protocol.HeedAnswer{Origin: a.target.name, Limit: a.limit, Key: a.asked.Key, Signals: said})
+		}
+		return said.TimestampRefused && a.asked.Auth
 	}
 	t := a.ticket
 	t.Told = true
@@ -192,6 +222,7 @@ func (a *attempt) giveBack() {
 	if a.slot == nil { // it panicked before its first attempt
 		return
 	}
+	a.closeStream()
 	a.endTurn()
 	if a.lease == nil && !a.permit {
 		return

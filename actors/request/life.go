@@ -37,7 +37,8 @@ type life struct {
 	stream   *Stream // the response's, until the caller has it
 	response *messages.Response
 	err      error
-	failed   bool // it panicked: the library may still hold the mailbox
+	timeUp   error // why the wait for permit and connection is being ended; nil if it is not
+	failed   bool  // it panicked: the library may still hold the mailbox
 
 	attempt attempt // the present one
 }
@@ -53,14 +54,15 @@ func (c *Carrier) Carry(ctx context.Context, asked *messages.Request, deadline t
 	if err := r.spawn(); err != nil {
 		return nil, &messages.Error{Stage: messages.Admitting, Err: err}
 	}
+	// Deferred, because the caller's own code runs in there, and may end this
+	// goroutine with runtime.Goexit: what it held comes back nevertheless.
+	defer c.release(r)
 	// Handled at once, before what lies in the mailbox: that may be the word that
 	// the engine closes, which is for this life too.
 	r.Handle(lifeBegins{&r.life})
 	c.retries.count(r)
 	r.Run(ctx, c.closingFor(r), &r.Turn)
-	response, err := r.response, r.err
-	c.release(r)
-	return response, err
+	return r.response, r.err
 }
 
 // closingFor is what a request must watch to learn that the engine closes. One in
@@ -76,7 +78,7 @@ func (c *Carrier) closingFor(r *slot) <-chan struct{} {
 // release recycles a slot that nobody holds any more; any other is stopped and
 // left to the collector, with a name that is never used again.
 func (c *Carrier) release(r *slot) {
-	if !r.failed && r.asking == 0 {
+	if r.Finished && !r.failed && r.asking == 0 {
 		r.life = life{}
 		r.renewTicket()
 		r.ticket.Asked = ticket.Asked{} // it is the slot's own now, and must pin nobody's hooks
@@ -94,8 +96,10 @@ func (c *Carrier) release(r *slot) {
 func (r *slot) openTicket() *ticket.Ticket {
 	t := r.ticket
 	t.Reopen()
-	t.Asked = ticket.Asked{Owner: r, Pool: r.pool, Deadline: r.instant(r.deadline), Trace: r.hooks()}
-	t.Limited = r.limit != messages.Unlimited
+	t.Asked = ticket.Asked{
+		Owner: r, Pool: r.pool, Deadline: r.instant(r.deadline), Trace: r.hooks(), Priority: r.asked.Priority,
+	}
+	t.Limited = r.limit != messages.Unlimited || r.needs.Gated(r.target.name)
 	t.Permit.Deadline = t.Deadline
 	if t.Told { // mostly it is not, and the report is wide
 		t.Report = ticket.Report{}

@@ -25,17 +25,19 @@ import (
 //	           ┌─────────────────────── WakeDue ───────────────────────┐
 //	           ▼                                                       │
 //	preparing ─▶ waiting ── LeaseGranted ──▶ attempt: sign, exchange,  │
-//	  │ copy,      │ AcquirePermit            settle                   │
-//	  │ build,     │ the ticket goes on        │                       │
-//	  │ time       │ from throttler to pool    ├── again ──▶ pausing ──┤
-//	  │            │                           ├── timestamp refused ──▶ resampling
+//	  │ copy,     ▲│ AcquirePermit            settle                   │
+//	  │ build,    ││ the ticket goes on        │                       │
+//	  │ time      ││ from throttler to pool    ├── again ──▶ pausing ──┤
+//	  │           ││                           ├── timestamp refused ──▶ resampling
+//	  │           └┼── paused meanwhile ───────┤
 //	  │            │                           │ done
 //	  ▼            ▼                           ▼
 //	finishing ◀── refused, cancelled, deadline, panic in any of them
 //
 // waiting is one wait for two things, a permit and a connection: the throttler
 // hands a granted ticket straight to the pool, and one message wakes the
-// request.
+// request. In the last moment before its bytes leave it looks whether what it is
+// about to do has been paused meanwhile, and if so waits again.
 
 // Receive is part of actor.Actor.
 func (r *slot) Receive(ctx actor.Context) {
@@ -126,9 +128,10 @@ func (r *slot) enterWaiting() {
 		return
 	}
 	t.Permit.Limit = r.limit
+	t.Permit.Origin = r.target.name
 	t.Permit.Key = r.asked.Key
 	t.Permit.Weight = r.asked.Weight
-	t.Permit.Priority = int(r.asked.Priority)
+	t.Permit.Priority = r.asked.Priority
 	// This runs throttler and pool, if they are idle: the answer may lie in the
 	// mailbox before Tell returns.
 	r.needs.Throttler.Tell(ticket.AcquirePermit{Ticket: t})
@@ -157,18 +160,47 @@ func (r *slot) waiting(message any) {
 		r.stage = m.Stage
 		r.attempt.permit = m.Stage == messages.Leasing && m.Limited // granted, and of no use now
 		r.attempt.settle(throttle.NeverSent)
-		r.decide(messages.SentNo, refusal(m.Refused))
+		r.decide(messages.SentNo, r.refusal(m.Refused))
+	case mailbox.WakeDue:
+		r.expire(m, context.DeadlineExceeded)
+	case mailbox.ContextDone:
+		r.expire(m, messages.ContextError(r.ctx))
 	default:
 		r.leaveQueue(m)
 	}
 }
 
-// refusal makes a deadline that no permit can meet look like any other.
-func refusal(err error) error {
-	if errors.Is(err, throttle.ErrDeadline) {
+// refusal makes a deadline that no permit can meet look like any other, and
+// puts the caller's own cause first.
+func (r *slot) refusal(err error) error {
+	switch {
+	case r.timeUp != nil && errors.Is(err, context.DeadlineExceeded), r.timeUp != nil && errors.Is(err, throttle.ErrDeadline):
+		return fmt.Errorf("%w: %w", r.timeUp, err)
+	case errors.Is(err, throttle.ErrDeadline):
 		return fmt.Errorf("%w: %w", err, context.DeadlineExceeded)
 	}
 	return err
+}
+
+// expiryGrace is how long whoever has the ticket may take to say what it waited
+// for. Neither throttler nor pool ever block, so that is long.
+const expiryGrace = 20 * time.Millisecond
+
+// expire ends the wait because time is up: whoever has the ticket refuses it,
+// and says what it waited for. Without an answer, which takes no time unless an
+// actor has just failed, the request leaves by itself.
+func (r *slot) expire(message any, reason error) {
+	if r.timeUp != nil || !errors.Is(reason, context.DeadlineExceeded) {
+		r.leaveQueue(message)
+		return
+	}
+	r.timeUp = reason
+	r.WakeAt = time.Now().Add(expiryGrace)
+	if r.ticket.Limited {
+		r.needs.Throttler.Tell(ticket.ExpirePermit{Ticket: r.ticket})
+	} else {
+		r.pool.Tell(ticket.ExpireLease{Ticket: r.ticket})
+	}
 }
 
 // leaveQueue ends the wait on the caller's behalf, unless the answer is
@@ -193,6 +225,10 @@ func (r *slot) tryOnce() {
 		r.fail(err)
 		return
 	}
+	if r.needs.Held(r.target.name, r.limit) {
+		r.recall()
+		return
+	}
 	response, sent, err := r.attempt.exchange()
 	if r.attempt.staleUnused(sent, err) {
 		r.ticket.Reopen()
@@ -202,17 +238,33 @@ func (r *slot) tryOnce() {
 	}
 	r.tried++
 	r.sent = max(r.sent, sent)
-	refused := r.attempt.conclude(response, sent)
+	refused := r.attempt.conclude(response, sent, err)
 	switch {
 	case err != nil:
 		r.decide(sent, err)
 	case refused && !r.resampled && r.needs.Timesync != nil && r.upload.repeats():
+		r.detach(response)
 		r.enterResampling(response)
 	case r.asked.Redirects > 0 && r.redirect(response):
 		r.again()
 	default:
 		r.enterFinishing(response)
 	}
+}
+
+// recall takes the request back that was about to leave into a pause. It keeps
+// its rank, and neither its permit nor its connection.
+func (r *slot) recall() {
+	permit := r.attempt.withdraw()
+	if !permit {
+		r.enterWaiting() // now under a permit, which the pause holds back
+		return
+	}
+	r.stage, r.state = messages.Throttled, (*slot).waiting
+	r.trace.waits(r.call.Origin)
+	r.attempt = attempt{slot: r}
+	r.ticket.Reopen()
+	r.needs.Throttler.Tell(ticket.RequeuePermit{Ticket: r.ticket})
 }
 
 // again begins another attempt.
@@ -264,6 +316,7 @@ func (r *slot) decide(sent messages.Sent, err error) {
 
 func (r *slot) enterPausing(pause time.Duration, err error) {
 	r.stage, r.state = messages.Pausing, (*slot).pausing
+	r.needs.Logger.Debug("repeating an attempt after a pause", "attempt", r.tried, "pause", pause, "error", err)
 	r.err = err // what the caller is told if the pause is cut short
 	r.WakeAt = time.Now().Add(pause)
 }
@@ -301,11 +354,9 @@ func (r *slot) fail(err error) {
 	if r.Finished {
 		return
 	}
-	if r.stream != nil {
-		_ = r.stream.Close() // it always returns nil
-		r.stream = nil
-	}
+	r.closeStream()
 	r.response = nil
+	r.needs.Logger.Debug("request failed", "stage", r.stage.String(), "attempts", r.tried, "error", err)
 	r.err = &messages.Error{Stage: r.stage, Attempts: r.tried, Sent: r.sent, Err: err}
 	r.Finished = true
 }
@@ -317,7 +368,7 @@ func (r *slot) interrupted(message any) {
 	case mailbox.ContextDone:
 		r.fail(r.withLastError(messages.ContextError(r.ctx)))
 	case mailbox.WakeDue:
-		r.fail(r.withLastError(context.DeadlineExceeded))
+		r.fail(r.withLastError(cmp.Or(r.timeUp, context.DeadlineExceeded)))
 	case mailbox.EngineClosing:
 		r.fail(r.withLastError(messages.ErrClosed))
 	default:

@@ -41,6 +41,7 @@ type target struct {
 	escapedPath string
 	query       string
 	shown       string // the whole URL, as a response tells it
+	name        string // the origin's, as the throttler knows it
 
 	pool protocol.Door // the origin's, which the slot is inside of; nil if that is not known
 }
@@ -93,6 +94,7 @@ func (base Base) target(asked *messages.Request) (target, error) {
 	t := target{
 		url: asked.URL, path: asked.Path, encoded: asked.Encoded,
 		origin: base.Origin, host: base.Host, escapedPath: base.Prefix + path, query: query,
+		name: base.Origin.String(),
 	}
 	t.shown = base.Origin.Scheme + "://" + base.Host + t.escapedPath
 	if query != "" {

@@ -18,3 +18,11 @@ type Connection interface {
 	Abort()
 	Close() error
 }
+
+// IdleHinter is a Connection whose server says how long it keeps an idle
+// connection open.
+type IdleHinter interface {
+	// IdleHint returns how long after the last answer the connection may be used
+	// again; zero if the server does not say.
+	IdleHint() time.Duration
+}

@@ -1,6 +1,9 @@
 package protocol
 
-import "github.com/sluice-engine/sluice/throttle"
+import (
+	"github.com/sluice-engine/sluice/throttle"
+	"github.com/sluice-engine/sluice/throttle/feedback"
+)
 
 // ReplaceLimits swaps the whole table of limits; LimitsReplaced answers.
 type ReplaceLimits struct {
@@ -27,6 +30,13 @@ type DescribeLimits struct{ Owner Recipient }
 
 // LimitsDescribed answers DescribeLimits.
 type LimitsDescribed struct{ Snapshot throttle.Snapshot }
+
+// HeedAnswer passes on what an answer said to a request that had no permit: there
+// is no SettlePermit to carry it.
+type HeedAnswer struct {
+	Origin, Limit, Key string
+	Signals            feedback.Feedback
+}
 
 // CloseThrottler refuses everything queued and everything to come. Permits are
 // still settled.

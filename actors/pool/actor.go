@@ -126,10 +126,7 @@ func (p *Pool) Dial(trace *httptrace.ClientTrace) {
 		ctx = httptrace.WithClientTrace(ctx, trace)
 	}
 	go func(dial Dial, origin messages.Origin, self mailbox.Address) {
-		conn, err := dial.guarded(ctx, origin)
-		if err != nil {
-			err = fmt.Errorf("dial %s: %w", origin, err)
-		}
+		conn, err := dial.guarded(ctx, origin) // an error of it says which origin
 		self.Tell(dialDone{conn, err, trace})
 	}(p.needs.Dial, p.needs.Origin, p.needs.Door.Address)
 }

@@ -51,7 +51,7 @@ func (c *Carrier) Carry(ctx context.Context, asked *messages.Request, deadline t
 	r := c.slot()
 	r.ctx, r.asked, r.deadline = ctx, asked, deadline
 	if err := r.spawn(); err != nil {
-		return nil, &messages.Error{Stage: messages.Admitting, Err: err}
+		return nil, messages.NewError(asked, messages.Admitting, err)
 	}
 	// Handled at once, before what lies in the mailbox: that may be the word that
 	// the engine closes, which is for this life too.

@@ -201,7 +201,7 @@ func (r *slot) tryOnce() {
 		return
 	}
 	r.tried++
-	r.sent = max(r.sent, sent)
+	r.sent = r.sent.Worst(sent)
 	refused := r.attempt.conclude(response, sent)
 	switch {
 	case err != nil:
@@ -283,7 +283,7 @@ func (r *slot) enterFinishing(response *messages.Response) {
 	r.stage = messages.Finishing
 	response.Method = r.call.Method
 	response.URL = r.url
-	response.Attempts = r.tried
+	response.Attempts, response.Sent = r.tried, r.sent
 	if r.asked.Stream && response.Stream == nil {
 		response.Stream = http.NoBody
 	}
@@ -306,7 +306,12 @@ func (r *slot) fail(err error) {
 		r.stream = nil
 	}
 	r.response = nil
-	r.err = &messages.Error{Stage: r.stage, Attempts: r.tried, Sent: r.sent, Err: err}
+	failure := messages.NewError(r.asked, r.stage, err)
+	failure.Attempts, failure.Sent = r.tried, r.sent
+	if r.limit != messages.Unlimited {
+		failure.Route = r.limit
+	}
+	r.err = failure
 	r.Finished = true
 }
 

@@ -54,7 +54,7 @@ func New(config Config) (*Engine, error) {
 func (e *Engine) Do(ctx context.Context, req *Request) (*Response, error) {
 	deadline := e.deadline(ctx, req)
 	if err := e.enter(ctx, req, deadline); err != nil {
-		return nil, &Error{Stage: Admitting, Err: err}
+		return nil, messages.NewError(req, Admitting, err)
 	}
 	var stream lentBody
 	// Deferred, because a processor runs on this goroutine and may end it with

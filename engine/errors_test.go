@@ -298,6 +298,31 @@ func wantCause(t *testing.T, err, cause error) {
 	require.ErrorIs(t, err, cause)
 }
 
+func TestAnErrorNamesItsRequestOnOneLine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		eng := newEngine(t, engine.Config{
+			BaseURL: "http://server.test", Retry: engine.Retry{Max: -1},
+			Dial: engine.Dial{DialContext: func(_ context.Context, network, _ string) (net.Conn, error) {
+				return nil, errors.Join(&net.OpError{Op: "dial", Net: network, Err: syscall.ECONNREFUSED}, errors.New("no other"))
+			}},
+			Limits: []throttle.Limit{hourly}, DefaultLimitID: "hourly", Admission: engine.Admission{MaxInFlight: 1, MaxWaiting: -1},
+		})
+		_, err := eng.Do(t.Context(), &engine.Request{Method: "PUT", Path: "/order?key=sesame"})
+		require.EqualError(t, err, "sluice: PUT /order: leasing (sent: no): dial http://server.test:80: dial tcp: connection refused; no other")
+		var failure *engine.Error
+		require.ErrorAs(t, err, &failure)
+		require.Equal(t, "hourly", failure.Route)
+
+		_, err = eng.Do(t.Context(), &engine.Request{Path: "/order", LimitID: "daily"})
+		require.EqualError(t, err, `sluice: GET /order: throttled (route "daily"; sent: no): limit "daily": no such limit`)
+
+		gone, cancel := context.WithCancel(t.Context())
+		cancel()
+		_, err = eng.Do(gone, &engine.Request{Path: "/order", LimitID: "hourly"})
+		require.EqualError(t, err, `sluice: GET /order: admitting (sent: no): context canceled`)
+	})
+}
+
 func TestAClosedEngineRefuses(t *testing.T) {
 	eng, err := engine.New(engine.Config{})
 	require.NoError(t, err)

@@ -3,9 +3,10 @@ package engine
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"net/http"
 	"reflect"
+
+	"github.com/sluice-engine/sluice/messages"
 )
 
 // Fetch sends a request and decodes its JSON answer into a T.
@@ -33,7 +34,9 @@ func Fetch[T any](ctx context.Context, eng *Engine, req *Request) (T, error) {
 		}
 	}
 	if err := decode(response, &result); err != nil {
-		return result, &Error{Stage: Finishing, Attempts: response.Attempts, Sent: SentYes, Err: err}
+		failure := messages.NewError(req, Finishing, err)
+		failure.Attempts, failure.Sent = response.Attempts, response.Answer().Sent
+		return result, failure
 	}
 	return result, nil
 }
@@ -88,7 +91,7 @@ func decode(response *Response, into any) error {
 		return nil
 	}
 	if err := json.Unmarshal(response.Body, into); err != nil {
-		return fmt.Errorf("decode %s: %w", reflect.TypeOf(into).Elem(), err)
+		return &DecodeError{Answer: response.Answer(), Into: reflect.TypeOf(into).Elem().String(), Err: err}
 	}
 	return nil
 }

@@ -58,7 +58,7 @@ func (t *roundTripper) RoundTrip(req *http.Request) (*http.Response, error) {
 	asked, err := t.ask(req, body)
 	if err != nil {
 		body.Close()
-		return nil, &Error{Stage: Preparing, Err: err}
+		return nil, tripError(req, err)
 	}
 	response, err := t.engine.Do(req.Context(), asked)
 	if err != nil {
@@ -71,6 +71,16 @@ func (t *roundTripper) RoundTrip(req *http.Request) (*http.Response, error) {
 		body.Close()
 	}
 	return httpResponse(req, response), nil
+}
+
+// tripError is the error of a request that could not be told in the engine's
+// words.
+func tripError(req *http.Request, err error) error {
+	place := Request{Method: req.Method}
+	if req.URL != nil {
+		place.URL = req.URL.Scheme + "://" + req.URL.Host + req.URL.EscapedPath()
+	}
+	return messages.NewError(&place, Preparing, err)
 }
 
 // CloseIdleConnections closes the connections nobody uses.

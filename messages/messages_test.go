@@ -2,7 +2,6 @@ package messages
 
 import (
 	"encoding/json"
-	"errors"
 	"maps"
 	"math"
 	"math/big"
@@ -156,15 +155,6 @@ func TestACallKeepsItsLinesInOrder(t *testing.T) {
 	c.AddQuery("q", "ü &")
 	c.AddQuery("r", "")
 	require.Equal(t, "/p?q=%C3%BC+%26&r=", c.Target())
-}
-
-func TestAnErrorSaysWhereAndKeepsItsCause(t *testing.T) {
-	cause := errors.New("cause")
-	err := error(&Error{Stage: Exchanging, Sent: SentMaybe, Err: &PanicError{Stage: Signing, Value: cause}})
-	require.ErrorIs(t, err, cause)
-	require.Contains(t, err.Error(), "exchanging (sent: maybe, outcome unknown)")
-	status := &StatusError{StatusCode: 400, Method: "GET", Body: []byte("secret"), Header: NewHeader("A: secret\r\n")}
-	require.NotContains(t, status.Error(), "secret")
 }
 
 func TestAResponseKnowsItsMediaType(t *testing.T) {

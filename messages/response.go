@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"mime"
 	"net/http"
 	"net/textproto"
 	"slices"
@@ -98,6 +97,10 @@ type Response struct {
 
 	// Attempts counts how often the request was sent, this answer included.
 	Attempts int
+	// Sent is the worst of all attempts: SentMaybe if an earlier one may have
+	// arrived without being answered, so that this answer may be about what that
+	// one did; SentYes otherwise.
+	Sent Sent
 	// SentAt and AnsweredAt bracket the exchange that brought this answer.
 	SentAt, AnsweredAt time.Time
 
@@ -141,28 +144,7 @@ func (r *Response) Text() string { return string(r.Body) }
 // JSON decodes the body into v.
 func (r *Response) JSON(v any) error {
 	if err := json.Unmarshal(r.Body, v); err != nil {
-		return fmt.Errorf("response of %s %s: %w", r.Method, r.URL, err)
+		return &DecodeError{Answer: r.Answer(), Into: fmt.Sprintf("%T", v), Err: err}
 	}
 	return nil
-}
-
-// Err returns nil for a status below 400, and a *StatusError otherwise.
-func (r *Response) Err() error {
-	if r.StatusCode < 400 {
-		return nil
-	}
-	return &StatusError{StatusCode: r.StatusCode, Method: r.Method, URL: r.URL, Header: r.Header, Body: r.Body}
-}
-
-// Require returns an error unless the body is of the given media type. A
-// "+json" suffix type satisfies "application/json" (RFC 6839).
-func (r *Response) Require(mediaType string) error {
-	got, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	if err != nil {
-		got = r.Header.Get("Content-Type")
-	}
-	if strings.EqualFold(got, mediaType) || mediaType == "application/json" && strings.HasSuffix(got, "+json") {
-		return nil
-	}
-	return &ContentTypeError{Got: got, Want: mediaType, StatusCode: r.StatusCode}
 }

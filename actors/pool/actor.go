@@ -133,11 +133,8 @@ func (p *Pool) Dial(trace *httptrace.ClientTrace) {
 	}
 	go func(dial Dial, origin messages.Origin, self mailbox.Address) {
 		done := dialDone{err: errDialExited, trace: trace}
-		defer func() { self.Tell(done) }() // a dialer may end its goroutine
-		done.conn, done.err = dial.guarded(ctx, origin)
-		if done.err != nil {
-			done.err = fmt.Errorf("dial %s: %w", origin, done.err)
-		}
+		defer func() { self.Tell(done) }()              // a dialer may end its goroutine
+		done.conn, done.err = dial.guarded(ctx, origin) // an error of it says which origin
 	}(p.needs.Dial, p.needs.Origin, p.needs.Door.Address)
 }
 

@@ -33,6 +33,9 @@ type life struct {
 	resampled bool               // a timestamp was refused, and the clock looked at again
 	refusal   *messages.Response // the refusal of the timestamp
 
+	waited time.Duration // for permits and connections, over all attempts
+	parked time.Duration // Turn.Parked when that was last added to waited
+
 	asking   int     // answers still to come from supervisor or timesync
 	stream   *Stream // the response's, until the caller has it
 	response *messages.Response
@@ -52,7 +55,7 @@ func (c *Carrier) Carry(ctx context.Context, asked *messages.Request, deadline t
 	r := c.slot()
 	r.ctx, r.asked, r.deadline = ctx, asked, deadline
 	if err := r.spawn(); err != nil {
-		return nil, &messages.Error{Stage: messages.Admitting, Err: err}
+		return nil, messages.NewError(asked, messages.Admitting, err)
 	}
 	// Deferred, because the caller's own code runs in there, and may end this
 	// goroutine with runtime.Goexit: what it held comes back nevertheless.

@@ -122,6 +122,7 @@ func (r *slot) enterWaiting() {
 	r.WakeAt = r.deadline
 	r.trace.waits(r.call.Origin)
 	r.attempt = attempt{slot: r}
+	r.parked = r.Parked
 	t := r.openTicket()
 	if !t.Limited {
 		r.enterLeasing()
@@ -152,6 +153,7 @@ func (r *slot) enterLeasing() {
 }
 
 func (r *slot) waiting(message any) {
+	r.waited, r.parked = r.waited+r.Parked-r.parked, r.Parked
 	switch m := message.(type) {
 	case ticket.LeaseGranted:
 		r.attempt.take(m.Ticket)
@@ -237,7 +239,7 @@ func (r *slot) tryOnce() {
 		return
 	}
 	r.tried++
-	r.sent = max(r.sent, sent)
+	r.sent = r.sent.Worst(sent)
 	refused := r.attempt.conclude(response, sent, err)
 	switch {
 	case err != nil:
@@ -336,7 +338,7 @@ func (r *slot) enterFinishing(response *messages.Response) {
 	r.stage = messages.Finishing
 	response.Method = r.call.Method
 	response.URL = r.url
-	response.Attempts = r.tried
+	response.Attempts, response.Sent = r.tried, r.sent
 	if r.asked.Stream && response.Stream == nil {
 		response.Stream = http.NoBody
 	}
@@ -357,8 +359,24 @@ func (r *slot) fail(err error) {
 	r.closeStream()
 	r.response = nil
 	r.needs.Logger.Debug("request failed", "stage", r.stage.String(), "attempts", r.tried, "error", err)
-	r.err = &messages.Error{Stage: r.stage, Attempts: r.tried, Sent: r.sent, Err: err}
+	r.err = r.failure(err)
 	r.Finished = true
+}
+
+// failure says which request ended, where, and what it waited for.
+func (r *slot) failure(err error) *messages.Error {
+	e := messages.NewError(r.asked, r.stage, err)
+	e.Attempts, e.Sent, e.Waited = r.tried, r.sent, r.waited
+	if r.limit != messages.Unlimited {
+		e.Route = r.limit
+	}
+	if full, ok := errors.AsType[*throttle.LimitError](err); ok {
+		e.Limit = full.Full
+		if full.RetryAt > 0 {
+			e.RetryAt = r.needs.Epoch.Add(full.RetryAt)
+		}
+	}
+	return e
 }
 
 // interrupted is every state's answer to what is not its own business: the

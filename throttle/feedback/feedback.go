@@ -18,7 +18,8 @@ import (
 
 // Answer is what a Reader sees of a response.
 type Answer struct {
-	Limit, Key string // what the request was charged to
+	Limit, Key string // what the request was charged to; empty for one without a limit
+	Origin     string // whom it was asked of: "https://api.example.com"; empty if that is not known
 	Status     int    // as received
 	Header     Header
 	Body       []byte // not to be kept or changed
@@ -36,13 +37,38 @@ type Clock interface{ Now() time.Time }
 
 // Feedback is what an answer says. The zero value says nothing.
 type Feedback struct {
-	// Pause stops everything that shares a scope with the request, queued
-	// requests included; afterwards the scope starts slowly. It is capped by
-	// throttle.Options.MaxPause.
+	// Refused says that the server refused the request because of a limit, and
+	// so did not execute it: by a status of 429 or 418, by a code in the body,
+	// or by a 403 where that is how a server speaks of limits. Refusals alone
+	// pause what shares a limit with the request.
+	Refused bool
+	// Busy says that the server is overloaded or in maintenance. No limit was
+	// hit, and the request may have been executed. If both are set, Refused
+	// counts.
+	Busy bool
+	// Pause is for how long: never negative, and at most MaxPause. With Refused
+	// it stops everything that shares a scope with the request, queued requests
+	// included; afterwards the scope starts slowly. Zero leaves the length to
+	// the throttler, which never lets a refusal pass without a pause. It is
+	// capped by throttle.Options.MaxPause; with Busy, by a far lower cap of the
+	// throttler's own. With neither it says nothing.
 	Pause time.Duration
-	// Scope names the scope to pause; empty means every scope of the request's
-	// limits.
+
+	// What stops is told by the first of these three that is set. If none is,
+	// it is every scope of the limits that the request was charged to, linked
+	// ones included. A request that was charged to none stops its origin.
+
+	// Whole stops everything that goes to the request's origin, whatever its
+	// limits: the address is banned.
+	Whole bool
+	// Scope is the name of the one scope to stop.
 	Scope string
+	// OwnLimit stops only what is charged to the limit that the request named
+	// (with the request's key, if that limit counts by key), and nothing else in
+	// its scope: what the server counts by endpoint is full, and the limits it
+	// is linked to are not.
+	OwnLimit bool
+
 	// Usage corrects counters upwards, never downwards.
 	Usage []Usage
 	// Costs are what the request really cost, where that is known only now.
@@ -56,13 +82,36 @@ type Feedback struct {
 	TimestampRefused bool
 }
 
+// MaxPause is the longest pause that a reader gives. It stands for all that are
+// longer, and an instant of now plus MaxPause cannot overflow.
+const MaxPause = 10 * 365 * 24 * time.Hour
+
 // Usage is what a server says about one limit.
 type Usage struct {
 	Limit, Key string
 	Used       int64     // -1 if only Remaining is known
-	Remaining  int64     // read if Used is -1
+	Remaining  int64     // what the server will still admit; read if Used is -1
 	Quota      int64     // what the server says the limit is; 0 if it does not
 	At         time.Time // a server time in the window this is about; zero means the present window
+}
+
+// Of returns how much of quota, which is what the table of limits says, has to
+// count as used for no more to be sent than the server will still admit: quota
+// less what remains of the server's own, and never less than what the server
+// counts as used. It lies between 0 and quota.
+func (u Usage) Of(quota int64) int64 {
+	quota = max(0, quota)
+	used, remaining := u.Used, u.Remaining
+	if used >= 0 {
+		if u.Quota <= 0 {
+			return min(used, quota)
+		}
+		remaining = max(0, u.Quota-used)
+	}
+	if remaining < 0 {
+		return 0 // it says nothing
+	}
+	return min(quota, max(used, quota-min(quota, remaining)))
 }
 
 // Reader reads an answer.

@@ -115,7 +115,7 @@ func (s *System) requestNeeds() request.Needs {
 	return request.Needs{
 		Plan: s.config.Request, Epoch: s.epoch, Spawner: s.actors.Root.Copy().WithGuardian(stopFailed{}),
 		Supervisor: s.supervisor, Throttler: s.throttler, Timesync: s.timesyncOrNobody(),
-		Enter: s.enterPool, Clock: s.clock.ForSigners(), TimeKnown: s.clock.Known,
+		Enter: s.enterPool, Held: s.newThrottler.Held, Gated: s.newThrottler.Gated, Clock: s.clock.ForSigners(), TimeKnown: s.clock.Known,
 		Slots: cmp.Or(s.config.Slots, request.Slots), Closing: s.closing, Logger: s.config.Logger,
 	}
 }
@@ -205,6 +205,23 @@ func (s *System) ReplaceLimits(limits []throttle.Limit) error {
 func (s *System) AdjustLimit(id, key string, delta int64) error {
 	answer, err := ask[protocol.LimitAdjusted](context.Background(), s.throttler, s.ended, func(owner protocol.Recipient) any {
 		return protocol.AdjustLimit{ID: id, Key: key, Delta: delta, Owner: owner}
+	})
+	return cmp.Or(err, answer.Err)
+}
+
+// Pause lets nothing leave for a time that a scope holds, queued requests
+// included.
+func (s *System) Pause(scope throttle.Scope, d time.Duration) error {
+	answer, err := ask[protocol.ScopeSet](context.Background(), s.throttler, s.ended, func(owner protocol.Recipient) any {
+		return protocol.PauseScope{Scope: scope, For: d, Owner: owner}
+	})
+	return cmp.Or(err, answer.Err)
+}
+
+// Resume ends a pause, and the slow start after it.
+func (s *System) Resume(scope throttle.Scope) error {
+	answer, err := ask[protocol.ScopeSet](context.Background(), s.throttler, s.ended, func(owner protocol.Recipient) any {
+		return protocol.ResumeScope{Scope: scope, Owner: owner}
 	})
 	return cmp.Or(err, answer.Err)
 }

@@ -24,6 +24,7 @@ type Engine struct {
 	admission      *admission
 	timeout        time.Duration // of requests that have none; zero means none
 	defaultLimitID string        // empty means that a request must name its limit
+	baseOrigin     string        // as a URL; empty without a base URL
 }
 
 // New checks the whole configuration, reports every mistake in one error, and
@@ -38,6 +39,9 @@ func New(config Config) (*Engine, error) {
 		admission:      newAdmission(p.Admission.MaxInFlight, p.Admission.MaxWaiting),
 		timeout:        p.Timeout,
 		defaultLimitID: p.DefaultLimitID,
+	}
+	if p.base.Host != "" {
+		e.baseOrigin = p.base.Origin.String()
 	}
 	if e.system, err = actors.Start(p.system(e)); err != nil {
 		return nil, err

@@ -33,6 +33,14 @@ func (a *attempt) take(t *ticket.Ticket) {
 	t.Lease = nil // a ticket rests in its slot, and would pin the connection there
 }
 
+// scopes are those that the attempt is charged in; none without a permit.
+func (a *attempt) scopes() []string {
+	if !a.permit {
+		return nil
+	}
+	return a.ticket.Permit.Scopes()
+}
+
 // sign waits for the attempt's turn, and adds credentials made for this attempt
 // alone. After an error nothing is held any more.
 func (a *attempt) sign() error {

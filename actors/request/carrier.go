@@ -43,11 +43,12 @@ type Needs struct {
 
 	// Enter enters the pool of an origin; nil means that one must be opened.
 	Enter func(messages.Origin) protocol.Door
-	// Held reports whether a request must not leave now, under a permit or
-	// without one: an origin or a scope of the limit is paused. Gated reports
+	// Held reports whether a request must not leave now: the origin is paused, or
+	// one of the scopes that it is charged in, or for one that is charged in none,
+	// any. Gated reports
 	// whether even a request without a limit needs a permit for an origin,
 	// because something there is paused or has just been.
-	Held  func(origin, limit string) bool
+	Held  func(origin string, scopes []string) bool
 	Gated func(origin string) bool
 	// Clock is what signers are handed, and TimeKnown whether it has been
 	// compared with the server's; it is not called without a source of time.

@@ -162,7 +162,7 @@ func (r *slot) waiting(message any) {
 		r.stage = m.Stage
 		r.attempt.permit = m.Stage == messages.Leasing && m.Limited // granted, and of no use now
 		r.attempt.settle(throttle.NeverSent)
-		r.decide(messages.SentNo, r.refusal(m.Refused))
+		r.decide(messages.SentNo, r.refused(m.Refused))
 	case mailbox.WakeDue:
 		r.expire(m, context.DeadlineExceeded)
 	case mailbox.ContextDone:
@@ -172,9 +172,9 @@ func (r *slot) waiting(message any) {
 	}
 }
 
-// refusal makes a deadline that no permit can meet look like any other, and
+// refused makes a deadline that no permit can meet look like any other, and
 // puts the caller's own cause first.
-func (r *slot) refusal(err error) error {
+func (r *slot) refused(err error) error {
 	switch {
 	case r.timeUp != nil && errors.Is(err, context.DeadlineExceeded), r.timeUp != nil && errors.Is(err, throttle.ErrDeadline):
 		return fmt.Errorf("%w: %w", r.timeUp, err)
@@ -227,7 +227,7 @@ func (r *slot) tryOnce() {
 		r.fail(err)
 		return
 	}
-	if r.needs.Held(r.target.name, r.limit) {
+	if r.needs.Held(r.target.name, r.attempt.scopes()) {
 		r.recall()
 		return
 	}

@@ -1,6 +1,8 @@
 package protocol
 
 import (
+	"time"
+
 	"github.com/sluice-engine/sluice/throttle"
 	"github.com/sluice-engine/sluice/throttle/feedback"
 )
@@ -24,6 +26,23 @@ type AdjustLimit struct {
 
 // LimitAdjusted answers AdjustLimit. The error is that of an unknown limit.
 type LimitAdjusted struct{ Err error }
+
+// PauseScope lets nothing leave for a time that a scope holds; ScopeSet answers.
+type PauseScope struct {
+	Scope throttle.Scope
+	For   time.Duration
+	Owner Recipient
+}
+
+// ResumeScope ends a pause, and the slow start after it; ScopeSet answers.
+type ResumeScope struct {
+	Scope throttle.Scope
+	Owner Recipient
+}
+
+// ScopeSet answers PauseScope and ResumeScope. The error is that of an unknown
+// scope.
+type ScopeSet struct{ Err error }
 
 // DescribeLimits asks for a picture of the ledger; LimitsDescribed answers.
 type DescribeLimits struct{ Owner Recipient }

@@ -128,7 +128,7 @@ func (r *slot) enterWaiting() {
 	t.Permit.Limit = r.limit
 	t.Permit.Key = r.asked.Key
 	t.Permit.Weight = r.asked.Weight
-	t.Permit.Priority = int(r.asked.Priority)
+	t.Permit.Priority = r.asked.Priority
 	// This runs throttler and pool, if they are idle: the answer may lie in the
 	// mailbox before Tell returns.
 	r.needs.Throttler.Tell(ticket.AcquirePermit{Ticket: t})

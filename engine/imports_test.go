@@ -26,7 +26,7 @@ var mayImport = map[string][]string{
 	"throttle":           {"internal/quotient"},
 	"throttle/feedback":  {"throttle", "internal/jsonpath", "internal/httpdate"},
 	"throttle/limitfile": {"throttle"},
-	"messages":           {},
+	"messages":           {"throttle"},
 	"messages/protocol":  {"messages", "throttle"},
 	"auth":               {"messages", "internal/percent", "internal/quotient", "internal/httpdate"},
 	"auth/oauth2":        {"auth", "messages"},

@@ -3,22 +3,23 @@ package messages
 import (
 	"net/http"
 	"time"
+
+	"github.com/sluice-engine/sluice/throttle"
 )
 
 // Unlimited as a Request.LimitID says that no limit applies to the request.
 const Unlimited = "-"
 
-// Priority orders waiting requests: the higher leaves first. Any integer is
-// allowed; the named ones are steps that leave room between them.
-type Priority int
+// Priority orders waiting requests; see throttle.Priority.
+type Priority = throttle.Priority
 
 // The customary classes of a trading client, most urgent first.
 const (
-	Urgent     Priority = 400 // cancels
-	High       Priority = 300 // orders
-	Account    Priority = 200 // account and position queries
-	Normal     Priority = 0   // the zero value: market data and everything else
-	Background Priority = -100
+	Urgent     = throttle.Urgent     // cancels
+	High       = throttle.High       // orders
+	Account    = throttle.Account    // account and position queries
+	Normal     = throttle.Normal     // the zero value: market data and everything else
+	Background = throttle.Background // work that can wait
 )
 
 // Request is one call, described by the caller. The engine never changes it:

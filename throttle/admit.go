@@ -74,7 +74,7 @@ func (p *Permit) hopeless() error {
 	return nil
 }
 
-func (l *Ledger) rank(now time.Duration, priority int) int64 {
+func (l *Ledger) rank(now time.Duration, priority Priority) int64 {
 	// A priority is any integer at all, so that either product may overflow; the
 	// float is off by a little and right about the size.
 	if l.options.Aging == 0 {

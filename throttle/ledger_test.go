@@ -454,7 +454,7 @@ func TestABudgetIsSpentAfterACrashUntilTheServerTells(t *testing.T) {
 func TestPriorityGoesFirstUnlessOthersHaveWaitedLongEnough(t *testing.T) {
 	for _, c := range []struct {
 		aging time.Duration
-		first int
+		first Priority
 	}{{0, 1}, {sec, 1}, {5 * ms, 0}} {
 		l := exact(t, Options{Aging: c.aging}, Limit{ID: "a", Quota: 1, Per: sec})
 		l.Settle(0, granted(t, l, 0, "a"), Outcome{})
@@ -554,7 +554,7 @@ func TestPacingNeverReachesPastTheWindow(t *testing.T) {
 		now := time.Duration(0)
 		for range 100 {
 			now += time.Duration(rapid.Int64Range(0, int64(2*sec)).Draw(t, "pause"))
-			p := &Permit{Limit: "w", Weight: rapid.Int64Range(1, 212).Draw(t, "weight"), Priority: rapid.IntRange(-1, 1).Draw(t, "priority")}
+			p := &Permit{Limit: "w", Weight: rapid.Int64Range(1, 212).Draw(t, "weight"), Priority: Priority(rapid.IntRange(-1, 1).Draw(t, "priority"))}
 			require.NoError(t, l.Acquire(now, p))
 			l.Next(now)
 			if p.State() == Queued {

@@ -97,7 +97,7 @@ type Link struct {
 // Reserve keeps Weight of a limit's quota for requests whose priority is at
 // least Priority. Several reserves add up for whoever is below all of them.
 type Reserve struct {
-	Priority int
+	Priority Priority
 	Weight   int64
 }
 

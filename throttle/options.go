@@ -40,7 +40,7 @@ type Options struct {
 // of the window. Without urgent traffic nothing is held back.
 type Pacing struct {
 	// Bulk is the highest priority that counts as bulk work.
-	Bulk int
+	Bulk Priority
 	// Z is the number of standard deviations kept free: 1 for throughput,
 	// 3 for latency; default 2.
 	Z float64

@@ -36,7 +36,7 @@ type Permit struct {
 	// Linked limits keep the weights of their links.
 	Weight int64
 	// Priority orders waiting permits: the higher goes first.
-	Priority int
+	Priority Priority
 	// Deadline is the last instant at which a grant is of use, on the clock of
 	// `now`; 0 means none.
 	Deadline time.Duration

@@ -32,7 +32,7 @@ type lane struct {
 	list
 	n        int
 	path     *path
-	priority int
+	priority Priority
 	slot     int // in ready, or -1 if it has been passed
 }
 
@@ -74,7 +74,7 @@ func (q *queue) push(l *Ledger, p *Permit) {
 	}
 }
 
-func (p *path) lane(priority int) *lane {
+func (p *path) lane(priority Priority) *lane {
 	for _, ln := range p.lanes {
 		if ln.priority == priority {
 			return ln
@@ -83,7 +83,7 @@ func (p *path) lane(priority int) *lane {
 	return nil
 }
 
-func (q *queue) openLane(p *path, priority int) *lane {
+func (q *queue) openLane(p *path, priority Priority) *lane {
 	ln := q.newLane()
 	ln.path, ln.priority = p, priority
 	p.lanes = append(p.lanes, ln)

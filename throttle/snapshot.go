@@ -39,7 +39,10 @@ type ScopeSnapshot struct {
 }
 
 // Class counts the queued permits of one priority.
-type Class struct{ Priority, N int }
+type Class struct {
+	Priority Priority
+	N        int
+}
 
 // Snapshot describes the ledger as of now. Its cost grows with the number of
 // limits and keys, not with the length of the queue.
@@ -92,7 +95,7 @@ func (q *queue) classes() ([]Class, map[*meter][]Class) {
 }
 
 func count(classes []Class, ln *lane) []Class {
-	i, found := slices.BinarySearchFunc(classes, ln.priority, func(c Class, priority int) int {
+	i, found := slices.BinarySearchFunc(classes, ln.priority, func(c Class, priority Priority) int {
 		return cmp.Compare(priority, c.Priority)
 	})
 	if !found {

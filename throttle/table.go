@@ -131,7 +131,7 @@ func (b *builder) checkQuota(l *Limit) {
 	if !(l.Shared >= 0 && l.Shared < 1) || l.Shared > 0 && l.Window != Fixed {
 		b.complain(l, "shared %v is not in [0, 1), or the window is not fixed", l.Shared)
 	}
-	seen := map[int]bool{}
+	seen := map[Priority]bool{}
 	for _, r := range l.Reserve {
 		bounded("reserve", r.Weight)
 		if seen[r.Priority] {

@@ -67,7 +67,7 @@ type event struct {
 // laneID tells apart what must be served first in, first out.
 type laneID struct {
 	limit, key string
-	priority   int
+	priority   Priority
 }
 
 type request struct {
@@ -190,7 +190,7 @@ func (w *world) submit() {
 	r := &request{number: w.requests - w.left, uses: map[place]*usage{}}
 	r.Limit, r.Owner = limit.ID, r
 	r.Key = string(rune('a' + w.rng.IntN(3)))
-	r.Priority = w.rng.IntN(3)
+	r.Priority = Priority(w.rng.IntN(3))
 	if limit.Quota > 0 && w.rng.IntN(3) == 0 {
 		r.Weight = 1 + w.rng.Int64N(limit.Quota/2+1)
 	}

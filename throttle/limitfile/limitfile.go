@@ -45,8 +45,8 @@ type link struct {
 }
 
 type reserve struct {
-	Priority int   `json:"priority"`
-	Weight   int64 `json:"weight"`
+	Priority throttle.Priority `json:"priority"`
+	Weight   int64             `json:"weight"`
 }
 
 // maxSize bounds what Read and ReadExchangeInfo read.

@@ -72,6 +72,8 @@ func (t incarnation) Receive(ctx actor.Context) {
 		t.desk.Abandon(t.now(), m.Ticket)
 	case due:
 		t.desk.Due(t.now())
+	case protocol.ClockKnown:
+		t.desk.Due(t.now()) // whoever waits for a window may have an earlier one now
 	case protocol.ReplaceLimits:
 		m.Owner.Tell(protocol.LimitsReplaced{Err: t.desk.Replace(t.now(), m.Limits)})
 	case protocol.AdjustLimit:

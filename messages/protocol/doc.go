@@ -26,7 +26,9 @@
 //	ClosePool             supervisor          pool           the engine closes                         -
 //	AwaitTime             request             timesync       it is to be signed, and no time is known  TimeReady
 //	AwaitSample           request             timesync       its timestamp was refused                 TimeReady
+//	LeaveTime             request             timesync       the caller left before an answer          -
 //	TimeReady             timesync            request        answer                                    -
+//	ClockKnown            timesync            throttler      the clock is known at last, or stepped    -
 //	ResampleTime          throttler, System   timesync       a limit counts in the server's windows    -
 //	CloseTimesync         supervisor          timesync       the engine closes                         -
 //	ReplaceLimits         System              throttler      Engine.ReplaceLimits                      LimitsReplaced
@@ -40,7 +42,7 @@
 //	EndSystem             System              supervisor     no request is on its journey any more     -
 //
 // Every answer is told to a Recipient that came with the question, exactly once,
-// whatever happens; an actor that cannot answer any more has ended, and whoever
+// whatever happens but that it says LeaveTime before; an actor that cannot answer any more has ended, and whoever
 // asks watches for that. A word that an actor does not know is reported in the
 // log, never ignored.
 //

@@ -34,6 +34,7 @@ type Config struct {
 
 	Sample timesync.Sample // nil: the local clock is all there is
 	Clock  clock.Config
+	Trust  time.Duration // how far from the local clock Sample's times are believed at once; zero means clock.DefaultTrust
 
 	Dial pool.Dial
 	Pool pool.Config
@@ -82,12 +83,13 @@ func Start(config Config) (*System, error) {
 		ended:      make(chan struct{}),
 	}
 	config.Clock.Epoch = s.epoch
-	s.clock = timesync.NewClock(config.Clock, config.Sample != nil)
+	s.clock = timesync.NewClock(config.Clock, config.Trust, config.Sample != nil)
 	s.pools.Store(new(map[messages.Origin]*pool.Door))
 	if config.Sample != nil {
 		s.timesync = mailbox.NewAddress()
 		s.newTimesync = timesync.New(timesync.Needs{
-			Sample: config.Sample, Clock: s.clock, Epoch: s.epoch, Logger: config.Logger, Address: s.timesync,
+			Sample: config.Sample, Clock: s.clock, Epoch: s.epoch, Logger: config.Logger,
+			Address: s.timesync, Told: s.throttler,
 		})
 	}
 	s.newThrottler = throttler.New(throttler.Needs{

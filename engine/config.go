@@ -90,6 +90,15 @@ type Clock struct {
 	// means 10 s. More of them make the estimate better, at their price in
 	// requests.
 	Every time.Duration
+	// Trust is how far from this machine's clock the server's time may be to be
+	// believed at its first word, and so how wrong a lie may be; zero means 5
+	// minutes. A greater difference, up to 400 days, is believed once answers of
+	// some seconds agree on it: 4 over 2 s if their Date headers say the same, 8
+	// over 4 s otherwise, and if it is greater than a day, no Date header may
+	// contradict. What is not confirmed is a *SkewError, which requests that are to
+	// be signed end with, and a warning in the log. Set it where this machine's
+	// clock is known to be wrong: above what it may be off.
+	Trust time.Duration
 }
 
 // Admission bounds how many requests are on their journey at once, so that a

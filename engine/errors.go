@@ -48,6 +48,13 @@ type PanicError = messages.PanicError
 // Its fields: go doc github.com/sluice-engine/sluice/messages.ProxyError
 type ProxyError = messages.ProxyError
 
+// SkewError is a time of the server's that was not believed, because it is far
+// from this machine's and was not confirmed: see Clock.Trust. It comes with
+// ErrNoTime.
+//
+// Its fields: go doc github.com/sluice-engine/sluice/messages.SkewError
+type SkewError = messages.SkewError
+
 // Stage is a step of the journey, from Admitting to Finishing; see Error.Stage.
 // All of them: go doc github.com/sluice-engine/sluice/engine.Admitting.
 //

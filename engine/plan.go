@@ -152,6 +152,7 @@ func (p *plan) readTime() {
 		}
 	}
 	p.Clock.Every = number(p, "Clock.Every", p.Clock.Every, 10*time.Second)
+	p.Clock.Trust = number(p, "Clock.Trust", p.Clock.Trust, clock.DefaultTrust)
 }
 
 func (p *plan) readProcessors() {
@@ -271,6 +272,7 @@ func (p *plan) system(e *Engine) actors.Config {
 	if p.Time != nil {
 		parts.Sample = e.sampler(p.Time)
 		parts.Clock = clock.Config{Spacing: sampleSpacing, Interval: p.Clock.Every}
+		parts.Trust = p.Clock.Trust
 	}
 	return parts
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -29,6 +30,10 @@ type TimeReading struct {
 	Server         time.Time
 	Resolution     time.Duration // zero means exact
 	Sent, Received time.Time
+	// Date is the Date header of the same answer. It is a second source, by which
+	// a time far from this machine's is confirmed sooner, and one from a cache is
+	// found out. Zero means that there was none, or that Server is made of it.
+	Date time.Time
 }
 
 // TimeFunc makes a function a TimeSource.
@@ -78,15 +83,24 @@ func (t TimeEndpoint) ServerTime(ctx context.Context, eng *Engine) (TimeReading,
 	if err != nil {
 		return TimeReading{}, fmt.Errorf("server time: %w", err)
 	}
-	return TimeReading{
+	reading := TimeReading{
 		Server: time.Unix(0, int64(unix)), Resolution: resolution,
 		Sent: response.SentAt, Received: response.AnsweredAt,
-	}, nil
+	}
+	if t.Field != "" { // or Date and Server are the same
+		reading.Date, _ = http.ParseTime(response.Header.Get("Date"))
+	}
+	return reading, nil
 }
 
+// find returns the time as it stands in the answer. A cache's is of no use: it
+// is the origin's of long ago.
 func (t TimeEndpoint) find(response *Response) (string, error) {
+	if response.Header.Get("Age") != "" { // only caches send it (RFC 9111, section 5.1)
+		return "", errors.New("server time: answer came from a cache: it has an Age header")
+	}
 	if t.Field == "" {
-		return dateOf(response) // of any status, for every answer has a Date
+		return response.Header.Get("Date"), nil // of any status, for every answer has a Date
 	}
 	if err := response.Err(); err != nil {
 		return "", err
@@ -97,15 +111,6 @@ func (t TimeEndpoint) find(response *Response) (string, error) {
 func (t TimeEndpoint) request() *Request {
 	timeout := cmp.Or(t.Timeout, 5*time.Second)
 	return &Request{Path: t.Path, URL: t.URL, LimitID: t.LimitID, Priority: Urgent, Timeout: timeout}
-}
-
-// dateOf reads the Date header (RFC 9110, section 6.6.1). An answer from a
-// cache is of no use: its date is the origin's of long ago.
-func dateOf(response *Response) (string, error) {
-	if response.Header.Get("Age") != "" {
-		return "", errors.New("server time: answer came from a cache")
-	}
-	return response.Header.Get("Date"), nil
 }
 
 // fieldOf finds a field in a JSON document, and returns it as it stands.
@@ -151,11 +156,20 @@ func (e *Engine) sampler(source TimeSource) timesync.Sample {
 		if err != nil {
 			return clock.Sample{}, err
 		}
-		// Both have monotonic readings, as epoch has: a step of the wall clock
-		// between them changes nothing.
-		return clock.Sample{
-			Sent: r.Sent.Sub(epoch), Received: r.Received.Sub(epoch),
-			Server: time.Duration(r.Server.UnixNano()), Resolution: r.Resolution,
-		}, nil
+		return r.sample(epoch)
 	}
+}
+
+// sample is the reading on the estimator's clock. Sent and Received have
+// monotonic readings, as epoch has: a step of the wall clock between them changes
+// nothing. What the wall clock showed is kept beside it.
+func (r TimeReading) sample(epoch time.Time) (clock.Sample, error) {
+	s := clock.Sample{
+		Sent: r.Sent.Sub(epoch), Received: r.Received.Sub(epoch), Local: time.Duration(r.Received.UnixNano()),
+		Server: clock.Unix(r.Server), Resolution: r.Resolution, Date: clock.Unix(r.Date),
+	}
+	if old := s.Old(); old > 0 {
+		return clock.Sample{}, fmt.Errorf("server time: answer came from a cache: by its Date header its time is %v old", old.Round(time.Second))
+	}
+	return s, nil
 }

@@ -206,6 +206,21 @@ func (e *PanicError) Unwrap() error {
 	return err
 }
 
+// SkewError is a time of the server's that was not believed: it is far from this
+// machine's, and was not confirmed.
+type SkewError struct {
+	Server, Local time.Time // what the two clocks said at the same moment
+	Why           string    // why it was not confirmed
+}
+
+// Error is part of error.
+func (e *SkewError) Error() string {
+	const layout = "2006-01-02 15:04:05Z"
+	return fmt.Sprintf("server's clock says %s, this machine's says %s, and %s: if the server is right, "+
+		"set this machine's clock, or Clock.Trust above the difference (%v)",
+		e.Server.UTC().Format(layout), e.Local.UTC().Format(layout), e.Why, e.Server.Sub(e.Local).Abs().Round(time.Second))
+}
+
 // ContextError is the error of a context that ended: the cause and the plain
 // error are both reachable with errors.Is.
 func ContextError(ctx context.Context) error {

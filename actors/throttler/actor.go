@@ -83,6 +83,8 @@ func (t incarnation) Receive(ctx actor.Context) {
 		t.desk.Heed(t.now(), Heard{Origin: m.Origin, Limit: m.Limit, Key: m.Key, Said: &m.Signals})
 	case due:
 		t.desk.Due(t.now())
+	case protocol.ClockKnown:
+		t.desk.Due(t.now()) // whoever waits for a window may have an earlier one now
 	case protocol.ReplaceLimits:
 		m.Owner.Tell(protocol.LimitsReplaced{Err: t.desk.Replace(t.now(), m.Limits)})
 	case protocol.AdjustLimit:

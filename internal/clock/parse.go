@@ -84,7 +84,7 @@ func parseRFC3339(s string) (unix, resolution time.Duration, err error) {
 	if err != nil {
 		return 0, 0, ErrFormat
 	}
-	return sinceEpoch(t), fractionUnit(s), nil
+	return Unix(t), fractionUnit(s), nil
 }
 
 // fractionUnit is the unit of the last digit after the point: a second if there
@@ -106,11 +106,11 @@ func parseDate(s string) (unix, resolution time.Duration, err error) {
 	if !ok {
 		return 0, 0, ErrFormat
 	}
-	return sinceEpoch(t), time.Second, nil
+	return Unix(t), time.Second, nil
 }
 
-// sinceEpoch is zero for a time that a Duration cannot hold.
-func sinceEpoch(t time.Time) time.Duration {
+// Unix is t as a Unix time, and zero for one that a Sample cannot hold.
+func Unix(t time.Time) time.Duration {
 	if s := t.Unix(); s <= 0 || s > int64(maxUnix/time.Second) {
 		return 0
 	}

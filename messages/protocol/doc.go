@@ -46,10 +46,12 @@
 //	CloseThrottler        supervisor          throttler      the engine closes                                        -
 //	CloseSystem           System              supervisor     Engine.Close, Engine.Shutdown                            -
 //	EndSystem             System              supervisor     no request is on its journey any more                    -
+//	LeaveTime             request             timesync       the caller left before an answer                         -
+//	ClockKnown            timesync            throttler      the clock is known at last, or stepped                   -
 //
 // Every answer is told to a Recipient that came with the question, exactly once,
-// whatever happens; an actor that cannot answer any more has ended, and whoever
-// asks watches for that. A word that an actor does not know is reported in the
+// whatever happens, but for one who says LeaveTime before; an actor that cannot
+// answer any more has ended, and whoever asks watches for that. A word that an actor does not know is reported in the
 // log, never ignored.
 //
 // Words are plain data, and are sent as values, never as pointers to them.

@@ -107,9 +107,10 @@ type Admission struct {
 	// MaxInFlight is how many requests may be on their journey, from Do to its
 	// return, or to the end of a streamed answer; zero means 100,000.
 	MaxInFlight int
-	// MaxWaiting is how many more may wait for their turn in Do; zero means
-	// 100,000, and a negative number that none may. Beyond it the least urgent
-	// get ErrOverloaded.
+	// MaxWaiting is how many more may wait for their turn in Do, the most urgent
+	// first and in the order in which they came; zero means 100,000, and a
+	// negative number that none may. Beyond it the least urgent get
+	// ErrOverloaded.
 	MaxWaiting int
 }
 

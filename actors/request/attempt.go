@@ -167,6 +167,7 @@ func (a *attempt) returnLease(reusable bool) {
 func (a *attempt) conclude(response *messages.Response, sent messages.Sent, err error) (refused bool) {
 	switch sent {
 	case messages.SentYes:
+		a.leavePermitOpen()
 		refused = a.heed(response)
 		a.settle(throttle.Answered)
 	case messages.SentMaybe:
@@ -175,6 +176,23 @@ func (a *attempt) conclude(response *messages.Response, sent messages.Sent, err 
 		a.settle(throttle.NeverSent)
 	}
 	return refused
+}
+
+// leavePermitOpen has the permit of a streamed answer settled when the stream
+// ends, if a limit counts what is open: the request is, for as long as the server
+// sends.
+func (a *attempt) leavePermitOpen() {
+	if a.stream == nil || !a.permit || !a.ticket.Permit.CountsOpen() {
+		return
+	}
+	a.permit = false
+	held, throttler := a.ticket, a.needs.Throttler
+	a.ticket = new(ticket.Ticket) // the stream has the old one
+	a.ticket.Close()
+	a.stream.OnEnd(func() {
+		held.Outcome.Fate = throttle.Answered
+		throttler.Tell(ticket.SettlePermit{Ticket: held})
+	})
 }
 
 // fateOf is what became of a request that may have been sent. That the peer closed

@@ -357,6 +357,9 @@ func (r *slot) fail(err error) {
 		return
 	}
 	r.closeStream()
+	if r.asking > 0 && r.needs.Timesync != nil {
+		r.needs.Timesync.Tell(protocol.LeaveTime{Owner: r}) // or it would be kept for as long as there is no time
+	}
 	r.response = nil
 	r.needs.Logger.Debug("request failed", "stage", r.stage.String(), "attempts", r.tried, "error", err)
 	r.err = r.failure(err)

@@ -35,6 +35,7 @@ type Desk struct {
 	asked      bool          // the server's clock was asked for
 
 	posted uint64                   // version of the pauses that were posted last
+	waits  map[string]time.Duration // when it was told last that a route waits
 	lost   map[string]time.Duration // until when lost permits hold most of a limit, as was last told
 
 	crashed bool            // the ledger is torn: Recover makes another
@@ -71,7 +72,7 @@ type Reading interface {
 func NewDesk(ledger *throttle.Ledger, limits []throttle.Limit, options throttle.Options, out Outlet) *Desk {
 	return &Desk{
 		out: out, options: options, limits: limits, ledger: ledger, needsClock: NeedsClock(limits),
-		warned: make(map[string]bool), lost: make(map[string]time.Duration),
+		warned: make(map[string]bool), waits: make(map[string]time.Duration), lost: make(map[string]time.Duration),
 	}
 }
 
@@ -97,7 +98,31 @@ func (d *Desk) ask(now time.Duration, t *ticket.Ticket) {
 		d.pass(t)
 	default:
 		d.grant(now) // it may be ahead of others who now keep room for it
+		d.tellWaiting(now, t)
 	}
+}
+
+const (
+	longWait   = time.Second      // from which on waiting for a limit is worth a word
+	tellsEvery = 30 * time.Second // how often the word is said, for each limit
+)
+
+// tellWaiting warns that a limit is reached and requests wait for it.
+func (d *Desk) tellWaiting(now time.Duration, t *ticket.Ticket) {
+	if at, told := d.waits[t.Permit.Limit]; told && now < at+tellsEvery || t.Permit.State() != throttle.Queued {
+		return
+	}
+	hold := d.ledger.Holding(now, &t.Permit)
+	if hold.Until != 0 && hold.Until < now+longWait {
+		return
+	}
+	d.waits[t.Permit.Limit] = now
+	next := "not known"
+	if hold.Until != 0 && hold.Until != throttle.Never {
+		next = (hold.Until - now).String()
+	}
+	d.out.Warn("a limit is reached, and requests wait for it",
+		"route", t.Permit.Limit, "limit", hold.Limit, "paused", hold.Paused, "queued", d.ledger.Len(), "next opening in", next)
 }
 
 // pass hands a granted ticket straight on: the request is woken once, with

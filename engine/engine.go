@@ -10,6 +10,7 @@ import (
 
 	"github.com/sluice-engine/sluice/actors"
 	"github.com/sluice-engine/sluice/auth"
+	"github.com/sluice-engine/sluice/internal/scribe"
 	"github.com/sluice-engine/sluice/messages"
 	"github.com/sluice-engine/sluice/throttle"
 )
@@ -22,8 +23,10 @@ import (
 type Engine struct {
 	system         *actors.System
 	admission      *admission
-	timeout        time.Duration // of requests that have none; zero means none
-	defaultLimitID string        // empty means that a request must name its limit
+	timeout        time.Duration  // of requests that have none; zero means none
+	defaultLimitID string         // empty means that a request must name its limit
+	scribe         *scribe.Scribe // writes what the actors log
+	ending         ending
 }
 
 // New checks the whole configuration, reports every mistake in one error, and
@@ -38,6 +41,8 @@ func New(config Config) (*Engine, error) {
 		admission:      newAdmission(p.Admission.MaxInFlight, p.Admission.MaxWaiting),
 		timeout:        p.Timeout,
 		defaultLimitID: p.DefaultLimitID,
+		scribe:         scribe.New(p.Logger),
+		ending:         ending{ended: make(chan struct{})},
 	}
 	if e.system, err = actors.Start(p.system(e)); err != nil {
 		return nil, err
@@ -183,39 +188,4 @@ type Origin = messages.Origin
 func (e *Engine) Stats() Stats {
 	inFlight, waiting := e.admission.credits()
 	return Stats{InFlight: inFlight, Waiting: waiting, Limits: e.system.Limits(), Pools: poolStats(e.system.Pools())}
-}
-
-// Shutdown takes no new requests, lets those on their journey end, queued ones
-// included, and then stops the engine. If ctx ends before that, the rest is
-// cut short as by Close, and the context's error is returned. Every caller is
-// answered exactly once. Calling it again is allowed.
-func (e *Engine) Shutdown(ctx context.Context) error {
-	e.admission.close()
-	var err error
-	select {
-	case <-e.admission.idle:
-	case <-ctx.Done():
-		err = messages.ContextError(ctx)
-	}
-	e.stop()
-	return err
-}
-
-// Close stops the engine at once: requests that wait get ErrClosed, exchanges
-// are aborted. It returns when every caller has its answer and nothing is left
-// running; so it must not be called from a processor. Calling it again is
-// allowed.
-func (e *Engine) Close() error {
-	e.admission.close()
-	e.stop()
-	return nil
-}
-
-// stop cuts short what is left, and waits for it to be gone.
-func (e *Engine) stop() {
-	e.system.Close()
-	// The service actors answer the requests under way, so they end after the
-	// last of these has left.
-	<-e.admission.idle
-	_ = e.system.Wait(context.Background()) // fails only with its context
 }

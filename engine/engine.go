@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/sluice-engine/sluice/actors"
+	"github.com/sluice-engine/sluice/actors/request"
 	"github.com/sluice-engine/sluice/auth"
 	"github.com/sluice-engine/sluice/internal/scribe"
 	"github.com/sluice-engine/sluice/messages"
@@ -57,11 +58,18 @@ func New(config Config) (*Engine, error) {
 // if any, is an *Error. It blocks for as long as the limits, the pool and the
 // server need, bounded by ctx and Request.Timeout.
 func (e *Engine) Do(ctx context.Context, req *Request) (*Response, error) {
+	response, _, err := e.carry(ctx, req)
+	return response, err
+}
+
+// carry is Do, and returns the stream that the answer came with as well, whatever
+// post-processors have made of it: it holds a connection.
+func (e *Engine) carry(ctx context.Context, req *Request) (*Response, *request.Stream, error) {
 	deadline := e.deadline(ctx, req)
 	if err := e.enter(ctx, req, deadline); err != nil {
-		return nil, messages.NewError(req, Admitting, err)
+		return nil, nil, messages.NewError(req, Admitting, err)
 	}
-	var stream lentBody
+	var stream *request.Stream
 	// Deferred, because a processor runs on this goroutine and may end it with
 	// runtime.Goexit; the credit comes back nevertheless.
 	defer func() {
@@ -69,20 +77,15 @@ func (e *Engine) Do(ctx context.Context, req *Request) (*Response, error) {
 			e.admission.leave()
 		}
 	}()
-	response, err := e.system.Do(ctx, req, deadline)
-	if err == nil && response.Stream != nil {
-		// A post-processor may have put a body of its own there, which holds no
-		// connection: then the journey ends here.
-		if stream, _ = response.Stream.(lentBody); stream != nil {
-			stream.OnEnd(e.admission.leave) // the journey lasts as long as the body
+	response, lent, err := e.system.Carry(ctx, req, deadline)
+	if stream = lent; stream != nil {
+		stream.OnEnd(e.admission.leave) // the journey lasts as long as the body
+		if response.Stream == nil {
+			_ = stream.Close() // taken away by a post-processor: nobody else would
 		}
 	}
-	return response, err
+	return response, stream, err
 }
-
-// lentBody is a response body that holds its connection: OnEnd calls f once the
-// connection is returned.
-type lentBody interface{ OnEnd(f func()) }
 
 // deadline is the earlier of the context's and the request's; zero means none.
 func (e *Engine) deadline(ctx context.Context, req *Request) time.Time {

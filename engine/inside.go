@@ -10,11 +10,11 @@ import (
 )
 
 // The functions between which calls from inside are looked for: those of the
-// rooms behind the door, and the two ways through it.
+// rooms behind the door, and the caller's way through it.
 var (
 	module     = strings.TrimSuffix(reflect.TypeFor[actors.System]().PkgPath(), "/actors")
 	behind     = []string{module + "/actors.", module + "/actors/", module + "/internal/"}
-	doFunction = reflect.TypeFor[Engine]().PkgPath() + ".(*Engine).Do"
+	doFunction = reflect.TypeFor[Engine]().PkgPath() + ".(*Engine).carry"
 )
 
 // calledFromInside reports whether the caller's caller is code that an engine

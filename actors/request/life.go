@@ -35,6 +35,7 @@ type life struct {
 
 	asking   int     // answers still to come from supervisor or timesync
 	stream   *Stream // the response's, until the caller has it
+	lent     *Stream // the same, from then on
 	response *messages.Response
 	err      error
 	failed   bool // it panicked: the library may still hold the mailbox
@@ -45,22 +46,23 @@ type life struct {
 // lifeBegins carries a life to its actor; Carry has laid it into the slot.
 type lifeBegins struct{ *life }
 
-// Carry takes one request from here to its single answer, on this goroutine.
-// Zero as the deadline means never.
-func (c *Carrier) Carry(ctx context.Context, asked *messages.Request, deadline time.Time) (*messages.Response, error) {
+// Carry takes one request from here to its single answer, on this goroutine, and
+// returns the stream that the answer came with as well. Zero as the deadline means
+// never.
+func (c *Carrier) Carry(ctx context.Context, asked *messages.Request, deadline time.Time) (*messages.Response, *Stream, error) {
 	r := c.slot()
 	r.ctx, r.asked, r.deadline = ctx, asked, deadline
 	if err := r.spawn(); err != nil {
-		return nil, messages.NewError(asked, messages.Admitting, err)
+		return nil, nil, messages.NewError(asked, messages.Admitting, err)
 	}
 	// Handled at once, before what lies in the mailbox: that may be the word that
 	// the engine closes, which is for this life too.
 	r.Handle(lifeBegins{&r.life})
 	c.retries.count(r)
 	r.Run(ctx, c.closingFor(r), &r.Turn)
-	response, err := r.response, r.err
+	response, lent, err := r.response, r.lent, r.err
 	c.release(r)
-	return response, err
+	return response, lent, err
 }
 
 // closingFor is what a request must watch to learn that the engine closes. One in

@@ -169,9 +169,17 @@ func (stopFailed) HandleFailure(_ *actor.ActorSystem, supervisor actor.Superviso
 	supervisor.StopChildren(child)
 }
 
-// Do carries one request from here to its single answer, on this goroutine.
-func (s *System) Do(ctx context.Context, asked *messages.Request, deadline time.Time) (*messages.Response, error) {
+// Carry carries one request from here to its single answer, on this goroutine. If
+// the answer came with a stream, that is returned beside it: in the answer a
+// post-processor may have wrapped it, or put another body in its place.
+func (s *System) Carry(ctx context.Context, asked *messages.Request, deadline time.Time) (*messages.Response, *request.Stream, error) {
 	return s.requests.Carry(ctx, asked, deadline)
+}
+
+// Do is Carry for whoever asks for no stream.
+func (s *System) Do(ctx context.Context, asked *messages.Request, deadline time.Time) (*messages.Response, error) {
+	response, _, err := s.Carry(ctx, asked, deadline)
+	return response, err
 }
 
 // Begin has the server's clock read ahead of all requests if a limit needs it:

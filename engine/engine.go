@@ -9,7 +9,9 @@ import (
 	"time"
 
 	"github.com/sluice-engine/sluice/actors"
+	"github.com/sluice-engine/sluice/actors/request"
 	"github.com/sluice-engine/sluice/auth"
+	"github.com/sluice-engine/sluice/internal/scribe"
 	"github.com/sluice-engine/sluice/messages"
 	"github.com/sluice-engine/sluice/throttle"
 )
@@ -22,9 +24,11 @@ import (
 type Engine struct {
 	system         *actors.System
 	admission      *admission
-	timeout        time.Duration // of requests that have none; zero means none
-	defaultLimitID string        // empty means that a request must name its limit
-	baseOrigin     string        // as a URL; empty without a base URL
+	timeout        time.Duration  // of requests that have none; zero means none
+	defaultLimitID string         // empty means that a request must name its limit
+	baseOrigin     string         // as a URL; empty without a base URL
+	scribe         *scribe.Scribe // writes what the actors log
+	ending         ending
 }
 
 // New checks the whole configuration, reports every mistake in one error, and
@@ -39,6 +43,8 @@ func New(config Config) (*Engine, error) {
 		admission:      newAdmission(p.Admission.MaxInFlight, p.Admission.MaxWaiting),
 		timeout:        p.Timeout,
 		defaultLimitID: p.DefaultLimitID,
+		scribe:         scribe.New(p.Logger),
+		ending:         ending{ended: make(chan struct{})},
 	}
 	if p.base.Host != "" {
 		e.baseOrigin = p.base.Origin.String()
@@ -56,11 +62,18 @@ func New(config Config) (*Engine, error) {
 // if any, is an *Error. It blocks for as long as the limits, the pool and the
 // server need, bounded by ctx and Request.Timeout.
 func (e *Engine) Do(ctx context.Context, req *Request) (*Response, error) {
+	response, _, err := e.carry(ctx, req)
+	return response, err
+}
+
+// carry is Do, and returns the stream that the answer came with as well, whatever
+// post-processors have made of it: it holds a connection.
+func (e *Engine) carry(ctx context.Context, req *Request) (*Response, *request.Stream, error) {
 	deadline := e.deadline(ctx, req)
 	if err := e.enter(ctx, req, deadline); err != nil {
-		return nil, messages.NewError(req, Admitting, err)
+		return nil, nil, messages.NewError(req, Admitting, err)
 	}
-	var stream lentBody
+	var stream *request.Stream
 	// Deferred, because a processor runs on this goroutine and may end it with
 	// runtime.Goexit; the credit comes back nevertheless.
 	defer func() {
@@ -68,20 +81,15 @@ func (e *Engine) Do(ctx context.Context, req *Request) (*Response, error) {
 			e.admission.leave()
 		}
 	}()
-	response, err := e.system.Do(ctx, req, deadline)
-	if err == nil && response.Stream != nil {
-		// A post-processor may have put a body of its own there, which holds no
-		// connection: then the journey ends here.
-		if stream, _ = response.Stream.(lentBody); stream != nil {
-			stream.OnEnd(e.admission.leave) // the journey lasts as long as the body
+	response, lent, err := e.system.Carry(ctx, req, deadline)
+	if stream = lent; stream != nil {
+		stream.OnEnd(e.admission.leave) // the journey lasts as long as the body
+		if response.Stream == nil {
+			_ = stream.Close() // taken away by a post-processor: nobody else would
 		}
 	}
-	return response, err
+	return response, stream, err
 }
-
-// lentBody is a response body that holds its connection: OnEnd calls f once the
-// connection is returned.
-type lentBody interface{ OnEnd(f func()) }
 
 // deadline is the earlier of the context's and the request's; zero means none.
 func (e *Engine) deadline(ctx context.Context, req *Request) time.Time {
@@ -187,39 +195,4 @@ type Origin = messages.Origin
 func (e *Engine) Stats() Stats {
 	inFlight, waiting := e.admission.credits()
 	return Stats{InFlight: inFlight, Waiting: waiting, Limits: e.system.Limits(), Pools: poolStats(e.system.Pools())}
-}
-
-// Shutdown takes no new requests, lets those on their journey end, queued ones
-// included, and then stops the engine. If ctx ends before that, the rest is
-// cut short as by Close, and the context's error is returned. Every caller is
-// answered exactly once. Calling it again is allowed.
-func (e *Engine) Shutdown(ctx context.Context) error {
-	e.admission.close()
-	var err error
-	select {
-	case <-e.admission.idle:
-	case <-ctx.Done():
-		err = messages.ContextError(ctx)
-	}
-	e.stop()
-	return err
-}
-
-// Close stops the engine at once: requests that wait get ErrClosed, exchanges
-// are aborted. It returns when every caller has its answer and nothing is left
-// running; so it must not be called from a processor. Calling it again is
-// allowed.
-func (e *Engine) Close() error {
-	e.admission.close()
-	e.stop()
-	return nil
-}
-
-// stop cuts short what is left, and waits for it to be gone.
-func (e *Engine) stop() {
-	e.system.Close()
-	// The service actors answer the requests under way, so they end after the
-	// last of these has left.
-	<-e.admission.idle
-	_ = e.system.Wait(context.Background()) // fails only with its context
 }

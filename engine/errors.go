@@ -103,6 +103,7 @@ var (
 	ErrNoTime            = messages.ErrNoTime            // the server's clock could not be read
 	ErrActorFailed       = messages.ErrActorFailed       // a part of the engine failed, and begins anew
 	ErrInsideRequest     = messages.ErrInsideRequest     // Close or Shutdown by code that a request waits for
+	ErrStillRunning      = messages.ErrStillRunning      // Close gave up waiting for such code
 
 	ErrUnknownLimit = throttle.ErrUnknownLimit // no limit has the id that the request names
 	ErrWeight       = throttle.ErrWeight       // the request weighs more than its limit ever admits

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"encoding/json"
+	"io"
 	"net/http"
 	"reflect"
 
@@ -28,10 +29,8 @@ func Fetch[T any](ctx context.Context, eng *Engine, req *Request) (T, error) {
 	if err != nil {
 		return result, err
 	}
-	if !req.ReturnErrors {
-		if err := response.Err(); err != nil {
-			return result, err
-		}
+	if !req.ReturnErrors && response.StatusCode >= 400 {
+		return result, refusal(response)
 	}
 	if err := decode(response, &result); err != nil {
 		failure := messages.NewError(req, Finishing, err)
@@ -39,6 +38,19 @@ func Fetch[T any](ctx context.Context, eng *Engine, req *Request) (T, error) {
 		return result, failure
 	}
 	return result, nil
+}
+
+// keptOfABody is how much of a streamed body an error keeps.
+const keptOfABody = 64 << 10
+
+// refusal is the error of an answer that nobody will be handed: what it holds is
+// given back, and the beginning of a streamed body is kept.
+func refusal(response *Response) error {
+	if response.Stream != nil {
+		response.Body, _ = io.ReadAll(io.LimitReader(response.Stream, keptOfABody)) // as far as it came
+		_ = response.Stream.Close()
+	}
+	return response.Err()
 }
 
 // withContentType returns the request, or a copy whose body is laid out and

@@ -21,6 +21,7 @@ var mayImport = map[string][]string{
 	"internal/httpdate":  {},
 	"internal/jsonpath":  {"internal/percent"},
 	"internal/percent":   {},
+	"internal/scribe":    {},
 	"internal/quotient":  {},
 	"internal/clock":     {"internal/httpdate"},
 	"throttle":           {"internal/quotient"},
@@ -52,7 +53,7 @@ var mayImport = map[string][]string{
 	// the door
 	"engine": {
 		"actors", "actors/pool", "actors/request", "actors/timesync", "messages", "messages/protocol",
-		"throttle", "throttle/feedback", "auth", "internal/clock", "internal/jsonpath", "internal/wire", "internal/wire/dial",
+		"throttle", "throttle/feedback", "auth", "internal/clock", "internal/jsonpath", "internal/scribe", "internal/wire", "internal/wire/dial",
 	},
 
 	// whoever stands outside

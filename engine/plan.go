@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"log/slog"
 	"maps"
 	"net"
 	"net/http"
@@ -57,7 +56,6 @@ func readConfig(config Config) (*plan, error) {
 	p.readResponses()
 	p.layHeader() // asks for the codings that readResponses has found
 	p.readRetry()
-	p.Logger = cmp.Or(p.Logger, slog.New(slog.DiscardHandler))
 	if err := errors.Join(p.mistakes...); err != nil {
 		return nil, fmt.Errorf("sluice: configuration: %w", err)
 	}
@@ -267,7 +265,7 @@ func (p *plan) system(e *Engine) actors.Config {
 		Request: p.request(),
 		Ledger:  p.ledger, Limits: p.Limits, Throttle: p.Throttle,
 		Dial: p.dialer().DialAny, Pool: p.pool(),
-		Logger: p.Logger,
+		Logger: e.scribe.Logger(),
 	}
 	if p.Time != nil {
 		parts.Sample = e.sampler(p.Time)

@@ -60,12 +60,12 @@ func (t *roundTripper) RoundTrip(req *http.Request) (*http.Response, error) {
 		body.Close()
 		return nil, tripError(req, err)
 	}
-	response, err := t.engine.Do(req.Context(), asked)
+	response, stream, err := t.engine.carry(req.Context(), asked)
 	if err != nil {
 		body.Close()
 		return nil, err
 	}
-	if stream, ok := response.Stream.(lentBody); ok {
+	if stream != nil {
 		stream.OnEnd(func() { body.Close() }) // it may still be on its way
 	} else {
 		body.Close()

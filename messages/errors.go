@@ -187,6 +187,7 @@ var (
 	ErrNoTime            = errors.New("server time is not known")
 	ErrActorFailed       = errors.New("an engine actor failed")
 	ErrInsideRequest     = errors.New("called from inside a request")
+	ErrStillRunning      = errors.New("code that requests wait for has not returned")
 )
 
 // PanicError is a panic in code the engine called on a request's behalf: a

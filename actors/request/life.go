@@ -26,18 +26,12 @@ type life struct {
 	blueprint
 	trace trace
 
-	tried     int                // exchanges begun on a connection that was good
-	failures  int                // failed dials and exchanges
-	sent      messages.Sent      // the worst of all attempts
-	redirects int                // redirects followed
-	resampled bool               // a timestamp was refused, and the clock looked at again
-	refusal   *messages.Response // the refusal of the timestamp
-
-	waited time.Duration // for permits and connections, over all attempts
-	parked time.Duration // Turn.Parked when that was last added to waited
+	tally
+	refusal *messages.Response // that of the timestamp
 
 	asking   int     // answers still to come from supervisor or timesync
 	stream   *Stream // the response's, until the caller has it
+	lent     *Stream // the same, from then on
 	response *messages.Response
 	err      error
 	timeUp   error // why the wait for permit and connection is being ended; nil if it is not
@@ -46,16 +40,28 @@ type life struct {
 	attempt attempt // the present one
 }
 
+// tally is what a life counts.
+type tally struct {
+	tried     int           // exchanges begun on a connection that was good
+	failures  int           // failed dials and exchanges
+	sent      messages.Sent // the worst of all attempts
+	redirects int           // redirects followed
+	resampled bool          // a timestamp was refused, and the clock looked at again
+	waited    time.Duration // for permits and connections, over all attempts
+	parked    time.Duration // Turn.Parked when that was last added to waited
+}
+
 // lifeBegins carries a life to its actor; Carry has laid it into the slot.
 type lifeBegins struct{ *life }
 
-// Carry takes one request from here to its single answer, on this goroutine.
-// Zero as the deadline means never.
-func (c *Carrier) Carry(ctx context.Context, asked *messages.Request, deadline time.Time) (*messages.Response, error) {
+// Carry takes one request from here to its single answer, on this goroutine, and
+// returns the stream that the answer came with as well. Zero as the deadline means
+// never.
+func (c *Carrier) Carry(ctx context.Context, asked *messages.Request, deadline time.Time) (*messages.Response, *Stream, error) {
 	r := c.slot()
 	r.ctx, r.asked, r.deadline = ctx, asked, deadline
 	if err := r.spawn(); err != nil {
-		return nil, messages.NewError(asked, messages.Admitting, err)
+		return nil, nil, messages.NewError(asked, messages.Admitting, err)
 	}
 	// Deferred, because the caller's own code runs in there, and may end this
 	// goroutine with runtime.Goexit: what it held comes back nevertheless.
@@ -65,7 +71,7 @@ func (c *Carrier) Carry(ctx context.Context, asked *messages.Request, deadline t
 	r.Handle(lifeBegins{&r.life})
 	c.retries.count(r)
 	r.Run(ctx, c.closingFor(r), &r.Turn)
-	return r.response, r.err
+	return r.response, r.lent, r.err
 }
 
 // closingFor is what a request must watch to learn that the engine closes. One in

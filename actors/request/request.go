@@ -343,10 +343,13 @@ func (r *slot) enterFinishing(response *messages.Response) {
 		response.Stream = http.NoBody
 	}
 	if err := r.finish(response); err != nil {
+		if r.stream != nil && response.Stream != nil {
+			_ = response.Stream.Close() // which a post-processor may have wrapped
+		}
 		r.fail(err)
 		return
 	}
-	r.response, r.stream = response, nil
+	r.response, r.lent, r.stream = response, r.stream, nil
 	r.Finished = true
 }
 

@@ -211,9 +211,9 @@ func (d *Desk) Replace(now time.Duration, limits []throttle.Limit) error {
 	return nil
 }
 
-// Pause stops a scope until an instant. The error is that of an unknown scope.
+// Pause stops a scope at every origin until an instant. The error is that of an unknown scope.
 func (d *Desk) Pause(now time.Duration, scope string, until time.Duration) error {
-	err := d.ledger.PauseUntil(now, scope, until)
+	err := d.ledger.Pause(now, throttle.Scope{Origin: throttle.AnyOrigin, Name: scope}, until)
 	d.grant(now)
 	return err
 }
@@ -252,13 +252,12 @@ func (d *Desk) Recover(now time.Duration) {
 	if !d.crashed {
 		return
 	}
-	ledger, err := throttle.New(d.limits, d.options)
+	ledger, err := d.ledger.Successor(now, d.limits)
 	if err != nil {
 		panic(err) // a ledger was made of this very table before
 	}
 	d.ledger = ledger
 	d.armed, d.told = 0, nil
-	d.ledger.AssumeFull(now)
 	d.dropFailed()
 	d.readmit(now)
 	d.crashed = false // last, so that a failure in here is recovered from as well

@@ -15,20 +15,20 @@ import (
 func (d *Desk) heed(now time.Duration, t *ticket.Ticket) {
 	f := &t.Signals
 	if f.Pause > 0 {
-		d.pause(now, t.Permit.Limit, f)
+		d.pause(now, &t.Permit, f)
 	}
 	for _, u := range f.Usage {
 		d.correct(now, u)
 	}
 }
 
-func (d *Desk) pause(now time.Duration, limit string, f *feedback.Feedback) {
+func (d *Desk) pause(now time.Duration, p *throttle.Permit, f *feedback.Feedback) {
 	scopes := []string{f.Scope}
 	if f.Scope == "" {
-		scopes = d.ledger.Scopes(limit)
+		scopes = d.ledger.Scopes(p.Limit)
 	}
 	for _, scope := range scopes {
-		if err := d.ledger.PauseUntil(now, scope, now+f.Pause); err != nil {
+		if err := d.ledger.Pause(now, throttle.Scope{Origin: p.Origin, Name: scope}, now+f.Pause); err != nil {
 			d.warnOnce(scope, "feedback names an unknown scope", "scope", scope)
 			continue
 		}

@@ -120,11 +120,6 @@ func (p *plan) readLimits() {
 		}
 		p.complain("%s: %w", field, mistake)
 	}
-	for i, l := range p.Limits {
-		if l.ID == Unlimited {
-			p.complain("Limits[%d].ID %q is reserved for requests without a limit", i, Unlimited)
-		}
-	}
 	if !p.hasLimit(p.DefaultLimitID) {
 		p.complain("DefaultLimitID %q is not among Limits", p.DefaultLimitID)
 	}

@@ -48,7 +48,7 @@ func TestEveryMistakeIsToldByItsFieldsPath(t *testing.T) {
 		fields = append(fields, strings.TrimSuffix(field, ":"))
 	}
 	require.ElementsMatch(t, []string{
-		"BaseURL", "DefaultLimitID", "Limits", "Limits", "Limits[2].ID", "Throttle", "Throttle",
+		"BaseURL", "DefaultLimitID", "Limits", "Limits", "Limits", "Throttle", "Throttle",
 		"Auth", "Auth", "Time.LimitID", "Clock.Every", "PreProcessors[0]", "PostProcessors[1]", "Timeout",
 		"Admission.MaxInFlight",
 		"Connections.Max", "Connections.MaxWaiters", "Connections.MinIdle", "Connections.IdleTimeout", "Connections.MaxAge",

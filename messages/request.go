@@ -8,7 +8,7 @@ import (
 )
 
 // Unlimited as a Request.LimitID says that no limit applies to the request.
-const Unlimited = "-"
+const Unlimited = throttle.NoLimit
 
 // Priority orders waiting requests; see throttle.Priority.
 type Priority = throttle.Priority

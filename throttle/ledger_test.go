@@ -305,8 +305,8 @@ func TestKeysHaveQuotasOfTheirOwnAndAreForgottenWhenIdle(t *testing.T) {
 		require.Equal(t, Granted, p.State())
 		l.Settle(now, p, Outcome{})
 	}
-	require.Less(t, len(l.keyed), 30)
-	require.Len(t, l.table.rules["a"].meters, len(l.keyed))
+	require.Less(t, len(l.paths), 30)
+	require.Len(t, l.table.rules["a"].meters, len(l.paths))
 }
 
 func TestShareAndMarginShrinkEveryQuota(t *testing.T) {
@@ -331,9 +331,9 @@ func TestAPauseStopsItsScopeAndEndsSlowly(t *testing.T) {
 	l := exact(t, Options{MaxPause: time.Minute},
 		Limit{ID: "a", Quota: 100, Per: sec, Scope: "ip"}, Limit{ID: "b", Quota: 1, Per: sec})
 	require.Equal(t, []string{"ip"}, l.Scopes("a"))
-	require.NoError(t, l.PauseUntil(0, "ip", time.Hour))
-	require.NoError(t, l.PauseUntil(0, "ip", sec), "a pause is never shortened")
-	require.ErrorIs(t, l.PauseUntil(0, "nowhere", sec), ErrUnknownScope)
+	require.NoError(t, l.Pause(0, Scope{"", "ip"}, time.Hour))
+	require.NoError(t, l.Pause(0, Scope{"", "ip"}, sec), "a pause is never shortened")
+	require.ErrorIs(t, l.Pause(0, Scope{"", "nowhere"}, sec), ErrUnknownScope)
 	granted(t, l, 0, "b")
 	for range 10 {
 		queued(t, l, 0, "a")
@@ -347,8 +347,8 @@ func TestAPauseStopsItsScopeAndEndsSlowly(t *testing.T) {
 		}
 		flight = drain(l, time.Minute)
 	}
-	require.NoError(t, l.PauseUntil(time.Minute, "ip", time.Hour))
-	require.NoError(t, l.Resume(time.Minute, "ip"))
+	require.NoError(t, l.Pause(time.Minute, Scope{"", "ip"}, time.Hour))
+	require.NoError(t, l.Resume(time.Minute, Scope{"", "ip"}))
 	granted(t, l, time.Minute, "a")
 }
 

@@ -33,13 +33,18 @@ type lane struct {
 	n        int
 	path     *path
 	priority Priority
-	slot     int // in ready, or -1 if it has been passed
+	slot     int     // in ready, or -1 if it has been passed
+	recalled *Permit // the last one that was put back where it belongs; nil if it left
 }
 
-// disputed reports whether anyone in the queue needs a meter of the path.
+// disputed reports whether anyone in the queue needs a meter of the path, or may
+// need its part of a slow start.
 func (q *queue) disputed(p *path) bool {
 	if q.n == 0 {
 		return false
+	}
+	if len(p.lanes) > 0 || p.recovering() {
+		return true
 	}
 	for _, c := range p.charges {
 		if c.meter.waiting > 0 {
@@ -66,12 +71,42 @@ func (q *queue) push(l *Ledger, p *Permit) {
 		ln = l.queue.openLane(p.path, p.Priority)
 	}
 	p.lane = ln
-	ln.push(p)
-	ln.n++
-	if ln.head == p { // behind a head it changes nothing for the scan
-		q.ready.push(ln)
-		q.stale = true
+	head := ln.head
+	if ln.tail == nil || ln.tail.before(p) {
+		ln.push(p)
+	} else {
+		ln.recall(p)
 	}
+	ln.n++
+	switch {
+	case ln.head != p: // behind a head it changes nothing for the scan
+		return
+	case head == nil:
+		q.ready.push(ln)
+	default:
+		q.reorder(ln)
+	}
+	q.stale = true
+}
+
+// recall puts p, which came before the last of the lane, where it belongs. Many
+// are recalled at once, in order or against it: then each is beside the last one.
+func (ln *lane) recall(p *Permit) {
+	near := ln.recalled
+	if near == nil {
+		near = ln.head
+	}
+	ln.insert(p, near)
+	ln.recalled = p
+}
+
+// drop takes p out of the lane.
+func (ln *lane) drop(p *Permit) {
+	if ln.recalled == p {
+		ln.recalled = p.next
+	}
+	ln.remove(p)
+	ln.n--
 }
 
 func (p *path) lane(priority Priority) *lane {
@@ -134,8 +169,7 @@ func (q *queue) remove(p *Permit) {
 		q.deadlines.leave(p)
 	}
 	wasHead := ln.head == p
-	ln.remove(p)
-	ln.n--
+	ln.drop(p)
 	if wasHead {
 		q.reorder(ln)
 		q.stale = true

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 )
@@ -17,18 +16,21 @@ import (
 // cease to be: give it another id.
 func (l *Ledger) Replace(now time.Duration, limits []Limit) error {
 	now = l.at(now)
-	scopes := maps.Clone(l.scopes) // compile adds to it, and may yet fail
-	table, err := compile(limits, l.options, l.clock, scopes)
+	table, err := compile(limits, l.options, l.clock)
 	if err := errors.Join(err, l.keyedChanges(limits)); err != nil {
 		return err
 	}
 	// First, because the lanes count on the meters as they hang on the old rules.
 	waiting := l.drainQueue()
 	l.adoptRules(now, table)
-	l.table, l.scopes = table, scopes
-	l.keyed, l.cursor = nil, 0
+	l.table = table
+	l.pauses.name(table)
+	l.dropPaths()
 	l.reindexKeys(now)
 	l.requeue(now, waiting)
+	for _, o := range l.pauses.origins {
+		l.pauses.forget(now, o)
+	}
 	return nil
 }
 
@@ -37,7 +39,7 @@ func (l *Ledger) keyedChanges(limits []Limit) error {
 	for i := range limits {
 		old := l.known(limits[i].ID)
 		if old != nil && limits[i].Quota > 0 && old.Keyed != limits[i].Keyed {
-			errs = append(errs, &LimitError{limits[i].ID, fmt.Errorf("was keyed: %t, and cannot become keyed: %t", old.Keyed, limits[i].Keyed)})
+			errs = append(errs, &LimitError{ID: limits[i].ID, Err: fmt.Errorf("was keyed: %t, and cannot become keyed: %t", old.Keyed, limits[i].Keyed)})
 		}
 	}
 	return errors.Join(errs...)
@@ -94,6 +96,15 @@ func (m *meter) move(now time.Duration, r *rule) {
 	m.window.burden(now, used)
 }
 
+// dropPaths forgets all paths, which are those of another table. What still flies
+// on one keeps its origin.
+func (l *Ledger) dropPaths() {
+	for _, p := range l.paths {
+		p.home.paths--
+	}
+	l.paths, l.cursor = nil, 0
+}
+
 // reindexKeys makes paths for the keys that carried over, so that they are
 // forgotten when idle like all others.
 func (l *Ledger) reindexKeys(now time.Duration) {
@@ -110,7 +121,7 @@ func (l *Ledger) reindexKeys(now time.Duration) {
 			}
 		}
 		for key := range keys { // a copy: pathFor adds to the maps above
-			l.pathFor(now, route, key)
+			l.pathFor(now, route, key, "")
 		}
 	}
 }
@@ -159,12 +170,12 @@ func (l *Ledger) reroute(now time.Duration, p *Permit) error {
 	}
 	r := l.table.routes[p.Limit]
 	if r == nil {
-		return &LimitError{p.Limit, ErrUnknownLimit}
+		return &LimitError{ID: p.Limit, Err: ErrUnknownLimit}
 	}
 	if err := r.weigh(p); err != nil {
 		return err
 	}
-	p.path = l.pathFor(now, r, p.Key)
+	p.path = l.pathFor(now, r, p.Key, p.Origin)
 	return nil
 }
 

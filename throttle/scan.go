@@ -15,23 +15,25 @@ func (l *Ledger) Next(now time.Duration) *Permit {
 	}
 	// Those whose deadline is this very instant are granted if they can be, and
 	// expire only then.
-	if p := q.expired(now - 1); p != nil {
+	if p := l.expired(now, now-1); p != nil {
 		return p
 	}
 	if p := l.scan(now); p != nil {
 		return p
 	}
-	return q.expired(now)
+	return l.expired(now, now)
 }
 
 // expired returns a permit whose deadline is at or before last, if any.
-func (q *queue) expired(last time.Duration) *Permit {
+func (l *Ledger) expired(now, last time.Duration) *Permit {
+	q := &l.queue
 	p := q.deadlines.first(last)
 	if p == nil {
 		return nil
 	}
+	p.err = l.refusal(now, p, ErrDeadline)
 	q.remove(p)
-	p.state, p.err = Expired, p.path.route.late
+	p.state = Expired
 	return p
 }
 
@@ -91,8 +93,7 @@ func (q *queue) take(ln *lane) {
 	if p.Deadline != 0 {
 		q.deadlines.leave(p)
 	}
-	ln.remove(p)
-	ln.n--
+	ln.drop(p)
 	p.lane = nil
 	q.reorder(ln)
 }
@@ -102,10 +103,7 @@ func (q *queue) take(ln *lane) {
 // happens before, or never.
 func (l *Ledger) examine(now time.Duration, p *Permit) time.Duration {
 	q := &l.queue
-	at := now
-	for _, s := range p.path.scopes {
-		at = max(at, s.opens(now))
-	}
+	at := p.path.opens(now)
 	for i, c := range p.path.charges {
 		m := c.meter
 		if m.epoch != q.epoch { // what is reserved is from an earlier scan

@@ -20,7 +20,6 @@ type table struct {
 type rule struct {
 	Limit
 	terms  *terms
-	scope  *scope
 	meters map[string]*meter // by key; "" if not keyed
 }
 
@@ -32,10 +31,8 @@ type route struct {
 	keyed    bool  // some toll is keyed
 	budget   bool  // some toll is on a lifetime budget
 	reserves bool  // some toll keeps room for urgent requests
-	path     *path // the only one, if not keyed
-	paths    map[string]*path
-
-	full, late *LimitError // made once, for a refusal must be cheap
+	last     *path // the one that was asked for last; may be nil
+	paths    map[way]*path
 }
 
 type toll struct {
@@ -45,7 +42,7 @@ type toll struct {
 
 // compile checks limits and resolves their links. The error lists every
 // mistake.
-func compile(limits []Limit, o Options, c *serverClock, scopes map[string]*scope) (*table, error) {
+func compile(limits []Limit, o Options, c *serverClock) (*table, error) {
 	t := &table{rules: map[string]*rule{}, routes: map[string]*route{}}
 	b := builder{table: t, byID: map[string]*Limit{}, tolls: map[string][]toll{}, options: o, clock: c}
 	for i := range limits {
@@ -60,9 +57,7 @@ func compile(limits []Limit, o Options, c *serverClock, scopes map[string]*scope
 	for i := range limits {
 		b.resolve(&limits[i])
 	}
-	for _, r := range t.rules {
-		r.scope = scopeNamed(scopes, r.Scope)
-	}
+	t.routes[NoLimit] = &route{id: NoLimit, own: -1, paths: map[way]*path{}}
 	return t, errors.Join(b.errs...)
 }
 
@@ -76,13 +71,17 @@ type builder struct {
 }
 
 func (b *builder) complain(l *Limit, format string, args ...any) {
-	b.errs = append(b.errs, &LimitError{l.ID, fmt.Errorf(format, args...)})
+	b.errs = append(b.errs, &LimitError{ID: l.ID, Err: fmt.Errorf(format, args...)})
 }
 
 // declare checks a limit by itself and makes a rule of it.
 func (b *builder) declare(l *Limit) {
 	if l.ID == "" {
 		b.complain(l, "has no id")
+		return
+	}
+	if l.ID == NoLimit {
+		b.complain(l, "is reserved for requests without a limit")
 		return
 	}
 	if b.byID[l.ID] != nil {
@@ -118,6 +117,9 @@ func (b *builder) checkQuota(l *Limit) {
 	if l.Quota == 0 {
 		b.complain(l, "quota 0 admits nothing")
 	}
+	if l.Scope == WholeOrigin {
+		b.complain(l, "scope %q means a whole origin", l.Scope)
+	}
 	if l.Window >= windowKinds {
 		b.complain(l, "window %d is unknown", l.Window)
 	}
@@ -152,6 +154,7 @@ func (b *builder) checkTimes(l *Limit) {
 	bounded("offset", max(l.Offset, -l.Offset))
 	bounded("rtt floor", l.RTTFloor)
 	bounded("max delay", l.MaxDelay)
+	bounded("close delay", l.CloseDelay)
 	timed := l.Window != Concurrency && l.Window != Lifetime
 	if timed && l.Per == 0 {
 		b.complain(l, "per is 0")
@@ -182,7 +185,7 @@ func (l *Limit) terms(o Options, c *serverClock) *terms {
 	t := &terms{
 		quota: o.portion(l.Quota), per: l.Per, hold: c.spanAtLeast(l.Per), short: c.spanAtMost(l.Per),
 		rttFloor: l.RTTFloor, offset: l.Offset, clock: c, shared: o.factor() < 1, others: l.Shared,
-		maxDelay: cmp.Or(l.MaxDelay, defaultMaxDelay),
+		maxDelay: cmp.Or(l.MaxDelay, defaultMaxDelay), closeDelay: cmp.Or(l.CloseDelay, defaultCloseDelay),
 	}
 	if l.Window == Leaky {
 		t.quota = o.portion(cmp.Or(l.Burst, l.Quota))
@@ -251,8 +254,7 @@ func addToll(tolls []toll, t toll) []toll {
 }
 
 func (b *builder) resolve(l *Limit) {
-	r := &route{id: l.ID, own: -1, paths: map[string]*path{}}
-	r.full, r.late = &LimitError{l.ID, ErrQueueFull}, &LimitError{l.ID, ErrDeadline}
+	r := &route{id: l.ID, own: -1, paths: map[way]*path{}}
 	if own := b.rules[l.ID]; own != nil {
 		r.own = 0
 		r.tolls = append(r.tolls, toll{own, own.Weight})

@@ -151,6 +151,13 @@ func (f *fixed) begins(k int64) time.Duration {
 	return f.clock.reachedBySetBounds(time.Duration(k)*f.per + f.offset)
 }
 
+// ends returns an instant of ours before which the window of a request that
+// arrives at `at` cannot be over.
+func (f *fixed) ends(at time.Duration) time.Duration {
+	edge := time.Duration(f.index(f.clock.earliest(at))+1)*f.per + f.offset
+	return f.clock.notBefore(edge)
+}
+
 func (f *fixed) settle(w int64, a answer) time.Duration {
 	// When the log makes room is of no interest: the windows may make it at once.
 	f.sliding.settle(w, a)

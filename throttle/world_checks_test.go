@@ -75,12 +75,7 @@ func (w *world) atRest() {
 }
 
 func (w *world) paused(r *request) bool {
-	for _, s := range r.scopes {
-		if s.opens(w.now) > w.now {
-			return true
-		}
-	}
-	return false
+	return r.path.opens(w.now) > w.now
 }
 
 func (w *world) flying() (n int64) {

@@ -73,7 +73,6 @@ type laneID struct {
 type request struct {
 	Permit
 	laneID laneID
-	scopes []*scope
 	number int
 	rank   int64
 	charge map[place]int64
@@ -200,9 +199,6 @@ func (w *world) submit() {
 	r.laneID = laneID{r.Limit, r.Key, r.Priority}
 	if !w.l.table.routes[r.Limit].keyed {
 		r.laneID.key = ""
-	}
-	for _, name := range w.l.Scopes(r.Limit) {
-		r.scopes = append(r.scopes, w.l.scopes[name])
 	}
 	r.rank = int64(-r.Priority)
 	if w.options.Aging > 0 {

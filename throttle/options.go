@@ -37,6 +37,9 @@ type Options struct {
 	// delay, but not burst. It has the effects of Ledger.AssumeFull at the first
 	// instant that the ledger is told of.
 	StartFull bool
+	// MaxBusyPause caps a pause that a server asks for because it is overloaded,
+	// and not because a limit was reached; default DefaultMaxBusyPause.
+	MaxBusyPause time.Duration
 	// Pacing spreads bulk work while urgent work is about. Nil means that
 	// bulk work takes all it can get at once.
 	Pacing *Pacing
@@ -54,6 +57,10 @@ type Pacing struct {
 	// 3 for latency; default 2.
 	Z float64
 }
+
+// DefaultMaxBusyPause is how long a server that is overloaded is left alone at
+// most.
+const DefaultMaxBusyPause = 30 * time.Second
 
 const (
 	defaultMaxQueued = 1_000_000

@@ -342,11 +342,5 @@ func (l *Ledger) Scopes(limit string) []string {
 	if r == nil {
 		return nil
 	}
-	var names []string
-	for _, c := range r.tolls {
-		if name := c.rule.Scope; !slices.Contains(names, name) {
-			names = append(names, name)
-		}
-	}
-	return names
+	return r.scopes()
 }

@@ -33,12 +33,12 @@ func (a *attempt) take(t *ticket.Ticket) {
 	t.Lease = nil // a ticket rests in its slot, and would pin the connection there
 }
 
-// scopes are those that the attempt is charged in; none without a permit.
-func (a *attempt) scopes() []string {
+// granted is the permit that the attempt holds; nil without one.
+func (a *attempt) granted() *throttle.Permit {
 	if !a.permit {
 		return nil
 	}
-	return a.ticket.Permit.Scopes()
+	return &a.ticket.Permit
 }
 
 // sign waits for the attempt's turn, and adds credentials made for this attempt
@@ -217,7 +217,9 @@ func (a *attempt) heed(response *messages.Response) (refused bool) {
 	}
 	if !a.permit {
 		if said.Refused || said.Busy || len(said.Usage) > 0 {
-			a.needs.Throttler.Tell(protocol.HeedAnswer{Origin: a.target.name, Limit: a.limit, Key: a.asked.Key, Signals: said})
+			a.needs.Throttler.Tell(protocol.HeedAnswer{
+				Origin: a.target.name, Limit: a.limit, Key: a.asked.Key, Left: a.instant(response.SentAt), Signals: said,
+			})
 		}
 		return said.TimestampRefused && a.asked.Auth
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/sluice-engine/sluice/auth"
 	"github.com/sluice-engine/sluice/messages"
 	"github.com/sluice-engine/sluice/messages/protocol"
+	"github.com/sluice-engine/sluice/throttle"
 	"github.com/sluice-engine/sluice/throttle/feedback"
 )
 
@@ -44,11 +45,10 @@ type Needs struct {
 	// Enter enters the pool of an origin; nil means that one must be opened.
 	Enter func(messages.Origin) protocol.Door
 	// Held reports whether a request must not leave now: the origin is paused, or
-	// one of the scopes that it is charged in, or for one that is charged in none,
-	// any. Gated reports
+	// one of the scopes that its permit is charged in, or any for one without. Gated reports
 	// whether even a request without a limit needs a permit for an origin,
 	// because something there is paused or has just been.
-	Held  func(origin string, scopes []string) bool
+	Held  func(origin string, permit *throttle.Permit) bool
 	Gated func(origin string) bool
 	// Clock is what signers are handed, and TimeKnown whether it has been
 	// compared with the server's; it is not called without a source of time.

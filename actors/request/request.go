@@ -227,7 +227,7 @@ func (r *slot) tryOnce() {
 		r.fail(err)
 		return
 	}
-	if r.needs.Held(r.target.name, r.attempt.scopes()) {
+	if r.needs.Held(r.target.name, r.attempt.granted()) {
 		r.recall()
 		return
 	}

@@ -80,7 +80,7 @@ func (t incarnation) Receive(ctx actor.Context) {
 	case ticket.RequeuePermit:
 		t.desk.Requeue(t.now(), m.Ticket)
 	case protocol.HeedAnswer:
-		t.desk.Heed(t.now(), Heard{Origin: m.Origin, Limit: m.Limit, Key: m.Key, Said: &m.Signals})
+		t.desk.Heed(t.now(), Heard{Origin: m.Origin, Limit: m.Limit, Key: m.Key, Left: m.Left, Said: &m.Signals})
 	case due:
 		t.desk.Due(t.now())
 	case protocol.ClockKnown:
@@ -134,8 +134,8 @@ func (t *Throttler) Post(paused []throttle.PausedScope) { t.board.post(paused) }
 
 // Held reports whether a request must not leave now; see board. Any goroutine
 // may call it.
-func (t *Throttler) Held(origin string, scopes []string) bool {
-	return t.board.held(t.now, origin, scopes)
+func (t *Throttler) Held(origin string, permit *throttle.Permit) bool {
+	return t.board.held(t.now, origin, permit)
 }
 
 // Gated reports whether a request without a limit needs a permit for an origin;

@@ -30,13 +30,14 @@ func (b *board) post(paused []throttle.PausedScope) {
 		}
 		n[p.Origin][p.Name] = p.Until
 	}
+
 	b.notice.Store(&n)
 }
 
-// held reports whether an origin is paused, or one of the scopes that a request
-// is charged in there. A request that is charged in none is held by every pause
-// of its origin.
-func (b *board) held(now func() time.Duration, origin string, scopes []string) bool {
+// held reports whether an origin is paused, or one of the scopes that a permit is
+// charged in there. A request that has none, or whose permit is charged in none,
+// is held by every pause of its origin.
+func (b *board) held(now func() time.Duration, origin string, permit *throttle.Permit) bool {
 	n := b.notice.Load()
 	if n == nil {
 		return false
@@ -46,8 +47,10 @@ func (b *board) held(now func() time.Duration, origin string, scopes []string) b
 		return false
 	}
 	at := now()
-	if len(scopes) > 0 {
-		return slices.ContainsFunc(scopes, func(name string) bool { return at < paused[name] }) || at < paused[throttle.WholeOrigin]
+	if permit != nil {
+		if scopes := permit.Scopes(); len(scopes) > 0 {
+			return at < paused[throttle.WholeOrigin] || slices.ContainsFunc(scopes, func(name string) bool { return at < paused[name] })
+		}
 	}
 	for _, until := range paused {
 		if at < until {
@@ -57,8 +60,10 @@ func (b *board) held(now func() time.Duration, origin string, scopes []string) b
 	return false
 }
 
-// gated reports whether anything at an origin is paused or starting slowly.
+// gated reports whether anything at an origin is paused or starting slowly. What
+// is paused at every origin is so where none was used yet, too: that the ledger
+// knows, and the first to come asks it.
 func (b *board) gated(origin string) bool {
 	n := b.notice.Load()
-	return n != nil && len((*n)[origin]) > 0
+	return n != nil && len((*n)[origin])+len((*n)[throttle.AnyOrigin]) > 0
 }

@@ -1,6 +1,7 @@
 package throttler
 
 import (
+	"errors"
 	"slices"
 	"time"
 
@@ -91,7 +92,12 @@ func (d *Desk) Acquire(now time.Duration, t *ticket.Ticket) {
 func (d *Desk) ask(now time.Duration, t *ticket.Ticket) {
 	d.readClock(now)
 	t.Permit.Owner = t
-	switch err := d.ledger.Acquire(now, &t.Permit); {
+	d.proceed(now, t, d.ledger.Acquire(now, &t.Permit))
+}
+
+// proceed goes on with a ticket as the ledger has decided.
+func (d *Desk) proceed(now time.Duration, t *ticket.Ticket, err error) {
+	switch {
 	case err != nil:
 		d.dismiss(t, err)
 	case t.Permit.State() == throttle.Granted:
@@ -158,25 +164,19 @@ func (d *Desk) Requeue(now time.Duration, t *ticket.Ticket) {
 		return
 	}
 	d.readClock(now)
-	switch err := d.ledger.Requeue(now, &t.Permit); {
-	case err != nil:
-		d.dismiss(t, err)
-	case t.Permit.State() == throttle.Granted:
-		d.pass(t)
-	default:
-		d.grant(now)
-	}
+	d.proceed(now, t, d.ledger.Requeue(now, &t.Permit))
 }
 
 // Settle takes note of what became of a granted ticket, and closes it.
 func (d *Desk) Settle(now time.Duration, t *ticket.Ticket) {
 	t.Passed = false
-	granted := t.Permit.GrantedAt()
+	left := t.Permit.GrantedAt()
+	t.Outcome.Refused = t.Told && t.Signals.Refused
 	d.ledger.Settle(now, &t.Permit, t.Outcome) // nothing, if its limit went with a failure and a new table
 	if t.Outcome.Fate == throttle.Lost || t.Outcome.Fate == throttle.Closed {
 		d.tellLost(now)
 	} else if t.Told {
-		d.heed(now, Heard{t.Permit.Origin, t.Permit.Limit, t.Permit.Key, granted, &t.Signals})
+		d.heed(now, Heard{t.Permit.Origin, t.Permit.Limit, t.Permit.Key, left, &t.Signals})
 	}
 	d.tickets.remove(t)
 	t.Close() // from here on it is the request's again
@@ -388,7 +388,7 @@ func (d *Desk) dropFailed() {
 func (d *Desk) readmit(now time.Duration) {
 	tickets := d.tickets.inOrder()
 	for _, t := range tickets {
-		if !t.Passed || t.Parked {
+		if !t.Passed || t.Permit.State() != throttle.Granted { // one that is parked holds nothing
 			continue
 		}
 		if err := d.ledger.Adopt(now, &t.Permit); err != nil {
@@ -397,8 +397,18 @@ func (d *Desk) readmit(now time.Duration) {
 	}
 	for _, t := range tickets {
 		if !t.Passed {
-			t.Permit.Reset()
-			d.ask(now, t)
+			d.askAgain(now, t)
 		}
 	}
+}
+
+// askAgain puts a ticket before the ledger that the lost one had in its queue:
+// with the rank it had, if it came so far as to get one.
+func (d *Desk) askAgain(now time.Duration, t *ticket.Ticket) {
+	t.Permit.Reset()
+	err := d.ledger.Requeue(now, &t.Permit)
+	if errors.Is(err, throttle.ErrPermitUnused) {
+		err = d.ledger.Acquire(now, &t.Permit)
+	}
+	d.proceed(now, t, err)
 }

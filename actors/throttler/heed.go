@@ -12,7 +12,7 @@ import (
 // Heard is what an answer said, and to which request.
 type Heard struct {
 	Origin, Limit, Key string
-	Granted            time.Duration // when the request was given its permit; zero for one without
+	Left               time.Duration // when the request was given its permit, or was sent without one
 	Said               *feedback.Feedback
 }
 
@@ -30,7 +30,7 @@ func (d *Desk) heed(now time.Duration, h Heard) {
 	case f.Refused && f.OwnLimit && d.fillOwn(now, h):
 	case f.Refused:
 		for _, scope := range d.scopesOf(h) {
-			until, err := d.ledger.Refused(now, h.Granted, scope, f.Pause)
+			until, err := d.ledger.Refused(now, h.Left, scope, f.Pause)
 			d.tellPause("refused, pausing", scope, until-now, err)
 		}
 	case f.Busy:
@@ -38,8 +38,6 @@ func (d *Desk) heed(now time.Duration, h Heard) {
 		for _, scope := range d.scopesOf(h) {
 			d.tellPause("server is busy, pausing", scope, pause, d.ledger.Pause(now, scope, now+pause))
 		}
-	default:
-		d.ledger.Accepted(now, h.Granted, d.scopesOf(h))
 	}
 	for _, u := range h.Said.Usage {
 		d.correct(now, u)

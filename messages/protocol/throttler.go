@@ -54,6 +54,7 @@ type LimitsDescribed struct{ Snapshot throttle.Snapshot }
 // is no SettlePermit to carry it.
 type HeedAnswer struct {
 	Origin, Limit, Key string
+	Left               time.Duration // when the request was sent, on the ledger's clock
 	Signals            feedback.Feedback
 }
 

@@ -143,7 +143,7 @@ var All = []Mutant{
 	{Rule: 5, Without: "knowing it in HTTP/2", File: h2 + "/stream.go", Test: "TestAStreamThatThePeerRefusesWasNotProcessed",
 		Old: "if s.touched.Load() || s.ctx.Err() != nil {", New: "if s.ctx.Err() != nil {"},
 	{Rule: 5, Without: "telling a refused stream from any other that ended", File: h2 + "/stream.go", Test: "TestAStreamThatThePeerRefusesWasNotProcessed",
-		Old: "errors.As(err, &reset) && reset.Code == codeRefusedStream:", New: "errors.As(err, &reset):"},
+		Old: "errors.As(err, &reset) && reset.Code == codeRefusedStream", New: "errors.As(err, &reset)"},
 	{Rule: 5, Without: "not repeating an order that may have arrived", File: "actors/request/retry.go", Package: "engine", Test: "TestAPostThatTheServerReadAndDroppedIsSentOnce",
 		Old: "sent == messages.SentMaybe && !repeatable &&", New: "sent == messages.SentMaybe && false &&"},
 	{Rule: 5, Without: "not repeating what was answered", File: "actors/request/retry.go", Package: "engine", Test: "TestARequestThatWasAnsweredIsNotRepeated",

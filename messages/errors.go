@@ -178,6 +178,7 @@ var (
 	ErrNoLimit           = errors.New("request names no limit: set LimitID, Config.DefaultLimitID, or engine.Unlimited")
 	ErrTooManyWaiters    = errors.New("too many requests wait for a connection")
 	ErrTruncated         = errors.New("response ended early")
+	ErrPeerClosed        = errors.New("server closed or reset the connection")
 	ErrMalformedResponse = errors.New("malformed response")
 	ErrHeaderTooLarge    = errors.New("response header over the cap")
 	ErrBodyTooLarge      = errors.New("response body over the cap")

@@ -157,6 +157,17 @@ func (h *head) check(buf []byte) error {
 	return nil
 }
 
+// cut is the error of a connection that ends when n bytes of h have come.
+func (h *head) cut(n int) error {
+	switch {
+	case h.trailer:
+		return ErrHalfBody
+	case n == 0:
+		return errNoAnswer
+	}
+	return errHalfHead
+}
+
 // errEndless is the error of a head that is longer than its reader lets it be.
 var errEndless = errors.New("answer has no end")
 

@@ -3,6 +3,7 @@ package wire
 import (
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"strings"
 	"testing"
@@ -40,7 +41,7 @@ func TestSentIsExactWhereverTheConnectionBreaks(t *testing.T) {
 		require.Equal(t, want, sent)
 		require.Equal(t, want == messages.SentNo, tape.written.Len() == 0)
 		require.Equal(t, tape.capacity >= request && taken == len(answer), err == nil)
-		require.Equal(t, err == nil, resp != nil)
+		require.Equal(t, sent == messages.SentYes, resp != nil)
 		if tape.capacity < request {
 			require.ErrorIs(t, err, errBroken)
 		}
@@ -125,9 +126,18 @@ func TestAResponseCutAnywhereIsNoAnswer(t *testing.T) {
 			cut = rapid.IntRange(0, head+len("HTTP/1.1 200 Reason")).Draw(t, "cut head")
 		}
 		c := over(playAndHangUp(m.wire[:cut]), Limits{})
-		_, sent, err := c.Exchange(get("/"), never)
+		resp, sent, err := c.Exchange(get("/"), never)
 		require.ErrorIs(t, err, messages.ErrTruncated)
+		require.ErrorIs(t, err, messages.ErrPeerClosed)
+		if cut == 0 {
+			require.ErrorIs(t, err, io.EOF)
+		} else if sent == messages.SentYes || m.interimCount == 0 { // an end between two heads is none inside one
+			require.ErrorIs(t, err, io.ErrUnexpectedEOF)
+		}
 		require.NotEqual(t, messages.SentNo, sent)
+		if resp != nil {
+			require.True(t, strings.HasPrefix(m.body, resp.Text()), "what came of the body, and nothing else")
+		}
 		require.False(t, c.Reusable())
 	})
 }

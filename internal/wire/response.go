@@ -2,6 +2,7 @@ package wire
 
 import (
 	"io"
+	"time"
 
 	"github.com/sluice-engine/sluice/messages"
 )
@@ -10,28 +11,26 @@ import (
 const Believed = 1 << 20
 
 // receive reads the response, or its head alone if its body is to be streamed.
-// sent is SentYes once its head was read, even if there is an error after that.
-func (c *Conn) receive(call *messages.Call) (resp *messages.Response, sent messages.Sent, err error) {
+// From its head on it is c.answer, whatever becomes of its body.
+func (c *Conn) receive(call *messages.Call, sentAt time.Time) error {
 	h, err := c.readHead(call)
 	if err != nil {
-		return nil, c.sent(), err
+		return err
 	}
-	resp = &messages.Response{StatusCode: h.status, Header: c.takeLines(&h), ProtoMajor: 1, ProtoMinor: h.minor()}
+	resp := &messages.Response{StatusCode: h.status, Header: c.takeLines(&h), ProtoMajor: 1, ProtoMinor: h.minor(), TLS: c.tls}
+	resp.SentAt, resp.AnsweredAt = sentAt, time.Now()
+	c.answer = resp
 	bodiless := h.bodiless(call.Method)
 	// Without a length left is -1, until begin knows what is meant.
 	c.payload = payload{conn: c, keeps: h.keeps(bodiless), left: h.length, room: c.limits.Body}
 	switch {
 	case bodiless || h.length == 0: // nothing to decode, whatever coding it names
 		c.finish()
+		return nil
 	case call.Stream:
-		err = c.stream(&h, call, resp)
-	default:
-		err = c.readBody(&h, call, resp)
+		return c.stream(&h, call, resp)
 	}
-	if err != nil {
-		return nil, messages.SentYes, err // half an answer is none
-	}
-	return resp, messages.SentYes, nil
+	return c.readBody(&h, call, resp)
 }
 
 // finish decides, at the end of a response, whether the connection is kept.
@@ -41,9 +40,12 @@ func (c *Conn) finish() {
 	c.reusable = c.payload.keeps && c.reader.Buffered() == 0 && len(c.source.prefix) == 0 && c.source.upload.over()
 }
 
-// sent says what became of a request without an answer.
+// sent says what is known of the request at this instant.
 func (c *Conn) sent() messages.Sent {
-	if c.socket.written.Load() == 0 {
+	switch {
+	case c.answer != nil:
+		return messages.SentYes
+	case c.socket.written.Load() == 0:
 		return messages.SentNo
 	}
 	return messages.SentMaybe
@@ -108,7 +110,7 @@ func (c *Conn) scan(h *head) error {
 			return nil
 		}
 		if err := c.more(len(buf)); err != nil {
-			return c.readError(errNoAnswer) // not err: bufio's view, which may be an old one
+			return c.readError(h.cut(len(buf))) // not err: bufio's view, which may be an old one
 		}
 	}
 }
@@ -159,10 +161,11 @@ func (c *Conn) readCounted(length int) ([]byte, error) {
 	body := make([]byte, min(length, Believed))
 	for filled := 0; ; {
 		n, err := io.ReadFull(c.reader, body[filled:])
+		filled += n
 		if err != nil {
-			return nil, c.readError(ErrHalfBody)
+			return body[:filled], c.readError(ErrHalfBody)
 		}
-		if filled += n; filled == length {
+		if filled == length {
 			return body, nil
 		}
 		// Every byte that came is credit for one more.
@@ -175,9 +178,12 @@ func (c *Conn) readCounted(length int) ([]byte, error) {
 // readError returns the error that ended reading, or atEOF if it was the peer
 // closing.
 func (c *Conn) readError(atEOF error) error {
-	// crypto/tls says ErrUnexpectedEOF of a connection that ends inside a record.
-	if err := c.source.err; err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
+	switch err := c.source.err; err {
+	case nil: // bufio has lost patience with a connection that gives neither bytes nor an error
+		return io.ErrNoProgress
+	case io.EOF, io.ErrUnexpectedEOF: // the latter is crypto/tls's word for an end inside a record
+		return atEOF
+	default:
 		return c.socket.explain(err)
 	}
-	return atEOF
 }

@@ -146,8 +146,29 @@ func (s *Socket) live() error {
 }
 
 func (s *Socket) abort() {
-	s.aborted.Store(true)               // before the deadline: arm does the two in the other order
-	s.Conn.SetDeadline(time.Unix(1, 0)) // an error means it is closed already
+	s.aborted.Store(true) // before the deadline: arm does the two in the other order
+	s.Interrupt()
+}
+
+// Interrupt ends whatever read or write is running on the connection. Any
+// goroutine may call it.
+func (s *Socket) Interrupt() {
+	var failure error
+	// A connection that somebody else dialled for us may panic, here on a goroutine
+	// where nobody expects it.
+	panicked := Guard(messages.Exchanging, func() { failure = s.Conn.SetDeadline(time.Unix(1, 0)) })
+	if panicked != nil || failure != nil {
+		_ = s.Close() // it is closed already, or knows no deadlines
+	}
+}
+
+// Close closes the connection as dialled. crypto/tls and net/http call it as
+// well, on goroutines of theirs.
+func (s *Socket) Close() (err error) {
+	if panicked := Guard(messages.Exchanging, func() { err = s.Conn.Close() }); panicked != nil {
+		return panicked
+	}
+	return err
 }
 
 // speak writes the request if nothing is there to be read.
@@ -221,6 +242,9 @@ func (s *Socket) silence() error {
 		s.records.settle()
 		return nil
 	}
+	if !s.strayed && err != nil && IsPeerClosed(err) {
+		return errLeft
+	}
 	return messages.ErrStale
 }
 
@@ -287,7 +311,7 @@ func (s *Socket) close(politely bool) error {
 		s.closing = true // before the goodbye, which is a write
 		s.farewell()
 	}
-	return s.Conn.Close()
+	return s.Close()
 }
 
 // readPending is readNow for a connection that is not a socket.

@@ -58,4 +58,4 @@ func (t *tunnel) Pending() (n int, closed bool) {
 
 // Close is part of net.Conn. It does not wait, as saying goodbye to the proxy
 // might.
-func (t *tunnel) Close() error { return t.under.Conn.Close() }
+func (t *tunnel) Close() error { return t.under.Close() }

@@ -2,7 +2,6 @@ package h2
 
 import (
 	"cmp"
-	"fmt"
 	"io"
 	"maps"
 	"net/http"
@@ -13,26 +12,26 @@ import (
 	"github.com/sluice-engine/sluice/messages"
 )
 
-// answer reads the response, or leaves its body in a stream.
-func (s *Stream) answer(call *messages.Call, resp *http.Response) (*messages.Response, error) {
+// headerOf returns the header as the peer sent it.
+func headerOf(resp *http.Response) messages.Header {
 	if len(resp.Trailer) > 0 { // net/http has taken the announcement out
 		resp.Header["Trailer"] = []string{strings.Join(slices.Sorted(maps.Keys(resp.Trailer)), ", ")}
 	}
-	answer := &messages.Response{StatusCode: resp.StatusCode, Header: rawLines(resp.Header), ProtoMajor: 2, TLS: s.conn.tls}
+	return rawLines(resp.Header)
+}
+
+// answer reads the response's body into answer, or leaves it in a stream.
+func (s *Stream) answer(call *messages.Call, resp *http.Response, answer *messages.Response) (err error) {
 	body := &body{stream: s, answer: answer, resp: resp}
 	if err := s.decode(call, body); err != nil {
-		return nil, err
+		return err
 	}
 	if call.Stream && resp.Body != http.NoBody {
 		answer.Stream = body
-		return answer, nil
+		return nil
 	}
-	content, err := s.readBody(call, body)
-	if err != nil {
-		return nil, err
-	}
-	answer.Body = content
-	return answer, nil
+	answer.Body, err = s.readBody(call, body)
+	return err
 }
 
 func (s *Stream) readBody(call *messages.Call, body *body) ([]byte, error) {
@@ -109,7 +108,7 @@ func (p *coded) Read(b []byte) (int, error) {
 	p.taken += int64(n)
 	// A deadline or an abort shows here as a cancelled context.
 	if err != nil && err != io.EOF {
-		err = fmt.Errorf("%w: %w", wire.ErrHalfBody, cmp.Or(p.stream.cause(err), err))
+		err = p.stream.explainBody(err)
 	}
 	p.rawErr = err
 	return n, err
@@ -142,7 +141,7 @@ func (b *body) readCounted(length int) ([]byte, error) {
 	if n == length && err == io.ErrUnexpectedEOF {
 		return content[:length:length], nil
 	}
-	return nil, cmp.Or(err, wire.ErrHalfBody)
+	return content[:min(n, length)], cmp.Or(err, messages.ErrTruncated)
 }
 
 // Close is part of io.Closer. A body that has not ended is cancelled.

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -87,14 +89,18 @@ func (s *Stream) Exchange(call *messages.Call, deadline time.Time) (*messages.Re
 		s.end()
 		return nil, s.sent(), s.explain(err)
 	}
-	answer, err := s.answer(call, resp)
-	if err != nil {
+	answer := &messages.Response{
+		StatusCode: resp.StatusCode, Header: headerOf(resp), ProtoMajor: 2, TLS: s.conn.tls,
+		SentAt: sentAt, AnsweredAt: time.Now(),
+	}
+	switch err = s.answer(call, resp, answer); {
+	case err != nil:
 		resp.Body.Close() // a second time, if it failed while it was read
 		s.end()
-		return nil, messages.SentYes, err
+	case answer.Stream == nil:
+		answer.AnsweredAt = time.Now()
 	}
-	answer.SentAt, answer.AnsweredAt = sentAt, time.Now()
-	return answer, messages.SentYes, nil
+	return answer, messages.SentYes, err
 }
 
 func (s *Stream) begin(deadline time.Time) error {
@@ -160,26 +166,59 @@ func (refusedStream) Error() string { return "stream reset" }
 
 const (
 	codeRefusedStream = 7
+	// fromPeer is the cause net/http gives a reset that the peer sent.
+	fromPeer = "received from peer"
 	// goodbye is net/http's error for a stream that the peer's GOAWAY counts
-	// among those it has not looked at.
+	// among those it has not looked at, and parting the beginning of its error for
+	// one that was under way when the connection ended behind a GOAWAY.
 	goodbye = "http2: Transport received Server's graceful shutdown GOAWAY"
+	parting = "http2: server sent GOAWAY and closed the connection"
 )
 
 // explain says why a request has no response. RFC 9113, section 8.7: what was
 // refused, or is beyond the last stream of a goodbye, was not processed.
 func (s *Stream) explain(err error) error {
-	var reset refusedStream
-	switch cause := s.cause(err); {
-	case cause != nil:
+	if cause := s.cause(err); cause != nil {
 		return cause
-	case !s.touched.Load(): // the connection had ended, or was about to
-		return fmt.Errorf("%w: %w", messages.ErrStale, err)
+	}
+	var reset refusedStream
 	// The error of a goodbye has no type. Should its text change, the outcome counts
 	// as unknown, and a test fails.
-	case err.Error() == goodbye, errors.As(err, &reset) && reset.Code == codeRefusedStream:
+	unprocessed := err.Error() == goodbye || errors.As(err, &reset) && reset.Code == codeRefusedStream
+	if s.byPeer(err) {
+		err = wire.ByPeer(err)
+	}
+	switch {
+	case !s.touched.Load(): // the connection had ended, or was about to
+		return fmt.Errorf("%w: %w", messages.ErrStale, err)
+	case unprocessed:
 		return fmt.Errorf("%w: %w", messages.ErrUnprocessed, err)
 	}
 	return err
+}
+
+// explainBody says why a response's body did not come to its end.
+func (s *Stream) explainBody(err error) error {
+	if cause := s.cause(err); cause != nil {
+		return cause
+	}
+	// An end of the stream before that of the body is the peer's, in a frame or with
+	// the connection.
+	if s.byPeer(err) || err == io.ErrUnexpectedEOF {
+		return fmt.Errorf("%w: %w", wire.ErrHalfBody, err)
+	}
+	return fmt.Errorf("%w: %w", messages.ErrTruncated, err)
+}
+
+// byPeer reports whether the peer ended the stream, or the connection under it.
+func (s *Stream) byPeer(err error) bool {
+	var reset refusedStream
+	if errors.As(err, &reset) {
+		return reset.Cause != nil && reset.Cause.Error() == fromPeer // others are of net/http's own making
+	}
+	text := err.Error()
+	return text == goodbye || strings.HasPrefix(text, parting) ||
+		s.conn.frames.gone.Load() && wire.IsPeerClosed(err) // a request's body may fail by the same names
 }
 
 // cause is why this side gave up, if it did.

@@ -1,6 +1,7 @@
 package throttler
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -45,22 +46,20 @@ func (d *Desk) correct(now time.Duration, u feedback.Usage) {
 		return
 	}
 	quota := d.limits[i].Quota
+	if d.limits[i].Window == throttle.Leaky {
+		quota = cmp.Or(d.limits[i].Burst, quota)
+	}
 	if u.Quota > 0 && u.Quota != quota {
 		d.warnOnce(u.Limit, "server's quota is not the table's", "limit", u.Limit, "server", u.Quota, "table", quota)
-		quota = u.Quota
 	}
 	if share := d.options.Share; share != 0 && share != 1 {
 		return
-	}
-	used := u.Used
-	if used < 0 {
-		used = quota - u.Remaining
 	}
 	var window time.Duration
 	if !u.At.IsZero() {
 		window = time.Duration(u.At.UnixNano())
 	}
-	if err := d.ledger.Sync(now, u.Limit, u.Key, used, window); err != nil {
+	if err := d.ledger.Sync(now, u.Limit, u.Key, u.Of(quota), window); err != nil {
 		d.warnOnce(u.Limit, "feedback could not be used", "limit", u.Limit, "error", err)
 	}
 }

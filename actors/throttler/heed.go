@@ -15,7 +15,7 @@ import (
 // so answers that overtake one another loosen nothing.
 func (d *Desk) heed(now time.Duration, t *ticket.Ticket) {
 	f := &t.Signals
-	if f.Pause > 0 {
+	if f.Refused || f.Busy {
 		d.pause(now, t.Permit.Limit, f)
 	}
 	for _, u := range f.Usage {

@@ -25,7 +25,7 @@ var mayImport = map[string][]string{
 	"internal/quotient":  {},
 	"internal/clock":     {"internal/httpdate"},
 	"throttle":           {"internal/quotient"},
-	"throttle/feedback":  {"throttle", "internal/jsonpath", "internal/httpdate"},
+	"throttle/feedback":  {"throttle", "internal/clock", "internal/jsonpath", "internal/httpdate"},
 	"throttle/limitfile": {"throttle"},
 	"messages":           {"throttle"},
 	"messages/protocol":  {"messages", "throttle"},

@@ -49,7 +49,7 @@ func parseUnix(s string) (unix, resolution time.Duration, err error) {
 	if err != nil {
 		return 0, 0, ErrFormat
 	}
-	unit := unitOf(n)
+	unit := UnitOf(n)
 	if n > uint64(maxUnix/unit) { // or the product would overflow
 		return 0, 0, ErrServerTime
 	}
@@ -66,8 +66,8 @@ func parseUnix(s string) (unix, resolution time.Duration, err error) {
 	return unix, resolution, nil
 }
 
-// unitOf tells the unit of a Unix time between the years 1973 and 5138.
-func unitOf(n uint64) time.Duration {
+// UnitOf tells the unit of a Unix time between the years 1973 and 5138.
+func UnitOf(n uint64) time.Duration {
 	switch {
 	case n < 1e11:
 		return time.Second

@@ -3,14 +3,16 @@
 //
 // Servers disagree about names, units and whether they count up or down, so
 // most of the package is data: HeaderUsage and BodyCodes describe a server, and
-// Binance, Bybit, KuCoin, Gate, XRateLimit and RateLimitFields are descriptions
-// that are ready to use. Anything else is a function of the same type.
+// RetryAfter, XRateLimit, RateLimitFields and the readers that are named after
+// exchanges are descriptions that are ready to use. Anything else is a function
+// of the same type; Join and Prefer put several together.
 //
 // What cannot be understood is ignored: a malformed header must not stop a
 // program that works. All functions are pure and safe for concurrent use.
 package feedback
 
 import (
+	"slices"
 	"time"
 
 	"github.com/sluice-engine/sluice/throttle"
@@ -82,10 +84,6 @@ type Feedback struct {
 	TimestampRefused bool
 }
 
-// MaxPause is the longest pause that a reader gives. It stands for all that are
-// longer, and an instant of now plus MaxPause cannot overflow.
-const MaxPause = 10 * 365 * 24 * time.Hour
-
 // Usage is what a server says about one limit.
 type Usage struct {
 	Limit, Key string
@@ -117,26 +115,89 @@ func (u Usage) Of(quota int64) int64 {
 // Reader reads an answer.
 type Reader func(Answer) Feedback
 
-// Join asks several readers. The longest pause counts, all usage and costs, and
-// the first server time.
+// Join asks several readers, and takes all usage and costs, and the first server
+// time. Of what they say about refusals and overloads the gravest counts: a
+// refusal more than an overload, a longer pause more than a shorter one, and of
+// two that are alike what the first reader says.
 func Join(readers ...Reader) Reader {
 	return func(a Answer) Feedback {
 		var all Feedback
 		for _, read := range readers {
-			all.add(read(a))
+			f := read(a)
+			if f.graver(&all) {
+				all.believe(&f)
+			}
+			all.add(&f)
 		}
 		return all
 	}
 }
 
-func (f *Feedback) add(o Feedback) {
-	if o.Pause > f.Pause { // of two that are alike the first reader's scope counts
-		f.Pause, f.Scope = o.Pause, o.Scope
+// Prefer is Join, but what the first reader says that speaks of a refusal or an
+// overload counts, and later ones are not heard about that. So a code in the
+// body that means "busy" is stronger than the status of 429 it came with:
+//
+//	feedback.Prefer(codes.Read, feedback.RetryAfter)
+func Prefer(readers ...Reader) Reader {
+	return func(a Answer) Feedback {
+		var all Feedback
+		for _, read := range readers {
+			f := read(a)
+			if all.verdict() == nothing {
+				all.believe(&f)
+			}
+			all.add(&f)
+		}
+		return all
 	}
-	f.Usage = append(f.Usage, o.Usage...)
-	f.Costs = append(f.Costs, o.Costs...)
+}
+
+// verdict is what a feedback says about the request, by gravity.
+type verdict int
+
+const (
+	nothing verdict = iota
+	busy
+	refused
+)
+
+func (f *Feedback) verdict() verdict {
+	switch {
+	case f.Refused:
+		return refused
+	case f.Busy:
+		return busy
+	}
+	return nothing
+}
+
+func (f *Feedback) graver(than *Feedback) bool {
+	ours, theirs := f.verdict(), than.verdict()
+	return ours > theirs || ours == theirs && f.Pause > than.Pause
+}
+
+// believe takes over what o says about refusals and overloads, and about what
+// stops for how long.
+func (f *Feedback) believe(o *Feedback) {
+	f.Refused, f.Busy, f.Pause = o.Refused, o.Busy && !o.Refused, clamp(o.Pause)
+	f.Whole, f.Scope, f.OwnLimit = o.Whole, o.Scope, o.OwnLimit
+}
+
+// add takes over all else.
+func (f *Feedback) add(o *Feedback) {
+	f.Usage = joined(f.Usage, o.Usage)
+	f.Costs = joined(f.Costs, o.Costs)
 	if f.ServerTime.IsZero() {
 		f.ServerTime, f.Resolution = o.ServerTime, o.Resolution
 	}
 	f.TimestampRefused = f.TimestampRefused || o.TimestampRefused
+}
+
+// joined is append, but a list alone is not copied. Its reader may use what lies
+// behind it for something else, hence its capacity.
+func joined[T any](a, b []T) []T {
+	if len(a) == 0 {
+		return slices.Clip(b)
+	}
+	return append(a, b...)
 }

@@ -29,7 +29,7 @@ var mayImport = map[string][]string{
 	"throttle/limitfile": {"throttle"},
 	"messages":           {"throttle"},
 	"messages/protocol":  {"messages", "throttle"},
-	"auth":               {"messages", "internal/percent", "internal/quotient", "internal/httpdate"},
+	"auth":               {"messages", "internal/percent", "internal/quotient", "internal/httpdate", "internal/jsonpath"},
 	"auth/oauth2":        {"auth", "messages"},
 	"internal/wire":      {"messages", "messages/protocol"},
 	"internal/wire/dial": {"internal/wire", "internal/wire/h2", "messages", "messages/protocol"},

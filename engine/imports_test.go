@@ -28,7 +28,7 @@ var mayImport = map[string][]string{
 	"throttle/feedback":  {"throttle", "internal/clock", "internal/jsonpath", "internal/httpdate"},
 	"throttle/limitfile": {"throttle"},
 	"messages":           {"throttle"},
-	"messages/protocol":  {"messages", "throttle"},
+	"messages/protocol":  {"messages", "throttle", "throttle/feedback"},
 	"auth":               {"messages", "internal/percent", "internal/quotient", "internal/httpdate", "internal/jsonpath"},
 	"auth/oauth2":        {"auth", "messages"},
 	"internal/wire":      {"messages", "messages/protocol"},

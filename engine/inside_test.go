@@ -94,7 +94,7 @@ func TestClosingFromInsideARequestIsRefusedAtOnce(t *testing.T) {
 			r.Auth, c.Auth = true, auth.Func(func(*messages.Call, auth.Clock) error { return nil })
 			c.Time = engine.TimeEndpoint{Path: "/"}
 			c.PostProcessors = []engine.PostProcessor{engine.PostProcessorFunc(func(_ context.Context, _ *engine.Request, resp *engine.Response) error {
-				resp.Header = messages.NewHeader("Date: Mon, 01 Jan 2001 00:00:00 GMT\r\n")
+				resp.Header = messages.NewHeader("Date: Sat, 01 Jan 2000 00:00:00 GMT\r\n")
 				end()
 				return nil
 			})}
@@ -203,7 +203,7 @@ func TestCloseHasTheLogWritten(t *testing.T) {
 		_, err := eng.Do(t.Context(), &engine.Request{Path: "/"})
 		require.NoError(t, err)
 		require.NoError(t, eng.Close())
-		require.Contains(t, log.String(), "pausing a scope")
+		require.Contains(t, log.String(), "refused, pausing")
 	})
 }
 

@@ -157,7 +157,7 @@ func TestARequestIsRecalledAfterItWasSignedTooLate(t *testing.T) {
 		var eng *engine.Engine
 		eng = s.newEngine(t, engine.Config{
 			Limits: []throttle.Limit{{ID: "calls", Quota: 10, Per: time.Second}},
-			Auth:   pausingAuth(func() { require.NoError(t, eng.Pause(throttle.Scope{}, 9*time.Second)) }),
+			Auth:   doingAuth(sync.OnceFunc(func() { require.NoError(t, eng.Pause(throttle.Scope{}, 9*time.Second)) })),
 		})
 		_, err := eng.Do(t.Context(), &engine.Request{Path: "/", LimitID: "calls", Auth: true})
 		require.NoError(t, err)

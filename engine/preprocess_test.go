@@ -67,7 +67,7 @@ func TestCodeThatEndsItsGoroutineGivesEverythingBack(t *testing.T) {
 			exit()
 			return nil
 		})}},
-		"authenticator": {Auth: pausingAuth(exit)},
+		"authenticator": {Auth: doingAuth(exit)},
 		"feedback":      {Feedback: exitingReader(exit)},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -101,6 +101,7 @@ func TestATimeThatNobodyConfirmsIsRefusedUnlessItIsTrusted(t *testing.T) {
 		var skew *engine.SkewError
 		require.ErrorAs(t, err, &skew)
 		require.ErrorContains(t, err, "Date header")
+		synctest.Wait() // lines are written on a goroutine of their own
 		require.Equal(t, 1, strings.Count(log.String(), "level=WARN"))
 		require.Contains(t, log.String(), "Clock.Trust")
 	})

@@ -57,7 +57,7 @@ func run(ctx context.Context, length time.Duration) error {
 }
 
 // configure is the README's first piece.
-func configure(url, key, secret string) engine.Config {
+func configure(url string, key, secret auth.Secret) engine.Config {
 	config := engine.Config{
 		BaseURL: url, // "https://api.example.com"
 		Limits: []throttle.Limit{

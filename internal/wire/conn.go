@@ -91,6 +91,7 @@ func (c *Conn) exchange(call *messages.Call, deadline time.Time) (*messages.Resp
 		return nil, messages.SentNo, ErrDeadline // the Conn is as before
 	}
 	if err := c.begin(call, deadline); err != nil {
+		c.end()
 		return nil, messages.SentNo, err
 	}
 	err := c.receive(call, sentAt)
@@ -135,6 +136,7 @@ func (c *Conn) end() {
 	u.stop()
 	c.source.trace = nil
 	s := c.socket
+	s.disarm()
 	s.body = nil
 	if cap(s.out) > keptRequest {
 		s.out = nil

@@ -71,6 +71,9 @@ func (*tape) SetDeadline(time.Time) error        { return nil }
 func (*tape) SetReadDeadline(_ time.Time) error  { return nil }
 func (*tape) SetWriteDeadline(_ time.Time) error { return nil }
 
+// Pending hides the recorded answers: nothing is there before it was asked for.
+func (*tape) Pending() (int, bool) { return 0, false }
+
 // tapeWithPending can be asked what is there to be read once the first request
 // is answered; before that it hides its answer, which is recorded too early.
 type tapeWithPending struct{ *tape }

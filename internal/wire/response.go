@@ -37,7 +37,8 @@ func (c *Conn) receive(call *messages.Call, sentAt time.Time) error {
 func (c *Conn) finish() {
 	// What is buffered or still in the prefix came unasked: it must not become the
 	// next answer. over comes last, for it waits a moment.
-	c.reusable = c.payload.keeps && c.reader.Buffered() == 0 && len(c.source.prefix) == 0 && c.source.upload.over()
+	c.reusable = c.payload.keeps && !c.socket.blind &&
+		c.reader.Buffered() == 0 && len(c.source.prefix) == 0 && c.source.upload.over()
 }
 
 // sent says what is known of the request at this instant.
@@ -178,10 +179,12 @@ func (c *Conn) readCounted(length int) ([]byte, error) {
 // readError returns the error that ended reading, or atEOF if it was the peer
 // closing.
 func (c *Conn) readError(atEOF error) error {
-	switch err := c.source.err; err {
-	case nil: // bufio has lost patience with a connection that gives neither bytes nor an error
+	switch err := c.source.err; {
+	case err == nil: // bufio has lost patience with a connection that gives neither bytes nor an error
 		return io.ErrNoProgress
-	case io.EOF, io.ErrUnexpectedEOF: // the latter is crypto/tls's word for an end inside a record
+	// The latter is crypto/tls's word for an end inside a record. Neither is the
+	// peer's if we closed the connection.
+	case (err == io.EOF || err == io.ErrUnexpectedEOF) && !c.socket.torn.Load():
 		return atEOF
 	default:
 		return c.socket.explain(err)

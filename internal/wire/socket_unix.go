@@ -11,9 +11,11 @@ import (
 
 // descriptor reaches the socket under a net.Conn.
 type descriptor struct {
-	// attach sets these two, and nobody changes them.
-	raw syscall.RawConn // nil if the connection has no socket
-	own bool            // nothing stands between the net.Conn and the socket
+	// attach sets these, and nobody changes them. One of raw and under is set at
+	// most.
+	own   bool            // nothing stands between the net.Conn and the socket
+	raw   syscall.RawConn // the socket, if it is our own
+	under syscall.RawConn // the socket under somebody else's connection
 
 	// step and check are bound once, so that an exchange allocates nothing.
 	step  func(fd uintptr) (done bool)
@@ -31,21 +33,62 @@ type descriptor struct {
 }
 
 func (s *Socket) attach(c net.Conn) {
-	sc, ok := c.(syscall.Conn)
-	if !ok {
+	raw := socketUnder(c)
+	if raw == nil {
 		return
 	}
-	raw, err := sc.SyscallConn()
-	if err != nil {
-		return // closed already; the first exchange will say so
-	}
-	s.raw, s.step, s.check = raw, s.turn, s.look
-	// A type that embeds one of these may count or change what passes: its
-	// socket is asked for silence, but written and read through its methods.
+	// A type that embeds one of these may count, change or keep what passes: its
+	// socket is looked at, but written and read through its methods.
 	switch c.(type) {
 	case *net.TCPConn, *net.UnixConn:
-		s.own = true
+		s.own, s.raw, s.step, s.check = true, raw, s.turn, s.look
+	default:
+		s.under = raw
 	}
+}
+
+// socketUnder follows what connections say of themselves down to a socket. It
+// returns nil if they do not, and if it is closed already: the first exchange
+// will say so.
+func socketUnder(c net.Conn) syscall.RawConn {
+	for range 8 { // deeper than any; one that lies upon itself has no end
+		switch known := c.(type) {
+		case syscall.Conn:
+			raw, err := known.SyscallConn()
+			if err != nil {
+				return nil
+			}
+			return raw
+		case interface{ NetConn() net.Conn }:
+			c = known.NetConn()
+		default:
+			return nil
+		}
+	}
+	return nil
+}
+
+// glance looks at the socket under a connection, and takes nothing from it.
+func (s *Socket) glance() (found glimpse) {
+	if s.under == nil {
+		return unknown
+	}
+	err := s.under.Control(func(fd uintptr) {
+		var one [1]byte
+		// The socket is non-blocking, as net makes it.
+		switch _, _, err := syscall.Recvfrom(int(fd), one[:], syscall.MSG_PEEK); err {
+		case syscall.EAGAIN:
+			found = quiet
+		case syscall.ENOTSOCK, syscall.EINTR: // what cannot be looked at has to be read
+			found = unknown
+		default:
+			found = stirring
+		}
+	})
+	if err != nil {
+		return stirring // it is closed, as a read will say
+	}
+	return found
 }
 
 // converse checks that the socket is silent, writes the request and reads the
@@ -101,7 +144,7 @@ func (s *Socket) on(fd uintptr, f func() error) {
 // quiet is silence at any time. It does not depend on the deadline, which may
 // have passed while the connection was idle.
 func (s *Socket) quiet() error {
-	if s.raw == nil {
+	if !s.own {
 		return s.silence()
 	}
 	s.err = nil
@@ -124,8 +167,8 @@ func (s *Socket) farewell() {
 
 // readNow reads what is there, or returns errSilent.
 func (s *Socket) readNow(p []byte) (int, error) {
-	if s.raw == nil {
-		return s.readPending(p)
+	if !s.own {
+		return s.readForeign(p)
 	}
 	n, err := readFD(s.fd, p)
 	if err == syscall.EAGAIN { // the socket is non-blocking, as net makes it

@@ -8,7 +8,7 @@ import (
 
 // admit resolves what p asks for and refuses what can never be.
 func (l *Ledger) admit(now time.Duration, p *Permit) error {
-	r := l.table.routes[p.Limit]
+	r := l.table.route(p.Limit)
 	switch {
 	case p.state == Queued || p.state == Granted:
 		return &LimitError{ID: p.Limit, Err: ErrPermitInUse}
@@ -97,7 +97,7 @@ func saturate(approx float64, exact int64) int64 {
 
 // fits reports whether every limit of p has room now, the queue apart.
 func (l *Ledger) fits(now time.Duration, p *Permit) bool {
-	if p.path.opens(now) > now {
+	if !l.pauses.calm() && p.path.opens(now) > now {
 		return false
 	}
 	for i, c := range p.path.charges {

@@ -116,7 +116,12 @@ func (l *Ledger) grant(now time.Duration, p *Permit) {
 			l.tally(now, c.meter, p, w)
 		}
 	}
-	p.path.depart(now)
+	for _, s := range p.path.scopes {
+		s.flying++
+	}
+	if !l.pauses.calm() {
+		p.path.obeyed(func(s *scope) { s.leave(now) })
+	}
 }
 
 // Settle says what became of a granted permit and makes p Idle. A permit that is
@@ -127,8 +132,14 @@ func (l *Ledger) Settle(now time.Duration, p *Permit, o Outcome) {
 		return
 	}
 	p.state = Idle
-	if p.path.arrive(now, p.granted, &o) {
+	for _, s := range p.path.scopes {
+		s.flying--
+	}
+	if !l.pauses.calm() && p.path.land(now, p.granted, o.Fate == Answered && !o.Refused) {
 		l.queue.stale = true
+	}
+	if p.path.home.paths == 0 { // it was forgotten in flight
+		l.pauses.forget(now, p.path.home)
 	}
 	switch o.Fate {
 	case NeverSent:

@@ -48,8 +48,11 @@ func (l *Ledger) pathFor(now time.Duration, r *route, key, origin string) *path 
 		key = ""
 	}
 	l.lookups++
+	if l.lookups%sweepEvery == 0 { // or else those who use one path alone would keep all others
+		l.sweep(now, sweepEvery/2)
+	}
 	p := r.last
-	if p == nil || p.key != key || p.origin != origin || l.lookups%64 == 0 {
+	if p == nil || p.origin != origin || p.key != key {
 		p = l.findPath(now, r, key, origin)
 	}
 	p.used = now
@@ -60,8 +63,7 @@ func (l *Ledger) pathFor(now time.Duration, r *route, key, origin string) *path 
 type way struct{ key, origin string }
 
 func (l *Ledger) findPath(now time.Duration, r *route, key, origin string) *path {
-	l.sweep(now) // before the look-up, so that it cannot forget what is found
-	l.pauses.settle(now, 2)
+	l.sweep(now, 2) // before the look-up, so that it cannot forget what is found
 	at := way{key, origin}
 	p := r.paths[at]
 	if p == nil {
@@ -113,10 +115,13 @@ func (t *terms) emptying() time.Duration {
 	return mulDivUp(time.Duration(t.quota), int64(t.drain), t.rate)
 }
 
-// sweep looks at a few paths and forgets the idle ones, so that a ledger that is
-// used holds no more than about twice the keys and origins in use.
-func (l *Ledger) sweep(now time.Duration) {
-	for range min(2, len(l.paths)) {
+const sweepEvery = 64 // look-ups
+
+// sweep looks at a few paths and scopes and forgets the idle ones, so that a
+// ledger that is used holds no more than about twice the keys and origins in use.
+func (l *Ledger) sweep(now time.Duration, few int) {
+	l.pauses.settle(now, few)
+	for range min(few, len(l.paths)) {
 		l.cursor = (l.cursor + 1) % len(l.paths)
 		p := l.paths[l.cursor]
 		if !p.idle(now) {
@@ -134,16 +139,20 @@ func (l *Ledger) sweep(now time.Duration) {
 	}
 }
 
-// pathRest is how long a path without a key is kept after its last use.
+// pathRest is how long a path is kept after its last use, unless all its keys are
+// idle before.
 const pathRest = time.Minute
 
 func (p *path) idle(now time.Duration) bool {
-	if len(p.lanes) > 0 || !p.route.keyed && now-p.used < pathRest {
+	rested := now-p.used >= pathRest
+	if len(p.lanes) > 0 || !p.route.keyed && !rested {
 		return false
 	}
 	for _, c := range p.charges {
-		// A meter without a key outlives every path that leads to it.
-		if c.meter.rule.Keyed && !c.meter.idle(now) {
+		// A meter without a key outlives every path that leads to it, and one with a
+		// key all but the last.
+		m := c.meter
+		if m.rule.Keyed && !m.idle(now) && !(rested && m.paths > 1) {
 			return false
 		}
 	}

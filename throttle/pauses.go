@@ -146,11 +146,15 @@ func (p *path) obeyed(do func(*scope)) {
 	}
 }
 
+// calm reports whether no scope of any origin can hold anybody up, which is the
+// rule, and then all that is below need not be looked at.
+func (ps *pauses) calm() bool { return len(ps.troubled) == 0 }
+
 // opens returns now if no scope holds a permit of p up, or when the last one
 // lets it go if nothing else happens before.
 func (p *path) opens(now time.Duration) time.Duration {
 	at := now
-	if len(p.home.all.troubled) > 0 {
+	if !p.home.all.calm() {
 		p.obeyed(func(s *scope) { at = max(at, s.opens(now)) })
 	}
 	return at
@@ -173,7 +177,7 @@ func (ps *pauses) until(now time.Duration, name string) time.Duration {
 
 // recovering reports whether a permit of p takes part in a slow start.
 func (p *path) recovering() (slow bool) {
-	if len(p.home.all.troubled) > 0 {
+	if !p.home.all.calm() {
 		p.obeyed(func(s *scope) { slow = slow || s.allowance > 0 })
 	}
 	return slow
@@ -182,35 +186,16 @@ func (p *path) recovering() (slow bool) {
 // pausedUntil returns the end of the longest pause that a permit of p obeys.
 func (p *path) pausedUntil() time.Duration {
 	at := -never
-	if len(p.home.all.troubled) > 0 {
+	if !p.home.all.calm() {
 		p.obeyed(func(s *scope) { at = max(at, s.until) })
 	}
 	return at
 }
 
-// depart puts a permit of p in flight at every scope it obeys.
-func (p *path) depart(now time.Duration) {
-	for _, s := range p.scopes {
-		s.flying++
-	}
-	if len(p.home.all.troubled) > 0 {
-		p.obeyed(func(s *scope) { s.leave(now) })
-	}
-}
-
-// arrive takes a permit of p that was granted at `granted` out of flight. It
-// reports whether that may let others leave.
-func (p *path) arrive(now, granted time.Duration, o *Outcome) (opens bool) {
-	for _, s := range p.scopes {
-		s.flying--
-	}
-	ps := p.home.all
-	if len(ps.troubled) > 0 {
-		p.obeyed(func(s *scope) { opens = s.land(now, granted, o) || opens })
-	}
-	if p.home.paths == 0 { // it was forgotten in flight
-		ps.forget(now, p.home)
-	}
+// land takes a permit of p that was granted at `granted` out of flight at every
+// scope it obeys; good says that it was answered, and not refused. It reports whether that may let others leave.
+func (p *path) land(now, granted time.Duration, good bool) (opens bool) {
+	p.obeyed(func(s *scope) { opens = s.land(now, granted, good) || opens })
 	return opens
 }
 

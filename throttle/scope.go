@@ -90,19 +90,18 @@ func (s *scope) leave(now time.Duration) {
 // land takes a request out of flight that was granted at `granted`, and reports
 // whether that may let others leave. What left before the pause ended proves
 // nothing.
-func (s *scope) land(now, granted time.Duration, o *Outcome) bool {
+func (s *scope) land(now, granted time.Duration, good bool) bool {
 	if granted < s.until {
 		return false
 	}
-	answered := o.Fate == Answered && !o.Refused
-	if answered {
+	if good {
 		s.refusals = 0
 	}
 	if s.allowance == 0 {
 		return false
 	}
 	s.fresh--
-	if answered {
+	if good {
 		s.allowance, s.grown = s.allowance+1, now
 	}
 	if s.allowance >= fullSpeed {

@@ -10,10 +10,23 @@ import (
 )
 
 // table is a set of limits with every link resolved. It does not change; only
-// the meters that hang on it do.
+// the meters and paths that hang on it do.
 type table struct {
 	rules  map[string]*rule
 	routes map[string]*route
+	last   *route // that was asked for last; may be nil
+}
+
+// route returns the route of a limit, or nil.
+func (t *table) route(id string) *route {
+	if r := t.last; r != nil && r.id == id {
+		return r
+	}
+	r := t.routes[id]
+	if r != nil {
+		t.last = r
+	}
+	return r
 }
 
 // rule is a limit with a quota of its own.

@@ -1,6 +1,7 @@
 package clock
 
 import (
+	"cmp"
 	"testing"
 	"time"
 
@@ -19,7 +20,8 @@ type guarded struct {
 	wall      time.Duration // of the wall clock, minus monotonic
 	server    time.Duration // of the server's clock, minus monotonic: the truth
 	trip      time.Duration
-	refused   string // why the last sample was
+	out       time.Duration // of the trip, the way there; half of it if zero
+	refused   string        // why the last sample was
 	seen      int
 }
 
@@ -34,7 +36,7 @@ func newGuarded(ahead time.Duration) *guarded {
 // answer is what the server says when asked now, wrong by lie. Its Date says the
 // same, wrong by dateLie, or nothing.
 func (w *guarded) answer(lie, dateLie time.Duration, dated bool) Sample {
-	shown := w.now + w.trip/2 + w.server
+	shown := w.now + cmp.Or(w.out, w.trip/2) + w.server
 	s := Sample{Sent: w.now, Received: w.now + w.trip, Server: (shown + lie).Truncate(ms), Resolution: ms}
 	s.Local = s.Received + w.wall
 	if dated {
@@ -88,7 +90,10 @@ func TestALieThatIsToldOnceOrAFewTimesIsNotBelieved(t *testing.T) {
 		}
 		w := newGuarded(time.Duration(rapid.Int64Range(-int64(4*time.Minute), int64(4*time.Minute)).Draw(t, "ahead")))
 		dated := rapid.Bool().Draw(t, "dated")
+		w.trip = time.Duration(rapid.Int64Range(2, int64(800*ms)).Draw(t, "trip"))
+		w.out = time.Duration(rapid.Int64Range(1, int64(w.trip)).Draw(t, "out"))
 		for range rapid.IntRange(0, 20).Draw(t, "truths before") {
+			w.server += time.Duration(rapid.Int64Range(-100_000, 100_000).Draw(t, "drift")) // of a quarter of a second at least
 			require.Equal(t, Believed, w.see(w.answer(0, 0, dated)))
 			require.True(t, w.claimHolds())
 		}

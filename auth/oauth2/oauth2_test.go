@@ -324,6 +324,9 @@ func TestATokenRequestFollowsNoRedirect(t *testing.T) {
 		hosts := []string{}
 		client := &http.Client{Transport: transport(func(r *http.Request) *http.Response {
 			hosts = append(hosts, r.URL.Host)
+			if r.URL.Host != "auth.example" {
+				return &http.Response{StatusCode: 200, Request: r, Body: io.NopCloser(strings.NewReader("access_token=stolen"))}
+			}
 			return &http.Response{
 				StatusCode: status, Request: r, Header: http.Header{"Location": {"https://thief.example/token"}},
 				Body: io.NopCloser(strings.NewReader("")),

@@ -177,6 +177,51 @@ func TestAServerThatIsTrulyDaysOffIsBelievedWithinSeconds(t *testing.T) {
 	})
 }
 
+func TestAConfirmationTakesBothSamplesAndTime(t *testing.T) {
+	believedAfter := func(pause time.Duration, dated func(i int) bool) (samples int, span time.Duration) {
+		w := newGuarded(time.Hour)
+		for began := w.now; ; samples++ {
+			if w.see(w.answer(0, 0, dated(samples))) == Believed {
+				return samples + 1, span
+			}
+			w.now = began + time.Duration(samples+1)*pause
+			span = w.now - began
+		}
+	}
+	always, never := func(int) bool { return true }, func(int) bool { return false }
+	samples, span := believedAfter(20*ms, always)
+	require.Greater(t, samples, withDate.samples)
+	require.GreaterOrEqual(t, span, withDate.span, "a hundred answers at once are one")
+	samples, _ = believedAfter(time.Minute, always)
+	require.Equal(t, withDate.samples, samples)
+	samples, span = believedAfter(20*ms, never)
+	require.GreaterOrEqual(t, span, withoutDate.span)
+	require.Greater(t, samples, withoutDate.samples)
+	samples, _ = believedAfter(time.Minute, never)
+	require.Equal(t, withoutDate.samples, samples)
+	samples, _ = believedAfter(time.Minute, func(i int) bool { return i != 1 })
+	require.Equal(t, withoutDate.samples, samples, "one of them had no other source")
+}
+
+func TestADifferenceThatWasConfirmedIsForgottenWithTheNextTruthNearTheLocalClock(t *testing.T) {
+	w := newGuarded(0)
+	for w.see(w.answer(2*time.Hour, 2*time.Hour, true)) != Believed {
+	}
+	require.Equal(t, Believed, w.see(w.answer(2*time.Hour+4*time.Minute, 0, true)), "as good as the local clock")
+	require.Equal(t, Believed, w.see(w.answer(0, 0, true)), "the lie is over")
+	require.Equal(t, Doubted, w.see(w.answer(2*time.Hour, 2*time.Hour, true)), "and must be confirmed again")
+}
+
+func TestLiesNowAndThenAreNoReasonToRefuse(t *testing.T) {
+	w := newGuarded(0)
+	for i := range 100 {
+		lie := time.Duration(i+1) * 100 * day
+		require.Equal(t, Doubted, w.see(w.answer(lie, 0, true)))
+		require.Equal(t, Doubted, w.see(w.answer(-lie, 0, true)))
+		require.Equal(t, Believed, w.see(w.answer(0, 0, true)))
+	}
+}
+
 func TestAnAnswerFromACacheConfirmsNothing(t *testing.T) {
 	w := newGuarded(time.Hour)
 	for range 30 {

@@ -59,7 +59,7 @@ func (k Kraken) Authenticate(call *messages.Call, clock Clock) error {
 	if clock == nil {
 		return fail("Kraken", "", ErrNoClock)
 	}
-	if len(call.Body) > 0 && (call.Body[0] == '{' || call.Body[0] == '[') {
+	if !hasForm(call) {
 		return fail("Kraken", "", ErrBody)
 	}
 	if _, ok := lookup(string(call.Body), "nonce"); ok {

@@ -1,14 +1,17 @@
 package auth
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
 	"math"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -85,6 +88,49 @@ func TestAFloorIsWrittenAheadInBlocks(t *testing.T) {
 		require.GreaterOrEqual(t, floor.value, s.last, "stored before it is used")
 	}
 	require.Equal(t, 2, floor.stores, "15 s of use")
+}
+
+// TestMain signs until it is killed, if it is asked to.
+func TestMain(m *testing.M) {
+	path := os.Getenv("SLUICE_NONCE_FILE")
+	if path == "" {
+		os.Exit(m.Run())
+	}
+	back, _ := time.ParseDuration(os.Getenv("SLUICE_CLOCK"))
+	for {
+		n, err := nextNonce("killed", shifted(back), time.Microsecond, NonceRule{Floor: NonceFile(path)})
+		fmt.Println(n, err)
+	}
+}
+
+func TestAKilledProcessLeavesNoNonceThatTheNextWouldUse(t *testing.T) {
+	path, last := filepath.Join(t.TempDir(), "key"), uint64(0)
+	for i := range 4 {
+		child := exec.Command(os.Args[0])
+		back := -time.Duration(i) * time.Hour
+		child.Env = append(os.Environ(), "SLUICE_NONCE_FILE="+path, "SLUICE_CLOCK="+back.String())
+		out, err := child.StdoutPipe()
+		require.NoError(t, err)
+		require.NoError(t, child.Start())
+		lines := bufio.NewScanner(out)
+		for range 200 + 77*i {
+			require.True(t, lines.Scan())
+			digits, failure, _ := strings.Cut(lines.Text(), " ")
+			require.Equal(t, "<nil>", failure)
+			n, err := strconv.ParseUint(digits, 10, 64)
+			require.NoError(t, err)
+			require.Greater(t, n, last)
+			last = n
+		}
+		require.NoError(t, child.Process.Kill())
+		for lines.Scan() { // what it printed before it died was used too
+			if n, err := strconv.ParseUint(strings.TrimSuffix(lines.Text(), " <nil>"), 10, 64); err == nil && strings.HasSuffix(lines.Text(), " <nil>") {
+				require.Greater(t, n, last)
+				last = n
+			}
+		}
+		require.Error(t, child.Wait())
+	}
 }
 
 // memoryFloor is a floor that can fail.

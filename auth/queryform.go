@@ -22,7 +22,7 @@ type QueryForm struct {
 	Hash     crypto.Hash   // of HMACQuery; default SHA-256
 
 	// InBody adds timestamp, window and signature to the form body instead of to
-	// the query, when there is a body.
+	// the query, when there is a body. One that is no form is ErrBody.
 	InBody bool
 	// QueryOnly leaves the body out of the signature, so that it can be streamed.
 	// It excludes InBody.

@@ -2,9 +2,11 @@ package auth
 
 import (
 	"encoding/json"
+	"net/http"
 	"slices"
 
 	"github.com/sluice-engine/sluice/internal/jsonpath"
+	"github.com/sluice-engine/sluice/messages"
 )
 
 // Refusals is an authenticator that knows how its server says that it refused
@@ -30,6 +32,35 @@ func RefusedTimestamp(a Authenticator, status int, body []byte) bool {
 func RefusedNonce(a Authenticator, status int, body []byte) bool {
 	r, ok := a.(Refusals)
 	return ok && r.NonceRefused(status, body)
+}
+
+// Rejecter is an authenticator that can have other credentials after the server
+// took none of those it had: a token that was revoked early.
+type Rejecter interface {
+	// Rejected is told of an answer of status 401, and of the call as it was sent.
+	// It reports whether the next call will carry other credentials, so that one
+	// more attempt may help. It does not wait for them.
+	Rejected(call *messages.Call, response *messages.Response) (again bool)
+}
+
+// Rejected tells a of an answer to a call that a authenticated, if a is a
+// Rejecter and the answer is one of status 401.
+func Rejected(a Authenticator, call *messages.Call, response *messages.Response) (again bool) {
+	r, ok := a.(Rejecter)
+	return ok && response.StatusCode == http.StatusUnauthorized && r.Rejected(call, response)
+}
+
+// Rejected tells every member.
+func (c Chain) Rejected(call *messages.Call, response *messages.Response) (again bool) {
+	for _, a := range c {
+		again = Rejected(a, call, response) || again
+	}
+	return again
+}
+
+// Rejected tells the authenticator.
+func (w WithoutBody) Rejected(call *messages.Call, response *messages.Response) (again bool) {
+	return Rejected(w.Authenticator, call, response)
 }
 
 // Codes are the words for it in a server's JSON answers, whatever their status.

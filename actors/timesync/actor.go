@@ -46,6 +46,7 @@ type Timesync struct {
 	waiting  queue           // who has asked, and was not answered yet
 	sampling bool            // one sample is under way, and will be reported
 	warned   bool            // that nothing is learnt was said, and nothing was learnt since
+	doubted  bool            // the same of what is to be confirmed
 	ctx      context.Context // ends the samples when the engine closes
 	cancel   context.CancelFunc
 }
@@ -178,12 +179,12 @@ func (t *Timesync) sampled(m sampleDone) {
 		t.warn(err)
 		t.answer(err)
 	case undecided:
-		t.needs.Logger.Debug("server time is far from this machine's, and must be confirmed")
+		t.doubt(m.sample)
 	case discovered:
 		t.tell(protocol.ClockKnown{})
 		fallthrough
 	case refined:
-		t.warned = false
+		t.warned, t.doubted = false, false
 		t.answer(nil)
 	}
 	t.alarm.RingIn(t.needs.Clock.nextSample(now) - now)
@@ -198,6 +199,15 @@ func (t *Timesync) warn(err error) {
 	}
 	t.warned = true
 	t.needs.Logger.Log(context.Background(), level, "server time could not be learnt", "error", err)
+}
+
+// doubt says once why who waits has to wait longer.
+func (t *Timesync) doubt(s clock.Sample) {
+	if !t.doubted {
+		t.needs.Logger.Info("server time is far from this machine's: it is used once it is confirmed",
+			"server", unix(s.Server).UTC(), "local", unix(s.Local).UTC())
+	}
+	t.doubted = true
 }
 
 func (t *Timesync) tell(word any) {

@@ -38,9 +38,9 @@ type room struct {
 // start runs a time synchronizer in fake time until the test ends.
 func start(t *testing.T, sample Sample) *room {
 	r := &room{}
-	address := mailbox.NewAddress()
+	address, epoch := mailbox.NewAddress(), time.Now()
 	r.Timesync = New(Needs{
-		Sample: sample, Clock: NewClock(clock.Config{Spacing: 250 * time.Millisecond}, 0, true), Epoch: time.Now(),
+		Sample: sample, Clock: NewClock(clock.Config{Spacing: 250 * time.Millisecond, Epoch: epoch}, 0, true), Epoch: epoch,
 		Logger: slog.New(slog.NewTextHandler(&r.log, nil)), Address: address, Told: &r.told,
 	})
 	system := actor.NewActorSystem(actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger { return slog.New(slog.DiscardHandler) }))
@@ -163,7 +163,32 @@ func TestWhoWaitsIsNotAnsweredBeforeAFarClockIsConfirmed(t *testing.T) {
 		require.False(t, r.needs.Clock.Known())
 		time.Sleep(3 * time.Second)
 		require.Equal(t, []any{protocol.TimeReady{}}, l.heard)
-		require.Empty(t, r.log.String())
+		require.Equal(t, 1, strings.Count(r.log.String(), "\n"), "it says once why")
+		require.Contains(t, r.log.String(), "level=INFO")
+	})
+}
+
+func TestWhoSignsAfterTheMachineSleptWaitsForANewSample(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		samples := 0
+		r := start(t, func(_ context.Context, epoch time.Time) (clock.Sample, error) {
+			samples++
+			return reading(0, epoch)
+		})
+		r.ask()
+		time.Sleep(time.Minute)
+		known := samples
+		require.Equal(t, []any{protocol.TimeReady{}}, r.ask().heard, "at once")
+		require.Equal(t, known, samples)
+
+		r.needs.Clock.wall.Add(-int64(time.Hour)) // as if the wall clock had gone on for an hour
+		require.False(t, r.needs.Clock.Known())
+		l := r.ask()
+		require.Empty(t, l.heard)
+		time.Sleep(100 * time.Millisecond)
+		require.Equal(t, []any{protocol.TimeReady{}}, l.heard)
+		require.Equal(t, known+1, samples)
+		require.True(t, r.needs.Clock.Known())
 	})
 }
 

@@ -1,6 +1,7 @@
 package timesync
 
 import (
+	"sync/atomic"
 	"time"
 
 	"github.com/sluice-engine/sluice/auth"
@@ -15,12 +16,20 @@ type Clock struct {
 	estimator *clock.Estimator // nil without a source of time
 	guard     *clock.Guard     // timesync's, as the estimator is
 	published clock.Published
+
+	epoch time.Time
+	// wall is the wall clock minus the monotonic one at the last sample, in ns;
+	// zero without one. Written by timesync, read by whoever is to sign.
+	wall atomic.Int64
 }
 
 // NewClock returns a clock of which nothing is known yet. source says whether
 // there is a source of time at all, and trust is clock.NewGuard's.
 func NewClock(config clock.Config, trust time.Duration, source bool) *Clock {
-	c := new(Clock)
+	if config.Epoch.IsZero() {
+		config.Epoch = time.Now()
+	}
+	c := &Clock{epoch: config.Epoch}
 	if source {
 		c.estimator, c.guard = clock.NewEstimator(config), clock.NewGuard(trust)
 	}
@@ -55,8 +64,19 @@ func (c *Clock) Range(local time.Time) (lo, hi time.Time) {
 	return local.Add(-unboundedError), local.Add(unboundedError)
 }
 
-// Known reports whether there has been a sample.
-func (c *Clock) Known() bool { return c.published.Load() != nil }
+// Known reports whether there has been a sample, and the machine has not slept
+// since: its monotonic clock may have stood still, so that what was known of the
+// server's is wrong by as long. Whoever signs waits for another sample then.
+func (c *Clock) Known() bool { return c.published.Load() != nil && !c.slept(time.Now()) }
+
+// nap is how much the wall clock must have gained on the monotonic one to be
+// taken for a sleep. It may have been set instead, at the price of one sample.
+const nap = time.Second
+
+func (c *Clock) slept(now time.Time) bool {
+	wall := c.wall.Load()
+	return wall != 0 && now.UnixNano()-int64(now.Sub(c.epoch))-wall > int64(nap)
+}
 
 // Published is where snapshots of the clock appear.
 func (c *Clock) Published() *clock.Published { return &c.published }
@@ -98,7 +118,10 @@ func (c *Clock) add(now time.Duration, sample clock.Sample, err error) (news, er
 		return undecided, nil
 	}
 	stepped := c.estimator.Add(sample)
-	first := !c.Known()
+	first := c.published.Load() == nil
+	if sample.Local != 0 {
+		c.wall.Store(int64(sample.Local - sample.Received))
+	}
 	c.published.Store(c.estimator.Snapshot(now))
 	if first || stepped {
 		return discovered, nil

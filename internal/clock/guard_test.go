@@ -1,6 +1,7 @@
 package clock
 
 import (
+	"cmp"
 	"testing"
 	"time"
 
@@ -19,7 +20,8 @@ type guarded struct {
 	wall      time.Duration // of the wall clock, minus monotonic
 	server    time.Duration // of the server's clock, minus monotonic: the truth
 	trip      time.Duration
-	refused   string // why the last sample was
+	out       time.Duration // of the trip, the way there; half of it if zero
+	refused   string        // why the last sample was
 	seen      int
 }
 
@@ -34,7 +36,7 @@ func newGuarded(ahead time.Duration) *guarded {
 // answer is what the server says when asked now, wrong by lie. Its Date says the
 // same, wrong by dateLie, or nothing.
 func (w *guarded) answer(lie, dateLie time.Duration, dated bool) Sample {
-	shown := w.now + w.trip/2 + w.server
+	shown := w.now + cmp.Or(w.out, w.trip/2) + w.server
 	s := Sample{Sent: w.now, Received: w.now + w.trip, Server: (shown + lie).Truncate(ms), Resolution: ms}
 	s.Local = s.Received + w.wall
 	if dated {
@@ -88,7 +90,10 @@ func TestALieThatIsToldOnceOrAFewTimesIsNotBelieved(t *testing.T) {
 		}
 		w := newGuarded(time.Duration(rapid.Int64Range(-int64(4*time.Minute), int64(4*time.Minute)).Draw(t, "ahead")))
 		dated := rapid.Bool().Draw(t, "dated")
+		w.trip = time.Duration(rapid.Int64Range(2, int64(800*ms)).Draw(t, "trip"))
+		w.out = time.Duration(rapid.Int64Range(1, int64(w.trip)).Draw(t, "out"))
 		for range rapid.IntRange(0, 20).Draw(t, "truths before") {
+			w.server += time.Duration(rapid.Int64Range(-100_000, 100_000).Draw(t, "drift")) // of a quarter of a second at least
 			require.Equal(t, Believed, w.see(w.answer(0, 0, dated)))
 			require.True(t, w.claimHolds())
 		}
@@ -170,6 +175,51 @@ func TestAServerThatIsTrulyDaysOffIsBelievedWithinSeconds(t *testing.T) {
 			require.Equal(t, Believed, w.see(w.answer(0, 0, dated)), "once confirmed")
 		}
 	})
+}
+
+func TestAConfirmationTakesBothSamplesAndTime(t *testing.T) {
+	believedAfter := func(pause time.Duration, dated func(i int) bool) (samples int, span time.Duration) {
+		w := newGuarded(time.Hour)
+		for began := w.now; ; samples++ {
+			if w.see(w.answer(0, 0, dated(samples))) == Believed {
+				return samples + 1, span
+			}
+			w.now = began + time.Duration(samples+1)*pause
+			span = w.now - began
+		}
+	}
+	always, never := func(int) bool { return true }, func(int) bool { return false }
+	samples, span := believedAfter(20*ms, always)
+	require.Greater(t, samples, withDate.samples)
+	require.GreaterOrEqual(t, span, withDate.span, "a hundred answers at once are one")
+	samples, _ = believedAfter(time.Minute, always)
+	require.Equal(t, withDate.samples, samples)
+	samples, span = believedAfter(20*ms, never)
+	require.GreaterOrEqual(t, span, withoutDate.span)
+	require.Greater(t, samples, withoutDate.samples)
+	samples, _ = believedAfter(time.Minute, never)
+	require.Equal(t, withoutDate.samples, samples)
+	samples, _ = believedAfter(time.Minute, func(i int) bool { return i != 1 })
+	require.Equal(t, withoutDate.samples, samples, "one of them had no other source")
+}
+
+func TestADifferenceThatWasConfirmedIsForgottenWithTheNextTruthNearTheLocalClock(t *testing.T) {
+	w := newGuarded(0)
+	for w.see(w.answer(2*time.Hour, 2*time.Hour, true)) != Believed {
+	}
+	require.Equal(t, Believed, w.see(w.answer(2*time.Hour+4*time.Minute, 0, true)), "as good as the local clock")
+	require.Equal(t, Believed, w.see(w.answer(0, 0, true)), "the lie is over")
+	require.Equal(t, Doubted, w.see(w.answer(2*time.Hour, 2*time.Hour, true)), "and must be confirmed again")
+}
+
+func TestLiesNowAndThenAreNoReasonToRefuse(t *testing.T) {
+	w := newGuarded(0)
+	for i := range 100 {
+		lie := time.Duration(i+1) * 100 * day
+		require.Equal(t, Doubted, w.see(w.answer(lie, 0, true)))
+		require.Equal(t, Doubted, w.see(w.answer(-lie, 0, true)))
+		require.Equal(t, Believed, w.see(w.answer(0, 0, true)))
+	}
 }
 
 func TestAnAnswerFromACacheConfirmsNothing(t *testing.T) {

@@ -3,9 +3,11 @@ package engine
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
+	"sync/atomic"
 	"time"
 
 	"github.com/sluice-engine/sluice/actors"
@@ -24,9 +26,12 @@ import (
 type Engine struct {
 	system         *actors.System
 	admission      *admission
-	timeout        time.Duration  // of requests that have none; zero means none
-	defaultLimitID string         // empty means that a request must name its limit
-	scribe         *scribe.Scribe // writes what the actors log
+	timeout        time.Duration     // of requests that have none; zero means none
+	defaultLimitID string            // empty means that a request must name its limit, if there are any
+	homes          []messages.Origin // that credentials are for; none means that no home is named
+	timeIsFree     bool              // the source of time names no limit
+	limited        atomic.Bool       // there are limits; written by ReplaceLimits
+	scribe         *scribe.Scribe    // writes what the actors log
 	ending         ending
 }
 
@@ -42,9 +47,12 @@ func New(config Config) (*Engine, error) {
 		admission:      newAdmission(p.Admission.MaxInFlight, p.Admission.MaxWaiting),
 		timeout:        p.Timeout,
 		defaultLimitID: p.DefaultLimitID,
+		homes:          p.homes,
+		timeIsFree:     p.timeIsFree,
 		scribe:         scribe.New(p.Logger),
 		ending:         ending{ended: make(chan struct{})},
 	}
+	e.limited.Store(len(p.Limits) > 0)
 	if e.system, err = actors.Start(p.system(e)); err != nil {
 		return nil, err
 	}
@@ -58,15 +66,17 @@ func New(config Config) (*Engine, error) {
 // if any, is an *Error. It blocks for as long as the limits, the pool and the
 // server need, bounded by ctx and Request.Timeout.
 func (e *Engine) Do(ctx context.Context, req *Request) (*Response, error) {
-	response, _, err := e.carry(ctx, req)
+	response, _, err := e.carry(ctx, req, false)
 	return response, err
 }
 
 // carry is Do, and returns the stream that the answer came with as well, whatever
-// post-processors have made of it: it holds a connection.
-func (e *Engine) carry(ctx context.Context, req *Request) (*Response, *request.Stream, error) {
-	deadline := e.deadline(ctx, req)
-	if err := e.enter(ctx, req, deadline); err != nil {
+// post-processors have made of it: it holds a connection. A request is a stranger
+// if its caller did not choose where it goes.
+func (e *Engine) carry(ctx context.Context, req *Request, stranger bool) (*Response, *request.Stream, error) {
+	terms := e.terms(ctx, req)
+	terms.Stranger = stranger
+	if err := e.enter(ctx, req, terms.Deadline); err != nil {
 		return nil, nil, messages.NewError(req, Admitting, err)
 	}
 	var stream *request.Stream
@@ -77,7 +87,7 @@ func (e *Engine) carry(ctx context.Context, req *Request) (*Response, *request.S
 			e.admission.leave()
 		}
 	}()
-	response, lent, err := e.system.Carry(ctx, req, deadline)
+	response, lent, err := e.system.Carry(ctx, req, terms)
 	if stream = lent; stream != nil {
 		stream.OnEnd(e.admission.leave) // the journey lasts as long as the body
 		if response.Stream == nil {
@@ -85,6 +95,15 @@ func (e *Engine) carry(ctx context.Context, req *Request) (*Response, *request.S
 		}
 	}
 	return response, stream, err
+}
+
+// terms are what a request is carried under.
+func (e *Engine) terms(ctx context.Context, req *Request) request.Terms {
+	terms := request.Terms{Deadline: e.deadline(ctx, req), LimitID: e.defaultLimitID}
+	if terms.LimitID == "" && !e.limited.Load() {
+		terms.LimitID = Unlimited // without limits, to name none is no oversight
+	}
+	return terms
 }
 
 // deadline is the earlier of the context's and the request's; zero means none.
@@ -139,10 +158,20 @@ func (e *Engine) Warm(ctx context.Context, rawURL string, n int) error {
 	return e.system.Warm(ctx, rawURL, n)
 }
 
-// ReplaceLimits swaps the whole table of limits. What is in flight stays
-// counted; a queued request whose limit is gone is refused. A table with a
-// mistake changes nothing, and the error lists every one.
-func (e *Engine) ReplaceLimits(limits []throttle.Limit) error { return e.system.ReplaceLimits(limits) }
+// ReplaceLimits swaps the whole table of limits; the slice is copied. What is in
+// flight stays counted; a queued request whose limit is gone is refused. Without
+// any limits, requests need no limit id. A table with a mistake changes nothing,
+// and the error lists every one.
+func (e *Engine) ReplaceLimits(limits []throttle.Limit) error {
+	if len(limits) > 0 && e.timeIsFree {
+		return fmt.Errorf("sluice: Config.Time.LimitID: %w", errTimeIsFree)
+	}
+	if err := e.system.ReplaceLimits(cloneLimits(limits)); err != nil {
+		return err
+	}
+	e.limited.Store(len(limits) > 0)
+	return nil
+}
 
 // AdjustLimit adds delta to what a limit counts as used, for costs that only
 // the server knows and tells on another channel. The key is that of a keyed

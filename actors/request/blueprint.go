@@ -2,6 +2,7 @@ package request
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -20,6 +21,8 @@ type blueprint struct {
 	limit       string        // the limit to charge, or messages.Unlimited
 	contentType string        // of the body, as the engine laid it out
 	upload      *upload       // of a body that is read while it is sent; nil otherwise
+	terms       Terms
+	home        bool // it goes where credentials and the engine's own header may
 }
 
 // build turns the caller's request into the bytes that every attempt starts
@@ -46,8 +49,10 @@ func (r *slot) build() error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", messages.ErrInvalidRequest, err)
 	}
-	if r.asked.Auth && r.needs.Plan.Auth == nil {
-		return fmt.Errorf("%w: it asks to be signed, and the engine has no authenticator", messages.ErrInvalidRequest)
+	if r.asked.Auth {
+		if err := r.maySign(); err != nil {
+			return fmt.Errorf("%w: it asks to be signed, %w", messages.ErrInvalidRequest, err)
+		}
 	}
 	r.call.Method = r.asked.Method
 	if r.call.Method == "" {
@@ -59,6 +64,20 @@ func (r *slot) build() error {
 	r.contentType = contentType
 	r.buildFields(contentType)
 	return nil
+}
+
+// maySign returns why the request must not be signed: credentials are for those
+// they were made for.
+func (r *slot) maySign() error {
+	switch {
+	case r.needs.Plan.Auth == nil:
+		return errors.New("and the engine has no authenticator")
+	case r.home:
+		return nil
+	case r.terms.Stranger:
+		return fmt.Errorf("and its caller did not choose %s, but a redirect or the like", r.call.Origin)
+	}
+	return fmt.Errorf("and %s is neither the origin of BaseURL nor among Origins", r.call.Origin)
 }
 
 // preProcess gives the pre-processors a copy of their own, maps included, but
@@ -82,7 +101,7 @@ func (r *slot) preProcess() error {
 func (r *slot) resolveLimit() error {
 	r.limit = r.asked.LimitID
 	if r.limit == "" {
-		r.limit = r.needs.Plan.DefaultLimitID
+		r.limit = cmp.Or(r.needs.Plan.DefaultLimitID, r.terms.LimitID)
 	}
 	if r.limit == "" {
 		return messages.ErrNoLimit
@@ -94,6 +113,9 @@ func (r *slot) resolveLimit() error {
 // win. Without any of its own the request shares the engine's.
 func (r *slot) buildFields(contentType string) {
 	common := r.needs.Plan.Fields
+	if !r.home {
+		common = r.needs.Plan.StrangerFields
+	}
 	cookies := r.cookiesFor(r.url)
 	if len(r.asked.Header) == 0 && contentType == "" && len(cookies) == 0 {
 		r.call.Fields = common

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"net/http/cookiejar"
 	"net/url"
 	"sync/atomic"
 	"time"
@@ -138,16 +137,14 @@ func (e *Engine) enter(ctx context.Context, req *Request, deadline time.Time) er
 }
 
 // UpdateCookies adds cookies to those sent to a URL's host, as an earlier
-// answer might have set them.
+// answer might have set them. Without Config.Cookies the engine makes a jar of its
+// own, which knows the public suffixes and keeps the 180 newest cookies of a site.
 func (e *Engine) UpdateCookies(rawURL string, cookies ...*http.Cookie) error {
 	u, err := url.Parse(rawURL)
 	if err != nil {
 		return err
 	}
-	e.system.SetCookies(u, cookies, func() http.CookieJar {
-		jar, _ := cookiejar.New(nil) // fails only for options it is not given
-		return jar
-	})
+	e.system.SetCookies(u, cookies, newJar)
 	return nil
 }
 

@@ -218,6 +218,9 @@ func (s *System) AdjustLimit(id, key string, delta int64) error {
 	return cmp.Or(err, answer.Err)
 }
 
+// Epoch is instant zero of the ledger's clock.
+func (s *System) Epoch() time.Time { return s.epoch }
+
 // Limits returns a picture of the ledger; an empty one once everything ended.
 func (s *System) Limits() throttle.Snapshot {
 	answer, _ := ask[protocol.LimitsDescribed](context.Background(), s.throttler, s.ended, func(owner protocol.Recipient) any {

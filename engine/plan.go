@@ -20,7 +20,6 @@ import (
 	"github.com/sluice-engine/sluice/internal/wire"
 	"github.com/sluice-engine/sluice/internal/wire/dial"
 	"github.com/sluice-engine/sluice/messages"
-	"github.com/sluice-engine/sluice/messages/protocol"
 	"github.com/sluice-engine/sluice/throttle"
 )
 
@@ -379,13 +378,4 @@ func (p *plan) dialer() *dial.Dialer {
 func rootOf(origin messages.Origin) *http.Request {
 	u := &url.URL{Scheme: origin.Scheme, Host: origin.Addr, Path: "/"}
 	return &http.Request{Method: http.MethodGet, URL: u, Host: u.Host, Header: make(http.Header)}
-}
-
-// poolStats tells the pools' own pictures in the engine's words.
-func poolStats(pools []protocol.PoolStats) []PoolStats {
-	var all []PoolStats // nil without pools
-	for _, s := range pools {
-		all = append(all, PoolStats(s))
-	}
-	return all
 }

@@ -23,14 +23,24 @@ import (
 // What belongs together is a struct of its own that is named like its field:
 // "go doc github.com/sluice-engine/sluice/engine.Connections" shows what there
 // is to say of connections, and so for Clock, Admission, Dial, Responses and
-// Retry. New reads a Config once; nothing in it is to be changed afterwards.
+// Retry. New reads a Config once, and keeps copies of its maps, slices and TLS
+// configurations: what is done to them afterwards changes nothing.
 type Config struct {
 	// BaseURL is what every Request.Path is joined to: scheme, host, and
 	// perhaps a path. Empty means that requests carry full URLs.
 	BaseURL string
-	// Header is sent with every request; a request's own header wins. A
-	// User-Agent of "sluice" is sent unless one is given here or there. Nil
-	// means that nothing else is sent.
+	// Origins are others that credentials are for, beside that of BaseURL, as
+	// "https://ws.example.com". Header and Auth go to these origins alone: any
+	// other is sent no Header, and a request that asks to be signed for another is
+	// an error before anything is sent. Nil means that of BaseURL alone. With
+	// neither, both go to wherever the caller of Do sends a request himself, and
+	// never to the target of a redirect or to a TimeEndpoint.
+	Origins []string
+	// Header is sent with every request to BaseURL and Origins; a request's own
+	// header wins, whatever the case of its names. Of it, User-Agent and
+	// Accept-Encoding, which are no credentials, are sent to all. A User-Agent of
+	// "sluice" is sent unless one is given here or there. Nil means that nothing
+	// else is sent.
 	Header http.Header
 
 	// Limits are the API's rate limits; see throttle.Limit. Without any, no
@@ -47,10 +57,12 @@ type Config struct {
 	// runs on the caller's goroutine, and must be safe for concurrent use.
 	Feedback feedback.Reader
 
-	// Auth signs the requests that ask for it. Nil means that none may ask.
+	// Auth signs the requests that ask for it, to BaseURL and Origins alone. Nil
+	// means that none may ask.
 	Auth auth.Authenticator
-	// Time is where the server's clock is read: see TimeFrom. Nil means that
-	// signers take the local clock at its word.
+	// Time is where the server's clock is read: see TimeFrom. If there are Limits,
+	// a TimeEndpoint must say which is charged for it. Nil means that signers take
+	// the local clock at its word.
 	Time TimeSource
 	// Clock says how closely the server's clock is followed.
 	Clock Clock

@@ -270,6 +270,13 @@ func TestEveryWayToEndSaysWhereAndWhetherAnythingWasSent(t *testing.T) {
 					wantCause(t, err, cause)
 				}
 				require.Equal(t, e.after, time.Since(start), "%v", err)
+				verdict := engine.Unknown
+				if e.sent == engine.SentNo {
+					verdict = engine.NotSent
+				}
+				require.Equal(t, verdict, engine.OutcomeOf(err), "%v", err)
+				require.NotContains(t, err.Error(), "\n")
+				require.Equal(t, e.request.Path, failure.Path)
 
 				leave()
 				for range e.beside {

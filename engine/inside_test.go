@@ -144,6 +144,20 @@ func wantInside(t *testing.T, err error) {
 	}
 }
 
+func TestTheJarIsAskedOnceForARequestWhateverItsAttempts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		asked, dials := 0, 0
+		s := newServer(t, nil)
+		eng := s.newEngine(t, engine.Config{
+			Cookies: jarFunc(func() { asked++ }), Dial: engine.Dial{DialContext: failFirst(s, &dials)},
+		})
+		_, err := eng.Do(t.Context(), &engine.Request{Path: "/"})
+		require.NoError(t, err)
+		require.Equal(t, 2, dials)
+		require.Equal(t, 1, asked)
+	})
+}
+
 func TestALogHandlerMayAskAnythingOfItsEngineButToEndIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var eng *engine.Engine

@@ -6,10 +6,12 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
 
+	"github.com/sluice-engine/sluice/actors/request"
 	"github.com/sluice-engine/sluice/messages"
 )
 
@@ -60,7 +62,7 @@ func (t *roundTripper) RoundTrip(req *http.Request) (*http.Response, error) {
 		body.Close()
 		return nil, tripError(req, err)
 	}
-	response, stream, err := t.engine.carry(req.Context(), asked)
+	response, stream, err := t.engine.carry(req.Context(), asked, t.engine.strays(req))
 	if err != nil {
 		body.Close()
 		return nil, err
@@ -71,6 +73,35 @@ func (t *roundTripper) RoundTrip(req *http.Request) (*http.Response, error) {
 		body.Close()
 	}
 	return httpResponse(req, response), nil
+}
+
+// strays reports whether an http.Client sends the request because a redirect says
+// so, and not its own caller: then the server chose the target, and may have
+// chosen it for the credentials that go there. A way that never leaves the
+// target's origin, or the engine's homes, leads nowhere new.
+func (e *Engine) strays(req *http.Request) bool {
+	if req.Response == nil {
+		return false
+	}
+	target := originOf(req)
+	for ; req.Response != nil; req = req.Response.Request {
+		if req.Response.Request == nil {
+			return true
+		}
+		if from := originOf(req.Response.Request); from != target && !slices.Contains(e.homes, from) {
+			return true
+		}
+	}
+	return false
+}
+
+// originOf is the zero origin for a URL that has none.
+func originOf(req *http.Request) Origin {
+	if req.URL == nil {
+		return Origin{}
+	}
+	origin, _ := request.OriginOf(req.URL.Scheme + "://" + req.URL.Host)
+	return origin
 }
 
 // tripError is the error of a request that could not be told in the engine's

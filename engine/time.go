@@ -54,17 +54,26 @@ type TimeEndpoint struct {
 	// told by its size, or a text in RFC 3339. Empty means the Date header, which
 	// every server has, to the second.
 	Field string
-	// LimitID is the limit the reading is charged to; empty means the
-	// engine's default, or none if it has none: name one if the endpoint
-	// counts.
+	// LimitID is the limit the reading is charged to, or Unlimited; see
+	// ChargedTo. Empty means Config.DefaultLimitID, and is a mistake if that is
+	// empty too and there are limits: a look at the clock obeys the pauses of its
+	// limit, and one that obeyed none would make a ban longer.
 	LimitID string
 	// Timeout bounds one reading; zero means 5 s.
 	Timeout time.Duration
 }
 
 // TimeFrom reads the server's clock from a JSON field, as in
-// TimeFrom("/api/v3/time", "serverTime").
+//
+//	TimeFrom("/api/v3/time", "serverTime").ChargedTo("time")
 func TimeFrom(path, field string) TimeEndpoint { return TimeEndpoint{Path: path, Field: field} }
+
+// ChargedTo returns the same endpoint, each reading of which is charged to the
+// limit of that id, or to none if it is Unlimited.
+func (t TimeEndpoint) ChargedTo(limitID string) TimeEndpoint {
+	t.LimitID = limitID
+	return t
+}
 
 // limitID is the one limit that New can look for among Config.Limits.
 func (t TimeEndpoint) limitID() string { return t.LimitID }
@@ -134,12 +143,13 @@ func missing(document []byte, field string) error {
 }
 
 // ask is Do for the engine's own errands: they need no credit, because a
-// request that has one waits for them.
+// request that has one waits for them. Where no home is named they go to
+// strangers.
 func (e *Engine) ask(ctx context.Context, req *Request) (*Response, error) {
-	if req.LimitID == "" && e.defaultLimitID == "" {
-		req.LimitID = Unlimited
-	}
-	return e.system.Do(ctx, req, e.deadline(ctx, req))
+	terms := e.terms(ctx, req)
+	terms.Stranger = len(e.homes) == 0
+	response, _, err := e.system.Carry(ctx, req, terms)
+	return response, err
 }
 
 // sampler turns a TimeSource into what timesync calls.

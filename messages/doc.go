@@ -9,6 +9,7 @@
 //	processor.go  PreProcessor, PostProcessor: the caller's own steps
 //	call.go       Call: a request in its final bytes, as an authenticator sees it
 //	redact.go     how they print: without what may be secret
+//	show.go       how errors print, are logged, and look in JSON
 //
 // What the actors say to each other is messages/protocol.
 package messages

@@ -167,3 +167,14 @@ func TestAResponseKnowsItsMediaType(t *testing.T) {
 	var syntax *json.SyntaxError
 	require.ErrorAs(t, (&Response{Body: []byte("{")}).JSON(&into), &syntax)
 }
+
+func TestAFloodOfCookiesIsLaidOutInOnePass(t *testing.T) {
+	var flood []*http.Cookie
+	for range 25_000 {
+		flood = append(flood, &http.Cookie{Name: "name", Value: "some value of some length"})
+	}
+	var c Call
+	start := time.Now()
+	c.AddCookies(flood)
+	require.Less(t, time.Since(start), 300*time.Millisecond, "a line that is copied for each cookie costs a second")
+}

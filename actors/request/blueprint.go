@@ -22,6 +22,8 @@ type blueprint struct {
 	// common has the header lines that the engine adds: the plan's, unless a
 	// pre-processor took some of them away.
 	common []messages.Field
+	terms  Terms
+	home   bool // it goes where credentials and the engine's own header may
 }
 
 // build turns the caller's request into the bytes that every attempt starts
@@ -48,8 +50,10 @@ func (r *slot) build() error {
 	if err != nil {
 		return invalid(err)
 	}
-	if r.asked.Auth && r.needs.Plan.Auth == nil {
-		return fmt.Errorf("%w: it asks to be signed, and the engine has no authenticator", messages.ErrInvalidRequest)
+	if r.asked.Auth {
+		if err := r.maySign(); err != nil {
+			return fmt.Errorf("%w: it asks to be signed, %w", messages.ErrInvalidRequest, err)
+		}
 	}
 	r.call.Method = cmp.Or(r.asked.Method, http.MethodGet)
 	r.call.Body, r.call.Deadline = body, r.deadline
@@ -58,6 +62,20 @@ func (r *slot) build() error {
 	r.contentType = contentType
 	r.buildFields(contentType)
 	return nil
+}
+
+// maySign returns why the request must not be signed: credentials are for those
+// they were made for.
+func (r *slot) maySign() error {
+	switch {
+	case r.needs.Plan.Auth == nil:
+		return errors.New("and the engine has no authenticator")
+	case r.home:
+		return nil
+	case r.terms.Stranger:
+		return fmt.Errorf("and its caller did not choose %s, but a redirect or the like", r.call.Origin)
+	}
+	return fmt.Errorf("and %s is neither the origin of BaseURL nor among Origins", r.call.Origin)
 }
 
 // invalid says that an error is the request's own, unless it came while something
@@ -76,7 +94,7 @@ func invalid(err error) error {
 }
 
 func (r *slot) resolveLimit() error {
-	r.limit = cmp.Or(r.asked.LimitID, r.needs.Plan.DefaultLimitID)
+	r.limit = cmp.Or(r.asked.LimitID, r.needs.Plan.DefaultLimitID, r.terms.LimitID)
 	if r.limit == "" {
 		return messages.ErrNoLimit
 	}
@@ -87,6 +105,9 @@ func (r *slot) resolveLimit() error {
 // win. Without any of its own the request shares the engine's.
 func (r *slot) buildFields(contentType string) {
 	common := r.common
+	if !r.home { // also if a pre-processor sent it elsewhere
+		common = among(common, r.needs.Plan.StrangerFields)
+	}
 	cookies := r.cookiesFor(r.url)
 	if len(r.asked.Header) == 0 && contentType == "" && len(cookies) == 0 {
 		r.call.Fields = common

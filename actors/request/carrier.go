@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -20,8 +21,15 @@ import (
 type Plan struct {
 	Base           Base
 	Fields         []messages.Field // sent with every request; never appended to in place
-	DefaultLimitID string           // messages.Unlimited, or the id of a limit
-	Feedback       feedback.Reader  // what answers say about limits; nil is feedback.RetryAfter
+	DefaultLimitID string           // messages.Unlimited, or the id of a limit; empty leaves it to Terms
+
+	// Homes are the origins that credentials and Fields are for. Without any they
+	// are for every origin that a caller chooses himself. StrangerFields are sent
+	// to all others.
+	Homes          []messages.Origin
+	StrangerFields []messages.Field
+
+	Feedback feedback.Reader // what answers say about limits; nil is feedback.RetryAfter
 
 	Auth           auth.Authenticator
 	PreProcessors  []messages.PreProcessor
@@ -30,6 +38,11 @@ type Plan struct {
 
 	Codings messages.Codings // undone in answers; Fields ask for them
 	Retry   Retry
+}
+
+// home reports whether credentials may go to an origin.
+func (p *Plan) home(origin messages.Origin) bool {
+	return len(p.Homes) == 0 || slices.Contains(p.Homes, origin)
 }
 
 // Needs are what requests are handed.

@@ -16,7 +16,7 @@ func (r *slot) preProcess() error {
 	if len(r.needs.Plan.PreProcessors) == 0 {
 		return nil
 	}
-	draft, err := r.draft()
+	draft, fields, err := r.draft()
 	if err != nil {
 		return err
 	}
@@ -26,20 +26,21 @@ func (r *slot) preProcess() error {
 			return err
 		}
 	}
-	r.common = takeCommon(r.needs.Plan.Fields, draft.Header)
+	r.common = takeCommon(fields, draft.Header)
 	return nil
 }
 
 // draft copies the request, maps and bytes included, but for the trailers, whose
 // values are still to come. Query and Header are never nil; method, full URL,
-// the engine's header lines and the limit are what they would be.
-func (r *slot) draft() (*messages.Request, error) {
+// the engine's header lines, which it returns too, and the limit are what they
+// would be.
+func (r *slot) draft() (*messages.Request, []messages.Field, error) {
 	draft := *r.asked
 	draft.Method = cmp.Or(draft.Method, http.MethodGet)
-	draft.LimitID = cmp.Or(draft.LimitID, r.needs.Plan.DefaultLimitID)
+	draft.LimitID = cmp.Or(draft.LimitID, r.needs.Plan.DefaultLimitID, r.terms.LimitID)
 	target, err := r.needs.Plan.Base.target(r.asked)
 	if err != nil {
-		return nil, invalid(err)
+		return nil, nil, invalid(err)
 	}
 	draft.URL, draft.Path = target.shown, ""
 	draft.Query = maps.Clone(draft.Query)
@@ -50,13 +51,17 @@ func (r *slot) draft() (*messages.Request, error) {
 	if draft.Header == nil {
 		draft.Header = http.Header{}
 	}
-	for _, f := range r.needs.Plan.Fields {
+	fields := r.needs.Plan.Fields
+	if !r.needs.Plan.home(target.origin) || r.terms.Stranger {
+		fields = r.needs.Plan.StrangerFields
+	}
+	for _, f := range fields {
 		if _, own := r.asked.Header[http.CanonicalHeaderKey(f.Name)]; !own {
 			draft.Header.Add(f.Name, f.Value)
 		}
 	}
 	draft.Body = copyBody(draft.Body)
-	return &draft, nil
+	return &draft, fields, nil
 }
 
 // copyBody copies what a caller may share between requests and a pre-processor
@@ -114,6 +119,17 @@ func takeCommon(fields []messages.Field, header http.Header) []messages.Field {
 		return fields // in their own order
 	}
 	slices.SortStableFunc(kept, func(a, b messages.Field) int { return cmp.Compare(a.Name, b.Name) })
+	return kept
+}
+
+// among returns those of fields that are also among others.
+func among(fields, others []messages.Field) []messages.Field {
+	var kept []messages.Field
+	for _, f := range fields {
+		if slices.Contains(others, f) {
+			kept = append(kept, f)
+		}
+	}
 	return kept
 }
 

@@ -17,7 +17,8 @@ type life struct {
 	mailbox.Turn
 
 	ctx      context.Context
-	asked    *messages.Request // the caller's own value, or the pre-processors' copy
+	caller   *messages.Request // the caller's own value
+	asked    *messages.Request // the same, or the pre-processors' copy
 	deadline time.Time         // zero means never
 
 	state func(*slot, any) // the current state is the current handler
@@ -51,15 +52,25 @@ type tally struct {
 	parked    time.Duration // Turn.Parked when that was last added to waited
 }
 
+// Terms are what the engine says of a request, beside what its caller does.
+type Terms struct {
+	Deadline time.Time // zero means never
+	// LimitID is charged by a request that names none; empty means that such a
+	// request is refused, unless Plan.DefaultLimitID is set.
+	LimitID string
+	// Stranger says that the caller did not choose where the request goes: it
+	// gets neither credentials nor the engine's own header.
+	Stranger bool
+}
+
 // lifeBegins carries a life to its actor; Carry has laid it into the slot.
 type lifeBegins struct{ *life }
 
 // Carry takes one request from here to its single answer, on this goroutine, and
-// returns the stream that the answer came with as well. Zero as the deadline means
-// never.
-func (c *Carrier) Carry(ctx context.Context, asked *messages.Request, deadline time.Time) (*messages.Response, *Stream, error) {
+// returns the stream that the answer came with as well.
+func (c *Carrier) Carry(ctx context.Context, asked *messages.Request, terms Terms) (*messages.Response, *Stream, error) {
 	r := c.slot()
-	r.ctx, r.asked, r.deadline = ctx, asked, deadline
+	r.ctx, r.caller, r.asked, r.deadline, r.terms = ctx, asked, asked, terms.Deadline, terms
 	if err := r.spawn(); err != nil {
 		return nil, nil, messages.NewError(asked, messages.Admitting, err)
 	}

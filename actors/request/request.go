@@ -371,7 +371,7 @@ func (r *slot) fail(err error) {
 
 // failure says which request ended, where, and what it waited for.
 func (r *slot) failure(err error) *messages.Error {
-	e := messages.NewError(r.asked, r.stage, err)
+	e := messages.NewError(r.caller, r.stage, err)
 	e.Attempts, e.Sent, e.Waited = r.tried, r.sent, r.waited
 	if r.limit != messages.Unlimited {
 		e.Route = r.limit

@@ -42,6 +42,7 @@ type target struct {
 	query       string
 	shown       string // the whole URL, as a response tells it
 	name        string // the origin's, as the throttler knows it
+	home        bool   // the origin is one of Plan.Homes
 
 	pool protocol.Door // the origin's, which the slot is inside of; nil if that is not known
 }
@@ -56,9 +57,11 @@ func (r *slot) buildTarget() error {
 			return err
 		}
 		*t = found
+		t.home = r.needs.Plan.home(t.origin)
 	}
 	r.call.Origin, r.call.Host = t.origin, t.host
 	r.call.Path, r.call.Query, r.url = t.escapedPath, t.query, t.shown
+	r.home = t.home && !r.terms.Stranger
 	if len(asked.Query) > 0 {
 		r.call.Query = joinQuery(t.query, asked.Query.Encode())
 		r.url = t.origin.Scheme + "://" + t.host + r.call.Target()

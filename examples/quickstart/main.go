@@ -45,7 +45,7 @@ func run(ctx context.Context) error {
 			{ID: "cancel", Linked: []throttle.Link{{ID: "weight", Weight: 1}}},
 		},
 		Auth: auth.HMACQuery{Key: exchange.DemoKey, Secret: exchange.DemoSecret},
-		Time: engine.TimeEndpoint{Path: "/api/v3/time", Field: "serverTime", LimitID: "time"},
+		Time: engine.TimeFrom("/api/v3/time", "serverTime").ChargedTo("time"),
 	})
 	if err != nil {
 		return err

@@ -42,9 +42,12 @@ func (c *Core) warmed(err error) {
 // pause, the pool ends when nobody needs it.
 func (c *Core) Upkeep(now time.Duration) {
 	c.alarm = 0
-	if c.parting {
-		c.Close(now)
-		return
+	if c.endsAt != 0 {
+		if now >= c.endsAt {
+			c.Close(now)
+			return
+		}
+		c.arm(c.endsAt) // it rang for something else
 	}
 	c.retire(now)
 	c.dialMore(now)
@@ -132,6 +135,6 @@ func (c *Core) passivate(now time.Duration) {
 
 // Part ends the pool shortly: its door is shut.
 func (c *Core) Part(now time.Duration) {
-	c.parting = true
-	c.arm(now + parting)
+	c.endsAt = now + parting
+	c.arm(c.endsAt)
 }

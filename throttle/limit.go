@@ -101,9 +101,11 @@ type Reserve struct {
 	Weight   int64
 }
 
+// DefaultMaxDelay is the MaxDelay of a Limit that says none.
+const DefaultMaxDelay = 30 * time.Second
+
 const (
-	maxWeight       = 1 << 40                   // keeps every sum and 2^20 fractions of it in an int64
-	maxPer          = 10 * 366 * 24 * time.Hour // keeps instants far from overflow
-	defaultMaxDelay = 30 * time.Second
-	never           = time.Duration(1<<63 - 1)
+	maxWeight = 1 << 40                   // keeps every sum and 2^20 fractions of it in an int64
+	maxPer    = 10 * 366 * 24 * time.Hour // keeps instants far from overflow
+	never     = time.Duration(1<<63 - 1)
 )

@@ -46,10 +46,12 @@ type Pacing struct {
 	Z float64
 }
 
+// DefaultMaxPause is the MaxPause of Options that say none.
+const DefaultMaxPause = 72 * time.Hour
+
 const (
 	defaultMaxQueued = 1_000_000
 	defaultClockRate = 200e-6
-	defaultMaxPause  = 72 * time.Hour
 	defaultZ         = 2
 )
 
@@ -71,7 +73,7 @@ func (o Options) withDefaults() (Options, error) {
 	o.Share = cmp.Or(o.Share, 1)
 	o.MaxQueued = cmp.Or(o.MaxQueued, defaultMaxQueued)
 	o.ClockRate = cmp.Or(o.ClockRate, defaultClockRate)
-	o.MaxPause = cmp.Or(o.MaxPause, defaultMaxPause)
+	o.MaxPause = cmp.Or(o.MaxPause, DefaultMaxPause)
 	if o.Pacing != nil {
 		complain(!(o.Pacing.Z >= 0 && o.Pacing.Z <= 100), "pacing z %v is not in [0, 100]", o.Pacing.Z)
 		o.Pacing = &Pacing{Bulk: o.Pacing.Bulk, Z: cmp.Or(o.Pacing.Z, defaultZ)}

@@ -181,7 +181,7 @@ func (l *Limit) terms(o Options, c *clock) *terms {
 	t := &terms{
 		quota: o.portion(l.Quota), per: l.Per, hold: c.slower(l.Per), short: c.faster(l.Per),
 		rttFloor: l.RTTFloor, offset: l.Offset, clock: c, shared: o.factor() < 1, others: l.Shared,
-		maxDelay: cmp.Or(l.MaxDelay, defaultMaxDelay),
+		maxDelay: cmp.Or(l.MaxDelay, DefaultMaxDelay),
 	}
 	if l.Window == Leaky {
 		t.quota = o.portion(cmp.Or(l.Burst, l.Quota))

@@ -36,7 +36,7 @@ func (w *world) delay() time.Duration { return w.minRTT/2 + w.span(80*ms) }
 func (w *world) longestDelay(r *request) time.Duration {
 	longest := never
 	for at := range w.charges(r) {
-		longest = min(longest, cmp.Or(w.limit(at.id).MaxDelay, defaultMaxDelay))
+		longest = min(longest, cmp.Or(w.limit(at.id).MaxDelay, DefaultMaxDelay))
 	}
 	return longest
 }
@@ -111,7 +111,7 @@ func (w *world) lose(r *request) {
 	w.l.Settle(w.now, &r.Permit, Outcome{Fate: Lost})
 	w.log("lost %d", r.number)
 	for at, u := range r.uses {
-		end := cmp.Or(w.limit(at.id).MaxDelay, defaultMaxDelay)
+		end := cmp.Or(w.limit(at.id).MaxDelay, DefaultMaxDelay)
 		w.enter(end, holdEnds, func() { w.answeredUse(at, u, w.now) })
 	}
 }

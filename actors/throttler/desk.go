@@ -34,9 +34,11 @@ type Desk struct {
 	toldAt     time.Duration // when it was told
 	asked      bool          // the server's clock was asked for
 
-	crashed bool            // the ledger is torn: Recover makes another
-	failed  *ticket.Ticket  // whose word it was torn by; nil if it was none's
-	warned  map[string]bool // what has been warned of once
+	warned map[string]bool // what has been warned of once
+
+	crashed bool           // the ledger is torn: Recover makes another
+	failed  *ticket.Ticket // whose word it was torn by; nil if it was none's
+	kept                   // what only the ledger knew, and the one after it must
 }
 
 // Outlet is what a Desk has others do. Every call returns at once, and calls
@@ -66,23 +68,23 @@ type Reading interface {
 func NewDesk(ledger *throttle.Ledger, limits []throttle.Limit, options throttle.Options, out Outlet) *Desk {
 	return &Desk{
 		out: out, options: options, limits: limits, ledger: ledger, needsClock: NeedsClock(limits),
-		warned: make(map[string]bool),
+		warned: make(map[string]bool), kept: newKept(options),
 	}
 }
 
 // Acquire queues a ticket, or sends it on at once.
 func (d *Desk) Acquire(now time.Duration, t *ticket.Ticket) {
 	t.Passed = false
-	if d.closed {
-		t.Refuse(messages.Throttled, messages.ErrClosed)
-		return
-	}
-	d.tickets.add(t)
+	d.tickets.add(t) // first: whoever is not in the book has been answered
 	d.ask(now, t)
 }
 
 // ask puts a ticket of the book before the ledger.
 func (d *Desk) ask(now time.Duration, t *ticket.Ticket) {
+	if d.closed { // perhaps it failed while it closed
+		d.dismiss(t, messages.ErrClosed)
+		return
+	}
 	d.readClock(now)
 	t.Permit.Owner = t
 	switch err := d.ledger.Acquire(now, &t.Permit); {
@@ -90,8 +92,9 @@ func (d *Desk) ask(now time.Duration, t *ticket.Ticket) {
 		d.dismiss(t, err)
 	case t.Permit.State() == throttle.Granted:
 		d.pass(t)
-	default:
-		d.grant(now) // it may be ahead of others who now keep room for it
+	}
+	if d.ledger.Len() > 0 {
+		d.grant(now) // it may be ahead of others who now keep room for it, and a clock just read may let others go
 	}
 }
 
@@ -112,6 +115,9 @@ func (d *Desk) dismiss(t *ticket.Ticket, err error) {
 // Settle takes note of what became of a granted ticket, and closes it.
 func (d *Desk) Settle(now time.Duration, t *ticket.Ticket) {
 	t.Passed = false
+	if t.Outcome.Fate == throttle.Lost {
+		d.keepLost(now, &t.Permit, d.limits)
+	}
 	d.ledger.Settle(now, &t.Permit, t.Outcome) // nothing, if its limit went with a failure and a new table
 	d.heed(now, t)
 	d.tickets.remove(t)
@@ -213,8 +219,16 @@ func (d *Desk) Replace(now time.Duration, limits []throttle.Limit) error {
 
 // Pause stops a scope until an instant. The error is that of an unknown scope.
 func (d *Desk) Pause(now time.Duration, scope string, until time.Duration) error {
-	err := d.ledger.PauseUntil(now, scope, until)
+	err := d.stop(now, scope, until)
 	d.grant(now)
+	return err
+}
+
+func (d *Desk) stop(now time.Duration, scope string, until time.Duration) error {
+	err := d.ledger.PauseUntil(now, scope, until)
+	if err == nil {
+		d.keepPause(now, scope, until)
+	}
 	return err
 }
 
@@ -235,61 +249,6 @@ func (d *Desk) Close(now time.Duration) {
 		if t.Permit.State() == throttle.Queued {
 			d.ledger.Cancel(now, &t.Permit)
 			d.dismiss(t, messages.ErrClosed)
-		}
-	}
-}
-
-// Failed takes note that a call for a ticket did not return: the ledger may be
-// torn. A nil ticket means that the call was for none. Nothing else may be
-// called before Recover.
-func (d *Desk) Failed(t *ticket.Ticket) { d.crashed, d.failed = true, t }
-
-// Recover goes on after a failure: with a new ledger, which takes every window
-// for full, counts what is in flight again, and is asked again for whoever was
-// queued. A failure may delay, but neither lets too much through nor loses a
-// waiter. Without a failure it does nothing.
-func (d *Desk) Recover(now time.Duration) {
-	if !d.crashed {
-		return
-	}
-	ledger, err := throttle.New(d.limits, d.options)
-	if err != nil {
-		panic(err) // a ledger was made of this very table before
-	}
-	d.ledger = ledger
-	d.armed, d.told = 0, nil
-	d.ledger.AssumeFull(now)
-	d.dropFailed()
-	d.readmit(now)
-	d.crashed = false // last, so that a failure in here is recovered from as well
-}
-
-// dropFailed answers the ticket that the failure was about: to ask for it again
-// might fail again. One that was passed on is answered by the pool.
-func (d *Desk) dropFailed() {
-	t := d.failed
-	d.failed = nil
-	if t == nil || t.Passed {
-		return
-	}
-	d.dismiss(t, messages.ErrActorFailed)
-}
-
-// readmit counts what is in flight before it asks for anybody.
-func (d *Desk) readmit(now time.Duration) {
-	tickets := d.tickets.inOrder()
-	for _, t := range tickets {
-		if !t.Passed {
-			continue
-		}
-		if err := d.ledger.Adopt(now, &t.Permit); err != nil {
-			d.tickets.remove(t) // its limit is gone from the table, and so is what it counted for
-		}
-	}
-	for _, t := range tickets {
-		if !t.Passed {
-			t.Permit.Reset()
-			d.ask(now, t)
 		}
 	}
 }

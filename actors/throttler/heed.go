@@ -28,7 +28,7 @@ func (d *Desk) pause(now time.Duration, limit string, f *feedback.Feedback) {
 		scopes = d.ledger.Scopes(limit)
 	}
 	for _, scope := range scopes {
-		if err := d.ledger.PauseUntil(now, scope, now+f.Pause); err != nil {
+		if err := d.stop(now, scope, now+f.Pause); err != nil {
 			d.warnOnce(scope, "feedback names an unknown scope", "scope", scope)
 			continue
 		}

@@ -58,7 +58,7 @@ type Core struct {
 	warming  []protocol.WarmPool // who waits for connections to be open
 	alarm    time.Duration       // when Upkeep is called; zero means never
 	empty    time.Duration       // since when there has been no connection
-	parting  bool                // the door is shut, and the pool about to end
+	endsAt   time.Duration       // when the pool closes because its door is shut; zero means never
 	closed   bool                // nobody is served any more
 	ended    bool                // the outlet has been told so
 	patience time.Duration       // when a closed pool waits no longer for dials and closes
@@ -328,16 +328,16 @@ func (c *Core) Failed(t *ticket.Ticket) { c.failed = t }
 // was idle is in doubt and is closed, everything else goes on. Without a failure
 // it sees to it that as many connections are open as there should be.
 func (c *Core) Recover(now time.Duration) {
-	if t := c.failed; t != nil {
-		c.failed = nil
+	if t := c.failed; t != nil && c.waiters.has(t) { // otherwise it was answered before the failure, and is the request's
 		c.waiters.remove(t)
 		c.refuse(t, messages.ErrActorFailed)
 	}
+	c.failed = nil
 	c.alarm = 0 // the incarnation before has stopped it
 	c.DropIdle(now)
 	c.noteEmpty(now)
-	if c.parting {
-		c.arm(now + parting)
+	if c.endsAt != 0 {
+		c.arm(c.endsAt)
 	}
 	if c.closed {
 		c.arm(c.patience)

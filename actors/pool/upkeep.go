@@ -46,9 +46,11 @@ func (c *Core) Upkeep(now time.Duration) {
 	case c.closed:
 		c.giveUpClosing(now)
 		return
-	case c.parting:
+	case c.endsAt != 0 && now >= c.endsAt:
 		c.Close(now)
 		return
+	case c.endsAt != 0:
+		c.arm(c.endsAt) // it rang for something else
 	}
 	c.retire(now)
 	c.dialMore(now)
@@ -153,6 +155,6 @@ func (c *Core) passivate(now time.Duration) {
 
 // Part ends the pool shortly: its door is shut.
 func (c *Core) Part(now time.Duration) {
-	c.parting = true
-	c.arm(now + parting)
+	c.endsAt = now + parting
+	c.arm(c.endsAt)
 }

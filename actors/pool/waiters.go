@@ -148,6 +148,17 @@ func (w *waiters) remove(t *ticket.Ticket) bool {
 	return true
 }
 
+// has looks for a ticket that may be somebody else's by now, and reads nothing of
+// it.
+func (w *waiters) has(t *ticket.Ticket) bool {
+	for other := range w.inOrder() {
+		if other == t {
+			return true
+		}
+	}
+	return false
+}
+
 // trace returns that of the ticket with n before it; nil means that it has
 // none, or that there is no such ticket.
 func (w *waiters) trace(n int) *httptrace.ClientTrace {

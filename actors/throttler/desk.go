@@ -80,16 +80,16 @@ func NewDesk(ledger *throttle.Ledger, limits []throttle.Limit, options throttle.
 // Acquire queues a ticket, or sends it on at once.
 func (d *Desk) Acquire(now time.Duration, t *ticket.Ticket) {
 	t.Passed = false
-	if d.closed {
-		t.Refuse(messages.Throttled, messages.ErrClosed)
-		return
-	}
-	d.tickets.add(t)
+	d.tickets.add(t) // first: whoever is not in the book has been answered
 	d.ask(now, t)
 }
 
 // ask puts a ticket of the book before the ledger.
 func (d *Desk) ask(now time.Duration, t *ticket.Ticket) {
+	if d.closed { // perhaps it failed while it closed
+		d.dismiss(t, messages.ErrClosed)
+		return
+	}
 	d.readClock(now)
 	t.Permit.Owner = t
 	d.proceed(now, t, d.ledger.Acquire(now, &t.Permit))
@@ -102,8 +102,9 @@ func (d *Desk) proceed(now time.Duration, t *ticket.Ticket, err error) {
 		d.dismiss(t, err)
 	case t.Permit.State() == throttle.Granted:
 		d.pass(t)
-	default:
-		d.grant(now) // it may be ahead of others who now keep room for it
+	}
+	if d.ledger.Len() > 0 {
+		d.grant(now) // it may be ahead of others who now keep room for it, and a clock just read may let others go
 		d.tellWaiting(now, t)
 	}
 }
@@ -374,13 +375,15 @@ func (d *Desk) Recover(now time.Duration) {
 }
 
 // dropFailed answers the ticket that the failure was about: to ask for it again
-// might fail again. One that was passed on is answered by the pool.
+// might fail again. One that was passed on is answered by the pool. One that is
+// not in the book was answered or closed before the failure, and is the request's.
 func (d *Desk) dropFailed() {
 	t := d.failed
 	d.failed = nil
-	if t == nil || t.Passed {
+	if t == nil || t.Passed || t.Place == 0 {
 		return
 	}
+	t.Permit.Reset() // the torn ledger has it queued, perhaps: it could never be used again
 	d.dismiss(t, messages.ErrActorFailed)
 }
 
@@ -406,6 +409,10 @@ func (d *Desk) readmit(now time.Duration) {
 // with the rank it had, if it came so far as to get one.
 func (d *Desk) askAgain(now time.Duration, t *ticket.Ticket) {
 	t.Permit.Reset()
+	if d.closed { // it failed while it closed
+		d.dismiss(t, messages.ErrClosed)
+		return
+	}
 	err := d.ledger.Requeue(now, &t.Permit)
 	if errors.Is(err, throttle.ErrPermitUnused) {
 		err = d.ledger.Acquire(now, &t.Permit)

@@ -8,6 +8,9 @@ const (
 	head     = wire + "/head.go"
 	payload  = wire + "/payload.go"
 	core     = "actors/pool/core.go"
+	dialling = "actors/pool/dialling.go"
+	desk     = "actors/throttler/desk.go"
+	recovery = "actors/throttler/recover.go"
 	attempt  = "actors/request/attempt.go"
 	redirect = "actors/request/redirect.go"
 
@@ -132,7 +135,7 @@ var All = []Mutant{
 	{Rule: 4, Without: "the doubt that an abort leaves in HTTP/2", File: h2 + "/stream.go", Test: "TestAnAbortedStreamDisturbsNoOther",
 		Old: "return !s.spent && !s.aborted.Load() &&", New: "return"},
 	{Rule: 4, Without: "closing what is discarded", File: core, Package: "actors", Test: "TestMinIdleConnectionsAreKeptWhateverIsUsed",
-		Old: "c.out.Close(l.Conn)", New: ""},
+		Old: "c.out.Close(conn)", New: ""},
 	{Rule: 4, Without: "freeing the slot", File: core, Package: "engine", Test: "TestACancelledExchangeLosesItsConnectionAndFreesItsSlot",
 		Old: "c.counts.Broken++\n\t\tc.discard(now, l)", New: "c.counts.Broken++"},
 	{Rule: 4, Without: "passing by a waiter who is leaving", File: "actors/ticket/ticket.go", Package: "actors", Test: "TestAGrantThatCrossesACancellationGoesToTheNextWaiter",
@@ -234,4 +237,22 @@ var All = []Mutant{
 		Old: "p.reserve()\n\t}", New: "for i, c := range p.path.charges {\n" +
 			"\t\t\tif c.meter.window.room(now)-c.meter.reserved < p.weight(i) {\n" +
 			"\t\t\t\tc.meter.reserved += p.weight(i)\n\t\t\t}\n\t\t}\n\t}"},
+
+	{Rule: 10, Without: "serving first whoever came first", File: "actors/pool/waiters.go", Package: "actors", Test: "TestWaitersAreServedFirstComeFirstServed",
+		Old: "for ; w.head < w.tail; w.head++ {\n\t\tif t := *w.place(w.head); t != nil {",
+		New: "for ; w.head < w.tail; w.tail-- {\n\t\tif t := *w.place(w.tail - 1); t != nil {"},
+	{Rule: 10, Without: "counting what is being dialled", File: dialling, Test: "TestWhatIsBeingDialledCountsAsOpen",
+		Old: "len(c.leases)+c.dialling < c.config.MaxConns", New: "len(c.leases) < c.config.MaxConns"},
+	{Rule: 10, Without: "an alarm for whoever waits through a pause", File: dialling, Test: "TestWhoeverWaitsThroughAPauseIsDialledForAtItsEnd",
+		Old: "c.arm(c.backoff.until)", New: ""},
+	{Rule: 10, Without: "giving back the permit of whom a grant crossed", File: core, Test: "TestACallerWhoLeftBeforeThePoolHeardOfItGetsNothing",
+		Old: "c.forsake(t)\n\t}\n\tl.Rested", New: "}\n\tl.Rested"},
+	{Rule: 10, Without: "leaving alone whom the pool answered before it failed", File: core, Test: "TestATicketThatHasItsConnectionIsNoBusinessOfALaterFailure",
+		Old: "t != nil && c.waiters.has(t)", New: "t != nil"},
+	{Rule: 10, Without: "a look at who stands behind a caller who leaves", File: desk, Test: "TestWhoStandsBehindACallerWhoLeavesMayFit",
+		Old: "d.grant(now) // who stood behind it may fit", New: ""},
+	{Rule: 10, Without: "counting who is in flight when the throttler fails", File: recovery, Test: "TestATicketPassedOnIsAnsweredByItsPoolThoughTheDeskFails",
+		Old: "if !t.Passed {\n\t\t\tcontinue", New: "if !t.Passed || t.Passed {\n\t\t\tcontinue"},
+	{Rule: 10, Without: "counting who may still arrive when the throttler fails", File: recovery, Test: "TestWhatMayStillArriveIsCountedAfterAFailure",
+		Old: "throttle.Outcome{Fate: throttle.Lost}", New: "throttle.Outcome{Fate: throttle.NeverSent}"},
 }

@@ -158,6 +158,7 @@ func (l *Ledger) answered(now time.Duration, p *Permit, o Outcome) {
 	a := answer{at: now, real: true, sent: p.granted}
 	a.by, a.dated = l.clock.arrivedBy(p.granted, now, o.ServerTime, o.Resolution)
 	for i, c := range p.path.charges {
+		c.meter.flew(now - p.granted)
 		l.arrived(now, c.meter, p.weight(i), a, o.Costs)
 	}
 }

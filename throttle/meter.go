@@ -18,7 +18,29 @@ type meter struct {
 	// reserved is what better-ranked heads need, in the scan numbered epoch.
 	reserved int64
 	epoch    uint64
+	opens    time.Duration // to the head that was examined last
+
+	flight time.Duration // from grant to answer, on average
 }
+
+// cycle is how long what is granted now takes to be room again: the flight, and
+// what the window keeps it for. An idle limit that is kept for as long has lost
+// one turn of that room; a budget that never comes back loses nothing by waiting.
+func (m *meter) cycle() time.Duration {
+	t := m.rule.terms
+	switch m.rule.Window {
+	case Leaky:
+		return m.flight + t.emptying()
+	case Concurrency:
+		return m.flight
+	case Lifetime:
+		return never
+	}
+	return m.flight + t.hold
+}
+
+// flew takes a flight into the average.
+func (m *meter) flew(d time.Duration) { m.flight += (d - m.flight) / 8 }
 
 // path is a route with the meters of one key, at one origin. What it charges
 // does not change, so that a granted permit finds what it was charged even after

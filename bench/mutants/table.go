@@ -230,11 +230,11 @@ var All = []Mutant{
 		Old: "return slog.New(slog.DiscardHandler) }),", New: "return s.config.Logger }),"},
 
 	{Rule: 9, Without: "the room kept for a head that it is too little for", File: "throttle/scan.go", Test: "TestASoundLedgerIsNotCaught",
-		Old: "p.reserve()\n\t}", New: "for i, c := range p.path.charges {\n" +
+		Old: "l.reserve(now, p)\n\t}", New: "for i, c := range p.path.charges {\n" +
 			"\t\t\tif c.meter.window.room(now)-c.meter.reserved >= p.weight(i) {\n" +
 			"\t\t\t\tc.meter.reserved += p.weight(i)\n\t\t\t}\n\t\t}\n\t}"},
 	{Rule: 9, Without: "the room kept for a head that another limit blocks", File: "throttle/scan.go", Test: "TestASoundLedgerIsNotCaught",
-		Old: "p.reserve()\n\t}", New: "for i, c := range p.path.charges {\n" +
+		Old: "l.reserve(now, p)\n\t}", New: "for i, c := range p.path.charges {\n" +
 			"\t\t\tif c.meter.window.room(now)-c.meter.reserved < p.weight(i) {\n" +
 			"\t\t\t\tc.meter.reserved += p.weight(i)\n\t\t\t}\n\t\t}\n\t}"},
 

@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"runtime"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -24,9 +26,22 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // listener notes what it is told.
-type listener struct{ heard []any }
+type listener struct {
+	mu    sync.Mutex
+	noted []any
+}
 
-func (l *listener) Tell(message any) { l.heard = append(l.heard, message) }
+func (l *listener) Tell(message any) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.noted = append(l.noted, message)
+}
+
+func (l *listener) heard() []any {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.noted
+}
 
 // room is a time synchronizer that runs, and what it says.
 type room struct {
@@ -61,6 +76,19 @@ func (r *room) ask() *listener {
 	return l
 }
 
+// pass lets time pass, and everything end that happens until then.
+func pass(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
+// lead is how far a server's clock is ahead; a test may change it.
+type lead struct{ atomic.Int64 }
+
+func (l *lead) sample(_ context.Context, epoch time.Time) (clock.Sample, error) {
+	return reading(time.Duration(l.Load()), epoch)
+}
+
 // reading is an answer that takes 10 ms, from a server that is ahead.
 func reading(ahead time.Duration, epoch time.Time) (clock.Sample, error) {
 	sent := time.Now()
@@ -83,15 +111,15 @@ func TestWhoeverLeavesIsLetGoOfWhileTheSourceHangs(t *testing.T) {
 		for range 50_000 {
 			l := r.ask()
 			r.needs.Address.Tell(protocol.LeaveTime{Owner: l})
-			require.Empty(t, l.heard)
+			require.Empty(t, l.heard())
 		}
 		last := r.ask()
 		require.LessOrEqual(t, len(r.waiting.order), 50, "what it keeps follows from who waits, not from who has waited")
 		r.needs.Address.Tell(protocol.LeaveTime{Owner: new(listener)}) // who never came
 		close(release)
-		time.Sleep(time.Second)
-		require.Equal(t, []any{protocol.TimeReady{}}, first.heard)
-		require.Equal(t, []any{protocol.TimeReady{}}, last.heard)
+		pass(time.Second)
+		require.Equal(t, []any{protocol.TimeReady{}}, first.heard())
+		require.Equal(t, []any{protocol.TimeReady{}}, last.heard())
 	})
 }
 
@@ -125,32 +153,32 @@ func TestTheOrderOfThoseWhoStayIsKept(t *testing.T) {
 
 func TestASourceThatEndsItsGoroutineIsAFailedSample(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		calls := 0
+		var calls atomic.Int64
 		r := start(t, func(_ context.Context, epoch time.Time) (clock.Sample, error) {
-			if calls++; calls == 1 {
+			if calls.Add(1) == 1 {
 				runtime.Goexit() // as t.FailNow does
 			}
 			return reading(0, epoch)
 		})
 		l := r.ask()
 		synctest.Wait()
-		require.Len(t, l.heard, 1)
-		require.ErrorIs(t, l.heard[0].(protocol.TimeReady).Err, messages.ErrNoTime)
-		time.Sleep(time.Second)
+		require.Len(t, l.heard(), 1)
+		require.ErrorIs(t, l.heard()[0].(protocol.TimeReady).Err, messages.ErrNoTime)
+		pass(time.Second)
 		require.True(t, r.needs.Clock.Known(), "it goes on")
 	})
 }
 
 func TestADiscoveryOfTheClockIsTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		ahead := time.Duration(0)
-		r := start(t, func(_ context.Context, epoch time.Time) (clock.Sample, error) { return reading(ahead, epoch) })
+		var ahead lead
+		r := start(t, ahead.sample)
 		r.ask()
-		time.Sleep(time.Minute)
-		require.Equal(t, []any{protocol.ClockKnown{}}, r.told.heard, "once, at the first sample")
-		ahead = time.Minute
-		time.Sleep(time.Minute)
-		require.Equal(t, []any{protocol.ClockKnown{}, protocol.ClockKnown{}}, r.told.heard, "and at a step")
+		pass(time.Minute)
+		require.Equal(t, []any{protocol.ClockKnown{}}, r.told.heard(), "once, at the first sample")
+		ahead.Store(int64(time.Minute))
+		pass(time.Minute)
+		require.Equal(t, []any{protocol.ClockKnown{}, protocol.ClockKnown{}}, r.told.heard(), "and at a step")
 	})
 }
 
@@ -158,11 +186,11 @@ func TestWhoWaitsIsNotAnsweredBeforeAFarClockIsConfirmed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := start(t, func(_ context.Context, epoch time.Time) (clock.Sample, error) { return reading(3*time.Hour, epoch) })
 		l := r.ask()
-		time.Sleep(3 * time.Second)
-		require.Empty(t, l.heard)
+		pass(3 * time.Second)
+		require.Empty(t, l.heard())
 		require.False(t, r.needs.Clock.Known())
-		time.Sleep(3 * time.Second)
-		require.Equal(t, []any{protocol.TimeReady{}}, l.heard)
+		pass(3 * time.Second)
+		require.Equal(t, []any{protocol.TimeReady{}}, l.heard())
 		require.Equal(t, 1, strings.Count(r.log.String(), "\n"), "it says once why")
 		require.Contains(t, r.log.String(), "level=INFO")
 	})
@@ -170,48 +198,50 @@ func TestWhoWaitsIsNotAnsweredBeforeAFarClockIsConfirmed(t *testing.T) {
 
 func TestWhoSignsAfterTheMachineSleptWaitsForANewSample(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		samples := 0
+		var samples atomic.Int64
 		r := start(t, func(_ context.Context, epoch time.Time) (clock.Sample, error) {
-			samples++
+			samples.Add(1)
 			return reading(0, epoch)
 		})
 		r.ask()
-		time.Sleep(time.Minute)
-		known := samples
-		require.Equal(t, []any{protocol.TimeReady{}}, r.ask().heard, "at once")
-		require.Equal(t, known, samples)
+		pass(time.Minute)
+		known := samples.Load()
+		require.Equal(t, []any{protocol.TimeReady{}}, r.ask().heard(), "at once")
+		require.Equal(t, known, samples.Load())
 
 		r.needs.Clock.wall.Add(-int64(time.Hour)) // as if the wall clock had gone on for an hour
 		require.False(t, r.needs.Clock.Known())
 		l := r.ask()
-		require.Empty(t, l.heard)
-		time.Sleep(100 * time.Millisecond)
-		require.Equal(t, []any{protocol.TimeReady{}}, l.heard)
-		require.Equal(t, known+1, samples)
+		require.Empty(t, l.heard())
+		pass(100 * time.Millisecond)
+		require.Equal(t, []any{protocol.TimeReady{}}, l.heard())
+		require.Equal(t, known+1, samples.Load())
 		require.True(t, r.needs.Clock.Known())
 	})
 }
 
 func TestATimeThatCannotBeBelievedIsRefusedLoudlyAndOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		ahead := 252 * 365 * 24 * time.Hour
-		r := start(t, func(_ context.Context, epoch time.Time) (clock.Sample, error) { return reading(ahead, epoch) })
+		const lie = 252 * 365 * 24 * time.Hour
+		var ahead lead
+		ahead.Store(int64(lie))
+		r := start(t, ahead.sample)
 		l := r.ask()
-		time.Sleep(10 * time.Minute)
-		require.Len(t, l.heard, 1)
-		err := l.heard[0].(protocol.TimeReady).Err
+		pass(10 * time.Minute)
+		require.Len(t, l.heard(), 1)
+		err := l.heard()[0].(protocol.TimeReady).Err
 		require.ErrorIs(t, err, messages.ErrNoTime)
 		skew, ok := errors.AsType[*messages.SkewError](err)
 		require.True(t, ok)
-		require.InDelta(t, float64(ahead), float64(skew.Server.Sub(skew.Local)), float64(time.Second))
+		require.InDelta(t, float64(lie), float64(skew.Server.Sub(skew.Local)), float64(time.Second))
 		require.ErrorContains(t, err, "server's clock says 225")
 		require.ErrorContains(t, err, "this machine's says 2000-01-01")
 		require.ErrorContains(t, err, "Clock.Trust")
 		require.Equal(t, 1, strings.Count(r.log.String(), "level=WARN"), r.log.String())
 		require.False(t, r.needs.Clock.Known())
 
-		ahead = 0
-		time.Sleep(time.Minute)
+		ahead.Store(0)
+		pass(time.Minute)
 		require.True(t, r.needs.Clock.Known())
 	})
 }

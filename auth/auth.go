@@ -28,8 +28,9 @@ func (f Func) Authenticate(call *messages.Call, clock Clock) error { return f(ca
 // of one lane are to be sent one after the other: the next is authenticated when
 // the bytes of the one before it have been written, or better, answered.
 type Ordered interface {
-	// Lane names the sequence. Equal keys give equal lanes; the name does not
-	// disclose the key. The empty name means that order does not matter.
+	// Lane names the sequence, in the whole process: see LaneOf. Equal keys give
+	// equal lanes; the name does not disclose the key. The empty name means that
+	// order does not matter.
 	Lane() string
 }
 

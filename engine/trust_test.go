@@ -120,7 +120,7 @@ func TestATimeThatNobodyConfirmsIsRefusedUnlessItIsTrusted(t *testing.T) {
 func TestADailyQuotaIsLookedAtAgainWhenTheClockIsKnown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		midnight := time.Now().Add(24 * time.Hour).Truncate(24 * time.Hour)
-		off := midnight.Add(-10 * time.Second).Sub(time.Now()) // so that the server's day ends in 10 s
+		off := time.Until(midnight.Add(-10 * time.Second)) // so that the server's day ends in 10 s
 		s := newServer(t, func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.Path == "/time" {
 				time.Sleep(3 * time.Second)

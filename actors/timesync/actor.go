@@ -108,7 +108,7 @@ func (t incarnation) Receive(ctx actor.Context) {
 		t.cancel()
 		t.answer(messages.ErrClosed)
 	case *actor.Started:
-		if t.needs.Clock.Known() || t.waiting.len() > 0 {
+		if t.needs.Clock.sampled() || t.waiting.len() > 0 {
 			t.sample() // an incarnation before failed, and its alarm with it
 		}
 	case *actor.Restarting, *actor.Stopping:

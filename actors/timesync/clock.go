@@ -67,7 +67,9 @@ func (c *Clock) Range(local time.Time) (lo, hi time.Time) {
 // Known reports whether there has been a sample, and the machine has not slept
 // since: its monotonic clock may have stood still, so that what was known of the
 // server's is wrong by as long. Whoever signs waits for another sample then.
-func (c *Clock) Known() bool { return c.published.Load() != nil && !c.slept(time.Now()) }
+func (c *Clock) Known() bool { return c.sampled() && !c.slept(time.Now()) }
+
+func (c *Clock) sampled() bool { return c.published.Load() != nil }
 
 // nap is how much the wall clock must have gained on the monotonic one to be
 // taken for a sleep. It may have been set instead, at the price of one sample.
@@ -118,7 +120,7 @@ func (c *Clock) add(now time.Duration, sample clock.Sample, err error) (news, er
 		return undecided, nil
 	}
 	stepped := c.estimator.Add(sample)
-	first := c.published.Load() == nil
+	first := !c.sampled()
 	if sample.Local != 0 {
 		c.wall.Store(int64(sample.Local - sample.Received))
 	}

@@ -110,7 +110,7 @@ func TestAPictureReadsWellInALogAndInJSON(t *testing.T) {
 		"limits":[
 			{"id":"orders","key":"BTCUSDT","window":"fixed","quota":10,"used":10,"in_flight":1,"room":0,"next":"2026-01-02T03:04:05.6Z","queued":[{"priority":300,"n":7}]},
 			{"id":"weight","window":"sliding","quota":1200,"used":0,"in_flight":0,"room":1200,"next":"2026-01-02T03:04:05.6Z"}],
-		"scopes":[{"name":"","paused_until":"2026-01-02T03:04:05.6Z","in_flight":1}],"queued":null},
+		"scopes":[{"origin":"","name":"","paused_until":"2026-01-02T03:04:05.6Z","in_flight":1}],"queued":null},
 		"pools":[{"origin":"https://server.test:443","idle":1,"leased":5,"dialling":0,"waiting":2,"dialled":6,"dials_failed":0,"retired":0,"broken":0,"refused":0}]}`, string(got))
 	require.NotContains(t, fmt.Sprintf("%+v", stats), "2562047h")
 }

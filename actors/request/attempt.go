@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/sluice-engine/sluice/actors/ticket"
+	"github.com/sluice-engine/sluice/auth"
 	"github.com/sluice-engine/sluice/internal/wire"
 	"github.com/sluice-engine/sluice/messages"
 	"github.com/sluice-engine/sluice/messages/protocol"
@@ -19,12 +20,12 @@ import (
 type attempt struct {
 	*slot // whose attempt it is
 
-	toSend *messages.Call // the blueprint's call, or signed
-	signed messages.Call  // the blueprint's call, with credentials
-	lease  *ticket.Lease  // nil when returned, or given to a stream
-	fresh  bool           // the lease came straight from the dial
-	permit bool           // a granted permit is to be settled
-	turn   bool           // it has the lane of an ordered authenticator
+	toSend *messages.Call  // the blueprint's call, or signed
+	signed messages.Call   // the blueprint's call, with credentials
+	lease  *ticket.Lease   // nil when returned, or given to a stream
+	fresh  bool            // the lease came straight from the dial
+	permit bool            // a granted permit is to be settled
+	turn   <-chan struct{} // in the lane of an ordered authenticator; nil without one
 }
 
 // take makes the lease and the permit that a ticket brought the attempt's own.
@@ -169,6 +170,11 @@ func (a *attempt) conclude(response *messages.Response, sent messages.Sent, err 
 	case messages.SentYes:
 		a.leavePermitOpen()
 		refused = a.heed(response)
+		if !a.asked.Auth || response == nil {
+			refused = false
+		} else if !refused {
+			refused = auth.RefusedTimestamp(a.needs.Plan.Auth, response.StatusCode, response.Body)
+		}
 		a.settle(throttle.Answered)
 	case messages.SentMaybe:
 		a.settle(fateOf(err))
@@ -221,7 +227,7 @@ func (a *attempt) heed(response *messages.Response) (refused bool) {
 				Origin: a.target.name, Limit: a.limit, Key: a.asked.Key, Left: a.instant(response.SentAt), Signals: said,
 			})
 		}
-		return said.TimestampRefused && a.asked.Auth
+		return said.TimestampRefused
 	}
 	t := a.ticket
 	t.Told = true
@@ -230,7 +236,21 @@ func (a *attempt) heed(response *messages.Response) (refused bool) {
 	if at := said.ServerTime; !at.IsZero() {
 		t.Outcome.ServerTime, t.Outcome.Resolution = time.Duration(at.UnixNano()), said.Resolution
 	}
-	return said.TimestampRefused && a.asked.Auth
+	return said.TimestampRefused
+}
+
+// renewCredentials reports whether an answer refused the request for what its
+// authenticator has other credentials for by now: a nonce that was too small, a
+// token that was revoked. The server did not execute it.
+func (a *attempt) renewCredentials(response *messages.Response) bool {
+	if !a.asked.Auth {
+		return false
+	}
+	signer := a.needs.Plan.Auth
+	if auth.RefusedNonce(signer, response.StatusCode, response.Body) {
+		return auth.RaiseNonce(signer, a.needs.Clock)
+	}
+	return auth.Rejected(signer, a.toSend, response)
 }
 
 // settle ends the ticket. Without a permit nobody else holds it.

@@ -78,11 +78,12 @@ type Needs struct {
 type Carrier struct {
 	needs     Needs
 	retries   *retryBudget
-	lane      lane
-	signsBody bool // the authenticator's
+	lane      *auth.Lane // nil if the order of signatures does not matter
+	signsBody bool       // the authenticator's
 	slots     slots
 	streams   streams
 	nextID    atomic.Uint64
+	noTime    sync.Once // for tellNoTime
 	jar       atomic.Pointer[http.CookieJar]
 }
 
@@ -91,7 +92,7 @@ func NewCarrier(needs Needs) *Carrier {
 	c := &Carrier{
 		needs:     needs,
 		retries:   newRetryBudget(needs.Plan.Retry),
-		lane:      laneOf(needs.Plan.Auth),
+		lane:      auth.LaneOf(needs.Plan.Auth),
 		signsBody: auth.SignsBody(needs.Plan.Auth),
 	}
 	c.slots.most = needs.Slots
@@ -104,6 +105,13 @@ func NewCarrier(needs Needs) *Carrier {
 // SignsBody reports whether a request that is to be signed must have its body
 // in memory.
 func (c *Carrier) SignsBody() bool { return c.signsBody }
+
+// tellNoTime warns, once, that a refused timestamp is not repeated.
+func (c *Carrier) tellNoTime() {
+	c.noTime.Do(func() {
+		c.needs.Logger.Warn("the server refused a timestamp, and there is no Config.Time to learn its clock by")
+	})
+}
 
 // Slots returns how many actors live again.
 func (c *Carrier) Slots() int {

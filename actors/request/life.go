@@ -48,6 +48,7 @@ type tally struct {
 	sent      messages.Sent // the worst of all attempts
 	redirects int           // redirects followed
 	resampled bool          // a timestamp was refused, and the clock looked at again
+	renewed   bool          // credentials were refused, and others taken
 	waited    time.Duration // for permits and connections, over all attempts
 	parked    time.Duration // Turn.Parked when that was last added to waited
 }

@@ -241,12 +241,19 @@ func (r *slot) tryOnce() {
 	r.tried++
 	r.sent = r.sent.Worst(sent)
 	refused := r.attempt.conclude(response, sent, err)
+	if refused && r.needs.Timesync == nil {
+		r.tellNoTime()
+	}
 	switch {
 	case err != nil:
 		r.decide(sent, err)
 	case refused && !r.resampled && r.needs.Timesync != nil && r.upload.repeats():
 		r.detach(response)
 		r.enterResampling(response)
+	case !r.renewed && r.upload.repeats() && r.attempt.renewCredentials(response):
+		r.renewed = true // once: what is refused again is the answer
+		r.closeStream()
+		r.again()
 	case r.asked.Redirects > 0 && r.redirect(response):
 		r.again()
 	default:

@@ -162,12 +162,16 @@ func trade(ctx context.Context, config engine.Config, length time.Duration) erro
 	return err
 }
 
-// repeat does something until the time is over. What the end of the time cuts
-// off is no failure.
+// repeat does something until the time is over. What cannot be done in time is
+// tried again when that makes sense; anything else ends it.
 func repeat(ctx context.Context, do func() error) error {
 	for ctx.Err() == nil {
-		if err := do(); err != nil && ctx.Err() == nil && !errors.Is(err, context.DeadlineExceeded) {
+		err := do()
+		if err != nil && ctx.Err() == nil && !errors.Is(err, context.DeadlineExceeded) {
 			return err
+		}
+		if err != nil && engine.Wait(ctx, err) != nil {
+			return nil // the time is over
 		}
 	}
 	return nil

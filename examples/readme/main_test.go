@@ -30,7 +30,7 @@ func TestTheReadmesProgramTradesAMinuteWithoutAViolation(t *testing.T) {
 		report := ex.Report()
 		require.Zero(t, report.Violations(), "%s", report)
 		require.Zero(t, report.Banned)
-		require.Greater(t, report.Requests, int64(700), "the quota was used")
+		require.Greater(t, report.Requests, int64(600), "the quotas of two minutes are used")
 		for _, route := range report.Routes {
 			require.Empty(t, route.Statuses["429"], route.Route)
 		}

@@ -112,6 +112,9 @@ func (l *Ledger) grant(now time.Duration, p *Permit) {
 	for i, c := range p.path.charges {
 		w := p.weight(i)
 		c.meter.window.grant(now, w)
+		if now < c.meter.spread {
+			c.meter.spreadOut(now, w)
+		}
 		if l.options.Pacing != nil {
 			l.tally(now, c.meter, p, w)
 		}

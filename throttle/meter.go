@@ -21,6 +21,8 @@ type meter struct {
 	opens    time.Duration // to the head that was examined last
 
 	flight time.Duration // from grant to answer, on average
+	spread time.Duration // until then what is granted is spread out ...
+	next   time.Duration // ... and this is the next instant at which it may be
 }
 
 // cycle is how long what is granted now takes to be room again: the flight, and

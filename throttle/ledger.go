@@ -168,6 +168,7 @@ func (l *Ledger) answered(now time.Duration, p *Permit, o Outcome) {
 
 // arrived settles w in flight on one meter, at its real cost if that is told.
 func (l *Ledger) arrived(now time.Duration, m *meter, w int64, a answer, costs []Cost) {
+	m.last, m.seen = now, true
 	for _, c := range costs {
 		if c.ID == m.rule.ID {
 			w = l.correct(now, m, w, min(max(0, c.Weight), maxWeight))

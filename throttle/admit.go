@@ -118,10 +118,14 @@ func (l *Ledger) opening(now time.Duration, m *meter, p *Permit, reserved, w int
 		at := m.window.when(now, need+kept, m.window.inFlight())
 		return max(at, now+1) // when may be early, but now would mean that there is room
 	}
-	if l.paced(p) {
-		return l.paceOpening(now, m, need, w)
+	at := now
+	if now < m.spread {
+		at = max(at, m.next)
 	}
-	return now
+	if l.paced(p) {
+		at = max(at, l.paceOpening(now, m, need, w))
+	}
+	return at
 }
 
 // soonest returns an instant before which p cannot be granted, even if the

@@ -112,6 +112,9 @@ func (l *Ledger) grant(now time.Duration, p *Permit) {
 	for i, c := range p.path.charges {
 		w := p.weight(i)
 		c.meter.window.grant(now, w)
+		if now < c.meter.spread {
+			c.meter.spreadOut(now, w)
+		}
 		if l.options.Pacing != nil {
 			l.tally(now, c.meter, p, w)
 		}
@@ -165,6 +168,7 @@ func (l *Ledger) answered(now time.Duration, p *Permit, o Outcome) {
 
 // arrived settles w in flight on one meter, at its real cost if that is told.
 func (l *Ledger) arrived(now time.Duration, m *meter, w int64, a answer, costs []Cost) {
+	m.last, m.seen = now, true
 	for _, c := range costs {
 		if c.ID == m.rule.ID {
 			w = l.correct(now, m, w, min(max(0, c.Weight), maxWeight))

@@ -400,7 +400,11 @@ func TestReplacedLimitsKeepWhatIsInFlight(t *testing.T) {
 		require.Same(t, waits, l.Next(ms))
 		require.Equal(t, Refused, waits.State())
 		require.ErrorIs(t, waits.Err(), ErrUnknownLimit)
-		require.EqualValues(t, 2, limitOf(l, ms, "a").Used, kind)
+		used := 2
+		if kind == Leaky {
+			used = 4 // all of it, for the counter falls more slowly than the log let through, and the flight
+		}
+		require.EqualValues(t, used, limitOf(l, ms, "a").Used, kind)
 		l.Settle(2*ms, p, Outcome{})
 		require.EqualValues(t, 0, limitOf(l, 2*ms, "a").InFlight, kind)
 

@@ -215,7 +215,8 @@ func (l *leaky) clears(now time.Duration, w, flying int64, held []entry) time.Du
 			return at
 		}
 		flying -= e.w
-		later.burden(e.at, e.w)
+		later.advance(e.at)
+		later.level += e.w << fractionBits
 	}
 	return later.when(now, w, flying)
 }

@@ -21,6 +21,10 @@ type meter struct {
 	opens    time.Duration // to the head that was examined last
 
 	flight time.Duration // from grant to answer, on average
+	last   time.Duration // the latest arrival, if seen
+	seen   bool
+	spread time.Duration // until then what is granted is spread out ...
+	next   time.Duration // ... and this is the next instant at which it may be
 }
 
 // cycle is how long what is granted now takes to be room again: the flight, and
@@ -134,7 +138,7 @@ func (t *terms) emptying() time.Duration {
 	if t.rate == 0 { // not a leaky one
 		return 0
 	}
-	return mulDivUp(time.Duration(t.quota), int64(t.drain), t.rate)
+	return mulDivUp(time.Duration(t.top), int64(t.drain), t.rate)
 }
 
 const sweepEvery = 64 // look-ups

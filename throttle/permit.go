@@ -51,11 +51,11 @@ type Permit struct {
 	path       *path // what is charged; kept from Acquire to the end
 	lane       *lane // set while queued in one
 	next, prev *Permit
-	rank       int64  // less goes first
-	seq        uint64 // unique per Acquire; breaks ties of rank
-	seat       uint32 // among the deadlines, while queued with one
-	cost       int64  // weight charged to the named limit itself
-	granted    time.Duration
+	rank       int64         // less goes first
+	seq        uint64        // unique per Acquire; breaks ties of rank
+	seat       uint32        // among the deadlines, while queued with one
+	cost       int64         // weight charged to the named limit itself
+	granted    time.Duration // or, while it is queued, when that began
 }
 
 // State returns where p stands.

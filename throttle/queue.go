@@ -61,7 +61,7 @@ func (q *queue) outranks(p *Permit) bool {
 }
 
 func (q *queue) push(l *Ledger, p *Permit) {
-	p.state = Queued
+	p.state, p.granted = Queued, l.now
 	q.n++
 	if p.Deadline != 0 {
 		q.deadlines.push(p)

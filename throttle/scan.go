@@ -62,6 +62,7 @@ func (l *Ledger) scan(now time.Duration) *Permit {
 			continue
 		}
 		q.take(ln)
+		l.spreadAfter(now, p)
 		l.grant(now, p)
 		return p
 	}

@@ -201,7 +201,8 @@ func (l *Limit) terms(o Options, c *serverClock) *terms {
 		maxDelay: cmp.Or(l.MaxDelay, defaultMaxDelay), closeDelay: cmp.Or(l.CloseDelay, defaultCloseDelay),
 	}
 	if l.Window == Leaky {
-		t.quota = o.portion(cmp.Or(l.Burst, l.Quota))
+		t.top = cmp.Or(l.Burst, l.Quota)
+		t.quota = o.portion(t.top)
 		t.rate = l.Quota
 		// A nanosecond on top of what the float cut off: draining slowly is safe.
 		t.drain = time.Duration(float64(c.spanAtLeast(l.Per))/o.factor()) + 1

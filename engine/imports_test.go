@@ -20,6 +20,7 @@ var mayImport = map[string][]string{
 	// the floor
 	"internal/httpdate":  {},
 	"internal/jsonpath":  {"internal/percent"},
+	"internal/jsontext":  {},
 	"internal/percent":   {},
 	"internal/scribe":    {},
 	"internal/quotient":  {},

@@ -44,7 +44,7 @@ type Stream struct {
 	alarm *time.Timer // rings at the deadline; nil until first needed
 	armed bool        // it is set
 
-	sending *lentBytes // the body of the running exchange; nil if it has none, or a Reader
+	sending *wire.Lent // the body of the running exchange; nil if it has none, or a Reader
 	// request and url are read by net/http's goroutines until the response's body
 	// has ended. The owner changes them between exchanges only.
 	request http.Request
@@ -135,7 +135,7 @@ func (s *Stream) expire() {
 func (s *Stream) end() {
 	if s.sending != nil {
 		// net/http may still be sending the body of a request that is answered.
-		s.sending.release()
+		_ = s.sending.Close() // it never fails
 		s.sending = nil
 	}
 	if s.armed && !s.alarm.Stop() {

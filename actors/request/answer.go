@@ -2,6 +2,7 @@ package request
 
 import (
 	"github.com/sluice-engine/sluice/auth"
+	"github.com/sluice-engine/sluice/internal/jsontext"
 	"github.com/sluice-engine/sluice/messages"
 	"github.com/sluice-engine/sluice/throttle/feedback"
 )
@@ -18,7 +19,7 @@ func signals(read feedback.Reader, limit, key string, clock auth.Clock, response
 	}
 	return read(feedback.Answer{
 		Limit: limit, Key: key, Status: response.StatusCode, Header: &response.Header,
-		Body: response.Body, Clock: clock,
+		Body: jsontext.WithoutMark(response.Body), Clock: clock,
 	}), true
 }
 
@@ -31,8 +32,8 @@ func (r *slot) finish(response *messages.Response) error {
 			return err
 		}
 	}
-	if r.asked.Accept == "" {
-		return nil
+	if r.asked.Accept == "" || response.StatusCode < 200 || response.StatusCode > 299 {
+		return nil // what a refusal says, it says by its status
 	}
 	return response.Require(r.asked.Accept)
 }

@@ -1,12 +1,9 @@
 package request
 
 import (
-	"bytes"
 	"cmp"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"net/http"
 	"strings"
@@ -34,6 +31,9 @@ func (r *slot) build() error {
 	if err := r.resolveLimit(); err != nil {
 		return err
 	}
+	if err := sensible(r.asked); err != nil {
+		return fmt.Errorf("%w: %w", messages.ErrInvalidRequest, err)
+	}
 	if err := r.buildTarget(); err != nil {
 		return fmt.Errorf("%w: %w", messages.ErrInvalidRequest, err)
 	}
@@ -54,16 +54,13 @@ func (r *slot) build() error {
 			return fmt.Errorf("%w: it asks to be signed, %w", messages.ErrInvalidRequest, err)
 		}
 	}
-	r.call.Method = r.asked.Method
-	if r.call.Method == "" {
-		r.call.Method = http.MethodGet
-	}
+	r.call.Method = cmp.Or(r.asked.Method, http.MethodGet)
 	r.call.Body, r.call.Deadline = body, r.deadline
 	r.call.Stream, r.call.Continue, r.call.Trailer = r.asked.Stream, r.asked.Upload.ExpectContinue, r.asked.Upload.Trailer
 	r.call.Codings, r.call.Trace = r.needs.Plan.Codings, r.trace.hooks
 	r.contentType = contentType
 	r.buildFields(contentType)
-	return nil
+	return r.check()
 }
 
 // maySign returns why the request must not be signed: credentials are for those
@@ -144,50 +141,4 @@ func (r *slot) buildFields(contentType string) {
 	if len(cookies) > 0 {
 		r.call.AddCookies(cookies)
 	}
-}
-
-// encodeBody returns the bytes to send and the media type they are of; the
-// type is empty where only the caller can know it.
-func encodeBody(asked *messages.Request) (body []byte, contentType string, err error) {
-	switch b := asked.Body.(type) {
-	case nil:
-		return nil, "", nil
-	case []byte:
-		return b, "", nil
-	case string:
-		return []byte(b), "", nil
-	case messages.Form:
-		return []byte(b.Encode()), "application/x-www-form-urlencoded", nil
-	case messages.Values:
-		body, err = b.JSON()
-		return body, "application/json", err
-	case io.Reader:
-		body, err = readBody(b)
-		return body, "", err
-	}
-	body, err = json.Marshal(asked.Body)
-	return body, "application/json", err
-}
-
-// readBody takes a reader's bytes. A seeker is put back to where it was, so
-// that the same Request can be sent again.
-func readBody(reader io.Reader) ([]byte, error) {
-	seeker, rewinds := reader.(io.Seeker)
-	var start int64
-	if rewinds {
-		var err error
-		if start, err = seeker.Seek(0, io.SeekCurrent); err != nil {
-			return nil, fmt.Errorf("request body: %w", err)
-		}
-	}
-	var b bytes.Buffer
-	if _, err := b.ReadFrom(reader); err != nil {
-		return nil, fmt.Errorf("request body: %w", err)
-	}
-	if rewinds {
-		if _, err := seeker.Seek(start, io.SeekStart); err != nil {
-			return nil, fmt.Errorf("request body: %w", err)
-		}
-	}
-	return b.Bytes(), nil
 }

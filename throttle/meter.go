@@ -109,12 +109,17 @@ func (l *Ledger) makePath(now time.Duration, r *route, at way) *path {
 		m := l.meterFor(now, c.rule, at.key)
 		m.paths++
 		p.charges[i] = charge{m, c.weight, c.rule.terms.maxDelay, c.rule.terms.closeDelay}
-		if s := home.scope(now, c.rule.Scope); !slices.Contains(p.scopes, s) {
-			p.scopes = append(p.scopes, s)
-		}
+		p.join(home.scope(now, c.rule.Scope))
 	}
-	p.scopes = append(p.scopes, home.whole)
+	p.join(home.whole)
 	return p
+}
+
+// join has a path obey a scope.
+func (p *path) join(s *scope) {
+	if !slices.Contains(p.scopes, s) {
+		p.scopes = append(p.scopes, s)
+	}
 }
 
 func (l *Ledger) meterFor(now time.Duration, r *rule, key string) *meter {

@@ -3,21 +3,46 @@ package throttle
 import "time"
 
 // Adopt counts p, granted by a ledger that is lost, as granted now by this
-// one, whether or not there is room. Use it before the first Acquire.
+// one, whether or not there is room, and whether or not it could be asked for
+// still: of a limit that is gone from the table, what it was linked to counts. An
+// error says that nothing is left to count. Use it before the first Acquire.
 func (l *Ledger) Adopt(now time.Duration, p *Permit) error {
 	now = l.at(now)
+	was := p.path
 	p.Reset()
-	r := l.table.routes[p.Limit]
-	if r == nil {
+	if r := l.table.routes[p.Limit]; r != nil {
+		_ = r.weigh(p) // it sets the weight; that it never fits any more is no matter
+		p.path = l.pathFor(now, r, p.Key, p.Origin)
+	} else if p.path = l.remains(now, was); p.path == nil {
 		return &LimitError{ID: p.Limit, Err: ErrUnknownLimit}
 	}
-	if err := r.weigh(p); err != nil {
-		return err
-	}
-	p.path = l.pathFor(now, r, p.Key, p.Origin)
 	p.parked = false
 	l.grant(now, p)
 	return nil
+}
+
+// remains returns what this table has of another's path; nil means nothing. Its
+// own limit is not among it.
+func (l *Ledger) remains(now time.Duration, was *path) *path {
+	if was == nil {
+		return nil
+	}
+	home := l.pauses.origin(now, was.origin)
+	left := &path{route: was.route, key: was.key, origin: was.origin, home: home, own: -1}
+	for _, c := range was.charges {
+		r := l.table.rules[c.meter.rule.ID]
+		if r == nil {
+			continue
+		}
+		left.charges = append(left.charges, charge{l.meterFor(now, r, c.meter.key), c.weight, r.terms.maxDelay, r.terms.closeDelay})
+		left.join(home.scope(now, r.Scope))
+	}
+	if len(left.charges) == 0 {
+		l.pauses.forget(now, home)
+		return nil
+	}
+	left.join(home.whole)
+	return left
 }
 
 // AssumeFull takes every quota as fully used at now, until time disproves it,

@@ -92,3 +92,37 @@ func TestALedgerCanStartAsIfEveryWindowWereFull(t *testing.T) {
 		require.Equal(t, Granted, late.State(), "a key seen later was full long ago")
 	}
 }
+
+func TestWhatIsInFlightIsAdoptedThoughItCouldNotBeAskedForAnyMore(t *testing.T) {
+	calls := Limit{ID: "calls", Quota: 3, Window: Concurrency, Scope: "ip"}
+	keyed := Limit{ID: "keyed", Quota: 3, Per: sec, Keyed: true}
+	orders := Limit{ID: "orders", Quota: 9, Per: sec, Linked: []Link{{ID: "calls", Weight: 1}, {ID: "keyed", Weight: 2}}}
+	torn := exact(t, Options{}, calls, keyed, orders)
+	order, heavy := &Permit{Limit: "orders", Key: "x", Origin: "o"}, &Permit{Limit: "calls", Weight: 2}
+	for _, p := range []*Permit{order, heavy} {
+		require.NoError(t, torn.Acquire(0, p))
+	}
+	gone := &Permit{Limit: "gone"}
+	require.NoError(t, torn.Replace(0, []Limit{calls, keyed, orders, {ID: "gone", Quota: 1, Per: sec}}))
+	require.NoError(t, torn.Acquire(0, gone))
+	calls.Quota = 1
+
+	l, err := torn.Successor(sec, []Limit{calls, keyed})
+	require.NoError(t, err)
+	require.NoError(t, l.Adopt(sec, order), "what it was linked to counts")
+	require.NoError(t, l.Adopt(sec, heavy), "a weight that never fits counts")
+	require.ErrorIs(t, l.Adopt(sec, gone), ErrUnknownLimit)
+	require.ErrorIs(t, l.Adopt(sec, &Permit{Limit: "gone"}), ErrUnknownLimit)
+	require.EqualValues(t, 3, limitOf(l, sec, "calls").InFlight)
+	require.EqualValues(t, 2, limitOf(l, sec, "keyed").InFlight)
+	require.Equal(t, "x", limitOf(l, sec, "keyed").Key)
+
+	require.NoError(t, l.Pause(sec, Scope{"o", "ip"}, 3*sec))
+	require.ErrorIs(t, l.Requeue(sec, order), ErrUnknownLimit, "asked for it cannot be")
+	l.Settle(sec, heavy, Outcome{})
+	require.Zero(t, limitOf(l, sec, "calls").InFlight)
+	require.Zero(t, limitOf(l, sec, "keyed").InFlight)
+	for _, s := range l.Snapshot(sec).Scopes {
+		require.Zero(t, s.InFlight, s.Scope)
+	}
+}

@@ -133,8 +133,13 @@ func (p *Pool) Dial(trace *httptrace.ClientTrace) {
 	}
 	go func(dial Dial, origin messages.Origin, self mailbox.Address) {
 		done := dialDone{err: errDialExited, trace: trace}
-		defer func() { self.Tell(done) }()              // a dialer may end its goroutine
-		done.conn, done.err = dial.guarded(ctx, origin) // an error of it says which origin
+		defer func() { self.Tell(done) }()     // a dialer may end its goroutine
+		conn, err := dial.guarded(ctx, origin) // an error of it says which origin
+		if err == nil && ctx.Err() != nil {    // nobody wants it any more, and the pool may have ended without it
+			closeGuarded(conn)
+			conn, err = nil, ctx.Err()
+		}
+		done.conn, done.err = conn, err
 	}(p.needs.Dial, p.needs.Origin, p.needs.Door.Address)
 }
 
@@ -159,9 +164,13 @@ func (p *Pool) AbortDials() { p.cancel() }
 func (p *Pool) Close(conn protocol.Connection) {
 	go func(self mailbox.Address) {
 		defer self.Tell(closeDone{})
-		defer func() { _ = recover() }() // it is closed as well as it can be
-		_ = conn.Close()                 // nothing can be done about a failed close
+		closeGuarded(conn)
 	}(p.needs.Door.Address)
+}
+
+func closeGuarded(conn protocol.Connection) {
+	defer func() { _ = recover() }() // it is closed as well as it can be
+	_ = conn.Close()                 // nothing can be done about a failed close
 }
 
 // Park is part of Outlet.

@@ -239,6 +239,7 @@ func (c *Core) Return(now time.Duration, l *ticket.Lease) {
 	switch {
 	case c.closed:
 		c.discard(now, l)
+		c.endIfDone() // it may have given up waiting for what it closes
 	case !l.Reusable:
 		c.counts.Broken++
 		c.discard(now, l)
@@ -267,7 +268,9 @@ func (c *Core) discard(now time.Duration, l *ticket.Lease) {
 }
 
 func (c *Core) close(conn protocol.Connection) {
-	c.closing++
+	if !c.gaveUp {
+		c.closing++
+	}
 	c.out.Close(conn)
 }
 
@@ -280,7 +283,9 @@ func (c *Core) Closed(now time.Duration) {
 		panic("pool: a connection was closed that was not to be")
 	}
 	c.closing--
+	c.noteEmpty(now) // it was not unused until now
 	c.dialMore(now)
+	c.parkIfInDoubt(now)
 	c.endIfDone()
 }
 

@@ -27,3 +27,11 @@ type Connection interface {
 	Abort()
 	Close() error
 }
+
+// IdleHinter may be implemented by a Connection whose server says how long it
+// keeps an idle connection.
+type IdleHinter interface {
+	// IdleHint is how long after its last answer the connection may safely be used
+	// again; zero if the server has not said.
+	IdleHint() time.Duration
+}

@@ -26,11 +26,10 @@ import (
 // a request when the response's body has ended or is closed, if the request has
 // no body of its own.
 type Stream struct {
-	conn     *conn
-	limits   *wire.Limits // the connections' own, which do not change
-	decoders wire.Decoders
-	spent    bool // the last exchange left a doubt
-	shared   bool // the connection was there before
+	conn   *conn
+	limits *wire.Limits // the connections' own, which do not change
+	spent  bool         // the last exchange left a doubt
+	shared bool         // the connection was there before
 
 	ctx     context.Context // of every exchange; once it has ended there is no other
 	cancel  context.CancelFunc

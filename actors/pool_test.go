@@ -478,6 +478,27 @@ func TestWarmReturnsWhenTheConnectionsAreOpenOrCannotBe(t *testing.T) {
 	})
 }
 
+func TestADialThatOutlastsItsPoolLeavesNothingOpen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := &origin{}
+		s := start(t, o, Config{Dial: func(ctx context.Context, at messages.Origin) (protocol.Connection, error) {
+			time.Sleep(10 * time.Second) // whatever its context says
+			return o.dial(ctx, at)
+		}})
+		warmed := make(chan error, 1)
+		go func() { warmed <- s.Warm(t.Context(), "http://server.test", 1) }()
+		pass(time.Second)
+		s.Close()
+		require.NoError(t, s.Wait(context.Background()))
+		require.Equal(t, 6*time.Second, time.Since(o.start), "a closed pool waits for five")
+		require.Error(t, <-warmed)
+
+		pass(10 * time.Second)
+		require.Equal(t, 1, o.most)
+		require.Zero(t, o.open)
+	})
+}
+
 func TestAnUnusedPoolEndsOnlyWhenNobodyRefersToIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := &network{}

@@ -3,6 +3,7 @@ package actors
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -34,6 +35,7 @@ type Config struct {
 
 	Sample timesync.Sample // nil: the local clock is all there is
 	Clock  clock.Config
+	Trust  time.Duration // how far from the local clock Sample's times are believed at once; zero means clock.DefaultTrust
 
 	Dial pool.Dial
 	Pool pool.Config
@@ -82,12 +84,13 @@ func Start(config Config) (*System, error) {
 		ended:      make(chan struct{}),
 	}
 	config.Clock.Epoch = s.epoch
-	s.clock = timesync.NewClock(config.Clock, config.Sample != nil)
+	s.clock = timesync.NewClock(config.Clock, config.Trust, config.Sample != nil)
 	s.pools.Store(new(map[messages.Origin]*pool.Door))
 	if config.Sample != nil {
 		s.timesync = mailbox.NewAddress()
 		s.newTimesync = timesync.New(timesync.Needs{
-			Sample: config.Sample, Clock: s.clock, Epoch: s.epoch, Logger: config.Logger, Address: s.timesync,
+			Sample: config.Sample, Clock: s.clock, Epoch: s.epoch, Logger: config.Logger,
+			Address: s.timesync, Told: s.throttler,
 		})
 	}
 	s.newThrottler = throttler.New(throttler.Needs{
@@ -115,7 +118,7 @@ func (s *System) requestNeeds() request.Needs {
 	return request.Needs{
 		Plan: s.config.Request, Epoch: s.epoch, Spawner: s.actors.Root.Copy().WithGuardian(stopFailed{}),
 		Supervisor: s.supervisor, Throttler: s.throttler, Timesync: s.timesyncOrNobody(),
-		Enter: s.enterPool, Clock: s.clock.ForSigners(), TimeKnown: s.clock.Known,
+		Enter: s.enterPool, Held: s.newThrottler.Held, Gated: s.newThrottler.Gated, Clock: s.clock.ForSigners(), TimeKnown: s.clock.Known,
 		Slots: cmp.Or(s.config.Slots, request.Slots), Closing: s.closing, Logger: s.config.Logger,
 	}
 }
@@ -167,16 +170,29 @@ func (stopFailed) HandleFailure(_ *actor.ActorSystem, supervisor actor.Superviso
 	supervisor.StopChildren(child)
 }
 
-// Do carries one request from here to its single answer, on this goroutine.
+// Carry carries one request from here to its single answer, on this goroutine. If
+// the answer came with a stream, that is returned beside it: in the answer a
+// post-processor may have wrapped it, or put another body in its place.
+func (s *System) Carry(ctx context.Context, asked *messages.Request, terms request.Terms) (*messages.Response, *request.Stream, error) {
+	return s.requests.Carry(ctx, asked, terms)
+}
+
+// Do is Carry for whoever asks for no stream, and under no other terms than a
+// deadline; zero means never.
 func (s *System) Do(ctx context.Context, asked *messages.Request, deadline time.Time) (*messages.Response, error) {
-	return s.requests.Carry(ctx, asked, deadline)
+	response, _, err := s.Carry(ctx, asked, request.Terms{Deadline: deadline})
+	return response, err
 }
 
 // Begin has the server's clock read ahead of all requests if a limit needs it:
 // the reading itself may be charged to that limit.
 func (s *System) Begin() {
-	if s.config.Sample != nil && throttler.NeedsClock(s.config.Limits) {
+	switch {
+	case !throttler.NeedsClock(s.config.Limits):
+	case s.config.Sample != nil:
 		s.timesync.Tell(protocol.ResampleTime{})
+	default:
+		s.config.Logger.Warn("limits in windows of the server's clock are taken as sliding, which uses less of them: there is no Config.Time")
 	}
 }
 
@@ -205,6 +221,26 @@ func (s *System) ReplaceLimits(limits []throttle.Limit) error {
 func (s *System) AdjustLimit(id, key string, delta int64) error {
 	answer, err := ask[protocol.LimitAdjusted](context.Background(), s.throttler, s.ended, func(owner protocol.Recipient) any {
 		return protocol.AdjustLimit{ID: id, Key: key, Delta: delta, Owner: owner}
+	})
+	return cmp.Or(err, answer.Err)
+}
+
+// Epoch is instant zero of the ledger's clock.
+func (s *System) Epoch() time.Time { return s.epoch }
+
+// Pause lets nothing leave for a time that a scope holds, queued requests
+// included.
+func (s *System) Pause(scope throttle.Scope, d time.Duration) error {
+	answer, err := ask[protocol.ScopeSet](context.Background(), s.throttler, s.ended, func(owner protocol.Recipient) any {
+		return protocol.PauseScope{Scope: scope, For: d, Owner: owner}
+	})
+	return cmp.Or(err, answer.Err)
+}
+
+// Resume ends a pause, and the slow start after it.
+func (s *System) Resume(scope throttle.Scope) error {
+	answer, err := ask[protocol.ScopeSet](context.Background(), s.throttler, s.ended, func(owner protocol.Recipient) any {
+		return protocol.ResumeScope{Scope: scope, Owner: owner}
 	})
 	return cmp.Or(err, answer.Err)
 }
@@ -246,7 +282,7 @@ func (s *System) Warm(ctx context.Context, rawURL string, n int) error {
 			return err
 		}
 	} else if origin.Addr == "" {
-		return messages.ErrInvalidRequest
+		return fmt.Errorf("%w: no URL is given, and the engine has no base URL", messages.ErrInvalidRequest)
 	}
 	door, err := s.openPool(ctx, origin)
 	if err != nil {

@@ -28,8 +28,9 @@ func (f Func) Authenticate(call *messages.Call, clock Clock) error { return f(ca
 // of one lane are to be sent one after the other: the next is authenticated when
 // the bytes of the one before it have been written, or better, answered.
 type Ordered interface {
-	// Lane names the sequence. Equal keys give equal lanes; the name does not
-	// disclose the key. The empty name means that order does not matter.
+	// Lane names the sequence, in the whole process: see LaneOf. Equal keys give
+	// equal lanes; the name does not disclose the key. The empty name means that
+	// order does not matter.
 	Lane() string
 }
 
@@ -133,6 +134,9 @@ var (
 	ErrMissing = errors.New("missing")
 	// ErrKey means that a key cannot be decoded or is of the wrong kind.
 	ErrKey = errors.New("unusable key")
+	// ErrOdd means that a key or a secret has something around it that is hardly
+	// part of it, such as the line feed of the file it was read from.
+	ErrOdd = errors.New("is not as it was handed out")
 	// ErrBody means that the body is not of the form the scheme needs.
 	ErrBody = errors.New("unusable body")
 )
@@ -160,13 +164,24 @@ func fail(scheme, field string, err error) error {
 	return &Error{Scheme: scheme, Field: field, Err: err}
 }
 
-// required collects an error for every empty setting; names and values alternate.
+// required collects an error for every setting that is empty, or odd; names and
+// values alternate.
 func required(scheme string, settings ...string) error {
 	var errs []error
 	for i := 0; i+1 < len(settings); i += 2 {
 		if settings[i+1] == "" {
 			errs = append(errs, fail(scheme, settings[i], ErrMissing))
+		} else if err := CheckSecret(Secret(settings[i+1])); err != nil {
+			errs = append(errs, fail(scheme, settings[i], err))
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// named is an error of a setting, or nil.
+func named(scheme, field string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fail(scheme, field, err)
 }

@@ -21,6 +21,11 @@
 // leaves bodies alone, which some are by nature and some by a setting: see
 // BodyUnsigned, and WithoutBody for a Func.
 //
+// What a scheme knows of its server beyond signing, it says by further interfaces:
+// Ordered (its calls must keep their order), Refusals (how a timestamp or a nonce
+// is refused), NonceRaiser and Rejecter (what helps then). LaneOf, RefusedTimestamp,
+// RefusedNonce, RaiseNonce and Rejected ask any Authenticator.
+//
 // Every scheme signs the bytes that will be sent, never a rebuilt copy, and is
 // called anew for each attempt. All are values, safe for concurrent use, and
 // print without their secrets.

@@ -28,6 +28,8 @@ func OKX(key, secret, passphrase Secret) Header {
 			{"OK-ACCESS-TIMESTAMP", []Part{Timestamp}}, {"OK-ACCESS-PASSPHRASE", []Part{Passphrase}},
 		},
 		Time: ISOMilli, Encoding: Base64, Rule: Window{30 * time.Second, 30 * time.Second},
+		// "Timestamp request expired", with status 401 (okxapi/python-okx#68).
+		Codes: Codes{Field: "code", Timestamp: []string{"50102"}},
 	}}
 }
 
@@ -94,6 +96,9 @@ func Bybit(key, secret Secret) Header {
 			{"X-BAPI-TIMESTAMP", []Part{Timestamp}}, {"X-BAPI-RECV-WINDOW", []Part{RecvWindow}},
 		},
 		Rule: Window{Past: 5 * time.Second, Future: time.Second},
+		// "The request time exceeds the time window range", with status 200 (Bybit's
+		// documentation, error codes of version 5).
+		Codes: Codes{Field: "retCode", Timestamp: []string{"10002"}},
 	}}
 }
 

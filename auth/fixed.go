@@ -65,7 +65,7 @@ func (b Basic) Validate() error {
 	if strings.Contains(b.User, ":") { // it would end the user there
 		return fail("Basic", "User", errors.New("must not hold a colon"))
 	}
-	return required("Basic", "User", b.User)
+	return errors.Join(required("Basic", "User", b.User), named("Basic", "Password", CheckSecret(b.Password)))
 }
 
 // Bearer sends a token that somebody else keeps valid (RFC 6750). For tokens

@@ -23,6 +23,8 @@ type HeaderForm struct {
 	SignPassphrase bool
 	// NonceUnit is the step of the clock that nonces start from; default 1 µs.
 	NonceUnit time.Duration
+	// Codes are how the server says that it refused a timestamp or a nonce.
+	Codes Codes
 }
 
 // uses reports whether p is signed or sent.
@@ -51,6 +53,8 @@ type Header struct {
 	Deadlines bool
 	// Delay is as in HMACQuery.
 	Delay time.Duration
+	// Nonces says from where they rise, and how far, if the form has nonces.
+	Nonces NonceRule
 }
 
 const defaultLifetime = 5 * time.Second
@@ -72,8 +76,8 @@ func (h Header) Validate() error {
 	if slices.Contains(h.Form.Message, Signature) {
 		errs = append(errs, fail("Header", "Form.Message", errors.New("holds its own signature")))
 	}
-	if h.Window < 0 || h.Delay < 0 || h.Form.NonceUnit < 0 {
-		errs = append(errs, fail("Header", "Window, Delay, Form.NonceUnit", errors.New("must not be negative")))
+	if h.Window < 0 || h.Delay < 0 || h.Form.NonceUnit < 0 || h.Nonces.Ahead < 0 {
+		errs = append(errs, fail("Header", "Window, Delay, Form.NonceUnit, Nonces.Ahead", errors.New("must not be negative")))
 	}
 	return errors.Join(errs...)
 }
@@ -127,13 +131,24 @@ func (m *message) settle(clock Clock) error {
 	m.time, _ = rule.choose(now.est, now.lo, now.hi, int64(cmp.Or(m.Delay, DefaultDelay)), unit)
 	m.window = m.Window.Milliseconds()
 	m.expires = quotient.Floor(now.est+int64(cmp.Or(m.Window, defaultLifetime)), unit)
-	if m.Form.uses(Nonce) || m.Form.uses(Unique) {
-		m.nonce = nextNonce(m.Key, clock, m.Form.NonceUnit)
+	if err := m.number(clock); err != nil {
+		return err
 	}
 	if expiry, ok := now.expiry(int64(time.Millisecond)); ok && m.Deadlines {
 		return m.meet(expiry, now.lo, unit, rule.Past)
 	}
 	return nil
+}
+
+// number takes a nonce, or a number that need not rise.
+func (m *message) number(clock Clock) (err error) {
+	switch {
+	case m.Form.uses(Nonce):
+		m.nonce, err = nextNonce(m.Key, clock, m.Form.NonceUnit, m.Nonces)
+	case m.Form.uses(Unique):
+		m.nonce, err = nextUnique(m.Key, clock, m.Form.NonceUnit)
+	}
+	return err
 }
 
 // meet makes the server refuse after expiry, as far as the form can say so.

@@ -163,12 +163,25 @@ func component(call *messages.Call, name string, created int64) (string, bool) {
 	case "host":
 		return call.Host, true
 	case "content-length":
-		return strconv.Itoa(len(call.Body)), true
+		return contentLength(call)
 	case "date":
 		return added(call, "Date", time.Unix(created, 0).UTC().Format(httpdate.Layout)), true
 	case "content-digest":
 		sum := sha256.Sum256(call.Body)
 		return added(call, "Content-Digest", "sha-256=:"+base64.StdEncoding.EncodeToString(sum[:])+":"), true
+	}
+	return "", false
+}
+
+// contentLength is the Content-Length that the connection will write, if it
+// writes one: a method that has no body by custom is sent without (RFC 9110,
+// section 8.6).
+func contentLength(call *messages.Call) (string, bool) {
+	switch {
+	case call.Reader != nil:
+		return strconv.FormatInt(call.Length, 10), call.Length >= 0
+	case len(call.Body) > 0, call.Method == "POST", call.Method == "PUT", call.Method == "PATCH":
+		return strconv.Itoa(len(call.Body)), true
 	}
 	return "", false
 }
@@ -205,7 +218,7 @@ func derived(call *messages.Call, name string) *string {
 
 // authority is the host in lower case, without the scheme's default port.
 func authority(call *messages.Call) string {
-	host := strings.ToLower(call.Host)
+	host := strings.ToLower(sentHost(call))
 	switch call.Origin.Scheme {
 	case "https":
 		return strings.TrimSuffix(host, ":443")

@@ -79,7 +79,7 @@ func (j JWT) BodyUnsigned() bool { return true }
 func (j JWT) Authenticate(call *messages.Call, clock Clock) error {
 	uri := ""
 	if j.URI {
-		uri = call.Method + " " + call.Host + call.Path
+		uri = call.Method + " " + sentHost(call) + call.Path
 	}
 	token, err := j.Token(uri, clock)
 	if err != nil {

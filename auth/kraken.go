@@ -23,7 +23,14 @@ type Kraken struct {
 	// NonceUnit is the step of the clock that nonces start from; default 1 µs.
 	// Choose what other programs use with the key.
 	NonceUnit time.Duration
+	// Nonces says from where they rise, and how far.
+	Nonces NonceRule
 }
+
+// krakenCodes are in the answer's list "error", with status 200: "Too many
+// requests with nonces below the last valid nonce (EAPI:Invalid nonce) can result
+// in temporary bans" (Kraken's documentation, as quoted in ccxt/ccxt#5110).
+var krakenCodes = Codes{Field: "error", Nonce: []string{"EAPI:Invalid nonce"}}
 
 // Validate reports every mistake.
 func (k Kraken) Validate() error {
@@ -31,8 +38,8 @@ func (k Kraken) Validate() error {
 	if err := k.signer().Validate(); err != nil {
 		errs = append(errs, signerError("Kraken", err))
 	}
-	if k.NonceUnit < 0 {
-		errs = append(errs, fail("Kraken", "NonceUnit", errors.New("must not be negative")))
+	if k.NonceUnit < 0 || k.Nonces.Ahead < 0 {
+		errs = append(errs, fail("Kraken", "NonceUnit, Nonces.Ahead", errors.New("must not be negative")))
 	}
 	return errors.Join(errs...)
 }
@@ -52,13 +59,17 @@ func (k Kraken) Authenticate(call *messages.Call, clock Clock) error {
 	if clock == nil {
 		return fail("Kraken", "", ErrNoClock)
 	}
-	if len(call.Body) > 0 && (call.Body[0] == '{' || call.Body[0] == '[') {
+	if !hasForm(call) {
 		return fail("Kraken", "", ErrBody)
 	}
 	if _, ok := lookup(string(call.Body), "nonce"); ok {
 		return fail("Kraken", "nonce", ErrReserved)
 	}
-	return k.sign(call, nextNonce(k.Key, clock, k.NonceUnit))
+	nonce, err := nextNonce(k.Key, clock, k.NonceUnit, k.Nonces)
+	if err != nil {
+		return fail("Kraken", "nonce", err)
+	}
+	return k.sign(call, nonce)
 }
 
 func (k Kraken) sign(call *messages.Call, nonce uint64) error {

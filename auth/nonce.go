@@ -4,39 +4,204 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
+	"fmt"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
 )
 
-// nonces holds the last nonce of every key, so that two schemes of one process
-// that share a key share its sequence. It maps a key's lane and its unit to an
-// *atomic.Uint64, which every goroutine that signs reads and advances. Nothing is
-// ever removed: a nonce that was forgotten could be given twice.
-var nonces sync.Map
-
-// nextNonce returns the next nonce of the key: the time in units, or one more
-// than the last, whichever is greater. Starting from the time keeps the sequence
-// rising across restarts, as long as fewer nonces are used than units pass. Keys
-// must not change to a coarser unit: their nonces would start below old ones.
-func nextNonce(key Secret, clock Clock, unit time.Duration) uint64 {
-	unit = cmp.Or(unit, time.Microsecond)
-	name := lane(key) + unit.String()
-	last, ok := nonces.Load(name)
-	if !ok { // only the first of those that meet here stores its own
-		last, _ = nonces.LoadOrStore(name, new(atomic.Uint64))
-	}
-	return after(last.(*atomic.Uint64), uint64(clock.Now().UnixNano()/int64(unit)))
+// NonceRule says from where a key's nonces rise, and how far. The zero value is
+// for most: nonces start from the server's time as it is known, or the local
+// clock, and rise strictly as long as the process lives.
+type NonceRule struct {
+	// Ahead is how far nonces may run ahead of the local wall clock; zero means a
+	// day. A server remembers the greatest nonce for ever, so that one from a clock
+	// that was wrong would shut the key out. Set it where the local clock is known
+	// to be that far behind.
+	Ahead time.Duration
+	// Floor remembers between two processes what was used, for when the clock is
+	// set back in between: see NonceFile. Nil forgets.
+	Floor NonceFloor
 }
 
-func after(last *atomic.Uint64, now uint64) uint64 {
-	for {
-		old := last.Load()
-		next := max(old+1, now)
-		if last.CompareAndSwap(old, next) {
-			return next
+// ErrNonceAhead means that the next nonce would be further ahead of the local
+// clock than NonceRule.Ahead allows.
+var ErrNonceAhead = errors.New("nonce ahead of this machine's clock")
+
+// NonceRaiser is an authenticator whose nonces can be raised after the server
+// found one too small: the clock was set back since another process used the key.
+type NonceRaiser interface {
+	// RaiseNonce has the next nonces begin a minute later, or after a second
+	// refusal within five minutes two, then four, and so on. It reports whether
+	// that is allowed, and so whether another attempt may help.
+	RaiseNonce(clock Clock) bool
+}
+
+// RaiseNonce raises the nonces of a, if a is a NonceRaiser.
+func RaiseNonce(a Authenticator, clock Clock) bool {
+	r, ok := a.(NonceRaiser)
+	return ok && r.RaiseNonce(clock)
+}
+
+const (
+	defaultAhead = 24 * time.Hour
+	nonceBlock   = 10 * time.Second // of nonces are reserved in a floor at a time
+	firstRaise   = time.Minute
+	raiseMemory  = 5 * time.Minute // a refusal after a longer pause begins anew
+)
+
+// nonceSource is the sequence of one key, in one unit. Whoever signs with the key
+// shares it, over all schemes and engines of the process.
+//
+// Invariant: every nonce given is greater than all before it, and with a floor not
+// greater than what was stored before it was given.
+type nonceSource struct {
+	unit time.Duration
+	used atomic.Int64 // when it was last looked up, in ns: written under the registry's lock for reading
+
+	mu       sync.Mutex // guards what follows; held while a floor is written
+	last     uint64     // the last nonce given, or passed over
+	reserved uint64     // in the floor: a later process begins above
+	raised   time.Duration
+	raisedAt time.Time // of the wall clock it was raised by
+}
+
+// next returns the next nonce: the time in units, or one more than the last,
+// whichever is greater. Starting from the time keeps the sequence rising across
+// restarts, as long as fewer nonces are used than units pass. Keys must not change
+// to a coarser unit: their nonces would start below old ones.
+func (s *nonceSource) next(now, local time.Time, rule NonceRule) (uint64, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n, until := max(s.last+1, s.units(now)), uint64(0)
+	if rule.Floor != nil && n > s.reserved {
+		stored, err := rule.Floor.Load() // another process may have gone on
+		if err != nil {
+			return 0, err
+		}
+		n = max(n, stored+1)
+		until = n + s.span(nonceBlock)
+	}
+	if limit := s.limit(local, rule); n > limit {
+		return 0, s.tooFar(n, local, rule)
+	}
+	if until > 0 {
+		if err := rule.Floor.Store(until); err != nil {
+			return 0, err
+		}
+		s.reserved = until
+	}
+	s.last = n
+	return n, nil
+}
+
+func (s *nonceSource) tooFar(n uint64, local time.Time, rule NonceRule) error {
+	ahead := time.Duration(math.MaxInt64)
+	if over := n - s.units(local); over < uint64(math.MaxInt64/s.unit) {
+		ahead = time.Duration(over) * s.unit
+	}
+	return fmt.Errorf("%w: by %v, and at most %v is allowed: set the clock, or NonceRule.Ahead if the nonce is right",
+		ErrNonceAhead, ahead.Round(time.Second), cmp.Or(rule.Ahead, defaultAhead))
+}
+
+// raise passes over nonces after a refusal.
+func (s *nonceSource) raise(now, local time.Time, rule NonceRule) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now = now.Round(0) // a pause counts, whether the machine slept in it or not
+	if pause := now.Sub(s.raisedAt); pause < 0 || pause > raiseMemory {
+		s.raised = 0
+	}
+	s.raised, s.raisedAt = max(2*s.raised, firstRaise), now
+	s.last = min(max(s.last, s.units(now))+s.span(s.raised), max(s.last, s.limit(local, rule)))
+	return s.last < s.limit(local, rule)
+}
+
+// units is a time as a nonce; zero before 1970.
+func (s *nonceSource) units(t time.Time) uint64 { return uint64(max(0, t.UnixNano()/int64(s.unit))) }
+
+func (s *nonceSource) span(d time.Duration) uint64 { return uint64(max(1, d/s.unit)) }
+
+// limit is the greatest nonce allowed.
+func (s *nonceSource) limit(local time.Time, rule NonceRule) uint64 {
+	now, ahead := local.UnixNano(), int64(cmp.Or(rule.Ahead, defaultAhead))
+	if ahead > math.MaxInt64-now {
+		return math.MaxUint64
+	}
+	return s.units(time.Unix(0, now+ahead))
+}
+
+// nonceRegistry has the sources of all keys of the process. A key that was not
+// used for long is forgotten, but for the greatest nonce of all those: whoever
+// comes back, or comes anew, begins above it.
+type nonceRegistry struct {
+	mu        sync.RWMutex
+	sources   map[string]*nonceSource  // by lane and unit
+	forgotten map[time.Duration]uint64 // by unit
+}
+
+const (
+	manyNonces  = 256       // sources above which those out of use are looked for
+	nonceMemory = time.Hour // without use, after which a source may be forgotten
+)
+
+var nonces = nonceRegistry{sources: make(map[string]*nonceSource), forgotten: make(map[time.Duration]uint64)}
+
+// of returns the source of a key in a unit; zero means 1 µs.
+func (r *nonceRegistry) of(key Secret, unit time.Duration) *nonceSource {
+	unit = cmp.Or(unit, time.Microsecond)
+	name, now := lane(key)+unit.String(), time.Now()
+	r.mu.RLock()
+	s := r.sources[name]
+	if s != nil {
+		s.used.Store(now.UnixNano())
+	}
+	r.mu.RUnlock()
+	if s != nil {
+		return s
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if s = r.sources[name]; s == nil {
+		if len(r.sources) >= manyNonces {
+			r.forget(now)
+		}
+		s = &nonceSource{unit: unit, last: r.forgotten[unit]}
+		r.sources[name] = s
+	}
+	s.used.Store(now.UnixNano())
+	return s
+}
+
+// forget drops the sources out of use whose nonces are in the past. It requires
+// that mu is held, so that nobody is about to use what it drops.
+func (r *nonceRegistry) forget(now time.Time) {
+	for name, s := range r.sources {
+		s.mu.Lock()
+		last, idle := s.last, now.UnixNano()-s.used.Load()
+		s.mu.Unlock()
+		if idle > int64(nonceMemory) && last <= s.units(now) {
+			r.forgotten[s.unit] = max(r.forgotten[s.unit], last)
+			delete(r.sources, name)
 		}
 	}
+}
+
+// nextNonce returns the next nonce of a key.
+func nextNonce(key Secret, clock Clock, unit time.Duration, rule NonceRule) (uint64, error) {
+	return nonces.of(key, unit).next(clock.Now(), time.Now(), rule)
+}
+
+func raiseNonce(key Secret, clock Clock, unit time.Duration, rule NonceRule) bool {
+	return nonces.of(key, unit).raise(clock.Now(), time.Now(), rule)
+}
+
+// nextUnique returns a number that the key has not used. Its size means nothing
+// to the server, so that no rule applies.
+func nextUnique(key Secret, clock Clock, unit time.Duration) (uint64, error) {
+	return nextNonce(key, clock, unit, NonceRule{Ahead: math.MaxInt64})
 }
 
 // lane names a key without disclosing it.

@@ -1,10 +1,36 @@
 package auth
 
 import (
+	"bytes"
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/sluice-engine/sluice/messages"
 )
+
+// hasForm reports whether the body of a call is a form, or empty: by its
+// Content-Type, and without one by not looking like JSON. What stands in any other
+// body is no parameter, however much it looks like one.
+func hasForm(call *messages.Call) bool {
+	body := bytes.TrimLeft(call.Body, " \t\r\n")
+	if len(body) == 0 {
+		return true
+	}
+	if kind, ok := call.Header("Content-Type"); ok {
+		kind, _, _ = strings.Cut(kind, ";")
+		return strings.EqualFold(strings.TrimSpace(kind), "application/x-www-form-urlencoded")
+	}
+	return strings.IndexByte(`{["`, body[0]) < 0
+}
+
+// sentHost is what the connection writes as Host: a line of the caller's wins.
+func sentHost(call *messages.Call) string {
+	if host, ok := call.Header("Host"); ok {
+		return host
+	}
+	return call.Host
+}
 
 // lookup returns the still encoded value of the first parameter of that name.
 // Only plain names are found: those of the schemes need no encoding.

@@ -72,7 +72,7 @@ func appendCallPart(dst []byte, call *messages.Call, p Part) []byte {
 	case Method:
 		return append(dst, call.Method...)
 	case Host:
-		return append(dst, call.Host...)
+		return append(dst, sentHost(call)...)
 	case Path:
 		return append(dst, call.Path...)
 	case Target:

@@ -30,7 +30,13 @@ type Payload struct {
 	NonceUnit time.Duration
 	// QuoteNonce writes the nonce as a JSON string instead of a number.
 	QuoteNonce bool
+	// Nonces says from where they rise, and how far.
+	Nonces NonceRule
+	// Codes are how the server says that it refused a nonce.
+	Codes Codes
 }
+
+func (p Payload) unit() time.Duration { return cmp.Or(p.NonceUnit, time.Millisecond) }
 
 // Gemini signs for Gemini's private REST interface.
 func Gemini(key, secret Secret) Payload {
@@ -48,8 +54,8 @@ func BitfinexV1(key, secret Secret) Payload {
 func (p Payload) Validate() error {
 	err := required("Payload", "Key", string(p.Key), "Secret", string(p.Secret), "KeyHeader", p.KeyHeader,
 		"PayloadHeader", p.PayloadHeader, "SignatureHeader", p.SignatureHeader)
-	if p.NonceUnit < 0 {
-		err = errors.Join(err, fail("Payload", "NonceUnit", errors.New("must not be negative")))
+	if p.NonceUnit < 0 || p.Nonces.Ahead < 0 {
+		err = errors.Join(err, fail("Payload", "NonceUnit, Nonces.Ahead", errors.New("must not be negative")))
 	}
 	return err
 }
@@ -74,7 +80,10 @@ func (p Payload) Authenticate(call *messages.Call, clock Clock) error {
 			return fail("Payload", reserved, ErrReserved)
 		}
 	}
-	nonce := nextNonce(p.Key, clock, cmp.Or(p.NonceUnit, time.Millisecond))
+	nonce, err := nextNonce(p.Key, clock, p.unit(), p.Nonces)
+	if err != nil {
+		return fail("Payload", "nonce", err)
+	}
 	return p.sign(call, p.object(call.Path, nonce, fields))
 }
 

@@ -113,6 +113,9 @@ func (q *SignedQuery) authenticate(scheme string, call *messages.Call, clock Clo
 	if clock == nil {
 		return fail(scheme, "", ErrNoClock)
 	}
+	if q.Form.InBody && !hasForm(call) {
+		return fail(scheme, "Form.InBody", ErrBody)
+	}
 	if name := q.reserved(call); name != "" {
 		return fail(scheme, name, ErrReserved)
 	}
@@ -144,7 +147,7 @@ func (q *SignedQuery) param(call *messages.Call, name string) (string, bool) {
 	if value, ok := lookup(call.Query, name); ok {
 		return value, true
 	}
-	if !bytes.Contains(call.Body, []byte(name)) { // spares the copy of a long body
+	if !bytes.Contains(call.Body, []byte(name)) || !hasForm(call) { // the first spares the copy of a long body
 		return "", false
 	}
 	return lookup(string(call.Body), name)

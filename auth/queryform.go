@@ -22,12 +22,19 @@ type QueryForm struct {
 	Hash     crypto.Hash   // of HMACQuery; default SHA-256
 
 	// InBody adds timestamp, window and signature to the form body instead of to
-	// the query, when there is a body.
+	// the query, when there is a body. One that is no form is ErrBody.
 	InBody bool
 	// QueryOnly leaves the body out of the signature, so that it can be streamed.
 	// It excludes InBody.
 	QueryOnly bool
+
+	// Codes are how the server says that it refused a timestamp; empty means
+	// Binance's.
+	Codes Codes
 }
+
+// binanceCodes: "-1021 INVALID_TIMESTAMP" (binance-spot-api-docs, errors.md).
+var binanceCodes = Codes{Field: "code", Timestamp: []string{"-1021"}}
 
 func (f QueryForm) withDefaults() QueryForm {
 	f.KeyHeader = cmp.Or(f.KeyHeader, "X-MBX-APIKEY")
@@ -38,5 +45,8 @@ func (f QueryForm) withDefaults() QueryForm {
 	f.Rule = cmp.Or(f.Rule, Window{Past: 5 * time.Second, Future: time.Second})
 	f.Max = cmp.Or(f.Max, time.Minute)
 	f.Hash = cmp.Or(f.Hash, crypto.SHA256)
+	if f.Codes.Field == "" {
+		f.Codes = binanceCodes
+	}
 	return f
 }

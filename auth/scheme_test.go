@@ -158,7 +158,7 @@ func TestNoncesOfAKeyRiseStrictlyAcrossSchemesAndGoroutines(t *testing.T) {
 		wait.Go(func() {
 			last := uint64(0)
 			for range each {
-				n := nextNonce("TestNonces", at(noon), time.Microsecond)
+				n := mustNonce(t, "TestNonces", at(noon), time.Microsecond)
 				require.Greater(t, n, last)
 				last = n
 				nonces <- n
@@ -176,9 +176,15 @@ func TestNoncesOfAKeyRiseStrictlyAcrossSchemesAndGoroutines(t *testing.T) {
 }
 
 func TestANonceFollowsTheClockButNeverBack(t *testing.T) {
-	require.EqualValues(t, noon, nextNonce("TestBack", at(noon), time.Millisecond))
-	require.EqualValues(t, noon+1, nextNonce("TestBack", at(noon-5000), time.Millisecond))
-	require.EqualValues(t, noon+9, nextNonce("TestBack", at(noon+9), time.Millisecond))
+	require.EqualValues(t, noon, mustNonce(t, "TestBack", at(noon), time.Millisecond))
+	require.EqualValues(t, noon+1, mustNonce(t, "TestBack", at(noon-5000), time.Millisecond))
+	require.EqualValues(t, noon+9, mustNonce(t, "TestBack", at(noon+9), time.Millisecond))
+}
+
+func mustNonce(t *testing.T, key Secret, clock Clock, unit time.Duration) uint64 {
+	n, err := nextNonce(key, clock, unit, NonceRule{})
+	require.NoError(t, err)
+	return n
 }
 
 func TestALaneNamesAKeyWithoutDisclosingIt(t *testing.T) {

@@ -4,9 +4,35 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 const redacted = "***"
+
+// CheckSecret reports what is odd about a key, a secret or a passphrase, without a
+// character of it: blanks or line feeds around it, quotes, a control character. It
+// would be signed with as it stands, and every signature would be wrong. Bytes
+// that are no text are never odd, and neither is nothing.
+func CheckSecret(s Secret) error {
+	odd := ""
+	switch text := string(s); {
+	case !utf8.ValidString(text):
+		return nil
+	case strings.ContainsAny(text, "\r\n"):
+		odd = "it has a line feed"
+	case strings.TrimSpace(text) != text:
+		odd = "it begins or ends with a blank"
+	case strings.ContainsFunc(text, func(r rune) bool { return unicode.IsControl(r) || r == '\ufeff' || r == '\u200b' }):
+		odd = "it has a character that cannot be seen"
+	case len(text) > 1 && strings.IndexByte("\"'`", text[0]) >= 0 && text[len(text)-1] == text[0]:
+		odd = "it stands in quotes"
+	default:
+		return nil
+	}
+	return fmt.Errorf("%w: %s", ErrOdd, odd)
+}
 
 // Secret is a string that prints as *** through fmt (every verb), log/slog,
 // encoding/json and any encoder of text. Convert it to string to read it.

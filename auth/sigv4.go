@@ -21,8 +21,8 @@ type SigV4 struct {
 	Secret          Secret
 	SessionToken    Secret // of temporary credentials
 	Region, Service string
-	// RawPath signs the path as it is sent, once encoded, as S3 wants it; every
-	// other service wants it encoded once more.
+	// RawPath signs the path once encoded, as S3 wants it; every other service
+	// wants it as it is sent, encoded once more. Neither changes what is sent.
 	RawPath bool
 	// UnsignedPayload leaves the body out of the signature, so that it can be
 	// streamed: S3 allows that, over https. It needs RawPath, and the request a
@@ -33,6 +33,7 @@ type SigV4 struct {
 // Validate reports every mistake.
 func (s SigV4) Validate() error {
 	err := required("SigV4", "AccessKey", s.AccessKey, "Secret", string(s.Secret), "Region", s.Region, "Service", s.Service)
+	err = errors.Join(err, named("SigV4", "SessionToken", CheckSecret(s.SessionToken)))
 	if s.UnsignedPayload && !s.RawPath {
 		err = errors.Join(err, fail("SigV4", "UnsignedPayload", errors.New("is for S3 alone, which needs RawPath")))
 	}
@@ -113,7 +114,7 @@ func (s SigV4) canonical(call *messages.Call, body string) (text, signed string)
 	for _, name := range [...]string{"content-type", "host", "x-amz-content-sha256", "x-amz-date", "x-amz-security-token"} {
 		value, ok := fieldValue(call, name)
 		if name == "host" {
-			value, ok = call.Host, true
+			value, ok = sentHost(call), true
 		}
 		if ok {
 			names = append(names, name)
@@ -121,11 +122,19 @@ func (s SigV4) canonical(call *messages.Call, body string) (text, signed string)
 		}
 	}
 	signed = strings.Join(names, ";")
-	path := cmp.Or(call.Path, "/")
-	if !s.RawPath {
-		path = strings.ReplaceAll(path, "%", "%25") // of an encoded path nothing else changes
+	return strings.Join([]string{call.Method, s.canonicalPath(call.Path), canonicalQuery(call.Query), lines.String(), signed, body}, "\n"), signed
+}
+
+// canonicalPath encodes the path as the server will, whatever it is sent as: all
+// but unreserved bytes and slashes. S3 encodes what the path means; every other
+// service what it was sent, escapes included.
+func (s SigV4) canonicalPath(path string) string {
+	plain := []byte(cmp.Or(path, "/"))
+	if s.RawPath { // a plus is no space here
+		plain = percent.AppendDecoded(nil, strings.ReplaceAll(string(plain), "+", "%2B"))
 	}
-	return strings.Join([]string{call.Method, path, canonicalQuery(call.Query), lines.String(), signed, body}, "\n"), signed
+	encoded := string(percent.AppendForm(nil, plain))
+	return strings.NewReplacer("+", "%20", "%2F", "/").Replace(encoded)
 }
 
 // canonicalQuery sorts the parameters by encoded name, then value, and encodes

@@ -47,7 +47,7 @@ func (h HTX) sign(call *messages.Call, now time.Time) error {
 	own := string(percent.AppendForm([]byte("AccessKeyId="), []byte(h.Key))) +
 		"&SignatureMethod=HmacSHA256&SignatureVersion=2&Timestamp=" + strict(now.UTC().Format("2006-01-02T15:04:05"))
 	query := canonicalQuery(call.Query + "&" + own)
-	payload := call.Method + "\n" + strings.ToLower(call.Host) + "\n" + call.Path + "\n" + query
+	payload := call.Method + "\n" + strings.ToLower(sentHost(call)) + "\n" + call.Path + "\n" + query
 	sig, err := shared(h.Secret, crypto.SHA256).AppendSignature(nil, []byte(payload))
 	if err != nil {
 		return fail("HTX", "Secret", err)

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -12,44 +11,39 @@ import (
 // admission holds the credits: how many requests may be on their journey at
 // once. Without a shortage it is one atomic operation each way.
 //
-// Invariant: inFlight without the closing bit never exceeds limit.
+// Who waits is served first, by rank: priority, then first come. A credit that
+// comes back while somebody waits is handed over under mu, and whoever comes
+// meanwhile joins the queue, because the waiting bit makes take fail.
+//
+// Invariants: the credits in use never exceed limit. Whenever mu is free, the
+// waiting bit is set exactly if the queue is not empty.
 type admission struct {
 	limit   int64 // written by newAdmission, read by every caller
 	patient int   // how many may wait; none means that a shortage refuses. Likewise
 
-	// The closing bit, and the credits in use. Written by the caller of take,
-	// with or without mu, and of leave, without it; the bit by close, with mu.
-	// Read by all of them and by credits.
-	inFlight atomic.Int64
-	// Those in queue, and those about to join it. Written by whoever changes
-	// queue, with mu; read by leave, without.
-	waiting atomic.Int64
+	// The credits in use, and the two bits below. The number is raised by take,
+	// with the bits clear, and by whoever holds mu; it is lowered by leave. The
+	// bits belong to whoever holds mu. Read by all of them and by credits.
+	state atomic.Int64
 	// Closed by the first that finds the admission closing and nothing in
 	// flight: close, or the last caller of leave. Read by Shutdown and stop.
 	idle    chan struct{}
 	drained sync.Once // guards the closing of idle
 
-	mu sync.Mutex
-	// Most urgent first, first come first within a priority. Written and read
-	// with mu: by join, withdraw, promote and close, and read by credits.
-	queue []*applicant
+	mu    sync.Mutex
+	queue applicants // guarded by mu
 }
 
-// applicant is a caller of enter that waits for a credit.
-type applicant struct {
-	priority messages.Priority // written by enter; read by those who join later, with mu
-	// Receives nil with the credit, or why there is none. Of capacity 1, written
-	// once by whoever takes the applicant out of the queue, and read by its
-	// caller: nobody who writes ever waits.
-	verdict chan error
-}
-
-// closingBit makes inFlight larger than any limit, so that the one comparison
-// which finds that there is no credit finds closing too.
-const closingBit = int64(1) << 62
+// Each bit makes state larger than any limit, so that the one comparison which
+// finds that there is no credit finds them too.
+const (
+	waitingBit = int64(1) << 61 // somebody is in the queue, or about to be
+	closingBit = int64(1) << 62 // set once, by close
+	bits       = waitingBit | closingBit
+)
 
 func newAdmission(limit, patient int) *admission {
-	return &admission{limit: int64(limit), patient: patient, idle: make(chan struct{})}
+	return &admission{limit: min(int64(limit), waitingBit-1), patient: patient, idle: make(chan struct{})}
 }
 
 // enter takes a credit, waiting for one if that is the policy.
@@ -59,9 +53,7 @@ func (a *admission) enter(ctx context.Context, priority messages.Priority) error
 		return err // nil with the credit, too
 	}
 	p := &applicant{priority: priority, verdict: make(chan error, 1)}
-	if err, answered := a.join(p); answered {
-		return err
-	}
+	a.join(p)
 	select {
 	case err := <-p.verdict:
 		return err
@@ -71,116 +63,107 @@ func (a *admission) enter(ctx context.Context, priority messages.Priority) error
 	}
 }
 
-// take takes a credit if there is one.
+// take takes a credit if there is one, and nobody waits for it.
 func (a *admission) take() error {
 	for {
-		n := a.inFlight.Load()
+		n := a.state.Load()
 		switch {
 		case n >= closingBit:
 			return ErrClosed
 		case n >= a.limit:
 			return ErrOverloaded
-		case a.inFlight.CompareAndSwap(n, n+1):
+		case a.state.CompareAndSwap(n, n+1):
 			return nil
 		}
 	}
 }
 
-// join queues an applicant, unless it is answered at once.
-func (a *admission) join(p *applicant) (err error, answered bool) {
+// join queues an applicant, who may be answered at once.
+func (a *admission) join(p *applicant) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	// Count first, look then; leave gives back first and reads the count then. So
-	// of a credit given back meanwhile one side or the other knows.
-	a.waiting.Add(1)
-	err = a.take()
-	if err != ErrOverloaded || len(a.queue) >= a.patient && !a.shedFor(p) {
-		a.waiting.Add(-1)
-		return err, true
+	if a.state.Load() >= closingBit {
+		p.verdict <- ErrClosed
+		return
 	}
-	// Never equal, so that the place found is behind all of the same priority.
-	at, _ := slices.BinarySearchFunc(a.queue, p, func(q, p *applicant) int {
-		if q.priority >= p.priority {
-			return -1
-		}
-		return 1
-	})
-	a.queue = slices.Insert(a.queue, at, p)
-	return nil, false
+	// The bit first, then a look at the credits: leave gives back first and looks
+	// at the bit then. So of a credit given back meanwhile one side or the other
+	// knows.
+	a.state.Or(waitingBit)
+	a.queue.add(p)
+	a.handOver()
+	if a.queue.len() > a.patient {
+		a.queue.takeLast().verdict <- ErrOverloaded
+	}
+	a.settleBit()
 }
 
-// shedFor makes room for a more urgent applicant by refusing the least urgent.
-// It requires that mu is held and that the queue is full.
-func (a *admission) shedFor(p *applicant) bool {
-	last := a.queue[len(a.queue)-1]
-	if last.priority >= p.priority {
-		return false
+// handOver gives the credits that are free to the first in the queue. It
+// requires that mu is held and the waiting bit set, so that nobody else takes
+// one.
+func (a *admission) handOver() {
+	for a.queue.len() > 0 && a.state.Load()&^bits < a.limit {
+		a.state.Add(1)
+		a.queue.takeFirst().verdict <- nil
 	}
-	a.queue = a.queue[:len(a.queue)-1]
-	a.waiting.Add(-1)
-	last.verdict <- ErrOverloaded
-	return true
+}
+
+// settleBit lets callers take credits again once nobody waits. It requires that
+// mu is held.
+func (a *admission) settleBit() {
+	if a.queue.len() == 0 {
+		a.state.And(^waitingBit)
+	}
 }
 
 // withdraw takes out an applicant whose caller left.
 func (a *admission) withdraw(p *applicant) {
 	a.mu.Lock()
-	at := slices.Index(a.queue, p)
-	if at >= 0 {
-		a.queue = slices.Delete(a.queue, at, at+1)
-		a.waiting.Add(-1)
+	queued := a.queue.remove(p)
+	if queued {
+		a.settleBit()
 	}
 	a.mu.Unlock()
 	// Who is not in the queue has its verdict in the channel; if that is a credit,
 	// nobody else would ever give it back.
-	if at < 0 && <-p.verdict == nil {
+	if !queued && <-p.verdict == nil {
 		a.leave()
 	}
 }
 
-// leave gives a credit back, to the most urgent applicant if there is one.
+// leave gives a credit back, to the first in the queue if there is one.
 func (a *admission) leave() {
-	n := a.inFlight.Add(-1)
-	if n == closingBit { // closing, and this was the last
-		a.drained.Do(func() { close(a.idle) })
+	n := a.state.Add(-1)
+	if n&bits == 0 {
 		return
 	}
-	if a.waiting.Load() > 0 {
-		a.promote()
+	if n&waitingBit != 0 {
+		a.mu.Lock()
+		a.handOver()
+		a.settleBit()
+		a.mu.Unlock()
 	}
+	a.noteIdle()
 }
 
-// promote gives the most urgent applicant a credit, if both are there.
-func (a *admission) promote() {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if len(a.queue) == 0 {
-		return
+// noteIdle tells those who wait for the end, if this is it: closing, and nothing
+// in flight.
+func (a *admission) noteIdle() {
+	if a.state.Load() == closingBit {
+		a.drained.Do(func() { close(a.idle) })
 	}
-	// A newcomer may have taken the credit meanwhile, for take does not queue. It
-	// promotes the next when it leaves.
-	if a.take() != nil {
-		return
-	}
-	first := a.queue[0]
-	a.queue = slices.Delete(a.queue, 0, 1)
-	a.waiting.Add(-1)
-	first.verdict <- nil
 }
 
 // close refuses everyone who waits and everyone to come. It is idempotent.
 func (a *admission) close() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	// Only close sets the bit, and with mu held: it is set once.
-	if a.inFlight.Load() < closingBit && a.inFlight.Add(closingBit) == closingBit {
-		a.drained.Do(func() { close(a.idle) })
+	a.state.Or(closingBit)
+	for a.queue.len() > 0 {
+		a.queue.takeFirst().verdict <- ErrClosed
 	}
-	for _, p := range a.queue {
-		p.verdict <- ErrClosed
-	}
-	a.waiting.Add(-int64(len(a.queue)))
-	a.queue = nil
+	a.settleBit()
+	a.noteIdle()
 }
 
 // credits returns how many requests are on their journey, and how many wait to
@@ -188,5 +171,5 @@ func (a *admission) close() {
 func (a *admission) credits() (inFlight, waiting int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return int(a.inFlight.Load() &^ closingBit), len(a.queue)
+	return int(a.state.Load() &^ bits), a.queue.len()
 }

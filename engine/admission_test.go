@@ -2,6 +2,8 @@ package engine
 
 import (
 	"context"
+	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -9,6 +11,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
 
 	"github.com/sluice-engine/sluice/messages"
 )
@@ -37,7 +40,7 @@ func TestCreditsAreNeverExceeded(t *testing.T) {
 	require.LessOrEqual(t, most.Load(), int64(limit))
 	inFlight, waiting := a.credits()
 	require.Zero(t, inFlight+waiting)
-	require.Zero(t, a.waiting.Load())
+	require.Zero(t, a.state.Load())
 }
 
 func TestTheMostUrgentApplicantIsNextAndTheLeastUrgentIsShed(t *testing.T) {
@@ -111,4 +114,216 @@ func TestClosingRefusesApplicantsAndTellsWhenTheLastLeaves(t *testing.T) {
 		a.leave()
 		<-a.idle
 	})
+}
+
+// office is admission as one would do it by hand: a list, searched through.
+type office struct {
+	limit, patient int
+	inside         int
+	queue          []*visitor // in the order in which they came
+}
+
+type visitor struct {
+	priority messages.Priority
+	answer   string // "" while in the queue
+	asked    *applicant
+}
+
+func (o *office) come(v *visitor) {
+	o.queue = append(o.queue, v)
+	o.serve()
+	if len(o.queue) > o.patient {
+		// The least urgent goes, and of several the one that came last.
+		last := o.queue[0]
+		for _, w := range o.queue {
+			if w.priority <= last.priority {
+				last = w
+			}
+		}
+		o.answered(last, "sent away")
+	}
+}
+
+func (o *office) serve() {
+	for o.inside < o.limit && len(o.queue) > 0 {
+		first := o.queue[0]
+		for _, w := range o.queue {
+			if w.priority > first.priority {
+				first = w
+			}
+		}
+		o.inside++
+		o.answered(first, "let in")
+	}
+}
+
+func (o *office) answered(v *visitor, answer string) {
+	v.answer = answer
+	o.queue = slices.DeleteFunc(o.queue, func(w *visitor) bool { return w == v })
+}
+
+func (o *office) leave() {
+	o.inside--
+	o.serve()
+}
+
+func TestWhoGetsWhichCreditIsAsOneWouldDoItByHand(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		o := &office{limit: rapid.IntRange(1, 3).Draw(t, "limit"), patient: rapid.IntRange(1, 6).Draw(t, "patient")}
+		a := newAdmission(o.limit, o.patient)
+		var all []*visitor
+		picked := func(answer string) *visitor {
+			var some []*visitor
+			for _, v := range all {
+				if v.answer == answer {
+					some = append(some, v)
+				}
+			}
+			if len(some) == 0 {
+				return nil
+			}
+			return rapid.SampledFrom(some).Draw(t, "who")
+		}
+		for range rapid.IntRange(1, 60).Draw(t, "steps") {
+			switch rapid.SampledFrom([]string{"come", "come", "leave", "give up"}).Draw(t, "step") {
+			case "come":
+				v := &visitor{priority: messages.Priority(rapid.IntRange(-1, 2).Draw(t, "priority"))}
+				all = append(all, v)
+				o.come(v)
+				v.asked = &applicant{priority: v.priority, verdict: make(chan error, 1)}
+				if err := a.take(); err != ErrOverloaded {
+					v.asked.verdict <- err
+				} else {
+					a.join(v.asked)
+				}
+			case "leave":
+				if v := picked("let in"); v != nil {
+					v.answer = "gone"
+					o.leave()
+					a.leave()
+				}
+			case "give up":
+				if v := picked(""); v != nil {
+					o.answered(v, "gave up")
+					v.asked.verdict <- nil // nobody else may answer any more
+					a.withdraw(v.asked)
+				}
+			}
+			for i, v := range all {
+				wantAnswer(t, i, v)
+			}
+			inFlight, waiting := a.credits()
+			require.Equal(t, o.inside, inFlight)
+			require.Equal(t, len(o.queue), waiting)
+		}
+	})
+}
+
+// wantAnswer asserts that the applicant has heard what the visitor has.
+func wantAnswer(t *rapid.T, i int, v *visitor) {
+	if v.asked == nil || v.answer == "gone" || v.answer == "gave up" {
+		return
+	}
+	heard := ""
+	if len(v.asked.verdict) > 0 {
+		heard = "let in"
+		err := <-v.asked.verdict
+		v.asked.verdict <- err
+		if err != nil {
+			heard = "sent away"
+		}
+	}
+	require.Equal(t, v.answer, heard, "visitor %d", i)
+}
+
+func TestANewcomerNeverOvertakesWhoeverWaits(t *testing.T) {
+	for range 200 {
+		a := newAdmission(1, 100)
+		require.NoError(t, a.take())
+		var served []messages.Priority // written and read by whoever has the credit
+		var all sync.WaitGroup
+		all.Go(func() {
+			require.NoError(t, a.enter(context.Background(), messages.Urgent))
+			served = append(served, messages.Urgent)
+			a.leave()
+		})
+		for _, waiting := a.credits(); waiting == 0; _, waiting = a.credits() {
+		}
+		for range 4 {
+			all.Go(func() {
+				require.NoError(t, a.enter(context.Background(), messages.Background))
+				served = append(served, messages.Background)
+				a.leave()
+			})
+		}
+		a.leave()
+		all.Wait()
+		require.Equal(t, messages.Urgent, served[0])
+	}
+}
+
+func TestACreditOnItsWayBackIsNotForNewcomers(t *testing.T) {
+	a := newAdmission(1, 10)
+	require.NoError(t, a.take())
+	first := &applicant{verdict: make(chan error, 1)}
+	a.join(first)
+	a.state.Add(-1) // as leave begins
+	require.Equal(t, ErrOverloaded, a.take())
+	a.join(&applicant{priority: messages.Background, verdict: make(chan error, 1)})
+	require.NoError(t, <-first.verdict)
+}
+
+func TestCreditsSurviveAStampede(t *testing.T) {
+	const limit = 3
+	a := newAdmission(limit, 20)
+	var inside atomic.Int64
+	var all sync.WaitGroup
+	for i := range 12 {
+		random := rand.New(rand.NewPCG(1, uint64(i)))
+		all.Go(func() {
+			for range 2_000 {
+				ctx, cancel := context.WithTimeout(context.Background(), time.Duration(random.IntN(50))*time.Microsecond)
+				if a.enter(ctx, messages.Priority(random.IntN(3))) == nil {
+					if inside.Add(1) > limit {
+						t.Error("too many credits")
+					}
+					inside.Add(-1)
+					a.leave()
+				}
+				cancel()
+			}
+		})
+	}
+	all.Wait()
+	require.Zero(t, a.state.Load())
+	a.close()
+	<-a.idle
+}
+
+// The price of one more in a long queue is about that in a short one, in the
+// order that is worst for a list: each newcomer more urgent than all before.
+func TestALongQueueIsNotDearer(t *testing.T) {
+	price := func(n int) time.Duration {
+		start := time.Now()
+		a := newAdmission(1, n)
+		require.NoError(t, a.take())
+		for i := range n {
+			a.join(&applicant{priority: messages.Priority(i), verdict: make(chan error, 1)})
+		}
+		for range n + 1 {
+			a.leave()
+		}
+		return time.Since(start) / time.Duration(n)
+	}
+	short := min(price(2_000), price(2_000))
+	require.Less(t, price(100_000), 20*short+time.Microsecond)
+}
+
+func BenchmarkACreditWithoutAShortage(b *testing.B) {
+	a := newAdmission(100, 100)
+	for b.Loop() {
+		if a.take() == nil {
+			a.leave()
+		}
+	}
 }

@@ -23,14 +23,24 @@ import (
 // What belongs together is a struct of its own that is named like its field:
 // "go doc github.com/sluice-engine/sluice/engine.Connections" shows what there
 // is to say of connections, and so for Clock, Admission, Dial, Responses and
-// Retry. New reads a Config once; nothing in it is to be changed afterwards.
+// Retry. New reads a Config once, and keeps copies of its maps, slices and TLS
+// configurations: what is done to them afterwards changes nothing.
 type Config struct {
 	// BaseURL is what every Request.Path is joined to: scheme, host, and
 	// perhaps a path. Empty means that requests carry full URLs.
 	BaseURL string
-	// Header is sent with every request; a request's own header wins. A
-	// User-Agent of "sluice" is sent unless one is given here or there. Nil
-	// means that nothing else is sent.
+	// Origins are others that credentials are for, beside that of BaseURL, as
+	// "https://ws.example.com". Header and Auth go to these origins alone: any
+	// other is sent no Header, and a request that asks to be signed for another is
+	// an error before anything is sent. Nil means that of BaseURL alone. With
+	// neither, both go to wherever the caller of Do sends a request himself, and
+	// never to the target of a redirect or to a TimeEndpoint.
+	Origins []string
+	// Header is sent with every request to BaseURL and Origins; a request's own
+	// header wins, whatever the case of its names. Of it, User-Agent and
+	// Accept-Encoding, which are no credentials, are sent to all. A User-Agent of
+	// "sluice" is sent unless one is given here or there. Nil means that nothing
+	// else is sent.
 	Header http.Header
 
 	// Limits are the API's rate limits; see throttle.Limit. Without any, no
@@ -47,10 +57,12 @@ type Config struct {
 	// runs on the caller's goroutine, and must be safe for concurrent use.
 	Feedback feedback.Reader
 
-	// Auth signs the requests that ask for it. Nil means that none may ask.
+	// Auth signs the requests that ask for it, to BaseURL and Origins alone. Nil
+	// means that none may ask.
 	Auth auth.Authenticator
-	// Time is where the server's clock is read: see TimeFrom. Nil means that
-	// signers take the local clock at its word.
+	// Time is where the server's clock is read: see TimeFrom. If there are Limits,
+	// a TimeEndpoint must say which is charged for it. Nil means that signers take
+	// the local clock at its word.
 	Time TimeSource
 	// Clock says how closely the server's clock is followed.
 	Clock Clock
@@ -90,6 +102,15 @@ type Clock struct {
 	// means 10 s. More of them make the estimate better, at their price in
 	// requests.
 	Every time.Duration
+	// Trust is how far from this machine's clock the server's time may be to be
+	// believed at its first word, and so how wrong a lie may be; zero means 5
+	// minutes. A greater difference, up to 400 days, is believed once answers of
+	// some seconds agree on it: 4 over 2 s if their Date headers say the same, 8
+	// over 4 s otherwise, and if it is greater than a day, no Date header may
+	// contradict. What is not confirmed is a *SkewError, which requests that are to
+	// be signed end with, and a warning in the log. Set it where this machine's
+	// clock is known to be wrong: above what it may be off.
+	Trust time.Duration
 }
 
 // Admission bounds how many requests are on their journey at once, so that a
@@ -98,9 +119,10 @@ type Admission struct {
 	// MaxInFlight is how many requests may be on their journey, from Do to its
 	// return, or to the end of a streamed answer; zero means 100,000.
 	MaxInFlight int
-	// MaxWaiting is how many more may wait for their turn in Do; zero means
-	// 100,000, and a negative number that none may. Beyond it the least urgent
-	// get ErrOverloaded.
+	// MaxWaiting is how many more may wait for their turn in Do, the most urgent
+	// first and in the order in which they came; zero means 100,000, and a
+	// negative number that none may. Beyond it the least urgent get
+	// ErrOverloaded.
 	MaxWaiting int
 }
 
@@ -175,6 +197,15 @@ type Responses struct {
 	// zero means 16 MiB. A larger one is ErrBodyTooLarge. A body read through
 	// Response.Stream has no cap.
 	MaxBody int64
+	// Decode decodes the JSON body of an answer for Fetch. Nil means encoding/json
+	// with three differences: a number that goes into an interface, as in
+	// map[string]any, is a json.Number with all its digits; of two names in an
+	// object that differ in case only, such as "l" and "L", a field gets the one
+	// that is spelt as it is; and a byte order mark is passed over. json.Unmarshal
+	// is encoding/json without them, and any other codec will do. It runs on the
+	// caller's goroutine, must be safe for concurrent use, and must not change
+	// body, nor keep it unless what it decodes may share it.
+	Decode func(body []byte, into any) error
 	// Codings are the content codings that answers may come in, most wanted
 	// first: "gzip", "deflate", "br", "zstd". They are asked for and undone,
 	// unless the request or Config.Header has an Accept-Encoding of its own. Nil

@@ -3,13 +3,17 @@ package engine
 import (
 	"cmp"
 	"context"
+	"errors"
+	"fmt"
 	"net/http"
-	"net/http/cookiejar"
 	"net/url"
+	"sync/atomic"
 	"time"
 
 	"github.com/sluice-engine/sluice/actors"
+	"github.com/sluice-engine/sluice/actors/request"
 	"github.com/sluice-engine/sluice/auth"
+	"github.com/sluice-engine/sluice/internal/scribe"
 	"github.com/sluice-engine/sluice/messages"
 	"github.com/sluice-engine/sluice/throttle"
 )
@@ -22,8 +26,15 @@ import (
 type Engine struct {
 	system         *actors.System
 	admission      *admission
-	timeout        time.Duration // of requests that have none; zero means none
-	defaultLimitID string        // empty means that a request must name its limit
+	timeout        time.Duration           // of requests that have none; zero means none
+	defaultLimitID string                  // empty means that a request must name its limit, if there are any
+	homes          []messages.Origin       // that credentials are for; none means that no home is named
+	timeIsFree     bool                    // the source of time names no limit
+	unmarshal      func([]byte, any) error // of Responses.Decode
+	limited        atomic.Bool             // there are limits; written by ReplaceLimits
+	baseOrigin     string                  // as a URL; empty without a base URL
+	scribe         *scribe.Scribe          // writes what the actors log
+	ending         ending
 }
 
 // New checks the whole configuration, reports every mistake in one error, and
@@ -38,7 +49,16 @@ func New(config Config) (*Engine, error) {
 		admission:      newAdmission(p.Admission.MaxInFlight, p.Admission.MaxWaiting),
 		timeout:        p.Timeout,
 		defaultLimitID: p.DefaultLimitID,
+		homes:          p.homes,
+		timeIsFree:     p.timeIsFree,
+		unmarshal:      p.Responses.Decode,
+		scribe:         scribe.New(p.Logger),
+		ending:         ending{ended: make(chan struct{})},
 	}
+	if p.base.Host != "" {
+		e.baseOrigin = p.base.Origin.String()
+	}
+	e.limited.Store(len(p.Limits) > 0)
 	if e.system, err = actors.Start(p.system(e)); err != nil {
 		return nil, err
 	}
@@ -52,11 +72,23 @@ func New(config Config) (*Engine, error) {
 // if any, is an *Error. It blocks for as long as the limits, the pool and the
 // server need, bounded by ctx and Request.Timeout.
 func (e *Engine) Do(ctx context.Context, req *Request) (*Response, error) {
-	deadline := e.deadline(ctx, req)
-	if err := e.enter(ctx, req, deadline); err != nil {
-		return nil, &Error{Stage: Admitting, Err: err}
+	response, _, err := e.carry(ctx, req, false)
+	return response, err
+}
+
+// carry is Do, and returns the stream that the answer came with as well, whatever
+// post-processors have made of it: it holds a connection. A request is a stranger
+// if its caller did not choose where it goes.
+func (e *Engine) carry(ctx context.Context, req *Request, stranger bool) (*Response, *request.Stream, error) {
+	if err := e.misused(ctx, req); err != nil {
+		return nil, nil, messages.NewError(req, Admitting, err)
 	}
-	var stream lentBody
+	terms := e.terms(ctx, req)
+	terms.Stranger = stranger
+	if err := e.enter(ctx, req, terms.Deadline); err != nil {
+		return nil, nil, messages.NewError(req, Admitting, err)
+	}
+	var stream *request.Stream
 	// Deferred, because a processor runs on this goroutine and may end it with
 	// runtime.Goexit; the credit comes back nevertheless.
 	defer func() {
@@ -64,20 +96,47 @@ func (e *Engine) Do(ctx context.Context, req *Request) (*Response, error) {
 			e.admission.leave()
 		}
 	}()
-	response, err := e.system.Do(ctx, req, deadline)
-	if err == nil && response.Stream != nil {
-		// A post-processor may have put a body of its own there, which holds no
-		// connection: then the journey ends here.
-		if stream, _ = response.Stream.(lentBody); stream != nil {
-			stream.OnEnd(e.admission.leave) // the journey lasts as long as the body
+	response, lent, err := e.system.Carry(ctx, req, terms)
+	if stream = lent; stream != nil {
+		stream.OnEnd(e.admission.leave) // the journey lasts as long as the body
+		if response.Stream == nil {
+			_ = stream.Close() // taken away by a post-processor: nobody else would
 		}
 	}
-	return response, err
+	return response, stream, err
 }
 
-// lentBody is a response body that holds its connection: OnEnd calls f once the
-// connection is returned.
-type lentBody interface{ OnEnd(f func()) }
+// made returns ErrNoEngine for an engine that New has not made. A New that failed
+// returns such a one, and whoever defers Close before he looks at the error calls
+// it.
+func (e *Engine) made() error {
+	if e == nil || e.system == nil {
+		return ErrNoEngine
+	}
+	return nil
+}
+
+// misused says which of what a request needs is missing.
+func (e *Engine) misused(ctx context.Context, req *Request) error {
+	switch err := e.made(); {
+	case err != nil:
+		return err
+	case ctx == nil:
+		return fmt.Errorf("%w: the context is nil", ErrInvalidRequest)
+	case req == nil:
+		return fmt.Errorf("%w: the *Request is nil", ErrInvalidRequest)
+	}
+	return nil
+}
+
+// terms are what a request is carried under.
+func (e *Engine) terms(ctx context.Context, req *Request) request.Terms {
+	terms := request.Terms{Deadline: e.deadline(ctx, req), LimitID: e.defaultLimitID}
+	if terms.LimitID == "" && !e.limited.Load() {
+		terms.LimitID = Unlimited // without limits, to name none is no oversight
+	}
+	return terms
+}
 
 // deadline is the earlier of the context's and the request's; zero means none.
 func (e *Engine) deadline(ctx context.Context, req *Request) time.Time {
@@ -111,16 +170,17 @@ func (e *Engine) enter(ctx context.Context, req *Request, deadline time.Time) er
 }
 
 // UpdateCookies adds cookies to those sent to a URL's host, as an earlier
-// answer might have set them.
+// answer might have set them. Without Config.Cookies the engine makes a jar of its
+// own, which knows the public suffixes and keeps the 180 newest cookies of a site.
 func (e *Engine) UpdateCookies(rawURL string, cookies ...*http.Cookie) error {
-	u, err := url.Parse(rawURL)
-	if err != nil {
+	if err := e.made(); err != nil {
 		return err
 	}
-	e.system.SetCookies(u, cookies, func() http.CookieJar {
-		jar, _ := cookiejar.New(nil) // fails only for options it is not given
-		return jar
-	})
+	u, err := url.Parse(rawURL)
+	if err != nil {
+		return errors.New("sluice: malformed URL") // url.Error would repeat a secret in it
+	}
+	e.system.SetCookies(u, cookies, newJar)
 	return nil
 }
 
@@ -128,94 +188,46 @@ func (e *Engine) UpdateCookies(rawURL string, cookies ...*http.Cookie) error {
 // returns then, or with the first error. The origin is that of rawURL, or of
 // Config.BaseURL if rawURL is empty.
 func (e *Engine) Warm(ctx context.Context, rawURL string, n int) error {
+	if err := e.misused(ctx, &Request{}); err != nil {
+		return err
+	}
 	return e.system.Warm(ctx, rawURL, n)
 }
 
-// ReplaceLimits swaps the whole table of limits. What is in flight stays
-// counted; a queued request whose limit is gone is refused. A table with a
-// mistake changes nothing, and the error lists every one.
-func (e *Engine) ReplaceLimits(limits []throttle.Limit) error { return e.system.ReplaceLimits(limits) }
+// ReplaceLimits swaps the whole table of limits; the slice is copied. What is in
+// flight stays counted; a queued request whose limit is gone is refused. Without
+// any limits, requests need no limit id. A table with a mistake changes nothing,
+// and the error lists every one.
+func (e *Engine) ReplaceLimits(limits []throttle.Limit) error {
+	if err := e.made(); err != nil {
+		return err
+	}
+	if len(limits) > 0 && e.timeIsFree {
+		return fmt.Errorf("sluice: Config.Time.LimitID: %w", errTimeIsFree)
+	}
+	if err := e.system.ReplaceLimits(cloneLimits(limits)); err != nil {
+		return err
+	}
+	e.limited.Store(len(limits) > 0)
+	return nil
+}
 
 // AdjustLimit adds delta to what a limit counts as used, for costs that only
 // the server knows and tells on another channel. The key is that of a keyed
 // limit, or "".
 func (e *Engine) AdjustLimit(id, key string, delta int64) error {
+	if err := e.made(); err != nil {
+		return err
+	}
 	return e.system.AdjustLimit(id, key, delta)
 }
 
 // Clock returns the server's time as the engine knows it, for callers that
 // stamp something themselves. Before the first sample it is the local time,
 // with a bound that claims nothing; without Config.Time, the local time.
-func (e *Engine) Clock() auth.Clock { return e.system.Clock() }
-
-// Stats is a picture of an engine at one moment.
-type Stats struct {
-	InFlight int               // requests on their journey
-	Waiting  int               // requests waiting to start it
-	Limits   throttle.Snapshot // what is used of each limit, and who is queued
-	Pools    []PoolStats       // one of each origin that is connected to, in no order
-}
-
-// PoolStats is a picture of one origin's connections: how many there are at
-// this moment, and what has happened since the origin's pool began. A pool that
-// is not used for a minute ends, and the next begins to count anew.
-type PoolStats struct {
-	Origin Origin // what the connections lead to
-
-	Idle     int // connections open and unused; over HTTP/2, streams
-	Leased   int // connections in use by a request
-	Dialling int // connections being opened
-	Waiting  int // requests waiting for a connection
-
-	Dialled     int64 // connections opened
-	DialsFailed int64 // connections that could not be opened
-	Retired     int64 // connections closed for their idleness or age
-	Broken      int64 // connections closed because an exchange left a doubt
-	Refused     int64 // requests sent away because too many waited
-}
-
-// Origin is what a connection leads to: scheme, host and port.
-//
-// Its fields: go doc github.com/sluice-engine/sluice/messages.Origin
-type Origin = messages.Origin
-
-// Stats returns a picture of the engine.
-func (e *Engine) Stats() Stats {
-	inFlight, waiting := e.admission.credits()
-	return Stats{InFlight: inFlight, Waiting: waiting, Limits: e.system.Limits(), Pools: poolStats(e.system.Pools())}
-}
-
-// Shutdown takes no new requests, lets those on their journey end, queued ones
-// included, and then stops the engine. If ctx ends before that, the rest is
-// cut short as by Close, and the context's error is returned. Every caller is
-// answered exactly once. Calling it again is allowed.
-func (e *Engine) Shutdown(ctx context.Context) error {
-	e.admission.close()
-	var err error
-	select {
-	case <-e.admission.idle:
-	case <-ctx.Done():
-		err = messages.ContextError(ctx)
+func (e *Engine) Clock() auth.Clock {
+	if e.made() != nil {
+		return auth.LocalClock(0)
 	}
-	e.stop()
-	return err
-}
-
-// Close stops the engine at once: requests that wait get ErrClosed, exchanges
-// are aborted. It returns when every caller has its answer and nothing is left
-// running; so it must not be called from a processor. Calling it again is
-// allowed.
-func (e *Engine) Close() error {
-	e.admission.close()
-	e.stop()
-	return nil
-}
-
-// stop cuts short what is left, and waits for it to be gone.
-func (e *Engine) stop() {
-	e.system.Close()
-	// The service actors answer the requests under way, so they end after the
-	// last of these has left.
-	<-e.admission.idle
-	_ = e.system.Wait(context.Background()) // fails only with its context
+	return e.system.Clock()
 }

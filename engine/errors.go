@@ -5,15 +5,23 @@ import (
 	"github.com/sluice-engine/sluice/throttle"
 )
 
-// Error says where on its journey a request ended, how often it was attempted,
-// whether anything was sent, and why. Do and Fetch return no other type, but
-// for Fetch's *StatusError.
+// Error says which request ended, where on its journey, how often it was
+// attempted, whether anything was sent, which limit it waited for, from when on
+// it may fare better, and why. Do and Fetch return no other type, but for Fetch's
+// *StatusError. OutcomeOf says what is known of the request's effect, and Wait
+// waits until it makes sense to try again.
 //
 // Its fields: go doc github.com/sluice-engine/sluice/messages.Error
 type Error = messages.Error
 
-// StatusError is a 4xx or 5xx answer, as Fetch and Response.Err report it, with
-// its header and body.
+// Answer is what the server answered, with header and body: StatusError,
+// ContentTypeError and DecodeError carry one each.
+//
+// Its fields: go doc github.com/sluice-engine/sluice/messages.Answer
+type Answer = messages.Answer
+
+// StatusError is an answer of another status than 2xx, as Fetch and Response.Err
+// report it, with its header and body.
 //
 // Its fields: go doc github.com/sluice-engine/sluice/messages.StatusError
 type StatusError = messages.StatusError
@@ -22,6 +30,12 @@ type StatusError = messages.StatusError
 //
 // Its fields: go doc github.com/sluice-engine/sluice/messages.ContentTypeError
 type ContentTypeError = messages.ContentTypeError
+
+// DecodeError is an answer whose body is not what Fetch or Response.JSON was to
+// decode it into.
+//
+// Its fields: go doc github.com/sluice-engine/sluice/messages.DecodeError
+type DecodeError = messages.DecodeError
 
 // PanicError is a panic in a processor, an authenticator or a body reader, with
 // its stack.
@@ -33,6 +47,13 @@ type PanicError = messages.PanicError
 //
 // Its fields: go doc github.com/sluice-engine/sluice/messages.ProxyError
 type ProxyError = messages.ProxyError
+
+// SkewError is a time of the server's that was not believed, because it is far
+// from this machine's and was not confirmed: see Clock.Trust. It comes with
+// ErrNoTime.
+//
+// Its fields: go doc github.com/sluice-engine/sluice/messages.SkewError
+type SkewError = messages.SkewError
 
 // Stage is a step of the journey, from Admitting to Finishing; see Error.Stage.
 // All of them: go doc github.com/sluice-engine/sluice/engine.Admitting.
@@ -81,8 +102,13 @@ var (
 	ErrBodyTooLarge      = messages.ErrBodyTooLarge      // beyond Responses.MaxBody
 	ErrNoTime            = messages.ErrNoTime            // the server's clock could not be read
 	ErrActorFailed       = messages.ErrActorFailed       // a part of the engine failed, and begins anew
+	ErrNoEngine          = messages.ErrNoEngine          // a nil *Engine, or a zero Engine
+	ErrInsideRequest     = messages.ErrInsideRequest     // Close or Shutdown by code that a request waits for
+	ErrStillRunning      = messages.ErrStillRunning      // Close gave up waiting for such code
 
 	ErrUnknownLimit = throttle.ErrUnknownLimit // no limit has the id that the request names
+	ErrNoKey        = throttle.ErrNoKey        // the limit is keyed, and the request has no Key
+	ErrUnknownKey   = throttle.ErrUnknownKey   // the request's Key is not among the limit's Keys
 	ErrWeight       = throttle.ErrWeight       // the request weighs more than its limit ever admits
 	ErrQueueFull    = throttle.ErrQueueFull    // beyond Throttle.MaxQueued
 )

@@ -205,7 +205,7 @@ func TestEveryWayToEndSaysWhereAndWhetherAnythingWasSent(t *testing.T) {
 			request: get(""), stage: engine.Exchanging, sent: engine.SentMaybe, cause: []error{engine.ErrHeaderTooLarge},
 		}, {
 			name: "a header line that cannot be sent", request: &engine.Request{Path: "/", Header: http.Header{"A": {"b\r\nC: d"}}},
-			stage: engine.Exchanging, cause: []error{engine.ErrInvalidRequest},
+			stage: engine.Preparing, cause: []error{engine.ErrInvalidRequest},
 		}, {
 			name: "an error of a pre-processor",
 			config: engine.Config{PreProcessors: []engine.PreProcessor{
@@ -270,6 +270,13 @@ func TestEveryWayToEndSaysWhereAndWhetherAnythingWasSent(t *testing.T) {
 					wantCause(t, err, cause)
 				}
 				require.Equal(t, e.after, time.Since(start), "%v", err)
+				verdict := engine.Unknown
+				if e.sent == engine.SentNo {
+					verdict = engine.NotSent
+				}
+				require.Equal(t, verdict, engine.OutcomeOf(err), "%v", err)
+				require.NotContains(t, err.Error(), "\n")
+				require.Equal(t, e.request.Path, failure.Path)
 
 				leave()
 				for range e.beside {
@@ -296,6 +303,31 @@ func wantCause(t *testing.T, err, cause error) {
 		return
 	}
 	require.ErrorIs(t, err, cause)
+}
+
+func TestAnErrorNamesItsRequestOnOneLine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		eng := newEngine(t, engine.Config{
+			BaseURL: "http://server.test", Retry: engine.Retry{Max: -1},
+			Dial: engine.Dial{DialContext: func(_ context.Context, network, _ string) (net.Conn, error) {
+				return nil, errors.Join(&net.OpError{Op: "dial", Net: network, Err: syscall.ECONNREFUSED}, errors.New("no other"))
+			}},
+			Limits: []throttle.Limit{hourly}, DefaultLimitID: "hourly", Admission: engine.Admission{MaxInFlight: 1, MaxWaiting: -1},
+		})
+		_, err := eng.Do(t.Context(), &engine.Request{Method: "PUT", Path: "/order?key=sesame"})
+		require.EqualError(t, err, "sluice: PUT /order: leasing (sent: no): dial http://server.test:80: dial tcp: connection refused; no other")
+		var failure *engine.Error
+		require.ErrorAs(t, err, &failure)
+		require.Equal(t, "hourly", failure.Route)
+
+		_, err = eng.Do(t.Context(), &engine.Request{Path: "/order", LimitID: "daily"})
+		require.EqualError(t, err, `sluice: GET /order: throttled (route "daily"; sent: no): limit "daily": no such limit`)
+
+		gone, cancel := context.WithCancel(t.Context())
+		cancel()
+		_, err = eng.Do(gone, &engine.Request{Path: "/order", LimitID: "hourly"})
+		require.EqualError(t, err, `sluice: GET /order: admitting (sent: no): context canceled`)
+	})
 }
 
 func TestAClosedEngineRefuses(t *testing.T) {

@@ -21,14 +21,16 @@ var mayImport = map[string][]string{
 	"internal/httpdate":  {},
 	"internal/jsonpath":  {"internal/percent"},
 	"internal/percent":   {},
+	"internal/scribe":    {},
 	"internal/quotient":  {},
 	"internal/clock":     {"internal/httpdate"},
 	"throttle":           {"internal/quotient"},
-	"throttle/feedback":  {"throttle", "internal/jsonpath", "internal/httpdate"},
+	"throttle/feedback":  {"throttle", "internal/clock", "internal/jsonpath", "internal/httpdate"},
 	"throttle/limitfile": {"throttle"},
-	"messages":           {},
-	"messages/protocol":  {"messages", "throttle"},
-	"auth":               {"messages", "internal/percent", "internal/quotient", "internal/httpdate"},
+	"internal/jsontext":  {},
+	"messages":           {"throttle", "internal/jsontext"},
+	"messages/protocol":  {"messages", "throttle", "throttle/feedback"},
+	"auth":               {"messages", "internal/percent", "internal/quotient", "internal/httpdate", "internal/jsonpath"},
 	"auth/oauth2":        {"auth", "messages"},
 	"internal/wire":      {"messages", "messages/protocol"},
 	"internal/wire/dial": {"internal/wire", "internal/wire/h2", "messages", "messages/protocol"},
@@ -42,7 +44,7 @@ var mayImport = map[string][]string{
 	"actors/timesync":  {"actors/mailbox", "messages", "messages/protocol", "auth", "internal/clock"},
 	"actors/request": {
 		"actors/mailbox", "actors/ticket", "messages", "messages/protocol", "throttle", "throttle/feedback", "auth",
-		"internal/wire", "internal/percent",
+		"internal/jsontext", "internal/wire", "internal/percent",
 	},
 	"actors": {
 		"actors/mailbox", "actors/pool", "actors/request", "actors/throttler", "actors/timesync",
@@ -52,7 +54,7 @@ var mayImport = map[string][]string{
 	// the door
 	"engine": {
 		"actors", "actors/pool", "actors/request", "actors/timesync", "messages", "messages/protocol",
-		"throttle", "throttle/feedback", "auth", "internal/clock", "internal/jsonpath", "internal/wire", "internal/wire/dial",
+		"throttle", "throttle/feedback", "auth", "internal/clock", "internal/jsonpath", "internal/jsontext", "internal/scribe", "internal/wire", "internal/wire/dial",
 	},
 
 	// whoever stands outside

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"log/slog"
 	"maps"
 	"net"
 	"net/http"
@@ -18,10 +17,10 @@ import (
 	"github.com/sluice-engine/sluice/actors/request"
 	"github.com/sluice-engine/sluice/auth"
 	"github.com/sluice-engine/sluice/internal/clock"
+	"github.com/sluice-engine/sluice/internal/jsontext"
 	"github.com/sluice-engine/sluice/internal/wire"
 	"github.com/sluice-engine/sluice/internal/wire/dial"
 	"github.com/sluice-engine/sluice/messages"
-	"github.com/sluice-engine/sluice/messages/protocol"
 	"github.com/sluice-engine/sluice/throttle"
 )
 
@@ -33,19 +32,30 @@ import (
 type plan struct {
 	Config // with its defaults filled in
 
-	base      request.Base     // of BaseURL; zero without one
-	fields    []messages.Field // header lines of every request, in the order they are sent
-	codings   messages.Codings // undone in answers, for fields ask for them
-	localAddr net.Addr         // of Dial.LocalAddr; nil without one
-	ledger    *throttle.Ledger // of Limits and Throttle; the throttler owns it once it has started
+	base           request.Base      // of BaseURL; zero without one
+	homes          []messages.Origin // of BaseURL and Origins; none means that no home is named
+	fields         []messages.Field  // header lines of every request to a home, in the order they are sent
+	strangerFields []messages.Field  // and to any other origin
+	codings        messages.Codings  // undone in answers, for fields ask for them
+	localAddr      net.Addr          // of Dial.LocalAddr; nil without one
+	ledger         *throttle.Ledger  // of Limits and Throttle; the throttler owns it once it has started
+
+	timeIsFree bool // Time names no limit, which is a mistake as soon as there are any
 
 	mistakes []error
 }
 
+// errTimeIsFree says what to write. A look at the clock that no limit knows goes
+// on while the server refuses everything, and makes a ban longer.
+var errTimeIsFree = errors.New(`names no limit, and there are limits: say which one a look at the clock is charged to, ` +
+	`as in engine.TimeFrom("/api/v3/time", "serverTime").ChargedTo("time"), or, if the server does not count it, ChargedTo(engine.Unlimited)`)
+
 // readConfig returns the plan, or one error that lists every mistake.
 func readConfig(config Config) (*plan, error) {
 	p := &plan{Config: config}
+	p.copyWhatIsShared()
 	p.readBaseURL()
+	p.readOrigins()
 	p.readLimits()
 	p.readAuth()
 	p.readTime()
@@ -55,9 +65,9 @@ func readConfig(config Config) (*plan, error) {
 	p.readConnections()
 	p.readDial()
 	p.readResponses()
+	p.checkHeader()
 	p.layHeader() // asks for the codings that readResponses has found
 	p.readRetry()
-	p.Logger = cmp.Or(p.Logger, slog.New(slog.DiscardHandler))
 	if err := errors.Join(p.mistakes...); err != nil {
 		return nil, fmt.Errorf("sluice: configuration: %w", err)
 	}
@@ -111,8 +121,47 @@ func (p *plan) readBaseURL() {
 	p.base = base
 }
 
+// copyWhatIsShared takes copies of what the caller may go on to use.
+func (p *plan) copyWhatIsShared() {
+	p.Limits = cloneLimits(p.Limits)
+	p.Header = p.Header.Clone()
+	p.Origins = slices.Clone(p.Origins)
+	p.PreProcessors = slices.Clone(p.PreProcessors)
+	p.PostProcessors = slices.Clone(p.PostProcessors)
+	p.Responses.Codings = slices.Clone(p.Responses.Codings)
+	p.Dial.TLS, p.Dial.ProxyTLS = p.Dial.TLS.Clone(), p.Dial.ProxyTLS.Clone()
+	if pacing := p.Throttle.Pacing; pacing != nil {
+		own := *pacing
+		p.Throttle.Pacing = &own
+	}
+}
+
+// cloneLimits copies a table, and what its limits point to.
+func cloneLimits(limits []throttle.Limit) []throttle.Limit {
+	limits = slices.Clone(limits)
+	for i := range limits {
+		limits[i].Linked = slices.Clone(limits[i].Linked)
+		limits[i].Reserve = slices.Clone(limits[i].Reserve)
+		limits[i].Keys = slices.Clone(limits[i].Keys)
+	}
+	return limits
+}
+
+func (p *plan) readOrigins() {
+	if p.base.Origin.Addr != "" {
+		p.homes = append(p.homes, p.base.Origin)
+	}
+	for i, raw := range p.Origins {
+		origin, err := request.ParseBase(raw)
+		p.complainOf(fmt.Sprintf("Origins[%d]", i), err)
+		if origin.Prefix != "" {
+			p.complain("Origins[%d] has a path; an origin is as in \"https://api.example.com\"", i)
+		}
+		p.homes = append(p.homes, origin.Origin)
+	}
+}
+
 func (p *plan) readLimits() {
-	p.Limits = slices.Clone(p.Limits) // the caller may go on to use the slice
 	var err error
 	p.ledger, err = throttle.New(p.Limits, p.Throttle)
 	for _, mistake := range mistakesIn(err) {
@@ -122,17 +171,8 @@ func (p *plan) readLimits() {
 		}
 		p.complain("%s: %w", field, mistake)
 	}
-	for i, l := range p.Limits {
-		if l.ID == Unlimited {
-			p.complain("Limits[%d].ID %q is reserved for requests without a limit", i, Unlimited)
-		}
-	}
 	if !p.hasLimit(p.DefaultLimitID) {
 		p.complain("DefaultLimitID %q is not among Limits", p.DefaultLimitID)
-	}
-	if len(p.Limits) == 0 {
-		// Without limits, requests that name none are no oversight.
-		p.DefaultLimitID = cmp.Or(p.DefaultLimitID, Unlimited)
 	}
 }
 
@@ -146,12 +186,24 @@ func (p *plan) readAuth() { p.complainOf("Auth", auth.Validate(p.Auth)) }
 func (p *plan) readTime() {
 	// A source of the caller's own says nothing of a limit: its requests are
 	// refused by Do if they name an unknown one.
-	if source, ok := p.Time.(interface{ limitID() string }); ok {
-		if id := source.limitID(); !p.hasLimit(id) {
+	if source, ok := p.Time.(interface{ endpoint() TimeEndpoint }); ok {
+		endpoint := source.endpoint()
+		if endpoint.URL == "" && p.BaseURL == "" {
+			p.complain("Time.Path %q needs a BaseURL; a whole URL is given as Time.URL", endpoint.Path)
+		}
+		id := endpoint.LimitID
+		if !p.hasLimit(id) {
 			p.complain("Time.LimitID %q is not among Limits", id)
+		}
+		if id == "" && p.DefaultLimitID == "" {
+			p.timeIsFree = true
+			if len(p.Limits) > 0 {
+				p.complainOf("Time.LimitID", errTimeIsFree)
+			}
 		}
 	}
 	p.Clock.Every = number(p, "Clock.Every", p.Clock.Every, 10*time.Second)
+	p.Clock.Trust = number(p, "Clock.Trust", p.Clock.Trust, clock.DefaultTrust)
 }
 
 func (p *plan) readProcessors() {
@@ -207,6 +259,9 @@ func (p *plan) readResponses() {
 	r := &p.Responses
 	r.MaxHeader = number(p, "Responses.MaxHeader", r.MaxHeader, 64<<10)
 	r.MaxBody = number(p, "Responses.MaxBody", r.MaxBody, 16<<20)
+	if r.Decode == nil {
+		r.Decode = jsontext.Unmarshal
+	}
 	if r.Codings == nil { // an empty slice asks for none
 		r.Codings = []string{"gzip", "deflate"}
 	}
@@ -222,22 +277,52 @@ func (p *plan) readResponses() {
 // layHeader lays the header lines of every request: the engine's own first,
 // then the caller's by name, so that all requests look alike.
 func (p *plan) layHeader() {
-	if p.Header.Get("User-Agent") == "" {
+	if !hasHeader(p.Header, "User-Agent") {
 		p.fields = append(p.fields, messages.Field{Name: "User-Agent", Value: "sluice"})
 	}
 	switch {
-	case p.Header.Get("Accept-Encoding") != "":
+	case hasHeader(p.Header, "Accept-Encoding"):
 		p.codings = 0 // the caller undoes what the caller asks for
 	case len(p.Responses.Codings) > 0:
 		accepted := strings.Join(p.Responses.Codings, ", ")
 		p.fields = append(p.fields, messages.Field{Name: "Accept-Encoding", Value: accepted})
 	}
+	p.strangerFields = slices.Clone(p.fields)
 	for _, name := range slices.Sorted(maps.Keys(p.Header)) {
 		for _, value := range p.Header[name] {
-			p.fields = append(p.fields, messages.Field{Name: name, Value: value})
+			field := messages.Field{Name: name, Value: value}
+			p.fields = append(p.fields, field)
+			if strings.EqualFold(name, "User-Agent") || strings.EqualFold(name, "Accept-Encoding") {
+				p.strangerFields = append(p.strangerFields, field)
+			}
 		}
 	}
-	p.fields = slices.Clip(p.fields) // requests share it, and one that appends must copy
+	// Requests share them, and one that appends must copy.
+	p.fields, p.strangerFields = slices.Clip(p.fields), slices.Clip(p.strangerFields)
+}
+
+// checkHeader has the connection's own rules looked at.
+func (p *plan) checkHeader() {
+	call := messages.Call{Method: http.MethodGet, Host: "host", Path: "/"}
+	for _, name := range slices.Sorted(maps.Keys(p.Header)) {
+		for _, value := range p.Header[name] {
+			call.Fields = []messages.Field{{Name: name, Value: value}}
+			if _, err := wire.CheckCall(&call); err != nil {
+				p.complainOf("Header", err)
+			}
+		}
+	}
+}
+
+// hasHeader reports whether a header has a value of that name, whatever the case
+// it is written in: a map literal may have any.
+func hasHeader(header http.Header, name string) bool {
+	for have, values := range header {
+		if strings.EqualFold(have, name) && len(values) > 0 && values[0] != "" {
+			return true
+		}
+	}
+	return false
 }
 
 func (p *plan) readRetry() {
@@ -266,18 +351,19 @@ func (p *plan) system(e *Engine) actors.Config {
 		Request: p.request(),
 		Ledger:  p.ledger, Limits: p.Limits, Throttle: p.Throttle,
 		Dial: p.dialer().DialAny, Pool: p.pool(),
-		Logger: p.Logger,
+		Logger: e.scribe.Logger(),
 	}
 	if p.Time != nil {
 		parts.Sample = e.sampler(p.Time)
 		parts.Clock = clock.Config{Spacing: sampleSpacing, Interval: p.Clock.Every}
+		parts.Trust = p.Clock.Trust
 	}
 	return parts
 }
 
 func (p *plan) request() request.Plan {
 	return request.Plan{
-		Base: p.base, Fields: p.fields, DefaultLimitID: p.DefaultLimitID, Feedback: p.Feedback,
+		Base: p.base, Homes: p.homes, Fields: p.fields, StrangerFields: p.strangerFields, Feedback: p.Feedback,
 		Auth: p.Auth, PreProcessors: p.PreProcessors, PostProcessors: p.PostProcessors, Jar: p.Cookies,
 		Codings: p.codings,
 		Retry:   request.Retry{Max: p.Retry.Max, Base: p.Retry.Base, Cap: p.Retry.Cap, Share: retryShare, Rate: retryRate},
@@ -312,13 +398,4 @@ func (p *plan) dialer() *dial.Dialer {
 func rootOf(origin messages.Origin) *http.Request {
 	u := &url.URL{Scheme: origin.Scheme, Host: origin.Addr, Path: "/"}
 	return &http.Request{Method: http.MethodGet, URL: u, Host: u.Host, Header: make(http.Header)}
-}
-
-// poolStats tells the pools' own pictures in the engine's words.
-func poolStats(pools []protocol.PoolStats) []PoolStats {
-	var all []PoolStats // nil without pools
-	for _, s := range pools {
-		all = append(all, PoolStats(s))
-	}
-	return all
 }

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"go/ast"
 	"go/parser"
@@ -22,6 +23,7 @@ import (
 func TestEveryMistakeIsToldByItsFieldsPath(t *testing.T) {
 	_, err := New(Config{
 		BaseURL:        "ftp://server.test",
+		Origins:        []string{"server.test", "https://server.test/v1"},
 		DefaultLimitID: "missing",
 		Limits: []throttle.Limit{
 			{ID: "a", Quota: 0, Per: time.Second},
@@ -48,7 +50,7 @@ func TestEveryMistakeIsToldByItsFieldsPath(t *testing.T) {
 		fields = append(fields, strings.TrimSuffix(field, ":"))
 	}
 	require.ElementsMatch(t, []string{
-		"BaseURL", "DefaultLimitID", "Limits", "Limits", "Limits[2].ID", "Throttle", "Throttle",
+		"BaseURL", "Origins[0]", "Origins[1]", "DefaultLimitID", "Limits", "Limits", "Limits", "Throttle", "Throttle",
 		"Auth", "Auth", "Time.LimitID", "Clock.Every", "PreProcessors[0]", "PostProcessors[1]", "Timeout",
 		"Admission.MaxInFlight",
 		"Connections.Max", "Connections.MaxWaiters", "Connections.MinIdle", "Connections.IdleTimeout", "Connections.MaxAge",
@@ -88,7 +90,6 @@ var defaults = []struct {
 	told         string
 }{
 	{"", "Timeout", time.Duration(0), "Zero means no bound"},
-	{"", "DefaultLimitID", Unlimited, "unless there are no limits at all"},
 	{"Clock", "Every", 10 * time.Second, "zero means 10 s"},
 	{"Admission", "MaxInFlight", 100_000, "zero means 100,000"},
 	{"Admission", "MaxWaiting", 100_000, "zero means 100,000"},
@@ -175,4 +176,70 @@ func TestAConfigKeepsRoomForMoreFields(t *testing.T) {
 	} {
 		require.LessOrEqual(t, group.NumField(), 22, group.Name())
 	}
+}
+
+func TestAConfigIsCopiedWhenItIsGiven(t *testing.T) {
+	some := PreProcessorFunc(func(context.Context, *Request) error { return nil })
+	after := PostProcessorFunc(func(context.Context, *Request, *Response) error { return nil })
+	config := Config{
+		BaseURL: "https://server.test", Origins: []string{"https://annex.test"}, Header: http.Header{"X-Key": {"mine"}},
+		Limits: []throttle.Limit{
+			{ID: "all", Quota: 9, Per: time.Second, Reserve: []throttle.Reserve{{Priority: 1, Weight: 1}}},
+			{ID: "one", Quota: 9, Per: time.Second, Linked: []throttle.Link{{ID: "all", Weight: 2}}},
+		},
+		Throttle:      throttle.Options{Pacing: &throttle.Pacing{Z: 1}},
+		PreProcessors: []PreProcessor{some}, PostProcessors: []PostProcessor{after},
+		Responses: Responses{Codings: []string{"gzip"}},
+		Dial:      Dial{TLS: &tls.Config{ServerName: "a"}, ProxyTLS: &tls.Config{ServerName: "b"}},
+	}
+	p, err := readConfig(config)
+	require.NoError(t, err)
+	table := cloneLimits(config.Limits)
+
+	config.Origins[0], config.Header["X-Key"][0], config.Responses.Codings[0] = "https://evil.test", "theirs", "br"
+	config.Header.Set("X-More", "theirs")
+	config.Limits[0].Reserve[0].Weight, config.Limits[1].Linked[0].Weight = 5, 5
+	config.Limits[0].ID = "changed"
+	config.Throttle.Pacing.Z = 3
+	config.PreProcessors[0], config.PostProcessors[0] = nil, nil
+	config.Dial.TLS.InsecureSkipVerify, config.Dial.ProxyTLS.InsecureSkipVerify = true, true
+
+	require.Equal(t, "https://annex.test", p.Origins[0])
+	require.Equal(t, http.Header{"X-Key": {"mine"}}, p.Header)
+	require.Equal(t, []string{"gzip"}, p.Responses.Codings)
+	for _, limits := range [][]throttle.Limit{p.Limits, table} {
+		require.Equal(t, "all", limits[0].ID)
+		require.EqualValues(t, 1, limits[0].Reserve[0].Weight)
+		require.EqualValues(t, 2, limits[1].Linked[0].Weight)
+	}
+	require.EqualValues(t, 1, p.Throttle.Pacing.Z)
+	require.NotNil(t, p.PreProcessors[0])
+	require.NotNil(t, p.PostProcessors[0])
+	require.False(t, p.Dial.TLS.InsecureSkipVerify, "verification stays on")
+	require.False(t, p.Dial.ProxyTLS.InsecureSkipVerify)
+}
+
+// A later write to a table is no race either: go test -race.
+func TestATableOfLimitsIsCopiedWhenItIsGiven(t *testing.T) {
+	eng, err := New(Config{})
+	require.NoError(t, err)
+	defer eng.Close()
+	limits := []throttle.Limit{
+		{ID: "all", Quota: 9, Per: time.Second, Reserve: []throttle.Reserve{{Priority: 1, Weight: 1}}},
+		{ID: "one", Quota: 9, Per: time.Second, Linked: []throttle.Link{{ID: "all", Weight: 2}}},
+	}
+	require.NoError(t, eng.ReplaceLimits(limits))
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for range 100 {
+			eng.Stats()
+			_ = eng.AdjustLimit("one", "", 1)
+		}
+	}()
+	for i := range limits {
+		limits[i] = throttle.Limit{ID: "gone"}
+	}
+	<-done
+	require.NoError(t, eng.AdjustLimit("all", "", 0))
 }

@@ -6,10 +6,12 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
 
+	"github.com/sluice-engine/sluice/actors/request"
 	"github.com/sluice-engine/sluice/messages"
 )
 
@@ -55,22 +57,65 @@ const shortBody = 1 << 20
 // RoundTrip is part of http.RoundTripper.
 func (t *roundTripper) RoundTrip(req *http.Request) (*http.Response, error) {
 	body := &closeOnce{ReadCloser: req.Body}
+	if err := t.engine.made(); err != nil {
+		body.Close()
+		return nil, tripError(req, err)
+	}
 	asked, err := t.ask(req, body)
 	if err != nil {
 		body.Close()
-		return nil, &Error{Stage: Preparing, Err: err}
+		return nil, tripError(req, err)
 	}
-	response, err := t.engine.Do(req.Context(), asked)
+	response, stream, err := t.engine.carry(req.Context(), asked, t.engine.strays(req))
 	if err != nil {
 		body.Close()
 		return nil, err
 	}
-	if stream, ok := response.Stream.(lentBody); ok {
+	if stream != nil {
 		stream.OnEnd(func() { body.Close() }) // it may still be on its way
 	} else {
 		body.Close()
 	}
 	return httpResponse(req, response), nil
+}
+
+// strays reports whether an http.Client sends the request because a redirect says
+// so, and not its own caller: then the server chose the target, and may have
+// chosen it for the credentials that go there. A way that never leaves the
+// target's origin, or the engine's homes, leads nowhere new.
+func (e *Engine) strays(req *http.Request) bool {
+	if req.Response == nil {
+		return false
+	}
+	target := originOf(req)
+	for ; req.Response != nil; req = req.Response.Request {
+		if req.Response.Request == nil {
+			return true
+		}
+		if from := originOf(req.Response.Request); from != target && !slices.Contains(e.homes, from) {
+			return true
+		}
+	}
+	return false
+}
+
+// originOf is the zero origin for a URL that has none.
+func originOf(req *http.Request) Origin {
+	if req.URL == nil {
+		return Origin{}
+	}
+	origin, _ := request.OriginOf(req.URL.Scheme + "://" + req.URL.Host)
+	return origin
+}
+
+// tripError is the error of a request that could not be told in the engine's
+// words.
+func tripError(req *http.Request, err error) error {
+	place := Request{Method: req.Method}
+	if req.URL != nil {
+		place.URL = req.URL.Scheme + "://" + req.URL.Host + req.URL.EscapedPath()
+	}
+	return messages.NewError(&place, Preparing, err)
 }
 
 // CloseIdleConnections closes the connections nobody uses.
@@ -273,4 +318,8 @@ func (s *tripStream) Read(p []byte) (int, error) {
 }
 
 // CloseIdleConnections closes every connection that is not in use.
-func (e *Engine) CloseIdleConnections() { e.system.CloseIdle() }
+func (e *Engine) CloseIdleConnections() {
+	if e.made() == nil {
+		e.system.CloseIdle()
+	}
+}

@@ -374,3 +374,92 @@ func TestAStreamedBodyMustBeOne(t *testing.T) {
 		wantNothingHeld(t, eng)
 	})
 }
+
+// wrapped is a body that a post-processor put around another.
+type wrapped struct {
+	io.ReadCloser
+	closed *atomic.Int64
+}
+
+func (w wrapped) Close() error { w.closed.Add(1); return w.ReadCloser.Close() }
+
+// wrapStreams is a configuration whose post-processor wraps every stream, and
+// then fails if fail is not nil.
+func wrapStreams(closed *atomic.Int64, fail error) engine.Config {
+	return engine.Config{PostProcessors: []engine.PostProcessor{
+		engine.PostProcessorFunc(func(_ context.Context, _ *engine.Request, resp *engine.Response) error {
+			resp.Stream = wrapped{resp.Stream, closed}
+			return fail
+		}),
+	}}
+}
+
+func TestAStreamThatAPostProcessorWrapsKeepsItsCreditToItsEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var closed atomic.Int64
+		eng := newServer(t, slowBody(5)).newEngine(t, wrapStreams(&closed, nil))
+		resp := openStream(t, eng, t.Context(), engine.Request{})
+		require.Equal(t, 1, eng.Stats().InFlight)
+		ended := make(chan error)
+		go func() { ended <- eng.Shutdown(t.Context()) }()
+		body, err := io.ReadAll(resp.Stream)
+		require.NoError(t, err)
+		require.Equal(t, "xxxxx", string(body), "Shutdown lets it end")
+		require.NoError(t, <-ended)
+	})
+}
+
+func TestAStreamThatAPostProcessorTakesAwayIsClosed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		eng := newServer(t, slowBody(5)).newEngine(t, engine.Config{PostProcessors: []engine.PostProcessor{
+			engine.PostProcessorFunc(func(_ context.Context, _ *engine.Request, resp *engine.Response) error {
+				resp.Stream = nil
+				return nil
+			}),
+		}})
+		_, err := eng.Do(t.Context(), &engine.Request{Path: "/", Stream: true})
+		require.NoError(t, err)
+		wantNothingHeld(t, eng)
+	})
+}
+
+func TestAWrappedStreamIsClosedByTheRequestsFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var closed atomic.Int64
+		boom := errors.New("boom")
+		eng := newServer(t, slowBody(5)).newEngine(t, wrapStreams(&closed, boom))
+		_, err := eng.Do(t.Context(), &engine.Request{Path: "/", Stream: true})
+		require.ErrorIs(t, err, boom)
+		require.EqualValues(t, 1, closed.Load())
+		wantNothingHeld(t, eng)
+	})
+}
+
+func TestFetchGivesBackTheStreamOfARefusalAndKeepsTheBeginningOfItsBody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const long = 100 << 10
+		eng := newServer(t, func(w http.ResponseWriter, r *http.Request) {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			if r.URL.Path == "/long" {
+				io.WriteString(w, strings.Repeat("x", long))
+				return
+			}
+			io.WriteString(w, `{"code":-1}`)
+		}).newEngine(t, engine.Config{Connections: engine.Connections{Max: 1}})
+		for range 3 {
+			_, err := engine.Fetch[*engine.Response](t.Context(), eng, &engine.Request{Path: "/", Stream: true})
+			var status *engine.StatusError
+			require.ErrorAs(t, err, &status)
+			require.Equal(t, `{"code":-1}`, string(status.Body))
+			wantNothingHeld(t, eng)
+
+			_, err = engine.Fetch[*engine.Response](t.Context(), eng, &engine.Request{Path: "/long", Stream: true})
+			require.ErrorAs(t, err, &status)
+			require.Len(t, status.Body, 64<<10)
+			wantNothingHeld(t, eng)
+		}
+		resp, err := engine.Fetch[*engine.Response](t.Context(), eng, &engine.Request{Path: "/long", Stream: true, ReturnErrors: true})
+		require.NoError(t, err, "this one is asked for")
+		require.NoError(t, resp.Stream.Close())
+	})
+}

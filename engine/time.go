@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"github.com/sluice-engine/sluice/actors/timesync"
 	"github.com/sluice-engine/sluice/internal/clock"
 	"github.com/sluice-engine/sluice/internal/jsonpath"
+	"github.com/sluice-engine/sluice/internal/jsontext"
 )
 
 // TimeSource reads the server's clock once. ServerTime returns what the server
@@ -29,6 +31,10 @@ type TimeReading struct {
 	Server         time.Time
 	Resolution     time.Duration // zero means exact
 	Sent, Received time.Time
+	// Date is the Date header of the same answer. It is a second source, by which
+	// a time far from this machine's is confirmed sooner, and one from a cache is
+	// found out. Zero means that there was none, or that Server is made of it.
+	Date time.Time
 }
 
 // TimeFunc makes a function a TimeSource.
@@ -49,20 +55,29 @@ type TimeEndpoint struct {
 	// told by its size, or a text in RFC 3339. Empty means the Date header, which
 	// every server has, to the second.
 	Field string
-	// LimitID is the limit the reading is charged to; empty means the
-	// engine's default, or none if it has none: name one if the endpoint
-	// counts.
+	// LimitID is the limit the reading is charged to, or Unlimited; see
+	// ChargedTo. Empty means Config.DefaultLimitID, and is a mistake if that is
+	// empty too and there are limits: a look at the clock obeys the pauses of its
+	// limit, and one that obeyed none would make a ban longer.
 	LimitID string
 	// Timeout bounds one reading; zero means 5 s.
 	Timeout time.Duration
 }
 
 // TimeFrom reads the server's clock from a JSON field, as in
-// TimeFrom("/api/v3/time", "serverTime").
+//
+//	TimeFrom("/api/v3/time", "serverTime").ChargedTo("time")
 func TimeFrom(path, field string) TimeEndpoint { return TimeEndpoint{Path: path, Field: field} }
 
-// limitID is the one limit that New can look for among Config.Limits.
-func (t TimeEndpoint) limitID() string { return t.LimitID }
+// ChargedTo returns the same endpoint, each reading of which is charged to the
+// limit of that id, or to none if it is Unlimited.
+func (t TimeEndpoint) ChargedTo(limitID string) TimeEndpoint {
+	t.LimitID = limitID
+	return t
+}
+
+// endpoint is what New can look at.
+func (t TimeEndpoint) endpoint() TimeEndpoint { return t }
 
 // ServerTime is part of TimeSource.
 func (t TimeEndpoint) ServerTime(ctx context.Context, eng *Engine) (TimeReading, error) {
@@ -78,15 +93,24 @@ func (t TimeEndpoint) ServerTime(ctx context.Context, eng *Engine) (TimeReading,
 	if err != nil {
 		return TimeReading{}, fmt.Errorf("server time: %w", err)
 	}
-	return TimeReading{
+	reading := TimeReading{
 		Server: time.Unix(0, int64(unix)), Resolution: resolution,
 		Sent: response.SentAt, Received: response.AnsweredAt,
-	}, nil
+	}
+	if t.Field != "" { // or Date and Server are the same
+		reading.Date, _ = http.ParseTime(response.Header.Get("Date"))
+	}
+	return reading, nil
 }
 
+// find returns the time as it stands in the answer. A cache's is of no use: it
+// is the origin's of long ago.
 func (t TimeEndpoint) find(response *Response) (string, error) {
+	if response.Header.Get("Age") != "" { // only caches send it (RFC 9111, section 5.1)
+		return "", errors.New("server time: answer came from a cache: it has an Age header")
+	}
 	if t.Field == "" {
-		return dateOf(response) // of any status, for every answer has a Date
+		return response.Header.Get("Date"), nil // of any status, for every answer has a Date
 	}
 	if err := response.Err(); err != nil {
 		return "", err
@@ -99,17 +123,9 @@ func (t TimeEndpoint) request() *Request {
 	return &Request{Path: t.Path, URL: t.URL, LimitID: t.LimitID, Priority: Urgent, Timeout: timeout}
 }
 
-// dateOf reads the Date header (RFC 9110, section 6.6.1). An answer from a
-// cache is of no use: its date is the origin's of long ago.
-func dateOf(response *Response) (string, error) {
-	if response.Header.Get("Age") != "" {
-		return "", errors.New("server time: answer came from a cache")
-	}
-	return response.Header.Get("Date"), nil
-}
-
 // fieldOf finds a field in a JSON document, and returns it as it stands.
 func fieldOf(document []byte, field string) (string, error) {
+	document = jsontext.WithoutMark(document)
 	if raw, found := jsonpath.Find(document, field); found {
 		return string(raw), nil
 	}
@@ -129,12 +145,13 @@ func missing(document []byte, field string) error {
 }
 
 // ask is Do for the engine's own errands: they need no credit, because a
-// request that has one waits for them.
+// request that has one waits for them. Where no home is named they go to
+// strangers.
 func (e *Engine) ask(ctx context.Context, req *Request) (*Response, error) {
-	if req.LimitID == "" && e.defaultLimitID == "" {
-		req.LimitID = Unlimited
-	}
-	return e.system.Do(ctx, req, e.deadline(ctx, req))
+	terms := e.terms(ctx, req)
+	terms.Stranger = len(e.homes) == 0
+	response, _, err := e.system.Carry(ctx, req, terms)
+	return response, err
 }
 
 // sampler turns a TimeSource into what timesync calls.
@@ -151,11 +168,20 @@ func (e *Engine) sampler(source TimeSource) timesync.Sample {
 		if err != nil {
 			return clock.Sample{}, err
 		}
-		// Both have monotonic readings, as epoch has: a step of the wall clock
-		// between them changes nothing.
-		return clock.Sample{
-			Sent: r.Sent.Sub(epoch), Received: r.Received.Sub(epoch),
-			Server: time.Duration(r.Server.UnixNano()), Resolution: r.Resolution,
-		}, nil
+		return r.sample(epoch)
 	}
+}
+
+// sample is the reading on the estimator's clock. Sent and Received have
+// monotonic readings, as epoch has: a step of the wall clock between them changes
+// nothing. What the wall clock showed is kept beside it.
+func (r TimeReading) sample(epoch time.Time) (clock.Sample, error) {
+	s := clock.Sample{
+		Sent: r.Sent.Sub(epoch), Received: r.Received.Sub(epoch), Local: time.Duration(r.Received.UnixNano()),
+		Server: clock.Unix(r.Server), Resolution: r.Resolution, Date: clock.Unix(r.Date),
+	}
+	if old := s.Old(); old > 0 {
+		return clock.Sample{}, fmt.Errorf("server time: answer came from a cache: by its Date header its time is %v old", old.Round(time.Second))
+	}
+	return s, nil
 }

@@ -93,14 +93,16 @@ func (c *Call) DelHeader(name string) {
 
 // AddCookies adds cookies to the Cookie line, which is made if there is none.
 func (c *Call) AddCookies(cookies []*http.Cookie) {
-	line, _ := c.Header("Cookie")
+	var line strings.Builder
+	have, _ := c.Header("Cookie")
+	line.WriteString(have)
 	for _, cookie := range cookies {
-		if line != "" {
-			line += "; "
+		if line.Len() > 0 {
+			line.WriteString("; ")
 		}
-		line += cookie.Name + "=" + cookie.Value
+		line.WriteString(cookie.Name + "=" + cookie.Value)
 	}
-	c.SetHeader("Cookie", line)
+	c.SetHeader("Cookie", line.String())
 }
 
 // Header returns the value of the first header line of that name.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
+	"time"
 )
 
 // Sent says whether any byte of a request may have reached the server.
@@ -17,6 +19,16 @@ const (
 
 // String returns "no", "maybe" or "yes".
 func (s Sent) String() string { return [...]string{"no", "maybe", "yes"}[s] }
+
+// Worst returns which of two attempts leaves more in doubt, and so stands for
+// both: one whose outcome is unknown, then one that was answered, then one that
+// was not sent.
+func (s Sent) Worst(other Sent) Sent {
+	if s == SentMaybe || other == SentMaybe {
+		return SentMaybe
+	}
+	return max(s, other)
+}
 
 // Stage is a step of a request's journey.
 type Stage uint8
@@ -40,32 +52,125 @@ var stageNames = [...]string{
 // String returns the stage's name.
 func (s Stage) String() string { return stageNames[s] }
 
-// Error says where on its journey a request ended, whether anything was sent,
-// and why. The cause is reachable with errors.Is and errors.As.
+// Error says which request ended, where on its journey, whether anything was
+// sent, what it waited for, and why. The cause is reachable with errors.Is and
+// errors.As. It is never changed once it was returned.
 type Error struct {
 	Stage    Stage
-	Attempts int // how often the request went to a connection
-	Sent     Sent
-	Err      error
+	Attempts int  // how often the request went to a connection
+	Sent     Sent // the worst of all attempts: see Sent.Worst
+
+	Method string // "GET" if the request names none
+	Path   string // the Path or URL asked for, without user, query and fragment
+	Route  string // the id of the limit that the request names; empty if no limit applies
+	Key    string // Request.Key; it may name an account, so no text has it
+
+	Limit   string        // the id of the limit that was full; empty if none was, or if it is not known
+	Waited  time.Duration // how long the request queued for its permits, over all attempts
+	RetryAt time.Time     // before then the same request ends in the same way; zero if that is not known
+
+	Err error
 }
 
-// Error is part of error.
-func (e *Error) Error() string {
-	outcome := ""
-	if e.Sent == SentMaybe {
-		outcome = ", outcome unknown"
+// NewError returns an Error that says which request it is of. The route is the
+// request's own LimitID, the engine's default being unknown here.
+func NewError(r *Request, stage Stage, err error) *Error {
+	if r == nil {
+		return &Error{Stage: stage, Err: err}
 	}
-	return fmt.Sprintf("sluice: %s (sent: %s%s): %v", e.Stage, e.Sent, outcome, e.Err)
+	e := &Error{Stage: stage, Key: r.Key, Err: err}
+	e.Method, e.Path = r.place()
+	if r.LimitID != Unlimited {
+		e.Route = r.LimitID
+	}
+	return e
+}
+
+// Error is part of error: one line, without query, header and body.
+func (e *Error) Error() string {
+	var b strings.Builder
+	b.WriteString("sluice: ")
+	if e.Method != "" {
+		b.WriteString(e.Method + " " + e.Path + ": ")
+	}
+	b.WriteString(e.Stage.String())
+	if e.Limit != "" {
+		fmt.Fprintf(&b, " by %q", e.Limit)
+	}
+	fmt.Fprintf(&b, " (%s): %v", e.circumstances(), e.Err)
+	return oneLine(b.String())
+}
+
+// circumstances are what stands in brackets: the way there, then what is known of
+// the arrival.
+func (e *Error) circumstances() string {
+	var way []string
+	if e.Route != "" && (e.Stage == Throttled || e.Limit != "") {
+		way = append(way, fmt.Sprintf("route %q", e.Route))
+	}
+	if e.Waited > 0 {
+		way = append(way, "waited "+roughly(e.Waited))
+	}
+	if e.Attempts > 1 {
+		way = append(way, fmt.Sprintf("%d attempts", e.Attempts))
+	}
+	if in := e.RetryAfter(); in > 0 {
+		way = append(way, "try again in "+roughly(in))
+	}
+	sent := "sent: " + e.Sent.String()
+	if e.Sent == SentMaybe {
+		sent += ", outcome unknown"
+	}
+	if len(way) == 0 {
+		return sent
+	}
+	return strings.Join(way, ", ") + "; " + sent
+}
+
+// roughly writes a duration as people say it: in tenths of a second, and below
+// one in milliseconds.
+func roughly(d time.Duration) string {
+	switch {
+	case d >= time.Second:
+		return d.Round(100 * time.Millisecond).String()
+	case d >= time.Millisecond:
+		return d.Round(time.Millisecond).String()
+	}
+	return d.String()
 }
 
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
+
+// RetryAfter is how long it is from now until RetryAt; zero if that is unknown
+// or past.
+func (e *Error) RetryAfter() time.Duration {
+	if e.RetryAt.IsZero() {
+		return 0
+	}
+	return max(0, time.Until(e.RetryAt))
+}
 
 // Timeout reports whether the cause was a deadline, as net.Error and
 // http.Client ask.
 func (e *Error) Timeout() bool {
 	var timeout interface{ Timeout() bool }
 	return errors.Is(e.Err, context.DeadlineExceeded) || errors.As(e.Err, &timeout) && timeout.Timeout()
+}
+
+// Temporary is part of net.Error: whether the same request may fare better
+// later. It says nothing of whether repeating it does harm; Sent does.
+func (e *Error) Temporary() bool {
+	var temporary interface{ Temporary() bool }
+	if e.Timeout() || !e.RetryAt.IsZero() || errors.As(e.Err, &temporary) && temporary.Temporary() {
+		return true
+	}
+	for _, passing := range []error{ErrOverloaded, ErrTooManyWaiters, ErrUnprocessed, ErrStale, ErrNoTime, ErrActorFailed} {
+		if errors.Is(e.Err, passing) {
+			return true
+		}
+	}
+	return false
 }
 
 // Causes an Error may have, beside those of the throttle package, the network
@@ -76,6 +181,7 @@ var (
 	ErrNoLimit           = errors.New("request names no limit: set LimitID, Config.DefaultLimitID, or engine.Unlimited")
 	ErrTooManyWaiters    = errors.New("too many requests wait for a connection")
 	ErrTruncated         = errors.New("response ended early")
+	ErrPeerClosed        = errors.New("server closed or reset the connection")
 	ErrMalformedResponse = errors.New("malformed response")
 	ErrHeaderTooLarge    = errors.New("response header over the cap")
 	ErrBodyTooLarge      = errors.New("response body over the cap")
@@ -84,32 +190,10 @@ var (
 	ErrUnprocessed       = errors.New("server says that it did not process the request")
 	ErrNoTime            = errors.New("server time is not known")
 	ErrActorFailed       = errors.New("an engine actor failed")
+	ErrNoEngine          = errors.New("engine is nil, or was not made by engine.New")
+	ErrInsideRequest     = errors.New("called from inside a request")
+	ErrStillRunning      = errors.New("code that requests wait for has not returned")
 )
-
-// StatusError is a 4xx or 5xx answer. Its text has no part of header or body,
-// which may hold secrets; read them from the fields.
-type StatusError struct {
-	StatusCode  int
-	Method, URL string
-	Header      Header
-	Body        []byte
-}
-
-// Error is part of error.
-func (e *StatusError) Error() string {
-	return fmt.Sprintf("%s: status %d (body of %d bytes)", e.Method, e.StatusCode, len(e.Body))
-}
-
-// ContentTypeError is an answer of another media type than required.
-type ContentTypeError struct {
-	Got, Want  string
-	StatusCode int
-}
-
-// Error is part of error.
-func (e *ContentTypeError) Error() string {
-	return fmt.Sprintf("content type %q, want %q (status %d)", e.Got, e.Want, e.StatusCode)
-}
 
 // PanicError is a panic in code the engine called on a request's behalf: a
 // processor, an authenticator, a body reader.
@@ -126,6 +210,21 @@ func (e *PanicError) Error() string { return fmt.Sprintf("panic while %s: %v", e
 func (e *PanicError) Unwrap() error {
 	err, _ := e.Value.(error)
 	return err
+}
+
+// SkewError is a time of the server's that was not believed: it is far from this
+// machine's, and was not confirmed.
+type SkewError struct {
+	Server, Local time.Time // what the two clocks said at the same moment
+	Why           string    // why it was not confirmed
+}
+
+// Error is part of error.
+func (e *SkewError) Error() string {
+	const layout = "2006-01-02 15:04:05Z"
+	return fmt.Sprintf("server's clock says %s, this machine's says %s, and %s: if the server is right, "+
+		"set this machine's clock, or Clock.Trust above the difference (%v)",
+		e.Server.UTC().Format(layout), e.Local.UTC().Format(layout), e.Why, e.Server.Sub(e.Local).Abs().Round(time.Second))
 }
 
 // ContextError is the error of a context that ended: the cause and the plain

@@ -17,7 +17,9 @@ func (f PreProcessorFunc) PreProcess(ctx context.Context, req *Request) error { 
 
 // PostProcessor may look at an answer, change it, or turn it into an error. It
 // runs once per request, on the caller's goroutine, and must be safe for
-// concurrent use.
+// concurrent use. What it puts in the place of Response.Stream must close that
+// one when it is closed: until then the connection is in use, and the request on
+// its journey.
 type PostProcessor interface {
 	PostProcess(ctx context.Context, req *Request, resp *Response) error
 }

@@ -1,10 +1,13 @@
 package messages
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
 	"strings"
+	"unicode"
 )
 
 // A request's query, header and body may hold keys and signatures, and whoever
@@ -12,14 +15,13 @@ import (
 
 // String returns the method and the place, without query, header and body.
 func (r Request) String() string {
-	method, place := r.Method, r.URL
-	if method == "" {
-		method = "GET"
-	}
-	if place == "" {
-		place = r.Path
-	}
-	return method + " " + withoutSecrets(place)
+	method, place := r.place()
+	return method + " " + place
+}
+
+// place is where the caller sends the request, in the caller's own words.
+func (r *Request) place() (method, place string) {
+	return cmp.Or(r.Method, http.MethodGet), withoutSecrets(cmp.Or(r.URL, r.Path))
 }
 
 // Format prints what String returns for every verb and flag.
@@ -52,4 +54,19 @@ func withoutSecrets(place string) string {
 		authority = authority[i+1:]
 	}
 	return scheme + "://" + authority + "/" + path
+}
+
+// oneLine makes a text fit for a line of a log: what was joined by line feeds is
+// joined by semicolons, and no other control character is left.
+func oneLine(text string) string {
+	if strings.IndexFunc(text, unicode.IsControl) < 0 {
+		return text
+	}
+	text = strings.ReplaceAll(strings.TrimRight(text, "\r\n"), "\n", "; ")
+	return strings.Map(func(c rune) rune {
+		if unicode.IsControl(c) {
+			return ' '
+		}
+		return c
+	}, text)
 }

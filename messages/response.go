@@ -2,16 +2,19 @@ package messages
 
 import (
 	"crypto/tls"
-	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
-	"mime"
 	"net/http"
 	"net/textproto"
 	"slices"
 	"strings"
 	"time"
+
+	"golang.org/x/text/encoding/htmlindex"
+
+	"github.com/sluice-engine/sluice/internal/jsontext"
 )
 
 // Header is the header of a response, kept as it was received: its lines are
@@ -98,6 +101,10 @@ type Response struct {
 
 	// Attempts counts how often the request was sent, this answer included.
 	Attempts int
+	// Sent is the worst of all attempts: SentMaybe if an earlier one may have
+	// arrived without being answered, so that this answer may be about what that
+	// one did; SentYes otherwise.
+	Sent Sent
 	// SentAt and AnsweredAt bracket the exchange that brought this answer.
 	SentAt, AnsweredAt time.Time
 
@@ -135,34 +142,35 @@ func (r *Response) Proto() string {
 // Bytes returns the body.
 func (r *Response) Bytes() []byte { return r.Body }
 
-// Text returns the body as a string.
-func (r *Response) Text() string { return string(r.Body) }
+// Text returns the body as a string in UTF-8, decoded from the charset that the
+// Content-Type names. One that is not known is left as it is.
+func (r *Response) Text() string {
+	charset := charsetOf(r.Header.Get("Content-Type"))
+	if charset == "" || strings.EqualFold(charset, "utf-8") {
+		return string(r.Body)
+	}
+	coding, err := htmlindex.Get(charset)
+	if err != nil {
+		return string(r.Body)
+	}
+	text, err := coding.NewDecoder().Bytes(r.Body)
+	if err != nil {
+		return string(r.Body)
+	}
+	return string(text)
+}
 
-// JSON decodes the body into v.
+// JSON decodes the body into v, as Fetch does without Responses.Decode. The error,
+// if any, is a *DecodeError.
 func (r *Response) JSON(v any) error {
-	if err := json.Unmarshal(r.Body, v); err != nil {
-		return fmt.Errorf("response of %s %s: %w", r.Method, r.URL, err)
+	err := errStreamed
+	if r.Stream == nil {
+		err = jsontext.Unmarshal(r.Body, v)
+	}
+	if err != nil {
+		return &DecodeError{Answer: r.Answer(), Into: fmt.Sprintf("%T", v), Err: err}
 	}
 	return nil
 }
 
-// Err returns nil for a status below 400, and a *StatusError otherwise.
-func (r *Response) Err() error {
-	if r.StatusCode < 400 {
-		return nil
-	}
-	return &StatusError{StatusCode: r.StatusCode, Method: r.Method, URL: r.URL, Header: r.Header, Body: r.Body}
-}
-
-// Require returns an error unless the body is of the given media type. A
-// "+json" suffix type satisfies "application/json" (RFC 6839).
-func (r *Response) Require(mediaType string) error {
-	got, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	if err != nil {
-		got = r.Header.Get("Content-Type")
-	}
-	if strings.EqualFold(got, mediaType) || mediaType == "application/json" && strings.HasSuffix(got, "+json") {
-		return nil
-	}
-	return &ContentTypeError{Got: got, Want: mediaType, StatusCode: r.StatusCode}
-}
+var errStreamed = errors.New("the body is a stream, which Request.Stream asked for: read it from Response.Stream")

@@ -42,12 +42,12 @@ func (l *Ledger) Sync(now time.Duration, id, key string, used int64, windowStart
 func (l *Ledger) meterOf(now time.Duration, id, key string) (*meter, error) {
 	r := l.table.rules[id]
 	if r == nil {
-		return nil, &LimitError{id, ErrUnknownLimit}
+		return nil, &LimitError{ID: id, Err: ErrUnknownLimit}
 	}
 	if r.Keyed {
 		// sweep forgets paths, and a meter with its last one: a meter without any
 		// path would stay for ever.
-		return l.pathFor(now, l.table.routes[id], key).meterOf(r), nil
+		return l.pathFor(now, l.table.routes[id], key, "").meterOf(r), nil
 	}
 	return l.meterFor(now, r, ""), nil
 }

@@ -8,21 +8,26 @@ import (
 
 // admit resolves what p asks for and refuses what can never be.
 func (l *Ledger) admit(now time.Duration, p *Permit) error {
-	r := l.table.routes[p.Limit]
+	r := l.table.route(p.Limit)
 	switch {
 	case p.state == Queued || p.state == Granted:
-		return &LimitError{p.Limit, ErrPermitInUse}
+		return &LimitError{ID: p.Limit, Err: ErrPermitInUse}
 	case r == nil:
-		return &LimitError{p.Limit, ErrUnknownLimit}
+		return &LimitError{ID: p.Limit, Err: ErrUnknownLimit}
+	}
+	if r.keyed {
+		if err := r.checkKey(p.Key); err != nil {
+			return err
+		}
 	}
 	if err := r.weigh(p); err != nil {
 		return err
 	}
+	p.path = l.pathFor(now, r, p.Key, p.Origin)
 	if p.Deadline != 0 && now > p.Deadline { // a grant at the deadline is in time
-		return r.late
+		return l.refusal(now, p, ErrDeadline)
 	}
-	p.state, p.err = Idle, nil
-	p.path = l.pathFor(now, r, p.Key)
+	p.state, p.parked, p.err = Idle, false, nil
 	p.rank, p.seq = l.rank(now, p.Priority), l.seq+1
 	l.seq++
 	if err := p.hopeless(); err != nil {
@@ -35,8 +40,8 @@ func (l *Ledger) admit(now time.Duration, p *Permit) error {
 func (r *route) weigh(p *Permit) error {
 	p.cost = 0
 	if r.own < 0 {
-		if p.Weight != 0 {
-			return &LimitError{r.id, ErrRouteWeight}
+		if p.Weight != 0 && r.id != NoLimit {
+			return &LimitError{ID: r.id, Err: ErrRouteWeight}
 		}
 	} else {
 		p.cost = cmp.Or(p.Weight, r.tolls[r.own].weight)
@@ -45,7 +50,7 @@ func (r *route) weigh(p *Permit) error {
 		return nil // compile has seen to it that these weights fit
 	}
 	if p.Weight < 0 {
-		return &LimitError{r.id, ErrWeight}
+		return &LimitError{ID: r.id, Err: ErrWeight}
 	}
 	for i, c := range r.tolls {
 		w := c.weight
@@ -54,7 +59,7 @@ func (r *route) weigh(p *Permit) error {
 		}
 		// What is kept for more urgent ones is never this one's to take.
 		if w > c.rule.terms.quota-c.rule.kept(p.Priority) {
-			return &LimitError{c.rule.ID, ErrWeight}
+			return &LimitError{ID: c.rule.ID, Err: ErrWeight}
 		}
 	}
 	return nil
@@ -68,13 +73,13 @@ func (p *Permit) hopeless() error {
 	}
 	for i, c := range p.path.charges {
 		if b, ok := c.meter.window.(*lifetime); ok && b.exhausted(p.weight(i)+c.meter.rule.kept(p.Priority)) {
-			return &LimitError{c.meter.rule.ID, ErrSpent}
+			return &LimitError{ID: c.meter.rule.ID, Err: ErrSpent}
 		}
 	}
 	return nil
 }
 
-func (l *Ledger) rank(now time.Duration, priority int) int64 {
+func (l *Ledger) rank(now time.Duration, priority Priority) int64 {
 	// A priority is any integer at all, so that either product may overflow; the
 	// float is off by a little and right about the size.
 	if l.options.Aging == 0 {
@@ -97,10 +102,8 @@ func saturate(approx float64, exact int64) int64 {
 
 // fits reports whether every limit of p has room now, the queue apart.
 func (l *Ledger) fits(now time.Duration, p *Permit) bool {
-	for _, s := range p.path.scopes {
-		if s.opens(now) > now {
-			return false
-		}
+	if !l.pauses.calm() && p.path.opens(now) > now {
+		return false
 	}
 	for i, c := range p.path.charges {
 		if at := l.opening(now, c.meter, p, 0, p.weight(i)); at > now {
@@ -120,21 +123,22 @@ func (l *Ledger) opening(now time.Duration, m *meter, p *Permit, reserved, w int
 		at := m.window.when(now, need+kept, m.window.inFlight())
 		return max(at, now+1) // when may be early, but now would mean that there is room
 	}
-	if l.paced(p) {
-		return l.paceOpening(now, m, need, w)
+	at := now
+	if now < m.spread {
+		at = max(at, m.next)
 	}
-	return now
+	if l.paced(p) {
+		at = max(at, l.paceOpening(now, m, need, w))
+	}
+	return at
 }
 
 // soonest returns an instant before which p cannot be granted, even if the
-// queue and everything in flight vanished.
+// queue vanished, and everything in flight that is not lost.
 func (l *Ledger) soonest(now time.Duration, p *Permit) time.Duration {
-	at := now
-	for _, s := range p.path.scopes {
-		at = max(at, s.until)
-	}
+	at := max(now, p.path.pausedUntil())
 	for i, c := range p.path.charges {
-		at = max(at, c.meter.window.when(now, p.weight(i)+c.meter.rule.kept(p.Priority), 0))
+		at = max(at, c.meter.clears(now, p.weight(i)+c.meter.rule.kept(p.Priority), 0))
 	}
 	return at
 }

@@ -3,6 +3,7 @@ package throttle
 import (
 	"errors"
 	"fmt"
+	"time"
 )
 
 // Reasons why a request is not admitted. They arrive wrapped in a LimitError.
@@ -15,17 +16,38 @@ var (
 	ErrDeadline     = errors.New("no room before the deadline")
 	ErrSpent        = errors.New("lifetime budget is spent")
 	ErrPermitInUse  = errors.New("permit is queued or granted already")
+	ErrPermitUnused = errors.New("permit is neither granted nor parked")
 )
 
 // LimitError says which limit a request was refused for, and why. The reason
 // is reachable with errors.Is.
+//
+// Where the reason is ErrDeadline or ErrQueueFull, it also says what to wait for.
 type LimitError struct {
-	ID  string
+	ID  string // of the limit that the request names
 	Err error
+
+	// Full is the limit that lets the request go last: the one without room, or
+	// one whose scope is paused. It is empty for a request without a limit.
+	Full string
+	// Key is that of Full, if it is a keyed one.
+	Key string
+	// RetryAt is the instant, on the clock of `now`, from which asking again is
+	// worthwhile: before it the request cannot leave. 0 means that no instant is
+	// known, only another event can bring it: an answer, or one who leaves.
+	RetryAt time.Duration
 }
 
 // Error is part of error.
-func (e *LimitError) Error() string { return fmt.Sprintf("limit %q: %v", e.ID, e.Err) }
+func (e *LimitError) Error() string {
+	switch {
+	case e.Full == "":
+		return fmt.Sprintf("limit %q: %v", e.ID, e.Err)
+	case e.Key == "":
+		return fmt.Sprintf("limit %q: %v (of %q)", e.ID, e.Err, e.Full)
+	}
+	return fmt.Sprintf("limit %q: %v (of %q for %q)", e.ID, e.Err, e.Full, e.Key)
+}
 
 // Unwrap returns the reason.
 func (e *LimitError) Unwrap() error { return e.Err }

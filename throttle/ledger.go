@@ -18,12 +18,13 @@ type Ledger struct {
 	clock   *serverClock
 	table   *table
 	retired map[string]*rule // replaced by nothing, but not yet idle
-	scopes  map[string]*scope
+	pauses  *pauses
 	now     time.Duration
 	seq     uint64
 
-	keyed  []*path // every path with a key
-	cursor int     // where sweep goes on
+	paths   []*path // all that may be asked for
+	cursor  int     // where sweep goes on
+	lookups uint64  // of paths
 
 	queue queue
 	lost  lostPermits
@@ -38,24 +39,25 @@ const unset = time.Duration(math.MinInt64) // no instant was given yet
 // them and in the options; those of limits are *LimitError.
 func New(limits []Limit, o Options) (*Ledger, error) {
 	o, optionsErr := o.withDefaults()
-	l := &Ledger{options: o, scopes: map[string]*scope{}, retired: map[string]*rule{}, now: unset}
+	l := &Ledger{options: o, pauses: newPauses(), retired: map[string]*rule{}, now: unset}
 	l.clock = &serverClock{rate: int64(math.Ceil(o.ClockRate * billion))}
 	l.queue.wake = never
 	if optionsErr != nil {
 		l.options, _ = Options{}.withDefaults() // so that limits are judged on their own
 	}
-	table, err := compile(limits, l.options, l.clock, l.scopes)
+	table, err := compile(limits, l.options, l.clock)
 	if err := errors.Join(optionsErr, err); err != nil {
 		return nil, err
 	}
 	l.table = table
+	l.pauses.name(table)
 	return l, nil
 }
 
 // at moves the ledger to now and returns the instant it really is.
 func (l *Ledger) at(now time.Duration) time.Duration {
 	if l.now == unset {
-		l.clock.at = max(l.clock.at, now) // bounds that were set before the first instant hold from there on
+		l.begin(now)
 	}
 	l.now = max(l.now, now)
 	if len(l.lost) > 0 {
@@ -64,30 +66,45 @@ func (l *Ledger) at(now time.Duration) time.Duration {
 	return l.now
 }
 
+// begin is told the first instant.
+func (l *Ledger) begin(now time.Duration) {
+	l.clock.at = max(l.clock.at, now) // bounds that were set before hold from there on
+	l.now = now
+	if l.options.StartFull {
+		l.AssumeFull(now)
+	}
+}
+
 // Acquire asks for a permit. After nil p is Granted, or Queued until Next
 // answers it. An error is a *LimitError with ErrUnknownLimit, ErrWeight,
-// ErrRouteWeight, ErrSpent, ErrQueueFull, ErrPermitInUse, or ErrDeadline if even
+// ErrRouteWeight, ErrNoKey, ErrUnknownKey, ErrSpent, ErrQueueFull, ErrPermitInUse, or ErrDeadline if even
 // an empty queue could not be in time; p is then unchanged.
 func (l *Ledger) Acquire(now time.Duration, p *Permit) error {
 	now = l.at(now)
 	if err := l.admit(now, p); err != nil {
 		return err
 	}
-	// Whoever waits for one of these limits goes first, unless p ranks before all.
-	if !l.queue.disputed(p.path) || l.queue.outranks(p) {
-		if l.fits(now, p) {
-			l.grant(now, p)
-			return nil
-		}
+	if l.grantAtOnce(now, p) {
+		return nil
 	}
 	if l.queue.n >= l.options.MaxQueued { // a full queue refuses only what would have to wait
-		return p.path.route.full
+		return l.refusal(now, p, ErrQueueFull)
 	}
 	if p.Deadline != 0 && l.soonest(now, p) > p.Deadline {
-		return p.path.route.late
+		return l.refusal(now, p, ErrDeadline)
 	}
 	l.queue.push(l, p)
 	return nil
+}
+
+// grantAtOnce grants p, which is not queued, if it may go by now. Whoever waits
+// for one of its limits goes first, unless p ranks before all.
+func (l *Ledger) grantAtOnce(now time.Duration, p *Permit) bool {
+	if l.queue.disputed(p.path) && !l.queue.outranks(p) || !l.fits(now, p) {
+		return false
+	}
+	l.grant(now, p)
+	return true
 }
 
 func (l *Ledger) grant(now time.Duration, p *Permit) {
@@ -95,12 +112,18 @@ func (l *Ledger) grant(now time.Duration, p *Permit) {
 	for i, c := range p.path.charges {
 		w := p.weight(i)
 		c.meter.window.grant(now, w)
+		if now < c.meter.spread {
+			c.meter.spreadOut(now, w)
+		}
 		if l.options.Pacing != nil {
 			l.tally(now, c.meter, p, w)
 		}
 	}
 	for _, s := range p.path.scopes {
 		s.flying++
+	}
+	if !l.pauses.calm() {
+		p.path.obeyed(func(s *scope) { s.leave(now) })
 	}
 }
 
@@ -113,9 +136,13 @@ func (l *Ledger) Settle(now time.Duration, p *Permit, o Outcome) {
 	}
 	p.state = Idle
 	for _, s := range p.path.scopes {
-		if s.land(now, o.Fate) {
-			l.queue.stale = true
-		}
+		s.flying--
+	}
+	if !l.pauses.calm() && p.path.land(now, p.granted, o.Fate == Answered && !o.Refused) {
+		l.queue.stale = true
+	}
+	if p.path.home.paths == 0 { // it was forgotten in flight
+		l.pauses.forget(now, p.path.home)
 	}
 	switch o.Fate {
 	case NeverSent:
@@ -123,8 +150,8 @@ func (l *Ledger) Settle(now time.Duration, p *Permit, o Outcome) {
 			c.meter.window.abort(p.weight(i))
 			l.queue.freed(c.meter, now, now)
 		}
-	case Lost:
-		l.lost.add(now, p)
+	case Lost, Closed:
+		l.lost.add(now, p, o.Fate)
 	default:
 		l.answered(now, p, o)
 	}
@@ -134,12 +161,14 @@ func (l *Ledger) answered(now time.Duration, p *Permit, o Outcome) {
 	a := answer{at: now, real: true, sent: p.granted}
 	a.by, a.dated = l.clock.arrivedBy(p.granted, now, o.ServerTime, o.Resolution)
 	for i, c := range p.path.charges {
+		c.meter.flew(now - p.granted)
 		l.arrived(now, c.meter, p.weight(i), a, o.Costs)
 	}
 }
 
 // arrived settles w in flight on one meter, at its real cost if that is told.
 func (l *Ledger) arrived(now time.Duration, m *meter, w int64, a answer, costs []Cost) {
+	m.last, m.seen = now, true
 	for _, c := range costs {
 		if c.ID == m.rule.ID {
 			w = l.correct(now, m, w, min(max(0, c.Weight), maxWeight))

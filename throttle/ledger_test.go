@@ -305,8 +305,8 @@ func TestKeysHaveQuotasOfTheirOwnAndAreForgottenWhenIdle(t *testing.T) {
 		require.Equal(t, Granted, p.State())
 		l.Settle(now, p, Outcome{})
 	}
-	require.Less(t, len(l.keyed), 30)
-	require.Len(t, l.table.rules["a"].meters, len(l.keyed))
+	require.Less(t, len(l.paths), 30)
+	require.Len(t, l.table.rules["a"].meters, len(l.paths))
 }
 
 func TestShareAndMarginShrinkEveryQuota(t *testing.T) {
@@ -331,9 +331,9 @@ func TestAPauseStopsItsScopeAndEndsSlowly(t *testing.T) {
 	l := exact(t, Options{MaxPause: time.Minute},
 		Limit{ID: "a", Quota: 100, Per: sec, Scope: "ip"}, Limit{ID: "b", Quota: 1, Per: sec})
 	require.Equal(t, []string{"ip"}, l.Scopes("a"))
-	require.NoError(t, l.PauseUntil(0, "ip", time.Hour))
-	require.NoError(t, l.PauseUntil(0, "ip", sec), "a pause is never shortened")
-	require.ErrorIs(t, l.PauseUntil(0, "nowhere", sec), ErrUnknownScope)
+	require.NoError(t, l.Pause(0, Scope{"", "ip"}, time.Hour))
+	require.NoError(t, l.Pause(0, Scope{"", "ip"}, sec), "a pause is never shortened")
+	require.ErrorIs(t, l.Pause(0, Scope{"", "nowhere"}, sec), ErrUnknownScope)
 	granted(t, l, 0, "b")
 	for range 10 {
 		queued(t, l, 0, "a")
@@ -347,8 +347,8 @@ func TestAPauseStopsItsScopeAndEndsSlowly(t *testing.T) {
 		}
 		flight = drain(l, time.Minute)
 	}
-	require.NoError(t, l.PauseUntil(time.Minute, "ip", time.Hour))
-	require.NoError(t, l.Resume(time.Minute, "ip"))
+	require.NoError(t, l.Pause(time.Minute, Scope{"", "ip"}, time.Hour))
+	require.NoError(t, l.Resume(time.Minute, Scope{"", "ip"}))
 	granted(t, l, time.Minute, "a")
 }
 
@@ -400,7 +400,11 @@ func TestReplacedLimitsKeepWhatIsInFlight(t *testing.T) {
 		require.Same(t, waits, l.Next(ms))
 		require.Equal(t, Refused, waits.State())
 		require.ErrorIs(t, waits.Err(), ErrUnknownLimit)
-		require.EqualValues(t, 2, limitOf(l, ms, "a").Used, kind)
+		used := 2
+		if kind == Leaky {
+			used = 4 // all of it, for the counter falls more slowly than the log let through, and the flight
+		}
+		require.EqualValues(t, used, limitOf(l, ms, "a").Used, kind)
 		l.Settle(2*ms, p, Outcome{})
 		require.EqualValues(t, 0, limitOf(l, 2*ms, "a").InFlight, kind)
 
@@ -424,7 +428,8 @@ func TestACrashCanDelayButNotBurst(t *testing.T) {
 	for _, kind := range []Window{Sliding, Fixed, FixedFromFirst, Leaky} {
 		limit := Limit{ID: "a", Quota: 2, Per: sec, Window: kind, Keyed: true}
 		lost := exact(t, Options{}, limit)
-		p := granted(t, lost, 0, "a")
+		p := &Permit{Limit: "a", Key: "one"}
+		require.NoError(t, lost.Acquire(0, p))
 
 		l := exact(t, Options{}, limit)
 		require.NoError(t, l.Adopt(10*ms, p))
@@ -454,7 +459,7 @@ func TestABudgetIsSpentAfterACrashUntilTheServerTells(t *testing.T) {
 func TestPriorityGoesFirstUnlessOthersHaveWaitedLongEnough(t *testing.T) {
 	for _, c := range []struct {
 		aging time.Duration
-		first int
+		first Priority
 	}{{0, 1}, {sec, 1}, {5 * ms, 0}} {
 		l := exact(t, Options{Aging: c.aging}, Limit{ID: "a", Quota: 1, Per: sec})
 		l.Settle(0, granted(t, l, 0, "a"), Outcome{})
@@ -554,7 +559,7 @@ func TestPacingNeverReachesPastTheWindow(t *testing.T) {
 		now := time.Duration(0)
 		for range 100 {
 			now += time.Duration(rapid.Int64Range(0, int64(2*sec)).Draw(t, "pause"))
-			p := &Permit{Limit: "w", Weight: rapid.Int64Range(1, 212).Draw(t, "weight"), Priority: rapid.IntRange(-1, 1).Draw(t, "priority")}
+			p := &Permit{Limit: "w", Weight: rapid.Int64Range(1, 212).Draw(t, "weight"), Priority: Priority(rapid.IntRange(-1, 1).Draw(t, "priority"))}
 			require.NoError(t, l.Acquire(now, p))
 			l.Next(now)
 			if p.State() == Queued {

@@ -59,8 +59,12 @@ type Limit struct {
 	// linked limits are followed; a limit reached on several ways is charged
 	// the sum.
 	Linked []Link
-	// Keyed gives every Permit.Key its own quota: per symbol, per account.
+	// Keyed gives every Permit.Key its own quota: per symbol, per account. A
+	// permit without a key is refused.
 	Keyed bool
+	// Keys are those that a keyed limit knows; any other is refused. Without any
+	// list every key is known.
+	Keys []string
 
 	// Burst is the capacity of a Leaky limit; default Quota.
 	Burst int64
@@ -74,8 +78,16 @@ type Limit struct {
 	// back that much earlier. Too large a value breaks the limit.
 	RTTFloor time.Duration
 	// MaxDelay is how long after giving a request up the server may still
-	// receive it; default 30 s. A lost permit is held at least that long.
+	// receive it; default 10 s. A lost permit is held at least that long. It is
+	// an assumption about what lies between here and the place where the server
+	// counts: queues of proxies, retransmissions, a backlog of connections not
+	// yet accepted. Raise it for a server known to take requests later than that.
 	MaxDelay time.Duration
+	// CloseDelay is how long after the server's side closed the connection a
+	// request without an answer may still be counted; default 1 s. A server that
+	// counts where it closes needs none; a proxy in front of it may pass on what
+	// it has read for a moment after it closed.
+	CloseDelay time.Duration
 	// Reserve keeps parts of the quota for urgent requests.
 	Reserve []Reserve
 	// Shared says that others spend from the same quota, and which part of it
@@ -84,7 +96,8 @@ type Limit struct {
 	// everything else here it does not rule out a refusal.
 	Shared float64
 	// Scope names the limits that pause together, usually an address or an
-	// account at one exchange. All limits without a name are one scope.
+	// account at one exchange; see the type Scope. All limits without a name are
+	// one scope. WholeOrigin is no name for one.
 	Scope string
 }
 
@@ -97,13 +110,14 @@ type Link struct {
 // Reserve keeps Weight of a limit's quota for requests whose priority is at
 // least Priority. Several reserves add up for whoever is below all of them.
 type Reserve struct {
-	Priority int
+	Priority Priority
 	Weight   int64
 }
 
 const (
-	maxWeight       = 1 << 40                   // keeps every sum and 2^20 fractions of it in an int64
-	maxPer          = 10 * 366 * 24 * time.Hour // keeps instants far from overflow
-	defaultMaxDelay = 30 * time.Second
-	never           = time.Duration(1<<63 - 1)
+	maxWeight         = 1 << 40                   // keeps every sum and 2^20 fractions of it in an int64
+	maxPer            = 10 * 366 * 24 * time.Hour // keeps instants far from overflow
+	defaultMaxDelay   = 10 * time.Second
+	defaultCloseDelay = time.Second
+	never             = time.Duration(1<<63 - 1)
 )

@@ -1,7 +1,10 @@
 package throttle
 
 import (
+	"cmp"
 	"container/heap"
+	"slices"
+	"sort"
 	"time"
 )
 
@@ -14,24 +17,47 @@ type lostPermits []*lostPermit
 type lostPermit struct {
 	path    *path
 	cost    int64
+	fate    Fate // Lost or Closed
 	granted time.Duration
 	lost    time.Duration // when the permit was given up
-	past    time.Duration // limits whose maxDelay is at most this have let go
+	past    time.Duration // limits whose delay is at most this have let go
 	due     time.Duration // when the next limit lets go
 }
 
-func (h *lostPermits) add(now time.Duration, p *Permit) {
-	s := &lostPermit{path: p.path, cost: p.cost, granted: p.granted, lost: now}
-	s.schedule()
-	heap.Push(h, s)
+// lostWeights is what lost permits hold of one meter, by the instant at which it
+// is let go. Each fate has a timeline of its own, for in each those instants come
+// in order.
+type lostWeights struct{ lost, closed timeline }
+
+// delay is how long after its Settle a permit of that fate may arrive.
+func (c *charge) delay(f Fate) time.Duration {
+	if f == Closed {
+		return c.closeDelay
+	}
+	return c.maxDelay
+}
+
+func (h *lostPermits) add(now time.Duration, p *Permit, f Fate) {
+	h.keep(&lostPermit{path: p.path, cost: p.cost, fate: f, granted: p.granted, lost: now})
+}
+
+// keep takes s on, which is in flight on every limit that has not let go.
+func (h *lostPermits) keep(s *lostPermit) {
+	for i := range s.path.charges {
+		c := &s.path.charges[i]
+		c.meter.lose(s.lost+c.delay(s.fate), s.weight(i), s.fate)
+	}
+	if s.schedule() {
+		heap.Push(h, s)
+	}
 }
 
 // schedule finds the next limit that lets go of s; ok is false if all have.
 func (s *lostPermit) schedule() (ok bool) {
 	next := never
-	for _, c := range s.path.charges {
-		if c.maxDelay > s.past {
-			next = min(next, c.maxDelay)
+	for i := range s.path.charges {
+		if d := s.path.charges[i].delay(s.fate); d > s.past {
+			next = min(next, d)
 		}
 	}
 	s.due = s.lost + next
@@ -54,16 +80,22 @@ func (h *lostPermits) expire(l *Ledger) {
 // release has the limits let go that do so at s.due.
 func (s *lostPermit) release(l *Ledger) {
 	delay := s.due - s.lost
-	for i, c := range s.path.charges {
-		w := c.weight
-		if i == s.path.own {
-			w = s.cost
-		}
-		if s.past < c.maxDelay && c.maxDelay <= delay {
-			l.arrived(s.due, c.meter, w, answer{at: s.due, sent: s.granted}, nil)
+	for i := range s.path.charges {
+		c := &s.path.charges[i]
+		if d := c.delay(s.fate); s.past < d && d <= delay {
+			c.meter.found(s.due)
+			l.arrived(s.due, c.meter, s.weight(i), answer{at: s.due, sent: s.granted}, nil)
 		}
 	}
 	s.past = delay
+}
+
+// weight returns what s was charged for the i-th limit on its path.
+func (s *lostPermit) weight(i int) int64 {
+	if i == s.path.own {
+		return s.cost
+	}
+	return s.path.charges[i].weight
 }
 
 // next returns when something will be due, or never.
@@ -84,4 +116,152 @@ func (h *lostPermits) Pop() any {
 	(*h)[last] = nil
 	*h = (*h)[:last]
 	return s
+}
+
+// lose notes that a lost permit holds w of m until due.
+func (m *meter) lose(due time.Duration, w int64, f Fate) {
+	if m.lost == nil {
+		m.lost = &lostWeights{}
+	}
+	if f == Closed {
+		m.lost.closed.add(due, w, 0)
+	} else {
+		m.lost.lost.add(due, w, 0)
+	}
+}
+
+// found forgets what is let go by due.
+func (m *meter) found(due time.Duration) {
+	if m.lost == nil {
+		return
+	}
+	m.lost.lost.expire(due)
+	m.lost.closed.expire(due)
+	if m.lost.sum() == 0 {
+		m.lost = nil
+	}
+}
+
+func (h *lostWeights) sum() int64 {
+	if h == nil {
+		return 0
+	}
+	return h.lost.sum + h.closed.sum
+}
+
+// inOrder returns what is held, by when it is let go.
+func (h *lostWeights) inOrder() []entry {
+	all := make([]entry, 0, h.lost.n+h.closed.n)
+	for _, t := range []*timeline{&h.lost, &h.closed} {
+		for i := range t.n {
+			all = append(all, *t.slot(i))
+		}
+	}
+	slices.SortStableFunc(all, func(a, b entry) int { return cmp.Compare(a.at, b.at) })
+	return all
+}
+
+// clears returns the first instant at which m may have room for w if flying
+// stayed in flight and lost permits are let go when their time is up: exactly so
+// for Sliding, Leaky and Concurrency limits, possibly early for the others.
+//
+// While so much is lost, w fits beside it or not; each that is let go makes that
+// easier from an instant on, and both only grow. So the first that need not be
+// waited for can be searched for by halves.
+func (m *meter) clears(now time.Duration, w, flying int64) time.Duration {
+	if m.lost.sum() == 0 {
+		return m.window.when(now, w, flying)
+	}
+	held := m.lost.inOrder()
+	if l, ok := m.window.(*leaky); ok {
+		return l.clears(now, w, flying, held)
+	}
+	left := make([]int64, len(held)+1) // what is still lost once the first i are let go
+	for i := len(held) - 1; i >= 0; i-- {
+		left[i] = left[i+1] + held[i].w
+	}
+	at := func(i int) time.Duration { return m.window.when(now, w, flying+left[i]) }
+	n := sort.Search(len(held), func(i int) bool { return at(i) < m.aged(held[i].at) })
+	if n == 0 {
+		return at(0)
+	}
+	return max(at(n), m.aged(held[n-1].at))
+}
+
+// aged returns until when at least what was let go at due still counts.
+func (m *meter) aged(due time.Duration) time.Duration {
+	switch w := m.window.(type) {
+	case *sliding:
+		return due + w.hold
+	case *fixed:
+		if w.clock.known {
+			return min(due+w.hold, w.ends(due))
+		}
+		return due + w.hold
+	case *lifetime:
+		return never
+	}
+	return due
+}
+
+// clears is meter.clears for a counter, which each permit that is let go raises.
+func (l *leaky) clears(now time.Duration, w, flying int64, held []entry) time.Duration {
+	later := *l
+	for _, e := range held {
+		flying += e.w
+	}
+	for _, e := range held {
+		if at := later.when(now, w, flying); at < e.at {
+			return at
+		}
+		flying -= e.w
+		later.advance(e.at)
+		later.level += e.w << fractionBits
+	}
+	return later.when(now, w, flying)
+}
+
+// LostLimit is a limit, or one key's instance of it, that lost permits hold much
+// of.
+type LostLimit struct {
+	ID, Key     string
+	Lost, Quota int64
+	Until       time.Duration // when they let go of enough, so that they hold no more than half
+}
+
+// LostHolding returns the limits of which lost permits hold more than half, by
+// id and key. It costs nothing while no permit is lost.
+func (l *Ledger) LostHolding(now time.Duration) []LostLimit {
+	now = l.at(now)
+	if len(l.lost) == 0 {
+		return nil
+	}
+	var list []LostLimit
+	seen := map[*meter]bool{}
+	for _, s := range l.lost {
+		for _, c := range s.path.charges {
+			m := c.meter
+			quota := m.rule.terms.quota
+			if seen[m] || m.lost.sum() <= quota/2 {
+				continue
+			}
+			seen[m] = true
+			list = append(list, LostLimit{ID: m.rule.ID, Key: m.key, Lost: m.lost.sum(), Quota: quota, Until: m.lost.downTo(quota / 2)})
+		}
+	}
+	slices.SortFunc(list, func(a, b LostLimit) int { return cmp.Or(cmp.Compare(a.ID, b.ID), cmp.Compare(a.Key, b.Key)) })
+	return list
+}
+
+// downTo returns when no more than w is held.
+func (h *lostWeights) downTo(w int64) (at time.Duration) {
+	left := h.sum()
+	for _, e := range h.inOrder() {
+		if left <= w {
+			break
+		}
+		left -= e.w
+		at = e.at
+	}
+	return at
 }

@@ -1,6 +1,9 @@
 package throttle
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // meter is one quota in use: a limit, or one key's instance of it.
 type meter struct {
@@ -8,68 +11,115 @@ type meter struct {
 	key     string
 	window  window
 	pace    pace
-	waiting int // lanes in the queue that need it
-	paths   int // keyed paths that lead to it
+	lost    *lostWeights // nil if nothing is
+	waiting int          // lanes in the queue that need it
+	paths   int          // paths that lead to it
 
 	// reserved is what better-ranked heads need, in the scan numbered epoch.
 	reserved int64
 	epoch    uint64
+	opens    time.Duration // to the head that was examined last
+
+	flight time.Duration // from grant to answer, on average
+	last   time.Duration // the latest arrival, if seen
+	seen   bool
+	spread time.Duration // until then what is granted is spread out ...
+	next   time.Duration // ... and this is the next instant at which it may be
 }
 
-// path is a route with the meters of one key. It does not change, so that a
-// granted permit finds what it was charged even after limits are replaced.
+// cycle is how long what is granted now takes to be room again: the flight, and
+// what the window keeps it for. An idle limit that is kept for as long has lost
+// one turn of that room; a budget that never comes back loses nothing by waiting.
+func (m *meter) cycle() time.Duration {
+	t := m.rule.terms
+	switch m.rule.Window {
+	case Leaky:
+		return m.flight + t.emptying()
+	case Concurrency:
+		return m.flight
+	case Lifetime:
+		return never
+	}
+	return m.flight + t.hold
+}
+
+// flew takes a flight into the average.
+func (m *meter) flew(d time.Duration) { m.flight += (d - m.flight) / 8 }
+
+// path is a route with the meters of one key, at one origin. What it charges
+// does not change, so that a granted permit finds what it was charged even after
+// limits are replaced.
 type path struct {
 	route   *route
-	key     string
+	key     string // "" if no limit on the way is keyed
+	origin  string
+	home    *origin
 	charges []charge
 	own     int
-	scopes  []*scope
-	lanes   []*lane // in the queue, one for each priority that waits
+	scopes  []*scope      // of its limits, and the whole origin
+	lanes   []*lane       // in the queue, one for each priority that waits
+	used    time.Duration // when it was asked for last
 }
 
 type charge struct {
-	meter    *meter
-	weight   int64
-	maxDelay time.Duration
+	meter      *meter
+	weight     int64
+	maxDelay   time.Duration
+	closeDelay time.Duration
 }
 
-// pathFor returns the path of a route and key, made on first use.
-func (l *Ledger) pathFor(now time.Duration, r *route, key string) *path {
-	if r.path != nil {
-		return r.path
-	}
+// pathFor returns the path of a route, key and origin, made on first use.
+func (l *Ledger) pathFor(now time.Duration, r *route, key, origin string) *path {
 	if !r.keyed {
-		r.path = l.makePath(now, r, "")
-		return r.path
+		key = ""
 	}
-	l.sweep(now) // before the look-up, so that it cannot forget what is found
-	p := r.paths[key]
+	l.lookups++
+	if l.lookups%sweepEvery == 0 { // or else those who use one path alone would keep all others
+		l.sweep(now, sweepEvery/2)
+	}
+	p := r.last
+	if p == nil || p.origin != origin || p.key != key {
+		p = l.findPath(now, r, key, origin)
+	}
+	p.used = now
+	return p
+}
+
+// way tells the paths of a route apart.
+type way struct{ key, origin string }
+
+func (l *Ledger) findPath(now time.Duration, r *route, key, origin string) *path {
+	l.sweep(now, 2) // before the look-up, so that it cannot forget what is found
+	at := way{key, origin}
+	p := r.paths[at]
 	if p == nil {
-		p = l.makePath(now, r, key)
-		r.paths[key] = p
-		l.keyed = append(l.keyed, p)
+		p = l.makePath(now, r, at)
+		r.paths[at] = p
+		l.paths = append(l.paths, p)
 	}
+	r.last = p
 	return p
 }
 
-func (l *Ledger) makePath(now time.Duration, r *route, key string) *path {
-	p := &path{route: r, key: key, own: r.own, charges: make([]charge, len(r.tolls))}
+func (l *Ledger) makePath(now time.Duration, r *route, at way) *path {
+	home := l.pauses.origin(now, at.origin)
+	home.paths++
+	p := &path{route: r, key: at.key, origin: at.origin, home: home, own: r.own, charges: make([]charge, len(r.tolls))}
 	for i, c := range r.tolls {
-		m := l.meterFor(now, c.rule, key)
+		m := l.meterFor(now, c.rule, at.key)
 		m.paths++
-		p.charges[i] = charge{m, c.weight, c.rule.terms.maxDelay}
-		p.join(c.rule.scope)
+		p.charges[i] = charge{m, c.weight, c.rule.terms.maxDelay, c.rule.terms.closeDelay}
+		p.join(home.scope(now, c.rule.Scope))
 	}
+	p.join(home.whole)
 	return p
 }
 
+// join has a path obey a scope.
 func (p *path) join(s *scope) {
-	for _, have := range p.scopes {
-		if have == s {
-			return
-		}
+	if !slices.Contains(p.scopes, s) {
+		p.scopes = append(p.scopes, s)
 	}
-	p.scopes = append(p.scopes, s)
 }
 
 func (l *Ledger) meterFor(now time.Duration, r *rule, key string) *meter {
@@ -93,37 +143,47 @@ func (t *terms) emptying() time.Duration {
 	if t.rate == 0 { // not a leaky one
 		return 0
 	}
-	return mulDivUp(time.Duration(t.quota), int64(t.drain), t.rate)
+	return mulDivUp(time.Duration(t.top), int64(t.drain), t.rate)
 }
 
-// sweep looks at a few keyed paths and forgets the idle ones, so that a
-// ledger that is used holds no more than about twice the keys in use.
-func (l *Ledger) sweep(now time.Duration) {
-	for range min(2, len(l.keyed)) {
-		l.cursor = (l.cursor + 1) % len(l.keyed)
-		p := l.keyed[l.cursor]
+const sweepEvery = 64 // look-ups
+
+// sweep looks at a few paths and scopes and forgets the idle ones, so that a
+// ledger that is used holds no more than about twice the keys and origins in use.
+func (l *Ledger) sweep(now time.Duration, few int) {
+	l.pauses.settle(now, few)
+	for range min(few, len(l.paths)) {
+		l.cursor = (l.cursor + 1) % len(l.paths)
+		p := l.paths[l.cursor]
 		if !p.idle(now) {
 			continue
 		}
-		l.forget(p)
+		l.forget(now, p)
 		// The last path moves into the gap, and is looked at in the next round.
-		last := len(l.keyed) - 1
-		l.keyed[l.cursor] = l.keyed[last]
-		l.keyed[last] = nil
-		l.keyed = l.keyed[:last]
+		last := len(l.paths) - 1
+		l.paths[l.cursor] = l.paths[last]
+		l.paths[last] = nil
+		l.paths = l.paths[:last]
 		if last == 0 {
 			return // a second step would divide by zero
 		}
 	}
 }
 
+// pathRest is how long a path is kept after its last use, unless all its keys are
+// idle before.
+const pathRest = time.Minute
+
 func (p *path) idle(now time.Duration) bool {
-	if len(p.lanes) > 0 {
+	rested := now-p.used >= pathRest
+	if len(p.lanes) > 0 || !p.route.keyed && !rested {
 		return false
 	}
 	for _, c := range p.charges {
-		// A meter without a key outlives every path that leads to it.
-		if c.meter.rule.Keyed && !c.meter.idle(now) {
+		// A meter without a key outlives every path that leads to it, and one with a
+		// key all but the last.
+		m := c.meter
+		if m.rule.Keyed && !m.idle(now) && !(rested && m.paths > 1) {
 			return false
 		}
 	}
@@ -135,8 +195,13 @@ func (m *meter) idle(now time.Duration) bool {
 	return m.waiting == 0 && m.window.inFlight() == 0 && m.window.room(now) == m.rule.terms.quota && m.pace.idle(now)
 }
 
-func (l *Ledger) forget(p *path) {
-	delete(p.route.paths, p.key)
+func (l *Ledger) forget(now time.Duration, p *path) {
+	delete(p.route.paths, way{p.key, p.origin})
+	if p.route.last == p {
+		p.route.last = nil
+	}
+	p.home.paths--
+	l.pauses.forget(now, p.home)
 	for _, c := range p.charges {
 		m := c.meter
 		m.paths--

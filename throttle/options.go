@@ -28,6 +28,18 @@ type Options struct {
 	// MaxPause caps a pause, whoever asks for it; default 72 h, the longest
 	// ban that exchanges announce.
 	MaxPause time.Duration
+	// LeastPause is the shortest pause after a refusal, whatever the server says,
+	// and doubles while refusals go on; see Ledger.Refused. Default 1 s, at most
+	// a minute.
+	LeastPause time.Duration
+	// StartFull has a new ledger begin as if every window were full, because
+	// another one may have spent from the quotas just before: a restart can
+	// delay, but not burst. It has the effects of Ledger.AssumeFull at the first
+	// instant that the ledger is told of.
+	StartFull bool
+	// MaxBusyPause caps a pause that a server asks for because it is overloaded,
+	// and not because a limit was reached; default DefaultMaxBusyPause.
+	MaxBusyPause time.Duration
 	// Pacing spreads bulk work while urgent work is about. Nil means that
 	// bulk work takes all it can get at once.
 	Pacing *Pacing
@@ -40,17 +52,23 @@ type Options struct {
 // of the window. Without urgent traffic nothing is held back.
 type Pacing struct {
 	// Bulk is the highest priority that counts as bulk work.
-	Bulk int
+	Bulk Priority
 	// Z is the number of standard deviations kept free: 1 for throughput,
 	// 3 for latency; default 2.
 	Z float64
 }
+
+// DefaultMaxBusyPause is how long a server that is overloaded is left alone at
+// most.
+const DefaultMaxBusyPause = 30 * time.Second
 
 const (
 	defaultMaxQueued = 1_000_000
 	defaultClockRate = 200e-6
 	defaultMaxPause  = 72 * time.Hour
 	defaultZ         = 2
+
+	defaultLeastPause = time.Second
 )
 
 // withDefaults returns o with its zero values filled in, and every mistake.
@@ -67,12 +85,14 @@ func (o Options) withDefaults() (Options, error) {
 	complain(o.MaxQueued < 0, "max queued %d is negative", o.MaxQueued)
 	complain(o.Aging < 0, "aging %v is negative", o.Aging)
 	complain(!(o.ClockRate >= 0 && o.ClockRate <= 0.01), "clock rate %v is not in [0, 0.01]", o.ClockRate)
+	complain(o.LeastPause < 0 || o.LeastPause > mostLeastPause, "least pause %v is not in [0, %v]", o.LeastPause, mostLeastPause)
 	complain(o.MaxPause < 0 || o.MaxPause > maxPer, "max pause %v is not in [0, %v]", o.MaxPause, maxPer)
 
 	o.Share = cmp.Or(o.Share, 1)
 	o.MaxQueued = cmp.Or(o.MaxQueued, defaultMaxQueued)
 	o.ClockRate = cmp.Or(o.ClockRate, defaultClockRate)
 	o.MaxPause = cmp.Or(o.MaxPause, defaultMaxPause)
+	o.LeastPause = cmp.Or(o.LeastPause, defaultLeastPause)
 	if o.Pacing != nil {
 		complain(!(o.Pacing.Z >= 0 && o.Pacing.Z <= 100), "pacing z %v is not in [0, 100]", o.Pacing.Z)
 		o.Pacing = &Pacing{Bulk: o.Pacing.Bulk, Z: cmp.Or(o.Pacing.Z, defaultZ)}

@@ -22,6 +22,9 @@ type oracle struct {
 	clock *serverClock
 	log   []*usage
 	held  time.Duration // hold, worked out once
+	// lenient has rounding of a Leaky one favour the ledger, and its counter refuse
+	// what would take it above its capacity, as a server does.
+	lenient bool
 }
 
 // hold is Per on the slowest clock the server may have: Per / (1 - rate),
@@ -112,6 +115,7 @@ func (o *oracle) window(server time.Duration) int64 {
 // times hold, so that all is whole. The world keeps the log in that order.
 func (o *oracle) leakyRoom(now time.Duration) int64 {
 	unit := int64(o.hold())
+	capacity := cmp.Or(o.limit.Burst, o.limit.Quota)
 	var level int64
 	var last time.Duration
 	drainTo := func(t time.Duration) {
@@ -122,14 +126,19 @@ func (o *oracle) leakyRoom(now time.Duration) int64 {
 		if u.answered != never {
 			drainTo(u.answered)
 			level += u.w * unit
+			if o.lenient {
+				level = min(level, capacity*unit)
+			}
 		}
 	}
 	drainTo(now)
-	capacity := cmp.Or(o.limit.Burst, o.limit.Quota)
 	if o.limit.Tick > 0 {
 		capacity -= int64(mulDivUp(o.limit.Tick, o.limit.Quota, int64(o.limit.Per)))
 	}
-	const slack = 1000 // the ledger rounds to nanoseconds
+	slack := int64(1000) // the ledger rounds to nanoseconds
+	if o.lenient {
+		slack = -slack
+	}
 	return quotient.Floor(time.Duration(capacity*unit-level-slack*o.limit.Quota), time.Duration(unit)) - o.flying()
 }
 

@@ -46,7 +46,7 @@ func (o *others) reserve(left time.Duration) int64 {
 		return 0
 	}
 	expected := o.rate * float64(max(0, left)+othersLag)
-	return int64(math.Ceil(expected + othersZ*math.Sqrt(expected)))
+	return int64(min(math.Ceil(expected+othersZ*math.Sqrt(expected)), maxWeight))
 }
 
 // releases returns how much of the window is left when their reserve has
@@ -59,5 +59,5 @@ func (o *others) releases(free int64) time.Duration {
 		return -1
 	}
 	root := (math.Sqrt(othersZ*othersZ+4*float64(free)) - othersZ) / 2
-	return time.Duration(root*root/o.rate) - othersLag
+	return time.Duration(min(root*root/o.rate, float64(maxPer))) - othersLag
 }

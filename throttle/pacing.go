@@ -7,7 +7,7 @@ import (
 
 // kept returns how much of the quota a request of the given priority must
 // leave to more urgent ones.
-func (r *rule) kept(priority int) int64 {
+func (r *rule) kept(priority Priority) int64 {
 	var w int64
 	for _, reserve := range r.Reserve {
 		if priority < reserve.Priority {

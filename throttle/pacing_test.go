@@ -91,7 +91,7 @@ func (c *contest) settleLanded() {
 	}
 }
 
-func (c *contest) join(t testing.TB, priority int) *Permit {
+func (c *contest) join(t testing.TB, priority Priority) *Permit {
 	p := &Permit{Limit: "a", Priority: priority, Owner: c.now}
 	require.NoError(t, c.l.Acquire(c.now, p))
 	if priority < 0 {

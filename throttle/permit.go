@@ -28,15 +28,17 @@ func (s State) String() string {
 // Settle, Cancel, or a Next that answers Expired or Refused it belongs to the
 // ledger and must neither be changed nor reused.
 type Permit struct {
-	// Limit is the id of the limit to charge.
+	// Limit is the id of the limit to charge, or NoLimit.
 	Limit string
 	// Key picks the instance of every keyed limit on the way.
 	Key string
+	// Origin is where the request goes; see Scope.
+	Origin string
 	// Weight overrides the named limit's own weight; 0 means no override.
 	// Linked limits keep the weights of their links.
 	Weight int64
 	// Priority orders waiting permits: the higher goes first.
-	Priority int
+	Priority Priority
 	// Deadline is the last instant at which a grant is of use, on the clock of
 	// `now`; 0 means none.
 	Deadline time.Duration
@@ -44,15 +46,16 @@ type Permit struct {
 	Owner any
 
 	state      State
+	parked     bool // Idle, and Requeue may take it up
 	err        error
 	path       *path // what is charged; kept from Acquire to the end
 	lane       *lane // set while queued in one
 	next, prev *Permit
-	rank       int64  // less goes first
-	seq        uint64 // unique per Acquire; breaks ties of rank
-	seat       uint32 // among the deadlines, while queued with one
-	cost       int64  // weight charged to the named limit itself
-	granted    time.Duration
+	rank       int64         // less goes first
+	seq        uint64        // unique per Acquire; breaks ties of rank
+	seat       uint32        // among the deadlines, while queued with one
+	cost       int64         // weight charged to the named limit itself
+	granted    time.Duration // or, while it is queued, when that began
 }
 
 // State returns where p stands.
@@ -62,9 +65,14 @@ func (p *Permit) State() State { return p.state }
 func (p *Permit) Err() error { return p.err }
 
 // Reset makes p usable again after the ledger that held it is lost. A permit
-// that was granted must be adopted by the new ledger instead.
+// that was granted must be adopted by the new ledger instead. One that had a rank
+// keeps it, as if it had been parked: Acquire gives it a new one, Requeue of the
+// lost ledger's Successor does not.
 func (p *Permit) Reset() {
-	*p = Permit{Limit: p.Limit, Key: p.Key, Weight: p.Weight, Priority: p.Priority, Deadline: p.Deadline, Owner: p.Owner}
+	*p = Permit{
+		Limit: p.Limit, Key: p.Key, Origin: p.Origin, Weight: p.Weight, Priority: p.Priority, Deadline: p.Deadline, Owner: p.Owner,
+		rank: p.rank, seq: p.seq, parked: p.seq != 0,
+	}
 }
 
 // weight returns what p is charged for the i-th limit on its path.
@@ -95,11 +103,19 @@ const (
 	// Settle, which must not come before the connection is closed or the exchange
 	// is given up.
 	Lost
+	// Closed: the peer closed or reset the connection before an answer came. So
+	// the request had arrived by then, or never will, give or take a proxy in front
+	// of the server that goes on for a while. It counts as in flight until
+	// CloseDelay after the Settle, which must not come before that close was seen.
+	Closed
 )
 
 // Outcome is what is known when a granted permit is settled.
 type Outcome struct {
 	Fate Fate
+	// Refused says that the answer was a refusal: 429, 418 and their like. It
+	// counts as answered, and as no sign that a pause is over.
+	Refused bool
 	// ServerTime is a Unix time that the server read at or after the request's
 	// arrival, as found in the answer; 0 means none.
 	ServerTime time.Duration
@@ -129,6 +145,36 @@ func (q *list) push(p *Permit) {
 		q.tail.next = p
 	}
 	q.tail = p
+}
+
+// insert puts p behind every permit that goes ahead of it, in a list that is in
+// order. It looks from `near` on, a permit of the list.
+func (q *list) insert(p, near *Permit) {
+	for near != nil && p.before(near) {
+		near = near.prev
+	}
+	if near == nil {
+		near = q.head
+		if near == nil || p.before(near) { // at the front
+			p.prev, p.next = nil, near
+			q.head = p
+			if near == nil {
+				q.tail = p
+			} else {
+				near.prev = p
+			}
+			return
+		}
+	}
+	for near.next != nil && near.next.before(p) {
+		near = near.next
+	}
+	if near == q.tail {
+		q.push(p)
+		return
+	}
+	p.prev, p.next = near, near.next
+	near.next.prev, near.next = p, p
 }
 
 func (q *list) remove(p *Permit) {

@@ -118,7 +118,7 @@ func TestReplacingLimitsLosesNothing(t *testing.T) {
 
 func TestPacedWorkIsServedInTheEnd(t *testing.T) {
 	holdsIn(t, allKinds(), func(rng *rand.Rand, p *plan) {
-		p.options.Pacing = &Pacing{Bulk: rng.IntN(3)}
+		p.options.Pacing = &Pacing{Bulk: Priority(rng.IntN(3))}
 	})
 }
 

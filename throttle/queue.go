@@ -32,14 +32,19 @@ type lane struct {
 	list
 	n        int
 	path     *path
-	priority int
-	slot     int // in ready, or -1 if it has been passed
+	priority Priority
+	slot     int     // in ready, or -1 if it has been passed
+	recalled *Permit // the last one that was put back where it belongs; nil if it left
 }
 
-// disputed reports whether anyone in the queue needs a meter of the path.
+// disputed reports whether anyone in the queue needs a meter of the path, or may
+// need its part of a slow start.
 func (q *queue) disputed(p *path) bool {
 	if q.n == 0 {
 		return false
+	}
+	if len(p.lanes) > 0 || p.recovering() {
+		return true
 	}
 	for _, c := range p.charges {
 		if c.meter.waiting > 0 {
@@ -56,7 +61,7 @@ func (q *queue) outranks(p *Permit) bool {
 }
 
 func (q *queue) push(l *Ledger, p *Permit) {
-	p.state = Queued
+	p.state, p.granted = Queued, l.now
 	q.n++
 	if p.Deadline != 0 {
 		q.deadlines.push(p)
@@ -66,15 +71,45 @@ func (q *queue) push(l *Ledger, p *Permit) {
 		ln = l.queue.openLane(p.path, p.Priority)
 	}
 	p.lane = ln
-	ln.push(p)
-	ln.n++
-	if ln.head == p { // behind a head it changes nothing for the scan
-		q.ready.push(ln)
-		q.stale = true
+	head := ln.head
+	if ln.tail == nil || ln.tail.before(p) {
+		ln.push(p)
+	} else {
+		ln.recall(p)
 	}
+	ln.n++
+	switch {
+	case ln.head != p: // behind a head it changes nothing for the scan
+		return
+	case head == nil:
+		q.ready.push(ln)
+	default:
+		q.reorder(ln)
+	}
+	q.stale = true
 }
 
-func (p *path) lane(priority int) *lane {
+// recall puts p, which came before the last of the lane, where it belongs. Many
+// are recalled at once, in order or against it: then each is beside the last one.
+func (ln *lane) recall(p *Permit) {
+	near := ln.recalled
+	if near == nil {
+		near = ln.head
+	}
+	ln.insert(p, near)
+	ln.recalled = p
+}
+
+// drop takes p out of the lane.
+func (ln *lane) drop(p *Permit) {
+	if ln.recalled == p {
+		ln.recalled = p.next
+	}
+	ln.remove(p)
+	ln.n--
+}
+
+func (p *path) lane(priority Priority) *lane {
 	for _, ln := range p.lanes {
 		if ln.priority == priority {
 			return ln
@@ -83,7 +118,7 @@ func (p *path) lane(priority int) *lane {
 	return nil
 }
 
-func (q *queue) openLane(p *path, priority int) *lane {
+func (q *queue) openLane(p *path, priority Priority) *lane {
 	ln := q.newLane()
 	ln.path, ln.priority = p, priority
 	p.lanes = append(p.lanes, ln)
@@ -134,8 +169,7 @@ func (q *queue) remove(p *Permit) {
 		q.deadlines.leave(p)
 	}
 	wasHead := ln.head == p
-	ln.remove(p)
-	ln.n--
+	ln.drop(p)
 	if wasHead {
 		q.reorder(ln)
 		q.stale = true

@@ -3,20 +3,46 @@ package throttle
 import "time"
 
 // Adopt counts p, granted by a ledger that is lost, as granted now by this
-// one, whether or not there is room. Use it before the first Acquire.
+// one, whether or not there is room, and whether or not it could be asked for
+// still: of a limit that is gone from the table, what it was linked to counts. An
+// error says that nothing is left to count. Use it before the first Acquire.
 func (l *Ledger) Adopt(now time.Duration, p *Permit) error {
 	now = l.at(now)
+	was := p.path
 	p.Reset()
-	r := l.table.routes[p.Limit]
-	if r == nil {
-		return &LimitError{p.Limit, ErrUnknownLimit}
+	if r := l.table.routes[p.Limit]; r != nil {
+		_ = r.weigh(p) // it sets the weight; that it never fits any more is no matter
+		p.path = l.pathFor(now, r, p.Key, p.Origin)
+	} else if p.path = l.remains(now, was); p.path == nil {
+		return &LimitError{ID: p.Limit, Err: ErrUnknownLimit}
 	}
-	if err := r.weigh(p); err != nil {
-		return err
-	}
-	p.path = l.pathFor(now, r, p.Key)
+	p.parked = false
 	l.grant(now, p)
 	return nil
+}
+
+// remains returns what this table has of another's path; nil means nothing. Its
+// own limit is not among it.
+func (l *Ledger) remains(now time.Duration, was *path) *path {
+	if was == nil {
+		return nil
+	}
+	home := l.pauses.origin(now, was.origin)
+	left := &path{route: was.route, key: was.key, origin: was.origin, home: home, own: -1}
+	for _, c := range was.charges {
+		r := l.table.rules[c.meter.rule.ID]
+		if r == nil {
+			continue
+		}
+		left.charges = append(left.charges, charge{l.meterFor(now, r, c.meter.key), c.weight, r.terms.maxDelay, r.terms.closeDelay})
+		left.join(home.scope(now, r.Scope))
+	}
+	if len(left.charges) == 0 {
+		l.pauses.forget(now, home)
+		return nil
+	}
+	left.join(home.whole)
+	return left
 }
 
 // AssumeFull takes every quota as fully used at now, until time disproves it,
@@ -35,4 +61,77 @@ func (l *Ledger) AssumeFull(now time.Duration) {
 		}
 	}
 	l.queue.stale = true
+}
+
+// Successor returns the ledger that goes on after l, which a panic may have torn
+// in the middle of a change. It has the limits that are given, the options of l,
+// and of l what is plain data and does not break: what is paused, how often each
+// scope was refused in a row, lost permits, and the order of the permits. Every
+// window is taken for full, as by AssumeFull. What is in flight is adopted by it,
+// what was queued is Reset and asked for again. The error is that of New.
+func (l *Ledger) Successor(now time.Duration, limits []Limit) (*Ledger, error) {
+	next, err := New(limits, l.options)
+	if err != nil {
+		return nil, err
+	}
+	if l.now != unset {
+		now = max(now, l.now)
+	}
+	next.now, next.seq = now, l.seq
+	whole(func() { next.inheritPauses(l.pauses) })
+	for _, s := range l.lost {
+		whole(func() { next.inheritLost(s) })
+	}
+	next.AssumeFull(now)
+	return next, nil
+}
+
+// whole does something with parts of a torn ledger, as far as it gets.
+func whole(do func()) {
+	defer func() { _ = recover() }()
+	do()
+}
+
+func (l *Ledger) inheritPauses(old *pauses) {
+	most := l.now + l.options.MaxPause
+	for name := range old.names {
+		l.pauses.names[name] = true
+	}
+	for name, until := range old.anywhere {
+		l.pauses.anywhere[name] = min(until, most)
+	}
+	l.pauses.version = old.version + 1
+	for _, o := range old.origins {
+		for _, s := range o.scopes {
+			if !s.paused(l.now) && s.refusals == 0 {
+				continue
+			}
+			heir := l.pauses.origin(l.now, s.Origin).scope(l.now, s.Name)
+			heir.until, heir.refusals = min(max(heir.until, s.until), most), max(0, s.refusals)
+			heir.allowance, heir.grown = max(0, s.allowance), l.now
+			l.pauses.watch(heir)
+		}
+	}
+}
+
+// inheritLost counts a lost permit as lost on the limits that have not let go of
+// it. Limits that are no longer there have nothing to count.
+func (l *Ledger) inheritLost(s *lostPermit) {
+	if s.fate != Lost && s.fate != Closed || s.lost > l.now {
+		return
+	}
+	heir := &path{route: &route{}, own: -1}
+	for i, c := range s.path.charges {
+		r := l.table.rules[c.meter.rule.ID]
+		w := s.weight(i)
+		if r == nil || c.delay(s.fate) <= s.past || w <= 0 || w > maxWeight {
+			continue
+		}
+		m := l.meterFor(l.now, r, c.meter.key)
+		m.window.grant(l.now, w)
+		heir.charges = append(heir.charges, charge{m, w, c.maxDelay, c.closeDelay})
+	}
+	if len(heir.charges) > 0 {
+		l.lost.keep(&lostPermit{path: heir, fate: s.fate, granted: s.granted, lost: s.lost, past: s.past})
+	}
 }

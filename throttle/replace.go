@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 )
@@ -17,18 +16,21 @@ import (
 // cease to be: give it another id.
 func (l *Ledger) Replace(now time.Duration, limits []Limit) error {
 	now = l.at(now)
-	scopes := maps.Clone(l.scopes) // compile adds to it, and may yet fail
-	table, err := compile(limits, l.options, l.clock, scopes)
+	table, err := compile(limits, l.options, l.clock)
 	if err := errors.Join(err, l.keyedChanges(limits)); err != nil {
 		return err
 	}
 	// First, because the lanes count on the meters as they hang on the old rules.
 	waiting := l.drainQueue()
 	l.adoptRules(now, table)
-	l.table, l.scopes = table, scopes
-	l.keyed, l.cursor = nil, 0
+	l.table = table
+	l.pauses.name(table)
+	l.dropPaths()
 	l.reindexKeys(now)
 	l.requeue(now, waiting)
+	for _, o := range l.pauses.origins {
+		l.pauses.forget(now, o)
+	}
 	return nil
 }
 
@@ -37,7 +39,7 @@ func (l *Ledger) keyedChanges(limits []Limit) error {
 	for i := range limits {
 		old := l.known(limits[i].ID)
 		if old != nil && limits[i].Quota > 0 && old.Keyed != limits[i].Keyed {
-			errs = append(errs, &LimitError{limits[i].ID, fmt.Errorf("was keyed: %t, and cannot become keyed: %t", old.Keyed, limits[i].Keyed)})
+			errs = append(errs, &LimitError{ID: limits[i].ID, Err: fmt.Errorf("was keyed: %t, and cannot become keyed: %t", old.Keyed, limits[i].Keyed)})
 		}
 	}
 	return errors.Join(errs...)
@@ -78,20 +80,101 @@ func (r *rule) idle(now time.Duration) bool {
 	return true
 }
 
-// move puts m under a new rule. A window of another kind begins with what was
-// in flight, and with what was answered as if it had been answered now.
+// move puts m under a new rule. A window of another kind begins with what was in
+// flight, and with what is known of what was answered: never with less than
+// either kind would count of it.
+//
+// Sliding, Fixed and FixedFromFirst ones all keep the log of the last span, and
+// hand it on; beyond it what the server told counts as answered now. A counter
+// and a number of open requests keep no log: whatever was answered in the last
+// span of the new window may still count there, up to all of it, and so all of it
+// is taken as used, unless nothing was answered for that long. So it is with a
+// counter that falls more slowly than the log let through, for what the log has
+// forgotten may be in it still. What an older window was too short to remember, a
+// longer one does not know of either.
 func (m *meter) move(now time.Duration, r *rule) {
-	old := m.rule
+	was, quota := m.window, m.rule.terms.quota
+	kind := m.rule.Window
 	m.rule, m.paths = r, 0
-	if old.Window == r.Window {
-		m.window.resize(now, r.terms)
+	if kind == r.Window {
+		was.resize(now, r.terms)
 		return
 	}
-	flying := m.window.inFlight()
-	used := old.terms.quota - m.window.room(now) - flying
+	flying := was.inFlight()
 	m.window = newWindow(r.Window, r.terms)
-	m.window.grant(now, flying)
-	m.window.burden(now, used)
+	used := quota - was.room(now) - flying
+	switch log := logOf(was); {
+	case log != nil && r.Window == Leaky && log.fasterThan(r.terms):
+		m.window.fill(now)
+	case log != nil:
+		used = max(used, log.strictlyUsed(now, was))
+		m.window.burden(now, used-m.inherit(now, log))
+	case r.timed() && kind != Lifetime && m.seen && now-m.last < max(r.terms.hold, r.terms.emptying()):
+		m.window.fill(now)
+	default:
+		m.window.burden(now, used)
+	}
+	m.window.grant(now, flying) // on top: what was answered may be as much without it
+}
+
+// logOf returns the sliding log that a window keeps, or nil.
+func logOf(w window) *sliding {
+	switch w := w.(type) {
+	case *sliding:
+		return w
+	case *fixed:
+		return &w.sliding
+	case *fromFirst:
+		return &w.sliding
+	}
+	return nil
+}
+
+// strictlyUsed returns what the stricter of a window and its log counts as
+// answered.
+func (s *sliding) strictlyUsed(now time.Duration, w window) int64 {
+	s.log.expire(now)
+	used := s.log.sum
+	if f, ok := w.(*fixed); ok && f.advance(now) {
+		used = max(used, f.worst())
+	}
+	return used
+}
+
+// fasterThan reports whether s lets more through in the long run than falls off
+// a counter of these terms.
+func (s *sliding) fasterThan(t *terms) bool {
+	return float64(s.quota)*float64(t.drain) > float64(t.rate)*float64(s.hold)
+}
+
+// inherit has m's window begin with a log, entry by entry, if it keeps one, and
+// returns the weight that it took over.
+func (m *meter) inherit(now time.Duration, from *sliding) int64 {
+	to := logOf(m.window)
+	if to == nil {
+		return 0
+	}
+	to.log = from.log
+	to.log.delay(to.hold - from.hold)
+	switch w := m.window.(type) {
+	case *fixed:
+		w.unseen = true
+	case *fromFirst:
+		w.others = true // no spell knows of these
+	}
+	return to.log.sum
+}
+
+// timed reports whether time gives back what r counts.
+func (r *rule) timed() bool { return r.Window != Concurrency && r.Window != Lifetime }
+
+// dropPaths forgets all paths, which are those of another table. What still flies
+// on one keeps its origin.
+func (l *Ledger) dropPaths() {
+	for _, p := range l.paths {
+		p.home.paths--
+	}
+	l.paths, l.cursor = nil, 0
 }
 
 // reindexKeys makes paths for the keys that carried over, so that they are
@@ -110,7 +193,7 @@ func (l *Ledger) reindexKeys(now time.Duration) {
 			}
 		}
 		for key := range keys { // a copy: pathFor adds to the maps above
-			l.pathFor(now, route, key)
+			l.pathFor(now, route, key, "")
 		}
 	}
 }
@@ -159,12 +242,12 @@ func (l *Ledger) reroute(now time.Duration, p *Permit) error {
 	}
 	r := l.table.routes[p.Limit]
 	if r == nil {
-		return &LimitError{p.Limit, ErrUnknownLimit}
+		return &LimitError{ID: p.Limit, Err: ErrUnknownLimit}
 	}
 	if err := r.weigh(p); err != nil {
 		return err
 	}
-	p.path = l.pathFor(now, r, p.Key)
+	p.path = l.pathFor(now, r, p.Key, p.Origin)
 	return nil
 }
 

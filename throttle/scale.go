@@ -22,6 +22,10 @@ func mulDivDown(a time.Duration, b, c int64) time.Duration {
 	return divide(hi, lo, c)
 }
 
+// plus adds a weight to a count, up to maxWeight: a count that is above every
+// quota says no more.
+func plus(count, w int64) int64 { return min(count+w, maxWeight) }
+
 // divide saturates at never.
 func divide(hi, lo uint64, c int64) time.Duration {
 	if hi >= uint64(c) { // bits.Div64 panics where the quotient has more than 64 bits

@@ -15,23 +15,25 @@ func (l *Ledger) Next(now time.Duration) *Permit {
 	}
 	// Those whose deadline is this very instant are granted if they can be, and
 	// expire only then.
-	if p := q.expired(now - 1); p != nil {
+	if p := l.expired(now, now-1); p != nil {
 		return p
 	}
 	if p := l.scan(now); p != nil {
 		return p
 	}
-	return q.expired(now)
+	return l.expired(now, now)
 }
 
 // expired returns a permit whose deadline is at or before last, if any.
-func (q *queue) expired(last time.Duration) *Permit {
+func (l *Ledger) expired(now, last time.Duration) *Permit {
+	q := &l.queue
 	p := q.deadlines.first(last)
 	if p == nil {
 		return nil
 	}
+	p.err = l.refusal(now, p, ErrDeadline)
 	q.remove(p)
-	p.state, p.err = Expired, p.path.route.late
+	p.state = Expired
 	return p
 }
 
@@ -60,6 +62,7 @@ func (l *Ledger) scan(now time.Duration) *Permit {
 			continue
 		}
 		q.take(ln)
+		l.spreadAfter(now, p)
 		l.grant(now, p)
 		return p
 	}
@@ -91,8 +94,7 @@ func (q *queue) take(ln *lane) {
 	if p.Deadline != 0 {
 		q.deadlines.leave(p)
 	}
-	ln.remove(p)
-	ln.n--
+	ln.drop(p)
 	p.lane = nil
 	q.reorder(ln)
 }
@@ -102,29 +104,67 @@ func (q *queue) take(ln *lane) {
 // happens before, or never.
 func (l *Ledger) examine(now time.Duration, p *Permit) time.Duration {
 	q := &l.queue
-	at := now
-	for _, s := range p.path.scopes {
-		at = max(at, s.opens(now))
-	}
+	opens := p.path.opens(now)
+	at := opens
 	for i, c := range p.path.charges {
 		m := c.meter
 		if m.epoch != q.epoch { // what is reserved is from an earlier scan
 			m.epoch, m.reserved = q.epoch, 0
 		}
-		at = max(at, l.opening(now, m, p, m.reserved, p.weight(i)))
+		m.opens = l.opening(now, m, p, m.reserved, p.weight(i))
+		at = max(at, m.opens)
 	}
-	if at > now {
-		p.reserve()
+	if at > now && opens <= now { // what is paused keeps nothing from others
+		l.reserve(now, p)
 	}
 	return at
 }
 
-// reserve keeps what p, a blocked head, needs from all heads that rank below
-// it: room where there is room for it, and whatever there is where there is not.
-func (p *Permit) reserve() {
+// reserve keeps what p, a blocked head, needs from all heads that rank below it:
+// room where there is room for it, and whatever there is where there is not. It
+// does so in the limits that p waits for longest, and in those whose own cycle is
+// no shorter than that wait.
+//
+// Of any two limits, then, the one with the longer cycle is kept while p waits
+// for the other. Let p be the best-ranked head that needs any of its limits, and
+// let C1 >= C2 >= ... be their cycles. No limit lets p wait for more than its own
+// cycle, so the first is kept at all times, and has room for p within C1 and from
+// then on. After that p waits for C2 at most, so the second is kept at all times,
+// and so on: p is granted within the sum of the cycles, however much others want
+// that rank below it, and no limit stands idle for p for longer than its cycle.
+func (l *Ledger) reserve(now time.Duration, p *Permit) {
+	longest := now
 	for i, c := range p.path.charges {
-		c.meter.reserved += p.weight(i)
+		m := c.meter
+		if m.opens == never {
+			m.opens = l.expected(now, m, p, p.weight(i))
+		}
+		longest = max(longest, m.opens)
 	}
+	for i, c := range p.path.charges {
+		m := c.meter
+		if m.opens == longest || longest-now <= m.cycle() {
+			m.reserved = min(m.reserved+p.weight(i), maxReserved)
+		}
+	}
+}
+
+// maxReserved is more than any limit has, and far from overflow.
+const maxReserved = 1 << 50
+
+// expected is when m may have room for p that only an answer can bring: within a
+// cycle, or when lost permits let go; never if those ahead of p need all there is.
+func (l *Ledger) expected(now time.Duration, m *meter, p *Permit, w int64) time.Duration {
+	need := m.reserved + w + m.rule.kept(p.Priority)
+	if need > m.rule.terms.quota {
+		return never
+	}
+	if lost := m.lost.sum(); lost > 0 {
+		if at := m.clears(now, need, m.window.inFlight()-lost); at != never {
+			return at
+		}
+	}
+	return now + min(m.cycle(), never/2)
 }
 
 // exhausted reports whether a limit of ln, a lane that was just passed, has

@@ -2,102 +2,127 @@ package throttle
 
 import "time"
 
-// scope is a set of limits that pause together: an address, an account.
+// Scope names what pauses together: the limits of one name (Limit.Scope) as far
+// as they are spent at one origin, because a refusal by one server says nothing
+// of another. Origin is any text that tells servers apart; "" is one like all
+// others. See WholeOrigin and AnyOrigin.
+type Scope struct{ Origin, Name string }
+
+const (
+	// WholeOrigin as a Scope.Name is everything that goes to an origin, with or
+	// without a limit.
+	WholeOrigin = "*"
+	// AnyOrigin as a Scope.Origin is every origin, those still to come included.
+	AnyOrigin = "*"
+	// NoLimit as a Permit.Limit charges nothing, and obeys every pause of its
+	// origin.
+	NoLimit = "-"
+)
+
+// scope is a Scope in use.
 //
 // After a pause it starts slowly: one request in flight, and one more for each
-// answer, so twice as many every round trip. It is back to normal once the
-// allowance no longer holds anybody up.
+// answer, so twice as many every round trip. Where answers take longer than
+// slowestRound that counts as a round trip; so a request that never ends holds
+// nobody up. It is back to normal once the allowance is large, or slowStart has
+// passed.
+//
+// Only flights that left after the pause count. Invariant, while allowance is
+// above zero: fresh is the number of flights granted at or after until. A pause
+// sets until beyond every grant so far and fresh to zero; both change together
+// from there on, for as long as allowance stays above zero.
 type scope struct {
-	name      string
+	Scope
+	home      *origin
 	until     time.Duration // paused before that
 	flying    int
 	allowance int // in flight after a pause; 0 means no bound
+	fresh     int
+	grown     time.Duration // when allowance rose last, or the first of fresh left
+	refusals  int           // in a row, each of a request that left after the pause for the one before
+	watched   bool          // it is among pauses.troubled
 }
 
-// fullSpeed is the allowance from which on a scope counts as recovered.
-const fullSpeed = 64
+const (
+	fullSpeed    = 64               // the allowance from which on a scope counts as recovered
+	slowestRound = 2 * time.Second  // that an answer may take without holding others up
+	slowStart    = time.Minute      // after a pause, at most
+	remembered   = 10 * time.Minute // after a pause, refusals without an answer in between
+)
 
-func scopeNamed(scopes map[string]*scope, name string) *scope {
-	s := scopes[name]
-	if s == nil {
-		s = &scope{name: name, until: -never} // before any instant there is
-		scopes[name] = s
-	}
-	return s
-}
-
-// opens returns now if a request may leave, or when it may, or never if that
-// takes an answer.
+// opens returns now if a request may leave, or when it may if nothing else
+// happens before.
 func (s *scope) opens(now time.Duration) time.Duration {
-	switch {
-	case now < s.until:
+	if now < s.until {
 		return s.until
-	case s.allowance > 0 && s.flying >= s.allowance:
-		return never
+	}
+	s.grow(now)
+	if s.allowance > 0 && s.fresh >= s.allowance {
+		return s.grown + slowestRound
 	}
 	return now
 }
 
-// land takes one request out of flight and reports whether that may let
-// others leave. Answers that come during the pause prove nothing.
-func (s *scope) land(now time.Duration, f Fate) bool {
-	s.flying--
+// grow raises the allowance by what time alone does.
+func (s *scope) grow(now time.Duration) {
+	if s.allowance == 0 || now < s.until {
+		return
+	}
+	if s.fresh >= s.allowance && now >= s.grown+slowestRound {
+		s.allowance, s.grown = 2*s.allowance, now
+	}
+	if s.allowance >= fullSpeed || now >= s.until+slowStart {
+		s.recovered()
+	}
+}
+
+// leave puts one request in flight.
+func (s *scope) leave(now time.Duration) {
+	if s.allowance == 0 || now < s.until { // one of a lost ledger may leave in a pause
+		return
+	}
+	if s.fresh == 0 {
+		s.grown = now
+	}
+	s.fresh++
+}
+
+// land takes a request out of flight that was granted at `granted`, and reports
+// whether that may let others leave. What left before the pause ended proves
+// nothing.
+func (s *scope) land(now, granted time.Duration, good bool) bool {
+	if granted < s.until {
+		return false
+	}
+	if good {
+		s.refusals = 0
+	}
 	if s.allowance == 0 {
 		return false
 	}
-	if f == Answered && now >= s.until {
-		s.allowance++
+	s.fresh--
+	if good {
+		s.allowance, s.grown = s.allowance+1, now
 	}
 	if s.allowance >= fullSpeed {
-		s.allowance = 0
+		s.recovered()
 	}
 	return true
 }
 
-// PauseUntil lets nothing leave that any limit of a scope is charged for,
-// queued requests included, before until. It never shortens a pause; one
-// longer than Options.MaxPause is cut to that. Afterwards the scope starts
-// with a single request in flight, and doubles that with every round trip.
-func (l *Ledger) PauseUntil(now time.Duration, scopeName string, until time.Duration) error {
-	now = l.at(now)
-	s := l.scopes[scopeName]
-	if s == nil {
-		return &LimitError{scopeName, ErrUnknownScope}
-	}
-	until = min(until, now+l.options.MaxPause)
-	if until > now && until > s.until { // of two pauses the longer counts
-		s.until, s.allowance = until, 1
-		l.queue.stale = true
-	}
-	return nil
+func (s *scope) recovered() {
+	s.allowance = 0
+	s.home.all.version++
 }
 
-// Resume ends a pause, and the slow start after it, at once.
-func (l *Ledger) Resume(now time.Duration, scopeName string) error {
-	now = l.at(now)
-	s := l.scopes[scopeName]
-	if s == nil {
-		return &LimitError{scopeName, ErrUnknownScope}
-	}
-	s.until, s.allowance = min(s.until, now), 0
-	l.queue.stale = true
-	return nil
-}
+// paused reports whether s is paused or recovering.
+func (s *scope) paused(now time.Duration) bool { return now < s.until || s.allowance > 0 }
 
-// Scopes returns the names of the scopes of all limits that a request naming
-// limit is charged to, or nil if there is no such limit.
-func (l *Ledger) Scopes(limit string) []string {
-	r := l.table.routes[limit]
-	if r == nil {
-		return nil
+// calm reports whether s holds nobody up, and remembers nothing that matters.
+func (s *scope) calm(now time.Duration) bool {
+	s.grow(now)
+	if s.refusals > 0 && now >= s.until && now-s.until >= remembered {
+		s.refusals = 0
 	}
-	var names []string
-	seen := map[string]bool{}
-	for _, c := range r.tolls {
-		if name := c.rule.Scope; !seen[name] {
-			seen[name] = true
-			names = append(names, name)
-		}
-	}
-	return names
+	return !s.paused(now) && s.refusals == 0
 }

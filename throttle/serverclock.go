@@ -53,6 +53,13 @@ func (c *serverClock) reachedByBestBound(s time.Duration) time.Duration {
 	return t
 }
 
+// notBefore returns an instant of ours up to which the server's clock has
+// certainly not passed s, by the bounds that were set.
+func (c *serverClock) notBefore(s time.Duration) time.Duration {
+	t := s - c.hi
+	return t - c.drift(t-c.at)
+}
+
 // solve returns the least t with t + lo - drift(t-at) >= s, rounded up.
 func (c *serverClock) solve(s, lo, at time.Duration) time.Duration {
 	behind := s - lo - at

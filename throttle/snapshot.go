@@ -13,7 +13,7 @@ const Never = never
 type Snapshot struct {
 	At     time.Duration
 	Limits []LimitSnapshot // by id and key
-	Scopes []ScopeSnapshot // by name
+	Scopes []ScopeSnapshot // by origin and name
 	Queued []Class         // most urgent first
 	Lost   int             // lost permits that are still held
 }
@@ -26,20 +26,26 @@ type LimitSnapshot struct {
 	Used     int64 // in flight included; it may exceed Quota after Replace, Adjust or Sync
 	InFlight int64
 	Room     int64
-	Next     time.Duration // when a weight of 1 fits, the queue apart; Never if that takes more than time
-	Queued   []Class       // most urgent first
+	// Next is when a weight of 1 fits at some origin, the queue apart: lost permits
+	// let go by then, and pauses are over. Never if it takes more than time, such as
+	// an answer.
+	Next   time.Duration
+	Queued []Class // most urgent first
 }
 
-// ScopeSnapshot is one scope.
+// ScopeSnapshot is one scope that is in use.
 type ScopeSnapshot struct {
-	Name        string
+	Scope
 	PausedUntil time.Duration // in the past if not paused
 	InFlight    int
 	Allowance   int // in flight at most, while it starts slowly after a pause; else 0
 }
 
 // Class counts the queued permits of one priority.
-type Class struct{ Priority, N int }
+type Class struct {
+	Priority Priority
+	N        int
+}
 
 // Snapshot describes the ledger as of now. Its cost grows with the number of
 // limits and keys, not with the length of the queue.
@@ -53,25 +59,29 @@ func (l *Ledger) Snapshot(now time.Duration) Snapshot {
 			l.meterFor(now, r, "") // even if nobody has used it
 		}
 		for _, m := range r.meters {
-			s.Limits = append(s.Limits, m.snapshot(now, byMeter[m]))
+			s.Limits = append(s.Limits, m.snapshot(now, byMeter[m], l.pauses.until(now, r.Scope)))
 		}
 	}
-	for _, sc := range l.scopes {
-		s.Scopes = append(s.Scopes, ScopeSnapshot{sc.name, sc.until, sc.flying, sc.allowance})
+	for _, o := range l.pauses.origins {
+		for _, sc := range o.scopes {
+			s.Scopes = append(s.Scopes, ScopeSnapshot{sc.Scope, sc.until, sc.flying, sc.allowance})
+		}
 	}
 	slices.SortFunc(s.Limits, func(a, b LimitSnapshot) int {
 		return cmp.Or(cmp.Compare(a.ID, b.ID), cmp.Compare(a.Key, b.Key))
 	})
-	slices.SortFunc(s.Scopes, func(a, b ScopeSnapshot) int { return cmp.Compare(a.Name, b.Name) })
+	slices.SortFunc(s.Scopes, func(a, b ScopeSnapshot) int {
+		return cmp.Or(cmp.Compare(a.Origin, b.Origin), cmp.Compare(a.Name, b.Name))
+	})
 	return s
 }
 
-func (m *meter) snapshot(now time.Duration, queued []Class) LimitSnapshot {
+func (m *meter) snapshot(now time.Duration, queued []Class, paused time.Duration) LimitSnapshot {
 	room := m.window.room(now)
 	return LimitSnapshot{
 		ID: m.rule.ID, Key: m.key, Window: m.rule.Window,
 		Quota: m.rule.terms.quota, Used: m.rule.terms.quota - room, InFlight: m.window.inFlight(), Room: room,
-		Next:   max(m.window.when(now, 1, m.window.inFlight()), m.rule.scope.until),
+		Next:   max(m.clears(now, 1, m.window.inFlight()-m.lost.sum()), paused),
 		Queued: queued,
 	}
 }
@@ -92,7 +102,7 @@ func (q *queue) classes() ([]Class, map[*meter][]Class) {
 }
 
 func count(classes []Class, ln *lane) []Class {
-	i, found := slices.BinarySearchFunc(classes, ln.priority, func(c Class, priority int) int {
+	i, found := slices.BinarySearchFunc(classes, ln.priority, func(c Class, priority Priority) int {
 		return cmp.Compare(priority, c.Priority)
 	})
 	if !found {

@@ -10,17 +10,29 @@ import (
 )
 
 // table is a set of limits with every link resolved. It does not change; only
-// the meters that hang on it do.
+// the meters and paths that hang on it do.
 type table struct {
 	rules  map[string]*rule
 	routes map[string]*route
+	last   *route // that was asked for last; may be nil
+}
+
+// route returns the route of a limit, or nil.
+func (t *table) route(id string) *route {
+	if r := t.last; r != nil && r.id == id {
+		return r
+	}
+	r := t.routes[id]
+	if r != nil {
+		t.last = r
+	}
+	return r
 }
 
 // rule is a limit with a quota of its own.
 type rule struct {
 	Limit
 	terms  *terms
-	scope  *scope
 	meters map[string]*meter // by key; "" if not keyed
 }
 
@@ -32,10 +44,8 @@ type route struct {
 	keyed    bool  // some toll is keyed
 	budget   bool  // some toll is on a lifetime budget
 	reserves bool  // some toll keeps room for urgent requests
-	path     *path // the only one, if not keyed
-	paths    map[string]*path
-
-	full, late *LimitError // made once, for a refusal must be cheap
+	last     *path // the one that was asked for last; may be nil
+	paths    map[way]*path
 }
 
 type toll struct {
@@ -45,7 +55,7 @@ type toll struct {
 
 // compile checks limits and resolves their links. The error lists every
 // mistake.
-func compile(limits []Limit, o Options, c *serverClock, scopes map[string]*scope) (*table, error) {
+func compile(limits []Limit, o Options, c *serverClock) (*table, error) {
 	t := &table{rules: map[string]*rule{}, routes: map[string]*route{}}
 	b := builder{table: t, byID: map[string]*Limit{}, tolls: map[string][]toll{}, options: o, clock: c}
 	for i := range limits {
@@ -60,9 +70,7 @@ func compile(limits []Limit, o Options, c *serverClock, scopes map[string]*scope
 	for i := range limits {
 		b.resolve(&limits[i])
 	}
-	for _, r := range t.rules {
-		r.scope = scopeNamed(scopes, r.Scope)
-	}
+	t.routes[NoLimit] = &route{id: NoLimit, own: -1, paths: map[way]*path{}}
 	return t, errors.Join(b.errs...)
 }
 
@@ -76,13 +84,17 @@ type builder struct {
 }
 
 func (b *builder) complain(l *Limit, format string, args ...any) {
-	b.errs = append(b.errs, &LimitError{l.ID, fmt.Errorf(format, args...)})
+	b.errs = append(b.errs, &LimitError{ID: l.ID, Err: fmt.Errorf(format, args...)})
 }
 
 // declare checks a limit by itself and makes a rule of it.
 func (b *builder) declare(l *Limit) {
 	if l.ID == "" {
 		b.complain(l, "has no id")
+		return
+	}
+	if l.ID == NoLimit {
+		b.complain(l, "is reserved for requests without a limit")
 		return
 	}
 	if b.byID[l.ID] != nil {
@@ -96,12 +108,13 @@ func (b *builder) declare(l *Limit) {
 	before := len(b.errs)
 	b.checkQuota(l)
 	b.checkTimes(l)
+	b.checkKeys(l)
 	if len(b.errs) > before {
 		return
 	}
 	r := &rule{Limit: *l, terms: l.terms(b.options, b.clock), meters: map[string]*meter{}}
 	r.Weight = cmp.Or(l.Weight, 1)
-	r.Linked, r.Reserve = slices.Clone(l.Linked), slices.Clone(l.Reserve)
+	r.Linked, r.Reserve, r.Keys = slices.Clone(l.Linked), slices.Clone(l.Reserve), slices.Clone(l.Keys)
 	b.rules[l.ID] = r
 	b.checkRoom(r)
 }
@@ -118,6 +131,9 @@ func (b *builder) checkQuota(l *Limit) {
 	if l.Quota == 0 {
 		b.complain(l, "quota 0 admits nothing")
 	}
+	if l.Scope == WholeOrigin {
+		b.complain(l, "scope %q means a whole origin", l.Scope)
+	}
 	if l.Window >= windowKinds {
 		b.complain(l, "window %d is unknown", l.Window)
 	}
@@ -131,7 +147,7 @@ func (b *builder) checkQuota(l *Limit) {
 	if !(l.Shared >= 0 && l.Shared < 1) || l.Shared > 0 && l.Window != Fixed {
 		b.complain(l, "shared %v is not in [0, 1), or the window is not fixed", l.Shared)
 	}
-	seen := map[int]bool{}
+	seen := map[Priority]bool{}
 	for _, r := range l.Reserve {
 		bounded("reserve", r.Weight)
 		if seen[r.Priority] {
@@ -152,6 +168,7 @@ func (b *builder) checkTimes(l *Limit) {
 	bounded("offset", max(l.Offset, -l.Offset))
 	bounded("rtt floor", l.RTTFloor)
 	bounded("max delay", l.MaxDelay)
+	bounded("close delay", l.CloseDelay)
 	timed := l.Window != Concurrency && l.Window != Lifetime
 	if timed && l.Per == 0 {
 		b.complain(l, "per is 0")
@@ -182,10 +199,11 @@ func (l *Limit) terms(o Options, c *serverClock) *terms {
 	t := &terms{
 		quota: o.portion(l.Quota), per: l.Per, hold: c.spanAtLeast(l.Per), short: c.spanAtMost(l.Per),
 		rttFloor: l.RTTFloor, offset: l.Offset, clock: c, shared: o.factor() < 1, others: l.Shared,
-		maxDelay: cmp.Or(l.MaxDelay, defaultMaxDelay),
+		maxDelay: cmp.Or(l.MaxDelay, defaultMaxDelay), closeDelay: cmp.Or(l.CloseDelay, defaultCloseDelay),
 	}
 	if l.Window == Leaky {
-		t.quota = o.portion(cmp.Or(l.Burst, l.Quota))
+		t.top = cmp.Or(l.Burst, l.Quota)
+		t.quota = o.portion(t.top)
 		t.rate = l.Quota
 		// A nanosecond on top of what the float cut off: draining slowly is safe.
 		t.drain = time.Duration(float64(c.spanAtLeast(l.Per))/o.factor()) + 1
@@ -251,8 +269,7 @@ func addToll(tolls []toll, t toll) []toll {
 }
 
 func (b *builder) resolve(l *Limit) {
-	r := &route{id: l.ID, own: -1, paths: map[string]*path{}}
-	r.full, r.late = &LimitError{l.ID, ErrQueueFull}, &LimitError{l.ID, ErrDeadline}
+	r := &route{id: l.ID, own: -1, paths: map[way]*path{}}
 	if own := b.rules[l.ID]; own != nil {
 		r.own = 0
 		r.tolls = append(r.tolls, toll{own, own.Weight})

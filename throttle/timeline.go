@@ -6,7 +6,9 @@ import "time"
 // end. Equal instants are one entry.
 //
 // Invariant: buf[(head+i) % len(buf)].at strictly increases with i < n, and
-// sum is the weight of all entries. len(buf) is a power of two or zero.
+// sum is the weight of all entries. len(buf) is a power of two or zero. No entry
+// weighs more than maxWeight: what is above every quota says no more, and sums
+// stay far from overflow.
 type timeline struct {
 	buf     []entry
 	head, n int
@@ -29,7 +31,6 @@ func (t *timeline) slot(i int) *entry { return &t.buf[(t.head+i)&(len(t.buf)-1)]
 // the order, or within grain of its successor in a very long timeline. Ending
 // late is always safe. It returns the instant that was chosen.
 func (t *timeline) add(at time.Duration, w int64, grain time.Duration) time.Duration {
-	t.sum += w
 	i := t.n
 	for i > 0 && t.n-i < reach && t.slot(i-1).at > at {
 		i--
@@ -44,13 +45,17 @@ func (t *timeline) add(at time.Duration, w int64, grain time.Duration) time.Dura
 			return t.join(i, w)
 		}
 	}
+	w = min(w, maxWeight)
+	t.sum += w
 	t.insert(i, entry{at, w})
 	return at
 }
 
 func (t *timeline) join(i int, w int64) time.Duration {
 	e := t.slot(i)
+	w = min(w, maxWeight-e.w)
 	e.w += w
+	t.sum += w
 	return e.at
 }
 

@@ -53,18 +53,20 @@ type answer struct {
 // terms are what a window of any kind needs to know of its limit, with share,
 // margin and clock rate already in them.
 type terms struct {
-	quota    int64         // capacity of Leaky, less one step if it falls in steps
-	per      time.Duration // as the server measures it
-	hold     time.Duration // a span of our clock that lasts at least per on the server's
-	short    time.Duration // a span of our clock that lasts at most per on the server's
-	rttFloor time.Duration
-	offset   time.Duration // of a Fixed one, from the Unix epoch
-	rate     int64         // of a Leaky one: what it falls by in every drain
-	drain    time.Duration // of a Leaky one: a span of our clock
-	maxDelay time.Duration
-	shared   bool    // others are known to spend from the same quota
-	others   float64 // the part of the quota others are expected to spend at first
-	clock    *serverClock
+	quota      int64         // capacity of Leaky, less one step if it falls in steps
+	per        time.Duration // as the server measures it
+	hold       time.Duration // a span of our clock that lasts at least per on the server's
+	short      time.Duration // a span of our clock that lasts at most per on the server's
+	rttFloor   time.Duration
+	offset     time.Duration // of a Fixed one, from the Unix epoch
+	top        int64         // capacity of a Leaky one as the server has it
+	rate       int64         // of a Leaky one: what it falls by in every drain
+	drain      time.Duration // of a Leaky one: a span of our clock
+	maxDelay   time.Duration
+	closeDelay time.Duration
+	shared     bool    // others are known to spend from the same quota
+	others     float64 // the part of the quota others are expected to spend at first
+	clock      *serverClock
 }
 
 func newWindow(kind Window, t *terms) window {

@@ -88,7 +88,7 @@ func (f *fixed) catchUp(now time.Duration) {
 	width := f.clock.latest(now) - f.clock.earliest(now)
 	f.blind = max(f.blind, now+width+f.rttFloor+1)
 	for i := range f.span(f.clock.latest(now)) {
-		f.charge[i] += f.log.sum
+		f.charge[i] = plus(f.charge[i], min(f.log.sum, maxWeight))
 	}
 }
 
@@ -151,6 +151,13 @@ func (f *fixed) begins(k int64) time.Duration {
 	return f.clock.reachedBySetBounds(time.Duration(k)*f.per + f.offset)
 }
 
+// ends returns an instant of ours before which the window of a request that
+// arrives at `at` cannot be over.
+func (f *fixed) ends(at time.Duration) time.Duration {
+	edge := time.Duration(f.index(f.clock.earliest(at))+1)*f.per + f.offset
+	return f.clock.notBefore(edge)
+}
+
 func (f *fixed) settle(w int64, a answer) time.Duration {
 	// When the log makes room is of no interest: the windows may make it at once.
 	f.sliding.settle(w, a)
@@ -159,7 +166,7 @@ func (f *fixed) settle(w int64, a answer) time.Duration {
 		last = min(last, a.by)
 	}
 	for i := range f.spend(a.at, w, last) {
-		f.mine[i] += w
+		f.mine[i] = plus(f.mine[i], w)
 	}
 	return a.at
 }
@@ -173,7 +180,7 @@ func (f *fixed) spend(now time.Duration, w int64, last time.Duration) int {
 	}
 	n := f.span(last)
 	for i := range n {
-		f.charge[i] += w
+		f.charge[i] = plus(f.charge[i], w)
 	}
 	return n
 }

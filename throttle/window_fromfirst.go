@@ -108,10 +108,10 @@ func (f *fromFirst) settle(w int64, a answer) time.Duration {
 
 func (f *fromFirst) enter(at time.Duration, w int64) {
 	if at <= f.floor+f.short {
-		f.early += w
+		f.early = plus(f.early, w)
 		return
 	}
-	f.late += w
+	f.late = plus(f.late, w)
 	f.latest = max(f.latest, at)
 }
 

@@ -10,6 +10,10 @@ import "time"
 // arrive in one, let k be sent last: the others are in flight then, or were
 // answered no earlier than u, and so are in the level but for what has drained
 // since u.
+//
+// What others say takes the level no further than top, the server's own capacity,
+// for the counter it stands for does not pass it: whatever is said, the level is
+// back within top/rate. Our own answers may, once the capacity was lowered.
 type leaky struct {
 	*terms
 	flying int64
@@ -61,18 +65,17 @@ func (l *leaky) abort(w int64) { l.flying -= w }
 
 func (l *leaky) settle(w int64, a answer) time.Duration {
 	l.flying -= w
-	l.burden(a.at, w)
+	l.advance(a.at) // a lost permit may be settled late: then it drains from now on, not from then
+	l.level += w << fractionBits
 	return a.at
 }
 
-// burden may be told of an instant that is already past, when a lost permit is
-// settled late; then it drains from now on, not from then.
 func (l *leaky) burden(now time.Duration, w int64) {
 	if w <= 0 {
 		return
 	}
 	l.advance(now)
-	l.level += w << fractionBits
+	l.level = max(l.level, min(l.level+min(w, maxWeight)<<fractionBits, l.top<<fractionBits))
 }
 
 func (l *leaky) relieve(now time.Duration, w int64) {

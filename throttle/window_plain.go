@@ -39,7 +39,7 @@ func (c *concurrency) settle(w int64, a answer) time.Duration { c.flying -= w; r
 func (c *concurrency) burden(now time.Duration, w int64) {
 	if w > 0 {
 		c.room(now) // lets the phantom end before it grows again
-		c.phantom += w
+		c.phantom = plus(c.phantom, w)
 		c.ends = now + c.maxDelay
 	}
 }
@@ -76,16 +76,21 @@ func (l *lifetime) exhausted(w int64) bool { return l.spent+w > l.quota }
 func (l *lifetime) inFlight() int64                 { return l.flying }
 func (l *lifetime) grant(_ time.Duration, w int64)  { l.flying += w }
 func (l *lifetime) abort(w int64)                   { l.flying -= w }
-func (l *lifetime) burden(_ time.Duration, w int64) { l.spent += max(0, w) }
+func (l *lifetime) burden(_ time.Duration, w int64) { l.spend(max(0, w)) }
 
 // relieve may bring spent below zero: a budget that was topped up.
-func (l *lifetime) relieve(_ time.Duration, w int64) { l.spent -= w }
+func (l *lifetime) relieve(_ time.Duration, w int64) { l.spend(-w) }
+
+// mostSpent is far above every quota, and far from overflow.
+const mostSpent = 1 << 60
+
+func (l *lifetime) spend(w int64) { l.spent = min(max(l.spent+w, -mostSpent), mostSpent) }
 
 func (l *lifetime) resize(_ time.Duration, t *terms) { l.terms = t }
 
 func (l *lifetime) settle(w int64, a answer) time.Duration {
 	l.flying -= w
-	l.spent += w
+	l.spend(w)
 	return a.at
 }
 

@@ -17,11 +17,38 @@ func (w *world) checkOrder(r *request) {
 			w.fail("request %d overtook %d", r.number, q.number)
 		}
 		for at, need := range w.charges(q) {
-			if mine[at] > 0 && w.knows(at) && w.limit(at.id).Window != Leaky && w.oracle(at).room(w.now) < need {
+			if mine[at] > 0 && w.knows(at) && w.limit(at.id).Window != Leaky && w.oracle(at).room(w.now) < need && w.keeps(q, at) {
 				w.fail("request %d took room in %v that %d needs", r.number, at, q.number)
 			}
 		}
 	}
+}
+
+// keeps reports whether q, a head, surely keeps what it needs of a limit from
+// others: if that limit alone may hold it, or if by time alone all are open
+// within the limit's own window, however much those ahead of q keep.
+func (w *world) keeps(q *request, at place) bool {
+	limit := w.limit(at.id)
+	switch {
+	case w.paused(q):
+		return false
+	case w.options.Pacing != nil && len(w.charges(q)) > 1:
+		return false
+	case limit.Window == Lifetime:
+		return true
+	}
+	alone, near := true, limit.Window != Concurrency
+	for other, need := range w.charges(q) {
+		for _, ahead := range w.waiting {
+			if before(ahead, q) && w.isHead(ahead) {
+				need += w.charges(ahead)[other]
+			}
+		}
+		o := w.oracle(other)
+		alone = alone && (other == at || o.room(w.now) >= need)
+		near = near && o.room(w.now+limit.Per) >= need
+	}
+	return alone || near
 }
 
 // knows reports whether the oracle's room for a limit is exact.
@@ -75,12 +102,7 @@ func (w *world) atRest() {
 }
 
 func (w *world) paused(r *request) bool {
-	for _, s := range r.scopes {
-		if s.opens(w.now) > w.now {
-			return true
-		}
-	}
-	return false
+	return r.path.opens(w.now) > w.now
 }
 
 func (w *world) flying() (n int64) {

@@ -130,11 +130,9 @@ func (w *world) resyncClock() {
 }
 
 func (w *world) pause() {
-	for name := range w.l.scopes {
-		if err := w.l.PauseUntil(w.now, name, w.now+w.span(3*sec)); err != nil {
-			w.fail("%v", err)
-		}
-		break
+	names := []string{WholeOrigin, w.limits[0].Scope}
+	if err := w.l.Pause(w.now, Scope{"", names[w.rng.IntN(2)]}, w.now+w.span(3*sec)); err != nil {
+		w.fail("%v", err)
 	}
 	if w.left > 0 {
 		w.after(w.span(10*sec), w.pause)

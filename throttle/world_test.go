@@ -67,13 +67,12 @@ type event struct {
 // laneID tells apart what must be served first in, first out.
 type laneID struct {
 	limit, key string
-	priority   int
+	priority   Priority
 }
 
 type request struct {
 	Permit
 	laneID laneID
-	scopes []*scope
 	number int
 	rank   int64
 	charge map[place]int64
@@ -190,7 +189,7 @@ func (w *world) submit() {
 	r := &request{number: w.requests - w.left, uses: map[place]*usage{}}
 	r.Limit, r.Owner = limit.ID, r
 	r.Key = string(rune('a' + w.rng.IntN(3)))
-	r.Priority = w.rng.IntN(3)
+	r.Priority = Priority(w.rng.IntN(3))
 	if limit.Quota > 0 && w.rng.IntN(3) == 0 {
 		r.Weight = 1 + w.rng.Int64N(limit.Quota/2+1)
 	}
@@ -200,9 +199,6 @@ func (w *world) submit() {
 	r.laneID = laneID{r.Limit, r.Key, r.Priority}
 	if !w.l.table.routes[r.Limit].keyed {
 		r.laneID.key = ""
-	}
-	for _, name := range w.l.Scopes(r.Limit) {
-		r.scopes = append(r.scopes, w.l.scopes[name])
 	}
 	r.rank = int64(-r.Priority)
 	if w.options.Aging > 0 {

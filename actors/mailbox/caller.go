@@ -31,8 +31,9 @@ type Caller struct {
 // Turn is one call of Run, as the actor sees it. It belongs to the goroutine in
 // Run, which is also the actor's.
 type Turn struct {
-	WakeAt   time.Time // WakeDue is told then; zero means never
-	Finished bool      // the actor has its answer, and Run returns
+	WakeAt   time.Time     // WakeDue is told then; zero means never
+	Finished bool          // the actor has its answer, and Run returns
+	Parked   time.Duration // how long Run has waited for messages
 }
 
 // NewCaller returns the mailbox of an actor that is run by its callers.
@@ -103,6 +104,8 @@ func (m *Caller) wait(done, closing <-chan struct{}, turn *Turn) any {
 		defer timer.Stop()
 		alarm = timer.C
 	}
+	begun := time.Now()
+	defer func() { turn.Parked += time.Since(begun) }()
 	var event any
 	select {
 	case <-m.wake:

@@ -2,6 +2,7 @@ package pool
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -50,6 +51,7 @@ type (
 		err   error
 		trace *httptrace.ClientTrace // that the dial was told to
 	}
+	closeDone struct{} // a connection is closed
 	upkeepDue struct{}
 )
 
@@ -83,6 +85,10 @@ func (p incarnation) Receive(ctx actor.Context) {
 		p.core.Return(p.now(), m.Lease)
 	case ticket.AbandonLease:
 		p.core.Abandon(m.Ticket)
+	case ticket.ExpireLease:
+		p.core.Expire(m.Ticket)
+	case closeDone:
+		p.core.Closed(p.now())
 	case dialDone:
 		p.core.Dialled(p.now(), m.conn, m.err, m.trace)
 	case upkeepDue:
@@ -126,13 +132,18 @@ func (p *Pool) Dial(trace *httptrace.ClientTrace) {
 		ctx = httptrace.WithClientTrace(ctx, trace)
 	}
 	go func(dial Dial, origin messages.Origin, self mailbox.Address) {
-		conn, err := dial.guarded(ctx, origin)
-		if err != nil {
-			err = fmt.Errorf("dial %s: %w", origin, err)
+		done := dialDone{err: errDialExited, trace: trace}
+		defer func() { self.Tell(done) }()     // a dialer may end its goroutine
+		conn, err := dial.guarded(ctx, origin) // an error of it says which origin
+		if err == nil && ctx.Err() != nil {    // nobody wants it any more, and the pool may have ended without it
+			closeGuarded(conn)
+			conn, err = nil, ctx.Err()
 		}
-		self.Tell(dialDone{conn, err, trace})
+		done.conn, done.err = conn, err
 	}(p.needs.Dial, p.needs.Origin, p.needs.Door.Address)
 }
+
+var errDialExited = errors.New("dialer ended its goroutine")
 
 // guarded keeps a panic in the caller's own code, a hook or a dialer, to the
 // dial.
@@ -148,10 +159,25 @@ func (d Dial) guarded(ctx context.Context, origin messages.Origin) (conn protoco
 // AbortDials is part of Outlet.
 func (p *Pool) AbortDials() { p.cancel() }
 
-// Close is part of Outlet.
+// Close is part of Outlet. A connection of somebody else's making may take its
+// time to close, and must not hold up the others.
 func (p *Pool) Close(conn protocol.Connection) {
-	_ = conn.Close() // nothing can be done about a failed close
+	go func(self mailbox.Address) {
+		defer self.Tell(closeDone{})
+		closeGuarded(conn)
+	}(p.needs.Door.Address)
 }
+
+func closeGuarded(conn protocol.Connection) {
+	defer func() { _ = recover() }() // it is closed as well as it can be
+	_ = conn.Close()                 // nothing can be done about a failed close
+}
+
+// Park is part of Outlet.
+func (p *Pool) Park(t *ticket.Ticket) { p.needs.Throttler.Tell(ticket.ParkPermit{Ticket: t}) }
+
+// Requeue is part of Outlet.
+func (p *Pool) Requeue(t *ticket.Ticket) { p.needs.Throttler.Tell(ticket.RequeuePermit{Ticket: t}) }
 
 // Forsake is part of Outlet.
 func (p *Pool) Forsake(t *ticket.Ticket) {

@@ -14,7 +14,7 @@ import (
 
 // Config bounds the connections to one origin.
 type Config struct {
-	MaxConns    int           // open and being dialled
+	MaxConns    int           // open, being dialled, and being closed
 	MaxWaiters  int           // requests waiting for one
 	MinIdle     int           // kept open and unused, within MaxConns
 	Rotate      bool          // lend the longest idle connection, not the last used
@@ -29,9 +29,10 @@ type Config struct {
 	Passivate time.Duration
 }
 
-// Core decides who gets which connection, and when to dial. Waiters are served
-// first come, first served; idle connections last come, first served, so that
-// those in excess grow old and are retired, or by turns, so that none does.
+// Core decides who gets which connection, and when to dial. The most urgent
+// waiter is served first, and first come, first served within a priority; idle
+// connections are lent last come, first served, so that those in excess grow old
+// and are retired, or by turns, so that none does.
 //
 // It has no clock, goroutine or lock: `now` is an argument, on the ledger's
 // clock, and one goroutine owns it. It outlives a failure of the actor around
@@ -39,10 +40,12 @@ type Config struct {
 //
 // Invariants, between two calls:
 //
-//   - idle + leased + dialling ≤ MaxConns.
+//   - idle + leased + dialling + being closed ≤ MaxConns.
 //   - Nobody waits while a connection is idle.
-//   - Whoever waits is waited for: a connection is leased or being dialled, or
-//     the alarm is set for the next dial.
+//   - Whoever waits is waited for: a connection is leased, being dialled or
+//     being closed.
+//   - While a connection is in doubt, see inDoubt, nobody who waits holds a
+//     permit.
 type Core struct {
 	out    Outlet
 	config Config
@@ -50,14 +53,16 @@ type Core struct {
 	idle     []*ticket.Lease // the unused connections, longest idle first
 	waiters  waiters
 	leases   []*ticket.Lease // every open connection, at its Index
-	dialling int
+	dials    dials
+	closing  int                 // connections being closed
 	warming  []protocol.WarmPool // who waits for connections to be open
-	backoff  backoff
-	alarm    time.Duration // when Upkeep is called; zero means never
-	empty    time.Duration // since when there has been no connection
-	parting  bool          // the door is shut, and the pool about to end
-	closing  bool          // nobody is served any more
-	ended    bool          // the outlet has been told so
+	alarm    time.Duration       // when Upkeep is called; zero means never
+	empty    time.Duration       // since when there has been no connection
+	endsAt   time.Duration       // when the pool closes because its door is shut; zero means never
+	closed   bool                // nobody is served any more
+	ended    bool                // the outlet has been told so
+	patience time.Duration       // when a closed pool waits no longer for dials and closes
+	gaveUp   bool                // it does not: those that end later are not counted any more
 
 	failed *ticket.Ticket     // whose word the last failure was about; nil if nobody's
 	counts protocol.PoolStats // only its counters are used
@@ -72,8 +77,14 @@ type Outlet interface {
 	// AbortDials ends the dials under way soon, each of which is told with
 	// Dialled all the same.
 	AbortDials()
-	// Close closes a connection that is in the pool no longer.
+	// Close closes a connection that is in the pool no longer; Closed follows
+	// when that is done.
 	Close(protocol.Connection)
+	// Park gives the permit of a ticket back that goes on waiting here.
+	Park(*ticket.Ticket)
+	// Requeue sends a parked ticket back to the throttler, which it comes from
+	// again with a permit.
+	Requeue(*ticket.Ticket)
 	// Forsake gives back the permit of a caller who left before the lease.
 	Forsake(*ticket.Ticket)
 	// RingAt has Upkeep called at an instant, instead of the one set before.
@@ -92,48 +103,60 @@ type Outlet interface {
 func NewCore(now time.Duration, config Config, out Outlet) *Core {
 	return &Core{
 		out: out, config: config, empty: now,
-		backoff: backoff{base: config.Backoff, ceiling: config.BackoffCap},
+		dials: dials{base: config.Backoff, ceiling: config.BackoffCap},
 	}
 }
 
 // Acquire lends a connection to a ticket, at once or later, or refuses it.
 func (c *Core) Acquire(now time.Duration, t *ticket.Ticket) {
-	switch {
-	case c.closing:
+	t.Parked = false
+	if c.closed {
 		c.refuse(t, messages.ErrClosed)
-	case len(c.idle) > 0:
-		c.lend(now, c.popIdle(), t)
+		return
+	}
+	if l := c.popIdle(now); l != nil {
+		c.lend(now, l, t)
 		if c.config.MinIdle > 0 {
 			c.dialMore(now)
 		}
+		return
+	}
+	switch {
 	case c.waiters.n >= c.config.MaxWaiters:
 		c.refuse(t, messages.ErrTooManyWaiters)
 	case c.hopeless(t):
-		c.refuse(t, fmt.Errorf("%w: no connection before then: %w", context.DeadlineExceeded, c.backoff.err))
+		c.refuse(t, fmt.Errorf("%w: no connection before then: %w", context.DeadlineExceeded, c.dials.err))
 	default:
 		c.waiters.push(t)
 		c.dialMore(now)
+		c.parkIfInDoubt(now)
 	}
 }
 
 // hopeless reports whether no connection can come in time: there is none, and
 // none will be dialled before the deadline.
 func (c *Core) hopeless(t *ticket.Ticket) bool {
-	return c.backoff.failures > 0 && len(c.leases)+c.dialling == 0 &&
-		t.Deadline != 0 && t.Deadline <= c.backoff.until
+	return c.dials.failures > 0 && len(c.leases)+c.dials.n == 0 &&
+		t.Deadline != 0 && t.Deadline <= c.dials.until
 }
 
-func (c *Core) popIdle() *ticket.Lease {
-	if c.config.Rotate {
-		l := c.idle[0]
-		c.idle = slices.Delete(c.idle, 0, 1)
-		return l
+// popIdle takes out an idle connection that may still be used; nil means that
+// there is none. The alarm that retires the others may be late.
+func (c *Core) popIdle(now time.Duration) *ticket.Lease {
+	for len(c.idle) > 0 {
+		at := len(c.idle) - 1
+		if c.config.Rotate {
+			at = 0
+		}
+		l := c.idle[at]
+		c.idle = slices.Delete(c.idle, at, at+1)
+		if now < c.retireAt(l) {
+			return l
+		}
+		c.counts.Retired++
+		c.discard(now, l)
 	}
-	last := len(c.idle) - 1
-	l := c.idle[last]
-	c.idle[last] = nil
-	c.idle = c.idle[:last]
-	return l
+	return nil
 }
 
 // lend gives a connection to a ticket, or to the next waiter if the ticket's
@@ -150,14 +173,21 @@ func (c *Core) lend(now time.Duration, l *ticket.Lease, t *ticket.Ticket) {
 	c.arm(c.retireAt(l))
 }
 
-// nextWaiter returns who has waited longest and can still use a connection.
+// nextWaiter returns who goes first of those who can still use a connection and
+// hold what they need besides.
 func (c *Core) nextWaiter(now time.Duration) *ticket.Ticket {
-	t := c.waiters.pop()
-	for t != nil && t.Deadline != 0 && t.Deadline <= now {
-		c.refuse(t, context.DeadlineExceeded)
-		t = c.waiters.pop()
+	for {
+		switch t := c.waiters.pop(); {
+		case t == nil:
+			return nil
+		case t.Deadline != 0 && t.Deadline <= now:
+			c.refuse(t, context.DeadlineExceeded)
+		case t.Parked:
+			c.out.Requeue(t)
+		default:
+			return t
+		}
 	}
-	return t
 }
 
 // forsake gives back the permit of a caller who left before the lease.
@@ -188,23 +218,40 @@ func (c *Core) Abandon(t *ticket.Ticket) {
 	}
 }
 
+// Expire refuses a ticket whose caller waits no longer, and says what for.
+func (c *Core) Expire(t *ticket.Ticket) {
+	if !c.waiters.remove(t) {
+		return // it was answered
+	}
+	err := fmt.Errorf("no connection before then: %w", context.DeadlineExceeded)
+	if c.dials.err != nil {
+		err = fmt.Errorf("%w: %w", err, c.dials.err)
+	}
+	c.refuse(t, err)
+}
+
 // Return takes a connection back, which the next waiter gets unless there is a
 // doubt about it.
 func (c *Core) Return(now time.Duration, l *ticket.Lease) {
+	if h, ok := l.Conn.(protocol.IdleHinter); ok {
+		l.Hint = h.IdleHint()
+	}
 	switch {
-	case c.closing:
+	case c.closed:
 		c.discard(now, l)
+		c.endIfDone() // it may have given up waiting for what it closes
 	case !l.Reusable:
 		c.counts.Broken++
 		c.discard(now, l)
 		c.dialMore(now)
-	case l.RetireAt != 0 && l.UsedAt >= l.RetireAt:
+	case now >= c.retireAt(l):
 		c.counts.Retired++
 		c.discard(now, l)
 		c.dialMore(now)
 	default:
 		c.lend(now, l, c.nextWaiter(now))
 	}
+	c.parkIfInDoubt(now)
 }
 
 // discard closes a connection, which must not be among the idle.
@@ -216,15 +263,41 @@ func (c *Core) discard(now time.Duration, l *ticket.Lease) {
 	c.leases[l.Index], last.Index = last, l.Index
 	c.leases[len(c.leases)-1] = nil
 	c.leases = c.leases[:len(c.leases)-1]
-	c.out.Close(l.Conn)
+	c.close(l.Conn)
 	c.noteEmpty(now)
+}
+
+func (c *Core) close(conn protocol.Connection) {
+	if !c.gaveUp {
+		c.closing++
+	}
+	c.out.Close(conn)
+}
+
+// Closed takes note that a connection is closed, and so no longer counts.
+func (c *Core) Closed(now time.Duration) {
+	if c.gaveUp {
+		return
+	}
+	if c.closing == 0 {
+		panic("pool: a connection was closed that was not to be")
+	}
+	c.closing--
+	c.noteEmpty(now) // it was not unused until now
+	c.dialMore(now)
+	c.parkIfInDoubt(now)
 	c.endIfDone()
 }
 
+// closePatience is how long a pool that is closed waits for dials to end and for
+// connections to be closed: somebody else's code may never return.
+const closePatience = 5 * time.Second
+
 // Close answers every waiter, closes what is idle and aborts what is leased;
-// the last lease or dial to come back ends the pool.
+// the last of them to be closed ends the pool.
 func (c *Core) Close(now time.Duration) {
-	c.closing = true
+	c.closed = true
+	c.patience = now + closePatience
 	c.out.AbortDials()
 	c.refuseAll(messages.ErrClosed)
 	c.warmed(messages.ErrClosed)
@@ -232,6 +305,7 @@ func (c *Core) Close(now time.Duration) {
 	for _, l := range c.leases {
 		l.Abort()
 	}
+	c.arm(c.patience)
 	c.endIfDone()
 }
 
@@ -245,7 +319,7 @@ func (c *Core) DropIdle(now time.Duration) {
 }
 
 func (c *Core) endIfDone() {
-	if c.closing && !c.ended && len(c.leases)+c.dialling == 0 {
+	if c.closed && !c.ended && len(c.leases)+c.dials.n+c.closing == 0 {
 		c.ended = true // a late ticket is still refused, and must not end it twice
 		c.out.End()
 	}
@@ -259,24 +333,29 @@ func (c *Core) Failed(t *ticket.Ticket) { c.failed = t }
 // was idle is in doubt and is closed, everything else goes on. Without a failure
 // it sees to it that as many connections are open as there should be.
 func (c *Core) Recover(now time.Duration) {
-	if t := c.failed; t != nil {
-		c.failed = nil
+	if t := c.failed; t != nil && c.waiters.has(t) { // otherwise it was answered before the failure, and is the request's
 		c.waiters.remove(t)
 		c.refuse(t, messages.ErrActorFailed)
 	}
+	c.failed = nil
 	c.alarm = 0 // the incarnation before has stopped it
 	c.DropIdle(now)
 	c.noteEmpty(now)
-	if c.parting {
-		c.arm(now + parting)
+	if c.endsAt != 0 {
+		c.arm(c.endsAt)
+	}
+	if c.closed {
+		c.arm(c.patience)
 	}
 	c.dialMore(now)
+	c.parkIfInDoubt(now)
+	c.endIfDone()
 }
 
 // Describe returns a picture of the pool.
 func (c *Core) Describe() protocol.PoolStats {
 	stats := c.counts
 	stats.Idle, stats.Leased = len(c.idle), len(c.leases)-len(c.idle)
-	stats.Dialling, stats.Waiting = c.dialling, c.waiters.n
+	stats.Dialling, stats.Waiting = c.dials.n, c.waiters.n
 	return stats
 }

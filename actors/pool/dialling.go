@@ -10,23 +10,76 @@ import (
 	"github.com/sluice-engine/sluice/messages/protocol"
 )
 
+// dials are those under way, and how the last ones ended. They space the dials
+// to an origin that refuses them.
+type dials struct {
+	n     int           // under way
+	since time.Duration // since when there has always been one under way
+
+	base, ceiling time.Duration
+	failures      int           // pauses since the last success
+	until         time.Duration // no dial before
+	err           error         // of the last dial, if it failed
+}
+
+// doubtAfter is how long a dial may take before its origin is in doubt: longer
+// than a round trip and a handshake to anywhere that one trades with.
+const doubtAfter = 250 * time.Millisecond
+
+// inDoubt reports whether nobody can say when there will be a connection: none
+// is open, and the dials under way take long, or the last ones failed. A permit
+// that waited for such a connection would be kept from requests to other origins
+// that share the limit.
+func (c *Core) inDoubt(now time.Duration) bool {
+	return len(c.leases) == 0 && c.waiters.n > 0 && (c.dials.failures > 0 || c.dials.n > 0 && now >= c.dials.since+doubtAfter)
+}
+
+// parkIfInDoubt has everyone who waits give the permit back while a connection
+// is in doubt.
+func (c *Core) parkIfInDoubt(now time.Duration) {
+	if !c.inDoubt(now) {
+		if c.waiters.n > 0 && len(c.leases) == 0 && c.dials.n > 0 {
+			c.arm(c.dials.since + doubtAfter)
+		}
+		return
+	}
+	for t := range c.waiters.inOrder() {
+		if t.Limited && !t.Parked {
+			t.Parked = true
+			c.out.Park(t)
+		}
+	}
+}
+
+// requeueParked sends those who wait without a permit for one, now that there is
+// a connection.
+func (c *Core) requeueParked() {
+	for _, t := range c.waiters.take(func(t *ticket.Ticket) bool { return t.Parked }) {
+		c.out.Requeue(t)
+	}
+}
+
 // dialMore dials until every waiter has a dial of its own and enough are idle,
 // or there is no room. A dial belongs to nobody: whoever is first takes its
 // connection, and only the trace is its waiter's. After a failure there is one
 // dial at a time, and a pause before it.
 func (c *Core) dialMore(now time.Duration) {
-	for !c.closing && c.dialling < c.wanted() && len(c.leases)+c.dialling < c.config.MaxConns {
-		if c.backoff.failures > 0 {
-			if c.dialling > 0 {
+	d := &c.dials
+	for !c.closed && d.n < c.wanted() && len(c.leases)+d.n+c.closing < c.config.MaxConns {
+		if d.failures > 0 {
+			if d.n > 0 {
 				return
 			}
-			if now < c.backoff.until {
-				c.arm(c.backoff.until)
+			if now < d.until {
+				c.arm(d.until)
 				return
 			}
 		}
-		trace := c.waiters.trace(c.dialling) // of the first waiter that has no dial yet
-		c.dialling++
+		if d.n == 0 {
+			d.since = now
+		}
+		trace := c.waiters.trace(d.n) // of the first waiter that has no dial yet
+		d.n++
 		c.out.Dial(trace)
 	}
 }
@@ -42,28 +95,41 @@ func (c *Core) wanted() int {
 
 // Dialled takes note of how a dial ended, and which trace was told of it.
 func (c *Core) Dialled(now time.Duration, conn protocol.Connection, err error, trace *httptrace.ClientTrace) {
-	if c.dialling == 0 {
+	if c.gaveUp {
+		c.abandoned(conn)
+		return
+	}
+	if c.dials.n == 0 {
 		panic("pool: a dial ended that was not begun")
 	}
-	c.dialling--
+	c.dials.n--
 	var panicked *messages.PanicError
 	switch {
 	case trace != nil && errors.As(err, &panicked):
 		c.hookFailed(now, trace, panicked)
 	case err != nil:
 		c.dialFailed(now, err)
-	case c.closing:
-		c.out.Close(conn)
+	case c.closed:
+		c.close(conn)
 	default:
-		c.backoff.succeeded()
+		c.dials.succeeded()
 		c.counts.Dialled++
 		l := &ticket.Lease{Conn: conn, Abort: conn.Abort, UsedAt: now, RetireAt: c.retirement(now), Index: len(c.leases)}
 		c.leases = append(c.leases, l)
 		c.warmed(nil)
+		c.requeueParked()
 		c.lend(now, l, c.nextWaiter(now))
 		c.dialMore(now) // a dial that failed before may have left some waiting
 	}
+	c.parkIfInDoubt(now)
 	c.endIfDone()
+}
+
+// abandoned closes a connection that came after the pool had given up waiting.
+func (c *Core) abandoned(conn protocol.Connection) {
+	if conn != nil {
+		c.out.Close(conn)
+	}
 }
 
 // dialFailed begins a pause. Waiters go on waiting as long as a connection may
@@ -71,9 +137,9 @@ func (c *Core) Dialled(now time.Duration, conn protocol.Connection, err error, t
 // none.
 func (c *Core) dialFailed(now time.Duration, err error) {
 	c.counts.DialsFailed++
-	c.backoff.failed(now, err, c.out.Draw)
+	c.dials.failed(now, err, c.out.Draw)
 	c.warmed(err)
-	if len(c.leases)+c.dialling == 0 {
+	if len(c.leases)+c.dials.n == 0 {
 		c.refuseAll(err)
 		c.noteEmpty(now)
 	}
@@ -84,31 +150,23 @@ func (c *Core) dialFailed(now time.Duration, err error) {
 // not to blame, and the others go on waiting.
 func (c *Core) hookFailed(now time.Duration, trace *httptrace.ClientTrace, err *messages.PanicError) {
 	c.out.HookFailed(err)
-	for _, t := range c.waiters.takeTraced(trace) {
+	for _, t := range c.waiters.take(func(t *ticket.Ticket) bool { return t.Trace == trace }) {
 		c.refuse(t, err)
 	}
 	c.noteEmpty(now)
 	c.dialMore(now)
 }
 
-// backoff spaces the dials to an origin that refuses them.
-type backoff struct {
-	base, ceiling time.Duration
-	failures      int           // pauses since the last success
-	until         time.Duration // no dial before
-	err           error         // of the last dial
-}
-
 // failed begins a pause. Dials that fail during one do not lengthen it: they
 // began before.
-func (b *backoff) failed(now time.Duration, err error, draw func(time.Duration) time.Duration) {
-	b.err = err
-	if now < b.until {
+func (d *dials) failed(now time.Duration, err error, draw func(time.Duration) time.Duration) {
+	d.err = err
+	if now < d.until {
 		return
 	}
-	b.failures++
-	pause := min(b.ceiling, b.base<<min(b.failures-1, 20)) // 2^20 bases are above any ceiling of use
-	b.until = now + pause/2 + draw(pause/2)
+	d.failures++
+	pause := min(d.ceiling, d.base<<min(d.failures-1, 20)) // 2^20 bases are above any ceiling of use
+	d.until = now + pause/2 + draw(pause/2)
 }
 
-func (b *backoff) succeeded() { b.failures, b.until, b.err = 0, 0, nil }
+func (d *dials) succeeded() { d.failures, d.until, d.err = 0, 0, nil }

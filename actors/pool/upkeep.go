@@ -13,7 +13,7 @@ import (
 func (c *Core) Warm(now time.Duration, asked protocol.WarmPool) {
 	asked.N = min(asked.N, c.config.MaxConns)
 	switch {
-	case c.closing:
+	case c.closed:
 		asked.Owner.Tell(protocol.PoolWarmed{Err: messages.ErrClosed})
 	case len(c.leases) >= asked.N:
 		asked.Owner.Tell(protocol.PoolWarmed{})
@@ -42,16 +42,36 @@ func (c *Core) warmed(err error) {
 // pause, the pool ends when nobody needs it.
 func (c *Core) Upkeep(now time.Duration) {
 	c.alarm = 0
-	if c.parting {
+	switch {
+	case c.closed:
+		c.giveUpClosing(now)
+		return
+	case c.endsAt != 0 && now >= c.endsAt:
 		c.Close(now)
 		return
+	case c.endsAt != 0:
+		c.arm(c.endsAt) // it rang for something else
 	}
 	c.retire(now)
 	c.dialMore(now)
 	c.passivate(now)
+	c.parkIfInDoubt(now)
 	for _, l := range c.idle {
 		c.arm(c.retireAt(l))
 	}
+}
+
+// giveUpClosing has a closed pool end without the dials and closes that are still
+// under way when its patience is over. What is leased it waits for: whoever has
+// it gives it back.
+func (c *Core) giveUpClosing(now time.Duration) {
+	if now < c.patience {
+		c.arm(c.patience)
+		return
+	}
+	c.gaveUp = true
+	c.closing, c.dials.n = 0, 0
+	c.endIfDone()
 }
 
 // arm makes Upkeep run at an instant, unless it runs before. The alarm is
@@ -87,6 +107,9 @@ func (c *Core) retire(now time.Duration) {
 // retireAt is when an idle connection is to be closed.
 func (c *Core) retireAt(l *ticket.Lease) time.Duration {
 	at := l.UsedAt + c.config.IdleTimeout
+	if l.Hint > 0 {
+		at = min(at, l.UsedAt+l.Hint)
+	}
 	if l.RetireAt != 0 && l.RetireAt < at {
 		return l.RetireAt
 	}
@@ -105,7 +128,7 @@ func (c *Core) retirement(now time.Duration) time.Duration {
 
 // noteEmpty starts the wait for the pool's own end once it has no connection.
 func (c *Core) noteEmpty(now time.Duration) {
-	if len(c.leases) == 0 && c.config.Passivate > 0 && !c.closing {
+	if len(c.leases) == 0 && c.config.Passivate > 0 && !c.closed {
 		c.empty = now
 		c.arm(c.empty + c.config.Passivate)
 	}
@@ -118,7 +141,7 @@ const parting = time.Second
 // passivate offers to end once the pool has been empty for long enough. If
 // somebody is inside then, it offers again as much later.
 func (c *Core) passivate(now time.Duration) {
-	if c.config.Passivate <= 0 || c.config.MinIdle > 0 || len(c.leases)+c.dialling+c.waiters.n+len(c.warming) > 0 {
+	if c.config.Passivate <= 0 || c.config.MinIdle > 0 || len(c.leases)+c.dials.n+c.closing+c.waiters.n+len(c.warming) > 0 {
 		return
 	}
 	due := c.empty + c.config.Passivate
@@ -132,6 +155,6 @@ func (c *Core) passivate(now time.Duration) {
 
 // Part ends the pool shortly: its door is shut.
 func (c *Core) Part(now time.Duration) {
-	c.parting = true
-	c.arm(now + parting)
+	c.endsAt = now + parting
+	c.arm(c.endsAt)
 }

@@ -3,59 +3,108 @@ package pool
 import (
 	"iter"
 	"net/http/httptrace"
+	"slices"
 
 	"github.com/sluice-engine/sluice/actors/ticket"
+	"github.com/sluice-engine/sluice/messages"
 )
 
-// waiters are the tickets that wait for a connection, first in, first
-// out, and any of them may leave at once. Of the tickets it touches only the one
-// that comes or goes: those of a crowd are in no cache.
+// waiters are the tickets that wait for a connection: the most urgent first,
+// first in, first out within a priority, and any of them may leave at once. Of
+// the tickets it touches only the one that comes or goes: those of a crowd are
+// in no cache.
 type waiters struct {
-	ring       []*ticket.Ticket // a power of two of places; nil where one has left
-	head, tail uint64           // the place of the first, and behind the last; counted on and on
-	n          int              // tickets in the queue
-
-	traced int // tickets in the queue that have a Trace
+	lines  []line // by priority, the most urgent first
+	n      int    // tickets in all lines
+	traced int    // tickets in all lines that have a Trace
 }
 
-func (w *waiters) place(at uint64) **ticket.Ticket { return &w.ring[at&uint64(len(w.ring)-1)] }
+// line is the queue of one priority.
+type line struct {
+	priority   messages.Priority
+	ring       []*ticket.Ticket // a power of two of places; nil where one has left
+	head, tail uint64           // the place of the first, and behind the last; counted on and on
+	n          int              // tickets in the line
+}
+
+const (
+	keptTurns = 1024 // places that an empty line keeps
+	keptLines = 16   // lines that are kept when they are empty: a priority may be any number
+)
+
+func (l *line) place(at uint64) **ticket.Ticket { return &l.ring[at&uint64(len(l.ring)-1)] }
+
+// find returns where the line of a priority is, or belongs.
+func (w *waiters) find(p messages.Priority) (at int, found bool) {
+	return slices.BinarySearchFunc(w.lines, p, func(l line, p messages.Priority) int {
+		switch {
+		case l.priority > p:
+			return -1
+		case l.priority < p:
+			return 1
+		}
+		return 0
+	})
+}
 
 func (w *waiters) push(t *ticket.Ticket) {
-	if w.tail-w.head == uint64(len(w.ring)) {
-		w.grow()
+	at, found := w.find(t.Priority)
+	if !found {
+		w.lines = slices.Insert(w.lines, at, line{priority: t.Priority})
 	}
-	w.put(t)
+	w.lines[at].push(t)
 	w.n++
 	if t.Trace != nil {
 		w.traced++
 	}
 }
 
-func (w *waiters) put(t *ticket.Ticket) {
-	*w.place(w.tail) = t
-	w.tail++
-	t.Turn = w.tail
+func (l *line) push(t *ticket.Ticket) {
+	if l.tail-l.head == uint64(len(l.ring)) {
+		l.grow()
+	}
+	l.put(t)
+	l.n++
+}
+
+func (l *line) put(t *ticket.Ticket) {
+	*l.place(l.tail) = t
+	l.tail++
+	t.Turn = l.tail
 }
 
 // grow makes room: it closes the gaps if they are many.
-func (w *waiters) grow() {
-	old := *w
-	size := max(16, len(w.ring))
-	if 2*w.n >= size {
+func (l *line) grow() {
+	old := *l
+	size := max(16, len(l.ring))
+	if 2*l.n >= size {
 		size *= 2
 	}
-	w.ring, w.head, w.tail = make([]*ticket.Ticket, size), 0, 0
+	l.ring, l.head, l.tail = make([]*ticket.Ticket, size), 0, 0
 	for t := range old.inOrder() {
-		w.put(t)
+		l.put(t)
 	}
 }
 
 // inOrder yields the tickets from the first to the last.
+func (l *line) inOrder() iter.Seq[*ticket.Ticket] {
+	return func(yield func(*ticket.Ticket) bool) {
+		for at := l.head; at < l.tail; at++ {
+			if t := *l.place(at); t != nil && !yield(t) {
+				return
+			}
+		}
+	}
+}
+
+// inOrder yields the tickets in the order in which they are to be served.
 func (w *waiters) inOrder() iter.Seq[*ticket.Ticket] {
 	return func(yield func(*ticket.Ticket) bool) {
-		for at := w.head; at < w.tail; at++ {
-			if t := *w.place(at); t != nil && !yield(t) {
-				return
+		for i := range w.lines {
+			for t := range w.lines[i].inOrder() {
+				if !yield(t) {
+					return
+				}
 			}
 		}
 	}
@@ -63,33 +112,51 @@ func (w *waiters) inOrder() iter.Seq[*ticket.Ticket] {
 
 // pop takes the first ticket out; nil means that there is none.
 func (w *waiters) pop() *ticket.Ticket {
-	for ; w.head < w.tail; w.head++ {
-		if t := *w.place(w.head); t != nil {
-			w.remove(t)
-			return t
+	for i := range w.lines {
+		l := &w.lines[i]
+		for ; l.n > 0; l.head++ { // with none left the places are all empty
+			if t := *l.place(l.head); t != nil {
+				w.remove(t)
+				return t
+			}
 		}
 	}
 	return nil
 }
-
-// keptTurns is how many places an empty queue keeps.
-const keptTurns = 1024
 
 // remove reports whether the ticket was in the queue.
 func (w *waiters) remove(t *ticket.Ticket) bool {
 	if t.Turn == 0 {
 		return false
 	}
-	*w.place(t.Turn - 1) = nil
+	at, _ := w.find(t.Priority)
+	l := &w.lines[at]
+	*l.place(t.Turn - 1) = nil
 	t.Turn = 0
 	w.n--
+	l.n--
 	if t.Trace != nil {
 		w.traced--
 	}
-	if w.n == 0 && len(w.ring) > keptTurns {
-		*w = waiters{}
+	switch {
+	case l.n > 0:
+	case len(w.lines) > keptLines:
+		w.lines = slices.Delete(w.lines, at, at+1)
+	case len(l.ring) > keptTurns:
+		*l = line{priority: l.priority} // a crowd must not keep its memory for ever
 	}
 	return true
+}
+
+// has looks for a ticket that may be somebody else's by now, and reads nothing of
+// it.
+func (w *waiters) has(t *ticket.Ticket) bool {
+	for other := range w.inOrder() {
+		if other == t {
+			return true
+		}
+	}
+	return false
 }
 
 // trace returns that of the ticket with n before it; nil means that it has
@@ -107,10 +174,10 @@ func (w *waiters) trace(n int) *httptrace.ClientTrace {
 	return nil
 }
 
-// takeTraced takes out the tickets of one trace.
-func (w *waiters) takeTraced(trace *httptrace.ClientTrace) (taken []*ticket.Ticket) {
+// take takes out the tickets that are chosen, in order.
+func (w *waiters) take(chosen func(*ticket.Ticket) bool) (taken []*ticket.Ticket) {
 	for t := range w.inOrder() {
-		if t.Trace == trace {
+		if chosen(t) {
 			taken = append(taken, t)
 		}
 	}

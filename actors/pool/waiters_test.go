@@ -9,6 +9,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/sluice-engine/sluice/actors/ticket"
+	"github.com/sluice-engine/sluice/messages"
 )
 
 func TestAQueueOfTicketsIsAListThatAnybodyMayLeave(t *testing.T) {
@@ -20,11 +21,16 @@ func TestAQueueOfTicketsIsAListThatAnybodyMayLeave(t *testing.T) {
 			switch rapid.IntRange(0, 5).Draw(t, "step") {
 			case 0, 1, 2:
 				one := new(ticket.Ticket)
+				one.Priority = messages.Priority(rapid.IntRange(-20, 20).Draw(t, "priority"))
 				if rapid.Bool().Draw(t, "traced") {
 					one.Trace = trace
 				}
 				queue.push(one)
-				list = append(list, one)
+				at := len(list)
+				for at > 0 && list[at-1].Priority < one.Priority {
+					at--
+				}
+				list = slices.Insert(list, at, one)
 			case 3:
 				first := queue.pop()
 				if len(list) == 0 {
@@ -59,7 +65,7 @@ func TestAQueueOfTicketsIsAListThatAnybodyMayLeave(t *testing.T) {
 				traced = append(traced, one)
 			}
 		}
-		require.True(t, slices.Equal(traced, queue.takeTraced(trace)))
+		require.True(t, slices.Equal(traced, queue.take(func(t *ticket.Ticket) bool { return t.Trace == trace })))
 		require.Zero(t, queue.traced)
 	})
 }

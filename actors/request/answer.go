@@ -1,25 +1,24 @@
 package request
 
 import (
-	"github.com/sluice-engine/sluice/auth"
+	"github.com/sluice-engine/sluice/internal/jsontext"
 	"github.com/sluice-engine/sluice/messages"
 	"github.com/sluice-engine/sluice/throttle/feedback"
 )
 
 // signals is what an answer says about limits and about the server's clock, by
 // a reader or, without one, by its status and Retry-After. It reports false if
-// the answer was not looked at: there is none, or nobody is interested.
-func signals(read feedback.Reader, limit, key string, clock auth.Clock, response *messages.Response) (said feedback.Feedback, heard bool) {
+// the answer was not looked at: there is none, or nobody is interested. asked
+// has what the reader is told of the request.
+func signals(read feedback.Reader, asked feedback.Answer, response *messages.Response) (said feedback.Feedback, heard bool) {
 	if response == nil || read == nil && response.StatusCode < 400 {
 		return feedback.Feedback{}, false
 	}
 	if read == nil {
 		read = feedback.RetryAfter
 	}
-	return read(feedback.Answer{
-		Limit: limit, Key: key, Status: response.StatusCode, Header: &response.Header,
-		Body: response.Body, Clock: clock,
-	}), true
+	asked.Status, asked.Header, asked.Body = response.StatusCode, &response.Header, jsontext.WithoutMark(response.Body)
+	return read(asked), true
 }
 
 // finish keeps the cookies of the answer, runs the post-processors in order, and
@@ -31,8 +30,8 @@ func (r *slot) finish(response *messages.Response) error {
 			return err
 		}
 	}
-	if r.asked.Accept == "" {
-		return nil
+	if r.asked.Accept == "" || response.StatusCode < 200 || response.StatusCode > 299 {
+		return nil // what a refusal says, it says by its status
 	}
 	return response.Require(r.asked.Accept)
 }

@@ -7,9 +7,12 @@ import (
 	"time"
 
 	"github.com/sluice-engine/sluice/actors/ticket"
+	"github.com/sluice-engine/sluice/auth"
 	"github.com/sluice-engine/sluice/internal/wire"
 	"github.com/sluice-engine/sluice/messages"
+	"github.com/sluice-engine/sluice/messages/protocol"
 	"github.com/sluice-engine/sluice/throttle"
+	"github.com/sluice-engine/sluice/throttle/feedback"
 )
 
 // attempt is one try: what it holds, and the steps between taking a lease and
@@ -17,12 +20,12 @@ import (
 type attempt struct {
 	*slot // whose attempt it is
 
-	toSend *messages.Call // the blueprint's call, or signed
-	signed messages.Call  // the blueprint's call, with credentials
-	lease  *ticket.Lease  // nil when returned, or given to a stream
-	fresh  bool           // the lease came straight from the dial
-	permit bool           // a granted permit is to be settled
-	turn   bool           // it has the lane of an ordered authenticator
+	toSend *messages.Call  // the blueprint's call, or signed
+	signed messages.Call   // the blueprint's call, with credentials
+	lease  *ticket.Lease   // nil when returned, or given to a stream
+	fresh  bool            // the lease came straight from the dial
+	permit bool            // a granted permit is to be settled
+	turn   <-chan struct{} // in the lane of an ordered authenticator; nil without one
 }
 
 // take makes the lease and the permit that a ticket brought the attempt's own.
@@ -31,22 +34,38 @@ func (a *attempt) take(t *ticket.Ticket) {
 	t.Lease = nil // a ticket rests in its slot, and would pin the connection there
 }
 
+// granted is the permit that the attempt holds; nil without one.
+func (a *attempt) granted() *throttle.Permit {
+	if !a.permit {
+		return nil
+	}
+	return &a.ticket.Permit
+}
+
 // sign waits for the attempt's turn, and adds credentials made for this attempt
 // alone. After an error nothing is held any more.
 func (a *attempt) sign() error {
 	a.stage = messages.Signing
-	a.trace.leased(a.lease, a.now())
+	a.trace.leased(a.lease, a.now)
 	err := a.takeTurn()
 	if err == nil {
 		err = a.authenticate()
 	}
 	if err != nil {
-		a.endTurn()
-		a.upload.close()
-		a.returnLease(true) // not one byte was written
+		a.permit = a.withdraw()
 		a.settle(throttle.NeverSent)
 	}
 	return err
+}
+
+// withdraw gives back turn and connection, of which not one byte was written, and
+// reports whether there was a permit, which it leaves to the caller.
+func (a *attempt) withdraw() (permit bool) {
+	a.endTurn()
+	a.upload.close()
+	a.returnLease(true)
+	permit, a.permit = a.permit, false
+	return permit
 }
 
 // authenticate lays out what will be sent: the same bytes as every attempt's,
@@ -146,24 +165,69 @@ func (a *attempt) returnLease(reusable bool) {
 
 // conclude settles the permit by what is known of the request's arrival, and
 // reports whether the answer refused the request's timestamp.
-func (a *attempt) conclude(response *messages.Response, sent messages.Sent) (refused bool) {
+func (a *attempt) conclude(response *messages.Response, sent messages.Sent, err error) (refused bool) {
 	switch sent {
 	case messages.SentYes:
+		a.leavePermitOpen()
 		refused = a.heed(response)
+		if !a.asked.Auth || response == nil {
+			refused = false
+		} else if !refused {
+			refused = auth.RefusedTimestamp(a.needs.Plan.Auth, response.StatusCode, response.Body)
+		}
 		a.settle(throttle.Answered)
 	case messages.SentMaybe:
-		a.settle(throttle.Lost)
+		a.settle(fateOf(err))
 	default:
 		a.settle(throttle.NeverSent)
 	}
 	return refused
 }
 
-// heed has the answer read, and lays what it said into the ticket.
+// leavePermitOpen has the permit of a streamed answer settled when the stream
+// ends, if a limit counts what is open: the request is, for as long as the server
+// sends.
+func (a *attempt) leavePermitOpen() {
+	if a.stream == nil || !a.permit || !a.ticket.Permit.CountsOpen() {
+		return
+	}
+	a.permit = false
+	held, throttler := a.ticket, a.needs.Throttler
+	a.ticket = new(ticket.Ticket) // the stream has the old one
+	a.ticket.Close()
+	a.stream.OnEnd(func() {
+		held.Outcome.Fate = throttle.Answered
+		throttler.Tell(ticket.SettlePermit{Ticket: held})
+	})
+}
+
+// fateOf is what became of a request that may have been sent. That the peer closed
+// the connection proves that it arrived before, or never.
+func fateOf(err error) throttle.Fate {
+	if errors.Is(err, messages.ErrPeerClosed) {
+		return throttle.Closed
+	}
+	return throttle.Lost
+}
+
+// heed has the answer read, and lays what it said into the ticket. Without a
+// permit the throttler is told at once.
 func (a *attempt) heed(response *messages.Response) (refused bool) {
-	said, heard := signals(a.needs.Plan.Feedback, a.limit, a.asked.Key, a.needs.Clock, response)
+	asked := feedback.Answer{Limit: a.limit, Key: a.asked.Key, Origin: a.target.name, Clock: a.needs.Clock}
+	if a.limit == messages.Unlimited {
+		asked.Limit = ""
+	}
+	said, heard := signals(a.needs.Plan.Feedback, asked, response)
 	if !heard {
 		return false
+	}
+	if !a.permit {
+		if said.Refused || said.Busy || len(said.Usage) > 0 {
+			a.needs.Throttler.Tell(protocol.HeedAnswer{
+				Origin: a.target.name, Limit: a.limit, Key: a.asked.Key, Left: a.instant(response.SentAt), Signals: said,
+			})
+		}
+		return said.TimestampRefused
 	}
 	t := a.ticket
 	t.Told = true
@@ -172,7 +236,21 @@ func (a *attempt) heed(response *messages.Response) (refused bool) {
 	if at := said.ServerTime; !at.IsZero() {
 		t.Outcome.ServerTime, t.Outcome.Resolution = time.Duration(at.UnixNano()), said.Resolution
 	}
-	return said.TimestampRefused && a.asked.Auth
+	return said.TimestampRefused
+}
+
+// renewCredentials reports whether an answer refused the request for what its
+// authenticator has other credentials for by now: a nonce that was too small, a
+// token that was revoked. The server did not execute it.
+func (a *attempt) renewCredentials(response *messages.Response) bool {
+	if !a.asked.Auth {
+		return false
+	}
+	signer := a.needs.Plan.Auth
+	if auth.RefusedNonce(signer, response.StatusCode, response.Body) {
+		return auth.RaiseNonce(signer, a.needs.Clock)
+	}
+	return auth.Rejected(signer, a.toSend, response)
 }
 
 // settle ends the ticket. Without a permit nobody else holds it.
@@ -192,6 +270,7 @@ func (a *attempt) giveBack() {
 	if a.slot == nil { // it panicked before its first attempt
 		return
 	}
+	a.closeStream()
 	a.endTurn()
 	if a.lease == nil && !a.permit {
 		return

@@ -1,12 +1,10 @@
 package request
 
 import (
-	"bytes"
-	"encoding/json"
+	"cmp"
+	"context"
 	"errors"
 	"fmt"
-	"io"
-	"maps"
 	"net/http"
 	"strings"
 
@@ -20,6 +18,12 @@ type blueprint struct {
 	limit       string        // the limit to charge, or messages.Unlimited
 	contentType string        // of the body, as the engine laid it out
 	upload      *upload       // of a body that is read while it is sent; nil otherwise
+
+	// common has the header lines that the engine adds: the plan's, unless a
+	// pre-processor took some of them away.
+	common []messages.Field
+	terms  Terms
+	home   bool // it goes where credentials and the engine's own header may
 }
 
 // build turns the caller's request into the bytes that every attempt starts
@@ -31,59 +35,69 @@ func (r *slot) build() error {
 	if err := r.resolveLimit(); err != nil {
 		return err
 	}
-	if err := r.buildTarget(); err != nil {
+	if err := sensible(r.asked); err != nil {
 		return fmt.Errorf("%w: %w", messages.ErrInvalidRequest, err)
+	}
+	if err := r.buildTarget(); err != nil {
+		return invalid(err)
 	}
 	var body []byte
 	var contentType string
 	var err error
 	if r.upload, err = newUpload(r.asked, r.signsBody); err == nil && r.upload == nil {
-		body, contentType, err = encodeBody(r.asked)
+		body, contentType, err = r.encodeBody()
 	}
 	if err == nil && len(r.asked.Upload.Trailer) > 0 && r.upload == nil {
 		err = errors.New("trailers follow a streamed body only")
 	}
 	if err != nil {
-		return fmt.Errorf("%w: %w", messages.ErrInvalidRequest, err)
+		return invalid(err)
 	}
-	if r.asked.Auth && r.needs.Plan.Auth == nil {
-		return fmt.Errorf("%w: it asks to be signed, and the engine has no authenticator", messages.ErrInvalidRequest)
+	if r.asked.Auth {
+		if err := r.maySign(); err != nil {
+			return fmt.Errorf("%w: it asks to be signed, %w", messages.ErrInvalidRequest, err)
+		}
 	}
-	r.call.Method = r.asked.Method
-	if r.call.Method == "" {
-		r.call.Method = http.MethodGet
-	}
+	r.call.Method = cmp.Or(r.asked.Method, http.MethodGet)
 	r.call.Body, r.call.Deadline = body, r.deadline
 	r.call.Stream, r.call.Continue, r.call.Trailer = r.asked.Stream, r.asked.Upload.ExpectContinue, r.asked.Upload.Trailer
 	r.call.Codings, r.call.Trace = r.needs.Plan.Codings, r.trace.hooks
 	r.contentType = contentType
 	r.buildFields(contentType)
-	return nil
+	return r.check()
 }
 
-// preProcess gives the pre-processors a copy of their own, maps included, but
-// for the trailers, whose values are still to come.
-func (r *slot) preProcess() error {
-	if len(r.needs.Plan.PreProcessors) == 0 {
+// maySign returns why the request must not be signed: credentials are for those
+// they were made for.
+func (r *slot) maySign() error {
+	switch {
+	case r.needs.Plan.Auth == nil:
+		return errors.New("and the engine has no authenticator")
+	case r.home:
 		return nil
+	case r.terms.Stranger:
+		return fmt.Errorf("and its caller did not choose %s, but a redirect or the like", r.call.Origin)
 	}
-	draft := *r.asked
-	draft.Query = maps.Clone(draft.Query)
-	draft.Header = draft.Header.Clone()
-	r.asked = &draft
-	for _, p := range r.needs.Plan.PreProcessors {
-		if err := p.PreProcess(r.ctx, r.asked); err != nil {
+	return fmt.Errorf("and %s is neither the origin of BaseURL nor among Origins", r.call.Origin)
+}
+
+// invalid says that an error is the request's own, unless it came while something
+// was waited for.
+func invalid(err error) error {
+	var panicked *messages.PanicError
+	for _, other := range []error{context.Canceled, context.DeadlineExceeded, messages.ErrClosed} {
+		if errors.Is(err, other) {
 			return err
 		}
 	}
-	return nil
+	if errors.As(err, &panicked) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", messages.ErrInvalidRequest, err)
 }
 
 func (r *slot) resolveLimit() error {
-	r.limit = r.asked.LimitID
-	if r.limit == "" {
-		r.limit = r.needs.Plan.DefaultLimitID
-	}
+	r.limit = cmp.Or(r.asked.LimitID, r.needs.Plan.DefaultLimitID, r.terms.LimitID)
 	if r.limit == "" {
 		return messages.ErrNoLimit
 	}
@@ -93,7 +107,10 @@ func (r *slot) resolveLimit() error {
 // buildFields lays the header lines: the engine's, then the request's, which
 // win. Without any of its own the request shares the engine's.
 func (r *slot) buildFields(contentType string) {
-	common := r.needs.Plan.Fields
+	common := r.common
+	if !r.home { // also if a pre-processor sent it elsewhere
+		common = among(common, r.needs.Plan.StrangerFields)
+	}
 	cookies := r.cookiesFor(r.url)
 	if len(r.asked.Header) == 0 && contentType == "" && len(cookies) == 0 {
 		r.call.Fields = common
@@ -122,50 +139,4 @@ func (r *slot) buildFields(contentType string) {
 	if len(cookies) > 0 {
 		r.call.AddCookies(cookies)
 	}
-}
-
-// encodeBody returns the bytes to send and the media type they are of; the
-// type is empty where only the caller can know it.
-func encodeBody(asked *messages.Request) (body []byte, contentType string, err error) {
-	switch b := asked.Body.(type) {
-	case nil:
-		return nil, "", nil
-	case []byte:
-		return b, "", nil
-	case string:
-		return []byte(b), "", nil
-	case messages.Form:
-		return []byte(b.Encode()), "application/x-www-form-urlencoded", nil
-	case messages.Values:
-		body, err = b.JSON()
-		return body, "application/json", err
-	case io.Reader:
-		body, err = readBody(b)
-		return body, "", err
-	}
-	body, err = json.Marshal(asked.Body)
-	return body, "application/json", err
-}
-
-// readBody takes a reader's bytes. A seeker is put back to where it was, so
-// that the same Request can be sent again.
-func readBody(reader io.Reader) ([]byte, error) {
-	seeker, rewinds := reader.(io.Seeker)
-	var start int64
-	if rewinds {
-		var err error
-		if start, err = seeker.Seek(0, io.SeekCurrent); err != nil {
-			return nil, fmt.Errorf("request body: %w", err)
-		}
-	}
-	var b bytes.Buffer
-	if _, err := b.ReadFrom(reader); err != nil {
-		return nil, fmt.Errorf("request body: %w", err)
-	}
-	if rewinds {
-		if _, err := seeker.Seek(start, io.SeekStart); err != nil {
-			return nil, fmt.Errorf("request body: %w", err)
-		}
-	}
-	return b.Bytes(), nil
 }

@@ -4,6 +4,8 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -12,6 +14,7 @@ import (
 	"github.com/sluice-engine/sluice/auth"
 	"github.com/sluice-engine/sluice/messages"
 	"github.com/sluice-engine/sluice/messages/protocol"
+	"github.com/sluice-engine/sluice/throttle"
 	"github.com/sluice-engine/sluice/throttle/feedback"
 )
 
@@ -19,8 +22,15 @@ import (
 type Plan struct {
 	Base           Base
 	Fields         []messages.Field // sent with every request; never appended to in place
-	DefaultLimitID string           // messages.Unlimited, or the id of a limit
-	Feedback       feedback.Reader  // what answers say about limits; nil is feedback.RetryAfter
+	DefaultLimitID string           // messages.Unlimited, or the id of a limit; empty leaves it to Terms
+
+	// Homes are the origins that credentials and Fields are for. Without any they
+	// are for every origin that a caller chooses himself. StrangerFields are sent
+	// to all others.
+	Homes          []messages.Origin
+	StrangerFields []messages.Field
+
+	Feedback feedback.Reader // what answers say about limits; nil is feedback.RetryAfter
 
 	Auth           auth.Authenticator
 	PreProcessors  []messages.PreProcessor
@@ -29,6 +39,11 @@ type Plan struct {
 
 	Codings messages.Codings // undone in answers; Fields ask for them
 	Retry   Retry
+}
+
+// home reports whether credentials may go to an origin.
+func (p *Plan) home(origin messages.Origin) bool {
+	return len(p.Homes) == 0 || slices.Contains(p.Homes, origin)
 }
 
 // Needs are what requests are handed.
@@ -43,6 +58,12 @@ type Needs struct {
 
 	// Enter enters the pool of an origin; nil means that one must be opened.
 	Enter func(messages.Origin) protocol.Door
+	// Held reports whether a request must not leave now: the origin is paused, or
+	// one of the scopes that its permit is charged in, or any for one without. Gated reports
+	// whether even a request without a limit needs a permit for an origin,
+	// because something there is paused or has just been.
+	Held  func(origin string, permit *throttle.Permit) bool
+	Gated func(origin string) bool
 	// Clock is what signers are handed, and TimeKnown whether it has been
 	// compared with the server's; it is not called without a source of time.
 	Clock     auth.Clock
@@ -58,11 +79,12 @@ type Needs struct {
 type Carrier struct {
 	needs     Needs
 	retries   *retryBudget
-	lane      lane
-	signsBody bool // the authenticator's
+	lane      *auth.Lane // nil if the order of signatures does not matter
+	signsBody bool       // the authenticator's
 	slots     slots
 	streams   streams
 	nextID    atomic.Uint64
+	noTime    sync.Once // for tellNoTime
 	jar       atomic.Pointer[http.CookieJar]
 }
 
@@ -71,7 +93,7 @@ func NewCarrier(needs Needs) *Carrier {
 	c := &Carrier{
 		needs:     needs,
 		retries:   newRetryBudget(needs.Plan.Retry),
-		lane:      laneOf(needs.Plan.Auth),
+		lane:      auth.LaneOf(needs.Plan.Auth),
 		signsBody: auth.SignsBody(needs.Plan.Auth),
 	}
 	c.slots.most = needs.Slots
@@ -84,6 +106,13 @@ func NewCarrier(needs Needs) *Carrier {
 // SignsBody reports whether a request that is to be signed must have its body
 // in memory.
 func (c *Carrier) SignsBody() bool { return c.signsBody }
+
+// tellNoTime warns, once, that a refused timestamp is not repeated.
+func (c *Carrier) tellNoTime() {
+	c.noTime.Do(func() {
+		c.needs.Logger.Warn("the server refused a timestamp, and there is no Config.Time to learn its clock by")
+	})
+}
 
 // Slots returns how many actors live again.
 func (c *Carrier) Slots() int {

@@ -17,7 +17,8 @@ type life struct {
 	mailbox.Turn
 
 	ctx      context.Context
-	asked    *messages.Request // the caller's own value, or the pre-processors' copy
+	caller   *messages.Request // the caller's own value
+	asked    *messages.Request // the same, or the pre-processors' copy
 	deadline time.Time         // zero means never
 
 	state func(*slot, any) // the current state is the current handler
@@ -26,41 +27,63 @@ type life struct {
 	blueprint
 	trace trace
 
-	tried     int                // exchanges begun on a connection that was good
-	failures  int                // failed dials and exchanges
-	sent      messages.Sent      // the worst of all attempts
-	redirects int                // redirects followed
-	resampled bool               // a timestamp was refused, and the clock looked at again
-	refusal   *messages.Response // the refusal of the timestamp
+	tally
+	refusal *messages.Response // that of the timestamp
 
 	asking   int     // answers still to come from supervisor or timesync
 	stream   *Stream // the response's, until the caller has it
+	lent     *Stream // the same, from then on
 	response *messages.Response
 	err      error
-	failed   bool // it panicked: the library may still hold the mailbox
+	timeUp   error // why the wait for permit and connection is being ended; nil if it is not
+	failed   bool  // it panicked: the library may still hold the mailbox
 
 	attempt attempt // the present one
+}
+
+// tally is what a life counts.
+type tally struct {
+	tried     int           // exchanges begun on a connection that was good
+	failures  int           // failed dials and exchanges
+	sent      messages.Sent // the worst of all attempts
+	redirects int           // redirects followed
+	resampled bool          // a timestamp was refused, and the clock looked at again
+	renewed   bool          // credentials were refused, and others taken
+	waited    time.Duration // for permits and connections, over all attempts
+	parked    time.Duration // Turn.Parked when that was last added to waited
+}
+
+// Terms are what the engine says of a request, beside what its caller does.
+type Terms struct {
+	Deadline time.Time // zero means never
+	// LimitID is charged by a request that names none; empty means that such a
+	// request is refused, unless Plan.DefaultLimitID is set.
+	LimitID string
+	// Stranger says that the caller did not choose where the request goes: it
+	// gets neither credentials nor the engine's own header.
+	Stranger bool
 }
 
 // lifeBegins carries a life to its actor; Carry has laid it into the slot.
 type lifeBegins struct{ *life }
 
-// Carry takes one request from here to its single answer, on this goroutine.
-// Zero as the deadline means never.
-func (c *Carrier) Carry(ctx context.Context, asked *messages.Request, deadline time.Time) (*messages.Response, error) {
+// Carry takes one request from here to its single answer, on this goroutine, and
+// returns the stream that the answer came with as well.
+func (c *Carrier) Carry(ctx context.Context, asked *messages.Request, terms Terms) (*messages.Response, *Stream, error) {
 	r := c.slot()
-	r.ctx, r.asked, r.deadline = ctx, asked, deadline
+	r.ctx, r.caller, r.asked, r.deadline, r.terms = ctx, asked, asked, terms.Deadline, terms
 	if err := r.spawn(); err != nil {
-		return nil, &messages.Error{Stage: messages.Admitting, Err: err}
+		return nil, nil, messages.NewError(asked, messages.Admitting, err)
 	}
+	// Deferred, because the caller's own code runs in there, and may end this
+	// goroutine with runtime.Goexit: what it held comes back nevertheless.
+	defer c.release(r)
 	// Handled at once, before what lies in the mailbox: that may be the word that
 	// the engine closes, which is for this life too.
 	r.Handle(lifeBegins{&r.life})
 	c.retries.count(r)
 	r.Run(ctx, c.closingFor(r), &r.Turn)
-	response, err := r.response, r.err
-	c.release(r)
-	return response, err
+	return r.response, r.lent, r.err
 }
 
 // closingFor is what a request must watch to learn that the engine closes. One in
@@ -76,7 +99,7 @@ func (c *Carrier) closingFor(r *slot) <-chan struct{} {
 // release recycles a slot that nobody holds any more; any other is stopped and
 // left to the collector, with a name that is never used again.
 func (c *Carrier) release(r *slot) {
-	if !r.failed && r.asking == 0 {
+	if r.Finished && !r.failed && r.asking == 0 {
 		r.life = life{}
 		r.renewTicket()
 		r.ticket.Asked = ticket.Asked{} // it is the slot's own now, and must pin nobody's hooks
@@ -94,8 +117,10 @@ func (c *Carrier) release(r *slot) {
 func (r *slot) openTicket() *ticket.Ticket {
 	t := r.ticket
 	t.Reopen()
-	t.Asked = ticket.Asked{Owner: r, Pool: r.pool, Deadline: r.instant(r.deadline), Trace: r.hooks()}
-	t.Limited = r.limit != messages.Unlimited
+	t.Asked = ticket.Asked{
+		Owner: r, Pool: r.pool, Deadline: r.instant(r.deadline), Trace: r.hooks(), Priority: r.asked.Priority,
+	}
+	t.Limited = r.limit != messages.Unlimited || r.needs.Gated(r.target.name)
 	t.Permit.Deadline = t.Deadline
 	if t.Told { // mostly it is not, and the report is wide
 		t.Report = ticket.Report{}

@@ -22,10 +22,7 @@ func (r *slot) redirect(response *messages.Response) bool {
 	if !ok {
 		return false
 	}
-	if r.stream != nil {
-		_ = r.stream.Close() // what the redirect itself says is read by nobody
-		r.stream = nil
-	}
+	r.closeStream() // what the redirect itself says is read by nobody
 	r.redirects++
 	r.keepCookies(r.url, response.Header)
 	if method != r.call.Method {

@@ -25,17 +25,19 @@ import (
 //	           ┌─────────────────────── WakeDue ───────────────────────┐
 //	           ▼                                                       │
 //	preparing ─▶ waiting ── LeaseGranted ──▶ attempt: sign, exchange,  │
-//	  │ copy,      │ AcquirePermit            settle                   │
-//	  │ build,     │ the ticket goes on        │                       │
-//	  │ time       │ from throttler to pool    ├── again ──▶ pausing ──┤
-//	  │            │                           ├── timestamp refused ──▶ resampling
+//	  │ copy,     ▲│ AcquirePermit            settle                   │
+//	  │ build,    ││ the ticket goes on        │                       │
+//	  │ time      ││ from throttler to pool    ├── again ──▶ pausing ──┤
+//	  │           ││                           ├── timestamp refused ──▶ resampling
+//	  │           └┼── paused meanwhile ───────┤
 //	  │            │                           │ done
 //	  ▼            ▼                           ▼
 //	finishing ◀── refused, cancelled, deadline, panic in any of them
 //
 // waiting is one wait for two things, a permit and a connection: the throttler
 // hands a granted ticket straight to the pool, and one message wakes the
-// request.
+// request. In the last moment before its bytes leave it looks whether what it is
+// about to do has been paused meanwhile, and if so waits again.
 
 // Receive is part of actor.Actor.
 func (r *slot) Receive(ctx actor.Context) {
@@ -120,15 +122,17 @@ func (r *slot) enterWaiting() {
 	r.WakeAt = r.deadline
 	r.trace.waits(r.call.Origin)
 	r.attempt = attempt{slot: r}
+	r.parked = r.Parked
 	t := r.openTicket()
 	if !t.Limited {
 		r.enterLeasing()
 		return
 	}
 	t.Permit.Limit = r.limit
+	t.Permit.Origin = r.target.name
 	t.Permit.Key = r.asked.Key
 	t.Permit.Weight = r.asked.Weight
-	t.Permit.Priority = int(r.asked.Priority)
+	t.Permit.Priority = r.asked.Priority
 	// This runs throttler and pool, if they are idle: the answer may lie in the
 	// mailbox before Tell returns.
 	r.needs.Throttler.Tell(ticket.AcquirePermit{Ticket: t})
@@ -149,6 +153,7 @@ func (r *slot) enterLeasing() {
 }
 
 func (r *slot) waiting(message any) {
+	r.waited, r.parked = r.waited+r.Parked-r.parked, r.Parked
 	switch m := message.(type) {
 	case ticket.LeaseGranted:
 		r.attempt.take(m.Ticket)
@@ -157,18 +162,47 @@ func (r *slot) waiting(message any) {
 		r.stage = m.Stage
 		r.attempt.permit = m.Stage == messages.Leasing && m.Limited // granted, and of no use now
 		r.attempt.settle(throttle.NeverSent)
-		r.decide(messages.SentNo, refusal(m.Refused))
+		r.decide(messages.SentNo, r.refused(m.Refused))
+	case mailbox.WakeDue:
+		r.expire(m, context.DeadlineExceeded)
+	case mailbox.ContextDone:
+		r.expire(m, messages.ContextError(r.ctx))
 	default:
 		r.leaveQueue(m)
 	}
 }
 
-// refusal makes a deadline that no permit can meet look like any other.
-func refusal(err error) error {
-	if errors.Is(err, throttle.ErrDeadline) {
+// refused makes a deadline that no permit can meet look like any other, and
+// puts the caller's own cause first.
+func (r *slot) refused(err error) error {
+	switch {
+	case r.timeUp != nil && errors.Is(err, context.DeadlineExceeded), r.timeUp != nil && errors.Is(err, throttle.ErrDeadline):
+		return fmt.Errorf("%w: %w", r.timeUp, err)
+	case errors.Is(err, throttle.ErrDeadline):
 		return fmt.Errorf("%w: %w", err, context.DeadlineExceeded)
 	}
 	return err
+}
+
+// expiryGrace is how long whoever has the ticket may take to say what it waited
+// for. Neither throttler nor pool ever block, so that is long.
+const expiryGrace = 20 * time.Millisecond
+
+// expire ends the wait because time is up: whoever has the ticket refuses it,
+// and says what it waited for. Without an answer, which takes no time unless an
+// actor has just failed, the request leaves by itself.
+func (r *slot) expire(message any, reason error) {
+	if r.timeUp != nil || !errors.Is(reason, context.DeadlineExceeded) {
+		r.leaveQueue(message)
+		return
+	}
+	r.timeUp = reason
+	r.WakeAt = time.Now().Add(expiryGrace)
+	if r.ticket.Limited {
+		r.needs.Throttler.Tell(ticket.ExpirePermit{Ticket: r.ticket})
+	} else {
+		r.pool.Tell(ticket.ExpireLease{Ticket: r.ticket})
+	}
 }
 
 // leaveQueue ends the wait on the caller's behalf, unless the answer is
@@ -193,6 +227,10 @@ func (r *slot) tryOnce() {
 		r.fail(err)
 		return
 	}
+	if r.needs.Held(r.target.name, r.attempt.granted()) {
+		r.recall()
+		return
+	}
 	response, sent, err := r.attempt.exchange()
 	if r.attempt.staleUnused(sent, err) {
 		r.ticket.Reopen()
@@ -201,18 +239,41 @@ func (r *slot) tryOnce() {
 		return
 	}
 	r.tried++
-	r.sent = max(r.sent, sent)
-	refused := r.attempt.conclude(response, sent)
+	r.sent = r.sent.Worst(sent)
+	refused := r.attempt.conclude(response, sent, err)
+	if refused && r.needs.Timesync == nil {
+		r.tellNoTime()
+	}
 	switch {
 	case err != nil:
 		r.decide(sent, err)
 	case refused && !r.resampled && r.needs.Timesync != nil && r.upload.repeats():
+		r.detach(response)
 		r.enterResampling(response)
+	case !r.renewed && r.upload.repeats() && r.attempt.renewCredentials(response):
+		r.renewed = true // once: what is refused again is the answer
+		r.closeStream()
+		r.again()
 	case r.asked.Redirects > 0 && r.redirect(response):
 		r.again()
 	default:
 		r.enterFinishing(response)
 	}
+}
+
+// recall takes the request back that was about to leave into a pause. It keeps
+// its rank, and neither its permit nor its connection.
+func (r *slot) recall() {
+	permit := r.attempt.withdraw()
+	if !permit {
+		r.enterWaiting() // now under a permit, which the pause holds back
+		return
+	}
+	r.stage, r.state = messages.Throttled, (*slot).waiting
+	r.trace.waits(r.call.Origin)
+	r.attempt = attempt{slot: r}
+	r.ticket.Reopen()
+	r.needs.Throttler.Tell(ticket.RequeuePermit{Ticket: r.ticket})
 }
 
 // again begins another attempt.
@@ -264,6 +325,7 @@ func (r *slot) decide(sent messages.Sent, err error) {
 
 func (r *slot) enterPausing(pause time.Duration, err error) {
 	r.stage, r.state = messages.Pausing, (*slot).pausing
+	r.needs.Logger.Debug("repeating an attempt after a pause", "attempt", r.tried, "pause", pause, "error", err)
 	r.err = err // what the caller is told if the pause is cut short
 	r.WakeAt = time.Now().Add(pause)
 }
@@ -283,15 +345,18 @@ func (r *slot) enterFinishing(response *messages.Response) {
 	r.stage = messages.Finishing
 	response.Method = r.call.Method
 	response.URL = r.url
-	response.Attempts = r.tried
+	response.Attempts, response.Sent = r.tried, r.sent
 	if r.asked.Stream && response.Stream == nil {
 		response.Stream = http.NoBody
 	}
 	if err := r.finish(response); err != nil {
+		if r.stream != nil && response.Stream != nil {
+			_ = response.Stream.Close() // which a post-processor may have wrapped
+		}
 		r.fail(err)
 		return
 	}
-	r.response, r.stream = response, nil
+	r.response, r.lent, r.stream = response, r.stream, nil
 	r.Finished = true
 }
 
@@ -301,13 +366,30 @@ func (r *slot) fail(err error) {
 	if r.Finished {
 		return
 	}
-	if r.stream != nil {
-		_ = r.stream.Close() // it always returns nil
-		r.stream = nil
+	r.closeStream()
+	if r.asking > 0 && r.needs.Timesync != nil {
+		r.needs.Timesync.Tell(protocol.LeaveTime{Owner: r}) // or it would be kept for as long as there is no time
 	}
 	r.response = nil
-	r.err = &messages.Error{Stage: r.stage, Attempts: r.tried, Sent: r.sent, Err: err}
+	r.needs.Logger.Debug("request failed", "stage", r.stage.String(), "attempts", r.tried, "error", err)
+	r.err = r.failure(err)
 	r.Finished = true
+}
+
+// failure says which request ended, where, and what it waited for.
+func (r *slot) failure(err error) *messages.Error {
+	e := messages.NewError(r.caller, r.stage, err)
+	e.Attempts, e.Sent, e.Waited = r.tried, r.sent, r.waited
+	if r.limit != messages.Unlimited {
+		e.Route = r.limit
+	}
+	if full, ok := errors.AsType[*throttle.LimitError](err); ok {
+		e.Limit = full.Full
+		if full.RetryAt > 0 {
+			e.RetryAt = r.needs.Epoch.Add(full.RetryAt)
+		}
+	}
+	return e
 }
 
 // interrupted is every state's answer to what is not its own business: the
@@ -317,7 +399,7 @@ func (r *slot) interrupted(message any) {
 	case mailbox.ContextDone:
 		r.fail(r.withLastError(messages.ContextError(r.ctx)))
 	case mailbox.WakeDue:
-		r.fail(r.withLastError(context.DeadlineExceeded))
+		r.fail(r.withLastError(cmp.Or(r.timeUp, context.DeadlineExceeded)))
 	case mailbox.EngineClosing:
 		r.fail(r.withLastError(messages.ErrClosed))
 	default:

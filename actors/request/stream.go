@@ -1,6 +1,7 @@
 package request
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -49,6 +50,29 @@ func newStream(r *slot, lease *ticket.Lease, body io.ReadCloser) *Stream {
 		go s.abandon()
 	}
 	return s
+}
+
+// closeStream ends the stream of an answer that the caller will not get.
+func (r *slot) closeStream() {
+	if r.stream != nil {
+		_ = r.stream.Close() // it always returns nil
+		r.stream = nil
+	}
+}
+
+// keptOfRefusal is how much of the body of a streamed answer is read that the
+// caller gets only if nothing better follows.
+const keptOfRefusal = 64 << 10
+
+// detach frees the connection of a streamed answer: its body, or the beginning of
+// it, is in memory from now on. The next attempt may need that very connection.
+func (r *slot) detach(response *messages.Response) {
+	if r.stream == nil {
+		return
+	}
+	body, _ := io.ReadAll(io.LimitReader(r.stream, keptOfRefusal)) // what could be read is better than nothing
+	r.closeStream()
+	response.Stream = io.NopCloser(bytes.NewReader(body))
 }
 
 // Read is part of io.Reader.
@@ -124,11 +148,11 @@ func (s *Stream) end(err error) {
 	lease.Reusable, lease.UsedAt = lease.Conn.Reusable(), s.carrier.now()
 	kept := lease.Reusable
 	s.pool.Tell(ticket.ReturnLease{Lease: lease})
-	s.trace.returned(kept)
 	s.pool.Leave()
 	for _, f := range onEnd {
 		f()
 	}
+	s.trace.returnedQuietly(kept, s.carrier.needs.Logger) // last: a hook is the caller's code
 }
 
 // OnEnd calls f when the connection has been returned, at once if that is so.

@@ -41,6 +41,8 @@ type target struct {
 	escapedPath string
 	query       string
 	shown       string // the whole URL, as a response tells it
+	name        string // the origin's, as the throttler knows it
+	home        bool   // the origin is one of Plan.Homes
 
 	pool protocol.Door // the origin's, which the slot is inside of; nil if that is not known
 }
@@ -55,11 +57,17 @@ func (r *slot) buildTarget() error {
 			return err
 		}
 		*t = found
+		t.home = r.needs.Plan.home(t.origin)
 	}
 	r.call.Origin, r.call.Host = t.origin, t.host
 	r.call.Path, r.call.Query, r.url = t.escapedPath, t.query, t.shown
+	r.home = t.home && !r.terms.Stranger
 	if len(asked.Query) > 0 {
-		r.call.Query = joinQuery(t.query, asked.Query.Encode())
+		query, err := asked.Query.Encoded()
+		if err != nil {
+			return fmt.Errorf("query: %w", err)
+		}
+		r.call.Query = joinQuery(t.query, query)
 		r.url = t.origin.Scheme + "://" + t.host + r.call.Target()
 	}
 	return nil
@@ -79,6 +87,8 @@ func (base Base) target(asked *messages.Request) (target, error) {
 		if base.Origin, base.Host, rest, err = splitURL(asked.URL); err != nil {
 			return target{}, err
 		}
+	} else if isURL(rest) {
+		return target{}, errors.New("its Path is a whole URL: say so in URL")
 	} else if base.Host == "" {
 		return target{}, errors.New("it has no URL, and the engine no base URL")
 	}
@@ -93,12 +103,19 @@ func (base Base) target(asked *messages.Request) (target, error) {
 	t := target{
 		url: asked.URL, path: asked.Path, encoded: asked.Encoded,
 		origin: base.Origin, host: base.Host, escapedPath: base.Prefix + path, query: query,
+		name: base.Origin.String(),
 	}
 	t.shown = base.Origin.Scheme + "://" + base.Host + t.escapedPath
 	if query != "" {
 		t.shown += "?" + query
 	}
 	return t, nil
+}
+
+// isURL reports whether a path is meant as a URL: it begins with a scheme of HTTP.
+func isURL(path string) bool {
+	scheme, _, found := strings.Cut(path, "://")
+	return found && (strings.EqualFold(scheme, "http") || strings.EqualFold(scheme, "https"))
 }
 
 func joinQuery(a, b string) string {

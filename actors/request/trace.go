@@ -3,8 +3,10 @@ package request
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net"
 	"net/http/httptrace"
+	"runtime/debug"
 	"time"
 
 	"github.com/sluice-engine/sluice/actors/ticket"
@@ -26,7 +28,7 @@ func (t trace) waits(origin messages.Origin) {
 }
 
 // leased says which connection it became.
-func (t trace) leased(lease *ticket.Lease, now time.Duration) {
+func (t trace) leased(lease *ticket.Lease, now func() time.Duration) {
 	if t.hooks == nil || t.hooks.GotConn == nil {
 		return
 	}
@@ -35,12 +37,23 @@ func (t trace) leased(lease *ticket.Lease, now time.Duration) {
 		info.Reused = true
 	}
 	if info.WasIdle {
-		info.IdleTime = now - lease.UsedAt
+		info.IdleTime = now() - lease.UsedAt
 	}
 	if c, ok := lease.Conn.(interface{ NetConn() net.Conn }); ok {
 		info.Conn = c.NetConn()
 	}
 	t.hooks.GotConn(info)
+}
+
+// returnedQuietly is returned for a goroutine that is no caller's, which a panic
+// would end together with the process.
+func (t trace) returnedQuietly(kept bool, log *slog.Logger) {
+	defer func() {
+		if v := recover(); v != nil {
+			log.Error("panic in a trace hook", "hook", "PutIdleConn", "panic", v, "stack", string(debug.Stack()))
+		}
+	}()
+	t.returned(kept)
 }
 
 var errNotKept = errors.New("connection is not kept")

@@ -26,15 +26,15 @@ type watch struct {
 // begin watches over an exchange.
 func (w *watch) begin(ctx context.Context, abort func()) {
 	done := ctx.Done()
-	if done == nil {
-		return
-	}
 	if done != w.done {
-		w.register(ctx, done)
+		w.register(ctx, done) // also with nil: the context before must not abort this exchange
 	}
 	w.mu.Lock()
 	w.abort, w.aborted = abort, false
 	w.mu.Unlock()
+	if done == nil {
+		return
+	}
 	if ctx.Err() != nil { // it may have ended before the exchange began
 		w.ended(done)
 	}
@@ -42,6 +42,9 @@ func (w *watch) begin(ctx context.Context, abort func()) {
 
 func (w *watch) register(ctx context.Context, done <-chan struct{}) {
 	w.release()
+	if done == nil {
+		return
+	}
 	w.mu.Lock()
 	w.current = done
 	w.mu.Unlock()
@@ -62,14 +65,11 @@ func (w *watch) ended(done <-chan struct{}) {
 // end reports whether the exchange was left alone; otherwise its connection
 // must not be used again.
 func (w *watch) end() (intact bool) {
-	if w.done == nil {
-		return true
-	}
 	w.mu.Lock()
 	intact = !w.aborted
-	w.abort = nil
+	w.abort, w.aborted = nil, false
 	w.mu.Unlock()
-	if w.done != w.last {
+	if w.done != nil && w.done != w.last {
 		w.last = w.done
 		w.release()
 	}

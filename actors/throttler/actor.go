@@ -31,6 +31,7 @@ type Throttler struct {
 	needs Needs
 	desk  *Desk
 	alarm mailbox.Alarm
+	board board
 }
 
 // due is the throttler's own alarm.
@@ -53,6 +54,8 @@ func (t *Throttler) Failed(message any) {
 		t.desk.Failed(m.Ticket)
 	case ticket.SettlePermit:
 		t.desk.Failed(m.Ticket)
+	case ticket.RequeuePermit:
+		t.desk.Failed(m.Ticket)
 	default:
 		t.desk.Failed(nil)
 	}
@@ -70,12 +73,27 @@ func (t incarnation) Receive(ctx actor.Context) {
 		t.desk.Settle(t.now(), m.Ticket)
 	case ticket.AbandonPermit:
 		t.desk.Abandon(t.now(), m.Ticket)
+	case ticket.ExpirePermit:
+		t.desk.Expire(t.now(), m.Ticket)
+	case ticket.ParkPermit:
+		t.desk.Park(t.now(), m.Ticket)
+	case ticket.RequeuePermit:
+		t.desk.Requeue(t.now(), m.Ticket)
+	case protocol.HeedAnswer:
+		t.desk.Heed(t.now(), Heard{Origin: m.Origin, Limit: m.Limit, Key: m.Key, Left: m.Left, Said: &m.Signals})
 	case due:
 		t.desk.Due(t.now())
+	case protocol.ClockKnown:
+		t.desk.Due(t.now()) // whoever waits for a window may have an earlier one now
 	case protocol.ReplaceLimits:
 		m.Owner.Tell(protocol.LimitsReplaced{Err: t.desk.Replace(t.now(), m.Limits)})
 	case protocol.AdjustLimit:
 		m.Owner.Tell(protocol.LimitAdjusted{Err: t.desk.Adjust(t.now(), m.ID, m.Key, m.Delta)})
+	case protocol.PauseScope:
+		now := t.now()
+		m.Owner.Tell(protocol.ScopeSet{Err: t.desk.Pause(now, m.Scope, now+m.For)})
+	case protocol.ResumeScope:
+		m.Owner.Tell(protocol.ScopeSet{Err: t.desk.Resume(t.now(), m.Scope)})
 	case protocol.DescribeLimits:
 		m.Owner.Tell(protocol.LimitsDescribed{Snapshot: t.desk.Snapshot(t.now())})
 	case protocol.CloseThrottler:
@@ -110,6 +128,19 @@ func (t *Throttler) AskForTime() {
 		t.needs.Timesync.Tell(protocol.ResampleTime{})
 	}
 }
+
+// Post is part of Outlet.
+func (t *Throttler) Post(paused []throttle.PausedScope) { t.board.post(paused) }
+
+// Held reports whether a request must not leave now; see board. Any goroutine
+// may call it.
+func (t *Throttler) Held(origin string, permit *throttle.Permit) bool {
+	return t.board.held(t.now, origin, permit)
+}
+
+// Gated reports whether a request without a limit needs a permit for an origin;
+// see board. Any goroutine may call it.
+func (t *Throttler) Gated(origin string) bool { return t.board.gated(origin) }
 
 // Warn is part of Outlet.
 func (t *Throttler) Warn(text string, args ...any) { t.needs.Logger.Warn(text, args...) }

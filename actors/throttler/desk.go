@@ -1,6 +1,7 @@
 package throttler
 
 import (
+	"errors"
 	"slices"
 	"time"
 
@@ -34,6 +35,10 @@ type Desk struct {
 	toldAt     time.Duration // when it was told
 	asked      bool          // the server's clock was asked for
 
+	posted uint64                   // version of the pauses that were posted last
+	waits  map[string]time.Duration // when it was told last that a route waits
+	lost   map[string]time.Duration // until when lost permits hold most of a limit, as was last told
+
 	crashed bool            // the ledger is torn: Recover makes another
 	failed  *ticket.Ticket  // whose word it was torn by; nil if it was none's
 	warned  map[string]bool // what has been warned of once
@@ -49,6 +54,8 @@ type Outlet interface {
 	ServerClock() Reading
 	// AskForTime has the server's clock read soon.
 	AskForTime()
+	// Post publishes what is paused, for requests that are about to leave.
+	Post([]throttle.PausedScope)
 	// Warn tells whoever runs the engine; args are as in slog.
 	Warn(text string, args ...any)
 }
@@ -66,33 +73,63 @@ type Reading interface {
 func NewDesk(ledger *throttle.Ledger, limits []throttle.Limit, options throttle.Options, out Outlet) *Desk {
 	return &Desk{
 		out: out, options: options, limits: limits, ledger: ledger, needsClock: NeedsClock(limits),
-		warned: make(map[string]bool),
+		warned: make(map[string]bool), waits: make(map[string]time.Duration), lost: make(map[string]time.Duration),
 	}
 }
 
 // Acquire queues a ticket, or sends it on at once.
 func (d *Desk) Acquire(now time.Duration, t *ticket.Ticket) {
 	t.Passed = false
-	if d.closed {
-		t.Refuse(messages.Throttled, messages.ErrClosed)
-		return
-	}
-	d.tickets.add(t)
+	d.tickets.add(t) // first: whoever is not in the book has been answered
 	d.ask(now, t)
 }
 
 // ask puts a ticket of the book before the ledger.
 func (d *Desk) ask(now time.Duration, t *ticket.Ticket) {
+	if d.closed { // perhaps it failed while it closed
+		d.dismiss(t, messages.ErrClosed)
+		return
+	}
 	d.readClock(now)
 	t.Permit.Owner = t
-	switch err := d.ledger.Acquire(now, &t.Permit); {
+	d.proceed(now, t, d.ledger.Acquire(now, &t.Permit))
+}
+
+// proceed goes on with a ticket as the ledger has decided.
+func (d *Desk) proceed(now time.Duration, t *ticket.Ticket, err error) {
+	switch {
 	case err != nil:
 		d.dismiss(t, err)
 	case t.Permit.State() == throttle.Granted:
 		d.pass(t)
-	default:
-		d.grant(now) // it may be ahead of others who now keep room for it
 	}
+	if d.ledger.Len() > 0 {
+		d.grant(now) // it may be ahead of others who now keep room for it, and a clock just read may let others go
+		d.tellWaiting(now, t)
+	}
+}
+
+const (
+	longWait   = time.Second      // from which on waiting for a limit is worth a word
+	tellsEvery = 30 * time.Second // how often the word is said, for each limit
+)
+
+// tellWaiting warns that a limit is reached and requests wait for it.
+func (d *Desk) tellWaiting(now time.Duration, t *ticket.Ticket) {
+	if at, told := d.waits[t.Permit.Limit]; told && now < at+tellsEvery || t.Permit.State() != throttle.Queued {
+		return
+	}
+	hold := d.ledger.Holding(now, &t.Permit)
+	if hold.Until != 0 && hold.Until < now+longWait {
+		return
+	}
+	d.waits[t.Permit.Limit] = now
+	next := "not known"
+	if hold.Until != 0 && hold.Until != throttle.Never {
+		next = (hold.Until - now).String()
+	}
+	d.out.Warn("a limit is reached, and requests wait for it",
+		"route", t.Permit.Limit, "limit", hold.Limit, "paused", hold.Paused, "queued", d.ledger.Len(), "next opening in", next)
 }
 
 // pass hands a granted ticket straight on: the request is woken once, with
@@ -109,15 +146,66 @@ func (d *Desk) dismiss(t *ticket.Ticket, err error) {
 	t.Refuse(messages.Throttled, err)
 }
 
+// Park takes the permit of a ticket back that stays at its pool: no connection is
+// in sight, and others can use the permit meanwhile.
+func (d *Desk) Park(now time.Duration, t *ticket.Ticket) {
+	if t.Permit.State() == throttle.Granted { // otherwise it was settled or refused on the way
+		d.ledger.Park(now, &t.Permit)
+		d.grant(now)
+	}
+}
+
+// Requeue takes a permit back, unless it is parked, and queues the ticket with
+// the rank it had.
+func (d *Desk) Requeue(now time.Duration, t *ticket.Ticket) {
+	t.Passed = false
+	if d.closed {
+		d.ledger.Settle(now, &t.Permit, throttle.Outcome{Fate: throttle.NeverSent})
+		d.dismiss(t, messages.ErrClosed)
+		return
+	}
+	d.readClock(now)
+	d.proceed(now, t, d.ledger.Requeue(now, &t.Permit))
+}
+
 // Settle takes note of what became of a granted ticket, and closes it.
 func (d *Desk) Settle(now time.Duration, t *ticket.Ticket) {
 	t.Passed = false
+	left := t.Permit.GrantedAt()
+	t.Outcome.Refused = t.Told && t.Signals.Refused
 	d.ledger.Settle(now, &t.Permit, t.Outcome) // nothing, if its limit went with a failure and a new table
-	d.heed(now, t)
+	if t.Outcome.Fate == throttle.Lost || t.Outcome.Fate == throttle.Closed {
+		d.tellLost(now)
+	} else if t.Told {
+		d.heed(now, Heard{t.Permit.Origin, t.Permit.Limit, t.Permit.Key, left, &t.Signals})
+	}
 	d.tickets.remove(t)
 	t.Close() // from here on it is the request's again
 	if d.ledger.Len() > 0 {
 		d.grant(now)
+	}
+	d.post(now)
+}
+
+// post publishes what is paused if that has changed.
+func (d *Desk) post(now time.Duration) {
+	if version := d.ledger.PauseVersion(); version != d.posted {
+		d.posted = version
+		d.out.Post(d.ledger.Paused(now))
+	}
+}
+
+// tellLost warns, once for each time it happens, that permits whose answers never
+// came hold more than half of a limit.
+func (d *Desk) tellLost(now time.Duration) {
+	for _, l := range d.ledger.LostHolding(now) {
+		name := l.ID + " " + l.Key
+		if now < d.lost[name] {
+			continue // it has been told, and goes on
+		}
+		d.lost[name] = l.Until
+		d.out.Warn("requests without an answer hold most of a limit, for they may still arrive",
+			"limit", l.ID, "lost", l.Lost, "quota", l.Quota, "held for", l.Until-now)
 	}
 }
 
@@ -131,6 +219,20 @@ func (d *Desk) Abandon(now time.Duration, t *ticket.Ticket) {
 		d.ledger.Cancel(now, &t.Permit)
 		d.tickets.remove(t)
 		d.grant(now) // who stood behind it may fit
+	}
+}
+
+// Expire refuses a ticket whose caller waits no longer, and says what it waited
+// for. One that is at its pool is refused there, and one that was answered
+// meanwhile is nowhere.
+func (d *Desk) Expire(now time.Duration, t *ticket.Ticket) {
+	switch {
+	case t.Passed:
+		t.Pool.Tell(ticket.ExpireLease{Ticket: t})
+	case t.Permit.State() == throttle.Queued:
+		err := d.ledger.Expire(now, &t.Permit)
+		d.dismiss(t, err)
+		d.grant(now)
 	}
 }
 
@@ -152,6 +254,7 @@ func (d *Desk) grant(now time.Duration) {
 		d.dismiss(t, p.Err())
 	}
 	d.arm()
+	d.post(now)
 }
 
 // arm sets the alarm for the earliest instant at which asking again is
@@ -212,8 +315,16 @@ func (d *Desk) Replace(now time.Duration, limits []throttle.Limit) error {
 }
 
 // Pause stops a scope until an instant. The error is that of an unknown scope.
-func (d *Desk) Pause(now time.Duration, scope string, until time.Duration) error {
-	err := d.ledger.PauseUntil(now, scope, until)
+func (d *Desk) Pause(now time.Duration, scope throttle.Scope, until time.Duration) error {
+	err := d.ledger.Pause(now, scope, until)
+	d.grant(now)
+	return err
+}
+
+// Resume ends a pause, and the slow start after it. The error is that of an
+// unknown scope.
+func (d *Desk) Resume(now time.Duration, scope throttle.Scope) error {
+	err := d.ledger.Resume(now, scope)
 	d.grant(now)
 	return err
 }
@@ -245,33 +356,34 @@ func (d *Desk) Close(now time.Duration) {
 func (d *Desk) Failed(t *ticket.Ticket) { d.crashed, d.failed = true, t }
 
 // Recover goes on after a failure: with a new ledger, which takes every window
-// for full, counts what is in flight again, and is asked again for whoever was
+// for full, keeps what is paused and what is lost, counts what is in flight again, and is asked again for whoever was
 // queued. A failure may delay, but neither lets too much through nor loses a
 // waiter. Without a failure it does nothing.
 func (d *Desk) Recover(now time.Duration) {
 	if !d.crashed {
 		return
 	}
-	ledger, err := throttle.New(d.limits, d.options)
+	ledger, err := d.ledger.Successor(now, d.limits)
 	if err != nil {
 		panic(err) // a ledger was made of this very table before
 	}
 	d.ledger = ledger
 	d.armed, d.told = 0, nil
-	d.ledger.AssumeFull(now)
 	d.dropFailed()
 	d.readmit(now)
 	d.crashed = false // last, so that a failure in here is recovered from as well
 }
 
 // dropFailed answers the ticket that the failure was about: to ask for it again
-// might fail again. One that was passed on is answered by the pool.
+// might fail again. One that was passed on is answered by the pool. One that is
+// not in the book was answered or closed before the failure, and is the request's.
 func (d *Desk) dropFailed() {
 	t := d.failed
 	d.failed = nil
-	if t == nil || t.Passed {
+	if t == nil || t.Passed || t.Place == 0 {
 		return
 	}
+	t.Permit.Reset() // the torn ledger has it queued, perhaps: it could never be used again
 	d.dismiss(t, messages.ErrActorFailed)
 }
 
@@ -279,7 +391,7 @@ func (d *Desk) dropFailed() {
 func (d *Desk) readmit(now time.Duration) {
 	tickets := d.tickets.inOrder()
 	for _, t := range tickets {
-		if !t.Passed {
+		if !t.Passed || t.Permit.State() != throttle.Granted { // one that is parked holds nothing
 			continue
 		}
 		if err := d.ledger.Adopt(now, &t.Permit); err != nil {
@@ -288,8 +400,22 @@ func (d *Desk) readmit(now time.Duration) {
 	}
 	for _, t := range tickets {
 		if !t.Passed {
-			t.Permit.Reset()
-			d.ask(now, t)
+			d.askAgain(now, t)
 		}
 	}
+}
+
+// askAgain puts a ticket before the ledger that the lost one had in its queue:
+// with the rank it had, if it came so far as to get one.
+func (d *Desk) askAgain(now time.Duration, t *ticket.Ticket) {
+	t.Permit.Reset()
+	if d.closed { // it failed while it closed
+		d.dismiss(t, messages.ErrClosed)
+		return
+	}
+	err := d.ledger.Requeue(now, &t.Permit)
+	if errors.Is(err, throttle.ErrPermitUnused) {
+		err = d.ledger.Acquire(now, &t.Permit)
+	}
+	d.proceed(now, t, err)
 }

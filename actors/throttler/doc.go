@@ -1,9 +1,10 @@
 // Package throttler says when: which ticket may leave, by the ledger's
 // arithmetic and in the order of its queue.
 //
-//	desk.go   the decisions, pure: ledger, book of tickets, what is known of
-//	          the server's clock; `now` is an argument
-//	heed.go   what answers say about limits, put before the ledger
-//	book.go   who waits and who is in flight
-//	actor.go  the actor around it: one mailbox, one alarm
+//	desk.go     the decisions, pure: ledger, book of tickets, what is known of
+//	            the server's clock; `now` is an argument
+//	heed.go     what answers say about limits, put before the ledger
+//	book.go     who waits and who is in flight
+//	recover.go  how it goes on after a failure, with another ledger
+//	actor.go    the actor around it: one mailbox, one alarm
 package throttler

@@ -1,66 +1,115 @@
 package throttler
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
-	"github.com/sluice-engine/sluice/actors/ticket"
 	"github.com/sluice-engine/sluice/throttle"
 	"github.com/sluice-engine/sluice/throttle/feedback"
 )
 
-// heed takes note of what an answer said. A pause stops every scope of the
-// request's limits unless it names one; usage corrects counters upwards only,
-// so answers that overtake one another loosen nothing.
-func (d *Desk) heed(now time.Duration, t *ticket.Ticket) {
-	f := &t.Signals
-	if f.Pause > 0 {
-		d.pause(now, t.Permit.Limit, f)
+// Heard is what an answer said, and to which request.
+type Heard struct {
+	Origin, Limit, Key string
+	Left               time.Duration // when the request was given its permit, or was sent without one
+	Said               *feedback.Feedback
+}
+
+// Heed takes note of what an answer said to a request that had no permit.
+func (d *Desk) Heed(now time.Duration, h Heard) {
+	d.heed(now, h)
+	d.grant(now)
+}
+
+// heed takes note of what an answer said. A refusal pauses what it speaks of; an
+// overload does so for a short time, and is no refusal; usage corrects counters
+// upwards only, so answers that overtake one another loosen nothing.
+func (d *Desk) heed(now time.Duration, h Heard) {
+	switch f := h.Said; {
+	case f.Refused && f.OwnLimit && d.fillOwn(now, h):
+	case f.Refused:
+		for _, scope := range d.scopesOf(h) {
+			until, err := d.ledger.Refused(now, h.Left, scope, f.Pause)
+			d.tellPause("refused, pausing", scope, until-now, err)
+		}
+	case f.Busy:
+		pause := min(f.Pause, cmp.Or(d.options.MaxBusyPause, throttle.DefaultMaxBusyPause))
+		for _, scope := range d.scopesOf(h) {
+			d.tellPause("server is busy, pausing", scope, pause, d.ledger.Pause(now, scope, now+pause))
+		}
 	}
-	for _, u := range f.Usage {
+	for _, u := range h.Said.Usage {
 		d.correct(now, u)
 	}
 }
 
-func (d *Desk) pause(now time.Duration, limit string, f *feedback.Feedback) {
-	scopes := []string{f.Scope}
-	if f.Scope == "" {
-		scopes = d.ledger.Scopes(limit)
+// scopesOf returns what a refusal stops: the whole origin, the one scope that it
+// names, or every scope of the limits that the request was charged to.
+func (d *Desk) scopesOf(h Heard) []throttle.Scope {
+	names := d.ledger.Scopes(h.Limit)
+	switch {
+	case h.Said.Whole || len(names) == 0: // a request without a limit speaks for all of its origin
+		names = []string{throttle.WholeOrigin}
+	case h.Said.Scope != "":
+		names = []string{h.Said.Scope}
 	}
-	for _, scope := range scopes {
-		if err := d.ledger.PauseUntil(now, scope, now+f.Pause); err != nil {
-			d.warnOnce(scope, "feedback names an unknown scope", "scope", scope)
-			continue
-		}
-		d.out.Warn("pausing a scope of limits", "scope", scope, "pause", f.Pause)
+	scopes := make([]throttle.Scope, len(names))
+	for i, name := range names {
+		scopes[i] = throttle.Scope{Origin: h.Origin, Name: name}
 	}
+	return scopes
+}
+
+// fillOwn takes the limit that the request named for full, and reports false if
+// that has no quota of its own.
+func (d *Desk) fillOwn(now time.Duration, h Heard) bool {
+	l := d.limit(h.Limit)
+	if l == nil || l.Quota == 0 {
+		return false
+	}
+	if err := d.ledger.Sync(now, l.ID, h.Key, l.Quota, 0); err != nil {
+		return false
+	}
+	d.out.Warn("refused, taking the limit for full", "limit", l.ID, "origin", h.Origin)
+	return true
+}
+
+func (d *Desk) limit(id string) *throttle.Limit {
+	i := slices.IndexFunc(d.limits, func(l throttle.Limit) bool { return l.ID == id })
+	if i < 0 {
+		return nil
+	}
+	return &d.limits[i]
+}
+
+func (d *Desk) tellPause(text string, scope throttle.Scope, pause time.Duration, err error) {
+	if err != nil {
+		d.warnOnce(scope.Name, "feedback names an unknown scope", "scope", scope.Name)
+		return
+	}
+	d.out.Warn(text, "origin", scope.Origin, "scope", scope.Name, "pause", pause)
 }
 
 // correct passes on what the server counts. With a share of the quota the
 // server's count says nothing about ours.
 func (d *Desk) correct(now time.Duration, u feedback.Usage) {
-	i := slices.IndexFunc(d.limits, func(l throttle.Limit) bool { return l.ID == u.Limit })
-	if i < 0 {
+	l := d.limit(u.Limit)
+	if l == nil {
 		d.warnOnce(u.Limit, "feedback names an unknown limit", "limit", u.Limit)
 		return
 	}
-	quota := d.limits[i].Quota
-	if u.Quota > 0 && u.Quota != quota {
-		d.warnOnce(u.Limit, "server's quota is not the table's", "limit", u.Limit, "server", u.Quota, "table", quota)
-		quota = u.Quota
+	if u.Quota > 0 && u.Quota != l.Quota {
+		d.warnOnce(u.Limit, "server's quota is not the table's", "limit", u.Limit, "server", u.Quota, "table", l.Quota)
 	}
 	if share := d.options.Share; share != 0 && share != 1 {
 		return
-	}
-	used := u.Used
-	if used < 0 {
-		used = quota - u.Remaining
 	}
 	var window time.Duration
 	if !u.At.IsZero() {
 		window = time.Duration(u.At.UnixNano())
 	}
-	if err := d.ledger.Sync(now, u.Limit, u.Key, used, window); err != nil {
+	if err := d.ledger.Sync(now, u.Limit, u.Key, u.Of(cmp.Or(l.Burst, l.Quota)), window); err != nil {
 		d.warnOnce(u.Limit, "feedback could not be used", "limit", u.Limit, "error", err)
 	}
 }

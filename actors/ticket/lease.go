@@ -20,6 +20,7 @@ type Lease struct {
 	UsedAt   time.Duration // when the last exchange ended
 
 	// The pool's own.
+	Hint     time.Duration // how long it may rest, as the server says; zero if it does not
 	Rested   bool          // idle before its first use, so that it may have died since the dial
 	RetireAt time.Duration // when the connection is too old; zero means never
 	Index    int           // where the pool's list of open connections has it

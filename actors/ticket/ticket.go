@@ -42,16 +42,20 @@ type Asked struct {
 	Pool     protocol.Recipient     // where a granted ticket goes on to
 	Deadline time.Duration          // on the ledger's clock, zero means never; Permit has it too, but in flight only the throttler may read that
 	Trace    *httptrace.ClientTrace // told of the dial the ticket causes; nil tells nobody
+	Priority messages.Priority      // who goes first to a connection; Permit has it too
 }
 
-// ForPool is where the pool's queue has the ticket: its place, plus one.
-type ForPool struct{ Turn uint64 }
+// ForPool is where the pool has the ticket.
+type ForPool struct {
+	Turn   uint64 // its place in the queue, plus one
+	Parked bool   // it waits without its permit, which went back until there is a connection
+}
 
 // ForThrottler is where the throttler's book has the ticket.
 type ForThrottler struct {
 	Place  int    // in the book, plus one
 	Serial uint64 // in which order tickets came
-	Passed bool   // handed on to the pool: a permit is in flight
+	Passed bool   // handed on to the pool
 }
 
 // Answered is what LeaseGranted or TicketRefused bring.
@@ -93,6 +97,9 @@ func (t *Ticket) Cancel() bool { return t.state.CompareAndSwap(waiting, cancelle
 
 // Close marks the ticket as settled: no actor holds it any more.
 func (t *Ticket) Close() { t.state.Store(settled) }
+
+// Left reports whether the caller has left.
+func (t *Ticket) Left() bool { return t.state.Load() == cancelled }
 
 // Closed reports whether the ticket is settled, and so may be used anew.
 func (t *Ticket) Closed() bool { return t.state.Load() == settled }

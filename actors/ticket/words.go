@@ -11,6 +11,16 @@ type (
 	// AbandonPermit says that the caller left before an answer came. It is not
 	// answered; whatever was held is given back.
 	AbandonPermit struct{ *Ticket }
+	// ParkPermit gives a granted permit back while no connection is in sight: the
+	// ticket stays at the pool. RequeuePermit follows when there is one.
+	ParkPermit struct{ *Ticket }
+	// RequeuePermit gives a permit back, unless it is parked, and asks for it
+	// again: the ticket queues with the rank it had. It is answered like
+	// AcquirePermit.
+	RequeuePermit struct{ *Ticket }
+	// ExpirePermit says that the caller's time is up: whoever has the ticket
+	// refuses it, and says what it waited for, unless it was answered before.
+	ExpirePermit struct{ *Ticket }
 	// SettlePermit tells what became of a granted permit: its Report.
 	SettlePermit struct{ *Ticket }
 )
@@ -25,6 +35,8 @@ type (
 	LeaseGranted struct{ *Ticket }
 	// AbandonLease follows AbandonPermit on the ticket's road.
 	AbandonLease struct{ *Ticket }
+	// ExpireLease follows ExpirePermit on the ticket's road.
+	ExpireLease struct{ *Ticket }
 	// ReturnLease gives the connection back to its pool, which closes it
 	// unless it is reusable.
 	ReturnLease struct{ *Lease }

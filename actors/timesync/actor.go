@@ -2,6 +2,7 @@
 //
 //	actor.go  the actor: when to look at the server's clock, and who waits for it
 //	clock.go  what is known of that clock, as everyone reads it without asking
+//	queue.go  who waits for it
 //
 // The arithmetic is internal/clock's.
 package timesync
@@ -11,7 +12,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -32,7 +32,8 @@ type Needs struct {
 	Clock   *Clock
 	Epoch   time.Time
 	Logger  *slog.Logger
-	Address mailbox.Address // where the time synchronizer is told things
+	Address mailbox.Address    // where the time synchronizer is told things
+	Told    protocol.Recipient // of every discovery of the clock; may be nil
 }
 
 // Timesync is what outlives the failures of the actor. It samples when the
@@ -41,9 +42,11 @@ type Needs struct {
 // without asking.
 type Timesync struct {
 	needs    Needs
-	alarm    mailbox.Alarm // rings when the next sample is due
-	waiting  []protocol.Recipient
+	alarm    mailbox.Alarm   // rings when the next sample is due
+	waiting  queue           // who has asked, and was not answered yet
 	sampling bool            // one sample is under way, and will be reported
+	warned   bool            // that nothing is learnt was said, and nothing was learnt since
+	doubted  bool            // the same of what is to be confirmed
 	ctx      context.Context // ends the samples when the engine closes
 	cancel   context.CancelFunc
 }
@@ -77,8 +80,8 @@ func (t *Timesync) Failed(message any) {
 	case protocol.AwaitSample:
 		owner = m.Owner
 	}
-	if owner != nil && !slices.Contains(t.waiting, owner) {
-		t.waiting = append(t.waiting, owner)
+	if owner != nil {
+		t.waiting.add(owner)
 	}
 }
 
@@ -92,6 +95,8 @@ func (t incarnation) Receive(ctx actor.Context) {
 		t.await(m.Owner)
 	case protocol.AwaitSample:
 		t.resample(m.Owner)
+	case protocol.LeaveTime:
+		t.waiting.remove(m.Owner)
 	case protocol.ResampleTime:
 		t.needs.Clock.resample()
 		t.sample()
@@ -103,7 +108,7 @@ func (t incarnation) Receive(ctx actor.Context) {
 		t.cancel()
 		t.answer(messages.ErrClosed)
 	case *actor.Started:
-		if t.needs.Clock.Known() || len(t.waiting) > 0 {
+		if t.needs.Clock.sampled() || t.waiting.len() > 0 {
 			t.sample() // an incarnation before failed, and its alarm with it
 		}
 	case *actor.Restarting, *actor.Stopping:
@@ -128,7 +133,7 @@ func (t *Timesync) await(owner protocol.Recipient) {
 	case t.needs.Clock.Known():
 		owner.Tell(protocol.TimeReady{})
 	default:
-		t.waiting = append(t.waiting, owner)
+		t.waiting.add(owner)
 		t.sample()
 	}
 }
@@ -140,44 +145,79 @@ func (t *Timesync) resample(owner protocol.Recipient) {
 		owner.Tell(protocol.TimeReady{Err: messages.ErrClosed})
 		return
 	}
-	t.waiting = append(t.waiting, owner)
+	t.waiting.add(owner)
 	t.needs.Clock.resample()
 	t.sample()
 }
 
 // sample begins a look-up unless one is under way. The goroutine is given
-// copies, and reports back once.
+// copies, and reports back once, even if the caller's code ends it.
 func (t *Timesync) sample() {
 	if t.sampling || t.closing() {
 		return
 	}
 	t.sampling = true
 	go func(ctx context.Context, read Sample, epoch time.Time, self mailbox.Address) {
-		sample, err := read(ctx, epoch)
-		self.Tell(sampleDone{sample, err})
+		done := sampleDone{err: errGoexit}
+		defer func() { self.Tell(done) }()
+		done.sample, done.err = read(ctx, epoch)
 	}(t.ctx, t.needs.Sample, t.needs.Epoch, t.needs.Address)
 }
 
+// errGoexit is how a look-up fails whose code called runtime.Goexit, as t.FailNow
+// does.
+var errGoexit = errors.New("time source ended its goroutine")
+
+// sampled answers who waits, unless it takes more samples to know.
 func (t *Timesync) sampled(m sampleDone) {
 	t.sampling = false
-	err := m.err
-	if err == nil {
-		err = m.sample.Validate()
-	}
 	now := time.Since(t.needs.Epoch)
-	t.needs.Clock.add(now, m.sample, err)
-	if err != nil {
+	learnt, err := t.needs.Clock.add(now, m.sample, m.err)
+	switch learnt {
+	case nothing:
 		err = errors.Join(messages.ErrNoTime, err)
-		t.needs.Logger.Warn("server time could not be read", "error", err)
+		t.warn(err)
+		t.answer(err)
+	case undecided:
+		t.doubt(m.sample)
+	case discovered:
+		t.tell(protocol.ClockKnown{})
+		fallthrough
+	case refined:
+		t.warned, t.doubted = false, false
+		t.answer(nil)
 	}
-	t.answer(err)
 	t.alarm.RingIn(t.needs.Clock.nextSample(now) - now)
 }
 
+// warn says once that nothing is learnt, and then holds its peace until
+// something is.
+func (t *Timesync) warn(err error) {
+	level := slog.LevelWarn
+	if t.warned {
+		level = slog.LevelDebug
+	}
+	t.warned = true
+	t.needs.Logger.Log(context.Background(), level, "server time could not be learnt", "error", err)
+}
+
+// doubt says once why who waits has to wait longer.
+func (t *Timesync) doubt(s clock.Sample) {
+	if !t.doubted {
+		t.needs.Logger.Info("server time is far from this machine's: it is used once it is confirmed",
+			"server", unix(s.Server).UTC(), "local", unix(s.Local).UTC())
+	}
+	t.doubted = true
+}
+
+func (t *Timesync) tell(word any) {
+	if t.needs.Told != nil {
+		t.needs.Told.Tell(word)
+	}
+}
+
 func (t *Timesync) answer(err error) {
-	waiting := t.waiting
-	t.waiting = nil // first: whoever is told may ask again
-	for _, owner := range waiting {
+	for _, owner := range t.waiting.empty() { // first: whoever is told may ask again
 		owner.Tell(protocol.TimeReady{Err: err})
 	}
 }

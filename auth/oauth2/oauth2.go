@@ -13,6 +13,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -37,7 +38,8 @@ type Options struct {
 	// Pause is how long after a failed fetch no other is tried; requests that
 	// need one get the last error at once. Default 1 s.
 	Pause time.Duration
-	// Client is used to reach the token endpoint. Nil means http.DefaultClient.
+	// Client is used to reach the token endpoint, but follows no redirects. Nil
+	// means one like http.DefaultClient.
 	Client *http.Client
 }
 
@@ -61,11 +63,12 @@ type Tokens struct {
 	close   context.CancelFunc
 	running sync.WaitGroup // the goroutine of fly, if it runs
 
-	// current is the token in use. fly stores a new one, Invalidate forgets it,
-	// and every request reads it without the lock.
-	current atomic.Pointer[oauth2.Token]
+	// current is the token in use. land stores a new one, Invalidate and Rejected
+	// forget it, and every request reads it without the lock.
+	current atomic.Pointer[held]
+	mistake error // in what New was called with; set before anybody has the value
 
-	// Under mu: start begins a flight, fly ends it and says how it went, and every
+	// Under mu: start begins a flight, land ends it and says how it went, and every
 	// request that needs a new token reads.
 	mu       sync.Mutex
 	flight   chan struct{} // closed when the running fetch has ended; nil if none runs
@@ -73,10 +76,19 @@ type Tokens struct {
 	failedAt time.Time
 }
 
+// held is a token and when it was got.
+type held struct {
+	*oauth2.Token
+	at time.Time
+}
+
+func (h *held) credentials() string { return h.Type() + " " + h.AccessToken }
+
 var (
 	_ auth.Authenticator = (*Tokens)(nil)
 	_ auth.Validator     = (*Tokens)(nil)
 	_ auth.BodyUnsigned  = (*Tokens)(nil)
+	_ auth.Rejecter      = (*Tokens)(nil)
 )
 
 // New makes Tokens that are got by fetch.
@@ -88,13 +100,27 @@ func New(fetch Fetch, options Options) *Tokens {
 
 // ClientCredentials makes Tokens for the client itself.
 func ClientCredentials(config clientcredentials.Config, options Options) *Tokens {
-	return New(config.Token, options)
+	t := New(config.Token, options)
+	t.mistake = secrets("ClientID", config.ClientID, "ClientSecret", config.ClientSecret)
+	return t
+}
+
+// secrets reports what is odd about any of them; names and values alternate.
+func secrets(pairs ...string) error {
+	var errs []error
+	for i := 0; i+1 < len(pairs); i += 2 {
+		if err := auth.CheckSecret(auth.Secret(pairs[i+1])); err != nil {
+			errs = append(errs, &Error{Err: fmt.Errorf("%s: %w", pairs[i], err)})
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // Refresh makes Tokens from a refresh token. Where the server replaces the
 // refresh token, the new one is used from then on; rotated, if not nil, is told
 // so that it can be stored.
 func Refresh(config oauth2.Config, refreshToken auth.Secret, rotated func(auth.Secret), options Options) *Tokens {
+	mistake := secrets("ClientID", config.ClientID, "ClientSecret", config.ClientSecret, "refreshToken", string(refreshToken))
 	// Every fetch happens before the next, so that refreshToken needs no lock.
 	fetch := func(ctx context.Context) (*oauth2.Token, error) {
 		token, err := config.TokenSource(ctx, &oauth2.Token{RefreshToken: string(refreshToken)}).Token()
@@ -109,16 +135,18 @@ func Refresh(config oauth2.Config, refreshToken auth.Secret, rotated func(auth.S
 		}
 		return token, nil
 	}
-	return New(fetch, options)
+	t := New(fetch, options)
+	t.mistake = mistake
+	return t
 }
 
 // Validate reports every mistake.
 func (t *Tokens) Validate() error {
 	o := t.options
 	if t.fetch == nil || o.Skew < 0 || o.Ahead < 0 || o.Timeout < 0 || o.Pause < 0 {
-		return &Error{Err: errors.New("fetch must be set, and no duration negative")}
+		return errors.Join(&Error{Err: errors.New("fetch must be set, and no duration negative")}, t.mistake)
 	}
-	return nil
+	return t.mistake
 }
 
 // BodyUnsigned returns true: the token is sent as it is.
@@ -131,12 +159,31 @@ func (t *Tokens) Authenticate(call *messages.Call, _ auth.Clock) error {
 	if err != nil {
 		return err
 	}
-	call.SetHeader("Authorization", token.Type()+" "+token.AccessToken)
+	call.SetHeader("Authorization", token.credentials())
 	return nil
 }
 
-// Invalidate forgets the token, as after a 401 to a request that carried it.
+// Invalidate forgets the token. After a 401 the engine does that by itself.
 func (t *Tokens) Invalidate() { t.current.Store(nil) }
+
+// Rejected forgets the token that a call carried, for the server takes it no
+// longer: the next call waits for a new one. It reports false if that would not
+// help: a token that was just got is refused for another reason.
+func (t *Tokens) Rejected(call *messages.Call, _ *messages.Response) (again bool) {
+	sent, ok := call.Header("Authorization")
+	if !ok || t.closed.Err() != nil {
+		return false
+	}
+	token := t.current.Load()
+	if token == nil || token.credentials() != sent {
+		return true // somebody else was told before
+	}
+	if time.Since(token.at) < t.options.Pause {
+		return false
+	}
+	t.current.CompareAndSwap(token, nil)
+	return true
+}
 
 // Close ends a running fetch and waits for it. Requests that need a new token
 // fail from then on.
@@ -147,7 +194,7 @@ func (t *Tokens) Close() {
 	t.running.Wait()
 }
 
-func (t *Tokens) token(deadline time.Time) (*oauth2.Token, error) {
+func (t *Tokens) token(deadline time.Time) (*held, error) {
 	token := t.current.Load()
 	switch left := t.left(token); {
 	case left > t.options.Ahead:
@@ -159,18 +206,19 @@ func (t *Tokens) token(deadline time.Time) (*oauth2.Token, error) {
 	return t.wait(deadline)
 }
 
-// left is for how long token may still be used.
-func (t *Tokens) left(token *oauth2.Token) time.Duration {
+// left is for how long token may still be used: by the wall clock, which goes on
+// while the machine sleeps, and by the monotonic one, which nobody sets back.
+func (t *Tokens) left(token *held) time.Duration {
 	switch {
 	case token == nil:
 		return 0
 	case token.Expiry.IsZero(): // the server did not say; it will with a 401
 		return t.options.Ahead + 1
 	}
-	return time.Until(token.Expiry) - t.options.Skew
+	return min(time.Until(token.Expiry), time.Until(token.Expiry.Round(0))) - t.options.Skew
 }
 
-func (t *Tokens) wait(deadline time.Time) (*oauth2.Token, error) {
+func (t *Tokens) wait(deadline time.Time) (*held, error) {
 	flight, err := t.start()
 	if err != nil {
 		return nil, err
@@ -191,7 +239,7 @@ func (t *Tokens) wait(deadline time.Time) (*oauth2.Token, error) {
 
 // landed returns what the last fetch brought. A token of an unusually short life
 // is used all the same: there is no better one.
-func (t *Tokens) landed() (*oauth2.Token, error) {
+func (t *Tokens) landed() (*held, error) {
 	if token := t.current.Load(); token != nil && t.left(token)+t.options.Skew > 0 {
 		return token, nil
 	}
@@ -220,18 +268,35 @@ func (t *Tokens) start() (<-chan struct{}, error) {
 	return t.flight, nil
 }
 
+// fly fetches a token, and lands whatever happens: the caller's code may end the
+// goroutine.
 func (t *Tokens) fly() {
 	ctx, cancel := context.WithTimeout(t.closed, t.options.Timeout)
 	defer cancel()
+	ctx = context.WithValue(ctx, oauth2.HTTPClient, t.client())
+	var token *oauth2.Token
+	err := error(&Error{Err: errors.New("fetch ended its goroutine")})
+	defer func() { t.land(token, err) }()
+	token, err = t.get(ctx)
+}
+
+// client follows no redirect: a token request has secrets in it, which a 307
+// would hand to another host.
+func (t *Tokens) client() *http.Client {
+	var client http.Client
 	if t.options.Client != nil {
-		ctx = context.WithValue(ctx, oauth2.HTTPClient, t.options.Client)
+		client = *t.options.Client
 	}
-	token, err := t.get(ctx)
+	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return &client
+}
+
+func (t *Tokens) land(token *oauth2.Token, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.failed, t.failedAt = err, time.Now()
 	if err == nil {
-		t.current.Store(token) // before those who wait are woken to read it
+		t.current.Store(&held{token, t.failedAt}) // before those who wait are woken to read it
 	}
 	close(t.flight)
 	t.flight = nil

@@ -7,11 +7,13 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+	"unsafe"
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
@@ -258,4 +260,130 @@ func TestMistakesAreFoundBeforehand(t *testing.T) {
 	require.Error(t, auth.Validate(New(nil, Options{})))
 	require.Error(t, auth.Validate(New(func(context.Context) (*oauth2.Token, error) { return nil, errors.New("x") }, Options{Skew: -1})))
 	require.NoError(t, auth.Validate((&endpoint{}).tokens()))
+}
+
+// asleep is t as it looks after the machine slept for a while: the wall clock
+// went on, the monotonic one stood still. In other words, its wall reading is as
+// much nearer to now than its monotonic one. See the fields of time.Time.
+func asleep(t time.Time, d time.Duration) time.Time {
+	const seconds = 30 // the bits of the nanoseconds, below those of the seconds
+	*(*uint64)(unsafe.Pointer(&t)) -= uint64(d/time.Second) << seconds
+	return t
+}
+
+func TestATokenThatDiedWhileTheMachineSleptIsNotUsed(t *testing.T) {
+	calls := 0
+	tokens := New(func(context.Context) (*oauth2.Token, error) {
+		calls++
+		expiry := time.Now().Add(time.Hour)
+		if calls == 1 {
+			expiry = asleep(expiry, 2*time.Hour)
+			require.Greater(t, time.Until(expiry), 59*time.Minute, "by the monotonic clock it lives")
+			require.Less(t, time.Until(expiry.Round(0)), -59*time.Minute, "by the wall clock it is dead")
+		}
+		return &oauth2.Token{AccessToken: fmt.Sprint("token-", calls), Expiry: expiry}, nil
+	}, Options{})
+	defer tokens.Close()
+	require.Error(t, tokens.Authenticate(&messages.Call{}, nil))
+	require.Equal(t, "Bearer token-2", bearer(t, tokens))
+}
+
+func TestATokenIsDeadByTheMonotonicClockThoughTheWallClockIsSetBack(t *testing.T) {
+	calls := 0
+	tokens := New(func(context.Context) (*oauth2.Token, error) {
+		calls++
+		expiry := time.Now().Add(time.Hour)
+		if calls == 1 {
+			expiry = asleep(time.Now().Add(-time.Minute), -2*time.Hour)
+		}
+		return &oauth2.Token{AccessToken: fmt.Sprint("token-", calls), Expiry: expiry}, nil
+	}, Options{})
+	defer tokens.Close()
+	require.Error(t, tokens.Authenticate(&messages.Call{}, nil))
+	require.Equal(t, "Bearer token-2", bearer(t, tokens))
+}
+
+func TestAFetchThatEndsItsGoroutineIsAFailedFetch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		calls := 0
+		tokens := New(func(context.Context) (*oauth2.Token, error) {
+			if calls++; calls == 1 {
+				runtime.Goexit() // as t.FailNow does
+			}
+			return &oauth2.Token{AccessToken: "a"}, nil
+		}, Options{})
+		require.ErrorContains(t, tokens.Authenticate(&messages.Call{}, nil), "ended its goroutine")
+		time.Sleep(time.Second)
+		require.Equal(t, "Bearer a", bearer(t, tokens))
+		tokens.Close()
+	})
+}
+
+func TestATokenRequestFollowsNoRedirect(t *testing.T) {
+	for _, status := range []int{301, 302, 303, 307, 308} {
+		hosts := []string{}
+		client := &http.Client{Transport: transport(func(r *http.Request) *http.Response {
+			hosts = append(hosts, r.URL.Host)
+			if r.URL.Host != "auth.example" {
+				return &http.Response{StatusCode: 200, Request: r, Body: io.NopCloser(strings.NewReader("access_token=stolen"))}
+			}
+			return &http.Response{
+				StatusCode: status, Request: r, Header: http.Header{"Location": {"https://thief.example/token"}},
+				Body: io.NopCloser(strings.NewReader("")),
+			}
+		})}
+		config := clientcredentials.Config{ClientID: "id", ClientSecret: "secret", TokenURL: "https://auth.example/token"}
+		refresh := oauth2.Config{ClientID: "id", ClientSecret: "secret", Endpoint: oauth2.Endpoint{TokenURL: "https://auth.example/token"}}
+		for _, tokens := range []*Tokens{
+			ClientCredentials(config, Options{Client: client}), Refresh(refresh, "refresh", nil, Options{Client: client}),
+		} {
+			require.ErrorContains(t, tokens.Authenticate(&messages.Call{}, nil), http.StatusText(status))
+			tokens.Close()
+		}
+		require.NotContains(t, hosts, "thief.example", "%d", status)
+		require.NotEmpty(t, hosts)
+		require.Nil(t, client.CheckRedirect, "the caller's client is not changed")
+	}
+}
+
+type transport func(*http.Request) *http.Response
+
+func (f transport) RoundTrip(r *http.Request) (*http.Response, error) { return f(r), nil }
+
+func TestARejectedTokenIsReplacedOnceHoweverManyWereRejected(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := &endpoint{takes: time.Second, life: 3600}
+		tokens := e.tokens()
+		defer tokens.Close()
+		sent := func() *messages.Call {
+			call := &messages.Call{}
+			require.NoError(t, tokens.Authenticate(call, nil))
+			return call
+		}
+		unauthorized := &messages.Response{StatusCode: http.StatusUnauthorized}
+		calls := []*messages.Call{sent(), sent(), sent()}
+		time.Sleep(time.Minute) // the server revokes it
+		for _, call := range calls {
+			require.True(t, auth.Rejected(tokens, call, unauthorized))
+		}
+		next := sent()
+		require.Equal(t, 2, e.asked())
+		require.True(t, auth.Rejected(tokens, calls[0], unauthorized), "a late answer to the old token")
+		require.Equal(t, 2, e.asked())
+		require.Equal(t, "Bearer token-2", bearer(t, tokens))
+		require.False(t, auth.Rejected(tokens, next, unauthorized), "a token that was just got is refused for another reason")
+		require.False(t, auth.Rejected(tokens, &messages.Call{}, unauthorized), "it carried none")
+		require.False(t, auth.Rejected(tokens, next, &messages.Response{StatusCode: 403}))
+	})
+}
+
+func TestAClientSecretThatWasCopiedWithALineFeedIsRefused(t *testing.T) {
+	for _, tokens := range []*Tokens{
+		ClientCredentials(clientcredentials.Config{ClientID: "id", ClientSecret: "sesame\n"}, Options{}),
+		Refresh(oauth2.Config{ClientID: "id"}, "sesame\n", nil, Options{}),
+	} {
+		err := auth.Validate(tokens)
+		require.ErrorIs(t, err, auth.ErrOdd)
+		require.NotContains(t, err.Error(), "sesame")
+	}
 }

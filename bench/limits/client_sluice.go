@@ -140,5 +140,9 @@ func (c *sluice) Ahead(time.Duration) (lo, hi time.Duration) { return c.w.clockB
 // AskForTime is part of throttler.Outlet.
 func (c *sluice) AskForTime() {}
 
+// Post is part of throttler.Outlet: here nobody waits between a permit and the
+// network.
+func (c *sluice) Post([]throttle.PausedScope) {}
+
 // Warn is part of throttler.Outlet.
 func (c *sluice) Warn(text string, args ...any) { c.w.note("warning: %s %v", text, args) }

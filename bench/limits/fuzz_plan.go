@@ -71,7 +71,7 @@ func drawRule(rng *rand.Rand, id string, kind Counting) rule {
 
 func (p *plan) drawFlows(rng *rand.Rand) {
 	for i := range 1 + rng.IntN(4) {
-		f := flow{name: fmt.Sprintf("flow %d", i), priority: rng.IntN(4) - 1}
+		f := flow{name: fmt.Sprintf("flow %d", i), priority: throttle.Priority(rng.IntN(4) - 1)}
 		if len(p.rules) == 1 || oneIn(rng, 3) {
 			f.charges = []charge{{0, p.drawWeight(rng, 0)}}
 		} else {
@@ -204,14 +204,14 @@ func (p *plan) drawOptions(rng *rand.Rand) {
 		o.Aging = between(rng, time.Millisecond, 10*time.Second)
 	}
 	if oneIn(rng, 3) {
-		o.Pacing = &throttle.Pacing{Bulk: rng.IntN(3) - 1, Z: 3 * rng.Float64()}
+		o.Pacing = &throttle.Pacing{Bulk: throttle.Priority(rng.IntN(3) - 1), Z: 3 * rng.Float64()}
 	}
 	if oneIn(rng, 4) {
 		o.MaxQueued = 1 + rng.IntN(100)
 	}
 	r := &p.rules[0]
 	if most := r.smallest() / 3; most > 0 && oneIn(rng, 5) {
-		r.reserve = []throttle.Reserve{{Priority: 1 + rng.IntN(2), Weight: 1 + rng.Int64N(most)}}
+		r.reserve = []throttle.Reserve{{Priority: throttle.Priority(1 + rng.IntN(2)), Weight: 1 + rng.Int64N(most)}}
 	}
 }
 

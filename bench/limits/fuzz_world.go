@@ -240,7 +240,7 @@ func (f *fuzzWorld) crash() {
 func (f *fuzzWorld) pauseAll() {
 	until := f.now + f.upTo(5*time.Second)
 	f.note("paused until %v", until)
-	if err := f.client.desk.Pause(f.now, "", until); err != nil {
+	if err := f.client.desk.Pause(f.now, throttle.Scope{}, until); err != nil {
 		panic(err) // the scope without a name is always there
 	}
 }

@@ -32,7 +32,7 @@ type flow struct {
 	name     string
 	charges  []charge
 	key      string
-	priority int
+	priority throttle.Priority
 	backlog  int           // wishes that always wait; or else ...
 	gap      time.Duration // ... the time between two wishes, exponential, ...
 	steady   bool          // ... or always the same

@@ -1,6 +1,6 @@
-// Package mutants proves that every rule for safe connections is tested, and the
-// one that the queue rests on: it takes each rule out of the source, a part at a
-// time, and has the tests fail.
+// Package mutants proves that every rule for safe connections is tested, and those
+// that queue, pool and throttler rest on: it takes each rule out of the source, a
+// part at a time, and has the tests fail.
 //
 // Nothing on disk is changed: the go command is given the altered file as an
 // overlay. A mutant whose test still passes has survived, and marks a rule that
@@ -17,7 +17,8 @@ import (
 	"strings"
 )
 
-// Rules are those for safe connections, 1 to 8, and that of the queue, by number.
+// Rules are those for safe connections, 1 to 8, that of the queue, and that of pool
+// and throttler, by number.
 var Rules = [...]string{
 	1: "a stray byte never becomes the next answer",
 	2: "framing that can be read in two ways is an error, and its connection is closed",
@@ -28,6 +29,8 @@ var Rules = [...]string{
 	7: "what a caller says stays in its place",
 	8: "secrets are never printed",
 	9: "a waiting head keeps its room",
+
+	10: "a pool and a throttler forget nobody",
 }
 
 // Mutant is the source without a part of a rule.
@@ -123,7 +126,7 @@ func WriteTable(w io.Writer, outcomes []Outcome) (failures int, err error) {
 				continue
 			}
 			if first {
-				fmt.Fprintf(&b, "%d  %s\n", rule, text)
+				fmt.Fprintf(&b, "%-2d %s\n", rule, text)
 				first = false
 			}
 			fmt.Fprintf(&b, "   %-8s  without %-58s %s %s\n", o.Fate, o.Mutant.Without, o.Mutant.testPackage(), o.Mutant.Test)

@@ -96,7 +96,7 @@ func TestASampleTakesSomeOfEveryRule(t *testing.T) {
 	for _, m := range five {
 		require.Equal(t, 5, m.Rule)
 	}
-	_, err = Choose([]int{0, 10}, 0)
+	_, err = Choose([]int{0, 11}, 0)
 	require.ErrorContains(t, err, "rule 0")
-	require.ErrorContains(t, err, "rule 10")
+	require.ErrorContains(t, err, "rule 11")
 }

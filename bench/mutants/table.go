@@ -8,6 +8,9 @@ const (
 	head     = wire + "/head.go"
 	payload  = wire + "/payload.go"
 	core     = "actors/pool/core.go"
+	dialling = "actors/pool/dialling.go"
+	desk     = "actors/throttler/desk.go"
+	recovery = "actors/throttler/recover.go"
 	attempt  = "actors/request/attempt.go"
 	redirect = "actors/request/redirect.go"
 
@@ -26,6 +29,14 @@ var All = []Mutant{
 		Old: "if err == errSilent &&", New: "if (err == errSilent || err == io.EOF) &&"},
 	{Rule: 1, Without: "a look for half a TLS record before a request", File: wire + "/socket.go", Test: "TestTheBeginningOfARecordMakesATLSConnectionStale",
 		Old: "if err == errSilent && !s.records.inside() {", New: "if err == errSilent {"},
+	{Rule: 1, Without: "reading from a connection that cannot be looked at", File: wire + "/foreign.go", Test: "TestALateAnswerNeverBecomesTheNextOneWhateverTheConnectionIs",
+		Old: "return s.readTimed(p)\n\t\tcase quiet:", New: "return 0, errSilent\n\t\tcase quiet:"},
+	{Rule: 1, Without: "waiting while reading from it", File: wire + "/foreign.go", Test: "TestALateAnswerNeverBecomesTheNextOneWhateverTheConnectionIs",
+		Old: "s.readUntil(p, began.Add(wait))", New: "s.readUntil(p, began.Add(-wait))"},
+	{Rule: 1, Without: "a look at the socket under a wrapper", File: wire + "/foreign.go", Test: "TestALateAnswerNeverBecomesTheNextOneWhateverTheConnectionIs",
+		Old: "switch s.glance() {", New: "switch min(s.glance(), quiet) {"},
+	{Rule: 1, Without: "giving up what cannot be asked", File: response, Test: "TestAConnectionThatKeepsNoDeadlinesIsUsedOnce",
+		Old: "c.payload.keeps && !c.socket.blind &&", New: "c.payload.keeps &&"},
 	{Rule: 1, Without: "closing after a body that ends with its connection", File: head, Test: corpus,
 		Old: "return h.chunked || h.length >= 0", New: "return true"},
 	{Rule: 1, Without: "obeying Connection: close", File: head, Test: corpus,
@@ -92,16 +103,14 @@ var All = []Mutant{
 		Old: "case b.excess > int64(b.conn.limits.Header):", New: "case false:"},
 	{Rule: 3, Without: "the decompression ratio", File: wire + "/coding.go", Test: "TestADecompressionBombEndsWithItsRatio",
 		Old: "case d.given > Believed && d.given/int64(d.limits.Ratio) > taken:", New: "case d.given < 0 && taken < 0:"},
-	{Rule: 3, Without: "the number of interim responses", File: response, Test: corpus,
-		Old: "case interim >= c.limits.Interim:", New: "case interim < 0:"},
+	{Rule: 3, Without: "the cap on interim responses", File: response, Test: corpus,
+		Old: "case interim > c.limits.Header:", New: "case interim < 0:"},
 	{Rule: 3, Without: "doubting a told length before its bytes come", File: response, Test: "TestALengthIsNotAllocatedOnItsWord",
 		Old: "body := make([]byte, min(length, Believed))", New: "body := make([]byte, length)"},
 	{Rule: 3, Without: "a default cap on heads", File: wire + "/limits.go", Test: "TestTheCapsAreInForceByDefault",
 		Old: "l.Header), 64<<10", New: "l.Header), 1<<20"},
 	{Rule: 3, Without: "a default cap on bodies", File: wire + "/limits.go", Test: "TestTheCapsAreInForceByDefault",
 		Old: "l.Body), 16<<20", New: "l.Body), 1<<40"},
-	{Rule: 3, Without: "a default number of interim responses", File: wire + "/limits.go", Test: "TestTheCapsAreInForceByDefault",
-		Old: "l.Interim), 5", New: "l.Interim), 500"},
 	{Rule: 3, Without: "a default decompression ratio", File: wire + "/limits.go", Test: "TestADecompressionBombEndsWithItsRatio",
 		Old: "l.Ratio), 200", New: "l.Ratio), 20000"},
 	{Rule: 3, Without: "the cap on a told length in HTTP/2", File: h2 + "/answer.go", Test: "TestALengthOverTheCapIsToldInHTTP2BeforeTheBodyComes",
@@ -124,7 +133,7 @@ var All = []Mutant{
 	{Rule: 4, Without: "the doubt that an abort leaves in HTTP/2", File: h2 + "/stream.go", Test: "TestAnAbortedStreamDisturbsNoOther",
 		Old: "return !s.spent && !s.aborted.Load() &&", New: "return"},
 	{Rule: 4, Without: "closing what is discarded", File: core, Package: "actors", Test: "TestMinIdleConnectionsAreKeptWhateverIsUsed",
-		Old: "c.out.Close(l.Conn)", New: ""},
+		Old: "c.out.Close(conn)", New: ""},
 	{Rule: 4, Without: "freeing the slot", File: core, Package: "engine", Test: "TestACancelledExchangeLosesItsConnectionAndFreesItsSlot",
 		Old: "c.counts.Broken++\n\t\tc.discard(now, l)", New: "c.counts.Broken++"},
 	{Rule: 4, Without: "passing by a waiter who is leaving", File: "actors/ticket/ticket.go", Package: "actors", Test: "TestAGrantThatCrossesACancellationGoesToTheNextWaiter",
@@ -135,15 +144,15 @@ var All = []Mutant{
 		Old: "case *actor.Stopping:\n\t\tr.attempt.giveBack()", New: "case *actor.Stopping:"},
 
 	{Rule: 5, Without: "knowing that nothing was sent", File: response, Test: "TestADeadlineAlsoEndsAWriteThatNobodyReads",
-		Old: "if c.socket.written.Load() == 0 {", New: "if false {"},
+		Old: "case c.socket.written.Load() == 0:", New: "case false:"},
 	{Rule: 5, Without: "knowing that something was sent", File: wire + "/socket.go", Test: "TestAServerThatReadsAndClosesLeavesTheOutcomeUnknown",
 		Old: "s.written.Add(int64(n))", New: ""},
 	{Rule: 5, Without: "knowing that it was answered", File: response, Test: "TestADecodedBodyHasTheBodysCap",
-		Old: "return nil, messages.SentYes, err", New: "return nil, messages.SentMaybe, err"},
+		Old: "return messages.SentYes", New: "return messages.SentMaybe"},
 	{Rule: 5, Without: "knowing it in HTTP/2", File: h2 + "/stream.go", Test: "TestAStreamThatThePeerRefusesWasNotProcessed",
 		Old: "if s.touched.Load() || s.ctx.Err() != nil {", New: "if s.ctx.Err() != nil {"},
 	{Rule: 5, Without: "telling a refused stream from any other that ended", File: h2 + "/stream.go", Test: "TestAStreamThatThePeerRefusesWasNotProcessed",
-		Old: "errors.As(err, &reset) && reset.Code == codeRefusedStream:", New: "errors.As(err, &reset):"},
+		Old: "errors.As(err, &reset) && reset.Code == codeRefusedStream", New: "errors.As(err, &reset)"},
 	{Rule: 5, Without: "not repeating an order that may have arrived", File: "actors/request/retry.go", Package: "engine", Test: "TestAPostThatTheServerReadAndDroppedIsSentOnce",
 		Old: "sent == messages.SentMaybe && !repeatable &&", New: "sent == messages.SentMaybe && false &&"},
 	{Rule: 5, Without: "not repeating what was answered", File: "actors/request/retry.go", Package: "engine", Test: "TestARequestThatWasAnsweredIsNotRepeated",
@@ -206,24 +215,31 @@ var All = []Mutant{
 	{Rule: 8, Without: "a request that is logged without secrets", File: "messages/redact.go", Test: "TestARequestPrintsWithoutItsSecrets",
 		Old: "func (r Request) LogValue(", New: "func (r Request) logValue("},
 	{Rule: 8, Without: "an error silent about the header it refuses", File: wire + "/request.go", Test: refusals,
-		Old: `Reason: "value holds CR, LF or NUL"`, New: "Reason: f.Value"},
+		Old: `Reason: "value holds a control character"`, New: "Reason: f.Value"},
 	{Rule: 8, Without: "an error silent about the answer it refuses", File: head, Test: "TestNoErrorTextHoldsAPartOfRequestOrResponse",
 		Old: "if colon <= 0 {\n\t\treturn errFieldName", New: "if colon <= 0 {\n\t\treturn malformed(string(line))"},
 	{Rule: 8, Without: "an error silent about the URL it refuses", File: "actors/request/target.go", Package: "engine", Test: "TestARequestThatCannotBeBuiltIsRefused",
 		Old: `errors.New("malformed URL")`, New: "err"},
-	{Rule: 8, Without: "a status error silent about its body", File: "messages/errors.go", Test: "TestAnErrorSaysWhereAndKeepsItsCause",
-		Old: "(body of %d bytes)\", e.Method, e.StatusCode, len(e.Body))", New: "(body %s)\", e.Method, e.StatusCode, e.Body)"},
+	{Rule: 8, Without: "a status error silent about its body", File: "messages/answer.go", Test: "TestAnErrorHoldsNoSecretHoweverItIsPrinted",
+		Old: "(body of %d bytes%s)\", a.Method, withoutSecrets(a.URL), a.StatusCode, len(a.Body), doubt)", New: "(body %s%s)\", a.Method, withoutSecrets(a.URL), a.StatusCode, a.Body, doubt)"},
 	{Rule: 8, Without: "a proxy's error silent about its password", File: dial + "/proxy.go", Test: "TestAProxyThatRefusesIsNamedWithoutItsCredentials",
 		Old: "&messages.ProxyError{Proxy: via, Status: status, Err: err}", New: "&messages.ProxyError{Proxy: proxy.String(), Status: status, Err: err}"},
 	{Rule: 8, Without: "silence of the actor library", File: "actors/system.go", Package: "engine", Test: "TestLogsCarryNoSecret",
 		Old: "return slog.New(slog.DiscardHandler) }),", New: "return s.config.Logger }),"},
 
 	{Rule: 9, Without: "the room kept for a head that it is too little for", File: "throttle/scan.go", Test: "TestASoundLedgerIsNotCaught",
-		Old: "p.reserve()\n\t}", New: "for i, c := range p.path.charges {\n" +
+		Old: "l.reserve(now, p)\n\t}", New: "for i, c := range p.path.charges {\n" +
 			"\t\t\tif c.meter.window.room(now)-c.meter.reserved >= p.weight(i) {\n" +
 			"\t\t\t\tc.meter.reserved += p.weight(i)\n\t\t\t}\n\t\t}\n\t}"},
 	{Rule: 9, Without: "the room kept for a head that another limit blocks", File: "throttle/scan.go", Test: "TestASoundLedgerIsNotCaught",
-		Old: "p.reserve()\n\t}", New: "for i, c := range p.path.charges {\n" +
+		Old: "l.reserve(now, p)\n\t}", New: "for i, c := range p.path.charges {\n" +
 			"\t\t\tif c.meter.window.room(now)-c.meter.reserved < p.weight(i) {\n" +
 			"\t\t\t\tc.meter.reserved += p.weight(i)\n\t\t\t}\n\t\t}\n\t}"},
+
+	{Rule: 10, Without: "giving back the permit of whom a grant crossed", File: core, Test: "TestACallerWhoLeftBeforeThePoolHeardOfItGetsNothing",
+		Old: "c.forsake(t)\n\t}\n\tl.Rested", New: "}\n\tl.Rested"},
+	{Rule: 10, Without: "leaving alone whom the pool answered before it failed", File: core, Test: "TestATicketThatHasItsConnectionIsNoBusinessOfALaterFailure",
+		Old: "t != nil && c.waiters.has(t)", New: "t != nil"},
+	{Rule: 10, Without: "a look at who stands behind a caller who leaves", File: desk, Test: "TestWhoStandsBehindACallerWhoLeavesMayFit",
+		Old: "d.grant(now) // who stood behind it may fit", New: ""},
 }

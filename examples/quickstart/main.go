@@ -45,7 +45,7 @@ func run(ctx context.Context) error {
 			{ID: "cancel", Linked: []throttle.Link{{ID: "weight", Weight: 1}}},
 		},
 		Auth: auth.HMACQuery{Key: exchange.DemoKey, Secret: exchange.DemoSecret},
-		Time: engine.TimeEndpoint{Path: "/api/v3/time", Field: "serverTime", LimitID: "time"},
+		Time: engine.TimeFrom("/api/v3/time", "serverTime").ChargedTo("time"),
 	})
 	if err != nil {
 		return err
@@ -125,7 +125,8 @@ func placeAndCancel(ctx context.Context, eng *engine.Engine) error {
 		},
 	})
 	if err != nil {
-		return fmt.Errorf("order: %w", err)
+		// An order that is "unknown" may have been placed: docs/guide/errors.md.
+		return fmt.Errorf("order, %s: %w", engine.OutcomeOf(err), err)
 	}
 	fmt.Printf("order %d is %s\n", placed.OrderID, placed.Status)
 

@@ -15,6 +15,8 @@ type cadence struct {
 	burstSize  int           // Config.Burst
 	failures   int           // in a row
 	failedAt   time.Duration // when the last of them was
+	doubting   bool          // the last sample was doubted
+	doubtedAt  time.Duration // when that was
 	last       time.Duration // when the last sample came that counted
 	any        bool          // there was a sample
 	resolution time.Duration // of the last sample
@@ -32,7 +34,7 @@ func (c *cadence) sampled(s Sample, before, after time.Duration) {
 	if trip := s.roundTrip(); !c.any || trip < c.minTrip {
 		c.minTrip = trip
 	}
-	c.any, c.failures, c.resolution = true, 0, s.Resolution
+	c.any, c.failures, c.resolution, c.doubting = true, 0, s.Resolution, false
 	// Bounds as near as two round trips are not expected to improve much.
 	taught := after <= before-before/4 || after <= 2*c.minTrip
 	if s.Resolution >= coarse && !taught {
@@ -59,6 +61,8 @@ func (e *Estimator) due(now time.Duration) time.Duration {
 	switch {
 	case c.failures > 0:
 		return c.failedAt + e.retryAfter()
+	case c.doubting:
+		return c.doubtedAt + max(e.cfg.Spacing, doubtSpacing)
 	case !e.Ready():
 		return now
 	case c.burstLeft > 0:
@@ -100,6 +104,14 @@ func (e *Estimator) aim(at time.Duration) time.Duration {
 func (e *Estimator) Failed(now time.Duration) {
 	e.cadence.failures++
 	e.cadence.failedAt = now
+	e.cadence.doubting = false
+}
+
+// Doubted says that a sample was neither believed nor refused by a Guard: the
+// next one comes soon, for it decides. What is known stays known.
+func (e *Estimator) Doubted(now time.Duration) {
+	e.cadence.doubting, e.cadence.doubtedAt = true, now
+	e.cadence.failures = 0
 }
 
 // Resample asks for a burst of samples at once, as after an answer that calls a

@@ -14,6 +14,9 @@
 // operating system that slews the monotonic clock (500 ppm on Linux). A step is
 // noticed by the first sample that contradicts the envelope.
 //
+// A Guard stands before an Estimator: a time that is far from the local wall
+// clock is believed only once several answers have confirmed it.
+//
 // Everything is pure: instants are passed in, as durations on the local
 // monotonic clock since Config.Epoch. An Estimator belongs to one goroutine; a
 // Snapshot is immutable and read from anywhere through Published.

@@ -49,7 +49,7 @@ func parseUnix(s string) (unix, resolution time.Duration, err error) {
 	if err != nil {
 		return 0, 0, ErrFormat
 	}
-	unit := unitOf(n)
+	unit := UnitOf(n)
 	if n > uint64(maxUnix/unit) { // or the product would overflow
 		return 0, 0, ErrServerTime
 	}
@@ -66,8 +66,8 @@ func parseUnix(s string) (unix, resolution time.Duration, err error) {
 	return unix, resolution, nil
 }
 
-// unitOf tells the unit of a Unix time between the years 1973 and 5138.
-func unitOf(n uint64) time.Duration {
+// UnitOf tells the unit of a Unix time between the years 1973 and 5138.
+func UnitOf(n uint64) time.Duration {
 	switch {
 	case n < 1e11:
 		return time.Second
@@ -84,7 +84,7 @@ func parseRFC3339(s string) (unix, resolution time.Duration, err error) {
 	if err != nil {
 		return 0, 0, ErrFormat
 	}
-	return sinceEpoch(t), fractionUnit(s), nil
+	return Unix(t), fractionUnit(s), nil
 }
 
 // fractionUnit is the unit of the last digit after the point: a second if there
@@ -106,11 +106,11 @@ func parseDate(s string) (unix, resolution time.Duration, err error) {
 	if !ok {
 		return 0, 0, ErrFormat
 	}
-	return sinceEpoch(t), time.Second, nil
+	return Unix(t), time.Second, nil
 }
 
-// sinceEpoch is zero for a time that a Duration cannot hold.
-func sinceEpoch(t time.Time) time.Duration {
+// Unix is t as a Unix time, and zero for one that a Sample cannot hold.
+func Unix(t time.Time) time.Duration {
 	if s := t.Unix(); s <= 0 || s > int64(maxUnix/time.Second) {
 		return 0
 	}

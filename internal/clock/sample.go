@@ -17,6 +17,12 @@ type Sample struct {
 	// Resolution is the step of the server's figure: 1 ms for a JSON time in
 	// milliseconds, 1 s for a Date header. Zero means exact.
 	Resolution time.Duration
+	// Local is the Unix time that the local wall clock showed at Received, for a
+	// Guard to compare with. Zero means that it is not known.
+	Local time.Duration
+	// Date is the Unix time in the Date header of the same answer, to the second.
+	// Zero means that there was none, or that it is where Server comes from.
+	Date time.Duration
 }
 
 // Reasons for which Sample.Validate refuses a sample.

@@ -25,35 +25,59 @@ import (
 // answer that is worth a look needs that much stack.
 const maxDepth = 500
 
+// MaxPaths is how many paths FindAll can look for at once.
+const MaxPaths = 8
+
 // Find returns the text of the value at path, as it stands in the document. It
 // shares the document's memory.
 func Find(document []byte, path string) (raw []byte, found bool) {
-	s := scanner{text: document}
-	s.skipSpace()
-	if !s.value(path, true, 0) {
+	var s scanner
+	if !s.scan(document, path) {
 		return nil, false
 	}
-	s.skipSpace()
-	if s.at < len(document) {
-		return nil, false // something follows the document
+	raw = s.value(0)
+	return raw, raw != nil
+}
+
+// FindAll passes over the document once, sets values[i] to the value at
+// paths[i], or to nil if there is none, and reports whether the document is JSON.
+// If it is not, values holds what was found before it ceased to be: that is of
+// use for a document of which only the beginning is at hand. Paths beyond
+// MaxPaths are not looked for.
+func FindAll(document []byte, paths []string, values [][]byte) (whole bool) {
+	var s scanner
+	whole = s.scan(document, paths...)
+	clear(values)
+	for i := range min(len(paths), MaxPaths) {
+		values[i] = s.value(i)
 	}
-	return s.found, s.found != nil
+	return whole
 }
 
 // Scalar returns what the value at path says: a string's text, or the literal
 // of a number or a boolean. An object, a list and a null say nothing.
 func Scalar(document []byte, path string) (text string, found bool) {
-	raw, found := Find(document, path)
-	if !found {
-		return "", false
+	raw, _ := Find(document, path)
+	says, found := Text(raw)
+	return string(says), found
+}
+
+// Text returns what a value that was found says, as Scalar does. It shares the
+// value's memory unless the value is spelt with escapes.
+func Text(raw []byte) (text []byte, found bool) {
+	if len(raw) == 0 {
+		return nil, false
 	}
 	switch raw[0] {
 	case '{', '[', 'n':
-		return "", false
+		return nil, false
 	case '"':
-		return unquote(raw), true
+		if inside := raw[1 : len(raw)-1]; isPlain(inside) {
+			return inside, true
+		}
+		return []byte(unquote(raw)), true
 	}
-	return string(raw), true
+	return raw, true
 }
 
 // unquote returns what a valid JSON string says.
@@ -72,24 +96,56 @@ func isPlain(inside []byte) bool {
 	return bytes.IndexByte(inside, '\\') < 0 && utf8.Valid(inside)
 }
 
-// scanner passes over a document once, by the grammar of RFC 8259.
+// onWay is the set of the paths that lead on from a value, by their places among
+// those that are sought.
+type onWay uint
+
+func (w onWay) has(i int) bool { return w&(1<<i) != 0 }
+
+// scanner passes over a document once, by the grammar of RFC 8259. It holds no
+// slices but the document: then nothing of it leaves the stack.
 type scanner struct {
 	text  []byte
-	at    int    // the next byte to be looked at
-	found []byte // the last value that lay at the end of the path
+	at    int              // the next byte to be looked at
+	paths [MaxPaths]string // what is sought
+	found [MaxPaths]span   // the last value that lay at the end of each path
 }
 
-// value passes over one value, and reports false if there is none. If onWay, path
-// leads from it to what is sought.
-func (s *scanner) value(path string, onWay bool, depth int) bool {
+// span is a part of the document. No value begins where it ends.
+type span struct{ begin, end int }
+
+// scan reports whether a document is JSON, and takes note of where the paths
+// lead to.
+func (s *scanner) scan(document []byte, paths ...string) bool {
+	s.text = document
+	n := copy(s.paths[:], paths)
+	s.skipSpace()
+	if !s.pass(1<<n-1, 0) {
+		return false
+	}
+	s.skipSpace()
+	return s.at == len(document) // nothing follows the document
+}
+
+// value returns what was found at the end of a path. Whoever appends to it must
+// not write on into the document, hence its capacity.
+func (s *scanner) value(i int) []byte {
+	if at := s.found[i]; at.begin < at.end {
+		return s.text[at.begin:at.end:at.end]
+	}
+	return nil
+}
+
+// pass passes over one value, and reports false if there is none.
+func (s *scanner) pass(way onWay, depth int) bool {
 	if s.at >= len(s.text) || depth > maxDepth {
 		return false
 	}
 	switch s.text[s.at] {
 	case '{':
-		return s.object(path, onWay, depth)
+		return s.object(way, depth)
 	case '[':
-		return s.list(path, onWay, depth)
+		return s.list(way, depth)
 	case '"':
 		return s.str()
 	case 't':
@@ -102,8 +158,7 @@ func (s *scanner) value(path string, onWay bool, depth int) bool {
 	return s.number()
 }
 
-func (s *scanner) object(path string, onWay bool, depth int) bool {
-	name, _, _ := strings.Cut(path, ".")
+func (s *scanner) object(way onWay, depth int) bool {
 	s.at++
 	s.skipSpace()
 	if s.next('}') {
@@ -116,7 +171,7 @@ func (s *scanner) object(path string, onWay bool, depth int) bool {
 		}
 		key := s.text[begin:s.at]
 		s.skipSpace()
-		if !s.next(':') || !s.member(path, onWay && spells(key, name), depth) {
+		if !s.next(':') || !s.member(s.called(key, way, depth), depth) {
 			return false
 		}
 		if !s.next(',') {
@@ -126,11 +181,31 @@ func (s *scanner) object(path string, onWay bool, depth int) bool {
 	}
 }
 
-func (s *scanner) list(path string, onWay bool, depth int) bool {
-	wanted := -1
-	if onWay {
-		name, _, _ := strings.Cut(path, ".")
-		wanted = index(name)
+// called are the paths that go on by way of the field that quoted, a valid JSON
+// string, is the name of.
+func (s *scanner) called(quoted []byte, way onWay, depth int) onWay {
+	if way == 0 {
+		return 0
+	}
+	name := quoted[1 : len(quoted)-1]
+	if !isPlain(name) {
+		name = []byte(unquote(quoted))
+	}
+	var on onWay
+	for i, path := range &s.paths {
+		if way.has(i) && string(name) == nameAt(path, depth) {
+			on |= 1 << i
+		}
+	}
+	return on
+}
+
+func (s *scanner) list(way onWay, depth int) bool {
+	last := -1 // the last element that is on the way to anything
+	for i, path := range &s.paths {
+		if way.has(i) {
+			last = max(last, index(nameAt(path, depth)))
+		}
 	}
 	s.at++
 	s.skipSpace()
@@ -138,7 +213,11 @@ func (s *scanner) list(path string, onWay bool, depth int) bool {
 		return true
 	}
 	for i := 0; ; i++ {
-		if !s.member(path, i == wanted, depth) {
+		var on onWay
+		if i <= last {
+			on = s.numbered(i, way, depth)
+		}
+		if !s.member(on, depth) {
 			return false
 		}
 		if !s.next(',') {
@@ -147,36 +226,60 @@ func (s *scanner) list(path string, onWay bool, depth int) bool {
 	}
 }
 
-// member passes over a value inside another, and the spaces around it. If onWay,
-// it is the one that path names first.
-func (s *scanner) member(path string, onWay bool, depth int) bool {
+// numbered are the paths that go on by way of a list's element.
+func (s *scanner) numbered(element int, way onWay, depth int) onWay {
+	var on onWay
+	for i, path := range &s.paths {
+		if way.has(i) && index(nameAt(path, depth)) == element {
+			on |= 1 << i
+		}
+	}
+	return on
+}
+
+// member passes over a value inside another, and the spaces around it. Paths that
+// lead to it go on inside, or end here.
+func (s *scanner) member(way onWay, depth int) bool {
 	s.skipSpace()
-	if !onWay {
-		ok := s.value("", false, depth+1)
+	if way == 0 {
+		ok := s.pass(0, depth+1)
 		s.skipSpace()
 		return ok
 	}
-	// What was found in an earlier field of the same name no longer counts, even
-	// if the path ends nowhere in this one.
-	s.found = nil
-	begin := s.at
-	_, rest, more := strings.Cut(path, ".")
-	ok := s.value(rest, more, depth+1)
-	if !more {
-		s.found = s.text[begin:s.at:s.at] // whoever appends to it must not write on
+	begin, ends := s.at, onWay(0)
+	for i, path := range &s.paths {
+		if way.has(i) {
+			// What was found in an earlier field of the same name no longer counts,
+			// even if the path ends nowhere in this one.
+			s.found[i] = span{}
+			if isLast(path, depth) {
+				ends |= 1 << i
+			}
+		}
+	}
+	if !s.pass(way&^ends, depth+1) {
+		return false
+	}
+	for i := range &s.paths {
+		if ends.has(i) {
+			s.found[i] = span{begin, s.at}
+		}
 	}
 	s.skipSpace()
-	return ok
+	return true
 }
 
-// spells reports whether quoted, a valid JSON string, says name.
-func spells(quoted []byte, name string) bool {
-	inside := quoted[1 : len(quoted)-1]
-	if isPlain(inside) {
-		return string(inside) == name
+// nameAt is the name that a path goes by at a depth, counted from zero.
+func nameAt(path string, depth int) string {
+	for range depth {
+		_, path, _ = strings.Cut(path, ".")
 	}
-	return unquote(quoted) == name
+	name, _, _ := strings.Cut(path, ".")
+	return name
 }
+
+// isLast reports whether the name that a path goes by at a depth is its last.
+func isLast(path string, depth int) bool { return strings.Count(path, ".") == depth }
 
 // index returns the number that a name is, or -1: "0" and "12" are plain
 // decimals, "+1" and "01" are names.

@@ -80,6 +80,30 @@ func TestDepthIsBounded(t *testing.T) {
 func TestPassingOverADocumentAllocatesNothing(t *testing.T) {
 	document := []byte(`{"grün":[1,{"x":"\u0041"}],"data":[{"ts":17},{"ts":18}],"code":"x"}`)
 	require.Zero(t, testing.AllocsPerRun(100, func() { Find(document, "data.1.ts") }))
+	paths, values := []string{"code", "data.0.ts"}, make([][]byte, 2)
+	require.Zero(t, testing.AllocsPerRun(100, func() { FindAll(document, paths, values) }))
+}
+
+func TestSeveralValuesAreFoundInOnePass(t *testing.T) {
+	document := []byte(`{"code":1,"error":["a","b"],"data":[{"sCode":"2","code":3}],"code":4,"time":5}`)
+	paths := []string{"code", "error.1", "data.0.sCode", "data.0.code", "data.0", "missing", "error.2", "time", "code"}
+	values := make([][]byte, len(paths))
+	require.True(t, FindAll(document, paths, values))
+	for i, want := range []string{"4", `"b"`, `"2"`, "3", `{"sCode":"2","code":3}`, "", "", "5", ""} {
+		require.Equal(t, want, string(values[i]), paths[i])
+	}
+	require.Nil(t, values[MaxPaths], "paths beyond the last are not looked for")
+}
+
+func TestOfACutDocumentWhatCameBeforeIsFound(t *testing.T) {
+	values := make([][]byte, 3)
+	paths := []string{"code", "msg", "data.0"}
+	require.False(t, FindAll([]byte(`{"code":-1003,"data":[1,2],"msg":"Way too`), paths, values))
+	require.Equal(t, "-1003", string(values[0]))
+	require.Nil(t, values[1])
+	require.Equal(t, "1", string(values[2]))
+	require.False(t, FindAll(nil, paths, values))
+	require.Nil(t, values[0])
 }
 
 // asDecoded is Find by way of decoding, level by level.
@@ -117,6 +141,13 @@ func FuzzFind(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, document []byte, path string) {
 		raw, found := Find(document, path)
+		paths, values := []string{"code", path, "a.a", path + ".0", "1.1."}, make([][]byte, 5)
+		if FindAll(document, paths, values) {
+			for i := range paths {
+				alone, _ := Find(document, paths[i])
+				require.Equal(t, alone, values[i], paths[i])
+			}
+		}
 		if strings.Count(string(document), "[")+strings.Count(string(document), "{") > maxDepth {
 			return // it may be too deep, which encoding/json does not mind
 		}

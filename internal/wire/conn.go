@@ -18,21 +18,25 @@ const keptRequest = 64 << 10
 type Conn struct {
 	socket   *Socket
 	source   source
-	payload  payload // the body of the last response
-	decoders Decoders
+	payload  payload              // the body of the last response
 	tls      *tls.ConnectionState // nil for plain http
 	limits   Limits
 	reader   *bufio.Reader // narrow, or a wide one while a large head is read
 	narrow   *bufio.Reader
+	answer   *messages.Response // of the running exchange, from its head on
 	reusable bool
+	keepAlive
 }
 
-var _ protocol.Connection = (*Conn)(nil)
+var (
+	_ protocol.Connection = (*Conn)(nil)
+	_ protocol.IdleHinter = (*Conn)(nil)
+)
 
 // NewConn returns a Conn that speaks HTTP/1.1 over s and owns s from now on. If s
 // is sealed, the handshake is done.
 func NewConn(s *Socket, l Limits) *Conn {
-	c := &Conn{socket: s, limits: l.WithDefaults(), reusable: true}
+	c := &Conn{socket: s, limits: l.WithDefaults(), reusable: true, keepAlive: keepAlive{left: -1}}
 	c.source.socket = s
 	c.narrow = bufio.NewReaderSize(&c.source, readBuffer)
 	c.reader = c.narrow
@@ -55,45 +59,58 @@ func NewConn(s *Socket, l Limits) *Conn {
 //
 // Sent is exact. SentNo: the connection took not one byte, so the request may be
 // repeated whatever it is. SentMaybe: it took some, and no final response head
-// was read. SentYes: a final response head was read; there is an error beside
-// it if the body then failed, and the response is nil as with every error.
+// was read. SentYes: a final response head was read. If the body then failed, there
+// is an error and the response beside it: status, header and the instants are
+// those of the head, Body is what came of it and decoded, and may end anywhere.
 //
 // Errors, all to be found with errors.Is or errors.As:
 //
 //	*CallError                     the request cannot be sent; the Conn is as before
 //	messages.ErrStale              not silent before use, or used up (SentNo)
-//	messages.ErrTruncated          the server closed before the response was complete
+//	messages.ErrTruncated          the server closed before the response was complete:
+//	                               io.EOF if nothing of it came, else io.ErrUnexpectedEOF
+//	messages.ErrPeerClosed         the server closed or reset the connection; beside another
 //	messages.ErrMalformedResponse  framing that is invalid or can be read in two ways
 //	messages.ErrHeaderTooLarge     over Limits.Header
 //	messages.ErrBodyTooLarge       over Limits.Body
+//	*messages.PanicError           code of the caller's panicked: a hook, the body, the net.Conn
 //	context.DeadlineExceeded       the deadline passed
 //	ErrAborted                     Abort was called
 //	net.Error and the like         the network failed
 //
 // No text of theirs holds a part of the request or of the response, the name of
 // a refused header line apart.
-func (c *Conn) Exchange(call *messages.Call, deadline time.Time) (*messages.Response, messages.Sent, error) {
+func (c *Conn) Exchange(call *messages.Call, deadline time.Time) (resp *messages.Response, sent messages.Sent, err error) {
+	returned := false
+	defer c.contain(&returned, &resp, &sent, &err)
+	resp, sent, err = c.exchange(call, deadline)
+	returned = true
+	return resp, sent, err
+}
+
+func (c *Conn) exchange(call *messages.Call, deadline time.Time) (*messages.Response, messages.Sent, error) {
 	sentAt := time.Now()
 	if !deadline.IsZero() && !sentAt.Before(deadline) {
 		return nil, messages.SentNo, ErrDeadline // the Conn is as before
 	}
 	if err := c.begin(call, deadline); err != nil {
+		c.end()
 		return nil, messages.SentNo, err
 	}
-	resp, sent, err := c.receive(call)
-	if err != nil {
+	err := c.receive(call, sentAt)
+	resp, sent := c.answer, c.sent()
+	switch {
+	case err != nil:
 		// A body that cannot be read aborts the connection, and shows here as that.
 		if cause := c.source.upload.cause(); cause != nil {
 			err = cause
 		}
 		c.end()
-		return nil, sent, err
-	}
-	if resp.Stream == nil {
+	case resp.Stream == nil:
 		c.end() // a stream calls it when it has ended
+		resp.AnsweredAt = time.Now()
 	}
-	resp.SentAt, resp.AnsweredAt, resp.TLS = sentAt, time.Now(), c.tls
-	return resp, sent, nil
+	return resp, sent, err
 }
 
 // begin makes everything ready for the first read, which writes the request.
@@ -117,11 +134,12 @@ func (c *Conn) begin(call *messages.Call, deadline time.Time) error {
 
 // end lets go of what only a large exchange needs.
 func (c *Conn) end() {
-	if c.source.upload != nil {
-		c.source.upload.stop()
-		c.source.upload = nil
-	}
+	u := c.source.upload
+	c.source.upload = nil // first: stop calls the caller's code, which may panic
+	u.stop()
+	c.source.trace = nil
 	s := c.socket
+	s.disarm()
 	s.body = nil
 	if cap(s.out) > keptRequest {
 		s.out = nil
@@ -130,6 +148,8 @@ func (c *Conn) end() {
 	if c.reader != c.narrow {
 		c.reader, c.source.prefix = c.narrow, nil
 	}
+	c.payload = payload{conn: c} // its trailer is a part of the answer
+	c.answer = nil               // last: until then it is what a panic leaves to be told
 }
 
 // NetConn returns the connection under the Conn, for whoever wants to know its

@@ -2,6 +2,8 @@
 //
 //	conn.go limits.go errors.go       one exchange, its caps, its errors
 //	socket*.go source.go records.go   the socket under it, and what TLS may have left
+//	foreign.go                        silence of connections that are no socket of ours
+//	contain.go                        panics in the caller's code
 //	request.go upload.go trailer.go   what is written
 //	head.go response.go               what is read, strictly
 //	payload.go coding.go stream.go    the body: framing, content coding, streamed

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"time"
@@ -19,8 +20,8 @@ var (
 	ErrDeadline = fmt.Errorf("exchange: %w", context.DeadlineExceeded)
 	// ErrSpent is the error of an exchange on a connection that is used up.
 	ErrSpent = fmt.Errorf("%w: it carries no further exchange", messages.ErrStale)
-	// ErrHalfBody is the error of a response whose body ended early.
-	ErrHalfBody = fmt.Errorf("%w: connection closed inside the body", messages.ErrTruncated)
+	// ErrHalfBody is the error of a response whose body the peer ended early.
+	ErrHalfBody = cutOff("connection closed inside the body", io.ErrUnexpectedEOF)
 	// ErrStreamClosed is the error of reading a body after it was closed.
 	ErrStreamClosed = errors.New("response body was closed")
 )
@@ -53,10 +54,11 @@ var (
 	errTransferEncoding = malformed("Transfer-Encoding is not exactly chunked")
 	errTwoFramings      = malformed("Transfer-Encoding beside Content-Length or in HTTP/1.0")
 	errSwitching        = malformed("101 to a request that asked for no other protocol")
-	errInterim          = malformed("too many interim responses")
 	errChunk            = malformed("invalid chunked coding")
 
-	errNoAnswer = fmt.Errorf("%w: connection closed before the response head was complete", messages.ErrTruncated)
+	errLeft     = ByPeer(messages.ErrStale)
+	errNoAnswer = cutOff("connection closed before a response came", io.EOF)
+	errHalfHead = cutOff("connection closed before the response head was complete", io.ErrUnexpectedEOF)
 	errFraming  = fmt.Errorf("%w: chunk framing outweighs the body", messages.ErrBodyTooLarge)
 )
 
@@ -64,10 +66,45 @@ func malformed(reason string) error {
 	return fmt.Errorf("%w: %s", messages.ErrMalformedResponse, reason)
 }
 
+// cutOff is the error of a response that ends with its connection. Those who know
+// net/http look for eof.
+func cutOff(where string, eof error) error {
+	return ByPeer(also(fmt.Errorf("%w: %s", messages.ErrTruncated, where), eof))
+}
+
+// ByPeer marks an error as the peer's having closed or reset the connection.
+func ByPeer(err error) error { return also(err, messages.ErrPeerClosed) }
+
+// marked reads as the first of its errors, and matches all.
+type marked struct{ errs [2]error }
+
+func also(err, other error) error { return &marked{[2]error{err, other}} }
+
+// Error is part of error.
+func (m *marked) Error() string { return m.errs[0].Error() }
+
+// Unwrap is part of errors.Is and errors.As.
+func (m *marked) Unwrap() []error { return m.errs[:] }
+
+// IsPeerClosed reports whether an error of a connection's Read or Write means
+// that the peer closed or reset it: a timeout never does, nor does anything that
+// this side did.
+func IsPeerClosed(err error) bool {
+	var op *net.OpError
+	switch {
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), isReset(err):
+		return true
+	}
+	return errors.As(err, &op) && op.Op == "remote error" // crypto/tls's word for the peer's alert
+}
+
 // explain names the cause of an I/O error: an abort and a deadline both show as
-// a timeout of the socket.
+// a timeout of the socket, or as its end if it keeps no time.
 func (s *Socket) explain(err error) error {
-	if !isTimeout(err, s.deadline) {
+	if !isTimeout(err, s.deadline) && !s.torn.Load() {
+		if IsPeerClosed(err) {
+			return ByPeer(err)
+		}
 		return err
 	}
 	if s.aborted.Load() { // asked first: an abort works by a deadline that has passed

@@ -60,7 +60,7 @@ func (b *payload) Read(p []byte) (int, error) {
 		b.excess = max(0, b.excess-framingRatio*int64(n))
 	case b.framing == toEnd && b.taken > b.room:
 		b.err = messages.ErrBodyTooLarge
-		return 0, b.err // what is over the cap is not handed on
+		return n - int(b.taken-b.room), b.err // what is over the cap is not handed on
 	}
 	if n == 0 && err != nil { // an error beside data comes again with the next read
 		b.err = b.ended()
@@ -204,12 +204,15 @@ const lentBody = 64 << 10
 var bodyBuffers = sync.Pool{New: func() any { return new([]byte) }}
 
 // ReadAll reads r to its end, and no more than limit bytes. What it returns is
-// the caller's own.
+// the caller's own; beside an error it is what came before.
 func ReadAll(r io.Reader, limit int64) ([]byte, error) {
 	lent := bodyBuffers.Get().(*[]byte)
 	body, err := appendAll((*lent)[:0], r, limit)
+	if int64(len(body)) > limit {
+		body = body[:limit] // what is over the cap is not handed on
+	}
 	switch {
-	case err != nil || len(body) == 0:
+	case len(body) == 0:
 		*lent = body
 		body = nil
 	case len(body) > lentBody:
@@ -218,7 +221,7 @@ func ReadAll(r io.Reader, limit int64) ([]byte, error) {
 		*lent = body
 		body = append(make([]byte, 0, len(body)), body...)
 	}
-	if cap(*lent) <= 2*lentBody { // what one huge body needed is not kept for all the small ones
+	if cap(*lent) <= lentBody { // what one huge body needed is not kept for all the small ones
 		bodyBuffers.Put(lent)
 	}
 	return body, err

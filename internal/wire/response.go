@@ -2,6 +2,7 @@ package wire
 
 import (
 	"io"
+	"time"
 
 	"github.com/sluice-engine/sluice/messages"
 )
@@ -10,40 +11,43 @@ import (
 const Believed = 1 << 20
 
 // receive reads the response, or its head alone if its body is to be streamed.
-// sent is SentYes once its head was read, even if there is an error after that.
-func (c *Conn) receive(call *messages.Call) (resp *messages.Response, sent messages.Sent, err error) {
+// From its head on it is c.answer, whatever becomes of its body.
+func (c *Conn) receive(call *messages.Call, sentAt time.Time) error {
 	h, err := c.readHead(call)
 	if err != nil {
-		return nil, c.sent(), err
+		return err
 	}
-	resp = &messages.Response{StatusCode: h.status, Header: c.takeLines(&h), ProtoMajor: 1, ProtoMinor: h.minor()}
+	resp := &messages.Response{StatusCode: h.status, Header: c.takeLines(&h), ProtoMajor: 1, ProtoMinor: h.minor(), TLS: c.tls}
+	resp.SentAt, resp.AnsweredAt = sentAt, time.Now()
+	c.answer = resp
 	bodiless := h.bodiless(call.Method)
 	// Without a length left is -1, until begin knows what is meant.
-	c.payload = payload{conn: c, keeps: h.keeps(bodiless), left: h.length, room: c.limits.Body}
+	c.payload = payload{conn: c, keeps: c.heed(&h) && h.keeps(bodiless), left: h.length, room: c.limits.Body}
 	switch {
 	case bodiless || h.length == 0: // nothing to decode, whatever coding it names
 		c.finish()
+		return nil
 	case call.Stream:
-		err = c.stream(&h, call, resp)
-	default:
-		err = c.readBody(&h, call, resp)
+		c.stream(&h, call, resp)
+		return nil
 	}
-	if err != nil {
-		return nil, messages.SentYes, err // half an answer is none
-	}
-	return resp, messages.SentYes, nil
+	return c.readBody(&h, call, resp)
 }
 
 // finish decides, at the end of a response, whether the connection is kept.
 func (c *Conn) finish() {
 	// What is buffered or still in the prefix came unasked: it must not become the
 	// next answer. over comes last, for it waits a moment.
-	c.reusable = c.payload.keeps && c.reader.Buffered() == 0 && len(c.source.prefix) == 0 && c.source.upload.over()
+	c.reusable = c.payload.keeps && !c.socket.blind &&
+		c.reader.Buffered() == 0 && len(c.source.prefix) == 0 && c.source.upload.over()
 }
 
-// sent says what became of a request without an answer.
+// sent says what is known of the request at this instant.
 func (c *Conn) sent() messages.Sent {
-	if c.socket.written.Load() == 0 {
+	switch {
+	case c.answer != nil:
+		return messages.SentYes
+	case c.socket.written.Load() == 0:
 		return messages.SentNo
 	}
 	return messages.SentMaybe
@@ -53,9 +57,10 @@ func (c *Conn) sent() messages.Sent {
 // request body that waits for leave is sent when that comes, and never behind a
 // final head.
 func (c *Conn) readHead(call *messages.Call) (head, error) {
-	for interim := 0; ; interim++ {
+	for interim := 0; ; {
 		h := newHead()
 		err := c.scan(&h)
+		interim += h.end
 		switch {
 		case err != nil:
 			return h, err
@@ -64,8 +69,8 @@ func (c *Conn) readHead(call *messages.Call) (head, error) {
 			return h, nil
 		case h.status == 101:
 			return h, errSwitching
-		case interim >= c.limits.Interim:
-			return h, errInterim
+		case interim > c.limits.Header: // in bytes: a server may tell of its progress for long
+			return h, messages.ErrHeaderTooLarge
 		}
 		if h.status == 100 {
 			c.source.upload.start() // a second 100 changes nothing
@@ -108,7 +113,7 @@ func (c *Conn) scan(h *head) error {
 			return nil
 		}
 		if err := c.more(len(buf)); err != nil {
-			return c.readError(errNoAnswer) // not err: bufio's view, which may be an old one
+			return c.readError(h.cut(len(buf))) // not err: bufio's view, which may be an old one
 		}
 	}
 }
@@ -116,7 +121,7 @@ func (c *Conn) scan(h *head) error {
 // more reads at least one byte behind the n that are buffered.
 func (c *Conn) more(n int) error {
 	if n == c.reader.Size() { // a full buffer: Peek would fail without reading
-		wide, err := c.source.widen(c.reader, c.limits.Header)
+		wide, err := c.source.widen(c.reader, min(2*n, c.limits.Header)) // as the bytes arrive
 		if err != nil {
 			return err
 		}
@@ -132,10 +137,8 @@ func (c *Conn) readBody(h *head, call *messages.Call, resp *messages.Response) (
 	if h.length > c.limits.Body {
 		return messages.ErrBodyTooLarge
 	}
-	decoded, err := c.decoder(h, call, resp)
+	decoded := c.decoder(h, call, resp)
 	switch {
-	case err != nil:
-		return err
 	case decoded != nil:
 		resp.Body, err = ReadAll(decoded, c.limits.Body)
 		decoded.Release() // after an error as well: it is reset before it is lent again
@@ -159,10 +162,11 @@ func (c *Conn) readCounted(length int) ([]byte, error) {
 	body := make([]byte, min(length, Believed))
 	for filled := 0; ; {
 		n, err := io.ReadFull(c.reader, body[filled:])
+		filled += n
 		if err != nil {
-			return nil, c.readError(ErrHalfBody)
+			return body[:filled], c.readError(ErrHalfBody)
 		}
-		if filled += n; filled == length {
+		if filled == length {
 			return body, nil
 		}
 		// Every byte that came is credit for one more.
@@ -175,9 +179,14 @@ func (c *Conn) readCounted(length int) ([]byte, error) {
 // readError returns the error that ended reading, or atEOF if it was the peer
 // closing.
 func (c *Conn) readError(atEOF error) error {
-	// crypto/tls says ErrUnexpectedEOF of a connection that ends inside a record.
-	if err := c.source.err; err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
+	switch err := c.source.err; {
+	case err == nil: // bufio has lost patience with a connection that gives neither bytes nor an error
+		return io.ErrNoProgress
+	// The latter is crypto/tls's word for an end inside a record. Neither is the
+	// peer's if we closed the connection.
+	case (err == io.EOF || err == io.ErrUnexpectedEOF) && !c.socket.torn.Load():
+		return atEOF
+	default:
 		return c.socket.explain(err)
 	}
-	return atEOF
 }

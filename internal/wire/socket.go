@@ -2,6 +2,7 @@ package wire
 
 import (
 	"crypto/tls"
+	"errors"
 	"io"
 	"net"
 	"sync/atomic"
@@ -36,6 +37,12 @@ type Socket struct {
 	// aborted is set by Abort, on any goroutine, and never taken back. The owner
 	// and the goroutine of an upload read it.
 	aborted atomic.Bool
+	// alarm tears a connection down that keeps no deadlines; nil for every other.
+	// The owner sets and stops it.
+	alarm *time.Timer
+	// torn is set by whoever closes the connection to end the exchange on it: the
+	// alarm, or an abort. The owner reads it.
+	torn atomic.Bool
 
 	out  []byte // the request: head and small body
 	body []byte // a body too large to be copied behind the head
@@ -50,6 +57,7 @@ type Socket struct {
 	// to read it.
 	closing bool
 
+	blind   bool    // nothing tells whether the connection is silent
 	probing bool    // Read answers at once, with errSilent if nothing is there
 	strayed bool    // the last probe found a byte
 	stray   [1]byte // which was this
@@ -59,32 +67,17 @@ type Socket struct {
 	descriptor
 }
 
-// pending may be implemented by a connection that is not a socket, so that it
-// can be asked whether anything is there to be read.
-type pending interface {
-	// Pending returns how many bytes Read would return without waiting, and
-	// whether the peer has closed its side.
-	Pending() (n int, closed bool)
-}
-
-// silent is the error of a probe that finds nothing. crypto/tls forgets a read
-// error that says it is temporary, and remembers every other.
-type silent struct{}
-
-func (silent) Error() string   { return "nothing to read" }
-func (silent) Timeout() bool   { return true }
-func (silent) Temporary() bool { return true }
-
-var errSilent net.Error = silent{}
-
 // NewSocket returns a socket over c, and owns c from now on.
 //
-// A TCP or Unix socket is written and read directly. A type that embeds one, or
-// otherwise has a SyscallConn method, is used through its methods, and its
-// socket is only asked whether it is silent. Any other connection may have a
-// method Pending() (n int, closed bool) that says how many bytes can be read
-// without waiting, and whether the peer has closed; without it, nothing tells
-// whether the connection is silent before use.
+// A TCP or Unix socket is written and read directly, and looked at for silence
+// without any cost. Any other connection is used through its methods, and must be
+// silent in its own way before it is used again: see foreign.go. A wrapper spares
+// itself a wait of a millisecond in every exchange if it has one of
+//
+//	Pending() (n int, closed bool)    what can be read without waiting, and whether
+//	                                  the peer has closed
+//	SyscallConn, as *net.TCPConn has  it, or whoever embeds it
+//	NetConn() net.Conn                what lies under it, as *tls.Conn has it
 func NewSocket(c net.Conn) *Socket {
 	s := &Socket{Conn: c}
 	s.attach(c)
@@ -129,13 +122,35 @@ func (s *Socket) arm(deadline time.Time) error {
 	// Most exchanges without a deadline follow another such: nothing is to be cleared.
 	if s.armed || !deadline.IsZero() {
 		s.armed = !deadline.IsZero()
-		if err := s.Conn.SetReadDeadline(deadline); err != nil {
+		if err := s.Conn.SetReadDeadline(deadline); err != nil && !s.timeless(err) {
 			return err
+		} else if err != nil && s.armed {
+			s.alarm = time.AfterFunc(time.Until(deadline), s.tear)
 		}
 	}
 	// Read after the deadline was set, and abort sets the flag before: an abort
 	// whose deadline was overwritten is seen here.
 	return s.live()
+}
+
+// timeless tells a connection that keeps no deadlines from one that is closed.
+func (s *Socket) timeless(err error) bool {
+	_, socket := s.Conn.(*net.TCPConn)
+	return !socket && !errors.Is(err, net.ErrClosed) && !errors.Is(err, io.ErrClosedPipe)
+}
+
+// tear ends whatever is running on a connection that knows no gentler way.
+func (s *Socket) tear() {
+	s.torn.Store(true) // before the close, whose cause is looked for here
+	_ = s.Close()
+}
+
+// disarm is called at the end of an exchange.
+func (s *Socket) disarm() {
+	if s.alarm != nil {
+		s.alarm.Stop()
+		s.alarm = nil
+	}
 }
 
 func (s *Socket) live() error {
@@ -146,8 +161,29 @@ func (s *Socket) live() error {
 }
 
 func (s *Socket) abort() {
-	s.aborted.Store(true)               // before the deadline: arm does the two in the other order
-	s.Conn.SetDeadline(time.Unix(1, 0)) // an error means it is closed already
+	s.aborted.Store(true) // before the deadline: arm does the two in the other order
+	s.Interrupt()
+}
+
+// Interrupt ends whatever read or write is running on the connection. Any
+// goroutine may call it.
+func (s *Socket) Interrupt() {
+	var failure error
+	// A connection that somebody else dialled for us may panic, here on a goroutine
+	// where nobody expects it.
+	panicked := Guard(messages.Exchanging, func() { failure = s.Conn.SetDeadline(time.Unix(1, 0)) })
+	if panicked != nil || failure != nil {
+		s.tear() // it is closed already, or knows no deadlines
+	}
+}
+
+// Close closes the connection as dialled. crypto/tls and net/http call it as
+// well, on goroutines of theirs.
+func (s *Socket) Close() (err error) {
+	if panicked := Guard(messages.Exchanging, func() { err = s.Conn.Close() }); panicked != nil {
+		return panicked
+	}
+	return err
 }
 
 // speak writes the request if nothing is there to be read.
@@ -171,19 +207,20 @@ func (s *Socket) send() error {
 }
 
 // converseInSteps is converse for a connection that is not ours to the socket,
-// for a request whose body follows, and for one that is traced; r is nil for any
-// other.
+// for a request whose body follows, and for one that is traced.
 func (s *Socket) converseInSteps(p []byte, r *source) (int, error) {
 	err := s.quiet()
 	s.written.Store(0) // a probe of TLS may have answered a key update
 	if err != nil {
 		return 0, err
 	}
-	if err := s.send(); err != nil {
-		return 0, err
+	if r.upload == nil {
+		err = s.press()
+	} else {
+		err = s.send() // the head alone
 	}
-	if r == nil {
-		return s.read(p)
+	if err != nil {
+		return s.lastWords(p, err)
 	}
 	r.sent() // an upload writes from here on, beside the read
 	n, err := s.read(p)
@@ -191,6 +228,30 @@ func (s *Socket) converseInSteps(p []byte, r *source) (int, error) {
 		r.answered()
 	}
 	return n, err
+}
+
+// lastWait bounds the reading of what a peer said before it closed: that has come
+// already, or is about to.
+const lastWait = time.Second
+
+// lastWords reads what the peer may have answered before it closed the connection
+// on a request that was being written: that says more than why the write failed.
+func (s *Socket) lastWords(p []byte, failure error) (int, error) {
+	if s.written.Load() == 0 || !IsPeerClosed(failure) {
+		return 0, failure
+	}
+	wait := time.Now().Add(lastWait)
+	if !s.deadline.IsZero() && s.deadline.Before(wait) {
+		wait = s.deadline
+	}
+	s.armed = true
+	if s.Conn.SetReadDeadline(wait) != nil || s.live() != nil {
+		return 0, failure
+	}
+	if n, _ := s.read(p); n > 0 {
+		return n, nil
+	}
+	return 0, failure
 }
 
 // read reads what HTTP is spoken in.
@@ -216,10 +277,17 @@ func (s *Socket) silence() error {
 	n, err := s.stream().Read(s.stray[:]) // expected to fail, with errSilent
 	s.strayed = n > 0
 	s.probing = false
+	if err == errBlind && !s.records.inside() {
+		s.blind = true // and so there is no second exchange, which this might harm
+		return nil
+	}
 	// crypto/tls is silent in the middle of a record too; only the scan knows.
 	if err == errSilent && !s.records.inside() {
 		s.records.settle()
 		return nil
+	}
+	if !s.strayed && err != nil && IsPeerClosed(err) {
+		return errLeft
 	}
 	return messages.ErrStale
 }
@@ -265,13 +333,16 @@ func (s *Socket) Write(p []byte) (int, error) {
 	if s.closing {
 		return n, io.ErrShortWrite // a goodbye that would have to wait is not said
 	}
+	if s.lay(p[n:]) {
+		return len(p), nil
+	}
 	m, err := s.writeWaiting(p[n:])
 	s.written.Add(int64(m))
 	return n + m, err
 }
 
 func (s *Socket) writeWaiting(p []byte) (int, error) {
-	if err := s.Conn.SetWriteDeadline(s.deadline); err != nil {
+	if err := s.Conn.SetWriteDeadline(s.deadline); err != nil && !s.timeless(err) {
 		return 0, err
 	}
 	// As in arm: the deadline just set may have overwritten that of an abort.
@@ -287,21 +358,5 @@ func (s *Socket) close(politely bool) error {
 		s.closing = true // before the goodbye, which is a write
 		s.farewell()
 	}
-	return s.Conn.Close()
-}
-
-// readPending is readNow for a connection that is not a socket.
-func (s *Socket) readPending(p []byte) (int, error) {
-	c, ok := s.Conn.(pending)
-	if !ok {
-		return 0, errSilent // there is no asking it, so it is believed
-	}
-	n, closed := c.Pending()
-	switch {
-	case n > 0:
-		return s.Conn.Read(p[:min(n, len(p))])
-	case closed:
-		return 0, io.EOF
-	}
-	return 0, errSilent
+	return s.Close()
 }

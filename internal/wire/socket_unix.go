@@ -3,6 +3,7 @@
 package wire
 
 import (
+	"cmp"
 	"io"
 	"net"
 	"os"
@@ -11,9 +12,11 @@ import (
 
 // descriptor reaches the socket under a net.Conn.
 type descriptor struct {
-	// attach sets these two, and nobody changes them.
-	raw syscall.RawConn // nil if the connection has no socket
-	own bool            // nothing stands between the net.Conn and the socket
+	// attach sets these, and nobody changes them. One of raw and under is set at
+	// most.
+	own   bool            // nothing stands between the net.Conn and the socket
+	raw   syscall.RawConn // the socket, if it is our own
+	under syscall.RawConn // the socket under somebody else's connection
 
 	// step and check are bound once, so that an exchange allocates nothing.
 	step  func(fd uintptr) (done bool)
@@ -24,6 +27,11 @@ type descriptor struct {
 	// before an upload begins, whose goroutine reads it.
 	direct bool
 
+	// laying has Write keep in backlog what the socket does not take at once. The
+	// owner takes both back before an upload begins, whose goroutine reads them.
+	laying  bool
+	backlog []byte
+
 	spoken bool   // step has written the request
 	in     []byte // where step reads the first bytes of the answer to
 	n      int    // how many it read
@@ -31,47 +39,96 @@ type descriptor struct {
 }
 
 func (s *Socket) attach(c net.Conn) {
-	sc, ok := c.(syscall.Conn)
-	if !ok {
+	raw := socketUnder(c)
+	if raw == nil {
 		return
 	}
-	raw, err := sc.SyscallConn()
-	if err != nil {
-		return // closed already; the first exchange will say so
-	}
-	s.raw, s.step, s.check = raw, s.turn, s.look
-	// A type that embeds one of these may count or change what passes: its
-	// socket is asked for silence, but written and read through its methods.
+	// A type that embeds one of these may count, change or keep what passes: its
+	// socket is looked at, but written and read through its methods.
 	switch c.(type) {
 	case *net.TCPConn, *net.UnixConn:
-		s.own = true
+		s.own, s.raw, s.step, s.check = true, raw, s.turn, s.look
+	default:
+		s.under = raw
 	}
+}
+
+// socketUnder follows what connections say of themselves down to a socket. It
+// returns nil if they do not, and if it is closed already: the first exchange
+// will say so.
+func socketUnder(c net.Conn) syscall.RawConn {
+	for range 8 { // deeper than any; one that lies upon itself has no end
+		switch known := c.(type) {
+		case syscall.Conn:
+			raw, err := known.SyscallConn()
+			if err != nil {
+				return nil
+			}
+			return raw
+		case interface{ NetConn() net.Conn }:
+			c = known.NetConn()
+		default:
+			return nil
+		}
+	}
+	return nil
+}
+
+// glance looks at the socket under a connection, and takes nothing from it.
+func (s *Socket) glance() (found glimpse) {
+	if s.under == nil {
+		return unknown
+	}
+	err := s.under.Control(func(fd uintptr) {
+		var one [1]byte
+		// The socket is non-blocking, as net makes it.
+		switch _, _, err := syscall.Recvfrom(int(fd), one[:], syscall.MSG_PEEK); err {
+		case syscall.EAGAIN:
+			found = quiet
+		case syscall.ENOTSOCK, syscall.EINTR: // what cannot be looked at has to be read
+			found = unknown
+		default:
+			found = stirring
+		}
+	})
+	if err != nil {
+		return stirring // it is closed, as a read will say
+	}
+	return found
 }
 
 // converse checks that the socket is silent, writes the request and reads the
 // first bytes of the answer into p.
-func (s *Socket) converse(p []byte) (int, error) {
+func (s *Socket) converse(p []byte, r *source) (int, error) {
 	if !s.own {
-		return s.converseInSteps(p, nil)
+		return s.converseInSteps(p, r)
 	}
 	s.in, s.n, s.err, s.spoken = p, 0, nil, false
 	err := s.raw.Read(s.step)
 	s.in = nil
-	if err != nil { // the deadline, an abort or a close, while step waited for its next turn
+	switch {
+	case err != nil: // the deadline, an abort or a close, while step waited for its next turn
 		return 0, err
+	case len(s.backlog) > 0 && s.err == nil:
+		r.sent() // the rest is written beside the read
+		return s.read(p)
+	case s.n == 0 && s.err != nil:
+		return s.lastWords(p, s.err)
 	}
 	return s.n, s.err
 }
 
 // turn is called by the runtime when the poller is armed, and then whenever the
-// socket is readable, until it is done. It holds the descriptor's read lock
-// only, so a write that has to wait may do so the ordinary way.
+// socket is readable, until it is done. It holds the descriptor's read lock only.
 func (s *Socket) turn(fd uintptr) (done bool) {
 	if !s.spoken {
 		s.spoken = true // whatever comes of it, there is no second write
+		s.laying, s.backlog = true, nil
 		s.on(fd, s.speak)
-		// No read yet: right after a write there is nothing, and the runtime waits.
-		return s.err != nil
+		s.laying = false
+		// No read yet: right after a write there is nothing, and the runtime waits. With
+		// a backlog it is another who waits.
+		return s.err != nil || len(s.backlog) > 0
 	}
 	if s.sealed != nil {
 		s.on(fd, s.unseal)
@@ -79,6 +136,34 @@ func (s *Socket) turn(fd uintptr) (done bool) {
 		s.n, s.err = s.readNow(s.in)
 	}
 	return s.err != errSilent // not done: the runtime waits until there is more
+}
+
+// press is send without waiting: what the socket does not take is a backlog.
+func (s *Socket) press() error {
+	if !s.own {
+		return s.send()
+	}
+	s.err, s.laying, s.backlog = nil, true, nil
+	err := s.raw.Control(func(fd uintptr) { s.on(fd, s.send) })
+	s.laying = false
+	return cmp.Or(err, s.err)
+}
+
+// prompt reports whether the connection can be offered bytes without waiting.
+func (s *Socket) prompt() bool { return s.own }
+
+// lay keeps p for later, if that is how it is written.
+func (s *Socket) lay(p []byte) bool {
+	if s.laying {
+		s.backlog = append(s.backlog, p...)
+	}
+	return s.laying
+}
+
+func (s *Socket) takeBacklog() []byte {
+	left := s.backlog
+	s.backlog = nil
+	return left
 }
 
 // unseal reads what TLS has for HTTP; a record may come in pieces.
@@ -101,7 +186,7 @@ func (s *Socket) on(fd uintptr, f func() error) {
 // quiet is silence at any time. It does not depend on the deadline, which may
 // have passed while the connection was idle.
 func (s *Socket) quiet() error {
-	if s.raw == nil {
+	if !s.own {
 		return s.silence()
 	}
 	s.err = nil
@@ -124,8 +209,8 @@ func (s *Socket) farewell() {
 
 // readNow reads what is there, or returns errSilent.
 func (s *Socket) readNow(p []byte) (int, error) {
-	if s.raw == nil {
-		return s.readPending(p)
+	if !s.own {
+		return s.readForeign(p)
 	}
 	n, err := readFD(s.fd, p)
 	if err == syscall.EAGAIN { // the socket is non-blocking, as net makes it
@@ -136,7 +221,9 @@ func (s *Socket) readNow(p []byte) (int, error) {
 
 // writeNow writes what the socket takes without waiting.
 func (s *Socket) writeNow(p []byte) (int, error) {
-	if !s.direct { // fd is not held, or not for us to write to
+	// Without direct fd is not held, or not for us to write to. Nothing overtakes a
+	// backlog.
+	if !s.direct || len(s.backlog) > 0 {
 		return 0, nil
 	}
 	for {

@@ -9,7 +9,16 @@ import (
 // Connection is one connection to an origin, used by one request at a time.
 type Connection interface {
 	// Exchange writes the call and reads its answer. A zero deadline means
-	// none. The response is nil exactly when the error is not.
+	// none.
+	//
+	// There is a response exactly when the server is known to have answered:
+	// SentYes. With an error beside it the head is whole, and the body is not:
+	// Body is what came before the error, and there is no Stream. Without a
+	// response there is an error.
+	//
+	// An error that is the peer's having closed or reset the connection, or the
+	// stream, is messages.ErrPeerClosed as well; one of an abort, a deadline or
+	// anything else this side did never is.
 	Exchange(call *messages.Call, deadline time.Time) (*messages.Response, messages.Sent, error)
 	// Reusable reports whether the last exchange left no doubt behind.
 	Reusable() bool
@@ -17,4 +26,12 @@ type Connection interface {
 	// call it.
 	Abort()
 	Close() error
+}
+
+// IdleHinter may be implemented by a Connection whose server says how long it
+// keeps an idle connection.
+type IdleHinter interface {
+	// IdleHint is how long after its last answer the connection may safely be used
+	// again; zero if the server has not said.
+	IdleHint() time.Duration
 }

@@ -4,44 +4,54 @@
 // beside the Ticket in actors/ticket. Words that an actor says to itself (an
 // alarm of its own, a dial of its own that ended) stand beside its handlers.
 //
-//	word                  said by             to             when                                      answered by
-//	----                  -------             --             ----                                      -----------
-//	ticket.AcquirePermit  request             throttler      it is ready to leave                      LeaseGranted or TicketRefused, by whoever has the ticket then
-//	ticket.AcquireLease   throttler, request  pool           the permit is granted, or none is needed  LeaseGranted or TicketRefused
-//	ticket.LeaseGranted   pool                request        answer                                    -
-//	ticket.TicketRefused  throttler, pool     request        answer                                    -
-//	ticket.AbandonPermit  request             throttler      the caller left before an answer          -
-//	ticket.AbandonLease   throttler, request  pool           it follows the ticket there               -
-//	ticket.ReturnLease    request             pool           the exchange is over                      -
-//	ticket.SettlePermit   request, pool       throttler      what became of a granted permit is known  -
-//	OpenPool              request, System     supervisor     an origin has no pool yet                 PoolOpened
-//	PoolOpened            supervisor          whoever asked  answer                                    -
-//	PoolUnused            pool                supervisor     it has had no connection for long         PartPool, or nothing if somebody is inside
-//	PartPool              supervisor          pool           its door is shut                          -
-//	WarmPool              System              pool           Engine.Warm                               PoolWarmed
-//	PoolWarmed            pool                System         answer                                    -
-//	DropIdle              System              pool           Engine.CloseIdleConnections               -
-//	DescribePool          System              pool           Engine.Stats                              PoolDescribed
-//	PoolDescribed         pool                System         answer                                    -
-//	ClosePool             supervisor          pool           the engine closes                         -
-//	AwaitTime             request             timesync       it is to be signed, and no time is known  TimeReady
-//	AwaitSample           request             timesync       its timestamp was refused                 TimeReady
-//	TimeReady             timesync            request        answer                                    -
-//	ResampleTime          throttler, System   timesync       a limit counts in the server's windows    -
-//	CloseTimesync         supervisor          timesync       the engine closes                         -
-//	ReplaceLimits         System              throttler      Engine.ReplaceLimits                      LimitsReplaced
-//	LimitsReplaced        throttler           System         answer                                    -
-//	AdjustLimit           System              throttler      Engine.AdjustLimit                        LimitAdjusted
-//	LimitAdjusted         throttler           System         answer                                    -
-//	DescribeLimits        System              throttler      Engine.Stats                              LimitsDescribed
-//	LimitsDescribed       throttler           System         answer                                    -
-//	CloseThrottler        supervisor          throttler      the engine closes                         -
-//	CloseSystem           System              supervisor     Engine.Close, Engine.Shutdown             -
-//	EndSystem             System              supervisor     no request is on its journey any more     -
+//	word                  said by             to             when                                                     answered by
+//	----                  -------             --             ----                                                     -----------
+//	ticket.AcquirePermit  request             throttler      it is ready to leave                                     LeaseGranted or TicketRefused, by whoever has the ticket then
+//	ticket.AcquireLease   throttler, request  pool           the permit is granted, or none is needed                 LeaseGranted or TicketRefused
+//	ticket.LeaseGranted   pool                request        answer                                                   -
+//	ticket.TicketRefused  throttler, pool     request        answer                                                   -
+//	ticket.AbandonPermit  request             throttler      the caller left before an answer                         -
+//	ticket.AbandonLease   throttler, request  pool           it follows the ticket there                              -
+//	ticket.ExpirePermit   request             throttler      its time is up                                           TicketRefused, by whoever has the ticket then, unless it was answered
+//	ticket.ExpireLease    throttler, request  pool           it follows the ticket there                              TicketRefused, unless it was answered
+//	ticket.ParkPermit     pool                throttler      no connection is in sight                                -
+//	ticket.RequeuePermit  pool, request       throttler      there is a connection; its limits were paused meanwhile  as AcquirePermit
+//	ticket.ReturnLease    request             pool           the exchange is over                                     -
+//	ticket.SettlePermit   request, pool       throttler      what became of a granted permit is known                 -
+//	HeedAnswer            request             throttler      an answer to a request without a permit spoke of limits  -
+//	OpenPool              request, System     supervisor     an origin has no pool yet                                PoolOpened
+//	PoolOpened            supervisor          whoever asked  answer                                                   -
+//	PoolUnused            pool                supervisor     it has had no connection for long                        PartPool, or nothing if somebody is inside
+//	PartPool              supervisor          pool           its door is shut                                         -
+//	WarmPool              System              pool           Engine.Warm                                              PoolWarmed
+//	PoolWarmed            pool                System         answer                                                   -
+//	DropIdle              System              pool           Engine.CloseIdleConnections                              -
+//	DescribePool          System              pool           Engine.Stats                                             PoolDescribed
+//	PoolDescribed         pool                System         answer                                                   -
+//	ClosePool             supervisor          pool           the engine closes                                        -
+//	AwaitTime             request             timesync       it is to be signed, and no time is known                 TimeReady
+//	AwaitSample           request             timesync       its timestamp was refused                                TimeReady
+//	TimeReady             timesync            request        answer                                                   -
+//	ResampleTime          throttler, System   timesync       a limit counts in the server's windows                   -
+//	CloseTimesync         supervisor          timesync       the engine closes                                        -
+//	ReplaceLimits         System              throttler      Engine.ReplaceLimits                                     LimitsReplaced
+//	LimitsReplaced        throttler           System         answer                                                   -
+//	AdjustLimit           System              throttler      Engine.AdjustLimit                                       LimitAdjusted
+//	LimitAdjusted         throttler           System         answer                                                   -
+//	PauseScope            System              throttler      Engine.Pause                                             ScopeSet
+//	ResumeScope           System              throttler      Engine.Resume                                            ScopeSet
+//	ScopeSet              throttler           System         answer                                                   -
+//	DescribeLimits        System              throttler      Engine.Stats                                             LimitsDescribed
+//	LimitsDescribed       throttler           System         answer                                                   -
+//	CloseThrottler        supervisor          throttler      the engine closes                                        -
+//	CloseSystem           System              supervisor     Engine.Close, Engine.Shutdown                            -
+//	EndSystem             System              supervisor     no request is on its journey any more                    -
+//	LeaveTime             request             timesync       the caller left before an answer                         -
+//	ClockKnown            timesync            throttler      the clock is known at last, or stepped                   -
 //
 // Every answer is told to a Recipient that came with the question, exactly once,
-// whatever happens; an actor that cannot answer any more has ended, and whoever
-// asks watches for that. A word that an actor does not know is reported in the
+// whatever happens, but for one who says LeaveTime before; an actor that cannot
+// answer any more has ended, and whoever asks watches for that. A word that an actor does not know is reported in the
 // log, never ignored.
 //
 // Words are plain data, and are sent as values, never as pointers to them.

@@ -1,6 +1,11 @@
 package protocol
 
-import "github.com/sluice-engine/sluice/throttle"
+import (
+	"time"
+
+	"github.com/sluice-engine/sluice/throttle"
+	"github.com/sluice-engine/sluice/throttle/feedback"
+)
 
 // ReplaceLimits swaps the whole table of limits; LimitsReplaced answers.
 type ReplaceLimits struct {
@@ -22,11 +27,36 @@ type AdjustLimit struct {
 // LimitAdjusted answers AdjustLimit. The error is that of an unknown limit.
 type LimitAdjusted struct{ Err error }
 
+// PauseScope lets nothing leave for a time that a scope holds; ScopeSet answers.
+type PauseScope struct {
+	Scope throttle.Scope
+	For   time.Duration
+	Owner Recipient
+}
+
+// ResumeScope ends a pause, and the slow start after it; ScopeSet answers.
+type ResumeScope struct {
+	Scope throttle.Scope
+	Owner Recipient
+}
+
+// ScopeSet answers PauseScope and ResumeScope. The error is that of an unknown
+// scope.
+type ScopeSet struct{ Err error }
+
 // DescribeLimits asks for a picture of the ledger; LimitsDescribed answers.
 type DescribeLimits struct{ Owner Recipient }
 
 // LimitsDescribed answers DescribeLimits.
 type LimitsDescribed struct{ Snapshot throttle.Snapshot }
+
+// HeedAnswer passes on what an answer said to a request that had no permit: there
+// is no SettlePermit to carry it.
+type HeedAnswer struct {
+	Origin, Limit, Key string
+	Left               time.Duration // when the request was sent, on the ledger's clock
+	Signals            feedback.Feedback
+}
 
 // CloseThrottler refuses everything queued and everything to come. Permits are
 // still settled.

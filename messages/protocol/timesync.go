@@ -8,6 +8,11 @@ type AwaitTime struct{ Owner Recipient }
 // clock, which is taken at once: the server refused a timestamp.
 type AwaitSample struct{ Owner Recipient }
 
+// LeaveTime says that whoever asked waits no longer: the time synchronizer lets
+// go of Owner, who gets no answer any more, unless TimeReady is on its way
+// already. It does nothing if Owner does not wait.
+type LeaveTime struct{ Owner Recipient }
+
 // TimeReady answers AwaitTime and AwaitSample. Err is set when the time could
 // not be learnt.
 type TimeReady struct{ Err error }
@@ -15,6 +20,10 @@ type TimeReady struct{ Err error }
 // ResampleTime asks for a look at the server's clock at once: a limit in
 // windows of that clock needs it.
 type ResampleTime struct{}
+
+// ClockKnown says that the server's clock is known at last, or was seen to step:
+// what was decided without it may be decided anew. It is published before.
+type ClockKnown struct{}
 
 // CloseTimesync ends sampling; everyone who waits is answered.
 type CloseTimesync struct{}

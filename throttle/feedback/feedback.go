@@ -3,14 +3,16 @@
 //
 // Servers disagree about names, units and whether they count up or down, so
 // most of the package is data: HeaderUsage and BodyCodes describe a server, and
-// Binance, Bybit, KuCoin, Gate, XRateLimit and RateLimitFields are descriptions
-// that are ready to use. Anything else is a function of the same type.
+// RetryAfter, XRateLimit, RateLimitFields and the readers that are named after
+// exchanges are descriptions that are ready to use. Anything else is a function
+// of the same type; Join and Prefer put several together.
 //
 // What cannot be understood is ignored: a malformed header must not stop a
 // program that works. All functions are pure and safe for concurrent use.
 package feedback
 
 import (
+	"slices"
 	"time"
 
 	"github.com/sluice-engine/sluice/throttle"
@@ -18,7 +20,8 @@ import (
 
 // Answer is what a Reader sees of a response.
 type Answer struct {
-	Limit, Key string // what the request was charged to
+	Limit, Key string // what the request was charged to; empty for one without a limit
+	Origin     string // whom it was asked of: "https://api.example.com"; empty if that is not known
 	Status     int    // as received
 	Header     Header
 	Body       []byte // not to be kept or changed
@@ -36,13 +39,38 @@ type Clock interface{ Now() time.Time }
 
 // Feedback is what an answer says. The zero value says nothing.
 type Feedback struct {
-	// Pause stops everything that shares a scope with the request, queued
-	// requests included; afterwards the scope starts slowly. It is capped by
-	// throttle.Options.MaxPause.
+	// Refused says that the server refused the request because of a limit, and
+	// so did not execute it: by a status of 429 or 418, by a code in the body,
+	// or by a 403 where that is how a server speaks of limits. Refusals alone
+	// pause what shares a limit with the request.
+	Refused bool
+	// Busy says that the server is overloaded or in maintenance. No limit was
+	// hit, and the request may have been executed. If both are set, Refused
+	// counts.
+	Busy bool
+	// Pause is for how long: never negative, and at most MaxPause. With Refused
+	// it stops everything that shares a scope with the request, queued requests
+	// included; afterwards the scope starts slowly. Zero leaves the length to
+	// the throttler, which never lets a refusal pass without a pause. It is
+	// capped by throttle.Options.MaxPause; with Busy, by a far lower cap of the
+	// throttler's own. With neither it says nothing.
 	Pause time.Duration
-	// Scope names the scope to pause; empty means every scope of the request's
-	// limits.
+
+	// What stops is told by the first of these three that is set. If none is,
+	// it is every scope of the limits that the request was charged to, linked
+	// ones included. A request that was charged to none stops its origin.
+
+	// Whole stops everything that goes to the request's origin, whatever its
+	// limits: the address is banned.
+	Whole bool
+	// Scope is the name of the one scope to stop.
 	Scope string
+	// OwnLimit stops only what is charged to the limit that the request named
+	// (with the request's key, if that limit counts by key), and nothing else in
+	// its scope: what the server counts by endpoint is full, and the limits it
+	// is linked to are not.
+	OwnLimit bool
+
 	// Usage corrects counters upwards, never downwards.
 	Usage []Usage
 	// Costs are what the request really cost, where that is known only now.
@@ -60,34 +88,116 @@ type Feedback struct {
 type Usage struct {
 	Limit, Key string
 	Used       int64     // -1 if only Remaining is known
-	Remaining  int64     // read if Used is -1
+	Remaining  int64     // what the server will still admit; read if Used is -1
 	Quota      int64     // what the server says the limit is; 0 if it does not
 	At         time.Time // a server time in the window this is about; zero means the present window
+}
+
+// Of returns how much of quota, which is what the table of limits says, has to
+// count as used for no more to be sent than the server will still admit: quota
+// less what remains of the server's own, and never less than what the server
+// counts as used. It lies between 0 and quota.
+func (u Usage) Of(quota int64) int64 {
+	quota = max(0, quota)
+	used, remaining := u.Used, u.Remaining
+	if used >= 0 {
+		if u.Quota <= 0 {
+			return min(used, quota)
+		}
+		remaining = max(0, u.Quota-used)
+	}
+	if remaining < 0 {
+		return 0 // it says nothing
+	}
+	return min(quota, max(used, quota-min(quota, remaining)))
 }
 
 // Reader reads an answer.
 type Reader func(Answer) Feedback
 
-// Join asks several readers. The longest pause counts, all usage and costs, and
-// the first server time.
+// Join asks several readers, and takes all usage and costs, and the first server
+// time. Of what they say about refusals and overloads the gravest counts: a
+// refusal more than an overload, a longer pause more than a shorter one, and of
+// two that are alike what the first reader says.
 func Join(readers ...Reader) Reader {
 	return func(a Answer) Feedback {
 		var all Feedback
 		for _, read := range readers {
-			all.add(read(a))
+			f := read(a)
+			if f.graver(&all) {
+				all.believe(&f)
+			}
+			all.add(&f)
 		}
 		return all
 	}
 }
 
-func (f *Feedback) add(o Feedback) {
-	if o.Pause > f.Pause { // of two that are alike the first reader's scope counts
-		f.Pause, f.Scope = o.Pause, o.Scope
+// Prefer is Join, but what the first reader says that speaks of a refusal or an
+// overload counts, and later ones are not heard about that. So a code in the
+// body that means "busy" is stronger than the status of 429 it came with:
+//
+//	feedback.Prefer(codes.Read, feedback.RetryAfter)
+func Prefer(readers ...Reader) Reader {
+	return func(a Answer) Feedback {
+		var all Feedback
+		for _, read := range readers {
+			f := read(a)
+			if all.verdict() == nothing {
+				all.believe(&f)
+			}
+			all.add(&f)
+		}
+		return all
 	}
-	f.Usage = append(f.Usage, o.Usage...)
-	f.Costs = append(f.Costs, o.Costs...)
+}
+
+// verdict is what a feedback says about the request, by gravity.
+type verdict int
+
+const (
+	nothing verdict = iota
+	busy
+	refused
+)
+
+func (f *Feedback) verdict() verdict {
+	switch {
+	case f.Refused:
+		return refused
+	case f.Busy:
+		return busy
+	}
+	return nothing
+}
+
+func (f *Feedback) graver(than *Feedback) bool {
+	ours, theirs := f.verdict(), than.verdict()
+	return ours > theirs || ours == theirs && f.Pause > than.Pause
+}
+
+// believe takes over what o says about refusals and overloads, and about what
+// stops for how long.
+func (f *Feedback) believe(o *Feedback) {
+	f.Refused, f.Busy, f.Pause = o.Refused, o.Busy && !o.Refused, clamp(o.Pause)
+	f.Whole, f.Scope, f.OwnLimit = o.Whole, o.Scope, o.OwnLimit
+}
+
+// add takes over all else.
+func (f *Feedback) add(o *Feedback) {
+	f.Usage = joined(f.Usage, o.Usage)
+	f.Costs = joined(f.Costs, o.Costs)
 	if f.ServerTime.IsZero() {
 		f.ServerTime, f.Resolution = o.ServerTime, o.Resolution
 	}
 	f.TimestampRefused = f.TimestampRefused || o.TimestampRefused
+}
+
+// joined is append, but a list alone is not copied. Its reader may use what lies
+// behind it for something else, hence its capacity.
+func joined[T any](a, b []T) []T {
+	if len(a) == 0 {
+		return slices.Clip(b)
+	}
+	return append(a, b...)
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
+	"github.com/sluice-engine/sluice/throttle"
 	"github.com/sluice-engine/sluice/throttle/feedback"
 )
 
@@ -24,187 +25,139 @@ func answer(status int, body string, header ...string) feedback.Answer {
 	return feedback.Answer{Limit: "named", Key: "k", Status: status, Header: h, Body: []byte(body), Clock: noon{}}
 }
 
-func TestARefusalPausesForAsLongAsItSays(t *testing.T) {
+// says is a reader that says the same of every answer.
+func says(f feedback.Feedback) feedback.Reader {
+	return func(feedback.Answer) feedback.Feedback { return f }
+}
+
+func refused(pause time.Duration) feedback.Feedback {
+	return feedback.Feedback{Refused: true, Pause: pause}
+}
+
+func busy(pause time.Duration) feedback.Feedback {
+	return feedback.Feedback{Busy: true, Pause: pause}
+}
+
+func TestJoinBelievesTheGravest(t *testing.T) {
+	scoped := func(pause time.Duration, scope string) feedback.Feedback {
+		return feedback.Feedback{Refused: true, Pause: pause, Scope: scope}
+	}
 	for _, c := range []struct {
-		status int
-		header string
-		want   time.Duration
+		sentence string
+		all      []feedback.Feedback
+		want     feedback.Feedback
 	}{
-		{200, "7", 0},
-		{429, "7", 7 * time.Second},
-		{429, " 7 ", 7 * time.Second},
-		{429, "Mon, 23 Nov 2026 12:00:30 GMT", 30 * time.Second},
-		{429, "Mon, 23 Nov 2026 11:00:00 GMT", 0},
-		{429, "", time.Second},
-		{429, "soon", time.Second},
-		{429, "-7", time.Second},
-		{429, "99999999999999999999", time.Second},
-		{418, "86400", 24 * time.Hour},
-		{418, "", 2 * time.Minute},
-		{503, "5", 5 * time.Second},
-		{503, "", 0},
-		{403, "", 0},
+		{"the longest pause", []feedback.Feedback{scoped(1, "a"), scoped(3, "b"), scoped(2, "c")}, scoped(3, "b")},
+		{"of two alike the first", []feedback.Feedback{scoped(1, "a"), scoped(1, "b")}, scoped(1, "a")},
+		{"a refusal more than a longer overload", []feedback.Feedback{busy(9), refused(1)}, refused(1)},
+		{"a refusal without a pause more than none", []feedback.Feedback{{}, refused(0)}, refused(0)},
+		{"an overload more than nothing", []feedback.Feedback{{Pause: 9}, busy(0)}, busy(0)},
+		{"a refusal where both are said at once", []feedback.Feedback{{Refused: true, Busy: true, Pause: 2}}, refused(2)},
+		{"a pause is never negative", []feedback.Feedback{refused(-1)}, refused(0)},
+		{"nor without end", []feedback.Feedback{refused(1<<63 - 1)}, refused(feedback.MaxPause)},
 	} {
-		require.Equal(t, c.want, feedback.RetryAfter(answer(c.status, "", "Retry-After", c.header)).Pause, "%d %q", c.status, c.header)
+		var readers []feedback.Reader
+		for _, f := range c.all {
+			readers = append(readers, says(f))
+		}
+		require.Equal(t, c.want, feedback.Join(readers...)(answer(200, "")), c.sentence)
 	}
 }
 
-func TestBinanceTellsWeightAndOrders(t *testing.T) {
-	read := feedback.Binance("weight", "orders", "")
-	date := "Mon, 23 Nov 2026 11:59:59 GMT"
-	at, _ := http.ParseTime(date)
-
-	f := read(answer(200, `{"orderId":1}`, "X-MBX-USED-WEIGHT-1M", "1190", "X-MBX-ORDER-COUNT-10S", "3", "X-MBX-ORDER-COUNT-1D", "9", "Date", date))
-	require.Equal(t, []feedback.Usage{
-		{Limit: "weight", Key: "k", Used: 1190, Remaining: -1, At: at},
-		{Limit: "orders", Key: "k", Used: 3, Remaining: -1, At: at},
-	}, f.Usage)
-	require.False(t, f.TimestampRefused)
-
-	f = read(answer(400, `{"code":-1021,"msg":"Timestamp for this request is outside of the recvWindow."}`))
-	require.True(t, f.TimestampRefused)
-	require.Empty(t, f.Usage)
+func TestPreferBelievesTheFirstThatSpeaks(t *testing.T) {
+	read := feedback.Prefer(says(feedback.Feedback{}), says(busy(1)), says(refused(9)))
+	require.Equal(t, busy(1), read(answer(429, "")))
 }
 
-func TestBybitRefusesWithStatus200(t *testing.T) {
-	read := feedback.Bybit()
-	f := read(answer(200, `{"retCode":10006,"time":1700000000123}`, "X-Bapi-Limit", "10", "X-Bapi-Limit-Status", "0"))
-	require.Equal(t, time.Second, f.Pause)
-	require.Equal(t, time.UnixMilli(1700000000123), f.ServerTime)
-	require.Equal(t, time.Millisecond, f.Resolution)
-	require.Equal(t, []feedback.Usage{{Limit: "named", Key: "k", Used: -1, Remaining: 0, Quota: 10}}, f.Usage)
-
-	require.True(t, read(answer(200, `{"retCode":10002}`)).TimestampRefused)
-	require.Equal(t, 10*time.Minute, read(answer(403, "")).Pause)
-}
-
-func TestKuCoinWithoutHeadersIsOnlyOverloaded(t *testing.T) {
-	read := feedback.KuCoin("pool")
-	require.Empty(t, read(answer(429, "")).Usage)
-	f := read(answer(429, "", "gw-ratelimit-limit", "4000", "gw-ratelimit-remaining", "0", "gw-ratelimit-reset", "12500"))
-	require.Equal(t, 12500*time.Millisecond, f.Pause)
-	require.Equal(t, int64(4000), f.Usage[0].Quota)
-}
-
-func TestResetsAreReadInEveryForm(t *testing.T) {
-	in30 := noon{}.Now().Add(30 * time.Second)
-	for form, text := range map[feedback.ResetForm]string{
-		feedback.DeltaSeconds: "30",
-		feedback.DeltaMillis:  "30000",
-		feedback.UnixSeconds:  "1795435230",
-		feedback.UnixMillis:   "1795435230000",
-	} {
-		f := feedback.XRateLimit("x", form)(answer(429, "", "X-RateLimit-Remaining", "0", "X-RateLimit-Reset", text))
-		require.Equal(t, 30*time.Second, f.Pause, "form %d at %d", form, in30.Unix())
+func TestWhatIsNoVerdictIsTakenFromAllReaders(t *testing.T) {
+	at := noon{}.Now()
+	shared := make([]feedback.Usage, 1, 4)
+	shared[0] = feedback.Usage{Limit: "a"}
+	readers := []feedback.Reader{
+		says(feedback.Feedback{Refused: true, Usage: shared, Costs: []throttle.Cost{{}}}),
+		says(feedback.Feedback{Usage: []feedback.Usage{{Limit: "b"}}, ServerTime: at, Resolution: 1}),
+		says(feedback.Feedback{ServerTime: at.Add(1), TimestampRefused: true, Costs: []throttle.Cost{{}}}),
 	}
-	f := feedback.Gate()(answer(429, "", "X-Gate-RateLimit-Requests-Remain", "0", "X-Gate-RateLimit-Reset-Timestamp", "1795435230"))
-	require.Equal(t, 30*time.Second, f.Pause)
+	for _, put := range []func(...feedback.Reader) feedback.Reader{feedback.Join, feedback.Prefer} {
+		f := put(readers...)(answer(200, ""))
+		require.Equal(t, []feedback.Usage{{Limit: "a"}, {Limit: "b"}}, f.Usage)
+		require.Len(t, f.Costs, 2)
+		require.Equal(t, at, f.ServerTime)
+		require.True(t, f.TimestampRefused)
+		require.Empty(t, shared[:2][1].Limit, "a reader's own list is not written to")
+	}
 }
 
-func TestTheDraftsFieldsAreRead(t *testing.T) {
-	read := feedback.RateLimitFields(map[string]string{"burst": "b", "daily": "d", "bytes": "x"})
-	f := read(answer(429, "",
-		"RateLimit-Policy", `"burst";q=100;w=60, "daily";q=1000;w=86400;pk=:YQ==:, "bytes";q=5;qu="content-bytes"`,
-		"RateLimit", `"burst";r=0;t=30, "daily";r=900, "bytes";r=1, other;r=1`))
-	require.Equal(t, []feedback.Usage{
-		{Limit: "b", Key: "k", Used: -1, Remaining: 0, Quota: 100},
-		{Limit: "d", Key: "k", Used: -1, Remaining: 900, Quota: 1000},
-	}, f.Usage)
-	require.Equal(t, 30*time.Second, f.Pause)
-
-	f = read(answer(429, "", "RateLimit", `"burst";r=0;t=30`, "Retry-After", "60"))
-	require.Equal(t, time.Minute, f.Pause, "Retry-After takes precedence when longer")
-
-	for _, malformed := range []string{`"burst`, `"burst";r=1,`, `;r=1`, `"burst";=1`, `"burst" "daily"`, "\"b\x00\";r=1"} {
-		require.Empty(t, read(answer(200, "", "RateLimit", malformed)).Usage, malformed)
-	}
-	require.Empty(t, read(answer(200, "", "RateLimit", `"burst";r=1`, "Age", "5")).Usage, "from a cache")
+// everyReader is each that the package has.
+var everyReader = map[string]feedback.Reader{
+	"default": feedback.RetryAfter,
+	"binance": feedback.Binance("w", "o", "d"), "futures": feedback.BinanceFutures("w", "o", "m"),
+	"bybit": feedback.Bybit(), "okx": feedback.OKX(), "kraken": feedback.Kraken(), "krakenfutures": feedback.KrakenFutures(),
+	"coinbase": feedback.Coinbase(), "bitget": feedback.Bitget(), "mexc": feedback.MEXC(), "htx": feedback.HTX(),
+	"deribit": feedback.Deribit(), "upbit": feedback.Upbit(map[string]string{"default": "d"}),
+	"kucoin": feedback.KuCoin("p"), "gate": feedback.Gate(),
+	"x": feedback.XRateLimit("x", feedback.UnixMillis), "fields": feedback.RateLimitFields(map[string]string{"a": "b"}),
+	"time": feedback.BodyTime("a.b"),
 }
 
-func TestJoinKeepsTheLongestPause(t *testing.T) {
-	pause := func(d time.Duration, scope string) feedback.Reader {
-		return func(feedback.Answer) feedback.Feedback { return feedback.Feedback{Pause: d, Scope: scope} }
+// wantSane checks what holds for every feedback.
+func wantSane(t require.TestingT, f feedback.Feedback, name string) {
+	require.False(t, f.Refused && f.Busy, name)
+	require.GreaterOrEqual(t, f.Pause, time.Duration(0), name)
+	require.LessOrEqual(t, f.Pause, feedback.MaxPause, name)
+	for _, u := range f.Usage {
+		require.True(t, u.Used >= 0 || u.Remaining >= 0, name)
+		require.GreaterOrEqual(t, u.Quota, int64(0), name)
 	}
-	f := feedback.Join(pause(1, "a"), pause(3, "b"), pause(2, "c"))(answer(200, ""))
-	require.Equal(t, time.Duration(3), f.Pause)
-	require.Equal(t, "b", f.Scope)
 }
 
 func TestNoAnswerMakesAReaderPanicOrPauseBackwards(t *testing.T) {
-	readers := map[string]feedback.Reader{
-		"binance": feedback.Binance("w", "o", "d"), "bybit": feedback.Bybit(), "kucoin": feedback.KuCoin("p"), "gate": feedback.Gate(),
-		"x": feedback.XRateLimit("x", feedback.UnixMillis), "fields": feedback.RateLimitFields(map[string]string{"a": "b"}),
-		"time": feedback.BodyTime("a.b"),
-	}
 	names := []string{
-		"Retry-After", "X-MBX-USED-WEIGHT-1M", "X-Bapi-Limit-Status", "gw-ratelimit-remaining", "gw-ratelimit-reset", "Date",
-		"X-Gate-RateLimit-Reset-Timestamp", "X-RateLimit-Remaining", "X-RateLimit-Reset", "RateLimit", "RateLimit-Policy",
+		"Retry-After", "X-MBX-USED-WEIGHT-1M", "X-Bapi-Limit-Status", "X-Bapi-Limit-Reset-Timestamp", "gw-ratelimit-remaining",
+		"gw-ratelimit-reset", "Date", "Age", "X-Gate-RateLimit-Reset-Timestamp", "X-RateLimit-Remaining", "X-RateLimit-Reset",
+		"RateLimit", "RateLimit-Policy", "Remaining-Req", "X-HB-RateLimit-Requests-Remain", "X-HB-RateLimit-Requests-Expire",
 	}
+	value := rapid.OneOf(
+		rapid.String(), rapid.StringMatching(`-?[0-9]{0,25}\.?[0-9]{0,3}`), rapid.StringMatching(`"a";[rt]=[0-9]{1,20}`),
+		rapid.SampledFrom([]string{"0", "Mon, 23 Nov 2026 12:00:30 GMT", "Fri, 31 Dec 9999 23:59:59 GMT", "group=default; sec=1"}),
+	)
+	body := rapid.OneOf(rapid.String(), rapid.StringMatching(`{"code":"?-?[0-9]{3,5}"?,"msg":"banned until [0-9]{1,25}"}`))
+	status := rapid.OneOf(rapid.IntRange(100, 599), rapid.SampledFrom([]int{200, 403, 418, 429, 503, 529}))
 	rapid.Check(t, func(t *rapid.T) {
-		a := answer(rapid.IntRange(100, 599).Draw(t, "status"), rapid.String().Draw(t, "body"))
+		a := answer(status.Draw(t, "status"), body.Draw(t, "body"))
 		for _, n := range names {
-			a.Header.(http.Header).Set(n, rapid.OneOf(rapid.String(), rapid.StringMatching(`-?[0-9]{1,25}`), rapid.StringMatching(`"a";[rt]=[0-9]{1,20}`)).Draw(t, n))
+			a.Header.(http.Header).Set(n, value.Draw(t, n))
 		}
-		for name, read := range readers {
-			f := read(a)
-			require.GreaterOrEqual(t, f.Pause, time.Duration(0), name)
-			for _, u := range f.Usage {
-				require.True(t, u.Used >= 0 || u.Remaining >= 0, name)
-			}
+		if rapid.Bool().Draw(t, "clock") {
+			a.Clock = nil
+		}
+		for name, read := range everyReader {
+			wantSane(t, read(a), name)
 		}
 	})
 }
 
-func TestACodeIsFoundWhereverTheBodyHasIt(t *testing.T) {
-	for _, c := range []struct {
-		field, body string
-		refused     bool
-	}{
-		{"code", `{"code":50011}`, true},
-		{"code", `{"c\u006fde":"50011"}`, true},
-		{"error.code", `{"error":{"code":50011}}`, true},
-		{"data.1.sCode", `{"data":[{"sCode":"0"},{"sCode":"50011"}]}`, true},
-		{"data.2.sCode", `{"data":[{"sCode":"0"},{"sCode":"50011"}]}`, false},
-		{"code", `{"code":50012}`, false},
-		{"code", `{"code":null}`, false},
-		{"code", `{"code":50011`, false},
-		{"code", ``, false},
-		{"", `{"":50011}`, false},
-	} {
-		read := feedback.BodyCodes{Field: c.field, Refused: []string{"50011"}, Pause: time.Second}.Read
-		require.Equal(t, c.refused, read(answer(200, c.body)).Pause > 0, "%s in %s", c.field, c.body)
+func TestOnlyRefusalsAndOverloadsPause(t *testing.T) {
+	retry := []string{"Retry-After", "60", "X-RateLimit-Remaining", "0", "X-RateLimit-Reset", "60"}
+	for _, status := range []int{200, 201, 301, 400, 401, 404, 408, 413, 500, 502, 504} {
+		for name, read := range everyReader {
+			f := read(answer(status, `{"code":1}`, retry...))
+			require.False(t, f.Refused || f.Busy, "%s %d", name, status)
+			require.Zero(t, f.Pause, "%s %d", name, status)
+		}
 	}
 }
 
-func FuzzRateLimitFields(f *testing.F) {
-	f.Add(`"burst";q=100;w=60`, `"burst";r=50;t=30`)
-	f.Add(`a;b;c="d\"e"`, `a;r=1,a;r=2`)
-	read := feedback.RateLimitFields(map[string]string{"burst": "b", "a": "a"})
-	f.Fuzz(func(t *testing.T, policy, limit string) {
-		for _, u := range read(answer(429, "", "RateLimit-Policy", policy, "RateLimit", limit)).Usage {
-			if u.Remaining < 0 || u.Quota < 0 {
-				t.Fatalf("negative: %+v", u)
-			}
+func TestReadingASuccessAllocatesNothing(t *testing.T) {
+	bodies := []string{
+		`{"retCode":0,"retMsg":"OK","result":{"list":[{"a":1},{"a":2}]},"time":1672211918471}`,
+		`{"code":"0","data":[{"sCode":"0"}]}`, `{"error":[],"result":{"unixtime":1616336594}}`,
+		`{"jsonrpc":"2.0","result":{},"usIn":1704153600000000,"usOut":1704153600001234}`,
+	}
+	for name, read := range everyReader {
+		for _, body := range bodies {
+			a := answer(200, body)
+			require.Zero(t, testing.AllocsPerRun(20, func() { read(a) }), "%s %s", name, body)
 		}
-	})
-}
-
-func FuzzRetryAfter(f *testing.F) {
-	f.Add("7")
-	f.Add("Mon, 23 Nov 2026 12:00:30 GMT")
-	f.Fuzz(func(t *testing.T, text string) {
-		if d, ok := feedback.ParseRetryAfter(text, noon{}); d < 0 || !ok && d != 0 {
-			t.Fatalf("%q: %v %v", text, d, ok)
-		}
-	})
-}
-
-func FuzzBodyCodes(f *testing.F) {
-	f.Add([]byte(`{"a":{"b":"1"},"t":1700000000000}`))
-	read := feedback.BodyCodes{Field: "a.b", Refused: []string{"1"}, Pause: time.Second, TimeField: "t"}.Read
-	f.Fuzz(func(t *testing.T, body []byte) {
-		if got := read(answer(200, string(body))); !got.ServerTime.IsZero() && got.ServerTime.Unix() < 0 {
-			t.Fatalf("%v", got)
-		}
-	})
+	}
 }

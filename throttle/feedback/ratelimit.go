@@ -1,6 +1,7 @@
 package feedback
 
 import (
+	"net/http"
 	"strings"
 	"time"
 )
@@ -20,26 +21,28 @@ func RateLimitFields(limits map[string]string) Reader {
 }
 
 func readRateLimit(a Answer, limits map[string]string) Feedback {
-	if a.Header.Get("Age") != "" && strings.TrimSpace(a.Header.Get("Age")) != "0" {
+	limit := a.Header.Get("Ratelimit")
+	if age := strings.TrimSpace(a.Header.Get("Age")); limit == "" || age != "" && age != "0" {
 		return Feedback{}
 	}
 	quotas := make(map[string]int64)
-	for _, item := range parseList(a.Header.Get("RateLimit-Policy")) {
+	for _, item := range parseList(a.Header.Get("Ratelimit-Policy")) {
 		if unit := item.params["qu"]; unit == "" || unit == "requests" {
-			quotas[item.name] = max(0, number(item.params["q"]))
+			quotas[item.name] = max(0, count(item.params["q"]))
 		}
 	}
 	var f Feedback
-	for _, item := range parseList(a.Header.Get("RateLimit")) {
+	for _, item := range parseList(limit) {
 		id, known := limits[item.name]
-		remaining := number(item.params["r"])
+		remaining := count(item.params["r"])
 		quota, counted := quotas[item.name]
 		if !known || remaining < 0 || !counted && len(quotas) > 0 {
 			continue // what the declared policies do not have among them counts something else
 		}
 		f.Usage = append(f.Usage, Usage{Limit: id, Key: a.Key, Used: -1, Remaining: remaining, Quota: quota})
-		if t := number(item.params["t"]); remaining == 0 && t > 0 && a.Status == 429 {
-			f.Pause = max(f.Pause, time.Duration(min(t, 1<<31))*time.Second)
+		if remaining == 0 && a.Status == http.StatusTooManyRequests {
+			t, _ := wholeUp(item.params["t"])
+			f.Refused, f.Pause = true, max(f.Pause, times(t, time.Second))
 		}
 	}
 	return f

@@ -21,22 +21,23 @@ type document struct {
 }
 
 type entry struct {
-	ID       string          `json:"id"`
-	Quota    int64           `json:"quota"`
-	Per      duration        `json:"per"`
-	Window   window          `json:"window"`
-	Weight   int64           `json:"weight"`
-	Links    []link          `json:"links"`
-	Keyed    bool            `json:"keyed"`
-	Burst    int64           `json:"burst"`
-	Tick     duration        `json:"tick"`
-	Offset   duration        `json:"offset"`
-	RTTFloor duration        `json:"rtt_floor"`
-	MaxDelay duration        `json:"max_delay"`
-	Reserve  []reserve       `json:"reserve"`
-	Shared   float64         `json:"shared"`
-	Scope    string          `json:"scope"`
-	Comment  json.RawMessage `json:"comment"` // for people; not read
+	ID         string          `json:"id"`
+	Quota      int64           `json:"quota"`
+	Per        duration        `json:"per"`
+	Window     window          `json:"window"`
+	Weight     int64           `json:"weight"`
+	Links      []link          `json:"links"`
+	Keyed      bool            `json:"keyed"`
+	Burst      int64           `json:"burst"`
+	Tick       duration        `json:"tick"`
+	Offset     duration        `json:"offset"`
+	RTTFloor   duration        `json:"rtt_floor"`
+	MaxDelay   duration        `json:"max_delay"`
+	CloseDelay duration        `json:"close_delay"`
+	Reserve    []reserve       `json:"reserve"`
+	Shared     float64         `json:"shared"`
+	Scope      string          `json:"scope"`
+	Comment    json.RawMessage `json:"comment"` // for people; not read
 }
 
 type link struct {
@@ -45,8 +46,8 @@ type link struct {
 }
 
 type reserve struct {
-	Priority int   `json:"priority"`
-	Weight   int64 `json:"weight"`
+	Priority throttle.Priority `json:"priority"`
+	Weight   int64             `json:"weight"`
 }
 
 // maxSize bounds what Read and ReadExchangeInfo read.
@@ -98,7 +99,7 @@ func (e entry) limit() throttle.Limit {
 	l := throttle.Limit{
 		ID: e.ID, Quota: e.Quota, Per: time.Duration(e.Per), Window: throttle.Window(e.Window), Weight: e.Weight,
 		Keyed: e.Keyed, Burst: e.Burst, Tick: time.Duration(e.Tick), Offset: time.Duration(e.Offset),
-		RTTFloor: time.Duration(e.RTTFloor), MaxDelay: time.Duration(e.MaxDelay), Shared: e.Shared, Scope: e.Scope,
+		RTTFloor: time.Duration(e.RTTFloor), MaxDelay: time.Duration(e.MaxDelay), CloseDelay: time.Duration(e.CloseDelay), Shared: e.Shared, Scope: e.Scope,
 	}
 	for _, link := range e.Links {
 		l.Linked = append(l.Linked, throttle.Link(link))

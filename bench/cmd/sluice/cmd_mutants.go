@@ -24,9 +24,10 @@ func newMutantsCommand() *cobra.Command {
 	command := &cobra.Command{
 		Use:   "mutants",
 		Short: "Prove that every rule has a test that fails without it",
-		Long: `Take every rule for safe connections, and the one that the queue rests on, out of
-the source, a part at a time, and have its test fail. Nothing on disk is changed: the
-go command gets an overlay. First the same tests must pass as the source is.
+		Long: `Take every rule for safe connections, and those that queue, pool and throttler rest
+on, out of the source, a part at a time, and have its test fail. Nothing on disk is
+changed: the go command gets an overlay. First the same tests must pass as the source
+is.
 
 Exit codes: 0 every mutant was killed, 1 one survived or proves nothing, 2 wrong
 flags, or tests that fail by themselves.`,

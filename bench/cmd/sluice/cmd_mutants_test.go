@@ -15,7 +15,7 @@ func TestTheMutantsVerbExplainsItself(t *testing.T) {
 }
 
 func TestWrongMutantsFlagsAreExplained(t *testing.T) {
-	for _, args := range [][]string{{"--rule", "10"}, {"--rule", "x"}, {"--rule", "1", "--root", t.TempDir()}, {"extra"}} {
+	for _, args := range [][]string{{"--rule", "99"}, {"--rule", "x"}, {"--rule", "1", "--root", t.TempDir()}, {"extra"}} {
 		code, out, stderr := sluice(t, append([]string{"mutants"}, args...)...)
 		require.Equal(t, exitUsage, code, args)
 		require.Empty(t, out, args)

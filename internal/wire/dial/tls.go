@@ -16,7 +16,7 @@ func handshake(ctx context.Context, s *wire.Socket) error {
 	done := false
 	defer func() {
 		if !done { // not only after an error: a hook may panic
-			s.Conn.Close()
+			s.Close()
 		}
 	}()
 	trace := httptrace.ContextClientTrace(ctx)

@@ -56,6 +56,9 @@ func (t *tunnel) Pending() (n int, closed bool) {
 	return len(stray), len(stray) == 0
 }
 
+// Blind tells the socket above that what lies under the tunnel cannot be asked.
+func (t *tunnel) Blind() bool { return t.under.Blind() }
+
 // Close is part of net.Conn. It does not wait, as saying goodbye to the proxy
 // might.
-func (t *tunnel) Close() error { return t.under.Conn.Close() }
+func (t *tunnel) Close() error { return t.under.Close() }

@@ -3,6 +3,7 @@
 package dial
 
 import (
+	"bufio"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -24,6 +25,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/sluice-engine/sluice/internal/wire"
+	"github.com/sluice-engine/sluice/internal/wire/wiretest"
 	"github.com/sluice-engine/sluice/messages"
 )
 
@@ -208,4 +210,55 @@ func TestWhyNoProxyCouldBeChosenIsNotTold(t *testing.T) {
 	_, err := d.Dial(t.Context(), messages.Origin{Scheme: "http", Addr: "h:80"})
 	require.ErrorIs(t, err, cause)
 	require.NotContains(t, err.Error(), "s3cret")
+}
+
+// enclosing is a connection that says nothing of what it encloses.
+type enclosing struct{ net.Conn }
+
+func TestALateAnswerThroughATunnelOverAWrapperIsSeen(t *testing.T) {
+	serve := func(c net.Conn) {
+		r := bufio.NewReader(c)
+		for wiretest.TakeRequest(r) {
+			io.WriteString(c, ok)
+			time.Sleep(30 * time.Millisecond)
+			io.WriteString(c, ok)
+		}
+	}
+	proxy, trusting := sealedProxy(t, make(chan string, 10))
+	for _, sealed := range []bool{false, true} {
+		d, o := &Dialer{}, messages.Origin{}
+		if sealed {
+			d, o = listenTLS(t, func(c *tls.Conn, _ *joiner) { serve(c) })
+		} else {
+			o = listen(t, serve)
+		}
+		d.ProxyTLS, d.Proxy = trusting, by(proxy)
+		d.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			c, err := new(net.Dialer).DialContext(ctx, network, addr)
+			return enclosing{c}, err
+		}
+		c := dial(t, d, o)
+		require.Equal(t, "ok", exchange(t, c, get("/")).Text())
+		require.True(t, c.Reusable())
+		time.Sleep(100 * time.Millisecond)
+		requireStale(t, c)
+	}
+}
+
+// timeless knows no deadlines.
+type timeless struct{ net.Conn }
+
+func (timeless) SetDeadline(time.Time) error     { return errBroken }
+func (timeless) SetReadDeadline(time.Time) error { return errBroken }
+
+func TestATunnelOverAConnectionThatKeepsNoDeadlinesIsUsedOnce(t *testing.T) {
+	proxy, trusting := sealedProxy(t, make(chan string, 10))
+	d := &Dialer{ProxyTLS: trusting, Proxy: by(proxy)}
+	d.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		c, err := new(net.Dialer).DialContext(ctx, network, addr)
+		return timeless{c}, err
+	}
+	c := dial(t, d, listen(t, answering(ok, nil)))
+	require.Equal(t, "ok", exchange(t, c, get("/")).Text())
+	require.False(t, c.Reusable())
 }

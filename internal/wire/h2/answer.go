@@ -2,7 +2,6 @@ package h2
 
 import (
 	"cmp"
-	"fmt"
 	"io"
 	"maps"
 	"net/http"
@@ -13,26 +12,24 @@ import (
 	"github.com/sluice-engine/sluice/messages"
 )
 
-// answer reads the response, or leaves its body in a stream.
-func (s *Stream) answer(call *messages.Call, resp *http.Response) (*messages.Response, error) {
+// headerOf returns the header as the peer sent it.
+func headerOf(resp *http.Response) messages.Header {
 	if len(resp.Trailer) > 0 { // net/http has taken the announcement out
 		resp.Header["Trailer"] = []string{strings.Join(slices.Sorted(maps.Keys(resp.Trailer)), ", ")}
 	}
-	answer := &messages.Response{StatusCode: resp.StatusCode, Header: rawLines(resp.Header), ProtoMajor: 2, TLS: s.conn.tls}
+	return rawLines(resp.Header)
+}
+
+// answer reads the response's body into answer, or leaves it in a stream.
+func (s *Stream) answer(call *messages.Call, resp *http.Response, answer *messages.Response) (err error) {
 	body := &body{stream: s, answer: answer, resp: resp}
-	if err := s.decode(call, body); err != nil {
-		return nil, err
-	}
+	s.decode(call, body)
 	if call.Stream && resp.Body != http.NoBody {
 		answer.Stream = body
-		return answer, nil
+		return nil
 	}
-	content, err := s.readBody(call, body)
-	if err != nil {
-		return nil, err
-	}
-	answer.Body = content
-	return answer, nil
+	answer.Body, err = s.readBody(call, body)
+	return err
 }
 
 func (s *Stream) readBody(call *messages.Call, body *body) ([]byte, error) {
@@ -46,20 +43,17 @@ func (s *Stream) readBody(call *messages.Call, body *body) ([]byte, error) {
 	return wire.ReadAll(body, s.limits.Body)
 }
 
-func (s *Stream) decode(call *messages.Call, body *body) (err error) {
+func (s *Stream) decode(call *messages.Call, body *body) {
 	var coding messages.Codings
 	for _, value := range body.resp.Header["Content-Encoding"] {
 		coding = wire.AddCoding(coding, []byte(value))
 	}
 	if coding&call.Codings == 0 || body.resp.Body == http.NoBody || call.Method == http.MethodHead {
-		return nil
+		return
 	}
-	if body.decoded, err = s.decoders.Lend(coding, (*coded)(body), s.limits); err != nil {
-		return err
-	}
+	body.decoded = s.limits.Decoders.Lend(coding, (*coded)(body), s.limits)
 	body.answer.Header = body.answer.Header.Without("Content-Encoding", "Content-Length")
 	body.answer.Uncompressed = true
-	return nil
 }
 
 // rawLines lays a header out as HTTP/1.1 would, in the order of the names.
@@ -109,7 +103,7 @@ func (p *coded) Read(b []byte) (int, error) {
 	p.taken += int64(n)
 	// A deadline or an abort shows here as a cancelled context.
 	if err != nil && err != io.EOF {
-		err = fmt.Errorf("%w: %w", wire.ErrHalfBody, cmp.Or(p.stream.cause(err), err))
+		err = p.stream.explainBody(err)
 	}
 	p.rawErr = err
 	return n, err
@@ -142,7 +136,7 @@ func (b *body) readCounted(length int) ([]byte, error) {
 	if n == length && err == io.ErrUnexpectedEOF {
 		return content[:length:length], nil
 	}
-	return nil, cmp.Or(err, wire.ErrHalfBody)
+	return content[:min(n, length)], cmp.Or(err, messages.ErrTruncated)
 }
 
 // Close is part of io.Closer. A body that has not ended is cancelled.

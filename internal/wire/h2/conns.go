@@ -78,7 +78,7 @@ func (c *Conns) Dial(ctx context.Context) (protocol.Connection, error) {
 	}
 	opened, err := c.start(ctx, socket)
 	if err != nil {
-		socket.Conn.Close() // a second time, perhaps: net/http closes only what it has taken on
+		socket.Close() // a second time, perhaps: net/http closes only what it has taken on
 		return nil, err
 	}
 	c.mu.Lock()

@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"net"
 	"sync/atomic"
+
+	"github.com/sluice-engine/sluice/internal/wire"
 )
 
 // framedConn lets a scan see what the peer sends.
@@ -16,10 +18,27 @@ type framedConn struct {
 func (c *framedConn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
 	c.frames.pass(p[:n]) // before net/http has seen them: settings count from here on
-	if err != nil {
-		c.frames.leaving.Store(true) // so that no place is given on it before net/http says so
-	}
+	c.failed(err)
 	return n, err
+}
+
+// Write is part of net.Conn.
+func (c *framedConn) Write(p []byte) (int, error) {
+	n, err := c.Conn.Write(p)
+	c.failed(err)
+	return n, err
+}
+
+// failed takes note of an error before net/http has seen it, so that no place is
+// given on the connection any more.
+func (c *framedConn) failed(err error) {
+	if err == nil {
+		return
+	}
+	if wire.IsPeerClosed(err) {
+		c.frames.gone.Store(true)
+	}
+	c.frames.leaving.Store(true)
 }
 
 // Close is part of net.Conn.
@@ -41,6 +60,7 @@ type frameScan struct {
 
 	streams atomic.Int32  // how many the peer allows; any goroutine reads it
 	leaving atomic.Bool   // the peer said goodbye, or the connection is broken; set by whoever closes as well, read by any
+	gone    atomic.Bool   // the peer closed or reset the connection; set by whoever meets that, read by any
 	settled chan struct{} // closed with the first settings; start waits for it
 }
 

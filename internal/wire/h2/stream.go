@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -24,11 +26,10 @@ import (
 // a request when the response's body has ended or is closed, if the request has
 // no body of its own.
 type Stream struct {
-	conn     *conn
-	limits   *wire.Limits // the connections' own, which do not change
-	decoders wire.Decoders
-	spent    bool // the last exchange left a doubt
-	shared   bool // the connection was there before
+	conn   *conn
+	limits *wire.Limits // the connections' own, which do not change
+	spent  bool         // the last exchange left a doubt
+	shared bool         // the connection was there before
 
 	ctx     context.Context // of every exchange; once it has ended there is no other
 	cancel  context.CancelFunc
@@ -42,7 +43,7 @@ type Stream struct {
 	alarm *time.Timer // rings at the deadline; nil until first needed
 	armed bool        // it is set
 
-	sending *lentBytes // the body of the running exchange; nil if it has none, or a Reader
+	sending *wire.Lent // the body of the running exchange; nil if it has none, or a Reader
 	// request and url are read by net/http's goroutines until the response's body
 	// has ended. The owner changes them between exchanges only.
 	request http.Request
@@ -87,14 +88,18 @@ func (s *Stream) Exchange(call *messages.Call, deadline time.Time) (*messages.Re
 		s.end()
 		return nil, s.sent(), s.explain(err)
 	}
-	answer, err := s.answer(call, resp)
-	if err != nil {
+	answer := &messages.Response{
+		StatusCode: resp.StatusCode, Header: headerOf(resp), ProtoMajor: 2, TLS: s.conn.tls,
+		SentAt: sentAt, AnsweredAt: time.Now(),
+	}
+	switch err = s.answer(call, resp, answer); {
+	case err != nil:
 		resp.Body.Close() // a second time, if it failed while it was read
 		s.end()
-		return nil, messages.SentYes, err
+	case answer.Stream == nil:
+		answer.AnsweredAt = time.Now()
 	}
-	answer.SentAt, answer.AnsweredAt = sentAt, time.Now()
-	return answer, messages.SentYes, nil
+	return answer, messages.SentYes, err
 }
 
 func (s *Stream) begin(deadline time.Time) error {
@@ -129,7 +134,7 @@ func (s *Stream) expire() {
 func (s *Stream) end() {
 	if s.sending != nil {
 		// net/http may still be sending the body of a request that is answered.
-		s.sending.release()
+		_ = s.sending.Close() // it never fails
 		s.sending = nil
 	}
 	if s.armed && !s.alarm.Stop() {
@@ -160,26 +165,59 @@ func (refusedStream) Error() string { return "stream reset" }
 
 const (
 	codeRefusedStream = 7
+	// fromPeer is the cause net/http gives a reset that the peer sent.
+	fromPeer = "received from peer"
 	// goodbye is net/http's error for a stream that the peer's GOAWAY counts
-	// among those it has not looked at.
+	// among those it has not looked at, and parting the beginning of its error for
+	// one that was under way when the connection ended behind a GOAWAY.
 	goodbye = "http2: Transport received Server's graceful shutdown GOAWAY"
+	parting = "http2: server sent GOAWAY and closed the connection"
 )
 
 // explain says why a request has no response. RFC 9113, section 8.7: what was
 // refused, or is beyond the last stream of a goodbye, was not processed.
 func (s *Stream) explain(err error) error {
-	var reset refusedStream
-	switch cause := s.cause(err); {
-	case cause != nil:
+	if cause := s.cause(err); cause != nil {
 		return cause
-	case !s.touched.Load(): // the connection had ended, or was about to
-		return fmt.Errorf("%w: %w", messages.ErrStale, err)
+	}
+	var reset refusedStream
 	// The error of a goodbye has no type. Should its text change, the outcome counts
 	// as unknown, and a test fails.
-	case err.Error() == goodbye, errors.As(err, &reset) && reset.Code == codeRefusedStream:
+	unprocessed := err.Error() == goodbye || errors.As(err, &reset) && reset.Code == codeRefusedStream
+	if s.byPeer(err) {
+		err = wire.ByPeer(err)
+	}
+	switch {
+	case !s.touched.Load(): // the connection had ended, or was about to
+		return fmt.Errorf("%w: %w", messages.ErrStale, err)
+	case unprocessed:
 		return fmt.Errorf("%w: %w", messages.ErrUnprocessed, err)
 	}
 	return err
+}
+
+// explainBody says why a response's body did not come to its end.
+func (s *Stream) explainBody(err error) error {
+	if cause := s.cause(err); cause != nil {
+		return cause
+	}
+	// An end of the stream before that of the body is the peer's, in a frame or with
+	// the connection.
+	if s.byPeer(err) || err == io.ErrUnexpectedEOF {
+		return fmt.Errorf("%w: %w", wire.ErrHalfBody, err)
+	}
+	return fmt.Errorf("%w: %w", messages.ErrTruncated, err)
+}
+
+// byPeer reports whether the peer ended the stream, or the connection under it.
+func (s *Stream) byPeer(err error) bool {
+	var reset refusedStream
+	if errors.As(err, &reset) {
+		return reset.Cause != nil && reset.Cause.Error() == fromPeer // others are of net/http's own making
+	}
+	text := err.Error()
+	return text == goodbye || strings.HasPrefix(text, parting) ||
+		s.conn.frames.gone.Load() && wire.IsPeerClosed(err) // a request's body may fail by the same names
 }
 
 // cause is why this side gave up, if it did.

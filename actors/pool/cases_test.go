@@ -1,0 +1,290 @@
+package pool
+
+import (
+	"context"
+	"errors"
+	"net/http/httptrace"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/sluice-engine/sluice/actors/ticket"
+	"github.com/sluice-engine/sluice/messages"
+	"github.com/sluice-engine/sluice/messages/protocol"
+)
+
+// quiet is an outlet, and everybody else, for a pool of a few connections.
+type quiet struct {
+	dials, closes, forsaken, unused, ended int
+	alarm                                  time.Duration
+	fails                                  bool // the next dial to be begun fails the call that begins it
+	told                                   []any
+	parked, requeued                       []*ticket.Ticket
+}
+
+func (q *quiet) Dial(*httptrace.ClientTrace) {
+	q.dials++
+	if q.fails {
+		panic("as a test wants it")
+	}
+}
+func (*quiet) AbortDials()                        {}
+func (q *quiet) Close(protocol.Connection)        { q.closes++ }
+func (q *quiet) Park(t *ticket.Ticket)            { q.parked = append(q.parked, t) }
+func (q *quiet) Requeue(t *ticket.Ticket)         { q.requeued = append(q.requeued, t) }
+func (q *quiet) Forsake(*ticket.Ticket)           { q.forsaken++ }
+func (q *quiet) RingAt(at time.Duration)          { q.alarm = at }
+func (*quiet) Draw(d time.Duration) time.Duration { return d }
+func (q *quiet) Unused()                          { q.unused++ }
+func (*quiet) HookFailed(*messages.PanicError)    {}
+func (q *quiet) End()                             { q.ended++ }
+func (q *quiet) Tell(message any)                 { q.told = append(q.told, message) }
+
+func (q *quiet) ticket() *ticket.Ticket {
+	t := &ticket.Ticket{Asked: ticket.Asked{Owner: q}}
+	t.Limited = true
+	return t
+}
+
+func newQuiet(config Config) (*quiet, *Core) {
+	q := new(quiet)
+	config.IdleTimeout, config.Backoff, config.BackoffCap = time.Minute, time.Second, time.Second
+	return q, NewCore(0, config, q)
+}
+
+// leased returns a ticket that has the only connection of a pool.
+func (q *quiet) leased(core *Core) *ticket.Ticket {
+	t := q.ticket()
+	core.Acquire(0, t)
+	core.Dialled(0, &conn{}, nil, nil)
+	q.told = nil
+	return t
+}
+
+func TestWhatIsBeingDialledCountsAsOpen(t *testing.T) {
+	q, core := newQuiet(Config{MaxConns: 2, MaxWaiters: 9})
+	for range 4 {
+		core.Acquire(0, q.ticket())
+	}
+	require.Equal(t, 2, q.dials)
+	core.Dialled(0, &conn{}, nil, nil)
+	core.Dialled(0, &conn{}, nil, nil)
+	require.Equal(t, 2, q.dials)
+	require.Len(t, q.told, 2)
+}
+
+func TestWhoeverWaitsThroughAPauseIsDialledForAtItsEnd(t *testing.T) {
+	q, core := newQuiet(Config{MaxConns: 1, MaxWaiters: 1})
+	core.Acquire(0, q.ticket())
+	core.Dialled(0, nil, errors.New("refused"), nil)
+	require.Len(t, q.told, 1, "refused")
+	core.Acquire(100*ms, q.ticket())
+	core.Upkeep(q.alarm) // for the doubt about the first dial
+	require.Equal(t, 1, q.dials)
+	require.Equal(t, time.Second, q.alarm)
+	core.Upkeep(time.Second)
+	require.Equal(t, 2, q.dials)
+}
+
+func TestATicketThatAPoolFailedOnIsAnsweredAndTheOthersWaitOn(t *testing.T) {
+	q, core := newQuiet(Config{MaxConns: 2, MaxWaiters: 2})
+	other, failed := q.ticket(), q.ticket()
+	core.Acquire(0, other)
+	q.fails = true
+	require.Panics(t, func() { core.Acquire(0, failed) })
+	q.fails = false
+
+	core.Failed(failed)
+	core.Recover(0)
+
+	require.Equal(t, []any{ticket.TicketRefused{Ticket: failed}}, q.told)
+	require.ErrorIs(t, failed.Refused, messages.ErrActorFailed)
+	require.Zero(t, q.forsaken, "the permit is the request's")
+	core.Dialled(0, &conn{}, nil, nil)
+	require.Equal(t, ticket.LeaseGranted{Ticket: other}, q.told[1])
+}
+
+func TestATicketThatHasItsConnectionIsNoBusinessOfALaterFailure(t *testing.T) {
+	q, core := newQuiet(Config{MaxConns: 2, MaxWaiters: 2, MinIdle: 1})
+	core.Recover(0)
+	core.Dialled(0, &conn{}, nil, nil)
+	one := q.ticket()
+	q.fails = true
+	require.Panics(t, func() { core.Acquire(0, one) }, "one more is to be kept idle")
+	q.fails = false
+
+	core.Failed(one)
+	core.Recover(0)
+
+	require.Equal(t, []any{ticket.LeaseGranted{Ticket: one}}, q.told)
+	require.Zero(t, q.forsaken, "its request is sending by now")
+	require.Zero(t, core.Describe().Refused)
+}
+
+func TestACallerWhoLeftBeforeThePoolHeardOfItGetsNothing(t *testing.T) {
+	q, core := newQuiet(Config{MaxConns: 1, MaxWaiters: 1})
+	one, gone := q.ticket(), q.ticket()
+	core.Acquire(0, one)
+	core.Dialled(0, &conn{}, nil, nil)
+	core.Return(0, withoutDoubt(one.Lease))
+	require.True(t, gone.Cancel())
+
+	core.Acquire(0, gone)
+	core.Abandon(gone)
+
+	require.Len(t, q.told, 1)
+	require.Equal(t, 1, q.forsaken)
+	require.Equal(t, 1, core.Describe().Idle)
+}
+
+func withoutDoubt(l *ticket.Lease) *ticket.Lease {
+	l.Reusable = true
+	return l
+}
+
+// A ticket whose caller left may still be a mailbox away, and its permit with it.
+func TestAPoolWhoseDoorIsShutLastsASecondWhateverItsAlarmWasFor(t *testing.T) {
+	q, core := newQuiet(Config{MaxConns: 1, MaxWaiters: 1, Passivate: 100 * ms})
+	core.Recover(0)
+	core.Upkeep(100 * ms)
+	core.Part(100 * ms)
+	require.Equal(t, 200*ms, q.alarm, "when it would offer to end once more")
+
+	core.Upkeep(200 * ms)
+	require.Zero(t, q.ended)
+	core.Upkeep(1100 * ms)
+	require.Equal(t, 1, q.ended)
+
+	late := q.ticket()
+	require.True(t, late.Cancel())
+	core.Acquire(1100*ms, late)
+	require.Equal(t, 1, q.forsaken)
+	require.Equal(t, 1, q.ended, "once")
+}
+
+func TestWhatIsBeingClosedCountsAsOpen(t *testing.T) {
+	q, core := newQuiet(Config{MaxConns: 1, MaxWaiters: 1})
+	one := q.leased(core)
+	core.Acquire(0, q.ticket())
+	core.Return(0, one.Lease)
+	require.Equal(t, 1, q.dials, "there is no room yet")
+	core.Closed(100 * ms)
+	require.Equal(t, 2, q.dials)
+}
+
+func TestTheMostUrgentWaiterIsServedFirst(t *testing.T) {
+	q, core := newQuiet(Config{MaxConns: 1, MaxWaiters: 9})
+	one := q.leased(core)
+	var all []*ticket.Ticket
+	for _, priority := range []messages.Priority{messages.Background, messages.Normal, messages.Urgent, messages.Urgent, messages.Normal} {
+		next := q.ticket()
+		next.Priority = priority
+		core.Acquire(0, next)
+		all = append(all, next)
+	}
+	lease := one.Lease
+	for range all {
+		core.Return(0, withoutDoubt(lease))
+	}
+	for i, want := range []int{2, 3, 1, 4, 0} {
+		require.Equal(t, ticket.LeaseGranted{Ticket: all[want]}, q.told[i])
+	}
+}
+
+// A permit that waits for a connection which may never come is kept from others.
+func TestWhoeverWaitsForADialThatHangsHoldsNoPermit(t *testing.T) {
+	for name, begin := range map[string]func(*quiet, *Core, *ticket.Ticket){
+		"from the start": func(q *quiet, core *Core, one *ticket.Ticket) { core.Acquire(0, one) },
+		"after a connection broke, and took its time to close": func(q *quiet, core *Core, one *ticket.Ticket) {
+			before := q.leased(core)
+			core.Acquire(0, one)
+			core.Return(0, before.Lease)
+			core.Closed(0)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			q, core := newQuiet(Config{MaxConns: 1, MaxWaiters: 9})
+			one, free := q.ticket(), q.ticket()
+			free.Limited = false
+			begin(q, core, one)
+			core.Acquire(0, free)
+			require.Empty(t, q.parked)
+			require.Equal(t, doubtAfter, q.alarm)
+
+			core.Upkeep(doubtAfter)
+			late := q.ticket()
+			core.Acquire(doubtAfter, late)
+			core.Upkeep(time.Second)
+			require.Equal(t, []*ticket.Ticket{one, late}, q.parked, "once, and only who has one")
+
+			core.Dialled(2*time.Second, &conn{}, nil, nil)
+			require.Equal(t, []*ticket.Ticket{one, late}, q.requeued, "for there is a connection")
+			require.Equal(t, ticket.LeaseGranted{Ticket: free}, q.told[0])
+		})
+	}
+}
+
+func TestWhoeverWaitsThroughAPauseOfDialsHoldsNoPermit(t *testing.T) {
+	q, core := newQuiet(Config{MaxConns: 1, MaxWaiters: 9})
+	core.Acquire(0, q.ticket())
+	core.Dialled(0, nil, errors.New("refused"), nil)
+	one := q.ticket()
+	core.Acquire(0, one)
+	require.Equal(t, []*ticket.Ticket{one}, q.parked)
+	core.Expire(one)
+	require.ErrorIs(t, one.Refused, context.DeadlineExceeded)
+	require.ErrorContains(t, one.Refused, "refused")
+	require.Empty(t, q.requeued)
+	core.Expire(one)
+	core.Abandon(one)
+	require.Len(t, q.told, 2, "once")
+}
+
+// A server that closes what has been idle for long may do so as a request leaves.
+func TestAConnectionIsNotLentWhenItsServerHasItClosed(t *testing.T) {
+	q, core := newQuiet(Config{MaxConns: 2, MaxWaiters: 9})
+	one := q.leased(core)
+	one.Lease.Conn.(*conn).hint = time.Second
+	core.Return(0, withoutDoubt(one.Lease))
+	core.Acquire(time.Second-1, q.ticket())
+	require.Equal(t, 1, q.dials, "just in time")
+	core.Return(time.Second-1, withoutDoubt(one.Lease))
+	core.Acquire(time.Second, q.ticket()) // the alarm is late
+	require.Equal(t, 2, q.dials)
+	require.Equal(t, 1, q.closes)
+}
+
+func TestAPoolIsUnusedThoughItsLastConnectionTookLongToClose(t *testing.T) {
+	q, core := newQuiet(Config{MaxConns: 1, MaxWaiters: 1, Passivate: time.Second})
+	core.Return(0, q.leased(core).Lease)
+	core.Upkeep(time.Second)
+	require.Zero(t, q.unused)
+	core.Closed(3 * time.Second)
+	require.Equal(t, 4*time.Second, q.alarm)
+	core.Upkeep(4 * time.Second)
+	require.Equal(t, 1, q.unused)
+}
+
+// Somebody else's code may never return.
+func TestAPoolThatClosesIsPatientWithDialsAndClosesForAWhile(t *testing.T) {
+	q, core := newQuiet(Config{MaxConns: 3, MaxWaiters: 3})
+	kept, broken := q.leased(core), q.ticket()
+	core.Acquire(0, broken)
+	core.Dialled(0, &conn{}, nil, nil)
+	core.Acquire(0, q.ticket())
+	core.Return(0, broken.Lease)
+	kept.Lease.Abort = func() {}
+	core.Close(0)
+	core.Upkeep(closePatience)
+	require.Zero(t, q.ended, "whoever has a connection gives it back")
+
+	core.Return(2*closePatience, kept.Lease)
+	require.Equal(t, 1, q.ended)
+	core.Dialled(3*closePatience, &conn{}, nil, nil)
+	require.Equal(t, 3, q.closes, "it came too late")
+	for range 3 {
+		core.Closed(3 * closePatience)
+	}
+	require.Equal(t, 1, q.ended)
+}

@@ -1,0 +1,102 @@
+package engine
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/sluice-engine/sluice/messages"
+)
+
+// ending is the end of an engine, which takes place once.
+type ending struct {
+	begin sync.Once
+	ended chan struct{} // closed when nothing is left
+}
+
+const (
+	// closePatience is how long Close waits for code that is not the engine's: all
+	// that the engine can cut short it has cut short before.
+	closePatience = 30 * time.Second
+	// logPatience is how long the log's last lines are waited for.
+	logPatience = time.Second
+)
+
+// Shutdown takes no new requests, lets those on their journey end, queued ones
+// included, and then stops the engine. If ctx ends before that, the rest is
+// cut short as by Close, and the context's error is returned. Every caller is
+// answered exactly once. Calling it again is allowed, and so is calling it from
+// many goroutines. For code that a request waits for, what is said of Close is
+// true.
+func (e *Engine) Shutdown(ctx context.Context) error {
+	if err := cmp.Or(e.misused(ctx, &Request{}), e.refuseInside("Shutdown")); err != nil {
+		return err
+	}
+	e.admission.close()
+	var err error
+	select {
+	case <-e.admission.idle:
+	case <-ctx.Done():
+		err = messages.ContextError(ctx)
+	}
+	if stopped := e.stop(); err == nil {
+		err = stopped
+	}
+	return err
+}
+
+// Close stops the engine at once: requests that wait get ErrClosed, exchanges
+// are aborted. It returns when every caller has its answer and nothing is left
+// running. Calling it again is allowed, and so is calling it from many
+// goroutines.
+//
+// Code that a request waits for (a processor, an authenticator, a body's reader,
+// a hook, a dialer, a log handler) would wait for itself: called from there,
+// Close changes nothing and returns ErrInsideRequest at once. That is noticed on
+// the goroutine that the engine calls such code on; on another, and if such code
+// does not return at all, Close returns ErrStillRunning after 30 s, and the engine
+// ends by itself as soon as it can.
+func (e *Engine) Close() error {
+	if err := e.refuseInside("Close"); err != nil {
+		return err
+	}
+	e.admission.close()
+	return e.stop()
+}
+
+// stop cuts short what is left, and waits for it to be gone.
+func (e *Engine) stop() error {
+	e.system.Close()
+	e.ending.begin.Do(func() { go e.end() })
+	patience := time.NewTimer(closePatience)
+	defer patience.Stop()
+	select {
+	case <-e.ending.ended:
+		return nil
+	case <-patience.C:
+		inFlight, _ := e.admission.credits()
+		return fmt.Errorf("sluice: not closed after %s, with %d requests on their journey: %w", closePatience, inFlight, ErrStillRunning)
+	}
+}
+
+// end waits until nothing is left. The service actors answer the requests under
+// way, so they end after the last of these has left; the log has the last word.
+func (e *Engine) end() {
+	<-e.admission.idle
+	_ = e.system.Wait(context.Background()) // fails only with its context
+	e.scribe.Close(logPatience)
+	close(e.ending.ended)
+}
+
+func (e *Engine) refuseInside(method string) error {
+	if err := e.made(); err != nil {
+		return err
+	}
+	inFlight, _ := e.admission.credits()
+	if !calledFromInside(inFlight) {
+		return nil
+	}
+	return fmt.Errorf("sluice: %s would wait for its own caller: %w", method, ErrInsideRequest)
+}

@@ -1,0 +1,56 @@
+package engine
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/sluice-engine/sluice/actors/request"
+	"github.com/sluice-engine/sluice/throttle"
+)
+
+// Pause lets nothing leave for d that a scope holds, queued requests included;
+// afterwards the scope starts slowly. It never shortens a pause, and none is
+// longer than Config.Throttle.MaxPause. A request that waits for its connection
+// is called back and keeps its rank; what is on the wire goes on.
+//
+// Scope.Origin is the URL of an origin, empty for that of Config.BaseURL, and
+// throttle.AnyOrigin for all; Scope.Name is a limit's Scope, and
+// throttle.WholeOrigin for everything that goes there, requests without a limit
+// included. The error is that of an unknown scope, or of a malformed URL.
+func (e *Engine) Pause(scope throttle.Scope, d time.Duration) error {
+	scope, err := e.scope(scope)
+	if err != nil {
+		return err
+	}
+	return e.system.Pause(scope, d)
+}
+
+// Resume ends a pause, whoever began it, and the slow start after it. The scope
+// is that of Pause.
+func (e *Engine) Resume(scope throttle.Scope) error {
+	scope, err := e.scope(scope)
+	if err != nil {
+		return err
+	}
+	return e.system.Resume(scope)
+}
+
+// scope writes the origin as the throttler knows it.
+func (e *Engine) scope(scope throttle.Scope) (throttle.Scope, error) {
+	switch scope.Origin {
+	case throttle.AnyOrigin:
+		return scope, nil
+	case "":
+		scope.Origin = e.baseOrigin
+		if scope.Origin == "" {
+			return scope, fmt.Errorf("%w: the scope names no origin, and the engine has no base URL", ErrInvalidRequest)
+		}
+		return scope, nil
+	}
+	origin, err := request.OriginOf(scope.Origin)
+	if err != nil {
+		return scope, fmt.Errorf("%w: origin of the scope: %w", ErrInvalidRequest, err)
+	}
+	scope.Origin = origin.String()
+	return scope, nil
+}

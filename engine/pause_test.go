@@ -1,0 +1,219 @@
+package engine_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/sluice-engine/sluice/engine"
+	"github.com/sluice-engine/sluice/throttle"
+)
+
+// refusing answers the first request with a status and a Retry-After, and every
+// other one with 200. It takes a while over each answer.
+func refusing(status int, retryAfter string, takes time.Duration) http.HandlerFunc {
+	var once sync.Once
+	return func(w http.ResponseWriter, _ *http.Request) {
+		time.Sleep(takes)
+		once.Do(func() {
+			if retryAfter != "" {
+				w.Header().Set("Retry-After", retryAfter)
+			}
+			w.WriteHeader(status)
+		})
+	}
+}
+
+// sendAll sends n requests at once and returns when all are answered.
+func sendAll(t *testing.T, eng *engine.Engine, n int, request engine.Request) {
+	var all sync.WaitGroup
+	for i := range n {
+		all.Go(func() {
+			one := request
+			one.Path = fmt.Sprintf("/%d", i)
+			_, err := eng.Do(t.Context(), &one)
+			require.NoError(t, err)
+		})
+		synctest.Wait()
+	}
+	all.Wait()
+}
+
+// None of those that hold a permit and wait for the one connection leaves while
+// the pause lasts.
+func TestARefusalReachesRequestsThatWaitForTheirConnection(t *testing.T) {
+	for _, limit := range []string{"calls", engine.Unlimited} {
+		t.Run(limit, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newServer(t, refusing(429, "5", 10*time.Millisecond))
+				eng := s.newEngine(t, engine.Config{
+					Connections: engine.Connections{Max: 1},
+					Limits:      []throttle.Limit{{ID: "calls", Quota: 1000, Per: time.Second}},
+				})
+				sendAll(t, eng, 20, engine.Request{LimitID: limit})
+				arrivals := s.seen()
+				require.Len(t, arrivals, 20)
+				for _, at := range arrivals[1:] {
+					require.GreaterOrEqual(t, at, 5*time.Second+10*time.Millisecond)
+				}
+				wantNothingHeld(t, eng)
+			})
+		})
+	}
+}
+
+func TestARecalledRequestKeepsItsRank(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t, refusing(429, "5", 10*time.Millisecond))
+		eng := s.newEngine(t, engine.Config{
+			Connections: engine.Connections{Max: 1},
+			Limits:      []throttle.Limit{{ID: "calls", Quota: 1000, Per: time.Second}},
+		})
+		sendAll(t, eng, 10, engine.Request{LimitID: "calls"})
+		require.Equal(t, []string{"/0", "/1", "/2", "/3", "/4", "/5", "/6", "/7", "/8", "/9"}, s.paths)
+	})
+}
+
+func TestARefusalOfARequestWithoutALimitPausesItsOrigin(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t, refusing(418, "7", 0))
+		other := newServer(t, nil)
+		eng := newEngine(t, engine.Config{
+			BaseURL: "http://server.test", Dial: engine.Dial{DialContext: byHost(s, other)},
+			Limits: []throttle.Limit{{ID: "calls", Quota: 1000, Per: time.Second}},
+		})
+		_, err := eng.Do(t.Context(), &engine.Request{Path: "/refused", LimitID: engine.Unlimited})
+		require.NoError(t, err)
+
+		_, err = eng.Do(t.Context(), &engine.Request{URL: "http://other.test/", LimitID: "calls"})
+		require.NoError(t, err)
+		require.Equal(t, time.Duration(0), other.seen()[0], "another origin goes on")
+		for _, limit := range []string{"calls", engine.Unlimited} {
+			_, err = eng.Do(t.Context(), &engine.Request{Path: "/", LimitID: limit})
+			require.NoError(t, err)
+		}
+		require.Equal(t, []time.Duration{0, 7 * time.Second, 7 * time.Second}, s.seen())
+	})
+}
+
+// byHost dials one server for server.test, and another for every other name.
+func byHost(s, other *server) func(ctx context.Context, network, addr string) (conn netConn, err error) {
+	return func(ctx context.Context, network, addr string) (netConn, error) {
+		if addr == "server.test:80" {
+			return s.dial(ctx, network, addr)
+		}
+		return other.dial(ctx, network, addr)
+	}
+}
+
+func TestARetryAfterThatRefusesNothingPausesNothing(t *testing.T) {
+	for _, status := range []int{200, 301, 404} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newServer(t, refusing(status, "3600", 0))
+			eng := s.newEngine(t, engine.Config{Limits: []throttle.Limit{{ID: "calls", Quota: 10, Per: time.Second}}})
+			sendAll(t, eng, 2, engine.Request{LimitID: "calls"})
+			require.Equal(t, []time.Duration{0, 0}, s.seen(), "after a %d", status)
+		})
+	}
+}
+
+func TestAServerThatIsBusyPausesForAShortTimeOnly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t, refusing(503, "3600", 0))
+		eng := s.newEngine(t, engine.Config{Limits: []throttle.Limit{{ID: "calls", Quota: 10, Per: time.Second}}})
+		sendAll(t, eng, 2, engine.Request{LimitID: "calls"})
+		require.Equal(t, []time.Duration{0, 30 * time.Second}, s.seen())
+	})
+}
+
+func TestAPauseCanBeMadeAndEndedByHand(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t, nil)
+		eng := s.newEngine(t, engine.Config{Limits: []throttle.Limit{{ID: "calls", Quota: 10, Per: time.Second, Scope: "account"}}})
+		require.NoError(t, eng.Pause(throttle.Scope{Name: "account"}, time.Hour))
+		time.AfterFunc(time.Minute, func() { _ = eng.Resume(throttle.Scope{Name: "account"}) })
+		sendAll(t, eng, 2, engine.Request{LimitID: "calls"})
+		require.Equal(t, []time.Duration{time.Minute, time.Minute}, s.seen())
+
+		require.NoError(t, eng.Pause(throttle.Scope{Origin: "http://server.test", Name: throttle.WholeOrigin}, time.Second))
+		sendAll(t, eng, 1, engine.Request{LimitID: engine.Unlimited})
+		require.Equal(t, time.Minute+time.Second, s.seen()[2])
+		require.Error(t, eng.Pause(throttle.Scope{Name: "nobody's"}, time.Second))
+		require.ErrorIs(t, eng.Pause(throttle.Scope{Origin: "://", Name: "account"}, time.Second), engine.ErrInvalidRequest)
+	})
+}
+
+func TestARequestIsRecalledAfterItWasSignedTooLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t, nil)
+		var eng *engine.Engine
+		eng = s.newEngine(t, engine.Config{
+			Limits: []throttle.Limit{{ID: "calls", Quota: 10, Per: time.Second}},
+			Auth:   doingAuth(sync.OnceFunc(func() { require.NoError(t, eng.Pause(throttle.Scope{}, 9*time.Second)) })),
+		})
+		_, err := eng.Do(t.Context(), &engine.Request{Path: "/", LimitID: "calls", Auth: true})
+		require.NoError(t, err)
+		require.Equal(t, []time.Duration{9 * time.Second}, s.seen())
+		wantNothingHeld(t, eng)
+	})
+}
+
+func TestAStreamedRefusalOfATimestampGivesItsConnectionBackFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t, refusedTimestamps())
+		eng := s.newEngine(t, signedConfig())
+		response, err := eng.Do(t.Context(), &engine.Request{Path: "/order", Auth: true, Stream: true, Timeout: 5 * time.Second})
+		require.NoError(t, err)
+		defer response.Stream.Close()
+		body, err := io.ReadAll(response.Stream)
+		require.NoError(t, err)
+		require.Equal(t, "{}", string(body))
+	})
+}
+
+func TestOneCallersCancellationIsNotTheNextOnes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var hang atomic.Bool
+		hang.Store(true)
+		s := newServer(t, func(_ http.ResponseWriter, r *http.Request) {
+			if hang.Load() {
+				<-r.Context().Done()
+			}
+		})
+		eng := s.newEngine(t, engine.Config{Connections: engine.Connections{Max: 1}})
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(time.Second, cancel)
+		for range 3 { // the slot stays registered with a context that it meets again
+			_, err := eng.Do(ctx, &engine.Request{Path: "/"})
+			require.True(t, errors.Is(err, context.Canceled))
+		}
+		hang.Store(false)
+		for range 4 {
+			_, err := eng.Do(context.Background(), &engine.Request{Path: "/"})
+			require.NoError(t, err)
+		}
+		require.EqualValues(t, 2, eng.Stats().Pools[0].Dialled, "a good connection is kept")
+	})
+}
+
+func TestATimeoutEndsARequestWhoseReaderBlocks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t, nil)
+		eng := s.newEngine(t, engine.Config{})
+		reader, writer := io.Pipe()
+		begun := time.Now()
+		_, err := eng.Do(t.Context(), &engine.Request{Method: "POST", Path: "/", Body: reader, Timeout: time.Second})
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.Equal(t, time.Second, time.Since(begun))
+		writer.Close() // or its goroutine would outlive the test
+	})
+}

@@ -1,0 +1,246 @@
+package engine
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/sluice-engine/sluice/messages"
+	"github.com/sluice-engine/sluice/messages/protocol"
+	"github.com/sluice-engine/sluice/throttle"
+)
+
+// Stats is a picture of an engine at one moment. Its parts are taken one after
+// the other, so that requests on the move may be seen twice, or not at all.
+//
+// Each word has one meaning, wherever it stands:
+//
+//   - in flight: let through here, and not back yet. At the engine's door that is
+//     from the credit to the answer, or to the end of its stream; at a limit or a
+//     scope, from the permit until it is known what became of it.
+//   - waiting: before a door, for one of those inside to leave. At the engine's
+//     for a credit, at a pool's for a connection.
+//   - queued: for permits, by priority; in flight at the engine's door already.
+//   - leased: a connection in the hands of a request.
+//
+// So of InFlight requests Queued have no permit yet, and the Waiting of all Pools
+// have one, if they need any, and no connection; the others are being prepared,
+// exchanged, or pausing before another attempt.
+type Stats struct {
+	At       time.Time   `json:"at"`
+	InFlight int         `json:"in_flight"` // requests on their journey
+	Waiting  int         `json:"waiting"`   // requests that wait for a credit to begin it
+	Queued   int         `json:"queued"`    // requests on their journey that wait for permits
+	Limits   LimitsStats `json:"limits"`    // what is used of each limit, and who is queued
+	Pools    []PoolStats `json:"pools"`     // one of each origin that is connected to, in no order
+}
+
+// LimitsStats is a picture of all limits at one moment.
+type LimitsStats struct {
+	At     time.Time     `json:"at,omitzero"` // zero once the engine has ended
+	Limits []LimitStats  `json:"limits"`      // by id and key
+	Scopes []ScopeStats  `json:"scopes"`      // by name
+	Queued []QueuedStats `json:"queued"`      // over all limits, the most urgent first
+	// Lost is how many permits are held for requests that were given up, and may
+	// still arrive.
+	Lost int `json:"lost"`
+}
+
+// LimitStats is one limit, or one key's instance of it. Numbers are weights.
+type LimitStats struct {
+	ID       string          `json:"id"`
+	Key      string          `json:"key,omitempty"` // of a keyed limit
+	Window   throttle.Window `json:"-"`             // in JSON it is told by its name
+	Quota    int64           `json:"quota"`         // after share, margin and tick; the capacity of a Leaky one
+	Used     int64           `json:"used"`          // what is in flight included; above Quota if the server, AdjustLimit or another table says so
+	InFlight int64           `json:"in_flight"`
+	Room     int64           `json:"room"` // what fits now, the queue apart; below zero if too much is used
+	// Next is when a weight of 1 fits, the queue apart: At or before if it fits
+	// now, and zero if time alone will not do it.
+	Next   time.Time     `json:"next,omitzero"`
+	Queued []QueuedStats `json:"queued,omitempty"` // the most urgent first
+}
+
+// ScopeStats is one scope: the limits that pause together.
+type ScopeStats struct {
+	Origin      string    `json:"origin"` // as a URL
+	Name        string    `json:"name"`
+	PausedUntil time.Time `json:"paused_until,omitzero"` // zero if it is not paused
+	InFlight    int       `json:"in_flight"`             // requests
+	// Allowance is how many may be in flight while the scope starts slowly after a
+	// pause; zero if it does not.
+	Allowance int `json:"allowance,omitempty"`
+}
+
+// QueuedStats counts the requests of one priority that wait for permits.
+type QueuedStats struct {
+	Priority Priority `json:"priority"`
+	N        int      `json:"n"`
+}
+
+// PoolStats is a picture of one origin's connections: how many there are at
+// this moment, and what has happened since the origin's pool began. A pool that
+// is not used for a minute ends, and the next begins to count anew.
+type PoolStats struct {
+	Origin Origin `json:"-"` // what the connections lead to; in JSON it is told as a URL
+
+	Idle     int `json:"idle"`     // connections open and unused; over HTTP/2, streams
+	Leased   int `json:"leased"`   // connections in use by a request
+	Dialling int `json:"dialling"` // connections being opened
+	Waiting  int `json:"waiting"`  // requests waiting for a connection
+
+	Dialled     int64 `json:"dialled"`      // connections opened
+	DialsFailed int64 `json:"dials_failed"` // connections that could not be opened
+	Retired     int64 `json:"retired"`      // connections closed for their idleness or age
+	Broken      int64 `json:"broken"`       // connections closed because an exchange left a doubt
+	Refused     int64 `json:"refused"`      // requests sent away because too many waited
+}
+
+// Origin is what a connection leads to: scheme, host and port.
+//
+// Its fields: go doc github.com/sluice-engine/sluice/messages.Origin
+type Origin = messages.Origin
+
+// Stats returns a picture of the engine. It waits for the actors, not for any
+// request.
+func (e *Engine) Stats() Stats {
+	if e.made() != nil {
+		return Stats{}
+	}
+	inFlight, waiting := e.admission.credits()
+	limits := limitsStats(e.system.Limits(), e.system.Epoch())
+	queued := 0
+	for _, class := range limits.Queued {
+		queued += class.N
+	}
+	return Stats{
+		At: time.Now(), InFlight: inFlight, Waiting: waiting, Queued: queued,
+		Limits: limits, Pools: poolStats(e.system.Pools()),
+	}
+}
+
+// limitsStats tells the ledger's picture in times of day. Its zero value, of an
+// engine that has ended, stays zero.
+func limitsStats(s throttle.Snapshot, epoch time.Time) LimitsStats {
+	told := LimitsStats{Queued: queuedStats(s.Queued), Lost: s.Lost}
+	if s.At > 0 {
+		told.At = epoch.Add(s.At)
+	}
+	for _, l := range s.Limits {
+		one := LimitStats{
+			ID: l.ID, Key: l.Key, Window: l.Window, Quota: l.Quota, Used: l.Used, InFlight: l.InFlight, Room: l.Room,
+			Queued: queuedStats(l.Queued),
+		}
+		if l.Next != throttle.Never {
+			one.Next = epoch.Add(l.Next)
+		}
+		told.Limits = append(told.Limits, one)
+	}
+	for _, sc := range s.Scopes {
+		one := ScopeStats{Origin: sc.Origin, Name: sc.Name, InFlight: sc.InFlight, Allowance: sc.Allowance}
+		if sc.PausedUntil > s.At {
+			one.PausedUntil = epoch.Add(sc.PausedUntil)
+		}
+		told.Scopes = append(told.Scopes, one)
+	}
+	return told
+}
+
+func queuedStats(classes []throttle.Class) []QueuedStats {
+	var all []QueuedStats // nil without any
+	for _, c := range classes {
+		all = append(all, QueuedStats{Priority: Priority(c.Priority), N: c.N})
+	}
+	return all
+}
+
+// poolStats tells the pools' own pictures in the engine's words.
+func poolStats(pools []protocol.PoolStats) []PoolStats {
+	var all []PoolStats // nil without pools
+	for _, s := range pools {
+		all = append(all, PoolStats{
+			Origin: s.Origin, Idle: s.Idle, Leased: s.Leased, Dialling: s.Dialling, Waiting: s.Waiting,
+			Dialled: s.Dialled, DialsFailed: s.DialsFailed, Retired: s.Retired, Broken: s.Broken, Refused: s.Refused,
+		})
+	}
+	return all
+}
+
+// String is one line: "512 of 1200 used, 3 in flight, 7 queued, room at 12:00:03.5".
+func (l LimitStats) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d of %d used", l.Used, l.Quota)
+	if l.InFlight > 0 {
+		fmt.Fprintf(&b, ", %d in flight", l.InFlight)
+	}
+	queued := 0
+	for _, class := range l.Queued {
+		queued += class.N
+	}
+	if queued > 0 {
+		fmt.Fprintf(&b, ", %d queued", queued)
+	}
+	if l.Room < 1 && !l.Next.IsZero() {
+		b.WriteString(", room at " + l.Next.Format("15:04:05.999"))
+	}
+	return b.String()
+}
+
+// MarshalJSON writes the fields, and the window by its name.
+func (l LimitStats) MarshalJSON() ([]byte, error) {
+	type fields LimitStats
+	return json.Marshal(struct {
+		fields
+		Window string `json:"window"`
+	}{fields(l), l.Window.String()})
+}
+
+// String is one line: "2 leased, 3 idle, 1 dialling, 5 waiting".
+func (p PoolStats) String() string {
+	text := fmt.Sprintf("%d leased, %d idle", p.Leased, p.Idle)
+	if p.Dialling > 0 {
+		text += fmt.Sprintf(", %d dialling", p.Dialling)
+	}
+	if p.Waiting > 0 {
+		text += fmt.Sprintf(", %d waiting", p.Waiting)
+	}
+	return text
+}
+
+// MarshalJSON writes the fields, and the origin as a URL.
+func (p PoolStats) MarshalJSON() ([]byte, error) {
+	type fields PoolStats
+	return json.Marshal(struct {
+		Origin string `json:"origin"`
+		fields
+	}{p.Origin.String(), fields(p)})
+}
+
+// LogValue returns a group that fits into a line of a log: in_flight, waiting,
+// queued, and as groups those limits that are in use, the scopes that pause, and
+// the pools.
+func (s Stats) LogValue() slog.Value {
+	var limits, paused, pools []slog.Attr
+	for _, l := range s.Limits.Limits {
+		if l.Used != 0 || l.InFlight != 0 || len(l.Queued) > 0 {
+			limits = append(limits, slog.String(strings.TrimSuffix(l.ID+"/"+l.Key, "/"), l.String()))
+		}
+	}
+	for _, sc := range s.Limits.Scopes {
+		if !sc.PausedUntil.IsZero() {
+			paused = append(paused, slog.Time(cmp.Or(sc.Name, "default"), sc.PausedUntil))
+		}
+	}
+	for _, p := range s.Pools {
+		pools = append(pools, slog.String(p.Origin.String(), p.String()))
+	}
+	return slog.GroupValue(
+		slog.Int("in_flight", s.InFlight), slog.Int("waiting", s.Waiting), slog.Int("queued", s.Queued),
+		slog.Attr{Key: "limits", Value: slog.GroupValue(limits...)},
+		slog.Attr{Key: "paused_until", Value: slog.GroupValue(paused...)},
+		slog.Attr{Key: "pools", Value: slog.GroupValue(pools...)},
+	)
+}

@@ -1,0 +1,116 @@
+package engine_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/sluice-engine/sluice/engine"
+	"github.com/sluice-engine/sluice/throttle"
+)
+
+func TestAPictureOfAnEngineTellsTimesOfDay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t, func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/refused" {
+				w.Header().Set("Retry-After", "9")
+				w.WriteHeader(http.StatusTooManyRequests)
+			}
+		})
+		time.Sleep(time.Minute) // the ledger's clock begins with the engine
+		eng := s.newEngine(t, engine.Config{Limits: []throttle.Limit{
+			{ID: "one", Quota: 1, Per: 10 * time.Second},
+			{ID: "once", Quota: 1, Window: throttle.Lifetime},
+		}})
+		fresh := eng.Stats()
+		require.True(t, fresh.At.Equal(time.Now()))
+		require.True(t, fresh.Limits.At.Equal(time.Now()) || fresh.Limits.At.IsZero())
+		require.Empty(t, fresh.Limits.Scopes, "none is in use")
+
+		for _, limit := range []string{"one", "once"} {
+			_, err := eng.Do(t.Context(), &engine.Request{Path: "/", LimitID: limit})
+			require.NoError(t, err)
+		}
+		used := eng.Stats()
+		require.Equal(t, "once", used.Limits.Limits[0].ID)
+		require.Zero(t, used.Limits.Limits[0].Next, "time alone does not bring it")
+		require.WithinDuration(t, time.Now().Add(10*time.Second), used.Limits.Limits[1].Next, 10*time.Millisecond)
+
+		time.Sleep(11 * time.Second)
+		_, err := eng.Do(t.Context(), &engine.Request{Path: "/refused", LimitID: "one"})
+		require.NoError(t, err)
+		for _, scope := range eng.Stats().Limits.Scopes {
+			if scope.Name == "" {
+				require.Equal(t, "http://server.test:80", scope.Origin)
+				require.True(t, scope.PausedUntil.Equal(time.Now().Add(9*time.Second)))
+			}
+		}
+
+		require.NoError(t, eng.Close())
+		require.Zero(t, eng.Stats().Limits, "of an engine that has ended")
+	})
+}
+
+func TestEachWordOfAPictureHasOneMeaning(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		eng := newServer(t, slowly(time.Hour)).newEngine(t, engine.Config{
+			Limits:    []throttle.Limit{{ID: "two", Quota: 2, Per: time.Minute}, {ID: "ten", Quota: 10, Per: time.Minute}},
+			Admission: engine.Admission{MaxInFlight: 6}, Connections: engine.Connections{Max: 3},
+		})
+		for i := range 8 {
+			request := &engine.Request{Path: "/", LimitID: "two", Priority: engine.High, Timeout: 2 * time.Hour}
+			if i >= 4 {
+				request.LimitID, request.Priority = "ten", engine.Normal
+			}
+			go eng.Do(t.Context(), request)
+			synctest.Wait()
+		}
+		stats := eng.Stats()
+		require.Equal(t, 6, stats.InFlight)
+		require.Equal(t, 2, stats.Waiting, "for a credit")
+		require.Equal(t, 2, stats.Queued, "for a permit")
+		require.Equal(t, []engine.QueuedStats{{Priority: engine.High, N: 2}}, stats.Limits.Queued)
+		require.Equal(t, 4, stats.Limits.Scopes[0].InFlight, "have a permit")
+		require.Equal(t, 3, stats.Pools[0].Leased)
+		require.Equal(t, 1, stats.Pools[0].Waiting, "for a connection")
+		require.EqualValues(t, 2, stats.Limits.Limits[1].InFlight)
+	})
+}
+
+func TestAPictureReadsWellInALogAndInJSON(t *testing.T) {
+	at := time.Date(2026, 1, 2, 3, 4, 5, 600e6, time.UTC)
+	stats := engine.Stats{
+		At: at, InFlight: 12, Waiting: 3, Queued: 7,
+		Limits: engine.LimitsStats{
+			At: at,
+			Limits: []engine.LimitStats{
+				{ID: "orders", Key: "BTCUSDT", Window: throttle.Fixed, Quota: 10, Used: 10, InFlight: 1, Next: at, Queued: []engine.QueuedStats{{Priority: 300, N: 7}}},
+				{ID: "weight", Quota: 1200, Room: 1200, Next: at},
+			},
+			Scopes: []engine.ScopeStats{{PausedUntil: at, InFlight: 1}},
+		},
+		Pools: []engine.PoolStats{{Origin: engine.Origin{Scheme: "https", Addr: "server.test:443"}, Leased: 5, Idle: 1, Waiting: 2, Dialled: 6}},
+	}
+	var log bytes.Buffer
+	slog.New(slog.NewTextHandler(&log, nil)).Info("x", "stats", stats)
+	require.Contains(t, log.String(), `stats.in_flight=12 stats.waiting=3 stats.queued=7 `+
+		`stats.limits.orders/BTCUSDT="10 of 10 used, 1 in flight, 7 queued, room at 03:04:05.6" `+
+		`stats.paused_until.default=2026-01-02T03:04:05.600Z stats.pools.https://server.test:443="5 leased, 1 idle, 2 waiting"`)
+
+	got, err := json.Marshal(stats)
+	require.NoError(t, err)
+	require.JSONEq(t, `{"at":"2026-01-02T03:04:05.6Z","in_flight":12,"waiting":3,"queued":7,"limits":{"at":"2026-01-02T03:04:05.6Z","lost":0,
+		"limits":[
+			{"id":"orders","key":"BTCUSDT","window":"fixed","quota":10,"used":10,"in_flight":1,"room":0,"next":"2026-01-02T03:04:05.6Z","queued":[{"priority":300,"n":7}]},
+			{"id":"weight","window":"sliding","quota":1200,"used":0,"in_flight":0,"room":1200,"next":"2026-01-02T03:04:05.6Z"}],
+		"scopes":[{"origin":"","name":"","paused_until":"2026-01-02T03:04:05.6Z","in_flight":1}],"queued":null},
+		"pools":[{"origin":"https://server.test:443","idle":1,"leased":5,"dialling":0,"waiting":2,"dialled":6,"dials_failed":0,"retired":0,"broken":0,"refused":0}]}`, string(got))
+	require.NotContains(t, fmt.Sprintf("%+v", stats), "2562047h")
+}

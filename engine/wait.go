@@ -1,0 +1,95 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"net/http"
+	"time"
+
+	"github.com/sluice-engine/sluice/messages"
+	"github.com/sluice-engine/sluice/throttle/feedback"
+)
+
+// Wait returns when it makes sense to send a request again that ended in err: at
+// the error's RetryAt, or when the Retry-After of a refusal has passed, or, if
+// neither is known, after a pause of 100 to 200 ms, so that no loop around it can
+// spin. It returns nil then, and the context's error as soon as that ends; with a
+// context that ends before the instant, at once. A nil error is not waited for.
+//
+// Whether to send it again at all is not for Wait to say: see OutcomeOf.
+//
+//	for {
+//		book, err := engine.Fetch[Book](ctx, eng, req)
+//		if err == nil {
+//			return book, nil
+//		}
+//		if outcome := engine.OutcomeOf(err); outcome != engine.NotSent && outcome != engine.Refused {
+//			return book, err
+//		}
+//		if engine.Wait(ctx, err) != nil {
+//			return book, err
+//		}
+//	}
+func Wait(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return messages.ContextError(ctx)
+	}
+	if err == nil {
+		return nil
+	}
+	pause := pauseAfter(err)
+	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < pause {
+		return context.DeadlineExceeded
+	}
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return messages.ContextError(ctx)
+	}
+}
+
+// leastPause is what a loop waits that knows of no instant, and twice that at most.
+const leastPause = 100 * time.Millisecond
+
+func pauseAfter(err error) time.Duration {
+	var at time.Time
+	if failure, ok := errors.AsType[*Error](err); ok {
+		at = failure.RetryAt
+	}
+	if refused, ok := errors.AsType[*StatusError](err); ok && at.IsZero() {
+		at = endOfRefusal(&refused.Answer)
+	}
+	if at.IsZero() {
+		return leastPause + rand.N(leastPause)
+	}
+	return max(time.Millisecond, time.Until(at)) // even one that is past lets no loop spin
+}
+
+// endOfRefusal is zero for an answer that does not say when to come back.
+func endOfRefusal(a *messages.Answer) time.Time {
+	switch a.StatusCode {
+	case http.StatusTooManyRequests, http.StatusTeapot, http.StatusServiceUnavailable:
+	default:
+		return time.Time{}
+	}
+	pause, ok := feedback.ParseRetryAfter(a.Header.Get("Retry-After"), answerClock{a})
+	if !ok || a.AnsweredAt.IsZero() {
+		return time.Time{}
+	}
+	return a.AnsweredAt.Add(pause)
+}
+
+// answerClock is the server's time when it answered, by the answer's own Date.
+type answerClock struct{ *messages.Answer }
+
+// Now is part of feedback.Clock.
+func (c answerClock) Now() time.Time {
+	if date, err := http.ParseTime(c.Header.Get("Date")); err == nil {
+		return date
+	}
+	return c.AnsweredAt
+}

@@ -1,0 +1,190 @@
+package wire
+
+import (
+	"errors"
+	"io"
+	"net"
+	"os"
+	"reflect"
+	"runtime"
+	"time"
+
+	"github.com/sluice-engine/sluice/messages"
+)
+
+// A connection that somebody else dialled may be anything: a socket in a wrapper,
+// TLS, a channel of SSH, a pipe. What is asked of it depends on what it is known
+// to tell, and what is not known is never taken for silence:
+//
+//	it has Pending           it says so itself
+//	it is a net.Pipe         its other end is listened to
+//	a socket lies under it   the socket is looked at, and then the connection read
+//	it keeps deadlines       it is read for probeWait
+//	none of these            it is used once
+
+const (
+	// probeWait is how long a connection is read from that nothing else can be
+	// asked of. A deadline in the past would not do: net's connections, and others
+	// made like them, then fail without having looked.
+	probeWait = time.Millisecond
+	// probeTries is how often that is tried, each time four times as long.
+	probeTries = 4
+	// stirTries is how often a socket may have something of which the connection
+	// above it makes nothing.
+	stirTries = 3
+	// pipeTries is how often a pipe is read: a read that was held up on its way met
+	// nobody.
+	pipeTries = 2
+)
+
+// pipeType is the type of net.Pipe's ends, which has no name outside of net.
+var pipeType = func() reflect.Type {
+	near, _ := net.Pipe()
+	return reflect.TypeOf(near)
+}()
+
+// pending may be implemented by a connection that is not a socket, so that it
+// can be asked whether anything is there to be read.
+type pending interface {
+	// Pending returns how many bytes Read would return without waiting, and
+	// whether the peer has closed its side.
+	Pending() (n int, closed bool)
+}
+
+// unseeing may be implemented by one with Pending that cannot always tell.
+type unseeing interface{ Blind() bool }
+
+// silent is the error of a probe that finds nothing. crypto/tls forgets a read
+// error that says it is temporary, and remembers every other.
+type silent struct{ blind bool }
+
+func (silent) Error() string   { return "nothing to read" }
+func (silent) Timeout() bool   { return true }
+func (silent) Temporary() bool { return true }
+
+var (
+	errSilent net.Error = silent{}
+	// errBlind is the error of a probe of what cannot be probed.
+	errBlind net.Error = silent{blind: true}
+)
+
+// Blind reports whether a probe has found that the connection tells nobody
+// whether it is silent. Then it may carry one exchange, which nothing came before.
+func (s *Socket) Blind() bool { return s.blind }
+
+// readForeign is readNow for a connection that is not ours to the socket.
+func (s *Socket) readForeign(p []byte) (int, error) {
+	if c, ok := s.Conn.(pending); ok {
+		return s.readPending(c, p)
+	}
+	if reflect.TypeOf(s.Conn) == pipeType {
+		return s.readPipe(p)
+	}
+	for range stirTries {
+		switch s.glance() {
+		case unknown:
+			return s.readTimed(p)
+		case quiet:
+			// Nothing can arrive in it any more; what it holds already it gives at once.
+			return s.readUntil(p, time.Unix(1, 0))
+		}
+		if n, err := s.readTimed(p); err != errSilent {
+			return n, err
+		}
+		// It took what the socket had and kept it to itself: TLS has such records.
+	}
+	return 0, messages.ErrStale
+}
+
+func (s *Socket) readPending(c pending, p []byte) (int, error) {
+	n, closed := c.Pending()
+	switch {
+	case n > 0:
+		return s.Conn.Read(p[:min(n, len(p))])
+	case closed:
+		return 0, io.EOF
+	}
+	if u, ok := c.(unseeing); ok && u.Blind() {
+		return 0, errBlind
+	}
+	return 0, errSilent
+}
+
+// readPipe reads what the other end of a net.Pipe has to say. A pipe holds
+// nothing: if there is something, that end waits in its Write, and a read meets it
+// at once. To wait for a deadline would be to no purpose, and would take time in a
+// test whose clock stands still.
+func (s *Socket) readPipe(p []byte) (n int, err error) {
+	for range pipeTries {
+		begun, ended := make(chan struct{}), make(chan struct{})
+		go func() {
+			defer close(ended)
+			close(begun)
+			n, err = s.Conn.Read(p)
+		}()
+		<-begun
+		for range 10 { // turns for the read to get where it would meet a write
+			runtime.Gosched()
+		}
+		_ = s.Conn.SetReadDeadline(time.Unix(1, 0)) // a pipe that is closed fails the read
+		<-ended
+		if n, err = s.restore(n, err); err != errSilent {
+			return n, err
+		}
+	}
+	return n, err
+}
+
+// readTimed reads for a moment. A read tries before it waits, so a timeout is the
+// proof of silence, unless this goroutine was held up until the deadline had
+// passed and nothing was tried: then it would seem to have taken too long.
+func (s *Socket) readTimed(p []byte) (int, error) {
+	wait := probeWait
+	for range probeTries {
+		began := time.Now()
+		n, err := s.readUntil(p, began.Add(wait))
+		if err != errSilent || time.Since(began) < 2*wait {
+			return n, err
+		}
+		wait *= 4
+	}
+	return 0, messages.ErrStale
+}
+
+// readUntil reads with a deadline of its own.
+func (s *Socket) readUntil(p []byte, deadline time.Time) (int, error) {
+	if s.Conn.SetReadDeadline(deadline) != nil {
+		return 0, errBlind // a read might wait for ever
+	}
+	return s.restore(s.Conn.Read(p)) // expected to fail, with a timeout
+}
+
+// restore puts the exchange's deadline back, and says what a read has found.
+func (s *Socket) restore(n int, err error) (int, error) {
+	if back := s.Conn.SetReadDeadline(s.deadline); back != nil {
+		return n, back
+	}
+	// The deadline put back may have overwritten that of an abort.
+	if aborted := s.live(); aborted != nil {
+		return n, aborted
+	}
+	var timeout net.Error
+	switch {
+	case n > 0:
+		return n, nil
+	case err == nil: // not a word about whether there is more
+		return 0, io.ErrNoProgress
+	case errors.Is(err, os.ErrDeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
+		return 0, errSilent
+	}
+	return 0, err
+}
+
+// glimpse is what a look at the socket under a connection finds.
+type glimpse uint8
+
+const (
+	unknown glimpse = iota // there is none, or it cannot be looked at
+	quiet
+	stirring // bytes, or the end
+)

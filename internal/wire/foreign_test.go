@@ -1,0 +1,220 @@
+//go:build unix
+
+package wire
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/sluice-engine/sluice/messages"
+)
+
+// What callers give for a connection. None of these is a socket of ours.
+type (
+	embedding struct{ net.Conn }
+	enclosing struct{ under net.Conn } // embeds nothing
+	revealing struct{ enclosing }      // and says what it encloses
+	buffering struct {
+		*net.TCPConn
+		held *bufio.Reader
+	}
+	timeless struct{ net.Conn } // as a channel of SSH is
+)
+
+func (c enclosing) Read(p []byte) (int, error)         { return c.under.Read(p) }
+func (c enclosing) Write(p []byte) (int, error)        { return c.under.Write(p) }
+func (c enclosing) Close() error                       { return c.under.Close() }
+func (c enclosing) LocalAddr() net.Addr                { return c.under.LocalAddr() }
+func (c enclosing) RemoteAddr() net.Addr               { return c.under.RemoteAddr() }
+func (c enclosing) SetDeadline(t time.Time) error      { return c.under.SetDeadline(t) }
+func (c enclosing) SetReadDeadline(t time.Time) error  { return c.under.SetReadDeadline(t) }
+func (c enclosing) SetWriteDeadline(t time.Time) error { return c.under.SetWriteDeadline(t) }
+func (c revealing) NetConn() net.Conn                  { return c.under }
+func (c *buffering) Read(p []byte) (int, error)        { return c.held.Read(p) }
+
+var errTimeless = errors.New("deadlines are not supported")
+
+func (timeless) SetDeadline(time.Time) error      { return errTimeless }
+func (timeless) SetReadDeadline(time.Time) error  { return errTimeless }
+func (timeless) SetWriteDeadline(time.Time) error { return errTimeless }
+
+// wrappers make a foreign connection of one that was dialled.
+var wrappers = map[string]func(net.Conn) net.Conn{
+	"embedding a net.Conn":          func(c net.Conn) net.Conn { return embedding{c} },
+	"embedding a socket":            func(c net.Conn) net.Conn { return &counting{TCPConn: c.(*net.TCPConn)} },
+	"embedding one, with a buffer":  func(c net.Conn) net.Conn { return &buffering{c.(*net.TCPConn), bufio.NewReader(c)} },
+	"enclosing a net.Conn":          func(c net.Conn) net.Conn { return enclosing{c} },
+	"enclosing one, and telling so": func(c net.Conn) net.Conn { return revealing{enclosing{c}} },
+	"a wrapper in a wrapper":        func(c net.Conn) net.Conn { return embedding{revealing{enclosing{c}}} },
+}
+
+// answeringTwice answers each request, and late after the second sends an answer
+// that nobody asked for.
+func answeringTwice(c net.Conn) {
+	r := bufio.NewReader(c)
+	for n := 1; takeRequest(r); n++ {
+		io.WriteString(c, ok)
+		if n == 2 {
+			time.Sleep(30 * time.Millisecond)
+			io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil")
+		}
+	}
+}
+
+func requireSeen(t *testing.T, c *Conn) {
+	t.Helper()
+	for range 2 {
+		require.True(t, c.Silent())
+		require.Equal(t, "ok", exchange(t, c, get("/")).Text())
+		require.True(t, c.Reusable())
+	}
+	time.Sleep(100 * time.Millisecond)
+	resp, sent, err := c.Exchange(get("/"), never)
+	require.ErrorIs(t, err, messages.ErrStale)
+	require.Equal(t, messages.SentNo, sent)
+	require.Nil(t, resp)
+	require.False(t, c.Reusable())
+}
+
+func TestALateAnswerNeverBecomesTheNextOneWhateverTheConnectionIs(t *testing.T) {
+	plain := listen(t, answeringTwice)
+	config, sealed := listenTLS(t, func(c *tls.Conn, _ *joiner) { answeringTwice(c) })
+	for name, wrap := range wrappers {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			requireSeen(t, foreign(t, plain.Addr, wrap))
+		})
+		t.Run("TLS over "+name, func(t *testing.T) {
+			t.Parallel()
+			s := NewSocket(wrap(dialled(t, sealed.Addr)))
+			s.Seal(tls.Client(s, config))
+			require.NoError(t, s.Sealed().Handshake())
+			c := NewConn(s, Limits{})
+			t.Cleanup(func() { c.Close() })
+			requireSeen(t, c)
+		})
+		t.Run("the caller's own TLS over "+name, func(t *testing.T) {
+			t.Parallel()
+			own := tls.Client(wrap(dialled(t, sealed.Addr)), config)
+			require.NoError(t, own.Handshake())
+			c := over(own, Limits{})
+			t.Cleanup(func() { c.Close() })
+			requireSeen(t, c)
+		})
+	}
+}
+
+func dialled(t *testing.T, addr string) net.Conn {
+	t.Helper()
+	c, err := net.Dial("tcp", addr)
+	require.NoError(t, err)
+	return c
+}
+
+func foreign(t *testing.T, addr string, wrap func(net.Conn) net.Conn) *Conn {
+	t.Helper()
+	c := over(wrap(dialled(t, addr)), Limits{})
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+func TestALateAnswerInAPipeIsSeenInNoTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		near, far := net.Pipe()
+		go answeringTwice(far)
+		c := over(near, Limits{})
+		begun := time.Now()
+		for range 2 {
+			exchange(t, c, get("/"))
+		}
+		require.Zero(t, time.Since(begun))
+		time.Sleep(time.Second)
+		requireStale(t, c)
+		require.NoError(t, c.Close())
+		far.Close()
+	})
+}
+
+func TestAnEndIsSeenWhateverTheConnectionIs(t *testing.T) {
+	more := make(chan string)
+	o := listen(t, answering(ok, more))
+	for _, wrap := range wrappers {
+		c := foreign(t, o.Addr, wrap)
+		exchange(t, c, get("/"))
+		more <- ""
+		require.Eventually(t, func() bool { return !c.Silent() }, 5*time.Second, time.Millisecond)
+		requireStale(t, c)
+	}
+}
+
+// What cannot be asked is not believed.
+func TestAConnectionThatKeepsNoDeadlinesIsUsedOnce(t *testing.T) {
+	o := listen(t, answering(ok, nil))
+	c := foreign(t, o.Addr, func(c net.Conn) net.Conn { return timeless{c} })
+	require.True(t, c.Silent())
+	require.Equal(t, "ok", exchange(t, c, get("/")).Text())
+	require.False(t, c.Reusable())
+	requireStale(t, c)
+}
+
+// An abort ends it nevertheless.
+func TestAConnectionThatKeepsNoDeadlinesIsClosedToAbortIt(t *testing.T) {
+	arrived := make(chan struct{})
+	o := listen(t, func(c net.Conn) {
+		takeRequest(bufio.NewReader(c))
+		close(arrived)
+		io.Copy(io.Discard, c)
+	})
+	c := foreign(t, o.Addr, func(c net.Conn) net.Conn { return timeless{c} })
+	go func() { <-arrived; c.Abort() }()
+	_, sent, err := c.Exchange(get("/"), never)
+	require.ErrorIs(t, err, ErrAborted)
+	require.Equal(t, messages.SentMaybe, sent)
+}
+
+// And so does a deadline.
+func TestAConnectionThatKeepsNoDeadlinesIsClosedAtTheDeadline(t *testing.T) {
+	o := listen(t, func(c net.Conn) { io.Copy(io.Discard, c) })
+	c := foreign(t, o.Addr, func(c net.Conn) net.Conn { return timeless{c} })
+	_, sent, err := c.Exchange(get("/"), time.Now().Add(20*time.Millisecond))
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	require.NotErrorIs(t, err, messages.ErrPeerClosed)
+	require.Equal(t, messages.SentMaybe, sent)
+
+	o = listen(t, answering(ok, nil))
+	c = foreign(t, o.Addr, func(c net.Conn) net.Conn { return timeless{c} })
+	_, _, err = c.Exchange(get("/"), time.Now().Add(time.Minute))
+	require.NoError(t, err)
+	require.Nil(t, c.socket.alarm)
+}
+
+// A deadline of the probe's own is not what the exchange waits with.
+func TestAProbeLeavesTheDeadlineAsItWas(t *testing.T) {
+	o := listen(t, func(c net.Conn) {
+		r := bufio.NewReader(c)
+		for takeRequest(r) {
+			time.Sleep(20 * time.Millisecond)
+			io.WriteString(c, ok)
+		}
+	})
+	for _, wrap := range wrappers {
+		c := foreign(t, o.Addr, wrap)
+		for _, deadline := range []time.Time{never, time.Now().Add(time.Minute), never} {
+			_, _, err := c.Exchange(get("/"), deadline)
+			require.NoError(t, err)
+			require.True(t, c.Silent())
+		}
+		_, _, err := c.Exchange(get("/"), time.Now().Add(10*time.Millisecond))
+		require.ErrorContains(t, err, "deadline")
+		require.NotErrorIs(t, err, messages.ErrStale)
+	}
+}

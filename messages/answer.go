@@ -1,0 +1,119 @@
+package messages
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Answer is what the server answered, as every error about an answer carries it.
+// Header and body may hold secrets: no text has them.
+type Answer struct {
+	Method     string
+	URL        string // what was asked, without anything an authenticator added
+	StatusCode int
+	Header     Header
+	// Body is what was read of the body: all of it, or of a streamed one the
+	// first 64 KiB.
+	Body []byte
+	// Attempts counts how often the request was sent, this answer included.
+	Attempts int
+	// Sent is the worst of all attempts: SentMaybe says that an earlier one may
+	// have arrived as well, so that this answer may be about what that one did.
+	// It is SentYes otherwise.
+	Sent       Sent
+	AnsweredAt time.Time // when the answer had come; zero if that is not known
+}
+
+// summary names the request and the status.
+func (a *Answer) summary() string {
+	doubt := ""
+	switch {
+	case a.Sent == SentMaybe:
+		doubt = fmt.Sprintf(", attempt %d, an earlier one may have arrived", a.Attempts)
+	case a.Attempts > 1:
+		doubt = fmt.Sprintf(", attempt %d", a.Attempts)
+	}
+	return fmt.Sprintf("%s %s: status %d (body of %d bytes%s)", a.Method, withoutSecrets(a.URL), a.StatusCode, len(a.Body), doubt)
+}
+
+// StatusError is an answer of another status than 2xx. Its text has no part of
+// query, header or body, which may hold secrets; read them from the fields.
+type StatusError struct{ Answer }
+
+// Error is part of error.
+func (e *StatusError) Error() string { return oneLine(e.summary()) }
+
+// ContentTypeError is an answer of another media type than required.
+type ContentTypeError struct {
+	Answer
+	Got, Want string
+}
+
+// Error is part of error.
+func (e *ContentTypeError) Error() string {
+	return oneLine(fmt.Sprintf("%s: content type %q, want %q", e.summary(), e.Got, e.Want))
+}
+
+// DecodeError is an answer whose body could not be decoded into what the caller
+// wants.
+type DecodeError struct {
+	Answer
+	Into string // the Go type
+	Err  error  // why
+}
+
+// Error is part of error.
+func (e *DecodeError) Error() string {
+	return oneLine(fmt.Sprintf("%s: decode into %s: %v", e.summary(), e.Into, e.Err))
+}
+
+// Unwrap returns the cause.
+func (e *DecodeError) Unwrap() error { return e.Err }
+
+// Answer returns what errors about the response carry.
+func (r *Response) Answer() Answer {
+	return Answer{
+		Method: r.Method, URL: r.URL, StatusCode: r.StatusCode, Header: r.Header, Body: r.Body,
+		Attempts: max(1, r.Attempts), Sent: r.Sent.Worst(SentYes), AnsweredAt: r.AnsweredAt,
+	}
+}
+
+// Err returns nil for a status below 400, and a *StatusError otherwise.
+func (r *Response) Err() error {
+	if r.StatusCode < 400 {
+		return nil
+	}
+	return &StatusError{r.Answer()}
+}
+
+// Require returns an error unless the body is of the given media type. A
+// "+json" suffix type satisfies "application/json" (RFC 6839).
+func (r *Response) Require(mediaType string) error {
+	got := mediaTypeOf(r.Header.Get("Content-Type"))
+	if strings.EqualFold(got, mediaType) || mediaType == "application/json" && strings.HasSuffix(got, "+json") {
+		return nil
+	}
+	return &ContentTypeError{Answer: r.Answer(), Got: got, Want: mediaType}
+}
+
+// mediaTypeOf is what a Content-Type names, in lower case and without parameters.
+// Servers are found that write a parameter without a value, or the type twice; what
+// they mean is clear.
+func mediaTypeOf(contentType string) string {
+	mediaType, _, _ := strings.Cut(contentType, ";")
+	mediaType, _, _ = strings.Cut(mediaType, ",")
+	return strings.ToLower(strings.TrimSpace(mediaType))
+}
+
+// charsetOf is the charset that a Content-Type names, or "".
+func charsetOf(contentType string) string {
+	_, parameters, _ := strings.Cut(contentType, ";")
+	for parameter := range strings.FieldsFuncSeq(parameters, func(c rune) bool { return c == ';' || c == ',' }) {
+		name, value, _ := strings.Cut(parameter, "=")
+		if strings.EqualFold(strings.TrimSpace(name), "charset") {
+			return strings.Trim(strings.TrimSpace(value), `"'`)
+		}
+	}
+	return ""
+}

@@ -1,0 +1,152 @@
+package messages
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"strconv"
+	"time"
+)
+
+// How errors look in a log, in JSON and under every verb: as they read, and
+// without query, header and body. Each has value receivers, so that it holds for
+// a value as well as for a pointer to it.
+
+// show prints a text for any verb and flag; %q and %#q quote it.
+func show(f fmt.State, verb rune, text string) {
+	if verb == 'q' {
+		text = strconv.Quote(text)
+	}
+	_, _ = io.WriteString(f, text)
+}
+
+// attrs are what an error has to say, in the order of their importance. Those
+// that say nothing are left out.
+type attrs []slog.Attr
+
+func (a *attrs) text(key, value string) {
+	if value != "" {
+		*a = append(*a, slog.String(key, oneLine(value)))
+	}
+}
+
+func (a *attrs) number(key string, value int) {
+	if value != 0 {
+		*a = append(*a, slog.Int(key, value))
+	}
+}
+
+func (a *attrs) wait(key string, value time.Duration) {
+	if value != 0 {
+		*a = append(*a, slog.Duration(key, value))
+	}
+}
+
+func (a *attrs) instant(key string, value time.Time) {
+	if !value.IsZero() {
+		*a = append(*a, slog.Time(key, value))
+	}
+}
+
+func (a *attrs) cause(err error) {
+	if err != nil {
+		a.text("error", err.Error())
+	}
+}
+
+func (a attrs) log() slog.Value { return slog.GroupValue(a...) }
+
+// json writes an object; a duration is a text such as "1.5s".
+func (a attrs) json() ([]byte, error) {
+	object := make(map[string]any, len(a))
+	for _, attr := range a {
+		switch attr.Value.Kind() {
+		case slog.KindDuration:
+			object[attr.Key] = attr.Value.Duration().String()
+		default:
+			object[attr.Key] = attr.Value.Any()
+		}
+	}
+	return json.Marshal(object)
+}
+
+func (e Error) attrs() (a attrs) {
+	a.text("method", e.Method)
+	a.text("path", e.Path)
+	a.text("stage", e.Stage.String())
+	a.text("limit", e.Limit)
+	a.text("route", e.Route)
+	a.wait("waited", e.Waited)
+	a.instant("retry_at", e.RetryAt)
+	a.number("attempts", e.Attempts)
+	a.text("sent", e.Sent.String())
+	a.cause(e.Err)
+	return a
+}
+
+// Format prints what Error returns for every verb and flag.
+func (e Error) Format(f fmt.State, verb rune) { show(f, verb, e.Error()) }
+
+// LogValue returns a group of what is known: method, path, stage, limit, route,
+// waited, retry_at, attempts, sent, error.
+func (e Error) LogValue() slog.Value { return e.attrs().log() }
+
+// MarshalJSON writes an object of what LogValue returns.
+func (e Error) MarshalJSON() ([]byte, error) { return e.attrs().json() }
+
+func (a Answer) attrs() (all attrs) {
+	all.text("method", a.Method)
+	all.text("url", withoutSecrets(a.URL))
+	all.number("status", a.StatusCode)
+	all.number("bytes", len(a.Body))
+	all.number("attempts", a.Attempts)
+	all.text("sent", a.Sent.String())
+	all.instant("answered_at", a.AnsweredAt)
+	return all
+}
+
+// String names the request and the status.
+func (a Answer) String() string { return oneLine(a.summary()) }
+
+// Format prints what String returns for every verb and flag.
+func (a Answer) Format(f fmt.State, verb rune) { show(f, verb, a.String()) }
+
+// LogValue returns a group: method, url, status, bytes, attempts, sent,
+// answered_at.
+func (a Answer) LogValue() slog.Value { return a.attrs().log() }
+
+// MarshalJSON writes an object of what LogValue returns.
+func (a Answer) MarshalJSON() ([]byte, error) { return a.attrs().json() }
+
+func (e ContentTypeError) attrs() attrs {
+	a := e.Answer.attrs()
+	a.text("got", e.Got)
+	a.text("want", e.Want)
+	return a
+}
+
+// Format prints what Error returns for every verb and flag.
+func (e ContentTypeError) Format(f fmt.State, verb rune) { show(f, verb, e.Error()) }
+
+// LogValue returns the group of the answer, and got and want.
+func (e ContentTypeError) LogValue() slog.Value { return e.attrs().log() }
+
+// MarshalJSON writes an object of what LogValue returns.
+func (e ContentTypeError) MarshalJSON() ([]byte, error) { return e.attrs().json() }
+
+func (e DecodeError) attrs() attrs {
+	a := e.Answer.attrs()
+	a.text("into", e.Into)
+	a.cause(e.Err)
+	return a
+}
+
+// Format prints what Error returns for every verb and flag.
+func (e DecodeError) Format(f fmt.State, verb rune) { show(f, verb, e.Error()) }
+
+// LogValue returns the group of the answer, and into and error.
+func (e DecodeError) LogValue() slog.Value { return e.attrs().log() }
+
+// MarshalJSON writes an object of what LogValue returns.
+func (e DecodeError) MarshalJSON() ([]byte, error) { return e.attrs().json() }

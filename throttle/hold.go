@@ -1,0 +1,80 @@
+package throttle
+
+import "time"
+
+// Hold says what keeps a queued permit.
+type Hold struct {
+	// Limit and Key are of the limit that lets it go last; empty if that is a
+	// pause of a scope that none of its limits is in.
+	Limit, Key string
+	// Scope is the one that is paused or recovering, if Paused.
+	Scope Scope
+	// Paused says that no limit holds the permit as long as that scope does.
+	Paused bool
+	// Until is when it may be granted if nothing else happens before, those who
+	// rank before it apart; 0 means that no instant is known.
+	Until time.Duration
+}
+
+// Holding explains what keeps p, which is queued; any other permit is kept by
+// nothing. It is worked out when asked for.
+func (l *Ledger) Holding(now time.Duration, p *Permit) Hold {
+	now = l.at(now)
+	if p.state != Queued || p.lane == nil {
+		return Hold{}
+	}
+	return l.holding(now, p)
+}
+
+// holding finds what holds p the longest. A limit that waits for an answer holds
+// longer than any instant, but a pause is named before it: answers will come
+// while it lasts. Where all limits have room, those ahead hold p, in the limit
+// that has least to spare.
+func (l *Ledger) holding(now time.Duration, p *Permit) Hold {
+	var h Hold
+	latest, least := now, int64(maxWeight)
+	for i, c := range p.path.charges {
+		at := l.opening(now, c.meter, p, 0, p.weight(i))
+		if spare := c.meter.window.room(now) - p.weight(i); at > latest || latest == now && spare < least {
+			latest, least = at, spare
+			h.Limit, h.Key = c.meter.rule.ID, c.meter.key
+		}
+	}
+	paused := now
+	var by Scope
+	p.path.obeyed(func(s *scope) {
+		if at := s.opens(now); at > paused {
+			paused, by = at, s.Scope
+		}
+	})
+	if paused > now && (paused >= latest || latest == never) {
+		h = Hold{Scope: by, Paused: true}
+		h.Limit, h.Key = p.path.inScope(by.Name)
+		latest = paused
+	}
+	if latest > now && latest != never {
+		h.Until = latest
+	}
+	return h
+}
+
+// refusal is the error for p, which would have to wait, or has waited too long.
+// It is made only when it is wanted: to admit costs nothing for it.
+func (l *Ledger) refusal(now time.Duration, p *Permit, reason error) *LimitError {
+	h := l.holding(now, p)
+	e := &LimitError{ID: p.Limit, Err: reason, Full: h.Limit, Key: h.Key, RetryAt: h.Until}
+	if at := l.soonest(now, p); at > now && at != never {
+		e.RetryAt = max(e.RetryAt, at)
+	}
+	return e
+}
+
+// inScope returns a limit of p that pauses with a scope of that name.
+func (p *path) inScope(name string) (id, key string) {
+	for _, c := range p.charges {
+		if c.meter.rule.Scope == name || name == WholeOrigin {
+			return c.meter.rule.ID, c.meter.key
+		}
+	}
+	return "", ""
+}

@@ -1,0 +1,85 @@
+package throttle
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestARefusalNamesTheLimitThatIsFullAndWhenToAskAgain(t *testing.T) {
+	l := exact(t, Options{MaxQueued: 1},
+		Limit{ID: "pool", Quota: 10, Per: sec},
+		Limit{ID: "symbol", Quota: 1, Per: 5 * sec, Keyed: true},
+		Limit{ID: "order", Linked: []Link{{ID: "pool"}, {ID: "symbol"}}})
+	for range 2 {
+		p := &Permit{Limit: "order", Key: "BTC"}
+		require.NoError(t, l.Acquire(0, p))
+		if p.State() == Granted {
+			l.Settle(0, p, Outcome{})
+		}
+	}
+	why := func(p Permit, want error) *LimitError {
+		t.Helper()
+		err := l.Acquire(sec, &p)
+		require.ErrorIs(t, err, want)
+		var e *LimitError
+		require.ErrorAs(t, err, &e)
+		return e
+	}
+	require.Nil(t, l.Next(sec))
+	full := why(Permit{Limit: "order", Key: "BTC"}, ErrQueueFull)
+	require.Equal(t, &LimitError{ID: "order", Err: ErrQueueFull, Full: "symbol", Key: "BTC", RetryAt: 5 * sec}, full)
+	require.EqualError(t, full, `limit "order": queue is full (of "symbol" for "BTC")`)
+
+	l.options.MaxQueued = 10
+	late := why(Permit{Limit: "order", Key: "BTC", Deadline: 2 * sec}, ErrDeadline)
+	require.Equal(t, &LimitError{ID: "order", Err: ErrDeadline, Full: "symbol", Key: "BTC", RetryAt: 5 * sec}, late)
+
+	require.NoError(t, l.Pause(sec, Scope{"", WholeOrigin}, 8*sec))
+	paused := why(Permit{Limit: "order", Key: "BTC", Deadline: 2 * sec}, ErrDeadline)
+	require.Equal(t, 8*sec, paused.RetryAt)
+	require.NotEmpty(t, paused.Full)
+	none := why(Permit{Limit: NoLimit, Deadline: 2 * sec}, ErrDeadline)
+	require.Equal(t, &LimitError{ID: NoLimit, Err: ErrDeadline, RetryAt: 8 * sec}, none)
+}
+
+func TestAnExpiredPermitKnowsWhatKeptIt(t *testing.T) {
+	l := exact(t, Options{}, Limit{ID: "a", Quota: 1, Per: sec})
+	granted(t, l, 0, "a")
+	p := &Permit{Limit: "a", Deadline: 5 * sec}
+	require.NoError(t, l.Acquire(0, p))
+	require.Same(t, p, l.Next(5*sec))
+	require.Equal(t, &LimitError{ID: "a", Err: ErrDeadline, Full: "a"}, p.Err(), "only an answer brings room")
+
+	l = exact(t, Options{}, Limit{ID: "a", Quota: 1, Per: 9 * sec})
+	l.Settle(0, granted(t, l, 0, "a"), Outcome{})
+	first := queued(t, l, 0, "a")
+	p = &Permit{Limit: "a", Deadline: 9 * sec}
+	require.NoError(t, l.Acquire(0, p))
+	require.Same(t, first, l.Next(9*sec))
+	l.Settle(9*sec, first, Outcome{})
+	require.Same(t, p, l.Next(9*sec))
+	require.Equal(t, &LimitError{ID: "a", Err: ErrDeadline, Full: "a", RetryAt: 18 * sec}, p.Err())
+}
+
+func TestAQueuedPermitSaysWhatHoldsIt(t *testing.T) {
+	l := exact(t, Options{},
+		Limit{ID: "a", Quota: 1, Per: 3 * sec, Scope: "ip"},
+		Limit{ID: "b", Quota: 1, Per: 9 * sec, Keyed: true, Linked: []Link{{ID: "a"}}})
+	require.Zero(t, l.Holding(0, &Permit{Limit: "b"}))
+	p := &Permit{Limit: "b", Key: "x"}
+	require.NoError(t, l.Acquire(0, p))
+	require.Zero(t, l.Holding(0, p))
+	q := &Permit{Limit: "b", Key: "x"}
+	require.NoError(t, l.Acquire(0, q))
+	require.Zero(t, l.Holding(0, q).Until, "an answer")
+	l.Settle(sec, p, Outcome{})
+	require.Nil(t, l.Next(sec))
+	require.Equal(t, Hold{Limit: "b", Key: "x", Until: 10 * sec}, l.Holding(sec, q))
+	r := &Permit{Limit: "a"}
+	require.NoError(t, l.Acquire(sec, r))
+	require.Equal(t, Hold{Limit: "a", Until: 4 * sec}, l.Holding(sec, r))
+	require.NoError(t, l.Pause(sec, Scope{"", "ip"}, 6*sec))
+	require.Equal(t, Hold{Limit: "a", Scope: Scope{"", "ip"}, Paused: true, Until: 6 * sec}, l.Holding(sec, r))
+	require.Equal(t, Hold{Limit: "b", Key: "x", Until: 10 * sec}, l.Holding(sec, q), "a longer one counts")
+}

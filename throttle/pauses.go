@@ -1,0 +1,331 @@
+package throttle
+
+import (
+	"cmp"
+	"slices"
+	"time"
+)
+
+// pauses is what is paused, and what comes back slowly, at every origin.
+//
+// It is plain data apart from what points at it: a ledger that is torn leaves
+// it whole, and its successor takes it over.
+type pauses struct {
+	origins  map[string]*origin
+	names    map[string]bool          // every scope name there ever was
+	anywhere map[string]time.Duration // until when a name is paused at origins still to come
+	troubled []*scope                 // exactly those that are not calm, as far as was looked
+	cursor   int                      // where settle goes on in troubled
+	version  uint64
+}
+
+// origin is one server, with the scopes that are in use at it.
+type origin struct {
+	all    *pauses
+	name   string
+	whole  *scope
+	scopes map[string]*scope // whole among them
+	paths  int               // that lead to it
+}
+
+func newPauses() *pauses {
+	return &pauses{
+		origins: map[string]*origin{}, names: map[string]bool{WholeOrigin: true}, anywhere: map[string]time.Duration{},
+	}
+}
+
+// name has the scopes of a table known from now on.
+func (ps *pauses) name(t *table) {
+	for _, r := range t.rules {
+		ps.names[r.Scope] = true
+	}
+}
+
+// origin returns the origin of a name, made on first use.
+func (ps *pauses) origin(now time.Duration, name string) *origin {
+	o := ps.origins[name]
+	if o == nil {
+		o = &origin{all: ps, name: name, scopes: map[string]*scope{}}
+		ps.origins[name] = o
+		o.whole = o.scope(now, WholeOrigin)
+		for scope, until := range ps.anywhere {
+			if until > now {
+				o.scope(now, scope)
+			}
+		}
+	}
+	return o
+}
+
+// scope returns the scope of a name, made on first use. It is paused if that
+// name is at any origin.
+func (o *origin) scope(now time.Duration, name string) *scope {
+	s := o.scopes[name]
+	if s == nil {
+		s = &scope{Scope: Scope{o.name, name}, home: o, until: -never} // before any instant there is
+		o.scopes[name] = s
+		if until := o.all.anywhere[name]; until > now {
+			s.pause(now, until)
+		}
+	}
+	return s
+}
+
+// pause has of two pauses the longer count.
+func (s *scope) pause(now, until time.Duration) {
+	if until <= now || until <= s.until {
+		return
+	}
+	ps := s.home.all
+	s.until, s.allowance, s.fresh = until, 1, 0
+	ps.watch(s)
+	ps.version++
+}
+
+// watch has s looked after until it is calm.
+func (ps *pauses) watch(s *scope) {
+	if !s.watched {
+		s.watched = true
+		ps.troubled = append(ps.troubled, s)
+	}
+}
+
+// settle forgets the trouble of up to n scopes that are calm by now, and their
+// origins if nobody uses them.
+func (ps *pauses) settle(now time.Duration, n int) {
+	for range min(n, len(ps.troubled)) {
+		last := len(ps.troubled) - 1
+		ps.cursor = min(ps.cursor, last)
+		s := ps.troubled[ps.cursor]
+		if !s.calm(now) {
+			ps.cursor = (ps.cursor + 1) % len(ps.troubled)
+			continue
+		}
+		s.watched = false
+		ps.troubled[ps.cursor] = ps.troubled[last]
+		ps.troubled[last] = nil
+		ps.troubled = ps.troubled[:last]
+		ps.forget(now, s.home)
+	}
+}
+
+// forget drops an origin that nobody uses and where nothing is paused.
+func (ps *pauses) forget(now time.Duration, o *origin) {
+	if o.paths > 0 {
+		return
+	}
+	for _, s := range o.scopes {
+		if s.flying > 0 || !s.calm(now) {
+			return
+		}
+	}
+	delete(ps.origins, o.name)
+}
+
+// each calls do for every scope in use that is meant by s, which is known.
+func (ps *pauses) each(now time.Duration, s Scope, do func(*scope)) {
+	if s.Origin != AnyOrigin {
+		do(ps.origin(now, s.Origin).scope(now, s.Name))
+		return
+	}
+	for _, o := range ps.origins {
+		do(o.scope(now, s.Name))
+	}
+}
+
+// obeyed calls do for every scope that a permit of p obeys.
+func (p *path) obeyed(do func(*scope)) {
+	if p.route.id != NoLimit {
+		for _, s := range p.scopes {
+			do(s)
+		}
+		return
+	}
+	for _, s := range p.home.scopes {
+		do(s)
+	}
+}
+
+// calm reports whether no scope of any origin can hold anybody up, which is the
+// rule, and then all that is below need not be looked at.
+func (ps *pauses) calm() bool { return len(ps.troubled) == 0 }
+
+// opens returns now if no scope holds a permit of p up, or when the last one
+// lets it go if nothing else happens before.
+func (p *path) opens(now time.Duration) time.Duration {
+	at := now
+	if !p.home.all.calm() {
+		p.obeyed(func(s *scope) { at = max(at, s.opens(now)) })
+	}
+	return at
+}
+
+// until returns the end of the pause of a name, if it is paused at every origin
+// that is in use; otherwise an instant that is past.
+func (ps *pauses) until(now time.Duration, name string) time.Duration {
+	at := never
+	for _, o := range ps.origins {
+		if s := o.scopes[name]; s != nil {
+			at = min(at, max(s.until, o.whole.until))
+		}
+	}
+	if at == never {
+		return ps.anywhere[name]
+	}
+	return at
+}
+
+// recovering reports whether a permit of p takes part in a slow start.
+func (p *path) recovering() (slow bool) {
+	if !p.home.all.calm() {
+		p.obeyed(func(s *scope) { slow = slow || s.allowance > 0 })
+	}
+	return slow
+}
+
+// pausedUntil returns the end of the longest pause that a permit of p obeys.
+func (p *path) pausedUntil() time.Duration {
+	at := -never
+	if !p.home.all.calm() {
+		p.obeyed(func(s *scope) { at = max(at, s.until) })
+	}
+	return at
+}
+
+// land takes a permit of p that was granted at `granted` out of flight at every
+// scope it obeys; good says that it was answered, and not refused. It reports whether that may let others leave.
+func (p *path) land(now, granted time.Duration, good bool) (opens bool) {
+	p.obeyed(func(s *scope) { opens = s.land(now, granted, good) || opens })
+	return opens
+}
+
+// Pause lets nothing of a scope leave before until, queued requests included:
+// whatever is charged to a limit of that name and goes to that origin, and
+// whatever goes there without a limit. It never shortens a pause; one longer
+// than Options.MaxPause is cut to that. Afterwards the scope starts with a
+// single request in flight and doubles that with every round trip; flights that
+// left before the pause ended do not count. The error is a *LimitError with
+// ErrUnknownScope, for a name that no limit has.
+func (l *Ledger) Pause(now time.Duration, s Scope, until time.Duration) error {
+	now = l.at(now)
+	ps := l.pauses
+	if !ps.names[s.Name] {
+		return &LimitError{ID: s.Name, Err: ErrUnknownScope}
+	}
+	until = min(until, now+l.options.MaxPause) // before any sum is made with it
+	if until <= now {
+		return nil
+	}
+	if s.Origin == AnyOrigin && until > ps.anywhere[s.Name] {
+		ps.anywhere[s.Name] = until
+		ps.version++
+	}
+	ps.each(now, s, func(s *scope) { s.pause(now, until) })
+	l.queue.stale = true
+	return nil
+}
+
+// Resume ends a pause, and the slow start after it, at once. The error is that
+// of Pause.
+func (l *Ledger) Resume(now time.Duration, s Scope) error {
+	now = l.at(now)
+	ps := l.pauses
+	if !ps.names[s.Name] {
+		return &LimitError{ID: s.Name, Err: ErrUnknownScope}
+	}
+	if s.Origin == AnyOrigin {
+		delete(ps.anywhere, s.Name)
+	}
+	ps.each(now, s, func(s *scope) { s.until, s.allowance, s.refusals = min(s.until, now), 0, 0 })
+	ps.version++
+	ps.settle(now, len(ps.troubled))
+	l.queue.stale = true
+	return nil
+}
+
+// Refused takes note that a server refused a request that was granted at
+// `granted`, and said how long to wait; 0 means that it did not say. The scope
+// pauses for as long as was said, but not for less than Options.LeastPause. That
+// least pause doubles, up to a minute, with every further refusal of a request
+// that left after the pause for the one before; an answer to such a request that
+// is no refusal takes it back to the start. Outcome.Refused tells Settle of a
+// refusal. It returns when the pause ends. The error is that of Pause.
+func (l *Ledger) Refused(now, granted time.Duration, s Scope, said time.Duration) (until time.Duration, err error) {
+	now = l.at(now)
+	ps := l.pauses
+	if !ps.names[s.Name] {
+		return 0, &LimitError{ID: s.Name, Err: ErrUnknownScope}
+	}
+	least := l.options.LeastPause
+	ps.each(now, s, func(s *scope) {
+		if s.refusals == 0 || granted >= s.until {
+			s.refusals++
+		}
+		ps.watch(s)
+		least = max(least, s.leastPause(l.options.LeastPause))
+	})
+	span := min(max(said, least), l.options.MaxPause)
+	if err := l.Pause(now, s, now+span); err != nil {
+		return 0, err
+	}
+	until = now + span
+	ps.each(now, s, func(s *scope) { until = max(until, s.until) })
+	return until, nil
+}
+
+// mostLeastPause is what the least pause grows up to.
+const mostLeastPause = time.Minute
+
+func (s *scope) leastPause(first time.Duration) time.Duration {
+	least := first
+	for i := 1; i < s.refusals && least < mostLeastPause; i++ {
+		least *= 2
+	}
+	return max(first, min(least, mostLeastPause))
+}
+
+// PausedScope is a scope that is paused, or starts slowly after a pause.
+type PausedScope struct {
+	Scope
+	Until      time.Duration // end of the pause
+	Recovering bool          // the pause is over
+}
+
+// PauseVersion changes whenever what Paused returns does, but for a pause that
+// ends by itself: PausedScope.Until tells that.
+func (l *Ledger) PauseVersion() uint64 { return l.pauses.version }
+
+// Paused returns the scopes that are paused or recovering, by origin and name.
+// Those of AnyOrigin stand for origins that are not in use yet.
+func (l *Ledger) Paused(now time.Duration) []PausedScope {
+	now = l.at(now)
+	ps := l.pauses
+	ps.settle(now, len(ps.troubled))
+	var list []PausedScope
+	for name, until := range ps.anywhere {
+		if until > now {
+			list = append(list, PausedScope{Scope: Scope{AnyOrigin, name}, Until: until})
+		} else {
+			delete(ps.anywhere, name)
+		}
+	}
+	for _, s := range ps.troubled {
+		if s.paused(now) {
+			list = append(list, PausedScope{Scope: s.Scope, Until: s.until, Recovering: now >= s.until})
+		}
+	}
+	slices.SortFunc(list, func(a, b PausedScope) int {
+		return cmp.Or(cmp.Compare(a.Origin, b.Origin), cmp.Compare(a.Name, b.Name))
+	})
+	return list
+}
+
+// Scopes returns the names of the scopes of all limits that a request naming
+// limit is charged to, or nil if there is no such limit.
+func (l *Ledger) Scopes(limit string) []string {
+	r := l.table.routes[limit]
+	if r == nil {
+		return nil
+	}
+	return r.scopes()
+}

@@ -1,0 +1,41 @@
+package throttle
+
+import "time"
+
+// A long sliding window that is spent in a burst comes back in a burst: between
+// the two nothing leaves, and a heavy request that meets that pause waits for all
+// of it, minute after minute. Where one had to wait for long, the light ones of
+// that limit are let go a little faster than the window gives room back, but no
+// longer all at once, until the window has turned twice. So the bursts flow apart,
+// and the heavy ones after it find some room at any time. Once they have, that
+// costs nothing: what was spread out comes back spread out.
+const (
+	spreadFrom   = 10 * time.Second // the shortest window that is worth it
+	spreadHeavy  = 64               // a request is heavy from that part of the quota on
+	spreadWait   = 8                // it has waited for long after that part of the window
+	spreadFaster = 20               // than the window gives back, by about that part
+	spreadSlack  = 32               // what was not used of that part of the window is not lost
+)
+
+// spreadAfter notes that p, which waited in the queue, is granted.
+func (l *Ledger) spreadAfter(now time.Duration, p *Permit) {
+	for i, c := range p.path.charges {
+		m := c.meter
+		if t := m.rule.terms; m.rule.Window == Sliding && t.hold >= spreadFrom &&
+			m.heavy(p.weight(i)) && now-p.granted >= t.hold/spreadWait {
+			m.spread = now + 2*t.hold
+		}
+	}
+}
+
+func (m *meter) heavy(w int64) bool { return w > m.rule.terms.quota/spreadHeavy }
+
+// spreadOut moves the next grant away by what a light one of w takes to come back.
+func (m *meter) spreadOut(now time.Duration, w int64) {
+	if m.heavy(w) {
+		return
+	}
+	t := m.rule.terms
+	step := mulDivDown(t.hold, w, t.quota)
+	m.next = max(m.next, now-t.hold/spreadSlack) + step - step/(spreadFaster+1)
+}

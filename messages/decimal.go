@@ -63,4 +63,4 @@ func decimalOfKind(rv reflect.Value) (text string, ok bool) {
 
 // isDecimal reports whether what decimal wrote is a number with an end: neither
 // "NaN" nor "+Inf" nor "1/3".
-func isDecimal(text string) bool { return strings.IndexAny(text, "NI/") < 0 }
+func isDecimal(text string) bool { return !strings.ContainsAny(text, "NI/") }

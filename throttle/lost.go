@@ -232,7 +232,7 @@ type LostLimit struct {
 // LostHolding returns the limits of which lost permits hold more than half, by
 // id and key. It costs nothing while no permit is lost.
 func (l *Ledger) LostHolding(now time.Duration) []LostLimit {
-	now = l.at(now)
+	l.at(now)
 	if len(l.lost) == 0 {
 		return nil
 	}

@@ -140,7 +140,7 @@ func (c *Core) dialFailed(now time.Duration, err error) {
 	c.dials.failed(now, err, c.out.Draw)
 	c.warmed(err)
 	if len(c.leases)+c.dials.n == 0 {
-		c.refuseAll(err)
+		c.refuseAll(c.dials.err)
 		c.noteEmpty(now)
 	}
 	c.dialMore(now)
@@ -160,7 +160,7 @@ func (c *Core) hookFailed(now time.Duration, trace *httptrace.ClientTrace, err *
 // failed begins a pause. Dials that fail during one do not lengthen it: they
 // began before.
 func (d *dials) failed(now time.Duration, err error, draw func(time.Duration) time.Duration) {
-	d.err = err
+	defer func() { d.err = &dialError{err, d.until} }()
 	if now < d.until {
 		return
 	}
@@ -168,5 +168,17 @@ func (d *dials) failed(now time.Duration, err error, draw func(time.Duration) ti
 	pause := min(d.ceiling, d.base<<min(d.failures-1, 20)) // 2^20 bases are above any ceiling of use
 	d.until = now + pause/2 + draw(pause/2)
 }
+
+// dialError is a dial that failed, and when the next one will be made.
+type dialError struct {
+	error
+	until time.Duration
+}
+
+// Unwrap returns why it failed.
+func (e *dialError) Unwrap() error { return e.error }
+
+// RetryAt is when asking again is worthwhile, on the ledger's clock.
+func (e *dialError) RetryAt() time.Duration { return e.until }
 
 func (d *dials) succeeded() { d.failures, d.until, d.err = 0, 0, nil }

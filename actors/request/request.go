@@ -383,11 +383,15 @@ func (r *slot) failure(err error) *messages.Error {
 	if r.limit != messages.Unlimited {
 		e.Route = r.limit
 	}
+	var at time.Duration // on the ledger's clock
+	var later interface{ RetryAt() time.Duration }
 	if full, ok := errors.AsType[*throttle.LimitError](err); ok {
-		e.Limit = full.Full
-		if full.RetryAt > 0 {
-			e.RetryAt = r.needs.Epoch.Add(full.RetryAt)
-		}
+		e.Limit, at = full.Full, full.RetryAt
+	} else if errors.As(err, &later) {
+		at = later.RetryAt()
+	}
+	if at > 0 {
+		e.RetryAt = r.needs.Epoch.Add(at)
 	}
 	return e
 }

@@ -222,6 +222,8 @@ var All = []Mutant{
 		Old: `errors.New("malformed URL")`, New: "err"},
 	{Rule: 8, Without: "a status error silent about its body", File: "messages/answer.go", Test: "TestAnErrorHoldsNoSecretHoweverItIsPrinted",
 		Old: "(body of %d bytes%s)\", a.Method, withoutSecrets(a.URL), a.StatusCode, len(a.Body), doubt)", New: "(body %s%s)\", a.Method, withoutSecrets(a.URL), a.StatusCode, a.Body, doubt)"},
+	{Rule: 8, Without: "credentials kept at home", File: "actors/request/target.go", Package: "engine", Test: "TestATargetThatARedirectChoseIsSentNoCredentials",
+		Old: "r.home = t.home && !r.terms.Stranger", New: "r.home = true"},
 	{Rule: 8, Without: "a proxy's error silent about its password", File: dial + "/proxy.go", Test: "TestAProxyThatRefusesIsNamedWithoutItsCredentials",
 		Old: "&messages.ProxyError{Proxy: via, Status: status, Err: err}", New: "&messages.ProxyError{Proxy: proxy.String(), Status: status, Err: err}"},
 	{Rule: 8, Without: "silence of the actor library", File: "actors/system.go", Package: "engine", Test: "TestLogsCarryNoSecret",

@@ -28,11 +28,14 @@ func (l *Ledger) Adjust(now time.Duration, id, key string, delta int64) error {
 // The larger of that and our own count holds, so answers that arrive out of
 // order never loosen anything. windowStart is a server time in the window that
 // the number is about; 0 means the present window. A number about a window that
-// is over is ignored.
+// is over is ignored, and so is one about an instant that no clock shows.
 func (l *Ledger) Sync(now time.Duration, id, key string, used int64, windowStart time.Duration) error {
 	m, err := l.meterOf(l.at(now), id, key)
 	if err != nil {
 		return err
+	}
+	if windowStart < 0 || windowStart > mostServerTime {
+		return nil
 	}
 	m.window.sync(l.now, min(max(used, 0), maxWeight), windowStart)
 	l.queue.freed(m, l.now, l.now)

@@ -94,7 +94,7 @@ func TestEveryMistakeIsReportedAtOnce(t *testing.T) {
 	for _, part := range []string{
 		"has no id", `"zero": quota 0`, `"timeless": per is 0`, `"twice": is declared more than once`,
 		`"lost": is linked to unknown limit "nowhere"`, `"heavy": weight 6`,
-		`"odd": window 99`, "burst and tick", "offset is for", `"reserved": reserves of 5`,
+		`"odd": window 99`, "burst and tick", "offset, months and location are for", `"reserved": reserves of 5`,
 		`"negative": quota -1`, "per -1s", "share 2", "safety margin 1", "max queued -1",
 	} {
 		require.ErrorContains(t, err, part)

@@ -72,8 +72,18 @@ type Limit struct {
 	// every Tick instead of continuously. One step is kept free for it, because
 	// a counter that falls in steps lies up to one step above the line.
 	Tick time.Duration
-	// Offset shifts the windows of a Fixed limit from the Unix epoch.
+	// Offset shifts the windows of a Fixed limit from the Unix epoch, or from the
+	// beginnings that Location and Months give them: whole days of it by the
+	// calendar, the rest by the clock.
 	Offset time.Duration
+	// Location has a Fixed limit whose Per is a number of whole days count by the
+	// days of a place, from midnight to midnight there, whatever its clocks are set
+	// to meanwhile. Nil means UTC. A day begins when clocks there have first reached
+	// its midnight.
+	Location *time.Location
+	// Months has a Fixed limit count by so many months of the calendar, counted from
+	// a January, at Location or in UTC; Per is 0 then.
+	Months int
 	// RTTFloor is a round trip that no answer can beat. A Sliding permit comes
 	// back that much earlier. Too large a value breaks the limit.
 	RTTFloor time.Duration
@@ -119,5 +129,6 @@ const (
 	maxPer            = 10 * 366 * 24 * time.Hour // keeps instants far from overflow
 	defaultMaxDelay   = 10 * time.Second
 	defaultCloseDelay = time.Second
+	mostMonths        = 118 // of at most 31 days: below maxPer
 	never             = time.Duration(1<<63 - 1)
 )

@@ -22,6 +22,9 @@ type serverClock struct {
 	floor, floorAt time.Duration
 }
 
+// mostServerTime is more than any clock shows, and far from overflow.
+const mostServerTime = 1 << 62
+
 func (c *serverClock) set(now, lo, hi time.Duration) {
 	c.version++
 	c.known, c.lo, c.hi, c.at = true, lo, hi, now
@@ -76,7 +79,7 @@ func (c *serverClock) solve(s, lo, at time.Duration) time.Duration {
 // bound.
 func (c *serverClock) arrivedBy(granted, now, stamp, resolution time.Duration) (by time.Duration, ok bool) {
 	// What is larger than these is nonsense, and could overflow the sums below.
-	if stamp <= 0 || stamp > 1<<62 || resolution < 0 || resolution > 24*time.Hour {
+	if stamp <= 0 || stamp > mostServerTime || resolution < 0 || resolution > 24*time.Hour {
 		return 0, false
 	}
 	by = stamp + resolution
@@ -108,7 +111,7 @@ func (c *serverClock) spanAtMost(d time.Duration) time.Duration {
 // earlier ones mean that the server's clock has stepped; nothing is then granted
 // on the strength of it for one window.
 func (l *Ledger) SetClock(now, lo, hi time.Duration) {
-	if lo > hi || lo < -1<<62 || hi > 1<<62 {
+	if lo > hi || lo < -mostServerTime || hi > mostServerTime {
 		return
 	}
 	at := l.at(now)

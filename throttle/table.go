@@ -140,8 +140,8 @@ func (b *builder) checkQuota(l *Limit) {
 	if l.Window != Leaky && (l.Burst != 0 || l.Tick != 0) {
 		b.complain(l, "burst and tick are for leaky windows only")
 	}
-	if l.Window != Fixed && l.Offset != 0 {
-		b.complain(l, "offset is for fixed windows only")
+	if l.Window != Fixed && (l.Offset != 0 || l.Months != 0 || l.Location != nil) {
+		b.complain(l, "offset, months and location are for fixed windows only")
 	}
 	// The negation of what is right, so that NaN is wrong too.
 	if !(l.Shared >= 0 && l.Shared < 1) || l.Shared > 0 && l.Window != Fixed {
@@ -170,10 +170,16 @@ func (b *builder) checkTimes(l *Limit) {
 	bounded("max delay", l.MaxDelay)
 	bounded("close delay", l.CloseDelay)
 	timed := l.Window != Concurrency && l.Window != Lifetime
-	if timed && l.Per == 0 {
+	if timed && l.Per == 0 && l.Months == 0 {
 		b.complain(l, "per is 0")
 	}
-	if timed && l.RTTFloor > 0 && l.RTTFloor >= l.Per {
+	if l.Months != 0 && (l.Per != 0 || l.Months < 0 || l.Months > mostMonths) {
+		b.complain(l, "months %d is not in [0, %d], or there is a per beside it", l.Months, mostMonths)
+	}
+	if l.Location != nil && l.Months == 0 && (l.Per < day || l.Per%day != 0) {
+		b.complain(l, "per %v is no number of whole days, which alone have a location", l.Per)
+	}
+	if timed && l.RTTFloor > 0 && l.RTTFloor >= max(l.Per, time.Duration(l.Months)*28*day) {
 		b.complain(l, "rtt floor %v is not below per %v", l.RTTFloor, l.Per)
 	}
 }
@@ -196,9 +202,10 @@ func (b *builder) checkRoom(r *rule) {
 
 // terms derives what the arithmetic needs.
 func (l *Limit) terms(o Options, c *serverClock) *terms {
+	grid, per := l.grid()
 	t := &terms{
-		quota: o.portion(l.Quota), per: l.Per, hold: c.spanAtLeast(l.Per), short: c.spanAtMost(l.Per),
-		rttFloor: l.RTTFloor, offset: l.Offset, clock: c, shared: o.factor() < 1, others: l.Shared,
+		quota: o.portion(l.Quota), per: per, hold: c.spanAtLeast(per), short: c.spanAtMost(per),
+		rttFloor: l.RTTFloor, grid: grid, clock: c, shared: o.factor() < 1, others: l.Shared,
 		maxDelay: cmp.Or(l.MaxDelay, defaultMaxDelay), closeDelay: cmp.Or(l.CloseDelay, defaultCloseDelay),
 	}
 	if l.Window == Leaky {

@@ -58,7 +58,7 @@ type terms struct {
 	hold       time.Duration // a span of our clock that lasts at least per on the server's
 	short      time.Duration // a span of our clock that lasts at most per on the server's
 	rttFloor   time.Duration
-	offset     time.Duration // of a Fixed one, from the Unix epoch
+	grid       grid          // of a Fixed one: per is at least its longest window
 	top        int64         // capacity of a Leaky one as the server has it
 	rate       int64         // of a Leaky one: what it falls by in every drain
 	drain      time.Duration // of a Leaky one: a span of our clock

@@ -1,10 +1,6 @@
 package throttle
 
-import (
-	"time"
-
-	"github.com/sluice-engine/sluice/internal/quotient"
-)
+import "time"
 
 // fixed counts in windows aligned to the server's clock, each request in every
 // window in which it may have arrived.
@@ -33,6 +29,8 @@ type fixed struct {
 	version int
 	until   time.Duration
 	sharp   bool
+
+	from, to time.Duration // the server time that window `first` lasts
 }
 
 // maxSpread bounds how many windows one request may be charged to. With a
@@ -40,12 +38,13 @@ type fixed struct {
 const maxSpread = 16
 
 func newFixed(t *terms) *fixed {
-	f := &fixed{sliding: sliding{terms: t}}
+	f := &fixed{sliding: sliding{terms: t}, first: beforeAll}
 	f.others.rate = t.others * float64(t.quota) / float64(t.per)
 	return f
 }
 
-func (f *fixed) index(server time.Duration) int64 { return quotient.Floor(server-f.offset, f.per) }
+// beforeAll is the number of a window that lies before all others.
+const beforeAll = -1 << 62
 
 // advance brings first up to now and reports whether the clock is good enough
 // to tell windows apart.
@@ -62,16 +61,19 @@ func (f *fixed) look(now time.Duration) {
 	if !f.sharp {
 		return
 	}
-	k := f.index(f.clock.earliest(now))
+	k := f.first
+	if earliest := f.clock.earliest(now); k == beforeAll || earliest >= f.to {
+		k = f.grid.index(earliest)
+	}
 	if gone := k - f.first; gone > 0 {
 		keep := copy(f.charge, f.charge[min(gone, int64(len(f.charge))):])
 		copy(f.mine, f.mine[min(gone, int64(len(f.mine))):])
 		f.charge, f.mine = f.charge[:keep], f.mine[:keep]
-		f.first = k
+		f.first, f.from, f.to = k, f.grid.start(k), f.grid.start(k+1)
 		f.others.turn(f.per)
 	}
 	// The bounds may have widened by a new setting; first does not fall for that.
-	f.until = f.begins(max(k, f.first) + 1)
+	f.until = f.begins(f.first + 1)
 	if f.unseen {
 		f.catchUp(now)
 	}
@@ -148,14 +150,17 @@ func (f *fixed) whenShared(now time.Duration, w, flying int64) time.Duration {
 
 // begins returns our first instant at which window k has certainly begun.
 func (f *fixed) begins(k int64) time.Duration {
-	return f.clock.reachedBySetBounds(time.Duration(k)*f.per + f.offset)
+	edge := f.to
+	if k != f.first+1 {
+		edge = f.grid.start(k)
+	}
+	return f.clock.reachedBySetBounds(edge)
 }
 
 // ends returns an instant of ours before which the window of a request that
 // arrives at `at` cannot be over.
 func (f *fixed) ends(at time.Duration) time.Duration {
-	edge := time.Duration(f.index(f.clock.earliest(at))+1)*f.per + f.offset
-	return f.clock.notBefore(edge)
+	return f.clock.notBefore(f.grid.start(f.grid.index(f.clock.earliest(at)) + 1))
 }
 
 func (f *fixed) settle(w int64, a answer) time.Duration {
@@ -189,8 +194,8 @@ func (f *fixed) spend(now time.Duration, w int64, last time.Duration) int {
 // have a charge, and returns how many they are, from first on.
 func (f *fixed) span(last time.Duration) int {
 	n := 1
-	if edge := time.Duration(f.first+1)*f.per + f.offset; last >= edge || last < edge-f.per {
-		n = max(0, int(min(f.index(last)-f.first+1, maxSpread+2)))
+	if last >= f.to || last < f.from {
+		n = max(0, int(min(f.grid.index(last)-f.first+1, maxSpread+2)))
 	}
 	for len(f.charge) < n {
 		f.charge, f.mine = append(f.charge, 0), append(f.mine, 0)
@@ -219,7 +224,7 @@ func (f *fixed) sync(now time.Duration, used int64, start time.Duration) {
 	}
 	from, to := 0, f.span(f.clock.latest(now))
 	if start > 0 {
-		k := f.index(start) - f.first
+		k := f.grid.index(start) - f.first
 		if k < 0 || k >= int64(to) {
 			return // about a window that is over, or that cannot have begun
 		}
@@ -246,7 +251,7 @@ func (f *fixed) fill(now time.Duration) {
 }
 
 func (f *fixed) resize(now time.Duration, t *terms) {
-	if t.per != f.per || t.offset != f.offset {
+	if t.grid != f.grid {
 		f.forget(now, max(t.hold, f.hold))
 	}
 	f.sliding.resize(now, t)
@@ -257,6 +262,6 @@ func (f *fixed) resize(now time.Duration, t *terms) {
 func (f *fixed) stepped(now time.Duration) { f.forget(now, f.hold) }
 
 func (f *fixed) forget(now, hold time.Duration) {
-	// No window lies before -2^62: the next look, which comes at once, sets first.
-	f.charge, f.mine, f.first, f.blind, f.until = f.charge[:0], f.mine[:0], -1<<62, now+hold, now
+	// The next look, which comes at once, sets first.
+	f.charge, f.mine, f.first, f.blind, f.until = f.charge[:0], f.mine[:0], beforeAll, now+hold, now
 }

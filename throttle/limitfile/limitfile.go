@@ -31,6 +31,8 @@ type entry struct {
 	Burst      int64           `json:"burst"`
 	Tick       duration        `json:"tick"`
 	Offset     duration        `json:"offset"`
+	Location   place           `json:"location"`
+	Months     int             `json:"months"`
 	RTTFloor   duration        `json:"rtt_floor"`
 	MaxDelay   duration        `json:"max_delay"`
 	CloseDelay duration        `json:"close_delay"`
@@ -100,6 +102,7 @@ func (e entry) limit() throttle.Limit {
 		ID: e.ID, Quota: e.Quota, Per: time.Duration(e.Per), Window: throttle.Window(e.Window), Weight: e.Weight,
 		Keyed: e.Keyed, Burst: e.Burst, Tick: time.Duration(e.Tick), Offset: time.Duration(e.Offset),
 		RTTFloor: time.Duration(e.RTTFloor), MaxDelay: time.Duration(e.MaxDelay), CloseDelay: time.Duration(e.CloseDelay), Shared: e.Shared, Scope: e.Scope,
+		Location: e.Location.Location, Months: e.Months,
 	}
 	for _, link := range e.Links {
 		l.Linked = append(l.Linked, throttle.Link(link))
@@ -123,6 +126,22 @@ func (d *duration) UnmarshalJSON(text []byte) error {
 		return fmt.Errorf(`duration %.40q: want a text such as "1m30s"`, s)
 	}
 	*d = duration(parsed)
+	return nil
+}
+
+// place is a location by its name in the time zone database.
+type place struct{ *time.Location }
+
+func (p *place) UnmarshalJSON(text []byte) error {
+	var name string
+	if err := json.Unmarshal(text, &name); err != nil {
+		return fmt.Errorf(`location %.40s: want a name such as "America/Los_Angeles"`, text)
+	}
+	location, err := time.LoadLocation(name)
+	if err != nil {
+		return fmt.Errorf("location %.40q: %w", name, err)
+	}
+	p.Location = location
 	return nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	_ "time/tzdata" // wherever the tests run
 
 	"github.com/stretchr/testify/require"
 
@@ -28,14 +29,30 @@ func TestLimitsAreReadFromJSON(t *testing.T) {
 	}, limits)
 }
 
+func TestACalendarIsReadFromJSON(t *testing.T) {
+	limits, err := Read(strings.NewReader(`{"limits": [
+		{"id": "daily", "quota": 5, "per": "24h", "window": "fixed", "location": "America/Los_Angeles", "close_delay": "2s"},
+		{"id": "monthly", "quota": 5, "months": 1, "window": "fixed"}
+	]}`))
+	require.NoError(t, err)
+	pacific, err := time.LoadLocation("America/Los_Angeles")
+	require.NoError(t, err)
+	require.Equal(t, []throttle.Limit{
+		{ID: "daily", Quota: 5, Per: 24 * time.Hour, Window: throttle.Fixed, Location: pacific, CloseDelay: 2 * time.Second},
+		{ID: "monthly", Quota: 5, Months: 1, Window: throttle.Fixed},
+	}, limits)
+}
+
 func TestAFileWithAMistakeSaysWhich(t *testing.T) {
 	for file, want := range map[string]string{
-		`{"limits": [{"id": "a", "qouta": 1}]}`:                                      "qouta",
-		`{"limits": [{"id": "a", "quota": 1, "per": 60}]}`:                           "1m30s",
-		`{"limits": [{"id": "a", "quota": 1, "per": "1 minute"}]}`:                   "1 minute",
-		`{"limits": [{"id": "a", "quota": 1, "per": "1s", "window": "rolling"}]}`:    "sliding, fixed",
-		`{"limits": [{"id": "a", "quota": 1, "per": "1s"}]} {}`:                      "follows",
-		`{"limits": [{"id": "a", "per": "1s"}, {"id": "b", "links": [{"id":"c"}]}]}`: `"c"`,
+		`{"limits": [{"id": "a", "qouta": 1}]}`:                                           "qouta",
+		`{"limits": [{"id": "a", "quota": 1, "per": 60}]}`:                                "1m30s",
+		`{"limits": [{"id": "a", "quota": 1, "per": "1 minute"}]}`:                        "1 minute",
+		`{"limits": [{"id": "a", "quota": 1, "per": "1s", "window": "rolling"}]}`:         "sliding, fixed",
+		`{"limits": [{"id": "a", "quota": 1, "per": "1s"}]} {}`:                           "follows",
+		`{"limits": [{"id": "a", "per": "1s"}, {"id": "b", "links": [{"id":"c"}]}]}`:      `"c"`,
+		`{"limits": [{"id": "a", "quota": 1, "per": "24h", "location": "Middle/Earth"}]}`: "Middle/Earth",
+		`{"limits": [{"id": "a", "quota": 1, "per": "24h", "location": 7}]}`:              "America/Los_Angeles",
 		`[]`: "limits",
 		``:   "EOF",
 	} {

@@ -3,30 +3,51 @@ package h2
 import (
 	"encoding/binary"
 	"net"
+	"sync"
 	"sync/atomic"
 
 	"github.com/sluice-engine/sluice/internal/wire"
+	"github.com/sluice-engine/sluice/messages"
 )
 
-// framedConn lets a scan see what the peer sends.
+// framedConn lets a scan see what the peer sends. Its methods are called on
+// goroutines of net/http's, where a panic would end the process, and the end of a
+// goroutine leave others waiting.
 type framedConn struct {
 	net.Conn
-	frames *frameScan
+	frames  *frameScan
+	foreign bool // what lies under it is somebody else's code
+}
+
+// safely calls f, which sets err.
+func (c *framedConn) safely(err *error, f func()) {
+	if !c.foreign {
+		f()
+	} else if panicked := wire.Apart(messages.Exchanging, f); panicked != nil {
+		*err = panicked
+	}
 }
 
 // Read is part of net.Conn.
-func (c *framedConn) Read(p []byte) (int, error) {
-	n, err := c.Conn.Read(p)
+func (c *framedConn) Read(p []byte) (n int, err error) {
+	c.safely(&err, func() { n, err = c.Conn.Read(p) })
 	c.frames.pass(p[:n]) // before net/http has seen them: settings count from here on
 	c.failed(err)
 	return n, err
 }
 
 // Write is part of net.Conn.
-func (c *framedConn) Write(p []byte) (int, error) {
-	n, err := c.Conn.Write(p)
+func (c *framedConn) Write(p []byte) (n int, err error) {
+	c.safely(&err, func() { n, err = c.Conn.Write(p) })
 	c.failed(err)
 	return n, err
+}
+
+// Close is part of net.Conn.
+func (c *framedConn) Close() (err error) {
+	c.frames.leaving.Store(true)
+	c.safely(&err, func() { err = c.Conn.Close() })
+	return err
 }
 
 // failed takes note of an error before net/http has seen it, so that no place is
@@ -39,12 +60,7 @@ func (c *framedConn) failed(err error) {
 		c.frames.gone.Store(true)
 	}
 	c.frames.leaving.Store(true)
-}
-
-// Close is part of net.Conn.
-func (c *framedConn) Close() error {
-	c.frames.leaving.Store(true)
-	return c.Conn.Close()
+	c.frames.end(err)
 }
 
 // frameScan follows the peer's HTTP/2 frames (RFC 9113, section 4.1) for what
@@ -61,11 +77,16 @@ type frameScan struct {
 	streams atomic.Int32  // how many the peer allows; any goroutine reads it
 	leaving atomic.Bool   // the peer said goodbye, or the connection is broken; set by whoever closes as well, read by any
 	gone    atomic.Bool   // the peer closed or reset the connection; set by whoever meets that, read by any
+	reads   atomic.Int64  // how often something came; any goroutine reads it
 	settled chan struct{} // closed with the first settings; start waits for it
+
+	ending sync.Once
+	why    error         // set by end, and read when ended is closed
+	ended  chan struct{} // closed when the connection has failed; start waits for it
 }
 
 func newFrameScan() *frameScan {
-	f := &frameScan{settled: make(chan struct{})}
+	f := &frameScan{settled: make(chan struct{}), ended: make(chan struct{})}
 	f.streams.Store(maxStreams)
 	return f
 }
@@ -81,6 +102,9 @@ const (
 
 // pass follows p.
 func (f *frameScan) pass(p []byte) {
+	if len(p) > 0 {
+		f.reads.Add(1)
+	}
 	for len(p) > 0 {
 		if f.filled < len(f.header) {
 			n := copy(f.header[f.filled:], p)
@@ -123,6 +147,14 @@ func (f *frameScan) frame() {
 			close(f.settled)
 		}
 	}
+}
+
+// end tells whoever waits for settings why there will be none.
+func (f *frameScan) end(why error) {
+	f.ending.Do(func() {
+		f.why = why
+		close(f.ended)
+	})
 }
 
 func (f *frameScan) limit() int { return int(f.streams.Load()) }

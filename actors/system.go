@@ -3,6 +3,7 @@ package actors
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -186,8 +187,12 @@ func (s *System) Do(ctx context.Context, asked *messages.Request, deadline time.
 // Begin has the server's clock read ahead of all requests if a limit needs it:
 // the reading itself may be charged to that limit.
 func (s *System) Begin() {
-	if s.config.Sample != nil && throttler.NeedsClock(s.config.Limits) {
+	switch {
+	case !throttler.NeedsClock(s.config.Limits):
+	case s.config.Sample != nil:
 		s.timesync.Tell(protocol.ResampleTime{})
+	default:
+		s.config.Logger.Warn("limits in windows of the server's clock are taken as sliding, which uses less of them: there is no Config.Time")
 	}
 }
 
@@ -277,7 +282,7 @@ func (s *System) Warm(ctx context.Context, rawURL string, n int) error {
 			return err
 		}
 	} else if origin.Addr == "" {
-		return messages.ErrInvalidRequest
+		return fmt.Errorf("%w: no URL is given, and the engine has no base URL", messages.ErrInvalidRequest)
 	}
 	door, err := s.openPool(ctx, origin)
 	if err != nil {

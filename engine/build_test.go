@@ -111,27 +111,6 @@ func TestASeekableBodyIsSentAgainFromWhereItStood(t *testing.T) {
 	})
 }
 
-func TestFetchLabelsBodiesByMethod(t *testing.T) {
-	for _, c := range []struct {
-		method string
-		body   any
-		want   string
-	}{
-		{"POST", engine.Values{"a": 1, "n": nil}, `POST server.test /|application/json|{"a":1}`},
-		{"POST", engine.Form{"a": 1, "n": nil}, `POST server.test /|application/json|{"a":1}`},
-		{"PATCH", `{"a":1}`, `PATCH server.test /|application/json|{"a":1}`},
-		{"DELETE", engine.Values{"a": 1, "n": nil}, "DELETE server.test /|application/x-www-form-urlencoded|a=1"},
-		{"GET", nil, "GET server.test /||"},
-	} {
-		synctest.Test(t, func(t *testing.T) {
-			eng := newServer(t, echo).newEngine(t, engine.Config{})
-			got, err := engine.Fetch[string](t.Context(), eng, &engine.Request{Method: c.method, Body: c.body})
-			require.NoError(t, err)
-			require.Equal(t, c.want, got)
-		})
-	}
-}
-
 func TestFetchMakesErrorsOfStatuses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer(t, func(w http.ResponseWriter, r *http.Request) {

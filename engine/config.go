@@ -197,6 +197,15 @@ type Responses struct {
 	// zero means 16 MiB. A larger one is ErrBodyTooLarge. A body read through
 	// Response.Stream has no cap.
 	MaxBody int64
+	// Decode decodes the JSON body of an answer for Fetch. Nil means encoding/json
+	// with three differences: a number that goes into an interface, as in
+	// map[string]any, is a json.Number with all its digits; of two names in an
+	// object that differ in case only, such as "l" and "L", a field gets the one
+	// that is spelt as it is; and a byte order mark is passed over. json.Unmarshal
+	// is encoding/json without them, and any other codec will do. It runs on the
+	// caller's goroutine, must be safe for concurrent use, and must not change
+	// body, nor keep it unless what it decodes may share it.
+	Decode func(body []byte, into any) error
 	// Codings are the content codings that answers may come in, most wanted
 	// first: "gzip", "deflate", "br", "zstd". They are asked for and undone,
 	// unless the request or Config.Header has an Accept-Encoding of its own. Nil

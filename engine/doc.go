@@ -34,9 +34,18 @@
 //     queues too.
 //   - Nothing is sent twice unless that is harmless; Error.Sent says whether
 //     the server may have seen a request that failed.
-//   - Any status is a response. An error means that there is none.
-//   - A panic in a processor or authenticator ends that request alone.
+//   - Any status is a response of Do. An error means that there is none; Fetch
+//     makes errors of statuses, and loses nothing of the answer in them.
+//   - Credentials, that is Config.Auth and Config.Header, go to the origins that
+//     the Config names, and to no redirect's choice.
+//   - A panic in a processor or authenticator ends that request alone. A log
+//     handler is nobody's to wait for.
 //   - After Close or Shutdown no goroutine, connection or timer is left.
+//
+// # What to do with an error
+//
+// OutcomeOf says what is known of the request's effect, Wait waits until it makes
+// sense to send it again, and docs/guide/errors.md has the loops around them.
 //
 // All methods of Engine are safe for concurrent use.
 package engine

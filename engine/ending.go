@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"sync"
@@ -30,7 +31,7 @@ const (
 // many goroutines. For code that a request waits for, what is said of Close is
 // true.
 func (e *Engine) Shutdown(ctx context.Context) error {
-	if err := e.refuseInside("Shutdown"); err != nil {
+	if err := cmp.Or(e.misused(ctx, &Request{}), e.refuseInside("Shutdown")); err != nil {
 		return err
 	}
 	e.admission.close()
@@ -90,6 +91,9 @@ func (e *Engine) end() {
 }
 
 func (e *Engine) refuseInside(method string) error {
+	if err := e.made(); err != nil {
+		return err
+	}
 	inFlight, _ := e.admission.credits()
 	if !calledFromInside(inFlight) {
 		return nil

@@ -3,6 +3,7 @@ package engine
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -25,13 +26,14 @@ import (
 type Engine struct {
 	system         *actors.System
 	admission      *admission
-	timeout        time.Duration     // of requests that have none; zero means none
-	defaultLimitID string            // empty means that a request must name its limit, if there are any
-	homes          []messages.Origin // that credentials are for; none means that no home is named
-	timeIsFree     bool              // the source of time names no limit
-	limited        atomic.Bool       // there are limits; written by ReplaceLimits
-	baseOrigin     string            // as a URL; empty without a base URL
-	scribe         *scribe.Scribe    // writes what the actors log
+	timeout        time.Duration           // of requests that have none; zero means none
+	defaultLimitID string                  // empty means that a request must name its limit, if there are any
+	homes          []messages.Origin       // that credentials are for; none means that no home is named
+	timeIsFree     bool                    // the source of time names no limit
+	unmarshal      func([]byte, any) error // of Responses.Decode
+	limited        atomic.Bool             // there are limits; written by ReplaceLimits
+	baseOrigin     string                  // as a URL; empty without a base URL
+	scribe         *scribe.Scribe          // writes what the actors log
 	ending         ending
 }
 
@@ -49,6 +51,7 @@ func New(config Config) (*Engine, error) {
 		defaultLimitID: p.DefaultLimitID,
 		homes:          p.homes,
 		timeIsFree:     p.timeIsFree,
+		unmarshal:      p.Responses.Decode,
 		scribe:         scribe.New(p.Logger),
 		ending:         ending{ended: make(chan struct{})},
 	}
@@ -77,6 +80,9 @@ func (e *Engine) Do(ctx context.Context, req *Request) (*Response, error) {
 // post-processors have made of it: it holds a connection. A request is a stranger
 // if its caller did not choose where it goes.
 func (e *Engine) carry(ctx context.Context, req *Request, stranger bool) (*Response, *request.Stream, error) {
+	if err := e.misused(ctx, req); err != nil {
+		return nil, nil, messages.NewError(req, Admitting, err)
+	}
 	terms := e.terms(ctx, req)
 	terms.Stranger = stranger
 	if err := e.enter(ctx, req, terms.Deadline); err != nil {
@@ -98,6 +104,29 @@ func (e *Engine) carry(ctx context.Context, req *Request, stranger bool) (*Respo
 		}
 	}
 	return response, stream, err
+}
+
+// made returns ErrNoEngine for an engine that New has not made. A New that failed
+// returns such a one, and whoever defers Close before he looks at the error calls
+// it.
+func (e *Engine) made() error {
+	if e == nil || e.system == nil {
+		return ErrNoEngine
+	}
+	return nil
+}
+
+// misused says which of what a request needs is missing.
+func (e *Engine) misused(ctx context.Context, req *Request) error {
+	switch err := e.made(); {
+	case err != nil:
+		return err
+	case ctx == nil:
+		return fmt.Errorf("%w: the context is nil", ErrInvalidRequest)
+	case req == nil:
+		return fmt.Errorf("%w: the *Request is nil", ErrInvalidRequest)
+	}
+	return nil
 }
 
 // terms are what a request is carried under.
@@ -144,9 +173,12 @@ func (e *Engine) enter(ctx context.Context, req *Request, deadline time.Time) er
 // answer might have set them. Without Config.Cookies the engine makes a jar of its
 // own, which knows the public suffixes and keeps the 180 newest cookies of a site.
 func (e *Engine) UpdateCookies(rawURL string, cookies ...*http.Cookie) error {
+	if err := e.made(); err != nil {
+		return err
+	}
 	u, err := url.Parse(rawURL)
 	if err != nil {
-		return err
+		return errors.New("sluice: malformed URL") // url.Error would repeat a secret in it
 	}
 	e.system.SetCookies(u, cookies, newJar)
 	return nil
@@ -156,6 +188,9 @@ func (e *Engine) UpdateCookies(rawURL string, cookies ...*http.Cookie) error {
 // returns then, or with the first error. The origin is that of rawURL, or of
 // Config.BaseURL if rawURL is empty.
 func (e *Engine) Warm(ctx context.Context, rawURL string, n int) error {
+	if err := e.misused(ctx, &Request{}); err != nil {
+		return err
+	}
 	return e.system.Warm(ctx, rawURL, n)
 }
 
@@ -164,6 +199,9 @@ func (e *Engine) Warm(ctx context.Context, rawURL string, n int) error {
 // any limits, requests need no limit id. A table with a mistake changes nothing,
 // and the error lists every one.
 func (e *Engine) ReplaceLimits(limits []throttle.Limit) error {
+	if err := e.made(); err != nil {
+		return err
+	}
 	if len(limits) > 0 && e.timeIsFree {
 		return fmt.Errorf("sluice: Config.Time.LimitID: %w", errTimeIsFree)
 	}
@@ -178,10 +216,18 @@ func (e *Engine) ReplaceLimits(limits []throttle.Limit) error {
 // the server knows and tells on another channel. The key is that of a keyed
 // limit, or "".
 func (e *Engine) AdjustLimit(id, key string, delta int64) error {
+	if err := e.made(); err != nil {
+		return err
+	}
 	return e.system.AdjustLimit(id, key, delta)
 }
 
 // Clock returns the server's time as the engine knows it, for callers that
 // stamp something themselves. Before the first sample it is the local time,
 // with a bound that claims nothing; without Config.Time, the local time.
-func (e *Engine) Clock() auth.Clock { return e.system.Clock() }
+func (e *Engine) Clock() auth.Clock {
+	if e.made() != nil {
+		return auth.LocalClock(0)
+	}
+	return e.system.Clock()
+}

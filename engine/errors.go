@@ -102,10 +102,13 @@ var (
 	ErrBodyTooLarge      = messages.ErrBodyTooLarge      // beyond Responses.MaxBody
 	ErrNoTime            = messages.ErrNoTime            // the server's clock could not be read
 	ErrActorFailed       = messages.ErrActorFailed       // a part of the engine failed, and begins anew
+	ErrNoEngine          = messages.ErrNoEngine          // a nil *Engine, or a zero Engine
 	ErrInsideRequest     = messages.ErrInsideRequest     // Close or Shutdown by code that a request waits for
 	ErrStillRunning      = messages.ErrStillRunning      // Close gave up waiting for such code
 
 	ErrUnknownLimit = throttle.ErrUnknownLimit // no limit has the id that the request names
+	ErrNoKey        = throttle.ErrNoKey        // the limit is keyed, and the request has no Key
+	ErrUnknownKey   = throttle.ErrUnknownKey   // the request's Key is not among the limit's Keys
 	ErrWeight       = throttle.ErrWeight       // the request weighs more than its limit ever admits
 	ErrQueueFull    = throttle.ErrQueueFull    // beyond Throttle.MaxQueued
 )

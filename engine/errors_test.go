@@ -205,7 +205,7 @@ func TestEveryWayToEndSaysWhereAndWhetherAnythingWasSent(t *testing.T) {
 			request: get(""), stage: engine.Exchanging, sent: engine.SentMaybe, cause: []error{engine.ErrHeaderTooLarge},
 		}, {
 			name: "a header line that cannot be sent", request: &engine.Request{Path: "/", Header: http.Header{"A": {"b\r\nC: d"}}},
-			stage: engine.Exchanging, cause: []error{engine.ErrInvalidRequest},
+			stage: engine.Preparing, cause: []error{engine.ErrInvalidRequest},
 		}, {
 			name: "an error of a pre-processor",
 			config: engine.Config{PreProcessors: []engine.PreProcessor{

@@ -3,23 +3,42 @@ package engine
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
+	"net/url"
 	"reflect"
+	"strings"
 
+	"github.com/sluice-engine/sluice/internal/jsontext"
 	"github.com/sluice-engine/sluice/messages"
 )
 
 // Fetch sends a request and decodes its JSON answer into a T.
 //
-// A body is sent as JSON by POST, PUT and PATCH, and as a form otherwise,
-// unless the request's header says what it is. A status of 400 and above is a
-// *StatusError, with header and body; with Request.ReturnErrors its body is
-// decoded into a T instead. A T of *Response, []byte or string is given the
-// answer as it is. An empty body leaves T at its zero value. Request.Stream is
-// for a T of *Response alone, and ignored otherwise.
+// A body of Values is sent as JSON by POST, PUT and PATCH, and as a form
+// otherwise; any other as what it is: a Form or url.Values as a form, a map, a
+// struct or a list as JSON. A Content-Type of the request's own decides for Values.
+// Bytes, texts and readers are labelled as JSON or as a form if the request does
+// not say what they are.
+//
+// Any other status than 2xx is a *StatusError, with header and body; with
+// Request.ReturnErrors the body of a 4xx or 5xx is decoded into a T instead. A T of
+// *Response, []byte or string is given the answer as it is. An empty body leaves T
+// at its zero value, and a null is an error unless T can be nil. A number decoded
+// into an interface is a json.Number: see Responses.Decode. Request.Stream is for a
+// T of *Response alone, and ignored otherwise.
+//
+// The error is a *StatusError or an *Error; what could not be decoded, or is of
+// another media type than Request.Accept, is a *DecodeError or *ContentTypeError in
+// it. All of them have the answer with its status, header and body, and say how many
+// attempts there were and the worst of them.
 func Fetch[T any](ctx context.Context, eng *Engine, req *Request) (T, error) {
 	var result T
+	if req == nil { // and Do has a word for it
+		_, err := eng.Do(ctx, req)
+		return result, err
+	}
 	if _, whole := any(result).(*Response); req.Stream && !whole {
 		read := *req // the caller's own is not changed
 		read.Stream = false
@@ -29,10 +48,10 @@ func Fetch[T any](ctx context.Context, eng *Engine, req *Request) (T, error) {
 	if err != nil {
 		return result, err
 	}
-	if !req.ReturnErrors && response.StatusCode >= 400 {
+	if status := response.StatusCode; status < 200 || status > 299 && !(req.ReturnErrors && status >= 400) {
 		return result, refusal(response)
 	}
-	if err := decode(response, &result); err != nil {
+	if err := eng.decode(response, &result); err != nil {
 		failure := messages.NewError(req, Finishing, err)
 		failure.Attempts, failure.Sent = response.Attempts, response.Answer().Sent
 		return result, failure
@@ -50,44 +69,70 @@ func refusal(response *Response) error {
 		response.Body, _ = io.ReadAll(io.LimitReader(response.Stream, keptOfABody)) // as far as it came
 		_ = response.Stream.Close()
 	}
-	return response.Err()
+	return &StatusError{Answer: response.Answer()}
 }
 
 // withContentType returns the request, or a copy whose body is laid out and
 // labelled as Fetch promises.
 func withContentType(req *Request) *Request {
-	if req.Body == nil || req.Header.Get("Content-Type") != "" {
+	if req.Body == nil || hasHeader(req.Header, "Content-Type") {
 		return req
 	}
-	labelled := *req
-	if hasJSONBody(req.Method) {
-		labelled.Header = withHeader(req.Header, "Content-Type", "application/json")
-		if form, ok := req.Body.(Form); ok {
-			labelled.Body = Values(form) // or it would be laid out as a form, labelled as JSON
+	switch body := req.Body.(type) {
+	case Form, url.Values:
+		return req
+	case Values:
+		if hasJSONBody(req.Method) {
+			return req
 		}
-		return &labelled
+		laidOut := *req
+		laidOut.Body = Form(body)
+		return &laidOut
+	case []byte:
+		return labelled(req, kindOf(body, req.Method))
+	case string:
+		return labelled(req, kindOf([]byte(body), req.Method))
+	case io.Reader, func() (io.Reader, error):
+		return labelled(req, kindOf(nil, req.Method))
 	}
-	labelled.Header = withHeader(req.Header, "Content-Type", "application/x-www-form-urlencoded")
-	if values, ok := req.Body.(Values); ok {
-		labelled.Body = Form(values)
-	}
-	return &labelled
+	return req // JSON, and labelled as that where it is encoded
 }
 
 func hasJSONBody(method string) bool {
 	return method == http.MethodPost || method == http.MethodPut || method == http.MethodPatch
 }
 
-func withHeader(header http.Header, name, value string) http.Header {
-	header = header.Clone()
-	if header == nil {
-		header = make(http.Header)
+// kindOf is what bytes are that nobody has named: JSON if they can be read as an
+// object or a list, a form if they look like one, and otherwise what the method
+// makes likely.
+func kindOf(body []byte, method string) string {
+	const form = "application/x-www-form-urlencoded"
+	text := strings.TrimSpace(string(jsontext.WithoutMark(body)))
+	switch {
+	case (strings.HasPrefix(text, "{") || strings.HasPrefix(text, "[")) && json.Valid([]byte(text)):
+		return "application/json"
+	case strings.Contains(text, "=") && !strings.ContainsAny(text, " \t\r\n<>{}\""):
+		return form
+	case hasJSONBody(method):
+		return "application/json"
 	}
-	header.Set(name, value)
-	return header
+	return form
 }
 
-func decode(response *Response, into any) error {
+func labelled(req *Request, contentType string) *Request {
+	copied := *req
+	copied.Header = req.Header.Clone()
+	if copied.Header == nil {
+		copied.Header = make(http.Header)
+	}
+	copied.Header.Set("Content-Type", contentType)
+	return &copied
+}
+
+var errNull = errors.New("the answer is null, and that is no value of this type: use a pointer")
+
+// decode lays an answer's body into what into points to.
+func (e *Engine) decode(response *Response, into any) error {
 	switch v := into.(type) {
 	case **Response:
 		*v = response
@@ -102,8 +147,25 @@ func decode(response *Response, into any) error {
 	if len(response.Body) == 0 { // as of a 204: no JSON, and no mistake
 		return nil
 	}
-	if err := json.Unmarshal(response.Body, into); err != nil {
+	err := errNull
+	if !jsontext.IsNull(response.Body) || mayBeNull(into) {
+		err = e.unmarshal(response.Body, into)
+	}
+	if err != nil {
 		return &DecodeError{Answer: response.Answer(), Into: reflect.TypeOf(into).Elem().String(), Err: err}
 	}
 	return nil
+}
+
+// mayBeNull reports whether a null can be told from a zero value: into points to
+// what can be nil, or sees to it itself.
+func mayBeNull(into any) bool {
+	if _, own := into.(json.Unmarshaler); own {
+		return true
+	}
+	switch reflect.TypeOf(into).Elem().Kind() {
+	case reflect.Pointer, reflect.Interface, reflect.Map, reflect.Slice:
+		return true
+	}
+	return false
 }

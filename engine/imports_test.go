@@ -27,7 +27,8 @@ var mayImport = map[string][]string{
 	"throttle":           {"internal/quotient"},
 	"throttle/feedback":  {"throttle", "internal/clock", "internal/jsonpath", "internal/httpdate"},
 	"throttle/limitfile": {"throttle"},
-	"messages":           {"throttle"},
+	"internal/jsontext":  {},
+	"messages":           {"throttle", "internal/jsontext"},
 	"messages/protocol":  {"messages", "throttle", "throttle/feedback"},
 	"auth":               {"messages", "internal/percent", "internal/quotient", "internal/httpdate", "internal/jsonpath"},
 	"auth/oauth2":        {"auth", "messages"},
@@ -43,7 +44,7 @@ var mayImport = map[string][]string{
 	"actors/timesync":  {"actors/mailbox", "messages", "messages/protocol", "auth", "internal/clock"},
 	"actors/request": {
 		"actors/mailbox", "actors/ticket", "messages", "messages/protocol", "throttle", "throttle/feedback", "auth",
-		"internal/wire", "internal/percent",
+		"internal/jsontext", "internal/wire", "internal/percent",
 	},
 	"actors": {
 		"actors/mailbox", "actors/pool", "actors/request", "actors/throttler", "actors/timesync",
@@ -53,7 +54,7 @@ var mayImport = map[string][]string{
 	// the door
 	"engine": {
 		"actors", "actors/pool", "actors/request", "actors/timesync", "messages", "messages/protocol",
-		"throttle", "throttle/feedback", "auth", "internal/clock", "internal/jsonpath", "internal/scribe", "internal/wire", "internal/wire/dial",
+		"throttle", "throttle/feedback", "auth", "internal/clock", "internal/jsonpath", "internal/jsontext", "internal/scribe", "internal/wire", "internal/wire/dial",
 	},
 
 	// whoever stands outside

@@ -205,6 +205,7 @@ func TestALookAtTheClockIsChargedToALimitIfThereAreAny(t *testing.T) {
 		"without limits":           {Time: source},
 		"a source of the caller's": {Limits: weight, Time: engine.TimeFunc(nil)},
 	} {
+		config.BaseURL = "http://server.test"
 		eng, err := engine.New(config)
 		require.NoError(t, err, name)
 		require.NoError(t, eng.Close())

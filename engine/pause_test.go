@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -181,9 +182,10 @@ func TestAStreamedRefusalOfATimestampGivesItsConnectionBackFirst(t *testing.T) {
 
 func TestOneCallersCancellationIsNotTheNextOnes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		hang := true
+		var hang atomic.Bool
+		hang.Store(true)
 		s := newServer(t, func(_ http.ResponseWriter, r *http.Request) {
-			if hang {
+			if hang.Load() {
 				<-r.Context().Done()
 			}
 		})
@@ -194,7 +196,7 @@ func TestOneCallersCancellationIsNotTheNextOnes(t *testing.T) {
 			_, err := eng.Do(ctx, &engine.Request{Path: "/"})
 			require.True(t, errors.Is(err, context.Canceled))
 		}
-		hang = false
+		hang.Store(false)
 		for range 4 {
 			_, err := eng.Do(context.Background(), &engine.Request{Path: "/"})
 			require.NoError(t, err)

@@ -17,6 +17,7 @@ import (
 	"github.com/sluice-engine/sluice/actors/request"
 	"github.com/sluice-engine/sluice/auth"
 	"github.com/sluice-engine/sluice/internal/clock"
+	"github.com/sluice-engine/sluice/internal/jsontext"
 	"github.com/sluice-engine/sluice/internal/wire"
 	"github.com/sluice-engine/sluice/internal/wire/dial"
 	"github.com/sluice-engine/sluice/messages"
@@ -64,6 +65,7 @@ func readConfig(config Config) (*plan, error) {
 	p.readConnections()
 	p.readDial()
 	p.readResponses()
+	p.checkHeader()
 	p.layHeader() // asks for the codings that readResponses has found
 	p.readRetry()
 	if err := errors.Join(p.mistakes...); err != nil {
@@ -140,6 +142,7 @@ func cloneLimits(limits []throttle.Limit) []throttle.Limit {
 	for i := range limits {
 		limits[i].Linked = slices.Clone(limits[i].Linked)
 		limits[i].Reserve = slices.Clone(limits[i].Reserve)
+		limits[i].Keys = slices.Clone(limits[i].Keys)
 	}
 	return limits
 }
@@ -183,8 +186,12 @@ func (p *plan) readAuth() { p.complainOf("Auth", auth.Validate(p.Auth)) }
 func (p *plan) readTime() {
 	// A source of the caller's own says nothing of a limit: its requests are
 	// refused by Do if they name an unknown one.
-	if source, ok := p.Time.(interface{ limitID() string }); ok {
-		id := source.limitID()
+	if source, ok := p.Time.(interface{ endpoint() TimeEndpoint }); ok {
+		endpoint := source.endpoint()
+		if endpoint.URL == "" && p.BaseURL == "" {
+			p.complain("Time.Path %q needs a BaseURL; a whole URL is given as Time.URL", endpoint.Path)
+		}
+		id := endpoint.LimitID
 		if !p.hasLimit(id) {
 			p.complain("Time.LimitID %q is not among Limits", id)
 		}
@@ -252,6 +259,9 @@ func (p *plan) readResponses() {
 	r := &p.Responses
 	r.MaxHeader = number(p, "Responses.MaxHeader", r.MaxHeader, 64<<10)
 	r.MaxBody = number(p, "Responses.MaxBody", r.MaxBody, 16<<20)
+	if r.Decode == nil {
+		r.Decode = jsontext.Unmarshal
+	}
 	if r.Codings == nil { // an empty slice asks for none
 		r.Codings = []string{"gzip", "deflate"}
 	}
@@ -289,6 +299,19 @@ func (p *plan) layHeader() {
 	}
 	// Requests share them, and one that appends must copy.
 	p.fields, p.strangerFields = slices.Clip(p.fields), slices.Clip(p.strangerFields)
+}
+
+// checkHeader has the connection's own rules looked at.
+func (p *plan) checkHeader() {
+	call := messages.Call{Method: http.MethodGet, Host: "host", Path: "/"}
+	for _, name := range slices.Sorted(maps.Keys(p.Header)) {
+		for _, value := range p.Header[name] {
+			call.Fields = []messages.Field{{Name: name, Value: value}}
+			if _, err := wire.CheckCall(&call); err != nil {
+				p.complainOf("Header", err)
+			}
+		}
+	}
 }
 
 // hasHeader reports whether a header has a value of that name, whatever the case

@@ -17,15 +17,22 @@ import (
 
 func TestAPreProcessorSeesWhatWillBeSentAndOwnsWhatItSees(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex // around what 20 callers write
 		var header http.Header
-		s := newServer(t, func(_ http.ResponseWriter, r *http.Request) { header = r.Header })
+		s := newServer(t, func(_ http.ResponseWriter, r *http.Request) {
+			mu.Lock()
+			defer mu.Unlock()
+			header = r.Header
+		})
 		var saw engine.Request
 		eng := s.newEngine(t, engine.Config{
 			BaseURL: "http://server.test/api", Header: http.Header{"X-Key": {"k"}},
 			Limits: []throttle.Limit{{ID: "calls", Quota: 100, Per: time.Second}}, DefaultLimitID: "calls",
 			PreProcessors: []engine.PreProcessor{engine.PreProcessorFunc(func(_ context.Context, r *engine.Request) error {
+				mu.Lock()
 				saw = *r
 				saw.Header = r.Header.Clone()
+				mu.Unlock()
 				r.Header.Set("X-Traced", "yes")
 				r.Header.Del("X-Key")
 				r.Query["added"] = 1

@@ -31,6 +31,12 @@ type Values = messages.Values
 // Its methods: go doc github.com/sluice-engine/sluice/messages.Form
 type Form = messages.Form
 
+// AsJSON is a parameter that is written as JSON where a query or a form wants a
+// text.
+//
+// Its field: go doc github.com/sluice-engine/sluice/messages.AsJSON
+type AsJSON = messages.AsJSON
+
 // Priority orders waiting requests: the higher leaves first. Any integer is
 // one; those with names are listed by go doc github.com/sluice-engine/sluice/engine.Urgent.
 //

@@ -57,6 +57,10 @@ const shortBody = 1 << 20
 // RoundTrip is part of http.RoundTripper.
 func (t *roundTripper) RoundTrip(req *http.Request) (*http.Response, error) {
 	body := &closeOnce{ReadCloser: req.Body}
+	if err := t.engine.made(); err != nil {
+		body.Close()
+		return nil, tripError(req, err)
+	}
 	asked, err := t.ask(req, body)
 	if err != nil {
 		body.Close()
@@ -314,4 +318,8 @@ func (s *tripStream) Read(p []byte) (int, error) {
 }
 
 // CloseIdleConnections closes every connection that is not in use.
-func (e *Engine) CloseIdleConnections() { e.system.CloseIdle() }
+func (e *Engine) CloseIdleConnections() {
+	if e.made() == nil {
+		e.system.CloseIdle()
+	}
+}

@@ -114,7 +114,7 @@ func TestNothingInAnAnswerIsUnboundedByDefault(t *testing.T) {
 		"body":     {"HTTP/1.1 200 OK\r\n\r\n", strings.Repeat("x", 1<<20), engine.ErrBodyTooLarge},
 		"chunks":   {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "fffff\r\n" + strings.Repeat("x", 0xfffff) + "\r\n", engine.ErrBodyTooLarge},
 		"trailers": {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n", "X: " + strings.Repeat("x", 1000) + "\r\n", engine.ErrHeaderTooLarge},
-		"interim":  {"", "HTTP/1.1 103 Early Hints\r\n\r\n", engine.ErrMalformedResponse},
+		"interim":  {"", "HTTP/1.1 103 Early Hints\r\n\r\n", engine.ErrHeaderTooLarge},
 	} {
 		t.Run(name, func(t *testing.T) {
 			eng := rawEngine(t, rawServer(t, func(_ int, conn net.Conn, take func() *http.Request) {

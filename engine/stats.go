@@ -107,6 +107,9 @@ type Origin = messages.Origin
 // Stats returns a picture of the engine. It waits for the actors, not for any
 // request.
 func (e *Engine) Stats() Stats {
+	if e.made() != nil {
+		return Stats{}
+	}
 	inFlight, waiting := e.admission.credits()
 	limits := limitsStats(e.system.Limits(), e.system.Epoch())
 	queued := 0

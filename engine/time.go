@@ -15,6 +15,7 @@ import (
 	"github.com/sluice-engine/sluice/actors/timesync"
 	"github.com/sluice-engine/sluice/internal/clock"
 	"github.com/sluice-engine/sluice/internal/jsonpath"
+	"github.com/sluice-engine/sluice/internal/jsontext"
 )
 
 // TimeSource reads the server's clock once. ServerTime returns what the server
@@ -75,8 +76,8 @@ func (t TimeEndpoint) ChargedTo(limitID string) TimeEndpoint {
 	return t
 }
 
-// limitID is the one limit that New can look for among Config.Limits.
-func (t TimeEndpoint) limitID() string { return t.LimitID }
+// endpoint is what New can look at.
+func (t TimeEndpoint) endpoint() TimeEndpoint { return t }
 
 // ServerTime is part of TimeSource.
 func (t TimeEndpoint) ServerTime(ctx context.Context, eng *Engine) (TimeReading, error) {
@@ -124,6 +125,7 @@ func (t TimeEndpoint) request() *Request {
 
 // fieldOf finds a field in a JSON document, and returns it as it stands.
 func fieldOf(document []byte, field string) (string, error) {
+	document = jsontext.WithoutMark(document)
 	if raw, found := jsonpath.Find(document, field); found {
 		return string(raw), nil
 	}

@@ -2,7 +2,6 @@ package messages
 
 import (
 	"fmt"
-	"mime"
 	"strings"
 	"time"
 )
@@ -91,12 +90,30 @@ func (r *Response) Err() error {
 // Require returns an error unless the body is of the given media type. A
 // "+json" suffix type satisfies "application/json" (RFC 6839).
 func (r *Response) Require(mediaType string) error {
-	got, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	if err != nil {
-		got = r.Header.Get("Content-Type")
-	}
+	got := mediaTypeOf(r.Header.Get("Content-Type"))
 	if strings.EqualFold(got, mediaType) || mediaType == "application/json" && strings.HasSuffix(got, "+json") {
 		return nil
 	}
 	return &ContentTypeError{Answer: r.Answer(), Got: got, Want: mediaType}
+}
+
+// mediaTypeOf is what a Content-Type names, in lower case and without parameters.
+// Servers are found that write a parameter without a value, or the type twice; what
+// they mean is clear.
+func mediaTypeOf(contentType string) string {
+	mediaType, _, _ := strings.Cut(contentType, ";")
+	mediaType, _, _ = strings.Cut(mediaType, ",")
+	return strings.ToLower(strings.TrimSpace(mediaType))
+}
+
+// charsetOf is the charset that a Content-Type names, or "".
+func charsetOf(contentType string) string {
+	_, parameters, _ := strings.Cut(contentType, ";")
+	for parameter := range strings.FieldsFuncSeq(parameters, func(c rune) bool { return c == ';' || c == ',' }) {
+		name, value, _ := strings.Cut(parameter, "=")
+		if strings.EqualFold(strings.TrimSpace(name), "charset") {
+			return strings.Trim(strings.TrimSpace(value), `"'`)
+		}
+	}
+	return ""
 }

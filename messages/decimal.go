@@ -4,11 +4,12 @@ import (
 	"math/big"
 	"reflect"
 	"strconv"
+	"strings"
 )
 
 // decimal writes a number of a type of the language's or of math/big's, with all
-// its digits and no exponent. ok is false for everything else, and for a fraction
-// whose digits have no end.
+// its digits and no exponent. ok is false for everything else. What has no end of
+// digits, or is no number, is written so that isDecimal tells.
 func decimal(value any) (text string, ok bool) {
 	switch v := value.(type) {
 	case int:
@@ -21,15 +22,29 @@ func decimal(value any) (text string, ok bool) {
 		if v != nil { // its String would keep ten digits
 			return v.Text('f', -1), true
 		}
+	case big.Float:
+		return v.Text('f', -1), true
 	case *big.Rat:
-		if v == nil {
-			return "", false
+		if v != nil {
+			return decimalOfRat(v), true
 		}
-		if digits, exact := v.FloatPrec(); exact {
-			return v.FloatString(digits), true
+	case big.Rat:
+		return decimalOfRat(&v), true
+	case big.Int:
+		return v.String(), true
+	case *big.Int:
+		if v != nil {
+			return v.String(), true
 		}
 	}
 	return "", false
+}
+
+func decimalOfRat(v *big.Rat) string {
+	if digits, exact := v.FloatPrec(); exact {
+		return v.FloatString(digits)
+	}
+	return v.String() // "1/3"
 }
 
 // decimalOfKind writes a number by what it is made of, whatever its type is
@@ -45,3 +60,7 @@ func decimalOfKind(rv reflect.Value) (text string, ok bool) {
 	}
 	return "", false
 }
+
+// isDecimal reports whether what decimal wrote is a number with an end: neither
+// "NaN" nor "+Inf" nor "1/3".
+func isDecimal(text string) bool { return strings.IndexAny(text, "NI/") < 0 }

@@ -75,6 +75,9 @@ type Error struct {
 // NewError returns an Error that says which request it is of. The route is the
 // request's own LimitID, the engine's default being unknown here.
 func NewError(r *Request, stage Stage, err error) *Error {
+	if r == nil {
+		return &Error{Stage: stage, Err: err}
+	}
 	e := &Error{Stage: stage, Key: r.Key, Err: err}
 	e.Method, e.Path = r.place()
 	if r.LimitID != Unlimited {
@@ -187,6 +190,7 @@ var (
 	ErrUnprocessed       = errors.New("server says that it did not process the request")
 	ErrNoTime            = errors.New("server time is not known")
 	ErrActorFailed       = errors.New("an engine actor failed")
+	ErrNoEngine          = errors.New("engine is nil, or was not made by engine.New")
 	ErrInsideRequest     = errors.New("called from inside a request")
 	ErrStillRunning      = errors.New("code that requests wait for has not returned")
 )

@@ -6,6 +6,7 @@ import (
 	"math"
 	"math/big"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strconv"
 	"strings"
@@ -42,7 +43,7 @@ func TestNumbersKeepAllTheirDigits(t *testing.T) {
 	float, _, err := big.ParseFloat("0.00000000000000000000123456789012345678901234567891", 10, 200, big.ToNearestEven)
 	require.NoError(t, err)
 	huge, _ := new(big.Int).SetString("123456789012345678901234567890", 10)
-	third, eighth := big.NewRat(1, 3), big.NewRat(-1, 8)
+	eighth := big.NewRat(-1, 8)
 	large, small := 1e21, float32(1e-7)
 	pointer := &large
 	for _, c := range []struct {
@@ -63,8 +64,10 @@ func TestNumbersKeepAllTheirDigits(t *testing.T) {
 		{huge, huge.String(), huge.String()},
 		{eighth, "-0.125", "-0.125"},
 		{big.NewRat(6, 2), "3", "3"},
-		{third, "1/3", `"1/3"`},
 		{json.Number("1.50"), "1.50", "1.50"},
+		{json.Number("1.5e-8"), "0.000000015", "0.000000015"},
+		{[]any{1e-8}, "0.00000001", "[0.00000001]"},
+		{[]*big.Float{float}, "0.00000000000000000000123456789012345678901234567891", "[0.00000000000000000000123456789012345678901234567891]"},
 		{1500 * time.Millisecond, "1.5s", "1500000000"},
 		{math.Copysign(0, -1), "-0", "-0"},
 	} {
@@ -78,15 +81,89 @@ func TestNumbersKeepAllTheirDigits(t *testing.T) {
 	}
 }
 
-func TestANumberThatJSONHasNoFormForIsNamed(t *testing.T) {
+func TestANumberThatHasNoDecimalsIsNamed(t *testing.T) {
 	infinity := float32(math.Inf(-1))
-	for _, value := range []any{math.NaN(), math.Inf(1), &infinity, new(big.Float).SetInf(false), json.Number("x")} {
-		_, err := Values{"fine": 1, "stop price": value}.JSON()
-		require.Error(t, err, "%v", value)
-		if value != json.Number("x") {
-			require.ErrorContains(t, err, `"stop price"`)
-		}
+	for _, value := range []any{math.NaN(), math.Inf(1), &infinity, new(big.Float).SetInf(false), big.NewRat(1, 3), []any{1, math.NaN()}} {
+		values := Values{"fine": 1, "stop price": value}
+		_, err := values.JSON()
+		require.ErrorContains(t, err, `"stop price"`, "%v", value)
+		_, err = values.Encoded()
+		require.ErrorContains(t, err, `"stop price"`, "%v", value)
+		require.NotContains(t, values.Encode(), "N", "and what cannot be sent is not sent as something else")
 	}
+	_, err := Values{"stop price": json.Number("x")}.JSON()
+	require.Error(t, err)
+}
+
+func TestWhatHasNoTextIsNamed(t *testing.T) {
+	for _, value := range []any{map[string]int{"a": 1}, struct{ A int }{1}, &struct{ A int }{1}, make(chan int), func() {}, []any{1, map[string]int{}}, complex(1, 2)} {
+		_, err := Values{"symbol": "BTCUSDT", "filter": value}.Encoded()
+		require.ErrorContains(t, err, `parameter "filter"`, "%T", value)
+		require.ErrorContains(t, err, "AsJSON", "%T", value)
+		_, err = Form{"filter": value}.Encoded()
+		require.Error(t, err)
+	}
+	endless := []any{nil}
+	endless[0] = endless
+	_, err := Values{"filter": endless}.Encoded()
+	require.ErrorContains(t, err, "too deep")
+
+	type named bool
+	text, err := Values{
+		"batch": AsJSON{[]any{map[string]any{"price": 1e-8}}}, "ip": netip.MustParseAddr("10.0.0.1"), "on": named(true),
+		"text": &textOnly{}, "none": (*textOnly)(nil),
+	}.Encoded()
+	require.NoError(t, err)
+	query, err := url.ParseQuery(text)
+	require.NoError(t, err)
+	require.Equal(t, url.Values{"batch": {`[{"price":0.00000001}]`}, "ip": {"10.0.0.1"}, "on": {"true"}, "text": {"as text"}}, query)
+	object, err := Values{"batch": AsJSON{[]int{1}}}.JSON()
+	require.NoError(t, err)
+	require.Equal(t, `{"batch":[1]}`, string(object))
+}
+
+// textOnly says how it is written as text, and nothing else.
+type textOnly struct{ A int }
+
+func (*textOnly) MarshalText() ([]byte, error) { return []byte("as text"), nil }
+
+// secret is auth.Secret, which this package cannot know.
+type secret string
+
+func (secret) Undisclosed()                 {}
+func (secret) String() string               { return "***" }
+func (secret) MarshalText() ([]byte, error) { return []byte("***"), nil }
+
+func TestASecretIsNeverSentAsItPrints(t *testing.T) {
+	type account struct {
+		Name string
+		Key  secret
+	}
+	type hidden struct {
+		Key secret `json:"-"`
+		key secret
+	}
+	mine := secret("sesame")
+	for _, value := range []any{mine, &mine, []any{1, mine}, []secret{mine}, AsJSON{mine}} {
+		_, err := Values{"api key": value}.Encoded()
+		require.ErrorContains(t, err, `"api key"`, "%T", value)
+		require.ErrorContains(t, err, "secret", "%T", value)
+	}
+	for _, value := range []any{
+		mine, &mine, []any{1, mine}, map[string]any{"a": []secret{mine}}, account{Key: mine}, &account{Key: mine},
+		[]*account{{Key: mine}}, AsJSON{account{Key: mine}}, map[string]account{"x": {}},
+	} {
+		_, err := Values{"api key": value}.JSON()
+		require.ErrorContains(t, err, `"api key"`, "%T", value)
+		require.NotContains(t, err.Error(), "sesame")
+		require.Error(t, Disclosed(value), "%T", value)
+	}
+	for _, value := range []any{nil, 1, "text", hidden{key: mine}, &struct{ Next *account }{}, []string{"a"}, (*secret)(nil)} {
+		require.NoError(t, Disclosed(value), "%T", value)
+	}
+	require.ErrorContains(t, Disclosed(map[string]any{"login": &account{Key: mine}}), "login: Key: it is a secret")
+	_, err := Values{"api key": string(mine)}.Encoded()
+	require.NoError(t, err, "converted, it is meant")
 }
 
 // viaPointer is written by a method that needs its address.
@@ -106,6 +183,7 @@ func TestTheRestOfAJSONObjectIsAsEncodingJSONWritesIt(t *testing.T) {
 	}
 	want, err := json.Marshal(rest)
 	require.NoError(t, err)
+	want = []byte(strings.NewReplacer("1e+21", "1000000000000000000000", "1e-9", "0.000000001").Replace(string(want)))
 	values := maps.Clone(Values(rest))
 	values["nil"], values["none"], values["nobody"], values["noTime"] = nil, none, nobody, noTime
 	values["inside"] = &none

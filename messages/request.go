@@ -25,12 +25,13 @@ const (
 // Request is one call, described by the caller. The engine never changes it:
 // the same value may be sent again, and from many goroutines at once.
 type Request struct {
-	// Method is the HTTP method; empty means GET.
+	// Method is the HTTP method, in upper case; empty means GET.
 	Method string
 
 	// URL is an absolute http or https URL. It wins over Path.
 	URL string
-	// Path is joined to the engine's base URL. It may carry a query.
+	// Path is joined to the engine's base URL. It may carry a query. A whole URL
+	// in it is an error.
 	Path string
 	// Query is appended to whatever query URL or Path already has.
 	Query Values
@@ -38,9 +39,12 @@ type Request struct {
 	// percent-encoded them. Otherwise unsafe bytes in them are encoded.
 	Encoded bool
 
-	// Body is nil, []byte, string, Form, an io.Reader, or any value to be sent
-	// as JSON. A plain io.Reader can be read once, so such a request is never
-	// sent a second time; an io.Seeker is rewound.
+	// Body is nil, []byte, string, Form or url.Values, an io.Reader, or any value
+	// to be sent as JSON, or, if it is Values and the header's Content-Type says
+	// so, as a form. The Content-Type sent is that of the bytes, unless Header has
+	// another; of bytes, texts and readers only the caller knows it. A plain
+	// io.Reader can be read once, so such a request is never sent a second time;
+	// an io.Seeker is rewound.
 	Body any
 	// Upload is for a Body that is sent while it is read. Its zero value reads
 	// Body into memory first.
@@ -59,7 +63,7 @@ type Request struct {
 	// LimitID names the limit to charge. Empty means the engine's default.
 	LimitID string
 	// Weight overrides the limit's own weight when above zero. Linked limits
-	// keep theirs.
+	// keep theirs. Below zero it is an error.
 	Weight int64
 	// Key picks the instance of every keyed limit on the route: a symbol, an
 	// account.
@@ -82,8 +86,8 @@ type Request struct {
 	// a permit and is signed anew.
 	Redirects int
 
-	// Accept, when set, is the media type the answer must have, such as
-	// "application/json"; any other is an error.
+	// Accept, when set, is the media type that an answer of success (2xx) must
+	// have, such as "application/json"; any other is a ContentTypeError.
 	Accept string
 	// ReturnErrors hands a 4xx or 5xx body to Fetch's caller as data instead
 	// of as a StatusError.

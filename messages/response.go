@@ -2,7 +2,7 @@ package messages
 
 import (
 	"crypto/tls"
-	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -11,6 +11,10 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"golang.org/x/text/encoding/htmlindex"
+
+	"github.com/sluice-engine/sluice/internal/jsontext"
 )
 
 // Header is the header of a response, kept as it was received: its lines are
@@ -138,13 +142,35 @@ func (r *Response) Proto() string {
 // Bytes returns the body.
 func (r *Response) Bytes() []byte { return r.Body }
 
-// Text returns the body as a string.
-func (r *Response) Text() string { return string(r.Body) }
+// Text returns the body as a string in UTF-8, decoded from the charset that the
+// Content-Type names. One that is not known is left as it is.
+func (r *Response) Text() string {
+	charset := charsetOf(r.Header.Get("Content-Type"))
+	if charset == "" || strings.EqualFold(charset, "utf-8") {
+		return string(r.Body)
+	}
+	coding, err := htmlindex.Get(charset)
+	if err != nil {
+		return string(r.Body)
+	}
+	text, err := coding.NewDecoder().Bytes(r.Body)
+	if err != nil {
+		return string(r.Body)
+	}
+	return string(text)
+}
 
-// JSON decodes the body into v.
+// JSON decodes the body into v, as Fetch does without Responses.Decode. The error,
+// if any, is a *DecodeError.
 func (r *Response) JSON(v any) error {
-	if err := json.Unmarshal(r.Body, v); err != nil {
+	err := errStreamed
+	if r.Stream == nil {
+		err = jsontext.Unmarshal(r.Body, v)
+	}
+	if err != nil {
 		return &DecodeError{Answer: r.Answer(), Into: fmt.Sprintf("%T", v), Err: err}
 	}
 	return nil
 }
+
+var errStreamed = errors.New("the body is a stream, which Request.Stream asked for: read it from Response.Stream")

@@ -15,6 +15,11 @@ func (l *Ledger) admit(now time.Duration, p *Permit) error {
 	case r == nil:
 		return &LimitError{ID: p.Limit, Err: ErrUnknownLimit}
 	}
+	if r.keyed {
+		if err := r.checkKey(p.Key); err != nil {
+			return err
+		}
+	}
 	if err := r.weigh(p); err != nil {
 		return err
 	}

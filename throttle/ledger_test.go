@@ -428,7 +428,8 @@ func TestACrashCanDelayButNotBurst(t *testing.T) {
 	for _, kind := range []Window{Sliding, Fixed, FixedFromFirst, Leaky} {
 		limit := Limit{ID: "a", Quota: 2, Per: sec, Window: kind, Keyed: true}
 		lost := exact(t, Options{}, limit)
-		p := granted(t, lost, 0, "a")
+		p := &Permit{Limit: "a", Key: "one"}
+		require.NoError(t, lost.Acquire(0, p))
 
 		l := exact(t, Options{}, limit)
 		require.NoError(t, l.Adopt(10*ms, p))

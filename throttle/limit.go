@@ -59,8 +59,12 @@ type Limit struct {
 	// linked limits are followed; a limit reached on several ways is charged
 	// the sum.
 	Linked []Link
-	// Keyed gives every Permit.Key its own quota: per symbol, per account.
+	// Keyed gives every Permit.Key its own quota: per symbol, per account. A
+	// permit without a key is refused.
 	Keyed bool
+	// Keys are those that a keyed limit knows; any other is refused. Without any
+	// list every key is known.
+	Keys []string
 
 	// Burst is the capacity of a Leaky limit; default Quota.
 	Burst int64

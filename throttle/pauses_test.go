@@ -11,7 +11,7 @@ import (
 // to asks for a permit to an origin and returns it.
 func to(t testing.TB, l *Ledger, now time.Duration, limit, origin string) *Permit {
 	t.Helper()
-	p := &Permit{Limit: limit, Origin: origin}
+	p := &Permit{Limit: limit, Origin: origin, Key: "key"}
 	require.NoError(t, l.Acquire(now, p))
 	if q := l.Next(now); q != nil {
 		require.Same(t, p, q)

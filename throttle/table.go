@@ -108,12 +108,13 @@ func (b *builder) declare(l *Limit) {
 	before := len(b.errs)
 	b.checkQuota(l)
 	b.checkTimes(l)
+	b.checkKeys(l)
 	if len(b.errs) > before {
 		return
 	}
 	r := &rule{Limit: *l, terms: l.terms(b.options, b.clock), meters: map[string]*meter{}}
 	r.Weight = cmp.Or(l.Weight, 1)
-	r.Linked, r.Reserve = slices.Clone(l.Linked), slices.Clone(l.Reserve)
+	r.Linked, r.Reserve, r.Keys = slices.Clone(l.Linked), slices.Clone(l.Reserve), slices.Clone(l.Keys)
 	b.rules[l.ID] = r
 	b.checkRoom(r)
 }

@@ -1,6 +1,7 @@
 package request
 
 import (
+	"github.com/sluice-engine/sluice/internal/jsontext"
 	"github.com/sluice-engine/sluice/messages"
 	"github.com/sluice-engine/sluice/throttle/feedback"
 )
@@ -16,7 +17,7 @@ func signals(read feedback.Reader, asked feedback.Answer, response *messages.Res
 	if read == nil {
 		read = feedback.RetryAfter
 	}
-	asked.Status, asked.Header, asked.Body = response.StatusCode, &response.Header, response.Body
+	asked.Status, asked.Header, asked.Body = response.StatusCode, &response.Header, jsontext.WithoutMark(response.Body)
 	return read(asked), true
 }
 
@@ -29,8 +30,8 @@ func (r *slot) finish(response *messages.Response) error {
 			return err
 		}
 	}
-	if r.asked.Accept == "" {
-		return nil
+	if r.asked.Accept == "" || response.StatusCode < 200 || response.StatusCode > 299 {
+		return nil // what a refusal says, it says by its status
 	}
 	return response.Require(r.asked.Accept)
 }

@@ -46,7 +46,7 @@ func (a *attempt) granted() *throttle.Permit {
 // alone. After an error nothing is held any more.
 func (a *attempt) sign() error {
 	a.stage = messages.Signing
-	a.trace.leased(a.lease, a.now())
+	a.trace.leased(a.lease, a.now)
 	err := a.takeTurn()
 	if err == nil {
 		err = a.authenticate()

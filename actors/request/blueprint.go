@@ -35,6 +35,9 @@ func (r *slot) build() error {
 	if err := r.resolveLimit(); err != nil {
 		return err
 	}
+	if err := sensible(r.asked); err != nil {
+		return fmt.Errorf("%w: %w", messages.ErrInvalidRequest, err)
+	}
 	if err := r.buildTarget(); err != nil {
 		return invalid(err)
 	}
@@ -61,7 +64,7 @@ func (r *slot) build() error {
 	r.call.Codings, r.call.Trace = r.needs.Plan.Codings, r.trace.hooks
 	r.contentType = contentType
 	r.buildFields(contentType)
-	return nil
+	return r.check()
 }
 
 // maySign returns why the request must not be signed: credentials are for those

@@ -3,21 +3,30 @@ package request
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
+	"net/url"
 	"runtime/debug"
 	"strings"
 	"time"
 
+	"github.com/sluice-engine/sluice/internal/jsontext"
 	"github.com/sluice-engine/sluice/messages"
 )
 
+const (
+	jsonType = "application/json"
+	formType = "application/x-www-form-urlencoded"
+)
+
 // encodeBody returns the bytes to send and the media type they are of; the
-// type is empty where only the caller can know it.
+// type is empty where only the caller can know it. What has no kind of its own is
+// laid out as the request's Content-Type says, and as JSON without one.
 func (r *slot) encodeBody() (body []byte, contentType string, err error) {
-	switch b := r.asked.Body.(type) {
+	asked := r.asked
+	switch b := asked.Body.(type) {
 	case nil:
 		return nil, "", nil
 	case []byte:
@@ -25,10 +34,19 @@ func (r *slot) encodeBody() (body []byte, contentType string, err error) {
 	case string:
 		return []byte(b), "", nil
 	case messages.Form:
-		return []byte(b.Encode()), "application/x-www-form-urlencoded", nil
+		return encodeForm(b)
+	case url.Values:
+		return []byte(b.Encode()), formType, nil
 	case messages.Values:
+		if labelledAsForm(asked.Header) {
+			return encodeForm(messages.Form(b))
+		}
 		body, err = b.JSON()
-		return body, "application/json", err
+		return body, jsonType, err
+	case map[string]any:
+		if labelledAsForm(asked.Header) {
+			return encodeForm(b)
+		}
 	case *bytes.Reader, *bytes.Buffer, *strings.Reader:
 		body, err = readBody(b.(io.Reader)) // from memory
 		return body, "", err
@@ -36,8 +54,30 @@ func (r *slot) encodeBody() (body []byte, contentType string, err error) {
 		body, err = r.readInTime(b)
 		return body, "", err
 	}
-	body, err = json.Marshal(r.asked.Body)
-	return body, "application/json", err
+	if labelledAsForm(asked.Header) {
+		return nil, "", fmt.Errorf("its Content-Type says that it is a form, and a %T is none: use engine.Form", asked.Body)
+	}
+	if err := messages.Disclosed(asked.Body); err != nil {
+		return nil, "", fmt.Errorf("body: %w", err)
+	}
+	body, err = jsontext.Marshal(asked.Body)
+	return body, jsonType, err
+}
+
+func encodeForm(form messages.Form) ([]byte, string, error) {
+	text, err := form.Encoded()
+	return []byte(text), formType, err
+}
+
+// labelledAsForm reports whether a request says that its body is a form. Its
+// header may be a map literal, with names in any case.
+func labelledAsForm(header http.Header) bool {
+	for name, values := range header {
+		if strings.EqualFold(name, "Content-Type") && len(values) > 0 {
+			return strings.HasPrefix(strings.ToLower(strings.TrimSpace(values[0])), formType)
+		}
+	}
+	return false
 }
 
 // errReaderExited is the error of a reader that called runtime.Goexit.

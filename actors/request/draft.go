@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"maps"
 	"net/http"
+	"net/url"
 	"slices"
 
 	"github.com/sluice-engine/sluice/messages"
@@ -77,6 +78,8 @@ func copyBody(body any) any {
 		return copyMap(b)
 	case map[string]string:
 		return maps.Clone(b)
+	case url.Values:
+		return url.Values(http.Header(b).Clone())
 	case []any:
 		all := make([]any, len(b))
 		for i, v := range b {

@@ -74,7 +74,7 @@ func final(err error) bool {
 		context.Canceled, context.DeadlineExceeded, messages.ErrInvalidRequest,
 		messages.ErrClosed, messages.ErrTooManyWaiters, messages.ErrActorFailed,
 		throttle.ErrUnknownLimit, throttle.ErrWeight, throttle.ErrRouteWeight,
-		throttle.ErrQueueFull, throttle.ErrDeadline, throttle.ErrSpent,
+		throttle.ErrQueueFull, throttle.ErrDeadline, throttle.ErrSpent, throttle.ErrNoKey, throttle.ErrUnknownKey,
 	} {
 		if errors.Is(err, target) {
 			return true

@@ -63,7 +63,11 @@ func (r *slot) buildTarget() error {
 	r.call.Path, r.call.Query, r.url = t.escapedPath, t.query, t.shown
 	r.home = t.home && !r.terms.Stranger
 	if len(asked.Query) > 0 {
-		r.call.Query = joinQuery(t.query, asked.Query.Encode())
+		query, err := asked.Query.Encoded()
+		if err != nil {
+			return fmt.Errorf("query: %w", err)
+		}
+		r.call.Query = joinQuery(t.query, query)
 		r.url = t.origin.Scheme + "://" + t.host + r.call.Target()
 	}
 	return nil
@@ -83,6 +87,8 @@ func (base Base) target(asked *messages.Request) (target, error) {
 		if base.Origin, base.Host, rest, err = splitURL(asked.URL); err != nil {
 			return target{}, err
 		}
+	} else if isURL(rest) {
+		return target{}, errors.New("its Path is a whole URL: say so in URL")
 	} else if base.Host == "" {
 		return target{}, errors.New("it has no URL, and the engine no base URL")
 	}
@@ -104,6 +110,12 @@ func (base Base) target(asked *messages.Request) (target, error) {
 		t.shown += "?" + query
 	}
 	return t, nil
+}
+
+// isURL reports whether a path is meant as a URL: it begins with a scheme of HTTP.
+func isURL(path string) bool {
+	scheme, _, found := strings.Cut(path, "://")
+	return found && (strings.EqualFold(scheme, "http") || strings.EqualFold(scheme, "https"))
 }
 
 func joinQuery(a, b string) string {

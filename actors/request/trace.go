@@ -28,7 +28,7 @@ func (t trace) waits(origin messages.Origin) {
 }
 
 // leased says which connection it became.
-func (t trace) leased(lease *ticket.Lease, now time.Duration) {
+func (t trace) leased(lease *ticket.Lease, now func() time.Duration) {
 	if t.hooks == nil || t.hooks.GotConn == nil {
 		return
 	}
@@ -37,7 +37,7 @@ func (t trace) leased(lease *ticket.Lease, now time.Duration) {
 		info.Reused = true
 	}
 	if info.WasIdle {
-		info.IdleTime = now - lease.UsedAt
+		info.IdleTime = now() - lease.UsedAt
 	}
 	if c, ok := lease.Conn.(interface{ NetConn() net.Conn }); ok {
 		info.Conn = c.NetConn()

@@ -125,7 +125,8 @@ func placeAndCancel(ctx context.Context, eng *engine.Engine) error {
 		},
 	})
 	if err != nil {
-		return fmt.Errorf("order: %w", err)
+		// An order that is "unknown" may have been placed: docs/guide/errors.md.
+		return fmt.Errorf("order, %s: %w", engine.OutcomeOf(err), err)
 	}
 	fmt.Printf("order %d is %s\n", placed.OrderID, placed.Status)
 

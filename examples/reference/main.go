@@ -150,7 +150,8 @@ func errorAsData(ctx context.Context, url string, out io.Writer) error {
 	if !errors.As(err, &status) {
 		return fmt.Errorf("want a StatusError, have %w", err)
 	}
-	fmt.Fprintf(out, "as an error: status %d\n", status.StatusCode)
+	// docs/guide/errors.md says what to do with which outcome.
+	fmt.Fprintf(out, "as an error: status %d, so the request is %s\n", status.StatusCode, engine.OutcomeOf(err))
 
 	asData := *req
 	asData.ReturnErrors = true

@@ -12,6 +12,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/klauspost/compress/zstd"
 	brotli "github.com/molecule-man/go-brrr"
@@ -157,6 +158,43 @@ func TestABadCodingIsAnErrorAndTheConnectionIsNotKept(t *testing.T) {
 	try(t, withLength("gzip", whole)[:100], Limits{}, func(t *testing.T, c *Conn, _ string, err error) {
 		require.ErrorIs(t, err, messages.ErrTruncated, "the connection's fault comes before the coding's")
 	})
+}
+
+// Many servers say gzip of every answer, be there a body or not.
+func TestAnEmptyBodyIsEmptyInAnyCoding(t *testing.T) {
+	for coding := range coders {
+		for name, answer := range map[string]string{
+			"no length": "HTTP/1.1 200 OK\r\nContent-Encoding: " + coding + "\r\n\r\n",
+			"chunks":    inChunks(coding, "", 1),
+			"a length":  withLength(coding, ""),
+		} {
+			try(t, answer, Limits{}, func(t *testing.T, c *Conn, body string, err error) {
+				require.NoError(t, err, "%s, %s", coding, name)
+				require.Empty(t, body)
+				require.Equal(t, name != "no length", c.Reusable())
+			})
+		}
+		try(t, withLength(coding, "x")[:len(withLength(coding, "x"))-1], Limits{}, func(t *testing.T, _ *Conn, _ string, err error) {
+			require.ErrorIs(t, err, messages.ErrTruncated, "one byte was announced")
+		})
+	}
+}
+
+func TestTheHeadOfAStreamDoesNotWaitForItsFirstCodedBytes(t *testing.T) {
+	for coding := range coders {
+		body := make(chan string)
+		c := dial(t, nil, listen(t, func(c net.Conn) {
+			c.Read(make([]byte, 4096))
+			io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Encoding: "+coding+"\r\n\r\n")
+			io.WriteString(c, <-body)
+		}))
+		resp, _, err := c.Exchange(streaming(decoding("/")), time.Now().Add(5*time.Second))
+		require.NoError(t, err)
+		body <- coded(coding, "at last")
+		got, err := io.ReadAll(resp.Stream)
+		require.NoError(t, err)
+		require.Equal(t, "at last", string(got))
+	}
 }
 
 func TestADecodedBodyHasTheBodysCap(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"weak"
 
 	"github.com/klauspost/compress/zstd"
 	brotli "github.com/molecule-man/go-brrr"
@@ -53,9 +54,11 @@ type Decoder struct {
 	buffer *bufio.Reader // of coded
 	engine engine
 	limits *Limits
-	home   *sync.Pool // nil if it stays with its connection
-	given  int64      // bytes decoded
-	err    error      // final; io.EOF when the body was complete
+	home   *Decoders // where it came from, and its coding
+	coding messages.Codings
+	begun  bool  // the engine has been given the body
+	given  int64 // bytes decoded
+	err    error // final; io.EOF when the body was complete
 }
 
 // CodedBody is a body in its content coding.
@@ -78,64 +81,84 @@ type engine interface {
 // tells of the body as it will be. It returns nil if there is no coding, or none
 // that this call asked for: what the server chose by itself is handed over as it
 // came, with its header.
-func (c *Conn) decoder(h *head, call *messages.Call, resp *messages.Response) (*Decoder, error) {
+func (c *Conn) decoder(h *head, call *messages.Call, resp *messages.Response) *Decoder {
 	if h.coding&call.Codings == 0 {
-		return nil, nil
+		return nil
 	}
-	c.payload.begin(h) // a decoder reads its first bytes as soon as it is lent
-	d, err := c.decoders.Lend(h.coding, &c.payload, &c.limits)
-	if err != nil {
-		return nil, err
-	}
+	c.payload.begin(h)
 	resp.Header = resp.Header.Without("Content-Encoding", "Content-Length")
 	resp.Uncompressed = true
-	return d, nil
+	return c.limits.Decoders.Lend(h.coding, &c.payload, &c.limits)
 }
 
-// Decoders lends decoders to one connection, one at a time. The zero value is
-// ready for use.
+// Decoders lends decoders to the connections that share it. The zero value is
+// ready for use. It is safe for concurrent use.
+//
+// A few of those that were given back rest in it, for the next body. They are
+// large, 8 MiB perhaps for zstd, and so they are held weakly: what rests when
+// memory is collected is let go. They never leave the connections that share
+// them: those of zstd have channels, which belong to the bubble of a test with
+// fake time that made them.
 type Decoders struct {
-	// zstd stays with its connection and is nil until needed: it has channels,
-	// which must not leave the bubble of a test with fake time.
-	zstd *Decoder
+	mu      sync.Mutex
+	resting map[messages.Codings][]weak.Pointer[Decoder] // guarded by mu
 }
 
-// Lend returns a decoder of body, whose coding must be one, and known. It is to
-// be released; limits must stay as they are until then.
-func (l *Decoders) Lend(coding messages.Codings, body CodedBody, limits *Limits) (*Decoder, error) {
-	d := l.idle(coding)
-	d.coded, d.limits, d.given, d.err = body, limits, 0, nil
+// mostResting is how many decoders of one coding rest.
+const mostResting = 8
+
+// Lend returns a decoder of body, whose coding must be one, and known. It reads
+// nothing of the body before it is read itself. It is to be released; limits must
+// stay as they are until then.
+func (l *Decoders) Lend(coding messages.Codings, body CodedBody, limits *Limits) *Decoder {
+	d := l.wake(coding)
+	if d == nil {
+		d = &Decoder{engine: engines[coding](), buffer: bufio.NewReader(nil), home: l, coding: coding}
+	}
+	d.coded, d.limits, d.begun, d.given, d.err = body, limits, false, 0, nil
 	d.buffer.Reset(body)
-	if err := d.engine.reset(d.buffer); err != nil {
-		err = d.explain() // release makes the decoder forget its body
-		d.Release()
-		return nil, err
-	}
-	return d, nil
+	return d
 }
 
-// idle returns a decoder that is nobody else's.
-func (l *Decoders) idle(coding messages.Codings) *Decoder {
-	if coding != messages.Zstd {
-		return decoderPools[coding].Get().(*Decoder)
+// wake returns a decoder that has rested, and nil if there is none.
+func (l *Decoders) wake(coding messages.Codings) *Decoder {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for rest := l.resting[coding]; len(rest) > 0; {
+		last := rest[len(rest)-1]
+		rest = rest[:len(rest)-1]
+		l.resting[coding] = rest
+		if d := last.Value(); d != nil { // its memory may have been collected
+			return d
+		}
 	}
-	if l.zstd == nil {
-		l.zstd = &Decoder{engine: new(zstdEngine), buffer: bufio.NewReader(nil)}
+	return nil
+}
+
+func (l *Decoders) rest(d *Decoder) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.resting == nil {
+		l.resting = make(map[messages.Codings][]weak.Pointer[Decoder])
 	}
-	return l.zstd
+	if rest := l.resting[d.coding]; len(rest) < mostResting {
+		l.resting[d.coding] = append(rest, weak.Make(d))
+	}
 }
 
 // Release gives the decoder back; it must not be read after that.
 func (d *Decoder) Release() {
 	d.coded, d.limits = nil, nil
 	d.buffer.Reset(nil)
-	if d.home != nil {
-		d.home.Put(d)
-	}
+	d.home.rest(d)
 }
 
 // Read is part of io.Reader.
 func (d *Decoder) Read(p []byte) (n int, err error) {
+	if !d.begun {
+		d.begun = true
+		d.err = d.begin()
+	}
 	if d.err != nil {
 		return 0, d.err
 	}
@@ -152,6 +175,21 @@ func (d *Decoder) Read(p []byte) (n int, err error) {
 		d.err = d.explain()
 	}
 	return n, d.err
+}
+
+// begin waits for the first bytes. A body that has none is empty, whatever coding
+// it is said to be in: many servers name one beside an empty body.
+func (d *Decoder) begin() error {
+	if _, err := d.buffer.Peek(1); err != nil {
+		if _, ended := d.coded.Progress(); ended == io.EOF {
+			return io.EOF
+		}
+		return d.explain()
+	}
+	if d.engine.reset(d.buffer) != nil {
+		return d.explain()
+	}
+	return nil
 }
 
 // end makes sure that the body ends where its coding does.
@@ -172,17 +210,12 @@ func (d *Decoder) explain() error {
 	return errCoding
 }
 
-// decoderPools hold what is recycled: each decoder has some 40 KB of tables.
-var decoderPools = map[messages.Codings]*sync.Pool{
-	messages.Gzip:    decoderPool(func() engine { return new(gzipEngine) }),
-	messages.Deflate: decoderPool(func() engine { return new(deflateEngine) }),
-	messages.Brotli:  decoderPool(func() engine { return new(brotliEngine) }),
-}
-
-func decoderPool(build func() engine) *sync.Pool {
-	home := new(sync.Pool)
-	home.New = func() any { return &Decoder{engine: build(), buffer: bufio.NewReader(nil), home: home} }
-	return home
+// engines are made by coding.
+var engines = map[messages.Codings]func() engine{
+	messages.Gzip:    func() engine { return new(gzipEngine) },
+	messages.Deflate: func() engine { return new(deflateEngine) },
+	messages.Brotli:  func() engine { return new(brotliEngine) },
+	messages.Zstd:    func() engine { return new(zstdEngine) },
 }
 
 type gzipEngine struct{ gzip.Reader }

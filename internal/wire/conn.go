@@ -18,22 +18,25 @@ const keptRequest = 64 << 10
 type Conn struct {
 	socket   *Socket
 	source   source
-	payload  payload // the body of the last response
-	decoders Decoders
+	payload  payload              // the body of the last response
 	tls      *tls.ConnectionState // nil for plain http
 	limits   Limits
 	reader   *bufio.Reader // narrow, or a wide one while a large head is read
 	narrow   *bufio.Reader
 	answer   *messages.Response // of the running exchange, from its head on
 	reusable bool
+	keepAlive
 }
 
-var _ protocol.Connection = (*Conn)(nil)
+var (
+	_ protocol.Connection = (*Conn)(nil)
+	_ protocol.IdleHinter = (*Conn)(nil)
+)
 
 // NewConn returns a Conn that speaks HTTP/1.1 over s and owns s from now on. If s
 // is sealed, the handshake is done.
 func NewConn(s *Socket, l Limits) *Conn {
-	c := &Conn{socket: s, limits: l.WithDefaults(), reusable: true}
+	c := &Conn{socket: s, limits: l.WithDefaults(), reusable: true, keepAlive: keepAlive{left: -1}}
 	c.source.socket = s
 	c.narrow = bufio.NewReaderSize(&c.source, readBuffer)
 	c.reader = c.narrow

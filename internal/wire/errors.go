@@ -54,7 +54,6 @@ var (
 	errTransferEncoding = malformed("Transfer-Encoding is not exactly chunked")
 	errTwoFramings      = malformed("Transfer-Encoding beside Content-Length or in HTTP/1.0")
 	errSwitching        = malformed("101 to a request that asked for no other protocol")
-	errInterim          = malformed("too many interim responses")
 	errChunk            = malformed("invalid chunked coding")
 
 	errLeft     = ByPeer(messages.ErrStale)

@@ -17,13 +17,15 @@ type head struct {
 	close   bool             // the server will not read another request
 	length  int64            // Content-Length, or -1
 	coding  messages.Codings // Content-Encoding, if any
+	idle    int              // seconds that Keep-Alive leaves an idle connection, or -1
+	more    int              // requests that it leaves, or -1
 
 	trailer bool // scanning a trailer section: no status line, no framing
 	lines   int  // where the first field line begins
 	end     int  // behind the last whole line scanned
 }
 
-func newHead() head { return head{length: -1} }
+func newHead() head { return head{length: -1, idle: -1, more: -1} }
 
 // scan reads the lines of buf, which begins with the head, and reports whether
 // the head is complete. If it is not, scan goes on where it stopped when called
@@ -102,6 +104,8 @@ func (h *head) field(line []byte) error {
 		h.coding = AddCoding(h.coding, trim(value))
 	case foldEqual(name, "connection"):
 		h.connection(value)
+	case foldEqual(name, "keep-alive"):
+		h.keepAlive(value)
 	}
 	return nil
 }

@@ -27,7 +27,7 @@ type recording struct {
 	netHTTP                string // what http.Transport makes of it
 }
 
-var hostileLimits = Limits{Header: 4096, Body: 1024, Interim: 5}
+var hostileLimits = Limits{Header: 4096, Body: 1024}
 
 // isTimed reports whether a tape cannot play the case.
 func (r recording) isTimed() bool { return r.drip+r.late > 0 }

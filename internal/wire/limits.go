@@ -4,19 +4,20 @@ import "cmp"
 
 // Limits caps what a response may be. A cap of zero or less means its default.
 type Limits struct {
-	// Header is the most bytes one head, or the trailer section, may have:
-	// 64 KiB.
+	// Header is the most bytes one head, the interim responses together, or the
+	// trailer section may have: 64 KiB.
 	Header int
 	// Body is the most bytes a body may have once its codings are undone: 16
 	// MiB. A larger Content-Length is refused before reading. A body that is
 	// streamed has no cap. Framing that outweighs the body eightfold, by more
 	// than Header, is over it too.
 	Body int64
-	// Interim is how many 1xx responses may precede the final one: 5.
-	Interim int
 	// Ratio is how many bytes one byte of a coded body may become, once there
 	// is a megabyte of them: 200.
 	Ratio int
+	// Decoders is shared by the connections that have these limits, so that few
+	// decoders rest; nil gives each its own.
+	Decoders *Decoders
 }
 
 // WithDefaults returns l with the defaults in place of what it leaves open.
@@ -24,7 +25,9 @@ func (l Limits) WithDefaults() Limits {
 	// What is negative means the default too, and must not count as a choice.
 	l.Header = cmp.Or(max(0, l.Header), 64<<10)
 	l.Body = cmp.Or(max(0, l.Body), 16<<20)
-	l.Interim = cmp.Or(max(0, l.Interim), 5)
 	l.Ratio = cmp.Or(max(0, l.Ratio), 200)
+	if l.Decoders == nil {
+		l.Decoders = new(Decoders)
+	}
 	return l
 }

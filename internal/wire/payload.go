@@ -221,7 +221,7 @@ func ReadAll(r io.Reader, limit int64) ([]byte, error) {
 		*lent = body
 		body = append(make([]byte, 0, len(body)), body...)
 	}
-	if cap(*lent) <= 2*lentBody { // what one huge body needed is not kept for all the small ones
+	if cap(*lent) <= lentBody { // what one huge body needed is not kept for all the small ones
 		bodyBuffers.Put(lent)
 	}
 	return body, err

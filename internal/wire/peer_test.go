@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"sync"
 	"testing"
 	"time"
 
@@ -27,7 +28,8 @@ type tape struct {
 	end     error // behind the answers; nil means the peer says no more
 
 	capacity int // bytes that can be written before errBroken; negative: no bound
-	written  bytes.Buffer
+	mu       sync.Mutex
+	written  bytes.Buffer // guarded by mu: an upload writes beside the read
 	closed   bool
 }
 
@@ -57,6 +59,8 @@ func (c *tape) Read(p []byte) (int, error) {
 }
 
 func (c *tape) Write(p []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if c.capacity < 0 || c.written.Len()+len(p) <= c.capacity {
 		return c.written.Write(p)
 	}
@@ -79,6 +83,8 @@ func (*tape) Pending() (int, bool) { return 0, false }
 type tapeWithPending struct{ *tape }
 
 func (c tapeWithPending) Pending() (int, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if c.written.Len() == 0 {
 		return 0, false
 	}

@@ -18,10 +18,14 @@ import (
 
 func TestSentIsExactWhereverTheConnectionBreaks(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		call := post(strings.Repeat("x", rapid.SampledFrom([]int{0, 1, 100, joinedBody, joinedBody + 1}).Draw(t, "body")))
+		call := post(strings.Repeat("x", rapid.SampledFrom([]int{0, 1, 100, foreignBody, foreignBody + 1, joinedBody + 1}).Draw(t, "body")))
 		head, rest, err := appendRequest(nil, call)
 		require.NoError(t, err)
 		request := len(head) + len(rest)
+		first := request // what is written before the answer is read
+		if len(call.Body) > foreignBody {
+			first -= len(call.Body)
+		}
 
 		answer := "HTTP/1.1 103 Early Hints\r\n\r\n" + ok
 		headEnd, taken := strings.Index(answer, "ok"), rapid.IntRange(0, len(answer)).Draw(t, "answered")
@@ -35,14 +39,13 @@ func TestSentIsExactWhereverTheConnectionBreaks(t *testing.T) {
 		switch {
 		case tape.capacity == 0:
 			want = messages.SentNo
-		case tape.capacity >= request && taken >= headEnd:
+		case tape.capacity >= first && taken >= headEnd:
 			want = messages.SentYes
 		}
 		require.Equal(t, want, sent)
-		require.Equal(t, want == messages.SentNo, tape.written.Len() == 0)
-		require.Equal(t, tape.capacity >= request && taken == len(answer), err == nil)
+		require.Equal(t, tape.capacity >= first && taken == len(answer), err == nil)
 		require.Equal(t, sent == messages.SentYes, resp != nil)
-		if tape.capacity < request {
+		if tape.capacity < first {
 			require.ErrorIs(t, err, errBroken)
 		}
 	})

@@ -133,7 +133,7 @@ func checkField(f *messages.Field) error {
 	case isOurs(f.Name):
 		return &CallError{Part: "header", Name: f.Name, Reason: "belongs to the connection"}
 	case !isLine(f.Value):
-		return &CallError{Part: "header", Name: f.Name, Reason: "value holds CR, LF or NUL"}
+		return &CallError{Part: "header", Name: f.Name, Reason: "value holds a control character"}
 	}
 	return nil
 }
@@ -186,9 +186,11 @@ func isAuthority(s string) bool {
 	return s != ""
 }
 
+// isLine reports whether s may be a field's value (RFC 9110, section 5.5): a tab
+// is the only control character that may.
 func isLine(s string) bool {
 	for i := range len(s) {
-		if b := s[i]; b == '\r' || b == '\n' || b == 0 {
+		if b := s[i]; b < ' ' && b != '\t' || b == 0x7f {
 			return false
 		}
 	}

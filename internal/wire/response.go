@@ -22,13 +22,14 @@ func (c *Conn) receive(call *messages.Call, sentAt time.Time) error {
 	c.answer = resp
 	bodiless := h.bodiless(call.Method)
 	// Without a length left is -1, until begin knows what is meant.
-	c.payload = payload{conn: c, keeps: h.keeps(bodiless), left: h.length, room: c.limits.Body}
+	c.payload = payload{conn: c, keeps: c.heed(&h) && h.keeps(bodiless), left: h.length, room: c.limits.Body}
 	switch {
 	case bodiless || h.length == 0: // nothing to decode, whatever coding it names
 		c.finish()
 		return nil
 	case call.Stream:
-		return c.stream(&h, call, resp)
+		c.stream(&h, call, resp)
+		return nil
 	}
 	return c.readBody(&h, call, resp)
 }
@@ -56,9 +57,10 @@ func (c *Conn) sent() messages.Sent {
 // request body that waits for leave is sent when that comes, and never behind a
 // final head.
 func (c *Conn) readHead(call *messages.Call) (head, error) {
-	for interim := 0; ; interim++ {
+	for interim := 0; ; {
 		h := newHead()
 		err := c.scan(&h)
+		interim += h.end
 		switch {
 		case err != nil:
 			return h, err
@@ -67,8 +69,8 @@ func (c *Conn) readHead(call *messages.Call) (head, error) {
 			return h, nil
 		case h.status == 101:
 			return h, errSwitching
-		case interim >= c.limits.Interim:
-			return h, errInterim
+		case interim > c.limits.Header: // in bytes: a server may tell of its progress for long
+			return h, messages.ErrHeaderTooLarge
 		}
 		if h.status == 100 {
 			c.source.upload.start() // a second 100 changes nothing
@@ -119,7 +121,7 @@ func (c *Conn) scan(h *head) error {
 // more reads at least one byte behind the n that are buffered.
 func (c *Conn) more(n int) error {
 	if n == c.reader.Size() { // a full buffer: Peek would fail without reading
-		wide, err := c.source.widen(c.reader, c.limits.Header)
+		wide, err := c.source.widen(c.reader, min(2*n, c.limits.Header)) // as the bytes arrive
 		if err != nil {
 			return err
 		}
@@ -135,10 +137,8 @@ func (c *Conn) readBody(h *head, call *messages.Call, resp *messages.Response) (
 	if h.length > c.limits.Body {
 		return messages.ErrBodyTooLarge
 	}
-	decoded, err := c.decoder(h, call, resp)
+	decoded := c.decoder(h, call, resp)
 	switch {
-	case err != nil:
-		return err
 	case decoded != nil:
 		resp.Body, err = ReadAll(decoded, c.limits.Body)
 		decoded.Release() // after an error as well: it is reset before it is lent again

@@ -207,19 +207,20 @@ func (s *Socket) send() error {
 }
 
 // converseInSteps is converse for a connection that is not ours to the socket,
-// for a request whose body follows, and for one that is traced; r is nil for any
-// other.
+// for a request whose body follows, and for one that is traced.
 func (s *Socket) converseInSteps(p []byte, r *source) (int, error) {
 	err := s.quiet()
 	s.written.Store(0) // a probe of TLS may have answered a key update
 	if err != nil {
 		return 0, err
 	}
-	if err := s.send(); err != nil {
-		return 0, err
+	if r.upload == nil {
+		err = s.press()
+	} else {
+		err = s.send() // the head alone
 	}
-	if r == nil {
-		return s.read(p)
+	if err != nil {
+		return s.lastWords(p, err)
 	}
 	r.sent() // an upload writes from here on, beside the read
 	n, err := s.read(p)
@@ -227,6 +228,30 @@ func (s *Socket) converseInSteps(p []byte, r *source) (int, error) {
 		r.answered()
 	}
 	return n, err
+}
+
+// lastWait bounds the reading of what a peer said before it closed: that has come
+// already, or is about to.
+const lastWait = time.Second
+
+// lastWords reads what the peer may have answered before it closed the connection
+// on a request that was being written: that says more than why the write failed.
+func (s *Socket) lastWords(p []byte, failure error) (int, error) {
+	if s.written.Load() == 0 || !IsPeerClosed(failure) {
+		return 0, failure
+	}
+	wait := time.Now().Add(lastWait)
+	if !s.deadline.IsZero() && s.deadline.Before(wait) {
+		wait = s.deadline
+	}
+	s.armed = true
+	if s.Conn.SetReadDeadline(wait) != nil || s.live() != nil {
+		return 0, failure
+	}
+	if n, _ := s.read(p); n > 0 {
+		return n, nil
+	}
+	return 0, failure
 }
 
 // read reads what HTTP is spoken in.
@@ -307,6 +332,9 @@ func (s *Socket) Write(p []byte) (int, error) {
 	}
 	if s.closing {
 		return n, io.ErrShortWrite // a goodbye that would have to wait is not said
+	}
+	if s.lay(p[n:]) {
+		return len(p), nil
 	}
 	m, err := s.writeWaiting(p[n:])
 	s.written.Add(int64(m))

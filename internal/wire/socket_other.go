@@ -9,7 +9,16 @@ type descriptor struct{}
 
 func (s *Socket) attach(net.Conn) {}
 
-func (s *Socket) converse(p []byte) (int, error) { return s.converseInSteps(p, nil) }
+func (s *Socket) converse(p []byte, r *source) (int, error) { return s.converseInSteps(p, r) }
+
+// press waits here, and so nothing is left.
+func (s *Socket) press() error { return s.send() }
+
+func (s *Socket) prompt() bool { return false }
+
+func (s *Socket) lay([]byte) bool { return false }
+
+func (s *Socket) takeBacklog() []byte { return nil }
 
 func (s *Socket) quiet() error { return s.silence() }
 

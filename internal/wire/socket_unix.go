@@ -3,6 +3,7 @@
 package wire
 
 import (
+	"cmp"
 	"io"
 	"net"
 	"os"
@@ -25,6 +26,11 @@ type descriptor struct {
 	// direct has Read and Write go to fd. The owner sets it, and takes it back
 	// before an upload begins, whose goroutine reads it.
 	direct bool
+
+	// laying has Write keep in backlog what the socket does not take at once. The
+	// owner takes both back before an upload begins, whose goroutine reads them.
+	laying  bool
+	backlog []byte
 
 	spoken bool   // step has written the request
 	in     []byte // where step reads the first bytes of the answer to
@@ -93,28 +99,36 @@ func (s *Socket) glance() (found glimpse) {
 
 // converse checks that the socket is silent, writes the request and reads the
 // first bytes of the answer into p.
-func (s *Socket) converse(p []byte) (int, error) {
+func (s *Socket) converse(p []byte, r *source) (int, error) {
 	if !s.own {
-		return s.converseInSteps(p, nil)
+		return s.converseInSteps(p, r)
 	}
 	s.in, s.n, s.err, s.spoken = p, 0, nil, false
 	err := s.raw.Read(s.step)
 	s.in = nil
-	if err != nil { // the deadline, an abort or a close, while step waited for its next turn
+	switch {
+	case err != nil: // the deadline, an abort or a close, while step waited for its next turn
 		return 0, err
+	case len(s.backlog) > 0 && s.err == nil:
+		r.sent() // the rest is written beside the read
+		return s.read(p)
+	case s.n == 0 && s.err != nil:
+		return s.lastWords(p, s.err)
 	}
 	return s.n, s.err
 }
 
 // turn is called by the runtime when the poller is armed, and then whenever the
-// socket is readable, until it is done. It holds the descriptor's read lock
-// only, so a write that has to wait may do so the ordinary way.
+// socket is readable, until it is done. It holds the descriptor's read lock only.
 func (s *Socket) turn(fd uintptr) (done bool) {
 	if !s.spoken {
 		s.spoken = true // whatever comes of it, there is no second write
+		s.laying, s.backlog = true, nil
 		s.on(fd, s.speak)
-		// No read yet: right after a write there is nothing, and the runtime waits.
-		return s.err != nil
+		s.laying = false
+		// No read yet: right after a write there is nothing, and the runtime waits. With
+		// a backlog it is another who waits.
+		return s.err != nil || len(s.backlog) > 0
 	}
 	if s.sealed != nil {
 		s.on(fd, s.unseal)
@@ -122,6 +136,34 @@ func (s *Socket) turn(fd uintptr) (done bool) {
 		s.n, s.err = s.readNow(s.in)
 	}
 	return s.err != errSilent // not done: the runtime waits until there is more
+}
+
+// press is send without waiting: what the socket does not take is a backlog.
+func (s *Socket) press() error {
+	if !s.own {
+		return s.send()
+	}
+	s.err, s.laying, s.backlog = nil, true, nil
+	err := s.raw.Control(func(fd uintptr) { s.on(fd, s.send) })
+	s.laying = false
+	return cmp.Or(err, s.err)
+}
+
+// prompt reports whether the connection can be offered bytes without waiting.
+func (s *Socket) prompt() bool { return s.own }
+
+// lay keeps p for later, if that is how it is written.
+func (s *Socket) lay(p []byte) bool {
+	if s.laying {
+		s.backlog = append(s.backlog, p...)
+	}
+	return s.laying
+}
+
+func (s *Socket) takeBacklog() []byte {
+	left := s.backlog
+	s.backlog = nil
+	return left
 }
 
 // unseal reads what TLS has for HTTP; a record may come in pieces.
@@ -179,7 +221,9 @@ func (s *Socket) readNow(p []byte) (int, error) {
 
 // writeNow writes what the socket takes without waiting.
 func (s *Socket) writeNow(p []byte) (int, error) {
-	if !s.direct { // fd is not held, or not for us to write to
+	// Without direct fd is not held, or not for us to write to. Nothing overtakes a
+	// backlog.
+	if !s.direct || len(s.backlog) > 0 {
 		return 0, nil
 	}
 	for {

@@ -43,7 +43,7 @@ func (r *source) Read(p []byte) (n int, err error) {
 	case r.asking:
 		r.asking = false // before the write: whatever comes of it, there is no second one
 		if r.upload == nil && r.trace == nil {
-			n, err = r.socket.converse(p)
+			n, err = r.socket.converse(p, r)
 		} else {
 			n, err = r.socket.converseInSteps(p, r)
 		}
@@ -57,8 +57,11 @@ func (r *source) Read(p []byte) (n int, err error) {
 }
 
 // sent is told when the head of a request was written, and its body unless that
-// is an upload.
+// is an upload, or the socket did not take all: then the rest becomes one.
 func (r *source) sent() {
+	if left := r.socket.takeBacklog(); len(left) > 0 {
+		r.upload = newBacklog(r.socket, left, r.trace)
+	}
 	r.wroteFields()
 	if r.trace != nil && r.trace.WroteHeaders != nil {
 		r.trace.WroteHeaders()

@@ -18,17 +18,13 @@ type stream struct {
 
 // stream leaves the body in the connection. It has no cap, but for what its
 // coding may make of it.
-func (c *Conn) stream(h *head, call *messages.Call, resp *messages.Response) error {
+func (c *Conn) stream(h *head, call *messages.Call, resp *messages.Response) {
 	c.payload.room = 1<<63 - 1
-	decoded, err := c.decoder(h, call, resp)
-	if err != nil {
-		return err
-	}
+	decoded := c.decoder(h, call, resp)
 	if decoded == nil {
 		c.payload.begin(h) // with a decoder, it has begun
 	}
 	resp.Stream = &stream{conn: c, decoded: decoded, resp: resp}
-	return nil
 }
 
 // Read is part of io.Reader.

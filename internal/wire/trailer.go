@@ -52,7 +52,7 @@ func checkTrailerField(name string, values []string) error {
 	}
 	for _, value := range values {
 		if !isLine(value) {
-			return &CallError{Part: "trailer", Name: name, Reason: "value holds CR, LF or NUL"}
+			return &CallError{Part: "trailer", Name: name, Reason: "value holds a control character"}
 		}
 	}
 	return nil

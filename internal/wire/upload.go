@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -23,8 +24,11 @@ const (
 	uploadWait = 50 * time.Millisecond
 )
 
-// upload sends a request body that is read while it is sent, on a goroutine of
-// its own: a server may answer before it has read everything, or nothing.
+// upload sends what is left of a request beside the reading of its answer, on a
+// goroutine of its own: a server may answer before it has read everything, or
+// nothing, and stop reading (RFC 9112, section 9.5). That is a body that is read
+// while it is sent, one in memory that is large, and what a socket did not take at
+// once.
 //
 //	waiting ── start ──▶ running ──▶ ended
 //	   └────── forgo ─────────────────▲
@@ -32,6 +36,7 @@ const (
 // All methods may be called on nil, which is a request without such a body.
 type upload struct {
 	socket  *Socket
+	to      io.Writer // the socket's stream, or the socket itself for bytes that are sealed already
 	body    io.Reader
 	length  int64       // negative: unknown, sent in chunks
 	await   bool        // 100 Continue
@@ -58,14 +63,81 @@ const (
 	uploadEnded
 )
 
+// newUpload returns nil for a request that is written before its answer is read.
 func newUpload(s *Socket, call *messages.Call) *upload {
-	if call.Reader == nil {
-		return nil
+	body, length := call.Reader, call.Length
+	if body == nil {
+		if !s.detach(call.Body) {
+			return nil
+		}
+		body, length = NewLent(s.body), int64(len(s.body))
+		s.body = nil
 	}
 	return &upload{
-		socket: s, body: call.Reader, length: call.Length, await: call.Continue, trailer: call.Trailer,
-		trace: call.Trace, done: make(chan struct{}),
+		socket: s, to: s.stream(), body: body, length: length, await: call.Reader != nil && call.Continue,
+		trailer: call.Trailer, trace: call.Trace, done: make(chan struct{}),
 	}
+}
+
+// newBacklog returns an upload of what is sealed already, if need be.
+func newBacklog(s *Socket, left []byte, trace *httptrace.ClientTrace) *upload {
+	return &upload{
+		socket: s, to: s, body: bytes.NewReader(left), length: int64(len(left)), trace: trace, done: make(chan struct{}),
+	}
+}
+
+const (
+	// promptBody is the size up to which a body is offered to a socket of ours at
+	// once: what it does not take is a backlog.
+	promptBody = 64 << 10
+	// foreignBody is the same for another connection, which cannot be offered
+	// anything without waiting. Any buffer of a kernel's takes as much.
+	foreignBody = 4 << 10
+)
+
+// detach makes s.body what an upload is to send, and reports whether there is
+// such a thing.
+func (s *Socket) detach(body []byte) bool {
+	limit := promptBody
+	if !s.prompt() {
+		limit = foreignBody
+	}
+	if len(body) <= limit {
+		return false
+	}
+	if s.body == nil { // it stands behind the head
+		s.out, s.body = s.out[:len(s.out)-len(body)], body
+	}
+	return true
+}
+
+// Lent is a body in the caller's memory, which is not read any more once it is
+// closed.
+type Lent struct {
+	mu   sync.Mutex
+	left bytes.Reader // guarded by mu: who sends it reads it, the exchange's owner empties it
+}
+
+// NewLent returns a Lent that is still open.
+func NewLent(body []byte) *Lent {
+	l := new(Lent)
+	l.left.Reset(body)
+	return l
+}
+
+// Read is part of io.Reader.
+func (l *Lent) Read(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.left.Read(p)
+}
+
+// Close is part of io.Closer.
+func (l *Lent) Close() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.left.Reset(nil)
+	return nil
 }
 
 // headSent starts the body, at once or when the server had time to object.
@@ -206,7 +278,7 @@ func (u *upload) copy() (readErr, writeErr error) {
 			if u.length >= 0 && sent > u.length {
 				return errBodyLength, nil // the server would take these bytes for another request
 			}
-			if _, err := u.socket.stream().Write(u.framed(buffer[:], n)); err != nil {
+			if _, err := u.to.Write(u.framed(buffer[:], n)); err != nil {
 				return nil, err
 			}
 		}
@@ -242,7 +314,7 @@ func (u *upload) last(sent int64) (readErr, writeErr error) {
 	case u.length < 0:
 		end := []byte("0\r\n")
 		if end, readErr = appendTrailer(end, u.trailer); readErr == nil {
-			_, writeErr = u.socket.stream().Write(append(end, "\r\n"...))
+			_, writeErr = u.to.Write(append(end, "\r\n"...))
 		}
 	case sent < u.length:
 		readErr = errBodyLength

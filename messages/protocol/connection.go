@@ -28,10 +28,10 @@ type Connection interface {
 	Close() error
 }
 
-// IdleHinter is a Connection whose server says how long it keeps an idle
-// connection open.
+// IdleHinter may be implemented by a Connection whose server says how long it
+// keeps an idle connection.
 type IdleHinter interface {
-	// IdleHint returns how long after the last answer the connection may be used
-	// again; zero if the server does not say.
+	// IdleHint is how long after its last answer the connection may safely be used
+	// again; zero if the server has not said.
 	IdleHint() time.Duration
 }

@@ -23,9 +23,7 @@ func headerOf(resp *http.Response) messages.Header {
 // answer reads the response's body into answer, or leaves it in a stream.
 func (s *Stream) answer(call *messages.Call, resp *http.Response, answer *messages.Response) (err error) {
 	body := &body{stream: s, answer: answer, resp: resp}
-	if err := s.decode(call, body); err != nil {
-		return err
-	}
+	s.decode(call, body)
 	if call.Stream && resp.Body != http.NoBody {
 		answer.Stream = body
 		return nil
@@ -45,20 +43,17 @@ func (s *Stream) readBody(call *messages.Call, body *body) ([]byte, error) {
 	return wire.ReadAll(body, s.limits.Body)
 }
 
-func (s *Stream) decode(call *messages.Call, body *body) (err error) {
+func (s *Stream) decode(call *messages.Call, body *body) {
 	var coding messages.Codings
 	for _, value := range body.resp.Header["Content-Encoding"] {
 		coding = wire.AddCoding(coding, []byte(value))
 	}
 	if coding&call.Codings == 0 || body.resp.Body == http.NoBody || call.Method == http.MethodHead {
-		return nil
+		return
 	}
-	if body.decoded, err = s.decoders.Lend(coding, (*coded)(body), s.limits); err != nil {
-		return err
-	}
+	body.decoded = s.limits.Decoders.Lend(coding, (*coded)(body), s.limits)
 	body.answer.Header = body.answer.Header.Without("Content-Encoding", "Content-Length")
 	body.answer.Uncompressed = true
-	return nil
 }
 
 // rawLines lays a header out as HTTP/1.1 would, in the order of the names.

@@ -1,14 +1,12 @@
 package h2
 
 import (
-	"bytes"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
 	"slices"
-	"sync"
 
 	"github.com/sluice-engine/sluice/internal/wire"
 	"github.com/sluice-engine/sluice/messages"
@@ -27,8 +25,7 @@ func (s *Stream) lay(call *messages.Call, host string) *http.Request {
 		req = s.requestWith(&upload{call.Reader, call.Trailer}, call.Length)
 		req.Trailer = call.Trailer // the map itself: the values come while the body is read
 	case len(call.Body) > 0: // without one, the request made once will do
-		s.sending = new(lentBytes)
-		s.sending.left.Reset(call.Body)
+		s.sending = wire.NewLent(call.Body)
 		req = s.requestWith(s.sending, int64(len(call.Body)))
 	}
 	if call.Reader != nil && call.Continue {
@@ -47,26 +44,6 @@ func (s *Stream) requestWith(body io.Reader, length int64) *http.Request {
 	req := s.request // a shallow copy: the header is shared, for it leaves before the body
 	req.Body, req.ContentLength = io.NopCloser(body), length
 	return &req
-}
-
-// lentBytes is a body in the caller's memory, which is not read once the exchange
-// is over.
-type lentBytes struct {
-	mu   sync.Mutex
-	left bytes.Reader // guarded by mu: net/http's goroutine reads it, the Stream's owner empties it
-}
-
-// Read is part of io.Reader.
-func (b *lentBytes) Read(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.left.Read(p)
-}
-
-func (b *lentBytes) release() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.left.Reset(nil)
 }
 
 // layFields makes the header of fields. Requests of one engine mostly have the

@@ -26,11 +26,10 @@ import (
 // a request when the response's body has ended or is closed, if the request has
 // no body of its own.
 type Stream struct {
-	conn     *conn
-	limits   *wire.Limits // the connections' own, which do not change
-	decoders wire.Decoders
-	spent    bool // the last exchange left a doubt
-	shared   bool // the connection was there before
+	conn   *conn
+	limits *wire.Limits // the connections' own, which do not change
+	spent  bool         // the last exchange left a doubt
+	shared bool         // the connection was there before
 
 	ctx     context.Context // of every exchange; once it has ended there is no other
 	cancel  context.CancelFunc
@@ -44,7 +43,7 @@ type Stream struct {
 	alarm *time.Timer // rings at the deadline; nil until first needed
 	armed bool        // it is set
 
-	sending *lentBytes // the body of the running exchange; nil if it has none, or a Reader
+	sending *wire.Lent // the body of the running exchange; nil if it has none, or a Reader
 	// request and url are read by net/http's goroutines until the response's body
 	// has ended. The owner changes them between exchanges only.
 	request http.Request
@@ -135,7 +134,7 @@ func (s *Stream) expire() {
 func (s *Stream) end() {
 	if s.sending != nil {
 		// net/http may still be sending the body of a request that is answered.
-		s.sending.release()
+		_ = s.sending.Close() // it never fails
 		s.sending = nil
 	}
 	if s.armed && !s.alarm.Stop() {

@@ -1,0 +1,36 @@
+package throttle
+
+import (
+	"errors"
+	"slices"
+)
+
+// Reasons why a keyed limit does not admit a key. A quota that a mistyped key
+// opened would be one that no server knows of.
+var (
+	ErrNoKey      = errors.New("limit is keyed, and no key is given")
+	ErrUnknownKey = errors.New("key is not among the limit's Keys")
+)
+
+// checkKey returns what is wrong with a key on the route.
+func (r *route) checkKey(key string) error {
+	for _, c := range r.tolls {
+		switch {
+		case !c.rule.Keyed:
+		case key == "":
+			return &LimitError{ID: c.rule.ID, Err: ErrNoKey}
+		case len(c.rule.Keys) > 0 && !slices.Contains(c.rule.Keys, key):
+			return &LimitError{ID: c.rule.ID, Err: ErrUnknownKey}
+		}
+	}
+	return nil
+}
+
+func (b *builder) checkKeys(l *Limit) {
+	if len(l.Keys) > 0 && !l.Keyed {
+		b.complain(l, "has Keys, and is not keyed")
+	}
+	if slices.Contains(l.Keys, "") {
+		b.complain(l, "has an empty key among its Keys")
+	}
+}

@@ -36,23 +36,31 @@ func (b *board) post(paused []throttle.PausedScope) {
 
 // held reports whether an origin is paused, or one of the scopes that a permit is
 // charged in there. A request that has none, or whose permit is charged in none,
-// is held by every pause of its origin.
+// is held by every pause of its origin. For one without a permit that includes
+// what is paused everywhere: the ledger, which may not know the origin, was not
+// asked.
 func (b *board) held(now func() time.Duration, origin string, permit *throttle.Permit) bool {
 	n := b.notice.Load()
 	if n == nil {
 		return false
 	}
 	paused := (*n)[origin]
+	if permit == nil {
+		at := now()
+		return isAnyPaused(at, paused) || isAnyPaused(at, (*n)[throttle.AnyOrigin])
+	}
 	if len(paused) == 0 {
 		return false
 	}
 	at := now()
-	if permit != nil {
-		if scopes := permit.Scopes(); len(scopes) > 0 {
-			return at < paused[throttle.WholeOrigin] || slices.ContainsFunc(scopes, func(name string) bool { return at < paused[name] })
-		}
+	if scopes := permit.Scopes(); len(scopes) > 0 {
+		return at < paused[throttle.WholeOrigin] || slices.ContainsFunc(scopes, func(name string) bool { return at < paused[name] })
 	}
-	for _, until := range paused {
+	return isAnyPaused(at, paused)
+}
+
+func isAnyPaused(at time.Duration, scopes map[string]time.Duration) bool {
+	for _, until := range scopes {
 		if at < until {
 			return true
 		}

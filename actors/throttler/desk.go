@@ -1,7 +1,6 @@
 package throttler
 
 import (
-	"errors"
 	"slices"
 	"time"
 
@@ -107,6 +106,7 @@ func (d *Desk) proceed(now time.Duration, t *ticket.Ticket, err error) {
 		d.grant(now) // it may be ahead of others who now keep room for it, and a clock just read may let others go
 		d.tellWaiting(now, t)
 	}
+	d.post(now) // what is paused everywhere is so at an origin that was just seen for the first time
 }
 
 const (
@@ -116,6 +116,9 @@ const (
 
 // tellWaiting warns that a limit is reached and requests wait for it.
 func (d *Desk) tellWaiting(now time.Duration, t *ticket.Ticket) {
+	if t.Place == 0 { // it has been answered, and is its request's
+		return
+	}
 	if at, told := d.waits[t.Permit.Limit]; told && now < at+tellsEvery || t.Permit.State() != throttle.Queued {
 		return
 	}
@@ -159,6 +162,9 @@ func (d *Desk) Park(now time.Duration, t *ticket.Ticket) {
 // the rank it had.
 func (d *Desk) Requeue(now time.Duration, t *ticket.Ticket) {
 	t.Passed = false
+	if t.Place == 0 { // its limit was gone from the table when the desk failed
+		d.tickets.add(t)
+	}
 	if d.closed {
 		d.ledger.Settle(now, &t.Permit, throttle.Outcome{Fate: throttle.NeverSent})
 		d.dismiss(t, messages.ErrClosed)
@@ -348,74 +354,4 @@ func (d *Desk) Close(now time.Duration) {
 			d.dismiss(t, messages.ErrClosed)
 		}
 	}
-}
-
-// Failed takes note that a call for a ticket did not return: the ledger may be
-// torn. A nil ticket means that the call was for none. Nothing else may be
-// called before Recover.
-func (d *Desk) Failed(t *ticket.Ticket) { d.crashed, d.failed = true, t }
-
-// Recover goes on after a failure: with a new ledger, which takes every window
-// for full, keeps what is paused and what is lost, counts what is in flight again, and is asked again for whoever was
-// queued. A failure may delay, but neither lets too much through nor loses a
-// waiter. Without a failure it does nothing.
-func (d *Desk) Recover(now time.Duration) {
-	if !d.crashed {
-		return
-	}
-	ledger, err := d.ledger.Successor(now, d.limits)
-	if err != nil {
-		panic(err) // a ledger was made of this very table before
-	}
-	d.ledger = ledger
-	d.armed, d.told = 0, nil
-	d.dropFailed()
-	d.readmit(now)
-	d.crashed = false // last, so that a failure in here is recovered from as well
-}
-
-// dropFailed answers the ticket that the failure was about: to ask for it again
-// might fail again. One that was passed on is answered by the pool. One that is
-// not in the book was answered or closed before the failure, and is the request's.
-func (d *Desk) dropFailed() {
-	t := d.failed
-	d.failed = nil
-	if t == nil || t.Passed || t.Place == 0 {
-		return
-	}
-	t.Permit.Reset() // the torn ledger has it queued, perhaps: it could never be used again
-	d.dismiss(t, messages.ErrActorFailed)
-}
-
-// readmit counts what is in flight before it asks for anybody.
-func (d *Desk) readmit(now time.Duration) {
-	tickets := d.tickets.inOrder()
-	for _, t := range tickets {
-		if !t.Passed || t.Permit.State() != throttle.Granted { // one that is parked holds nothing
-			continue
-		}
-		if err := d.ledger.Adopt(now, &t.Permit); err != nil {
-			d.tickets.remove(t) // its limit is gone from the table, and so is what it counted for
-		}
-	}
-	for _, t := range tickets {
-		if !t.Passed {
-			d.askAgain(now, t)
-		}
-	}
-}
-
-// askAgain puts a ticket before the ledger that the lost one had in its queue:
-// with the rank it had, if it came so far as to get one.
-func (d *Desk) askAgain(now time.Duration, t *ticket.Ticket) {
-	t.Permit.Reset()
-	if d.closed { // it failed while it closed
-		d.dismiss(t, messages.ErrClosed)
-		return
-	}
-	err := d.ledger.Requeue(now, &t.Permit)
-	if errors.Is(err, throttle.ErrPermitUnused) {
-		err = d.ledger.Acquire(now, &t.Permit)
-	}
-	d.proceed(now, t, err)
 }

@@ -35,7 +35,7 @@ type Conns struct {
 //
 // If what ended in that place was an exchange alone, aborted or late, the
 // connection is as good as before, and lingers: whoever asked is about to ask
-// again. Not when it has been silent since it lingered last; then it may be dead.
+// again. Not when it has been silent for deadAfter; then it may be dead.
 type conn struct {
 	shared *Conns
 	client *http.ClientConn // set by start, before anybody else has the conn
@@ -46,7 +46,6 @@ type conn struct {
 	// guarded by shared.mu
 	places int         // taken
 	linger *time.Timer // until it is closed; nil while a place is taken
-	heard  int64       // frames.reads when it lingered last
 }
 
 const (
@@ -57,6 +56,9 @@ const (
 	pingAfter = 15 * time.Second
 	// lingerFor is how long a connection lingers.
 	lingerFor = time.Second
+	// deadAfter is how long a peer may be silent that is believed to be there. A ping
+	// would tell, but net/http sends one of its own accord only.
+	deadAfter = 5 * time.Second
 )
 
 // NewConns returns the connections, none as yet, to the origin at addr. Its
@@ -200,8 +202,7 @@ func (c *conn) leave(spoiled bool) (last bool) {
 	if c.places > 0 {
 		return false
 	}
-	if reads := c.frames.reads.Load(); spoiled && !c.frames.leaves() && reads > c.heard {
-		c.heard = reads
+	if spoiled && !c.frames.leaves() && c.frames.silence() < deadAfter {
 		c.linger = time.AfterFunc(lingerFor, c.expire)
 		return false
 	}

@@ -5,6 +5,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/sluice-engine/sluice/internal/wire"
 	"github.com/sluice-engine/sluice/messages"
@@ -77,7 +78,8 @@ type frameScan struct {
 	streams atomic.Int32  // how many the peer allows; any goroutine reads it
 	leaving atomic.Bool   // the peer said goodbye, or the connection is broken; set by whoever closes as well, read by any
 	gone    atomic.Bool   // the peer closed or reset the connection; set by whoever meets that, read by any
-	reads   atomic.Int64  // how often something came; any goroutine reads it
+	begun   time.Time     // never changed
+	heard   atomic.Int64  // when something came last, since begun; any goroutine reads it
 	settled chan struct{} // closed with the first settings; start waits for it
 
 	ending sync.Once
@@ -86,7 +88,7 @@ type frameScan struct {
 }
 
 func newFrameScan() *frameScan {
-	f := &frameScan{settled: make(chan struct{}), ended: make(chan struct{})}
+	f := &frameScan{begun: time.Now(), settled: make(chan struct{}), ended: make(chan struct{})}
 	f.streams.Store(maxStreams)
 	return f
 }
@@ -103,7 +105,7 @@ const (
 // pass follows p.
 func (f *frameScan) pass(p []byte) {
 	if len(p) > 0 {
-		f.reads.Add(1)
+		f.heard.Store(int64(time.Since(f.begun)))
 	}
 	for len(p) > 0 {
 		if f.filled < len(f.header) {
@@ -155,6 +157,11 @@ func (f *frameScan) end(why error) {
 		f.why = why
 		close(f.ended)
 	})
+}
+
+// silence is how long nothing has come.
+func (f *frameScan) silence() time.Duration {
+	return time.Since(f.begun) - time.Duration(f.heard.Load())
 }
 
 func (f *frameScan) limit() int { return int(f.streams.Load()) }

@@ -47,6 +47,7 @@ func TestWhatIsMissingIsNamedAndNothingPanics(t *testing.T) {
 		for _, err := range []error{
 			nobody.Close(), nobody.Shutdown(t.Context()), nobody.Warm(t.Context(), "", 1), nobody.ReplaceLimits(nil),
 			nobody.AdjustLimit("a", "", 1), nobody.UpdateCookies("http://server.test/"),
+			nobody.Pause(throttle.Scope{}, time.Second), nobody.Resume(throttle.Scope{}),
 		} {
 			require.ErrorIs(t, err, engine.ErrNoEngine)
 		}

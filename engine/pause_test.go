@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -149,6 +150,17 @@ func TestAPauseCanBeMadeAndEndedByHand(t *testing.T) {
 		require.Equal(t, time.Minute+time.Second, s.seen()[2])
 		require.Error(t, eng.Pause(throttle.Scope{Name: "nobody's"}, time.Second))
 		require.ErrorIs(t, eng.Pause(throttle.Scope{Origin: "://", Name: "account"}, time.Second), engine.ErrInvalidRequest)
+	})
+}
+
+func TestAPauseForEverIsCutToTheLongestThereIs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t, nil)
+		eng := s.newEngine(t, engine.Config{Throttle: throttle.Options{MaxPause: time.Hour}})
+		require.NoError(t, eng.Pause(throttle.Scope{Name: throttle.WholeOrigin}, math.MaxInt64))
+		require.NoError(t, eng.Pause(throttle.Scope{Name: throttle.WholeOrigin}, math.MinInt64))
+		sendAll(t, eng, 1, engine.Request{})
+		require.Equal(t, []time.Duration{time.Hour}, s.seen())
 	})
 }
 

@@ -195,24 +195,36 @@ func TestAStreamedRefusalOfATimestampGivesItsConnectionBackFirst(t *testing.T) {
 func TestOneCallersCancellationIsNotTheNextOnes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var hang atomic.Bool
+		var takes atomic.Int64
 		hang.Store(true)
 		s := newServer(t, func(_ http.ResponseWriter, r *http.Request) {
+			time.Sleep(time.Duration(takes.Load()))
 			if hang.Load() {
 				<-r.Context().Done()
 			}
 		})
 		eng := s.newEngine(t, engine.Config{Connections: engine.Connections{Max: 1}})
+		ask := func(ctx context.Context) error {
+			_, err := eng.Do(ctx, &engine.Request{Path: "/"})
+			return err
+		}
 		ctx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(time.Second, cancel)
 		for range 3 { // the slot stays registered with a context that it meets again
-			_, err := eng.Do(ctx, &engine.Request{Path: "/"})
-			require.True(t, errors.Is(err, context.Canceled))
+			require.True(t, errors.Is(ask(ctx), context.Canceled))
 		}
 		hang.Store(false)
 		for range 4 {
-			_, err := eng.Do(context.Background(), &engine.Request{Path: "/"})
-			require.NoError(t, err)
+			require.NoError(t, ask(context.Background()))
 		}
+
+		before, leave := context.WithCancel(t.Context())
+		for range 3 {
+			require.NoError(t, ask(before))
+		}
+		takes.Store(int64(2 * time.Second))
+		time.AfterFunc(time.Second, leave) // while the slot serves another
+		require.NoError(t, ask(context.Background()))
 		require.EqualValues(t, 2, eng.Stats().Pools[0].Dialled, "a good connection is kept")
 	})
 }

@@ -9,6 +9,7 @@ const (
 	payload  = wire + "/payload.go"
 	core     = "actors/pool/core.go"
 	dialling = "actors/pool/dialling.go"
+	waiters  = "actors/pool/waiters.go"
 	desk     = "actors/throttler/desk.go"
 	recovery = "actors/throttler/recover.go"
 	attempt  = "actors/request/attempt.go"
@@ -254,10 +255,49 @@ var All = []Mutant{
 			"\t\t\tif c.meter.window.room(now)-c.meter.reserved < p.weight(i) {\n" +
 			"\t\t\t\tc.meter.reserved += p.weight(i)\n\t\t\t}\n\t\t}\n\t}"},
 
+	{Rule: 10, Without: "serving first whoever came first", File: waiters, Package: "actors", Test: "TestWaitersAreServedFirstComeFirstServed",
+		Old: "for ; l.n > 0; l.head++ { // with none left the places are all empty\n\t\t\tif t := *l.place(l.head); t != nil {",
+		New: "for ; l.n > 0; l.tail-- {\n\t\t\tif t := *l.place(l.tail - 1); t != nil {"},
+	{Rule: 10, Without: "serving first whoever is most urgent", File: waiters, Test: "TestTheMostUrgentWaiterIsServedFirst",
+		Old: "case l.priority > p:\n\t\t\treturn -1\n\t\tcase l.priority < p:\n\t\t\treturn 1", New: "case l.priority > p:\n\t\t\treturn 1\n\t\tcase l.priority < p:\n\t\t\treturn -1"},
+	{Rule: 10, Without: "telling the pool how urgent a request is", File: "actors/request/life.go", Package: "actors", Test: "TestAnUrgentRequestWaitsForNoCrowdOfOthers",
+		Old: "Trace: r.hooks(), Priority: r.asked.Priority,", New: "Trace: r.hooks(),"},
+	{Rule: 10, Without: "counting what is being dialled", File: dialling, Test: "TestWhatIsBeingDialledCountsAsOpen",
+		Old: "len(c.leases)+d.n+c.closing < c.config.MaxConns", New: "len(c.leases)+c.closing < c.config.MaxConns"},
+	{Rule: 10, Without: "counting what is being closed", File: dialling, Test: "TestWhatIsBeingClosedCountsAsOpen",
+		Old: "len(c.leases)+d.n+c.closing < c.config.MaxConns", New: "len(c.leases)+d.n < c.config.MaxConns"},
+	{Rule: 10, Without: "an alarm for whoever waits through a pause", File: dialling, Test: "TestWhoeverWaitsThroughAPauseIsDialledForAtItsEnd",
+		Old: "c.arm(d.until)", New: ""},
+	{Rule: 10, Without: "giving permits back while a connection is in doubt", File: dialling, Package: "engine", Test: "TestADeadOriginTakesNothingFromAHealthyOneThatSharesItsLimit",
+		Old: "c.out.Park(t)", New: "t.Parked = false"},
+	{Rule: 10, Without: "asking for them again when there is one", File: dialling, Test: "TestWhoeverWaitsForADialThatHangsHoldsNoPermit",
+		Old: "\t\tc.requeueParked()\n", New: ""},
+	{Rule: 10, Without: "doubting a dial that follows a close", File: core, Test: "TestWhoeverWaitsForADialThatHangsHoldsNoPermit",
+		Old: "c.dialMore(now)\n\tc.parkIfInDoubt(now)\n\tc.endIfDone()\n}\n\n// closePatience", New: "c.dialMore(now)\n\tc.endIfDone()\n}\n\n// closePatience"},
+	{Rule: 10, Without: "heeding how long a server keeps a connection", File: "actors/pool/upkeep.go", Package: "engine", Test: "TestNoRequestIsWrittenToAConnectionThatItsServerKeepsNoLonger",
+		Old: "if l.Hint > 0 {", New: "if false {"},
+	{Rule: 10, Without: "an end for a pool that waited in vain", File: core, Test: "TestAPoolThatClosesIsPatientWithDialsAndClosesForAWhile",
+		Old: "if !c.gaveUp {\n\t\tc.closing++\n\t}", New: "c.closing++"},
 	{Rule: 10, Without: "giving back the permit of whom a grant crossed", File: core, Test: "TestACallerWhoLeftBeforeThePoolHeardOfItGetsNothing",
 		Old: "c.forsake(t)\n\t}\n\tl.Rested", New: "}\n\tl.Rested"},
 	{Rule: 10, Without: "leaving alone whom the pool answered before it failed", File: core, Test: "TestATicketThatHasItsConnectionIsNoBusinessOfALaterFailure",
 		Old: "t != nil && c.waiters.has(t)", New: "t != nil"},
 	{Rule: 10, Without: "a look at who stands behind a caller who leaves", File: desk, Test: "TestWhoStandsBehindACallerWhoLeavesMayFit",
 		Old: "d.grant(now) // who stood behind it may fit", New: ""},
+	{Rule: 10, Without: "a look at pauses before bytes leave", File: "actors/request/request.go", Package: "engine", Test: "TestARefusalReachesRequestsThatWaitForTheirConnection",
+		Old: "if r.needs.Held(r.target.name, r.attempt.granted()) {", New: "if false {"},
+	{Rule: 10, Without: "a look at what is paused everywhere", File: "actors/throttler/board.go", Package: "engine", Test: "TestAPauseOfEverythingReachesWhoeverWaitsForAConnectionWithoutAPermit",
+		Old: " || isAnyPaused(at, (*n)[throttle.AnyOrigin])", New: ""},
+	{Rule: 10, Without: "the rank of a ticket that comes back", File: "throttle/recall.go", Package: "actors/throttler", Test: "TestATicketThatComesBackGoesAheadOfWhoCameLater",
+		Old: "p.parked, p.err = false, nil\n", New: "p.parked, p.err = false, nil\n\tl.seq++\n\tp.seq = l.seq\n"},
+	{Rule: 10, Without: "counting who is in flight when the throttler fails", File: recovery, Test: "TestATicketPassedOnIsAnsweredByItsPoolThoughTheDeskFails",
+		Old: "if !t.Passed || t.Permit.State() != throttle.Granted {", New: "if t.Passed || !t.Passed {"},
+	{Rule: 10, Without: "counting who may still arrive when the throttler fails", File: "throttle/recovery.go", Package: "actors/throttler", Test: "TestWhatMayStillArriveIsCountedAfterAFailure",
+		Old: "next.inheritLost(s)", New: "_ = s"},
+	{Rule: 10, Without: "counting who may arrive though his settling failed", File: recovery, Test: "TestARequestWhoseSettlingFailedMayStillArrive",
+		Old: "d.keepLost(now, t)\n", New: "\n"},
+	{Rule: 10, Without: "the word of a pause that the throttler failed on", File: recovery, Test: "TestAPauseThatTheDeskFailedOnIsPosted",
+		Old: "\td.post(now) ", New: "\t"},
+	{Rule: 10, Without: "letting go of the caller before", File: "actors/request/watch.go", Package: "engine", Test: "TestOneCallersCancellationIsNotTheNextOnes",
+		Old: "if done != w.done {", New: "if done != w.done && done != nil {"},
 }

@@ -30,29 +30,31 @@ func (b *board) post(paused []throttle.PausedScope) {
 		}
 		n[p.Origin][p.Name] = p.Until
 	}
-
 	b.notice.Store(&n)
 }
 
 // held reports whether an origin is paused, or one of the scopes that a permit is
 // charged in there. A request that has none, or whose permit is charged in none,
-// is held by every pause of its origin.
+// is held by every pause of its origin. One without a permit may be on its way to
+// an origin that the ledger has not met: there, what is paused at every origin
+// is paused too.
 func (b *board) held(now func() time.Duration, origin string, permit *throttle.Permit) bool {
 	n := b.notice.Load()
 	if n == nil {
 		return false
 	}
-	paused := (*n)[origin]
-	if len(paused) == 0 {
-		return false
+	at, paused := now(), (*n)[origin]
+	if permit == nil {
+		return anyPaused(at, paused) || anyPaused(at, (*n)[throttle.AnyOrigin])
 	}
-	at := now()
-	if permit != nil {
-		if scopes := permit.Scopes(); len(scopes) > 0 {
-			return at < paused[throttle.WholeOrigin] || slices.ContainsFunc(scopes, func(name string) bool { return at < paused[name] })
-		}
+	if scopes := permit.Scopes(); len(scopes) > 0 {
+		return at < paused[throttle.WholeOrigin] || slices.ContainsFunc(scopes, func(name string) bool { return at < paused[name] })
 	}
-	for _, until := range paused {
+	return anyPaused(at, paused)
+}
+
+func anyPaused(at time.Duration, scopes map[string]time.Duration) bool {
+	for _, until := range scopes {
 		if at < until {
 			return true
 		}

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"io"
 	"maps"
@@ -64,12 +65,12 @@ func (t *roundTripper) RoundTrip(req *http.Request) (*http.Response, error) {
 	asked, err := t.ask(req, body)
 	if err != nil {
 		body.Close()
-		return nil, tripError(req, err)
+		return nil, afterRedirect(req, tripError(req, err))
 	}
 	response, stream, err := t.engine.carry(req.Context(), asked, t.engine.strays(req))
 	if err != nil {
 		body.Close()
-		return nil, err
+		return nil, afterRedirect(req, err)
 	}
 	if stream != nil {
 		stream.OnEnd(func() { body.Close() }) // it may still be on its way
@@ -77,6 +78,19 @@ func (t *roundTripper) RoundTrip(req *http.Request) (*http.Response, error) {
 		body.Close()
 	}
 	return httpResponse(req, response), nil
+}
+
+// afterRedirect makes an error doubt, if a redirect made the request of another by
+// which an http.Client's caller knows it: that one was answered, and may well have
+// been carried out.
+func afterRedirect(req *http.Request, err error) error {
+	failure, ok := err.(*Error)
+	for ; ok && req.Response != nil && req.Response.Request != nil; req = req.Response.Request {
+		if cmp.Or(req.Method, http.MethodGet) != cmp.Or(req.Response.Request.Method, http.MethodGet) {
+			failure.Sent = SentMaybe
+		}
+	}
+	return err
 }
 
 // strays reports whether an http.Client sends the request because a redirect says

@@ -25,6 +25,7 @@ type attempt struct {
 	lease  *ticket.Lease   // nil when returned, or given to a stream
 	fresh  bool            // the lease came straight from the dial
 	permit bool            // a granted permit is to be settled
+	fate   throttle.Fate   // what became of it, as far as is known
 	turn   <-chan struct{} // in the lane of an ordered authenticator; nil without one
 }
 
@@ -95,29 +96,37 @@ func (a *attempt) authenticate() error {
 
 // exchange writes and reads. The context is watched from the side, and only
 // aborts the connection; a connection that may have been aborted is not used
-// again.
+// again. What is held it keeps for letGo.
 func (a *attempt) exchange() (*messages.Response, messages.Sent, error) {
-	a.stage = messages.Exchanging
+	a.stage, a.fate = messages.Exchanging, throttle.Lost
 	a.fresh = a.lease.Fresh()
 	a.lease.Uses++
 	a.watch.begin(a.ctx, a.lease.Abort)
 	response, sent, err := a.lease.Conn.Exchange(a.toSend, a.deadline)
 	intact := a.watch.end()
 	if err == nil && response.Stream != nil {
-		response, sent, err = a.keepStream(response, intact)
-		a.endTurn()
-		return response, sent, err
+		return a.keepStream(response, intact)
 	}
-	a.upload.close()
 	if err != nil {
 		a.lease.UsedAt = a.now()
 		err = a.reason(err, intact)
 	} else {
 		a.lease.UsedAt = response.AnsweredAt.Sub(a.needs.Epoch)
 	}
-	a.returnLease(intact && a.lease.Conn.Reusable())
-	a.endTurn()
+	a.lease.Reusable = intact && a.lease.Conn.Reusable()
 	return response, sent, err
+}
+
+// letGo gives back what an exchange held, but for its permit, and what a streamed
+// answer goes on holding.
+func (a *attempt) letGo() {
+	if a.lease != nil {
+		a.returnLease(a.lease.Reusable)
+	}
+	a.endTurn()
+	if a.stream == nil {
+		a.upload.close()
+	}
 }
 
 // keepStream gives the lease to the response's stream.
@@ -163,11 +172,13 @@ func (a *attempt) returnLease(reusable bool) {
 	a.trace.returned(reusable)
 }
 
-// conclude settles the permit by what is known of the request's arrival, and
-// reports whether the answer refused the request's timestamp.
+// conclude settles the permit by what is known of the request's arrival, lets go of
+// what else is held, and reports whether the answer refused the request's
+// timestamp.
 func (a *attempt) conclude(response *messages.Response, sent messages.Sent, err error) (refused bool) {
 	switch sent {
 	case messages.SentYes:
+		a.fate = throttle.Answered
 		a.leavePermitOpen()
 		refused = a.heed(response)
 		if !a.asked.Auth || response == nil {
@@ -175,13 +186,37 @@ func (a *attempt) conclude(response *messages.Response, sent messages.Sent, err 
 		} else if !refused {
 			refused = auth.RefusedTimestamp(a.needs.Plan.Auth, response.StatusCode, response.Body)
 		}
-		a.settle(throttle.Answered)
 	case messages.SentMaybe:
-		a.settle(fateOf(err))
+		a.fate = fateOf(err)
 	default:
-		a.settle(throttle.NeverSent)
+		a.fate = throttle.NeverSent
 	}
+	if a.permit && a.ticket.Told && pauses(&a.ticket.Signals) {
+		heard := make(chan struct{})
+		a.ticket.Heard = heard
+		a.settle(a.fate)
+		a.awaitHeard(heard)
+		a.letGo()
+		return refused
+	}
+	a.letGo() // first, or whoever has the permit next finds no connection, and dials one
+	a.settle(a.fate)
 	return refused
+}
+
+func pauses(said *feedback.Feedback) bool { return said.Refused || said.Busy }
+
+// awaitHeard waits until the throttler has heard of a refusal. Before that, whoever
+// waits for the connection or for the turn to sign must not have it: it would leave
+// into a pause that it knows nothing of. The throttler never blocks, and so takes
+// no time, unless it has just failed.
+func (a *attempt) awaitHeard(heard <-chan struct{}) {
+	timer := time.NewTimer(expiryGrace)
+	defer timer.Stop()
+	select {
+	case <-heard:
+	case <-timer.C:
+	}
 }
 
 // leavePermitOpen has the permit of a streamed answer settled when the stream
@@ -222,11 +257,7 @@ func (a *attempt) heed(response *messages.Response) (refused bool) {
 		return false
 	}
 	if !a.permit {
-		if said.Refused || said.Busy || len(said.Usage) > 0 {
-			a.needs.Throttler.Tell(protocol.HeedAnswer{
-				Origin: a.target.name, Limit: a.limit, Key: a.asked.Key, Left: a.instant(response.SentAt), Signals: said,
-			})
-		}
+		a.tell(response, said)
 		return said.TimestampRefused
 	}
 	t := a.ticket
@@ -237,6 +268,24 @@ func (a *attempt) heed(response *messages.Response) (refused bool) {
 		t.Outcome.ServerTime, t.Outcome.Resolution = time.Duration(at.UnixNano()), said.Resolution
 	}
 	return said.TimestampRefused
+}
+
+// tell has the throttler heed an answer to a request without a permit.
+func (a *attempt) tell(response *messages.Response, said feedback.Feedback) {
+	if !pauses(&said) && len(said.Usage) == 0 {
+		return
+	}
+	word := protocol.HeedAnswer{
+		Origin: a.target.name, Limit: a.limit, Key: a.asked.Key, Left: a.instant(response.SentAt), Signals: said,
+	}
+	if !pauses(&said) {
+		a.needs.Throttler.Tell(word)
+		return
+	}
+	heard := make(chan struct{})
+	word.Heard = heard
+	a.needs.Throttler.Tell(word)
+	a.awaitHeard(heard)
 }
 
 // renewCredentials reports whether an answer refused the request for what its
@@ -279,8 +328,7 @@ func (a *attempt) giveBack() {
 	untouched := a.stage < messages.Exchanging
 	a.returnLease(untouched)
 	if untouched {
-		a.settle(throttle.NeverSent)
-	} else {
-		a.settle(throttle.Lost)
+		a.fate = throttle.NeverSent
 	}
+	a.settle(a.fate)
 }

@@ -26,6 +26,9 @@ func (r *slot) redirect(response *messages.Response) bool {
 	r.redirects++
 	r.keepCookies(r.url, response.Header)
 	if method != r.call.Method {
+		// A redirect that makes it another request may well be the answer to one that
+		// was carried out; how the other ends says nothing of that.
+		r.sent = messages.SentMaybe
 		r.call.Method, r.contentType = method, ""
 		r.call.Body, r.call.Reader, r.call.Trailer, r.upload = nil, nil, nil, nil
 	}

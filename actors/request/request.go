@@ -233,6 +233,7 @@ func (r *slot) tryOnce() {
 	}
 	response, sent, err := r.attempt.exchange()
 	if r.attempt.staleUnused(sent, err) {
+		r.attempt.letGo()
 		r.ticket.Reopen()
 		r.trace.waits(r.call.Origin)
 		r.enterLeasing() // the permit is good still; only the connection was not

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"runtime/debug"
 	"sync"
 
 	"github.com/sluice-engine/sluice/actors/ticket"
@@ -130,13 +131,18 @@ func (s *Stream) reason(err error) error {
 	return err
 }
 
-// end returns the connection, once. It requires that mu is held.
+// end returns the connection, once. It requires that mu is held. What it calls
+// may be the caller's code, and may end this goroutine: hence the defers.
 func (s *Stream) end(err error) {
 	if s.err != nil {
 		return
 	}
 	s.err = err
-	_ = s.body.Close()
+	defer s.giveBack()
+	s.quietly(func() { _ = s.body.Close() })
+}
+
+func (s *Stream) giveBack() {
 	s.guard.Lock()
 	lease, onEnd, unhook := s.lease, s.onEnd, s.unhook
 	s.lease, s.onEnd = nil, nil
@@ -149,10 +155,21 @@ func (s *Stream) end(err error) {
 	kept := lease.Reusable
 	s.pool.Tell(ticket.ReturnLease{Lease: lease})
 	s.pool.Leave()
+	defer s.quietly(func() { s.trace.returned(kept) })
 	for _, f := range onEnd {
-		f()
+		defer s.quietly(f)
 	}
-	s.trace.returnedQuietly(kept, s.carrier.needs.Logger) // last: a hook is the caller's code
+}
+
+// quietly keeps a panic in the caller's code from a goroutine that is no caller's,
+// which it would end together with the process.
+func (s *Stream) quietly(f func()) {
+	defer func() {
+		if v := recover(); v != nil {
+			s.carrier.needs.Logger.Error("panic at the end of a streamed answer", "panic", v, "stack", string(debug.Stack()))
+		}
+	}()
+	f()
 }
 
 // OnEnd calls f when the connection has been returned, at once if that is so.

@@ -3,10 +3,8 @@ package request
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"net"
 	"net/http/httptrace"
-	"runtime/debug"
 	"time"
 
 	"github.com/sluice-engine/sluice/actors/ticket"
@@ -43,17 +41,6 @@ func (t trace) leased(lease *ticket.Lease, now func() time.Duration) {
 		info.Conn = c.NetConn()
 	}
 	t.hooks.GotConn(info)
-}
-
-// returnedQuietly is returned for a goroutine that is no caller's, which a panic
-// would end together with the process.
-func (t trace) returnedQuietly(kept bool, log *slog.Logger) {
-	defer func() {
-		if v := recover(); v != nil {
-			log.Error("panic in a trace hook", "hook", "PutIdleConn", "panic", v, "stack", string(debug.Stack()))
-		}
-	}()
-	t.returned(kept)
 }
 
 var errNotKept = errors.New("connection is not kept")

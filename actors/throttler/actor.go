@@ -80,7 +80,7 @@ func (t incarnation) Receive(ctx actor.Context) {
 	case ticket.RequeuePermit:
 		t.desk.Requeue(t.now(), m.Ticket)
 	case protocol.HeedAnswer:
-		t.desk.Heed(t.now(), Heard{Origin: m.Origin, Limit: m.Limit, Key: m.Key, Left: m.Left, Said: &m.Signals})
+		t.heed(m)
 	case due:
 		t.desk.Due(t.now())
 	case protocol.ClockKnown:
@@ -106,6 +106,13 @@ func (t incarnation) Receive(ctx actor.Context) {
 	case *actor.Stopped:
 	default:
 		t.needs.Logger.Error("throttler was told a word it does not know", "word", fmt.Sprintf("%T", m))
+	}
+}
+
+func (t *Throttler) heed(m protocol.HeedAnswer) {
+	t.desk.Heed(t.now(), Heard{Origin: m.Origin, Limit: m.Limit, Key: m.Key, Left: m.Left, Said: &m.Signals})
+	if m.Heard != nil {
+		close(m.Heard)
 	}
 }
 

@@ -30,7 +30,6 @@ func (b *board) post(paused []throttle.PausedScope) {
 		}
 		n[p.Origin][p.Name] = p.Until
 	}
-
 	b.notice.Store(&n)
 }
 

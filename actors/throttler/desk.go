@@ -186,11 +186,15 @@ func (d *Desk) Settle(now time.Duration, t *ticket.Ticket) {
 		d.heed(now, Heard{t.Permit.Origin, t.Permit.Limit, t.Permit.Key, left, &t.Signals})
 	}
 	d.tickets.remove(t)
+	heard := t.Heard
 	t.Close() // from here on it is the request's again
 	if d.ledger.Len() > 0 {
 		d.grant(now)
 	}
 	d.post(now)
+	if heard != nil {
+		close(heard)
+	}
 }
 
 // post publishes what is paused if that has changed.

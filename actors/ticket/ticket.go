@@ -73,7 +73,8 @@ type Answered struct {
 type Report struct {
 	Outcome throttle.Outcome
 	Signals feedback.Feedback // what the answer said about limits
-	Told    bool              // Outcome or Signals may hold something: the next life clears them
+	Heard   chan<- struct{}   // closed once what Signals pauses is posted; nil if nobody waits for that
+	Told    bool              // Outcome, Signals or Heard may hold something: the next life clears them
 }
 
 const (

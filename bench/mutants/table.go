@@ -45,7 +45,7 @@ var All = []Mutant{
 	{Rule: 1, Without: "the end of a stream before its connection is kept", File: wire + "/stream.go", Test: "TestAStreamClosedEarlyKeepsTheConnectionOnlyIfItsEndIsHere",
 		Old: "if c.payload.err == io.EOF && (", New: "if ("},
 	{Rule: 1, Without: "telling the pool of doubt", File: attempt, Package: "engine", Test: "TestAnAnswerThatCanBeReadInTwoWaysIsAnErrorAndItsConnectionIsClosed",
-		Old: "a.returnLease(intact && a.lease.Conn.Reusable())", New: "a.returnLease(intact)"},
+		Old: "a.lease.Reusable = intact && a.lease.Conn.Reusable()", New: "a.lease.Reusable = intact"},
 	{Rule: 1, Without: "the pool's heeding doubt", File: core, Package: "actors", Test: "TestMinIdleConnectionsAreKeptWhateverIsUsed",
 		Old: "case !l.Reusable:", New: "case false:"},
 

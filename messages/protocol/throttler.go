@@ -56,6 +56,7 @@ type HeedAnswer struct {
 	Origin, Limit, Key string
 	Left               time.Duration // when the request was sent, on the ledger's clock
 	Signals            feedback.Feedback
+	Heard              chan<- struct{} // closed once what it pauses is posted; nil if nobody waits for that
 }
 
 // CloseThrottler refuses everything queued and everything to come. Permits are

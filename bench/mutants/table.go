@@ -272,7 +272,7 @@ var All = []Mutant{
 		Old: "c.out.Park(t)", New: "t.Parked = false"},
 	{Rule: 10, Without: "asking for them again when there is one", File: dialling, Test: "TestWhoeverWaitsForADialThatHangsHoldsNoPermit",
 		Old: "\t\tc.requeueParked()\n", New: ""},
-	{Rule: 10, Without: "doubting a dial that follows a close", File: core, Test: "TestWhoeverWaitsForADialThatHangsHoldsNoPermit",
+	{Rule: 10, Without: "doubting a dial that follows a close", File: core, Test: "TestADialThatHadToWaitForACloseIsDoubtedLikeAnyOther",
 		Old: "c.dialMore(now)\n\tc.parkIfInDoubt(now)\n\tc.endIfDone()\n}\n\n// closePatience", New: "c.dialMore(now)\n\tc.endIfDone()\n}\n\n// closePatience"},
 	{Rule: 10, Without: "heeding how long a server keeps a connection", File: "actors/pool/upkeep.go", Package: "engine", Test: "TestNoRequestIsWrittenToAConnectionThatItsServerKeepsNoLonger",
 		Old: "if l.Hint > 0 {", New: "if false {"},

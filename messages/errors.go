@@ -65,7 +65,7 @@ type Error struct {
 	Route  string // the id of the limit that the request names; empty if no limit applies
 	Key    string // Request.Key; it may name an account, so no text has it
 
-	Limit   string        // the id of the limit that was full; empty if none was, or if it is not known
+	Limit   string        // the id of the limit that was full or paused; empty if none was, or if it is not known
 	Waited  time.Duration // how long the request queued for its permits, over all attempts
 	RetryAt time.Time     // before then the same request ends in the same way; zero if that is not known
 

@@ -3,6 +3,7 @@ package throttle
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -32,6 +33,9 @@ type LimitError struct {
 	Full string
 	// Key is that of Full, if it is a keyed one.
 	Key string
+	// Paused says that Full need not be full: its scope is paused, or starts slowly
+	// after a pause.
+	Paused bool
 	// RetryAt is the instant, on the clock of `now`, from which asking again is
 	// worthwhile: before it the request cannot leave. 0 means that no instant is
 	// known, only another event can bring it: an answer, or one who leaves.
@@ -40,13 +44,20 @@ type LimitError struct {
 
 // Error is part of error.
 func (e *LimitError) Error() string {
+	var of []string
 	switch {
-	case e.Full == "":
-		return fmt.Sprintf("limit %q: %v", e.ID, e.Err)
-	case e.Key == "":
-		return fmt.Sprintf("limit %q: %v (of %q)", e.ID, e.Err, e.Full)
+	case e.Full != "" && e.Key != "":
+		of = append(of, fmt.Sprintf("of %q for %q", e.Full, e.Key))
+	case e.Full != "":
+		of = append(of, fmt.Sprintf("of %q", e.Full))
 	}
-	return fmt.Sprintf("limit %q: %v (of %q for %q)", e.ID, e.Err, e.Full, e.Key)
+	if e.Paused {
+		of = append(of, "paused")
+	}
+	if len(of) == 0 {
+		return fmt.Sprintf("limit %q: %v", e.ID, e.Err)
+	}
+	return fmt.Sprintf("limit %q: %v (%s)", e.ID, e.Err, strings.Join(of, ", "))
 }
 
 // Unwrap returns the reason.

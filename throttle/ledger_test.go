@@ -109,7 +109,23 @@ func TestACycleOfLinksIsRefused(t *testing.T) {
 		{ID: "b", Linked: []Link{{ID: "c"}}},
 		{ID: "c", Quota: 1, Per: sec, Linked: []Link{{ID: "a"}}},
 	}, Options{})
-	require.ErrorContains(t, err, "is linked to itself: a → b → c → a")
+	require.EqualError(t, err, `limit "a": is linked to itself: a → b → c → a`, "and nothing that only follows from it")
+}
+
+func TestARouteIsGivenNothingThatOnlyAQuotaHas(t *testing.T) {
+	weight := Limit{ID: "weight", Quota: 100, Per: sec}
+	links := []Link{{ID: "weight"}}
+	for field, route := range map[string]Limit{
+		"weight":  {ID: "depth", Linked: links, Weight: 25}, // would be charged 1
+		"per":     {ID: "depth", Linked: links, Per: sec},
+		"keyed":   {ID: "depth", Linked: links, Keyed: true},
+		"reserve": {ID: "depth", Linked: links, Reserve: []Reserve{{High, 5}}},
+		"scope":   {ID: "depth", Linked: links, Scope: "ip"},
+		"window":  {ID: "depth", Linked: links, Window: Fixed},
+	} {
+		_, err := New([]Limit{weight, route}, Options{})
+		require.ErrorContains(t, err, `limit "depth": is a route, for it has links and no quota, and so `+field+" means nothing")
+	}
 }
 
 func TestLinksOfLinksAddUp(t *testing.T) {

@@ -48,7 +48,8 @@ type Limit struct {
 	// ID is what requests and links name the limit by.
 	ID string
 	// Quota is the weight admitted per Per. Zero together with links makes the
-	// limit a route: a name for its links, without a quota of its own.
+	// limit a route: a name for its links, without a quota of its own. A route has
+	// nothing but ID and Linked; what its requests weigh is the weight of the links.
 	Quota int64
 	Per   time.Duration
 	// Window is how the server counts; default Sliding.

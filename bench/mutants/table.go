@@ -162,7 +162,7 @@ var All = []Mutant{
 		Old: "resp, sent := c.answer, c.sent()", New: "resp, sent := c.answer, c.sent()\n\tif err != nil {\n\t\tresp = nil\n\t}"},
 	{Rule: 5, Without: "telling the peer's close from giving up", File: wire + "/errors.go", Test: "TestThatThePeerClosedCanBeToldFromGivingUp",
 		Old: "if IsPeerClosed(err) {", New: "if false {"},
-	{Rule: 5, Without: "reading the answer to half a request", File: wire + "/socket_unix.go", Test: "TestAnAnswerThatComesWhileTheBodyIsWrittenIsTheAnswer",
+	{Rule: 5, Without: "reading the answer to half a request", File: wire + "/socket_unix.go", Test: "TestWhatASocketDoesNotTakeAtOnceIsWrittenBesideTheReading",
 		Old: "return s.laying\n}", New: "return false\n}"},
 	{Rule: 5, Without: "knowing it in HTTP/2", File: h2 + "/stream.go", Test: "TestAStreamThatThePeerRefusesWasNotProcessed",
 		Old: "if s.touched.Load() || s.ctx.Err() != nil {", New: "if s.ctx.Err() != nil {"},

@@ -531,25 +531,6 @@ func TestAFixedLimitLearnsItsClockWithoutLosingAWindow(t *testing.T) {
 	require.Equal(t, 3, granted(10*time.Second+60*time.Millisecond), "the next window is whole")
 }
 
-func TestRoomIsLeftForOthersAndComesBackAsTheWindowPasses(t *testing.T) {
-	l, err := New([]Limit{{ID: "w", Quota: 100, Per: 100 * sec, Window: Fixed, Shared: 0.36}}, Options{})
-	require.NoError(t, err)
-	l.SetClock(0, 1_000_000*sec, 1_000_000*sec) // a window begins at our zero
-	room := func(now time.Duration) int64 { return limitOf(l, now, "w").Room }
-
-	require.EqualValues(t, 100-36-19, room(0), "36 expected, and three times their root")
-	half := room(50 * sec)
-	require.Greater(t, room(75*sec), half)
-	require.NoError(t, l.Sync(80*sec, "w", "", 90, 1_000_080*sec))
-	require.Less(t, room(80*sec), int64(10))
-	require.Less(t, room(99*sec+900*ms), int64(10), "the end of a window is not ours alone")
-	for window := 1; window < 20; window++ { // from here on nobody else spends
-		now := time.Duration(window)*100*sec + sec
-		require.NoError(t, l.Sync(now, "w", "", 0, 1_000_000*sec+now))
-	}
-	require.Greater(t, room(1901*sec), int64(85), "the expectation has fallen")
-}
-
 func TestOnlyAFixedLimitIsSharedByExpectation(t *testing.T) {
 	_, err := New([]Limit{{ID: "a", Quota: 1, Per: sec, Shared: 0.1}, {ID: "b", Quota: 1, Per: sec, Window: Fixed, Shared: 1}}, Options{})
 	require.ErrorContains(t, err, `"a"`)

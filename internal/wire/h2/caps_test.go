@@ -33,8 +33,8 @@ func TestAnHTTP2HeadHasItsCap(t *testing.T) {
 			w.Header().Add(fmt.Sprint("X-", i), strings.Repeat("x", 60))
 		}
 	}
-	_, conns, _ := listenH2(t, 5, serve)
 	for _, path := range []string{"/line", "/lines"} {
+		_, conns, _ := listenH2(t, 5, serve)
 		c := dial(t, conns)
 		_, sent, err := c.Exchange(get(path), never)
 		require.Error(t, err)
@@ -42,7 +42,7 @@ func TestAnHTTP2HeadHasItsCap(t *testing.T) {
 		require.False(t, c.Reusable())
 		require.NoError(t, c.Close())
 	}
-	_, conns, _ = listenH2(t, 5, serve)
+	_, conns, _ := listenH2(t, 5, serve)
 	conns.limits.Header = 1 << 20
 	_, _, err := dial(t, conns).Exchange(get("/line"), never)
 	require.NoError(t, err)

@@ -20,18 +20,13 @@ type framedConn struct {
 	foreign bool // what lies under it is somebody else's code
 }
 
-// safely calls f, which sets err.
-func (c *framedConn) safely(err *error, f func()) {
-	if !c.foreign {
-		f()
-	} else if panicked := wire.Apart(messages.Exchanging, f); panicked != nil {
-		*err = panicked
-	}
-}
-
 // Read is part of net.Conn.
 func (c *framedConn) Read(p []byte) (n int, err error) {
-	c.safely(&err, func() { n, err = c.Conn.Read(p) })
+	if c.foreign {
+		n, err = apart(c.Conn.Read, p)
+	} else {
+		n, err = c.Conn.Read(p)
+	}
 	c.frames.pass(p[:n]) // before net/http has seen them: settings count from here on
 	c.failed(err)
 	return n, err
@@ -39,15 +34,28 @@ func (c *framedConn) Read(p []byte) (n int, err error) {
 
 // Write is part of net.Conn.
 func (c *framedConn) Write(p []byte) (n int, err error) {
-	c.safely(&err, func() { n, err = c.Conn.Write(p) })
+	if c.foreign {
+		n, err = apart(c.Conn.Write, p)
+	} else {
+		n, err = c.Conn.Write(p)
+	}
 	c.failed(err)
+	return n, err
+}
+
+func apart(f func([]byte) (int, error), p []byte) (n int, err error) {
+	if panicked := wire.Apart(messages.Exchanging, func() { n, err = f(p) }); panicked != nil {
+		return 0, panicked
+	}
 	return n, err
 }
 
 // Close is part of net.Conn.
 func (c *framedConn) Close() (err error) {
 	c.frames.leaving.Store(true)
-	c.safely(&err, func() { err = c.Conn.Close() })
+	if panicked := wire.Apart(messages.Exchanging, func() { err = c.Conn.Close() }); panicked != nil {
+		return panicked
+	}
 	return err
 }
 

@@ -326,7 +326,7 @@ func (r *slot) decide(sent messages.Sent, err error) {
 
 func (r *slot) enterPausing(pause time.Duration, err error) {
 	r.stage, r.state = messages.Pausing, (*slot).pausing
-	r.needs.Logger.Debug("repeating an attempt after a pause", "attempt", r.tried, "pause", pause, "error", err)
+	r.needs.Logger.Debug("repeating an attempt after a pause", "attempt", r.tried, "pause", pause, "error", loggable(err))
 	r.err = err // what the caller is told if the pause is cut short
 	r.WakeAt = time.Now().Add(pause)
 }
@@ -372,9 +372,18 @@ func (r *slot) fail(err error) {
 		r.needs.Timesync.Tell(protocol.LeaveTime{Owner: r}) // or it would be kept for as long as there is no time
 	}
 	r.response = nil
-	r.needs.Logger.Debug("request failed", "stage", r.stage.String(), "attempts", r.tried, "error", err)
+	r.needs.Logger.Debug("request failed", "stage", r.stage.String(), "attempts", r.tried, "error", loggable(err))
 	r.err = r.failure(err)
 	r.Finished = true
+}
+
+// loggable is an error as the log may have it: what a panic says may be anything
+// that the caller's own code had in hand.
+func loggable(err error) any {
+	if panicked, ok := errors.AsType[*messages.PanicError](err); ok {
+		return "panic while " + panicked.Stage.String()
+	}
+	return err
 }
 
 // failure says which request ended, where, and what it waited for.

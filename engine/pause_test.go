@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -240,4 +242,46 @@ func TestATimeoutEndsARequestWhoseReaderBlocks(t *testing.T) {
 		require.Equal(t, time.Second, time.Since(begun))
 		writer.Close() // or its goroutine would outlive the test
 	})
+}
+
+// leavingConn has its caller leave just before a read returns.
+type leavingConn struct {
+	net.Conn
+	leave func()
+}
+
+func (c leavingConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if n > 0 {
+		c.leave()
+		time.Sleep(time.Nanosecond) // for what watches the context
+	}
+	return n, err
+}
+
+func TestARefusalIsHeededWhoseCallerLeavesAsItComes(t *testing.T) {
+	for _, stream := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newServer(t, func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Retry-After", "5")
+				w.WriteHeader(429)
+				io.WriteString(w, "too many")
+			})
+			ctx, leave := context.WithCancel(t.Context())
+			eng := s.newEngine(t, engine.Config{
+				Limits: []throttle.Limit{{ID: "calls", Quota: 10, Per: time.Second}},
+				Dial: engine.Dial{DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+					conn, err := s.dial(ctx, network, addr)
+					return leavingConn{conn, leave}, err
+				}},
+			})
+			_, err := eng.Do(ctx, &engine.Request{Path: "/", LimitID: "calls", Stream: stream})
+			if stream { // otherwise the whole answer was there before its caller left
+				require.ErrorIs(t, err, context.Canceled)
+			}
+			scopes := eng.Stats().Limits.Scopes
+			require.Len(t, slices.DeleteFunc(scopes, func(s engine.ScopeStats) bool { return s.PausedUntil.IsZero() }), 1, "stream: %t", stream)
+			wantNothingHeld(t, eng)
+		})
+	}
 }

@@ -67,7 +67,7 @@ func (h *host) answer(l *link, a *attempt, at time.Duration) {
 		w.at(at+think, func(at time.Duration) { h.sayPart(l, n, at) })
 	case a.stream && n.status == 200:
 		w.at(at+think, func(at time.Duration) { h.sayChunks(l, n, at, w.rng.IntN(6)) })
-	case m.slow.draws(w.rng):
+	case m.slow.draws(w.rng) && (n.least == 0 || w.scene.tardy):
 		w.at(at+think, func(at time.Duration) { h.saySlowly(l, n, at) })
 	default:
 		w.at(at+think, func(at time.Duration) { h.sayAll(l, n, at) })

@@ -143,7 +143,7 @@ func (h *host) count(a *attempt, at time.Duration, status int) {
 			key = c.key
 		}
 		since := c.began
-		if w.scene.warm { // a permit is used in the instant in which it is granted
+		if w.scene.warm || w.scene.early { // a permit is used in the instant in which it is granted
 			since = a.wrote
 		}
 		p := &arrival{at: w.clock.read(at), since: since, wrote: a.wrote, landed: at, call: c, host: h, weight: t.weight, status: status}

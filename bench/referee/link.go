@@ -166,7 +166,7 @@ func (l *link) Close() error {
 	l.stir()
 	w.open--
 	now := w.now()
-	if a := l.asked; a != nil && a.settled {
+	if a := l.asked; a != nil && a.settled && !w.scene.strict {
 		a.end(now) // see the doc of this package: what is not judged
 	}
 	w.at(l.up.arrives(now, w.lag()), func(at time.Duration) { l.hostHears(at) })

@@ -51,6 +51,9 @@ type habits struct {
 type scenario struct {
 	name  string
 	about string
+	// known says why the engine breaks promises here, as is known: the scenario is
+	// played only if it is asked for by name.
+	known string
 	manners
 	habits
 	lag     func(*rand.Rand) time.Duration
@@ -66,6 +69,9 @@ type scenario struct {
 	timeless bool // the server's clock is not read
 	replaces bool // limits are replaced at random
 	byHand   bool // scopes are paused and resumed by hand
+	early    bool // what is written after a limit was replaced is judged by the new one, whenever it was granted
+	tardy    bool // refusals are said slowly too
+	strict   bool // what is open is open until the server hears that it is not
 	closes   bool // the engine is closed, or shut down, in the middle
 	share    int  // it takes so much longer than others that it gets so much less; zero is one
 	measured bool // there is always demand, and what is used of the quota is judged
@@ -111,7 +117,7 @@ var scenarios = []scenario{
 	}),
 	like("refused", "refusals in every spelling, of requests in every stage", func(s *scenario) {
 		s.refuses, s.busy, s.free, s.apart, s.hosts, s.away = 30, 15, 1000, 1500, 2, 2000
-		s.slow, s.signed, s.dawdles, s.streams, s.cancels = 0, 2000, true, 500, 500
+		s.slow, s.signed, s.dawdles, s.streams, s.cancels = 200, 2000, true, 500, 500
 		s.callers, s.conns = 160, 16
 	}),
 	like("connections", "few of them, closed at random, with and without a word", func(s *scenario) {
@@ -154,9 +160,21 @@ var scenarios = []scenario{
 		s.lag, s.conns, s.hosts, s.graves = stalling, 32, 3, []grave{lives, moribund, lives}
 		s.replaces, s.byHand, s.kinds = true, true, timed
 	}),
+	like("tardy refusals", "refusals whose bodies come seconds after their heads", func(s *scenario) {
+		s.known = "a pause begins when the body of a refusal was read, and not when its head was"
+		s.refuses, s.busy, s.slow, s.tardy, s.callers = 30, 15, 3000, true, 160
+	}),
+	like("hung up", "bodies that nobody wants any more, where open requests are counted", func(s *scenario) {
+		s.known = "a request whose caller has hung up counts as open no more, before the server can have heard of it"
+		s.streams, s.hurried, s.cancels, s.slow, s.strict, s.kinds = 5000, 1000, 500, 300, true, []kind{concurrent}
+	}),
+	like("replaced early", "limits that are lowered while permits wait for connections", func(s *scenario) {
+		s.known = "a permit that waits for its connection is good for the limits that it was granted under"
+		s.replaces, s.kinds, s.conns, s.early = true, timed, 4, true
+	}),
 }
 
-// about returns the kinds that a scenario is played with.
+// played returns the kinds that a scenario is played with.
 func (s *scenario) played() []kind {
 	if s.kinds != nil {
 		return s.kinds

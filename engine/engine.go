@@ -176,6 +176,9 @@ func (e *Engine) UpdateCookies(rawURL string, cookies ...*http.Cookie) error {
 	if err := e.made(); err != nil {
 		return err
 	}
+	if _, err := request.OriginOf(rawURL); err != nil {
+		return fmt.Errorf("%w: URL of the cookies: %w", ErrInvalidRequest, err)
+	}
 	u, err := url.Parse(rawURL)
 	if err != nil {
 		return errors.New("sluice: malformed URL") // url.Error would repeat a secret in it

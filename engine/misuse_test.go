@@ -157,3 +157,13 @@ func TestARequestThatCannotBeSentIsRefusedBeforeItQueues(t *testing.T) {
 		require.NoError(t, err)
 	})
 }
+
+func TestCookiesAreOfAWholeURL(t *testing.T) {
+	eng := newEngine(t, engine.Config{})
+	for _, place := range []string{"", "server.test", "/a", "ftp://server.test/"} {
+		err := eng.UpdateCookies(place, &http.Cookie{Name: "a", Value: "sesame"})
+		require.ErrorIs(t, err, engine.ErrInvalidRequest, place)
+		require.NotContains(t, err.Error(), "sesame")
+	}
+	require.NoError(t, eng.UpdateCookies("http://server.test/"))
+}

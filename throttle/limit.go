@@ -14,7 +14,8 @@ const (
 	Sliding Window = iota
 	// Fixed allows Quota in each window [k·Per+Offset, (k+1)·Per+Offset) of
 	// the server's Unix clock. All of the quota can be used once SetClock has
-	// been called; until then it behaves as Sliding.
+	// been called, as an engine does that has a Config.Time; until then it behaves
+	// as Sliding.
 	Fixed
 	// FixedFromFirst allows Quota in a window that opens with the first
 	// request to arrive and lasts Per; the next one opens with the first

@@ -34,9 +34,10 @@ type Desk struct {
 	toldAt     time.Duration // when it was told
 	asked      bool          // the server's clock was asked for
 
-	posted uint64                   // version of the pauses that were posted last
-	waits  map[string]time.Duration // when it was told last that a route waits
-	lost   map[string]time.Duration // until when lost permits hold most of a limit, as was last told
+	posted uint64                           // version of the pauses that were posted last
+	pauses map[throttle.Scope]time.Duration // until when scopes pause, as was last told
+	waits  map[string]time.Duration         // when it was told last that a route waits
+	lost   map[string]time.Duration         // until when lost permits hold most of a limit, as was last told
 
 	crashed bool            // the ledger is torn: Recover makes another
 	failed  *ticket.Ticket  // whose word it was torn by; nil if it was none's
@@ -73,6 +74,7 @@ func NewDesk(ledger *throttle.Ledger, limits []throttle.Limit, options throttle.
 	return &Desk{
 		out: out, options: options, limits: limits, ledger: ledger, needsClock: NeedsClock(limits),
 		warned: make(map[string]bool), waits: make(map[string]time.Duration), lost: make(map[string]time.Duration),
+		pauses: make(map[throttle.Scope]time.Duration),
 	}
 }
 

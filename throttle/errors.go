@@ -32,6 +32,9 @@ type LimitError struct {
 	Full string
 	// Key is that of Full, if it is a keyed one.
 	Key string
+	// Paused says that a pause holds the request, or the slow start after one, and
+	// no limit as long as that.
+	Paused bool
 	// RetryAt is the instant, on the clock of `now`, from which asking again is
 	// worthwhile: before it the request cannot leave. 0 means that no instant is
 	// known, only another event can bring it: an answer, or one who leaves.
@@ -40,13 +43,21 @@ type LimitError struct {
 
 // Error is part of error.
 func (e *LimitError) Error() string {
-	switch {
-	case e.Full == "":
-		return fmt.Sprintf("limit %q: %v", e.ID, e.Err)
-	case e.Key == "":
-		return fmt.Sprintf("limit %q: %v (of %q)", e.ID, e.Err, e.Full)
+	if e.ID == NoLimit && e.Paused {
+		return e.Err.Error() + " (paused)"
 	}
-	return fmt.Sprintf("limit %q: %v (of %q for %q)", e.ID, e.Err, e.Full, e.Key)
+	text := fmt.Sprintf("limit %q: %v", e.ID, e.Err)
+	if e.Full == "" {
+		return text
+	}
+	text += fmt.Sprintf(" (of %q", e.Full)
+	if e.Key != "" {
+		text += fmt.Sprintf(" for %q", e.Key)
+	}
+	if e.Paused {
+		text += ", paused"
+	}
+	return text + ")"
 }
 
 // Unwrap returns the reason.

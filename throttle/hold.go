@@ -62,7 +62,7 @@ func (l *Ledger) holding(now time.Duration, p *Permit) Hold {
 // It is made only when it is wanted: to admit costs nothing for it.
 func (l *Ledger) refusal(now time.Duration, p *Permit, reason error) *LimitError {
 	h := l.holding(now, p)
-	e := &LimitError{ID: p.Limit, Err: reason, Full: h.Limit, Key: h.Key, RetryAt: h.Until}
+	e := &LimitError{ID: p.Limit, Err: reason, Full: h.Limit, Key: h.Key, Paused: h.Paused, RetryAt: h.Until}
 	if at := l.soonest(now, p); at > now && at != never {
 		e.RetryAt = max(e.RetryAt, at)
 	}

@@ -40,7 +40,9 @@ func TestARefusalNamesTheLimitThatIsFullAndWhenToAskAgain(t *testing.T) {
 	require.Equal(t, 8*sec, paused.RetryAt)
 	require.NotEmpty(t, paused.Full)
 	none := why(Permit{Limit: NoLimit, Deadline: 2 * sec}, ErrDeadline)
-	require.Equal(t, &LimitError{ID: NoLimit, Err: ErrDeadline, RetryAt: 8 * sec}, none)
+	require.Equal(t, &LimitError{ID: NoLimit, Err: ErrDeadline, Paused: true, RetryAt: 8 * sec}, none)
+	require.EqualError(t, none, "no room before the deadline (paused)")
+	require.EqualError(t, paused, `limit "order": no room before the deadline (of "pool", paused)`)
 }
 
 func TestAnExpiredPermitKnowsWhatKeptIt(t *testing.T) {

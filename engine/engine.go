@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -22,7 +23,8 @@ import (
 // is safe for concurrent use, and what it shares (limits, connections, the
 // server's time, cookies) is the point of it.
 //
-// New writes its fields, and everybody reads them thereafter.
+// New writes its fields, and everybody reads them thereafter, but for those that say
+// otherwise.
 type Engine struct {
 	system         *actors.System
 	admission      *admission
@@ -32,6 +34,7 @@ type Engine struct {
 	timeIsFree     bool                    // the source of time names no limit
 	unmarshal      func([]byte, any) error // of Responses.Decode
 	limited        atomic.Bool             // there are limits; written by ReplaceLimits
+	replacing      sync.Mutex              // held by ReplaceLimits: limited must tell of the last table
 	baseOrigin     string                  // as a URL; empty without a base URL
 	scribe         *scribe.Scribe          // writes what the actors log
 	ending         ending
@@ -208,6 +211,8 @@ func (e *Engine) ReplaceLimits(limits []throttle.Limit) error {
 	if len(limits) > 0 && e.timeIsFree {
 		return fmt.Errorf("sluice: Config.Time.LimitID: %w", errTimeIsFree)
 	}
+	e.replacing.Lock()
+	defer e.replacing.Unlock()
 	if err := e.system.ReplaceLimits(cloneLimits(limits)); err != nil {
 		return err
 	}

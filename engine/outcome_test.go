@@ -150,6 +150,7 @@ func TestWaitEndsWhenItMakesSenseToTryAgain(t *testing.T) {
 			return refused(503, "Retry-After: Mon, 01 Jan 2001 00:00:09 GMT\r\nDate: Mon, 01 Jan 2001 00:00:00 GMT\r\n")
 		}, 9 * time.Second, 9 * time.Second},
 		{"a Retry-After of no refusal", func() error { return refused(404, "Retry-After: 7\r\n") }, 100 * time.Millisecond, 200 * time.Millisecond},
+		{"a Retry-After of nothing", func() error { return refused(503, "Retry-After: 0\r\n") }, 100 * time.Millisecond, 200 * time.Millisecond},
 		{"nothing", func() error { return io.EOF }, 100 * time.Millisecond, 200 * time.Millisecond},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -86,7 +86,8 @@ func pauseAfter(err error) time.Duration {
 	return max(time.Millisecond, time.Until(at)) // even one that is past lets no loop spin
 }
 
-// endOfRefusal is zero for an answer that does not say when to come back.
+// endOfRefusal is zero for an answer that does not say when to come back, or says at
+// once: a loop would spin.
 func endOfRefusal(a *messages.Answer) time.Time {
 	switch a.StatusCode {
 	case http.StatusTooManyRequests, http.StatusTeapot, http.StatusServiceUnavailable:
@@ -94,7 +95,7 @@ func endOfRefusal(a *messages.Answer) time.Time {
 		return time.Time{}
 	}
 	pause, ok := feedback.ParseRetryAfter(a.Header.Get("Retry-After"), answerClock{a})
-	if !ok || a.AnsweredAt.IsZero() {
+	if !ok || pause <= 0 || a.AnsweredAt.IsZero() { // "at once" is no instant to wait for
 		return time.Time{}
 	}
 	return a.AnsweredAt.Add(pause)

@@ -40,20 +40,40 @@ func (c Call) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, c.String())
 func (c Call) LogValue() slog.Value { return slog.StringValue(c.String()) }
 
 // withoutSecrets cuts what a URL may carry beside its place: user and password,
-// query, fragment.
+// query, fragment. It may be a URL that nobody can parse.
 func withoutSecrets(place string) string {
 	if i := strings.IndexAny(place, "?#"); i >= 0 {
 		place = place[:i]
 	}
 	scheme, rest, isURL := strings.Cut(place, "://")
-	if !isURL {
+	switch {
+	case isURL:
+		scheme += "://"
+	case strings.HasPrefix(place, "//"):
+		scheme, rest = "//", place[2:]
+	case strings.HasPrefix(place, "/"):
 		return place
+	default:
+		scheme, rest = "", place
 	}
-	authority, path, _ := strings.Cut(rest, "/")
+	authority, path, more := strings.Cut(rest, "/")
 	if i := strings.LastIndexByte(authority, '@'); i >= 0 {
 		authority = authority[i+1:]
 	}
-	return scheme + "://" + authority + "/" + path
+	if !isAuthority(authority) {
+		return scheme + "***" // a user and the beginning of a password that is not escaped
+	}
+	if more || isURL {
+		path = "/" + path
+	}
+	return scheme + authority + path
+}
+
+// isAuthority reports whether what follows the last colon, if there is one, is a
+// port.
+func isAuthority(text string) bool {
+	i := strings.LastIndexByte(text, ':')
+	return i < 0 || strings.HasSuffix(text, "]") || strings.Trim(text[i+1:], "0123456789") == ""
 }
 
 // oneLine makes a text fit for a line of a log: what was joined by line feeds is

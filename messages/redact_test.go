@@ -37,3 +37,22 @@ func TestARequestPrintsWithoutItsSecrets(t *testing.T) {
 	require.Equal(t, "POST https://server.test:443/v1/order", fmt.Sprint(call))
 	require.Equal(t, "GET /v1/time", fmt.Sprint(Request{Path: "/v1/time?key=sesame"}))
 }
+
+// What cannot be parsed as a URL may have been meant as one, and is told in errors.
+func TestAURLThatIsNonePrintsWithoutItsSecrets(t *testing.T) {
+	for url, want := range map[string]string{
+		"//user:sesame@server.test/v1":        "GET //server.test/v1",
+		"http:user:sesame@server.test/v1":     "GET server.test/v1",
+		"user:sesame@server.test":             "GET server.test",
+		"https://user:ses/ame@server.test/":   "GET https://***",
+		"https://user:se?same@server.test/":   "GET https://***",
+		"https://server.test:8080/v1/@me":     "GET https://server.test:8080/v1/@me",
+		"https://[::1]/v1":                    "GET https://[::1]/v1",
+		"https://[::1]:8080/v1":               "GET https://[::1]:8080/v1",
+		"/v1/users/@me/http://x:y/z?k=sesame": "GET /v1/users/@me/http://***",
+	} {
+		require.Equal(t, want, Request{URL: url}.String(), url)
+	}
+	require.Equal(t, "GET v1/time", Request{Path: "v1/time"}.String())
+	require.Equal(t, "GET /users/@me/a:b", Request{Path: "/users/@me/a:b"}.String())
+}

@@ -44,6 +44,9 @@ type LimitError struct {
 
 // Error is part of error.
 func (e *LimitError) Error() string {
+	if e.ID == NoLimit && e.Paused {
+		return e.Err.Error() + " (paused)"
+	}
 	var of []string
 	switch {
 	case e.Full != "" && e.Key != "":

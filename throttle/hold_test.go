@@ -43,6 +43,7 @@ func TestARefusalNamesTheLimitThatIsFullAndWhenToAskAgain(t *testing.T) {
 	require.EqualError(t, paused, `limit "order": no room before the deadline (of "pool", paused)`, "it is no limit that is to be raised")
 	none := why(Permit{Limit: NoLimit, Deadline: 2 * sec}, ErrDeadline)
 	require.Equal(t, &LimitError{ID: NoLimit, Err: ErrDeadline, Paused: true, RetryAt: 8 * sec}, none)
+	require.EqualError(t, none, "no room before the deadline (paused)")
 }
 
 func TestInASlowStartNoInstantIsKnown(t *testing.T) {

@@ -26,6 +26,7 @@ type origin struct {
 	whole  *scope
 	scopes map[string]*scope // whole among them
 	paths  int               // that lead to it
+	spared time.Duration     // until then something is paused at every origin, which was resumed at this one
 }
 
 func newPauses() *pauses {
@@ -111,7 +112,7 @@ func (ps *pauses) settle(now time.Duration, n int) {
 
 // forget drops an origin that nobody uses and where nothing is paused.
 func (ps *pauses) forget(now time.Duration, o *origin) {
-	if o.paths > 0 {
+	if o.paths > 0 || now < o.spared { // made anew, it would be paused again
 		return
 	}
 	for _, s := range o.scopes {
@@ -236,7 +237,10 @@ func (l *Ledger) Resume(now time.Duration, s Scope) error {
 	if s.Origin == AnyOrigin {
 		delete(ps.anywhere, s.Name)
 	}
-	ps.each(now, s, func(s *scope) { s.until, s.allowance, s.refusals = min(s.until, now), 0, 0 })
+	ps.each(now, s, func(s *scope) {
+		s.until, s.allowance, s.refusals = min(s.until, now), 0, 0
+		s.home.spared = max(s.home.spared, ps.anywhere[s.Name])
+	})
 	ps.version++
 	ps.settle(now, len(ps.troubled))
 	l.queue.stale = true

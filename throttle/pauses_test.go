@@ -237,3 +237,30 @@ func TestALedgerWithoutLimitsStillPauses(t *testing.T) {
 	require.Equal(t, Queued, p.State())
 	require.Same(t, p, l.Next(until))
 }
+
+// The origin need not have been met: it is remembered for as long as the others are
+// paused.
+func TestWhatIsResumedAtOneOriginStaysPausedAtTheOthers(t *testing.T) {
+	l := exact(t, Options{}, Limit{ID: "a", Quota: 10, Per: sec})
+	ask := func(now time.Duration, origin string) State {
+		p := &Permit{Limit: "a", Origin: origin}
+		require.NoError(t, l.Acquire(now, p))
+		state := p.State()
+		if state == Granted {
+			l.Settle(now, p, Outcome{})
+		} else {
+			l.Cancel(now, p)
+		}
+		return state
+	}
+	require.NoError(t, l.Pause(0, Scope{AnyOrigin, WholeOrigin}, 60*sec))
+	require.NoError(t, l.Resume(0, Scope{"one", WholeOrigin}))
+	for now := time.Duration(0); now < 60*sec; now += 10 * sec {
+		require.Equal(t, Granted, ask(now, "one"), now)
+		require.Equal(t, Queued, ask(now, "two"), now)
+		l.Paused(now) // forgets what is calm
+	}
+	require.Equal(t, Granted, ask(60*sec, "two"))
+	require.NoError(t, l.Pause(61*sec, Scope{AnyOrigin, WholeOrigin}, 70*sec))
+	require.Equal(t, Queued, ask(62*sec, "one"), "that was another pause")
+}

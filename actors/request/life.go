@@ -101,8 +101,7 @@ func (c *Carrier) closingFor(r *slot) <-chan struct{} {
 func (c *Carrier) release(r *slot) {
 	if r.Finished && !r.failed && r.asking == 0 {
 		r.life = life{}
-		r.renewTicket()
-		r.ticket.Asked = ticket.Asked{} // it is the slot's own now, and must pin nobody's hooks
+		r.rest()
 		if c.slots.put(r) {
 			return
 		}
@@ -111,6 +110,21 @@ func (c *Carrier) release(r *slot) {
 	r.watch.release()
 	r.Stop()
 	r.leavePool()
+}
+
+// keptTarget is up to how long the URL of a target may be that a slot remembers.
+const keptTarget = 4 << 10
+
+// rest lets go of what a slot between two lives must not pin: it may rest for long.
+func (r *slot) rest() {
+	if len(r.target.shown) > keptTarget {
+		r.target = target{}
+	}
+	r.renewTicket() // the ticket is the slot's own now
+	r.ticket.Asked, r.ticket.Answered, r.ticket.Permit.Key = ticket.Asked{}, ticket.Answered{}, ""
+	if r.spare != nil && r.spare.Left() {
+		r.spare = nil // nobody closes a ticket whose caller left
+	}
 }
 
 // openTicket readies the slot's ticket for its way.

@@ -1,0 +1,67 @@
+package engine_test
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/sluice-engine/sluice/engine"
+	"github.com/sluice-engine/sluice/throttle"
+)
+
+// A crowd leaves slots behind, each of which remembers its last request.
+func TestSlotsAtRestDoNotPinWhatIsLong(t *testing.T) {
+	const callers, long = 32, 200_000
+	var arrived sync.WaitGroup
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { arrived.Done(); arrived.Wait() }))
+	defer server.Close()
+	eng := newEngine(t, engine.Config{BaseURL: server.URL, Limits: []throttle.Limit{{ID: "calls", Quota: 1000, Window: throttle.Concurrency}}})
+	crowd := func(n int) {
+		arrived.Add(callers)
+		var all sync.WaitGroup
+		for range callers { // all at once, so that each has a slot of its own
+			all.Go(func() {
+				_, err := eng.Do(t.Context(), &engine.Request{Path: "/" + strings.Repeat("p", n), Key: strings.Repeat("k", n), LimitID: "calls"})
+				require.NoError(t, err)
+			})
+		}
+		all.Wait()
+		eng.CloseIdleConnections()
+		server.CloseClientConnections()
+	}
+	live := func() int {
+		var m runtime.MemStats
+		for range 3 {
+			runtime.GC()
+		}
+		runtime.ReadMemStats(&m)
+		return int(m.HeapAlloc)
+	}
+	crowd(1)
+	before := live()
+	crowd(long)
+	require.Less(t, live()-before, callers*long/2)
+}
+
+// Whichever table is the last, a request that names no limit fares as it says.
+func TestTablesReplacedAtOnceLeaveTheEngineOfOneMind(t *testing.T) {
+	table := []throttle.Limit{{ID: "calls", Quota: 10, Per: 1}}
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	defer server.Close()
+	eng := newEngine(t, engine.Config{BaseURL: server.URL})
+	for range 2000 {
+		var both sync.WaitGroup
+		both.Go(func() { require.NoError(t, eng.ReplaceLimits(table)) })
+		both.Go(func() { require.NoError(t, eng.ReplaceLimits(nil)) })
+		both.Wait()
+		if limits := eng.Stats().Limits.Limits; len(limits) > 0 {
+			_, err := eng.Do(t.Context(), &engine.Request{Path: "/"})
+			require.ErrorIs(t, err, engine.ErrNoLimit)
+		}
+	}
+}

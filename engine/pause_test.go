@@ -74,6 +74,41 @@ func TestARefusalReachesRequestsThatWaitForTheirConnection(t *testing.T) {
 	}
 }
 
+// A refusal counts from its head on: its body may come late.
+func TestARefusalReachesOthersBeforeItsBodyHasCome(t *testing.T) {
+	for wait, least := range map[string]time.Duration{"5": 5 * time.Second, "": time.Second} {
+		synctest.Test(t, func(t *testing.T) {
+			var seen atomic.Int64
+			s := newServer(t, func(w http.ResponseWriter, _ *http.Request) {
+				if seen.Add(1) > 1 {
+					return
+				}
+				if wait != "" {
+					w.Header().Set("Retry-After", wait)
+				}
+				w.WriteHeader(429)
+				require.NoError(t, http.NewResponseController(w).Flush())
+				time.Sleep(3 * time.Second)
+				_, _ = io.WriteString(w, "too many")
+			})
+			eng := s.newEngine(t, engine.Config{Limits: []throttle.Limit{{ID: "calls", Quota: 1000, Per: time.Second}}})
+			var all sync.WaitGroup
+			for range 4 {
+				all.Go(func() {
+					_, err := eng.Do(t.Context(), &engine.Request{Path: "/", LimitID: "calls"})
+					require.NoError(t, err)
+				})
+				time.Sleep(time.Millisecond)
+			}
+			all.Wait()
+			for _, at := range s.seen()[1:] {
+				require.GreaterOrEqual(t, at, least)
+			}
+			wantNothingHeld(t, eng)
+		})
+	}
+}
+
 func TestARecalledRequestKeepsItsRank(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer(t, refusing(429, "5", 10*time.Millisecond))

@@ -49,6 +49,11 @@ type Call struct {
 
 	Trace *httptrace.ClientTrace // told of the exchange; nil tells nobody
 
+	// OnHead is called with the head of an answer whose body is yet to be read, on
+	// the goroutine of the exchange: a refusal counts from its head on. Nil calls
+	// nothing.
+	OnHead func(*Response)
+
 	// Deadline is when the caller stops waiting; zero means never. A scheme
 	// may turn it into the server-side deadline it signs.
 	Deadline time.Time

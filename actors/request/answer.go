@@ -1,8 +1,12 @@
 package request
 
 import (
+	"net/http"
+	"time"
+
 	"github.com/sluice-engine/sluice/internal/jsontext"
 	"github.com/sluice-engine/sluice/messages"
+	"github.com/sluice-engine/sluice/messages/protocol"
 	"github.com/sluice-engine/sluice/throttle/feedback"
 )
 
@@ -19,6 +23,93 @@ func signals(read feedback.Reader, asked feedback.Answer, response *messages.Res
 	}
 	asked.Status, asked.Header, asked.Body = response.StatusCode, &response.Header, jsontext.WithoutMark(response.Body)
 	return read(asked), true
+}
+
+// hearHead heeds a refusal at its head: its body may come late, or never, and nobody
+// is to leave meanwhile. How long the pause is may stand in the body; so without a
+// Retry-After it is the least there is for now.
+func (r *slot) hearHead(head *messages.Response) {
+	switch head.StatusCode {
+	case http.StatusTooManyRequests, http.StatusTeapot, http.StatusServiceUnavailable:
+	default: // what any other means, its body may say
+		return
+	}
+	said, heard := r.attempt.read(head)
+	if !heard || !pauses(&said) {
+		return
+	}
+	said.Usage = nil // the body may say more
+	if said.Refused && head.Header.Get("Retry-After") == "" {
+		said.Pause = 0
+	}
+	r.attempt.tell(head, said)
+}
+
+// read has an answer read by the engine's reader.
+func (a *attempt) read(response *messages.Response) (said feedback.Feedback, heard bool) {
+	asked := feedback.Answer{Limit: a.limit, Key: a.asked.Key, Origin: a.target.name, Clock: a.needs.Clock}
+	if a.limit == messages.Unlimited {
+		asked.Limit = ""
+	}
+	return signals(a.needs.Plan.Feedback, asked, response)
+}
+
+// heed has the answer read, and lays what it said into the ticket. Without a
+// permit the throttler is told at once.
+func (a *attempt) heed(response *messages.Response) (refused bool) {
+	said, heard := a.read(response)
+	if !heard {
+		return false
+	}
+	if !a.permit {
+		a.tell(response, said)
+		return said.TimestampRefused
+	}
+	t := a.ticket
+	t.Told = true
+	t.Signals = said
+	t.Outcome.Costs = said.Costs
+	if at := said.ServerTime; !at.IsZero() {
+		t.Outcome.ServerTime, t.Outcome.Resolution = time.Duration(at.UnixNano()), said.Resolution
+	}
+	return said.TimestampRefused
+}
+
+// tell has the throttler heed an answer that is not told with a permit.
+func (a *attempt) tell(response *messages.Response, said feedback.Feedback) {
+	if !pauses(&said) && len(said.Usage) == 0 {
+		return
+	}
+	word := protocol.HeedAnswer{
+		Origin: a.target.name, Limit: a.limit, Key: a.asked.Key, Left: a.instant(response.SentAt), Signals: said,
+	}
+	if !pauses(&said) {
+		a.needs.Throttler.Tell(word)
+		return
+	}
+	heard := make(chan struct{})
+	word.Heard = heard
+	a.needs.Throttler.Tell(word)
+	a.awaitHeard(heard)
+}
+
+// heardPatience is long, for a machine may be busy, and whoever waits for the
+// connection meanwhile is not to have it.
+const heardPatience = time.Second
+
+func pauses(said *feedback.Feedback) bool { return said.Refused || said.Busy }
+
+// awaitHeard waits until the throttler has heard of a refusal. Before that, whoever
+// waits for the connection or for the turn to sign must not have it: it would leave
+// into a pause that it knows nothing of. The throttler never blocks, and so takes
+// no time, unless it has just failed.
+func (a *attempt) awaitHeard(heard <-chan struct{}) {
+	timer := time.NewTimer(heardPatience)
+	defer timer.Stop()
+	select {
+	case <-heard:
+	case <-timer.C:
+	}
 }
 
 // finish keeps the cookies of the answer, runs the post-processors in order, and

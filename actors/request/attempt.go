@@ -4,15 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/sluice-engine/sluice/actors/ticket"
 	"github.com/sluice-engine/sluice/auth"
 	"github.com/sluice-engine/sluice/internal/wire"
 	"github.com/sluice-engine/sluice/messages"
-	"github.com/sluice-engine/sluice/messages/protocol"
 	"github.com/sluice-engine/sluice/throttle"
-	"github.com/sluice-engine/sluice/throttle/feedback"
 )
 
 // attempt is one try: what it holds, and the steps between taking a lease and
@@ -179,7 +176,10 @@ func (a *attempt) conclude(response *messages.Response, sent messages.Sent, err 
 	switch sent {
 	case messages.SentYes:
 		a.fate = throttle.Answered
-		a.leavePermitOpen()
+		if a.permit && a.ticket.Permit.CountsOpen() {
+			a.fate = openUntil(err == nil)
+			a.leavePermitOpen()
+		}
 		refused = a.heed(response)
 		if !a.asked.Auth || response == nil {
 			refused = false
@@ -204,36 +204,31 @@ func (a *attempt) conclude(response *messages.Response, sent messages.Sent, err 
 	return refused
 }
 
-func pauses(said *feedback.Feedback) bool { return said.Refused || said.Busy }
-
-// awaitHeard waits until the throttler has heard of a refusal. Before that, whoever
-// waits for the connection or for the turn to sign must not have it: it would leave
-// into a pause that it knows nothing of. The throttler never blocks, and so takes
-// no time, unless it has just failed.
-func (a *attempt) awaitHeard(heard <-chan struct{}) {
-	timer := time.NewTimer(expiryGrace)
-	defer timer.Stop()
-	select {
-	case <-heard:
-	case <-timer.C:
-	}
-}
-
-// leavePermitOpen has the permit of a streamed answer settled when the stream
-// ends, if a limit counts what is open: the request is, for as long as the server
-// sends.
+// leavePermitOpen has the permit of a streamed answer that a limit counts as open
+// settled when the stream ends: the request is open for as long as the server sends.
 func (a *attempt) leavePermitOpen() {
-	if a.stream == nil || !a.permit || !a.ticket.Permit.CountsOpen() {
+	if a.stream == nil {
 		return
 	}
 	a.permit = false
 	held, throttler := a.ticket, a.needs.Throttler
 	a.ticket = new(ticket.Ticket) // the stream has the old one
 	a.ticket.Close()
-	a.stream.OnEnd(func() {
-		held.Outcome.Fate = throttle.Answered
+	stream := a.stream
+	stream.OnEnd(func() {
+		held.Outcome.Fate = openUntil(stream.isWhole())
 		throttler.Tell(ticket.SettlePermit{Ticket: held})
 	})
+}
+
+// openUntil is the fate of an answered request that a limit counts as open. Whoever
+// leaves before the end of the answer knows that the server hears of it, and when is
+// as when the server closes.
+func openUntil(whole bool) throttle.Fate {
+	if whole {
+		return throttle.Answered
+	}
+	return throttle.Closed
 }
 
 // fateOf is what became of a request that may have been sent. That the peer closed
@@ -243,49 +238,6 @@ func fateOf(err error) throttle.Fate {
 		return throttle.Closed
 	}
 	return throttle.Lost
-}
-
-// heed has the answer read, and lays what it said into the ticket. Without a
-// permit the throttler is told at once.
-func (a *attempt) heed(response *messages.Response) (refused bool) {
-	asked := feedback.Answer{Limit: a.limit, Key: a.asked.Key, Origin: a.target.name, Clock: a.needs.Clock}
-	if a.limit == messages.Unlimited {
-		asked.Limit = ""
-	}
-	said, heard := signals(a.needs.Plan.Feedback, asked, response)
-	if !heard {
-		return false
-	}
-	if !a.permit {
-		a.tell(response, said)
-		return said.TimestampRefused
-	}
-	t := a.ticket
-	t.Told = true
-	t.Signals = said
-	t.Outcome.Costs = said.Costs
-	if at := said.ServerTime; !at.IsZero() {
-		t.Outcome.ServerTime, t.Outcome.Resolution = time.Duration(at.UnixNano()), said.Resolution
-	}
-	return said.TimestampRefused
-}
-
-// tell has the throttler heed an answer to a request without a permit.
-func (a *attempt) tell(response *messages.Response, said feedback.Feedback) {
-	if !pauses(&said) && len(said.Usage) == 0 {
-		return
-	}
-	word := protocol.HeedAnswer{
-		Origin: a.target.name, Limit: a.limit, Key: a.asked.Key, Left: a.instant(response.SentAt), Signals: said,
-	}
-	if !pauses(&said) {
-		a.needs.Throttler.Tell(word)
-		return
-	}
-	heard := make(chan struct{})
-	word.Heard = heard
-	a.needs.Throttler.Tell(word)
-	a.awaitHeard(heard)
 }
 
 // renewCredentials reports whether an answer refused the request for what its

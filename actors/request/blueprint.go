@@ -61,7 +61,7 @@ func (r *slot) build() error {
 	r.call.Method = cmp.Or(r.asked.Method, http.MethodGet)
 	r.call.Body, r.call.Deadline = body, r.deadline
 	r.call.Stream, r.call.Continue, r.call.Trailer = r.asked.Stream, r.asked.Upload.ExpectContinue, r.asked.Upload.Trailer
-	r.call.Codings, r.call.Trace = r.needs.Plan.Codings, r.trace.hooks
+	r.call.Codings, r.call.Trace, r.call.OnHead = r.needs.Plan.Codings, r.trace.hooks, r.onHead
 	r.contentType = contentType
 	r.buildFields(contentType)
 	return r.check()

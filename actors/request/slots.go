@@ -9,6 +9,7 @@ import (
 
 	"github.com/sluice-engine/sluice/actors/mailbox"
 	"github.com/sluice-engine/sluice/actors/ticket"
+	"github.com/sluice-engine/sluice/messages"
 	"github.com/sluice-engine/sluice/messages/protocol"
 )
 
@@ -20,6 +21,7 @@ type slot struct {
 
 	id      string
 	props   *actor.Props
+	onHead  func(*messages.Response) // hearHead, made once
 	spawned bool
 
 	kept  bool        // it is among the slots that live again; set when the slot is made
@@ -52,6 +54,7 @@ func (c *Carrier) slot() *slot {
 	r := &slot{Caller: mailbox.NewCaller(), Carrier: c, id: "request/" + strconv.FormatUint(c.nextID.Add(1), 36)}
 	r.ticket = &r.first
 	r.ticket.Close()
+	r.onHead = r.hearHead
 	r.props = actor.PropsFromProducer(
 		func() actor.Actor { return r },
 		actor.WithMailbox(func() actor.Mailbox { return &r.Caller }),

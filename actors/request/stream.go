@@ -31,6 +31,7 @@ type Stream struct {
 
 	guard sync.Mutex    // held for a moment; may be taken inside mu
 	lease *ticket.Lease // guarded: nil once returned
+	whole bool          // guarded: the body was complete; set before lease is returned
 	onEnd []func()      // guarded
 }
 
@@ -146,6 +147,7 @@ func (s *Stream) giveBack() {
 	s.guard.Lock()
 	lease, onEnd, unhook := s.lease, s.onEnd, s.unhook
 	s.lease, s.onEnd = nil, nil
+	s.whole = s.err == io.EOF
 	s.guard.Unlock()
 
 	unhook()
@@ -170,6 +172,13 @@ func (s *Stream) quietly(f func()) {
 		}
 	}()
 	f()
+}
+
+// isWhole reports, once the stream has ended, whether all of the body was read.
+func (s *Stream) isWhole() bool {
+	s.guard.Lock()
+	defer s.guard.Unlock()
+	return s.whole
 }
 
 // OnEnd calls f when the connection has been returned, at once if that is so.

@@ -31,6 +31,9 @@ func (c *Conn) receive(call *messages.Call, sentAt time.Time) error {
 		c.stream(&h, call, resp)
 		return nil
 	}
+	if call.OnHead != nil {
+		call.OnHead(resp)
+	}
 	return c.readBody(&h, call, resp)
 }
 

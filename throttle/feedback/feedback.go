@@ -112,7 +112,9 @@ func (u Usage) Of(quota int64) int64 {
 	return min(quota, max(used, quota-min(quota, remaining)))
 }
 
-// Reader reads an answer.
+// Reader reads an answer. It must be safe for concurrent use. One of 429, 418 or 503
+// is read twice, for it counts from its head on: first without its Body, and then as
+// a whole.
 type Reader func(Answer) Feedback
 
 // Join asks several readers, and takes all usage and costs, and the first server

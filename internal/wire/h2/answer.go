@@ -32,6 +32,9 @@ func (s *Stream) answer(call *messages.Call, resp *http.Response, answer *messag
 		answer.Stream = body
 		return nil
 	}
+	if call.OnHead != nil {
+		call.OnHead(answer)
+	}
 	answer.Body, err = s.readBody(body)
 	return err
 }

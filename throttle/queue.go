@@ -6,10 +6,11 @@ import "time"
 // priority of each path, and the lanes in the order of their heads' ranks.
 //
 // A scan goes through the lanes in that order. A head that every limit has room
-// for is granted. A blocked one reserves its weight in all its limits: where
-// there is room for it this keeps the room, and where there is not it keeps
-// whatever there is, so that heavy requests are not passed for ever. Worse
-// heads see only what is left; lanes with other limits pass freely.
+// for is granted. A blocked one reserves its weight in those of its limits where
+// its own grant is near, see Ledger.reserve: where there is room for it this keeps
+// the room, and where there is not it keeps whatever there is, so that heavy
+// requests are not passed for ever. Worse heads see only what is left; lanes with
+// other limits pass freely.
 //
 // Invariant: between calls of Next, with stale unset and wake not reached, no
 // head could be granted.

@@ -28,7 +28,8 @@ func (l *Ledger) Adjust(now time.Duration, id, key string, delta int64) error {
 // Sync takes note of what the server says one instance of a limit has used.
 // The larger of that and our own count holds, so answers that arrive out of
 // order never loosen anything. windowStart is a server time in the window that
-// the number is about; 0 means the present window. A number about a window that
+// the number is about, no later than the server read the number, and the closer to
+// that the better; 0 means the present window, not long ago. A number about a window that
 // is over is ignored, and so is one about an instant that no clock shows.
 func (l *Ledger) Sync(now time.Duration, id, key string, used int64, windowStart time.Duration) error {
 	m, err := l.meterOf(l.at(now), id, key)

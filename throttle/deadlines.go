@@ -2,16 +2,53 @@ package throttle
 
 import "time"
 
-// deadlines is a heap of the queued permits that have a deadline, earliest
-// first. A permit that leaves the queue only clears its seat; its entry is
-// dropped when it comes up, or with all others like it once they are the
-// majority. So leaving costs nothing, and no entry ever leads to a permit that
-// its owner has taken back.
+// deadlines finds the queued permits whose deadline comes first. Most need no
+// place in it: a permit is covered while the one before it in its lane has a
+// deadline that is no later, for that one will expire before it. So a lane whose
+// permits all have the same time to wait has one entry, whatever its length.
+//
+// Invariant: every queued permit with a deadline has a seat or is covered; and the
+// one that covers it has a seat or is covered. So the earliest deadline of a lane
+// is always in the heap.
+//
+// A permit that leaves the queue only clears its seat; its entry is dropped when
+// it comes up, or with all others like it once they are the majority. So no entry
+// ever leads to a permit that its owner has taken back.
 type deadlines struct {
-	heap  []due
+	heap  []due     // earliest first
 	seats []*Permit // by due.seat; nil after the permit has left
 	free  []uint32  // seats that no entry has
 	dead  int       // entries whose seat is cleared
+}
+
+// covered reports whether the one before p in its lane expires first.
+func (p *Permit) covered() bool {
+	return p.prev != nil && p.prev.Deadline != 0 && p.prev.Deadline <= p.Deadline
+}
+
+// joined is told of p, which has just taken its place in a lane.
+func (d *deadlines) joined(p *Permit) {
+	d.seat(p)
+	if p.next != nil {
+		d.seat(p.next) // p may not cover it, and is what stands before it now
+	}
+}
+
+// seat gives p an entry if it needs one.
+func (d *deadlines) seat(p *Permit) {
+	if p.Deadline != 0 && p.seat == 0 && !p.covered() {
+		d.push(p)
+	}
+}
+
+// left is told of p, which has just left its lane, where next stood behind it.
+func (d *deadlines) left(p, next *Permit) {
+	if p.seat != 0 {
+		d.leave(p)
+	}
+	if next != nil {
+		d.seat(next)
+	}
 }
 
 type due struct {
@@ -26,18 +63,18 @@ func (d due) before(e due) bool { return d.at < e.at || d.at == e.at && d.seq < 
 
 func (d *deadlines) push(p *Permit) {
 	if last := len(d.free) - 1; last >= 0 {
-		p.seat = d.free[last]
+		p.seat = d.free[last] + 1
 		d.free = d.free[:last]
-		d.seats[p.seat] = p
+		d.seats[p.seat-1] = p
 	} else {
-		p.seat = uint32(len(d.seats))
 		d.seats = append(d.seats, p)
+		p.seat = uint32(len(d.seats))
 	}
-	d.heap = append(d.heap, due{p.Deadline, p.seq, p.seat})
+	d.heap = append(d.heap, due{p.Deadline, p.seq, p.seat - 1})
 	d.up(len(d.heap) - 1)
 }
 
-// first returns the queued permit with the earliest deadline, if that is at or
+// first returns a queued permit with the earliest deadline, if that is at or
 // before last, or nil. It does not look at entries beyond last, so that the
 // many whose permits are granted long before their deadlines are left to
 // compact, which is cheaper by the piece.
@@ -52,9 +89,10 @@ func (d *deadlines) first(last time.Duration) *Permit {
 	return nil
 }
 
-// leave forgets p, which is in the heap.
+// leave forgets p, which has a seat.
 func (d *deadlines) leave(p *Permit) {
-	d.seats[p.seat] = nil
+	d.seats[p.seat-1] = nil
+	p.seat = 0
 	d.dead++
 	if d.dead > 64 && d.dead > len(d.heap)/2 { // a small heap is not worth the work
 		d.compact()

@@ -22,12 +22,19 @@
 // covers every delay, reordering and loss, under three assumptions: nobody else
 // spends from the quota, the clocks' rates differ by no more than
 // Options.ClockRate, and a request that was given up arrives within
-// Limit.MaxDelay or not at all.
+// Limit.MaxDelay or not at all, or within Limit.CloseDelay if the peer closed.
+//
+// # What stands above limits
+//
+// A server that refuses pauses a Scope: limits that pause together, at one
+// origin. Pause, Resume, Refused and Paused are about those. A permit that was
+// granted and cannot be used yet is given back with its rank by Park and Requeue.
 //
 // # Which window
 //
 //	not documented, or "per second", "rolling"      Sliding
 //	"resets every minute", at round times           Fixed, and call SetClock
+//	"a day, Pacific time", "a calendar month"       Fixed with Location, with Months
 //	"from your first request"                       FixedFromFirst
 //	token bucket, credits, decaying counter, GCRA   Leaky; for GCRA with emission interval T
 //	                                                and tolerance D: Quota 1 per T, Burst 1 + D/T
@@ -44,5 +51,8 @@
 //	in flight granted and not settled
 //	lane      the queue of one priority on one set of limits; first in, first out
 //	rank      where a permit stands among all that wait
-//	scope     limits that pause together
+//	origin    one server, as far as pauses go
+//	scope     limits that pause together, at one origin
+//	cycle     how long what is granted takes to be room again
+//	lost      given up without an answer, and perhaps still to arrive
 package throttle

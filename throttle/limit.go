@@ -105,7 +105,7 @@ type Limit struct {
 	// Shared says that others spend from the same quota, and which part of it
 	// at first, in (0, 1); Fixed windows only. Room is left for them; how much
 	// is learned from what Ledger.Sync is told. That is an estimate: unlike
-	// everything else here it does not rule out a refusal.
+	// everything else here it makes a refusal unlikely, and does not rule it out.
 	Shared float64
 	// Scope names the limits that pause together, usually an address or an
 	// account at one exchange; see the type Scope. All limits without a name are

@@ -7,24 +7,26 @@ import (
 
 // meter is one quota in use: a limit, or one key's instance of it.
 type meter struct {
-	rule    *rule
-	key     string
-	window  window
-	pace    pace
-	lost    *lostWeights // nil if nothing is
-	waiting int          // lanes in the queue that need it
-	paths   int          // paths that lead to it
+	rule   *rule
+	window window
+
+	spread time.Duration // until then what is granted is spread out ...
+	next   time.Duration // ... and this is the next instant at which it may be
+	flight time.Duration // from grant to answer, on average
+	last   time.Duration // the latest arrival, if seen
+	seen   bool
+	lost   *lostWeights // nil if nothing is
+
+	waiting int // lanes in the queue that need it
+	paths   int // paths that lead to it
 
 	// reserved is what better-ranked heads need, in the scan numbered epoch.
 	reserved int64
 	epoch    uint64
 	opens    time.Duration // to the head that was examined last
 
-	flight time.Duration // from grant to answer, on average
-	last   time.Duration // the latest arrival, if seen
-	seen   bool
-	spread time.Duration // until then what is granted is spread out ...
-	next   time.Duration // ... and this is the next instant at which it may be
+	key  string
+	pace pace
 }
 
 // cycle is how long what is granted now takes to be room again: the flight, and

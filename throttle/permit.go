@@ -53,7 +53,7 @@ type Permit struct {
 	next, prev *Permit
 	rank       int64         // less goes first
 	seq        uint64        // unique per Acquire; breaks ties of rank
-	seat       uint32        // among the deadlines, while queued with one
+	seat       uint32        // among the deadlines, counted from 1; 0 means none
 	cost       int64         // weight charged to the named limit itself
 	granted    time.Duration // or, while it is queued, when that began
 }

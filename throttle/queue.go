@@ -6,10 +6,11 @@ import "time"
 // priority of each path, and the lanes in the order of their heads' ranks.
 //
 // A scan goes through the lanes in that order. A head that every limit has room
-// for is granted. A blocked one reserves its weight in all its limits: where
-// there is room for it this keeps the room, and where there is not it keeps
-// whatever there is, so that heavy requests are not passed for ever. Worse
-// heads see only what is left; lanes with other limits pass freely.
+// for is granted. A blocked one reserves its weight in those of its limits where
+// its own grant is near, see Ledger.reserve: where there is room for it this keeps
+// the room, and where there is not it keeps whatever there is, so that heavy
+// requests are not passed for ever. Worse heads see only what is left; lanes with
+// other limits pass freely.
 //
 // Invariant: between calls of Next, with stale unset and wake not reached, no
 // head could be granted.
@@ -63,9 +64,6 @@ func (q *queue) outranks(p *Permit) bool {
 func (q *queue) push(l *Ledger, p *Permit) {
 	p.state, p.granted = Queued, l.now
 	q.n++
-	if p.Deadline != 0 {
-		q.deadlines.push(p)
-	}
 	ln := p.path.lane(p.Priority)
 	if ln == nil {
 		ln = l.queue.openLane(p.path, p.Priority)
@@ -78,6 +76,7 @@ func (q *queue) push(l *Ledger, p *Permit) {
 		ln.recall(p)
 	}
 	ln.n++
+	q.deadlines.joined(p)
 	switch {
 	case ln.head != p: // behind a head it changes nothing for the scan
 		return
@@ -100,13 +99,16 @@ func (ln *lane) recall(p *Permit) {
 	ln.recalled = p
 }
 
-// drop takes p out of the lane.
-func (ln *lane) drop(p *Permit) {
+// drop takes p out of its lane.
+func (q *queue) drop(ln *lane, p *Permit) {
+	next := p.next
 	if ln.recalled == p {
-		ln.recalled = p.next
+		ln.recalled = next
 	}
 	ln.remove(p)
 	ln.n--
+	p.lane = nil
+	q.deadlines.left(p, next)
 }
 
 func (p *path) lane(priority Priority) *lane {
@@ -164,12 +166,8 @@ func (q *queue) remove(p *Permit) {
 		q.refused.remove(p)
 		return
 	}
-	p.lane = nil
-	if p.Deadline != 0 {
-		q.deadlines.leave(p)
-	}
 	wasHead := ln.head == p
-	ln.drop(p)
+	q.drop(ln, p)
 	if wasHead {
 		q.reorder(ln)
 		q.stale = true

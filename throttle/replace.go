@@ -226,7 +226,7 @@ func (l *Ledger) drainQueue() []*Permit {
 
 func (l *Ledger) requeue(now time.Duration, waiting []*Permit) {
 	for _, p := range waiting {
-		p.prev, p.next, p.lane = nil, nil, nil
+		p.prev, p.next, p.lane, p.seat = nil, nil, nil, 0
 		if err := l.reroute(now, p); err != nil {
 			p.err = err
 			l.queue.refuse(p)

@@ -91,11 +91,7 @@ func (q *queue) pass(ln *lane) {
 func (q *queue) take(ln *lane) {
 	p := ln.head
 	q.n--
-	if p.Deadline != 0 {
-		q.deadlines.leave(p)
-	}
-	ln.drop(p)
-	p.lane = nil
+	q.drop(ln, p)
 	q.reorder(ln)
 }
 

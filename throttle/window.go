@@ -10,7 +10,7 @@ import "time"
 type window interface {
 	// room is the weight that may be granted now; it may be negative. While
 	// nothing else happens it never falls with time, but for a limit that is
-	// shared with others, when a new window begins.
+	// shared with others, who may be spending from it.
 	room(now time.Duration) int64
 	// when returns the first instant from now on at which room would be w, if
 	// flying were the weight in flight and nothing else happened, or never.

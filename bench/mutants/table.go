@@ -133,7 +133,7 @@ var All = []Mutant{
 		Old: "return c.reusable && !c.socket.aborted.Load()", New: "return c.reusable"},
 	{Rule: 4, Without: "the doubt that a deadline leaves", File: wire + "/conn.go", Test: "TestAConnectionWhoseDeadlinePassedIsNotReusable",
 		Old: "c.reusable = false\n\tc.source.begin", New: "c.source.begin"},
-	{Rule: 4, Without: "the deadline", File: wire + "/socket.go", Test: "TestTheHeadOfAnAnswerIsHandedOverWhenTheDeadlineFallsInItsBody",
+	{Rule: 4, Without: "the deadline", File: wire + "/socket.go", Test: "TestAConnectionWhoseDeadlinePassedIsNotReusable",
 		Old: "if s.armed || !deadline.IsZero() {", New: "if false {"},
 	{Rule: 4, Without: "an abort that comes while the deadline is set", File: wire + "/socket.go", Test: "TestADeadlineDoesNotOverwriteAnAbort",
 		Old: "if s.aborted.Load() {\n\t\treturn ErrAborted", New: "if false {\n\t\treturn ErrAborted"},

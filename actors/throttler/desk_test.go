@@ -957,7 +957,7 @@ func (w *world) settled() {
 func TestADeskForgetsNobodyAndLetsNobodyThroughTooSoon(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := newWorld(t)
-		for range 250 {
+		for range 200 {
 			w.happens(rapid.SampledFrom(events).Draw(t, "event").do)
 		}
 		w.finish()

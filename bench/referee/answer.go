@@ -38,7 +38,11 @@ func (n *answer) headRead(w *world) {
 	if n.instant > 0 {
 		until = max(now+leastPause, min(until, n.instant))
 	}
-	for _, scope := range w.scopes(a.call.route) {
+	scopes := w.scopes(a.call.route)
+	if n.status == http.StatusTeapot {
+		scopes = []string{wholeOrigin} // the address is banned
+	}
+	for _, scope := range scopes {
 		w.pauses.add(pause{n.host, scope, now, until, fmt.Sprintf("%d, %s", n.status, n.why)})
 	}
 }
@@ -240,6 +244,9 @@ func (h *host) sayPart(l *link, n *answer, at time.Duration) {
 		l.say(at, head[:len(head)/2], 0, nil)
 	} else {
 		l.say(at, append(head, n.body[:len(n.body)/2]...), len(head), n)
+	}
+	if n.least > 0 && !h.world.scene.tardy {
+		l.shutWithin(at, 0, errGone(h.world.rng))
 	}
 	h.leave(l, n.of, at)
 }

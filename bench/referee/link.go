@@ -182,12 +182,15 @@ func (l *link) hostHears(at time.Duration) {
 }
 
 // shut has the host close the connection now: the client hears of it later.
-func (l *link) shut(now time.Duration, reason error) {
+func (l *link) shut(now time.Duration, reason error) { l.shutWithin(now, l.world.lag(), reason) }
+
+// shutWithin has the client hear of it after a lag, or with what was said last.
+func (l *link) shutWithin(now, lag time.Duration, reason error) {
 	if l.gone {
 		return
 	}
 	l.gone = true
-	l.world.at(l.down.arrives(now, l.world.lag()), func(time.Duration) {
+	l.world.at(l.down.arrives(now, lag), func(time.Duration) {
 		if l.ended == nil {
 			l.ended = reason
 			l.stir()

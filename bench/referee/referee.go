@@ -90,11 +90,16 @@ func playScenario(t *testing.T, s *scenario, seed uint64, target int, out io.Wri
 	return sum
 }
 
+// sinceTheBubble is how long after the beginning of a bubble, which is in 2000, a
+// world begins: what is known as a Unix time begins in 2001.
+const sinceTheBubble = 10 * 365 * 24 * time.Hour
+
 // playWorld plays one world in a bubble of its own. It may be changed before.
 func playWorld(t *testing.T, s *scenario, about kind, seed uint64, target int, change func(*world)) *world {
 	var played *world
 	defer watch(s, about, seed)()
 	synctest.Test(t, func(t *testing.T) {
+		time.Sleep(sinceTheBubble)
 		w := newWorld(s, about, seed, target)
 		if change != nil {
 			change(w)

@@ -118,7 +118,7 @@ var scenarios = []scenario{
 	like("refused", "refusals in every spelling, of requests in every stage", func(s *scenario) {
 		s.refuses, s.busy, s.free, s.apart, s.hosts, s.away = 30, 15, 1000, 1500, 2, 2000
 		s.slow, s.signed, s.dawdles, s.streams, s.cancels = 200, 2000, true, 500, 500
-		s.callers, s.conns = 160, 16
+		s.callers, s.conns, s.cuts = 160, 16, 100
 	}),
 	like("connections", "few of them, closed at random, with and without a word", func(s *scenario) {
 		s.lastAnswer, s.hints, s.tires, s.rejects = 500, 500, 500, 200

@@ -105,7 +105,9 @@ func (d *Desk) proceed(now time.Duration, t *ticket.Ticket, err error) {
 	}
 	if d.ledger.Len() > 0 {
 		d.grant(now) // it may be ahead of others who now keep room for it, and a clock just read may let others go
-		d.tellWaiting(now, t)
+		if t.Place != 0 && !t.Passed { // otherwise it was answered, and may be the request's
+			d.tellWaiting(now, t)
+		}
 	}
 }
 
@@ -116,7 +118,7 @@ const (
 
 // tellWaiting warns that a limit is reached and requests wait for it.
 func (d *Desk) tellWaiting(now time.Duration, t *ticket.Ticket) {
-	if at, told := d.waits[t.Permit.Limit]; told && now < at+tellsEvery || t.Permit.State() != throttle.Queued {
+	if at, told := d.waits[t.Permit.Limit]; told && now < at+tellsEvery {
 		return
 	}
 	hold := d.ledger.Holding(now, &t.Permit)

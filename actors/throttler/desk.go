@@ -104,7 +104,7 @@ func (d *Desk) proceed(now time.Duration, t *ticket.Ticket, err error) {
 		d.pass(t)
 	}
 	if d.ledger.Len() > 0 {
-		d.grant(now) // it may be ahead of others who now keep room for it, and a clock just read may let others go
+		d.grant(now)                   // it may be ahead of others who now keep room for it, and a clock just read may let others go
 		if t.Place != 0 && !t.Passed { // otherwise it was answered, and may be the request's
 			d.tellWaiting(now, t)
 		}

@@ -100,7 +100,10 @@ func (c Chain) Authenticate(call *messages.Call, clock Clock) error {
 // Validate reports every mistake of every member.
 func (c Chain) Validate() error {
 	var errs []error
-	for _, a := range c {
+	for i, a := range c {
+		if a == nil {
+			errs = append(errs, fmt.Errorf("auth: Chain[%d] is nil", i))
+		}
 		errs = append(errs, Validate(a))
 	}
 	return errors.Join(errs...)

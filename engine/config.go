@@ -62,7 +62,7 @@ type Config struct {
 	Auth auth.Authenticator
 	// Time is where the server's clock is read: see TimeFrom. If there are Limits,
 	// a TimeEndpoint must say which is charged for it. Nil means that signers take
-	// the local clock at its word.
+	// the local clock at its word, and that Fixed limits are kept as Sliding ones.
 	Time TimeSource
 	// Clock says how closely the server's clock is followed.
 	Clock Clock

@@ -179,6 +179,9 @@ func (e *Engine) UpdateCookies(rawURL string, cookies ...*http.Cookie) error {
 	if err := e.made(); err != nil {
 		return err
 	}
+	if _, err := request.OriginOf(rawURL); err != nil {
+		return fmt.Errorf("%w: URL of the cookies: %w", ErrInvalidRequest, err)
+	}
 	u, err := url.Parse(rawURL)
 	if err != nil {
 		return errors.New("sluice: malformed URL") // url.Error would repeat a secret in it
@@ -218,8 +221,10 @@ func (e *Engine) ReplaceLimits(limits []throttle.Limit) error {
 }
 
 // AdjustLimit adds delta to what a limit counts as used, for costs that only
-// the server knows and tells on another channel. The key is that of a keyed
-// limit, or "".
+// the server knows and tells on another channel. A delta below zero gives back. The
+// key is that of a keyed limit, which must have one, and is ignored by any other. A
+// route has no count of its own. The error is a *throttle.LimitError, with
+// ErrUnknownLimit, ErrNoKey or ErrUnknownKey.
 func (e *Engine) AdjustLimit(id, key string, delta int64) error {
 	if err := e.made(); err != nil {
 		return err

@@ -110,5 +110,7 @@ var (
 	ErrNoKey        = throttle.ErrNoKey        // the limit is keyed, and the request has no Key
 	ErrUnknownKey   = throttle.ErrUnknownKey   // the request's Key is not among the limit's Keys
 	ErrWeight       = throttle.ErrWeight       // the request weighs more than its limit ever admits
+	ErrRouteWeight  = throttle.ErrRouteWeight  // the request has a Weight, and its limit is a route without a quota
+	ErrSpent        = throttle.ErrSpent        // nothing is left of a Lifetime limit
 	ErrQueueFull    = throttle.ErrQueueFull    // beyond Throttle.MaxQueued
 )

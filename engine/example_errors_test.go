@@ -1,9 +1,11 @@
 package engine_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"time"
@@ -12,8 +14,7 @@ import (
 	"github.com/sluice-engine/sluice/throttle"
 )
 
-// What stands here between the lines of each function is what docs/guide/errors.md
-// shows; TestTheGuideToErrorsShowsWhatIsCompiled holds the two together.
+// What docs/guide/errors.md shows stands here; TestTheGuideToErrorsShowsWhatIsCompiled holds the two together.
 
 type book struct{ Bids, Asks [][2]string }
 
@@ -43,33 +44,57 @@ func fetchBook(ctx context.Context, eng *engine.Engine, req *engine.Request) (bo
 // place places an order that the server knows by the caller's own id, so that its
 // fate can be asked for.
 func place(ctx context.Context, eng *engine.Engine, id string, terms engine.Values) (order, error) {
+	terms = maps.Clone(terms)
 	terms["newClientOrderId"] = id
 	placed, err := engine.Fetch[order](ctx, eng, &engine.Request{
 		Method: http.MethodPost, Path: "/order", Query: terms, LimitID: "order", Auth: true, Priority: engine.High,
+		Timeout: 5 * time.Second,
 	})
 	switch engine.OutcomeOf(err) {
 	case engine.Done:
 		return placed, nil
 	case engine.NotSent, engine.Refused, engine.Rejected:
 		return order{}, err // no such order was placed
-	default: // it may have been: ask, and go on asking until the server says
-		return find(ctx, eng, id)
 	}
+	found, doubt := find(ctx, eng, id) // it may have been: ask, and go on asking until the server says
+	if doubt != nil && !errors.Is(doubt, errNotPlaced) {
+		return order{}, errors.Join(err, doubt) // still Unknown, whatever became of the question
+	}
+	return found, doubt
 }
 
-// find asks for an order by the caller's own id.
+var errNotPlaced = errors.New("the server knows of no such order")
+
+// onItsWay is longer than an order can be, for the server refuses what was signed
+// longer ago (Binance: recvWindow, five seconds unless auth.HMACQuery.Window says
+// otherwise).
+const onItsWay = 10 * time.Second
+
 func find(ctx context.Context, eng *engine.Engine, id string) (order, error) {
+	arrived := time.Now().Add(onItsWay)
 	for {
+		asked := time.Now()
 		found, err := engine.Fetch[order](ctx, eng, &engine.Request{
-			Path: "/order", Query: engine.Values{"origClientOrderId": id}, LimitID: "order", Auth: true, Priority: engine.Account,
+			Path: "/order", Query: engine.Values{"origClientOrderId": id}, LimitID: "query", Auth: true, Priority: engine.Account,
 		})
-		if err == nil || engine.OutcomeOf(err) == engine.Rejected {
-			return found, err
+		switch {
+		case err == nil:
+			return found, nil
+		case noSuchOrder(err) && asked.After(arrived):
+			return order{}, errNotPlaced
+		case engine.OutcomeOf(err) == engine.Rejected && !noSuchOrder(err):
+			return order{}, err // it is the question that was refused: nothing is known of the order
 		}
 		if engine.Wait(ctx, err) != nil {
 			return order{}, err
 		}
 	}
+}
+
+// noSuchOrder reads the API's own word for it, here Binance's.
+func noSuchOrder(err error) bool {
+	status, ok := errors.AsType[*engine.StatusError](err)
+	return ok && bytes.Contains(status.Body, []byte(`"code":-2013`))
 }
 
 // explain says what an error knows.

@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -33,16 +34,19 @@ func TestTheGuideToErrorsShowsWhatIsCompiled(t *testing.T) {
 }
 
 func TestTheGuidesOrderIsAskedForIfItIsInDoubt(t *testing.T) {
+	const never = -1 // it was not placed
 	for name, c := range map[string]struct {
-		status int  // of the first answer; 0 breaks the connection
-		found  bool // the order was placed
-		asked  int
+		status int // of the first answer; 0 breaks the connection
+		found  int // the question from which on the order is there
+		denied bool
 		want   engine.Outcome
 	}{
-		"placed, and the answer was lost":     {0, true, 2, engine.Done},
-		"not placed, and the answer was lost": {0, false, 2, engine.Rejected},
-		"placed, behind a 502":                {502, true, 2, engine.Done},
-		"rejected":                            {400, false, 0, engine.Rejected},
+		"placed, and the answer was lost":        {0, 2, false, engine.Done},
+		"placed, behind a 502":                   {502, 2, false, engine.Done},
+		"on its way when it was first asked for": {0, 9, false, engine.Done},
+		"not placed, and the answer was lost":    {0, never, false, engine.Unknown},
+		"in doubt, and the question is refused":  {0, never, true, engine.Unknown},
+		"rejected":                               {400, never, false, engine.Rejected},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -59,15 +63,29 @@ func TestTheGuidesOrderIsAskedForIfItIsInDoubt(t *testing.T) {
 						w.WriteHeader(http.StatusServiceUnavailable) // it has other things to do
 						return
 					}
-					if !c.found {
-						w.WriteHeader(http.StatusNotFound)
+					switch {
+					case c.denied:
+						w.WriteHeader(http.StatusUnauthorized)
+						w.Write([]byte(`{"code":-2015}`))
+					case c.found == never || asked < c.found:
+						w.WriteHeader(http.StatusBadRequest)
+						w.Write([]byte(`{"code":-2013}`))
+					default:
+						w.Write([]byte(`{"orderId":7,"status":"NEW"}`))
 					}
-					w.Write([]byte(`{"orderId":7,"status":"NEW"}`))
 				}).newEngine(t, engine.Config{Auth: auth.Basic{User: "u", Password: "p"}})
-				require.NoError(t, eng.ReplaceLimits([]throttle.Limit{{ID: "order", Quota: 100, Per: time.Second}}))
-				placed, err := place(context.Background(), eng, "mine", engine.Values{"symbol": "BTCUSDT"})
+				require.NoError(t, eng.ReplaceLimits([]throttle.Limit{
+					{ID: "order", Quota: 100, Per: time.Second}, {ID: "query", Quota: 100, Per: time.Second},
+				}))
+				terms, start := engine.Values{"symbol": "BTCUSDT"}, time.Now()
+				placed, err := place(context.Background(), eng, "mine", terms)
 				require.Equal(t, c.want, engine.OutcomeOf(err), "%v", err)
-				require.Equal(t, c.asked, asked)
+				gone := c.found == never && c.status == 0 && !c.denied
+				require.Equal(t, gone, errors.Is(err, errNotPlaced), "%v", err)
+				if gone {
+					require.Greater(t, time.Since(start), onItsWay, "it might have come")
+				}
+				require.Equal(t, engine.Values{"symbol": "BTCUSDT"}, terms, "they are the caller's")
 				if c.want == engine.Done {
 					require.EqualValues(t, 7, placed.OrderID)
 				}

@@ -62,6 +62,7 @@ var mayImport = map[string][]string{
 	"bench":            {"engine", "auth", "throttle/...", "messages", "internal/clock", "bench/..."},
 	"bench/limits":     {"throttle", "throttle/feedback", "actors/throttler", "actors/ticket", "bench/exchange", "bench/parallel"}, // drives the throttler's desk
 	"bench/exchange":   {"bench/exchange/..."},
+	"bench/referee":    {"engine", "auth", "throttle/..."}, // judges from outside
 	"bench/mutants":    {},
 	"bench/cmd/sluice": {"bench/...", "throttle", "throttle/limitfile"},
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/sluice-engine/sluice/auth"
 	"github.com/sluice-engine/sluice/engine"
 	"github.com/sluice-engine/sluice/throttle"
 )
@@ -47,6 +48,7 @@ func TestWhatIsMissingIsNamedAndNothingPanics(t *testing.T) {
 		for _, err := range []error{
 			nobody.Close(), nobody.Shutdown(t.Context()), nobody.Warm(t.Context(), "", 1), nobody.ReplaceLimits(nil),
 			nobody.AdjustLimit("a", "", 1), nobody.UpdateCookies("http://server.test/"),
+			nobody.Pause(throttle.Scope{}, time.Second), nobody.Resume(throttle.Scope{}),
 		} {
 			require.ErrorIs(t, err, engine.ErrNoEngine)
 		}
@@ -65,6 +67,9 @@ func TestNewRefusesWhatCanNeverBeSent(t *testing.T) {
 		"a name that is no token":    {engine.Config{Header: http.Header{"X Key": {"a"}}}, `Header: request header "X Key"`},
 		"a line of the connection's": {engine.Config{Header: http.Header{"Content-Length": {"3"}}}, `Header: request header "Content-Length"`},
 		"a time without a place":     {engine.Config{Time: engine.TimeFrom("/time", "t")}, `Time.Path "/time" needs a BaseURL`},
+		"a pointer to no scheme":     {engine.Config{Auth: (*auth.HMACQuery)(nil)}, "Auth is a nil *auth.HMACQuery"},
+		"a chain with a gap":         {engine.Config{Auth: auth.Chain{nil}}, "Auth: auth: Chain[0] is nil"},
+		"a pointer to no time":       {engine.Config{Time: (*engine.TimeEndpoint)(nil)}, "Time is a nil *engine.TimeEndpoint"},
 		"keys of no keyed limit":     {engine.Config{Limits: []throttle.Limit{{ID: "a", Quota: 1, Per: time.Second, Keys: []string{"x"}}}}, "not keyed"},
 	} {
 		_, err := engine.New(c.config)
@@ -119,8 +124,15 @@ func TestARequestThatCannotBeSentIsRefusedBeforeItQueues(t *testing.T) {
 			Upload: engine.Upload{Stream: true, Trailer: http.Header{"Authorization": {"x"}}},
 		}, engine.Preparing, engine.ErrInvalidRequest, "trailer"},
 		"a weight below zero": {engine.Request{Path: "/", Weight: -5}, engine.Preparing, engine.ErrInvalidRequest, "Weight -5 is negative"},
-		"no key":              {engine.Request{Path: "/", LimitID: "keyed"}, engine.Throttled, engine.ErrNoKey, `limit "keyed"`},
-		"a mistyped key":      {engine.Request{Path: "/", LimitID: "keyed", Key: "BTCUSD"}, engine.Throttled, engine.ErrUnknownKey, `limit "keyed"`},
+		"a length below zero": {engine.Request{
+			Method: "POST", Path: "/", Body: io.MultiReader(), Upload: engine.Upload{Stream: true, Length: -2},
+		}, engine.Preparing, engine.ErrInvalidRequest, "Upload.Length -2 is negative"},
+		"a body that opens itself": {engine.Request{
+			Method: "POST", Path: "/", Body: func() (io.Reader, error) { return strings.NewReader("a"), nil },
+		}, engine.Preparing, engine.ErrInvalidRequest, "body: a func() (io.Reader, error) is sent with Upload.Stream"},
+		"a body that is no JSON": {engine.Request{Method: "POST", Path: "/", Body: make(chan int)}, engine.Preparing, engine.ErrInvalidRequest, "body: json: unsupported type: chan int"},
+		"no key":                 {engine.Request{Path: "/", LimitID: "keyed"}, engine.Throttled, engine.ErrNoKey, `limit "keyed"`},
+		"a mistyped key":         {engine.Request{Path: "/", LimitID: "keyed", Key: "BTCUSD"}, engine.Throttled, engine.ErrUnknownKey, `limit "keyed"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -144,4 +156,14 @@ func TestARequestThatCannotBeSentIsRefusedBeforeItQueues(t *testing.T) {
 		_, err := s.newEngine(t, engine.Config{}).Do(t.Context(), &engine.Request{Method: "Purge", Path: "/http://other"})
 		require.NoError(t, err)
 	})
+}
+
+func TestCookiesAreOfAWholeURL(t *testing.T) {
+	eng := newEngine(t, engine.Config{})
+	for _, place := range []string{"", "server.test", "/a", "ftp://server.test/"} {
+		err := eng.UpdateCookies(place, &http.Cookie{Name: "a", Value: "sesame"})
+		require.ErrorIs(t, err, engine.ErrInvalidRequest, place)
+		require.NotContains(t, err.Error(), "sesame")
+	}
+	require.NoError(t, eng.UpdateCookies("http://server.test/"))
 }

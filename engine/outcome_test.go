@@ -15,6 +15,7 @@ import (
 
 	"github.com/sluice-engine/sluice/engine"
 	"github.com/sluice-engine/sluice/messages"
+	"github.com/sluice-engine/sluice/throttle"
 )
 
 func TestAVerdictClaimsNoMoreThanIsKnown(t *testing.T) {
@@ -176,5 +177,31 @@ func TestWaitEndsWhenItMakesSenseToTryAgain(t *testing.T) {
 		start = time.Now()
 		require.ErrorIs(t, engine.Wait(short, at(time.Hour)), context.DeadlineExceeded)
 		require.Zero(t, time.Since(start), "there is nothing to wait for")
+	})
+}
+
+func TestNoWaitingMendsAMistake(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var noContext context.Context
+		require.ErrorContains(t, engine.Wait(noContext, io.EOF), "the context is nil")
+
+		keyed := throttle.Limit{ID: "keyed", Quota: 9, Per: time.Second, Keyed: true, Keys: []string{"a"}}
+		route := throttle.Limit{ID: "route", Linked: []throttle.Link{{ID: "calls"}}}
+		eng := newServer(t, nil).newEngine(t, engine.Config{
+			Limits: []throttle.Limit{keyed, route, {ID: "calls", Quota: 9, Per: time.Second}},
+		})
+		for _, request := range []*engine.Request{
+			nil, {Path: "/"}, {Path: "/", LimitID: "no such"}, {Path: "/", LimitID: "keyed"}, {Path: "/", LimitID: "keyed", Key: "b"},
+			{Path: "/", LimitID: "calls", Weight: 10}, {Path: "/", LimitID: "route", Weight: 2}, {Path: "/", LimitID: "calls", Method: "get"},
+		} {
+			_, err := eng.Do(t.Context(), request)
+			start := time.Now()
+			require.Error(t, err)
+			require.Equal(t, err, engine.Wait(t.Context(), err))
+			require.Zero(t, time.Since(start))
+		}
+		require.NoError(t, eng.Close())
+		_, err := fetchBook(context.Background(), eng, &engine.Request{Path: "/"})
+		require.ErrorIs(t, err, engine.ErrClosed, "and the guide's loop ends")
 	})
 }

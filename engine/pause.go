@@ -37,6 +37,9 @@ func (e *Engine) Resume(scope throttle.Scope) error {
 
 // scope writes the origin as the throttler knows it.
 func (e *Engine) scope(scope throttle.Scope) (throttle.Scope, error) {
+	if err := e.made(); err != nil {
+		return scope, err
+	}
 	switch scope.Origin {
 	case throttle.AnyOrigin:
 		return scope, nil

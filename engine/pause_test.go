@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
+	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -152,6 +155,17 @@ func TestAPauseCanBeMadeAndEndedByHand(t *testing.T) {
 	})
 }
 
+func TestAPauseForEverIsCutToTheLongestThereIs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t, nil)
+		eng := s.newEngine(t, engine.Config{Throttle: throttle.Options{MaxPause: time.Hour}})
+		require.NoError(t, eng.Pause(throttle.Scope{Name: throttle.WholeOrigin}, math.MaxInt64))
+		require.NoError(t, eng.Pause(throttle.Scope{Name: throttle.WholeOrigin}, math.MinInt64))
+		sendAll(t, eng, 1, engine.Request{})
+		require.Equal(t, []time.Duration{time.Hour}, s.seen())
+	})
+}
+
 func TestARequestIsRecalledAfterItWasSignedTooLate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer(t, nil)
@@ -183,24 +197,36 @@ func TestAStreamedRefusalOfATimestampGivesItsConnectionBackFirst(t *testing.T) {
 func TestOneCallersCancellationIsNotTheNextOnes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var hang atomic.Bool
+		var takes atomic.Int64
 		hang.Store(true)
 		s := newServer(t, func(_ http.ResponseWriter, r *http.Request) {
+			time.Sleep(time.Duration(takes.Load()))
 			if hang.Load() {
 				<-r.Context().Done()
 			}
 		})
 		eng := s.newEngine(t, engine.Config{Connections: engine.Connections{Max: 1}})
+		ask := func(ctx context.Context) error {
+			_, err := eng.Do(ctx, &engine.Request{Path: "/"})
+			return err
+		}
 		ctx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(time.Second, cancel)
 		for range 3 { // the slot stays registered with a context that it meets again
-			_, err := eng.Do(ctx, &engine.Request{Path: "/"})
-			require.True(t, errors.Is(err, context.Canceled))
+			require.True(t, errors.Is(ask(ctx), context.Canceled))
 		}
 		hang.Store(false)
 		for range 4 {
-			_, err := eng.Do(context.Background(), &engine.Request{Path: "/"})
-			require.NoError(t, err)
+			require.NoError(t, ask(context.Background()))
 		}
+
+		before, leave := context.WithCancel(t.Context())
+		for range 3 {
+			require.NoError(t, ask(before))
+		}
+		takes.Store(int64(2 * time.Second))
+		time.AfterFunc(time.Second, leave) // while the slot serves another
+		require.NoError(t, ask(context.Background()))
 		require.EqualValues(t, 2, eng.Stats().Pools[0].Dialled, "a good connection is kept")
 	})
 }
@@ -216,4 +242,46 @@ func TestATimeoutEndsARequestWhoseReaderBlocks(t *testing.T) {
 		require.Equal(t, time.Second, time.Since(begun))
 		writer.Close() // or its goroutine would outlive the test
 	})
+}
+
+// leavingConn has its caller leave just before a read returns.
+type leavingConn struct {
+	net.Conn
+	leave func()
+}
+
+func (c leavingConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if n > 0 {
+		c.leave()
+		time.Sleep(time.Nanosecond) // for what watches the context
+	}
+	return n, err
+}
+
+func TestARefusalIsHeededWhoseCallerLeavesAsItComes(t *testing.T) {
+	for _, stream := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newServer(t, func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Retry-After", "5")
+				w.WriteHeader(429)
+				io.WriteString(w, "too many")
+			})
+			ctx, leave := context.WithCancel(t.Context())
+			eng := s.newEngine(t, engine.Config{
+				Limits: []throttle.Limit{{ID: "calls", Quota: 10, Per: time.Second}},
+				Dial: engine.Dial{DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+					conn, err := s.dial(ctx, network, addr)
+					return leavingConn{conn, leave}, err
+				}},
+			})
+			_, err := eng.Do(ctx, &engine.Request{Path: "/", LimitID: "calls", Stream: stream})
+			if stream { // otherwise the whole answer was there before its caller left
+				require.ErrorIs(t, err, context.Canceled)
+			}
+			scopes := eng.Stats().Limits.Scopes
+			require.Len(t, slices.DeleteFunc(scopes, func(s engine.ScopeStats) bool { return s.PausedUntil.IsZero() }), 1, "stream: %t", stream)
+			wantNothingHeld(t, eng)
+		})
+	}
 }

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -181,11 +182,30 @@ func (p *plan) hasLimit(id string) bool {
 		slices.ContainsFunc(p.Limits, func(l throttle.Limit) bool { return l.ID == id })
 }
 
-func (p *plan) readAuth() { p.complainOf("Auth", auth.Validate(p.Auth)) }
+func (p *plan) readAuth() {
+	if holdsNil(p, "Auth", p.Auth) {
+		return
+	}
+	p.complainOf("Auth", auth.Validate(p.Auth))
+}
+
+// holdsNil notes a nil pointer in a field that may be nil itself, if its methods
+// are those of what it points to, and so can do nothing but panic.
+func holdsNil[I any](p *plan, field string, value I) bool {
+	v := reflect.ValueOf(value)
+	if v.Kind() != reflect.Pointer || !v.IsNil() || !v.Type().Elem().Implements(reflect.TypeFor[I]()) {
+		return false
+	}
+	p.complain("%s is a nil %T", field, value)
+	return true
+}
 
 func (p *plan) readTime() {
 	// A source of the caller's own says nothing of a limit: its requests are
 	// refused by Do if they name an unknown one.
+	if holdsNil(p, "Time", p.Time) {
+		p.Time = nil
+	}
 	if source, ok := p.Time.(interface{ endpoint() TimeEndpoint }); ok {
 		endpoint := source.endpoint()
 		if endpoint.URL == "" && p.BaseURL == "" {
@@ -211,11 +231,13 @@ func (p *plan) readProcessors() {
 		if processor == nil {
 			p.complain("PreProcessors[%d] is nil", i)
 		}
+		holdsNil(p, fmt.Sprintf("PreProcessors[%d]", i), processor)
 	}
 	for i, processor := range p.PostProcessors {
 		if processor == nil {
 			p.complain("PostProcessors[%d] is nil", i)
 		}
+		holdsNil(p, fmt.Sprintf("PostProcessors[%d]", i), processor)
 	}
 }
 

@@ -57,7 +57,7 @@ const (
 const Unlimited = messages.Unlimited
 
 // PreProcessor may change a request before it is built, or end it. It is given
-// a copy of the caller's value.
+// a copy of the caller's value, in which URL is the whole URL, and Path is empty.
 //
 // Its method: go doc github.com/sluice-engine/sluice/messages.PreProcessor
 type PreProcessor = messages.PreProcessor

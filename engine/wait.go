@@ -3,8 +3,10 @@ package engine
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/sluice-engine/sluice/messages"
@@ -16,6 +18,8 @@ import (
 // neither is known, after a pause of 100 to 200 ms, so that no loop around it can
 // spin. It returns nil then, and the context's error as soon as that ends; with a
 // context that ends before the instant, at once. A nil error is not waited for.
+// One that no waiting mends, a mistake in the program or a closed engine, is
+// returned at once, so that no loop around it goes on for ever.
 //
 // Whether to send it again at all is not for Wait to say: see OutcomeOf.
 //
@@ -32,11 +36,15 @@ import (
 //		}
 //	}
 func Wait(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
+	switch {
+	case ctx == nil:
+		return fmt.Errorf("%w: the context is nil", ErrInvalidRequest)
+	case ctx.Err() != nil:
 		return messages.ContextError(ctx)
-	}
-	if err == nil {
+	case err == nil:
 		return nil
+	case lasting(err):
+		return err
 	}
 	pause := pauseAfter(err)
 	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < pause {
@@ -50,6 +58,15 @@ func Wait(ctx context.Context, err error) error {
 	case <-ctx.Done():
 		return messages.ContextError(ctx)
 	}
+}
+
+// lasting reports whether the same request ends in the same way however late it is
+// sent again.
+func lasting(err error) bool {
+	return slices.ContainsFunc([]error{
+		ErrInvalidRequest, ErrNoLimit, ErrUnknownLimit, ErrNoKey, ErrUnknownKey, ErrWeight, ErrRouteWeight,
+		ErrNoEngine, ErrInsideRequest, ErrClosed,
+	}, func(cause error) bool { return errors.Is(err, cause) })
 }
 
 // leastPause is what a loop waits that knows of no instant, and twice that at most.

@@ -65,8 +65,8 @@ type Error struct {
 	Route  string // the id of the limit that the request names; empty if no limit applies
 	Key    string // Request.Key; it may name an account, so no text has it
 
-	Limit   string        // the id of the limit that was full; empty if none was, or if it is not known
-	Waited  time.Duration // how long the request queued for its permits, over all attempts
+	Limit   string        // the id of the limit that was full or paused; empty if none was, or if it is not known
+	Waited  time.Duration // how long the request queued for permits and connections, over all attempts
 	RetryAt time.Time     // before then the same request ends in the same way; zero if that is not known
 
 	Err error
@@ -108,7 +108,7 @@ func (e *Error) circumstances() string {
 	if e.Route != "" && (e.Stage == Throttled || e.Limit != "") {
 		way = append(way, fmt.Sprintf("route %q", e.Route))
 	}
-	if e.Waited > 0 {
+	if e.Waited >= time.Millisecond { // less is no wait
 		way = append(way, "waited "+roughly(e.Waited))
 	}
 	if e.Attempts > 1 {

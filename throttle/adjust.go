@@ -7,7 +7,8 @@ import (
 
 // Adjust corrects what one instance of a limit counts as used, by delta: above
 // zero when others spent from it, below zero when the server gave something
-// back, as when an order fills. The key is ignored unless the limit is keyed.
+// back, as when an order fills. The key is ignored unless the limit is keyed, and
+// then must be one that it knows. The error is a *LimitError.
 func (l *Ledger) Adjust(now time.Duration, id, key string, delta int64) error {
 	m, err := l.meterOf(l.at(now), id, key)
 	if err != nil {
@@ -48,6 +49,9 @@ func (l *Ledger) meterOf(now time.Duration, id, key string) (*meter, error) {
 		return nil, &LimitError{ID: id, Err: ErrUnknownLimit}
 	}
 	if r.Keyed {
+		if err := r.checkKey(key); err != nil {
+			return nil, err
+		}
 		// sweep forgets paths, and a meter with its last one: a meter without any
 		// path would stay for ever.
 		return l.pathFor(now, l.table.routes[id], key, "").meterOf(r), nil

@@ -2,6 +2,7 @@ package throttle
 
 import (
 	"cmp"
+	"fmt"
 	"math"
 	"time"
 )
@@ -58,8 +59,8 @@ func (r *route) weigh(p *Permit) error {
 			w = p.cost
 		}
 		// What is kept for more urgent ones is never this one's to take.
-		if w > c.rule.terms.quota-c.rule.kept(p.Priority) {
-			return &LimitError{ID: c.rule.ID, Err: ErrWeight}
+		if most := c.rule.terms.quota - c.rule.kept(p.Priority); w > most {
+			return &LimitError{ID: c.rule.ID, Err: fmt.Errorf("%w: %d is more than %d", ErrWeight, w, most)}
 		}
 	}
 	return nil

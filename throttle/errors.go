@@ -3,6 +3,7 @@ package throttle
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -32,8 +33,8 @@ type LimitError struct {
 	Full string
 	// Key is that of Full, if it is a keyed one.
 	Key string
-	// Paused says that a pause holds the request, or the slow start after one, and
-	// no limit as long as that.
+	// Paused says that Full need not be full: its scope is paused, or starts slowly
+	// after a pause.
 	Paused bool
 	// RetryAt is the instant, on the clock of `now`, from which asking again is
 	// worthwhile: before it the request cannot leave. 0 means that no instant is
@@ -46,18 +47,20 @@ func (e *LimitError) Error() string {
 	if e.ID == NoLimit && e.Paused {
 		return e.Err.Error() + " (paused)"
 	}
-	text := fmt.Sprintf("limit %q: %v", e.ID, e.Err)
-	if e.Full == "" {
-		return text
-	}
-	text += fmt.Sprintf(" (of %q", e.Full)
-	if e.Key != "" {
-		text += fmt.Sprintf(" for %q", e.Key)
+	var of []string
+	switch {
+	case e.Full != "" && e.Key != "":
+		of = append(of, fmt.Sprintf("of %q for %q", e.Full, e.Key))
+	case e.Full != "":
+		of = append(of, fmt.Sprintf("of %q", e.Full))
 	}
 	if e.Paused {
-		text += ", paused"
+		of = append(of, "paused")
 	}
-	return text + ")"
+	if len(of) == 0 {
+		return fmt.Sprintf("limit %q: %v", e.ID, e.Err)
+	}
+	return fmt.Sprintf("limit %q: %v (%s)", e.ID, e.Err, strings.Join(of, ", "))
 }
 
 // Unwrap returns the reason.

@@ -63,6 +63,9 @@ func (l *Ledger) holding(now time.Duration, p *Permit) Hold {
 func (l *Ledger) refusal(now time.Duration, p *Permit, reason error) *LimitError {
 	h := l.holding(now, p)
 	e := &LimitError{ID: p.Limit, Err: reason, Full: h.Limit, Key: h.Key, Paused: h.Paused, RetryAt: h.Until}
+	if h.Paused && p.path.pausedUntil() <= now {
+		e.RetryAt = 0 // it starts slowly, and the next answer may let p go
+	}
 	if at := l.soonest(now, p); at > now && at != never {
 		e.RetryAt = max(e.RetryAt, at)
 	}

@@ -39,10 +39,23 @@ func TestARefusalNamesTheLimitThatIsFullAndWhenToAskAgain(t *testing.T) {
 	paused := why(Permit{Limit: "order", Key: "BTC", Deadline: 2 * sec}, ErrDeadline)
 	require.Equal(t, 8*sec, paused.RetryAt)
 	require.NotEmpty(t, paused.Full)
+	require.True(t, paused.Paused)
+	require.EqualError(t, paused, `limit "order": no room before the deadline (of "pool", paused)`, "it is no limit that is to be raised")
 	none := why(Permit{Limit: NoLimit, Deadline: 2 * sec}, ErrDeadline)
 	require.Equal(t, &LimitError{ID: NoLimit, Err: ErrDeadline, Paused: true, RetryAt: 8 * sec}, none)
 	require.EqualError(t, none, "no room before the deadline (paused)")
-	require.EqualError(t, paused, `limit "order": no room before the deadline (of "pool", paused)`)
+}
+
+func TestInASlowStartNoInstantIsKnown(t *testing.T) {
+	l := exact(t, Options{}, Limit{ID: "a", Quota: 100, Per: sec})
+	require.NoError(t, l.Pause(0, Scope{}, sec))
+	first := granted(t, l, sec, "a")
+	late := &Permit{Limit: "a", Deadline: sec + 500*ms}
+	require.NoError(t, l.Acquire(sec, late))
+	require.Same(t, late, l.Next(sec+500*ms))
+	require.Equal(t, &LimitError{ID: "a", Err: ErrDeadline, Full: "a", Paused: true}, late.Err())
+	l.Settle(sec+501*ms, first, Outcome{})
+	granted(t, l, sec+501*ms, "a") // for the answer has opened it
 }
 
 func TestAnExpiredPermitKnowsWhatKeptIt(t *testing.T) {

@@ -15,13 +15,20 @@ var (
 // checkKey returns what is wrong with a key on the route.
 func (r *route) checkKey(key string) error {
 	for _, c := range r.tolls {
-		switch {
-		case !c.rule.Keyed:
-		case key == "":
-			return &LimitError{ID: c.rule.ID, Err: ErrNoKey}
-		case len(c.rule.Keys) > 0 && !slices.Contains(c.rule.Keys, key):
-			return &LimitError{ID: c.rule.ID, Err: ErrUnknownKey}
+		if err := c.rule.checkKey(key); err != nil {
+			return err
 		}
+	}
+	return nil
+}
+
+func (r *rule) checkKey(key string) error {
+	switch {
+	case !r.Keyed:
+	case key == "":
+		return &LimitError{ID: r.ID, Err: ErrNoKey}
+	case len(r.Keys) > 0 && !slices.Contains(r.Keys, key):
+		return &LimitError{ID: r.ID, Err: ErrUnknownKey}
 	}
 	return nil
 }

@@ -134,7 +134,6 @@ func (l *Ledger) Settle(now time.Duration, p *Permit, o Outcome) {
 	if p.state != Granted {
 		return
 	}
-	p.state = Idle
 	for _, s := range p.path.scopes {
 		s.flying--
 	}
@@ -155,6 +154,7 @@ func (l *Ledger) Settle(now time.Duration, p *Permit, o Outcome) {
 	default:
 		l.answered(now, p, o)
 	}
+	p.state = Idle // last: one that tears the ledger here is in flight still
 }
 
 func (l *Ledger) answered(now time.Duration, p *Permit, o Outcome) {

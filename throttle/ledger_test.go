@@ -109,7 +109,23 @@ func TestACycleOfLinksIsRefused(t *testing.T) {
 		{ID: "b", Linked: []Link{{ID: "c"}}},
 		{ID: "c", Quota: 1, Per: sec, Linked: []Link{{ID: "a"}}},
 	}, Options{})
-	require.ErrorContains(t, err, "is linked to itself: a → b → c → a")
+	require.EqualError(t, err, `limit "a": is linked to itself: a → b → c → a`, "and nothing that only follows from it")
+}
+
+func TestARouteIsGivenNothingThatOnlyAQuotaHas(t *testing.T) {
+	weight := Limit{ID: "weight", Quota: 100, Per: sec}
+	links := []Link{{ID: "weight"}}
+	for field, route := range map[string]Limit{
+		"weight":  {ID: "depth", Linked: links, Weight: 25}, // would be charged 1
+		"per":     {ID: "depth", Linked: links, Per: sec},
+		"keyed":   {ID: "depth", Linked: links, Keyed: true},
+		"reserve": {ID: "depth", Linked: links, Reserve: []Reserve{{High, 5}}},
+		"scope":   {ID: "depth", Linked: links, Scope: "ip"},
+		"window":  {ID: "depth", Linked: links, Window: Fixed},
+	} {
+		_, err := New([]Limit{weight, route}, Options{})
+		require.ErrorContains(t, err, `limit "depth": is a route, for it has links and no quota, and so `+field+" means nothing")
+	}
 }
 
 func TestLinksOfLinksAddUp(t *testing.T) {
@@ -513,25 +529,6 @@ func TestAFixedLimitLearnsItsClockWithoutLosingAWindow(t *testing.T) {
 	require.Zero(t, granted(2*time.Second), "what went before the clock was known is charged")
 	require.Zero(t, granted(10*time.Second))
 	require.Equal(t, 3, granted(10*time.Second+60*time.Millisecond), "the next window is whole")
-}
-
-func TestRoomIsLeftForOthersAndComesBackAsTheWindowPasses(t *testing.T) {
-	l, err := New([]Limit{{ID: "w", Quota: 100, Per: 100 * sec, Window: Fixed, Shared: 0.36}}, Options{})
-	require.NoError(t, err)
-	l.SetClock(0, 1_000_000*sec, 1_000_000*sec) // a window begins at our zero
-	room := func(now time.Duration) int64 { return limitOf(l, now, "w").Room }
-
-	require.EqualValues(t, 100-36-19, room(0), "36 expected, and three times their root")
-	half := room(50 * sec)
-	require.Greater(t, room(75*sec), half)
-	require.NoError(t, l.Sync(80*sec, "w", "", 90, 1_000_080*sec))
-	require.Less(t, room(80*sec), int64(10))
-	require.Less(t, room(99*sec+900*ms), int64(10), "the end of a window is not ours alone")
-	for window := 1; window < 20; window++ { // from here on nobody else spends
-		now := time.Duration(window)*100*sec + sec
-		require.NoError(t, l.Sync(now, "w", "", 0, 1_000_000*sec+now))
-	}
-	require.Greater(t, room(1901*sec), int64(85), "the expectation has fallen")
 }
 
 func TestOnlyAFixedLimitIsSharedByExpectation(t *testing.T) {

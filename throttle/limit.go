@@ -14,7 +14,8 @@ const (
 	Sliding Window = iota
 	// Fixed allows Quota in each window [k·Per+Offset, (k+1)·Per+Offset) of
 	// the server's Unix clock. All of the quota can be used once SetClock has
-	// been called; until then it behaves as Sliding.
+	// been called, as an engine does that has a Config.Time; until then it behaves
+	// as Sliding.
 	Fixed
 	// FixedFromFirst allows Quota in a window that opens with the first
 	// request to arrive and lasts Per; the next one opens with the first
@@ -48,7 +49,8 @@ type Limit struct {
 	// ID is what requests and links name the limit by.
 	ID string
 	// Quota is the weight admitted per Per. Zero together with links makes the
-	// limit a route: a name for its links, without a quota of its own.
+	// limit a route: a name for its links, without a quota of its own. A route has
+	// nothing but ID and Linked; what its requests weigh is the weight of the links.
 	Quota int64
 	Per   time.Duration
 	// Window is how the server counts; default Sliding.

@@ -42,6 +42,7 @@ func drawPlan(rng *rand.Rand, kinds ...Window) plan {
 func drawLimit(rng *rand.Rand, id string, kind Window, links ...Link) Limit {
 	l := Limit{ID: id, Window: kind, Quota: 4 + rng.Int64N(8), Linked: links}
 	l.MaxDelay = time.Duration(1+rng.IntN(3000)) * ms
+	l.CloseDelay = time.Duration(1+rng.IntN(1500)) * ms
 	switch kind {
 	case Concurrency:
 	case Lifetime:
@@ -108,8 +109,15 @@ func TestAClockThatIsSetAgainAndAgainNeverLetsTooMuchThrough(t *testing.T) {
 	})
 }
 
-func TestPausesHurtNobody(t *testing.T) {
-	holdsIn(t, allKinds(), func(_ *rand.Rand, p *plan) { p.pauses = true })
+func TestPausesHoldAtTheirOriginAndHurtNobody(t *testing.T) {
+	holdsIn(t, allKinds(), func(rng *rand.Rand, p *plan) { p.pauses, p.origins = true, rng.IntN(3) })
+}
+
+func TestTakingPermitsBackLosesNothing(t *testing.T) {
+	holdsIn(t, allKinds(), func(rng *rand.Rand, p *plan) {
+		p.recall, p.pauses, p.origins = 0.3, rng.IntN(2) == 0, rng.IntN(3)
+		p.replace = rng.IntN(3) == 0
+	})
 }
 
 func TestReplacingLimitsLosesNothing(t *testing.T) {
@@ -160,7 +168,7 @@ func TestABrokenLedgerIsCaught(t *testing.T) {
 	}
 	for _, m := range mutations {
 		t.Run(m.name, func(t *testing.T) {
-			require.Error(t, firstFailure(m.kinds, 300, m.mutate), "no world noticed")
+			require.Error(t, firstFailure(m.kinds, 1000, m.mutate), "no world noticed")
 		})
 	}
 }

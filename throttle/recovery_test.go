@@ -125,3 +125,25 @@ func TestWhatIsInFlightIsAdoptedThoughItCouldNotBeAskedForAnyMore(t *testing.T) 
 		require.Zero(t, s.InFlight, s.Scope)
 	}
 }
+
+func TestAPermitWhoseSettlingTearsTheLedgerIsInFlightStill(t *testing.T) {
+	limits := []Limit{{ID: "a", Quota: 2, Window: Concurrency}}
+	torn := exact(t, Options{}, limits...)
+	lost, back := granted(t, torn, 0, "a"), granted(t, torn, 0, "a")
+	whole := torn.pauses
+	torn.pauses = nil
+	require.Panics(t, func() { torn.Settle(0, lost, Outcome{Fate: Lost}) })
+	require.Panics(t, func() { torn.Park(0, back) })
+	torn.pauses = whole
+
+	l, err := torn.Successor(0, limits)
+	require.NoError(t, err)
+	for _, p := range []*Permit{lost, back} {
+		require.Equal(t, Granted, p.State())
+		require.NoError(t, l.Adopt(0, p))
+	}
+	l.Settle(0, lost, Outcome{Fate: Lost})
+	require.EqualValues(t, 2, limitOf(l, 0, "a").InFlight)
+	require.NoError(t, l.Requeue(0, back))
+	require.EqualValues(t, 1, limitOf(l, 0, "a").InFlight)
+}

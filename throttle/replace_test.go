@@ -38,6 +38,24 @@ func TestACounterThatKeepsNoLogIsTakenForFull(t *testing.T) {
 	}
 }
 
+// At 499 ms nothing has fallen off the server's counter of 5, for it falls at 500;
+// from then on it falls by 1 every 100 ms.
+func TestACounterThatFellInLargerStepsMayLieAsFarAboveTheLine(t *testing.T) {
+	limit := Limit{ID: "a", Quota: 10, Per: sec, Burst: 10, Tick: 500 * ms, Window: Leaky}
+	l := exact(t, Options{}, limit)
+	for range 5 {
+		l.Settle(0, granted(t, l, 0, "a"), Outcome{})
+	}
+	require.EqualValues(t, 4, limitOf(l, 499*ms, "a").Room)
+	limit.Tick = 100 * ms
+	require.NoError(t, l.Replace(499*ms, []Limit{limit}))
+	require.LessOrEqual(t, limitOf(l, 499*ms, "a").Room, int64(10-5))
+	require.EqualValues(t, 9, limitOf(l, 901*ms, "a").Room, "it is empty")
+	limit.Tick = 0
+	require.NoError(t, l.Replace(902*ms, []Limit{limit}))
+	require.EqualValues(t, 9, limitOf(l, 902*ms, "a").Room, "one step may still be in it")
+}
+
 // Whatever the kinds, what is granted after a replacement obeys the new rule
 // together with all that was granted before it.
 func TestNoReplacementLetsMoreThroughThanEitherKind(t *testing.T) {

@@ -68,6 +68,12 @@ func compile(limits []Limit, o Options, c *serverClock) (*table, error) {
 		return nil, errors.Join(b.errs...)
 	}
 	for i := range limits {
+		b.linked(&limits[i], nil)
+	}
+	if len(b.errs) > 0 { // what a cycle comes to is no sum
+		return nil, errors.Join(b.errs...)
+	}
+	for i := range limits {
 		b.resolve(&limits[i])
 	}
 	t.routes[NoLimit] = &route{id: NoLimit, own: -1, paths: map[way]*path{}}
@@ -103,7 +109,8 @@ func (b *builder) declare(l *Limit) {
 	}
 	b.byID[l.ID] = l
 	if l.Quota == 0 && len(l.Linked) > 0 {
-		return // a route
+		b.checkRoute(l)
+		return
 	}
 	before := len(b.errs)
 	b.checkQuota(l)
@@ -117,6 +124,27 @@ func (b *builder) declare(l *Limit) {
 	r.Linked, r.Reserve, r.Keys = slices.Clone(l.Linked), slices.Clone(l.Reserve), slices.Clone(l.Keys)
 	b.rules[l.ID] = r
 	b.checkRoom(r)
+}
+
+// checkRoute complains about all that says something of a quota, for it would say
+// nothing: a route that is given the weight of its request would be charged that of
+// its link.
+func (b *builder) checkRoute(l *Limit) {
+	for _, field := range []struct {
+		name string
+		set  bool
+	}{
+		{"per", l.Per != 0}, {"window", l.Window != Sliding}, {"weight", l.Weight != 0},
+		{"keyed", l.Keyed}, {"keys", len(l.Keys) > 0}, {"reserve", len(l.Reserve) > 0},
+		{"burst", l.Burst != 0}, {"tick", l.Tick != 0},
+		{"offset", l.Offset != 0}, {"location", l.Location != nil}, {"months", l.Months != 0},
+		{"rtt floor", l.RTTFloor != 0}, {"max delay", l.MaxDelay != 0}, {"close delay", l.CloseDelay != 0},
+		{"shared", l.Shared != 0}, {"scope", l.Scope != ""},
+	} {
+		if field.set {
+			b.complain(l, "is a route, for it has links and no quota, and so %s means nothing: give it to what it is linked to, or give it a quota", field.name)
+		}
+	}
 }
 
 func (b *builder) checkQuota(l *Limit) {
@@ -215,7 +243,8 @@ func (l *Limit) terms(o Options, c *serverClock) *terms {
 		// A nanosecond on top of what the float cut off: draining slowly is safe.
 		t.drain = time.Duration(float64(c.spanAtLeast(l.Per))/o.factor()) + 1
 		if l.Tick > 0 {
-			t.quota -= max(1, int64(mulDivUp(l.Tick, l.Quota, int64(max(l.Per, 1)))))
+			t.step = max(1, int64(mulDivUp(l.Tick, l.Quota, int64(max(l.Per, 1)))))
+			t.quota -= t.step
 		}
 		if o.factor() == 1 {
 			t.drain = c.spanAtLeast(l.Per) // exact

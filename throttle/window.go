@@ -60,6 +60,7 @@ type terms struct {
 	rttFloor   time.Duration
 	grid       grid          // of a Fixed one: per is at least its longest window
 	top        int64         // capacity of a Leaky one as the server has it
+	step       int64         // of a Leaky one: what it falls by in every tick, rounded up; zero if it falls all the time
 	rate       int64         // of a Leaky one: what it falls by in every drain
 	drain      time.Duration // of a Leaky one: a span of our clock
 	maxDelay   time.Duration

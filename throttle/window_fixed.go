@@ -31,6 +31,7 @@ type fixed struct {
 	sharp   bool
 
 	from, to time.Duration // the server time that window `first` lasts
+	begun    time.Duration // our instant by which it had certainly begun
 }
 
 // maxSpread bounds how many windows one request may be charged to. With a
@@ -39,7 +40,7 @@ const maxSpread = 16
 
 func newFixed(t *terms) *fixed {
 	f := &fixed{sliding: sliding{terms: t}, first: beforeAll}
-	f.others.rate = t.others * float64(t.quota) / float64(t.per)
+	f.others = newOthers(t)
 	return f
 }
 
@@ -69,8 +70,8 @@ func (f *fixed) look(now time.Duration) {
 		keep := copy(f.charge, f.charge[min(gone, int64(len(f.charge))):])
 		copy(f.mine, f.mine[min(gone, int64(len(f.mine))):])
 		f.charge, f.mine = f.charge[:keep], f.mine[:keep]
-		f.first, f.from, f.to = k, f.grid.start(k), f.grid.start(k+1)
-		f.others.turn(f.per)
+		f.first, f.from, f.to, f.begun = k, f.grid.start(k), f.grid.start(k+1), now
+		f.others.turn(f.per, now-(f.clock.latest(now)-f.clock.earliest(now)))
 	}
 	// The bounds may have widened by a new setting; first does not fall for that.
 	f.until = f.begins(f.first + 1)
@@ -97,13 +98,21 @@ func (f *fixed) catchUp(now time.Duration) {
 func (f *fixed) room(now time.Duration) int64 {
 	free := f.sliding.room(now)
 	if !f.advance(now) || now < f.blind {
-		return free - f.others.reserve(f.per)
+		return free - f.others.margin(now, now+f.per)
 	}
 	aligned := f.quota - f.flying - f.worst()
 	if f.others.rate > 0 {
-		return aligned - f.others.reserve(f.until-now)
+		return min(aligned, f.quota-f.flying-f.own()-f.others.margin(now, f.until))
 	}
 	return max(free, aligned)
+}
+
+// own is what of ours was answered and may count in window first.
+func (f *fixed) own() int64 {
+	if len(f.mine) == 0 {
+		return 0
+	}
+	return f.mine[0]
 }
 
 func (f *fixed) worst() int64 {
@@ -138,14 +147,13 @@ func (f *fixed) when(now time.Duration, w, flying int64) time.Duration {
 // the ledger then asks again.
 func (f *fixed) whenShared(now time.Duration, w, flying int64) time.Duration {
 	if !f.advance(now) || now < f.blind {
-		at := f.sliding.when(now, w+f.others.reserve(f.per), flying)
+		at := f.sliding.when(now, w+f.others.margin(now, now+f.per), flying)
 		return min(at, max(now, f.blind))
 	}
-	left := f.others.releases(f.quota - flying - f.worst() - w)
-	if left >= 0 {
-		return max(now+1, f.until-left)
+	if f.worst()+flying+w > f.quota {
+		return f.until
 	}
-	return f.until
+	return max(now+1, f.others.falls(now, f.until, f.quota-flying-f.own()-w))
 }
 
 // begins returns our first instant at which window k has certainly begun.
@@ -172,6 +180,12 @@ func (f *fixed) settle(w int64, a answer) time.Duration {
 	}
 	for i := range f.spend(a.at, w, last) {
 		f.mine[i] = plus(f.mine[i], w)
+	}
+	if f.others.rate > 0 {
+		f.others.flew(a.at - a.sent)
+		if a.sent >= f.begun {
+			f.others.answered(a.at, w)
+		}
 	}
 	return a.at
 }
@@ -233,8 +247,12 @@ func (f *fixed) sync(now time.Duration, used int64, start time.Duration) {
 	for i := from; i < to; i++ {
 		f.charge[i] = max(f.charge[i], used-f.flying)
 	}
-	if from == 0 {
-		f.others.note(used - f.mine[0] - f.flying)
+	if from == 0 && f.others.rate > 0 {
+		read := now - readWithin
+		if start > 0 {
+			read = max(read, f.clock.notBefore(start))
+		}
+		f.others.note(now, used, f.own()+f.flying, min(read, now))
 	}
 	f.sliding.sync(now, used, 0)
 }

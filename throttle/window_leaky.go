@@ -91,5 +91,8 @@ func (l *leaky) fill(now time.Duration) { l.burden(now, l.room(now)) }
 
 func (l *leaky) resize(now time.Duration, t *terms) {
 	l.advance(now)
+	// The server's counter may lie one step above the line, and one of the steps so
+	// far: what of it the smaller ones to come do not keep free is in the level.
+	l.level += max(0, l.step-t.step) << fractionBits
 	l.terms = t
 }

@@ -30,7 +30,7 @@ func (w *world) checkOrder(r *request) {
 func (w *world) keeps(q *request, at place) bool {
 	limit := w.limit(at.id)
 	switch {
-	case w.paused(q):
+	case w.held(q):
 		return false
 	case w.options.Pacing != nil && len(w.charges(q)) > 1:
 		return false
@@ -86,7 +86,7 @@ func (w *world) atRest() {
 			continue
 		}
 		seen[r.laneID] = true
-		blocked := w.paused(r)
+		blocked := w.held(r)
 		for at, need := range w.charges(r) {
 			blocked = blocked || !w.knows(at) && w.options.Pacing == nil || w.oracle(at).room(w.now)-reserved[at] < need
 			reserved[at] += need
@@ -101,8 +101,56 @@ func (w *world) atRest() {
 	}
 }
 
-func (w *world) paused(r *request) bool {
+func (w *world) held(r *request) bool {
 	return r.path.opens(w.now) > w.now
+}
+
+// obeys reports whether a pause of s holds r, by the definition.
+func (w *world) obeys(r *request, s Scope) bool {
+	if s.Origin != AnyOrigin && s.Origin != r.Origin {
+		return false
+	}
+	return s.Name == WholeOrigin || r.Limit == NoLimit || slices.Contains(w.l.Scopes(r.Limit), s.Name)
+}
+
+// checkPauses looks for a pause that this grant has broken, or for a slow start
+// that is too quick: in flight, of what left after a pause, may be one, and one
+// more for each answer, and twice as many for each slowestRound.
+func (w *world) checkPauses(r *request) {
+	for s, until := range w.paused {
+		if !w.obeys(r, s) {
+			continue
+		}
+		if w.now < until {
+			w.fail("request %d leaves before the pause of %v ends at %v", r.number, s, until)
+		}
+		flying := 1
+		for _, q := range w.sent {
+			if q.Origin == r.Origin && w.obeys(q, s) && q.granted >= until {
+				flying++
+			}
+		}
+		rounds := min(10, int((w.now-until)/slowestRound))
+		most := (1 + w.welcomed[greeting{s, r.Origin}]) << rounds
+		if flying > most && most < fullSpeed && w.now < until+slowStart {
+			w.fail("request %d is the %dth after the pause of %v, and %d may be", r.number, flying, s, most)
+		}
+	}
+}
+
+// welcome counts an answer for every pause that its request left after.
+func (w *world) welcome(r *request) {
+	for s, until := range w.paused {
+		if w.obeys(r, s) && r.granted >= until {
+			w.welcomed[greeting{s, r.Origin}]++
+		}
+	}
+}
+
+// greeting is a pause as one origin knows it.
+type greeting struct {
+	Scope
+	origin string
 }
 
 func (w *world) flying() (n int64) {

@@ -2,6 +2,7 @@ package throttle
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"time"
 )
@@ -15,7 +16,7 @@ func (w *world) send(r *request) {
 	}
 	timeout := w.span(sec)
 	longest := w.longestDelay(r)
-	switch w.rng.IntN(4) {
+	switch w.rng.IntN(5) {
 	case 0:
 		w.after(timeout, func() { w.settle(r, Outcome{Fate: NeverSent}) })
 	case 1: // lost on the way out
@@ -27,14 +28,29 @@ func (w *world) send(r *request) {
 		late := w.span(longest)
 		w.after(timeout, func() { w.lose(r) })
 		w.enter(timeout+late, arrivals, func() { w.arrive(r, 0, false) })
+	case 4: // the peer closes, and a proxy in front of the server goes on
+		late := w.span(w.longestAfterClose(r))
+		w.after(timeout, func() { w.giveUp(r, Closed) })
+		if w.rng.IntN(3) > 0 {
+			w.enter(timeout+late, arrivals, func() { w.arrive(r, 0, false) })
+		}
 	}
+}
+
+// longestAfterClose is the most that every limit of r believes a proxy to go on.
+func (w *world) longestAfterClose(r *request) time.Duration {
+	longest := defaultCloseDelay
+	for at := range w.charges(r) {
+		longest = min(longest, cmp.Or(w.limit(at.id).CloseDelay, defaultCloseDelay))
+	}
+	return longest
 }
 
 func (w *world) delay() time.Duration { return w.minRTT/2 + w.span(80*ms) }
 
 // longestDelay is the most that every limit of r believes in.
 func (w *world) longestDelay(r *request) time.Duration {
-	longest := never
+	longest := time.Minute
 	for at := range w.charges(r) {
 		longest = min(longest, cmp.Or(w.limit(at.id).MaxDelay, defaultMaxDelay))
 	}
@@ -84,12 +100,13 @@ func (w *world) dated(stamp time.Duration) Outcome {
 func (w *world) settle(r *request, o Outcome) {
 	w.log("settled %d: %d", r.number, o.Fate)
 	w.l.Settle(w.now, &r.Permit, o)
+	w.unsend(r)
+	if o.Fate == NeverSent {
+		w.forgive(r)
+		return
+	}
+	w.welcome(r)
 	for at, u := range r.uses {
-		if o.Fate == NeverSent {
-			log := &w.oracle(at).log
-			*log = slices.DeleteFunc(*log, func(v *usage) bool { return v == u })
-			continue
-		}
 		w.answeredUse(at, u, w.now)
 	}
 }
@@ -107,11 +124,17 @@ func (w *world) answeredUse(at place, u *usage, when time.Duration) {
 }
 
 // lose gives r up. Each limit lets go of it after its own MaxDelay.
-func (w *world) lose(r *request) {
-	w.l.Settle(w.now, &r.Permit, Outcome{Fate: Lost})
-	w.log("lost %d", r.number)
+func (w *world) lose(r *request) { w.giveUp(r, Lost) }
+
+func (w *world) giveUp(r *request, f Fate) {
+	w.l.Settle(w.now, &r.Permit, Outcome{Fate: f})
+	w.unsend(r)
+	w.log("lost %d: %d", r.number, f)
 	for at, u := range r.uses {
 		end := cmp.Or(w.limit(at.id).MaxDelay, defaultMaxDelay)
+		if f == Closed {
+			end = cmp.Or(w.limit(at.id).CloseDelay, defaultCloseDelay)
+		}
 		w.enter(end, holdEnds, func() { w.answeredUse(at, u, w.now) })
 	}
 }
@@ -130,9 +153,23 @@ func (w *world) resyncClock() {
 }
 
 func (w *world) pause() {
-	names := []string{WholeOrigin, w.limits[0].Scope}
-	if err := w.l.Pause(w.now, Scope{"", names[w.rng.IntN(2)]}, w.now+w.span(3*sec)); err != nil {
+	names := []string{WholeOrigin, w.limits[0].Scope, w.limits[2].Scope}
+	s := Scope{AnyOrigin, names[w.rng.IntN(len(names))]}
+	if n := w.rng.IntN(w.origins + 2); n <= w.origins {
+		s.Origin = fmt.Sprint(n)
+	}
+	until := w.now + w.span(3*sec)
+	w.log("paused %v until %v", s, until)
+	if err := w.l.Pause(w.now, s, until); err != nil {
 		w.fail("%v", err)
+	}
+	if until > max(w.paused[s], w.now) {
+		w.paused[s] = until
+		for g := range w.welcomed {
+			if g.Scope == s {
+				delete(w.welcomed, g)
+			}
+		}
 	}
 	if w.left > 0 {
 		w.after(w.span(10*sec), w.pause)

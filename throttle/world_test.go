@@ -25,7 +25,9 @@ type plan struct {
 	clockErr time.Duration // bound of the server's clock; -1: never set
 	resync   bool          // the clock is set again and again
 	pauses   bool
-	replace  bool // limits are replaced by themselves in between
+	recall   float64 // part of the granted requests that is taken back before it is sent
+	origins  int     // that requests go to
+	replace  bool    // limits are replaced by themselves in between
 	mutate   func(*Ledger)
 	trace    *strings.Builder
 }
@@ -48,11 +50,15 @@ type world struct {
 
 	waiting []*request
 	left    int
-	wakes   int
-	timer   int
-	grants  int
-	expired int
-	err     error
+	paused  map[Scope]time.Duration // until when, by what the world said
+	sent    []*request              // in flight, as the ledger has it
+	// welcomed counts the answers to what left after each pause.
+	welcomed map[greeting]int
+	wakes    int
+	timer    int
+	grants   int
+	expired  int
+	err      error
 }
 
 // place is one instance of a limit.
@@ -66,8 +72,8 @@ type event struct {
 
 // laneID tells apart what must be served first in, first out.
 type laneID struct {
-	limit, key string
-	priority   Priority
+	limit, key, origin string
+	priority           Priority
 }
 
 type request struct {
@@ -84,6 +90,7 @@ func simulate(p plan) error {
 	w := &world{
 		plan: p, rng: rand.New(rand.NewPCG(p.seed, 1)), left: p.requests,
 		servers: map[place]server{}, oracles: map[place]*oracle{}, serving: map[place]int64{},
+		paused: map[Scope]time.Duration{}, welcomed: map[greeting]int{},
 	}
 	l, err := New(p.limits, p.options)
 	if err != nil {
@@ -186,6 +193,9 @@ func (w *world) submitSome() {
 
 func (w *world) submit() {
 	limit := w.limits[w.rng.IntN(len(w.limits))]
+	if w.origins > 0 && w.rng.IntN(8) == 0 {
+		limit = Limit{ID: NoLimit}
+	}
 	r := &request{number: w.requests - w.left, uses: map[place]*usage{}}
 	r.Limit, r.Owner = limit.ID, r
 	r.Key = string(rune('a' + w.rng.IntN(3)))
@@ -196,7 +206,8 @@ func (w *world) submit() {
 	if w.deadline > 0 && w.rng.IntN(2) == 0 {
 		r.Deadline = w.now + 1 + w.span(w.deadline)
 	}
-	r.laneID = laneID{r.Limit, r.Key, r.Priority}
+	r.Origin = fmt.Sprint(w.rng.IntN(w.origins + 1))
+	r.laneID = laneID{r.Limit, r.Key, r.Origin, r.Priority}
 	if !w.l.table.routes[r.Limit].keyed {
 		r.laneID.key = ""
 	}
@@ -275,6 +286,9 @@ func (w *world) charges(r *request) map[place]int64 {
 		return r.charge
 	}
 	sum := map[place]int64{}
+	if r.Limit == NoLimit {
+		return sum
+	}
 	var follow func(id string, weight int64)
 	follow = func(id string, weight int64) {
 		limit := w.limits[slices.IndexFunc(w.limits, func(l Limit) bool { return l.ID == id })]
@@ -323,5 +337,48 @@ func (w *world) granted(r *request) {
 		}
 	}
 	w.checkOrder(r)
+	w.checkPauses(r)
+	w.sent = append(w.sent, r)
+	if w.rng.Float64() < w.recall {
+		w.after(w.span(300*ms), func() { w.takeBack(r) })
+		return
+	}
 	w.send(r)
+}
+
+// takeBack has a request queue again that waited for a connection, at once or a
+// little later.
+func (w *world) takeBack(r *request) {
+	w.log("taken back %d", r.number)
+	w.unsend(r)
+	w.forgive(r)
+	if w.rng.IntN(2) == 0 {
+		w.l.Park(w.now, &r.Permit)
+		w.after(w.span(200*ms), func() { w.requeue(r) })
+		return
+	}
+	w.requeue(r)
+}
+
+func (w *world) requeue(r *request) {
+	switch err := w.l.Requeue(w.now, &r.Permit); {
+	case err != nil:
+		w.log("refused %d: %v", r.number, err)
+	case r.State() == Granted:
+		w.granted(r)
+	default:
+		w.waiting = append(w.waiting, r)
+	}
+}
+
+func (w *world) unsend(r *request) {
+	w.sent = slices.DeleteFunc(w.sent, func(q *request) bool { return q == r })
+}
+
+// forgive takes back what was charged for a request that never left.
+func (w *world) forgive(r *request) {
+	for at, u := range r.uses {
+		log := &w.oracle(at).log
+		*log = slices.DeleteFunc(*log, func(v *usage) bool { return v == u })
+	}
 }

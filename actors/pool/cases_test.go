@@ -194,35 +194,34 @@ func TestTheMostUrgentWaiterIsServedFirst(t *testing.T) {
 
 // A permit that waits for a connection which may never come is kept from others.
 func TestWhoeverWaitsForADialThatHangsHoldsNoPermit(t *testing.T) {
-	for name, begin := range map[string]func(*quiet, *Core, *ticket.Ticket){
-		"from the start": func(q *quiet, core *Core, one *ticket.Ticket) { core.Acquire(0, one) },
-		"after a connection broke, and took its time to close": func(q *quiet, core *Core, one *ticket.Ticket) {
-			before := q.leased(core)
-			core.Acquire(0, one)
-			core.Return(0, before.Lease)
-			core.Closed(0)
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			q, core := newQuiet(Config{MaxConns: 1, MaxWaiters: 9})
-			one, free := q.ticket(), q.ticket()
-			free.Limited = false
-			begin(q, core, one)
-			core.Acquire(0, free)
-			require.Empty(t, q.parked)
-			require.Equal(t, doubtAfter, q.alarm)
+	q, core := newQuiet(Config{MaxConns: 1, MaxWaiters: 9})
+	one, free, late := q.ticket(), q.ticket(), q.ticket()
+	free.Limited = false
+	core.Acquire(0, one)
+	core.Acquire(0, free)
+	require.Empty(t, q.parked)
+	require.Equal(t, doubtAfter, q.alarm)
 
-			core.Upkeep(doubtAfter)
-			late := q.ticket()
-			core.Acquire(doubtAfter, late)
-			core.Upkeep(time.Second)
-			require.Equal(t, []*ticket.Ticket{one, late}, q.parked, "once, and only who has one")
+	core.Upkeep(doubtAfter)
+	core.Acquire(doubtAfter, late)
+	core.Upkeep(time.Second)
+	require.Equal(t, []*ticket.Ticket{one, late}, q.parked, "once, and only who has one")
 
-			core.Dialled(2*time.Second, &conn{}, nil, nil)
-			require.Equal(t, []*ticket.Ticket{one, late}, q.requeued, "for there is a connection")
-			require.Equal(t, ticket.LeaseGranted{Ticket: free}, q.told[0])
-		})
-	}
+	core.Dialled(2*time.Second, &conn{}, nil, nil)
+	require.Equal(t, []*ticket.Ticket{one, late}, q.requeued, "for there is a connection")
+	require.Equal(t, ticket.LeaseGranted{Ticket: free}, q.told[0])
+}
+
+func TestADialThatHadToWaitForACloseIsDoubtedLikeAnyOther(t *testing.T) {
+	q, core := newQuiet(Config{MaxConns: 1, MaxWaiters: 9})
+	before, one := q.leased(core), q.ticket()
+	core.Upkeep(doubtAfter)
+	core.Acquire(time.Second, one)
+	core.Return(time.Second, before.Lease)
+	core.Closed(2 * time.Second)
+	require.Equal(t, 2*time.Second+doubtAfter, q.alarm)
+	core.Upkeep(q.alarm)
+	require.Equal(t, []*ticket.Ticket{one}, q.parked)
 }
 
 func TestWhoeverWaitsThroughAPauseOfDialsHoldsNoPermit(t *testing.T) {

@@ -134,10 +134,10 @@ func (a *attempt) keepStream(response *messages.Response, intact bool) (*message
 	a.stream = newStream(a.slot, a.lease, response.Stream)
 	a.stream.OnEnd(a.upload.close)
 	a.lease = nil
-	if !intact {
-		return nil, messages.SentYes, messages.ContextError(a.ctx)
-	}
 	response.Stream = a.stream
+	if !intact {
+		return response, messages.SentYes, messages.ContextError(a.ctx) // its head is heeded all the same
+	}
 	return response, messages.SentYes, nil
 }
 

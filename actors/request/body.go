@@ -55,14 +55,19 @@ func (r *slot) encodeBody() (body []byte, contentType string, err error) {
 		body, err = r.readInTime(b)
 		return body, "", err
 	}
+	if _, opens := asked.Body.(func() (io.Reader, error)); opens {
+		return nil, "", fmt.Errorf("body: a %T is sent with Upload.Stream", asked.Body)
+	}
 	if labelledAsForm(asked.Header) {
 		return nil, "", fmt.Errorf("its Content-Type says that it is a form, and a %T is none: use engine.Form", asked.Body)
 	}
 	if err := messages.Disclosed(asked.Body); err != nil {
 		return nil, "", fmt.Errorf("body: %w", err)
 	}
-	body, err = jsontext.Marshal(asked.Body)
-	return body, jsonType, err
+	if body, err = jsontext.Marshal(asked.Body); err != nil {
+		return nil, "", fmt.Errorf("body: %w", err)
+	}
+	return body, jsonType, nil
 }
 
 func encodeForm(form messages.Form) ([]byte, string, error) {

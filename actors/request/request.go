@@ -326,7 +326,9 @@ func (r *slot) decide(sent messages.Sent, err error) {
 
 func (r *slot) enterPausing(pause time.Duration, err error) {
 	r.stage, r.state = messages.Pausing, (*slot).pausing
-	r.needs.Logger.Debug("repeating an attempt after a pause", "attempt", r.tried, "pause", pause, "error", err)
+	failure := r.failure(err)
+	r.needs.Logger.Debug("repeating an attempt after a pause", "method", failure.Method, "path", failure.Path,
+		"attempts", r.tried, "failures", r.failures, "pause", pause, "error", loggable(err))
 	r.err = err // what the caller is told if the pause is cut short
 	r.WakeAt = time.Now().Add(pause)
 }
@@ -372,9 +374,20 @@ func (r *slot) fail(err error) {
 		r.needs.Timesync.Tell(protocol.LeaveTime{Owner: r}) // or it would be kept for as long as there is no time
 	}
 	r.response = nil
-	r.needs.Logger.Debug("request failed", "stage", r.stage.String(), "attempts", r.tried, "error", err)
-	r.err = r.failure(err)
+	failure := r.failure(err)
+	r.needs.Logger.Debug("request failed", "method", failure.Method, "path", failure.Path,
+		"stage", r.stage.String(), "attempts", r.tried, "sent", r.sent.String(), "error", loggable(err))
+	r.err = failure
 	r.Finished = true
+}
+
+// loggable is an error as the log may have it: what a panic says may be anything
+// that the caller's own code had in hand.
+func loggable(err error) any {
+	if panicked, ok := errors.AsType[*messages.PanicError](err); ok {
+		return "panic while " + panicked.Stage.String()
+	}
+	return err
 }
 
 // failure says which request ended, where, and what it waited for.

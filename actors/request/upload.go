@@ -47,6 +47,9 @@ func newUpload(asked *messages.Request, signsBody bool) (*upload, error) {
 	default:
 		return nil, fmt.Errorf("a streamed body is an io.Reader or a func() (io.Reader, error), not a %T", asked.Body)
 	}
+	if u.length < 0 {
+		return nil, fmt.Errorf("its Upload.Length %d is negative", u.length)
+	}
 	if asked.Auth && signsBody {
 		return nil, errors.New("a streamed body cannot be signed, and the authenticator does not say that it leaves bodies alone")
 	}

@@ -91,7 +91,7 @@ func (t incarnation) Receive(ctx actor.Context) {
 		m.Owner.Tell(protocol.LimitAdjusted{Err: t.desk.Adjust(t.now(), m.ID, m.Key, m.Delta)})
 	case protocol.PauseScope:
 		now := t.now()
-		m.Owner.Tell(protocol.ScopeSet{Err: t.desk.Pause(now, m.Scope, now+m.For)})
+		m.Owner.Tell(protocol.ScopeSet{Err: t.desk.Pause(now, m.Scope, now+min(m.For, throttle.Never-now))})
 	case protocol.ResumeScope:
 		m.Owner.Tell(protocol.ScopeSet{Err: t.desk.Resume(t.now(), m.Scope)})
 	case protocol.DescribeLimits:

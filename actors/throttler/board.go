@@ -35,25 +35,30 @@ func (b *board) post(paused []throttle.PausedScope) {
 
 // held reports whether an origin is paused, or one of the scopes that a permit is
 // charged in there. A request that has none, or whose permit is charged in none,
-// is held by every pause of its origin. One without a permit may be on its way to
-// an origin that the ledger has not met: there, what is paused at every origin
-// is paused too.
+// is held by every pause of its origin. For one without a permit that includes
+// what is paused everywhere: the ledger, which may not know the origin, was not
+// asked.
 func (b *board) held(now func() time.Duration, origin string, permit *throttle.Permit) bool {
 	n := b.notice.Load()
 	if n == nil {
 		return false
 	}
-	at, paused := now(), (*n)[origin]
+	paused := (*n)[origin]
 	if permit == nil {
-		return anyPaused(at, paused) || anyPaused(at, (*n)[throttle.AnyOrigin])
+		at := now()
+		return isAnyPaused(at, paused) || isAnyPaused(at, (*n)[throttle.AnyOrigin])
 	}
+	if len(paused) == 0 {
+		return false
+	}
+	at := now()
 	if scopes := permit.Scopes(); len(scopes) > 0 {
 		return at < paused[throttle.WholeOrigin] || slices.ContainsFunc(scopes, func(name string) bool { return at < paused[name] })
 	}
-	return anyPaused(at, paused)
+	return isAnyPaused(at, paused)
 }
 
-func anyPaused(at time.Duration, scopes map[string]time.Duration) bool {
+func isAnyPaused(at time.Duration, scopes map[string]time.Duration) bool {
 	for _, until := range scopes {
 		if at < until {
 			return true

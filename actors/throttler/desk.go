@@ -1,7 +1,6 @@
 package throttler
 
 import (
-	"errors"
 	"slices"
 	"time"
 
@@ -35,9 +34,10 @@ type Desk struct {
 	toldAt     time.Duration // when it was told
 	asked      bool          // the server's clock was asked for
 
-	posted uint64                   // version of the pauses that were posted last
-	waits  map[string]time.Duration // when it was told last that a route waits
-	lost   map[string]time.Duration // until when lost permits hold most of a limit, as was last told
+	posted uint64                           // version of the pauses that were posted last
+	pauses map[throttle.Scope]time.Duration // until when scopes pause, as was last told
+	waits  map[string]time.Duration         // when it was told last that a route waits
+	lost   map[string]time.Duration         // until when lost permits hold most of a limit, as was last told
 
 	crashed bool            // the ledger is torn: Recover makes another
 	failed  *ticket.Ticket  // whose word it was torn by; nil if it was none's
@@ -74,6 +74,7 @@ func NewDesk(ledger *throttle.Ledger, limits []throttle.Limit, options throttle.
 	return &Desk{
 		out: out, options: options, limits: limits, ledger: ledger, needsClock: NeedsClock(limits),
 		warned: make(map[string]bool), waits: make(map[string]time.Duration), lost: make(map[string]time.Duration),
+		pauses: make(map[throttle.Scope]time.Duration),
 	}
 }
 
@@ -104,11 +105,10 @@ func (d *Desk) proceed(now time.Duration, t *ticket.Ticket, err error) {
 		d.pass(t)
 	}
 	if d.ledger.Len() > 0 {
-		d.grant(now)                   // it may be ahead of others who now keep room for it, and a clock just read may let others go
-		if t.Place != 0 && !t.Passed { // otherwise it was answered, and may be the request's
-			d.tellWaiting(now, t)
-		}
+		d.grant(now) // it may be ahead of others who now keep room for it, and a clock just read may let others go
+		d.tellWaiting(now, t)
 	}
+	d.post(now) // what is paused everywhere is so at an origin that was just seen for the first time
 }
 
 const (
@@ -118,7 +118,10 @@ const (
 
 // tellWaiting warns that a limit is reached and requests wait for it.
 func (d *Desk) tellWaiting(now time.Duration, t *ticket.Ticket) {
-	if at, told := d.waits[t.Permit.Limit]; told && now < at+tellsEvery {
+	if t.Place == 0 { // it has been answered, and is its request's
+		return
+	}
+	if at, told := d.waits[t.Permit.Limit]; told && now < at+tellsEvery || t.Permit.State() != throttle.Queued {
 		return
 	}
 	hold := d.ledger.Holding(now, &t.Permit)
@@ -161,6 +164,9 @@ func (d *Desk) Park(now time.Duration, t *ticket.Ticket) {
 // the rank it had.
 func (d *Desk) Requeue(now time.Duration, t *ticket.Ticket) {
 	t.Passed = false
+	if t.Place == 0 { // its limit was gone from the table when the desk failed
+		d.tickets.add(t)
+	}
 	if d.closed {
 		d.ledger.Settle(now, &t.Permit, throttle.Outcome{Fate: throttle.NeverSent})
 		d.dismiss(t, messages.ErrClosed)
@@ -354,74 +360,4 @@ func (d *Desk) Close(now time.Duration) {
 			d.dismiss(t, messages.ErrClosed)
 		}
 	}
-}
-
-// Failed takes note that a call for a ticket did not return: the ledger may be
-// torn. A nil ticket means that the call was for none. Nothing else may be
-// called before Recover.
-func (d *Desk) Failed(t *ticket.Ticket) { d.crashed, d.failed = true, t }
-
-// Recover goes on after a failure: with a new ledger, which takes every window
-// for full, keeps what is paused and what is lost, counts what is in flight again, and is asked again for whoever was
-// queued. A failure may delay, but neither lets too much through nor loses a
-// waiter. Without a failure it does nothing.
-func (d *Desk) Recover(now time.Duration) {
-	if !d.crashed {
-		return
-	}
-	ledger, err := d.ledger.Successor(now, d.limits)
-	if err != nil {
-		panic(err) // a ledger was made of this very table before
-	}
-	d.ledger = ledger
-	d.armed, d.told = 0, nil
-	d.dropFailed()
-	d.readmit(now)
-	d.crashed = false // last, so that a failure in here is recovered from as well
-}
-
-// dropFailed answers the ticket that the failure was about: to ask for it again
-// might fail again. One that was passed on is answered by the pool. One that is
-// not in the book was answered or closed before the failure, and is the request's.
-func (d *Desk) dropFailed() {
-	t := d.failed
-	d.failed = nil
-	if t == nil || t.Passed || t.Place == 0 {
-		return
-	}
-	t.Permit.Reset() // the torn ledger has it queued, perhaps: it could never be used again
-	d.dismiss(t, messages.ErrActorFailed)
-}
-
-// readmit counts what is in flight before it asks for anybody.
-func (d *Desk) readmit(now time.Duration) {
-	tickets := d.tickets.inOrder()
-	for _, t := range tickets {
-		if !t.Passed || t.Permit.State() != throttle.Granted { // one that is parked holds nothing
-			continue
-		}
-		if err := d.ledger.Adopt(now, &t.Permit); err != nil {
-			d.tickets.remove(t) // its limit is gone from the table, and so is what it counted for
-		}
-	}
-	for _, t := range tickets {
-		if !t.Passed {
-			d.askAgain(now, t)
-		}
-	}
-}
-
-// askAgain puts a ticket before the ledger that the lost one had in its queue:
-// with the rank it had, if it came so far as to get one.
-func (d *Desk) askAgain(now time.Duration, t *ticket.Ticket) {
-	t.Permit.Reset()
-	if d.closed { // it failed while it closed
-		d.dismiss(t, messages.ErrClosed)
-		return
-	}
-	err := d.ledger.Requeue(now, &t.Permit)
-	if errors.Is(err, throttle.ErrPermitUnused) {
-		err = d.ledger.Acquire(now, &t.Permit)
-	}
-	d.proceed(now, t, err)
 }

@@ -6,5 +6,6 @@
 //	heed.go     what answers say about limits, put before the ledger
 //	book.go     who waits and who is in flight
 //	recover.go  how it goes on after a failure, with another ledger
+//	board.go    where requests see what is paused, in the last moment
 //	actor.go    the actor around it: one mailbox, one alarm
 package throttler

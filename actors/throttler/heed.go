@@ -2,6 +2,7 @@ package throttler
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"time"
 
@@ -31,12 +32,12 @@ func (d *Desk) heed(now time.Duration, h Heard) {
 	case f.Refused:
 		for _, scope := range d.scopesOf(h) {
 			until, err := d.ledger.Refused(now, h.Left, scope, f.Pause)
-			d.tellPause("refused, pausing", scope, until-now, err)
+			d.tellPause(now, "refused, pausing", h, scope, until, err)
 		}
 	case f.Busy:
 		pause := min(f.Pause, cmp.Or(d.options.MaxBusyPause, throttle.DefaultMaxBusyPause))
 		for _, scope := range d.scopesOf(h) {
-			d.tellPause("server is busy, pausing", scope, pause, d.ledger.Pause(now, scope, now+pause))
+			d.tellPause(now, "server is busy, pausing", h, scope, now+pause, d.ledger.Pause(now, scope, now+pause))
 		}
 	}
 	for _, u := range h.Said.Usage {
@@ -83,12 +84,20 @@ func (d *Desk) limit(id string) *throttle.Limit {
 	return &d.limits[i]
 }
 
-func (d *Desk) tellPause(text string, scope throttle.Scope, pause time.Duration, err error) {
+// tellPause says that a scope pauses, and upon which route's request. What left
+// together is refused together: while a pause lasts of which was told, another word
+// is said only of one that is a good deal longer.
+func (d *Desk) tellPause(now time.Duration, text string, h Heard, scope throttle.Scope, until time.Duration, err error) {
 	if err != nil {
 		d.warnOnce(scope.Name, "feedback names an unknown scope", "scope", scope.Name)
 		return
 	}
-	d.out.Warn(text, "origin", scope.Origin, "scope", scope.Name, "pause", pause)
+	if told := d.pauses[scope]; now < told && until < told+longWait {
+		return
+	}
+	maps.DeleteFunc(d.pauses, func(_ throttle.Scope, told time.Duration) bool { return told <= now })
+	d.pauses[scope] = until
+	d.out.Warn(text, "origin", scope.Origin, "scope", scope.Name, "route", h.Limit, "pause", until-now)
 }
 
 // correct passes on what the server counts. With a share of the quota the

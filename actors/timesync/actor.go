@@ -194,7 +194,7 @@ func (t *Timesync) sampled(m sampleDone) {
 // something is.
 func (t *Timesync) warn(err error) {
 	level := slog.LevelWarn
-	if t.warned {
+	if t.warned || t.closing() || errors.Is(err, messages.ErrClosed) { // an engine that ends needs no time
 		level = slog.LevelDebug
 	}
 	t.warned = true

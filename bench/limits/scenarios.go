@@ -139,7 +139,7 @@ func sharedScenario() scenario {
 		name:    sharedKey,
 		tells:   "1200 in each minute of the server's clock; somebody else, unlimited, wants a tenth; answers say how much is used",
 		windows: 40, runs: gridRuns, clients: Clients(),
-		goal: goal{utilisation: 0.997},
+		goal: goal{utilisation: 0.995},
 		setup: func(windows int) *setup {
 			s := endless(rule{counting: Fixed, quota: 1200, per: time.Minute}, Uniform, windows)
 			s.flows = append(s.flows, flow{name: "others", charges: []charge{{0, 1}}, gap: 500 * time.Millisecond, foreign: true})

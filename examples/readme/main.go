@@ -85,7 +85,7 @@ type (
 	}
 )
 
-// look is the README's second piece.
+// look is the README's third piece.
 func look(ctx context.Context, eng *engine.Engine) (Book, error) {
 	book, err := engine.Fetch[Book](ctx, eng, &engine.Request{
 		Path: "/api/v3/depth", Query: engine.Values{"symbol": "BTCUSDT", "limit": 500}, LimitID: "depth",
@@ -93,7 +93,7 @@ func look(ctx context.Context, eng *engine.Engine) (Book, error) {
 	return book, err
 }
 
-// buy is the README's third piece.
+// buy places an order.
 func buy(ctx context.Context, eng *engine.Engine, id string) (Order, error) {
 	order, err := engine.Fetch[Order](ctx, eng, &engine.Request{
 		Method: http.MethodPost, Path: "/api/v3/order", LimitID: "order", Auth: true, Priority: engine.High,
@@ -116,7 +116,8 @@ func cancel(ctx context.Context, eng *engine.Engine, order Order) error {
 	return err
 }
 
-// trade has 50 callers look at books and 10 buy and cancel, without a pause, for
+// trade begins with the README's second piece. It has 50 callers look at books and 10
+// buy and cancel, without a pause, for
 // a time. The limits are what slows them down.
 func trade(ctx context.Context, config engine.Config, length time.Duration) error {
 	eng, err := engine.New(config)

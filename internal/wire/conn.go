@@ -99,11 +99,16 @@ func (c *Conn) exchange(call *messages.Call, deadline time.Time) (*messages.Resp
 	}
 	err := c.receive(call, sentAt)
 	resp, sent := c.answer, c.sent()
+	// A body that cannot be read aborts the connection, and shows here as that. If the
+	// answer is there nevertheless, only a panic is worth more.
+	if cause := c.source.upload.cause(); cause != nil && (err != nil || isPanic(cause)) {
+		err = cause
+	}
 	switch {
 	case err != nil:
-		// A body that cannot be read aborts the connection, and shows here as that.
-		if cause := c.source.upload.cause(); cause != nil {
-			err = cause
+		if resp != nil && resp.Stream != nil {
+			resp.Stream = nil // end is all that closing it would do
+			c.reusable = false
 		}
 		c.end()
 	case resp.Stream == nil:
@@ -175,7 +180,8 @@ func (c *Conn) Silent() bool {
 	if !c.Reusable() {
 		return false
 	}
-	c.reusable = c.socket.quiet() == nil
+	c.reusable = false // should a connection panic that somebody else dialled
+	_ = Guard(messages.Exchanging, func() { c.reusable = c.socket.quiet() == nil })
 	return c.reusable
 }
 

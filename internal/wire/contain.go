@@ -56,6 +56,11 @@ func Guard(stage messages.Stage, f func()) (err error) {
 	return nil
 }
 
+func isPanic(err error) bool {
+	var panicked *messages.PanicError
+	return errors.As(err, &panicked)
+}
+
 // contain ends an exchange that did not return. It is deferred.
 func (c *Conn) contain(returned *bool, resp **messages.Response, sent *messages.Sent, err *error) {
 	if *returned {

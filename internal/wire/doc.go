@@ -5,14 +5,15 @@
 //	foreign.go                        silence of connections that are no socket of ours
 //	contain.go                        panics in the caller's code
 //	request.go upload.go trailer.go   what is written
-//	head.go response.go               what is read, strictly
+//	head.go response.go keepalive.go  what is read, strictly
 //	payload.go coding.go stream.go    the body: framing, content coding, streamed
 //
 // How a connection comes about is told in wire/dial, HTTP/2 in wire/h2. Both
 // stand on this package, which knows neither. What it has for them: Socket with
-// NewSocket and NewConn, ReadStatus for the answer of a proxy, and for HTTP/2
-// CheckCall, CheckTrailer, Limits, ContinueWait, AddCoding, Decoders, Believed,
-// ReadAll and the errors of an exchange.
+// NewSocket and NewConn, ReadStatus for the answer of a proxy, Apart, Guard and
+// Panicked for code of the caller's, and for HTTP/2 CheckCall, CheckTrailer, Limits,
+// ContinueWait, Lent, AddCoding, Decoders, Believed, ReadAll, IsPeerClosed, ByPeer
+// and the errors of an exchange.
 //
 // A Conn has one owner at a time, who exchanges one request for one response,
 // asks Reusable, and passes the connection on or closes it:
@@ -30,7 +31,10 @@
 //     trailers have caps.
 //   - After any doubt (an error, a deadline, an abort, a byte too many) the
 //     connection is not reusable.
-//   - What became of the request is exact: see messages.Sent.
+//   - What became of the request is exact: see messages.Sent. The head of an answer
+//     counts as soon as it is there, even while the request is being written.
+//   - Code of the caller's that panics or ends its goroutine ends one exchange.
+//   - An idle connection pins nothing of its last answer.
 //   - A request that could be read in two ways is refused before its first byte.
 //
 // # System calls

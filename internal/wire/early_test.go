@@ -4,12 +4,14 @@ package wire
 
 import (
 	"bufio"
+	"cmp"
 	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
 	"net/http/httptrace"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -80,6 +82,59 @@ func requireRefused(t *testing.T, s *Socket, call *messages.Call, name string) {
 	if size := max(int64(len(call.Body)), call.Length); size > 8<<20 {
 		require.False(t, c.Reusable(), "%s: half a request was written", name)
 	}
+}
+
+// narrowly listens with buffers that hold no request, and serves each connection.
+func narrowly(t *testing.T, serve func(net.Conn)) string {
+	config := net.ListenConfig{Control: func(_, _ string, raw syscall.RawConn) (err error) {
+		control := raw.Control(func(fd uintptr) { err = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, 4<<10) })
+		return cmp.Or(control, err)
+	}}
+	listener, err := config.Listen(t.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			c, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go func() { defer c.Close(); serve(c) }()
+		}
+	}()
+	t.Cleanup(func() { listener.Close(); <-done })
+	return listener.Addr().String()
+}
+
+// A body that is offered to the socket at once may be more than it takes.
+func TestWhatASocketDoesNotTakeAtOnceIsWrittenBesideTheReading(t *testing.T) {
+	addr := narrowly(t, refusing(t, false))
+	for how, call := range bodies {
+		for _, size := range []int{30 << 10, 60 << 10} {
+			c := dialled(t, addr)
+			require.NoError(t, c.(*net.TCPConn).SetWriteBuffer(4<<10))
+			requireRefused(t, NewSocket(c), call(size), how)
+		}
+	}
+	// And all of it arrives where somebody reads.
+	got := make(chan int64, 1)
+	addr = narrowly(t, func(c net.Conn) {
+		r := bufio.NewReader(c)
+		takeRequest(r)
+		time.Sleep(10 * time.Millisecond)
+		n, _ := io.CopyN(io.Discard, r, 60<<10)
+		got <- n
+		io.WriteString(c, ok)
+		io.Copy(io.Discard, r)
+	})
+	under := dialled(t, addr)
+	require.NoError(t, under.(*net.TCPConn).SetWriteBuffer(4<<10))
+	c := over(under, Limits{})
+	defer c.Close()
+	require.Equal(t, "ok", exchange(t, c, post(strings.Repeat("x", 60<<10))).Text())
+	require.EqualValues(t, 60<<10, <-got)
+	require.True(t, c.Reusable())
 }
 
 // Over a pipe not one byte of the body is taken.

@@ -72,6 +72,15 @@ var (
 // whether it is silent. Then it may carry one exchange, which nothing came before.
 func (s *Socket) Blind() bool { return s.blind }
 
+// Foreign reports whether the connection's methods are somebody else's code.
+func (s *Socket) Foreign() bool {
+	switch s.Conn.(type) {
+	case *net.TCPConn, *net.UnixConn:
+		return false
+	}
+	return true
+}
+
 // readForeign is readNow for a connection that is not ours to the socket.
 func (s *Socket) readForeign(p []byte) (int, error) {
 	if c, ok := s.Conn.(pending); ok {

@@ -108,7 +108,10 @@ const (
 	anyCoding = wiretest.AnyCoding
 )
 
-type joiner = wiretest.Joiner
+type (
+	joiner     = wiretest.Joiner
+	readerFunc = wiretest.ReaderFunc
+)
 
 // over returns a Conn over c.
 func over(c net.Conn, l Limits) *Conn { return NewConn(NewSocket(c), l) }

@@ -168,19 +168,23 @@ func (s *Socket) abort() {
 // Interrupt ends whatever read or write is running on the connection. Any
 // goroutine may call it.
 func (s *Socket) Interrupt() {
-	var failure error
-	// A connection that somebody else dialled for us may panic, here on a goroutine
-	// where nobody expects it.
-	panicked := Guard(messages.Exchanging, func() { failure = s.Conn.SetDeadline(time.Unix(1, 0)) })
-	if panicked != nil || failure != nil {
-		s.tear() // it is closed already, or knows no deadlines
-	}
+	interrupted := false
+	defer func() {
+		if !interrupted { // it is closed already, keeps no deadlines, or did not return
+			_ = recover() // on this goroutine nobody expects it; what was running ends, and says why
+			s.tear()
+		}
+	}()
+	interrupted = s.Conn.SetDeadline(time.Unix(1, 0)) == nil
 }
 
 // Close closes the connection as dialled. crypto/tls and net/http call it as
 // well, on goroutines of theirs.
 func (s *Socket) Close() (err error) {
-	if panicked := Guard(messages.Exchanging, func() { err = s.Conn.Close() }); panicked != nil {
+	if !s.Foreign() {
+		return s.Conn.Close()
+	}
+	if panicked := Apart(messages.Exchanging, func() { err = s.Conn.Close() }); panicked != nil {
 		return panicked
 	}
 	return err

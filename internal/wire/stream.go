@@ -32,6 +32,8 @@ func (s *stream) Read(p []byte) (n int, err error) {
 	if s.err != nil {
 		return 0, s.err
 	}
+	returned := false
+	defer s.contain(&returned, &err)
 	if s.decoded != nil {
 		n, err = s.decoded.Read(p)
 	} else {
@@ -40,19 +42,35 @@ func (s *stream) Read(p []byte) (n int, err error) {
 	if err != nil {
 		s.end(err)
 	}
+	returned = true
 	return n, err
+}
+
+// contain ends a stream that did not return, because of code of the caller's.
+func (s *stream) contain(returned *bool, err *error) {
+	if *returned {
+		return
+	}
+	*err = Panicked(messages.Exchanging, recover()) // nothing to recover is runtime.Goexit, which goes on
+	s.err = *err
+	s.conn.reusable = false
+	_ = Guard(messages.Exchanging, s.conn.end)
+	_ = s.conn.Close() // nobody else may come to do it
 }
 
 // Close ends the exchange. The Conn is reusable if the body has ended, or its
 // end has already arrived.
-func (s *stream) Close() error {
+func (s *stream) Close() (err error) {
 	if s.err != nil {
 		return nil // closed before, or ended by itself
 	}
+	returned := false
+	defer s.contain(&returned, &err)
 	if s.decoded == nil { // how much of a coded body is left cannot be told from the buffer
 		s.skip()
 	}
 	s.end(ErrStreamClosed)
+	returned = true
 	return nil
 }
 

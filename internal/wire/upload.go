@@ -239,7 +239,24 @@ func (u *upload) cause() error {
 }
 
 func (u *upload) run() {
-	readErr, writeErr := u.copy()
+	var readErr, writeErr error
+	returned := false
+	defer func() { // also after a panic, and after runtime.Goexit in the caller's reader
+		if !returned {
+			readErr = fmt.Errorf("request body: %w", Panicked(messages.Exchanging, recover()))
+		}
+		u.note(readErr, writeErr)
+	}()
+	readErr, writeErr = u.copy()
+	returned = true
+}
+
+// note says how the body has ended, to the trace and to the exchange's owner.
+func (u *upload) note(readErr, writeErr error) {
+	if u.trace != nil && u.trace.WroteRequest != nil {
+		tell := func() { wrote(u.trace, cmp.Or(readErr, writeErr)) }
+		readErr = cmp.Or(readErr, Apart(messages.Exchanging, tell)) // a hook that panics ends this request alone
+	}
 	u.mu.Lock()
 	live := u.state == uploadRunning
 	u.state = uploadEnded
@@ -259,13 +276,6 @@ var uploadBuffers = sync.Pool{New: func() any { return new([32 << 10]byte) }}
 // copy tells the body's errors from the connection's: after the latter the
 // server may have answered all the same.
 func (u *upload) copy() (readErr, writeErr error) {
-	defer func() {
-		if v := recover(); v != nil {
-			readErr = fmt.Errorf("request body: %w", &messages.PanicError{Stage: messages.Exchanging, Value: v})
-		}
-	}()
-	// Runs before the recover above: a hook that panics ends this request alone.
-	defer func() { wrote(u.trace, cmp.Or(readErr, writeErr)) }()
 	buffer := uploadBuffers.Get().(*[32 << 10]byte)
 	defer uploadBuffers.Put(buffer)
 	var sent int64

@@ -17,6 +17,7 @@ var verbs = []func() *cobra.Command{
 	newLiveCommand,
 	newPeersCommand,
 	newLimitsCommand,
+	newRefereeCommand,
 	newClockCommand,
 	newMutantsCommand,
 }

@@ -55,10 +55,21 @@ type Dialer struct {
 	// may choose HTTP/1.1); nil means none.
 	HTTP2 func(messages.Origin) bool
 
-	// Any dial reads and adds to these, on whichever goroutine it runs.
-	shared  sync.Map      // messages.Origin to *h2.Conns
-	turn    atomic.Uint32 // of addresses to begin with
-	configs sync.Map      // offer and address to *tls.Config, which is not changed any more
+	turn     atomic.Uint32 // of addresses to begin with; any dial takes the next
+	decoders wire.Decoders // of all connections that are not given others by Limits
+
+	// Any dial reads these; whoever is first makes them.
+	remember sync.Once
+	sessions tls.ClientSessionCache
+
+	mu     sync.Mutex
+	shared map[messages.Origin]*lot // guarded by mu: those that are dialled, or connected
+}
+
+// lot is an origin's HTTP/2 connections, for as long as there are any.
+type lot struct {
+	conns *h2.Conns
+	dials int // under way; guarded by Dialer.mu
 }
 
 // Dial opens a connection to o, for https with the handshake done. It tells the
@@ -67,49 +78,96 @@ type Dialer struct {
 // ended or the timeout passed, the error satisfies errors.Is for
 // context.Canceled or context.DeadlineExceeded; certificate errors are
 // reachable with errors.As.
+//
+// What of the caller's code is called, hooks, DialContext, Proxy, Resolve and what
+// TLS asks, may panic or end its goroutine: Dial then returns a
+// *messages.PanicError, as it returns anything else.
 func (d *Dialer) Dial(ctx context.Context, o messages.Origin) (*wire.Conn, error) {
-	ctx, cancel, err := d.begin(ctx, o)
-	if err != nil {
-		return nil, fmt.Errorf("dial %s: %w", o, err)
-	}
-	defer cancel() // of the dial: the connection outlives it
-	s, err := d.connect(ctx, o, http1)
-	if err != nil {
-		return nil, fmt.Errorf("dial %s: %w", o, withContext(ctx, err))
-	}
-	return wire.NewConn(s, d.Limits), nil
+	return dialled(ctx, d, o, func(ctx context.Context) (*wire.Conn, error) {
+		s, err := d.connect(ctx, o, http1)
+		if err != nil {
+			return nil, err
+		}
+		return wire.NewConn(s, d.limits()), nil
+	})
 }
 
 // DialAny is Dial for whoever takes HTTP/2 as well: for an origin that speaks
 // it, the connection is one of its streams.
 func (d *Dialer) DialAny(ctx context.Context, o messages.Origin) (protocol.Connection, error) {
-	if o.Scheme != "https" || d.HTTP2 == nil || !d.HTTP2(o) {
-		c, err := d.Dial(ctx, o)
-		if err != nil {
-			return nil, err // not c, which would be a nil in an interface that is none
+	return dialled(ctx, d, o, func(ctx context.Context) (protocol.Connection, error) {
+		if o.Scheme != "https" || d.HTTP2 == nil || !d.HTTP2(o) {
+			s, err := d.connect(ctx, o, http1)
+			if err != nil {
+				return nil, err
+			}
+			return wire.NewConn(s, d.limits()), nil
 		}
-		return c, nil
-	}
+		l := d.enter(o)
+		defer d.leave(o, l)
+		return l.conns.Dial(ctx)
+	})
+}
+
+// dialled runs a dial on a goroutine of its own, for much of it is the caller's
+// code, and waits for it.
+func dialled[C any](ctx context.Context, d *Dialer, o messages.Origin, dial func(context.Context) (C, error)) (C, error) {
+	var c, none C
 	ctx, cancel, err := d.begin(ctx, o)
 	if err != nil {
-		return nil, fmt.Errorf("dial %s: %w", o, err)
+		return none, fmt.Errorf("dial %s: %w", o, err)
 	}
-	defer cancel()
-	c, err := d.sharedTo(o).Dial(ctx)
+	defer cancel() // of the dial: the connection outlives it
+	if panicked := wire.Apart(messages.Leasing, func() { c, err = dial(ctx) }); panicked != nil {
+		return none, fmt.Errorf("dial %s: %w", o, panicked)
+	}
 	if err != nil {
-		return nil, fmt.Errorf("dial %s: %w", o, withContext(ctx, err))
+		return none, fmt.Errorf("dial %s: %w", o, withContext(ctx, err))
 	}
 	return c, nil
 }
 
-// sharedTo returns the HTTP/2 connections to o.
-func (d *Dialer) sharedTo(o messages.Origin) *h2.Conns {
-	if known, ok := d.shared.Load(o); ok {
-		return known.(*h2.Conns)
+func (d *Dialer) limits() wire.Limits {
+	l := d.Limits
+	if l.Decoders == nil {
+		l.Decoders = &d.decoders
 	}
-	open := func(ctx context.Context) (*wire.Socket, error) { return d.connect(ctx, o, http2or1) }
-	known, _ := d.shared.LoadOrStore(o, h2.NewConns(o.Addr, d.Limits, open)) // another dial may have been faster
-	return known.(*h2.Conns)
+	return l
+}
+
+// enter returns the HTTP/2 connections to o, for a dial.
+func (d *Dialer) enter(o messages.Origin) *lot {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	l := d.shared[o]
+	if l == nil {
+		open := func(ctx context.Context) (*wire.Socket, error) { return d.connect(ctx, o, http2or1) }
+		l = &lot{conns: h2.NewConns(o.Addr, d.limits(), open)}
+		l.conns.WhenEmpty(func() { d.forget(o, l) })
+		if d.shared == nil {
+			d.shared = make(map[messages.Origin]*lot)
+		}
+		d.shared[o] = l
+	}
+	l.dials++
+	return l
+}
+
+func (d *Dialer) leave(o messages.Origin, l *lot) {
+	d.mu.Lock()
+	l.dials--
+	d.mu.Unlock()
+	d.forget(o, l)
+}
+
+// forget drops an origin that nobody dials and nobody is connected to: there may
+// be thousands, one after another.
+func (d *Dialer) forget(o messages.Origin, l *lot) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if l.dials == 0 && l.conns.Empty() && d.shared[o] == l {
+		delete(d.shared, o)
+	}
 }
 
 func (d *Dialer) begin(ctx context.Context, o messages.Origin) (context.Context, context.CancelFunc, error) {
@@ -135,15 +193,25 @@ func (d *Dialer) connect(ctx context.Context, o messages.Origin, offer []string)
 	if err != nil {
 		return nil, err
 	}
+	kept := false
+	defer closeUnless(&kept, conn)
 	s := wire.NewSocket(conn)
-	if o.Scheme == "http" {
-		return s, nil
+	if o.Scheme == "https" {
+		s.Seal(tls.Client(s, d.config(o.Addr, offer)))
+		if err := handshake(ctx, s); err != nil {
+			return nil, err
+		}
 	}
-	s.Seal(tls.Client(s, d.config(o.Addr, offer)))
-	if err := handshake(ctx, s); err != nil {
-		return nil, err // and it has closed the connection
-	}
+	kept = true
 	return s, nil
+}
+
+// closeUnless is deferred wherever code of the caller's is called while a
+// connection is nobody's yet: it may panic, or not return at all.
+func closeUnless(kept *bool, conn net.Conn) {
+	if !*kept {
+		_ = wire.Apart(messages.Leasing, func() { conn.Close() })
+	}
 }
 
 // reach opens a transport connection to the origin, through its proxy if it has

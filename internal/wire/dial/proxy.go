@@ -54,10 +54,12 @@ func (d *Dialer) through(ctx context.Context, proxy *url.URL, addr string) (net.
 	if err != nil {
 		return nil, &messages.ProxyError{Proxy: via, Err: err}
 	}
+	kept := false
+	defer closeUnless(&kept, conn)
 	if status, err := bounded(ctx, conn, func() (int, error) { return open(conn, proxy.User, addr) }); status != 0 || err != nil {
-		conn.Close()
 		return nil, &messages.ProxyError{Proxy: via, Status: status, Err: err}
 	}
+	kept = true
 	return conn, nil
 }
 
@@ -67,22 +69,32 @@ func (d *Dialer) toProxy(ctx context.Context, scheme, via string) (net.Conn, err
 	if err != nil || scheme != "https" {
 		return conn, err
 	}
+	kept := false
+	defer closeUnless(&kept, conn)
 	t := newTunnel(conn, d.proxyConfig(via))
 	if err := handshake(ctx, t.under); err != nil {
 		return nil, err
 	}
+	kept = true
 	return t, nil
 }
 
 // bounded runs an exchange on conn that ends with the context.
 func bounded(ctx context.Context, conn net.Conn, exchange func() (int, error)) (int, error) {
 	// The exchange reads and writes without a context; a deadline in the past ends both.
-	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
+	stop := context.AfterFunc(ctx, func() { interrupt(conn) })
 	status, err := exchange()
 	if !stop() {
 		return status, ctx.Err() // even if all went well: the deadline may be set at any moment
 	}
 	return status, err
+}
+
+// interrupt ends whatever is running on conn, which is somebody else's perhaps.
+func interrupt(conn net.Conn) {
+	interrupted := false
+	defer closeUnless(&interrupted, conn)
+	_ = wire.Guard(messages.Leasing, func() { interrupted = conn.SetDeadline(time.Unix(1, 0)) == nil })
 }
 
 // maxProxyHead caps the answer to CONNECT.

@@ -6,9 +6,9 @@ import (
 	"net"
 	"net/http/httptrace"
 	"net/netip"
-	"runtime/debug"
 	"time"
 
+	"github.com/sluice-engine/sluice/internal/wire"
 	"github.com/sluice-engine/sluice/messages"
 )
 
@@ -44,12 +44,41 @@ func (d *Dialer) resolve(ctx context.Context, host string) (found []netip.Addr, 
 	if d.Resolve != nil {
 		found, err = d.resolveTraced(ctx, host)
 	} else {
-		found, err = net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+		found, err = net.DefaultResolver.LookupNetIP(forResolver(ctx), "ip", host)
 	}
 	if err == nil && len(found) == 0 {
 		err = &net.DNSError{Err: "no addresses", Name: host, IsNotFound: true}
 	}
 	return found, err
+}
+
+// forResolver keeps the hooks for connecting from the resolver, whose connections
+// are to name servers: it would call them on goroutines of its own, where a panic
+// ends the process.
+func forResolver(ctx context.Context) context.Context {
+	trace := httptrace.ContextClientTrace(ctx)
+	if trace == nil {
+		return ctx
+	}
+	looking := &httptrace.ClientTrace{DNSStart: trace.DNSStart, DNSDone: trace.DNSDone}
+	if looking.DNSStart == nil {
+		looking.DNSStart = func(httptrace.DNSStartInfo) {} // a trace without hooks would hide nothing from net
+	}
+	return httptrace.WithClientTrace(untraced{ctx}, looking)
+}
+
+// untraced hides a context's trace.
+type untraced struct{ context.Context }
+
+// Value is part of context.Context.
+func (c untraced) Value(key any) any {
+	value := c.Context.Value(key)
+	// By its type, for the key is httptrace's own. net looks for another, which is
+	// hidden by that of the trace put on top.
+	if _, ok := value.(*httptrace.ClientTrace); ok {
+		return nil
+	}
+	return value
 }
 
 // resolveTraced calls the hooks that net.Resolver would have called.
@@ -137,16 +166,13 @@ func firstOf(ctx context.Context, addrs []string, dial func(context.Context, str
 	}
 }
 
-// attemptOne keeps a panic in a hook of the context's trace to its attempt.
+// attemptOne keeps what a hook of the context's trace does to its attempt, which
+// comes to an end whatever that is.
 func attemptOne(ctx context.Context, addr string, dial func(context.Context, string, string) (net.Conn, error)) (a attempt) {
-	defer func() {
-		// On a goroutine of its own a panic would end the process.
-		if v := recover(); v != nil {
-			a = attempt{nil, &messages.PanicError{Stage: messages.Leasing, Value: v, Stack: debug.Stack()}}
-		}
-	}()
-	conn, err := dial(ctx, "tcp", addr)
-	return attempt{conn, err}
+	if panicked := wire.Apart(messages.Leasing, func() { a.conn, a.err = dial(ctx, "tcp", addr) }); panicked != nil {
+		return attempt{nil, panicked}
+	}
+	return a
 }
 
 // closeLosers takes what the attempts still running come to; they are being

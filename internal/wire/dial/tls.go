@@ -8,17 +8,12 @@ import (
 	"net/http/httptrace"
 
 	"github.com/sluice-engine/sluice/internal/wire"
+	"github.com/sluice-engine/sluice/messages"
 )
 
 // handshake has a sealed socket's TLS begin, and tells the context's trace of
-// it. Unless it succeeds, the connection is closed.
+// it. Closing the connection, if it fails, is for who made it.
 func handshake(ctx context.Context, s *wire.Socket) error {
-	done := false
-	defer func() {
-		if !done { // not only after an error: a hook may panic
-			s.Close()
-		}
-	}()
 	trace := httptrace.ContextClientTrace(ctx)
 	if trace != nil && trace.TLSHandshakeStart != nil {
 		trace.TLSHandshakeStart()
@@ -27,33 +22,23 @@ func handshake(ctx context.Context, s *wire.Socket) error {
 	if trace != nil && trace.TLSHandshakeDone != nil {
 		trace.TLSHandshakeDone(s.Sealed().ConnectionState(), err)
 	}
-	done = err == nil
 	return err
 }
 
-// config returns the same configuration for every connection to a host: what
-// is resumed must have been begun under the same rules.
+// config returns the configuration for connections to an origin.
 func (d *Dialer) config(addr string, offer []string) *tls.Config {
-	key := offer[0] + " " + addr
-	if known, ok := d.configs.Load(key); ok {
-		return known.(*tls.Config)
-	}
-	return d.keepConfig(key, addr, cloned(d.TLS), offer)
+	return d.fill(cloned(d.TLS), addr, offer, offer[0])
 }
 
 // proxyConfig is config for an https proxy.
 func (d *Dialer) proxyConfig(addr string) *tls.Config {
-	key := "proxy " + addr
-	if known, ok := d.configs.Load(key); ok {
-		return known.(*tls.Config)
-	}
 	config := cloned(d.ProxyTLS)
 	if d.ProxyTLS == nil {
 		config = cloned(d.TLS)
 		// What the origins are called and what they gave is none of the proxy's.
 		config.ServerName, config.ClientSessionCache = "", nil
 	}
-	return d.keepConfig(key, addr, config, http1)
+	return d.fill(config, addr, http1, "proxy")
 }
 
 func cloned(config *tls.Config) *tls.Config {
@@ -63,14 +48,47 @@ func cloned(config *tls.Config) *tls.Config {
 	return config.Clone()
 }
 
-// keepConfig fills in what a configuration leaves open.
-func (d *Dialer) keepConfig(key, addr string, config *tls.Config, offer []string) *tls.Config {
+// fill fills in what a configuration leaves open.
+func (d *Dialer) fill(config *tls.Config, addr string, offer []string, purpose string) *tls.Config {
 	config.MinVersion = max(config.MinVersion, tls.VersionTLS12)
 	config.NextProtos = offer
 	host, _, _ := net.SplitHostPort(addr) // begin has split an origin's, and a proxy's was joined
 	config.ServerName = cmp.Or(config.ServerName, host)
-	config.ClientSessionCache = cmp.Or(config.ClientSessionCache, tls.NewLRUClientSessionCache(1)) // one host's newest session
-	// Another dial may have been faster: its sessions are the ones that are resumed.
-	known, _ := d.configs.LoadOrStore(key, config)
-	return known.(*tls.Config)
+	if config.ClientSessionCache != nil {
+		config.ClientSessionCache = callersCache{config.ClientSessionCache}
+		return config
+	}
+	d.remember.Do(func() { d.sessions = tls.NewLRUClientSessionCache(mostSessions) })
+	config.ClientSessionCache = ownCache{d.sessions, purpose + " " + addr + " "}
+	return config
+}
+
+// mostSessions is how many hosts' newest sessions are kept: each may have some ten
+// kilobytes of certificates.
+const mostSessions = 64
+
+// ownCache keeps apart what was begun under different rules: a session is resumed
+// only where it came from.
+type ownCache struct {
+	tls.ClientSessionCache
+	prefix string
+}
+
+// Get is part of tls.ClientSessionCache.
+func (c ownCache) Get(key string) (*tls.ClientSessionState, bool) {
+	return c.ClientSessionCache.Get(c.prefix + key)
+}
+
+// Put is part of tls.ClientSessionCache.
+func (c ownCache) Put(key string, state *tls.ClientSessionState) {
+	c.ClientSessionCache.Put(c.prefix+key, state)
+}
+
+// callersCache is somebody else's code. Sessions come while an answer is read, in
+// HTTP/2 on a goroutine of net/http's.
+type callersCache struct{ tls.ClientSessionCache }
+
+// Put is part of tls.ClientSessionCache. What cannot be kept is not resumed.
+func (c callersCache) Put(key string, state *tls.ClientSessionState) {
+	_ = wire.Apart(messages.Exchanging, func() { c.ClientSessionCache.Put(key, state) })
 }

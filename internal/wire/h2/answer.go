@@ -23,21 +23,34 @@ func headerOf(resp *http.Response) messages.Header {
 // answer reads the response's body into answer, or leaves it in a stream.
 func (s *Stream) answer(call *messages.Call, resp *http.Response, answer *messages.Response) (err error) {
 	body := &body{stream: s, answer: answer, resp: resp}
+	if bodiless(call.Method, resp) {
+		body.abandon() // what of a stream is still to come is none of the answer's
+		return nil
+	}
 	s.decode(call, body)
-	if call.Stream && resp.Body != http.NoBody {
+	if call.Stream {
 		answer.Stream = body
 		return nil
 	}
-	answer.Body, err = s.readBody(call, body)
+	answer.Body, err = s.readBody(body)
 	return err
 }
 
-func (s *Stream) readBody(call *messages.Call, body *body) ([]byte, error) {
+// bodiless reports whether an answer has no body, by the rules of HTTP/1.1. A
+// trailer that was announced is waited for.
+func bodiless(method string, resp *http.Response) bool {
+	switch {
+	case method == http.MethodHead, resp.StatusCode == http.StatusNoContent, resp.StatusCode == http.StatusNotModified:
+		return true
+	}
+	return resp.ContentLength == 0 && len(resp.Trailer) == 0
+}
+
+func (s *Stream) readBody(body *body) ([]byte, error) {
 	switch length := body.resp.ContentLength; {
-	// The length of a HEAD is of a body that does not come.
-	case length > s.limits.Body && call.Method != http.MethodHead:
+	case length > s.limits.Body:
 		return nil, messages.ErrBodyTooLarge
-	case body.decoded == nil && 0 < length && length <= wire.Believed && body.resp.Body != http.NoBody:
+	case body.decoded == nil && 0 < length && length <= wire.Believed:
 		return body.readCounted(int(length))
 	}
 	return wire.ReadAll(body, s.limits.Body)
@@ -48,7 +61,7 @@ func (s *Stream) decode(call *messages.Call, body *body) {
 	for _, value := range body.resp.Header["Content-Encoding"] {
 		coding = wire.AddCoding(coding, []byte(value))
 	}
-	if coding&call.Codings == 0 || body.resp.Body == http.NoBody || call.Method == http.MethodHead {
+	if coding&call.Codings == 0 {
 		return
 	}
 	body.decoded = s.limits.Decoders.Lend(coding, (*coded)(body), s.limits)
@@ -139,20 +152,37 @@ func (b *body) readCounted(length int) ([]byte, error) {
 	return content[:min(n, length)], cmp.Or(err, messages.ErrTruncated)
 }
 
-// Close is part of io.Closer. A body that has not ended is cancelled.
+// Close is part of io.Closer. A body that has not ended is cancelled, and its
+// stream reset; the connection is as good as before, and so is the place.
 func (b *body) Close() error {
 	if b.err == nil {
-		b.finish(wire.ErrStreamClosed)
+		b.abandon()
 	}
 	return nil
 }
 
-func (b *body) finish(err error) {
+// abandon ends the exchange before its body has ended.
+func (b *body) abandon() {
+	b.end(wire.ErrStreamClosed)
+	b.stream.letGo() // so that nobody waits for the request's body
+	_ = b.resp.Body.Close()
+	b.stream.spent = b.stream.ctx.Err() != nil
+	b.stream.end()
+}
+
+func (b *body) end(err error) {
 	b.err = err
 	if b.decoded != nil {
 		b.decoded.Release()
 		b.decoded = nil
 	}
+}
+
+func (b *body) finish(err error) {
+	b.end(err)
+	// net/http waits here until the stream is over, which one is not whose request
+	// has still a body: that need not end before its answer.
+	b.stream.letGo()
 	_ = b.resp.Body.Close() // it never fails, and what was read is known
 	if err != io.EOF {
 		if b.answer.Stream != nil { // without one, Exchange ends the exchange on the error

@@ -25,15 +25,16 @@ func TestALengthOverTheCapIsToldInHTTP2BeforeTheBodyComes(t *testing.T) {
 
 // net/http has no type for either error.
 func TestAnHTTP2HeadHasItsCap(t *testing.T) {
-	_, conns, _ := listenH2(t, 5, func(w http.ResponseWriter, r *http.Request) {
+	serve := func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/line" {
 			w.Header().Set("X", strings.Repeat("x", 70_000))
 		}
 		for i := range 700 {
 			w.Header().Add(fmt.Sprint("X-", i), strings.Repeat("x", 60))
 		}
-	})
+	}
 	for _, path := range []string{"/line", "/lines"} {
+		_, conns, _ := listenH2(t, 5, serve)
 		c := dial(t, conns)
 		_, sent, err := c.Exchange(get(path), never)
 		require.Error(t, err)
@@ -41,6 +42,7 @@ func TestAnHTTP2HeadHasItsCap(t *testing.T) {
 		require.False(t, c.Reusable())
 		require.NoError(t, c.Close())
 	}
+	_, conns, _ := listenH2(t, 5, serve)
 	conns.limits.Header = 1 << 20
 	_, _, err := dial(t, conns).Exchange(get("/line"), never)
 	require.NoError(t, err)

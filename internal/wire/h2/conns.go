@@ -25,19 +25,27 @@ type Conns struct {
 	limits wire.Limits
 	open   Open
 	gate   chan struct{} // held while a connection is opened; capacity 1
+	empty  func()        // see WhenEmpty; set before the first dial
 
 	mu    sync.Mutex
-	conns []*conn // guarded by mu: those with a place taken, in the order they were opened
+	conns []*conn // guarded by mu: those with a place taken, or that linger, in the order they were opened
 }
 
 // conn is one HTTP/2 connection. It is closed with the last of its places.
+//
+// If what ended in that place was an exchange alone, aborted or late, the
+// connection is as good as before, and lingers: whoever asked is about to ask
+// again. Not when it has been silent for deadAfter; then it may be dead.
 type conn struct {
 	shared *Conns
 	client *http.ClientConn // set by start, before anybody else has the conn
 	frames *frameScan
 	sealed *tls.Conn
 	tls    *tls.ConnectionState
-	places int // taken; guarded by shared.mu
+
+	// guarded by shared.mu
+	places int         // taken
+	linger *time.Timer // until it is closed; nil while a place is taken
 }
 
 const (
@@ -46,12 +54,28 @@ const (
 	// pingAfter is how long a connection is silent before it is asked whether
 	// it is alive, and how long it may take to answer.
 	pingAfter = 15 * time.Second
+	// lingerFor is how long a connection lingers.
+	lingerFor = time.Second
+	// deadAfter is how long a peer may be silent that is believed to be there. A ping
+	// would tell, but net/http sends one of its own accord only.
+	deadAfter = 5 * time.Second
 )
 
 // NewConns returns the connections, none as yet, to the origin at addr. Its
 // responses have the caps of limits.
 func NewConns(addr string, limits wire.Limits, open Open) *Conns {
 	return &Conns{addr: addr, limits: limits.WithDefaults(), open: open, gate: make(chan struct{}, 1)}
+}
+
+// WhenEmpty has f called whenever the last connection is gone. It is called before
+// the first Dial.
+func (c *Conns) WhenEmpty(f func()) { c.empty = f }
+
+// Empty reports whether there are no connections.
+func (c *Conns) Empty() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.conns) == 0
 }
 
 // Dial returns a *Stream, or a *wire.Conn if the origin chose HTTP/1.1.
@@ -76,11 +100,17 @@ func (c *Conns) Dial(ctx context.Context) (protocol.Connection, error) {
 	if socket.Sealed().ConnectionState().NegotiatedProtocol != "h2" {
 		return wire.NewConn(socket, c.limits), nil
 	}
+	kept := false
+	defer func() {
+		if !kept { // not only after an error: a hook may panic
+			_ = socket.Close() // a second time, perhaps: net/http closes only what it has taken on
+		}
+	}()
 	opened, err := c.start(ctx, socket)
 	if err != nil {
-		socket.Close() // a second time, perhaps: net/http closes only what it has taken on
 		return nil, err
 	}
+	kept = true
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.conns = append(c.conns, opened)
@@ -96,6 +126,10 @@ func (c *Conns) join() *Stream {
 		// The bound may have fallen below what is taken: the peer may change it.
 		if !one.frames.leaves() && one.places < one.frames.limit() {
 			one.places++
+			if one.linger != nil {
+				one.linger.Stop() // if it is too late for that, expire sees that it is nil
+				one.linger = nil
+			}
 			s := newStream(one)
 			s.shared = true
 			return s
@@ -111,7 +145,7 @@ func (c *Conns) start(ctx context.Context, socket *wire.Socket) (*conn, error) {
 	opened := &conn{shared: c, sealed: socket.Sealed(), tls: &state, frames: newFrameScan()}
 	socket.Share() // from here on goroutines of net/http's read and write it
 	dial := func(context.Context, string, string) (net.Conn, error) {
-		return &framedConn{opened.sealed, opened.frames}, nil
+		return &framedConn{opened.sealed, opened.frames, socket.Foreign()}, nil
 	}
 	transport := &http.Transport{
 		DialContext:            dial,
@@ -133,29 +167,64 @@ func (c *Conns) start(ctx context.Context, socket *wire.Socket) (*conn, error) {
 	select {
 	case <-opened.frames.settled:
 		return opened, nil
+	case <-opened.frames.ended:
+		err = opened.frames.why
 	case <-ctx.Done():
-		client.Close() // its error would say no more than that ctx ended
-		return nil, ctx.Err()
+		err = ctx.Err()
 	}
+	client.Close() // its error would say no more than that
+	return nil, err
 }
 
-// release gives a place back.
-func (c *conn) release() error {
-	if last := c.leave(); !last {
+// release gives a place back; spoiled says that an exchange in it has ended badly.
+func (c *conn) release(spoiled bool) error {
+	if last := c.leave(spoiled); !last {
 		return nil
 	}
-	return c.client.Close() // outside the lock: TLS says goodbye, which may wait
+	return c.close()
+}
+
+// close is called by whoever took the connection from the list.
+func (c *conn) close() error {
+	err := c.client.Close() // outside the lock: TLS says goodbye, which may wait
+	if c.shared.empty != nil && c.shared.Empty() {
+		c.shared.empty()
+	}
+	return err
 }
 
 // leave reports whether the place was the last, with which the connection is
 // nobody's any more.
-func (c *conn) leave() (last bool) {
+func (c *conn) leave(spoiled bool) (last bool) {
 	c.shared.mu.Lock()
 	defer c.shared.mu.Unlock()
 	c.places--
 	if c.places > 0 {
 		return false
 	}
-	c.shared.conns = slices.DeleteFunc(c.shared.conns, func(other *conn) bool { return other == c })
+	if spoiled && !c.frames.leaves() && c.frames.silence() < deadAfter {
+		c.linger = time.AfterFunc(lingerFor, c.expire)
+		return false
+	}
+	c.drop()
 	return true
+}
+
+// drop requires that shared.mu is held.
+func (c *conn) drop() {
+	c.shared.conns = slices.DeleteFunc(c.shared.conns, func(other *conn) bool { return other == c })
+}
+
+// expire closes a connection that nobody has come back to.
+func (c *conn) expire() {
+	c.shared.mu.Lock()
+	unused := c.linger != nil
+	if unused {
+		c.linger = nil
+		c.drop()
+	}
+	c.shared.mu.Unlock()
+	if unused {
+		_ = c.close() // nobody is left to hear of it
+	}
 }

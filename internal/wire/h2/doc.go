@@ -4,6 +4,7 @@
 //	frames.go     what net/http does not tell: the peer's bound, and its goodbye
 //	stream.go     one exchange at a place
 //	request.go    what goes in
+//	hooks.go      what a trace is told, on goroutines of net/http's
 //	answer.go     what comes out: the body, its caps, its coding
 //
 // A pool leases connections, each to one request. What it is given here is a
@@ -21,6 +22,10 @@
 //   - No more streams are open on a connection than its peer allows, and none is
 //     begun after its goodbye.
 //   - A stream that is aborted or too late disturbs no other.
-//   - A connection is closed with the last of its places.
+//   - An answer that is complete ends the exchange, whatever is left of the request.
+//   - A connection is closed with the last of its places, a moment later if that
+//     was lost to a deadline or an abort.
+//   - Nothing the caller's code does, on whatever goroutine, ends the process or
+//     leaves anybody waiting.
 //   - A body in the caller's memory is not read once the exchange is over.
 package h2

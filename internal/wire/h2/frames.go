@@ -3,30 +3,60 @@ package h2
 import (
 	"encoding/binary"
 	"net"
+	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/sluice-engine/sluice/internal/wire"
+	"github.com/sluice-engine/sluice/messages"
 )
 
-// framedConn lets a scan see what the peer sends.
+// framedConn lets a scan see what the peer sends. Its methods are called on
+// goroutines of net/http's, where a panic would end the process, and the end of a
+// goroutine leave others waiting.
 type framedConn struct {
 	net.Conn
-	frames *frameScan
+	frames  *frameScan
+	foreign bool // what lies under it is somebody else's code
 }
 
 // Read is part of net.Conn.
-func (c *framedConn) Read(p []byte) (int, error) {
-	n, err := c.Conn.Read(p)
+func (c *framedConn) Read(p []byte) (n int, err error) {
+	if c.foreign {
+		n, err = apart(c.Conn.Read, p)
+	} else {
+		n, err = c.Conn.Read(p)
+	}
 	c.frames.pass(p[:n]) // before net/http has seen them: settings count from here on
 	c.failed(err)
 	return n, err
 }
 
 // Write is part of net.Conn.
-func (c *framedConn) Write(p []byte) (int, error) {
-	n, err := c.Conn.Write(p)
+func (c *framedConn) Write(p []byte) (n int, err error) {
+	if c.foreign {
+		n, err = apart(c.Conn.Write, p)
+	} else {
+		n, err = c.Conn.Write(p)
+	}
 	c.failed(err)
 	return n, err
+}
+
+func apart(f func([]byte) (int, error), p []byte) (n int, err error) {
+	if panicked := wire.Apart(messages.Exchanging, func() { n, err = f(p) }); panicked != nil {
+		return 0, panicked
+	}
+	return n, err
+}
+
+// Close is part of net.Conn.
+func (c *framedConn) Close() (err error) {
+	c.frames.leaving.Store(true)
+	if panicked := wire.Apart(messages.Exchanging, func() { err = c.Conn.Close() }); panicked != nil {
+		return panicked
+	}
+	return err
 }
 
 // failed takes note of an error before net/http has seen it, so that no place is
@@ -39,12 +69,7 @@ func (c *framedConn) failed(err error) {
 		c.frames.gone.Store(true)
 	}
 	c.frames.leaving.Store(true)
-}
-
-// Close is part of net.Conn.
-func (c *framedConn) Close() error {
-	c.frames.leaving.Store(true)
-	return c.Conn.Close()
+	c.frames.end(err)
 }
 
 // frameScan follows the peer's HTTP/2 frames (RFC 9113, section 4.1) for what
@@ -61,11 +86,17 @@ type frameScan struct {
 	streams atomic.Int32  // how many the peer allows; any goroutine reads it
 	leaving atomic.Bool   // the peer said goodbye, or the connection is broken; set by whoever closes as well, read by any
 	gone    atomic.Bool   // the peer closed or reset the connection; set by whoever meets that, read by any
+	begun   time.Time     // never changed
+	heard   atomic.Int64  // when something came last, since begun; any goroutine reads it
 	settled chan struct{} // closed with the first settings; start waits for it
+
+	ending sync.Once
+	why    error         // set by end, and read when ended is closed
+	ended  chan struct{} // closed when the connection has failed; start waits for it
 }
 
 func newFrameScan() *frameScan {
-	f := &frameScan{settled: make(chan struct{})}
+	f := &frameScan{begun: time.Now(), settled: make(chan struct{}), ended: make(chan struct{})}
 	f.streams.Store(maxStreams)
 	return f
 }
@@ -81,6 +112,9 @@ const (
 
 // pass follows p.
 func (f *frameScan) pass(p []byte) {
+	if len(p) > 0 {
+		f.heard.Store(int64(time.Since(f.begun)))
+	}
 	for len(p) > 0 {
 		if f.filled < len(f.header) {
 			n := copy(f.header[f.filled:], p)
@@ -123,6 +157,19 @@ func (f *frameScan) frame() {
 			close(f.settled)
 		}
 	}
+}
+
+// end tells whoever waits for settings why there will be none.
+func (f *frameScan) end(why error) {
+	f.ending.Do(func() {
+		f.why = why
+		close(f.ended)
+	})
+}
+
+// silence is how long nothing has come.
+func (f *frameScan) silence() time.Duration {
+	return time.Since(f.begun) - time.Duration(f.heard.Load())
 }
 
 func (f *frameScan) limit() int { return int(f.streams.Load()) }

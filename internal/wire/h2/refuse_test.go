@@ -26,8 +26,8 @@ func frameServer(t *testing.T, answer func(stream uint32) []byte) *Conns {
 	t.Cleanup(server.Close)
 	listener, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: server.TLS.Certificates, NextProtos: []string{"h2"}})
 	require.NoError(t, err)
-	done := make(chan struct{})
-	t.Cleanup(func() { listener.Close(); <-done })
+	done, end := make(chan struct{}), make(chan struct{})
+	t.Cleanup(func() { close(end); listener.Close(); <-done })
 	go func() {
 		defer close(done)
 		for {
@@ -35,7 +35,14 @@ func frameServer(t *testing.T, answer func(stream uint32) []byte) *Conns {
 			if err != nil {
 				return
 			}
-			serveFrames(c, answer)
+			served := make(chan struct{})
+			go func() { defer close(served); serveFrames(c, answer) }()
+			select {
+			case <-served:
+			case <-end: // it lingers
+				c.Close()
+				<-served
+			}
 		}
 	}()
 	addr := listener.Addr().String()
@@ -116,20 +123,26 @@ func TestADeadlineThatRingsAsTheExchangeEndsSpendsThePlace(t *testing.T) {
 	require.False(t, c.Reusable())
 }
 
-// The peer of this test answers nothing, pings included.
-func TestAConnectionWhosePeerAnswersNoPingIsGivenUp(t *testing.T) {
+// silentPeer runs a test in fake time, whose peer answers nothing, pings included.
+func silentPeer(t *testing.T, test func(t *testing.T, conns *Conns)) {
 	server := httptest.NewUnstartedServer(nil) // for its certificate
 	server.EnableHTTP2 = true
 	server.StartTLS()
 	certificates := server.TLS.Certificates
 	server.Close()
 	synctest.Test(t, func(t *testing.T) {
-		c := dial(t, NewConns("server.test:443", wire.Limits{}, func(ctx context.Context) (*wire.Socket, error) {
+		test(t, NewConns("server.test:443", wire.Limits{}, func(ctx context.Context) (*wire.Socket, error) {
 			near, far := net.Pipe()
 			go serveFrames(tls.Server(far, &tls.Config{Certificates: certificates, NextProtos: []string{"h2"}}),
 				func(uint32) []byte { return nil })
 			return sealed(ctx, near, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}})
 		}))
+	})
+}
+
+func TestAConnectionWhosePeerAnswersNoPingIsGivenUp(t *testing.T) {
+	silentPeer(t, func(t *testing.T, conns *Conns) {
+		c := dial(t, conns)
 		began := time.Now()
 		_, sent, err := c.Exchange(get("/"), never)
 		require.Error(t, err)

@@ -1,12 +1,14 @@
 package h2
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
 	"slices"
+	"sync/atomic"
 
 	"github.com/sluice-engine/sluice/internal/wire"
 	"github.com/sluice-engine/sluice/messages"
@@ -22,7 +24,7 @@ func (s *Stream) lay(call *messages.Call, host string) *http.Request {
 	req := &s.request
 	switch {
 	case call.Reader != nil:
-		req = s.requestWith(&upload{call.Reader, call.Trailer}, call.Length)
+		req = s.requestWith(&upload{Reader: call.Reader, trailer: call.Trailer}, call.Length)
 		req.Trailer = call.Trailer // the map itself: the values come while the body is read
 	case len(call.Body) > 0: // without one, the request made once will do
 		s.sending = wire.NewLent(call.Body)
@@ -33,17 +35,20 @@ func (s *Stream) lay(call *messages.Call, host string) *http.Request {
 		s.fields = nil // the header is no longer that of the fields
 	}
 	if call.Trace != nil { // beside the hooks of s.ctx, not instead of them
-		return req.WithContext(httptrace.WithClientTrace(s.ctx, call.Trace))
+		s.hooks = &hooks{stream: s}
+		return req.WithContext(httptrace.WithClientTrace(req.Context(), s.hooks.of(call.Trace)))
 	}
 	return req
 }
 
 // requestWith returns a request of its own for a body, which net/http may still
 // be sending when the answer is over.
-func (s *Stream) requestWith(body io.Reader, length int64) *http.Request {
-	req := s.request // a shallow copy: the header is shared, for it leaves before the body
-	req.Body, req.ContentLength = io.NopCloser(body), length
-	return &req
+func (s *Stream) requestWith(body io.ReadCloser, length int64) *http.Request {
+	ctx, stop := context.WithCancel(s.ctx)
+	s.stop = stop
+	req := s.request.WithContext(ctx) // a shallow copy: the header is shared, for it leaves before the body
+	req.Body, req.ContentLength = body, length
+	return req
 }
 
 // layFields makes the header of fields. Requests of one engine mostly have the
@@ -57,6 +62,7 @@ func (s *Stream) layFields(fields []messages.Field) {
 	s.values = slices.Grow(s.values[:0], len(fields))
 	header := s.request.Header
 	clear(header)
+	header["User-Agent"] = nil // or net/http would name itself
 	for _, f := range fields {
 		name := http.CanonicalHeaderKey(f.Name)
 		switch have := header[name]; {
@@ -71,27 +77,37 @@ func (s *Stream) layFields(fields []messages.Field) {
 	}
 }
 
-// upload is a body that net/http reads: a panic in it is an error, and it
-// does not end well before its trailer is in order.
+// upload is a body that net/http reads, on a goroutine of its own: a panic in it is
+// an error, and it does not end well before its trailer is in order.
 type upload struct {
 	io.Reader
 	trailer http.Header
+	ended   atomic.Bool // read to its end, or to an error; set by net/http's goroutine, read by whichever closes
 }
 
 // Read is part of io.Reader.
 func (u *upload) Read(p []byte) (n int, err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			// It is a goroutine of net/http's that would end the process.
-			n, err = 0, fmt.Errorf("request body: %w", &messages.PanicError{Stage: messages.Exchanging, Value: v})
-		}
-	}()
-	n, err = u.Reader.Read(p)
-	if err == io.EOF {
+	panicked := wire.Apart(messages.Exchanging, func() { n, err = u.Reader.Read(p) })
+	switch {
+	case panicked != nil:
+		n, err = 0, fmt.Errorf("request body: %w", panicked)
+	case err == io.EOF:
 		// Only now are its values there. An end would have net/http send them.
 		if bad := wire.CheckTrailer(u.trailer); bad != nil {
 			err = bad
 		}
 	}
+	if err != nil {
+		u.ended.Store(true)
+	}
 	return n, err
+}
+
+// Close is part of io.Closer. A reader that can be closed is, if it was not read
+// to its end: it may be waiting for what nobody wants any more.
+func (u *upload) Close() error {
+	if closer, ok := u.Reader.(io.Closer); ok && !u.ended.Swap(true) {
+		_ = wire.Apart(messages.Exchanging, func() { closer.Close() })
+	}
+	return nil
 }

@@ -43,7 +43,9 @@ type Stream struct {
 	alarm *time.Timer // rings at the deadline; nil until first needed
 	armed bool        // it is set
 
-	sending *wire.Lent // the body of the running exchange; nil if it has none, or a Reader
+	hooks   *hooks             // of the running exchange; nil if it is not traced
+	stop    context.CancelFunc // ends a request whose body is still being sent; nil if it has none
+	sending *wire.Lent         // the body of the running exchange; nil if it has none, or a Reader
 	// request and url are read by net/http's goroutines until the response's body
 	// has ended. The owner changes them between exchanges only.
 	request http.Request
@@ -83,23 +85,41 @@ func (s *Stream) Exchange(call *messages.Call, deadline time.Time) (*messages.Re
 	}
 	// What is written from here on is known by the trace's hook alone: net/http says
 	// of no error whether it came before or after.
-	resp, err := s.conn.client.RoundTrip(s.lay(call, host))
+	req := s.lay(call, host)
+	hooks := s.hooks // the exchange's own, which end lets go of
+	resp, err := s.conn.client.RoundTrip(req)
 	if err != nil {
+		sent, err := s.sent(), s.explain(err)
 		s.end()
-		return nil, s.sent(), s.explain(err)
+		return nil, sent, err
 	}
 	answer := &messages.Response{
 		StatusCode: resp.StatusCode, Header: headerOf(resp), ProtoMajor: 2, TLS: s.conn.tls,
 		SentAt: sentAt, AnsweredAt: time.Now(),
 	}
-	switch err = s.answer(call, resp, answer); {
+	err = s.answer(call, resp, answer)
+	if failure := hooks.failure(); failure != nil {
+		err = failure // a hook's, though all of the answer may have come
+	}
+	switch {
 	case err != nil:
-		resp.Body.Close() // a second time, if it failed while it was read
-		s.end()
+		s.giveUp(resp, answer)
 	case answer.Stream == nil:
 		answer.AnsweredAt = time.Now()
 	}
 	return answer, messages.SentYes, err
+}
+
+// giveUp ends an exchange whose head has come.
+func (s *Stream) giveUp(resp *http.Response, answer *messages.Response) {
+	if answer.Stream != nil {
+		_ = answer.Stream.Close() // it never fails
+		answer.Stream = nil
+	}
+	s.letGo()
+	resp.Body.Close() // a second time, if it failed while it was read
+	s.end()
+	s.spent = true
 }
 
 func (s *Stream) begin(deadline time.Time) error {
@@ -132,6 +152,12 @@ func (s *Stream) expire() {
 // end is called when the exchange is over. An alarm that rings just then has
 // ended the place too.
 func (s *Stream) end() {
+	if s.hooks != nil {
+		s.hooks.over.Store(true)
+		s.spent = s.spent || s.hooks.failure() != nil
+		s.hooks = nil
+	}
+	s.letGo()
 	if s.sending != nil {
 		// net/http may still be sending the body of a request that is answered.
 		_ = s.sending.Close() // it never fails
@@ -141,6 +167,16 @@ func (s *Stream) end() {
 		s.spent = true
 	}
 	s.armed = false
+}
+
+// letGo has net/http stop sending the request's body, if it still does: the answer
+// is there, or will not come (RFC 9113, section 8.1). Nobody waits for the body's
+// reader.
+func (s *Stream) letGo() {
+	if s.stop != nil {
+		s.stop()
+		s.stop = nil
+	}
 }
 
 // sent says what became of a request without a response. When this side gave up,
@@ -183,7 +219,11 @@ func (s *Stream) explain(err error) error {
 	var reset refusedStream
 	// The error of a goodbye has no type. Should its text change, the outcome counts
 	// as unknown, and a test fails.
-	unprocessed := err.Error() == goodbye || errors.As(err, &reset) && reset.Code == codeRefusedStream
+	refused := errors.As(err, &reset)
+	if refused && reset.Cause != nil && reset.Cause.Error() != fromPeer {
+		err = fmt.Errorf("%w: %w", reset.Cause, err) // a hook's error, or ours, in net/http's wrapping
+	}
+	unprocessed := err.Error() == goodbye || refused && reset.Code == codeRefusedStream
 	if s.byPeer(err) {
 		err = wire.ByPeer(err)
 	}
@@ -222,7 +262,9 @@ func (s *Stream) byPeer(err error) bool {
 
 // cause is why this side gave up, if it did.
 func (s *Stream) cause(err error) error {
-	switch {
+	switch failure := s.hooks.failure(); {
+	case failure != nil:
+		return failure
 	case s.aborted.Load():
 		return fmt.Errorf("%w: %w", wire.ErrAborted, err)
 	case s.late.Load():
@@ -244,8 +286,9 @@ func (s *Stream) Abort() {
 
 // Close gives the place back, and closes the connection with the last.
 func (s *Stream) Close() error {
+	spoiled := s.spent || s.aborted.Load()
 	s.cancel() // a stream that is still running ends here, and not with the connection
-	return s.conn.release()
+	return s.conn.release(spoiled)
 }
 
 // Shared reports whether the stream was opened on a connection that others had

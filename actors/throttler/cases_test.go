@@ -1,0 +1,391 @@
+package throttler
+
+import (
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/sluice-engine/sluice/actors/ticket"
+	"github.com/sluice-engine/sluice/messages"
+	"github.com/sluice-engine/sluice/throttle"
+	"github.com/sluice-engine/sluice/throttle/feedback"
+)
+
+// quiet is an outlet, and everybody else.
+type quiet struct {
+	alarm   time.Duration
+	reading Reading
+	told    []any
+	warned  []string
+	posted  []throttle.PausedScope
+	fails   bool                 // whoever is told something fails the call that tells it
+	refused func(*ticket.Ticket) // what a request does when it is refused
+}
+
+func (q *quiet) RingAt(at time.Duration) { q.alarm = at }
+func (q *quiet) ServerClock() Reading    { return q.reading }
+func (*quiet) AskForTime()               {}
+
+func (q *quiet) Post(paused []throttle.PausedScope) { q.posted = paused }
+func (q *quiet) Warn(text string, args ...any)      { q.warned = append(q.warned, fmt.Sprint(text, args)) }
+
+func (q *quiet) Tell(message any) {
+	q.told = append(q.told, message)
+	if m, ok := message.(ticket.TicketRefused); ok && q.refused != nil {
+		q.refused(m.Ticket)
+	}
+	if q.fails {
+		panic(oops)
+	}
+}
+
+func newQuiet(t *testing.T, limits ...throttle.Limit) (*quiet, *Desk) {
+	ledger, err := throttle.New(limits, throttle.Options{})
+	require.NoError(t, err)
+	q := new(quiet)
+	return q, NewDesk(ledger, limits, throttle.Options{}, q)
+}
+
+func (q *quiet) ticket(limit string) *ticket.Ticket {
+	t := &ticket.Ticket{Asked: ticket.Asked{Owner: q, Pool: q}}
+	t.Permit.Limit = limit
+	return t
+}
+
+// settle has a ticket that was passed on come back.
+func (d *Desk) settle(now time.Duration, t *ticket.Ticket, fate throttle.Fate) {
+	t.Answer()
+	t.Outcome.Fate = fate
+	d.Settle(now, t)
+}
+
+// fail has the desk fail at its next word, and recover.
+func (d *Desk) fail(t *testing.T, now time.Duration, about *ticket.Ticket, word func()) {
+	torn := d.ledger
+	d.ledger = nil
+	require.Panics(t, word)
+	d.ledger = torn
+	d.Failed(about)
+	d.Recover(now)
+}
+
+func TestATicketThatADeskFailedOnIsAnsweredAndCanBeUsedAgain(t *testing.T) {
+	q, desk := newQuiet(t, throttle.Limit{ID: "calls", Quota: 1, Per: time.Second})
+	first, one := q.ticket("calls"), q.ticket("calls")
+	desk.Acquire(0, first)
+	q.told = nil
+	desk.Acquire(0, one)
+	desk.fail(t, 0, one, func() { desk.Due(0) })
+	require.Equal(t, []any{ticket.TicketRefused{Ticket: one}}, q.told)
+	require.Equal(t, messages.ErrActorFailed, one.Refused)
+
+	one.Reopen()
+	desk.settle(0, first, throttle.NeverSent)
+	desk.Acquire(0, one)
+	desk.Due(q.alarm)
+	require.Equal(t, ticket.AcquireLease{Ticket: one}, q.told[1])
+}
+
+func TestATicketPassedOnIsAnsweredByItsPoolThoughTheDeskFails(t *testing.T) {
+	q, desk := newQuiet(t, throttle.Limit{ID: "calls", Quota: 1, Window: throttle.Concurrency})
+	one := q.ticket("calls")
+	q.fails = true
+	require.PanicsWithValue(t, oops, func() { desk.Acquire(0, one) })
+	q.fails = false
+	desk.Failed(one)
+	desk.Recover(0)
+	require.Equal(t, []any{ticket.AcquireLease{Ticket: one}}, q.told)
+	require.EqualValues(t, 1, desk.Snapshot(0).Limits[0].InFlight)
+}
+
+// Whoever asked may be at its next request when the desk looks back.
+func TestATicketThatWasClosedIsNoBusinessOfALaterFailure(t *testing.T) {
+	q, desk := newQuiet(t, throttle.Limit{ID: "calls", Quota: 1, Window: throttle.Concurrency})
+	one, next := q.ticket("calls"), q.ticket("calls")
+	desk.Acquire(0, one)
+	desk.Acquire(0, next)
+	q.told, q.fails = nil, true
+	require.PanicsWithValue(t, oops, func() { desk.settle(0, one, throttle.Answered) }, "the next one is passed on")
+	q.fails = false
+	require.True(t, one.Closed())
+	one.Reopen()
+
+	desk.Failed(one)
+	desk.Recover(0)
+
+	require.Equal(t, []any{ticket.AcquireLease{Ticket: next}}, q.told)
+	require.True(t, one.Cancel(), "it waits for an answer to its next word")
+}
+
+func TestACallerWhoLeavesIsFollowedToThePool(t *testing.T) {
+	q, desk := newQuiet(t, throttle.Limit{ID: "calls", Quota: 1, Window: throttle.Concurrency})
+	passed, queued, next := q.ticket("calls"), q.ticket("calls"), q.ticket("calls")
+	for _, one := range []*ticket.Ticket{passed, queued, next} {
+		desk.Acquire(0, one)
+	}
+	q.told = nil
+	desk.Abandon(0, queued)
+	require.Empty(t, q.told, "it held nothing")
+	desk.Abandon(0, passed)
+	require.Equal(t, []any{ticket.AbandonLease{Ticket: passed}}, q.told, "its permit is still in flight")
+	desk.settle(0, passed, throttle.NeverSent)
+	require.Equal(t, ticket.AcquireLease{Ticket: next}, q.told[1])
+	desk.Abandon(0, passed)
+	require.Len(t, q.told, 2, "it is nowhere")
+}
+
+func TestWhoStandsBehindACallerWhoLeavesMayFit(t *testing.T) {
+	q, desk := newQuiet(t, throttle.Limit{ID: "calls", Quota: 3, Window: throttle.Concurrency})
+	light, heavy, next := q.ticket("calls"), q.ticket("calls"), q.ticket("calls")
+	heavy.Permit.Weight = 3
+	for _, one := range []*ticket.Ticket{light, heavy, next} {
+		desk.Acquire(0, one)
+	}
+	require.Len(t, q.told, 1)
+	desk.Abandon(0, heavy)
+	require.Equal(t, ticket.AcquireLease{Ticket: next}, q.told[1])
+}
+
+func TestAClosedDeskRefusesAndStillSettles(t *testing.T) {
+	q, desk := newQuiet(t, throttle.Limit{ID: "calls", Quota: 1, Window: throttle.Concurrency})
+	passed, queued, late := q.ticket("calls"), q.ticket("calls"), q.ticket("calls")
+	desk.Acquire(0, passed)
+	desk.Acquire(0, queued)
+	desk.fail(t, 0, nil, func() { desk.Close(0) })
+	desk.Acquire(0, late)
+	require.Equal(t, []any{
+		ticket.AcquireLease{Ticket: passed}, ticket.TicketRefused{Ticket: queued}, ticket.TicketRefused{Ticket: late},
+	}, q.told)
+	require.Equal(t, messages.ErrClosed, queued.Refused)
+	require.Equal(t, messages.ErrClosed, late.Refused)
+	desk.settle(0, passed, throttle.Answered)
+	require.True(t, passed.Closed())
+	require.Zero(t, desk.Snapshot(0).Limits[0].InFlight)
+}
+
+func TestWhatMayStillArriveIsCountedAfterAFailure(t *testing.T) {
+	q, desk := newQuiet(t, throttle.Limit{ID: "calls", Quota: 1, Per: time.Second, MaxDelay: 10 * time.Second})
+	lost, next := q.ticket("calls"), q.ticket("calls")
+	desk.Acquire(0, lost)
+	desk.settle(0, lost, throttle.Lost)
+	desk.fail(t, time.Second, nil, func() { desk.Due(time.Second) })
+	q.told = nil
+	desk.Acquire(time.Second, next)
+	for range 10 {
+		desk.Due(q.alarm)
+	}
+	require.Equal(t, []any{ticket.AcquireLease{Ticket: next}}, q.told)
+	require.Greater(t, q.alarm, 11*time.Second, "it may arrive at 10 s, and counts for one more")
+}
+
+func TestWhatIsInFlightIsCountedThoughNobodyCouldAskForItAnyMore(t *testing.T) {
+	calls := throttle.Limit{ID: "calls", Quota: 3, Window: throttle.Concurrency}
+	orders := throttle.Limit{ID: "orders", Linked: []throttle.Link{{ID: "calls", Weight: 1}}}
+	q, desk := newQuiet(t, calls, orders)
+	order, heavy := q.ticket("orders"), q.ticket("calls")
+	heavy.Permit.Weight = 2
+	desk.Acquire(0, order)
+	desk.Acquire(0, heavy)
+	calls.Quota = 1
+	require.NoError(t, desk.Replace(0, []throttle.Limit{calls}))
+	desk.fail(t, 0, nil, func() { desk.Due(0) })
+	require.EqualValues(t, 3, desk.Snapshot(0).Limits[0].InFlight)
+}
+
+func TestAPauseOutlivesAFailure(t *testing.T) {
+	q, desk := newQuiet(t, throttle.Limit{ID: "calls", Quota: 1, Per: time.Second})
+	require.NoError(t, desk.Pause(0, throttle.Scope{}, time.Minute))
+	desk.fail(t, time.Second, nil, func() { desk.Due(time.Second) })
+	desk.Acquire(time.Second, q.ticket("calls"))
+	desk.Due(q.alarm) // the window has room again, and is taken for full before
+	require.Equal(t, time.Minute, q.alarm)
+	desk.Due(time.Minute)
+	require.Len(t, q.told, 1)
+}
+
+func refusal(said time.Duration) *feedback.Feedback {
+	return &feedback.Feedback{Refused: true, Pause: said}
+}
+
+// A request that was refused often must not begin anew because an actor failed.
+func TestHowOftenAScopeWasRefusedOutlivesAFailure(t *testing.T) {
+	q, desk := newQuiet(t, throttle.Limit{ID: "calls", Quota: 1, Per: time.Second})
+	desk.Heed(0, Heard{Limit: "calls", Said: refusal(0)})
+	desk.Heed(time.Second, Heard{Limit: "calls", Left: time.Second, Said: refusal(0)})
+	require.Equal(t, 3*time.Second, q.posted[0].Until)
+	desk.fail(t, 4*time.Second, nil, func() { desk.Due(4 * time.Second) })
+	desk.Heed(5*time.Second, Heard{Limit: "calls", Left: 4 * time.Second, Said: refusal(0)})
+	require.Equal(t, 9*time.Second, q.posted[0].Until)
+}
+
+// Requests that hold a permit look at what is posted, and at nothing else.
+func TestAPauseThatTheDeskFailedOnIsPosted(t *testing.T) {
+	q, desk := newQuiet(t, throttle.Limit{ID: "calls", Quota: 1, Per: time.Second})
+	failing := &failsWhileWarning{q}
+	desk.out = failing
+	require.PanicsWithValue(t, oops, func() { desk.Heed(0, Heard{Origin: "o", Limit: "calls", Said: refusal(time.Minute)}) })
+	require.Empty(t, q.posted)
+	desk.out = q
+	desk.Failed(nil)
+	desk.Recover(0)
+	require.Equal(t, throttle.Scope{Origin: "o"}, q.posted[0].Scope)
+	require.Equal(t, time.Minute, q.posted[0].Until)
+}
+
+type failsWhileWarning struct{ *quiet }
+
+func (failsWhileWarning) Warn(string, ...any) { panic(oops) }
+
+func TestWhatIsPausedEverywhereIsPostedForAnOriginOnceItIsSeen(t *testing.T) {
+	q, desk := newQuiet(t,
+		throttle.Limit{ID: "calls", Quota: 1, Per: time.Second},
+		throttle.Limit{ID: "orders", Quota: 1, Per: time.Second, Scope: "account"})
+	require.NoError(t, desk.Pause(0, throttle.Scope{Origin: throttle.AnyOrigin, Name: "account"}, time.Minute))
+	one := q.ticket("calls")
+	one.Permit.Origin = "o"
+	desk.Acquire(0, one)
+	require.Equal(t, []any{ticket.AcquireLease{Ticket: one}}, q.told)
+	require.Equal(t, throttle.Scope{Origin: "o", Name: "account"}, q.posted[1].Scope)
+}
+
+func TestATicketThatComesBackGoesAheadOfWhoCameLater(t *testing.T) {
+	for _, parked := range []bool{false, true} {
+		q, desk := newQuiet(t, throttle.Limit{ID: "calls", Quota: 1, Window: throttle.Concurrency})
+		first, second, third := q.ticket("calls"), q.ticket("calls"), q.ticket("calls")
+		for _, one := range []*ticket.Ticket{first, second, third} {
+			desk.Acquire(0, one)
+		}
+		if parked {
+			desk.Park(0, first)
+			require.Equal(t, ticket.AcquireLease{Ticket: second}, q.told[1], "others can use the permit")
+			desk.Requeue(0, first)
+			require.Len(t, q.told, 2)
+			desk.settle(0, second, throttle.Answered)
+		} else {
+			require.NoError(t, desk.Pause(0, throttle.Scope{}, time.Second))
+			desk.Requeue(0, first)
+			require.Len(t, q.told, 1, "nobody leaves into a pause")
+			desk.Due(time.Second)
+		}
+		require.Equal(t, ticket.AcquireLease{Ticket: first}, q.told[len(q.told)-1])
+	}
+}
+
+func TestARequestWithoutALimitObeysEveryPauseOfItsOrigin(t *testing.T) {
+	for _, name := range []string{"", "account", throttle.WholeOrigin} {
+		q, desk := newQuiet(t, throttle.Limit{ID: "calls", Quota: 1, Per: time.Second},
+			throttle.Limit{ID: "orders", Quota: 1, Per: time.Second, Scope: "account"})
+		require.NoError(t, desk.Pause(0, throttle.Scope{Origin: "o", Name: name}, time.Minute))
+		here, elsewhere := q.ticket(throttle.NoLimit), q.ticket(throttle.NoLimit)
+		here.Permit.Origin, elsewhere.Permit.Origin = "o", "p"
+		desk.Acquire(0, here)
+		desk.Acquire(0, elsewhere)
+		require.Equal(t, []any{ticket.AcquireLease{Ticket: elsewhere}}, q.told)
+		desk.Due(time.Minute)
+		require.Equal(t, ticket.AcquireLease{Ticket: here}, q.told[1])
+	}
+}
+
+func TestWhoeverWaitsNoLongerIsToldWhatFor(t *testing.T) {
+	q, desk := newQuiet(t, throttle.Limit{ID: "calls", Quota: 1, Per: time.Second})
+	first, second := q.ticket("calls"), q.ticket("calls")
+	desk.Acquire(0, first)
+	desk.Acquire(0, second)
+	desk.settle(0, first, throttle.Answered)
+	desk.Expire(ms, second)
+	desk.Expire(ms, second)
+	desk.Expire(ms, first)
+	require.Equal(t, []any{ticket.AcquireLease{Ticket: first}, ticket.TicketRefused{Ticket: second}}, q.told, "once")
+	var full *throttle.LimitError
+	require.ErrorAs(t, second.Refused, &full)
+	require.Equal(t, "calls", full.Full)
+	require.InDelta(t, float64(time.Second), float64(full.RetryAt), float64(ms))
+
+	passed := q.ticket("calls")
+	desk.Acquire(2*time.Second, passed)
+	desk.Expire(2*time.Second, passed)
+	require.Equal(t, ticket.ExpireLease{Ticket: passed}, q.told[3], "its pool knows what for")
+}
+
+func TestARequestWhoseSettlingFailedMayStillArrive(t *testing.T) {
+	for _, fate := range []throttle.Fate{throttle.Lost, throttle.Closed} {
+		q, desk := newQuiet(t, throttle.Limit{ID: "calls", Quota: 1, Per: time.Second, MaxDelay: 10 * time.Second, CloseDelay: 10 * time.Second})
+		lost := q.ticket("calls")
+		desk.Acquire(0, lost)
+		desk.fail(t, 0, lost, func() { desk.settle(0, lost, fate) })
+		desk.Acquire(0, q.ticket("calls"))
+		for range 10 {
+			desk.Due(q.alarm)
+		}
+		require.Len(t, q.told, 2)
+		require.Greater(t, q.alarm, 11*time.Second, "it may arrive at 10 s, and counts for one more")
+	}
+}
+
+func TestATicketWhoseLimitWasGoneForAWhileIsNotForgotten(t *testing.T) {
+	calls, other := throttle.Limit{ID: "calls", Quota: 1, Per: time.Second}, throttle.Limit{ID: "other", Quota: 1, Per: time.Second}
+	q, desk := newQuiet(t, calls)
+	one := q.ticket("calls")
+	desk.Acquire(0, one)
+	require.NoError(t, desk.Replace(0, []throttle.Limit{other}))
+	desk.fail(t, 0, nil, func() { desk.Due(0) })
+	require.NoError(t, desk.Replace(0, []throttle.Limit{calls}))
+	require.NoError(t, desk.Pause(0, throttle.Scope{}, time.Minute))
+	desk.Requeue(0, one)
+	desk.fail(t, 0, nil, func() { desk.Due(0) })
+	desk.Due(time.Minute)
+	require.Equal(t, []any{ticket.AcquireLease{Ticket: one}, ticket.AcquireLease{Ticket: one}}, q.told)
+}
+
+// From then on the ticket is its request's, which may use it anew at once.
+func TestADeskLooksAtNoTicketThatItHasRefused(t *testing.T) {
+	calls := throttle.Limit{ID: "calls", Quota: 1, Per: time.Hour}
+	ledger, err := throttle.New([]throttle.Limit{calls}, throttle.Options{MaxQueued: 1})
+	require.NoError(t, err)
+	q := new(quiet)
+	desk := NewDesk(ledger, []throttle.Limit{calls}, throttle.Options{MaxQueued: 1}, q)
+	var all sync.WaitGroup
+	q.refused = func(t *ticket.Ticket) { all.Go(func() { t.Permit.Limit = "another" }) }
+	for range 3 {
+		desk.Acquire(0, q.ticket("calls"))
+	}
+	all.Wait()
+	require.Len(t, q.told, 2)
+}
+
+func TestThatALimitIsReachedIsToldOnceInAWhile(t *testing.T) {
+	q, desk := newQuiet(t, throttle.Limit{ID: "calls", Quota: 1, Per: time.Hour})
+	desk.Acquire(0, q.ticket("calls"))
+	for _, at := range []time.Duration{0, time.Second, 29 * time.Second, 30 * time.Second, 31 * time.Second} {
+		desk.Acquire(at, q.ticket("calls"))
+	}
+	require.Len(t, q.warned, 2)
+}
+
+func TestThatLostRequestsHoldMostOfALimitIsToldOnceForEachTime(t *testing.T) {
+	q, desk := newQuiet(t, throttle.Limit{ID: "calls", Quota: 2, Window: throttle.Concurrency, MaxDelay: time.Minute})
+	for _, at := range []time.Duration{0, 0, time.Minute, time.Minute} {
+		one := q.ticket("calls")
+		desk.Acquire(at, one)
+		desk.settle(at, one, throttle.Lost)
+	}
+	require.Len(t, q.warned, 2)
+}
+
+func TestAClockReadForOneLetsTheOthersGo(t *testing.T) {
+	q, desk := newQuiet(t,
+		throttle.Limit{ID: "aligned", Quota: 1, Per: time.Second, Window: throttle.Fixed},
+		throttle.Limit{ID: "slots", Quota: 1, Window: throttle.Concurrency})
+	first, next := q.ticket("aligned"), q.ticket("aligned")
+	desk.Acquire(0, first)
+	desk.settle(0, first, throttle.Answered)
+	desk.Acquire(0, next)
+	without := q.alarm
+	q.reading = &reading{100500 * ms, 100500 * ms}
+	desk.Acquire(0, q.ticket("slots"))
+	require.Less(t, q.alarm, without, "the server's window ends in half a second")
+	require.Equal(t, []any{ticket.AcquireLease{Ticket: first}}, q.told[:1])
+}

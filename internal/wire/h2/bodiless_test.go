@@ -1,0 +1,249 @@
+package h2
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"net/http/httptrace"
+	"net/textproto"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/sluice-engine/sluice/internal/wire"
+	"github.com/sluice-engine/sluice/messages"
+)
+
+func TestAnAnswerWithoutABodyIsOneInHTTP2AsWell(t *testing.T) {
+	_, conns, accepted := listenH2(t, 5, func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/304":
+			w.Header().Set("Content-Length", "5")
+			w.WriteHeader(http.StatusNotModified)
+		case "/204":
+			w.WriteHeader(http.StatusNoContent)
+		case "/gzip":
+			w.Header().Set("Content-Encoding", "gzip")
+			w.Header().Set("Content-Length", "0")
+		case "/gzip, no length":
+			w.Header().Set("Content-Encoding", "gzip")
+			http.NewResponseController(w).Flush()
+		default:
+			w.Header().Set("Content-Encoding", "gzip")
+			w.Header().Set("Content-Length", "5000000")
+		}
+	})
+	conns.limits.Body = 1000
+	c := dial(t, conns)
+	for _, stream := range []bool{false, true} {
+		for _, path := range []string{"/304", "/204", "/gzip", "/gzip, no length", "/HEAD"} {
+			call := decoding(strings.ReplaceAll(path, " ", "%20"))
+			call.Stream = stream
+			if path == "/HEAD" {
+				call.Method = "HEAD"
+			}
+			resp, sent, err := c.Exchange(call, time.Now().Add(5*time.Second))
+			require.NoError(t, err, path)
+			require.Equal(t, messages.SentYes, sent)
+			require.Empty(t, resp.Body)
+			if path == "/gzip, no length" && stream {
+				body, err := io.ReadAll(resp.Stream)
+				require.NoError(t, err)
+				require.Empty(t, body)
+			} else {
+				require.Nil(t, resp.Stream, path)
+			}
+			require.True(t, c.Reusable(), path)
+		}
+	}
+	require.EqualValues(t, 1, accepted.Load())
+}
+
+// Neither side waits for the other to end first (RFC 9113, section 8.1).
+func TestAnAnswerThatIsCompleteEndsTheExchangeThoughTheBodyIsOpen(t *testing.T) {
+	_, conns, accepted := listenH2(t, 5, func(w http.ResponseWriter, r *http.Request) {
+		io.WriteString(w, "enough")
+	})
+	for _, stream := range []bool{false, true} {
+		for how, body := range map[string]func() (io.Reader, func() bool){
+			"that can be closed": func() (io.Reader, func() bool) {
+				r, w := io.Pipe()
+				return r, func() bool {
+					var err error
+					for range 10 { // what was read before the end is taken still
+						_, err = w.Write([]byte("x"))
+					}
+					return err == io.ErrClosedPipe
+				}
+			},
+			"that cannot": func() (io.Reader, func() bool) {
+				r, w := io.Pipe()
+				return struct{ io.Reader }{r}, func() bool { w.Close(); return true }
+			},
+		} {
+			reader, closed := body()
+			call := uploading(reader, -1)
+			call.Stream = stream
+			c := dial(t, conns)
+			resp, _, err := c.Exchange(call, time.Now().Add(5*time.Second))
+			require.NoError(t, err, how)
+			text := resp.Text()
+			if stream {
+				got, err := io.ReadAll(resp.Stream)
+				require.NoError(t, err)
+				text = string(got)
+			}
+			require.Equal(t, "enough", text)
+			require.True(t, c.Reusable())
+			require.True(t, closed(), "the close reaches the caller's body")
+			_, _, err = c.Exchange(get("/"), never)
+			require.NoError(t, err)
+		}
+	}
+	require.EqualValues(t, 1, accepted.Load())
+}
+
+// A stream that is given up is reset; the connection is as good as before.
+func TestFiveRequestsGivenUpNeedOneHandshake(t *testing.T) {
+	serve := func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/late" {
+			<-r.Context().Done()
+			return
+		}
+		for {
+			if _, err := w.Write(make([]byte, 1000)); err != nil {
+				return
+			}
+			http.NewResponseController(w).Flush()
+		}
+	}
+	for name, give := range map[string]func(t *testing.T, conns *Conns){
+		"closed early": func(t *testing.T, conns *Conns) {
+			c := dial(t, conns)
+			resp, _, err := c.Exchange(streaming(get("/")), never)
+			require.NoError(t, err)
+			resp.Stream.Read(make([]byte, 10))
+			require.NoError(t, resp.Stream.Close())
+			_, err = resp.Stream.Read(make([]byte, 10))
+			require.ErrorIs(t, err, wire.ErrStreamClosed)
+			require.True(t, c.Reusable())
+			resp, _, err = c.Exchange(streaming(get("/")), never)
+			require.NoError(t, err, "the place is good")
+			require.NoError(t, resp.Stream.Close())
+			c.(*Stream).spent = true // or the last to leave would close the connection, as it should
+			c.Close()
+		},
+		"too late": func(t *testing.T, conns *Conns) {
+			c := dial(t, conns)
+			_, _, err := c.Exchange(get("/late"), time.Now().Add(20*time.Millisecond))
+			require.ErrorIs(t, err, context.DeadlineExceeded)
+			require.False(t, c.Reusable())
+			c.Close()
+		},
+		"aborted": func(t *testing.T, conns *Conns) {
+			c := dial(t, conns)
+			time.AfterFunc(20*time.Millisecond, c.Abort)
+			_, _, err := c.Exchange(get("/late"), never)
+			require.ErrorIs(t, err, wire.ErrAborted)
+			c.Close()
+		},
+		"over the cap": func(t *testing.T, conns *Conns) {
+			c := dial(t, conns)
+			_, _, err := c.Exchange(get("/"), never)
+			require.ErrorIs(t, err, messages.ErrBodyTooLarge)
+			c.Close()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, conns, accepted := listenH2(t, 5, serve)
+			conns.limits.Body = 10_000
+			for range 5 {
+				give(t, conns)
+			}
+			require.EqualValues(t, 1, accepted.Load())
+			require.Len(t, conns.conns, 1)
+			require.Eventually(t, conns.Empty, 5*time.Second, 10*time.Millisecond, "nobody came back")
+		})
+	}
+}
+
+func TestAConnectionThatStaysSilentIsNotKept(t *testing.T) {
+	silentPeer(t, func(t *testing.T, conns *Conns) {
+		for _, patience := range []time.Duration{time.Second, 2 * time.Second, 3 * time.Second} {
+			c := dial(t, conns)
+			_, _, err := c.Exchange(get("/"), time.Now().Add(patience))
+			require.ErrorIs(t, err, context.DeadlineExceeded)
+			require.NoError(t, c.Close())
+			require.Equal(t, patience == 3*time.Second, conns.Empty(), "silent for 1 s, 3 s, 6 s")
+		}
+	})
+}
+
+func TestAPeerThatClosesBeforeItsSettingsCostsNoTime(t *testing.T) {
+	_, conns, _ := listenH2(t, 5, mirrorH2)
+	open := conns.open
+	conns.open = func(ctx context.Context) (*wire.Socket, error) {
+		s, err := open(ctx)
+		if err == nil {
+			s.Conn.Close()
+		}
+		return s, err
+	}
+	begun := time.Now()
+	_, err := conns.Dial(t.Context())
+	require.Error(t, err)
+	require.Less(t, time.Since(begun), time.Second)
+}
+
+func TestNobodyNamesAUserAgentInTheCallersPlace(t *testing.T) {
+	_, conns, _ := listenH2(t, 5, func(w http.ResponseWriter, r *http.Request) {
+		_, named := r.Header["User-Agent"]
+		if named {
+			io.WriteString(w, r.UserAgent())
+		}
+	})
+	c := dial(t, conns)
+	for _, agent := range []string{"", "mine", ""} {
+		call := get("/")
+		if agent != "" {
+			call.Fields = []messages.Field{{Name: "user-agent", Value: agent}}
+		}
+		resp, _, err := c.Exchange(call, never)
+		require.NoError(t, err)
+		require.Equal(t, agent, resp.Text())
+	}
+}
+
+func TestInHTTP2ControlCharactersAreRefusedBeforeAnythingIsSent(t *testing.T) {
+	_, conns, accepted := listenH2(t, 5, mirrorH2)
+	c := dial(t, conns)
+	for _, value := range []string{"\x1b[2J", "\x7f", "\x00", "a\vb", "\b"} {
+		call := get("/")
+		call.Fields = []messages.Field{{Name: "X", Value: value}}
+		_, sent, err := c.Exchange(call, never)
+		var refused *wire.CallError
+		require.ErrorAs(t, err, &refused)
+		require.Equal(t, messages.SentNo, sent)
+		require.True(t, c.Reusable())
+	}
+	require.EqualValues(t, 1, accepted.Load())
+}
+
+func TestInterimAnswersOverHTTP2AreBoundedThoughSomebodyListens(t *testing.T) {
+	_, conns, _ := listenH2(t, 5, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Link", strings.Repeat("x", 1000))
+		for range 100 {
+			w.WriteHeader(http.StatusEarlyHints)
+		}
+	})
+	conns.limits.Header = 20_000
+	heard := 0
+	call := get("/")
+	call.Trace = &httptrace.ClientTrace{Got1xxResponse: func(int, textproto.MIMEHeader) error { heard++; return nil }}
+	_, _, err := dial(t, conns).Exchange(call, never)
+	require.ErrorIs(t, err, messages.ErrHeaderTooLarge)
+	require.Equal(t, 19, heard)
+}

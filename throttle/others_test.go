@@ -1,0 +1,91 @@
+package throttle
+
+import (
+	"math"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+func sharedLedger(t testing.TB) *Ledger {
+	l := exact(t, Options{}, Limit{ID: "w", Quota: 100, Per: 100 * sec, Window: Fixed, Shared: 0.36})
+	l.SetClock(0, 1_000_000*sec, 1_000_000*sec) // a window begins at our zero
+	return l
+}
+
+func TestRoomIsLeftForOthersAndComesBackAsTheWindowPasses(t *testing.T) {
+	l := sharedLedger(t)
+	room := func(now time.Duration) int64 { return limitOf(l, now, "w").Room }
+	tell := func(now time.Duration, used int64) {
+		t.Helper()
+		require.NoError(t, l.Sync(now, "w", "", used, 1_000_000*sec+now))
+	}
+	first := room(0)
+	require.EqualValues(t, 100-36-18-7, first, "36 expected, three times their root, and what is kept for asking")
+	tell(50*sec, 18)
+	half := room(50 * sec)
+	require.Greater(t, half, first)
+	tell(75*sec, 27)
+	require.Greater(t, room(75*sec), half)
+	tell(80*sec, 90)
+	require.Less(t, room(80*sec), int64(10))
+	require.Less(t, room(99*sec+900*ms), int64(10), "the end of a window is not ours alone")
+	for window := 1; window < 20; window++ { // from here on nobody else spends
+		now := time.Duration(window)*100*sec + sec
+		tell(now, 0)
+		tell(now+98*sec, 0)
+	}
+	tell(1901*sec, 0)
+	require.Greater(t, room(1901*sec), int64(80), "the expectation has fallen")
+}
+
+func TestOursInFlightHideNobodyElse(t *testing.T) {
+	l := sharedLedger(t)
+	var ours []*Permit
+	for range 10 {
+		ours = append(ours, granted(t, l, 0, "w"))
+	}
+	for _, p := range ours[:5] {
+		l.Settle(sec, p, Outcome{})
+	}
+	m := l.table.rules["w"].meters[""].window.(*fixed)
+	require.NoError(t, l.Sync(20*sec, "w", "", 9, 1_000_020*sec))
+	require.EqualValues(t, 0, m.others.least, "all of them may be ours")
+	require.EqualValues(t, 4, m.others.most, "but five only are so surely")
+	require.NoError(t, l.Sync(20*sec+ms, "w", "", 9, 1_000_000*sec+ms))
+	require.EqualValues(t, 4, m.others.most, "a number that may be older says no more")
+	require.NoError(t, l.Sync(21*sec, "w", "", 12, 1_000_021*sec))
+	require.EqualValues(t, 2, m.others.least)
+}
+
+func TestANumberWithoutAnInstantIsTakenToBeHalfASecondOld(t *testing.T) {
+	l := sharedLedger(t)
+	for i := range 4 {
+		now := 20*sec + time.Duration(i)*400*ms
+		l.Settle(now, granted(t, l, now, "w"), Outcome{})
+	}
+	require.NoError(t, l.Sync(21300*ms, "w", "", 4, 0))
+	m := l.table.rules["w"].meters[""].window.(*fixed)
+	require.EqualValues(t, 1, m.others.most, "three were answered by 20.8 s")
+}
+
+// The margin is checked against the sum of the Poisson distribution itself.
+func TestOthersHardlyEverSendMoreThanTheMargin(t *testing.T) {
+	for _, perSecond := range []float64{0.01, 0.1, 1, 2, 5, 20, 100, 1000} {
+		o := others{rate: perSecond / float64(sec), flight: 50 * ms}
+		for _, since := range []time.Duration{0, 50 * ms, 300 * ms, sec, 7 * sec, 30 * sec} {
+			mean := o.rate * float64(since+2*o.flight)
+			margin := o.surely(since)
+			within, term := 0.0, math.Exp(-mean)
+			for n := range margin + 1 {
+				within += term
+				term *= mean / float64(n+1)
+			}
+			if term == 0 && within == 0 {
+				continue // e^-mean is too little for a float
+			}
+			require.LessOrEqual(t, 1-within, math.Exp(-tail)+1e-9, "%v a second, %v", perSecond, since)
+		}
+	}
+}

@@ -213,12 +213,14 @@ func (t *roundTripper) body(req *http.Request, body *closeOnce, asked *Request) 
 	}
 	if asked.Auth && t.engine.system.SignsBody() || req.ContentLength > 0 && req.ContentLength <= shortBody {
 		asked.Upload.ExpectContinue = false
-		content, err := io.ReadAll(body)
+		whole := &wholeBody{Reader: body, length: req.ContentLength}
+		if req.GetBody == nil { // it may take its time, and is read on the journey
+			asked.Body = io.Reader(whole)
+			return nil
+		}
+		content, err := io.ReadAll(whole) // net/http has made it of bytes or a text
 		if err != nil {
 			return fmt.Errorf("request body: %w", err)
-		}
-		if req.ContentLength > 0 && int64(len(content)) != req.ContentLength {
-			return fmt.Errorf("%w: its body is not as long as it said", ErrInvalidRequest)
 		}
 		asked.Body = content
 		return body.Close()
@@ -229,6 +231,23 @@ func (t *roundTripper) body(req *http.Request, body *closeOnce, asked *Request) 
 		asked.Body = rewind(req, body)
 	}
 	return nil
+}
+
+// wholeBody is a body that must be as long as it says, if it says.
+type wholeBody struct {
+	io.Reader
+	length int64 // zero or less if it does not
+	read   int64
+}
+
+// Read is part of io.Reader.
+func (w *wholeBody) Read(p []byte) (int, error) {
+	n, err := w.Reader.Read(p)
+	w.read += int64(n)
+	if w.length > 0 && (w.read > w.length || w.read < w.length && err == io.EOF) {
+		err = fmt.Errorf("%w: its body is not as long as it said", ErrInvalidRequest)
+	}
+	return n, err
 }
 
 // rewind gives the first attempt the request's body, and each other a new one.

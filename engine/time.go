@@ -176,6 +176,9 @@ func (e *Engine) sampler(source TimeSource) timesync.Sample {
 // monotonic readings, as epoch has: a step of the wall clock between them changes
 // nothing. What the wall clock showed is kept beside it.
 func (r TimeReading) sample(epoch time.Time) (clock.Sample, error) {
+	if r.Sent.IsZero() || r.Received.IsZero() || r.Received.After(time.Now()) {
+		return clock.Sample{}, errors.New("server time: its reading does not say when it was Sent and Received")
+	}
 	s := clock.Sample{
 		Sent: r.Sent.Sub(epoch), Received: r.Received.Sub(epoch), Local: time.Duration(r.Received.UnixNano()),
 		Server: clock.Unix(r.Server), Resolution: r.Resolution, Date: clock.Unix(r.Date),

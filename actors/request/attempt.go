@@ -72,7 +72,7 @@ func (a *attempt) authenticate() error {
 	if a.ctx.Err() != nil {
 		return messages.ContextError(a.ctx)
 	}
-	if err := a.upload.open(&a.call); err != nil {
+	if err := a.upload.open(a.slot, &a.call); err != nil {
 		return err
 	}
 	a.toSend = &a.call

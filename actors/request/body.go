@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"runtime/debug"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/sluice-engine/sluice/internal/jsontext"
@@ -88,25 +89,46 @@ func labelledAsForm(header http.Header) bool {
 // errReaderExited is the error of a reader that called runtime.Goexit.
 var errReaderExited = errors.New("request body: its reader ended the goroutine")
 
-// readInTime reads a body on a goroutine of its own, which may never end: a
-// reader can block for as long as it likes, and its request ends in time all the
-// same.
+// readInTime reads a body.
 func (r *slot) readInTime(reader io.Reader) ([]byte, error) {
+	return inTime(r, func() ([]byte, error) { return readBody(reader) }, func([]byte) {})
+}
+
+// inTime calls f, code of the caller's that may block for as long as it likes, on a
+// goroutine of its own, which may never end: the request ends in time all the same.
+// What comes too late is discarded.
+func inTime[T any](r *slot, f func() (T, error), discard func(T)) (T, error) {
 	type result struct {
-		body []byte
-		err  error
+		value T
+		err   error
 	}
-	done := make(chan result, 1)
+	var over atomic.Bool // one of the two sides has ended
+	done, stage := make(chan result, 1), r.stage
 	go func() {
-		read := result{err: errReaderExited}
+		got := result{err: errReaderExited}
 		defer func() {
 			if v := recover(); v != nil {
-				read.err = &messages.PanicError{Stage: messages.Preparing, Value: v, Stack: debug.Stack()}
+				got.err = &messages.PanicError{Stage: stage, Value: v, Stack: debug.Stack()}
 			}
-			done <- read
+			if over.Swap(true) && got.err == nil {
+				discard(got.value)
+			}
+			done <- got
 		}()
-		read.body, read.err = readBody(reader)
+		got.value, got.err = f()
 	}()
+	got, err := await(r, done)
+	if err != nil {
+		if !over.Swap(true) {
+			return got.value, err
+		}
+		got = <-done // it came at the same instant
+	}
+	return got.value, got.err
+}
+
+// await receives something, unless the request's time is up before.
+func await[T any](r *slot, from <-chan T) (got T, err error) {
 	var late <-chan time.Time
 	if !r.deadline.IsZero() {
 		timer := time.NewTimer(time.Until(r.deadline))
@@ -114,14 +136,14 @@ func (r *slot) readInTime(reader io.Reader) ([]byte, error) {
 		late = timer.C
 	}
 	select {
-	case read := <-done:
-		return read.body, read.err
+	case got = <-from:
+		return got, nil
 	case <-r.ctx.Done():
-		return nil, messages.ContextError(r.ctx)
+		return got, messages.ContextError(r.ctx)
 	case <-late:
-		return nil, context.DeadlineExceeded
+		return got, context.DeadlineExceeded
 	case <-r.needs.Closing:
-		return nil, messages.ErrClosed
+		return got, messages.ErrClosed
 	}
 }
 

@@ -1,12 +1,5 @@
 package request
 
-import (
-	"context"
-	"time"
-
-	"github.com/sluice-engine/sluice/messages"
-)
-
 // takeTurn waits for the lane of an ordered authenticator: a nonce must not be
 // overtaken, so a request is signed only when the one signed before it has been
 // answered, or has failed. All engines of the process that sign with the same
@@ -22,22 +15,8 @@ func (a *attempt) takeTurn() error {
 		return nil
 	}
 	a.turn = a.lane.Ask() // endTurn gives it back, whether it has come or not
-	var late <-chan time.Time
-	if !a.deadline.IsZero() {
-		timer := time.NewTimer(time.Until(a.deadline))
-		defer timer.Stop()
-		late = timer.C
-	}
-	select {
-	case <-a.turn:
-		return nil
-	case <-a.ctx.Done():
-		return messages.ContextError(a.ctx)
-	case <-late:
-		return context.DeadlineExceeded
-	case <-a.needs.Closing:
-		return messages.ErrClosed
-	}
+	_, err := await(a.slot, a.turn)
+	return err
 }
 
 func (a *attempt) endTurn() {

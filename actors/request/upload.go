@@ -68,14 +68,14 @@ func newUpload(asked *messages.Request, signsBody bool) (*upload, error) {
 }
 
 // open gives the attempt's call a reader that nobody has read from.
-func (u *upload) open(call *messages.Call) error {
+func (u *upload) open(r *slot, call *messages.Call) error {
 	if u == nil {
 		return nil
 	}
 	reader, ok := u.source.(io.Reader)
 	if again, is := u.source.(func() (io.Reader, error)); is {
 		var err error
-		if reader, err = again(); err != nil {
+		if reader, err = inTime(r, again, closeReader); err != nil {
 			return fmt.Errorf("request body: %w", err)
 		}
 	} else if !ok || !u.repeats() {
@@ -84,6 +84,13 @@ func (u *upload) open(call *messages.Call) error {
 	u.current = &touchReader{Reader: reader}
 	call.Reader, call.Length = u.current, u.length
 	return nil
+}
+
+// closeReader closes a reader that nobody will read.
+func closeReader(reader io.Reader) {
+	if c, ok := reader.(io.Closer); ok {
+		_ = c.Close() // nobody is left to tell
+	}
 }
 
 // repeats reports whether there can be another attempt.

@@ -31,6 +31,25 @@ func TestALimitOnWhatIsOpenCountsAStreamUntilItsEnd(t *testing.T) {
 	})
 }
 
+// What its caller closes before its end is open until the server hears of that.
+func TestALimitOnWhatIsOpenCountsAStreamThatWasClosedEarly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t, func(w http.ResponseWriter, r *http.Request) {
+			require.NoError(t, http.NewResponseController(w).Flush())
+			<-r.Context().Done()
+		})
+		eng := s.newEngine(t, engine.Config{Limits: []throttle.Limit{{ID: "open", Quota: 1, Window: throttle.Concurrency}}})
+		for range 3 {
+			response, err := eng.Do(t.Context(), &engine.Request{Path: "/", LimitID: "open", Stream: true})
+			require.NoError(t, err)
+			require.NoError(t, response.Stream.Close())
+		}
+		require.Equal(t, []time.Duration{0, time.Second, 2 * time.Second}, s.seen())
+		time.Sleep(time.Hour)
+		wantNothingHeld(t, eng)
+	})
+}
+
 // renewing is an authenticator whose credentials are revoked, and replaced when
 // it hears of that.
 type renewing struct{ version string }

@@ -128,7 +128,7 @@ func (a *attempt) letGo() {
 
 // keepStream gives the lease to the response's stream.
 func (a *attempt) keepStream(response *messages.Response, intact bool) (*messages.Response, messages.Sent, error) {
-	a.stream = newStream(a.slot, a.lease, response.Stream)
+	a.stream = newStream(a.slot, a.lease, response)
 	a.stream.OnEnd(a.upload.close)
 	a.lease = nil
 	response.Stream = a.stream
@@ -216,7 +216,7 @@ func (a *attempt) leavePermitOpen() {
 	a.ticket.Close()
 	stream := a.stream
 	stream.OnEnd(func() {
-		held.Outcome.Fate = openUntil(stream.isWhole())
+		held.Outcome.Fate = openUntil(stream.whole.Load())
 		throttler.Tell(ticket.SettlePermit{Ticket: held})
 	})
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 
 	"github.com/sluice-engine/sluice/actors/ticket"
 	"github.com/sluice-engine/sluice/messages"
@@ -24,6 +25,8 @@ type Stream struct {
 	ctx     context.Context
 	cancel  context.CancelFunc
 	unhook  func() bool
+	major   uint8       // of HTTP's version
+	whole   atomic.Bool // all of the body had come; set by whoever ends the stream, before onEnd is called
 
 	mu   sync.Mutex // held by whoever uses body
 	body io.ReadCloser
@@ -31,15 +34,14 @@ type Stream struct {
 
 	guard sync.Mutex    // held for a moment; may be taken inside mu
 	lease *ticket.Lease // guarded: nil once returned
-	whole bool          // guarded: the body was complete; set before lease is returned
 	onEnd []func()      // guarded
 }
 
 var errStreamClosed = errors.New("response body was closed")
 
 // newStream takes the lease over.
-func newStream(r *slot, lease *ticket.Lease, body io.ReadCloser) *Stream {
-	s := &Stream{carrier: r.Carrier, pool: r.pool, trace: r.trace, lease: lease, body: body}
+func newStream(r *slot, lease *ticket.Lease, response *messages.Response) *Stream {
+	s := &Stream{carrier: r.Carrier, pool: r.pool, trace: r.trace, lease: lease, body: response.Stream, major: response.ProtoMajor}
 	s.pool.Enter() // r is inside, so it is open
 	s.ctx, s.cancel = r.ctx, func() {}
 	if !r.deadline.IsZero() {
@@ -147,7 +149,6 @@ func (s *Stream) giveBack() {
 	s.guard.Lock()
 	lease, onEnd, unhook := s.lease, s.onEnd, s.unhook
 	s.lease, s.onEnd = nil, nil
-	s.whole = s.err == io.EOF
 	s.guard.Unlock()
 
 	unhook()
@@ -155,6 +156,9 @@ func (s *Stream) giveBack() {
 	s.carrier.streams.remove(s)
 	lease.Reusable, lease.UsedAt = lease.Conn.Reusable(), s.carrier.now()
 	kept := lease.Reusable
+	// In HTTP/1 the connection is kept if the end of the body is here, though nobody
+	// has read so far.
+	s.whole.Store(s.err == io.EOF || s.major == 1 && kept)
 	s.pool.Tell(ticket.ReturnLease{Lease: lease})
 	s.pool.Leave()
 	defer s.quietly(func() { s.trace.returned(kept) })
@@ -172,13 +176,6 @@ func (s *Stream) quietly(f func()) {
 		}
 	}()
 	f()
-}
-
-// isWhole reports, once the stream has ended, whether all of the body was read.
-func (s *Stream) isWhole() bool {
-	s.guard.Lock()
-	defer s.guard.Unlock()
-	return s.whole
 }
 
 // OnEnd calls f when the connection has been returned, at once if that is so.

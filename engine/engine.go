@@ -200,10 +200,11 @@ func (e *Engine) Warm(ctx context.Context, rawURL string, n int) error {
 	return e.system.Warm(ctx, rawURL, n)
 }
 
-// ReplaceLimits swaps the whole table of limits; the slice is copied. What is in
-// flight stays counted; a queued request whose limit is gone is refused. Without
-// any limits, requests need no limit id. A table with a mistake changes nothing,
-// and the error lists every one.
+// ReplaceLimits swaps the whole table of limits; the slice is copied. What is on
+// the wire stays counted; a request that waits for its connection waits for the new
+// limits again, with the rank it had; a queued request whose limit is gone is
+// refused. Without any limits, requests need no limit id. A table with a mistake
+// changes nothing, and the error lists every one.
 func (e *Engine) ReplaceLimits(limits []throttle.Limit) error {
 	if err := e.made(); err != nil {
 		return err

@@ -127,3 +127,30 @@ func TestAPauseOfEverythingReachesWhoeverWaitsForAConnectionWithoutAPermit(t *te
 		require.GreaterOrEqual(t, s.seen()[2], 5*time.Second)
 	})
 }
+
+// A permit is good under the limits as they are when its request leaves.
+func TestLoweredLimitsReachRequestsThatWaitForTheirConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t, func(http.ResponseWriter, *http.Request) { time.Sleep(10 * time.Millisecond) })
+		eng := s.newEngine(t, engine.Config{
+			Connections: engine.Connections{Max: 1},
+			Limits:      []throttle.Limit{{ID: "calls", Quota: 100, Per: time.Second}},
+		})
+		var all sync.WaitGroup
+		for range 20 {
+			all.Go(func() {
+				_, err := eng.Do(t.Context(), &engine.Request{Path: "/", LimitID: "calls"})
+				require.NoError(t, err)
+			})
+		}
+		synctest.Wait()
+		require.NoError(t, eng.ReplaceLimits([]throttle.Limit{{ID: "calls", Quota: 5, Per: time.Second}}))
+		all.Wait()
+		arrivals := s.seen()
+		require.Len(t, arrivals, 20)
+		for i := range arrivals[5:] { // one was on its way
+			require.GreaterOrEqual(t, arrivals[i+5]-arrivals[i], time.Second, i)
+		}
+		wantNothingHeld(t, eng)
+	})
+}

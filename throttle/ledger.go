@@ -17,6 +17,7 @@ type Ledger struct {
 	options Options
 	clock   *serverClock
 	table   *table
+	tables  uint32           // how often the table was replaced
 	retired map[string]*rule // replaced by nothing, but not yet idle
 	pauses  *pauses
 	now     time.Duration
@@ -108,7 +109,7 @@ func (l *Ledger) grantAtOnce(now time.Duration, p *Permit) bool {
 }
 
 func (l *Ledger) grant(now time.Duration, p *Permit) {
-	p.state, p.granted = Granted, now
+	p.state, p.granted, p.table = Granted, now, l.tables
 	for i, c := range p.path.charges {
 		w := p.weight(i)
 		c.meter.window.grant(now, w)

@@ -54,9 +54,14 @@ type Permit struct {
 	rank       int64         // less goes first
 	seq        uint64        // unique per Acquire; breaks ties of rank
 	seat       uint32        // among the deadlines, counted from 1; 0 means none
+	table      uint32        // of the ledger's tables, the one it was granted under
 	cost       int64         // weight charged to the named limit itself
 	granted    time.Duration // or, while it is queued, when that began
 }
+
+// Table returns the number of the table that p was granted under; see
+// Ledger.Table.
+func (p *Permit) Table() uint32 { return p.table }
 
 // State returns where p stands.
 func (p *Permit) State() State { return p.state }

@@ -77,7 +77,7 @@ func (l *Ledger) Successor(now time.Duration, limits []Limit) (*Ledger, error) {
 	if l.now != unset {
 		now = max(now, l.now)
 	}
-	next.now, next.seq = now, l.seq
+	next.now, next.seq, next.tables = now, l.seq, l.tables
 	whole(func() { next.inheritPauses(l.pauses) })
 	for _, s := range l.lost {
 		whole(func() { next.inheritLost(s) })

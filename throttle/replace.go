@@ -24,6 +24,7 @@ func (l *Ledger) Replace(now time.Duration, limits []Limit) error {
 	waiting := l.drainQueue()
 	l.adoptRules(now, table)
 	l.table = table
+	l.tables++
 	l.pauses.name(table)
 	l.dropPaths()
 	l.reindexKeys(now)
@@ -33,6 +34,11 @@ func (l *Ledger) Replace(now time.Duration, limits []Limit) error {
 	}
 	return nil
 }
+
+// Table returns the number of the present table, which is one more after every
+// Replace. A permit that was granted under an earlier one, and whose request has not
+// left yet, is best taken back by Requeue: the table may admit less now.
+func (l *Ledger) Table() uint32 { return l.tables }
 
 func (l *Ledger) keyedChanges(limits []Limit) error {
 	var errs []error

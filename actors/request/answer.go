@@ -57,6 +57,9 @@ func (a *attempt) read(response *messages.Response) (said feedback.Feedback, hea
 // heed has the answer read, and lays what it said into the ticket. Without a
 // permit the throttler is told at once.
 func (a *attempt) heed(response *messages.Response) (refused bool) {
+	if response == nil || response.StatusCode < 400 && a.needs.Plan.Feedback == nil {
+		return false // nearly every answer, without a look
+	}
 	said, heard := a.read(response)
 	if !heard {
 		return false

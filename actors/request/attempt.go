@@ -176,7 +176,7 @@ func (a *attempt) conclude(response *messages.Response, sent messages.Sent, err 
 	switch sent {
 	case messages.SentYes:
 		a.fate = throttle.Answered
-		if a.permit && a.ticket.Permit.CountsOpen() {
+		if (a.stream != nil || err != nil) && a.permit && a.ticket.Permit.CountsOpen() {
 			a.fate = openUntil(err == nil)
 			a.leavePermitOpen()
 		}

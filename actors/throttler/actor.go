@@ -86,7 +86,9 @@ func (t incarnation) Receive(ctx actor.Context) {
 	case protocol.ClockKnown:
 		t.desk.Due(t.now()) // whoever waits for a window may have an earlier one now
 	case protocol.ReplaceLimits:
-		m.Owner.Tell(protocol.LimitsReplaced{Err: t.desk.Replace(t.now(), m.Limits)})
+		err := t.desk.Replace(t.now(), m.Limits)
+		t.board.table.Store(t.desk.Table())
+		m.Owner.Tell(protocol.LimitsReplaced{Err: err})
 	case protocol.AdjustLimit:
 		m.Owner.Tell(protocol.LimitAdjusted{Err: t.desk.Adjust(t.now(), m.ID, m.Key, m.Delta)})
 	case protocol.PauseScope:

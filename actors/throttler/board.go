@@ -12,7 +12,10 @@ import (
 // moment before their bytes leave, without a message. The throttler writes it, on
 // its turn; everybody reads. While nothing is paused it is empty, and a look is
 // one load of a word that nobody writes.
-type board struct{ notice atomic.Pointer[notice] }
+type board struct {
+	notice atomic.Pointer[notice]
+	table  atomic.Uint32 // the number of the table of limits
+}
 
 // notice is what was posted last, by origin and scope: until when it is paused,
 // in the past while it only starts slowly. It does not change.
@@ -37,8 +40,11 @@ func (b *board) post(paused []throttle.PausedScope) {
 // charged in there. A request that has none, or whose permit is charged in none,
 // is held by every pause of its origin. For one without a permit that includes
 // what is paused everywhere: the ledger, which may not know the origin, was not
-// asked.
+// asked. A permit of a table that was replaced since holds its request as well.
 func (b *board) held(now func() time.Duration, origin string, permit *throttle.Permit) bool {
+	if permit != nil && permit.Table() < b.table.Load() {
+		return true
+	}
 	n := b.notice.Load()
 	if n == nil {
 		return false

@@ -326,6 +326,9 @@ func (d *Desk) Replace(now time.Duration, limits []throttle.Limit) error {
 	return nil
 }
 
+// Table returns the number of the table as it stands; see throttle.Ledger.Table.
+func (d *Desk) Table() uint32 { return d.ledger.Table() }
+
 // Pause stops a scope until an instant. The error is that of an unknown scope.
 func (d *Desk) Pause(now time.Duration, scope throttle.Scope, until time.Duration) error {
 	err := d.ledger.Pause(now, scope, until)

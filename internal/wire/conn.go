@@ -113,7 +113,6 @@ func (c *Conn) exchange(call *messages.Call, deadline time.Time) (*messages.Resp
 		c.end()
 	case resp.Stream == nil:
 		c.end() // a stream calls it when it has ended
-		resp.AnsweredAt = time.Now()
 	}
 	return resp, sent, err
 }

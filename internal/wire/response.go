@@ -19,6 +19,7 @@ func (c *Conn) receive(call *messages.Call, sentAt time.Time) error {
 	}
 	resp := &messages.Response{StatusCode: h.status, Header: c.takeLines(&h), ProtoMajor: 1, ProtoMinor: h.minor(), TLS: c.tls}
 	resp.SentAt, resp.AnsweredAt = sentAt, time.Now()
+	reads := c.source.reads
 	c.answer = resp
 	bodiless := h.bodiless(call.Method)
 	// Without a length left is -1, until begin knows what is meant.
@@ -34,7 +35,11 @@ func (c *Conn) receive(call *messages.Call, sentAt time.Time) error {
 	if call.OnHead != nil {
 		call.OnHead(resp)
 	}
-	return c.readBody(&h, call, resp)
+	err = c.readBody(&h, call, resp)
+	if c.source.reads > reads && err == nil { // mostly the body has come with the head
+		resp.AnsweredAt = time.Now()
+	}
+	return err
 }
 
 // finish decides, at the end of a response, whether the connection is kept.

@@ -24,13 +24,14 @@ type source struct {
 	asking bool   // the request is still to be written
 	prefix []byte // read already, and to be read once more from here
 	err    error  // the last error of the connection
+	reads  int    // of the connection in the running exchange
 
 	upload *upload                // of a request body that is read while it is sent; nil otherwise
 	trace  *httptrace.ClientTrace // nil tells nobody
 }
 
 func (r *source) begin(u *upload, trace *httptrace.ClientTrace) {
-	r.asking, r.err, r.upload, r.trace = true, nil, u, trace
+	r.asking, r.err, r.reads, r.upload, r.trace = true, nil, 0, u, trace
 }
 
 // Read implements io.Reader.
@@ -41,6 +42,7 @@ func (r *source) Read(p []byte) (n int, err error) {
 		r.prefix = r.prefix[n:]
 		return n, nil
 	case r.asking:
+		r.reads++
 		r.asking = false // before the write: whatever comes of it, there is no second one
 		if r.upload == nil && r.trace == nil {
 			n, err = r.socket.converse(p, r)
@@ -48,6 +50,7 @@ func (r *source) Read(p []byte) (n int, err error) {
 			n, err = r.socket.converseInSteps(p, r)
 		}
 	default:
+		r.reads++
 		n, err = r.socket.read(p)
 	}
 	if err != nil {

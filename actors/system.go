@@ -118,7 +118,7 @@ func (s *System) requestNeeds() request.Needs {
 	return request.Needs{
 		Plan: s.config.Request, Epoch: s.epoch, Spawner: s.actors.Root.Copy().WithGuardian(stopFailed{}),
 		Supervisor: s.supervisor, Throttler: s.throttler, Timesync: s.timesyncOrNobody(),
-		Enter: s.enterPool, Held: s.newThrottler.Held, Gated: s.newThrottler.Gated, Clock: s.clock.ForSigners(), TimeKnown: s.clock.Known,
+		Enter: s.enterPool, Held: s.newThrottler.Held, Gated: s.newThrottler.Gated, Outdated: s.newThrottler.Outdated, Clock: s.clock.ForSigners(), TimeKnown: s.clock.Known,
 		Slots: cmp.Or(s.config.Slots, request.Slots), Closing: s.closing, Logger: s.config.Logger,
 	}
 }

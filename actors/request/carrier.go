@@ -59,12 +59,13 @@ type Needs struct {
 	// Enter enters the pool of an origin; nil means that one must be opened.
 	Enter func(messages.Origin) protocol.Door
 	// Held reports whether a request must not leave now: the origin is paused, or
-	// one of the scopes that its permit is charged in, or any for one without; or the
-	// limits were replaced since its permit was granted. Gated reports whether even a
-	// request without a limit needs a permit for an origin, because something there is
-	// paused or has just been.
-	Held  func(origin string, permit *throttle.Permit) bool
-	Gated func(origin string) bool
+	// one of the scopes that its permit is charged in, or any for one without. Gated
+	// reports whether even a request without a limit needs a permit for an origin,
+	// because something there is paused or has just been. Outdated reports whether the
+	// limits were replaced since a permit was granted.
+	Held     func(origin string, permit *throttle.Permit) bool
+	Gated    func(origin string) bool
+	Outdated func(permit *throttle.Permit) bool
 	// Clock is what signers are handed, and TimeKnown whether it has been
 	// compared with the server's; it is not called without a source of time.
 	Clock     auth.Clock

@@ -45,6 +45,7 @@ type life struct {
 type tally struct {
 	tried     int           // exchanges begun on a connection that was good
 	failures  int           // failed dials and exchanges
+	outdates  int           // how often limits were replaced behind a permit of it
 	sent      messages.Sent // the worst of all attempts
 	redirects int           // redirects followed
 	resampled bool          // a timestamp was refused, and the clock looked at again

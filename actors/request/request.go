@@ -227,7 +227,7 @@ func (r *slot) tryOnce() {
 		r.fail(err)
 		return
 	}
-	if r.needs.Held(r.target.name, r.attempt.granted()) {
+	if r.needs.Held(r.target.name, r.attempt.granted()) || r.outdated() {
 		r.recall()
 		return
 	}
@@ -262,8 +262,24 @@ func (r *slot) tryOnce() {
 	}
 }
 
-// recall takes the request back that was about to leave into a pause. It keeps
-// its rank, and neither its permit nor its connection.
+// mostOutdated bounds how often a request waits anew because limits are replaced:
+// an authenticator may replace them whenever it is called.
+const mostOutdated = 8
+
+// outdated reports whether the request is to wait anew, for the limits as they are
+// now.
+func (r *slot) outdated() bool {
+	permit := r.attempt.granted()
+	if permit == nil || !r.needs.Outdated(permit) || r.outdates >= mostOutdated {
+		return false
+	}
+	r.outdates++
+	return true
+}
+
+// recall takes the request back that was about to leave into a pause, or against
+// limits that were lowered. It keeps its rank, and neither its permit nor its
+// connection.
 func (r *slot) recall() {
 	permit := r.attempt.withdraw()
 	if !permit {

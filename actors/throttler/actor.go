@@ -153,3 +153,9 @@ func (t *Throttler) Gated(origin string) bool { return t.board.gated(origin) }
 
 // Warn is part of Outlet.
 func (t *Throttler) Warn(text string, args ...any) { t.needs.Logger.Warn(text, args...) }
+
+// Outdated reports whether the limits were replaced since a permit was granted. Any
+// goroutine that has the permit may call it.
+func (t *Throttler) Outdated(permit *throttle.Permit) bool {
+	return permit.Table() < t.board.table.Load()
+}

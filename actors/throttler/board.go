@@ -40,11 +40,8 @@ func (b *board) post(paused []throttle.PausedScope) {
 // charged in there. A request that has none, or whose permit is charged in none,
 // is held by every pause of its origin. For one without a permit that includes
 // what is paused everywhere: the ledger, which may not know the origin, was not
-// asked. A permit of a table that was replaced since holds its request as well.
+// asked.
 func (b *board) held(now func() time.Duration, origin string, permit *throttle.Permit) bool {
-	if permit != nil && permit.Table() < b.table.Load() {
-		return true
-	}
 	n := b.notice.Load()
 	if n == nil {
 		return false

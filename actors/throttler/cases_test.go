@@ -38,7 +38,7 @@ func (q *quiet) Tell(message any) {
 		q.refused(m.Ticket)
 	}
 	if q.fails {
-		panic(oops)
+		panic(errOops)
 	}
 }
 
@@ -93,7 +93,7 @@ func TestATicketPassedOnIsAnsweredByItsPoolThoughTheDeskFails(t *testing.T) {
 	q, desk := newQuiet(t, throttle.Limit{ID: "calls", Quota: 1, Window: throttle.Concurrency})
 	one := q.ticket("calls")
 	q.fails = true
-	require.PanicsWithValue(t, oops, func() { desk.Acquire(0, one) })
+	require.PanicsWithValue(t, errOops, func() { desk.Acquire(0, one) })
 	q.fails = false
 	desk.Failed(one)
 	desk.Recover(0)
@@ -108,7 +108,7 @@ func TestATicketThatWasClosedIsNoBusinessOfALaterFailure(t *testing.T) {
 	desk.Acquire(0, one)
 	desk.Acquire(0, next)
 	q.told, q.fails = nil, true
-	require.PanicsWithValue(t, oops, func() { desk.settle(0, one, throttle.Answered) }, "the next one is passed on")
+	require.PanicsWithValue(t, errOops, func() { desk.settle(0, one, throttle.Answered) }, "the next one is passed on")
 	q.fails = false
 	require.True(t, one.Closed())
 	one.Reopen()
@@ -226,7 +226,7 @@ func TestAPauseThatTheDeskFailedOnIsPosted(t *testing.T) {
 	q, desk := newQuiet(t, throttle.Limit{ID: "calls", Quota: 1, Per: time.Second})
 	failing := &failsWhileWarning{q}
 	desk.out = failing
-	require.PanicsWithValue(t, oops, func() { desk.Heed(0, Heard{Origin: "o", Limit: "calls", Said: refusal(time.Minute)}) })
+	require.PanicsWithValue(t, errOops, func() { desk.Heed(0, Heard{Origin: "o", Limit: "calls", Said: refusal(time.Minute)}) })
 	require.Empty(t, q.posted)
 	desk.out = q
 	desk.Failed(nil)
@@ -237,7 +237,7 @@ func TestAPauseThatTheDeskFailedOnIsPosted(t *testing.T) {
 
 type failsWhileWarning struct{ *quiet }
 
-func (failsWhileWarning) Warn(string, ...any) { panic(oops) }
+func (failsWhileWarning) Warn(string, ...any) { panic(errOops) }
 
 func TestWhatIsPausedEverywhereIsPostedForAnOriginOnceItIsSeen(t *testing.T) {
 	q, desk := newQuiet(t,

@@ -136,8 +136,8 @@ func (w *world) drawTable() (drawn table) {
 
 // ---- what the desk has others do ----
 
-// oops is how a call of the desk fails in this world.
-var oops = errors.New("as a test wants it")
+// errOops is how a call of the desk fails in this world.
+var errOops = errors.New("as a test wants it")
 
 // done fails the desk's call if its time has come: whatever it had others do
 // until then is done.
@@ -145,7 +145,7 @@ func (w *world) done() {
 	if w.breaks > 0 {
 		w.breaks--
 		if w.breaks == 0 {
-			panic(oops)
+			panic(errOops)
 		}
 	}
 }
@@ -723,7 +723,7 @@ func (w *world) word(about *caller, say func()) (well bool) {
 func (w *world) fails(do func()) (failed bool) {
 	defer func() {
 		v := recover()
-		if _, wild := v.(runtime.Error); v == nil || v == oops || wild && w.torn {
+		if _, wild := v.(runtime.Error); v == nil || v == errOops || wild && w.torn {
 			failed = v != nil
 			return
 		}

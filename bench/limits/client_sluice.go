@@ -102,6 +102,7 @@ func (c *sluice) answered(r *request, a answer) {
 			usage.At = time.Unix(0, int64(a.serverTime))
 		}
 		r.ticket.Signals.Usage = []feedback.Usage{usage}
+		r.ticket.Told = true
 	}
 	c.settle(r, o)
 }

@@ -160,17 +160,15 @@ var scenarios = []scenario{
 		s.lag, s.conns, s.hosts, s.graves = stalling, 32, 3, []grave{lives, moribund, lives}
 		s.replaces, s.byHand, s.kinds = true, true, timed
 	}),
-	like("tardy refusals", "refusals whose bodies come seconds after their heads", func(s *scenario) {
-		s.known = "a pause begins when the body of a refusal was read, and not when its head was"
-		s.refuses, s.busy, s.slow, s.tardy, s.callers = 30, 15, 3000, true, 160
-	}),
 	like("hung up", "bodies that nobody wants any more, where open requests are counted", func(s *scenario) {
-		s.known = "a request whose caller has hung up counts as open no more, before the server can have heard of it"
 		s.streams, s.hurried, s.cancels, s.slow, s.strict, s.kinds = 5000, 1000, 500, 300, true, []kind{concurrent}
 	}),
 	like("replaced early", "limits that are lowered while permits wait for connections", func(s *scenario) {
-		s.known = "a permit that waits for its connection is good for the limits that it was granted under"
 		s.replaces, s.kinds, s.conns, s.early = true, timed, 4, true
+	}),
+	like("tardy refusals", "refusals whose bodies come seconds after their heads", func(s *scenario) {
+		s.known = "where the length of a pause stands in a body alone, requests leave one by one from the least pause on until it has come"
+		s.refuses, s.busy, s.slow, s.tardy, s.callers = 30, 15, 3000, true, 160
 	}),
 }
 

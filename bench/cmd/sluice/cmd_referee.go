@@ -37,8 +37,8 @@ window. The servers note when each request arrives by their own clock, and every
 window is judged afterwards; so are pauses, what each error says of its request,
 and what is left when the engine has ended. The first offences are printed.
 
-The last three scenarios are played only if they are asked for by name: it is known
-that the engine breaks promises there, and they say which.
+The last scenario is played only if it is asked for by name: it is known that the
+engine breaks a promise there, and it says which.
 
 It runs the tests of bench/referee, and so needs the go command and the source.
 

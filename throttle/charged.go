@@ -5,29 +5,46 @@ import "time"
 // GrantedAt is when p was granted last; of use until it is acquired anew.
 func (p *Permit) GrantedAt() time.Duration { return p.granted }
 
-// Scopes returns the names of the scopes that p, which was granted, is charged
-// in; none for NoLimit. It does not change while p is granted, and may be called
-// by whoever holds p.
-func (p *Permit) Scopes() []string {
-	if p.path == nil {
-		return nil
-	}
-	return p.path.route.scopes()
+// Charged is what a granted permit is charged in. It is a value that nobody changes,
+// for those who hold the permit while the ledger may be busy with it.
+type Charged struct {
+	route *route // nil for the zero value
+	table uint32
 }
 
-// CountsOpen reports whether a limit of p, which was granted, counts what is
-// open: a request whose answer is streamed is, until the stream ends.
-func (p *Permit) CountsOpen() bool {
+// Charged returns what p, which was granted, is charged in.
+func (p *Permit) Charged() Charged {
 	if p.path == nil {
+		return Charged{}
+	}
+	return Charged{p.path.route, p.table}
+}
+
+// Scopes returns the names of the scopes; none for NoLimit.
+func (c Charged) Scopes() []string {
+	if c.route == nil {
+		return nil
+	}
+	return c.route.scopes()
+}
+
+// CountsOpen reports whether one of the limits counts what is open: a request
+// whose answer is streamed is, until the stream ends.
+func (c Charged) CountsOpen() bool {
+	if c.route == nil {
 		return false
 	}
-	for _, t := range p.path.route.tolls {
+	for _, t := range c.route.tolls {
 		if t.rule.Window == Concurrency {
 			return true
 		}
 	}
 	return false
 }
+
+// Table returns the number of the table that the permit was granted under; see
+// Ledger.Table.
+func (c Charged) Table() uint32 { return c.table }
 
 // scopes returns the names of the scopes of a route's limits.
 func (r *route) scopes() []string {

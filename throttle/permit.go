@@ -59,10 +59,6 @@ type Permit struct {
 	granted    time.Duration // or, while it is queued, when that began
 }
 
-// Table returns the number of the table that p was granted under; see
-// Ledger.Table.
-func (p *Permit) Table() uint32 { return p.table }
-
 // State returns where p stands.
 func (p *Permit) State() State { return p.state }
 

@@ -32,12 +32,12 @@ func (a *attempt) take(t *ticket.Ticket) {
 	t.Lease = nil // a ticket rests in its slot, and would pin the connection there
 }
 
-// granted is the permit that the attempt holds; nil without one.
-func (a *attempt) granted() *throttle.Permit {
+// charged is what the permit is charged in that the attempt holds; nil without one.
+func (a *attempt) charged() *throttle.Charged {
 	if !a.permit {
 		return nil
 	}
-	return &a.ticket.Permit
+	return &a.ticket.Charged
 }
 
 // sign waits for the attempt's turn, and adds credentials made for this attempt
@@ -176,7 +176,7 @@ func (a *attempt) conclude(response *messages.Response, sent messages.Sent, err 
 	switch sent {
 	case messages.SentYes:
 		a.fate = throttle.Answered
-		if (a.stream != nil || err != nil) && a.permit && a.ticket.Permit.CountsOpen() {
+		if (a.stream != nil || err != nil) && a.permit && a.ticket.Charged.CountsOpen() {
 			a.fate = openUntil(err == nil)
 			a.leavePermitOpen()
 		}

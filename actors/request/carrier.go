@@ -63,9 +63,9 @@ type Needs struct {
 	// reports whether even a request without a limit needs a permit for an origin,
 	// because something there is paused or has just been. Outdated reports whether the
 	// limits were replaced since a permit was granted.
-	Held     func(origin string, permit *throttle.Permit) bool
+	Held     func(origin string, charged *throttle.Charged) bool
 	Gated    func(origin string) bool
-	Outdated func(permit *throttle.Permit) bool
+	Outdated func(charged *throttle.Charged) bool
 	// Clock is what signers are handed, and TimeKnown whether it has been
 	// compared with the server's; it is not called without a source of time.
 	Clock     auth.Clock

@@ -227,7 +227,7 @@ func (r *slot) tryOnce() {
 		r.fail(err)
 		return
 	}
-	if r.needs.Held(r.target.name, r.attempt.granted()) || r.outdated() {
+	if r.needs.Held(r.target.name, r.attempt.charged()) || r.outdated() {
 		r.recall()
 		return
 	}
@@ -269,8 +269,8 @@ const mostOutdated = 8
 // outdated reports whether the request is to wait anew, for the limits as they are
 // now.
 func (r *slot) outdated() bool {
-	permit := r.attempt.granted()
-	if permit == nil || !r.needs.Outdated(permit) || r.outdates >= mostOutdated {
+	charged := r.attempt.charged()
+	if charged == nil || !r.needs.Outdated(charged) || r.outdates >= mostOutdated {
 		return false
 	}
 	r.outdates++

@@ -143,8 +143,8 @@ func (t *Throttler) Post(paused []throttle.PausedScope) { t.board.post(paused) }
 
 // Held reports whether a request must not leave now; see board. Any goroutine
 // may call it.
-func (t *Throttler) Held(origin string, permit *throttle.Permit) bool {
-	return t.board.held(t.now, origin, permit)
+func (t *Throttler) Held(origin string, charged *throttle.Charged) bool {
+	return t.board.held(t.now, origin, charged)
 }
 
 // Gated reports whether a request without a limit needs a permit for an origin;
@@ -156,6 +156,6 @@ func (t *Throttler) Warn(text string, args ...any) { t.needs.Logger.Warn(text, a
 
 // Outdated reports whether the limits were replaced since a permit was granted. Any
 // goroutine that has the permit may call it.
-func (t *Throttler) Outdated(permit *throttle.Permit) bool {
-	return permit.Table() < t.board.table.Load()
+func (t *Throttler) Outdated(charged *throttle.Charged) bool {
+	return charged.Table() < t.board.table.Load()
 }

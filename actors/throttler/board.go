@@ -41,13 +41,13 @@ func (b *board) post(paused []throttle.PausedScope) {
 // is held by every pause of its origin. For one without a permit that includes
 // what is paused everywhere: the ledger, which may not know the origin, was not
 // asked.
-func (b *board) held(now func() time.Duration, origin string, permit *throttle.Permit) bool {
+func (b *board) held(now func() time.Duration, origin string, charged *throttle.Charged) bool {
 	n := b.notice.Load()
 	if n == nil {
 		return false
 	}
 	paused := (*n)[origin]
-	if permit == nil {
+	if charged == nil {
 		at := now()
 		return isAnyPaused(at, paused) || isAnyPaused(at, (*n)[throttle.AnyOrigin])
 	}
@@ -55,7 +55,7 @@ func (b *board) held(now func() time.Duration, origin string, permit *throttle.P
 		return false
 	}
 	at := now()
-	if scopes := permit.Scopes(); len(scopes) > 0 {
+	if scopes := charged.Scopes(); len(scopes) > 0 {
 		return at < paused[throttle.WholeOrigin] || slices.ContainsFunc(scopes, func(name string) bool { return at < paused[name] })
 	}
 	return isAnyPaused(at, paused)

@@ -140,6 +140,7 @@ func (d *Desk) tellWaiting(now time.Duration, t *ticket.Ticket) {
 // pass hands a granted ticket straight on: the request is woken once, with
 // permit and connection.
 func (d *Desk) pass(t *ticket.Ticket) {
+	t.Charged = t.Permit.Charged()
 	t.Passed = true // before the pool has it: a caller who leaves is followed there
 	t.Pool.Tell(ticket.AcquireLease{Ticket: t})
 }

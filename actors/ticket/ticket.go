@@ -56,6 +56,10 @@ type ForThrottler struct {
 	Place  int    // in the book, plus one
 	Serial uint64 // in which order tickets came
 	Passed bool   // handed on to the pool
+
+	// Charged is what the permit was charged in when it was handed on. The request
+	// reads it, for the permit itself is the ledger's.
+	Charged throttle.Charged
 }
 
 // Answered is what LeaseGranted or TicketRefused bring.

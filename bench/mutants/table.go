@@ -285,7 +285,7 @@ var All = []Mutant{
 	{Rule: 10, Without: "a look at who stands behind a caller who leaves", File: desk, Test: "TestWhoStandsBehindACallerWhoLeavesMayFit",
 		Old: "d.grant(now) // who stood behind it may fit", New: ""},
 	{Rule: 10, Without: "a look at pauses before bytes leave", File: "actors/request/request.go", Package: "engine", Test: "TestARefusalReachesRequestsThatWaitForTheirConnection",
-		Old: "if r.needs.Held(r.target.name, r.attempt.granted()) || ", New: "if "},
+		Old: "if r.needs.Held(r.target.name, r.attempt.charged()) || ", New: "if "},
 	{Rule: 10, Without: "a look at limits that were lowered", File: "actors/request/request.go", Package: "engine", Test: "TestLoweredLimitsReachRequestsThatWaitForTheirConnection",
 		Old: " || r.outdated() {", New: " {"},
 	{Rule: 10, Without: "hearing a refusal at its head", File: "actors/request/answer.go", Package: "engine", Test: "TestARefusalReachesOthersBeforeItsBodyHasCome",

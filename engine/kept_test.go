@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -45,7 +46,8 @@ func TestSlotsAtRestDoNotPinWhatIsLong(t *testing.T) {
 	crowd(1)
 	before := live()
 	crowd(long)
-	require.Less(t, live()-before, callers*long/2)
+	// The server lets go of its side of the connections a moment later.
+	require.Eventually(t, func() bool { return live()-before < callers*long/2 }, 10*time.Second, 10*time.Millisecond)
 }
 
 // Whichever table is the last, a request that names no limit fares as it says.

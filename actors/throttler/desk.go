@@ -258,6 +258,7 @@ func (d *Desk) Due(now time.Duration) {
 // grant answers everyone in the queue who has an answer by now.
 func (d *Desk) grant(now time.Duration) {
 	d.readClock(now)
+	d.post(now) // first: whoever is granted now looks at once whether that still stands
 	for p := d.ledger.Next(now); p != nil; p = d.ledger.Next(now) {
 		t := p.Owner.(*ticket.Ticket)
 		if p.State() == throttle.Granted {

@@ -341,6 +341,7 @@ func (d *Desk) Pause(now time.Duration, scope throttle.Scope, until time.Duratio
 // Resume ends a pause, and the slow start after it. The error is that of an
 // unknown scope.
 func (d *Desk) Resume(now time.Duration, scope throttle.Scope) error {
+	clear(d.pauses) // what is paused again is told again
 	err := d.ledger.Resume(now, scope)
 	d.grant(now)
 	return err

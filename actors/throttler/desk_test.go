@@ -705,6 +705,7 @@ func (w *world) closes() {
 // word tells the desk something, and has it recover if it fails. about is whose
 // ticket came with it. It reports whether the desk did not fail.
 func (w *world) word(about *caller, say func()) (well bool) {
+	clear(w.desk.pauses) // it is by the warnings, of which none is to be spared, that the world knows of pauses
 	ledger := w.desk.ledger
 	if w.torn {
 		w.desk.ledger = nil

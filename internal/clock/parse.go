@@ -91,8 +91,11 @@ func parseRFC3339(s string) (unix, resolution time.Duration, err error) {
 // is none.
 func fractionUnit(s string) time.Duration {
 	unit := time.Second
-	_, fraction, _ := strings.Cut(s, ".")
-	for _, c := range []byte(fraction) {
+	at := strings.IndexAny(s, ".,") // time.Parse takes either, as ISO 8601 does
+	if at < 0 {
+		return unit
+	}
+	for _, c := range []byte(s[at+1:]) {
 		if c < '0' || c > '9' {
 			break
 		}

@@ -41,7 +41,7 @@ func TestWhatIsNoServerTimeIsRefused(t *testing.T) {
 }
 
 func FuzzParseTime(f *testing.F) {
-	for _, s := range []string{"1700000000", "1700000000.123", "2023-11-14T22:13:20.123Z", "Tue, 14 Nov 2023 22:13:20 GMT"} {
+	for _, s := range []string{"1700000000", "1700000000.123", "2023-11-14T22:13:20.123Z", "Tue, 14 Nov 2023 22:13:20 GMT", "2000-01-01 0:00:00,1Z"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, text string) {

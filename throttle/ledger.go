@@ -78,8 +78,8 @@ func (l *Ledger) begin(now time.Duration) {
 
 // Acquire asks for a permit. After nil p is Granted, or Queued until Next
 // answers it. An error is a *LimitError with ErrUnknownLimit, ErrWeight,
-// ErrRouteWeight, ErrNoKey, ErrUnknownKey, ErrSpent, ErrQueueFull, ErrPermitInUse, or ErrDeadline if even
-// an empty queue could not be in time; p is then unchanged.
+// ErrRouteWeight, ErrNoKey, ErrUnknownKey, ErrSpent, ErrQueueFull, ErrPermitInUse,
+// or ErrDeadline if even an empty queue could not be in time; p is then unchanged.
 func (l *Ledger) Acquire(now time.Duration, p *Permit) error {
 	now = l.at(now)
 	if err := l.admit(now, p); err != nil {

@@ -91,6 +91,21 @@ func (a *attempt) authenticate() error {
 	return a.late()
 }
 
+// mostOutdated bounds how often a request waits anew because limits are replaced:
+// an authenticator may replace them whenever it is called.
+const mostOutdated = 8
+
+// outdated reports whether the request is to wait anew, for the limits as they are
+// now.
+func (r *slot) outdated() bool {
+	charged := r.attempt.charged()
+	if charged == nil || !r.needs.Outdated(charged) || r.outdates >= mostOutdated {
+		return false
+	}
+	r.outdates++
+	return true
+}
+
 // exchange writes and reads. The context is watched from the side, and only
 // aborts the connection; a connection that may have been aborted is not used
 // again. What is held it keeps for letGo.

@@ -5,6 +5,7 @@
 //	attempt.go    one try: signing, exchanging, settling
 //	blueprint.go  the bytes that every attempt starts from; target.go: where they go
 //	answer.go     what an answer says about limits, and the end of a good one
+//	failure.go    what its caller, and the log, are told of a bad one
 //	redirect.go   where an answer points to
 //	retry.go      what may be repeated, and how soon
 //	upload.go     a body that is read while it is sent; stream.go: one that is

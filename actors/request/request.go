@@ -172,18 +172,6 @@ func (r *slot) waiting(message any) {
 	}
 }
 
-// refused makes a deadline that no permit can meet look like any other, and
-// puts the caller's own cause first.
-func (r *slot) refused(err error) error {
-	switch {
-	case r.timeUp != nil && errors.Is(err, context.DeadlineExceeded), r.timeUp != nil && errors.Is(err, throttle.ErrDeadline):
-		return fmt.Errorf("%w: %w", r.timeUp, err)
-	case errors.Is(err, throttle.ErrDeadline):
-		return fmt.Errorf("%w: %w", err, context.DeadlineExceeded)
-	}
-	return err
-}
-
 // expiryGrace is how long whoever has the ticket may take to say what it waited
 // for. Neither throttler nor pool ever block, so that is long.
 const expiryGrace = 20 * time.Millisecond
@@ -260,21 +248,6 @@ func (r *slot) tryOnce() {
 	default:
 		r.enterFinishing(response)
 	}
-}
-
-// mostOutdated bounds how often a request waits anew because limits are replaced:
-// an authenticator may replace them whenever it is called.
-const mostOutdated = 8
-
-// outdated reports whether the request is to wait anew, for the limits as they are
-// now.
-func (r *slot) outdated() bool {
-	charged := r.attempt.charged()
-	if charged == nil || !r.needs.Outdated(charged) || r.outdates >= mostOutdated {
-		return false
-	}
-	r.outdates++
-	return true
 }
 
 // recall takes the request back that was about to leave into a pause, or against
@@ -397,35 +370,6 @@ func (r *slot) fail(err error) {
 	r.Finished = true
 }
 
-// loggable is an error as the log may have it: what a panic says may be anything
-// that the caller's own code had in hand.
-func loggable(err error) any {
-	if panicked, ok := errors.AsType[*messages.PanicError](err); ok {
-		return "panic while " + panicked.Stage.String()
-	}
-	return err
-}
-
-// failure says which request ended, where, and what it waited for.
-func (r *slot) failure(err error) *messages.Error {
-	e := messages.NewError(r.caller, r.stage, err)
-	e.Attempts, e.Sent, e.Waited = r.tried, r.sent, r.waited
-	if r.limit != messages.Unlimited {
-		e.Route = r.limit
-	}
-	var at time.Duration // on the ledger's clock
-	var later interface{ RetryAt() time.Duration }
-	if full, ok := errors.AsType[*throttle.LimitError](err); ok {
-		e.Limit, at = full.Full, full.RetryAt
-	} else if errors.As(err, &later) {
-		at = later.RetryAt()
-	}
-	if at > 0 {
-		e.RetryAt = r.needs.Epoch.Add(at)
-	}
-	return e
-}
-
 // interrupted is every state's answer to what is not its own business: the
 // caller left, time is up, the engine closes.
 func (r *slot) interrupted(message any) {
@@ -439,14 +383,6 @@ func (r *slot) interrupted(message any) {
 	default:
 		r.needs.Logger.Error("request was told a word it does not know", "word", fmt.Sprintf("%T", m), "stage", r.stage.String())
 	}
-}
-
-// withLastError keeps the failure that a pause was meant to outlive.
-func (r *slot) withLastError(reason error) error {
-	if r.err == nil {
-		return reason
-	}
-	return errors.Join(reason, r.err)
 }
 
 func (r *slot) pastDeadline(pause time.Duration) bool {

@@ -1,0 +1,61 @@
+package request
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/sluice-engine/sluice/messages"
+	"github.com/sluice-engine/sluice/throttle"
+)
+
+// failure says which request ended, where, and what it waited for.
+func (r *slot) failure(err error) *messages.Error {
+	e := messages.NewError(r.caller, r.stage, err)
+	e.Attempts, e.Sent, e.Waited = r.tried, r.sent, r.waited
+	if r.limit != messages.Unlimited {
+		e.Route = r.limit
+	}
+	var at time.Duration // on the ledger's clock
+	var later interface{ RetryAt() time.Duration }
+	if full, ok := errors.AsType[*throttle.LimitError](err); ok {
+		e.Limit, at = full.Full, full.RetryAt
+	} else if errors.As(err, &later) {
+		at = later.RetryAt()
+	}
+	if at > 0 {
+		e.RetryAt = r.needs.Epoch.Add(at)
+	}
+	return e
+}
+
+// refused makes a deadline that no permit can meet look like any other, and
+// puts the caller's own cause first.
+func (r *slot) refused(err error) error {
+	late := errors.Is(err, throttle.ErrDeadline)
+	switch {
+	case r.timeUp != nil && (late || errors.Is(err, context.DeadlineExceeded)):
+		return fmt.Errorf("%w: %w", r.timeUp, err)
+	case late:
+		return fmt.Errorf("%w: %w", err, context.DeadlineExceeded)
+	}
+	return err
+}
+
+// withLastError keeps the failure that a pause was meant to outlive.
+func (r *slot) withLastError(reason error) error {
+	if r.err == nil {
+		return reason
+	}
+	return errors.Join(reason, r.err)
+}
+
+// loggable is an error as the log may have it: what a panic says may be anything
+// that the caller's own code had in hand.
+func loggable(err error) any {
+	if panicked, ok := errors.AsType[*messages.PanicError](err); ok {
+		return "panic while " + panicked.Stage.String()
+	}
+	return err
+}

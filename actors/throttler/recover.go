@@ -15,9 +15,9 @@ import (
 func (d *Desk) Failed(t *ticket.Ticket) { d.crashed, d.failed = true, t }
 
 // Recover goes on after a failure: with a new ledger, which takes every window
-// for full, keeps what is paused and what is lost, counts what is in flight again, and is asked again for whoever was
-// queued. A failure may delay, but neither lets too much through nor loses a
-// waiter. Without a failure it does nothing.
+// for full, keeps what is paused and what is lost, counts what is in flight again,
+// and is asked again for whoever was queued. A failure may delay, but neither lets
+// too much through nor loses a waiter. Without a failure it does nothing.
 func (d *Desk) Recover(now time.Duration) {
 	if !d.crashed {
 		return

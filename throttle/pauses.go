@@ -194,7 +194,8 @@ func (p *path) pausedUntil() time.Duration {
 }
 
 // land takes a permit of p that was granted at `granted` out of flight at every
-// scope it obeys; good says that it was answered, and not refused. It reports whether that may let others leave.
+// scope it obeys; good says that it was answered, and not refused. It
+// reports whether that may let others leave.
 func (p *path) land(now, granted time.Duration, good bool) (opens bool) {
 	p.obeyed(func(s *scope) { opens = s.land(now, granted, good) || opens })
 	return opens

@@ -239,10 +239,15 @@ func (w *world) close() {
 	}
 }
 
-// leftovers are what is in use though nobody uses the engine. A look at the server's
-// clock may be under way, and so it is asked more than once.
+// mostLeft is how long something may be in use without a pause though nobody uses
+// the engine: it looks at the server's clock every now and then, and a look whose
+// answer is lost holds its permit until nothing of it can arrive any more. What
+// nobody will ever give back is in use for longer.
+const mostLeft = time.Minute
+
+// leftovers are what is in use though nobody uses the engine.
 func (w *world) leftovers() (list []string) {
-	for range 5 {
+	for range int(mostLeft / time.Second) {
 		w.mu.Unlock()
 		stats := w.eng.Stats()
 		time.Sleep(time.Second)

@@ -387,8 +387,8 @@ func (p *plan) request() request.Plan {
 	return request.Plan{
 		Base: p.base, Homes: p.homes, Fields: p.fields, StrangerFields: p.strangerFields, Feedback: p.Feedback,
 		Auth: p.Auth, PreProcessors: p.PreProcessors, PostProcessors: p.PostProcessors, Jar: p.Cookies,
-		Codings: p.codings,
-		Retry:   request.Retry{Max: p.Retry.Max, Base: p.Retry.Base, Cap: p.Retry.Cap, Share: retryShare, Rate: retryRate},
+		Codings: p.codings, MaxHeader: p.Responses.MaxHeader, MaxBody: p.Responses.MaxBody,
+		Retry: request.Retry{Max: p.Retry.Max, Base: p.Retry.Base, Cap: p.Retry.Cap, Share: retryShare, Rate: retryRate},
 	}
 }
 

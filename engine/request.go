@@ -31,6 +31,16 @@ type Values = messages.Values
 // Its methods: go doc github.com/sluice-engine/sluice/messages.Form
 type Form = messages.Form
 
+// Multipart is a body of fields and files that is sent as multipart/form-data.
+//
+// Its fields: go doc github.com/sluice-engine/sluice/messages.Multipart
+type Multipart = messages.Multipart
+
+// File is one file of a Multipart.
+//
+// Its fields: go doc github.com/sluice-engine/sluice/messages.File
+type File = messages.File
+
 // AsJSON is a parameter that is written as JSON where a query or a form wants a
 // text.
 //

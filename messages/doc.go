@@ -3,7 +3,9 @@
 //
 //	request.go    Request: one call, described by the caller
 //	values.go     Values, Form: its parameters
+//	multipart.go  Multipart, File: fields and files as one body
 //	response.go   Response, Header: the answer
+//	save.go       Response.SaveTo: the answer in a file
 //	answer.go     Answer, and the errors about one: status, media type, decoding
 //	errors.go     Error and its causes: how a request ended without one
 //	processor.go  PreProcessor, PostProcessor: the caller's own steps

@@ -39,7 +39,7 @@ type Request struct {
 	// percent-encoded them. Otherwise unsafe bytes in them are encoded.
 	Encoded bool
 
-	// Body is nil, []byte, string, Form or url.Values, an io.Reader, or any value
+	// Body is nil, []byte, string, Form or url.Values, a Multipart, an io.Reader, or any value
 	// to be sent as JSON, or, if it is Values and the header's Content-Type says
 	// so, as a form. The Content-Type sent is that of the bytes, unless Header has
 	// another; of bytes, texts and readers only the caller knows it. A plain

@@ -47,6 +47,9 @@ func (r *slot) build() error {
 	if r.upload, err = newUpload(r.asked, r.signsBody); err == nil && r.upload == nil {
 		body, contentType, err = r.encodeBody()
 	}
+	if r.upload != nil {
+		contentType = r.upload.mediaType
+	}
 	if err == nil && len(r.asked.Upload.Trailer) > 0 && r.upload == nil {
 		err = errors.New("trailers follow a streamed body only")
 	}

@@ -51,6 +51,8 @@ func (r *slot) encodeBody() (body []byte, contentType string, err error) {
 	case *bytes.Reader, *bytes.Buffer, *strings.Reader:
 		body, err = readBody(b.(io.Reader)) // from memory
 		return body, "", err
+	case messages.Multipart:
+		return r.encodeParts(b)
 	case io.Reader:
 		body, err = r.readInTime(b)
 		return body, "", err
@@ -61,13 +63,27 @@ func (r *slot) encodeBody() (body []byte, contentType string, err error) {
 	if labelledAsForm(asked.Header) {
 		return nil, "", fmt.Errorf("its Content-Type says that it is a form, and a %T is none: use engine.Form", asked.Body)
 	}
-	if err := messages.Disclosed(asked.Body); err != nil {
+	return encodeJSON(asked.Body)
+}
+
+func encodeJSON(value any) ([]byte, string, error) {
+	if err := messages.Disclosed(value); err != nil {
 		return nil, "", fmt.Errorf("body: %w", err)
 	}
-	if body, err = jsontext.Marshal(asked.Body); err != nil {
+	body, err := jsontext.Marshal(value)
+	if err != nil {
 		return nil, "", fmt.Errorf("body: %w", err)
 	}
 	return body, jsonType, nil
+}
+
+func (r *slot) encodeParts(body messages.Multipart) ([]byte, string, error) {
+	parts, err := body.Lay()
+	if err != nil {
+		return nil, "", fmt.Errorf("body: %w", err)
+	}
+	whole, err := inTime(r, parts.ReadAll, func([]byte) {})
+	return whole, parts.ContentType, err
 }
 
 func encodeForm(form messages.Form) ([]byte, string, error) {
@@ -75,15 +91,22 @@ func encodeForm(form messages.Form) ([]byte, string, error) {
 	return []byte(text), formType, err
 }
 
-// labelledAsForm reports whether a request says that its body is a form. Its
-// header may be a map literal, with names in any case.
+// labelledAsForm reports whether a request says that its body is a form.
 func labelledAsForm(header http.Header) bool {
+	return strings.HasPrefix(strings.ToLower(strings.TrimSpace(contentTypeIn(header))), formType)
+}
+
+func hasContentType(header http.Header) bool { return contentTypeIn(header) != "" }
+
+// contentTypeIn is the Content-Type in a header that may be a map literal, with
+// names in any case.
+func contentTypeIn(header http.Header) string {
 	for name, values := range header {
 		if strings.EqualFold(name, "Content-Type") && len(values) > 0 {
-			return strings.HasPrefix(strings.ToLower(strings.TrimSpace(values[0])), formType)
+			return values[0]
 		}
 	}
-	return false
+	return ""
 }
 
 // errReaderExited is the error of a reader that called runtime.Goexit.

@@ -37,8 +37,10 @@ type Plan struct {
 	PostProcessors []messages.PostProcessor
 	Jar            http.CookieJar // nil keeps no cookies
 
-	Codings messages.Codings // undone in answers; Fields ask for them
-	Retry   Retry
+	Codings   messages.Codings // undone in answers; Fields ask for them
+	MaxHeader int              // what connections read of an answer's header, in bytes
+	MaxBody   int64            // and of its body
+	Retry     Retry
 }
 
 // home reports whether credentials may go to an origin.

@@ -86,6 +86,8 @@ func copyBody(body any) any {
 			all[i] = copyBody(v)
 		}
 		return all
+	case messages.Multipart:
+		return messages.Multipart{Fields: messages.Values(copyMap(b.Fields)), Files: slices.Clone(b.Files)}
 	case []byte:
 		return slices.Clone(b)
 	}

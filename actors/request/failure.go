@@ -12,7 +12,7 @@ import (
 
 // failure says which request ended, where, and what it waited for.
 func (r *slot) failure(err error) *messages.Error {
-	e := messages.NewError(r.caller, r.stage, err)
+	e := messages.NewError(r.caller, r.stage, r.withCap(err))
 	e.Attempts, e.Sent, e.Waited = r.tried, r.sent, r.waited
 	if r.limit != messages.Unlimited {
 		e.Route = r.limit
@@ -28,6 +28,17 @@ func (r *slot) failure(err error) *messages.Error {
 		e.RetryAt = r.needs.Epoch.Add(at)
 	}
 	return e
+}
+
+// withCap names the cap that an answer was over, by the field that raises it.
+func (r *slot) withCap(err error) error {
+	switch {
+	case errors.Is(err, messages.ErrBodyTooLarge):
+		return fmt.Errorf("%w: Responses.MaxBody is %d bytes", err, r.needs.Plan.MaxBody)
+	case errors.Is(err, messages.ErrHeaderTooLarge):
+		return fmt.Errorf("%w: Responses.MaxHeader is %d bytes", err, r.needs.Plan.MaxHeader)
+	}
+	return err
 }
 
 // refused makes a deadline that no permit can meet look like any other, and

@@ -1,6 +1,7 @@
 package request
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -21,6 +22,9 @@ var methods = []string{
 func sensible(asked *messages.Request) error {
 	if asked.Weight < 0 {
 		return fmt.Errorf("its Weight %d is negative", asked.Weight)
+	}
+	if _, parts := asked.Body.(messages.Multipart); parts && hasContentType(asked.Header) {
+		return errors.New("a Multipart has a Content-Type of its own, which names what separates its parts: leave it out of the Header")
 	}
 	if asked.Method != "" && !slices.Contains(methods, asked.Method) {
 		// Methods are told apart by case (RFC 9110, section 9.1), and so a server would

@@ -11,9 +11,11 @@ import (
 
 // upload is a request body that is read while it is sent.
 type upload struct {
-	source  any // the reader, or what opens one for each attempt
-	length  int64
-	current *touchReader // of this attempt
+	source    any    // the reader, or what opens one for each attempt
+	once      bool   // what is opened can be read once
+	mediaType string // empty where only the caller knows it
+	length    int64
+	current   *touchReader // of this attempt
 }
 
 // touchReader knows whether it was read from, and is closed once.
@@ -42,10 +44,14 @@ func newUpload(asked *messages.Request, signsBody bool) (*upload, error) {
 		return nil, nil
 	}
 	u := &upload{source: asked.Body, length: asked.Upload.Length}
-	switch asked.Body.(type) {
+	switch body := asked.Body.(type) {
 	case func() (io.Reader, error), io.Reader:
+	case messages.Multipart:
+		if err := u.takeParts(body); err != nil {
+			return nil, err
+		}
 	default:
-		return nil, fmt.Errorf("a streamed body is an io.Reader or a func() (io.Reader, error), not a %T", asked.Body)
+		return nil, fmt.Errorf("a streamed body is an io.Reader, a func() (io.Reader, error) or a Multipart, not a %T", asked.Body)
 	}
 	if u.length < 0 {
 		return nil, fmt.Errorf("its Upload.Length %d is negative", u.length)
@@ -67,13 +73,27 @@ func newUpload(asked *messages.Request, signsBody bool) (*upload, error) {
 	return u, nil
 }
 
+// takeParts has the upload open a multipart body for each attempt.
+func (u *upload) takeParts(body messages.Multipart) error {
+	parts, err := body.Lay()
+	if err != nil {
+		return fmt.Errorf("body: %w", err)
+	}
+	if u.length != 0 {
+		return errors.New("the length of a Multipart is not the caller's to say")
+	}
+	u.source = func() (io.Reader, error) { return parts.Open() }
+	u.once, u.mediaType, u.length = !parts.Repeats(), parts.ContentType, max(0, parts.Length())
+	return nil
+}
+
 // open gives the attempt's call a reader that nobody has read from.
 func (u *upload) open(r *slot, call *messages.Call) error {
 	if u == nil {
 		return nil
 	}
 	reader, ok := u.source.(io.Reader)
-	if again, is := u.source.(func() (io.Reader, error)); is {
+	if again, is := u.source.(func() (io.Reader, error)); is && u.repeats() {
 		var err error
 		if reader, err = inTime(r, again, closeReader); err != nil {
 			return fmt.Errorf("request body: %w", err)
@@ -99,7 +119,7 @@ func (u *upload) repeats() bool {
 		return true
 	}
 	_, again := u.source.(func() (io.Reader, error))
-	return again || !u.current.touched.Load()
+	return again && !u.once || !u.current.touched.Load()
 }
 
 // close ends an attempt. A reader that is the caller's own is left to it.

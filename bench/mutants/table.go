@@ -175,7 +175,7 @@ var All = []Mutant{
 	{Rule: 5, Without: "knowing what is idempotent", File: "messages/request.go", Package: "engine", Test: "TestAPostThatTheServerReadAndDroppedIsSentOnce",
 		Old: "return true\n\t}\n\treturn false", New: "return true\n\t}\n\treturn true"},
 	{Rule: 5, Without: "not repeating a body that was read", File: "actors/request/upload.go", Package: "engine", Test: "TestAStreamedBodyIsSentAgainOnlyIfThatIsPossible",
-		Old: "return again || !u.current.touched.Load()", New: "return again || true"},
+		Old: "return again && !u.once || !u.current.touched.Load()", New: "return again || true"},
 	{Rule: 5, Without: "telling that the outcome is unknown", File: "messages/errors.go", Test: "TestAnErrorSaysWhereAndKeepsItsCause",
 		Old: "if e.Sent == SentMaybe {", New: "if false {"},
 	{Rule: 5, Without: "doubt about what HTTP/2 may still write", File: h2 + "/stream.go", Test: "TestAnExchangeThatWasAbortedMayHaveBeenSent",

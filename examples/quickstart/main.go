@@ -1,7 +1,8 @@
 // Quickstart starts a simulated exchange in this process, with tight limits
 // and a clock that is two seconds off, and trades on it through Sluice: prices
 // in parallel, a signed order, its cancellation. At the end the exchange, which
-// counted every arrival, says whether anything was sent too fast or wrongly.
+// counted every arrival, says whether anything was sent too fast or wrongly. A
+// client that knows of no limits asks another exchange like it for the same prices.
 //
 //	go run ./examples/quickstart
 package main
@@ -20,6 +21,14 @@ import (
 	"github.com/sluice-engine/sluice/throttle"
 )
 
+// What the exchange allows, and how far its clock is ahead.
+const (
+	quota  = 100
+	window = 2 * time.Second
+	skew   = 2 * time.Second
+	weight = 2 // of a price
+)
+
 func main() {
 	if err := run(context.Background()); err != nil {
 		log.Fatal(err)
@@ -32,12 +41,14 @@ func run(ctx context.Context) error {
 		return err
 	}
 	defer ex.Close()
+	fmt.Println("a simulated exchange listens on", url)
+	fmt.Printf("its limits: %d weight and 5 orders in %v; its clock: %v ahead\n", quota, window, skew)
 
 	eng, err := engine.New(engine.Config{
 		BaseURL: url,
 		Limits: []throttle.Limit{
-			{ID: "weight", Window: throttle.Fixed, Quota: 100, Per: 2 * time.Second},
-			{ID: "orders", Window: throttle.Fixed, Quota: 5, Per: 2 * time.Second},
+			{ID: "weight", Window: throttle.Fixed, Quota: quota, Per: window},
+			{ID: "orders", Window: throttle.Fixed, Quota: 5, Per: window},
 			// What a request names: routes, each with what it costs.
 			{ID: "time", Linked: []throttle.Link{{ID: "weight", Weight: 1}}},
 			{ID: "price", Linked: []throttle.Link{{ID: "weight", Weight: 2}}},
@@ -52,7 +63,11 @@ func run(ctx context.Context) error {
 	}
 	defer eng.Close()
 
-	if err := prices(ctx, eng, 120); err != nil {
+	const wanted = 120
+	if err := prices(ctx, eng, wanted); err != nil {
+		return err
+	}
+	if err := pricesWithoutLimits(ctx, wanted); err != nil {
 		return err
 	}
 	if err := placeAndCancel(ctx, eng); err != nil {
@@ -68,10 +83,10 @@ func run(ctx context.Context) error {
 
 func startExchange() (*exchange.Exchange, string, error) {
 	ex, err := exchange.New(exchange.Config{
-		Skew: 2 * time.Second,
+		Skew: skew,
 		Limits: []exchange.Limit{
-			{Kind: exchange.Weight, Quota: 100, Per: 2 * time.Second},
-			{Kind: exchange.Orders, Quota: 5, Per: 2 * time.Second},
+			{Kind: exchange.Weight, Quota: quota, Per: window},
+			{Kind: exchange.Orders, Quota: 5, Per: window},
 		},
 	})
 	if err != nil {
@@ -81,8 +96,6 @@ func startExchange() (*exchange.Exchange, string, error) {
 	if err != nil {
 		return nil, "", err
 	}
-	fmt.Println("a simulated exchange listens on", url)
-	fmt.Println("its limits: 100 weight and 5 orders in 2 s; its clock: 2 s ahead")
 	return ex, url, nil
 }
 
@@ -101,14 +114,63 @@ func prices(ctx context.Context, eng *engine.Engine, n int) error {
 			errs <- err
 		})
 	}
-	all.Wait()
-	close(errs)
-	for err := range errs {
-		if err != nil {
-			return fmt.Errorf("price: %w", err)
+	tick := time.NewTicker(time.Second / 2)
+	defer tick.Stop()
+	for came := 0; came < n; {
+		select {
+		case err := <-errs:
+			if err != nil {
+				return fmt.Errorf("price: %w", err)
+			}
+			came++
+		case <-tick.C:
+			fmt.Printf("  %3d of %d prices after %.1f s\n", came, n, time.Since(start).Seconds())
 		}
 	}
-	fmt.Printf("%d prices of weight 2, asked for at once, took %s\n", n, time.Since(start).Round(time.Millisecond))
+	all.Wait()
+	fmt.Printf("%d prices of weight %d, asked for at once, took %.2f s; the limits allow no less than %.2f s\n",
+		n, weight, time.Since(start).Seconds(), floor(start, n).Seconds())
+	return nil
+}
+
+// floor is the least time that so many prices take within the limits: the last of
+// them cannot leave before its window begins, by the exchange's clock.
+func floor(start time.Time, n int) time.Duration {
+	windows := (n*weight - 1) / quota // that must pass
+	if windows == 0 {
+		return 0
+	}
+	return time.Duration(windows)*window - time.Duration(start.Add(skew).UnixNano())%window
+}
+
+// pricesWithoutLimits asks another exchange of the same kind for the same prices
+// with net/http alone.
+func pricesWithoutLimits(ctx context.Context, n int) error {
+	ex, url, err := startExchange()
+	if err != nil {
+		return err
+	}
+	defer ex.Close()
+	statuses := make(chan int, n)
+	for range n {
+		go func() {
+			status := 0
+			req, _ := http.NewRequestWithContext(ctx, http.MethodGet, url+"/api/v3/ticker/price?symbol=BTCUSDT", nil) // a URL of our own
+			if answer, err := http.DefaultClient.Do(req); err == nil {
+				status = answer.StatusCode
+				_ = answer.Body.Close() // nothing of it is read
+			}
+			statuses <- status
+		}()
+	}
+	given := 0
+	for range n {
+		if <-statuses == http.StatusOK {
+			given++
+		}
+	}
+	http.DefaultClient.CloseIdleConnections()
+	fmt.Printf("a client that knows of no limits gets %d of them and %d refusals, and is banned if it goes on\n", given, n-given)
 	return nil
 }
 

@@ -53,7 +53,25 @@ type reserve struct {
 }
 
 // maxSize bounds what Read and ReadExchangeInfo read.
-const maxSize = 8 << 20
+const maxSize = 64 << 20
+
+// capped reads no more than maxSize, and says so.
+type capped struct {
+	io.Reader
+	left int64
+}
+
+func upTo(r io.Reader) io.Reader { return &capped{r, maxSize} }
+
+// Read is part of io.Reader.
+func (c *capped) Read(p []byte) (int, error) {
+	if c.left <= 0 {
+		return 0, fmt.Errorf("more than %d MiB, which is the most that is read", maxSize>>20)
+	}
+	n, err := c.Reader.Read(p[:min(int64(len(p)), c.left)])
+	c.left -= int64(n)
+	return n, err
+}
 
 // Read reads limits from JSON:
 //
@@ -85,7 +103,7 @@ func Read(r io.Reader) ([]throttle.Limit, error) {
 }
 
 func decodeStrictly(r io.Reader, into any) error {
-	decoder := json.NewDecoder(io.LimitReader(r, maxSize))
+	decoder := json.NewDecoder(upTo(r))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(into); err != nil {
 		return err
@@ -168,15 +186,62 @@ func (w *window) UnmarshalJSON(text []byte) error {
 	return fmt.Errorf("window %.40s: want one of %s", text, strings.Join(windowNames, ", "))
 }
 
-// exchangeInfo is the part of Binance's GET /api/v3/exchangeInfo that tells
-// limits.
-type exchangeInfo struct {
-	RateLimits []struct {
-		RateLimitType string `json:"rateLimitType"`
-		Interval      string `json:"interval"`
-		IntervalNum   int64  `json:"intervalNum"`
-		Limit         int64  `json:"limit"`
-	} `json:"rateLimits"`
+// exchangeLimit is one of the rateLimits in Binance's GET /api/v3/exchangeInfo.
+type exchangeLimit struct {
+	RateLimitType string `json:"rateLimitType"`
+	Interval      string `json:"interval"`
+	IntervalNum   int64  `json:"intervalNum"`
+	Limit         int64  `json:"limit"`
+}
+
+// findRateLimits reads a document as far as its rateLimits: the symbols, which
+// mostly stand behind them, are many megabytes.
+func findRateLimits(r io.Reader) (limits []exchangeLimit, err error) {
+	decoder := json.NewDecoder(upTo(r))
+	if begin, err := decoder.Token(); err != nil {
+		return nil, err
+	} else if begin != json.Delim('{') {
+		return nil, errors.New("it is no JSON object")
+	}
+	for decoder.More() {
+		name, err := decoder.Token()
+		if err != nil {
+			return nil, err
+		}
+		if name == "rateLimits" {
+			return limits, decoder.Decode(&limits)
+		}
+		if err := skipValue(decoder); err != nil {
+			return nil, err
+		}
+	}
+	_, err = decoder.Token()
+	return nil, err
+}
+
+// mostNested is how deep a value may be nested that is passed over.
+const mostNested = 1000
+
+// skipValue reads past a value, and holds none of it.
+func skipValue(decoder *json.Decoder) error {
+	for depth := 0; ; {
+		token, err := decoder.Token()
+		if err != nil {
+			return err
+		}
+		switch token {
+		case json.Delim('{'), json.Delim('['):
+			depth++
+		case json.Delim('}'), json.Delim(']'):
+			depth--
+		}
+		switch {
+		case depth == 0:
+			return nil
+		case depth > mostNested: // the decoder remembers every level
+			return errors.New("it is nested too deep")
+		}
+	}
 }
 
 var exchangeIntervals = map[string]time.Duration{
@@ -186,15 +251,16 @@ var exchangeIntervals = map[string]time.Duration{
 // ReadExchangeInfo makes limits of a document of the shape of Binance's
 // exchangeInfo. Each is a Fixed one, named by type and window, as in
 // "REQUEST_WEIGHT_1M" or "ORDERS_10S". ORDERS are a scope "account" of their
-// own, everything else is scope "address". Add the routes that link to them.
+// own, everything else is scope "address". Add the routes that link to them. What
+// stands behind the rateLimits is not read.
 func ReadExchangeInfo(r io.Reader) ([]throttle.Limit, error) {
-	var info exchangeInfo
-	if err := json.NewDecoder(io.LimitReader(r, maxSize)).Decode(&info); err != nil {
+	found, err := findRateLimits(r)
+	if err != nil {
 		return nil, fmt.Errorf("exchangeInfo: %w", err)
 	}
 	var limits []throttle.Limit
 	var errs []error
-	for i, e := range info.RateLimits {
+	for i, e := range found {
 		per, ok := exchangeIntervals[e.Interval]
 		if !ok || e.IntervalNum < 1 || e.IntervalNum > 10_000 || e.RateLimitType == "" {
 			errs = append(errs, fmt.Errorf("exchangeInfo: rateLimits[%d] is not understood", i))
@@ -209,7 +275,7 @@ func ReadExchangeInfo(r io.Reader) ([]throttle.Limit, error) {
 			Quota: e.Limit, Per: time.Duration(e.IntervalNum) * per, Window: throttle.Fixed, Scope: scope,
 		})
 	}
-	if len(info.RateLimits) == 0 {
+	if len(found) == 0 {
 		errs = append(errs, errors.New("exchangeInfo: no rateLimits"))
 	}
 	if err := errors.Join(errs...); err != nil {

@@ -1,6 +1,7 @@
 package limitfile
 
 import (
+	"io"
 	"strings"
 	"testing"
 	"time"
@@ -80,6 +81,50 @@ func TestLimitsAreReadFromExchangeInfo(t *testing.T) {
 		_, err := ReadExchangeInfo(strings.NewReader(bad))
 		require.Error(t, err, bad)
 	}
+}
+
+// endless is a document that goes on for ever behind its beginning.
+type endless struct {
+	begin io.Reader
+	again string
+	read  int
+}
+
+func (e *endless) Read(p []byte) (int, error) {
+	n, err := e.begin.Read(p)
+	if err == io.EOF {
+		e.begin = strings.NewReader(e.again)
+		n, err = e.begin.Read(p)
+	}
+	e.read += n
+	return n, err
+}
+
+func TestAnExchangeInfoIsReadAsFarAsItsLimits(t *testing.T) {
+	const limits = `"rateLimits":[{"rateLimitType":"ORDERS","interval":"DAY","intervalNum":1,"limit":9}]`
+	symbols := `"symbols":[` + strings.Repeat(`{"symbol":"BTCUSDT","filters":[{"a":[1,null,"]"]}]},`, 200_000) + `{}]`
+	require.Greater(t, len(symbols), 8<<20)
+	for name, document := range map[string]string{
+		"in front of the symbols": "{" + limits + "," + symbols + "}",
+		"behind them":             "{" + symbols + "," + limits + "}",
+	} {
+		found, err := ReadExchangeInfo(strings.NewReader(document))
+		require.NoError(t, err, name)
+		require.Len(t, found, 1, name)
+	}
+	tail := &endless{begin: strings.NewReader("{" + limits + `,"symbols":[`), again: `{"symbol":"BTCUSDT"},`}
+	_, err := ReadExchangeInfo(tail)
+	require.NoError(t, err)
+	require.Less(t, tail.read, 100_000, "what stands behind them is left alone")
+}
+
+func TestADocumentWithoutAnEndIsEndedByACapThatIsNamed(t *testing.T) {
+	_, err := ReadExchangeInfo(&endless{begin: strings.NewReader(`{"symbols":[1`), again: `,"` + strings.Repeat("x", 1<<16) + `"`})
+	require.ErrorContains(t, err, "more than 64 MiB")
+	_, err = Read(&endless{begin: strings.NewReader(`{"limits":[`), again: strings.Repeat(" ", 1<<16)})
+	require.ErrorContains(t, err, "more than 64 MiB")
+	_, err = ReadExchangeInfo(&endless{begin: strings.NewReader(`{"symbols":`), again: "[["})
+	require.ErrorContains(t, err, "nested too deep")
 }
 
 func FuzzReadLimits(f *testing.F) {

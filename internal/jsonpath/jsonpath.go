@@ -54,6 +54,28 @@ func FindAll(document []byte, paths []string, values [][]byte) (whole bool) {
 	return whole
 }
 
+// FindFirst is FindAll for a document that is believed to be JSON, and costs as
+// little as can be: it reads no further than the paths need, and never more than
+// its first most bytes; and what the document ends with, often the time that it was
+// written at, is found from its end. Of fields that share a name it takes the first
+// or the last: whether there is another could be known only after reading all of
+// them. If the document is none, values holds what was found before it ceased to be.
+func FindFirst(document []byte, most int, paths []string, values [][]byte) {
+	n := min(len(paths), MaxPaths)
+	s := scanner{text: document, hasty: true, open: 1<<n - 1}
+	copy(s.paths[:], paths)
+	if s.tail(); s.open != 0 {
+		s.text = document[:max(0, min(most, len(document)))]
+		s.skipSpace()
+		s.pass(s.open, 0) // what is known when it ends is in found, whatever ended it
+		s.text = document // where the values lie that were found from its end
+	}
+	clear(values)
+	for i := range n {
+		values[i] = s.value(i)
+	}
+}
+
 // Scalar returns what the value at path says: a string's text, or the literal
 // of a number or a boolean. An object, a list and a null say nothing.
 func Scalar(document []byte, path string) (text string, found bool) {
@@ -108,7 +130,12 @@ type scanner struct {
 	text  []byte
 	at    int              // the next byte to be looked at
 	paths [MaxPaths]string // what is sought
-	found [MaxPaths]span   // the last value that lay at the end of each path
+	found [MaxPaths]span   // the value that lies at the end of each path, as far as is known
+
+	// hasty takes the first value of each path and ends with the last of them: then
+	// open is 0, and whatever passes over something reports false.
+	hasty bool
+	open  onWay // the paths of which nothing is known yet, if hasty
 }
 
 // span is a part of the document. No value begins where it ends.
@@ -241,6 +268,9 @@ func (s *scanner) numbered(element int, way onWay, depth int) onWay {
 // lead to it go on inside, or end here.
 func (s *scanner) member(way onWay, depth int) bool {
 	s.skipSpace()
+	if s.hasty {
+		way &= s.open
+	}
 	if way == 0 {
 		ok := s.pass(0, depth+1)
 		s.skipSpace()
@@ -260,12 +290,20 @@ func (s *scanner) member(way onWay, depth int) bool {
 	if !s.pass(way&^ends, depth+1) {
 		return false
 	}
+	end := s.at
+	s.skipSpace()
+	if s.hasty && s.at == len(s.text) {
+		return false // it may go on: 12 is the beginning of 123
+	}
 	for i := range &s.paths {
 		if ends.has(i) {
-			s.found[i] = span{begin, s.at}
+			s.found[i] = span{begin, end}
 		}
 	}
-	s.skipSpace()
+	if s.hasty {
+		s.open &^= way // wherever they lead, it was in here
+		return s.open != 0
+	}
 	return true
 }
 

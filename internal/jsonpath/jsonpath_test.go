@@ -106,6 +106,99 @@ func TestOfACutDocumentWhatCameBeforeIsFound(t *testing.T) {
 	require.Nil(t, values[0])
 }
 
+func TestNoMoreIsReadOfADocumentThanItsPathsNeed(t *testing.T) {
+	const rest = `"result":{"list":[{"time":3,"x":"\"time\":4}"}]},`
+	paths, values := []string{"code", "time", "result.list.0.sCode"}, make([][]byte, 3)
+	for document, want := range map[string][3]string{
+		`{"code":1,` + rest + `"time":5}`:                    {"1", "5", ""},
+		`{"code":1,` + rest + `"time" : "5" , "more":true }`: {"1", `"5"`, ""},
+		`{` + rest + `"time":5, "code":1.5e3}`:               {"1.5e3", "5", ""},
+		`{"code":1,` + rest + `"time":5,"more":{}}`:          {"1", "5", ""},
+		`{"code":1,` + rest + `"time":5,"more":"\\"}`:        {"1", "5", ""},
+		`{"code":1,"time":2,` + rest + `what is no JSON`:     {"1", "2", ""},
+		`{"code":1,"code":2,` + rest + `"time":5}`:           {"1", "5", ""},
+		`{"c\u006fde":1,` + rest + `"time":5}`:               {"1", "5", ""},
+		`{"result":{"list":[{"sCode":7}]},"code":1`:          {"", "", "7"},
+		`{"code":12`:     {"", "", ""},
+		`{"code":12}`:    {"12", "", ""},
+		`"code":12}`:     {"12", "", ""},
+		`12}`:            {"", "", ""},
+		`{"code":"\":1}`: {"", "", ""},
+		``:               {"", "", ""},
+		`<html>`:         {"", "", ""},
+	} {
+		FindFirst([]byte(document), 1<<20, paths, values)
+		for i := range paths {
+			require.Equal(t, want[i], string(values[i]), "%s in %s", paths[i], document)
+		}
+	}
+	long := []byte(`{"a":{"b":` + strings.Repeat("[1],", 1) + `2}}`)
+	FindFirst(long, 5, []string{"a.b"}, values[:1])
+	require.Nil(t, values[0])
+	success := []byte(`{"retCode":0,"result":{"list":[` + strings.Repeat(`{"x":1},`, 10_000) + `{}]},"time":7}`)
+	require.Zero(t, testing.AllocsPerRun(100, func() { FindFirst(success, 100, paths, values) }))
+	require.Equal(t, "7", string(values[1]))
+}
+
+// FuzzFindFirst compares FindFirst with FindAll in documents in which no name stands
+// twice, and otherwise with all the values that a name has.
+func FuzzFindFirst(f *testing.F) {
+	for _, document := range []string{
+		`{"code":-1021,"msg":"x"}`, `{"retCode":0,"result":{"list":[{"ts":"1"},{"ts":2}]},"time":1672211918471}`,
+		`{"a":{"a":1},"\u0061":{"b":[null,true,1e-5]}}`, `[[1],[2,{"":3}]]`, `{"a":"\\","b":"\"c\":1}"}`, `{"a":1,"a":2,"a":3}`,
+	} {
+		for _, path := range []string{"code", "time", "result.list.1.ts", "a", "a.b.0", ""} {
+			f.Add([]byte(document), path)
+		}
+	}
+	f.Fuzz(func(t *testing.T, document []byte, path string) {
+		paths := []string{path, "a", "code", "a.b.0"}
+		hasty, all := make([][]byte, len(paths)), make([][]byte, len(paths))
+		FindFirst(document, len(document), paths, hasty) // must not fail, whatever it is
+		if !FindAll(document, paths, all) {
+			return
+		}
+		for i, path := range paths {
+			if strings.Contains(path, ".") {
+				continue // which of several ways was gone cannot be told by decoding
+			}
+			require.Equal(t, all[i] == nil, hasty[i] == nil, "%q in %q", path, document)
+			if hasty[i] != nil {
+				require.Contains(t, everyValue(document, path), string(hasty[i]), "%q in %q", path, document)
+			}
+		}
+		var decoded any
+		if json.Unmarshal(document, &decoded) != nil {
+			return // a number that no float64 holds
+		}
+		single, err := json.Marshal(decoded)
+		require.NoError(t, err)
+		FindAll(single, paths, all)
+		FindFirst(single, len(single), paths, hasty)
+		require.Equal(t, all, hasty, "%q", single)
+	})
+}
+
+// everyValue are the values of all fields of a name in an object, and the element
+// of a list.
+func everyValue(document []byte, name string) (values []string) {
+	decoder := json.NewDecoder(strings.NewReader(string(document)))
+	begin, _ := decoder.Token()
+	for i := 0; decoder.More(); i++ {
+		have := strconv.Itoa(i)
+		if begin == json.Delim('{') {
+			token, _ := decoder.Token()
+			have, _ = token.(string)
+		}
+		var value json.RawMessage
+		_ = decoder.Decode(&value) // the document is JSON
+		if have == name {
+			values = append(values, string(value))
+		}
+	}
+	return values
+}
+
 // asDecoded is Find by way of decoding, level by level.
 func asDecoded(document []byte, path string) (json.RawMessage, bool) {
 	for name := range strings.SplitSeq(path, ".") {

@@ -41,22 +41,27 @@ type BodyCodes struct {
 	TimeField string
 }
 
-// maxCoded is the size up to which a body is looked into: errors are short. Of a
-// longer one only an error's beginning is read.
+// maxCoded is the size up to which a body is looked into: codes stand at the
+// beginning, or are the last field.
 const maxCoded = 64 << 10
 
 // Read is a Reader.
 func (c BodyCodes) Read(a Answer) Feedback {
 	failed := a.Status >= 400
-	if c.OnlyErrors && !failed || len(a.Body) > maxCoded && !failed {
+	if c.OnlyErrors && !failed || len(a.Body) == 0 {
 		return Feedback{}
 	}
-	body := a.Body[:min(len(a.Body), maxCoded)]
 	var paths [jsonpath.MaxPaths]string
 	var values [jsonpath.MaxPaths][]byte
 	n := copy(paths[:jsonpath.MaxPaths-1], c.Fields)
 	paths[n] = c.TimeField
-	if whole := jsonpath.FindAll(body, paths[:n+1], values[:]); !whole && len(body) == len(a.Body) {
+	sought := paths[:n]
+	if c.TimeField != "" {
+		sought = paths[:n+1]
+	}
+	if !failed {
+		jsonpath.FindFirst(a.Body, maxCoded, sought, values[:])
+	} else if body := a.Body[:min(len(a.Body), maxCoded)]; !jsonpath.FindAll(body, sought, values[:]) && len(body) == len(a.Body) {
 		return Feedback{}
 	}
 	f := c.meaning(paths[:n], values[:n])

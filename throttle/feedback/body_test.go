@@ -98,7 +98,7 @@ func TestABanIsReadFromTheTextByDefault(t *testing.T) {
 	require.Zero(t, feedback.RetryAfter(answer(400, text)))
 }
 
-func TestALargeBodyIsReadOnlyIfItIsAnErrors(t *testing.T) {
+func TestOfALargeBodyTheBeginningIsRead(t *testing.T) {
 	read := feedback.BodyCodes{
 		Fields: []string{"code"}, Codes: map[string]feedback.Feedback{"1": refused(time.Second)}, Until: []string{"until "},
 	}.Read
@@ -106,7 +106,9 @@ func TestALargeBodyIsReadOnlyIfItIsAnErrors(t *testing.T) {
 
 	require.True(t, read(answer(400, large(`{"code":1,"msg":"`, `"}`))).Refused, "the beginning is enough")
 	require.False(t, read(answer(400, large(`{"msg":"`, `","code":1}`))).Refused, "the end is not read")
-	require.False(t, read(answer(200, large(`{"code":1,"msg":"`, `"}`))).Refused, "a success is not read at all")
+	require.True(t, read(answer(200, large(`{"code":1,"msg":"`, `"}`))).Refused)
+	require.True(t, read(answer(200, large(`{"msg":"`, `","code":1}`))).Refused, "the last fields of a success are")
+	require.False(t, read(answer(200, large(`{"msg":"`, `","code":1,"more":{}}`))).Refused, "and nothing between")
 	require.False(t, read(answer(400, `{"code":1,"msg":"`)).Refused, "what ends before its end is no JSON")
 	require.Equal(t, time.Minute, read(answer(400, large(`{"code":1,"msg":"until 1795435260`, `"}`))).Pause)
 

@@ -226,25 +226,32 @@ func (s *Socket) writeNow(p []byte) (int, error) {
 	if !s.direct || len(s.backlog) > 0 {
 		return 0, nil
 	}
+	n, err := writeFD(s.fd, p)
+	switch err {
+	case nil:
+		return n, nil
+	case syscall.EAGAIN:
+		return 0, nil // Write goes on by way of net, which can wait
+	}
+	return 0, s.opError("write", err)
+}
+
+// readFD reads once what a non-blocking socket has.
+func readFD(fd int, p []byte) (int, error) {
 	for {
-		n, err := syscall.Write(s.fd, p)
-		switch err {
-		case nil:
-			return n, nil
-		case syscall.EAGAIN:
-			return 0, nil // Write goes on by way of net, which can wait
-		case syscall.EINTR:
-		default:
-			return 0, s.opError("write", err)
+		n, err := readOnce(fd, p)
+		if err != syscall.EINTR {
+			return max(n, 0), err // n is -1 beside an error
 		}
 	}
 }
 
-func readFD(fd int, p []byte) (int, error) {
+// writeFD writes once what a non-blocking socket takes.
+func writeFD(fd int, p []byte) (int, error) {
 	for {
-		n, err := syscall.Read(fd, p)
+		n, err := writeOnce(fd, p)
 		if err != syscall.EINTR {
-			return max(n, 0), err // n is -1 beside an error
+			return n, err
 		}
 	}
 }

@@ -200,6 +200,9 @@ func (s *System) Begin() {
 // local clock, taken at its word.
 func (s *System) Clock() auth.Clock { return s.clock.ForSigners() }
 
+// Auth returns what signs the requests that ask for it; nil if nothing does.
+func (s *System) Auth() auth.Authenticator { return s.requests.Auth() }
+
 // SignsBody reports whether a request that is to be signed must have its body
 // in memory.
 func (s *System) SignsBody() bool { return s.requests.SignsBody() }

@@ -23,8 +23,9 @@
 //
 // What a scheme knows of its server beyond signing, it says by further interfaces:
 // Ordered (its calls must keep their order), Refusals (how a timestamp or a nonce
-// is refused), NonceRaiser and Rejecter (what helps then). LaneOf, RefusedTimestamp,
-// RefusedNonce, RaiseNonce and Rejected ask any Authenticator.
+// is refused), NonceRaiser and Rejecter (what helps then), Unsigner (what it adds, so
+// that what an SDK has signed can be signed anew). LaneOf, RefusedTimestamp,
+// RefusedNonce, RaiseNonce, Rejected and Unsign ask any Authenticator.
 //
 // Every scheme signs the bytes that will be sent, never a rebuilt copy, and is
 // called anew for each attempt. All are values, safe for concurrent use, and

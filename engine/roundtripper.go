@@ -25,9 +25,11 @@ import (
 //	})}
 //
 // Each adjust function may set what an http.Request cannot say: limit, key,
-// weight, priority, timeout, Auth, Idempotent. It must leave the http.Request
-// as it is, and be safe for concurrent use. Without one, Config.DefaultLimitID
-// is charged.
+// weight, priority, timeout, Auth, Idempotent; and replace what it does: URL, Header
+// (as a copy, for the map is the http.Request's), Body. It must leave the
+// http.Request as it is, and be safe for concurrent use. Each sees what those before
+// it have set. Without one, Config.DefaultLimitID is charged. For an SDK that signs
+// its requests itself there is Resign.
 //
 // A response body has been read when RoundTrip returns, within Responses.MaxBody,
 // and its connection is free; if an adjust function sets Stream, it is read as
@@ -207,6 +209,10 @@ func (t *roundTripper) header(req *http.Request, asked *Request) error {
 // body reads a short or signed body, and streams any other. It comes after the
 // adjust functions, which may have set Auth.
 func (t *roundTripper) body(req *http.Request, body *closeOnce, asked *Request) error {
+	if asked.Body != nil { // an adjust function's own, in place of the request's
+		asked.Upload.ExpectContinue = false
+		return body.Close()
+	}
 	if req.Body == nil || req.Body == http.NoBody {
 		asked.Upload.ExpectContinue = false
 		return nil

@@ -107,6 +107,9 @@ func NewCarrier(needs Needs) *Carrier {
 	return c
 }
 
+// Auth returns what signs the requests that ask for it; nil if nothing does.
+func (c *Carrier) Auth() auth.Authenticator { return c.needs.Plan.Auth }
+
 // SignsBody reports whether a request that is to be signed must have its body
 // in memory.
 func (c *Carrier) SignsBody() bool { return c.signsBody }

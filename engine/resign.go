@@ -1,0 +1,210 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"runtime/debug"
+	"slices"
+	"strings"
+
+	"github.com/sluice-engine/sluice/actors/request"
+	"github.com/sluice-engine/sluice/auth"
+	"github.com/sluice-engine/sluice/messages"
+)
+
+// Resign is an adjust function for RoundTripper, for SDKs that sign their requests
+// themselves: they write the time at which a request was made, and when the limits
+// let it go, that may be too long ago for the server. Resign takes out what the SDK's
+// signer has added and sets Auth, so that the engine signs in the last moment, anew
+// on every attempt, with the server's time:
+//
+//	client := &http.Client{Transport: eng.RoundTripper(engine.Resign(eng))}
+//
+// The scheme and the key are those of Config.Auth, which must be the SDK's: any
+// auth.Unsigner, as all schemes of package auth are. What remains of the request,
+// a recvWindow for example, keeps its order and its spelling. Left as they are: a
+// request without a signature, even if it carries a key, and one to an origin that is
+// not the engine's own (BaseURL and Origins), or that a redirect leads to. Not sent,
+// but failed with ErrInvalidRequest, is one that was signed with another key
+// (auth.ErrOtherKey), that cannot be signed a second time, as where the parameters
+// stand within the signature (auth.ErrSealed), or to an engine that has no
+// auth.Unsigner (auth.ErrNoUnsigner).
+//
+// It goes along with other adjust functions, in any order: those before it see the
+// URL, Header and Body that the SDK has signed, those behind it what will be signed.
+// Parameters that one of them changes are signed as it leaves them.
+//
+// A form without a GetBody is read into memory when it is looked at.
+func Resign(e *Engine) func(*http.Request, *Request) {
+	return func(r *http.Request, asked *Request) {
+		if err := e.resign(r, asked); err != nil {
+			asked.Body, asked.Upload = unsendable{err}, Upload{}
+		}
+	}
+}
+
+// unsendable is the body of a request that must not be sent. It fails the request
+// when its bytes are laid out, before it waits for anything.
+type unsendable struct{ error }
+
+// Read is part of io.Reader.
+func (u unsendable) Read([]byte) (int, error) { return 0, u.error }
+
+// resign has the engine sign what the SDK has signed.
+func (e *Engine) resign(r *http.Request, asked *Request) error {
+	if e.made() != nil || !e.leadsHome(r, asked) {
+		return nil // RoundTrip says the former
+	}
+	signer := e.system.Auth()
+	if signer == nil {
+		return errors.New("resign: the engine has no authenticator to sign with: set Config.Auth")
+	}
+	target := &asked.URL
+	if asked.URL == "" {
+		target = &asked.Path
+	}
+	place, query, _ := strings.Cut(*target, "?")
+	call := &messages.Call{Method: asked.Method, Path: pathOf(place), Query: query}
+	for name, values := range asked.Header {
+		for _, value := range values {
+			call.Fields = append(call.Fields, messages.Field{Name: name, Value: value})
+		}
+	}
+	body, once, err := e.bodyOf(r, asked, call)
+	if err != nil {
+		return err
+	}
+	if once {
+		asked.Body = body // signed or not, nobody reads it a second time
+	}
+	call.Body = body
+	signed, err := auth.Unsign(signer, call)
+	if err != nil {
+		return fmt.Errorf("resign: %w", err)
+	}
+	if !signed {
+		return nil
+	}
+	asked.Auth = true
+	if call.Query != query {
+		*target = strings.TrimSuffix(place+"?"+call.Query, "?")
+	}
+	if body != nil {
+		asked.Body = call.Body
+	}
+	asked.Header = remaining(asked.Header, call)
+	return nil
+}
+
+// pathOf is the path of a URL without its query, or the path itself.
+func pathOf(place string) string {
+	if _, rest, whole := strings.Cut(place, "://"); whole {
+		_, path, _ := strings.Cut(rest, "/")
+		return "/" + path
+	}
+	return place
+}
+
+// leadsHome reports whether a request goes where the engine's credentials may.
+func (e *Engine) leadsHome(r *http.Request, asked *Request) bool {
+	if e.strays(r) {
+		return false
+	}
+	if asked.URL == "" || len(e.homes) == 0 {
+		return true
+	}
+	origin, err := request.OriginOf(asked.URL)
+	return err == nil && slices.Contains(e.homes, origin)
+}
+
+// remaining is a header without the lines that are no longer in the call. The map is
+// the http.Request's, and stays as it is.
+func remaining(header http.Header, call *messages.Call) http.Header {
+	left := make(http.Header, len(header))
+	for name, values := range header {
+		if _, ok := call.Header(name); ok {
+			left[name] = values
+		}
+	}
+	return left
+}
+
+// bodyOf returns what a signature may be in: a body that is a form, or that says
+// nothing of itself and is short, or that is JSON and at hand. Nil is any other. If
+// once is true, it cannot be read again.
+func (e *Engine) bodyOf(r *http.Request, asked *Request, call *messages.Call) (body []byte, once bool, err error) {
+	switch set := asked.Body.(type) {
+	case nil:
+	case []byte:
+		return set, false, nil
+	case string:
+		return []byte(set), false, nil
+	default:
+		return nil, false, nil // another adjust function's
+	}
+	if r.Body == nil || r.Body == http.NoBody || len(asked.Upload.Trailer) > 0 {
+		return nil, false, nil
+	}
+	short := r.ContentLength > 0 && r.ContentLength <= shortBody
+	label, _ := call.Header("Content-Type")
+	kind, _, _ := strings.Cut(label, ";")
+	switch strings.ToLower(strings.TrimSpace(kind)) {
+	case "application/x-www-form-urlencoded":
+	case "":
+		if !short {
+			return nil, false, nil
+		}
+	default:
+		if !short || r.GetBody == nil {
+			return nil, false, nil
+		}
+	}
+	from := r.Body
+	if r.GetBody != nil {
+		if from, err = r.GetBody(); err != nil {
+			return nil, false, fmt.Errorf("request body: %w", err)
+		}
+		defer from.Close()
+	}
+	body, err = e.readInTime(r.Context(), asked, &wholeBody{Reader: from, length: r.ContentLength})
+	if err != nil {
+		return nil, false, fmt.Errorf("request body: %w", err)
+	}
+	return body, r.GetBody == nil, nil
+}
+
+// readInTime reads a body whole, unless the request's time is up before. Its Read is
+// the caller's code and may take as long as it likes, on a goroutine of its own.
+func (e *Engine) readInTime(ctx context.Context, asked *Request, body io.Reader) ([]byte, error) {
+	if deadline := e.deadline(ctx, asked); !deadline.IsZero() {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, deadline)
+		defer cancel()
+	}
+	type result struct {
+		content []byte
+		err     error
+	}
+	done := make(chan result, 1)
+	go func() {
+		got := result{err: errors.New("its reader ended the goroutine")}
+		defer func() {
+			if v := recover(); v != nil {
+				got.err = &PanicError{Stage: Preparing, Value: v, Stack: debug.Stack()}
+			}
+			done <- got
+		}()
+		got.content, got.err = io.ReadAll(body)
+	}()
+	select {
+	case got := <-done:
+		return got.content, got.err
+	case <-ctx.Done():
+		return nil, messages.ContextError(ctx)
+	case <-e.ending.ended:
+		return nil, ErrClosed
+	}
+}

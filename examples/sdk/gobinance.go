@@ -13,7 +13,8 @@ func goBinance(trip http.RoundTripper, url, key, secret string) buy {
 	client.BaseURL = url
 	client.HTTPClient = &http.Client{Transport: trip}
 	return func(ctx context.Context, id string) error {
-		_, err := client.NewCreateOrderService().Symbol("BTCUSDT").Side(binance.SideTypeBuy).Type(binance.OrderTypeLimit).
+		own := *client // each answer is noted in the client, and nothing guards that
+		_, err := own.NewCreateOrderService().Symbol("BTCUSDT").Side(binance.SideTypeBuy).Type(binance.OrderTypeLimit).
 			TimeInForce(binance.TimeInForceTypeGTC).Quantity("0.01").Price("50000").NewClientOrderID(id).Do(ctx)
 		return err
 	}

@@ -66,6 +66,11 @@ func (j JWT) Validate() error {
 	case j.algorithm() == "":
 		errs = append(errs, fail("JWT", "Signer", errors.New("has no algorithm name")))
 	}
+	for _, claim := range [...]struct{ field, text string }{
+		{"Issuer", j.Issuer}, {"Subject", j.Subject}, {"Audience", j.Audience}, {"KeyID", j.KeyID},
+	} {
+		errs = append(errs, named("JWT", claim.field, CheckSecret(Secret(claim.text))))
+	}
 	if j.Lifetime < 0 || j.Lifetime > 0 && j.Lifetime < 2*time.Second {
 		errs = append(errs, fail("JWT", "Lifetime", errors.New("must be at least 2 s")))
 	}

@@ -135,7 +135,8 @@ func TestASecretThatWasCopiedWithSomethingAroundItIsRefused(t *testing.T) {
 			CoinbaseExchange("k", odd, "p"), Kraken{Key: odd, Secret: "c2VjcmV0"}, Kraken{Key: "k", Secret: odd}, Gemini("k", odd), HTX{"k", odd},
 			SigV4{AccessKey: "a", Secret: odd, Region: "r", Service: "s"},
 			SigV4{AccessKey: "a", Secret: "s", SessionToken: odd, Region: "r", Service: "s"},
-			JWT{Signer: HMAC{Secret: odd, SecretEncoding: Raw, Hash: 5}}, Chain{Bearer{odd}}, WithoutBody{Bearer{odd}},
+			JWT{Signer: HMAC{Secret: odd, SecretEncoding: Raw, Hash: 5}},
+			CoinbaseCDP(string(odd), newEd25519(t)), HTTPSignature{KeyID: string(odd), Signer: newEd25519(t)}, Chain{Bearer{odd}}, WithoutBody{Bearer{odd}},
 		} {
 			err := Validate(a)
 			require.ErrorIs(t, err, ErrOdd, "%T %q", a, string(odd))

@@ -175,6 +175,9 @@ func (e *Engine) enter(ctx context.Context, req *Request, deadline time.Time) er
 // UpdateCookies adds cookies to those sent to a URL's host, as an earlier
 // answer might have set them. Without Config.Cookies the engine makes a jar of its
 // own, which knows the public suffixes and keeps the 180 newest cookies of a site.
+//
+// A cookie whose name, value or attribute no cookie may have is ErrInvalidRequest, and
+// then none is added: a semicolon in a value would be sent as another cookie.
 func (e *Engine) UpdateCookies(rawURL string, cookies ...*http.Cookie) error {
 	if err := e.made(); err != nil {
 		return err
@@ -185,6 +188,11 @@ func (e *Engine) UpdateCookies(rawURL string, cookies ...*http.Cookie) error {
 	u, err := url.Parse(rawURL)
 	if err != nil {
 		return errors.New("sluice: malformed URL") // url.Error would repeat a secret in it
+	}
+	for i, cookie := range cookies {
+		if err := cookie.Valid(); err != nil { // its text has one byte of it at most
+			return fmt.Errorf("%w: cookie %d: %w", ErrInvalidRequest, i, err)
+		}
 	}
 	e.system.SetCookies(u, cookies, newJar)
 	return nil

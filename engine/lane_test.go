@@ -57,6 +57,27 @@ func TestNoncesArriveInOrderHoweverSlowTheNetwork(t *testing.T) {
 	})
 }
 
+func TestEnginesOfAProcessThatShareAKeyKeepItsNoncesInOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		handler, refused := krakenServer(func(n int) time.Duration { return time.Duration(n*7%5) * 10 * time.Millisecond })
+		s := newServer(t, handler)
+		engines := []*engine.Engine{
+			s.newEngine(t, engine.Config{Auth: auth.Kraken{Key: "shared key", Secret: "c2VjcmV0"}}),
+			s.newEngine(t, engine.Config{Auth: auth.Chain{auth.Kraken{Key: "shared key", Secret: "c2VjcmV0"}}}),
+		}
+		var all sync.WaitGroup
+		for i := range 400 {
+			all.Go(func() {
+				_, err := engines[i%2].Do(t.Context(), &engine.Request{Method: "POST", Path: "/0/private/Balance", Auth: true, Body: engine.Form{"a": "b"}})
+				require.NoError(t, err)
+			})
+		}
+		all.Wait()
+		require.Zero(t, *refused)
+		require.Len(t, s.seen(), 400)
+	})
+}
+
 func TestACallerMayLeaveTheLane(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		handler, _ := krakenServer(func(int) time.Duration { return time.Minute })

@@ -3,6 +3,7 @@ package engine_test
 import (
 	"bytes"
 	"context"
+	"crypto"
 	"io"
 	"log/slog"
 	"net/http"
@@ -69,6 +70,8 @@ func TestNewRefusesWhatCanNeverBeSent(t *testing.T) {
 		"a time without a place":     {engine.Config{Time: engine.TimeFrom("/time", "t")}, `Time.Path "/time" needs a BaseURL`},
 		"a pointer to no scheme":     {engine.Config{Auth: (*auth.HMACQuery)(nil)}, "Auth is a nil *auth.HMACQuery"},
 		"a chain with a gap":         {engine.Config{Auth: auth.Chain{nil}}, "Auth: auth: Chain[0] is nil"},
+		"a secret with a line feed":  {engine.Config{Auth: auth.Binance("k", "evil\n")}, "Auth: auth: HMACQuery: Secret: is not as it was handed out: it has a line feed"},
+		"a key's name with a blank":  {engine.Config{Auth: auth.JWT{KeyID: " evil", Signer: auth.HMAC{Secret: "s", SecretEncoding: auth.Raw, Hash: crypto.SHA256}}}, "Auth: auth: JWT: KeyID: is not as it was handed out"},
 		"a pointer to no time":       {engine.Config{Time: (*engine.TimeEndpoint)(nil)}, "Time is a nil *engine.TimeEndpoint"},
 		"keys of no keyed limit":     {engine.Config{Limits: []throttle.Limit{{ID: "a", Quota: 1, Per: time.Second, Keys: []string{"x"}}}}, "not keyed"},
 	} {
@@ -166,4 +169,25 @@ func TestCookiesAreOfAWholeURL(t *testing.T) {
 		require.NotContains(t, err.Error(), "sesame")
 	}
 	require.NoError(t, eng.UpdateCookies("http://server.test/"))
+}
+
+func TestACookieThatWouldBeReadAsAnotherIsRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		got := ""
+		eng := newServer(t, func(_ http.ResponseWriter, r *http.Request) { got = r.Header.Get("Cookie") }).newEngine(t, engine.Config{})
+		for name, cookie := range map[string]*http.Cookie{
+			"a second cookie in the value": {Name: "a", Value: "sesame; admin=1"}, "and in the name": {Name: "sesame=1; admin", Value: "1"},
+			"no name": {Value: "sesame"}, "a line feed": {Name: "a", Value: "sesame\r\nX: y"}, "an attribute in the path": {Name: "a", Value: "sesame", Path: "/; Domain=x"},
+			"nothing": nil, "a quotation mark": {Name: "a", Value: `sesame"`},
+		} {
+			err := eng.UpdateCookies("http://server.test/", &http.Cookie{Name: "fine", Value: "1"}, cookie)
+			require.ErrorIs(t, err, engine.ErrInvalidRequest, name)
+			require.ErrorContains(t, err, "cookie 1: ", name)
+			require.NotContains(t, err.Error(), "sesame", name)
+		}
+		_, err := eng.Do(t.Context(), &engine.Request{Path: "/"})
+		require.NoError(t, err)
+		require.Empty(t, got, "not one of a list with a bad one is added")
+		require.NoError(t, eng.UpdateCookies("http://server.test/", &http.Cookie{Name: "a", Value: "b c,d=e"}))
+	})
 }

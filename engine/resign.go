@@ -46,6 +46,10 @@ func Resign(e *Engine) func(*http.Request, *Request) {
 	}
 }
 
+// shortForm is the length up to which a body is looked at that does not say that it
+// is a form.
+const shortForm = 1 << 20
+
 // unsendable is the body of a request that must not be sent. It fails the request
 // when its bytes are laid out, before it waits for anything.
 type unsendable struct{ error }
@@ -148,7 +152,7 @@ func (e *Engine) bodyOf(r *http.Request, asked *Request, call *messages.Call) (b
 	if r.Body == nil || r.Body == http.NoBody || len(asked.Upload.Trailer) > 0 {
 		return nil, false, nil
 	}
-	short := r.ContentLength > 0 && r.ContentLength <= shortBody
+	short := r.ContentLength > 0 && r.ContentLength <= shortForm
 	label, _ := call.Header("Content-Type")
 	kind, _, _ := strings.Cut(label, ";")
 	switch strings.ToLower(strings.TrimSpace(kind)) {

@@ -342,6 +342,9 @@ func TestARequestThatCarriesNoSignatureIsLeftAlone(t *testing.T) {
 				if body.kind != "" {
 					r.Header.Set("Content-Type", body.kind)
 				}
+				if strings.Contains(body.kind, "form") {
+					r.GetBody = nil // it can be looked at once only
+				}
 				if _, is := scheme.(auth.Kraken); is {
 					r.Header.Set("API-Key", "another")
 				}

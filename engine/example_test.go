@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"time"
 
+	"github.com/sluice-engine/sluice/auth"
 	"github.com/sluice-engine/sluice/engine"
 	"github.com/sluice-engine/sluice/throttle"
 )
@@ -115,4 +117,28 @@ func ExampleError() {
 		fmt.Println(failure.Stage, failure.Sent, errors.Is(err, engine.ErrUnknownLimit))
 	}
 	// Output: throttled no true
+}
+
+// An SDK signs when it is called, which may be long before the limits let its request
+// go. Here it believes that it is the year 2017; the engine signs by the server's clock.
+func ExampleResign() {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		query := r.URL.Query()
+		stamp, _ := strconv.ParseInt(query.Get("timestamp"), 10, 64)
+		fmt.Println(query.Get("symbol"), query["recvWindow"], len(query["signature"]), time.Since(time.UnixMilli(stamp)) < time.Minute)
+	}))
+	defer server.Close()
+	eng, err := engine.New(engine.Config{BaseURL: server.URL, Auth: auth.Binance("key", "secret")})
+	if err != nil {
+		panic(err)
+	}
+	defer eng.Close()
+
+	client := &http.Client{Transport: eng.RoundTripper(engine.Resign(eng))}
+	resp, err := client.Get(server.URL + "/order?symbol=LTCBTC&recvWindow=5000&timestamp=1499827319559&signature=c8db56")
+	if err != nil {
+		panic(err)
+	}
+	resp.Body.Close()
+	// Output: LTCBTC [5000] 1 true
 }

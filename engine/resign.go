@@ -50,12 +50,23 @@ func Resign(e *Engine) func(*http.Request, *Request) {
 // is a form.
 const shortForm = 1 << 20
 
-// unsendable is the body of a request that must not be sent. It fails the request
-// when its bytes are laid out, before it waits for anything.
+// unsendable is the body of a request that must not be sent.
 type unsendable struct{ error }
 
-// Read is part of io.Reader.
+// Read is part of io.Reader: whoever takes it for a body has the same error.
 func (u unsendable) Read([]byte) (int, error) { return 0, u.error }
+
+// replaced ends the http.Request's own body, in whose place an adjust function has
+// set another, or fails the request.
+func replaced(body io.Closer, asked *Request) error {
+	if u, ok := asked.Body.(unsendable); ok {
+		return u.error
+	}
+	if !asked.Upload.Stream {
+		asked.Upload.ExpectContinue = false // there is nothing to hold back
+	}
+	return body.Close()
+}
 
 // resign has the engine sign what the SDK has signed.
 func (e *Engine) resign(r *http.Request, asked *Request) error {
@@ -64,7 +75,7 @@ func (e *Engine) resign(r *http.Request, asked *Request) error {
 	}
 	signer := e.system.Auth()
 	if signer == nil {
-		return errors.New("resign: the engine has no authenticator to sign with: set Config.Auth")
+		return fmt.Errorf("%w: resign: the engine has nothing to sign with: set Config.Auth", ErrInvalidRequest)
 	}
 	target := &asked.URL
 	if asked.URL == "" {
@@ -87,7 +98,7 @@ func (e *Engine) resign(r *http.Request, asked *Request) error {
 	call.Body = body
 	signed, err := auth.Unsign(signer, call)
 	if err != nil {
-		return fmt.Errorf("resign: %w", err)
+		return fmt.Errorf("%w: resign: %w", ErrInvalidRequest, err)
 	}
 	if !signed {
 		return nil

@@ -452,6 +452,7 @@ func TestWhatCannotBeSignedAnewIsAnErrorThatSaysSo(t *testing.T) {
 				require.ErrorIs(t, err, c.want)
 				require.ErrorIs(t, err, engine.ErrInvalidRequest)
 				require.ErrorContains(t, err, "resign: ")
+				require.NotContains(t, err.Error(), "request body", "it is not to blame")
 				require.Empty(t, s.seen())
 				wantNothingHeld(t, eng)
 			})
@@ -593,6 +594,26 @@ func TestAFormThatDoesNotComeIsNotWaitedForBeyondTheRequestsTime(t *testing.T) {
 type panicky struct{}
 
 func (panicky) Read([]byte) (int, error) { panic("no body") }
+
+func TestAnAdjustFunctionMayReplaceTheBody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		handler, seen := asIs()
+		eng := newServer(t, handler).newEngine(t, engine.Config{})
+		for _, replace := range []func(*engine.Request){
+			func(asked *engine.Request) { asked.Body = "another" },
+			func(asked *engine.Request) { asked.Body, asked.Upload.Stream = once("another"), true },
+		} {
+			silent, writer := io.Pipe()
+			client := clientOf(eng, func(_ *http.Request, asked *engine.Request) { replace(asked) })
+			resp, err := client.Post("http://server.test/", "text/plain", silent)
+			require.NoError(t, err)
+			resp.Body.Close()
+			_, err = writer.Write([]byte("x"))
+			require.ErrorIs(t, err, io.ErrClosedPipe, "the request's own is closed")
+		}
+		require.Equal(t, "another another", seen()[0].body+" "+seen()[1].body)
+	})
+}
 
 func TestALargeBodyThatIsNoFormIsStillStreamed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

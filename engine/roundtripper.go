@@ -210,8 +210,7 @@ func (t *roundTripper) header(req *http.Request, asked *Request) error {
 // adjust functions, which may have set Auth.
 func (t *roundTripper) body(req *http.Request, body *closeOnce, asked *Request) error {
 	if asked.Body != nil { // an adjust function's own, in place of the request's
-		asked.Upload.ExpectContinue = false
-		return body.Close()
+		return replaced(body, asked)
 	}
 	if req.Body == nil || req.Body == http.NoBody {
 		asked.Upload.ExpectContinue = false

@@ -2,6 +2,7 @@ package auth
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -221,15 +222,58 @@ func (k Kraken) Unsign(call *messages.Call) (signed bool, err error) {
 	return true, sameKey("Kraken", "Key", key, k.Key)
 }
 
-// Unsign is part of Unsigner. A call that another program signed is an error: its
-// parameters are inside what was signed.
+// Unsign is part of Unsigner. The parameters go back from the payload into the body,
+// which Authenticate makes a payload of again. A payload for another path, or beside a
+// body, is an error.
 func (p Payload) Unsign(call *messages.Call) (signed bool, err error) {
-	for _, name := range [...]string{p.PayloadHeader, p.SignatureHeader} {
-		if _, ok := call.Header(name); ok {
-			return false, fail("Payload", name, ErrSealed)
+	text, sealed := call.Header(p.PayloadHeader)
+	_, signed = call.Header(p.SignatureHeader)
+	if !sealed && !signed {
+		return false, nil
+	}
+	object, err := base64.StdEncoding.DecodeString(text)
+	body, path, ok := openPayload(object)
+	if err != nil || !signed || !ok || path != call.Path || len(call.Body) > 0 {
+		return false, fail("Payload", p.PayloadHeader, ErrSealed)
+	}
+	key, _ := call.Header(p.KeyHeader)
+	call.Body = body
+	for _, name := range [...]string{p.KeyHeader, p.PayloadHeader, p.SignatureHeader, "Content-Type", "Cache-Control"} {
+		call.DelHeader(name)
+	}
+	return true, sameKey("Payload", "Key", key, p.Key)
+}
+
+// openPayload takes path and nonce out of a JSON object. The other fields keep their
+// order and their spelling; nil says that there are none.
+func openPayload(object []byte) (rest []byte, path string, ok bool) {
+	if !json.Valid(object) {
+		return nil, "", false
+	}
+	decoder := json.NewDecoder(bytes.NewReader(object))
+	if begin, err := decoder.Token(); err != nil || begin != json.Delim('{') {
+		return nil, "", false
+	}
+	for decoder.More() {
+		from := decoder.InputOffset()
+		name, err := decoder.Token()
+		var value json.RawMessage
+		if err != nil || decoder.Decode(&value) != nil {
+			return nil, "", false
+		}
+		switch name {
+		case "request":
+			ok = json.Unmarshal(value, &path) == nil
+		case "nonce":
+		default:
+			rest = append(append(rest, ','), bytes.TrimLeft(object[from:decoder.InputOffset()], ", \t\r\n")...)
 		}
 	}
-	return false, nil
+	if len(rest) > 0 {
+		rest[0] = '{' // in the place of the first comma
+		rest = append(rest, '}')
+	}
+	return rest, path, ok
 }
 
 // Unsign is part of Unsigner.

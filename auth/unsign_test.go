@@ -17,7 +17,7 @@ func unsigners(t testing.TB) map[string]Authenticator {
 		"Binance": Binance("key", "secret"), "BinanceKeyPair": BinanceKeyPair("key", newEd25519(t)), "MEXC": MEXC("key", "secret"),
 		"in the body": HMACQuery{Key: "key", Secret: "secret", Form: QueryForm{InBody: true, KeyParam: "own key"}},
 		"Kraken":      Kraken{Key: "TestUnsign", Secret: "c2VjcmV0"}, "BitfinexV2": BitfinexV2("TestUnsign", "secret"),
-		"Deribit": Deribit("TestUnsign", "secret"), "HTX": HTX{"key", "secret"},
+		"Gemini": Gemini("TestUnsign", "secret"), "Deribit": Deribit("TestUnsign", "secret"), "HTX": HTX{"key", "secret"},
 		"SigV4":       SigV4{AccessKey: "key", Secret: "s", Region: "r", Service: "s3", RawPath: true, SessionToken: "t"},
 		"CoinbaseCDP": CoinbaseCDP("key", newP256(t)), "HTTPSignature": HTTPSignature{KeyID: `k"ey`, Signer: newEd25519(t), Components: []string{"date", "@query"}},
 		"chain": Chain{APIKey{Query: "k", Key: "v"}, Basic{"u", "p"}, Binance("key", "secret")}, "wrapped": WithoutBody{HTX{"key", "secret"}},
@@ -45,6 +45,11 @@ func TestUnsignTakesOutWhatAuthenticatePutIn(t *testing.T) {
 		}
 		if w, wraps := scheme.(WithoutBody); wraps && w.Authenticator != nil {
 			plain.Query = canonicalQuery(plain.Query)
+		}
+		if _, ok := scheme.(Payload); ok {
+			call.Body = []byte(rapid.SampledFrom([]string{"", `{"b":1.50,"a":[{"nonce":2}],"é":null}`}).Draw(t, "object"))
+			call.Fields = call.Fields[1:] // the scheme has a Content-Type of its own
+			plain.Body, plain.Fields = call.Body, slices.Clone(call.Fields)
 		}
 		require.NoError(t, scheme.Authenticate(call, at(noon)))
 		body := string(call.Body)
@@ -94,9 +99,12 @@ func TestACallSignedWithAnotherKeyStaysAsItIs(t *testing.T) {
 		{SigV4{AccessKey: "k", Secret: "s", Region: "ours", Service: "s"}, SigV4{AccessKey: "k", Secret: "s", Region: "theirs", Service: "s"}},
 		{CoinbaseCDP("ours", newEd25519(t)), CoinbaseCDP("theirs", newEd25519(t))},
 		{HTTPSignature{KeyID: "ours", Signer: newEd25519(t)}, HTTPSignature{KeyID: "theirs", Signer: newEd25519(t)}},
-		{Chain{Bearer{"t"}, Binance("ours", "s")}, Binance("theirs", "s")},
+		{Gemini("ours", "s"), Gemini("theirs", "s")}, {Chain{Bearer{"t"}, Binance("ours", "s")}, Binance("theirs", "s")},
 	} {
 		call := &messages.Call{Method: "POST", Path: "/", Host: "h", Query: "a=1", Body: []byte("b=2")}
+		if _, ok := c.ours.(Payload); ok {
+			call.Body = []byte(`{"b":2}`)
+		}
 		require.NoError(t, c.theirs.Authenticate(call, at(noon)))
 		before := *call
 		before.Fields = slices.Clone(call.Fields)
@@ -112,12 +120,14 @@ func TestACallSignedWithAnotherKeyStaysAsItIs(t *testing.T) {
 func FuzzUnsign(f *testing.F) {
 	f.Add("a=1&timestamp=5&signature=x", "b=2&signature=y", "AWS4-HMAC-SHA256 Credential=k/1/r/s/aws4_request, Signature=0", `sig1=("@method");keyid="k"`)
 	f.Add("&", "=&%", "Bearer e30.e30.", `sig1=("a";x="\"`)
+	f.Add("", "", "eyJyZXF1ZXN0IjoiLyIsIm5vbmNlIjoxLCJhIjoyfQ==", "x") // {"request":"/","nonce":1,"a":2}
 	f.Add("", "nonce=1", "deri-hmac-sha256 id=k,ts=1,sig=2,nonce=3", "")
 	schemes := unsigners(f)
 	f.Fuzz(func(t *testing.T, query, body, authorization, input string) {
 		for name, scheme := range schemes {
 			call := &messages.Call{Method: "POST", Path: "/", Query: query, Body: []byte(body), Fields: []messages.Field{
 				{Name: "Authorization", Value: authorization}, {Name: "Signature-Input", Value: input}, {Name: "Signature", Value: input}, {Name: "API-Sign", Value: input},
+				{Name: "X-GEMINI-PAYLOAD", Value: authorization}, {Name: "X-GEMINI-SIGNATURE", Value: input},
 			}}
 			before := *call
 			before.Fields = slices.Clone(call.Fields)

@@ -29,8 +29,8 @@ import (
 // request without a signature, even if it carries a key, and one to an origin that is
 // not the engine's own (BaseURL and Origins), or that a redirect leads to. Not sent,
 // but failed with ErrInvalidRequest, is one that was signed with another key
-// (auth.ErrOtherKey), that cannot be signed a second time, as where the parameters
-// stand within the signature (auth.ErrSealed), or to an engine that has no
+// (auth.ErrOtherKey), that cannot be signed a second time, as where the signature
+// stands inside a JSON body (auth.ErrSealed), or to an engine that has no
 // auth.Unsigner (auth.ErrNoUnsigner).
 //
 // It goes along with other adjust functions, in any order: those before it see the
@@ -107,7 +107,7 @@ func (e *Engine) resign(r *http.Request, asked *Request) error {
 	if call.Query != query {
 		*target = strings.TrimSuffix(place+"?"+call.Query, "?")
 	}
-	if body != nil {
+	if body != nil || call.Body != nil { // the latter, if it was in the signature
 		asked.Body = call.Body
 	}
 	asked.Header = remaining(asked.Header, call)

@@ -433,7 +433,7 @@ func TestWhatCannotBeSignedAnewIsAnErrorThatSaysSo(t *testing.T) {
 		want    error
 	}{
 		"Gemini's payload":   {auth.Gemini("k", "s"), sealed(http.Header{"X-Gemini-Payload": {"e30="}, "X-Gemini-Signature": {"00"}}, "", ""), auth.ErrSealed},
-		"Bitfinex's payload": {auth.BitfinexV1("k", "s"), sealed(http.Header{"X-Bfx-Payload": {"e30="}}, "", ""), auth.ErrSealed},
+		"half a payload":     {auth.BitfinexV1("k", "s"), sealed(http.Header{"X-Bfx-Payload": {"e30="}}, "", ""), auth.ErrSealed},
 		"inside a JSON body": {auth.Binance("k", "s"), sealed(http.Header{"X-Mbx-Apikey": {"k"}}, "application/json", `{"a":1,"timestamp":1,"signature":"x"}`), auth.ErrSealed},
 		"pieces that are signed": {s3, sealed(http.Header{"Authorization": {"AWS4-HMAC-SHA256 Credential=k/1/r/s3/aws4_request, Signature=0"},
 			"X-Amz-Content-Sha256": {"STREAMING-AWS4-HMAC-SHA256-PAYLOAD"}}, "", "x"), auth.ErrSealed},
@@ -457,6 +457,52 @@ func TestWhatCannotBeSignedAnewIsAnErrorThatSaysSo(t *testing.T) {
 				wantNothingHeld(t, eng)
 			})
 		})
+	}
+}
+
+func TestTheParametersOfAPayloadAreSignedAnew(t *testing.T) {
+	for name, scheme := range map[string]func(key auth.Secret) auth.Payload{
+		"Gemini":     func(key auth.Secret) auth.Payload { return auth.Gemini(key, "s") },
+		"BitfinexV1": func(key auth.Secret) auth.Payload { return auth.BitfinexV1(key, "s") },
+	} {
+		for i, c := range []struct{ body, rest string }{
+			{"", ""}, {"{}", ""}, {`{ "b" : 123456789012345678901.50, "a":{"nonce":1},"é\u0041":"é"}`, `"b" : 123456789012345678901.50,"a":{"nonce":1},"é\u0041":"é"`},
+		} {
+			synctest.Test(t, func(t *testing.T) {
+				scheme := scheme(auth.Secret(fmt.Sprint(name, " resigned ", i)))
+				handler, seen := asIs()
+				eng := newServer(t, handler).newEngine(t, engine.Config{Auth: scheme})
+				r, err := http.NewRequest("POST", "http://server.test/v1/order", nil)
+				require.NoError(t, err)
+				setBody(r, c.body)
+				signAsAnSDK(t, scheme, r, auth.FixedClock(time.Now().Add(-time.Minute)))
+				old := r.Header.Get(scheme.PayloadHeader)
+				time.Sleep(time.Second)
+				resp, err := clientOf(eng, engine.Resign(eng)).Do(r)
+				require.NoError(t, err)
+				resp.Body.Close()
+
+				got := seen()[0]
+				require.Empty(t, got.body)
+				payloads := got.Header.Values(scheme.PayloadHeader)
+				require.Len(t, payloads, 1)
+				require.NotEqual(t, old, payloads[0])
+				sig, err := auth.HMAC{Secret: "s", SecretEncoding: auth.Raw, Hash: 6}.AppendSignature(nil, []byte(payloads[0]))
+				require.NoError(t, err)
+				require.Equal(t, []string{string(auth.Hex.Append(nil, sig))}, got.Header.Values(scheme.SignatureHeader))
+				object, err := base64.StdEncoding.DecodeString(payloads[0])
+				require.NoError(t, err)
+				var nonce struct{ Nonce json.Number }
+				require.NoError(t, json.Unmarshal(object, &nonce))
+				unit := scheme.NonceUnit
+				if unit == 0 {
+					unit = time.Millisecond
+				}
+				requireNow(t, got, nonce.Nonce.String(), unit)
+				_, rest, _ := strings.Cut(string(object), nonce.Nonce.String())
+				require.Equal(t, c.rest, strings.Trim(strings.TrimPrefix(strings.TrimPrefix(rest, `"`), ","), "}"))
+			})
+		}
 	}
 }
 

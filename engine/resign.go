@@ -160,7 +160,7 @@ func (e *Engine) bodyOf(r *http.Request, asked *Request, call *messages.Call) (b
 	default:
 		return nil, false, nil // another adjust function's
 	}
-	if r.Body == nil || r.Body == http.NoBody || len(asked.Upload.Trailer) > 0 {
+	if r.Body == nil || r.Body == http.NoBody || len(r.Trailer) > 0 {
 		return nil, false, nil
 	}
 	short := r.ContentLength > 0 && r.ContentLength <= shortForm

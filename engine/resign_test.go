@@ -676,6 +676,22 @@ func TestALargeBodyThatIsNoFormIsStillStreamed(t *testing.T) {
 	})
 }
 
+func TestAFormWithTrailersKeepsThem(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		handler, seen := asIs()
+		eng := newServer(t, handler).newEngine(t, engine.Config{Auth: auth.Binance("k", "s")})
+		r, err := http.NewRequest("POST", "http://server.test/", once("a=1"))
+		require.NoError(t, err)
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		r.Trailer = http.Header{"Sum": {"1"}}
+		resp, err := clientOf(eng, engine.Resign(eng)).Do(r)
+		require.NoError(t, err)
+		resp.Body.Close()
+		require.Equal(t, "a=1", seen()[0].body)
+		require.Equal(t, http.Header{"Sum": {"1"}}, seen()[0].Trailer)
+	})
+}
+
 func TestEveryAttemptOfAnSDKsRequestIsSignedAnew(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var stamps []string

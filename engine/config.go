@@ -215,10 +215,15 @@ type Responses struct {
 
 // Retry says how often and how soon a failed attempt is repeated. Repeated is
 // only what is provably unsent, or idempotent: by its method (RFC 9110,
-// section 9.2.2) or by Request.Idempotent. A status is never repeated: it is a
-// response. The pause before the n-th repetition is drawn from
+// section 9.2.2) or by Request.Idempotent. An answer that was cut off inside its
+// body is a failure, unless Request.Stream has handed it over; one that came is a
+// response, whatever its status, unless Statuses says otherwise. Each attempt takes a
+// permit of its own. The pause before the n-th repetition is drawn from
 // [0, min(Cap, Base·2ⁿ⁻¹)), "full jitter". Over all requests, no more is
 // repeated than one in five, and ten a second besides.
+//
+// Beside that, and not counted here, a request is repeated once whose timestamp,
+// nonce or token the server refused, if Config.Auth can have better ones.
 type Retry struct {
 	// Max is how many repetitions follow the first attempt; zero means 2, and a
 	// negative number none.
@@ -227,4 +232,25 @@ type Retry struct {
 	Base time.Duration
 	// Cap bounds every pause; zero means 2 s.
 	Cap time.Duration
+	// PerAttempt bounds one attempt, so that a connection on which nothing comes does
+	// not eat the whole Timeout: from the moment the request is about to be written,
+	// its body included, until all of the answer has come, or its head if
+	// Request.Stream asks for that. Waits for permits and connections, dialling and
+	// signing (a token that is fetched) are not counted. An attempt that ends so is
+	// of unknown outcome: an idempotent request is repeated, any other fails with
+	// ErrAttemptTimeout, which is a timeout but not context.DeadlineExceeded. Its
+	// connection is closed, or with HTTP/2 its stream alone. The looks that a
+	// TimeEndpoint takes at the server's clock are bounded as well. Zero means that
+	// only the request's own time bounds an attempt.
+	PerAttempt time.Duration
+	// Statuses, each from 400 to 599, are those with which an answer to an idempotent
+	// request is a failure to be repeated, as 429, 502, 503 and 504. The pause before
+	// is no shorter than what the answer asks for in its Retry-After, and whatever
+	// else the answer has paused is obeyed as well; without a Timeout nothing bounds
+	// that. The last answer is the response: when repetitions are used up, and at once
+	// if the pause is longer than the request has time, or if there is no room for
+	// another attempt. Post-processors see that one alone. A streamed answer is closed
+	// before the repetition; should that not come about, up to 64 KiB of its body are
+	// still there. Nil means none.
+	Statuses []int
 }

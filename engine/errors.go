@@ -96,6 +96,7 @@ var (
 	ErrInvalidRequest    = messages.ErrInvalidRequest    // the request cannot be sent as it stands
 	ErrTooManyWaiters    = messages.ErrTooManyWaiters    // beyond Connections.MaxWaiters
 	ErrTruncated         = messages.ErrTruncated         // the answer ended early
+	ErrAttemptTimeout    = messages.ErrAttemptTimeout    // an attempt took longer than Retry.PerAttempt; a timeout, but not the caller's deadline
 	ErrUnprocessed       = messages.ErrUnprocessed       // the server says that it did nothing, so it is repeated, idempotent or not
 	ErrMalformedResponse = messages.ErrMalformedResponse // the answer is not HTTP
 	ErrHeaderTooLarge    = messages.ErrHeaderTooLarge    // beyond Responses.MaxHeader

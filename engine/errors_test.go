@@ -189,7 +189,7 @@ func TestEveryWayToEndSaysWhereAndWhetherAnythingWasSent(t *testing.T) {
 			name: "an answer that never begins", config: engine.Config{Dial: engine.Dial{DialContext: raw("")}, Retry: engine.Retry{Max: -1}},
 			request: get(""), stage: engine.Exchanging, sent: engine.SentMaybe, cause: []error{engine.ErrTruncated},
 		}, {
-			name: "a truncated answer", config: engine.Config{Dial: engine.Dial{DialContext: raw("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf")}},
+			name: "a truncated answer", config: engine.Config{Dial: engine.Dial{DialContext: raw("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf")}, Retry: engine.Retry{Max: -1}},
 			request: get(""), stage: engine.Exchanging, sent: engine.SentYes, cause: []error{engine.ErrTruncated},
 		}, {
 			name: "a malformed answer", config: engine.Config{Dial: engine.Dial{DialContext: raw("HTTP/9.9 200 OK\r\n\r\n")}, Retry: engine.Retry{Max: -1}},

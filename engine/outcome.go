@@ -122,13 +122,8 @@ func judgeAnswer(a *messages.Answer) Outcome {
 		return Unknown
 	case a.StatusCode == http.StatusTooManyRequests, a.StatusCode == http.StatusTeapot:
 		return Refused
-	case a.StatusCode == http.StatusRequestTimeout, a.StatusCode == http.StatusConflict, a.StatusCode == clientClosedRequest:
-		return Unknown
-	case a.StatusCode >= 400 && a.StatusCode < 500:
+	case messages.NotCarriedOut(a.StatusCode):
 		return Rejected
 	}
 	return Unknown // 5xx, a redirect, or a success that is not what was expected
 }
-
-// clientClosedRequest is nginx's: its client left while the server was at it.
-const clientClosedRequest = 499

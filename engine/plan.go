@@ -127,6 +127,7 @@ func (p *plan) copyWhatIsShared() {
 	p.Limits = cloneLimits(p.Limits)
 	p.Header = p.Header.Clone()
 	p.Origins = slices.Clone(p.Origins)
+	p.Retry.Statuses = slices.Clone(p.Retry.Statuses)
 	p.PreProcessors = slices.Clone(p.PreProcessors)
 	p.PostProcessors = slices.Clone(p.PostProcessors)
 	p.Responses.Codings = slices.Clone(p.Responses.Codings)
@@ -352,6 +353,18 @@ func (p *plan) readRetry() {
 	r.Max = max(0, cmp.Or(r.Max, 2)) // a negative number is the only way to say none
 	r.Base = number(p, "Retry.Base", r.Base, 50*time.Millisecond)
 	r.Cap = number(p, "Retry.Cap", r.Cap, 2*time.Second)
+	r.PerAttempt = number(p, "Retry.PerAttempt", r.PerAttempt, 0)
+	if len(r.Statuses) > 0 && r.Max == 0 {
+		p.complain("Retry.Statuses says what is repeated, and Retry.Max that nothing is")
+	}
+	for i, status := range r.Statuses {
+		switch {
+		case status < 400 || status > 599:
+			p.complain("Retry.Statuses[%d]: %d is no status of a refusal or a failure, which are 400 to 599", i, status)
+		case slices.Contains(r.Statuses[:i], status):
+			p.complain("Retry.Statuses[%d]: %d is there twice", i, status)
+		}
+	}
 }
 
 // What follows hands a plan without mistakes to the actors.
@@ -388,7 +401,10 @@ func (p *plan) request() request.Plan {
 		Base: p.base, Homes: p.homes, Fields: p.fields, StrangerFields: p.strangerFields, Feedback: p.Feedback,
 		Auth: p.Auth, PreProcessors: p.PreProcessors, PostProcessors: p.PostProcessors, Jar: p.Cookies,
 		Codings: p.codings, MaxHeader: p.Responses.MaxHeader, MaxBody: p.Responses.MaxBody,
-		Retry: request.Retry{Max: p.Retry.Max, Base: p.Retry.Base, Cap: p.Retry.Cap, Share: retryShare, Rate: retryRate},
+		Retry: request.Retry{
+			Max: p.Retry.Max, Base: p.Retry.Base, Cap: p.Retry.Cap, Share: retryShare, Rate: retryRate,
+			PerAttempt: p.Retry.PerAttempt, Statuses: p.Retry.Statuses,
+		},
 	}
 }
 

@@ -186,18 +186,29 @@ func TestAPostThatTheServerReadAndDroppedIsSentOnce(t *testing.T) {
 }
 
 func TestARequestThatWasAnsweredIsNotRepeated(t *testing.T) {
-	var copies atomic.Int32
-	eng := rawEngine(t, rawServer(t, func(_ int, c net.Conn, take func() *http.Request) {
-		take()
-		copies.Add(1)
-		io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\nhalf")
-	}))
-	_, err := eng.Do(t.Context(), &engine.Request{Path: "/"})
-	require.ErrorIs(t, err, engine.ErrTruncated)
-	var e *engine.Error
-	require.ErrorAs(t, err, &e)
-	require.Equal(t, engine.SentYes, e.Sent)
-	require.EqualValues(t, 1, copies.Load())
+	for name, test := range map[string]struct {
+		method, answer string
+		err            error
+	}{
+		"an order, cut off":             {http.MethodPost, "HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\nhalf", engine.ErrTruncated},
+		"what would only come again":    {http.MethodGet, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n", engine.ErrMalformedResponse},
+		"what is too large, every time": {http.MethodGet, "HTTP/1.1 200 OK\r\nContent-Length: 999999999\r\n\r\n", engine.ErrBodyTooLarge},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var copies atomic.Int32
+			eng := rawEngine(t, rawServer(t, func(_ int, c net.Conn, take func() *http.Request) {
+				take()
+				copies.Add(1)
+				io.WriteString(c, test.answer)
+			}))
+			_, err := eng.Do(t.Context(), &engine.Request{Method: test.method, Path: "/"})
+			require.ErrorIs(t, err, test.err)
+			var e *engine.Error
+			require.ErrorAs(t, err, &e)
+			require.Equal(t, engine.SentYes, e.Sent)
+			require.EqualValues(t, 1, copies.Load())
+		})
+	}
 }
 
 func TestAPostOnAConnectionClosedWhileIdleSucceedsWithOneCopy(t *testing.T) {

@@ -19,7 +19,7 @@ type Answer struct {
 	// Attempts counts how often the request was sent, this answer included.
 	Attempts int
 	// Sent is the worst of all attempts: SentMaybe says that an earlier one may
-	// have arrived as well, so that this answer may be about what that one did.
+	// have been carried out, so that this answer may be about what that one did.
 	// It is SentYes otherwise.
 	Sent       Sent
 	AnsweredAt time.Time // when the answer had come; zero if that is not known

@@ -13,7 +13,7 @@ type Sent uint8
 
 const (
 	SentNo    Sent = iota // not one byte was written
-	SentMaybe             // some or all were written; the outcome is unknown
+	SentMaybe             // some or all were written, or an answer left it open; the outcome is unknown
 	SentYes               // the server answered
 )
 

@@ -101,9 +101,10 @@ type Response struct {
 
 	// Attempts counts how often the request was sent, this answer included.
 	Attempts int
-	// Sent is the worst of all attempts: SentMaybe if an earlier one may have
-	// arrived without being answered, so that this answer may be about what that
-	// one did; SentYes otherwise.
+	// Sent is the worst of all attempts: SentMaybe if an earlier one may have been
+	// carried out, so that this answer may be about what that one did: it was not
+	// answered, or not to the end, or by a status that leaves it open. SentYes
+	// otherwise.
 	Sent Sent
 	// SentAt and AnsweredAt bracket the exchange that brought this answer.
 	SentAt, AnsweredAt time.Time

@@ -64,6 +64,9 @@ func (a *attempt) heed(response *messages.Response) (refused bool) {
 	if !heard {
 		return false
 	}
+	if pauses(&said) {
+		a.pause, a.paused = said.Pause, said.Refused
+	}
 	if !a.permit {
 		a.tell(response, said)
 		return said.TimestampRefused

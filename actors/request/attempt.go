@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/sluice-engine/sluice/actors/ticket"
 	"github.com/sluice-engine/sluice/auth"
@@ -24,6 +25,9 @@ type attempt struct {
 	permit bool            // a granted permit is to be settled
 	fate   throttle.Fate   // what became of it, as far as is known
 	turn   <-chan struct{} // in the lane of an ordered authenticator; nil without one
+
+	pause  time.Duration // that the answer asked for, as its reader understood it
+	paused bool          // the throttler was told of a refusal, and pauses by itself
 }
 
 // take makes the lease and the permit that a ticket brought the attempt's own.
@@ -106,27 +110,37 @@ func (r *slot) outdated() bool {
 	return true
 }
 
-// exchange writes and reads. The context is watched from the side, and only
-// aborts the connection; a connection that may have been aborted is not used
-// again. What is held it keeps for letGo.
+// exchange writes and reads. The context and Retry.PerAttempt are watched from the
+// side, and only abort the connection; a connection that may have been aborted is
+// not used again. What is held it keeps for letGo.
 func (a *attempt) exchange() (*messages.Response, messages.Sent, error) {
 	a.stage, a.fate = messages.Exchanging, throttle.Lost
 	a.fresh = a.lease.Fresh()
 	a.lease.Uses++
-	a.watch.begin(a.ctx, a.lease.Abort)
+	a.watch.begin(a.ctx, a.lease.Abort, a.bound())
 	response, sent, err := a.lease.Conn.Exchange(a.toSend, a.deadline)
-	intact := a.watch.end()
+	intact, late := a.watch.end()
 	if err == nil && response.Stream != nil {
-		return a.keepStream(response, intact)
+		return a.keepStream(response, intact, late)
 	}
 	if err != nil {
 		a.lease.UsedAt = a.now()
-		err = a.reason(err, intact)
+		err = a.reason(err, intact, late)
 	} else {
 		a.lease.UsedAt = response.AnsweredAt.Sub(a.needs.Epoch)
 	}
 	a.lease.Reusable = intact && a.lease.Conn.Reusable()
 	return response, sent, err
+}
+
+// bound is how long the exchange may take; zero means for as long as the request has
+// time. If the two end together, it is the request's time that is up.
+func (a *attempt) bound() time.Duration {
+	bound := a.needs.Plan.Retry.PerAttempt
+	if bound > 0 && a.pastDeadline(bound) {
+		return 0
+	}
+	return bound
 }
 
 // letGo gives back what an exchange held, but for its permit, and what a streamed
@@ -142,29 +156,37 @@ func (a *attempt) letGo() {
 }
 
 // keepStream gives the lease to the response's stream.
-func (a *attempt) keepStream(response *messages.Response, intact bool) (*messages.Response, messages.Sent, error) {
+func (a *attempt) keepStream(response *messages.Response, intact, late bool) (*messages.Response, messages.Sent, error) {
 	a.stream = newStream(a.slot, a.lease, response)
 	a.stream.OnEnd(a.upload.close)
 	a.lease = nil
 	response.Stream = a.stream
 	if !intact {
-		return response, messages.SentYes, messages.ContextError(a.ctx) // its head is heeded all the same
+		return response, messages.SentYes, a.cutShort(late) // its head is heeded all the same
 	}
 	return response, messages.SentYes, nil
 }
 
 // reason puts the caller's own cause before the socket's view of it.
-func (a *attempt) reason(err error, intact bool) error {
+func (a *attempt) reason(err error, intact, late bool) error {
 	var invalid *wire.CallError
 	switch {
 	case errors.As(err, &invalid):
 		return fmt.Errorf("%w: %w", messages.ErrInvalidRequest, err)
 	case !intact:
-		return messages.ContextError(a.ctx)
+		return a.cutShort(late)
 	case a.isClosing():
 		return messages.ErrClosed
 	}
 	return err
+}
+
+// cutShort is why an exchange was aborted.
+func (a *attempt) cutShort(late bool) error {
+	if late && a.ctx.Err() == nil {
+		return fmt.Errorf("%w of %v", messages.ErrAttemptTimeout, a.needs.Plan.Retry.PerAttempt)
+	}
+	return messages.ContextError(a.ctx)
 }
 
 // staleUnused reports whether an exchange failed on a connection that had died

@@ -29,6 +29,9 @@ type life struct {
 
 	tally
 	refusal *messages.Response // that of the timestamp
+	// lastAnswer is one whose status is being repeated: the response, should no other
+	// attempt be made.
+	lastAnswer *messages.Response
 
 	asking   int     // answers still to come from supervisor or timesync
 	stream   *Stream // the response's, until the caller has it
@@ -47,6 +50,7 @@ type tally struct {
 	failures  int           // failed dials and exchanges
 	outdates  int           // how often limits were replaced behind a permit of it
 	sent      messages.Sent // the worst of all attempts
+	doubted   bool          // the last attempt may have been carried out, though it is repeated
 	redirects int           // redirects followed
 	resampled bool          // a timestamp was refused, and the clock looked at again
 	renewed   bool          // credentials were refused, and others taken

@@ -162,7 +162,7 @@ func (r *slot) waiting(message any) {
 		r.stage = m.Stage
 		r.attempt.permit = m.Stage == messages.Leasing && m.Limited // granted, and of no use now
 		r.attempt.settle(throttle.NeverSent)
-		r.decide(messages.SentNo, r.refused(m.Refused))
+		r.decide(nil, messages.SentNo, r.refused(m.Refused))
 	case mailbox.WakeDue:
 		r.expire(m, context.DeadlineExceeded)
 	case mailbox.ContextDone:
@@ -227,15 +227,14 @@ func (r *slot) tryOnce() {
 		r.enterLeasing() // the permit is good still; only the connection was not
 		return
 	}
-	r.tried++
-	r.sent = r.sent.Worst(sent)
+	r.count(sent)
 	refused := r.attempt.conclude(response, sent, err)
 	if refused && r.needs.Timesync == nil {
 		r.tellNoTime()
 	}
 	switch {
 	case err != nil:
-		r.decide(sent, err)
+		r.decide(response, sent, err)
 	case refused && !r.resampled && r.needs.Timesync != nil && r.upload.repeats():
 		r.detach(response)
 		r.enterResampling(response)
@@ -245,6 +244,7 @@ func (r *slot) tryOnce() {
 		r.again()
 	case r.asked.Redirects > 0 && r.redirect(response):
 		r.again()
+	case r.pauseForStatus(response): // and then again
 	default:
 		r.enterFinishing(response)
 	}
@@ -302,24 +302,27 @@ func (r *slot) resampling(message any) {
 // ---- pausing: between a failed attempt and the next ----
 
 // decide repeats a failed attempt if that does no harm, and if there is time
-// and budget for it.
-func (r *slot) decide(sent messages.Sent, err error) {
+// and budget for it. response is an answer that was cut off, or nil.
+func (r *slot) decide(response *messages.Response, sent messages.Sent, err error) {
 	r.failures++
 	pause, again := r.retries.after(r.failures, sent, r.asked.IsIdempotent(), err)
 	if !again || r.pastDeadline(pause) || !r.upload.repeats() {
 		r.fail(err)
 		return
 	}
-	r.enterPausing(pause, err)
+	r.closeStream()
+	r.doubt(response)
+	r.err = err // what the caller is told if the pause is cut short
+	r.enterPausing(pause, loggable(err))
 }
 
-func (r *slot) enterPausing(pause time.Duration, err error) {
+// enterPausing waits before the next attempt. why is for the log.
+func (r *slot) enterPausing(pause time.Duration, why any) {
 	r.stage, r.state = messages.Pausing, (*slot).pausing
-	failure := r.failure(err)
-	r.needs.Logger.Debug("repeating an attempt after a pause", "method", failure.Method, "path", failure.Path,
-		"attempts", r.tried, "failures", r.failures, "pause", pause, "error", loggable(err))
-	r.err = err // what the caller is told if the pause is cut short
 	r.WakeAt = time.Now().Add(pause)
+	place := r.failure(nil)
+	r.needs.Logger.Debug("repeating an attempt after a pause", "method", place.Method, "path", place.Path,
+		"attempts", r.tried, "failures", r.failures, "pause", pause, "error", why)
 }
 
 func (r *slot) pausing(message any) {
@@ -335,9 +338,7 @@ func (r *slot) pausing(message any) {
 
 func (r *slot) enterFinishing(response *messages.Response) {
 	r.stage = messages.Finishing
-	response.Method = r.call.Method
-	response.URL = r.url
-	response.Attempts, response.Sent = r.tried, r.sent
+	r.label(response)
 	if r.asked.Stream && response.Stream == nil {
 		response.Stream = http.NoBody
 	}
@@ -357,6 +358,14 @@ func (r *slot) enterFinishing(response *messages.Response) {
 func (r *slot) fail(err error) {
 	if r.Finished {
 		return
+	}
+	if last := r.lastAnswer; last != nil {
+		r.lastAnswer = nil
+		if r.leftNoRoom(err) {
+			r.enterFinishing(last)
+			return
+		}
+		err = errors.Join(err, last.Err())
 	}
 	r.closeStream()
 	if r.asking > 0 && r.needs.Timesync != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"net"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -12,14 +13,17 @@ import (
 	"github.com/sluice-engine/sluice/throttle"
 )
 
-// Retry says how often and how soon a failed attempt is repeated. Only
-// attempts are repeated that did no harm: provably unsent or unprocessed, or
-// idempotent.
+// Retry says how often and how soon a failed attempt is repeated, and what is a
+// failure. Only attempts are repeated that did no harm: provably unsent or
+// unprocessed, or idempotent.
 type Retry struct {
 	Max       int           // repetitions, not attempts
 	Base, Cap time.Duration // the pause is drawn from [0, min(Cap, Base·2ⁿ)): full jitter
 	Share     float64       // repetitions allowed per first attempt
 	Rate      float64       // and per second besides
+
+	PerAttempt time.Duration // how long one exchange may take, a stream's to its head; zero means for ever
+	Statuses   []int         // answered with which an idempotent request is repeated; nil means none
 }
 
 // retryBudget bounds repetitions across all requests, so that a failing server
@@ -53,15 +57,30 @@ func (b *retryBudget) count(r *slot) {
 // after decides what follows a failed attempt: a pause and another, or not.
 func (b *retryBudget) after(failures int, sent messages.Sent, repeatable bool, err error) (pause time.Duration, again bool) {
 	switch {
-	case failures > b.policy.Max,
-		sent == messages.SentYes, // answered, if badly
+	case sent == messages.SentYes && !(repeatable && cutOff(err)), // answered, if badly
 		sent == messages.SentMaybe && !repeatable && !errors.Is(err, messages.ErrUnprocessed),
-		final(err),
-		!b.spend(time.Now()):
+		final(err):
+		return 0, false
+	}
+	return b.pause(failures)
+}
+
+// pause takes another repetition from the budget, and draws the pause before it.
+func (b *retryBudget) pause(failures int) (pause time.Duration, again bool) {
+	if failures > b.policy.Max || !b.spend(time.Now()) {
 		return 0, false
 	}
 	ceiling := min(b.policy.Cap, b.policy.Base<<min(failures-1, 20))
 	return time.Duration(rand.Int64N(int64(ceiling) + 1)), true
+}
+
+// cutOff reports whether an answer whose head had come ended early because of the
+// connection, or of its slowness: another may come whole. What is malformed or too
+// large would only come again.
+func cutOff(err error) bool {
+	var network *net.OpError
+	return errors.Is(err, messages.ErrTruncated) || errors.Is(err, messages.ErrPeerClosed) ||
+		errors.Is(err, messages.ErrAttemptTimeout) || errors.As(err, &network)
 }
 
 // final reports whether an error would only come again.

@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/sluice-engine/sluice/actors/ticket"
 	"github.com/sluice-engine/sluice/messages"
@@ -68,16 +70,43 @@ func (r *slot) closeStream() {
 // caller gets only if nothing better follows.
 const keptOfRefusal = 64 << 10
 
+// refusalPatience is how long that may take. Another attempt waits for it.
+const refusalPatience = time.Second
+
 // detach frees the connection of a streamed answer: its body, or the beginning of
 // it, is in memory from now on. The next attempt may need that very connection.
 func (r *slot) detach(response *messages.Response) {
 	if r.stream == nil {
 		return
 	}
-	body, _ := io.ReadAll(io.LimitReader(r.stream, keptOfRefusal)) // what could be read is better than nothing
+	stream := r.stream
+	impatience := time.AfterFunc(refusalPatience, func() { _ = stream.Close() }) // it always returns nil
+	body, err := io.ReadAll(io.LimitReader(stream, keptOfRefusal+1))
+	impatience.Stop()
 	r.closeStream()
-	response.Stream = io.NopCloser(bytes.NewReader(body))
+	response.Stream = detached(body, err)
 }
+
+// detached is a body of which this was read before err, which is nil at the end.
+func detached(body []byte, err error) io.ReadCloser {
+	if len(body) > keptOfRefusal {
+		body, err = body[:keptOfRefusal], errBodyDropped
+	} else if err == errStreamClosed {
+		err = errBodyDropped
+	}
+	if err == nil {
+		err = io.EOF
+	}
+	return io.NopCloser(io.MultiReader(bytes.NewReader(body), failedReader{err}))
+}
+
+var errBodyDropped = fmt.Errorf("%w: the rest was not waited for, so that the request could be repeated", messages.ErrTruncated)
+
+// failedReader is what follows what there is of a body.
+type failedReader struct{ err error }
+
+// Read is part of io.Reader.
+func (f failedReader) Read([]byte) (int, error) { return 0, f.err }
 
 // Read is part of io.Reader.
 func (s *Stream) Read(p []byte) (int, error) {

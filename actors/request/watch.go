@@ -3,9 +3,11 @@ package request
 import (
 	"context"
 	"sync"
+	"time"
 )
 
-// watch aborts the exchange of a slot's request when its context ends.
+// watch aborts the exchange of a slot's request when its context ends, or when the
+// attempt has taken too long.
 //
 // To register with a context costs more than an actor's whole life, and a
 // caller in a loop asks under the same context again and again. So a slot that
@@ -16,22 +18,32 @@ type watch struct {
 	done <-chan struct{} // what it is registered with; nil if with none
 	last <-chan struct{} // what the request before waited for
 	stop func() bool
+	// alarm rings when the attempt has taken too long; nil if nothing bounds it.
+	alarm *time.Timer
 
 	mu      sync.Mutex
 	current <-chan struct{} // guarded: equals done, for callbacks that come late
 	abort   func()          // guarded: ends the running exchange; nil if none runs
 	aborted bool            // guarded: it was ended
+	late    bool            // guarded: because it took too long, perhaps among others
+	serial  uint64          // guarded: of the exchange, for alarms that come late
 }
 
-// begin watches over an exchange.
-func (w *watch) begin(ctx context.Context, abort func()) {
+// begin watches over an exchange, which may take no longer than bound; zero means
+// for ever.
+func (w *watch) begin(ctx context.Context, abort func(), bound time.Duration) {
 	done := ctx.Done()
 	if done != w.done {
 		w.register(ctx, done) // also with nil: the context before must not abort this exchange
 	}
 	w.mu.Lock()
-	w.abort, w.aborted = abort, false
+	w.abort, w.aborted, w.late = abort, false, false
+	w.serial++
+	serial := w.serial
 	w.mu.Unlock()
+	if bound > 0 {
+		w.alarm = time.AfterFunc(bound, func() { w.overdue(serial) })
+	}
 	if done == nil {
 		return
 	}
@@ -56,28 +68,56 @@ func (w *watch) register(ctx context.Context, done <-chan struct{}) {
 func (w *watch) ended(done <-chan struct{}) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.current == done && w.abort != nil {
+	if w.current == done {
+		w.cut()
+	}
+}
+
+// overdue is called when the exchange of that number has taken too long.
+func (w *watch) overdue(serial uint64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.serial == serial && w.abort != nil {
+		w.late = true
+		w.cut()
+	}
+}
+
+// cut requires that mu is held.
+func (w *watch) cut() {
+	if w.abort != nil {
 		w.aborted = true
 		w.abort()
 	}
 }
 
-// end reports whether the exchange was left alone; otherwise its connection
-// must not be used again.
-func (w *watch) end() (intact bool) {
+// end reports whether the exchange was left alone, and if not, whether it took too
+// long. Its connection must not be used again then.
+func (w *watch) end() (intact, late bool) {
+	w.disarm()
 	w.mu.Lock()
-	intact = !w.aborted
-	w.abort, w.aborted = nil, false
+	intact, late = !w.aborted, w.late
+	w.abort, w.aborted, w.late = nil, false, false
 	w.mu.Unlock()
 	if w.done != nil && w.done != w.last {
 		w.last = w.done
 		w.release()
 	}
-	return intact
+	return intact, late
+}
+
+// disarm needs not wait for an alarm that rings just now: it finds no exchange, or
+// another.
+func (w *watch) disarm() {
+	if w.alarm != nil {
+		w.alarm.Stop()
+		w.alarm = nil
+	}
 }
 
 // release takes the registration back.
 func (w *watch) release() {
+	w.disarm()
 	if w.done == nil {
 		return
 	}

@@ -82,19 +82,19 @@ func (r *slot) detach(response *messages.Response) {
 	stream := r.stream
 	impatience := time.AfterFunc(refusalPatience, func() { _ = stream.Close() }) // it always returns nil
 	body, err := io.ReadAll(io.LimitReader(stream, keptOfRefusal+1))
-	impatience.Stop()
+	if !impatience.Stop() && err != nil {
+		err = errBodyDropped
+	}
 	r.closeStream()
 	response.Stream = detached(body, err)
 }
 
 // detached is a body of which this was read before err, which is nil at the end.
 func detached(body []byte, err error) io.ReadCloser {
-	if len(body) > keptOfRefusal {
+	switch {
+	case len(body) > keptOfRefusal:
 		body, err = body[:keptOfRefusal], errBodyDropped
-	} else if err == errStreamClosed {
-		err = errBodyDropped
-	}
-	if err == nil {
+	case err == nil:
 		err = io.EOF
 	}
 	return io.NopCloser(io.MultiReader(bytes.NewReader(body), failedReader{err}))

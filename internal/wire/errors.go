@@ -20,6 +20,8 @@ var (
 	ErrDeadline = fmt.Errorf("exchange: %w", context.DeadlineExceeded)
 	// ErrSpent is the error of an exchange on a connection that is used up.
 	ErrSpent = fmt.Errorf("%w: it carries no further exchange", messages.ErrStale)
+	// ErrNoAnswer is the error of a request that the peer left without an answer.
+	ErrNoAnswer = cutOff("connection closed before a response came", io.EOF)
 	// ErrHalfBody is the error of a response whose body the peer ended early.
 	ErrHalfBody = cutOff("connection closed inside the body", io.ErrUnexpectedEOF)
 	// ErrStreamClosed is the error of reading a body after it was closed.
@@ -57,7 +59,6 @@ var (
 	errChunk            = malformed("invalid chunked coding")
 
 	errLeft     = ByPeer(messages.ErrStale)
-	errNoAnswer = cutOff("connection closed before a response came", io.EOF)
 	errHalfHead = cutOff("connection closed before the response head was complete", io.ErrUnexpectedEOF)
 	errFraming  = fmt.Errorf("%w: chunk framing outweighs the body", messages.ErrBodyTooLarge)
 )

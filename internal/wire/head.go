@@ -167,7 +167,7 @@ func (h *head) cut(n int) error {
 	case h.trailer:
 		return ErrHalfBody
 	case n == 0:
-		return errNoAnswer
+		return ErrNoAnswer
 	}
 	return errHalfHead
 }

@@ -224,7 +224,8 @@ func (s *Stream) explain(err error) error {
 		err = fmt.Errorf("%w: %w", reset.Cause, err) // a hook's error, or ours, in net/http's wrapping
 	}
 	unprocessed := err.Error() == goodbye || refused && reset.Code == codeRefusedStream
-	if s.byPeer(err) {
+	byPeer := s.byPeer(err)
+	if byPeer {
 		err = wire.ByPeer(err)
 	}
 	switch {
@@ -232,6 +233,8 @@ func (s *Stream) explain(err error) error {
 		return fmt.Errorf("%w: %w", messages.ErrStale, err)
 	case unprocessed:
 		return fmt.Errorf("%w: %w", messages.ErrUnprocessed, err)
+	case byPeer:
+		return fmt.Errorf("%w: %w", wire.ErrNoAnswer, err)
 	}
 	return err
 }

@@ -22,6 +22,7 @@ type answer struct {
 	least   time.Duration
 	instant time.Duration
 	why     string
+	cut     bool // the connection breaks off within the body
 }
 
 // headRead is told when the client has read the head.
@@ -30,6 +31,9 @@ func (n *answer) headRead(w *world) {
 	a.settled = true
 	a.call.heads++
 	a.call.status = n.status
+	a.call.doubt = a.call.doubt || a.call.leftOpen
+	a.call.leftOpen = n.status == 200 || n.status == 503
+	a.call.perhaps = a.call.perhaps || n.cut && n.status == 307
 	if n.least == 0 {
 		return
 	}
@@ -243,6 +247,7 @@ func (h *host) sayPart(l *link, n *answer, at time.Duration) {
 	if n.body == "" || h.world.rng.IntN(2) == 0 {
 		l.say(at, head[:len(head)/2], 0, nil)
 	} else {
+		n.cut = true
 		l.say(at, append(head, n.body[:len(n.body)/2]...), len(head), n)
 	}
 	if n.least > 0 && !h.world.scene.tardy {

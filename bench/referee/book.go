@@ -25,6 +25,10 @@ type call struct {
 	heads    int // attempts whose answer's head was read
 	status   int // of the answer whose head was read last
 
+	leftOpen bool // that answer does not say that nothing was carried out
+	doubt    bool // one before it did not, and yet there was another attempt
+	perhaps  bool // there was one of which that is a matter of taste
+
 	returned   bool
 	returnedAt time.Duration
 	processed  int // times the post-processor saw an answer
@@ -78,7 +82,8 @@ func (c *call) faults(grace time.Duration) (list []string) {
 	complain(c.processed > 1, "was answered %d times", c.processed)
 	complain(c.sent == engine.SentNo && c.taken > 0, "is said not to be sent, and bytes of it were taken")
 	complain(c.sent == engine.SentNo && c.arrived > 0, "is said not to be sent, and has arrived")
-	complain(c.sent == engine.SentMaybe && c.taken == c.heads, "is said to be in doubt, and every attempt was answered or not sent")
+	complain(c.sent == engine.SentMaybe && c.taken == c.heads && !c.doubt && !c.perhaps, "is said to be in doubt, and every attempt was answered or not sent")
+	complain(c.sent == engine.SentYes && c.doubt, "is said to be answered, and an attempt before may have been carried out")
 	complain(c.sent == engine.SentYes && c.taken != c.heads, "is said to be answered, and %d of %d attempts were not", c.taken-c.heads, c.taken)
 	complain(c.attempts < c.taken, "is said to have been attempted %d times, and %d attempts were written", c.attempts, c.taken)
 	complain(c.told != 0 && c.told != c.status, "has status %d, and was answered with %d", c.told, c.status)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"slices"
 	"sync"
 	"testing"
@@ -142,6 +143,12 @@ func (w *world) drawOptions(c *engine.Config) {
 	c.Connections.Rotate = chance()
 	if chance() {
 		c.Admission.MaxInFlight = w.scene.callers / 2
+	}
+	if chance() {
+		c.Retry.PerAttempt = between(w.rng, 200*time.Millisecond, 3*time.Second)
+	}
+	if chance() {
+		c.Retry.Statuses = []int{http.StatusTooManyRequests, http.StatusServiceUnavailable}
 	}
 }
 

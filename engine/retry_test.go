@@ -371,6 +371,7 @@ func TestRetriesThatMakeNoSenseAreRefused(t *testing.T) {
 func scripted(retryAfter string, statuses ...int) http.HandlerFunc {
 	var n atomic.Int64
 	return func(w http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body)
 		i := int(min(n.Add(1), int64(len(statuses)))) - 1
 		switch status := statuses[i]; status {
 		case 0:
@@ -419,12 +420,15 @@ func TestAStatusIsRepeatedAfterThePauseThatItAskedFor(t *testing.T) {
 		"504, and no time for the pause": {script: []int{504, 200}, retryAfter: "5", request: engine.Request{Timeout: 4 * time.Second}, status: 504, attempts: 1},
 	} {
 		for _, stream := range []bool{false, true} {
-			for _, limit := range []string{"calls", engine.Unlimited} {
+			for _, limit := range []string{"calls", "open", engine.Unlimited} {
 				t.Run(fmt.Sprintf("%s, stream %t, %s", name, stream, limit), func(t *testing.T) {
 					inBothProtocols(t, func(t *testing.T, open func(http.HandlerFunc, engine.Config) (*server, *engine.Engine)) {
 						processed := 0
 						s, eng := open(scripted(c.retryAfter, c.script...), engine.Config{
-							Retry: retry, Limits: []throttle.Limit{{ID: "calls", Quota: 100, Per: time.Second}}, Connections: engine.Connections{Max: 1},
+							Retry: retry, Connections: engine.Connections{Max: 1},
+							Limits: []throttle.Limit{
+								{ID: "calls", Quota: 100, Per: time.Second}, {ID: "open", Quota: 1, Window: throttle.Concurrency},
+							},
 							PostProcessors: []engine.PostProcessor{engine.PostProcessorFunc(func(context.Context, *engine.Request, *engine.Response) error {
 								processed++
 								return nil

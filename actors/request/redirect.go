@@ -15,11 +15,11 @@ import (
 // scheme, host or port, or would repeat what cannot be repeated.
 func (r *slot) redirect(response *messages.Response) bool {
 	method, follows := redirectMethod(response.StatusCode, r.call.Method)
-	if !follows || r.redirects >= r.asked.Redirects || method == r.call.Method && !r.upload.repeats() {
+	if !follows || r.redirects >= r.asked.Redirects {
 		return false
 	}
 	next, ok := r.sameOrigin(response.Header.Get("Location"))
-	if !ok {
+	if !ok || method == r.call.Method && !r.upload.retire() {
 		return false
 	}
 	r.closeStream() // what the redirect itself says is read by nobody

@@ -55,7 +55,7 @@ func (r *slot) pauseForStatus(response *messages.Response) bool {
 	if !r.attempt.paused || !r.needs.Held(r.target.name, nil) {
 		pause = max(pause, told)
 	}
-	if !again || r.pastDeadline(pause) {
+	if !again || r.pastDeadline(pause) || !r.upload.retire() {
 		return false
 	}
 	r.keepCookies(r.url, response.Header)

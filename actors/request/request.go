@@ -235,10 +235,10 @@ func (r *slot) tryOnce() {
 	switch {
 	case err != nil:
 		r.decide(response, sent, err)
-	case refused && !r.resampled && r.needs.Timesync != nil && r.upload.repeats():
+	case refused && !r.resampled && r.needs.Timesync != nil && r.upload.retire():
 		r.detach(response)
 		r.enterResampling(response)
-	case !r.renewed && r.upload.repeats() && r.attempt.renewCredentials(response):
+	case !r.renewed && r.upload.repeats() && r.attempt.renewCredentials(response) && r.upload.retire():
 		r.renewed = true // once: what is refused again is the answer
 		r.closeStream()
 		r.again()
@@ -306,7 +306,7 @@ func (r *slot) resampling(message any) {
 func (r *slot) decide(response *messages.Response, sent messages.Sent, err error) {
 	r.failures++
 	pause, again := r.retries.after(r.failures, sent, r.asked.IsIdempotent(), err)
-	if !again || r.pastDeadline(pause) || !r.upload.repeats() {
+	if !again || r.pastDeadline(pause) || !r.upload.retire() {
 		r.fail(err)
 		return
 	}

@@ -21,12 +21,25 @@ type upload struct {
 // touchReader knows whether it was read from, and is closed once.
 type touchReader struct {
 	io.Reader
-	touched, closed atomic.Bool
+	state  atomic.Int32 // untouched, and then one of the two others for good
+	closed atomic.Bool
 }
+
+const (
+	untouched int32 = iota
+	touched         // by its attempt
+	retired         // for another attempt, which will be the one to read
+)
+
+// errRetired is what an attempt reads that was answered before it had read anything,
+// and comes too late: what it would take is another's.
+var errRetired = errors.New("request body: its attempt is over")
 
 // Read is part of io.Reader.
 func (t *touchReader) Read(p []byte) (int, error) {
-	t.touched.Store(true)
+	if t.state.Load() != touched && !t.state.CompareAndSwap(untouched, touched) {
+		return 0, errRetired
+	}
 	return t.Reader.Read(p)
 }
 
@@ -93,12 +106,12 @@ func (u *upload) open(r *slot, call *messages.Call) error {
 		return nil
 	}
 	reader, ok := u.source.(io.Reader)
-	if again, is := u.source.(func() (io.Reader, error)); is && u.repeats() {
+	if again, is := u.source.(func() (io.Reader, error)); is && u.retire() {
 		var err error
 		if reader, err = inTime(r, again, closeReader); err != nil {
 			return fmt.Errorf("request body: %w", err)
 		}
-	} else if !ok || !u.repeats() {
+	} else if !ok || !u.retire() {
 		return errors.New("request body was read already")
 	}
 	u.current = &touchReader{Reader: reader}
@@ -113,13 +126,28 @@ func closeReader(reader io.Reader) {
 	}
 }
 
-// repeats reports whether there can be another attempt.
+// repeats reports whether there can be another attempt, as far as is known: an
+// attempt may begin to read after its answer has come. See retire.
 func (u *upload) repeats() bool {
 	if u == nil || u.current == nil {
 		return true
 	}
-	_, again := u.source.(func() (io.Reader, error))
-	return again && !u.once || !u.current.touched.Load()
+	return u.anew() || u.current.state.Load() != touched
+}
+
+// anew reports whether each attempt has a reader of its own.
+func (u *upload) anew() bool {
+	_, opens := u.source.(func() (io.Reader, error))
+	return opens && !u.once
+}
+
+// retire makes sure of that, and is called when another attempt is to follow: from
+// then on the last one reads nothing more of a reader that there is but one of.
+func (u *upload) retire() bool {
+	if u == nil || u.current == nil || u.anew() {
+		return true
+	}
+	return u.current.state.CompareAndSwap(untouched, retired) || u.current.state.Load() == retired
 }
 
 // close ends an attempt. A reader that is the caller's own is left to it.

@@ -41,6 +41,17 @@ func fetchBook(ctx context.Context, eng *engine.Engine, req *engine.Request) (bo
 	}
 }
 
+// patient makes an engine that waits out a connection on which nothing comes, and a
+// server that has no time.
+func patient(config engine.Config) (*engine.Engine, error) {
+	config.Timeout = 10 * time.Second
+	config.Retry = engine.Retry{
+		PerAttempt: 2 * time.Second,
+		Statuses:   []int{429, 502, 503, 504},
+	}
+	return engine.New(config)
+}
+
 // place places an order that the server knows by the caller's own id, so that its
 // fate can be asked for.
 func place(ctx context.Context, eng *engine.Engine, id string, terms engine.Values) (order, error) {

@@ -30,7 +30,31 @@ func TestTheGuideToErrorsShowsWhatIsCompiled(t *testing.T) {
 			require.Contains(t, string(source), snippet)
 		}
 	}
-	require.Equal(t, 4, shown)
+	require.Equal(t, 5, shown)
+}
+
+func TestTheGuidesEngineOutlivesSilenceAndRefusals(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		busy := scripted("1", 503, 429, 200)
+		silent := true
+		s := newServer(t, func(w http.ResponseWriter, r *http.Request) {
+			if silent {
+				silent = false
+				<-r.Context().Done()
+				return
+			}
+			busy(w, r)
+		})
+		eng, err := patient(engine.Config{BaseURL: "http://server.test", Dial: engine.Dial{DialContext: s.dial}})
+		require.NoError(t, err)
+		defer eng.Close()
+		response, err := eng.Do(t.Context(), &engine.Request{Path: "/book"})
+		require.NoError(t, err)
+		require.Equal(t, 429, response.StatusCode, "two repetitions are used up")
+		response, err = eng.Do(t.Context(), &engine.Request{Path: "/book"})
+		require.NoError(t, err)
+		require.Equal(t, 200, response.StatusCode)
+	})
 }
 
 func TestTheGuidesOrderIsAskedForIfItIsInDoubt(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/cookiejar"
 	"net/http/httptest"
 	"strings"
 	"sync"
@@ -541,6 +542,24 @@ func TestAnAnswerThatLeavesItOpenIsNotForgottenOverTheNext(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Whoever balances load may send it elsewhere the second time.
+func TestARepetitionCarriesTheCookiesOfTheAnswerBefore(t *testing.T) {
+	inBothProtocols(t, func(t *testing.T, open func(http.HandlerFunc, engine.Config) (*server, *engine.Engine)) {
+		jar, err := cookiejar.New(nil)
+		require.NoError(t, err)
+		_, eng := open(func(w http.ResponseWriter, r *http.Request) {
+			if _, err := r.Cookie("node"); err != nil {
+				http.SetCookie(w, &http.Cookie{Name: "node", Value: "2"})
+				w.WriteHeader(503)
+			}
+			io.WriteString(w, r.Header.Get("X-Own")+r.Header.Get("Cookie"))
+		}, engine.Config{Cookies: jar, Retry: engine.Retry{Statuses: []int{503}}})
+		response, err := eng.Do(t.Context(), &engine.Request{Path: "/", Header: http.Header{"X-Own": {"mine;"}}})
+		require.NoError(t, err)
+		require.Equal(t, "mine;node=2", response.Text())
+	})
 }
 
 func TestStatusesAreRepeatedWithinTheBudget(t *testing.T) {

@@ -7,10 +7,12 @@
 //	answer.go     what an answer says about limits, and the end of a good one
 //	failure.go    what its caller, and the log, are told of a bad one
 //	redirect.go   where an answer points to
-//	retry.go      what may be repeated, and how soon
+//	retry.go      what may be repeated, and how soon; repeat.go: what is kept of an
+//	              answer that is, and what is known from then on
 //	upload.go     a body that is read while it is sent; stream.go: one that is
 //	              received so
-//	watch.go      the caller's context, watched during an exchange
+//	watch.go      the caller's context and the time of one attempt, watched during an
+//	              exchange
 //	lane.go       the order of those that sign with a nonce
 //	trace.go      the hooks of net/http/httptrace
 //	slots.go      the actors, which live again and again; carrier.go: what they

@@ -28,6 +28,7 @@ import (
 //	  │ copy,     ▲│ AcquirePermit            settle                   │
 //	  │ build,    ││ the ticket goes on        │                       │
 //	  │ time      ││ from throttler to pool    ├── again ──▶ pausing ──┤
+//	  │           ││                           ├── status to repeat ─▶ pausing
 //	  │           ││                           ├── timestamp refused ──▶ resampling
 //	  │           └┼── paused meanwhile ───────┤
 //	  │            │                           │ done

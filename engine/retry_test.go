@@ -627,6 +627,25 @@ func TestABodyThatIsNotWaitedForHoldsUpNoRepetition(t *testing.T) {
 	}
 }
 
+// What is waited for the body counts as a part of the pause.
+func TestAPauseBeginsWhenItsAnswerHasCome(t *testing.T) {
+	inBothProtocols(t, func(t *testing.T, open func(http.HandlerFunc, engine.Config) (*server, *engine.Engine)) {
+		var seen atomic.Int64
+		s, eng := open(func(w http.ResponseWriter, r *http.Request) {
+			if seen.Add(1) == 1 {
+				w.Header().Set("Retry-After", "2")
+				w.WriteHeader(503)
+				flush(w)
+				<-r.Context().Done()
+			}
+		}, engine.Config{Retry: engine.Retry{Statuses: []int{503}}})
+		response := openStream(t, eng, t.Context(), engine.Request{Timeout: 2500 * time.Millisecond})
+		require.Equal(t, 200, response.StatusCode)
+		require.NoError(t, response.Stream.Close())
+		require.Equal(t, 2*time.Second, s.seen()[1])
+	})
+}
+
 func TestAClientOverTheRoundTripperIsRepeatedForAsWell(t *testing.T) {
 	inBothProtocols(t, func(t *testing.T, open func(http.HandlerFunc, engine.Config) (*server, *engine.Engine)) {
 		s, eng := open(func() http.HandlerFunc {

@@ -58,13 +58,14 @@ func (r *slot) pauseForStatus(response *messages.Response) bool {
 	if !again || r.pastDeadline(pause) || !r.upload.retire() {
 		return false
 	}
+	until := time.Now().Add(pause) // before the body is read, which may take a while
 	r.keepCookies(r.url, response.Header)
 	r.buildFields(r.contentType) // with those cookies
 	r.doubt(response)
 	r.label(response)
 	r.detach(response)
 	r.lastAnswer = response
-	r.enterPausing(pause, response.Err())
+	r.enterPausing(until, response.Err())
 	return true
 }
 

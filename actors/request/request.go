@@ -314,16 +314,16 @@ func (r *slot) decide(response *messages.Response, sent messages.Sent, err error
 	r.closeStream()
 	r.doubt(response)
 	r.err = err // what the caller is told if the pause is cut short
-	r.enterPausing(pause, loggable(err))
+	r.enterPausing(time.Now().Add(pause), loggable(err))
 }
 
-// enterPausing waits before the next attempt. why is for the log.
-func (r *slot) enterPausing(pause time.Duration, why any) {
+// enterPausing waits for the instant of the next attempt. why is for the log.
+func (r *slot) enterPausing(until time.Time, why any) {
 	r.stage, r.state = messages.Pausing, (*slot).pausing
-	r.WakeAt = time.Now().Add(pause)
+	r.WakeAt = until
 	place := r.failure(nil)
 	r.needs.Logger.Debug("repeating an attempt after a pause", "method", place.Method, "path", place.Path,
-		"attempts", r.tried, "failures", r.failures, "pause", pause, "error", why)
+		"attempts", r.tried, "failures", r.failures, "pause", time.Until(until), "error", why)
 }
 
 func (r *slot) pausing(message any) {

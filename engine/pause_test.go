@@ -109,6 +109,29 @@ func TestARefusalReachesOthersBeforeItsBodyHasCome(t *testing.T) {
 	}
 }
 
+// What is open until the server hears of the end is settled as closed, and the answer
+// is an answer nevertheless.
+func TestARefusalWhoseBodyIsBrokenPausesForAsLongAsAnyOther(t *testing.T) {
+	for _, limit := range []throttle.Limit{{ID: "calls", Quota: 10, Per: time.Second}, {ID: "calls", Quota: 10, Window: throttle.Concurrency}} {
+		synctest.Test(t, func(t *testing.T) {
+			var seen atomic.Int64
+			s := newServer(t, func(w http.ResponseWriter, _ *http.Request) {
+				if seen.Add(1) == 1 {
+					w.Header().Set("Content-Encoding", "gzip")
+					w.WriteHeader(418)
+					io.WriteString(w, "this is no gzip at all")
+				}
+			})
+			eng := s.newEngine(t, engine.Config{Limits: []throttle.Limit{limit}, DefaultLimitID: "calls"})
+			_, err := eng.Do(t.Context(), &engine.Request{Path: "/"})
+			require.ErrorIs(t, err, engine.ErrMalformedResponse)
+			sendAll(t, eng, 1, engine.Request{})
+			require.Equal(t, []time.Duration{0, 2 * time.Minute}, s.seen())
+			wantNothingHeld(t, eng)
+		})
+	}
+}
+
 func TestARecalledRequestKeepsItsRank(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer(t, refusing(429, "5", 10*time.Millisecond))

@@ -185,7 +185,8 @@ func (d *Desk) Settle(now time.Duration, t *ticket.Ticket) {
 	d.ledger.Settle(now, &t.Permit, t.Outcome) // nothing, if its limit went with a failure and a new table
 	if t.Outcome.Fate == throttle.Lost || t.Outcome.Fate == throttle.Closed {
 		d.tellLost(now)
-	} else if t.Told {
+	}
+	if t.Told { // an answer that broke off may have refused all the same
 		d.heed(now, Heard{t.Permit.Origin, t.Permit.Limit, t.Permit.Key, left, &t.Signals})
 	}
 	d.tickets.remove(t)

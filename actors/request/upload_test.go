@@ -43,3 +43,20 @@ func TestABodyIsReadByOneAttemptAlone(t *testing.T) {
 		require.Equal(t, again, len(read) == 0)
 	}
 }
+
+func TestWhatIsOpenedButCanBeReadOnceIsOneAttemptsAsWell(t *testing.T) {
+	file := io.MultiReader(strings.NewReader("order"))
+	u := &upload{source: func() (io.Reader, error) { return io.MultiReader(file), nil }, once: true, length: -1}
+	r := &slot{Carrier: &Carrier{}, life: life{ctx: t.Context()}}
+	var call messages.Call
+	require.NoError(t, u.open(r, &call))
+	late := call.Reader
+	require.NoError(t, u.open(r, &call))
+	_, err := late.Read(make([]byte, 9))
+	require.ErrorIs(t, err, errRetired)
+	body, err := io.ReadAll(call.Reader)
+	require.NoError(t, err)
+	require.Equal(t, "order", string(body))
+	require.False(t, u.retire())
+	require.Error(t, u.open(r, &call))
+}

@@ -300,7 +300,7 @@ func (p *plan) readResponses() {
 // layHeader lays the header lines of every request: the engine's own first,
 // then the caller's by name, so that all requests look alike.
 func (p *plan) layHeader() {
-	if !hasHeader(p.Header, "User-Agent") {
+	if !names(p.Header, "User-Agent") { // an empty one says that there is to be none
 		p.fields = append(p.fields, messages.Field{Name: "User-Agent", Value: "sluice"})
 	}
 	switch {
@@ -313,6 +313,9 @@ func (p *plan) layHeader() {
 	p.strangerFields = slices.Clone(p.fields)
 	for _, name := range slices.Sorted(maps.Keys(p.Header)) {
 		for _, value := range p.Header[name] {
+			if value == "" && strings.EqualFold(name, "User-Agent") {
+				continue
+			}
 			field := messages.Field{Name: name, Value: value}
 			p.fields = append(p.fields, field)
 			if strings.EqualFold(name, "User-Agent") || strings.EqualFold(name, "Accept-Encoding") {
@@ -335,6 +338,16 @@ func (p *plan) checkHeader() {
 			}
 		}
 	}
+}
+
+// names reports whether a header has a line of that name, be it empty.
+func names(header http.Header, name string) bool {
+	for have := range header {
+		if strings.EqualFold(have, name) {
+			return true
+		}
+	}
+	return false
 }
 
 // hasHeader reports whether a header has a value of that name, whatever the case

@@ -44,6 +44,13 @@ type Call struct {
 	Continue bool
 	Trailer  http.Header
 
+	// Close tells the server that the connection carries no other request, and closes
+	// it behind the answer. Connection has the other options of that header line, which
+	// are for HTTP/1.1 alone: names of fields that are for the next hop (RFC 9110,
+	// section 7.6.1).
+	Close      bool
+	Connection string
+
 	Stream  bool    // hand the answer over at its head: Response.Stream
 	Codings Codings // content codings of the answer to undo, which Fields ask for
 

@@ -31,7 +31,8 @@ type Request struct {
 	// URL is an absolute http or https URL. It wins over Path.
 	URL string
 	// Path is joined to the engine's base URL. It may carry a query. A whole URL
-	// in it is an error.
+	// in it is an error. "*" with the method OPTIONS asks about the server as a whole
+	// (RFC 9110, section 9.3.7), beside a URL as well.
 	Path string
 	// Query is appended to whatever query URL or Path already has.
 	Query Values
@@ -54,8 +55,14 @@ type Request struct {
 	// Response.Stream to be read and closed instead of a Body. The timeout and
 	// the context go on to the end of the stream.
 	Stream bool
-	// Header is added to the engine's own headers and wins over them.
+	// Header is added to the engine's own headers and wins over them. A User-Agent
+	// that is empty sends none. Of Connection, "close" means Close, and what else it
+	// names is sent in HTTP/1.1, and is an error in HTTP/2.
 	Header http.Header
+	// Close closes the connection behind the answer, and tells the server so. In
+	// HTTP/2 the connection takes no further request, and is closed when the others
+	// on it have ended.
+	Close bool
 
 	// Auth asks for the engine's authenticator to sign the request.
 	Auth bool

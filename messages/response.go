@@ -94,7 +94,11 @@ func (h Header) HTTP() http.Header {
 // its bytes, and is safe for concurrent use as long as nobody changes it.
 type Response struct {
 	StatusCode int
-	Method     string
+	// Status is the code and, behind a blank, the server's own words for it, as in
+	// "418 I'm a teapot"; in HTTP/2, which has no words, net/http's. It is empty in
+	// an answer that came over no connection.
+	Status string
+	Method string
 	// URL is what was asked, without anything an authenticator added.
 	URL    string
 	Header Header
@@ -121,6 +125,9 @@ type Response struct {
 	// asked for, and that it has been undone. The header no longer tells of it.
 	// A coding that the engine had not asked for is left alone.
 	Uncompressed bool
+	// Close says that the connection ends behind this answer: the server said so,
+	// or its body has no other end.
+	Close bool
 	// ProtoMajor and ProtoMinor are the protocol's version: 1.0 or 1.1 as the
 	// server said, or 2.0.
 	ProtoMajor, ProtoMinor uint8

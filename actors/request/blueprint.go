@@ -110,6 +110,7 @@ func (r *slot) resolveLimit() error {
 // buildFields lays the header lines: the engine's, then the request's, which
 // win. Without any of its own the request shares the engine's.
 func (r *slot) buildFields(contentType string) {
+	r.call.Close, r.call.Connection = r.asked.Close, ""
 	common := r.common
 	if !r.home { // also if a pre-processor sent it elsewhere
 		common = among(common, r.needs.Plan.StrangerFields)
@@ -134,12 +135,44 @@ func (r *slot) buildFields(contentType string) {
 			r.call.Codings = 0
 		}
 	}
+	r.addOwn()
+	if len(cookies) > 0 {
+		r.call.AddCookies(cookies)
+	}
+}
+
+// addOwn adds the request's own header lines.
+func (r *slot) addOwn() {
 	for name, values := range r.asked.Header {
+		switch {
+		case strings.EqualFold(name, "Connection"):
+			r.takeConnection(values)
+			continue
+		case strings.EqualFold(name, "User-Agent") && len(values) > 0 && values[0] == "":
+			continue // which is how net/http's users say that there is to be none
+		}
 		for _, v := range values {
 			r.call.Fields = append(r.call.Fields, messages.Field{Name: name, Value: v})
 		}
 	}
-	if len(cookies) > 0 {
-		r.call.AddCookies(cookies)
+}
+
+// takeConnection takes the options of a Connection line apart: whether to close is
+// for the connection to know, and the others are for it to say.
+func (r *slot) takeConnection(values []string) {
+	var others []string
+	if r.call.Connection != "" { // a map may hold the name twice, in two cases
+		others = append(others, r.call.Connection)
 	}
+	for _, list := range values {
+		for option := range strings.SplitSeq(list, ",") {
+			switch option = strings.Trim(option, " \t"); {
+			case strings.EqualFold(option, "close"):
+				r.call.Close = true
+			case option != "":
+				others = append(others, option)
+			}
+		}
+	}
+	r.call.Connection = strings.Join(others, ", ")
 }

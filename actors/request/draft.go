@@ -43,7 +43,10 @@ func (r *slot) draft() (*messages.Request, []messages.Field, error) {
 	if err != nil {
 		return nil, nil, invalid(err)
 	}
-	draft.URL, draft.Path = target.shown, ""
+	draft.URL = target.shown
+	if !asksServer(r.asked) { // which the URL does not tell
+		draft.Path = ""
+	}
 	draft.Query = maps.Clone(draft.Query)
 	if draft.Query == nil {
 		draft.Query = messages.Values{}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"net/url"
 	"strings"
 
@@ -62,6 +63,11 @@ func (r *slot) buildTarget() error {
 	r.call.Origin, r.call.Host = t.origin, t.host
 	r.call.Path, r.call.Query, r.url = t.escapedPath, t.query, t.shown
 	r.home = t.home && !r.terms.Stranger
+	if asksServer(asked) {
+		r.call.Path, r.call.Query = asked.Path, ""
+		r.url = t.origin.Scheme + "://" + t.host + "/*" // a URL has no form for it
+		return nil
+	}
 	if len(asked.Query) > 0 {
 		query, err := asked.Query.Encoded()
 		if err != nil {
@@ -71,6 +77,11 @@ func (r *slot) buildTarget() error {
 		r.url = t.origin.Scheme + "://" + t.host + r.call.Target()
 	}
 	return nil
+}
+
+// asksServer reports whether a request is about the server, and no place on it.
+func asksServer(asked *messages.Request) bool {
+	return asked.Path == "*" && asked.Method == http.MethodOptions
 }
 
 // OriginOf returns the origin of an absolute http or https URL.

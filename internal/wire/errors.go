@@ -29,7 +29,8 @@ var (
 )
 
 // CallError says what in a Call cannot be sent. Its text names the part and, for
-// a header line, the line's name; never a value, which may be a secret.
+// a header line, the line's name; never a value, which may be a secret. It begins
+// as net/http's, for there are clients that look for "invalid header" in it.
 type CallError struct {
 	Part   string // "method", "target", "host", "header" or "trailer"
 	Name   string // of the header or trailer line, as the caller wrote it
@@ -39,9 +40,9 @@ type CallError struct {
 // Error is part of error.
 func (e *CallError) Error() string {
 	if e.Name == "" {
-		return fmt.Sprintf("request %s: %s", e.Part, e.Reason)
+		return fmt.Sprintf("invalid %s: %s", e.Part, e.Reason)
 	}
-	return fmt.Sprintf("request %s %q: %s", e.Part, e.Name, e.Reason)
+	return fmt.Sprintf("invalid %s %q: %s", e.Part, e.Name, e.Reason)
 }
 
 // The texts are constant: a response may hold secrets, and so may an error made

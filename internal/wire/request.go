@@ -40,6 +40,9 @@ func appendRequest(dst []byte, call *messages.Call) (head, rest []byte, err erro
 		dst = strconv.AppendInt(dst, int64(len(call.Body)), 10)
 		dst = append(dst, "\r\n"...)
 	}
+	if call.Close || call.Connection != "" {
+		dst = appendConnection(dst, call)
+	}
 	dst = appendFields(dst, call.Fields)
 	switch {
 	case call.Reader != nil:
@@ -64,6 +67,19 @@ func appendFraming(dst []byte, call *messages.Call) []byte {
 		dst = append(dst, "Expect: 100-continue\r\n"...)
 	}
 	return dst
+}
+
+// appendConnection says what is the connection's own business.
+func appendConnection(dst []byte, call *messages.Call) []byte {
+	dst = append(dst, "Connection: "...)
+	dst = append(dst, call.Connection...)
+	switch {
+	case call.Close && call.Connection != "":
+		dst = append(dst, ", close"...)
+	case call.Close:
+		dst = append(dst, "close"...)
+	}
+	return append(dst, "\r\n"...)
 }
 
 func appendFields(dst []byte, fields []messages.Field) []byte {
@@ -115,6 +131,11 @@ func CheckCall(call *messages.Call) (host string, err error) {
 			named, host = true, f.Value // the caller's own word wins over the URL's host
 		}
 	}
+	if call.Connection != "" {
+		if err := checkConnection(call.Connection); err != nil {
+			return "", err
+		}
+	}
 	if len(call.Trailer) > 0 {
 		if err := checkTrailerOf(call); err != nil {
 			return "", err
@@ -124,6 +145,21 @@ func CheckCall(call *messages.Call) (host string, err error) {
 		return "", &CallError{Part: "host", Reason: "empty or not a host"}
 	}
 	return host, nil
+}
+
+// checkConnection lets nobody take a field away from the next hop that says where
+// the request goes or ends, nor hide that the connection is closed.
+func checkConnection(options string) error {
+	for option := range strings.SplitSeq(options, ",") {
+		option = strings.Trim(option, " \t")
+		switch {
+		case !isToken(option):
+			return &CallError{Part: "header", Name: "Connection", Reason: "option is not a token"}
+		case strings.EqualFold(option, "close"), isHost(option), isOurs(option):
+			return &CallError{Part: "header", Name: "Connection", Reason: "names what belongs to the connection"}
+		}
+	}
+	return nil
 }
 
 func checkField(f *messages.Field) error {

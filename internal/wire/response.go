@@ -2,6 +2,7 @@ package wire
 
 import (
 	"io"
+	"strings"
 	"time"
 
 	"github.com/sluice-engine/sluice/messages"
@@ -17,13 +18,15 @@ func (c *Conn) receive(call *messages.Call, sentAt time.Time) error {
 	if err != nil {
 		return err
 	}
-	resp := &messages.Response{StatusCode: h.status, Header: c.takeLines(&h), ProtoMajor: 1, ProtoMinor: h.minor(), TLS: c.tls}
+	resp := &messages.Response{StatusCode: h.status, ProtoMajor: 1, ProtoMinor: h.minor(), TLS: c.tls}
+	resp.Status, resp.Header = c.takeLines(&h)
 	resp.SentAt, resp.AnsweredAt = sentAt, time.Now()
 	reads := c.source.reads
 	c.answer = resp
 	bodiless := h.bodiless(call.Method)
+	resp.Close = h.close || !bodiless && !h.chunked && h.length < 0
 	// Without a length left is -1, until begin knows what is meant.
-	c.payload = payload{conn: c, keeps: c.heed(&h) && h.keeps(bodiless), left: h.length, room: c.limits.Body}
+	c.payload = payload{conn: c, keeps: c.heed(&h) && h.keeps(bodiless) && !call.Close, left: h.length, room: c.limits.Body}
 	switch {
 	case bodiless || h.length == 0: // nothing to decode, whatever coding it names
 		c.finish()
@@ -98,13 +101,13 @@ func (c *Conn) tellInterim(h *head) error {
 	return c.source.interim(h.status, string(buf[h.lines:h.end-len("\r\n")]))
 }
 
-// takeLines consumes the head and returns its field lines, without the empty
-// line that ends it.
-func (c *Conn) takeLines(h *head) messages.Header {
+// takeLines consumes the head and returns what its first line says behind the
+// version, and its field lines, without the empty line that ends it.
+func (c *Conn) takeLines(h *head) (status string, header messages.Header) {
 	buf, _ := c.reader.Peek(h.end)
-	lines := string(buf[h.lines : h.end-len("\r\n")]) // a copy: the buffer is for the next response
+	text := string(buf[:h.end-len("\r\n")]) // one copy of all: the buffer is for the next response
 	c.reader.Discard(h.end)
-	return messages.NewHeader(lines)
+	return strings.TrimRight(text[len("HTTP/1.1 "):h.lines], "\r\n"), messages.NewHeader(text[h.lines:])
 }
 
 // scan reads until h is complete, which is then still in the buffer.

@@ -72,7 +72,7 @@ func newStream(c *conn) *Stream {
 
 // Exchange is what it is for a wire.Conn.
 func (s *Stream) Exchange(call *messages.Call, deadline time.Time) (*messages.Response, messages.Sent, error) {
-	host, err := wire.CheckCall(call)
+	host, err := checkCall(call)
 	if err != nil {
 		return nil, messages.SentNo, err
 	}
@@ -82,6 +82,9 @@ func (s *Stream) Exchange(call *messages.Call, deadline time.Time) (*messages.Re
 	}
 	if err := s.begin(deadline); err != nil {
 		return nil, messages.SentNo, err
+	}
+	if call.Close {
+		s.conn.frames.leaving.Store(true) // no exchange begins on it any more
 	}
 	// What is written from here on is known by the trace's hook alone: net/http says
 	// of no error whether it came before or after.
@@ -94,7 +97,7 @@ func (s *Stream) Exchange(call *messages.Call, deadline time.Time) (*messages.Re
 		return nil, sent, err
 	}
 	answer := &messages.Response{
-		StatusCode: resp.StatusCode, Header: headerOf(resp), ProtoMajor: 2, TLS: s.conn.tls,
+		StatusCode: resp.StatusCode, Status: resp.Status, Header: headerOf(resp), ProtoMajor: 2, TLS: s.conn.tls,
 		SentAt: sentAt, AnsweredAt: time.Now(),
 	}
 	err = s.answer(call, resp, answer)
@@ -108,6 +111,15 @@ func (s *Stream) Exchange(call *messages.Call, deadline time.Time) (*messages.Re
 		answer.AnsweredAt = time.Now()
 	}
 	return answer, messages.SentYes, err
+}
+
+// checkCall is wire.CheckCall for HTTP/2, which has no options of a connection (RFC
+// 9113, section 8.2.2).
+func checkCall(call *messages.Call) (host string, err error) {
+	if call.Connection != "" && !strings.EqualFold(call.Connection, "keep-alive") {
+		return "", &wire.CallError{Part: "header", Name: "Connection", Reason: "HTTP/2 has none but close"}
+	}
+	return wire.CheckCall(call)
 }
 
 // giveUp ends an exchange whose head has come.

@@ -64,9 +64,9 @@ func TestNewRefusesWhatCanNeverBeSent(t *testing.T) {
 		config engine.Config
 		want   string
 	}{
-		"a value with a line feed":   {engine.Config{Header: http.Header{"X-Key": {"a\r\nHost: evil"}}}, `Header: request header "X-Key"`},
-		"a name that is no token":    {engine.Config{Header: http.Header{"X Key": {"a"}}}, `Header: request header "X Key"`},
-		"a line of the connection's": {engine.Config{Header: http.Header{"Content-Length": {"3"}}}, `Header: request header "Content-Length"`},
+		"a value with a line feed":   {engine.Config{Header: http.Header{"X-Key": {"a\r\nHost: evil"}}}, `Header: invalid header "X-Key"`},
+		"a name that is no token":    {engine.Config{Header: http.Header{"X Key": {"a"}}}, `Header: invalid header "X Key"`},
+		"a line of the connection's": {engine.Config{Header: http.Header{"Content-Length": {"3"}}}, `Header: invalid header "Content-Length"`},
 		"a time without a place":     {engine.Config{Time: engine.TimeFrom("/time", "t")}, `Time.Path "/time" needs a BaseURL`},
 		"a pointer to no scheme":     {engine.Config{Auth: (*auth.HMACQuery)(nil)}, "Auth is a nil *auth.HMACQuery"},
 		"a chain with a gap":         {engine.Config{Auth: auth.Chain{nil}}, "Auth: auth: Chain[0] is nil"},

@@ -300,7 +300,7 @@ func (p *plan) readResponses() {
 // layHeader lays the header lines of every request: the engine's own first,
 // then the caller's by name, so that all requests look alike.
 func (p *plan) layHeader() {
-	if !names(p.Header, "User-Agent") { // an empty one says that there is to be none
+	if !hasLine(p.Header, "User-Agent") { // an empty one says that there is to be none
 		p.fields = append(p.fields, messages.Field{Name: "User-Agent", Value: "sluice"})
 	}
 	switch {
@@ -340,8 +340,8 @@ func (p *plan) checkHeader() {
 	}
 }
 
-// names reports whether a header has a line of that name, be it empty.
-func names(header http.Header, name string) bool {
+// hasLine reports whether a header has a line of that name, be it empty.
+func hasLine(header http.Header, name string) bool {
 	for have := range header {
 		if strings.EqualFold(have, name) {
 			return true

@@ -140,9 +140,9 @@ func TestAnHTTPClientsErrorsAreWhatItExpects(t *testing.T) {
 		req, _ := http.NewRequestWithContext(ctx, "GET", "http://server.test/", nil)
 		_, err = client.Do(req)
 		require.ErrorIs(t, err, context.Canceled)
-		var e *engine.Error
-		require.ErrorAs(t, err, &e)
-		require.False(t, e.Timeout())
+		var failed *url.Error
+		require.ErrorAs(t, err, &failed)
+		require.False(t, failed.Timeout())
 		synctest.Wait()
 	})
 }

@@ -93,12 +93,16 @@ func (e *Error) Error() string {
 	if e.Method != "" {
 		b.WriteString(e.Method + " " + e.Path + ": ")
 	}
-	b.WriteString(e.Stage.String())
-	if e.Limit != "" {
-		fmt.Fprintf(&b, " by %q", e.Limit)
-	}
-	fmt.Fprintf(&b, " (%s): %v", e.circumstances(), e.Err)
+	fmt.Fprintf(&b, "%s (%s): %v", e.whereabouts(), e.circumstances(), e.Err)
 	return oneLine(b.String())
+}
+
+// whereabouts are the stage, and what stood in the way there.
+func (e *Error) whereabouts() string {
+	if e.Limit != "" {
+		return fmt.Sprintf("%s by %q", e.Stage, e.Limit)
+	}
+	return e.Stage.String()
 }
 
 // circumstances are what stands in brackets: the way there, then what is known of
@@ -138,6 +142,26 @@ func roughly(d time.Duration) string {
 	}
 	return d.String()
 }
+
+// CauseFirst returns an error that reads as the cause of e and then, in brackets,
+// where on its journey that ended the request, which it does not name: as an
+// http.Client expects of what it sends requests by. errors.As finds e in it.
+func CauseFirst(e *Error) error { return &causeFirst{e} }
+
+type causeFirst struct{ failure *Error }
+
+// Error is part of error.
+func (c *causeFirst) Error() string {
+	return oneLine(fmt.Sprintf("%v (sluice: %s, %s)", c.failure.Err, c.failure.whereabouts(), c.failure.circumstances()))
+}
+
+// Unwrap returns the *Error.
+func (c *causeFirst) Unwrap() error { return c.failure }
+
+// Timeout and Temporary are those of the *Error. Whoever asks an error of net/http's
+// for them does not look further than this.
+func (c *causeFirst) Timeout() bool   { return c.failure.Timeout() }
+func (c *causeFirst) Temporary() bool { return c.failure.Temporary() }
 
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/sluice-engine/sluice/messages"
@@ -112,6 +113,11 @@ func (r *slot) resolveLimit() error {
 func (r *slot) buildFields(contentType string) {
 	r.call.Close, r.call.Connection = r.asked.Close, ""
 	common := r.common
+	if r.call.Codings != 0 && r.call.Method == http.MethodHead {
+		// What is asked about is the body as it is, and servers leave out the length of
+		// a coded one.
+		common, r.call.Codings = without(common, "Accept-Encoding"), 0
+	}
 	if !r.home { // also if a pre-processor sent it elsewhere
 		common = among(common, r.needs.Plan.StrangerFields)
 	}
@@ -139,6 +145,10 @@ func (r *slot) buildFields(contentType string) {
 	if len(cookies) > 0 {
 		r.call.AddCookies(cookies)
 	}
+}
+
+func without(fields []messages.Field, name string) []messages.Field {
+	return slices.DeleteFunc(slices.Clone(fields), func(f messages.Field) bool { return strings.EqualFold(f.Name, name) })
 }
 
 // addOwn adds the request's own header lines.

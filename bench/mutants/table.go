@@ -225,7 +225,7 @@ var All = []Mutant{
 	{Rule: 7, Without: "escaping a path", File: "actors/request/target.go", Package: "engine", Test: "TestWhatIsSentIsWhatWasAskedFor",
 		Old: "if !asked.Encoded {", New: "if false {"},
 	{Rule: 7, Without: "all of it in HTTP/2", File: h2 + "/stream.go", Test: "TestAnExchangeOverHTTP2IsLikeAnyOther",
-		Old: "host, err := wire.CheckCall(call)", New: "host, err := call.Host, error(nil)"},
+		Old: "host, err := checkCall(call)", New: "host, err := call.Host, error(nil)"},
 
 	{Rule: 8, Without: "stars for a secret", File: "auth/secret.go", Test: "TestASecretPrintsAsStarsWhateverTheVerb",
 		Old: "return redacted\n}\n\n// GoString", New: "return string(s)\n}\n\n// GoString"},

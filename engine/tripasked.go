@@ -1,0 +1,220 @@
+package engine
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/sluice-engine/sluice/internal/wire"
+	"github.com/sluice-engine/sluice/messages"
+)
+
+// An http.Request in the engine's words: its target, its header, its body.
+
+// mistake is what is wrong with an http.Request, in the words of net/http, for
+// which clients look.
+type mistake string
+
+// Error is part of error.
+func (m mistake) Error() string { return string(m) }
+
+// Unwrap returns ErrInvalidRequest.
+func (mistake) Unwrap() error { return ErrInvalidRequest }
+
+// ask turns an http.Request into the engine's.
+func (t *roundTripper) ask(trip *trip) (*Request, error) {
+	req := trip.req
+	if err := sensible(req); err != nil {
+		return nil, err
+	}
+	// Encoded, because net/url has escaped the target: once more would change it.
+	asked := &Request{Method: req.Method, Encoded: true, Header: req.Header, Close: req.Close}
+	header := ownHeader{asked: asked}
+	if err := target(req, &header); err != nil {
+		return nil, err
+	}
+	header.take(req)
+	for _, adjust := range t.adjust {
+		adjust(req, asked)
+	}
+	return asked, t.body(trip, asked)
+}
+
+// sensible looks at what net/http looks at first.
+func sensible(req *http.Request) error {
+	switch {
+	case req.URL == nil:
+		return mistake("http: nil Request.URL")
+	case req.URL.Scheme != "http" && req.URL.Scheme != "https":
+		return mistake(fmt.Sprintf("unsupported protocol scheme %q", req.URL.Scheme))
+	case req.URL.Host == "":
+		return mistake("http: no Host in request URL")
+	}
+	if _, err := wire.CheckCall(&messages.Call{Method: req.Method, Host: "host", Path: "/"}); req.Method != "" && err != nil {
+		return mistake(fmt.Sprintf("net/http: invalid method %q: %v", req.Method, err))
+	}
+	return nil
+}
+
+// target says where the request goes. An opaque URL may name a host of its own,
+// which it does in the place of the Host line (RFC 9112, section 3.2.2).
+func target(req *http.Request, header *ownHeader) error {
+	base := req.URL.Scheme + "://" + req.URL.Host
+	host, rest := req.Host, req.URL.RequestURI()
+	if authority, is := strings.CutPrefix(req.URL.Opaque, "//"); is {
+		absolute, err := url.Parse(rest)
+		if err != nil || absolute.Host == "" || absolute.User != nil {
+			return mistake("http: opaque Request.URL is no URL")
+		}
+		authority, _, _ = strings.Cut(authority, "/")
+		host, rest = authority, strings.TrimPrefix(rest, req.URL.Scheme+"://"+authority)
+		if !strings.HasPrefix(rest, "/") {
+			rest = "/" + rest
+		}
+	}
+	switch {
+	case rest == "*" && req.Method == http.MethodOptions:
+		header.asked.URL, header.asked.Path = base, rest
+	case strings.HasPrefix(rest, "/"):
+		header.asked.URL = base + rest
+	default:
+		return fmt.Errorf("%w: its target is not a path", ErrInvalidRequest)
+	}
+	if host != "" && host != req.URL.Host {
+		header.change().Set("Host", host)
+	}
+	return nil
+}
+
+// ownHeader is a request's header, which is the caller's map until something is
+// changed in it.
+type ownHeader struct {
+	asked  *Request
+	copied bool
+}
+
+func (h *ownHeader) change() http.Header {
+	if !h.copied {
+		h.copied = true
+		h.asked.Header = h.asked.Header.Clone()
+		if h.asked.Header == nil {
+			h.asked.Header = make(http.Header)
+		}
+	}
+	return h.asked.Header
+}
+
+// take leaves out what says how the body is framed and where the request goes: that
+// is in fields of their own, and net/http does not look for it here.
+func (h *ownHeader) take(req *http.Request) {
+	for _, name := range [...]string{"Transfer-Encoding", "Content-Length", "Trailer"} {
+		if _, has := req.Header[name]; has {
+			delete(h.change(), name)
+		}
+	}
+	if _, has := req.Header["Host"]; has && (req.Host == "" || req.Host == req.URL.Host) {
+		delete(h.change(), "Host") // otherwise it is the one that was set
+	}
+	if expectsContinue(req) { // the connection says it, of a body that waits
+		delete(h.change(), "Expect")
+	}
+}
+
+// expectsContinue reports whether a request asks for leave to send its body.
+func expectsContinue(req *http.Request) bool {
+	return slices.ContainsFunc(req.Header["Expect"], func(value string) bool { return strings.EqualFold(strings.TrimSpace(value), "100-continue") })
+}
+
+// body gives the request a body that is in memory, or streams it. It comes after
+// the adjust functions, which may have set Auth.
+func (t *roundTripper) body(trip *trip, asked *Request) error {
+	req := trip.req
+	chunked := slices.Contains(req.TransferEncoding, "chunked")
+	waits := expectsContinue(req)
+	switch {
+	case req.Body == nil || req.Body == http.NoBody:
+	case asked.Auth && t.engine.system.SignsBody():
+		asked.Body = io.Reader(&wholeBody{Reader: &trip.body, length: req.ContentLength}) // it is read on the journey
+	case inMemory(req.Body) && req.ContentLength > 0 && !chunked && !waits && len(req.Trailer) == 0:
+		content, err := io.ReadAll(&wholeBody{Reader: &trip.body, length: req.ContentLength})
+		if err != nil {
+			return fmt.Errorf("request body: %w", err)
+		}
+		asked.Body = content
+		return trip.body.Close()
+	default:
+		asked.Upload = Upload{Stream: true, Trailer: req.Trailer, ExpectContinue: waits}
+		// net/http says -1 for an unknown length, and 0 as well when there is a body.
+		// Trailers have a place only behind chunks.
+		if !chunked && len(req.Trailer) == 0 {
+			asked.Upload.Length = max(0, req.ContentLength)
+		}
+		asked.Body = io.Reader(&trip.body)
+		if req.GetBody != nil {
+			asked.Body = rewind(trip)
+		}
+	}
+	return nil
+}
+
+// nopClosers are the types that io.NopCloser returns, which have no names outside
+// of io.
+var nopClosers = []reflect.Type{
+	reflect.TypeOf(io.NopCloser(nil)),
+	reflect.TypeOf(io.NopCloser(struct {
+		io.Reader
+		io.WriterTo
+	}{})),
+}
+
+// inMemory reports whether a body can be read without waiting: all of it is there
+// already.
+func inMemory(body io.Reader) bool {
+	switch body.(type) {
+	case *bytes.Reader, *bytes.Buffer, *strings.Reader:
+		return true
+	}
+	if !slices.Contains(nopClosers, reflect.TypeOf(body)) {
+		return false
+	}
+	inner, ok := reflect.ValueOf(body).Field(0).Interface().(io.Reader)
+	return ok && inMemory(inner)
+}
+
+// errBodyLength is the error of a body that is shorter or longer than it said.
+var errBodyLength = fmt.Errorf("%w: its body is not as long as it said", ErrInvalidRequest)
+
+// wholeBody is a body that must be as long as it says, if it says.
+type wholeBody struct {
+	io.Reader
+	length int64 // zero or less if it does not
+	read   int64
+}
+
+// Read is part of io.Reader.
+func (w *wholeBody) Read(p []byte) (int, error) {
+	n, err := w.Reader.Read(p)
+	w.read += int64(n)
+	if w.length > 0 && (w.read > w.length || w.read < w.length && errors.Is(err, io.EOF)) {
+		err = errBodyLength
+	}
+	return n, err
+}
+
+// rewind gives the first attempt the request's body, and each other a new one.
+func rewind(trip *trip) func() (io.Reader, error) {
+	begun := false // written and read by one attempt after the other
+	return func() (io.Reader, error) {
+		if !begun {
+			begun = true
+			return &trip.body, nil // closed by the engine as well as by RoundTrip, hence closeOnce
+		}
+		return trip.req.GetBody()
+	}
+}

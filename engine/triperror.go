@@ -1,0 +1,132 @@
+package engine
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/sluice-engine/sluice/messages"
+)
+
+// The engine's errors as clients of net/http know them: some compare, some ask for
+// a type, and some read.
+
+// failure is what RoundTrip returns of an error.
+func (t *trip) failure(err error) error {
+	if ended := t.endedBy(err); ended != nil {
+		return ended
+	}
+	if untrusted, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return untrusted // there are retriers that look at the type, and no further
+	}
+	if text := resetText(err); text != "" {
+		return &readsAs{text, err}
+	}
+	failure, ok := err.(*Error)
+	if !ok {
+		return err
+	}
+	var record tls.RecordHeaderError
+	if errors.As(err, &record) && string(record.RecordHeader[:]) == "HTTP/" {
+		failure.Err = fmt.Errorf("%w: %w", http.ErrSchemeMismatch, failure.Err)
+	}
+	return messages.CauseFirst(failure)
+}
+
+// bodyFailure is what reading a body returns of an error.
+func (t *trip) bodyFailure(err error) error {
+	if ended := t.endedBy(err); ended != nil {
+		return ended
+	}
+	if text := resetText(err); text != "" {
+		return &readsAs{text, err}
+	}
+	return err
+}
+
+// cancelWait is how long the timer of an http.Client may be late.
+const cancelWait = 20 * time.Millisecond
+
+// endedBy returns why the request's context or its Cancel has ended, if that is
+// what the error is about; otherwise nil. A deadline of the engine's own, or one
+// that no permit can meet, has not ended the context.
+func (t *trip) endedBy(err error) error {
+	ctx := t.req.Context()
+	deadline, bounded := ctx.Deadline()
+	// The engine has a timer of its own for it, which may have rung first.
+	late := bounded && !time.Now().Before(deadline)
+	canceled := errors.Is(err, errRequestCanceled)
+	switch {
+	case late && (canceled || errors.Is(err, context.DeadlineExceeded)):
+		t.awaitCancel()
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		return context.DeadlineExceeded
+	case canceled:
+		return errRequestCanceled
+	case ctx.Err() != nil && errors.Is(err, ctx.Err()):
+		return context.Cause(ctx)
+	}
+	return nil
+}
+
+// awaitCancel waits for Cancel, if there is one. An http.Client whose Timeout has
+// passed says so only if its own timer has closed it, and asks when RoundTrip has
+// returned; that timer is for the same instant as the context's.
+func (t *trip) awaitCancel() {
+	if t.req.Cancel == nil {
+		return
+	}
+	timer := time.NewTimer(cancelWait)
+	defer timer.Stop()
+	select {
+	case <-t.req.Cancel:
+	case <-timer.C:
+	}
+}
+
+// readsAs is an error with another text.
+type readsAs struct {
+	text string
+	err  error
+}
+
+// Error is part of error.
+func (r *readsAs) Error() string { return r.text }
+
+// Unwrap returns the error.
+func (r *readsAs) Unwrap() error { return r.err }
+
+// Timeout and Temporary make it a net.Error, as any of net/http's.
+func (r *readsAs) Timeout() bool { return false }
+func (r *readsAs) Temporary() bool {
+	failure, ok := errors.AsType[*Error](r.err)
+	return ok && failure.Temporary()
+}
+
+// resetText is what net/http says of an HTTP/2 stream that the server has reset, as
+// it stands in err; empty if it is about none. Clients of gRPC's kind take it apart
+// to learn the code, from its first word to its last.
+func resetText(err error) string {
+	if strings.HasPrefix(err.Error(), "stream error: ") {
+		return err.Error()
+	}
+	switch e := err.(type) {
+	case interface{ Unwrap() error }:
+		if inner := e.Unwrap(); inner != nil {
+			return resetText(inner)
+		}
+	case interface{ Unwrap() []error }:
+		for _, inner := range e.Unwrap() {
+			if text := resetText(inner); text != "" {
+				return text
+			}
+		}
+	}
+	return ""
+}

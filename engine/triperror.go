@@ -48,8 +48,9 @@ func (t *trip) bodyFailure(err error) error {
 	return err
 }
 
-// cancelWait is how long the timer of an http.Client may be late.
-const cancelWait = 20 * time.Millisecond
+// timerWait is how long a timer may be late that is for the same instant as
+// another.
+const timerWait = 20 * time.Millisecond
 
 // endedBy returns why the request's context or its Cancel has ended, if that is
 // what the error is about; otherwise nil. A deadline of the engine's own, or one
@@ -62,7 +63,7 @@ func (t *trip) endedBy(err error) error {
 	canceled := errors.Is(err, errRequestCanceled)
 	switch {
 	case late && (canceled || errors.Is(err, context.DeadlineExceeded)):
-		t.awaitCancel()
+		t.awaitTimers()
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
@@ -75,18 +76,22 @@ func (t *trip) endedBy(err error) error {
 	return nil
 }
 
-// awaitCancel waits for Cancel, if there is one. An http.Client whose Timeout has
-// passed says so only if its own timer has closed it, and asks when RoundTrip has
-// returned; that timer is for the same instant as the context's.
-func (t *trip) awaitCancel() {
-	if t.req.Cancel == nil {
-		return
-	}
-	timer := time.NewTimer(cancelWait)
+// awaitTimers waits for others to know what the engine's own timer has told: that
+// the deadline has passed. The context has a cause only then. And an http.Client
+// says that its Timeout was exceeded only if its own timer has closed Cancel, for
+// which it looks as soon as RoundTrip has returned.
+func (t *trip) awaitTimers() {
+	timer := time.NewTimer(timerWait)
 	defer timer.Stop()
-	select {
-	case <-t.req.Cancel:
-	case <-timer.C:
+	for _, rings := range [...]<-chan struct{}{t.req.Context().Done(), t.req.Cancel} {
+		if rings == nil {
+			continue
+		}
+		select {
+		case <-rings:
+		case <-timer.C:
+			return
+		}
 	}
 }
 

@@ -50,6 +50,10 @@ type Call struct {
 	// section 7.6.1).
 	Close      bool
 	Connection string
+	// Upgrade offers to change to one of these protocols; empty offers none. It is
+	// for a call that has no body and whose answer is a Stream, which after a 101 can
+	// be written to.
+	Upgrade string
 
 	Stream  bool    // hand the answer over at its head: Response.Stream
 	Codings Codings // content codings of the answer to undo, which Fields ask for

@@ -57,7 +57,9 @@ type Request struct {
 	Stream bool
 	// Header is added to the engine's own headers and wins over them. A User-Agent
 	// that is empty sends none. Of Connection, "close" means Close, and what else it
-	// names is sent in HTTP/1.1, and is an error in HTTP/2.
+	// names is sent in HTTP/1.1, and is an error in HTTP/2. So is Upgrade, which needs
+	// Stream, and a request without a body: the Stream of a 101 is an
+	// io.ReadWriteCloser, one goroutine reading it and one writing.
 	Header http.Header
 	// Close closes the connection behind the answer, and tells the server so. In
 	// HTTP/2 the connection takes no further request, and is closed when the others

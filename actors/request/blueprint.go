@@ -111,7 +111,7 @@ func (r *slot) resolveLimit() error {
 // buildFields lays the header lines: the engine's, then the request's, which
 // win. Without any of its own the request shares the engine's.
 func (r *slot) buildFields(contentType string) {
-	r.call.Close, r.call.Connection = r.asked.Close, ""
+	r.call.Close, r.call.Connection, r.call.Upgrade = r.asked.Close, "", ""
 	common := r.common
 	if r.call.Codings != 0 && r.call.Method == http.MethodHead {
 		// What is asked about is the body as it is, and servers leave out the length of
@@ -158,6 +158,9 @@ func (r *slot) addOwn() {
 		case strings.EqualFold(name, "Connection"):
 			r.takeConnection(values)
 			continue
+		case strings.EqualFold(name, "Upgrade"):
+			r.call.Upgrade = strings.Join(values, ", ")
+			continue
 		case strings.EqualFold(name, "User-Agent") && len(values) > 0 && values[0] == "":
 			continue // which is how net/http's users say that there is to be none
 		}
@@ -179,6 +182,7 @@ func (r *slot) takeConnection(values []string) {
 			switch option = strings.Trim(option, " \t"); {
 			case strings.EqualFold(option, "close"):
 				r.call.Close = true
+			case strings.EqualFold(option, "Upgrade"): // the connection says it, if there is one
 			case option != "":
 				others = append(others, option)
 			}

@@ -30,16 +30,19 @@ type Stream struct {
 	major   uint8       // of HTTP's version
 	whole   atomic.Bool // all of the body had come; set by whoever ends the stream, before onEnd is called
 
-	mu   sync.Mutex // held by whoever uses body
-	body io.ReadCloser
-	err  error // guarded by mu; final, io.EOF when the body was complete
+	mu   sync.Mutex    // held by whoever reads body or closes it
+	body io.ReadCloser // never changed; that of a 101 is written to by anybody
+	err  error         // guarded by mu; final, io.EOF when the body was complete
 
 	guard sync.Mutex    // held for a moment; may be taken inside mu
 	lease *ticket.Lease // guarded: nil once returned
 	onEnd []func()      // guarded
 }
 
-var errStreamClosed = errors.New("response body was closed")
+var (
+	errStreamClosed = errors.New("response body was closed")
+	errNotSwitched  = errors.New("only the body of a 101 can be written to")
+)
 
 // newStream takes the lease over.
 func newStream(r *slot, lease *ticket.Lease, response *messages.Response) *Stream {
@@ -121,6 +124,29 @@ func (s *Stream) Read(p []byte) (int, error) {
 		return n, s.err
 	}
 	return n, nil
+}
+
+// Write is part of io.Writer, for an answer that has changed to another protocol
+// (101); to any other there is nothing to be written. It may be called beside Read.
+func (s *Stream) Write(p []byte) (int, error) {
+	to, switched := s.body.(io.Writer)
+	switch {
+	case !switched:
+		return 0, errNotSwitched
+	case s.returned():
+		return 0, errStreamClosed
+	}
+	n, err := to.Write(p)
+	if err != nil {
+		err = s.reason(err)
+	}
+	return n, err
+}
+
+func (s *Stream) returned() bool {
+	s.guard.Lock()
+	defer s.guard.Unlock()
+	return s.lease == nil
 }
 
 // Close ends the stream, whoever is reading. It is idempotent.

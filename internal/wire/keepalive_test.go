@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"io"
 	"testing"
 	"time"
 
@@ -94,4 +95,23 @@ func FuzzKeepAlive(f *testing.F) {
 			require.Positive(t, k.hint)
 		}
 	})
+}
+
+// Whatever the server says of keeping it: it was told that there is no other request.
+func TestAConnectionIsUsedUpByARequestThatSaysSo(t *testing.T) {
+	for _, streams := range []bool{false, true} {
+		c := over(play("HTTP/1.1 200 I am fine \r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nok"), Limits{})
+		call := get("/")
+		call.Close, call.Stream = true, streams
+		resp, _, err := c.Exchange(call, never)
+		require.NoError(t, err)
+		require.Equal(t, "200 I am fine ", resp.Status)
+		require.False(t, resp.Close, "the server said nothing of the kind")
+		if streams {
+			body, err := io.ReadAll(resp.Stream)
+			require.NoError(t, err)
+			require.Equal(t, "ok", string(body))
+		}
+		require.False(t, c.Reusable())
+	}
 }

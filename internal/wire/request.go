@@ -40,7 +40,7 @@ func appendRequest(dst []byte, call *messages.Call) (head, rest []byte, err erro
 		dst = strconv.AppendInt(dst, int64(len(call.Body)), 10)
 		dst = append(dst, "\r\n"...)
 	}
-	if call.Close || call.Connection != "" {
+	if call.Close || call.Connection != "" || call.Upgrade != "" {
 		dst = appendConnection(dst, call)
 	}
 	dst = appendFields(dst, call.Fields)
@@ -71,15 +71,21 @@ func appendFraming(dst []byte, call *messages.Call) []byte {
 
 // appendConnection says what is the connection's own business.
 func appendConnection(dst []byte, call *messages.Call) []byte {
-	dst = append(dst, "Connection: "...)
-	dst = append(dst, call.Connection...)
-	switch {
-	case call.Close && call.Connection != "":
-		dst = append(dst, ", close"...)
-	case call.Close:
-		dst = append(dst, "close"...)
+	options := make([]string, 0, 3)
+	if call.Connection != "" {
+		options = append(options, call.Connection)
 	}
-	return append(dst, "\r\n"...)
+	if call.Close {
+		options = append(options, "close")
+	}
+	if call.Upgrade != "" {
+		options = append(options, "Upgrade")
+	}
+	dst = append(dst, "Connection: "+strings.Join(options, ", ")+"\r\n"...)
+	if call.Upgrade != "" {
+		dst = append(dst, "Upgrade: "+call.Upgrade+"\r\n"...)
+	}
+	return dst
 }
 
 func appendFields(dst []byte, fields []messages.Field) []byte {
@@ -131,10 +137,8 @@ func CheckCall(call *messages.Call) (host string, err error) {
 			named, host = true, f.Value // the caller's own word wins over the URL's host
 		}
 	}
-	if call.Connection != "" {
-		if err := checkConnection(call.Connection); err != nil {
-			return "", err
-		}
+	if err := checkConnection(call); err != nil {
+		return "", err
 	}
 	if len(call.Trailer) > 0 {
 		if err := checkTrailerOf(call); err != nil {
@@ -149,8 +153,16 @@ func CheckCall(call *messages.Call) (host string, err error) {
 
 // checkConnection lets nobody take a field away from the next hop that says where
 // the request goes or ends, nor hide that the connection is closed.
-func checkConnection(options string) error {
-	for option := range strings.SplitSeq(options, ",") {
+func checkConnection(call *messages.Call) error {
+	if call.Upgrade != "" {
+		if err := checkUpgrade(call); err != nil {
+			return err
+		}
+	}
+	if call.Connection == "" {
+		return nil
+	}
+	for option := range strings.SplitSeq(call.Connection, ",") {
 		option = strings.Trim(option, " \t")
 		switch {
 		case !isToken(option):
@@ -160,6 +172,23 @@ func checkConnection(options string) error {
 		}
 	}
 	return nil
+}
+
+// checkUpgrade asks that there be somebody to speak the other protocol, and nothing
+// of this one left to be sent.
+func checkUpgrade(call *messages.Call) error {
+	reason := ""
+	switch {
+	case !isLine(call.Upgrade):
+		reason = "value holds a control character"
+	case !call.Stream:
+		reason = "needs Request.Stream, which is what the other protocol is spoken over"
+	case call.Reader != nil || len(call.Body) > 0:
+		reason = "a request with a body cannot offer another protocol"
+	default:
+		return nil
+	}
+	return &CallError{Part: "header", Name: "Upgrade", Reason: reason}
 }
 
 func checkField(f *messages.Field) error {

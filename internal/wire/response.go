@@ -24,10 +24,14 @@ func (c *Conn) receive(call *messages.Call, sentAt time.Time) error {
 	reads := c.source.reads
 	c.answer = resp
 	bodiless := h.bodiless(call.Method)
-	resp.Close = h.close || !bodiless && !h.chunked && h.length < 0
+	resp.Close = h.close || !bodiless && !h.chunked && h.length < 0 && h.status != 101
 	// Without a length left is -1, until begin knows what is meant.
 	c.payload = payload{conn: c, keeps: c.heed(&h) && h.keeps(bodiless) && !call.Close, left: h.length, room: c.limits.Body}
 	switch {
+	case h.upgraded(call):
+		c.payload.keeps = false // what comes from here on is no HTTP
+		resp.Stream = &switched{conn: c}
+		return nil
 	case bodiless || h.length == 0: // nothing to decode, whatever coding it names
 		c.finish()
 		return nil
@@ -75,7 +79,7 @@ func (c *Conn) readHead(call *messages.Call) (head, error) {
 		switch {
 		case err != nil:
 			return h, err
-		case h.status >= 200:
+		case h.status >= 200, h.upgraded(call):
 			c.source.upload.forgo()
 			return h, nil
 		case h.status == 101:

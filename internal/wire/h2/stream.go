@@ -119,6 +119,9 @@ func checkCall(call *messages.Call) (host string, err error) {
 	if call.Connection != "" && !strings.EqualFold(call.Connection, "keep-alive") {
 		return "", &wire.CallError{Part: "header", Name: "Connection", Reason: "HTTP/2 has none but close"}
 	}
+	if call.Upgrade != "" {
+		return "", &wire.CallError{Part: "header", Name: "Upgrade", Reason: "HTTP/2 changes to no other protocol"}
+	}
 	return wire.CheckCall(call)
 }
 

@@ -208,8 +208,8 @@ type Responses struct {
 	Decode func(body []byte, into any) error
 	// Codings are the content codings that answers may come in, most wanted
 	// first: "gzip", "deflate", "br", "zstd". They are asked for and undone,
-	// unless the request or Config.Header has an Accept-Encoding of its own. Nil
-	// means gzip and deflate; an empty slice means none.
+	// unless the request or Config.Header has an Accept-Encoding of its own, or the
+	// method is HEAD. Nil means gzip and deflate; an empty slice means none.
 	Codings []string
 }
 

@@ -329,10 +329,6 @@ func TestAnAnswersHeadIsAsNetHTTPsTransportHasIt(t *testing.T) {
 			want := watch.through(t, oracle, build)
 			eng := newEngine(t, engine.Config{})
 			got := watch.through(t, eng.RoundTripper(func(_ *http.Request, asked *engine.Request) { asked.Stream = true }), build)
-			if want.Error != "" {
-				require.NotEmpty(t, got.Error)
-				got.Error = want.Error
-			}
 			require.Equal(t, want, got)
 		})
 	}

@@ -37,6 +37,7 @@ func TestARequestThatCannotBeSentIsRefusedInNetHTTPsWords(t *testing.T) {
 		"http: nil Request.URL":                    {Method: "GET", Header: http.Header{}},
 		`unsupported protocol scheme ""`:           {Method: "GET", Header: http.Header{}, URL: at("//server.test/")},
 		`unsupported protocol scheme "ftp"`:        {Method: "GET", Header: http.Header{}, URL: at("ftp://server.test/")},
+		"CONNECT opens a tunnel":                   {Method: "CONNECT", Header: http.Header{}, URL: at("http://server.test")},
 		"http: no Host in request URL":             {Method: "GET", Header: http.Header{}, URL: at("http:///")},
 		`net/http: invalid method "GET /"`:         {Method: "GET /", Header: http.Header{}, URL: at("http://server.test/")},
 		"invalid header":                           {Method: "GET", Header: http.Header{"X": {"a\nb"}}, URL: at("http://server.test/")},
@@ -175,6 +176,22 @@ func TestARefusedConnectionIsToldAsByNetHTTP(t *testing.T) {
 	require.Equal(t, "dial", op.Op)
 	var e *engine.Error
 	require.ErrorAs(t, err, &e)
+}
+
+func TestAConnectionThatEndsIsToldInIOsWords(t *testing.T) {
+	for answer, want := range map[string]error{
+		"":                  io.EOF,
+		"HTTP/1.1 200 OK\r": io.ErrUnexpectedEOF,
+		"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\na":               io.ErrUnexpectedEOF,
+		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\na": io.ErrUnexpectedEOF,
+	} {
+		at := scripted(t, answer)
+		_, err := clientOf(newEngine(t, engine.Config{Retry: engine.Retry{Max: -1}})).Get(at)
+		require.ErrorIs(t, err, want)
+		require.ErrorIs(t, err, engine.ErrTruncated)
+		require.ErrorContains(t, err, ": "+want.Error()+": ")
+		require.Equal(t, engine.Unknown, engine.OutcomeOf(err))
+	}
 }
 
 // connect-go and others take the text apart to learn the code.

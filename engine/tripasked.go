@@ -56,10 +56,14 @@ func sensible(req *http.Request) error {
 	case req.URL.Host == "":
 		return mistake("http: no Host in request URL")
 	}
-	if _, err := wire.CheckCall(&messages.Call{Method: req.Method, Host: "host", Path: "/"}); req.Method != "" && err != nil {
-		return mistake(fmt.Sprintf("net/http: invalid method %q: %v", req.Method, err))
+	_, err := wire.CheckCall(&messages.Call{Method: req.Method, Host: "host", Path: "/"})
+	switch {
+	case err == nil || req.Method == "":
+		return nil
+	case req.Method == http.MethodConnect:
+		return fmt.Errorf("%w: %w", ErrInvalidRequest, err)
 	}
-	return nil
+	return mistake(fmt.Sprintf("net/http: invalid method %q", req.Method))
 }
 
 // target says where the request goes. An opaque URL may name a host of its own,

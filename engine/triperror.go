@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"time"
@@ -34,6 +35,12 @@ func (t *trip) failure(err error) error {
 	if errors.As(err, &record) && string(record.RecordHeader[:]) == "HTTP/" {
 		failure.Err = fmt.Errorf("%w: %w", http.ErrSchemeMismatch, failure.Err)
 	}
+	for _, end := range [...]error{io.ErrUnexpectedEOF, io.EOF} {
+		if errors.Is(err, end) {
+			failure.Err = fmt.Errorf("%w: %w", end, failure.Err) // which is all that net/http says
+			break
+		}
+	}
 	return messages.CauseFirst(failure)
 }
 
@@ -44,6 +51,9 @@ func (t *trip) bodyFailure(err error) error {
 	}
 	if text := resetText(err); text != "" {
 		return &readsAs{text, err}
+	}
+	if errors.Is(err, ErrTruncated) && errors.Is(err, io.ErrUnexpectedEOF) {
+		return io.ErrUnexpectedEOF // as io has it: readers of all kinds compare
 	}
 	return err
 }

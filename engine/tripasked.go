@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/net/http/httpguts"
+
 	"github.com/sluice-engine/sluice/internal/wire"
 	"github.com/sluice-engine/sluice/messages"
 )
@@ -51,6 +53,10 @@ func sensible(req *http.Request) error {
 	switch {
 	case req.URL == nil:
 		return mistake("http: nil Request.URL")
+	case fields(req.Header) != "":
+		return mistake("net/http: invalid header field " + fields(req.Header))
+	case fields(req.Trailer) != "":
+		return mistake("net/http: invalid trailer field " + fields(req.Trailer))
 	case req.URL.Scheme != "http" && req.URL.Scheme != "https":
 		return mistake(fmt.Sprintf("unsupported protocol scheme %q", req.URL.Scheme))
 	case req.URL.Host == "":
@@ -64,6 +70,21 @@ func sensible(req *http.Request) error {
 		return fmt.Errorf("%w: %w", ErrInvalidRequest, err)
 	}
 	return mistake(fmt.Sprintf("net/http: invalid method %q", req.Method))
+}
+
+// fields says which field cannot be sent, and never a value; empty if all can.
+func fields(header http.Header) string {
+	for name, values := range header {
+		if !httpguts.ValidHeaderFieldName(name) {
+			return fmt.Sprintf("name %q", name)
+		}
+		for _, value := range values {
+			if !httpguts.ValidHeaderFieldValue(value) {
+				return fmt.Sprintf("value for %q", name)
+			}
+		}
+	}
+	return ""
 }
 
 // target says where the request goes. An opaque URL may name a host of its own,

@@ -27,6 +27,9 @@ func (t *trip) failure(err error) error {
 	if text := resetText(err); text != "" {
 		return &readsAs{text, err}
 	}
+	if wrong, ok := errors.AsType[mistake](err); ok {
+		return &readsAs{wrong.Error(), err} // it has not begun a journey
+	}
 	failure, ok := err.(*Error)
 	if !ok {
 		return err
@@ -52,7 +55,7 @@ func (t *trip) bodyFailure(err error) error {
 	if text := resetText(err); text != "" {
 		return &readsAs{text, err}
 	}
-	if errors.Is(err, ErrTruncated) && errors.Is(err, io.ErrUnexpectedEOF) {
+	if errors.Is(err, io.ErrUnexpectedEOF) {
 		return io.ErrUnexpectedEOF // as io has it: readers of all kinds compare
 	}
 	return err

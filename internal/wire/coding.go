@@ -5,6 +5,7 @@ import (
 	"compress/flate"
 	"compress/gzip"
 	"compress/zlib"
+	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -26,8 +27,9 @@ var codings = map[string]messages.Codings{
 const otherCoding messages.Codings = 1 << 7
 
 var (
-	errCoding   = malformed("invalid content coding")
-	errInflated = fmt.Errorf("%w: decompression ratio", messages.ErrBodyTooLarge)
+	errCoding    = malformed("invalid content coding")
+	errCutCoding = also(malformed("content coding has no end"), io.ErrUnexpectedEOF)
+	errInflated  = fmt.Errorf("%w: decompression ratio", messages.ErrBodyTooLarge)
 )
 
 // AddCoding returns the content coding of a body by one more value of its
@@ -172,7 +174,7 @@ func (d *Decoder) Read(p []byte) (n int, err error) {
 	case err == io.EOF:
 		d.err = d.end()
 	case err != nil:
-		d.err = d.explain()
+		d.err = d.explain(err)
 	}
 	return n, d.err
 }
@@ -184,10 +186,10 @@ func (d *Decoder) begin() error {
 		if _, ended := d.coded.Progress(); ended == io.EOF {
 			return io.EOF
 		}
-		return d.explain()
+		return d.explain(err)
 	}
-	if d.engine.reset(d.buffer) != nil {
-		return d.explain()
+	if err := d.engine.reset(d.buffer); err != nil {
+		return d.explain(err)
 	}
 	return nil
 }
@@ -196,16 +198,20 @@ func (d *Decoder) begin() error {
 func (d *Decoder) end() error {
 	// This read is expected to fail: what it finds was not covered by the coding.
 	if _, err := d.buffer.ReadByte(); err != io.EOF {
-		return d.explain()
+		return d.explain(err)
 	}
 	return io.EOF
 }
 
-// explain tells a broken connection from a broken coding. What the decompressor
-// said is dropped: it may hold a part of the response.
-func (d *Decoder) explain() error {
+// explain tells a broken connection from a broken coding, and that from one that
+// is not complete. The text of what the decompressor said is dropped: it may hold a
+// part of the response.
+func (d *Decoder) explain(said error) error {
 	if _, err := d.coded.Progress(); err != nil && err != io.EOF {
 		return err
+	}
+	if errors.Is(said, io.ErrUnexpectedEOF) {
+		return errCutCoding
 	}
 	return errCoding
 }

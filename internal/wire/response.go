@@ -29,8 +29,7 @@ func (c *Conn) receive(call *messages.Call, sentAt time.Time) error {
 	c.payload = payload{conn: c, keeps: c.heed(&h) && h.keeps(bodiless) && !call.Close, left: h.length, room: c.limits.Body}
 	switch {
 	case h.upgraded(call):
-		c.payload.keeps = false // what comes from here on is no HTTP
-		resp.Stream = &switched{conn: c}
+		resp.Stream = &switched{conn: c} // without finish, and so no exchange follows
 		return nil
 	case bodiless || h.length == 0: // nothing to decode, whatever coding it names
 		c.finish()

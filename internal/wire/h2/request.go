@@ -20,7 +20,7 @@ func (s *Stream) lay(call *messages.Call, host string) *http.Request {
 	// for a plain one. Opaque, for a path would be decoded and encoded anew.
 	s.url = url.URL{Scheme: "https", Host: host, Opaque: "//" + host + call.Path, RawQuery: call.Query}
 	s.layFields(call.Fields)
-	s.request.Method, s.request.Host, s.request.Close = call.Method, host, call.Close
+	s.request.Method, s.request.Host = call.Method, host
 	req := &s.request
 	switch {
 	case call.Reader != nil:

@@ -138,6 +138,10 @@ func TestABodyThatIsSignedIsReadBefore(t *testing.T) {
 			resp.Body.Close()
 			require.Equal(t, "abc", signed)
 		}
+		req, _ := http.NewRequestWithContext(t.Context(), "POST", "http://server.test/", once("abc"))
+		req.Trailer = http.Header{"Sum": {"1"}}
+		_, err := clientOf(eng, func(_ *http.Request, asked *engine.Request) { asked.Auth = true }).Do(req)
+		require.ErrorIs(t, err, engine.ErrInvalidRequest, "nothing is left out without a word")
 	})
 }
 

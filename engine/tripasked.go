@@ -161,11 +161,12 @@ func expectsContinue(req *http.Request) bool {
 func (t *roundTripper) body(trip *trip, asked *Request) error {
 	req := trip.req
 	chunked := slices.Contains(req.TransferEncoding, "chunked")
-	waits := expectsContinue(req)
+	waits := expectsContinue(req) || asked.Upload.ExpectContinue
 	switch {
 	case req.Body == nil || req.Body == http.NoBody:
 	case asked.Auth && t.engine.system.SignsBody():
 		asked.Body = io.Reader(&wholeBody{Reader: &trip.body, length: req.ContentLength}) // it is read on the journey
+		asked.Upload.Trailer = req.Trailer                                                // which is an error, if there is one
 	case inMemory(req.Body) && req.ContentLength > 0 && !chunked && !waits && len(req.Trailer) == 0:
 		content, err := io.ReadAll(&wholeBody{Reader: &trip.body, length: req.ContentLength})
 		if err != nil {
@@ -174,7 +175,7 @@ func (t *roundTripper) body(trip *trip, asked *Request) error {
 		asked.Body = content
 		return trip.body.Close()
 	default:
-		asked.Upload = Upload{Stream: true, Trailer: req.Trailer, ExpectContinue: waits}
+		asked.Upload.Stream, asked.Upload.Trailer, asked.Upload.ExpectContinue = true, req.Trailer, waits
 		// net/http says -1 for an unknown length, and 0 as well when there is a body.
 		// Trailers have a place only behind chunks.
 		if !chunked && len(req.Trailer) == 0 {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -258,4 +259,50 @@ func TestAnEmptyUserAgentIsNone(t *testing.T) {
 			}
 		}
 	}
+}
+
+func TestAHostOutsideOfASCIIIsAskedInPunycode(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t, func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.Host) })
+		var dialled string
+		eng := s.newEngine(t, engine.Config{Dial: engine.Dial{DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			dialled = addr
+			return s.dial(ctx, network, addr)
+		}}})
+		for _, c := range []struct{ url, host, want string }{
+			{"http://bücher.test/", "", "xn--bcher-kva.test"},
+			{"http://BÜCHER.test/", "", "xn--bcher-kva.test"},
+			{"http://bücher.test:8080/", "", "xn--bcher-kva.test:8080"},
+			{"http://bücher.test/", "köln.test", "xn--kln-sna.test"},
+		} {
+			req, _ := http.NewRequestWithContext(t.Context(), "GET", c.url, nil)
+			if c.host != "" {
+				req.Host = c.host
+			}
+			resp, err := clientOf(eng).Do(req)
+			require.NoError(t, err)
+			got, _ := io.ReadAll(resp.Body)
+			require.Equal(t, c.want, string(got))
+			require.Contains(t, dialled, "xn--bcher-kva.test:")
+		}
+		req, _ := http.NewRequestWithContext(t.Context(), "GET", "http://a_\u00fc.test/", nil)
+		_, err := clientOf(eng).Do(req)
+		require.ErrorIs(t, err, engine.ErrInvalidRequest, "no name of a host")
+	})
+}
+
+// Two hosts are not the same because neither can be spelled in ASCII as it stands.
+func TestCredentialsDoNotFollowARedirectBetweenHostsOutsideOfASCII(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var sent []string
+		s := newServer(t, func(w http.ResponseWriter, r *http.Request) {
+			sent = append(sent, r.Host+" "+r.Header.Get("Authorization"))
+			http.Redirect(w, r, r.URL.Query().Get("to"), http.StatusFound)
+		})
+		eng := newEngine(t, engine.Config{Auth: auth.Bearer{Token: "t"}, Dial: engine.Dial{DialContext: s.dial}})
+		client := clientOf(eng, func(_ *http.Request, asked *engine.Request) { asked.Auth = true })
+		_, err := client.Get("http://bücher.test/?to=http://köln.test/")
+		require.ErrorIs(t, err, engine.ErrInvalidRequest)
+		require.Equal(t, []string{"xn--bcher-kva.test Bearer t"}, sent)
+	})
 }

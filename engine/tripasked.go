@@ -10,8 +10,10 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"unicode"
 
 	"golang.org/x/net/http/httpguts"
+	"golang.org/x/net/idna"
 
 	"github.com/sluice-engine/sluice/internal/wire"
 	"github.com/sluice-engine/sluice/messages"
@@ -90,8 +92,8 @@ func fields(header http.Header) string {
 // target says where the request goes. An opaque URL may name a host of its own,
 // which it does in the place of the Host line (RFC 9112, section 3.2.2).
 func target(req *http.Request, header *ownHeader) error {
-	base := req.URL.Scheme + "://" + req.URL.Host
-	host, rest := req.Host, req.URL.RequestURI()
+	base := baseOf(req.URL)
+	host, rest := inASCII(req.Host), req.URL.RequestURI()
 	if authority, is := strings.CutPrefix(req.URL.Opaque, "//"); is {
 		absolute, err := url.Parse(rest)
 		if err != nil || absolute.Host == "" || absolute.User != nil {
@@ -111,10 +113,30 @@ func target(req *http.Request, header *ownHeader) error {
 	default:
 		return fmt.Errorf("%w: its target is not a path", ErrInvalidRequest)
 	}
-	if host != "" && host != req.URL.Host {
+	if host != "" && host != inASCII(req.URL.Host) {
 		header.change().Set("Host", host)
 	}
 	return nil
+}
+
+// baseOf is a URL as far as its host, whose name is in ASCII.
+func baseOf(u *url.URL) string { return u.Scheme + "://" + inASCII(u.Host) }
+
+// inASCII spells the name of a host as it is looked up, and as the server knows it
+// (punycode). One that cannot be spelled so is refused later.
+func inASCII(host string) string {
+	if strings.IndexFunc(host, func(c rune) bool { return c > unicode.MaxASCII }) < 0 {
+		return host
+	}
+	name, port := host, ""
+	if colon := strings.LastIndexByte(host, ':'); colon >= 0 {
+		name, port = host[:colon], host[colon:]
+	}
+	ascii, err := idna.Lookup.ToASCII(name)
+	if err != nil {
+		return host
+	}
+	return ascii + port
 }
 
 // ownHeader is a request's header, which is the caller's map until something is

@@ -275,8 +275,8 @@ func TestARequestAndItsAnswerAreAsNetHTTPsTransportHasThem(t *testing.T) {
 	}
 }
 
-// scripted is a server that says what it is told to say.
-func scripted(t *testing.T, answer string) string {
+// saying is a server that says what it is told to say.
+func saying(t *testing.T, answer string) string {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	var serving sync.WaitGroup
@@ -326,7 +326,7 @@ func TestAnAnswersHeadIsAsNetHTTPsTransportHasIt(t *testing.T) {
 		"a Location of no sense": "HTTP/1.1 302 Found\r\nLocation: ::\r\nContent-Length: 0\r\n\r\n",
 	} {
 		t.Run(name, func(t *testing.T) {
-			at := scripted(t, head)
+			at := saying(t, head)
 			var watch watching
 			build := func() *http.Request {
 				req, err := http.NewRequestWithContext(t.Context(), "GET", at, nil)

@@ -209,7 +209,7 @@ func TestAConnectionThatEndsIsToldInIOsWords(t *testing.T) {
 		"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\na":               io.ErrUnexpectedEOF,
 		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\na": io.ErrUnexpectedEOF,
 	} {
-		at := scripted(t, answer)
+		at := saying(t, answer)
 		_, err := clientOf(newEngine(t, engine.Config{Retry: engine.Retry{Max: -1}})).Get(at)
 		require.ErrorIs(t, err, want)
 		require.ErrorIs(t, err, engine.ErrTruncated)

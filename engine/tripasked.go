@@ -181,6 +181,9 @@ func expectsContinue(req *http.Request) bool {
 // body gives the request a body that is in memory, or streams it. It comes after
 // the adjust functions, which may have set Auth.
 func (t *roundTripper) body(trip *trip, asked *Request) error {
+	if asked.Body != nil { // an adjust function's own, in place of the request's
+		return replaced(&trip.body, asked)
+	}
 	req := trip.req
 	chunked := slices.Contains(req.TransferEncoding, "chunked")
 	waits := expectsContinue(req) || asked.Upload.ExpectContinue

@@ -162,7 +162,7 @@ func (c *Conn) NetConn() net.Conn {
 	if c.socket.sealed != nil {
 		return c.socket.sealed
 	}
-	return c.socket.Conn
+	return c.socket.dialled()
 }
 
 // Reusable reports whether the Conn may carry another exchange: it is new, or

@@ -189,6 +189,7 @@ func TestAConnectionThatDoesNotReturnFromAnAbortIsClosed(t *testing.T) {
 		_, sent, err := c.Exchange(get("/"), time.Now().Add(10*time.Second))
 		require.ErrorIs(t, err, ErrAborted)
 		require.Equal(t, messages.SentMaybe, sent)
+		require.NoError(t, c.Close())
 
 		c = over(&hostileConn{Conn: dialled(t, o.Addr), method: "Close", harm: harm}, Limits{})
 		var panicked *messages.PanicError

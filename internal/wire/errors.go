@@ -101,9 +101,9 @@ func IsPeerClosed(err error) bool {
 }
 
 // explain names the cause of an I/O error: an abort and a deadline both show as
-// a timeout of the socket, or as its end if it keeps no time.
+// a timeout of the socket.
 func (s *Socket) explain(err error) error {
-	if !isTimeout(err, s.deadline) && !s.torn.Load() {
+	if !isTimeout(err, s.deadline) {
 		if IsPeerClosed(err) {
 			return ByPeer(err)
 		}

@@ -21,6 +21,8 @@ import (
 //	a socket lies under it   the socket is looked at, and then the connection read
 //	it keeps deadlines       it is read for probeWait
 //	none of these            it is used once
+//
+// Whether it keeps deadlines is seen from what it does: see detached.
 
 const (
 	// probeWait is how long a connection is read from that nothing else can be
@@ -74,7 +76,7 @@ func (s *Socket) Blind() bool { return s.blind }
 
 // Foreign reports whether the connection's methods are somebody else's code.
 func (s *Socket) Foreign() bool {
-	switch s.Conn.(type) {
+	switch s.Conn.(type) { // what is detached is none of these
 	case *net.TCPConn, *net.UnixConn:
 		return false
 	}
@@ -83,7 +85,7 @@ func (s *Socket) Foreign() bool {
 
 // readForeign is readNow for a connection that is not ours to the socket.
 func (s *Socket) readForeign(p []byte) (int, error) {
-	if c, ok := s.Conn.(pending); ok {
+	if c, ok := s.dialled().(pending); ok {
 		return s.readPending(c, p)
 	}
 	if reflect.TypeOf(s.Conn) == pipeType {
@@ -95,7 +97,7 @@ func (s *Socket) readForeign(p []byte) (int, error) {
 			return s.readTimed(p)
 		case quiet:
 			// Nothing can arrive in it any more; what it holds already it gives at once.
-			return s.readUntil(p, time.Unix(1, 0))
+			return s.readFor(p, 0)
 		}
 		if n, err := s.readTimed(p); err != errSilent {
 			return n, err
@@ -151,7 +153,7 @@ func (s *Socket) readTimed(p []byte) (int, error) {
 	wait := probeWait
 	for range probeTries {
 		began := time.Now()
-		n, err := s.readUntil(p, began.Add(wait))
+		n, err := s.readFor(p, wait)
 		if err != errSilent || time.Since(began) < 2*wait {
 			return n, err
 		}
@@ -160,12 +162,28 @@ func (s *Socket) readTimed(p []byte) (int, error) {
 	return 0, messages.ErrStale
 }
 
-// readUntil reads with a deadline of its own.
-func (s *Socket) readUntil(p []byte, deadline time.Time) (int, error) {
-	if s.Conn.SetReadDeadline(deadline) != nil {
+// readFor reads for a time of its own, with zero without waiting.
+func (s *Socket) readFor(p []byte, wait time.Duration) (int, error) {
+	if s.detached != nil {
+		n, err := s.detached.probe(p, wait)
+		if err == errBlind {
+			return n, err
+		}
+		return s.restore(n, err)
+	}
+	if s.Conn.SetReadDeadline(soon(wait)) != nil {
 		return 0, errBlind // a read might wait for ever
 	}
 	return s.restore(s.Conn.Read(p)) // expected to fail, with a timeout
+}
+
+// soon is the deadline of a read that waits so long. One without any has one far in
+// the past.
+func soon(wait time.Duration) time.Time {
+	if wait == 0 {
+		return time.Unix(1, 0)
+	}
+	return time.Now().Add(wait)
 }
 
 // restore puts the exchange's deadline back, and says what a read has found.

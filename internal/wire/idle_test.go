@@ -64,7 +64,7 @@ func TestIdleConnectionsPinNothingOfTheirLastAnswer(t *testing.T) {
 }
 
 func ask(t *testing.T, c *Conn, answer, how string) {
-	c.socket.Conn.(*tape).answers = []byte(answer)
+	c.socket.dialled().(*tape).answers = []byte(answer)
 	call := decoding("/")
 	call.Fields = []messages.Field{{Name: "X", Value: strings.Repeat("x", 2*keptRequest)}}
 	call.Stream = strings.HasPrefix(how, "streamed")
@@ -78,7 +78,7 @@ func ask(t *testing.T, c *Conn, answer, how string) {
 		resp.Stream.Read(make([]byte, 10))
 		require.NoError(t, resp.Stream.Close())
 	}
-	recorder := c.socket.Conn.(*tape)
+	recorder := c.socket.dialled().(*tape)
 	recorder.answers, recorder.written = nil, bytes.Buffer{}
 }
 

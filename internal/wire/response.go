@@ -196,9 +196,8 @@ func (c *Conn) readError(atEOF error) error {
 	switch err := c.source.err; {
 	case err == nil: // bufio has lost patience with a connection that gives neither bytes nor an error
 		return io.ErrNoProgress
-	// The latter is crypto/tls's word for an end inside a record. Neither is the
-	// peer's if we closed the connection.
-	case (err == io.EOF || err == io.ErrUnexpectedEOF) && !c.socket.torn.Load():
+	// The latter is crypto/tls's word for an end inside a record.
+	case err == io.EOF, err == io.ErrUnexpectedEOF:
 		return atEOF
 	default:
 		return c.socket.explain(err)

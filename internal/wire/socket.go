@@ -2,7 +2,6 @@ package wire
 
 import (
 	"crypto/tls"
-	"errors"
 	"io"
 	"net"
 	"sync/atomic"
@@ -22,7 +21,11 @@ import (
 // upload, which writes, and whoever calls Abort. A socket that is shared belongs
 // to net/http instead.
 type Socket struct {
-	net.Conn // as dialled
+	net.Conn // as dialled, or detached from what was
+
+	// detached is Conn if that is of a type which nobody here knows; nil otherwise.
+	// NewSocket sets it.
+	detached *detached
 
 	// sealed is nil for plain http. Seal sets it before anybody else has the socket;
 	// the goroutine of an upload reads it.
@@ -37,12 +40,6 @@ type Socket struct {
 	// aborted is set by Abort, on any goroutine, and never taken back. The owner
 	// and the goroutine of an upload read it.
 	aborted atomic.Bool
-	// alarm tears a connection down that keeps no deadlines; nil for every other.
-	// The owner sets and stops it.
-	alarm *time.Timer
-	// torn is set by whoever closes the connection to end the exchange on it: the
-	// alarm, or an abort. The owner reads it.
-	torn atomic.Bool
 
 	out  []byte // the request: head and small body
 	body []byte // a body too large to be copied behind the head
@@ -71,7 +68,8 @@ type Socket struct {
 //
 // A TCP or Unix socket is written and read directly, and looked at for silence
 // without any cost. Any other connection is used through its methods, and must be
-// silent in its own way before it is used again: see foreign.go. A wrapper spares
+// silent in its own way before it is used again: see foreign.go. Unless its type
+// is known, it need not keep deadlines either: see detached. A wrapper spares
 // itself a wait of a millisecond in every exchange if it has one of
 //
 //	Pending() (n int, closed bool)    what can be read without waiting, and whether
@@ -79,9 +77,18 @@ type Socket struct {
 //	SyscallConn, as *net.TCPConn has  it, or whoever embeds it
 //	NetConn() net.Conn                what lies under it, as *tls.Conn has it
 func NewSocket(c net.Conn) *Socket {
-	s := &Socket{Conn: c}
-	s.attach(c)
+	s := &Socket{Conn: Detached(c)}
+	s.detached, _ = s.Conn.(*detached)
+	s.attach(s.dialled())
 	return s
+}
+
+// dialled is the connection itself.
+func (s *Socket) dialled() net.Conn {
+	if s.detached != nil {
+		return s.detached.Conn
+	}
+	return s.Conn
 }
 
 // Seal has HTTP spoken through sealed, which lies upon s: its bytes must pass
@@ -122,10 +129,8 @@ func (s *Socket) arm(deadline time.Time) error {
 	// Most exchanges without a deadline follow another such: nothing is to be cleared.
 	if s.armed || !deadline.IsZero() {
 		s.armed = !deadline.IsZero()
-		if err := s.Conn.SetReadDeadline(deadline); err != nil && !s.timeless(err) {
+		if err := s.Conn.SetReadDeadline(deadline); err != nil {
 			return err
-		} else if err != nil && s.armed {
-			s.alarm = time.AfterFunc(time.Until(deadline), s.tear)
 		}
 	}
 	// Read after the deadline was set, and abort sets the flag before: an abort
@@ -133,23 +138,12 @@ func (s *Socket) arm(deadline time.Time) error {
 	return s.live()
 }
 
-// timeless tells a connection that keeps no deadlines from one that is closed.
-func (s *Socket) timeless(err error) bool {
-	_, socket := s.Conn.(*net.TCPConn)
-	return !socket && !errors.Is(err, net.ErrClosed) && !errors.Is(err, io.ErrClosedPipe)
-}
-
-// tear ends whatever is running on a connection that knows no gentler way.
-func (s *Socket) tear() {
-	s.torn.Store(true) // before the close, whose cause is looked for here
-	_ = s.Close()
-}
-
-// disarm is called at the end of an exchange.
+// disarm is called at the end of an exchange, whose deadline is none of a probe's.
+// A socket of ours is probed without one.
 func (s *Socket) disarm() {
-	if s.alarm != nil {
-		s.alarm.Stop()
-		s.alarm = nil
+	if s.detached != nil && s.armed {
+		s.deadline, s.armed = time.Time{}, false
+		_ = s.Conn.SetReadDeadline(s.deadline) // it never fails
 	}
 }
 
@@ -168,20 +162,13 @@ func (s *Socket) abort() {
 // Interrupt ends whatever read or write is running on the connection. Any
 // goroutine may call it.
 func (s *Socket) Interrupt() {
-	interrupted := false
-	defer func() {
-		if !interrupted { // it is closed already, keeps no deadlines, or did not return
-			_ = recover() // on this goroutine nobody expects it; what was running ends, and says why
-			s.tear()
-		}
-	}()
-	interrupted = s.Conn.SetDeadline(time.Unix(1, 0)) == nil
+	_ = s.Conn.SetDeadline(time.Unix(1, 0)) // it fails if nothing can be running any more
 }
 
 // Close closes the connection as dialled. crypto/tls and net/http call it as
 // well, on goroutines of theirs.
 func (s *Socket) Close() (err error) {
-	if !s.Foreign() {
+	if !s.Foreign() || s.detached != nil {
 		return s.Conn.Close()
 	}
 	if panicked := Apart(messages.Exchanging, func() { err = s.Conn.Close() }); panicked != nil {
@@ -290,7 +277,10 @@ func (s *Socket) silence() error {
 		s.records.settle()
 		return nil
 	}
-	if !s.strayed && err != nil && IsPeerClosed(err) {
+	switch {
+	case isPanic(err):
+		return err
+	case !s.strayed && err != nil && IsPeerClosed(err):
 		return errLeft
 	}
 	return messages.ErrStale
@@ -346,7 +336,7 @@ func (s *Socket) Write(p []byte) (int, error) {
 }
 
 func (s *Socket) writeWaiting(p []byte) (int, error) {
-	if err := s.Conn.SetWriteDeadline(s.deadline); err != nil && !s.timeless(err) {
+	if err := s.Conn.SetWriteDeadline(s.deadline); err != nil {
 		return 0, err
 	}
 	// As in arm: the deadline just set may have overwritten that of an abort.

@@ -22,7 +22,7 @@ import (
 // awaitReadable waits, as long as the socket is silent, without reading.
 func awaitReadable(t *testing.T, c *Conn) {
 	t.Helper()
-	raw, err := c.socket.Conn.(syscall.Conn).SyscallConn()
+	raw, err := c.socket.dialled().(syscall.Conn).SyscallConn()
 	require.NoError(t, err)
 	require.NoError(t, c.socket.Conn.SetReadDeadline(time.Now().Add(10*time.Second)))
 	require.NoError(t, raw.Read(func(fd uintptr) bool {

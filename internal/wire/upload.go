@@ -257,6 +257,9 @@ func (u *upload) note(readErr, writeErr error) {
 		tell := func() { wrote(u.trace, cmp.Or(readErr, writeErr)) }
 		readErr = cmp.Or(readErr, Apart(messages.Exchanging, tell)) // a hook that panics ends this request alone
 	}
+	if isPanic(writeErr) {
+		readErr = cmp.Or(readErr, writeErr) // the caller's connection: no answer is worth waiting for
+	}
 	u.mu.Lock()
 	live := u.state == uploadRunning
 	u.state = uploadEnded

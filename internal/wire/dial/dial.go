@@ -232,7 +232,11 @@ func (d *Dialer) reach(ctx context.Context, o messages.Origin) (net.Conn, error)
 
 func (d *Dialer) transport(ctx context.Context, addr string) (net.Conn, error) {
 	if d.DialContext != nil {
-		return d.DialContext(ctx, "tcp", addr) // by name: who dials for us resolves as well
+		conn, err := d.DialContext(ctx, "tcp", addr) // by name: who dials for us resolves as well
+		if err != nil {
+			return nil, err
+		}
+		return wire.Detached(conn), nil // what is done through a proxy is under deadlines too
 	}
 	return d.race(ctx, addr)
 }

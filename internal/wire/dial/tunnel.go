@@ -56,6 +56,9 @@ func (t *tunnel) Pending() (n int, closed bool) {
 	return len(stray), len(stray) == 0
 }
 
+// Upon is the socket that the tunnel lies upon, whose deadlines are kept.
+func (t *tunnel) Upon() *wire.Socket { return t.under }
+
 // Blind tells the socket above that what lies under the tunnel cannot be asked.
 func (t *tunnel) Blind() bool { return t.under.Blind() }
 

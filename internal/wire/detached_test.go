@@ -1,0 +1,208 @@
+//go:build unix
+
+package wire
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"io"
+	"net"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/sluice-engine/sluice/messages"
+)
+
+// lying says that it keeps deadlines, and does not.
+type lying struct {
+	net.Conn
+	// stuck are the methods that do not return before release is closed.
+	stuck   atomic.Value
+	release chan struct{}
+}
+
+func (c *lying) SetDeadline(time.Time) error      { return nil }
+func (c *lying) SetReadDeadline(time.Time) error  { return nil }
+func (c *lying) SetWriteDeadline(time.Time) error { return nil }
+
+func (c *lying) wait(method string) {
+	if stuck, _ := c.stuck.Load().(string); strings.Contains(stuck, method) {
+		<-c.release
+	}
+}
+
+func (c *lying) Read(p []byte) (int, error)  { c.wait("Read"); return c.Conn.Read(p) }
+func (c *lying) Write(p []byte) (int, error) { c.wait("Write"); return c.Conn.Write(p) }
+func (c *lying) Close() error                { c.wait("Close"); return c.Conn.Close() }
+
+// newLying returns a connection to addr; what is stuck is so until the test ends.
+func newLying(t *testing.T, addr, stuck string) *lying {
+	c := &lying{Conn: dialled(t, addr), release: make(chan struct{})}
+	c.stuck.Store(stuck)
+	t.Cleanup(func() {
+		close(c.release)
+		c.Conn.Close()
+	})
+	return c
+}
+
+// deaf reads requests and answers none.
+func deaf(c net.Conn) { io.Copy(io.Discard, c) }
+
+func TestAnExchangeEndsAtItsDeadlineWhateverTheConnectionDoes(t *testing.T) {
+	plain := listen(t, deaf)
+	config, sealed := listenTLS(t, func(c *tls.Conn, _ *joiner) { deaf(c) })
+	for _, stuck := range []string{"", "Close", "Read", "Write", "Read, Write, Close"} {
+		for name, call := range map[string]*messages.Call{
+			"GET": get("/"), "POST": post(strings.Repeat("x", 1<<20)), "upload": uploading(strings.NewReader("abc"), 3),
+		} {
+			c := over(newLying(t, plain.Addr, stuck), Limits{})
+			requireInTime(t, c, call, stuck+" "+name)
+		}
+		under := newLying(t, sealed.Addr, "")
+		s := NewSocket(under)
+		s.Seal(tls.Client(s, config))
+		require.NoError(t, s.Sealed().Handshake())
+		for range 3 {
+			if s.silence() == nil { // what is behind a handshake has come
+				break
+			}
+		}
+		s.blind = false
+		under.stuck.Store(stuck)
+		requireInTime(t, NewConn(s, Limits{}), get("/"), "TLS "+stuck)
+	}
+}
+
+func requireInTime(t *testing.T, c *Conn, call *messages.Call, name string) {
+	t.Helper()
+	begun := time.Now()
+	_, sent, err := c.Exchange(call, begun.Add(250*time.Millisecond))
+	require.ErrorIs(t, err, context.DeadlineExceeded, name)
+	require.NotErrorIs(t, err, messages.ErrPeerClosed, name)
+	require.Equal(t, messages.SentMaybe, sent, name)
+	require.False(t, c.Reusable(), name)
+	_ = c.Close()
+	require.Less(t, time.Since(begun), 2*time.Second, name)
+}
+
+func TestAnAbortEndsAnExchangeWhateverTheConnectionDoes(t *testing.T) {
+	o := listen(t, deaf)
+	for _, stuck := range []string{"", "Read, Write, Close"} {
+		c := over(newLying(t, o.Addr, stuck), Limits{})
+		time.AfterFunc(250*time.Millisecond, c.Abort)
+		_, _, err := c.Exchange(get("/"), never)
+		require.ErrorIs(t, err, ErrAborted)
+		_ = c.Close()
+	}
+}
+
+func TestAStreamEndsAtItsDeadlineWhateverTheConnectionDoes(t *testing.T) {
+	o := listen(t, func(c net.Conn) {
+		takeRequest(bufio.NewReader(c))
+		io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhal")
+		io.Copy(io.Discard, c)
+	})
+	c := over(newLying(t, o.Addr, "Close"), Limits{})
+	resp, _, err := c.Exchange(streaming(get("/")), time.Now().Add(300*time.Millisecond))
+	require.NoError(t, err)
+	body, err := io.ReadAll(resp.Stream)
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	require.Equal(t, "hal", string(body))
+	require.NoError(t, resp.Stream.Close())
+	_ = c.Close()
+}
+
+// A look at it that does not come back is no proof of silence. What that look
+// reads in the end is a part of the answer all the same.
+func TestAConnectionThatLiesAboutDeadlinesIsUsedOnce(t *testing.T) {
+	o := listen(t, answering(ok, nil))
+	c := over(newLying(t, o.Addr, ""), Limits{})
+	require.True(t, c.Silent())
+	require.Equal(t, "ok", exchange(t, c, get("/")).Text())
+	require.False(t, c.Reusable())
+	requireStale(t, c)
+	require.NoError(t, c.Close())
+}
+
+func TestWhatALyingConnectionSaysFirstIsNoAnswer(t *testing.T) {
+	o := listen(t, func(c net.Conn) {
+		io.WriteString(c, ok)
+		io.Copy(io.Discard, c)
+	})
+	c := over(newLying(t, o.Addr, ""), Limits{})
+	time.Sleep(20 * time.Millisecond)
+	requireStale(t, c)
+	require.NoError(t, c.Close())
+}
+
+// Nobody is told of a write that it has written nothing if that is not known.
+func TestAWriteThatDoesNotReturnCountsForAByte(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		near, far := net.Pipe()
+		c := Detached(&lying{Conn: near})
+		require.NoError(t, c.SetWriteDeadline(time.Now().Add(time.Second)))
+		n, err := c.Write([]byte("abc"))
+		require.Equal(t, 1, n)
+		require.ErrorIs(t, err, errNotReturned)
+		require.NoError(t, c.SetWriteDeadline(time.Time{}))
+		n, err = c.Write([]byte("abc"))
+		require.Zero(t, n, "nothing overtakes it")
+		require.Error(t, err)
+		require.NoError(t, c.Close())
+		far.Close()
+	})
+}
+
+func TestADeadlineThatIsMovedIsTheOneThatCounts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		near, far := net.Pipe()
+		c := Detached(&lying{Conn: near})
+		for _, at := range []time.Duration{time.Second, -time.Second, 3 * time.Second, time.Millisecond} {
+			begun := time.Now()
+			require.NoError(t, c.SetReadDeadline(begun.Add(time.Hour)))
+			time.AfterFunc(time.Millisecond/2, func() { c.SetDeadline(begun.Add(at)) })
+			_, err := c.Read(make([]byte, 9))
+			require.ErrorIs(t, err, errNotReturned)
+			require.Equal(t, max(at, time.Millisecond/2), time.Since(begun))
+			_, err = c.Read(make([]byte, 9))
+			require.Error(t, err, "it has passed")
+		}
+		require.NoError(t, c.SetReadDeadline(time.Time{}))
+		go far.Write([]byte("abc"))
+		p := make([]byte, 2)
+		n, err := c.Read(p)
+		require.NoError(t, err)
+		require.Equal(t, "ab", string(p[:n]), "the read that nobody waited for")
+		n, err = c.Read(p)
+		require.NoError(t, err)
+		require.Equal(t, "c", string(p[:n]))
+		go c.Close()
+		_, err = c.Read(p)
+		require.ErrorIs(t, err, net.ErrClosed)
+		far.Close()
+	})
+}
+
+func TestConnectionsOfKnownTypesAreUsedAsTheyAre(t *testing.T) {
+	near, far := net.Pipe()
+	defer far.Close()
+	defer near.Close()
+	o := listen(t, answering(ok, nil))
+	tcp := dialled(t, o.Addr)
+	defer tcp.Close()
+	for _, c := range []net.Conn{near, tcp, tls.Client(tcp, &tls.Config{})} {
+		require.True(t, c == Detached(c), "%T", c)
+	}
+	for _, c := range []net.Conn{embedding{tcp}, &counting{TCPConn: tcp.(*net.TCPConn)}, tls.Client(embedding{tcp}, &tls.Config{})} {
+		d := Detached(c)
+		require.IsType(t, new(detached), d, "%T", c)
+		require.True(t, d == Detached(d))
+	}
+}

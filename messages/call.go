@@ -107,18 +107,53 @@ func (c *Call) DelHeader(name string) {
 	c.Fields = slices.DeleteFunc(c.Fields, func(f Field) bool { return strings.EqualFold(f.Name, name) })
 }
 
-// AddCookies adds cookies to the Cookie line, which is made if there is none.
+// AddCookies adds cookies to the Cookie line, which is made if there is none. A
+// value is in quotation marks if its cookie was (http.Cookie.Quoted), or if it has
+// to be; what no cookie may hold is left out of it, and a cookie without a proper
+// name altogether: it would be read as another.
 func (c *Call) AddCookies(cookies []*http.Cookie) {
 	var line strings.Builder
 	have, _ := c.Header("Cookie")
 	line.WriteString(have)
 	for _, cookie := range cookies {
+		if strings.IndexFunc(cookie.Name, func(r rune) bool { return !inCookieName(r) }) >= 0 || cookie.Name == "" {
+			continue
+		}
 		if line.Len() > 0 {
 			line.WriteString("; ")
 		}
-		line.WriteString(cookie.Name + "=" + cookie.Value)
+		line.WriteString(cookie.Name + "=" + cookieValue(cookie))
 	}
-	c.SetHeader("Cookie", line.String())
+	if line.Len() > 0 {
+		c.SetHeader("Cookie", line.String())
+	}
+}
+
+// cookieValue lays a value out as net/http does (RFC 6265, section 4.1.1, and
+// blanks and commas in quotation marks).
+func cookieValue(cookie *http.Cookie) string {
+	value := cookie.Value
+	if strings.IndexFunc(value, func(r rune) bool { return !inCookieValue(r) }) >= 0 {
+		kept := make([]byte, 0, len(value))
+		for i := range len(value) {
+			if inCookieValue(rune(value[i])) {
+				kept = append(kept, value[i])
+			}
+		}
+		value = string(kept)
+	}
+	if cookie.Quoted || strings.ContainsAny(value, " ,") {
+		return `"` + value + `"`
+	}
+	return value
+}
+
+func inCookieValue(r rune) bool {
+	return ' ' <= r && r < 0x7f && r != '"' && r != ';' && r != '\\'
+}
+
+func inCookieName(r rune) bool {
+	return ' ' < r && r < 0x7f && !strings.ContainsRune(`()<>@,;:\"/[]?={}`, r)
 }
 
 // Header returns the value of the first header line of that name.

@@ -1,0 +1,57 @@
+package engine_test
+
+import (
+	"io"
+	"net/http"
+	"net/http/cookiejar"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/sluice-engine/sluice/engine"
+)
+
+// givenBack asks twice, and returns the Cookie line of the second request.
+func givenBack(t *testing.T, client *http.Client, url string) string {
+	t.Helper()
+	line := ""
+	for range 2 {
+		resp, err := client.Get(url)
+		require.NoError(t, err)
+		text, err := io.ReadAll(resp.Body)
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+		line = string(text)
+	}
+	return line
+}
+
+func TestCookiesGoBackAsTheyCame(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		for _, line := range []string{`plain=a-b`, `quoted="a-b"`, `blank="a b"`, `comma=a,b`, `empty=""`, `nothing=`} {
+			w.Header().Add("Set-Cookie", line)
+		}
+		io.WriteString(w, r.Header.Get("Cookie"))
+	}))
+	defer server.Close()
+	newJar := func() http.CookieJar {
+		jar, err := cookiejar.New(nil)
+		require.NoError(t, err)
+		return jar
+	}
+	transport := &http.Transport{}
+	defer transport.CloseIdleConnections()
+	want := givenBack(t, &http.Client{Transport: transport, Jar: newJar()}, server.URL)
+	require.Contains(t, want, `quoted="a-b"`)
+
+	eng := newEngine(t, engine.Config{Cookies: newJar()})
+	require.Equal(t, want, givenBack(t, &http.Client{Transport: eng.RoundTripper()}, server.URL), "the engine's jar")
+	eng = newEngine(t, engine.Config{})
+	require.NoError(t, eng.UpdateCookies(server.URL, &http.Cookie{Name: "quoted", Value: "a-b", Quoted: true}))
+	resp, err := eng.Do(t.Context(), &engine.Request{URL: server.URL})
+	require.NoError(t, err)
+	require.Equal(t, `quoted="a-b"`, resp.Text(), "a jar that was made for them")
+	eng = newEngine(t, engine.Config{})
+	require.Equal(t, want, givenBack(t, &http.Client{Transport: eng.RoundTripper(), Jar: newJar()}, server.URL), "the client's jar")
+}

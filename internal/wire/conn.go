@@ -25,6 +25,7 @@ type Conn struct {
 	narrow   *bufio.Reader
 	answer   *messages.Response // of the running exchange, from its head on
 	reusable bool
+	loose    bool // an answer was read loosely: never taken back, and there is no further exchange
 	keepAlive
 }
 

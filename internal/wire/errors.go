@@ -51,6 +51,7 @@ var (
 	errBareLF           = malformed("line ends in a bare LF")
 	errBareCR           = malformed("bare CR in head")
 	errNUL              = malformed("NUL in head")
+	errControl          = malformed("control character in head")
 	errStatusLine       = malformed("not an HTTP/1.x status line")
 	errFieldName        = malformed("invalid field name")
 	errContentLength    = malformed("invalid or repeated Content-Length")

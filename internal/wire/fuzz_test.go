@@ -49,6 +49,47 @@ func FuzzResponse(f *testing.F) {
 	})
 }
 
+// Leniently more is read, and nothing else: what is read strictly is the same, what
+// is not is what net/http reads, and no connection is kept that is not kept strictly.
+func FuzzLenientResponse(f *testing.F) {
+	for _, r := range recordings(f) {
+		if len(r.response) < 8192 {
+			f.Add([]byte(r.response), r.method == "HEAD", uint8(0))
+		}
+	}
+	f.Fuzz(func(t *testing.T, response []byte, isHead bool, piece uint8) {
+		ask := func(lenient bool) (*tape, *Conn, *messages.Response, error) {
+			call := get("/")
+			if isHead {
+				call.Method = "HEAD"
+			}
+			tape := playAndHangUp(string(response))
+			tape.piece = int(piece)
+			c := over(tape, Limits{Header: 4096, Body: 4096, Lenient: lenient})
+			resp, _, err := c.Exchange(call, never)
+			return tape, c, resp, err
+		}
+		_, strict, want, strictErr := ask(false)
+		tape, c, resp, err := ask(true)
+		if strictErr == nil {
+			require.NoError(t, err)
+			require.Equal(t, want.StatusCode, resp.StatusCode)
+			require.True(t, bytes.Equal(want.Body, resp.Body))
+			require.Equal(t, want.Header, resp.Header)
+			require.Equal(t, strict.Reusable(), c.Reusable())
+			return
+		}
+		require.False(t, c.Reusable())
+		if err == nil {
+			method := "GET"
+			if isHead {
+				method = "HEAD"
+			}
+			requireAgreement(t, response, method, resp, len(response)-len(tape.answers), false)
+		}
+	})
+}
+
 func requireAgreement(t *testing.T, response []byte, method string, resp *messages.Response, taken int, kept bool) {
 	left := bytes.NewReader(response)
 	r := bufio.NewReader(left)

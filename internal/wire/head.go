@@ -2,6 +2,7 @@ package wire
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"io"
 
@@ -23,6 +24,10 @@ type head struct {
 	trailer bool // scanning a trailer section: no status line, no framing
 	lines   int  // where the first field line begins
 	end     int  // behind the last whole line scanned
+
+	loose  bool   // scanned once more, loosely: what follows holds then alone
+	text   []byte // the field lines, as they should have been
+	unsaid string // the name of lines that do not count among them
 }
 
 func newHead() head { return head{length: -1, idle: -1, more: -1} }
@@ -31,8 +36,9 @@ func newHead() head { return head{length: -1, idle: -1, more: -1} }
 // the head is complete. If it is not, scan goes on where it stopped when called
 // again with more bytes, so that a head costs one pass however it arrives.
 //
-// It is stricter than RFC 9112 asks of a client: no bare CR or LF, no folded
-// lines, no whitespace before a colon, no guess at framing.
+// It is stricter than RFC 9112 asks of a client: no bare CR or LF nor any other
+// control character, no folded lines, no whitespace before a colon, no guess at
+// framing.
 func (h *head) scan(buf []byte) (done bool, err error) {
 	for {
 		rest := buf[h.end:]
@@ -45,12 +51,15 @@ func (h *head) scan(buf []byte) (done bool, err error) {
 		}
 		h.end += i + 1
 		line := rest[:i-1]
+		if err = printable(line); err != nil {
+			return false, err
+		}
 		switch {
 		case h.lines == 0 && !h.trailer:
 			h.lines = h.end
 			err = h.statusLine(line)
 		case len(line) == 0:
-			return true, h.check(buf[:h.end]) // done even if it fails: no more bytes would help
+			return true, h.check() // done even if it fails: no more bytes would help
 		default:
 			err = h.field(line)
 		}
@@ -147,16 +156,45 @@ func (h *head) connection(value []byte) {
 	}
 }
 
-// check looks at a complete head as a whole. Every line ends in CR LF by now,
-// so a CR too many is a bare one.
-func (h *head) check(buf []byte) error {
-	switch {
-	case bytes.Count(buf, []byte{'\r'}) != bytes.Count(buf, []byte{'\n'}):
-		return errBareCR
-	case bytes.IndexByte(buf, 0) >= 0:
-		return errNUL // some readers end a line there
-	case h.chunked && (h.length >= 0 || h.http10):
+// check looks at a complete head as a whole.
+func (h *head) check() error {
+	if h.chunked && (h.length >= 0 || h.http10) {
 		return errTwoFramings
+	}
+	return nil
+}
+
+// printable returns the error of a line that holds a control character other than
+// a tab (RFC 9110, section 5.5). Eight bytes are looked at together: nearly all
+// lines are clean.
+func printable(line []byte) error {
+	const ones, highs = 0x0101010101010101, 0x8080808080808080
+	i := 0
+	for ; i+8 <= len(line); i += 8 {
+		x := binary.LittleEndian.Uint64(line[i:])
+		del := x ^ 0x7f*ones
+		// The high bit of a byte is set if it is below ' ', or is DEL; of one above such
+		// a byte it may be set in error.
+		if ((x-' '*ones)&^x|(del-ones)&^del)&highs != 0 {
+			if err := unprintable(line[i : i+8]); err != nil {
+				return err
+			}
+		}
+	}
+	return unprintable(line[i:])
+}
+
+func unprintable(line []byte) error {
+	for _, b := range line {
+		switch {
+		case b >= ' ' && b != 0x7f || b == '\t':
+		case b == '\r':
+			return errBareCR
+		case b == 0:
+			return errNUL // some readers end a line there
+		default:
+			return errControl
+		}
 	}
 	return nil
 }

@@ -25,6 +25,8 @@ type recording struct {
 	verdict                string
 	kept                   bool
 	netHTTP                string // what http.Transport makes of it
+	lenient                string // the verdict with Limits.Lenient; never kept if it is another
+	apart                  bool   // for a reason, the latter is not net/http's
 }
 
 var hostileLimits = Limits{Header: 4096, Body: 1024}
@@ -42,18 +44,44 @@ func TestEveryRecordedResponseGetsItsVerdict(t *testing.T) {
 			continue // over TCP only
 		}
 		for _, piece := range []int{0, 1, 7, 1000} {
-			t.Run(fmt.Sprintf("%s/%d bytes at a time", r.name, piece), func(t *testing.T) { r.run(t, piece) })
+			t.Run(fmt.Sprintf("%s/%d bytes at a time", r.name, piece), func(t *testing.T) { r.run(t, piece, hostileLimits) })
 		}
 	}
 }
 
-func (r recording) run(t *testing.T, piece int) {
+// Leniently nothing is read otherwise that is read strictly, and nothing else is
+// kept. What is not refused any more is what net/http makes of it.
+func TestEveryRecordedResponseGetsItsLenientVerdict(t *testing.T) {
+	lenient := hostileLimits
+	lenient.Lenient = true
+	for _, r := range recordings(t) {
+		if r.isTimed() {
+			continue
+		}
+		if r.verdict == "malformed" && !r.apart {
+			want := strings.TrimSuffix(strings.TrimSuffix(r.netHTTP, " spent"), " kept")
+			if want == "refused" {
+				want = "malformed"
+			}
+			require.Equal(t, want, r.lenient, r.name)
+		} else if r.verdict != "malformed" {
+			require.Equal(t, r.verdict, r.lenient, r.name)
+		}
+		require.False(t, r.kept && r.lenient != r.verdict, r.name)
+		r.verdict = r.lenient
+		for _, piece := range []int{0, 1, 7, 1000} {
+			t.Run(fmt.Sprintf("%s/%d bytes at a time", r.name, piece), func(t *testing.T) { r.run(t, piece, lenient) })
+		}
+	}
+}
+
+func (r recording) run(t *testing.T, piece int, limits Limits) {
 	tape := play(r.response)
 	if r.closes {
 		tape = playAndHangUp(r.response)
 	}
 	tape.piece = piece
-	c := over(tapeWithPending{tape}, hostileLimits)
+	c := over(tapeWithPending{tape}, limits)
 	resp, sent, err := c.Exchange(r.call(), never)
 
 	require.Equal(t, r.verdict, verdict(resp, err))
@@ -125,7 +153,12 @@ func recordings(t testing.TB) []recording {
 				r.closes = value == "closes"
 			case "verdict":
 				r.verdict, r.kept = parseVerdict(t, value)
-				r.netHTTP = "missing"
+				r.netHTTP, r.lenient = "missing", r.verdict
+			case "lenient":
+				r.lenient, _ = parseVerdict(t, value)
+				require.Contains(t, value+" spent", " spent", "what is read loosely is never kept")
+			case "apart": // why the lenient verdict is not net/http's
+				r.apart = true
 			case "net/http":
 				r.netHTTP = parseNetHTTP(t, value, r)
 			}

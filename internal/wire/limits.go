@@ -15,6 +15,9 @@ type Limits struct {
 	// Ratio is how many bytes one byte of a coded body may become, once there
 	// is a megabyte of them: 200.
 	Ratio int
+	// Lenient reads heads and trailers that are refused otherwise as net/http does,
+	// and closes the connection behind each: see loose.go.
+	Lenient bool
 	// Decoders is shared by the connections that have these limits, so that few
 	// decoders rest; nil gives each its own.
 	Decoders *Decoders

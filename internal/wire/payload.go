@@ -20,7 +20,7 @@ type payload struct {
 	taken   int64 // bytes read
 	inside  bool  // a chunk's CR LF is still to come
 	excess  int64 // chunk framing that the body does not outweigh
-	trailer string
+	trailer messages.Header
 	err     error // final; io.EOF when complete
 }
 
@@ -191,7 +191,7 @@ func (b *payload) trailers() error {
 	}
 	if section.end > len("\r\n") { // most bodies have no trailer
 		lines, _ := c.reader.Peek(section.end)
-		b.trailer = string(lines[:section.end-len("\r\n")])
+		b.trailer = section.header(lines)
 	}
 	c.reader.Discard(section.end) // it is in the buffer, so this cannot fail
 	return io.EOF

@@ -52,7 +52,7 @@ func (c *Conn) receive(call *messages.Call, sentAt time.Time) error {
 func (c *Conn) finish() {
 	// What is buffered or still in the prefix came unasked: it must not become the
 	// next answer. over comes last, for it waits a moment.
-	c.reusable = c.payload.keeps && !c.socket.blind &&
+	c.reusable = c.payload.keeps && !c.socket.blind && !c.loose &&
 		c.reader.Buffered() == 0 && len(c.source.prefix) == 0 && c.source.upload.over()
 }
 
@@ -101,7 +101,7 @@ func (c *Conn) tellInterim(h *head) error {
 		return nil
 	}
 	buf, _ := c.reader.Peek(h.end) // scan has left it in the buffer
-	return c.source.interim(h.status, string(buf[h.lines:h.end-len("\r\n")]))
+	return c.source.interim(h.status, h.header(buf))
 }
 
 // takeLines consumes the head and returns what its first line says behind the
@@ -109,15 +109,19 @@ func (c *Conn) tellInterim(h *head) error {
 func (c *Conn) takeLines(h *head) (status string, header messages.Header) {
 	buf, _ := c.reader.Peek(h.end)
 	text := string(buf[:h.end-len("\r\n")]) // one copy of all: the buffer is for the next response
+	status = strings.TrimRight(text[len("HTTP/1.1 "):h.lines], "\r\n")
+	if header = messages.NewHeader(text[h.lines:]); h.loose {
+		header = h.header(buf)
+	}
 	c.reader.Discard(h.end)
-	return strings.TrimRight(text[len("HTTP/1.1 "):h.lines], "\r\n"), messages.NewHeader(text[h.lines:])
+	return status, header
 }
 
 // scan reads until h is complete, which is then still in the buffer.
 func (c *Conn) scan(h *head) error {
 	for {
 		buf, _ := c.reader.Peek(c.reader.Buffered())
-		done, err := h.scan(buf)
+		done, err := c.scanBuffered(h, buf)
 		switch {
 		case err != nil:
 			return err
@@ -130,6 +134,18 @@ func (c *Conn) scan(h *head) error {
 			return c.readError(h.cut(len(buf))) // not err: bufio's view, which may be an old one
 		}
 	}
+}
+
+// scanBuffered scans what has come of a head. One that is read loosely leaves the
+// connection to no other request.
+func (c *Conn) scanBuffered(h *head, buf []byte) (done bool, err error) {
+	if !h.loose {
+		if done, err = h.scan(buf); err == nil || !c.limits.Lenient {
+			return done, err
+		}
+	}
+	c.loose = true
+	return h.scanLoosely(buf)
 }
 
 // more reads at least one byte behind the n that are buffered.
@@ -165,9 +181,7 @@ func (c *Conn) readBody(h *head, call *messages.Call, resp *messages.Response) (
 	if err != nil {
 		return err
 	}
-	if c.payload.trailer != "" {
-		resp.Trailer = messages.NewHeader(c.payload.trailer)
-	}
+	resp.Trailer = c.payload.trailer
 	c.finish()
 	return nil
 }

@@ -101,8 +101,8 @@ func (r *source) answered() {
 	}
 }
 
-// interim tells of a 1xx head, whose lines are given.
-func (r *source) interim(status int, lines string) error {
+// interim tells of a 1xx head.
+func (r *source) interim(status int, header messages.Header) error {
 	if r.trace == nil {
 		return nil
 	}
@@ -110,7 +110,7 @@ func (r *source) interim(status int, lines string) error {
 		r.trace.Got100Continue()
 	}
 	if r.trace.Got1xxResponse != nil {
-		return r.trace.Got1xxResponse(status, textproto.MIMEHeader(messages.NewHeader(lines).HTTP()))
+		return r.trace.Got1xxResponse(status, textproto.MIMEHeader(header.HTTP()))
 	}
 	return nil
 }

@@ -104,8 +104,8 @@ func (s *stream) end(err error) {
 	}
 	// A decoder may have failed at the very end of a payload that was complete.
 	if c.payload.err == io.EOF && (err == io.EOF || err == ErrStreamClosed) {
-		if err == io.EOF && c.payload.trailer != "" {
-			s.resp.Trailer = messages.NewHeader(c.payload.trailer)
+		if err == io.EOF {
+			s.resp.Trailer = c.payload.trailer
 		}
 		c.finish()
 	}

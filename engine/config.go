@@ -197,6 +197,13 @@ type Responses struct {
 	// zero means 16 MiB. A larger one is ErrBodyTooLarge. A body read through
 	// Response.Stream has no cap.
 	MaxBody int64
+	// Lenient says of which origins, given as host:port, answers are read in
+	// HTTP/1.1 that are refused otherwise: those that net/http reads in spite of a
+	// repeated Content-Length, a length beside chunks, lines that end in a bare LF or
+	// are folded, a blank before a colon. They can be read in two ways, and so the
+	// connection is closed behind each. It may be called on any goroutine. Nil means
+	// none; see ErrMalformedResponse.
+	Lenient func(hostPort string) bool
 	// Decode decodes the JSON body of an answer for Fetch. Nil means encoding/json
 	// with three differences: a number that goes into an interface, as in
 	// map[string]any, is a json.Number with all its digits; of two names in an

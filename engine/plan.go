@@ -439,6 +439,9 @@ func (p *plan) dialer() *dial.Dialer {
 	if choose := p.Dial.Proxy; choose != nil {
 		dialer.Proxy = func(origin messages.Origin) (*url.URL, error) { return choose(rootOf(origin)) }
 	}
+	if lenient := p.Responses.Lenient; lenient != nil {
+		dialer.Lenient = func(origin messages.Origin) bool { return lenient(origin.Addr) }
+	}
 	if offer := p.Connections.HTTP2; offer != nil {
 		dialer.HTTP2 = func(origin messages.Origin) bool { return offer(origin.Addr) }
 	}

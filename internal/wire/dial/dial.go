@@ -48,9 +48,12 @@ type Dialer struct {
 	// Timeout bounds dialling and the TLS handshake together; zero or less
 	// means 5 s. An earlier deadline of the context wins.
 	Timeout time.Duration
-	// Limits caps the responses of every connection dialled.
+	// Limits caps the responses of every connection dialled. Its Lenient is that of the
+	// origin.
 	Limits wire.Limits
 
+	// Lenient says which origins are known to frame loosely; nil means none.
+	Lenient func(messages.Origin) bool
 	// HTTP2 says which https origins are offered HTTP/2 (by ALPN, so that they
 	// may choose HTTP/1.1); nil means none.
 	HTTP2 func(messages.Origin) bool
@@ -88,7 +91,7 @@ func (d *Dialer) Dial(ctx context.Context, o messages.Origin) (*wire.Conn, error
 		if err != nil {
 			return nil, err
 		}
-		return wire.NewConn(s, d.limits()), nil
+		return wire.NewConn(s, d.limits(o)), nil
 	})
 }
 
@@ -101,7 +104,7 @@ func (d *Dialer) DialAny(ctx context.Context, o messages.Origin) (protocol.Conne
 			if err != nil {
 				return nil, err
 			}
-			return wire.NewConn(s, d.limits()), nil
+			return wire.NewConn(s, d.limits(o)), nil
 		}
 		l := d.enter(o)
 		defer d.leave(o, l)
@@ -127,8 +130,10 @@ func dialled[C any](ctx context.Context, d *Dialer, o messages.Origin, dial func
 	return c, nil
 }
 
-func (d *Dialer) limits() wire.Limits {
+// limits calls code of the caller's.
+func (d *Dialer) limits(o messages.Origin) wire.Limits {
 	l := d.Limits
+	l.Lenient = d.Lenient != nil && d.Lenient(o)
 	if l.Decoders == nil {
 		l.Decoders = &d.decoders
 	}
@@ -137,12 +142,13 @@ func (d *Dialer) limits() wire.Limits {
 
 // enter returns the HTTP/2 connections to o, for a dial.
 func (d *Dialer) enter(o messages.Origin) *lot {
+	limits := d.limits(o)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	l := d.shared[o]
 	if l == nil {
 		open := func(ctx context.Context) (*wire.Socket, error) { return d.connect(ctx, o, http2or1) }
-		l = &lot{conns: h2.NewConns(o.Addr, d.limits(), open)}
+		l = &lot{conns: h2.NewConns(o.Addr, limits, open)}
 		l.conns.WhenEmpty(func() { d.forget(o, l) })
 		if d.shared == nil {
 			d.shared = make(map[messages.Origin]*lot)

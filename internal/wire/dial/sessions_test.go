@@ -105,8 +105,8 @@ func TestACacheOfTheCallersThatDoesNotReturnLosesASession(t *testing.T) {
 
 func TestConnectionsOfOneDialerShareTheirDecoders(t *testing.T) {
 	d := new(Dialer)
-	require.Same(t, d.limits().Decoders, d.limits().Decoders)
+	require.Same(t, d.limits(messages.Origin{}).Decoders, d.limits(messages.Origin{}).Decoders)
 	own := new(wire.Decoders)
 	d = &Dialer{Limits: wire.Limits{Decoders: own}}
-	require.Same(t, own, d.limits().Decoders)
+	require.Same(t, own, d.limits(messages.Origin{}).Decoders)
 }

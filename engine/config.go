@@ -165,18 +165,28 @@ type Dial struct {
 	Backoff time.Duration
 	// BackoffCap is the longest such pause; zero means 5 s.
 	BackoffCap time.Duration
-	// DialContext opens the transport's connection; TLS is still the engine's.
-	// Nil means a net.Dialer.
+	// DialContext opens the transport's connection; TLS is still the engine's. A
+	// connection of a type of its own need not keep deadlines, nor return from its
+	// methods: requests end in time all the same. One that does not keep them is used
+	// for one request. Nil means a net.Dialer.
 	DialContext func(ctx context.Context, network, addr string) (net.Conn, error)
 	// LocalAddr is the IP address connections come from; empty leaves it to the
 	// system. It is not for DialContext.
 	LocalAddr string
 	// Proxy returns the proxy for an origin, given as a GET request for its
 	// root, or nil for none: http.ProxyFromEnvironment, http.ProxyURL. Proxies
-	// are of scheme http or https, asked for a tunnel with CONNECT whatever the
-	// origin, or socks5 and socks5h, which both resolve names themselves. User
-	// and password in the URL are sent. Nil means no proxy.
+	// are of scheme http or https, or socks5 and socks5h, which both resolve names
+	// themselves. One of HTTP is asked for a tunnel to an https origin, with
+	// CONNECT, and is sent the requests for an http origin itself, with the whole
+	// URL: then its own answers, such as a 407 or a 502, are the response, a Host of
+	// the request's own is refused, and it sees all that is sent. User and password
+	// in the URL are sent to the proxy alone. Nil means no proxy.
 	Proxy func(*http.Request) (*url.URL, error)
+	// ProxyConnectHeader is sent with every CONNECT, and to the proxy alone. The
+	// User-Agent of Config.Header is too, unless it has one of its own; user and
+	// password of the proxy's URL win over its Proxy-Authorization. Nil means
+	// nothing else.
+	ProxyConnectHeader http.Header
 	// TLS is used for https: roots, client certificates and the like. It is
 	// cloned. Nil means the system's roots. The least version is TLS 1.2 unless
 	// it asks for more, and sessions are resumed unless SessionTicketsDisabled

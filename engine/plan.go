@@ -131,6 +131,7 @@ func (p *plan) copyWhatIsShared() {
 	p.PreProcessors = slices.Clone(p.PreProcessors)
 	p.PostProcessors = slices.Clone(p.PostProcessors)
 	p.Responses.Codings = slices.Clone(p.Responses.Codings)
+	p.Dial.ProxyConnectHeader = p.Dial.ProxyConnectHeader.Clone()
 	p.Dial.TLS, p.Dial.ProxyTLS = p.Dial.TLS.Clone(), p.Dial.ProxyTLS.Clone()
 	if pacing := p.Throttle.Pacing; pacing != nil {
 		own := *pacing
@@ -265,6 +266,7 @@ func (p *plan) readDial() {
 	d.Timeout = number(p, "Dial.Timeout", d.Timeout, 5*time.Second)
 	d.Backoff = number(p, "Dial.Backoff", d.Backoff, 50*time.Millisecond)
 	d.BackoffCap = number(p, "Dial.BackoffCap", d.BackoffCap, 5*time.Second)
+	p.complainOf("Dial.ProxyConnectHeader", dial.CheckConnectHeader(d.ProxyConnectHeader))
 	if d.LocalAddr == "" {
 		return
 	}
@@ -434,6 +436,7 @@ func (p *plan) dialer() *dial.Dialer {
 	dialer := &dial.Dialer{
 		DialContext: p.Dial.DialContext, LocalAddr: p.localAddr, Timeout: p.Dial.Timeout,
 		TLS: p.Dial.TLS, ProxyTLS: p.Dial.ProxyTLS,
+		ProxyConnectHeader: p.Dial.ProxyConnectHeader, UserAgent: p.userAgent(),
 		Limits: wire.Limits{Header: p.Responses.MaxHeader, Body: p.Responses.MaxBody},
 	}
 	if choose := p.Dial.Proxy; choose != nil {
@@ -446,6 +449,16 @@ func (p *plan) dialer() *dial.Dialer {
 		dialer.HTTP2 = func(origin messages.Origin) bool { return offer(origin.Addr) }
 	}
 	return dialer
+}
+
+// userAgent is what requests say unless they have a User-Agent of their own.
+func (p *plan) userAgent() string {
+	for _, field := range p.fields {
+		if strings.EqualFold(field.Name, "User-Agent") {
+			return field.Value
+		}
+	}
+	return ""
 }
 
 // rootOf is the request that stands for an origin when a proxy is chosen.

@@ -20,6 +20,7 @@ type Conn struct {
 	source   source
 	payload  payload              // the body of the last response
 	tls      *tls.ConnectionState // nil for plain http
+	via      *relay               // nil unless a proxy passes the requests on
 	limits   Limits
 	reader   *bufio.Reader // narrow, or a wide one while a large head is read
 	narrow   *bufio.Reader
@@ -128,7 +129,7 @@ func (c *Conn) begin(call *messages.Call, deadline time.Time) error {
 	}
 	s := c.socket
 	var err error
-	if s.out, s.body, err = appendRequest(s.out[:0], call); err != nil {
+	if s.out, s.body, err = appendRequest(s.out[:0], call, c.via); err != nil {
 		return err
 	}
 	// In doubt from here on: finish takes that back when the response has ended well.

@@ -26,6 +26,7 @@ type detached struct {
 	net.Conn // as dialled
 
 	reads, writes half
+	timeless      bool // it refuses deadlines; guarded by reads.mu
 	closing       sync.Once
 	closed        chan struct{} // closed by Close: nobody waits any longer
 }
@@ -203,29 +204,51 @@ func (d *detached) taken(p []byte, n int, err error) int {
 const probeGrace = 100 * time.Millisecond
 
 // probe reads for as long as wait, and not at all if that is zero, but for what the
-// connection has already. It is errBlind if the connection cannot say.
-func (d *detached) probe(p []byte, wait time.Duration) (int, error) {
+// connection has already. It is errBlind if the connection cannot say. One that
+// refuses deadlines is read without: half a TLS record behind a handshake, say, has
+// to be read to its end.
+func (d *detached) probe(p []byte, wait time.Duration) (n int, err error) {
 	h := &d.reads
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	grace := time.Duration(0) // for a read that goes on from a probe before
 	switch {
 	case len(h.left) > 0:
-		n := copy(p, h.left)
+		n = copy(p, h.left)
 		h.left = h.left[n:]
+		h.rest()
 		return n, nil
 	case h.broken != nil:
 		return 0, h.broken
-	case !h.running:
+	}
+	if !h.running && !d.timeless {
 		h.looking = true
 		h.begin(h.room(len(p)), func(p []byte) (int, error) { return look(d.Conn, p, wait) })
-		grace = wait + probeGrace
+		if n, err = d.await(wait + probeGrace); h.running || err != errBlind {
+			return d.probed(p, n, err)
+		}
+		d.timeless = true
 	}
+	grace := time.Duration(0) // for a read that goes on from a probe before
+	if !h.running {
+		h.looking, grace = false, probeWait
+		h.begin(h.room(len(p)), d.Conn.Read)
+	}
+	n, err = d.await(grace)
+	return d.probed(p, n, err)
+}
+
+// await waits for a probe's call.
+func (d *detached) await(grace time.Duration) (int, error) {
 	timer := time.NewTimer(grace)
 	defer timer.Stop()
-	n, err := h.await(d.closed, h.limit.over(), timer.C)
-	if h.running && err == errNotReturned {
-		return 0, errBlind // the read goes on, and what it comes to is the next to be read
+	return d.reads.await(d.closed, d.reads.limit.over(), timer.C)
+}
+
+// probed says what a probe's call has come to. One that has not ended goes on, and
+// what it comes to is the next to be read.
+func (d *detached) probed(p []byte, n int, err error) (int, error) {
+	if d.reads.running && err == errNotReturned {
+		return 0, errBlind
 	}
 	return d.taken(p, n, err), err
 }
@@ -233,7 +256,7 @@ func (d *detached) probe(p []byte, wait time.Duration) (int, error) {
 // look reads from a connection for a moment.
 func look(c net.Conn, p []byte, wait time.Duration) (int, error) {
 	if c.SetReadDeadline(soon(wait)) != nil {
-		return 0, errBlind // a read might wait for ever
+		return 0, errBlind
 	}
 	n, err := c.Read(p)
 	if back := c.SetReadDeadline(time.Time{}); back != nil {

@@ -65,16 +65,10 @@ func TestAnExchangeEndsAtItsDeadlineWhateverTheConnectionDoes(t *testing.T) {
 			c := over(newLying(t, plain.Addr, stuck), Limits{})
 			requireInTime(t, c, call, stuck+" "+name)
 		}
-		under := newLying(t, sealed.Addr, "")
+		under := newLying(t, sealed.Addr, "") // of which a handshake leaves half a record, perhaps
 		s := NewSocket(under)
 		s.Seal(tls.Client(s, config))
 		require.NoError(t, s.Sealed().Handshake())
-		for range 3 {
-			if s.silence() == nil { // what is behind a handshake has come
-				break
-			}
-		}
-		s.blind = false
 		under.stuck.Store(stuck)
 		requireInTime(t, NewConn(s, Limits{}), get("/"), "TLS "+stuck)
 	}
@@ -204,5 +198,21 @@ func TestConnectionsOfKnownTypesAreUsedAsTheyAre(t *testing.T) {
 		d := Detached(c)
 		require.IsType(t, new(detached), d, "%T", c)
 		require.True(t, d == Detached(d))
+	}
+}
+
+// What is left of a handshake is read to its end, or the first request would be
+// refused.
+func TestTLSOverWhatKeepsNoDeadlinesCarriesOneExchange(t *testing.T) {
+	config, o := listenTLS(t, answeringTLS(ok, nil))
+	for _, under := range []net.Conn{newLying(t, o.Addr, ""), timeless{dialled(t, o.Addr)}} {
+		s := NewSocket(under)
+		s.Seal(tls.Client(s, config))
+		require.NoError(t, s.Sealed().Handshake())
+		c := NewConn(s, Limits{})
+		require.True(t, c.Silent())
+		require.Equal(t, "ok", exchange(t, c, get("/")).Text(), "%T", under)
+		require.False(t, c.Reusable())
+		require.NoError(t, c.Close())
 	}
 }

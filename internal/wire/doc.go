@@ -2,15 +2,18 @@
 //
 //	conn.go limits.go errors.go       one exchange, its caps, its errors
 //	socket*.go source.go records.go   the socket under it, and what TLS may have left
-//	foreign.go                        silence of connections that are no socket of ours
+//	foreign.go detached.go            silence, and deadlines, of connections that are no socket of ours
 //	contain.go                        panics in the caller's code
 //	request.go upload.go trailer.go   what is written
+//	relay.go                          what is written to a proxy that passes it on
 //	head.go response.go keepalive.go  what is read, strictly
+//	loose.go                          and otherwise, where that is allowed
 //	payload.go coding.go stream.go    the body: framing, content coding, streamed
 //
 // How a connection comes about is told in wire/dial, HTTP/2 in wire/h2. Both
 // stand on this package, which knows neither. What it has for them: Socket with
-// NewSocket and NewConn, ReadStatus for the answer of a proxy, Apart, Guard and
+// NewSocket, Detached, NewConn and NewRelayedConn, ProxyCredentials and ReadStatus for
+// a proxy, Apart, Guard and
 // Panicked for code of the caller's, and for HTTP/2 CheckCall, CheckTrailer, Limits,
 // ContinueWait, Lent, AddCoding, Decoders, Believed, ReadAll, IsPeerClosed, ByPeer
 // and the errors of an exchange.
@@ -26,7 +29,8 @@
 //   - A byte that was not asked for never becomes part of an answer: the socket
 //     must be silent when a request is written, and a response must end exactly
 //     where its framing says.
-//   - A response whose framing can be read in two ways is an error.
+//   - A response whose framing can be read in two ways is an error, or, where that is
+//     allowed, the last on its connection.
 //   - Nothing is unbounded: head, interim responses, body, chunk framing and
 //     trailers have caps.
 //   - After any doubt (an error, a deadline, an abort, a byte too many) the

@@ -216,7 +216,7 @@ func FuzzRequest(f *testing.F) {
 	f.Fuzz(func(t *testing.T, method, host, path, query, name, value string, body []byte) {
 		call := &messages.Call{Method: method, Host: host, Path: path, Query: query, Body: body,
 			Fields: []messages.Field{{Name: name, Value: value}, {Name: "X-Last", Value: "1"}}}
-		head, rest, err := appendRequest(nil, call)
+		head, rest, err := appendRequest(nil, call, nil)
 		if err != nil {
 			var refused *CallError
 			require.ErrorAs(t, err, &refused)

@@ -19,7 +19,7 @@ import (
 func TestSentIsExactWhereverTheConnectionBreaks(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		call := post(strings.Repeat("x", rapid.SampledFrom([]int{0, 1, 100, foreignBody, foreignBody + 1, joinedBody + 1}).Draw(t, "body")))
-		head, rest, err := appendRequest(nil, call)
+		head, rest, err := appendRequest(nil, call, nil)
 		require.NoError(t, err)
 		request := len(head) + len(rest)
 		first := request // what is written before the answer is read

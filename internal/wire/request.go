@@ -13,22 +13,21 @@ const joinedBody = 32 << 10
 
 // appendRequest appends the head of call to dst, and its body if it is small;
 // rest is the body otherwise. A Call that could be read in two ways is a
-// *CallError.
+// *CallError. Without a relay the request is for the origin itself.
 //
 // Header lines are written as they stand in call.Fields, in that order, behind
 // Host and Content-Length, which are ours.
-func appendRequest(dst []byte, call *messages.Call) (head, rest []byte, err error) {
+func appendRequest(dst []byte, call *messages.Call, via *relay) (head, rest []byte, err error) {
 	host, err := CheckCall(call)
+	if err == nil && via != nil {
+		err = via.check(host)
+	}
 	if err != nil {
 		return dst, nil, err
 	}
 	dst = append(dst, call.Method...)
 	dst = append(dst, ' ')
-	dst = append(dst, call.Path...)
-	if call.Query != "" {
-		dst = append(dst, '?')
-		dst = append(dst, call.Query...)
-	}
+	dst = via.appendTarget(dst, call)
 	dst = append(dst, " HTTP/1.1\r\nHost: "...)
 	dst = append(dst, host...)
 	dst = append(dst, "\r\n"...)
@@ -43,7 +42,8 @@ func appendRequest(dst []byte, call *messages.Call) (head, rest []byte, err erro
 	if call.Close || call.Connection != "" || call.Upgrade != "" {
 		dst = appendConnection(dst, call)
 	}
-	dst = appendFields(dst, call.Fields)
+	dst = via.appendCredentials(dst)
+	dst = appendFields(dst, call.Fields, via)
 	switch {
 	case call.Reader != nil:
 		return dst, nil, nil
@@ -88,11 +88,11 @@ func appendConnection(dst []byte, call *messages.Call) []byte {
 	return dst
 }
 
-func appendFields(dst []byte, fields []messages.Field) []byte {
+func appendFields(dst []byte, fields []messages.Field, via *relay) []byte {
 	for i := range fields {
 		f := &fields[i]
-		if isHost(f.Name) {
-			continue // it was written as the first line
+		if isHost(f.Name) || via.replaces(f.Name) {
+			continue // it was written before
 		}
 		dst = append(dst, f.Name...)
 		dst = append(dst, ": "...)
@@ -148,7 +148,16 @@ func CheckCall(call *messages.Call) (host string, err error) {
 	if !isAuthority(host) {
 		return "", &CallError{Part: "host", Reason: "empty or not a host"}
 	}
-	return host, nil
+	return withoutZone(host), nil
+}
+
+// withoutZone cuts the zone of an IPv6 address, which means something on this
+// machine alone (RFC 6874, section 4).
+func withoutZone(host string) string {
+	if zone, end := strings.IndexByte(host, '%'), strings.LastIndexByte(host, ']'); 0 < zone && zone < end {
+		return host[:zone] + host[end:]
+	}
+	return host
 }
 
 // checkConnection lets nobody take a field away from the next hop that says where

@@ -119,7 +119,7 @@ func TestTheHeadIsWrittenAsTheCallSays(t *testing.T) {
 	for name, test := range cases {
 		t.Run(name, func(t *testing.T) {
 			test.call.Host = "h"
-			head, rest, err := appendRequest(nil, &test.call)
+			head, rest, err := appendRequest(nil, &test.call, nil)
 			require.NoError(t, err)
 			require.Equal(t, test.want, string(head)+string(rest))
 		})
@@ -128,7 +128,7 @@ func TestTheHeadIsWrittenAsTheCallSays(t *testing.T) {
 
 func TestALargeBodyIsNotCopied(t *testing.T) {
 	call := post(strings.Repeat("x", joinedBody+1))
-	head, rest, err := appendRequest(nil, call)
+	head, rest, err := appendRequest(nil, call, nil)
 	require.NoError(t, err)
 	require.Same(t, &call.Body[0], &rest[0])
 	require.Less(t, len(head), 200)

@@ -75,7 +75,8 @@ func (r *source) sent() {
 	r.upload.headSent() // the methods of an upload may be called on nil
 }
 
-// wroteFields tells of every line of the head that was written.
+// wroteFields tells of every line of the head that was written, but for a proxy's
+// credentials, which are none of the request's.
 func (r *source) wroteFields() {
 	if r.trace == nil || r.trace.WroteHeaderField == nil {
 		return
@@ -85,7 +86,9 @@ func (r *source) wroteFields() {
 	_, lines, _ := strings.Cut(string(head), "\r\n")
 	for line := range strings.SplitSeq(lines, "\r\n") {
 		name, value, _ := strings.Cut(line, ": ")
-		r.trace.WroteHeaderField(name, []string{value})
+		if name != proxyAuthorization {
+			r.trace.WroteHeaderField(name, []string{value})
+		}
 	}
 }
 

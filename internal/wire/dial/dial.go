@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"net/netip"
 	"net/url"
 	"sync"
@@ -34,10 +35,14 @@ type Dialer struct {
 	// for DialContext.
 	Resolve func(ctx context.Context, host string) ([]netip.Addr, error)
 	// Proxy returns the proxy for an origin, nil for none. Its scheme is http or
-	// https (CONNECT, RFC 9110, section 9.3.6, for plain origins as well), socks5
-	// or socks5h (RFC 1928, the name resolved by the proxy in both); user and
-	// password are used if given.
+	// https (which relays the requests of plain origins, and opens tunnels to others
+	// by CONNECT, RFC 9110, section 9.3.6), socks5 or socks5h (RFC 1928, the name
+	// resolved by the proxy in both); user and password are used if given.
 	Proxy func(messages.Origin) (*url.URL, error)
+	// ProxyConnectHeader is sent with CONNECT, and so is UserAgent, unless that is
+	// empty or among it.
+	ProxyConnectHeader http.Header
+	UserAgent          string
 	// TLS is the configuration for https. It is copied; the copy speaks TLS 1.2
 	// at least, offers http/1.1 alone, takes the origin's host for its
 	// ServerName if there is none, and resumes sessions unless told otherwise.
@@ -87,12 +92,24 @@ type lot struct {
 // *messages.PanicError, as it returns anything else.
 func (d *Dialer) Dial(ctx context.Context, o messages.Origin) (*wire.Conn, error) {
 	return dialled(ctx, d, o, func(ctx context.Context) (*wire.Conn, error) {
-		s, err := d.connect(ctx, o, http1)
-		if err != nil {
-			return nil, err
-		}
-		return wire.NewConn(s, d.limits(o)), nil
+		return d.dialHTTP1(ctx, o)
 	})
+}
+
+func (d *Dialer) dialHTTP1(ctx context.Context, o messages.Origin) (*wire.Conn, error) {
+	limits := d.limits(o)
+	r, err := d.route(o)
+	if err != nil {
+		return nil, err
+	}
+	s, err := d.connect(ctx, o, r, http1)
+	if err != nil {
+		return nil, err
+	}
+	if r.relays {
+		return wire.NewRelayedConn(s, limits, o.Addr, wire.ProxyCredentials(r.proxy.User)), nil
+	}
+	return wire.NewConn(s, limits), nil
 }
 
 // DialAny is Dial for whoever takes HTTP/2 as well: for an origin that speaks
@@ -100,11 +117,11 @@ func (d *Dialer) Dial(ctx context.Context, o messages.Origin) (*wire.Conn, error
 func (d *Dialer) DialAny(ctx context.Context, o messages.Origin) (protocol.Connection, error) {
 	return dialled(ctx, d, o, func(ctx context.Context) (protocol.Connection, error) {
 		if o.Scheme != "https" || d.HTTP2 == nil || !d.HTTP2(o) {
-			s, err := d.connect(ctx, o, http1)
+			c, err := d.dialHTTP1(ctx, o)
 			if err != nil {
-				return nil, err
+				return nil, err // not c, which would be an interface that holds nil
 			}
-			return wire.NewConn(s, d.limits(o)), nil
+			return c, nil
 		}
 		l := d.enter(o)
 		defer d.leave(o, l)
@@ -147,7 +164,13 @@ func (d *Dialer) enter(o messages.Origin) *lot {
 	defer d.mu.Unlock()
 	l := d.shared[o]
 	if l == nil {
-		open := func(ctx context.Context) (*wire.Socket, error) { return d.connect(ctx, o, http2or1) }
+		open := func(ctx context.Context) (*wire.Socket, error) {
+			r, err := d.route(o)
+			if err != nil {
+				return nil, err
+			}
+			return d.connect(ctx, o, r, http2or1)
+		}
 		l = &lot{conns: h2.NewConns(o.Addr, limits, open)}
 		l.conns.WhenEmpty(func() { d.forget(o, l) })
 		if d.shared == nil {
@@ -193,9 +216,10 @@ var (
 	http2or1 = []string{"h2", "http/1.1"}
 )
 
-// connect opens a socket to the origin, for https with the handshake done.
-func (d *Dialer) connect(ctx context.Context, o messages.Origin, offer []string) (*wire.Socket, error) {
-	conn, err := d.reach(ctx, o)
+// connect opens a socket to the origin, for https with the handshake done, or to the
+// proxy that relays to it.
+func (d *Dialer) connect(ctx context.Context, o messages.Origin, r route, offer []string) (*wire.Socket, error) {
+	conn, err := d.reach(ctx, o, r)
 	if err != nil {
 		return nil, err
 	}
@@ -222,18 +246,11 @@ func closeUnless(kept *bool, conn net.Conn) {
 
 // reach opens a transport connection to the origin, through its proxy if it has
 // one.
-func (d *Dialer) reach(ctx context.Context, o messages.Origin) (net.Conn, error) {
-	if d.Proxy == nil {
+func (d *Dialer) reach(ctx context.Context, o messages.Origin, r route) (net.Conn, error) {
+	if r.proxy == nil {
 		return d.transport(ctx, o.Addr)
 	}
-	proxy, err := d.Proxy(o)
-	if err != nil {
-		return nil, errProxyChoice{err}
-	}
-	if proxy == nil {
-		return d.transport(ctx, o.Addr)
-	}
-	return d.through(ctx, proxy, o.Addr)
+	return d.through(ctx, r, o.Addr)
 }
 
 func (d *Dialer) transport(ctx context.Context, addr string) (net.Conn, error) {

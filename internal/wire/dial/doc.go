@@ -3,7 +3,7 @@
 //	dial.go              the Dialer: to HTTP/1.1 alone, or to whichever version the origin chooses
 //	tls.go               the handshake, and one configuration for each host
 //	race.go              one of a host's addresses: the first that answers (RFC 8305)
-//	proxy.go socks.go    by way of a proxy: CONNECT, SOCKS5
+//	proxy.go socks.go    by way of a proxy: relayed, CONNECT, SOCKS5
 //	tunnel.go            what lies upon TLS to a proxy
 //
 // From the transport up, each layer there only if it is needed:

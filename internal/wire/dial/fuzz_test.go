@@ -28,11 +28,11 @@ func FuzzTunnel(f *testing.F) {
 	f.Add([]byte{5, 255, 5, 1}, true)
 	f.Fuzz(func(t *testing.T, answer []byte, socks bool) {
 		proxy := &recorded{left: bytes.NewReader(answer)}
-		open := connectTunnel
+		open := func() (int, error) { return connectTunnel(proxy, nil, "origin.test:443") }
 		if socks {
-			open = socksTunnel
+			open = func() (int, error) { return socksTunnel(proxy, nil, "origin.test:443") }
 		}
-		status, err := open(proxy, nil, "origin.test:443")
+		status, err := open()
 		if status != 0 || err != nil {
 			return
 		}

@@ -29,6 +29,12 @@ var (
 
 const ok = wiretest.OK
 
+// to has a call say that it is for o, as a proxy is told.
+func to(o messages.Origin, call *messages.Call) *messages.Call {
+	call.Host = o.Addr
+	return call
+}
+
 type joiner = wiretest.Joiner
 
 var errBroken = errors.New("the wire broke")

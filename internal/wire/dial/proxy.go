@@ -3,12 +3,14 @@ package dial
 import (
 	"cmp"
 	"context"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
+	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -40,24 +42,51 @@ func CheckProxy(proxy *url.URL) error {
 	return nil
 }
 
-// through opens a connection to addr by way of a proxy.
-func (d *Dialer) through(ctx context.Context, proxy *url.URL, addr string) (net.Conn, error) {
+// route is how an origin is reached; without a proxy the zero value.
+type route struct {
+	proxy  *url.URL
+	via    string // host and port of the proxy
+	relays bool   // it passes requests on, and is asked for no tunnel
+}
+
+// route asks which proxy there is for an origin. One of HTTP passes the requests of
+// plain origins on, as many have tunnels for https alone.
+func (d *Dialer) route(o messages.Origin) (route, error) {
+	if d.Proxy == nil {
+		return route{}, nil
+	}
+	proxy, err := d.Proxy(o)
+	if err != nil {
+		return route{}, errProxyChoice{err}
+	}
+	if proxy == nil {
+		return route{}, nil
+	}
 	if err := CheckProxy(proxy); err != nil {
-		return nil, err
+		return route{}, err
 	}
 	via := net.JoinHostPort(proxy.Hostname(), cmp.Or(proxy.Port(), proxyPorts[proxy.Scheme]))
-	open := connectTunnel
-	if strings.HasPrefix(proxy.Scheme, "socks") {
-		open = socksTunnel
-	}
-	conn, err := d.toProxy(ctx, proxy.Scheme, via)
+	return route{proxy, via, o.Scheme == "http" && !strings.HasPrefix(proxy.Scheme, "socks")}, nil
+}
+
+// through opens a connection by way of a proxy: to addr, or, if the proxy relays, to
+// itself.
+func (d *Dialer) through(ctx context.Context, r route, addr string) (net.Conn, error) {
+	conn, err := d.toProxy(ctx, r.proxy.Scheme, r.via)
 	if err != nil {
-		return nil, &messages.ProxyError{Proxy: via, Err: err}
+		return nil, &messages.ProxyError{Proxy: r.via, Err: err}
+	}
+	if r.relays {
+		return conn, nil
+	}
+	open := func() (int, error) { return connectTunnel(conn, d.connectHeader(r.proxy.User), addr) }
+	if strings.HasPrefix(r.proxy.Scheme, "socks") {
+		open = func() (int, error) { return socksTunnel(conn, r.proxy.User, addr) }
 	}
 	kept := false
 	defer closeUnless(&kept, conn)
-	if status, err := bounded(ctx, conn, func() (int, error) { return open(conn, proxy.User, addr) }); status != 0 || err != nil {
-		return nil, &messages.ProxyError{Proxy: via, Status: status, Err: err}
+	if status, err := bounded(ctx, conn, open); status != 0 || err != nil {
+		return nil, &messages.ProxyError{Proxy: r.via, Status: status, Err: err}
 	}
 	kept = true
 	return conn, nil
@@ -100,15 +129,61 @@ func interrupt(conn net.Conn) {
 // maxProxyHead caps the answer to CONNECT.
 const maxProxyHead = 16 << 10
 
-// connectTunnel asks an HTTP proxy for a tunnel; status is 0 when it is open.
-func connectTunnel(conn net.Conn, user *url.Userinfo, addr string) (status int, err error) {
-	request := "CONNECT " + addr + " HTTP/1.1\r\nHost: " + addr + "\r\n"
-	if user != nil {
-		password, _ := user.Password()
-		request += "Proxy-Authorization: Basic " +
-			base64.StdEncoding.EncodeToString([]byte(user.Username()+":"+password)) + "\r\n"
+// connectHeader is what CONNECT says of whoever asks. What the proxy's URL says goes
+// before what is configured, as in net/http.
+func (d *Dialer) connectHeader(user *url.Userinfo) http.Header {
+	header := d.ProxyConnectHeader.Clone()
+	if header == nil {
+		header = make(http.Header)
 	}
-	if _, err := io.WriteString(conn, request+"\r\n"); err != nil {
+	if !hasName(header, "User-Agent") && d.UserAgent != "" {
+		header["User-Agent"] = []string{d.UserAgent}
+	}
+	if credentials := wire.ProxyCredentials(user); credentials != "" {
+		for name := range header {
+			if strings.EqualFold(name, "Proxy-Authorization") {
+				delete(header, name)
+			}
+		}
+		header["Proxy-Authorization"] = []string{credentials}
+	}
+	return header
+}
+
+func hasName(header http.Header, name string) bool {
+	for have := range header {
+		if strings.EqualFold(have, name) {
+			return true
+		}
+	}
+	return false
+}
+
+// CheckConnectHeader returns why a header cannot be sent with CONNECT.
+func CheckConnectHeader(header http.Header) error {
+	call := messages.Call{Method: http.MethodGet, Host: "host", Path: "/"}
+	for name, values := range header {
+		if strings.EqualFold(name, "Host") {
+			return errors.New("Host is the origin's")
+		}
+		for _, value := range values {
+			call.Fields = append(call.Fields, messages.Field{Name: name, Value: value})
+		}
+	}
+	_, err := wire.CheckCall(&call)
+	return err
+}
+
+// connectTunnel asks an HTTP proxy for a tunnel; status is 0 when it is open.
+func connectTunnel(conn net.Conn, header http.Header, addr string) (status int, err error) {
+	var request strings.Builder
+	request.WriteString("CONNECT " + addr + " HTTP/1.1\r\nHost: " + addr + "\r\n")
+	for _, name := range slices.Sorted(maps.Keys(header)) {
+		for _, value := range header[name] {
+			request.WriteString(name + ": " + value + "\r\n")
+		}
+	}
+	if _, err := io.WriteString(conn, request.String()+"\r\n"); err != nil {
 		return 0, err
 	}
 	status, err = wire.ReadStatus(conn, maxProxyHead)

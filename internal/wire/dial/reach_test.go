@@ -14,6 +14,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -182,8 +183,19 @@ func relay(c net.Conn, addr string) {
 	<-done
 }
 
+// connectProxy opens tunnels for user:pass, and passes on what it is told the place
+// of, as one connection from the first request on.
 func connectProxy(c net.Conn, names chan<- string) {
-	req, err := http.ReadRequest(bufio.NewReader(c))
+	r := bufio.NewReader(c)
+	var head strings.Builder
+	for line := ""; line != "\r\n"; {
+		var err error
+		if line, err = r.ReadString('\n'); err != nil {
+			return
+		}
+		head.WriteString(line)
+	}
+	req, err := http.ReadRequest(bufio.NewReader(strings.NewReader(head.String())))
 	if err != nil {
 		return
 	}
@@ -193,9 +205,20 @@ func connectProxy(c net.Conn, names chan<- string) {
 		io.WriteString(c, "HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
 		return
 	}
-	io.WriteString(c, "HTTP/1.1 200 Connection established\r\n\r\n")
-	relay(c, req.Host)
+	if req.Method == http.MethodConnect {
+		io.WriteString(c, "HTTP/1.1 200 Connection established\r\n\r\n")
+		head.Reset()
+	}
+	relay(readFrom{c, io.MultiReader(strings.NewReader(head.String()), r)}, req.Host)
 }
+
+// readFrom is a connection of which something was read already.
+type readFrom struct {
+	net.Conn
+	io.Reader
+}
+
+func (c readFrom) Read(p []byte) (int, error) { return c.Reader.Read(p) }
 
 func socksProxy(c net.Conn, names chan<- string) {
 	take := func(n int) []byte {
@@ -237,14 +260,14 @@ func socksProxy(c net.Conn, names chan<- string) {
 func TestRequestsGoThroughAProxy(t *testing.T) {
 	plain := listen(t, answering(ok, nil))
 	d, sealed := listenTLS(t, answeringTLS(ok, nil))
-	for scheme, prefix := range map[string]string{"http": "CONNECT ", "socks5": ""} {
+	for scheme, prefixes := range map[string][]string{"http": {"GET ", "CONNECT "}, "socks5": {"", ""}} {
 		names := make(chan string, 10)
 		proxy := proxied(t, scheme, names)
 		through := &Dialer{TLS: d.TLS, Proxy: func(messages.Origin) (*url.URL, error) { return proxy, nil }}
-		for _, o := range []messages.Origin{plain, sealed} {
+		for i, o := range []messages.Origin{plain, sealed} {
 			c := dial(t, through, o)
-			require.Equal(t, "ok", exchange(t, c, get("/")).Text())
-			require.Equal(t, prefix+o.Addr, <-names)
+			require.Equal(t, "ok", exchange(t, c, to(o, get("/"))).Text())
+			require.Equal(t, prefixes[i]+o.Addr, <-names)
 		}
 	}
 }
@@ -255,7 +278,7 @@ func TestAProxyThatRefusesIsNamedWithoutItsCredentials(t *testing.T) {
 		proxy := proxied(t, scheme, names)
 		proxy.User = url.UserPassword("s3cret", "s3cret")
 		d := &Dialer{Proxy: func(messages.Origin) (*url.URL, error) { return proxy, nil }}
-		_, err := d.Dial(t.Context(), messages.Origin{Scheme: "http", Addr: "h:80"})
+		_, err := d.Dial(t.Context(), messages.Origin{Scheme: "https", Addr: "h:443"})
 		var refused *messages.ProxyError
 		require.ErrorAs(t, err, &refused)
 		require.Equal(t, proxy.Host, refused.Proxy)
@@ -266,7 +289,7 @@ func TestAProxyThatRefusesIsNamedWithoutItsCredentials(t *testing.T) {
 	}
 	proxy := proxied(t, "socks5", names)
 	d := &Dialer{Proxy: func(messages.Origin) (*url.URL, error) { return proxy, nil }}
-	_, err := d.Dial(t.Context(), messages.Origin{Scheme: "http", Addr: "forbidden.test:80"})
+	_, err := d.Dial(t.Context(), messages.Origin{Scheme: "https", Addr: "forbidden.test:443"})
 	var refused *messages.ProxyError
 	require.ErrorAs(t, err, &refused)
 	require.Equal(t, 2, refused.Status)
@@ -284,7 +307,7 @@ func TestABadProxyEndsTheDial(t *testing.T) {
 			d := &Dialer{Timeout: 50 * time.Millisecond, Proxy: func(messages.Origin) (*url.URL, error) {
 				return &url.URL{Scheme: scheme, Host: o.Addr}, nil
 			}}
-			_, err := d.Dial(t.Context(), messages.Origin{Scheme: "http", Addr: "h:80"})
+			_, err := d.Dial(t.Context(), messages.Origin{Scheme: "https", Addr: "h:443"})
 			require.Error(t, err)
 			if name == "silent" {
 				require.ErrorIs(t, err, context.DeadlineExceeded)
@@ -293,7 +316,7 @@ func TestABadProxyEndsTheDial(t *testing.T) {
 	}
 	for _, bad := range []string{"https://", "http://", "ftp://proxy.test"} {
 		d := &Dialer{Proxy: func(messages.Origin) (*url.URL, error) { return url.Parse(bad) }}
-		_, err := d.Dial(t.Context(), messages.Origin{Scheme: "http", Addr: "h:80"})
+		_, err := d.Dial(t.Context(), messages.Origin{Scheme: "https", Addr: "h:443"})
 		require.Error(t, err)
 	}
 }

@@ -70,12 +70,12 @@ func TestRequestsGoThroughAProxyOverTLS(t *testing.T) {
 	through := &Dialer{TLS: d.TLS, ProxyTLS: trusting, Proxy: by(proxy)}
 	for _, o := range []messages.Origin{plain, sealed} {
 		c := dial(t, through, o)
-		require.Equal(t, "CONNECT "+o.Addr, <-names)
 		for range 3 {
 			require.True(t, c.Silent())
-			require.Equal(t, "ok", exchange(t, c, get("/")).Text())
+			require.Equal(t, "ok", exchange(t, c, to(o, get("/"))).Text())
 			require.True(t, c.Reusable())
 		}
+		require.Equal(t, map[string]string{"http": "GET ", "https": "CONNECT "}[o.Scheme]+o.Addr, <-names)
 	}
 
 	d, o := listenH2(t, 10, mirrorH2)
@@ -95,8 +95,8 @@ func TestLargeBodiesPassAProxyOverTLS(t *testing.T) {
 		d.ProxyTLS, d.Proxy = trusting, by(proxy)
 		c := dial(t, d, o)
 		body := strings.Repeat("x", 3_000_000)
-		require.True(t, body == exchange(t, c, post(body)).Text())
-		require.True(t, body == exchange(t, c, uploading(strings.NewReader(body), -1)).Text())
+		require.True(t, body == exchange(t, c, to(o, post(body))).Text())
+		require.True(t, body == exchange(t, c, to(o, uploading(strings.NewReader(body), -1))).Text())
 		require.True(t, c.Reusable())
 	}
 }
@@ -115,7 +115,7 @@ func TestAStrayByteThroughAProxyOverTLSMakesTheConnectionStale(t *testing.T) {
 			}
 			d.ProxyTLS, d.Proxy = trusting, by(proxy)
 			c := dial(t, d, o)
-			exchange(t, c, get("/"))
+			exchange(t, c, to(o, get("/")))
 			require.True(t, c.Silent(), name)
 			more <- text
 			require.Eventually(t, func() bool { return !c.Silent() }, 5*time.Second, time.Millisecond, name)
@@ -134,13 +134,13 @@ func TestAnExchangeThroughAProxyOverTLSEndsWithItsDeadlineOrAbort(t *testing.T) 
 	})
 	d := &Dialer{ProxyTLS: trusting, Proxy: by(proxy)}
 	for _, call := range []*messages.Call{get("/"), post(strings.Repeat("x", 64<<20))} {
-		_, sent, err := dial(t, d, o).Exchange(call, time.Now().Add(30*time.Millisecond))
+		_, sent, err := dial(t, d, o).Exchange(to(o, call), time.Now().Add(30*time.Millisecond))
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		require.Equal(t, messages.SentMaybe, sent)
 	}
 	c := dial(t, d, o)
 	time.AfterFunc(10*time.Millisecond, c.Abort)
-	_, _, err := c.Exchange(get("/"), never)
+	_, _, err := c.Exchange(to(o, get("/")), never)
 	require.ErrorIs(t, err, wire.ErrAborted)
 }
 
@@ -182,7 +182,7 @@ func TestAProxyOverTLSThatSaysNothingEndsTheDial(t *testing.T) {
 		ended.Add(1)
 	})
 	d := &Dialer{Timeout: 30 * time.Millisecond, Proxy: by(&url.URL{Scheme: "https", Host: o.Addr})}
-	_, err := d.Dial(t.Context(), messages.Origin{Scheme: "http", Addr: "h:80"})
+	_, err := d.Dial(t.Context(), messages.Origin{Scheme: "https", Addr: "h:443"})
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 	require.Eventually(t, func() bool { return ended.Load() == 1 }, 5*time.Second, time.Millisecond, "the connection is closed")
 }
@@ -207,7 +207,7 @@ func TestTheHandshakeWithAProxyIsTraced(t *testing.T) {
 func TestWhyNoProxyCouldBeChosenIsNotTold(t *testing.T) {
 	cause := errors.New("invalid proxy address \"http://user:s3cret@\"")
 	d := &Dialer{Proxy: func(messages.Origin) (*url.URL, error) { return nil, cause }}
-	_, err := d.Dial(t.Context(), messages.Origin{Scheme: "http", Addr: "h:80"})
+	_, err := d.Dial(t.Context(), messages.Origin{Scheme: "https", Addr: "h:443"})
 	require.ErrorIs(t, err, cause)
 	require.NotContains(t, err.Error(), "s3cret")
 }
@@ -238,10 +238,12 @@ func TestALateAnswerThroughATunnelOverAWrapperIsSeen(t *testing.T) {
 			return enclosing{c}, err
 		}
 		c := dial(t, d, o)
-		require.Equal(t, "ok", exchange(t, c, get("/")).Text())
+		require.Equal(t, "ok", exchange(t, c, to(o, get("/"))).Text())
 		require.True(t, c.Reusable())
 		time.Sleep(100 * time.Millisecond)
-		requireStale(t, c)
+		_, sent, err := c.Exchange(to(o, get("/")), never)
+		require.ErrorIs(t, err, messages.ErrStale)
+		require.Equal(t, messages.SentNo, sent)
 	}
 }
 
@@ -258,7 +260,8 @@ func TestATunnelOverAConnectionThatKeepsNoDeadlinesIsUsedOnce(t *testing.T) {
 		c, err := new(net.Dialer).DialContext(ctx, network, addr)
 		return timeless{c}, err
 	}
-	c := dial(t, d, listen(t, answering(ok, nil)))
-	require.Equal(t, "ok", exchange(t, c, get("/")).Text())
+	o := listen(t, answering(ok, nil))
+	c := dial(t, d, o)
+	require.Equal(t, "ok", exchange(t, c, to(o, get("/"))).Text())
 	require.False(t, c.Reusable())
 }

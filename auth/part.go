@@ -77,7 +77,7 @@ func appendCallPart(dst []byte, call *messages.Call, p Part) []byte {
 		return append(dst, call.Path...)
 	case Target:
 		dst = append(dst, call.Path...)
-		if call.Query == "" {
+		if call.Query == "" && !call.ForceQuery {
 			return dst
 		}
 		return append(append(dst, '?'), call.Query...)

@@ -66,7 +66,7 @@ func TestCredentialsGoToTheOriginsOfTheConfigurationAlone(t *testing.T) {
 			require.NoError(t, err, url)
 		}
 		require.Equal(t, []string{
-			"home.test/a key=sesame signed=true agent=me", "home.test/b key=sesame signed=true agent=me",
+			"home.test/a key=sesame signed=true agent=me", "HOME.test:80/b key=sesame signed=true agent=me",
 			"annex.test:8080/c key=sesame signed=true agent=me",
 		}, book.read())
 

@@ -183,7 +183,7 @@ func originOf(req *http.Request) Origin {
 func tripError(req *http.Request, err error) error {
 	place := Request{Method: req.Method}
 	if req.URL != nil {
-		place.URL = req.URL.Scheme + "://" + req.URL.Host + req.URL.EscapedPath()
+		place.URL = baseOf(req.URL) + req.URL.EscapedPath()
 	}
 	return messages.NewError(&place, Preparing, err)
 }

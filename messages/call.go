@@ -35,6 +35,9 @@ type Call struct {
 	Fields []Field // header lines in the order they are written, Host and Content-Length apart
 	Body   []byte
 
+	// ForceQuery writes a "?" even if Query is empty, as url.URL does.
+	ForceQuery bool
+
 	// Reader is read and sent instead of Body. Length is its length, and
 	// negative if that is not known. Continue waits for the server to ask for
 	// it, for a second at most. Trailer follows a Reader of unknown length: its
@@ -169,7 +172,7 @@ func (c *Call) Header(name string) (value string, ok bool) {
 // Target returns the request target as it stands on the request line: the path
 // and, if there is one, "?" and the query.
 func (c *Call) Target() string {
-	if c.Query == "" {
+	if c.Query == "" && !c.ForceQuery {
 		return c.Path
 	}
 	return c.Path + "?" + c.Query

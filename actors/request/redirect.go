@@ -32,7 +32,7 @@ func (r *slot) redirect(response *messages.Response) bool {
 		r.call.Method, r.contentType = method, ""
 		r.call.Body, r.call.Reader, r.call.Trailer, r.upload = nil, nil, nil, nil
 	}
-	r.call.Path, r.call.Query = next.path, next.query
+	r.call.Path, r.call.Query, r.call.ForceQuery = next.path, next.query, next.lone
 	r.url = r.call.Origin.Scheme + "://" + r.call.Host + r.call.Target()
 	r.buildFields(r.contentType)
 	return true
@@ -60,7 +60,10 @@ func redirectMethod(status int, method string) (next string, follows bool) {
 	return method, false
 }
 
-type place struct{ path, query string }
+type place struct {
+	path, query string
+	lone        bool // a "?" with nothing behind it
+}
 
 // sameOrigin resolves a Location, and drops from its query what an
 // authenticator had added to the last one: the next signature takes its place.
@@ -78,11 +81,11 @@ func (r *slot) sameOrigin(location string) (place, bool) {
 		return place{}, false
 	}
 	rest, _, _ = strings.Cut(rest, "#")
-	path, query, _ := strings.Cut(percent.EscapeTarget(rest), "?")
+	path, query, asks := strings.Cut(percent.EscapeTarget(rest), "?")
 	if path == "" {
 		path = "/"
 	}
-	return place{path, r.unsigned(query)}, true
+	return place{path, r.unsigned(query), asks && query == ""}, true
 }
 
 // unsigned leaves out the parameters whose names only the signed call had.

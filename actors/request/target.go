@@ -1,6 +1,7 @@
 package request
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
@@ -16,7 +17,7 @@ import (
 // Base is where requests that give only a path go.
 type Base struct {
 	Origin messages.Origin
-	Host   string // the Host header: the port left out when it is the scheme's own
+	Host   string // the Host header, as the URL spells it
 	Prefix string // percent-encoded path that every Request.Path is joined to, without "/" at the end
 }
 
@@ -41,6 +42,7 @@ type target struct {
 	host        string
 	escapedPath string
 	query       string
+	lone        bool   // a "?" with nothing behind it
 	shown       string // the whole URL, as a response tells it
 	name        string // the origin's, as the throttler knows it
 	home        bool   // the origin is one of Plan.Homes
@@ -61,7 +63,7 @@ func (r *slot) buildTarget() error {
 		t.home = r.needs.Plan.home(t.origin)
 	}
 	r.call.Origin, r.call.Host = t.origin, t.host
-	r.call.Path, r.call.Query, r.url = t.escapedPath, t.query, t.shown
+	r.call.Path, r.call.Query, r.call.ForceQuery, r.url = t.escapedPath, t.query, t.lone, t.shown
 	r.home = t.home && !r.terms.Stranger
 	if asksServer(asked) {
 		r.call.Path, r.call.Query = asked.Path, ""
@@ -107,17 +109,17 @@ func (base Base) target(asked *messages.Request) (target, error) {
 	if !asked.Encoded {
 		rest = percent.EscapeTarget(rest)
 	}
-	path, query, _ := strings.Cut(rest, "?")
+	path, query, asks := strings.Cut(rest, "?")
 	if path == "" && base.Prefix == "" || path != "" && path[0] != '/' {
 		path = "/" + path
 	}
 	t := target{
 		url: asked.URL, path: asked.Path, encoded: asked.Encoded,
-		origin: base.Origin, host: base.Host, escapedPath: base.Prefix + path, query: query,
+		origin: base.Origin, host: base.Host, escapedPath: base.Prefix + path, query: query, lone: asks && query == "",
 		name: base.Origin.String(),
 	}
 	t.shown = base.Origin.Scheme + "://" + base.Host + t.escapedPath
-	if query != "" {
+	if asks {
 		t.shown += "?" + query
 	}
 	return t, nil
@@ -144,7 +146,7 @@ func splitURL(raw string) (origin messages.Origin, host, rest string, err error)
 	}
 	scheme := strings.ToLower(u.Scheme)
 	port, known := map[string]string{"http": "80", "https": "443"}[scheme]
-	name := strings.ToLower(u.Hostname())
+	name := lowerHost(u.Hostname())
 	switch {
 	case !known:
 		return origin, "", "", fmt.Errorf("URL scheme %q is neither http nor https", u.Scheme)
@@ -155,19 +157,32 @@ func splitURL(raw string) (origin messages.Origin, host, rest string, err error)
 	case u.User != nil:
 		return origin, "", "", errors.New("URL carries credentials; use an authenticator")
 	}
-	host = name
-	if strings.Contains(name, ":") {
-		host = "[" + name + "]"
-	}
-	if p := u.Port(); p != "" && p != port {
-		port = p
-		host += ":" + p
-	}
+	port = cmp.Or(u.Port(), port)
 	_, rest, _ = strings.Cut(raw, "://")
 	if i := strings.IndexAny(rest, "/?#"); i >= 0 {
 		rest = rest[i:]
 	} else {
 		rest = ""
 	}
-	return messages.Origin{Scheme: scheme, Addr: net.JoinHostPort(name, port)}, host, rest, nil
+	return messages.Origin{Scheme: scheme, Addr: net.JoinHostPort(name, port)}, hostOf(u), rest, nil
+}
+
+// hostOf is what Host says of a URL: host and port as the caller spelt them, and no
+// zone of IPv6, which means something on this machine alone.
+func hostOf(u *url.URL) string {
+	host := strings.TrimSuffix(u.Host, ":")
+	if zone, end := strings.IndexByte(host, '%'), strings.LastIndexByte(host, ']'); 0 < zone && zone < end {
+		host = host[:zone] + host[end:]
+	}
+	return host
+}
+
+// lowerHost is a host's name in small letters; a zone is the name of an interface,
+// whose case matters.
+func lowerHost(name string) string {
+	address, zone, has := strings.Cut(name, "%")
+	if !has {
+		return strings.ToLower(name)
+	}
+	return strings.ToLower(address) + "%" + zone
 }

@@ -174,6 +174,9 @@ func (d *detached) Read(p []byte) (int, error) {
 			h.begin(h.room(len(p)), d.Conn.Read)
 		}
 		n, err := h.await(d.closed, h.limit.over(), nil)
+		if h.running && err == errNotReturned {
+			n, err = d.interrupt()
+		}
 		switch {
 		case h.running:
 			return 0, err
@@ -182,6 +185,20 @@ func (d *detached) Read(p []byte) (int, error) {
 		}
 		return d.taken(p, n, err), err
 	}
+}
+
+// interruptGrace is how long a read may take to return once it is to end.
+const interruptGrace = 5 * time.Millisecond
+
+// interrupt has the running read end, if the connection keeps deadlines: it may have
+// what it read in hand. Another read does not follow.
+func (d *detached) interrupt() (int, error) {
+	go func() {
+		_ = Guard(messages.Exchanging, func() { _ = d.Conn.SetReadDeadline(time.Unix(1, 0)) })
+	}()
+	timer := time.NewTimer(interruptGrace)
+	defer timer.Stop()
+	return d.reads.await(d.closed, nil, timer.C)
 }
 
 // taken hands on what a call has read. Its error is final if it is one of the

@@ -37,13 +37,7 @@ func NewRelayedConn(s *Socket, l Limits, addr, credentials string) *Conn {
 // authorityOf returns the host and port of an http URL in one spelling, without a
 // zone, which means something on this machine alone.
 func authorityOf(host string) string {
-	host = strings.TrimSuffix(strings.ToLower(host), ":80")
-	if strings.HasPrefix(host, "[") {
-		if zone, end := strings.IndexByte(host, '%'), strings.LastIndexByte(host, ']'); 0 < zone && zone < end {
-			host = host[:zone] + host[end:]
-		}
-	}
-	return host
+	return withoutZone(strings.TrimSuffix(strings.ToLower(host), ":80"))
 }
 
 // check refuses a Host that is not the origin's: the proxy would put the target's
@@ -66,7 +60,7 @@ func (r *relay) appendTarget(dst []byte, call *messages.Call) []byte {
 		}
 	}
 	dst = append(dst, call.Path...)
-	if call.Query != "" {
+	if call.Query != "" || call.ForceQuery {
 		dst = append(dst, '?')
 		dst = append(dst, call.Query...)
 	}

@@ -18,7 +18,7 @@ import (
 func (s *Stream) lay(call *messages.Call, host string) *http.Request {
 	// https, for that is what the peer is told, though net/http takes the connection
 	// for a plain one. Opaque, for a path would be decoded and encoded anew.
-	s.url = url.URL{Scheme: "https", Host: host, Opaque: "//" + host + call.Path, RawQuery: call.Query}
+	s.url = url.URL{Scheme: "https", Host: host, Opaque: "//" + host + call.Path, RawQuery: call.Query, ForceQuery: call.ForceQuery}
 	s.layFields(call.Fields)
 	s.request.Method, s.request.Host = call.Method, host
 	req := &s.request

@@ -47,6 +47,8 @@ func (r *slot) build() error {
 	var err error
 	if r.upload, err = newUpload(r.asked, r.signsBody); err == nil && r.upload == nil {
 		body, contentType, err = r.encodeBody()
+	} else if err == nil {
+		err = r.upload.probe(r)
 	}
 	if r.upload != nil {
 		contentType = r.upload.mediaType

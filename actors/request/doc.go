@@ -9,8 +9,8 @@
 //	redirect.go   where an answer points to
 //	retry.go      what may be repeated, and how soon; repeat.go: what is kept of an
 //	              answer that is, and what is known from then on
-//	upload.go     a body that is read while it is sent; stream.go: one that is
-//	              received so
+//	upload.go     a body that is read while it is sent; opening.go: whether there is
+//	              one; stream.go: one that is received so
 //	watch.go      the caller's context and the time of one attempt, watched during an
 //	              exchange
 //	lane.go       the order of those that sign with a nonce

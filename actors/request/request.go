@@ -369,6 +369,7 @@ func (r *slot) fail(err error) {
 		err = errors.Join(err, last.Err())
 	}
 	r.closeStream()
+	r.upload.abandon()
 	if r.asking > 0 && r.needs.Timesync != nil {
 		r.needs.Timesync.Tell(protocol.LeaveTime{Owner: r}) // or it would be kept for as long as there is no time
 	}

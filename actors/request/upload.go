@@ -1,9 +1,11 @@
 package request
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"sync/atomic"
 
 	"github.com/sluice-engine/sluice/messages"
@@ -15,7 +17,9 @@ type upload struct {
 	once      bool   // what is opened can be read once
 	mediaType string // empty where only the caller knows it
 	length    int64
-	current   *touchReader // of this attempt
+	probes    bool         // whether there is a body at all is to be seen first
+	opening   *opening     // of a source that is a reader and was probed; nil otherwise
+	current   *touchReader // of this attempt; nil if there is no body
 }
 
 // touchReader knows whether it was read from, and is closed once.
@@ -83,6 +87,7 @@ func newUpload(asked *messages.Request, signsBody bool) (*upload, error) {
 			u.length = int64(sized.Len())
 		}
 	}
+	u.probes = u.length < 0 && u.mediaType == "" && len(asked.Upload.Trailer) == 0 && lacksBody[cmp.Or(asked.Method, http.MethodGet)]
 	return u, nil
 }
 
@@ -100,6 +105,27 @@ func (u *upload) takeParts(body messages.Multipart) error {
 	return nil
 }
 
+// lacksBody are the methods whose requests mostly have no body, and many servers
+// refuse one in chunks, even an empty one. net/http has the same.
+var lacksBody = map[string]bool{
+	http.MethodGet: true, http.MethodHead: true, http.MethodDelete: true, http.MethodOptions: true, "PROPFIND": true, "SEARCH": true,
+}
+
+// probe looks whether a body that is the caller's own reader has a first byte, before
+// anything is held that others wait for.
+func (u *upload) probe(r *slot) error {
+	if u == nil || !u.probes {
+		return nil
+	}
+	reader, ok := u.source.(io.Reader)
+	if !ok {
+		return nil
+	}
+	u.opening = newOpening(reader)
+	_, err := u.opening.isEmpty(r)
+	return err
+}
+
 // open gives the attempt's call a reader that nobody has read from.
 func (u *upload) open(r *slot, call *messages.Call) error {
 	if u == nil {
@@ -114,7 +140,17 @@ func (u *upload) open(r *slot, call *messages.Call) error {
 	} else if !ok || !u.retire() {
 		return errors.New("request body was read already")
 	}
-	u.current = &touchReader{Reader: reader}
+	first := u.opening // the same for every attempt
+	if u.probes && first == nil {
+		first = newOpening(reader)
+	}
+	u.current, call.Reader, call.Length = &touchReader{Reader: reader}, nil, 0
+	if first != nil {
+		u.current.Reader = first
+		if empty, err := first.isEmpty(r); empty || err != nil {
+			return err
+		}
+	}
 	call.Reader, call.Length = u.current, u.length
 	return nil
 }

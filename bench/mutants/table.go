@@ -250,7 +250,7 @@ var All = []Mutant{
 	{Rule: 8, Without: "credentials kept at home", File: "actors/request/target.go", Package: "engine", Test: "TestATargetThatARedirectChoseIsSentNoCredentials",
 		Old: "r.home = t.home && !r.terms.Stranger", New: "r.home = true"},
 	{Rule: 8, Without: "a proxy's error silent about its password", File: dial + "/proxy.go", Test: "TestAProxyThatRefusesIsNamedWithoutItsCredentials",
-		Old: "&messages.ProxyError{Proxy: via, Status: status, Err: err}", New: "&messages.ProxyError{Proxy: proxy.String(), Status: status, Err: err}"},
+		Old: "&messages.ProxyError{Proxy: r.via, Status: status, Err: err}", New: "&messages.ProxyError{Proxy: r.proxy.String(), Status: status, Err: err}"},
 	{Rule: 8, Without: "silence of the actor library", File: "actors/system.go", Package: "engine", Test: "TestLogsCarryNoSecret",
 		Old: "return slog.New(slog.DiscardHandler) }),", New: "return s.config.Logger }),"},
 

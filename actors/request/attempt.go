@@ -189,10 +189,27 @@ func (a *attempt) cutShort(late bool) error {
 	return messages.ContextError(a.ctx)
 }
 
+// What a request may meet of connections that nobody has used before it: the pool
+// opens another for each, and so there might be no end of them.
+const (
+	mostDead     = 256 // closed while they rested, as by a server that was started anew
+	mostSpeaking = 64  // with something to say unasked: a 408, or what is there speaks no HTTP
+)
+
 // staleUnused reports whether an exchange failed on a connection that had died
 // while it was idle, and so is no failure of the origin's.
 func (a *attempt) staleUnused(sent messages.Sent, err error) bool {
-	return sent == messages.SentNo && !a.fresh && errors.Is(err, messages.ErrStale)
+	if sent != messages.SentNo || a.fresh || !errors.Is(err, messages.ErrStale) {
+		return false
+	}
+	if a.lease.Uses > 1 {
+		return true
+	}
+	a.unserved++
+	if errors.Is(err, messages.ErrPeerClosed) {
+		return a.unserved <= mostDead
+	}
+	return a.unserved <= mostSpeaking
 }
 
 func (a *attempt) returnLease(reusable bool) {

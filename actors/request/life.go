@@ -48,6 +48,7 @@ type life struct {
 type tally struct {
 	tried     int           // exchanges begun on a connection that was good
 	failures  int           // failed dials and exchanges
+	unserved  int           // connections it met that nobody had used, and that were dead
 	outdates  int           // how often limits were replaced behind a permit of it
 	sent      messages.Sent // the worst of all attempts
 	doubted   bool          // the last attempt may have been carried out, though it is repeated

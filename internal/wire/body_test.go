@@ -274,7 +274,7 @@ func TestAStreamClosedEarlyKeepsTheConnectionOnlyIfItsEndIsHere(t *testing.T) {
 		ok:                      true,
 		ok[:len(ok)-1]:          false,
 		ok[:len(ok)-2]:          false, // nothing of the body is here
-		trailed:                 false, // not looked for
+		trailed:                 true,
 		inChunks("x", "abc", 3): true,
 		withLength("x", strings.Repeat("x", 100_000)): false,
 		"HTTP/1.1 200 OK\r\n\r\nabc":                  false,

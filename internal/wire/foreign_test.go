@@ -9,6 +9,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -57,27 +58,47 @@ var wrappers = map[string]func(net.Conn) net.Conn{
 	"a wrapper in a wrapper":        func(c net.Conn) net.Conn { return embedding{revealing{enclosing{c}}} },
 }
 
-// answeringTwice answers each request, and late after the second sends an answer
-// that nobody asked for.
-func answeringTwice(c net.Conn) {
+// latecomers answers each request, and late after the second sends an answer that
+// nobody asked for.
+type latecomers struct {
+	mu   sync.Mutex
+	sent map[string]chan struct{} // by the client's address: closed once that is sent
+}
+
+func (l *latecomers) sentTo(client net.Addr) chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.sent == nil {
+		l.sent = map[string]chan struct{}{}
+	}
+	if l.sent[client.String()] == nil {
+		l.sent[client.String()] = make(chan struct{})
+	}
+	return l.sent[client.String()]
+}
+
+func (l *latecomers) serve(c net.Conn) {
 	r := bufio.NewReader(c)
 	for n := 1; takeRequest(r); n++ {
 		io.WriteString(c, ok)
 		if n == 2 {
 			time.Sleep(30 * time.Millisecond)
 			io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil")
+			close(l.sentTo(c.RemoteAddr()))
 		}
 	}
 }
 
-func requireSeen(t *testing.T, c *Conn) {
+// requireSeen expects that a connection to latecomers is not used a third time.
+func (l *latecomers) requireSeen(t *testing.T, c *Conn) {
 	t.Helper()
 	for range 2 {
 		require.True(t, c.Silent())
 		require.Equal(t, "ok", exchange(t, c, get("/")).Text())
 		require.True(t, c.Reusable())
 	}
-	time.Sleep(100 * time.Millisecond)
+	<-l.sentTo(c.socket.LocalAddr())
+	time.Sleep(50 * time.Millisecond) // on its way
 	resp, sent, err := c.Exchange(get("/"), never)
 	require.ErrorIs(t, err, messages.ErrStale)
 	require.Equal(t, messages.SentNo, sent)
@@ -86,12 +107,13 @@ func requireSeen(t *testing.T, c *Conn) {
 }
 
 func TestALateAnswerNeverBecomesTheNextOneWhateverTheConnectionIs(t *testing.T) {
-	plain := listen(t, answeringTwice)
-	config, sealed := listenTLS(t, func(c *tls.Conn, _ *joiner) { answeringTwice(c) })
+	var late latecomers
+	plain := listen(t, late.serve)
+	config, sealed := listenTLS(t, func(c *tls.Conn, _ *joiner) { late.serve(c) })
 	for name, wrap := range wrappers {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			requireSeen(t, foreign(t, plain.Addr, wrap))
+			late.requireSeen(t, foreign(t, plain.Addr, wrap))
 		})
 		t.Run("TLS over "+name, func(t *testing.T) {
 			t.Parallel()
@@ -100,7 +122,7 @@ func TestALateAnswerNeverBecomesTheNextOneWhateverTheConnectionIs(t *testing.T) 
 			require.NoError(t, s.Sealed().Handshake())
 			c := NewConn(s, Limits{})
 			t.Cleanup(func() { c.Close() })
-			requireSeen(t, c)
+			late.requireSeen(t, c)
 		})
 		t.Run("the caller's own TLS over "+name, func(t *testing.T) {
 			t.Parallel()
@@ -108,7 +130,7 @@ func TestALateAnswerNeverBecomesTheNextOneWhateverTheConnectionIs(t *testing.T) 
 			require.NoError(t, own.Handshake())
 			c := over(own, Limits{})
 			t.Cleanup(func() { c.Close() })
-			requireSeen(t, c)
+			late.requireSeen(t, c)
 		})
 	}
 }
@@ -130,7 +152,7 @@ func foreign(t *testing.T, addr string, wrap func(net.Conn) net.Conn) *Conn {
 func TestALateAnswerInAPipeIsSeenInNoTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		near, far := net.Pipe()
-		go answeringTwice(far)
+		go new(latecomers).serve(far)
 		c := over(near, Limits{})
 		begun := time.Now()
 		for range 2 {

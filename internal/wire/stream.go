@@ -81,19 +81,39 @@ func (s *stream) skip() {
 	buffered, _ := r.Peek(r.Buffered()) // does not read, so it cannot fail
 	switch {
 	case b.framing == counted && b.left <= int64(len(buffered)):
-	case b.framing == chunked && bytes.HasSuffix(buffered, lastChunk):
+	case b.framing == chunked && b.endsIn(buffered):
 	default:
 		return
 	}
-	// The suffix was only a hint, for it may be data: the loop stops with the buffer.
 	var waste [512]byte
 	for b.err == nil && (r.Buffered() > 0 || b.left == 0 && b.framing == counted) {
 		_, _ = b.Read(waste[:]) // b keeps the error
 	}
 }
 
-// lastChunk is what a body in chunks ends with, unless it has trailers.
-var lastChunk = []byte("0\r\n\r\n")
+// endsIn reports whether a body in chunks ends in what is buffered. It walks from
+// chunk to chunk, for what looks like the last one may be data.
+func (b *payload) endsIn(buffered []byte) bool {
+	left, inside := b.left, b.inside
+	for {
+		if inside {
+			left += int64(len("\r\n")) // whether they are is for reading to say
+		}
+		if left > int64(len(buffered)) {
+			return false
+		}
+		buffered = buffered[left:]
+		line, rest, whole := bytes.Cut(buffered, []byte("\r\n"))
+		size, err := chunkSize(line)
+		switch {
+		case !whole || err != nil:
+			return false
+		case size == 0:
+			return bytes.HasPrefix(rest, []byte("\r\n")) || bytes.Contains(rest, []byte("\r\n\r\n"))
+		}
+		buffered, left, inside = rest, size, true
+	}
+}
 
 func (s *stream) end(err error) {
 	s.err = err

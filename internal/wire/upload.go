@@ -283,7 +283,11 @@ func (u *upload) copy() (readErr, writeErr error) {
 	defer uploadBuffers.Put(buffer)
 	var sent int64
 	for {
-		n, err := u.body.Read(buffer[chunkFront : len(buffer)-chunkBack])
+		room := buffer[chunkFront : len(buffer)-chunkBack]
+		if u.length >= 0 { // one byte too many says as much as all of them
+			room = room[:min(int64(len(room))-1, u.length-sent)+1]
+		}
+		n, err := u.body.Read(room)
 		// Asked after the read, which may have taken long: nothing is written behind
 		// the end of the exchange.
 		if n > 0 && !u.stopped() {

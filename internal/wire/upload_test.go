@@ -180,3 +180,25 @@ func TestARequestAndItsResponseAreStreamedAtOnce(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, c.Reusable())
 }
+
+// counted counts what is read of it.
+type countedReader struct {
+	io.Reader
+	read int
+}
+
+func (c *countedReader) Read(p []byte) (int, error) {
+	n, err := c.Reader.Read(p)
+	c.read += n
+	return n, err
+}
+
+func TestABodyIsReadNoFurtherThanItsLength(t *testing.T) {
+	for _, length := range []int{1, 3, 40_000, 100_000} {
+		c := dial(t, nil, listen(t, func(c net.Conn) { io.Copy(io.Discard, c) }))
+		body := &countedReader{Reader: strings.NewReader(strings.Repeat("x", 1<<20))}
+		_, _, err := c.Exchange(uploading(body, int64(length)), never)
+		require.ErrorIs(t, err, messages.ErrInvalidRequest)
+		require.Equal(t, length+1, body.read, "one byte too many says that it is too long")
+	}
+}

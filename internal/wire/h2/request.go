@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
@@ -24,7 +25,7 @@ func (s *Stream) lay(call *messages.Call, host string) *http.Request {
 	req := &s.request
 	switch {
 	case call.Reader != nil:
-		req = s.requestWith(&upload{Reader: call.Reader, trailer: call.Trailer}, call.Length)
+		req = s.requestWith(newUpload(call), call.Length)
 		req.Trailer = call.Trailer // the map itself: the values come while the body is read
 	case len(call.Body) > 0: // without one, the request made once will do
 		s.sending = wire.NewLent(call.Body)
@@ -81,12 +82,23 @@ func (s *Stream) layFields(fields []messages.Field) {
 // an error, and it does not end well before its trailer is in order.
 type upload struct {
 	io.Reader
+	room    int64 // how much more is read: one byte behind the length, if it has one
 	trailer http.Header
 	ended   atomic.Bool // read to its end, or to an error; set by net/http's goroutine, read by whichever closes
 }
 
+func newUpload(call *messages.Call) *upload {
+	u := &upload{Reader: call.Reader, room: math.MaxInt64, trailer: call.Trailer}
+	if call.Length >= 0 {
+		u.room = min(call.Length, math.MaxInt64-1) + 1
+	}
+	return u
+}
+
 // Read is part of io.Reader.
 func (u *upload) Read(p []byte) (n int, err error) {
+	p = p[:min(int64(len(p)), u.room)]
+	defer func() { u.room -= int64(n) }()
 	panicked := wire.Apart(messages.Exchanging, func() { n, err = u.Reader.Read(p) })
 	switch {
 	case panicked != nil:

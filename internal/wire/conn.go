@@ -145,7 +145,7 @@ func (c *Conn) end() {
 	u.stop()
 	c.source.trace = nil
 	s := c.socket
-	s.disarm()
+	s.disarm(c.reusable)
 	s.body = nil
 	if cap(s.out) > keptRequest {
 		s.out = nil

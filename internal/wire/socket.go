@@ -139,11 +139,16 @@ func (s *Socket) arm(deadline time.Time) error {
 }
 
 // disarm is called at the end of an exchange, whose deadline is none of a probe's.
-// A socket of ours is probed without one.
-func (s *Socket) disarm() {
-	if s.detached != nil && s.armed {
-		s.deadline, s.armed = time.Time{}, false
-		_ = s.Conn.SetReadDeadline(s.deadline) // it never fails
+// A socket of ours is probed without one. If there is to be no further exchange, an
+// upload may still be reading the deadline.
+func (s *Socket) disarm(another bool) {
+	if s.detached == nil || !s.armed {
+		return
+	}
+	s.armed = false
+	_ = s.Conn.SetReadDeadline(time.Time{}) // it never fails
+	if another {
+		s.deadline = time.Time{}
 	}
 }
 

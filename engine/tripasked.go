@@ -93,7 +93,8 @@ func fields(header http.Header) string {
 // which it does in the place of the Host line (RFC 9112, section 3.2.2).
 func target(req *http.Request, header *ownHeader) error {
 	base := baseOf(req.URL)
-	host, rest := inASCII(req.Host), req.URL.RequestURI()
+	// net/url leaves alone what a raw query holds, and there "#" is no fragment.
+	host, rest := inASCII(req.Host), strings.ReplaceAll(req.URL.RequestURI(), "#", "%23")
 	if authority, is := strings.CutPrefix(req.URL.Opaque, "//"); is {
 		absolute, err := url.Parse(rest)
 		if err != nil || absolute.Host == "" || absolute.User != nil {
@@ -119,8 +120,9 @@ func target(req *http.Request, header *ownHeader) error {
 	return nil
 }
 
-// baseOf is a URL as far as its host, whose name is in ASCII.
-func baseOf(u *url.URL) string { return u.Scheme + "://" + inASCII(u.Host) }
+// baseOf is a URL as far as its host, whose name is in ASCII. The zone of an address
+// is escaped in it.
+func baseOf(u *url.URL) string { return (&url.URL{Scheme: u.Scheme, Host: inASCII(u.Host)}).String() }
 
 // inASCII spells the name of a host as it is looked up, and as the server knows it
 // (punycode). One that cannot be spelled so is refused later.
@@ -250,6 +252,9 @@ type wholeBody struct {
 
 // Read is part of io.Reader.
 func (w *wholeBody) Read(p []byte) (int, error) {
+	if w.length > 0 { // one byte too many says as much as all of them
+		p = p[:min(int64(len(p))-1, w.length-w.read)+1]
+	}
 	n, err := w.Reader.Read(p)
 	w.read += int64(n)
 	if w.length > 0 && (w.read > w.length || w.read < w.length && errors.Is(err, io.EOF)) {

@@ -272,10 +272,10 @@ func (d *detached) probed(p []byte, n int, err error) (int, error) {
 
 // look reads from a connection for a moment.
 func look(c net.Conn, p []byte, wait time.Duration) (int, error) {
-	if c.SetReadDeadline(soon(wait)) != nil {
-		return 0, errBlind
+	n, err := readTried(c, p, wait)
+	if err == errBlind {
+		return n, err
 	}
-	n, err := c.Read(p)
 	if back := c.SetReadDeadline(time.Time{}); back != nil {
 		return n, back
 	}

@@ -147,8 +147,8 @@ func (s *Socket) readPipe(p []byte) (n int, err error) {
 }
 
 // readTimed reads for a moment. A read tries before it waits, so a timeout is the
-// proof of silence, unless this goroutine was held up until the deadline had
-// passed and nothing was tried: then it would seem to have taken too long.
+// proof of silence, unless this goroutine was held up: then it seems to have taken
+// too long, and what it looked at may be too long ago.
 func (s *Socket) readTimed(p []byte) (int, error) {
 	wait := probeWait
 	for range probeTries {
@@ -171,10 +171,29 @@ func (s *Socket) readFor(p []byte, wait time.Duration) (int, error) {
 		}
 		return s.restore(n, err)
 	}
-	if s.Conn.SetReadDeadline(soon(wait)) != nil {
-		return 0, errBlind // a read might wait for ever
+	n, err := readTried(s.Conn, p, wait)
+	if err == errBlind {
+		return n, err
 	}
-	return s.restore(s.Conn.Read(p)) // expected to fail, with a timeout
+	return s.restore(n, err)
+}
+
+// readTried reads for a time of its own, which is expected to pass. A goroutine that
+// is held up until it has passed reads nothing, and that would look like silence:
+// then it is tried again, for longer.
+func readTried(c net.Conn, p []byte, wait time.Duration) (n int, err error) {
+	for range probeTries {
+		if c.SetReadDeadline(soon(wait)) != nil {
+			return 0, errBlind // a read might wait for ever
+		}
+		began := time.Now()
+		n, err = c.Read(p)
+		if n > 0 || !timedOut(err) || time.Since(began) >= wait/2 {
+			return n, err // it has waited, and so it has looked before
+		}
+		wait *= 4
+	}
+	return 0, messages.ErrStale
 }
 
 // soon is the deadline of a read that waits so long. One without any has one far in
@@ -195,16 +214,21 @@ func (s *Socket) restore(n int, err error) (int, error) {
 	if aborted := s.live(); aborted != nil {
 		return n, aborted
 	}
-	var timeout net.Error
 	switch {
 	case n > 0:
 		return n, nil
 	case err == nil: // not a word about whether there is more
 		return 0, io.ErrNoProgress
-	case errors.Is(err, os.ErrDeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
+	case timedOut(err):
 		return 0, errSilent
 	}
 	return 0, err
+}
+
+// timedOut reports whether a read ended for the time that it was given.
+func timedOut(err error) bool {
+	var timeout net.Error
+	return errors.Is(err, os.ErrDeadlineExceeded) || errors.As(err, &timeout) && timeout.Timeout()
 }
 
 // glimpse is what a look at the socket under a connection finds.

@@ -142,10 +142,10 @@ func (c *Conns) join() *Stream {
 // them nobody knows how many streams it allows.
 func (c *Conns) start(ctx context.Context, socket *wire.Socket) (*conn, error) {
 	state := socket.Sealed().ConnectionState()
-	opened := &conn{shared: c, sealed: socket.Sealed(), tls: &state, frames: newFrameScan()}
+	opened := &conn{shared: c, sealed: socket.Sealed(), tls: &state, frames: newFrameScan(c.limits.Header)}
 	socket.Share() // from here on goroutines of net/http's read and write it
 	dial := func(context.Context, string, string) (net.Conn, error) {
-		return &framedConn{opened.sealed, opened.frames, socket.Foreign()}, nil
+		return &framedConn{Conn: opened.sealed, frames: opened.frames, foreign: socket.Foreign()}, nil
 	}
 	transport := &http.Transport{
 		DialContext:            dial,
@@ -153,7 +153,7 @@ func (c *Conns) start(ctx context.Context, socket *wire.Socket) (*conn, error) {
 		DisableCompression:     true, // what is coded is decoded here, under the same caps as in HTTP/1.1
 		MaxResponseHeaderBytes: int64(c.limits.Header),
 		ExpectContinueTimeout:  wire.ContinueWait,
-		HTTP2:                  &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingAfter},
+		HTTP2:                  &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingAfter, MaxReadFrameSize: maxFrame},
 	}
 	// The transport is told that the connection is plain, though it is not: it would
 	// take nothing but a *tls.Conn otherwise, and only a framedConn sees what the

@@ -1,7 +1,6 @@
 package h2
 
 import (
-	"encoding/binary"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -11,29 +10,63 @@ import (
 	"github.com/sluice-engine/sluice/messages"
 )
 
-// framedConn lets a scan see what the peer sends. Its methods are called on
+// framedConn stands between net/http and the connection: what the peer sends goes
+// through a sieve, and what is sent is followed. Its methods are called on
 // goroutines of net/http's, where a panic would end the process, and the end of a
 // goroutine leave others waiting.
 type framedConn struct {
 	net.Conn
 	frames  *frameScan
 	foreign bool // what lies under it is somebody else's code
+
+	// The next three belong to the goroutine that reads.
+	buffer [readBuffer]byte
+	unread []byte // of buffer: come, and not yet through the sieve
+	err    error  // of the connection; told when unread is used up
 }
+
+// readBuffer is as much as a TLS record holds.
+const readBuffer = 16 << 10
 
 // Read is part of net.Conn.
 func (c *framedConn) Read(p []byte) (n int, err error) {
-	if c.foreign {
-		n, err = apart(c.Conn.Read, p)
-	} else {
-		n, err = c.Conn.Read(p)
+	for {
+		n, c.unread, err = c.frames.sift(p, c.unread)
+		if n > 0 || err != nil || len(p) == 0 {
+			c.failed(err)
+			return n, err
+		}
+		if c.err != nil {
+			return 0, c.err
+		}
+		c.fill()
 	}
-	c.frames.pass(p[:n]) // before net/http has seen them: settings count from here on
-	c.failed(err)
-	return n, err
+}
+
+// fill reads behind what is unread, which is less than the header of a frame.
+func (c *framedConn) fill() {
+	kept := copy(c.buffer[:], c.unread)
+	n, err := c.read(c.buffer[kept:])
+	c.unread = c.buffer[:kept+n]
+	if n > 0 {
+		c.frames.hear()
+	}
+	if err != nil {
+		c.failed(err)
+		c.err = err
+	}
+}
+
+func (c *framedConn) read(p []byte) (int, error) {
+	if c.foreign {
+		return apart(c.Conn.Read, p)
+	}
+	return c.Conn.Read(p)
 }
 
 // Write is part of net.Conn.
 func (c *framedConn) Write(p []byte) (n int, err error) {
+	c.frames.follow(p) // before the peer can answer
 	if c.foreign {
 		n, err = apart(c.Conn.Write, p)
 	} else {
@@ -52,7 +85,7 @@ func apart(f func([]byte) (int, error), p []byte) (n int, err error) {
 
 // Close is part of net.Conn.
 func (c *framedConn) Close() (err error) {
-	c.frames.leaving.Store(true)
+	c.frames.leave()
 	if panicked := wire.Apart(messages.Exchanging, func() { err = c.Conn.Close() }); panicked != nil {
 		return panicked
 	}
@@ -68,96 +101,41 @@ func (c *framedConn) failed(err error) {
 	if wire.IsPeerClosed(err) {
 		c.frames.gone.Store(true)
 	}
-	c.frames.leaving.Store(true)
+	c.frames.leave()
 	c.frames.end(err)
 }
 
-// frameScan follows the peer's HTTP/2 frames (RFC 9113, section 4.1) for what
-// net/http does not tell: how many streams the peer allows, and whether it is
-// going away. The goroutine that reads the connection feeds it and owns every
-// field, but for those that say otherwise.
+// frameScan is what is known of a connection by the frames that pass in both
+// directions (RFC 9113, section 4.1), and net/http does not tell: how many streams
+// the peer allows, and whether it is going away.
 type frameScan struct {
-	header  [9]byte
-	filled  int    // bytes of the header seen
-	left    int    // bytes of the payload to come
-	payload []byte // of SETTINGS alone
-	known   bool   // settled is closed
+	sieve    sieve    // belongs to the goroutine that reads the connection
+	follower follower // belongs to whoever writes it
+	open     openStreams
+	bound    streamBound
+	worked   atomic.Bool // a part of a request was sent; set by whoever writes, taken back by who reads
 
-	streams atomic.Int32  // how many the peer allows; any goroutine reads it
-	leaving atomic.Bool   // the peer said goodbye, or the connection is broken; set by whoever closes as well, read by any
-	gone    atomic.Bool   // the peer closed or reset the connection; set by whoever meets that, read by any
-	begun   time.Time     // never changed
-	heard   atomic.Int64  // when something came last, since begun; any goroutine reads it
+	leaving atomic.Bool  // the peer said goodbye, or the connection is broken; set by whoever closes as well, read by any
+	gone    atomic.Bool  // the peer closed or reset the connection; set by whoever meets that, read by any
+	begun   time.Time    // never changed
+	heard   atomic.Int64 // when something came last, since begun; any goroutine reads it
+
 	settled chan struct{} // closed with the first settings; start waits for it
-
-	ending sync.Once
-	why    error         // set by end, and read when ended is closed
-	ended  chan struct{} // closed when the connection has failed; start waits for it
+	ending  sync.Once
+	why     error         // set by end, and read when ended is closed
+	ended   chan struct{} // closed when the connection has failed; start waits for it
 }
 
-func newFrameScan() *frameScan {
+func newFrameScan(headerCap int) *frameScan {
 	f := &frameScan{begun: time.Now(), settled: make(chan struct{}), ended: make(chan struct{})}
-	f.streams.Store(maxStreams)
+	f.open.headerCap = headerCap
+	f.follower.left = len(preface)
+	f.bound.set(maxStreams)
 	return f
 }
 
-const (
-	frameSettings        = 4
-	frameGoaway          = 7
-	flagAck              = 1
-	settingMaxConcurrent = 3
-	maxSettingsPayload   = 16 << 10
-	lengthOfSetting      = 6
-)
-
-// pass follows p.
-func (f *frameScan) pass(p []byte) {
-	if len(p) > 0 {
-		f.heard.Store(int64(time.Since(f.begun)))
-	}
-	for len(p) > 0 {
-		if f.filled < len(f.header) {
-			n := copy(f.header[f.filled:], p)
-			f.filled += n
-			p = p[n:]
-			if f.filled < len(f.header) {
-				return
-			}
-			f.left = int(f.header[0])<<16 | int(f.header[1])<<8 | int(f.header[2])
-			f.payload = f.payload[:0]
-		}
-		// Also when p is empty by now: a frame without payload ends with its header.
-		n := min(f.left, len(p))
-		// What is over the cap is no frame that net/http would accept.
-		if f.header[3] == frameSettings && len(f.payload)+n <= maxSettingsPayload {
-			f.payload = append(f.payload, p[:n]...)
-		}
-		f.left -= n
-		p = p[n:]
-		if f.left == 0 {
-			f.frame()
-			f.filled = 0
-		}
-	}
-}
-
-// frame acts on a whole frame.
-func (f *frameScan) frame() {
-	switch {
-	case f.header[3] == frameGoaway:
-		f.leaving.Store(true) // whatever its last stream is: no new ones
-	case f.header[3] == frameSettings && f.header[4]&flagAck == 0:
-		for s := f.payload; len(s) >= lengthOfSetting; s = s[lengthOfSetting:] {
-			if binary.BigEndian.Uint16(s) == settingMaxConcurrent {
-				f.streams.Store(int32(min(binary.BigEndian.Uint32(s[2:]), maxStreams)))
-			}
-		}
-		if !f.known { // the peer may send settings again, and a channel is closed once
-			f.known = true
-			close(f.settled)
-		}
-	}
-}
+// preface is what a client sends before its first frame.
+const preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
 // end tells whoever waits for settings why there will be none.
 func (f *frameScan) end(why error) {
@@ -167,11 +145,55 @@ func (f *frameScan) end(why error) {
 	})
 }
 
+// leave takes note that no stream is to be begun any more.
+func (f *frameScan) leave() {
+	f.leaving.Store(true)
+	f.bound.wake() // who waits for a stream waits in vain
+}
+
+func (f *frameScan) hear() { f.heard.Store(int64(time.Since(f.begun))) }
+
 // silence is how long nothing has come.
 func (f *frameScan) silence() time.Duration {
 	return time.Since(f.begun) - time.Duration(f.heard.Load())
 }
 
-func (f *frameScan) limit() int { return int(f.streams.Load()) }
+func (f *frameScan) limit() int { return f.bound.get() }
 
 func (f *frameScan) leaves() bool { return f.leaving.Load() }
+
+// streamBound is how many streams the peer allows at a time. It is safe for
+// concurrent use.
+type streamBound struct {
+	n atomic.Int32
+
+	mu      sync.Mutex
+	changed chan struct{} // guarded by mu; nil while nobody waits
+}
+
+func (b *streamBound) get() int { return int(b.n.Load()) }
+
+func (b *streamBound) set(n int) {
+	b.n.Store(int32(n))
+	b.wake()
+}
+
+func (b *streamBound) wake() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.changed != nil {
+		close(b.changed)
+		b.changed = nil
+	}
+}
+
+// change returns a channel that is closed with the next change, or goodbye. What is
+// to change is looked at after the call.
+func (b *streamBound) change() <-chan struct{} {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.changed == nil {
+		b.changed = make(chan struct{})
+	}
+	return b.changed
+}

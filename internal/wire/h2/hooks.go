@@ -1,6 +1,7 @@
 package h2
 
 import (
+	"net/http"
 	"net/http/httptrace"
 	"net/textproto"
 	"sync/atomic"
@@ -16,7 +17,6 @@ type hooks struct {
 	stream *Stream
 	failed atomic.Pointer[error] // the first failure; the stream's owner reads it
 	over   atomic.Bool           // the exchange is; set by the stream's owner
-	told   int                   // bytes of interim answers; belongs to the goroutine that reads the connection
 }
 
 func (h *hooks) call(f func()) {
@@ -40,23 +40,35 @@ func (h *hooks) failure() error {
 	return nil
 }
 
-// of returns those hooks of a trace that net/http calls for a request.
+// of returns those hooks of a trace that net/http calls for a request, and those
+// that the place has itself.
 func (h *hooks) of(trace *httptrace.ClientTrace) *httptrace.ClientTrace {
-	guarded := &httptrace.ClientTrace{
-		WroteHeaders:         h.plain(trace.WroteHeaders),
-		Wait100Continue:      h.plain(trace.Wait100Continue),
-		GotFirstResponseByte: h.plain(trace.GotFirstResponseByte),
-		Got100Continue:       h.plain(trace.Got100Continue),
+	guarded := h.stream.ownHooks()
+	claim, tellInterim := guarded.WroteHeaders, guarded.Got1xxResponse
+	if f := trace.WroteHeaders; f != nil {
+		guarded.WroteHeaders = func() { claim(); h.call(f) }
+	}
+	if f := trace.Got1xxResponse; f != nil {
+		guarded.Got1xxResponse = func(code int, header textproto.MIMEHeader) (err error) {
+			if err := tellInterim(code, header); err != nil {
+				return err
+			}
+			h.call(func() { err = f(code, header) })
+			return err
+		}
 	}
 	if f := trace.WroteHeaderField; f != nil {
-		guarded.WroteHeaderField = func(name string, values []string) { h.call(func() { f(name, values) }) }
+		guarded.WroteHeaderField = func(name string, values []string) {
+			h.stream.wroteField(name, values)
+			h.call(func() { f(name, values) })
+		}
 	}
 	if f := trace.WroteRequest; f != nil {
 		guarded.WroteRequest = func(info httptrace.WroteRequestInfo) { h.call(func() { f(info) }) }
 	}
-	if f := trace.Got1xxResponse; f != nil {
-		guarded.Got1xxResponse = func(code int, header textproto.MIMEHeader) error { return h.interim(f, code, header) }
-	}
+	guarded.Wait100Continue = h.plain(trace.Wait100Continue)
+	guarded.GotFirstResponseByte = h.plain(trace.GotFirstResponseByte)
+	guarded.Got100Continue = h.plain(trace.Got100Continue)
 	return guarded
 }
 
@@ -67,17 +79,28 @@ func (h *hooks) plain(f func()) func() {
 	return func() { h.call(f) }
 }
 
-// interim also counts: net/http leaves it to whoever listens to bound what there is
-// to hear.
-func (h *hooks) interim(f func(int, textproto.MIMEHeader) error, code int, header textproto.MIMEHeader) (err error) {
+// ownHooks are what a place itself is told of each of its exchanges. That a header
+// was written is known by the hook behind it alone: the one for every line costs an
+// allocation for each.
+func (s *Stream) ownHooks() *httptrace.ClientTrace {
+	return &httptrace.ClientTrace{WroteHeaders: func() { s.conn.frames.open.claim(s) }, Got1xxResponse: s.tellInterim}
+}
+
+// wroteField sees the lines of a header before it leaves, while nobody else can
+// write.
+func (s *Stream) wroteField(name string, values []string) {
+	if name == ":method" && values[0] == http.MethodHead {
+		s.conn.frames.follower.bodiless = true
+	}
+}
+
+// tellInterim is called on the goroutine that reads the connection.
+func (s *Stream) tellInterim(_ int, header textproto.MIMEHeader) error {
+	size := len("HTTP/2 100\r\n\r\n")
 	for name, values := range header {
 		for _, value := range values {
-			h.told += len(name) + len(": ") + len(value) + len("\r\n")
+			size += len(name) + len(": ") + len(value) + len("\r\n")
 		}
 	}
-	if h.told += len("HTTP/2 100\r\n\r\n"); h.told > h.stream.limits.Header {
-		return messages.ErrHeaderTooLarge
-	}
-	h.call(func() { err = f(code, header) })
-	return err
+	return s.conn.frames.tellInterim(size)
 }

@@ -71,11 +71,6 @@ func serveFrames(c net.Conn, answer func(stream uint32) []byte) {
 	}
 }
 
-const (
-	frameHeaders   = 1
-	frameRSTStream = 3
-)
-
 func frame(kind, flags byte, stream uint32, payload ...uint32) []byte {
 	f := []byte{0, 0, byte(4 * len(payload)), kind, flags}
 	for _, word := range append([]uint32{stream}, payload...) {

@@ -9,6 +9,7 @@ import (
 	"net/http/httptrace"
 	"net/url"
 	"slices"
+	"strings"
 	"sync/atomic"
 
 	"github.com/sluice-engine/sluice/internal/wire"
@@ -19,37 +20,54 @@ import (
 func (s *Stream) lay(call *messages.Call, host string) *http.Request {
 	// https, for that is what the peer is told, though net/http takes the connection
 	// for a plain one. Opaque, for a path would be decoded and encoded anew.
-	s.url = url.URL{Scheme: "https", Host: host, Opaque: "//" + host + call.Path, RawQuery: call.Query, ForceQuery: call.ForceQuery}
+	s.url = url.URL{Scheme: "https", Host: host, Opaque: call.Path, RawQuery: call.Query, ForceQuery: call.ForceQuery}
+	if !strings.HasPrefix(call.Path, "/") || strings.HasPrefix(call.Path, "//") { // it would not be taken for a path
+		s.url.Opaque = "//" + host + call.Path
+	}
 	s.layFields(call.Fields)
 	s.request.Method, s.request.Host = call.Method, host
-	req := &s.request
+	ctx, body, length := s.contextOf(call), io.ReadCloser(nil), int64(0)
 	switch {
 	case call.Reader != nil:
-		req = s.requestWith(newUpload(call), call.Length)
-		req.Trailer = call.Trailer // the map itself: the values come while the body is read
-	case len(call.Body) > 0: // without one, the request made once will do
+		body, length = newUpload(call), call.Length
+	case len(call.Body) > 0:
 		s.sending = wire.NewLent(call.Body)
-		req = s.requestWith(s.sending, int64(len(call.Body)))
+		body, length = s.sending, int64(len(call.Body))
 	}
 	if call.Reader != nil && call.Continue {
-		req.Header.Set("Expect", "100-continue")
+		s.request.Header.Set("Expect", "100-continue")
 		s.fields = nil // the header is no longer that of the fields
 	}
-	if call.Trace != nil { // beside the hooks of s.ctx, not instead of them
-		s.hooks = &hooks{stream: s}
-		return req.WithContext(httptrace.WithClientTrace(req.Context(), s.hooks.of(call.Trace)))
+	if body == nil && ctx == s.ctx { // the request made once will do
+		return &s.request
+	}
+	if body != nil { // net/http may still be sending it when the answer is over
+		ctx, s.stop = context.WithCancel(ctx)
+	}
+	req := s.request.WithContext(ctx) // a shallow copy: the header is shared, for it leaves before the body
+	req.Body, req.ContentLength = body, length
+	if call.Reader != nil {
+		req.Trailer = call.Trailer // the map itself: the values come while the body is read
 	}
 	return req
 }
 
-// requestWith returns a request of its own for a body, which net/http may still
-// be sending when the answer is over.
-func (s *Stream) requestWith(body io.ReadCloser, length int64) *http.Request {
-	ctx, stop := context.WithCancel(s.ctx)
-	s.stop = stop
-	req := s.request.WithContext(ctx) // a shallow copy: the header is shared, for it leaves before the body
-	req.Body, req.ContentLength = body, length
-	return req
+// contextOf returns the context of a call's request, without a cancelling of its own.
+func (s *Stream) contextOf(call *messages.Call) context.Context {
+	var trace *httptrace.ClientTrace
+	switch {
+	case call.Trace != nil:
+		s.hooks = &hooks{stream: s}
+		trace = s.hooks.of(call.Trace)
+	case call.Method == http.MethodHead:
+		trace = s.ownHooks()
+	default:
+		return s.ctx
+	}
+	if call.Method == http.MethodHead && trace.WroteHeaderField == nil {
+		trace.WroteHeaderField = s.wroteField
+	}
+	return httptrace.WithClientTrace(s.bare, trace)
 }
 
 // layFields makes the header of fields. Requests of one engine mostly have the

@@ -3,8 +3,6 @@ package h2
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/http/httptrace"
@@ -31,14 +29,17 @@ type Stream struct {
 	spent  bool         // the last exchange left a doubt
 	shared bool         // the connection was there before
 
-	ctx     context.Context // of every exchange; once it has ended there is no other
+	bare    context.Context // once it has ended there is no further exchange
+	ctx     context.Context // the same with the place's own hooks: of every plain exchange
 	cancel  context.CancelFunc
 	aborted atomic.Bool // set by Abort, on any goroutine; read by the owner
 	late    atomic.Bool // the deadline passed; set by the alarm's goroutine, read by the owner
-	// touched says that a line of the running exchange's header was handed on. A
-	// goroutine of net/http's sets it; the owner reads it, and takes it back before
+	// touched says that the header of the running exchange was written, or tried to be.
+	// A goroutine of net/http's sets it; the owner reads it, and takes it back before
 	// the next exchange.
-	touched atomic.Bool
+	touched  atomic.Bool
+	streamID uint32                // of the running exchange, or the last; guarded by the connection's open.mu
+	broken   atomic.Pointer[error] // what the peer did wrong; set by the goroutine that reads, read by the owner
 
 	alarm *time.Timer // rings at the deadline; nil until first needed
 	armed bool        // it is set
@@ -58,11 +59,8 @@ var _ protocol.Connection = (*Stream)(nil)
 
 func newStream(c *conn) *Stream {
 	s := &Stream{conn: c, limits: &c.shared.limits}
-	s.ctx, s.cancel = context.WithCancel(context.Background())
-	// In the context, and so called in every exchange.
-	s.ctx = httptrace.WithClientTrace(s.ctx, &httptrace.ClientTrace{
-		WroteHeaderField: func(string, []string) { s.touched.Store(true) },
-	})
+	s.bare, s.cancel = context.WithCancel(context.Background())
+	s.ctx = httptrace.WithClientTrace(s.bare, s.ownHooks())
 	// A request is given a context in no other way than by copying it.
 	s.request = *(&http.Request{
 		URL: &s.url, Header: make(http.Header), Proto: "HTTP/2.0", ProtoMajor: 2,
@@ -80,7 +78,7 @@ func (s *Stream) Exchange(call *messages.Call, deadline time.Time) (*messages.Re
 	if !deadline.IsZero() && !sentAt.Before(deadline) {
 		return nil, messages.SentNo, wire.ErrDeadline
 	}
-	if err := s.begin(deadline); err != nil {
+	if err := s.begin(sentAt, deadline); err != nil {
 		return nil, messages.SentNo, err
 	}
 	if call.Close {
@@ -91,6 +89,9 @@ func (s *Stream) Exchange(call *messages.Call, deadline time.Time) (*messages.Re
 	req := s.lay(call, host)
 	hooks := s.hooks // the exchange's own, which end lets go of
 	resp, err := s.conn.client.RoundTrip(req)
+	if err == nil {
+		err = s.check(resp)
+	}
 	if err != nil {
 		sent, err := s.sent(), s.explain(err)
 		s.end()
@@ -137,7 +138,7 @@ func (s *Stream) giveUp(resp *http.Response, answer *messages.Response) {
 	s.spent = true
 }
 
-func (s *Stream) begin(deadline time.Time) error {
+func (s *Stream) begin(now, deadline time.Time) error {
 	if s.aborted.Load() {
 		return wire.ErrAborted
 	}
@@ -147,16 +148,50 @@ func (s *Stream) begin(deadline time.Time) error {
 	}
 	s.spent = true // until the exchange has ended well
 	s.touched.Store(false)
-	if deadline.IsZero() {
+	s.arm(now, deadline)
+	if s.conn.frames.limit() > 0 {
 		return nil
 	}
+	if err := s.awaitStreams(); err != nil {
+		s.end()
+		return err
+	}
+	return nil
+}
+
+func (s *Stream) arm(now, deadline time.Time) {
+	if deadline.IsZero() {
+		return
+	}
 	s.armed = true
-	if wait := time.Until(deadline); s.alarm == nil {
+	if wait := deadline.Sub(now); s.alarm == nil {
 		s.alarm = time.AfterFunc(wait, s.expire)
 	} else {
 		s.alarm.Reset(wait)
 	}
-	return nil
+}
+
+// errNoStreams is why nothing was sent to a peer that lets nobody begin a stream.
+var errNoStreams = errors.New("the server allows no HTTP/2 streams: SETTINGS_MAX_CONCURRENT_STREAMS is 0")
+
+// awaitStreams waits until the peer lets anybody begin a stream. net/http would wait
+// as well, and nobody would know then whether anything was sent.
+func (s *Stream) awaitStreams() error {
+	f := s.conn.frames
+	for {
+		changed := f.bound.change()
+		switch {
+		case f.leaves():
+			return wire.ErrSpent
+		case f.limit() > 0:
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-s.bare.Done():
+			return s.cause(errNoStreams)
+		}
+	}
 }
 
 func (s *Stream) expire() {
@@ -173,6 +208,7 @@ func (s *Stream) end() {
 		s.hooks = nil
 	}
 	s.letGo()
+	s.conn.frames.open.letGo(s)
 	if s.sending != nil {
 		// net/http may still be sending the body of a request that is answered.
 		_ = s.sending.Close() // it never fails
@@ -195,105 +231,24 @@ func (s *Stream) letGo() {
 }
 
 // sent says what became of a request without a response. When this side gave up,
-// net/http may still be about to write.
+// net/http may still be about to write; and whose header is just being written is
+// not known.
 func (s *Stream) sent() messages.Sent {
-	if s.touched.Load() || s.ctx.Err() != nil {
+	if s.touched.Load() || s.bare.Err() != nil || s.conn.frames.open.writing() {
 		return messages.SentMaybe
 	}
 	return messages.SentNo
 }
 
-// refusedStream has the fields of net/http's stream error, which becomes one by
-// errors.As.
-type refusedStream struct {
-	StreamID uint32
-	Code     uint32
-	Cause    error
-}
-
-// Error is part of error.
-func (refusedStream) Error() string { return "stream reset" }
-
-const (
-	codeRefusedStream = 7
-	// fromPeer is the cause net/http gives a reset that the peer sent.
-	fromPeer = "received from peer"
-	// goodbye is net/http's error for a stream that the peer's GOAWAY counts
-	// among those it has not looked at, and parting the beginning of its error for
-	// one that was under way when the connection ended behind a GOAWAY.
-	goodbye = "http2: Transport received Server's graceful shutdown GOAWAY"
-	parting = "http2: server sent GOAWAY and closed the connection"
-)
-
-// explain says why a request has no response. RFC 9113, section 8.7: what was
-// refused, or is beyond the last stream of a goodbye, was not processed.
-func (s *Stream) explain(err error) error {
-	if cause := s.cause(err); cause != nil {
-		return cause
-	}
-	var reset refusedStream
-	// The error of a goodbye has no type. Should its text change, the outcome counts
-	// as unknown, and a test fails.
-	refused := errors.As(err, &reset)
-	if refused && reset.Cause != nil && reset.Cause.Error() != fromPeer {
-		err = fmt.Errorf("%w: %w", reset.Cause, err) // a hook's error, or ours, in net/http's wrapping
-	}
-	unprocessed := err.Error() == goodbye || refused && reset.Code == codeRefusedStream
-	byPeer := s.byPeer(err)
-	if byPeer {
-		err = wire.ByPeer(err)
-	}
-	switch {
-	case !s.touched.Load(): // the connection had ended, or was about to
-		return fmt.Errorf("%w: %w", messages.ErrStale, err)
-	case unprocessed:
-		return fmt.Errorf("%w: %w", messages.ErrUnprocessed, err)
-	case byPeer:
-		return fmt.Errorf("%w: %w", wire.ErrNoAnswer, err)
-	}
-	return err
-}
-
-// explainBody says why a response's body did not come to its end.
-func (s *Stream) explainBody(err error) error {
-	if cause := s.cause(err); cause != nil {
-		return cause
-	}
-	// An end of the stream before that of the body is the peer's, in a frame or with
-	// the connection.
-	if s.byPeer(err) || err == io.ErrUnexpectedEOF {
-		return fmt.Errorf("%w: %w", wire.ErrHalfBody, err)
-	}
-	return fmt.Errorf("%w: %w", messages.ErrTruncated, err)
-}
-
-// byPeer reports whether the peer ended the stream, or the connection under it.
-func (s *Stream) byPeer(err error) bool {
-	var reset refusedStream
-	if errors.As(err, &reset) {
-		return reset.Cause != nil && reset.Cause.Error() == fromPeer // others are of net/http's own making
-	}
-	text := err.Error()
-	return text == goodbye || strings.HasPrefix(text, parting) ||
-		s.conn.frames.gone.Load() && wire.IsPeerClosed(err) // a request's body may fail by the same names
-}
-
-// cause is why this side gave up, if it did.
-func (s *Stream) cause(err error) error {
-	switch failure := s.hooks.failure(); {
-	case failure != nil:
-		return failure
-	case s.aborted.Load():
-		return fmt.Errorf("%w: %w", wire.ErrAborted, err)
-	case s.late.Load():
-		return fmt.Errorf("%w: %w", wire.ErrDeadline, err)
-	}
-	return nil
-}
-
 // Reusable reports whether the stream's place may be used again.
 func (s *Stream) Reusable() bool {
 	return !s.spent && !s.aborted.Load() && !s.conn.frames.leaves()
+}
+
+// fail ends the exchange for what the peer did.
+func (s *Stream) fail(why error) {
+	s.broken.CompareAndSwap(nil, &why) // before the cancelling, whose cause is looked for here
+	s.cancel()
 }
 
 // Abort is what it is for a wire.Conn: the connection's other streams are not disturbed.

@@ -1,0 +1,189 @@
+package h2
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+
+	"github.com/sluice-engine/sluice/internal/wire"
+	"github.com/sluice-engine/sluice/messages"
+)
+
+// refusedStream has the fields of net/http's stream error, which becomes one by
+// errors.As.
+type refusedStream struct {
+	StreamID uint32
+	Code     uint32
+	Cause    error
+}
+
+// Error is part of error.
+func (refusedStream) Error() string { return "stream reset" }
+
+const (
+	codeRefusedStream = 7
+	// fromPeer is the cause net/http gives a reset that the peer sent.
+	fromPeer = "received from peer"
+	// goodbye is net/http's error for a stream that the peer's GOAWAY counts
+	// among those it has not looked at, and parting the beginning of its error for
+	// one that was under way when the connection ended behind a GOAWAY.
+	goodbye = "http2: Transport received Server's graceful shutdown GOAWAY"
+	parting = "http2: server sent GOAWAY and closed the connection"
+
+	// What net/http says of a peer that breaks the rules: for all of the connection,
+	// of a frame, of a header list, and of a body.
+	brokenRules    = "connection error: "
+	tooLarge       = "http2: frame too large"
+	headerListSize = "http2: response header list larger than advertised limit"
+	overLength     = "server replied with more than declared Content-Length"
+)
+
+// explain says why a request has no response. RFC 9113, section 8.7: what was
+// refused, or is beyond the last stream of a goodbye, was not processed.
+func (s *Stream) explain(err error) error {
+	if cause := s.cause(err); cause != nil {
+		return cause
+	}
+	var reset refusedStream
+	// The error of a goodbye has no type. Should its text change, the outcome counts
+	// as unknown, and a test fails.
+	refused := errors.As(err, &reset)
+	if refused && reset.Cause != nil && reset.Cause.Error() != fromPeer {
+		err = fmt.Errorf("%w: %w", reset.Cause, err) // a hook's error, or ours, in net/http's wrapping
+	}
+	unprocessed := err.Error() == goodbye || refused && reset.Code == codeRefusedStream
+	if s.byPeer(err) {
+		err = wire.ByPeer(err)
+	}
+	switch {
+	case !s.touched.Load(): // the connection had ended, or was about to
+		return fmt.Errorf("%w: %w", messages.ErrStale, err)
+	case unprocessed:
+		return fmt.Errorf("%w: %w", messages.ErrUnprocessed, err)
+	}
+	return typed(err, refused && !s.byPeer(err))
+}
+
+// typed gives an error of net/http's about what the peer sent the type that it would
+// have in HTTP/1.1. Most have none, and are known by their text; should that change,
+// a test fails.
+func typed(err error, aboutStream bool) error {
+	text := err.Error()
+	switch {
+	case errors.Is(err, messages.ErrMalformedResponse), errors.Is(err, messages.ErrHeaderTooLarge):
+		return err
+	case strings.Contains(text, headerListSize):
+		return fmt.Errorf("%w: %w", messages.ErrHeaderTooLarge, err)
+	case aboutStream, strings.HasPrefix(text, brokenRules), text == tooLarge, strings.Contains(text, overLength):
+		return fmt.Errorf("%w: %w", messages.ErrMalformedResponse, err)
+	}
+	return err
+}
+
+// check refuses what net/http takes for an answer, and is none.
+func (s *Stream) check(resp *http.Response) error {
+	if !s.touched.Load() {
+		s.conn.frames.open.claim(s) // the answer was faster than the hook
+	}
+	err := checkAnswer(resp)
+	if err != nil {
+		s.letGo()
+		_ = resp.Body.Close() // it never fails
+	}
+	return err
+}
+
+var (
+	errStatus      = errFrames("the status is no number from 100 to 999")
+	errConnField   = errFrames("a field that only a connection of HTTP/1.1 can have")
+	errManyLengths = errFrames("invalid or repeated Content-Length")
+)
+
+// checkAnswer keeps the rules that HTTP/1.1 has for a head (RFC 9113, section 8.2.2,
+// 8.3.2). net/http takes any number for a status, and a field of a connection for one
+// of the answer.
+func checkAnswer(resp *http.Response) error {
+	if s := resp.Status; len(s) < 4 || s[3] != ' ' || s[0] < '1' || s[0] > '9' || !isDigit(s[1]) || !isDigit(s[2]) {
+		return errStatus
+	}
+	for name, values := range resp.Header {
+		switch name {
+		case "Connection", "Keep-Alive", "Proxy-Connection", "Transfer-Encoding", "Upgrade":
+			return errConnField
+		case "Te":
+			if len(values) > 1 || values[0] != "trailers" {
+				return errConnField
+			}
+		case "Content-Length":
+			if !isLength(values) {
+				return errManyLengths
+			}
+		}
+	}
+	return nil
+}
+
+func isDigit(c byte) bool { return '0' <= c && c <= '9' }
+
+// isLength reports whether there is one length, of digits alone.
+func isLength(values []string) bool {
+	const digits = 18 // fit into 63 bits
+	if len(values) != 1 || values[0] == "" || len(values[0]) > digits {
+		return false
+	}
+	for i := range len(values[0]) {
+		if !isDigit(values[0][i]) {
+			return false
+		}
+	}
+	return true
+}
+
+// explainBody says why a response's body did not come to its end.
+func (s *Stream) explainBody(err error) error {
+	if cause := s.cause(err); cause != nil {
+		return cause
+	}
+	// An end of the stream before that of the body is the peer's, in a frame or with
+	// the connection.
+	if s.byPeer(err) || err == io.ErrUnexpectedEOF {
+		return fmt.Errorf("%w: %w", wire.ErrHalfBody, err)
+	}
+	if err := typed(err, isReset(err)); errors.Is(err, messages.ErrMalformedResponse) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", messages.ErrTruncated, err)
+}
+
+func isReset(err error) bool {
+	var reset refusedStream
+	return errors.As(err, &reset)
+}
+
+// byPeer reports whether the peer ended the stream, or the connection under it.
+func (s *Stream) byPeer(err error) bool {
+	var reset refusedStream
+	if errors.As(err, &reset) {
+		return reset.Cause != nil && reset.Cause.Error() == fromPeer // others are of net/http's own making
+	}
+	text := err.Error()
+	return text == goodbye || strings.HasPrefix(text, parting) ||
+		s.conn.frames.gone.Load() && wire.IsPeerClosed(err) // a request's body may fail by the same names
+}
+
+// cause is why this side gave up, if it did.
+func (s *Stream) cause(err error) error {
+	switch failure, broken := s.hooks.failure(), s.broken.Load(); {
+	case failure != nil:
+		return failure
+	case broken != nil:
+		return *broken
+	case s.aborted.Load():
+		return fmt.Errorf("%w: %w", wire.ErrAborted, err)
+	case s.late.Load():
+		return fmt.Errorf("%w: %w", wire.ErrDeadline, err)
+	}
+	return nil
+}

@@ -1,0 +1,249 @@
+package h2
+
+import (
+	"cmp"
+	"encoding/binary"
+	"slices"
+	"sync"
+
+	"github.com/sluice-engine/sluice/messages"
+)
+
+// openStreams are the streams that this side has begun and that neither side has
+// reset, nor both have ended. Whoever writes the connection adds to them and takes
+// from them; so does the goroutine that reads it; owners of places let go of them.
+type openStreams struct {
+	headerCap int // bytes of interim answers to one request; never changed
+
+	mu        sync.Mutex
+	all       []openStream // guarded by mu, in the order of their ids
+	last      uint32       // guarded by mu: the id begun last
+	unclaimed uint32       // guarded by mu: the stream whose header is being written; see claim
+}
+
+// openStream is one of them.
+type openStream struct {
+	id       uint32
+	place    *Stream // whose exchange it carries; nil before the claim, and when that is over
+	bodiless bool    // the request is a HEAD
+	head     bool    // the final header of the answer has come
+	here     bool    // this side has ended it
+	there    bool    // the peer has
+	interim  int     // bytes of interim answers
+	broken   error   // what the peer did wrong, until there is a place to tell
+}
+
+// find requires that mu is held. What it returns holds until the next change.
+func (o *openStreams) find(id uint32) *openStream {
+	at, found := o.search(id)
+	if !found {
+		return nil
+	}
+	return &o.all[at]
+}
+
+// search requires that mu is held.
+func (o *openStreams) search(id uint32) (at int, found bool) {
+	return slices.BinarySearchFunc(o.all, id, func(s openStream, id uint32) int { return cmp.Compare(s.id, id) })
+}
+
+// remove requires that mu is held.
+func (o *openStreams) remove(id uint32) {
+	if at, found := o.search(id); found {
+		o.all = slices.Delete(o.all, at, at+1)
+	}
+}
+
+// begin adds a stream that is new; a second header of one is its trailer.
+func (o *openStreams) begin(id uint32, bodiless bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if id > o.last {
+		o.last, o.unclaimed = id, id
+		o.all = append(o.all, openStream{id: id, bodiless: bodiless})
+	}
+}
+
+// claim says whose stream the one is that was begun last. The hook behind the
+// writing of a header calls it, and nobody begins another before; an owner whose
+// answer was faster calls it himself, and the hook then finds nothing to claim.
+func (o *openStreams) claim(place *Stream) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.unclaimed == 0 {
+		return
+	}
+	place.streamID = o.unclaimed
+	place.touched.Store(true)
+	o.unclaimed = 0
+	if s := o.find(place.streamID); s != nil {
+		s.place = place
+		if s.broken != nil {
+			place.fail(s.broken)
+		}
+	}
+}
+
+// writing reports whether a header is being written, whosever it is.
+func (o *openStreams) writing() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.unclaimed != 0
+}
+
+// end takes note that this side has ended a stream.
+func (o *openStreams) end(id uint32) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if s := o.find(id); s != nil {
+		s.here = true
+		o.removeIfEnded(s)
+	}
+}
+
+// removeIfEnded requires that mu is held.
+func (o *openStreams) removeIfEnded(s *openStream) {
+	if s.here && s.there {
+		o.remove(s.id)
+	}
+}
+
+// fail ends the exchange that a stream carries. It requires that mu is held.
+func (s *openStream) fail(why error) {
+	if s.place != nil {
+		s.place.fail(why)
+	} else {
+		s.broken = why
+	}
+}
+
+// reset takes a stream out that either side has reset, and reports whether it was
+// ever begun.
+func (o *openStreams) reset(id uint32) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.remove(id)
+	return o.wasBegun(id)
+}
+
+// wasBegun requires that mu is held.
+func (o *openStreams) wasBegun(id uint32) bool { return id%2 == 1 && id <= o.last }
+
+// letGo has nothing that the peer still says about an exchange that is over reach
+// the place, which goes on to the next.
+func (o *openStreams) letGo(place *Stream) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if s := o.find(place.streamID); s != nil && s.place == place {
+		s.place = nil
+	}
+}
+
+// final takes note that the final header of an answer has come.
+func (o *openStreams) final(id uint32) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if s := o.find(id); s != nil {
+		s.head = true
+	}
+}
+
+// tellInterim counts an interim answer: net/http leaves it to whoever listens to
+// bound what there is to hear.
+func (o *openStreams) tellInterim(id uint32, size int) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	s := o.find(id)
+	if s == nil {
+		return nil
+	}
+	if s.interim += size; s.interim > o.headerCap {
+		return messages.ErrHeaderTooLarge
+	}
+	return nil
+}
+
+// follower sees what this side writes, for the streams that it begins and ends.
+// It belongs to whoever writes, of whom net/http lets in one at a time.
+type follower struct {
+	header [frameHeader]byte
+	filled int // bytes of the header seen
+	left   int // bytes of the payload to come
+
+	bodiless bool // the next header is that of a HEAD; set by the hook that sees its lines
+}
+
+// follow is called with what is about to be written.
+func (f *frameScan) follow(p []byte) {
+	s := &f.follower
+	for len(p) > 0 {
+		if s.left > 0 {
+			n := min(s.left, len(p))
+			s.left -= n
+			p = p[n:]
+			continue
+		}
+		n := copy(s.header[s.filled:], p)
+		s.filled += n
+		p = p[n:]
+		if s.filled == frameHeader {
+			s.filled = 0
+			h := readHeader(s.header[:])
+			s.left = h.length
+			f.writes(h)
+		}
+	}
+}
+
+func (f *frameScan) writes(h header) {
+	switch h.kind {
+	case frameHeaders:
+		f.open.begin(h.stream, f.follower.bodiless)
+		f.follower.bodiless = false
+	case frameRSTStream:
+		f.open.reset(h.stream)
+		return
+	case frameData:
+	default:
+		return
+	}
+	f.worked.Store(true)
+	if h.flags&flagEndStream != 0 {
+		f.open.end(h.stream)
+	}
+}
+
+// frameHeader is how long the header of a frame is.
+const frameHeader = 9
+
+// header is that of a frame.
+type header struct {
+	length      int
+	kind, flags byte
+	stream      uint32
+}
+
+func readHeader(b []byte) header {
+	return header{
+		length: int(b[0])<<16 | int(b[1])<<8 | int(b[2]), kind: b[3], flags: b[4],
+		stream: binary.BigEndian.Uint32(b[5:]) &^ (1 << 31), // the highest bit is reserved
+	}
+}
+
+const (
+	frameData         = 0
+	frameHeaders      = 1
+	framePriority     = 2
+	frameRSTStream    = 3
+	frameSettings     = 4
+	framePing         = 6
+	frameGoaway       = 7
+	frameWindowUpdate = 8
+	frameContinuation = 9 // the last that net/http knows
+
+	flagAck        = 1
+	flagEndStream  = 1
+	flagEndHeaders = 4
+	flagPadded     = 8
+	flagPriority   = 0x20
+)

@@ -1,0 +1,283 @@
+package h2
+
+import (
+	"encoding/binary"
+	"fmt"
+	"time"
+
+	"github.com/sluice-engine/sluice/messages"
+)
+
+// sieve lets those frames of the peer's through to net/http that it has something
+// to do with. It writes a line to the standard logger, which is the whole process's,
+// for each of the others:
+//
+//	of a kind it does not know, or PRIORITY       left out (RFC 9113, section 5.5)
+//	anything before SETTINGS                      ends the connection
+//	DATA of a stream that was never begun         ends the connection
+//	DATA before the header, or to a HEAD          ends the exchange
+//	DATA behind the end of an answer              has no effect
+//
+// Bytes that count for the connection's flow control go through all the same, as
+// those of a stream that never was, which net/http takes for one that is over.
+type sieve struct {
+	header [frameHeader]byte // of the frame that passes, once it is complete
+	now    header            // the same, read
+	emit   int               // bytes of it that are still to be handed on
+	inside bool              // a frame is passing
+	left   int               // bytes of its payload to come
+	drop   bool              // it is left out
+
+	settings []byte // the payload of SETTINGS
+	known    bool   // settled is closed
+
+	block   uint32 // whose header block is not complete; 0 if none
+	doubt   uint32 // whose header may be final or interim: net/http reads it first; 0 if none
+	interim bool   // net/http says that it was interim
+
+	idle   int           // frames that carried nothing, one behind the other
+	idleAt time.Duration // when the first of them came, since the connection began
+}
+
+const (
+	settingMaxConcurrent = 3
+	lengthOfSetting      = 6
+	// maxFrame is how long a frame may be: this side asks for no more.
+	maxFrame = 16 << 10
+	// nobody is the id of a stream that never was, below those that were.
+	nobody = 2
+	// maxIdle is how many frames that carry nothing may come within idleFor, and
+	// nothing else in between. Whoever sends more keeps this side busy.
+	maxIdle = 10_000
+	idleFor = time.Minute
+)
+
+// errFrames is the error of a connection whose peer does not keep to HTTP/2.
+func errFrames(what string) error {
+	return fmt.Errorf("%w: HTTP/2: %s", messages.ErrMalformedResponse, what)
+}
+
+var (
+	errNoSettings = errFrames("no SETTINGS at first")
+	errUnasked    = errFrames("a frame of a stream that was never begun")
+	errHeadless   = errFrames("DATA before the header of an answer")
+	errBodyOfHead = errFrames("DATA in the answer to a HEAD")
+	errFlood      = errFrames("too many frames that carry nothing")
+	errFrameSize  = errFrames("a frame is too long")
+)
+
+// sift moves what net/http may see from in to p, and returns how much that is and
+// what is left of in.
+func (f *frameScan) sift(p, in []byte) (n int, rest []byte, err error) {
+	s := &f.sieve
+	for n < len(p) {
+		switch {
+		case s.emit > 0:
+			k := copy(p[n:], s.header[frameHeader-s.emit:])
+			s.emit -= k
+			n += k
+		case s.left > 0:
+			if len(in) == 0 {
+				return n, in, nil
+			}
+			k := s.pass(p[n:], in)
+			in = in[k:]
+			if !s.drop {
+				n += k
+			}
+		case s.inside:
+			if s.doubt != 0 && s.block == 0 && n > 0 {
+				return n, in, nil // net/http has read the frame when it asks for more
+			}
+			s.inside = false
+			f.complete()
+		case len(in) < frameHeader:
+			return n, in, nil
+		default:
+			copy(s.header[:], in)
+			in = in[frameHeader:]
+			if err := f.judge(in); err != nil {
+				return n, nil, err
+			}
+		}
+	}
+	return n, in, nil
+}
+
+// pass moves a part of the payload, and returns how much of in that was.
+func (s *sieve) pass(p, in []byte) int {
+	n := min(len(in), s.left)
+	if !s.drop {
+		n = copy(p, in[:n])
+	}
+	if s.now.kind == frameSettings {
+		s.settings = append(s.settings, in[:n]...)
+	}
+	s.left -= n
+	return n
+}
+
+// judge looks at the header of a frame; payload is what has come of its payload.
+func (f *frameScan) judge(payload []byte) error {
+	s := &f.sieve
+	s.now = readHeader(s.header[:])
+	h := s.now
+	s.inside, s.drop, s.left, s.emit = true, false, h.length, frameHeader
+	s.settings = s.settings[:0]
+	switch {
+	case !s.known && (h.kind != frameSettings || h.flags&flagAck != 0):
+		return errNoSettings
+	case h.length > maxFrame:
+		return errFrameSize
+	case s.block != 0:
+		if h.kind == frameContinuation && h.flags&flagEndHeaders != 0 {
+			s.block = 0
+		}
+		if h.kind == frameContinuation && h.length == 0 {
+			return f.carriesNothing()
+		}
+		return nil // of anything else net/http says that it does not belong there
+	}
+	switch h.kind {
+	case frameHeaders:
+		return f.judgeHeaders(h, payload)
+	case frameData:
+		return f.judgeData(h)
+	case frameRSTStream:
+		if !f.open.reset(h.stream) {
+			return errUnasked
+		}
+	case framePriority:
+		s.leaveOut()
+	default:
+		if h.kind > frameContinuation {
+			s.leaveOut()
+		}
+	}
+	return f.carriesNothing()
+}
+
+func (s *sieve) leaveOut() { s.drop, s.emit = true, 0 }
+
+// carriesNothing counts a frame that moves no exchange on.
+func (f *frameScan) carriesNothing() error {
+	s := &f.sieve
+	now := time.Duration(f.heard.Load())
+	if f.worked.Swap(false) || s.idle == 0 || now-s.idleAt > idleFor {
+		s.idle, s.idleAt = 0, now
+	}
+	if s.idle++; s.idle > maxIdle {
+		return errFlood
+	}
+	return nil
+}
+
+func (f *frameScan) judgeHeaders(h header, payload []byte) error {
+	o := &f.open
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if !o.wasBegun(h.stream) {
+		return errUnasked
+	}
+	s := &f.sieve
+	if h.flags&flagEndHeaders == 0 {
+		s.block = h.stream
+	}
+	stream := o.find(h.stream)
+	if stream == nil { // it is over, but its lines belong to what the next ones are packed with
+		return f.carriesNothing()
+	}
+	s.idle = 0
+	switch {
+	case stream.head: // a trailer
+	case isFinal(h, payload):
+		stream.head = true
+	default:
+		s.doubt, s.interim = h.stream, false
+	}
+	if h.flags&flagEndStream != 0 {
+		stream.there = true
+		o.removeIfEnded(stream)
+	}
+	return nil
+}
+
+// isFinal reports whether a header is seen at once to be that of a final answer: its
+// first line is one of those statuses that HPACK has a number for (RFC 7541,
+// appendix A).
+func isFinal(h header, payload []byte) bool {
+	const ok, serverError = 0x80 | 8, 0x80 | 14
+	return h.flags&(flagPadded|flagPriority) == 0 && h.length > 0 && len(payload) > 0 &&
+		ok <= payload[0] && payload[0] <= serverError
+}
+
+func (f *frameScan) judgeData(h header) error {
+	o := &f.open
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if !o.wasBegun(h.stream) {
+		return errUnasked
+	}
+	s, ends := &f.sieve, h.flags&flagEndStream != 0
+	stream := o.find(h.stream)
+	switch {
+	case stream == nil, stream.there:
+		s.sendToNobody()
+	case !stream.head:
+		stream.fail(errHeadless)
+		s.sendToNobody()
+	case stream.bodiless && h.length > 0:
+		stream.fail(errBodyOfHead)
+		s.sendToNobody()
+	case ends:
+		stream.there = true
+		o.removeIfEnded(stream)
+	}
+	if h.length == 0 && !ends {
+		return f.carriesNothing()
+	}
+	if stream != nil {
+		s.idle = 0
+	}
+	return nil
+}
+
+func (s *sieve) sendToNobody() { binary.BigEndian.PutUint32(s.header[5:], nobody) }
+
+// complete acts on a whole frame.
+func (f *frameScan) complete() {
+	s := &f.sieve
+	if s.doubt != 0 && s.block == 0 {
+		if !s.interim {
+			f.open.final(s.doubt)
+		}
+		s.doubt = 0
+	}
+	switch s.now.kind {
+	case frameGoaway:
+		f.leave() // whatever its last stream is: no new ones
+	case frameSettings:
+		if s.now.flags&flagAck == 0 {
+			f.settle()
+		}
+	}
+}
+
+func (f *frameScan) settle() {
+	for s := f.sieve.settings; len(s) >= lengthOfSetting; s = s[lengthOfSetting:] {
+		if binary.BigEndian.Uint16(s) == settingMaxConcurrent {
+			f.bound.set(int(min(binary.BigEndian.Uint32(s[2:]), maxStreams)))
+		}
+	}
+	if !f.sieve.known { // the peer may send settings again, and a channel is closed once
+		f.sieve.known = true
+		close(f.settled)
+	}
+}
+
+// tellInterim is called by net/http for an interim answer, on the goroutine that
+// reads.
+func (f *frameScan) tellInterim(size int) error {
+	f.sieve.interim = true
+	return f.open.tellInterim(f.sieve.doubt, size)
+}

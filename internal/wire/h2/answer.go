@@ -96,6 +96,20 @@ func rawLines(header http.Header) messages.Header {
 	return messages.NewHeader(lines.String())
 }
 
+// lineOverhead is what HTTP/2 counts for a line beside name and value (RFC 9113,
+// section 10.5.1).
+const lineOverhead = 32
+
+// listSize is the size of a header as HTTP/2 counts it.
+func listSize(header http.Header) (size int) {
+	for name, values := range header {
+		for _, value := range values {
+			size += len(name) + len(value) + lineOverhead
+		}
+	}
+	return size
+}
+
 // body is the body of a response. It ends the exchange when it ends.
 type body struct {
 	stream  *Stream
@@ -137,6 +151,9 @@ func (b *body) Read(p []byte) (n int, err error) {
 		n, err = b.decoded.Read(p)
 	} else {
 		n, err = (*coded)(b).Read(p)
+	}
+	if err == io.EOF && listSize(b.resp.Trailer) >= b.stream.limits.Header {
+		err = messages.ErrHeaderTooLarge // net/http leaves out what is too much, and says nothing
 	}
 	if err != nil {
 		b.finish(err)

@@ -51,6 +51,10 @@ type conn struct {
 const (
 	// maxStreams bounds the streams of a connection whose peer names no bound.
 	maxStreams = 1000
+	// headerRoom is how often the cap on a header goes into what net/http bounds it
+	// with, and ends the whole connection at: what has come within the cap is not more
+	// than that, unless a few lines are meant again and again.
+	headerRoom = 8
 	// pingAfter is how long a connection is silent before it is asked whether
 	// it is alive, and how long it may take to answer.
 	pingAfter = 15 * time.Second
@@ -151,7 +155,7 @@ func (c *Conns) start(ctx context.Context, socket *wire.Socket) (*conn, error) {
 		DialContext:            dial,
 		Protocols:              new(http.Protocols),
 		DisableCompression:     true, // what is coded is decoded here, under the same caps as in HTTP/1.1
-		MaxResponseHeaderBytes: int64(c.limits.Header),
+		MaxResponseHeaderBytes: headerRoom * int64(c.limits.Header),
 		ExpectContinueTimeout:  wire.ContinueWait,
 		HTTP2:                  &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingAfter, MaxReadFrameSize: maxFrame},
 	}

@@ -1,6 +1,7 @@
 package h2
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -23,6 +24,7 @@ type refusedStream struct {
 func (refusedStream) Error() string { return "stream reset" }
 
 const (
+	codeProtocolError = 1
 	codeRefusedStream = 7
 	// fromPeer is the cause net/http gives a reset that the peer sent.
 	fromPeer = "received from peer"
@@ -38,6 +40,11 @@ const (
 	tooLarge       = "http2: frame too large"
 	headerListSize = "http2: response header list larger than advertised limit"
 	overLength     = "server replied with more than declared Content-Length"
+
+	// What it says of a request that it does not send, and of a connection on which it
+	// begins no stream.
+	requestTooLarge = "request header list larger than peer's advertised limit"
+	unusable        = "http2: client conn not usable"
 )
 
 // explain says why a request has no response. RFC 9113, section 8.7: what was
@@ -58,12 +65,26 @@ func (s *Stream) explain(err error) error {
 		err = wire.ByPeer(err)
 	}
 	switch {
-	case !s.touched.Load(): // the connection had ended, or was about to
-		return fmt.Errorf("%w: %w", messages.ErrStale, err)
+	case !s.touched.Load():
+		return s.unsent(err)
 	case unprocessed:
 		return fmt.Errorf("%w: %w", messages.ErrUnprocessed, err)
 	}
 	return typed(err, refused && !s.byPeer(err))
+}
+
+// unsent says why a request was not sent: the connection had ended, or was about to;
+// or it is the request itself, which no other connection would take either.
+func (s *Stream) unsent(err error) error {
+	switch text := err.Error(); {
+	case strings.Contains(text, requestTooLarge):
+		return &wire.CallError{Part: "header", Reason: "larger than the server allows (SETTINGS_MAX_HEADER_LIST_SIZE)"}
+	case text == unusable:
+		s.conn.frames.leave() // it is to nobody
+	case !s.conn.frames.leaves():
+		return err
+	}
+	return fmt.Errorf("%w: %w", messages.ErrStale, err)
 }
 
 // typed gives an error of net/http's about what the peer sent the type that it would
@@ -87,7 +108,10 @@ func (s *Stream) check(resp *http.Response) error {
 	if !s.touched.Load() {
 		s.conn.frames.open.claim(s) // the answer was faster than the hook
 	}
-	err := checkAnswer(resp)
+	err := checkAnswer(resp, s.limits.Header)
+	if broken := s.broken.Load(); broken != nil { // though the header has come
+		err = *broken
+	}
 	if err != nil {
 		s.letGo()
 		_ = resp.Body.Close() // it never fails
@@ -97,6 +121,7 @@ func (s *Stream) check(resp *http.Response) error {
 
 var (
 	errStatus      = errFrames("the status is no number from 100 to 999")
+	errSwitching   = errFrames("101, which HTTP/2 does not know")
 	errConnField   = errFrames("a field that only a connection of HTTP/1.1 can have")
 	errManyLengths = errFrames("invalid or repeated Content-Length")
 )
@@ -104,9 +129,12 @@ var (
 // checkAnswer keeps the rules that HTTP/1.1 has for a head (RFC 9113, section 8.2.2,
 // 8.3.2). net/http takes any number for a status, and a field of a connection for one
 // of the answer.
-func checkAnswer(resp *http.Response) error {
+func checkAnswer(resp *http.Response, most int) error {
 	if s := resp.Status; len(s) < 4 || s[3] != ' ' || s[0] < '1' || s[0] > '9' || !isDigit(s[1]) || !isDigit(s[2]) {
 		return errStatus
+	}
+	if listSize(resp.Header) >= most {
+		return messages.ErrHeaderTooLarge
 	}
 	for name, values := range resp.Header {
 		switch name {
@@ -181,9 +209,18 @@ func (s *Stream) cause(err error) error {
 	case broken != nil:
 		return *broken
 	case s.aborted.Load():
-		return fmt.Errorf("%w: %w", wire.ErrAborted, err)
+		return because(wire.ErrAborted, err)
 	case s.late.Load():
-		return fmt.Errorf("%w: %w", wire.ErrDeadline, err)
+		return because(wire.ErrDeadline, err)
 	}
 	return nil
+}
+
+// because adds what an exchange ended with to the reason, but not that its context was
+// cancelled: that was this side, and whoever asks for context.Canceled means himself.
+func because(reason, err error) error {
+	if errors.Is(err, context.Canceled) {
+		return reason
+	}
+	return fmt.Errorf("%w: %w", reason, err)
 }

@@ -43,7 +43,7 @@ func (c *framedConn) Read(p []byte) (n int, err error) {
 	}
 }
 
-// fill reads behind what is unread, which is less than the header of a frame.
+// fill reads behind what is unread, which is less than is needed to judge a frame.
 func (c *framedConn) fill() {
 	kept := copy(c.buffer[:], c.unread)
 	n, err := c.read(c.buffer[kept:])
@@ -128,7 +128,7 @@ type frameScan struct {
 
 func newFrameScan(headerCap int) *frameScan {
 	f := &frameScan{begun: time.Now(), settled: make(chan struct{}), ended: make(chan struct{})}
-	f.open.headerCap = headerCap
+	f.open.headerCap, f.open.window = headerCap, firstWindow
 	f.follower.left = len(preface)
 	f.bound.set(maxStreams)
 	return f

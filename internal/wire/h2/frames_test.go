@@ -2,6 +2,7 @@ package h2
 
 import (
 	"bytes"
+	"encoding/binary"
 	"io"
 	"net"
 	"slices"
@@ -82,6 +83,10 @@ var (
 	priority   = []byte{0, 0, 5, framePriority, 0, 0, 0, 0, 1, 0, 0, 0, 0, 7}
 )
 
+func update(id byte, by uint32) []byte {
+	return binary.BigEndian.AppendUint32([]byte{0, 0, 4, frameWindowUpdate, 0, 0, 0, 0, id}, by)
+}
+
 func headersOf(id byte, flags byte) []byte {
 	return []byte{0, 0, 1, frameHeaders, flagEndHeaders | flags, 0, 0, 0, id, 0x88}
 }
@@ -103,11 +108,17 @@ func TestNetHTTPSeesOnlyWhatItHasSomethingToDoWith(t *testing.T) {
 		"behind the end":        {slices.Concat(headersOf(1, 1), dataOf(1, 0, "abc")), slices.Concat(headersOf(1, 1), dataOf(nobody, 0, "abc")), nil},
 		"before the header":     {dataOf(1, 0, "abc"), dataOf(nobody, 0, "abc"), nil},
 		"to a HEAD":             {slices.Concat(headersOf(3, 0), dataOf(3, 0, "abc")), slices.Concat(headersOf(3, 0), dataOf(nobody, 0, "abc")), nil},
+		"to a HEAD, its end":    {slices.Concat(headersOf(3, 0), dataOf(3, 1, "abc"), dataOf(3, 1, "abc")), slices.Concat(headersOf(3, 0), dataOf(nobody, 1, "abc"), dataOf(3, 1, ""), dataOf(nobody, 1, "abc")), nil},
 		"an empty end of HEAD":  {slices.Concat(headersOf(3, 0), dataOf(3, 1, "")), slices.Concat(headersOf(3, 0), dataOf(3, 1, "")), nil},
 		"never begun":           {slices.Concat(answer, dataOf(7, 0, "abc")), answer, errUnasked},
 		"an even stream":        {headersOf(2, 0), nil, errUnasked},
 		"a reset of none":       {[]byte{0, 0, 4, frameRSTStream, 0, 0, 0, 0, 9, 0, 0, 0, 8}, nil, errUnasked},
 		"a long frame":          {[]byte{0xff, 0, 0, 0x77, 0, 0, 0, 0, 1}, nil, errFrameSize},
+		"a promise":             {[]byte{0, 0, 4, framePromise, flagEndHeaders, 0, 0, 0, 1, 0, 0, 0, 2}, nil, errPromise},
+		"too short for padding": {[]byte{0, 0, 0, frameData, flagPadded, 0, 0, 0, 1}, nil, errFrameSize},
+		"a window that is full": {slices.Concat(update(1, maxWindow-firstWindow), update(1, 1), update(0, 1)), slices.Concat(update(1, maxWindow-firstWindow), update(0, 1)), nil},
+		"a window of none":      {slices.Concat(update(5, 1), update(99, 1)), nil, nil},
+		"windows by settings":   {[]byte{0, 0, 6, frameSettings, 0, 0, 0, 0, 0, 0, 4, 0x80, 0, 0, 0}, []byte{0, 0, 6, frameSettings, 0, 0, 0, 0, 0, 0, 4, 0x80, 0, 0, 0}, errWindow},
 		"too many pings":        {bytes.Repeat([]byte{0, 0, 0, framePing, 0, 0, 0, 0, 0}, maxIdle+1), bytes.Repeat([]byte{0, 0, 0, framePing, 0, 0, 0, 0, 0}, maxIdle-1), errFlood},
 		"unknown, inside lines": {slices.Concat(append(headersOf(1, 0)[:4:4], 0, 0, 0, 0, 1, 0x88), unknown), slices.Concat(append(headersOf(1, 0)[:4:4], 0, 0, 0, 0, 1, 0x88), unknown), nil},
 	} {
@@ -132,6 +143,7 @@ func FuzzFrames(f *testing.F) {
 	f.Add([]byte{0, 0, 12, frameSettings, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 9, 0, 3, 0, 0, 0, 7}, uint8(1))
 	f.Add(slices.Concat(noSettings, []byte{0, 0, 1, frameGoaway, 0, 0, 0, 0, 0, 0}), uint8(3))
 	f.Add([]byte{0, 0, 0, frameSettings, flagAck, 0, 0, 0, 0, 0, 0, 0, frameSettings, 0, 0, 0, 0, 0}, uint8(9))
+	f.Add(slices.Concat(noSettings, update(1, maxWindow), update(1, 1), headersOf(3, 1)), uint8(5))
 	f.Add(slices.Concat(noSettings, headersOf(1, 0), unknown, dataOf(1, 0, "abc"), priority, dataOf(5, 1, "x")), uint8(4))
 	f.Fuzz(func(t *testing.T, stream []byte, size uint8) {
 		whole, cut := begun(), begun()
@@ -139,7 +151,7 @@ func FuzzFrames(f *testing.F) {
 		again, errAgain := io.ReadAll(&framedConn{Conn: &pieces{p: stream, size: max(1, int(size))}, frames: cut})
 		require.Equal(t, err, errAgain)
 		require.True(t, bytes.Equal(seen, again), "%x\n%x", seen, again)
-		require.LessOrEqual(t, len(seen), len(stream))
+		require.LessOrEqual(t, len(seen), len(stream)+frameHeader)
 		require.Equal(t, whole.limit(), cut.limit())
 		require.LessOrEqual(t, whole.limit(), maxStreams)
 		require.LessOrEqual(t, len(whole.open.all), 3)

@@ -95,12 +95,9 @@ func (s *Stream) wroteField(name string, values []string) {
 }
 
 // tellInterim is called on the goroutine that reads the connection.
-func (s *Stream) tellInterim(_ int, header textproto.MIMEHeader) error {
-	size := len("HTTP/2 100\r\n\r\n")
-	for name, values := range header {
-		for _, value := range values {
-			size += len(name) + len(": ") + len(value) + len("\r\n")
-		}
+func (s *Stream) tellInterim(code int, header textproto.MIMEHeader) error {
+	if code == http.StatusSwitchingProtocols {
+		return errSwitching
 	}
-	return s.conn.frames.tellInterim(size)
+	return s.conn.frames.tellInterim(listSize(http.Header(header)) + len(":status") + len("100") + lineOverhead)
 }

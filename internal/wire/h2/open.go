@@ -18,6 +18,7 @@ type openStreams struct {
 	mu        sync.Mutex
 	all       []openStream // guarded by mu, in the order of their ids
 	last      uint32       // guarded by mu: the id begun last
+	window    int64        // guarded by mu: of a stream that begins, in bytes that may be sent
 	unclaimed uint32       // guarded by mu: the stream whose header is being written; see claim
 }
 
@@ -30,6 +31,7 @@ type openStream struct {
 	here     bool    // this side has ended it
 	there    bool    // the peer has
 	interim  int     // bytes of interim answers
+	window   int64   // bytes that may be sent still; never less than net/http believes
 	broken   error   // what the peer did wrong, until there is a place to tell
 }
 
@@ -60,7 +62,7 @@ func (o *openStreams) begin(id uint32, bodiless bool) {
 	defer o.mu.Unlock()
 	if id > o.last {
 		o.last, o.unclaimed = id, id
-		o.all = append(o.all, openStream{id: id, bodiless: bodiless})
+		o.all = append(o.all, openStream{id: id, bodiless: bodiless, window: o.window})
 	}
 }
 
@@ -89,6 +91,39 @@ func (o *openStreams) writing() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.unclaimed != 0
+}
+
+// lastID is that of the last stream of a connection: ids are of 31 bits, and net/http
+// begins none with the last of them.
+const lastID = 1<<31 - 1<<16 - 1
+
+// maxWindow is the largest there may be, and firstWindow what it is before SETTINGS.
+const (
+	maxWindow   = 1<<31 - 1
+	firstWindow = 1<<16 - 1
+)
+
+// setWindow changes the window of every stream, and reports whether none is too
+// large by that.
+func (o *openStreams) setWindow(to int64) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	by, fits := to-o.window, to <= maxWindow
+	o.window = to
+	for i := range o.all {
+		o.all[i].window += by
+		fits = fits && o.all[i].window <= maxWindow
+	}
+	return fits
+}
+
+// use takes what is sent from a stream's window.
+func (o *openStreams) use(id uint32, n int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if s := o.find(id); s != nil {
+		s.window -= int64(n)
+	}
 }
 
 // end takes note that this side has ended a stream.
@@ -200,10 +235,14 @@ func (f *frameScan) writes(h header) {
 	case frameHeaders:
 		f.open.begin(h.stream, f.follower.bodiless)
 		f.follower.bodiless = false
+		if h.stream >= lastID {
+			f.leave()
+		}
 	case frameRSTStream:
 		f.open.reset(h.stream)
 		return
 	case frameData:
+		f.open.use(h.stream, h.length)
 	default:
 		return
 	}
@@ -230,12 +269,27 @@ func readHeader(b []byte) header {
 	}
 }
 
+// least is how long the payload must be at least for what its flags announce.
+func (h header) least() (n int) {
+	if h.kind != frameData && h.kind != frameHeaders {
+		return 0
+	}
+	if h.flags&flagPadded != 0 {
+		n = 1
+	}
+	if h.kind == frameHeaders && h.flags&flagPriority != 0 {
+		n += 5
+	}
+	return n
+}
+
 const (
 	frameData         = 0
 	frameHeaders      = 1
 	framePriority     = 2
 	frameRSTStream    = 3
 	frameSettings     = 4
+	framePromise      = 5
 	framePing         = 6
 	frameGoaway       = 7
 	frameWindowUpdate = 8

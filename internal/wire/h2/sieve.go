@@ -15,8 +15,11 @@ import (
 //	of a kind it does not know, or PRIORITY       left out (RFC 9113, section 5.5)
 //	anything before SETTINGS                      ends the connection
 //	DATA of a stream that was never begun         ends the connection
-//	DATA before the header, or to a HEAD          ends the exchange
-//	DATA behind the end of an answer              has no effect
+//	DATA before the header of an answer           ends the exchange
+//	DATA behind the end, or in answer to a HEAD   has no effect, but for the end
+//
+// And it keeps from it what it does not stand: a stream's window that overflows has
+// it wait for itself, and everybody on the connection with it, for ever.
 //
 // Bytes that count for the connection's flow control go through all the same, as
 // those of a stream that never was, which net/http takes for one that is over.
@@ -28,10 +31,12 @@ type sieve struct {
 	left   int               // bytes of its payload to come
 	drop   bool              // it is left out
 
+	endOf    uint32 // whose end is to be told behind this frame; 0 if none's
 	settings []byte // the payload of SETTINGS
 	known    bool   // settled is closed
 
 	block   uint32 // whose header block is not complete; 0 if none
+	packed  int    // bytes of that block
 	doubt   uint32 // whose header may be final or interim: net/http reads it first; 0 if none
 	interim bool   // net/http says that it was interim
 
@@ -41,7 +46,9 @@ type sieve struct {
 
 const (
 	settingMaxConcurrent = 3
+	settingInitialWindow = 4
 	lengthOfSetting      = 6
+	lengthOfWord         = 4
 	// maxFrame is how long a frame may be: this side asks for no more.
 	maxFrame = 16 << 10
 	// nobody is the id of a stream that never was, below those that were.
@@ -61,9 +68,11 @@ var (
 	errNoSettings = errFrames("no SETTINGS at first")
 	errUnasked    = errFrames("a frame of a stream that was never begun")
 	errHeadless   = errFrames("DATA before the header of an answer")
-	errBodyOfHead = errFrames("DATA in the answer to a HEAD")
 	errFlood      = errFrames("too many frames that carry nothing")
-	errFrameSize  = errFrames("a frame is too long")
+	errFrameSize  = errFrames("a frame is longer or shorter than it may be")
+	errPromise    = errFrames("a promise of a push that nobody wants")
+	errWindow     = errFrames("a window over 2^31-1")
+	errBlock      = fmt.Errorf("%w: HTTP/2: of one answer on this connection", messages.ErrHeaderTooLarge)
 )
 
 // sift moves what net/http may see from in to p, and returns how much that is and
@@ -90,8 +99,10 @@ func (f *frameScan) sift(p, in []byte) (n int, rest []byte, err error) {
 				return n, in, nil // net/http has read the frame when it asks for more
 			}
 			s.inside = false
-			f.complete()
-		case len(in) < frameHeader:
+			if err := f.complete(); err != nil {
+				return n, nil, err
+			}
+		case len(in) < frameHeader, len(in) < frameHeader+lookahead(in):
 			return n, in, nil
 		default:
 			copy(s.header[:], in)
@@ -102,6 +113,17 @@ func (f *frameScan) sift(p, in []byte) (n int, rest []byte, err error) {
 		}
 	}
 	return n, in, nil
+}
+
+// lookahead is how much of a frame's payload must be there when it is judged.
+func lookahead(frame []byte) int {
+	switch h := readHeader(frame); {
+	case h.length == lengthOfWord && (h.kind == frameWindowUpdate || h.kind == frameRSTStream):
+		return lengthOfWord
+	case h.kind == frameData && h.flags&flagPadded != 0 && h.length > 0:
+		return 1
+	}
+	return 0
 }
 
 // pass moves a part of the payload, and returns how much of in that was.
@@ -127,26 +149,27 @@ func (f *frameScan) judge(payload []byte) error {
 	switch {
 	case !s.known && (h.kind != frameSettings || h.flags&flagAck != 0):
 		return errNoSettings
-	case h.length > maxFrame:
+	case h.length > maxFrame, h.length < h.least():
 		return errFrameSize
 	case s.block != 0:
-		if h.kind == frameContinuation && h.flags&flagEndHeaders != 0 {
-			s.block = 0
-		}
-		if h.kind == frameContinuation && h.length == 0 {
-			return f.carriesNothing()
-		}
-		return nil // of anything else net/http says that it does not belong there
+		return f.judgeBlock(h)
 	}
 	switch h.kind {
 	case frameHeaders:
 		return f.judgeHeaders(h, payload)
 	case frameData:
-		return f.judgeData(h)
+		return f.judgeData(h, payload)
 	case frameRSTStream:
 		if !f.open.reset(h.stream) {
 			return errUnasked
 		}
+		if h.length == lengthOfWord && binary.BigEndian.Uint32(payload) == codeProtocolError {
+			f.leave() // net/http begins no further stream
+		}
+	case framePromise:
+		return errPromise
+	case frameWindowUpdate:
+		f.judgeUpdate(h, payload)
 	case framePriority:
 		s.leaveOut()
 	default:
@@ -155,6 +178,46 @@ func (f *frameScan) judge(payload []byte) error {
 		}
 	}
 	return f.carriesNothing()
+}
+
+// judgeBlock looks at what comes before a header block is complete: anything but a
+// CONTINUATION of it does not belong there, and net/http says so.
+func (f *frameScan) judgeBlock(h header) error {
+	s := &f.sieve
+	if h.kind != frameContinuation {
+		return nil
+	}
+	if h.flags&flagEndHeaders != 0 {
+		s.block = 0
+	}
+	// Nobody packs lines into more than they are.
+	if s.packed += h.length; s.packed > f.open.headerCap {
+		return errBlock
+	}
+	if h.length == 0 {
+		return f.carriesNothing()
+	}
+	return nil
+}
+
+// judgeUpdate counts a stream's window as net/http does.
+func (f *frameScan) judgeUpdate(h header, payload []byte) {
+	if h.stream == 0 || h.length != lengthOfWord {
+		return
+	}
+	by := binary.BigEndian.Uint32(payload) &^ (1 << 31)
+	o := &f.open
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	stream := o.find(h.stream)
+	if stream == nil { // it is over, and net/http may not know yet
+		f.sieve.leaveOut()
+		return
+	}
+	if stream.window += int64(by); stream.window > maxWindow {
+		stream.fail(errWindow)
+		f.sieve.leaveOut()
+	}
 }
 
 func (s *sieve) leaveOut() { s.drop, s.emit = true, 0 }
@@ -181,7 +244,7 @@ func (f *frameScan) judgeHeaders(h header, payload []byte) error {
 	}
 	s := &f.sieve
 	if h.flags&flagEndHeaders == 0 {
-		s.block = h.stream
+		s.block, s.packed = h.stream, h.length
 	}
 	stream := o.find(h.stream)
 	if stream == nil { // it is over, but its lines belong to what the next ones are packed with
@@ -211,7 +274,7 @@ func isFinal(h header, payload []byte) bool {
 		ok <= payload[0] && payload[0] <= serverError
 }
 
-func (f *frameScan) judgeData(h header) error {
+func (f *frameScan) judgeData(h header, payload []byte) error {
 	o := &f.open
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -226,14 +289,19 @@ func (f *frameScan) judgeData(h header) error {
 	case !stream.head:
 		stream.fail(errHeadless)
 		s.sendToNobody()
-	case stream.bodiless && h.length > 0:
-		stream.fail(errBodyOfHead)
+	case stream.bodiless && h.length > 0: // HTTP/1.1 takes such an answer as well
 		s.sendToNobody()
+		if ends {
+			stream.there = true
+			o.removeIfEnded(stream)
+			s.endOf = h.stream
+		}
 	case ends:
 		stream.there = true
 		o.removeIfEnded(stream)
 	}
-	if h.length == 0 && !ends {
+	empty := h.length == 0 || h.flags&flagPadded != 0 && h.length == 1+int(payload[0])
+	if empty && !ends {
 		return f.carriesNothing()
 	}
 	if stream != nil {
@@ -242,10 +310,17 @@ func (f *frameScan) judgeData(h header) error {
 	return nil
 }
 
+// tellEnd lets net/http see the end of a stream, whose last DATA it did not see.
+func (s *sieve) tellEnd() {
+	s.header = [frameHeader]byte{3: frameData, 4: flagEndStream}
+	binary.BigEndian.PutUint32(s.header[5:], s.endOf)
+	s.endOf, s.emit, s.inside = 0, frameHeader, true
+}
+
 func (s *sieve) sendToNobody() { binary.BigEndian.PutUint32(s.header[5:], nobody) }
 
 // complete acts on a whole frame.
-func (f *frameScan) complete() {
+func (f *frameScan) complete() error {
 	s := &f.sieve
 	if s.doubt != 0 && s.block == 0 {
 		if !s.interim {
@@ -253,26 +328,38 @@ func (f *frameScan) complete() {
 		}
 		s.doubt = 0
 	}
+	if s.endOf != 0 {
+		s.tellEnd()
+		return nil
+	}
 	switch s.now.kind {
 	case frameGoaway:
 		f.leave() // whatever its last stream is: no new ones
 	case frameSettings:
 		if s.now.flags&flagAck == 0 {
-			f.settle()
+			return f.settle()
 		}
 	}
+	return nil
 }
 
-func (f *frameScan) settle() {
+func (f *frameScan) settle() error {
 	for s := f.sieve.settings; len(s) >= lengthOfSetting; s = s[lengthOfSetting:] {
-		if binary.BigEndian.Uint16(s) == settingMaxConcurrent {
-			f.bound.set(int(min(binary.BigEndian.Uint32(s[2:]), maxStreams)))
+		value := binary.BigEndian.Uint32(s[2:])
+		switch binary.BigEndian.Uint16(s) {
+		case settingMaxConcurrent:
+			f.bound.set(int(min(value, maxStreams)))
+		case settingInitialWindow:
+			if !f.open.setWindow(int64(value)) {
+				return errWindow
+			}
 		}
 	}
 	if !f.sieve.known { // the peer may send settings again, and a channel is closed once
 		f.sieve.known = true
 		close(f.settled)
 	}
+	return nil
 }
 
 // tellInterim is called by net/http for an interim answer, on the goroutine that

@@ -148,7 +148,7 @@ func bounds() []Case {
 }
 
 func floods() (all []Case) {
-	const many = 100_000
+	const many = 30_000
 	for name, f := range map[string]func(id uint32) []byte{
 		"PING":                        func(uint32) []byte { return ping() },
 		"answers to PING":             func(uint32) []byte { return frame(kindPing, ack, 0, make([]byte, 8)...) },

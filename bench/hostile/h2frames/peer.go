@@ -58,8 +58,6 @@ func (p *peer) receive() {
 		case kind == kindHeaders && stream > last:
 			last = stream
 			p.asked <- stream
-		case kind == kindSettings && flags&ack == 0:
-			p.write(frame(kindSettings, ack, 0))
 		case kind == kindPing && flags&ack == 0:
 			p.write(frame(kindPing, ack, 0, make([]byte, 8)...))
 		case kind == kindData && length > 0:
@@ -90,9 +88,10 @@ func (p *peer) write(frames ...[]byte) {
 	}
 }
 
-// hello sends settings and returns the first stream that is begun.
+// hello sends settings, takes the client's as known, and returns the first stream
+// that is begun.
 func (p *peer) hello(pairs ...uint32) uint32 {
-	p.write(settings(pairs...))
+	p.write(settings(pairs...), frame(kindSettings, ack, 0))
 	return p.next()
 }
 

@@ -3,6 +3,7 @@ package h2frames
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -14,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/sluice-engine/sluice/engine"
+	"github.com/sluice-engine/sluice/messages"
 )
 
 // Options say what is played.
@@ -188,7 +190,8 @@ func (r *run) second(ctx context.Context, h *host, eng *engine.Engine, c *Case) 
 		want, req.Timeout = c.want, c.limit()
 	}
 	resp, err := eng.Do(ctx, req)
-	if c.flood && err != nil { // it may have met the end of the flood, which goes on
+	// It may have met a connection that was about to end, or the rest of the flood.
+	if c.flood && err != nil || errors.Is(err, messages.ErrPeerClosed) {
 		resp, err = eng.Do(ctx, req)
 	}
 	if wrong := want.judge(resp, err); wrong != "" {

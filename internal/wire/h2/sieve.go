@@ -95,8 +95,8 @@ func (f *frameScan) sift(p, in []byte) (n int, rest []byte, err error) {
 				n += k
 			}
 		case s.inside:
-			if s.doubt != 0 && s.block == 0 && n > 0 {
-				return n, in, nil // net/http has read the frame when it asks for more
+			if n > 0 && s.matters() {
+				return n, in, nil // net/http has acted on the frame when it asks for more
 			}
 			s.inside = false
 			if err := f.complete(); err != nil {
@@ -113,6 +113,12 @@ func (f *frameScan) sift(p, in []byte) (n int, rest []byte, err error) {
 		}
 	}
 	return n, in, nil
+}
+
+// matters reports whether something waits for what net/http makes of the frame that
+// has passed: whether a header was final, and that the first settings count.
+func (s *sieve) matters() bool {
+	return s.doubt != 0 && s.block == 0 || !s.known && s.now.kind == frameSettings
 }
 
 // lookahead is how much of a frame's payload must be there when it is judged.

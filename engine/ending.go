@@ -14,6 +14,8 @@ import (
 type ending struct {
 	begin sync.Once
 	ended chan struct{} // closed when nothing is left
+
+	disconnect func() // closes the connections that nobody uses; set by New
 }
 
 const (
@@ -86,6 +88,7 @@ func (e *Engine) stop() error {
 func (e *Engine) end() {
 	<-e.admission.idle
 	_ = e.system.Wait(context.Background()) // fails only with its context
+	e.ending.disconnect()
 	e.scribe.Close(logPatience)
 	close(e.ending.ended)
 }

@@ -46,16 +46,36 @@ func TestAnOriginIsSpokenToInHTTP2IfConfiguredSo(t *testing.T) {
 	}
 }
 
-// listenH2 is a server of HTTP/2 that counts its connections, and an engine for it.
-func listenH2(t *testing.T, streams int, handler http.HandlerFunc) (*engine.Engine, *atomic.Int32) {
-	accepted := new(atomic.Int32)
+// A connection is kept for a moment after a stream was given up, but not by an engine
+// that has ended.
+func TestNoConnectionOutlivesItsEngine(t *testing.T) {
+	arrived := make(chan struct{}, 1)
+	eng, _, closed := listenH2(t, 10, func(w http.ResponseWriter, r *http.Request) {
+		arrived <- struct{}{}
+		<-r.Context().Done()
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() { <-arrived; cancel() }()
+	_, err := eng.Do(ctx, &engine.Request{Path: "/"})
+	require.ErrorIs(t, err, context.Canceled)
+	require.NoError(t, eng.Close())
+	require.Eventually(t, func() bool { return closed.Load() == 1 }, 500*time.Millisecond, time.Millisecond)
+}
+
+// listenH2 is a server of HTTP/2 that counts its connections, and those that were
+// closed, and an engine for it.
+func listenH2(t *testing.T, streams int, handler http.HandlerFunc) (eng *engine.Engine, accepted, closed *atomic.Int32) {
+	accepted, closed = new(atomic.Int32), new(atomic.Int32)
 	server := httptest.NewUnstartedServer(handler)
 	server.EnableHTTP2 = true
 	server.Config.HTTP2 = &http.HTTP2Config{MaxConcurrentStreams: streams}
 	server.Config.ErrorLog = discardLog
 	server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
-		if state == http.StateNew {
+		switch state {
+		case http.StateNew:
 			accepted.Add(1)
+		case http.StateClosed:
+			closed.Add(1)
 		}
 	}
 	server.StartTLS()
@@ -64,11 +84,11 @@ func listenH2(t *testing.T, streams int, handler http.HandlerFunc) (*engine.Engi
 	config.Dial.TLS = server.Client().Transport.(*http.Transport).TLSClientConfig
 	config.Connections.HTTP2 = func(string) bool { return true }
 	config.Connections.Max = streams
-	return newEngine(t, config), accepted
+	return newEngine(t, config), accepted, closed
 }
 
 func TestFiveStreamsClosedEarlyNeedOneHandshake(t *testing.T) {
-	eng, accepted := listenH2(t, 100, func(w http.ResponseWriter, r *http.Request) {
+	eng, accepted, _ := listenH2(t, 100, func(w http.ResponseWriter, r *http.Request) {
 		for {
 			if _, err := w.Write(make([]byte, 1000)); err != nil {
 				return
@@ -89,7 +109,7 @@ func TestFiveStreamsClosedEarlyNeedOneHandshake(t *testing.T) {
 func TestAHundredCancelledStreamsDisturbNoneOfAHundredOthers(t *testing.T) {
 	const half = 100
 	arrived, leave := make(chan struct{}, 2*half), make(chan struct{})
-	eng, accepted := listenH2(t, 2*half, func(w http.ResponseWriter, r *http.Request) {
+	eng, accepted, _ := listenH2(t, 2*half, func(w http.ResponseWriter, r *http.Request) {
 		arrived <- struct{}{}
 		select {
 		case <-leave:
@@ -132,7 +152,7 @@ func TestAHundredCancelledStreamsDisturbNoneOfAHundredOthers(t *testing.T) {
 
 // The owner of an answer may read it, close it and leave, from wherever he likes.
 func TestTheOwnerOfAStreamMayCloseItWhileHeReads(t *testing.T) {
-	eng, _ := listenH2(t, 100, func(w http.ResponseWriter, r *http.Request) {
+	eng, _, _ := listenH2(t, 100, func(w http.ResponseWriter, r *http.Request) {
 		io.Copy(io.Discard, io.LimitReader(r.Body, 1000)) // and the rest is not read
 		for r.Context().Err() == nil {
 			if _, err := w.Write(make([]byte, 1000)); err != nil {

@@ -397,10 +397,12 @@ const (
 
 // system is what the actors of an engine are started with.
 func (p *plan) system(e *Engine) actors.Config {
+	dialer := p.dialer()
+	e.ending.disconnect = dialer.Close
 	parts := actors.Config{
 		Request: p.request(),
 		Ledger:  p.ledger, Limits: p.Limits, Throttle: p.Throttle,
-		Dial: p.dialer().DialAny, Pool: p.pool(),
+		Dial: dialer.DialAny, Pool: p.pool(),
 		Logger: e.scribe.Logger(),
 	}
 	if p.Time != nil {

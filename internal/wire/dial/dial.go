@@ -6,10 +6,12 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -187,6 +189,17 @@ func (d *Dialer) leave(o messages.Origin, l *lot) {
 	l.dials--
 	d.mu.Unlock()
 	d.forget(o, l)
+}
+
+// Close closes what is connected and that nobody uses: what a moment more would have
+// kept for whoever comes back. It is called when nobody dials any more.
+func (d *Dialer) Close() {
+	d.mu.Lock()
+	lots := slices.Collect(maps.Values(d.shared))
+	d.mu.Unlock()
+	for _, l := range lots {
+		l.conns.Close() // outside the lock, which forget takes
+	}
 }
 
 // forget drops an origin that nobody dials and nobody is connected to: there may

@@ -29,6 +29,7 @@ type Conns struct {
 
 	mu    sync.Mutex
 	conns []*conn // guarded by mu: those with a place taken, or that linger, in the order they were opened
+	ended bool    // guarded by mu: none lingers any more
 }
 
 // conn is one HTTP/2 connection. It is closed with the last of its places.
@@ -80,6 +81,28 @@ func (c *Conns) Empty() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return len(c.conns) == 0
+}
+
+// Close closes the connections that linger; the others are closed with their last
+// place, as ever, and none lingers any more.
+func (c *Conns) Close() {
+	c.mu.Lock()
+	c.ended = true
+	var unused []*conn
+	for _, one := range c.conns {
+		if one.linger != nil {
+			one.linger.Stop()
+			one.linger = nil
+			unused = append(unused, one)
+		}
+	}
+	for _, one := range unused {
+		one.drop()
+	}
+	c.mu.Unlock()
+	for _, one := range unused {
+		_ = one.close() // nobody is left to hear of it
+	}
 }
 
 // Dial returns a *Stream, or a *wire.Conn if the origin chose HTTP/1.1.
@@ -206,7 +229,7 @@ func (c *conn) leave(spoiled bool) (last bool) {
 	if c.places > 0 {
 		return false
 	}
-	if spoiled && !c.frames.leaves() && c.frames.silence() < deadAfter {
+	if spoiled && !c.shared.ended && !c.frames.leaves() && c.frames.silence() < deadAfter {
 		c.linger = time.AfterFunc(lingerFor, c.expire)
 		return false
 	}

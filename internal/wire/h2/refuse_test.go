@@ -108,10 +108,62 @@ func TestAStreamThatThePeerRefusesWasNotProcessed(t *testing.T) {
 	}
 }
 
+func TestAPeerThatAllowsNoStreamsIsWaitedForAndNamed(t *testing.T) {
+	conns := frameServer(t, func(id uint32) []byte {
+		return []byte{0, 0, 1, frameHeaders, flagEndHeaders | flagEndStream, 0, 0, 0, byte(id), 0x89} // 204
+	})
+	other := dial(t, conns) // keeps the connection
+	frames := conns.conns[0].frames
+	c := dial(t, conns)
+	frames.bound.set(0)
+	begun := time.Now()
+	_, sent, err := c.Exchange(post("an order"), begun.Add(50*time.Millisecond))
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	require.NotErrorIs(t, err, context.Canceled, "nobody has")
+	require.ErrorIs(t, err, errNoStreams)
+	require.Equal(t, messages.SentNo, sent)
+	require.False(t, c.Reusable())
+	require.Nil(t, conns.join(), "there is no place")
+
+	time.AfterFunc(20*time.Millisecond, func() { frames.bound.set(1) })
+	resp, _, err := other.Exchange(get("/"), time.Now().Add(5*time.Second))
+	require.NoError(t, err, "it has raised the bound")
+	require.Equal(t, 204, resp.StatusCode)
+
+	frames.bound.set(0)
+	time.AfterFunc(20*time.Millisecond, frames.leave)
+	_, sent, err = other.Exchange(get("/"), time.Now().Add(5*time.Second))
+	require.ErrorIs(t, err, messages.ErrStale, "there will be no streams")
+	require.Equal(t, messages.SentNo, sent)
+}
+
+func TestWhatIsNoStatusIsNoAnswer(t *testing.T) {
+	for _, status := range []string{"-1", "0", "99", "1000", "99999", "abc", "+200", "0200", "2e2", "101", ""} {
+		block := append([]byte{0x08, byte(len(status))}, status...) // :status, remembered by nobody
+		conns := frameServer(t, func(id uint32) []byte {
+			return append([]byte{0, 0, byte(len(block)), frameHeaders, flagEndHeaders | flagEndStream, 0, 0, 0, byte(id)}, block...)
+		})
+		resp, sent, err := dial(t, conns).Exchange(get("/"), time.Now().Add(5*time.Second))
+		require.ErrorIs(t, err, messages.ErrMalformedResponse, status)
+		require.Nil(t, resp)
+		require.Equal(t, messages.SentMaybe, sent)
+	}
+}
+
+// net/http counts such a window while it holds the connection's lock, and takes the
+// same lock to end the stream: nobody on the connection would ever return.
+func TestAWindowThatOverflowsEndsItsExchangeAlone(t *testing.T) {
+	conns := frameServer(t, func(id uint32) []byte {
+		return append(frame(frameWindowUpdate, 0, id, maxWindow), frame(frameWindowUpdate, 0, id, maxWindow)...)
+	})
+	_, _, err := dial(t, conns).Exchange(get("/"), time.Now().Add(5*time.Second))
+	require.ErrorIs(t, err, errWindow)
+}
+
 func TestADeadlineThatRingsAsTheExchangeEndsSpendsThePlace(t *testing.T) {
 	_, conns, _ := listenH2(t, 5, mirrorH2)
 	c := dial(t, conns).(*Stream)
-	require.NoError(t, c.begin(time.Now().Add(time.Nanosecond)))
+	require.NoError(t, c.begin(time.Now(), time.Now().Add(time.Nanosecond)))
 	require.Eventually(t, c.late.Load, 5*time.Second, time.Millisecond)
 	c.spent = false // all went well
 	c.end()

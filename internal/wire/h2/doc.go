@@ -1,8 +1,11 @@
 // Package h2 speaks HTTP/2 over net/http's ClientConn, one stream at a time.
 //
 //	conns.go      an origin's connections, and the places on them
-//	frames.go     what net/http does not tell: the peer's bound, and its goodbye
+//	frames.go     the connection under net/http: what it does not tell
+//	sieve.go      what of the peer's frames net/http gets to see
+//	open.go       which streams are open, by the frames in both directions
 //	stream.go     one exchange at a place
+//	faults.go     why one failed; which answers are none
 //	request.go    what goes in
 //	hooks.go      what a trace is told, on goroutines of net/http's
 //	answer.go     what comes out: the body, its caps, its coding
@@ -20,7 +23,9 @@
 // The promises of wire.Conn hold for a Stream, and beside them:
 //
 //   - No more streams are open on a connection than its peer allows, and none is
-//     begun after its goodbye.
+//     begun after its goodbye. Whoever waits for a peer that allows none is told.
+//   - Whatever a peer sends, nothing goes to the standard logger, no wait lasts
+//     beyond its deadline, and what is remembered of it is bounded.
 //   - A stream that is aborted or too late disturbs no other.
 //   - An answer that is complete ends the exchange, whatever is left of the request.
 //   - A connection is closed with the last of its places, a moment later if that

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 
@@ -198,7 +199,9 @@ func (s *Stream) byPeer(err error) bool {
 	}
 	text := err.Error()
 	return text == goodbye || strings.HasPrefix(text, parting) ||
-		s.conn.frames.gone.Load() && wire.IsPeerClosed(err) // a request's body may fail by the same names
+		// A request's body may fail by the same names. And net/http closes what the peer
+		// has closed, whereupon its own writes fail.
+		s.conn.frames.gone.Load() && (wire.IsPeerClosed(err) || errors.Is(err, net.ErrClosed))
 }
 
 // cause is why this side gave up, if it did.

@@ -180,9 +180,3 @@ func TestAWholeAnswerEndsTheExchangeAndTheBodyIsTold(t *testing.T) {
 		}
 	})
 }
-
-// zeros is a reader without an end.
-type zeros struct{}
-
-// Read is part of io.Reader.
-func (zeros) Read(p []byte) (int, error) { return len(p), nil }

@@ -291,6 +291,12 @@ func (s *Socket) silence() error {
 	return messages.ErrStale
 }
 
+// midRecord reports whether a connection was found not to be silent because it is in
+// the middle of a TLS record, which may be no data: nothing was written then.
+func (s *Socket) midRecord() bool {
+	return s.sealed != nil && !s.strayed && s.records.inside() && s.written.Load() == 0
+}
+
 // mute is a look past TLS, which costs less than one through it. What it finds,
 // TLS reads again.
 func (s *Socket) mute() bool {

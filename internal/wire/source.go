@@ -1,6 +1,8 @@
 package wire
 
 import (
+	"time"
+
 	"bufio"
 	"bytes"
 	"io"
@@ -34,6 +36,32 @@ func (r *source) begin(u *upload, trace *httptrace.ClientTrace) {
 	r.asking, r.err, r.reads, r.upload, r.trace = true, nil, 0, u, trace
 }
 
+const (
+	// recordWait is how long the rest of a TLS record is waited for that has begun to
+	// come when a request is about to leave: the tickets behind a handshake come
+	// about then. recordTries is how often.
+	recordWait  = time.Millisecond
+	recordTries = 20
+)
+
+// ask sends the request and reads the first bytes of its answer.
+func (r *source) ask(p []byte) (n int, err error) {
+	for range recordTries {
+		if n, err = r.askOnce(p); err != messages.ErrStale || !r.socket.midRecord() {
+			return n, err
+		}
+		time.Sleep(recordWait)
+	}
+	return n, err
+}
+
+func (r *source) askOnce(p []byte) (int, error) {
+	if r.upload == nil && r.trace == nil {
+		return r.socket.converse(p, r)
+	}
+	return r.socket.converseInSteps(p, r)
+}
+
 // Read implements io.Reader.
 func (r *source) Read(p []byte) (n int, err error) {
 	switch {
@@ -44,11 +72,7 @@ func (r *source) Read(p []byte) (n int, err error) {
 	case r.asking:
 		r.reads++
 		r.asking = false // before the write: whatever comes of it, there is no second one
-		if r.upload == nil && r.trace == nil {
-			n, err = r.socket.converse(p, r)
-		} else {
-			n, err = r.socket.converseInSteps(p, r)
-		}
+		n, err = r.ask(p)
 	default:
 		r.reads++
 		n, err = r.socket.read(p)

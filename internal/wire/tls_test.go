@@ -8,6 +8,7 @@ import (
 	"context"
 	"crypto/tls"
 	"io"
+	"net"
 	"testing"
 	"time"
 
@@ -169,4 +170,44 @@ func TestATLSExchangeKeepsItsDeadline(t *testing.T) {
 	_, sent, err := dial(t, config, o).Exchange(get("/"), time.Now().Add(20*time.Millisecond))
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 	require.Equal(t, messages.SentMaybe, sent)
+}
+
+// trickling passes on what the server says in small pieces, with pauses between.
+func trickling(t *testing.T, to string) string {
+	return listen(t, func(c net.Conn) {
+		server, err := net.Dial("tcp", to)
+		if err != nil {
+			return
+		}
+		defer server.Close()
+		go func() {
+			io.Copy(server, c)
+			server.Close()
+		}()
+		piece := make([]byte, 60) // a ticket has some more
+		for {
+			n, err := server.Read(piece)
+			if _, failed := c.Write(piece[:n]); err != nil || failed != nil {
+				return
+			}
+			time.Sleep(time.Millisecond)
+		}
+	}).Addr
+}
+
+func TestTicketsThatTrickleInBehindAHandshakeAreWaitedFor(t *testing.T) {
+	config, o := listenTLS(t, answeringTLS(ok, nil))
+	at := trickling(t, o.Addr)
+	for _, wrap := range []func(net.Conn) net.Conn{func(c net.Conn) net.Conn { return c }, wrappers["embedding a socket"]} {
+		for range 3 {
+			s := NewSocket(wrap(dialled(t, at)))
+			config.ClientSessionCache = tls.NewLRUClientSessionCache(1) // without one, no tickets are sent
+			s.Seal(tls.Client(s, config))
+			require.NoError(t, s.Sealed().Handshake())
+			c := NewConn(s, Limits{})
+			awaitReadable(t, c) // a ticket has begun
+			require.Equal(t, "ok", exchange(t, c, get("/")).Text())
+			require.NoError(t, c.Close())
+		}
+	}
 }

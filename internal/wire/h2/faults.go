@@ -62,7 +62,8 @@ func (s *Stream) explain(err error) error {
 		err = fmt.Errorf("%w: %w", reset.Cause, err) // a hook's error, or ours, in net/http's wrapping
 	}
 	unprocessed := err.Error() == goodbye || refused && reset.Code == codeRefusedStream
-	if s.byPeer(err) {
+	byPeer := s.byPeer(err)
+	if byPeer {
 		err = wire.ByPeer(err)
 	}
 	switch {
@@ -70,8 +71,10 @@ func (s *Stream) explain(err error) error {
 		return s.unsent(err)
 	case unprocessed:
 		return fmt.Errorf("%w: %w", messages.ErrUnprocessed, err)
+	case byPeer:
+		return fmt.Errorf("%w: %w", wire.ErrNoAnswer, err)
 	}
-	return typed(err, refused && !s.byPeer(err))
+	return typed(err, refused)
 }
 
 // unsent says why a request was not sent: the connection had ended, or was about to;

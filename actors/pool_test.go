@@ -361,20 +361,21 @@ func TestDialsToADeadOriginAreSpaced(t *testing.T) {
 	})
 }
 
-func TestAWaiterWhoseDeadlineLiesInsideThePauseIsRefusedAtOnce(t *testing.T) {
+func TestWhoeverAsksInsideThePauseIsRefusedAtOnceWhateverTimeThereIs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := &network{failing: true}
 		b := newPoolBench(t, n, pool.Config{MaxConns: 4})
 		require.ErrorIs(t, b.ask(0).refused, errRefusedDial)
-
-		hasty := b.ask(100 * time.Millisecond)
-		require.ErrorIs(t, hasty.refused, context.DeadlineExceeded)
-		require.ErrorIs(t, hasty.refused, errRefusedDial)
+		for _, deadline := range []time.Duration{100 * time.Millisecond, time.Hour, 0} {
+			hasty := b.ask(deadline)
+			require.ErrorIs(t, hasty.refused, errRefusedDial)
+			require.NotErrorIs(t, hasty.refused, context.DeadlineExceeded)
+		}
+		require.Equal(t, int64(1), b.stats().DialsFailed)
 
 		n.setFailing(false)
-		patient := b.ask(0)
-		require.Zero(t, patient.answers.Load())
 		pass(time.Second)
+		patient := b.ask(0)
 		require.NotNil(t, patient.lease)
 		b.giveBack(patient, true)
 		b.end(n)
@@ -473,7 +474,11 @@ func TestWarmReturnsWhenTheConnectionsAreOpenOrCannotBe(t *testing.T) {
 		require.Error(t, b.system.Warm(t.Context(), "", 1), "there is no base URL")
 		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 		defer cancel()
-		require.ErrorIs(t, b.system.Warm(ctx, "http://other.test", 1), context.DeadlineExceeded)
+		require.ErrorIs(t, b.system.Warm(ctx, "http://other.test", 1), errRefusedDial, "at once: it was dialled just now")
+		pass(2 * time.Second)
+		ctx, cancel = context.WithTimeout(t.Context(), time.Millisecond)
+		defer cancel()
+		require.ErrorIs(t, b.system.Warm(ctx, "http://other.test", 1), context.DeadlineExceeded, "a dial takes longer")
 		b.end(n)
 	})
 }

@@ -143,7 +143,8 @@ type Connections struct {
 	// 50 s, which is below what servers commonly allow.
 	IdleTimeout time.Duration
 	// MaxAge closes a connection that old once it is not in use, spread over
-	// the last tenth of that time; zero means never.
+	// the last tenth of that time: the next one goes where the origin's name leads
+	// by then. Zero means 10 minutes, and a negative time never.
 	MaxAge time.Duration
 	// Rotate lends the connection that was idle for longest, so that every one
 	// stays warm. False lends the last used, and those in excess are closed
@@ -153,6 +154,12 @@ type Connections struct {
 	// those that do not speak it are spoken to in HTTP/1.1. Nil means none: one
 	// connection a request is what exchanges answer fastest.
 	HTTP2 func(hostPort string) bool
+	// TraceStreams notes the call stack of whoever asks for a streamed answer. When
+	// requests wait because streams that were not closed hold every connection, a
+	// warning in the log and PoolFullError.OpenedAt say where the oldest was opened.
+	// It costs some microseconds a stream. False notes nothing: how many there are,
+	// and since when, is said all the same.
+	TraceStreams bool
 }
 
 // Dial says how connections are opened: from where, through what, with which

@@ -48,6 +48,13 @@ type PanicError = messages.PanicError
 // Its fields: go doc github.com/sluice-engine/sluice/messages.ProxyError
 type ProxyError = messages.ProxyError
 
+// PoolFullError is a cap on connections that kept a request from one until its
+// time was up, and how many are held by streams that were not closed. It comes
+// with context.DeadlineExceeded or ErrTooManyWaiters.
+//
+// Its fields: go doc github.com/sluice-engine/sluice/messages.PoolFullError
+type PoolFullError = messages.PoolFullError
+
 // SkewError is a time of the server's that was not believed, because it is far
 // from this machine's and was not confirmed: see Clock.Trust. It comes with
 // ErrNoTime.

@@ -249,13 +249,21 @@ func (p *plan) readAdmission() {
 	a.MaxWaiting = max(0, cmp.Or(a.MaxWaiting, 100_000)) // a negative number is the only way to say none
 }
 
+// defaultIdleTotal is what net/http's DefaultTransport keeps.
+const defaultIdleTotal = 100
+
 func (p *plan) readConnections() {
 	c := &p.Connections
 	c.Max = number(p, "Connections.Max", c.Max, 64)
 	c.MaxWaiters = number(p, "Connections.MaxWaiters", c.MaxWaiters, 100_000)
 	c.MinIdle = number(p, "Connections.MinIdle", c.MinIdle, 0)
 	c.IdleTimeout = number(p, "Connections.IdleTimeout", c.IdleTimeout, 50*time.Second)
-	c.MaxAge = number(p, "Connections.MaxAge", c.MaxAge, 0)
+	c.MaxAge = max(0, cmp.Or(c.MaxAge, 10*time.Minute))                           // a negative time is the only way to say never
+	c.MaxIdleTotal = max(0, cmp.Or(c.MaxIdleTotal, max(defaultIdleTotal, c.Max))) // a negative number is the only way to say no bound
+	c.MaxTotal = number(p, "Connections.MaxTotal", c.MaxTotal, 0)
+	if c.MinIdle > c.MaxTotal && c.MaxTotal > 0 {
+		p.complain("Connections.MinIdle %d is above Connections.MaxTotal %d", c.MinIdle, c.MaxTotal)
+	}
 	if c.MinIdle > c.Max && c.Max > 0 {
 		p.complain("Connections.MinIdle %d is above Connections.Max %d", c.MinIdle, c.Max)
 	}
@@ -402,7 +410,7 @@ func (p *plan) system(e *Engine) actors.Config {
 	parts := actors.Config{
 		Request: p.request(),
 		Ledger:  p.ledger, Limits: p.Limits, Throttle: p.Throttle,
-		Dial: dialer.DialAny, Pool: p.pool(),
+		Dial: dialer.DialAny, Pool: p.pool(), MaxIdleTotal: p.Connections.MaxIdleTotal,
 		Logger: e.scribe.Logger(),
 	}
 	if p.Time != nil {
@@ -417,7 +425,7 @@ func (p *plan) request() request.Plan {
 	return request.Plan{
 		Base: p.base, Homes: p.homes, Fields: p.fields, StrangerFields: p.strangerFields, Feedback: p.Feedback,
 		Auth: p.Auth, PreProcessors: p.PreProcessors, PostProcessors: p.PostProcessors, Jar: p.Cookies,
-		Codings: p.codings, MaxHeader: p.Responses.MaxHeader, MaxBody: p.Responses.MaxBody,
+		Codings: p.codings, MaxHeader: p.Responses.MaxHeader, MaxBody: p.Responses.MaxBody, TraceStreams: p.Connections.TraceStreams,
 		Retry: request.Retry{
 			Max: p.Retry.Max, Base: p.Retry.Base, Cap: p.Retry.Cap, Share: retryShare, Rate: retryRate,
 			PerAttempt: p.Retry.PerAttempt, Statuses: p.Retry.Statuses,
@@ -428,7 +436,7 @@ func (p *plan) request() request.Plan {
 func (p *plan) pool() pool.Config {
 	c := p.Connections
 	return pool.Config{
-		MaxConns: c.Max, MaxWaiters: c.MaxWaiters, MinIdle: c.MinIdle, Rotate: c.Rotate,
+		MaxConns: c.Max, MaxWaiters: c.MaxWaiters, MinIdle: c.MinIdle, MaxTotal: c.MaxTotal, Rotate: c.Rotate,
 		IdleTimeout: c.IdleTimeout, MaxAge: c.MaxAge, Passivate: unusedPool,
 		Backoff: p.Dial.Backoff, BackoffCap: p.Dial.BackoffCap,
 	}
@@ -448,6 +456,7 @@ func (p *plan) dialer() *dial.Dialer {
 		dialer.Lenient = func(origin messages.Origin) bool { return lenient(origin.Addr) }
 	}
 	if offer := p.Connections.HTTP2; offer != nil {
+		dialer.MaxAge = p.Connections.MaxAge
 		dialer.HTTP2 = func(origin messages.Origin) bool { return offer(origin.Addr) }
 	}
 	return dialer

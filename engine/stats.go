@@ -24,7 +24,8 @@ import (
 //   - waiting: before a door, for one of those inside to leave. At the engine's
 //     for a credit, at a pool's for a connection.
 //   - queued: for permits, by priority; in flight at the engine's door already.
-//   - leased: a connection in the hands of a request.
+//   - leased: a connection in the hands of a request, or of the stream of its
+//     answer.
 //
 // So of InFlight requests Queued have no permit yet, and the Waiting of all Pools
 // have one, if they need any, and no connection; the others are being prepared,
@@ -89,6 +90,7 @@ type PoolStats struct {
 
 	Idle     int `json:"idle"`     // connections open and unused; over HTTP/2, streams
 	Leased   int `json:"leased"`   // connections in use by a request
+	Streams  int `json:"streams"`  // of those leased, held by answers whose Stream is not closed yet
 	Dialling int `json:"dialling"` // connections being opened
 	Waiting  int `json:"waiting"`  // requests waiting for a connection
 
@@ -162,7 +164,7 @@ func poolStats(pools []protocol.PoolStats) []PoolStats {
 	var all []PoolStats // nil without pools
 	for _, s := range pools {
 		all = append(all, PoolStats{
-			Origin: s.Origin, Idle: s.Idle, Leased: s.Leased, Dialling: s.Dialling, Waiting: s.Waiting,
+			Origin: s.Origin, Idle: s.Idle, Leased: s.Leased, Streams: s.Streams, Dialling: s.Dialling, Waiting: s.Waiting,
 			Dialled: s.Dialled, DialsFailed: s.DialsFailed, Retired: s.Retired, Broken: s.Broken, Refused: s.Refused,
 		})
 	}
@@ -198,9 +200,13 @@ func (l LimitStats) MarshalJSON() ([]byte, error) {
 	}{fields(l), l.Window.String()})
 }
 
-// String is one line: "2 leased, 3 idle, 1 dialling, 5 waiting".
+// String is one line: "2 leased (1 by streams), 3 idle, 1 dialling, 5 waiting".
 func (p PoolStats) String() string {
-	text := fmt.Sprintf("%d leased, %d idle", p.Leased, p.Idle)
+	text := fmt.Sprintf("%d leased", p.Leased)
+	if p.Streams > 0 {
+		text += fmt.Sprintf(" (%d by streams)", p.Streams)
+	}
+	text += fmt.Sprintf(", %d idle", p.Idle)
 	if p.Dialling > 0 {
 		text += fmt.Sprintf(", %d dialling", p.Dialling)
 	}

@@ -96,13 +96,13 @@ func TestAPictureReadsWellInALogAndInJSON(t *testing.T) {
 			},
 			Scopes: []engine.ScopeStats{{PausedUntil: at, InFlight: 1}},
 		},
-		Pools: []engine.PoolStats{{Origin: engine.Origin{Scheme: "https", Addr: "server.test:443"}, Leased: 5, Idle: 1, Waiting: 2, Dialled: 6}},
+		Pools: []engine.PoolStats{{Origin: engine.Origin{Scheme: "https", Addr: "server.test:443"}, Leased: 5, Streams: 4, Idle: 1, Waiting: 2, Dialled: 6}},
 	}
 	var log bytes.Buffer
 	slog.New(slog.NewTextHandler(&log, nil)).Info("x", "stats", stats)
 	require.Contains(t, log.String(), `stats.in_flight=12 stats.waiting=3 stats.queued=7 `+
 		`stats.limits.orders/BTCUSDT="10 of 10 used, 1 in flight, 7 queued, room at 03:04:05.6" `+
-		`stats.paused_until.default=2026-01-02T03:04:05.600Z stats.pools.https://server.test:443="5 leased, 1 idle, 2 waiting"`)
+		`stats.paused_until.default=2026-01-02T03:04:05.600Z stats.pools.https://server.test:443="5 leased (4 by streams), 1 idle, 2 waiting"`)
 
 	got, err := json.Marshal(stats)
 	require.NoError(t, err)
@@ -111,6 +111,6 @@ func TestAPictureReadsWellInALogAndInJSON(t *testing.T) {
 			{"id":"orders","key":"BTCUSDT","window":"fixed","quota":10,"used":10,"in_flight":1,"room":0,"next":"2026-01-02T03:04:05.6Z","queued":[{"priority":300,"n":7}]},
 			{"id":"weight","window":"sliding","quota":1200,"used":0,"in_flight":0,"room":1200,"next":"2026-01-02T03:04:05.6Z"}],
 		"scopes":[{"origin":"","name":"","paused_until":"2026-01-02T03:04:05.6Z","in_flight":1}],"queued":null},
-		"pools":[{"origin":"https://server.test:443","idle":1,"leased":5,"dialling":0,"waiting":2,"dialled":6,"dials_failed":0,"retired":0,"broken":0,"refused":0}]}`, string(got))
+		"pools":[{"origin":"https://server.test:443","idle":1,"leased":5,"streams":4,"dialling":0,"waiting":2,"dialled":6,"dials_failed":0,"retired":0,"broken":0,"refused":0}]}`, string(got))
 	require.NotContains(t, fmt.Sprintf("%+v", stats), "2562047h")
 }

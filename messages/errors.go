@@ -219,6 +219,14 @@ var (
 	ErrStillRunning      = errors.New("code that requests wait for has not returned")
 )
 
+// Permanent reports whether an error says of itself that it would come again
+// however soon or late the same thing were tried: it has a method Permanent that
+// returns true.
+func Permanent(err error) bool {
+	var lasting interface{ Permanent() bool }
+	return errors.As(err, &lasting) && lasting.Permanent()
+}
+
 // PanicError is a panic in code the engine called on a request's behalf: a
 // processor, an authenticator, a body reader.
 type PanicError struct {
@@ -288,3 +296,27 @@ func (e *ProxyError) Error() string {
 
 // Unwrap returns the cause.
 func (e *ProxyError) Unwrap() error { return e.Err }
+
+// PoolFullError says why a request got no connection: as many are in use, or
+// being opened, as may be, and none was returned in time. What streams hold is not
+// returned before they have been read to the end, or closed.
+type PoolFullError struct {
+	Cap      string        // which is full: "Connections.Max"
+	Most     int           // its value
+	Streams  int           // how many of the connections to the request's origin are held by streams that are not closed
+	Oldest   time.Duration // how long ago the oldest of them was opened
+	OpenedAt string        // where, with Connections.TraceStreams; otherwise empty
+}
+
+// Error is part of error: one line.
+func (e *PoolFullError) Error() string {
+	text := fmt.Sprintf("all %d connections of %s are in use or being opened", e.Most, e.Cap)
+	if e.Streams == 0 {
+		return text
+	}
+	text += fmt.Sprintf(", %d of them by response streams that were not closed, the oldest opened %s ago", e.Streams, roughly(e.Oldest))
+	if e.OpenedAt != "" {
+		text += " at " + e.OpenedAt
+	}
+	return text
+}

@@ -83,10 +83,12 @@ func (p incarnation) Receive(ctx actor.Context) {
 		p.core.Acquire(p.now(), m.Ticket)
 	case ticket.ReturnLease:
 		p.core.Return(p.now(), m.Lease)
+	case ticket.StreamLease:
+		p.core.Streams(p.now(), m.Lease)
 	case ticket.AbandonLease:
 		p.core.Abandon(m.Ticket)
 	case ticket.ExpireLease:
-		p.core.Expire(m.Ticket)
+		p.core.Expire(p.now(), m.Ticket)
 	case closeDone:
 		p.core.Closed(p.now())
 	case dialDone:
@@ -194,6 +196,19 @@ func (p *Pool) Draw(d time.Duration) time.Duration { return rand.N(d + 1) }
 // Unused is part of Outlet.
 func (p *Pool) Unused() {
 	p.needs.Supervisor.Tell(protocol.PoolUnused{Origin: p.needs.Origin, Door: p.needs.Door})
+}
+
+// WarnOfStreams is part of Outlet.
+func (p *Pool) WarnOfStreams(full *messages.PoolFullError) {
+	about := []any{
+		"origin", p.needs.Origin.String(), "connections", full.Most, "streams", full.Streams, "oldest", full.Oldest.Round(time.Millisecond),
+	}
+	if full.OpenedAt != "" {
+		about = append(about, "opened_at", full.OpenedAt)
+	} else {
+		about = append(about, "hint", "close every Response.Stream; Connections.TraceStreams tells where they were opened")
+	}
+	p.needs.Logger.Warn("requests wait while response streams that were not closed hold every connection", about...)
 }
 
 // HookFailed is part of Outlet.

@@ -21,6 +21,7 @@ type quiet struct {
 	fails                                  bool // the next dial to be begun fails the call that begins it
 	told                                   []any
 	parked, requeued                       []*ticket.Ticket
+	warned                                 []*messages.PoolFullError
 }
 
 func (q *quiet) Dial(*httptrace.ClientTrace) {
@@ -29,17 +30,18 @@ func (q *quiet) Dial(*httptrace.ClientTrace) {
 		panic("as a test wants it")
 	}
 }
-func (*quiet) AbortDials()                        {}
-func (q *quiet) Close(protocol.Connection)        { q.closes++ }
-func (q *quiet) Park(t *ticket.Ticket)            { q.parked = append(q.parked, t) }
-func (q *quiet) Requeue(t *ticket.Ticket)         { q.requeued = append(q.requeued, t) }
-func (q *quiet) Forsake(*ticket.Ticket)           { q.forsaken++ }
-func (q *quiet) RingAt(at time.Duration)          { q.alarm = at }
-func (*quiet) Draw(d time.Duration) time.Duration { return d }
-func (q *quiet) Unused()                          { q.unused++ }
-func (*quiet) HookFailed(*messages.PanicError)    {}
-func (q *quiet) End()                             { q.ended++ }
-func (q *quiet) Tell(message any)                 { q.told = append(q.told, message) }
+func (*quiet) AbortDials()                                  {}
+func (q *quiet) Close(protocol.Connection)                  { q.closes++ }
+func (q *quiet) Park(t *ticket.Ticket)                      { q.parked = append(q.parked, t) }
+func (q *quiet) Requeue(t *ticket.Ticket)                   { q.requeued = append(q.requeued, t) }
+func (q *quiet) Forsake(*ticket.Ticket)                     { q.forsaken++ }
+func (q *quiet) RingAt(at time.Duration)                    { q.alarm = at }
+func (*quiet) Draw(d time.Duration) time.Duration           { return d }
+func (q *quiet) Unused()                                    { q.unused++ }
+func (q *quiet) WarnOfStreams(full *messages.PoolFullError) { q.warned = append(q.warned, full) }
+func (*quiet) HookFailed(*messages.PanicError)              {}
+func (q *quiet) End()                                       { q.ended++ }
+func (q *quiet) Tell(message any)                           { q.told = append(q.told, message) }
 
 func (q *quiet) ticket() *ticket.Ticket {
 	t := &ticket.Ticket{Asked: ticket.Asked{Owner: q}}
@@ -74,17 +76,126 @@ func TestWhatIsBeingDialledCountsAsOpen(t *testing.T) {
 	require.Len(t, q.told, 2)
 }
 
-func TestWhoeverWaitsThroughAPauseIsDialledForAtItsEnd(t *testing.T) {
-	q, core := newQuiet(Config{MaxConns: 1, MaxWaiters: 1})
-	core.Acquire(0, q.ticket())
-	core.Dialled(0, nil, errors.New("refused"), nil)
-	require.Len(t, q.told, 1, "refused")
-	core.Acquire(100*ms, q.ticket())
-	core.Upkeep(q.alarm) // for the doubt about the first dial
+var errRefused = errors.New("refused")
+
+func TestConnectionsThatAreKeptIdleAreDialledForAtTheEndOfAPause(t *testing.T) {
+	q, core := newQuiet(Config{MaxConns: 1, MaxWaiters: 1, MinIdle: 1})
+	core.Recover(0)
+	core.Dialled(0, nil, errRefused, nil)
 	require.Equal(t, 1, q.dials)
 	require.Equal(t, time.Second, q.alarm)
 	core.Upkeep(time.Second)
 	require.Equal(t, 2, q.dials)
+}
+
+func TestWhoeverAsksThroughAPauseIsToldAtOnceWhyAndUntilWhen(t *testing.T) {
+	q, core := newQuiet(Config{MaxConns: 2, MaxWaiters: 9})
+	first, hasty, patient, other := q.ticket(), q.ticket(), q.ticket(), q.ticket()
+	core.Acquire(0, first)
+	core.Dialled(0, nil, errRefused, nil)
+	require.ErrorIs(t, first.Refused, errRefused)
+	core.Acquire(100*ms, hasty)
+	require.ErrorIs(t, hasty.Refused, errRefused)
+	require.NotErrorIs(t, hasty.Refused, context.DeadlineExceeded, "it had all the time of the world")
+	var later interface{ RetryAt() time.Duration }
+	require.ErrorAs(t, hasty.Refused, &later)
+	require.Equal(t, time.Second, later.RetryAt())
+	core.Warm(100*ms, protocol.WarmPool{N: 1, Owner: q})
+	require.ErrorIs(t, q.told[len(q.told)-1].(protocol.PoolWarmed).Err, errRefused)
+	require.Equal(t, 1, q.dials)
+
+	patient.Limited, other.Limited = false, false
+	core.Acquire(time.Second, patient)
+	core.Acquire(time.Second, other)
+	require.Equal(t, 2, q.dials, "one at a time, and the other joins the wait for it")
+	require.Equal(t, 2, core.Describe().Waiting)
+	core.Dialled(time.Second, &conn{}, nil, nil)
+	require.NotNil(t, patient.Lease)
+	require.Equal(t, 3, q.dials)
+}
+
+// A stream may hold its connection for ever, and so may an exchange that is out for
+// long.
+func TestAFailedDialIsToldThoughAnotherConnectionIsLent(t *testing.T) {
+	for _, held := range []string{"by a stream", "by an exchange"} {
+		q, core := newQuiet(Config{MaxConns: 2, MaxWaiters: 9})
+		holder, waiter, urgent, last := q.leased(core), q.ticket(), q.ticket(), q.ticket()
+		now := time.Duration(0)
+		if held == "by a stream" {
+			core.Streams(now, holder.Lease)
+		} else {
+			now = returnPatience
+		}
+		urgent.Priority = messages.Urgent
+		core.Acquire(now, waiter)
+		core.Acquire(now, urgent)
+		core.Dialled(now, nil, errRefused, nil)
+		core.Acquire(now+10*ms, last)
+		for _, one := range []*ticket.Ticket{waiter, urgent, last} {
+			require.ErrorIs(t, one.Refused, errRefused, held)
+		}
+		require.Equal(t, 2, q.dials)
+	}
+}
+
+// An origin may take so many connections, and no more.
+func TestAFailedDialIsNotToldWhileAnExchangeIsAboutToReturnItsConnection(t *testing.T) {
+	q, core := newQuiet(Config{MaxConns: 2, MaxWaiters: 9})
+	holder, waiter, next := q.leased(core), q.ticket(), q.ticket()
+	core.Acquire(time.Second, waiter)
+	core.Acquire(time.Second, next)
+	core.Dialled(time.Second, nil, errRefused, nil)
+	require.Empty(t, q.told)
+	core.Upkeep(time.Second) // for the doubt about the first dial
+	require.Equal(t, 2*time.Second, q.alarm, "for the next dial, and for the patience to end")
+	core.Return(1500*ms, withoutDoubt(holder.Lease))
+	require.NotNil(t, waiter.Lease)
+	core.Upkeep(2 * time.Second)
+	require.Equal(t, 3, q.dials)
+	core.Dialled(2*time.Second, nil, errRefused, nil)
+	require.Nil(t, next.Refused)
+	core.Upkeep(3 * time.Second)
+	core.Dialled(3*time.Second, nil, errRefused, nil)
+	core.Upkeep(3500 * ms)
+	require.ErrorIs(t, next.Refused, errRefused)
+}
+
+func TestWhoeverCouldNotBeDialledForWaitsForAConnectionToBeReturned(t *testing.T) {
+	q, core := newQuiet(Config{MaxConns: 1, MaxWaiters: 9})
+	core.Acquire(0, q.ticket())
+	core.Dialled(0, nil, errRefused, nil)
+	holder := q.ticket()
+	holder.Limited = false
+	core.Acquire(time.Second, holder)
+	core.Dialled(time.Second, &conn{}, nil, nil)
+	waiter, next := q.ticket(), q.ticket()
+	waiter.Limited, next.Limited = false, false
+	core.Acquire(time.Second, waiter)
+	core.Acquire(time.Second, next)
+	require.Equal(t, 2, core.Describe().Waiting)
+	core.Return(time.Second, withoutDoubt(holder.Lease))
+	require.NotNil(t, waiter.Lease)
+	core.Return(time.Second, waiter.Lease)
+	require.NotNil(t, next.Lease)
+}
+
+func TestWhatNoPauseMendsIsDialledForWhoeverAsks(t *testing.T) {
+	q, core := newQuiet(Config{MaxConns: 2, MaxWaiters: 9, MinIdle: 1})
+	core.Recover(0)
+	untrusted := lastingError{errors.New("untrusted certificate")}
+	core.Dialled(0, nil, untrusted, nil)
+	for n := range 5 {
+		one := q.ticket()
+		core.Acquire(0, one)
+		require.Equal(t, 2+n, q.dials, "nobody is told what another was")
+		core.Dialled(0, nil, untrusted, nil)
+		require.ErrorIs(t, one.Refused, untrusted)
+		var later interface{ RetryAt() time.Duration }
+		require.False(t, errors.As(one.Refused, &later), "no later dial is better")
+	}
+	require.Equal(t, time.Second, q.alarm, "for nobody it is dialled after a pause")
+	core.Upkeep(999 * ms)
+	require.Equal(t, 6, q.dials)
 }
 
 func TestATicketThatAPoolFailedOnIsAnsweredAndTheOthersWaitOn(t *testing.T) {
@@ -224,20 +335,70 @@ func TestADialThatHadToWaitForACloseIsDoubtedLikeAnyOther(t *testing.T) {
 	require.Equal(t, []*ticket.Ticket{one}, q.parked)
 }
 
-func TestWhoeverWaitsThroughAPauseOfDialsHoldsNoPermit(t *testing.T) {
+func TestWhoeverWaitsForADialAfterAPauseHoldsNoPermit(t *testing.T) {
 	q, core := newQuiet(Config{MaxConns: 1, MaxWaiters: 9})
 	core.Acquire(0, q.ticket())
-	core.Dialled(0, nil, errors.New("refused"), nil)
+	core.Dialled(0, nil, errRefused, nil)
 	one := q.ticket()
-	core.Acquire(0, one)
+	core.Acquire(time.Second, one)
 	require.Equal(t, []*ticket.Ticket{one}, q.parked)
-	core.Expire(one)
+	core.Expire(time.Second, one)
 	require.ErrorIs(t, one.Refused, context.DeadlineExceeded)
-	require.ErrorContains(t, one.Refused, "refused")
+	require.ErrorContains(t, one.Refused, "all 1 connections of Connections.Max are in use or being opened: refused")
 	require.Empty(t, q.requeued)
-	core.Expire(one)
+	core.Expire(time.Second, one)
 	core.Abandon(one)
 	require.Len(t, q.told, 2, "once")
+}
+
+// A caller who forgets to close a stream must not take the permits of others.
+func TestWhoeverWaitsBehindStreamsHoldsNoPermit(t *testing.T) {
+	q, core := newQuiet(Config{MaxConns: 1, MaxWaiters: 9})
+	holder, one := q.leased(core), q.ticket()
+	core.Streams(0, holder.Lease)
+	core.Acquire(0, one)
+	require.Empty(t, q.parked)
+	require.Equal(t, doubtAfter, q.alarm)
+	core.Upkeep(doubtAfter)
+	require.Equal(t, []*ticket.Ticket{one}, q.parked)
+
+	core.Return(time.Second, withoutDoubt(holder.Lease))
+	require.Equal(t, []*ticket.Ticket{one}, q.requeued)
+	one.Parked = false
+	core.Acquire(time.Second, one)
+	require.NotNil(t, one.Lease)
+}
+
+func TestStreamsThatHoldEverythingAreToldOfOnceAMinute(t *testing.T) {
+	q, core := newQuiet(Config{MaxConns: 2, MaxWaiters: 1})
+	first, second := q.leased(core), q.ticket()
+	core.Acquire(0, second)
+	core.Dialled(0, &conn{}, nil, nil)
+	first.Lease.StreamedFrom = "main.go:1"
+	core.Streams(0, first.Lease)
+	core.Acquire(time.Second, q.ticket())
+	core.Streams(2*time.Second, second.Lease)
+	require.Empty(t, q.warned)
+	core.Upkeep(2*time.Second + doubtAfter)
+	require.Equal(t, 3*time.Second, q.alarm)
+	core.Upkeep(3 * time.Second)
+	require.Equal(t, []*messages.PoolFullError{{Cap: "Connections.Max", Most: 2, Streams: 2, Oldest: 3 * time.Second, OpenedAt: "main.go:1"}}, q.warned)
+	require.Equal(t, 2, core.Describe().Streams)
+
+	late := q.ticket()
+	core.Acquire(4*time.Second, late)
+	require.ErrorIs(t, late.Refused, messages.ErrTooManyWaiters)
+	require.ErrorContains(t, late.Refused, "2 of them by response streams that were not closed, the oldest opened 4s ago at main.go:1")
+	core.Upkeep(62 * time.Second)
+	require.Len(t, q.warned, 1)
+	core.Upkeep(63 * time.Second)
+	require.Len(t, q.warned, 2)
+
+	core.Return(64*time.Second, withoutDoubt(first.Lease))
+	require.Equal(t, 1, core.Describe().Streams)
+	core.Upkeep(3 * time.Minute)
+	require.Len(t, q.warned, 2)
+	require.Empty(t, first.Lease.StreamedFrom, "the next to be lent it streams nothing yet")
 }
 
 // A server that closes what has been idle for long may do so as a request leaves.

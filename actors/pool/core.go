@@ -42,8 +42,9 @@ type Config struct {
 //
 //   - idle + leased + dialling + being closed ≤ MaxConns.
 //   - Nobody waits while a connection is idle.
-//   - Whoever waits is waited for: a connection is leased, being dialled or
-//     being closed.
+//   - Whoever waits is waited for: a connection is being dialled, or there is no
+//     room for another beside those leased and those being closed, or the last
+//     dial failed and an exchange is about to return a connection.
 //   - While a connection is in doubt, see inDoubt, nobody who waits holds a
 //     permit.
 type Core struct {
@@ -53,6 +54,8 @@ type Core struct {
 	idle     []*ticket.Lease // the unused connections, longest idle first
 	waiters  waiters
 	leases   []*ticket.Lease // every open connection, at its Index
+	moved    time.Duration   // when a connection was last lent
+	streams  streams
 	dials    dials
 	closing  int                 // connections being closed
 	warming  []protocol.WarmPool // who waits for connections to be open
@@ -93,6 +96,9 @@ type Outlet interface {
 	Draw(d time.Duration) time.Duration
 	// Unused says that the pool could end: Part follows if it may.
 	Unused()
+	// WarnOfStreams says that nobody is served because streams that are not closed
+	// hold every connection there may be.
+	WarnOfStreams(*messages.PoolFullError)
 	// HookFailed tells of a panic in a hook that was told of a dial.
 	HookFailed(*messages.PanicError)
 	// End says that the pool is closed and has no connection any more.
@@ -121,23 +127,22 @@ func (c *Core) Acquire(now time.Duration, t *ticket.Ticket) {
 		}
 		return
 	}
-	switch {
-	case c.waiters.n >= c.config.MaxWaiters:
-		c.refuse(t, messages.ErrTooManyWaiters)
-	case c.hopeless(t):
-		c.refuse(t, fmt.Errorf("%w: no connection before then: %w", context.DeadlineExceeded, c.dials.err))
-	default:
-		c.waiters.push(t)
-		c.dialMore(now)
-		c.parkIfInDoubt(now)
+	if c.waiters.n >= c.config.MaxWaiters {
+		c.refuse(t, withReason(messages.ErrTooManyWaiters, c.full(now)))
+		return
 	}
+	c.waiters.push(t)
+	c.dialMore(now)
+	c.parkIfInDoubt(now)
+	c.warnOfStreams(now)
 }
 
-// hopeless reports whether no connection can come in time: there is none, and
-// none will be dialled before the deadline.
-func (c *Core) hopeless(t *ticket.Ticket) bool {
-	return c.dials.failures > 0 && len(c.leases)+c.dials.n == 0 &&
-		t.Deadline != 0 && t.Deadline <= c.dials.until
+// withReason adds to an error why there was no connection; nil adds nothing.
+func withReason(err, why error) error {
+	if why == nil {
+		return err
+	}
+	return fmt.Errorf("%w: %w", err, why)
 }
 
 // popIdle takes out an idle connection that may still be used; nil means that
@@ -164,6 +169,7 @@ func (c *Core) popIdle(now time.Duration) *ticket.Lease {
 func (c *Core) lend(now time.Duration, l *ticket.Lease, t *ticket.Ticket) {
 	for ; t != nil; t = c.nextWaiter(now) {
 		if t.Grant(l) {
+			c.moved = now
 			return
 		}
 		c.forsake(t)
@@ -219,15 +225,12 @@ func (c *Core) Abandon(t *ticket.Ticket) {
 }
 
 // Expire refuses a ticket whose caller waits no longer, and says what for.
-func (c *Core) Expire(t *ticket.Ticket) {
+func (c *Core) Expire(now time.Duration, t *ticket.Ticket) {
 	if !c.waiters.remove(t) {
 		return // it was answered
 	}
-	err := fmt.Errorf("no connection before then: %w", context.DeadlineExceeded)
-	if c.dials.err != nil {
-		err = fmt.Errorf("%w: %w", err, c.dials.err)
-	}
-	c.refuse(t, err)
+	late := fmt.Errorf("no connection before then: %w", context.DeadlineExceeded)
+	c.refuse(t, withReason(withReason(late, c.full(now)), c.dials.err))
 }
 
 // Return takes a connection back, which the next waiter gets unless there is a
@@ -236,6 +239,7 @@ func (c *Core) Return(now time.Duration, l *ticket.Lease) {
 	if h, ok := l.Conn.(protocol.IdleHinter); ok {
 		l.Hint = h.IdleHint()
 	}
+	streamed := c.streamEnded(now, l)
 	switch {
 	case c.closed:
 		c.discard(now, l)
@@ -249,6 +253,9 @@ func (c *Core) Return(now time.Duration, l *ticket.Lease) {
 		c.discard(now, l)
 		c.dialMore(now)
 	default:
+		if streamed {
+			c.requeueParked() // it may have been the one that was in doubt
+		}
 		c.lend(now, l, c.nextWaiter(now))
 	}
 	c.parkIfInDoubt(now)
@@ -349,13 +356,14 @@ func (c *Core) Recover(now time.Duration) {
 	}
 	c.dialMore(now)
 	c.parkIfInDoubt(now)
+	c.warnOfStreams(now)
 	c.endIfDone()
 }
 
 // Describe returns a picture of the pool.
 func (c *Core) Describe() protocol.PoolStats {
 	stats := c.counts
-	stats.Idle, stats.Leased = len(c.idle), len(c.leases)-len(c.idle)
+	stats.Idle, stats.Leased, stats.Streams = len(c.idle), len(c.leases)-len(c.idle), c.streams.n
 	stats.Dialling, stats.Waiting = c.dials.n, c.waiters.n
 	return stats
 }

@@ -131,6 +131,12 @@ func (w *world) Draw(d time.Duration) time.Duration { return w.oracle.draw(d) }
 // Unused is part of Outlet.
 func (w *world) Unused() { w.done.unused++ }
 
+// WarnOfStreams is part of Outlet.
+func (w *world) WarnOfStreams(full *messages.PoolFullError) {
+	require.Positive(w, w.core.Describe().Waiting, "there is nobody to warn of it")
+	w.done.warned = append(w.done.warned, full.Error())
+}
+
 // HookFailed is part of Outlet.
 func (w *world) HookFailed(*messages.PanicError) { w.done.hooksFailed++ }
 
@@ -295,8 +301,8 @@ func (w *world) someWaiting() []*caller {
 func (w *world) someonesTimeIsUp() {
 	if some := w.someWaiting(); len(some) > 0 {
 		c := take(w, &some)
-		w.oracle.expire(c)
-		w.core.Expire(&c.ticket)
+		w.oracle.expire(w.now, c)
+		w.core.Expire(w.now, &c.ticket)
 	}
 }
 
@@ -314,6 +320,16 @@ func take[E any](w *world, from *[]E) E {
 	e := (*from)[i]
 	*from = slices.Delete(*from, i, i+1)
 	return e
+}
+
+// someonesAnswerIsAStream, which may be closed at once, or never.
+func (w *world) someonesAnswerIsAStream() {
+	exchanging := slices.DeleteFunc(slices.Clone(w.holding), func(c *caller) bool { return c.ticket.Lease.Streaming })
+	if len(exchanging) > 0 {
+		l := take(w, &exchanging).ticket.Lease
+		w.oracle.stream(w.now, l.Conn.(*conn).id)
+		w.core.Streams(w.now, l)
+	}
 }
 
 func (w *world) someoneReturns() {
@@ -350,7 +366,21 @@ func (w *world) aDialFails() {
 	if len(w.dialling) > 0 {
 		i, trace := w.takeDial()
 		err := fmt.Errorf("refused at %v", w.now)
-		w.oracle.dialFailed(w.now, i, err)
+		w.oracle.dialFailed(w.now, i, err, false)
+		w.core.Dialled(w.now, nil, err, w.traces[trace])
+	}
+}
+
+// lastingError is one that says so.
+type lastingError struct{ error }
+
+func (lastingError) Permanent() bool { return true }
+
+func (w *world) aDialFailsForGood() {
+	if len(w.dialling) > 0 {
+		i, trace := w.takeDial()
+		err := fmt.Errorf("dial: %w", lastingError{fmt.Errorf("unknown at %v", w.now)})
+		w.oracle.dialFailed(w.now, i, err, true)
 		w.core.Dialled(w.now, nil, err, w.traces[trace])
 	}
 }
@@ -367,7 +397,7 @@ func (w *world) aDialPanics() {
 	if trace != 0 {
 		w.oracle.hookFailed(w.now, i, reason)
 	} else {
-		w.oracle.dialFailed(w.now, i, err)
+		w.oracle.dialFailed(w.now, i, err, false)
 	}
 	w.core.Dialled(w.now, nil, err, w.traces[trace])
 }
@@ -488,7 +518,9 @@ var events = slices.Concat(
 	[]event{
 		{"someone's time is up", (*world).someonesTimeIsUp},
 		{"the throttler passes one on", (*world).theThrottlerPassesOneOn}, {"the throttler refuses one", (*world).theThrottlerRefusesOne},
-		{"the alarm rings", (*world).alarmRings}, {"a dial fails", (*world).aDialFails}, {"a dial panics", (*world).aDialPanics},
+		{"the alarm rings", (*world).alarmRings}, {"a dial fails", (*world).aDialFails}, {"a dial fails for good", (*world).aDialFailsForGood},
+		{"someone's answer is a stream", (*world).someonesAnswerIsAStream}, {"someone's answer is a stream", (*world).someonesAnswerIsAStream},
+		{"a dial panics", (*world).aDialPanics},
 		{"someone warms", (*world).someoneWarms}, {"idle is dropped", (*world).idleIsDropped},
 		{"a word fails", (*world).aWordFails}, {"asking fails", (*world).askingFails}, {"asking fails", (*world).askingFails},
 		{"a stranger is returned", (*world).aStrangerIsReturned}, {"a dial ends twice", (*world).aDialEndsTwice}, {"a connection is closed twice", (*world).aConnectionIsClosedTwice},
@@ -509,7 +541,7 @@ func (w *world) compare() {
 	require.Equal(w, w.oracle.done.sorted(), w.done.sorted())
 	require.Equal(w, w.oracle.alarm, w.alarm, "the alarm")
 	require.Equal(w, protocol.PoolStats{
-		Idle: len(w.oracle.idle), Leased: len(w.oracle.lent), Dialling: len(w.oracle.dialling), Waiting: len(w.oracle.waiting),
+		Idle: len(w.oracle.idle), Leased: len(w.oracle.lent), Streams: len(w.oracle.streams()), Dialling: len(w.oracle.dialling), Waiting: len(w.oracle.waiting),
 		Dialled: w.oracle.dialled, DialsFailed: w.oracle.dialsFailed,
 		Retired: w.oracle.retired, Broken: w.oracle.broken, Refused: w.oracle.refused,
 	}, w.core.Describe())
@@ -538,9 +570,13 @@ func (w *world) invariants() {
 // that is of no use by one, too, and one that is closed.
 func (w *world) whoeverWaitsIsWaitedFor(s protocol.PoolStats) {
 	open := s.Idle + s.Leased + s.Dialling + len(w.closing)
-	if s.Waiting > 0 && open == 0 {
-		require.NotZero(w, w.alarm, "whoever waits, waits for nothing")
-		require.LessOrEqual(w, w.alarm, w.oracle.until)
+	if s.Waiting > 0 {
+		require.Positive(w, open, "whoever waits, waits for nothing")
+	}
+	if s.Waiting > 0 && s.Dialling == 0 && open < w.config.MaxConns {
+		require.Greater(w, s.Leased, s.Streams, "whoever waits could be dialled for")
+		require.NotZero(w, w.alarm)
+		require.LessOrEqual(w, w.alarm, min(w.oracle.until, w.oracle.moved+returnPatience))
 	}
 	unused := !w.oracle.closing && open+s.Waiting+len(w.oracle.warming) == 0 && w.config.Passivate > 0 && w.config.MinIdle == 0
 	if unused || w.oracle.closing && w.ended == 0 && !w.gaveUp {
@@ -551,12 +587,15 @@ func (w *world) whoeverWaitsIsWaitedFor(s protocol.PoolStats) {
 // nobodyHoldsAPermitInDoubt, and there will be no doubt without the alarm.
 func (w *world) nobodyHoldsAPermitInDoubt(s protocol.PoolStats) {
 	holds := slices.ContainsFunc(w.callers, func(c *caller) bool { return c.waits && c.limited && !c.gaveBack })
-	if !holds || s.Idle+s.Leased > 0 || s.Dialling == 0 {
+	if !holds || s.Idle+s.Leased > s.Streams || s.Dialling+s.Streams == 0 {
 		return
 	}
 	require.Zero(w, w.oracle.failures, "dials fail, and somebody holds a permit")
 	doubt := w.oracle.since + doubtAfter
-	require.NotZero(w, w.alarm, "a dial takes long, and somebody holds a permit")
+	if s.Dialling == 0 {
+		doubt = w.oracle.streamsChanged + doubtAfter
+	}
+	require.NotZero(w, w.alarm, "a dial or a stream takes long, and somebody holds a permit")
 	require.LessOrEqual(w, w.alarm, doubt)
 }
 

@@ -2,6 +2,7 @@ package pool
 
 import (
 	"errors"
+	"fmt"
 	"net/http/httptrace"
 	"time"
 
@@ -17,9 +18,10 @@ type dials struct {
 	since time.Duration // since when there has always been one under way
 
 	base, ceiling time.Duration
-	failures      int           // pauses since the last success
-	until         time.Duration // no dial before
+	failures      int           // pauses since the last success, all of the same kind
+	until         time.Duration // no dial before, but for whoever asks after a permanent failure
 	err           error         // of the last dial, if it failed
+	permanent     bool          // err is one that no pause mends: see messages.Permanent
 }
 
 // doubtAfter is how long a dial may take before its origin is in doubt: longer
@@ -27,19 +29,35 @@ type dials struct {
 const doubtAfter = 250 * time.Millisecond
 
 // inDoubt reports whether nobody can say when there will be a connection: none
-// is open, and the dials under way take long, or the last ones failed. A permit
+// is open that an exchange would return, and the dials under way take long, or the
+// last ones failed, or there are none and no stream has ended for long. A permit
 // that waited for such a connection would be kept from requests to other origins
 // that share the limit.
 func (c *Core) inDoubt(now time.Duration) bool {
-	return len(c.leases) == 0 && c.waiters.n > 0 && (c.dials.failures > 0 || c.dials.n > 0 && now >= c.dials.since+doubtAfter)
+	return c.waiters.n > 0 && len(c.leases) == c.streams.n && (c.dials.failures > 0 || now >= c.doubtAt())
 }
+
+// doubtAt is when patience with the dials under way is over, or, without any,
+// with the streams that hold every connection.
+func (c *Core) doubtAt() time.Duration {
+	switch {
+	case c.dials.n > 0:
+		return c.dials.since + doubtAfter
+	case c.streams.n > 0:
+		return c.streams.changed + doubtAfter
+	}
+	return never // what is being closed, which is short
+}
+
+// never is later than any instant.
+const never time.Duration = 1<<63 - 1
 
 // parkIfInDoubt has everyone who waits give the permit back while a connection
 // is in doubt.
 func (c *Core) parkIfInDoubt(now time.Duration) {
 	if !c.inDoubt(now) {
-		if c.waiters.n > 0 && len(c.leases) == 0 && c.dials.n > 0 {
-			c.arm(c.dials.since + doubtAfter)
+		if at := c.doubtAt(); c.waiters.n > 0 && len(c.leases) == c.streams.n && at != never {
+			c.arm(at)
 		}
 		return
 	}
@@ -62,7 +80,9 @@ func (c *Core) requeueParked() {
 // dialMore dials until every waiter has a dial of its own and enough are idle,
 // or there is no room. A dial belongs to nobody: whoever is first takes its
 // connection, and only the trace is its waiter's. After a failure there is one
-// dial at a time, and a pause before it.
+// dial at a time, and a pause before it, through which nobody waits for a dial:
+// each learns at once why the last one failed, and when the next is due. Whoever
+// asks after the pause has it made, and others join the wait for it.
 func (c *Core) dialMore(now time.Duration) {
 	d := &c.dials
 	for !c.closed && d.n < c.wanted() && len(c.leases)+d.n+c.closing < c.config.MaxConns {
@@ -70,8 +90,8 @@ func (c *Core) dialMore(now time.Duration) {
 			if d.n > 0 {
 				return
 			}
-			if now < d.until {
-				c.arm(d.until)
+			if now < d.until && !c.asksAnew() {
+				c.pause(now)
 				return
 			}
 		}
@@ -82,6 +102,40 @@ func (c *Core) dialMore(now time.Duration) {
 		d.n++
 		c.out.Dial(trace)
 	}
+}
+
+// asksAnew reports whether somebody asks for a connection whom no pause would
+// help: the last dial failed for what may be mended at any moment, or never.
+// What is dialled for nobody is spaced all the same.
+func (c *Core) asksAnew() bool {
+	return c.dials.permanent && c.waiters.n+len(c.warming) > 0
+}
+
+// pause tells everyone who asks that there is no dial before its end, at which one
+// is made for nobody if connections are to be kept idle. Those whom an exchange
+// may serve wait on for that.
+func (c *Core) pause(now time.Duration) {
+	err := fmt.Errorf("not dialled again yet: %w", c.dialFailure())
+	c.warmed(err)
+	if c.returning(now) {
+		c.arm(c.moved + returnPatience)
+	} else {
+		c.refuseAll(err)
+	}
+	if c.wanted() > 0 {
+		c.arm(c.dials.until)
+	}
+}
+
+// returnPatience is how long after the last connection was lent one is expected to
+// be returned: answers take less.
+const returnPatience = 2 * time.Second
+
+// returning reports whether an exchange is about to return its connection to
+// whoever waits: that the origin takes no other is no failure then. A stream may
+// hold its connection for ever, and so may an exchange that is out for long.
+func (c *Core) returning(now time.Duration) bool {
+	return len(c.leases) > c.streams.n && now < c.moved+returnPatience
 }
 
 // wanted is how many dials would be of use, were there room.
@@ -132,18 +186,26 @@ func (c *Core) abandoned(conn protocol.Connection) {
 	}
 }
 
-// dialFailed begins a pause. Waiters go on waiting as long as a connection may
-// be returned or is still being dialled; otherwise each learns why there is
-// none.
+// dialFailed begins a pause. Waiters go on waiting as long as another connection is
+// being dialled, or about to be returned; otherwise each learns why there is none.
 func (c *Core) dialFailed(now time.Duration, err error) {
 	c.counts.DialsFailed++
 	c.dials.failed(now, err, c.out.Draw)
 	c.warmed(err)
-	if len(c.leases)+c.dials.n == 0 {
-		c.refuseAll(c.dials.err)
+	if c.dials.n == 0 && (c.dials.permanent || !c.returning(now)) {
+		c.refuseAll(c.dialFailure())
 		c.noteEmpty(now)
 	}
 	c.dialMore(now)
+}
+
+// dialFailure is the error of the last dial, and says when the next one will be
+// made, if that may end any better.
+func (c *Core) dialFailure() error {
+	if c.dials.permanent {
+		return c.dials.err
+	}
+	return &dialError{c.dials.err, c.dials.until}
 }
 
 // hookFailed answers whoever brought a trace whose hook panicked. The origin is
@@ -158,9 +220,13 @@ func (c *Core) hookFailed(now time.Duration, trace *httptrace.ClientTrace, err *
 }
 
 // failed begins a pause. Dials that fail during one do not lengthen it: they
-// began before.
+// began before. A failure of another kind than the last begins with the shortest.
 func (d *dials) failed(now time.Duration, err error, draw func(time.Duration) time.Duration) {
-	defer func() { d.err = &dialError{err, d.until} }()
+	permanent := messages.Permanent(err)
+	if permanent != d.permanent {
+		d.failures, d.until = 0, 0
+	}
+	d.err, d.permanent = err, permanent
 	if now < d.until {
 		return
 	}
@@ -181,4 +247,4 @@ func (e *dialError) Unwrap() error { return e.error }
 // RetryAt is when asking again is worthwhile, on the ledger's clock.
 func (e *dialError) RetryAt() time.Duration { return e.until }
 
-func (d *dials) succeeded() { d.failures, d.until, d.err = 0, 0, nil }
+func (d *dials) succeeded() { d.failures, d.until, d.err, d.permanent = 0, 0, nil, false }

@@ -4,6 +4,7 @@
 //	core.go      the decisions, pure: idle, leased, dialling, waiters; `now` is
 //	             an argument
 //	dialling.go  when it dials, and the pause after a dial that failed
+//	streams.go   the connections that streamed answers hold, and what is said of them
 //	upkeep.go    what time asks for: retirement, warm-up, the pool's own end
 //	waiters.go   the queue of tickets that wait for a connection
 //	actor.go     the actor around it: one mailbox, one alarm, the goroutines that

@@ -42,6 +42,8 @@ type done struct {
 	requeued []int    // callers who are sent for a permit again, in their order
 	forsaken []int    // permits of callers who left, in their order
 
+	warned []string // of streams
+
 	dialsAborted, unused, hooksFailed, ended int
 }
 
@@ -58,6 +60,9 @@ type wire struct {
 	hint         time.Duration // how long it may rest, as the server says; zero if it does not
 	uses         int
 	rested       bool
+	streaming    bool
+	from         string        // where the stream was opened
+	began        time.Duration // the stream
 }
 
 // warmer is who asked for so many connections to be open.
@@ -81,6 +86,11 @@ type oracle struct {
 	failures int           // pauses since the last success
 	until    time.Duration
 	err      error // of the last dial
+	lasting  bool  // which is one that no pause mends
+
+	moved          time.Duration // when a connection was last lent
+	streamsChanged time.Duration // when a stream began or ended
+	streamsWarned  time.Duration // zero means never
 
 	alarm   time.Duration // zero means none
 	empty   time.Duration // since when nothing is open
@@ -114,20 +124,71 @@ func (o *oracle) acquire(now time.Duration, c *caller) {
 			o.forsake(c)
 			o.keep(l)
 		} else {
-			o.lend(l, c)
+			o.lend(now, l, c)
 		}
 		if o.MinIdle > 0 {
 			o.dial(now)
 		}
-	case len(o.waiting) >= o.MaxWaiters:
+	case len(o.waiting) >= o.MaxWaiters && o.room() > 0:
 		o.refuse(c, messages.ErrTooManyWaiters)
-	case o.failures > 0 && o.open()+len(o.dialling) == 0 && c.deadline != 0 && c.deadline <= o.until:
-		o.refuse(c, fmt.Errorf("%w: no connection before then: %w", context.DeadlineExceeded, o.err))
+	case len(o.waiting) >= o.MaxWaiters:
+		o.refuse(c, fmt.Errorf("%w: %w", messages.ErrTooManyWaiters, o.full(now)))
 	default:
 		o.queue(c)
 		o.dial(now)
 		o.park(now)
+		o.warn(now)
 	}
+}
+
+// room is how many more dials there may be.
+func (o *oracle) room() int { return o.MaxConns - o.open() - len(o.dialling) - o.shutting }
+
+// streams are the connections that streams hold, oldest first.
+func (o *oracle) streams() (all []*wire) {
+	for _, l := range o.lent {
+		if l.streaming {
+			all = append(all, l)
+		}
+	}
+	slices.SortFunc(all, func(a, b *wire) int { return cmp.Or(cmp.Compare(a.began, b.began), cmp.Compare(a.id, b.id)) })
+	return all
+}
+
+func (o *oracle) full(now time.Duration) *messages.PoolFullError {
+	full := &messages.PoolFullError{Cap: "Connections.Max", Most: o.MaxConns, Streams: len(o.streams())}
+	if full.Streams > 0 {
+		full.Oldest = now - o.streams()[0].began
+	}
+	return full
+}
+
+// stream is told that a lent connection is held by a stream.
+func (o *oracle) stream(now time.Duration, id int) {
+	l := o.lent[slices.IndexFunc(o.lent, func(l *wire) bool { return l.id == id })]
+	l.streaming, l.began = true, now
+	o.streamsChanged = now
+	o.dial(now)
+	o.park(now)
+	o.warn(now)
+}
+
+// warn tells of streams that hold everything for which somebody waits: a second
+// after the last one began or ended, and then once a minute.
+func (o *oracle) warn(now time.Duration) {
+	if o.closing || len(o.waiting) == 0 || len(o.streams()) < o.MaxConns {
+		return
+	}
+	due := o.streamsChanged + time.Second
+	if o.streamsWarned != 0 {
+		due = max(due, o.streamsWarned+time.Minute)
+	}
+	if now >= due {
+		o.done.warned = append(o.done.warned, o.full(now).Error())
+		o.streamsWarned = now
+		due = now + time.Minute
+	}
+	o.ring(due)
 }
 
 // pick takes an idle connection, and closes those that are overdue on the way.
@@ -168,14 +229,15 @@ func (o *oracle) hand(now time.Duration, l *wire) {
 		case c.left:
 			o.forsake(c)
 		default:
-			o.lend(l, c)
+			o.lend(now, l, c)
 			return
 		}
 	}
 	o.keep(l)
 }
 
-func (o *oracle) lend(l *wire, c *caller) {
+func (o *oracle) lend(now time.Duration, l *wire, c *caller) {
+	o.moved = now
 	o.lent = append(o.lent, l)
 	o.tell("%d has %d, fresh: %t", c.id, l.id, l.uses == 0 && !l.rested)
 }
@@ -220,28 +282,41 @@ func (o *oracle) abandon(c *caller) {
 	}
 }
 
-func (o *oracle) expire(c *caller) {
+func (o *oracle) expire(now time.Duration, c *caller) {
 	if !o.leave(c) {
 		return
 	}
-	if o.err != nil {
-		o.refuse(c, fmt.Errorf("no connection before then: %w: %w", context.DeadlineExceeded, o.err))
-		return
+	late := fmt.Errorf("no connection before then: %w", context.DeadlineExceeded)
+	if o.room() <= 0 {
+		late = fmt.Errorf("%w: %w", late, o.full(now))
 	}
-	o.refuse(c, fmt.Errorf("no connection before then: %w", context.DeadlineExceeded))
+	if o.err != nil {
+		late = fmt.Errorf("%w: %w", late, o.err)
+	}
+	o.refuse(c, late)
 }
 
-// inDoubt: somebody waits, and nobody knows for how long.
-func (o *oracle) inDoubt(now time.Duration) bool {
-	slow := len(o.dialling) > 0 && now >= o.since+250*time.Millisecond
-	return len(o.waiting) > 0 && o.open() == 0 && (slow || o.failures > 0)
+// doubt is from when on nobody who waits knows for how long any more; never if
+// whoever has a connection is about to return it, or what is closed is about to be.
+func (o *oracle) doubt() time.Duration {
+	switch {
+	case len(o.waiting) == 0 || o.open() > len(o.streams()):
+		return never
+	case o.failures > 0:
+		return 0
+	case len(o.dialling) > 0:
+		return o.since + 250*time.Millisecond
+	case o.open() > 0:
+		return o.streamsChanged + 250*time.Millisecond
+	}
+	return never
 }
 
 // park has the permits of all who wait go back, once each.
 func (o *oracle) park(now time.Duration) {
-	if !o.inDoubt(now) {
-		if len(o.waiting) > 0 && o.open() == 0 && len(o.dialling) > 0 {
-			o.ring(o.since + 250*time.Millisecond)
+	if doubt := o.doubt(); now < doubt {
+		if doubt != never {
+			o.ring(doubt)
 		}
 		return
 	}
@@ -265,12 +340,22 @@ func (o *oracle) requeue() {
 
 // dial begins as many dials as are of use and allowed.
 func (o *oracle) dial(now time.Duration) {
-	for !o.closing && len(o.dialling) < o.wanted() && o.open()+len(o.dialling)+o.shutting < o.MaxConns {
+	for !o.closing && len(o.dialling) < o.wanted() && o.room() > 0 {
 		if o.failures > 0 && len(o.dialling) > 0 {
 			return
 		}
-		if o.failures > 0 && now < o.until {
-			o.ring(o.until)
+		asked := len(o.waiting)+len(o.warming) > 0
+		if o.failures > 0 && now < o.until && !(o.lasting && asked) {
+			err := fmt.Errorf("not dialled again yet: %w", o.err)
+			o.warmed(err)
+			if o.returning(now) {
+				o.ring(o.moved + 2*time.Second)
+			} else {
+				o.refuseAll(err)
+			}
+			if len(o.waiting) > 0 || o.MinIdle > len(o.idle) {
+				o.ring(o.until)
+			}
 			return
 		}
 		if len(o.dialling) == 0 {
@@ -283,6 +368,12 @@ func (o *oracle) dial(now time.Duration) {
 		o.dialling = append(o.dialling, trace)
 		o.done.dials = append(o.done.dials, trace)
 	}
+}
+
+// returning reports whether somebody who has a connection, and no stream, was lent
+// it just now.
+func (o *oracle) returning(now time.Duration) bool {
+	return o.open() > len(o.streams()) && now < o.moved+2*time.Second
 }
 
 func (o *oracle) wanted() int {
@@ -306,7 +397,7 @@ func (o *oracle) connected(now time.Duration, i, id int) {
 		return
 	}
 	o.dialled++
-	o.failures, o.until, o.err = 0, 0, nil
+	o.failures, o.until, o.err, o.lasting = 0, 0, nil, false
 	l := &wire{id: id, usedAt: now}
 	if o.MaxAge > 0 {
 		l.ends = now + o.MaxAge - o.draw(o.MaxAge/10)
@@ -320,9 +411,12 @@ func (o *oracle) connected(now time.Duration, i, id int) {
 	o.park(now)
 }
 
-func (o *oracle) dialFailed(now time.Duration, i int, err error) {
+func (o *oracle) dialFailed(now time.Duration, i int, err error, lasting bool) {
 	if o.gaveUp {
 		return
+	}
+	if lasting != o.lasting {
+		o.failures, o.until, o.lasting = 0, 0, lasting
 	}
 	o.dialling = slices.Delete(o.dialling, i, i+1)
 	o.dialsFailed++
@@ -337,7 +431,7 @@ func (o *oracle) dialFailed(now time.Duration, i int, err error) {
 		o.until = now + pause/2 + o.draw(pause/2)
 	}
 	o.warmed(err)
-	if o.open()+len(o.dialling) == 0 {
+	if len(o.dialling) == 0 && (lasting || !o.returning(now)) {
 		o.refuseAll(err)
 		o.noteEmpty(now)
 	}
@@ -378,6 +472,10 @@ func (o *oracle) giveBack(now time.Duration, left wire, reusable bool) {
 	l := o.lent[at]
 	o.lent = slices.Delete(o.lent, at, at+1)
 	l.usedAt, l.uses, l.hint = left.usedAt, left.uses, left.hint
+	streamed := l.streaming
+	if streamed {
+		l.streaming, o.streamsChanged = false, now
+	}
 	switch {
 	case o.closing:
 		o.close(now, l)
@@ -391,6 +489,11 @@ func (o *oracle) giveBack(now time.Duration, left wire, reusable bool) {
 		o.close(now, l)
 		o.dial(now)
 	default:
+		if streamed {
+			o.idle = append(o.idle, l) // for a moment: it counts as open
+			o.requeue()
+			o.idle = o.idle[:len(o.idle)-1]
+		}
 		o.hand(now, l)
 	}
 	o.park(now)
@@ -490,6 +593,7 @@ func (o *oracle) upkeep(now time.Duration) {
 	o.dial(now)
 	o.offer(now)
 	o.park(now)
+	o.warn(now)
 	for _, l := range o.idle {
 		o.ring(o.retires(l))
 	}
@@ -554,6 +658,7 @@ func (o *oracle) recovered(now time.Duration, failed *caller) {
 	}
 	o.dial(now)
 	o.park(now)
+	o.warn(now)
 	o.endIfDone()
 }
 
@@ -566,5 +671,5 @@ func (o *oracle) takeBack(n int) {
 			c.parked = false
 		}
 	}
-	o.done.parked = nil
+	o.done.parked, o.done.warned = nil, nil
 }

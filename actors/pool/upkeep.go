@@ -19,7 +19,7 @@ func (c *Core) Warm(now time.Duration, asked protocol.WarmPool) {
 		asked.Owner.Tell(protocol.PoolWarmed{})
 	default:
 		c.warming = append(c.warming, asked)
-		c.dialMore(now)
+		c.dialMore(now) // which answers at once if it is too soon after a dial that failed
 	}
 }
 
@@ -56,6 +56,7 @@ func (c *Core) Upkeep(now time.Duration) {
 	c.dialMore(now)
 	c.passivate(now)
 	c.parkIfInDoubt(now)
+	c.warnOfStreams(now)
 	for _, l := range c.idle {
 		c.arm(c.retireAt(l))
 	}

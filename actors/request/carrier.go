@@ -41,6 +41,8 @@ type Plan struct {
 	MaxHeader int              // what connections read of an answer's header, in bytes
 	MaxBody   int64            // and of its body
 	Retry     Retry
+
+	TraceStreams bool // have it noted where streamed answers are asked for
 }
 
 // home reports whether credentials may go to an origin.

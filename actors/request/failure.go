@@ -17,12 +17,9 @@ func (r *slot) failure(err error) *messages.Error {
 	if r.limit != messages.Unlimited {
 		e.Route = r.limit
 	}
-	var at time.Duration // on the ledger's clock
-	var later interface{ RetryAt() time.Duration }
+	at := dialledAt(err) // on the ledger's clock
 	if full, ok := errors.AsType[*throttle.LimitError](err); ok {
 		e.Limit, at = full.Full, full.RetryAt
-	} else if errors.As(err, &later) {
-		at = later.RetryAt()
 	}
 	if at > 0 {
 		e.RetryAt = r.needs.Epoch.Add(at)
@@ -39,6 +36,24 @@ func (r *slot) withCap(err error) error {
 		return fmt.Errorf("%w: Responses.MaxHeader is %d bytes", err, r.needs.Plan.MaxHeader)
 	}
 	return err
+}
+
+// dialledAt is when an origin that could not be dialled is dialled again, on the
+// ledger's clock; zero if the error does not say.
+func dialledAt(err error) time.Duration {
+	var later interface{ RetryAt() time.Duration }
+	if errors.As(err, &later) {
+		return later.RetryAt()
+	}
+	return 0
+}
+
+// untilDialled is how long it is until then.
+func (r *slot) untilDialled(err error) time.Duration {
+	if at := dialledAt(err); at > 0 {
+		return max(0, at-r.now())
+	}
+	return 0
 }
 
 // refused makes a deadline that no permit can meet look like any other, and

@@ -306,7 +306,13 @@ func (r *slot) resampling(message any) {
 // and budget for it. response is an answer that was cut off, or nil.
 func (r *slot) decide(response *messages.Response, sent messages.Sent, err error) {
 	r.failures++
+	wait := r.untilDialled(err)
+	if wait > r.retries.ceiling(r.failures) { // a repetition before then would spend its token on the same error
+		r.fail(err)
+		return
+	}
 	pause, again := r.retries.after(r.failures, sent, r.asked.IsIdempotent(), err)
+	pause = max(pause, wait)
 	if !again || r.pastDeadline(pause) || !r.upload.retire() {
 		r.fail(err)
 		return

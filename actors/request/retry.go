@@ -70,8 +70,12 @@ func (b *retryBudget) pause(failures int) (pause time.Duration, again bool) {
 	if failures > b.policy.Max || !b.spend(time.Now()) {
 		return 0, false
 	}
-	ceiling := min(b.policy.Cap, b.policy.Base<<min(failures-1, 20))
-	return time.Duration(rand.Int64N(int64(ceiling) + 1)), true
+	return time.Duration(rand.Int64N(int64(b.ceiling(failures)) + 1)), true
+}
+
+// ceiling bounds the pause after so many failures.
+func (b *retryBudget) ceiling(failures int) time.Duration {
+	return min(b.policy.Cap, b.policy.Base<<min(failures-1, 20))
 }
 
 // cutOff reports whether an answer whose head had come ended early because of the
@@ -86,7 +90,7 @@ func cutOff(err error) bool {
 // final reports whether an error would only come again.
 func final(err error) bool {
 	var panicked *messages.PanicError
-	if errors.As(err, &panicked) {
+	if errors.As(err, &panicked) || messages.Permanent(err) {
 		return true
 	}
 	for _, target := range []error{

@@ -48,6 +48,10 @@ var (
 func newStream(r *slot, lease *ticket.Lease, response *messages.Response) *Stream {
 	s := &Stream{carrier: r.Carrier, pool: r.pool, trace: r.trace, lease: lease, body: response.Stream, major: response.ProtoMajor}
 	s.pool.Enter() // r is inside, so it is open
+	if r.needs.Plan.TraceStreams {
+		lease.StreamedFrom = callers()
+	}
+	s.pool.Tell(ticket.StreamLease{Lease: lease}) // first: nobody else can end the stream yet, and return the lease
 	s.ctx, s.cancel = r.ctx, func() {}
 	if !r.deadline.IsZero() {
 		s.ctx, s.cancel = context.WithDeadline(r.ctx, r.deadline)

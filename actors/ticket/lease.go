@@ -19,11 +19,18 @@ type Lease struct {
 	Reusable bool
 	UsedAt   time.Duration // when the last exchange ended
 
+	// StreamedFrom says where a stream was opened that holds the connection, if that
+	// is asked for: set by the request before StreamLease, read by the pool from then
+	// on, and cleared by the pool at ReturnLease.
+	StreamedFrom string
+
 	// The pool's own.
-	Hint     time.Duration // how long it may rest, as the server says; zero if it does not
-	Rested   bool          // idle before its first use, so that it may have died since the dial
-	RetireAt time.Duration // when the connection is too old; zero means never
-	Index    int           // where the pool's list of open connections has it
+	Streaming    bool          // held by a stream; from StreamLease to ReturnLease
+	StreamsSince time.Duration // since when
+	Hint         time.Duration // how long it may rest, as the server says; zero if it does not
+	Rested       bool          // idle before its first use, so that it may have died since the dial
+	RetireAt     time.Duration // when the connection is too old; zero means never
+	Index        int           // where the pool's list of open connections has it
 }
 
 // Fresh reports whether the lease comes straight from the dial. A connection

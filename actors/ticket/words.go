@@ -37,6 +37,9 @@ type (
 	AbandonLease struct{ *Ticket }
 	// ExpireLease follows ExpirePermit on the ticket's road.
 	ExpireLease struct{ *Ticket }
+	// StreamLease says that the request has ended, and that the stream of its answer
+	// holds the connection: ReturnLease may be long in coming.
+	StreamLease struct{ *Lease }
 	// ReturnLease gives the connection back to its pool, which closes it
 	// unless it is reusable.
 	ReturnLease struct{ *Lease }

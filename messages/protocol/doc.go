@@ -16,6 +16,7 @@
 //	ticket.ExpireLease    throttler, request  pool           it follows the ticket there                              TicketRefused, unless it was answered
 //	ticket.ParkPermit     pool                throttler      no connection is in sight                                -
 //	ticket.RequeuePermit  pool, request       throttler      there is a connection; its limits were paused meanwhile  as AcquirePermit
+//	ticket.StreamLease    request             pool           the answer is a stream, which holds the connection       -
 //	ticket.ReturnLease    request             pool           the exchange is over                                     -
 //	ticket.SettlePermit   request, pool       throttler      what became of a granted permit is known                 -
 //	HeedAnswer            request             throttler      an answer to a request without a permit spoke of limits  -

@@ -30,6 +30,7 @@ type PoolDescribed struct{ Stats PoolStats }
 type PoolStats struct {
 	Origin                          messages.Origin
 	Idle, Leased, Dialling, Waiting int
+	Streams                         int // of those leased, held by streams
 
 	Dialled     int64 // connections opened
 	DialsFailed int64

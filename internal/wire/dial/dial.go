@@ -87,7 +87,9 @@ type lot struct {
 // handshake, of which some may still be told when Dial has returned. When ctx
 // ended or the timeout passed, the error satisfies errors.Is for
 // context.Canceled or context.DeadlineExceeded; certificate errors are
-// reachable with errors.As.
+// reachable with errors.As. An error that another dial would only meet again is one
+// in the sense of messages.Permanent: an unknown host, a certificate that is not
+// trusted, a proxy that refuses.
 //
 // What of the caller's code is called, hooks, DialContext, Proxy, Resolve and what
 // TLS asks, may panic or end its goroutine: Dial then returns a
@@ -137,13 +139,16 @@ func dialled[C any](ctx context.Context, d *Dialer, o messages.Origin, dial func
 	var c, none C
 	ctx, cancel, err := d.begin(ctx, o)
 	if err != nil {
-		return none, fmt.Errorf("dial %s: %w", o, err)
+		return none, permanentError{fmt.Errorf("dial %s: %w", o, err)}
 	}
 	defer cancel() // of the dial: the connection outlives it
 	if panicked := wire.Apart(messages.Leasing, func() { c, err = dial(ctx) }); panicked != nil {
 		return none, fmt.Errorf("dial %s: %w", o, panicked)
 	}
 	if err != nil {
+		if ctx.Err() == nil { // otherwise nobody knows what it would have come to
+			err = marked(err)
+		}
 		return none, fmt.Errorf("dial %s: %w", o, withContext(ctx, err))
 	}
 	return c, nil

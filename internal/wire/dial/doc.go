@@ -4,6 +4,7 @@
 //	tls.go               the handshake, and one configuration for each host
 //	race.go              one of a host's addresses: the first that answers (RFC 8305)
 //	proxy.go socks.go    by way of a proxy: relayed, CONNECT, SOCKS5
+//	permanent.go         which failures another dial would only meet again
 //	tunnel.go            what lies upon TLS to a proxy
 //
 // From the transport up, each layer there only if it is needed:

@@ -63,7 +63,7 @@ func (d *Dialer) route(o messages.Origin) (route, error) {
 		return route{}, nil
 	}
 	if err := CheckProxy(proxy); err != nil {
-		return route{}, err
+		return route{}, permanentError{err}
 	}
 	via := net.JoinHostPort(proxy.Hostname(), cmp.Or(proxy.Port(), proxyPorts[proxy.Scheme]))
 	return route{proxy, via, o.Scheme == "http" && !strings.HasPrefix(proxy.Scheme, "socks")}, nil

@@ -2,7 +2,6 @@ package dial
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/netip"
@@ -22,7 +21,7 @@ const (
 	passwordVersion = 1
 )
 
-var errSocks = errors.New("not an answer of SOCKS5")
+var errSocks = permanentError{errors.New("not an answer of SOCKS5")}
 
 // socksTunnel asks a SOCKS5 proxy for a connection; status is its reply code,
 // 0 when it is open.
@@ -70,14 +69,14 @@ func socksGreet(conn net.Conn, user *url.Userinfo) error {
 	case choice[1] == socksPassword && user != nil:
 		return socksLogin(conn, user)
 	}
-	return errors.New("no acceptable authentication method")
+	return permanentError{errors.New("no acceptable authentication method")}
 }
 
 func socksLogin(conn net.Conn, user *url.Userinfo) error {
 	name := user.Username()
 	password, _ := user.Password()
 	if len(name) == 0 || len(name) > 255 || len(password) > 255 { // one byte says how long each is
-		return errors.New("user or password is not 1 to 255 bytes long")
+		return permanentError{errors.New("user or password is not 1 to 255 bytes long")}
 	}
 	login := append([]byte{passwordVersion, byte(len(name))}, name...)
 	login = append(append(login, byte(len(password))), password...)
@@ -89,7 +88,7 @@ func socksLogin(conn net.Conn, user *url.Userinfo) error {
 		return err
 	}
 	if verdict[1] != 0 { // the version before it has nothing to tell
-		return errors.New("user and password were refused")
+		return permanentError{errors.New("user and password were refused")}
 	}
 	return nil
 }
@@ -101,7 +100,7 @@ func appendSocksAddr(to []byte, addr string) ([]byte, error) {
 	}
 	port, err := strconv.ParseUint(service, 10, 16)
 	if err != nil || len(host) > 255 {
-		return nil, fmt.Errorf("address cannot be told to a SOCKS5 proxy")
+		return nil, permanentError{errors.New("address cannot be told to a SOCKS5 proxy")}
 	}
 	ip, err := netip.ParseAddr(host)
 	switch {

@@ -50,6 +50,7 @@ func cloned(config *tls.Config) *tls.Config {
 
 // fill fills in what a configuration leaves open.
 func (d *Dialer) fill(config *tls.Config, addr string, offer []string, purpose string) *tls.Config {
+	refusing(config)
 	config.MinVersion = max(config.MinVersion, tls.VersionTLS12)
 	config.NextProtos = offer
 	host, _, _ := net.SplitHostPort(addr) // begin has split an origin's, and a proxy's was joined

@@ -40,6 +40,8 @@ type Config struct {
 	Dial pool.Dial
 	Pool pool.Config
 
+	MaxIdleTotal int // unused connections over all pools; zero means no bound. Pool.MaxTotal bounds all connections
+
 	Slots int // request actors that live again; zero means request.Slots
 
 	Logger *slog.Logger
@@ -61,6 +63,7 @@ type System struct {
 	clock        *timesync.Clock
 	requests     *request.Carrier
 	pools        atomic.Pointer[map[messages.Origin]*pool.Door] // written by the supervisor, read by every request
+	places       *pool.Places                                   // what all pools may have open together
 
 	closing chan struct{} // closed by Close: nobody waits any longer
 	closed  sync.Once
@@ -80,6 +83,7 @@ func Start(config Config) (*System, error) {
 		epoch:      time.Now(),
 		supervisor: mailbox.NewAddress(),
 		throttler:  mailbox.NewAddress(),
+		places:     pool.NewPlaces(config.MaxIdleTotal, config.Pool.MaxTotal),
 		closing:    make(chan struct{}),
 		ended:      make(chan struct{}),
 	}
@@ -126,7 +130,7 @@ func (s *System) requestNeeds() request.Needs {
 func (s *System) poolNeeds(origin messages.Origin, door *pool.Door) pool.Needs {
 	return pool.Needs{
 		Origin: origin, Config: s.config.Pool, Dial: s.config.Dial, Epoch: s.epoch,
-		Throttler: s.throttler, Supervisor: s.supervisor, Logger: s.config.Logger, Door: door,
+		Throttler: s.throttler, Supervisor: s.supervisor, Logger: s.config.Logger, Places: s.places, Door: door,
 	}
 }
 

@@ -126,8 +126,8 @@ type Admission struct {
 	MaxWaiting int
 }
 
-// Connections bounds the connections to one origin, and says how long they
-// live. Every origin (scheme, host and port) has a pool of its own.
+// Connections bounds the connections to one origin and to all of them, and says
+// how long they live. Every origin (scheme, host and port) has a pool of its own.
 type Connections struct {
 	// Max bounds the connections to one origin, those being dialled included;
 	// zero means 64. With HTTP/2 it counts streams; they share connections as
@@ -139,6 +139,17 @@ type Connections struct {
 	// MinIdle is how many unused connections are kept open to an origin that
 	// was used once, within Max; zero means none.
 	MinIdle int
+	// MaxTotal bounds the connections to all origins together, counted as Max
+	// counts; zero means no bound. A request that finds it reached has the
+	// connection closed that is unused for longest, wherever that leads and whatever
+	// MinIdle says, and waits until one is; a *PoolFullError says so if its time is up
+	// before. Engine.Warm fails then, and MinIdle is made up for later.
+	MaxTotal int
+	// MaxIdleTotal bounds the unused connections to all origins together: beyond it
+	// those are closed that are unused for longest, within a second, but for MinIdle
+	// of each origin. Zero means 100, or Max if that is more, so that one origin alone
+	// never loses any; a negative number means no bound.
+	MaxIdleTotal int
 	// IdleTimeout closes a connection that was not used for as long; zero means
 	// 50 s, which is below what servers commonly allow.
 	IdleTimeout time.Duration

@@ -31,7 +31,8 @@ type Needs struct {
 	Throttler  protocol.Recipient
 	Supervisor protocol.Recipient
 	Logger     *slog.Logger
-	Door       *Door // where the pool is told things
+	Places     *Places // shared with all other pools
+	Door       *Door   // where the pool is told things
 }
 
 // Pool is what outlives the failures of the actor.
@@ -41,6 +42,8 @@ type Pool struct {
 	alarm  mailbox.Alarm
 	ctx    context.Context // ends the dials when the pool closes
 	cancel context.CancelFunc
+	seat   seat // among the pools that share the places
+	rested int  // connections that were idle when it was last told
 	stop   bool // the core has ended, and the actor is to stop
 }
 
@@ -59,6 +62,7 @@ type (
 func New(needs Needs) *Pool {
 	p := &Pool{needs: needs, alarm: mailbox.NewAlarm(needs.Door, upkeepDue{})}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
+	p.seat.door = needs.Door
 	p.core = NewCore(p.now(), needs.Config, p)
 	return p
 }
@@ -95,6 +99,11 @@ func (p incarnation) Receive(ctx actor.Context) {
 		p.core.Dialled(p.now(), m.conn, m.err, m.trace)
 	case upkeepDue:
 		p.core.Upkeep(p.now())
+	case placeGranted:
+		p.core.Granted(p.now())
+	case idleWanted:
+		p.core.GiveUp(p.now(), m.n, p.needs.Config.MinIdle)
+	case idleUnknown: // tellIdle tells
 	case protocol.WarmPool:
 		p.core.Warm(p.now(), m)
 	case protocol.DropIdle:
@@ -112,6 +121,9 @@ func (p incarnation) Receive(ctx actor.Context) {
 	case *actor.Stopped:
 	default:
 		p.needs.Logger.Error("pool was told a word it does not know", "word", fmt.Sprintf("%T", m))
+	}
+	if p.needs.Places.crowded.Load() {
+		p.tellIdle(ctx.Message())
 	}
 	if p.stop {
 		p.stop = false
@@ -157,6 +169,51 @@ func (d Dial) guarded(ctx context.Context, origin messages.Origin) (conn protoco
 	}()
 	return d(ctx, origin)
 }
+
+// tellIdle tells what is idle, closes one that is wanted elsewhere, and sees to it
+// that not too many are over all pools: at once when a connection is idle for the
+// first time, which is once for every dial, and otherwise a second later, so that
+// lending and returning wait for no lock.
+func (p incarnation) tellIdle(after any) {
+	if n, _ := p.core.Resting(); n > 0 && p.needs.Places.payDebt() {
+		p.core.GiveUp(p.now(), 1, 0)
+	}
+	n, since := p.core.Resting()
+	more := n > p.rested
+	p.rested = n
+	p.seat.told(n, since)
+	switch m := after.(type) {
+	case upkeepDue, dialDone:
+		p.needs.Places.trim(p.needs.Config.MinIdle)
+	case ticket.ReturnLease:
+		if more { // so nobody waited, and nobody else has the lease now
+			p.trimSoon(m.Lease.Uses <= 1)
+		}
+	}
+}
+
+// trimAfter is how long after a return more may be idle than there should be.
+const trimAfter = time.Second
+
+func (p incarnation) trimSoon(now bool) {
+	if now {
+		p.needs.Places.trim(p.needs.Config.MinIdle)
+		return
+	}
+	p.core.RingBy(p.now() + trimAfter)
+}
+
+// Reserve is part of Outlet.
+func (p *Pool) Reserve(waits bool) bool { return p.needs.Places.take(&p.seat, waits) }
+
+// Cede is part of Outlet.
+func (p *Pool) Cede() bool { return p.needs.Places.crowded.Load() && p.needs.Places.cede(&p.seat) }
+
+// Release is part of Outlet.
+func (p *Pool) Release() { p.needs.Places.release(&p.seat) }
+
+// Withdraw is part of Outlet.
+func (p *Pool) Withdraw() { p.needs.Places.withdraw(&p.seat) }
 
 // AbortDials is part of Outlet.
 func (p *Pool) AbortDials() { p.cancel() }

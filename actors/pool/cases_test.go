@@ -22,6 +22,10 @@ type quiet struct {
 	told                                   []any
 	parked, requeued                       []*ticket.Ticket
 	warned                                 []*messages.PoolFullError
+	places                                 int  // taken
+	full                                   bool // there is no other
+	registered                             bool // one is waited for
+	ceding                                 bool
 }
 
 func (q *quiet) Dial(*httptrace.ClientTrace) {
@@ -30,6 +34,17 @@ func (q *quiet) Dial(*httptrace.ClientTrace) {
 		panic("as a test wants it")
 	}
 }
+func (q *quiet) Reserve(waits bool) bool {
+	if q.full {
+		q.registered = q.registered || waits
+		return false
+	}
+	q.places++
+	return true
+}
+func (q *quiet) Release()                                   { q.places-- }
+func (q *quiet) Cede() bool                                 { return q.ceding }
+func (q *quiet) Withdraw()                                  { q.registered = false }
 func (*quiet) AbortDials()                                  {}
 func (q *quiet) Close(protocol.Connection)                  { q.closes++ }
 func (q *quiet) Park(t *ticket.Ticket)                      { q.parked = append(q.parked, t) }

@@ -15,6 +15,7 @@ import (
 // Config bounds the connections to one origin.
 type Config struct {
 	MaxConns    int           // open, being dialled, and being closed
+	MaxTotal    int           // likewise, over all origins; only told: Places has it kept
 	MaxWaiters  int           // requests waiting for one
 	MinIdle     int           // kept open and unused, within MaxConns
 	Rotate      bool          // lend the longest idle connection, not the last used
@@ -40,10 +41,11 @@ type Config struct {
 //
 // Invariants, between two calls:
 //
-//   - idle + leased + dialling + being closed ≤ MaxConns.
+//   - idle + leased + dialling + being closed ≤ MaxConns, and each has a place.
 //   - Nobody waits while a connection is idle.
 //   - Whoever waits is waited for: a connection is being dialled, or there is no
-//     room for another beside those leased and those being closed, or the last
+//     room for another beside those leased and those being closed, or no place
+//     among the connections of all origins, which Granted will bring, or the last
 //     dial failed and an exchange is about to return a connection.
 //   - While a connection is in doubt, see inDoubt, nobody who waits holds a
 //     permit.
@@ -67,6 +69,9 @@ type Core struct {
 	patience time.Duration       // when a closed pool waits no longer for dials and closes
 	gaveUp   bool                // it does not: those that end later are not counted any more
 
+	granted bool // a place that was waited for is there
+	lacks   bool // somebody waits for a place, and Granted will come
+
 	failed *ticket.Ticket     // whose word the last failure was about; nil if nobody's
 	counts protocol.PoolStats // only its counters are used
 }
@@ -77,6 +82,17 @@ type Outlet interface {
 	// Dial begins a dial, whose end is told with Dialled. The trace is told of
 	// it, if there is one.
 	Dial(*httptrace.ClientTrace)
+	// Reserve takes a place among the connections of all origins, and reports
+	// whether there was one. If there was none and somebody waits for it, Granted
+	// follows, unless Withdraw comes before.
+	Reserve(waits bool) bool
+	// Cede reports whether a connection that is wanted here is to be closed, for one
+	// is wanted more where there are none, or fewer.
+	Cede() bool
+	// Release gives a place back.
+	Release()
+	// Withdraw says that nobody waits for a place any more.
+	Withdraw()
 	// AbortDials ends the dials under way soon, each of which is told with
 	// Dialled all the same.
 	AbortDials()
@@ -221,6 +237,7 @@ func (c *Core) refuseAll(err error) {
 func (c *Core) Abandon(t *ticket.Ticket) {
 	if c.waiters.remove(t) { // otherwise it was answered, or lend has met it
 		c.forsake(t)
+		c.withdrawIfUnneeded()
 	}
 }
 
@@ -231,6 +248,7 @@ func (c *Core) Expire(now time.Duration, t *ticket.Ticket) {
 	}
 	late := fmt.Errorf("no connection before then: %w", context.DeadlineExceeded)
 	c.refuse(t, withReason(withReason(late, c.full(now)), c.dials.err))
+	c.withdrawIfUnneeded()
 }
 
 // Return takes a connection back, which the next waiter gets unless there is a
@@ -249,6 +267,10 @@ func (c *Core) Return(now time.Duration, l *ticket.Lease) {
 		c.discard(now, l)
 		c.dialMore(now)
 	case now >= c.retireAt(l):
+		c.counts.Retired++
+		c.discard(now, l)
+		c.dialMore(now)
+	case c.waiters.n > 0 && c.out.Cede():
 		c.counts.Retired++
 		c.discard(now, l)
 		c.dialMore(now)
@@ -277,6 +299,8 @@ func (c *Core) discard(now time.Duration, l *ticket.Lease) {
 func (c *Core) close(conn protocol.Connection) {
 	if !c.gaveUp {
 		c.closing++
+	} else {
+		c.out.Release() // nobody hears of its end
 	}
 	c.out.Close(conn)
 }
@@ -290,6 +314,7 @@ func (c *Core) Closed(now time.Duration) {
 		panic("pool: a connection was closed that was not to be")
 	}
 	c.closing--
+	c.out.Release()
 	c.noteEmpty(now) // it was not unused until now
 	c.dialMore(now)
 	c.parkIfInDoubt(now)
@@ -308,6 +333,7 @@ func (c *Core) Close(now time.Duration) {
 	c.out.AbortDials()
 	c.refuseAll(messages.ErrClosed)
 	c.warmed(messages.ErrClosed)
+	c.withdrawIfUnneeded()
 	c.DropIdle(now)
 	for _, l := range c.leases {
 		l.Abort()

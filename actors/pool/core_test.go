@@ -42,6 +42,9 @@ type world struct {
 	warmers  int
 	ended    int
 	gaveUp   bool // nobody waits for what is dialling and closing
+
+	places     int  // taken
+	registered bool // a place is waited for
 }
 
 func newWorld(t *rapid.T) *world {
@@ -49,6 +52,7 @@ func newWorld(t *rapid.T) *world {
 	w.traces[1], w.traces[2] = new(httptrace.ClientTrace), new(httptrace.ClientTrace)
 	w.config = Config{
 		MaxConns:    rapid.IntRange(1, 5).Draw(t, "MaxConns"),
+		MaxTotal:    5,
 		MaxWaiters:  rapid.IntRange(0, 8).Draw(t, "MaxWaiters"),
 		MinIdle:     max(0, rapid.IntRange(-2, 3).Draw(t, "MinIdle")),
 		Rotate:      rapid.Bool().Draw(t, "Rotate"),
@@ -83,6 +87,32 @@ func (w *world) Dial(trace *httptrace.ClientTrace) {
 		w.failing = false
 		panic("as a test wants it")
 	}
+}
+
+// Reserve is part of Outlet. Whether there is a place is the same for the oracle.
+func (w *world) Reserve(waits bool) bool {
+	require.False(w, w.registered, "a place is asked for that is waited for")
+	if w.oracle.full {
+		w.registered = waits
+		return false
+	}
+	w.places++
+	return true
+}
+
+// Cede is part of Outlet.
+func (w *world) Cede() bool { return w.oracle.ceding }
+
+// Release is part of Outlet.
+func (w *world) Release() {
+	w.places--
+	require.GreaterOrEqual(w, w.places, 0)
+}
+
+// Withdraw is part of Outlet.
+func (w *world) Withdraw() {
+	require.True(w, w.registered, "no place is waited for")
+	w.registered = false
 }
 
 // AbortDials is part of Outlet.
@@ -424,6 +454,26 @@ func (w *world) someoneWarms() {
 	w.core.Warm(w.now, protocol.WarmPool{N: n, Owner: asker{w.warmers, w}})
 }
 
+// otherPoolsOpen as many connections as there may be, or close some.
+func (w *world) otherPoolsOpen() { w.oracle.full = !w.oracle.full }
+func (w *world) otherPoolsWait() { w.oracle.ceding = !w.oracle.ceding }
+
+// aPlaceIsGranted that was waited for, or is not waited for any more.
+func (w *world) aPlaceIsGranted() {
+	if w.registered || w.chance("crossing a withdrawal", 10) {
+		w.registered = false
+		w.places++
+		w.oracle.grant(w.now)
+		w.core.Granted(w.now)
+	}
+}
+
+func (w *world) idleIsWanted() {
+	n, keep := rapid.IntRange(0, 3).Draw(w.T, "as many"), rapid.IntRange(0, 2).Draw(w.T, "keep")
+	w.oracle.giveUpIdle(w.now, n, keep)
+	w.core.GiveUp(w.now, n, keep)
+}
+
 func (w *world) idleIsDropped() {
 	w.oracle.dropIdle(w.now)
 	w.core.DropIdle(w.now)
@@ -524,6 +574,8 @@ var events = slices.Concat(
 		{"someone warms", (*world).someoneWarms}, {"idle is dropped", (*world).idleIsDropped},
 		{"a word fails", (*world).aWordFails}, {"asking fails", (*world).askingFails}, {"asking fails", (*world).askingFails},
 		{"a stranger is returned", (*world).aStrangerIsReturned}, {"a dial ends twice", (*world).aDialEndsTwice}, {"a connection is closed twice", (*world).aConnectionIsClosedTwice},
+		{"other pools open or close", (*world).otherPoolsOpen}, {"other pools wait or do not", (*world).otherPoolsWait},
+		{"a place is granted", (*world).aPlaceIsGranted}, {"idle is wanted", (*world).idleIsWanted},
 		{"the door is shut", (*world).doorIsShut}, {"the pool closes", (*world).poolCloses},
 	},
 )
@@ -555,6 +607,11 @@ func (w *world) invariants() {
 		require.Equal(w, s.Dialling, len(w.dialling))
 		require.LessOrEqual(w, s.Idle+s.Leased+s.Dialling+len(w.closing), w.config.MaxConns)
 	}
+	require.Equal(w, w.oracle.places, w.places)
+	if !w.gaveUp {
+		require.Equal(w, s.Idle+s.Leased+s.Dialling+len(w.closing), w.places, "places taken")
+	}
+	require.Equal(w, w.oracle.lacks, w.registered)
 	require.False(w, s.Waiting > 0 && s.Idle > 0, "somebody waits beside an idle connection")
 	w.whoeverWaitsIsWaitedFor(s)
 	w.nobodyHoldsAPermitInDoubt(s)
@@ -570,6 +627,9 @@ func (w *world) invariants() {
 // that is of no use by one, too, and one that is closed.
 func (w *world) whoeverWaitsIsWaitedFor(s protocol.PoolStats) {
 	open := s.Idle + s.Leased + s.Dialling + len(w.closing)
+	if w.registered {
+		return // for a place
+	}
 	if s.Waiting > 0 {
 		require.Positive(w, open, "whoever waits, waits for nothing")
 	}
@@ -587,9 +647,10 @@ func (w *world) whoeverWaitsIsWaitedFor(s protocol.PoolStats) {
 // nobodyHoldsAPermitInDoubt, and there will be no doubt without the alarm.
 func (w *world) nobodyHoldsAPermitInDoubt(s protocol.PoolStats) {
 	holds := slices.ContainsFunc(w.callers, func(c *caller) bool { return c.waits && c.limited && !c.gaveBack })
-	if !holds || s.Idle+s.Leased > s.Streams || s.Dialling+s.Streams == 0 {
+	if !holds || s.Idle+s.Leased > s.Streams || s.Dialling+s.Streams == 0 && !w.registered {
 		return
 	}
+	require.False(w, w.registered && s.Dialling == 0, "no place is in sight, and somebody holds a permit")
 	require.Zero(w, w.oracle.failures, "dials fail, and somebody holds a permit")
 	doubt := w.oracle.since + doubtAfter
 	if s.Dialling == 0 {
@@ -629,6 +690,8 @@ func (w *world) finish() {
 			w.happens((*world).aDialFails)
 		case len(w.dialling) > 0 && !hangs:
 			w.happens((*world).aDialConnects)
+		case w.registered && !w.oracle.closing:
+			w.happens((*world).aPlaceIsGranted)
 		case len(w.oracle.waiting) > 0 && !hangs:
 			w.happens((*world).alarmRings)
 		case !w.oracle.closing:
@@ -652,6 +715,8 @@ func (w *world) finish() {
 func (w *world) settled() {
 	require.Equal(w, 1, w.ended)
 	require.Zero(w, w.open())
+	require.Zero(w, w.places)
+	require.False(w, w.registered)
 	for _, c := range w.callers {
 		if !c.left {
 			require.Equal(w, 1, c.answers, "answers to %d", c.id)

@@ -30,11 +30,12 @@ const doubtAfter = 250 * time.Millisecond
 
 // inDoubt reports whether nobody can say when there will be a connection: none
 // is open that an exchange would return, and the dials under way take long, or the
-// last ones failed, or there are none and no stream has ended for long. A permit
+// last ones failed, or there are none, for all places are taken, or no stream has
+// ended for long. A permit
 // that waited for such a connection would be kept from requests to other origins
 // that share the limit.
 func (c *Core) inDoubt(now time.Duration) bool {
-	return c.waiters.n > 0 && len(c.leases) == c.streams.n && (c.dials.failures > 0 || now >= c.doubtAt())
+	return c.waiters.n > 0 && len(c.leases) == c.streams.n && (c.dials.failures > 0 || c.lacks && c.dials.n == 0 || now >= c.doubtAt())
 }
 
 // doubtAt is when patience with the dials under way is over, or, without any,
@@ -94,6 +95,9 @@ func (c *Core) dialMore(now time.Duration) {
 				c.pause(now)
 				return
 			}
+		}
+		if !c.reserve(now) {
+			return
 		}
 		if d.n == 0 {
 			d.since = now
@@ -157,6 +161,9 @@ func (c *Core) Dialled(now time.Duration, conn protocol.Connection, err error, t
 		panic("pool: a dial ended that was not begun")
 	}
 	c.dials.n--
+	if err != nil {
+		c.out.Release()
+	}
 	var panicked *messages.PanicError
 	switch {
 	case trace != nil && errors.As(err, &panicked):

@@ -88,6 +88,12 @@ type oracle struct {
 	err      error // of the last dial
 	lasting  bool  // which is one that no pause mends
 
+	full    bool // there is no other place
+	lacks   bool // one is waited for
+	granted bool // one is there
+	ceding  bool
+	places  int // taken
+
 	moved          time.Duration // when a connection was last lent
 	streamsChanged time.Duration // when a stream began or ended
 	streamsWarned  time.Duration // zero means never
@@ -129,10 +135,10 @@ func (o *oracle) acquire(now time.Duration, c *caller) {
 		if o.MinIdle > 0 {
 			o.dial(now)
 		}
-	case len(o.waiting) >= o.MaxWaiters && o.room() > 0:
+	case len(o.waiting) >= o.MaxWaiters && o.isFull(now) == nil:
 		o.refuse(c, messages.ErrTooManyWaiters)
 	case len(o.waiting) >= o.MaxWaiters:
-		o.refuse(c, fmt.Errorf("%w: %w", messages.ErrTooManyWaiters, o.full(now)))
+		o.refuse(c, fmt.Errorf("%w: %w", messages.ErrTooManyWaiters, o.isFull(now)))
 	default:
 		o.queue(c)
 		o.dial(now)
@@ -155,7 +161,18 @@ func (o *oracle) streams() (all []*wire) {
 	return all
 }
 
-func (o *oracle) full(now time.Duration) *messages.PoolFullError {
+// isFull is why there is no room; nil if there is.
+func (o *oracle) isFull(now time.Duration) *messages.PoolFullError {
+	switch {
+	case o.lacks:
+		return o.fullTotal(now)
+	case o.room() <= 0:
+		return o.describe(now)
+	}
+	return nil
+}
+
+func (o *oracle) describe(now time.Duration) *messages.PoolFullError {
 	full := &messages.PoolFullError{Cap: "Connections.Max", Most: o.MaxConns, Streams: len(o.streams())}
 	if full.Streams > 0 {
 		full.Oldest = now - o.streams()[0].began
@@ -184,7 +201,7 @@ func (o *oracle) warn(now time.Duration) {
 		due = max(due, o.streamsWarned+time.Minute)
 	}
 	if now >= due {
-		o.done.warned = append(o.done.warned, o.full(now).Error())
+		o.done.warned = append(o.done.warned, o.describe(now).Error())
 		o.streamsWarned = now
 		due = now + time.Minute
 	}
@@ -279,6 +296,7 @@ func (o *oracle) leave(c *caller) bool {
 func (o *oracle) abandon(c *caller) {
 	if o.leave(c) {
 		o.forsake(c)
+		o.nobodyWaits()
 	}
 }
 
@@ -287,13 +305,14 @@ func (o *oracle) expire(now time.Duration, c *caller) {
 		return
 	}
 	late := fmt.Errorf("no connection before then: %w", context.DeadlineExceeded)
-	if o.room() <= 0 {
-		late = fmt.Errorf("%w: %w", late, o.full(now))
+	if full := o.isFull(now); full != nil {
+		late = fmt.Errorf("%w: %w", late, full)
 	}
 	if o.err != nil {
 		late = fmt.Errorf("%w: %w", late, o.err)
 	}
 	o.refuse(c, late)
+	o.nobodyWaits()
 }
 
 // doubt is from when on nobody who waits knows for how long any more; never if
@@ -302,7 +321,7 @@ func (o *oracle) doubt() time.Duration {
 	switch {
 	case len(o.waiting) == 0 || o.open() > len(o.streams()):
 		return never
-	case o.failures > 0:
+	case o.failures > 0 || o.lacks && len(o.dialling) == 0:
 		return 0
 	case len(o.dialling) > 0:
 		return o.since + 250*time.Millisecond
@@ -358,6 +377,9 @@ func (o *oracle) dial(now time.Duration) {
 			}
 			return
 		}
+		if !o.place(now) {
+			return
+		}
 		if len(o.dialling) == 0 {
 			o.since = now
 		}
@@ -367,6 +389,63 @@ func (o *oracle) dial(now time.Duration) {
 		}
 		o.dialling = append(o.dialling, trace)
 		o.done.dials = append(o.done.dials, trace)
+	}
+}
+
+// place takes a place for a dial, if there is one.
+func (o *oracle) place(now time.Duration) bool {
+	switch {
+	case o.granted:
+		o.granted = false
+		return true
+	case o.lacks:
+		return false
+	case !o.full:
+		o.places++
+		return true
+	case len(o.waiting) > len(o.dialling):
+		o.lacks = true
+		return false
+	}
+	o.warmed(o.fullTotal(now))
+	if len(o.waiting)+max(0, o.MinIdle-len(o.idle)) > len(o.dialling) {
+		o.ring(now + time.Second)
+	}
+	return false
+}
+
+func (o *oracle) fullTotal(now time.Duration) *messages.PoolFullError {
+	full := o.describe(now)
+	full.Cap, full.Most = "Connections.MaxTotal", o.MaxTotal
+	return full
+}
+
+// grant is told that there is a place that was waited for.
+func (o *oracle) grant(now time.Duration) {
+	o.lacks, o.granted = false, true
+	o.places++
+	o.dial(now)
+	if o.granted {
+		o.granted = false
+		o.places--
+	}
+	o.park(now)
+}
+
+// nobodyWaits has no place waited for any more if that is so.
+func (o *oracle) nobodyWaits() {
+	if len(o.waiting) == 0 {
+		o.lacks = false
+	}
+}
+
+// giveUp closes n of the idle ones, or as many as leave so many.
+func (o *oracle) giveUpIdle(now time.Duration, n, keep int) {
+	for ; n > 0 && len(o.idle) > keep; n-- {
+		l := o.idle[0]
+		o.idle = o.idle[1:]
+		o.retired++
+		o.close(now, l)
 	}
 }
 
@@ -419,6 +498,7 @@ func (o *oracle) dialFailed(now time.Duration, i int, err error, lasting bool) {
 		o.failures, o.until, o.lasting = 0, 0, lasting
 	}
 	o.dialling = slices.Delete(o.dialling, i, i+1)
+	o.places--
 	o.dialsFailed++
 	o.err = err
 	if now >= o.until {
@@ -446,6 +526,7 @@ func (o *oracle) hookFailed(now time.Duration, i int, err error) {
 	}
 	trace := o.dialling[i]
 	o.dialling = slices.Delete(o.dialling, i, i+1)
+	o.places--
 	o.done.hooksFailed++
 	for _, c := range slices.Clone(o.waiting) {
 		if c.trace == trace {
@@ -488,6 +569,10 @@ func (o *oracle) giveBack(now time.Duration, left wire, reusable bool) {
 		o.retired++
 		o.close(now, l)
 		o.dial(now)
+	case len(o.waiting) > 0 && o.ceding:
+		o.retired++
+		o.close(now, l)
+		o.dial(now)
 	default:
 		if streamed {
 			o.idle = append(o.idle, l) // for a moment: it counts as open
@@ -504,6 +589,8 @@ func (o *oracle) close(now time.Duration, l *wire) {
 	o.done.closed = append(o.done.closed, l.id)
 	if !o.gaveUp {
 		o.shutting++
+	} else {
+		o.places--
 	}
 	o.noteEmpty(now)
 }
@@ -514,6 +601,7 @@ func (o *oracle) closed(now time.Duration) {
 		return
 	}
 	o.shutting--
+	o.places--
 	o.noteEmpty(now)
 	o.dial(now)
 	o.park(now)
@@ -605,6 +693,7 @@ func (o *oracle) giveUp(now time.Duration) {
 		return
 	}
 	o.gaveUp = true
+	o.places -= len(o.dialling) + o.shutting
 	o.dialling, o.shutting = nil, 0
 	o.endIfDone()
 }
@@ -634,6 +723,7 @@ func (o *oracle) shut(now time.Duration) {
 	o.done.dialsAborted++
 	o.refuseAll(messages.ErrClosed)
 	o.warmed(messages.ErrClosed)
+	o.lacks = false
 	o.dropIdle(now)
 	for _, l := range o.lent {
 		o.done.aborted = append(o.done.aborted, l.id)
@@ -664,6 +754,7 @@ func (o *oracle) recovered(now time.Duration, failed *caller) {
 
 // takeBack forgets what a call did after it had begun n dials: there it failed.
 func (o *oracle) takeBack(n int) {
+	o.places -= len(o.done.dials) - n
 	o.dialling = o.dialling[:len(o.dialling)-(len(o.done.dials)-n)]
 	o.done.dials = o.done.dials[:n]
 	for _, c := range o.waiting {

@@ -65,6 +65,9 @@ func (c *Core) warnOfStreams(now time.Duration) {
 
 // full returns why there is no room for another dial; nil if there is.
 func (c *Core) full(now time.Duration) error {
+	if c.lacks {
+		return c.describeFull(now, "Connections.MaxTotal", c.config.MaxTotal)
+	}
 	if len(c.leases)+c.dials.n+c.closing < c.config.MaxConns {
 		return nil
 	}

@@ -71,6 +71,9 @@ func (c *Core) giveUpClosing(now time.Duration) {
 		return
 	}
 	c.gaveUp = true
+	for range c.closing + c.dials.n {
+		c.out.Release()
+	}
 	c.closing, c.dials.n = 0, 0
 	c.endIfDone()
 }

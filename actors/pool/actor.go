@@ -82,7 +82,18 @@ type incarnation struct{ *Pool }
 
 // Receive is part of actor.Actor.
 func (p incarnation) Receive(ctx actor.Context) {
-	switch m := ctx.Message().(type) {
+	p.hear(ctx.Message())
+	if p.needs.Places.crowded.Load() {
+		p.tellIdle(ctx.Message())
+	}
+	if p.stop {
+		p.stop = false
+		ctx.Stop(ctx.Self())
+	}
+}
+
+func (p incarnation) hear(message any) {
+	switch m := message.(type) {
 	case ticket.AcquireLease:
 		p.core.Acquire(p.now(), m.Ticket)
 	case ticket.ReturnLease:
@@ -90,7 +101,7 @@ func (p incarnation) Receive(ctx actor.Context) {
 	case ticket.StreamLease:
 		p.core.Streams(p.now(), m.Lease)
 	case ticket.AbandonLease:
-		p.core.Abandon(m.Ticket)
+		p.core.Abandon(p.now(), m.Ticket)
 	case ticket.ExpireLease:
 		p.core.Expire(p.now(), m.Ticket)
 	case closeDone:
@@ -121,13 +132,6 @@ func (p incarnation) Receive(ctx actor.Context) {
 	case *actor.Stopped:
 	default:
 		p.needs.Logger.Error("pool was told a word it does not know", "word", fmt.Sprintf("%T", m))
-	}
-	if p.needs.Places.crowded.Load() {
-		p.tellIdle(ctx.Message())
-	}
-	if p.stop {
-		p.stop = false
-		ctx.Stop(ctx.Self())
 	}
 }
 

@@ -257,7 +257,7 @@ func TestACallerWhoLeftBeforeThePoolHeardOfItGetsNothing(t *testing.T) {
 	require.True(t, gone.Cancel())
 
 	core.Acquire(0, gone)
-	core.Abandon(gone)
+	core.Abandon(0, gone)
 
 	require.Len(t, q.told, 1)
 	require.Equal(t, 1, q.forsaken)
@@ -362,7 +362,7 @@ func TestWhoeverWaitsForADialAfterAPauseHoldsNoPermit(t *testing.T) {
 	require.ErrorContains(t, one.Refused, "all 1 connections of Connections.Max are in use or being opened: refused")
 	require.Empty(t, q.requeued)
 	core.Expire(time.Second, one)
-	core.Abandon(one)
+	core.Abandon(time.Second, one)
 	require.Len(t, q.told, 2, "once")
 }
 

@@ -227,17 +227,18 @@ func (c *Core) refuse(t *ticket.Ticket, err error) {
 	}
 }
 
-func (c *Core) refuseAll(err error) {
+func (c *Core) refuseAll(now time.Duration, err error) {
 	for t := c.waiters.pop(); t != nil; t = c.waiters.pop() {
 		c.refuse(t, err)
 	}
+	c.withdrawIfUnneeded(now)
 }
 
 // Abandon lets a ticket go whose caller left.
-func (c *Core) Abandon(t *ticket.Ticket) {
+func (c *Core) Abandon(now time.Duration, t *ticket.Ticket) {
 	if c.waiters.remove(t) { // otherwise it was answered, or lend has met it
 		c.forsake(t)
-		c.withdrawIfUnneeded()
+		c.withdrawIfUnneeded(now)
 	}
 }
 
@@ -248,7 +249,7 @@ func (c *Core) Expire(now time.Duration, t *ticket.Ticket) {
 	}
 	late := fmt.Errorf("no connection before then: %w", context.DeadlineExceeded)
 	c.refuse(t, withReason(withReason(late, c.full(now)), c.dials.err))
-	c.withdrawIfUnneeded()
+	c.withdrawIfUnneeded(now)
 }
 
 // Return takes a connection back, which the next waiter gets unless there is a
@@ -280,6 +281,7 @@ func (c *Core) Return(now time.Duration, l *ticket.Lease) {
 		}
 		c.lend(now, l, c.nextWaiter(now))
 	}
+	c.withdrawIfUnneeded(now)
 	c.parkIfInDoubt(now)
 }
 
@@ -331,9 +333,8 @@ func (c *Core) Close(now time.Duration) {
 	c.closed = true
 	c.patience = now + closePatience
 	c.out.AbortDials()
-	c.refuseAll(messages.ErrClosed)
+	c.refuseAll(now, messages.ErrClosed)
 	c.warmed(messages.ErrClosed)
-	c.withdrawIfUnneeded()
 	c.DropIdle(now)
 	for _, l := range c.leases {
 		l.Abort()
@@ -369,6 +370,7 @@ func (c *Core) Recover(now time.Duration) {
 	if t := c.failed; t != nil && c.waiters.has(t) { // otherwise it was answered before the failure, and is the request's
 		c.waiters.remove(t)
 		c.refuse(t, messages.ErrActorFailed)
+		c.withdrawIfUnneeded(now)
 	}
 	c.failed = nil
 	c.alarm = 0 // the incarnation before has stopped it

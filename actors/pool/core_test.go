@@ -339,8 +339,8 @@ func (w *world) someonesTimeIsUp() {
 func (w *world) poolLearnsWhoLeft() {
 	if len(w.leaving) > 0 {
 		c := take(w, &w.leaving)
-		w.oracle.abandon(c)
-		w.core.Abandon(&c.ticket)
+		w.oracle.abandon(w.now, c)
+		w.core.Abandon(w.now, &c.ticket)
 	}
 }
 
@@ -612,6 +612,7 @@ func (w *world) invariants() {
 		require.Equal(w, s.Idle+s.Leased+s.Dialling+len(w.closing), w.places, "places taken")
 	}
 	require.Equal(w, w.oracle.lacks, w.registered)
+	require.False(w, w.registered && s.Waiting == 0, "a place is waited for by nobody")
 	require.False(w, s.Waiting > 0 && s.Idle > 0, "somebody waits beside an idle connection")
 	w.whoeverWaitsIsWaitedFor(s)
 	w.nobodyHoldsAPermitInDoubt(s)

@@ -124,7 +124,7 @@ func (c *Core) pause(now time.Duration) {
 	if c.returning(now) {
 		c.arm(c.moved + returnPatience)
 	} else {
-		c.refuseAll(err)
+		c.refuseAll(now, err)
 	}
 	if c.wanted() > 0 {
 		c.arm(c.dials.until)
@@ -182,6 +182,7 @@ func (c *Core) Dialled(now time.Duration, conn protocol.Connection, err error, t
 		c.lend(now, l, c.nextWaiter(now))
 		c.dialMore(now) // a dial that failed before may have left some waiting
 	}
+	c.withdrawIfUnneeded(now)
 	c.parkIfInDoubt(now)
 	c.endIfDone()
 }
@@ -200,7 +201,7 @@ func (c *Core) dialFailed(now time.Duration, err error) {
 	c.dials.failed(now, err, c.out.Draw)
 	c.warmed(err)
 	if c.dials.n == 0 && (c.dials.permanent || !c.returning(now)) {
-		c.refuseAll(c.dialFailure())
+		c.refuseAll(now, c.dialFailure())
 		c.noteEmpty(now)
 	}
 	c.dialMore(now)

@@ -293,10 +293,10 @@ func (o *oracle) leave(c *caller) bool {
 	return i >= 0
 }
 
-func (o *oracle) abandon(c *caller) {
+func (o *oracle) abandon(now time.Duration, c *caller) {
 	if o.leave(c) {
 		o.forsake(c)
-		o.nobodyWaits()
+		o.nobodyWaits(now)
 	}
 }
 
@@ -312,7 +312,7 @@ func (o *oracle) expire(now time.Duration, c *caller) {
 		late = fmt.Errorf("%w: %w", late, o.err)
 	}
 	o.refuse(c, late)
-	o.nobodyWaits()
+	o.nobodyWaits(now)
 }
 
 // doubt is from when on nobody who waits knows for how long any more; never if
@@ -370,7 +370,7 @@ func (o *oracle) dial(now time.Duration) {
 			if o.returning(now) {
 				o.ring(o.moved + 2*time.Second)
 			} else {
-				o.refuseAll(err)
+				o.refuseAll(now, err)
 			}
 			if len(o.waiting) > 0 || o.MinIdle > len(o.idle) {
 				o.ring(o.until)
@@ -428,14 +428,16 @@ func (o *oracle) grant(now time.Duration) {
 	if o.granted {
 		o.granted = false
 		o.places--
+		o.noteEmpty(now)
 	}
 	o.park(now)
 }
 
 // nobodyWaits has no place waited for any more if that is so.
-func (o *oracle) nobodyWaits() {
-	if len(o.waiting) == 0 {
+func (o *oracle) nobodyWaits(now time.Duration) {
+	if len(o.waiting) == 0 && o.lacks {
 		o.lacks = false
+		o.noteEmpty(now)
 	}
 }
 
@@ -487,6 +489,7 @@ func (o *oracle) connected(now time.Duration, i, id int) {
 	o.requeue()
 	o.hand(now, l)
 	o.dial(now)
+	o.nobodyWaits(now)
 	o.park(now)
 }
 
@@ -512,10 +515,11 @@ func (o *oracle) dialFailed(now time.Duration, i int, err error, lasting bool) {
 	}
 	o.warmed(err)
 	if len(o.dialling) == 0 && (lasting || !o.returning(now)) {
-		o.refuseAll(err)
+		o.refuseAll(now, err)
 		o.noteEmpty(now)
 	}
 	o.dial(now)
+	o.nobodyWaits(now)
 	o.park(now)
 	o.endIfDone()
 }
@@ -536,15 +540,17 @@ func (o *oracle) hookFailed(now time.Duration, i int, err error) {
 	}
 	o.noteEmpty(now)
 	o.dial(now)
+	o.nobodyWaits(now)
 	o.park(now)
 	o.endIfDone()
 }
 
-func (o *oracle) refuseAll(err error) {
+func (o *oracle) refuseAll(now time.Duration, err error) {
 	for _, c := range o.waiting {
 		o.refuse(c, err)
 	}
 	o.waiting = nil
+	o.nobodyWaits(now)
 }
 
 // giveBack is told of the connection as its holder leaves it.
@@ -581,6 +587,7 @@ func (o *oracle) giveBack(now time.Duration, left wire, reusable bool) {
 		}
 		o.hand(now, l)
 	}
+	o.nobodyWaits(now)
 	o.park(now)
 }
 
@@ -721,9 +728,8 @@ func (o *oracle) shut(now time.Duration) {
 	o.closing = true
 	o.waitsTo = now + 5*time.Second
 	o.done.dialsAborted++
-	o.refuseAll(messages.ErrClosed)
+	o.refuseAll(now, messages.ErrClosed)
 	o.warmed(messages.ErrClosed)
-	o.lacks = false
 	o.dropIdle(now)
 	for _, l := range o.lent {
 		o.done.aborted = append(o.done.aborted, l.id)
@@ -736,6 +742,7 @@ func (o *oracle) shut(now time.Duration) {
 func (o *oracle) recovered(now time.Duration, failed *caller) {
 	if failed != nil && o.leave(failed) {
 		o.refuse(failed, messages.ErrActorFailed)
+		o.nobodyWaits(now)
 	}
 	o.alarm = 0
 	o.dropIdle(now)

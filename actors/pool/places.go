@@ -27,11 +27,12 @@ type Places struct {
 	watch    int // with more open than that, pools tell how many are idle; zero means never
 
 	crowded atomic.Bool // pools tell what is idle, or one is short of a place; read by every pool, written when that changes
+	_       [64]byte    // what every request reads, apart from what every dial writes
 
 	mu      sync.Mutex
 	open    int
 	pools   []*seat // those with a place
-	waiting []*seat // for a place, first come first served
+	waiting []*seat // for a place, in the order in which they came
 	debt    int     // idle connections that are still to be closed for those who wait
 }
 
@@ -132,7 +133,7 @@ func (p *Places) release(s *seat) {
 	}
 	var next *seat
 	if len(p.waiting) > 0 {
-		next = p.waiting[0]
+		next = p.neediest()
 		p.leaveQueue(next)
 		p.seat(next)
 	} else {
@@ -144,6 +145,13 @@ func (p *Places) release(s *seat) {
 		next.door.Tell(placeGranted{})
 		next.door.Leave()
 	}
+}
+
+// neediest returns who is served first of those who wait: who has the fewest
+// places, and of those who came first. It requires that mu is held, and that
+// somebody waits.
+func (p *Places) neediest() *seat {
+	return slices.MinFunc(p.waiting, func(a, b *seat) int { return cmp.Compare(a.taken, b.taken) })
 }
 
 // withdraw says that a pool waits no longer.
@@ -194,7 +202,7 @@ func (p *Places) payDebt() bool {
 func (p *Places) cede(s *seat) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.debt == 0 || s.taken <= p.waiting[0].taken+1 {
+	if p.debt == 0 || s.taken <= p.neediest().taken+1 {
 		return false
 	}
 	p.debt--

@@ -38,15 +38,17 @@ func (c *Core) Granted(now time.Duration) {
 	if c.granted {
 		c.granted = false
 		c.out.Release()
+		c.noteEmpty(now)
 	}
 	c.parkIfInDoubt(now)
 }
 
 // withdrawIfUnneeded waits no longer for a place once nobody waits here.
-func (c *Core) withdrawIfUnneeded() {
+func (c *Core) withdrawIfUnneeded(now time.Duration) {
 	if c.lacks && c.waiters.n == 0 {
 		c.lacks = false
 		c.out.Withdraw()
+		c.noteEmpty(now)
 	}
 }
 

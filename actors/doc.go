@@ -18,6 +18,7 @@
 //	request, throttler ──▶ timesync                 the server's time is needed
 //	supervisor ──▶ all but requests                 the engine closes
 //	pool ──▶ throttler                              the permit of a caller who left
+//	pool ──▶ pool                                   one has room for a connection that another needs
 //	pool ──▶ supervisor                             it is of no use any longer
 //
 // Throttler, pool and timesync never block: whoever posts to them runs them (see

@@ -238,7 +238,7 @@ func TestRandomOperationsAtSeveralOriginsLoseNoPlace(t *testing.T) {
 }
 
 func churnPlaces(t *testing.T, random *rand.Rand) {
-	n := &network{takes: 5 * time.Millisecond, fails: func() bool { return random.IntN(4) == 0 }}
+	n := &network{takes: 5 * time.Millisecond, fails: func() bool { return rand.IntN(4) == 0 }} // asked by dials, beside the test
 	all := newPoolBenches(t, n, 5, 2, pool.Config{
 		MaxConns: 4, MaxTotal: 1 + random.IntN(6), MinIdle: random.IntN(2), IdleTimeout: time.Second, MaxAge: 3 * time.Second,
 	})

@@ -155,7 +155,8 @@ type Connections struct {
 	IdleTimeout time.Duration
 	// MaxAge closes a connection that old once it is not in use, spread over
 	// the last tenth of that time: the next one goes where the origin's name leads
-	// by then. Zero means 10 minutes, and a negative time never.
+	// by then. Zero means 10 minutes, and a negative time never. With HTTP/2 it is the
+	// age of what the streams share.
 	MaxAge time.Duration
 	// Rotate lends the connection that was idle for longest, so that every one
 	// stays warm. False lends the last used, and those in excess are closed
@@ -179,7 +180,11 @@ type Dial struct {
 	// Timeout bounds connecting and the TLS handshake together; zero means 5 s.
 	Timeout time.Duration
 	// Backoff is the pause after a failed dial to an origin, which doubles with
-	// each further failure; zero means 50 ms.
+	// each further failure; zero means 50 ms. Through it a request that needs a new
+	// connection fails at once with the last dial's error, whose RetryAt is the
+	// pause's end, whatever time it has itself: Wait waits until then. A failure that
+	// no pause mends, such as an unknown host or an untrusted certificate, has neither
+	// RetryAt nor pause: whoever asks is dialled for, once.
 	Backoff time.Duration
 	// BackoffCap is the longest such pause; zero means 5 s.
 	BackoffCap time.Duration
@@ -254,7 +259,11 @@ type Responses struct {
 // body is a failure, unless Request.Stream has handed it over; one that came is a
 // response, whatever its status, unless Statuses says otherwise. Each attempt takes a
 // permit of its own. The pause before the n-th repetition is drawn from
-// [0, min(Cap, Base·2ⁿ⁻¹)), "full jitter". Over all requests, no more is
+// [0, min(Cap, Base·2ⁿ⁻¹)), "full jitter". An attempt whose origin could not be
+// dialled is repeated when the origin is dialled again (see Dial.Backoff), and not
+// at all if that is later than such a pause may last, or if another dial would fail
+// in the same way: an unknown host, an untrusted certificate, a proxy that refuses.
+// Over all requests, no more is
 // repeated than one in five, and ten a second besides.
 //
 // Beside that, and not counted here, a request is repeated once whose timestamp,

@@ -98,7 +98,7 @@ type PoolStats struct {
 	DialsFailed int64 `json:"dials_failed"` // connections that could not be opened
 	Retired     int64 `json:"retired"`      // connections closed for their idleness or age
 	Broken      int64 `json:"broken"`       // connections closed because an exchange left a doubt
-	Refused     int64 `json:"refused"`      // requests sent away because too many waited
+	Refused     int64 `json:"refused"`      // requests sent away without a connection
 }
 
 // Origin is what a connection leads to: scheme, host and port.

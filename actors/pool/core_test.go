@@ -224,6 +224,7 @@ type conn struct {
 	world  *world
 	closed int
 	hint   time.Duration
+	age    time.Duration // of what it lies upon
 }
 
 func (*conn) Exchange(*messages.Call, time.Time) (*messages.Response, messages.Sent, error) {
@@ -232,6 +233,7 @@ func (*conn) Exchange(*messages.Call, time.Time) (*messages.Response, messages.S
 func (*conn) Reusable() bool            { panic("nobody asks") }
 func (*conn) Close() error              { panic("the outlet closes it") }
 func (c *conn) IdleHint() time.Duration { return c.hint }
+func (c *conn) Age() time.Duration      { return c.age }
 func (c *conn) Abort()                  { c.world.done.aborted = append(c.world.done.aborted, c.id) }
 
 // ---- what happens ----
@@ -385,9 +387,9 @@ func (w *world) returns(c *caller, reusable bool) {
 func (w *world) aDialConnects() {
 	if len(w.dialling) > 0 {
 		i, trace := w.takeDial()
-		c := &conn{id: len(w.conns), world: w}
+		c := &conn{id: len(w.conns), world: w, age: max(0, w.span("age", -300, 1000))}
 		w.conns = append(w.conns, c)
-		w.oracle.connected(w.now, i, c.id)
+		w.oracle.connected(w.now, i, c.id, c.age)
 		w.core.Dialled(w.now, c, nil, w.traces[trace])
 	}
 }

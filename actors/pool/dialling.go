@@ -175,7 +175,7 @@ func (c *Core) Dialled(now time.Duration, conn protocol.Connection, err error, t
 	default:
 		c.dials.succeeded()
 		c.counts.Dialled++
-		l := &ticket.Lease{Conn: conn, Abort: conn.Abort, UsedAt: now, RetireAt: c.retirement(now), Index: len(c.leases)}
+		l := &ticket.Lease{Conn: conn, Abort: conn.Abort, UsedAt: now, RetireAt: c.retirement(now, conn), Index: len(c.leases)}
 		c.leases = append(c.leases, l)
 		c.warmed(nil)
 		c.requeueParked()

@@ -466,7 +466,7 @@ func (o *oracle) wanted() int {
 }
 
 // connected ends the i-th of the dials with a connection of that number.
-func (o *oracle) connected(now time.Duration, i, id int) {
+func (o *oracle) connected(now time.Duration, i, id int, age time.Duration) {
 	if o.gaveUp {
 		o.done.closed = append(o.done.closed, id)
 		return
@@ -481,7 +481,7 @@ func (o *oracle) connected(now time.Duration, i, id int) {
 	o.failures, o.until, o.err, o.lasting = 0, 0, nil, false
 	l := &wire{id: id, usedAt: now}
 	if o.MaxAge > 0 {
-		l.ends = now + o.MaxAge - o.draw(o.MaxAge/10)
+		l.ends = max(1, now, now+o.MaxAge-o.draw(o.MaxAge/10)-age)
 	}
 	o.idle = append(o.idle, l) // for a moment: it counts as open
 	o.warmed(nil)

@@ -121,13 +121,18 @@ func (c *Core) retireAt(l *ticket.Lease) time.Duration {
 }
 
 // retirement is when a connection dialled now is too old. Connections dialled
-// together do not end together.
-func (c *Core) retirement(now time.Duration) time.Duration {
+// together do not end together. What was dialled may be a place on a connection
+// that is older.
+func (c *Core) retirement(now time.Duration, conn protocol.Connection) time.Duration {
 	age := c.config.MaxAge
 	if age <= 0 {
 		return 0
 	}
-	return now + age - c.out.Draw(age/10)
+	at := now + age - c.out.Draw(age/10)
+	if shared, ok := conn.(protocol.Aged); ok {
+		at = max(now, at-shared.Age())
+	}
+	return max(1, at) // zero would mean never
 }
 
 // noteEmpty starts the wait for the pool's own end once it has no connection.

@@ -28,6 +28,13 @@ type Connection interface {
 	Close() error
 }
 
+// Aged may be implemented by a Connection that lies upon one which others share,
+// and which may be older than itself.
+type Aged interface {
+	// Age is how old that is.
+	Age() time.Duration
+}
+
 // IdleHinter may be implemented by a Connection whose server says how long it
 // keeps an idle connection.
 type IdleHinter interface {

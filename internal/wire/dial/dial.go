@@ -64,6 +64,9 @@ type Dialer struct {
 	// HTTP2 says which https origins are offered HTTP/2 (by ALPN, so that they
 	// may choose HTTP/1.1); nil means none.
 	HTTP2 func(messages.Origin) bool
+	// MaxAge is how old an HTTP/2 connection may be on which another place is taken;
+	// zero means any age.
+	MaxAge time.Duration
 
 	turn     atomic.Uint32 // of addresses to begin with; any dial takes the next
 	decoders wire.Decoders // of all connections that are not given others by Limits
@@ -179,6 +182,7 @@ func (d *Dialer) enter(o messages.Origin) *lot {
 			return d.connect(ctx, o, r, http2or1)
 		}
 		l = &lot{conns: h2.NewConns(o.Addr, limits, open)}
+		l.conns.RetireAfter(d.MaxAge)
 		l.conns.WhenEmpty(func() { d.forget(o, l) })
 		if d.shared == nil {
 			d.shared = make(map[messages.Origin]*lot)

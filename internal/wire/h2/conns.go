@@ -26,6 +26,7 @@ type Conns struct {
 	open   Open
 	gate   chan struct{} // held while a connection is opened; capacity 1
 	empty  func()        // see WhenEmpty; set before the first dial
+	maxAge time.Duration // see RetireAfter; likewise
 
 	mu    sync.Mutex
 	conns []*conn // guarded by mu: those with a place taken, or that linger, in the order they were opened
@@ -43,6 +44,7 @@ type conn struct {
 	frames *frameScan
 	sealed *tls.Conn
 	tls    *tls.ConnectionState
+	since  time.Time // when it was opened
 
 	// guarded by shared.mu
 	places int         // taken
@@ -75,6 +77,17 @@ func NewConns(addr string, limits wire.Limits, open Open) *Conns {
 // WhenEmpty has f called whenever the last connection is gone. It is called before
 // the first Dial.
 func (c *Conns) WhenEmpty(f func()) { c.empty = f }
+
+// RetireAfter has no place taken on a connection of about that age: one that is
+// never without a place would last for ever. Zero means that it may. It is called
+// before the first Dial.
+func (c *Conns) RetireAfter(age time.Duration) { c.maxAge = age }
+
+// retired reports whether a connection is too old, by a tenth less: who takes a
+// place is to have some use of it.
+func (c *Conns) retired(one *conn) bool {
+	return c.maxAge > 0 && time.Since(one.since) >= c.maxAge-c.maxAge/10
+}
 
 // Empty reports whether there are no connections.
 func (c *Conns) Empty() bool {
@@ -151,7 +164,7 @@ func (c *Conns) join() *Stream {
 	defer c.mu.Unlock()
 	for _, one := range c.conns {
 		// The bound may have fallen below what is taken: the peer may change it.
-		if !one.frames.leaves() && one.places < one.frames.limit() {
+		if !one.frames.leaves() && one.places < one.frames.limit() && !c.retired(one) {
 			one.places++
 			if one.linger != nil {
 				one.linger.Stop() // if it is too late for that, expire sees that it is nil
@@ -169,7 +182,7 @@ func (c *Conns) join() *Stream {
 // them nobody knows how many streams it allows.
 func (c *Conns) start(ctx context.Context, socket *wire.Socket) (*conn, error) {
 	state := socket.Sealed().ConnectionState()
-	opened := &conn{shared: c, sealed: socket.Sealed(), tls: &state, frames: newFrameScan(c.limits.Header)}
+	opened := &conn{shared: c, since: time.Now(), sealed: socket.Sealed(), tls: &state, frames: newFrameScan(c.limits.Header)}
 	socket.Share() // from here on goroutines of net/http's read and write it
 	dial := func(context.Context, string, string) (net.Conn, error) {
 		return &framedConn{Conn: opened.sealed, frames: opened.frames, foreign: socket.Foreign()}, nil

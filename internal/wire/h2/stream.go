@@ -68,6 +68,9 @@ func newStream(c *conn) *Stream {
 	return s
 }
 
+// Age is how old the connection is that the place is on.
+func (s *Stream) Age() time.Duration { return time.Since(s.conn.since) }
+
 // Exchange is what it is for a wire.Conn.
 func (s *Stream) Exchange(call *messages.Call, deadline time.Time) (*messages.Response, messages.Sent, error) {
 	host, err := checkCall(call)

@@ -301,7 +301,7 @@ func (e *ProxyError) Unwrap() error { return e.Err }
 // being opened, as may be, and none was returned in time. What streams hold is not
 // returned before they have been read to the end, or closed.
 type PoolFullError struct {
-	Cap      string        // which is full: "Connections.Max"
+	Cap      string        // which is full: "Connections.Max" or "Connections.MaxTotal"
 	Most     int           // its value
 	Streams  int           // how many of the connections to the request's origin are held by streams that are not closed
 	Oldest   time.Duration // how long ago the oldest of them was opened

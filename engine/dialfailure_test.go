@@ -247,7 +247,7 @@ func TestAProxyThatWantsAnotherPasswordIsAskedOnceARequest(t *testing.T) {
 	defer proxy.Close()
 	via, err := url.Parse(proxy.URL)
 	require.NoError(t, err)
-	eng := newEngine(t, engine.Config{BaseURL: "http://server.test", Dial: engine.Dial{Proxy: http.ProxyURL(via)}})
+	eng := newEngine(t, engine.Config{BaseURL: "https://server.test", Dial: engine.Dial{Proxy: http.ProxyURL(via)}})
 	for n := range 3 {
 		_, err = eng.Do(t.Context(), &engine.Request{Path: "/"})
 		var refused *engine.ProxyError

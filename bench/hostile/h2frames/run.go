@@ -174,7 +174,8 @@ func (r *run) engine(h *host, c *Case) (*engine.Engine, error) {
 	cfg.Dial.TLS = &tls.Config{RootCAs: r.identity.roots}
 	cfg.Connections.HTTP2 = func(string) bool { return true }
 	cfg.Responses.MaxBody = maxBody
-	cfg.Retry = engine.Retry{Max: c.repeats, Base: time.Millisecond, Cap: time.Millisecond}
+	cfg.Retry = engine.Retry{Max: c.repeats, Base: 2 * time.Millisecond, Cap: 2 * time.Millisecond}
+	cfg.Dial.Backoff, cfg.Dial.BackoffCap = time.Millisecond, time.Millisecond // for it is repeated no sooner
 	if c.repeats == 0 {
 		cfg.Retry.Max = -1
 	}
@@ -190,6 +191,9 @@ func (r *run) second(ctx context.Context, h *host, eng *engine.Engine, c *Case) 
 		want, req.Timeout = c.want, c.limit()
 	}
 	resp, err := eng.Do(ctx, req)
+	if engine.OutcomeOf(err) == engine.NotSent && !c.lasting && engine.Wait(ctx, err) == nil { // the dial before has only just failed
+		resp, err = eng.Do(ctx, req)
+	}
 	// It may have met a connection that was about to end, or the rest of the flood.
 	if c.flood && err != nil || errors.Is(err, messages.ErrPeerClosed) {
 		resp, err = eng.Do(ctx, req)

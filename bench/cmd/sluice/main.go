@@ -20,6 +20,7 @@ var verbs = []func() *cobra.Command{
 	newRefereeCommand,
 	newClockCommand,
 	newMutantsCommand,
+	newSuitesCommand,
 }
 
 func main() {

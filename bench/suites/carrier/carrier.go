@@ -1,0 +1,256 @@
+//lint:file-ignore SA1019 the tests of others still set what is deprecated
+
+// Package carrier has the requests of every http.Transport in a test binary make
+// their journey through an engine of equal configuration. Package suites copies
+// it into the module whose tests it runs, and lays the hook that it needs over
+// net/http; without that hook, or the environment variable ModeVariable, importing
+// it does nothing.
+package carrier
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"reflect"
+	"runtime"
+	"sync"
+	"time"
+	"weak"
+
+	"github.com/sluice-engine/sluice/engine"
+)
+
+// Variables of the environment that the harness speaks to a test binary by.
+const (
+	ModeVariable  = "SLUICE_SUITES_MODE"  // Streamed or Read; empty means that nothing is carried
+	LogVariable   = "SLUICE_SUITES_LOG"   // the file that gets a line for every request
+	CloseVariable = "SLUICE_SUITES_CLOSE" // not empty: an engine ends with its idle connections
+)
+
+// The modes: how an answer's body is read.
+const (
+	Streamed = "streamed"
+	Read     = "read"
+)
+
+// Carried is the line of the log for a request that an engine carried. Any other
+// line says why a request was left to net/http.
+const Carried = "carried"
+
+// hooked is what the altered net/http adds to *http.Transport. Pass is net/http's
+// own RoundTrip, and http2 whether it would offer HTTP/2.
+type hooked interface {
+	CarryBy(
+		trip func(t *http.Transport, req *http.Request, http2 bool, pass func() (*http.Response, error)) (*http.Response, error),
+		closeIdle func(t *http.Transport),
+	)
+}
+
+func init() {
+	mode := os.Getenv(ModeVariable)
+	if mode == "" {
+		return
+	}
+	hook, ok := http.DefaultTransport.(hooked)
+	if !ok {
+		panic("suites: net/http has no hook: was the binary built without the overlay?")
+	}
+	c := &carrier{streamed: mode == Streamed, ends: os.Getenv(CloseVariable) != ""}
+	if name := os.Getenv(LogVariable); name != "" {
+		log, err := os.OpenFile(name, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+		if err != nil {
+			panic(fmt.Sprintf("suites: %v", err))
+		}
+		c.log = log
+	}
+	hook.CarryBy(c.trip, c.closeIdle)
+}
+
+// carrier keeps an engine for every transport.
+type carrier struct {
+	streamed bool
+	ends     bool
+	log      *os.File // may be nil
+
+	mu      sync.Mutex
+	engines map[weak.Pointer[http.Transport]]*carriage
+}
+
+// carriage is the engine of one transport.
+type carriage struct {
+	engine *engine.Engine
+	trip   http.RoundTripper
+	idle   interface{ CloseIdleConnections() }
+	made   settings
+}
+
+// settings are those of a transport that an engine is made with. A transport that
+// is changed after its first request gets another engine.
+type settings struct {
+	proxy, dial, dialContext uintptr
+	tls                      *tls.Config
+	http2, noCompression     bool
+	maxConns                 int
+	idleTimeout, handshake   time.Duration
+	maxHeader                int64
+}
+
+func settingsOf(t *http.Transport, http2 bool) settings {
+	code := func(f any) uintptr { return reflect.ValueOf(f).Pointer() }
+	return settings{
+		proxy: code(t.Proxy), dial: code(t.Dial), dialContext: code(t.DialContext),
+		tls: t.TLSClientConfig, http2: http2, noCompression: t.DisableCompression, maxConns: t.MaxConnsPerHost,
+		idleTimeout: t.IdleConnTimeout, handshake: t.TLSHandshakeTimeout, maxHeader: t.MaxResponseHeaderBytes,
+	}
+}
+
+// trip carries one request, or says why it is left to net/http.
+func (c *carrier) trip(t *http.Transport, req *http.Request, http2 bool, pass func() (*http.Response, error)) (*http.Response, error) {
+	if why := leftBecause(t, req); why != "" {
+		c.note(why)
+		return pass()
+	}
+	c.note(Carried)
+	carriage, err := c.carriageOf(t, http2)
+	if err != nil {
+		if req.Body != nil {
+			req.Body.Close()
+		}
+		return nil, err
+	}
+	sent := req
+	if t.DisableKeepAlives && !req.Close {
+		closing := *req
+		closing.Close, sent = true, &closing
+	}
+	response, err := carriage.trip.RoundTrip(sent)
+	if response != nil && response.Request == sent {
+		response.Request = req
+	}
+	return response, err
+}
+
+// leftBecause is empty for a request that an engine can carry as its transport
+// says. The others test what only an http.Transport has.
+func leftBecause(t *http.Transport, req *http.Request) string {
+	https := req.URL != nil && req.URL.Scheme == "https"
+	switch {
+	case https && (t.DialTLSContext != nil || t.DialTLS != nil):
+		return "DialTLS: TLS is the engine's own"
+	case !https && t.Protocols != nil && t.Protocols.UnencryptedHTTP2() && !t.Protocols.HTTP1():
+		return "Protocols: HTTP/2 without TLS is not spoken"
+	case https && t.Protocols != nil && !t.Protocols.HTTP1():
+		return "Protocols: HTTP/1.1 is always offered"
+	}
+	return ""
+}
+
+func (c *carrier) note(line string) {
+	if c.log != nil {
+		_, _ = c.log.WriteString(line + "\n") // told in the harness by its absence
+	}
+}
+
+// carriageOf makes the engine when the transport is first used. It ends when the
+// transport is garbage.
+func (c *carrier) carriageOf(t *http.Transport, http2 bool) (*carriage, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	key, now := weak.Make(t), settingsOf(t, http2)
+	known := c.engines[key]
+	if known != nil && known.made == now {
+		return known, nil
+	}
+	eng, err := engine.New(configOf(t, http2))
+	if err != nil {
+		return nil, fmt.Errorf("suites: %w", err)
+	}
+	var trip http.RoundTripper
+	if c.streamed {
+		trip = eng.RoundTripper(func(_ *http.Request, asked *engine.Request) { asked.Stream = true })
+	} else {
+		trip = eng.RoundTripper()
+	}
+	made := &carriage{engine: eng, trip: trip, idle: trip.(interface{ CloseIdleConnections() }), made: now}
+	if c.engines == nil {
+		c.engines = map[weak.Pointer[http.Transport]]*carriage{}
+	}
+	c.engines[key] = made
+	if !inBubble() { // a cleanup runs outside of every bubble
+		runtime.AddCleanup(t, func(eng *engine.Engine) { go c.forget(key, eng) }, eng)
+	}
+	return made, nil
+}
+
+func (c *carrier) forget(key weak.Pointer[http.Transport], eng *engine.Engine) {
+	c.mu.Lock()
+	if known := c.engines[key]; known != nil && known.engine == eng {
+		delete(c.engines, key)
+	}
+	c.mu.Unlock()
+	_ = eng.Close() // what it was used for is over
+}
+
+// closeIdle closes the connections nobody uses. Where no goroutine may stay
+// behind, an engine that is not in use ends as well: an http.Transport without
+// connections has none either.
+func (c *carrier) closeIdle(t *http.Transport) {
+	key := weak.Make(t)
+	c.mu.Lock()
+	known := c.engines[key]
+	c.mu.Unlock()
+	if known == nil {
+		return
+	}
+	known.idle.CloseIdleConnections()
+	if (c.ends || inBubble()) && known.engine.Stats().InFlight == 0 {
+		c.forget(key, known.engine)
+	}
+}
+
+// inBubble reports whether the caller is in a bubble of testing/synctest, whose
+// clock begins in the year 2000.
+func inBubble() bool { return time.Now().Year() < 2020 }
+
+// configOf is the transport's configuration in the engine's words. Without limits
+// the engine refuses nothing, and its bounds on connections and bodies are out of
+// every test's reach.
+func configOf(t *http.Transport, http2 bool) engine.Config {
+	cfg := engine.Config{
+		Header: http.Header{"User-Agent": {"Go-http-client/1.1"}},
+		Connections: engine.Connections{
+			Max: 1000, IdleTimeout: t.IdleConnTimeout,
+			HTTP2: func(string) bool { return http2 },
+		},
+		Dial: engine.Dial{
+			Timeout: t.TLSHandshakeTimeout, DialContext: dialOf(t), Proxy: t.Proxy, TLS: t.TLSClientConfig,
+		},
+		Responses: engine.Responses{
+			MaxHeader: int(t.MaxResponseHeaderBytes), MaxBody: 1 << 30, Codings: []string{"gzip"},
+		},
+	}
+	if t.MaxConnsPerHost > 0 {
+		cfg.Connections.Max = t.MaxConnsPerHost
+	}
+	if t.MaxResponseHeaderBytes == 0 {
+		cfg.Responses.MaxHeader = 10 << 20 // as net/http
+	}
+	if t.DisableCompression {
+		cfg.Responses.Codings = []string{}
+	}
+	return cfg
+}
+
+func dialOf(t *http.Transport) func(context.Context, string, string) (net.Conn, error) {
+	switch {
+	case t.DialContext != nil:
+		return t.DialContext
+	case t.Dial != nil:
+		dial := t.Dial
+		return func(_ context.Context, network, addr string) (net.Conn, error) { return dial(network, addr) }
+	}
+	return nil
+}

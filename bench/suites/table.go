@@ -1,0 +1,34 @@
+package suites
+
+import "time"
+
+// All are the suites, the fast ones first.
+var All = []Suite{
+	{Name: "sling", Module: "github.com/dghubble/sling", Version: "v1.4.2", Fast: true},
+	{Name: "retryablehttp", Module: "github.com/hashicorp/go-retryablehttp", Version: "v0.7.8", Fast: true},
+	{Name: "hedgedhttp", Module: "github.com/cristalhq/hedgedhttp", Version: "v0.9.2", Fast: true},
+	{Name: "requests", Module: "github.com/carlmjohnson/requests", Version: "v0.23.5", Fast: true},
+	{Name: "httputil", Std: "net/http/httputil", Fast: true},
+	{Name: "oauth2", Module: "golang.org/x/oauth2", Version: "v0.38.0"},
+	{Name: "twirp", Module: "github.com/twitchtv/twirp", Version: "v8.1.3+incompatible", Require: []string{
+		"github.com/pkg/errors@v0.9.1", "github.com/stretchr/testify@v1.12.1", "google.golang.org/protobuf@v1.36.6",
+	}},
+	{Name: "elastic", Module: "github.com/elastic/elastic-transport-go/v8", Version: "v8.11.0"},
+	{Name: "gorequest", Module: "github.com/parnurzeal/gorequest", Version: "v0.3.0", Require: []string{
+		"github.com/elazarl/goproxy@v1.7.2", "github.com/moul/http2curl@v1.0.0", "github.com/pkg/errors@v0.9.1",
+		"golang.org/x/net@v0.62.0",
+	}},
+	{Name: "resty2", Module: "github.com/go-resty/resty/v2", Version: "v2.17.2"},
+	{Name: "resty3", Module: "resty.dev/v3", Version: "v3.0.0-rc.4"},
+	{Name: "failsafe", Module: "github.com/failsafe-go/failsafe-go", Version: "v0.9.8", Packages: []string{"./failsafehttp/...", "./test/issues/..."}},
+	{Name: "minio", Module: "github.com/minio/minio-go/v7", Version: "v7.4.1"},
+	{Name: "httpbin", Module: "github.com/mccutchen/go-httpbin/v2", Version: "v2.26.0"},
+	{Name: "r3labs-sse", Module: "github.com/r3labs/sse/v2", Version: "v2.10.0"},
+	{Name: "go-sse", Module: "github.com/tmaxmax/go-sse", Version: "v0.12.0"},
+	{Name: "go-github", Module: "github.com/google/go-github/v75", Version: "v75.0.0", Packages: []string{"./github/..."}},
+	{Name: "connect", Module: "connectrpc.com/connect", Version: "v1.21.1", Packages: []string{".", "./internal/..."}},
+	{Name: "prometheus", Module: "github.com/prometheus/client_golang", Version: "v1.25.0", Packages: []string{
+		"./api/...", "./prometheus/promhttp/...", "./prometheus/push/...",
+	}},
+	{Name: "nethttp", Std: "net/http", Patience: 5 * time.Minute},
+}

@@ -119,6 +119,9 @@ func (a *adaptation) external(dir string) error {
 			outside = append(outside, p)
 		case strings.HasSuffix(p.name, "_test.go"):
 			a.drop(p.file, "is inside package "+name+": "+p.name)
+			if err := a.lend(p); err != nil {
+				return err
+			}
 		}
 	}
 	if hooks == nil || transport == nil {
@@ -138,6 +141,53 @@ func (a *adaptation) external(dir string) error {
 		}
 	}
 	return nil
+}
+
+// lend lays what a test file inside the package exports to those outside over the
+// package.
+func (a *adaptation) lend(p parsed) error {
+	lent := &ast.File{Name: p.file.Name}
+	for _, d := range p.file.Decls {
+		f, ok := d.(*ast.FuncDecl)
+		if ok && f.Recv == nil && f.Name.IsExported() && !runByGo(f.Name.Name) {
+			lent.Decls = append(lent.Decls, f)
+		}
+	}
+	if lent.Decls == nil {
+		return nil
+	}
+	lent.Decls = append(importsOf(p.file, lent), lent.Decls...)
+	var out bytes.Buffer
+	if err := format.Node(&out, p.set, lent); err != nil {
+		return err
+	}
+	return a.overlay.put(a.std+"/suites_lent_"+strings.TrimSuffix(p.name, "_test.go")+".go", out.Bytes())
+}
+
+// importsOf are the imports of a file that declarations taken from it use.
+func importsOf(file, taken *ast.File) (imports []ast.Decl) {
+	for _, spec := range file.Imports {
+		imported, _ := strconv.Unquote(spec.Path.Value) // it was parsed
+		name := path.Base(imported)
+		if spec.Name != nil {
+			name = spec.Name.Name
+		}
+		if mentions(taken, map[string]bool{name: true}) != "" {
+			imports = append(imports, &ast.GenDecl{Tok: token.IMPORT, Specs: []ast.Spec{&ast.ImportSpec{Name: spec.Name, Path: &ast.BasicLit{Kind: token.STRING, Value: spec.Path.Value}}}})
+		}
+	}
+	return imports
+}
+
+// runByGo reports whether the name is that of a test, benchmark, example or fuzz
+// target.
+func runByGo(name string) bool {
+	for _, kind := range []string{"Test", "Benchmark", "Example", "Fuzz"} {
+		if strings.HasPrefix(name, kind) {
+			return true
+		}
+	}
+	return false
 }
 
 func (a *adaptation) drop(file *ast.File, reason string) {

@@ -1,0 +1,115 @@
+package carrier
+
+import (
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func start(t *testing.T, mode string) (*carrier, *os.File) {
+	t.Helper()
+	log, err := os.Create(filepath.Join(t.TempDir(), "log"))
+	require.NoError(t, err)
+	c := &carrier{streamed: mode == Streamed, ends: true, log: log}
+	t.Cleanup(func() {
+		require.NoError(t, log.Close())
+		for key, carriage := range c.engines {
+			c.forget(key, carriage.engine)
+		}
+	})
+	return c, log
+}
+
+func request(t *testing.T, server *httptest.Server) *http.Request {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL, nil)
+	require.NoError(t, err)
+	return req
+}
+
+func TestARequestIsCarriedAsItsTransportSays(t *testing.T) {
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, r.Proto+" "+r.Header.Get("User-Agent"))
+	}))
+	t.Cleanup(server.Close)
+	transport := server.Client().Transport.(*http.Transport)
+	for _, mode := range []string{Streamed, Read} {
+		c, log := start(t, mode)
+		req := request(t, server)
+		response, err := c.trip(transport, req, false, nil)
+		require.NoError(t, err)
+		text, err := io.ReadAll(response.Body)
+		require.NoError(t, err)
+		require.NoError(t, response.Body.Close())
+		require.Equal(t, "HTTP/1.1 Go-http-client/1.1", string(text))
+		require.Same(t, req, response.Request)
+		noted, err := os.ReadFile(log.Name())
+		require.NoError(t, err)
+		require.Equal(t, Carried+"\n", string(noted))
+
+		c.closeIdle(transport)
+		require.Empty(t, c.engines, "an engine that is not in use ends with its connections")
+	}
+}
+
+func TestWhatOnlyATransportHasIsLeftToIt(t *testing.T) {
+	server := httptest.NewTLSServer(http.NotFoundHandler())
+	t.Cleanup(server.Close)
+	c, log := start(t, Streamed)
+	own := &http.Transport{DialTLSContext: func(context.Context, string, string) (net.Conn, error) { return nil, io.EOF }}
+	passed := false
+	_, err := c.trip(own, request(t, server), false, func() (*http.Response, error) { passed = true; return nil, io.EOF })
+	require.ErrorIs(t, err, io.EOF)
+	require.True(t, passed)
+	noted, err := os.ReadFile(log.Name())
+	require.NoError(t, err)
+	require.Contains(t, string(noted), "DialTLS")
+
+	plain := new(http.Protocols)
+	plain.SetUnencryptedHTTP2(true)
+	require.Empty(t, leftBecause(&http.Transport{}, request(t, server)))
+	require.NotEmpty(t, leftBecause(&http.Transport{Protocols: plain}, &http.Request{URL: &url.URL{Scheme: "http"}}))
+}
+
+func TestASettingThatChangedMakesAnotherEngine(t *testing.T) {
+	c, _ := start(t, Read)
+	transport := &http.Transport{}
+	first, err := c.carriageOf(transport, false)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = first.engine.Close() })
+	again, err := c.carriageOf(transport, false)
+	require.NoError(t, err)
+	require.Same(t, first, again)
+	transport.Proxy = http.ProxyFromEnvironment
+	other, err := c.carriageOf(transport, false)
+	require.NoError(t, err)
+	require.NotSame(t, first, other)
+}
+
+func TestAConfigurationIsToldInTheEnginesWords(t *testing.T) {
+	cfg := configOf(&http.Transport{
+		MaxConnsPerHost: 3, DisableCompression: true, IdleConnTimeout: time.Second, TLSHandshakeTimeout: 2 * time.Second,
+		MaxResponseHeaderBytes: 100, DialContext: http.DefaultTransport.(*http.Transport).DialContext,
+	}, true)
+	require.Equal(t, 3, cfg.Connections.Max)
+	require.True(t, cfg.Connections.HTTP2("a:443"))
+	require.Equal(t, time.Second, cfg.Connections.IdleTimeout)
+	require.Equal(t, 2*time.Second, cfg.Dial.Timeout)
+	require.NotNil(t, cfg.Dial.DialContext)
+	require.Equal(t, 100, cfg.Responses.MaxHeader)
+	require.Empty(t, cfg.Responses.Codings)
+	require.NotNil(t, cfg.Responses.Codings)
+	require.Equal(t, 1000, configOf(&http.Transport{}, false).Connections.Max)
+}

@@ -46,6 +46,9 @@ func (t *Transport) carry(req *Request) (*Response, error) {
 	return carrier.trip(t, req, t.h2transport != nil || speaks.HTTP2(), func() (*Response, error) { return t.roundTrip(req) })
 }
 
+// RoundTripUncarried is RoundTrip without the carrier.
+func (t *Transport) RoundTripUncarried(req *Request) (*Response, error) { return t.roundTrip(req) }
+
 func (t *Transport) closeCarried() {
 	if carrier := theRequestCarrier.Load(); carrier != nil {
 		carrier.closeIdle(t)
@@ -80,12 +83,16 @@ func (o *overlay) replace(name, old, new string) error {
 	return o.put(name, bytes.Replace(source, []byte(old), []byte(new), 1))
 }
 
-// carry lays the hook over net/http.
+// carry lays the hook over net/http. httputil.DumpRequestOut shows what net/http
+// would send, by a Transport of its own, and goes on doing so.
 func (o *overlay) carry() error {
 	if err := o.put("net/http/suites_hook.go", []byte(hook)); err != nil {
 		return err
 	}
 	if err := o.replace("net/http/roundtrip.go", "return t.roundTrip(req)", "return t.carry(req)"); err != nil {
+		return err
+	}
+	if err := o.replace("net/http/httputil/dump.go", "t.RoundTrip(reqSend)", "t.RoundTripUncarried(reqSend)"); err != nil {
 		return err
 	}
 	const closeIdle = "func (t *Transport) CloseIdleConnections() {\n"

@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/sluice-engine/sluice/bench/suites/carrier"
 )
@@ -95,7 +96,7 @@ func (w workshop) run(ctx context.Context, cfg Config, s Suite) (Result, error) 
 		return result, err
 	}
 	for _, t := range all {
-		p := &project{workshop: w, suite: s, tested: t, overlays: overlays, told: cfg.Told}
+		p := &project{workshop: w, suite: s, tested: t, overlays: overlays, told: cfg.Told, patience: s.patience()}
 		if err := p.build(ctx); err != nil {
 			return result, err
 		}
@@ -139,6 +140,7 @@ type project struct {
 	tested   tested
 	overlays map[string]string
 	told     func(string)
+	patience time.Duration // for one run; from the baseline's own time, once it is known
 }
 
 func (p *project) binary(mode string) string {
@@ -166,7 +168,7 @@ func (p *project) build(ctx context.Context) error {
 // once runs the package's tests, or these of them. Verdicts that the end of the
 // binary left open stay Unended.
 func (p *project) once(ctx context.Context, mode string, only []string) (Outcomes, error) {
-	args := []string{"tool", "test2json", "-t", p.binary(mode), "-test.v=test2json", "-test.paniconexit0", "-test.timeout=" + p.suite.patience().String()}
+	args := []string{"tool", "test2json", "-t", p.binary(mode), "-test.v=test2json", "-test.paniconexit0", "-test.timeout=" + p.patience.String()}
 	if len(only) > 0 {
 		args = append(args, "-test.run=^("+quoted(only)+")$")
 	}

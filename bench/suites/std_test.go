@@ -30,7 +30,7 @@ type Transport struct{ idle, h2 int }
 func (t *Transport) CloseIdleConnections() {
 }
 `,
-	"net/http/roundtrip.go": "package http\n\nfunc (t *Transport) RoundTrip(req *Request) (*Response, error) {\n\treturn t.roundTrip(req)\n}\n",
+	"net/http/roundtrip.go":     "package http\n\nfunc (t *Transport) RoundTrip(req *Request) (*Response, error) {\n\treturn t.roundTrip(req)\n}\n",
 	"net/http/httputil/dump.go": "package httputil\n\nvar _ = t.RoundTrip(reqSend)\n",
 	"net/http/export_test.go": `package http
 

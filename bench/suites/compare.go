@@ -8,7 +8,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/sluice-engine/sluice/bench/suites/carrier"
 )
@@ -78,12 +77,10 @@ func (r Reason) covers(suite, test, mode string) bool {
 func (p *project) compare(ctx context.Context, cfg Config, result *Result) error {
 	place := cmp.Or(p.tested.path, ".")
 	p.told(fmt.Sprintf("      %s: baseline", place))
-	began := time.Now()
 	baseline, err := p.once(ctx, "", nil)
 	if err != nil {
 		return err
 	}
-	p.patience = min(p.patience, 30*time.Second+3*time.Since(began))
 	if !baseline.Ended || len(baseline.Verdicts) == 0 && !baseline.Passed {
 		return fmt.Errorf("%s: the baseline did not run:\n%s", place, tail([]byte(baseline.Rest), 30))
 	}

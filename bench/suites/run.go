@@ -11,6 +11,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
+	"syscall"
 	"time"
 
 	"github.com/sluice-engine/sluice/bench/suites/carrier"
@@ -96,7 +98,7 @@ func (w workshop) run(ctx context.Context, cfg Config, s Suite) (Result, error) 
 		return result, err
 	}
 	for _, t := range all {
-		p := &project{workshop: w, suite: s, tested: t, overlays: overlays, told: cfg.Told, patience: s.patience()}
+		p := &project{workshop: w, suite: s, tested: t, overlays: overlays, told: cfg.Told}
 		if err := p.build(ctx); err != nil {
 			return result, err
 		}
@@ -140,7 +142,7 @@ type project struct {
 	tested   tested
 	overlays map[string]string
 	told     func(string)
-	patience time.Duration // for one run; from the baseline's own time, once it is known
+	silence  time.Duration // that ends a run; zero until the baseline is known
 }
 
 func (p *project) binary(mode string) string {
@@ -168,33 +170,102 @@ func (p *project) build(ctx context.Context) error {
 // once runs the package's tests, or these of them. Verdicts that the end of the
 // binary left open stay Unended.
 func (p *project) once(ctx context.Context, mode string, only []string) (Outcomes, error) {
-	args := []string{"tool", "test2json", "-t", p.binary(mode), "-test.v=test2json", "-test.paniconexit0", "-test.timeout=" + p.patience.String()}
+	said, err := p.execute(ctx, mode, only)
+	if err != nil {
+		return Outcomes{}, err
+	}
+	told := p.command(ctx, p.tested.dir, "tool", "test2json")
+	told.Stdin = said
+	events, err := told.Output()
+	if err != nil {
+		return Outcomes{}, fmt.Errorf("test2json: %w", err)
+	}
+	return ReadEvents(bytes.NewReader(events))
+}
+
+// execute runs the binary and returns what it said, the traces of its goroutines
+// included if it had to be ended.
+func (p *project) execute(ctx context.Context, mode string, only []string) (*bytes.Buffer, error) {
+	args := []string{"-test.v=test2json", "-test.paniconexit0", "-test.timeout=" + p.suite.patience().String()}
 	if len(only) > 0 {
 		args = append(args, "-test.run=^("+quoted(only)+")$")
 	}
 	if skip := p.suite.skips(); skip != "" {
 		args = append(args, "-test.skip="+skip)
 	}
-	cmd := p.command(ctx, p.tested.dir, args...)
-	cmd.Env = slices.DeleteFunc(cmd.Env, func(v string) bool {
-		return strings.HasPrefix(v, "GOWORK=") || strings.HasPrefix(v, "GOFLAGS=")
-	})
+	cmd := exec.CommandContext(ctx, p.binary(mode), args...)
+	cmd.Dir, cmd.WaitDelay = p.tested.dir, 5*time.Second
+	cmd.Env = append(os.Environ(), "PWD="+p.tested.dir)
 	if mode != "" {
 		cmd.Env = append(cmd.Env, carrier.ModeVariable+"="+mode, carrier.LogVariable+"="+p.log(mode))
 		if p.suite.Ends {
 			cmd.Env = append(cmd.Env, carrier.CloseVariable+"=1")
 		}
 	}
-	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &out
-	err := cmd.Run()
-	if ctx.Err() != nil {
-		return Outcomes{}, ctx.Err()
+	said := &listener{heard: time.Now()}
+	cmd.Stdout, cmd.Stderr = said, said
+	if err := cmd.Start(); err != nil {
+		return nil, err
 	}
-	if exit := new(exec.ExitError); err != nil && !errors.As(err, &exit) {
-		return Outcomes{}, err
+	ended := make(chan struct{})
+	var watch sync.WaitGroup
+	watch.Go(func() { said.watch(cmd.Process, p.silence, ended) })
+	err := cmd.Wait()
+	close(ended)
+	watch.Wait()
+	if exit := new(exec.ExitError); err != nil && !errors.As(err, &exit) && !errors.Is(err, exec.ErrWaitDelay) {
+		return nil, err
 	}
-	return ReadEvents(&out)
+	if mode == "" {
+		p.silence = max(p.silence, silence+said.longest)
+	}
+	return &said.said, ctx.Err()
+}
+
+// silence is how long a binary may say nothing beyond what the baseline's did.
+const silence = 20 * time.Second
+
+// listener keeps what a binary says, and for how long it said nothing.
+type listener struct {
+	mu      sync.Mutex
+	said    bytes.Buffer
+	heard   time.Time
+	longest time.Duration
+}
+
+// Write is part of io.Writer.
+func (l *listener) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.longest, l.heard = max(l.longest, time.Since(l.heard)), time.Now()
+	return l.said.Write(b)
+}
+
+// watch ends a process that has been silent for too long: a test waits for ever.
+// First it is asked for the traces of its goroutines. A silence of zero has no end.
+func (l *listener) watch(process *os.Process, silence time.Duration, ended <-chan struct{}) {
+	for silence > 0 {
+		l.mu.Lock()
+		left := silence - time.Since(l.heard)
+		l.mu.Unlock()
+		if left <= 0 {
+			break
+		}
+		select {
+		case <-time.After(left):
+		case <-ended:
+			return
+		}
+	}
+	if silence == 0 {
+		return
+	}
+	_ = process.Signal(syscall.SIGQUIT) // it may be gone
+	select {
+	case <-time.After(5 * time.Second):
+		_ = process.Kill()
+	case <-ended:
+	}
 }
 
 func (p *project) log(mode string) string { return p.binary(mode) + "." + mode + ".log" }

@@ -223,7 +223,7 @@ func (p *project) execute(ctx context.Context, mode string, only []string) (*byt
 }
 
 // silence is how long a binary may say nothing beyond what the baseline's did.
-const silence = 20 * time.Second
+const silence = 12 * time.Second
 
 // listener keeps what a binary says, and for how long it said nothing.
 type listener struct {

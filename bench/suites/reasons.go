@@ -1,5 +1,50 @@
 package suites
 
+// Why a verdict may differ, where several tests do for one reason.
+const (
+	otherProtocol = "the engine speaks no protocol but HTTP: a request for another is refused, and so is a 101 that nobody asked for"
+	tunnel        = "CONNECT opens a tunnel, which the engine does by itself when a proxy needs it"
+	sharedDial    = "a dial belongs to the pool, and serves whoever waits: it has neither the values of a request's context nor that request's end"
+	ownProtocols  = "it looks at Transport.TLSNextProto, which only net/http sets"
+	repeated      = "the engine repeats an idempotent request whose connection broke; net/http does on a used connection only"
+	ownWords      = "it holds the words of the error against net/http's"
+)
+
 // Reasons are why a verdict may differ from net/http's. A difference without a line
-// here fails the run, and a line whose tests pass is told.
-var Reasons = []Reason{}
+// here fails the run, and a line whose tests pass is told. A defect of the engine is
+// no reason.
+var Reasons = []Reason{
+	{Suite: "nethttp", Test: "TestConnectRequest", Why: tunnel},
+	{Suite: "nethttp", Test: "TestTransportCONNECTBidi", Why: tunnel},
+
+	{Suite: "nethttp", Test: "TestDisableKeepAliveUpgrade", Why: otherProtocol},
+	{Suite: "nethttp", Test: "TestH12_WebSocketUpgrade", Why: otherProtocol},
+	{Suite: "nethttp", Test: "TestTransportTreat101Terminal", Why: otherProtocol},
+	{Suite: "nethttp", Test: "TestTransportResponseBodyWritableOnProtocolSwitch", Why: otherProtocol},
+
+	{Suite: "nethttp", Test: "TestTransportAutomaticHTTP2", Why: ownProtocols},
+	{Suite: "nethttp", Test: "TestTransportAutomaticHTTP2_DialerAndTLSConfigSupportsHTTP2AndTLSConfig", Why: ownProtocols},
+	{Suite: "nethttp", Test: "TestTransportAutomaticHTTP2_DefaultTransport", Why: ownProtocols},
+	{Suite: "nethttp", Test: "TestTransportAutomaticHTTP2_ExpectContinueTimeout", Why: ownProtocols},
+
+	{Suite: "nethttp", Test: "TestTransportDialContext", Why: sharedDial},
+	{Suite: "nethttp", Test: "TestTransportEventTrace", Why: sharedDial},
+	{Suite: "nethttp", Test: "TestTransportEventTrace_NoHooks", Why: sharedDial},
+	{Suite: "nethttp", Test: "TestTransportPoolCancelRequestReusesConn", Why: sharedDial},
+	{Suite: "nethttp", Test: "TestTransportPoolCancelRequestWithDisableKeepAlives", Why: sharedDial},
+
+	{Suite: "nethttp", Test: "TestServerKeepAliveAfterWriteError", Why: repeated},
+	{Suite: "nethttp", Test: "TestWriteDeadlineEnforcedPerStream/h2", Why: repeated},
+
+	{Suite: "nethttp", Test: "TestTransportLimits1xxResponses", Why: ownWords},
+	{Suite: "nethttp", Test: "TestTransportResponseHeaderLength", Why: ownWords},
+	{Suite: "nethttp", Test: "TestTransportRejectsSignInContentLength", Why: ownWords},
+	{Suite: "nethttp", Test: "TestTransportTLSHandshakeTimeout", Why: ownWords},
+
+	{Suite: "nethttp", Test: "TestCaseSensitiveMethod", Why: "a method in lower case is taken for a mistake"},
+	{Suite: "nethttp", Test: "TestInvalidHeaderResponse", Why: "a field name with a blank before its colon is malformed (RFC 9112, section 5.1)"},
+	{Suite: "nethttp", Test: "TestTransportDoesNotLimitDelivered1xxResponses", Why: "interim answers count against the cap of the header, whoever listens to them"},
+	{Suite: "nethttp", Test: "TestTransportGzip", Why: "HEAD asks for the codings that GET asks for (RFC 9110, section 9.3.2)"},
+	{Suite: "nethttp", Test: "TestTransportRequestWriteRoundTrip/h1/file,_length", Why: "a body is written through a buffer, and not by ReadFrom"},
+	{Suite: "nethttp", Test: "TestTransportReturnsPeekError", Why: "its net.Conn has no methods for deadlines, which the engine sets"},
+}

@@ -222,7 +222,7 @@ func inBubble() bool { return time.Now().Year() < 2020 }
 func configOf(t *http.Transport, http2 bool) engine.Config {
 	cfg := engine.Config{
 		Feedback: func(feedback.Answer) feedback.Feedback { return feedback.Feedback{} }, // 429 is a test's own business
-		Header: http.Header{"User-Agent": {"Go-http-client/1.1"}},
+		Header:   http.Header{"User-Agent": {"Go-http-client/1.1"}},
 		Connections: engine.Connections{
 			Max: 1000, IdleTimeout: t.IdleConnTimeout,
 			HTTP2: func(string) bool { return http2 },

@@ -1,5 +1,7 @@
 package suites
 
+import "github.com/sluice-engine/sluice/bench/suites/carrier"
+
 // Why a verdict may differ, where several tests do for one reason.
 const (
 	otherProtocol = "the engine speaks no protocol but HTTP: a request for another is refused, and so is a 101 that nobody asked for"
@@ -7,6 +9,8 @@ const (
 	sharedDial    = "a dial belongs to the pool, and serves whoever waits: it has neither the values of a request's context nor that request's end"
 	ownProtocols  = "it looks at Transport.TLSNextProto, which only net/http sets"
 	repeated      = "the engine repeats an idempotent request whose connection broke; net/http does on a used connection only"
+	noDeadlines   = "its net.Conn has no methods for deadlines, which the engine sets"
+	endless       = "an answer that does not end cannot be read whole"
 	ownWords      = "it holds the words of the error against net/http's"
 )
 
@@ -46,5 +50,10 @@ var Reasons = []Reason{
 	{Suite: "nethttp", Test: "TestTransportDoesNotLimitDelivered1xxResponses", Why: "interim answers count against the cap of the header, whoever listens to them"},
 	{Suite: "nethttp", Test: "TestTransportGzip", Why: "HEAD asks for the codings that GET asks for (RFC 9110, section 9.3.2)"},
 	{Suite: "nethttp", Test: "TestTransportRequestWriteRoundTrip/h1/file,_length", Why: "a body is written through a buffer, and not by ReadFrom"},
-	{Suite: "nethttp", Test: "TestTransportReturnsPeekError", Why: "its net.Conn has no methods for deadlines, which the engine sets"},
+	{Suite: "nethttp", Test: "TestTransportAndServerSharedBodyRace/h1", Why: "Transport.CancelRequest is net/http's own"},
+
+	{Suite: "nethttp", Test: "TestTransportReturnsPeekError", Why: noDeadlines},
+	{Suite: "nethttp", Test: "TestTransportFlushesBodyChunks", Why: noDeadlines},
+
+	{Suite: "resty3", Test: "TestSSESourceSetContextCancel", Mode: carrier.Read, Why: endless},
 }

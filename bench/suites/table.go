@@ -10,7 +10,9 @@ var All = []Suite{
 	{Name: "requests", Module: "github.com/carlmjohnson/requests", Version: "v0.23.5", Fast: true},
 	{Name: "httputil", Std: "net/http/httputil", Fast: true},
 	{Name: "oauth2", Module: "golang.org/x/oauth2", Version: "v0.38.0"},
-	{Name: "twirp", Module: "github.com/twitchtv/twirp", Version: "v8.1.3+incompatible", Require: []string{
+	{Name: "twirp", Module: "github.com/twitchtv/twirp", Version: "v8.1.3+incompatible", Packages: []string{
+		".", "./hooks/...", "./internal/twirptest/...",
+	}, Require: []string{
 		"github.com/pkg/errors@v0.9.1", "github.com/stretchr/testify@v1.12.1", "google.golang.org/protobuf@v1.36.6",
 	}},
 	{Name: "elastic", Module: "github.com/elastic/elastic-transport-go/v8", Version: "v8.11.0"},

@@ -10,6 +10,7 @@ const (
 	ownProtocols  = "it looks at Transport.TLSNextProto, which only net/http sets"
 	repeated      = "the engine repeats an idempotent request whose connection broke; net/http does on a used connection only"
 	noDeadlines   = "its net.Conn has no methods for deadlines, which the engine sets"
+	cancelRequest = "Transport.CancelRequest is net/http's own"
 	endless       = "an answer that does not end cannot be read whole"
 	ownWords      = "it holds the words of the error against net/http's"
 )
@@ -50,10 +51,20 @@ var Reasons = []Reason{
 	{Suite: "nethttp", Test: "TestTransportDoesNotLimitDelivered1xxResponses", Why: "interim answers count against the cap of the header, whoever listens to them"},
 	{Suite: "nethttp", Test: "TestTransportGzip", Why: "HEAD asks for the codings that GET asks for (RFC 9110, section 9.3.2)"},
 	{Suite: "nethttp", Test: "TestTransportRequestWriteRoundTrip/h1/file,_length", Why: "a body is written through a buffer, and not by ReadFrom"},
-	{Suite: "nethttp", Test: "TestTransportAndServerSharedBodyRace/h1", Why: "Transport.CancelRequest is net/http's own"},
+	{Suite: "nethttp", Test: "TestTransportAndServerSharedBodyRace/h1", Why: cancelRequest},
 
 	{Suite: "nethttp", Test: "TestTransportReturnsPeekError", Why: noDeadlines},
 	{Suite: "nethttp", Test: "TestTransportFlushesBodyChunks", Why: noDeadlines},
+
+	{Suite: "httputil", Test: "TestReverseProxyWebSocket", Why: otherProtocol},
+	{Suite: "httputil", Test: "TestReverseProxyWebSocketCancellation", Why: otherProtocol},
+	{Suite: "httputil", Test: "TestReverseProxyWebSocketHalfTCP", Why: otherProtocol},
+	{Suite: "httputil", Test: "TestReverseProxyUpgradeNoCloseWrite", Why: otherProtocol},
+	{Suite: "httputil", Test: "TestReverseProxyCancellation", Why: cancelRequest},
+	{Suite: "httputil", Test: "TestReverseProxy_CopyBuffer", Why: repeated},
+
+	{Suite: "httpbin", Test: "TestWebSocketEcho", Why: otherProtocol},
+	{Suite: "httpbin", Test: "TestDrip/writes_are_actually_incremmental", Mode: carrier.Streamed, Why: "io.EOF comes by a Read of its own, as io.Reader allows"},
 
 	{Suite: "resty3", Test: "TestSSESourceSetContextCancel", Mode: carrier.Read, Why: endless},
 }

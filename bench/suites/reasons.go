@@ -10,6 +10,7 @@ const (
 	ownProtocols  = "it looks at Transport.TLSNextProto, which only net/http sets"
 	repeated      = "the engine repeats an idempotent request whose connection broke; net/http does on a used connection only"
 	noDeadlines   = "its net.Conn has no methods for deadlines, which the engine sets"
+	unsentBody    = "a body that a final answer came before is not sent (RFC 9110, section 10.1.1); the connection is closed"
 	cancelRequest = "Transport.CancelRequest is net/http's own"
 	endless       = "an answer that does not end cannot be read whole"
 	ownWords      = "it holds the words of the error against net/http's"
@@ -49,6 +50,8 @@ var Reasons = []Reason{
 	{Suite: "nethttp", Test: "TestCaseSensitiveMethod", Why: "a method in lower case is taken for a mistake"},
 	{Suite: "nethttp", Test: "TestInvalidHeaderResponse", Why: "a field name with a blank before its colon is malformed (RFC 9112, section 5.1)"},
 	{Suite: "nethttp", Test: "TestTransportDoesNotLimitDelivered1xxResponses", Why: "interim answers count against the cap of the header, whoever listens to them"},
+	{Suite: "nethttp", Test: "TestTransportExpect100Continue200ResponseNoConnClose", Why: unsentBody},
+	{Suite: "nethttp", Test: "TestTransportExpect100Continue500ResponseNoConnClose", Why: unsentBody},
 	{Suite: "nethttp", Test: "TestTransportGzip", Why: "HEAD asks for the codings that GET asks for (RFC 9110, section 9.3.2)"},
 	{Suite: "nethttp", Test: "TestTransportRequestWriteRoundTrip/h1/file,_length", Why: "a body is written through a buffer, and not by ReadFrom"},
 	{Suite: "nethttp", Test: "TestTransportAndServerSharedBodyRace/h1", Why: cancelRequest},
@@ -65,6 +68,8 @@ var Reasons = []Reason{
 
 	{Suite: "httpbin", Test: "TestWebSocketEcho", Why: otherProtocol},
 	{Suite: "httpbin", Test: "TestDrip/writes_are_actually_incremmental", Mode: carrier.Streamed, Why: "io.EOF comes by a Read of its own, as io.Reader allows"},
+
+	{Suite: "connect", Test: "TestClientDisconnect", Mode: carrier.Read, Why: endless},
 
 	{Suite: "resty3", Test: "TestSSESourceSetContextCancel", Mode: carrier.Read, Why: endless},
 }

@@ -224,7 +224,7 @@ func configOf(t *http.Transport, http2 bool) engine.Config {
 		Feedback: func(feedback.Answer) feedback.Feedback { return feedback.Feedback{} }, // 429 is a test's own business
 		Header:   http.Header{"User-Agent": {"Go-http-client/1.1"}},
 		Connections: engine.Connections{
-			Max: 1000, IdleTimeout: t.IdleConnTimeout,
+			Max: unbounded, IdleTimeout: t.IdleConnTimeout,
 			HTTP2: func(string) bool { return http2 },
 		},
 		Dial: engine.Dial{
@@ -245,6 +245,10 @@ func configOf(t *http.Transport, http2 bool) engine.Config {
 	}
 	return cfg
 }
+
+// unbounded stands for no bound on connections: some tests leave thousands of bodies
+// unclosed, which net/http lets them.
+const unbounded = 100_000
 
 func dialOf(t *http.Transport) func(context.Context, string, string) (net.Conn, error) {
 	switch {

@@ -111,5 +111,5 @@ func TestAConfigurationIsToldInTheEnginesWords(t *testing.T) {
 	require.Equal(t, 100, cfg.Responses.MaxHeader)
 	require.Empty(t, cfg.Responses.Codings)
 	require.NotNil(t, cfg.Responses.Codings)
-	require.Equal(t, 1000, configOf(&http.Transport{}, false).Connections.Max)
+	require.Equal(t, unbounded, configOf(&http.Transport{}, false).Connections.Max)
 }

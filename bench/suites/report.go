@@ -77,7 +77,7 @@ func (r Report) differences(b *strings.Builder, result Result) (unlisted int) {
 			unlisted++
 		}
 		if r.Verbose && d.Fate != Listed || d.Fate == Unlisted {
-			for line := range strings.Lines(tail([]byte(d.Output), 12)) {
+			for line := range strings.Lines(telling(d.Output, 12)) {
 				fmt.Fprintf(b, "            %s\n", strings.TrimRight(line, "\n"))
 			}
 		}
@@ -86,6 +86,18 @@ func (r Report) differences(b *strings.Builder, result Result) (unlisted int) {
 		fmt.Fprintf(b, "left      %s: %d requests went through net/http: %s\n", result.Suite.Name, result.Left[why], why)
 	}
 	return unlisted
+}
+
+// telling is the first lines of a test's output that say something.
+func telling(output string, lines int) string {
+	var b strings.Builder
+	for line := range strings.Lines(output) {
+		if said := strings.TrimSpace(line); said != "" && !strings.HasPrefix(said, "===") && lines > 0 {
+			b.WriteString(line)
+			lines--
+		}
+	}
+	return b.String()
 }
 
 // dropped tells which tests were not run, by reason.

@@ -18,7 +18,7 @@ type Suite struct {
 	Version  string   // the module's
 	Std      string   // the package of the toolchain, if it is none of a module
 	Packages []string // patterns from the module's root; nil means all of them
-	Require  []string // module@version, for a module without a go.mod
+	Require  []string // module@version, beside what its go.mod says, if it has one
 	Excluded []Exclusion
 	Fast     bool          // one of the subset
 	Patience time.Duration // for one package; zero means patience

@@ -66,6 +66,9 @@ var Reasons = []Reason{
 	{Suite: "httputil", Test: "TestReverseProxyCancellation", Why: cancelRequest},
 	{Suite: "httputil", Test: "TestReverseProxy_CopyBuffer", Why: repeated},
 
+	{Suite: "httputil", Test: "TestReverseProxyFlushIntervalHeaders", Mode: carrier.Read, Why: endless},
+	{Suite: "httputil", Test: "TestReverseProxy_PanicBodyError", Mode: carrier.Read, Why: "an answer that breaks off cannot be read whole, and is an error from the start"},
+
 	{Suite: "httpbin", Test: "TestWebSocketEcho", Why: otherProtocol},
 	{Suite: "httpbin", Test: "TestDrip/writes_are_actually_incremmental", Mode: carrier.Streamed, Why: "io.EOF comes by a Read of its own, as io.Reader allows"},
 

@@ -6,7 +6,14 @@ import "time"
 var All = []Suite{
 	{Name: "sling", Module: "github.com/dghubble/sling", Version: "v1.4.2"},
 	{Name: "retryablehttp", Module: "github.com/hashicorp/go-retryablehttp", Version: "v0.7.8"},
-	{Name: "hedgedhttp", Module: "github.com/cristalhq/hedgedhttp", Version: "v0.9.2", Fast: true},
+	{Name: "hedgedhttp", Module: "github.com/cristalhq/hedgedhttp", Version: "v0.9.2", Fast: true, Excluded: []Exclusion{
+		{"ExampleClient", "it asks a host in the internet"},
+		{"ExampleMultiTransport", "it asks a host in the internet"},
+		{"ExampleRoundTripper", "it asks a host in the internet"},
+		{"Example_configNext", "it asks a host in the internet"},
+		{"Example_instrumented", "it asks a host in the internet"},
+		{"Example_ratelimited", "it asks a host in the internet"},
+	}},
 	{Name: "requests", Module: "github.com/carlmjohnson/requests", Version: "v0.23.5", Fast: true},
 	{Name: "httputil", Std: "net/http/httputil"},
 	{Name: "oauth2", Module: "golang.org/x/oauth2", Version: "v0.38.0"},

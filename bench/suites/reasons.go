@@ -12,6 +12,7 @@ const (
 	noDeadlines   = "its net.Conn has no methods for deadlines, which the engine sets"
 	unsentBody    = "a body that a final answer came before is not sent (RFC 9110, section 10.1.1); the connection is closed"
 	cancelRequest = "Transport.CancelRequest is net/http's own"
+	readWhole     = "an answer that is read whole is there at once, or not at all"
 	endless       = "an answer that does not end cannot be read whole"
 	ownWords      = "it holds the words of the error against net/http's"
 )
@@ -71,6 +72,22 @@ var Reasons = []Reason{
 
 	{Suite: "httpbin", Test: "TestWebSocketEcho", Why: otherProtocol},
 	{Suite: "httpbin", Test: "TestDrip/writes_are_actually_incremmental", Mode: carrier.Streamed, Why: "io.EOF comes by a Read of its own, as io.Reader allows"},
+
+	{Suite: "httpbin", Test: "TestHandshake", Why: otherProtocol},
+	{Suite: "httpbin", Test: "TestDrip/writes_are_actually_incremmental", Mode: carrier.Read, Why: readWhole},
+	{Suite: "httpbin", Test: "TestJSONL/handle_cancelation_during_stream", Mode: carrier.Read, Why: readWhole},
+	{Suite: "httpbin", Test: "TestSSE/handle_cancelation_during_stream", Mode: carrier.Read, Why: readWhole},
+
+	{Suite: "r3labs-sse", Test: "TestClientChanReconnect", Mode: carrier.Read, Why: endless},
+	{Suite: "r3labs-sse", Test: "TestClientChanSubscribe", Mode: carrier.Read, Why: endless},
+	{Suite: "r3labs-sse", Test: "TestClientChanSubscribeEmptyMessage", Mode: carrier.Read, Why: endless},
+	{Suite: "r3labs-sse", Test: "TestClientComment", Mode: carrier.Read, Why: endless},
+	{Suite: "r3labs-sse", Test: "TestClientLargeData", Mode: carrier.Read, Why: endless},
+	{Suite: "r3labs-sse", Test: "TestClientOnConnect", Mode: carrier.Read, Why: endless},
+	{Suite: "r3labs-sse", Test: "TestClientOnDisconnect", Mode: carrier.Read, Why: endless},
+	{Suite: "r3labs-sse", Test: "TestClientSubscribe", Mode: carrier.Read, Why: endless},
+	{Suite: "r3labs-sse", Test: "TestClientSubscribeMultiline", Mode: carrier.Read, Why: endless},
+	{Suite: "r3labs-sse", Test: "TestClientUnsubscribe", Mode: carrier.Read, Why: endless},
 
 	{Suite: "connect", Test: "TestClientDisconnect", Mode: carrier.Read, Why: endless},
 

@@ -6,7 +6,7 @@ import "time"
 var All = []Suite{
 	{Name: "sling", Module: "github.com/dghubble/sling", Version: "v1.4.2"},
 	{Name: "retryablehttp", Module: "github.com/hashicorp/go-retryablehttp", Version: "v0.7.8"},
-	{Name: "hedgedhttp", Module: "github.com/cristalhq/hedgedhttp", Version: "v0.9.2", Fast: true, Excluded: []Exclusion{
+	{Name: "hedgedhttp", Module: "github.com/cristalhq/hedgedhttp", Version: "v0.9.2", Excluded: []Exclusion{
 		{"ExampleClient", "it asks a host in the internet"},
 		{"ExampleMultiTransport", "it asks a host in the internet"},
 		{"ExampleRoundTripper", "it asks a host in the internet"},

@@ -315,9 +315,14 @@ func TestALongQueueIsNotDearer(t *testing.T) {
 		}
 		return time.Since(start) / time.Duration(n)
 	}
-	short := min(price(2_000), price(2_000), price(2_000))
-	long := min(price(100_000), price(100_000)) // 50 times that if each newcomer passed all the others
-	require.Less(t, long, 25*short+time.Microsecond)
+	short, long := price(2_000), price(100_000)
+	for range 10 { // a machine that is busy with something else makes either dear
+		if long < 25*short+time.Microsecond {
+			return
+		}
+		short, long = min(short, price(2_000)), min(long, price(100_000))
+	}
+	require.Less(t, long, 25*short+time.Microsecond, "it would be 50 times if each newcomer passed all the others")
 }
 
 func BenchmarkACreditWithoutAShortage(b *testing.B) {

@@ -143,7 +143,8 @@ type Connections struct {
 	// counts; zero means no bound. A request that finds it reached has the
 	// connection closed that is unused for longest, wherever that leads and whatever
 	// MinIdle says, and waits until one is; a *PoolFullError says so if its time is up
-	// before. Engine.Warm fails then, and MinIdle is made up for later.
+	// before. Where more origins are busy than there are connections, they have them by
+	// turns of half a second. Engine.Warm fails then, and MinIdle is made up for later.
 	MaxTotal int
 	// MaxIdleTotal bounds the unused connections to all origins together: beyond it
 	// those are closed that are unused for longest, within a second, but for MinIdle

@@ -208,13 +208,15 @@ func (p incarnation) trimSoon(now bool) {
 }
 
 // Reserve is part of Outlet.
-func (p *Pool) Reserve(waits bool) bool { return p.needs.Places.take(&p.seat, waits) }
+func (p *Pool) Reserve(waits bool) bool { return p.needs.Places.take(p.now(), &p.seat, waits) }
 
 // Cede is part of Outlet.
-func (p *Pool) Cede() bool { return p.needs.Places.crowded.Load() && p.needs.Places.cede(&p.seat) }
+func (p *Pool) Cede() bool {
+	return p.needs.Places.crowded.Load() && p.needs.Places.cede(p.now(), &p.seat)
+}
 
 // Release is part of Outlet.
-func (p *Pool) Release() { p.needs.Places.release(&p.seat) }
+func (p *Pool) Release() { p.needs.Places.release(p.now(), &p.seat) }
 
 // Withdraw is part of Outlet.
 func (p *Pool) Withdraw() { p.needs.Places.withdraw(&p.seat) }

@@ -41,13 +41,18 @@ type Places struct {
 type seat struct {
 	door  *Door
 	taken int
-	waits bool // it is among those that wait, and has entered its own door for that
+	got   time.Duration // when it was last given a place
+	waits bool          // it is among those that wait, and has entered its own door for that
 
 	_     [64]byte
 	idle  atomic.Int64 // how many the pool has that are idle, as it last told; less what it was asked to give up since
 	since atomic.Int64 // since when the longest idle one is, on the ledger's clock
 	_     [48]byte
 }
+
+// placeTurn is how long a pool keeps a place that others wait for who have none: well
+// above what it takes to open a connection, or nothing but that would be done.
+const placeTurn = 500 * time.Millisecond
 
 // What pools tell one another, by way of Places.
 type (
@@ -72,7 +77,7 @@ func NewPlaces(maxIdle, maxTotal int) *Places {
 // take takes a place, and reports whether there was one. If there was none and
 // somebody waits for it, the pool is told placeGranted when there is, unless it
 // withdraws before; and others are asked to close what is idle.
-func (p *Places) take(s *seat, waits bool) bool {
+func (p *Places) take(now time.Duration, s *seat, waits bool) bool {
 	p.mu.Lock()
 	if p.maxTotal > 0 && p.open >= p.maxTotal {
 		asked := p.queue(s, waits)
@@ -83,7 +88,7 @@ func (p *Places) take(s *seat, waits bool) bool {
 		return false
 	}
 	p.open++
-	p.seat(s)
+	p.seat(now, s)
 	var asked []*seat
 	if p.watch > 0 && p.open == p.watch {
 		p.crowded.Store(true)
@@ -97,7 +102,8 @@ func (p *Places) take(s *seat, waits bool) bool {
 }
 
 // seat gives a place to a pool. It requires that mu is held.
-func (p *Places) seat(s *seat) {
+func (p *Places) seat(now time.Duration, s *seat) {
+	s.got = now
 	if s.taken++; s.taken == 1 {
 		p.pools = append(p.pools, s)
 	}
@@ -126,7 +132,7 @@ func (p *Places) queue(s *seat, waits bool) []*seat {
 func longestIdleFirst(a, b *seat) int { return cmp.Compare(a.since.Load(), b.since.Load()) }
 
 // release gives a place back: to who waits for one, if anybody does.
-func (p *Places) release(s *seat) {
+func (p *Places) release(now time.Duration, s *seat) {
 	p.mu.Lock()
 	if s.taken--; s.taken == 0 {
 		p.pools = slices.DeleteFunc(p.pools, func(other *seat) bool { return other == s })
@@ -135,7 +141,7 @@ func (p *Places) release(s *seat) {
 	if len(p.waiting) > 0 {
 		next = p.neediest()
 		p.leaveQueue(next)
-		p.seat(next)
+		p.seat(now, next)
 	} else {
 		p.open--
 		p.lull()
@@ -198,11 +204,17 @@ func (p *Places) payDebt() bool {
 
 // cede is payDebt for a pool whose own callers wait as well: it pays if whoever
 // waits elsewhere would still have no more places than it, so that all have the same
-// in the end, and keep them.
-func (p *Places) cede(s *seat) bool {
+// in the end, and keep them. With more pools than places that would leave some with
+// none for ever: they have one by turns.
+func (p *Places) cede(now time.Duration, s *seat) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.debt == 0 || s.taken <= p.neediest().taken+1 {
+	if p.debt == 0 {
+		return false
+	}
+	least := p.neediest().taken
+	turnEnded := least == 0 && now-s.got >= placeTurn
+	if s.taken <= least+1 && !turnEnded {
 		return false
 	}
 	p.debt--

@@ -199,6 +199,8 @@ func (e *Engine) readInTime(ctx context.Context, asked *Request, body io.Reader)
 		ctx, cancel = context.WithDeadline(ctx, deadline)
 		defer cancel()
 	}
+	checked := &messages.CheckedReader{Reader: body}
+	defer checked.End() // whoever reads on when the request has ended stops
 	type result struct {
 		content []byte
 		err     error
@@ -212,7 +214,7 @@ func (e *Engine) readInTime(ctx context.Context, asked *Request, body io.Reader)
 			}
 			done <- got
 		}()
-		got.content, got.err = io.ReadAll(body)
+		got.content, got.err = io.ReadAll(checked)
 	}()
 	select {
 	case got := <-done:

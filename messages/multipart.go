@@ -190,14 +190,16 @@ func (p *Parts) Length() int64 {
 	return sum
 }
 
-// ReadAll reads the whole into memory, and puts seekers back to where they stood.
-func (p *Parts) ReadAll() ([]byte, error) {
+// ReadAll reads the whole into memory through a reader that can be ended, and puts
+// seekers back to where they stood.
+func (p *Parts) ReadAll(through *CheckedReader) ([]byte, error) {
 	whole, err := p.Open()
 	if err != nil {
 		return nil, err
 	}
 	var body bytes.Buffer
-	_, err = body.ReadFrom(whole)
+	through.Reader = whole
+	_, err = body.ReadFrom(through)
 	errs := []error{err, whole.Close()}
 	for i, f := range p.files {
 		errs = append(errs, p.rewind(i, f))

@@ -49,7 +49,7 @@ func (r *slot) encodeBody() (body []byte, contentType string, err error) {
 			return encodeForm(b)
 		}
 	case *bytes.Reader, *bytes.Buffer, *strings.Reader:
-		body, err = readBody(b.(io.Reader)) // from memory
+		body, err = readBody(&messages.CheckedReader{Reader: b.(io.Reader)}) // from memory
 		return body, "", err
 	case messages.Multipart:
 		return r.encodeParts(b)
@@ -82,7 +82,9 @@ func (r *slot) encodeParts(body messages.Multipart) ([]byte, string, error) {
 	if err != nil {
 		return nil, "", fmt.Errorf("body: %w", err)
 	}
-	whole, err := inTime(r, parts.ReadAll, func([]byte) {})
+	var checked messages.CheckedReader
+	defer checked.End() // as readInTime does
+	whole, err := inTime(r, func() ([]byte, error) { return parts.ReadAll(&checked) }, func([]byte) {})
 	return whole, parts.ContentType, err
 }
 
@@ -114,7 +116,9 @@ var errReaderExited = errors.New("request body: its reader ended the goroutine")
 
 // readInTime reads a body.
 func (r *slot) readInTime(reader io.Reader) ([]byte, error) {
-	return inTime(r, func() ([]byte, error) { return readBody(reader) }, func([]byte) {})
+	checked := &messages.CheckedReader{Reader: reader}
+	defer checked.End() // whoever reads on when the request has ended stops
+	return inTime(r, func() ([]byte, error) { return readBody(checked) }, func([]byte) {})
 }
 
 // inTime calls f, code of the caller's that may block for as long as it likes, on a
@@ -172,8 +176,8 @@ func await[T any](r *slot, from <-chan T) (got T, err error) {
 
 // readBody takes a reader's bytes. A seeker is put back to where it was, so
 // that the same Request can be sent again.
-func readBody(reader io.Reader) ([]byte, error) {
-	seeker, rewinds := reader.(io.Seeker)
+func readBody(reader *messages.CheckedReader) ([]byte, error) {
+	seeker, rewinds := reader.Reader.(io.Seeker)
 	var start int64
 	if rewinds {
 		var err error

@@ -24,7 +24,7 @@ type upload struct {
 
 // touchReader knows whether it was read from, and is closed once.
 type touchReader struct {
-	io.Reader
+	messages.CheckedReader
 	state  atomic.Int32 // untouched, and then one of the two others for good
 	closed atomic.Bool
 }
@@ -44,7 +44,7 @@ func (t *touchReader) Read(p []byte) (int, error) {
 	if t.state.Load() != touched && !t.state.CompareAndSwap(untouched, touched) {
 		return 0, errRetired
 	}
-	return t.Reader.Read(p)
+	return t.CheckedReader.Read(p)
 }
 
 // Close closes the reader if it can be.
@@ -137,6 +137,9 @@ func (u *upload) open(r *slot, call *messages.Call) error {
 		if reader, err = inTime(r, again, closeReader); err != nil {
 			return fmt.Errorf("request body: %w", err)
 		}
+		if reader == nil {
+			return fmt.Errorf("%w: its Body returned no reader", messages.ErrInvalidRequest)
+		}
 	} else if !ok || !u.retire() {
 		return errors.New("request body was read already")
 	}
@@ -144,7 +147,8 @@ func (u *upload) open(r *slot, call *messages.Call) error {
 	if u.probes && first == nil {
 		first = newOpening(reader)
 	}
-	u.current, call.Reader, call.Length = &touchReader{Reader: reader}, nil, 0
+	u.current, call.Reader, call.Length = new(touchReader), nil, 0
+	u.current.Reader = reader
 	if first != nil {
 		u.current.Reader = first
 		if empty, err := first.isEmpty(r); empty || err != nil {

@@ -293,7 +293,7 @@ func (u *upload) copy() (readErr, writeErr error) {
 		if n > 0 && !u.stopped() {
 			sent += int64(n)
 			if u.length >= 0 && sent > u.length {
-				return errBodyLength, nil // the server would take these bytes for another request
+				return ErrBodyLength, nil // the server would take these bytes for another request
 			}
 			if _, err := u.to.Write(u.framed(buffer[:], n)); err != nil {
 				return nil, err
@@ -334,12 +334,13 @@ func (u *upload) last(sent int64) (readErr, writeErr error) {
 			_, writeErr = u.to.Write(append(end, "\r\n"...))
 		}
 	case sent < u.length:
-		readErr = errBodyLength
+		readErr = ErrBodyLength
 	}
 	return readErr, writeErr
 }
 
-var (
-	errBodyLength    = fmt.Errorf("%w: its body is not as long as it said", messages.ErrInvalidRequest)
-	errUploadStopped = errors.New("the exchange ended before its request body")
-)
+// ErrBodyLength is the error of a request body that is shorter or longer than it
+// said.
+var ErrBodyLength = fmt.Errorf("%w: its body is not as long as it said", messages.ErrInvalidRequest)
+
+var errUploadStopped = errors.New("the exchange ended before its request body")

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"math"
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
@@ -29,7 +28,7 @@ func (s *Stream) lay(call *messages.Call, host string) *http.Request {
 	ctx, body, length := s.contextOf(call), io.ReadCloser(nil), int64(0)
 	switch {
 	case call.Reader != nil:
-		body, length = newUpload(call), call.Length
+		body, length = newUpload(call), max(-1, call.Length) // any other is no length to net/http
 	case len(call.Body) > 0:
 		s.sending = wire.NewLent(call.Body)
 		body, length = s.sending, int64(len(call.Body))
@@ -97,36 +96,41 @@ func (s *Stream) layFields(fields []messages.Field) {
 }
 
 // upload is a body that net/http reads, on a goroutine of its own: a panic in it is
-// an error, and it does not end well before its trailer is in order.
+// an error, and it does not end well unless it is as long as it said and its trailer
+// is in order. Of the length net/http sees to half: it ends a stream that is too
+// short as if it were whole.
 type upload struct {
 	io.Reader
-	room    int64 // how much more is read: one byte behind the length, if it has one
+	length  int64 // negative: unknown
+	read    int64
 	trailer http.Header
 	ended   atomic.Bool // read to its end, or to an error; set by net/http's goroutine, read by whichever closes
 }
 
 func newUpload(call *messages.Call) *upload {
-	u := &upload{Reader: call.Reader, room: math.MaxInt64, trailer: call.Trailer}
-	if call.Length >= 0 {
-		u.room = min(call.Length, math.MaxInt64-1) + 1
-	}
-	return u
+	return &upload{Reader: call.Reader, length: call.Length, trailer: call.Trailer}
 }
 
 // Read is part of io.Reader.
 func (u *upload) Read(p []byte) (n int, err error) {
-	p = p[:min(int64(len(p)), u.room)]
-	defer func() { u.room -= int64(n) }()
+	if u.length >= 0 && len(p) > 0 { // one byte too many says as much as all of them
+		p = p[:min(int64(len(p))-1, u.length-u.read)+1]
+	}
 	panicked := wire.Apart(messages.Exchanging, func() { n, err = u.Reader.Read(p) })
 	switch {
 	case panicked != nil:
 		n, err = 0, fmt.Errorf("request body: %w", panicked)
+	case u.length >= 0 && (u.read+int64(n) > u.length || err == io.EOF && u.read+int64(n) < u.length):
+		n, err = 0, wire.ErrBodyLength
+	case err != nil && err != io.EOF:
+		err = fmt.Errorf("request body: %w", err)
 	case err == io.EOF:
 		// Only now are its values there. An end would have net/http send them.
 		if bad := wire.CheckTrailer(u.trailer); bad != nil {
 			err = bad
 		}
 	}
+	u.read += int64(n)
 	if err != nil {
 		u.ended.Store(true)
 	}

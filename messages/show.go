@@ -150,3 +150,35 @@ func (e DecodeError) LogValue() slog.Value { return e.attrs().log() }
 
 // MarshalJSON writes an object of what LogValue returns.
 func (e DecodeError) MarshalJSON() ([]byte, error) { return e.attrs().json() }
+
+func (e PanicError) attrs() (a attrs) {
+	a.text("stage", e.Stage.String())
+	a.text("panic", fmt.Sprint(e.Value))
+	return a
+}
+
+// Format prints what Error returns for every verb and flag; the stack is read from
+// the field.
+func (e PanicError) Format(f fmt.State, verb rune) { show(f, verb, e.Error()) }
+
+// LogValue returns a group: stage and panic.
+func (e PanicError) LogValue() slog.Value { return e.attrs().log() }
+
+// MarshalJSON writes an object of what LogValue returns.
+func (e PanicError) MarshalJSON() ([]byte, error) { return e.attrs().json() }
+
+func (e ProxyError) attrs() (a attrs) {
+	a.text("proxy", e.Proxy)
+	a.number("status", e.Status)
+	a.cause(e.Err)
+	return a
+}
+
+// Format prints what Error returns for every verb and flag.
+func (e ProxyError) Format(f fmt.State, verb rune) { show(f, verb, e.Error()) }
+
+// LogValue returns a group: proxy, status, error.
+func (e ProxyError) LogValue() slog.Value { return e.attrs().log() }
+
+// MarshalJSON writes an object of what LogValue returns.
+func (e ProxyError) MarshalJSON() ([]byte, error) { return e.attrs().json() }

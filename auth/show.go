@@ -1,0 +1,27 @@
+package auth
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"strconv"
+)
+
+// The cause of an Error may have anything in its fields: it is told by its text, for
+// every verb, for slog and for encoding/json.
+
+// Format prints what Error returns for every verb and flag; %q quotes it.
+func (e Error) Format(f fmt.State, verb rune) {
+	text := e.Error()
+	if verb == 'q' {
+		text = strconv.Quote(text)
+	}
+	_, _ = io.WriteString(f, text)
+}
+
+// LogValue returns what Error does.
+func (e Error) LogValue() slog.Value { return slog.StringValue(e.Error()) }
+
+// MarshalJSON writes what Error returns.
+func (e Error) MarshalJSON() ([]byte, error) { return json.Marshal(e.Error()) }

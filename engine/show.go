@@ -1,0 +1,94 @@
+package engine
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+
+	"github.com/sluice-engine/sluice/messages"
+)
+
+// How the engine and its configuration print: in the same words for every verb, for
+// slog and for encoding/json. Keys stand in headers, in URLs of proxies, in TLS
+// configurations, in authenticators: none of them is printed.
+
+func show(f fmt.State, text string) { _, _ = io.WriteString(f, text) }
+
+// place is a URL without user, password, query and fragment.
+func place(url string) string {
+	return strings.TrimPrefix(messages.Request{URL: url}.String(), "GET ")
+}
+
+// String tells the base URL and how many limits there are.
+func (c Config) String() string {
+	return fmt.Sprintf("engine.Config for %s with %d limits", cmp.Or(place(c.BaseURL), "full URLs"), len(c.Limits))
+}
+
+// Format prints what String returns for every verb and flag.
+func (c Config) Format(f fmt.State, _ rune) { show(f, c.String()) }
+
+// LogValue returns what String does.
+func (c Config) LogValue() slog.Value { return slog.StringValue(c.String()) }
+
+// MarshalJSON writes what String returns.
+func (c Config) MarshalJSON() ([]byte, error) { return json.Marshal(c.String()) }
+
+// String tells the times, and what is set besides.
+func (d Dial) String() string {
+	text := fmt.Sprintf("engine.Dial within %v", d.Timeout)
+	for _, set := range []struct {
+		name string
+		is   bool
+	}{
+		{"a DialContext", d.DialContext != nil}, {"a LocalAddr", d.LocalAddr != ""}, {"a Proxy", d.Proxy != nil},
+		{"TLS", d.TLS != nil}, {"ProxyTLS", d.ProxyTLS != nil},
+	} {
+		if set.is {
+			text += ", with " + set.name
+		}
+	}
+	return text
+}
+
+// Format prints what String returns for every verb and flag.
+func (d Dial) Format(f fmt.State, _ rune) { show(f, d.String()) }
+
+// LogValue returns what String does.
+func (d Dial) LogValue() slog.Value { return slog.StringValue(d.String()) }
+
+// MarshalJSON writes what String returns.
+func (d Dial) MarshalJSON() ([]byte, error) { return json.Marshal(d.String()) }
+
+// String tells the base URL.
+func (e *Engine) String() string {
+	if e.made() != nil {
+		return "engine.Engine, not made by engine.New"
+	}
+	return "engine.Engine for " + cmp.Or(e.baseOrigin, "full URLs")
+}
+
+// Format prints what String returns for every verb and flag.
+func (e *Engine) Format(f fmt.State, _ rune) { show(f, e.String()) }
+
+// LogValue returns what String does.
+func (e *Engine) LogValue() slog.Value { return slog.StringValue(e.String()) }
+
+// MarshalJSON writes what String returns.
+func (e *Engine) MarshalJSON() ([]byte, error) { return json.Marshal(e.String()) }
+
+// String tells the place and the field.
+func (t TimeEndpoint) String() string {
+	return fmt.Sprintf("engine.TimeEndpoint %s, %s", place(cmp.Or(t.URL, t.Path)), cmp.Or(t.Field, "the Date header"))
+}
+
+// Format prints what String returns for every verb and flag.
+func (t TimeEndpoint) Format(f fmt.State, _ rune) { show(f, t.String()) }
+
+// LogValue returns what String does.
+func (t TimeEndpoint) LogValue() slog.Value { return slog.StringValue(t.String()) }
+
+// MarshalJSON writes what String returns.
+func (t TimeEndpoint) MarshalJSON() ([]byte, error) { return json.Marshal(t.String()) }

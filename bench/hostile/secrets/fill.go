@@ -1,0 +1,238 @@
+package secrets
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/tls"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"reflect"
+	"strings"
+	"time"
+
+	x "golang.org/x/oauth2"
+	"golang.org/x/oauth2/clientcredentials"
+
+	"github.com/sluice-engine/sluice/auth"
+	"github.com/sluice-engine/sluice/auth/oauth2"
+	"github.com/sluice-engine/sluice/engine"
+	"github.com/sluice-engine/sluice/messages"
+	"github.com/sluice-engine/sluice/throttle"
+	"github.com/sluice-engine/sluice/throttle/feedback"
+)
+
+// marker is the secret. It has 32 bytes, so that it can be the seed of a key, and some
+// that look otherwise in a URL.
+const marker = "sesame+open/the=door0123456789ab"
+
+// blabbing is an error whose text says nothing, and whose fields say all.
+type blabbing struct {
+	Detail string
+	Body   []byte
+}
+
+func (*blabbing) Error() string { return "it failed" }
+
+// transport is an http.RoundTripper that has a secret.
+type transport struct{ Token string }
+
+func (*transport) RoundTrip(*http.Request) (*http.Response, error) { return nil, errors.ErrUnsupported }
+
+// given are values for what reflection alone cannot fill.
+var given = map[reflect.Type]func() any{
+	reflect.TypeFor[any]():                  func() any { return marker },
+	reflect.TypeFor[error]():                func() any { return &blabbing{marker, []byte(marker)} },
+	reflect.TypeFor[io.Reader]():            func() any { return strings.NewReader(marker) },
+	reflect.TypeFor[io.ReadCloser]():        func() any { return io.NopCloser(strings.NewReader(marker)) },
+	reflect.TypeFor[auth.Authenticator]():   func() any { return auth.Bearer{Token: marker} },
+	reflect.TypeFor[auth.Signer]():          func() any { return auth.HMAC{Secret: marker} },
+	reflect.TypeFor[feedback.Header]():      func() any { return http.Header{"X-Key": {marker}} },
+	reflect.TypeFor[engine.TimeSource]():    func() any { return engine.TimeEndpoint{URL: address} },
+	reflect.TypeFor[http.RoundTripper]():    func() any { return &transport{marker} },
+	reflect.TypeFor[messages.Header]():      func() any { return messages.NewHeader("X-Key: " + marker + "\r\n") },
+	reflect.TypeFor[*url.URL]():             func() any { return &url.URL{Scheme: "http", User: url.UserPassword("me", marker), Host: "h"} },
+	reflect.TypeFor[*http.Client]():         func() any { return &http.Client{Transport: &transport{marker}} },
+	reflect.TypeFor[*tls.ConnectionState](): func() any { return &tls.ConnectionState{ServerName: marker, TLSUnique: []byte(marker)} },
+	reflect.TypeFor[*tls.Config]():          func() any { return &tls.Config{ServerName: marker, NextProtos: []string{marker}} },
+	reflect.TypeFor[auth.PrivateKey]():      func() any { return privateKey() },
+	reflect.TypeFor[auth.FixedClock]():      func() any { return auth.FixedClock(time.Unix(0, 0)) },
+	reflect.TypeFor[*time.Location]():       func() any { return time.UTC },
+}
+
+var address = "https://me:" + url.QueryEscape(marker) + "@host.test/path?key=" + url.QueryEscape(marker) + "#" + url.QueryEscape(marker)
+
+func privateKey() auth.PrivateKey {
+	key, err := auth.NewPrivateKey(ed25519.NewKeyFromSeed([]byte(marker)))
+	if err != nil {
+		panic(err)
+	}
+	return key
+}
+
+// fill fills what v is with secrets; place is "package.Type.Field" or "".
+func fill(v reflect.Value, place string, depth int) {
+	t := v.Type()
+	if _, isPublic := public[place]; isPublic {
+		visited[place] = true
+		return
+	}
+	if _, isPublic := public[nameOf(t)]; isPublic {
+		visited[nameOf(t)] = true
+		return
+	}
+	if make := given[t]; make != nil {
+		v.Set(reflect.ValueOf(make()))
+		return
+	}
+	if depth > 8 {
+		return
+	}
+	switch t.Kind() {
+	case reflect.String:
+		v.SetString(text(place))
+	case reflect.Slice:
+		one := reflect.New(t.Elem()).Elem()
+		fill(one, place, depth+1)
+		v.Set(reflect.Append(reflect.MakeSlice(t, 0, len(marker)), one))
+		if t.Elem().Kind() == reflect.Uint8 {
+			v.SetBytes([]byte(marker))
+		}
+	case reflect.Map:
+		key, value := reflect.New(t.Key()).Elem(), reflect.New(t.Elem()).Elem()
+		if key.Kind() == reflect.String {
+			key.SetString("X-Name")
+		}
+		fill(value, place, depth+1)
+		v.Set(reflect.MakeMap(t))
+		v.SetMapIndex(key, value)
+	case reflect.Pointer:
+		v.Set(reflect.New(t.Elem()))
+		fill(v.Elem(), "", depth+1)
+	case reflect.Struct:
+		for i := range t.NumField() {
+			if field := t.Field(i); field.IsExported() {
+				fill(v.Field(i), nameOf(t)+"."+field.Name, depth+1)
+			}
+		}
+	}
+}
+
+// visited are the entries of public that stand for something.
+var visited = map[string]bool{}
+
+func text(place string) string {
+	if urls[place] {
+		visited[place] = true
+		if strings.HasSuffix(place, ".Path") {
+			return "/path?key=" + url.QueryEscape(marker)
+		}
+		return address
+	}
+	return marker
+}
+
+// specimens are values of a type, with secrets in them; none for one that can hold
+// nothing.
+func specimens(t reflect.Type) []any {
+	if made, ok := lived[t]; ok {
+		return made()
+	}
+	if t.Kind() == reflect.Interface || t.Kind() == reflect.Func {
+		return nil // of what stands behind them each type is looked at itself
+	}
+	v := reflect.New(t)
+	fill(v.Elem(), "", 0)
+	return []any{v.Elem().Interface(), v.Interface()}
+}
+
+// lived are values whose secrets are where no field leads to from outside. None is
+// used by value: they must not be copied.
+var lived = map[reflect.Type]func() []any{
+	reflect.TypeFor[engine.Engine](): func() []any { return []any{newEngine(), new(engine.Engine)} },
+	reflect.TypeFor[oauth2.Tokens](): func() []any { return []any{newTokens(), refused(), wrong()} },
+	reflect.TypeFor[throttle.Ledger](): func() []any {
+		ledger, err := throttle.New([]throttle.Limit{{ID: "a", Quota: 1, Per: time.Second}}, throttle.Options{})
+		if err != nil {
+			panic(err)
+		}
+		return []any{ledger}
+	},
+	reflect.TypeFor[auth.Lane](): func() []any { return []any{auth.LaneOf(auth.Kraken{Key: marker, Secret: marker})} },
+}
+
+// newEngine has carried a request that was signed, and has a secret in its table of
+// cookies.
+func newEngine() *engine.Engine {
+	eng, err := engine.New(engine.Config{
+		BaseURL: "http://host.test", Header: http.Header{"X-Key": {marker}}, Auth: auth.Bearer{Token: marker},
+		Dial: engine.Dial{TLS: &tls.Config{ServerName: marker}}, Retry: engine.Retry{Max: -1},
+	})
+	if err != nil {
+		panic(err)
+	}
+	_ = eng.UpdateCookies("http://host.test", &http.Cookie{Name: "session", Value: "sesame"})
+	_ = eng.Close() // it prints the same, and leaves nothing behind
+	return eng
+}
+
+// newTokens hold a token.
+func newTokens() *oauth2.Tokens {
+	tokens := oauth2.New(func(context.Context) (*x.Token, error) {
+		return &x.Token{AccessToken: marker, RefreshToken: marker}, nil
+	}, oauth2.Options{Client: &http.Client{Transport: &transport{marker}}})
+	_ = tokens.Authenticate(&messages.Call{}, nil)
+	tokens.Close()
+	return tokens
+}
+
+// refused hold the answer of a token endpoint that said no.
+func refused() *oauth2.Tokens {
+	tokens := oauth2.New(func(context.Context) (*x.Token, error) {
+		return nil, &x.RetrieveError{Response: &http.Response{StatusCode: 400}, Body: []byte(marker), ErrorDescription: marker}
+	}, oauth2.Options{})
+	_ = tokens.Authenticate(&messages.Call{}, nil)
+	tokens.Close()
+	return tokens
+}
+
+// wrong have credentials with something odd about them.
+func wrong() *oauth2.Tokens {
+	tokens := oauth2.ClientCredentials(clientcredentials.Config{ClientID: marker, ClientSecret: marker + "\n"}, oauth2.Options{})
+	tokens.Close()
+	return tokens
+}
+
+// Errors are errors that exported functions return about what holds a secret.
+func errorsAbout() []error {
+	tokens := refused()
+	refusal := tokens.Authenticate(&messages.Call{}, nil)
+	answer := &messages.Response{
+		Method: "GET", URL: address, StatusCode: 200, Body: []byte(`{"a":"` + marker + `"`),
+		Header: messages.NewHeader("X-Key: " + marker + "\r\n"),
+	}
+	_, key := auth.ParsePrivateKey(auth.Secret(base64.StdEncoding.EncodeToString([]byte(marker + "odd"))))
+	_, values := messages.Values{"key": auth.Secret(marker)}.Encoded()
+	_, object := messages.Values{"key": auth.Secret(marker)}.JSON()
+	_, config := engine.New(engine.Config{
+		BaseURL: "ftp://me:" + url.QueryEscape(marker) + "@host.test?" + marker, Origins: []string{"x:" + address},
+		Header: http.Header{"X-Key": {marker + "\r\n"}}, Auth: auth.Bearer{Token: marker + "\n"},
+	})
+	eng := newEngine()
+	return []error{
+		refusal, wrong().Validate(), key, values, object, config,
+		answer.JSON(new(struct{ A int })), answer.Require("text/html"),
+		eng.UpdateCookies(address, &http.Cookie{Name: "a;b", Value: marker + ";"}),
+		eng.UpdateCookies("ftp://me:"+marker+"@x", &http.Cookie{Name: "a", Value: marker}),
+		doError(eng, &engine.Request{URL: address}), doError(eng, &engine.Request{URL: "x" + address}),
+		fmt.Errorf("wrapped: %w", refusal), errors.Join(refusal, key),
+	}
+}
+
+func doError(eng *engine.Engine, req *engine.Request) error {
+	_, err := eng.Do(context.Background(), req)
+	return err
+}

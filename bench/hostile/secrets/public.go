@@ -1,0 +1,125 @@
+package secrets
+
+// public is what is public by nature, and may be printed: fields by their type, with
+// the reason. Whatever else is a text, a body, a header or a map is none of it.
+var public = map[string]string{
+	"messages.Request.Method":        "what is done",
+	"messages.Request.LimitID":       limitID,
+	"messages.Request.Accept":        "a media type",
+	"messages.Request.Key":           "prints nowhere, but may name an account at worst",
+	"messages.Error.Method":          "what is done",
+	"messages.Error.Path":            "a place, of which NewError has cut off the rest",
+	"messages.Error.Key":             "prints nowhere, but may name an account at worst",
+	"throttle.Permit.Owner":          "the caller's own, printed as it prints",
+	"throttle.Hold.Limit":            limitID,
+	"messages.Error.Route":           limitID,
+	"messages.Error.Limit":           limitID,
+	"messages.Answer.Method":         "what is done",
+	"messages.ContentTypeError.Got":  "a media type",
+	"messages.ContentTypeError.Want": "a media type",
+	"messages.DecodeError.Into":      "a Go type",
+	"messages.Response.Method":       "what is done",
+	"messages.Call.Method":           "what is done",
+	"messages.Call.Host":             place,
+	"messages.Origin.Scheme":         place,
+	"messages.Origin.Addr":           place,
+	"messages.Field.Name":            "a header's name",
+	"messages.ProxyError.Proxy":      place,
+	"messages.SkewError.Why":         "the engine's own words",
+	"messages.PanicError.Value":      "the panic's own words, as the runtime would print them",
+
+	"engine.Config.DefaultLimitID":  limitID,
+	"engine.Dial.LocalAddr":         place,
+	"engine.Responses.Codings":      "codings",
+	"engine.TimeEndpoint.Field":     "a field's name",
+	"engine.TimeEndpoint.LimitID":   limitID,
+	"engine.LimitStats.ID":          limitID,
+	"engine.LimitStats.Key":         limitKey,
+	"engine.ScopeStats.Origin":      place,
+	"engine.ScopeStats.Name":        "a scope's name",
+	"auth.APIKey.Header":            "a header's name",
+	"auth.APIKey.Query":             "a parameter's name",
+	"auth.APIKey.Prefix":            "a scheme's word, such as Token",
+	"auth.Basic.User":               "the public half of a pair",
+	"auth.Codes.Field":              "a field's name",
+	"auth.Codes.Timestamp":          serverWord,
+	"auth.Codes.Nonce":              serverWord,
+	"auth.Error.Scheme":             "a Go type",
+	"auth.Error.Field":              "a field's name",
+	"auth.HTTPSignature.KeyID":      "names a key, and is sent in clear",
+	"auth.HTTPSignature.Components": "names of fields",
+	"auth.HTTPSignature.Label":      "a label",
+	"auth.HTTPSignature.Algorithm":  "an algorithm's name",
+	"auth.HTTPSignature.Tag":        "a label",
+	"auth.JWT.Issuer":               claim,
+	"auth.JWT.Subject":              claim,
+	"auth.JWT.Audience":             claim,
+	"auth.JWT.KeyID":                "names a key, and is sent in clear",
+	"auth.Line.Name":                "a header's name",
+	"auth.Part":                     "a piece of a form, which every user of an exchange has",
+	"auth.Payload.KeyHeader":        "a header's name",
+	"auth.Payload.PayloadHeader":    "a header's name",
+	"auth.Payload.SignatureHeader":  "a header's name",
+	"auth.QueryForm.KeyHeader":      "a header's name",
+	"auth.QueryForm.KeyParam":       "a parameter's name",
+	"auth.QueryForm.Timestamp":      "a parameter's name",
+	"auth.QueryForm.RecvWindow":     "a parameter's name",
+	"auth.QueryForm.Signature":      "a parameter's name",
+	"auth.SigV4.AccessKey":          "names the secret, and is sent in clear",
+	"auth.SigV4.Region":             place,
+	"auth.SigV4.Service":            place,
+
+	"throttle.Cost.ID":                        limitID,
+	"throttle.Hold.Key":                       limitKey,
+	"throttle.Limit.ID":                       limitID,
+	"throttle.Limit.Keys":                     limitKey,
+	"throttle.Limit.Scope":                    "a scope's name",
+	"throttle.LimitError.ID":                  limitID,
+	"throttle.LimitError.Full":                limitID,
+	"throttle.LimitError.Key":                 limitKey,
+	"throttle.LimitSnapshot.ID":               limitID,
+	"throttle.LimitSnapshot.Key":              limitKey,
+	"throttle.Link.ID":                        limitID,
+	"throttle.LostLimit.ID":                   limitID,
+	"throttle.LostLimit.Key":                  limitKey,
+	"throttle.Permit.Limit":                   limitID,
+	"throttle.Permit.Key":                     limitKey,
+	"throttle.Permit.Origin":                  place,
+	"throttle.Scope.Origin":                   place,
+	"throttle.Scope.Name":                     "a scope's name",
+	"throttle/feedback.Answer.Limit":          limitID,
+	"throttle/feedback.Answer.Key":            limitKey,
+	"throttle/feedback.Answer.Origin":         place,
+	"throttle/feedback.BodyCodes.Fields":      "names of fields",
+	"throttle/feedback.BodyCodes.Until":       serverWord,
+	"throttle/feedback.BodyCodes.Reset":       "a header's name",
+	"throttle/feedback.BodyCodes.TimeField":   "a field's name",
+	"throttle/feedback.Feedback.Scope":        "a scope's name",
+	"throttle/feedback.HeaderUsage.Limit":     limitID,
+	"throttle/feedback.HeaderUsage.Used":      "a header's name",
+	"throttle/feedback.HeaderUsage.Remaining": "a header's name",
+	"throttle/feedback.HeaderUsage.Quota":     "a header's name",
+	"throttle/feedback.HeaderUsage.Reset":     "a header's name",
+	"throttle/feedback.Usage.Limit":           limitID,
+	"throttle/feedback.Usage.Key":             limitKey,
+}
+
+const (
+	limitID    = "the id of a limit"
+	limitKey   = "a key of a limit, such as a symbol, which is what is counted by"
+	place      = "a place in the network"
+	serverWord = "a word of the server's"
+	claim      = "a claim, which the server reads in clear"
+)
+
+// urls are fields with a URL or a path: the place may be printed, and user, password,
+// query and fragment may not.
+var urls = map[string]bool{
+	"messages.Request.URL": true, "messages.Request.Path": true, "messages.Answer.URL": true, "messages.Response.URL": true,
+	"messages.Call.Path":    true,
+	"engine.Config.BaseURL": true, "engine.Config.Origins": true, "engine.TimeEndpoint.URL": true, "engine.TimeEndpoint.Path": true,
+}
+
+// sent are the types whose JSON is what is sent to a server: there the secret is
+// where it belongs.
+var sent = map[string]bool{"messages.Values": true, "messages.Form": true, "messages.AsJSON": true}

@@ -1,10 +1,113 @@
 package hostile
 
-// class is a kind of difference from net/http that is meant.
+import (
+	"errors"
+	"maps"
+	"net/http"
+	"strings"
+
+	"github.com/sluice-engine/sluice/engine"
+)
+
+// class is a kind of difference from net/http that is meant. The first that holds
+// counts.
 type class struct {
 	name   string
 	reason string
 	holds  func(d difference) bool
 }
 
-var classes = []class{}
+// strict makes a class of answers that the engine refuses as malformed and net/http
+// reads, or waits for more of. The reason is read off the bytes, and not off what the
+// engine says.
+func strict(name, reason string, odd func(s shape) bool) class {
+	return class{"strict, " + name, reason, func(d difference) bool {
+		return d.ours.verdict == fails && d.theirs.verdict != fails && errors.Is(d.ours.err, engine.ErrMalformedResponse) && odd(d.shape)
+	}}
+}
+
+// capped makes a class of answers that are over a cap of the engine's.
+func capped(name, reason string, cause error, odd func(d difference) bool) class {
+	return class{"cap, " + name, reason, func(d difference) bool {
+		return d.ours.verdict == fails && errors.Is(d.ours.err, cause) && odd(d)
+	}}
+}
+
+const byDecision = "refused, docs/decisions/0002"
+
+var classes = []class{
+	strict("status line", "no other version than 1.0 and 1.1, no code but three digits from 100 on: "+byDecision, shape.badStatus),
+	strict("bare line feed", byDecision, func(s shape) bool { return bareLF.MatchString(s.framing) }),
+	strict("bare carriage return", byDecision, func(s shape) bool { return bareCR.MatchString(s.framing) }),
+	strict("NUL", byDecision, func(s shape) bool { return strings.Contains(s.framing, "\x00") }),
+	strict("control character", "no field value has one, RFC 9110, section 5.5", func(s shape) bool { return control.MatchString(s.head) }),
+	strict("folded line", byDecision, func(s shape) bool { return folded.MatchString(s.framing) }),
+	strict("field name", "blank before the colon, no colon, no token: "+byDecision, shape.badNames),
+	strict("length", "repeated, or no number of up to 18 digits: "+byDecision, shape.badLengths),
+	strict("transfer coding", "another than chunked, twice, beside a length, or in HTTP/1.0: "+byDecision, shape.badCodings),
+	strict("chunks", "sizes without digits, of more than 15, or with something behind them: "+byDecision, func(s shape) bool { return s.chunked }),
+	strict("101", "nobody has asked for another protocol", func(s shape) bool { return strings.Contains(s.head, " 101") }),
+	{"coding, deflate and x-gzip", "the engine asks for deflate and undoes it, and knows gzip by its old name; net/http asks for gzip alone", ownCoding},
+	capped("body", "16 MiB, for length and chunks are believed to be meant", engine.ErrBodyTooLarge, func(d difference) bool { return d.shape.hugeBody() }),
+	capped("ratio", "a byte may become 200, once there is a megabyte", engine.ErrBodyTooLarge, func(d difference) bool {
+		return d.shape.coding != "" && len(d.theirs.body) > 1<<20
+	}),
+	capped("head", "64 KiB for a head, for all interim heads, for a trailer section", engine.ErrHeaderTooLarge, func(d difference) bool {
+		return len(d.shape.framing) > 64<<10
+	}),
+	{"blanks before a chunk extension", "allowed by RFC 9112, section 7.1.1, and refused by net/http", func(d difference) bool {
+		return d.ours.verdict == answers && d.theirs.verdict == fails && d.shape.chunked && strings.Contains(d.theirs.err.Error(), "invalid byte in chunk length")
+	}},
+	{"trailer within 64 KiB", "net/http has room for 4 KiB alone", func(d difference) bool {
+		return d.ours.verdict != fails && d.theirs.verdict == fails && strings.Contains(d.theirs.err.Error(), "suspiciously long trailer")
+	}},
+	{"trailer announced", "what is announced means nothing to the engine, and what comes in a trailer is never believed about framing", func(d difference) bool {
+		return d.ours.verdict != fails && d.theirs.verdict == fails && strings.Contains(d.theirs.err.Error(), "bad trailer key")
+	}},
+	{"control character in a value", "handed over as it came", func(d difference) bool {
+		return d.ours.verdict != fails && d.theirs.verdict == fails && control.MatchString(d.shape.framing)
+	}},
+	{"head that is odd and not complete", "refused once it is complete, and until then waited for", func(d difference) bool {
+		odd := bareCR.MatchString(d.shape.head) || strings.Contains(d.shape.head, "\x00")
+		return d.ours.verdict == waits && d.theirs.verdict == fails && odd
+	}},
+	{"header as it came", "Do tells Transfer-Encoding, Trailer and Connection as received; net/http takes them out", func(d difference) bool {
+		return strings.HasPrefix(d.door, "Do") && sameBut(d, "Transfer-Encoding", "Trailer", "Connection")
+	}},
+	{"Connection: close", "told in the header as received; net/http takes it out", func(d difference) bool { return sameBut(d, "Connection") }},
+}
+
+// sameBut reports whether two answers are the same but for what names say in the header,
+// and for trailers that were announced and did not come.
+func sameBut(d difference, names ...string) bool {
+	if d.ours.verdict != answers || d.theirs.verdict != answers {
+		return false
+	}
+	without := func(o outcome) outcome {
+		o.header = maps.Clone(o.header)
+		for _, name := range names {
+			delete(o.header, name)
+		}
+		o.trailer = maps.Clone(o.trailer)
+		maps.DeleteFunc(o.trailer, func(_ string, v []string) bool { return len(v) == 0 })
+		return o
+	}
+	return len(differences(without(d.theirs), without(d.ours))) == 0
+}
+
+// ownCoding holds where the engine has undone a coding, or found it wrong, that
+// net/http hands over as it came.
+func ownCoding(d difference) bool {
+	coding := strings.ToLower(d.shape.coding)
+	if coding != "deflate" && coding != "x-gzip" {
+		return false
+	}
+	switch {
+	case d.ours.verdict == fails:
+		return errors.Is(d.ours.err, engine.ErrMalformedResponse) || errors.Is(d.ours.err, engine.ErrTruncated)
+	case d.ours.verdict != answers || d.theirs.verdict != answers:
+		return false
+	}
+	plain, err := unpacked(coding, d.theirs.body)
+	return err == nil && plain == d.ours.body && http.Header(d.ours.header).Get("Content-Encoding") == ""
+}

@@ -186,6 +186,25 @@ func (g *grammar) chunks() {
 	}
 }
 
+// unpacked undoes a content coding.
+func unpacked(coding, body string) (string, error) {
+	if body == "" {
+		return "", nil
+	}
+	var r io.Reader = flate.NewReader(strings.NewReader(body))
+	var err error
+	if coding != "deflate" {
+		r, err = gzip.NewReader(strings.NewReader(body))
+	} else if zr, wrong := zlib.NewReader(strings.NewReader(body)); wrong == nil {
+		r = zr
+	}
+	if err != nil {
+		return "", err
+	}
+	plain, err := io.ReadAll(r)
+	return string(plain), err
+}
+
 // packed is a body in a content coding.
 func packed(coding, body string) string {
 	var b bytes.Buffer

@@ -3,6 +3,7 @@ package hostile
 import (
 	"fmt"
 	"io"
+	"log"
 	"maps"
 	"slices"
 	"strings"
@@ -72,6 +73,8 @@ func Play(t *testing.T, c Config) (reports []Report) {
 	if c.Part != "" && !slices.Contains(Names(), c.Part) {
 		t.Fatalf("no part %q: there are %s", c.Part, strings.Join(Names(), ", "))
 	}
+	defer log.SetOutput(log.Writer())
+	log.SetOutput(io.Discard) // net/http tells everybody what it thinks of such servers
 	for _, p := range parts {
 		if c.Part != "" && c.Part != p.name {
 			continue

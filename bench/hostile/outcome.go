@@ -85,6 +85,9 @@ func overHTTP(trip http.RoundTripper) func(ctx context.Context, method, url stri
 			return failed(err)
 		}
 		defer response.Body.Close()
+		if response.StatusCode == http.StatusSwitchingProtocols { // its body is the connection, which no context ends
+			return outcome{answers, response.StatusCode, "", response.Header, response.Trailer, nil}
+		}
 		body, err := io.ReadAll(response.Body)
 		if err != nil {
 			return failed(err)
@@ -105,14 +108,13 @@ func newEngine(config engine.Config) *engine.Engine {
 	return eng
 }
 
-func byDoor(door string, config engine.Config) client {
-	eng := newEngine(config)
+func byDoor(eng *engine.Engine, door string) client {
 	streamed := strings.HasSuffix(door, "streamed")
 	ask := overHTTP(eng.RoundTripper(func(_ *http.Request, asked *engine.Request) { asked.Stream = streamed }))
 	if strings.HasPrefix(door, "Do") {
 		ask = overDo(eng, streamed)
 	}
-	return client{door, ask, func() { _ = eng.Close() }}
+	return client{door, ask, func() {}}
 }
 
 func overDo(eng *engine.Engine, streamed bool) func(ctx context.Context, method, url string) outcome {

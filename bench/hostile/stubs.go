@@ -2,10 +2,8 @@ package hostile
 
 import "testing"
 
-func playMutants(t *testing.T, c Config, r *Report)     {}
-func playConnections(t *testing.T, c Config, r *Report) {}
-func playTLS(t *testing.T, c Config, r *Report)         {}
-func playTunnels(t *testing.T, c Config, r *Report)     {}
-func playTokens(t *testing.T, c Config, r *Report)      {}
-func playTime(t *testing.T, c Config, r *Report)        {}
-func playSecrets(t *testing.T, c Config, r *Report)     {}
+func playTLS(t *testing.T, c Config, r *Report)     {}
+func playTunnels(t *testing.T, c Config, r *Report) {}
+func playTokens(t *testing.T, c Config, r *Report)  {}
+func playTime(t *testing.T, c Config, r *Report)    {}
+func playSecrets(t *testing.T, c Config, r *Report) {}

@@ -20,6 +20,9 @@ import (
 type foreign struct {
 	name  string
 	sound bool // whoever reads and writes as net.Conn says cannot tell it from a socket
+	// blind says that nothing tells what is there to be read: it is used once, and what
+	// the server said before it was asked cannot be told from an answer.
+	blind bool
 	wrap  func(net.Conn) net.Conn
 }
 
@@ -80,24 +83,24 @@ type nowhere struct{ net.Conn }
 func (nowhere) LocalAddr() net.Addr  { return nil }
 func (nowhere) RemoteAddr() net.Addr { return nil }
 
-// lying says that nothing is there to be read, whatever there is.
+// lying says that something is there to be read, whether it is or not.
 type lying struct{ net.Conn }
 
-func (lying) Pending() (int, bool) { return 0, false }
+func (lying) Pending() (int, bool) { return 1, false }
 
 var errForeign = errors.New("not on this connection")
 
 var foreigners = []foreign{
-	{"as it is", true, func(c net.Conn) net.Conn { return c }},
-	{"hidden in a struct", true, func(c net.Conn) net.Conn { return struct{ net.Conn }{c} }},
-	{"without addresses", true, func(c net.Conn) net.Conn { return nowhere{c} }},
-	{"reads one byte at a time", true, func(c net.Conn) net.Conn {
+	{"as it is", true, false, func(c net.Conn) net.Conn { return c }},
+	{"hidden in a struct", true, false, func(c net.Conn) net.Conn { return struct{ net.Conn }{c} }},
+	{"without addresses", true, false, func(c net.Conn) net.Conn { return nowhere{c} }},
+	{"reads one byte at a time", true, false, func(c net.Conn) net.Conn {
 		return reading(c, func(p []byte) (int, error) { return c.Read(p[:min(1, len(p))]) })
 	}},
-	{"reads seven bytes at a time", true, func(c net.Conn) net.Conn {
+	{"reads seven bytes at a time", true, false, func(c net.Conn) net.Conn {
 		return reading(c, func(p []byte) (int, error) { return c.Read(p[:min(7, len(p))]) })
 	}},
-	{"reads nothing now and then", true, func(c net.Conn) net.Conn {
+	{"reads nothing now and then", true, false, func(c net.Conn) net.Conn {
 		n := 0
 		return reading(c, func(p []byte) (int, error) {
 			if n++; n%2 == 0 {
@@ -106,8 +109,8 @@ var foreigners = []foreign{
 			return c.Read(p)
 		})
 	}},
-	{"reads nothing for ever", false, func(c net.Conn) net.Conn { return reading(c, func([]byte) (int, error) { return 0, nil }) }},
-	{"reads with the end beside the bytes", false, func(c net.Conn) net.Conn {
+	{"reads nothing for ever", false, false, func(c net.Conn) net.Conn { return reading(c, func([]byte) (int, error) { return 0, nil }) }},
+	{"reads with the end beside the bytes", false, false, func(c net.Conn) net.Conn {
 		return reading(c, func(p []byte) (int, error) {
 			n, err := c.Read(p)
 			if err == nil {
@@ -116,54 +119,60 @@ var foreigners = []foreign{
 			return n, err
 		})
 	}},
-	{"reads with an error beside the bytes", false, func(c net.Conn) net.Conn {
+	{"reads with an error beside the bytes", false, false, func(c net.Conn) net.Conn {
 		return reading(c, func(p []byte) (int, error) { n, _ := c.Read(p); return n, errForeign })
 	}},
-	{"reads more than there is room for", false, func(c net.Conn) net.Conn {
+	{"reads more than there is room for", false, false, func(c net.Conn) net.Conn {
 		return reading(c, func(p []byte) (int, error) { n, err := c.Read(p); return n + len(p), err })
 	}},
-	{"reads a negative number", false, func(c net.Conn) net.Conn { return reading(c, func([]byte) (int, error) { return -1, nil }) }},
-	{"panics when read", false, func(c net.Conn) net.Conn { return reading(c, func([]byte) (int, error) { panic("read") }) }},
-	{"ends the goroutine when read", false, func(c net.Conn) net.Conn {
+	{"reads a negative number", false, false, func(c net.Conn) net.Conn { return reading(c, func([]byte) (int, error) { return -1, nil }) }},
+	{"panics when read", false, false, func(c net.Conn) net.Conn { return reading(c, func([]byte) (int, error) { panic("read") }) }},
+	{"ends the goroutine when read", false, false, func(c net.Conn) net.Conn {
 		return reading(c, func([]byte) (int, error) { runtime.Goexit(); return 0, nil })
 	}},
-	{"writes one byte, and says so", false, func(c net.Conn) net.Conn {
+	{"writes one byte, and says so", false, false, func(c net.Conn) net.Conn {
 		return &wrapped{Conn: c, write: func(p []byte) (int, error) { n, _ := c.Write(p[:1]); return n, io.ErrShortWrite }}
 	}},
-	{"writes one byte, without an error", false, func(c net.Conn) net.Conn {
+	{"writes one byte, without an error", false, false, func(c net.Conn) net.Conn {
 		return &wrapped{Conn: c, write: func(p []byte) (int, error) { return c.Write(p[:1]) }}
 	}},
-	{"writes all, and says less", false, func(c net.Conn) net.Conn {
+	{"writes all, and says less", false, false, func(c net.Conn) net.Conn {
 		return &wrapped{Conn: c, write: func(p []byte) (int, error) { _, err := c.Write(p); return 0, err }}
 	}},
-	{"writes all, and says more", false, func(c net.Conn) net.Conn {
+	{"writes all, and says more", false, false, func(c net.Conn) net.Conn {
 		return &wrapped{Conn: c, write: func(p []byte) (int, error) { n, err := c.Write(p); return n + 7, err }}
 	}},
-	{"writes all, and says that it failed", false, func(c net.Conn) net.Conn {
+	{"writes all, and says that it failed", false, false, func(c net.Conn) net.Conn {
 		return &wrapped{Conn: c, write: func(p []byte) (int, error) { n, _ := c.Write(p); return n, errForeign }}
 	}},
-	{"panics when written", false, func(c net.Conn) net.Conn {
+	{"panics when written", false, false, func(c net.Conn) net.Conn {
 		return &wrapped{Conn: c, write: func([]byte) (int, error) { panic("write") }}
 	}},
-	{"refuses deadlines", true, func(c net.Conn) net.Conn {
+	{"refuses deadlines", true, true, func(c net.Conn) net.Conn {
 		return &wrapped{Conn: c, deadline: func(time.Time) error { return errForeign }}
 	}},
-	{"forgets deadlines", true, func(c net.Conn) net.Conn {
+	{"forgets deadlines", false, false, func(c net.Conn) net.Conn {
 		return &wrapped{Conn: c, deadline: func(time.Time) error { return nil }}
 	}},
-	{"panics at deadlines", false, func(c net.Conn) net.Conn {
+	{"panics at deadlines", false, false, func(c net.Conn) net.Conn {
 		return &wrapped{Conn: c, deadline: func(time.Time) error { panic("deadline") }}
 	}},
-	{"takes an hour to close", true, func(c net.Conn) net.Conn {
+	{"takes an hour to close", true, false, func(c net.Conn) net.Conn {
 		return &wrapped{Conn: c, close: func() error { time.Sleep(time.Hour); return c.Close() }}
 	}},
-	{"fails to close", true, func(c net.Conn) net.Conn {
+	{"fails to close", true, false, func(c net.Conn) net.Conn {
 		return &wrapped{Conn: c, close: func() error { _ = c.Close(); return errForeign }}
 	}},
-	{"panics when closed", false, func(c net.Conn) net.Conn {
+	{"panics when closed", false, false, func(c net.Conn) net.Conn {
 		return &wrapped{Conn: c, close: func() error { _ = c.Close(); panic("close") }}
 	}},
-	{"hides what is there", false, func(c net.Conn) net.Conn { return lying{c} }},
+	{"refuses deadlines and takes an hour to return from Close", true, true, func(c net.Conn) net.Conn {
+		return &wrapped{Conn: c, deadline: func(time.Time) error { return errForeign }, close: func() error { defer time.Sleep(time.Hour); return c.Close() }}
+	}},
+	{"forgets deadlines and takes an hour to return from Close", false, false, func(c net.Conn) net.Conn {
+		return &wrapped{Conn: c, deadline: func(time.Time) error { return nil }, close: func() error { defer time.Sleep(time.Hour); return c.Close() }}
+	}},
+	{"always says that something is there", false, false, func(c net.Conn) net.Conn { return lying{c} }},
 }
 
 func reading(c net.Conn, read func(p []byte) (int, error)) net.Conn {
@@ -254,6 +263,7 @@ func playForeign(f foreign, m manners, door string, r *Report) {
 		if err != nil {
 			return nil, err
 		}
+		time.Sleep(time.Millisecond) // as long as anywhere else: who speaks first has spoken
 		return f.wrap(c), nil
 	}
 	eng := newEngine(engine.Config{Dial: engine.Dial{DialContext: dial}})
@@ -266,6 +276,8 @@ func playForeign(f foreign, m manners, door string, r *Report) {
 		took := time.Since(began)
 		where := fmt.Sprintf("a connection that %s, a server that %s, %s, request %d", f.name, m.name, door, i)
 		switch {
+		case got.verdict == answers && got.body != trueBody(path) && f.blind && m.before != "":
+			r.count("the server spoke first, over a connection that cannot be looked at")
 		case got.verdict == answers && got.body != trueBody(path):
 			r.fail("POISONED: %s got %v", where, got)
 		case got.verdict == answers:
@@ -278,7 +290,7 @@ func playForeign(f foreign, m manners, door string, r *Report) {
 		}
 		time.Sleep(50 * time.Millisecond) // what comes late is there now
 	}
-	r.count(fmt.Sprintf("requests of %d answered: %d", questions, answered))
+	r.count(fmt.Sprintf("%s: %d of %d requests answered", f.name, answered, questions))
 	r.closing(eng, fmt.Sprintf("a connection that %s, a server that %s", f.name, m.name))
 	time.Sleep(2 * time.Hour) // the slowest Close has returned
 	s.stop()

@@ -61,11 +61,20 @@ type client struct {
 	close func()
 }
 
+// get asks on a goroutine of its own, which what is hostile may end.
 func (c client) get(method, url string) outcome {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	return c.ask(ctx, method, url)
+	told := make(chan outcome, 1)
+	go func() {
+		got := outcome{verdict: fails, err: errEnded}
+		defer func() { told <- got }()
+		got = c.ask(ctx, method, url)
+	}()
+	return <-told
 }
+
+var errEnded = errors.New("the goroutine was ended")
 
 // netHTTP is the other client. It is asked at run time, whatever its version.
 func netHTTP(dial dialer) client {

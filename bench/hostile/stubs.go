@@ -2,7 +2,6 @@ package hostile
 
 import "testing"
 
-func playTLS(t *testing.T, c Config, r *Report)     {}
 func playTunnels(t *testing.T, c Config, r *Report) {}
 func playTokens(t *testing.T, c Config, r *Report)  {}
 func playTime(t *testing.T, c Config, r *Report)    {}

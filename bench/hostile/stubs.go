@@ -2,7 +2,6 @@ package hostile
 
 import "testing"
 
-func playTunnels(t *testing.T, c Config, r *Report) {}
 func playTokens(t *testing.T, c Config, r *Report)  {}
 func playTime(t *testing.T, c Config, r *Report)    {}
 func playSecrets(t *testing.T, c Config, r *Report) {}

@@ -15,6 +15,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -319,7 +320,7 @@ func playSealing(s sealing, version uint16, door string, r *Report) {
 	_, trust := authority()
 	config := engine.Config{Dial: engine.Dial{DialContext: listener.DialContext, TLS: &tls.Config{RootCAs: trust}}}
 	if s.warm {
-		config.Retry.Max = -1 // what is dialled anew would not have rested
+		config.Dial.DialContext = once(listener.DialContext) // what is dialled anew would not have rested
 	}
 	eng := newEngine(config)
 	cl := byDoor(eng, door)
@@ -343,6 +344,17 @@ func playSealing(s sealing, version uint16, door string, r *Report) {
 	r.closing(eng, s.name)
 	time.Sleep(time.Minute)
 	server.stop()
+}
+
+// once dials no second time.
+func once(dial dialer) dialer {
+	var dialled atomic.Bool
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		if dialled.Swap(true) {
+			return nil, errForeign
+		}
+		return dial(ctx, network, addr)
+	}
 }
 
 // ownOrNone demands that an answer is one's own, and that there is one if that must be.

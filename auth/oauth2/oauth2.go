@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -321,25 +322,50 @@ func (t *Tokens) get(ctx context.Context) (token *oauth2.Token, err error) {
 		return nil, &Error{Err: err}
 	case token == nil || token.AccessToken == "":
 		return nil, &Error{Err: errors.New("no access token in the answer")}
+	case !isText(token.Type()) || !isText(token.AccessToken):
+		// Held until it expires, it would have every request refused before it is sent.
+		return nil, &Error{Err: errors.New("the access token has a control character, and cannot be sent")}
 	}
 	return token, nil
 }
 
-// Error means that no token could be had. Its text leaves out the token
-// endpoint's answer, which may hold secrets; it is in the cause.
+// isText reports whether a text can stand in a header line (RFC 9110, section 5.5).
+func isText(text string) bool {
+	for i := range len(text) {
+		if c := text[i]; c < ' ' && c != '\t' || c == 0x7f {
+			return false
+		}
+	}
+	return true
+}
+
+// Error means that no token could be had. Its text leaves out what the token
+// endpoint said, its URL, and every word that is not one of OAuth's own: secrets may
+// stand in all of them. They are in the cause.
 type Error struct{ Err error }
+
+// codes are the error codes of OAuth 2.0 (RFC 6749, sections 4.1.2.1 and 5.2). Any other
+// is the server's own words.
+var codes = map[string]bool{
+	"invalid_request": true, "invalid_client": true, "invalid_grant": true, "unauthorized_client": true, "unsupported_grant_type": true,
+	"invalid_scope": true, "access_denied": true, "unsupported_response_type": true, "server_error": true, "temporarily_unavailable": true,
+}
 
 // Error is part of error.
 func (e *Error) Error() string {
 	var answer *oauth2.RetrieveError
-	if !errors.As(e.Err, &answer) {
+	var trip *url.Error
+	switch {
+	case errors.As(e.Err, &trip):
+		return "auth: oauth2: token endpoint: " + trip.Err.Error()
+	case !errors.As(e.Err, &answer):
 		return "auth: oauth2: " + e.Err.Error()
 	}
 	text := "auth: oauth2: token endpoint refused"
 	if answer.Response != nil {
 		text += ": " + http.StatusText(answer.Response.StatusCode)
 	}
-	if answer.ErrorCode != "" {
+	if codes[answer.ErrorCode] {
 		text += ": " + answer.ErrorCode
 	}
 	return text

@@ -18,6 +18,7 @@ var verbs = []func() *cobra.Command{
 	newPeersCommand,
 	newLimitsCommand,
 	newRefereeCommand,
+	newHostileCommand,
 	newClockCommand,
 	newMutantsCommand,
 	newSuitesCommand,

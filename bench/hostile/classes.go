@@ -3,7 +3,6 @@ package hostile
 import (
 	"errors"
 	"maps"
-	"net/http"
 	"strings"
 
 	"github.com/sluice-engine/sluice/engine"
@@ -48,6 +47,13 @@ var classes = []class{
 	strict("chunks", "sizes without digits, of more than 15, or with something behind them: "+byDecision, func(s shape) bool { return s.chunked }),
 	strict("101", "nobody has asked for another protocol", func(s shape) bool { return strings.Contains(s.head, " 101") }),
 	{"coding, deflate and x-gzip", "the engine asks for deflate and undoes it, and knows gzip by its old name; net/http asks for gzip alone", ownCoding},
+	{"two codings", "in two lines: both count, and identity is none; net/http looks at the first alone", func(d difference) bool {
+		if d.ours.verdict != answers || d.shape.codings < 2 {
+			return false
+		}
+		plain, err := unpacked("gzip", d.theirs.body)
+		return d.ours.header.Get("Content-Encoding") != "" || err == nil && plain == d.ours.body
+	}},
 	capped("body", "16 MiB, for length and chunks are believed to be meant", engine.ErrBodyTooLarge, func(d difference) bool { return d.shape.hugeBody() }),
 	capped("ratio", "a byte may become 200, once there is a megabyte", engine.ErrBodyTooLarge, func(d difference) bool {
 		return d.shape.coding != "" && len(d.theirs.body) > 1<<20
@@ -109,5 +115,5 @@ func ownCoding(d difference) bool {
 		return false
 	}
 	plain, err := unpacked(coding, d.theirs.body)
-	return err == nil && plain == d.ours.body && http.Header(d.ours.header).Get("Content-Encoding") == ""
+	return err == nil && plain == d.ours.body && d.ours.header.Get("Content-Encoding") == ""
 }

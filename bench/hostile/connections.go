@@ -233,15 +233,13 @@ func (m manners) converse(c net.Conn) {
 }
 
 func playConnections(t *testing.T, c Config, r *Report) {
-	done := 0
-	for _, f := range foreigners {
-		for _, m := range serversManners {
+	for i, f := range foreigners {
+		c.progress("connections", i, len(foreigners))
+		for j, m := range serversManners {
 			for n, door := range doors {
-				if c.Cases > 0 && done > c.Cases && n != done%len(doors) {
-					continue // of the rest each at one door
+				if c.sampled(i+j, n) {
+					continue
 				}
-				done++
-				c.progress("connections", done, len(foreigners)*len(serversManners)*len(doors))
 				synctest.Test(t, func(*testing.T) { playForeign(f, m, door, r) })
 			}
 		}

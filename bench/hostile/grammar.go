@@ -65,6 +65,15 @@ func oddAnswers() []odd {
 	return both
 }
 
+// short names a text by its beginning, and by its length if that is not all.
+func short(what, text string) string {
+	const most = 40
+	if len(text) <= most {
+		return fmt.Sprintf("%s %q", what, text)
+	}
+	return fmt.Sprintf("%s %.*q and so on, %d bytes", what, most, text, len(text))
+}
+
 const okay = "HTTP/1.1 200 OK\r\n"
 
 func (g *grammar) statusLines() {
@@ -88,7 +97,7 @@ func (g *grammar) statusLines() {
 		"\r\n\r\nHTTP/1.1 200 OK\r\n", "\x00HTTP/1.1 200 OK\r\n", "\xef\xbb\xbfHTTP/1.1 200 OK\r\n", "HTTP/1.1200 OK\r\n", "HTTP/1.1\r\n", "200 OK\r\n", "GET / HTTP/1.1\r\n",
 		"HTTP/1.1 200 OK\v\r\n", "HTTP/1.1 200 OK\x7f\r\n", "HTTP/1.1 200 HTTP/1.1 500 No\r\n", "<html>\r\n", "SSH-2.0-OpenSSH\r\n", "\x15\x03\x01\x00\x02\x02\x28", "220 smtp ready\r\n",
 	} {
-		g.add("GET", fmt.Sprintf("status line %.40q", line), line+"Content-Length: 2\r\n\r\nok", "status line")
+		g.add("GET", short("status line", line), line+"Content-Length: 2\r\n\r\nok", "status line")
 	}
 	for cut := range len(okay + "Content-Length: 2\r\n\r\no") {
 		if cut%3 == 0 {
@@ -170,7 +179,7 @@ func (g *grammar) chunks() {
 		"5", "05", "0000000000000005", "00000000000000005", strings.Repeat("0", 300) + "5", "+5", "-5", "0x5", "5 ", " 5", "\t5", "5\t", "5;", "5;x", "5; x=y", "5;x=\"a;b\"", "5;x=\"\\\"\"", "5 ;x", "5;x\x00", "5;\x01",
 		"5;" + strings.Repeat("x", 3000), "5;" + strings.Repeat("x", 10000), "5\r", "5;a\rb", "5,", "5.", "5 5", "g", "", "ffffffffffffffff", "7fffffffffffffff", "8000000000000000", "10000000000000005", "fffffffffffffffff", "1000000000",
 	} {
-		g.add("GET", fmt.Sprintf("chunk size %.30q", size), head+size+"\r\nhello\r\n0\r\n\r\n", "chunks", "chunk size")
+		g.add("GET", short("chunk size", size), head+size+"\r\nhello\r\n0\r\n\r\n", "chunks", "chunk size")
 	}
 	for _, c := range []struct{ name, text string }{
 		{"bare line feeds", "5\nhello\n0\n\n"}, {"a bare line feed behind the size", "5\nhello\r\n0\r\n\r\n"}, {"a bare line feed behind the data", "5\r\nhello\n0\r\n\r\n"},
@@ -247,6 +256,10 @@ func (g *grammar) codings() {
 			}
 		}
 	}
+	for _, two := range []string{"gzip\r\nContent-Encoding: deflate", "gzip\r\nContent-Encoding: gzip", "identity\r\nContent-Encoding: gzip", "gzip, identity", "gzip,", "gzip;q=1"} {
+		whole := packed("gzip", "hello, hello, hello")
+		g.add("GET", fmt.Sprintf("codings %q", two), fmt.Sprintf("%sContent-Encoding: %s\r\nContent-Length: %d\r\n\r\n%s", okay, two, len(whole), whole), "coding")
+	}
 	bomb := packed("gzip", strings.Repeat("\x00", 4<<20))
 	g.add("GET", "coding gzip, a bomb", fmt.Sprintf("%sContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n%s", okay, len(bomb), bomb), "coding", "bomb")
 }
@@ -292,7 +305,7 @@ func (g *grammar) headers() {
 		strings.Repeat("X: y\r\n", 500) + "X: y", strings.Repeat("N", 3000) + ": y", "!#$%&'*+-.^_`|~: y", "123: y", "X::y", "X: :", "HTTP/1.1 200 OK", "GET / HTTP/1.1", "Content-Type: text/plain\r\n charset=x", "X: \"a\r\n b\"", "X;y: z", "X=y: z", "X,y: z", "X: y\r\r\nZ: w", "X: y\x00\r\nZ: w",
 		"Trailer: Content-Length", "Transfer-Encoding", "Content-Encoding: ,", "Location: \x01", "Date: never", "Content-Type: \x7f", "X:\x00", "X: y \x0b",
 	} {
-		g.add("GET", fmt.Sprintf("line %.40q", line), okay+line+"\r\nContent-Length: 2\r\n\r\nok", "header")
+		g.add("GET", short("line", line), okay+line+"\r\nContent-Length: 2\r\n\r\nok", "header")
 	}
 }
 
@@ -309,9 +322,9 @@ func (g *grammar) trailers() {
 			if announced != "" && len(trailer) > 40 {
 				continue
 			}
-			g.add("GET", fmt.Sprintf("trailer %.30q, announced as %q", trailer, announced), head+announced+"\r\n5\r\nhello\r\n0\r\n"+end, "trailer")
+			g.add("GET", short("trailer", trailer)+fmt.Sprintf(", announced as %q", announced), head+announced+"\r\n5\r\nhello\r\n0\r\n"+end, "trailer")
 		}
-		g.add("GET", fmt.Sprintf("trailer %.30q, cut", trailer), head+"\r\n5\r\nhello\r\n0\r\n"+strings.TrimSuffix(end, "\r\n"), "trailer", "cut")
+		g.add("GET", short("trailer", trailer)+", cut", head+"\r\n5\r\nhello\r\n0\r\n"+strings.TrimSuffix(end, "\r\n"), "trailer", "cut")
 	}
 	g.add("GET", "a trailer beside a length", okay+"Trailer: X\r\nContent-Length: 5\r\n\r\nhello", "trailer")
 	g.add("GET", "a trailer in HTTP/1.0", "HTTP/1.0 200 OK\r\nTrailer: X\r\n\r\nhello", "trailer")

@@ -13,8 +13,11 @@ import (
 
 // Config says what is played.
 type Config struct {
-	Seed  uint64 // of all draws
-	Cases int    // mutated answers, and at most so many of each part's other cases; zero means all of those
+	Seed uint64 // of all draws
+	// Cases is how many answers are mutated; zero means 20,000. Above zero, what needs
+	// an engine of its own is played at one door each, and no more answers than that over
+	// sockets.
+	Cases int
 	Part  string // one alone; all if empty
 	Out   io.Writer
 }
@@ -52,6 +55,7 @@ var parts = []part{
 	{"answers", "odd answers, beside net/http's Transport", playAnswers},
 	{"mutants", "valid answers with bytes changed, beside net/http's Transport", playMutants},
 	{"connections", "connections of foreign types, and bytes out of turn", playConnections},
+	{"sockets", "odd answers once more, over loopback", playSockets},
 	{"tls", "split records, alerts, bare ends, garbage", playTLS},
 	{"tunnels", "CONNECT and SOCKS5 proxies that answer oddly", playTunnels},
 	{"tokens", "token endpoints that are of no use", playTokens},
@@ -109,6 +113,9 @@ func summary(out io.Writer, reports []Report) {
 		fmt.Fprintf(out, "%-12s %8d %8d %8.1f\n", r.Part, r.Played, r.Failed, r.Took.Seconds())
 	}
 }
+
+// sampled reports whether a case is left out at a door: of a sample each has one.
+func (c Config) sampled(i, door int) bool { return c.Cases > 0 && door != i%len(doors) }
 
 // progress prints how far a part is, now and then.
 func (c Config) progress(name string, done, all int) {

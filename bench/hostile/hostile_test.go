@@ -11,7 +11,7 @@ import (
 
 var (
 	seed  = flag.Uint64("seed", 1, "of all draws")
-	cases = flag.Int("cases", 150, "of each part; 0 means all")
+	cases = flag.Int("cases", 300, "mutated answers, and a sample of the slow parts; 0 plays all")
 	only  = flag.String("part", "", "one alone")
 )
 

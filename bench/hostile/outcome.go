@@ -61,8 +61,10 @@ type client struct {
 	close func()
 }
 
-// get asks on a goroutine of its own, which what is hostile may end.
-func (c client) get(method, url string) outcome {
+func (c client) get(method, url string) outcome { return c.within(patience, method, url) }
+
+// within asks on a goroutine of its own, which what is hostile may end.
+func (c client) within(patience time.Duration, method, url string) outcome {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	told := make(chan outcome, 1)

@@ -14,6 +14,7 @@ type shape struct {
 	lengths []string // values of Content-Length, in the final head
 	te      []string // values of Transfer-Encoding, there
 	coding  string   // of Content-Encoding, there
+	codings int      // how many lines of that name there are
 	http10  bool
 	chunked bool // somebody may take the body for chunked
 }
@@ -53,6 +54,7 @@ func shapeOf(answer string) shape {
 			s.te = append(s.te, value)
 		case "content-encoding":
 			s.coding += value
+			s.codings++
 		}
 	}
 	s.framing = s.head

@@ -55,7 +55,7 @@ the system.`,
 	}
 	flags := cmd.Flags()
 	flags.Uint64Var(&f.seed, "seed", 1, "seed of all draws")
-	flags.IntVar(&f.cases, "cases", 0, "how many mutated answers, and how many at most of the parts that can be sampled (default all, and 20,000 mutants)")
+	flags.IntVar(&f.cases, "cases", 0, "how many answers are mutated; the slow parts are sampled then (default 20,000, and all of each part)")
 	flags.StringVar(&f.part, "part", "", "play this one alone (default all)")
 	return cmd
 }

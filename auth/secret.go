@@ -38,7 +38,10 @@ func CheckSecret(s Secret) error {
 // encoding/json and any encoder of text. Convert it to string to read it.
 //
 // Package fmt cannot call methods on unexported fields, so a Secret should live
-// in an exported one, as it does in all schemes here.
+// in an exported one, as it does in all schemes here. Nor does it call any within what
+// a pointer points to if the verb does not suit pointers, as in %s of a list of
+// pointers: a struct of one's own that has a Secret is best given a Format method,
+// which all schemes here have.
 type Secret string
 
 // String returns "***", or "" for an empty secret.

@@ -387,3 +387,54 @@ func TestAClientSecretThatWasCopiedWithALineFeedIsRefused(t *testing.T) {
 		require.NotContains(t, err.Error(), "sesame")
 	}
 }
+
+// saying is a token endpoint that says one thing.
+type saying struct {
+	status int
+	body   string
+}
+
+func (s saying) RoundTrip(r *http.Request) (*http.Response, error) {
+	return &http.Response{
+		StatusCode: s.status, Request: r, Header: http.Header{"Content-Type": {"application/json"}},
+		Body: io.NopCloser(strings.NewReader(s.body)),
+	}, nil
+}
+
+func (s saying) refuses(t *testing.T) error {
+	t.Helper()
+	config := clientcredentials.Config{ClientID: "id", ClientSecret: "sesame", TokenURL: "https://auth.example/token?key=sesame",
+		AuthStyle: oauth2.AuthStyleInParams}
+	tokens := ClientCredentials(config, Options{Client: &http.Client{Transport: s}})
+	defer tokens.Close()
+	err := tokens.Authenticate(&messages.Call{}, nil)
+	require.Error(t, err)
+	require.Nil(t, tokens.current.Load(), "such a token is not kept")
+	return err
+}
+
+func TestATokenThatCannotStandInAHeaderIsNotKept(t *testing.T) {
+	for _, body := range []string{
+		`{"access_token":"a\r\nX: y","token_type":"bearer"}`, `{"access_token":"a\u0000","token_type":"bearer"}`,
+		`{"access_token":"a","token_type":"mac\r\nX: y"}`, `{"access_token":"a\u007f","token_type":"bearer"}`,
+	} {
+		require.EqualError(t, saying{200, body}.refuses(t), "auth: oauth2: the access token has a control character, and cannot be sent")
+	}
+}
+
+func TestAnErrorHasNoWordsOfTheTokenEndpointsOwn(t *testing.T) {
+	require.EqualError(t, saying{400, `{"error":"no client has sesame"}`}.refuses(t), "auth: oauth2: token endpoint refused: Bad Request")
+	require.EqualError(t, saying{400, `{"error":"invalid_grant"}`}.refuses(t), "auth: oauth2: token endpoint refused: Bad Request: invalid_grant")
+}
+
+// failing is a network that does not reach the token endpoint.
+type failing struct{}
+
+func (failing) RoundTrip(*http.Request) (*http.Response, error) { return nil, errors.New("no route") }
+
+func TestAnErrorHasNoURLOfTheTokenEndpoint(t *testing.T) {
+	config := clientcredentials.Config{ClientID: "id", ClientSecret: "sesame", TokenURL: "https://auth.example/token?key=sesame"}
+	tokens := ClientCredentials(config, Options{Client: &http.Client{Transport: failing{}}})
+	defer tokens.Close()
+	require.EqualError(t, tokens.Authenticate(&messages.Call{}, nil), "auth: oauth2: token endpoint: no route")
+}

@@ -2,6 +2,7 @@ package messages
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -33,6 +34,12 @@ func TestARequestPrintsWithoutItsSecrets(t *testing.T) {
 	slog.New(slog.NewJSONHandler(&log, nil)).Info("x", "request", &request, "call", &call)
 	require.NotContains(t, log.String(), "sesame")
 
+	for _, value := range []any{request, &request, struct{ R any }{request}, []any{&request}} {
+		object, err := json.Marshal(value)
+		require.NoError(t, err)
+		require.Contains(t, string(object), `"POST https://server.test/v1/order"`)
+		require.NotContains(t, string(object), "sesame")
+	}
 	require.Equal(t, "POST https://server.test/v1/order", fmt.Sprint(&request))
 	require.Equal(t, "POST https://server.test:443/v1/order", fmt.Sprint(call))
 	require.Equal(t, "GET /v1/time", fmt.Sprint(Request{Path: "/v1/time?key=sesame"}))
@@ -55,4 +62,30 @@ func TestAURLThatIsNonePrintsWithoutItsSecrets(t *testing.T) {
 	}
 	require.Equal(t, "GET v1/time", Request{Path: "v1/time"}.String())
 	require.Equal(t, "GET /users/@me/a:b", Request{Path: "/users/@me/a:b"}.String())
+}
+
+// What holds a part of a request or an answer tells names, and no values. What is sent
+// as JSON is, of course, all there.
+func TestPartsOfRequestsAndAnswersPrintWithoutValues(t *testing.T) {
+	header := NewHeader("Set-Cookie: sesame\r\nDate: today\r\n")
+	response := Response{Method: "GET", URL: "https://server.test/v1?key=sesame", StatusCode: 200, Header: header, Body: []byte("sesame")}
+	for want, value := range map[string]any{
+		"[Set-Cookie Date]":         header,
+		"X-Key: ***":                Field{"X-Key", "sesame"},
+		"upload with trailer X-Sum": Upload{Trailer: http.Header{"X-Sum": {"sesame"}}},
+		"[key limit]":               Values{"limit": 5, "key": "sesame"},
+		"[key]":                     Form{"key": "sesame"},
+		"JSON of map[string]string": AsJSON{map[string]string{"key": "sesame"}},
+		"GET https://server.test/v1: status 200 (body of 6 bytes)": response,
+	} {
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%x", "%d"} {
+			require.Equal(t, want, fmt.Sprintf(verb, value), "%s of %T", verb, value)
+		}
+		var log bytes.Buffer
+		slog.New(slog.NewJSONHandler(&log, nil)).Info("x", "value", value)
+		require.NotContains(t, log.String(), "sesame", "%T", value)
+	}
+	sent, err := Values{"inner": Values{"key": "sesame"}}.JSON()
+	require.NoError(t, err)
+	require.JSONEq(t, `{"inner":{"key":"sesame"}}`, string(sent))
 }

@@ -15,17 +15,8 @@ type odd struct {
 	name   string
 	method string
 	answer string
-	tags   []string // what is odd about it, which the table of classes goes by
+	tags   []string // what kind of oddity it is
 	closes bool     // the server closes behind it, and otherwise waits
-}
-
-func (o odd) has(tag string) bool {
-	for _, t := range o.tags {
-		if t == tag {
-			return true
-		}
-	}
-	return false
 }
 
 func (o odd) String() string {
@@ -33,7 +24,7 @@ func (o odd) String() string {
 	if o.closes {
 		then = "closes"
 	}
-	return fmt.Sprintf("%s %s, server %s", o.method, o.name, then)
+	return fmt.Sprintf("%s %s (%s), server %s", o.method, o.name, strings.Join(o.tags, ", "), then)
 }
 
 // grammar collects odd answers.

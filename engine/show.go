@@ -92,3 +92,14 @@ func (t TimeEndpoint) LogValue() slog.Value { return slog.StringValue(t.String()
 
 // MarshalJSON writes what String returns.
 func (t TimeEndpoint) MarshalJSON() ([]byte, error) { return json.Marshal(t.String()) }
+
+// What the RoundTripper hands out is printed by whoever prints an http.Response.
+
+// Format prints what it is, for every verb and flag.
+func (t *roundTripper) Format(f fmt.State, _ rune) { show(f, "RoundTripper of "+t.engine.String()) }
+
+// Format prints the length of what is left to be read, for every verb and flag.
+func (b memoryBody) Format(f fmt.State, _ rune) { show(f, fmt.Sprintf("body of %d bytes", b.Len())) }
+
+// Format prints what it is, for every verb and flag.
+func (s *tripStream) Format(f fmt.State, _ rune) { show(f, "streamed body of an answer") }

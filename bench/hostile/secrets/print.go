@@ -41,6 +41,9 @@ func Look() (r Report, err error) {
 			r.look(v, nameOf(t), !sent[nameOf(t)])
 		}
 	}
+	if err := r.lookAtLife(); err != nil {
+		return r, err
+	}
 	for i, e := range errorsAbout() {
 		if e == nil {
 			r.Leaks = append(r.Leaks, fmt.Sprintf("error %d is nil: nothing was looked at", i))

@@ -51,6 +51,7 @@ func playTogether(t *testing.T, some []odd, r *Report) {
 				r.next(ours, at, fmt.Sprintf("/next/%d/%d", i, n), func() string { return fmt.Sprintf("%v, %s: %v", o, door, got) })
 			}
 			abandon(eng, o.method, fmt.Sprintf("%s/odd/%d", at, i))
+			synctest.Wait() // a server that closes has closed
 			r.next(byDoor(eng, "Do"), at, fmt.Sprintf("/next/%d", i), func() string { return fmt.Sprintf("%v, abandoned", o) })
 		}
 		theirs.close()
@@ -74,7 +75,10 @@ func (r *Report) next(c client, at, path string, before func() string) {
 }
 
 func (r *Report) demand(got outcome, path string, before func() string) {
-	if got.verdict != answers || got.body != trueBody(path) {
+	switch {
+	case got.verdict != answers:
+		r.fail("UNANSWERED: the next request got %v, after %s", got, before())
+	case got.body != trueBody(path):
 		r.fail("POISONED: the next request got %v, after %s", got, before())
 	}
 }

@@ -105,6 +105,7 @@ func (r *Report) print(out io.Writer) {
 	if more := r.Failed - len(r.first); more > 0 {
 		fmt.Fprintf(out, "  and %d more\n", more)
 	}
+	fmt.Fprintf(out, "%s: %d cases in %.1f s, %d failures\n", r.Part, r.Played, r.Took.Seconds(), r.Failed)
 }
 
 func summary(out io.Writer, reports []Report) {

@@ -99,7 +99,9 @@ func (t TimeEndpoint) MarshalJSON() ([]byte, error) { return json.Marshal(t.Stri
 func (t *roundTripper) Format(f fmt.State, _ rune) { show(f, "RoundTripper of "+t.engine.String()) }
 
 // Format prints the length of what is left to be read, for every verb and flag.
-func (b memoryBody) Format(f fmt.State, _ rune) { show(f, fmt.Sprintf("body of %d bytes", b.Len())) }
+func (b *memoryBody) Format(f fmt.State, _ rune) {
+	show(f, fmt.Sprintf("body of %d bytes", b.left.Len()))
+}
 
 // Format prints what it is, for every verb and flag.
 func (s *tripStream) Format(f fmt.State, _ rune) { show(f, "streamed body of an answer") }

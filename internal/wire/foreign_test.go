@@ -28,8 +28,7 @@ type (
 		*net.TCPConn
 		held *bufio.Reader
 	}
-	timeless   struct{ net.Conn } // as a channel of SSH is
-	forgetting struct{ net.Conn } // takes every deadline, and keeps none
+	timeless struct{ net.Conn } // as a channel of SSH is
 )
 
 func (c enclosing) Read(p []byte) (int, error)         { return c.under.Read(p) }
@@ -48,10 +47,6 @@ var errTimeless = errors.New("deadlines are not supported")
 func (timeless) SetDeadline(time.Time) error      { return errTimeless }
 func (timeless) SetReadDeadline(time.Time) error  { return errTimeless }
 func (timeless) SetWriteDeadline(time.Time) error { return errTimeless }
-
-func (forgetting) SetDeadline(time.Time) error      { return nil }
-func (forgetting) SetReadDeadline(time.Time) error  { return nil }
-func (forgetting) SetWriteDeadline(time.Time) error { return nil }
 
 // wrappers make a foreign connection of one that was dialled.
 var wrappers = map[string]func(net.Conn) net.Conn{
@@ -221,55 +216,6 @@ func TestAConnectionThatKeepsNoDeadlinesIsClosedAtTheDeadline(t *testing.T) {
 	c = foreign(t, o.Addr, func(c net.Conn) net.Conn { return timeless{c} })
 	_, _, err = c.Exchange(get("/"), time.Now().Add(time.Minute))
 	require.NoError(t, err)
-}
-
-// That it has taken a deadline is no proof that it keeps it: a look at such a
-// connection ends nevertheless, and has not been silence.
-func TestAConnectionThatForgetsItsDeadlinesIsGivenUp(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		for _, deadline := range []time.Time{never, time.Now().Add(time.Minute)} {
-			near, far := net.Pipe()
-			c := NewConn(NewSocket(forgetting{near}), Limits{})
-			began := time.Now()
-			_, sent, err := c.Exchange(get("/"), deadline)
-			require.Error(t, err)
-			require.Equal(t, messages.SentNo, sent)
-			require.Less(t, time.Since(began), time.Second)
-			require.False(t, c.Reusable())
-			require.NoError(t, c.Close())
-			require.NoError(t, far.Close())
-		}
-	})
-}
-
-// Pending says that it is silent, so that nothing was seen of its deadlines before the
-// exchange has to rely on them.
-type forgettingPending struct{ forgetting }
-
-func (forgettingPending) Pending() (int, bool) { return 0, false }
-
-func TestAnExchangeOverOneThatForgetsItsDeadlinesEndsAtItsOwn(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		for name, end := range map[string]func(*Conn) time.Time{
-			"deadline": func(*Conn) time.Time { return time.Now().Add(time.Minute) },
-			"abort": func(c *Conn) time.Time {
-				time.AfterFunc(time.Minute, c.Abort)
-				return never
-			},
-		} {
-			near, far := net.Pipe()
-			go io.Copy(io.Discard, far)
-			c := NewConn(NewSocket(forgettingPending{forgetting{near}}), Limits{})
-			began := time.Now()
-			_, sent, err := c.Exchange(get("/"), end(c))
-			require.Error(t, err, name)
-			require.NotErrorIs(t, err, messages.ErrPeerClosed, name)
-			require.Equal(t, messages.SentMaybe, sent, name)
-			require.InDelta(t, time.Minute, time.Since(began), float64(time.Second), name)
-			require.NoError(t, c.Close())
-			require.NoError(t, far.Close())
-		}
-	})
 }
 
 // A deadline of the probe's own is not what the exchange waits with.

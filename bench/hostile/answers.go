@@ -20,16 +20,21 @@ import (
 const together = 16
 
 func playAnswers(t *testing.T, c Config, r *Report) {
+	playOddAnswers(t, c, r, strictly)
+	strictly.demandAll(r)
+}
+
+func playOddAnswers(t *testing.T, c Config, r *Report, how strictness) {
 	all := oddAnswers()
 	for i := 0; i < len(all); i += together {
-		c.progress("answers", i/together, len(all)/together)
-		playTogether(t, all[i:min(i+together, len(all))], r)
+		c.progress(r.Part, i/together, len(all)/together)
+		playTogether(t, all[i:min(i+together, len(all))], r, how)
 	}
 }
 
 // playTogether has one engine and one Transport read odd answers, one after the other,
 // and true ones in between.
-func playTogether(t *testing.T, some []odd, r *Report) {
+func playTogether(t *testing.T, some []odd, r *Report, how strictness) {
 	synctest.Test(t, func(*testing.T) {
 		listener := memnet.Listen()
 		s := serve(listener, func(c net.Conn, request *http.Request) bool {
@@ -38,7 +43,7 @@ func playTogether(t *testing.T, some []odd, r *Report) {
 			return !some[i].closes
 		})
 		theirs := netHTTP(listener.DialContext)
-		eng := newEngine(configOver(listener.DialContext))
+		eng := newEngine(how.config(listener.DialContext))
 		for i, o := range some {
 			r.Played++
 			at := fmt.Sprintf("http://case%d.test", i) // nobody is to be spared by the failures of another's origin
@@ -46,7 +51,7 @@ func playTogether(t *testing.T, some []odd, r *Report) {
 			for n, door := range doors {
 				ours := byDoor(eng, door)
 				got := ours.get(o.method, fmt.Sprintf("%s/odd/%d", at, i))
-				r.judge(difference{o, door, expected, got, shapeOf(o.answer)})
+				r.judge(difference{o, door, expected, got, shapeOf(o.answer)}, how.classes)
 				synctest.Wait()
 				r.next(ours, at, fmt.Sprintf("/next/%d/%d", i, n), func() string { return fmt.Sprintf("%v, %s: %v", o, door, got) })
 			}
@@ -60,12 +65,31 @@ func playTogether(t *testing.T, some []odd, r *Report) {
 	})
 }
 
-// configOver is an engine that says what it has seen: it repeats nothing, and does not
-// pause for a 429 or 418.
-func configOver(dial dialer) engine.Config {
+// strictness is how an engine reads, and in what that may differ from net/http.
+type strictness struct {
+	lenient bool
+	classes []class
+}
+
+var strictly, leniently = strictness{false, classes}, strictness{true, lenientClasses}
+
+// config is that of an engine that says what it has seen: it repeats nothing, and does
+// not pause for a 429 or 418.
+func (s strictness) config(dial dialer) engine.Config {
 	return engine.Config{
 		Dial: engine.Dial{DialContext: dial}, Retry: engine.Retry{Max: -1},
-		Feedback: func(feedback.Answer) feedback.Feedback { return feedback.Feedback{} },
+		Feedback:  func(feedback.Answer) feedback.Feedback { return feedback.Feedback{} },
+		Responses: engine.Responses{Lenient: func(string) bool { return s.lenient }},
+	}
+}
+
+// demandAll fails for each class that nothing belonged to: what it excuses does not
+// happen, and if it did, it would be something else.
+func (s strictness) demandAll(r *Report) {
+	for _, c := range s.classes {
+		if r.Counts[c.kind()] == 0 {
+			r.fail("STALE: no answer differs in this any more: %s", c.kind())
+		}
 	}
 }
 
@@ -109,7 +133,7 @@ func (d difference) String() string {
 }
 
 // judge counts a difference in its class, or fails.
-func (r *Report) judge(d difference) {
+func (r *Report) judge(d difference, classes []class) {
 	in := differences(d.theirs, d.ours)
 	if len(in) == 0 {
 		r.count("the same")
@@ -117,7 +141,7 @@ func (r *Report) judge(d difference) {
 	}
 	for _, c := range classes {
 		if c.holds(d) {
-			r.count(c.name + ": " + c.reason)
+			r.count(c.kind())
 			return
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"compress/flate"
 	"compress/gzip"
 	"compress/zlib"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -186,22 +187,27 @@ func (g *grammar) chunks() {
 	}
 }
 
-// unpacked undoes a content coding.
+// unpacked undoes a content coding, and fails if anything stands behind its end.
 func unpacked(coding, body string) (string, error) {
 	if body == "" {
 		return "", nil
 	}
-	var r io.Reader = flate.NewReader(strings.NewReader(body))
+	coded := strings.NewReader(body) // of which no decoder reads more than it needs
+	var r io.Reader
 	var err error
 	if coding != "deflate" {
-		r, err = gzip.NewReader(strings.NewReader(body))
-	} else if zr, wrong := zlib.NewReader(strings.NewReader(body)); wrong == nil {
-		r = zr
+		r, err = gzip.NewReader(coded)
+	} else if r, err = zlib.NewReader(coded); errors.Is(err, zlib.ErrHeader) {
+		coded.Reset(body)
+		r, err = flate.NewReader(coded), nil
 	}
 	if err != nil {
 		return "", err
 	}
 	plain, err := io.ReadAll(r)
+	if err == nil && coded.Len() > 0 {
+		err = fmt.Errorf("%d bytes behind the end", coded.Len())
+	}
 	return string(plain), err
 }
 

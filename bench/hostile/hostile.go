@@ -54,6 +54,7 @@ type part struct {
 var parts = []part{
 	{"answers", "odd answers, beside net/http's Transport", playAnswers},
 	{"mutants", "valid answers with bytes changed, beside net/http's Transport", playMutants},
+	{"lenient", "both once more, read leniently, beside net/http's Transport", playLenient},
 	{"connections", "connections of foreign types, and bytes out of turn", playConnections},
 	{"sockets", "odd answers once more, over loopback", playSockets},
 	{"tls", "split records, alerts, bare ends, garbage", playTLS},

@@ -53,12 +53,12 @@ func TestNoDifferenceOverAPlainAnswerHasAReason(t *testing.T) {
 	} {
 		for _, door := range doors {
 			r := newReport()
-			r.judge(difference{plain, door, pair[0], pair[1], shapeOf(plain.answer)})
+			r.judge(difference{plain, door, pair[0], pair[1], shapeOf(plain.answer)}, classes)
 			require.Equal(t, 1, r.Failed, "net/http %v, the engine %v: %v", pair[0], pair[1], r.Counts)
 		}
 	}
 	r := newReport()
-	r.judge(difference{plain, doors[0], well, well, shapeOf(plain.answer)})
+	r.judge(difference{plain, doors[0], well, well, shapeOf(plain.answer)}, classes)
 	require.Zero(t, r.Failed)
 }
 

@@ -109,25 +109,29 @@ func changed(rng *rand.Rand, b, other []byte) []byte {
 const defaultMutants = 20_000
 
 func playMutants(t *testing.T, c Config, r *Report) {
-	rng := rand.New(rand.NewPCG(c.Seed, 2))
 	n := c.Cases
 	if n == 0 {
 		n = defaultMutants
 	}
+	playMutated(t, c, r, strictly, n)
+}
+
+func playMutated(t *testing.T, c Config, r *Report, how strictness, n int) {
+	rng := rand.New(rand.NewPCG(c.Seed, 2))
 	all := valid()
 	for done := 0; done < n; done += together {
-		c.progress("mutants", done/together, n/together)
+		c.progress(r.Part, done/together, n/together)
 		var some []mutant
 		for range min(together, n-done) {
 			some = append(some, mutate(rng, all))
 		}
-		playMutantsTogether(t, some, r)
+		playMutantsTogether(t, some, r, how)
 	}
 }
 
 // playMutantsTogether has one engine read mutants from one origin, so that whatever one
 // leaves behind meets the next.
-func playMutantsTogether(t *testing.T, some []mutant, r *Report) {
+func playMutantsTogether(t *testing.T, some []mutant, r *Report, how strictness) {
 	synctest.Test(t, func(*testing.T) {
 		listener := memnet.Listen()
 		s := serve(listener, func(c net.Conn, request *http.Request) bool {
@@ -141,13 +145,13 @@ func playMutantsTogether(t *testing.T, some []mutant, r *Report) {
 			return !m.closes
 		})
 		theirs := netHTTP(listener.DialContext)
-		eng := newEngine(configOver(listener.DialContext))
+		eng := newEngine(how.config(listener.DialContext))
 		for i, m := range some {
 			r.Played++
 			expected := theirs.get(m.method, fmt.Sprintf("http://mem.test/odd/%d", i))
 			theirs.close() // what it makes of one must not depend on that before
 			for n, door := range doors {
-				r.meetMutant(byDoor(eng, door), i, n, m, expected)
+				r.meetMutant(byDoor(eng, door), i, n, m, expected, how.classes)
 			}
 			abandon(eng, m.method, fmt.Sprintf("http://mem.test/odd/%d", i))
 			time.Sleep(5 * time.Millisecond)
@@ -161,7 +165,7 @@ func playMutantsTogether(t *testing.T, some []mutant, r *Report) {
 	})
 }
 
-func (r *Report) meetMutant(ours client, i, n int, m mutant, expected outcome) {
+func (r *Report) meetMutant(ours client, i, n int, m mutant, expected outcome, classes []class) {
 	began := time.Now()
 	got := ours.get(m.method, fmt.Sprintf("http://mem.test/odd/%d", i))
 	if took := time.Since(began); took > patience+time.Second {
@@ -170,7 +174,7 @@ func (r *Report) meetMutant(ours client, i, n int, m mutant, expected outcome) {
 	if got.verdict == fails && expected.verdict != answers {
 		r.count("an error, and no answer for net/http either")
 	} else {
-		r.judge(difference{m.odd, ours.name, expected, got, shapeOf(m.answer)})
+		r.judge(difference{m.odd, ours.name, expected, got, shapeOf(m.answer)}, classes)
 	}
 	time.Sleep(5 * time.Millisecond) // what is split off is there: no client can know of it before
 	r.next(ours, "http://mem.test", fmt.Sprintf("/next/%d/%d", i, n), func() string {

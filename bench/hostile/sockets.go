@@ -30,7 +30,7 @@ func playSockets(t *testing.T, c Config, r *Report) {
 	})
 	dial := new(net.Dialer).DialContext
 	theirs := netHTTP(dial)
-	config := configOver(nil)
+	config := strictly.config(nil)
 	config.Connections = engine.Connections{Max: 4}
 	eng := newEngine(config)
 	step := 3 // a quarter of a minute's worth
@@ -58,7 +58,7 @@ func (r *Report) playSocket(o odd, i int, at string, theirs client, eng *engine.
 	for n, door := range doors {
 		ours := byDoor(eng, door)
 		got := ours.within(5*time.Second, o.method, fmt.Sprintf("%s/odd/%d", at, i))
-		r.judge(difference{o, door, expected, got, shapeOf(o.answer)})
+		r.judge(difference{o, door, expected, got, shapeOf(o.answer)}, classes)
 		r.nextCrossing(ours, at, fmt.Sprintf("/next/%d/%d", i, n), func() string { return fmt.Sprintf("%v, %s: %v", o, door, got) })
 	}
 	abandon(eng, o.method, fmt.Sprintf("%s/odd/%d", at, i))

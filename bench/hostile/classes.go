@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"maps"
+	"slices"
 	"strings"
 
 	"github.com/sluice-engine/sluice/engine"
@@ -38,7 +39,8 @@ func capped(name, reason string, cause error, odd func(d difference) bool) class
 
 const byDecision = "refused, docs/decisions/0002"
 
-var classes = []class{
+// classes are those of an engine that reads strictly.
+var classes = slices.Concat([]class{
 	strict("status line", "no other version than 1.0 and 1.1, no code but three digits from 100 on: "+byDecision, shape.badStatus),
 	strict("bare line feed", byDecision, func(s shape) bool { return bareLF.MatchString(s.framing) }),
 	strict("bare carriage return", byDecision, func(s shape) bool { return bareCR.MatchString(s.framing) }),
@@ -49,7 +51,31 @@ var classes = []class{
 	strict("length", "repeated, or no number of up to 18 digits: "+byDecision, shape.badLengths),
 	strict("transfer coding", "another than chunked, twice, beside a length, or in HTTP/1.0: "+byDecision, shape.badCodings),
 	strict("chunks", "sizes without digits, of more than 15, or with something behind them: "+byDecision, func(s shape) bool { return s.chunked }),
-	strict("101", "nobody has asked for another protocol", func(s shape) bool { return strings.Contains(s.head, " 101") }),
+	unaskedSwitch,
+}, inAnyCase)
+
+// lenientClasses are those of an engine that reads leniently: it refuses what no
+// reading makes sure of.
+var lenientClasses = slices.Concat([]class{
+	strict("status line", "no other version than 1.x, no code but three digits from 100 on: "+byDecision, shape.worseStatus),
+	strict("length", "no number of up to 18 digits, and no body that long will come", shape.worseLengths),
+	strict("chunks", "sizes of more than 15 digits, or with something behind them: "+byDecision, func(s shape) bool { return s.chunked }),
+	unaskedSwitch,
+	{"head that is not complete", "judged as a whole, once its end is there, for a folded line changes that before it; net/http judges line by line", func(d difference) bool {
+		return d.ours.verdict == waits && d.theirs.verdict == fails && !strings.HasSuffix(d.shape.head, "\n\n") && !strings.HasSuffix(d.shape.head, "\n\r\n")
+	}},
+	{"end of a trailer section", "a bare line feed ends it as it ends a head; net/http, which reads heads so, looks for CR LF CR LF here", func(d difference) bool {
+		return d.ours.verdict == answers && d.theirs.verdict != answers && d.shape.chunked && bareLF.MatchString(d.shape.framing[len(d.shape.head):])
+	}},
+	{"length beside chunks, and no body", "the length is left out, with a body and without; net/http tells it where there is none", func(d difference) bool {
+		return d.shape.chunked && len(d.shape.lengths) > 0 && d.ours.header.Get("Content-Length") == "" && d.theirs.body == "" && sameBut(d, "Transfer-Encoding", "Content-Length")
+	}},
+}, inAnyCase)
+
+var unaskedSwitch = strict("101", "nobody has asked for another protocol", func(s shape) bool { return strings.Contains(s.head, " 101") })
+
+// inAnyCase are the classes that have nothing to do with how strictly is read.
+var inAnyCase = []class{
 	{"coding, deflate and x-gzip", "the engine asks for deflate and undoes it, and knows gzip by its old name; net/http asks for gzip alone", ownCoding},
 	{"two codings", "in two lines: both count, and identity is none; net/http looks at the first alone", func(d difference) bool {
 		if d.ours.verdict != answers || d.shape.codings < 2 {

@@ -91,6 +91,9 @@ func (g *grammar) statusLines() {
 	} {
 		g.add("GET", short("status line", line), line+"Content-Length: 2\r\n\r\nok", "status line")
 	}
+	for _, head := range []string{"X y: z\r\n", "X\xe4: y\r\n", "X\r\n", "X: y\r\n"} {
+		g.add("GET", fmt.Sprintf("cut behind line %q", head), okay+head, "cut", "header")
+	}
 	for cut := range len(okay + "Content-Length: 2\r\n\r\no") {
 		if cut%3 == 0 {
 			g.add("GET", fmt.Sprintf("cut after %d bytes", cut), (okay + "Content-Length: 2\r\n\r\nok")[:cut], "cut")

@@ -2,10 +2,6 @@ package hostile
 
 import "testing"
 
-// lenientClasses are the kinds of differences from net/http of an engine whose origins
-// are all known to frame loosely.
-var lenientClasses = []class{}
-
 // playLenient plays what answers and mutants do, to an engine that reads leniently.
 func playLenient(t *testing.T, c Config, r *Report) {
 	playOddAnswers(t, c, r, leniently)

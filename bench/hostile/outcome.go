@@ -31,6 +31,7 @@ const (
 type outcome struct {
 	verdict verdict
 	status  int
+	line    string // the status with its reason, as it was told
 	body    string
 	header  http.Header
 	trailer http.Header
@@ -97,13 +98,13 @@ func overHTTP(trip http.RoundTripper) func(ctx context.Context, method, url stri
 		}
 		defer response.Body.Close()
 		if response.StatusCode == http.StatusSwitchingProtocols { // its body is the connection, which no context ends
-			return outcome{answers, response.StatusCode, "", response.Header, response.Trailer, nil}
+			return outcome{answers, response.StatusCode, response.Status, "", response.Header, response.Trailer, nil}
 		}
 		body, err := io.ReadAll(response.Body)
 		if err != nil {
 			return failed(err)
 		}
-		return outcome{answers, response.StatusCode, string(body), response.Header, response.Trailer, nil}
+		return outcome{answers, response.StatusCode, response.Status, string(body), response.Header, response.Trailer, nil}
 	}
 }
 
@@ -142,7 +143,7 @@ func overDo(eng *engine.Engine, streamed bool) func(ctx context.Context, method,
 				return failed(err)
 			}
 		}
-		return outcome{answers, response.StatusCode, string(body), response.Header.HTTP(), response.Trailer.HTTP(), nil}
+		return outcome{answers, response.StatusCode, response.Status, string(body), response.Header.HTTP(), response.Trailer.HTTP(), nil}
 	}
 }
 
@@ -156,6 +157,9 @@ func differences(theirs, ours outcome) (in []string) {
 	}
 	if theirs.status != ours.status {
 		in = append(in, "status")
+	}
+	if theirs.line != ours.line {
+		in = append(in, "reason")
 	}
 	if theirs.body != ours.body {
 		in = append(in, "body")

@@ -2,6 +2,7 @@ package hostile
 
 import (
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -20,15 +21,16 @@ type shape struct {
 }
 
 var (
-	bareLF     = regexp.MustCompile(`(^|[^\r])\n`)
-	bareCR     = regexp.MustCompile(`\r([^\n]|$)`)
-	folded     = regexp.MustCompile(`\n[ \t]`)
-	control    = regexp.MustCompile("[\x01-\x08\x0b\x0c\x0e-\x1f\x7f]")
-	goodStatus = regexp.MustCompile(`^HTTP/1\.[01] [1-9][0-9]{2}( |\r?\n|$)`)
-	goodField  = regexp.MustCompile("^[!#$%&'*+\\-.^_`|~0-9A-Za-z]+:")
-	goodLength = regexp.MustCompile(`^[0-9]{1,18}$`)
-	chunkSizes = regexp.MustCompile(`(?m)^\s*0*([0-9a-fA-F]{7,})[ \t]*(;.*)?\r?$`)
-	interimLn  = regexp.MustCompile(`^\s*HTTP/[0-9.]+ +1(0[02-9]|[1-9][0-9])`)
+	bareLF      = regexp.MustCompile(`(^|[^\r])\n`)
+	bareCR      = regexp.MustCompile(`\r([^\n]|$)`)
+	folded      = regexp.MustCompile(`\n[ \t]`)
+	control     = regexp.MustCompile("[\x01-\x08\x0b\x0c\x0e-\x1f\x7f]")
+	goodStatus  = regexp.MustCompile(`^HTTP/1\.[01] [1-9][0-9]{2}( |\r?\n|$)`)
+	looseStatus = regexp.MustCompile(`^HTTP/1\.[0-9] +[1-9][0-9]{2}( |\r?\n|$)`)
+	goodField   = regexp.MustCompile("^[!#$%&'*+\\-.^_`|~0-9A-Za-z]+:")
+	goodLength  = regexp.MustCompile(`^[0-9]{1,18}$`)
+	chunkSizes  = regexp.MustCompile(`(?m)^\s*0*([0-9a-fA-F]{7,})[ \t]*(;.*)?\r?$`)
+	interimLn   = regexp.MustCompile(`^\s*HTTP/[0-9.]+ +1(0[02-9]|[1-9][0-9])`)
 )
 
 func shapeOf(answer string) shape {
@@ -105,24 +107,27 @@ func (s shape) badNames() bool {
 	return false
 }
 
-func (s shape) badStatus() bool {
+func (s shape) badStatus() bool { return s.hasStatusBut(goodStatus) }
+
+// worseStatus reports whether not even a lenient reader knows one by its status line.
+func (s shape) worseStatus() bool { return s.hasStatusBut(looseStatus) }
+
+func (s shape) hasStatusBut(good *regexp.Regexp) bool {
 	rest := s.head
 	for rest != "" {
 		var head string
-		if head, rest = splitHead(rest); !goodStatus.MatchString(head) {
+		if head, rest = splitHead(rest); !good.MatchString(head) {
 			return true
 		}
 	}
 	return false
 }
 
-func (s shape) badLengths() bool {
-	for _, l := range s.lengths {
-		if !goodLength.MatchString(l) {
-			return true
-		}
-	}
-	return len(s.lengths) > 1
+func (s shape) badLengths() bool { return len(s.lengths) > 1 || s.worseLengths() }
+
+// worseLengths reports whether one of the lengths is none.
+func (s shape) worseLengths() bool {
+	return slices.ContainsFunc(s.lengths, func(l string) bool { return !goodLength.MatchString(l) })
 }
 
 func (s shape) badCodings() bool {

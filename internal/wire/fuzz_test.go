@@ -105,6 +105,7 @@ func requireAgreement(t *testing.T, response []byte, method string, resp *messag
 		return
 	}
 	require.Equal(t, other.StatusCode, resp.StatusCode)
+	require.Equal(t, other.Status, resp.Status)
 	require.True(t, bytes.Equal(body, resp.Body))
 	if kept {
 		require.Equal(t, len(response)-left.Len()-r.Buffered(), taken)

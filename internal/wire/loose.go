@@ -2,6 +2,7 @@ package wire
 
 import (
 	"bytes"
+	"strings"
 
 	"github.com/sluice-engine/sluice/messages"
 )
@@ -105,6 +106,13 @@ func (h *head) looseStatusLine(line []byte) error {
 	}
 	code, _, _ := bytes.Cut(status, []byte{' '}) // the reason says nothing
 	return h.statusLine(append(append(bytes.Clone(version), ' '), code...))
+}
+
+// looseStatus returns what the first line of a head that is in buf says behind the
+// version.
+func (h *head) looseStatus(buf []byte) string {
+	line := string(bytes.TrimSuffix(buf[len("HTTP/1.1 "):h.lines], []byte{'\n'}))
+	return strings.TrimLeft(strings.TrimSuffix(line, "\r"), " ")
 }
 
 // looseField reads a field line, and reports whether it is to be told of.

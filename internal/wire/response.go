@@ -108,10 +108,12 @@ func (c *Conn) tellInterim(h *head) error {
 // version, and its field lines, without the empty line that ends it.
 func (c *Conn) takeLines(h *head) (status string, header messages.Header) {
 	buf, _ := c.reader.Peek(h.end)
-	text := string(buf[:h.end-len("\r\n")]) // one copy of all: the buffer is for the next response
-	status = strings.TrimRight(text[len("HTTP/1.1 "):h.lines], "\r\n")
-	if header = messages.NewHeader(text[h.lines:]); h.loose {
-		header = h.header(buf)
+	if h.loose {
+		status, header = h.looseStatus(buf), h.header(buf)
+	} else {
+		text := string(buf[:h.end-len("\r\n")]) // one copy of all: the buffer is for the next response
+		status = strings.TrimRight(text[len("HTTP/1.1 "):h.lines], "\r\n")
+		header = messages.NewHeader(text[h.lines:])
 	}
 	c.reader.Discard(h.end)
 	return status, header

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"testing"
@@ -20,12 +21,11 @@ import (
 const together = 16
 
 func playAnswers(t *testing.T, c Config, r *Report) {
-	playOddAnswers(t, c, r, strictly)
+	playOddAnswers(t, c, r, oddAnswers(), strictly)
 	strictly.demandAll(r)
 }
 
-func playOddAnswers(t *testing.T, c Config, r *Report, how strictness) {
-	all := oddAnswers()
+func playOddAnswers(t *testing.T, c Config, r *Report, all []odd, how arrangement) {
 	for i := 0; i < len(all); i += together {
 		c.progress(r.Part, i/together, len(all)/together)
 		playTogether(t, all[i:min(i+together, len(all))], r, how)
@@ -34,7 +34,7 @@ func playOddAnswers(t *testing.T, c Config, r *Report, how strictness) {
 
 // playTogether has one engine and one Transport read odd answers, one after the other,
 // and true ones in between.
-func playTogether(t *testing.T, some []odd, r *Report, how strictness) {
+func playTogether(t *testing.T, some []odd, r *Report, how arrangement) {
 	synctest.Test(t, func(*testing.T) {
 		listener := memnet.Listen()
 		s := serve(listener, func(c net.Conn, request *http.Request) bool {
@@ -42,7 +42,7 @@ func playTogether(t *testing.T, some []odd, r *Report, how strictness) {
 			_, _ = io.WriteString(c, some[i].answer) // whoever has hung up does not hear it
 			return !some[i].closes
 		})
-		theirs := netHTTP(listener.DialContext)
+		theirs := netHTTP(listener.DialContext, how.proxy)
 		eng := newEngine(how.config(listener.DialContext))
 		for i, o := range some {
 			r.Played++
@@ -65,28 +65,32 @@ func playTogether(t *testing.T, some []odd, r *Report, how strictness) {
 	})
 }
 
-// strictness is how an engine reads, and in what that may differ from net/http.
-type strictness struct {
+// arrangement is how an engine and a Transport are made, and in what they may differ.
+type arrangement struct {
 	lenient bool
+	proxy   *url.URL
 	classes []class
 }
 
-var strictly, leniently = strictness{false, classes}, strictness{true, lenientClasses}
+var (
+	strictly  = arrangement{classes: classes}
+	leniently = arrangement{lenient: true, classes: lenientClasses}
+)
 
 // config is that of an engine that says what it has seen: it repeats nothing, and does
 // not pause for a 429 or 418.
-func (s strictness) config(dial dialer) engine.Config {
+func (a arrangement) config(dial dialer) engine.Config {
 	return engine.Config{
-		Dial: engine.Dial{DialContext: dial}, Retry: engine.Retry{Max: -1},
+		Dial: engine.Dial{DialContext: dial, Proxy: http.ProxyURL(a.proxy)}, Retry: engine.Retry{Max: -1},
 		Feedback:  func(feedback.Answer) feedback.Feedback { return feedback.Feedback{} },
-		Responses: engine.Responses{Lenient: func(string) bool { return s.lenient }},
+		Responses: engine.Responses{Lenient: func(string) bool { return a.lenient }},
 	}
 }
 
 // demandAll fails for each class that nothing belonged to: what it excuses does not
 // happen, and if it did, it would be something else.
-func (s strictness) demandAll(r *Report) {
-	for _, c := range s.classes {
+func (a arrangement) demandAll(r *Report) {
+	for _, c := range a.classes {
 		if r.Counts[c.kind()] == 0 {
 			r.fail("STALE: no answer differs in this any more: %s", c.kind())
 		}

@@ -57,6 +57,8 @@ var parts = []part{
 	{"lenient", "both once more, read leniently, beside net/http's Transport", playLenient},
 	{"connections", "connections of foreign types, and bytes out of turn", playConnections},
 	{"sockets", "odd answers once more, over loopback", playSockets},
+	{"relays", "odd answers once more, through proxies that pass plain HTTP on", playRelays},
+	{"frames", "HTTP/2 that breaks its rules, frame by frame", playFrames},
 	{"tls", "split records, alerts, bare ends, garbage", playTLS},
 	{"tunnels", "CONNECT and SOCKS5 proxies that answer oddly", playTunnels},
 	{"tokens", "token endpoints that are of no use", playTokens},

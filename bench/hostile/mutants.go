@@ -116,7 +116,7 @@ func playMutants(t *testing.T, c Config, r *Report) {
 	playMutated(t, c, r, strictly, n)
 }
 
-func playMutated(t *testing.T, c Config, r *Report, how strictness, n int) {
+func playMutated(t *testing.T, c Config, r *Report, how arrangement, n int) {
 	rng := rand.New(rand.NewPCG(c.Seed, 2))
 	all := valid()
 	for done := 0; done < n; done += together {
@@ -131,7 +131,7 @@ func playMutated(t *testing.T, c Config, r *Report, how strictness, n int) {
 
 // playMutantsTogether has one engine read mutants from one origin, so that whatever one
 // leaves behind meets the next.
-func playMutantsTogether(t *testing.T, some []mutant, r *Report, how strictness) {
+func playMutantsTogether(t *testing.T, some []mutant, r *Report, how arrangement) {
 	synctest.Test(t, func(*testing.T) {
 		listener := memnet.Listen()
 		s := serve(listener, func(c net.Conn, request *http.Request) bool {
@@ -144,7 +144,7 @@ func playMutantsTogether(t *testing.T, some []mutant, r *Report, how strictness)
 			_, _ = io.WriteString(c, m.answer[m.split:])
 			return !m.closes
 		})
-		theirs := netHTTP(listener.DialContext)
+		theirs := netHTTP(listener.DialContext, how.proxy)
 		eng := newEngine(how.config(listener.DialContext))
 		for i, m := range some {
 			r.Played++

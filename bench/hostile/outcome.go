@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -80,8 +81,8 @@ func (c client) within(patience time.Duration, method, url string) outcome {
 var errEnded = errors.New("the goroutine was ended")
 
 // netHTTP is the other client. It is asked at run time, whatever its version.
-func netHTTP(dial dialer) client {
-	transport := &http.Transport{DialContext: dial}
+func netHTTP(dial dialer, proxy *url.URL) client {
+	transport := &http.Transport{DialContext: dial, Proxy: http.ProxyURL(proxy)}
 	return client{"net/http", overHTTP(transport), transport.CloseIdleConnections}
 }
 

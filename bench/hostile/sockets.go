@@ -29,7 +29,7 @@ func playSockets(t *testing.T, c Config, r *Report) {
 		return !all[i].closes
 	})
 	dial := new(net.Dialer).DialContext
-	theirs := netHTTP(dial)
+	theirs := netHTTP(dial, nil)
 	config := strictly.config(nil)
 	config.Connections = engine.Connections{Max: 4}
 	eng := newEngine(config)

@@ -208,7 +208,7 @@ func playTunnels(t *testing.T, c Config, r *Report) {
 	}
 }
 
-const proxyPassword = "open-sesame"
+const proxyPassword = "let-the-bridge-down"
 
 func playProxy(p proxy, scheme, door string, r *Report) {
 	r.Played++

@@ -82,6 +82,18 @@ type Parts struct {
 	begun []int64 // where each seeker stood; -1 for what is none
 }
 
+// String says how many files there are.
+func (p Parts) String() string { return fmt.Sprintf("multipart body of %d files, laid out", len(p.files)) }
+
+// Format prints what String returns for every verb and flag.
+func (p Parts) Format(f fmt.State, verb rune) { show(f, verb, p.String()) }
+
+// LogValue returns what String does.
+func (p Parts) LogValue() slog.Value { return slog.StringValue(p.String()) }
+
+// MarshalJSON returns an error, as that of Multipart does.
+func (p Parts) MarshalJSON() ([]byte, error) { return nil, errNoJSON }
+
 // Lay lays a Multipart out. No file is read yet.
 func (m Multipart) Lay() (*Parts, error) {
 	var head bytes.Buffer

@@ -161,7 +161,29 @@ var lived = map[reflect.Type]func() []any{
 		}
 		return []any{ledger}
 	},
-	reflect.TypeFor[auth.Lane](): func() []any { return []any{auth.LaneOf(auth.Kraken{Key: marker, Secret: marker})} },
+	reflect.TypeFor[messages.Parts](): laidOut,
+	reflect.TypeFor[auth.Lane]():      func() []any { return []any{auth.LaneOf(auth.Kraken{Key: marker, Secret: marker})} },
+}
+
+// laidOut are parts with secrets in fields and files, and what reads them.
+func laidOut() []any {
+	parts, err := multipartBody().Lay()
+	if err != nil {
+		panic(err)
+	}
+	reader, err := parts.Open()
+	if err != nil {
+		panic(err)
+	}
+	_ = reader.Close()
+	return []any{parts, *parts, reader}
+}
+
+func multipartBody() messages.Multipart {
+	return messages.Multipart{Fields: messages.Values{"key": marker}, Files: []messages.File{
+		{Field: "text", Content: marker}, {Field: "bytes", Content: []byte(marker)}, {Field: "reader", Content: strings.NewReader(marker)},
+		{Field: "opened", Content: func() (io.Reader, error) { return strings.NewReader(marker), nil }},
+	}}
 }
 
 // newEngine has carried a request that was signed, and has a secret in its table of
@@ -216,23 +238,38 @@ func errorsAbout() []error {
 	}
 	_, key := auth.ParsePrivateKey(auth.Secret(base64.StdEncoding.EncodeToString([]byte(marker + "odd"))))
 	_, values := messages.Values{"key": auth.Secret(marker)}.Encoded()
+	_, parts := messages.Multipart{Fields: messages.Values{"key": auth.Secret(marker)}}.Lay()
+	_, file := messages.Multipart{Files: []messages.File{{Field: "a", Content: auth.Secret(marker)}}}.Lay()
 	_, object := messages.Values{"key": auth.Secret(marker)}.JSON()
 	_, config := engine.New(engine.Config{
 		BaseURL: "ftp://me:" + url.QueryEscape(marker) + "@host.test?" + marker, Origins: []string{"x:" + address},
 		Header: http.Header{"X-Key": {marker + "\r\n"}}, Auth: auth.Bearer{Token: marker + "\n"},
 	})
+	_, unsigned := auth.Unsign(auth.HMACQuery{Key: marker, Secret: marker}, &messages.Call{
+		Method: "GET", Path: "/path", Query: "timestamp=1&signature=" + marker, Fields: []messages.Field{{Name: "X-MBX-APIKEY", Value: marker + "2"}},
+	})
 	eng := newEngine()
 	return []error{
-		refusal, wrong().Validate(), key, values, object, config,
+		refusal, wrong().Validate(), key, values, parts, file, object, config,
 		answer.JSON(new(struct{ A int })), answer.Require("text/html"),
 		eng.UpdateCookies(address, &http.Cookie{Name: "a;b", Value: marker + ";"}),
 		eng.UpdateCookies("ftp://me:"+marker+"@x", &http.Cookie{Name: "a", Value: marker}),
 		doError(eng, &engine.Request{URL: address}), doError(eng, &engine.Request{URL: "x" + address}),
-		fmt.Errorf("wrapped: %w", refusal), errors.Join(refusal, key),
+		doError(eng, &engine.Request{URL: "http://host.test", Method: "POST", Body: messages.Multipart{Files: []messages.File{{Field: "a", Content: auth.Secret(marker)}}}}),
+		tripError(eng), unsigned, fmt.Errorf("wrapped: %w", refusal), errors.Join(refusal, key),
 	}
 }
 
 func doError(eng *engine.Engine, req *engine.Request) error {
 	_, err := eng.Do(context.Background(), req)
+	return err
+}
+
+func tripError(eng *engine.Engine) error {
+	request, err := http.NewRequest("POST", address, strings.NewReader(marker))
+	if err != nil {
+		return err
+	}
+	_, err = eng.RoundTripper().RoundTrip(request)
 	return err
 }

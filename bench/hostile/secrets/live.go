@@ -48,7 +48,7 @@ func (r *Report) lookAtLife() error {
 	}
 	for name, value := range map[string]any{
 		"the streamed body of a round trip": streamed.Body,
-		"an engine at work":                 eng, "a request": request, "a response": response, "a stream": response.Stream,
+		"an engine at work":                 eng, "a request": request, "a request of parts": &engine.Request{Method: "POST", Path: "/", Body: multipartBody()}, "a response": response, "a stream": response.Stream,
 		"a round-tripper": trip, "the body of a round trip": whole.Body, "statistics": eng.Stats(), "a status error": response.Err(),
 	} {
 		r.look(value, name, true)

@@ -63,7 +63,7 @@ var mayImport = map[string][]string{
 	"bench/limits":     {"throttle", "throttle/feedback", "actors/throttler", "actors/ticket", "bench/exchange", "bench/parallel"}, // drives the throttler's desk
 	"bench/exchange":   {"bench/exchange/..."},
 	"bench/referee":    {"engine", "auth", "throttle/..."}, // judges from outside
-	"bench/hostile":    {"engine", "auth/...", "throttle/...", "messages", "bench/..."},
+	"bench/hostile":    {"engine", "auth/...", "throttle/...", "messages", "bench/exchange/memnet", "bench/hostile/..."},
 	"bench/mutants":    {},
 	"bench/cmd/sluice": {"bench/...", "throttle", "throttle/limitfile"},
 }

@@ -7,10 +7,13 @@
 //	shape.go        what is odd about the bytes of an answer, without a parser
 //	classes.go      in what the two may differ, and why
 //	mutants.go      valid answers with bytes changed
+//	lenient.go      both once more, read leniently
 //	connections.go  what a DialContext may return, and servers that speak out of turn
 //	sockets.go      the odd answers once more, over loopback
 //	tls.go          records that are split, cut and spoilt
-//	tunnels.go      proxies
+//	tunnels.go      proxies that open tunnels
+//	relays.go       proxies that pass plain HTTP on
+//	frames.go       HTTP/2 that breaks its rules, which h2frames has the cases of
 //	endpoints.go    where tokens and the time come from
 //	secrets         what the public types print
 //	server.go       a server in memory; outcome.go: clients, and what they make of it

@@ -47,19 +47,33 @@ func TestNoDifferenceOverAPlainAnswerHasAReason(t *testing.T) {
 	head := outcome{verdict: fails, err: engine.ErrHeaderTooLarge}
 	broken := outcome{verdict: fails, err: errors.New("malformed MIME header line")}
 	late := outcome{verdict: waits, err: context.DeadlineExceeded}
-	for _, pair := range [][2]outcome{
+	pairs := [][2]outcome{
 		{well, other}, {well, status}, {well, lines}, {lines, well}, {well, trailer}, {well, malformed}, {well, large}, {well, head}, {well, broken}, {well, late},
 		{malformed, well}, {broken, well}, {late, well}, {late, malformed}, {broken, late},
-	} {
-		for _, door := range doors {
-			r := newReport()
-			r.judge(difference{plain, door, pair[0], pair[1], shapeOf(plain.answer)}, classes)
-			require.Equal(t, 1, r.Failed, "net/http %v, the engine %v: %v", pair[0], pair[1], r.Counts)
+	}
+	for _, how := range []arrangement{strictly, leniently, relayed} {
+		for _, pair := range pairs {
+			for _, door := range doors {
+				r := newReport()
+				r.judge(difference{plain, door, pair[0], pair[1], shapeOf(plain.answer)}, how.classes)
+				require.Equal(t, 1, r.Failed, "net/http %v, the engine %v: %v", pair[0], pair[1], r.Counts)
+			}
 		}
 	}
 	r := newReport()
 	r.judge(difference{plain, doors[0], well, well, shapeOf(plain.answer)}, classes)
 	require.Zero(t, r.Failed)
+}
+
+// A class that nothing belongs to would excuse what nobody has looked at.
+func TestAClassThatNothingBelongsToIsTold(t *testing.T) {
+	r := newReport()
+	for _, c := range classes[1:] {
+		r.count(c.kind())
+	}
+	strictly.demandAll(r)
+	require.Equal(t, 1, r.Failed)
+	require.Contains(t, r.first[0], classes[0].name)
 }
 
 // A gate that cannot fail is none: a client that reads whatever comes next is caught.

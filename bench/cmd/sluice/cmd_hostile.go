@@ -37,12 +37,14 @@ were of each is printed. After every doubtful answer the same engine asks for
 something else, and must be given just that. Nothing may hang, panic, or tell a
 secret, and an engine has to be well again as soon as the server is.
 
+A class of differences that nothing belongs to any more is a failure as well.
+
 It runs the tests of bench/hostile, in memory and in fake time, and so needs the go
 command and the source.
 
 Exit codes: 0 nothing was found, 1 there were failures, 2 wrong flags or a refusal of
 the system.`,
-		Example: `  sluice hostile                         all parts, in less than a minute
+		Example: `  sluice hostile                         all parts, in a minute or two
   sluice hostile --part mutants          one alone, of
                                          ` + wrapped(hostile.Names(), 44) + `
   sluice hostile --part mutants --cases 500000 --seed 7

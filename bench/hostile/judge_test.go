@@ -33,13 +33,15 @@ func TestOddAnswersAreManyAndHaveNamesOfTheirOwn(t *testing.T) {
 func TestNoDifferenceOverAPlainAnswerHasAReason(t *testing.T) {
 	plain := odd{method: "GET", answer: okay + "Content-Length: 5\r\nX-A: b\r\n\r\nhello"}
 	header := http.Header{"Content-Length": {"5"}, "X-A": {"b"}}
-	well := outcome{verdict: answers, status: 200, body: "hello", header: header}
+	well := outcome{verdict: answers, status: 200, body: "hello", header: header, beside: "HTTP/1.1, length 5"}
 	other := well
 	other.body = "other"
 	status := well
 	status.status = 201
 	lines := well
 	lines.header = http.Header{"Content-Length": {"5"}}
+	length := well
+	length.beside = "HTTP/1.1, length 6"
 	trailer := well
 	trailer.trailer = http.Header{"X-A": {"b"}}
 	malformed := outcome{verdict: fails, err: engine.ErrMalformedResponse}
@@ -48,7 +50,7 @@ func TestNoDifferenceOverAPlainAnswerHasAReason(t *testing.T) {
 	broken := outcome{verdict: fails, err: errors.New("malformed MIME header line")}
 	late := outcome{verdict: waits, err: context.DeadlineExceeded}
 	pairs := [][2]outcome{
-		{well, other}, {well, status}, {well, lines}, {lines, well}, {well, trailer}, {well, malformed}, {well, large}, {well, head}, {well, broken}, {well, late},
+		{well, other}, {well, status}, {well, lines}, {lines, well}, {well, trailer}, {well, length}, {well, malformed}, {well, large}, {well, head}, {well, broken}, {well, late},
 		{malformed, well}, {broken, well}, {late, well}, {late, malformed}, {broken, late},
 	}
 	for _, how := range []arrangement{strictly, leniently, relayed} {

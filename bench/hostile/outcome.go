@@ -33,6 +33,7 @@ type outcome struct {
 	verdict verdict
 	status  int
 	line    string // the status with its reason, as it was told
+	beside  string // what an http.Response says beside its header; empty of the engine's own
 	body    string
 	header  http.Header
 	trailer http.Header
@@ -41,7 +42,7 @@ type outcome struct {
 
 func (o outcome) String() string {
 	if o.verdict == answers {
-		return fmt.Sprintf("%d %.60q %v", o.status, o.body, o.header)
+		return fmt.Sprintf("%d %.60q %v (%s)", o.status, o.body, o.header, o.beside)
 	}
 	return fmt.Sprintf("%s: %v", o.verdict, o.err)
 }
@@ -98,14 +99,16 @@ func overHTTP(trip http.RoundTripper) func(ctx context.Context, method, url stri
 			return failed(err)
 		}
 		defer response.Body.Close()
-		if response.StatusCode == http.StatusSwitchingProtocols { // its body is the connection, which no context ends
-			return outcome{answers, response.StatusCode, response.Status, "", response.Header, response.Trailer, nil}
+		body := []byte(nil)
+		if response.StatusCode != http.StatusSwitchingProtocols { // then the body is the connection, which no context ends
+			body, err = io.ReadAll(response.Body)
 		}
-		body, err := io.ReadAll(response.Body)
 		if err != nil {
 			return failed(err)
 		}
-		return outcome{answers, response.StatusCode, response.Status, string(body), response.Header, response.Trailer, nil}
+		beside := fmt.Sprintf("%s, length %d, transfer coding %v, close %t, uncompressed %t", response.Proto,
+			response.ContentLength, response.TransferEncoding, response.Close, response.Uncompressed)
+		return outcome{answers, response.StatusCode, response.Status, beside, string(body), response.Header, response.Trailer, nil}
 	}
 }
 
@@ -144,7 +147,7 @@ func overDo(eng *engine.Engine, streamed bool) func(ctx context.Context, method,
 				return failed(err)
 			}
 		}
-		return outcome{answers, response.StatusCode, response.Status, string(body), response.Header.HTTP(), response.Trailer.HTTP(), nil}
+		return outcome{answers, response.StatusCode, response.Status, "", string(body), response.Header.HTTP(), response.Trailer.HTTP(), nil}
 	}
 }
 
@@ -161,6 +164,9 @@ func differences(theirs, ours outcome) (in []string) {
 	}
 	if theirs.line != ours.line {
 		in = append(in, "reason")
+	}
+	if ours.beside != "" && theirs.beside != ours.beside {
+		in = append(in, "what stands beside the header")
 	}
 	if theirs.body != ours.body {
 		in = append(in, "body")

@@ -74,7 +74,7 @@ var lenientClasses = slices.Concat([]class{
 	}},
 	{"length beside chunks, and no body", "the length is left out, with a body and without; net/http tells it where there is none", func(d difference) bool {
 		d.ours.beside = "" // so is the length there
-		return d.shape.chunked && len(d.shape.lengths) > 0 && d.ours.header.Get("Content-Length") == "" && d.theirs.body == "" && sameBut(d, "Transfer-Encoding", "Content-Length")
+		return d.shape.chunked && len(d.shape.lengths) > 0 && d.ours.header.Get("Content-Length") == "" && d.theirs.body == "" && sameBut(d, "Transfer-Encoding", "Content-Length", "Trailer")
 	}},
 }, inAnyCase)
 

@@ -24,6 +24,7 @@ var (
 	bareLF      = regexp.MustCompile(`(^|[^\r])\n`)
 	bareCR      = regexp.MustCompile(`\r([^\n]|$)`)
 	folded      = regexp.MustCompile(`\n[ \t]`)
+	foldedEnd   = regexp.MustCompile(`\r?\n[ \t]+`)
 	control     = regexp.MustCompile("[\x01-\x08\x0b\x0c\x0e-\x1f\x7f]")
 	goodStatus  = regexp.MustCompile(`^HTTP/1\.[01] [1-9][0-9]{2}( |\r?\n|$)`)
 	looseStatus = regexp.MustCompile(`^HTTP/1\.[0-9] +[1-9][0-9]{2}( |\r?\n|$)`)
@@ -47,7 +48,7 @@ func shapeOf(answer string) shape {
 		}
 	}
 	s.http10 = strings.HasPrefix(final, "HTTP/1.0")
-	for line := range strings.SplitSeq(final, "\n") {
+	for line := range strings.SplitSeq(foldedEnd.ReplaceAllString(final, " "), "\n") {
 		name, value, _ := strings.Cut(line, ":")
 		value = strings.Trim(value, " \t\r")
 		switch strings.ToLower(strings.TrimSpace(name)) {

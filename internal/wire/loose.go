@@ -78,14 +78,16 @@ func (h *head) readLoosely(buf []byte) error {
 	return nil
 }
 
-// unfolded takes one field line, with all that continues it; nil at the empty line.
+// unfolded takes one field line, with all that continues it; nil at the empty line. A
+// line without a colon is taken alone: it would find one further down, and be a name.
 func unfolded(buf []byte) (line, rest []byte) {
 	line, rest, _ = bytes.Cut(buf, []byte{'\n'})
 	if line = bytes.TrimSuffix(line, []byte{'\r'}); len(line) == 0 {
 		return nil, rest
 	}
 	folded := false
-	for line = trimEnd(line); len(rest) > 0 && (rest[0] == ' ' || rest[0] == '\t'); {
+	isField := bytes.IndexByte(line, ':') >= 0
+	for line = trimEnd(line); isField && len(rest) > 0 && (rest[0] == ' ' || rest[0] == '\t'); {
 		var more []byte
 		more, rest, _ = bytes.Cut(rest, []byte{'\n'})
 		if !folded { // the buffer is not to be written to

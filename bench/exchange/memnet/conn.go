@@ -37,8 +37,8 @@ func (c *Conn) Write(p []byte) (int, error) {
 // Close closes both directions: the peer reads what was written, then io.EOF,
 // and can no longer write. Waiting calls return net.ErrClosed.
 func (c *Conn) Close() error {
+	c.in.shut(true) // first: a peer that hangs up in answer must not end our own Read with io.EOF
 	c.out.shut(false)
-	c.in.shut(true)
 	return nil
 }
 

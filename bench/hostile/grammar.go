@@ -299,7 +299,7 @@ func (g *grammar) bodiless() {
 
 func (g *grammar) headers() {
 	for _, line := range []string{
-		"X: y", "X:y", "X:", "X: ", "X:\ty\t", "X:   y   ", "X : y", "X\t: y", " X: y", "\tX: y", "X: y\r\n z", "X: y\r\n\tz", "X: y\r\n \r\n z", "X: y\r\n  : z", "X:\r\n", "X", "X\r\nY: z", ":", ": y", ":y", "  ", "X y: z", "X(: y", "X{}: y", "X\": y",
+		"X: y", "X:y", "X:", "X: ", "X:\ty\t", "X:   y   ", "X : y", "X\t: y", " X: y", "\tX: y", "X: y\r\n z", "X: y\r\n\tz", "X: y\r\n \r\n z", "X: y\r\n \t", "X: y\r\n  : z", "X:\r\n", "X", "X\r\nY: z", ":", ": y", ":y", "  ", "X y: z", "X(: y", "X{}: y", "X\": y",
 		"X@: y", "X/: y", "X\xe4: y", "\xc3\xa4: y", "X\x00: y", "X\x01: y", "X\x7f: y", "X: \x00", "X: a\x00b", "X: a\x01b", "X: a\x1bb", "X: a\x7fb", "X: a\x0bb", "X: a\x0cb", "X: a\x08b", "X: \xe4", "X: \xc3\xa4", "X: \xff\xfe", "X: a\rb", "X: a\r", "X\r: y", "X: y\nZ: w",
 		"X: y\n\n", "x-Y-zED: 1", "X: 1\r\nX: 2", "X: 1\r\nx: 2", "X: 1\r\nY: 2\r\nX: 3", "Set-Cookie: a=b\r\nSet-Cookie: c=d", "X: " + strings.Repeat("y", 3000), "X: " + strings.Repeat("y", 5000), "X: " + strings.Repeat("y", 60000), "X: " + strings.Repeat("y", 70000),
 		strings.Repeat("X: y\r\n", 500) + "X: y", strings.Repeat("N", 3000) + ": y", "!#$%&'*+-.^_`|~: y", "123: y", "X::y", "X: :", "HTTP/1.1 200 OK", "GET / HTTP/1.1", "Content-Type: text/plain\r\n charset=x", "X: \"a\r\n b\"", "X;y: z", "X=y: z", "X,y: z", "X: y\r\r\nZ: w", "X: y\x00\r\nZ: w",

@@ -83,7 +83,9 @@ type Parts struct {
 }
 
 // String says how many files there are.
-func (p Parts) String() string { return fmt.Sprintf("multipart body of %d files, laid out", len(p.files)) }
+func (p Parts) String() string {
+	return fmt.Sprintf("multipart body of %d files, laid out", len(p.files))
+}
 
 // Format prints what String returns for every verb and flag.
 func (p Parts) Format(f fmt.State, verb rune) { show(f, verb, p.String()) }

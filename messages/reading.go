@@ -1,9 +1,11 @@
 package messages
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"sync/atomic"
 )
 
@@ -43,6 +45,18 @@ func (c *CheckedReader) Read(p []byte) (int, error) {
 	}
 	return n, err
 }
+
+// String tells nothing of the body.
+func (c *CheckedReader) String() string { return "request body" }
+
+// Format prints what String returns for every verb and flag.
+func (c *CheckedReader) Format(f fmt.State, verb rune) { show(f, verb, c.String()) }
+
+// LogValue returns what String does.
+func (c *CheckedReader) LogValue() slog.Value { return slog.StringValue(c.String()) }
+
+// MarshalJSON writes what String returns.
+func (c *CheckedReader) MarshalJSON() ([]byte, error) { return json.Marshal(c.String()) }
 
 // End has every Read from now on fail.
 func (c *CheckedReader) End() { c.ended.Store(true) }

@@ -37,6 +37,11 @@ type blabbing struct {
 
 func (*blabbing) Error() string { return "it failed" }
 
+// plainReader is an io.Reader that is no pointer.
+type plainReader struct{ Text string }
+
+func (plainReader) Read([]byte) (int, error) { return 0, io.EOF }
+
 // transport is an http.RoundTripper that has a secret.
 type transport struct{ Token string }
 
@@ -162,7 +167,10 @@ var lived = map[reflect.Type]func() []any{
 		return []any{ledger}
 	},
 	reflect.TypeFor[messages.Parts](): laidOut,
-	reflect.TypeFor[auth.Lane]():      func() []any { return []any{auth.LaneOf(auth.Kraken{Key: marker, Secret: marker})} },
+	reflect.TypeFor[messages.CheckedReader](): func() []any {
+		return []any{&messages.CheckedReader{Reader: plainReader{marker}}}
+	},
+	reflect.TypeFor[auth.Lane](): func() []any { return []any{auth.LaneOf(auth.Kraken{Key: marker, Secret: marker})} },
 }
 
 // laidOut are parts with secrets in fields and files, and what reads them.

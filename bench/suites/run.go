@@ -201,6 +201,9 @@ func (p *project) execute(ctx context.Context, mode string, only []string) (*byt
 		if p.suite.Ends {
 			cmd.Env = append(cmd.Env, carrier.CloseVariable+"=1")
 		}
+		if p.suite.Repeats {
+			cmd.Env = append(cmd.Env, carrier.RetryVariable+"=1")
+		}
 	}
 	said := &listener{heard: time.Now()}
 	cmd.Stdout, cmd.Stderr = said, said

@@ -23,6 +23,7 @@ type Suite struct {
 	Fast     bool          // one of the subset
 	Patience time.Duration // for one package; zero means patience
 	Ends     bool          // its tests look for goroutines that stay behind
+	Repeats  bool          // its tests are of what the transport repeats by itself
 }
 
 // Exclusion is a test that neither run can pass here.

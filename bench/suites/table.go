@@ -42,5 +42,5 @@ var All = []Suite{
 	{Name: "prometheus", Module: "github.com/prometheus/client_golang", Version: "v1.25.0", Packages: []string{
 		"./api/...", "./prometheus/promhttp/...", "./prometheus/push/...",
 	}},
-	{Name: "nethttp", Std: "net/http", Patience: 5 * time.Minute},
+	{Name: "nethttp", Std: "net/http", Patience: 5 * time.Minute, Repeats: true},
 }

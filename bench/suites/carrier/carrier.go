@@ -29,6 +29,7 @@ const (
 	ModeVariable  = "SLUICE_SUITES_MODE"  // Streamed or Read; empty means that nothing is carried
 	LogVariable   = "SLUICE_SUITES_LOG"   // the file that gets a line for every request
 	CloseVariable = "SLUICE_SUITES_CLOSE" // not empty: an engine ends with its idle connections
+	RetryVariable = "SLUICE_SUITES_RETRY" // not empty: an engine repeats attempts
 )
 
 // The modes: how an answer's body is read.
@@ -59,7 +60,7 @@ func init() {
 	if !ok {
 		panic("suites: net/http has no hook: was the binary built without the overlay?")
 	}
-	c := &carrier{streamed: mode == Streamed, ends: os.Getenv(CloseVariable) != ""}
+	c := &carrier{streamed: mode == Streamed, ends: os.Getenv(CloseVariable) != "", repeats: os.Getenv(RetryVariable) != ""}
 	if name := os.Getenv(LogVariable); name != "" {
 		log, err := os.OpenFile(name, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
 		if err != nil {
@@ -74,6 +75,7 @@ func init() {
 type carrier struct {
 	streamed bool
 	ends     bool
+	repeats  bool
 	log      *os.File // may be nil
 
 	mu      sync.Mutex
@@ -165,7 +167,11 @@ func (c *carrier) carriageOf(t *http.Transport, http2 bool) (*carriage, error) {
 	if known != nil && known.made == now {
 		return known, nil
 	}
-	eng, err := engine.New(configOf(t, http2))
+	cfg := configOf(t, http2)
+	if c.repeats {
+		cfg.Retry = engine.Retry{}
+	}
+	eng, err := engine.New(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("suites: %w", err)
 	}
@@ -218,7 +224,10 @@ func inBubble() bool { return time.Now().Year() < 2020 }
 
 // configOf is the transport's configuration in the engine's words. Without limits
 // the engine refuses nothing, and its bounds on connections and bodies are out of
-// every test's reach.
+// every test's reach. Retry.Max repeats an idempotent request whatever connection
+// broke, where net/http does on a used one alone: clients that repeat by themselves
+// count their attempts, so there is no repetition but of what a resting connection
+// was found dead for.
 func configOf(t *http.Transport, http2 bool) engine.Config {
 	cfg := engine.Config{
 		Feedback: func(feedback.Answer) feedback.Feedback { return feedback.Feedback{} }, // 429 is a test's own business
@@ -227,6 +236,7 @@ func configOf(t *http.Transport, http2 bool) engine.Config {
 			Max: unbounded, IdleTimeout: t.IdleConnTimeout,
 			HTTP2: func(string) bool { return http2 },
 		},
+		Retry: engine.Retry{Max: -1},
 		Dial: engine.Dial{
 			Timeout: t.TLSHandshakeTimeout, DialContext: dialOf(t), Proxy: t.Proxy, TLS: t.TLSClientConfig,
 		},

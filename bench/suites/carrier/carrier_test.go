@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -61,6 +62,31 @@ func TestARequestIsCarriedAsItsTransportSays(t *testing.T) {
 
 		c.closeIdle(transport)
 		require.Empty(t, c.engines, "an engine that is not in use ends with its connections")
+	}
+}
+
+func TestARequestIsRepeatedOnlyForTestsOfThat(t *testing.T) {
+	var asked atomic.Int32
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if asked.Add(1)%2 == 1 {
+			panic(http.ErrAbortHandler)
+		}
+	}))
+	t.Cleanup(server.Close)
+	transport := server.Client().Transport.(*http.Transport)
+	for _, repeats := range []bool{false, true} {
+		asked.Store(0)
+		c, _ := start(t, Streamed)
+		c.repeats = repeats
+		response, err := c.trip(transport, request(t, server), false, nil)
+		if !repeats {
+			require.ErrorIs(t, err, io.EOF)
+			require.EqualValues(t, 1, asked.Load())
+			continue
+		}
+		require.NoError(t, err)
+		require.NoError(t, response.Body.Close())
+		require.EqualValues(t, 2, asked.Load())
 	}
 }
 

@@ -75,19 +75,18 @@ func New(config Config) (*Engine, error) {
 // if any, is an *Error. It blocks for as long as the limits, the pool and the
 // server need, bounded by ctx and Request.Timeout.
 func (e *Engine) Do(ctx context.Context, req *Request) (*Response, error) {
-	response, _, err := e.carry(ctx, req, false)
+	response, _, err := e.carry(ctx, req, request.Terms{})
 	return response, err
 }
 
 // carry is Do, and returns the stream that the answer came with as well, whatever
-// post-processors have made of it: it holds a connection. A request is a stranger
-// if its caller did not choose where it goes.
-func (e *Engine) carry(ctx context.Context, req *Request, stranger bool) (*Response, *request.Stream, error) {
+// post-processors have made of it: it holds a connection. Of terms, the deadline and
+// the limit are the engine's to say.
+func (e *Engine) carry(ctx context.Context, req *Request, terms request.Terms) (*Response, *request.Stream, error) {
 	if err := e.misused(ctx, req); err != nil {
 		return nil, nil, messages.NewError(req, Admitting, err)
 	}
-	terms := e.terms(ctx, req)
-	terms.Stranger = stranger
+	terms.Deadline, terms.LimitID = e.deadline(ctx, req), e.defaultLimit()
 	if err := e.enter(ctx, req, terms.Deadline); err != nil {
 		return nil, nil, messages.NewError(req, Admitting, err)
 	}
@@ -132,13 +131,13 @@ func (e *Engine) misused(ctx context.Context, req *Request) error {
 	return nil
 }
 
-// terms are what a request is carried under.
-func (e *Engine) terms(ctx context.Context, req *Request) request.Terms {
-	terms := request.Terms{Deadline: e.deadline(ctx, req), LimitID: e.defaultLimitID}
-	if terms.LimitID == "" && !e.limited.Load() {
-		terms.LimitID = Unlimited // without limits, to name none is no oversight
+// defaultLimit is the one that a request is charged which names none; empty refuses
+// such a request.
+func (e *Engine) defaultLimit() string {
+	if e.defaultLimitID == "" && !e.limited.Load() {
+		return Unlimited // without limits, to name none is no oversight
 	}
-	return terms
+	return e.defaultLimitID
 }
 
 // deadline is the earlier of the context's and the request's; zero means none.

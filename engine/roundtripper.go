@@ -48,7 +48,8 @@ import (
 // without a length, whatever it says of that, and an answer's are complete when its
 // body has ended. Request.Cancel and Request.Close are heeded. "Connection" names
 // what it is to name; in HTTP/2, which has no such options, all but close are an
-// error. The method CONNECT is refused. A protocol can be changed to with Upgrade,
+// error. A method is sent as it is spelt: "get" is none that servers know, and not
+// taken for idempotent. CONNECT is refused. A protocol can be changed to with Upgrade,
 // in HTTP/1.1 and if an adjust function sets Stream: the body of a 101 is an
 // io.ReadWriteCloser then, which the timeout and the context bound as any other.
 //
@@ -93,7 +94,7 @@ func (t *roundTripper) carry(trip *trip) (*Response, error) {
 	if err != nil {
 		return nil, tripError(trip.req, err)
 	}
-	response, stream, err := t.engine.carry(trip.ctx, asked, t.engine.strays(trip.req))
+	response, stream, err := t.engine.carry(trip.ctx, asked, request.Terms{Stranger: t.engine.strays(trip.req), MethodAsSpelt: true})
 	switch {
 	case err != nil:
 		return nil, err

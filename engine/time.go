@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sluice-engine/sluice/actors/request"
 	"github.com/sluice-engine/sluice/actors/timesync"
 	"github.com/sluice-engine/sluice/internal/clock"
 	"github.com/sluice-engine/sluice/internal/jsonpath"
@@ -148,8 +149,7 @@ func missing(document []byte, field string) error {
 // request that has one waits for them. Where no home is named they go to
 // strangers.
 func (e *Engine) ask(ctx context.Context, req *Request) (*Response, error) {
-	terms := e.terms(ctx, req)
-	terms.Stranger = len(e.homes) == 0
+	terms := request.Terms{Deadline: e.deadline(ctx, req), LimitID: e.defaultLimit(), Stranger: len(e.homes) == 0}
 	response, _, err := e.system.Carry(ctx, req, terms)
 	return response, err
 }

@@ -36,7 +36,7 @@ func (r *slot) build() error {
 	if err := r.resolveLimit(); err != nil {
 		return err
 	}
-	if err := sensible(r.asked); err != nil {
+	if err := sensible(r.asked, r.terms.MethodAsSpelt); err != nil {
 		return fmt.Errorf("%w: %w", messages.ErrInvalidRequest, err)
 	}
 	if err := r.buildTarget(); err != nil {

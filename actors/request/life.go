@@ -68,6 +68,8 @@ type Terms struct {
 	// Stranger says that the caller did not choose where the request goes: it
 	// gets neither credentials nor the engine's own header.
 	Stranger bool
+	// MethodAsSpelt says that a method which is a known one in lower case is meant so.
+	MethodAsSpelt bool
 }
 
 // lifeBegins carries a life to its actor; Carry has laid it into the slot.

@@ -19,14 +19,14 @@ var methods = []string{
 }
 
 // sensible returns what is wrong with a request, whatever the engine.
-func sensible(asked *messages.Request) error {
+func sensible(asked *messages.Request, methodAsSpelt bool) error {
 	if asked.Weight < 0 {
 		return fmt.Errorf("its Weight %d is negative", asked.Weight)
 	}
 	if _, parts := asked.Body.(messages.Multipart); parts && hasContentType(asked.Header) {
 		return errors.New("a Multipart has a Content-Type of its own, which names what separates its parts: leave it out of the Header")
 	}
-	if asked.Method != "" && !slices.Contains(methods, asked.Method) {
+	if !methodAsSpelt && asked.Method != "" && !slices.Contains(methods, asked.Method) {
 		// Methods are told apart by case (RFC 9110, section 9.1), and so a server would
 		// not know this one.
 		if upper := strings.ToUpper(asked.Method); slices.Contains(methods, upper) {

@@ -40,7 +40,8 @@ import (
 //
 // Errors are those that clients know from net/http. If the context has ended, it is
 // what context.Cause says, and nothing else, so that it can be compared; a
-// certificate that is not trusted is a *tls.CertificateVerificationError. Any other
+// certificate that is not trusted is a *tls.CertificateVerificationError. What the
+// request's body could not be read for reads as that alone. Any other
 // reads as its cause and then says where the request was, and errors.As finds an
 // *Error in it. OutcomeOf knows nothing of the former two: Unknown.
 //

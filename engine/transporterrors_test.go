@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"testing/iotest"
 	"testing/synctest"
 	"time"
 
@@ -351,4 +352,42 @@ func TestARequestThatIsNotCanceledLeavesNobodyWaiting(t *testing.T) {
 			require.NoError(t, err)
 		}
 	})
+}
+
+// What a request's body returned is said as net/http says it, and the rest is behind
+// it.
+func TestTheErrorOfARequestsBodyReadsAsItself(t *testing.T) {
+	broken := errors.New("read error")
+	for _, http2 := range []bool{false, true} {
+		server := httptest.NewUnstartedServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { io.Copy(io.Discard, r.Body) }))
+		server.EnableHTTP2 = http2
+		server.Config.ErrorLog = discardLog
+		server.StartTLS()
+		t.Cleanup(server.Close)
+		config := asNetHTTP(server, http2)
+		config.Retry.Max = -1
+		eng := newEngine(t, config)
+		for name, rt := range map[string]http.RoundTripper{
+			"net/http": server.Client().Transport,
+			"in time":  eng.RoundTripper(),
+			"streamed": eng.RoundTripper(streamed),
+		} {
+			for place, body := range map[string]io.Reader{
+				"at once":              iotest.ErrReader(broken),
+				"behind its beginning": io.MultiReader(strings.NewReader("abc"), iotest.ErrReader(broken)),
+			} {
+				req, err := http.NewRequestWithContext(t.Context(), "POST", server.URL, body)
+				require.NoError(t, err)
+				_, err = rt.RoundTrip(req)
+				require.EqualError(t, err, "read error", "%s, %s, HTTP/2 %v", name, place, http2)
+				require.ErrorIs(t, err, broken)
+				if name == "net/http" {
+					continue
+				}
+				var e *engine.Error
+				require.ErrorAs(t, err, &e)
+				require.NotEqual(t, engine.SentYes, e.Sent)
+			}
+		}
+	}
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sluice-engine/sluice/internal/wire"
 	"github.com/sluice-engine/sluice/messages"
 )
 
@@ -25,6 +26,9 @@ func (t *trip) failure(err error) error {
 		return untrusted // there are retriers that look at the type, and no further
 	}
 	if text := resetText(err); text != "" {
+		return &readsAs{text, err}
+	}
+	if text := bodyText(err); text != "" {
 		return &readsAs{text, err}
 	}
 	if wrong, ok := errors.AsType[mistake](err); ok {
@@ -45,6 +49,19 @@ func (t *trip) failure(err error) error {
 		}
 	}
 	return messages.CauseFirst(failure)
+}
+
+// bodyText is what the request's own body said when it could not be read; empty if
+// the error is about something else, or about what the engine thinks of the body.
+func bodyText(err error) string {
+	body, ok := errors.AsType[*wire.BodyError](err)
+	if !ok || errors.Is(body.Err, ErrInvalidRequest) {
+		return ""
+	}
+	if _, panicked := errors.AsType[*PanicError](body.Err); panicked {
+		return ""
+	}
+	return body.Err.Error()
 }
 
 // bodyFailure is what reading a body returns of an error.

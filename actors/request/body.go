@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/sluice-engine/sluice/internal/jsontext"
+	"github.com/sluice-engine/sluice/internal/wire"
 	"github.com/sluice-engine/sluice/messages"
 )
 
@@ -187,7 +188,7 @@ func readBody(reader *messages.CheckedReader) ([]byte, error) {
 	}
 	var b bytes.Buffer
 	if _, err := b.ReadFrom(reader); err != nil {
-		return nil, fmt.Errorf("request body: %w", err)
+		return nil, &wire.BodyError{Err: err}
 	}
 	if rewinds {
 		if _, err := seeker.Seek(start, io.SeekStart); err != nil {

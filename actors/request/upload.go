@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"sync/atomic"
 
+	"github.com/sluice-engine/sluice/internal/wire"
 	"github.com/sluice-engine/sluice/messages"
 )
 
@@ -135,7 +136,7 @@ func (u *upload) open(r *slot, call *messages.Call) error {
 	if again, is := u.source.(func() (io.Reader, error)); is && u.retire() {
 		var err error
 		if reader, err = inTime(r, again, closeReader); err != nil {
-			return fmt.Errorf("request body: %w", err)
+			return &wire.BodyError{Err: err}
 		}
 		if reader == nil {
 			return fmt.Errorf("%w: its Body returned no reader", messages.ErrInvalidRequest)

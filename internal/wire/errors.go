@@ -45,6 +45,15 @@ func (e *CallError) Error() string {
 	return fmt.Sprintf("invalid %s %q: %s", e.Part, e.Name, e.Reason)
 }
 
+// BodyError is what the reader of a request's body returned.
+type BodyError struct{ Err error }
+
+// Error is part of error.
+func (e *BodyError) Error() string { return "request body: " + e.Err.Error() }
+
+// Unwrap returns the reader's error.
+func (e *BodyError) Unwrap() error { return e.Err }
+
 // The texts are constant: a response may hold secrets, and so may an error made
 // of its bytes.
 var (

@@ -305,7 +305,7 @@ func (u *upload) copy() (readErr, writeErr error) {
 		case err == io.EOF:
 			return u.last(sent)
 		case err != nil:
-			return fmt.Errorf("request body: %w", err), nil
+			return &BodyError{err}, nil
 		}
 	}
 }

@@ -129,6 +129,8 @@ func (u *upload) Read(p []byte) (n int, err error) {
 		if bad := wire.CheckTrailer(u.trailer); bad != nil {
 			err = bad
 		}
+	case err != nil:
+		err = &wire.BodyError{Err: err}
 	}
 	u.read += int64(n)
 	if err != nil {

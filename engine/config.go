@@ -189,7 +189,9 @@ type Dial struct {
 	Backoff time.Duration
 	// BackoffCap is the longest such pause; zero means 5 s.
 	BackoffCap time.Duration
-	// DialContext opens the transport's connection; TLS is still the engine's. A
+	// DialContext opens the transport's connection; TLS is still the engine's. Its
+	// context has the values of the request that caused the dial, as net/http's has,
+	// and not its end: the connection serves whoever is first, and others after. A
 	// connection of a type of its own need not keep deadlines, nor return from its
 	// methods: requests end in time all the same. One that does not keep them is used
 	// for one request. Nil means a net.Dialer.

@@ -264,3 +264,52 @@ func TestAPanicInAHookReachesNobodyElse(t *testing.T) {
 		wantNothingHeld(t, eng)
 	})
 }
+
+func TestADialHasTheValuesOfTheRequestThatCausedItAndNotItsEnd(t *testing.T) {
+	type key struct{}
+	synctest.Test(t, func(t *testing.T) {
+		type seen struct {
+			value any
+			err   error
+			cause error
+		}
+		dials := make(chan seen, 3)
+		s := newServer(t, nil)
+		eng := s.newEngine(t, engine.Config{Dial: engine.Dial{DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			time.Sleep(time.Second)
+			dials <- seen{ctx.Value(key{}), ctx.Err(), context.Cause(ctx)}
+			return s.dial(ctx, network, addr)
+		}}})
+		ctx, cancel := context.WithCancelCause(context.WithValue(t.Context(), key{}, "mine"))
+		time.AfterFunc(time.Second/2, func() { cancel(io.ErrClosedPipe) })
+		_, err := eng.Do(ctx, &engine.Request{Path: "/"})
+		require.ErrorIs(t, err, context.Canceled)
+		require.Equal(t, seen{"mine", nil, nil}, <-dials)
+
+		_, err = eng.Do(context.WithValue(t.Context(), key{}, "another's"), &engine.Request{Path: "/"})
+		require.NoError(t, err)
+		require.Empty(t, dials, "it serves whoever is next")
+		eng.CloseIdleConnections()
+		_, err = eng.Do(t.Context(), &engine.Request{Path: "/"})
+		require.NoError(t, err)
+		require.Equal(t, seen{}, <-dials, "and nothing of a request is left for the next")
+	})
+}
+
+func TestAClientCertificateIsChosenWithTheValuesOfARequest(t *testing.T) {
+	type key struct{}
+	server := httptest.NewUnstartedServer(http.NotFoundHandler())
+	server.TLS = &tls.Config{ClientAuth: tls.RequestClientCert}
+	server.StartTLS()
+	defer server.Close()
+	asked := make(chan any, 1)
+	config := server.Client().Transport.(*http.Transport).TLSClientConfig.Clone()
+	config.GetClientCertificate = func(info *tls.CertificateRequestInfo) (*tls.Certificate, error) {
+		asked <- info.Context().Value(key{})
+		return new(tls.Certificate), nil
+	}
+	eng := newEngine(t, engine.Config{Dial: engine.Dial{TLS: config}})
+	_, err := eng.Do(context.WithValue(t.Context(), key{}, "mine"), &engine.Request{URL: server.URL})
+	require.NoError(t, err)
+	require.Equal(t, "mine", <-asked)
+}

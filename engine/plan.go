@@ -426,11 +426,17 @@ func (p *plan) request() request.Plan {
 		Base: p.base, Homes: p.homes, Fields: p.fields, StrangerFields: p.strangerFields, Feedback: p.Feedback,
 		Auth: p.Auth, PreProcessors: p.PreProcessors, PostProcessors: p.PostProcessors, Jar: p.Cookies,
 		Codings: p.codings, MaxHeader: p.Responses.MaxHeader, MaxBody: p.Responses.MaxBody, TraceStreams: p.Connections.TraceStreams,
+		DialValues: p.dialSeesValues(),
 		Retry: request.Retry{
 			Max: p.Retry.Max, Base: p.Retry.Base, Cap: p.Retry.Cap, Share: retryShare, Rate: retryRate,
 			PerAttempt: p.Retry.PerAttempt, Statuses: p.Retry.Statuses,
 		},
 	}
+}
+
+// dialSeesValues reports whether anything of the caller's looks at a dial's context.
+func (p *plan) dialSeesValues() bool {
+	return p.Dial.DialContext != nil || p.Dial.TLS != nil && p.Dial.TLS.GetClientCertificate != nil
 }
 
 func (p *plan) pool() pool.Config {

@@ -144,9 +144,12 @@ func (p *Pool) describe() protocol.PoolStats {
 }
 
 // Dial is part of Outlet. The goroutine is given copies, and reports back once.
-func (p *Pool) Dial(trace *httptrace.ClientTrace) {
+func (p *Pool) Dial(values context.Context, trace *httptrace.ClientTrace) {
 	ctx := p.ctx
-	if trace != nil {
+	switch {
+	case values != nil: // the trace is one of them
+		ctx = valued{p.ctx, context.WithoutCancel(values)}
+	case trace != nil:
 		ctx = httptrace.WithClientTrace(ctx, trace)
 	}
 	go func(dial Dial, origin messages.Origin, self mailbox.Address) {
@@ -159,6 +162,20 @@ func (p *Pool) Dial(trace *httptrace.ClientTrace) {
 		}
 		done.conn, done.err = conn, err
 	}(p.needs.Dial, p.needs.Origin, p.needs.Door.Address)
+}
+
+// valued is a context with the values of another, which may have ended.
+type valued struct {
+	context.Context
+	values context.Context
+}
+
+// Value is part of context.Context.
+func (v valued) Value(key any) any {
+	if value := v.values.Value(key); value != nil {
+		return value
+	}
+	return v.Context.Value(key)
 }
 
 var errDialExited = errors.New("dialer ended its goroutine")

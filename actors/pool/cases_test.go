@@ -28,7 +28,7 @@ type quiet struct {
 	ceding                                 bool
 }
 
-func (q *quiet) Dial(*httptrace.ClientTrace) {
+func (q *quiet) Dial(context.Context, *httptrace.ClientTrace) {
 	q.dials++
 	if q.fails {
 		panic("as a test wants it")

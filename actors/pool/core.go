@@ -79,9 +79,9 @@ type Core struct {
 // Outlet is what a Core has others do. Every call returns at once, and calls
 // nothing of the Core. Tickets are answered by what they carry themselves.
 type Outlet interface {
-	// Dial begins a dial, whose end is told with Dialled. The trace is told of
-	// it, if there is one.
-	Dial(*httptrace.ClientTrace)
+	// Dial begins a dial, whose end is told with Dialled. It is made with the values
+	// of a context, and the trace is told of it, if there are such.
+	Dial(values context.Context, trace *httptrace.ClientTrace)
 	// Reserve takes a place among the connections of all origins, and reports
 	// whether there was one. If there was none and somebody waits for it, Granted
 	// follows, unless Withdraw comes before.

@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http/httptrace"
@@ -80,7 +81,7 @@ func (w *world) chance(name string, one int) bool {
 // ---- what the core has others do ----
 
 // Dial is part of Outlet.
-func (w *world) Dial(trace *httptrace.ClientTrace) {
+func (w *world) Dial(_ context.Context, trace *httptrace.ClientTrace) {
 	w.done.dials = append(w.done.dials, slices.Index(w.traces[:], trace))
 	w.dialling = append(w.dialling, slices.Index(w.traces[:], trace))
 	if w.failing {

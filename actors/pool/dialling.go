@@ -80,7 +80,7 @@ func (c *Core) requeueParked() {
 
 // dialMore dials until every waiter has a dial of its own and enough are idle,
 // or there is no room. A dial belongs to nobody: whoever is first takes its
-// connection, and only the trace is its waiter's. After a failure there is one
+// connection, and only the trace and the values of its context are its waiter's. After a failure there is one
 // dial at a time, and a pause before it, through which nobody waits for a dial:
 // each learns at once why the last one failed, and when the next is due. Whoever
 // asks after the pause has it made, and others join the wait for it.
@@ -102,9 +102,9 @@ func (c *Core) dialMore(now time.Duration) {
 		if d.n == 0 {
 			d.since = now
 		}
-		trace := c.waiters.trace(d.n) // of the first waiter that has no dial yet
+		by := c.waiters.mark(d.n) // of the first waiter that has no dial yet
 		d.n++
-		c.out.Dial(trace)
+		c.out.Dial(by.values, by.trace)
 	}
 }
 

@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"context"
 	"iter"
 	"net/http/httptrace"
 	"slices"
@@ -16,7 +17,7 @@ import (
 type waiters struct {
 	lines  []line // by priority, the most urgent first
 	n      int    // tickets in all lines
-	traced int    // tickets in all lines that have a Trace
+	marked int    // tickets in all lines that have a mark on the dial they cause
 }
 
 // line is the queue of one priority.
@@ -54,8 +55,8 @@ func (w *waiters) push(t *ticket.Ticket) {
 	}
 	w.lines[at].push(t)
 	w.n++
-	if t.Trace != nil {
-		w.traced++
+	if marks(t) {
+		w.marked++
 	}
 }
 
@@ -135,8 +136,8 @@ func (w *waiters) remove(t *ticket.Ticket) bool {
 	t.Turn = 0
 	w.n--
 	l.n--
-	if t.Trace != nil {
-		w.traced--
+	if marks(t) {
+		w.marked--
 	}
 	switch {
 	case l.n > 0:
@@ -159,19 +160,28 @@ func (w *waiters) has(t *ticket.Ticket) bool {
 	return false
 }
 
-// trace returns that of the ticket with n before it; nil means that it has
-// none, or that there is no such ticket.
-func (w *waiters) trace(n int) *httptrace.ClientTrace {
-	if w.traced == 0 {
-		return nil
+// marks reports whether the dial that a ticket causes differs from any other.
+func marks(t *ticket.Ticket) bool { return t.Trace != nil || t.Values != nil }
+
+// mark is what a dial has of the request that caused it.
+type mark struct {
+	values context.Context        // whose values it is made with; nil has none
+	trace  *httptrace.ClientTrace // that is told of it; nil tells nobody
+}
+
+// mark returns that of the ticket with n before it; it is zero if there is no such
+// ticket.
+func (w *waiters) mark(n int) mark {
+	if w.marked == 0 {
+		return mark{}
 	}
 	for t := range w.inOrder() {
 		if n == 0 {
-			return t.Trace
+			return mark{t.Values, t.Trace}
 		}
 		n--
 	}
-	return nil
+	return mark{}
 }
 
 // take takes out the tickets that are chosen, in order.

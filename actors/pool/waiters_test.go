@@ -13,7 +13,7 @@ import (
 )
 
 func TestAQueueOfTicketsIsAListThatAnybodyMayLeave(t *testing.T) {
-	trace := new(httptrace.ClientTrace)
+	trace, values := new(httptrace.ClientTrace), t.Context()
 	rapid.Check(t, func(t *rapid.T) {
 		var queue waiters
 		var list []*ticket.Ticket
@@ -24,6 +24,9 @@ func TestAQueueOfTicketsIsAListThatAnybodyMayLeave(t *testing.T) {
 				one.Priority = messages.Priority(rapid.IntRange(-20, 20).Draw(t, "priority"))
 				if rapid.Bool().Draw(t, "traced") {
 					one.Trace = trace
+				}
+				if rapid.Bool().Draw(t, "valued") {
+					one.Values = values
 				}
 				queue.push(one)
 				at := len(list)
@@ -51,9 +54,9 @@ func TestAQueueOfTicketsIsAListThatAnybodyMayLeave(t *testing.T) {
 			default:
 				n := rapid.IntRange(0, 5).Draw(t, "before it")
 				if n < len(list) {
-					require.True(t, queue.trace(n) == list[n].Trace)
+					require.Equal(t, mark{list[n].Values, list[n].Trace}, queue.mark(n))
 				} else {
-					require.Nil(t, queue.trace(n))
+					require.Zero(t, queue.mark(n))
 				}
 			}
 			require.Equal(t, len(list), queue.n)
@@ -66,6 +69,7 @@ func TestAQueueOfTicketsIsAListThatAnybodyMayLeave(t *testing.T) {
 			}
 		}
 		require.True(t, slices.Equal(traced, queue.take(func(t *ticket.Ticket) bool { return t.Trace == trace })))
-		require.Zero(t, queue.traced)
+		queue.take(func(t *ticket.Ticket) bool { return t.Values != nil })
+		require.Zero(t, queue.marked)
 	})
 }

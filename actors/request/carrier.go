@@ -43,6 +43,7 @@ type Plan struct {
 	Retry     Retry
 
 	TraceStreams bool // have it noted where streamed answers are asked for
+	DialValues   bool // dials run the caller's own code, which may look at the values of its contexts
 }
 
 // home reports whether credentials may go to an origin.

@@ -142,6 +142,9 @@ func (r *slot) openTicket() *ticket.Ticket {
 	t.Asked = ticket.Asked{
 		Owner: r, Pool: r.pool, Deadline: r.instant(r.deadline), Trace: r.hooks(), Priority: r.asked.Priority,
 	}
+	if r.needs.Plan.DialValues {
+		t.Values = r.ctx
+	}
 	t.Limited = r.limit != messages.Unlimited || r.needs.Gated(r.target.name)
 	t.Permit.Deadline = t.Deadline
 	if t.Told { // mostly it is not, and the report is wide

@@ -1,6 +1,7 @@
 package ticket
 
 import (
+	"context"
 	"net/http/httptrace"
 	"sync/atomic"
 	"time"
@@ -42,6 +43,7 @@ type Asked struct {
 	Pool     protocol.Recipient     // where a granted ticket goes on to
 	Deadline time.Duration          // on the ledger's clock, zero means never; Permit has it too, but in flight only the throttler may read that
 	Trace    *httptrace.ClientTrace // told of the dial the ticket causes; nil tells nobody
+	Values   context.Context        // whose values the dial is made with that the ticket causes; nil has none
 	Priority messages.Priority      // who goes first to a connection; Permit has it too
 }
 

@@ -70,6 +70,8 @@ var Reasons = []Reason{
 	{Suite: "httputil", Test: "TestReverseProxyFlushIntervalHeaders", Mode: carrier.Read, Why: endless},
 	{Suite: "httputil", Test: "TestReverseProxy_PanicBodyError", Mode: carrier.Read, Why: "an answer that breaks off cannot be read whole, and is an error from the start"},
 
+	{Suite: "retryablehttp", Test: "TestRoundTripper_TransportFailureErrorHandling", Why: "it compares all of the error by reflect.DeepEqual; around net/http's *net.OpError the engine's says whether the request was sent"},
+
 	{Suite: "httpbin", Test: "TestWebSocketEcho", Why: otherProtocol},
 	{Suite: "httpbin", Test: "TestDrip/writes_are_actually_incremmental", Mode: carrier.Streamed, Why: "io.EOF comes by a Read of its own, as io.Reader allows"},
 

@@ -47,7 +47,13 @@ func TestAnUnknownHostIsAPermanentFailureAndAServerThatFailsIsNot(t *testing.T) 
 		{&net.DNSError{Err: "no such host", IsNotFound: true, IsTemporary: true}, false},
 	} {
 		resolving := &Dialer{Resolve: func(context.Context, string) ([]netip.Addr, error) { return nil, c.err }}
-		require.Equal(t, c.want, messages.Permanent(failure(t, resolving, named)), c.err)
+		unresolved := failure(t, resolving, named)
+		require.Equal(t, c.want, messages.Permanent(unresolved), c.err)
+		dial, ok := errors.AsType[*net.OpError](unresolved)
+		require.True(t, ok, "as net.Dialer has it")
+		require.Equal(t, "dial", dial.Op)
+		require.Equal(t, c.err.IsTimeout, dial.Timeout())
+		require.ErrorIs(t, unresolved, c.err)
 		dialling := &Dialer{DialContext: func(context.Context, string, string) (net.Conn, error) {
 			return nil, &net.OpError{Op: "dial", Err: c.err}
 		}}

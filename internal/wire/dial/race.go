@@ -30,8 +30,8 @@ func (d *Dialer) race(ctx context.Context, addr string) (net.Conn, error) {
 		return dial(ctx, "tcp", addr) // an address, not a name: nothing to race
 	}
 	found, err := d.resolve(ctx, host)
-	if err != nil {
-		return nil, err
+	if err != nil { // as net.Dialer has it: by a dial's *net.OpError clients know that nothing was sent
+		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: err}
 	}
 	addrs := make([]string, len(found))
 	for i, ip := range inTurns(found, int(d.turn.Add(1)-1)) {

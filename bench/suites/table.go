@@ -22,10 +22,7 @@ var All = []Suite{
 	}, Require: []string{
 		"github.com/pkg/errors@v0.9.1", "github.com/stretchr/testify@v1.12.1", "google.golang.org/protobuf@v1.36.6",
 	}},
-	{Name: "elastic", Fast: true, Module: "github.com/elastic/elastic-transport-go/v8", Version: "v8.11.0", Require: []string{
-		// beside its otel, those that the engine's actor library names do not build
-		"go.opentelemetry.io/otel/exporters/prometheus@v0.51.0", "go.opentelemetry.io/otel/sdk/metric@v1.29.0",
-	}},
+	{Name: "elastic", Fast: true, Module: "github.com/elastic/elastic-transport-go/v8", Version: "v8.11.0"},
 	{Name: "gorequest", Fast: true, Module: "github.com/parnurzeal/gorequest", Version: "v0.3.0", Require: []string{
 		"github.com/elazarl/goproxy@v1.7.2", "github.com/moul/http2curl@v1.0.0", "github.com/pkg/errors@v0.9.1",
 		"golang.org/x/net@v0.62.0",

@@ -239,6 +239,7 @@ func configOf(t *http.Transport, http2 bool) engine.Config {
 		Retry: engine.Retry{Max: -1},
 		Dial: engine.Dial{
 			Timeout: t.TLSHandshakeTimeout, DialContext: dialOf(t), Proxy: t.Proxy, TLS: t.TLSClientConfig,
+			ProxyConnectHeader: t.ProxyConnectHeader,
 		},
 		Responses: engine.Responses{
 			MaxHeader: int(t.MaxResponseHeaderBytes), MaxBody: 1 << 30, Codings: []string{"gzip"},

@@ -128,7 +128,10 @@ func TestAConfigurationIsToldInTheEnginesWords(t *testing.T) {
 	cfg := configOf(&http.Transport{
 		MaxConnsPerHost: 3, DisableCompression: true, IdleConnTimeout: time.Second, TLSHandshakeTimeout: 2 * time.Second,
 		MaxResponseHeaderBytes: 100, DialContext: http.DefaultTransport.(*http.Transport).DialContext,
+		ProxyConnectHeader: http.Header{"A": {"b"}},
 	}, true)
+	require.Equal(t, http.Header{"A": {"b"}}, cfg.Dial.ProxyConnectHeader)
+	require.Equal(t, -1, cfg.Retry.Max)
 	require.Equal(t, 3, cfg.Connections.Max)
 	require.True(t, cfg.Connections.HTTP2("a:443"))
 	require.Equal(t, time.Second, cfg.Connections.IdleTimeout)

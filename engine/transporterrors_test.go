@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -388,6 +389,52 @@ func TestTheErrorOfARequestsBodyReadsAsItself(t *testing.T) {
 				require.ErrorAs(t, err, &e)
 				require.NotEqual(t, engine.SentYes, e.Sent)
 			}
+		}
+	}
+}
+
+func TestABrokenCodingIsWhatADecompressorSaysOfIt(t *testing.T) {
+	good := zipped("unzipped, and long enough to be worth it")
+	altered := func(at int, with byte) []byte {
+		changed := bytes.Clone(good)
+		changed[at] = with
+		return changed
+	}
+	bodies := map[string][]byte{
+		"/header":   make([]byte, 1024),
+		"/checksum": altered(len(good)-5, good[len(good)-5]^1),
+		"/data":     altered(10, 7), // a block of a kind that there is not
+		"/cut":      good[:len(good)-9],
+	}
+	for _, http2 := range []bool{false, true} {
+		server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Encoding", "gzip")
+			w.Write(bodies[r.URL.Path])
+		}))
+		server.EnableHTTP2 = http2
+		server.StartTLS()
+		t.Cleanup(server.Close)
+		config := asNetHTTP(server, http2)
+		config.Retry.Max = -1
+		eng := newEngine(t, config)
+		for path := range bodies {
+			resp, err := server.Client().Get(server.URL + path)
+			require.NoError(t, err)
+			_, want := io.ReadAll(resp.Body)
+			resp.Body.Close()
+			require.Error(t, want)
+
+			_, err = clientOf(eng).Get(server.URL + path)
+			require.ErrorIs(t, err, want, "read whole, HTTP/2 %v", http2)
+			require.ErrorIs(t, err, engine.ErrMalformedResponse)
+			require.ErrorContains(t, err, want.Error())
+
+			resp, err = clientOf(eng, streamed).Get(server.URL + path)
+			require.NoError(t, err)
+			_, err = io.ReadAll(resp.Body)
+			require.ErrorIs(t, err, want, "streamed, HTTP/2 %v", http2)
+			require.ErrorContains(t, err, want.Error())
+			resp.Body.Close()
 		}
 	}
 }

@@ -203,8 +203,12 @@ func (d *Decoder) end() error {
 	return io.EOF
 }
 
+// codingFaults are what a decompressor may say of a body that holds nothing of it.
+// Clients of net/http compare.
+var codingFaults = [...]error{gzip.ErrHeader, gzip.ErrChecksum, zlib.ErrHeader, zlib.ErrChecksum, zlib.ErrDictionary}
+
 // explain tells a broken connection from a broken coding, and that from one that
-// is not complete. The text of what the decompressor said is dropped: it may hold a
+// is not complete. Any other text of the decompressor's is dropped: it may hold a
 // part of the response.
 func (d *Decoder) explain(said error) error {
 	if _, err := d.coded.Progress(); err != nil && err != io.EOF {
@@ -212,6 +216,14 @@ func (d *Decoder) explain(said error) error {
 	}
 	if errors.Is(said, io.ErrUnexpectedEOF) {
 		return errCutCoding
+	}
+	for _, fault := range codingFaults {
+		if errors.Is(said, fault) {
+			return fmt.Errorf("%w: %w", errCoding, fault)
+		}
+	}
+	if corrupt, ok := errors.AsType[flate.CorruptInputError](said); ok { // it says where, and not what
+		return fmt.Errorf("%w: %w", errCoding, corrupt)
 	}
 	return errCoding
 }

@@ -69,3 +69,14 @@ func TestWhatHadNotBegunIsMissingAndIsAdded(t *testing.T) {
 	require.Equal(t, map[string]Verdict{"TestA": Unended, "TestB": Fail, "TestB/x": Fail}, run.Verdicts)
 	require.Zero(t, run.add(more), "so that running again ends")
 }
+
+func TestThoseThatRanBesideATestWithoutEndAreJudgedAlone(t *testing.T) {
+	run := Outcomes{Verdicts: map[string]Verdict{
+		"TestA": Unended, "TestA/sub": Unended, "TestA/done": Pass, "TestB": Unended, "TestC": Pass, "TestC/sub": Unended,
+	}, Output: map[string]string{}}
+	require.Equal(t, []string{"TestA", "TestB"}, run.besides())
+	run.forget("TestA")
+	run.add(Outcomes{Verdicts: map[string]Verdict{"TestA": Pass, "TestA/sub": Pass, "TestC/sub": Pass}})
+	require.Equal(t, map[string]Verdict{"TestA": Pass, "TestA/sub": Pass, "TestB": Unended, "TestC": Pass, "TestC/sub": Unended}, run.Verdicts)
+	require.Empty(t, run.besides(), "who is left is to blame")
+}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -315,8 +316,37 @@ func (p *project) whole(ctx context.Context, mode string, known Outcomes) (Outco
 			break
 		}
 	}
+	for _, test := range all.besides() {
+		alone, err := p.once(ctx, mode, []string{test})
+		if err != nil {
+			return all, err
+		}
+		all.forget(test)
+		all.add(alone)
+	}
 	all.judgeWhole()
 	return all, nil
+}
+
+// besides are the tests at the root that have not ended, if there are several: most
+// of them only ran beside the one that kept the binary from its end.
+func (o Outcomes) besides() []string {
+	var names []string
+	for test, verdict := range o.Verdicts {
+		if verdict == Unended && !strings.Contains(test, "/") {
+			names = append(names, test)
+		}
+	}
+	if len(names) < 2 {
+		return nil
+	}
+	slices.Sort(names)
+	return names
+}
+
+// forget drops the verdicts of a test and its subtests.
+func (o *Outcomes) forget(test string) {
+	maps.DeleteFunc(o.Verdicts, func(name string, _ Verdict) bool { return top(name) == test })
 }
 
 // missing are the tests at the root that known has and o has not.

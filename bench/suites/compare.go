@@ -73,6 +73,16 @@ func (r Reason) covers(suite, test, mode string) bool {
 	return r.Suite == suite && (r.Mode == "" || r.Mode == mode) && (test == r.Test || strings.HasPrefix(test, r.Test+"/"))
 }
 
+// reason says why a test's verdict may differ, if that is listed.
+func (cfg Config) reason(suite, test, mode string) (why string, listed bool) {
+	for _, r := range cfg.Reasons {
+		if r.covers(suite, test, mode) {
+			return r.Why, true
+		}
+	}
+	return "", false
+}
+
 // compare runs the package in every mode, and adds what it finds to result.
 func (p *project) compare(ctx context.Context, cfg Config, result *Result) error {
 	place := cmp.Or(p.tested.path, ".")
@@ -93,7 +103,7 @@ func (p *project) compare(ctx context.Context, cfg Config, result *Result) error
 		if err := os.RemoveAll(p.log(mode)); err != nil {
 			return err
 		}
-		run, err := p.whole(ctx, mode, baseline)
+		run, err := p.whole(ctx, cfg, mode, baseline)
 		if err != nil {
 			return err
 		}
@@ -138,11 +148,9 @@ func (p *project) judge(ctx context.Context, cfg Config, d *Difference) error {
 	if d.Fate == Gained {
 		return nil
 	}
-	for _, r := range cfg.Reasons {
-		if r.covers(d.Suite, d.Test, d.Mode) {
-			d.Fate, d.Reason = Listed, r.Why
-			return nil
-		}
+	if why, listed := cfg.reason(d.Suite, d.Test, d.Mode); listed {
+		d.Fate, d.Reason = Listed, why
+		return nil
 	}
 	only := []string{top(d.Test)}
 	if d.Test == TheWhole {

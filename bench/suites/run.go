@@ -297,7 +297,7 @@ func (s Suite) skips() string {
 
 // whole runs all tests. When the binary ended before its time, a panic or a test
 // that waited for ever, those that had not begun are run by themselves.
-func (p *project) whole(ctx context.Context, mode string, known Outcomes) (Outcomes, error) {
+func (p *project) whole(ctx context.Context, cfg Config, mode string, known Outcomes) (Outcomes, error) {
 	all, err := p.once(ctx, mode, nil)
 	if err != nil {
 		return all, err
@@ -317,6 +317,9 @@ func (p *project) whole(ctx context.Context, mode string, known Outcomes) (Outco
 		}
 	}
 	for _, test := range all.besides() {
+		if _, listed := cfg.reason(p.suite.Name, test, mode); listed {
+			continue
+		}
 		alone, err := p.once(ctx, mode, []string{test})
 		if err != nil {
 			return all, err

@@ -371,3 +371,41 @@ func TestAConnectionIsClosedBehindARequestThatSaysSo(t *testing.T) {
 		wantNothingHeld(t, eng)
 	}
 }
+
+func TestABodyOfKnownLengthEndsWithItsLastByte(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Length", "3")
+		for range 3 {
+			io.WriteString(w, "*")
+			w.(http.Flusher).Flush()
+		}
+	}))
+	t.Cleanup(server.Close)
+	config := asNetHTTP(server, false)
+	config.Connections.Max = 1
+	for name, rt := range map[string]http.RoundTripper{
+		"net/http": &http.Transport{MaxConnsPerHost: 1}, "engine": newEngine(t, config).RoundTripper(streamed),
+	} {
+		t.Run(name, func(t *testing.T) {
+			client := &http.Client{Transport: rt}
+			for range 3 { // of which none is closed: the connection is free all the same
+				resp, err := client.Get(server.URL)
+				require.NoError(t, err)
+				read, buffer := 0, make([]byte, 1024)
+				for {
+					n, err := resp.Body.Read(buffer)
+					require.NotZero(t, n)
+					if read += n; err != nil {
+						require.True(t, err == io.EOF)
+						break
+					}
+				}
+				require.Equal(t, 3, read)
+				n, err := resp.Body.Read(buffer)
+				require.Zero(t, n)
+				require.True(t, err == io.EOF, "and again")
+			}
+			client.CloseIdleConnections()
+		})
+	}
+}

@@ -73,10 +73,9 @@ var Reasons = []Reason{
 
 	{Suite: "retryablehttp", Test: "TestRoundTripper_TransportFailureErrorHandling", Why: "it compares all of the error by reflect.DeepEqual; around net/http's *net.OpError the engine's says whether the request was sent"},
 
-	{Suite: "httpbin", Test: "TestWebSocketEcho", Why: otherProtocol},
-	{Suite: "httpbin", Test: "TestDrip/writes_are_actually_incremmental", Mode: carrier.Streamed, Why: "io.EOF comes by a Read of its own, as io.Reader allows"},
-
-	{Suite: "httpbin", Test: "TestHandshake", Why: otherProtocol},
+	{Suite: "httpbin", Test: "TestWebSocketEcho", Mode: carrier.Read, Why: otherProtocol},
+	{Suite: "httpbin", Test: "TestHandshake", Mode: carrier.Read, Why: otherProtocol},
+	{Suite: "httpbin", Test: "TestDrip/handle_cancelation_during_drip", Mode: carrier.Read, Why: readWhole},
 	{Suite: "httpbin", Test: "TestDrip/writes_are_actually_incremmental", Mode: carrier.Read, Why: readWhole},
 	{Suite: "httpbin", Test: "TestJSONL/handle_cancelation_during_stream", Mode: carrier.Read, Why: readWhole},
 	{Suite: "httpbin", Test: "TestSSE/handle_cancelation_during_stream", Mode: carrier.Read, Why: readWhole},

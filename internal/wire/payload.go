@@ -62,7 +62,10 @@ func (b *payload) Read(p []byte) (int, error) {
 		b.err = messages.ErrBodyTooLarge
 		return n - int(b.taken-b.room), b.err // what is over the cap is not handed on
 	}
-	if n == 0 && err != nil { // an error beside data comes again with the next read
+	switch {
+	case n > 0 && b.framing == counted && b.left == 0:
+		b.err = io.EOF // with the last byte, for some readers never ask again
+	case n == 0 && err != nil: // an error beside data comes again with the next read
 		b.err = b.ended()
 	}
 	return n, b.err

@@ -90,10 +90,19 @@ var Reasons = []Reason{
 	{Suite: "r3labs-sse", Test: "TestClientSubscribe", Mode: carrier.Read, Why: endless},
 	{Suite: "r3labs-sse", Test: "TestClientSubscribeMultiline", Mode: carrier.Read, Why: endless},
 	{Suite: "r3labs-sse", Test: "TestClientUnsubscribe", Mode: carrier.Read, Why: endless},
+	{Suite: "r3labs-sse", Test: "TestClientUnsubscribeNonBlock", Mode: carrier.Read, Why: endless},
+	{Suite: "r3labs-sse", Test: "TestHTTPStreamHandler", Mode: carrier.Read, Why: endless},
+	{Suite: "r3labs-sse", Test: "TestHTTPStreamHandlerAutoStream", Mode: carrier.Read, Why: endless},
+	{Suite: "r3labs-sse", Test: "TestHTTPStreamHandlerEventID", Mode: carrier.Read, Why: endless},
+	{Suite: "r3labs-sse", Test: "TestHTTPStreamHandlerEventTTL", Mode: carrier.Read, Why: endless},
+	{Suite: "r3labs-sse", Test: "TestHTTPStreamHandlerExistingEvents", Mode: carrier.Read, Why: endless},
+	{Suite: "r3labs-sse", Test: "TestHTTPStreamHandlerHeaderFlushIfNoEvents", Mode: carrier.Read, Why: endless},
 
 	{Suite: "minio", Test: "TestGetObjectReturnErrorIfServerSendsMore", Mode: carrier.Read, Why: brokenOff},
 	{Suite: "minio", Test: "TestGetObjectReturnErrorIfServerTruncatesResponse", Mode: carrier.Read, Why: brokenOff},
 	{Suite: "minio", Test: "TestGetObjectReturnErrorIfServerTruncatesResponseDouble", Mode: carrier.Read, Why: brokenOff},
+
+	{Suite: "go-sse", Test: "TestConnection_Unsubscriptions", Mode: carrier.Read, Why: readWhole},
 
 	{Suite: "connect", Test: "TestClientDisconnect", Mode: carrier.Read, Why: endless},
 

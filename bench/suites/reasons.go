@@ -105,6 +105,7 @@ var Reasons = []Reason{
 	{Suite: "go-sse", Test: "TestConnection_Unsubscriptions", Mode: carrier.Read, Why: readWhole},
 
 	{Suite: "connect", Test: "TestClientDisconnect", Mode: carrier.Read, Why: endless},
+	{Suite: "connect", Test: "TestUnaryRequestBodyAfterEarlyResponse", Mode: carrier.Read, Why: readWhole},
 
 	{Suite: "resty3", Test: "TestSSESourceSetContextCancel", Mode: carrier.Read, Why: endless},
 }

@@ -122,8 +122,6 @@ func (u *upload) Read(p []byte) (n int, err error) {
 		n, err = 0, fmt.Errorf("request body: %w", panicked)
 	case u.length >= 0 && (u.read+int64(n) > u.length || err == io.EOF && u.read+int64(n) < u.length):
 		n, err = 0, wire.ErrBodyLength
-	case err != nil && err != io.EOF:
-		err = fmt.Errorf("request body: %w", err)
 	case err == io.EOF:
 		// Only now are its values there. An end would have net/http send them.
 		if bad := wire.CheckTrailer(u.trailer); bad != nil {

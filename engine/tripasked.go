@@ -122,7 +122,13 @@ func target(req *http.Request, header *ownHeader) error {
 
 // baseOf is a URL as far as its host, whose name is in ASCII. The zone of an address
 // is escaped in it.
-func baseOf(u *url.URL) string { return (&url.URL{Scheme: u.Scheme, Host: inASCII(u.Host)}).String() }
+func baseOf(u *url.URL) string {
+	host := inASCII(u.Host)
+	if strings.Contains(host, "%") {
+		return (&url.URL{Scheme: u.Scheme, Host: host}).String()
+	}
+	return u.Scheme + "://" + host
+}
 
 // inASCII spells the name of a host as it is looked up, and as the server knows it
 // (punycode). One that cannot be spelled so is refused later.

@@ -216,7 +216,8 @@ type Dial struct {
 	// TLS is used for https: roots, client certificates and the like. It is
 	// cloned. Nil means the system's roots. The least version is TLS 1.2 unless
 	// it asks for more, and sessions are resumed unless SessionTicketsDisabled
-	// is set.
+	// is set. What is offered by ALPN is the engine's to say; with NextProtos empty
+	// and not nil, HTTP/1.1 is not named to origins that are not offered HTTP/2.
 	TLS *tls.Config
 	// ProxyTLS is used for TLS to an https proxy, as TLS is to an origin. Nil
 	// means TLS without its ServerName.

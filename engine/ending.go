@@ -16,6 +16,7 @@ type ending struct {
 	ended chan struct{} // closed when nothing is left
 
 	disconnect func() // closes the connections that nobody uses; set by New
+	unlinger   func() // closes those kept a moment longer for whoever comes back; set by New
 }
 
 const (

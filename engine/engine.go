@@ -31,6 +31,7 @@ type Engine struct {
 	timeout        time.Duration           // of requests that have none; zero means none
 	defaultLimitID string                  // empty means that a request must name its limit, if there are any
 	homes          []messages.Origin       // that credentials are for; none means that no home is named
+	maxHeader      int                     // bytes of an answer's header
 	timeIsFree     bool                    // the source of time names no limit
 	unmarshal      func([]byte, any) error // of Responses.Decode
 	limited        atomic.Bool             // there are limits; written by ReplaceLimits
@@ -53,6 +54,7 @@ func New(config Config) (*Engine, error) {
 		timeout:        p.Timeout,
 		defaultLimitID: p.DefaultLimitID,
 		homes:          p.homes,
+		maxHeader:      p.Responses.MaxHeader,
 		timeIsFree:     p.timeIsFree,
 		unmarshal:      p.Responses.Decode,
 		scribe:         scribe.New(p.Logger),

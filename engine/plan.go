@@ -406,7 +406,7 @@ const (
 // system is what the actors of an engine are started with.
 func (p *plan) system(e *Engine) actors.Config {
 	dialer := p.dialer()
-	e.ending.disconnect = dialer.Close
+	e.ending.disconnect, e.ending.unlinger = dialer.Close, dialer.CloseLingering
 	parts := actors.Config{
 		Request: p.request(),
 		Ledger:  p.ledger, Limits: p.Limits, Throttle: p.Throttle,

@@ -82,7 +82,7 @@ func (t *roundTripper) RoundTrip(req *http.Request) (*http.Response, error) {
 	response, err := t.carry(trip)
 	if err != nil {
 		trip.end()
-		return nil, trip.failure(afterRedirect(req, err))
+		return nil, trip.failure(afterRedirect(req, err), t.engine)
 	}
 	return trip.answer(response), nil
 }
@@ -214,5 +214,6 @@ func (c *closeOnce) Close() error {
 func (e *Engine) CloseIdleConnections() {
 	if e.made() == nil {
 		e.system.CloseIdle()
+		e.ending.unlinger()
 	}
 }

@@ -179,6 +179,14 @@ func (h *ownHeader) take(req *http.Request) {
 	if expectsContinue(req) { // the connection says it, of a body that waits
 		delete(h.change(), "Expect")
 	}
+	// An Upgrade that Connection does not name is for no next hop to obey (RFC 9110,
+	// section 7.8): a proxy has it from whoever asked it, and offers nothing itself.
+	if _, has := req.Header["Upgrade"]; has && !hasOption(req.Header, "upgrade") {
+		delete(h.change(), "Upgrade")
+	}
+	if agents := req.Header["User-Agent"]; len(agents) > 1 { // there is but one, and net/http sends the first
+		h.change()["User-Agent"] = agents[:1:1]
+	}
 }
 
 // expectsContinue reports whether a request asks for leave to send its body.

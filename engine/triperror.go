@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"time"
@@ -18,7 +19,7 @@ import (
 // a type, and some read.
 
 // failure is what RoundTrip returns of an error.
-func (t *trip) failure(err error) error {
+func (t *trip) failure(err error, by *Engine) error {
 	if ended := t.endedBy(err); ended != nil {
 		return ended
 	}
@@ -42,11 +43,17 @@ func (t *trip) failure(err error) error {
 	if errors.As(err, &record) && string(record.RecordHeader[:]) == "HTTP/" {
 		failure.Err = fmt.Errorf("%w: %w", http.ErrSchemeMismatch, failure.Err)
 	}
+	if errors.Is(err, ErrHeaderTooLarge) {
+		failure.Err = fmt.Errorf("net/http: server response headers exceeded %d bytes; aborted: %w", by.maxHeader, failure.Err)
+	}
 	for _, end := range [...]error{io.ErrUnexpectedEOF, io.EOF} {
 		if errors.Is(err, end) {
 			failure.Err = fmt.Errorf("%w: %w", end, failure.Err) // which is all that net/http says
 			break
 		}
+	}
+	if _, proxy := errors.AsType[*ProxyError](err); proxy && failure.Stage == Leasing {
+		return &net.OpError{Op: "proxyconnect", Net: "tcp", Err: messages.CauseFirst(failure)} // for those who look at the type
 	}
 	return messages.CauseFirst(failure)
 }

@@ -304,6 +304,9 @@ func (c *Core) close(conn protocol.Connection) {
 	} else {
 		c.out.Release() // nobody hears of its end
 	}
+	if shared, ok := conn.(protocol.Parting); ok {
+		shared.Part() // now: the next dial may be this call's too
+	}
 	c.out.Close(conn)
 }
 

@@ -155,10 +155,11 @@ func without(fields []messages.Field, name string) []messages.Field {
 
 // addOwn adds the request's own header lines.
 func (r *slot) addOwn() {
+	upgrades := false
 	for name, values := range r.asked.Header {
 		switch {
 		case strings.EqualFold(name, "Connection"):
-			r.takeConnection(values)
+			upgrades = r.takeConnection(values) || upgrades
 			continue
 		case strings.EqualFold(name, "Upgrade"):
 			r.call.Upgrade = strings.Join(values, ", ")
@@ -170,11 +171,15 @@ func (r *slot) addOwn() {
 			r.call.Fields = append(r.call.Fields, messages.Field{Name: name, Value: v})
 		}
 	}
+	if upgrades && r.call.Upgrade == "" { // it names a field that is not there, which means nothing and is passed on
+		r.call.Connection = strings.TrimPrefix(r.call.Connection+", Upgrade", ", ")
+	}
 }
 
 // takeConnection takes the options of a Connection line apart: whether to close is
-// for the connection to know, and the others are for it to say.
-func (r *slot) takeConnection(values []string) {
+// for the connection to know, and the others are for it to say. It reports whether
+// Upgrade is among them, which the connection says by itself if it offers anything.
+func (r *slot) takeConnection(values []string) (upgrades bool) {
 	var others []string
 	if r.call.Connection != "" { // a map may hold the name twice, in two cases
 		others = append(others, r.call.Connection)
@@ -184,11 +189,13 @@ func (r *slot) takeConnection(values []string) {
 			switch option = strings.Trim(option, " \t"); {
 			case strings.EqualFold(option, "close"):
 				r.call.Close = true
-			case strings.EqualFold(option, "Upgrade"): // the connection says it, if there is one
+			case strings.EqualFold(option, "Upgrade"):
+				upgrades = true
 			case option != "":
 				others = append(others, option)
 			}
 		}
 	}
 	r.call.Connection = strings.Join(others, ", ")
+	return upgrades
 }

@@ -140,7 +140,7 @@ func (r *slot) openTicket() *ticket.Ticket {
 	t := r.ticket
 	t.Reopen()
 	t.Asked = ticket.Asked{
-		Owner: r, Pool: r.pool, Deadline: r.instant(r.deadline), Trace: r.hooks(), Priority: r.asked.Priority,
+		Owner: r, Pool: r.pool, Deadline: r.instant(r.deadline), Trace: r.hooks(), Values: r.ctx, Priority: r.asked.Priority,
 	}
 	if r.needs.Plan.DialValues {
 		t.Values = r.ctx

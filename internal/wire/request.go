@@ -176,6 +176,7 @@ func checkConnection(call *messages.Call) error {
 		switch {
 		case !isToken(option):
 			return &CallError{Part: "header", Name: "Connection", Reason: "option is not a token"}
+		case strings.EqualFold(option, "Upgrade"): // what is offered is in Call.Upgrade; otherwise it names nothing
 		case strings.EqualFold(option, "close"), isHost(option), isOurs(option):
 			return &CallError{Part: "header", Name: "Connection", Reason: "names what belongs to the connection"}
 		}

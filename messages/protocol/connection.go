@@ -35,6 +35,15 @@ type Aged interface {
 	Age() time.Duration
 }
 
+// Parting may be implemented by a Connection that lies upon one which others share:
+// its Close may take a while, and until then whoever dials might be given a place
+// beside it, on what is about to be closed.
+type Parting interface {
+	// Part comes before Close, if the connection is not in use, and returns at once.
+	// From then on nobody is given a place on what carries it, unless others hold one.
+	Part()
+}
+
 // IdleHinter may be implemented by a Connection whose server says how long it
 // keeps an idle connection.
 type IdleHinter interface {

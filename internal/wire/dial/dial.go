@@ -46,7 +46,8 @@ type Dialer struct {
 	ProxyConnectHeader http.Header
 	UserAgent          string
 	// TLS is the configuration for https. It is copied; the copy speaks TLS 1.2
-	// at least, offers http/1.1 alone, takes the origin's host for its
+	// at least, offers http/1.1 alone (and nothing by name if NextProtos is empty and
+	// not nil), takes the origin's host for its
 	// ServerName if there is none, and resumes sessions unless told otherwise.
 	TLS *tls.Config
 	// ProxyTLS is the configuration for https proxies, of which is true what is
@@ -123,7 +124,7 @@ func (d *Dialer) dialHTTP1(ctx context.Context, o messages.Origin) (*wire.Conn, 
 // it, the connection is one of its streams.
 func (d *Dialer) DialAny(ctx context.Context, o messages.Origin) (protocol.Connection, error) {
 	return dialled(ctx, d, o, func(ctx context.Context) (protocol.Connection, error) {
-		if o.Scheme != "https" || d.HTTP2 == nil || !d.HTTP2(o) {
+		if o.Scheme != "https" || d.HTTP2 == nil || !d.HTTP2(o) || !h2.Available() {
 			c, err := d.dialHTTP1(ctx, o)
 			if err != nil {
 				return nil, err // not c, which would be an interface that holds nil
@@ -208,6 +209,17 @@ func (d *Dialer) Close() {
 	d.mu.Unlock()
 	for _, l := range lots {
 		l.conns.Close() // outside the lock, which forget takes
+	}
+}
+
+// CloseLingering closes the HTTP/2 connections that nobody uses, and that a moment
+// more would have kept for whoever comes back.
+func (d *Dialer) CloseLingering() {
+	d.mu.Lock()
+	lots := slices.Collect(maps.Values(d.shared))
+	d.mu.Unlock()
+	for _, l := range lots {
+		l.conns.CloseLingering() // outside the lock, which forget takes
 	}
 }
 

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
+	"errors"
+	"fmt"
 	"net"
 	"net/http/httptrace"
 
@@ -21,6 +23,9 @@ func handshake(ctx context.Context, s *wire.Socket) error {
 	err := s.Sealed().HandshakeContext(ctx)
 	if trace != nil && trace.TLSHandshakeDone != nil {
 		trace.TLSHandshakeDone(s.Sealed().ConnectionState(), err)
+	}
+	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return fmt.Errorf("TLS handshake timeout: %w", err) // or nobody learns what the time went to
 	}
 	return err
 }
@@ -48,11 +53,15 @@ func cloned(config *tls.Config) *tls.Config {
 	return config.Clone()
 }
 
-// fill fills in what a configuration leaves open.
+// fill fills in what a configuration leaves open. One with a list of protocols that
+// is empty, and not nil, does not have http/1.1 named where nothing else is offered:
+// there are servers that know ALPN, and not that name.
 func (d *Dialer) fill(config *tls.Config, addr string, offer []string, purpose string) *tls.Config {
 	refusing(config)
 	config.MinVersion = max(config.MinVersion, tls.VersionTLS12)
-	config.NextProtos = offer
+	if unnamed := config.NextProtos != nil && len(config.NextProtos) == 0; !unnamed || len(offer) > 1 {
+		config.NextProtos = offer
+	}
 	host, _, _ := net.SplitHostPort(addr) // begin has split an origin's, and a proxy's was joined
 	config.ServerName = cmp.Or(config.ServerName, host)
 	if config.ClientSessionCache != nil {

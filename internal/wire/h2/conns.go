@@ -17,6 +17,15 @@ import (
 // h2 and http/1.1 were offered.
 type Open func(context.Context) (*wire.Socket, error)
 
+// Available reports whether net/http speaks HTTP/2 in this program: with
+// GODEBUG=http2client=0, which a test may set at any time, and when it was built
+// without, it does not, and what would be offered could not be kept.
+func Available() bool {
+	asked := &http.Transport{ForceAttemptHTTP2: true}
+	asked.Clone() // which has it set up, as a first request would
+	return asked.TLSNextProto["h2"] != nil
+}
+
 // Conns shares an origin's HTTP/2 connections: what it dials is a place on one
 // of them. A connection is opened when no other has room. It is safe for
 // concurrent use.
@@ -49,6 +58,7 @@ type conn struct {
 	// guarded by shared.mu
 	places int         // taken
 	linger *time.Timer // until it is closed; nil while a place is taken
+	hasty  bool        // it does not linger: what is idle was to be closed, and no place was taken since
 }
 
 const (
@@ -101,8 +111,17 @@ func (c *Conns) Empty() bool {
 func (c *Conns) Close() {
 	c.mu.Lock()
 	c.ended = true
+	c.mu.Unlock()
+	c.CloseLingering()
+}
+
+// CloseLingering closes the connections that linger now, and has no other linger that
+// nobody takes a place on from now on.
+func (c *Conns) CloseLingering() {
+	c.mu.Lock()
 	var unused []*conn
 	for _, one := range c.conns {
+		one.hasty = true
 		if one.linger != nil {
 			one.linger.Stop()
 			one.linger = nil
@@ -166,6 +185,7 @@ func (c *Conns) join() *Stream {
 		// The bound may have fallen below what is taken: the peer may change it.
 		if !one.frames.leaves() && one.places < one.frames.limit() && !c.retired(one) {
 			one.places++
+			one.hasty = false
 			if one.linger != nil {
 				one.linger.Stop() // if it is too late for that, expire sees that it is nil
 				one.linger = nil
@@ -216,14 +236,6 @@ func (c *Conns) start(ctx context.Context, socket *wire.Socket) (*conn, error) {
 	return nil, err
 }
 
-// release gives a place back; spoiled says that an exchange in it has ended badly.
-func (c *conn) release(spoiled bool) error {
-	if last := c.leave(spoiled); !last {
-		return nil
-	}
-	return c.close()
-}
-
 // close is called by whoever took the connection from the list.
 func (c *conn) close() error {
 	err := c.client.Close() // outside the lock: TLS says goodbye, which may wait
@@ -233,8 +245,9 @@ func (c *conn) close() error {
 	return err
 }
 
-// leave reports whether the place was the last, with which the connection is
-// nobody's any more.
+// leave gives a place back; spoiled says that an exchange in it has ended badly. It
+// reports whether the place was the last, with which the connection is nobody's any
+// more, and whoever gave it back closes it.
 func (c *conn) leave(spoiled bool) (last bool) {
 	c.shared.mu.Lock()
 	defer c.shared.mu.Unlock()
@@ -242,7 +255,7 @@ func (c *conn) leave(spoiled bool) (last bool) {
 	if c.places > 0 {
 		return false
 	}
-	if spoiled && !c.shared.ended && !c.frames.leaves() && c.frames.silence() < deadAfter {
+	if spoiled && !c.hasty && !c.shared.ended && !c.frames.leaves() && c.frames.silence() < deadAfter {
 		c.linger = time.AfterFunc(lingerFor, c.expire)
 		return false
 	}

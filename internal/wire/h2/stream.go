@@ -27,6 +27,7 @@ type Stream struct {
 	conn   *conn
 	limits *wire.Limits // the connections' own, which do not change
 	spent  bool         // the last exchange left a doubt
+	gone   departure    // by Part
 	shared bool         // the connection was there before
 
 	bare    context.Context // once it has ended there is no further exchange
@@ -55,7 +56,10 @@ type Stream struct {
 	values  []string         // what its lists are made of
 }
 
-var _ protocol.Connection = (*Stream)(nil)
+var (
+	_ protocol.Connection = (*Stream)(nil)
+	_ protocol.Parting    = (*Stream)(nil)
+)
 
 func newStream(c *conn) *Stream {
 	s := &Stream{conn: c, limits: &c.shared.limits}
@@ -260,11 +264,36 @@ func (s *Stream) Abort() {
 	s.cancel()
 }
 
+// departure is what became of a place by Part.
+type departure uint8
+
+const (
+	stays departure = iota
+	departed
+	departedLast // and the connection is to be closed, which is in nobody's list any more
+)
+
+// Part is part of protocol.Parting: it gives the place back.
+func (s *Stream) Part() {
+	if s.gone != stays {
+		return
+	}
+	spoiled := s.spent || s.aborted.Load()
+	s.spent, s.gone = true, departed
+	s.cancel() // a stream that is still running ends here, and not with the connection
+	if s.conn.leave(spoiled) {
+		s.gone = departedLast
+	}
+}
+
 // Close gives the place back, and closes the connection with the last.
 func (s *Stream) Close() error {
-	spoiled := s.spent || s.aborted.Load()
-	s.cancel() // a stream that is still running ends here, and not with the connection
-	return s.conn.release(spoiled)
+	s.Part()
+	if s.gone != departedLast {
+		return nil
+	}
+	s.gone = departed
+	return s.conn.close()
 }
 
 // Shared reports whether the stream was opened on a connection that others had

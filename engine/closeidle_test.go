@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"context"
 	"io"
 	"net/http"
 	"testing"
@@ -26,18 +27,20 @@ func TestNoRequestGoesOverAnHTTP2ConnectionThatWasToBeClosedBefore(t *testing.T)
 }
 
 // Such a connection is kept a moment for whoever comes back.
-func TestAnHTTP2ConnectionWhoseStreamWasClosedEarlyIsClosedWithTheIdle(t *testing.T) {
-	eng, accepted, _ := listenH2(t, 100, func(w http.ResponseWriter, r *http.Request) {
-		for r.Context().Err() == nil {
-			if _, err := w.Write(make([]byte, 1000)); err != nil {
-				return
-			}
-			http.NewResponseController(w).Flush()
-		}
+func TestAnHTTP2ConnectionWhoseExchangeWasCancelledIsClosedWithTheIdle(t *testing.T) {
+	arrived := make(chan struct{})
+	eng, accepted, _ := listenH2(t, 100, func(_ http.ResponseWriter, r *http.Request) {
+		arrived <- struct{}{}
+		<-r.Context().Done()
 	})
 	for want := range 3 {
-		resp := openStream(t, eng, t.Context(), engine.Request{})
-		require.NoError(t, resp.Stream.Close())
+		ctx, cancel := context.WithCancel(t.Context())
+		go func() {
+			<-arrived
+			cancel()
+		}()
+		_, err := eng.Do(ctx, &engine.Request{Path: "/"})
+		require.ErrorIs(t, err, context.Canceled)
 		wantNothingHeld(t, eng)
 		eng.CloseIdleConnections()
 		require.EqualValues(t, want+1, accepted.Load())

@@ -213,6 +213,12 @@ type Dial struct {
 	// password of the proxy's URL win over its Proxy-Authorization. Nil means
 	// nothing else.
 	ProxyConnectHeader http.Header
+	// GetProxyConnectHeader is asked for the header of each CONNECT, in place of
+	// ProxyConnectHeader, as for a token that changes; target is the host and port
+	// that the tunnel leads to. Its error ends the dial, and so does a header that
+	// cannot be sent. It must be safe for concurrent use, and is bounded by Timeout
+	// through ctx alone. Nil means ProxyConnectHeader.
+	GetProxyConnectHeader func(ctx context.Context, proxy *url.URL, target string) (http.Header, error)
 	// TLS is used for https: roots, client certificates and the like. It is
 	// cloned. Nil means the system's roots. The least version is TLS 1.2 unless
 	// it asks for more, and sessions are resumed unless SessionTicketsDisabled

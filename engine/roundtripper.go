@@ -41,7 +41,9 @@ import (
 // Errors are those that clients know from net/http. If the context has ended, it is
 // what context.Cause says, and nothing else, so that it can be compared; a
 // certificate that is not trusted is a *tls.CertificateVerificationError. What the
-// request's body could not be read for reads as that alone. Any other
+// request's body could not be read for reads as that alone. A proxy that fails, or
+// refuses a tunnel, is a *net.OpError whose Op is "proxyconnect", in which is
+// what there is of any other. That
 // reads as its cause and then says where the request was, and errors.As finds an
 // *Error in it. OutcomeOf knows nothing of the former two: Unknown.
 //
@@ -52,7 +54,9 @@ import (
 // error. A method is sent as it is spelt: "get" is none that servers know, and not
 // taken for idempotent. CONNECT is refused. A protocol can be changed to with Upgrade,
 // in HTTP/1.1 and if an adjust function sets Stream: the body of a 101 is an
-// io.ReadWriteCloser then, which the timeout and the context bound as any other.
+// io.ReadWriteCloser then, with CloseWrite, which the timeout and the context bound as
+// any other. Its end is that of what the server says: it is to be closed all the same. An
+// Upgrade that Connection does not name is not sent.
 //
 // The hooks of net/http/httptrace are called. Those of name look-up, connecting
 // and handshake are told of the dial that the request caused. As with net/http,

@@ -103,7 +103,7 @@ func TestARequestBodyIsAlwaysClosed(t *testing.T) {
 			"too short":        {eng: eng, length: 9, fails: true},
 			"no host":          {eng: eng, url: "http:///", fails: true},
 			"other scheme":     {eng: eng, url: "ftp://server.test/", length: -1, fails: true},
-			"upgrade":          {eng: eng, header: http.Header{"Upgrade": {"websocket"}}, fails: true},
+			"upgrade":          {eng: eng, header: http.Header{"Connection": {"Upgrade"}, "Upgrade": {"websocket"}}, fails: true},
 			"engine closed":    {eng: closed, length: -1, fails: true},
 		} {
 			body := &witness{Reader: strings.NewReader("abc")}

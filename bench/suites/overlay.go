@@ -36,14 +36,14 @@ func (t *Transport) carry(req *Request) (*Response, error) {
 	if carrier == nil {
 		return t.roundTrip(req)
 	}
+	t.nextProtoOnce.Do(t.onceSetNextProtoDefaults) // as roundTrip does
 	if req.URL != nil {
 		registered, _ := t.altProto.Load().(map[string]RoundTripper)
 		if registered[req.URL.Scheme] != nil && (req.URL.Scheme != "https" || t.h2transport == nil) {
 			return t.roundTrip(req)
 		}
 	}
-	speaks := t.protocols()
-	return carrier.trip(t, req, t.h2transport != nil || speaks.HTTP2(), func() (*Response, error) { return t.roundTrip(req) })
+	return carrier.trip(t, req, t.h2transport != nil, func() (*Response, error) { return t.roundTrip(req) })
 }
 
 // RoundTripUncarried is RoundTrip without the carrier.

@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"io"
 	"net"
+	"net/http"
 	"testing"
 	"time"
 
@@ -82,4 +83,24 @@ func TestAnOriginWithoutHTTP2IsSpokenToInHTTP1(t *testing.T) {
 	require.IsType(t, (*wire.Conn)(nil), dialAny(t, d, o))
 	d.HTTP2 = nil
 	require.IsType(t, (*wire.Conn)(nil), dialAny(t, d, o))
+}
+
+func TestAnOriginIsSpokenToInHTTP1WhereNetHTTPSpeaksNoHTTP2(t *testing.T) {
+	d, o := listenH2(t, 100, func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.Proto) })
+	t.Setenv("GODEBUG", "http2client=0")
+	resp, _, err := dialAny(t, d, o).Exchange(get("/"), time.Time{})
+	require.NoError(t, err)
+	require.Equal(t, "HTTP/1.1", string(resp.Body))
+}
+
+func TestHTTP1IsNotNamedIfTheConfigurationNamesNothing(t *testing.T) {
+	for name, c := range map[string]struct{ configured, offered, want []string }{
+		"by default":          {nil, http1, http1},
+		"nothing is named":    {[]string{}, http1, []string{}},
+		"HTTP/2 needs a name": {[]string{}, http2or1, http2or1},
+		"a name is ours":      {[]string{"h2"}, http1, http1},
+	} {
+		d := &Dialer{TLS: &tls.Config{NextProtos: c.configured}}
+		require.Equal(t, c.want, d.config("example.com:443", c.offered).NextProtos, name)
+	}
 }

@@ -96,9 +96,11 @@ type settings struct {
 	proxy, dial, dialContext uintptr
 	tls                      *tls.Config
 	http2, noCompression     bool
-	maxConns                 int
+	maxConns, maxIdle        int
 	idleTimeout, handshake   time.Duration
+	headerTimeout            time.Duration
 	maxHeader                int64
+	connect, getConnect      uintptr // the header of CONNECT: a map, and a func
 }
 
 func settingsOf(t *http.Transport, http2 bool) settings {
@@ -107,6 +109,7 @@ func settingsOf(t *http.Transport, http2 bool) settings {
 		proxy: code(t.Proxy), dial: code(t.Dial), dialContext: code(t.DialContext),
 		tls: t.TLSClientConfig, http2: http2, noCompression: t.DisableCompression, maxConns: t.MaxConnsPerHost,
 		idleTimeout: t.IdleConnTimeout, handshake: t.TLSHandshakeTimeout, maxHeader: t.MaxResponseHeaderBytes,
+		maxIdle: t.MaxIdleConns, headerTimeout: t.ResponseHeaderTimeout, connect: code(t.ProxyConnectHeader), getConnect: code(t.GetProxyConnectHeader),
 	}
 }
 
@@ -171,16 +174,19 @@ func (c *carrier) carriageOf(t *http.Transport, http2 bool) (*carriage, error) {
 	if c.repeats {
 		cfg.Retry = engine.Retry{}
 	}
+	if c.streamed { // of an answer that is read whole it would bound the body as well
+		cfg.Retry.PerAttempt = t.ResponseHeaderTimeout
+	}
 	eng, err := engine.New(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("suites: %w", err)
 	}
-	var trip http.RoundTripper
-	if c.streamed {
-		trip = eng.RoundTripper(func(_ *http.Request, asked *engine.Request) { asked.Stream = true })
-	} else {
-		trip = eng.RoundTripper()
-	}
+	trip := eng.RoundTripper(func(req *http.Request, asked *engine.Request) {
+		asked.Stream = c.streamed
+		if http2 && req.URL.Scheme == "https" && req.Header["User-Agent"] == nil {
+			nameHTTP2(asked)
+		}
+	})
 	made := &carriage{engine: eng, trip: trip, idle: trip.(interface{ CloseIdleConnections() }), made: now}
 	if c.engines == nil {
 		c.engines = map[weak.Pointer[http.Transport]]*carriage{}
@@ -190,6 +196,18 @@ func (c *carrier) carriageOf(t *http.Transport, http2 bool) (*carriage, error) {
 		runtime.AddCleanup(t, func(eng *engine.Engine) { go c.forget(key, eng) }, eng)
 	}
 	return made, nil
+}
+
+// nameHTTP2 has a request name itself as net/http does in HTTP/2, which is what an
+// origin speaks in these tests that is offered it.
+func nameHTTP2(asked *engine.Request) {
+	asked.Header = asked.Header.Clone()
+	if asked.Header == nil {
+		asked.Header = http.Header{}
+	}
+	if _, none := asked.Header["User-Agent"]; !none {
+		asked.Header["User-Agent"] = []string{"Go-http-client/2.0"}
+	}
 }
 
 func (c *carrier) forget(key weak.Pointer[http.Transport], eng *engine.Engine) {
@@ -233,17 +251,22 @@ func configOf(t *http.Transport, http2 bool) engine.Config {
 		Feedback: func(feedback.Answer) feedback.Feedback { return feedback.Feedback{} }, // 429 is a test's own business
 		Header:   http.Header{"User-Agent": {"Go-http-client/1.1"}},
 		Connections: engine.Connections{
-			Max: unbounded, IdleTimeout: t.IdleConnTimeout,
+			Max: unbounded, MaxIdleTotal: t.MaxIdleConns, IdleTimeout: t.IdleConnTimeout,
 			HTTP2: func(string) bool { return http2 },
 		},
 		Retry: engine.Retry{Max: -1},
 		Dial: engine.Dial{
-			Timeout: t.TLSHandshakeTimeout, DialContext: dialOf(t), Proxy: t.Proxy, TLS: t.TLSClientConfig,
-			ProxyConnectHeader: t.ProxyConnectHeader,
+			Timeout: t.TLSHandshakeTimeout, DialContext: dialOf(t), Proxy: t.Proxy, TLS: tlsOf(t, http2),
+			ProxyConnectHeader: t.ProxyConnectHeader, GetProxyConnectHeader: t.GetProxyConnectHeader,
+			Backoff: 1, BackoffCap: 1, // net/http dials again at once
 		},
 		Responses: engine.Responses{
 			MaxHeader: int(t.MaxResponseHeaderBytes), MaxBody: 1 << 30, Codings: []string{"gzip"},
+			Lenient: func(string) bool { return true }, // what net/http reads in spite of its faults
 		},
+	}
+	if t.MaxIdleConns == 0 {
+		cfg.Connections.MaxIdleTotal = -1
 	}
 	if t.MaxConnsPerHost > 0 {
 		cfg.Connections.Max = t.MaxConnsPerHost
@@ -260,6 +283,18 @@ func configOf(t *http.Transport, http2 bool) engine.Config {
 // unbounded stands for no bound on connections: some tests leave thousands of bodies
 // unclosed, which net/http lets them.
 const unbounded = 100_000
+
+// tlsOf is the transport's configuration. Without HTTP/2, net/http names no protocol.
+func tlsOf(t *http.Transport, http2 bool) *tls.Config {
+	config := t.TLSClientConfig.Clone()
+	if config == nil {
+		config = &tls.Config{}
+	}
+	if !http2 {
+		config.NextProtos = []string{}
+	}
+	return config
+}
 
 func dialOf(t *http.Transport) func(context.Context, string, string) (net.Conn, error) {
 	switch {

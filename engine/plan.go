@@ -452,7 +452,7 @@ func (p *plan) dialer() *dial.Dialer {
 	dialer := &dial.Dialer{
 		DialContext: p.Dial.DialContext, LocalAddr: p.localAddr, Timeout: p.Dial.Timeout,
 		TLS: p.Dial.TLS, ProxyTLS: p.Dial.ProxyTLS,
-		ProxyConnectHeader: p.Dial.ProxyConnectHeader, UserAgent: p.userAgent(),
+		ProxyConnectHeader: p.Dial.ProxyConnectHeader, GetProxyConnectHeader: p.Dial.GetProxyConnectHeader, UserAgent: p.userAgent(),
 		Limits: wire.Limits{Header: p.Responses.MaxHeader, Body: p.Responses.MaxBody},
 	}
 	if choose := p.Dial.Proxy; choose != nil {

@@ -1,7 +1,9 @@
 package engine_test
 
 import (
+	"context"
 	"crypto/tls"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -227,4 +229,55 @@ func TestAHeaderForCONNECTMustBeOne(t *testing.T) {
 		_, err := engine.New(engine.Config{Dial: engine.Dial{ProxyConnectHeader: http.Header{name: {value}}}})
 		require.ErrorContains(t, err, "Dial.ProxyConnectHeader", name)
 	}
+}
+
+func TestTheHeaderOfCONNECTIsAskedForEachTunnel(t *testing.T) {
+	asked := make(chan *http.Request, 9)
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked <- r
+		http.Error(w, "no", http.StatusBadGateway)
+	}))
+	t.Cleanup(proxy.Close)
+	at, err := url.Parse(proxy.URL)
+	require.NoError(t, err)
+	at.User = url.UserPassword("user", "s3cret")
+	errNoToken := errors.New("no token for " + at.String())
+	made := []func() (http.Header, error){
+		func() (http.Header, error) { return http.Header{"Token": {"1"}}, nil },
+		func() (http.Header, error) { return http.Header{"Token": {"2"}}, nil },
+		func() (http.Header, error) { return nil, nil },
+		func() (http.Header, error) { return nil, errNoToken },
+		func() (http.Header, error) { return http.Header{"Content-Length": {"3"}}, nil },
+	}
+	eng := newEngine(t, engine.Config{
+		Retry: engine.Retry{Max: -1},
+		Dial: engine.Dial{
+			Proxy: http.ProxyURL(at), ProxyConnectHeader: http.Header{"X-Tenant": {"me"}}, Backoff: 1, BackoffCap: 1,
+			GetProxyConnectHeader: func(_ context.Context, proxy *url.URL, target string) (http.Header, error) {
+				require.Equal(t, at.Host, proxy.Host)
+				require.Equal(t, "origin.test:443", target)
+				next := made[0]
+				made = made[1:]
+				return next()
+			},
+		},
+	})
+	ask := func() error {
+		_, err := eng.Do(t.Context(), &engine.Request{URL: "https://origin.test/"})
+		require.Error(t, err)
+		require.NotContains(t, err.Error(), "s3cret")
+		var failed *engine.ProxyError
+		require.ErrorAs(t, err, &failed)
+		return err
+	}
+	for _, token := range []string{"1", "2", ""} {
+		ask()
+		r := <-asked
+		require.Equal(t, token, r.Header.Get("Token"))
+		require.Empty(t, r.Header.Get("X-Tenant"), "it is made in place of that")
+		require.NotEmpty(t, r.Header.Get("Proxy-Authorization"))
+	}
+	require.ErrorIs(t, ask(), errNoToken)
+	require.ErrorContains(t, ask(), "Content-Length")
+	require.Empty(t, asked, "nothing was sent")
 }

@@ -26,7 +26,7 @@ func (t *trip) failure(err error, by *Engine) error {
 	if untrusted, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
 		return untrusted // there are retriers that look at the type, and no further
 	}
-	if text := resetText(err); text != "" {
+	if text := resetText(err); text != "" && !errors.Is(err, ErrHeaderTooLarge) { // which is this side's doing
 		return &readsAs{text, err}
 	}
 	if text := bodyText(err); text != "" {

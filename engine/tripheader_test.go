@@ -166,3 +166,36 @@ func TestAHeaderOverTheCapAndALateHandshakeAreToldInNetHTTPsWords(t *testing.T) 
 	require.ErrorContains(t, err, "TLS handshake timeout")
 	require.True(t, err.(*url.Error).Timeout())
 }
+
+func TestInterimAnswersOverTheCapAreToldInNetHTTPsWords(t *testing.T) {
+	for _, http2 := range []bool{false, true} {
+		server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Long", strings.Repeat("a", 100))
+			for range 20 {
+				w.WriteHeader(103)
+			}
+		}))
+		server.EnableHTTP2 = http2
+		server.StartTLS()
+		t.Cleanup(server.Close)
+		config := asNetHTTP(server, http2)
+		config.Responses.MaxHeader = 1000
+		_, err := (&http.Client{Transport: newEngine(t, config).RoundTripper()}).Get(server.URL)
+		require.ErrorContains(t, err, "server response headers exceeded 1000 bytes", http2)
+		require.ErrorIs(t, err, engine.ErrHeaderTooLarge)
+	}
+}
+
+func TestAHookIsToldOfAFieldWithAllItsLines(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	t.Cleanup(server.Close)
+	told := map[string][][]string{}
+	ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{
+		WroteHeaderField: func(name string, values []string) { told[name] = append(told[name], values) },
+	})
+	_, err := newEngine(t, engine.Config{}).Do(ctx, &engine.Request{URL: server.URL, Header: http.Header{"X": {"a", "b", ""}, "Y": {"c"}}})
+	require.NoError(t, err)
+	require.Equal(t, [][]string{{"a", "b", ""}}, told["X"])
+	require.Equal(t, [][]string{{"c"}}, told["Y"])
+	require.Len(t, told["Host"], 1)
+}

@@ -99,8 +99,9 @@ func (r *source) sent() {
 	r.upload.headSent() // the methods of an upload may be called on nil
 }
 
-// wroteFields tells of every line of the head that was written, but for a proxy's
-// credentials, which are none of the request's.
+// wroteFields tells of every field of the head that was written, once for lines of
+// one name behind another, but not of a proxy's credentials, which are none of the
+// request's.
 func (r *source) wroteFields() {
 	if r.trace == nil || r.trace.WroteHeaderField == nil {
 		return
@@ -108,12 +109,22 @@ func (r *source) wroteFields() {
 	// The first empty line ends the head: what is behind it is the body.
 	head, _, _ := bytes.Cut(r.socket.out, []byte("\r\n\r\n"))
 	_, lines, _ := strings.Cut(string(head), "\r\n")
-	for line := range strings.SplitSeq(lines, "\r\n") {
-		name, value, _ := strings.Cut(line, ": ")
-		if name != proxyAuthorization {
-			r.trace.WroteHeaderField(name, []string{value})
+	var name string
+	var values []string
+	tell := func() {
+		if len(values) > 0 && name != proxyAuthorization {
+			r.trace.WroteHeaderField(name, values)
 		}
 	}
+	for line := range strings.SplitSeq(lines, "\r\n") {
+		next, value, _ := strings.Cut(line, ": ")
+		if next != name {
+			tell()
+			name, values = next, nil // the hook's own from now on
+		}
+		values = append(values, value)
+	}
+	tell()
 }
 
 func wrote(trace *httptrace.ClientTrace, err error) {

@@ -45,6 +45,9 @@ type Dialer struct {
 	// empty or among it.
 	ProxyConnectHeader http.Header
 	UserAgent          string
+	// GetProxyConnectHeader, if there is one, is asked for each tunnel, in place of
+	// ProxyConnectHeader; target is the host and port it is to lead to.
+	GetProxyConnectHeader func(ctx context.Context, proxy *url.URL, target string) (http.Header, error)
 	// TLS is the configuration for https. It is copied; the copy speaks TLS 1.2
 	// at least, offers http/1.1 alone (and nothing by name if NextProtos is empty and
 	// not nil), takes the origin's host for its

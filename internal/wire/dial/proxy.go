@@ -31,6 +31,16 @@ func (errProxyChoice) Error() string { return "proxy: none could be chosen" }
 // Unwrap returns the cause, for errors.Is and errors.As.
 func (e errProxyChoice) Unwrap() error { return e.cause }
 
+// errConnectHeader is the error of Dialer.GetProxyConnectHeader, told as that of the
+// choice is, and for the same reason.
+type errConnectHeader struct{ cause error }
+
+// Error is part of error.
+func (errConnectHeader) Error() string { return "header of CONNECT: none could be made" }
+
+// Unwrap returns the cause, for errors.Is and errors.As.
+func (e errConnectHeader) Unwrap() error { return e.cause }
+
 // CheckProxy returns why a URL cannot be that of a proxy.
 func CheckProxy(proxy *url.URL) error {
 	switch {
@@ -79,12 +89,15 @@ func (d *Dialer) through(ctx context.Context, r route, addr string) (net.Conn, e
 	if r.relays {
 		return conn, nil
 	}
-	open := func() (int, error) { return connectTunnel(conn, d.connectHeader(r.proxy.User), addr) }
-	if strings.HasPrefix(r.proxy.Scheme, "socks") {
-		open = func() (int, error) { return socksTunnel(conn, r.proxy.User, addr) }
-	}
 	kept := false
 	defer closeUnless(&kept, conn)
+	var header http.Header
+	open := func() (int, error) { return connectTunnel(conn, header, addr) }
+	if strings.HasPrefix(r.proxy.Scheme, "socks") {
+		open = func() (int, error) { return socksTunnel(conn, r.proxy.User, addr) }
+	} else if header, err = d.connectHeader(ctx, r.proxy, addr); err != nil {
+		return nil, &messages.ProxyError{Proxy: r.via, Err: err}
+	}
 	if status, err := bounded(ctx, conn, open); status != 0 || err != nil {
 		return nil, &messages.ProxyError{Proxy: r.via, Status: status, Err: err}
 	}
@@ -131,15 +144,25 @@ const maxProxyHead = 16 << 10
 
 // connectHeader is what CONNECT says of whoever asks. What the proxy's URL says goes
 // before what is configured, as in net/http.
-func (d *Dialer) connectHeader(user *url.Userinfo) http.Header {
+func (d *Dialer) connectHeader(ctx context.Context, proxy *url.URL, addr string) (http.Header, error) {
 	header := d.ProxyConnectHeader.Clone()
+	if d.GetProxyConnectHeader != nil {
+		own, err := d.GetProxyConnectHeader(ctx, proxy, addr)
+		if err != nil {
+			return nil, errConnectHeader{err}
+		}
+		if err := CheckConnectHeader(own); err != nil {
+			return nil, permanentError{fmt.Errorf("header of CONNECT: %w", err)}
+		}
+		header = own.Clone()
+	}
 	if header == nil {
 		header = make(http.Header)
 	}
 	if !hasName(header, "User-Agent") && d.UserAgent != "" {
 		header["User-Agent"] = []string{d.UserAgent}
 	}
-	if credentials := wire.ProxyCredentials(user); credentials != "" {
+	if credentials := wire.ProxyCredentials(proxy.User); credentials != "" {
 		for name := range header {
 			if strings.EqualFold(name, "Proxy-Authorization") {
 				delete(header, name)
@@ -147,7 +170,7 @@ func (d *Dialer) connectHeader(user *url.Userinfo) http.Header {
 		}
 		header["Proxy-Authorization"] = []string{credentials}
 	}
-	return header
+	return header, nil
 }
 
 func hasName(header http.Header, name string) bool {

@@ -25,7 +25,6 @@ func (t *trip) answer(response *Response) *http.Response {
 		Header: response.Header.HTTP(), Uncompressed: response.Uncompressed, TLS: response.TLS, Request: t.req,
 	}
 	takeFraming(answer)
-	addTrailer(answer, response)
 	takeClose(answer, response)
 	answer.ContentLength = t.length(answer, response)
 	switch {
@@ -36,9 +35,10 @@ func (t *trip) answer(response *Response) *http.Response {
 			answer.Body = &tripSwitched{stream, w}
 		}
 	case len(response.Body) == 0:
+		addTrailer(answer, response)
 		answer.Body = http.NoBody
 	default:
-		answer.Body = &memoryBody{left: bytes.NewReader(response.Body)}
+		answer.Body = &memoryBody{left: bytes.NewReader(response.Body), response: response, answer: answer}
 	}
 	return answer
 }
@@ -128,10 +128,13 @@ func addTrailer(answer *http.Response, response *Response) {
 // errReadOnClosed is net/http's word for it.
 var errReadOnClosed = errors.New("http: read on closed response body")
 
-// memoryBody is a body in memory.
+// memoryBody is a body in memory. It fills in the trailers where net/http does: until
+// its end a proxy knows those alone that were announced.
 type memoryBody struct {
-	left   *bytes.Reader
-	closed atomic.Bool // any goroutine may close it
+	left     *bytes.Reader
+	response *Response
+	answer   *http.Response
+	closed   atomic.Bool // any goroutine may close it
 }
 
 // Read is part of io.Reader.
@@ -139,7 +142,11 @@ func (b *memoryBody) Read(p []byte) (int, error) {
 	if b.closed.Load() {
 		return 0, errReadOnClosed
 	}
-	return b.left.Read(p)
+	n, err := b.left.Read(p)
+	if err == io.EOF {
+		addTrailer(b.answer, b.response)
+	}
+	return n, err
 }
 
 // WriteTo is part of io.WriterTo.
@@ -147,7 +154,11 @@ func (b *memoryBody) WriteTo(w io.Writer) (int64, error) {
 	if b.closed.Load() {
 		return 0, errReadOnClosed
 	}
-	return b.left.WriteTo(w)
+	n, err := b.left.WriteTo(w)
+	if err == nil {
+		addTrailer(b.answer, b.response)
+	}
+	return n, err
 }
 
 // Close is part of io.Closer.

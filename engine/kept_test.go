@@ -1,11 +1,13 @@
 package engine_test
 
 import (
+	"context"
 	"net/http"
 	"net/http/httptest"
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -48,6 +50,28 @@ func TestSlotsAtRestDoNotPinWhatIsLong(t *testing.T) {
 	crowd(long)
 	// The server lets go of its side of the connections a moment later.
 	require.Eventually(t, func() bool { return live()-before < callers*long/2 }, 10*time.Second, 10*time.Millisecond)
+}
+
+// Where a request's way ends, with its actor or the throttler, its ticket rests.
+func TestWhatTheContextsOfACrowdHoldIsLetGoOf(t *testing.T) {
+	const callers = 32
+	var arrived sync.WaitGroup
+	arrived.Add(callers)
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { arrived.Done(); arrived.Wait() }))
+	defer server.Close()
+	eng := newEngine(t, engine.Config{BaseURL: server.URL, Limits: []throttle.Limit{{ID: "calls", Quota: 1000, Window: throttle.Concurrency}}})
+	var gone atomic.Int32
+	var all sync.WaitGroup
+	for range callers {
+		all.Go(func() {
+			held := new([1 << 10]byte)
+			runtime.AddCleanup(held, func(int) { gone.Add(1) }, 0)
+			_, err := eng.Do(context.WithValue(t.Context(), keyOfADial{}, held), &engine.Request{Path: "/", LimitID: "calls"})
+			require.NoError(t, err)
+		})
+	}
+	all.Wait()
+	require.Eventually(t, func() bool { runtime.GC(); return gone.Load() == callers }, 10*time.Second, 10*time.Millisecond)
 }
 
 // Whichever table is the last, a request that names no limit fares as it says.

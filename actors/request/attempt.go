@@ -33,7 +33,9 @@ type attempt struct {
 // take makes the lease and the permit that a ticket brought the attempt's own.
 func (a *attempt) take(t *ticket.Ticket) {
 	a.lease, a.permit = t.Lease, t.Limited
-	t.Lease = nil // a ticket rests in its slot, and would pin the connection there
+	// A ticket rests in its slot, or with the throttler, and would pin there what it
+	// holds of the connection and of the caller.
+	t.Lease, t.Trace, t.Values = nil, nil, nil
 }
 
 // charged is what the permit is charged in that the attempt holds; nil without one.

@@ -153,6 +153,13 @@ func (r *slot) openTicket() *ticket.Ticket {
 	return t
 }
 
+// reopenTicket readies it for another lease, under the same permit or in the same
+// place for one.
+func (r *slot) reopenTicket() {
+	r.ticket.Trace, r.ticket.Values = r.hooks(), r.ctx
+	r.ticket.Reopen()
+}
+
 func (r *slot) hooks() *httptrace.ClientTrace { return r.trace.hooks }
 
 // renewTicket makes sure that nobody else holds the ticket: under load many a

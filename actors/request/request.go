@@ -223,7 +223,7 @@ func (r *slot) tryOnce() {
 	response, sent, err := r.attempt.exchange()
 	if r.attempt.staleUnused(sent, err) {
 		r.attempt.letGo()
-		r.ticket.Reopen()
+		r.reopenTicket()
 		r.trace.waits(r.call.Origin)
 		r.enterLeasing() // the permit is good still; only the connection was not
 		return
@@ -263,7 +263,7 @@ func (r *slot) recall() {
 	r.stage, r.state = messages.Throttled, (*slot).waiting
 	r.trace.waits(r.call.Origin)
 	r.attempt = attempt{slot: r}
-	r.ticket.Reopen()
+	r.reopenTicket()
 	r.needs.Throttler.Tell(ticket.RequeuePermit{Ticket: r.ticket})
 }
 

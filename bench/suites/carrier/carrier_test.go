@@ -2,6 +2,7 @@ package carrier
 
 import (
 	"context"
+	"crypto/tls"
 	"io"
 	"net"
 	"net/http"
@@ -140,5 +141,18 @@ func TestAConfigurationIsToldInTheEnginesWords(t *testing.T) {
 	require.Equal(t, 100, cfg.Responses.MaxHeader)
 	require.Empty(t, cfg.Responses.Codings)
 	require.NotNil(t, cfg.Responses.Codings)
+	require.Equal(t, -1, cfg.Connections.MaxIdleTotal, "net/http has no bound")
 	require.Equal(t, unbounded, configOf(&http.Transport{}, false).Connections.Max)
+
+	cfg = configOf(&http.Transport{
+		MaxIdleConns: 7, TLSClientConfig: &tls.Config{ServerName: "a.test"}, ProxyConnectHeader: http.Header{"X": {"1"}},
+		GetProxyConnectHeader: func(context.Context, *url.URL, string) (http.Header, error) { return nil, nil },
+	}, false)
+	require.Equal(t, 7, cfg.Connections.MaxIdleTotal)
+	require.Equal(t, "a.test", cfg.Dial.TLS.ServerName)
+	require.NotNil(t, cfg.Dial.TLS.NextProtos, "nothing is named")
+	require.Empty(t, cfg.Dial.TLS.NextProtos)
+	require.Equal(t, http.Header{"X": {"1"}}, cfg.Dial.ProxyConnectHeader)
+	require.NotNil(t, cfg.Dial.GetProxyConnectHeader)
+	require.True(t, cfg.Responses.Lenient("a:80"))
 }

@@ -207,3 +207,12 @@ type tripSwitched struct {
 	*tripStream
 	io.Writer
 }
+
+// CloseWrite ends what is written, as that of net/http's does; what the server still
+// says can be read.
+func (s *tripSwitched) CloseWrite() error {
+	if half, ok := s.Writer.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return errors.ErrUnsupported
+}

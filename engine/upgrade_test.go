@@ -175,3 +175,73 @@ func TestAServerMayIgnoreAnUpgrade(t *testing.T) {
 	require.False(t, writes)
 	require.Equal(t, 1, eng.Stats().Pools[0].Idle)
 }
+
+// A tunnel's two directions end apart.
+func TestEitherDirectionOfAnotherProtocolMayEndFirst(t *testing.T) {
+	for _, sealed := range []bool{false, true} {
+		server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			conn, buffered, err := w.(http.Hijacker).Hijack()
+			if err != nil {
+				return
+			}
+			defer conn.Close()
+			fmt.Fprint(buffered, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
+			buffered.Flush()
+			half := conn.(interface{ CloseWrite() error })
+			if r.URL.Path == "/server" {
+				_ = half.CloseWrite()
+				line, _ := buffered.ReadString('\n')
+				w.(chanWriter).heard <- line
+				return
+			}
+			all, _ := io.ReadAll(buffered)
+			fmt.Fprintf(conn, "heard %s", all)
+		}))
+		heard := make(chan string, 1)
+		handler := server.Config.Handler
+		server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			handler.ServeHTTP(chanWriter{w, w.(http.Hijacker), heard}, r)
+		})
+		if sealed {
+			server.StartTLS()
+		} else {
+			server.Start()
+		}
+		t.Cleanup(server.Close)
+		eng := newEngine(t, asNetHTTP(server, false))
+		if !sealed {
+			eng = newEngine(t, engine.Config{})
+		}
+		for _, first := range []string{"/server", "/client"} {
+			resp, err := eng.RoundTripper(streamed).RoundTrip(asksForEcho(t, t.Context(), server.URL+first))
+			require.NoError(t, err)
+			both := resp.Body.(io.ReadWriteCloser)
+			if first == "/client" {
+				io.WriteString(both, "all")
+				require.NoError(t, both.(interface{ CloseWrite() error }).CloseWrite())
+				all, err := io.ReadAll(both)
+				require.NoError(t, err)
+				require.Equal(t, "heard all", string(all))
+			} else {
+				all, err := io.ReadAll(both)
+				require.NoError(t, err)
+				require.Empty(t, all)
+				_, err = io.WriteString(both, "still here\n")
+				require.NoError(t, err)
+				require.Equal(t, "still here\n", <-heard)
+				_, err = both.Read(make([]byte, 1))
+				require.Equal(t, io.EOF, err)
+			}
+			require.NoError(t, both.Close())
+			wantNothingHeld(t, eng)
+			require.Error(t, both.(interface{ CloseWrite() error }).CloseWrite())
+		}
+	}
+}
+
+// chanWriter tells its handler where to say what was heard.
+type chanWriter struct {
+	http.ResponseWriter
+	http.Hijacker
+	heard chan string
+}

@@ -123,6 +123,9 @@ func (s *Stream) Read(p []byte) (int, error) {
 		return 0, s.err
 	}
 	n, err := s.body.Read(p)
+	if _, switched := s.body.(halfCloser); switched && err == io.EOF {
+		return n, err // of one direction: the other goes on until Close
+	}
 	if err != nil {
 		s.end(s.reason(err))
 		return n, s.err
@@ -145,6 +148,25 @@ func (s *Stream) Write(p []byte) (int, error) {
 		err = s.reason(err)
 	}
 	return n, err
+}
+
+// halfCloser is the body of a 101, whose two directions end apart.
+type halfCloser interface{ CloseWrite() error }
+
+// CloseWrite says that nothing more will be written to an answer that has changed to
+// another protocol (101). What still comes can be read. It may be called beside Read.
+func (s *Stream) CloseWrite() error {
+	to, switched := s.body.(halfCloser)
+	switch {
+	case !switched:
+		return errNotSwitched
+	case s.returned():
+		return errStreamClosed
+	}
+	if err := to.CloseWrite(); err != nil {
+		return s.reason(err)
+	}
+	return nil
 }
 
 func (s *Stream) returned() bool {

@@ -62,10 +62,10 @@ var Reasons = []Reason{
 	{Suite: "nethttp", Test: "TestTransportFlushesBodyChunks", Why: noDeadlines},
 
 	{Suite: "httputil", Test: "TestDumpRequest", Why: "it compares the order of lines with different names, which means nothing (RFC 9110, section 5.3)"},
-	{Suite: "httputil", Test: "TestReverseProxyWebSocket", Why: otherProtocol},
-	{Suite: "httputil", Test: "TestReverseProxyWebSocketCancellation", Why: otherProtocol},
-	{Suite: "httputil", Test: "TestReverseProxyWebSocketHalfTCP", Why: otherProtocol},
-	{Suite: "httputil", Test: "TestReverseProxyUpgradeNoCloseWrite", Why: otherProtocol},
+	{Suite: "httputil", Test: "TestReverseProxyWebSocket", Mode: carrier.Read, Why: otherProtocol},
+	{Suite: "httputil", Test: "TestReverseProxyWebSocketCancellation", Mode: carrier.Read, Why: otherProtocol},
+	{Suite: "httputil", Test: "TestReverseProxyWebSocketHalfTCP", Mode: carrier.Read, Why: otherProtocol},
+	{Suite: "httputil", Test: "TestReverseProxyUpgradeNoCloseWrite", Mode: carrier.Read, Why: otherProtocol},
 	{Suite: "httputil", Test: "TestReverseProxyCancellation", Why: cancelRequest},
 	{Suite: "httputil", Test: "TestReverseProxy_CopyBuffer", Why: repeated},
 

@@ -1,6 +1,8 @@
 package wire
 
 import (
+	"errors"
+	"fmt"
 	"io"
 
 	"github.com/sluice-engine/sluice/messages"
@@ -10,9 +12,12 @@ import (
 // protocol's (RFC 9110, section 7.8). It belongs to the Conn's owner as a stream
 // does, but for Write, which another goroutine may call beside the rest. No exchange
 // follows it.
+//
+// Its two directions end apart: what the peer has ended may still be written to.
 type switched struct {
-	conn *Conn
-	err  error // final, of reading
+	conn  *Conn
+	err   error // final, of reading
+	ended bool  // the exchange is over
 }
 
 // upgraded reports whether an answer changes to what the call has offered.
@@ -34,7 +39,9 @@ func (s *switched) Read(p []byte) (n int, err error) {
 	if err = c.readError(io.EOF); err == io.EOF && c.socket.sealed != nil && c.socket.ended {
 		err = ErrHalfBody // as for a body that only the connection's end ends
 	}
-	s.end(err)
+	if s.err = err; err != io.EOF {
+		s.end(err)
+	}
 	returned = true
 	return 0, err
 }
@@ -50,9 +57,30 @@ func (s *switched) Write(p []byte) (n int, err error) {
 	return n, err
 }
 
+// errNoHalf is the error of a connection of which no half can be closed.
+var errNoHalf = fmt.Errorf("connection has no CloseWrite: %w", errors.ErrUnsupported)
+
+// CloseWrite tells the peer that nothing more is written; what it writes can still be
+// read. It may be called beside Read.
+func (s *switched) CloseWrite() error {
+	var to any = s.conn.socket.dialled()
+	if sealed := s.conn.socket.sealed; sealed != nil {
+		to = sealed
+	}
+	half, ok := to.(interface{ CloseWrite() error })
+	if !ok {
+		return errNoHalf
+	}
+	var err error
+	if panicked := Guard(messages.Exchanging, func() { err = half.CloseWrite() }); panicked != nil {
+		return panicked
+	}
+	return err
+}
+
 // Close is part of io.Closer.
 func (s *switched) Close() (err error) {
-	if s.err != nil {
+	if s.ended {
 		return nil
 	}
 	returned := false
@@ -63,7 +91,7 @@ func (s *switched) Close() (err error) {
 }
 
 func (s *switched) end(err error) {
-	s.err = err
+	s.err, s.ended = err, true
 	s.conn.end()
 }
 
@@ -73,7 +101,7 @@ func (s *switched) contain(returned *bool, err *error) {
 		return
 	}
 	*err = Panicked(messages.Exchanging, recover()) // nothing to recover is runtime.Goexit, which goes on
-	s.err = *err
+	s.err, s.ended = *err, true
 	_ = Guard(messages.Exchanging, s.conn.end)
 	_ = s.conn.Close() // nobody else may come to do it
 }

@@ -13,6 +13,7 @@ const (
 	unsentBody    = "a body that a final answer came before is not sent (RFC 9110, section 10.1.1); the connection is closed"
 	cancelRequest = "Transport.CancelRequest is net/http's own"
 	readWhole     = "an answer that is read whole is there at once, or not at all"
+	brokenOff     = "an answer that breaks off cannot be read whole, and is an error from the start"
 	endless       = "an answer that does not end cannot be read whole"
 	brokenOff     = "an answer that breaks off cannot be read whole, and is an error from the start"
 	ownWords      = "it holds the words of the error against net/http's"
@@ -61,6 +62,10 @@ var Reasons = []Reason{
 	{Suite: "nethttp", Test: "TestTransportReturnsPeekError", Why: noDeadlines},
 	{Suite: "nethttp", Test: "TestTransportFlushesBodyChunks", Why: noDeadlines},
 
+	{Suite: "nethttp", Test: "TestEarlyHintsRequest", Mode: carrier.Read, Why: brokenOff},
+	{Suite: "nethttp", Test: "TestH12_HandlerWritesTooLittle", Mode: carrier.Read, Why: brokenOff},
+	{Suite: "nethttp", Test: "TestIdentityResponse/h1", Mode: carrier.Read, Why: brokenOff},
+
 	{Suite: "httputil", Test: "TestDumpRequest", Why: "it compares the order of lines with different names, which means nothing (RFC 9110, section 5.3)"},
 	{Suite: "httputil", Test: "TestReverseProxyWebSocket", Mode: carrier.Read, Why: otherProtocol},
 	{Suite: "httputil", Test: "TestReverseProxyWebSocketCancellation", Mode: carrier.Read, Why: otherProtocol},
@@ -70,7 +75,7 @@ var Reasons = []Reason{
 	{Suite: "httputil", Test: "TestReverseProxy_CopyBuffer", Why: repeated},
 
 	{Suite: "httputil", Test: "TestReverseProxyFlushIntervalHeaders", Mode: carrier.Read, Why: endless},
-	{Suite: "httputil", Test: "TestReverseProxy_PanicBodyError", Mode: carrier.Read, Why: "an answer that breaks off cannot be read whole, and is an error from the start"},
+	{Suite: "httputil", Test: "TestReverseProxy_PanicBodyError", Mode: carrier.Read, Why: brokenOff},
 
 	{Suite: "retryablehttp", Test: "TestRoundTripper_TransportFailureErrorHandling", Why: "it compares all of the error by reflect.DeepEqual; around net/http's *net.OpError the engine's says whether the request was sent"},
 

@@ -140,10 +140,7 @@ func (r *slot) openTicket() *ticket.Ticket {
 	t := r.ticket
 	t.Reopen()
 	t.Asked = ticket.Asked{
-		Owner: r, Pool: r.pool, Deadline: r.instant(r.deadline), Trace: r.hooks(), Values: r.ctx, Priority: r.asked.Priority,
-	}
-	if r.needs.Plan.DialValues {
-		t.Values = r.ctx
+		Owner: r, Pool: r.pool, Deadline: r.instant(r.deadline), Trace: r.hooks(), Values: r.dialValues(), Priority: r.asked.Priority,
 	}
 	t.Limited = r.limit != messages.Unlimited || r.needs.Gated(r.target.name)
 	t.Permit.Deadline = t.Deadline
@@ -156,11 +153,19 @@ func (r *slot) openTicket() *ticket.Ticket {
 // reopenTicket readies it for another lease, under the same permit or in the same
 // place for one.
 func (r *slot) reopenTicket() {
-	r.ticket.Trace, r.ticket.Values = r.hooks(), r.ctx
+	r.ticket.Trace, r.ticket.Values = r.hooks(), r.dialValues()
 	r.ticket.Reopen()
 }
 
 func (r *slot) hooks() *httptrace.ClientTrace { return r.trace.hooks }
+
+// dialValues is what a dial may look up, if it runs code that may.
+func (r *slot) dialValues() context.Context {
+	if !r.needs.Plan.DialValues {
+		return nil
+	}
+	return r.ctx
+}
 
 // renewTicket makes sure that nobody else holds the ticket: under load many a
 // settlement is still in the throttler's mailbox when its caller asks again. The

@@ -14,7 +14,7 @@ func TestATicketThatBroughtAConnectionPinsNothingOfTheCallers(t *testing.T) {
 	granted := new(ticket.Ticket)
 	granted.Trace, granted.Values = new(httptrace.ClientTrace), t.Context()
 	granted.Lease, granted.Limited = new(ticket.Lease), true
-	a := &attempt{slot: new(slot)}
+	a := &attempt{slot: &slot{Carrier: &Carrier{needs: Needs{Plan: Plan{DialValues: true}}}}}
 	a.take(granted)
 	require.NotNil(t, a.lease)
 	require.True(t, a.permit)

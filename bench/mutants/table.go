@@ -279,7 +279,7 @@ var All = []Mutant{
 	{Rule: 10, Without: "serving first whoever is most urgent", File: waiters, Test: "TestTheMostUrgentWaiterIsServedFirst",
 		Old: "case l.priority > p:\n\t\t\treturn -1\n\t\tcase l.priority < p:\n\t\t\treturn 1", New: "case l.priority > p:\n\t\t\treturn 1\n\t\tcase l.priority < p:\n\t\t\treturn -1"},
 	{Rule: 10, Without: "telling the pool how urgent a request is", File: "actors/request/life.go", Package: "actors", Test: "TestAnUrgentRequestWaitsForNoCrowdOfOthers",
-		Old: "Trace: r.hooks(), Values: r.ctx, Priority: r.asked.Priority,", New: "Trace: r.hooks(), Values: r.ctx,"},
+		Old: "Trace: r.hooks(), Values: r.dialValues(), Priority: r.asked.Priority,", New: "Trace: r.hooks(), Values: r.dialValues(),"},
 	{Rule: 10, Without: "counting what is being dialled", File: dialling, Test: "TestWhatIsBeingDialledCountsAsOpen",
 		Old: "len(c.leases)+d.n+c.closing < c.config.MaxConns", New: "len(c.leases)+c.closing < c.config.MaxConns"},
 	{Rule: 10, Without: "counting what is being closed", File: dialling, Test: "TestWhatIsBeingClosedCountsAsOpen",

@@ -15,7 +15,6 @@ const (
 	readWhole     = "an answer that is read whole is there at once, or not at all"
 	brokenOff     = "an answer that breaks off cannot be read whole, and is an error from the start"
 	endless       = "an answer that does not end cannot be read whole"
-	brokenOff     = "an answer that breaks off cannot be read whole, and is an error from the start"
 	ownWords      = "it holds the words of the error against net/http's"
 )
 

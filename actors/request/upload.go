@@ -88,7 +88,11 @@ func newUpload(asked *messages.Request, signsBody bool) (*upload, error) {
 			u.length = int64(sized.Len())
 		}
 	}
-	u.probes = u.length < 0 && u.mediaType == "" && len(asked.Upload.Trailer) == 0 && lacksBody[cmp.Or(asked.Method, http.MethodGet)]
+	mayLack := lacksBody[cmp.Or(asked.Method, http.MethodGet)]
+	if u.length == 0 { // nothing yet, perhaps: only its end says that it is empty
+		u.length, mayLack = -1, true
+	}
+	u.probes = u.length < 0 && u.mediaType == "" && len(asked.Upload.Trailer) == 0 && mayLack
 	return u, nil
 }
 

@@ -33,7 +33,7 @@ func (n *answer) headRead(w *world) {
 	a.call.status = n.status
 	a.call.doubt = a.call.doubt || a.call.leftOpen
 	a.call.leftOpen = n.status == 200 || n.status == 503
-	a.call.perhaps = a.call.perhaps || n.cut && n.status == 307
+	a.call.perhaps = a.call.perhaps || n.status == 307 && (n.cut || w.hurried)
 	if n.least == 0 {
 		return
 	}

@@ -24,6 +24,7 @@ type world struct {
 	target  int // arrivals
 	cheat   int64
 	deaf    bool // the engine does not hear what answers say
+	hurried bool // an attempt has its own bound, and may end while its answer is read
 	floored bool // the engine knows how short a round trip can be
 
 	start   time.Time
@@ -145,7 +146,7 @@ func (w *world) drawOptions(c *engine.Config) {
 		c.Admission.MaxInFlight = w.scene.callers / 2
 	}
 	if chance() {
-		c.Retry.PerAttempt = between(w.rng, 200*time.Millisecond, 3*time.Second)
+		c.Retry.PerAttempt, w.hurried = between(w.rng, 200*time.Millisecond, 3*time.Second), true
 	}
 	if chance() {
 		c.Retry.Statuses = []int{http.StatusTooManyRequests, http.StatusServiceUnavailable}

@@ -120,20 +120,27 @@ func (t *trip) end() {
 // errRequestCanceled is the cause of a request's end whose Cancel was closed.
 var errRequestCanceled = errors.New("net/http: request canceled")
 
+// cancelOf is what ends a request that was made long ago, or by an http.Client.
+func cancelOf(req *http.Request) <-chan struct{} {
+	//lint:ignore SA1019 whoever still sets it expects it to be heeded
+	return req.Cancel
+}
+
 // cancellable returns the request's context, which ends with its Cancel too if it
 // has one. An http.Client with a Timeout gives it one.
 func cancellable(req *http.Request) (context.Context, func()) {
-	if req.Cancel == nil {
+	canceled := cancelOf(req)
+	if canceled == nil {
 		return req.Context(), func() {}
 	}
 	ctx, cancel := context.WithCancelCause(req.Context())
 	select {
-	case <-req.Cancel: // before anything is sent
+	case <-canceled: // before anything is sent
 		cancel(errRequestCanceled)
 	default:
 		go func() {
 			select {
-			case <-req.Cancel:
+			case <-canceled:
 				cancel(errRequestCanceled)
 			case <-ctx.Done():
 			}

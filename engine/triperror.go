@@ -120,7 +120,7 @@ func (t *trip) endedBy(err error) error {
 func (t *trip) awaitTimers() {
 	timer := time.NewTimer(timerWait)
 	defer timer.Stop()
-	for _, rings := range [...]<-chan struct{}{t.req.Context().Done(), t.req.Cancel} {
+	for _, rings := range [...]<-chan struct{}{t.req.Context().Done(), cancelOf(t.req)} {
 		if rings == nil {
 			continue
 		}

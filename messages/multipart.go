@@ -106,11 +106,11 @@ func (m Multipart) Lay() (*Parts, error) {
 	}
 	for i, f := range m.Files {
 		if err := f.check(); err != nil {
-			return nil, fmt.Errorf("Files[%d]: %w", i, err)
+			return nil, aboutFile(i, err)
 		}
 		begun, err := standsAt(f.Content)
 		if err != nil {
-			return nil, fmt.Errorf("Files[%d]: %w", i, err)
+			return nil, aboutFile(i, err)
 		}
 		if _, err := w.CreatePart(f.header()); err != nil {
 			return nil, err
@@ -124,6 +124,9 @@ func (m Multipart) Lay() (*Parts, error) {
 	p.heads = append(p.heads, head.Bytes())
 	return p, nil
 }
+
+// aboutFile names the file that an error is about as the caller does.
+func aboutFile(i int, err error) error { return fmt.Errorf("%s[%d]: %w", "Files", i, err) }
 
 func writeFields(w *multipart.Writer, fields Values) error {
 	encoded, err := fields.Encoded()
@@ -238,7 +241,7 @@ func (p *Parts) Open() (io.ReadCloser, error) {
 		content, err := p.open(i, f, whole)
 		if err != nil {
 			_ = whole.Close() // the first failure is the one to be told
-			return nil, fmt.Errorf("Files[%d]: %w", i, err)
+			return nil, aboutFile(i, err)
 		}
 		readers = append(readers, bytes.NewReader(p.heads[i]), content)
 	}

@@ -61,7 +61,6 @@ type wire struct {
 	uses         int
 	rested       bool
 	streaming    bool
-	from         string        // where the stream was opened
 	began        time.Duration // the stream
 }
 

@@ -52,7 +52,7 @@ func fails(sent messages.Sent, is ...error) want { return want{sent: sent, is: i
 func (w want) saying(text string) want { w.says = text; return w }
 
 var (
-	anyError  = errors.New("any error")
+	errAny    = errors.New("any error")
 	malformed = fails(messages.SentMaybe, messages.ErrMalformedResponse)
 	// cut is an answer whose head had come.
 	malformedBody = fails(messages.SentYes, messages.ErrMalformedResponse)
@@ -99,7 +99,7 @@ func (w *want) judge(resp *engine.Response, err error) string {
 		return fmt.Sprintf("an answer of %d %.40q for an error: %v", resp.StatusCode, resp.Text(), w.is)
 	}
 	for _, class := range w.is {
-		if class != anyError && !errors.Is(err, class) {
+		if class != errAny && !errors.Is(err, class) {
 			return fmt.Sprintf("not the class %q: %v", class, err)
 		}
 	}

@@ -218,7 +218,7 @@ func borders() (all []Case) {
 	}
 	ended("the connection closed behind the answer", answer(200, "ok"), slices.Concat(pieces...), (*peer).hangUp)
 	ended("the connection reset before an answer", peerClosed, nil, (*peer).tear)
-	never := fails(messages.SentNo, anyError)
+	never := fails(messages.SentNo, errAny)
 	whole := slices.Concat(pieces...)
 	return append(all,
 		Case{Name: "the connection closed at once", want: never, play: (*peer).hangUp},

@@ -66,7 +66,7 @@ func goodbyes() []Case {
 		})),
 		post("goodbye behind the answer", answer(200, "ok"), after(func(id uint32) []byte { return append(ok(id), goaway(id, noError)...) })),
 		post("goodbye with a code, to a request that counts", late, after(func(id uint32) []byte { return goaway(id, calmDown) })).within(shortly),
-		post("goodbye with a code, not to the request", fails(messages.SentMaybe, anyError), after(func(uint32) []byte { return goaway(0, calmDown) })),
+		post("goodbye with a code, not to the request", fails(messages.SentMaybe, errAny), after(func(uint32) []byte { return goaway(0, calmDown) })),
 		post("goodbye, and the connection closed", fails(messages.SentMaybe, messages.ErrPeerClosed), func(p *peer) {
 			p.write(goaway(p.hello(), noError))
 			p.hangUp()
@@ -115,7 +115,7 @@ func windows() []Case {
 			p.taking(200)
 			p.write(ok(id))
 		}}.sending(200),
-		answering("more than the window of the stream", fails(messages.SentYes, anyError), func(id uint32) []byte {
+		answering("more than the window of the stream", fails(messages.SentYes, errAny), func(id uint32) []byte {
 			return slices.Concat(headers(id, 0, status("200")), times(2000, data(id, 0, string(make([]byte, 16<<10)))))
 		}),
 	}
@@ -173,7 +173,7 @@ func floods() (all []Case) {
 			func(id uint32) []byte { return frame(kindContinuation, 0, id, line("x", strings.Repeat("x", 100))...) }, many),
 		flood("DATA of a stream that is over", answer(200, "ok"), ok, func(id uint32) []byte { return data(id, 0, "more") }, many),
 		answering("a thousand PINGs, and an answer", answer(200, "ok"), func(id uint32) []byte { return append(times(1000, ping()), ok(id)...) }).opening(1),
-		Case{Name: "a flood of PING from a server that reads nothing", mute: true, flood: true, want: fails(messages.SentMaybe, anyError), timeout: 2 * shortly,
+		Case{Name: "a flood of PING from a server that reads nothing", mute: true, flood: true, want: fails(messages.SentMaybe, errAny), timeout: 2 * shortly,
 			play: func(p *peer) { p.write(settings()); p.flood(50_000_000, ping()) }},
 	)
 }

@@ -78,7 +78,7 @@ func fields() (all []Case) {
 		answering("a header in a hundred pieces", answer(200, ""), func(id uint32) []byte {
 			return split(id, endStream, 10, slices.Concat(status("200"), line("x", strings.Repeat("x", 1000))))
 		}),
-		Case{Name: "10 MiB of header", want: fails(messages.SentMaybe, anyError), play: func(p *peer) {
+		Case{Name: "10 MiB of header", want: fails(messages.SentMaybe, errAny), play: func(p *peer) {
 			id := p.hello()
 			block := slices.Concat(status("200"), times(100, line("x", strings.Repeat("x", 100<<10))))
 			p.write(split(id, endStream, 16<<10, block))
@@ -146,7 +146,7 @@ func trailers() []Case {
 		answering("two trailers", answer(200, "ok"), func(id uint32) []byte {
 			return slices.Concat(begun(id), headers(id, endStream, line("sum", "1")), headers(id, endStream, line("sum", "1")))
 		}),
-		answering("a trailer over the cap", fails(messages.SentYes, anyError), func(id uint32) []byte {
+		answering("a trailer over the cap", fails(messages.SentYes, errAny), func(id uint32) []byte {
 			return slices.Concat(begun(id), split(id, endStream, 16<<10, line("sum", strings.Repeat("x", 100<<10))))
 		}),
 	}

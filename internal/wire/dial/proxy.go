@@ -187,7 +187,7 @@ func CheckConnectHeader(header http.Header) error {
 	call := messages.Call{Method: http.MethodGet, Host: "host", Path: "/"}
 	for name, values := range header {
 		if strings.EqualFold(name, "Host") {
-			return errors.New("Host is the origin's")
+			return errors.New("its Host is the origin's")
 		}
 		for _, value := range values {
 			call.Fields = append(call.Fields, messages.Field{Name: name, Value: value})

@@ -11,6 +11,7 @@ const (
 	noDeadlines   = "its net.Conn has no methods for deadlines, which the engine sets"
 	stillClock    = "a net.Conn of a type of its own is listened to for a millisecond before each request, and this test's clock stands still"
 	unsentBody    = "a body that a final answer came before is not sent (RFC 9110, section 10.1.1); the connection is closed"
+	noOffer       = "an Upgrade that Connection does not name is no offer of another protocol (RFC 9110, section 7.8), and is not sent"
 	cancelRequest = "Transport.CancelRequest is net/http's own"
 	readWhole     = "an answer that is read whole is there at once, or not at all"
 	brokenOff     = "an answer that breaks off cannot be read whole, and is an error from the start"
@@ -80,6 +81,8 @@ var Reasons = []Reason{
 
 	{Suite: "httpbin", Test: "TestWebSocketEcho", Mode: carrier.Read, Why: otherProtocol},
 	{Suite: "httpbin", Test: "TestHandshake", Mode: carrier.Read, Why: otherProtocol},
+	{Suite: "httpbin", Test: "TestHandshake/incorrect_Connection_header_is_also_okay", Mode: carrier.Streamed, Why: noOffer},
+	{Suite: "httpbin", Test: "TestHandshake/missing_Connection_header_is_okay", Mode: carrier.Streamed, Why: noOffer},
 	{Suite: "httpbin", Test: "TestDrip/handle_cancelation_during_drip", Mode: carrier.Read, Why: readWhole},
 	{Suite: "httpbin", Test: "TestDrip/writes_are_actually_incremmental", Mode: carrier.Read, Why: readWhole},
 	{Suite: "httpbin", Test: "TestJSONL/handle_cancelation_during_stream", Mode: carrier.Read, Why: readWhole},

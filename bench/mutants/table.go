@@ -248,7 +248,7 @@ var All = []Mutant{
 	{Rule: 8, Without: "a call that prints without secrets", File: "messages/redact.go", Test: "TestARequestPrintsWithoutItsSecrets",
 		Old: "func (c Call) Format(", New: "func (c Call) format("},
 	{Rule: 8, Without: "a request that is logged without secrets", File: "messages/redact.go", Test: "TestARequestPrintsWithoutItsSecrets",
-		Old: "func (r Request) LogValue(", New: "func (r Request) logValue("},
+		Old: "func (r Request) LogValue() slog.Value { return slog.StringValue(r.String()) }", New: "func (r Request) LogValue() slog.Value { return slog.AnyValue(r.Header) }"},
 	{Rule: 8, Without: "an error silent about the header it refuses", File: wire + "/request.go", Test: refusals,
 		Old: `Reason: "value holds a control character"`, New: "Reason: f.Value"},
 	{Rule: 8, Without: "an error silent about the answer it refuses", File: head, Test: "TestNoErrorTextHoldsAPartOfRequestOrResponse",

@@ -101,7 +101,10 @@ func (s *Socket) Sealed() *tls.Conn { return s.sealed }
 // Share lets the socket be read and written by goroutines of somebody else's,
 // who does the waiting and sets deadlines. No Conn may have it then, and it is
 // not probed any more.
-func (s *Socket) Share() { s.shared = true }
+func (s *Socket) Share() {
+	s.shared = true
+	s.pass()
+}
 
 // Probe returns messages.ErrStale unless the connection is open with nothing to
 // be read. It does not wait. If a byte was there it is taken away, and returned:
@@ -313,6 +316,8 @@ func (s *Socket) Read(p []byte) (n int, err error) {
 		s.held = s.held[n:]
 	case s.probing:
 		n, err = s.readNow(p)
+	case s.shared:
+		n, err = s.readShared(p)
 	default:
 		n, err = s.Conn.Read(p)
 	}
@@ -328,7 +333,7 @@ func (s *Socket) Read(p []byte) (n int, err error) {
 // Write writes to the connection as dialled and counts what it takes.
 func (s *Socket) Write(p []byte) (int, error) {
 	if s.shared {
-		return s.Conn.Write(p)
+		return s.writeShared(p)
 	}
 	n, err := s.writeNow(p) // nothing is taken by a connection that is not ours
 	s.written.Add(int64(n))

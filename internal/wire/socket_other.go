@@ -14,6 +14,12 @@ func (s *Socket) converse(p []byte, r *source) (int, error) { return s.converseI
 // press waits here, and so nothing is left.
 func (s *Socket) press() error { return s.send() }
 
+func (s *Socket) pass() {}
+
+func (s *Socket) readShared(p []byte) (int, error) { return s.Conn.Read(p) }
+
+func (s *Socket) writeShared(p []byte) (int, error) { return s.Conn.Write(p) }
+
 func (s *Socket) prompt() bool { return false }
 
 func (s *Socket) lay([]byte) bool { return false }

@@ -32,6 +32,8 @@ type descriptor struct {
 	laying  bool
 	backlog []byte
 
+	passage *passage // if it is shared; Share sets it
+
 	spoken bool   // step has written the request
 	in     []byte // where step reads the first bytes of the answer to
 	n      int    // how many it read

@@ -1,7 +1,6 @@
 package h2
 
 import (
-	"cmp"
 	"encoding/binary"
 	"slices"
 	"sync"
@@ -16,10 +15,12 @@ type openStreams struct {
 	headerCap int // bytes of interim answers to one request; never changed
 
 	mu        sync.Mutex
-	all       []openStream // guarded by mu, in the order of their ids
-	last      uint32       // guarded by mu: the id begun last
-	window    int64        // guarded by mu: of a stream that begins, in bytes that may be sent
-	unclaimed uint32       // guarded by mu: the stream whose header is being written; see claim
+	ids       []uint32      // guarded by mu, in order: those of all
+	all       []*openStream // guarded by mu
+	spare     []*openStream // guarded by mu: empty, for those to come
+	last      uint32        // guarded by mu: the id begun last
+	window    int64         // guarded by mu: of a stream that begins, in bytes that may be sent
+	unclaimed uint32        // guarded by mu: the stream whose header is being written; see claim
 }
 
 // openStream is one of them.
@@ -37,33 +38,53 @@ type openStream struct {
 
 // find requires that mu is held. What it returns holds until the next change.
 func (o *openStreams) find(id uint32) *openStream {
-	at, found := o.search(id)
+	at, found := slices.BinarySearch(o.ids, id)
 	if !found {
 		return nil
 	}
-	return &o.all[at]
-}
-
-// search requires that mu is held.
-func (o *openStreams) search(id uint32) (at int, found bool) {
-	return slices.BinarySearchFunc(o.all, id, func(s openStream, id uint32) int { return cmp.Compare(s.id, id) })
+	return o.all[at]
 }
 
 // remove requires that mu is held.
 func (o *openStreams) remove(id uint32) {
-	if at, found := o.search(id); found {
-		o.all = slices.Delete(o.all, at, at+1)
+	at, found := slices.BinarySearch(o.ids, id)
+	if !found {
+		return
 	}
+	s := o.all[at]
+	o.ids, o.all = slices.Delete(o.ids, at, at+1), slices.Delete(o.all, at, at+1)
+	if s.place != nil {
+		s.place.carried.Store(false)
+	}
+	*s = openStream{}
+	o.spare = append(o.spare, s)
 }
 
-// begin adds a stream that is new; a second header of one is its trailer.
-func (o *openStreams) begin(id uint32, bodiless bool) {
+// begin adds a stream that is new, which may have no more than its header; a second
+// header of one is its trailer.
+func (o *openStreams) begin(id uint32, bodiless, whole bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if id > o.last {
 		o.last, o.unclaimed = id, id
-		o.all = append(o.all, openStream{id: id, bodiless: bodiless, window: o.window})
+		s := o.fresh()
+		s.id, s.bodiless, s.window = id, bodiless, o.window
+		o.ids, o.all = append(o.ids, id), append(o.all, s)
 	}
+	if whole {
+		o.endHere(id)
+	}
+}
+
+// fresh requires that mu is held.
+func (o *openStreams) fresh() *openStream {
+	last := len(o.spare) - 1
+	if last < 0 {
+		return &openStream{}
+	}
+	s := o.spare[last]
+	o.spare = o.spare[:last]
+	return s
 }
 
 // claim says whose stream the one is that was begun last. The hook behind the
@@ -80,6 +101,7 @@ func (o *openStreams) claim(place *Stream) {
 	o.unclaimed = 0
 	if s := o.find(place.streamID); s != nil {
 		s.place = place
+		place.carried.Store(true)
 		if s.broken != nil {
 			place.fail(s.broken)
 		}
@@ -110,26 +132,27 @@ func (o *openStreams) setWindow(to int64) bool {
 	defer o.mu.Unlock()
 	by, fits := to-o.window, to <= maxWindow
 	o.window = to
-	for i := range o.all {
-		o.all[i].window += by
-		fits = fits && o.all[i].window <= maxWindow
+	for _, s := range o.all {
+		s.window += by
+		fits = fits && s.window <= maxWindow
 	}
 	return fits
 }
 
-// use takes what is sent from a stream's window.
-func (o *openStreams) use(id uint32, n int) {
+// use takes what is sent from a stream's window, and whether that was the last of it.
+func (o *openStreams) use(id uint32, n int, last bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if s := o.find(id); s != nil {
 		s.window -= int64(n)
 	}
+	if last {
+		o.endHere(id)
+	}
 }
 
-// end takes note that this side has ended a stream.
-func (o *openStreams) end(id uint32) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
+// endHere takes note that this side has ended a stream. It requires that mu is held.
+func (o *openStreams) endHere(id uint32) {
 	if s := o.find(id); s != nil {
 		s.here = true
 		o.removeIfEnded(s)
@@ -165,10 +188,14 @@ func (o *openStreams) reset(id uint32) bool {
 func (o *openStreams) wasBegun(id uint32) bool { return id%2 == 1 && id <= o.last }
 
 // letGo has nothing that the peer still says about an exchange that is over reach
-// the place, which goes on to the next.
+// the place, which goes on to the next. Mostly the stream is over as well.
 func (o *openStreams) letGo(place *Stream) {
+	if !place.carried.Load() {
+		return
+	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	place.carried.Store(false)
 	if s := o.find(place.streamID); s != nil && s.place == place {
 		s.place = nil
 	}
@@ -233,7 +260,7 @@ func (f *frameScan) follow(p []byte) {
 func (f *frameScan) writes(h header) {
 	switch h.kind {
 	case frameHeaders:
-		f.open.begin(h.stream, f.follower.bodiless)
+		f.open.begin(h.stream, f.follower.bodiless, h.flags&flagEndStream != 0)
 		f.follower.bodiless = false
 		if h.stream >= lastID {
 			f.leave()
@@ -242,14 +269,11 @@ func (f *frameScan) writes(h header) {
 		f.open.reset(h.stream)
 		return
 	case frameData:
-		f.open.use(h.stream, h.length)
+		f.open.use(h.stream, h.length, h.flags&flagEndStream != 0)
 	default:
 		return
 	}
 	f.worked.Store(true)
-	if h.flags&flagEndStream != 0 {
-		f.open.end(h.stream)
-	}
 }
 
 // frameHeader is how long the header of a frame is.

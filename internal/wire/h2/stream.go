@@ -38,7 +38,10 @@ type Stream struct {
 	// touched says that the header of the running exchange was written, or tried to be.
 	// A goroutine of net/http's sets it; the owner reads it, and takes it back before
 	// the next exchange.
-	touched  atomic.Bool
+	touched atomic.Bool
+	// carried says that a stream in the connection's list knows this place. It is set by
+	// the claim, and taken back by whoever takes the stream out, or the owner.
+	carried  atomic.Bool
 	streamID uint32                // of the running exchange, or the last; guarded by the connection's open.mu
 	broken   atomic.Pointer[error] // what the peer did wrong; set by the goroutine that reads, read by the owner
 

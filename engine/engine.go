@@ -15,6 +15,7 @@ import (
 	"github.com/sluice-engine/sluice/actors/request"
 	"github.com/sluice-engine/sluice/auth"
 	"github.com/sluice-engine/sluice/internal/scribe"
+	"github.com/sluice-engine/sluice/internal/wire"
 	"github.com/sluice-engine/sluice/messages"
 	"github.com/sluice-engine/sluice/throttle"
 )
@@ -88,8 +89,8 @@ func (e *Engine) carry(ctx context.Context, req *Request, terms request.Terms) (
 	if err := e.misused(ctx, req); err != nil {
 		return nil, nil, messages.NewError(req, Admitting, err)
 	}
-	terms.Deadline, terms.LimitID = e.deadline(ctx, req), e.defaultLimit()
-	if err := e.enter(ctx, req, terms.Deadline); err != nil {
+	terms.LimitID = e.defaultLimit()
+	if err := e.admit(ctx, req, &terms); err != nil {
 		return nil, nil, messages.NewError(req, Admitting, err)
 	}
 	var stream *request.Stream
@@ -155,6 +156,16 @@ func (e *Engine) deadline(ctx context.Context, req *Request) time.Time {
 	return deadline
 }
 
+// admit finds out by when a request must have ended, and takes a credit for it. The
+// context's methods may be the caller's own code, which panics.
+func (e *Engine) admit(ctx context.Context, req *Request, terms *request.Terms) (err error) {
+	panicked := wire.Guard(Admitting, func() {
+		terms.Deadline = e.deadline(ctx, req)
+		err = e.enter(ctx, req, terms.Deadline)
+	})
+	return cmp.Or(panicked, err)
+}
+
 // enter takes a credit, or waits for one until the context or the deadline ends.
 func (e *Engine) enter(ctx context.Context, req *Request, deadline time.Time) error {
 	if ctx.Err() != nil {
@@ -165,6 +176,7 @@ func (e *Engine) enter(ctx context.Context, req *Request, deadline time.Time) er
 	if err := e.admission.take(); err != ErrOverloaded {
 		return err
 	}
+	ctx = wire.Contain(ctx) // what waits is in a queue, and is to leave it
 	if !deadline.IsZero() {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithDeadline(ctx, deadline)

@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"github.com/sluice-engine/sluice/actors/request"
+	"github.com/sluice-engine/sluice/internal/wire"
 	"github.com/sluice-engine/sluice/messages"
 )
 
@@ -113,8 +114,8 @@ func (t *roundTripper) carry(trip *trip) (*Response, error) {
 
 // end closes the request's body, and lets go of its context.
 func (t *trip) end() {
+	defer t.stop()
 	_ = t.body.Close() // it never fails
-	t.stop()
 }
 
 // errRequestCanceled is the cause of a request's end whose Cancel was closed.
@@ -215,7 +216,7 @@ type closeOnce struct {
 func (c *closeOnce) Close() error {
 	c.once.Do(func() {
 		if c.ReadCloser != nil {
-			_ = c.ReadCloser.Close() // nobody is left to tell
+			_ = wire.Guard(Exchanging, func() { _ = c.ReadCloser.Close() }) // nobody is left to tell
 		}
 	})
 	return nil

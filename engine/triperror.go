@@ -93,7 +93,7 @@ const timerWait = 20 * time.Millisecond
 // what the error is about; otherwise nil. A deadline of the engine's own, or one
 // that no permit can meet, has not ended the context.
 func (t *trip) endedBy(err error) error {
-	ctx := t.req.Context()
+	ctx := wire.Contain(t.req.Context())
 	deadline, bounded := ctx.Deadline()
 	// The engine has a timer of its own for it, which may have rung first.
 	late := bounded && !time.Now().Before(deadline)

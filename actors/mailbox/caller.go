@@ -1,7 +1,6 @@
 package mailbox
 
 import (
-	"context"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -64,12 +63,11 @@ func (m *Caller) Handle(message any) { m.handle(message, false) }
 func (m *Caller) Stop() { m.handle(stopMessage, true) }
 
 // Run handles messages until the actor has finished its turn. While there are
-// none it waits, and tells the actor when the context ends, the engine closes,
-// or the turn's alarm rings; the first two are told once. A channel that all
+// none it waits, and tells the actor when its caller's context is done, the engine
+// closes, or the turn's alarm rings; the first two are told once. A channel that all
 // callers share is dear to wait for, so closing is nil for an actor that is told
 // by message.
-func (m *Caller) Run(ctx context.Context, closing <-chan struct{}, turn *Turn) {
-	done := ctx.Done()
+func (m *Caller) Run(done, closing <-chan struct{}, turn *Turn) {
 	for !turn.Finished { // it may be already: a life can end as it begins
 		message, system, ok := m.take()
 		if !ok {

@@ -75,8 +75,8 @@ func (a *attempt) withdraw() (permit bool) {
 // authenticate lays out what will be sent: the same bytes as every attempt's,
 // and the credentials.
 func (a *attempt) authenticate() error {
-	if a.ctx.Err() != nil {
-		return messages.ContextError(a.ctx)
+	if a.own.Ended() {
+		return messages.ContextError(&a.own)
 	}
 	if err := a.upload.open(a.slot, &a.call); err != nil {
 		return err
@@ -119,7 +119,7 @@ func (a *attempt) exchange() (*messages.Response, messages.Sent, error) {
 	a.stage, a.fate = messages.Exchanging, throttle.Lost
 	a.fresh = a.lease.Fresh()
 	a.lease.Uses++
-	a.watch.begin(a.ctx, a.lease.Abort, a.bound())
+	a.watch.begin(&a.own, a.lease.Abort, a.bound())
 	response, sent, err := a.lease.Conn.Exchange(a.toSend, a.deadline)
 	intact, late := a.watch.end()
 	if err == nil && response.Stream != nil {
@@ -185,10 +185,10 @@ func (a *attempt) reason(err error, intact, late bool) error {
 
 // cutShort is why an exchange was aborted.
 func (a *attempt) cutShort(late bool) error {
-	if late && a.ctx.Err() == nil {
+	if late && !a.own.Ended() {
 		return fmt.Errorf("%w of %v", messages.ErrAttemptTimeout, a.needs.Plan.Retry.PerAttempt)
 	}
-	return messages.ContextError(a.ctx)
+	return messages.ContextError(&a.own)
 }
 
 // What a request may meet of connections that nobody has used before it: the pool

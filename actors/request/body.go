@@ -166,8 +166,8 @@ func await[T any](r *slot, from <-chan T) (got T, err error) {
 	select {
 	case got = <-from:
 		return got, nil
-	case <-r.ctx.Done():
-		return got, messages.ContextError(r.ctx)
+	case <-r.own.Done():
+		return got, messages.ContextError(&r.own)
 	case <-late:
 		return got, context.DeadlineExceeded
 	case <-r.needs.Closing:

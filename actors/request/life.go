@@ -2,11 +2,13 @@ package request
 
 import (
 	"context"
+	"fmt"
 	"net/http/httptrace"
 	"time"
 
 	"github.com/sluice-engine/sluice/actors/mailbox"
 	"github.com/sluice-engine/sluice/actors/ticket"
+	"github.com/sluice-engine/sluice/internal/wire"
 	"github.com/sluice-engine/sluice/messages"
 )
 
@@ -16,7 +18,8 @@ import (
 type life struct {
 	mailbox.Turn
 
-	ctx      context.Context
+	ctx      context.Context   // the caller's, for code that is the caller's too
+	own      wire.Contained    // the same, for the engine's; it may not outlive the life
 	caller   *messages.Request // the caller's own value
 	asked    *messages.Request // the same, or the pre-processors' copy
 	deadline time.Time         // zero means never
@@ -90,7 +93,7 @@ func (c *Carrier) Carry(ctx context.Context, asked *messages.Request, terms Term
 	// the engine closes, which is for this life too.
 	r.Handle(lifeBegins{&r.life})
 	c.retries.count(r)
-	r.Run(ctx, c.closingFor(r), &r.Turn)
+	r.Run(r.own.Done(), c.closingFor(r), &r.Turn)
 	return r.response, r.lent, r.err
 }
 
@@ -107,6 +110,9 @@ func (c *Carrier) closingFor(r *slot) <-chan struct{} {
 // release recycles a slot that nobody holds any more; any other is stopped and
 // left to the collector, with a name that is never used again.
 func (c *Carrier) release(r *slot) {
+	if r.own.Failure() != nil {
+		r.tellContext()
+	}
 	if r.Finished && !r.failed && r.asking == 0 {
 		r.life = life{}
 		r.rest()
@@ -118,6 +124,13 @@ func (c *Carrier) release(r *slot) {
 	r.watch.release()
 	r.Stop()
 	r.leavePool()
+}
+
+// tellContext warns of a panic that was contained, and so is told by nothing else. Its
+// value may be a secret.
+func (r *slot) tellContext() {
+	r.needs.Logger.Warn("a method of the caller's context panicked, and was taken for one that says nothing",
+		"context", fmt.Sprintf("%T", r.ctx))
 }
 
 // keptTarget is up to how long the URL of a target may be that a slot remembers.

@@ -83,8 +83,8 @@ func (o *opening) isEmpty(r *slot) (bool, error) {
 		return false, nil
 	case <-late:
 		return false, context.DeadlineExceeded
-	case <-r.ctx.Done():
-		return false, messages.ContextError(r.ctx)
+	case <-r.own.Done():
+		return false, messages.ContextError(&r.own)
 	case <-r.needs.Closing:
 		return false, messages.ErrClosed
 	}

@@ -60,6 +60,9 @@ func (r *slot) Receive(ctx actor.Context) {
 func (r *slot) answerPanic() {
 	if v := recover(); v != nil {
 		r.failed = true
+		if r.stage == messages.Exchanging { // nobody has said yet what was sent
+			r.sent = max(r.sent, messages.SentMaybe)
+		}
 		r.fail(&messages.PanicError{Stage: r.stage, Value: v, Stack: debug.Stack()})
 		panic(v)
 	}
@@ -70,7 +73,8 @@ func (r *slot) answerPanic() {
 func (r *slot) enterPreparing() {
 	r.stage, r.state = messages.Preparing, (*slot).preparing
 	r.WakeAt = r.deadline
-	r.trace = traceOf(r.ctx)
+	r.own.Hold(r.ctx)
+	r.trace = traceOf(&r.own)
 	if err := cmp.Or(r.build(), r.late()); err != nil {
 		r.fail(err)
 		return
@@ -167,7 +171,7 @@ func (r *slot) waiting(message any) {
 	case mailbox.WakeDue:
 		r.expire(m, context.DeadlineExceeded)
 	case mailbox.ContextDone:
-		r.expire(m, messages.ContextError(r.ctx))
+		r.expire(m, messages.ContextError(&r.own))
 	default:
 		r.leaveQueue(m)
 	}
@@ -392,7 +396,7 @@ func (r *slot) fail(err error) {
 func (r *slot) interrupted(message any) {
 	switch m := message.(type) {
 	case mailbox.ContextDone:
-		r.fail(r.withLastError(messages.ContextError(r.ctx)))
+		r.fail(r.withLastError(messages.ContextError(&r.own)))
 	case mailbox.WakeDue:
 		r.fail(r.withLastError(cmp.Or(r.timeUp, context.DeadlineExceeded)))
 	case mailbox.EngineClosing:

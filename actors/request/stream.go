@@ -52,9 +52,9 @@ func newStream(r *slot, lease *ticket.Lease, response *messages.Response) *Strea
 		lease.StreamedFrom = callers()
 	}
 	s.pool.Tell(ticket.StreamLease{Lease: lease}) // first: nobody else can end the stream yet, and return the lease
-	s.ctx, s.cancel = r.ctx, func() {}
+	s.ctx, s.cancel = r.own.Copy(), func() {}
 	if !r.deadline.IsZero() {
-		s.ctx, s.cancel = context.WithDeadline(r.ctx, r.deadline)
+		s.ctx, s.cancel = context.WithDeadline(s.ctx, r.deadline)
 	}
 	s.guard.Lock() // an end at once must find everything in place
 	s.unhook = context.AfterFunc(s.ctx, s.abandon)

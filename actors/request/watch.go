@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"github.com/sluice-engine/sluice/internal/wire"
 )
 
 // watch aborts the exchange of a slot's request when its context ends, or when the
@@ -31,7 +33,7 @@ type watch struct {
 
 // begin watches over an exchange, which may take no longer than bound; zero means
 // for ever.
-func (w *watch) begin(ctx context.Context, abort func(), bound time.Duration) {
+func (w *watch) begin(ctx *wire.Contained, abort func(), bound time.Duration) {
 	done := ctx.Done()
 	if done != w.done {
 		w.register(ctx, done) // also with nil: the context before must not abort this exchange
@@ -44,15 +46,12 @@ func (w *watch) begin(ctx context.Context, abort func(), bound time.Duration) {
 	if bound > 0 {
 		w.alarm = time.AfterFunc(bound, func() { w.overdue(serial) })
 	}
-	if done == nil {
-		return
-	}
-	if ctx.Err() != nil { // it may have ended before the exchange began
+	if ctx.Ended() { // it may have ended before the exchange began
 		w.ended(done)
 	}
 }
 
-func (w *watch) register(ctx context.Context, done <-chan struct{}) {
+func (w *watch) register(ctx *wire.Contained, done <-chan struct{}) {
 	w.release()
 	if done == nil {
 		return
@@ -60,8 +59,9 @@ func (w *watch) register(ctx context.Context, done <-chan struct{}) {
 	w.mu.Lock()
 	w.current = done
 	w.mu.Unlock()
-	w.done = done
-	w.stop = context.AfterFunc(ctx, func() { w.ended(done) })
+	// With one of its own, which lives for as long as the registration.
+	w.stop = context.AfterFunc(ctx.Copy(), func() { w.ended(done) })
+	w.done = done // last: until then there is nothing to take back
 }
 
 // ended is called when a context ends.

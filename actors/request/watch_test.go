@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/sluice-engine/sluice/internal/wire"
 )
 
 func TestAnAlarmThatComesLateEndsNoOtherExchange(t *testing.T) {
@@ -15,7 +17,7 @@ func TestAnAlarmThatComesLateEndsNoOtherExchange(t *testing.T) {
 		var w watch
 		var aborted atomic.Int64
 		abort := func() { aborted.Add(1) }
-		w.begin(context.Background(), abort, time.Second)
+		w.begin(wire.Contain(context.Background()), abort, time.Second)
 		first := w.serial
 		intact, late := w.end()
 		require.True(t, intact)
@@ -23,7 +25,7 @@ func TestAnAlarmThatComesLateEndsNoOtherExchange(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		require.Zero(t, aborted.Load(), "it was disarmed")
 
-		w.begin(context.Background(), abort, time.Second)
+		w.begin(wire.Contain(context.Background()), abort, time.Second)
 		w.overdue(first) // it had begun to ring just before it was disarmed
 		require.Zero(t, aborted.Load())
 		time.Sleep(2 * time.Second)
@@ -32,7 +34,7 @@ func TestAnAlarmThatComesLateEndsNoOtherExchange(t *testing.T) {
 		require.False(t, intact)
 		require.True(t, late)
 
-		w.begin(context.Background(), abort, 0)
+		w.begin(wire.Contain(context.Background()), abort, 0)
 		time.Sleep(time.Hour)
 		intact, late = w.end()
 		require.True(t, intact)

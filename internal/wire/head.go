@@ -247,14 +247,15 @@ func (h *head) bodiless(method string) bool {
 }
 
 // keeps reports whether the connection may carry another request as far as the
-// head can tell. A head that announces a chunked body where none can be is not
-// trusted.
+// head can tell. A 204 that announces a body is not trusted: none may (RFC 9110,
+// section 8.6, and RFC 9112, section 6.1), and some send it all the same. In answer
+// to a HEAD, and in a 304, the length is that of another answer.
 func (h *head) keeps(bodiless bool) bool {
 	if h.http10 || h.close {
 		return false
 	}
 	if bodiless {
-		return h.status != 204 || !h.chunked
+		return h.status != 204 || !h.chunked && h.length <= 0
 	}
 	// Without framing the body ends with its connection.
 	return h.chunked || h.length >= 0

@@ -18,8 +18,7 @@ import (
 type life struct {
 	mailbox.Turn
 
-	ctx      context.Context   // the caller's, for code that is the caller's too
-	own      wire.Contained    // the same, for the engine's; it may not outlive the life
+	under
 	caller   *messages.Request // the caller's own value
 	asked    *messages.Request // the same, or the pre-processors' copy
 	deadline time.Time         // zero means never
@@ -45,6 +44,12 @@ type life struct {
 	failed   bool  // it panicked: the library may still hold the mailbox
 
 	attempt attempt // the present one
+}
+
+// under is the context of a life.
+type under struct {
+	ctx context.Context // the caller's, for code that is the caller's too
+	own wire.Contained  // the same, for the engine's; it may not outlive the life
 }
 
 // tally is what a life counts.

@@ -47,7 +47,7 @@ func TestABodyIsReadByOneAttemptAlone(t *testing.T) {
 func TestWhatIsOpenedButCanBeReadOnceIsOneAttemptsAsWell(t *testing.T) {
 	file := io.MultiReader(strings.NewReader("order"))
 	u := &upload{source: func() (io.Reader, error) { return io.MultiReader(file), nil }, once: true, length: -1}
-	r := &slot{Carrier: &Carrier{}, life: life{ctx: t.Context()}}
+	r := &slot{Carrier: &Carrier{}, life: life{under: under{ctx: t.Context()}}}
 	var call messages.Call
 	require.NoError(t, u.open(r, &call))
 	late := call.Reader

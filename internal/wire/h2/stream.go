@@ -39,11 +39,8 @@ type Stream struct {
 	// A goroutine of net/http's sets it; the owner reads it, and takes it back before
 	// the next exchange.
 	touched atomic.Bool
-	// carried says that a stream in the connection's list knows this place. It is set by
-	// the claim, and taken back by whoever takes the stream out, or the owner.
-	carried  atomic.Bool
-	streamID uint32                // of the running exchange, or the last; guarded by the connection's open.mu
-	broken   atomic.Pointer[error] // what the peer did wrong; set by the goroutine that reads, read by the owner
+	listing
+	broken atomic.Pointer[error] // what the peer did wrong; set by the goroutine that reads, read by the owner
 
 	alarm *time.Timer // rings at the deadline; nil until first needed
 	armed bool        // it is set
@@ -57,6 +54,14 @@ type Stream struct {
 	url     url.URL
 	fields  []messages.Field // what request.Header was made of
 	values  []string         // what its lists are made of
+}
+
+// listing is what the connection's list of streams has of a place.
+type listing struct {
+	// carried says that a stream in the list knows the place. It is set by the claim,
+	// and taken back by whoever takes the stream out, or the owner.
+	carried  atomic.Bool
+	streamID uint32 // of the running exchange, or the last; guarded by the connection's open.mu
 }
 
 var (

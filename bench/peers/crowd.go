@@ -4,11 +4,11 @@ import (
 	"context"
 	"fmt"
 	"net"
-	"runtime"
 	"slices"
 	"sync/atomic"
 	"time"
 
+	"github.com/sluice-engine/sluice/bench/gauge"
 	"github.com/sluice-engine/sluice/engine"
 )
 
@@ -16,9 +16,9 @@ import (
 type Crowd struct {
 	// Throughput is requests per second; ThroughputRatio is that over the
 	// throughput of the few, the median over pairs of neighbouring slices.
-	Throughput        float64  `json:"requests_per_second"`
-	ThroughputRatio   float64  `json:"throughput_ratio"`
-	ThroughputRatioCI Interval `json:"throughput_ratio_ci95"`
+	Throughput        float64        `json:"requests_per_second"`
+	ThroughputRatio   float64        `json:"throughput_ratio"`
+	ThroughputRatioCI gauge.Interval `json:"throughput_ratio_ci95"`
 	// P99 is how long all but one request in a hundred took at most, in
 	// milliseconds, once every caller has had a first answer; the median over
 	// slices. P99Ratio is that over the queueing minimum: with every caller
@@ -47,9 +47,9 @@ const crowdRounds = 2
 type crowd struct {
 	load      Case
 	client    *engineClient
-	many, few *callers
-	manyCosts []cost
-	fewCosts  []cost
+	many, few *gauge.Callers
+	manyCosts []gauge.Cost
+	fewCosts  []gauge.Cost
 	p99       []float64 // of each slice of the many, in milliseconds
 }
 
@@ -61,10 +61,10 @@ func gather(ctx context.Context, load Case, at site, seed uint64) (Row, error) {
 	}
 	c := &crowd{load: load, client: newClientOf(eng)}
 	defer c.client.Close()
-	before := memoryInUse()
-	c.many, c.few = newCallers(ctx, load.Callers), newCallers(ctx, load.Few)
-	defer c.many.stop()
-	defer c.few.stop()
+	before := gauge.MemoryInUse()
+	c.many, c.few = gauge.NewCallers(ctx, load.Callers), gauge.NewCallers(ctx, load.Few)
+	defer c.many.Stop()
+	defer c.few.Stop()
 	waiting, err := c.weigh(open)
 	if err != nil {
 		return Row{}, err
@@ -101,7 +101,7 @@ func newGatedEngine(at site) (eng *engine.Engine, open func(), err error) {
 // lets them go.
 func (c *crowd) weigh(open func()) (float64, error) {
 	ran := make(chan error, 1)
-	go func() { ran <- c.many.run(c.client, c.load.Callers) }()
+	go func() { ran <- c.many.Run(c.client, c.load.Callers) }()
 	for c.waiting() < c.load.Callers {
 		select {
 		case err := <-ran:
@@ -110,7 +110,7 @@ func (c *crowd) weigh(open func()) (float64, error) {
 		case <-time.After(time.Millisecond):
 		}
 	}
-	waiting := memoryInUse()
+	waiting := gauge.MemoryInUse()
 	open()
 	return waiting, <-ran
 }
@@ -123,23 +123,15 @@ func (c *crowd) waiting() int {
 	return total
 }
 
-// memoryInUse is heap and stacks after a collection, in bytes.
-func memoryInUse() float64 {
-	runtime.GC()
-	var stats runtime.MemStats
-	runtime.ReadMemStats(&stats)
-	return float64(stats.HeapAlloc + stats.StackInuse)
-}
-
 func (c *crowd) measureFew() error {
-	cost, err := measure(c.client, c.few, c.load.Requests, runIn)
+	cost, err := c.few.Measure(c.client, c.load.Requests, gauge.RunIn)
 	c.fewCosts = append(c.fewCosts, cost)
 	return err
 }
 
 func (c *crowd) measureMany() error {
 	watch := &stopwatch{Client: c.client, took: make([]time.Duration, c.load.Callers+c.load.Requests)}
-	cost, err := measure(watch, c.many, c.load.Requests, 1)
+	cost, err := c.many.Measure(watch, c.load.Requests, 1)
 	if err != nil {
 		return err
 	}
@@ -165,19 +157,19 @@ func (s *stopwatch) Get(ctx context.Context) error {
 }
 
 func (c *crowd) row(bytesPerCaller float64, seed uint64) Row {
-	t := &trial{load: c.load, clients: []Client{c.client}, costs: [][]cost{c.manyCosts}}
+	t := &trial{load: c.load, clients: []Client{c.client}, costs: [][]gauge.Cost{c.manyCosts}}
 	row := t.row(0, seed)
-	throughputs := ratios(column(c.fewCosts, wallOf), column(c.manyCosts, wallOf)) // the inverses of times
+	throughputs := gauge.Ratios(column(c.fewCosts, wallOf), column(c.manyCosts, wallOf)) // the inverses of times
 	minimum := make([]float64, len(c.manyCosts))
 	for i, cost := range c.manyCosts {
-		minimum[i] = float64(c.load.Callers) * cost.wallMicros / 1000
+		minimum[i] = float64(c.load.Callers) * cost.Wall / 1000
 	}
 	row.Crowd = &Crowd{
 		Throughput:        1e6 / row.Wall,
-		ThroughputRatio:   median(throughputs),
-		ThroughputRatioCI: medianInterval(throughputs, seed),
-		P99:               median(c.p99),
-		P99Ratio:          median(ratios(c.p99, minimum)),
+		ThroughputRatio:   gauge.Median(throughputs),
+		ThroughputRatioCI: gauge.MedianInterval(throughputs, seed),
+		P99:               gauge.Median(c.p99),
+		P99Ratio:          gauge.Median(gauge.Ratios(c.p99, minimum)),
 		BytesPerCaller:    bytesPerCaller,
 		few:               c.load.Few,
 	}

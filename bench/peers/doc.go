@@ -31,6 +31,7 @@
 // the latency, with 64 the inverse of the throughput. It is shown and not
 // compared, because on a shared machine it says more about the neighbours.
 //
-// The reading order: plan.go (what runs when), slice.go (one measurement),
-// stats.go (what the numbers say), run.go (all of it), report.go (the table).
+// What a slice is, and how slices are compared, is in bench/gauge. The reading
+// order: plan.go (the cases), client.go (who asks),
+// run.go (all of it), report.go (the table).
 package peers

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/sluice-engine/sluice/bench/gauge"
 )
 
 // serverCommand makes the test binary the server.
@@ -150,8 +152,7 @@ func TestTheServerEndsWithItsParent(t *testing.T) {
 	defer client.Close()
 	require.NoError(t, client.Get(t.Context()))
 
-	require.NoError(t, server.stdin.Close())
-	require.NoError(t, server.cmd.Wait(), "it ends by itself, with success")
+	require.NoError(t, server.Stop(), "it ends by itself, with success")
 }
 
 func TestTheServerAnswersOnlyItsOnePath(t *testing.T) {
@@ -175,7 +176,7 @@ func sampleResult() *Result {
 		Rows: []Row{
 			{Case: "get-64", Client: Engine, CPU: 20, Wall: 30, Allocs: 7, Bytes: 800,
 				CPURatio:   map[string]float64{NetHTTP: 0.5, FastHTTP: 1.25},
-				CPURatioCI: map[string]Interval{NetHTTP: {0.45, 0.55}, FastHTTP: {1.2, 1.3}}},
+				CPURatioCI: map[string]gauge.Interval{NetHTTP: {Low: 0.45, High: 0.55}, FastHTTP: {Low: 1.2, High: 1.3}}},
 			{Case: "get-64", Client: NetHTTP, CPU: 40, Wall: 50, Allocs: 50, Bytes: 4000},
 		},
 		Rounds: 75, Cases: Cases(), Seed: 42, Elapsed: 61 * time.Second,

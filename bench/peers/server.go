@@ -11,12 +11,11 @@ import (
 	"log"
 	"net"
 	"net/http"
-	"os"
-	"os/exec"
-	"os/signal"
 	"time"
 
 	"github.com/valyala/fasthttp"
+
+	"github.com/sluice-engine/sluice/bench/child"
 )
 
 // What the server answers to GET path, and nothing else.
@@ -30,8 +29,7 @@ const (
 // The parent holds the other end of in, so the server cannot outlive it, however
 // the parent ends.
 func Serve(in io.Reader, out io.Writer) error {
-	signal.Ignore(os.Interrupt) // Ctrl-C reaches the whole group; the parent decides
-
+	child.LeaveInterrupts()
 	certificate, err := newCertificate()
 	if err != nil {
 		return err
@@ -52,7 +50,7 @@ func Serve(in io.Reader, out io.Writer) error {
 	}
 	parentGone := make(chan struct{})
 	go func() {
-		_, _ = io.Copy(io.Discard, in)
+		child.UntilParentGone(in)
 		close(parentGone)
 	}()
 	select {
@@ -115,9 +113,8 @@ func answerPrice(ctx *fasthttp.RequestCtx) {
 
 // serverProcess is a child that runs Serve.
 type serverProcess struct {
+	*child.Process
 	sites map[Protocol]site
-	cmd   *exec.Cmd
-	stdin io.Closer
 }
 
 // whereabouts is what the server says about itself.
@@ -145,54 +142,30 @@ const serverStart = 10 * time.Second
 // startServer runs argv, which must call Serve on its standard streams, and
 // waits for the server to listen. When ctx ends the child is killed.
 func startServer(ctx context.Context, argv []string) (*serverProcess, error) {
-	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
-	cmd.Stderr = os.Stderr
-	stdin, err := cmd.StdinPipe()
+	process, err := child.Start(ctx, argv)
 	if err != nil {
-		return nil, err
-	}
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		return nil, err
-	}
-	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("server process: %w", err)
 	}
-	p := &serverProcess{cmd: cmd, stdin: stdin}
-	if p.sites, err = readSites(ctx, stdout); err != nil {
+	p := &serverProcess{Process: process}
+	if p.sites, err = p.readSites(ctx); err != nil {
 		p.stop()
 		return nil, fmt.Errorf("server process: %w", err)
 	}
 	return p, nil
 }
 
-func readSites(ctx context.Context, stdout io.Reader) (map[Protocol]site, error) {
-	type reading struct {
-		where whereabouts
-		err   error
-	}
-	first := make(chan reading, 1)
-	go func() {
-		var r reading
-		r.err = json.NewDecoder(stdout).Decode(&r.where)
-		first <- r
-	}()
+func (p *serverProcess) readSites(ctx context.Context) (map[Protocol]site, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, serverStart, errors.New("did not listen in time"))
 	defer cancel()
-	select {
-	case r := <-first:
-		if r.err != nil {
-			return nil, fmt.Errorf("ended before it listened: %w", r.err)
-		}
-		return r.where.sites()
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
+	var where whereabouts
+	switch err := p.Receive(ctx, &where); {
+	case errors.Is(err, child.ErrGone):
+		return nil, fmt.Errorf("ended before it listened: %w", err)
+	case err != nil:
+		return nil, err
 	}
+	return where.sites()
 }
 
 // stop ends the child and waits for it. How it ended is of no interest.
-func (p *serverProcess) stop() {
-	_ = p.stdin.Close()
-	_ = p.cmd.Process.Kill()
-	_ = p.cmd.Wait()
-}
+func (p *serverProcess) stop() { p.Kill() }

@@ -3,14 +3,16 @@ package peers
 import (
 	"context"
 	"fmt"
+
+	"github.com/sluice-engine/sluice/bench/gauge"
 )
 
 // trial is one case with everything measured in it.
 type trial struct {
 	load    Case
-	callers *callers
+	callers *gauge.Callers
 	clients []Client
-	costs   [][]cost // by client, then by half of a round: equal indices are neighbours in time
+	costs   [][]gauge.Cost // by client, then by half of a round: equal indices are neighbours in time
 }
 
 type trials []*trial
@@ -25,9 +27,9 @@ func newTrials(ctx context.Context, cases []Case, set *clientSet) (trials, error
 		}
 		all = append(all, &trial{
 			load:    load,
-			callers: newCallers(ctx, load.Callers),
+			callers: gauge.NewCallers(ctx, load.Callers),
 			clients: clients,
-			costs:   make([][]cost, len(clients)),
+			costs:   make([][]gauge.Cost, len(clients)),
 		})
 	}
 	return all, nil
@@ -35,14 +37,14 @@ func newTrials(ctx context.Context, cases []Case, set *clientSet) (trials, error
 
 func (all trials) stop() {
 	for _, t := range all {
-		t.callers.stop()
+		t.callers.Stop()
 	}
 }
 
 func (all trials) warmUp() error {
 	for _, t := range all {
 		for _, client := range t.clients {
-			if err := t.callers.run(client, t.load.Requests); err != nil {
+			if err := t.callers.Run(client, t.load.Requests); err != nil {
 				return t.failed(client, err)
 			}
 		}
@@ -55,8 +57,8 @@ func (all trials) round(round int) error {
 		if !t.load.due(round) {
 			continue
 		}
-		for _, i := range order(t.rounds(), len(t.clients)) {
-			cost, err := measure(t.clients[i], t.callers, t.load.Requests, runIn)
+		for _, i := range gauge.Mirrored(t.rounds(), len(t.clients)) {
+			cost, err := t.callers.Measure(t.clients[i], t.load.Requests, gauge.RunIn)
 			if err != nil {
 				return t.failed(t.clients[i], err)
 			}
@@ -87,8 +89,8 @@ type Row struct {
 	// median over pairs of neighbouring slices, which is not the quotient of the
 	// two medians. CPURatioCI is its 95 % interval. Only the engine's rows have
 	// them, its RoundTripper's included, and only against peers that ran.
-	CPURatio   map[string]float64  `json:"cpu_ratio,omitempty"`
-	CPURatioCI map[string]Interval `json:"cpu_ratio_ci95,omitempty"`
+	CPURatio   map[string]float64        `json:"cpu_ratio,omitempty"`
+	CPURatioCI map[string]gauge.Interval `json:"cpu_ratio_ci95,omitempty"`
 
 	// Crowd is what only a crowd has.
 	Crowd *Crowd `json:"crowd,omitempty"`
@@ -108,29 +110,29 @@ func (t *trial) row(i int, seed uint64) Row {
 	row := Row{
 		Case:   t.load.Name,
 		Client: t.clients[i].Name(),
-		CPU:    median(column(t.costs[i], cpuOf)),
-		Wall:   median(column(t.costs[i], wallOf)),
-		Allocs: median(column(t.costs[i], func(c cost) float64 { return c.allocs })),
-		Bytes:  median(column(t.costs[i], func(c cost) float64 { return c.bytes })),
+		CPU:    gauge.Median(column(t.costs[i], cpuOf)),
+		Wall:   gauge.Median(column(t.costs[i], wallOf)),
+		Allocs: gauge.Median(column(t.costs[i], func(c gauge.Cost) float64 { return c.Allocs })),
+		Bytes:  gauge.Median(column(t.costs[i], func(c gauge.Cost) float64 { return c.Bytes })),
 	}
 	if !isOurs(row.Client) || len(t.clients) == 1 {
 		return row
 	}
-	row.CPURatio, row.CPURatioCI = make(map[string]float64), make(map[string]Interval)
+	row.CPURatio, row.CPURatioCI = make(map[string]float64), make(map[string]gauge.Interval)
 	for j, peer := range t.clients {
 		if j != i {
-			pairs := ratios(column(t.costs[i], cpuOf), column(t.costs[j], cpuOf))
-			row.CPURatio[peer.Name()] = median(pairs)
-			row.CPURatioCI[peer.Name()] = medianInterval(pairs, seed)
+			pairs := gauge.Ratios(column(t.costs[i], cpuOf), column(t.costs[j], cpuOf))
+			row.CPURatio[peer.Name()] = gauge.Median(pairs)
+			row.CPURatioCI[peer.Name()] = gauge.MedianInterval(pairs, seed)
 		}
 	}
 	return row
 }
 
-func cpuOf(c cost) float64  { return c.cpuMicros }
-func wallOf(c cost) float64 { return c.wallMicros }
+func cpuOf(c gauge.Cost) float64  { return c.CPU }
+func wallOf(c gauge.Cost) float64 { return c.Wall }
 
-func column(costs []cost, of func(cost) float64) []float64 {
+func column(costs []gauge.Cost, of func(gauge.Cost) float64) []float64 {
 	xs := make([]float64, len(costs))
 	for i, c := range costs {
 		xs[i] = of(c)

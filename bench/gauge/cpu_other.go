@@ -1,6 +1,6 @@
 //go:build !unix
 
-package peers
+package gauge
 
 import (
 	"errors"
@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// cpuTime needs getrusage.
-func cpuTime() (time.Duration, error) {
+// CPUTime needs getrusage.
+func CPUTime() (time.Duration, error) {
 	return 0, fmt.Errorf("CPU time of the process: %w", errors.ErrUnsupported)
 }

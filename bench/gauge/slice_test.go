@@ -1,4 +1,4 @@
-package peers
+package gauge
 
 import (
 	"context"
@@ -15,27 +15,25 @@ type fakeClient struct {
 	calls atomic.Int64
 }
 
-func (*fakeClient) Name() string { return "fake" }
-func (*fakeClient) Close()       {}
 func (f *fakeClient) Get(ctx context.Context) error {
 	f.calls.Add(1)
 	return f.get(ctx)
 }
 
 func TestASliceMakesExactlyTheRequestsAskedFor(t *testing.T) {
-	callers := newCallers(t.Context(), 7)
-	defer callers.stop()
+	callers := NewCallers(t.Context(), 7)
+	defer callers.Stop()
 	client := &fakeClient{get: func(context.Context) error { return nil }}
-	require.NoError(t, callers.run(client, 1000))
-	require.NoError(t, callers.run(client, 3), "fewer requests than callers")
+	require.NoError(t, callers.Run(client, 1000))
+	require.NoError(t, callers.Run(client, 3), "fewer requests than callers")
 	require.EqualValues(t, 1003, client.calls.Load())
 }
 
 // Every call waits until all callers are in one, so this ends only if they are.
 func TestAllCallersWaitForAnAnswerAtTheSameTime(t *testing.T) {
 	const n = 16
-	callers := newCallers(t.Context(), n)
-	defer callers.stop()
+	callers := NewCallers(t.Context(), n)
+	defer callers.Stop()
 	var inside atomic.Int64
 	all := make(chan struct{})
 	client := &fakeClient{get: func(context.Context) error {
@@ -45,49 +43,49 @@ func TestAllCallersWaitForAnAnswerAtTheSameTime(t *testing.T) {
 		<-all
 		return nil
 	}}
-	require.NoError(t, callers.run(client, n))
+	require.NoError(t, callers.Run(client, n))
 }
 
 func TestTheFirstErrorEndsASlice(t *testing.T) {
-	callers := newCallers(t.Context(), 4)
-	defer callers.stop()
+	callers := NewCallers(t.Context(), 4)
+	defer callers.Stop()
 	broken := errors.New("broken")
 	client := &fakeClient{get: func(context.Context) error { return broken }}
-	require.ErrorIs(t, callers.run(client, 1_000_000), broken)
+	require.ErrorIs(t, callers.Run(client, 1_000_000), broken)
 	require.LessOrEqual(t, client.calls.Load(), int64(4), "each caller failed at most once")
 }
 
 func TestACallerSeesTheEndOfTheComparison(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	callers := newCallers(ctx, 2)
-	defer callers.stop()
+	callers := NewCallers(ctx, 2)
+	defer callers.Stop()
 	client := &fakeClient{get: func(ctx context.Context) error { return ctx.Err() }}
-	require.ErrorIs(t, callers.run(client, 10), context.Canceled)
+	require.ErrorIs(t, callers.Run(client, 10), context.Canceled)
 }
 
 var sink atomic.Pointer[[100]byte]
 
 func TestASliceCountsAllocationsAndBytesOfEachRequest(t *testing.T) {
-	callers := newCallers(t.Context(), 4)
-	defer callers.stop()
+	callers := NewCallers(t.Context(), 4)
+	defer callers.Stop()
 	client := &fakeClient{get: func(context.Context) error {
 		for range 3 {
 			sink.Store(new([100]byte)) // the allocator rounds up to 112
 		}
 		return nil
 	}}
-	cost, err := measure(client, callers, 20_000, runIn)
+	cost, err := callers.Measure(client, 20_000, RunIn)
 	require.NoError(t, err)
-	require.InDelta(t, 3, cost.allocs, 0.1)
-	require.InDelta(t, 3*112, cost.bytes, 10)
-	require.Positive(t, cost.cpuMicros)
-	require.Positive(t, cost.wallMicros)
+	require.InDelta(t, 3, cost.Allocs, 0.1)
+	require.InDelta(t, 3*112, cost.Bytes, 10)
+	require.Positive(t, cost.CPU)
+	require.Positive(t, cost.Wall)
 }
 
 func TestCPUTimeGrowsWithWork(t *testing.T) {
-	callers := newCallers(t.Context(), 1)
-	defer callers.stop()
+	callers := NewCallers(t.Context(), 1)
+	defer callers.Stop()
 	work := func(steps int) float64 {
 		client := &fakeClient{get: func(context.Context) error {
 			for i := range steps {
@@ -95,9 +93,9 @@ func TestCPUTimeGrowsWithWork(t *testing.T) {
 			}
 			return nil
 		}}
-		cost, err := measure(client, callers, 200, runIn)
+		cost, err := callers.Measure(client, 200, RunIn)
 		require.NoError(t, err)
-		return cost.cpuMicros
+		return cost.CPU
 	}
 	require.Greater(t, work(20_000), 3*work(1000))
 }

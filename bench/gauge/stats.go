@@ -1,4 +1,4 @@
-package peers
+package gauge
 
 import (
 	"math/rand/v2"
@@ -11,9 +11,9 @@ type Interval struct {
 	High float64 `json:"high"`
 }
 
-// median returns the middle value, or the mean of the two in the middle. xs must
+// Median returns the middle value, or the mean of the two in the middle. xs must
 // not be empty; it is left as it is.
-func median(xs []float64) float64 { return medianOfSorted(slices.Sorted(slices.Values(xs))) }
+func Median(xs []float64) float64 { return medianOfSorted(slices.Sorted(slices.Values(xs))) }
 
 func medianOfSorted(xs []float64) float64 {
 	middle := len(xs) / 2
@@ -23,9 +23,9 @@ func medianOfSorted(xs []float64) float64 {
 	return (xs[middle-1] + xs[middle]) / 2
 }
 
-// ratios returns a[i] ÷ b[i]. What stands at the same index was measured side by
+// Ratios returns a[i] ÷ b[i]. What stands at the same index was measured side by
 // side, so that what disturbed both cancels.
-func ratios(a, b []float64) []float64 {
+func Ratios(a, b []float64) []float64 {
 	pairs := make([]float64, len(a))
 	for i := range a {
 		pairs[i] = a[i] / b[i]
@@ -35,10 +35,10 @@ func ratios(a, b []float64) []float64 {
 
 const resamples = 2000
 
-// medianInterval returns the 95 % confidence interval of the median of xs by the
+// MedianInterval returns the 95 % confidence interval of the median of xs by the
 // percentile bootstrap (Efron 1979): the span that holds the median of 95 of 100
 // samples drawn from xs with replacement. It is a function of xs and seed.
-func medianInterval(xs []float64, seed uint64) Interval {
+func MedianInterval(xs []float64, seed uint64) Interval {
 	random := rand.New(rand.NewPCG(seed, uint64(len(xs))))
 	medians, sample := make([]float64, resamples), make([]float64, len(xs))
 	for i := range medians {

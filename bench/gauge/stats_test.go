@@ -1,4 +1,4 @@
-package peers
+package gauge
 
 import (
 	"math"
@@ -20,13 +20,13 @@ func TestMedianIsTheMiddleOrTheMeanOfTheTwoInTheMiddle(t *testing.T) {
 		{[]float64{9, 1, 2}, 2},
 		{[]float64{4, 1, 3, 100}, 3.5},
 	} {
-		require.Equal(t, test.want, median(test.xs), "%v", test.xs)
+		require.Equal(t, test.want, Median(test.xs), "%v", test.xs)
 	}
 }
 
 func TestMedianLeavesItsArgumentAsItIs(t *testing.T) {
 	xs := []float64{3, 1, 2}
-	median(xs)
+	Median(xs)
 	require.Equal(t, []float64{3, 1, 2}, xs)
 }
 
@@ -34,7 +34,7 @@ func TestMedianLeavesItsArgumentAsItIs(t *testing.T) {
 func TestMedianSplitsAnySampleInHalf(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		xs := rapid.SliceOfN(rapid.Float64Range(-1e6, 1e6), 1, 50).Draw(t, "xs")
-		m := median(xs)
+		m := Median(xs)
 		below, above := 0, 0
 		for _, x := range xs {
 			if x < m {
@@ -53,17 +53,17 @@ func TestAnIntervalIsRepeatableAndHoldsTheMedian(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		xs := rapid.SliceOfN(rapid.Float64Range(0.1, 10), 1, 30).Draw(t, "xs")
 		seed := rapid.Uint64().Draw(t, "seed")
-		ci := medianInterval(xs, seed)
-		require.Equal(t, ci, medianInterval(slices.Clone(xs), seed))
-		require.LessOrEqual(t, ci.Low, median(xs))
-		require.GreaterOrEqual(t, ci.High, median(xs))
+		ci := MedianInterval(xs, seed)
+		require.Equal(t, ci, MedianInterval(slices.Clone(xs), seed))
+		require.LessOrEqual(t, ci.Low, Median(xs))
+		require.GreaterOrEqual(t, ci.High, Median(xs))
 		require.GreaterOrEqual(t, ci.Low, slices.Min(xs))
 		require.LessOrEqual(t, ci.High, slices.Max(xs))
 	})
 }
 
 func TestAnIntervalOfEqualValuesIsAPoint(t *testing.T) {
-	require.Equal(t, Interval{2, 2}, medianInterval([]float64{2, 2, 2, 2}, 1))
+	require.Equal(t, Interval{2, 2}, MedianInterval([]float64{2, 2, 2, 2}, 1))
 }
 
 // The promise of a 95 % interval, on samples whose true median is known. In
@@ -76,7 +76,7 @@ func TestIntervalsHoldTheTrueMedianAboutNineteenTimesInTwenty(t *testing.T) {
 		for i := range xs {
 			xs[i] = math.Exp(0.2 * random.NormFloat64()) // true median 1
 		}
-		if ci := medianInterval(xs, seed); ci.Low <= 1 && 1 <= ci.High {
+		if ci := MedianInterval(xs, seed); ci.Low <= 1 && 1 <= ci.High {
 			held++
 		}
 	}
@@ -93,7 +93,7 @@ func TestPairsSeeThroughADriftingMachine(t *testing.T) {
 	truth := []float64{8, 20, 10}
 	slice := 0
 	for round := range rounds {
-		for _, client := range order(round, 3) {
+		for _, client := range Mirrored(round, 3) {
 			slowness := 1 + 2*float64(slice)/(6*rounds)
 			if random.IntN(10) == 0 {
 				slowness *= 2
@@ -102,9 +102,9 @@ func TestPairsSeeThroughADriftingMachine(t *testing.T) {
 			slice++
 		}
 	}
-	pairs := ratios(took[0], took[2])
-	ci := medianInterval(pairs, 1)
-	require.InDelta(t, 0.8, median(pairs), 0.05)
+	pairs := Ratios(took[0], took[2])
+	ci := MedianInterval(pairs, 1)
+	require.InDelta(t, 0.8, Median(pairs), 0.05)
 	require.Less(t, ci.Low, 0.8)
 	require.Greater(t, ci.High, 0.8)
 	require.Less(t, ci.High, 1.0, "the difference is found to be one")

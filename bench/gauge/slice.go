@@ -22,59 +22,60 @@ func Measure(run func(n int) error, untimed, n int) (Cost, error) {
 	if err := run(untimed); err != nil {
 		return Cost{}, err
 	}
-	before, err := readMeters()
+	before, err := ReadMeters()
 	if err != nil {
 		return Cost{}, err
 	}
 	if err := run(n); err != nil {
 		return Cost{}, err
 	}
-	return before.costSince(n)
+	return before.CostSince(n)
 }
 
-// meters is a reading of everything that is measured.
-type meters struct {
+// Meters is a reading of everything that is measured.
+type Meters struct {
 	at      time.Time
 	cpu     time.Duration // user and system time of this process
 	mallocs uint64
 	bytes   uint64
 }
 
-// readMeters reads the clocks last, so that reading the heap, which stops the
+// ReadMeters reads the clocks last, so that reading the heap, which stops the
 // world, is not measured.
-func readMeters() (m meters, err error) {
+func ReadMeters() (m Meters, err error) {
 	m.readHeap()
 	err = m.readClocks()
 	return m, err
 }
 
-// costSince reads the clocks first, for the same reason.
-func (m *meters) costSince(requests int) (Cost, error) {
-	var now meters
+// CostSince returns what each of n requests has cost since m was read. It reads the
+// clocks first, for the same reason.
+func (m *Meters) CostSince(n int) (Cost, error) {
+	var now Meters
 	if err := now.readClocks(); err != nil {
 		return Cost{}, err
 	}
 	now.readHeap()
 	if now.cpu <= m.cpu {
-		return Cost{}, fmt.Errorf("the CPU clock of this system did not move during %d requests", requests)
+		return Cost{}, fmt.Errorf("the CPU clock of this system did not move during %d requests", n)
 	}
 
-	n := float64(requests)
+	each := float64(n)
 	return Cost{
-		CPU:    micros(now.cpu-m.cpu) / n,
-		Wall:   micros(now.at.Sub(m.at)) / n,
-		Allocs: float64(now.mallocs-m.mallocs) / n,
-		Bytes:  float64(now.bytes-m.bytes) / n,
+		CPU:    micros(now.cpu-m.cpu) / each,
+		Wall:   micros(now.at.Sub(m.at)) / each,
+		Allocs: float64(now.mallocs-m.mallocs) / each,
+		Bytes:  float64(now.bytes-m.bytes) / each,
 	}, nil
 }
 
-func (m *meters) readClocks() (err error) {
+func (m *Meters) readClocks() (err error) {
 	m.at = time.Now()
 	m.cpu, err = CPUTime()
 	return err
 }
 
-func (m *meters) readHeap() {
+func (m *Meters) readHeap() {
 	var stats runtime.MemStats
 	runtime.ReadMemStats(&stats)
 	m.mallocs, m.bytes = stats.Mallocs, stats.TotalAlloc

@@ -12,14 +12,14 @@ import (
 
 // Environment is what a figure means nothing without.
 type Environment struct {
-	Command    string // as typed, the program's directory apart
-	CPU        string // the processor's model, or its architecture if the system does not tell
-	Cores      int
-	GOMAXPROCS int
-	System     string
-	Go         string
-	Modules    []string // the modules compared, each "path version"
-	Date       time.Time
+	Command    string    `json:"command"` // as typed, the program's directory apart
+	CPU        string    `json:"cpu"`     // the processor's model, or its architecture if the system does not tell
+	Cores      int       `json:"cores"`
+	GOMAXPROCS int       `json:"gomaxprocs"`
+	System     string    `json:"system"`
+	Go         string    `json:"go"`
+	Modules    []string  `json:"modules"` // the modules compared, each "path version"
+	Date       time.Time `json:"date"`
 }
 
 // ReadEnvironment describes this process and the machine under it.

@@ -16,6 +16,7 @@ var verbs = []func() *cobra.Command{
 	newExchangeCommand,
 	newLiveCommand,
 	newPeersCommand,
+	newScaleCommand,
 	newLimitsCommand,
 	newRefereeCommand,
 	newHostileCommand,

@@ -69,6 +69,14 @@ func (c *Curve) slice(x int, quick bool) time.Duration {
 	return c.takes(c.job(AtPoint, x, quick))
 }
 
+// leastRounds are run of each point however long they take.
+func (c *Curve) leastRounds() int {
+	if c.takes != nil {
+		return 2
+	}
+	return 1
+}
+
 // X writes one X of the curve for people: 100,000 or 64 KB.
 func (c *Curve) X(x int) string {
 	if c.sizes {

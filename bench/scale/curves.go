@@ -145,8 +145,8 @@ func standingCurves() []Curve {
 		},
 		{
 			Name: "pending", Title: "Memory of a caller waiting in Do for a connection", Grows: "callers",
-			Unit: "caller", Against: "100 callers", Base: 100,
-			Points: []int{1000, 10_000}, Quick: []int{500},
+			Unit: "caller", Against: "1,000 callers", Base: 1000, // fewer share what 64 dials hold
+			Points: []int{10_000}, Quick: []int{2000},
 			Bars: waiting, memory: true, fresh: true, open: openPending,
 		},
 	}

@@ -33,11 +33,11 @@ type page struct {
 
 // section is one curve on the page.
 type section struct {
-	Name, Title, Grows, Unit, Base string
-	Columns                        []string
-	Cells                          [][]string
-	Notes                          []note
-	Plot                           *plot // nil if nothing was measured
+	Name, Title, Grows, One, Base string
+	Columns                       []string
+	Cells                         [][]string
+	Notes                         []note
+	Plot                          *plot // nil if nothing was measured
 }
 
 type note struct{ Text, Class string }
@@ -81,7 +81,7 @@ func (r *Result) WritePage(w io.Writer, env peers.Environment) error {
 }
 
 func (l *Line) section() section {
-	s := section{Name: l.Name, Title: l.Title, Grows: l.Grows, Unit: l.Unit, Base: l.Base, Columns: l.columns(), Plot: l.draw()}
+	s := section{Name: l.Name, Title: l.Title, Grows: l.Grows, One: l.one(), Base: l.Base, Columns: l.columns(), Plot: l.draw()}
 	for i := range l.Points {
 		p := &l.Points[i]
 		s.Cells = append(s.Cells, l.cells(p))

@@ -29,7 +29,8 @@ type Config struct {
 	// DefaultRounds.
 	Rounds int
 	// Within bounds the time of a point: once it has passed, no further round of it
-	// begins. One is run at least. Zero means no bound.
+	// begins. One is run at least, and two where slices take long by themselves. Zero
+	// means no bound.
 	Within time.Duration
 	// Limit is when a point is given up that has not ended: what it has to wait for on
 	// the clock is added to it. Zero means DefaultLimit.
@@ -186,7 +187,7 @@ func (r *run) expected(c *Curve, x int) time.Duration {
 	round := 2 * time.Duration(len(c.roles())) * slice
 	took := time.Duration(r.Rounds) * round
 	if r.Within > 0 {
-		took = min(took, max(r.Within, round))
+		took = min(took, max(r.Within, time.Duration(c.leastRounds())*round))
 	}
 	return took + round
 }
@@ -239,8 +240,10 @@ func (r *run) measure(ctx context.Context, c *Curve, x int) (samples, error) {
 		defer w.end()
 		workers[i] = w
 	}
-	for round := 0; round < r.Rounds && !r.late(began, round); round++ {
-		r.tell(c, x, round)
+	for round := 0; round < r.Rounds && !r.late(c, began, round); round++ {
+		if round > 0 {
+			r.tell(c, x, round)
+		}
 		for _, i := range gauge.Mirrored(round, len(roles)) {
 			sample, err := workers[i].slice(ctx)
 			if err != nil {
@@ -269,8 +272,8 @@ func failed(ctx context.Context, role Role, when string, err error) error {
 	return fmt.Errorf("%w: the %s, %s", err, role, when)
 }
 
-func (r *run) late(began time.Time, rounds int) bool {
-	return r.Within > 0 && rounds > 0 && time.Since(began) > r.Within
+func (r *run) late(c *Curve, began time.Time, rounds int) bool {
+	return r.Within > 0 && rounds >= c.leastRounds() && time.Since(began) > r.Within
 }
 
 // tell says how far the run is. What is left is what was expected, as much longer or

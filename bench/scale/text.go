@@ -68,13 +68,21 @@ func (l *Line) text(b *strings.Builder) {
 // columns are the heads of the table.
 func (l *Line) columns() []string {
 	if l.Memory {
-		return []string{"X", "a " + l.Unit, "÷ base", "pairs"}
+		return []string{"X", l.one(), "÷ base", "pairs"}
 	}
-	columns := []string{"X", "CPU a " + l.Unit, "÷ base", "more", "allocs", "bytes", "throughput ÷ base", "pairs"}
+	columns := []string{"X", "CPU of " + l.one(), "÷ base", "more", "allocs", "bytes", "throughput ÷ base", "pairs"}
 	if l.rated() {
 		columns = append(columns, "rate")
 	}
 	return columns
+}
+
+// one is one of what costs are given for.
+func (l *Line) one() string {
+	if strings.ContainsRune("aeiou", rune(l.Unit[0])) {
+		return "an " + l.Unit
+	}
+	return "a " + l.Unit
 }
 
 // rated reports whether there is a rate to reach.

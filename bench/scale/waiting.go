@@ -37,7 +37,7 @@ const (
 )
 
 func keysSchedule(j Job) (rate float64, lead, span time.Duration) {
-	rate, span = keysRate, 2*time.Second
+	rate, span = keysRate, time.Second
 	if j.Quick {
 		rate, span = quickKeysRate, 300*time.Millisecond
 	}
@@ -69,9 +69,10 @@ func openWaitingKeys(j Job) (subject, error) {
 	return w, err
 }
 
-// keyedLimit admits so many requests a second for each key. It has room for one more
-// than the caller that waits, or for those of a twentieth of a second, so that no
-// time on the way costs any of the rate.
+// keyedLimit admits so many requests a second for each key. Where time on the way
+// would cost some of the rate it has room for one request beside the one that waits,
+// or for those of a twentieth of a second. Where a key's turn comes once a second or
+// less there is none: all keys would use it at the beginning, which is twice the rate.
 func keyedLimit(rate float64) throttle.Limit {
 	limit := throttle.Limit{ID: "keyed", Keyed: true, Window: throttle.Leaky, Linked: []throttle.Link{{ID: "all", Weight: 1}}}
 	if rate < 1 {
@@ -79,7 +80,9 @@ func keyedLimit(rate float64) throttle.Limit {
 	} else {
 		limit.Quota, limit.Per = int64(math.Round(rate)), time.Second
 	}
-	limit.Burst = max(2, int64(rate/20))
+	if limit.Burst = 1; rate > 1 {
+		limit.Burst = max(2, int64(rate/20))
+	}
 	return limit
 }
 

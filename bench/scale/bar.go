@@ -41,10 +41,18 @@ func (c *Curve) judge(p *Point) []Verdict {
 			continue
 		}
 		v := Verdict{Bar: bar, Value: p.figure(bar.Of), Measured: p.Pairs > 0}
-		v.Met = v.Measured && (bar.Most == 0 || v.Value <= bar.Most) && v.Value >= bar.Least
+		v.Met = v.Measured && bar.holds(v.Value)
 		verdicts = append(verdicts, v)
 	}
 	return verdicts
+}
+
+// holds reports whether a value is within the bar, of which there is one side only.
+func (b Bar) holds(value float64) bool {
+	if b.Most > 0 {
+		return value <= b.Most
+	}
+	return value >= b.Least
 }
 
 func (p *Point) figure(f Figure) float64 {

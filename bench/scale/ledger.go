@@ -23,12 +23,20 @@ var errNotAsked = errors.New("nothing is queued, and nothing can wake")
 // openLedgerKeys grants to whoever waits. Whoever is granted is answered at once and
 // waits again.
 func openLedgerKeys(j Job) (subject, error) {
+	w, err := waitingPermits(j.X)
+	if err != nil {
+		return nil, err
+	}
+	return newLoop(j, 1, 0, w.grant)
+}
+
+func waitingPermits(keys int) (*waiters, error) {
 	const per = time.Second
 	ledger, err := throttle.New([]throttle.Limit{{ID: "keyed", Keyed: true, Quota: 1, Per: per}}, throttle.Options{})
 	if err != nil {
 		return nil, err
 	}
-	w := &waiters{ledger: ledger, permits: make([]throttle.Permit, j.X)}
+	w := &waiters{ledger: ledger, permits: make([]throttle.Permit, keys)}
 	for i := range w.permits {
 		p := &w.permits[i]
 		p.Limit, p.Key = "keyed", strconv.Itoa(i)
@@ -37,12 +45,12 @@ func openLedgerKeys(j Job) (subject, error) {
 				return nil, err
 			}
 		}
-		w.now += per / time.Duration(j.X)
+		w.now += per / time.Duration(keys)
 	}
-	if ledger.Len() != j.X {
-		return nil, fmt.Errorf("%d of %d permits wait", ledger.Len(), j.X)
+	if ledger.Len() != keys {
+		return nil, fmt.Errorf("%d of %d permits wait", ledger.Len(), keys)
 	}
-	return newLoop(j, 1, 0, w.grant)
+	return w, nil
 }
 
 // ask has a permit wait, or be granted and answered. As the owner of a ledger does

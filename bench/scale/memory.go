@@ -105,20 +105,22 @@ var errEnough = errors.New("the callers were weighed")
 // waitingIn weighs n callers in Do, once so many are seen to wait.
 func waitingIn(eng *engine.Engine, n int, waiting func(engine.Stats) int) subject {
 	return &holding{n: n, end: func() { eng.Close() }, hold: func(ctx context.Context) (func() error, error) {
-		ctx, cancel := context.WithCancelCause(ctx)
+		// The callers have no deadline: with one, nobody would wait for what comes later.
+		waited, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+		defer context.AfterFunc(ctx, func() { cancel(context.Cause(ctx)) })()
 		var gone sync.WaitGroup
 		req := &engine.Request{URL: "http://nobody.test/", LimitID: route}
 		for range n {
 			gone.Go(func() {
-				if _, err := eng.Do(ctx, req); !errors.Is(err, errEnough) {
+				if _, err := eng.Do(waited, req); !errors.Is(err, errEnough) {
 					cancel(errors.Join(errors.New("a caller did not wait"), err))
 				}
 			})
 		}
-		for waiting(eng.Stats()) < n && ctx.Err() == nil {
-			pause(ctx, time.Millisecond)
+		for waiting(eng.Stats()) < n && waited.Err() == nil {
+			pause(waited, time.Millisecond)
 		}
-		failed := context.Cause(ctx)
+		failed := context.Cause(waited)
 		release := func() error {
 			cancel(errEnough)
 			gone.Wait()

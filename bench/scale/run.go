@@ -227,7 +227,7 @@ func (r *run) measure(ctx context.Context, c *Curve, x int) (samples, error) {
 	roles := c.roles()
 	all := make(samples, len(roles))
 	limit := r.Limit + time.Duration(2*len(roles)*r.Rounds)*c.slice(x, r.Quick)
-	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("did not end within %v", limit.Round(time.Second)))
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("did not end within %v", limit.Round(time.Second/10)))
 	defer cancel()
 	began := time.Now()
 	r.tell(c, x, 0)

@@ -12,11 +12,13 @@ import (
 	"github.com/sluice-engine/sluice/bench/peers"
 )
 
-// TestMain lets the test binary be the server process of the comparison: the
-// verb starts its own executable again.
+// TestMain lets the test binary be the processes of the measurements: their verbs
+// start their own executable again.
 func TestMain(m *testing.M) {
-	if slices.Equal(os.Args[1:], []string{"peers", peersServerVerb}) {
-		main()
+	for _, process := range [][]string{{"peers", peersServerVerb}, {"scale", scaleServerVerb}, {"scale", scaleWorkerVerb}} {
+		if slices.Equal(os.Args[1:], process) {
+			main()
+		}
 	}
 	os.Exit(m.Run())
 }

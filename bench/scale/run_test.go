@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/sluice-engine/sluice/bench/child"
 )
 
 // inside is a worker in this process.
@@ -144,6 +146,17 @@ func TestAProcessThatDiesIsToldWithItsPointAndWhatItSaid(t *testing.T) {
 func TestAPointThatDoesNotEndIsGivenUp(t *testing.T) {
 	failure := failing(t, processes(t, "silent"), 300*time.Millisecond).Curves[0].Points[1].Failure
 	require.Equal(t, "did not end within 300ms: the point, while it was made ready", failure)
+}
+
+// A slice of so many keys lasts longer than a child may take to end when it is asked
+// to; Stop would kill it and say so.
+func TestAWorkerEndsWithItsParentWhateverItIsDoing(t *testing.T) {
+	p, err := child.Start(t.Context(), processes(t, "worker").Worker)
+	require.NoError(t, err)
+	require.NoError(t, p.Send(Job{Curve: "keys", Role: AtPoint, X: 50_000, Origin: "http://127.0.0.1:1"}))
+	require.NoError(t, p.Receive(t.Context(), &word{}))
+	require.NoError(t, p.Send(measure))
+	require.NoError(t, p.Stop(), "it ends by itself, with success")
 }
 
 func TestAServerThatCannotStartIsTold(t *testing.T) {

@@ -35,6 +35,48 @@ func (r *Result) WriteText(w io.Writer, env peers.Environment) error {
 	return err
 }
 
+// WriteMarkdown writes a table with a row for each curve, for documents.
+func (r *Result) WriteMarkdown(w io.Writer) error {
+	var b strings.Builder
+	b.WriteString("| curve | X | base | ratio to the base at X [95 %] | bars |\n|---|---|---|---|---|\n")
+	for i := range r.Curves {
+		l := &r.Curves[i]
+		base, growth, bars := l.Base, []string{}, []string{}
+		for j := range l.Points {
+			p := &l.Points[j]
+			if p.Base && p.Pairs > 0 {
+				base += ": " + l.Curve.cost(p.Cost) + " " + l.one()
+			} else if !p.Base {
+				growth = append(growth, l.Curve.X(p.X)+": "+p.growthText())
+			}
+			for _, v := range p.Verdicts {
+				bars = append(bars, l.Curve.X(p.X)+": "+l.held(v))
+			}
+		}
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", l.Name, l.Grows, base, strings.Join(growth, "<br>"), strings.Join(bars, "<br>"))
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// growthText is the ratio, or why there is none.
+func (p *Point) growthText() string {
+	if p.Pairs > 0 {
+		return p.ratioText()
+	}
+	why, _, _ := strings.Cut(p.Failure, ": ")
+	return why
+}
+
+// held is a bar with what came of it.
+func (l *Line) held(v Verdict) string {
+	text := l.Curve.bound(v.Bar) + ": " + v.outcome()
+	if v.Measured {
+		text += ", at " + l.Curve.value(v.Of, v.Value)
+	}
+	return text
+}
+
 func (r *Result) method() string {
 	return fmt.Sprintf("up to %d rounds of mirrored slices a point, each in a process of its own; ratios: median of pairs [95 %% interval], bootstrap seed %d; %v",
 		r.Rounds, r.Seed, r.Elapsed.Round(100*time.Millisecond))
@@ -44,7 +86,7 @@ func (r *Result) summary() string {
 	all, met := r.Verdicts()
 	text := fmt.Sprintf("%d of %d bars met", met, all)
 	if failed := r.Failures(); failed > 0 {
-		text += fmt.Sprintf("; %d points did not come to their end", failed)
+		text += fmt.Sprintf("; unfinished points: %d", failed)
 	}
 	return text
 }
@@ -130,11 +172,7 @@ func (l *Line) notes(p *Point) []string {
 		notes = append(notes, fmt.Sprintf("%s: the engine %s ×, fasthttp %s ×", x, digits(p.Growth), digits(p.PeerGrowth)))
 	}
 	for _, v := range p.Verdicts {
-		note := fmt.Sprintf("%s: %s: %s", x, l.Curve.bound(v.Bar), v.outcome())
-		if v.Measured {
-			note += ", at " + l.Curve.value(v.Of, v.Value)
-		}
-		notes = append(notes, note)
+		notes = append(notes, x+": "+l.held(v))
 	}
 	if p.Failure != "" {
 		notes = append(notes, x+": "+p.Failure)

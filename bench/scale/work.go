@@ -48,14 +48,44 @@ type word struct {
 // measure is what a worker is told for each slice.
 const measure = "measure"
 
-// Work is the process of a point: it reads a Job, makes it ready, measures a slice
-// for each line that it is sent, and ends when in does. Whatever goes wrong is said
-// to out.
+// Work is the process of a point: it reads a Job, makes it ready, and measures a slice
+// for each line that it is sent. Whatever goes wrong is said to out. It returns when in
+// ends, whatever it is doing then: the caller is to end the process.
 func Work(ctx context.Context, in io.Reader, out io.Writer) error {
 	child.LeaveInterrupts()
-	told, say := json.NewDecoder(in), json.NewEncoder(out)
+	told, gone := listen(in)
+	worked := make(chan error, 1)
+	go func() { worked <- work(ctx, told, json.NewEncoder(out)) }()
+	select {
+	case err := <-worked:
+		return err
+	case <-gone:
+		return nil
+	}
+}
+
+// listen hands on what is said, and closes both channels when that ends. Nobody says
+// more than one thing that was not answered, so it hears of the end at once.
+func listen(in io.Reader) (<-chan json.RawMessage, <-chan struct{}) {
+	told, gone := make(chan json.RawMessage, 2), make(chan struct{})
+	go func() {
+		defer close(gone)
+		defer close(told)
+		words := json.NewDecoder(in)
+		for {
+			var said json.RawMessage
+			if words.Decode(&said) != nil {
+				return
+			}
+			told <- said
+		}
+	}()
+	return told, gone
+}
+
+func work(ctx context.Context, told <-chan json.RawMessage, say *json.Encoder) error {
 	var job Job
-	if err := told.Decode(&job); err != nil {
+	if err := json.Unmarshal(<-told, &job); err != nil {
 		return fmt.Errorf("no job: %w", err)
 	}
 	subject, err := job.open()
@@ -66,8 +96,7 @@ func Work(ctx context.Context, in io.Reader, out io.Writer) error {
 	if err := say.Encode(word{}); err != nil {
 		return err
 	}
-	var order string
-	for told.Decode(&order) == nil { // until the parent is gone
+	for range told {
 		sample, err := subject.slice(ctx)
 		if err != nil {
 			return say.Encode(word{Error: err.Error()})

@@ -25,6 +25,7 @@ type scaleFlags struct {
 	seed   uint64
 	html   string
 	json   string
+	table  string
 }
 
 func newScaleCommand() *cobra.Command {
@@ -70,6 +71,7 @@ missed or a point did not come to its end; 2 wrong flags or a refusal of the sys
 	f.Uint64Var(&flags.seed, "seed", 1, "seed of the bootstrap that gives the intervals")
 	f.StringVar(&flags.html, "html", "", "write a page with plots to this `file`")
 	f.StringVar(&flags.json, "json", "", "write all figures to this `file` as JSON")
+	f.StringVar(&flags.table, "markdown", "", "write a table for documents to this `file`")
 	command.MarkFlagsMutuallyExclusive("quick", "rounds")
 	command.MarkFlagsMutuallyExclusive("quick", "limit")
 	command.AddCommand(newScaleProcess(scaleServerVerb, func(cmd *cobra.Command) error {
@@ -97,7 +99,7 @@ func newScaleProcess(verb string, run func(*cobra.Command) error) *cobra.Command
 
 func (f scaleFlags) run(cmd *cobra.Command) error {
 	cfg, err := f.config(cmd.ErrOrStderr())
-	if err := errors.Join(err, checkWritable(f.html), checkWritable(f.json)); err != nil {
+	if err := errors.Join(err, checkWritable(f.html), checkWritable(f.json), checkWritable(f.table)); err != nil {
 		return err
 	}
 	result, err := scale.Run(cmd.Context(), cfg)
@@ -109,6 +111,7 @@ func (f scaleFlags) run(cmd *cobra.Command) error {
 		result.WriteText(cmd.OutOrStdout(), env),
 		writeTo(f.html, func(w io.Writer) error { return result.WritePage(w, env) }),
 		writeTo(f.json, func(w io.Writer) error { return result.WriteJSON(w, env) }),
+		writeTo(f.table, result.WriteMarkdown),
 	)
 	if err != nil || !f.strict {
 		return err
@@ -119,7 +122,7 @@ func (f scaleFlags) run(cmd *cobra.Command) error {
 func strictly(result *scale.Result) error {
 	all, met := result.Verdicts()
 	if failed := result.Failures(); met < all || failed > 0 {
-		return finding{fmt.Sprintf("%d of %d bars were missed, %d points did not come to their end", all-met, all, failed)}
+		return finding{fmt.Sprintf("%d of %d bars missed, unfinished points: %d", all-met, all, failed)}
 	}
 	return nil
 }

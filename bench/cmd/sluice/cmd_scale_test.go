@@ -16,7 +16,7 @@ func TestTheScaleVerbExplainsItself(t *testing.T) {
 	code, out, _ := sluice(t, "scale", "--help")
 	require.Zero(t, code)
 	for _, want := range []string{
-		"Examples:", "Exit codes:", "--curve", "--points", "--rounds", "--quick", "--html", "--json", "--strict", "--limit",
+		"Examples:", "Exit codes:", "--curve", "--points", "--rounds", "--quick", "--html", "--json", "--markdown", "--strict", "--limit",
 		"ledger-keys", "connections",
 	} {
 		require.Contains(t, out, want)
@@ -63,10 +63,10 @@ func TestOnlyAStrictRunFailsWithItsPoints(t *testing.T) {
 	args := []string{"scale", "--quick", "--curve", "heavy", "--points", "1M"}
 	code, out, _ := sluice(t, args...)
 	require.Zero(t, code)
-	require.Contains(t, out, "1 points did not come to their end")
+	require.Contains(t, out, "unfinished points: 1")
 	code, _, stderr := sluice(t, append(args, "--strict")...)
 	require.Equal(t, exitFound, code)
-	require.Contains(t, stderr, "1 points did not come to their end")
+	require.Contains(t, stderr, "unfinished points: 1")
 }
 
 func TestAStrictRunWantsEveryBarMet(t *testing.T) {
@@ -75,5 +75,5 @@ func TestAStrictRunWantsEveryBarMet(t *testing.T) {
 		return &scale.Result{Elapsed: time.Second, Curves: []scale.Line{{Points: []scale.Point{point}}}}
 	}
 	require.NoError(t, strictly(bar(true)))
-	require.EqualError(t, strictly(bar(false)), "1 of 2 bars were missed, 0 points did not come to their end")
+	require.EqualError(t, strictly(bar(false)), "1 of 2 bars missed, unfinished points: 0")
 }

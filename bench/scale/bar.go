@@ -1,6 +1,10 @@
 package scale
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/sluice-engine/sluice/bench/gauge"
+)
 
 // Figure is one of the numbers that a point has.
 type Figure string
@@ -27,7 +31,8 @@ type Bar struct {
 // Verdict is a bar, and how far a point is from it.
 type Verdict struct {
 	Bar
-	Value float64 `json:"value"`
+	Value float64        `json:"value"`
+	CI    gauge.Interval `json:"ci95,omitzero"` // of 95 %, of figures that come of pairs
 	// Measured says that there is a value.
 	Measured bool `json:"measured"`
 	Met      bool `json:"met"`
@@ -40,7 +45,8 @@ func (c *Curve) judge(p *Point) []Verdict {
 		if bar.X != p.X {
 			continue
 		}
-		v := Verdict{Bar: bar, Value: p.figure(bar.Of), Measured: p.Pairs > 0}
+		v := Verdict{Bar: bar, Measured: p.Pairs > 0}
+		v.Value, v.CI = p.figure(bar.Of)
 		v.Met = v.Measured && bar.holds(v.Value)
 		verdicts = append(verdicts, v)
 	}
@@ -55,22 +61,23 @@ func (b Bar) holds(value float64) bool {
 	return value >= b.Least
 }
 
-func (p *Point) figure(f Figure) float64 {
+// figure returns one of the numbers, with its interval if it comes of pairs.
+func (p *Point) figure(f Figure) (float64, gauge.Interval) {
 	switch f {
 	case Ratio:
-		return p.Ratio
-	case Cost:
-		return p.Cost
+		return p.Ratio, p.RatioCI
 	case More:
-		return p.More
+		return p.More, p.MoreCI
 	case Throughput:
-		return p.Throughput
+		return p.Throughput, p.ThroughputCI
+	case Cost:
+		return p.Cost, gauge.Interval{}
 	case Rate:
-		return p.Rate
+		return p.Rate, gauge.Interval{}
 	case Allocated:
-		return p.Bytes
+		return p.Bytes, gauge.Interval{}
 	case PerByte:
-		return p.Bytes / float64(p.X)
+		return p.Bytes / float64(p.X), gauge.Interval{}
 	}
 	panic("scale: no figure " + string(f))
 }

@@ -23,17 +23,14 @@ type Curve struct {
 	Points, Quick []int
 	Bars          []Bar
 
-	sizes  bool           // X counts bytes
-	memory bool           // the cost is the bytes that something holds, not CPU time
-	peer   bool           // the ratio is that of the engine's growth to fasthttp's
-	server bool           // there is somebody to ask
-	fresh  bool           // a process measures one slice only, and ends
-	takes  func(Job) real // what a slice takes whatever the machine; nil means nothing
+	sizes  bool                    // X counts bytes
+	memory bool                    // the cost is the bytes that something holds, not CPU time
+	peer   bool                    // the ratio is that of the engine's growth to fasthttp's
+	server bool                    // there is somebody to ask
+	fresh  bool                    // a process measures one slice only, and ends
+	takes  func(Job) time.Duration // that passes on the clock in a slice, whatever is made faster; nil means nothing
 	open   func(Job) (subject, error)
 }
-
-// real is time that passes on the clock, whatever is made faster.
-type real = time.Duration
 
 // Role says which of a point's processes one is.
 type Role string

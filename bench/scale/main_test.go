@@ -25,10 +25,10 @@ func TestMain(m *testing.M) {
 		panic("out of paper")
 	case "crash in a slice":
 		words := json.NewDecoder(os.Stdin)
-		var any json.RawMessage
-		_ = words.Decode(&any)
+		var heard json.RawMessage
+		_ = words.Decode(&heard)
 		fmt.Println("{}")
-		_ = words.Decode(&any)
+		_ = words.Decode(&heard)
 		panic("out of ink")
 	case "silent":
 		time.Sleep(time.Hour)

@@ -110,8 +110,8 @@ func (s scale) at(x float64) float64 {
 }
 
 func (l *Line) draw() *plot {
-	least, most, any := l.span()
-	if !any {
+	least, most, some := l.span()
+	if !some {
 		return nil
 	}
 	first, last := l.Points[0].X, l.Points[len(l.Points)-1].X

@@ -49,7 +49,7 @@ func TestTheTextHasTablesPlotsBarsAndWhatWentWrong(t *testing.T) {
 	for _, text := range []string{
 		env.Command, env.Go, "bootstrap seed 42", "limits: Limits in the table", "÷ base is over 10 limits",
 		"1 [0.98, 1.02]", "5.30 [5.19, 5.41]", "100,000: did not end within 60s", "100,000: ≤ 1.03 ×: not measured",
-		"4 KB: ≤ 1.04 ×: met, at 1.02 ×", "60 KB: ≤ 1.08 ×: missed by 25 %, at 1.35 ×",
+		"4 KB: ≤ 1.04 ×: met, at 1.02 × [1, 1.04]", "60 KB: ≤ 1.08 ×: missed by 25 %, at 1.35 × [1.32, 1.38]",
 		"1 of 5 bars met; unfinished points: 2",
 		"●", "┊", "│",
 	} {
@@ -66,7 +66,7 @@ func TestTheTableForDocumentsHasARowForEachCurve(t *testing.T) {
 		require.Equal(t, 6, strings.Count(row, "|"), row)
 	}
 	require.Contains(t, rows[2], "| 10 limits: 10 µs a request | 1,000: 1 [0.98, 1.02]<br>10,000: 5.30 [5.19, 5.41]<br>100,000: did not end within 60s | 100,000: ≤ 1.03 ×: not measured |")
-	require.Contains(t, rows[3], "60 KB: ≤ 1.08 ×: missed by 25 %, at 1.35 ×")
+	require.Contains(t, rows[3], "60 KB: ≤ 1.08 ×: missed by 25 %, at 1.35 × [1.32, 1.38]")
 }
 
 // Whatever the ratios are, each row of a plot has its point, and none is too long.

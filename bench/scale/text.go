@@ -9,6 +9,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/sluice-engine/sluice/bench/gauge"
 	"github.com/sluice-engine/sluice/bench/peers"
 )
 
@@ -73,6 +74,9 @@ func (l *Line) held(v Verdict) string {
 	text := l.Curve.bound(v.Bar) + ": " + v.outcome()
 	if v.Measured {
 		text += ", at " + l.Curve.value(v.Of, v.Value)
+	}
+	if v.Measured && v.CI != (gauge.Interval{}) {
+		text += fmt.Sprintf(" [%s, %s]", digits(v.CI.Low), digits(v.CI.High))
 	}
 	return text
 }
@@ -185,8 +189,8 @@ const plotWidth = 56
 // plot draws the ratios, one row a point, on a scale on which equal factors are equal
 // distances.
 func (l *Line) plot(b *strings.Builder) {
-	least, most, any := l.span()
-	if !any {
+	least, most, some := l.span()
+	if !some {
 		return
 	}
 	column := func(ratio float64) int {
@@ -226,7 +230,7 @@ func (l *Line) plotted(p *Point, column func(float64) int) []rune {
 
 // span is what the plot has to show: the ratios, their intervals, the base and the
 // bars, with a little room on both sides. It reports whether there is anything.
-func (l *Line) span() (least, most float64, any bool) {
+func (l *Line) span() (least, most float64, some bool) {
 	least, most = 1, 1
 	see := func(ratio float64) {
 		if ratio > 0 {
@@ -238,7 +242,7 @@ func (l *Line) span() (least, most float64, any bool) {
 		if p.Pairs == 0 {
 			continue
 		}
-		any = any || !p.Base
+		some = some || !p.Base
 		see(p.Ratio)
 		see(p.RatioCI.Low)
 		see(p.RatioCI.High)
@@ -248,5 +252,5 @@ func (l *Line) span() (least, most float64, any bool) {
 			}
 		}
 	}
-	return least / 1.05, most * 1.05, any
+	return least / 1.05, most * 1.05, some
 }

@@ -3,6 +3,7 @@ package gauge
 import (
 	"context"
 	"errors"
+	"runtime"
 	"sync/atomic"
 	"testing"
 
@@ -101,3 +102,11 @@ func TestCPUTimeGrowsWithWork(t *testing.T) {
 }
 
 var spin atomic.Int64
+
+func TestMemoryInUseIsWhatIsHeld(t *testing.T) {
+	before := MemoryInUse()
+	held := make([]byte, 20<<20)
+	require.InDelta(t, 20<<20, MemoryInUse()-before, 2<<20)
+	runtime.KeepAlive(held)
+	require.InDelta(t, before, MemoryInUse(), 2<<20, "and no longer once it is let go")
+}

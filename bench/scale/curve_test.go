@@ -3,10 +3,14 @@ package scale
 import (
 	"encoding/json"
 	"slices"
+	"strconv"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
+
+	"github.com/sluice-engine/sluice/throttle"
 )
 
 func TestPointsAreReadWithTheirSuffixes(t *testing.T) {
@@ -107,4 +111,46 @@ func TestKeysInTheLedgerWaitAllTheTime(t *testing.T) {
 		require.Equal(t, 50, w.ledger.Len())
 		require.InDelta(t, 10, (w.now - began).Seconds(), 1, "500 grants of 50 keys, each once a second")
 	}
+}
+
+// Callers that begin one after the other, and of whom each asks again at once, leave
+// at the rate that is allowed from the beginning: nothing is saved up that would be
+// used while the rate is measured, and nothing is lost.
+func TestKeysLeaveAtTheRateThatIsAllowedFromTheBeginning(t *testing.T) {
+	const keys, rate, lead, span = 200, 100, 2250 * time.Millisecond, 10 * time.Second
+	ledger, err := throttle.New([]throttle.Limit{keyedLimit(rate / float64(keys)), {ID: "all", Quota: beyondReach, Per: time.Second}}, throttle.Options{})
+	require.NoError(t, err)
+	var now time.Duration
+	left := 0
+	granted := func(p *throttle.Permit) {
+		if now > lead && now <= lead+span {
+			left++
+		}
+		ledger.Settle(now, p, throttle.Outcome{})
+		require.NoError(t, ledger.Acquire(now, p))
+		require.Equal(t, throttle.Queued, p.State(), "its key has to wait")
+	}
+	next := func() {
+		for p := ledger.Next(now); p != nil; p = ledger.Next(now) {
+			granted(p)
+		}
+	}
+	passTo := func(end time.Duration) {
+		for at, ok := ledger.Wake(); ok && at <= end; at, ok = ledger.Wake() {
+			now = max(now, at)
+			next()
+		}
+		now = end
+	}
+	for i := range keys {
+		passTo(time.Duration(i) * time.Second / rate)
+		p := &throttle.Permit{Limit: "keyed", Key: strconv.Itoa(i)}
+		require.NoError(t, ledger.Acquire(now, p))
+		if p.State() == throttle.Granted {
+			granted(p)
+		}
+		next()
+	}
+	passTo(lead + span)
+	require.InEpsilon(t, rate*span.Seconds(), left, 0.01)
 }

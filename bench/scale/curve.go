@@ -74,6 +74,17 @@ func (c *Curve) leastRounds() int {
 	return 1
 }
 
+// least is the least X that there is.
+func (c *Curve) least() int {
+	switch {
+	case c.sizes:
+		return len(smallest)
+	case c.Name == "limits":
+		return len(wideLimits())
+	}
+	return 1
+}
+
 // X writes one X of the curve for people: 100,000 or 64 KB.
 func (c *Curve) X(x int) string {
 	if c.sizes {

@@ -173,6 +173,17 @@ func TestAnErrorOfAWorkerIsToldInItsOwnWords(t *testing.T) {
 	require.Contains(t, result.Curves[0].Points[1].Failure, "a weight of 32001, and the window's quota is 32000")
 }
 
+func TestAPointBelowTheLeastIsNoOther(t *testing.T) {
+	for _, c := range Curves() {
+		if c.least() > 1 {
+			_, err := c.job(AtPoint, c.least()-1, true).open()
+			require.ErrorContains(t, err, "want at least", c.Name)
+		}
+	}
+	_, err := Job{Curve: "nonsense"}.open()
+	require.ErrorContains(t, err, "is unknown")
+}
+
 // What was measured before a failure is kept, as far as there are pairs of it.
 func TestAPointKeepsThePairsThatItHadBeforeItFailed(t *testing.T) {
 	broken := errors.New("broken")

@@ -35,6 +35,9 @@ func (j Job) open() (subject, error) {
 	if i < 0 {
 		return nil, fmt.Errorf("curve %q is unknown", j.Curve)
 	}
+	if least := curves[i].least(); j.X < least {
+		return nil, fmt.Errorf("X is %d: want at least %d", j.X, least)
+	}
 	return curves[i].open(j)
 }
 

@@ -46,7 +46,9 @@ func (c *Curve) judge(p *Point) []Verdict {
 			continue
 		}
 		v := Verdict{Bar: bar, Measured: p.Pairs > 0}
-		v.Value, v.CI = p.figure(bar.Of)
+		if v.Value, v.CI = p.figure(bar.Of); p.Pairs <= fewPairs {
+			v.CI = gauge.Interval{}
+		}
 		v.Met = v.Measured && bar.holds(v.Value)
 		verdicts = append(verdicts, v)
 	}

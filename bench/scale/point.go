@@ -131,13 +131,18 @@ func column(of []Sample, number func(Sample) float64) []float64 {
 	return xs
 }
 
-// ratioText is the ratio with its interval.
+// fewPairs are too few to say what the interval is.
+const fewPairs = 3
+
+// ratioText is the ratio with its interval, or with how few pairs it comes of.
 func (p *Point) ratioText() string {
 	switch {
 	case p.Base:
 		return "1"
 	case p.Pairs == 0:
 		return "-"
+	case p.Pairs <= fewPairs:
+		return fmt.Sprintf("%s (of %d)", digits(p.Ratio), p.Pairs)
 	}
 	return fmt.Sprintf("%s [%s, %s]", digits(p.Ratio), digits(p.RatioCI.Low), digits(p.RatioCI.High))
 }

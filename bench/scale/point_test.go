@@ -116,3 +116,16 @@ func TestTheBaseOfAllPointsHasTheSlicesOfAll(t *testing.T) {
 	require.Equal(t, 3.0, p.Cost)
 	require.Zero(t, c.basePoint(nil).Pairs)
 }
+
+func TestFewPairsHaveNoInterval(t *testing.T) {
+	c := &Curve{Bars: []Bar{{X: 1, Of: Ratio, Most: 1}}}
+	for n, want := range map[int]string{1: "2 (of 1)", 3: "2 (of 3)", 4: "2 [2, 2]"} {
+		mine, base := make([]Sample, n), make([]Sample, n)
+		for i := range n {
+			mine[i], base[i] = sample(20), sample(10)
+		}
+		p := c.point(1, samples{mine, base}, 1)
+		require.Equal(t, want, p.ratioText())
+		require.Equal(t, n <= fewPairs, c.judge(&p)[0].CI == gauge.Interval{})
+	}
+}

@@ -82,7 +82,7 @@ func (l *Line) held(v Verdict) string {
 }
 
 func (r *Result) method() string {
-	return fmt.Sprintf("up to %d rounds of mirrored slices a point, each in a process of its own; ratios: median of pairs [95 %% interval], bootstrap seed %d; %v",
+	return fmt.Sprintf("up to %d rounds of mirrored slices a point, each in a process of its own; ratios: median of pairs [95 %% interval], or (of how few pairs), bootstrap seed %d; %v",
 		r.Rounds, r.Seed, r.Elapsed.Round(100*time.Millisecond))
 }
 

@@ -66,6 +66,9 @@ func FindFirst(document []byte, most int, paths []string, values [][]byte) {
 	copy(s.paths[:], paths)
 	if s.tail(); s.open != 0 {
 		s.text = document[:max(0, min(most, len(document)))]
+		s.leaveOut()
+	}
+	if s.open != 0 {
 		s.skipSpace()
 		s.pass(s.open, 0) // what is known when it ends is in found, whatever ended it
 		s.text = document // where the values lie that were found from its end
@@ -75,6 +78,29 @@ func FindFirst(document []byte, most int, paths []string, values [][]byte) {
 		values[i] = s.value(i)
 	}
 }
+
+// leaveOut gives up the paths whose last name is nowhere in the text. To look for a
+// name costs a tenth of passing over what may have it.
+func (s *scanner) leaveOut() {
+	if bytes.IndexByte(s.text, '\\') >= 0 {
+		return // a name may be spelt with escapes
+	}
+	var quoted [maxSought + 2]byte
+	for i, path := range &s.paths {
+		name := path[strings.LastIndexByte(path, '.')+1:]
+		if !s.open.has(i) || len(name) > maxSought || index(name) >= 0 { // an element of a list has no name
+			continue
+		}
+		n := 1 + copy(quoted[1:], name)
+		quoted[0], quoted[n] = '"', '"'
+		if !bytes.Contains(s.text, quoted[:n+1]) {
+			s.open &^= 1 << i
+		}
+	}
+}
+
+// maxSought is how long a name may be that leaveOut looks for.
+const maxSought = 30
 
 // Scalar returns what the value at path says: a string's text, or the literal
 // of a number or a boolean. An object, a list and a null say nothing.

@@ -20,7 +20,9 @@ import (
 type BodyCodes struct {
 	// Fields may have the code, names joined by dots: "retCode", "error.code". The
 	// elements of a list are named by number, from zero: "error.0". The first that
-	// has a code that is described here counts. No more than seven are looked at.
+	// has a code that is described here counts. No more than seven are looked at, and
+	// of an answer with a status below 400 no more than its first 2 KiB and its last
+	// fields: a server that refuses does not send the data as well.
 	Fields []string
 	// Codes are what the codes mean. A Pause is how long a refusal or an overload
 	// lasts if the answer does not say.
@@ -41,9 +43,12 @@ type BodyCodes struct {
 	TimeField string
 }
 
-// maxCoded is the size up to which a body is looked into: codes stand at the
-// beginning, or are the last field.
-const maxCoded = 64 << 10
+// Codes stand at the beginning of a body, or are among its last fields. maxCoded is how
+// much is looked into of an error's, and maxSuccess of any other's.
+const (
+	maxCoded   = 64 << 10
+	maxSuccess = 2 << 10
+)
 
 // Read is a Reader.
 func (c BodyCodes) Read(a Answer) Feedback {
@@ -60,7 +65,7 @@ func (c BodyCodes) Read(a Answer) Feedback {
 		sought = paths[:n+1]
 	}
 	if !failed {
-		jsonpath.FindFirst(a.Body, maxCoded, sought, values[:])
+		jsonpath.FindFirst(a.Body, maxSuccess, sought, values[:])
 	} else if body := a.Body[:min(len(a.Body), maxCoded)]; !jsonpath.FindAll(body, sought, values[:]) && len(body) == len(a.Body) {
 		return Feedback{}
 	}

@@ -45,8 +45,8 @@ func BenchmarkThrottler(b *testing.B) {
 	}
 }
 
-// BenchmarkStart is a System started and ended: what the actor library's
-// registry costs before the first request.
+// BenchmarkStart is a System started and ended: what the actors cost before the
+// first request.
 func BenchmarkStart(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {

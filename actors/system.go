@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
-	cmap "github.com/orcaman/concurrent-map"
 
 	"github.com/sluice-engine/sluice/actors/mailbox"
 	"github.com/sluice-engine/sluice/actors/pool"
@@ -101,21 +100,10 @@ func Start(config Config) (*System, error) {
 		Ledger: config.Ledger, Limits: config.Limits, Options: config.Throttle, Epoch: s.epoch, Clock: s.clock.Published(),
 		Timesync: s.timesyncOrNobody(), Logger: config.Logger, Address: s.throttler,
 	})
-	s.actors = s.newActorSystem()
+	s.actors = newActorSystem()
 	s.requests = request.NewCarrier(s.requestNeeds())
 	startSupervisor(s)
 	return s, nil
-}
-
-// newActorSystem makes one that keeps silent: it would log messages whole,
-// secrets included.
-func (s *System) newActorSystem() *actor.ActorSystem {
-	system := actor.NewActorSystem(
-		actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger { return slog.New(slog.DiscardHandler) }),
-		actor.WithDeadLetterThrottleInterval(5*time.Millisecond),
-	)
-	shrinkRegistry(system.ProcessRegistry)
-	return system
 }
 
 func (s *System) requestNeeds() request.Needs {
@@ -141,28 +129,6 @@ func (s *System) timesyncOrNobody() protocol.Recipient {
 		return nil
 	}
 	return s.timesync
-}
-
-// shrinkRegistry gives the actor library's process registry 16 buckets instead
-// of 1,024, which together hold 32,768 maps. An idle engine then holds 1,200
-// objects in 58 KB instead of 66,600 in 2.8 MB, which every garbage collection
-// would walk; docs/architecture.md says how that was measured. The library has
-// no setting for it.
-func shrinkRegistry(registry *actor.ProcessRegistryValue) {
-	const buckets = 16
-	old := registry.LocalPIDs.LocalPIDs
-	registry.LocalPIDs.LocalPIDs = make([]cmap.ConcurrentMap, buckets)
-	for i := range buckets {
-		registry.LocalPIDs.LocalPIDs[i] = cmap.New()
-	}
-	for _, bucket := range old {
-		if bucket.IsEmpty() {
-			continue
-		}
-		for entry := range bucket.IterBuffered() {
-			registry.LocalPIDs.GetBucket(entry.Key).Set(entry.Key, entry.Val)
-		}
-	}
 }
 
 // stopFailed is the strategy for request actors: they have answered their
@@ -386,6 +352,5 @@ func (s *System) Wait(ctx context.Context) error {
 // end is the supervisor's last act.
 func (s *System) end() {
 	s.requests.End()
-	s.actors.Shutdown()
 	close(s.ended)
 }

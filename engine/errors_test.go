@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	stdlog "log"
 	"log/slog"
 	"net"
 	"net/http"
@@ -383,6 +384,7 @@ func TestLogsCarryNoSecret(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const key = "the-key-itself"
 		var log lockedBuffer
+		captureDefaultLog(t, &log) // the actor library logs there unless it is kept silent
 		eng := newServer(t, func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Retry-After", "1")
 			w.WriteHeader(http.StatusTooManyRequests)
@@ -408,6 +410,17 @@ func TestLogsCarryNoSecret(t *testing.T) {
 		require.Contains(t, log.String(), "pausing")
 		require.Contains(t, log.String(), "stage=preparing")
 		require.NotContains(t, log.String(), key)
+	})
+}
+
+// captureDefaultLog has the default logger, and package log, write to w during a test.
+func captureDefaultLog(t *testing.T, w io.Writer) {
+	before, flags, output := slog.Default(), stdlog.Flags(), stdlog.Writer()
+	slog.SetDefault(slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: slog.LevelDebug})))
+	t.Cleanup(func() {
+		slog.SetDefault(before)
+		stdlog.SetOutput(output) // which the first SetDefault turned over to slog
+		stdlog.SetFlags(flags)
 	})
 }
 

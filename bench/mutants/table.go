@@ -261,8 +261,8 @@ var All = []Mutant{
 		Old: "r.home = t.home && !r.terms.Stranger", New: "r.home = true"},
 	{Rule: 8, Without: "a proxy's error silent about its password", File: dial + "/proxy.go", Test: "TestAProxyThatRefusesIsNamedWithoutItsCredentials",
 		Old: "&messages.ProxyError{Proxy: r.via, Status: status, Err: err}", New: "&messages.ProxyError{Proxy: r.proxy.String(), Status: status, Err: err}"},
-	{Rule: 8, Without: "silence of the actor library", File: "actors/system.go", Package: "engine", Test: "TestLogsCarryNoSecret",
-		Old: "return slog.New(slog.DiscardHandler) }),", New: "return s.config.Logger }),"},
+	{Rule: 8, Without: "silence of the actor library", File: "actors/actorsystem.go", Package: "engine", Test: "TestLogsCarryNoSecret",
+		Old: "return slog.New(slog.DiscardHandler) }),", New: "return slog.Default() }),"},
 
 	{Rule: 9, Without: "the room kept for a head that it is too little for", File: "throttle/scan.go", Test: "TestASoundLedgerIsNotCaught",
 		Old: "l.reserve(now, p)\n\t}", New: "for i, c := range p.path.charges {\n" +

@@ -27,10 +27,18 @@ func (r *rule) checkKey(key string) error {
 	case !r.Keyed:
 	case key == "":
 		return &LimitError{ID: r.ID, Err: ErrNoKey}
-	case len(r.Keys) > 0 && !slices.Contains(r.Keys, key):
+	case len(r.Keys) > 0 && !r.knows(key):
 		return &LimitError{ID: r.ID, Err: ErrUnknownKey}
 	}
 	return nil
+}
+
+// knows reports whether a key is among the Keys of a limit.
+func (r *rule) knows(key string) bool {
+	if r.known != nil {
+		return r.known[key]
+	}
+	return slices.Contains(r.Keys, key)
 }
 
 func (b *builder) checkKeys(l *Limit) {

@@ -29,16 +29,30 @@ func (t *table) route(id string) *route {
 	return r
 }
 
+// Quota returns what the table says of a limit: its quota, and how much of it can be
+// used at one instant, which is the burst of a Leaky one. A route has neither. known
+// is false for an id that the table does not have. It is a look-up, however many
+// limits there are.
+func (l *Ledger) Quota(id string) (quota, burst int64, known bool) {
+	if r := l.table.rules[id]; r != nil {
+		return r.Quota, cmp.Or(r.Burst, r.Quota), true
+	}
+	return 0, 0, l.table.routes[id] != nil && id != NoLimit
+}
+
 // rule is a limit with a quota of its own.
 type rule struct {
 	Limit
 	terms  *terms
+	place  int               // of the limit among those that its table was made of
 	meters map[string]*meter // by key; "" if not keyed
+	known  map[string]bool   // Keys, if they are many
 }
 
 // route is what a request naming a limit is charged.
 type route struct {
 	id       string
+	place    int // of the limit among those that its table was made of
 	tolls    []toll
 	own      int   // the toll of the named limit itself, -1 for none
 	keyed    bool  // some toll is keyed
@@ -54,39 +68,59 @@ type toll struct {
 }
 
 // compile checks limits and resolves their links. The error lists every
-// mistake.
+// mistake. Its cost is that of the limits and of the tolls they come to: an id is
+// looked up once for the limit itself, and once for each link to it.
 func compile(limits []Limit, o Options, c *serverClock) (*table, error) {
-	t := &table{rules: map[string]*rule{}, routes: map[string]*route{}}
-	b := builder{table: t, byID: map[string]*Limit{}, tolls: map[string][]toll{}, options: o, clock: c}
+	t := &table{rules: make(map[string]*rule, len(limits)), routes: make(map[string]*route, len(limits)+1)}
+	b := builder{table: t, declared: make([]declared, len(limits)), options: o, clock: c}
 	for i := range limits {
-		b.declare(&limits[i])
+		b.declared[i].Limit = &limits[i]
+		b.declare(i)
 	}
 	for i := range limits {
-		b.checkLinks(&limits[i])
+		b.checkLinks(i)
 	}
 	if len(b.errs) > 0 {
 		return nil, errors.Join(b.errs...)
 	}
 	for i := range limits {
-		b.linked(&limits[i], nil)
+		b.add(i, nil)
 	}
 	if len(b.errs) > 0 { // what a cycle comes to is no sum
 		return nil, errors.Join(b.errs...)
 	}
 	for i := range limits {
-		b.resolve(&limits[i])
+		b.resolve(i)
 	}
 	t.routes[NoLimit] = &route{id: NoLimit, own: -1, paths: map[way]*path{}}
 	return t, errors.Join(b.errs...)
 }
 
+// builder makes a table. What it knows of a limit is at the limit's place.
 type builder struct {
 	*table
-	byID    map[string]*Limit
-	tolls   map[string][]toll // what the links of a limit come to
-	options Options
-	clock   *serverClock
-	errs    []error
+	declared []declared
+	links    []int  // the places that the links of all limits lead to, in their order
+	sums     uint32 // begun so far
+	options  Options
+	clock    *serverClock
+	errs     []error
+}
+
+// declared is a limit on its way into a table.
+type declared struct {
+	*Limit
+	route *route
+	rule  *rule // nil for a route, and for a limit with a mistake
+	links []int // places that it is linked to
+
+	tolls []toll // its own, if it has a quota, and what its links come to
+	open  bool   // tolls are being added up: who comes by here has found a cycle
+	added bool   // tolls are known
+
+	// sum is the last one that the limit was met in, and at its place there.
+	sum uint32
+	at  int
 }
 
 func (b *builder) complain(l *Limit, format string, args ...any) {
@@ -94,7 +128,8 @@ func (b *builder) complain(l *Limit, format string, args ...any) {
 }
 
 // declare checks a limit by itself and makes a rule of it.
-func (b *builder) declare(l *Limit) {
+func (b *builder) declare(place int) {
+	l := b.declared[place].Limit
 	if l.ID == "" {
 		b.complain(l, "has no id")
 		return
@@ -103,11 +138,12 @@ func (b *builder) declare(l *Limit) {
 		b.complain(l, "is reserved for requests without a limit")
 		return
 	}
-	if b.byID[l.ID] != nil {
+	if b.routes[l.ID] != nil {
 		b.complain(l, "is declared more than once")
 		return
 	}
-	b.byID[l.ID] = l
+	r := &route{id: l.ID, place: place, own: -1, paths: map[way]*path{}}
+	b.declared[place].route, b.routes[l.ID] = r, r
 	if l.Quota == 0 && len(l.Linked) > 0 {
 		b.checkRoute(l)
 		return
@@ -119,12 +155,33 @@ func (b *builder) declare(l *Limit) {
 	if len(b.errs) > before {
 		return
 	}
-	r := &rule{Limit: *l, terms: l.terms(b.options, b.clock), meters: map[string]*meter{}}
+	quota := l.rule(b.options, b.clock)
+	quota.place = place
+	b.declared[place].rule, b.rules[l.ID] = quota, quota
+	b.checkRoom(quota)
+}
+
+// rule makes one of a limit without a mistake.
+func (l *Limit) rule(o Options, c *serverClock) *rule {
+	both := &struct { // one object: there may be very many
+		rule  rule
+		terms terms
+	}{terms: l.terms(o, c)}
+	r := &both.rule
+	r.Limit, r.terms, r.meters = *l, &both.terms, map[string]*meter{}
 	r.Weight = cmp.Or(l.Weight, 1)
 	r.Linked, r.Reserve, r.Keys = slices.Clone(l.Linked), slices.Clone(l.Reserve), slices.Clone(l.Keys)
-	b.rules[l.ID] = r
-	b.checkRoom(r)
+	if len(r.Keys) > fewKeys {
+		r.known = make(map[string]bool, len(r.Keys))
+		for _, key := range r.Keys {
+			r.known[key] = true
+		}
+	}
+	return r
 }
+
+// fewKeys is how many are gone through faster than looked up.
+const fewKeys = 8
 
 // checkRoute complains about all that says something of a quota, for it would say
 // nothing: a route that is given the weight of its request would be charged that of
@@ -175,13 +232,11 @@ func (b *builder) checkQuota(l *Limit) {
 	if !(l.Shared >= 0 && l.Shared < 1) || l.Shared > 0 && l.Window != Fixed {
 		b.complain(l, "shared %v is not in [0, 1), or the window is not fixed", l.Shared)
 	}
-	seen := map[Priority]bool{}
-	for _, r := range l.Reserve {
+	for i, r := range l.Reserve {
 		bounded("reserve", r.Weight)
-		if seen[r.Priority] {
+		if slices.ContainsFunc(l.Reserve[:i], func(q Reserve) bool { return q.Priority == r.Priority }) {
 			b.complain(l, "priority %d has more than one reserve", r.Priority)
 		}
-		seen[r.Priority] = true
 	}
 }
 
@@ -229,9 +284,9 @@ func (b *builder) checkRoom(r *rule) {
 }
 
 // terms derives what the arithmetic needs.
-func (l *Limit) terms(o Options, c *serverClock) *terms {
+func (l *Limit) terms(o Options, c *serverClock) terms {
 	grid, per := l.grid()
-	t := &terms{
+	t := terms{
 		quota: o.portion(l.Quota), per: per, hold: c.spanAtLeast(per), short: c.spanAtMost(per),
 		rttFloor: l.RTTFloor, grid: grid, clock: c, shared: o.factor() < 1, others: l.Shared,
 		maxDelay: cmp.Or(l.MaxDelay, defaultMaxDelay), closeDelay: cmp.Or(l.CloseDelay, defaultCloseDelay),
@@ -253,73 +308,96 @@ func (l *Limit) terms(o Options, c *serverClock) *terms {
 	return t
 }
 
-func (b *builder) checkLinks(l *Limit) {
-	seen := map[string]bool{}
+// checkLinks notes where the links of a limit lead to.
+func (b *builder) checkLinks(place int) {
+	l := b.declared[place].Limit
+	first := len(b.links)
+	b.sums++
 	for _, k := range l.Linked {
-		switch to := b.byID[k.ID]; {
-		case to == nil:
+		r := b.routes[k.ID]
+		if r == nil {
 			b.complain(l, "is linked to unknown limit %q", k.ID)
-		case seen[k.ID]:
+			continue
+		}
+		to := &b.declared[r.place]
+		switch {
+		case to.sum == b.sums:
 			b.complain(l, "is linked to %q more than once", k.ID)
 		case k.Weight < 0 || k.Weight > maxWeight:
 			b.complain(l, "link to %q: weight %d is not in [0, %d]", k.ID, k.Weight, int64(maxWeight))
 		case to.Quota == 0 && k.Weight != 0:
 			b.complain(l, "link to %q: a route without a quota takes no weight", k.ID)
 		}
-		seen[k.ID] = true
+		to.sum = b.sums
+		b.links = append(b.links, r.place)
 	}
+	b.declared[place].links = b.links[first:len(b.links):len(b.links)]
 }
 
-// linked returns what the links of l come to, all the way down. Each limit is
-// worked out once; one met again while it is being worked out is a cycle.
-func (b *builder) linked(l *Limit, way []string) []toll {
-	if tolls, done := b.tolls[l.ID]; done {
+// add sums up what a request that names a limit is charged, all the way down its
+// links. Each limit is worked out once; one met again while it is being worked out
+// is a cycle.
+func (b *builder) add(place int, way []string) {
+	d := &b.declared[place]
+	if d.added {
+		return
+	}
+	if d.open {
+		from := slices.Index(way, d.ID)
+		b.complain(d.Limit, "is linked to itself: %s", strings.Join(append(way[from:], d.ID), " → "))
+		return
+	}
+	d.open = true
+	if len(d.links) > 0 {
+		way = append(way, d.ID) // limits on other ways overwrite it, but only when this one is done
+	}
+	for _, to := range d.links { // before the sum is begun, for they are sums themselves
+		b.add(to, way)
+	}
+	b.sums++
+	tolls := make([]toll, 0, len(d.links)+1)
+	if d.rule != nil {
+		tolls = b.addToll(tolls, toll{d.rule, d.rule.Weight})
+	}
+	for i, to := range d.links {
+		linked := &b.declared[to]
+		below := linked.tolls
+		if linked.rule != nil && len(below) > 0 {
+			tolls = b.addToll(tolls, toll{linked.rule, cmp.Or(d.Linked[i].Weight, linked.rule.Weight)})
+			below = below[1:] // the first is its own, which the link may weigh otherwise
+		}
+		for _, t := range below {
+			tolls = b.addToll(tolls, t)
+		}
+	}
+	d.tolls, d.open, d.added = tolls, false, true
+}
+
+// addToll adds a toll to the sum that was begun last.
+func (b *builder) addToll(tolls []toll, t toll) []toll {
+	d := &b.declared[t.rule.place]
+	if d.sum == b.sums {
+		tolls[d.at].weight = min(tolls[d.at].weight+t.weight, maxWeight)
 		return tolls
 	}
-	if from := slices.Index(way, l.ID); from >= 0 {
-		b.complain(l, "is linked to itself: %s", strings.Join(append(way[from:], l.ID), " → "))
-		return nil
-	}
-	way = append(way, l.ID) // limits on other ways overwrite it, but only when this one is done
-	var tolls []toll
-	for _, k := range l.Linked {
-		if to := b.rules[k.ID]; to != nil {
-			tolls = addToll(tolls, toll{to, cmp.Or(k.Weight, to.Weight)})
-		}
-		for _, t := range b.linked(b.byID[k.ID], way) {
-			tolls = addToll(tolls, t)
-		}
-	}
-	b.tolls[l.ID] = tolls
-	return tolls
-}
-
-func addToll(tolls []toll, t toll) []toll {
-	for i := range tolls {
-		if tolls[i].rule == t.rule {
-			tolls[i].weight = min(tolls[i].weight+t.weight, maxWeight)
-			return tolls
-		}
-	}
+	d.sum, d.at = b.sums, len(tolls)
 	return append(tolls, t)
 }
 
-func (b *builder) resolve(l *Limit) {
-	r := &route{id: l.ID, own: -1, paths: map[way]*path{}}
-	if own := b.rules[l.ID]; own != nil {
+// resolve says what the route of a limit comes to.
+func (b *builder) resolve(place int) {
+	d := &b.declared[place]
+	r := d.route
+	r.tolls = d.tolls
+	if d.rule != nil {
 		r.own = 0
-		r.tolls = append(r.tolls, toll{own, own.Weight})
-	}
-	for _, t := range b.linked(l, nil) {
-		r.tolls = addToll(r.tolls, t)
 	}
 	for _, c := range r.tolls {
 		r.keyed = r.keyed || c.rule.Keyed
 		r.budget = r.budget || c.rule.Window == Lifetime
 		r.reserves = r.reserves || len(c.rule.Reserve) > 0
 		if room := c.rule.terms.quota; c.weight > room {
-			b.complain(l, "charges %d to %q, which never fits into %d", c.weight, c.rule.ID, room)
+			b.complain(d.Limit, "charges %d to %q, which never fits into %d", c.weight, c.rule.ID, room)
 		}
 	}
-	b.routes[l.ID] = r
 }

@@ -389,3 +389,43 @@ func TestAClockReadForOneLetsTheOthersGo(t *testing.T) {
 	require.Less(t, q.alarm, without, "the server's window ends in half a second")
 	require.Equal(t, []any{ticket.AcquireLease{Ticket: first}}, q.told[:1])
 }
+
+// A table may have very many limits, and most answers tell how much of one is used.
+func TestNoRequestHasTheWholeTableGoneThrough(t *testing.T) {
+	q, d := newQuiet(t,
+		throttle.Limit{ID: "other", Quota: 1, Per: time.Second},
+		throttle.Limit{ID: "a", Quota: 10, Per: time.Minute, Window: throttle.Fixed, Linked: []throttle.Link{{ID: "drops"}}},
+		throttle.Limit{ID: "drops", Quota: 20, Burst: 30, Per: time.Minute, Window: throttle.Leaky},
+		throttle.Limit{ID: "way", Linked: []throttle.Link{{ID: "a"}}},
+	)
+	d.limits = nil // for Recover alone
+	ask := func(limit string, said feedback.Feedback) {
+		one := q.ticket(limit)
+		d.Acquire(0, one)
+		require.Equal(t, throttle.Granted, one.Permit.State())
+		one.Signals, one.Told = said, true
+		d.settle(0, one, throttle.Answered)
+	}
+	ask("a", feedback.Feedback{Usage: []feedback.Usage{
+		{Limit: "a", Used: 7, Quota: 10}, {Limit: "drops", Used: -1, Remaining: 12, Quota: 20},
+	}})
+	used := map[string]int64{}
+	for _, l := range d.Snapshot(0).Limits {
+		used[l.ID] = l.Used
+	}
+	require.Equal(t, map[string]int64{"other": 0, "a": 7, "drops": 18}, used, "what is left is left of the burst")
+	require.Empty(t, q.warned)
+
+	ask("a", feedback.Feedback{Usage: []feedback.Usage{{Limit: "a", Used: 7, Quota: 11}, {Limit: "none"}, {Limit: throttle.NoLimit}, {Limit: "way"}}})
+	require.Len(t, q.warned, 4)
+	require.Contains(t, q.warned[0], "quota is not the table's")
+	require.Contains(t, q.warned[1], "unknown limit")
+	require.Contains(t, q.warned[2], "unknown limit")
+	require.Contains(t, q.warned[3], "could not be used", "a route has no quota of its own")
+
+	ask("a", feedback.Feedback{Refused: true, OwnLimit: true})
+	require.Contains(t, q.warned[4], "taking the limit for full")
+	full := q.ticket("a")
+	d.Acquire(0, full)
+	require.Equal(t, throttle.Queued, full.Permit.State())
+}

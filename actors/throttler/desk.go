@@ -23,7 +23,7 @@ import (
 type Desk struct {
 	out     Outlet
 	options throttle.Options
-	limits  []throttle.Limit // the table as it stands
+	limits  []throttle.Limit // the table as it stands; for Recover alone, no request goes through it
 	ledger  *throttle.Ledger
 	tickets book
 	armed   time.Duration // when the alarm rings; zero means it does not

@@ -3,7 +3,6 @@ package throttler
 import (
 	"cmp"
 	"maps"
-	"slices"
 	"time"
 
 	"github.com/sluice-engine/sluice/throttle"
@@ -65,23 +64,15 @@ func (d *Desk) scopesOf(h Heard) []throttle.Scope {
 // fillOwn takes the limit that the request named for full, and reports false if
 // that has no quota of its own.
 func (d *Desk) fillOwn(now time.Duration, h Heard) bool {
-	l := d.limit(h.Limit)
-	if l == nil || l.Quota == 0 {
+	quota, _, _ := d.ledger.Quota(h.Limit)
+	if quota == 0 {
 		return false
 	}
-	if err := d.ledger.Sync(now, l.ID, h.Key, l.Quota, 0); err != nil {
+	if err := d.ledger.Sync(now, h.Limit, h.Key, quota, 0); err != nil {
 		return false
 	}
-	d.out.Warn("refused, taking the limit for full", "limit", l.ID, "origin", h.Origin)
+	d.out.Warn("refused, taking the limit for full", "limit", h.Limit, "origin", h.Origin)
 	return true
-}
-
-func (d *Desk) limit(id string) *throttle.Limit {
-	i := slices.IndexFunc(d.limits, func(l throttle.Limit) bool { return l.ID == id })
-	if i < 0 {
-		return nil
-	}
-	return &d.limits[i]
 }
 
 // tellPause says that a scope pauses, and upon which route's request. What left
@@ -103,13 +94,13 @@ func (d *Desk) tellPause(now time.Duration, text string, h Heard, scope throttle
 // correct passes on what the server counts. With a share of the quota the
 // server's count says nothing about ours.
 func (d *Desk) correct(now time.Duration, u feedback.Usage) {
-	l := d.limit(u.Limit)
-	if l == nil {
+	quota, burst, known := d.ledger.Quota(u.Limit)
+	if !known {
 		d.warnOnce(u.Limit, "feedback names an unknown limit", "limit", u.Limit)
 		return
 	}
-	if u.Quota > 0 && u.Quota != l.Quota {
-		d.warnOnce(u.Limit, "server's quota is not the table's", "limit", u.Limit, "server", u.Quota, "table", l.Quota)
+	if u.Quota > 0 && u.Quota != quota {
+		d.warnOnce(u.Limit, "server's quota is not the table's", "limit", u.Limit, "server", u.Quota, "table", quota)
 	}
 	if share := d.options.Share; share != 0 && share != 1 {
 		return
@@ -118,7 +109,7 @@ func (d *Desk) correct(now time.Duration, u feedback.Usage) {
 	if !u.At.IsZero() {
 		window = time.Duration(u.At.UnixNano())
 	}
-	if err := d.ledger.Sync(now, u.Limit, u.Key, u.Of(cmp.Or(l.Burst, l.Quota)), window); err != nil {
+	if err := d.ledger.Sync(now, u.Limit, u.Key, u.Of(burst), window); err != nil {
 		d.warnOnce(u.Limit, "feedback could not be used", "limit", u.Limit, "error", err)
 	}
 }

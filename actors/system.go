@@ -41,7 +41,7 @@ type Config struct {
 
 	MaxIdleTotal int // unused connections over all pools; zero means no bound. Pool.MaxTotal bounds all connections
 
-	Slots int // request actors that live again; zero means request.Slots
+	Slots int // request actors that live again at most; zero means as many as there are requests at once
 
 	Logger *slog.Logger
 }
@@ -111,7 +111,7 @@ func (s *System) requestNeeds() request.Needs {
 		Plan: s.config.Request, Epoch: s.epoch, Spawner: s.actors.Root.Copy().WithGuardian(stopFailed{}),
 		Supervisor: s.supervisor, Throttler: s.throttler, Timesync: s.timesyncOrNobody(),
 		Enter: s.enterPool, Held: s.newThrottler.Held, Gated: s.newThrottler.Gated, Outdated: s.newThrottler.Outdated, Clock: s.clock.ForSigners(), TimeKnown: s.clock.Known,
-		Slots: cmp.Or(s.config.Slots, request.Slots), Closing: s.closing, Logger: s.config.Logger,
+		Slots: s.config.Slots, Closing: s.closing, Logger: s.config.Logger,
 	}
 }
 

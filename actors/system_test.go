@@ -352,6 +352,26 @@ func TestALifeMayEndAsItBegins(t *testing.T) {
 	})
 }
 
+// A crowd that waits has slots of its own, and takes none from those who go on.
+func TestACrowdThatWaitsCostsOthersNoSlot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const crowd, urgent = 20_000, 8
+		s := start(t, &origin{answer: time.Millisecond}, Config{
+			Limits: []throttle.Limit{{ID: "slow", Quota: 1, Per: time.Hour}},
+		})
+		go send(s, crowd, messages.Request{Path: "/", LimitID: "slow"})
+		synctest.Wait()
+		for range 3 {
+			for _, err := range send(s, urgent, messages.Request{Path: "/"}) {
+				require.NoError(t, err)
+			}
+			require.InDelta(t, crowd+urgent, s.requests.Slots(), urgent+1)
+		}
+		s.Close()
+		synctest.Wait() // all of them are answered
+	})
+}
+
 // Slots beyond those that live again learn of the end in another way.
 func TestClosingAnswersACrowdLargerThanTheSlotsThatAreKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -76,7 +76,7 @@ type Needs struct {
 	Clock     auth.Clock
 	TimeKnown func() bool
 
-	Slots   int             // how many actors live again
+	Slots   int             // how many actors live again at most; zero means as many as there are lives at once
 	Closing <-chan struct{} // closed when nobody is to wait any longer
 	Logger  *slog.Logger
 }
@@ -103,7 +103,7 @@ func NewCarrier(needs Needs) *Carrier {
 		lane:      auth.LaneOf(needs.Plan.Auth),
 		signsBody: auth.SignsBody(needs.Plan.Auth),
 	}
-	c.slots.most = needs.Slots
+	c.slots.prepare(needs.Slots)
 	if needs.Plan.Jar != nil {
 		c.jar.Store(&needs.Plan.Jar)
 	}
@@ -125,11 +125,7 @@ func (c *Carrier) tellNoTime() {
 }
 
 // Slots returns how many actors live again.
-func (c *Carrier) Slots() int {
-	c.slots.mu.Lock()
-	defer c.slots.mu.Unlock()
-	return len(c.slots.all)
-}
+func (c *Carrier) Slots() int { return c.slots.count() }
 
 // Close tells every request that the engine closes, and ends the streams that
 // are still open. Needs.Closing is closed before.

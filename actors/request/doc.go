@@ -15,6 +15,6 @@
 //	              exchange
 //	lane.go       the order of those that sign with a nonce
 //	trace.go      the hooks of net/http/httptrace
-//	slots.go      the actors, which live again and again; carrier.go: what they
-//	              share
+//	slots.go      the actors, which live again and again; shard.go: where they rest
+//	              between two lives; carrier.go: what they share
 package request

@@ -89,6 +89,7 @@ func (c *Carrier) Carry(ctx context.Context, asked *messages.Request, terms Term
 	r := c.slot()
 	r.ctx, r.caller, r.asked, r.deadline, r.terms = ctx, asked, asked, terms.Deadline, terms
 	if err := r.spawn(); err != nil {
+		c.slots.drop(r)
 		return nil, nil, messages.NewError(asked, messages.Admitting, err)
 	}
 	// Deferred, because the caller's own code runs in there, and may end this
@@ -125,10 +126,7 @@ func (c *Carrier) release(r *slot) {
 			return
 		}
 	}
-	c.slots.drop(r)
-	r.watch.release()
-	r.Stop()
-	r.leavePool()
+	r.end()
 }
 
 // tellContext warns of a panic that was contained, and so is told by nothing else. Its

@@ -1,9 +1,11 @@
 package request
 
 import (
+	"runtime"
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
 
@@ -24,11 +26,11 @@ type slot struct {
 	onHead  func(*messages.Response) // hearHead, made once
 	spawned bool
 
-	kept  bool        // it is among the slots that live again; set when the slot is made
-	index int         // its place in slots.all, guarded by slots.mu
-	free  atomic.Bool // between two lives: whoever clears it has the slot
+	kept  bool // it is among the slots that live again; set when the slot is made
+	index int  // its place in slots.all, guarded by slots.mu
 
-	// Everything below belongs to whoever has the slot.
+	// Everything below belongs to whoever has the slot: its life, or the shard that it
+	// rests in, and then that shard's lock guards it.
 
 	watch  watch
 	lives  int            // counted for the retry budget, in batches
@@ -73,74 +75,138 @@ func (r *slot) spawn() error {
 	return err
 }
 
-// slots are the request actors that may live again. The list has all of them;
-// the pool has the free ones, as far as it remembers, without a lock that all
-// callers would share, and gives a caller in a loop its own again. They are the
-// system's, not the package's, because a channel must not leave the bubble of a
-// test with fake time.
-type slots struct {
-	cache  sync.Pool
-	closed atomic.Bool // written by close, read by whoever frees a slot
+// end stops a slot that nobody else has, for good.
+func (r *slot) end() {
+	r.slots.drop(r)
+	r.watch.release()
+	r.Stop()
+	r.leavePool()
+}
 
-	mu     sync.Mutex
-	most   int     // how many may be in the list; set before the first request
-	all    []*slot // guarded by mu; each at its index
-	cursor int     // guarded by mu: where the next search begins
-	told   bool    // guarded by mu: the slots in the list know that the engine closes, and none is added
+// slots are the request actors that may live again: as many as there ever were lives
+// at once, lately. They are the system's, not the package's, because a channel must
+// not leave the bubble of a test with fake time.
+//
+// The list has all of them, and changes only when one is made or ends. Each that is
+// between two lives rests in one of the shards, and nowhere else. A processor mostly
+// has a shard for itself, whose lock it then meets nobody at, and gives a caller in a
+// loop its own slot again, which is in that processor's caches.
+//
+// What a burst leaves behind goes again: a slot that nobody has needed for restTime,
+// and for no more than twice as long, is ended, but for the last fewSlots.
+type slots struct {
+	shards []shard       // set before the first request
+	shares sync.Pool     // of *shard: which one each processor used last
+	dealt  atomic.Uint32 // shards that were handed out to begin with
+
+	mu    sync.Mutex
+	most  int         // how many may be in the list; set before the first request
+	all   []*slot     // guarded by mu; each at its index
+	told  bool        // guarded by mu: the slots in the list know that the engine closes, and none is added
+	tidy  *time.Timer // guarded by mu: nil unless somebody may rest for too long
+	ended bool        // guarded by mu: closed, and so tidy is nil for good
 }
 
 const (
-	// Slots bounds what a burst leaves behind, at about 2 KB each.
-	Slots = 16_384
-	// searched is how many slots a search looks at: usually all are in use, or
-	// all are free.
-	searched = 8
+	// fewSlots are kept for good, at about 2 KB each.
+	fewSlots = 64
+	// restTime is how long the shards are left alone between two looks at who rests in
+	// them.
+	restTime = time.Minute
+	// atOnce is how many slots one look ends, and endingPause how long the next one
+	// waits if that was not all: requests go on meanwhile.
+	atOnce      = 4096
+	endingPause = 100 * time.Millisecond
+	// mostShards bounds what is looked at when a processor's own shard is empty.
+	mostShards = 64
 )
 
-// take returns a free slot, or nil.
-func (s *slots) take() *slot {
-	for {
-		r, _ := s.cache.Get().(*slot)
-		if r == nil {
-			return s.search()
-		}
-		if r.free.CompareAndSwap(true, false) {
-			return r // otherwise a search had it, and it is in use
-		}
-	}
+// prepare makes the shards: two for each processor, since whoever is interrupted
+// while it has one leaves the others of its processor to take another.
+func (s *slots) prepare(most int) {
+	s.most = most
+	s.shards = make([]shard, min(2*runtime.GOMAXPROCS(0), mostShards))
 }
 
-// search finds what the collector made the pool forget.
-func (s *slots) search() *slot {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for range min(searched, len(s.all)) {
-		s.cursor = (s.cursor + 1) % len(s.all)
-		if r := s.all[s.cursor]; r.free.CompareAndSwap(true, false) {
-			return r
+// take returns a slot that rests, or nil. As long as the processor's own shard has
+// one, it looks nowhere else.
+func (s *slots) take() *slot {
+	own := s.share()
+	r := own.pop()
+	for i := 0; r == nil && i < len(s.shards); i++ {
+		if other := &s.shards[i]; other.some.Load() {
+			r = other.pop()
 		}
 	}
-	return nil
+	s.shares.Put(own)
+	return r
+}
+
+// put has a slot rest; false means that it is not to live again.
+func (s *slots) put(r *slot) bool {
+	if !r.kept {
+		return false
+	}
+	own := s.share()
+	rests := own.push(r)
+	s.shares.Put(own)
+	return rests
+}
+
+// share returns the shard that this processor used last, for whoever asks alone
+// until it is put back. The collector may make the pool forget; what rests in a shard
+// is not forgotten with it.
+func (s *slots) share() *shard {
+	if own, _ := s.shares.Get().(*shard); own != nil {
+		return own
+	}
+	return &s.shards[s.dealt.Add(1)%uint32(len(s.shards))]
 }
 
 // admit makes a new slot one of those that live again, if there is room.
 func (s *slots) admit(r *slot) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if r.kept = !s.told && len(s.all) < s.most; r.kept {
-		r.index = len(s.all)
-		s.all = append(s.all, r)
+	if r.kept = !s.told && (s.most == 0 || len(s.all) < s.most); !r.kept {
+		return
+	}
+	r.index = len(s.all)
+	s.all = append(s.all, r)
+	if s.tidy == nil && len(s.all) > fewSlots {
+		s.tidy = time.AfterFunc(restTime, s.endRested)
 	}
 }
 
-// put frees a slot; false means that it is not to live again.
-func (s *slots) put(r *slot) bool {
-	if !r.kept || s.closed.Load() {
-		return false
+// endRested ends the slots that nobody has needed since the look before.
+func (s *slots) endRested() {
+	left := min(atOnce, max(0, s.count()-fewSlots))
+	for i := range s.shards {
+		rested := s.shards[i].cut(left)
+		left -= len(rested)
+		for _, r := range rested {
+			r.end()
+		}
 	}
-	r.free.Store(true)
-	s.cache.Put(r)
-	return true
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.ended || len(s.all) <= fewSlots:
+		s.tidy = nil // and admit sets it again
+	case left == 0:
+		s.tidy.Reset(endingPause)
+	default:
+		for i := range s.shards {
+			s.shards[i].observe()
+		}
+		s.tidy.Reset(restTime)
+	}
+}
+
+// count returns how many slots live again.
+func (s *slots) count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.all)
 }
 
 // tellClosing gives every slot in the list the word that the engine closes, in
@@ -158,40 +224,40 @@ func (s *slots) tellClosing() {
 func (s *slots) drop(r *slot) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !r.kept || len(s.all) == 0 { // never there, or all are dropped already
+	if !r.kept || s.ended { // never there, or all are dropped already
 		return
 	}
-	last := s.all[len(s.all)-1]
+	end := len(s.all) - 1
+	last := s.all[end]
 	s.all[r.index], last.index = last, r.index
-	s.all[len(s.all)-1] = nil
-	s.all = s.all[:len(s.all)-1]
+	s.all[end] = nil
+	s.all = shrunk(s.all[:end])
 }
 
-// leave has every free slot leave a pool that would like to end.
+// leave has every slot that rests leave a pool that would like to end. One that
+// begins or ends a life meanwhile may be missed: the pool offers to end again.
 func (s *slots) leave(door protocol.Door) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, r := range s.all {
-		if !r.free.CompareAndSwap(true, false) {
-			continue // its life refers to the pool, and keeps the door open
+	for i := range s.shards {
+		for from := 0; from >= 0; {
+			from = s.shards[i].leave(door, from)
 		}
-		if r.pool == door {
-			r.leavePool()
-		}
-		r.free.Store(true)
 	}
 }
 
-// close stops every free slot, and lets go of its last caller's context.
+// close ends every slot that rests, and lets go of its last caller's context. No
+// request may be on its journey any more.
 func (s *slots) close() {
-	s.closed.Store(true)
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, r := range s.all {
-		if r.free.CompareAndSwap(true, false) {
+	s.ended, s.all = true, nil
+	if s.tidy != nil {
+		s.tidy.Stop()
+		s.tidy = nil
+	}
+	s.mu.Unlock()
+	for i := range s.shards {
+		for _, r := range s.shards[i].shut() {
 			r.watch.release()
 			r.Stop()
 		}
 	}
-	s.all = nil
 }

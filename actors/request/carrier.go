@@ -88,6 +88,8 @@ type Carrier struct {
 	retries   *retryBudget
 	lane      *auth.Lane // nil if the order of signatures does not matter
 	signsBody bool       // the authenticator's
+	base      *site      // of Plan.Base; without a host if there is none
+	sites     sites      // of whole URLs
 	slots     slots
 	streams   streams
 	nextID    atomic.Uint64
@@ -103,6 +105,7 @@ func NewCarrier(needs Needs) *Carrier {
 		lane:      auth.LaneOf(needs.Plan.Auth),
 		signsBody: auth.SignsBody(needs.Plan.Auth),
 	}
+	c.base = c.newSite("", needs.Plan.Base.Origin, needs.Plan.Base.Host)
 	c.slots.prepare(needs.Slots)
 	if needs.Plan.Jar != nil {
 		c.jar.Store(&needs.Plan.Jar)

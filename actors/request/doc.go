@@ -3,7 +3,8 @@
 //	request.go    the journey, one flow from top to bottom: read this first
 //	life.go       what one call needs to know of itself, and how it begins and ends
 //	attempt.go    one try: signing, exchanging, settling
-//	blueprint.go  the bytes that every attempt starts from; target.go: where they go
+//	blueprint.go  the bytes that every attempt starts from; target.go: where they go;
+//	              sites.go: what is known of where others went
 //	answer.go     what an answer says about limits, and the end of a good one
 //	failure.go    what its caller, and the log, are told of a bad one
 //	redirect.go   where an answer points to

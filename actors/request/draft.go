@@ -39,7 +39,7 @@ func (r *slot) draft() (*messages.Request, []messages.Field, error) {
 	draft := *r.asked
 	draft.Method = cmp.Or(draft.Method, http.MethodGet)
 	draft.LimitID = cmp.Or(draft.LimitID, r.needs.Plan.DefaultLimitID, r.terms.LimitID)
-	target, err := r.needs.Plan.Base.target(r.asked)
+	target, err := r.aim(r.asked)
 	if err != nil {
 		return nil, nil, invalid(err)
 	}
@@ -56,7 +56,7 @@ func (r *slot) draft() (*messages.Request, []messages.Field, error) {
 		draft.Header = http.Header{}
 	}
 	fields := r.needs.Plan.Fields
-	if !r.needs.Plan.home(target.origin) || r.terms.Stranger {
+	if !target.home || r.terms.Stranger {
 		fields = r.needs.Plan.StrangerFields
 	}
 	for _, f := range fields {

@@ -55,12 +55,11 @@ type target struct {
 func (r *slot) buildTarget() error {
 	asked, t := r.asked, &r.target
 	if t.shown == "" || asked.Path != t.path || asked.URL != t.url || asked.Encoded != t.encoded {
-		found, err := r.needs.Plan.Base.target(asked)
+		found, err := r.aim(asked)
 		if err != nil {
 			return err
 		}
 		*t = found
-		t.home = r.needs.Plan.home(t.origin)
 	}
 	r.call.Origin, r.call.Host = t.origin, t.host
 	r.call.Path, r.call.Query, r.call.ForceQuery, r.url = t.escapedPath, t.query, t.lone, t.shown
@@ -92,36 +91,42 @@ func OriginOf(raw string) (messages.Origin, error) {
 	return origin, err
 }
 
-func (base Base) target(asked *messages.Request) (target, error) {
-	rest := asked.Path
-	if asked.URL != "" {
+// aim works out where a request goes. What it returns shares its texts with the
+// request and the site, as far as they are the same.
+func (c *Carrier) aim(asked *messages.Request) (target, error) {
+	at, prefix, rest := c.base, c.needs.Plan.Base.Prefix, asked.Path
+	switch {
+	case asked.URL != "":
 		var err error
-		base = Base{}
-		if base.Origin, base.Host, rest, err = splitURL(asked.URL); err != nil {
+		if at, rest, err = c.siteOf(asked.URL); err != nil {
 			return target{}, err
 		}
-	} else if isURL(rest) {
+		prefix = ""
+	case isURL(rest):
 		return target{}, errors.New("its Path is a whole URL: say so in URL")
-	} else if base.Host == "" {
+	case at.host == "":
 		return target{}, errors.New("it has no URL, and the engine no base URL")
 	}
+	asIs := rest
 	rest, _, _ = strings.Cut(rest, "#")
 	if !asked.Encoded {
 		rest = percent.EscapeTarget(rest)
 	}
 	path, query, asks := strings.Cut(rest, "?")
-	if path == "" && base.Prefix == "" || path != "" && path[0] != '/' {
-		path = "/" + path
+	if path == "" && prefix == "" || path != "" && path[0] != '/' {
+		prefix += "/"
 	}
 	t := target{
 		url: asked.URL, path: asked.Path, encoded: asked.Encoded,
-		origin: base.Origin, host: base.Host, escapedPath: base.Prefix + path, query: query, lone: asks && query == "",
-		name: base.Origin.String(),
+		origin: at.origin, host: at.host, name: at.name, home: at.home,
+		query: query, lone: asks && query == "",
 	}
-	t.shown = base.Origin.Scheme + "://" + base.Host + t.escapedPath
-	if asks {
-		t.shown += "?" + query
+	if at.spelt == at.root && prefix == "" && rest == asIs {
+		t.shown, t.escapedPath = asked.URL, path // as the caller wrote it
+		return t, nil
 	}
+	t.shown = at.root + prefix + rest
+	t.escapedPath = t.shown[len(at.root) : len(at.root)+len(prefix)+len(path)]
 	return t, nil
 }
 

@@ -3,7 +3,6 @@ package actors
 import (
 	"fmt"
 	"log/slog"
-	"maps"
 	"runtime/debug"
 	"time"
 
@@ -109,7 +108,7 @@ func (v *supervisor) openPool(ctx actor.Context, origin messages.Origin) error {
 	if v.closing {
 		return messages.ErrClosed
 	}
-	if _, open := (*v.system.pools.Load())[origin]; open {
+	if v.system.pools.of(origin) != nil {
 		return nil // two requests asked at the same time
 	}
 	door := pool.NewDoor()
@@ -117,37 +116,22 @@ func (v *supervisor) openPool(ctx actor.Context, origin messages.Origin) error {
 	name := fmt.Sprintf("pool/%d/%s", v.opened, origin)
 	pid := v.spawn(ctx, name, door.Props, pool.New(v.system.poolNeeds(origin, door)))
 	v.pools[pid.Id] = door
-	v.publish(origin, door)
+	v.system.pools.publish(origin, door)
 	return nil
 }
 
 // retire ends a pool that has been of no use for long, unless a request refers
 // to it. Slots between two lives do not count: they are told to leave first.
 func (v *supervisor) retire(m protocol.PoolUnused) {
-	door := (*v.system.pools.Load())[m.Origin]
+	door := v.system.pools.of(m.Origin)
 	if door == nil || protocol.Door(door) != m.Door {
 		return // it parts already
 	}
 	v.system.requests.LeavePool(m.Door)
 	if door.Shut() {
-		v.publish(m.Origin, nil)
+		v.system.pools.publish(m.Origin, nil)
 		door.Tell(protocol.PartPool{})
 	}
-}
-
-// publish makes a door that of an origin; a nil door takes the old one away. The
-// map is a new one each time, because requests read it without a lock.
-func (v *supervisor) publish(origin messages.Origin, door *pool.Door) {
-	doors := maps.Clone(*v.system.pools.Load())
-	if doors == nil {
-		doors = make(map[messages.Origin]*pool.Door)
-	}
-	if door != nil {
-		doors[origin] = door
-	} else {
-		delete(doors, origin)
-	}
-	v.system.pools.Store(&doors)
 }
 
 // close tells everyone to answer who waits. The throttler stays, for permits

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/url"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -61,8 +60,8 @@ type System struct {
 	newTimesync  *timesync.Timesync
 	clock        *timesync.Clock
 	requests     *request.Carrier
-	pools        atomic.Pointer[map[messages.Origin]*pool.Door] // written by the supervisor, read by every request
-	places       *pool.Places                                   // what all pools may have open together
+	pools        *doors       // written by the supervisor, read by every request
+	places       *pool.Places // what all pools may have open together
 
 	closing chan struct{} // closed by Close: nobody waits any longer
 	closed  sync.Once
@@ -82,13 +81,13 @@ func Start(config Config) (*System, error) {
 		epoch:      time.Now(),
 		supervisor: mailbox.NewAddress(),
 		throttler:  mailbox.NewAddress(),
+		pools:      newDoors(),
 		places:     pool.NewPlaces(config.MaxIdleTotal, config.Pool.MaxTotal),
 		closing:    make(chan struct{}),
 		ended:      make(chan struct{}),
 	}
 	config.Clock.Epoch = s.epoch
 	s.clock = timesync.NewClock(config.Clock, config.Trust, config.Sample != nil)
-	s.pools.Store(new(map[messages.Origin]*pool.Door))
 	if config.Sample != nil {
 		s.timesync = mailbox.NewAddress()
 		s.newTimesync = timesync.New(timesync.Needs{
@@ -229,7 +228,7 @@ func (s *System) Limits() throttle.Snapshot {
 // Pools returns a picture of every pool; of none once the system closes.
 func (s *System) Pools() []protocol.PoolStats {
 	var all []protocol.PoolStats
-	for _, door := range *s.pools.Load() {
+	for door := range s.pools.all() {
 		if !door.Enter() {
 			continue
 		}
@@ -270,7 +269,7 @@ func (s *System) Warm(ctx context.Context, rawURL string, n int) error {
 
 // CloseIdle closes every connection that is not in use.
 func (s *System) CloseIdle() {
-	for _, door := range *s.pools.Load() {
+	for door := range s.pools.all() {
 		if door.Enter() {
 			door.Tell(protocol.DropIdle{})
 			door.Leave()
@@ -280,7 +279,7 @@ func (s *System) CloseIdle() {
 
 // enterPool enters the pool of an origin; nil means that one must be opened.
 func (s *System) enterPool(origin messages.Origin) protocol.Door {
-	if door := (*s.pools.Load())[origin]; door != nil && door.Enter() {
+	if door := s.pools.of(origin); door != nil && door.Enter() {
 		return door
 	}
 	return nil // not a typed one

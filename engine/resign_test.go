@@ -703,7 +703,10 @@ func TestEveryAttemptOfAnSDKsRequestIsSignedAnew(t *testing.T) {
 			if stamps = append(stamps, query.Get("timestamp")); len(stamps) < 3 {
 				panic(http.ErrAbortHandler)
 			}
-		}).newEngine(t, engine.Config{Auth: auth.Binance("k", "s")})
+		}).newEngine(t, engine.Config{
+			Auth:  auth.Binance("k", "s"),
+			Retry: engine.Retry{Base: time.Hour, Cap: time.Hour}, // a pause is any part of that, and stamps tell milliseconds
+		})
 		resp, err := clientOf(eng, engine.Resign(eng)).Get("http://server.test/order?timestamp=1&signature=2")
 		require.NoError(t, err)
 		resp.Body.Close()

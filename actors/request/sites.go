@@ -57,9 +57,10 @@ func endOfSite(raw string) int {
 	if scheme < 0 {
 		return 0
 	}
-	scheme += len("://")
-	if i := strings.IndexAny(raw[scheme:], "/?#"); i >= 0 {
-		return scheme + i
+	for i := scheme + len("://"); i < len(raw); i++ {
+		if c := raw[i]; c == '/' || c == '?' || c == '#' {
+			return i
+		}
 	}
 	return len(raw)
 }

@@ -157,10 +157,52 @@ func TestASlotIsHadByOneAtATime(t *testing.T) {
 		resting += len(c.slots.shards[i].resting)
 	}
 	require.Equal(t, c.Slots(), resting, "none is lost, and none is there twice")
+	late := c.begin(t)
 	c.Close()
 	c.End()
-	late := c.slot()
 	require.False(t, c.slots.put(late), "after the end nobody rests")
+	require.False(t, c.slots.put(c.begin(t)))
+}
+
+func TestAShardCutsOffThoseAloneThatHaveRestedAllTheTime(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var s shard
+		var living []*slot
+		rested := map[*slot]bool{} // since they were observed
+		for range rapid.IntRange(0, 30).Draw(t, "slots") {
+			s.push(new(slot))
+		}
+		for range 100 {
+			switch rapid.IntRange(0, 5).Draw(t, "step") {
+			case 0:
+				s.observe()
+				clear(rested)
+				for _, r := range s.resting {
+					rested[r] = true
+				}
+			case 1:
+				most := rapid.IntRange(0, 5).Draw(t, "most")
+				left := len(rested)
+				cut := s.cut(most)
+				require.Len(t, cut, min(most, left))
+				for _, r := range cut {
+					require.True(t, rested[r], "it was needed meanwhile")
+					delete(rested, r)
+				}
+			case 2, 3:
+				if r := s.pop(); r != nil {
+					delete(rested, r)
+					living = append(living, r)
+				}
+			default:
+				if last := len(living) - 1; last >= 0 {
+					require.True(t, s.push(living[last]))
+					living = living[:last]
+				}
+			}
+			require.Equal(t, len(s.resting) > 0, s.some.Load())
+		}
+	})
 }
 
 // openDoor is the door of a pool that nobody is in.

@@ -96,6 +96,9 @@ func (l *Ledger) findPath(now time.Duration, r *route, key, origin string) *path
 	p := r.paths[at]
 	if p == nil {
 		p = l.makePath(now, r, at)
+		if r.paths == nil {
+			r.paths = make(map[way]*path)
+		}
 		r.paths[at] = p
 		l.paths = append(l.paths, p)
 	}

@@ -37,8 +37,8 @@ func newPauses() *pauses {
 
 // name has the scopes of a table known from now on.
 func (ps *pauses) name(t *table) {
-	for _, r := range t.rules {
-		ps.names[r.Scope] = true
+	for name := range t.scopes {
+		ps.names[name] = true
 	}
 }
 

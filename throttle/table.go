@@ -14,7 +14,8 @@ import (
 type table struct {
 	rules  map[string]*rule
 	routes map[string]*route
-	last   *route // that was asked for last; may be nil
+	scopes map[string]bool // the names of all that limits are in
+	last   *route          // that was asked for last; may be nil
 }
 
 // route returns the route of a limit, or nil.
@@ -54,12 +55,12 @@ type route struct {
 	id       string
 	place    int // of the limit among those that its table was made of
 	tolls    []toll
-	own      int   // the toll of the named limit itself, -1 for none
-	keyed    bool  // some toll is keyed
-	budget   bool  // some toll is on a lifetime budget
-	reserves bool  // some toll keeps room for urgent requests
-	last     *path // the one that was asked for last; may be nil
-	paths    map[way]*path
+	own      int           // the toll of the named limit itself, -1 for none
+	keyed    bool          // some toll is keyed
+	budget   bool          // some toll is on a lifetime budget
+	reserves bool          // some toll keeps room for urgent requests
+	last     *path         // the one that was asked for last; may be nil
+	paths    map[way]*path // nil before the first
 }
 
 type toll struct {
@@ -71,8 +72,11 @@ type toll struct {
 // mistake. Its cost is that of the limits and of the tolls they come to: an id is
 // looked up once for the limit itself, and once for each link to it.
 func compile(limits []Limit, o Options, c *serverClock) (*table, error) {
-	t := &table{rules: make(map[string]*rule, len(limits)), routes: make(map[string]*route, len(limits)+1)}
+	t := &table{
+		rules: make(map[string]*rule, len(limits)), routes: make(map[string]*route, len(limits)+1), scopes: map[string]bool{},
+	}
 	b := builder{table: t, declared: make([]declared, len(limits)), options: o, clock: c}
+	b.quotas.most, b.ways.most = len(limits), len(limits)
 	for i := range limits {
 		b.declared[i].Limit = &limits[i]
 		b.declare(i)
@@ -92,7 +96,7 @@ func compile(limits []Limit, o Options, c *serverClock) (*table, error) {
 	for i := range limits {
 		b.resolve(i)
 	}
-	t.routes[NoLimit] = &route{id: NoLimit, own: -1, paths: map[way]*path{}}
+	t.routes[NoLimit] = &route{id: NoLimit, own: -1}
 	return t, errors.Join(b.errs...)
 }
 
@@ -102,9 +106,38 @@ type builder struct {
 	declared []declared
 	links    []int  // the places that the links of all limits lead to, in their order
 	sums     uint32 // begun so far
+	quotas   chunks[quota]
+	ways     chunks[route]
+	tolls    []toll // room for those of limits to come
 	options  Options
 	clock    *serverClock
 	errs     []error
+}
+
+// quota is a rule with what it is derived from, in one piece.
+type quota struct {
+	rule  rule
+	terms terms
+}
+
+// chunks makes many objects of a kind a few at a time, so that they cost few
+// allocations, and so that one that is kept for longer keeps few others.
+type chunks[T any] struct {
+	most int // that will be asked for
+	made int
+	left []T
+}
+
+const chunkOf = 32
+
+func (c *chunks[T]) next() *T {
+	if len(c.left) == 0 {
+		c.left = make([]T, min(chunkOf, c.most-c.made))
+		c.made += len(c.left)
+	}
+	one := &c.left[0]
+	c.left = c.left[1:]
+	return one
 }
 
 // declared is a limit on its way into a table.
@@ -142,7 +175,8 @@ func (b *builder) declare(place int) {
 		b.complain(l, "is declared more than once")
 		return
 	}
-	r := &route{id: l.ID, place: place, own: -1, paths: map[way]*path{}}
+	r := b.ways.next()
+	r.id, r.place, r.own = l.ID, place, -1
 	b.declared[place].route, b.routes[l.ID] = r, r
 	if l.Quota == 0 && len(l.Linked) > 0 {
 		b.checkRoute(l)
@@ -155,22 +189,22 @@ func (b *builder) declare(place int) {
 	if len(b.errs) > before {
 		return
 	}
-	quota := l.rule(b.options, b.clock)
-	quota.place = place
-	b.declared[place].rule, b.rules[l.ID] = quota, quota
-	b.checkRoom(quota)
+	own := b.rule(l)
+	own.place = place
+	b.declared[place].rule, b.rules[l.ID] = own, own
+	b.scopes[l.Scope] = true
+	b.checkRoom(own)
 }
 
 // rule makes one of a limit without a mistake.
-func (l *Limit) rule(o Options, c *serverClock) *rule {
-	both := &struct { // one object: there may be very many
-		rule  rule
-		terms terms
-	}{terms: l.terms(o, c)}
-	r := &both.rule
-	r.Limit, r.terms, r.meters = *l, &both.terms, map[string]*meter{}
+func (b *builder) rule(l *Limit) *rule {
+	q := b.quotas.next()
+	q.terms = l.terms(b.options, b.clock)
+	r := &q.rule
+	r.Limit, r.terms, r.meters = *l, &q.terms, map[string]*meter{}
 	r.Weight = cmp.Or(l.Weight, 1)
-	r.Linked, r.Reserve, r.Keys = slices.Clone(l.Linked), slices.Clone(l.Reserve), slices.Clone(l.Keys)
+	r.Linked = nil // what the links come to is in the routes
+	r.Reserve, r.Keys = slices.Clone(l.Reserve), slices.Clone(l.Keys)
 	if len(r.Keys) > fewKeys {
 		r.known = make(map[string]bool, len(r.Keys))
 		for _, key := range r.Keys {
@@ -355,7 +389,7 @@ func (b *builder) add(place int, way []string) {
 		b.add(to, way)
 	}
 	b.sums++
-	tolls := make([]toll, 0, len(d.links)+1)
+	tolls := b.room(len(d.links) + 1)
 	if d.rule != nil {
 		tolls = b.addToll(tolls, toll{d.rule, d.rule.Weight})
 	}
@@ -371,6 +405,17 @@ func (b *builder) add(place int, way []string) {
 		}
 	}
 	d.tolls, d.open, d.added = tolls, false, true
+}
+
+// room returns an empty list that n tolls fit into. Most lists are short, and many of
+// them share one piece of memory.
+func (b *builder) room(n int) []toll {
+	if len(b.tolls) < n {
+		b.tolls = make([]toll, max(n, min(4*chunkOf, 2*len(b.declared))))
+	}
+	tolls := b.tolls[:0:n]
+	b.tolls = b.tolls[n:]
+	return tolls
 }
 
 // addToll adds a toll to the sum that was begun last.

@@ -155,6 +155,10 @@ func (d *Decoder) Release() {
 	d.home.rest(d)
 }
 
+// freelyInflated is how much a body may become whatever it was: a short one may well
+// be all zeros.
+const freelyInflated = 1 << 20
+
 // Read is part of io.Reader.
 func (d *Decoder) Read(p []byte) (n int, err error) {
 	if !d.begun {
@@ -168,8 +172,7 @@ func (d *Decoder) Read(p []byte) (n int, err error) {
 	d.given += int64(n)
 	taken, _ := d.coded.Progress()
 	switch {
-	// The first megabyte is free: a short body may well be all zeros.
-	case d.given > Believed && d.given/int64(d.limits.Ratio) > taken:
+	case d.given > freelyInflated && d.given/int64(d.limits.Ratio) > taken:
 		d.err = errInflated
 	case err == io.EOF:
 		d.err = d.end()

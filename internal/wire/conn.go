@@ -25,6 +25,7 @@ type Conn struct {
 	reader   *bufio.Reader // narrow, or a wide one while a large head is read
 	narrow   *bufio.Reader
 	answer   *messages.Response // of the running exchange, from its head on
+	room     []byte             // behind its head, for a small body; nil without
 	reusable bool
 	loose    bool // an answer was read loosely: never taken back, and there is no further exchange
 	keepAlive
@@ -152,10 +153,11 @@ func (c *Conn) end() {
 	}
 	// Nothing is lost with a wide reader: with bytes left in it the Conn is not reusable.
 	if c.reader != c.narrow {
-		c.reader, c.source.prefix = c.narrow, nil
+		c.narrowDown()
 	}
 	c.payload = payload{conn: c} // its trailer is a part of the answer
-	c.answer = nil               // last: until then it is what a panic leaves to be told
+	c.room = nil
+	c.answer = nil // last: until then it is what a panic leaves to be told
 }
 
 // NetConn returns the connection under the Conn, for whoever wants to know its

@@ -58,7 +58,7 @@ func TestAResponseSharesNoMemoryWithTheNext(t *testing.T) {
 }
 
 func TestALargeBodySharesNoMemoryWithTheNext(t *testing.T) {
-	size := 2 * lentBody
+	size := 2 * Believed
 	chunked := func(letter string) string {
 		return fmt.Sprintf("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n", size, strings.Repeat(letter, size))
 	}

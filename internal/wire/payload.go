@@ -3,7 +3,6 @@ package wire
 import (
 	"io"
 	"math"
-	"sync"
 
 	"github.com/sluice-engine/sluice/messages"
 )
@@ -52,7 +51,9 @@ func (b *payload) Read(p []byte) (int, error) {
 			return 0, b.err
 		}
 	}
-	n, err := b.conn.reader.Read(p[:min(int64(len(p)), b.left)])
+	want := min(int64(len(p)), b.left)
+	b.conn.fit(want)
+	n, err := b.conn.reader.Read(p[:want])
 	b.left -= int64(n)
 	b.taken += int64(n)
 	switch {
@@ -76,10 +77,12 @@ func (b *payload) next() error {
 	if b.framing != chunked {
 		return io.EOF
 	}
+	b.conn.fit(0) // whoever waits for a server waits between two chunks mostly
 	if b.inside {
 		if err := b.chunkEnd(); err != nil {
 			return err
 		}
+		b.conn.fit(0)
 	}
 	size, err := b.chunkLine()
 	switch {
@@ -198,55 +201,4 @@ func (b *payload) trailers() error {
 	}
 	c.reader.Discard(section.end) // it is in the buffer, so this cannot fail
 	return io.EOF
-}
-
-// lentBody is the size up to which a body is copied out of the recycled buffer
-// it was read into; a larger one takes the buffer along.
-const lentBody = 64 << 10
-
-var bodyBuffers = sync.Pool{New: func() any { return new([]byte) }}
-
-// ReadAll reads r to its end, and no more than limit bytes. What it returns is
-// the caller's own; beside an error it is what came before.
-func ReadAll(r io.Reader, limit int64) ([]byte, error) {
-	lent := bodyBuffers.Get().(*[]byte)
-	body, err := appendAll((*lent)[:0], r, limit)
-	if int64(len(body)) > limit {
-		body = body[:limit] // what is over the cap is not handed on
-	}
-	switch {
-	case len(body) == 0:
-		*lent = body
-		body = nil
-	case len(body) > lentBody:
-		*lent = nil // it is the caller's now
-	default:
-		*lent = body
-		body = append(make([]byte, 0, len(body)), body...)
-	}
-	if cap(*lent) <= lentBody { // what one huge body needed is not kept for all the small ones
-		bodyBuffers.Put(lent)
-	}
-	return body, err
-}
-
-func appendAll(body []byte, r io.Reader, limit int64) ([]byte, error) {
-	for {
-		// A decoder gives little to a small buffer, so it never gets one.
-		if cap(body)-len(body) < 512 {
-			grown := make([]byte, len(body), max(4<<10, 2*cap(body)))
-			copy(grown, body)
-			body = grown
-		}
-		n, err := r.Read(body[len(body):cap(body)])
-		body = body[:len(body)+n]
-		switch {
-		case int64(len(body)) > limit: // before the end is looked at: it may come with the last bytes
-			return body, messages.ErrBodyTooLarge
-		case err == io.EOF:
-			return body, nil
-		case err != nil:
-			return body, err
-		}
-	}
 }

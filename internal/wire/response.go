@@ -8,9 +8,6 @@ import (
 	"github.com/sluice-engine/sluice/messages"
 )
 
-// Believed is how much is allocated on the word of a Content-Length.
-const Believed = 1 << 20
-
 // receive reads the response, or its head alone if its body is to be streamed.
 // From its head on it is c.answer, whatever becomes of its body.
 func (c *Conn) receive(call *messages.Call, sentAt time.Time) error {
@@ -19,7 +16,7 @@ func (c *Conn) receive(call *messages.Call, sentAt time.Time) error {
 		return err
 	}
 	resp := &messages.Response{StatusCode: h.status, ProtoMajor: 1, ProtoMinor: h.minor(), TLS: c.tls}
-	resp.Status, resp.Header = c.takeLines(&h)
+	resp.Status, resp.Header = c.takeLines(&h, h.joined(call))
 	resp.SentAt, resp.AnsweredAt = sentAt, time.Now()
 	reads := c.source.reads
 	c.answer = resp
@@ -104,14 +101,30 @@ func (c *Conn) tellInterim(h *head) error {
 	return c.source.interim(h.status, h.header(buf))
 }
 
+// joinedAnswer is the size up to which head and body of an answer are one piece of
+// memory: whoever keeps a part of one pins no more than this of the other.
+const joinedAnswer = readBuffer
+
+// joined is how long a body is that stands behind its head in memory; zero for none.
+func (h *head) joined(call *messages.Call) int {
+	if h.length <= 0 || int64(h.end)+h.length > joinedAnswer || h.bodiless(call.Method) ||
+		call.Stream || h.coding&call.Codings != 0 || h.loose {
+		return 0
+	}
+	return int(h.length)
+}
+
 // takeLines consumes the head and returns what its first line says behind the
-// version, and its field lines, without the empty line that ends it.
-func (c *Conn) takeLines(h *head) (status string, header messages.Header) {
+// version, and its field lines, without the empty line that ends it. The payload is
+// given room for a body that is joined to them.
+func (c *Conn) takeLines(h *head, joined int) (status string, header messages.Header) {
 	buf, _ := c.reader.Peek(h.end)
 	if h.loose {
 		status, header = h.looseStatus(buf), h.header(buf)
 	} else {
-		text := string(buf[:h.end-len("\r\n")]) // one copy of all: the buffer is for the next response
+		// One copy of all: the buffer is for the next response.
+		text, room := textAndRoom(buf[:h.end-len("\r\n")], joined)
+		c.room = room
 		status = strings.TrimRight(text[len("HTTP/1.1 "):h.lines], "\r\n")
 		header = messages.NewHeader(text[h.lines:])
 	}
@@ -175,7 +188,7 @@ func (c *Conn) readBody(h *head, call *messages.Call, resp *messages.Response) (
 		resp.Body, err = ReadAll(decoded, c.limits.Body)
 		decoded.Release() // after an error as well: it is reset before it is lent again
 	case h.length > 0:
-		resp.Body, err = c.readCounted(int(h.length))
+		resp.Body, err = c.readCounted(int(h.length), c.room)
 	default:
 		c.payload.begin(h)
 		resp.Body, err = ReadAll(&c.payload, c.limits.Body)
@@ -188,22 +201,17 @@ func (c *Conn) readBody(h *head, call *messages.Call, resp *messages.Response) (
 	return nil
 }
 
-func (c *Conn) readCounted(length int) ([]byte, error) {
-	body := make([]byte, min(length, Believed))
-	for filled := 0; ; {
-		n, err := io.ReadFull(c.reader, body[filled:])
-		filled += n
-		if err != nil {
-			return body[:filled], c.readError(ErrHalfBody)
-		}
-		if filled == length {
-			return body, nil
-		}
-		// Every byte that came is credit for one more.
-		more := make([]byte, min(length, 2*len(body)))
-		copy(more, body)
-		body = more
+// readCounted reads a body of that length, into room if it is given.
+func (c *Conn) readCounted(length int, room []byte) (body []byte, err error) {
+	if room != nil {
+		body, err = fill(c.reader, room, length)
+	} else {
+		body, err = ReadCounted(c.reader, length)
 	}
+	if err != nil {
+		err = c.readError(ErrHalfBody)
+	}
+	return body, err
 }
 
 // readError returns the error that ended reading, or atEOF if it was the peer

@@ -1,8 +1,6 @@
 package wire
 
 import (
-	"time"
-
 	"bufio"
 	"bytes"
 	"io"
@@ -10,6 +8,8 @@ import (
 	"net/http/httptrace"
 	"net/textproto"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/sluice-engine/sluice/messages"
 )
@@ -27,6 +27,7 @@ type source struct {
 	prefix []byte // read already, and to be read once more from here
 	err    error  // the last error of the connection
 	reads  int    // of the connection in the running exchange
+	fast   bool   // the last of these brought all that it had room for
 
 	upload *upload                // of a request body that is read while it is sent; nil otherwise
 	trace  *httptrace.ClientTrace // nil tells nobody
@@ -77,6 +78,7 @@ func (r *source) Read(p []byte) (n int, err error) {
 		r.reads++
 		n, err = r.socket.read(p)
 	}
+	r.fast = n == len(p)
 	if err != nil {
 		r.err = err // bufio.Reader gives an error once and forgets it
 	}
@@ -161,4 +163,39 @@ func (r *source) widen(narrow *bufio.Reader, size int) (*bufio.Reader, error) {
 		return nil, err
 	}
 	return bufio.NewReaderSize(r, size), nil
+}
+
+// wideBuffer is what a body is read through that comes fast and in small portions.
+const wideBuffer = 64 << 10
+
+// wideReaders are lent by fit. What idles is let go by the collector.
+var wideReaders = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, wideBuffer) }}
+
+// fit chooses the reader for the next n bytes of a body. Portions that are smaller
+// than what comes at once go through a wide buffer, or each costs system calls of
+// its own; whoever waits for a server, behind a read that found less than it had room
+// for, holds no more than the narrow one.
+func (c *Conn) fit(n int64) {
+	// With an error behind it, a reader may have one that it has not told.
+	if c.reader.Buffered() > 0 || len(c.source.prefix) > 0 || c.source.err != nil {
+		return
+	}
+	switch fast := c.source.fast; {
+	case c.reader == c.narrow && fast && n < wideBuffer/4:
+		c.reader = wideReaders.Get().(*bufio.Reader)
+		c.reader.Reset(&c.source)
+	case c.reader != c.narrow && !fast:
+		c.narrowDown()
+	}
+}
+
+// narrowDown returns to the narrow reader, which has nothing left. What a wide one
+// has left is lost.
+func (c *Conn) narrowDown() {
+	wide := c.reader
+	c.reader, c.source.prefix = c.narrow, nil
+	if wide.Size() == wideBuffer { // any other was made for one large head
+		wide.Reset(nil)
+		wideReaders.Put(wide)
+	}
 }

@@ -53,7 +53,7 @@ func (s *Stream) readBody(body *body) ([]byte, error) {
 	switch length := body.resp.ContentLength; {
 	case length > s.limits.Body:
 		return nil, messages.ErrBodyTooLarge
-	case body.decoded == nil && 0 < length && length <= wire.Believed:
+	case body.decoded == nil && length > 0:
 		return body.readCounted(int(length))
 	}
 	return wire.ReadAll(body, s.limits.Body)
@@ -163,13 +163,15 @@ func (b *body) Read(p []byte) (n int, err error) {
 
 // readCounted reads a whole body that is as long as its header says.
 func (b *body) readCounted(length int) ([]byte, error) {
-	content := make([]byte, length+1) // so that the last read meets the end
-	// Expected to fail: only what cannot be filled has ended where it should.
-	n, err := io.ReadFull(b, content)
-	if n == length && err == io.ErrUnexpectedEOF {
-		return content[:length:length], nil
+	content, err := wire.ReadCounted(b, length)
+	if err != nil {
+		return content, err
 	}
-	return content[:min(n, length)], cmp.Or(err, messages.ErrTruncated)
+	var more [1]byte // the body is whole once a read behind it has met its end
+	if n, err := io.ReadFull(b, more[:]); n > 0 || err != io.EOF {
+		return content, cmp.Or(err, messages.ErrTruncated)
+	}
+	return content, nil
 }
 
 // Close is part of io.Closer. A body that has not ended is cancelled, and its

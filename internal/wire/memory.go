@@ -1,0 +1,186 @@
+package wire
+
+import (
+	"io"
+	"slices"
+	"strings"
+	"sync"
+	"unsafe"
+
+	"github.com/sluice-engine/sluice/messages"
+)
+
+// Believed is how much is allocated for a body on the word of its length alone.
+const Believed = 64 << 10
+
+// credit is how many bytes are allocated for each that has come, of a body that says
+// to be longer than Believed.
+const credit = 16
+
+// ReadCounted reads length bytes of r into memory of their own, and copies at most
+// one in fifteen. Beside an error, which is io.EOF if nothing came and
+// io.ErrUnexpectedEOF if there should have been more, it returns what came.
+//
+// A length is only a claim. What is first allocated for a long body is therefore the
+// last of its length divided by credit, again and again, that is not over Believed;
+// whenever that is full, credit times as much.
+func ReadCounted(r io.Reader, length int) (body []byte, err error) {
+	size := stage(length, 0)
+	if size < length { // it will be copied, and so may be lent
+		lent := pieces[0].Get().(*[]byte)
+		defer func() { pieces[0].Put(lent) }()
+		body = (*lent)[:size]
+	} else {
+		body = blank(size)
+	}
+	return fill(r, body, length)
+}
+
+// fill reads into body until it is full, and goes on in a larger one. It returns
+// none that is not of its own making, unless body has room for length bytes.
+func fill(r io.Reader, body []byte, length int) ([]byte, error) {
+	for filled := 0; ; {
+		n, err := io.ReadFull(r, body[filled:])
+		filled += n
+		switch {
+		case err == io.EOF && filled > 0:
+			err = io.ErrUnexpectedEOF
+			fallthrough
+		case err != nil:
+			return slices.Clone(body[:filled]), err
+		case filled == length:
+			return body, nil
+		}
+		more := blank(stage(length, filled))
+		copy(more, body)
+		body = more
+	}
+}
+
+// stage is how much is allocated of a body of that length once filled bytes of it
+// have come.
+func stage(length, filled int) int {
+	for length > max(Believed, credit*filled) {
+		length = (length + credit - 1) / credit
+	}
+	return length
+}
+
+// smallBlank is the size below which memory is as quickly cleared as not.
+const smallBlank = 4 << 10
+
+// blank returns n bytes that hold anything, for somebody who overwrites them all:
+// clearing what a body is read into costs a large one a tenth of its time. What has
+// not been overwritten must not be handed on.
+func blank(n int) []byte {
+	if n < smallBlank {
+		return make([]byte, n)
+	}
+	var b strings.Builder // the one way to memory that is not cleared
+	b.Grow(n)
+	b.WriteByte(0)
+	return unsafe.Slice(unsafe.StringData(b.String()), n) // no other has the string
+}
+
+// textAndRoom copies b to where n more bytes have room behind it, in one piece of
+// memory. Nobody writes to the text: the room ends where its own bytes do, and is nil
+// if it has none.
+func textAndRoom(b []byte, n int) (text string, room []byte) {
+	if n == 0 {
+		return string(b), nil
+	}
+	whole := make([]byte, len(b)+n)
+	copy(whole, b)
+	return unsafe.String(unsafe.SliceData(whole), len(b)), whole[len(b):]
+}
+
+// pieces are lent to who reads what has no length: the first piece of a body is of
+// Believed bytes, each further one of twice as many as that before it, and all
+// behind the last kind of that kind. What idles is let go by the collector.
+var pieces [5]sync.Pool
+
+func init() {
+	for i := range pieces {
+		pieces[i].New = func() any {
+			piece := blank(Believed << i)
+			return &piece
+		}
+	}
+}
+
+// leastRoom is what a read is given at least: a decoder gives little to a small buffer.
+const leastRoom = 512
+
+// patchwork is a body in the pieces that it was read into.
+type patchwork struct {
+	whole []*[]byte // full, as far as they are; the last is the running one
+	first [8]*[]byte
+	size  int64
+}
+
+// room returns where the next read goes to.
+func (p *patchwork) room() []byte {
+	if n := len(p.whole); n > 0 {
+		if last := *p.whole[n-1]; cap(last)-len(last) >= leastRoom {
+			return last[len(last):cap(last)]
+		}
+	} else {
+		p.whole = p.first[:0]
+	}
+	lent := pieces[min(len(p.whole), len(pieces)-1)].Get().(*[]byte)
+	*lent = (*lent)[:0]
+	p.whole = append(p.whole, lent)
+	return (*lent)[:cap(*lent)]
+}
+
+// add notes that n bytes were read into the room.
+func (p *patchwork) add(n int) {
+	last := p.whole[len(p.whole)-1]
+	*last = (*last)[:len(*last)+n]
+	p.size += int64(n)
+}
+
+// join returns the first size bytes in memory of their own, and nil for none.
+func (p *patchwork) join(size int64) (body []byte) {
+	if size > 0 {
+		body = blank(int(size))
+	}
+	rest := body
+	for _, piece := range p.whole {
+		rest = rest[copy(rest, *piece):]
+	}
+	return body
+}
+
+// release gives the pieces back.
+func (p *patchwork) release() {
+	for i, piece := range p.whole {
+		pieces[min(i, len(pieces)-1)].Put(piece)
+	}
+	clear(p.whole)
+}
+
+// ReadAll reads r to its end, and no more than limit bytes. What it returns is
+// the caller's own; beside an error it is what came before.
+func ReadAll(r io.Reader, limit int64) ([]byte, error) {
+	var p patchwork
+	err := p.readAll(r, limit)
+	body := p.join(min(p.size, limit)) // what is over the cap is not handed on
+	p.release()                        // a panic of r's takes the pieces along
+	return body, err
+}
+
+func (p *patchwork) readAll(r io.Reader, limit int64) error {
+	for {
+		n, err := r.Read(p.room())
+		p.add(n)
+		switch {
+		case p.size > limit: // before the end is looked at: it may come with the last bytes
+			return messages.ErrBodyTooLarge
+		case err == io.EOF:
+			return nil
+		case err != nil:
+			return err
+		}
+	}
+}

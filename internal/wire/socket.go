@@ -185,6 +185,14 @@ func (s *Socket) Close() (err error) {
 	return err
 }
 
+// backlog is what a socket did not take at once, in the order it is sent.
+type backlog struct {
+	kept []byte // in memory of this package's
+	lent []byte // in the caller's
+}
+
+func (b *backlog) isEmpty() bool { return len(b.kept) == 0 && len(b.lent) == 0 }
+
 // speak writes the request if nothing is there to be read.
 func (s *Socket) speak() error {
 	err := s.silence()
@@ -196,6 +204,9 @@ func (s *Socket) speak() error {
 }
 
 func (s *Socket) send() error {
+	if s.body != nil && s.sealed == nil && s.prompt() {
+		return s.offer()
+	}
 	stream := s.stream()
 	// A small body is in out already, so that head and body leave in one write.
 	if _, err := stream.Write(s.out); err != nil || s.body == nil {

@@ -2,7 +2,10 @@
 
 package wire
 
-import "net"
+import (
+	"errors"
+	"net"
+)
 
 // descriptor is empty: sockets are reached through the net package alone.
 type descriptor struct{}
@@ -24,7 +27,12 @@ func (s *Socket) prompt() bool { return false }
 
 func (s *Socket) lay([]byte) bool { return false }
 
-func (s *Socket) takeBacklog() []byte { return nil }
+func (s *Socket) takeBacklog() backlog { return backlog{} }
+
+// offer and writeLent are for what prompt allows.
+func (s *Socket) offer() error { return errors.ErrUnsupported }
+
+func (s *Socket) writeLent(*Lent) error { return errors.ErrUnsupported }
 
 func (s *Socket) quiet() error { return s.silence() }
 

@@ -30,7 +30,7 @@ type descriptor struct {
 	// laying has Write keep in backlog what the socket does not take at once. The
 	// owner takes both back before an upload begins, whose goroutine reads them.
 	laying  bool
-	backlog []byte
+	backlog backlog
 
 	passage *passage // if it is shared; Share sets it
 
@@ -111,7 +111,7 @@ func (s *Socket) converse(p []byte, r *source) (int, error) {
 	switch {
 	case err != nil: // the deadline, an abort or a close, while step waited for its next turn
 		return 0, err
-	case len(s.backlog) > 0 && s.err == nil:
+	case !s.backlog.isEmpty() && s.err == nil:
 		r.sent() // the rest is written beside the read
 		return s.read(p)
 	case s.n == 0 && s.err != nil:
@@ -125,12 +125,12 @@ func (s *Socket) converse(p []byte, r *source) (int, error) {
 func (s *Socket) turn(fd uintptr) (done bool) {
 	if !s.spoken {
 		s.spoken = true // whatever comes of it, there is no second write
-		s.laying, s.backlog = true, nil
+		s.laying, s.backlog = true, backlog{}
 		s.on(fd, s.speak)
 		s.laying = false
 		// No read yet: right after a write there is nothing, and the runtime waits. With
 		// a backlog it is another who waits.
-		return s.err != nil || len(s.backlog) > 0
+		return s.err != nil || !s.backlog.isEmpty()
 	}
 	if s.sealed != nil {
 		s.on(fd, s.unseal)
@@ -145,7 +145,7 @@ func (s *Socket) press() error {
 	if !s.own {
 		return s.send()
 	}
-	s.err, s.laying, s.backlog = nil, true, nil
+	s.err, s.laying, s.backlog = nil, true, backlog{}
 	err := s.raw.Control(func(fd uintptr) { s.on(fd, s.send) })
 	s.laying = false
 	return cmp.Or(err, s.err)
@@ -157,15 +157,64 @@ func (s *Socket) prompt() bool { return s.own }
 // lay keeps p for later, if that is how it is written.
 func (s *Socket) lay(p []byte) bool {
 	if s.laying {
-		s.backlog = append(s.backlog, p...)
+		s.backlog.kept = append(s.backlog.kept, p...)
 	}
 	return s.laying
 }
 
-func (s *Socket) takeBacklog() []byte {
+func (s *Socket) takeBacklog() backlog {
 	left := s.backlog
-	s.backlog = nil
+	s.backlog = backlog{}
 	return left
+}
+
+// offer writes head and body together. It is called where Write goes to fd, and so
+// does not wait: what the socket does not take of the body stays where it is until it
+// is sent.
+func (s *Socket) offer() error {
+	n, err := writeBothFD(s.fd, s.out, s.body)
+	s.written.Add(int64(n))
+	switch {
+	case err != nil && err != syscall.EAGAIN:
+		return s.opError("write", err)
+	case n < len(s.out):
+		s.lay(s.out[n:])
+		n = len(s.out)
+	}
+	s.backlog.lent = s.body[n-len(s.out):]
+	return nil
+}
+
+// writeLent writes a body from the caller's memory, on the goroutine of an upload. It
+// waits between two writes and not in one, so that whoever closes the body need not
+// wait for the peer.
+func (s *Socket) writeLent(l *Lent) error {
+	if err := s.Conn.SetWriteDeadline(s.deadline); err != nil {
+		return err
+	}
+	if err := s.live(); err != nil { // as in writeWaiting
+		return err
+	}
+	var failure error
+	err := s.raw.Write(func(fd uintptr) (done bool) {
+		write := func(p []byte) (int, error) {
+			n, err := writeFD(int(fd), p)
+			s.written.Add(int64(max(n, 0)))
+			return max(n, 0), err
+		}
+		for more := true; more; {
+			if more, failure = l.pass(write); failure == syscall.EAGAIN {
+				failure = nil
+				return false // until the socket takes more
+			}
+			more = more && failure == nil
+		}
+		return true
+	})
+	if failure != nil {
+		return s.opError("write", failure)
+	}
+	return err
 }
 
 // unseal reads what TLS has for HTTP; a record may come in pieces.
@@ -225,7 +274,7 @@ func (s *Socket) readNow(p []byte) (int, error) {
 func (s *Socket) writeNow(p []byte) (int, error) {
 	// Without direct fd is not held, or not for us to write to. Nothing overtakes a
 	// backlog.
-	if !s.direct || len(s.backlog) > 0 {
+	if !s.direct || !s.backlog.isEmpty() {
 		return 0, nil
 	}
 	n, err := writeFD(s.fd, p)
@@ -254,6 +303,16 @@ func writeFD(fd int, p []byte) (int, error) {
 		n, err := writeOnce(fd, p)
 		if err != syscall.EINTR {
 			return n, err
+		}
+	}
+}
+
+// writeBothFD is writeFD of a after b, in one call where that is possible.
+func writeBothFD(fd int, a, b []byte) (int, error) {
+	for {
+		n, err := writeBothOnce(fd, a, b)
+		if err != syscall.EINTR {
+			return max(n, 0), err
 		}
 	}
 }

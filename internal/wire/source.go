@@ -88,7 +88,7 @@ func (r *source) Read(p []byte) (n int, err error) {
 // sent is told when the head of a request was written, and its body unless that
 // is an upload, or the socket did not take all: then the rest becomes one.
 func (r *source) sent() {
-	if left := r.socket.takeBacklog(); len(left) > 0 {
+	if left := r.socket.takeBacklog(); !left.isEmpty() {
 		r.upload = newBacklog(r.socket, left, r.trace)
 	}
 	r.wroteFields()

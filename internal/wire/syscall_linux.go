@@ -39,3 +39,21 @@ func once(call uintptr, fd int, p []byte) (int, error) {
 	}
 	return int(n), nil
 }
+
+// writeBothOnce writes a, and b behind it.
+func writeBothOnce(fd int, a, b []byte) (int, error) {
+	both := [2]syscall.Iovec{{Base: unsafe.SliceData(a)}, {Base: unsafe.SliceData(b)}}
+	both[0].SetLen(len(a))
+	both[1].SetLen(len(b))
+	var n uintptr
+	var errno syscall.Errno
+	if len(a)+len(b) > mostRaw {
+		n, _, errno = syscall.Syscall(syscall.SYS_WRITEV, uintptr(fd), uintptr(unsafe.Pointer(&both)), uintptr(len(both)))
+	} else {
+		n, _, errno = syscall.RawSyscall(syscall.SYS_WRITEV, uintptr(fd), uintptr(unsafe.Pointer(&both)), uintptr(len(both)))
+	}
+	if errno != 0 {
+		return -1, errno
+	}
+	return int(n), nil
+}

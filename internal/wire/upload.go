@@ -1,7 +1,6 @@
 package wire
 
 import (
-	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -27,8 +26,8 @@ const (
 // upload sends what is left of a request beside the reading of its answer, on a
 // goroutine of its own: a server may answer before it has read everything, or
 // nothing, and stop reading (RFC 9112, section 9.5). That is a body that is read
-// while it is sent, one in memory that is large, and what a socket did not take at
-// once.
+// while it is sent, what a socket did not take at once, and a large body in memory
+// that cannot be offered to a socket.
 //
 //	waiting ── start ──▶ running ──▶ ended
 //	   └────── forgo ─────────────────▲
@@ -36,8 +35,9 @@ const (
 // All methods may be called on nil, which is a request without such a body.
 type upload struct {
 	socket  *Socket
-	to      io.Writer // the socket's stream, or the socket itself for bytes that are sealed already
-	body    io.Reader
+	to      io.Writer   // the socket's stream, or the socket itself for bytes that are sealed already
+	ahead   []byte      // sent before the body, from memory of this package's
+	body    io.Reader   // nil if there is no more than that
 	length  int64       // negative: unknown, sent in chunks
 	await   bool        // 100 Continue
 	trailer http.Header // the caller's; run reads it when the body has ended
@@ -79,28 +79,34 @@ func newUpload(s *Socket, call *messages.Call) *upload {
 	}
 }
 
-// newBacklog returns an upload of what is sealed already, if need be.
-func newBacklog(s *Socket, left []byte, trace *httptrace.ClientTrace) *upload {
-	return &upload{
-		socket: s, to: s, body: bytes.NewReader(left), length: int64(len(left)), trace: trace, done: make(chan struct{}),
+// newBacklog returns an upload of what a socket did not take at once.
+func newBacklog(s *Socket, left backlog, trace *httptrace.ClientTrace) *upload {
+	u := &upload{socket: s, to: s, ahead: left.kept, trace: trace, done: make(chan struct{})}
+	if len(left.lent) > 0 {
+		u.body, u.length = NewLent(left.lent), int64(len(left.lent))
 	}
+	return u
 }
 
 const (
-	// promptBody is the size up to which a body is offered to a socket of ours at
-	// once: what it does not take is a backlog.
+	// promptBody is the size up to which a body is sealed at once and offered to a
+	// socket of ours: what that does not take is a backlog.
 	promptBody = 64 << 10
-	// foreignBody is the same for another connection, which cannot be offered
-	// anything without waiting. Any buffer of a kernel's takes as much.
+	// foreignBody is the size up to which a body is written to another connection,
+	// which cannot be offered anything without waiting. Any buffer of a kernel's takes
+	// as much.
 	foreignBody = 4 << 10
 )
 
 // detach makes s.body what an upload is to send, and reports whether there is
 // such a thing.
 func (s *Socket) detach(body []byte) bool {
-	limit := promptBody
-	if !s.prompt() {
-		limit = foreignBody
+	limit := foreignBody
+	switch {
+	case s.prompt() && s.sealed == nil:
+		return false // whatever it does not take is sent from where it is
+	case s.prompt():
+		limit = promptBody
 	}
 	if len(body) <= limit {
 		return false
@@ -115,28 +121,42 @@ func (s *Socket) detach(body []byte) bool {
 // closed.
 type Lent struct {
 	mu   sync.Mutex
-	left bytes.Reader // guarded by mu: who sends it reads it, the exchange's owner empties it
+	left []byte // guarded by mu: who sends it reads it, the exchange's owner empties it
 }
 
 // NewLent returns a Lent that is still open.
-func NewLent(body []byte) *Lent {
-	l := new(Lent)
-	l.left.Reset(body)
-	return l
-}
+func NewLent(body []byte) *Lent { return &Lent{left: body} }
 
 // Read is part of io.Reader.
 func (l *Lent) Read(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.left.Read(p)
+	n := copy(p, l.left)
+	l.left = l.left[n:]
+	if n == 0 && len(p) > 0 {
+		return 0, io.EOF
+	}
+	return n, nil
 }
+
+// pass has write take a part of what is left, and reports whether there is more.
+// write must not wait, for Close does.
+func (l *Lent) pass(write func([]byte) (int, error)) (more bool, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n, err := write(l.left[:min(len(l.left), mostPassed)])
+	l.left = l.left[n:]
+	return len(l.left) > 0, err
+}
+
+// mostPassed bounds how long Close waits.
+const mostPassed = 1 << 20
 
 // Close is part of io.Closer.
 func (l *Lent) Close() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.left.Reset(nil)
+	l.left = nil
 	return nil
 }
 
@@ -279,6 +299,23 @@ var uploadBuffers = sync.Pool{New: func() any { return new([32 << 10]byte) }}
 // copy tells the body's errors from the connection's: after the latter the
 // server may have answered all the same.
 func (u *upload) copy() (readErr, writeErr error) {
+	if len(u.ahead) > 0 {
+		if _, err := u.to.Write(u.ahead); err != nil || u.body == nil {
+			return nil, err
+		}
+	}
+	if lent, ok := u.body.(*Lent); ok && u.socket.prompt() && u.socket.sealed == nil {
+		err := u.socket.writeLent(lent)
+		if u.stopped() {
+			return errUploadStopped, nil
+		}
+		return nil, err
+	}
+	return u.copyThrough()
+}
+
+// copyThrough reads the body into memory of this package's, and sends it from there.
+func (u *upload) copyThrough() (readErr, writeErr error) {
 	buffer := uploadBuffers.Get().(*[32 << 10]byte)
 	defer uploadBuffers.Put(buffer)
 	var sent int64

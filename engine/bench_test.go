@@ -48,13 +48,16 @@ func tapeDial(context.Context, string, string) (net.Conn, error) {
 	return &tape{answer: []byte(answer)}, nil
 }
 
+// tapeLimits hold nothing back.
+var tapeLimits = []throttle.Limit{
+	{ID: "route", Quota: 1e9, Per: time.Second, Linked: []throttle.Link{{ID: "all", Weight: 1}}},
+	{ID: "all", Quota: 1e9, Per: time.Second},
+}
+
 func newTapeEngine(t testing.TB) *engine.Engine {
 	eng, err := engine.New(engine.Config{
 		BaseURL: "http://server.test", Dial: engine.Dial{DialContext: tapeDial},
-		Limits: []throttle.Limit{
-			{ID: "route", Quota: 1e9, Per: time.Second, Linked: []throttle.Link{{ID: "all", Weight: 1}}},
-			{ID: "all", Quota: 1e9, Per: time.Second},
-		},
+		Limits: tapeLimits,
 	})
 	require.NoError(t, err)
 	t.Cleanup(func() { eng.Close() })

@@ -28,13 +28,14 @@ var mayImport = map[string][]string{
 	"throttle/feedback":  {"throttle", "internal/clock", "internal/jsonpath", "internal/httpdate"},
 	"throttle/limitfile": {"throttle"},
 	"internal/jsontext":  {},
-	"messages":           {"throttle", "internal/jsontext"},
+	"internal/loan":      {},
+	"messages":           {"throttle", "internal/jsontext", "internal/loan"},
 	"messages/protocol":  {"messages", "throttle", "throttle/feedback"},
 	"auth":               {"messages", "internal/percent", "internal/quotient", "internal/httpdate", "internal/jsonpath"},
 	"auth/oauth2":        {"auth", "messages"},
-	"internal/wire":      {"messages", "messages/protocol"},
+	"internal/wire":      {"internal/loan", "messages", "messages/protocol"},
 	"internal/wire/dial": {"internal/wire", "internal/wire/h2", "messages", "messages/protocol"},
-	"internal/wire/h2":   {"internal/wire", "messages", "messages/protocol"},
+	"internal/wire/h2":   {"internal/loan", "internal/wire", "messages", "messages/protocol"},
 
 	// the actors
 	"actors/mailbox":   {"messages/protocol"},

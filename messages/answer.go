@@ -71,8 +71,10 @@ func (e *DecodeError) Error() string {
 // Unwrap returns the cause.
 func (e *DecodeError) Unwrap() error { return e.Err }
 
-// Answer returns what errors about the response carry.
+// Answer returns what errors about the response carry. It has the response's Body,
+// which Release leaves alone from now on.
 func (r *Response) Answer() Answer {
+	r.loan.Keep()
 	return Answer{
 		Method: r.Method, URL: r.URL, StatusCode: r.StatusCode, Header: r.Header, Body: r.Body,
 		Attempts: max(1, r.Attempts), Sent: r.Sent.Worst(SentYes), AnsweredAt: r.AnsweredAt,

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/text/encoding/htmlindex"
 
 	"github.com/sluice-engine/sluice/internal/jsontext"
+	"github.com/sluice-engine/sluice/internal/loan"
 )
 
 // Header is the header of a response, kept as it was received: its lines are
@@ -91,7 +92,8 @@ func (h Header) HTTP() http.Header {
 }
 
 // Response is the one answer to a Request. Any status is a response. It owns
-// its bytes, and is safe for concurrent use as long as nobody changes it.
+// its bytes, until Release if somebody calls that, and is safe for concurrent use as
+// long as nobody changes it.
 type Response struct {
 	StatusCode int
 	// Status is the code and, behind a blank, the server's own words for it, as in
@@ -134,6 +136,8 @@ type Response struct {
 	// TLS describes the connection for https. It is shared, and not to be
 	// changed.
 	TLS *tls.ConnectionState
+
+	loan loan.Loan // of Body's memory as it came; zero if nobody wants it back
 }
 
 // Proto returns the protocol's name and version, such as "HTTP/1.1".

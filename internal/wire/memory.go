@@ -3,10 +3,10 @@ package wire
 import (
 	"io"
 	"slices"
-	"strings"
 	"sync"
 	"unsafe"
 
+	"github.com/sluice-engine/sluice/internal/loan"
 	"github.com/sluice-engine/sluice/messages"
 )
 
@@ -24,37 +24,39 @@ const credit = 16
 // A length is only a claim. What is first allocated for a long body is therefore the
 // last of its length divided by credit, again and again, that is not over Believed;
 // whenever that is full, credit times as much.
-func ReadCounted(r io.Reader, length int) (body []byte, err error) {
+func ReadCounted(r io.Reader, length int) (body []byte, l loan.Loan, err error) {
 	size := stage(length, 0)
-	if size < length { // it will be copied, and so may be lent
-		lent := pieces[0].Get().(*[]byte)
-		defer func() { pieces[0].Put(lent) }()
-		body = (*lent)[:size]
-	} else {
-		body = blank(size)
+	if size == length {
+		body, l = loan.Take(length)
+	} else { // it will be copied
+		scratch := pieces[0].Get().(*[]byte)
+		defer func() { pieces[0].Put(scratch) }()
+		body = (*scratch)[:size]
 	}
-	return fill(r, body, length)
-}
-
-// fill reads into body until it is full, and goes on in a larger one. It returns
-// none that is not of its own making, unless body has room for length bytes.
-func fill(r io.Reader, body []byte, length int) ([]byte, error) {
 	for filled := 0; ; {
 		n, err := io.ReadFull(r, body[filled:])
 		filled += n
 		switch {
-		case err == io.EOF && filled > 0:
-			err = io.ErrUnexpectedEOF
-			fallthrough
 		case err != nil:
-			return slices.Clone(body[:filled]), err
+			body = slices.Clone(body[:filled])
+			l.End()
+			return body, loan.Loan{}, halfWay(err, filled)
 		case filled == length:
-			return body, nil
+			return body, l, nil
 		}
-		more := blank(stage(length, filled))
+		more, its := loan.Take(stage(length, filled))
 		copy(more, body)
-		body = more
+		l.End() // of what nobody else has seen
+		body, l = more, its
 	}
+}
+
+// halfWay is the error of a read that ends behind so many bytes.
+func halfWay(err error, filled int) error {
+	if err == io.EOF && filled > 0 {
+		return io.ErrUnexpectedEOF
+	}
+	return err
 }
 
 // stage is how much is allocated of a body of that length once filled bytes of it
@@ -64,22 +66,6 @@ func stage(length, filled int) int {
 		length = (length + credit - 1) / credit
 	}
 	return length
-}
-
-// smallBlank is the size below which memory is as quickly cleared as not.
-const smallBlank = 4 << 10
-
-// blank returns n bytes that hold anything, for somebody who overwrites them all:
-// clearing what a body is read into costs a large one a tenth of its time. What has
-// not been overwritten must not be handed on.
-func blank(n int) []byte {
-	if n < smallBlank {
-		return make([]byte, n)
-	}
-	var b strings.Builder // the one way to memory that is not cleared
-	b.Grow(n)
-	b.WriteByte(0)
-	return unsafe.Slice(unsafe.StringData(b.String()), n) // no other has the string
 }
 
 // textAndRoom copies b to where n more bytes have room behind it, in one piece of
@@ -102,7 +88,7 @@ var pieces [5]sync.Pool
 func init() {
 	for i := range pieces {
 		pieces[i].New = func() any {
-			piece := blank(Believed << i)
+			piece := loan.Blank(Believed << i)
 			return &piece
 		}
 	}
@@ -141,15 +127,15 @@ func (p *patchwork) add(n int) {
 }
 
 // join returns the first size bytes in memory of their own, and nil for none.
-func (p *patchwork) join(size int64) (body []byte) {
+func (p *patchwork) join(size int64) (body []byte, l loan.Loan) {
 	if size > 0 {
-		body = blank(int(size))
+		body, l = loan.Take(int(size))
 	}
 	rest := body
 	for _, piece := range p.whole {
 		rest = rest[copy(rest, *piece):]
 	}
-	return body
+	return body, l
 }
 
 // release gives the pieces back.
@@ -162,12 +148,12 @@ func (p *patchwork) release() {
 
 // ReadAll reads r to its end, and no more than limit bytes. What it returns is
 // the caller's own; beside an error it is what came before.
-func ReadAll(r io.Reader, limit int64) ([]byte, error) {
+func ReadAll(r io.Reader, limit int64) ([]byte, loan.Loan, error) {
 	var p patchwork
 	err := p.readAll(r, limit)
-	body := p.join(min(p.size, limit)) // what is over the cap is not handed on
-	p.release()                        // a panic of r's takes the pieces along
-	return body, err
+	body, l := p.join(min(p.size, limit)) // what is over the cap is not handed on
+	p.release()                           // a panic of r's takes the pieces along
+	return body, l, err
 }
 
 func (p *patchwork) readAll(r io.Reader, limit int64) error {

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sluice-engine/sluice/internal/loan"
 	"github.com/sluice-engine/sluice/messages"
 )
 
@@ -182,17 +183,19 @@ func (c *Conn) readBody(h *head, call *messages.Call, resp *messages.Response) (
 	if h.length > c.limits.Body {
 		return messages.ErrBodyTooLarge
 	}
+	var l loan.Loan
 	decoded := c.decoder(h, call, resp)
 	switch {
 	case decoded != nil:
-		resp.Body, err = ReadAll(decoded, c.limits.Body)
+		resp.Body, l, err = ReadAll(decoded, c.limits.Body)
 		decoded.Release() // after an error as well: it is reset before it is lent again
 	case h.length > 0:
-		resp.Body, err = c.readCounted(int(h.length), c.room)
+		resp.Body, l, err = c.readCounted(int(h.length))
 	default:
 		c.payload.begin(h)
-		resp.Body, err = ReadAll(&c.payload, c.limits.Body)
+		resp.Body, l, err = ReadAll(&c.payload, c.limits.Body)
 	}
+	resp.Lend(l)
 	if err != nil {
 		return err
 	}
@@ -201,17 +204,19 @@ func (c *Conn) readBody(h *head, call *messages.Call, resp *messages.Response) (
 	return nil
 }
 
-// readCounted reads a body of that length, into room if it is given.
-func (c *Conn) readCounted(length int, room []byte) (body []byte, err error) {
-	if room != nil {
-		body, err = fill(c.reader, room, length)
+// readCounted reads a body of that length, behind its head if there is room.
+func (c *Conn) readCounted(length int) (body []byte, l loan.Loan, err error) {
+	if c.room == nil {
+		body, l, err = ReadCounted(c.reader, length)
 	} else {
-		body, err = ReadCounted(c.reader, length)
+		filled := 0
+		filled, err = io.ReadFull(c.reader, c.room)
+		body = c.room[:filled:filled]
 	}
 	if err != nil {
 		err = c.readError(ErrHalfBody)
 	}
-	return body, err
+	return body, l, err
 }
 
 // readError returns the error that ended reading, or atEOF if it was the peer

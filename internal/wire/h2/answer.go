@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/sluice-engine/sluice/internal/loan"
 	"github.com/sluice-engine/sluice/internal/wire"
 	"github.com/sluice-engine/sluice/messages"
 )
@@ -35,7 +36,9 @@ func (s *Stream) answer(call *messages.Call, resp *http.Response, answer *messag
 	if call.OnHead != nil {
 		call.OnHead(answer)
 	}
-	answer.Body, err = s.readBody(body)
+	var l loan.Loan
+	answer.Body, l, err = s.readBody(body)
+	answer.Lend(l)
 	return err
 }
 
@@ -49,10 +52,10 @@ func bodiless(method string, resp *http.Response) bool {
 	return resp.ContentLength == 0 && len(resp.Trailer) == 0
 }
 
-func (s *Stream) readBody(body *body) ([]byte, error) {
+func (s *Stream) readBody(body *body) ([]byte, loan.Loan, error) {
 	switch length := body.resp.ContentLength; {
 	case length > s.limits.Body:
-		return nil, messages.ErrBodyTooLarge
+		return nil, loan.Loan{}, messages.ErrBodyTooLarge
 	case body.decoded == nil && length > 0:
 		return body.readCounted(int(length))
 	}
@@ -162,16 +165,16 @@ func (b *body) Read(p []byte) (n int, err error) {
 }
 
 // readCounted reads a whole body that is as long as its header says.
-func (b *body) readCounted(length int) ([]byte, error) {
-	content, err := wire.ReadCounted(b, length)
+func (b *body) readCounted(length int) ([]byte, loan.Loan, error) {
+	content, l, err := wire.ReadCounted(b, length)
 	if err != nil {
-		return content, err
+		return content, l, err
 	}
 	var more [1]byte // the body is whole once a read behind it has met its end
 	if n, err := io.ReadFull(b, more[:]); n > 0 || err != io.EOF {
-		return content, cmp.Or(err, messages.ErrTruncated)
+		return content, l, cmp.Or(err, messages.ErrTruncated)
 	}
-	return content, nil
+	return content, l, nil
 }
 
 // Close is part of io.Closer. A body that has not ended is cancelled, and its

@@ -1,0 +1,5 @@
+//go:build !race
+
+package loan
+
+const raceEnabled = false

@@ -58,8 +58,8 @@ func TestASharedSocketCarriesBothDirectionsAtOnce(t *testing.T) {
 	require.True(t, bytes.Equal(there, <-arrived))
 }
 
-// waits runs f and returns its error, which some other call is to bring about.
-func waits(f func() error, then func()) error {
+// failing runs f and returns its error, which some other call is to bring about.
+func failing(f func() error, then func()) error {
 	failed := make(chan error, 1)
 	go func() { failed <- f() }()
 	then()
@@ -91,7 +91,7 @@ func TestASharedSocketFailsAsANetConnDoes(t *testing.T) {
 			s := share(t, func(*tls.Conn, *wiretest.Joiner) { <-end })
 			defer close(end)
 
-			err := waits(func() error { return c.run(s) }, func() { c.then(s) })
+			err := failing(func() error { return c.run(s) }, func() { c.then(s) })
 
 			require.ErrorIs(t, err, c.want)
 			var failed *net.OpError

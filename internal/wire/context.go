@@ -58,10 +58,13 @@ func (c *Contained) Value(key any) (value any) {
 func (c *Contained) call(f func()) error {
 	panicked := Guard(messages.Exchanging, f)
 	if panicked != nil {
-		c.failed.CompareAndSwap(nil, &panicked)
+		c.remember(panicked)
 	}
 	return panicked
 }
+
+// remember is apart from call because it allocates.
+func (c *Contained) remember(panicked error) { c.failed.CompareAndSwap(nil, &panicked) }
 
 // Failure is the first panic that was contained; nil if there was none.
 func (c *Contained) Failure() error {

@@ -145,6 +145,11 @@ type Connections struct {
 	// MinIdle says, and waits until one is; a *PoolFullError says so if its time is up
 	// before. Where more origins are busy than there are connections, they have them by
 	// turns of half a second. Engine.Warm fails then, and MinIdle is made up for later.
+	// A dial that has not succeeded after half a second makes room for another origin
+	// that waits, and its own requests wait for another dial, the eighth of which is a
+	// failure; but each origin may keep one such dial, as long as half of the
+	// connections remain for others. Of a MaxTotal of 1 a dial has a longer turn each
+	// time, up to four seconds.
 	MaxTotal int
 	// MaxIdleTotal bounds the unused connections to all origins together: beyond it
 	// those are closed that are unused for longest, within a second, but for MinIdle

@@ -53,8 +53,9 @@ type (
 		conn  protocol.Connection
 		err   error
 		trace *httptrace.ClientTrace // that the dial was told to
+		begun *dialling
 	}
-	closeDone struct{} // a connection is closed
+	closeDone struct{ conn protocol.Connection }
 	upkeepDue struct{}
 )
 
@@ -105,8 +106,9 @@ func (p incarnation) hear(message any) {
 	case ticket.ExpireLease:
 		p.core.Expire(p.now(), m.Ticket)
 	case closeDone:
-		p.core.Closed(p.now())
+		p.core.Closed(p.now(), m.conn)
 	case dialDone:
+		p.needs.Places.ended(m.begun)
 		p.core.Dialled(p.now(), m.conn, m.err, m.trace)
 	case upkeepDue:
 		p.core.Upkeep(p.now())
@@ -145,20 +147,23 @@ func (p *Pool) describe() protocol.PoolStats {
 
 // Dial is part of Outlet. The goroutine is given copies, and reports back once.
 func (p *Pool) Dial(values context.Context, trace *httptrace.ClientTrace) {
-	ctx := p.ctx
+	ctx, begun := p.needs.Places.begin(p.ctx, p.now(), &p.seat)
 	switch {
 	case values != nil: // the trace is one of them
-		ctx = valued{p.ctx, context.WithoutCancel(values)}
+		ctx = valued{ctx, context.WithoutCancel(values)}
 	case trace != nil:
 		ctx = httptrace.WithClientTrace(ctx, trace)
 	}
 	go func(dial Dial, origin messages.Origin, self mailbox.Address) {
-		done := dialDone{err: errDialExited, trace: trace}
+		done := dialDone{err: errDialExited, trace: trace, begun: begun}
 		defer func() { self.Tell(done) }()     // a dialer may end its goroutine
 		conn, err := dial.guarded(ctx, origin) // an error of it says which origin
-		if err == nil && ctx.Err() != nil {    // nobody wants it any more, and the pool may have ended without it
+		switch {
+		case err == nil && p.ctx.Err() != nil: // nobody wants it any more, and the pool may have ended without it
 			closeGuarded(conn)
-			conn, err = nil, ctx.Err()
+			conn, err = nil, p.ctx.Err()
+		case err != nil && context.Cause(ctx) == errYielded && errors.Is(err, context.Canceled): // not a panic, and not what it had met before
+			err = errYielded
 		}
 		done.conn, done.err = conn, err
 	}(p.needs.Dial, p.needs.Origin, p.needs.Door.Address)
@@ -238,6 +243,9 @@ func (p *Pool) Release() { p.needs.Places.release(p.now(), &p.seat) }
 // Withdraw is part of Outlet.
 func (p *Pool) Withdraw() { p.needs.Places.withdraw(&p.seat) }
 
+// Press is part of Outlet.
+func (p *Pool) Press() time.Duration { return p.needs.Places.press(p.now()) }
+
 // AbortDials is part of Outlet.
 func (p *Pool) AbortDials() { p.cancel() }
 
@@ -245,9 +253,15 @@ func (p *Pool) AbortDials() { p.cancel() }
 // time to close, and must not hold up the others.
 func (p *Pool) Close(conn protocol.Connection) {
 	go func(self mailbox.Address) {
-		defer self.Tell(closeDone{})
+		defer self.Tell(closeDone{conn})
 		closeGuarded(conn)
 	}(p.needs.Door.Address)
+}
+
+// CloseHangs is part of Outlet.
+func (p *Pool) CloseHangs(patience time.Duration) {
+	p.needs.Logger.Warn("Close of a connection has not returned, and it is not counted any more",
+		"origin", p.needs.Origin.String(), "after", patience)
 }
 
 func closeGuarded(conn protocol.Connection) {

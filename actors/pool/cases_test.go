@@ -17,6 +17,9 @@ import (
 // quiet is an outlet, and everybody else, for a pool of a few connections.
 type quiet struct {
 	dials, closes, forsaken, unused, ended int
+	presses, hangs                         int
+	pressAt                                time.Duration
+	closing                                []protocol.Connection
 	alarm                                  time.Duration
 	fails                                  bool // the next dial to be begun fails the call that begins it
 	told                                   []any
@@ -42,11 +45,16 @@ func (q *quiet) Reserve(waits bool) bool {
 	q.places++
 	return true
 }
-func (q *quiet) Release()                                   { q.places-- }
-func (q *quiet) Cede() bool                                 { return q.ceding }
-func (q *quiet) Withdraw()                                  { q.registered = false }
-func (*quiet) AbortDials()                                  {}
-func (q *quiet) Close(protocol.Connection)                  { q.closes++ }
+func (q *quiet) Release()                 { q.places-- }
+func (q *quiet) Cede() bool               { return q.ceding }
+func (q *quiet) Press() time.Duration     { q.presses++; return q.pressAt }
+func (q *quiet) CloseHangs(time.Duration) { q.hangs++ }
+func (q *quiet) Withdraw()                { q.registered = false }
+func (*quiet) AbortDials()                {}
+func (q *quiet) Close(c protocol.Connection) {
+	q.closes++
+	q.closing = append(q.closing, c)
+}
 func (q *quiet) Park(t *ticket.Ticket)                      { q.parked = append(q.parked, t) }
 func (q *quiet) Requeue(t *ticket.Ticket)                   { q.requeued = append(q.requeued, t) }
 func (q *quiet) Forsake(*ticket.Ticket)                     { q.forsaken++ }
@@ -57,6 +65,13 @@ func (q *quiet) WarnOfStreams(full *messages.PoolFullError) { q.warned = append(
 func (*quiet) HookFailed(*messages.PanicError)              {}
 func (q *quiet) End()                                       { q.ended++ }
 func (q *quiet) Tell(message any)                           { q.told = append(q.told, message) }
+
+// shut is the connection that has been closing for longest, and is closed now.
+func (q *quiet) shut() protocol.Connection {
+	c := q.closing[0]
+	q.closing = q.closing[1:]
+	return c
+}
 
 func (q *quiet) ticket() *ticket.Ticket {
 	t := &ticket.Ticket{Asked: ticket.Asked{Owner: q}}
@@ -295,7 +310,7 @@ func TestWhatIsBeingClosedCountsAsOpen(t *testing.T) {
 	core.Acquire(0, q.ticket())
 	core.Return(0, one.Lease)
 	require.Equal(t, 1, q.dials, "there is no room yet")
-	core.Closed(100 * ms)
+	core.Closed(100*ms, q.shut())
 	require.Equal(t, 2, q.dials)
 }
 
@@ -344,10 +359,61 @@ func TestADialThatHadToWaitForACloseIsDoubtedLikeAnyOther(t *testing.T) {
 	core.Upkeep(doubtAfter)
 	core.Acquire(time.Second, one)
 	core.Return(time.Second, before.Lease)
-	core.Closed(2 * time.Second)
-	require.Equal(t, 2*time.Second+doubtAfter, q.alarm)
+	core.Closed(1100*ms, q.shut())
+	core.Upkeep(q.alarm)
+	require.Empty(t, q.parked, "the close is over, and the dial is young")
+	require.Equal(t, 1100*ms+doubtAfter, q.alarm)
 	core.Upkeep(q.alarm)
 	require.Equal(t, []*ticket.Ticket{one}, q.parked)
+}
+
+// Somebody else's Close may never return, and the permit may be of use elsewhere.
+func TestWhoeverWaitsBehindACloseThatHangsHoldsNoPermitAndGoesOn(t *testing.T) {
+	q, core := newQuiet(Config{MaxConns: 1, MaxWaiters: 9})
+	before, one := q.leased(core), q.ticket()
+	core.Acquire(0, one)
+	core.Return(0, before.Lease)
+	core.Upkeep(doubtAfter)
+	require.Equal(t, []*ticket.Ticket{one}, q.parked)
+	require.Equal(t, 1, q.dials, "its socket may be open")
+
+	core.Upkeep(closePatience - 1)
+	require.Equal(t, 1, q.dials)
+	require.Equal(t, closePatience, q.alarm)
+	core.Upkeep(closePatience)
+	require.Equal(t, 2, q.dials)
+	require.Equal(t, 1, q.hangs, "it is told")
+	require.Equal(t, 1, q.places)
+	core.Dialled(closePatience, &conn{}, nil, nil)
+	require.Equal(t, []*ticket.Ticket{one}, q.requeued)
+
+	core.Closed(2*closePatience, q.shut())
+	require.Equal(t, 1, q.places, "it has given it back already")
+}
+
+// Otherwise connections that never close would be opened without end.
+func TestNoMoreClosesThatHangAreForgottenThanThereMayBeConnections(t *testing.T) {
+	q, core := newQuiet(Config{MaxConns: 2, MaxWaiters: 9})
+	now := time.Duration(0)
+	hang := func() {
+		one := q.ticket()
+		core.Acquire(now, one)
+		core.Dialled(now, &conn{}, nil, nil)
+		core.Return(now, one.Lease)
+		now += closePatience
+		core.Upkeep(now)
+	}
+	hang()
+	hang()
+	require.Equal(t, 2, q.hangs)
+	hang()
+	hang()
+	require.Equal(t, 2, q.hangs)
+	core.Acquire(now, q.ticket())
+	require.Equal(t, 4, q.dials, "those beyond count until they are closed")
+	core.Closed(now, q.shut())
+	require.Equal(t, 3, q.hangs, "another may be forgotten now")
+	require.Equal(t, 5, q.dials)
 }
 
 func TestWhoeverWaitsForADialAfterAPauseHoldsNoPermit(t *testing.T) {
@@ -435,7 +501,7 @@ func TestAPoolIsUnusedThoughItsLastConnectionTookLongToClose(t *testing.T) {
 	core.Return(0, q.leased(core).Lease)
 	core.Upkeep(time.Second)
 	require.Zero(t, q.unused)
-	core.Closed(3 * time.Second)
+	core.Closed(3*time.Second, q.shut())
 	require.Equal(t, 4*time.Second, q.alarm)
 	core.Upkeep(4 * time.Second)
 	require.Equal(t, 1, q.unused)
@@ -459,7 +525,7 @@ func TestAPoolThatClosesIsPatientWithDialsAndClosesForAWhile(t *testing.T) {
 	core.Dialled(3*closePatience, &conn{}, nil, nil)
 	require.Equal(t, 3, q.closes, "it came too late")
 	for range 3 {
-		core.Closed(3 * closePatience)
+		core.Closed(3*closePatience, q.shut())
 	}
 	require.Equal(t, 1, q.ended)
 }

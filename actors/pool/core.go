@@ -41,7 +41,8 @@ type Config struct {
 //
 // Invariants, between two calls:
 //
-//   - idle + leased + dialling + being closed ≤ MaxConns, and each has a place.
+//   - idle + leased + dialling + being closed ≤ MaxConns, and each has a place. What
+//     is being closed for longer than closePatience is not counted; see disown.
 //   - Nobody waits while a connection is idle.
 //   - Whoever waits is waited for: a connection is being dialled, or there is no
 //     room for another beside those leased and those being closed, or no place
@@ -59,7 +60,8 @@ type Core struct {
 	moved    time.Duration   // when a connection was last lent
 	streams  streams
 	dials    dials
-	closing  int                 // connections being closed
+	closing  []closing           // connections being closed, first the one that has been for longest
+	hanging  int                 // those whose Close has not returned for long: they count no longer
 	warming  []protocol.WarmPool // who waits for connections to be open
 	alarm    time.Duration       // when Upkeep is called; zero means never
 	empty    time.Duration       // since when there has been no connection
@@ -93,12 +95,18 @@ type Outlet interface {
 	Release()
 	// Withdraw says that nobody waits for a place any more.
 	Withdraw()
+	// Press has dials in doubt at other origins give up their places to who waits for
+	// one, and returns when asking again is worthwhile. A dial of this pool's that is
+	// to do so ends with errYielded.
+	Press() time.Duration
 	// AbortDials ends the dials under way soon, each of which is told with
 	// Dialled all the same.
 	AbortDials()
 	// Close closes a connection that is in the pool no longer; Closed follows
 	// when that is done.
 	Close(protocol.Connection)
+	// CloseHangs tells of a connection whose Close has not returned for long.
+	CloseHangs(patience time.Duration)
 	// Park gives the permit of a ticket back that goes on waiting here.
 	Park(*ticket.Ticket)
 	// Requeue sends a parked ticket back to the throttler, which it comes from
@@ -294,41 +302,9 @@ func (c *Core) discard(now time.Duration, l *ticket.Lease) {
 	c.leases[l.Index], last.Index = last, l.Index
 	c.leases[len(c.leases)-1] = nil
 	c.leases = c.leases[:len(c.leases)-1]
-	c.close(l.Conn)
+	c.close(now, l.Conn)
 	c.noteEmpty(now)
 }
-
-func (c *Core) close(conn protocol.Connection) {
-	if !c.gaveUp {
-		c.closing++
-	} else {
-		c.out.Release() // nobody hears of its end
-	}
-	if shared, ok := conn.(protocol.Parting); ok {
-		shared.Part() // now: the next dial may be this call's too
-	}
-	c.out.Close(conn)
-}
-
-// Closed takes note that a connection is closed, and so no longer counts.
-func (c *Core) Closed(now time.Duration) {
-	if c.gaveUp {
-		return
-	}
-	if c.closing == 0 {
-		panic("pool: a connection was closed that was not to be")
-	}
-	c.closing--
-	c.out.Release()
-	c.noteEmpty(now) // it was not unused until now
-	c.dialMore(now)
-	c.parkIfInDoubt(now)
-	c.endIfDone()
-}
-
-// closePatience is how long a pool that is closed waits for dials to end and for
-// connections to be closed: somebody else's code may never return.
-const closePatience = 5 * time.Second
 
 // Close answers every waiter, closes what is idle and aborts what is leased;
 // the last of them to be closed ends the pool.
@@ -356,7 +332,7 @@ func (c *Core) DropIdle(now time.Duration) {
 }
 
 func (c *Core) endIfDone() {
-	if c.closed && !c.ended && len(c.leases)+c.dials.n+c.closing == 0 {
+	if c.closed && !c.ended && len(c.leases)+c.dials.n+len(c.closing) == 0 {
 		c.ended = true // a late ticket is still refused, and must not end it twice
 		c.out.End()
 	}
@@ -379,6 +355,7 @@ func (c *Core) Recover(now time.Duration) {
 	c.alarm = 0 // the incarnation before has stopped it
 	c.DropIdle(now)
 	c.noteEmpty(now)
+	c.disown(now)
 	if c.endsAt != 0 {
 		c.arm(c.endsAt)
 	}
@@ -386,6 +363,7 @@ func (c *Core) Recover(now time.Duration) {
 		c.arm(c.patience)
 	}
 	c.dialMore(now)
+	c.press()
 	c.parkIfInDoubt(now)
 	c.warnOfStreams(now)
 	c.endIfDone()

@@ -64,7 +64,7 @@ func newWorld(t *rapid.T) *world {
 		Passivate:   max(0, w.span("Passivate", -1500, 1500)),
 	}
 	w.core = NewCore(w.now, w.config, w)
-	w.oracle = &oracle{Config: w.config, empty: w.now}
+	w.oracle = &oracle{Config: w.config, empty: w.now, pressAfter: w.span("pressAfter", 1, 500)}
 	w.recover(nil)
 	w.compare()
 	return w
@@ -109,6 +109,16 @@ func (w *world) Release() {
 	w.places--
 	require.GreaterOrEqual(w, w.places, 0)
 }
+
+// Press is part of Outlet.
+func (w *world) Press() time.Duration {
+	require.True(w, w.registered, "no place is waited for")
+	w.done.pressed++
+	return w.now + w.oracle.pressAfter
+}
+
+// CloseHangs is part of Outlet.
+func (w *world) CloseHangs(time.Duration) { w.done.hangs++ }
 
 // Withdraw is part of Outlet.
 func (w *world) Withdraw() {
@@ -418,6 +428,15 @@ func (w *world) aDialFailsForGood() {
 	}
 }
 
+// aDialYields its place to another origin.
+func (w *world) aDialYields() {
+	if len(w.dialling) > 0 {
+		i, trace := w.takeDial()
+		w.oracle.dialYields(w.now, i)
+		w.core.Dialled(w.now, nil, errYielded, w.traces[trace])
+	}
+}
+
 // aDialPanics in a hook if it has one, or in the dialer.
 func (w *world) aDialPanics() {
 	if len(w.dialling) == 0 {
@@ -444,9 +463,9 @@ func (w *world) takeDial() (i, trace int) {
 
 func (w *world) aConnectionIsClosed() {
 	if len(w.closing) > 0 {
-		take(w, &w.closing)
-		w.oracle.closed(w.now)
-		w.core.Closed(w.now)
+		c := take(w, &w.closing)
+		w.oracle.closed(w.now, c.id)
+		w.core.Closed(w.now, c)
 	}
 }
 
@@ -460,6 +479,21 @@ func (w *world) someoneWarms() {
 // otherPoolsOpen as many connections as there may be, or close some.
 func (w *world) otherPoolsOpen() { w.oracle.full = !w.oracle.full }
 func (w *world) otherPoolsWait() { w.oracle.ceding = !w.oracle.ceding }
+
+// allDialsYield again and again, each of them.
+func (w *world) allDialsYield() {
+	for range 2 * mostYields {
+		w.aDialYields()
+	}
+}
+
+// aCloseHangs for so long that the pool counts it no more.
+func (w *world) aCloseHangs() {
+	if len(w.closing) > 0 && w.alarm != 0 {
+		w.now = max(w.now, w.alarm, w.now+closePatience)
+		w.upkeep()
+	}
+}
 
 // aPlaceIsGranted that was waited for, or is not waited for any more.
 func (w *world) aPlaceIsGranted() {
@@ -516,7 +550,7 @@ func (w *world) aStrangerIsReturned() {
 
 func (w *world) aConnectionIsClosedTwice() {
 	if len(w.closing) == 0 && !w.gaveUp {
-		require.Panics(w, func() { w.core.Closed(w.now) })
+		require.Panics(w, func() { w.core.Closed(w.now, &conn{}) })
 		w.recover(nil)
 	}
 }
@@ -571,7 +605,7 @@ var events = slices.Concat(
 	[]event{
 		{"someone's time is up", (*world).someonesTimeIsUp},
 		{"the throttler passes one on", (*world).theThrottlerPassesOneOn}, {"the throttler refuses one", (*world).theThrottlerRefusesOne},
-		{"the alarm rings", (*world).alarmRings}, {"a dial fails", (*world).aDialFails}, {"a dial fails for good", (*world).aDialFailsForGood},
+		{"the alarm rings", (*world).alarmRings}, {"a dial fails", (*world).aDialFails}, {"a dial yields", (*world).aDialYields}, {"a dial yields", (*world).aDialYields}, {"all of them yield", (*world).allDialsYield}, {"a close hangs", (*world).aCloseHangs}, {"a dial fails for good", (*world).aDialFailsForGood},
 		{"someone's answer is a stream", (*world).someonesAnswerIsAStream}, {"someone's answer is a stream", (*world).someonesAnswerIsAStream},
 		{"a dial panics", (*world).aDialPanics},
 		{"someone warms", (*world).someoneWarms}, {"idle is dropped", (*world).idleIsDropped},
@@ -608,11 +642,12 @@ func (w *world) invariants() {
 	w.gaveUp = w.oracle.gaveUp
 	if !w.gaveUp {
 		require.Equal(w, s.Dialling, len(w.dialling))
-		require.LessOrEqual(w, s.Idle+s.Leased+s.Dialling+len(w.closing), w.config.MaxConns)
+		require.LessOrEqual(w, s.Idle+s.Leased+s.Dialling+w.counted(), w.config.MaxConns)
+		require.LessOrEqual(w, w.oracle.hanging, w.config.MaxConns)
 	}
 	require.Equal(w, w.oracle.places, w.places)
 	if !w.gaveUp {
-		require.Equal(w, s.Idle+s.Leased+s.Dialling+len(w.closing), w.places, "places taken")
+		require.Equal(w, s.Idle+s.Leased+s.Dialling+w.counted(), w.places, "places taken")
 	}
 	require.Equal(w, w.oracle.lacks, w.registered)
 	require.False(w, w.registered && s.Waiting == 0, "a place is waited for by nobody")
@@ -630,8 +665,9 @@ func (w *world) invariants() {
 // whoeverWaitsIsWaitedFor: callers by a connection, or by an alarm; and a pool
 // that is of no use by one, too, and one that is closed.
 func (w *world) whoeverWaitsIsWaitedFor(s protocol.PoolStats) {
-	open := s.Idle + s.Leased + s.Dialling + len(w.closing)
+	open := s.Idle + s.Leased + s.Dialling + w.counted()
 	if w.registered {
+		require.NotZero(w, w.alarm, "nobody presses for a place")
 		return // for a place
 	}
 	if s.Waiting > 0 {
@@ -651,18 +687,25 @@ func (w *world) whoeverWaitsIsWaitedFor(s protocol.PoolStats) {
 // nobodyHoldsAPermitInDoubt, and there will be no doubt without the alarm.
 func (w *world) nobodyHoldsAPermitInDoubt(s protocol.PoolStats) {
 	holds := slices.ContainsFunc(w.callers, func(c *caller) bool { return c.waits && c.limited && !c.gaveBack })
-	if !holds || s.Idle+s.Leased > s.Streams || s.Dialling+s.Streams == 0 && !w.registered {
+	if !holds || s.Idle+s.Leased > s.Streams || s.Dialling+s.Streams+w.counted() == 0 && !w.registered {
 		return
 	}
 	require.False(w, w.registered && s.Dialling == 0, "no place is in sight, and somebody holds a permit")
 	require.Zero(w, w.oracle.failures, "dials fail, and somebody holds a permit")
 	doubt := w.oracle.since + doubtAfter
-	if s.Dialling == 0 {
+	switch {
+	case s.Dialling > 0:
+	case s.Streams > 0:
 		doubt = w.oracle.streamsChanged + doubtAfter
+	default:
+		doubt = w.oracle.shutting[0].since + doubtAfter
 	}
-	require.NotZero(w, w.alarm, "a dial or a stream takes long, and somebody holds a permit")
+	require.NotZero(w, w.alarm, "a dial, a stream or a close takes long, and somebody holds a permit")
 	require.LessOrEqual(w, w.alarm, doubt)
 }
+
+// counted is how many of those that are being closed count.
+func (w *world) counted() int { return len(w.closing) - w.oracle.hanging }
 
 func (w *world) open() (n int) {
 	for _, c := range w.conns {

@@ -22,6 +22,7 @@ type dials struct {
 	until         time.Duration // no dial before, but for whoever asks after a permanent failure
 	err           error         // of the last dial, if it failed
 	permanent     bool          // err is one that no pause mends: see messages.Permanent
+	yields        int           // in a row that gave up their places to others, and so came to nothing
 }
 
 // doubtAfter is how long a dial may take before its origin is in doubt: longer
@@ -39,15 +40,17 @@ func (c *Core) inDoubt(now time.Duration) bool {
 }
 
 // doubtAt is when patience with the dials under way is over, or, without any,
-// with the streams that hold every connection.
+// with the streams that hold every connection, or with what is being closed.
 func (c *Core) doubtAt() time.Duration {
 	switch {
 	case c.dials.n > 0:
 		return c.dials.since + doubtAfter
 	case c.streams.n > 0:
 		return c.streams.changed + doubtAfter
+	case len(c.closing) > 0:
+		return c.closing[0].since + doubtAfter
 	}
-	return never // what is being closed, which is short
+	return never
 }
 
 // never is later than any instant.
@@ -86,7 +89,7 @@ func (c *Core) requeueParked() {
 // asks after the pause has it made, and others join the wait for it.
 func (c *Core) dialMore(now time.Duration) {
 	d := &c.dials
-	for !c.closed && d.n < c.wanted() && len(c.leases)+d.n+c.closing < c.config.MaxConns {
+	for !c.closed && d.n < c.wanted() && len(c.leases)+d.n+len(c.closing) < c.config.MaxConns {
 		if d.failures > 0 {
 			if d.n > 0 {
 				return
@@ -166,12 +169,14 @@ func (c *Core) Dialled(now time.Duration, conn protocol.Connection, err error, t
 	}
 	var panicked *messages.PanicError
 	switch {
+	case errors.Is(err, errYielded):
+		c.yielded(now)
 	case trace != nil && errors.As(err, &panicked):
 		c.hookFailed(now, trace, panicked)
 	case err != nil:
 		c.dialFailed(now, err)
 	case c.closed:
-		c.close(conn)
+		c.close(now, conn)
 	default:
 		c.dials.succeeded()
 		c.counts.Dialled++
@@ -231,6 +236,7 @@ func (c *Core) hookFailed(now time.Duration, trace *httptrace.ClientTrace, err *
 // began before. A failure of another kind than the last begins with the shortest.
 func (d *dials) failed(now time.Duration, err error, draw func(time.Duration) time.Duration) {
 	permanent := messages.Permanent(err)
+	d.yields = 0
 	if permanent != d.permanent {
 		d.failures, d.until = 0, 0
 	}
@@ -255,4 +261,4 @@ func (e *dialError) Unwrap() error { return e.error }
 // RetryAt is when asking again is worthwhile, on the ledger's clock.
 func (e *dialError) RetryAt() time.Duration { return e.until }
 
-func (d *dials) succeeded() { d.failures, d.until, d.err, d.permanent = 0, 0, nil, false }
+func (d *dials) succeeded() { d.failures, d.until, d.err, d.permanent, d.yields = 0, 0, nil, false, 0 }

@@ -42,7 +42,9 @@ type done struct {
 	requeued []int    // callers who are sent for a permit again, in their order
 	forsaken []int    // permits of callers who left, in their order
 
-	warned []string // of streams
+	warned  []string // of streams
+	hangs   int      // closes that hang
+	pressed int
 
 	dialsAborted, unused, hooksFailed, ended int
 }
@@ -64,6 +66,12 @@ type wire struct {
 	began        time.Duration // the stream
 }
 
+// shut is a connection that is being closed.
+type shut struct {
+	id    int
+	since time.Duration
+}
+
 // warmer is who asked for so many connections to be open.
 type warmer struct{ id, n int }
 
@@ -76,22 +84,25 @@ type oracle struct {
 
 	idle     []*wire // longest idle first
 	lent     []*wire
-	shutting int       // connections being closed
+	shutting []shut    // connections being closed, longest first
+	hanging  int       // that hang, and are not counted
 	dialling []int     // the trace of every dial
 	waiting  []*caller // who is served first stands first
 	warming  []warmer
 
 	since    time.Duration // when the first of the dials under way began, with always one since
 	failures int           // pauses since the last success
+	yields   int           // dials in a row that gave up their places
 	until    time.Duration
 	err      error // of the last dial
 	lasting  bool  // which is one that no pause mends
 
-	full    bool // there is no other place
-	lacks   bool // one is waited for
-	granted bool // one is there
-	ceding  bool
-	places  int // taken
+	full       bool // there is no other place
+	lacks      bool // one is waited for
+	granted    bool // one is there
+	pressAfter time.Duration
+	ceding     bool
+	places     int // taken
 
 	moved          time.Duration // when a connection was last lent
 	streamsChanged time.Duration // when a stream began or ended
@@ -103,6 +114,7 @@ type oracle struct {
 	closing bool
 	waitsTo time.Duration // when a pool that closes waits no longer
 	gaveUp  bool          // it has stopped waiting
+	ended   bool
 
 	dialled, dialsFailed, retired, broken, refused int64
 }
@@ -147,7 +159,7 @@ func (o *oracle) acquire(now time.Duration, c *caller) {
 }
 
 // room is how many more dials there may be.
-func (o *oracle) room() int { return o.MaxConns - o.open() - len(o.dialling) - o.shutting }
+func (o *oracle) room() int { return o.MaxConns - o.open() - len(o.dialling) - len(o.shutting) }
 
 // streams are the connections that streams hold, oldest first.
 func (o *oracle) streams() (all []*wire) {
@@ -315,7 +327,7 @@ func (o *oracle) expire(now time.Duration, c *caller) {
 }
 
 // doubt is from when on nobody who waits knows for how long any more; never if
-// whoever has a connection is about to return it, or what is closed is about to be.
+// whoever has a connection is about to return it.
 func (o *oracle) doubt() time.Duration {
 	switch {
 	case len(o.waiting) == 0 || o.open() > len(o.streams()):
@@ -326,6 +338,8 @@ func (o *oracle) doubt() time.Duration {
 		return o.since + 250*time.Millisecond
 	case o.open() > 0:
 		return o.streamsChanged + 250*time.Millisecond
+	case len(o.shutting) > 0:
+		return o.shutting[0].since + 250*time.Millisecond
 	}
 	return never
 }
@@ -404,6 +418,7 @@ func (o *oracle) place(now time.Duration) bool {
 		return true
 	case len(o.waiting) > len(o.dialling):
 		o.lacks = true
+		o.press(now)
 		return false
 	}
 	o.warmed(o.fullTotal(now))
@@ -411,6 +426,14 @@ func (o *oracle) place(now time.Duration) bool {
 		o.ring(now + time.Second)
 	}
 	return false
+}
+
+// press asks for room again, as often as it is told.
+func (o *oracle) press(now time.Duration) {
+	if o.lacks {
+		o.done.pressed++
+		o.ring(now + o.pressAfter)
+	}
 }
 
 func (o *oracle) fullTotal(now time.Duration) *messages.PoolFullError {
@@ -473,11 +496,11 @@ func (o *oracle) connected(now time.Duration, i, id int, age time.Duration) {
 	o.dialling = slices.Delete(o.dialling, i, i+1)
 	if o.closing {
 		o.done.closed = append(o.done.closed, id)
-		o.shutting++
+		o.shutting = append(o.shutting, shut{id, now})
 		return
 	}
 	o.dialled++
-	o.failures, o.until, o.err, o.lasting = 0, 0, nil, false
+	o.failures, o.until, o.err, o.lasting, o.yields = 0, 0, nil, false, 0
 	l := &wire{id: id, usedAt: now}
 	if o.MaxAge > 0 {
 		l.ends = max(1, now, now+o.MaxAge-o.draw(o.MaxAge/10)-age)
@@ -496,6 +519,7 @@ func (o *oracle) dialFailed(now time.Duration, i int, err error, lasting bool) {
 	if o.gaveUp {
 		return
 	}
+	o.yields = 0
 	if lasting != o.lasting {
 		o.failures, o.until, o.lasting = 0, 0, lasting
 	}
@@ -517,6 +541,24 @@ func (o *oracle) dialFailed(now time.Duration, i int, err error, lasting bool) {
 		o.refuseAll(now, err)
 		o.noteEmpty(now)
 	}
+	o.dial(now)
+	o.nobodyWaits(now)
+	o.park(now)
+	o.endIfDone()
+}
+
+// dialYields is told of a dial that gave up its place.
+func (o *oracle) dialYields(now time.Duration, i int) {
+	if o.gaveUp {
+		return
+	}
+	if o.yields++; o.yields == 8 {
+		o.dialFailed(now, i, fmt.Errorf("none of 8 dials succeeded before another origin had need of its place: %w", o.fullTotal(now)), false)
+		return
+	}
+	o.dialling = slices.Delete(o.dialling, i, i+1)
+	o.places--
+	o.noteEmpty(now)
 	o.dial(now)
 	o.nobodyWaits(now)
 	o.park(now)
@@ -593,25 +635,49 @@ func (o *oracle) giveBack(now time.Duration, left wire, reusable bool) {
 // close closes a connection that is on no list any more.
 func (o *oracle) close(now time.Duration, l *wire) {
 	o.done.closed = append(o.done.closed, l.id)
-	if !o.gaveUp {
-		o.shutting++
-	} else {
+	switch {
+	case o.gaveUp:
 		o.places--
+	default:
+		o.shutting = append(o.shutting, shut{l.id, now})
+		if !o.closing {
+			o.ring(now + 5*time.Second)
+		}
 	}
 	o.noteEmpty(now)
 }
 
 // closed is told that one of those that are being closed is.
-func (o *oracle) closed(now time.Duration) {
+func (o *oracle) closed(now time.Duration, id int) {
 	if o.gaveUp {
 		return
 	}
-	o.shutting--
-	o.places--
-	o.noteEmpty(now)
+	if at := slices.IndexFunc(o.shutting, func(s shut) bool { return s.id == id }); at >= 0 {
+		o.shutting = slices.Delete(o.shutting, at, at+1)
+		o.places--
+		o.noteEmpty(now)
+	} else {
+		o.hanging--
+		o.disown(now)
+	}
 	o.dial(now)
 	o.park(now)
 	o.endIfDone()
+}
+
+// disown counts no longer what has been closing for five seconds, but for so many.
+func (o *oracle) disown(now time.Duration) {
+	for len(o.shutting) > 0 && !o.closing && o.hanging < o.MaxConns {
+		if due := o.shutting[0].since + 5*time.Second; now < due {
+			o.ring(due)
+			return
+		}
+		o.shutting = o.shutting[1:]
+		o.hanging++
+		o.done.hangs++
+		o.places--
+		o.noteEmpty(now)
+	}
 }
 
 func (o *oracle) noteEmpty(now time.Duration) {
@@ -622,8 +688,8 @@ func (o *oracle) noteEmpty(now time.Duration) {
 }
 
 func (o *oracle) endIfDone() {
-	if o.closing && o.open()+len(o.dialling)+o.shutting == 0 {
-		o.done.ended = 1
+	if o.closing && !o.ended && o.open()+len(o.dialling)+len(o.shutting) == 0 {
+		o.done.ended, o.ended = 1, true
 	}
 }
 
@@ -684,7 +750,9 @@ func (o *oracle) upkeep(now time.Duration) {
 			o.close(now, l)
 		}
 	}
+	o.disown(now)
 	o.dial(now)
+	o.press(now)
 	o.offer(now)
 	o.park(now)
 	o.warn(now)
@@ -699,14 +767,14 @@ func (o *oracle) giveUp(now time.Duration) {
 		return
 	}
 	o.gaveUp = true
-	o.places -= len(o.dialling) + o.shutting
-	o.dialling, o.shutting = nil, 0
+	o.places -= len(o.dialling) + len(o.shutting)
+	o.dialling, o.shutting = nil, nil
 	o.endIfDone()
 }
 
 // offer tells that the pool is of no use to anybody.
 func (o *oracle) offer(now time.Duration) {
-	used := o.open() + len(o.dialling) + o.shutting + len(o.waiting) + len(o.warming)
+	used := o.open() + len(o.dialling) + len(o.shutting) + len(o.waiting) + len(o.warming)
 	if o.Passivate == 0 || o.MinIdle > 0 || used > 0 {
 		return
 	}
@@ -746,6 +814,7 @@ func (o *oracle) recovered(now time.Duration, failed *caller) {
 	o.alarm = 0
 	o.dropIdle(now)
 	o.noteEmpty(now)
+	o.disown(now)
 	if o.parts != 0 {
 		o.ring(o.parts)
 	}
@@ -753,6 +822,7 @@ func (o *oracle) recovered(now time.Duration, failed *caller) {
 		o.ring(o.waitsTo)
 	}
 	o.dial(now)
+	o.press(now)
 	o.park(now)
 	o.warn(now)
 	o.endIfDone()

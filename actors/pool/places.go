@@ -9,7 +9,8 @@ import (
 )
 
 // Places bounds the connections of all pools of a system together. A connection
-// takes a place from before its dial until it is closed. Pools share nothing else.
+// takes a place from before its dial until it is closed, or until its Close has not
+// returned for closePatience. Pools share nothing else.
 //
 // Opening and closing connections goes through its lock; lending one and taking it
 // back does not. What is idle is therefore not counted here: each pool tells it in a
@@ -21,6 +22,8 @@ import (
 //
 //   - open is the sum of all taken, and at most maxTotal unless that is zero.
 //   - While a pool waits for a place, open is maxTotal.
+//   - While a pool waits without a dial in doubt, no other keeps its place from it by
+//     more dials in doubt than pressing.go allows, but for those that are ending.
 type Places struct {
 	maxIdle  int // unused connections; zero means no bound
 	maxTotal int // connections; zero means no bound
@@ -39,10 +42,12 @@ type Places struct {
 // seat is a pool's part in Places. Its fields are guarded by Places.mu, but for
 // what the pool tells.
 type seat struct {
-	door  *Door
-	taken int
-	got   time.Duration // when it was last given a place
-	waits bool          // it is among those that wait, and has entered its own door for that
+	door   *Door
+	taken  int
+	got    time.Duration // when it was last given a place
+	waits  bool          // it is among those that wait, and has entered its own door for that
+	dials  []*dialling   // under way, first the one that has been for longest
+	yields int           // of its dials in a row gave up their places
 
 	_     [64]byte
 	idle  atomic.Int64 // how many the pool has that are idle, as it last told; less what it was asked to give up since
@@ -139,7 +144,7 @@ func (p *Places) release(now time.Duration, s *seat) {
 	}
 	var next *seat
 	if len(p.waiting) > 0 {
-		next = p.neediest()
+		next = p.neediest(now)
 		p.leaveQueue(next)
 		p.seat(now, next)
 	} else {
@@ -153,11 +158,13 @@ func (p *Places) release(now time.Duration, s *seat) {
 	}
 }
 
-// neediest returns who is served first of those who wait: who has the fewest
-// places, and of those who came first. It requires that mu is held, and that
-// somebody waits.
-func (p *Places) neediest() *seat {
-	return slices.MinFunc(p.waiting, func(a, b *seat) int { return cmp.Compare(a.taken, b.taken) })
+// neediest returns who is served first of those who wait: whoever has no dial in
+// doubt already, then who has the fewest places, and of those who came first. It
+// requires that mu is held, and that somebody waits.
+func (p *Places) neediest(now time.Duration) *seat {
+	return slices.MinFunc(p.waiting, func(a, b *seat) int {
+		return cmp.Or(cmp.Compare(min(1, a.doubtful(now)), min(1, b.doubtful(now))), cmp.Compare(a.taken, b.taken))
+	})
 }
 
 // withdraw says that a pool waits no longer.
@@ -205,14 +212,15 @@ func (p *Places) payDebt() bool {
 // cede is payDebt for a pool whose own callers wait as well: it pays if whoever
 // waits elsewhere would still have no more places than it, so that all have the same
 // in the end, and keep them. With more pools than places that would leave some with
-// none for ever: they have one by turns.
+// none for ever: they have one by turns. Whoever waits with a dial in doubt is paid
+// nothing: another would be in doubt as well.
 func (p *Places) cede(now time.Duration, s *seat) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.debt == 0 {
+	if p.debt == 0 || p.needed(now) == 0 {
 		return false
 	}
-	least := p.neediest().taken
+	least := p.neediest(now).taken
 	turnEnded := least == 0 && now-s.got >= placeTurn
 	if s.taken <= least+1 && !turnEnded {
 		return false

@@ -1,6 +1,10 @@
 package pool
 
-import "time"
+import (
+	"errors"
+	"fmt"
+	"time"
+)
 
 // placePatience is how long nothing is dialled that nobody waits for when all
 // places are taken: those who wait go first.
@@ -21,6 +25,7 @@ func (c *Core) reserve(now time.Duration) bool {
 		return true
 	case waits:
 		c.lacks = true
+		c.press()
 	default:
 		c.warmed(c.describeFull(now, "Connections.MaxTotal", c.config.MaxTotal))
 		if c.wanted() > c.dials.n {
@@ -41,6 +46,34 @@ func (c *Core) Granted(now time.Duration) {
 		c.noteEmpty(now)
 	}
 	c.parkIfInDoubt(now)
+}
+
+// press has dials that are in doubt elsewhere make room, as long as a place is waited
+// for here.
+func (c *Core) press() {
+	if c.lacks {
+		c.arm(c.out.Press())
+	}
+}
+
+// errYielded is the error of a dial that gave up its place; see Places.press.
+var errYielded = errors.New("dial gave up its place to another origin")
+
+// mostYields is how many dials in a row may give up their places before that is a
+// failure like any other: whoever waits is to have an answer.
+const mostYields = 8
+
+// yielded takes note of a dial that gave up its place to another origin. Nobody
+// knows what it would have come to, and so whoever waits for it waits on, for
+// another place.
+func (c *Core) yielded(now time.Duration) {
+	if c.dials.yields++; c.dials.yields >= mostYields {
+		c.dialFailed(now, fmt.Errorf("none of %d dials succeeded before another origin had need of its place: %w",
+			mostYields, c.describeFull(now, "Connections.MaxTotal", c.config.MaxTotal)))
+		return
+	}
+	c.noteEmpty(now)
+	c.dialMore(now)
 }
 
 // withdrawIfUnneeded waits no longer for a place once nobody waits here.

@@ -68,7 +68,7 @@ func (c *Core) full(now time.Duration) error {
 	if c.lacks {
 		return c.describeFull(now, "Connections.MaxTotal", c.config.MaxTotal)
 	}
-	if len(c.leases)+c.dials.n+c.closing < c.config.MaxConns {
+	if len(c.leases)+c.dials.n+len(c.closing) < c.config.MaxConns {
 		return nil
 	}
 	return c.describeFull(now, "Connections.Max", c.config.MaxConns)

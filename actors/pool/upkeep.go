@@ -53,7 +53,9 @@ func (c *Core) Upkeep(now time.Duration) {
 		c.arm(c.endsAt) // it rang for something else
 	}
 	c.retire(now)
+	c.disown(now)
 	c.dialMore(now)
+	c.press()
 	c.passivate(now)
 	c.parkIfInDoubt(now)
 	c.warnOfStreams(now)
@@ -71,10 +73,10 @@ func (c *Core) giveUpClosing(now time.Duration) {
 		return
 	}
 	c.gaveUp = true
-	for range c.closing + c.dials.n {
+	for range len(c.closing) + c.dials.n {
 		c.out.Release()
 	}
-	c.closing, c.dials.n = 0, 0
+	c.closing, c.dials.n = nil, 0
 	c.endIfDone()
 }
 
@@ -150,7 +152,7 @@ const parting = time.Second
 // passivate offers to end once the pool has been empty for long enough. If
 // somebody is inside then, it offers again as much later.
 func (c *Core) passivate(now time.Duration) {
-	if c.config.Passivate <= 0 || c.config.MinIdle > 0 || len(c.leases)+c.dials.n+c.closing+c.waiters.n+len(c.warming) > 0 {
+	if c.config.Passivate <= 0 || c.config.MinIdle > 0 || len(c.leases)+c.dials.n+len(c.closing)+c.waiters.n+len(c.warming) > 0 {
 		return
 	}
 	due := c.empty + c.config.Passivate

@@ -285,7 +285,10 @@ type Responses struct {
 // nonce or token the server refused, if Config.Auth can have better ones.
 type Retry struct {
 	// Max is how many repetitions follow the first attempt; zero means 2, and a
-	// negative number none.
+	// negative number none. Unless it is negative, a request that the server has
+	// certainly done nothing for is repeated up to eight times besides, after pauses
+	// that grow: one that it says it did not process (ErrUnprocessed), or whose
+	// connection was found closed before a byte was written.
 	Max int
 	// Base bounds the first pause; zero means 50 ms.
 	Base time.Duration

@@ -90,7 +90,7 @@ type Sent = messages.Sent
 const (
 	SentNo    Sent = messages.SentNo    // not one byte was written
 	SentMaybe Sent = messages.SentMaybe // some were: the outcome is unknown
-	SentYes   Sent = messages.SentYes   // the server answered
+	SentYes   Sent = messages.SentYes   // the server answered, or said that it did nothing
 )
 
 // Causes to look for with errors.Is. A deadline or a cancelled context is

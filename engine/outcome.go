@@ -1,47 +1,33 @@
 package engine
 
-import (
-	"errors"
-	"net/http"
+import "github.com/sluice-engine/sluice/messages"
 
-	"github.com/sluice-engine/sluice/messages"
-)
+// Outcome is what is known of what a request has done at the server: Unknown,
+// NotSent, Refused, Rejected or Done.
+//
+// Its methods: go doc github.com/sluice-engine/sluice/messages.Outcome
+type Outcome = messages.Outcome
 
-// Outcome is what is known of what a request has done at the server.
-type Outcome uint8
-
+// The outcomes. The zero value is Unknown.
 const (
 	// Unknown: it may have been carried out, or not, or twice. Ask the server
 	// before doing anything that depends on it; a repetition is safe only if it
 	// does no harm twice.
-	Unknown Outcome = iota
+	Unknown Outcome = messages.Unknown
 	// NotSent: not one byte of it has left in any attempt. It may be repeated.
-	NotSent
+	NotSent Outcome = messages.NotSent
 	// Refused: it was answered, by a limit of the server's (429, 418), or was not
 	// processed (a refused HTTP/2 stream), and not carried out. It may be repeated,
 	// later: see Wait.
-	Refused
+	Refused Outcome = messages.Refused
 	// Rejected: the server looked at it and refused it, by a 4xx status. Repeated
 	// as it is, it fares no better.
-	Rejected
+	Rejected Outcome = messages.Rejected
 	// Done: it was answered with a status of success, and the answer could be
 	// used. Whether the API says otherwise inside the answer is for its caller to
 	// see.
-	Done
+	Done Outcome = messages.Done
 )
-
-var outcomeNames = [...]string{"unknown", "not sent", "refused", "rejected", "done"}
-
-// String returns "unknown", "not sent", "refused", "rejected" or "done".
-func (o Outcome) String() string {
-	if int(o) >= len(outcomeNames) {
-		return "unknown"
-	}
-	return outcomeNames[o]
-}
-
-// MarshalText writes what String returns.
-func (o Outcome) MarshalText() ([]byte, error) { return []byte(o.String()), nil }
 
 // OutcomeOf returns what an error of Do, Fetch, Response.Err or a client over
 // RoundTripper says of its request, however it was wrapped or joined; nil is Done.
@@ -53,77 +39,4 @@ func (o Outcome) MarshalText() ([]byte, error) { return []byte(o.String()), nil 
 // that were carried out, in part or for all that is known: 408 (the backend did
 // not answer in time), 409 (a conflict halfway through) and 499 (the caller left). So is
 // an answer of success that could not be decoded: it is not what was expected.
-func OutcomeOf(err error) Outcome {
-	if err == nil {
-		return Done
-	}
-	worst, found := judge(err)
-	if !found {
-		return Unknown
-	}
-	return worst
-}
-
-// judge returns the worst verdict on the errors that an error is made of, if any
-// is about a request.
-func judge(err error) (worst Outcome, found bool) {
-	switch e := err.(type) {
-	case *Error:
-		return judgeError(e), true
-	case *StatusError:
-		return judgeAnswer(&e.Answer), true
-	case *ContentTypeError:
-		return judgeAnswer(&e.Answer), true
-	case *DecodeError:
-		return judgeAnswer(&e.Answer), true
-	}
-	switch e := err.(type) {
-	case interface{ Unwrap() error }:
-		if inner := e.Unwrap(); inner != nil {
-			return judge(inner)
-		}
-	case interface{ Unwrap() []error }:
-		for _, inner := range e.Unwrap() {
-			if verdict, is := judge(inner); is && (!found || doubt[verdict] > doubt[worst]) {
-				worst, found = verdict, true
-			}
-		}
-	}
-	return worst, found
-}
-
-// doubt orders verdicts by how little one may rely on nothing having happened.
-var doubt = [...]int{NotSent: 0, Refused: 1, Rejected: 2, Done: 3, Unknown: 4}
-
-// judgeError believes an answer that the error is about only as far as the error
-// itself does.
-func judgeError(e *Error) Outcome {
-	switch e.Sent {
-	case SentNo:
-		return NotSent
-	case SentMaybe:
-		// The last attempt was not processed; an earlier one may have been.
-		if e.Attempts == 1 && errors.Is(e.Err, ErrUnprocessed) {
-			return Refused
-		}
-		return Unknown
-	}
-	if e.Err != nil {
-		if verdict, found := judge(e.Err); found {
-			return verdict
-		}
-	}
-	return Unknown
-}
-
-func judgeAnswer(a *messages.Answer) Outcome {
-	switch {
-	case a.Sent == SentMaybe:
-		return Unknown
-	case a.StatusCode == http.StatusTooManyRequests, a.StatusCode == http.StatusTeapot:
-		return Refused
-	case messages.NotCarriedOut(a.StatusCode):
-		return Rejected
-	}
-	return Unknown // 5xx, a redirect, or a success that is not what was expected
-}
+func OutcomeOf(err error) Outcome { return messages.OutcomeOf(err) }

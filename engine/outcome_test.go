@@ -46,7 +46,9 @@ func TestAVerdictClaimsNoMoreThanIsKnown(t *testing.T) {
 		{"in doubt", ended(engine.SentMaybe, 1, context.DeadlineExceeded), engine.Unknown},
 		{"answered, if badly", ended(engine.SentYes, 1, engine.ErrTruncated), engine.Unknown},
 		{"answered, and a processor panicked", ended(engine.SentYes, 1, &engine.PanicError{Value: "x"}), engine.Unknown},
-		{"unprocessed", ended(engine.SentMaybe, 1, fmt.Errorf("h2: %w", engine.ErrUnprocessed)), engine.Refused},
+		{"unprocessed", ended(engine.SentYes, 1, fmt.Errorf("h2: %w", engine.ErrUnprocessed)), engine.Refused},
+		{"unprocessed, again and again", ended(engine.SentYes, 9, engine.ErrUnprocessed), engine.Refused},
+		{"unprocessed, in doubt", ended(engine.SentMaybe, 1, engine.ErrUnprocessed), engine.Unknown},
 		{"unprocessed, after another attempt", ended(engine.SentMaybe, 2, engine.ErrUnprocessed), engine.Unknown},
 
 		{"302", status(302, engine.SentYes), engine.Unknown},

@@ -14,7 +14,7 @@ type Sent uint8
 const (
 	SentNo    Sent = iota // not one byte was written
 	SentMaybe             // some or all were written, or an answer left it open; the outcome is unknown
-	SentYes               // the server answered
+	SentYes               // the server answered, or said that it did nothing (ErrUnprocessed)
 )
 
 // String returns "no", "maybe" or "yes".
@@ -122,8 +122,11 @@ func (e *Error) circumstances() string {
 		way = append(way, "try again in "+roughly(in))
 	}
 	sent := "sent: " + e.Sent.String()
-	if e.Sent == SentMaybe {
+	switch outcome := judgeError(e); outcome {
+	case Unknown:
 		sent += ", outcome unknown"
+	case Refused, Rejected:
+		sent += ", " + outcome.String()
 	}
 	if len(way) == 0 {
 		return sent

@@ -14,6 +14,9 @@ import (
 func (r *slot) failure(err error) *messages.Error {
 	e := messages.NewError(r.caller, r.stage, r.withCap(err))
 	e.Attempts, e.Sent, e.Waited = r.tried, r.sent, r.waited
+	if e.Sent == messages.SentMaybe && errors.Is(err, messages.ErrUnprocessed) {
+		e.Err = &lastUnprocessed{e.Err}
+	}
 	if r.limit != messages.Unlimited {
 		e.Route = r.limit
 	}
@@ -36,6 +39,38 @@ func (r *slot) withCap(err error) error {
 		return fmt.Errorf("%w: Responses.MaxHeader is %d bytes", err, r.needs.Plan.MaxHeader)
 	}
 	return err
+}
+
+// lastUnprocessed is an error of an attempt that was not processed, after another one
+// of which nobody knows. It is not ErrUnprocessed: that is true of the last attempt,
+// and whoever asks means the request.
+type lastUnprocessed struct{ err error }
+
+// Error is part of error.
+func (l *lastUnprocessed) Error() string {
+	return "an earlier attempt may have arrived, and the last: " + l.err.Error()
+}
+
+// Unwrap returns what the error is made of besides.
+func (l *lastUnprocessed) Unwrap() []error { return apartFrom(messages.ErrUnprocessed, l.err) }
+
+// Temporary reports that the same request may fare better later.
+func (l *lastUnprocessed) Temporary() bool { return true }
+
+// apartFrom returns the largest parts of an error that another one is not found in.
+func apartFrom(target, err error) (parts []error) {
+	if !errors.Is(err, target) {
+		return []error{err}
+	}
+	switch e := err.(type) {
+	case interface{ Unwrap() error }:
+		return apartFrom(target, e.Unwrap())
+	case interface{ Unwrap() []error }:
+		for _, inner := range e.Unwrap() {
+			parts = append(parts, apartFrom(target, inner)...)
+		}
+	}
+	return parts
 }
 
 // dialledAt is when an origin that could not be dialled is dialled again, on the

@@ -55,7 +55,8 @@ type under struct {
 // tally is what a life counts.
 type tally struct {
 	tried     int           // exchanges begun on a connection that was good
-	failures  int           // failed dials and exchanges
+	failures  int           // failed dials and exchanges, but for those that are spared
+	spared    int           // exchanges that are repeated without budget, see spares
 	unserved  int           // connections it met that nobody had used, and that were dead
 	outdates  int           // how often limits were replaced behind a permit of it
 	sent      messages.Sent // the worst of all attempts

@@ -232,7 +232,7 @@ func (r *slot) tryOnce() {
 		r.enterLeasing() // the permit is good still; only the connection was not
 		return
 	}
-	r.count(sent)
+	r.count(sent, err)
 	refused := r.attempt.conclude(response, sent, err)
 	if refused && r.needs.Timesync == nil {
 		r.tellNoTime()
@@ -309,14 +309,7 @@ func (r *slot) resampling(message any) {
 // decide repeats a failed attempt if that does no harm, and if there is time
 // and budget for it. response is an answer that was cut off, or nil.
 func (r *slot) decide(response *messages.Response, sent messages.Sent, err error) {
-	r.failures++
-	wait := r.untilDialled(err)
-	if wait > r.retries.ceiling(r.failures) { // a repetition before then would spend its token on the same error
-		r.fail(err)
-		return
-	}
-	pause, again := r.retries.after(r.failures, sent, r.asked.IsIdempotent(), err)
-	pause = max(pause, wait)
+	pause, again := r.next(sent, err)
 	if !again || r.pastDeadline(pause) || !r.upload.retire() {
 		r.fail(err)
 		return
@@ -325,6 +318,21 @@ func (r *slot) decide(response *messages.Response, sent messages.Sent, err error
 	r.doubt(response)
 	r.err = err // what the caller is told if the pause is cut short
 	r.enterPausing(time.Now().Add(pause), loggable(err))
+}
+
+// next is whether another attempt follows a failed one, and after which pause.
+func (r *slot) next(sent messages.Sent, err error) (pause time.Duration, again bool) {
+	if r.spares(sent, err) {
+		r.spared++
+		return r.retries.growing(r.spared), true
+	}
+	r.failures++
+	wait := r.untilDialled(err)
+	if wait > r.retries.ceiling(r.failures) { // a repetition before then would spend its token on the same error
+		return 0, false
+	}
+	pause, again = r.retries.after(r.failures, sent, r.asked.IsIdempotent(), err)
+	return max(pause, wait), again
 }
 
 // enterPausing waits for the instant of the next attempt. why is for the log.

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/sluice-engine/sluice/internal/wire"
 	"github.com/sluice-engine/sluice/messages"
 	"github.com/sluice-engine/sluice/throttle"
 )
@@ -71,6 +72,36 @@ func (b *retryBudget) pause(failures int) (pause time.Duration, again bool) {
 		return 0, false
 	}
 	return time.Duration(rand.Int64N(int64(b.ceiling(failures)) + 1)), true
+}
+
+// mostSpared is how often a request is repeated at most without a token: with the
+// default Base and Cap over a handful of seconds, which is longer than any server
+// takes that is being started anew.
+const mostSpared = 8
+
+// spares reports whether a failed exchange is repeated without a token: the server
+// has done nothing for it, for it was written to nobody, or the server says so. The
+// budget is there so that a failing server sees little more than the load it would
+// have seen without repetitions; a goodbye to a connection refuses all that are under
+// way on it at once, and costs the server nothing. What is refused again and again has
+// an end all the same, and a pause that grows.
+func (r *slot) spares(sent messages.Sent, err error) bool {
+	if r.stage != messages.Exchanging || r.needs.Plan.Retry.Max <= 0 || r.spared >= mostSpared || final(err) {
+		return false
+	}
+	if errors.Is(err, messages.ErrUnprocessed) {
+		return true
+	}
+	// What is neither closed nor used up had something to say unasked, and may go on so.
+	dead := errors.Is(err, messages.ErrPeerClosed) || errors.Is(err, wire.ErrSpent)
+	return sent == messages.SentNo && dead && errors.Is(err, messages.ErrStale)
+}
+
+// growing draws the pause before the n-th repetition without a token from the upper
+// half of what it may be: a draw near zero each time would have no pause grow.
+func (b *retryBudget) growing(n int) time.Duration {
+	half := b.ceiling(n) / 2
+	return half + time.Duration(rand.Int64N(int64(half)+1))
 }
 
 // ceiling bounds the pause after so many failures.

@@ -88,7 +88,7 @@ func (s *Stream) unsent(err error) error {
 	case !s.conn.frames.leaves():
 		return err
 	}
-	return fmt.Errorf("%w: %w", messages.ErrStale, err)
+	return fmt.Errorf("%w: %w", wire.ErrSpent, err)
 }
 
 // typed gives an error of net/http's about what the peer sent the type that it would

@@ -103,6 +103,11 @@ func (c Chain) Validate() error {
 	for i, a := range c {
 		if a == nil {
 			errs = append(errs, fmt.Errorf("auth: Chain[%d] is nil", i))
+			continue
+		}
+		if messages.HoldsNil(a) {
+			errs = append(errs, fmt.Errorf("auth: Chain[%d] is a nil %T", i, a))
+			continue
 		}
 		errs = append(errs, Validate(a))
 	}

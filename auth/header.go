@@ -62,7 +62,7 @@ const defaultLifetime = 5 * time.Second
 // Validate reports every mistake.
 func (h Header) Validate() error {
 	errs := []error{required("Header", "Key", string(h.Key))}
-	if h.Signer == nil {
+	if lacks(h.Signer) {
 		errs = append(errs, fail("Header", "Signer", ErrMissing))
 	} else if err := h.Signer.Validate(); err != nil {
 		errs = append(errs, signerError("Header", err))
@@ -97,7 +97,7 @@ func (h Header) BodyUnsigned() bool {
 
 // Authenticate signs the call and sets the form's headers.
 func (h Header) Authenticate(call *messages.Call, clock Clock) error {
-	if h.Key == "" || h.Signer == nil {
+	if h.Key == "" || lacks(h.Signer) {
 		return h.Validate()
 	}
 	if clock == nil {

@@ -38,7 +38,7 @@ type HTTPSignature struct {
 // Validate reports every mistake.
 func (h HTTPSignature) Validate() error {
 	var errs []error
-	if h.Signer == nil {
+	if lacks(h.Signer) {
 		errs = append(errs, fail("HTTPSignature", "Signer", ErrMissing))
 	} else if err := h.Signer.Validate(); err != nil {
 		errs = append(errs, signerError("HTTPSignature", err))

@@ -59,7 +59,7 @@ func (j JWT) algorithm() string {
 func (j JWT) Validate() error {
 	var errs []error
 	switch {
-	case j.Signer == nil:
+	case lacks(j.Signer):
 		errs = append(errs, fail("JWT", "Signer", ErrMissing))
 	case j.Signer.Validate() != nil:
 		errs = append(errs, signerError("JWT", j.Signer.Validate()))

@@ -12,6 +12,8 @@ import (
 	"maps"
 	"sync"
 	"sync/atomic"
+
+	"github.com/sluice-engine/sluice/messages"
 )
 
 // Signer turns the bytes to be signed into a signature. HMAC and PrivateKey are
@@ -167,3 +169,6 @@ func signerError(scheme string, err error) error {
 	}
 	return fail(scheme, "Signer", err)
 }
+
+// lacks reports whether there is no signer, or a nil pointer in its place.
+func lacks(s Signer) bool { return s == nil || messages.HoldsNil(s) }

@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"strings"
@@ -203,7 +204,7 @@ func TestALookAtTheClockIsChargedToALimitIfThereAreAny(t *testing.T) {
 		"declared free":            {Limits: weight, Time: source.ChargedTo(engine.Unlimited)},
 		"with a default":           {Limits: weight, Time: source, DefaultLimitID: "weight"},
 		"without limits":           {Time: source},
-		"a source of the caller's": {Limits: weight, Time: engine.TimeFunc(nil)},
+		"a source of the caller's": {Limits: weight, Time: engine.TimeFunc(func(context.Context, *engine.Engine) (engine.TimeReading, error) { return engine.TimeReading{}, nil })},
 	} {
 		config.BaseURL = "http://server.test"
 		eng, err := engine.New(config)

@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -69,6 +68,7 @@ func readConfig(config Config) (*plan, error) {
 	p.checkHeader()
 	p.layHeader() // asks for the codings that readResponses has found
 	p.readRetry()
+	p.readOthers()
 	if err := errors.Join(p.mistakes...); err != nil {
 		return nil, fmt.Errorf("sluice: configuration: %w", err)
 	}
@@ -191,15 +191,29 @@ func (p *plan) readAuth() {
 	p.complainOf("Auth", auth.Validate(p.Auth))
 }
 
-// holdsNil notes a nil pointer in a field that may be nil itself, if its methods
-// are those of what it points to, and so can do nothing but panic.
-func holdsNil[I any](p *plan, field string, value I) bool {
-	v := reflect.ValueOf(value)
-	if v.Kind() != reflect.Pointer || !v.IsNil() || !v.Type().Elem().Implements(reflect.TypeFor[I]()) {
+// holdsNil notes a nil pointer or a nil function in a field that may be nil itself:
+// it is somebody who was to be there, and can mostly do nothing but panic.
+func holdsNil(p *plan, field string, value any) bool {
+	if value == nil || !messages.HoldsNil(value) {
 		return false
 	}
 	p.complain("%s is a nil %T", field, value)
 	return true
+}
+
+// readOthers looks at what is somebody else's, and called as it is.
+func (p *plan) readOthers() {
+	if holdsNil(p, "Cookies", p.Cookies) {
+		p.Cookies = nil
+	}
+	if p.Logger == nil {
+		return
+	}
+	if handler := p.Logger.Handler(); handler == nil { // a zero Logger
+		p.complain("Logger has no Handler")
+	} else {
+		holdsNil(p, "Logger.Handler", handler)
+	}
 }
 
 func (p *plan) readTime() {

@@ -35,7 +35,7 @@ func TestEveryMistakeIsToldByItsFieldsPath(t *testing.T) {
 		Time:           TimeEndpoint{LimitID: "gone"},
 		Clock:          Clock{Every: -1},
 		PreProcessors:  []PreProcessor{nil},
-		PostProcessors: []PostProcessor{PostProcessorFunc(nil), nil},
+		PostProcessors: []PostProcessor{PostProcessorFunc(func(context.Context, *Request, *Response) error { return nil }), nil},
 		Timeout:        -1,
 		Admission:      Admission{MaxInFlight: -1},
 		Connections:    Connections{Max: -1, MaxWaiters: -1, MinIdle: -1, MaxTotal: -1, IdleTimeout: -1},

@@ -64,6 +64,7 @@ import (
 // that dial serves whoever is first, runs on another goroutine, and outlives the
 // request: they may be called beside the others, and after RoundTrip returned.
 func (e *Engine) RoundTripper(adjust ...func(*http.Request, *Request)) http.RoundTripper {
+	adjust = slices.DeleteFunc(slices.Clone(adjust), func(f func(*http.Request, *Request)) bool { return f == nil })
 	return &roundTripper{engine: e, adjust: adjust}
 }
 
@@ -83,6 +84,9 @@ type trip struct {
 // RoundTrip is part of http.RoundTripper.
 func (t *roundTripper) RoundTrip(req *http.Request) (*http.Response, error) {
 	trip := &trip{req: req, body: closeOnce{ReadCloser: req.Body}}
+	if req.Body != nil && messages.HoldsNil(req.Body) { // which ask finds a mistake
+		trip.body.ReadCloser = nil
+	}
 	trip.ctx, trip.stop = cancellable(req)
 	response, err := t.carry(trip)
 	if err != nil {

@@ -26,6 +26,7 @@ func (t *trip) answer(response *Response) *http.Response {
 	}
 	takeFraming(answer)
 	takeClose(answer, response)
+	takePragma(answer)
 	answer.ContentLength = t.length(answer, response)
 	switch {
 	case response.Stream != nil && response.Stream != http.NoBody:
@@ -41,6 +42,18 @@ func (t *trip) answer(response *Response) *http.Response {
 		answer.Body = &memoryBody{left: bytes.NewReader(response.Body), response: response, answer: answer}
 	}
 	return answer
+}
+
+// takePragma says in words of today what an answer of HTTP/1 says in those of
+// HTTP/1.0 (RFC 9111, section 5.4).
+func takePragma(answer *http.Response) {
+	pragma := answer.Header["Pragma"]
+	if answer.ProtoMajor != 1 || len(pragma) == 0 || pragma[0] != "no-cache" {
+		return
+	}
+	if _, has := answer.Header["Cache-Control"]; !has {
+		answer.Header["Cache-Control"] = []string{"no-cache"}
+	}
 }
 
 // takeClose moves what an answer says of its connection's end to where net/http

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/textproto"
 	"net/url"
 	"reflect"
 	"slices"
@@ -63,6 +64,10 @@ func sensible(req *http.Request) error {
 		return mistake(fmt.Sprintf("unsupported protocol scheme %q", req.URL.Scheme))
 	case req.URL.Host == "":
 		return mistake("http: no Host in request URL")
+	case req.ContentLength != 0 && req.Body == nil:
+		return mistake(fmt.Sprintf("http: Request.ContentLength=%d with nil Body", req.ContentLength))
+	case holdsNilBody(req.Body):
+		return mistake("http: Request.Body holds a nil pointer")
 	}
 	_, err := wire.CheckCall(&messages.Call{Method: req.Method, Host: "host", Path: "/"})
 	switch {
@@ -176,6 +181,11 @@ func (h *ownHeader) take(req *http.Request) {
 	if _, has := req.Header["Host"]; has && (req.Host == "" || req.Host == req.URL.Host) {
 		delete(h.change(), "Host") // otherwise it is the one that was set
 	}
+	for name, values := range req.Header {
+		if i := slices.IndexFunc(values, padded); i >= 0 { // blanks around a value are no part of it
+			h.change()[name] = trimmed(values)
+		}
+	}
 	if expectsContinue(req) { // the connection says it, of a body that waits
 		delete(h.change(), "Expect")
 	}
@@ -187,6 +197,31 @@ func (h *ownHeader) take(req *http.Request) {
 	if agents := req.Header["User-Agent"]; len(agents) > 1 { // there is but one, and net/http sends the first
 		h.change()["User-Agent"] = agents[:1:1]
 	}
+}
+
+func padded(value string) bool { return textproto.TrimString(value) != value }
+
+// trimmed returns values without the blanks around them.
+func trimmed(values []string) []string {
+	values = slices.Clone(values)
+	for i := range values {
+		values[i] = textproto.TrimString(values[i])
+	}
+	return values
+}
+
+// holdsNilBody reports whether a body is there by its type alone.
+func holdsNilBody(body io.Reader) bool {
+	switch {
+	case body == nil:
+		return false
+	case messages.HoldsNil(body):
+		return true
+	case slices.Contains(nopClosers, reflect.TypeOf(body)):
+		inner, ok := reflect.ValueOf(body).Field(0).Interface().(io.Reader)
+		return !ok || messages.HoldsNil(inner)
+	}
+	return false
 }
 
 // expectsContinue reports whether a request asks for leave to send its body.

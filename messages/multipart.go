@@ -147,6 +147,9 @@ func writeFields(w *multipart.Writer, fields Values) error {
 var errNoContent = errors.New("its Content is none of []byte, string, io.Reader and func() (io.Reader, error)")
 
 func (f File) check() error {
+	if HoldsNil(f.Content) {
+		return fmt.Errorf("its Content is a nil %T", f.Content)
+	}
 	switch f.Content.(type) {
 	case []byte, string, io.Reader, func() (io.Reader, error):
 	default:
@@ -257,8 +260,12 @@ func (p *Parts) open(i int, f File, whole *partsReader) (io.Reader, error) {
 		return strings.NewReader(content), nil
 	case func() (io.Reader, error):
 		reader, err := content()
-		if err == nil && reader == nil {
+		switch {
+		case err != nil:
+		case reader == nil:
 			err = errors.New("its Content returned no reader")
+		case HoldsNil(reader):
+			err = fmt.Errorf("its Content returned a nil %T", reader)
 		}
 		if closer, ok := reader.(io.Closer); ok && err == nil {
 			whole.opened = append(whole.opened, closer)

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/textproto"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -131,7 +132,7 @@ type Response struct {
 	// or its body has no other end.
 	Close bool
 	// ProtoMajor and ProtoMinor are the protocol's version: 1.0 or 1.1 as the
-	// server said, or 2.0.
+	// server said, or 2.0; from an origin that is read with Responses.Lenient, up to 1.9.
 	ProtoMajor, ProtoMinor uint8
 	// TLS describes the connection for https. It is shared, and not to be
 	// changed.
@@ -147,6 +148,8 @@ func (r *Response) Proto() string {
 		return "HTTP/2.0"
 	case r.ProtoMajor == 1 && r.ProtoMinor == 0:
 		return "HTTP/1.0"
+	case r.ProtoMajor == 1 && r.ProtoMinor > 1:
+		return "HTTP/1." + strconv.Itoa(int(r.ProtoMinor))
 	}
 	return "HTTP/1.1"
 }

@@ -299,3 +299,10 @@ func isNilPointer(value any) bool {
 	rv := reflect.ValueOf(value)
 	return rv.Kind() == reflect.Pointer && rv.IsNil()
 }
+
+// HoldsNil reports whether a value of an interface type, which is not nil itself,
+// holds a nil pointer or a nil function: whoever calls a method of it mostly panics.
+func HoldsNil(value any) bool {
+	rv := reflect.ValueOf(value)
+	return (rv.Kind() == reflect.Pointer || rv.Kind() == reflect.Func) && rv.IsNil()
+}

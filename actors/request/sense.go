@@ -23,6 +23,9 @@ func sensible(asked *messages.Request, methodAsSpelt bool) error {
 	if asked.Weight < 0 {
 		return fmt.Errorf("its Weight %d is negative", asked.Weight)
 	}
+	if asked.Body != nil && messages.HoldsNil(asked.Body) {
+		return fmt.Errorf("its Body is a nil %T", asked.Body)
+	}
 	if _, parts := asked.Body.(messages.Multipart); parts && hasContentType(asked.Header) {
 		return errors.New("a Multipart has a Content-Type of its own, which names what separates its parts: leave it out of the Header")
 	}

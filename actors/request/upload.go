@@ -145,6 +145,9 @@ func (u *upload) open(r *slot, call *messages.Call) error {
 		if reader == nil {
 			return fmt.Errorf("%w: its Body returned no reader", messages.ErrInvalidRequest)
 		}
+		if messages.HoldsNil(reader) {
+			return fmt.Errorf("%w: its Body returned a nil %T", messages.ErrInvalidRequest, reader)
+		}
 	} else if !ok || !u.retire() {
 		return errors.New("request body was read already")
 	}
@@ -166,7 +169,7 @@ func (u *upload) open(r *slot, call *messages.Call) error {
 
 // closeReader closes a reader that nobody will read.
 func closeReader(reader io.Reader) {
-	if c, ok := reader.(io.Closer); ok {
+	if c, ok := reader.(io.Closer); ok && !messages.HoldsNil(reader) {
 		_ = c.Close() // nobody is left to tell
 	}
 }

@@ -14,6 +14,7 @@ import (
 type head struct {
 	status  int
 	http10  bool
+	later   uint8 // the minor version, if it is above 1
 	chunked bool
 	close   bool             // the server will not read another request
 	length  int64            // Content-Length, or -1
@@ -234,8 +235,11 @@ func ReadStatus(r io.Reader, limit int) (status int, err error) {
 
 // minor is the version that the server said, behind "HTTP/1.".
 func (h *head) minor() uint8 {
-	if h.http10 {
+	switch {
+	case h.http10:
 		return 0
+	case h.later > 1: // read loosely
+		return h.later
 	}
 	return 1
 }

@@ -104,6 +104,7 @@ func (h *head) looseStatusLine(line []byte) error {
 	version, status, _ := bytes.Cut(line, []byte{' '})
 	status = bytes.TrimLeft(status, " ")
 	if len(version) == len("HTTP/1.1") && version[7] > '1' && version[7] <= '9' {
+		h.later = version[7] - '0'
 		version = append(bytes.Clone(version[:7]), '1')
 	}
 	code, _, _ := bytes.Cut(status, []byte{' '}) // the reason says nothing

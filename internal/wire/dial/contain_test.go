@@ -60,10 +60,6 @@ func TestCodeOfTheCallersThatDoesNotReturnEndsItsDialAlone(t *testing.T) {
 				d.DialContext = func(context.Context, string, string) (net.Conn, error) { harm(); return nil, nil }
 				return context.Background()
 			},
-			"a DialContext that gives nothing": func(d *Dialer, _ *messages.Origin) context.Context {
-				d.DialContext = func(context.Context, string, string) (net.Conn, error) { return nil, nil }
-				return context.Background()
-			},
 			"Proxy": func(d *Dialer, _ *messages.Origin) context.Context {
 				d.Proxy = func(messages.Origin) (*url.URL, error) { harm(); return nil, nil }
 				return context.Background()

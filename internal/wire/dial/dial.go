@@ -290,11 +290,19 @@ func (d *Dialer) reach(ctx context.Context, o messages.Origin, r route) (net.Con
 	return d.through(ctx, r, o.Addr)
 }
 
+var errNothing = errors.New("DialContext returned neither a connection nor an error")
+
 func (d *Dialer) transport(ctx context.Context, addr string) (net.Conn, error) {
 	if d.DialContext != nil {
 		conn, err := d.DialContext(ctx, "tcp", addr) // by name: who dials for us resolves as well
 		if err != nil {
 			return nil, err
+		}
+		if conn == nil {
+			return nil, errNothing
+		}
+		if messages.HoldsNil(conn) {
+			return nil, fmt.Errorf("%w, but a nil %T", errNothing, conn)
 		}
 		return wire.Detached(conn), nil // what is done through a proxy is under deadlines too
 	}

@@ -89,6 +89,30 @@ func TestATicketThatADeskFailedOnIsAnsweredAndCanBeUsedAgain(t *testing.T) {
 	require.Equal(t, ticket.AcquireLease{Ticket: one}, q.told[1])
 }
 
+// It is there to be reached: a client that keeps as many requests open as it may is
+// no news.
+func TestALimitThatWorksAsItShouldIsNotWarnedOf(t *testing.T) {
+	for name, c := range map[string]struct {
+		limit  throttle.Limit
+		warned int
+	}{
+		"requests in flight":       {throttle.Limit{Window: throttle.Concurrency}, 0},
+		"a window that opens soon": {throttle.Limit{Per: 100 * time.Millisecond}, 0},
+		"one that does not":        {throttle.Limit{Per: time.Minute}, 1},
+		"one that is spent":        {throttle.Limit{Window: throttle.Leaky, Per: time.Hour}, 1},
+	} {
+		c.limit.ID, c.limit.Quota = "calls", 2
+		q, desk := newQuiet(t, c.limit)
+		for range 6 {
+			desk.Acquire(0, q.ticket("calls"))
+		}
+		require.Len(t, q.warned, c.warned, name)
+		if c.warned > 0 {
+			require.Contains(t, q.warned[0], "a limit is reached", name)
+		}
+	}
+}
+
 func TestATicketPassedOnIsAnsweredByItsPoolThoughTheDeskFails(t *testing.T) {
 	q, desk := newQuiet(t, throttle.Limit{ID: "calls", Quota: 1, Window: throttle.Concurrency})
 	one := q.ticket("calls")

@@ -116,7 +116,8 @@ const (
 	tellsEvery = 30 * time.Second // how often the word is said, for each limit
 )
 
-// tellWaiting warns that a limit is reached and requests wait for it.
+// tellWaiting warns that a limit is reached and requests wait for it, unless the wait
+// is a brief one.
 func (d *Desk) tellWaiting(now time.Duration, t *ticket.Ticket) {
 	if t.Place == 0 { // it has been answered, and is its request's
 		return
@@ -125,7 +126,7 @@ func (d *Desk) tellWaiting(now time.Duration, t *ticket.Ticket) {
 		return
 	}
 	hold := d.ledger.Holding(now, &t.Permit)
-	if hold.Until != 0 && hold.Until < now+longWait {
+	if d.isBrief(now, hold) {
 		return
 	}
 	d.waits[t.Permit.Limit] = now
@@ -135,6 +136,21 @@ func (d *Desk) tellWaiting(now time.Duration, t *ticket.Ticket) {
 	}
 	d.out.Warn("a limit is reached, and requests wait for it",
 		"route", t.Permit.Limit, "limit", hold.Limit, "paused", hold.Paused, "queued", d.ledger.Len(), "next opening in", next)
+}
+
+// isBrief reports whether a wait is not worth a word. Where no instant is known, an
+// answer is waited for. That is how a Concurrency limit works, and says nothing of how
+// full it is; a window that is shorter than a long wait opens soon after.
+func (d *Desk) isBrief(now time.Duration, hold throttle.Hold) bool {
+	if hold.Until != 0 {
+		return hold.Until < now+longWait
+	}
+	i := slices.IndexFunc(d.limits, func(l throttle.Limit) bool { return l.ID == hold.Limit })
+	if i < 0 || hold.Paused {
+		return false
+	}
+	limit := &d.limits[i]
+	return limit.Window == throttle.Concurrency || limit.Per > 0 && limit.Per < longWait
 }
 
 // pass hands a granted ticket straight on: the request is woken once, with

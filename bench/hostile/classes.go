@@ -73,11 +73,6 @@ var lenientClasses = slices.Concat([]class{
 		}
 		return folded.MatchString(d.shape.head) && sameBut(d, "Transfer-Encoding", "Trailer", "Connection")
 	}},
-	{"minor version", "1.2 to 1.9 are 1.1, which is what the engine speaks", func(d difference) bool {
-		_, told, _ := strings.Cut(d.theirs.beside, ",")
-		d.theirs.beside = "HTTP/1.1," + told
-		return laterMinor.MatchString(d.shape.head) && len(differences(d.theirs, d.ours)) == 0
-	}},
 	{"end of a trailer section", "a bare line feed ends it as it ends a head; net/http, which reads heads so, looks for CR LF CR LF here", func(d difference) bool {
 		return d.ours.verdict == answers && d.theirs.verdict != answers && d.shape.chunked && bareLF.MatchString(d.shape.framing[len(d.shape.head):])
 	}},

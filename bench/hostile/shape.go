@@ -28,7 +28,6 @@ var (
 	control     = regexp.MustCompile("[\x01-\x08\x0b\x0c\x0e-\x1f\x7f]")
 	goodStatus  = regexp.MustCompile(`^HTTP/1\.[01] [1-9][0-9]{2}( |\r?\n|$)`)
 	looseStatus = regexp.MustCompile(`^HTTP/1\.[0-9] +[1-9][0-9]{2}( |\r?\n|$)`)
-	laterMinor  = regexp.MustCompile(`(?m)^HTTP/1\.[2-9] `)
 	goodField   = regexp.MustCompile("^[!#$%&'*+\\-.^_`|~0-9A-Za-z]+:")
 	goodLength  = regexp.MustCompile(`^[0-9]{1,18}$`)
 	chunkSizes  = regexp.MustCompile(`(?m)^\s*0*([0-9a-fA-F]{7,})[ \t]*(;.*)?\r?$`)

@@ -348,6 +348,8 @@ var All = []Mutant{
 		Old: "c.out.Park(t)", New: "t.Parked = false"},
 	{Rule: 10, Without: "asking for them again when there is one", File: dialling, Test: "TestWhoeverWaitsForADialThatHangsHoldsNoPermit",
 		Old: "\t\tc.requeueParked()\n", New: ""},
+	{Rule: 10, Without: "knowing that a full Concurrency limit is no news", File: desk, Test: "TestALimitThatWorksAsItShouldIsNotWarnedOf",
+		Old: "return limit.Window == throttle.Concurrency || ", New: "return "},
 	{Rule: 10, Without: "doubting a dial that follows a close", File: dialling, Test: "TestADialThatHadToWaitForACloseIsDoubtedLikeAnyOther",
 		Old: "\t\treturn c.dials.since + doubtAfter", New: "\t\treturn never"},
 	{Rule: 10, Without: "doubting a close that hangs", File: dialling, Test: "TestWhoeverWaitsBehindACloseThatHangsHoldsNoPermitAndGoesOn",

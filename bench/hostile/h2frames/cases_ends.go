@@ -15,7 +15,7 @@ func resets() (all []Case) {
 	for code := range uint32(14) {
 		want := peerClosed
 		if code == refusedStream {
-			want = fails(messages.SentMaybe, messages.ErrUnprocessed)
+			want = fails(messages.SentYes, messages.ErrUnprocessed)
 		}
 		all = append(all,
 			answering(fmt.Sprintf("a reset with code %d before an answer", code), want, func(id uint32) []byte { return reset(id, code) }).sending(10))
@@ -42,7 +42,7 @@ func resets() (all []Case) {
 }
 
 func goodbyes() []Case {
-	unprocessed := fails(messages.SentMaybe, messages.ErrUnprocessed)
+	unprocessed := fails(messages.SentYes, messages.ErrUnprocessed)
 	after := func(f func(id uint32) []byte) func(*peer) {
 		return func(p *peer) { p.write(f(p.hello())); p.silence() }
 	}

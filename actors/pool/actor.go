@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/http/httptrace"
+	"os"
 	"runtime/debug"
 	"time"
 
@@ -42,9 +43,10 @@ type Pool struct {
 	alarm  mailbox.Alarm
 	ctx    context.Context // ends the dials when the pool closes
 	cancel context.CancelFunc
-	seat   seat // among the pools that share the places
-	rested int  // connections that were idle when it was last told
-	stop   bool // the core has ended, and the actor is to stop
+	seat   seat          // among the pools that share the places
+	rested int           // connections that were idle when it was last told
+	hungAt time.Duration // when it was last said that a Close does not return; zero means never
+	stop   bool          // the core has ended, and the actor is to stop
 }
 
 // What a pool tells itself.
@@ -55,7 +57,10 @@ type (
 		trace *httptrace.ClientTrace // that the dial was told to
 		begun *dialling
 	}
-	closeDone struct{ conn protocol.Connection }
+	closeDone struct {
+		conn  protocol.Connection
+		hangs bool // its Close has left something behind that has not returned
+	}
 	upkeepDue struct{}
 )
 
@@ -106,6 +111,9 @@ func (p incarnation) hear(message any) {
 	case ticket.ExpireLease:
 		p.core.Expire(p.now(), m.Ticket)
 	case closeDone:
+		if m.hangs {
+			p.tellHanging()
+		}
 		p.core.Closed(p.now(), m.conn)
 	case dialDone:
 		p.needs.Places.ended(m.begun)
@@ -160,7 +168,7 @@ func (p *Pool) Dial(values context.Context, trace *httptrace.ClientTrace) {
 		conn, err := dial.guarded(ctx, origin) // an error of it says which origin
 		switch {
 		case err == nil && p.ctx.Err() != nil: // nobody wants it any more, and the pool may have ended without it
-			closeGuarded(conn)
+			_ = closeGuarded(conn) // there is nobody to tell
 			conn, err = nil, p.ctx.Err()
 		case err != nil && context.Cause(ctx) == errYielded && errors.Is(err, context.Canceled): // not a panic, and not what it had met before
 			err = errYielded
@@ -253,20 +261,28 @@ func (p *Pool) AbortDials() { p.cancel() }
 // time to close, and must not hold up the others.
 func (p *Pool) Close(conn protocol.Connection) {
 	go func(self mailbox.Address) {
-		defer self.Tell(closeDone{conn})
-		closeGuarded(conn)
+		done := closeDone{conn: conn}
+		defer func() { self.Tell(done) }()
+		done.hangs = errors.Is(closeGuarded(conn), os.ErrDeadlineExceeded)
 	}(p.needs.Door.Address)
 }
 
 // CloseHangs is part of Outlet.
-func (p *Pool) CloseHangs(patience time.Duration) {
-	p.needs.Logger.Warn("Close of a connection has not returned, and it is not counted any more",
-		"origin", p.needs.Origin.String(), "after", patience)
+func (p *Pool) CloseHangs(time.Duration) { p.tellHanging() }
+
+// tellHanging warns of a connection whose Close has not returned, whether it is this
+// one's or that of somebody else's connection below it, for which that waits no longer.
+func (p *Pool) tellHanging() {
+	if now := p.now(); p.hungAt == 0 || now >= p.hungAt+warnEvery {
+		p.hungAt = now
+		p.needs.Logger.Warn("Close of a connection does not return, and the connection is not counted as open any more",
+			"origin", p.needs.Origin.String())
+	}
 }
 
-func closeGuarded(conn protocol.Connection) {
+func closeGuarded(conn protocol.Connection) error {
 	defer func() { _ = recover() }() // it is closed as well as it can be
-	_ = conn.Close()                 // nothing can be done about a failed close
+	return conn.Close()              // nothing can be done about a failed close
 }
 
 // Park is part of Outlet.

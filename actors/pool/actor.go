@@ -111,13 +111,9 @@ func (p incarnation) hear(message any) {
 	case ticket.ExpireLease:
 		p.core.Expire(p.now(), m.Ticket)
 	case closeDone:
-		if m.hangs {
-			p.tellHanging()
-		}
-		p.core.Closed(p.now(), m.conn)
+		p.closed(m)
 	case dialDone:
-		p.needs.Places.ended(m.begun)
-		p.core.Dialled(p.now(), m.conn, m.err, m.trace)
+		p.dialled(m)
 	case upkeepDue:
 		p.core.Upkeep(p.now())
 	case placeGranted:
@@ -143,6 +139,18 @@ func (p incarnation) hear(message any) {
 	default:
 		p.needs.Logger.Error("pool was told a word it does not know", "word", fmt.Sprintf("%T", m))
 	}
+}
+
+func (p *Pool) dialled(m dialDone) {
+	p.needs.Places.ended(m.begun)
+	p.core.Dialled(p.now(), m.conn, m.err, m.trace)
+}
+
+func (p *Pool) closed(m closeDone) {
+	if m.hangs {
+		p.tellHanging()
+	}
+	p.core.Closed(p.now(), m.conn)
 }
 
 func (p *Pool) now() time.Duration { return time.Since(p.needs.Epoch) }

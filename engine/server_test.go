@@ -30,6 +30,7 @@ type server struct {
 	serving sync.WaitGroup // handlers
 
 	mu       sync.Mutex
+	ended    bool // guarded by mu: no handler begins any more
 	arrivals []time.Duration
 	paths    []string
 }
@@ -40,7 +41,9 @@ func newServer(t *testing.T, handler http.HandlerFunc) *server {
 	s.http = &http.Server{
 		ErrorLog: discardLog,
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			s.serving.Add(1)
+			if !s.enter() {
+				return
+			}
 			defer s.serving.Done()
 			s.note(r.URL.Path)
 			if handler == nil {
@@ -60,9 +63,22 @@ func newServer(t *testing.T, handler http.HandlerFunc) *server {
 	t.Cleanup(func() {
 		s.http.Close()
 		<-done
+		s.mu.Lock()
+		s.ended = true
+		s.mu.Unlock()
 		s.serving.Wait()
 	})
 	return s
+}
+
+// enter counts a handler; false means that nobody waits for it any more.
+func (s *server) enter() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.ended {
+		s.serving.Add(1)
+	}
+	return !s.ended
 }
 
 func (s *server) note(path string) {

@@ -75,10 +75,11 @@ type roundTripper struct {
 
 // trip is one call of RoundTrip.
 type trip struct {
-	req  *http.Request
-	body closeOnce       // the request's
-	ctx  context.Context // the request's, which its Cancel ends as well
-	stop func()          // lets go of ctx
+	req   *http.Request
+	asked Request         // the same in the engine's words
+	body  closeOnce       // the request's
+	ctx   context.Context // the request's, which its Cancel ends as well
+	stop  func()          // lets go of ctx
 }
 
 // RoundTrip is part of http.RoundTripper.
@@ -192,7 +193,7 @@ func originOf(req *http.Request) Origin {
 	if req.URL == nil {
 		return Origin{}
 	}
-	origin, _ := request.OriginOf(baseOf(req.URL))
+	origin, _ := request.OriginOf(atHost(req.URL, ""))
 	return origin
 }
 
@@ -201,7 +202,7 @@ func originOf(req *http.Request) Origin {
 func tripError(req *http.Request, err error) error {
 	place := Request{Method: req.Method}
 	if req.URL != nil {
-		place.URL = baseOf(req.URL) + req.URL.EscapedPath()
+		place.URL = atHost(req.URL, req.URL.EscapedPath())
 	}
 	return messages.NewError(&place, Preparing, err)
 }

@@ -18,7 +18,9 @@ import (
 
 // answer turns the engine's answer into net/http's.
 func (t *trip) answer(response *Response) *http.Response {
-	answer := &http.Response{
+	made := &madeAnswer{}
+	answer := &made.Response
+	*answer = http.Response{
 		Status:     cmp.Or(response.Status, strconv.Itoa(response.StatusCode)+" "+http.StatusText(response.StatusCode)),
 		StatusCode: response.StatusCode,
 		Proto:      response.Proto(), ProtoMajor: int(response.ProtoMajor), ProtoMinor: int(response.ProtoMinor),
@@ -39,9 +41,17 @@ func (t *trip) answer(response *Response) *http.Response {
 		addTrailer(answer, response)
 		answer.Body = http.NoBody
 	default:
-		answer.Body = &memoryBody{left: bytes.NewReader(response.Body), response: response, answer: answer}
+		made.body.response, made.body.answer = response, answer
+		made.body.left.Reset(response.Body)
+		answer.Body = &made.body
 	}
 	return answer
+}
+
+// madeAnswer is a response and its body, made at once. Both are kept as long as either.
+type madeAnswer struct {
+	http.Response
+	body memoryBody
 }
 
 // takePragma says in words of today what an answer of HTTP/1 says in those of
@@ -144,7 +154,7 @@ var errReadOnClosed = errors.New("http: read on closed response body")
 // memoryBody is a body in memory. It fills in the trailers where net/http does: until
 // its end a proxy knows those alone that were announced.
 type memoryBody struct {
-	left     *bytes.Reader
+	left     bytes.Reader
 	response *Response
 	answer   *http.Response
 	closed   atomic.Bool // any goroutine may close it

@@ -39,7 +39,8 @@ func (t *roundTripper) ask(trip *trip) (*Request, error) {
 		return nil, err
 	}
 	// Encoded, because net/url has escaped the target: once more would change it.
-	asked := &Request{Method: req.Method, Encoded: true, Header: req.Header, Close: req.Close}
+	asked := &trip.asked
+	*asked = Request{Method: req.Method, Encoded: true, Header: req.Header, Close: req.Close}
 	header := ownHeader{asked: asked}
 	if err := target(req, &header); err != nil {
 		return nil, err
@@ -97,7 +98,6 @@ func fields(header http.Header) string {
 // target says where the request goes. An opaque URL may name a host of its own,
 // which it does in the place of the Host line (RFC 9112, section 3.2.2).
 func target(req *http.Request, header *ownHeader) error {
-	base := baseOf(req.URL)
 	// net/url leaves alone what a raw query holds, and there "#" is no fragment.
 	host, rest := inASCII(req.Host), strings.ReplaceAll(req.URL.RequestURI(), "#", "%23")
 	if authority, is := strings.CutPrefix(req.URL.Opaque, "//"); is {
@@ -113,9 +113,9 @@ func target(req *http.Request, header *ownHeader) error {
 	}
 	switch {
 	case rest == "*" && req.Method == http.MethodOptions:
-		header.asked.URL, header.asked.Path = base, rest
+		header.asked.URL, header.asked.Path = atHost(req.URL, ""), rest
 	case strings.HasPrefix(rest, "/"):
-		header.asked.URL = base + rest
+		header.asked.URL = atHost(req.URL, rest)
 	default:
 		return fmt.Errorf("%w: its target is not a path", ErrInvalidRequest)
 	}
@@ -125,14 +125,14 @@ func target(req *http.Request, header *ownHeader) error {
 	return nil
 }
 
-// baseOf is a URL as far as its host, whose name is in ASCII. The zone of an address
-// is escaped in it.
-func baseOf(u *url.URL) string {
+// atHost is a URL as far as its host, whose name is in ASCII, and then rest. The zone of
+// an address is escaped in it.
+func atHost(u *url.URL, rest string) string {
 	host := inASCII(u.Host)
 	if strings.Contains(host, "%") {
-		return (&url.URL{Scheme: u.Scheme, Host: host}).String()
+		return (&url.URL{Scheme: u.Scheme, Host: host}).String() + rest
 	}
-	return u.Scheme + "://" + host
+	return u.Scheme + "://" + host + rest
 }
 
 // inASCII spells the name of a host as it is looked up, and as the server knows it

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"testing"
@@ -182,6 +183,24 @@ func TestWaitEndsWhenItMakesSenseToTryAgain(t *testing.T) {
 	})
 }
 
+func TestNoWaitingMendsADialThatWouldOnlyFailAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var config engine.Config
+		config.BaseURL = "http://nowhere.example"
+		config.Dial.DialContext = func(context.Context, string, string) (net.Conn, error) {
+			return nil, &net.DNSError{Err: "no such host", Name: "nowhere.example", IsNotFound: true}
+		}
+		eng, err := engine.New(config)
+		require.NoError(t, err)
+		defer eng.Close()
+		_, err = eng.Do(t.Context(), &engine.Request{Path: "/"})
+		require.Equal(t, engine.NotSent, engine.OutcomeOf(err))
+		start := time.Now()
+		require.Equal(t, err, engine.Wait(t.Context(), err))
+		require.Zero(t, time.Since(start))
+	})
+}
+
 func TestNoWaitingMendsAMistake(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var noContext context.Context
@@ -195,6 +214,7 @@ func TestNoWaitingMendsAMistake(t *testing.T) {
 		for _, request := range []*engine.Request{
 			nil, {Path: "/"}, {Path: "/", LimitID: "no such"}, {Path: "/", LimitID: "keyed"}, {Path: "/", LimitID: "keyed", Key: "b"},
 			{Path: "/", LimitID: "calls", Weight: 10}, {Path: "/", LimitID: "route", Weight: 2}, {Path: "/", LimitID: "calls", Method: "get"},
+			{URL: "http://example.com:65536/", LimitID: "calls"}, {URL: "http://127.0.0.1:99999/", LimitID: "calls"},
 		} {
 			_, err := eng.Do(t.Context(), request)
 			start := time.Now()

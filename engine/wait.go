@@ -18,8 +18,9 @@ import (
 // neither is known, after a pause of 100 to 200 ms, so that no loop around it can
 // spin. It returns nil then, and the context's error as soon as that ends; with a
 // context that ends before the instant, at once. A nil error is not waited for.
-// One that no waiting mends, a mistake in the program or a closed engine, is
-// returned at once, so that no loop around it goes on for ever.
+// One that no waiting mends, a mistake in the program, a closed engine or a dial that
+// would only fail again (a host that no name server knows, a certificate that is not
+// trusted), is returned at once, so that no loop around it goes on for ever.
 //
 // Whether to send it again at all is not for Wait to say: see OutcomeOf.
 //
@@ -63,7 +64,7 @@ func Wait(ctx context.Context, err error) error {
 // lasting reports whether the same request ends in the same way however late it is
 // sent again.
 func lasting(err error) bool {
-	return slices.ContainsFunc([]error{
+	return messages.Permanent(err) || slices.ContainsFunc([]error{
 		ErrInvalidRequest, ErrNoLimit, ErrUnknownLimit, ErrNoKey, ErrUnknownKey, ErrWeight, ErrRouteWeight,
 		ErrNoEngine, ErrInsideRequest, ErrClosed,
 	}, func(cause error) bool { return errors.Is(err, cause) })

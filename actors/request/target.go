@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 
 	"github.com/sluice-engine/sluice/internal/percent"
@@ -161,6 +162,8 @@ func splitURL(raw string) (origin messages.Origin, host, rest string, err error)
 		return origin, "", "", errors.New("URL host must be ASCII (punycode)")
 	case u.User != nil:
 		return origin, "", "", errors.New("URL carries credentials; use an authenticator")
+	case !isPort(u.Port()):
+		return origin, "", "", errors.New("URL has a port above 65535")
 	}
 	port = cmp.Or(u.Port(), port)
 	_, rest, _ = strings.Cut(raw, "://")
@@ -170,6 +173,12 @@ func splitURL(raw string) (origin messages.Origin, host, rest string, err error)
 		rest = ""
 	}
 	return messages.Origin{Scheme: scheme, Addr: net.JoinHostPort(name, port)}, hostOf(u), rest, nil
+}
+
+// isPort reports whether there can be a port of these digits, or there is none.
+func isPort(digits string) bool {
+	_, err := strconv.ParseUint(digits, 10, 16)
+	return digits == "" || err == nil
 }
 
 // hostOf is what Host says of a URL: host and port as the caller spelt them, and no

@@ -28,6 +28,7 @@ type entry struct {
 	Weight     int64           `json:"weight"`
 	Links      []link          `json:"links"`
 	Keyed      bool            `json:"keyed"`
+	Keys       []string        `json:"keys"`
 	Burst      int64           `json:"burst"`
 	Tick       duration        `json:"tick"`
 	Offset     duration        `json:"offset"`
@@ -118,7 +119,7 @@ func decodeStrictly(r io.Reader, into any) error {
 func (e entry) limit() throttle.Limit {
 	l := throttle.Limit{
 		ID: e.ID, Quota: e.Quota, Per: time.Duration(e.Per), Window: throttle.Window(e.Window), Weight: e.Weight,
-		Keyed: e.Keyed, Burst: e.Burst, Tick: time.Duration(e.Tick), Offset: time.Duration(e.Offset),
+		Keyed: e.Keyed, Keys: e.Keys, Burst: e.Burst, Tick: time.Duration(e.Tick), Offset: time.Duration(e.Offset),
 		RTTFloor: time.Duration(e.RTTFloor), MaxDelay: time.Duration(e.MaxDelay), CloseDelay: time.Duration(e.CloseDelay), Shared: e.Shared, Scope: e.Scope,
 		Location: e.Location.Location, Months: e.Months,
 	}

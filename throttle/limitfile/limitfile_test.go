@@ -1,7 +1,9 @@
 package limitfile
 
 import (
+	"cmp"
 	"io"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -14,7 +16,7 @@ import (
 
 const goodFile = `{"limits": [
 	{"id": "weight", "quota": 6000, "per": "1m", "window": "fixed", "shared": 0.1, "scope": "address", "comment": "by IP"},
-	{"id": "orders", "quota": 100, "per": "10s", "keyed": true, "reserve": [{"priority": 300, "weight": 10}]},
+	{"id": "orders", "quota": 100, "per": "10s", "keyed": true, "keys": ["BTC", "ETH"], "reserve": [{"priority": 300, "weight": 10}]},
 	{"id": "bucket", "quota": 1, "per": "1s", "window": "leaky", "burst": 20, "tick": "1s"},
 	{"id": "order", "links": [{"id": "weight", "weight": 1}, {"id": "orders"}]}
 ]}`
@@ -24,10 +26,20 @@ func TestLimitsAreReadFromJSON(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []throttle.Limit{
 		{ID: "weight", Quota: 6000, Per: time.Minute, Window: throttle.Fixed, Shared: 0.1, Scope: "address"},
-		{ID: "orders", Quota: 100, Per: 10 * time.Second, Keyed: true, Reserve: []throttle.Reserve{{Priority: 300, Weight: 10}}},
+		{ID: "orders", Quota: 100, Per: 10 * time.Second, Keyed: true, Keys: []string{"BTC", "ETH"}, Reserve: []throttle.Reserve{{Priority: 300, Weight: 10}}},
 		{ID: "bucket", Quota: 1, Per: time.Second, Window: throttle.Leaky, Burst: 20, Tick: time.Second},
 		{ID: "order", Linked: []throttle.Link{{ID: "weight", Weight: 1}, {ID: "orders"}}},
 	}, limits)
+}
+
+// A field that no file can set would be missed by whoever keeps limits as data.
+func TestAFileCanSayWhateverALimitCan(t *testing.T) {
+	known := reflect.TypeFor[entry]()
+	for _, field := range reflect.VisibleFields(reflect.TypeFor[throttle.Limit]()) {
+		name := map[string]string{"Linked": "Links"}[field.Name]
+		_, has := known.FieldByName(cmp.Or(name, field.Name))
+		require.True(t, has, field.Name)
+	}
 }
 
 func TestACalendarIsReadFromJSON(t *testing.T) {

@@ -101,6 +101,7 @@ var (
 	ErrOverloaded        = messages.ErrOverloaded        // beyond Config.Admission
 	ErrNoLimit           = messages.ErrNoLimit           // the request names no limit, and there is no default
 	ErrInvalidRequest    = messages.ErrInvalidRequest    // the request cannot be sent as it stands
+	ErrBodyRead          = messages.ErrBodyRead          // the request had begun to read a body that there is but once
 	ErrTooManyWaiters    = messages.ErrTooManyWaiters    // beyond Connections.MaxWaiters
 	ErrTruncated         = messages.ErrTruncated         // the answer ended early
 	ErrAttemptTimeout    = messages.ErrAttemptTimeout    // an attempt took longer than Retry.PerAttempt; a timeout, but not the caller's deadline

@@ -28,7 +28,7 @@ import (
 // readerFunc is a reader that says nothing, and then ends.
 type readerFunc func()
 
-func (f readerFunc) Read([]byte) (int, error) { f(); return 0, io.EOF }
+func (f readerFunc) Read(p []byte) (int, error) { f(); return copy(p, "x"), io.EOF }
 
 // logFunc is a log handler that writes nothing.
 type logFunc func()

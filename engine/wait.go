@@ -18,9 +18,11 @@ import (
 // neither is known, after a pause of 100 to 200 ms, so that no loop around it can
 // spin. It returns nil then, and the context's error as soon as that ends; with a
 // context that ends before the instant, at once. A nil error is not waited for.
-// One that no waiting mends, a mistake in the program, a closed engine or a dial that
+// One that no waiting mends, a mistake in the program, a closed engine, a dial that
 // would only fail again (a host that no name server knows, a certificate that is not
-// trusted), is returned at once, so that no loop around it goes on for ever.
+// trusted) or a body that was read and can be read once (ErrBodyRead), is returned at
+// once, so that no loop around it goes on for ever, or sends what is left of a body; and
+// so is one whose methods panic, as those of a nil *Error do.
 //
 // Whether to send it again at all is not for Wait to say: see OutcomeOf.
 //
@@ -63,10 +65,13 @@ func Wait(ctx context.Context, err error) error {
 
 // lasting reports whether the same request ends in the same way however late it is
 // sent again.
-func lasting(err error) bool {
+func lasting(err error) (is bool) {
+	defer func() { // its methods may panic, as those of a nil *Error do: nothing is known, and no loop goes on for nothing
+		is = recover() != nil || is
+	}()
 	return messages.Permanent(err) || slices.ContainsFunc([]error{
 		ErrInvalidRequest, ErrNoLimit, ErrUnknownLimit, ErrNoKey, ErrUnknownKey, ErrWeight, ErrRouteWeight,
-		ErrNoEngine, ErrInsideRequest, ErrClosed,
+		ErrNoEngine, ErrInsideRequest, ErrClosed, ErrBodyRead,
 	}, func(cause error) bool { return errors.Is(err, cause) })
 }
 

@@ -22,6 +22,7 @@ type Answer struct {
 	// have been carried out, so that this answer may be about what that one did.
 	// It is SentYes otherwise.
 	Sent       Sent
+	BodySpent  bool      // the request's body was read from a reader that can be read once
 	AnsweredAt time.Time // when the answer had come; zero if that is not known
 }
 
@@ -77,9 +78,12 @@ func (r *Response) Answer() Answer {
 	r.loan.Keep()
 	return Answer{
 		Method: r.Method, URL: r.URL, StatusCode: r.StatusCode, Header: r.Header, Body: r.Body,
-		Attempts: max(1, r.Attempts), Sent: r.Sent.Worst(SentYes), AnsweredAt: r.AnsweredAt,
+		Attempts: max(1, r.Attempts), Sent: r.Sent.Worst(SentYes), BodySpent: r.BodySpent, AnsweredAt: r.AnsweredAt,
 	}
 }
+
+// Is has errors.Is find ErrBodyRead in an error about the answer, if BodySpent.
+func (a *Answer) Is(target error) bool { return a.BodySpent && target == ErrBodyRead }
 
 // Err returns nil for a status below 400, and a *StatusError otherwise.
 func (r *Response) Err() error {

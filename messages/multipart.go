@@ -10,6 +10,7 @@ import (
 	"mime/multipart"
 	"net/textproto"
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -34,10 +35,9 @@ type File struct {
 	ContentType string
 	// Content is a []byte, a string, an io.Reader, or a func() (io.Reader, error),
 	// which is called for every attempt, and whose readers are closed if they can
-	// be. Any other reader is the caller's to close. A request with a plain reader
-	// is never sent a second time once that was read from. An io.Seeker is put back
-	// to where it stood: before every attempt if the body is streamed, and after it
-	// was read if not.
+	// be. Any other reader is the caller's to close, and is read as a Request.Body is:
+	// a request with one that can be read once is never sent a second time once that
+	// was read from.
 	Content any
 }
 
@@ -79,7 +79,7 @@ type Parts struct {
 
 	heads [][]byte // before each file, and behind the last
 	files []File
-	begun []int64 // where each seeker stood; -1 for what is none
+	from  []*Source // of the files that are readers; nil for others
 }
 
 // String says how many files there are.
@@ -96,7 +96,7 @@ func (p Parts) LogValue() slog.Value { return slog.StringValue(p.String()) }
 // MarshalJSON returns an error, as that of Multipart does.
 func (p Parts) MarshalJSON() ([]byte, error) { return nil, errNoJSON }
 
-// Lay lays a Multipart out. No file is read yet.
+// Lay lays a Multipart out. No file is read yet. The Parts must be ended.
 func (m Multipart) Lay() (*Parts, error) {
 	var head bytes.Buffer
 	w := multipart.NewWriter(&head)
@@ -105,17 +105,11 @@ func (m Multipart) Lay() (*Parts, error) {
 		return nil, err
 	}
 	for i, f := range m.Files {
-		if err := f.check(); err != nil {
+		if err := p.lay(w, f); err != nil {
+			p.End()
 			return nil, aboutFile(i, err)
 		}
-		begun, err := standsAt(f.Content)
-		if err != nil {
-			return nil, aboutFile(i, err)
-		}
-		if _, err := w.CreatePart(f.header()); err != nil {
-			return nil, err
-		}
-		p.heads, p.begun = append(p.heads, bytes.Clone(head.Bytes())), append(p.begun, begun)
+		p.heads = append(p.heads, bytes.Clone(head.Bytes()))
 		head.Reset()
 	}
 	if err := w.Close(); err != nil {
@@ -123,6 +117,23 @@ func (m Multipart) Lay() (*Parts, error) {
 	}
 	p.heads = append(p.heads, head.Bytes())
 	return p, nil
+}
+
+// lay lays out what stands before a file, and takes its reader if it has one.
+func (p *Parts) lay(w *multipart.Writer, f File) error {
+	if err := f.check(); err != nil {
+		return err
+	}
+	var from *Source
+	if reader, ok := f.Content.(io.Reader); ok {
+		var err error
+		if from, err = NewSource(reader); err != nil {
+			return err
+		}
+	}
+	p.from = append(p.from, from)
+	_, err := w.CreatePart(f.header())
+	return err
 }
 
 // aboutFile names the file that an error is about as the caller does.
@@ -171,22 +182,19 @@ func (f File) header() textproto.MIMEHeader {
 	}
 }
 
-// standsAt is where a seeker stands, and -1 for what is none.
-func standsAt(content any) (int64, error) {
-	if seeker, ok := content.(io.Seeker); ok {
-		return seeker.Seek(0, io.SeekCurrent)
-	}
-	return -1, nil
-}
-
 // Repeats reports whether every file can be read more than once.
 func (p *Parts) Repeats() bool {
-	for i, f := range p.files {
-		if _, once := f.Content.(io.Reader); once && p.begun[i] < 0 {
-			return false
-		}
+	return !slices.ContainsFunc(p.from, func(s *Source) bool { return s != nil && !s.Rewinds() })
+}
+
+// Spent reports whether a file was read from that can be read but once.
+func (p *Parts) Spent() bool { return slices.ContainsFunc(p.from, (*Source).Spent) }
+
+// End has nothing read any more, and lets the readers go.
+func (p *Parts) End() {
+	for _, s := range p.from {
+		s.End()
 	}
-	return true
 }
 
 // Length is the length of the whole in bytes, or -1 if that of a file is not known.
@@ -195,7 +203,11 @@ func (p *Parts) Length() int64 {
 	for _, head := range p.heads {
 		sum += int64(len(head))
 	}
-	for _, f := range p.files {
+	for i, f := range p.files {
+		if from := p.from[i]; from != nil && from.Size() >= 0 {
+			sum += from.Size()
+			continue
+		}
 		switch content := f.Content.(type) {
 		case []byte:
 			sum += int64(len(content))
@@ -210,9 +222,9 @@ func (p *Parts) Length() int64 {
 	return sum
 }
 
-// ReadAll reads the whole into memory through a reader that can be ended, and puts
-// seekers back to where they stood.
+// ReadAll reads the whole into memory through a reader that can be ended, and ends.
 func (p *Parts) ReadAll(through *CheckedReader) ([]byte, error) {
+	defer p.End()
 	whole, err := p.Open()
 	if err != nil {
 		return nil, err
@@ -220,19 +232,7 @@ func (p *Parts) ReadAll(through *CheckedReader) ([]byte, error) {
 	var body bytes.Buffer
 	through.Reader = whole
 	_, err = body.ReadFrom(through)
-	errs := []error{err, whole.Close()}
-	for i, f := range p.files {
-		errs = append(errs, p.rewind(i, f))
-	}
-	return body.Bytes(), errors.Join(errs...)
-}
-
-func (p *Parts) rewind(i int, f File) error {
-	if p.begun[i] < 0 {
-		return nil
-	}
-	_, err := f.Content.(io.Seeker).Seek(p.begun[i], io.SeekStart)
-	return err
+	return body.Bytes(), errors.Join(err, whole.Close())
 }
 
 // Open returns a reader of the whole. Seekers are put back to where they stood.
@@ -272,7 +272,7 @@ func (p *Parts) open(i int, f File, whole *partsReader) (io.Reader, error) {
 		}
 		return reader, err
 	}
-	return f.Content.(io.Reader), p.rewind(i, f)
+	return p.from[i].NotEmpty(), p.from[i].Rewind()
 }
 
 // partsReader reads all parts one after the other.

@@ -22,8 +22,9 @@ const (
 	Background = throttle.Background // work that can wait
 )
 
-// Request is one call, described by the caller. The engine never changes it:
-// the same value may be sent again, and from many goroutines at once.
+// Request is one call, described by the caller. The engine never changes it: the same
+// value may be sent again, and from many goroutines at once, unless its Body is a
+// reader that can be read once: see Body.
 type Request struct {
 	// Method is the HTTP method, in upper case; empty means GET.
 	Method string
@@ -43,9 +44,17 @@ type Request struct {
 	// Body is nil, []byte, string, Form or url.Values, a Multipart, an io.Reader, or any value
 	// to be sent as JSON, or, if it is Values and the header's Content-Type says
 	// so, as a form. The Content-Type sent is that of the bytes, unless Header has
-	// another; of bytes, texts and readers only the caller knows it. A plain
-	// io.Reader can be read once, so such a request is never sent a second time;
-	// an io.Seeker is rewound.
+	// another; of bytes, texts and readers only the caller knows it.
+	//
+	// A *bytes.Buffer, *bytes.Reader, *strings.Reader, *io.SectionReader and an *os.File
+	// that is a regular file are read from where they stand and are not moved, so that
+	// they can be sent as often as a []byte; one that stands at its end is an error. Any
+	// other reader is read by one request at a time: for a second one that comes
+	// meanwhile it is an error. If it is an io.Seeker, it is put back to where it stood
+	// when the request has ended. Otherwise it can be read once: having begun to read it,
+	// the engine makes no other attempt, an error says so with ErrBodyRead, for which
+	// Wait does not wait, an answer by BodySpent, and one that has nothing to read is an
+	// error. Give each request such a reader of its own.
 	Body any
 	// Upload is for a Body that is sent while it is read. Its zero value reads
 	// Body into memory first.
@@ -107,15 +116,17 @@ type Request struct {
 type Upload struct {
 	// Stream sends an io.Reader as it is read, instead of reading it into memory
 	// first; such a request can only be signed by an authenticator that leaves
-	// bodies alone, see auth.BodyUnsigned. It is sent again only if the reader
-	// was not touched, or if Body is a func() (io.Reader, error), which is called
-	// for every attempt, and whose readers the engine closes. Any other reader
-	// the engine closes only if it is still reading when the exchange ends.
+	// bodies alone, see auth.BodyUnsigned. It is sent again only if the reader is one
+	// that is not moved (see Body) or was not touched, or if Body is a
+	// func() (io.Reader, error), which is called for every attempt, and whose readers
+	// the engine closes. Any other reader the engine closes only if it is still reading
+	// when the exchange ends.
 	// Without Stream the other fields say nothing, but a Trailer is an error.
 	Stream bool
 	// Length is the body's length in bytes; zero means that the reader's Len
 	// method tells it, or that it is unknown and sent in chunks, as a body with
-	// a Trailer always is.
+	// a Trailer always is. That a reader in memory has another length is an error
+	// before anything is sent.
 	Length int64
 	// Trailer is sent behind a body of unknown length. Its names are announced in
 	// the header. Its values are read when the body has ended, and may be set

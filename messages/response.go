@@ -113,6 +113,9 @@ type Response struct {
 	// answered, or not to the end, or by a status that leaves it open. SentYes
 	// otherwise.
 	Sent Sent
+	// BodySpent says that the request's body was read from a reader that can be read
+	// once: another request needs another reader.
+	BodySpent bool
 	// SentAt and AnsweredAt bracket the exchange that brought this answer.
 	SentAt, AnsweredAt time.Time
 

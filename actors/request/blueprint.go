@@ -19,6 +19,7 @@ type blueprint struct {
 	limit       string        // the limit to charge, or messages.Unlimited
 	contentType string        // of the body, as the engine laid it out
 	upload      *upload       // of a body that is read while it is sent; nil otherwise
+	borrowed    borrowed      // the caller's readers that are its body; nil without any
 
 	// common has the header lines that the engine adds: the plan's, unless a
 	// pre-processor took some of them away.
@@ -45,7 +46,7 @@ func (r *slot) build() error {
 	var body []byte
 	var contentType string
 	var err error
-	if r.upload, err = newUpload(r.asked, r.signsBody); err == nil && r.upload == nil {
+	if r.upload, err = r.newUpload(); err == nil && r.upload == nil {
 		body, contentType, err = r.encodeBody()
 	} else if err == nil {
 		err = r.upload.probe(r)

@@ -49,13 +49,10 @@ func (r *slot) encodeBody() (body []byte, contentType string, err error) {
 		if labelledAsForm(asked.Header) {
 			return encodeForm(b)
 		}
-	case *bytes.Reader, *bytes.Buffer, *strings.Reader:
-		body, err = readBody(&messages.CheckedReader{Reader: b.(io.Reader)}) // from memory
-		return body, "", err
 	case messages.Multipart:
 		return r.encodeParts(b)
 	case io.Reader:
-		body, err = r.readInTime(b)
+		body, err = r.readBody(b)
 		return body, "", err
 	}
 	if _, opens := asked.Body.(func() (io.Reader, error)); opens {
@@ -83,6 +80,7 @@ func (r *slot) encodeParts(body messages.Multipart) ([]byte, string, error) {
 	if err != nil {
 		return nil, "", fmt.Errorf("body: %w", err)
 	}
+	r.borrowed = parts
 	var checked messages.CheckedReader
 	defer checked.End() // as readInTime does
 	whole, err := inTime(r, func() ([]byte, error) { return parts.ReadAll(&checked) }, func([]byte) {})
@@ -115,11 +113,62 @@ func contentTypeIn(header http.Header) string {
 // errReaderExited is the error of a reader that called runtime.Goexit.
 var errReaderExited = errors.New("request body: its reader ended the goroutine")
 
-// readInTime reads a body.
-func (r *slot) readInTime(reader io.Reader) ([]byte, error) {
-	checked := &messages.CheckedReader{Reader: reader}
+// borrowed are readers of the caller's, which are the request's alone until they are
+// given back.
+type borrowed interface {
+	End()
+	Spent() bool // one of them was read from, and cannot be read again
+}
+
+func (r *slot) borrow(reader io.Reader) (*messages.Source, error) {
+	from, err := messages.NewSource(reader)
+	if err != nil {
+		return nil, fmt.Errorf("body: %w", err)
+	}
+	r.borrowed = from
+	return from, nil
+}
+
+// returnBody gives the caller's readers back once nobody reads them: an answer that is
+// a stream may come before the body has been sent.
+func (r *slot) returnBody() {
+	switch {
+	case r.borrowed == nil:
+	case r.lent != nil:
+		r.lent.OnEnd(r.borrowed.End)
+	default:
+		r.borrowed.End()
+	}
+}
+
+// spent reports whether the body is one that another request would not find.
+func (r *slot) spent() bool {
+	return r.borrowed != nil && !r.terms.ReaderAsHTTP && r.borrowed.Spent()
+}
+
+// reads reads what was borrowed.
+func (r *slot) reads(from *messages.Source) io.Reader {
+	if r.terms.ReaderAsHTTP {
+		return from.Open()
+	}
+	return from.NotEmpty()
+}
+
+// readBody reads a body into memory.
+func (r *slot) readBody(reader io.Reader) ([]byte, error) {
+	from, err := r.borrow(reader)
+	if err != nil {
+		return nil, err
+	}
+	checked := &messages.CheckedReader{Reader: r.reads(from)}
+	if from.Size() >= 0 { // it is in memory already
+		return readAll(checked)
+	}
 	defer checked.End() // whoever reads on when the request has ended stops
-	return inTime(r, func() ([]byte, error) { return readBody(checked) }, func([]byte) {})
+	return inTime(r, func() ([]byte, error) {
+		defer from.End()
+		return readAll(checked)
+	}, func([]byte) {})
 }
 
 // inTime calls f, code of the caller's that may block for as long as it likes, on a
@@ -175,25 +224,10 @@ func await[T any](r *slot, from <-chan T) (got T, err error) {
 	}
 }
 
-// readBody takes a reader's bytes. A seeker is put back to where it was, so
-// that the same Request can be sent again.
-func readBody(reader *messages.CheckedReader) ([]byte, error) {
-	seeker, rewinds := reader.Reader.(io.Seeker)
-	var start int64
-	if rewinds {
-		var err error
-		if start, err = seeker.Seek(0, io.SeekCurrent); err != nil {
-			return nil, fmt.Errorf("request body: %w", err)
-		}
-	}
+func readAll(reader io.Reader) ([]byte, error) {
 	var b bytes.Buffer
 	if _, err := b.ReadFrom(reader); err != nil {
 		return nil, &wire.BodyError{Err: err}
-	}
-	if rewinds {
-		if _, err := seeker.Seek(start, io.SeekStart); err != nil {
-			return nil, fmt.Errorf("request body: %w", err)
-		}
 	}
 	return b.Bytes(), nil
 }

@@ -12,7 +12,7 @@ import (
 
 // failure says which request ended, where, and what it waited for.
 func (r *slot) failure(err error) *messages.Error {
-	e := messages.NewError(r.caller, r.stage, r.withCap(err))
+	e := messages.NewError(r.caller, r.stage, r.withSpentBody(r.withCap(err)))
 	e.Attempts, e.Sent, e.Waited = r.tried, r.sent, r.waited
 	if e.Sent == messages.SentMaybe && errors.Is(err, messages.ErrUnprocessed) {
 		e.Err = &lastUnprocessed{e.Err}
@@ -28,6 +28,15 @@ func (r *slot) failure(err error) *messages.Error {
 		e.RetryAt = r.needs.Epoch.Add(at)
 	}
 	return e
+}
+
+// withSpentBody says, beside a cause, that the request cannot be sent a second time
+// as it is.
+func (r *slot) withSpentBody(err error) error {
+	if err == nil || errors.Is(err, messages.ErrInvalidRequest) || !r.spent() {
+		return err
+	}
+	return fmt.Errorf("%w; %w", err, messages.ErrBodyRead)
 }
 
 // withCap names the cap that an answer was over, by the field that raises it.

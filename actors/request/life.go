@@ -79,6 +79,9 @@ type Terms struct {
 	Stranger bool
 	// MethodAsSpelt says that a method which is a known one in lower case is meant so.
 	MethodAsSpelt bool
+	// ReaderAsHTTP says that a body's reader may have nothing to read, and that its
+	// caller knows by himself that it is read once.
+	ReaderAsHTTP bool
 }
 
 // lifeBegins carries a life to its actor; Carry has laid it into the slot.
@@ -120,6 +123,7 @@ func (c *Carrier) release(r *slot) {
 	if r.own.Failure() != nil {
 		r.tellContext()
 	}
+	r.returnBody()
 	if r.Finished && !r.failed && r.asking == 0 {
 		r.life = life{}
 		r.rest()

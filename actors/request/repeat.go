@@ -38,7 +38,7 @@ func (r *slot) doubt(response *messages.Response) {
 func (r *slot) label(response *messages.Response) {
 	response.Method = r.call.Method
 	response.URL = r.url
-	response.Attempts, response.Sent = r.tried, r.sent
+	response.Attempts, response.Sent, response.BodySpent = r.tried, r.sent, r.spent()
 }
 
 // pauseForStatus pauses before another attempt if the status of an answer is one of

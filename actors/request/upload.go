@@ -14,7 +14,7 @@ import (
 
 // upload is a request body that is read while it is sent.
 type upload struct {
-	source    any    // the reader, or what opens one for each attempt
+	source    any    // the reader, or what opens one for each attempt: the caller's function, or ours
 	once      bool   // what is opened can be read once
 	mediaType string // empty where only the caller knows it
 	length    int64
@@ -26,8 +26,9 @@ type upload struct {
 // touchReader knows whether it was read from, and is closed once.
 type touchReader struct {
 	messages.CheckedReader
-	state  atomic.Int32 // untouched, and then one of the two others for good
-	closed atomic.Bool
+	outside *Outside     // nil counts nothing
+	state   atomic.Int32 // untouched, and then one of the two others for good
+	closed  atomic.Bool
 }
 
 const (
@@ -45,6 +46,10 @@ func (t *touchReader) Read(p []byte) (int, error) {
 	if t.state.Load() != touched && !t.state.CompareAndSwap(untouched, touched) {
 		return 0, errRetired
 	}
+	if t.outside != nil {
+		t.outside.Enter()
+		defer t.outside.Leave()
+	}
 	return t.CheckedReader.Read(p)
 }
 
@@ -56,20 +61,36 @@ func (t *touchReader) Close() error {
 	return nil
 }
 
+// memory opens a reader of what need not be read from the caller's own.
+type memory func() io.Reader
+
 // newUpload returns nil for a request whose body is sent from memory.
-func newUpload(asked *messages.Request, signsBody bool) (*upload, error) {
+func (r *slot) newUpload() (*upload, error) {
+	asked, signsBody := r.asked, r.signsBody
 	if !asked.Upload.Stream || asked.Body == nil {
 		return nil, nil
 	}
 	u := &upload{source: asked.Body, length: asked.Upload.Length}
+	size := int64(-1)
 	switch body := asked.Body.(type) {
-	case func() (io.Reader, error), io.Reader:
+	case func() (io.Reader, error):
+	case io.Reader:
+		from, err := r.borrow(body)
+		if err != nil {
+			return nil, err
+		}
+		if u.source, size = r.reads(from), from.Size(); from.Repeats() {
+			u.source = memory(from.Open)
+		}
 	case messages.Multipart:
-		if err := u.takeParts(body); err != nil {
+		if err := u.takeParts(r, body); err != nil {
 			return nil, err
 		}
 	default:
 		return nil, fmt.Errorf("a streamed body is an io.Reader, a func() (io.Reader, error) or a Multipart, not a %T", asked.Body)
+	}
+	if size >= 0 && u.length > 0 && size != u.length {
+		return nil, fmt.Errorf("its Upload.Length is %d, and its Body has %d bytes", u.length, size)
 	}
 	if u.length < 0 {
 		return nil, fmt.Errorf("its Upload.Length %d is negative", u.length)
@@ -77,9 +98,14 @@ func newUpload(asked *messages.Request, signsBody bool) (*upload, error) {
 	if asked.Auth && signsBody {
 		return nil, errors.New("a streamed body cannot be signed, and the authenticator does not say that it leaves bodies alone")
 	}
+	return u, u.measure(asked)
+}
+
+// measure finds out how long the body is, and whether that is to be seen first.
+func (u *upload) measure(asked *messages.Request) error {
 	switch {
 	case len(asked.Upload.Trailer) > 0 && u.length != 0:
-		return nil, errors.New("a body with trailers is sent in chunks, and cannot have a length")
+		return errors.New("a body with trailers is sent in chunks, and cannot have a length")
 	case len(asked.Upload.Trailer) > 0:
 		u.length = -1
 	case u.length == 0:
@@ -93,15 +119,16 @@ func newUpload(asked *messages.Request, signsBody bool) (*upload, error) {
 		u.length, mayLack = -1, true
 	}
 	u.probes = u.length < 0 && u.mediaType == "" && len(asked.Upload.Trailer) == 0 && mayLack
-	return u, nil
+	return nil
 }
 
 // takeParts has the upload open a multipart body for each attempt.
-func (u *upload) takeParts(body messages.Multipart) error {
+func (u *upload) takeParts(r *slot, body messages.Multipart) error {
 	parts, err := body.Lay()
 	if err != nil {
 		return fmt.Errorf("body: %w", err)
 	}
+	r.borrowed = parts
 	if u.length != 0 {
 		return errors.New("the length of a Multipart is not the caller's to say")
 	}
@@ -126,7 +153,7 @@ func (u *upload) probe(r *slot) error {
 	if !ok {
 		return nil
 	}
-	u.opening = newOpening(reader)
+	u.opening = newOpening(reader, &r.Outside)
 	_, err := u.opening.isEmpty(r)
 	return err
 }
@@ -148,15 +175,23 @@ func (u *upload) open(r *slot, call *messages.Call) error {
 		if messages.HoldsNil(reader) {
 			return fmt.Errorf("%w: its Body returned a nil %T", messages.ErrInvalidRequest, reader)
 		}
+	} else if held, is := u.source.(memory); is {
+		reader = held()
 	} else if !ok || !u.retire() {
 		return errors.New("request body was read already")
 	}
 	first := u.opening // the same for every attempt
 	if u.probes && first == nil {
-		first = newOpening(reader)
+		first = newOpening(reader, &r.Outside)
+	}
+	if u.current != nil && u.anew() {
+		u.current.End() // it may still be read from what the next one rewinds
 	}
 	u.current, call.Reader, call.Length = new(touchReader), nil, 0
 	u.current.Reader = reader
+	if _, held := u.source.(memory); !held && r != nil {
+		u.current.outside = &r.Outside
+	}
 	if first != nil {
 		u.current.Reader = first
 		if empty, err := first.isEmpty(r); empty || err != nil {
@@ -185,8 +220,13 @@ func (u *upload) repeats() bool {
 
 // anew reports whether each attempt has a reader of its own.
 func (u *upload) anew() bool {
-	_, opens := u.source.(func() (io.Reader, error))
-	return opens && !u.once
+	switch u.source.(type) {
+	case memory:
+		return true
+	case func() (io.Reader, error):
+		return !u.once
+	}
+	return false
 }
 
 // retire makes sure of that, and is called when another attempt is to follow: from

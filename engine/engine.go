@@ -207,8 +207,8 @@ func (e *Engine) UpdateCookies(rawURL string, cookies ...*http.Cookie) error {
 			return fmt.Errorf("%w: cookie %d: %w", ErrInvalidRequest, i, err)
 		}
 	}
-	e.system.SetCookies(u, cookies, newJar)
-	return nil
+	// The jar may be the caller's own.
+	return wire.Guard(Preparing, func() { e.system.SetCookies(u, cookies, newJar) })
 }
 
 // Warm opens connections to an origin until n are open, or Connections.Max, and

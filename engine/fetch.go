@@ -3,7 +3,6 @@ package engine
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"io"
 	"net/http"
 	"net/url"
@@ -11,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/sluice-engine/sluice/internal/jsontext"
+	"github.com/sluice-engine/sluice/internal/wire"
 	"github.com/sluice-engine/sluice/messages"
 )
 
@@ -65,9 +65,11 @@ const keptOfABody = 64 << 10
 // refusal is the error of an answer that nobody will be handed: what it holds is
 // given back, and the beginning of a streamed body is kept.
 func refusal(response *Response) error {
-	if response.Stream != nil {
-		response.Body, _ = io.ReadAll(io.LimitReader(response.Stream, keptOfABody)) // as far as it came
-		_ = response.Stream.Close()
+	if response.Stream != nil { // a post-processor's, perhaps: a panic in it ends nothing else
+		_ = wire.Guard(Finishing, func() {
+			response.Body, _ = io.ReadAll(io.LimitReader(response.Stream, keptOfABody)) // as far as it came
+		})
+		_ = wire.Guard(Finishing, func() { _ = response.Stream.Close() })
 	}
 	return &StatusError{Answer: response.Answer()}
 }
@@ -129,8 +131,6 @@ func labelled(req *Request, contentType string) *Request {
 	return &copied
 }
 
-var errNull = errors.New("the answer is null, and that is no value of this type: use a pointer")
-
 // decode lays an answer's body into what into points to.
 func (e *Engine) decode(response *Response, into any) error {
 	switch v := into.(type) {
@@ -147,14 +147,25 @@ func (e *Engine) decode(response *Response, into any) error {
 	if len(response.Body) == 0 { // as of a 204: no JSON, and no mistake
 		return nil
 	}
-	err := errNull
+	err := messages.ErrNull
 	if !jsontext.IsNull(response.Body) || mayBeNull(into) {
-		err = e.unmarshal(response.Body, into)
+		err = e.decodeInto(response.Body, into)
 	}
 	if err != nil {
 		return &DecodeError{Answer: response.Answer(), Into: reflect.TypeOf(into).Elem().String(), Err: err}
 	}
 	return nil
+}
+
+// decodeInto calls what may be the caller's own code: Responses.Decode, and the methods
+// by which a type decodes itself.
+func (e *Engine) decodeInto(body []byte, into any) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = wire.Panicked(Finishing, v)
+		}
+	}()
+	return e.unmarshal(body, into)
 }
 
 // mayBeNull reports whether a null can be told from a zero value: into points to

@@ -33,7 +33,8 @@ const (
 // RoundTripper says of its request, however it was wrapped or joined; nil is Done.
 // Nothing is taken for granted: an error that is not of this package is Unknown, of
 // several that were joined the one in most doubt counts, and so do attempts before
-// the one that was answered.
+// the one that was answered. An error whose methods panic, as those of a nil *Error
+// do, is Unknown.
 //
 // A few statuses below 500 are Unknown too, because they are sent for requests
 // that were carried out, in part or for all that is known: 408 (the backend did

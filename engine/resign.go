@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,8 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 
 	"github.com/sluice-engine/sluice/actors/request"
 	"github.com/sluice-engine/sluice/auth"
@@ -38,12 +41,47 @@ import (
 // Parameters that one of them changes are signed as it leaves them.
 //
 // A form without a GetBody is read into memory when it is looked at.
+//
+// The RoundTripper must be that of the same engine: what one engine signs is not sent by
+// another, which has a key of its own, but failed with ErrInvalidRequest. Without an
+// engine every request fails with ErrNoEngine.
 func Resign(e *Engine) func(*http.Request, *Request) {
+	resigning.Store(true)
 	return func(r *http.Request, asked *Request) {
-		if err := e.resign(r, asked); err != nil {
-			asked.Body, asked.Upload = unsendable{err}, Upload{}
+		err := e.resign(r, asked)
+		if err == nil {
+			return
+		}
+		asked.Body, asked.Upload = unsendable{err}, Upload{}
+		if now, ok := underAdjustment.Load(asked); ok {
+			now := now.(*adjustment)
+			now.err = cmp.Or(now.err, err) // whatever Body others set
 		}
 	}
+}
+
+// adjustment is a request that adjust functions are looking at.
+type adjustment struct {
+	by  *Engine // which will carry it
+	err error   // why it must not be sent
+}
+
+// An adjust function is told of the request, and not of who asks. Resign has to know, and
+// so it is noted who adjusts which request, by *Request, from the first Resign on.
+var (
+	resigning       atomic.Bool
+	underAdjustment sync.Map // *Request to *adjustment
+)
+
+// carries reports whether the engine is the one that will carry a request. One that no
+// RoundTripper adjusts is its caller's own affair.
+func (e *Engine) carries(asked *Request) error {
+	now, ok := underAdjustment.Load(asked)
+	if !ok || now.(*adjustment).by == e {
+		return nil
+	}
+	return fmt.Errorf("%w: resign: the RoundTripper is that of %v, and Resign signs for another, %v: "+
+		"both must be the same, as in eng.RoundTripper(engine.Resign(eng))", ErrInvalidRequest, now.(*adjustment).by, e)
 }
 
 // shortForm is the length up to which a body is looked at that does not say that it
@@ -70,8 +108,11 @@ func replaced(body io.Closer, asked *Request) error {
 
 // resign has the engine sign what the SDK has signed.
 func (e *Engine) resign(r *http.Request, asked *Request) error {
-	if e.made() != nil || !e.leadsHome(r, asked) {
-		return nil // RoundTrip says the former
+	if err := cmp.Or(e.made(), e.carries(asked)); err != nil {
+		return err
+	}
+	if !e.leadsHome(r, asked) {
+		return nil
 	}
 	signer := e.system.Auth()
 	if signer == nil {
@@ -82,12 +123,7 @@ func (e *Engine) resign(r *http.Request, asked *Request) error {
 		target = &asked.Path
 	}
 	place, query, _ := strings.Cut(*target, "?")
-	call := &messages.Call{Method: asked.Method, Path: pathOf(place), Query: query}
-	for name, values := range asked.Header {
-		for _, value := range values {
-			call.Fields = append(call.Fields, messages.Field{Name: name, Value: value})
-		}
-	}
+	call := &messages.Call{Method: asked.Method, Path: pathOf(place), Query: query, Fields: fieldsOf(asked.Header)}
 	body, once, err := e.bodyOf(r, asked, call)
 	if err != nil {
 		return err
@@ -112,6 +148,15 @@ func (e *Engine) resign(r *http.Request, asked *Request) error {
 	}
 	asked.Header = remaining(asked.Header, call)
 	return nil
+}
+
+func fieldsOf(header http.Header) (fields []messages.Field) {
+	for name, values := range header {
+		for _, value := range values {
+			fields = append(fields, messages.Field{Name: name, Value: value})
+		}
+	}
+	return fields
 }
 
 // pathOf is the path of a URL without its query, or the path itself.

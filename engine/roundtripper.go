@@ -26,7 +26,8 @@ import (
 // weight, priority, timeout, Auth, Idempotent; and replace what it does: URL, Header
 // (as a copy, for the map is the http.Request's), Body. It must leave the
 // http.Request as it is, and be safe for concurrent use. Each sees what those before
-// it have set. Without one, Config.DefaultLimitID is charged. For an SDK that signs
+// it have set. A panic in one is a *PanicError of that request, and a nil one
+// ErrInvalidRequest. Without one, Config.DefaultLimitID is charged. For an SDK that signs
 // its requests itself there is Resign.
 //
 // A response body has been read when RoundTrip returns, within Responses.MaxBody,
@@ -64,7 +65,6 @@ import (
 // that dial serves whoever is first, runs on another goroutine, and outlives the
 // request: they may be called beside the others, and after RoundTrip returned.
 func (e *Engine) RoundTripper(adjust ...func(*http.Request, *Request)) http.RoundTripper {
-	adjust = slices.DeleteFunc(slices.Clone(adjust), func(f func(*http.Request, *Request)) bool { return f == nil })
 	return &roundTripper{engine: e, adjust: adjust}
 }
 
@@ -89,8 +89,14 @@ func (t *roundTripper) RoundTrip(req *http.Request) (*http.Response, error) {
 		trip.body.ReadCloser = nil
 	}
 	trip.ctx, trip.stop = cancellable(req)
+	ended := false
+	defer func() { // the caller's own code runs in there, and may end this goroutine
+		if !ended {
+			trip.end()
+		}
+	}()
 	response, err := t.carry(trip)
-	if err != nil {
+	if ended = true; err != nil {
 		trip.end()
 		return nil, trip.failure(afterRedirect(req, err), t.engine)
 	}

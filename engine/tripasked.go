@@ -9,6 +9,7 @@ import (
 	"net/textproto"
 	"net/url"
 	"reflect"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"unicode"
@@ -46,10 +47,35 @@ func (t *roundTripper) ask(trip *trip) (*Request, error) {
 		return nil, err
 	}
 	header.take(req)
-	for _, adjust := range t.adjust {
-		adjust(req, asked)
+	if err := t.adjusted(req, asked); err != nil {
+		return nil, err
 	}
 	return asked, t.body(trip, asked)
+}
+
+// adjusted has the adjust functions look at a request. They are the caller's code: a
+// panic in them ends the request.
+func (t *roundTripper) adjusted(req *http.Request, asked *Request) (err error) {
+	if len(t.adjust) == 0 {
+		return nil
+	}
+	defer func() {
+		if v := recover(); v != nil {
+			err = &PanicError{Stage: Preparing, Value: v, Stack: debug.Stack()}
+		}
+	}()
+	now := &adjustment{by: t.engine}
+	if resigning.Load() {
+		underAdjustment.Store(asked, now)
+		defer underAdjustment.Delete(asked)
+	}
+	for i, adjust := range t.adjust {
+		if adjust == nil {
+			return fmt.Errorf("%w: adjust function %d of the RoundTripper's %d is nil: leave it out", ErrInvalidRequest, i+1, len(t.adjust))
+		}
+		adjust(req, asked)
+	}
+	return now.err
 }
 
 // sensible looks at what net/http looks at first.

@@ -1,7 +1,10 @@
 package messages
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"time"
 )
@@ -57,7 +60,8 @@ func (e *ContentTypeError) Error() string {
 }
 
 // DecodeError is an answer whose body could not be decoded into what the caller
-// wants.
+// wants. Its text has the place and the type, and nothing of the body: what a type says
+// that decodes itself, or Responses.Decode, may quote the body, and is found in Err.
 type DecodeError struct {
 	Answer
 	Into string // the Go type
@@ -66,8 +70,49 @@ type DecodeError struct {
 
 // Error is part of error.
 func (e *DecodeError) Error() string {
-	return oneLine(fmt.Sprintf("%s: decode into %s: %v", e.summary(), e.Into, e.Err))
+	return oneLine(fmt.Sprintf("%s: decode into %s: %s", e.summary(), e.Into, e.why()))
 }
+
+// why tells of the cause what is not of the body.
+func (e *DecodeError) why() string {
+	var syntax *json.SyntaxError
+	var mismatch *json.UnmarshalTypeError
+	var panicked *PanicError
+	var target *json.InvalidUnmarshalError
+	switch {
+	case e.Err == nil:
+		return "no cause"
+	case errors.As(e.Err, &panicked):
+		return panicked.Error()
+	case errors.As(e.Err, &mismatch):
+		kind, _, _ := strings.Cut(mismatch.Value, " ") // behind a blank stands the number itself
+		if mismatch.Field == "" {
+			return fmt.Sprintf("%s is no %v (at byte %d)", kind, mismatch.Type, mismatch.Offset)
+		}
+		return fmt.Sprintf("%s is no %v, as field %s is (at byte %d)", kind, mismatch.Type, mismatch.Field, mismatch.Offset)
+	case errors.As(e.Err, &syntax):
+		if syntax.Error() == endOfJSON {
+			return endOfJSON
+		}
+		return fmt.Sprintf("invalid JSON at byte %d", syntax.Offset)
+	case errors.As(e.Err, &target):
+		return target.Error() // of the Go type alone
+	}
+	for _, plain := range plainCauses {
+		if errors.Is(e.Err, plain) {
+			return plain.Error()
+		}
+	}
+	return fmt.Sprintf("a %T, whose text may quote the body: see DecodeError.Err", e.Err)
+}
+
+const endOfJSON = "unexpected end of JSON input"
+
+// ErrNull is the cause of a DecodeError of an answer that is null.
+var ErrNull = errors.New("the answer is null, and that is no value of this type: use a pointer")
+
+// plainCauses are causes whose texts are the same for every body.
+var plainCauses = []error{ErrNull, errStreamed, io.ErrUnexpectedEOF, io.EOF, io.ErrNoProgress}
 
 // Unwrap returns the cause.
 func (e *DecodeError) Unwrap() error { return e.Err }

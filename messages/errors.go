@@ -1,9 +1,13 @@
 package messages
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
+	"reflect"
+	"runtime"
 	"strings"
 	"time"
 )
@@ -63,7 +67,7 @@ type Error struct {
 	Method string // "GET" if the request names none
 	Path   string // the Path or URL asked for, without user, query and fragment
 	Route  string // the id of the limit that the request names; empty if no limit applies
-	Key    string // Request.Key; it may name an account, so no text has it
+	Key    string // Request.Key; it may name an account, so no text of an error has it, but Stats do: keys are what they count
 
 	Limit   string        // the id of the limit that was full or paused; empty if none was, or if it is not known
 	Waited  time.Duration // how long the request queued for permits and connections, over all attempts
@@ -231,7 +235,9 @@ func Permanent(err error) bool {
 }
 
 // PanicError is a panic in code the engine called on a request's behalf: a
-// processor, an authenticator, a body reader.
+// processor, an authenticator, a body reader. Its text says where it was. What the panic
+// said may be anything that such code has in hand, and is read from the fields alone,
+// but for what the language itself says, as of an index out of range.
 type PanicError struct {
 	Stage Stage
 	Value any
@@ -239,7 +245,43 @@ type PanicError struct {
 }
 
 // Error is part of error.
-func (e *PanicError) Error() string { return fmt.Sprintf("panic while %s: %v", e.Stage, e.Value) }
+func (e *PanicError) Error() string {
+	text := fmt.Sprintf("panic while %s: %s", e.Stage, e.said())
+	if at := e.place(); at != "" {
+		text += " in " + at
+	}
+	return text
+}
+
+// said is what the language says of itself, and of anything else its type.
+func (e *PanicError) said() string {
+	t := reflect.TypeOf(e.Value)
+	for t != nil && t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	if err, ok := e.Value.(runtime.Error); ok && t.PkgPath() == "runtime" {
+		return err.Error()
+	}
+	return fmt.Sprintf("a %T, which its Value has", e.Value)
+}
+
+// place is the function that panicked, as it stands in the stack: behind the last call
+// of panic, and what the language calls for it. It is empty if that is not known.
+func (e *PanicError) place() string {
+	_, below, found := bytes.Cut(e.Stack, []byte("\npanic("))
+	for lines := bytes.Split(below, []byte("\n")); found && len(lines) > 3; lines = lines[2:] {
+		function := string(lines[2])
+		if strings.HasPrefix(function, "runtime.") {
+			continue
+		}
+		if end := strings.LastIndexByte(function, '('); end > 0 {
+			function = function[:end] // without its arguments
+		}
+		file, _, _ := strings.Cut(strings.TrimSpace(string(lines[3])), " ")
+		return function + " (" + filepath.Base(file) + ")"
+	}
+	return ""
+}
 
 // Unwrap returns the panic's value if it was an error.
 func (e *PanicError) Unwrap() error {

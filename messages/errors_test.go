@@ -103,7 +103,7 @@ func TestEveryErrorAboutAnAnswerCarriesAllOfIt(t *testing.T) {
 	var decoding *DecodeError
 	require.ErrorAs(t, response.JSON(new(int)), &decoding)
 	require.Equal(t, want, decoding.Answer)
-	require.Contains(t, decoding.Error(), status.Error()+": decode into *int: invalid character")
+	require.Contains(t, decoding.Error(), status.Error()+": decode into *int: invalid JSON at byte")
 
 	require.Equal(t, SentYes, (&Response{}).Answer().Sent, "an answer proves that it was sent")
 }

@@ -8,6 +8,7 @@ import (
 	"iter"
 	"net/http"
 	"net/textproto"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -183,12 +184,22 @@ func (r *Response) Text() string {
 func (r *Response) JSON(v any) error {
 	err := errStreamed
 	if r.Stream == nil {
-		err = jsontext.Unmarshal(r.Body, v)
+		err = unmarshal(r.Body, v)
 	}
 	if err != nil {
 		return &DecodeError{Answer: r.Answer(), Into: fmt.Sprintf("%T", v), Err: err}
 	}
 	return nil
+}
+
+// unmarshal calls what may be the caller's own code: a type may decode itself.
+func unmarshal(body []byte, v any) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = &PanicError{Stage: Finishing, Value: p, Stack: debug.Stack()}
+		}
+	}()
+	return jsontext.Unmarshal(body, v)
 }
 
 var errStreamed = errors.New("the body is a stream, which Request.Stream asked for: read it from Response.Stream")

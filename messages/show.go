@@ -138,7 +138,7 @@ func (e ContentTypeError) MarshalJSON() ([]byte, error) { return e.attrs().json(
 func (e DecodeError) attrs() attrs {
 	a := e.Answer.attrs()
 	a.text("into", e.Into)
-	a.cause(e.Err)
+	a.text("error", e.why())
 	return a
 }
 
@@ -153,7 +153,8 @@ func (e DecodeError) MarshalJSON() ([]byte, error) { return e.attrs().json() }
 
 func (e PanicError) attrs() (a attrs) {
 	a.text("stage", e.Stage.String())
-	a.text("panic", fmt.Sprint(e.Value))
+	a.text("panic", e.said())
+	a.text("in", e.place())
 	return a
 }
 
@@ -161,7 +162,7 @@ func (e PanicError) attrs() (a attrs) {
 // the field.
 func (e PanicError) Format(f fmt.State, verb rune) { show(f, verb, e.Error()) }
 
-// LogValue returns a group: stage and panic.
+// LogValue returns a group: stage, panic and in, which is where it was.
 func (e PanicError) LogValue() slog.Value { return e.attrs().log() }
 
 // MarshalJSON writes an object of what LogValue returns.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"testing"
 	"time"
@@ -22,7 +23,7 @@ func toldErrors() map[string]error {
 	failure.Limit, failure.Waited, failure.RetryAt, failure.Attempts = "weight", 1500*time.Millisecond, answer.AnsweredAt, 1
 	return map[string]error{
 		"error": failure, "status": &StatusError{answer}, "media": &ContentTypeError{answer, "text/html", "application/json"},
-		"decoding": &DecodeError{answer, "engine.Book", errors.New("unexpected end")},
+		"decoding": &DecodeError{answer, "engine.Book", io.ErrUnexpectedEOF},
 	}
 }
 
@@ -64,7 +65,7 @@ func TestAnErrorIsReadInAField(t *testing.T) {
 			`"route":"order","sent":"no","stage":"throttled","waited":"1.5s"}`,
 		"status":   `{"answered_at":"2026-01-02T03:04:05Z","attempts":2,"bytes":12,"method":"POST","sent":"maybe","status":400,"url":"https://server.test/order"}`,
 		"media":    `{"answered_at":"2026-01-02T03:04:05Z","attempts":2,"bytes":12,"got":"text/html","method":"POST","sent":"maybe","status":400,"url":"https://server.test/order","want":"application/json"}`,
-		"decoding": `{"answered_at":"2026-01-02T03:04:05Z","attempts":2,"bytes":12,"error":"unexpected end","into":"engine.Book","method":"POST","sent":"maybe","status":400,"url":"https://server.test/order"}`,
+		"decoding": `{"answered_at":"2026-01-02T03:04:05Z","attempts":2,"bytes":12,"error":"unexpected EOF","into":"engine.Book","method":"POST","sent":"maybe","status":400,"url":"https://server.test/order"}`,
 	} {
 		got, err := json.Marshal(toldErrors()[name])
 		require.NoError(t, err)

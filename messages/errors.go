@@ -95,7 +95,7 @@ func (e *Error) Error() string {
 	var b strings.Builder
 	b.WriteString("sluice: ")
 	if e.Method != "" {
-		b.WriteString(e.Method + " " + e.Path + ": ")
+		b.WriteString(strings.TrimSuffix(e.Method+" "+e.Path, " ") + ": ")
 	}
 	fmt.Fprintf(&b, "%s (%s): %v", e.whereabouts(), e.circumstances(), e.Err)
 	return oneLine(b.String())
@@ -208,9 +208,9 @@ func (e *Error) Temporary() bool {
 // and the context.
 var (
 	ErrClosed            = errors.New("engine is shut down")
-	ErrOverloaded        = errors.New("too many requests in flight")
+	ErrOverloaded        = errors.New("too many requests in flight: Admission.MaxInFlight and MaxWaiting bound them")
 	ErrNoLimit           = errors.New("request names no limit: set LimitID, Config.DefaultLimitID, or engine.Unlimited")
-	ErrTooManyWaiters    = errors.New("too many requests wait for a connection")
+	ErrTooManyWaiters    = errors.New("too many requests wait for a connection: Connections.MaxWaiters bounds them")
 	ErrTruncated         = errors.New("response ended early")
 	ErrPeerClosed        = errors.New("server closed or reset the connection")
 	ErrMalformedResponse = errors.New("malformed response")

@@ -24,6 +24,28 @@ func (r Request) String() string {
 	return method + " " + place
 }
 
+// WithoutQuotes is what an error says, but for what it quotes, and for what looks like a
+// URL: of an error about a URL or a header that may be the password in it.
+func WithoutQuotes(err error) string {
+	parts := strings.Split(strings.ReplaceAll(err.Error(), `\"`, ""), `"`)
+	var kept strings.Builder
+	for i := 0; i < len(parts); i += 2 { // the others are between quotation marks
+		if kept.WriteString(parts[i]); i+1 < len(parts) {
+			kept.WriteString("…")
+		}
+	}
+	words := strings.Fields(kept.String())
+	suspect := func(word string) bool { return strings.ContainsAny(word, "@%") || strings.Contains(word, "://") }
+	if first := slices.IndexFunc(words, suspect); first >= 0 {
+		last := len(words) - 1
+		for !suspect(words[last]) {
+			last--
+		}
+		words = slices.Replace(words, first, last+1, "…") // a password may have blanks
+	}
+	return oneLine(strings.Join(words, " "))
+}
+
 // place is where the caller sends the request, in the caller's own words.
 func (r *Request) place() (method, place string) {
 	return cmp.Or(r.Method, http.MethodGet), withoutSecrets(cmp.Or(r.URL, r.Path))

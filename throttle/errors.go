@@ -13,7 +13,7 @@ var (
 	ErrUnknownScope = errors.New("no such scope")
 	ErrWeight       = errors.New("weight can never fit")
 	ErrRouteWeight  = errors.New("a route without a quota of its own takes no weight")
-	ErrQueueFull    = errors.New("queue is full")
+	ErrQueueFull    = errors.New("queue is full: Throttle.MaxQueued bounds it")
 	ErrDeadline     = errors.New("no room before the deadline")
 	ErrSpent        = errors.New("lifetime budget is spent")
 	ErrPermitInUse  = errors.New("permit is queued or granted already")
@@ -31,7 +31,7 @@ type LimitError struct {
 	// Full is the limit that lets the request go last: the one without room, or
 	// one whose scope is paused. It is empty for a request without a limit.
 	Full string
-	// Key is that of Full, if it is a keyed one.
+	// Key is that of Full, if it is a keyed one. It may name an account.
 	Key string
 	// Paused says that Full need not be full: its scope is paused, or starts slowly
 	// after a pause.
@@ -42,16 +42,16 @@ type LimitError struct {
 	RetryAt time.Duration
 }
 
-// Error is part of error.
+// Error is part of error. No text has the key.
 func (e *LimitError) Error() string {
 	if e.ID == NoLimit && e.Paused {
 		return e.Err.Error() + " (paused)"
 	}
 	var of []string
 	switch {
-	case e.Full != "" && e.Key != "":
-		of = append(of, fmt.Sprintf("of %q for %q", e.Full, e.Key))
-	case e.Full != "":
+	case e.Full != "" && e.Key != "": // which may name an account
+		of = append(of, fmt.Sprintf("of one key of %q", e.Full))
+	case e.Full != "" && e.Full != e.ID:
 		of = append(of, fmt.Sprintf("of %q", e.Full))
 	}
 	if e.Paused {

@@ -29,7 +29,7 @@ func TestARefusalNamesTheLimitThatIsFullAndWhenToAskAgain(t *testing.T) {
 	require.Nil(t, l.Next(sec))
 	full := why(Permit{Limit: "order", Key: "BTC"}, ErrQueueFull)
 	require.Equal(t, &LimitError{ID: "order", Err: ErrQueueFull, Full: "symbol", Key: "BTC", RetryAt: 5 * sec}, full)
-	require.EqualError(t, full, `limit "order": queue is full (of "symbol" for "BTC")`)
+	require.EqualError(t, full, `limit "order": queue is full: Throttle.MaxQueued bounds it (of one key of "symbol")`)
 
 	l.options.MaxQueued = 10
 	late := why(Permit{Limit: "order", Key: "BTC", Deadline: 2 * sec}, ErrDeadline)

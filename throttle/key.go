@@ -8,7 +8,7 @@ import (
 // Reasons why a keyed limit does not admit a key. A quota that a mistyped key
 // opened would be one that no server knows of.
 var (
-	ErrNoKey      = errors.New("limit is keyed, and no key is given")
+	ErrNoKey      = errors.New("limit is keyed, and no key is given: set Request.Key")
 	ErrUnknownKey = errors.New("key is not among the limit's Keys")
 )
 

@@ -148,7 +148,7 @@ func joinQuery(a, b string) string {
 func splitURL(raw string) (origin messages.Origin, host, rest string, err error) {
 	u, err := url.Parse(raw)
 	if err != nil {
-		return origin, "", "", errors.New("malformed URL") // url.Error would repeat a secret in it
+		return origin, "", "", malformed(err)
 	}
 	scheme := strings.ToLower(u.Scheme)
 	port, known := map[string]string{"http": "80", "https": "443"}[scheme]
@@ -179,6 +179,14 @@ func splitURL(raw string) (origin messages.Origin, host, rest string, err error)
 func isPort(digits string) bool {
 	_, err := strconv.ParseUint(digits, 10, 16)
 	return digits == "" || err == nil
+}
+
+// malformed says why a text is no URL, without the URL, which may hold a secret.
+func malformed(err error) error {
+	if whole, ok := errors.AsType[*url.Error](err); ok {
+		err = whole.Err
+	}
+	return fmt.Errorf("malformed URL: %s", messages.WithoutQuotes(err))
 }
 
 // hostOf is what Host says of a URL: host and port as the caller spelt them, and no

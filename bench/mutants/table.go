@@ -284,7 +284,7 @@ var All = []Mutant{
 	{Rule: 8, Without: "an error silent about the answer it refuses", File: head, Test: "TestNoErrorTextHoldsAPartOfRequestOrResponse",
 		Old: "if colon <= 0 {\n\t\treturn errFieldName", New: "if colon <= 0 {\n\t\treturn malformed(string(line))"},
 	{Rule: 8, Without: "an error silent about the URL it refuses", File: "actors/request/target.go", Package: "engine", Test: "TestARequestThatCannotBeBuiltIsRefused",
-		Old: `errors.New("malformed URL")`, New: "err"},
+		Old: "malformed(err)", New: "err"},
 	{Rule: 8, Without: "a status error silent about its body", File: "messages/answer.go", Test: "TestAnErrorHoldsNoSecretHoweverItIsPrinted",
 		Old: "(body of %d bytes%s)\", a.Method, withoutSecrets(a.URL), a.StatusCode, len(a.Body), doubt)", New: "(body %s%s)\", a.Method, withoutSecrets(a.URL), a.StatusCode, a.Body, doubt)"},
 	{Rule: 8, Without: "credentials kept at home", File: "actors/request/target.go", Package: "engine", Test: "TestATargetThatARedirectChoseIsSentNoCredentials",

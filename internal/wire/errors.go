@@ -57,15 +57,15 @@ func (e *BodyError) Unwrap() error { return e.Err }
 // The texts are constant: a response may hold secrets, and so may an error made
 // of its bytes.
 var (
-	errBareLF           = malformed("line ends in a bare LF")
+	errBareLF           = malformed("line ends in a bare LF" + seeLenient)
 	errBareCR           = malformed("bare CR in head")
 	errNUL              = malformed("NUL in head")
 	errControl          = malformed("control character in head")
 	errStatusLine       = malformed("not an HTTP/1.x status line")
-	errFieldName        = malformed("invalid field name")
-	errContentLength    = malformed("invalid or repeated Content-Length")
+	errFieldName        = malformed("invalid field name, or a folded line" + seeLenient)
+	errContentLength    = malformed("invalid or repeated Content-Length" + seeLenient)
 	errTransferEncoding = malformed("Transfer-Encoding is not exactly chunked")
-	errTwoFramings      = malformed("Transfer-Encoding beside Content-Length or in HTTP/1.0")
+	errTwoFramings      = malformed("Transfer-Encoding beside Content-Length or in HTTP/1.0" + seeLenient)
 	errSwitching        = malformed("101 to a request that asked for no other protocol")
 	errChunk            = malformed("invalid chunked coding")
 
@@ -73,6 +73,9 @@ var (
 	errHalfHead = cutOff("connection closed before the response head was complete", io.ErrUnexpectedEOF)
 	errFraming  = fmt.Errorf("%w: chunk framing outweighs the body", messages.ErrBodyTooLarge)
 )
+
+// seeLenient is said of what can be read, if in more than one way.
+const seeLenient = " (what net/http reads of it is read for the origins of Responses.Lenient)"
 
 func malformed(reason string) error {
 	return fmt.Errorf("%w: %s", messages.ErrMalformedResponse, reason)

@@ -192,7 +192,7 @@ func checkUpgrade(call *messages.Call) error {
 	case !isLine(call.Upgrade):
 		reason = "value holds a control character"
 	case !call.Stream:
-		reason = "needs Request.Stream, which is what the other protocol is spoken over"
+		reason = "needs Request.Stream, which is what the other protocol is spoken over; an adjust function of a RoundTripper sets it"
 	case call.Reader != nil || len(call.Body) > 0:
 		reason = "a request with a body cannot offer another protocol"
 	default:

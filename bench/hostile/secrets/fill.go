@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"crypto/tls"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -28,6 +29,9 @@ import (
 // marker is the secret. It has 32 bytes, so that it can be the seed of a key, and some
 // that look otherwise in a URL.
 const marker = "sesame+open/the=door0123456789ab"
+
+// digits is the secret where only a number can be.
+const digits = "73571357"
 
 // blabbing is an error whose text says nothing, and whose fields say all.
 type blabbing struct {
@@ -170,6 +174,18 @@ var lived = map[reflect.Type]func() []any{
 	reflect.TypeFor[messages.CheckedReader](): func() []any {
 		return []any{&messages.CheckedReader{Reader: plainReader{marker}}}
 	},
+	reflect.TypeFor[messages.Source](): func() []any {
+		var all []any
+		for _, reader := range []io.Reader{plainReader{marker}, strings.NewReader(marker)} {
+			source, err := messages.NewSource(reader)
+			if err != nil {
+				panic(err)
+			}
+			source.End()
+			all = append(all, source)
+		}
+		return all
+	},
 	reflect.TypeFor[auth.Lane](): func() []any { return []any{auth.LaneOf(auth.Kraken{Key: marker, Secret: marker})} },
 }
 
@@ -257,7 +273,7 @@ func errorsAbout() []error {
 		Method: "GET", Path: "/path", Query: "timestamp=1&signature=" + marker, Fields: []messages.Field{{Name: "X-MBX-APIKEY", Value: marker + "2"}},
 	})
 	eng := newEngine()
-	return []error{
+	return append(errorsOfDecoding(), []error{
 		refusal, wrong().Validate(), key, values, parts, file, object, config,
 		answer.JSON(new(struct{ A int })), answer.Require("text/html"),
 		eng.UpdateCookies(address, &http.Cookie{Name: "a;b", Value: marker + ";"}),
@@ -265,7 +281,36 @@ func errorsAbout() []error {
 		doError(eng, &engine.Request{URL: address}), doError(eng, &engine.Request{URL: "x" + address}),
 		doError(eng, &engine.Request{URL: "http://host.test", Method: "POST", Body: messages.Multipart{Files: []messages.File{{Field: "a", Content: auth.Secret(marker)}}}}),
 		tripError(eng), unsigned, fmt.Errorf("wrapped: %w", refusal), errors.Join(refusal, key),
+		&messages.PanicError{Stage: messages.Finishing, Value: "key " + marker}, &messages.PanicError{Value: errors.New(marker)},
+		&throttle.LimitError{ID: "a", Err: throttle.ErrQueueFull, Full: "b", Key: marker},
+	}...)
+}
+
+// decodesItself quotes what it is to decode, as many types do.
+type decodesItself struct{}
+
+func (decodesItself) UnmarshalJSON(text []byte) error { return fmt.Errorf("no side: %s", text) }
+
+// panicsAt panics with what it is to decode.
+type panicsAt struct{}
+
+func (panicsAt) UnmarshalJSON(text []byte) error { panic(string(text)) }
+
+// errorsOfDecoding are those of answers that have the secret where something else is
+// expected, by every way to decode that there is.
+func errorsOfDecoding() (all []error) {
+	answer := &messages.Response{Method: "GET", URL: address, StatusCode: 200, Body: []byte(`{"a":"` + marker + `","n":` + digits + `}`)}
+	for _, into := range []any{
+		new(struct{ A json.Number }), new(struct{ A time.Time }), new(struct{ A int }), new(struct{ A decodesItself }), new(struct{ A panicsAt }),
+		new(struct{ A []byte }), new(struct{ N int8 }), new(struct{ A map[string]int }), new([]string), new(string),
+	} {
+		err := answer.JSON(into)
+		all = append(all, err, &messages.Error{Method: "GET", Path: "/", Key: marker, Err: err})
 	}
+	for _, body := range []string{marker, `{"a":` + marker, `{"a":1}` + marker} {
+		all = append(all, (&messages.Response{Body: []byte(body)}).JSON(new(any)))
+	}
+	return append(all, &messages.DecodeError{Into: "int", Err: errors.New("codec: " + marker)})
 }
 
 func doError(eng *engine.Engine, req *engine.Request) error {

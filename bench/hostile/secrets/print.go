@@ -136,7 +136,7 @@ var guises = func() map[string]string {
 	}
 	all := map[string]string{
 		"as it is": marker, "in hex": hex.EncodeToString(bytes), "in HEX": strings.ToUpper(hex.EncodeToString(bytes)),
-		"percent-encoded": url.QueryEscape(marker), "in a path": url.PathEscape(marker), "a part": "sesame",
+		"percent-encoded": url.QueryEscape(marker), "in a path": url.PathEscape(marker), "a part": "sesame", "a number": digits,
 		"as decimals": numbers("%d", " "), "as Go bytes": numbers("0x%x", ", "), "in spaced hex": numbers("%02x", " "),
 	}
 	for shift := range 3 { // it may begin anywhere in a group of three

@@ -35,7 +35,7 @@ var types = slices.Concat(
 		reflect.TypeFor[engine.TimeSource](),
 	},
 	[]reflect.Type{
-		reflect.TypeFor[messages.Answer](), reflect.TypeFor[messages.AsJSON](), reflect.TypeFor[messages.Call](), reflect.TypeFor[messages.CheckedReader](),
+		reflect.TypeFor[messages.Answer](), reflect.TypeFor[messages.AsJSON](), reflect.TypeFor[messages.Call](), reflect.TypeFor[messages.CheckedReader](), reflect.TypeFor[messages.Source](),
 		reflect.TypeFor[messages.Codings](), reflect.TypeFor[messages.ContentTypeError](), reflect.TypeFor[messages.DecodeError](),
 		reflect.TypeFor[messages.Error](), reflect.TypeFor[messages.Field](), reflect.TypeFor[messages.File](), reflect.TypeFor[messages.Form](),
 		reflect.TypeFor[messages.Header](), reflect.TypeFor[messages.Multipart](), reflect.TypeFor[messages.Origin](),

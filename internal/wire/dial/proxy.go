@@ -21,12 +21,14 @@ import (
 // proxyPorts are the schemes of proxies, with the ports they have by default.
 var proxyPorts = map[string]string{"http": "80", "https": "443", "socks5": "1080", "socks5h": "1080"}
 
-// errProxyChoice is the error of Dialer.Proxy. Its text leaves the cause out,
-// which is often made of a URL with a password.
+// errProxyChoice is the error of Dialer.Proxy. Its text leaves out what the cause
+// quotes, which is often a URL with a password.
 type errProxyChoice struct{ cause error }
 
 // Error is part of error.
-func (errProxyChoice) Error() string { return "proxy: none could be chosen" }
+func (e errProxyChoice) Error() string {
+	return "proxy: none could be chosen: " + messages.WithoutQuotes(e.cause)
+}
 
 // Unwrap returns the cause, for errors.Is and errors.As.
 func (e errProxyChoice) Unwrap() error { return e.cause }
@@ -36,7 +38,9 @@ func (e errProxyChoice) Unwrap() error { return e.cause }
 type errConnectHeader struct{ cause error }
 
 // Error is part of error.
-func (errConnectHeader) Error() string { return "header of CONNECT: none could be made" }
+func (e errConnectHeader) Error() string {
+	return "header of CONNECT: none could be made: " + messages.WithoutQuotes(e.cause)
+}
 
 // Unwrap returns the cause, for errors.Is and errors.As.
 func (e errConnectHeader) Unwrap() error { return e.cause }

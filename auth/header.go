@@ -3,6 +3,7 @@ package auth
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"slices"
 	"strconv"
 	"time"
@@ -17,7 +18,7 @@ type HeaderForm struct {
 	Headers  []Line // what is sent
 	Time     TimeFormat
 	Rule     Window   // the server's; decides which timestamp is signed
-	Encoding Encoding // of the signature
+	Encoding Encoding // of the signature; default Hex
 
 	// SignPassphrase sends the passphrase as the encoded signature of itself.
 	SignPassphrase bool
@@ -73,13 +74,32 @@ func (h Header) Validate() error {
 	if h.Form.uses(Passphrase) {
 		errs = append(errs, required("Header", "Passphrase", string(h.Passphrase)))
 	}
-	if slices.Contains(h.Form.Message, Signature) {
-		errs = append(errs, fail("Header", "Form.Message", errors.New("holds its own signature")))
-	}
+	errs = append(errs, h.Form.validate()...)
 	if h.Window < 0 || h.Delay < 0 || h.Form.NonceUnit < 0 || h.Nonces.Ahead < 0 {
 		errs = append(errs, fail("Header", "Window, Delay, Form.NonceUnit, Nonces.Ahead", errors.New("must not be negative")))
 	}
 	return errors.Join(errs...)
+}
+
+// validate returns every mistake in how the parts are put together.
+func (f *HeaderForm) validate() (errs []error) {
+	if slices.Contains(f.Message, Signature) {
+		errs = append(errs, fail("Header", "Form.Message", errors.New("holds its own signature")))
+	}
+	errs = append(errs, checkParts("Form.Message", f.Message)...)
+	sends := false
+	for i, line := range f.Headers {
+		place := fmt.Sprintf("%s[%d]", "Form.Headers", i)
+		if line.Name == "" {
+			errs = append(errs, fail("Header", place+".Name", ErrMissing))
+		}
+		sends = sends || slices.Contains(line.Value, Signature)
+		errs = append(errs, checkParts(place+".Value", line.Value)...)
+	}
+	if len(f.Headers) > 0 && !sends {
+		errs = append(errs, fail("Header", "Form.Headers", errors.New("no line has auth.Signature: requests would leave without one")))
+	}
+	return errs
 }
 
 // Lane names the sequence of nonces, if the form has nonces.

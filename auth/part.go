@@ -2,6 +2,9 @@ package auth
 
 import (
 	"crypto/sha512"
+	"fmt"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -11,7 +14,8 @@ import (
 )
 
 // Part is a piece of a signed message or of a header's value: one of the
-// constants, or any other text, which stands for itself.
+// constants, or any other text, which stands for itself. A text that has words in
+// braces and is none of the constants is a mistake that Validate tells.
 type Part string
 
 // The pieces a Header knows.
@@ -36,6 +40,30 @@ const (
 	BodySHA512  Part = "{sha512(body)}"  // in hex
 	QueryOrBody Part = "{query or body}" // the query of a GET or DELETE, otherwise the body
 )
+
+// parts are the constants.
+var parts = []Part{
+	Timestamp, Nonce, Unique, Expires, RecvWindow, KeyName, Passphrase, Signature,
+	Method, Host, Path, Target, Query, PlainQuery, Body, BodySHA512, QueryOrBody,
+}
+
+// inBraces is what looks as if a part was meant, and no JSON.
+var inBraces = regexp.MustCompile(`\{[\w ()-]+\}`)
+
+// checkParts returns an error for every text that is hardly meant to stand for itself.
+func checkParts(field string, of []Part) (errs []error) {
+	for i, p := range of {
+		meant := Part(inBraces.FindString(string(p)))
+		switch {
+		case meant == "" || slices.Contains(parts, p):
+		case slices.Contains(parts, meant):
+			errs = append(errs, fail("Header", field, fmt.Errorf("part %d has %s inside a longer text, where it stands for itself: make it a part of its own", i+1, meant)))
+		default:
+			errs = append(errs, fail("Header", field, fmt.Errorf("part %d is %s, which is none: there are %v", i+1, meant, parts)))
+		}
+	}
+	return errs
+}
 
 // Line is a header that a Header sets. One whose value has an empty KeyName,
 // Passphrase or RecvWindow is left out.

@@ -272,7 +272,7 @@ var scratchPool = sync.Pool{New: func() any { return new(scratch) }}
 // that a query does not.
 func (b *scratch) encoded(e Encoding) []byte {
 	b.code = e.Append(b.code[:0], b.sig)
-	if e == Hex {
+	if e == Hex || e == 0 {
 		return b.code
 	}
 	n := len(b.code)

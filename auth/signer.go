@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"hash"
 	"maps"
 	"sync"
@@ -27,14 +28,15 @@ type Signer interface {
 	Validate() error
 }
 
-// Encoding is how bytes are written as text. The zero value is Hex.
+// Encoding is how bytes are written as text. The zero value is Hex for a signature, and
+// says nothing of a secret: see HMAC.SecretEncoding.
 type Encoding uint8
 
 const (
-	Hex       Encoding = iota // lower case
-	Base64                    // RFC 4648 section 4, padded
-	Base64URL                 // RFC 4648 section 5, not padded
-	Raw                       // the bytes themselves
+	Hex       Encoding = iota + 1 // lower case
+	Base64                        // RFC 4648 section 4, padded
+	Base64URL                     // RFC 4648 section 5, not padded
+	Raw                           // the bytes themselves
 )
 
 // Append appends src, encoded, to dst.
@@ -64,6 +66,18 @@ func (e Encoding) Decode(s string) ([]byte, error) {
 	return hex.DecodeString(s)
 }
 
+func (e Encoding) name() string {
+	switch e {
+	case Base64:
+		return "base64"
+	case Base64URL:
+		return "base64 for URLs"
+	case Raw:
+		return "characters as they are"
+	}
+	return "hex"
+}
+
 func trimPadding(s string) string {
 	for len(s) > 0 && s[len(s)-1] == '=' {
 		s = s[:len(s)-1]
@@ -74,12 +88,16 @@ func trimPadding(s string) string {
 // HMAC is a Signer that shares its secret with the server (RFC 2104).
 type HMAC struct {
 	Secret Secret
-	// SecretEncoding is what the secret is written in. Most exchanges use its
-	// characters as they are: Raw.
+	// SecretEncoding is what the secret is written in, and must be said: many a secret
+	// can be read in several ways, and in all but one every signature is wrong. Most
+	// exchanges use its characters as they are: Raw.
 	SecretEncoding Encoding
 	// Hash is crypto.SHA256, SHA384, SHA512 or any other that is linked in.
 	Hash crypto.Hash
 }
+
+var errNoEncoding = fmt.Errorf("%w: say what the secret is written in: auth.Raw if its characters are the key, "+
+	"as with most exchanges, auth.Hex, auth.Base64 or auth.Base64URL", ErrMissing)
 
 // Validate reports every mistake.
 func (h HMAC) Validate() error {
@@ -119,9 +137,12 @@ func (h HMAC) newPool() (*macPool, error) {
 	if !h.Hash.Available() {
 		return nil, fail("HMAC", "Hash", ErrMissing)
 	}
+	if h.SecretEncoding == 0 {
+		return nil, fail("HMAC", "SecretEncoding", errNoEncoding)
+	}
 	key, err := h.SecretEncoding.Decode(string(h.Secret))
-	if err != nil {
-		return nil, fail("HMAC", "Secret", ErrKey) // the decoder's text would quote the secret
+	if err != nil { // the decoder's text would quote the secret
+		return nil, fail("HMAC", "Secret", fmt.Errorf("%w: it is not written in %s, as its SecretEncoding says", ErrKey, h.SecretEncoding.name()))
 	}
 	pool := &macPool{}
 	pool.states.New = func() any { return hmac.New(h.Hash.New, key) }

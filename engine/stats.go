@@ -30,6 +30,9 @@ import (
 // So of InFlight requests Queued have no permit yet, and the Waiting of all Pools
 // have one, if they need any, and no connection; the others are being prepared,
 // exchanged, or pausing before another attempt.
+//
+// Keys of limits, which may name accounts, are what is counted, and so Stats have them,
+// in JSON, in the log and as they print; no error's text has any.
 type Stats struct {
 	At       time.Time   `json:"at"`
 	InFlight int         `json:"in_flight"` // requests on their journey
@@ -124,10 +127,13 @@ func (e *Engine) Stats() Stats {
 	}
 }
 
-// limitsStats tells the ledger's picture in times of day. Its zero value, of an
-// engine that has ended, stays zero.
+// limitsStats tells the ledger's picture in times of day. That of an engine that has
+// ended has no instant.
 func limitsStats(s throttle.Snapshot, epoch time.Time) LimitsStats {
-	told := LimitsStats{Queued: queuedStats(s.Queued), Lost: s.Lost}
+	told := LimitsStats{
+		Limits: make([]LimitStats, 0, len(s.Limits)), Scopes: make([]ScopeStats, 0, len(s.Scopes)),
+		Queued: queuedStats(s.Queued), Lost: s.Lost,
+	}
 	if s.At > 0 {
 		told.At = epoch.Add(s.At)
 	}
@@ -152,7 +158,7 @@ func limitsStats(s throttle.Snapshot, epoch time.Time) LimitsStats {
 }
 
 func queuedStats(classes []throttle.Class) []QueuedStats {
-	var all []QueuedStats // nil without any
+	all := make([]QueuedStats, 0, len(classes)) // never nil, which JSON would tell from an empty list
 	for _, c := range classes {
 		all = append(all, QueuedStats{Priority: Priority(c.Priority), N: c.N})
 	}
@@ -161,7 +167,7 @@ func queuedStats(classes []throttle.Class) []QueuedStats {
 
 // poolStats tells the pools' own pictures in the engine's words.
 func poolStats(pools []protocol.PoolStats) []PoolStats {
-	var all []PoolStats // nil without pools
+	all := make([]PoolStats, 0, len(pools))
 	for _, s := range pools {
 		all = append(all, PoolStats{
 			Origin: s.Origin, Idle: s.Idle, Leased: s.Leased, Streams: s.Streams, Dialling: s.Dialling, Waiting: s.Waiting,

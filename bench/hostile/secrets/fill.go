@@ -58,7 +58,7 @@ var given = map[reflect.Type]func() any{
 	reflect.TypeFor[io.Reader]():            func() any { return strings.NewReader(marker) },
 	reflect.TypeFor[io.ReadCloser]():        func() any { return io.NopCloser(strings.NewReader(marker)) },
 	reflect.TypeFor[auth.Authenticator]():   func() any { return auth.Bearer{Token: marker} },
-	reflect.TypeFor[auth.Signer]():          func() any { return auth.HMAC{Secret: marker} },
+	reflect.TypeFor[auth.Signer]():          func() any { return auth.HMAC{Secret: marker, SecretEncoding: auth.Raw} },
 	reflect.TypeFor[feedback.Header]():      func() any { return http.Header{"X-Key": {marker}} },
 	reflect.TypeFor[engine.TimeSource]():    func() any { return engine.TimeEndpoint{URL: address} },
 	reflect.TypeFor[http.RoundTripper]():    func() any { return &transport{marker} },

@@ -23,6 +23,14 @@ type Func func(call *messages.Call, clock Clock) error
 // Authenticate calls f.
 func (f Func) Authenticate(call *messages.Call, clock Clock) error { return f(call, clock) }
 
+// Validate reports that f is nil.
+func (f Func) Validate() error {
+	if f == nil {
+		return fail("Func", "", errors.New("is nil"))
+	}
+	return nil
+}
+
 // Ordered marks an authenticator whose calls must reach the server in the order
 // they were authenticated, because they carry strictly increasing nonces. Calls
 // of one lane are to be sent one after the other: the next is authenticated when
@@ -58,7 +66,12 @@ type WithoutBody struct{ Authenticator }
 func (WithoutBody) BodyUnsigned() bool { return true }
 
 // Validate reports every mistake of the authenticator.
-func (w WithoutBody) Validate() error { return Validate(w.Authenticator) }
+func (w WithoutBody) Validate() error {
+	if w.Authenticator == nil {
+		return fail("WithoutBody", "Authenticator", ErrMissing)
+	}
+	return Validate(w.Authenticator)
+}
 
 // Lane returns the authenticator's lane, if it has one.
 func (w WithoutBody) Lane() string {

@@ -363,7 +363,7 @@ func TestMistakesInFixedCredentialsAreFoundBeforehand(t *testing.T) {
 		require.Error(t, Validate(a), "%T", a)
 		require.Error(t, a.Authenticate(&messages.Call{}, at(noon)), "%T", a)
 	}
-	require.NoError(t, Validate(Func(nil)), "a Func cannot tell")
+	require.NoError(t, Validate(Func(func(*messages.Call, Clock) error { return nil })), "a Func cannot tell")
 	require.NoError(t, Validate(Chain{Bearer{"t"}, Basic{"u", ""}}))
 }
 

@@ -218,6 +218,9 @@ func (e *Engine) Warm(ctx context.Context, rawURL string, n int) error {
 	if err := e.misused(ctx, &Request{}); err != nil {
 		return err
 	}
+	if n < 0 {
+		return fmt.Errorf("%w: %d connections are a negative number", ErrInvalidRequest, n)
+	}
 	return e.system.Warm(ctx, rawURL, n)
 }
 

@@ -16,11 +16,15 @@ import (
 // Scope.Origin is the URL of an origin, empty for that of Config.BaseURL, and
 // throttle.AnyOrigin for all; Scope.Name is a limit's Scope, and
 // throttle.WholeOrigin for everything that goes there, requests without a limit
-// included. The error is that of an unknown scope, or of a malformed URL.
+// included. The error is that of an unknown scope, of a malformed URL, or
+// of a negative duration.
 func (e *Engine) Pause(scope throttle.Scope, d time.Duration) error {
 	scope, err := e.scope(scope)
 	if err != nil {
 		return err
+	}
+	if d < 0 {
+		return fmt.Errorf("%w: a pause of %v is negative; Resume ends one", ErrInvalidRequest, d)
 	}
 	return e.system.Pause(scope, d)
 }

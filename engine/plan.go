@@ -227,6 +227,7 @@ func (p *plan) readTime() {
 		if endpoint.URL == "" && p.BaseURL == "" {
 			p.complain("Time.Path %q needs a BaseURL; a whole URL is given as Time.URL", endpoint.Path)
 		}
+		number(p, "Time.Timeout", endpoint.Timeout, 0)
 		id := endpoint.LimitID
 		if !p.hasLimit(id) {
 			p.complain("Time.LimitID %q is not among Limits", id)

@@ -166,6 +166,9 @@ func (f File) check() error {
 	default:
 		return fmt.Errorf("%w, but a %T", errNoContent, f.Content)
 	}
+	if open, is := f.Content.(func() (io.Reader, error)); is && open == nil {
+		return errors.New("its Content is a nil function")
+	}
 	switch {
 	case f.Field == "":
 		return errors.New("its Field is empty")

@@ -44,7 +44,8 @@ type Request struct {
 	// Body is nil, []byte, string, Form or url.Values, a Multipart, an io.Reader, or any value
 	// to be sent as JSON, or, if it is Values and the header's Content-Type says
 	// so, as a form. The Content-Type sent is that of the bytes, unless Header has
-	// another; of bytes, texts and readers only the caller knows it.
+	// another; of bytes, texts and readers only the caller knows it. A nil pointer is an
+	// error, and not a null.
 	//
 	// A *bytes.Buffer, *bytes.Reader, *strings.Reader, *io.SectionReader and an *os.File
 	// that is a regular file are read from where they stand and are not moved, so that
@@ -98,7 +99,8 @@ type Request struct {
 	// are idempotent by themselves (RFC 9110, section 9.2.2).
 	Idempotent bool
 
-	// Redirects is how many redirects are followed; none by default. Only those
+	// Redirects is how many redirects are followed; none by default, and a negative
+	// number is an error. Only those
 	// within the same scheme, host and port are: any other is the answer, and
 	// so is one that would repeat a body without being a 307 or 308. Each takes
 	// a permit and is signed anew.

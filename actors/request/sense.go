@@ -3,7 +3,10 @@ package request
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
+	"net/url"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -26,6 +29,12 @@ func sensible(asked *messages.Request, methodAsSpelt bool) error {
 	if asked.Body != nil && messages.HoldsNil(asked.Body) {
 		return fmt.Errorf("its Body is a nil %T", asked.Body)
 	}
+	if asked.Redirects < 0 {
+		return fmt.Errorf("its Redirects %d is negative", asked.Redirects)
+	}
+	if err := emptyHanded(asked.Body); err != nil {
+		return err
+	}
 	if _, parts := asked.Body.(messages.Multipart); parts && hasContentType(asked.Header) {
 		return errors.New("a Multipart has a Content-Type of its own, which names what separates its parts: leave it out of the Header")
 	}
@@ -35,6 +44,26 @@ func sensible(asked *messages.Request, methodAsSpelt bool) error {
 		if upper := strings.ToUpper(asked.Method); slices.Contains(methods, upper) {
 			return fmt.Errorf("its Method %q is written %q", asked.Method, upper)
 		}
+	}
+	return nil
+}
+
+// emptyHanded returns what is wrong with a body that is a nil of a type which says
+// otherwise: as JSON it would be sent as null, and mostly it is an oversight.
+func emptyHanded(body any) error {
+	switch b := body.(type) {
+	case nil, []byte, string, messages.Values, messages.Form, messages.Multipart, url.Values, io.Reader:
+		return nil
+	case func() (io.Reader, error):
+		if b == nil {
+			return errors.New("its Body is a nil function")
+		}
+		return nil
+	case *messages.Multipart:
+		return errors.New("its Body is a *Multipart: give the Multipart itself")
+	}
+	if v := reflect.ValueOf(body); v.Kind() == reflect.Pointer && v.IsNil() {
+		return fmt.Errorf("its Body is a nil %T: send nil if there is to be no body, and json.RawMessage(\"null\") if there is to be a null", body)
 	}
 	return nil
 }

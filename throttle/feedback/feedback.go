@@ -117,7 +117,15 @@ func (u Usage) Of(quota int64) int64 {
 // a whole.
 type Reader func(Answer) Feedback
 
-// Join asks several readers, and takes all usage and costs, and the first server
+// read asks a reader. A nil one is RetryAfter, as it is to an engine.
+func (r Reader) read(a Answer) Feedback {
+	if r == nil {
+		return RetryAfter(a)
+	}
+	return r(a)
+}
+
+// Join asks several readers, of which a nil one is RetryAfter, and takes all usage and costs, and the first server
 // time. Of what they say about refusals and overloads the gravest counts: a
 // refusal more than an overload, a longer pause more than a shorter one, and of
 // two that are alike what the first reader says.
@@ -125,7 +133,7 @@ func Join(readers ...Reader) Reader {
 	return func(a Answer) Feedback {
 		var all Feedback
 		for _, read := range readers {
-			f := read(a)
+			f := read.read(a)
 			if f.graver(&all) {
 				all.believe(&f)
 			}
@@ -144,7 +152,7 @@ func Prefer(readers ...Reader) Reader {
 	return func(a Answer) Feedback {
 		var all Feedback
 		for _, read := range readers {
-			f := read(a)
+			f := read.read(a)
 			if all.verdict() == nothing {
 				all.believe(&f)
 			}

@@ -331,6 +331,9 @@ func (s *System) Close() {
 	})
 }
 
+// Outside counts who is in code of the callers' that reads or opens bodies.
+func (s *System) Outside() *request.Outside { return &s.requests.Outside }
+
 // Wait returns when every service actor has ended, or the context has. Close
 // comes before, and nobody may be in Do.
 func (s *System) Wait(ctx context.Context) error {

@@ -300,3 +300,43 @@ func TestABodyThatStandsStillIsSentByEveryAttempt(t *testing.T) {
 		})
 	}
 }
+
+// A goroutine of the engine's that does not come back is told.
+func TestCloseWaitsForReadersThatOutliveTheirRequests(t *testing.T) {
+	for name, request := range map[string]func(io.Reader) engine.Request{
+		"a body":          func(r io.Reader) engine.Request { return engine.Request{Body: r} },
+		"a streamed body": func(r io.Reader) engine.Request { return engine.Request{Body: r, Upload: engine.Upload{Stream: true}} },
+		"a probed body": func(r io.Reader) engine.Request {
+			return engine.Request{Method: "DELETE", Body: r, Upload: engine.Upload{Stream: true}}
+		},
+		"what opens a body": func(r io.Reader) engine.Request {
+			return engine.Request{Body: func() (io.Reader, error) { r.Read(make([]byte, 1)); return r, nil }, Upload: engine.Upload{Stream: true}}
+		},
+		"what was opened": func(r io.Reader) engine.Request {
+			return engine.Request{Body: func() (io.Reader, error) { return r, nil }, Upload: engine.Upload{Stream: true}}
+		},
+		"a file of a form": func(r io.Reader) engine.Request {
+			return engine.Request{Body: engine.Multipart{Files: []engine.File{{Field: "f", Content: r}}}}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBothProtocols(t, func(t *testing.T, open func(http.HandlerFunc, engine.Config) (*server, *engine.Engine)) {
+				_, eng := open(func(_ http.ResponseWriter, r *http.Request) { io.Copy(io.Discard, r.Body) }, engine.Config{})
+				reader := &heldBack{strings.NewReader("body"), make(chan struct{}), make(chan struct{}), new(sync.Once)}
+				asked := request(reader)
+				asked.Path, asked.Timeout = "/", time.Second
+				if asked.Method == "" {
+					asked.Method = "POST"
+				}
+				_, err := eng.Do(t.Context(), &asked)
+				require.ErrorIs(t, err, context.DeadlineExceeded)
+				err = eng.Close()
+				require.ErrorIs(t, err, engine.ErrStillRunning)
+				require.ErrorContains(t, err, " goroutines in readers of bodies")
+				close(reader.release)
+				synctest.Wait()
+				require.NoError(t, eng.Close())
+			})
+		})
+	}
+}

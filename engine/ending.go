@@ -55,6 +55,9 @@ func (e *Engine) Shutdown(ctx context.Context) error {
 // running. Calling it again is allowed, and so is calling it from many
 // goroutines.
 //
+// A body's reader whose Read has not returned is waited for as well, although its
+// request has ended long ago: it runs on a goroutine of the engine's.
+//
 // Code that a request waits for (a processor, an authenticator, a body's reader,
 // a hook, a dialer, a log handler) would wait for itself: called from there,
 // Close changes nothing and returns ErrInsideRequest at once. That is noticed on
@@ -80,7 +83,8 @@ func (e *Engine) stop() error {
 		return nil
 	case <-patience.C:
 		inFlight, _ := e.admission.credits()
-		return fmt.Errorf("sluice: not closed after %s, with %d requests on their journey: %w", closePatience, inFlight, ErrStillRunning)
+		return fmt.Errorf("sluice: not closed after %s, with %d requests on their journey, and %d goroutines in readers of bodies: %w",
+			closePatience, inFlight, e.system.Outside().Count(), ErrStillRunning)
 	}
 }
 
@@ -89,6 +93,7 @@ func (e *Engine) stop() error {
 func (e *Engine) end() {
 	<-e.admission.idle
 	_ = e.system.Wait(context.Background()) // fails only with its context
+	e.system.Outside().Await()
 	e.ending.disconnect()
 	e.scribe.Close(logPatience)
 	close(e.ending.ended)

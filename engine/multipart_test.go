@@ -125,13 +125,13 @@ func TestAFormOfPartsThatIsNoneIsRefused(t *testing.T) {
 	eng := newEngine(t, engine.Config{})
 	file := func(f engine.File) engine.Multipart { return engine.Multipart{Files: []engine.File{f}} }
 	for want, body := range map[string]any{
-		"Files[0]: its Field is empty":                         file(engine.File{Content: "a"}),
-		"Files[0]: its Content is none of":                     file(engine.File{Field: "a", Content: 7}),
-		"Files[0]: its ContentType has a control character":    file(engine.File{Field: "a", ContentType: "a\r\nX: b", Content: ""}),
-		"Files[0]: gone":                                       file(engine.File{Field: "a", Content: func() (io.Reader, error) { return nil, errors.New("gone") }}),
-		"Files[0]: its Content returned no reader":             file(engine.File{Field: "a", Content: func() (io.Reader, error) { return nil, nil }}),
-		`parameter "n": `:                                      engine.Multipart{Fields: engine.Values{"n": struct{}{}}},
-		"it is a Request.Body by itself, and no pointer to it": &engine.Multipart{},
+		"Files[0]: its Field is empty":                      file(engine.File{Content: "a"}),
+		"Files[0]: its Content is none of":                  file(engine.File{Field: "a", Content: 7}),
+		"Files[0]: its ContentType has a control character": file(engine.File{Field: "a", ContentType: "a\r\nX: b", Content: ""}),
+		"Files[0]: gone":                                    file(engine.File{Field: "a", Content: func() (io.Reader, error) { return nil, errors.New("gone") }}),
+		"Files[0]: its Content returned no reader":          file(engine.File{Field: "a", Content: func() (io.Reader, error) { return nil, nil }}),
+		`parameter "n": `:                                   engine.Multipart{Fields: engine.Values{"n": struct{}{}}},
+		"give the Multipart itself":                         &engine.Multipart{},
 	} {
 		_, err := eng.Do(t.Context(), &engine.Request{Method: "POST", URL: "http://server.test/", Body: body})
 		require.ErrorIs(t, err, engine.ErrInvalidRequest)

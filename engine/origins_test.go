@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -200,11 +201,13 @@ func TestALookAtTheClockIsChargedToALimitIfThereAreAny(t *testing.T) {
 	require.ErrorContains(t, err, `engine.TimeFrom("/api/v3/time", "serverTime").ChargedTo("time")`)
 
 	for name, config := range map[string]engine.Config{
-		"charged":                  {Limits: weight, Time: source.ChargedTo("weight")},
-		"declared free":            {Limits: weight, Time: source.ChargedTo(engine.Unlimited)},
-		"with a default":           {Limits: weight, Time: source, DefaultLimitID: "weight"},
-		"without limits":           {Time: source},
-		"a source of the caller's": {Limits: weight, Time: engine.TimeFunc(func(context.Context, *engine.Engine) (engine.TimeReading, error) { return engine.TimeReading{}, nil })},
+		"charged":        {Limits: weight, Time: source.ChargedTo("weight")},
+		"declared free":  {Limits: weight, Time: source.ChargedTo(engine.Unlimited)},
+		"with a default": {Limits: weight, Time: source, DefaultLimitID: "weight"},
+		"without limits": {Time: source},
+		"a source of the caller's": {Limits: weight, Time: engine.TimeFunc(func(context.Context, *engine.Engine) (engine.TimeReading, error) {
+			return engine.TimeReading{}, errors.ErrUnsupported
+		})},
 	} {
 		config.BaseURL = "http://server.test"
 		eng, err := engine.New(config)

@@ -218,7 +218,7 @@ func TestAPauseForEverIsCutToTheLongestThereIs(t *testing.T) {
 		s := newServer(t, nil)
 		eng := s.newEngine(t, engine.Config{Throttle: throttle.Options{MaxPause: time.Hour}})
 		require.NoError(t, eng.Pause(throttle.Scope{Name: throttle.WholeOrigin}, math.MaxInt64))
-		require.NoError(t, eng.Pause(throttle.Scope{Name: throttle.WholeOrigin}, math.MinInt64))
+		require.ErrorIs(t, eng.Pause(throttle.Scope{Name: throttle.WholeOrigin}, math.MinInt64), engine.ErrInvalidRequest)
 		sendAll(t, eng, 1, engine.Request{})
 		require.Equal(t, []time.Duration{time.Hour}, s.seen())
 	})

@@ -251,7 +251,9 @@ func (e *Engine) readInTime(ctx context.Context, asked *Request, body io.Reader)
 		err     error
 	}
 	done := make(chan result, 1)
+	e.system.Outside().Enter()
 	go func() {
+		defer e.system.Outside().Leave()
 		got := result{err: errors.New("its reader ended the goroutine")}
 		defer func() {
 			if v := recover(); v != nil {

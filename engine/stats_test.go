@@ -54,7 +54,11 @@ func TestAPictureOfAnEngineTellsTimesOfDay(t *testing.T) {
 		}
 
 		require.NoError(t, eng.Close())
-		require.Zero(t, eng.Stats().Limits, "of an engine that has ended")
+		ended := eng.Stats().Limits
+		require.Zero(t, ended.At, "of an engine that has ended")
+		require.Empty(t, ended.Limits)
+		require.Empty(t, ended.Scopes)
+		require.Empty(t, ended.Queued)
 	})
 }
 

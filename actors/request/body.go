@@ -181,7 +181,9 @@ func inTime[T any](r *slot, f func() (T, error), discard func(T)) (T, error) {
 	}
 	var over atomic.Bool // one of the two sides has ended
 	done, stage := make(chan result, 1), r.stage
+	r.Outside.Enter()
 	go func() {
+		defer r.Outside.Leave()
 		got := result{err: errReaderExited}
 		defer func() {
 			if v := recover(); v != nil {

@@ -95,6 +95,9 @@ type Carrier struct {
 	nextID    atomic.Uint64
 	noTime    sync.Once // for tellNoTime
 	jar       atomic.Pointer[http.CookieJar]
+
+	// Outside counts goroutines in what reads or opens bodies.
+	Outside Outside
 }
 
 // NewCarrier returns a carrier of no request yet.

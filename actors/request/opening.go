@@ -20,6 +20,8 @@ type opening struct {
 	first []byte
 	err   error
 
+	outside *Outside // counts who reads it ahead
+
 	waited bool        // long enough: an attempt asks again; the request's owner has it
 	closed atomic.Bool // set by whoever closes the body, on any goroutine
 }
@@ -31,13 +33,15 @@ const openingWait = 200 * time.Millisecond
 // mostEmptyReads is how often a reader may return nothing, not even an error.
 const mostEmptyReads = 100
 
-func newOpening(body io.Reader) *opening {
-	o := &opening{body: body, read: make(chan struct{})}
+func newOpening(body io.Reader, counted *Outside) *opening {
+	o := &opening{body: body, read: make(chan struct{}), outside: counted}
+	counted.Enter()
 	go o.begin()
 	return o
 }
 
 func (o *opening) begin() {
+	defer o.outside.Leave()
 	defer close(o.read)
 	o.err = errReaderExited
 	defer func() { // runs first

@@ -40,6 +40,7 @@ type Engine struct {
 	baseOrigin     string                  // as a URL; empty without a base URL
 	scribe         *scribe.Scribe          // writes what the actors log
 	ending         ending
+	foreign        foreign // origins that Resign has warned of
 }
 
 // New checks the whole configuration, reports every mistake in one error, and

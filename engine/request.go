@@ -62,8 +62,9 @@ const (
 	Background Priority = messages.Background // -100: what may wait for all others
 )
 
-// Unlimited as Request.LimitID, or as Config.DefaultLimitID, says that no
-// limit applies.
+// Unlimited as Request.LimitID, or as Config.DefaultLimitID, says that no limit applies.
+// A pause of its whole origin is waited for all the same: a server that refuses
+// everything is left alone by everybody.
 const Unlimited = messages.Unlimited
 
 // PreProcessor may change a request before it is built, or end it. It is given

@@ -29,8 +29,10 @@ import (
 // The scheme and the key are those of Config.Auth, which must be the SDK's: any
 // auth.Unsigner, as all schemes of package auth are. What remains of the request,
 // a recvWindow for example, keeps its order and its spelling. Left as they are: a
-// request without a signature, even if it carries a key, and one to an origin that is
-// not the engine's own (BaseURL and Origins), or that a redirect leads to. Not sent,
+// request without a signature, even if it carries a key; one to an origin that is not
+// the engine's own (BaseURL and Origins), of which a warning in the log tells once; and
+// one that a redirect of an origin not its own leads to. What redirects among its own
+// origins lead to is signed anew. Not sent,
 // but failed with ErrInvalidRequest, is one that was signed with another key
 // (auth.ErrOtherKey), that cannot be signed a second time, as where the signature
 // stands inside a JSON body (auth.ErrSealed), or to an engine that has no
@@ -112,6 +114,7 @@ func (e *Engine) resign(r *http.Request, asked *Request) error {
 		return err
 	}
 	if !e.leadsHome(r, asked) {
+		e.tellOfForeign(r, asked)
 		return nil
 	}
 	signer := e.system.Auth()
@@ -178,6 +181,40 @@ func (e *Engine) leadsHome(r *http.Request, asked *Request) bool {
 	}
 	origin, err := request.OriginOf(asked.URL)
 	return err == nil && slices.Contains(e.homes, origin)
+}
+
+// mostForeign bounds how many origins are told of.
+const mostForeign = 64
+
+// tellOfForeign warns, once for each origin, of a request that keeps the signature that
+// the SDK gave it because it leads elsewhere: mostly an origin is missing in Origins.
+func (e *Engine) tellOfForeign(r *http.Request, asked *Request) {
+	signer := e.system.Auth()
+	origin, err := request.OriginOf(asked.URL)
+	if signer == nil || err != nil || e.strays(r) {
+		return
+	}
+	place, query, _ := strings.Cut(asked.URL, "?")
+	call := &messages.Call{Method: asked.Method, Path: pathOf(place), Query: query, Fields: fieldsOf(asked.Header)}
+	if signed, err := auth.Unsign(signer, call); err == nil && !signed {
+		return
+	}
+	e.foreign.Lock()
+	defer e.foreign.Unlock()
+	if e.foreign.told[origin] || len(e.foreign.told) >= mostForeign {
+		return
+	}
+	if e.foreign.told == nil {
+		e.foreign.told = make(map[Origin]bool)
+	}
+	e.foreign.told[origin] = true
+	e.scribe.Logger().Warn("resign: a signed request leads to an origin that is neither BaseURL's nor among Origins, and keeps its old signature", "origin", origin.String())
+}
+
+// foreign are the origins that tellOfForeign has told of.
+type foreign struct {
+	sync.Mutex
+	told map[Origin]bool
 }
 
 // remaining is a header without the lines that are no longer in the call. The map is

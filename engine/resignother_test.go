@@ -1,7 +1,12 @@
 package engine_test
 
 import (
+	"bytes"
+	"io"
+	"log/slog"
 	"net/http"
+	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -53,4 +58,39 @@ func TestWhatOneEngineSignsIsNotSentByAnother(t *testing.T) {
 			require.Empty(t, keys, name)
 		}
 	}
+}
+
+func TestASignedRequestThatLeadsElsewhereIsToldOnce(t *testing.T) {
+	var mu sync.Mutex
+	var log bytes.Buffer
+	s := newServer(t, nil)
+	eng := s.newEngine(t, engine.Config{
+		Auth: auth.Binance("KEY", "SECRET"), Logger: slog.New(slog.NewTextHandler(&locked{&mu, &log}, nil)),
+	})
+	client := &http.Client{Transport: eng.RoundTripper(engine.Resign(eng))}
+	for _, url := range []string{
+		"http://server.test/order?timestamp=1&signature=old", "http://other.test/public", "http://third.test/ping?symbol=X",
+		"http://foreign.test/order?timestamp=1&signature=sesame", "http://foreign.test/order?timestamp=2&signature=sesame",
+	} {
+		resp, err := client.Get(url)
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+	}
+	require.NoError(t, eng.Close())
+	mu.Lock()
+	defer mu.Unlock()
+	require.Equal(t, 1, strings.Count(log.String(), "keeps its old signature"), log.String())
+	require.Contains(t, log.String(), "origin=http://foreign.test:80")
+	require.NotContains(t, log.String(), "sesame")
+}
+
+type locked struct {
+	*sync.Mutex
+	to io.Writer
+}
+
+func (l *locked) Write(p []byte) (int, error) {
+	l.Lock()
+	defer l.Unlock()
+	return l.to.Write(p)
 }

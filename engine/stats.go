@@ -88,6 +88,10 @@ type QueuedStats struct {
 // PoolStats is a picture of one origin's connections: how many there are at
 // this moment, and what has happened since the origin's pool began. A pool that
 // is not used for a minute ends, and the next begins to count anew.
+//
+// Over HTTP/2 what is counted are places for a stream, of which a TCP connection has as
+// many as the server allows: Dialled, Retired and Broken then say how many places were
+// opened and closed, and nothing of how many connections there were.
 type PoolStats struct {
 	Origin Origin `json:"-"` // what the connections lead to; in JSON it is told as a URL
 
@@ -97,7 +101,7 @@ type PoolStats struct {
 	Dialling int `json:"dialling"` // connections being opened
 	Waiting  int `json:"waiting"`  // requests waiting for a connection
 
-	Dialled     int64 `json:"dialled"`      // connections opened
+	Dialled     int64 `json:"dialled"`      // connections opened; over HTTP/2, places for a stream
 	DialsFailed int64 `json:"dials_failed"` // connections that could not be opened
 	Retired     int64 `json:"retired"`      // connections closed for their idleness or age
 	Broken      int64 `json:"broken"`       // connections closed because an exchange left a doubt

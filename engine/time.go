@@ -68,6 +68,9 @@ type TimeEndpoint struct {
 // TimeFrom reads the server's clock from a JSON field, as in
 //
 //	TimeFrom("/api/v3/time", "serverTime").ChargedTo("time")
+//
+// The Date header of the same answer must agree with the field, if there is one: a field
+// that is seconds older is a cache's, and the reading an error.
 func TimeFrom(path, field string) TimeEndpoint { return TimeEndpoint{Path: path, Field: field} }
 
 // ChargedTo returns the same endpoint, each reading of which is charged to the

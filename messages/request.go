@@ -7,7 +7,8 @@ import (
 	"github.com/sluice-engine/sluice/throttle"
 )
 
-// Unlimited as a Request.LimitID says that no limit applies to the request.
+// Unlimited as a Request.LimitID says that no limit applies to the request, which waits
+// for a pause of its whole origin all the same.
 const Unlimited = throttle.NoLimit
 
 // Priority orders waiting requests; see throttle.Priority.

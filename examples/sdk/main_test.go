@@ -114,7 +114,7 @@ func TestTheGuideShowsWhatIsRun(t *testing.T) {
 	guide, err := os.ReadFile(filepath.Join("..", "..", "docs", "guide", "sdk.md"))
 	require.NoError(t, err)
 	var program strings.Builder
-	for _, file := range []string{"main.go", "gobinance.go", "ccxt.go", "byhand.go"} {
+	for _, file := range []string{"main.go", "gobinance.go", "ccxt.go", "byhand.go", "streams.go"} {
 		source, err := os.ReadFile(file)
 		require.NoError(t, err)
 		for line := range strings.Lines(string(source)) {
@@ -134,5 +134,5 @@ func TestTheGuideShowsWhatIsRun(t *testing.T) {
 		}
 		require.Contains(t, program.String(), flat.String())
 	}
-	require.Equal(t, 6, shown)
+	require.Equal(t, 8, shown)
 }

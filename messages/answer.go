@@ -103,7 +103,10 @@ func (e *DecodeError) why() string {
 			return plain.Error()
 		}
 	}
-	return fmt.Sprintf("a %T, whose text may quote the body: see DecodeError.Err", e.Err)
+	if t := fmt.Sprintf("%T", e.Err); !strings.HasPrefix(t, "*errors.") && !strings.HasPrefix(t, "*fmt.") {
+		return fmt.Sprintf("a %s, whose text may quote the body: see DecodeError.Err", t)
+	}
+	return "an error of the type itself, or of its decoder, whose text may quote the body: see DecodeError.Err"
 }
 
 const endOfJSON = "unexpected end of JSON input"

@@ -246,11 +246,11 @@ type PanicError struct {
 
 // Error is part of error.
 func (e *PanicError) Error() string {
-	text := fmt.Sprintf("panic while %s: %s", e.Stage, e.said())
+	text := "panic while " + e.Stage.String()
 	if at := e.place(); at != "" {
 		text += " in " + at
 	}
-	return text
+	return text + ": " + e.said()
 }
 
 // said is what the language says of itself, and of anything else its type.
@@ -262,7 +262,7 @@ func (e *PanicError) said() string {
 	if err, ok := e.Value.(runtime.Error); ok && t.PkgPath() == "runtime" {
 		return err.Error()
 	}
-	return fmt.Sprintf("a %T, which its Value has", e.Value)
+	return fmt.Sprintf("a %T, see PanicError.Value", e.Value)
 }
 
 // place is the function that panicked, as it stands in the stack: behind the last call

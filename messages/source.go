@@ -43,10 +43,20 @@ var (
 
 	errTaken   = errors.New("its reader is another request's body at this moment, and can be read by one at a time")
 	errAtEnd   = errors.New("its reader stands at its end: rewind it, or send nil if there is to be no body")
-	errNothing = errors.New("its reader has nothing to read, as one that was read before: give each request a reader of its own, " +
-		"or nil if there is to be no body")
+	errNothing = &emptyError{"its reader has nothing to read, as one that was read before: give each request a reader of its own, " +
+		"or nil if there is to be no body"}
 	errLetGo = errors.New("request body: its request has ended")
 )
+
+// emptyError is an ErrInvalidRequest that does not say so: it is said where the request
+// is built.
+type emptyError struct{ text string }
+
+// Error is part of error.
+func (e *emptyError) Error() string { return e.text }
+
+// Unwrap returns ErrInvalidRequest.
+func (*emptyError) Unwrap() error { return ErrInvalidRequest }
 
 // taken are the readers that are being read for a request, by their identity.
 var taken = struct {
@@ -310,7 +320,7 @@ func (n *notEmpty) Read(p []byte) (int, error) {
 	count, err := n.Source.Read(p)
 	n.some = n.some || count > 0
 	if !n.some && err == io.EOF {
-		return 0, fmt.Errorf("%w: %w", ErrInvalidRequest, errNothing)
+		return 0, errNothing
 	}
 	return count, err
 }

@@ -185,11 +185,14 @@ func TestManyGoroutinesMaySendOneRequestWithWhatStandsStill(t *testing.T) {
 type heldBack struct {
 	io.Reader
 	begun, release chan struct{}
-	once           *sync.Once
+	first          *atomic.Bool
 }
 
 func (s heldBack) Read(p []byte) (int, error) {
-	s.once.Do(func() { close(s.begun); <-s.release })
+	if s.first.CompareAndSwap(false, true) {
+		close(s.begun)
+	}
+	<-s.release
 	return s.Reader.Read(p)
 }
 
@@ -199,7 +202,7 @@ func TestAReaderThatThereIsButOneOfIsOneRequestsAtATime(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := newServer(t, func(_ http.ResponseWriter, r *http.Request) { io.Copy(io.Discard, r.Body) })
 				eng, other := s.newEngine(t, engine.Config{}), s.newEngine(t, engine.Config{})
-				reader := &heldBack{strings.NewReader("body"), make(chan struct{}), make(chan struct{}), new(sync.Once)}
+				reader := &heldBack{strings.NewReader("body"), make(chan struct{}), make(chan struct{}), new(atomic.Bool)}
 				req := &engine.Request{Method: "POST", Path: "/", Upload: engine.Upload{Stream: stream}, Body: io.Reader(reader)}
 				if whole {
 					req.Body = engine.Multipart{Files: []engine.File{{Field: "f", Content: reader}}}
@@ -232,7 +235,7 @@ func TestAReaderIsNotLetGoWhileItsReadHasNotReturned(t *testing.T) {
 		s := newServer(t, func(_ http.ResponseWriter, r *http.Request) { io.Copy(io.Discard, r.Body) })
 		eng := s.newEngine(t, engine.Config{})
 		for _, stream := range []bool{false, true} {
-			reader := &heldBack{strings.NewReader("body"), make(chan struct{}), make(chan struct{}), new(sync.Once)}
+			reader := &heldBack{strings.NewReader("body"), make(chan struct{}), make(chan struct{}), new(atomic.Bool)}
 			req := &engine.Request{Method: "POST", Path: "/", Upload: engine.Upload{Stream: stream}, Body: io.Reader(reader), Timeout: time.Second}
 			_, err := eng.Do(t.Context(), req)
 			require.ErrorIs(t, err, context.DeadlineExceeded)
@@ -322,7 +325,7 @@ func TestCloseWaitsForReadersThatOutliveTheirRequests(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			inBothProtocols(t, func(t *testing.T, open func(http.HandlerFunc, engine.Config) (*server, *engine.Engine)) {
 				_, eng := open(func(_ http.ResponseWriter, r *http.Request) { io.Copy(io.Discard, r.Body) }, engine.Config{})
-				reader := &heldBack{strings.NewReader("body"), make(chan struct{}), make(chan struct{}), new(sync.Once)}
+				reader := &heldBack{strings.NewReader("body"), make(chan struct{}), make(chan struct{}), new(atomic.Bool)}
 				asked := request(reader)
 				asked.Path, asked.Timeout = "/", time.Second
 				if asked.Method == "" {

@@ -64,8 +64,9 @@ func (t *roundTripper) adjusted(req *http.Request, asked *Request) (err error) {
 			err = &PanicError{Stage: Preparing, Value: v, Stack: debug.Stack()}
 		}
 	}()
-	now := &adjustment{by: t.engine}
+	var now *adjustment // for Resign, if it is used at all
 	if resigning.Load() {
+		now = &adjustment{by: t.engine}
 		underAdjustment.Store(asked, now)
 		defer underAdjustment.Delete(asked)
 	}
@@ -75,7 +76,10 @@ func (t *roundTripper) adjusted(req *http.Request, asked *Request) (err error) {
 		}
 		adjust(req, asked)
 	}
-	return now.err
+	if now != nil {
+		return now.err
+	}
+	return nil
 }
 
 // sensible looks at what net/http looks at first.

@@ -16,6 +16,8 @@
 //	              exchange
 //	lane.go       the order of those that sign with a nonce
 //	trace.go      the hooks of net/http/httptrace
+//	body.go       a body that is sent from memory, and whose its reader is meanwhile;
+//	              outside.go: who is in such a reader still
 //	slots.go      the actors, which live again and again; shard.go: where they rest
 //	              between two lives; carrier.go: what they share
 package request

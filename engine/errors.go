@@ -37,8 +37,9 @@ type ContentTypeError = messages.ContentTypeError
 // Its fields: go doc github.com/sluice-engine/sluice/messages.DecodeError
 type DecodeError = messages.DecodeError
 
-// PanicError is a panic in a processor, an authenticator or a body reader, with
-// its stack.
+// PanicError is a panic in code of the caller's: a processor, an authenticator, a body
+// reader, an adjust function, what decodes an answer. It has its value and its stack; its
+// text has where it was, and not what it said.
 //
 // Its fields: go doc github.com/sluice-engine/sluice/messages.PanicError
 type PanicError = messages.PanicError

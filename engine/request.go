@@ -4,7 +4,8 @@ import "github.com/sluice-engine/sluice/messages"
 
 // Request is one call: where it goes, what it carries, which limit it is
 // charged to, how urgent it is. The engine never changes it, and the same value
-// may be sent again and from many goroutines.
+// may be sent again and from many goroutines, unless its Body is a reader that can be
+// read once: that is an error, or one request's at a time.
 //
 // Its fields: go doc github.com/sluice-engine/sluice/messages.Request
 type Request = messages.Request

@@ -18,7 +18,7 @@ import (
 func TestANilInAnAdapterIsAMistakeInTheConfiguration(t *testing.T) {
 	for want, config := range map[string]engine.Config{
 		"Auth is a nil auth.Func":                    {Auth: auth.Func(nil)},
-		"Auth: auth: Func: is nil":                   {Auth: auth.Chain{auth.Func(nil)}},
+		"Chain[0] is a nil auth.Func":                {Auth: auth.Chain{auth.Func(nil)}},
 		"Auth: auth: WithoutBody: Authenticator":     {Auth: auth.WithoutBody{}},
 		"PreProcessors[0] is a nil":                  {PreProcessors: []engine.PreProcessor{engine.PreProcessorFunc(nil)}},
 		"PostProcessors[0] is a nil":                 {PostProcessors: []engine.PostProcessor{engine.PostProcessorFunc(nil)}},

@@ -153,7 +153,7 @@ func TestABodyThatIsThereByItsTypeAloneIsAMistake(t *testing.T) {
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://server.test/", nil)
 		require.NoError(t, err)
 		req.Body, req.ContentLength = body, 3
-		_, err = eng.RoundTripper(nil).RoundTrip(req)
+		_, err = eng.RoundTripper().RoundTrip(req)
 		require.EqualError(t, err, "http: Request.Body holds a nil pointer", "%T", body)
 		require.ErrorIs(t, err, engine.ErrInvalidRequest)
 	}

@@ -77,7 +77,7 @@ var deeds = map[string]deed{
 	}, is: engine.ErrNoLimit, outcome: engine.NotSent},
 	"it cannot be sent":        {change: func(_ *engine.Config, r *engine.Request) { r.Header = http.Header{"A b": {"c"}} }, is: engine.ErrInvalidRequest, outcome: engine.NotSent},
 	"the network is down":      {change: func(c *engine.Config, _ *engine.Request) { c.Dial.DialContext = noNetwork }, is: errRefused, outcome: engine.NotSent},
-	"the authenticator panics": {change: func(c *engine.Config, r *engine.Request) { c.Auth, r.Auth = panicking{}, true }, outcome: engine.NotSent},
+	"the authenticator panics": {change: func(c *engine.Config, r *engine.Request) { c.Auth, r.Auth = explosive{}, true }, outcome: engine.NotSent},
 
 	"the connection ends without an answer": {
 		framed: func(f *framer, _ int, id uint32) { f.reset(id, http2.ErrCodeInternal) }, sent: engine.SentMaybe, isNot: engine.ErrUnprocessed,
@@ -153,9 +153,9 @@ var errRefused = errors.New("connection refused")
 
 func noNetwork(context.Context, string, string) (net.Conn, error) { return nil, errRefused }
 
-type panicking struct{}
+type explosive struct{}
 
-func (panicking) Authenticate(*messages.Call, auth.Clock) error { panic("as a test wants it") }
+func (explosive) Authenticate(*messages.Call, auth.Clock) error { panic("as a test wants it") }
 
 // plainServer does a deed in HTTP/1.1.
 func plainServer(t *testing.T, config *engine.Config, d deed) {

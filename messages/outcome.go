@@ -42,10 +42,16 @@ func (o Outcome) String() string {
 func (o Outcome) MarshalText() ([]byte, error) { return []byte(o.String()), nil }
 
 // OutcomeOf is engine.OutcomeOf.
-func OutcomeOf(err error) Outcome {
+func OutcomeOf(err error) (outcome Outcome) {
 	if err == nil {
 		return Done
 	}
+	// A nil pointer in an error, or what else its methods may panic on, says nothing.
+	defer func() {
+		if recover() != nil {
+			outcome = Unknown
+		}
+	}()
 	worst, found := judge(err)
 	if !found {
 		return Unknown
@@ -68,7 +74,9 @@ func judge(err error) (worst Outcome, found bool) {
 	}
 	switch e := err.(type) {
 	case interface{ Unwrap() error }:
-		return judge(e.Unwrap())
+		if inner := e.Unwrap(); inner != nil {
+			return judge(inner)
+		}
 	case interface{ Unwrap() []error }:
 		for _, inner := range e.Unwrap() {
 			if verdict, is := judge(inner); is && (!found || doubt[verdict] > doubt[worst]) {
@@ -89,6 +97,9 @@ func judgeError(e *Error) Outcome {
 	case SentNo:
 		return NotSent
 	case SentMaybe:
+		return Unknown
+	}
+	if e.Err == nil {
 		return Unknown
 	}
 	if verdict, found := judge(e.Err); found {

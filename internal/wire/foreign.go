@@ -7,6 +7,7 @@ import (
 	"os"
 	"reflect"
 	"runtime"
+	"sync/atomic"
 	"time"
 
 	"github.com/sluice-engine/sluice/messages"
@@ -19,18 +20,21 @@ import (
 //	it has Pending           it says so itself
 //	it is a net.Pipe         its other end is listened to
 //	a socket lies under it   the socket is looked at, and then the connection read
-//	it keeps deadlines       it is read for probeWait
+//	it keeps deadlines       it is read for a moment, which is ended early
 //	none of these            it is used once
 //
 // Whether it keeps deadlines is seen from what it does: see detached.
 
 const (
-	// probeWait is how long a connection is read from that nothing else can be
-	// asked of. A deadline in the past would not do: net's connections, and others
-	// made like them, then fail without having looked.
+	// probeWait is how long a connection is read from, at most, that nothing else can
+	// be asked of. To begin with a deadline in the past would not do: net's connections,
+	// and others made like them, then fail without having looked.
 	probeWait = time.Millisecond
 	// probeTries is how often that is tried, each time four times as long.
 	probeTries = 4
+	// probeTurns are the turns that a read is given to look before it is cut short,
+	// and probeLooks are the reads that must find nothing.
+	probeTurns, probeLooks = 10, 3
 	// stirTries is how often a socket may have something of which the connection
 	// above it makes nothing.
 	stirTries = 3
@@ -134,7 +138,7 @@ func (s *Socket) readPipe(p []byte) (n int, err error) {
 			n, err = s.Conn.Read(p)
 		}()
 		<-begun
-		for range 10 { // turns for the read to get where it would meet a write
+		for range probeTurns { // for the read to get where it would meet a write
 			runtime.Gosched()
 		}
 		_ = s.Conn.SetReadDeadline(time.Unix(1, 0)) // a pipe that is closed fails the read
@@ -146,7 +150,7 @@ func (s *Socket) readPipe(p []byte) (n int, err error) {
 	return n, err
 }
 
-// readTimed reads for a moment. A read tries before it waits, so a timeout is the
+// readTimed reads for a moment. A read looks before it waits, so a timeout is the
 // proof of silence, unless this goroutine was held up: then it seems to have taken
 // too long, and what it looked at may be too long ago.
 func (s *Socket) readTimed(p []byte) (int, error) {
@@ -154,7 +158,7 @@ func (s *Socket) readTimed(p []byte) (int, error) {
 	for range probeTries {
 		began := time.Now()
 		n, err := s.readFor(p, wait)
-		if err != errSilent || time.Since(began) < 2*wait {
+		if err != errSilent || time.Since(began) < 2*probeLooks*wait {
 			return n, err
 		}
 		wait *= 4
@@ -178,22 +182,69 @@ func (s *Socket) readFor(p []byte, wait time.Duration) (int, error) {
 	return s.restore(n, err)
 }
 
-// readTried reads for a time of its own, which is expected to pass. A goroutine that
-// is held up until it has passed reads nothing, and that would look like silence:
-// then it is tried again, for longer.
+// readTried reads for a time of its own. To wait until that has passed would be to no
+// purpose: a read looks before it waits, and is cut short once it has had turns enough
+// to get there. One that was held up on its way has seen nothing, which would look like
+// silence: hence it is done several times, and with more time if there was none left.
+// A connection that heeds a deadline only as a read begins waits for it each time.
 func readTried(c net.Conn, p []byte, wait time.Duration) (n int, err error) {
-	for range probeTries {
+	looks := 0
+	for range probeTries + probeLooks {
 		if c.SetReadDeadline(soon(wait)) != nil {
 			return 0, errBlind // a read might wait for ever
 		}
-		began := time.Now()
+		began, cut := time.Now(), cutShort(c, wait)
 		n, err = c.Read(p)
-		if n > 0 || !timedOut(err) || time.Since(began) >= wait/2 {
-			return n, err // it has waited, and so it has looked before
+		short, panicked := cut.returned()
+		switch {
+		case panicked != nil:
+			return n, panicked
+		case n > 0, !timedOut(err), wait <= 0:
+			return n, err
+		case !short && time.Since(began) < wait/2:
+			wait *= 4
+			continue
 		}
-		wait *= 4
+		if looks++; looks == probeLooks {
+			return n, err
+		}
 	}
 	return 0, messages.ErrStale
+}
+
+// cut ends a read before its time, unless that returns first.
+type cut struct {
+	decided atomic.Bool // by whoever comes first
+	ended   chan error  // capacity 1: what a panic in ending it comes to
+}
+
+// cutShort has a read that is about to begin end after some turns.
+func cutShort(c net.Conn, wait time.Duration) *cut {
+	k := &cut{ended: make(chan error, 1)}
+	if wait <= 0 { // it has no time
+		return k
+	}
+	late := time.Now().Add(wait) // then it ends by itself
+	go func() {
+		for range probeTurns {
+			if runtime.Gosched(); k.decided.Load() || !time.Now().Before(late) {
+				return
+			}
+		}
+		if k.decided.CompareAndSwap(false, true) {
+			k.ended <- Apart(messages.Exchanging, func() { _ = c.SetReadDeadline(time.Unix(1, 0)) })
+		}
+	}()
+	return k
+}
+
+// returned is called when the read has returned. It reports whether that was cut short,
+// and then nobody sets its deadline any more.
+func (k *cut) returned() (short bool, panicked error) {
+	if k.decided.CompareAndSwap(false, true) {
+		return false, nil
+	}
+	return true, <-k.ended
 }
 
 // soon is the deadline of a read that waits so long. One without any has one far in

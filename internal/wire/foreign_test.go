@@ -150,10 +150,19 @@ func foreign(t *testing.T, addr string, wrap func(net.Conn) net.Conn) *Conn {
 }
 
 func TestALateAnswerInAPipeIsSeenInNoTime(t *testing.T) {
+	requireSeenInNoTime(t, func(c net.Conn) net.Conn { return c })
+}
+
+// A read of what nobody knows is cut short: it looked before it began to wait.
+func TestALateAnswerInMemoryIsSeenInNoTimeWhateverTheConnectionIs(t *testing.T) {
+	requireSeenInNoTime(t, func(c net.Conn) net.Conn { return enclosing{c} })
+}
+
+func requireSeenInNoTime(t *testing.T, wrap func(net.Conn) net.Conn) {
 	synctest.Test(t, func(t *testing.T) {
 		near, far := net.Pipe()
 		go new(latecomers).serve(far)
-		c := over(near, Limits{})
+		c := over(wrap(near), Limits{})
 		begun := time.Now()
 		for range 2 {
 			exchange(t, c, get("/"))
@@ -216,6 +225,35 @@ func TestAConnectionThatKeepsNoDeadlinesIsClosedAtTheDeadline(t *testing.T) {
 	c = foreign(t, o.Addr, func(c net.Conn) net.Conn { return timeless{c} })
 	_, _, err = c.Exchange(get("/"), time.Now().Add(time.Minute))
 	require.NoError(t, err)
+}
+
+// snapping heeds a deadline that was set before a read began, and none that is set
+// while it waits.
+type snapping struct {
+	net.Conn
+	mu sync.Mutex
+	by time.Time // guarded by mu
+}
+
+func (c *snapping) SetReadDeadline(t time.Time) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.by = t
+	return nil
+}
+
+func (c *snapping) Read(p []byte) (int, error) {
+	c.mu.Lock()
+	_ = c.Conn.SetReadDeadline(c.by)
+	c.mu.Unlock()
+	return c.Conn.Read(p)
+}
+
+func TestAConnectionWhoseReadsCannotBeCutShortIsListenedToForTheirTime(t *testing.T) {
+	var late latecomers
+	o := listen(t, late.serve)
+	c := foreign(t, o.Addr, func(c net.Conn) net.Conn { return &snapping{Conn: enclosing{c}} })
+	late.requireSeen(t, c)
 }
 
 // A deadline of the probe's own is not what the exchange waits with.

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -44,7 +43,7 @@ type Result struct {
 	Left        map[string]int // requests left to net/http, by reason
 	Differences []Difference
 	Dropped     []Dropped
-	Met         []string // tests that ran, for Stale
+	Failed      []string // tests that fail in the baseline, for Stale
 }
 
 // Differ compares two runs. A test is left out if one of its subtests says it
@@ -87,7 +86,7 @@ func (cfg Config) reason(suite, test, mode string) (why string, listed bool) {
 func (p *project) compare(ctx context.Context, cfg Config, result *Result) error {
 	place := cmp.Or(p.tested.path, ".")
 	p.told(fmt.Sprintf("      %s: baseline", place))
-	baseline, err := p.once(ctx, "", nil)
+	baseline, err := p.once(ctx, "", some{})
 	if err != nil {
 		return err
 	}
@@ -97,7 +96,11 @@ func (p *project) compare(ctx context.Context, cfg Config, result *Result) error
 	baseline.judgeWhole()
 	result.Tests += len(baseline.Verdicts)
 	result.Baseline += count(baseline, Pass)
-	result.Met = append(result.Met, slices.Collect(maps.Keys(baseline.Verdicts))...)
+	for test, verdict := range baseline.Verdicts {
+		if verdict != Pass && verdict != Skip {
+			result.Failed = append(result.Failed, test)
+		}
+	}
 	for _, mode := range cfg.Modes {
 		p.told(fmt.Sprintf("      %s: %s", place, mode))
 		if err := os.RemoveAll(p.log(mode)); err != nil {
@@ -111,7 +114,7 @@ func (p *project) compare(ctx context.Context, cfg Config, result *Result) error
 		p.countRequests(mode, result)
 		for _, d := range Differ(baseline, run) {
 			d.Suite, d.Package, d.Mode = p.suite.Name, place, mode
-			if err := p.judge(ctx, cfg, &d); err != nil {
+			if err := p.judge(ctx, cfg, baseline, &d); err != nil {
 				return err
 			}
 			result.Differences = append(result.Differences, d)
@@ -144,7 +147,7 @@ func (p *project) countRequests(mode string, result *Result) {
 }
 
 // judge finds the difference's reason, or has its test run again alone.
-func (p *project) judge(ctx context.Context, cfg Config, d *Difference) error {
+func (p *project) judge(ctx context.Context, cfg Config, known Outcomes, d *Difference) error {
 	if d.Fate == Gained {
 		return nil
 	}
@@ -152,9 +155,9 @@ func (p *project) judge(ctx context.Context, cfg Config, d *Difference) error {
 		d.Fate, d.Reason = Listed, why
 		return nil
 	}
-	only := []string{top(d.Test)}
+	only := some{only: []string{top(d.Test)}}
 	if d.Test == TheWhole {
-		only = nil
+		only = some{without: cfg.listed(d.Suite, d.Mode, known)}
 	}
 	for d.Repeated < repeats && 2*d.Differed <= repeats {
 		again, err := p.once(ctx, d.Mode, only)
@@ -179,19 +182,25 @@ func (p *project) judge(ctx context.Context, cfg Config, d *Difference) error {
 	return nil
 }
 
-// Stale are the reasons whose tests ran in their modes, and did not differ.
+// Stale are the reasons that explain nothing: their tests ran in their modes, and did
+// not differ, or there are none of their name. Of a test that fails in the baseline
+// nothing is known.
 func Stale(reasons []Reason, results []Result, modes []string) []Reason {
 	var stale []Reason
 	for _, r := range reasons {
 		if r.Mode != "" && !slices.Contains(modes, r.Mode) {
 			continue
 		}
-		met, differs := false, false
+		ran, failed, differs := false, false, false
+		about := func(test string) bool { return r.covers(r.Suite, test, r.Mode) }
 		for _, result := range results {
-			met = met || slices.ContainsFunc(result.Met, func(test string) bool { return r.covers(result.Suite.Name, test, r.Mode) })
-			differs = differs || slices.ContainsFunc(result.Differences, func(d Difference) bool { return r.covers(d.Suite, d.Test, d.Mode) })
+			if result.Suite.Name == r.Suite {
+				ran = true
+				failed = slices.ContainsFunc(result.Failed, about)
+				differs = slices.ContainsFunc(result.Differences, func(d Difference) bool { return r.covers(d.Suite, d.Test, d.Mode) })
+			}
 		}
-		if met && !differs {
+		if ran && !failed && !differs {
 			stale = append(stale, r)
 		}
 	}

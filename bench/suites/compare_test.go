@@ -42,20 +42,32 @@ func TestAReasonCoversItsTestSubtestsAndModeAlone(t *testing.T) {
 	require.True(t, r.covers("s", "TestA", carrier.Streamed))
 }
 
-func TestAReasonIsStaleWhenItsTestRanAndDidNotDiffer(t *testing.T) {
+func TestAReasonIsStaleThatNoDifferenceNeeds(t *testing.T) {
 	result := Result{
-		Suite: Suite{Name: "s"}, Met: []string{"TestA", "TestB"},
+		Suite: Suite{Name: "s"}, Failed: []string{"TestD", "TestE/x"},
 		Differences: []Difference{{Suite: "s", Test: "TestA", Mode: carrier.Read}},
 	}
 	reasons := []Reason{
 		{Suite: "s", Test: "TestA"},
 		{Suite: "s", Test: "TestA", Mode: carrier.Streamed},
-		{Suite: "s", Test: "TestB"},
-		{Suite: "s", Test: "TestC"},     // did not run
-		{Suite: "other", Test: "TestA"}, // nor did that
+		{Suite: "s", Test: "TestB"},     // it passes, or there is none of that name
+		{Suite: "s", Test: "TestD"},     // it fails in the baseline
+		{Suite: "s", Test: "TestE"},     // and so does a subtest of this
+		{Suite: "other", Test: "TestA"}, // did not run
 	}
 	require.Equal(t, []Reason{reasons[1], reasons[2]}, Stale(reasons, []Result{result}, Modes))
 	require.Equal(t, []Reason{reasons[2]}, Stale(reasons, []Result{result}, []string{carrier.Read}))
+}
+
+func TestTestsWithAReasonAreKnownByTheirRoot(t *testing.T) {
+	cfg := Config{Reasons: []Reason{
+		{Suite: "s", Test: "TestB/x/y"}, {Suite: "s", Test: "TestB"}, {Suite: "s", Test: "TestA", Mode: carrier.Read},
+		{Suite: "s", Test: "TestGone"}, {Suite: "other", Test: "TestC"},
+	}}
+	known := verdicts(map[string]Verdict{"TestA": Pass, "TestB": Pass, "TestB/x": Pass, "TestC": Pass})
+	require.Equal(t, []string{"TestA", "TestB"}, cfg.listed("s", carrier.Read, known))
+	require.Equal(t, []string{"TestB"}, cfg.listed("s", carrier.Streamed, known))
+	require.Equal(t, map[string]Verdict{"TestB": Pass, "TestB/x": Pass}, known.of("TestB").Verdicts)
 }
 
 func TestOnlyDifferencesWithoutAReasonAreCounted(t *testing.T) {
@@ -84,8 +96,9 @@ func TestOnlyDifferencesWithoutAReasonAreCounted(t *testing.T) {
 
 func TestExcludedTestsAreSkippedByTheirWholeNames(t *testing.T) {
 	s := Suite{Excluded: []Exclusion{{Test: "TestA"}, {Test: "TestB/a.b"}}}
-	require.Equal(t, `^TestA$|^TestB$/^a\.b$`, s.skips())
-	require.Empty(t, Suite{}.skips())
+	require.Equal(t, `^TestA$|^TestB$/^a\.b$`, s.skips(nil))
+	require.Equal(t, `^TestC$|^TestA$|^TestB$/^a\.b$`, s.skips([]string{"TestC"}))
+	require.Empty(t, Suite{}.skips(nil))
 }
 
 func TestEverySuiteIsPinnedAndEveryReasonHasOne(t *testing.T) {

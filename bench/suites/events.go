@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 )
 
 // Verdict is how a test ended.
@@ -22,20 +23,22 @@ const (
 type Outcomes struct {
 	Verdicts map[string]Verdict // by the test's name, subtests included
 	Output   map[string]string  // what the tests printed
-	Rest     string             // what was printed beside them
-	Ended    bool               // the package got a verdict
-	Passed   bool               // and it was "pass"
+	Took     map[string]time.Duration
+	Rest     string // what was printed beside them
+	Ended    bool   // the package got a verdict
+	Passed   bool   // and it was "pass"
 }
 
 // event is a line of test2json.
 type event struct {
 	Action, Test, Output string
+	Elapsed              float64 // seconds, of a verdict
 }
 
 // ReadEvents reads what test2json writes of one package. What is no event is taken
 // for output.
 func ReadEvents(r io.Reader) (Outcomes, error) {
-	out := Outcomes{Verdicts: map[string]Verdict{}, Output: map[string]string{}}
+	out := Outcomes{Verdicts: map[string]Verdict{}, Output: map[string]string{}, Took: map[string]time.Duration{}}
 	printed := map[string]*strings.Builder{}
 	scanner := bufio.NewScanner(r)
 	scanner.Buffer(nil, 64<<20)
@@ -77,6 +80,7 @@ func (o *Outcomes) take(e event) {
 			return
 		}
 		o.Verdicts[e.Test] = Verdict(e.Action)
+		o.Took[e.Test] = time.Duration(e.Elapsed * float64(time.Second))
 	}
 }
 

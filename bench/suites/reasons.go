@@ -48,7 +48,6 @@ var Reasons = []Reason{
 	{Suite: "nethttp", Test: "TestTransportDialPreservesNetOpProxyError", Why: "the *net.OpError holds the request's journey, and the dialer's error in that; the test compares it as a whole"},
 	{Suite: "nethttp", Test: "TestTransportRejectsSignInContentLength", Why: ownWords},
 
-	{Suite: "nethttp", Test: "TestCaseSensitiveMethod", Why: "a method in lower case is taken for a mistake"},
 	{Suite: "nethttp", Test: "TestTransportDoesNotLimitDelivered1xxResponses", Why: "interim answers count against the cap of the header, whoever listens to them"},
 	{Suite: "nethttp", Test: "TestTransportExpect100Continue200ResponseNoConnClose", Why: unsentBody},
 	{Suite: "nethttp", Test: "TestTransportExpect100Continue500ResponseNoConnClose", Why: unsentBody},
@@ -65,6 +64,15 @@ var Reasons = []Reason{
 	{Suite: "nethttp", Test: "TestEarlyHintsRequest", Mode: carrier.Read, Why: brokenOff},
 	{Suite: "nethttp", Test: "TestH12_HandlerWritesTooLittle", Mode: carrier.Read, Why: brokenOff},
 	{Suite: "nethttp", Test: "TestIdentityResponse/h1", Mode: carrier.Read, Why: brokenOff},
+
+	{Suite: "nethttp", Test: "TestClientTimeout", Mode: carrier.Read, Why: endless},
+	{Suite: "nethttp", Test: "TestClientTimeoutKillsConn_AfterHeaders", Mode: carrier.Read, Why: endless},
+	{Suite: "nethttp", Test: "TestInterruptWithPanic", Mode: carrier.Read, Why: endless},
+	{Suite: "nethttp", Test: "TestOnlyWriteTimeout", Mode: carrier.Read, Why: endless},
+	{Suite: "nethttp", Test: "TestIssue4191_InfiniteGetTimeout", Mode: carrier.Read, Why: endless},
+	{Suite: "nethttp", Test: "TestIssue4191_InfiniteGetToPutTimeout", Mode: carrier.Read, Why: endless},
+	{Suite: "nethttp", Test: "TestResponseControllerEnableFullDuplex", Mode: carrier.Read, Why: endless},
+	{Suite: "nethttp", Test: "TestResponseControllerFlush", Mode: carrier.Read, Why: endless},
 
 	{Suite: "httputil", Test: "TestDumpRequest", Why: "it compares the order of lines with different names, which means nothing (RFC 9110, section 5.3)"},
 	{Suite: "httputil", Test: "TestReverseProxyWebSocket", Mode: carrier.Read, Why: otherProtocol},

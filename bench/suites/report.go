@@ -24,7 +24,7 @@ func (r Report) Write(w io.Writer, results []Result, stale []Reason) (unlisted i
 		unlisted += r.differences(&b, result)
 	}
 	for _, s := range stale {
-		fmt.Fprintf(&b, "stale     %s %s %s: it passes now; take it out of bench/suites/reasons.go\n", s.Suite, s.Test, s.Mode)
+		fmt.Fprintf(&b, "stale     %s %s %s: nothing differs that it explains; take it out of bench/suites/reasons*.go\n", s.Suite, s.Test, s.Mode)
 	}
 	for _, result := range results {
 		r.dropped(&b, result)

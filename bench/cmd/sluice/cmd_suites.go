@@ -37,8 +37,8 @@ which bench/suites/reasons.go has.
 Modules are fetched by the go command, from the module proxy that 'go env GOPROXY'
 names; nothing else is. Copies are made in --dir, and may be deleted.
 
-Exit codes: 0 every difference has its reason, 1 one has none, 2 wrong flags, or
-something could not be fetched or built.`,
+Exit codes: 0 every difference has its reason, and every reason its difference, 1 one
+has none, 2 wrong flags, or something could not be fetched or built.`,
 		Example: `  sluice suites                                all of them, in about a quarter of an hour
   sluice suites --subset                       the fast ones
   sluice suites --suite resty3 --mode read -v  one, in one mode, with what its tests print
@@ -94,7 +94,9 @@ func runSuites(cmd *cobra.Command, flags suitesFlags) error {
 	case failure != nil:
 		return failure
 	case err == nil && unlisted > 0:
-		return finding{fmt.Sprintf("%d verdicts are not net/http's, and no reason is listed; mend the engine, or give the reason in bench/suites/reasons.go", unlisted)}
+		return finding{fmt.Sprintf("%d verdicts are not net/http's, and no reason is listed; mend the engine, or give the reason in bench/suites/reasons*.go", unlisted)}
+	case err == nil && len(stale) > 0:
+		return finding{fmt.Sprintf("%d reasons explain nothing any more; take them out of bench/suites/reasons*.go", len(stale))}
 	}
 	return err
 }

@@ -261,7 +261,7 @@ func configOf(t *http.Transport, http2 bool) engine.Config {
 			Backoff: 1, BackoffCap: 1, // net/http dials again at once
 		},
 		Responses: engine.Responses{
-			MaxHeader: int(t.MaxResponseHeaderBytes), MaxBody: 1 << 30, Codings: []string{"gzip"},
+			MaxHeader: int(t.MaxResponseHeaderBytes), MaxBody: mostRead, Codings: []string{"gzip"},
 			Lenient: func(string) bool { return true }, // what net/http reads in spite of its faults
 		},
 	}
@@ -279,6 +279,10 @@ func configOf(t *http.Transport, http2 bool) engine.Config {
 	}
 	return cfg
 }
+
+// mostRead bounds an answer that is read whole: more than any test's that ends, and
+// soon reached by one that does not.
+const mostRead = 64 << 20
 
 // unbounded stands for no bound on connections: some tests leave thousands of bodies
 // unclosed, which net/http lets them.

@@ -43,7 +43,41 @@ type Result struct {
 	Left        map[string]int // requests left to net/http, by reason
 	Differences []Difference
 	Dropped     []Dropped
-	Failed      []string // tests that fail in the baseline, for Stale
+	Needs       map[string]string // tests at the root, and what they use that only an http.Transport has
+	Roots       Tally             // of the tests at the root
+	Plain       Tally             // of those in Roots that Needs has not
+	Failed      []string          // tests that fail in the baseline, for Stale
+}
+
+// Tally counts tests at the root that pass in the baseline.
+type Tally struct {
+	Baseline int
+	Passed   map[string]int // of these, by mode
+}
+
+func newResult(s Suite) Result {
+	by := func() map[string]int { return map[string]int{} }
+	return Result{Suite: s, Passed: by(), Carried: by(), Left: by(), Roots: Tally{Passed: by()}, Plain: Tally{Passed: by()}}
+}
+
+// tally counts the tests at the root; the mode is empty for the baseline's own.
+func (r *Result) tally(baseline, run Outcomes, mode string) {
+	for test, verdict := range baseline.Verdicts {
+		if verdict != Pass || run.Verdicts[test] != Pass || strings.Contains(test, "/") || test == TheWhole {
+			continue
+		}
+		tallies := []*Tally{&r.Roots, &r.Plain}
+		if r.Needs[test] != "" {
+			tallies = tallies[:1]
+		}
+		for _, t := range tallies {
+			if mode == "" {
+				t.Baseline++
+			} else {
+				t.Passed[mode]++
+			}
+		}
+	}
 }
 
 // Differ compares two runs. A test is left out if one of its subtests says it
@@ -96,6 +130,7 @@ func (p *project) compare(ctx context.Context, cfg Config, result *Result) error
 	baseline.judgeWhole()
 	result.Tests += len(baseline.Verdicts)
 	result.Baseline += count(baseline, Pass)
+	result.tally(baseline, baseline, "")
 	for test, verdict := range baseline.Verdicts {
 		if verdict != Pass && verdict != Skip {
 			result.Failed = append(result.Failed, test)
@@ -111,6 +146,7 @@ func (p *project) compare(ctx context.Context, cfg Config, result *Result) error
 			return err
 		}
 		result.Passed[mode] += count(run, Pass)
+		result.tally(baseline, run, mode)
 		p.countRequests(mode, result)
 		for _, d := range Differ(baseline, run) {
 			d.Suite, d.Package, d.Mode = p.suite.Name, place, mode

@@ -94,6 +94,26 @@ func TestOnlyDifferencesWithoutAReasonAreCounted(t *testing.T) {
 	}
 }
 
+func TestTestsThatNeedATransportAreCountedApart(t *testing.T) {
+	result := newResult(Suite{Name: "s"})
+	result.Needs = map[string]string{"TestB": "Dial", "TestC": "Proxy", "TestDropped": "Dial"}
+	baseline := verdicts(map[string]Verdict{"TestA": Pass, "TestA/x": Pass, "TestB": Pass, "TestC": Pass, "TestD": Fail, "TestDropped": Skip, TheWhole: Pass})
+	run := verdicts(map[string]Verdict{"TestA": Pass, "TestA/x": Pass, "TestB": Fail, "TestC": Pass, "TestD": Pass, TheWhole: Pass})
+	result.tally(baseline, baseline, "")
+	result.tally(baseline, run, carrier.Read)
+	require.Equal(t, Tally{3, map[string]int{carrier.Read: 2}}, result.Roots)
+	require.Equal(t, Tally{1, map[string]int{carrier.Read: 1}}, result.Plain)
+	var out strings.Builder
+	_, err := Report{Modes: []string{carrier.Read}, Verbose: true}.Write(&out, []Result{result}, nil)
+	require.NoError(t, err)
+	for _, want := range []string{
+		"3 tests at the root pass in the baseline; read 2 (66.7 %)", "1 of them need no more than a RoundTripper; read 1 (100.0 %)",
+		"2 Dial: TestB TestDropped",
+	} {
+		require.Contains(t, out.String(), want)
+	}
+}
+
 func TestExcludedTestsAreSkippedByTheirWholeNames(t *testing.T) {
 	s := Suite{Excluded: []Exclusion{{Test: "TestA"}, {Test: "TestB/a.b"}}}
 	require.Equal(t, `^TestA$|^TestB$/^a\.b$`, s.skips(nil))

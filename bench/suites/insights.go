@@ -4,6 +4,7 @@ import (
 	"go/ast"
 	"go/token"
 	"maps"
+	"path"
 	"strconv"
 )
 
@@ -138,24 +139,7 @@ func (a *adaptation) skip(files []parsed, names map[string]bool) {
 	for name := range names {
 		because[name] = name
 	}
-	for grown := true; grown; {
-		grown = false
-		for _, p := range files {
-			for _, d := range p.file.Decls {
-				f, ok := d.(*ast.FuncDecl)
-				if !ok || f.Body == nil {
-					continue
-				}
-				owner := f.Name.Name
-				if f.Recv != nil {
-					owner = receiver(f)
-				}
-				if used := mentions(f.Body, keys(because)); used != "" && because[owner] == "" {
-					because[owner], grown = because[used], true
-				}
-			}
-		}
-	}
+	spread(files, because)
 	for _, p := range files {
 		for _, f := range tests(p.file) {
 			if why := because[f.Name.Name]; why != "" {
@@ -185,4 +169,120 @@ func prependSkip(f *ast.FuncDecl, reason string) {
 		Args: []ast.Expr{&ast.BasicLit{Kind: token.STRING, Value: strconv.Quote(reason)}},
 	}
 	f.Body.List = append([]ast.Stmt{&ast.ExprStmt{X: call}}, f.Body.List...)
+}
+
+// ownOf are the names of what an http.Transport has and no other RoundTripper: its
+// exported fields but those that a Server has as well, and methods that no other type
+// has.
+func ownOf(transport, server *ast.File) map[string]bool {
+	own := map[string]bool{"CancelRequest": true, "RegisterProtocol": true}
+	for _, name := range fieldsOf(transport, "Transport") {
+		own[name] = ast.IsExported(name)
+	}
+	for _, name := range fieldsOf(server, "Server") {
+		delete(own, name)
+	}
+	return own
+}
+
+// fieldsOf are the names of a struct's fields.
+func fieldsOf(file *ast.File, kind string) (names []string) {
+	ast.Inspect(file, func(n ast.Node) bool {
+		spec, ok := n.(*ast.TypeSpec)
+		if !ok || spec.Name.Name != kind {
+			return true
+		}
+		if s, is := spec.Type.(*ast.StructType); is {
+			for _, field := range s.Fields.List {
+				for _, name := range field.Names {
+					names = append(names, name.Name)
+				}
+			}
+		}
+		return false
+	})
+	return names
+}
+
+// harness are the files whose helpers make the client and the server of every test.
+var harness = map[string]bool{"clientserver_test.go": true, "main_test.go": true}
+
+// needs says of each test at the root that uses something of an http.Transport's own
+// what that is, be it in a function it calls or a type it uses. The others need no more
+// than a RoundTripper.
+func needs(files []parsed, own map[string]bool) map[string]string {
+	uses := map[string]string{} // by a function or type of the tests'
+	for _, p := range files {
+		for _, d := range p.file.Decls {
+			if f, ok := d.(*ast.FuncDecl); ok && f.Body != nil && !harness[p.name] {
+				if name := usedOf(f.Body, own, p.file); name != "" {
+					uses[owner(f)] = name
+				}
+			}
+		}
+	}
+	spread(files, uses)
+	found := map[string]string{}
+	for _, p := range files {
+		for _, f := range tests(p.file) {
+			if why := uses[f.Name.Name]; why != "" {
+				found[f.Name.Name] = why
+			}
+		}
+	}
+	return found
+}
+
+// usedOf returns the first of these fields or methods that code uses, of a value or in
+// a literal. A package's function of that name is another.
+func usedOf(code ast.Node, own map[string]bool, file *ast.File) (found string) {
+	packages := map[string]bool{}
+	for _, spec := range file.Imports {
+		imported, _ := strconv.Unquote(spec.Path.Value) // it was parsed
+		packages[path.Base(imported)] = true
+	}
+	ast.Inspect(code, func(n ast.Node) bool {
+		name := ""
+		switch n := n.(type) {
+		case *ast.SelectorExpr:
+			if x, ok := n.X.(*ast.Ident); !ok || !packages[x.Name] {
+				name = n.Sel.Name
+			}
+		case *ast.KeyValueExpr:
+			if key, ok := n.Key.(*ast.Ident); ok {
+				name = key.Name
+			}
+		}
+		if found == "" && own[name] {
+			found = name
+		}
+		return found == ""
+	})
+	return found
+}
+
+// owner is the function, or the type whose method it is.
+func owner(f *ast.FuncDecl) string {
+	if f.Recv != nil {
+		return receiver(f)
+	}
+	return f.Name.Name
+}
+
+// spread gives what is said of functions and types to all that use them.
+func spread(files []parsed, said map[string]string) {
+	for grown := true; grown; {
+		grown = false
+		for _, p := range files {
+			for _, d := range p.file.Decls {
+				f, ok := d.(*ast.FuncDecl)
+				if !ok || f.Body == nil || said[owner(f)] != "" {
+					continue
+				}
+				if used := mentions(f.Body, keys(said)); used != "" {
+					said[owner(f)], grown = said[used], true
+				}
+			}
+		}
+	}
 }

@@ -22,13 +22,14 @@ import "sync/atomic"
 type requestCarrier struct {
 	trip      func(t *Transport, req *Request, http2 bool, pass func() (*Response, error)) (*Response, error)
 	closeIdle func(t *Transport)
+	cancel    func(req *Request)
 }
 
 var theRequestCarrier atomic.Pointer[requestCarrier]
 
 // CarryBy has trip carry the requests of every Transport from now on.
-func (*Transport) CarryBy(trip func(t *Transport, req *Request, http2 bool, pass func() (*Response, error)) (*Response, error), closeIdle func(t *Transport)) {
-	theRequestCarrier.Store(&requestCarrier{trip, closeIdle})
+func (*Transport) CarryBy(trip func(t *Transport, req *Request, http2 bool, pass func() (*Response, error)) (*Response, error), closeIdle func(t *Transport), cancel func(req *Request)) {
+	theRequestCarrier.Store(&requestCarrier{trip, closeIdle, cancel})
 }
 
 func (t *Transport) carry(req *Request) (*Response, error) {
@@ -54,6 +55,12 @@ func (t *Transport) closeCarried() {
 		carrier.closeIdle(t)
 	}
 }
+
+func cancelCarried(req *Request) {
+	if carrier := theRequestCarrier.Load(); carrier != nil {
+		carrier.cancel(req)
+	}
+}
 `
 
 // newOverlay has an empty folder for the files it makes.
@@ -71,16 +78,22 @@ func (o *overlay) put(name string, content []byte) error {
 	return os.WriteFile(made, content, 0o644)
 }
 
-// replace changes one text in a file of the toolchain.
-func (o *overlay) replace(name, old, new string) error {
+// change is one text in the place of another.
+type change struct{ old, new string }
+
+// replace changes texts in a file of the toolchain, each of which is there once.
+func (o *overlay) replace(name string, changes ...change) error {
 	source, err := os.ReadFile(filepath.Join(o.goroot, "src", filepath.FromSlash(name)))
 	if err != nil {
 		return err
 	}
-	if n := bytes.Count(source, []byte(old)); n != 1 {
-		return fmt.Errorf("%s of this toolchain holds %d times, not once: %q (package suites knows another version)", name, n, old)
+	for _, c := range changes {
+		if n := bytes.Count(source, []byte(c.old)); n != 1 {
+			return fmt.Errorf("%s of this toolchain holds %d times, not once: %q (package suites knows another version)", name, n, c.old)
+		}
+		source = bytes.Replace(source, []byte(c.old), []byte(c.new), 1)
 	}
-	return o.put(name, bytes.Replace(source, []byte(old), []byte(new), 1))
+	return o.put(name, source)
 }
 
 // carry lays the hook over net/http. httputil.DumpRequestOut shows what net/http
@@ -89,14 +102,15 @@ func (o *overlay) carry() error {
 	if err := o.put("net/http/suites_hook.go", []byte(hook)); err != nil {
 		return err
 	}
-	if err := o.replace("net/http/roundtrip.go", "return t.roundTrip(req)", "return t.carry(req)"); err != nil {
+	if err := o.replace("net/http/roundtrip.go", change{"return t.roundTrip(req)", "return t.carry(req)"}); err != nil {
 		return err
 	}
-	if err := o.replace("net/http/httputil/dump.go", "t.RoundTrip(reqSend)", "t.RoundTripUncarried(reqSend)"); err != nil {
+	if err := o.replace("net/http/httputil/dump.go", change{"t.RoundTrip(reqSend)", "t.RoundTripUncarried(reqSend)"}); err != nil {
 		return err
 	}
 	const closeIdle = "func (t *Transport) CloseIdleConnections() {\n"
-	return o.replace("net/http/transport.go", closeIdle, closeIdle+"\tt.closeCarried()\n")
+	const cancel = "func (t *Transport) CancelRequest(req *Request) {\n"
+	return o.replace("net/http/transport.go", change{closeIdle, closeIdle + "\tt.closeCarried()\n"}, change{cancel, cancel + "\tcancelCarried(req)\n"})
 }
 
 // write returns the file for the go command's flag -overlay.

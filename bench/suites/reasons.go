@@ -1,6 +1,10 @@
 package suites
 
-import "github.com/sluice-engine/sluice/bench/suites/carrier"
+import (
+	"slices"
+
+	"github.com/sluice-engine/sluice/bench/suites/carrier"
+)
 
 // Why a verdict may differ, where several tests do for one reason.
 const (
@@ -9,77 +13,27 @@ const (
 	sharedDial    = "a dial belongs to the pool, and serves whoever waits: while one is under way that nobody waits for any more, there is no other"
 	repeated      = "the engine repeats an idempotent request whose connection broke; net/http does on a used connection only"
 	noDeadlines   = "its net.Conn has no methods for deadlines, which the engine sets"
-	stillClock    = "a net.Conn of a type of its own is listened to for a millisecond before each request, and this test's clock stands still"
 	unsentBody    = "a body that a final answer came before is not sent (RFC 9110, section 10.1.1); the connection is closed"
 	noOffer       = "an Upgrade that Connection does not name is no offer of another protocol (RFC 9110, section 7.8), and is not sent"
-	cancelRequest = "Transport.CancelRequest is net/http's own"
 	readWhole     = "an answer that is read whole is there at once, or not at all"
 	brokenOff     = "an answer that breaks off cannot be read whole, and is an error from the start"
 	endless       = "an answer that does not end cannot be read whole"
+	awaitsCaller  = "its answer goes on once the caller has seen the beginning; one that is read whole is not seen before its end"
+	switching     = "the connection behind a 101 is handed over to those alone who have answers streamed"
 	ownWords      = "it holds the words of the error against net/http's"
 )
 
 // Reasons are why a verdict may differ from net/http's. A difference without a line
 // here fails the run, and a line whose tests pass is told. A defect of the engine is
 // no reason.
-var Reasons = []Reason{
-	{Suite: "nethttp", Test: "TestConnectRequest", Why: tunnel},
-	{Suite: "nethttp", Test: "TestTransportCONNECTBidi", Why: tunnel},
+var Reasons = slices.Concat(ofNetHTTP, ofOthers)
 
-	{Suite: "nethttp", Test: "TestDisableKeepAliveUpgrade", Why: otherProtocol},
-	{Suite: "nethttp", Test: "TestH12_WebSocketUpgrade", Why: otherProtocol},
-	{Suite: "nethttp", Test: "TestTransportTreat101Terminal", Why: otherProtocol},
-
-	{Suite: "nethttp", Test: "TestTransportPoolCancelRequestReusesConn", Why: sharedDial},
-	{Suite: "nethttp", Test: "TestTransportPoolCancelRequestWithDisableKeepAlives", Why: sharedDial},
-
-	{Suite: "nethttp", Test: "TestTransportPoolConnReusePriorConnection", Why: stillClock},
-	{Suite: "nethttp", Test: "TestTransportPoolConnCannotReuseConnectionInUse", Why: stillClock},
-	{Suite: "nethttp", Test: "TestTransportPoolConnConnectionBecomesAvailableDuringDial", Why: stillClock},
-	{Suite: "nethttp", Test: "TestTransportPoolDisableKeepAlives", Why: stillClock},
-	{Suite: "nethttp", Test: "TestTransportPoolConnectionBroken", Why: stillClock},
-	{Suite: "nethttp", Test: "TestTransportPoolClosesConnsPastMaxIdleConnsPerHost", Why: stillClock},
-
-	{Suite: "nethttp", Test: "TestDontCacheBrokenHTTP2Conn/h2", Why: "it counts dials, and a request whose dial failed is repeated, for nothing was sent"},
-	{Suite: "nethttp", Test: "TestServerKeepAliveAfterWriteError", Why: repeated},
-	{Suite: "nethttp", Test: "TestWriteDeadlineEnforcedPerStream/h2", Why: repeated},
-
-	{Suite: "nethttp", Test: "TestMissingStatusNoPanic", Why: ownWords},
-	{Suite: "nethttp", Test: "TestTransportDialPreservesNetOpProxyError", Why: "the *net.OpError holds the request's journey, and the dialer's error in that; the test compares it as a whole"},
-	{Suite: "nethttp", Test: "TestTransportRejectsSignInContentLength", Why: ownWords},
-
-	{Suite: "nethttp", Test: "TestTransportDoesNotLimitDelivered1xxResponses", Why: "interim answers count against the cap of the header, whoever listens to them"},
-	{Suite: "nethttp", Test: "TestTransportExpect100Continue200ResponseNoConnClose", Why: unsentBody},
-	{Suite: "nethttp", Test: "TestTransportExpect100Continue500ResponseNoConnClose", Why: unsentBody},
-	{Suite: "nethttp", Test: "TestTransportRequestWriteRoundTrip/h1/file,_length", Why: "a body is written through a buffer, and not by ReadFrom"},
-	{Suite: "nethttp", Test: "TestTransportAndServerSharedBodyRace/h1", Why: cancelRequest},
-
-	{Suite: "nethttp", Test: "TestNextProtoUpgrade", Why: "what is offered by ALPN is the engine's to say, for it has to speak it"},
-	{Suite: "nethttp", Test: "TestStarRequestMethod/FOO", Why: "the target * is for OPTIONS alone (RFC 9112, section 3.2.4)"},
-	{Suite: "nethttp", Test: "TestTransportReading100Continue", Why: "the deadlines of its net.Conn do nothing, and so nobody can ask whether it is silent: it is used once"},
-
-	{Suite: "nethttp", Test: "TestTransportReturnsPeekError", Why: noDeadlines},
-	{Suite: "nethttp", Test: "TestTransportFlushesBodyChunks", Why: noDeadlines},
-
-	{Suite: "nethttp", Test: "TestEarlyHintsRequest", Mode: carrier.Read, Why: brokenOff},
-	{Suite: "nethttp", Test: "TestH12_HandlerWritesTooLittle", Mode: carrier.Read, Why: brokenOff},
-	{Suite: "nethttp", Test: "TestIdentityResponse/h1", Mode: carrier.Read, Why: brokenOff},
-
-	{Suite: "nethttp", Test: "TestClientTimeout", Mode: carrier.Read, Why: endless},
-	{Suite: "nethttp", Test: "TestClientTimeoutKillsConn_AfterHeaders", Mode: carrier.Read, Why: endless},
-	{Suite: "nethttp", Test: "TestInterruptWithPanic", Mode: carrier.Read, Why: endless},
-	{Suite: "nethttp", Test: "TestOnlyWriteTimeout", Mode: carrier.Read, Why: endless},
-	{Suite: "nethttp", Test: "TestIssue4191_InfiniteGetTimeout", Mode: carrier.Read, Why: endless},
-	{Suite: "nethttp", Test: "TestIssue4191_InfiniteGetToPutTimeout", Mode: carrier.Read, Why: endless},
-	{Suite: "nethttp", Test: "TestResponseControllerEnableFullDuplex", Mode: carrier.Read, Why: endless},
-	{Suite: "nethttp", Test: "TestResponseControllerFlush", Mode: carrier.Read, Why: endless},
-
+var ofOthers = []Reason{
 	{Suite: "httputil", Test: "TestDumpRequest", Why: "it compares the order of lines with different names, which means nothing (RFC 9110, section 5.3)"},
-	{Suite: "httputil", Test: "TestReverseProxyWebSocket", Mode: carrier.Read, Why: otherProtocol},
-	{Suite: "httputil", Test: "TestReverseProxyWebSocketCancellation", Mode: carrier.Read, Why: otherProtocol},
-	{Suite: "httputil", Test: "TestReverseProxyWebSocketHalfTCP", Mode: carrier.Read, Why: otherProtocol},
-	{Suite: "httputil", Test: "TestReverseProxyUpgradeNoCloseWrite", Mode: carrier.Read, Why: otherProtocol},
-	{Suite: "httputil", Test: "TestReverseProxyCancellation", Why: cancelRequest},
+	{Suite: "httputil", Test: "TestReverseProxyWebSocket", Mode: carrier.Read, Why: switching},
+	{Suite: "httputil", Test: "TestReverseProxyWebSocketCancellation", Mode: carrier.Read, Why: switching},
+	{Suite: "httputil", Test: "TestReverseProxyWebSocketHalfTCP", Mode: carrier.Read, Why: switching},
+	{Suite: "httputil", Test: "TestReverseProxyUpgradeNoCloseWrite", Mode: carrier.Read, Why: switching},
 	{Suite: "httputil", Test: "TestReverseProxy_CopyBuffer", Why: repeated},
 
 	{Suite: "httputil", Test: "TestReverseProxyFlushIntervalHeaders", Mode: carrier.Read, Why: endless},
@@ -87,8 +41,8 @@ var Reasons = []Reason{
 
 	{Suite: "retryablehttp", Test: "TestRoundTripper_TransportFailureErrorHandling", Why: "it compares all of the error by reflect.DeepEqual; around net/http's *net.OpError the engine's says whether the request was sent"},
 
-	{Suite: "httpbin", Test: "TestWebSocketEcho", Mode: carrier.Read, Why: otherProtocol},
-	{Suite: "httpbin", Test: "TestHandshake", Mode: carrier.Read, Why: otherProtocol},
+	{Suite: "httpbin", Test: "TestWebSocketEcho", Mode: carrier.Read, Why: switching},
+	{Suite: "httpbin", Test: "TestHandshake", Mode: carrier.Read, Why: switching},
 	{Suite: "httpbin", Test: "TestHandshake/incorrect_Connection_header_is_also_okay", Mode: carrier.Streamed, Why: noOffer},
 	{Suite: "httpbin", Test: "TestHandshake/missing_Connection_header_is_okay", Mode: carrier.Streamed, Why: noOffer},
 	{Suite: "httpbin", Test: "TestDrip/handle_cancelation_during_drip", Mode: carrier.Read, Why: readWhole},

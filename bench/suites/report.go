@@ -27,6 +27,7 @@ func (r Report) Write(w io.Writer, results []Result, stale []Reason) (unlisted i
 		fmt.Fprintf(&b, "stale     %s %s %s: nothing differs that it explains; take it out of bench/suites/reasons*.go\n", s.Suite, s.Test, s.Mode)
 	}
 	for _, result := range results {
+		r.tallies(&b, result)
 		r.dropped(&b, result)
 	}
 	fmt.Fprintf(&b, "%d differences without a reason\n", unlisted)
@@ -88,6 +89,30 @@ func (r Report) differences(b *strings.Builder, result Result) (unlisted int) {
 	return unlisted
 }
 
+// tallies tells of a suite some of whose tests need an http.Transport how many of its
+// tests at the root pass, and how many of those that need no more than a RoundTripper.
+func (r Report) tallies(b *strings.Builder, result Result) {
+	if len(result.Needs) == 0 {
+		return
+	}
+	for _, t := range []struct {
+		of string
+		Tally
+	}{{"tests at the root pass in the baseline", result.Roots}, {"of them need no more than a RoundTripper", result.Plain}} {
+		fmt.Fprintf(b, "root      %s: %d %s", result.Suite.Name, t.Baseline, t.of)
+		for _, mode := range r.Modes {
+			fmt.Fprintf(b, "; %s %d (%.1f %%)", mode, t.Passed[mode], 100*float64(t.Passed[mode])/float64(max(1, t.Baseline)))
+		}
+		b.WriteByte('\n')
+	}
+	by := map[string][]string{}
+	for test, what := range result.Needs {
+		by[what] = append(by[what], test)
+	}
+	fmt.Fprintf(b, "needs     %s: what the others use of an *http.Transport's own, dropped tests included\n", result.Suite.Name)
+	r.grouped(b, by)
+}
+
 // telling is the first lines of a test's output that say something.
 func telling(output string, lines int) string {
 	var b strings.Builder
@@ -112,10 +137,15 @@ func (r Report) dropped(b *strings.Builder, result Result) {
 	if len(by) > 0 {
 		fmt.Fprintf(b, "dropped   %s: %d tests\n", result.Suite.Name, len(result.Dropped))
 	}
-	for _, reason := range slices.Sorted(maps.Keys(by)) {
-		fmt.Fprintf(b, "          %3d %s", len(by[reason]), reason)
+	r.grouped(b, by)
+}
+
+// grouped tells how many tests there are of each kind.
+func (r Report) grouped(b *strings.Builder, by map[string][]string) {
+	for _, kind := range slices.Sorted(maps.Keys(by)) {
+		fmt.Fprintf(b, "          %3d %s", len(by[kind]), kind)
 		if r.Verbose {
-			fmt.Fprintf(b, ": %s", strings.Join(by[reason], " "))
+			fmt.Fprintf(b, ": %s", strings.Join(slices.Sorted(slices.Values(by[kind])), " "))
 		}
 		b.WriteByte('\n')
 	}

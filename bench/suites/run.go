@@ -72,16 +72,18 @@ func newWorkshop(ctx context.Context, cfg Config) (workshop, error) {
 
 // run makes the copy, builds it, and holds its verdicts against one another.
 func (w workshop) run(ctx context.Context, cfg Config, s Suite) (Result, error) {
-	result := Result{Suite: s, Passed: map[string]int{}, Carried: map[string]int{}, Left: map[string]int{}}
+	result := newResult(s)
 	dir, module, err := w.prepare(ctx, s)
 	if err != nil {
 		return result, err
 	}
-	overlays, dropped, err := w.overlays(s, dir)
+	overlays, adapted, err := w.overlays(s, dir)
 	if err != nil {
 		return result, err
 	}
-	result.Dropped = dropped
+	if adapted != nil {
+		result.Dropped, result.Needs = adapted.dropped, adapted.needs
+	}
 	if err := w.require(ctx, s, dir, module); err != nil {
 		return result, err
 	}
@@ -101,9 +103,10 @@ func (w workshop) run(ctx context.Context, cfg Config, s Suite) (Result, error) 
 	return result, nil
 }
 
-// overlays are the go command's overlay for the baseline and for an engine.
-func (w workshop) overlays(s Suite, dir string) (map[string]string, []Dropped, error) {
-	var dropped []Dropped
+// overlays are the go command's overlay for the baseline and for an engine. The
+// adaptation is nil for a module.
+func (w workshop) overlays(s Suite, dir string) (map[string]string, *adaptation, error) {
+	var adapted *adaptation
 	made := map[string]string{}
 	for _, mode := range []string{"", carried} {
 		over, err := newOverlay(w.goroot, filepath.Join(w.dir, "overlay-"+s.Name+mode))
@@ -111,7 +114,7 @@ func (w workshop) overlays(s Suite, dir string) (map[string]string, []Dropped, e
 			return nil, nil, err
 		}
 		if s.Std != "" {
-			if dropped, err = adapt(s.Std, dir, over); err != nil {
+			if adapted, err = adapt(s.Std, dir, over); err != nil {
 				return nil, nil, err
 			}
 		}
@@ -124,7 +127,7 @@ func (w workshop) overlays(s Suite, dir string) (map[string]string, []Dropped, e
 			return nil, nil, err
 		}
 	}
-	return made, dropped, nil
+	return made, adapted, nil
 }
 
 // project is one package of a suite.

@@ -31,11 +31,12 @@ type adaptation struct {
 	overlay *overlay
 	shims   map[string]bool // internal packages that have one
 	dropped []Dropped
+	needs   map[string]string // what a test uses that only an http.Transport has
 }
 
 // adapt copies the package into dir. What its tests need of the toolchain's insides
 // is laid over the toolchain by over.
-func adapt(std, dir string, over *overlay) ([]Dropped, error) {
+func adapt(std, dir string, over *overlay) (*adaptation, error) {
 	a := &adaptation{
 		source: filepath.Join(over.goroot, "src", filepath.FromSlash(std)), std: std, overlay: over, shims: map[string]bool{},
 	}
@@ -48,7 +49,7 @@ func adapt(std, dir string, over *overlay) ([]Dropped, error) {
 	} else {
 		err = a.whole(dir)
 	}
-	return a.dropped, err
+	return a, err
 }
 
 func copyTestdata(source, dir string) error {
@@ -106,13 +107,15 @@ func (a *adaptation) external(dir string) error {
 	}
 	name := path.Base(a.std)
 	var outside []parsed
-	var hooks, transport *ast.File
+	var hooks, transport, server *ast.File
 	for _, p := range files {
 		switch {
 		case p.name == "export_test.go":
 			hooks = p.file
 		case p.name == "transport.go":
 			transport = p.file
+		case p.name == "server.go":
+			server = p.file
 		case p.file.Name.Name == name+"_test":
 			outside = append(outside, p)
 		case strings.HasSuffix(p.name, "_test.go"):
@@ -122,8 +125,8 @@ func (a *adaptation) external(dir string) error {
 			}
 		}
 	}
-	if hooks == nil || transport == nil {
-		return fmt.Errorf("%s has no export_test.go or transport.go: package suites knows another toolchain", a.std)
+	if hooks == nil || transport == nil || server == nil {
+		return fmt.Errorf("%s has no export_test.go, transport.go or server.go: package suites knows another toolchain", a.std)
 	}
 	content, err := os.ReadFile(filepath.Join(a.source, "export_test.go"))
 	if err != nil {
@@ -133,6 +136,7 @@ func (a *adaptation) external(dir string) error {
 		return err
 	}
 	a.skip(outside, insights(hooks, transport))
+	a.needs = needs(outside, ownOf(transport, server))
 	for _, p := range outside {
 		if err := a.write(p, dir); err != nil {
 			return err

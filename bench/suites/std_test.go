@@ -25,11 +25,19 @@ var small = map[string]string{
 
 var hook = func() {}
 
-type Transport struct{ idle, h2 int }
+type Transport struct {
+	idle, h2    int
+	Proxy, HTTP2 string
+	Dial        func()
+}
 
 func (t *Transport) CloseIdleConnections() {
 }
+
+func (t *Transport) CancelRequest(req *Request) {
+}
 `,
+	"net/http/server.go":        "package http\n\ntype Server struct{ HTTP2 string }\n",
 	"net/http/roundtrip.go":     "package http\n\nfunc (t *Transport) RoundTrip(req *Request) (*Response, error) {\n\treturn t.roundTrip(req)\n}\n",
 	"net/http/httputil/dump.go": "package httputil\n\nvar _ = t.RoundTrip(reqSend)\n",
 	"net/http/export_test.go": `package http
@@ -59,6 +67,7 @@ func ResetEnvironment() { os.Unsetenv("A") }
 
 import (
 	"internal/testenv"
+	"net"
 	. "net/http"
 	"net/http/internal/testcert"
 	"testing"
@@ -81,6 +90,22 @@ func TestPeeks(t *testing.T) { _ = helper(nil) }
 func TestHooks(testing *testing.T) { SetHook(nil) }
 
 func TestAbrupt(t *testing.T) { CloseAbruptly(nil) }
+
+func TestSetsBoth(t *testing.T) { _ = Server{HTTP2: "also a server's"} }
+
+func TestByProxy(t *testing.T) { throughProxy(new(Transport)) }
+
+func throughProxy(t *Transport) { t.Proxy = "x" }
+
+func TestDials(t *testing.T) { _ = &Transport{Dial: nil} }
+
+func TestDialsItself(t *testing.T) { net.Dial() }
+`,
+	"net/http/clientserver_test.go": `package http_test
+
+func client() *Transport { return &Transport{Proxy: ""} }
+
+func TestOfTheHarness(t *testing.T) { client() }
 `,
 	"net/http/testdata/file":                 "content",
 	"net/http/internal/testcert/testcert.go": "package testcert\n\nvar Cert = 1\n\nvar hidden = 2\n",
@@ -101,14 +126,16 @@ func TestTheToolchainsTestsAreAdaptedByTheirSource(t *testing.T) {
 	over, err := newOverlay(toolchain(t, small), t.TempDir())
 	require.NoError(t, err)
 	dir := t.TempDir()
-	dropped, err := adapt("net/http", dir, over)
+	adapted, err := adapt("net/http", dir, over)
 	require.NoError(t, err)
 	require.ElementsMatch(t, []Dropped{
 		{"TestInside", "is inside package http: inner_test.go"},
 		{"TestPeeks", "looks into http.Transport: IdleForTesting"},
 		{"TestHooks", "looks into http.Transport: SetHook"},
 		{"TestAbrupt", "looks into http.Transport: CloseAbruptly"},
-	}, dropped)
+	}, adapted.dropped)
+
+	require.Equal(t, map[string]string{"TestByProxy": "Proxy", "TestDials": "Dial"}, adapted.needs, "a server has HTTP2 as well, package net has another Dial, and the harness is everybody's")
 
 	text, err := os.ReadFile(filepath.Join(dir, "outer_test.go"))
 	require.NoError(t, err)
@@ -157,6 +184,7 @@ func TestTheHookIsLaidOverNetHTTP(t *testing.T) {
 	require.NoError(t, over.carry())
 	require.Contains(t, over.text(t, "net/http/roundtrip.go"), "return t.carry(req)")
 	require.Contains(t, over.text(t, "net/http/transport.go"), "CloseIdleConnections() {\n\tt.closeCarried()\n")
+	require.Contains(t, over.text(t, "net/http/transport.go"), "CancelRequest(req *Request) {\n\tcancelCarried(req)\n")
 	name, err := over.write()
 	require.NoError(t, err)
 	require.FileExists(t, name)

@@ -10,7 +10,9 @@ package carrier
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -48,6 +50,7 @@ type hooked interface {
 	CarryBy(
 		trip func(t *http.Transport, req *http.Request, http2 bool, pass func() (*http.Response, error)) (*http.Response, error),
 		closeIdle func(t *http.Transport),
+		cancel func(req *http.Request),
 	)
 }
 
@@ -68,7 +71,7 @@ func init() {
 		}
 		c.log = log
 	}
-	hook.CarryBy(c.trip, c.closeIdle)
+	hook.CarryBy(c.trip, c.closeIdle, c.cancel)
 }
 
 // carrier keeps an engine for every transport.
@@ -80,6 +83,7 @@ type carrier struct {
 
 	mu      sync.Mutex
 	engines map[weak.Pointer[http.Transport]]*carriage
+	running map[*http.Request]context.CancelCauseFunc // until the answer's body is closed
 }
 
 // carriage is the engine of one transport.
@@ -127,16 +131,62 @@ func (c *carrier) trip(t *http.Transport, req *http.Request, http2 bool, pass fu
 		}
 		return nil, err
 	}
-	sent := req
-	if t.DisableKeepAlives && !req.Close {
-		closing := *req
-		closing.Close, sent = true, &closing
-	}
+	sent := c.cancellable(req)
+	sent.Close = req.Close || t.DisableKeepAlives
 	response, err := carriage.trip.RoundTrip(sent)
-	if response != nil && response.Request == sent {
-		response.Request = req
+	if err != nil {
+		c.over(req, nil)
+		return nil, err
 	}
-	return response, err
+	response.Request = req
+	if _, switched := response.Body.(io.Writer); response.Body == http.NoBody {
+		c.over(req, nil)
+	} else if !switched {
+		response.Body = &lastOf{response.Body, func() { c.over(req, nil) }}
+	}
+	return response, nil
+}
+
+// cancellable is the request with a context that Transport.CancelRequest ends too.
+func (c *carrier) cancellable(req *http.Request) *http.Request {
+	ctx, cancel := context.WithCancelCause(req.Context())
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.running == nil {
+		c.running = map[*http.Request]context.CancelCauseFunc{}
+	}
+	c.running[req] = cancel
+	return req.WithContext(ctx)
+}
+
+// errCanceled is net/http's word for it.
+var errCanceled = errors.New("net/http: request canceled")
+
+// cancel is what Transport.CancelRequest does.
+func (c *carrier) cancel(req *http.Request) { c.over(req, errCanceled) }
+
+// over ends a request's context, if that is still running.
+func (c *carrier) over(req *http.Request, why error) {
+	c.mu.Lock()
+	cancel := c.running[req]
+	delete(c.running, req)
+	c.mu.Unlock()
+	if cancel != nil {
+		cancel(why)
+	}
+}
+
+// lastOf is a body that tells when it is closed.
+type lastOf struct {
+	io.ReadCloser
+	closed func()
+}
+
+// Close is part of io.Closer.
+func (l *lastOf) Close() error {
+	err := l.ReadCloser.Close()
+	l.closed()
+	return err
 }
 
 // leftBecause is empty for a request that an engine can carry as its transport

@@ -110,6 +110,36 @@ func TestWhatOnlyATransportHasIsLeftToIt(t *testing.T) {
 	require.NotEmpty(t, leftBecause(&http.Transport{Protocols: plain}, &http.Request{URL: &url.URL{Scheme: "http"}}))
 }
 
+func TestCancelRequestEndsWhatIsCarried(t *testing.T) {
+	arrived := make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPost {
+			_ = http.NewResponseController(w).Flush()
+		}
+		arrived <- struct{}{}
+		<-r.Context().Done()
+	}))
+	t.Cleanup(server.Close)
+	transport := server.Client().Transport.(*http.Transport)
+	c, _ := start(t, Streamed)
+	req := request(t, server)
+	go func() { <-arrived; c.cancel(req) }()
+	_, err := c.trip(transport, req, false, nil)
+	require.ErrorIs(t, err, errCanceled)
+
+	req = request(t, server)
+	req.Method = http.MethodPost
+	go func() { <-arrived }()
+	response, err := c.trip(transport, req, false, nil)
+	require.NoError(t, err)
+	require.Len(t, c.running, 1)
+	c.cancel(req)
+	_, err = io.ReadAll(response.Body)
+	require.ErrorIs(t, err, errCanceled)
+	require.NoError(t, response.Body.Close())
+	require.Empty(t, c.running)
+}
+
 func TestASettingThatChangedMakesAnotherEngine(t *testing.T) {
 	c, _ := start(t, Read)
 	transport := &http.Transport{}

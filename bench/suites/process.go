@@ -20,7 +20,7 @@ import (
 type some struct {
 	only    []string      // tests at the root
 	without []string      // tests at the root
-	silence time.Duration // that ends the run, if it is shorter than the project's
+	silence time.Duration // that ends the run, and after five such it ends whatever it says; zero means the project's
 }
 
 // once runs the package's tests, or some of them. Verdicts that the end of the binary
@@ -42,7 +42,11 @@ func (p *project) once(ctx context.Context, mode string, chosen some) (Outcomes,
 // execute runs the binary and returns what it said, the traces of its goroutines
 // included if it had to be ended.
 func (p *project) execute(ctx context.Context, mode string, chosen some) (*bytes.Buffer, error) {
-	args := []string{"-test.v=test2json", "-test.paniconexit0", "-test.timeout=" + p.suite.patience().String()}
+	patience, silence := p.suite.patience(), p.silence
+	if chosen.silence > 0 {
+		patience, silence = min(patience, 5*chosen.silence), min(silence, chosen.silence)
+	}
+	args := []string{"-test.v=test2json", "-test.paniconexit0", "-test.timeout=" + patience.String()}
 	if len(chosen.only) > 0 {
 		args = append(args, "-test.run=^("+quoted(chosen.only)+")$")
 	}
@@ -52,10 +56,6 @@ func (p *project) execute(ctx context.Context, mode string, chosen some) (*bytes
 	cmd := exec.CommandContext(ctx, p.binary(mode), args...)
 	cmd.Dir, cmd.WaitDelay = p.tested.dir, 5*time.Second
 	cmd.Env = p.environment(mode)
-	end := p.silence
-	if chosen.silence > 0 {
-		end = min(end, chosen.silence)
-	}
 	said := &listener{heard: time.Now()}
 	cmd.Stdout, cmd.Stderr = said, said
 	if err := cmd.Start(); err != nil {
@@ -63,7 +63,7 @@ func (p *project) execute(ctx context.Context, mode string, chosen some) (*bytes
 	}
 	ended := make(chan struct{})
 	var watch sync.WaitGroup
-	watch.Go(func() { said.watch(cmd.Process, end, ended) })
+	watch.Go(func() { said.watch(cmd.Process, silence, ended) })
 	err := cmd.Wait()
 	close(ended)
 	watch.Wait()
@@ -91,8 +91,9 @@ func (p *project) environment(mode string) []string {
 	return env
 }
 
-// silence is how long a binary may say nothing beyond what the baseline's did.
-const silence = 12 * time.Second
+// silence is how long a binary may say nothing beyond what the baseline's did. A
+// thousand engines take their time on a machine that is busy otherwise.
+const silence = 30 * time.Second
 
 // listener keeps what a binary says, and for how long it said nothing.
 type listener struct {

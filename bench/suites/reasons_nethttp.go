@@ -58,6 +58,11 @@ var ofNetHTTP = []Reason{
 	{Suite: "nethttp", Test: "TestResponseControllerSetFutureWriteDeadline", Mode: carrier.Read, Why: awaitsCaller},
 	{Suite: "nethttp", Test: "TestServerNoReadTimeout", Mode: carrier.Read, Why: awaitsCaller},
 	{Suite: "nethttp", Test: "TestStreamingGet", Mode: carrier.Read, Why: awaitsCaller},
+	{Suite: "nethttp", Test: "TestTransportAndServerSharedBodyRace", Mode: carrier.Read, Why: awaitsCaller},
+	{Suite: "nethttp", Test: "TestTransportPoolConnCannotReuseConnectionInUse", Mode: carrier.Read, Why: awaitsCaller},
+	{Suite: "nethttp", Test: "TestTransportPoolConnReusePriorConnection", Mode: carrier.Read, Why: awaitsCaller},
+	{Suite: "nethttp", Test: "TestTransportPoolConnectionBroken", Mode: carrier.Read, Why: awaitsCaller},
+	{Suite: "nethttp", Test: "TestTransportPoolDisableKeepAlives", Mode: carrier.Read, Why: awaitsCaller},
 	{Suite: "nethttp", Test: "TestTransportSocketLateBinding", Mode: carrier.Read, Why: awaitsCaller},
 
 	{Suite: "nethttp", Test: "TestTransportResponseBodyWritableOnProtocolSwitch", Mode: carrier.Read, Why: switching},

@@ -224,7 +224,7 @@ func (p *project) judge(ctx context.Context, cfg Config, known Outcomes, d *Diff
 func Stale(reasons []Reason, results []Result, modes []string) []Reason {
 	var stale []Reason
 	for _, r := range reasons {
-		if r.Mode != "" && !slices.Contains(modes, r.Mode) {
+		if r.Pace || r.Mode != "" && !slices.Contains(modes, r.Mode) {
 			continue
 		}
 		ran, failed, differs := false, false, false

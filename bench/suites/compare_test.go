@@ -54,6 +54,7 @@ func TestAReasonIsStaleThatNoDifferenceNeeds(t *testing.T) {
 		{Suite: "s", Test: "TestD"},     // it fails in the baseline
 		{Suite: "s", Test: "TestE"},     // and so does a subtest of this
 		{Suite: "other", Test: "TestA"}, // did not run
+		{Suite: "s", Test: "TestF", Pace: true},
 	}
 	require.Equal(t, []Reason{reasons[1], reasons[2]}, Stale(reasons, []Result{result}, Modes))
 	require.Equal(t, []Reason{reasons[2]}, Stale(reasons, []Result{result}, []string{carrier.Read}))

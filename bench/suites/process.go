@@ -71,7 +71,7 @@ func (p *project) execute(ctx context.Context, mode string, chosen some) (*bytes
 		return nil, err
 	}
 	if mode == "" {
-		p.silence = max(p.silence, silence+said.longest)
+		p.silence = max(p.silence, p.suite.silence()+said.longest)
 	}
 	return &said.said, ctx.Err()
 }
@@ -91,9 +91,9 @@ func (p *project) environment(mode string) []string {
 	return env
 }
 
-// silence is how long a binary may say nothing beyond what the baseline's did. A
-// thousand engines take their time on a machine that is busy otherwise.
-const silence = 30 * time.Second
+// silence is how long a binary may say nothing beyond what the baseline's did. There
+// is a test that makes a thousand engines, and machines that are busy otherwise.
+func (s Suite) silence() time.Duration { return s.patience() / 4 }
 
 // listener keeps what a binary says, and for how long it said nothing.
 type listener struct {

@@ -10,7 +10,7 @@ import (
 const (
 	otherProtocol = "the engine speaks no protocol but HTTP: a request for another is refused, and so is a 101 that nobody asked for"
 	tunnel        = "CONNECT opens a tunnel, which the engine does by itself when a proxy needs it"
-	sharedDial    = "a dial belongs to the pool, and serves whoever waits: while one is under way that nobody waits for any more, there is no other"
+	sharedDial    = "a dial belongs to the pool, and serves whoever has waited longest: while one is under way that nobody waits for any more, there is no other, and two may be exchanged"
 	repeated      = "the engine repeats an idempotent request that broke off; net/http does on a used connection only"
 	noDeadlines   = "its net.Conn has a nil in the place of deadlines, which panics when the engine sets one"
 	unsentBody    = "a body that a final answer came before is not sent (RFC 9110, section 10.1.1); the connection is closed"
@@ -38,6 +38,8 @@ var ofOthers = []Reason{
 
 	{Suite: "httputil", Test: "TestReverseProxyFlushIntervalHeaders", Mode: carrier.Read, Why: endless},
 	{Suite: "httputil", Test: "TestReverseProxy_PanicBodyError", Mode: carrier.Read, Why: brokenOff},
+
+	{Suite: "hedgedhttp", Test: "TestClient", Pace: true, Why: "its first request, which makes the engine, has ten milliseconds to be ahead of the second"},
 
 	{Suite: "retryablehttp", Test: "TestRoundTripper_TransportFailureErrorHandling", Why: "it compares all of the error by reflect.DeepEqual; around net/http's *net.OpError the engine's says whether the request was sent"},
 

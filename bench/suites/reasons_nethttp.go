@@ -16,6 +16,8 @@ var ofNetHTTP = []Reason{
 	{Suite: "nethttp", Test: "TestTransportPoolCancelRequestReusesConn", Why: sharedDial},
 	{Suite: "nethttp", Test: "TestTransportPoolCancelRequestWithDisableKeepAlives", Why: sharedDial},
 
+	{Suite: "nethttp", Test: "TestServerAllowsBlockingRemoteAddr", Pace: true, Why: sharedDial},
+
 	{Suite: "nethttp", Test: "TestDontCacheBrokenHTTP2Conn/h2", Why: "it counts dials, and a request whose dial failed is repeated, for nothing was sent"},
 	{Suite: "nethttp", Test: "TestServerKeepAliveAfterWriteError", Why: repeated},
 	{Suite: "nethttp", Test: "TestWriteDeadlineEnforcedPerStream/h2", Why: repeated},

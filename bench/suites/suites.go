@@ -38,6 +38,9 @@ type Reason struct {
 	Test  string // its subtests are meant as well
 	Mode  string // carrier.Streamed or carrier.Read; empty means both
 	Why   string
+	// Pace says that it differs on a slow or busy machine alone: that it does not is no
+	// news.
+	Pace bool
 }
 
 // patience bounds one package's tests in one run.

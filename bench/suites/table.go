@@ -15,7 +15,7 @@ var All = []Suite{
 		{"Example_ratelimited", "it asks a host in the internet"},
 	}},
 	{Name: "requests", Module: "github.com/carlmjohnson/requests", Version: "v0.23.5", Fast: true},
-	{Name: "httputil", Std: "net/http/httputil"},
+	{Name: "httputil", Std: "net/http/httputil", Patience: 5 * time.Minute},
 	{Name: "oauth2", Module: "golang.org/x/oauth2", Version: "v0.38.0"},
 	{Name: "twirp", Module: "github.com/twitchtv/twirp", Version: "v8.1.3+incompatible", Packages: []string{
 		".", "./hooks/...", "./internal/twirptest/...",

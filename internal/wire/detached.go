@@ -180,8 +180,8 @@ func (d *detached) Read(p []byte) (int, error) {
 		switch {
 		case h.running:
 			return 0, err
-		case h.looking && n == 0 && isTimeout(err, time.Time{}):
-			continue // the probe's own deadline has come late, and is not that of this read
+		case h.looking && n == 0 && (err == messages.ErrStale || isTimeout(err, time.Time{})):
+			continue // what a probe makes of silence comes late, and is nothing to this read
 		}
 		return d.taken(p, n, err), err
 	}

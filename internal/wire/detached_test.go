@@ -8,6 +8,7 @@ import (
 	"crypto/tls"
 	"io"
 	"net"
+	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -137,6 +138,21 @@ func TestWhatALyingConnectionSaysFirstIsNoAnswer(t *testing.T) {
 }
 
 // Nobody is told of a write that it has written nothing if that is not known.
+func TestWhatAProbeMakesOfSilenceLateIsNothingToARead(t *testing.T) {
+	for _, late := range []error{messages.ErrStale, os.ErrDeadlineExceeded} {
+		near, far := net.Pipe()
+		c := Detached(enclosing{near}).(*detached)
+		c.reads.running, c.reads.looking = true, true // and nobody waits for it any more
+		c.reads.done <- transfer{err: late}
+		go far.Write([]byte("x"))
+		n, err := c.Read(make([]byte, 1))
+		require.NoError(t, err)
+		require.Equal(t, 1, n)
+		require.NoError(t, c.Close())
+		require.NoError(t, far.Close())
+	}
+}
+
 func TestAWriteThatDoesNotReturnCountsForAByte(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		near, far := net.Pipe()

@@ -219,26 +219,23 @@ func (p *project) judge(ctx context.Context, cfg Config, known Outcomes, d *Diff
 }
 
 // Stale are the reasons that explain nothing: their tests ran in their modes, and did
-// not differ, or there are none of their name. Of a test that fails in the baseline
-// nothing is known.
+// not differ in one of them, or there are none of their name. Of a test that fails in
+// the baseline nothing is known.
 func Stale(reasons []Reason, results []Result, modes []string) []Reason {
 	var stale []Reason
 	for _, r := range reasons {
-		if r.Pace || r.Mode != "" && !slices.Contains(modes, r.Mode) {
-			continue
-		}
-		ran, failed, differs := false, false, false
-		about := func(test string) bool { return r.covers(r.Suite, test, r.Mode) }
-		for _, result := range results {
-			if result.Suite.Name == r.Suite {
-				ran = true
-				failed = slices.ContainsFunc(result.Failed, about)
-				differs = slices.ContainsFunc(result.Differences, func(d Difference) bool { return r.covers(d.Suite, d.Test, d.Mode) })
+		for _, mode := range modes {
+			if !r.Pace && (r.Mode == "" || r.Mode == mode) && slices.ContainsFunc(results, func(result Result) bool { return result.refutes(r, mode) }) {
+				stale = append(stale, Reason{Suite: r.Suite, Test: r.Test, Mode: mode, Why: r.Why})
 			}
-		}
-		if ran && !failed && !differs {
-			stale = append(stale, r)
 		}
 	}
 	return stale
+}
+
+// refutes reports whether nothing differs in a mode that the reason explains.
+func (r Result) refutes(reason Reason, mode string) bool {
+	about := func(test string) bool { return reason.covers(r.Suite.Name, test, mode) }
+	return r.Suite.Name == reason.Suite && !slices.ContainsFunc(r.Failed, about) &&
+		!slices.ContainsFunc(r.Differences, func(d Difference) bool { return d.Mode == mode && about(d.Test) })
 }

@@ -56,8 +56,14 @@ func TestAReasonIsStaleThatNoDifferenceNeeds(t *testing.T) {
 		{Suite: "other", Test: "TestA"}, // did not run
 		{Suite: "s", Test: "TestF", Pace: true},
 	}
-	require.Equal(t, []Reason{reasons[1], reasons[2]}, Stale(reasons, []Result{result}, Modes))
-	require.Equal(t, []Reason{reasons[2]}, Stale(reasons, []Result{result}, []string{carrier.Read}))
+	streamed, read := carrier.Streamed, carrier.Read
+	require.Equal(t, []Reason{
+		{Suite: "s", Test: "TestA", Mode: streamed}, // it differs read whole alone
+		{Suite: "s", Test: "TestA", Mode: streamed},
+		{Suite: "s", Test: "TestB", Mode: streamed},
+		{Suite: "s", Test: "TestB", Mode: read},
+	}, Stale(reasons, []Result{result}, Modes))
+	require.Equal(t, []Reason{{Suite: "s", Test: "TestB", Mode: read}}, Stale(reasons, []Result{result}, []string{read}))
 }
 
 func TestTestsWithAReasonAreKnownByTheirRoot(t *testing.T) {

@@ -30,7 +30,7 @@ func (p *project) once(ctx context.Context, mode string, chosen some) (Outcomes,
 	if err != nil {
 		return Outcomes{}, err
 	}
-	told := p.command(ctx, p.tested.dir, "tool", "test2json")
+	told := p.command(ctx, p.tested.dir, "tool", "test2json", "-t") // -t has it tell how long a test took
 	told.Stdin = said
 	events, err := told.Output()
 	if err != nil {

@@ -46,6 +46,13 @@ func TestABinaryThatSaysNothingIsEnded(t *testing.T) {
 	require.Less(t, time.Since(began), 30*time.Second)
 }
 
+func TestWhatATestTookIsKnown(t *testing.T) {
+	p := standIn(t, "echo '=== RUN   TestA'\necho '--- PASS: TestA (15.03s)'\necho PASS\n")
+	out, err := p.once(t.Context(), carrier.Read, some{})
+	require.NoError(t, err)
+	require.Equal(t, map[string]time.Duration{"TestA": 15030 * time.Millisecond}, out.Took)
+}
+
 func TestAListedTestIsRunUntilItDiffers(t *testing.T) {
 	// Every second run fails. The script knows by a file.
 	p := standIn(t, `echo '=== RUN   TestA'

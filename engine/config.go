@@ -134,7 +134,8 @@ type Connections struct {
 	// far as the server allows.
 	Max int
 	// MaxWaiters bounds the requests waiting for a connection to one origin;
-	// zero means 100,000. One more gets ErrTooManyWaiters.
+	// zero means 100,000. Of one more the least urgent gets ErrTooManyWaiters, the last
+	// to come of those.
 	MaxWaiters int
 	// MinIdle is how many unused connections are kept open to an origin that
 	// was used once, within Max; zero means none.

@@ -529,3 +529,27 @@ func TestAPoolThatClosesIsPatientWithDialsAndClosesForAWhile(t *testing.T) {
 	}
 	require.Equal(t, 1, q.ended)
 }
+
+func TestTheLeastUrgentMakesRoomInAFullQueueAndTheLastToComeOfThose(t *testing.T) {
+	q, core := newQuiet(Config{MaxConns: 1, MaxWaiters: 3})
+	holder := q.leased(core)
+	var tickets []*ticket.Ticket
+	asks := func(p messages.Priority) *ticket.Ticket {
+		t := q.ticket()
+		t.Priority = p
+		core.Acquire(0, t)
+		tickets = append(tickets, t)
+		return t
+	}
+	early, between, late := asks(1), asks(2), asks(1)
+	for _, urgent := range []*ticket.Ticket{asks(3), asks(3)} {
+		require.NoError(t, urgent.Refused)
+	}
+	require.ErrorIs(t, late.Refused, messages.ErrTooManyWaiters)
+	require.ErrorIs(t, early.Refused, messages.ErrTooManyWaiters)
+	require.NoError(t, between.Refused)
+	require.ErrorIs(t, asks(2).Refused, messages.ErrTooManyWaiters, "nobody makes room for one of the same rank")
+
+	core.Return(time.Second, withoutDoubt(holder.Lease))
+	require.NotNil(t, tickets[3].Lease, "and the first of the most urgent is served")
+}

@@ -152,8 +152,12 @@ func (c *Core) Acquire(now time.Duration, t *ticket.Ticket) {
 		return
 	}
 	if c.waiters.n >= c.config.MaxWaiters {
-		c.refuse(t, withReason(messages.ErrTooManyWaiters, c.full(now)))
-		return
+		least := c.waiters.least(t)
+		c.waiters.remove(least)
+		c.refuse(least, withReason(messages.ErrTooManyWaiters, c.full(now)))
+		if least == t {
+			return
+		}
 	}
 	c.waiters.push(t)
 	c.dialMore(now)

@@ -146,16 +146,35 @@ func (o *oracle) acquire(now time.Duration, c *caller) {
 		if o.MinIdle > 0 {
 			o.dial(now)
 		}
-	case len(o.waiting) >= o.MaxWaiters && o.isFull(now) == nil:
-		o.refuse(c, messages.ErrTooManyWaiters)
-	case len(o.waiting) >= o.MaxWaiters:
-		o.refuse(c, fmt.Errorf("%w: %w", messages.ErrTooManyWaiters, o.isFull(now)))
+	case len(o.waiting) >= o.MaxWaiters && !o.makesRoom(now, c):
+		o.refuse(c, o.tooMany(now))
 	default:
 		o.queue(c)
 		o.dial(now)
 		o.park(now)
 		o.warn(now)
 	}
+}
+
+// makesRoom refuses the last of the least urgent, if c is more urgent than that.
+func (o *oracle) makesRoom(now time.Duration, c *caller) bool {
+	if len(o.waiting) == 0 {
+		return false
+	}
+	last := o.waiting[len(o.waiting)-1]
+	if last.priority >= c.priority {
+		return false
+	}
+	o.waiting = o.waiting[:len(o.waiting)-1]
+	o.refuse(last, o.tooMany(now))
+	return true
+}
+
+func (o *oracle) tooMany(now time.Duration) error {
+	if full := o.isFull(now); full != nil {
+		return fmt.Errorf("%w: %w", messages.ErrTooManyWaiters, full)
+	}
+	return messages.ErrTooManyWaiters
 }
 
 // room is how many more dials there may be.

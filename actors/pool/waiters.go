@@ -125,6 +125,20 @@ func (w *waiters) pop() *ticket.Ticket {
 	return nil
 }
 
+// least returns who is to make room: the last to come of the least urgent, which is t
+// itself unless t is more urgent than one that waits.
+func (w *waiters) least(t *ticket.Ticket) *ticket.Ticket {
+	for i := len(w.lines) - 1; i >= 0 && w.lines[i].priority < t.Priority; i-- {
+		l := &w.lines[i]
+		for ; l.n > 0; l.tail-- { // the places behind the last one are all empty
+			if last := *l.place(l.tail - 1); last != nil {
+				return last
+			}
+		}
+	}
+	return t
+}
+
 // remove reports whether the ticket was in the queue.
 func (w *waiters) remove(t *ticket.Ticket) bool {
 	if t.Turn == 0 {

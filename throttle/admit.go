@@ -101,13 +101,17 @@ func saturate(approx float64, exact int64) int64 {
 	return exact
 }
 
-// fits reports whether every limit of p has room now, the queue apart.
+// fits reports whether every limit of p has room now, beside what better heads hold.
 func (l *Ledger) fits(now time.Duration, p *Permit) bool {
 	if !l.pauses.calm() && p.path.opens(now) > now {
 		return false
 	}
 	for i, c := range p.path.charges {
-		if at := l.opening(now, c.meter, p, 0, p.weight(i)); at > now {
+		var held int64
+		if c.meter.line != nil {
+			held = c.meter.line.heldBefore(&l.queue, p.rank, p.seq)
+		}
+		if at := l.opening(now, c.meter, p, held, p.weight(i)); at > now {
 			return false
 		}
 	}
@@ -124,10 +128,7 @@ func (l *Ledger) opening(now time.Duration, m *meter, p *Permit, reserved, w int
 		at := m.window.when(now, need+kept, m.window.inFlight())
 		return max(at, now+1) // when may be early, but now would mean that there is room
 	}
-	at := now
-	if now < m.spread {
-		at = max(at, m.next)
-	}
+	at := max(now, m.spreadUntil(now))
 	if l.paced(p) {
 		at = max(at, l.paceOpening(now, m, need, w))
 	}

@@ -153,3 +153,96 @@ func heapInUse() uint64 {
 func TestAPermitStaysSmall(t *testing.T) {
 	require.LessOrEqual(t, unsafe.Sizeof(Permit{}), uintptr(200))
 }
+
+// BenchmarkGrantWithManyKeys grants to keys of which each waits at its own limit:
+// whoever is granted is answered at once and queues again.
+func BenchmarkGrantWithManyKeys(b *testing.B) {
+	for _, keys := range []int{1, 100, 10_000, 100_000} {
+		for _, shared := range sharedLimits(keys) {
+			b.Run(fmt.Sprintf("keys=%d/shared=%s", keys, shared.name), func(b *testing.B) {
+				c := newCrowd(b, keys, shared.limits)
+				b.ReportAllocs()
+				for b.Loop() {
+					c.grant(b)
+				}
+			})
+		}
+	}
+}
+
+// A sharedLimit lies above the limits of keys, of which each lets one request a
+// second through.
+type sharedLimit struct {
+	name   string
+	limits []Limit
+}
+
+// sharedLimits are none, and one of each kind: that just about lets all through, and
+// that lets a quarter through.
+func sharedLimits(keys int) []sharedLimit {
+	all := []sharedLimit{{name: "none"}}
+	for _, kind := range []Window{Sliding, Fixed, Leaky} {
+		for _, part := range []int{1, 4} {
+			quota := int64(max(1, keys*10/part))
+			all = append(all, sharedLimit{
+				fmt.Sprintf("%v,1/%d", kind, part),
+				[]Limit{{ID: "pool", Window: kind, Quota: quota, Per: 10 * time.Second}},
+			})
+		}
+	}
+	return all
+}
+
+// crowd is a request for each of many keys, which are granted again and again.
+type crowd struct {
+	l       *Ledger
+	now     time.Duration
+	permits []Permit
+	grants  int
+}
+
+func newCrowd(t testing.TB, keys int, shared []Limit) *crowd {
+	key := Limit{ID: "key", Quota: 1, Per: time.Second, Keyed: true}
+	for _, s := range shared {
+		key.Linked = append(key.Linked, Link{ID: s.ID, Weight: 1})
+	}
+	c := &crowd{l: exact(t, Options{}, append(shared, key)...), permits: make([]Permit, keys)}
+	c.l.SetClock(0, 0, 0)
+	for i := range c.permits {
+		c.permits[i] = Permit{Limit: "key", Key: fmt.Sprint(i)}
+		c.ask(t, &c.permits[i])
+	}
+	for range 25 * keys { // the first grants are those of windows that are empty yet
+		c.grant(t)
+	}
+	return c
+}
+
+func (c *crowd) ask(t testing.TB, p *Permit) {
+	if err := c.l.Acquire(c.now, p); err != nil {
+		t.Fatal(err)
+	}
+	for p.State() == Granted {
+		c.l.Settle(c.now, p, Outcome{})
+		c.grants++
+		if err := c.l.Acquire(c.now, p); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// grant goes on to the next grant.
+func (c *crowd) grant(t testing.TB) {
+	p := c.l.Next(c.now)
+	for p == nil {
+		at, ok := c.l.Wake()
+		if !ok || at <= c.now {
+			t.Fatalf("at %v: woken at %v, %t", c.now, at, ok)
+		}
+		c.now = at
+		p = c.l.Next(c.now)
+	}
+	c.l.Settle(c.now, p, Outcome{})
+	c.grants++
+	c.ask(t, p)
+}

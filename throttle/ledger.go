@@ -42,7 +42,7 @@ func New(limits []Limit, o Options) (*Ledger, error) {
 	o, optionsErr := o.withDefaults()
 	l := &Ledger{options: o, pauses: newPauses(), retired: map[string]*rule{}, now: unset}
 	l.clock = &serverClock{rate: int64(math.Ceil(o.ClockRate * billion))}
-	l.queue.wake = never
+	l.queue.chance = 1
 	if optionsErr != nil {
 		l.options, _ = Options{}.withDefaults() // so that limits are judged on their own
 	}
@@ -99,13 +99,34 @@ func (l *Ledger) Acquire(now time.Duration, p *Permit) error {
 }
 
 // grantAtOnce grants p, which is not queued, if it may go by now. Whoever waits
-// for one of its limits goes first, unless p ranks before all.
+// for one of its limits, and ranks before it, goes first.
 func (l *Ledger) grantAtOnce(now time.Duration, p *Permit) bool {
-	if l.queue.disputed(p.path) && !l.queue.outranks(p) || !l.fits(now, p) {
+	if l.queue.disputed(p.path) && !l.goesFirst(now, p) || !l.fits(now, p) {
 		return false
 	}
 	l.grant(now, p)
 	return true
+}
+
+// goesFirst reports whether nobody who waits goes before p: neither one who may be let
+// pass by now, nor one of its lane or of a slow start. What others hold is theirs in
+// any case, see fits.
+func (l *Ledger) goesFirst(now time.Duration, p *Permit) bool {
+	q := &l.queue
+	l.attendDue(now)
+	if len(q.awake) > 0 && !p.before(q.awake[0].lane.head) {
+		return false
+	}
+	if ln := p.path.lane(p.Priority); ln != nil && !p.before(ln.head) {
+		return false
+	}
+	first := true
+	if !l.pauses.calm() {
+		p.path.obeyed(func(s *scope) {
+			first = first && (s.line == nil || len(s.line.lanes) == 0 || p.before(s.line.lanes[0].lane.head))
+		})
+	}
+	return first
 }
 
 func (l *Ledger) grant(now time.Duration, p *Permit) {
@@ -138,8 +159,8 @@ func (l *Ledger) Settle(now time.Duration, p *Permit, o Outcome) {
 	for _, s := range p.path.scopes {
 		s.flying--
 	}
-	if !l.pauses.calm() && p.path.land(now, p.granted, o.Fate == Answered && !o.Refused) {
-		l.queue.stale = true
+	if !l.pauses.calm() {
+		l.land(now, p, o.Fate == Answered && !o.Refused)
 	}
 	if p.path.home.paths == 0 { // it was forgotten in flight
 		l.pauses.forget(now, p.path.home)

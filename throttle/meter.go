@@ -17,13 +17,8 @@ type meter struct {
 	seen   bool
 	lost   *lostWeights // nil if nothing is
 
-	waiting int // lanes in the queue that need it
-	paths   int // paths that lead to it
-
-	// reserved is what better-ranked heads need, in the scan numbered epoch.
-	reserved int64
-	epoch    uint64
-	opens    time.Duration // to the head that was examined last
+	line  *line // of the lanes in the queue that need it; nil if none does
+	paths int   // paths that lead to it
 
 	key  string
 	pace pace
@@ -38,7 +33,7 @@ func (m *meter) cycle() time.Duration {
 	case Leaky:
 		return m.flight + t.emptying()
 	case Concurrency:
-		return m.flight
+		return max(1, m.flight) // it is no instant before the first answer either
 	case Lifetime:
 		return never
 	}
@@ -59,7 +54,7 @@ type path struct {
 	charges []charge
 	own     int
 	scopes  []*scope      // of its limits, and the whole origin
-	lanes   []*lane       // in the queue, one for each priority that waits
+	lanes   []*lane       // in the queue, one for each priority that waits, the lowest first
 	used    time.Duration // when it was asked for last
 }
 
@@ -197,7 +192,7 @@ func (p *path) idle(now time.Duration) bool {
 
 // idle reports whether a new meter would do as well.
 func (m *meter) idle(now time.Duration) bool {
-	return m.waiting == 0 && m.window.inFlight() == 0 && m.window.room(now) == m.rule.terms.quota && m.pace.idle(now)
+	return m.line == nil && m.window.inFlight() == 0 && m.window.room(now) == m.rule.terms.quota && m.pace.idle(now)
 }
 
 func (l *Ledger) forget(now time.Duration, p *path) {

@@ -193,12 +193,37 @@ func (p *path) pausedUntil() time.Duration {
 	return at
 }
 
-// land takes a permit of p that was granted at `granted` out of flight at every
-// scope it obeys; good says that it was answered, and not refused. It
-// reports whether that may let others leave.
-func (p *path) land(now, granted time.Duration, good bool) (opens bool) {
-	p.obeyed(func(s *scope) { opens = s.land(now, granted, good) || opens })
-	return opens
+// closedBy returns the scope that holds a permit of p up for longest, or nil.
+func (p *path) closedBy(now time.Duration) (by *scope) {
+	if p.home.all.calm() {
+		return nil
+	}
+	at := now
+	p.obeyed(func(s *scope) {
+		if opens := s.opens(now); opens > at {
+			at, by = opens, s
+		}
+	})
+	return by
+}
+
+// land takes p, which was granted, out of flight at every scope it obeys; good says
+// that it was answered, and not refused. That may let others leave.
+func (l *Ledger) land(now time.Duration, p *Permit, good bool) {
+	p.path.obeyed(func(s *scope) {
+		if s.land(now, p.granted, good) && s.line != nil {
+			l.queue.touch(s.line)
+		}
+	})
+}
+
+// wakePaused has every lane looked at that holds something though it is paused.
+func (l *Ledger) wakePaused(now time.Duration) {
+	for _, ln := range l.queue.lanes {
+		if ln.state == atLimit && ln.path.closedBy(now) != nil {
+			l.queue.wake(ln)
+		}
+	}
 }
 
 // Pause lets nothing of a scope leave before until, queued requests included:
@@ -223,7 +248,7 @@ func (l *Ledger) Pause(now time.Duration, s Scope, until time.Duration) error {
 		ps.version++
 	}
 	ps.each(now, s, func(s *scope) { s.pause(now, until) })
-	l.queue.stale = true
+	l.wakePaused(now)
 	return nil
 }
 
@@ -241,10 +266,12 @@ func (l *Ledger) Resume(now time.Duration, s Scope) error {
 	ps.each(now, s, func(s *scope) {
 		s.until, s.allowance, s.refusals = min(s.until, now), 0, 0
 		s.home.spared = max(s.home.spared, ps.anywhere[s.Name])
+		if s.line != nil {
+			l.queue.touch(s.line)
+		}
 	})
 	ps.version++
 	ps.settle(now, len(ps.troubled))
-	l.queue.stale = true
 	return nil
 }
 

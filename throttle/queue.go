@@ -1,42 +1,81 @@
 package throttle
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
-// queue holds the waiting permits: one first-in-first-out lane for each
-// priority of each path, and the lanes in the order of their heads' ranks.
+// queue holds the waiting permits: one first-in-first-out lane for each priority
+// of each path. Only the head of a lane competes, and heads compete by rank.
 //
-// A scan goes through the lanes in that order. A head that every limit has room
-// for is granted. A blocked one reserves its weight in those of its limits where
-// its own grant is near, see Ledger.reserve: where there is room for it this keeps
-// the room, and where there is not it keeps whatever there is, so that heavy
-// requests are not passed for ever. Worse heads see only what is left; lanes with
-// other limits pass freely.
+// A head that every limit has room for is granted. A blocked one holds its weight
+// in those of its limits where its own grant is near, see Ledger.reserve: where
+// there is room for it this keeps the room, and where there is not it keeps
+// whatever there is, so that heavy requests are not passed for ever. Worse heads see
+// only what better ones leave; lanes with other limits pass freely.
 //
-// Invariant: between calls of Next, with stale unset and wake not reached, no
-// head could be granted.
+// A lane whose head is blocked sleeps in the line of what blocks it for longest, a
+// limit or a scope, and is looked at again only when one of these comes:
+//   - the line lets it pass, by time or because something was freed there;
+//   - its grant comes near enough for it to hold more (line.nextToHold);
+//   - the wait that its holds were meant for is over (claim.review);
+//   - its head changes, or what its path obeys is paused.
+//
+// Invariant: between calls of Next, with no lane awake, no line touched and no alarm
+// due, each lane sleeps in a line that does not let it pass. A line of a limit does
+// so if the limit's room is less than what the head wants beside the holds of better
+// heads there; so no head could be granted. And each line that time alone will have
+// let somebody pass has an alarm no later than that.
 type queue struct {
-	n      int
-	ready  laneHeap // lanes this scan has not come to
-	passed []*lane  // lanes this scan found blocked, best first
-	epoch  uint64   // number of the scan
-	stale  bool     // what the scan found no longer holds
-	done   bool     // the scan need not come to the lanes left in ready
-	wake   time.Duration
+	n       int
+	lanes   []*lane  // all of them, in no order
+	awake   laneHeap // to be looked at, best first
+	touched []*line  // what is known of them no longer holds
+	alarms  alarms
 
 	deadlines deadlines
-	refused   list    // to be returned by Next
-	spare     []*lane // for reuse
+	refused   list // to be returned by Next
+	spare     spares
+	chance    uint32 // what the shape of the trees is drawn from
+	work      work
 }
 
-// lane is the queue of one priority on one path. Only its head competes.
+// spares are for reuse.
+type spares struct {
+	lanes []*lane
+	lines []*line
+}
+
+// work counts what was done, so that tests can bound it.
+type work struct {
+	examined uint64 // lanes
+	attended uint64 // lines
+	compared uint64 // claims, on the way through the trees
+}
+
+// lane is the queue of one priority on one path.
 type lane struct {
 	list
 	n        int
 	path     *path
 	priority Priority
-	slot     int     // in ready, or -1 if it has been passed
 	recalled *Permit // the last one that was put back where it belongs; nil if it left
+
+	index  int     // among all lanes
+	slot   int     // among those that are awake, or in the line of a scope
+	state  resting // where slot counts
+	line   *line   // where it sleeps; or slept, if it is awake; nil if its head is new
+	claims []claim // of its head, one for each charge of the path
 }
+
+// resting says where a lane is.
+type resting uint8
+
+const (
+	awake   resting = iota // it is to be looked at
+	atLimit                // it sleeps in the line of a limit
+	atScope                // it sleeps in the line of a scope
+)
 
 // disputed reports whether anyone in the queue needs a meter of the path, or may
 // need its part of a slow start.
@@ -48,17 +87,11 @@ func (q *queue) disputed(p *path) bool {
 		return true
 	}
 	for _, c := range p.charges {
-		if c.meter.waiting > 0 {
+		if c.meter.line != nil {
 			return true
 		}
 	}
 	return false
-}
-
-// outranks reports whether p goes ahead of everyone in the queue.
-func (q *queue) outranks(p *Permit) bool {
-	return (len(q.ready) == 0 || p.before(q.ready[0].head)) &&
-		(len(q.passed) == 0 || p.before(q.passed[0].head))
 }
 
 func (q *queue) push(l *Ledger, p *Permit) {
@@ -66,10 +99,10 @@ func (q *queue) push(l *Ledger, p *Permit) {
 	q.n++
 	ln := p.path.lane(p.Priority)
 	if ln == nil {
-		ln = l.queue.openLane(p.path, p.Priority)
+		ln = q.openLane(p.path, p.Priority)
 	}
 	p.lane = ln
-	head := ln.head
+	before := ln.head
 	if ln.tail == nil || ln.tail.before(p) {
 		ln.push(p)
 	} else {
@@ -77,15 +110,12 @@ func (q *queue) push(l *Ledger, p *Permit) {
 	}
 	ln.n++
 	q.deadlines.joined(p)
-	switch {
-	case ln.head != p: // behind a head it changes nothing for the scan
-		return
-	case head == nil:
-		q.ready.push(ln)
-	default:
-		q.reorder(ln)
+	if ln.head == p { // behind a head it changes nothing for anyone
+		if before != nil {
+			q.withdraw(ln)
+		}
+		q.rouse(ln)
 	}
-	q.stale = true
 }
 
 // recall puts p, which came before the last of the lane, where it belongs. Many
@@ -111,54 +141,81 @@ func (q *queue) drop(ln *lane, p *Permit) {
 	q.deadlines.left(p, next)
 }
 
+// lane returns the lane of a priority, or nil.
 func (p *path) lane(priority Priority) *lane {
-	for _, ln := range p.lanes {
-		if ln.priority == priority {
-			return ln
-		}
+	if i, found := p.searchLane(priority); found {
+		return p.lanes[i]
 	}
 	return nil
 }
 
+func (p *path) searchLane(priority Priority) (i int, found bool) {
+	return slices.BinarySearchFunc(p.lanes, priority, func(ln *lane, priority Priority) int {
+		switch {
+		case ln.priority < priority:
+			return -1
+		case ln.priority > priority:
+			return 1
+		}
+		return 0
+	})
+}
+
+// openLane makes a lane, which is nowhere yet.
 func (q *queue) openLane(p *path, priority Priority) *lane {
-	ln := q.newLane()
-	ln.path, ln.priority = p, priority
-	p.lanes = append(p.lanes, ln)
-	for _, c := range p.charges {
-		c.meter.waiting++
+	ln := q.newLane(len(p.charges))
+	ln.path, ln.priority, ln.slot = p, priority, -1
+	ln.index = len(q.lanes)
+	q.lanes = append(q.lanes, ln)
+	i, _ := p.searchLane(priority)
+	p.lanes = slices.Insert(p.lanes, i, ln)
+	for i, c := range p.charges {
+		m := c.meter
+		if m.line == nil {
+			m.line = q.newLine()
+			m.line.meter = m
+		}
+		m.line.needed++
+		ln.claims[i].lane, ln.claims[i].line = ln, m.line
 	}
 	return ln
 }
 
-func (q *queue) newLane() *lane {
-	last := len(q.spare) - 1
+func (q *queue) newLane(charges int) *lane {
+	last := len(q.spare.lanes) - 1
 	if last < 0 {
-		return &lane{}
+		return &lane{claims: make([]claim, charges)}
 	}
-	ln := q.spare[last]
-	q.spare[last] = nil
-	q.spare = q.spare[:last]
+	ln := q.spare.lanes[last]
+	q.spare.lanes[last] = nil
+	q.spare.lanes = q.spare.lanes[:last]
+	if cap(ln.claims) < charges {
+		ln.claims = make([]claim, charges)
+	}
+	ln.claims = ln.claims[:charges]
 	return ln
 }
 
-// closeLane forgets an empty lane that is in neither order.
+// closeLane forgets an empty lane that is nowhere and claims nothing.
 func (q *queue) closeLane(ln *lane) {
-	for i, have := range ln.path.lanes {
-		if have == ln {
-			last := len(ln.path.lanes) - 1
-			ln.path.lanes[i] = ln.path.lanes[last]
-			ln.path.lanes = ln.path.lanes[:last]
-			break
+	i, _ := ln.path.searchLane(ln.priority)
+	ln.path.lanes = slices.Delete(ln.path.lanes, i, i+1)
+	for _, c := range ln.path.charges {
+		if c.meter.line.needed--; c.meter.line.needed == 0 {
+			q.closeLine(c.meter.line)
 		}
 	}
-	for _, c := range ln.path.charges {
-		c.meter.waiting--
-	}
-	*ln = lane{}
-	q.spare = append(q.spare, ln)
+	last := len(q.lanes) - 1
+	q.lanes[ln.index] = q.lanes[last]
+	q.lanes[ln.index].index = ln.index
+	q.lanes[last] = nil
+	q.lanes = q.lanes[:last]
+	clear(ln.claims)
+	*ln = lane{claims: ln.claims}
+	q.spare.lanes = append(q.spare.lanes, ln)
 }
 
-// remove takes p out of the queue wherever it is.
+// remove takes p out of the queue wherever it is, without a grant.
 func (q *queue) remove(p *Permit) {
 	q.n--
 	ln := p.lane
@@ -166,49 +223,111 @@ func (q *queue) remove(p *Permit) {
 		q.refused.remove(p)
 		return
 	}
-	wasHead := ln.head == p
+	if ln.head != p {
+		q.drop(ln, p)
+		return
+	}
+	q.withdraw(ln)
+	q.succeed(ln, p)
+}
+
+// take removes the head of a lane, which is about to be granted. What it held it
+// takes, so that for the others nothing changes, and none of their lines need be
+// looked at but the one that let it pass: that may let more pass.
+func (q *queue) take(ln *lane) {
+	q.n--
+	for i := range ln.claims {
+		q.detach(&ln.claims[i])
+	}
+	q.succeed(ln, ln.head)
+}
+
+// succeed drops the head p, which claims nothing any more, and has the next one
+// looked at.
+func (q *queue) succeed(ln *lane, p *Permit) {
 	q.drop(ln, p)
-	if wasHead {
-		q.reorder(ln)
-		q.stale = true
+	if ln.head != nil {
+		q.rouse(ln)
+		return
+	}
+	q.leave(ln)
+	q.closeLane(ln)
+}
+
+// withdraw gives up all that the head of a lane holds.
+func (q *queue) withdraw(ln *lane) {
+	for i := range ln.claims {
+		c := &ln.claims[i]
+		if c.rooted {
+			q.touch(c.line)
+		}
+		q.detach(c)
 	}
 }
 
-// reorder puts a lane whose head has left where it belongs now.
-func (q *queue) reorder(ln *lane) {
-	switch {
-	case ln.slot >= 0 && ln.head != nil:
-		q.ready.fix(ln.slot)
-	case ln.slot >= 0:
-		q.ready.remove(ln.slot)
-		q.closeLane(ln)
-	default:
-		q.unpass(ln)
-		if ln.head == nil {
-			q.closeLane(ln)
+// leave takes a lane out of where it is. Its line is looked at again: it may have
+// let this lane pass, and then perhaps more.
+func (q *queue) leave(ln *lane) {
+	if ln.slot >= 0 {
+		if ln.state == awake {
+			q.awake.remove(ln.slot)
 		} else {
-			q.ready.push(ln)
+			ln.line.lanes.remove(ln.slot)
+		}
+	}
+	if from := ln.line; from != nil {
+		ln.line = nil
+		q.touch(from)
+		if from.scope != nil {
+			if from.needed--; from.needed == 0 {
+				q.closeLine(from)
+			}
 		}
 	}
 }
 
-func (q *queue) unpass(ln *lane) {
-	for i, have := range q.passed {
-		if have == ln {
-			q.passed = append(q.passed[:i], q.passed[i+1:]...)
-			return
-		}
+// rouse has a lane with a new head looked at.
+func (q *queue) rouse(ln *lane) {
+	q.leave(ln)
+	ln.state = awake
+	q.awake.push(ln)
+}
+
+// wake has a lane looked at that sleeps. It is in its line still.
+func (q *queue) wake(ln *lane) {
+	switch ln.state {
+	case awake:
+		return
+	case atScope:
+		ln.line.lanes.remove(ln.slot)
 	}
+	ln.state = awake
+	q.awake.push(ln)
 }
 
 // freed notes that m may have more room, or may know sooner when it will, from
 // `from` on.
 func (q *queue) freed(m *meter, now, from time.Duration) {
-	if m.waiting == 0 {
-		return
+	switch {
+	case m.line == nil:
+	case from <= now:
+		q.touch(m.line)
+	case m.line.root != nil:
+		// There is no more room yet, and who knows by now when there will be has to hold
+		// what is near no earlier than this.
+		at := from
+		if longest := m.line.root.longest; longest > 0 {
+			at = max(now, from-longest)
+		}
+		q.alarms.advance(m.line, at)
 	}
-	if from <= now {
-		q.stale = true
+}
+
+// touchAll has every line of a limit looked at.
+func (q *queue) touchAll() {
+	for _, ln := range q.lanes {
+		for i := range ln.claims {
+			q.touch(ln.claims[i].line)
+		}
 	}
-	q.wake = min(q.wake, from)
 }

@@ -60,7 +60,7 @@ func (l *Ledger) AssumeFull(now time.Duration) {
 			m.window.fill(now)
 		}
 	}
-	l.queue.stale = true
+	l.queue.touchAll()
 }
 
 // Successor returns the ledger that goes on after l, which a panic may have torn

@@ -212,21 +212,20 @@ func (l *Ledger) drainQueue() []*Permit {
 	for p := q.refused.head; p != nil; p = p.next {
 		waiting = append(waiting, p)
 	}
-	for _, lanes := range [][]*lane{q.ready, q.passed} {
-		for _, ln := range lanes {
-			for p := ln.head; p != nil; p = p.next {
-				waiting = append(waiting, p)
-			}
-			for _, c := range ln.path.charges {
-				c.meter.waiting--
-			}
-			ln.path.lanes = nil
+	for _, ln := range q.lanes {
+		for p := ln.head; p != nil; p = p.next {
+			waiting = append(waiting, p)
 		}
+		for _, c := range ln.path.charges {
+			c.meter.line = nil
+		}
+		if ln.line != nil && ln.line.scope != nil {
+			ln.line.scope.line = nil
+		}
+		ln.path.lanes = nil
 	}
 	slices.SortFunc(waiting, func(a, b *Permit) int { return cmp.Compare(a.seq, b.seq) })
-	// The number of the scan goes on, or else a meter could take what an old scan
-	// reserved for the next one's.
-	*q = queue{epoch: q.epoch, stale: true, wake: never}
+	*q = queue{chance: q.chance, work: q.work}
 	return waiting
 }
 

@@ -73,10 +73,13 @@ func TestFullKeysDoNotSlowDownFreeOnes(t *testing.T) {
 			left--
 		}
 	}
-	for left > 0 {
+	for {
 		for p := l.Next(now); p != nil; p = l.Next(now) {
 			l.Settle(now, p, Outcome{})
 			left--
+		}
+		if left == 0 {
+			break
 		}
 		now, _ = l.Wake()
 	}

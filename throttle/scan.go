@@ -37,28 +37,27 @@ func (l *Ledger) expired(now, last time.Duration) *Permit {
 	return p
 }
 
-// scan goes on with the scan, or begins a new one if there is reason to, and
-// returns the first permit it grants or must refuse.
+// scan looks at the lanes that are awake, best first, until one of them has a head
+// that is granted or must be refused, which it returns.
+//
+// What it finds on the way holds to the end: nothing that a lane does changes
+// anything for a better one. So whoever is woken meanwhile ranks behind whoever was
+// looked at before.
 func (l *Ledger) scan(now time.Duration) *Permit {
 	q := &l.queue
-	if q.n == 0 {
-		return nil
-	}
-	if q.stale || now >= q.wake {
-		q.restart()
-	}
-	for len(q.ready) > 0 && !q.done {
-		ln := q.ready[0]
+	for q.n > 0 {
+		l.attendDue(now)
+		if len(q.awake) == 0 {
+			break
+		}
+		ln := q.awake[0].lane
 		p := ln.head
 		if err := p.hopeless(); err != nil {
 			q.remove(p)
 			p.state, p.err = Refused, err
 			return p
 		}
-		if at := l.examine(now, p); at > now {
-			q.wake = min(q.wake, at)
-			q.pass(ln)
-			q.done = q.exhausted(now, ln)
+		if l.examine(now, ln) > now {
 			continue
 		}
 		q.take(ln)
@@ -69,112 +68,271 @@ func (l *Ledger) scan(now time.Duration) *Permit {
 	return nil
 }
 
-func (q *queue) restart() {
-	for _, ln := range q.passed {
-		q.ready.push(ln)
-	}
-	clear(q.passed)
-	q.passed = q.passed[:0]
-	q.epoch++
-	q.stale, q.done, q.wake = false, false, never
-}
-
-func (q *queue) pass(ln *lane) {
-	q.ready.remove(0)
-	ln.slot = -1
-	q.passed = append(q.passed, ln)
-}
-
-// take removes the head of a ready lane, which is about to be granted. What
-// the scan has found so far still holds: the heads that were passed are better,
-// and their reservations were respected.
-func (q *queue) take(ln *lane) {
-	p := ln.head
-	q.n--
-	q.drop(ln, p)
-	q.reorder(ln)
-}
-
-// examine returns now if p, a head, may be granted. Otherwise it reserves what
-// p needs, and returns the instant from which p may be granted if nothing else
-// happens before, or never.
-func (l *Ledger) examine(now time.Duration, p *Permit) time.Duration {
+// attendDue looks at every line of which something may have changed, and wakes whom
+// they let pass.
+func (l *Ledger) attendDue(now time.Duration) {
 	q := &l.queue
-	opens := p.path.opens(now)
-	at := opens
-	for i, c := range p.path.charges {
-		m := c.meter
-		if m.epoch != q.epoch { // what is reserved is from an earlier scan
-			m.epoch, m.reserved = q.epoch, 0
-		}
-		m.opens = l.opening(now, m, p, m.reserved, p.weight(i))
-		at = max(at, m.opens)
+	for q.alarms.next() <= now {
+		ln := q.alarms[0].line
+		q.alarms.clear(ln)
+		q.touch(ln)
 	}
-	if at > now && opens <= now { // what is paused keeps nothing from others
-		l.reserve(now, p)
+	for len(q.touched) > 0 {
+		last := len(q.touched) - 1
+		ln := q.touched[last]
+		q.touched[last] = nil
+		q.touched = q.touched[:last]
+		ln.touched = false
+		q.work.attended++
+		switch {
+		case ln.meter != nil:
+			l.attendLimit(now, ln)
+		case ln.scope != nil:
+			q.attendScope(now, ln)
+		default:
+			q.reuse(ln)
+		}
+	}
+}
+
+// attendScope wakes the best lane of a scope that lets it pass. Once that has been
+// looked at, the line is touched again, and the next one's turn comes.
+func (q *queue) attendScope(now time.Duration, ln *line) {
+	switch at := ln.scope.opens(now); {
+	case len(ln.lanes) == 0:
+	case at > now:
+		q.alarms.set(ln, at)
+	default:
+		q.wake(ln.lanes[0].lane)
+	}
+}
+
+// attendLimit wakes the best lane of a limit that there is reason to look at, as
+// attendScope does; if there is none, it sees to it that the line is looked at again
+// when time may have brought one.
+func (l *Ledger) attendLimit(now time.Duration, ln *line) {
+	q := &l.queue
+	if ln.root == nil {
+		q.alarms.clear(ln)
+		return
+	}
+	room := ln.meter.window.room(now)
+	c, at := l.nextToPass(now, ln, room)
+	if c == nil && ln.meter.rule.Window == Lifetime {
+		c = ln.firstHopeless(q)
+	}
+	if c == nil {
+		if ln.root.soonest <= now {
+			c = ln.find(q, func(c *claim) bool { return c.soonest <= now }, func(c *claim) bool { return c.review <= now })
+		}
+		at = min(at, ln.root.soonest)
+	}
+	if c == nil && ln.root.pending != nothing {
+		next := toHold{at: at}
+		ln.nextToHold(q, ln.root, 0, func(want int64, pend time.Duration) time.Duration {
+			return ln.meter.holdsFrom(now, room, want, pend)
+		}, &next)
+		if at = next.at; at <= now {
+			c = next.claim
+		}
+	}
+	if c != nil {
+		q.wake(c.lane)
+		return
+	}
+	q.alarms.set(ln, at)
+}
+
+// nextToPass returns the best-ranked sleeper that the limit lets pass; or nil, and when
+// time alone may let one pass.
+func (l *Ledger) nextToPass(now time.Duration, ln *line, room int64) (c *claim, at time.Duration) {
+	q, m := &l.queue, ln.meter
+	at = never
+	switch least := ln.root.plain; {
+	case least == nothing:
+	case least > room:
+		at = max(m.window.when(now, least, m.window.inFlight()), now+1)
+	case m.spreadUntil(now) > now:
+		at = m.spreadUntil(now)
+	default:
+		return ln.firstToFit(q, room), now
+	}
+	if ln.root.paced != nothing {
+		c := ln.firstPaced(q)
+		opens := l.opening(now, m, c.lane.head, ln.heldBefore(q, c.rank, c.seq), c.weight)
+		if opens <= now {
+			return c, now
+		}
+		at = min(at, opens)
+	}
+	return nil, at
+}
+
+// firstHopeless returns the best-ranked claim on a lifetime budget that cannot pay for
+// it any more.
+func (ln *line) firstHopeless(q *queue) *claim {
+	b, ok := ln.meter.window.(*lifetime)
+	if !ok {
+		return nil
+	}
+	return ln.find(q, func(c *claim) bool { return b.exhausted(c.most) }, func(c *claim) bool { return b.exhausted(c.want) })
+}
+
+// holdsFrom returns from when on a head that sleeps at m may hold limits of the cycle
+// pend, if m has to have so much room for it, and has what it has now: once the wait
+// is no longer than that cycle. It is never for a wait of which no end is known, and
+// that may be longer.
+func (m *meter) holdsFrom(now time.Duration, room, want int64, pend time.Duration) time.Duration {
+	if want <= room {
+		return m.spreadUntil(now) - pend
+	}
+	if at := m.window.when(now, want, m.window.inFlight()); at != never {
+		return max(at, now+1) - pend
+	}
+	if want <= m.rule.terms.quota && m.cycle() <= pend && m.lost.sum() == 0 {
+		return now
+	}
+	return never
+}
+
+// examine returns now if the head of a lane that is awake may be granted. Otherwise it
+// has the lane sleep, and returns an instant after now.
+func (l *Ledger) examine(now time.Duration, ln *lane) time.Duration {
+	q, p := &l.queue, ln.head
+	q.work.examined++
+	if s := p.path.closedBy(now); s != nil {
+		q.sleepAtScope(ln, s)
+		return never
+	}
+	at := now
+	for i := range ln.claims {
+		c, m := &ln.claims[i], p.path.charges[i].meter
+		c.weight = p.weight(i)
+		c.ahead = c.line.heldBefore(q, p.rank, p.seq)
+		c.opens = l.opening(now, m, p, c.ahead, c.weight)
+		at = max(at, c.opens)
+	}
+	if at > now {
+		l.reserve(now, ln)
 	}
 	return at
 }
 
-// reserve keeps what p, a blocked head, needs from all heads that rank below it:
-// room where there is room for it, and whatever there is where there is not. It
-// does so in the limits that p waits for longest, and in those whose own cycle is
-// no shorter than that wait.
+// sleepAtScope has a lane sleep at a scope. What is paused keeps nothing from others.
+func (q *queue) sleepAtScope(ln *lane, s *scope) {
+	for i := range ln.claims {
+		c := &ln.claims[i]
+		c.weight = ln.head.weight(i)
+		q.amend(c, &claim{review: never, want: c.weight + c.line.meter.rule.kept(ln.priority)}, ln.head)
+	}
+	if s.line == nil {
+		s.line = q.newLine()
+		s.line.scope = s
+	}
+	s.line.needed++ // first, or else the line may be closed if it is the one that is left
+	q.leave(ln)
+	ln.line, ln.state = s.line, atScope
+	s.line.lanes.push(ln)
+	q.touch(s.line)
+}
+
+// reserve has a lane sleep, whose head is blocked, and hold what the head needs from
+// all heads that rank below it: room where there is room for it, and whatever there
+// is where there is not. It does so in the limits that the head waits for longest, one
+// of which it sleeps at, and in those whose own cycle is no shorter than that wait. It
+// holds more as the end of the wait comes nearer, see line.nextToHold, and when
+// it has not come when it should have, all is looked at anew.
 //
-// Of any two limits, then, the one with the longer cycle is kept while p waits
+// Of any two limits, then, the one with the longer cycle is held while the head waits
 // for the other. Let p be the best-ranked head that needs any of its limits, and
 // let C1 >= C2 >= ... be their cycles. No limit lets p wait for more than its own
-// cycle, so the first is kept at all times, and has room for p within C1 and from
-// then on. After that p waits for C2 at most, so the second is kept at all times,
-// and so on: p is granted within the sum of the cycles, however much others want
-// that rank below it, and no limit stands idle for p for longer than its cycle.
-func (l *Ledger) reserve(now time.Duration, p *Permit) {
-	longest := now
-	for i, c := range p.path.charges {
-		m := c.meter
-		if m.opens == never {
-			m.opens = l.expected(now, m, p, p.weight(i))
+// cycle, so the first is held at all times, and has room for p within C1 and from
+// then on. If p sleeps there it is woken by that; wherever else it sleeps it waits for
+// C2 at most, so that the second is held already, or will be when p is woken. From
+// then on the second is held at all times, and so on: p is granted within the sum of
+// the cycles, however much others want that rank below it, and no limit stands idle
+// for p for longer than its cycle.
+func (l *Ledger) reserve(now time.Duration, ln *lane) {
+	longest, at, known := now, 0, false
+	for i := range ln.claims {
+		c := &ln.claims[i]
+		byTime := c.opens != never
+		if !byTime {
+			c.opens = l.expected(now, c, ln.head)
 		}
-		longest = max(longest, m.opens)
+		if c.opens > longest {
+			longest, at, known = c.opens, i, byTime
+		}
 	}
-	for i, c := range p.path.charges {
-		m := c.meter
-		if m.opens == longest || longest-now <= m.cycle() {
-			m.reserved = min(m.reserved+p.weight(i), maxReserved)
+	var pend time.Duration
+	review := never
+	for i := range ln.claims {
+		c := &ln.claims[i]
+		switch cycle := c.line.meter.cycle(); {
+		case c.opens < longest && longest-now > cycle:
+			pend = max(pend, cycle)
+		case i != at && known:
+			review = longest
 		}
+	}
+	l.queue.sleepAtLimit(now, ln, at, pend, review, longest)
+}
+
+// sleepAtLimit has a lane sleep at its i-th limit.
+func (q *queue) sleepAtLimit(now time.Duration, ln *lane, at int, pend, review, longest time.Duration) {
+	for i := range ln.claims {
+		c := &ln.claims[i]
+		next := claim{mode: elsewhere, review: never, want: c.weight + c.line.meter.rule.kept(ln.priority)}
+		if c.opens == longest || longest-now <= c.line.meter.cycle() {
+			next.held = c.weight
+		}
+		if i == at {
+			next.pend, next.review, next.mode = pend, review, plain
+			if m := c.line.meter; m.window.room(now)-c.ahead >= next.want && m.spreadUntil(now) <= now {
+				next.mode, next.pend = paced, 0
+			}
+		}
+		q.amend(c, &next, ln.head)
+	}
+	q.leave(ln)
+	ln.line, ln.state = ln.claims[at].line, atLimit
+	q.touch(ln.line)
+}
+
+// amend gives a claim what next says of it.
+func (q *queue) amend(c, next *claim, head *Permit) {
+	if c.held > next.held {
+		q.touch(c.line)
+	}
+	// A lifetime budget knows of whoever waits for it, since it may be spent.
+	if next.held == 0 && next.mode == elsewhere && c.line.meter.rule.Window != Lifetime {
+		q.detach(c)
+		return
+	}
+	same := c.held == next.held && c.want == next.want && c.mode == next.mode && c.pend == next.pend && c.review == next.review
+	c.held, c.want, c.mode, c.pend, c.review = next.held, next.want, next.mode, next.pend, next.review
+	switch {
+	case !c.rooted:
+		q.attach(c, head)
+	case !same:
+		q.resum(c)
 	}
 }
 
-// maxReserved is more than any limit has, and far from overflow.
-const maxReserved = 1 << 50
-
-// expected is when m may have room for p that only an answer can bring: within a
+// expected is when a limit may have room for p that only an answer can bring: within a
 // cycle, or when lost permits let go; never if those ahead of p need all there is.
-func (l *Ledger) expected(now time.Duration, m *meter, p *Permit, w int64) time.Duration {
-	need := m.reserved + w + m.rule.kept(p.Priority)
+func (l *Ledger) expected(now time.Duration, c *claim, p *Permit) time.Duration {
+	m := c.line.meter
+	need := c.ahead + c.weight + m.rule.kept(p.Priority)
 	if need > m.rule.terms.quota {
 		return never
 	}
 	if lost := m.lost.sum(); lost > 0 {
 		if at := m.clears(now, need, m.window.inFlight()-lost); at != never {
-			return at
+			return max(at, now+1)
 		}
 	}
 	return now + min(m.cycle(), never/2)
-}
-
-// exhausted reports whether a limit of ln, a lane that was just passed, has
-// nothing left and is needed by every lane that is still to come. Then the
-// scan need go on only once there is more.
-func (q *queue) exhausted(now time.Duration, ln *lane) bool {
-	for _, c := range ln.path.charges {
-		m := c.meter
-		if m.waiting == len(q.ready)+len(q.passed) && m.window.room(now) <= m.reserved {
-			q.wake = min(q.wake, m.window.when(now, m.reserved+1, m.window.inFlight()))
-			return true
-		}
-	}
-	return false
 }
 
 // Wake returns the instant at which Next should be called again if nothing
@@ -183,11 +341,10 @@ func (l *Ledger) Wake() (at time.Duration, ok bool) {
 	q := &l.queue
 	at = never
 	if q.n > 0 {
-		at = q.wake
-		if q.stale || q.refused.head != nil {
+		if len(q.awake) > 0 || len(q.touched) > 0 || q.refused.head != nil {
 			return l.now, true
 		}
-		at = min(at, l.lost.next())
+		at = min(q.alarms.next(), l.lost.next())
 		if p := q.deadlines.first(at); p != nil {
 			at = p.Deadline
 		}

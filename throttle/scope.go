@@ -41,6 +41,7 @@ type scope struct {
 	grown     time.Duration // when allowance rose last, or the first of fresh left
 	refusals  int           // in a row, each of a request that left after the pause for the one before
 	watched   bool          // it is among pauses.troubled
+	line      *line         // of the lanes that sleep here; nil if none does
 }
 
 const (

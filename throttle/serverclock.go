@@ -126,7 +126,7 @@ func (l *Ledger) SetClock(now, lo, hi time.Duration) {
 			}
 		})
 	}
-	l.queue.stale = true
+	l.queue.touchAll()
 }
 
 func (l *Ledger) eachMeter(do func(*meter)) {

@@ -90,12 +90,10 @@ func (m *meter) snapshot(now time.Duration, queued []Class, paused time.Duration
 func (q *queue) classes() ([]Class, map[*meter][]Class) {
 	var all []Class
 	byMeter := map[*meter][]Class{}
-	for _, lanes := range [][]*lane{q.ready, q.passed} {
-		for _, ln := range lanes {
-			all = count(all, ln)
-			for _, c := range ln.path.charges {
-				byMeter[c.meter] = count(byMeter[c.meter], ln)
-			}
+	for _, ln := range q.lanes {
+		all = count(all, ln)
+		for _, c := range ln.path.charges {
+			byMeter[c.meter] = count(byMeter[c.meter], ln)
 		}
 	}
 	return all, byMeter

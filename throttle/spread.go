@@ -28,6 +28,15 @@ func (l *Ledger) spreadAfter(now time.Duration, p *Permit) {
 	}
 }
 
+// spreadUntil returns when the next may go if those of m are spread out; an instant
+// that is not after now if they are not.
+func (m *meter) spreadUntil(now time.Duration) time.Duration {
+	if now >= m.spread {
+		return now
+	}
+	return min(m.next, m.spread)
+}
+
 func (m *meter) heavy(w int64) bool { return w > m.rule.terms.quota/spreadHeavy }
 
 // spreadOut moves the next grant away by what a light one of w takes to come back.

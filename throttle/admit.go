@@ -126,7 +126,7 @@ func (l *Ledger) opening(now time.Duration, m *meter, p *Permit, reserved, w int
 	kept := m.rule.kept(p.Priority)
 	if m.window.room(now) < need+kept {
 		at := m.window.when(now, need+kept, m.window.inFlight())
-		return max(at, now+1) // when may be early, but now would mean that there is room
+		return max(at, m.spreadUntil(now), now+1) // when may be early, but now would mean that there is room
 	}
 	at := max(now, m.spreadUntil(now))
 	if l.paced(p) {

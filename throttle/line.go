@@ -48,6 +48,7 @@ type claim struct {
 	want   int64         // weight, and what the limit keeps for more urgent ones
 	pend   time.Duration // the longest cycle of the limits that are not held yet; 0 for none
 	review time.Duration // when the wait is over that other limits are held for; or never
+	far    bool          // those ahead need all that there is, so that nothing is near
 
 	sums // of the subtree
 }
@@ -59,6 +60,7 @@ type sums struct {
 	plain   int64         // the least that a sleeper wants that room alone keeps
 	paced   int64         // ... that pacing keeps
 	pending int64         // ... that has something pending
+	beyond  int64         // ... that is far
 	longest time.Duration // the longest pend
 	soonest time.Duration // the first review
 	most    int64         // the largest want by itself
@@ -97,9 +99,9 @@ func behind(held, want int64) int64 {
 
 // sumUp works out what c says of its subtree, and reports whether that has changed.
 func (c *claim) sumUp() (changed bool) {
-	s := sums{plain: nothing, paced: nothing, pending: nothing, longest: c.pend, soonest: c.review, most: c.want}
+	s := sums{plain: nothing, paced: nothing, pending: nothing, beyond: nothing, longest: c.pend, soonest: c.review, most: c.want}
 	if l := c.left; l != nil {
-		s.total, s.plain, s.paced, s.pending = l.total, l.plain, l.paced, l.pending
+		s.total, s.plain, s.paced, s.pending, s.beyond = l.total, l.plain, l.paced, l.pending, l.beyond
 		s.longest, s.soonest, s.most = max(s.longest, l.longest), min(s.soonest, l.soonest), max(s.most, l.most)
 	}
 	switch wants := behind(s.total, c.want); c.mode {
@@ -107,6 +109,9 @@ func (c *claim) sumUp() (changed bool) {
 		s.plain = min(s.plain, wants)
 		if c.pend > 0 {
 			s.pending = min(s.pending, wants)
+		}
+		if c.far {
+			s.beyond = min(s.beyond, wants)
 		}
 	case paced:
 		s.paced = min(s.paced, wants)
@@ -116,6 +121,7 @@ func (c *claim) sumUp() (changed bool) {
 		s.plain = min(s.plain, behind(s.total, r.plain))
 		s.paced = min(s.paced, behind(s.total, r.paced))
 		s.pending = min(s.pending, behind(s.total, r.pending))
+		s.beyond = min(s.beyond, behind(s.total, r.beyond))
 		s.longest, s.soonest, s.most = max(s.longest, r.longest), min(s.soonest, r.soonest), max(s.most, r.most)
 		s.total = behind(s.total, r.total)
 	}
@@ -242,30 +248,47 @@ func (q *queue) resum(c *claim) {
 	}
 }
 
-// firstToFit returns the best-ranked plain sleeper that room is enough for; nil if it
-// is for none.
-func (ln *line) firstToFit(q *queue, room int64) *claim {
+// kind tells some of the sleepers apart: what those of a subtree want least, and
+// whether a claim is one of them.
+type kind struct {
+	least func(*sums) int64
+	is    func(*claim) bool
+}
+
+var (
+	isPlain = kind{func(s *sums) int64 { return s.plain }, func(c *claim) bool { return c.mode == plain }}
+	isFar   = kind{func(s *sums) int64 { return s.beyond }, func(c *claim) bool { return c.far }}
+)
+
+// firstWithin returns the best-ranked sleeper of a kind that wants no more than that;
+// nil if there is none.
+func (ln *line) firstWithin(q *queue, most int64, of kind) *claim {
 	c := ln.root
 	for c != nil {
 		q.work.compared++
 		held := int64(0)
 		if l := c.left; l != nil {
-			if l.plain <= room {
+			if of.least(&l.sums) <= most {
 				c = l
 				continue
 			}
 			held = l.total
 		}
-		if c.mode == plain && behind(held, c.want) <= room {
+		if of.is(c) && behind(held, c.want) <= most {
 			return c
 		}
-		room -= behind(held, c.held)
-		if c.right == nil || c.right.plain > room {
+		most -= behind(held, c.held)
+		if c.right == nil || of.least(&c.right.sums) > most {
 			return nil
 		}
 		c = c.right
 	}
 	return nil
+}
+
+// firstToReview returns the best-ranked sleeper whose wait should be over.
+func (ln *line) firstToReview(q *queue, now time.Duration) *claim {
+	return ln.find(q, func(c *claim) bool { return c.soonest <= now }, func(c *claim) bool { return c.review <= now })
 }
 
 // find returns the best-ranked claim of which `is` holds; `among` says whether it can
@@ -318,27 +341,28 @@ type toHold struct {
 }
 
 // nextToHold finds the sleeper in the subtree of c that is the first to have waited
-// long enough to hold more of other limits, if that is before next.at; so much is
-// held before c. It looks into a subtree only if one could be found there were what
-// it wants least wanted by the one that may hold first.
-func (ln *line) nextToHold(q *queue, c *claim, held int64, from func(want int64, pend time.Duration) time.Duration, next *toHold) {
+// long enough to hold more of other limits, if that is before next.at; of those that
+// have by now, the best-ranked one. So much is held before c. It looks into a
+// subtree only if one could be found there were what is wanted least there wanted by
+// the one that may hold first.
+func (ln *line) nextToHold(q *queue, c *claim, held int64, now time.Duration, from func(want int64, pend time.Duration) time.Duration, next *toHold) {
 	if c == nil || c.longest == 0 || c.pending == nothing {
 		return
 	}
 	q.work.compared++
-	if from(behind(held, c.pending), c.longest) >= next.at {
+	if next.at <= now || from(behind(held, c.pending), c.longest) >= next.at {
 		return
 	}
-	ln.nextToHold(q, c.left, held, from, next)
+	ln.nextToHold(q, c.left, held, now, from, next)
 	if c.left != nil {
 		held = behind(held, c.left.total)
 	}
-	if c.mode == plain && c.pend > 0 {
+	if c.mode == plain && c.pend > 0 && next.at > now {
 		if at := from(behind(held, c.want), c.pend); at < next.at {
 			*next = toHold{c, at}
 		}
 	}
-	ln.nextToHold(q, c.right, behind(held, c.held), from, next)
+	ln.nextToHold(q, c.right, behind(held, c.held), now, from, next)
 }
 
 func (q *queue) newLine() *line {

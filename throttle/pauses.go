@@ -211,8 +211,8 @@ func (p *path) closedBy(now time.Duration) (by *scope) {
 // that it was answered, and not refused. That may let others leave.
 func (l *Ledger) land(now time.Duration, p *Permit, good bool) {
 	p.path.obeyed(func(s *scope) {
-		if s.land(now, p.granted, good) && s.line != nil {
-			l.queue.touch(s.line)
+		if s.land(now, p.granted, good) {
+			l.queue.touchScope(s)
 		}
 	})
 }
@@ -222,6 +222,7 @@ func (l *Ledger) wakePaused(now time.Duration) {
 	for _, ln := range l.queue.lanes {
 		if ln.state == atLimit && ln.path.closedBy(now) != nil {
 			l.queue.wake(ln)
+			ln.roused = true
 		}
 	}
 }
@@ -247,7 +248,10 @@ func (l *Ledger) Pause(now time.Duration, s Scope, until time.Duration) error {
 		ps.anywhere[s.Name] = until
 		ps.version++
 	}
-	ps.each(now, s, func(s *scope) { s.pause(now, until) })
+	ps.each(now, s, func(s *scope) {
+		s.pause(now, until)
+		l.queue.touchScope(s) // the pause may end before a slow start would have let anybody pass
+	})
 	l.wakePaused(now)
 	return nil
 }
@@ -266,9 +270,7 @@ func (l *Ledger) Resume(now time.Duration, s Scope) error {
 	ps.each(now, s, func(s *scope) {
 		s.until, s.allowance, s.refusals = min(s.until, now), 0, 0
 		s.home.spared = max(s.home.spared, ps.anywhere[s.Name])
-		if s.line != nil {
-			l.queue.touch(s.line)
-		}
+		l.queue.touchScope(s)
 	})
 	ps.version++
 	ps.settle(now, len(ps.troubled))

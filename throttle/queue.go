@@ -65,6 +65,7 @@ type lane struct {
 	slot   int     // among those that are awake, or in the line of a scope
 	state  resting // where slot counts
 	line   *line   // where it sleeps; or slept, if it is awake; nil if its head is new
+	roused bool    // it is to be looked at whatever it slept for
 	claims []claim // of its head, one for each charge of the path
 }
 
@@ -232,12 +233,17 @@ func (q *queue) remove(p *Permit) {
 }
 
 // take removes the head of a lane, which is about to be granted. What it held it
-// takes, so that for the others nothing changes, and none of their lines need be
-// looked at but the one that let it pass: that may let more pass.
+// takes, so that the room of the others comes when it would have come, and none of
+// their lines need be looked at but the one that let it pass: that may let more pass.
+// Only those for whom there may now be room within a cycle may hold more.
 func (q *queue) take(ln *lane) {
 	q.n--
 	for i := range ln.claims {
-		q.detach(&ln.claims[i])
+		c := &ln.claims[i]
+		q.detach(c)
+		if c.line.root != nil && c.line.root.beyond <= c.line.meter.rule.terms.quota {
+			q.touch(c.line)
+		}
 	}
 	q.succeed(ln, ln.head)
 }
@@ -275,6 +281,7 @@ func (q *queue) leave(ln *lane) {
 			ln.line.lanes.remove(ln.slot)
 		}
 	}
+	ln.roused = false
 	if from := ln.line; from != nil {
 		ln.line = nil
 		q.touch(from)
@@ -305,21 +312,42 @@ func (q *queue) wake(ln *lane) {
 	q.awake.push(ln)
 }
 
+// sleepOn has a lane sleep on where it was woken.
+func (q *queue) sleepOn(ln *lane) {
+	q.awake.remove(ln.slot)
+	if ln.state = atLimit; ln.line.scope != nil {
+		ln.state = atScope
+		ln.line.lanes.push(ln)
+	}
+	q.touch(ln.line)
+}
+
+// asleep returns the claim by which a lane sleeps, or slept, at a limit.
+func (ln *lane) asleep() *claim {
+	for i := range ln.claims {
+		if c := &ln.claims[i]; c.line == ln.line {
+			return c
+		}
+	}
+	return nil
+}
+
 // freed notes that m may have more room, or may know sooner when it will, from
 // `from` on.
 func (q *queue) freed(m *meter, now, from time.Duration) {
 	switch {
-	case m.line == nil:
-	case from <= now:
+	case m.line == nil || m.line.root == nil:
+	case from <= now || m.line.root.pending != nothing:
 		q.touch(m.line)
-	case m.line.root != nil:
-		// There is no more room yet, and who knows by now when there will be has to hold
-		// what is near no earlier than this.
-		at := from
-		if longest := m.line.root.longest; longest > 0 {
-			at = max(now, from-longest)
-		}
-		q.alarms.advance(m.line, at)
+	default:
+		q.alarms.advance(m.line, from) // there is no more room before that
+	}
+}
+
+// touchScope has the line of a scope looked at, if there is one.
+func (q *queue) touchScope(s *scope) {
+	if s.line != nil {
+		q.touch(s.line)
 	}
 }
 

@@ -57,6 +57,10 @@ func (l *Ledger) scan(now time.Duration) *Permit {
 			p.state, p.err = Refused, err
 			return p
 		}
+		if !l.passes(now, ln) {
+			q.sleepOn(ln)
+			continue
+		}
 		if l.examine(now, ln) > now {
 			continue
 		}
@@ -66,6 +70,27 @@ func (l *Ledger) scan(now time.Duration) *Permit {
 		return p
 	}
 	return nil
+}
+
+// passes reports whether there still is a reason to look at a lane that is awake: a
+// better one may have come to hold since what it was woken for.
+func (l *Ledger) passes(now time.Duration, ln *lane) bool {
+	switch at := ln.line; {
+	case at == nil || ln.roused:
+		return true
+	case at.scope != nil:
+		return at.scope.opens(now) <= now
+	}
+	c := ln.asleep()
+	m := c.line.meter
+	ahead := c.line.heldBefore(&l.queue, c.rank, c.seq)
+	if c.mode == paced && l.opening(now, m, ln.head, ahead, c.weight) <= now {
+		return true
+	}
+	room, want := m.window.room(now), behind(ahead, c.want)
+	return c.mode == plain && want <= room && m.spreadUntil(now) <= now || c.review <= now ||
+		c.far && want <= m.rule.terms.quota ||
+		c.pend > 0 && m.holdsFrom(now, room, want, c.pend) <= now
 }
 
 // attendDue looks at every line of which something may have changed, and wakes whom
@@ -107,40 +132,47 @@ func (q *queue) attendScope(now time.Duration, ln *line) {
 	}
 }
 
-// attendLimit wakes the best lane of a limit that there is reason to look at, as
-// attendScope does; if there is none, it sees to it that the line is looked at again
-// when time may have brought one.
+// attendLimit wakes the best lane that there is reason to look at, of each reason that
+// there is, as attendScope does; if there is none, it sees to it that the line is
+// looked at again when time may have brought one.
 func (l *Ledger) attendLimit(now time.Duration, ln *line) {
-	q := &l.queue
+	q, m := &l.queue, ln.meter
 	if ln.root == nil {
 		q.alarms.clear(ln)
 		return
 	}
-	room := ln.meter.window.room(now)
+	room := m.window.room(now)
 	c, at := l.nextToPass(now, ln, room)
-	if c == nil && ln.meter.rule.Window == Lifetime {
-		c = ln.firstHopeless(q)
+	found := q.wakeClaim(c)
+	if m.rule.Window == Lifetime {
+		found = q.wakeClaim(ln.firstHopeless(q)) || found
 	}
-	if c == nil {
-		if ln.root.soonest <= now {
-			c = ln.find(q, func(c *claim) bool { return c.soonest <= now }, func(c *claim) bool { return c.review <= now })
-		}
-		at = min(at, ln.root.soonest)
+	if ln.root.soonest <= now {
+		found = q.wakeClaim(ln.firstToReview(q, now)) || found
 	}
-	if c == nil && ln.root.pending != nothing {
-		next := toHold{at: at}
-		ln.nextToHold(q, ln.root, 0, func(want int64, pend time.Duration) time.Duration {
-			return ln.meter.holdsFrom(now, room, want, pend)
+	at = min(at, ln.root.soonest)
+	if ln.root.beyond <= m.rule.terms.quota {
+		found = q.wakeClaim(ln.firstWithin(q, m.rule.terms.quota, isFar)) || found
+	}
+	if ln.root.pending != nothing {
+		next := toHold{at: max(at, now+1)}
+		ln.nextToHold(q, ln.root, 0, now, func(want int64, pend time.Duration) time.Duration {
+			return m.holdsFrom(now, room, want, pend)
 		}, &next)
-		if at = next.at; at <= now {
-			c = next.claim
-		}
+		found = next.at <= now && q.wakeClaim(next.claim) || found
+		at = min(at, next.at)
 	}
+	if !found {
+		q.alarms.set(ln, at)
+	}
+}
+
+// wakeClaim wakes the lane of a claim, if there is one.
+func (q *queue) wakeClaim(c *claim) bool {
 	if c != nil {
 		q.wake(c.lane)
-		return
 	}
-	q.alarms.set(ln, at)
+	return c != nil
 }
 
 // nextToPass returns the best-ranked sleeper that the limit lets pass; or nil, and when
@@ -151,11 +183,11 @@ func (l *Ledger) nextToPass(now time.Duration, ln *line, room int64) (c *claim, 
 	switch least := ln.root.plain; {
 	case least == nothing:
 	case least > room:
-		at = max(m.window.when(now, least, m.window.inFlight()), now+1)
+		at = max(m.window.when(now, least, m.window.inFlight()), m.spreadUntil(now), now+1)
 	case m.spreadUntil(now) > now:
 		at = m.spreadUntil(now)
 	default:
-		return ln.firstToFit(q, room), now
+		return ln.firstWithin(q, room, isPlain), now
 	}
 	if ln.root.paced != nothing {
 		c := ln.firstPaced(q)
@@ -180,17 +212,13 @@ func (ln *line) firstHopeless(q *queue) *claim {
 
 // holdsFrom returns from when on a head that sleeps at m may hold limits of the cycle
 // pend, if m has to have so much room for it, and has what it has now: once the wait
-// is no longer than that cycle. It is never for a wait of which no end is known, and
-// that may be longer.
+// is no longer than that cycle. It is never for a wait of which no end is known.
 func (m *meter) holdsFrom(now time.Duration, room, want int64, pend time.Duration) time.Duration {
 	if want <= room {
 		return m.spreadUntil(now) - pend
 	}
 	if at := m.window.when(now, want, m.window.inFlight()); at != never {
-		return max(at, now+1) - pend
-	}
-	if want <= m.rule.terms.quota && m.cycle() <= pend && m.lost.sum() == 0 {
-		return now
+		return max(at, m.spreadUntil(now), now+1) - pend
 	}
 	return never
 }
@@ -288,8 +316,9 @@ func (q *queue) sleepAtLimit(now time.Duration, ln *lane, at int, pend, review, 
 		}
 		if i == at {
 			next.pend, next.review, next.mode = pend, review, plain
+			next.far = longest == never
 			if m := c.line.meter; m.window.room(now)-c.ahead >= next.want && m.spreadUntil(now) <= now {
-				next.mode, next.pend = paced, 0
+				next.mode, next.pend, next.far = paced, 0, false
 			}
 		}
 		q.amend(c, &next, ln.head)
@@ -309,8 +338,8 @@ func (q *queue) amend(c, next *claim, head *Permit) {
 		q.detach(c)
 		return
 	}
-	same := c.held == next.held && c.want == next.want && c.mode == next.mode && c.pend == next.pend && c.review == next.review
-	c.held, c.want, c.mode, c.pend, c.review = next.held, next.want, next.mode, next.pend, next.review
+	same := c.held == next.held && c.want == next.want && c.mode == next.mode && c.pend == next.pend && c.review == next.review && c.far == next.far
+	c.held, c.want, c.mode, c.pend, c.review, c.far = next.held, next.want, next.mode, next.pend, next.review, next.far
 	switch {
 	case !c.rooted:
 		q.attach(c, head)

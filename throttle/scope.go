@@ -59,7 +59,7 @@ func (s *scope) opens(now time.Duration) time.Duration {
 	}
 	s.grow(now)
 	if s.allowance > 0 && s.fresh >= s.allowance {
-		return s.grown + slowestRound
+		return min(s.grown+slowestRound, s.until+slowStart)
 	}
 	return now
 }

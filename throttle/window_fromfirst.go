@@ -68,12 +68,16 @@ func (f *fromFirst) alone() bool { return !f.others && !f.shared }
 func (f *fromFirst) when(now time.Duration, w, flying int64) time.Duration {
 	f.advance(now)
 	at := f.sliding.when(now, w, flying)
+	carried := f.late // into the next spell
+	if f.latest <= f.floor+f.short {
+		carried = 0
+	}
 	switch {
 	case !f.alone():
 		return at
 	case f.early+f.late+flying+w <= f.quota:
 		return now
-	case f.late+flying+w <= f.quota:
+	case carried+flying+w <= f.quota:
 		return min(at, f.closes)
 	}
 	return at

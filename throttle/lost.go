@@ -154,7 +154,7 @@ func (h *lostWeights) inOrder() []entry {
 	all := make([]entry, 0, h.lost.n+h.closed.n)
 	for _, t := range []*timeline{&h.lost, &h.closed} {
 		for i := range t.n {
-			all = append(all, *t.slot(i))
+			all = append(all, t.entry(i))
 		}
 	}
 	slices.SortStableFunc(all, func(a, b entry) int { return cmp.Compare(a.at, b.at) })

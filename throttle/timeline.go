@@ -1,18 +1,30 @@
 package throttle
 
-import "time"
+import (
+	"sort"
+	"time"
+)
 
 // timeline is a queue of weights in the order of the instants at which they
-// end. Equal instants are one entry.
+// end. Equal instants are one entry. Each mark says how much has ended by then in
+// all, so that the instant by which so much has ended is searched for by halves.
 //
-// Invariant: buf[(head+i) % len(buf)].at strictly increases with i < n, and
-// sum is the weight of all entries. len(buf) is a power of two or zero. No entry
-// weighs more than maxWeight: what is above every quota says no more, and sums
+// Invariant: of buf[(head+i) % len(buf)] for i < n, at strictly increases, upTo does
+// not fall, and upTo less the one before, or less gone for the first, is the weight of
+// the entry; sum is the weight of all entries. len(buf) is a power of two or zero. No
+// entry weighs more than maxWeight: what is above every quota says no more, and sums
 // stay far from overflow.
 type timeline struct {
-	buf     []entry
+	buf     []mark
 	head, n int
 	sum     int64
+	gone    int64  // what has left in all, as upTo counts
+	looked  uint64 // at marks, by when, so that tests can bound it
+}
+
+type mark struct {
+	at   time.Duration
+	upTo int64
 }
 
 type entry struct {
@@ -23,9 +35,23 @@ type entry struct {
 const (
 	reach      = 64      // how far back an entry that comes out of order is sorted in
 	longEnough = 1 << 15 // entries from which on neighbours are merged
+	mostGone   = 1 << 61 // from which on upTo is counted anew
 )
 
-func (t *timeline) slot(i int) *entry { return &t.buf[(t.head+i)&(len(t.buf)-1)] }
+func (t *timeline) slot(i int) *mark { return &t.buf[(t.head+i)&(len(t.buf)-1)] }
+
+// before returns what has ended before the i-th entry does.
+func (t *timeline) before(i int) int64 {
+	if i == 0 {
+		return t.gone
+	}
+	return t.slot(i - 1).upTo
+}
+
+// entry returns the i-th entry.
+func (t *timeline) entry(i int) entry {
+	return entry{t.slot(i).at, t.slot(i).upTo - t.before(i)}
+}
 
 // add enters w to end at `at`, or somewhat later: if `at` lies far back in
 // the order, or within grain of its successor in a very long timeline. Ending
@@ -45,21 +71,25 @@ func (t *timeline) add(at time.Duration, w int64, grain time.Duration) time.Dura
 			return t.join(i, w)
 		}
 	}
-	w = min(w, maxWeight)
-	t.sum += w
-	t.insert(i, entry{at, w})
+	t.insert(i, at, min(w, maxWeight))
 	return at
 }
 
 func (t *timeline) join(i int, w int64) time.Duration {
-	e := t.slot(i)
-	w = min(w, maxWeight-e.w)
-	e.w += w
-	t.sum += w
+	e := t.entry(i)
+	t.raise(i, min(w, maxWeight-e.w))
 	return e.at
 }
 
-func (t *timeline) insert(i int, e entry) {
+// raise adds w to the i-th entry, which is among the last ones.
+func (t *timeline) raise(i int, w int64) {
+	t.sum += w
+	for ; i < t.n; i++ {
+		t.slot(i).upTo += w
+	}
+}
+
+func (t *timeline) insert(i int, at time.Duration, w int64) {
 	if t.n == len(t.buf) {
 		t.grow()
 	}
@@ -67,11 +97,23 @@ func (t *timeline) insert(i int, e entry) {
 	for j := t.n - 1; j > i; j-- {
 		*t.slot(j) = *t.slot(j - 1)
 	}
-	*t.slot(i) = e
+	*t.slot(i) = mark{at, t.before(i)}
+	t.raise(i, w)
+	if t.slot(t.n-1).upTo > mostGone {
+		t.recount()
+	}
+}
+
+// recount has upTo begin from nothing again.
+func (t *timeline) recount() {
+	for i := range t.n {
+		t.slot(i).upTo -= t.gone
+	}
+	t.gone = 0
 }
 
 func (t *timeline) grow() {
-	bigger := make([]entry, max(8, 2*len(t.buf)))
+	bigger := make([]mark, max(8, 2*len(t.buf)))
 	for i := range t.n {
 		bigger[i] = *t.slot(i)
 	}
@@ -81,43 +123,36 @@ func (t *timeline) grow() {
 // expire removes everything that has ended by now.
 func (t *timeline) expire(now time.Duration) {
 	for t.n > 0 && t.slot(0).at <= now {
-		t.sum -= t.slot(0).w
-		t.pop()
+		t.drop(t.slot(0).upTo - t.gone)
 	}
-}
-
-func (t *timeline) pop() {
-	t.head = (t.head + 1) & (len(t.buf) - 1)
-	t.n--
 }
 
 // drop removes w, or everything, from the entries that end first. What is
 // left then ends as late as it can.
 func (t *timeline) drop(w int64) {
-	for t.n > 0 && w > 0 {
-		e := t.slot(0)
-		part := min(w, e.w)
-		e.w -= part
-		t.sum -= part
-		w -= part
-		if e.w == 0 {
-			t.pop()
-		}
+	w = min(w, t.sum)
+	t.gone += w
+	t.sum -= w
+	for t.n > 0 && t.slot(0).upTo <= t.gone {
+		t.head = (t.head + 1) & (len(t.buf) - 1)
+		t.n--
 	}
 }
 
 // when returns the first instant from now on by which `need` has ended, or
 // never.
 func (t *timeline) when(now time.Duration, need int64) time.Duration {
-	if need > t.sum {
+	switch {
+	case need > t.sum:
 		return never
+	case need <= 0:
+		return now
 	}
-	at := now
-	for i := 0; need > 0; i++ {
-		at = t.slot(i).at
-		need -= t.slot(i).w
-	}
-	return at
+	i := sort.Search(t.n, func(i int) bool {
+		t.looked++
+		return t.slot(i).upTo-t.gone >= need
+	})
+	return t.slot(i).at
 }
 
 // delay makes everything end later by d, if d is positive.

@@ -40,17 +40,21 @@ type claim struct {
 	up, left, right *claim
 	chance          uint32 // never above that of up
 	rooted          bool   // it is in the tree
-	mode            mode
-	rank            int64 // of the head, and with it
+	rank            int64  // of the head, and with it
 	seq             uint64
 
+	stance
+	sums // of the subtree
+}
+
+// stance is what a claim tells others of its head.
+type stance struct {
 	held   int64         // 0 or weight
 	want   int64         // weight, and what the limit keeps for more urgent ones
 	pend   time.Duration // the longest cycle of the limits that are not held yet; 0 for none
 	review time.Duration // when the wait is over that other limits are held for; or never
-	far    bool          // those ahead need all that there is, so that nothing is near
-
-	sums // of the subtree
+	mode   mode
+	far    bool // those ahead need all that there is, so that nothing is near
 }
 
 // sums are what is known of all claims in a subtree. What is wanted counts with what
@@ -194,7 +198,7 @@ func (q *queue) detach(c *claim) {
 	}
 	c.replaceBy(child)
 	q.sumUpFrom(c.up)
-	*c = claim{lane: c.lane, line: c.line, weight: c.weight, ahead: c.ahead, opens: c.opens}
+	c.up, c.left, c.right, c.rooted, c.stance = nil, nil, nil, false, stance{}
 }
 
 // replaceBy has whoever is above c lead to another claim, or to none.

@@ -66,6 +66,7 @@ type lane struct {
 	state  resting // where slot counts
 	line   *line   // where it sleeps; or slept, if it is awake; nil if its head is new
 	roused bool    // it is to be looked at whatever it slept for
+	woken  uint64  // how many lines had been attended to when it was woken
 	claims []claim // of its head, one for each charge of the path
 }
 
@@ -308,7 +309,7 @@ func (q *queue) wake(ln *lane) {
 	case atScope:
 		ln.line.lanes.remove(ln.slot)
 	}
-	ln.state = awake
+	ln.state, ln.woken = awake, q.work.attended
 	q.awake.push(ln)
 }
 

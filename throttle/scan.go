@@ -46,6 +46,7 @@ func (l *Ledger) expired(now, last time.Duration) *Permit {
 func (l *Ledger) scan(now time.Duration) *Permit {
 	q := &l.queue
 	for q.n > 0 {
+		attended := q.work.attended
 		l.attendDue(now)
 		if len(q.awake) == 0 {
 			break
@@ -57,7 +58,7 @@ func (l *Ledger) scan(now time.Duration) *Permit {
 			p.state, p.err = Refused, err
 			return p
 		}
-		if !l.passes(now, ln) {
+		if ln.woken <= attended && !l.passes(now, ln) {
 			q.sleepOn(ln)
 			continue
 		}
@@ -251,7 +252,7 @@ func (q *queue) sleepAtScope(ln *lane, s *scope) {
 	for i := range ln.claims {
 		c := &ln.claims[i]
 		c.weight = ln.head.weight(i)
-		q.amend(c, &claim{review: never, want: c.weight + c.line.meter.rule.kept(ln.priority)}, ln.head)
+		q.amend(c, stance{review: never, want: c.weight + c.line.meter.rule.kept(ln.priority)}, ln.head)
 	}
 	if s.line == nil {
 		s.line = q.newLine()
@@ -296,40 +297,45 @@ func (l *Ledger) reserve(now time.Duration, ln *lane) {
 	review := never
 	for i := range ln.claims {
 		c := &ln.claims[i]
+		next := stance{review: never, want: c.weight + c.line.meter.rule.kept(ln.priority)}
 		switch cycle := c.line.meter.cycle(); {
-		case c.opens < longest && longest-now > cycle:
-			pend = max(pend, cycle)
-		case i != at && known:
-			review = longest
-		}
-	}
-	l.queue.sleepAtLimit(now, ln, at, pend, review, longest)
-}
-
-// sleepAtLimit has a lane sleep at its i-th limit.
-func (q *queue) sleepAtLimit(now time.Duration, ln *lane, at int, pend, review, longest time.Duration) {
-	for i := range ln.claims {
-		c := &ln.claims[i]
-		next := claim{mode: elsewhere, review: never, want: c.weight + c.line.meter.rule.kept(ln.priority)}
-		if c.opens == longest || longest-now <= c.line.meter.cycle() {
+		case c.opens == longest || longest-now <= cycle:
 			next.held = c.weight
-		}
-		if i == at {
-			next.pend, next.review, next.mode = pend, review, plain
-			next.far = longest == never
-			if m := c.line.meter; m.window.room(now)-c.ahead >= next.want && m.spreadUntil(now) <= now {
-				next.mode, next.pend, next.far = paced, 0, false
+			if i != at && known {
+				review = longest
 			}
+		default:
+			pend = max(pend, cycle)
 		}
-		q.amend(c, &next, ln.head)
+		if i != at { // that one's is given below, once all is known that it says
+			l.queue.amend(c, next, ln.head)
+		}
 	}
-	q.leave(ln)
-	ln.line, ln.state = ln.claims[at].line, atLimit
-	q.touch(ln.line)
+	l.sleepAtLimit(now, ln, at, stance{pend: pend, review: review, far: longest == never && pend > 0}, known)
 }
 
-// amend gives a claim what next says of it.
-func (q *queue) amend(c, next *claim, head *Permit) {
+// sleepAtLimit has a lane sleep at its i-th limit, where it holds what it needs; known
+// says that it is known when there will be room for it.
+func (l *Ledger) sleepAtLimit(now time.Duration, ln *lane, i int, next stance, known bool) {
+	q, c := &l.queue, &ln.claims[i]
+	m := c.line.meter
+	next.held, next.want, next.mode = c.weight, c.weight+m.rule.kept(ln.priority), plain
+	if m.window.room(now)-c.ahead >= next.want && m.spreadUntil(now) <= now {
+		next.mode, next.pend, next.far = paced, 0, false
+	}
+	q.amend(c, next, ln.head)
+	q.leave(ln)
+	ln.line, ln.state = c.line, atLimit
+	switch {
+	case next.pend > 0 || next.mode == paced:
+		q.touch(c.line)
+	case known:
+		q.alarms.advance(c.line, min(c.opens, next.review))
+	}
+}
+
+// amend gives a claim another stance.
+func (q *queue) amend(c *claim, next stance, head *Permit) {
 	if c.held > next.held {
 		q.touch(c.line)
 	}
@@ -338,8 +344,8 @@ func (q *queue) amend(c, next *claim, head *Permit) {
 		q.detach(c)
 		return
 	}
-	same := c.held == next.held && c.want == next.want && c.mode == next.mode && c.pend == next.pend && c.review == next.review && c.far == next.far
-	c.held, c.want, c.mode, c.pend, c.review, c.far = next.held, next.want, next.mode, next.pend, next.review, next.far
+	same := c.stance == next
+	c.stance = next
 	switch {
 	case !c.rooted:
 		q.attach(c, head)

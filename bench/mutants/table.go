@@ -311,9 +311,9 @@ var All = []Mutant{
 		Old: "return slog.New(slog.DiscardHandler) }),", New: "return slog.Default() }),"},
 
 	{Rule: 9, Without: "the room kept for a head that it is too little for", File: "throttle/scan.go", Test: "TestASoundLedgerIsNotCaught",
-		Old: "next.held = c.weight\n", New: "if c.line.meter.window.room(now)-c.ahead >= c.weight {\n\t\t\t\tnext.held = c.weight\n\t\t\t}\n"},
+		Old: "next.held, next.want, next.mode = c.weight, c.weight", New: "next.held, next.want, next.mode = 0, c.weight"},
 	{Rule: 9, Without: "the room kept for a head that another limit blocks", File: "throttle/scan.go", Test: "TestASoundLedgerIsNotCaught",
-		Old: "next.held = c.weight\n", New: "if c.line.meter.window.room(now)-c.ahead < c.weight {\n\t\t\t\tnext.held = c.weight\n\t\t\t}\n"},
+		Old: "next.held = c.weight\n", New: "next.held = 0\n"},
 
 	{Rule: 10, Without: "serving first whoever came first", File: waiters, Package: "actors", Test: "TestWaitersAreServedFirstComeFirstServed",
 		Old: "for ; l.n > 0; l.head++ { // with none left the places are all empty\n\t\t\tif t := *l.place(l.head); t != nil {",

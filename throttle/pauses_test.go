@@ -264,3 +264,36 @@ func TestWhatIsResumedAtOneOriginStaysPausedAtTheOthers(t *testing.T) {
 	require.NoError(t, l.Pause(61*sec, Scope{AnyOrigin, WholeOrigin}, 70*sec))
 	require.Equal(t, Queued, ask(62*sec, "one"), "that was another pause")
 }
+
+func TestAPauseThatEndsBeforeASlowStartHadGoneOnWakesAtItsEnd(t *testing.T) {
+	l := exact(t, Options{}, Limit{ID: "a", Quota: 100, Per: sec})
+	require.NoError(t, l.Pause(0, Scope{}, sec))
+	granted(t, l, sec, "a")
+	p := queued(t, l, sec, "a")
+	wakesAt(t, l, sec+slowestRound)
+	require.NoError(t, l.Pause(1200*ms, Scope{}, 1500*ms))
+	require.Nil(t, l.Next(1200*ms))
+	wakesAt(t, l, 1500*ms)
+	require.Same(t, p, l.Next(1500*ms))
+}
+
+func TestASlowStartEndsForThoseWhoSleepThroughIt(t *testing.T) {
+	l := exact(t, Options{}, Limit{ID: "a", Quota: 100, Per: sec})
+	require.NoError(t, l.Pause(0, Scope{}, sec))
+	granted(t, l, 60*sec+500*ms, "a")
+	p := queued(t, l, 60*sec+500*ms, "a")
+	wakesAt(t, l, sec+slowStart)
+	require.Same(t, p, l.Next(sec+slowStart))
+}
+
+func TestWhatSleepsKeepsNothingOnceItIsPaused(t *testing.T) {
+	l := exact(t, Options{},
+		Limit{ID: "mine", Quota: 1, Per: sec, Scope: "mine"},
+		Limit{ID: "ours", Quota: 1, Per: sec, Scope: "ours", Linked: []Link{{ID: "mine"}}})
+	l.Settle(0, granted(t, l, 0, "ours"), Outcome{})
+	head := queued(t, l, 0, "ours")
+	require.NoError(t, l.Pause(500*ms, Scope{"", "ours"}, time.Hour))
+	require.Nil(t, l.Next(500*ms))
+	granted(t, l, sec, "mine")
+	require.Equal(t, Queued, head.State())
+}

@@ -113,7 +113,7 @@ func (t *timeline) recount() {
 }
 
 func (t *timeline) grow() {
-	bigger := make([]mark, max(8, 2*len(t.buf)))
+	bigger := make([]mark, max(2, 2*len(t.buf))) // most keys have few
 	for i := range t.n {
 		bigger[i] = *t.slot(i)
 	}

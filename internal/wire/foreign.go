@@ -189,7 +189,7 @@ func (s *Socket) readFor(p []byte, wait time.Duration) (int, error) {
 // A connection that heeds a deadline only as a read begins waits for it each time.
 func readTried(c net.Conn, p []byte, wait time.Duration) (n int, err error) {
 	looks := 0
-	for range probeTries + probeLooks {
+	for range probeTries + 2*probeLooks {
 		if c.SetReadDeadline(soon(wait)) != nil {
 			return 0, errBlind // a read might wait for ever
 		}
@@ -199,6 +199,8 @@ func readTried(c net.Conn, p []byte, wait time.Duration) (n int, err error) {
 		switch {
 		case panicked != nil:
 			return n, panicked
+		case n == 0 && err == nil: // it has not said whether it looked (io.Reader allows that)
+			continue
 		case n > 0, !timedOut(err), wait <= 0:
 			return n, err
 		case !short && time.Since(began) < wait/2:
@@ -208,6 +210,9 @@ func readTried(c net.Conn, p []byte, wait time.Duration) (n int, err error) {
 		if looks++; looks == probeLooks {
 			return n, err
 		}
+	}
+	if err == nil {
+		return 0, nil
 	}
 	return 0, messages.ErrStale
 }

@@ -88,11 +88,11 @@ func (l *Ledger) Acquire(now time.Duration, p *Permit) error {
 	if l.grantAtOnce(now, p) {
 		return nil
 	}
-	if l.queue.n >= l.options.MaxQueued { // a full queue refuses only what would have to wait
-		return l.refusal(now, p, ErrQueueFull)
-	}
 	if p.Deadline != 0 && l.soonest(now, p) > p.Deadline {
 		return l.refusal(now, p, ErrDeadline)
+	}
+	if !l.makeRoom(now, p) { // a full queue refuses only what would have to wait
+		return l.refusal(now, p, ErrQueueFull)
 	}
 	l.queue.push(l, p)
 	return nil

@@ -184,6 +184,32 @@ func TestWhatCanNeverBeIsRefusedAtOnce(t *testing.T) {
 	refused(ErrSpent, Permit{Limit: "once"})
 }
 
+func TestTheLeastUrgentLeavesAFullQueueForAMoreUrgentOne(t *testing.T) {
+	l := exact(t, Options{MaxQueued: 3}, Limit{ID: "a", Quota: 1, Per: sec}, Limit{ID: "b", Quota: 1, Per: sec})
+	l.Settle(0, granted(t, l, 0, "a"), Outcome{})
+	l.Settle(0, granted(t, l, 0, "b"), Outcome{})
+	asks := func(limit string, priority Priority) *Permit {
+		p := &Permit{Limit: limit, Priority: priority}
+		require.NoError(t, l.Acquire(0, p))
+		return p
+	}
+	early, between, late := asks("a", Background), asks("a", Normal), asks("a", Background)
+	require.ErrorIs(t, l.Acquire(0, &Permit{Limit: "b", Priority: Background}), ErrQueueFull, "nobody leaves for one of the same rank")
+
+	for _, leaves := range []*Permit{late, early} {
+		urgent := asks("b", Urgent)
+		require.Same(t, leaves, l.Next(0))
+		require.Equal(t, Refused, leaves.State())
+		require.ErrorIs(t, leaves.Err(), ErrQueueFull)
+		require.Equal(t, Queued, urgent.State())
+		require.Equal(t, 3, l.Len())
+	}
+	asks("b", High)
+	require.Same(t, between, l.Next(0))
+	require.ErrorIs(t, l.Acquire(0, &Permit{Limit: "a"}), ErrQueueFull)
+	require.Equal(t, Urgent, l.Next(sec).Priority)
+}
+
 func TestADeadlineThatCannotBeMetIsRefusedAtOnce(t *testing.T) {
 	l := exact(t, Options{}, Limit{ID: "a", Quota: 1, Per: sec})
 	l.Settle(0, granted(t, l, 0, "a"), Outcome{})

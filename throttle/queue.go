@@ -30,6 +30,7 @@ import (
 type queue struct {
 	n       int
 	lanes   []*lane  // all of them, in no order
+	ranks   ranks    // the same, by priority
 	awake   laneHeap // to be looked at, best first
 	touched []*line  // what is known of them no longer holds
 	alarms  alarms
@@ -63,6 +64,7 @@ type lane struct {
 	recalled *Permit // the last one that was put back where it belongs; nil if it left
 
 	index  int     // among all lanes
+	peer   int     // among those of its priority
 	slot   int     // among those that are awake, or in the line of a scope
 	state  resting // where slot counts
 	line   *line   // where it sleeps; or slept, if it is awake; nil if its head is new
@@ -170,6 +172,7 @@ func (q *queue) openLane(p *path, priority Priority) *lane {
 	ln.path, ln.priority, ln.slot = p, priority, -1
 	ln.index = len(q.lanes)
 	q.lanes = append(q.lanes, ln)
+	q.ranks.add(ln)
 	i, _ := p.searchLane(priority)
 	p.lanes = slices.Insert(p.lanes, i, ln)
 	for i, c := range p.charges {
@@ -208,6 +211,7 @@ func (q *queue) closeLane(ln *lane) {
 			q.closeLine(c.meter.line)
 		}
 	}
+	q.ranks.remove(ln)
 	last := len(q.lanes) - 1
 	q.lanes[ln.index] = q.lanes[last]
 	q.lanes[ln.index].index = ln.index

@@ -53,11 +53,22 @@ func (l *Ledger) meterOf(now time.Duration, id, key string) (*meter, error) {
 		if err := r.checkKey(key); err != nil {
 			return nil, err
 		}
-		// sweep forgets paths, and a meter with its last one: a meter without any
-		// path would stay for ever.
-		return l.pathFor(now, l.table.routes[id], key, "").meterOf(r), nil
 	}
-	return l.meterFor(now, r, ""), nil
+	return l.usedMeter(now, r, key), nil
+}
+
+// usedMeter returns the meter of a rule of the table for a key, which has a path to it
+// then if the rule is keyed: a meter is forgotten with its last one, so that one
+// without any would stay for ever.
+func (l *Ledger) usedMeter(now time.Duration, r *rule, key string) *meter {
+	if !r.Keyed {
+		return l.meterFor(now, r, "")
+	}
+	m := l.pathFor(now, l.table.routes[r.ID], key, "").meterOf(r)
+	if p := l.idlers.kept[m]; p != nil { // what it was kept for may be given back
+		l.idlers.recall(now, p)
+	}
+	return m
 }
 
 func (p *path) meterOf(r *rule) *meter {

@@ -12,7 +12,7 @@ import (
 // instant before one that was already given counts as that one.
 //
 // After any call that may free room or add a waiter, and at Wake, the owner
-// calls Next until it returns nil.
+// calls Next until it returns nil. At ForgetAt it calls Forget.
 type Ledger struct {
 	options Options
 	clock   *serverClock
@@ -23,9 +23,8 @@ type Ledger struct {
 	now     time.Duration
 	seq     uint64
 
-	paths   []*path // all that may be asked for
-	cursor  int     // where sweep goes on
-	lookups uint64  // of paths
+	idlers  idlers
+	lookups uint64 // of paths
 
 	queue queue
 	lost  lostPermits
@@ -40,7 +39,7 @@ const unset = time.Duration(math.MinInt64) // no instant was given yet
 // them and in the options; those of limits are *LimitError.
 func New(limits []Limit, o Options) (*Ledger, error) {
 	o, optionsErr := o.withDefaults()
-	l := &Ledger{options: o, pauses: newPauses(), retired: map[string]*rule{}, now: unset}
+	l := &Ledger{options: o, pauses: newPauses(), retired: map[string]*rule{}, idlers: newIdlers(), now: unset}
 	l.clock = &serverClock{rate: int64(math.Ceil(o.ClockRate * billion))}
 	l.queue.chance = 1
 	if optionsErr != nil {
@@ -183,7 +182,7 @@ func (l *Ledger) answered(now time.Duration, p *Permit, o Outcome) {
 	a := answer{at: now, real: true, sent: p.granted}
 	a.by, a.dated = l.clock.arrivedBy(p.granted, now, o.ServerTime, o.Resolution)
 	for i, c := range p.path.charges {
-		c.meter.flew(now - p.granted)
+		c.meter.rule.flew(now - p.granted)
 		l.arrived(now, c.meter, p.weight(i), a, o.Costs)
 	}
 }

@@ -347,8 +347,8 @@ func TestKeysHaveQuotasOfTheirOwnAndAreForgottenWhenIdle(t *testing.T) {
 		require.Equal(t, Granted, p.State())
 		l.Settle(now, p, Outcome{})
 	}
-	require.Less(t, len(l.paths), 30)
-	require.Len(t, l.table.rules["a"].meters, len(l.paths))
+	require.Less(t, l.idlers.n, 30)
+	require.Len(t, l.table.rules["a"].meters, l.idlers.n)
 }
 
 func TestShareAndMarginShrinkEveryQuota(t *testing.T) {

@@ -12,7 +12,6 @@ type meter struct {
 
 	spread time.Duration // until then what is granted is spread out ...
 	next   time.Duration // ... and this is the next instant at which it may be
-	flight time.Duration // from grant to answer, on average
 	last   time.Duration // the latest arrival, if seen
 	seen   bool
 	lost   *lostWeights // nil if nothing is
@@ -31,17 +30,18 @@ func (m *meter) cycle() time.Duration {
 	t := m.rule.terms
 	switch m.rule.Window {
 	case Leaky:
-		return m.flight + t.emptying()
+		return m.rule.flight + t.emptying()
 	case Concurrency:
-		return max(1, m.flight) // it is no instant before the first answer either
+		return max(1, m.rule.flight) // it is no instant before the first answer either
 	case Lifetime:
 		return never
 	}
-	return m.flight + t.hold
+	return m.rule.flight + t.hold
 }
 
-// flew takes a flight into the average.
-func (m *meter) flew(d time.Duration) { m.flight += (d - m.flight) / 8 }
+// flew takes a flight into the average. That is of a server, and not of a key: one
+// that is forgotten does not take it along.
+func (r *rule) flew(d time.Duration) { r.flight += (d - r.flight) / 8 }
 
 // path is a route with the meters of one key, at one origin. What it charges
 // does not change, so that a granted permit finds what it was charged even after
@@ -56,6 +56,10 @@ type path struct {
 	scopes  []*scope      // of its limits, and the whole origin
 	lanes   []*lane       // in the queue, one for each priority that waits, the lowest first
 	used    time.Duration // when it was asked for last
+
+	looked time.Duration // when it was put in line to be looked at again
+	behind *path         // the next in that line; nil for the last
+	kept   bool          // it is in no line, see idlers
 }
 
 type charge struct {
@@ -90,12 +94,15 @@ func (l *Ledger) findPath(now time.Duration, r *route, key, origin string) *path
 	at := way{key, origin}
 	p := r.paths[at]
 	if p == nil {
+		l.sweep(now, looksForOne)
 		p = l.makePath(now, r, at)
 		if r.paths == nil {
 			r.paths = make(map[way]*path)
 		}
 		r.paths[at] = p
-		l.paths = append(l.paths, p)
+		l.idlers.add(now, p)
+	} else if p.kept {
+		l.idlers.recall(now, p)
 	}
 	r.last = p
 	return p
@@ -129,13 +136,21 @@ func (l *Ledger) meterFor(now time.Duration, r *rule, key string) *meter {
 	m := r.meters[key]
 	if m == nil {
 		m = &meter{rule: r, key: key, window: newWindow(r.Window, r.terms)}
+		if f, ok := m.window.(*fixed); ok {
+			f.unseen = r.unseen
+		}
 		// A key that is seen for the first time may have been used before the crash.
-		if l.filled && now < l.filledAt+max(r.terms.hold, r.terms.maxDelay, r.terms.emptying()) {
+		if l.fillsNew(now, r) {
 			m.window.fill(l.filledAt)
 		}
 		r.meters[key] = m
 	}
 	return m
+}
+
+// fillsNew reports whether a meter that is made now begins as full.
+func (l *Ledger) fillsNew(now time.Duration, r *rule) bool {
+	return l.filled && now < l.filledAt+max(r.terms.hold, r.terms.maxDelay, r.terms.emptying())
 }
 
 // emptying is how long a full leaky counter takes to empty.
@@ -144,69 +159,4 @@ func (t *terms) emptying() time.Duration {
 		return 0
 	}
 	return mulDivUp(time.Duration(t.top), int64(t.drain), t.rate)
-}
-
-const sweepEvery = 64 // look-ups
-
-// sweep looks at a few paths and scopes and forgets the idle ones, so that a
-// ledger that is used holds no more than about twice the keys and origins in use.
-func (l *Ledger) sweep(now time.Duration, few int) {
-	l.pauses.settle(now, few)
-	for range min(few, len(l.paths)) {
-		l.cursor = (l.cursor + 1) % len(l.paths)
-		p := l.paths[l.cursor]
-		if !p.idle(now) {
-			continue
-		}
-		l.forget(now, p)
-		// The last path moves into the gap, and is looked at in the next round.
-		last := len(l.paths) - 1
-		l.paths[l.cursor] = l.paths[last]
-		l.paths[last] = nil
-		l.paths = l.paths[:last]
-		if last == 0 {
-			return // a second step would divide by zero
-		}
-	}
-}
-
-// pathRest is how long a path is kept after its last use, unless all its keys are
-// idle before.
-const pathRest = time.Minute
-
-func (p *path) idle(now time.Duration) bool {
-	rested := now-p.used >= pathRest
-	if len(p.lanes) > 0 || !p.route.keyed && !rested {
-		return false
-	}
-	for _, c := range p.charges {
-		// A meter without a key outlives every path that leads to it, and one with a
-		// key all but the last.
-		m := c.meter
-		if m.rule.Keyed && !m.idle(now) && !(rested && m.paths > 1) {
-			return false
-		}
-	}
-	return true
-}
-
-// idle reports whether a new meter would do as well.
-func (m *meter) idle(now time.Duration) bool {
-	return m.line == nil && m.window.inFlight() == 0 && m.window.room(now) == m.rule.terms.quota && m.pace.idle(now)
-}
-
-func (l *Ledger) forget(now time.Duration, p *path) {
-	delete(p.route.paths, way{p.key, p.origin})
-	if p.route.last == p {
-		p.route.last = nil
-	}
-	p.home.paths--
-	l.pauses.forget(now, p.home)
-	for _, c := range p.charges {
-		m := c.meter
-		m.paths--
-		if m.rule.Keyed && m.paths == 0 {
-			delete(m.rule.meters, m.key)
-		}
-	}
 }

@@ -31,10 +31,11 @@ func (t *terms) memory() time.Duration {
 }
 
 func (p *pace) record(now time.Duration, w int64, memory time.Duration) {
-	if p.sum == 0 {
+	before := p.decayed(now, memory)
+	if before == 0 {
 		p.since = now
 	}
-	p.sum = p.decayed(now, memory) + float64(w)
+	p.sum = before + float64(w)
 	p.seen = now
 }
 
@@ -42,7 +43,11 @@ func (p *pace) decayed(now, memory time.Duration) float64 {
 	if p.sum == 0 {
 		return 0
 	}
-	return p.sum * math.Exp(-float64(now-p.seen)/float64(memory))
+	left := p.sum * math.Exp(-float64(now-p.seen)/float64(memory))
+	if left < nobody {
+		return 0
+	}
+	return left
 }
 
 // rate returns the urgent weight per nanosecond, corrected for a memory that
@@ -57,7 +62,13 @@ func (p *pace) rate(now, memory time.Duration) float64 {
 	return sum / (float64(memory) * full)
 }
 
-func (p *pace) idle(now time.Duration) bool { return p.next <= now }
+// nobody is the urgent weight, of all that is remembered, that counts as none.
+const nobody = 0.01
+
+// idle reports whether nothing is remembered.
+func (p *pace) idle(now, memory time.Duration) bool {
+	return p.next <= now && p.decayed(now, memory) == 0
+}
 
 func (l *Ledger) paced(p *Permit) bool {
 	return l.options.Pacing != nil && p.Priority <= l.options.Pacing.Bulk

@@ -16,6 +16,7 @@ type pauses struct {
 	anywhere map[string]time.Duration // until when a name is paused at origins still to come
 	troubled []*scope                 // exactly those that are not calm, as far as was looked
 	cursor   int                      // where settle goes on in troubled
+	since    time.Duration            // when the first of troubled was met
 	version  uint64
 }
 
@@ -79,13 +80,16 @@ func (s *scope) pause(now, until time.Duration) {
 	}
 	ps := s.home.all
 	s.until, s.allowance, s.fresh = until, 1, 0
-	ps.watch(s)
+	ps.watch(now, s)
 	ps.version++
 }
 
 // watch has s looked after until it is calm.
-func (ps *pauses) watch(s *scope) {
+func (ps *pauses) watch(now time.Duration, s *scope) {
 	if !s.watched {
+		if ps.calm() {
+			ps.since = now
+		}
 		s.watched = true
 		ps.troubled = append(ps.troubled, s)
 	}
@@ -295,7 +299,7 @@ func (l *Ledger) Refused(now, granted time.Duration, s Scope, said time.Duration
 		if s.refusals == 0 || granted >= s.until {
 			s.refusals++
 		}
-		ps.watch(s)
+		ps.watch(now, s)
 		least = max(least, s.leastPause(l.options.LeastPause))
 	})
 	span := min(max(said, least), l.options.MaxPause)

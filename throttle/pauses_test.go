@@ -216,7 +216,7 @@ func TestOriginsThatNobodyUsesAreForgotten(t *testing.T) {
 		l.Settle(now, to(t, l, now, "a", "alone"), Outcome{})
 	}
 	require.LessOrEqual(t, len(l.pauses.origins), 2)
-	require.LessOrEqual(t, len(l.paths), 2)
+	require.LessOrEqual(t, l.idlers.n, 2)
 	require.Empty(t, l.pauses.troubled)
 }
 

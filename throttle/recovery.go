@@ -34,7 +34,7 @@ func (l *Ledger) remains(now time.Duration, was *path) *path {
 		if r == nil {
 			continue
 		}
-		left.charges = append(left.charges, charge{l.meterFor(now, r, c.meter.key), c.weight, r.terms.maxDelay, r.terms.closeDelay})
+		left.charges = append(left.charges, charge{l.usedMeter(now, r, c.meter.key), c.weight, r.terms.maxDelay, r.terms.closeDelay})
 		left.join(home.scope(now, r.Scope))
 	}
 	if len(left.charges) == 0 {
@@ -109,7 +109,7 @@ func (l *Ledger) inheritPauses(old *pauses) {
 			heir := l.pauses.origin(l.now, s.Origin).scope(l.now, s.Name)
 			heir.until, heir.refusals = min(max(heir.until, s.until), most), max(0, s.refusals)
 			heir.allowance, heir.grown = max(0, s.allowance), l.now
-			l.pauses.watch(heir)
+			l.pauses.watch(l.now, heir)
 		}
 	}
 }
@@ -127,7 +127,7 @@ func (l *Ledger) inheritLost(s *lostPermit) {
 		if r == nil || c.delay(s.fate) <= s.past || w <= 0 || w > maxWeight {
 			continue
 		}
-		m := l.meterFor(l.now, r, c.meter.key)
+		m := l.usedMeter(l.now, r, c.meter.key)
 		m.window.grant(l.now, w)
 		heir.charges = append(heir.charges, charge{m, w, c.maxDelay, c.closeDelay})
 	}

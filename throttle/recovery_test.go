@@ -44,7 +44,7 @@ func TestASuccessorOfATornLedgerTakesWhatIsWhole(t *testing.T) {
 	require.NoError(t, torn.Pause(0, Scope{}, time.Minute))
 	torn.pauses.troubled = append(torn.pauses.troubled, nil)
 	torn.queue = queue{}
-	torn.paths = nil
+	torn.idlers = idlers{}
 	torn.table.rules["a"].meters = nil
 
 	l, err := torn.Successor(sec, limits)

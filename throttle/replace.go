@@ -66,6 +66,7 @@ func (l *Ledger) adoptRules(now time.Duration, table *table) {
 	}
 	for id, old := range l.retired {
 		if r := table.rules[id]; r != nil {
+			r.flight, r.unseen = old.flight, old.unseen || old.Window != r.Window
 			for key, m := range old.meters {
 				m.move(now, r)
 				r.meters[key] = m
@@ -79,7 +80,7 @@ func (l *Ledger) adoptRules(now time.Duration, table *table) {
 
 func (r *rule) idle(now time.Duration) bool {
 	for _, m := range r.meters {
-		if !m.idle(now) {
+		if m.idle(now) != fresh {
 			return false
 		}
 	}
@@ -177,10 +178,10 @@ func (r *rule) timed() bool { return r.Window != Concurrency && r.Window != Life
 // dropPaths forgets all paths, which are those of another table. What still flies
 // on one keeps its origin.
 func (l *Ledger) dropPaths() {
-	for _, p := range l.paths {
-		p.home.paths--
-	}
-	l.paths, l.cursor = nil, 0
+	l.idlers.each(func(p *path) { p.home.paths-- })
+	scopes := l.idlers.scopes
+	l.idlers = newIdlers()
+	l.idlers.scopes = scopes
 }
 
 // reindexKeys makes paths for the keys that carried over, so that they are

@@ -48,6 +48,8 @@ type rule struct {
 	place  int               // of the limit among those that its table was made of
 	meters map[string]*meter // by key; "" if not keyed
 	known  map[string]bool   // Keys, if they are many
+	flight time.Duration     // from grant to answer, on average
+	unseen bool              // what a window was not charged with may have been forgotten with its key
 }
 
 // route is what a request naming a limit is charged.

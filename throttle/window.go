@@ -37,6 +37,10 @@ type window interface {
 	// fill takes all the room there is, as if it were answered now.
 	fill(now time.Duration)
 
+	// idle reports whether a new window would grant the same, from now on, as one that
+	// has nothing in flight.
+	idle(now time.Duration) idleness
+
 	// resize goes over to new terms of the same kind.
 	resize(now time.Duration, d *terms)
 }

@@ -19,7 +19,7 @@ import (
 //   - The book has exactly the tickets that are queued in the ledger, whose
 //     Passed is false, and those in flight, whose Passed is true.
 //   - Nobody is queued who could leave by now; the alarm is set for the earliest
-//     instant at which somebody may.
+//     instant at which somebody may, or at which something may be forgotten.
 type Desk struct {
 	out     Outlet
 	options throttle.Options
@@ -107,6 +107,8 @@ func (d *Desk) proceed(now time.Duration, t *ticket.Ticket, err error) {
 	if d.ledger.Len() > 0 {
 		d.grant(now) // it may be ahead of others who now keep room for it, and a clock just read may let others go
 		d.tellWaiting(now, t)
+	} else {
+		d.arm() // there may be something new to be forgotten
 	}
 	d.post(now) // what is paused everywhere is so at an origin that was just seen for the first time
 }
@@ -269,6 +271,9 @@ func (d *Desk) Expire(now time.Duration, t *ticket.Ticket) {
 // Due does what the alarm was set for.
 func (d *Desk) Due(now time.Duration) {
 	d.armed = 0
+	if at, ok := d.ledger.ForgetAt(); ok && at <= now {
+		d.ledger.Forget(now)
+	}
 	d.grant(now)
 }
 
@@ -288,15 +293,26 @@ func (d *Desk) grant(now time.Duration) {
 	d.post(now)
 }
 
-// arm sets the alarm for the earliest instant at which asking again is
-// worthwhile.
+// arm sets the alarm for the earliest instant at which asking again is worthwhile, or
+// forgetting. While nobody waits one that rings sooner is left as it is: it is cheaper
+// than taking it back, so that a request that need not wait hardly ever sets any.
 func (d *Desk) arm() {
-	at, ok := d.ledger.Wake()
-	if !ok || at == d.armed {
-		return // an alarm that rings with nobody waiting is cheaper than taking it back
+	if d.closed { // nobody will wait, and all will be forgotten together
+		return
 	}
-	d.armed = at
-	d.out.RingAt(at)
+	at, waits := d.ledger.Wake()
+	if idle, ok := d.ledger.ForgetAt(); ok && (!waits || idle < at) {
+		at = idle
+		if !waits && d.armed != 0 && d.armed <= at {
+			return
+		}
+	} else if !waits {
+		return
+	}
+	if at != d.armed {
+		d.armed = at
+		d.out.RingAt(at)
+	}
 }
 
 // clockLasts is how long the ledger may go on with what it was told of the

@@ -30,6 +30,7 @@ func (d *Desk) Recover(now time.Duration) {
 	d.armed, d.told = 0, nil
 	d.dropFailed(now)
 	d.readmit(now)
+	d.arm()
 	d.post(now)       // perhaps it failed between a pause and the word of it
 	d.crashed = false // last, so that a failure in here is recovered from as well
 }

@@ -148,6 +148,7 @@ func used(keys []string, per time.Duration) (*waiters, error) {
 			return nil, err
 		}
 		w.now += per / time.Duration(len(keys))
+		w.forget()
 	}
 	return w, nil
 }
@@ -155,12 +156,33 @@ func used(keys []string, per time.Duration) (*waiters, error) {
 // rest lets time pass in which nobody asks for anything.
 func (w *waiters) rest(d time.Duration) {
 	end := w.now + d
-	for at, ok := w.ledger.Wake(); ok && at <= end; at, ok = w.ledger.Wake() {
-		w.now = max(w.now+1, at)
+	for at, ok := w.rings(); ok && at <= end; at, ok = w.rings() {
+		w.now = max(w.now, at)
+		w.forget()
 		w.ledger.Next(w.now)
 	}
 	w.now = end
 	w.ledger.Next(w.now)
+}
+
+// rings returns when the ledger is worth asking again, as its owner's alarm does.
+func (w *waiters) rings() (at time.Duration, ok bool) {
+	wake, waits := w.ledger.Wake()
+	idle, forgets := w.ledger.ForgetAt()
+	switch {
+	case waits && (!forgets || wake <= idle):
+		return max(wake, w.now+1), true
+	case forgets:
+		return idle, true
+	}
+	return 0, false
+}
+
+// forget lets go of what is idle, if there may be anything.
+func (w *waiters) forget() {
+	for at, ok := w.ledger.ForgetAt(); ok && at <= w.now; at, ok = w.ledger.ForgetAt() {
+		w.ledger.Forget(w.now)
+	}
 }
 
 func namesOfKeys(n int) []string {

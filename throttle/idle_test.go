@@ -181,6 +181,19 @@ func TestAKeyThatIsKeptCanBeUsed(t *testing.T) {
 	}
 }
 
+func TestWhatIsKnownOfOthersIsKept(t *testing.T) {
+	shared := keyedLimit(Fixed)
+	shared.Shared = 0.5
+	for _, limit := range []Limit{keyedLimit(FixedFromFirst), shared} {
+		l := exact(t, Options{}, limit)
+		require.NoError(t, l.Adjust(0, "k", "x", 1))
+		silence(l, time.Hour)
+		require.Len(t, l.idlers.kept, 1)
+		_, ok := l.ForgetAt()
+		require.False(t, ok)
+	}
+}
+
 // remembering has a ledger forget nothing from here on.
 func remembering(l *Ledger) {
 	l.idlers.lines, l.idlers.used = newIdlers().lines, 0
@@ -189,6 +202,12 @@ func remembering(l *Ledger) {
 // A ledger that forgets grants the same permits at the same instants as a twin that
 // never does.
 func TestWhatIsForgottenIsNoDifferentFromNew(t *testing.T) {
+	for range 8 {
+		forgetfulAndTwin(t)
+	}
+}
+
+func forgetfulAndTwin(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		kind := rapid.SampledFrom([]Window{Sliding, Fixed, FixedFromFirst, Leaky, Concurrency, Lifetime}).Draw(t, "kind")
 		limits := []Limit{
@@ -214,7 +233,7 @@ func TestWhatIsForgottenIsNoDifferentFromNew(t *testing.T) {
 				l.AssumeFull(0)
 			}
 		}
-		for range rapid.IntRange(1, 60).Draw(t, "steps") {
+		for range rapid.IntRange(10, 60).Draw(t, "steps") {
 			w.step(t)
 		}
 	})
@@ -236,7 +255,7 @@ type forgettingPair struct {
 func (w *forgettingPair) both() [2]*Ledger { return [2]*Ledger{w.forgetful, w.twin} }
 
 func (w *forgettingPair) step(t *rapid.T) {
-	w.pass(t, rapid.SampledFrom([]time.Duration{0, ms, 100 * ms, sec, 3 * sec, 30 * sec, 3 * time.Minute}).Draw(t, "passes"))
+	w.pass(t, rapid.SampledFrom([]time.Duration{0, 100 * ms, 300 * ms, 600 * ms, sec, 2 * sec, 15 * sec, 70 * sec}).Draw(t, "passes"))
 	key := rapid.SampledFrom([]string{"x", "y"}).Draw(t, "key")
 	switch rapid.IntRange(0, 9).Draw(t, "do") {
 	case 0:
@@ -249,14 +268,19 @@ func (w *forgettingPair) step(t *rapid.T) {
 		for _, l := range w.both() {
 			require.NoError(t, l.Sync(w.now, "k", key, used, 0))
 		}
-	case 2, 3, 4:
-		w.settle(t)
+	case 2:
+		w.settle(rapid.SampledFrom([]Fate{NeverSent, Lost, Closed}).Draw(t, "fate"), 1)
+	case 3, 4, 5:
+		w.settle(Answered, len(w.permits))
 	default:
-		w.ask(t, Permit{
-			Limit: rapid.SampledFrom([]string{"k", "both"}).Draw(t, "limit"), Key: key,
-			Origin:   rapid.SampledFrom([]string{"", "host"}).Draw(t, "origin"),
+		p := Permit{
+			Limit: rapid.SampledFrom([]string{"k", "k", "both"}).Draw(t, "limit"), Key: key,
+			Origin:   rapid.SampledFrom([]string{"", "", "", "host"}).Draw(t, "origin"),
 			Priority: Priority(rapid.IntRange(-1, 1).Draw(t, "priority")),
-		})
+		}
+		for range rapid.IntRange(1, 4).Draw(t, "permits") {
+			w.ask(t, p)
+		}
 	}
 	w.compare(t)
 }
@@ -273,14 +297,16 @@ func (w *forgettingPair) ask(t *rapid.T, p Permit) {
 	w.permits = append(w.permits, pair)
 }
 
-func (w *forgettingPair) settle(t *rapid.T) {
-	if len(w.permits) == 0 {
-		return
-	}
-	i := rapid.IntRange(0, len(w.permits)-1).Draw(t, "which")
-	fate := rapid.SampledFrom([]Fate{Answered, Answered, Answered, NeverSent, Lost, Closed}).Draw(t, "fate")
-	for side, l := range w.both() {
-		l.Settle(w.now, w.permits[i][side], Outcome{Fate: fate})
+// settle settles up to so many of those that are in flight.
+func (w *forgettingPair) settle(fate Fate, most int) {
+	for _, pair := range w.permits {
+		if most == 0 || pair[0].State() != Granted {
+			continue
+		}
+		most--
+		for side, l := range w.both() {
+			l.Settle(w.now, pair[side], Outcome{Fate: fate})
+		}
 	}
 }
 

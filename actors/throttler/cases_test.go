@@ -453,3 +453,101 @@ func TestNoRequestHasTheWholeTableGoneThrough(t *testing.T) {
 	d.Acquire(0, full)
 	require.Equal(t, throttle.Queued, full.Permit.State())
 }
+
+// alarmed is an outlet that counts how often its alarm is set.
+type alarmed struct {
+	quiet
+	set int
+}
+
+func (a *alarmed) RingAt(at time.Duration) {
+	a.set++
+	a.quiet.RingAt(at)
+}
+
+func newAlarmed(t *testing.T, limits ...throttle.Limit) (*alarmed, *Desk) {
+	ledger, err := throttle.New(limits, throttle.Options{})
+	require.NoError(t, err)
+	a := new(alarmed)
+	return a, NewDesk(ledger, limits, throttle.Options{}, a)
+}
+
+func TestARequestThatNeedNotWaitSetsNoAlarm(t *testing.T) {
+	a, desk := newAlarmed(t,
+		throttle.Limit{ID: "calls", Quota: 1 << 20, Per: time.Second}, throttle.Limit{ID: "keyed", Quota: 1 << 20, Per: time.Second, Keyed: true})
+	pass := func(now time.Duration, limit, key string) {
+		one := a.ticket(limit)
+		one.Permit.Key = key
+		desk.Acquire(now, one)
+		require.True(t, one.Passed)
+		desk.settle(now, one, throttle.Answered)
+	}
+	pass(0, "calls", "")
+	require.Equal(t, 1, a.set, "its path is to be forgotten one day")
+	pass(0, "keyed", "x")
+	require.Equal(t, 2, a.set, "and its key sooner")
+	for i := range 1000 {
+		pass(time.Duration(i)*time.Microsecond, "calls", "")
+		pass(time.Duration(i)*time.Microsecond, "keyed", fmt.Sprint(i%10))
+	}
+	require.Equal(t, 2, a.set)
+}
+
+func TestADeskWithKeysInUseIsRungAFewTimesInAWindow(t *testing.T) {
+	a, desk := newAlarmed(t, throttle.Limit{ID: "keyed", Quota: 1 << 20, Per: 10 * time.Second, Keyed: true})
+	rings := 0
+	for now := time.Duration(0); now < 100*time.Second; now += time.Millisecond {
+		if desk.armed != 0 && desk.armed <= now {
+			rings++
+			desk.Due(now)
+		}
+		one := a.ticket("keyed")
+		one.Permit.Key = fmt.Sprint(now / time.Millisecond % 1000)
+		desk.Acquire(now, one)
+		desk.settle(now, one, throttle.Answered)
+	}
+	require.LessOrEqual(t, rings, 80, "in ten windows")
+	require.LessOrEqual(t, a.set, 81)
+}
+
+func TestAnIdleDeskForgetsItsKeysAndIsRungNoMore(t *testing.T) {
+	for _, closed := range []bool{false, true} {
+		a, desk := newAlarmed(t, throttle.Limit{ID: "keyed", Quota: 1, Per: time.Second, Keyed: true})
+		for i := range 1000 {
+			one := a.ticket("keyed")
+			one.Permit.Key = fmt.Sprint(i)
+			desk.Acquire(0, one)
+			desk.settle(0, one, throttle.Answered)
+		}
+		if closed {
+			desk.Close(0)
+			desk.Due(time.Second / 2)
+			require.Zero(t, desk.armed, "it was let go")
+			continue
+		}
+		last := time.Duration(0)
+		for desk.armed != 0 {
+			last = max(last, desk.armed)
+			desk.Due(last)
+		}
+		require.LessOrEqual(t, last, 2*time.Second)
+		require.Empty(t, desk.Snapshot(last).Limits)
+	}
+}
+
+func TestAFailureLeavesNoKeyBehind(t *testing.T) {
+	a, desk := newAlarmed(t, throttle.Limit{ID: "keyed", Quota: 1, Per: time.Second, Keyed: true})
+	one := a.ticket("keyed")
+	one.Permit.Key = "x"
+	desk.Acquire(0, one)
+	failed := a.ticket("keyed")
+	desk.fail(t, 0, failed, func() { desk.Due(0) })
+	require.NotZero(t, desk.armed)
+	desk.settle(0, one, throttle.Answered)
+	last := time.Duration(0)
+	for desk.armed != 0 {
+		last = max(last, desk.armed)
+		desk.Due(last)
+	}
+	require.Empty(t, desk.Snapshot(last).Limits)
+}

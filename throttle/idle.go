@@ -247,8 +247,7 @@ func (l *Ledger) idle(now time.Duration, p *path) (state idleness, because *mete
 // idle reports whether a new meter would do as well.
 func (m *meter) idle(now time.Duration) idleness {
 	t := m.rule.terms
-	if m.line != nil || m.lost != nil || m.window.inFlight() != 0 || !m.pace.idle(now, t.memory()) ||
-		now < m.spread || now < m.next+t.hold/spreadSlack {
+	if m.line != nil || m.lost != nil || m.window.inFlight() != 0 || !m.pace.idle(now, t.memory()) || !m.spread.idle(now, t) {
 		return busy
 	}
 	if !m.rule.timed() && m.seen && now-m.last < leastRest {
@@ -259,7 +258,7 @@ func (m *meter) idle(now time.Duration) idleness {
 
 func (l *Ledger) forget(now time.Duration, p *path) {
 	l.idlers.n--
-	delete(p.route.paths, way{p.key, p.origin})
+	delete(p.route.paths, way{p.key, p.home})
 	if p.route.last == p {
 		p.route.last = nil
 	}

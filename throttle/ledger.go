@@ -133,7 +133,7 @@ func (l *Ledger) grant(now time.Duration, p *Permit) {
 	for i, c := range p.path.charges {
 		w := p.weight(i)
 		c.meter.window.grant(now, w)
-		if now < c.meter.spread {
+		if c.meter.spread != nil && now < c.meter.spread.until {
 			c.meter.spreadOut(now, w)
 		}
 		if l.options.Pacing != nil {

@@ -10,17 +10,17 @@ type meter struct {
 	rule   *rule
 	window window
 
-	spread time.Duration // until then what is granted is spread out ...
-	next   time.Duration // ... and this is the next instant at which it may be
-	last   time.Duration // the latest arrival, if seen
-	seen   bool
-	lost   *lostWeights // nil if nothing is
+	key string
 
+	last  time.Duration // the latest arrival, if seen
+	seen  bool
+	paths int32 // that lead to it
 	line  *line // of the lanes in the queue that need it; nil if none does
-	paths int   // paths that lead to it
 
-	key  string
-	pace pace
+	// What few meters need; nil until they do.
+	lost   *lostWeights
+	spread *spread
+	pace   *pace
 }
 
 // cycle is how long what is granted now takes to be room again: the flight, and
@@ -49,11 +49,10 @@ func (r *rule) flew(d time.Duration) { r.flight += (d - r.flight) / 8 }
 type path struct {
 	route   *route
 	key     string // "" if no limit on the way is keyed
-	origin  string
 	home    *origin
 	charges []charge
 	own     int
-	scopes  []*scope      // of its limits, and the whole origin
+	scopes  []*scope      // of its limits, and the whole origin; other paths may have the same ones
 	lanes   []*lane       // in the queue, one for each priority that waits, the lowest first
 	used    time.Duration // when it was asked for last
 
@@ -79,7 +78,7 @@ func (l *Ledger) pathFor(now time.Duration, r *route, key, origin string) *path 
 		l.sweep(now, sweepEvery/2)
 	}
 	p := r.last
-	if p == nil || p.origin != origin || p.key != key {
+	if p == nil || p.home.name != origin || p.key != key {
 		p = l.findPath(now, r, key, origin)
 	}
 	p.used = now
@@ -87,14 +86,20 @@ func (l *Ledger) pathFor(now time.Duration, r *route, key, origin string) *path 
 }
 
 // way tells the paths of a route apart.
-type way struct{ key, origin string }
+type way struct {
+	key  string
+	home *origin
+}
 
 func (l *Ledger) findPath(now time.Duration, r *route, key, origin string) *path {
 	l.sweep(now, 2) // before the look-up, so that it cannot forget what is found
-	at := way{key, origin}
+	home := l.homeOf(now, r, origin)
+	at := way{key, home}
 	p := r.paths[at]
 	if p == nil {
+		home.paths++ // first, so that it is not forgotten now
 		l.sweep(now, looksForOne)
+		home.paths--
 		p = l.makePath(now, r, at)
 		if r.paths == nil {
 			r.paths = make(map[way]*path)
@@ -108,18 +113,39 @@ func (l *Ledger) findPath(now time.Duration, r *route, key, origin string) *path
 	return p
 }
 
+// homeOf returns an origin. Most often it is that of the path before.
+func (l *Ledger) homeOf(now time.Duration, r *route, origin string) *origin {
+	if r.last != nil && r.last.home.name == origin {
+		return r.last.home
+	}
+	return l.pauses.origin(now, origin)
+}
+
 func (l *Ledger) makePath(now time.Duration, r *route, at way) *path {
-	home := l.pauses.origin(now, at.origin)
+	home := at.home
 	home.paths++
-	p := &path{route: r, key: at.key, origin: at.origin, home: home, own: r.own, charges: make([]charge, len(r.tolls))}
+	p := &path{route: r, key: at.key, home: home, own: r.own, charges: make([]charge, len(r.tolls))}
 	for i, c := range r.tolls {
 		m := l.meterFor(now, c.rule, at.key)
 		m.paths++
 		p.charges[i] = charge{m, c.weight, c.rule.terms.maxDelay, c.rule.terms.closeDelay}
+	}
+	p.scopes = r.obeys(now, home)
+	return p
+}
+
+// obeys returns the scopes of a new path. Those of a path are never changed, so that
+// the one before may share its own.
+func (r *route) obeys(now time.Duration, home *origin) []*scope {
+	if r.last != nil && r.last.home == home {
+		return r.last.scopes
+	}
+	var p path
+	for _, c := range r.tolls {
 		p.join(home.scope(now, c.rule.Scope))
 	}
 	p.join(home.whole)
-	return p
+	return p.scopes
 }
 
 // join has a path obey a scope.

@@ -40,7 +40,7 @@ func (p *pace) record(now time.Duration, w int64, memory time.Duration) {
 }
 
 func (p *pace) decayed(now, memory time.Duration) float64 {
-	if p.sum == 0 {
+	if p == nil || p.sum == 0 {
 		return 0
 	}
 	left := p.sum * math.Exp(-float64(now-p.seen)/float64(memory))
@@ -67,7 +67,7 @@ const nobody = 0.01
 
 // idle reports whether nothing is remembered.
 func (p *pace) idle(now, memory time.Duration) bool {
-	return p.next <= now && p.decayed(now, memory) == 0
+	return p == nil || p.next <= now && p.decayed(now, memory) == 0
 }
 
 func (l *Ledger) paced(p *Permit) bool {
@@ -78,6 +78,9 @@ func (l *Ledger) paced(p *Permit) bool {
 // next bulk grant away.
 func (l *Ledger) tally(now time.Duration, m *meter, p *Permit, w int64) {
 	memory := m.rule.terms.memory()
+	if m.pace == nil {
+		m.pace = new(pace)
+	}
 	if !l.paced(p) {
 		m.pace.record(now, w, memory)
 		return
@@ -168,7 +171,10 @@ func (l *Ledger) paceOpening(now time.Duration, m *meter, need, w int64) time.Du
 	if w > m.rule.terms.quota-keep {
 		return now // it could never go with so much kept
 	}
-	at := max(now, m.pace.next)
+	at := now
+	if m.pace != nil {
+		at = max(now, m.pace.next)
+	}
 	if m.window.room(now) >= need+keep {
 		return at
 	}

@@ -27,8 +27,8 @@ func (l *Ledger) remains(now time.Duration, was *path) *path {
 	if was == nil {
 		return nil
 	}
-	home := l.pauses.origin(now, was.origin)
-	left := &path{route: was.route, key: was.key, origin: was.origin, home: home, own: -1}
+	home := l.pauses.origin(now, was.home.name)
+	left := &path{route: was.route, key: was.key, home: home, own: -1}
 	for _, c := range was.charges {
 		r := l.table.rules[c.meter.rule.ID]
 		if r == nil {

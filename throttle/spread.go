@@ -17,13 +17,24 @@ const (
 	spreadSlack  = 32               // what was not used of that part of the window is not lost
 )
 
+// spread is when a meter may grant next while it spreads its grants out.
+type spread struct{ until, next time.Duration }
+
+// idle reports whether nothing is spread out, nor would be otherwise than at first.
+func (s *spread) idle(now time.Duration, t *terms) bool {
+	return s == nil || now >= s.until && now >= s.next+t.hold/spreadSlack
+}
+
 // spreadAfter notes that p, which waited in the queue, is granted.
 func (l *Ledger) spreadAfter(now time.Duration, p *Permit) {
 	for i, c := range p.path.charges {
 		m := c.meter
 		if t := m.rule.terms; m.rule.Window == Sliding && t.hold >= spreadFrom &&
 			m.heavy(p.weight(i)) && now-p.granted >= t.hold/spreadWait {
-			m.spread = now + 2*t.hold
+			if m.spread == nil {
+				m.spread = new(spread)
+			}
+			m.spread.until = now + 2*t.hold
 		}
 	}
 }
@@ -31,10 +42,10 @@ func (l *Ledger) spreadAfter(now time.Duration, p *Permit) {
 // spreadUntil returns when the next may go if those of m are spread out; an instant
 // that is not after now if they are not.
 func (m *meter) spreadUntil(now time.Duration) time.Duration {
-	if now >= m.spread {
+	if m.spread == nil || now >= m.spread.until {
 		return now
 	}
-	return min(m.next, m.spread)
+	return min(m.spread.next, m.spread.until)
 }
 
 func (m *meter) heavy(w int64) bool { return w > m.rule.terms.quota/spreadHeavy }
@@ -46,5 +57,5 @@ func (m *meter) spreadOut(now time.Duration, w int64) {
 	}
 	t := m.rule.terms
 	step := mulDivDown(t.hold, w, t.quota)
-	m.next = max(m.next, now-t.hold/spreadSlack) + step - step/(spreadFaster+1)
+	m.spread.next = max(m.spread.next, now-t.hold/spreadSlack) + step - step/(spreadFaster+1)
 }

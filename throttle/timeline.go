@@ -113,7 +113,7 @@ func (t *timeline) recount() {
 }
 
 func (t *timeline) grow() {
-	bigger := make([]mark, max(2, 2*len(t.buf))) // most keys have few
+	bigger := make([]mark, max(1, 2*len(t.buf))) // most keys have one
 	for i := range t.n {
 		bigger[i] = *t.slot(i)
 	}

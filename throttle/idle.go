@@ -259,6 +259,9 @@ func (m *meter) idle(now time.Duration) idleness {
 func (l *Ledger) forget(now time.Duration, p *path) {
 	l.idlers.n--
 	delete(p.route.paths, way{p.key, p.home})
+	if len(p.route.paths) == 0 {
+		p.route.paths = nil // a map keeps the room of all that it ever had
+	}
 	if p.route.last == p {
 		p.route.last = nil
 	}
@@ -269,7 +272,9 @@ func (l *Ledger) forget(now time.Duration, p *path) {
 		m.paths--
 		if m.rule.Keyed && m.paths == 0 {
 			m.rule.remember(m)
-			delete(m.rule.meters, m.key)
+			if delete(m.rule.meters, m.key); len(m.rule.meters) == 0 {
+				m.rule.meters = nil
+			}
 		}
 	}
 }

@@ -169,6 +169,9 @@ func (l *Ledger) meterFor(now time.Duration, r *rule, key string) *meter {
 		if l.fillsNew(now, r) {
 			m.window.fill(l.filledAt)
 		}
+		if r.meters == nil {
+			r.meters = make(map[string]*meter)
+		}
 		r.meters[key] = m
 	}
 	return m

@@ -46,7 +46,7 @@ type rule struct {
 	Limit
 	terms  *terms
 	place  int               // of the limit among those that its table was made of
-	meters map[string]*meter // by key; "" if not keyed
+	meters map[string]*meter // by key; "" if not keyed; may be nil if there are none
 	known  map[string]bool   // Keys, if they are many
 	flight time.Duration     // from grant to answer, on average
 	unseen bool              // what a window was not charged with may have been forgotten with its key

@@ -10,6 +10,7 @@ import (
 const (
 	otherProtocol = "the engine speaks no protocol but HTTP: a request for another is refused, and so is a 101 that nobody asked for"
 	tunnel        = "CONNECT opens a tunnel, which the engine does by itself when a proxy needs it"
+	stillClock    = "a net.Conn of a type of its own is listened to for a millisecond or some before each request, and this test's clock stands still"
 	sharedDial    = "a dial belongs to the pool, and serves whoever has waited longest: while one is under way that nobody waits for any more, there is no other, and two may be exchanged"
 	repeated      = "the engine repeats an idempotent request that broke off; net/http does on a used connection only"
 	noDeadlines   = "its net.Conn has a nil in the place of deadlines, which panics when the engine sets one"

@@ -13,6 +13,10 @@ var ofNetHTTP = []Reason{
 
 	{Suite: "nethttp", Test: "TestTransportPoolConnConnectionBecomesAvailableDuringDial", Why: sharedDial},
 	{Suite: "nethttp", Test: "TestTransportPoolClosesConnsPastMaxIdleConnsPerHost", Why: "idle connections are bounded in total, and not by origin"},
+	{Suite: "nethttp", Test: "TestTransportPoolConnReusePriorConnection", Mode: carrier.Streamed, Why: stillClock},
+	{Suite: "nethttp", Test: "TestTransportPoolConnCannotReuseConnectionInUse", Mode: carrier.Streamed, Why: stillClock},
+	{Suite: "nethttp", Test: "TestTransportPoolDisableKeepAlives", Mode: carrier.Streamed, Why: stillClock},
+	{Suite: "nethttp", Test: "TestTransportPoolConnectionBroken", Mode: carrier.Streamed, Why: stillClock},
 	{Suite: "nethttp", Test: "TestTransportPoolCancelRequestReusesConn", Why: sharedDial},
 	{Suite: "nethttp", Test: "TestTransportPoolCancelRequestWithDisableKeepAlives", Why: sharedDial},
 

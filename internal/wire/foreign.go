@@ -7,7 +7,6 @@ import (
 	"os"
 	"reflect"
 	"runtime"
-	"sync/atomic"
 	"time"
 
 	"github.com/sluice-engine/sluice/messages"
@@ -20,21 +19,25 @@ import (
 //	it has Pending           it says so itself
 //	it is a net.Pipe         its other end is listened to
 //	a socket lies under it   the socket is looked at, and then the connection read
-//	it keeps deadlines       it is read for a moment, which is ended early
+//	it keeps deadlines       it is read for probeWait
 //	none of these            it is used once
 //
 // Whether it keeps deadlines is seen from what it does: see detached.
 
 const (
-	// probeWait is how long a connection is read from, at most, that nothing else can
-	// be asked of. To begin with a deadline in the past would not do: net's connections,
-	// and others made like them, then fail without having looked.
+	// probeWait is how long a connection is read from that nothing else can be
+	// asked of. A deadline in the past would not do: net's connections, and others
+	// made like them, then fail without having looked.
 	probeWait = time.Millisecond
-	// probeTries is how often that is tried, each time four times as long.
-	probeTries = 4
-	// probeTurns are the turns that a read is given to look before it is cut short,
-	// and probeLooks are the reads that must find nothing.
-	probeTurns, probeLooks = 10, 3
+	// promptly is how long a read takes at most that does nothing but look. One that
+	// sleeps takes longer, however short it means to, and mostly a millisecond: hence
+	// slowProbeWait.
+	promptly      = 5 * time.Microsecond
+	slowProbeWait = 3 * time.Millisecond
+	// probeTries is how often that is tried, each time four times as long, and
+	// longestProbe bounds what a connection's own code is believed to take.
+	probeTries   = 4
+	longestProbe = 16 * time.Millisecond
 	// stirTries is how often a socket may have something of which the connection
 	// above it makes nothing.
 	stirTries = 3
@@ -138,7 +141,7 @@ func (s *Socket) readPipe(p []byte) (n int, err error) {
 			n, err = s.Conn.Read(p)
 		}()
 		<-begun
-		for range probeTurns { // for the read to get where it would meet a write
+		for range 10 { // turns for the read to get where it would meet a write
 			runtime.Gosched()
 		}
 		_ = s.Conn.SetReadDeadline(time.Unix(1, 0)) // a pipe that is closed fails the read
@@ -150,20 +153,51 @@ func (s *Socket) readPipe(p []byte) (n int, err error) {
 	return n, err
 }
 
-// readTimed reads for a moment. A read looks before it waits, so a timeout is the
-// proof of silence, unless this goroutine was held up: then it seems to have taken
-// too long, and what it looked at may be too long ago.
+// readTimed reads for a moment. A read tries before it waits, so a timeout is the
+// proof of silence, unless this goroutine was held up, or the connection's own code
+// took its time: then the moment may have been over before anything looked. How long
+// such code takes is seen by reads that are given no time; the moment is a few times as
+// long, and one that seems to have lasted too long proves nothing.
 func (s *Socket) readTimed(p []byte) (int, error) {
-	wait := probeWait
-	for range probeTries {
-		began := time.Now()
-		n, err := s.readFor(p, wait)
-		if err != errSilent || time.Since(began) < 2*probeLooks*wait {
+	for try := range probeTries {
+		took, n, err := s.readPromptly(p)
+		if err != errSilent {
 			return n, err
 		}
-		wait *= 4
+		wait := probeWait
+		if took > promptly {
+			wait = max(slowProbeWait, 4*took)
+		}
+		wait <<= 2 * try
+		began := time.Now()
+		n, err = s.readFor(p, wait)
+		if err == io.ErrNoProgress { // it may do so now and then
+			began = time.Now()
+			n, err = s.readFor(p, wait)
+		}
+		if err != errSilent || time.Since(began) < 2*wait {
+			return n, err
+		}
 	}
 	return 0, messages.ErrStale
+}
+
+// readPromptly reads without any time, and returns how long the connection's own code
+// takes for that, which is the shortest of a few tries: the others were held up. A read
+// that returns neither bytes nor an error has said nothing.
+func (s *Socket) readPromptly(p []byte) (took time.Duration, n int, err error) {
+	took = longestProbe
+	for range probeTries {
+		began := time.Now()
+		n, err = s.readFor(p, 0)
+		if err != errSilent && err != io.ErrNoProgress {
+			return took, n, err
+		}
+		if took = min(took, time.Since(began)); err == errSilent && took <= promptly {
+			break
+		}
+	}
+	return took, 0, errSilent
 }
 
 // readFor reads for a time of its own, with zero without waiting.
@@ -182,74 +216,22 @@ func (s *Socket) readFor(p []byte, wait time.Duration) (int, error) {
 	return s.restore(n, err)
 }
 
-// readTried reads for a time of its own. To wait until that has passed would be to no
-// purpose: a read looks before it waits, and is cut short once it has had turns enough
-// to get there. One that was held up on its way has seen nothing, which would look like
-// silence: hence it is done several times, and with more time if there was none left.
-// A connection that heeds a deadline only as a read begins waits for it each time.
+// readTried reads for a time of its own, which is expected to pass. A goroutine that
+// is held up until it has passed reads nothing, and that would look like silence:
+// then it is tried again, for longer.
 func readTried(c net.Conn, p []byte, wait time.Duration) (n int, err error) {
-	looks := 0
-	for range probeTries + 2*probeLooks {
+	for range probeTries {
 		if c.SetReadDeadline(soon(wait)) != nil {
 			return 0, errBlind // a read might wait for ever
 		}
-		began, cut := time.Now(), cutShort(c, wait)
+		began := time.Now()
 		n, err = c.Read(p)
-		short, panicked := cut.returned()
-		switch {
-		case panicked != nil:
-			return n, panicked
-		case n == 0 && err == nil: // it has not said whether it looked (io.Reader allows that)
-			continue
-		case n > 0, !timedOut(err), wait <= 0:
-			return n, err
-		case !short && time.Since(began) < wait/2:
-			wait *= 4
-			continue
+		if n > 0 || !timedOut(err) || time.Since(began) >= wait/2 {
+			return n, err // it has waited, and so it has looked before
 		}
-		if looks++; looks == probeLooks {
-			return n, err
-		}
-	}
-	if err == nil {
-		return 0, nil
+		wait *= 4
 	}
 	return 0, messages.ErrStale
-}
-
-// cut ends a read before its time, unless that returns first.
-type cut struct {
-	decided atomic.Bool // by whoever comes first
-	ended   chan error  // capacity 1: what a panic in ending it comes to
-}
-
-// cutShort has a read that is about to begin end after some turns.
-func cutShort(c net.Conn, wait time.Duration) *cut {
-	k := &cut{ended: make(chan error, 1)}
-	if wait <= 0 { // it has no time
-		return k
-	}
-	late := time.Now().Add(wait) // then it ends by itself
-	go func() {
-		for range probeTurns {
-			if runtime.Gosched(); k.decided.Load() || !time.Now().Before(late) {
-				return
-			}
-		}
-		if k.decided.CompareAndSwap(false, true) {
-			k.ended <- Apart(messages.Exchanging, func() { _ = c.SetReadDeadline(time.Unix(1, 0)) })
-		}
-	}()
-	return k
-}
-
-// returned is called when the read has returned. It reports whether that was cut short,
-// and then nobody sets its deadline any more.
-func (k *cut) returned() (short bool, panicked error) {
-	if k.decided.CompareAndSwap(false, true) {
-		return false, nil
-	}
-	return true, <-k.ended
 }
 
 // soon is the deadline of a read that waits so long. One without any has one far in

@@ -150,19 +150,10 @@ func foreign(t *testing.T, addr string, wrap func(net.Conn) net.Conn) *Conn {
 }
 
 func TestALateAnswerInAPipeIsSeenInNoTime(t *testing.T) {
-	requireSeenInNoTime(t, func(c net.Conn) net.Conn { return c })
-}
-
-// A read of what nobody knows is cut short: it looked before it began to wait.
-func TestALateAnswerInMemoryIsSeenInNoTimeWhateverTheConnectionIs(t *testing.T) {
-	requireSeenInNoTime(t, func(c net.Conn) net.Conn { return enclosing{c} })
-}
-
-func requireSeenInNoTime(t *testing.T, wrap func(net.Conn) net.Conn) {
 	synctest.Test(t, func(t *testing.T) {
 		near, far := net.Pipe()
 		go new(latecomers).serve(far)
-		c := over(wrap(near), Limits{})
+		c := over(near, Limits{})
 		begun := time.Now()
 		for range 2 {
 			exchange(t, c, get("/"))
@@ -227,35 +218,6 @@ func TestAConnectionThatKeepsNoDeadlinesIsClosedAtTheDeadline(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// snapping heeds a deadline that was set before a read began, and none that is set
-// while it waits.
-type snapping struct {
-	net.Conn
-	mu sync.Mutex
-	by time.Time // guarded by mu
-}
-
-func (c *snapping) SetReadDeadline(t time.Time) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.by = t
-	return nil
-}
-
-func (c *snapping) Read(p []byte) (int, error) {
-	c.mu.Lock()
-	_ = c.Conn.SetReadDeadline(c.by)
-	c.mu.Unlock()
-	return c.Conn.Read(p)
-}
-
-func TestAConnectionWhoseReadsCannotBeCutShortIsListenedToForTheirTime(t *testing.T) {
-	var late latecomers
-	o := listen(t, late.serve)
-	c := foreign(t, o.Addr, func(c net.Conn) net.Conn { return &snapping{Conn: enclosing{c}} })
-	late.requireSeen(t, c)
-}
-
 // A deadline of the probe's own is not what the exchange waits with.
 func TestAProbeLeavesTheDeadlineAsItWas(t *testing.T) {
 	deadlines := []time.Time{never, time.Now().Add(time.Hour), never}
@@ -278,5 +240,35 @@ func TestAProbeLeavesTheDeadlineAsItWas(t *testing.T) {
 		_, _, err := c.Exchange(get("/"), time.Now().Add(10*time.Millisecond))
 		require.ErrorContains(t, err, "deadline")
 		require.NotErrorIs(t, err, messages.ErrStale)
+	}
+}
+
+// dawdling is a connection whose Read has something of its own to do first.
+type dawdling struct {
+	net.Conn
+	first time.Duration
+}
+
+func (d dawdling) Read(p []byte) (int, error) {
+	time.Sleep(d.first)
+	return d.Conn.Read(p)
+}
+
+func TestALateAnswerIsSeenThoughTheConnectionTakesItsTimeToLook(t *testing.T) {
+	for _, first := range []time.Duration{5 * time.Microsecond, 100 * time.Microsecond, 500 * time.Microsecond, 2 * time.Millisecond, 10 * time.Millisecond} {
+		t.Run(first.String(), func(t *testing.T) {
+			more := make(chan string, 1)
+			o := listen(t, answering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", more))
+			under, err := net.Dial("tcp", o.Addr)
+			require.NoError(t, err)
+			c := NewConn(NewSocket(struct{ net.Conn }{dawdling{under, first}}), Limits{})
+			defer c.Close()
+			require.Equal(t, "ok", exchange(t, c, get("/")).Text())
+			direct := NewConn(NewSocket(under), Limits{})
+			more <- "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nlate"
+			awaitReadable(t, direct)
+
+			requireStale(t, c)
+		})
 	}
 }

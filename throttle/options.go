@@ -16,8 +16,9 @@ type Options struct {
 	// SafetyMargin is the part of the share left unused, in [0, 1); default 0,
 	// because no window here needs one.
 	SafetyMargin float64
-	// MaxQueued bounds the queue; default 1,000,000. Of one more the least urgent is
-	// refused with ErrQueueFull, the last to come of those.
+	// MaxQueued bounds the queue; default 1,000,000. Of one more the least urgent, by
+	// priority alone, is refused with ErrQueueFull: of several that are, the newcomer, or
+	// else the last to come on one of their routes.
 	MaxQueued int
 	// Aging is how much waiting makes up for one step of priority: a request
 	// ranks by the instant it was queued minus Priority times Aging. 0 means

@@ -182,7 +182,28 @@ func (l *Ledger) paceOpening(now time.Duration, m *meter, need, w int64) time.Du
 	if o.ends != 0 {
 		later = min(later, o.ends-time.Duration(o.affordable(float64(m.window.room(now)-need))))
 	}
+	later = min(later, m.fades(now, o.keep(), need))
 	return max(at, later, now+1) // both may be early, but now would mean that there is room
+}
+
+// fadeSteps is how often what is kept for urgent work is looked at within its memory,
+// while it alone keeps bulk work back.
+const fadeSteps = 128
+
+// fades returns when so little may be expected of urgent work, if no more comes, that
+// what is kept for it leaves room for need. It is hardly ever late, for what is kept
+// falls no faster than the rate of urgent work is forgotten.
+func (m *meter) fades(now time.Duration, keep float64, need int64) time.Duration {
+	memory := m.rule.terms.memory()
+	step := memory / fadeSteps
+	spare := m.window.room(now) - need
+	if spare < 0 {
+		return max(now+step, m.window.when(now, need, m.window.inFlight()))
+	}
+	if spare > 0 {
+		step = max(step, time.Duration(float64(memory)*math.Log(keep/float64(spare))))
+	}
+	return now + step
 }
 
 // affordable returns the time left at which no more than spare is kept: the

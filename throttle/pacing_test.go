@@ -159,3 +159,86 @@ func TestTheUrgentRateIsRightFromTheFirstSecondsOn(t *testing.T) {
 	require.InDelta(t, 2, p.rate(15*sec, memory)*float64(time.Second), 0.3)
 	require.Zero(t, math.Round(p.rate(time.Hour, memory)*float64(time.Minute)))
 }
+
+// Bulk work whose limit is spread out for a heavy request, and paced beside that, waits
+// for either, whichever is longer, and has nobody look at it again and again meanwhile.
+func TestBulkWorkThatPacingKeepsBeyondASpreadIsNotLookedAtWithoutEnd(t *testing.T) {
+	const tick = 20 * time.Millisecond
+	l := newLedger(t, Options{Pacing: &Pacing{Bulk: 0}},
+		Limit{ID: "minute", Quota: 1200, Per: time.Minute},
+		Limit{ID: "bulk", Quota: 50, Window: Concurrency, Linked: []Link{{ID: "minute", Weight: 10}}})
+	var now time.Duration
+	var flying []*Permit
+	waiting := 0
+	drain := func() {
+		for p := l.Next(now); p != nil; p = l.Next(now) {
+			waiting--
+			flying = append(flying, p)
+		}
+	}
+	ask := func(limit string, w int64, priority Priority) {
+		p := &Permit{Limit: limit, Weight: w, Priority: priority}
+		require.NoError(t, l.Acquire(now, p))
+		if p.State() == Granted {
+			flying = append(flying, p)
+		} else {
+			waiting++
+		}
+		drain()
+	}
+	for range 1180 { // a burst of urgent ones
+		ask("minute", 0, 1)
+	}
+	for step := range 15_000 { // five minutes
+		now += tick
+		for _, p := range flying {
+			l.Settle(now, p, Outcome{Fate: Answered})
+		}
+		flying = flying[:0]
+		drain()
+		if step == 500 {
+			ask("minute", 40, 1) // a heavy one, which waits
+		}
+		if now > 61*time.Second && waiting < 3 {
+			ask("bulk", 10, 0)
+		}
+		if now > 61*time.Second && step%40 == 0 {
+			for range 45 { // urgent ones, in bursts
+				ask("minute", 1, 1)
+			}
+		}
+	}
+	require.Less(t, l.queue.work.examined, uint64(1_000_000))
+}
+
+func TestWhatIsKeptForUrgentWorkIsLetGoOnceNoneComes(t *testing.T) {
+	l := newLedger(t, Options{Pacing: &Pacing{Bulk: 0, Z: 3}}, Limit{ID: "a", Quota: 10, Per: sec})
+	now := time.Duration(0)
+	for range 100 { // urgent ones, five a second
+		l.Settle(now+sec/100, grantedAs(t, l, now, Permit{Limit: "a", Priority: 1}), Outcome{Fate: Answered})
+		now += sec / 5
+	}
+	now += 2 * sec
+	for range 7 { // streams that stay open
+		grantedAs(t, l, now, Permit{Limit: "a", Priority: 1})
+	}
+	bulk := &Permit{Limit: "a"}
+	require.NoError(t, l.Acquire(now, bulk))
+	require.Equal(t, Queued, bulk.State())
+	for looks := 0; bulk.State() == Queued; looks++ {
+		require.Less(t, looks, 2*fadeSteps, "it is no poll")
+		at, ok := l.Wake()
+		require.True(t, ok, "nobody would ever look again")
+		l.Next(at)
+		now = at
+	}
+	require.Equal(t, Granted, bulk.State())
+	require.Less(t, now, 2*time.Minute)
+}
+
+func grantedAs(t *testing.T, l *Ledger, now time.Duration, p Permit) *Permit {
+	t.Helper()
+	require.NoError(t, l.Acquire(now, &p))
+	require.Equal(t, Granted, p.State())
+	return &p
+}

@@ -320,7 +320,9 @@ func (l *Ledger) sleepAtLimit(now time.Duration, ln *lane, i int, next stance, k
 	q, c := &l.queue, &ln.claims[i]
 	m := c.line.meter
 	next.held, next.want, next.mode = c.weight, c.weight+m.rule.kept(ln.priority), plain
-	if m.window.room(now)-c.ahead >= next.want && m.spreadUntil(now) <= now {
+	// One that pacing may keep does not know when its wait is over, and holds no more of
+	// others for it: nearer than it seems, it would be looked at again and again.
+	if m.window.room(now)-c.ahead >= next.want && (m.spreadUntil(now) <= now || l.paced(ln.head)) {
 		next.mode, next.pend, next.far = paced, 0, false
 	}
 	q.amend(c, next, ln.head)

@@ -33,7 +33,7 @@ var All = []Mutant{
 	{Rule: 1, Without: "reading from a connection that cannot be looked at", File: wire + "/foreign.go", Test: "TestALateAnswerNeverBecomesTheNextOneWhateverTheConnectionIs",
 		Old: "return s.readTimed(p)\n\t\tcase quiet:", New: "return 0, errSilent\n\t\tcase quiet:"},
 	{Rule: 1, Without: "waiting while reading from it", File: wire + "/foreign.go", Test: "TestALateAnswerNeverBecomesTheNextOneWhateverTheConnectionIs",
-		Old: "s.readFor(p, wait)", New: "s.readFor(p, -wait)"},
+		Old: "began := time.Now()\n\t\tn, err = s.readFor(p, wait)", New: "began := time.Now()\n\t\tn, err = s.readFor(p, -wait)"},
 	{Rule: 1, Without: "a look at the socket under a wrapper", File: wire + "/foreign.go", Test: "TestALateAnswerNeverBecomesTheNextOneWhateverTheConnectionIs",
 		Old: "switch s.glance() {", New: "switch min(s.glance(), quiet) {"},
 	{Rule: 1, Without: "giving up what cannot be asked", File: response, Test: "TestAConnectionThatKeepsNoDeadlinesIsUsedOnce",

@@ -61,7 +61,7 @@ func (a *attempt) heed(response *messages.Response) (refused bool) {
 		return false // nearly every answer, without a look
 	}
 	said, heard := a.read(response)
-	if !heard {
+	if !heard || saysNothing(&said) { // as nearly every success: the throttler need not hear of it
 		return false
 	}
 	if pauses(&said) {
@@ -104,6 +104,11 @@ func (a *attempt) tell(response *messages.Response, said feedback.Feedback) {
 const heardPatience = time.Second
 
 func pauses(said *feedback.Feedback) bool { return said.Refused || said.Busy }
+
+// saysNothing reports whether there is nothing in what was said that anybody heeds.
+func saysNothing(said *feedback.Feedback) bool {
+	return !pauses(said) && len(said.Usage) == 0 && len(said.Costs) == 0 && said.ServerTime.IsZero() && !said.TimestampRefused
+}
 
 // awaitHeard waits until the throttler has heard of a refusal. Before that, whoever
 // waits for the connection or for the turn to sign must not have it: it would leave

@@ -70,7 +70,7 @@ type Socket struct {
 // without any cost. Any other connection is used through its methods, and must be
 // silent in its own way before it is used again: see foreign.go. Unless its type
 // is known, it need not keep deadlines either: see detached. A wrapper spares
-// itself a wait of a millisecond in every exchange if it has one of
+// itself a wait of some milliseconds in every exchange if it has one of
 //
 //	Pending() (n int, closed bool)    what can be read without waiting, and whether
 //	                                  the peer has closed

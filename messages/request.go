@@ -79,14 +79,25 @@ type Request struct {
 
 	// Auth asks for the engine's authenticator to sign the request.
 	Auth bool
+	// Account names whose request it is: which of the engine's accounts signs it if
+	// Auth asks for that, and whose quota it is charged to. Empty means the default
+	// account.
+	Account string
+	// Egress names the way out that it takes: a local address or a proxy. Empty means
+	// the default one.
+	Egress string
 
 	// LimitID names the limit to charge. Empty means the engine's default.
 	LimitID string
 	// Weight overrides the limit's own weight when above zero. Linked limits
 	// keep theirs. Below zero it is an error.
 	Weight int64
-	// Key picks the instance of every keyed limit on the route: a symbol, an
-	// account.
+	// Weights override what limits on the route are charged, each by its id, zero
+	// included, and win over Weight and over the limits' own rules of cost. One that
+	// names a limit that is not on the route is an error.
+	Weights map[string]int64
+	// Key is what the request is about, such as a symbol: limits that are told apart by
+	// keys have a quota for each.
 	Key string
 	// Priority decides who leaves first when room is short.
 	Priority Priority

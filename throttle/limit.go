@@ -61,8 +61,11 @@ type Limit struct {
 	// linked limits are followed; a limit reached on several ways is charged
 	// the sum.
 	Linked []Link
-	// Keyed gives every Permit.Key its own quota: per symbol, per account. A
-	// permit without a key is refused.
+	// By says by which parts of a request the meters of the limit are told apart:
+	// each combination has a quota of its own. A permit without a key is refused by a
+	// limit that looks at keys; an account and an egress of "" are the default ones.
+	By By
+	// Keyed is ByKey in By, written shorter: every Permit.Key has its own quota.
 	Keyed bool
 	// Keys are those that a keyed limit knows; any other is refused. Without any
 	// list every key is known.

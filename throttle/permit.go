@@ -30,13 +30,18 @@ func (s State) String() string {
 type Permit struct {
 	// Limit is the id of the limit to charge, or NoLimit.
 	Limit string
-	// Key picks the instance of every keyed limit on the way.
-	Key string
+	// Account, Key and Egress pick the meter of every limit on the way that is told
+	// apart by them; see Limit.By.
+	Account, Key, Egress string
 	// Origin is where the request goes; see Scope.
 	Origin string
 	// Weight overrides the named limit's own weight; 0 means no override.
 	// Linked limits keep the weights of their links.
 	Weight int64
+	// Weights override what limits on the way are charged, each by its id, zero
+	// included, and win over Weight. One that names a limit that is not on the way is
+	// an error. The ledger reads them in Acquire and Requeue, and keeps what it needs.
+	Weights []Cost
 	// Priority orders waiting permits: the higher goes first.
 	Priority Priority
 	// Deadline is the last instant at which a grant is of use, on the clock of
@@ -45,18 +50,23 @@ type Permit struct {
 	// Owner is the caller's; the ledger does not touch it.
 	Owner any
 
-	state      State
-	parked     bool // Idle, and Requeue may take it up
-	err        error
-	path       *path // what is charged; kept from Acquire to the end
+	state  State
+	parked bool // Idle, and Requeue may take it up
+	err    error
+	turn
+	path    *path         // what is charged; kept from Acquire to the end
+	table   uint32        // of the ledger's tables, the one it was granted under
+	cost    int64         // weight charged to the named limit itself
+	granted time.Duration // or, while it is queued, when that began
+}
+
+// turn is where a permit stands in the queue.
+type turn struct {
 	lane       *lane // set while queued in one
 	next, prev *Permit
-	rank       int64         // less goes first
-	seq        uint64        // unique per Acquire; breaks ties of rank
-	seat       uint32        // among the deadlines, counted from 1; 0 means none
-	table      uint32        // of the ledger's tables, the one it was granted under
-	cost       int64         // weight charged to the named limit itself
-	granted    time.Duration // or, while it is queued, when that began
+	rank       int64  // less goes first
+	seq        uint64 // unique per Acquire; breaks ties of rank
+	seat       uint32 // among the deadlines, counted from 1; 0 means none
 }
 
 // State returns where p stands.
@@ -71,8 +81,9 @@ func (p *Permit) Err() error { return p.err }
 // lost ledger's Successor does not.
 func (p *Permit) Reset() {
 	*p = Permit{
-		Limit: p.Limit, Key: p.Key, Origin: p.Origin, Weight: p.Weight, Priority: p.Priority, Deadline: p.Deadline, Owner: p.Owner,
-		rank: p.rank, seq: p.seq, parked: p.seq != 0,
+		Limit: p.Limit, Account: p.Account, Key: p.Key, Egress: p.Egress, Origin: p.Origin,
+		Weight: p.Weight, Weights: p.Weights, Priority: p.Priority, Deadline: p.Deadline, Owner: p.Owner,
+		turn: turn{rank: p.rank, seq: p.seq}, parked: p.seq != 0,
 	}
 }
 

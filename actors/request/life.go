@@ -150,7 +150,8 @@ func (r *slot) rest() {
 		r.target = target{}
 	}
 	r.renewTicket() // the ticket is the slot's own now
-	r.ticket.Asked, r.ticket.Answered, r.ticket.Permit.Key = ticket.Asked{}, ticket.Answered{}, ""
+	r.ticket.Asked, r.ticket.Answered = ticket.Asked{}, ticket.Answered{}
+	r.ticket.Permit.Account, r.ticket.Permit.Key, r.ticket.Permit.Egress = "", "", ""
 	if r.spare != nil && r.spare.Left() {
 		r.spare = nil // nobody closes a ticket whose caller left
 	}

@@ -135,7 +135,7 @@ func (r *slot) enterWaiting() {
 	}
 	t.Permit.Limit = r.limit
 	t.Permit.Origin = r.target.name
-	t.Permit.Key = r.asked.Key
+	t.Permit.Account, t.Permit.Key, t.Permit.Egress = r.asked.Account, r.asked.Key, r.asked.Egress
 	t.Permit.Weight = r.asked.Weight
 	t.Permit.Priority = r.asked.Priority
 	// This runs throttler and pool, if they are idle: the answer may lie in the

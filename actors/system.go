@@ -169,12 +169,23 @@ func (s *System) Begin() {
 // local clock, taken at its word.
 func (s *System) Clock() auth.Clock { return s.clock.ForSigners() }
 
-// Auth returns what signs the requests that ask for it; nil if nothing does.
-func (s *System) Auth() auth.Authenticator { return s.requests.Auth() }
+// Auth returns what signs an account's requests that ask for it, and nil if nothing
+// does. The empty name is the default account's. It is false if there is no such account.
+func (s *System) Auth(account string) (signer auth.Authenticator, known bool) {
+	return s.requests.Auth(account)
+}
 
-// SignsBody reports whether a request that is to be signed must have its body
-// in memory.
-func (s *System) SignsBody() bool { return s.requests.SignsBody() }
+// SignsBody reports whether a request of an account that is to be signed must have its
+// body in memory.
+func (s *System) SignsBody(account string) bool { return s.requests.SignsBody(account) }
+
+// SetAccount adds an account or replaces it, for every attempt that is yet to be signed.
+func (s *System) SetAccount(name string, signer auth.Authenticator) {
+	s.requests.SetAccount(name, signer)
+}
+
+// RemoveAccount takes an account away, and reports whether there was one.
+func (s *System) RemoveAccount(name string) bool { return s.requests.RemoveAccount(name) }
 
 // SetCookies adds cookies for a URL, making a jar if there is none.
 func (s *System) SetCookies(u *url.URL, cookies []*http.Cookie, newJar func() http.CookieJar) {

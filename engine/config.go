@@ -57,9 +57,16 @@ type Config struct {
 	// runs on the caller's goroutine, and must be safe for concurrent use.
 	Feedback feedback.Reader
 
-	// Auth signs the requests that ask for it, to BaseURL and Origins alone. Nil
-	// means that none may ask.
+	// Auth signs the requests of the default account that ask for it, to BaseURL and
+	// Origins alone. Nil means that none may ask.
 	Auth auth.Authenticator
+	// Accounts are others than the default one, by the name that Request.Account has: a
+	// label of the caller's own, which no text of an error and no log has. Each signs as
+	// Auth does, with a key, a passphrase, nonces and a lane of its own; a nil one signs
+	// nothing, and has but quotas of its own. They share connections, and the limits that are
+	// not told apart by account. Engine.SetAccount and RemoveAccount change them later.
+	// Nil means that there are none.
+	Accounts map[string]auth.Authenticator
 	// Time is where the server's clock is read: see TimeFrom. If there are Limits,
 	// a TimeEndpoint must say which is charged for it. Nil means that signers take
 	// the local clock at its word, and that Fixed limits are kept as Sliding ones.
@@ -284,7 +291,7 @@ type Responses struct {
 // repeated than one in five, and ten a second besides.
 //
 // Beside that, and not counted here, a request is repeated once whose timestamp,
-// nonce or token the server refused, if Config.Auth can have better ones.
+// nonce or token the server refused, if its account can have better ones.
 type Retry struct {
 	// Max is how many repetitions follow the first attempt; zero means 2, and a
 	// negative number none. Unless it is negative, a request that the server has

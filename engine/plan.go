@@ -15,7 +15,6 @@ import (
 	"github.com/sluice-engine/sluice/actors"
 	"github.com/sluice-engine/sluice/actors/pool"
 	"github.com/sluice-engine/sluice/actors/request"
-	"github.com/sluice-engine/sluice/auth"
 	"github.com/sluice-engine/sluice/internal/clock"
 	"github.com/sluice-engine/sluice/internal/jsontext"
 	"github.com/sluice-engine/sluice/internal/wire"
@@ -58,6 +57,7 @@ func readConfig(config Config) (*plan, error) {
 	p.readOrigins()
 	p.readLimits()
 	p.readAuth()
+	p.readAccounts()
 	p.readTime()
 	p.readProcessors()
 	p.Timeout = number(p, "Timeout", p.Timeout, 0)
@@ -127,6 +127,7 @@ func (p *plan) copyWhatIsShared() {
 	p.Limits = cloneLimits(p.Limits)
 	p.Header = p.Header.Clone()
 	p.Origins = slices.Clone(p.Origins)
+	p.Accounts = maps.Clone(p.Accounts)
 	p.Retry.Statuses = slices.Clone(p.Retry.Statuses)
 	p.PreProcessors = slices.Clone(p.PreProcessors)
 	p.PostProcessors = slices.Clone(p.PostProcessors)
@@ -185,10 +186,13 @@ func (p *plan) hasLimit(id string) bool {
 }
 
 func (p *plan) readAuth() {
-	if holdsNil(p, "Auth", p.Auth) {
-		return
+	p.mistakes = append(p.mistakes, authMistakes("Auth", p.Auth)...)
+}
+
+func (p *plan) readAccounts() {
+	for _, name := range slices.Sorted(maps.Keys(p.Accounts)) {
+		p.mistakes = append(p.mistakes, accountMistakes(name, p.Accounts[name])...)
 	}
-	p.complainOf("Auth", auth.Validate(p.Auth))
 }
 
 // holdsNil notes a nil pointer or a nil function in a field that may be nil itself:
@@ -439,7 +443,7 @@ func (p *plan) system(e *Engine) actors.Config {
 func (p *plan) request() request.Plan {
 	return request.Plan{
 		Base: p.base, Homes: p.homes, Fields: p.fields, StrangerFields: p.strangerFields, Feedback: p.Feedback,
-		Auth: p.Auth, PreProcessors: p.PreProcessors, PostProcessors: p.PostProcessors, Jar: p.Cookies,
+		Auth: p.Auth, Accounts: p.Accounts, PreProcessors: p.PreProcessors, PostProcessors: p.PostProcessors, Jar: p.Cookies,
 		Codings: p.codings, MaxHeader: p.Responses.MaxHeader, MaxBody: p.Responses.MaxBody, TraceStreams: p.Connections.TraceStreams,
 		DialValues: p.dialSeesValues(),
 		Retry: request.Retry{

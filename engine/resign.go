@@ -26,8 +26,9 @@ import (
 //
 //	client := &http.Client{Transport: eng.RoundTripper(engine.Resign(eng))}
 //
-// The scheme and the key are those of Config.Auth, which must be the SDK's: any
-// auth.Unsigner, as all schemes of package auth are. What remains of the request,
+// The scheme and the key are those of Config.Auth, or of the account that an adjust
+// function before Resign has set, and must be the SDK's: any auth.Unsigner, as all
+// schemes of package auth are. What remains of the request,
 // a recvWindow for example, keeps its order and its spelling. Left as they are: a
 // request without a signature, even if it carries a key; one to an origin that is not
 // the engine's own (BaseURL and Origins), of which a warning in the log tells once; and
@@ -38,7 +39,8 @@ import (
 // stands inside a JSON body (auth.ErrSealed), or to an engine that has no
 // auth.Unsigner (auth.ErrNoUnsigner).
 //
-// It goes along with other adjust functions, in any order: those before it see the
+// It goes along with other adjust functions, in any order but for those that set
+// Account, which come before it: those before it see the
 // URL, Header and Body that the SDK has signed, those behind it what will be signed.
 // Parameters that one of them changes are signed as it leaves them.
 //
@@ -117,9 +119,9 @@ func (e *Engine) resign(r *http.Request, asked *Request) error {
 		e.tellOfForeign(r, asked)
 		return nil
 	}
-	signer := e.system.Auth()
-	if signer == nil {
-		return fmt.Errorf("%w: resign: the engine has nothing to sign with: set Config.Auth", ErrInvalidRequest)
+	signer, err := e.resigner(asked)
+	if err != nil {
+		return err
 	}
 	target := &asked.URL
 	if asked.URL == "" {
@@ -151,6 +153,18 @@ func (e *Engine) resign(r *http.Request, asked *Request) error {
 	}
 	asked.Header = remaining(asked.Header, call)
 	return nil
+}
+
+// resigner is who signs a request that an SDK has signed.
+func (e *Engine) resigner(asked *Request) (auth.Authenticator, error) {
+	switch signer, known := e.system.Auth(asked.Account); {
+	case !known:
+		return nil, fmt.Errorf("%w: resign: %w", ErrInvalidRequest, ErrUnknownAccount)
+	case signer == nil:
+		return nil, fmt.Errorf("%w: resign: the engine has nothing to sign with: set Config.Auth", ErrInvalidRequest)
+	default:
+		return signer, nil
+	}
 }
 
 func fieldsOf(header http.Header) (fields []messages.Field) {
@@ -189,7 +203,7 @@ const mostForeign = 64
 // tellOfForeign warns, once for each origin, of a request that keeps the signature that
 // the SDK gave it because it leads elsewhere: mostly an origin is missing in Origins.
 func (e *Engine) tellOfForeign(r *http.Request, asked *Request) {
-	signer := e.system.Auth()
+	signer, _ := e.system.Auth(asked.Account)
 	origin, err := request.OriginOf(asked.URL)
 	if signer == nil || err != nil || e.strays(r) {
 		return

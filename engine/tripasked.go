@@ -270,7 +270,7 @@ func (t *roundTripper) body(trip *trip, asked *Request) error {
 	waits := expectsContinue(req) || asked.Upload.ExpectContinue
 	switch {
 	case req.Body == nil || req.Body == http.NoBody:
-	case asked.Auth && t.engine.system.SignsBody():
+	case asked.Auth && t.engine.system.SignsBody(asked.Account):
 		asked.Body = io.Reader(&wholeBody{Reader: &trip.body, length: req.ContentLength}) // it is read on the journey
 		asked.Upload.Trailer = req.Trailer                                                // which is an error, if there is one
 	case inMemory(req.Body) && req.ContentLength > 0 && !chunked && !waits && len(req.Trailer) == 0:

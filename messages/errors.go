@@ -64,10 +64,11 @@ type Error struct {
 	Attempts int  // how often the request went to a connection
 	Sent     Sent // the worst of all attempts: see Sent.Worst
 
-	Method string // "GET" if the request names none
-	Path   string // the Path or URL asked for, without user, query and fragment
-	Route  string // the id of the limit that the request names; empty if no limit applies
-	Key    string // Request.Key; it may name an account, so no text of an error has it, but Stats do: keys are what they count
+	Method  string // "GET" if the request names none
+	Path    string // the Path or URL asked for, without user, query and fragment
+	Route   string // the id of the limit that the request names; empty if no limit applies
+	Account string // Request.Account; a name that the caller gave, and like Key in no text
+	Key     string // Request.Key; it may name an account, so no text of an error has it, but Stats do: keys are what they count
 
 	Limit   string        // the id of the limit that was full or paused; empty if none was, or if it is not known
 	Waited  time.Duration // how long the request queued for permits and connections, over all attempts
@@ -82,7 +83,7 @@ func NewError(r *Request, stage Stage, err error) *Error {
 	if r == nil {
 		return &Error{Stage: stage, Err: err}
 	}
-	e := &Error{Stage: stage, Key: r.Key, Err: err}
+	e := &Error{Stage: stage, Account: r.Account, Key: r.Key, Err: err}
 	e.Method, e.Path = r.place()
 	if r.LimitID != Unlimited {
 		e.Route = r.LimitID
@@ -216,6 +217,7 @@ var (
 	ErrMalformedResponse = errors.New("malformed response")
 	ErrHeaderTooLarge    = errors.New("response header over the cap")
 	ErrBodyTooLarge      = errors.New("response body over the cap")
+	ErrUnknownAccount    = errors.New("request names an account that the engine does not have, or has no longer: see Config.Accounts and Engine.SetAccount")
 	ErrInvalidRequest    = errors.New("invalid request")
 	ErrStale             = errors.New("connection was not silent before use")
 	ErrUnprocessed       = errors.New("server says that it did not process the request")

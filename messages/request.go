@@ -77,11 +77,16 @@ type Request struct {
 	// on it have ended.
 	Close bool
 
-	// Auth asks for the engine's authenticator to sign the request.
+	// Auth asks for the authenticator of its account to sign the request.
 	Auth bool
-	// Account names whose request it is: which of the engine's accounts signs it if
-	// Auth asks for that, and whose quota it is charged to. Empty means the default
-	// account.
+	// KeyOnly sends the key of its account in the scheme's header and signs nothing, for
+	// endpoints that only ask who is calling: see auth.KeySender. It goes where a
+	// signature may go, and is an error beside Auth.
+	KeyOnly bool
+	// Account names whose request it is: which of Config.Accounts signs it or lends its
+	// key if Auth or KeyOnly ask for that, and whose quota it is charged to in any case.
+	// Empty means the default account, which is Config.Auth. One that the engine does
+	// not have is ErrUnknownAccount, and nothing is sent.
 	Account string
 	// Egress names the way out that it takes: a local address or a proxy. Empty means
 	// the default one.

@@ -3,6 +3,7 @@ package request
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"time"
 
@@ -24,6 +25,7 @@ type attempt struct {
 	fresh  bool            // the lease came straight from the dial
 	permit bool            // a granted permit is to be settled
 	fate   throttle.Fate   // what became of it, as far as is known
+	signer *account        // that it carries credentials of, as it was when they were made; nil if it has none
 	turn   <-chan struct{} // in the lane of an ordered authenticator; nil without one
 
 	pause  time.Duration // that the answer asked for, as its reader understood it
@@ -51,7 +53,7 @@ func (a *attempt) charged() *throttle.Charged {
 func (a *attempt) sign() error {
 	a.stage = messages.Signing
 	a.trace.leased(a.lease, a.now)
-	err := a.takeTurn()
+	err := a.takeSigner()
 	if err == nil {
 		err = a.authenticate()
 	}
@@ -78,23 +80,37 @@ func (a *attempt) authenticate() error {
 	if a.own.Ended() {
 		return messages.ContextError(&a.own)
 	}
+	if a.upload != nil && a.asked.Auth && a.signer.signsBody { // a rotated scheme, perhaps
+		return fmt.Errorf("%w: %w", messages.ErrInvalidRequest, errStreamedBody)
+	}
 	if err := a.upload.open(a.slot, &a.call); err != nil {
 		return err
 	}
 	a.toSend = &a.call
-	if !a.asked.Auth {
+	if a.signer == nil {
 		return nil
 	}
 	a.signed = a.call
 	a.signed.Fields = slices.Clone(a.call.Fields) // an authenticator may change its own lines only
 	a.toSend = &a.signed
-	if err := a.needs.Plan.Auth.Authenticate(a.toSend, a.needs.Clock); err != nil {
+	if err := a.identify(); err != nil {
 		return err
 	}
 	if a.upload != nil && len(a.toSend.Body) > 0 {
 		return errors.New("authenticator gave a body to a request whose body is streamed")
 	}
 	return a.late()
+}
+
+// identify adds a signature, or the key alone.
+func (a *attempt) identify() error {
+	if !a.asked.KeyOnly {
+		return a.signer.signer.Authenticate(a.toSend, a.needs.Clock)
+	}
+	if !auth.SendKey(a.signer.signer, a.toSend) {
+		return a.signer.keepsKey()
+	}
+	return nil
 }
 
 // mostOutdated bounds how often a request waits anew because limits are replaced:
@@ -240,7 +256,7 @@ func (a *attempt) conclude(response *messages.Response, sent messages.Sent, err 
 		if !a.asked.Auth || response == nil {
 			refused = false
 		} else if !refused {
-			refused = auth.RefusedTimestamp(a.needs.Plan.Auth, response.StatusCode, response.Body)
+			refused = auth.RefusedTimestamp(a.signer.signer, response.StatusCode, response.Body)
 		}
 	case messages.SentMaybe:
 		a.fate = fateOf(err)
@@ -298,12 +314,21 @@ func fateOf(err error) throttle.Fate {
 
 // renewCredentials reports whether an answer refused the request for what its
 // authenticator has other credentials for by now: a nonce that was too small, a
-// token that was revoked. The server did not execute it.
+// token that was revoked, a key that was rotated while the request was under way. The
+// server did not execute it.
 func (a *attempt) renewCredentials(response *messages.Response) bool {
-	if !a.asked.Auth {
+	if a.signer == nil {
 		return false
 	}
-	signer := a.needs.Plan.Auth
+	if response.StatusCode == http.StatusUnauthorized {
+		if now := a.accounts.of(a.asked.Account); now != a.signer && now != nil && now.signer != nil {
+			return true
+		}
+	}
+	if a.asked.KeyOnly {
+		return false
+	}
+	signer := a.signer.signer
 	if auth.RefusedNonce(signer, response.StatusCode, response.Body) {
 		return auth.RaiseNonce(signer, a.needs.Clock)
 	}

@@ -60,10 +60,8 @@ func (r *slot) build() error {
 	if err != nil {
 		return invalid(err)
 	}
-	if r.asked.Auth {
-		if err := r.maySign(); err != nil {
-			return fmt.Errorf("%w: it asks to be signed, %w", messages.ErrInvalidRequest, err)
-		}
+	if err := r.resolveAccount(); err != nil {
+		return err
 	}
 	r.call.Method = cmp.Or(r.asked.Method, http.MethodGet)
 	r.call.Body, r.call.Deadline = body, r.deadline
@@ -74,11 +72,13 @@ func (r *slot) build() error {
 	return r.check()
 }
 
-// maySign returns why the request must not be signed: credentials are for those
+// mayIdentify returns why the request must not have credentials: they are for those
 // they were made for.
-func (r *slot) maySign() error {
+func (r *slot) mayIdentify(as *account) error {
 	switch {
-	case r.needs.Plan.Auth == nil:
+	case as.signer == nil && r.asked.Account != "":
+		return errors.New("and its account has no authenticator")
+	case as.signer == nil:
 		return errors.New("and the engine has no authenticator")
 	case r.home:
 		return nil

@@ -32,7 +32,8 @@ type Plan struct {
 
 	Feedback feedback.Reader // what answers say about limits; nil is feedback.RetryAfter
 
-	Auth           auth.Authenticator
+	Auth           auth.Authenticator            // of the default account; nil signs nothing
+	Accounts       map[string]auth.Authenticator // of the others
 	PreProcessors  []messages.PreProcessor
 	PostProcessors []messages.PostProcessor
 	Jar            http.CookieJar // nil keeps no cookies
@@ -84,17 +85,16 @@ type Needs struct {
 // Carrier carries requests: it has the actors, and what they share. All methods
 // are safe for concurrent use.
 type Carrier struct {
-	needs     Needs
-	retries   *retryBudget
-	lane      *auth.Lane // nil if the order of signatures does not matter
-	signsBody bool       // the authenticator's
-	base      *site      // of Plan.Base; without a host if there is none
-	sites     sites      // of whole URLs
-	slots     slots
-	streams   streams
-	nextID    atomic.Uint64
-	noTime    sync.Once // for tellNoTime
-	jar       atomic.Pointer[http.CookieJar]
+	needs    Needs
+	retries  *retryBudget
+	accounts accounts
+	base     *site // of Plan.Base; without a host if there is none
+	sites    sites // of whole URLs
+	slots    slots
+	streams  streams
+	nextID   atomic.Uint64
+	noTime   sync.Once // for tellNoTime
+	jar      atomic.Pointer[http.CookieJar]
 
 	// Outside counts goroutines in what reads or opens bodies.
 	Outside Outside
@@ -102,12 +102,8 @@ type Carrier struct {
 
 // NewCarrier returns a carrier of no request yet.
 func NewCarrier(needs Needs) *Carrier {
-	c := &Carrier{
-		needs:     needs,
-		retries:   newRetryBudget(needs.Plan.Retry),
-		lane:      auth.LaneOf(needs.Plan.Auth),
-		signsBody: auth.SignsBody(needs.Plan.Auth),
-	}
+	c := &Carrier{needs: needs, retries: newRetryBudget(needs.Plan.Retry)}
+	c.accounts.prepare(needs.Plan.Auth, needs.Plan.Accounts)
 	c.base = c.newSite("", needs.Plan.Base.Origin, needs.Plan.Base.Host)
 	c.slots.prepare(needs.Slots)
 	if needs.Plan.Jar != nil {
@@ -116,12 +112,28 @@ func NewCarrier(needs Needs) *Carrier {
 	return c
 }
 
-// Auth returns what signs the requests that ask for it; nil if nothing does.
-func (c *Carrier) Auth() auth.Authenticator { return c.needs.Plan.Auth }
+// Auth returns what signs an account's requests that ask for it, and nil if nothing
+// does. The empty name is the default account's. It is false if there is no such account.
+func (c *Carrier) Auth(name string) (signer auth.Authenticator, known bool) {
+	if account := c.accounts.of(name); account != nil {
+		return account.signer, true
+	}
+	return nil, false
+}
 
-// SignsBody reports whether a request that is to be signed must have its body
-// in memory.
-func (c *Carrier) SignsBody() bool { return c.signsBody }
+// SignsBody reports whether a request of an account that is to be signed must have its
+// body in memory.
+func (c *Carrier) SignsBody(name string) bool {
+	account := c.accounts.of(name)
+	return account == nil || account.signsBody
+}
+
+// SetAccount adds an account or replaces it. What is signed from now on is signed by
+// it, whether it waits already or not.
+func (c *Carrier) SetAccount(name string, signer auth.Authenticator) { c.accounts.set(name, signer) }
+
+// RemoveAccount takes an account away, and reports whether there was one.
+func (c *Carrier) RemoveAccount(name string) bool { return c.accounts.remove(name) }
 
 // tellNoTime warns, once, that a refused timestamp is not repeated.
 func (c *Carrier) tellNoTime() {

@@ -1,27 +1,48 @@
 package request
 
-// takeTurn waits for the lane of an ordered authenticator: a nonce must not be
-// overtaken, so a request is signed only when the one signed before it has been
-// answered, or has failed. All engines of the process that sign with the same
-// key share its lane.
+import "github.com/sluice-engine/sluice/messages"
+
+// takeSigner finds who signs the attempt, and waits for the lane of an ordered
+// authenticator: a nonce must not be overtaken, so a request is signed only when the
+// one signed before it has been answered, or has failed. All engines of the process
+// that sign with the same key share its lane, whatever they call the account, and
+// accounts with keys of their own do not wait for one another.
 //
-// The price is one signed request in flight at a time: with a round trip of
+// The account is looked up here, for every attempt anew and again behind a wait: what
+// was rotated meanwhile signs from now on, in its own lane, and the turn in the old one
+// ends. An account that was removed signs nothing more.
+//
+// The price is one signed request of a key in flight at a time: with a round trip of
 // 50 ms, twenty a second. The wait comes after permit and connection, so that
 // the nonce is as late as everything else in signing, and the more urgent
 // request is ahead; it holds both while it lasts. The request's goroutine is its
 // own, and may wait.
-func (a *attempt) takeTurn() error {
-	if a.lane == nil || !a.asked.Auth {
+func (a *attempt) takeSigner() error {
+	if !a.identified() {
 		return nil
 	}
-	a.turn = a.lane.Ask() // endTurn gives it back, whether it has come or not
-	_, err := await(a.slot, a.turn)
-	return err
+	for {
+		now := a.accounts.of(a.asked.Account)
+		if now == nil || now.signer == nil {
+			return messages.ErrUnknownAccount
+		}
+		if a.turn != nil && now.lane != a.signer.lane {
+			a.endTurn()
+		}
+		a.signer = now
+		if a.turn != nil || now.lane == nil || a.asked.KeyOnly {
+			return nil
+		}
+		a.turn = now.lane.Ask() // endTurn gives it back, whether it has come or not
+		if _, err := await(a.slot, a.turn); err != nil {
+			return err
+		}
+	}
 }
 
 func (a *attempt) endTurn() {
 	if a.turn != nil {
-		a.lane.Leave(a.turn)
+		a.signer.lane.Leave(a.turn)
 		a.turn = nil
 	}
 }

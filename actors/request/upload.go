@@ -37,6 +37,9 @@ const (
 	retired         // for another attempt, which will be the one to read
 )
 
+// errStreamedBody is why a request cannot be signed.
+var errStreamedBody = errors.New("a streamed body cannot be signed, and the authenticator does not say that it leaves bodies alone")
+
 // errRetired is what an attempt reads that was answered before it had read anything,
 // and comes too late: what it would take is another's.
 var errRetired = errors.New("request body: its attempt is over")
@@ -66,7 +69,7 @@ type memory func() io.Reader
 
 // newUpload returns nil for a request whose body is sent from memory.
 func (r *slot) newUpload() (*upload, error) {
-	asked, signsBody := r.asked, r.signsBody
+	asked := r.asked
 	if !asked.Upload.Stream || asked.Body == nil {
 		return nil, nil
 	}
@@ -95,8 +98,8 @@ func (r *slot) newUpload() (*upload, error) {
 	if u.length < 0 {
 		return nil, fmt.Errorf("its Upload.Length %d is negative", u.length)
 	}
-	if asked.Auth && signsBody {
-		return nil, errors.New("a streamed body cannot be signed, and the authenticator does not say that it leaves bodies alone")
+	if asked.Auth && r.SignsBody(asked.Account) {
+		return nil, errStreamedBody
 	}
 	return u, u.measure(asked)
 }

@@ -226,7 +226,7 @@ var All = []Mutant{
 	{Rule: 6, Without: "refusing user and password", File: "actors/request/target.go", Package: "engine", Test: "TestARedirectElsewhereIsTheAnswer",
 		Old: "case u.User != nil:", New: "case false:"},
 	{Rule: 6, Without: "a signature of its own", File: attempt, Package: "engine", Test: "TestEveryHopIsSignedAnew",
-		Old: "a.toSend = &a.call\n\tif !a.asked.Auth {", New: "a.toSend = &a.call\n\tif !a.asked.Auth || a.redirects > 0 {"},
+		Old: "a.toSend = &a.call\n\tif a.signer == nil {", New: "a.toSend = &a.call\n\tif a.signer == nil || a.redirects > 0 {"},
 	{Rule: 6, Without: "dropping the old signature", File: redirect, Package: "engine", Test: "TestEveryHopIsSignedAnew",
 		Old: "!added[name] {", New: "added[name] || !added[name] {"},
 	{Rule: 6, Without: "dropping the body of a POST", File: redirect, Package: "engine", Test: "TestARedirectKeepsOrDropsTheBodyAsItsStatusSays",

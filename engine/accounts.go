@@ -1,0 +1,65 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/sluice-engine/sluice/auth"
+	"github.com/sluice-engine/sluice/messages"
+)
+
+// SetAccount adds an account, or has another authenticator take the place of the one it
+// had: a key that is rotated. Every attempt that is signed from now on is signed by it,
+// those of requests that wait or pause already included. What was signed before goes on
+// as it is; if the server answers it with status 401, it is repeated once, with the new
+// key. The empty name is the default account's, which Config.Auth has otherwise. A nil
+// authenticator signs nothing: the account has only its quotas.
+//
+// What is wrong with the authenticator is told as New tells it, and changes nothing.
+func (e *Engine) SetAccount(name string, authenticator auth.Authenticator) error {
+	if err := e.made(); err != nil {
+		return err
+	}
+	mistakes := accountMistakes(name, authenticator)
+	if name == "" {
+		mistakes = authMistakes("Auth", authenticator)
+	}
+	if err := errors.Join(mistakes...); err != nil {
+		return fmt.Errorf("sluice: %w", err)
+	}
+	e.system.SetAccount(name, authenticator)
+	return nil
+}
+
+// RemoveAccount takes an account away: requests that name it end with ErrUnknownAccount
+// from now on, and so do those that wait and have yet to be signed, of which nothing is
+// sent then. What was signed before goes on. Of the default account, whose name is empty,
+// the authenticator is taken. An account that is not there is ErrUnknownAccount.
+func (e *Engine) RemoveAccount(name string) error {
+	if err := e.made(); err != nil {
+		return err
+	}
+	if !e.system.RemoveAccount(name) {
+		return ErrUnknownAccount
+	}
+	return nil
+}
+
+// accountMistakes are what is wrong with one of Config.Accounts.
+func accountMistakes(name string, authenticator auth.Authenticator) []error {
+	if name == "" {
+		return []error{errors.New(`Accounts[""] has no name: the default account is Auth`)}
+	}
+	return authMistakes(fmt.Sprintf("Accounts[%q]", name), authenticator)
+}
+
+// authMistakes are what is wrong with an authenticator, told with its field.
+func authMistakes(field string, authenticator auth.Authenticator) (mistakes []error) {
+	if authenticator != nil && messages.HoldsNil(authenticator) {
+		return []error{fmt.Errorf("%s is a nil %T", field, authenticator)}
+	}
+	for _, mistake := range mistakesIn(auth.Validate(authenticator)) {
+		mistakes = append(mistakes, fmt.Errorf("%s: %w", field, mistake))
+	}
+	return mistakes
+}

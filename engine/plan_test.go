@@ -32,6 +32,7 @@ func TestEveryMistakeIsToldByItsFieldsPath(t *testing.T) {
 		},
 		Throttle:       throttle.Options{Share: 2, MaxQueued: -1},
 		Auth:           auth.HMACQuery{},
+		Accounts:       map[string]auth.Authenticator{"a": auth.Bearer{}, "": nil},
 		Time:           TimeEndpoint{LimitID: "gone"},
 		Clock:          Clock{Every: -1},
 		PreProcessors:  []PreProcessor{nil},
@@ -51,7 +52,7 @@ func TestEveryMistakeIsToldByItsFieldsPath(t *testing.T) {
 	}
 	require.ElementsMatch(t, []string{
 		"BaseURL", "Origins[0]", "Origins[1]", "DefaultLimitID", "Limits", "Limits", "Limits", "Throttle", "Throttle",
-		"Auth", "Auth", "Time.LimitID", "Clock.Every", "PreProcessors[0]", "PostProcessors[1]", "Timeout",
+		"Auth", "Auth", `Accounts[""]`, `Accounts["a"]`, "Time.LimitID", "Clock.Every", "PreProcessors[0]", "PostProcessors[1]", "Timeout",
 		"Admission.MaxInFlight",
 		"Connections.Max", "Connections.MaxWaiters", "Connections.MinIdle", "Connections.MaxTotal", "Connections.IdleTimeout",
 		"Dial.Timeout", "Dial.Backoff", "Dial.BackoffCap", "Dial.LocalAddr",

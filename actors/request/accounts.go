@@ -17,12 +17,13 @@ type account struct {
 	lane      *auth.Lane         // nil if the order of signatures does not matter
 	signsBody bool               // a request that is to be signed must have its body in memory
 	sendsKey  bool               // there is a place for the key alone
+	gone      chan struct{}      // closed when another has taken its place, or none
 }
 
 func newAccount(signer auth.Authenticator) *account {
 	return &account{
 		signer: signer, lane: auth.LaneOf(signer), signsBody: auth.SignsBody(signer),
-		sendsKey: auth.SendKey(signer, new(messages.Call)),
+		sendsKey: auth.SendKey(signer, new(messages.Call)), gone: make(chan struct{}),
 	}
 }
 
@@ -64,7 +65,7 @@ func (a *accounts) of(name string) *account {
 func (a *accounts) set(name string, signer auth.Authenticator) {
 	added := newAccount(signer) // asks the caller's own code, and so comes before the lock
 	if name == "" {
-		a.standard.Store(added)
+		close(a.standard.Swap(added).gone)
 		return
 	}
 	a.changing.Lock()
@@ -73,15 +74,21 @@ func (a *accounts) set(name string, signer auth.Authenticator) {
 	if named := a.named.Load(); named != nil {
 		all = maps.Clone(*named)
 	}
+	old := all[name]
 	all[name] = added
 	a.named.Store(&all)
+	if old != nil {
+		close(old.gone)
+	}
 }
 
 // remove takes an account away, and reports whether there was one. Of the default
 // account its authenticator is taken.
 func (a *accounts) remove(name string) bool {
 	if name == "" {
-		return a.standard.Swap(newAccount(nil)).signer != nil
+		old := a.standard.Swap(newAccount(nil))
+		close(old.gone)
+		return old.signer != nil
 	}
 	a.changing.Lock()
 	defer a.changing.Unlock()
@@ -90,8 +97,10 @@ func (a *accounts) remove(name string) bool {
 		return false
 	}
 	all := maps.Clone(*named)
+	old := all[name]
 	delete(all, name)
 	a.named.Store(&all)
+	close(old.gone)
 	return true
 }
 

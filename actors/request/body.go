@@ -207,7 +207,10 @@ func inTime[T any](r *slot, f func() (T, error), discard func(T)) (T, error) {
 }
 
 // await receives something, unless the request's time is up before.
-func await[T any](r *slot, from <-chan T) (got T, err error) {
+func await[T any](r *slot, from <-chan T) (got T, err error) { return awaitUnless(r, from, nil) }
+
+// awaitUnless is await that ends without an error as well when unless is closed.
+func awaitUnless[T any](r *slot, from <-chan T, unless <-chan struct{}) (got T, err error) {
 	var late <-chan time.Time
 	if !r.deadline.IsZero() {
 		timer := time.NewTimer(time.Until(r.deadline))
@@ -216,6 +219,8 @@ func await[T any](r *slot, from <-chan T) (got T, err error) {
 	}
 	select {
 	case got = <-from:
+		return got, nil
+	case <-unless:
 		return got, nil
 	case <-r.own.Done():
 		return got, messages.ContextError(&r.own)

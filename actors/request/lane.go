@@ -8,9 +8,9 @@ import "github.com/sluice-engine/sluice/messages"
 // that sign with the same key share its lane, whatever they call the account, and
 // accounts with keys of their own do not wait for one another.
 //
-// The account is looked up here, for every attempt anew and again behind a wait: what
-// was rotated meanwhile signs from now on, in its own lane, and the turn in the old one
-// ends. An account that was removed signs nothing more.
+// The account is looked up here, for every attempt anew, and again when it is rotated
+// or removed during the wait: what is there now signs, in its own lane, and the turn in
+// another ends. Two that share a key share a lane, and then the place in it is kept.
 //
 // The price is one signed request of a key in flight at a time: with a round trip of
 // 50 ms, twenty a second. The wait comes after permit and connection, so that
@@ -30,13 +30,25 @@ func (a *attempt) takeSigner() error {
 			a.endTurn()
 		}
 		a.signer = now
-		if a.turn != nil || now.lane == nil || a.asked.KeyOnly {
+		if now.lane == nil || a.asked.KeyOnly || a.hasTurn() {
 			return nil
 		}
-		a.turn = now.lane.Ask() // endTurn gives it back, whether it has come or not
-		if _, err := await(a.slot, a.turn); err != nil {
+		if a.turn == nil {
+			a.turn = now.lane.Ask() // endTurn gives it back, whether it has come or not
+		}
+		if _, err := awaitUnless(a.slot, a.turn, now.gone); err != nil {
 			return err
 		}
+	}
+}
+
+// hasTurn reports whether the turn that was asked for has come.
+func (a *attempt) hasTurn() bool {
+	select {
+	case <-a.turn: // never, if none was asked for
+		return true
+	default:
+		return false
 	}
 }
 

@@ -56,7 +56,7 @@ var types = slices.Concat(
 		reflect.TypeFor[auth.LocalClock](), reflect.TypeFor[auth.NonceFloor](), reflect.TypeFor[auth.NonceRaiser](),
 		reflect.TypeFor[auth.NonceRule](), reflect.TypeFor[auth.Ordered](), reflect.TypeFor[auth.Part](), reflect.TypeFor[auth.Payload](),
 		reflect.TypeFor[auth.PrivateKey](), reflect.TypeFor[auth.QueryForm](), reflect.TypeFor[auth.Ranger](), reflect.TypeFor[auth.Refusals](),
-		reflect.TypeFor[auth.Rejecter](), reflect.TypeFor[auth.Secret](), reflect.TypeFor[auth.SigV4](), reflect.TypeFor[auth.SignedQuery](),
+		reflect.TypeFor[auth.KeySender](), reflect.TypeFor[auth.Rejecter](), reflect.TypeFor[auth.Secret](), reflect.TypeFor[auth.SigV4](), reflect.TypeFor[auth.SignedQuery](),
 		reflect.TypeFor[auth.Signer](), reflect.TypeFor[auth.TimeFormat](), reflect.TypeFor[auth.Unsigner](), reflect.TypeFor[auth.Validator](), reflect.TypeFor[auth.Window](),
 		reflect.TypeFor[auth.WithoutBody](),
 		reflect.TypeFor[oauth2.Error](), reflect.TypeFor[oauth2.Fetch](), reflect.TypeFor[oauth2.Options](), reflect.TypeFor[oauth2.Tokens](),

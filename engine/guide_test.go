@@ -19,18 +19,27 @@ import (
 )
 
 func TestTheGuideToErrorsShowsWhatIsCompiled(t *testing.T) {
-	guide, err := os.ReadFile(filepath.Join("..", "docs", "guide", "errors.md"))
+	require.Equal(t, 5, shownOf(t, "errors.md", "example_errors_test.go"))
+}
+
+func TestTheGuideToAccountsShowsWhatIsCompiled(t *testing.T) {
+	require.Equal(t, 5, shownOf(t, "accounts.md", "example_accounts_test.go"))
+}
+
+// shownOf returns how many pieces of a source a guide shows; one that is not in the
+// source is a failure.
+func shownOf(t *testing.T, guide, source string) (shown int) {
+	text, err := os.ReadFile(filepath.Join("..", "docs", "guide", guide))
 	require.NoError(t, err)
-	source, err := os.ReadFile("example_errors_test.go")
+	compiled, err := os.ReadFile(source)
 	require.NoError(t, err)
-	shown := 0
-	for i, part := range strings.Split(string(guide), "```") {
+	for i, part := range strings.Split(string(text), "```") {
 		if snippet, is := strings.CutPrefix(part, "go\n"); is && i%2 == 1 {
 			shown++
-			require.Contains(t, string(source), snippet)
+			require.Contains(t, string(compiled), snippet)
 		}
 	}
-	require.Equal(t, 5, shown)
+	return shown
 }
 
 func TestTheGuidesEngineOutlivesSilenceAndRefusals(t *testing.T) {

@@ -120,7 +120,7 @@ func newSocketStorm(t *testing.T, seed uint64, origin messages.Origin) *socketSt
 	}})
 	require.NoError(t, err)
 	s.poolBench = &poolBench{T: t, system: system, origin: origin}
-	s.door, err = system.openPool(t.Context(), origin)
+	s.door, err = system.openPool(t.Context(), origin, "")
 	require.NoError(t, err)
 	return s
 }

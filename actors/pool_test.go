@@ -147,7 +147,7 @@ func newPoolBench(t *testing.T, n *network, config pool.Config) *poolBench {
 
 func (b *poolBench) enter() {
 	var err error
-	b.door, err = b.system.openPool(b.Context(), b.origin)
+	b.door, err = b.system.openPool(b.Context(), b.origin, "")
 	require.NoError(b, err)
 	synctest.Wait()
 }

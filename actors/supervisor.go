@@ -65,7 +65,7 @@ func (v *supervisor) Receive(ctx actor.Context) {
 	case *actor.Started:
 		v.start(ctx)
 	case protocol.OpenPool:
-		m.Owner.Tell(protocol.PoolOpened{Err: v.openPool(ctx, m.Origin)})
+		m.Owner.Tell(protocol.PoolOpened{Err: v.openPool(ctx, m.Origin, m.Egress)})
 	case protocol.PoolUnused:
 		v.retire(m)
 	case restartDue:
@@ -102,34 +102,39 @@ func (v *supervisor) spawn(ctx actor.Context, name string, at func(actor.Produce
 	return pid
 }
 
-// openPool sees to it that an origin has a pool, and publishes a new one for the
-// requests that follow: they need not ask.
-func (v *supervisor) openPool(ctx actor.Context, origin messages.Origin) error {
+// openPool sees to it that an origin has a pool by an exit, and publishes a new one for
+// the requests that follow: they need not ask.
+func (v *supervisor) openPool(ctx actor.Context, origin messages.Origin, egress string) error {
 	if v.closing {
 		return messages.ErrClosed
 	}
-	if v.system.pools.of(origin) != nil {
+	by := v.system.exits.of(egress)
+	if by == nil {
+		return messages.ErrUnknownEgress
+	}
+	if by.pools.of(origin) != nil {
 		return nil // two requests asked at the same time
 	}
 	door := pool.NewDoor()
 	v.opened++
 	name := fmt.Sprintf("pool/%d/%s", v.opened, origin)
-	pid := v.spawn(ctx, name, door.Props, pool.New(v.system.poolNeeds(origin, door)))
+	pid := v.spawn(ctx, name, door.Props, pool.New(v.system.poolNeeds(origin, by, door)))
 	v.pools[pid.Id] = door
-	v.system.pools.publish(origin, door)
+	by.pools.publish(origin, door)
 	return nil
 }
 
 // retire ends a pool that has been of no use for long, unless a request refers
 // to it. Slots between two lives do not count: they are told to leave first.
 func (v *supervisor) retire(m protocol.PoolUnused) {
-	door := v.system.pools.of(m.Origin)
+	pools := v.system.exits.of(m.Egress).pools
+	door := pools.of(m.Origin)
 	if door == nil || protocol.Door(door) != m.Door {
 		return // it parts already
 	}
 	v.system.requests.LeavePool(m.Door)
 	if door.Shut() {
-		v.system.pools.publish(m.Origin, nil)
+		pools.publish(m.Origin, nil)
 		door.Tell(protocol.PartPool{})
 	}
 }

@@ -35,8 +35,9 @@ type Config struct {
 	Clock  clock.Config
 	Trust  time.Duration // how far from the local clock Sample's times are believed at once; zero means clock.DefaultTrust
 
-	Dial pool.Dial
-	Pool pool.Config
+	Dial   pool.Dial
+	Egress map[string]pool.Dial // how connections are opened by the other ways out
+	Pool   pool.Config
 
 	MaxIdleTotal int // unused connections over all pools; zero means no bound. Pool.MaxTotal bounds all connections
 
@@ -60,7 +61,7 @@ type System struct {
 	newTimesync  *timesync.Timesync
 	clock        *timesync.Clock
 	requests     *request.Carrier
-	pools        *doors       // written by the supervisor, read by every request
+	exits        exits        // whose doors the supervisor writes and every request reads
 	places       *pool.Places // what all pools may have open together
 
 	closing chan struct{} // closed by Close: nobody waits any longer
@@ -81,7 +82,7 @@ func Start(config Config) (*System, error) {
 		epoch:      time.Now(),
 		supervisor: mailbox.NewAddress(),
 		throttler:  mailbox.NewAddress(),
-		pools:      newDoors(),
+		exits:      newExits(config),
 		places:     pool.NewPlaces(config.MaxIdleTotal, config.Pool.MaxTotal),
 		closing:    make(chan struct{}),
 		ended:      make(chan struct{}),
@@ -114,9 +115,9 @@ func (s *System) requestNeeds() request.Needs {
 	}
 }
 
-func (s *System) poolNeeds(origin messages.Origin, door *pool.Door) pool.Needs {
+func (s *System) poolNeeds(origin messages.Origin, by *exit, door *pool.Door) pool.Needs {
 	return pool.Needs{
-		Origin: origin, Config: s.config.Pool, Dial: s.config.Dial, Epoch: s.epoch,
+		Origin: origin, Egress: by.name, Config: s.config.Pool, Dial: by.dial, Epoch: s.epoch,
 		Throttler: s.throttler, Supervisor: s.supervisor, Logger: s.config.Logger, Places: s.places, Door: door,
 	}
 }
@@ -239,7 +240,7 @@ func (s *System) Limits() throttle.Snapshot {
 // Pools returns a picture of every pool; of none once the system closes.
 func (s *System) Pools() []protocol.PoolStats {
 	var all []protocol.PoolStats
-	for door := range s.pools.all() {
+	for door := range s.exits.doors() {
 		if !door.Enter() {
 			continue
 		}
@@ -254,10 +255,15 @@ func (s *System) Pools() []protocol.PoolStats {
 	return all
 }
 
-// Warm opens connections to an origin until n are open, or as many as its pool
-// may have, and returns then or with the first error. The origin is that of a
-// URL, or of the base URL if that is "".
+// Warm is WarmEgress by the default one.
 func (s *System) Warm(ctx context.Context, rawURL string, n int) error {
+	return s.WarmEgress(ctx, "", rawURL, n)
+}
+
+// WarmEgress opens connections to an origin by an egress until n are open, or as many as
+// their pool may have, and returns then or with the first error. The origin is that of
+// a URL, or of the base URL if that is "".
+func (s *System) WarmEgress(ctx context.Context, egress, rawURL string, n int) error {
 	origin := s.config.Request.Base.Origin
 	if rawURL != "" {
 		var err error
@@ -267,7 +273,7 @@ func (s *System) Warm(ctx context.Context, rawURL string, n int) error {
 	} else if origin.Addr == "" {
 		return fmt.Errorf("%w: no URL is given, and the engine has no base URL", messages.ErrInvalidRequest)
 	}
-	door, err := s.openPool(ctx, origin)
+	door, err := s.openPool(ctx, origin, egress)
 	if err != nil {
 		return err
 	}
@@ -280,7 +286,7 @@ func (s *System) Warm(ctx context.Context, rawURL string, n int) error {
 
 // CloseIdle closes every connection that is not in use.
 func (s *System) CloseIdle() {
-	for door := range s.pools.all() {
+	for door := range s.exits.doors() {
 		if door.Enter() {
 			door.Tell(protocol.DropIdle{})
 			door.Leave()
@@ -288,22 +294,14 @@ func (s *System) CloseIdle() {
 	}
 }
 
-// enterPool enters the pool of an origin; nil means that one must be opened.
-func (s *System) enterPool(origin messages.Origin) protocol.Door {
-	if door := s.pools.of(origin); door != nil && door.Enter() {
-		return door
-	}
-	return nil // not a typed one
-}
-
-// openPool enters the pool of an origin, which is opened if there is none.
-func (s *System) openPool(ctx context.Context, origin messages.Origin) (protocol.Door, error) {
+// openPool enters the pool of an origin by an exit, which is opened if there is none.
+func (s *System) openPool(ctx context.Context, origin messages.Origin, egress string) (protocol.Door, error) {
 	for {
-		if door := s.enterPool(origin); door != nil {
+		if door := s.enterPool(origin, egress); door != nil {
 			return door, nil
 		}
 		answer, err := ask[protocol.PoolOpened](ctx, s.supervisor, s.closing, func(owner protocol.Recipient) any {
-			return protocol.OpenPool{Origin: origin, Owner: owner}
+			return protocol.OpenPool{Origin: origin, Egress: egress, Owner: owner}
 		})
 		if err := cmp.Or(err, answer.Err); err != nil {
 			return nil, err

@@ -163,7 +163,7 @@ func TestAPoolThatFailsLosesNoWaiterAndNoConnection(t *testing.T) {
 		done := make(chan []error)
 		go func() { done <- send(s, 9, messages.Request{Path: "/"}) }()
 		time.Sleep(1500 * time.Millisecond)
-		door := s.enterPool(s.config.Request.Base.Origin)
+		door := s.enterPool(s.config.Request.Base.Origin, "")
 		door.Tell(protocol.DescribePool{Owner: breaking{}})
 		door.Leave()
 

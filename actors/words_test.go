@@ -153,7 +153,7 @@ func TestAWordThatNobodyKnowsIsReported(t *testing.T) {
 			Sample: func(context.Context, time.Time) (clock.Sample, error) { return clock.Sample{}, context.Canceled },
 		})
 		require.NoError(t, err)
-		door, err := s.openPool(t.Context(), messages.Origin{Scheme: "http", Addr: "server.test:80"})
+		door, err := s.openPool(t.Context(), messages.Origin{Scheme: "http", Addr: "server.test:80"}, "")
 		require.NoError(t, err)
 		type unheardOf struct{ secret string }
 		for _, actor := range []protocol.Recipient{s.supervisor, s.throttler, s.timesync, door} {

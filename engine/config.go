@@ -90,8 +90,14 @@ type Config struct {
 	// Connections bounds the connections to each origin, and says how long they
 	// live.
 	Connections Connections
-	// Dial says how connections are opened.
+	// Dial says how connections are opened, and is the default egress.
 	Dial Dial
+	// Egress are other ways out, by the name that Request.Egress has: local addresses,
+	// proxies. Each has pools of its own, and so a connection of one is never lent to a
+	// request of another; Connections.Max and MinIdle are for each origin by each
+	// egress, and MaxTotal and MaxIdleTotal for all together. Nil means that there are
+	// none but Dial.
+	Egress map[string]Egress
 	// Responses says what answers may be.
 	Responses Responses
 	// Retry repeats attempts that failed without harm.
@@ -134,7 +140,8 @@ type Admission struct {
 }
 
 // Connections bounds the connections to one origin and to all of them, and says
-// how long they live. Every origin (scheme, host and port) has a pool of its own.
+// how long they live. Every origin (scheme, host and port) has a pool of its own, by
+// each egress.
 type Connections struct {
 	// Max bounds the connections to one origin, those being dialled included;
 	// zero means 64. With HTTP/2 it counts streams; they share connections as

@@ -214,15 +214,9 @@ func (e *Engine) UpdateCookies(rawURL string, cookies ...*http.Cookie) error {
 
 // Warm opens connections to an origin until n are open, or Connections.Max, and
 // returns then, or with the first error. The origin is that of rawURL, or of
-// Config.BaseURL if rawURL is empty.
+// Config.BaseURL if rawURL is empty. They are those of the default egress: see WarmEgress.
 func (e *Engine) Warm(ctx context.Context, rawURL string, n int) error {
-	if err := e.misused(ctx, &Request{}); err != nil {
-		return err
-	}
-	if n < 0 {
-		return fmt.Errorf("%w: %d connections are a negative number", ErrInvalidRequest, n)
-	}
-	return e.system.Warm(ctx, rawURL, n)
+	return e.WarmEgress(ctx, "", rawURL, n)
 }
 
 // ReplaceLimits swaps the whole table of limits; the slice is copied. What is on

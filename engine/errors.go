@@ -102,6 +102,7 @@ var (
 	ErrOverloaded        = messages.ErrOverloaded        // beyond Config.Admission
 	ErrNoLimit           = messages.ErrNoLimit           // the request names no limit, and there is no default
 	ErrUnknownAccount    = messages.ErrUnknownAccount    // the request names an account that is not among Config.Accounts, or was removed before it was signed
+	ErrUnknownEgress     = messages.ErrUnknownEgress     // the request names an egress that is not among Config.Egress
 	ErrInvalidRequest    = messages.ErrInvalidRequest    // the request cannot be sent as it stands
 	ErrBodyRead          = messages.ErrBodyRead          // the request had begun to read a body that there is but once
 	ErrTooManyWaiters    = messages.ErrTooManyWaiters    // beyond Connections.MaxWaiters

@@ -64,6 +64,7 @@ func readConfig(config Config) (*plan, error) {
 	p.readAdmission()
 	p.readConnections()
 	p.readDial()
+	p.readEgress()
 	p.readResponses()
 	p.checkHeader()
 	p.layHeader() // asks for the codings that readResponses has found
@@ -128,6 +129,11 @@ func (p *plan) copyWhatIsShared() {
 	p.Header = p.Header.Clone()
 	p.Origins = slices.Clone(p.Origins)
 	p.Accounts = maps.Clone(p.Accounts)
+	p.Egress = maps.Clone(p.Egress)
+	for name, way := range p.Egress {
+		way.ProxyConnectHeader = way.ProxyConnectHeader.Clone()
+		p.Egress[name] = way
+	}
 	p.Retry.Statuses = slices.Clone(p.Retry.Statuses)
 	p.PreProcessors = slices.Clone(p.PreProcessors)
 	p.PostProcessors = slices.Clone(p.PostProcessors)
@@ -232,6 +238,12 @@ func (p *plan) readTime() {
 			p.complain("Time.Path %q needs a BaseURL; a whole URL is given as Time.URL", endpoint.Path)
 		}
 		number(p, "Time.Timeout", endpoint.Timeout, 0)
+		if _, known := p.Accounts[endpoint.Account]; endpoint.Account != "" && !known {
+			p.complain("Time.Account %q is not among Accounts", endpoint.Account)
+		}
+		if _, known := p.Config.Egress[endpoint.Egress]; endpoint.Egress != "" && !known {
+			p.complain("Time.Egress %q is not in Egress", endpoint.Egress)
+		}
 		id := endpoint.LimitID
 		if !p.hasLimit(id) {
 			p.complain("Time.LimitID %q is not among Limits", id)
@@ -425,11 +437,12 @@ const (
 // system is what the actors of an engine are started with.
 func (p *plan) system(e *Engine) actors.Config {
 	dialer := p.dialer()
-	e.ending.disconnect, e.ending.unlinger = dialer.Close, dialer.CloseLingering
+	var egress map[string]pool.Dial
+	egress, e.ending.disconnect, e.ending.unlinger = ways(dialer, p.dialers())
 	parts := actors.Config{
 		Request: p.request(),
 		Ledger:  p.ledger, Limits: p.Limits, Throttle: p.Throttle,
-		Dial: dialer.DialAny, Pool: p.pool(), MaxIdleTotal: p.Connections.MaxIdleTotal,
+		Dial: dialer.DialAny, Egress: egress, Pool: p.pool(), MaxIdleTotal: p.Connections.MaxIdleTotal,
 		Logger: e.scribe.Logger(),
 	}
 	if p.Time != nil {
@@ -441,11 +454,15 @@ func (p *plan) system(e *Engine) actors.Config {
 }
 
 func (p *plan) request() request.Plan {
+	egress := make(map[string]bool, len(p.Egress))
+	for name := range p.Egress {
+		egress[name] = true
+	}
 	return request.Plan{
 		Base: p.base, Homes: p.homes, Fields: p.fields, StrangerFields: p.strangerFields, Feedback: p.Feedback,
 		Auth: p.Auth, Accounts: p.Accounts, PreProcessors: p.PreProcessors, PostProcessors: p.PostProcessors, Jar: p.Cookies,
 		Codings: p.codings, MaxHeader: p.Responses.MaxHeader, MaxBody: p.Responses.MaxBody, TraceStreams: p.Connections.TraceStreams,
-		DialValues: p.dialSeesValues(),
+		DialValues: p.dialSeesValues(), Egress: egress,
 		Retry: request.Retry{
 			Max: p.Retry.Max, Base: p.Retry.Base, Cap: p.Retry.Cap, Share: retryShare, Rate: retryRate,
 			PerAttempt: p.Retry.PerAttempt, Statuses: p.Retry.Statuses,
@@ -455,6 +472,11 @@ func (p *plan) request() request.Plan {
 
 // dialSeesValues reports whether anything of the caller's looks at a dial's context.
 func (p *plan) dialSeesValues() bool {
+	for _, way := range p.Egress {
+		if way.DialContext != nil {
+			return true
+		}
+	}
 	return p.Dial.DialContext != nil || p.Dial.TLS != nil && p.Dial.TLS.GetClientCertificate != nil
 }
 
@@ -467,14 +489,24 @@ func (p *plan) pool() pool.Config {
 	}
 }
 
+// dialer opens the connections of the default egress.
 func (p *plan) dialer() *dial.Dialer {
+	d := p.Dial
+	return p.dialerBy(Egress{
+		DialContext: d.DialContext, Proxy: d.Proxy, ProxyConnectHeader: d.ProxyConnectHeader, GetProxyConnectHeader: d.GetProxyConnectHeader,
+	}, p.localAddr)
+}
+
+// dialerBy opens connections by an egress. Each has a dialer of its own, and so shares
+// no connection of HTTP/2 and no session of TLS with another.
+func (p *plan) dialerBy(way Egress, from net.Addr) *dial.Dialer {
 	dialer := &dial.Dialer{
-		DialContext: p.Dial.DialContext, LocalAddr: p.localAddr, Timeout: p.Dial.Timeout,
+		DialContext: way.DialContext, LocalAddr: from, Timeout: p.Dial.Timeout,
 		TLS: p.Dial.TLS, ProxyTLS: p.Dial.ProxyTLS,
-		ProxyConnectHeader: p.Dial.ProxyConnectHeader, GetProxyConnectHeader: p.Dial.GetProxyConnectHeader, UserAgent: p.userAgent(),
+		ProxyConnectHeader: way.ProxyConnectHeader, GetProxyConnectHeader: way.GetProxyConnectHeader, UserAgent: p.userAgent(),
 		Limits: wire.Limits{Header: p.Responses.MaxHeader, Body: p.Responses.MaxBody},
 	}
-	if choose := p.Dial.Proxy; choose != nil {
+	if choose := way.Proxy; choose != nil {
 		dialer.Proxy = func(origin messages.Origin) (*url.URL, error) { return choose(rootOf(origin)) }
 	}
 	if lenient := p.Responses.Lenient; lenient != nil {

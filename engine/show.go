@@ -62,6 +62,29 @@ func (d Dial) LogValue() slog.Value { return slog.StringValue(d.String()) }
 // MarshalJSON writes what String returns.
 func (d Dial) MarshalJSON() ([]byte, error) { return json.Marshal(d.String()) }
 
+// String tells what is set.
+func (w Egress) String() string {
+	text := "engine.Egress"
+	for _, set := range []struct {
+		name string
+		is   bool
+	}{{" with a LocalAddr", w.LocalAddr != ""}, {" with a DialContext", w.DialContext != nil}, {" with a Proxy", w.Proxy != nil}} {
+		if set.is {
+			text += set.name
+		}
+	}
+	return text
+}
+
+// Format prints what String returns for every verb and flag.
+func (w Egress) Format(f fmt.State, _ rune) { show(f, w.String()) }
+
+// LogValue returns what String does.
+func (w Egress) LogValue() slog.Value { return slog.StringValue(w.String()) }
+
+// MarshalJSON writes what String returns.
+func (w Egress) MarshalJSON() ([]byte, error) { return json.Marshal(w.String()) }
+
 // String tells the base URL.
 func (e *Engine) String() string {
 	if e.made() != nil {

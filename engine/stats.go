@@ -85,7 +85,7 @@ type QueuedStats struct {
 	N        int      `json:"n"`
 }
 
-// PoolStats is a picture of one origin's connections: how many there are at
+// PoolStats is a picture of one origin's connections by one egress: how many there are at
 // this moment, and what has happened since the origin's pool began. A pool that
 // is not used for a minute ends, and the next begins to count anew.
 //
@@ -93,7 +93,8 @@ type QueuedStats struct {
 // many as the server allows: Dialled, Retired and Broken then say how many places were
 // opened and closed, and nothing of how many connections there were.
 type PoolStats struct {
-	Origin Origin `json:"-"` // what the connections lead to; in JSON it is told as a URL
+	Origin Origin `json:"-"`                // what the connections lead to; in JSON it is told as a URL
+	Egress string `json:"egress,omitempty"` // by which way; empty is the default one
 
 	Idle     int `json:"idle"`     // connections open and unused; over HTTP/2, streams
 	Leased   int `json:"leased"`   // connections in use by a request
@@ -174,7 +175,7 @@ func poolStats(pools []protocol.PoolStats) []PoolStats {
 	all := make([]PoolStats, 0, len(pools))
 	for _, s := range pools {
 		all = append(all, PoolStats{
-			Origin: s.Origin, Idle: s.Idle, Leased: s.Leased, Streams: s.Streams, Dialling: s.Dialling, Waiting: s.Waiting,
+			Origin: s.Origin, Egress: s.Egress, Idle: s.Idle, Leased: s.Leased, Streams: s.Streams, Dialling: s.Dialling, Waiting: s.Waiting,
 			Dialled: s.Dialled, DialsFailed: s.DialsFailed, Retired: s.Retired, Broken: s.Broken, Refused: s.Refused,
 		})
 	}
@@ -226,6 +227,14 @@ func (p PoolStats) String() string {
 	return text
 }
 
+// place is the origin, and the egress if it is not the default one.
+func (p PoolStats) place() string {
+	if p.Egress == "" {
+		return p.Origin.String()
+	}
+	return p.Origin.String() + " by " + p.Egress
+}
+
 // MarshalJSON writes the fields, and the origin as a URL.
 func (p PoolStats) MarshalJSON() ([]byte, error) {
 	type fields PoolStats
@@ -251,7 +260,7 @@ func (s Stats) LogValue() slog.Value {
 		}
 	}
 	for _, p := range s.Pools {
-		pools = append(pools, slog.String(p.Origin.String(), p.String()))
+		pools = append(pools, slog.String(p.place(), p.String()))
 	}
 	return slog.GroupValue(
 		slog.Int("in_flight", s.InFlight), slog.Int("waiting", s.Waiting), slog.Int("queued", s.Queued),

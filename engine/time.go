@@ -61,6 +61,9 @@ type TimeEndpoint struct {
 	// empty too and there are limits: a look at the clock obeys the pauses of its
 	// limit, and one that obeyed none would make a ban longer.
 	LimitID string
+	// Account and Egress name whose quota the reading is charged to, and the way that it
+	// takes, as those of a Request. Empty means the default ones. No account signs it.
+	Account, Egress string
 	// Timeout bounds one reading; zero means 5 s.
 	Timeout time.Duration
 }
@@ -124,7 +127,7 @@ func (t TimeEndpoint) find(response *Response) (string, error) {
 
 func (t TimeEndpoint) request() *Request {
 	timeout := cmp.Or(t.Timeout, 5*time.Second)
-	return &Request{Path: t.Path, URL: t.URL, LimitID: t.LimitID, Priority: Urgent, Timeout: timeout}
+	return &Request{Path: t.Path, URL: t.URL, LimitID: t.LimitID, Account: t.Account, Egress: t.Egress, Priority: Urgent, Timeout: timeout}
 }
 
 // fieldOf finds a field in a JSON document, and returns it as it stands.

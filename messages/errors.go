@@ -68,6 +68,7 @@ type Error struct {
 	Path    string // the Path or URL asked for, without user, query and fragment
 	Route   string // the id of the limit that the request names; empty if no limit applies
 	Account string // Request.Account; a name that the caller gave, and like Key in no text
+	Egress  string // Request.Egress, likewise
 	Key     string // Request.Key; it may name an account, so no text of an error has it, but Stats do: keys are what they count
 
 	Limit   string        // the id of the limit that was full or paused; empty if none was, or if it is not known
@@ -83,7 +84,7 @@ func NewError(r *Request, stage Stage, err error) *Error {
 	if r == nil {
 		return &Error{Stage: stage, Err: err}
 	}
-	e := &Error{Stage: stage, Account: r.Account, Key: r.Key, Err: err}
+	e := &Error{Stage: stage, Account: r.Account, Egress: r.Egress, Key: r.Key, Err: err}
 	e.Method, e.Path = r.place()
 	if r.LimitID != Unlimited {
 		e.Route = r.LimitID
@@ -218,6 +219,7 @@ var (
 	ErrHeaderTooLarge    = errors.New("response header over the cap")
 	ErrBodyTooLarge      = errors.New("response body over the cap")
 	ErrUnknownAccount    = errors.New("request names an account that the engine does not have, or has no longer: see Config.Accounts and Engine.SetAccount")
+	ErrUnknownEgress     = errors.New("request names an egress that is not among Config.Egress")
 	ErrInvalidRequest    = errors.New("invalid request")
 	ErrStale             = errors.New("connection was not silent before use")
 	ErrUnprocessed       = errors.New("server says that it did not process the request")

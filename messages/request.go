@@ -88,8 +88,10 @@ type Request struct {
 	// Empty means the default account, which is Config.Auth. One that the engine does
 	// not have is ErrUnknownAccount, and nothing is sent.
 	Account string
-	// Egress names the way out that it takes: a local address or a proxy. Empty means
-	// the default one.
+	// Egress names the way out that it takes, one of Config.Egress: a local address or a
+	// proxy. Its redirects and its repetitions take the same. Empty means the default
+	// one, which is Config.Dial. One that is not there is ErrUnknownEgress, and nothing
+	// is sent.
 	Egress string
 
 	// LimitID names the limit to charge. Empty means the engine's default.

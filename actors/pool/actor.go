@@ -26,6 +26,7 @@ type Dial func(ctx context.Context, origin messages.Origin) (protocol.Connection
 // Needs are what a pool is handed.
 type Needs struct {
 	Origin     messages.Origin
+	Egress     string // the name of the way out that Dial takes; "" is the default one
 	Config     Config
 	Dial       Dial
 	Epoch      time.Time // instant zero of the ledger's clock
@@ -157,7 +158,7 @@ func (p *Pool) now() time.Duration { return time.Since(p.needs.Epoch) }
 
 func (p *Pool) describe() protocol.PoolStats {
 	stats := p.core.Describe()
-	stats.Origin = p.needs.Origin
+	stats.Origin, stats.Egress = p.needs.Origin, p.needs.Egress
 	return stats
 }
 
@@ -313,7 +314,7 @@ func (p *Pool) Draw(d time.Duration) time.Duration { return rand.N(d + 1) }
 
 // Unused is part of Outlet.
 func (p *Pool) Unused() {
-	p.needs.Supervisor.Tell(protocol.PoolUnused{Origin: p.needs.Origin, Door: p.needs.Door})
+	p.needs.Supervisor.Tell(protocol.PoolUnused{Origin: p.needs.Origin, Egress: p.needs.Egress, Door: p.needs.Door})
 }
 
 // WarnOfStreams is part of Outlet.

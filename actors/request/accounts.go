@@ -112,9 +112,12 @@ func (a *account) keepsKey() error {
 // identified reports whether a request carries credentials of its account.
 func (r *slot) identified() bool { return r.asked.Auth || r.asked.KeyOnly }
 
-// resolveAccount looks before anything is queued for whether the account that a
-// request names is there, and may and can do what it asks for.
-func (r *slot) resolveAccount() error {
+// resolveParts looks, before anything is queued for, whether the egress and the account
+// that a request names are there, and whether that account may and can do what is asked.
+func (r *slot) resolveParts() error {
+	if r.asked.Egress != "" && !r.needs.Plan.Egress[r.asked.Egress] {
+		return messages.ErrUnknownEgress
+	}
 	if r.asked.Account == "" && !r.identified() {
 		return nil
 	}

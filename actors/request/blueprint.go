@@ -43,6 +43,9 @@ func (r *slot) build() error {
 	if err := r.buildTarget(); err != nil {
 		return invalid(err)
 	}
+	if err := r.resolveParts(); err != nil {
+		return err
+	}
 	var body []byte
 	var contentType string
 	var err error
@@ -59,9 +62,6 @@ func (r *slot) build() error {
 	}
 	if err != nil {
 		return invalid(err)
-	}
-	if err := r.resolveAccount(); err != nil {
-		return err
 	}
 	r.call.Method = cmp.Or(r.asked.Method, http.MethodGet)
 	r.call.Body, r.call.Deadline = body, r.deadline

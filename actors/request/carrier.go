@@ -30,6 +30,8 @@ type Plan struct {
 	Homes          []messages.Origin
 	StrangerFields []messages.Field
 
+	Egress map[string]bool // the names that requests may give; nil without any
+
 	Feedback feedback.Reader // what answers say about limits; nil is feedback.RetryAfter
 
 	Auth           auth.Authenticator            // of the default account; nil signs nothing
@@ -62,8 +64,8 @@ type Needs struct {
 	Throttler  protocol.Recipient
 	Timesync   protocol.Recipient // nil without a source of time
 
-	// Enter enters the pool of an origin; nil means that one must be opened.
-	Enter func(messages.Origin) protocol.Door
+	// Enter enters the pool of an origin by an egress; nil means that one must be opened.
+	Enter func(origin messages.Origin, egress string) protocol.Door
 	// Held reports whether a request must not leave now: the origin is paused, or
 	// one of the scopes that its permit is charged in, or any for one without. Gated
 	// reports whether even a request without a limit needs a permit for an origin,

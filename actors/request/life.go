@@ -202,14 +202,14 @@ func (r *slot) renewTicket() {
 	r.ticket, r.spare = r.spare, r.ticket
 }
 
-// enterPool enters the pool of the origin, if there is one. A slot stays inside
+// enterPool enters the pool of the origin by the request's egress, if there is one. A slot stays inside
 // between two lives, and mostly meets the same origin again.
 func (r *slot) enterPool() {
 	if r.pool != nil && r.pool == r.target.pool {
 		return
 	}
 	r.leavePool()
-	r.pool = r.needs.Enter(r.call.Origin)
+	r.pool = r.needs.Enter(r.call.Origin, r.asked.Egress)
 	r.target.pool = r.pool
 }
 

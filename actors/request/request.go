@@ -110,7 +110,7 @@ func (r *slot) prepared() {
 	switch {
 	case r.pool == nil:
 		r.asking++
-		r.needs.Supervisor.Tell(protocol.OpenPool{Origin: r.call.Origin, Owner: r})
+		r.needs.Supervisor.Tell(protocol.OpenPool{Origin: r.call.Origin, Egress: r.asked.Egress, Owner: r})
 	case r.asked.Auth && !r.timeKnown():
 		r.asking++
 		r.needs.Timesync.Tell(protocol.AwaitTime{Owner: r})

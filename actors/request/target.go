@@ -38,6 +38,7 @@ func ParseBase(raw string) (Base, error) {
 type target struct {
 	url, path string // as the caller wrote them
 	encoded   bool
+	egress    string // it has a pool of its own
 
 	origin      messages.Origin
 	host        string
@@ -48,14 +49,14 @@ type target struct {
 	name        string // the origin's, as the throttler knows it
 	home        bool   // the origin is one of Plan.Homes
 
-	pool protocol.Door // the origin's, which the slot is inside of; nil if that is not known
+	pool protocol.Door // the origin's by the egress, which the slot is inside of; nil if that is not known
 }
 
 // buildTarget finds the origin, the path and the query. Callers often ask for
 // the same again, so a slot remembers the target of its last life.
 func (r *slot) buildTarget() error {
 	asked, t := r.asked, &r.target
-	if t.shown == "" || asked.Path != t.path || asked.URL != t.url || asked.Encoded != t.encoded {
+	if t.shown == "" || asked.Path != t.path || asked.URL != t.url || asked.Encoded != t.encoded || asked.Egress != t.egress {
 		found, err := r.aim(asked)
 		if err != nil {
 			return err
@@ -118,7 +119,7 @@ func (c *Carrier) aim(asked *messages.Request) (target, error) {
 		prefix += "/"
 	}
 	t := target{
-		url: asked.URL, path: asked.Path, encoded: asked.Encoded,
+		url: asked.URL, path: asked.Path, encoded: asked.Encoded, egress: asked.Egress,
 		origin: at.origin, host: at.host, name: at.name, home: at.home,
 		query: query, lone: asks && query == "",
 	}

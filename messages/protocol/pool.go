@@ -29,6 +29,7 @@ type PoolDescribed struct{ Stats PoolStats }
 // PoolStats is a picture of one pool: gauges, and counters since it began.
 type PoolStats struct {
 	Origin                          messages.Origin
+	Egress                          string
 	Idle, Leased, Dialling, Waiting int
 	Streams                         int // of those leased, held by streams
 

@@ -2,14 +2,16 @@ package protocol
 
 import "github.com/sluice-engine/sluice/messages"
 
-// OpenPool asks the supervisor for the pool of an origin; PoolOpened answers.
+// OpenPool asks the supervisor for the pool of an origin by an egress, which is empty
+// for the default one; PoolOpened answers.
 type OpenPool struct {
 	Origin messages.Origin
+	Egress string
 	Owner  Recipient
 }
 
 // PoolOpened answers OpenPool: the pool is published, and can be entered. Err is
-// set when the engine is closing.
+// set when the engine is closing, or has no such egress.
 type PoolOpened struct{ Err error }
 
 // PoolUnused says that a pool had no connection for as long as pools wait. The
@@ -17,6 +19,7 @@ type PoolOpened struct{ Err error }
 // door unless somebody is inside, and then answers with PartPool.
 type PoolUnused struct {
 	Origin messages.Origin
+	Egress string
 	Door   Door
 }
 

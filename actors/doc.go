@@ -4,7 +4,7 @@
 //
 //	actors/request    the journey of one request; run by the caller's goroutine
 //	actors/throttler  when it may leave
-//	actors/pool       over which connection, one pool for each origin
+//	actors/pool       over which connection, one pool for each origin by each way out
 //	actors/timesync   what time it is for the server
 //	actors/ticket     the conversation that request, throttler and pool share
 //	actors/mailbox    whose goroutine runs an actor

@@ -24,8 +24,9 @@
 // What a scheme knows of its server beyond signing, it says by further interfaces:
 // Ordered (its calls must keep their order), Refusals (how a timestamp or a nonce
 // is refused), NonceRaiser and Rejecter (what helps then), Unsigner (what it adds, so
-// that what an SDK has signed can be signed anew). LaneOf, RefusedTimestamp,
-// RefusedNonce, RaiseNonce, Rejected and Unsign ask any Authenticator.
+// that what an SDK has signed can be signed anew), KeySender (its key can be sent without
+// a signature). LaneOf, RefusedTimestamp, RefusedNonce, RaiseNonce, Rejected, Unsign and
+// SendKey ask any Authenticator.
 //
 // Every scheme signs the bytes that will be sent, never a rebuilt copy, and is
 // called anew for each attempt. All are values, safe for concurrent use, and

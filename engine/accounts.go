@@ -13,8 +13,9 @@ import (
 // those of requests that wait or pause already included. What was signed before goes on
 // as it is; if the server answers it with status 401, it is repeated once, with the new
 // key. An authenticator that has something to close, such as oauth2.Tokens, is its
-// owner's to close, once nothing uses it any more. The empty name is the default account's, which Config.Auth has otherwise. A nil
-// authenticator signs nothing: the account has only its quotas.
+// owner's to close, once nothing uses it any more. The empty name is the default
+// account's, which Config.Auth has otherwise. A nil authenticator signs nothing: the
+// account has only its quotas.
 //
 // What is wrong with the authenticator is told as New tells it, and changes nothing.
 func (e *Engine) SetAccount(name string, authenticator auth.Authenticator) error {

@@ -36,8 +36,8 @@
 //     the server may have seen a request that failed.
 //   - Any status is a response of Do. An error means that there is none; Fetch
 //     makes errors of statuses, and loses nothing of the answer in them.
-//   - Credentials, that is Config.Auth and Config.Header, go to the origins that
-//     the Config names, and to no redirect's choice.
+//   - Credentials, that is Config.Auth, Config.Accounts and Config.Header, go to the
+//     origins that the Config names, and to no redirect's choice.
 //   - A panic in a processor or authenticator ends that request alone. A log
 //     handler is nobody's to wait for.
 //   - After Close or Shutdown no goroutine, connection or timer is left.

@@ -162,6 +162,14 @@ func (p *Pool) describe() protocol.PoolStats {
 	return stats
 }
 
+// place is what the log is told of where the connections lead, and by which way.
+func (p *Pool) place() []any {
+	if p.needs.Egress == "" {
+		return []any{"origin", p.needs.Origin.String()}
+	}
+	return []any{"origin", p.needs.Origin.String(), "egress", p.needs.Egress}
+}
+
 // Dial is part of Outlet. The goroutine is given copies, and reports back once.
 func (p *Pool) Dial(values context.Context, trace *httptrace.ClientTrace) {
 	ctx, begun := p.needs.Places.begin(p.ctx, p.now(), &p.seat)
@@ -285,7 +293,7 @@ func (p *Pool) tellHanging() {
 	if now := p.now(); p.hungAt == 0 || now >= p.hungAt+warnEvery {
 		p.hungAt = now
 		p.needs.Logger.Warn("Close of a connection does not return, and the connection is not counted as open any more",
-			"origin", p.needs.Origin.String())
+			p.place()...)
 	}
 }
 
@@ -319,9 +327,8 @@ func (p *Pool) Unused() {
 
 // WarnOfStreams is part of Outlet.
 func (p *Pool) WarnOfStreams(full *messages.PoolFullError) {
-	about := []any{
-		"origin", p.needs.Origin.String(), "connections", full.Most, "streams", full.Streams, "oldest", full.Oldest.Round(time.Millisecond),
-	}
+	about := append(p.place(),
+		"connections", full.Most, "streams", full.Streams, "oldest", full.Oldest.Round(time.Millisecond))
 	if full.OpenedAt != "" {
 		about = append(about, "opened_at", full.OpenedAt)
 	} else {
@@ -332,8 +339,8 @@ func (p *Pool) WarnOfStreams(full *messages.PoolFullError) {
 
 // HookFailed is part of Outlet.
 func (p *Pool) HookFailed(err *messages.PanicError) {
-	p.needs.Logger.Error("panic while dialling for a traced request",
-		slog.String("origin", p.needs.Origin.String()), slog.Any("panic", err.Value), slog.String("stack", string(err.Stack)))
+	about := append(p.place(), slog.Any("panic", err.Value), slog.String("stack", string(err.Stack)))
+	p.needs.Logger.Error("panic while dialling for a traced request", about...)
 }
 
 // End is part of Outlet.

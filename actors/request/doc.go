@@ -14,7 +14,8 @@
 //	              one; stream.go: one that is received so
 //	watch.go      the caller's context and the time of one attempt, watched during an
 //	              exchange
-//	lane.go       the order of those that sign with a nonce
+//	accounts.go   who signs, by name, and how that changes; lane.go: the order of
+//	              those that sign with a nonce
 //	trace.go      the hooks of net/http/httptrace
 //	body.go       a body that is sent from memory, and whose its reader is meanwhile;
 //	              outside.go: who is in such a reader still

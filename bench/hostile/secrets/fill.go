@@ -215,7 +215,9 @@ func multipartBody() messages.Multipart {
 func newEngine() *engine.Engine {
 	eng, err := engine.New(engine.Config{
 		BaseURL: "http://host.test", Header: http.Header{"X-Key": {marker}}, Auth: auth.Bearer{Token: marker},
-		Dial: engine.Dial{TLS: &tls.Config{ServerName: marker}}, Retry: engine.Retry{Max: -1},
+		Accounts: map[string]auth.Authenticator{marker: auth.Binance(marker, marker)},
+		Egress:   map[string]engine.Egress{marker: {ProxyConnectHeader: http.Header{"X-Key": {marker}}}},
+		Dial:     engine.Dial{TLS: &tls.Config{ServerName: marker}}, Retry: engine.Retry{Max: -1},
 	})
 	if err != nil {
 		panic(err)

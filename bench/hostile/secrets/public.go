@@ -32,6 +32,8 @@ var public = map[string]string{
 
 	"engine.Config.DefaultLimitID":  limitID,
 	"engine.Dial.LocalAddr":         place,
+	"engine.Egress.LocalAddr":       place,
+	"engine.PoolStats.Egress":       "the caller's name of a way out",
 	"engine.Responses.Codings":      "codings",
 	"engine.TimeEndpoint.Field":     "a field's name",
 	"engine.TimeEndpoint.LimitID":   limitID,

@@ -27,7 +27,7 @@ var folders = []string{"engine", "messages", "auth", "auth/oauth2", "throttle", 
 var types = slices.Concat(
 	[]reflect.Type{
 		reflect.TypeFor[engine.Admission](), reflect.TypeFor[engine.Clock](), reflect.TypeFor[engine.Config](),
-		reflect.TypeFor[engine.Connections](), reflect.TypeFor[engine.Dial](), reflect.TypeFor[engine.Engine](),
+		reflect.TypeFor[engine.Connections](), reflect.TypeFor[engine.Dial](), reflect.TypeFor[engine.Egress](), reflect.TypeFor[engine.Engine](),
 		reflect.TypeFor[engine.LimitStats](), reflect.TypeFor[engine.LimitsStats](), reflect.TypeFor[engine.Outcome](),
 		reflect.TypeFor[engine.PoolStats](), reflect.TypeFor[engine.QueuedStats](), reflect.TypeFor[engine.Responses](),
 		reflect.TypeFor[engine.Retry](), reflect.TypeFor[engine.ScopeStats](), reflect.TypeFor[engine.Stats](),

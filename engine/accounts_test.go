@@ -628,3 +628,37 @@ func TestAnSDKsRequestsAreSignedByTheAccountThatAnAdjustFunctionNames(t *testing
 	require.ElementsMatch(t, []string{"hmac-a", "pair-b"}, v.keys)
 	require.Empty(t, v.refused)
 }
+
+func TestALookAtTheClockIsChargedToTheAccountOfItsEndpointAndSignedByNone(t *testing.T) {
+	var credentials []string
+	s := newServer(t, func(w http.ResponseWriter, r *http.Request) {
+		credentials = append(credentials, r.Header.Get("X-MBX-APIKEY")+r.URL.RawQuery)
+		fmt.Fprintf(w, `{"t":%d}`, time.Now().UnixMilli())
+	})
+	eng := s.newEngine(t, engine.Config{Accounts: map[string]auth.Authenticator{"a": hmacAccount("hmac-1")}})
+	endpoint := engine.TimeFrom("/time", "t")
+	endpoint.Account = "a"
+	_, err := endpoint.ServerTime(t.Context(), eng)
+	require.NoError(t, err)
+	require.Equal(t, []string{""}, credentials)
+	require.NoError(t, eng.RemoveAccount("a"))
+	_, err = endpoint.ServerTime(t.Context(), eng)
+	require.ErrorIs(t, err, engine.ErrUnknownAccount)
+}
+
+func TestANamedAccountAndEgressAllocateNothingMore(t *testing.T) {
+	eng, err := engine.New(engine.Config{
+		BaseURL: steadyServer(t, smallAnswer), Limits: tapeLimits,
+		Accounts: map[string]auth.Authenticator{"a": nil}, Egress: map[string]engine.Egress{"out": {}},
+	})
+	require.NoError(t, err)
+	defer eng.Close()
+	req := &engine.Request{Path: "/price", LimitID: "route", Account: "a", Egress: "out"}
+	allocations := testing.AllocsPerRun(500, func() {
+		resp, err := eng.Do(context.Background(), req)
+		if err != nil || len(resp.Body) != 45 {
+			t.Error(err, resp)
+		}
+	})
+	require.LessOrEqual(t, allocations, 2.0)
+}

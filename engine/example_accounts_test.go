@@ -3,10 +3,13 @@ package engine_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"log"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -86,6 +89,40 @@ func listenKey(ctx context.Context, eng *engine.Engine, account string) (string,
 		Method: http.MethodPost, Path: "/api/v3/userDataStream", KeyOnly: true, Account: account,
 	})
 	return answer.ListenKey, err
+}
+
+// waysOut are beside the default one: another address of this machine, and a proxy in
+// front of the exchange.
+var waysOut = map[string]engine.Egress{
+	"second": {LocalAddr: "127.0.0.2"},
+	"tokyo":  {Proxy: http.ProxyURL(&url.URL{Scheme: "socks5", Host: "tokyo.internal:1080"})},
+}
+
+// bookFrom asks for a book from another address, whose weight it is charged to.
+func bookFrom(ctx context.Context, eng *engine.Engine, egress string) (book, error) {
+	return engine.Fetch[book](ctx, eng, &engine.Request{Path: "/api/v3/depth", Egress: egress})
+}
+
+func ExampleConfig_egress() {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		from, _, _ := net.SplitHostPort(r.RemoteAddr)
+		fmt.Println("from", from)
+		fmt.Fprint(w, "{}")
+	}))
+	defer server.Close()
+	eng, err := engine.New(engine.Config{BaseURL: server.URL, Egress: waysOut})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer eng.Close()
+	bookFrom(context.Background(), eng, "")
+	bookFrom(context.Background(), eng, "second")
+	_, err = bookFrom(context.Background(), eng, "third")
+	fmt.Println(errors.Is(err, engine.ErrUnknownEgress))
+	// Output:
+	// from 127.0.0.1
+	// from 127.0.0.2
+	// true
 }
 
 func ExampleEngine_SetAccount() {

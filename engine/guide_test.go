@@ -23,7 +23,7 @@ func TestTheGuideToErrorsShowsWhatIsCompiled(t *testing.T) {
 }
 
 func TestTheGuideToAccountsShowsWhatIsCompiled(t *testing.T) {
-	require.Equal(t, 5, shownOf(t, "accounts.md", "example_accounts_test.go"))
+	require.Equal(t, 7, shownOf(t, "accounts.md", "example_accounts_test.go"))
 }
 
 // shownOf returns how many pieces of a source a guide shows; one that is not in the

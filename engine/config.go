@@ -196,7 +196,8 @@ type Connections struct {
 }
 
 // Dial says how connections are opened: from where, through what, with which
-// TLS, and how long a failure is waited out.
+// TLS, and how long a failure is waited out. From where and through what is the
+// default egress, beside which there may be others: see Egress.
 type Dial struct {
 	// Timeout bounds connecting and the TLS handshake together; zero means 5 s.
 	Timeout time.Duration

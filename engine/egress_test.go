@@ -386,3 +386,31 @@ func TestAnEgressWithAMistakeIsTold(t *testing.T) {
 	require.ErrorContains(t, err, `Egress[""] has no name`)
 	require.Equal(t, "engine.Egress with a LocalAddr", fmt.Sprintf("%+v", engine.Egress{LocalAddr: "127.0.0.2"}))
 }
+
+func TestADialOfAnEgressHasTheValuesOfTheRequestThatCausedIt(t *testing.T) {
+	type key struct{}
+	seen := make(chan any, 1)
+	s := newServer(t, nil)
+	eng := newEngine(t, engine.Config{BaseURL: "http://server.test", Egress: map[string]engine.Egress{
+		"a": {DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			seen <- ctx.Value(key{})
+			return s.dial(ctx, network, addr)
+		}},
+	}})
+	_, err := eng.Do(context.WithValue(t.Context(), key{}, "mine"), &engine.Request{Path: "/", Egress: "a"})
+	require.NoError(t, err)
+	require.Equal(t, "mine", <-seen)
+}
+
+func TestAConfigsWaysOutAreCopied(t *testing.T) {
+	server := newWhence(t, false, nil)
+	egress := maps.Clone(from)
+	eng := newEngine(t, server.config(egress))
+	delete(egress, "two")
+	egress["three"] = engine.Egress{}
+	for _, name := range []string{"two", "three"} {
+		response, err := eng.Do(t.Context(), &engine.Request{Path: "/", Egress: name})
+		require.NoError(t, err)
+		require.Contains(t, response.Text(), addressOf[name]+" ")
+	}
+}

@@ -202,9 +202,9 @@ func (s *System) ReplaceLimits(limits []throttle.Limit) error {
 }
 
 // AdjustLimit adds delta to what a limit counts as used.
-func (s *System) AdjustLimit(id, key string, delta int64) error {
+func (s *System) AdjustLimit(id string, of throttle.Parts, delta int64) error {
 	answer, err := ask[protocol.LimitAdjusted](context.Background(), s.throttler, s.ended, func(owner protocol.Recipient) any {
-		return protocol.AdjustLimit{ID: id, Key: key, Delta: delta, Owner: owner}
+		return protocol.AdjustLimit{ID: id, Of: of, Delta: delta, Owner: owner}
 	})
 	return cmp.Or(err, answer.Err)
 }

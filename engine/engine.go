@@ -240,16 +240,22 @@ func (e *Engine) ReplaceLimits(limits []throttle.Limit) error {
 	return nil
 }
 
+// Parts are what a request is told apart by: account, key and egress.
+//
+// Its fields: go doc github.com/sluice-engine/sluice/throttle.Parts
+type Parts = throttle.Parts
+
 // AdjustLimit adds delta to what a limit counts as used, for costs that only
 // the server knows and tells on another channel. A delta below zero gives back. The
-// key is that of a keyed limit, which must have one, and is ignored by any other. A
-// route has no count of its own. The error is a *throttle.LimitError, with
+// parts tell whose count it is: the limit looks at those that its By names, and ignores
+// the others. A limit by key must be given one; an empty Account or Egress is the default
+// one. A route has no count of its own. The error is a *throttle.LimitError, with
 // ErrUnknownLimit, ErrNoKey or ErrUnknownKey.
-func (e *Engine) AdjustLimit(id, key string, delta int64) error {
+func (e *Engine) AdjustLimit(id string, of Parts, delta int64) error {
 	if err := e.made(); err != nil {
 		return err
 	}
-	return e.system.AdjustLimit(id, key, delta)
+	return e.system.AdjustLimit(id, of, delta)
 }
 
 // Clock returns the server's time as the engine knows it, for callers that

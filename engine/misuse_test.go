@@ -48,7 +48,7 @@ func TestWhatIsMissingIsNamedAndNothingPanics(t *testing.T) {
 		require.ErrorIs(t, err, engine.ErrNoEngine)
 		for _, err := range []error{
 			nobody.Close(), nobody.Shutdown(t.Context()), nobody.Warm(t.Context(), "", 1), nobody.ReplaceLimits(nil),
-			nobody.AdjustLimit("a", "", 1), nobody.UpdateCookies("http://server.test/"),
+			nobody.AdjustLimit("a", engine.Parts{}, 1), nobody.UpdateCookies("http://server.test/"),
 			nobody.Pause(throttle.Scope{}, time.Second), nobody.Resume(throttle.Scope{}),
 		} {
 			require.ErrorIs(t, err, engine.ErrNoEngine)
@@ -126,7 +126,10 @@ func TestARequestThatCannotBeSentIsRefusedBeforeItQueues(t *testing.T) {
 			Method: "POST", Path: "/", Body: io.MultiReader(bytes.NewReader(nil)),
 			Upload: engine.Upload{Stream: true, Trailer: http.Header{"Authorization": {"x"}}},
 		}, engine.Preparing, engine.ErrInvalidRequest, "trailer"},
-		"a weight below zero": {engine.Request{Path: "/", Weight: -5}, engine.Preparing, engine.ErrInvalidRequest, "Weight -5 is negative"},
+		"a weight below zero":            {engine.Request{Path: "/", Weight: -5}, engine.Preparing, engine.ErrInvalidRequest, "Weight -5 is negative"},
+		"a weight of its own below zero": {engine.Request{Path: "/", Weights: map[string]int64{"hourly": -5}}, engine.Preparing, engine.ErrInvalidRequest, `Weights has -5 for limit "hourly"`},
+		"weights, and no limit":          {engine.Request{Path: "/", LimitID: engine.Unlimited, Weights: map[string]int64{"hourly": 1}}, engine.Preparing, engine.ErrInvalidRequest, "no limit charges it"},
+		"a weight of another's limit":    {engine.Request{Path: "/", Weights: map[string]int64{"keyed": 1}}, engine.Throttled, engine.ErrNotCharged, `"keyed"`},
 		"a length below zero": {engine.Request{
 			Method: "POST", Path: "/", Body: io.MultiReader(), Upload: engine.Upload{Stream: true, Length: -2},
 		}, engine.Preparing, engine.ErrInvalidRequest, "Upload.Length -2 is negative"},

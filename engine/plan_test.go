@@ -240,12 +240,12 @@ func TestATableOfLimitsIsCopiedWhenItIsGiven(t *testing.T) {
 		defer close(done)
 		for range 100 {
 			eng.Stats()
-			_ = eng.AdjustLimit("one", "", 1)
+			_ = eng.AdjustLimit("one", Parts{}, 1)
 		}
 	}()
 	for i := range limits {
 		limits[i] = throttle.Limit{ID: "gone"}
 	}
 	<-done
-	require.NoError(t, eng.AdjustLimit("all", "", 0))
+	require.NoError(t, eng.AdjustLimit("all", Parts{}, 0))
 }

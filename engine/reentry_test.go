@@ -39,7 +39,7 @@ var askedInside = map[string]func(*engine.Engine){
 	"stats":    func(e *engine.Engine) { e.Stats() },
 	"pause":    func(e *engine.Engine) { _, _ = e.Pause(throttle.Scope{}, time.Second), e.Resume(throttle.Scope{}) },
 	"replace":  func(e *engine.Engine) { _ = e.ReplaceLimits(plenty) },
-	"adjust":   func(e *engine.Engine) { _ = e.AdjustLimit("calls", "", 1) },
+	"adjust":   func(e *engine.Engine) { _ = e.AdjustLimit("calls", engine.Parts{}, 1) },
 	"warm":     func(e *engine.Engine) { _ = e.Warm(context.Background(), "", 3) },
 	"idle":     func(e *engine.Engine) { e.CloseIdleConnections() },
 	"close":    func(e *engine.Engine) { _ = e.Close() },
@@ -150,7 +150,7 @@ func disturb(eng *engine.Engine, stop <-chan struct{}) {
 		case 0:
 			_ = eng.ReplaceLimits(tables[rand.IntN(len(tables))])
 		case 1:
-			_ = eng.AdjustLimit("calls", "", rand.Int64N(20))
+			_ = eng.AdjustLimit("calls", engine.Parts{}, rand.Int64N(20))
 		case 2:
 			_ = eng.Pause(scope, 3*time.Millisecond) // of a scope that there may not be
 		case 3:

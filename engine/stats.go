@@ -31,7 +31,7 @@ import (
 // have one, if they need any, and no connection; the others are being prepared,
 // exchanged, or pausing before another attempt.
 //
-// Keys of limits, which may name accounts, are what is counted, and so Stats have them,
+// Accounts, keys and egresses of limits are what is counted, and so Stats have them,
 // in JSON, in the log and as they print; no error's text has any.
 type Stats struct {
 	At       time.Time   `json:"at"`
@@ -45,7 +45,7 @@ type Stats struct {
 // LimitsStats is a picture of all limits at one moment.
 type LimitsStats struct {
 	At     time.Time     `json:"at,omitzero"` // zero once the engine has ended
-	Limits []LimitStats  `json:"limits"`      // by id and key
+	Limits []LimitStats  `json:"limits"`      // by id, account, key and egress
 	Scopes []ScopeStats  `json:"scopes"`      // by name
 	Queued []QueuedStats `json:"queued"`      // over all limits, the most urgent first
 	// Lost is how many permits are held for requests that were given up, and may
@@ -53,13 +53,18 @@ type LimitsStats struct {
 	Lost int `json:"lost"`
 }
 
-// LimitStats is one limit, or one key's instance of it. Numbers are weights.
+// LimitStats is one limit, or its instance for an account, key and egress. Numbers are
+// weights.
 type LimitStats struct {
-	ID       string          `json:"id"`
-	Key      string          `json:"key,omitempty"` // of a keyed limit
-	Window   throttle.Window `json:"-"`             // in JSON it is told by its name
-	Quota    int64           `json:"quota"`         // after share, margin and tick; the capacity of a Leaky one
-	Used     int64           `json:"used"`          // what is in flight included; above Quota if the server, AdjustLimit or another table says so
+	ID string `json:"id"`
+	// What the instance is for, as far as throttle.Limit.By names it; an empty Account or
+	// Egress is the default one, or not looked at.
+	Account  string          `json:"account,omitempty"`
+	Key      string          `json:"key,omitempty"`
+	Egress   string          `json:"egress,omitempty"`
+	Window   throttle.Window `json:"-"`     // in JSON it is told by its name
+	Quota    int64           `json:"quota"` // after share, margin and tick; the capacity of a Leaky one
+	Used     int64           `json:"used"`  // what is in flight included; above Quota if the server, AdjustLimit or another table says so
 	InFlight int64           `json:"in_flight"`
 	Room     int64           `json:"room"` // what fits now, the queue apart; below zero if too much is used
 	// Next is when a weight of 1 fits, the queue apart: At or before if it fits
@@ -144,7 +149,7 @@ func limitsStats(s throttle.Snapshot, epoch time.Time) LimitsStats {
 	}
 	for _, l := range s.Limits {
 		one := LimitStats{
-			ID: l.ID, Key: l.Key, Window: l.Window, Quota: l.Quota, Used: l.Used, InFlight: l.InFlight, Room: l.Room,
+			ID: l.ID, Account: l.Account, Key: l.Key, Egress: l.Egress, Window: l.Window, Quota: l.Quota, Used: l.Used, InFlight: l.InFlight, Room: l.Room,
 			Queued: queuedStats(l.Queued),
 		}
 		if l.Next != throttle.Never {
@@ -180,6 +185,17 @@ func poolStats(pools []protocol.PoolStats) []PoolStats {
 		})
 	}
 	return all
+}
+
+// name is the limit, and what the instance is for: "orders/main/BTCUSDT".
+func (l LimitStats) name() string {
+	name := l.ID
+	for _, part := range []string{l.Account, l.Key, l.Egress} {
+		if part != "" {
+			name += "/" + part
+		}
+	}
+	return name
 }
 
 // String is one line: "512 of 1200 used, 3 in flight, 7 queued, room at 12:00:03.5".
@@ -251,7 +267,7 @@ func (s Stats) LogValue() slog.Value {
 	var limits, paused, pools []slog.Attr
 	for _, l := range s.Limits.Limits {
 		if l.Used != 0 || l.InFlight != 0 || len(l.Queued) > 0 {
-			limits = append(limits, slog.String(strings.TrimSuffix(l.ID+"/"+l.Key, "/"), l.String()))
+			limits = append(limits, slog.String(l.name(), l.String()))
 		}
 	}
 	for _, sc := range s.Limits.Scopes {

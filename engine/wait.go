@@ -70,7 +70,7 @@ func lasting(err error) (is bool) {
 		is = recover() != nil || is
 	}()
 	return messages.Permanent(err) || slices.ContainsFunc([]error{
-		ErrInvalidRequest, ErrNoLimit, ErrUnknownLimit, ErrNoKey, ErrUnknownKey, ErrWeight, ErrRouteWeight,
+		ErrInvalidRequest, ErrNoLimit, ErrUnknownLimit, ErrNoKey, ErrUnknownKey, ErrWeight, ErrNotCharged, ErrRouteWeight,
 		ErrNoEngine, ErrInsideRequest, ErrClosed, ErrBodyRead,
 	}, func(cause error) bool { return errors.Is(err, cause) })
 }

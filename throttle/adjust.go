@@ -7,10 +7,11 @@ import (
 
 // Adjust corrects what one instance of a limit counts as used, by delta: above
 // zero when others spent from it, below zero when the server gave something
-// back, as when an order fills. The key is ignored unless the limit is keyed, and
-// then must be one that it knows. The error is a *LimitError.
-func (l *Ledger) Adjust(now time.Duration, id, key string, delta int64) error {
-	m, err := l.meterOf(l.at(now), id, key)
+// back, as when an order fills. Which instance is told by the parts that the limit is
+// told apart by, and the others are ignored; a key must be one that the limit knows.
+// The error is a *LimitError.
+func (l *Ledger) Adjust(now time.Duration, id string, of Parts, delta int64) error {
+	m, err := l.meterOf(l.at(now), id, of)
 	if err != nil {
 		return err
 	}
@@ -31,8 +32,10 @@ func (l *Ledger) Adjust(now time.Duration, id, key string, delta int64) error {
 // the number is about, no later than the server read the number, and the closer to
 // that the better; 0 means the present window, not long ago. A number about a window that
 // is over is ignored, and so is one about an instant that no clock shows.
-func (l *Ledger) Sync(now time.Duration, id, key string, used int64, windowStart time.Duration) error {
-	m, err := l.meterOf(l.at(now), id, key)
+//
+// The parts tell which instance, as for Adjust.
+func (l *Ledger) Sync(now time.Duration, id string, of Parts, used int64, windowStart time.Duration) error {
+	m, err := l.meterOf(l.at(now), id, of)
 	if err != nil {
 		return err
 	}
@@ -44,38 +47,39 @@ func (l *Ledger) Sync(now time.Duration, id, key string, used int64, windowStart
 	return nil
 }
 
-func (l *Ledger) meterOf(now time.Duration, id, key string) (*meter, error) {
+func (l *Ledger) meterOf(now time.Duration, id string, of Parts) (*meter, error) {
 	r := l.table.rules[id]
 	if r == nil {
 		return nil, &LimitError{ID: id, Err: ErrUnknownLimit}
 	}
-	if r.Keyed {
-		if err := r.checkKey(key); err != nil {
-			return nil, err
-		}
+	if err := r.checkKey(of.Key); err != nil {
+		return nil, err
 	}
-	return l.usedMeter(now, r, key), nil
+	return l.usedMeter(now, r, of), nil
 }
 
-// usedMeter returns the meter of a rule of the table for a key, which has a path to it
-// then if the rule is keyed: a meter is forgotten with its last one, so that one
+// usedMeter returns the meter of a rule of the table for parts, which has a path to it
+// then if the rule's are told apart: a meter is forgotten with its last one, so that one
 // without any would stay for ever.
-func (l *Ledger) usedMeter(now time.Duration, r *rule, key string) *meter {
-	if !r.Keyed {
-		return l.meterFor(now, r, "")
+func (l *Ledger) usedMeter(now time.Duration, r *rule, of Parts) *meter {
+	if r.By == 0 {
+		return l.meterFor(now, r, noParts)
 	}
-	m := l.pathFor(now, l.table.routes[r.ID], key, "").meterOf(r)
+	m := l.pathFor(now, r.byItself(), of, "").charges[0].meter
 	if p := l.idlers.kept[m]; p != nil { // what it was kept for may be given back
 		l.idlers.recall(now, p)
 	}
 	return m
 }
 
-func (p *path) meterOf(r *rule) *meter {
-	for _, c := range p.charges {
-		if c.meter.rule == r {
-			return c.meter
+// byItself returns a route that charges r alone: those of the table may lead on to limits
+// that look at parts which nobody has named.
+func (r *rule) byItself() *route {
+	if r.alone == nil {
+		r.alone = &route{
+			id: r.ID, place: r.place, tolls: []toll{{r, r.Weight}}, own: 0, by: r.By, apart: true,
+			budget: r.Window == Lifetime, reserves: len(r.Reserve) > 0,
 		}
 	}
-	return nil
+	return r.alone
 }

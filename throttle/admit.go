@@ -2,8 +2,10 @@ package throttle
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 )
 
@@ -16,15 +18,19 @@ func (l *Ledger) admit(now time.Duration, p *Permit) error {
 	case r == nil:
 		return &LimitError{ID: p.Limit, Err: ErrUnknownLimit}
 	}
-	if r.keyed {
+	if r.by&ByKey != 0 {
 		if err := r.checkKey(p.Key); err != nil {
 			return err
 		}
 	}
-	if err := r.weigh(p); err != nil {
+	err := r.weigh(p)
+	if len(p.Weights) > 0 {
+		err = join(r.checkWeights(p.Weights), err)
+	}
+	if err != nil {
 		return err
 	}
-	p.path = l.pathFor(now, r, p.Key, p.Origin)
+	p.path = l.pathFor(now, r, p.parts(), p.Origin)
 	if p.Deadline != 0 && now > p.Deadline { // a grant at the deadline is in time
 		return l.refusal(now, p, ErrDeadline)
 	}
@@ -37,7 +43,8 @@ func (l *Ledger) admit(now time.Duration, p *Permit) error {
 	return nil
 }
 
-// weigh sets what p is charged for the limit it names.
+// weigh sets what p is charged for the limit it names, and returns what is wrong with
+// its weights, but for overrides that lead nowhere, see checkWeights.
 func (r *route) weigh(p *Permit) error {
 	p.cost = 0
 	if r.own < 0 {
@@ -47,23 +54,64 @@ func (r *route) weigh(p *Permit) error {
 	} else {
 		p.cost = cmp.Or(p.Weight, r.tolls[r.own].weight)
 	}
-	if p.Weight == 0 && !r.reserves {
+	if p.Weight == 0 && !r.reserves && len(p.Weights) == 0 {
 		return nil // compile has seen to it that these weights fit
 	}
 	if p.Weight < 0 {
 		return &LimitError{ID: r.id, Err: ErrWeight}
 	}
+	if r.own >= 0 {
+		p.cost = overridden(p.Weights, r.id, p.cost)
+	}
+	var errs []error
 	for i, c := range r.tolls {
-		w := c.weight
+		w := overridden(p.Weights, c.rule.ID, c.weight)
 		if i == r.own {
 			w = p.cost
 		}
 		// What is kept for more urgent ones is never this one's to take.
-		if most := c.rule.terms.quota - c.rule.kept(p.Priority); w > most {
-			return &LimitError{ID: c.rule.ID, Err: fmt.Errorf("%w: %d is more than %d", ErrWeight, w, most)}
+		if most := c.rule.terms.quota - c.rule.kept(p.Priority); w > most && w > 0 {
+			errs = append(errs, &LimitError{ID: c.rule.ID, Err: fmt.Errorf("%w: %d is more than %d", ErrWeight, w, most)})
 		}
 	}
-	return nil
+	return oneOrAll(errs)
+}
+
+// checkWeights returns every mistake in the overrides of a permit that is new to the
+// route. One that was taken on may name a limit that other limits have no more.
+func (r *route) checkWeights(weights []Cost) error {
+	var errs []error
+	for i, c := range weights {
+		charged := slices.ContainsFunc(r.tolls, func(t toll) bool { return t.rule.ID == c.ID })
+		switch {
+		case !charged:
+			errs = append(errs, &LimitError{ID: c.ID, Err: fmt.Errorf("%w %q", ErrNotCharged, r.id)})
+		case slices.ContainsFunc(weights[:i], func(d Cost) bool { return d.ID == c.ID }):
+			errs = append(errs, &LimitError{ID: c.ID, Err: ErrWeightTwice})
+		case c.Weight < 0:
+			errs = append(errs, &LimitError{ID: c.ID, Err: fmt.Errorf("%w: %d is negative", ErrWeight, c.Weight)})
+		}
+	}
+	return oneOrAll(errs)
+}
+
+// join joins two errors, of which either may be nil.
+func join(a, b error) error {
+	switch {
+	case a == nil:
+		return b
+	case b == nil:
+		return a
+	}
+	return errors.Join(a, b)
+}
+
+// oneOrAll joins errors, but leaves one alone as it is.
+func oneOrAll(errs []error) error {
+	if len(errs) == 1 {
+		return errs[0]
+	}
+	return errors.Join(errs...)
 }
 
 // hopeless returns an error if a lifetime budget cannot pay for p, whatever
@@ -73,7 +121,8 @@ func (p *Permit) hopeless() error {
 		return nil
 	}
 	for i, c := range p.path.charges {
-		if b, ok := c.meter.window.(*lifetime); ok && b.exhausted(p.weight(i)+c.meter.rule.kept(p.Priority)) {
+		b, ok := c.meter.window.(*lifetime)
+		if w := p.weight(i); ok && w > 0 && b.exhausted(w+c.meter.rule.kept(p.Priority)) {
 			return &LimitError{ID: c.meter.rule.ID, Err: ErrSpent}
 		}
 	}
@@ -107,11 +156,15 @@ func (l *Ledger) fits(now time.Duration, p *Permit) bool {
 		return false
 	}
 	for i, c := range p.path.charges {
+		w := p.weight(i)
+		if w == 0 {
+			continue
+		}
 		var held int64
 		if c.meter.line != nil {
 			held = c.meter.line.heldBefore(&l.queue, p.rank, p.seq)
 		}
-		if at := l.opening(now, c.meter, p, held, p.weight(i)); at > now {
+		if at := l.opening(now, c.meter, p, held, w); at > now {
 			return false
 		}
 	}
@@ -120,8 +173,11 @@ func (l *Ledger) fits(now time.Duration, p *Permit) bool {
 
 // opening returns the first instant at which m, with reserved kept for others,
 // has room for w of p's, now if it has it now, or never if that depends on
-// more than time.
+// more than time. What weighs nothing waits for no room.
 func (l *Ledger) opening(now time.Duration, m *meter, p *Permit, reserved, w int64) time.Duration {
+	if w == 0 {
+		return now
+	}
 	need := reserved + w
 	kept := m.rule.kept(p.Priority)
 	if m.window.room(now) < need+kept {
@@ -140,7 +196,9 @@ func (l *Ledger) opening(now time.Duration, m *meter, p *Permit, reserved, w int
 func (l *Ledger) soonest(now time.Duration, p *Permit) time.Duration {
 	at := max(now, p.path.pausedUntil())
 	for i, c := range p.path.charges {
-		at = max(at, c.meter.clears(now, p.weight(i)+c.meter.rule.kept(p.Priority), 0))
+		if w := p.weight(i); w > 0 {
+			at = max(at, c.meter.clears(now, w+c.meter.rule.kept(p.Priority), 0))
+		}
 	}
 	return at
 }

@@ -13,6 +13,8 @@ var (
 	ErrUnknownScope = errors.New("no such scope")
 	ErrWeight       = errors.New("weight can never fit")
 	ErrRouteWeight  = errors.New("a route without a quota of its own takes no weight")
+	ErrNotCharged   = errors.New("a weight is given for a limit that is not charged by")
+	ErrWeightTwice  = errors.New("more than one weight is given for a limit")
 	ErrQueueFull    = errors.New("queue is full: Throttle.MaxQueued bounds it")
 	ErrDeadline     = errors.New("no room before the deadline")
 	ErrSpent        = errors.New("lifetime budget is spent")
@@ -31,8 +33,9 @@ type LimitError struct {
 	// Full is the limit that lets the request go last: the one without room, or
 	// one whose scope is paused. It is empty for a request without a limit.
 	Full string
-	// Key is that of Full, if it is a keyed one. It may name an account.
-	Key string
+	// Account, Key and Egress are what the instance of Full is for, as far as those of
+	// that limit are told apart. A key may name an account.
+	Account, Key, Egress string
 	// Paused says that Full need not be full: its scope is paused, or starts slowly
 	// after a pause.
 	Paused bool
@@ -42,7 +45,7 @@ type LimitError struct {
 	RetryAt time.Duration
 }
 
-// Error is part of error. No text has the key.
+// Error is part of error. No text has an account, a key or an egress.
 func (e *LimitError) Error() string {
 	if e.ID == NoLimit && e.Paused {
 		return e.Err.Error() + " (paused)"
@@ -51,6 +54,10 @@ func (e *LimitError) Error() string {
 	switch {
 	case e.Full != "" && e.Key != "": // which may name an account
 		of = append(of, fmt.Sprintf("of one key of %q", e.Full))
+	case e.Full != "" && e.Account != "":
+		of = append(of, fmt.Sprintf("of one account of %q", e.Full))
+	case e.Full != "" && e.Egress != "":
+		of = append(of, fmt.Sprintf("of one egress of %q", e.Full))
 	case e.Full != "" && e.Full != e.ID:
 		of = append(of, fmt.Sprintf("of %q", e.Full))
 	}

@@ -292,9 +292,9 @@ func (w *twins) correct() {
 	id, key := []string{"pool", "key", "heavy", "lone"}[rng.IntN(4)], fmt.Sprint(rng.IntN(8))
 	switch n := rng.Int64N(7) - 3; rng.IntN(3) {
 	case 0:
-		w.each(func(_ int, l *Ledger) { require.NoError(w.t, l.Adjust(w.now, id, key, n)) })
+		w.each(func(_ int, l *Ledger) { require.NoError(w.t, l.Adjust(w.now, id, Parts{Key: key}, n)) })
 	case 1:
-		w.each(func(_ int, l *Ledger) { require.NoError(w.t, l.Sync(w.now, id, key, n+3, 0)) })
+		w.each(func(_ int, l *Ledger) { require.NoError(w.t, l.Sync(w.now, id, Parts{Key: key}, n+3, 0)) })
 	default:
 		lo := 1000*time.Hour + time.Duration(rng.IntN(5))*ms
 		w.each(func(_ int, l *Ledger) { l.SetClock(w.now, lo, lo+5*ms) })

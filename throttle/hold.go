@@ -4,9 +4,11 @@ import "time"
 
 // Hold says what keeps a queued permit.
 type Hold struct {
-	// Limit and Key are of the limit that lets it go last; empty if that is a
-	// pause of a scope that none of its limits is in.
-	Limit, Key string
+	// Limit is the one that lets it go last, and Account, Key and Egress are what its
+	// instance is for; all are empty if that is a pause of a scope that none of its
+	// limits is in.
+	Limit                string
+	Account, Key, Egress string
 	// Scope is the one that is paused or recovering, if Paused.
 	Scope Scope
 	// Paused says that no limit holds the permit as long as that scope does.
@@ -34,10 +36,14 @@ func (l *Ledger) holding(now time.Duration, p *Permit) Hold {
 	var h Hold
 	latest, least := now, int64(maxWeight)
 	for i, c := range p.path.charges {
-		at := l.opening(now, c.meter, p, 0, p.weight(i))
-		if spare := c.meter.window.room(now) - p.weight(i); at > latest || latest == now && spare < least {
+		w := p.weight(i)
+		if w == 0 {
+			continue
+		}
+		at := l.opening(now, c.meter, p, 0, w)
+		if spare := c.meter.window.room(now) - w; at > latest || latest == now && spare < least {
 			latest, least = at, spare
-			h.Limit, h.Key = c.meter.rule.ID, c.meter.key
+			h.name(c.meter)
 		}
 	}
 	paused := now
@@ -49,7 +55,9 @@ func (l *Ledger) holding(now time.Duration, p *Permit) Hold {
 	})
 	if paused > now && (paused >= latest || latest == never) {
 		h = Hold{Scope: by, Paused: true}
-		h.Limit, h.Key = p.path.inScope(by.Name)
+		if m := p.path.inScope(by.Name); m != nil {
+			h.name(m)
+		}
 		latest = paused
 	}
 	if latest > now && latest != never {
@@ -62,7 +70,7 @@ func (l *Ledger) holding(now time.Duration, p *Permit) Hold {
 // It is made only when it is wanted: to admit costs nothing for it.
 func (l *Ledger) refusal(now time.Duration, p *Permit, reason error) *LimitError {
 	h := l.holding(now, p)
-	e := &LimitError{ID: p.Limit, Err: reason, Full: h.Limit, Key: h.Key, Paused: h.Paused, RetryAt: h.Until}
+	e := &LimitError{ID: p.Limit, Err: reason, Full: h.Limit, Account: h.Account, Key: h.Key, Egress: h.Egress, Paused: h.Paused, RetryAt: h.Until}
 	if h.Paused && p.path.pausedUntil() <= now {
 		e.RetryAt = 0 // it starts slowly, and the next answer may let p go
 	}
@@ -72,12 +80,17 @@ func (l *Ledger) refusal(now time.Duration, p *Permit, reason error) *LimitError
 	return e
 }
 
-// inScope returns a limit of p that pauses with a scope of that name.
-func (p *path) inScope(name string) (id, key string) {
+// name says that m holds.
+func (h *Hold) name(m *meter) {
+	h.Limit, h.Account, h.Key, h.Egress = m.rule.ID, m.of.Account, m.of.Key, m.of.Egress
+}
+
+// inScope returns the meter of a limit of p that pauses with a scope of that name, or nil.
+func (p *path) inScope(name string) *meter {
 	for _, c := range p.charges {
 		if c.meter.rule.Scope == name || name == WholeOrigin {
-			return c.meter.rule.ID, c.meter.key
+			return c.meter
 		}
 	}
-	return "", ""
+	return nil
 }

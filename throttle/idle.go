@@ -117,7 +117,7 @@ func (s *idlers) each(do func(*path)) {
 func (p *path) line() int {
 	rest := p.route.rest()
 	for _, c := range p.charges {
-		if c.meter.rule.Keyed && c.meter.paths > 1 {
+		if c.meter.rule.By != 0 && c.meter.paths > 1 {
 			rest = min(rest, pathRest)
 		}
 	}
@@ -129,14 +129,14 @@ func (r *route) rest() time.Duration {
 	var rest time.Duration
 	for _, c := range r.tolls {
 		switch {
-		case !c.rule.Keyed:
+		case c.rule.By == 0:
 		case c.rule.timed():
 			rest = max(rest, leastRest, c.rule.terms.hold, c.rule.terms.emptying())
 		default:
 			rest = max(rest, pathRest)
 		}
 	}
-	if rest == 0 { // no toll is keyed, and nobody waits for it to be forgotten
+	if rest == 0 { // no toll is told apart, and nobody waits for it to be forgotten
 		return looksInRest * pathRest
 	}
 	return min(rest, maxPer)
@@ -223,15 +223,15 @@ const (
 // meter.
 func (l *Ledger) idle(now time.Duration, p *path) (state idleness, because *meter) {
 	rested := now-p.used >= pathRest
-	if len(p.lanes) > 0 || !p.route.keyed && !rested {
+	if len(p.lanes) > 0 || !p.route.apart && !rested {
 		return busy, nil
 	}
 	state = fresh
 	for _, c := range p.charges {
-		// A meter without a key outlives every path that leads to it, and one with a
-		// key all but the last.
+		// A meter that is not told apart outlives every path that leads to it, and one
+		// that is all but the last.
 		m := c.meter
-		if !m.rule.Keyed || rested && m.paths > 1 {
+		if m.rule.By == 0 || rested && m.paths > 1 {
 			continue
 		}
 		switch s := m.idle(now); {
@@ -258,7 +258,7 @@ func (m *meter) idle(now time.Duration) idleness {
 
 func (l *Ledger) forget(now time.Duration, p *path) {
 	l.idlers.n--
-	delete(p.route.paths, way{p.key, p.home})
+	unchain(p.route.paths, l.hasher.at(p.of, p.home), p, (*path).link)
 	if len(p.route.paths) == 0 {
 		p.route.paths = nil // a map keeps the room of all that it ever had
 	}
@@ -270,9 +270,9 @@ func (l *Ledger) forget(now time.Duration, p *path) {
 	for _, c := range p.charges {
 		m := c.meter
 		m.paths--
-		if m.rule.Keyed && m.paths == 0 {
+		if m.rule.By != 0 && m.paths == 0 {
 			m.rule.remember(m)
-			if delete(m.rule.meters, m.key); len(m.rule.meters) == 0 {
+			if unchain(m.rule.meters, l.hasher.of(m.of), m, (*meter).link); len(m.rule.meters) == 0 {
 				m.rule.meters = nil
 			}
 		}

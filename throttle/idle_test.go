@@ -132,8 +132,8 @@ func TestAKeyIsKeptWhileItOwesAnything(t *testing.T) {
 			require.NoError(t, l.Pause(0, Scope{}, time.Hour))
 			require.Equal(t, Queued, to(t, l, 0, "k", "").State())
 		},
-		"adjusted": func(t *testing.T, l *Ledger) { require.NoError(t, l.Adjust(90*sec, "k", "key", 2)) },
-		"synced":   func(t *testing.T, l *Ledger) { require.NoError(t, l.Sync(90*sec, "k", "key", 2, 0)) },
+		"adjusted": func(t *testing.T, l *Ledger) { require.NoError(t, l.Adjust(90*sec, "k", Parts{Key: "key"}, 2)) },
+		"synced":   func(t *testing.T, l *Ledger) { require.NoError(t, l.Sync(90*sec, "k", Parts{Key: "key"}, 2, 0)) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			limit := keyedLimit(Sliding)
@@ -158,7 +158,7 @@ func TestAKeyThatTimeNeverMakesNewWakesNobodyUntilItIsGivenBack(t *testing.T) {
 	require.Equal(t, 1, l.idlers.n)
 	require.EqualValues(t, 1, limitOf(l, time.Hour, "k").Used)
 
-	require.NoError(t, l.Adjust(time.Hour, "k", "spent", -1))
+	require.NoError(t, l.Adjust(time.Hour, "k", Parts{Key: "spent"}, -1))
 	silence(l, 2*time.Hour)
 	require.Zero(t, l.idlers.n)
 	require.Empty(t, l.idlers.kept)
@@ -188,7 +188,7 @@ func TestWhatIsKnownOfOthersIsKept(t *testing.T) {
 	shared.Shared = 0.5
 	for _, limit := range []Limit{keyedLimit(FixedFromFirst), shared} {
 		l := exact(t, Options{}, limit)
-		require.NoError(t, l.Adjust(0, "k", "x", 1))
+		require.NoError(t, l.Adjust(0, "k", Parts{Key: "x"}, 1))
 		silence(l, time.Hour)
 		require.Len(t, l.idlers.kept, 1)
 		_, ok := l.ForgetAt()
@@ -263,12 +263,12 @@ func (w *forgettingPair) step(t *rapid.T) {
 	case 0:
 		delta := rapid.Int64Range(-2, 2).Draw(t, "delta")
 		for _, l := range w.both() {
-			require.NoError(t, l.Adjust(w.now, "k", key, delta))
+			require.NoError(t, l.Adjust(w.now, "k", Parts{Key: key}, delta))
 		}
 	case 1:
 		used := rapid.Int64Range(0, 4).Draw(t, "used")
 		for _, l := range w.both() {
-			require.NoError(t, l.Sync(w.now, "k", key, used, 0))
+			require.NoError(t, l.Sync(w.now, "k", Parts{Key: key}, used, 0))
 		}
 	case 2:
 		w.settle(rapid.SampledFrom([]Fate{NeverSent, Lost, Closed}).Draw(t, "fate"), 1)

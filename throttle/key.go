@@ -42,7 +42,7 @@ func (r *rule) knows(key string) bool {
 }
 
 func (b *builder) checkKeys(l *Limit) {
-	if len(l.Keys) > 0 && !l.Keyed {
+	if len(l.Keys) > 0 && l.apart()&ByKey == 0 {
 		b.complain(l, "has Keys, and is not keyed")
 	}
 	if slices.Contains(l.Keys, "") {

@@ -31,8 +31,8 @@ func TestAKeyedLimitAdmitsNoMissingAndNoMistypedKey(t *testing.T) {
 		require.ErrorAs(t, err, &of)
 		require.NotEqual(t, "route", of.ID, "the limit is named that wants the key")
 		if c.limit != "route" {
-			require.ErrorIs(t, l.Adjust(0, c.limit, c.key, 1), c.want, "nobody would ever be charged for it")
-			require.ErrorIs(t, l.Sync(0, c.limit, c.key, 1, 0), c.want)
+			require.ErrorIs(t, l.Adjust(0, c.limit, Parts{Key: c.key}, 1), c.want, "nobody would ever be charged for it")
+			require.ErrorIs(t, l.Sync(0, c.limit, Parts{Key: c.key}, 1, 0), c.want)
 		}
 	}
 	_, err := New([]Limit{{ID: "a", Quota: 1, Per: sec, Keys: []string{"x"}}}, Options{})

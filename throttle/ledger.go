@@ -23,6 +23,7 @@ type Ledger struct {
 	now     time.Duration
 	seq     uint64
 
+	hasher  hasher
 	idlers  idlers
 	lookups uint64 // of paths
 
@@ -39,7 +40,7 @@ const unset = time.Duration(math.MinInt64) // no instant was given yet
 // them and in the options; those of limits are *LimitError.
 func New(limits []Limit, o Options) (*Ledger, error) {
 	o, optionsErr := o.withDefaults()
-	l := &Ledger{options: o, pauses: newPauses(), retired: map[string]*rule{}, idlers: newIdlers(), now: unset}
+	l := &Ledger{options: o, pauses: newPauses(), retired: map[string]*rule{}, idlers: newIdlers(), hasher: newHasher(), now: unset}
 	l.clock = &serverClock{rate: int64(math.Ceil(o.ClockRate * billion))}
 	l.queue.chance = 1
 	if optionsErr != nil {
@@ -77,7 +78,7 @@ func (l *Ledger) begin(now time.Duration) {
 
 // Acquire asks for a permit. After nil p is Granted, or Queued until Next
 // answers it. An error is a *LimitError with ErrUnknownLimit, ErrWeight,
-// ErrRouteWeight, ErrNoKey, ErrUnknownKey, ErrSpent, ErrQueueFull, ErrPermitInUse,
+// ErrRouteWeight, ErrNotCharged, ErrWeightTwice, ErrNoKey, ErrUnknownKey, ErrSpent, ErrQueueFull, ErrPermitInUse,
 // or ErrDeadline if even an empty queue could not be in time; p is then unchanged.
 func (l *Ledger) Acquire(now time.Duration, p *Permit) error {
 	now = l.at(now)
@@ -132,6 +133,9 @@ func (l *Ledger) grant(now time.Duration, p *Permit) {
 	p.state, p.granted, p.table = Granted, now, l.tables
 	for i, c := range p.path.charges {
 		w := p.weight(i)
+		if w == 0 { // which opens no window, and spends nothing
+			continue
+		}
 		c.meter.window.grant(now, w)
 		if c.meter.spread != nil && now < c.meter.spread.until {
 			c.meter.spreadOut(now, w)
@@ -167,8 +171,10 @@ func (l *Ledger) Settle(now time.Duration, p *Permit, o Outcome) {
 	switch o.Fate {
 	case NeverSent:
 		for i, c := range p.path.charges {
-			c.meter.window.abort(p.weight(i))
-			l.queue.freed(c.meter, now, now)
+			if w := p.weight(i); w > 0 {
+				c.meter.window.abort(w)
+				l.queue.freed(c.meter, now, now)
+			}
 		}
 	case Lost, Closed:
 		l.lost.add(now, p, o.Fate)
@@ -189,6 +195,10 @@ func (l *Ledger) answered(now time.Duration, p *Permit, o Outcome) {
 
 // arrived settles w in flight on one meter, at its real cost if that is told.
 func (l *Ledger) arrived(now time.Duration, m *meter, w int64, a answer, costs []Cost) {
+	if w == 0 {
+		l.charge(now, m, costs)
+		return
+	}
 	m.last, m.seen = now, true
 	for _, c := range costs {
 		if c.ID == m.rule.ID {
@@ -197,6 +207,22 @@ func (l *Ledger) arrived(now time.Duration, m *meter, w int64, a answer, costs [
 	}
 	if w > 0 { // what cost nothing has been taken back altogether
 		l.queue.freed(m, now, m.window.settle(w, a))
+	}
+}
+
+// charge counts what a request really cost that was to cost nothing. Nothing of it was in
+// flight, so that its meter may have been forgotten meanwhile.
+func (l *Ledger) charge(now time.Duration, m *meter, costs []Cost) {
+	for _, c := range costs {
+		if c.ID != m.rule.ID || c.Weight <= 0 {
+			continue
+		}
+		if m.paths == 0 && l.table.rules[m.rule.ID] == m.rule {
+			m = l.usedMeter(now, m.rule, *m.of)
+		}
+		m.last, m.seen = now, true
+		m.window.burden(now, min(c.Weight, maxWeight))
+		l.queue.freed(m, now, now)
 	}
 }
 

@@ -405,15 +405,15 @@ func TestTheServersCountHoldsWhenItIsTheLarger(t *testing.T) {
 	for _, kind := range []Window{Sliding, Fixed, FixedFromFirst, Leaky, Concurrency, Lifetime} {
 		l := exact(t, Options{}, Limit{ID: "a", Quota: 10, Per: sec, Window: kind})
 		l.SetClock(0, 1000*time.Hour, 1000*time.Hour)
-		require.NoError(t, l.Sync(0, "a", "", 7, 0))
-		require.NoError(t, l.Sync(0, "a", "", 4, 0), "an older answer")
+		require.NoError(t, l.Sync(0, "a", Parts{}, 7, 0))
+		require.NoError(t, l.Sync(0, "a", Parts{}, 4, 0), "an older answer")
 		require.EqualValues(t, 7, limitOf(l, 0, "a").Used, kind)
-		require.NoError(t, l.Adjust(0, "a", "", 2))
+		require.NoError(t, l.Adjust(0, "a", Parts{}, 2))
 		require.EqualValues(t, 9, limitOf(l, 0, "a").Used, kind)
-		require.NoError(t, l.Adjust(0, "a", "", -5))
+		require.NoError(t, l.Adjust(0, "a", Parts{}, -5))
 		require.EqualValues(t, 4, limitOf(l, 0, "a").Used, kind)
-		require.ErrorIs(t, l.Sync(0, "b", "", 1, 0), ErrUnknownLimit)
-		require.ErrorIs(t, l.Adjust(0, "b", "", 1), ErrUnknownLimit)
+		require.ErrorIs(t, l.Sync(0, "b", Parts{}, 1, 0), ErrUnknownLimit)
+		require.ErrorIs(t, l.Adjust(0, "b", Parts{}, 1), ErrUnknownLimit)
 	}
 }
 
@@ -421,11 +421,11 @@ func TestANumberAboutAWindowThatIsOverIsIgnored(t *testing.T) {
 	for _, kind := range []Window{Sliding, Fixed, FixedFromFirst} {
 		l := exact(t, Options{}, Limit{ID: "a", Quota: 10, Per: sec, Window: kind})
 		l.SetClock(0, 1000*time.Hour, 1000*time.Hour)
-		require.NoError(t, l.Sync(1500*ms, "a", "", 7, 1000*time.Hour+1))
+		require.NoError(t, l.Sync(1500*ms, "a", Parts{}, 7, 1000*time.Hour+1))
 		want := int64(0)
 		if kind != Fixed {
 			want = 7 // begun 1.5 s ago would be over; this one is not aligned
-			require.NoError(t, l.Sync(1500*ms, "a", "", 7, 1000*time.Hour+sec))
+			require.NoError(t, l.Sync(1500*ms, "a", Parts{}, 7, 1000*time.Hour+sec))
 		}
 		require.EqualValues(t, want, limitOf(l, 1500*ms, "a").Used, kind)
 	}
@@ -460,7 +460,7 @@ func TestABadReplacementChangesNothing(t *testing.T) {
 	granted(t, l, 0, "a")
 	q := queued(t, l, 0, "a")
 	require.Error(t, l.Replace(0, []Limit{{ID: "a", Quota: 2}}))
-	require.ErrorContains(t, l.Replace(0, []Limit{{ID: "a", Quota: 1, Per: sec, Keyed: true}}), "keyed")
+	require.ErrorContains(t, l.Replace(0, []Limit{{ID: "a", Quota: 1, Per: sec, Keyed: true}}), "was by nothing, and cannot be by key")
 	require.Nil(t, l.Next(0))
 	require.NoError(t, l.Replace(0, []Limit{{ID: "a", Quota: 2, Per: sec}}))
 	require.Same(t, q, l.Next(0))
@@ -489,12 +489,12 @@ func TestABudgetIsSpentAfterACrashUntilTheServerTells(t *testing.T) {
 	l := exact(t, Options{}, Limit{ID: "a", Quota: 10, Window: Lifetime})
 	l.AssumeFull(0)
 	require.ErrorIs(t, l.Acquire(0, &Permit{Limit: "a"}), ErrSpent)
-	require.NoError(t, l.Sync(0, "a", "", 4, 0))
+	require.NoError(t, l.Sync(0, "a", Parts{}, 4, 0))
 	require.Zero(t, limitOf(l, 0, "a").Room, "the number may be older than the crash")
 	l.SetClock(0, 100*sec, 101*sec)
-	require.NoError(t, l.Sync(sec, "a", "", 4, 101*sec))
+	require.NoError(t, l.Sync(sec, "a", Parts{}, 4, 101*sec))
 	require.Zero(t, limitOf(l, sec, "a").Room, "still")
-	require.NoError(t, l.Sync(2*sec, "a", "", 4, 102*sec))
+	require.NoError(t, l.Sync(2*sec, "a", Parts{}, 4, 102*sec))
 	require.EqualValues(t, 6, limitOf(l, 2*sec, "a").Room)
 }
 
@@ -591,7 +591,7 @@ func TestPacingNeverReachesPastTheWindow(t *testing.T) {
 			}
 			l.Settle(now, p, Outcome{})
 			end := (now/(16*sec)+1)*16*sec + 50*ms // what the clock rate makes of it
-			require.LessOrEqual(t, l.table.rules["w"].meters[""].pace.next, end)
+			require.LessOrEqual(t, l.table.rules["w"].meters[0].pace.next, end)
 		}
 	})
 }

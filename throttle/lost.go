@@ -38,14 +38,23 @@ func (c *charge) delay(f Fate) time.Duration {
 }
 
 func (h *lostPermits) add(now time.Duration, p *Permit, f Fate) {
-	h.keep(&lostPermit{path: p.path, cost: p.cost, fate: f, granted: p.granted, lost: now})
+	s := &lostPermit{path: p.path, cost: p.cost, fate: f, granted: p.granted, lost: now}
+	if len(p.Weights) > 0 { // which are the caller's again from now on
+		s.path = &path{route: p.path.route, of: p.path.of, home: p.path.home, charges: slices.Clone(p.path.charges), own: -1}
+		for i := range s.path.charges {
+			s.path.charges[i].weight = p.weight(i)
+		}
+	}
+	h.keep(s)
 }
 
 // keep takes s on, which is in flight on every limit that has not let go.
 func (h *lostPermits) keep(s *lostPermit) {
 	for i := range s.path.charges {
 		c := &s.path.charges[i]
-		c.meter.lose(s.lost+c.delay(s.fate), s.weight(i), s.fate)
+		if w := s.weight(i); w > 0 {
+			c.meter.lose(s.lost+c.delay(s.fate), w, s.fate)
+		}
 	}
 	if s.schedule() {
 		heap.Push(h, s)
@@ -92,7 +101,7 @@ func (s *lostPermit) release(l *Ledger) {
 
 // weight returns what s was charged for the i-th limit on its path.
 func (s *lostPermit) weight(i int) int64 {
-	if i == s.path.own {
+	if i == int(s.path.own) {
 		return s.cost
 	}
 	return s.path.charges[i].weight
@@ -221,16 +230,17 @@ func (l *leaky) clears(now time.Duration, w, flying int64, held []entry) time.Du
 	return later.when(now, w, flying)
 }
 
-// LostLimit is a limit, or one key's instance of it, that lost permits hold much
+// LostLimit is a limit, or its instance for some parts, that lost permits hold much
 // of.
 type LostLimit struct {
-	ID, Key     string
+	ID          string
+	Of          Parts // those that tell the instances of the limit apart
 	Lost, Quota int64
 	Until       time.Duration // when they let go of enough, so that they hold no more than half
 }
 
 // LostHolding returns the limits of which lost permits hold more than half, by
-// id and key. It costs nothing while no permit is lost.
+// id and parts. It costs nothing while no permit is lost.
 func (l *Ledger) LostHolding(now time.Duration) []LostLimit {
 	l.at(now)
 	if len(l.lost) == 0 {
@@ -246,10 +256,10 @@ func (l *Ledger) LostHolding(now time.Duration) []LostLimit {
 				continue
 			}
 			seen[m] = true
-			list = append(list, LostLimit{ID: m.rule.ID, Key: m.key, Lost: m.lost.sum(), Quota: quota, Until: m.lost.downTo(quota / 2)})
+			list = append(list, LostLimit{ID: m.rule.ID, Of: *m.of, Lost: m.lost.sum(), Quota: quota, Until: m.lost.downTo(quota / 2)})
 		}
 	}
-	slices.SortFunc(list, func(a, b LostLimit) int { return cmp.Or(cmp.Compare(a.ID, b.ID), cmp.Compare(a.Key, b.Key)) })
+	slices.SortFunc(list, func(a, b LostLimit) int { return cmp.Or(cmp.Compare(a.ID, b.ID), a.Of.compare(b.Of)) })
 	return list
 }
 

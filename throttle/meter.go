@@ -5,12 +5,12 @@ import (
 	"time"
 )
 
-// meter is one quota in use: a limit, or one key's instance of it.
+// meter is one quota in use: a limit, or its instance for some parts.
 type meter struct {
 	rule   *rule
 	window window
-
-	key string
+	of     *Parts // what tells it from the others of its rule; the parts that By does not name are empty
+	next   *meter // of those of the rule that share a hash
 
 	last  time.Duration // the latest arrival, if seen
 	seen  bool
@@ -22,6 +22,8 @@ type meter struct {
 	spread *spread
 	pace   *pace
 }
+
+func (m *meter) link() **meter { return &m.next }
 
 // cycle is how long what is granted now takes to be room again: the flight, and
 // what the window keeps it for. An idle limit that is kept for as long has lost
@@ -43,23 +45,26 @@ func (m *meter) cycle() time.Duration {
 // that is forgotten does not take it along.
 func (r *rule) flew(d time.Duration) { r.flight += (d - r.flight) / 8 }
 
-// path is a route with the meters of one key, at one origin. What it charges
+// path is a route with the meters of what its parts name, at one origin. What it charges
 // does not change, so that a granted permit finds what it was charged even after
 // limits are replaced.
 type path struct {
 	route   *route
-	key     string // "" if no limit on the way is keyed
+	of      *Parts // those that tell the paths of the route apart; the others are empty
 	home    *origin
 	charges []charge
-	own     int
 	scopes  []*scope      // of its limits, and the whole origin; other paths may have the same ones
 	lanes   []*lane       // in the queue, one for each priority that waits, the lowest first
 	used    time.Duration // when it was asked for last
 
 	looked time.Duration // when it was put in line to be looked at again
 	behind *path         // the next in that line; nil for the last
+	next   *path         // of those of the route that share a hash
+	own    int32         // the charge of the limit that the route is named by, -1 for none
 	kept   bool          // it is in no line, see idlers
 }
+
+func (p *path) link() **path { return &p.next }
 
 type charge struct {
 	meter      *meter
@@ -68,43 +73,44 @@ type charge struct {
 	closeDelay time.Duration
 }
 
-// pathFor returns the path of a route, key and origin, made on first use.
-func (l *Ledger) pathFor(now time.Duration, r *route, key, origin string) *path {
-	if !r.keyed {
-		key = ""
-	}
+// pathFor returns the path of a route, parts and origin, made on first use. Parts that
+// nothing on the route looks at make no difference.
+func (l *Ledger) pathFor(now time.Duration, r *route, of Parts, origin string) *path {
 	l.lookups++
 	if l.lookups%sweepEvery == 0 { // or else those who use one path alone would keep all others
 		l.sweep(now, sweepEvery/2)
 	}
 	p := r.last
-	if p == nil || p.home.name != origin || p.key != key {
-		p = l.findPath(now, r, key, origin)
+	if r.by == 0 {
+		if p == nil || p.home.name != origin {
+			p = l.findPath(now, r, noParts, origin)
+		}
+	} else if of = r.by.of(of); p == nil || p.home.name != origin || *p.of != of {
+		p = l.findPath(now, r, &of, origin)
 	}
 	p.used = now
 	return p
 }
 
-// way tells the paths of a route apart.
-type way struct {
-	key  string
-	home *origin
-}
-
-func (l *Ledger) findPath(now time.Duration, r *route, key, origin string) *path {
+// findPath finds or makes the path of parts that the route looks at. It does not keep
+// the pointer.
+func (l *Ledger) findPath(now time.Duration, r *route, of *Parts, origin string) *path {
 	l.sweep(now, 2) // before the look-up, so that it cannot forget what is found
 	home := l.homeOf(now, r, origin)
-	at := way{key, home}
-	p := r.paths[at]
+	hash := l.hasher.at(of, home)
+	p := r.paths[hash]
+	for p != nil && (p.home != home || *p.of != *of) {
+		p = p.next
+	}
 	if p == nil {
 		home.paths++ // first, so that it is not forgotten now
 		l.sweep(now, looksForOne)
 		home.paths--
-		p = l.makePath(now, r, at)
+		p = l.makePath(now, r, of, home)
 		if r.paths == nil {
-			r.paths = make(map[way]*path)
+			r.paths = make(map[uint64]*path)
 		}
-		r.paths[at] = p
+		chain(r.paths, hash, p, (*path).link)
 		l.idlers.add(now, p)
 	} else if p.kept {
 		l.idlers.recall(now, p)
@@ -121,17 +127,54 @@ func (l *Ledger) homeOf(now time.Duration, r *route, origin string) *origin {
 	return l.pauses.origin(now, origin)
 }
 
-func (l *Ledger) makePath(now time.Duration, r *route, at way) *path {
-	home := at.home
+func (l *Ledger) makePath(now time.Duration, r *route, of *Parts, home *origin) *path {
 	home.paths++
-	p := &path{route: r, key: at.key, home: home, own: r.own, charges: make([]charge, len(r.tolls))}
+	p := newPath(len(r.tolls))
+	p.route, p.of, p.home, p.own = r, noParts, home, int32(r.own)
+	if *of != *noParts {
+		p.of = keepParts(r, of)
+	}
 	for i, c := range r.tolls {
-		m := l.meterFor(now, c.rule, at.key)
+		m := l.meterFor(now, c.rule, p.of)
 		m.paths++
 		p.charges[i] = charge{m, c.weight, c.rule.terms.maxDelay, c.rule.terms.closeDelay}
 	}
 	p.scopes = r.obeys(now, home)
 	return p
+}
+
+// newPath makes one with room for so many charges. Most have one or two, and many paths
+// have them: a piece of memory of their own would be dear.
+func newPath(charges int) *path {
+	switch charges {
+	case 1:
+		one := new(struct {
+			path
+			charges [1]charge
+		})
+		one.path.charges = one.charges[:]
+		return &one.path
+	case 2:
+		two := new(struct {
+			path
+			charges [2]charge
+		})
+		two.path.charges = two.charges[:]
+		return &two.path
+	}
+	return &path{charges: make([]charge, charges)}
+}
+
+// keepParts copies parts for a path. Its neighbour may have the same account and egress
+// in another copy of the text, which need not be kept twice.
+func keepParts(r *route, of *Parts) *Parts {
+	kept := *of
+	if r.last != nil {
+		if last := r.last.of; last.Account == kept.Account {
+			kept.Account = last.Account
+		}
+	}
+	return &kept
 }
 
 // obeys returns the scopes of a new path. Those of a path are never changed, so that
@@ -155,26 +198,64 @@ func (p *path) join(s *scope) {
 	}
 }
 
-func (l *Ledger) meterFor(now time.Duration, r *rule, key string) *meter {
-	if !r.Keyed {
-		key = ""
+// meterFor returns the meter of a rule for parts, made on first use, which keeps the
+// pointer then if it looks at all of them.
+func (l *Ledger) meterFor(now time.Duration, r *rule, parts *Parts) *meter {
+	if r.By == 0 {
+		parts = noParts
+	} else if own := r.By.of(*parts); own != *parts {
+		parts = &own
 	}
-	m := r.meters[key]
+	hash := l.hasher.of(parts)
+	m := r.meters[hash]
+	for m != nil && *m.of != *parts {
+		m = m.next
+	}
 	if m == nil {
-		m = &meter{rule: r, key: key, window: newWindow(r.Window, r.terms)}
-		if f, ok := m.window.(*fixed); ok {
-			f.unseen = r.unseen
-		}
-		// A key that is seen for the first time may have been used before the crash.
-		if l.fillsNew(now, r) {
-			m.window.fill(l.filledAt)
-		}
+		m = l.makeMeter(now, r, parts)
 		if r.meters == nil {
-			r.meters = make(map[string]*meter)
+			r.meters = make(map[uint64]*meter)
 		}
-		r.meters[key] = m
+		chain(r.meters, hash, m, (*meter).link)
 	}
 	return m
+}
+
+func (l *Ledger) makeMeter(now time.Duration, r *rule, of *Parts) *meter {
+	m := newMeter(r)
+	m.of = of
+	if f, ok := m.window.(*fixed); ok {
+		f.unseen = r.unseen
+	}
+	// What is seen for the first time may have been used before the crash.
+	if l.fillsNew(now, r) {
+		m.window.fill(l.filledAt)
+	}
+	return m
+}
+
+// newMeter makes the meter of a rule with its window, in one piece if that is of the
+// usual kind.
+func newMeter(r *rule) *meter {
+	if r.Window == Sliding {
+		one := new(struct {
+			meter
+			sliding
+		})
+		one.sliding.terms = r.terms
+		one.rule, one.window = r, &one.sliding
+		return &one.meter
+	}
+	return &meter{rule: r, window: newWindow(r.Window, r.terms)}
+}
+
+// each calls do for every meter of a rule; do must not make or forget any.
+func (r *rule) each(do func(*meter)) {
+	for _, m := range r.meters {
+		for ; m != nil; m = m.next {
+			do(m)
+		}
+	}
 }
 
 // fillsNew reports whether a meter that is made now begins as full.

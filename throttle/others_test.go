@@ -19,7 +19,7 @@ func TestRoomIsLeftForOthersAndComesBackAsTheWindowPasses(t *testing.T) {
 	room := func(now time.Duration) int64 { return limitOf(l, now, "w").Room }
 	tell := func(now time.Duration, used int64) {
 		t.Helper()
-		require.NoError(t, l.Sync(now, "w", "", used, 1_000_000*sec+now))
+		require.NoError(t, l.Sync(now, "w", Parts{}, used, 1_000_000*sec+now))
 	}
 	first := room(0)
 	require.EqualValues(t, 100-36-18-7, first, "36 expected, three times their root, and what is kept for asking")
@@ -49,13 +49,13 @@ func TestOursInFlightHideNobodyElse(t *testing.T) {
 	for _, p := range ours[:5] {
 		l.Settle(sec, p, Outcome{})
 	}
-	m := l.table.rules["w"].meters[""].window.(*fixed)
-	require.NoError(t, l.Sync(20*sec, "w", "", 9, 1_000_020*sec))
+	m := l.table.rules["w"].meters[0].window.(*fixed)
+	require.NoError(t, l.Sync(20*sec, "w", Parts{}, 9, 1_000_020*sec))
 	require.EqualValues(t, 0, m.others.least, "all of them may be ours")
 	require.EqualValues(t, 4, m.others.most, "but five only are so surely")
-	require.NoError(t, l.Sync(20*sec+ms, "w", "", 9, 1_000_000*sec+ms))
+	require.NoError(t, l.Sync(20*sec+ms, "w", Parts{}, 9, 1_000_000*sec+ms))
 	require.EqualValues(t, 4, m.others.most, "a number that may be older says no more")
-	require.NoError(t, l.Sync(21*sec, "w", "", 12, 1_000_021*sec))
+	require.NoError(t, l.Sync(21*sec, "w", Parts{}, 12, 1_000_021*sec))
 	require.EqualValues(t, 2, m.others.least)
 }
 
@@ -65,8 +65,8 @@ func TestANumberWithoutAnInstantIsTakenToBeHalfASecondOld(t *testing.T) {
 		now := 20*sec + time.Duration(i)*400*ms
 		l.Settle(now, granted(t, l, now, "w"), Outcome{})
 	}
-	require.NoError(t, l.Sync(21300*ms, "w", "", 4, 0))
-	m := l.table.rules["w"].meters[""].window.(*fixed)
+	require.NoError(t, l.Sync(21300*ms, "w", Parts{}, 4, 0))
+	m := l.table.rules["w"].meters[0].window.(*fixed)
 	require.EqualValues(t, 1, m.others.most, "three were answered by 20.8 s")
 }
 

@@ -1,5 +1,12 @@
 package throttle
 
+import (
+	"cmp"
+	"hash/maphash"
+	"math/bits"
+	"strings"
+)
+
 // By says by which parts of a request the meters of a limit are told apart: each
 // combination of the parts it names has a quota of its own. Zero means by none: the
 // limit has one meter for all.
@@ -12,7 +19,29 @@ const (
 	ByEgress                 // Permit.Egress
 
 	byAll = ByAccount | ByKey | ByEgress
+	// byScope is what a scope can be told apart by: whom a server stops is an account
+	// or an address, and never a symbol.
+	byScope = ByAccount | ByEgress
 )
+
+// String is the parts' names, as in "account+key"; "nothing" for zero.
+func (by By) String() string {
+	if by == 0 {
+		return "nothing"
+	}
+	var names []string
+	for i, name := range byNames {
+		if by&(1<<i) != 0 {
+			names = append(names, name)
+		}
+	}
+	if by&^byAll != 0 {
+		names = append(names, "unknown")
+	}
+	return strings.Join(names, "+")
+}
+
+var byNames = [...]string{"account", "key", "egress"}
 
 // Parts are what a request is told apart by; each limit looks at those that its By
 // names, and at no other.
@@ -20,4 +49,89 @@ type Parts struct {
 	Account string // whose credentials sign it; "" is the default account
 	Key     string // what it is about, such as a symbol
 	Egress  string // where it leaves from; "" is the default way out
+}
+
+// apart is what tells the meters of a limit apart, in one word.
+func (l *Limit) apart() By {
+	if l.Keyed {
+		return l.By | ByKey
+	}
+	return l.By
+}
+
+// of returns the parts that by looks at; the others are empty.
+func (by By) of(p Parts) Parts {
+	if by&ByAccount == 0 {
+		p.Account = ""
+	}
+	if by&ByKey == 0 {
+		p.Key = ""
+	}
+	if by&ByEgress == 0 {
+		p.Egress = ""
+	}
+	return p
+}
+
+// compare orders parts by account, then key, then egress.
+func (p Parts) compare(q Parts) int {
+	return cmp.Or(cmp.Compare(p.Account, q.Account), cmp.Compare(p.Key, q.Key), cmp.Compare(p.Egress, q.Egress))
+}
+
+// noParts are those of what is not told apart; it is shared, and never written to.
+var noParts = &Parts{}
+
+// parts returns what p is told apart by.
+func (p *Permit) parts() Parts { return Parts{p.Account, p.Key, p.Egress} }
+
+// hasher finds paths and meters by what tells them apart: the maps of them have a hash
+// for a key, which takes 8 bytes instead of 48, and what shares one is a chain.
+type hasher struct {
+	seed maphash.Seed
+	bits uint64 // of a hash that are used; all but in tests
+}
+
+func newHasher() hasher { return hasher{maphash.MakeSeed(), ^uint64(0)} }
+
+func (h *hasher) of(p *Parts) (sum uint64) {
+	if p.Account != "" {
+		sum = maphash.String(h.seed, p.Account)
+	}
+	if p.Key != "" {
+		sum = bits.RotateLeft64(sum, 23) ^ maphash.String(h.seed, p.Key)
+	}
+	if p.Egress != "" { // turned, so that the same name elsewhere is another
+		sum = bits.RotateLeft64(sum, 23) ^ bits.RotateLeft64(maphash.String(h.seed, p.Egress), 41)
+	}
+	return sum & h.bits
+}
+
+// at is the hash of parts at an origin.
+func (h *hasher) at(p *Parts, home *origin) uint64 {
+	return (h.of(p) ^ home.number*0x9e3779b97f4a7c15) & h.bits
+}
+
+// chain puts one in front of those that share its hash.
+func chain[T any](in map[uint64]*T, hash uint64, one *T, next func(*T) **T) {
+	*next(one) = in[hash]
+	in[hash] = one
+}
+
+// unchain takes one out.
+func unchain[T any](in map[uint64]*T, hash uint64, one *T, next func(*T) **T) {
+	rest := *next(one)
+	*next(one) = nil
+	if in[hash] != one {
+		before := in[hash]
+		for *next(before) != one {
+			before = *next(before)
+		}
+		*next(before) = rest
+		return
+	}
+	if rest == nil {
+		delete(in, hash)
+		return
+	}
+	in[hash] = rest
 }

@@ -18,12 +18,14 @@ type pauses struct {
 	cursor   int                      // where settle goes on in troubled
 	since    time.Duration            // when the first of troubled was met
 	version  uint64
+	met      uint64 // origins so far
 }
 
 // origin is one server, with the scopes that are in use at it.
 type origin struct {
 	all    *pauses
 	name   string
+	number uint64 // no other has
 	whole  *scope
 	scopes map[string]*scope // whole among them
 	paths  int               // that lead to it
@@ -47,7 +49,8 @@ func (ps *pauses) name(t *table) {
 func (ps *pauses) origin(now time.Duration, name string) *origin {
 	o := ps.origins[name]
 	if o == nil {
-		o = &origin{all: ps, name: name, scopes: map[string]*scope{}}
+		ps.met++
+		o = &origin{all: ps, name: name, number: ps.met, scopes: map[string]*scope{}}
 		ps.origins[name] = o
 		o.whole = o.scope(now, WholeOrigin)
 		for scope, until := range ps.anywhere {

@@ -39,8 +39,11 @@ type Permit struct {
 	// Linked limits keep the weights of their links.
 	Weight int64
 	// Weights override what limits on the way are charged, each by its id, zero
-	// included, and win over Weight. One that names a limit that is not on the way is
-	// an error. The ledger reads them in Acquire and Requeue, and keeps what it needs.
+	// included, and win over Weight. Acquire refuses one that names a limit which is
+	// not on the way, one that is negative or never fits, and two of the same limit.
+	// What is charged nothing by a limit waits for no room there, and takes none. Like
+	// all of the permit they belong to the ledger until it is given back: the slice
+	// must not be written to meanwhile.
 	Weights []Cost
 	// Priority orders waiting permits: the higher goes first.
 	Priority Priority
@@ -89,10 +92,25 @@ func (p *Permit) Reset() {
 
 // weight returns what p is charged for the i-th limit on its path.
 func (p *Permit) weight(i int) int64 {
-	if i == p.path.own {
+	switch {
+	case i == int(p.path.own):
 		return p.cost
+	case len(p.Weights) > 0:
+		return overridden(p.Weights, p.path.charges[i].meter.rule.ID, p.path.charges[i].weight)
 	}
 	return p.path.charges[i].weight
+}
+
+// overridden returns the weight that a list has for a limit, or else its own one. They
+// are gone through each time: there are few, and nothing else has to be kept of them,
+// whatever becomes of the path.
+func overridden(weights []Cost, id string, own int64) int64 {
+	for i := range weights {
+		if weights[i].ID == id {
+			return weights[i].Weight
+		}
+	}
+	return own
 }
 
 // before reports whether p goes ahead of q.

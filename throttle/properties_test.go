@@ -35,6 +35,11 @@ func drawPlan(rng *rand.Rand, kinds ...Window) plan {
 		{ID: "route", Linked: []Link{{ID: "light"}, {ID: "heavy"}}},
 	}
 	p.limits[1].Keyed = rng.IntN(2) == 0
+	for i := range p.limits[:3] {
+		if rng.IntN(2) == 0 {
+			p.limits[i].By = By(rng.IntN(int(byAll) + 1))
+		}
+	}
 	p.limits[2].Scope = []string{"", "other"}[rng.IntN(2)]
 	return p
 }

@@ -12,7 +12,7 @@ func (l *Ledger) Adopt(now time.Duration, p *Permit) error {
 	p.Reset()
 	if r := l.table.routes[p.Limit]; r != nil {
 		_ = r.weigh(p) // it sets the weight; that it never fits any more is no matter
-		p.path = l.pathFor(now, r, p.Key, p.Origin)
+		p.path = l.pathFor(now, r, p.parts(), p.Origin)
 	} else if p.path = l.remains(now, was); p.path == nil {
 		return &LimitError{ID: p.Limit, Err: ErrUnknownLimit}
 	}
@@ -28,13 +28,13 @@ func (l *Ledger) remains(now time.Duration, was *path) *path {
 		return nil
 	}
 	home := l.pauses.origin(now, was.home.name)
-	left := &path{route: was.route, key: was.key, home: home, own: -1}
+	left := &path{route: was.route, of: was.of, home: home, own: -1}
 	for _, c := range was.charges {
 		r := l.table.rules[c.meter.rule.ID]
 		if r == nil {
 			continue
 		}
-		left.charges = append(left.charges, charge{l.usedMeter(now, r, c.meter.key), c.weight, r.terms.maxDelay, r.terms.closeDelay})
+		left.charges = append(left.charges, charge{l.usedMeter(now, r, *c.meter.of), c.weight, r.terms.maxDelay, r.terms.closeDelay})
 		left.join(home.scope(now, r.Scope))
 	}
 	if len(left.charges) == 0 {
@@ -48,17 +48,15 @@ func (l *Ledger) remains(now time.Duration, was *path) *path {
 // AssumeFull takes every quota as fully used at now, until time disproves it,
 // so that whatever a lost ledger granted is covered. A Lifetime budget counts
 // as spent until Sync brings a number that the server read after now, by a
-// clock that SetClock has made known. Keys seen later are covered too.
+// clock that SetClock has made known. What is seen later, such as another key, is covered too.
 func (l *Ledger) AssumeFull(now time.Duration) {
 	now = l.at(now)
 	l.filled, l.filledAt = true, now
 	for _, r := range l.table.rules {
-		if !r.Keyed {
-			l.meterFor(now, r, "") // one that nobody has asked for yet has to be full too
+		if r.By == 0 {
+			l.meterFor(now, r, noParts) // one that nobody has asked for yet has to be full too
 		}
-		for _, m := range r.meters {
-			m.window.fill(now)
-		}
+		r.each(func(m *meter) { m.window.fill(now) })
 	}
 	l.queue.touchAll()
 }
@@ -127,7 +125,7 @@ func (l *Ledger) inheritLost(s *lostPermit) {
 		if r == nil || c.delay(s.fate) <= s.past || w <= 0 || w > maxWeight {
 			continue
 		}
-		m := l.usedMeter(l.now, r, c.meter.key)
+		m := l.usedMeter(l.now, r, *c.meter.of)
 		m.window.grant(l.now, w)
 		heir.charges = append(heir.charges, charge{m, w, c.maxDelay, c.closeDelay})
 	}

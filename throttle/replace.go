@@ -12,12 +12,12 @@ import (
 // what is paused carries over for every limit whose id stays, and is found
 // again if the id comes back. Queued permits keep their places; those whose
 // limit is gone, or can no longer fit them, are answered Refused by Next. If
-// the error is not nil nothing has changed. A limit cannot become keyed, or
-// cease to be: give it another id.
+// the error is not nil nothing has changed. What tells the meters of a limit apart
+// cannot change: give it another id.
 func (l *Ledger) Replace(now time.Duration, limits []Limit) error {
 	now = l.at(now)
 	table, err := compile(limits, l.options, l.clock)
-	if err := errors.Join(err, l.keyedChanges(limits)); err != nil {
+	if err := errors.Join(err, l.otherBy(limits)); err != nil {
 		return err
 	}
 	// First, because the lanes count on the meters as they hang on the old rules.
@@ -27,7 +27,7 @@ func (l *Ledger) Replace(now time.Duration, limits []Limit) error {
 	l.tables++
 	l.pauses.name(table)
 	l.dropPaths()
-	l.reindexKeys(now)
+	l.reindex(now)
 	l.requeue(now, waiting)
 	for _, o := range l.pauses.origins {
 		l.pauses.forget(now, o)
@@ -40,12 +40,13 @@ func (l *Ledger) Replace(now time.Duration, limits []Limit) error {
 // left yet, is best taken back by Requeue: the table may admit less now.
 func (l *Ledger) Table() uint32 { return l.tables }
 
-func (l *Ledger) keyedChanges(limits []Limit) error {
+// otherBy complains about limits whose meters would be told apart by something else.
+func (l *Ledger) otherBy(limits []Limit) error {
 	var errs []error
 	for i := range limits {
 		old := l.known(limits[i].ID)
-		if old != nil && limits[i].Quota > 0 && old.Keyed != limits[i].Keyed {
-			errs = append(errs, &LimitError{ID: limits[i].ID, Err: fmt.Errorf("was keyed: %t, and cannot become keyed: %t", old.Keyed, limits[i].Keyed)})
+		if old != nil && limits[i].Quota > 0 && old.By != limits[i].apart() {
+			errs = append(errs, &LimitError{ID: limits[i].ID, Err: fmt.Errorf("was by %v, and cannot be by %v: give it another id", old.By, limits[i].apart())})
 		}
 	}
 	return errors.Join(errs...)
@@ -67,10 +68,8 @@ func (l *Ledger) adoptRules(now time.Duration, table *table) {
 	for id, old := range l.retired {
 		if r := table.rules[id]; r != nil {
 			r.flight, r.unseen = old.flight, old.unseen || old.Window != r.Window
-			for key, m := range old.meters {
-				m.move(now, r)
-				r.meters[key] = m
-			}
+			old.each(func(m *meter) { m.move(now, r) })
+			r.meters = old.meters
 			delete(l.retired, id)
 		} else if old.idle(now) {
 			delete(l.retired, id)
@@ -79,12 +78,9 @@ func (l *Ledger) adoptRules(now time.Duration, table *table) {
 }
 
 func (r *rule) idle(now time.Duration) bool {
-	for _, m := range r.meters {
-		if m.idle(now) != fresh {
-			return false
-		}
-	}
-	return true
+	idle := true
+	r.each(func(m *meter) { idle = idle && m.idle(now) == fresh })
+	return idle
 }
 
 // move puts m under a new rule. A window of another kind begins with what was in
@@ -184,23 +180,17 @@ func (l *Ledger) dropPaths() {
 	l.idlers.scopes = scopes
 }
 
-// reindexKeys makes paths for the keys that carried over, so that they are
-// forgotten when idle like all others.
-func (l *Ledger) reindexKeys(now time.Duration) {
-	for _, route := range l.table.routes {
-		if !route.keyed {
+// reindex makes paths for the meters that carried over and are told apart, so that they
+// are forgotten when idle like all others.
+func (l *Ledger) reindex(now time.Duration) {
+	for _, r := range l.table.rules {
+		if r.By == 0 {
 			continue
 		}
-		keys := map[string]bool{}
-		for _, c := range route.tolls {
-			if c.rule.Keyed {
-				for key := range c.rule.meters {
-					keys[key] = true
-				}
-			}
-		}
-		for key := range keys { // a copy: pathFor adds to the maps above
-			l.pathFor(now, route, key, "")
+		var carried []*meter // a copy: pathFor may forget some
+		r.each(func(m *meter) { carried = append(carried, m) })
+		for _, m := range carried {
+			l.pathFor(now, r.byItself(), *m.of, "")
 		}
 	}
 }
@@ -253,7 +243,7 @@ func (l *Ledger) reroute(now time.Duration, p *Permit) error {
 	if err := r.weigh(p); err != nil {
 		return err
 	}
-	p.path = l.pathFor(now, r, p.Key, p.Origin)
+	p.path = l.pathFor(now, r, p.parts(), p.Origin)
 	return nil
 }
 

@@ -252,7 +252,7 @@ func (q *queue) sleepAtScope(ln *lane, s *scope) {
 	for i := range ln.claims {
 		c := &ln.claims[i]
 		c.weight = ln.head.weight(i)
-		q.amend(c, stance{review: never, want: c.weight + c.line.meter.rule.kept(ln.priority)}, ln.head)
+		q.amend(c, stance{review: never, want: c.needs(ln.priority)}, ln.head)
 	}
 	if s.line == nil {
 		s.line = q.newLine()
@@ -297,8 +297,9 @@ func (l *Ledger) reserve(now time.Duration, ln *lane) {
 	review := never
 	for i := range ln.claims {
 		c := &ln.claims[i]
-		next := stance{review: never, want: c.weight + c.line.meter.rule.kept(ln.priority)}
+		next := stance{review: never, want: c.needs(ln.priority)}
 		switch cycle := c.line.meter.cycle(); {
+		case c.weight == 0: // there is nothing to wait for, or to hold
 		case c.opens == longest || longest-now <= cycle:
 			next.held = c.weight
 			if i != at && known {
@@ -319,7 +320,7 @@ func (l *Ledger) reserve(now time.Duration, ln *lane) {
 func (l *Ledger) sleepAtLimit(now time.Duration, ln *lane, i int, next stance, known bool) {
 	q, c := &l.queue, &ln.claims[i]
 	m := c.line.meter
-	next.held, next.want, next.mode = c.weight, c.weight+m.rule.kept(ln.priority), plain
+	next.held, next.want, next.mode = c.weight, c.needs(ln.priority), plain
 	// One that pacing may keep does not know when its wait is over, and holds no more of
 	// others for it: nearer than it seems, it would be looked at again and again.
 	if m.window.room(now)-c.ahead >= next.want && (m.spreadUntil(now) <= now || l.paced(ln.head)) {
@@ -336,13 +337,22 @@ func (l *Ledger) sleepAtLimit(now time.Duration, ln *lane, i int, next stance, k
 	}
 }
 
+// needs is what the limit must have room for: the weight, and what it keeps for more
+// urgent ones; nothing for what weighs nothing.
+func (c *claim) needs(priority Priority) int64 {
+	if c.weight == 0 {
+		return 0
+	}
+	return c.weight + c.line.meter.rule.kept(priority)
+}
+
 // amend gives a claim another stance.
 func (q *queue) amend(c *claim, next stance, head *Permit) {
 	if c.held > next.held {
 		q.touch(c.line)
 	}
 	// A lifetime budget knows of whoever waits for it, since it may be spent.
-	if next.held == 0 && next.mode == elsewhere && c.line.meter.rule.Window != Lifetime {
+	if next.held == 0 && next.mode == elsewhere && (next.want == 0 || c.line.meter.rule.Window != Lifetime) {
 		q.detach(c)
 		return
 	}

@@ -131,13 +131,9 @@ func (l *Ledger) SetClock(now, lo, hi time.Duration) {
 
 func (l *Ledger) eachMeter(do func(*meter)) {
 	for _, r := range l.table.rules {
-		for _, m := range r.meters {
-			do(m)
-		}
+		r.each(do)
 	}
 	for _, r := range l.retired {
-		for _, m := range r.meters {
-			do(m)
-		}
+		r.each(do)
 	}
 }

@@ -12,15 +12,19 @@ const Never = never
 // Snapshot is a picture of a Ledger. It shares nothing with it.
 type Snapshot struct {
 	At     time.Duration
-	Limits []LimitSnapshot // by id and key
+	Limits []LimitSnapshot // by id, account, key and egress
 	Scopes []ScopeSnapshot // by origin and name
 	Queued []Class         // most urgent first
 	Lost   int             // lost permits that are still held
 }
 
-// LimitSnapshot is one limit, or one key's instance of it.
+// LimitSnapshot is one limit, or its instance for some parts.
 type LimitSnapshot struct {
-	ID, Key  string
+	ID string
+	// What the instance is for, of the parts that tell those of the limit apart; the
+	// others are empty.
+	Account, Key, Egress string
+
 	Window   Window
 	Quota    int64 // after share, margin and tick; the capacity of a Leaky one
 	Used     int64 // in flight included; it may exceed Quota after Replace, Adjust or Sync
@@ -48,19 +52,19 @@ type Class struct {
 }
 
 // Snapshot describes the ledger as of now. Its cost grows with the number of
-// limits and keys, not with the length of the queue.
+// limits and of their instances, not with the length of the queue.
 func (l *Ledger) Snapshot(now time.Duration) Snapshot {
 	now = l.at(now)
 	s := Snapshot{At: now, Lost: len(l.lost)}
 	classes, byMeter := l.queue.classes()
 	s.Queued = classes
 	for _, r := range l.table.rules {
-		if !r.Keyed {
-			l.meterFor(now, r, "") // even if nobody has used it
+		if r.By == 0 {
+			l.meterFor(now, r, noParts) // even if nobody has used it
 		}
-		for _, m := range r.meters {
+		r.each(func(m *meter) {
 			s.Limits = append(s.Limits, m.snapshot(now, byMeter[m], l.pauses.until(now, r.Scope)))
-		}
+		})
 	}
 	for _, o := range l.pauses.origins {
 		for _, sc := range o.scopes {
@@ -68,7 +72,7 @@ func (l *Ledger) Snapshot(now time.Duration) Snapshot {
 		}
 	}
 	slices.SortFunc(s.Limits, func(a, b LimitSnapshot) int {
-		return cmp.Or(cmp.Compare(a.ID, b.ID), cmp.Compare(a.Key, b.Key))
+		return cmp.Or(cmp.Compare(a.ID, b.ID), Parts{a.Account, a.Key, a.Egress}.compare(Parts{b.Account, b.Key, b.Egress}))
 	})
 	slices.SortFunc(s.Scopes, func(a, b ScopeSnapshot) int {
 		return cmp.Or(cmp.Compare(a.Origin, b.Origin), cmp.Compare(a.Name, b.Name))
@@ -79,7 +83,7 @@ func (l *Ledger) Snapshot(now time.Duration) Snapshot {
 func (m *meter) snapshot(now time.Duration, queued []Class, paused time.Duration) LimitSnapshot {
 	room := m.window.room(now)
 	return LimitSnapshot{
-		ID: m.rule.ID, Key: m.key, Window: m.rule.Window,
+		ID: m.rule.ID, Account: m.of.Account, Key: m.of.Key, Egress: m.of.Egress, Window: m.rule.Window,
 		Quota: m.rule.terms.quota, Used: m.rule.terms.quota - room, InFlight: m.window.inFlight(), Room: room,
 		Next:   max(m.clears(now, 1, m.window.inFlight()-m.lost.sum()), paused),
 		Queued: queued,

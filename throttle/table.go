@@ -46,7 +46,8 @@ type rule struct {
 	Limit
 	terms  *terms
 	place  int               // of the limit among those that its table was made of
-	meters map[string]*meter // by key; "" if not keyed; may be nil if there are none
+	meters map[uint64]*meter // by the hash of their parts; may be nil if there are none
+	alone  *route            // that leads to its meters and nowhere else; nil before the first use
 	known  map[string]bool   // Keys, if they are many
 	flight time.Duration     // from grant to answer, on average
 	unseen bool              // what a window was not charged with may have been forgotten with its key
@@ -57,12 +58,13 @@ type route struct {
 	id       string
 	place    int // of the limit among those that its table was made of
 	tolls    []toll
-	own      int           // the toll of the named limit itself, -1 for none
-	keyed    bool          // some toll is keyed
-	budget   bool          // some toll is on a lifetime budget
-	reserves bool          // some toll keeps room for urgent requests
-	last     *path         // the one that was asked for last; may be nil
-	paths    map[way]*path // nil before the first
+	own      int              // the toll of the named limit itself, -1 for none
+	by       By               // what tells its paths apart
+	apart    bool             // the meters of some toll are told apart
+	budget   bool             // some toll is on a lifetime budget
+	reserves bool             // some toll keeps room for urgent requests
+	last     *path            // the one that was asked for last; may be nil
+	paths    map[uint64]*path // by the hash of their parts and origin; nil before the first
 }
 
 type toll struct {
@@ -203,7 +205,9 @@ func (b *builder) rule(l *Limit) *rule {
 	q := b.quotas.next()
 	q.terms = l.terms(b.options, b.clock)
 	r := &q.rule
-	r.Limit, r.terms, r.meters = *l, &q.terms, map[string]*meter{}
+	r.Limit, r.terms, r.meters = *l, &q.terms, map[uint64]*meter{}
+	r.By = l.apart()
+	r.Keyed = r.By&ByKey != 0
 	r.Weight = cmp.Or(l.Weight, 1)
 	r.Linked = nil // what the links come to is in the routes
 	r.Reserve, r.Keys = slices.Clone(l.Reserve), slices.Clone(l.Keys)
@@ -228,7 +232,7 @@ func (b *builder) checkRoute(l *Limit) {
 		set  bool
 	}{
 		{"per", l.Per != 0}, {"window", l.Window != Sliding}, {"weight", l.Weight != 0},
-		{"keyed", l.Keyed}, {"keys", len(l.Keys) > 0}, {"reserve", len(l.Reserve) > 0},
+		{"by", l.By != 0}, {"keyed", l.Keyed}, {"keys", len(l.Keys) > 0}, {"reserve", len(l.Reserve) > 0},
 		{"burst", l.Burst != 0}, {"tick", l.Tick != 0},
 		{"offset", l.Offset != 0}, {"location", l.Location != nil}, {"months", l.Months != 0},
 		{"rtt floor", l.RTTFloor != 0}, {"max delay", l.MaxDelay != 0}, {"close delay", l.CloseDelay != 0},
@@ -254,6 +258,9 @@ func (b *builder) checkQuota(l *Limit) {
 	}
 	if l.Scope == WholeOrigin {
 		b.complain(l, "scope %q means a whole origin", l.Scope)
+	}
+	if l.By&^byAll != 0 {
+		b.complain(l, "by %#x names more than account, key and egress", uint8(l.By))
 	}
 	if l.Window >= windowKinds {
 		b.complain(l, "window %d is unknown", l.Window)
@@ -440,7 +447,8 @@ func (b *builder) resolve(place int) {
 		r.own = 0
 	}
 	for _, c := range r.tolls {
-		r.keyed = r.keyed || c.rule.Keyed
+		r.by |= c.rule.By
+		r.apart = r.apart || c.rule.By != 0
 		r.budget = r.budget || c.rule.Window == Lifetime
 		r.reserves = r.reserves || len(c.rule.Reserve) > 0
 		if room := c.rule.terms.quota; c.weight > room {

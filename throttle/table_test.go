@@ -67,8 +67,8 @@ func TestARequestLooksAtNoLimitButThoseItIsCharged(t *testing.T) {
 			fate = Lost
 		}
 		l.Settle(now, p, Outcome{Fate: fate, Refused: round%50 == 0})
-		require.NoError(t, l.Sync(now, "route", p.Key, 1, 0))
-		require.NoError(t, l.Adjust(now, "all", "", 1))
+		require.NoError(t, l.Sync(now, "route", Parts{Key: p.Key}, 1, 0))
+		require.NoError(t, l.Adjust(now, "all", Parts{}, 1))
 		if round%50 == 0 {
 			_, err := l.Refused(now, now, Scope{"here", "account"}, ms)
 			require.NoError(t, err)

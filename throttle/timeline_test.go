@@ -68,7 +68,7 @@ func TestAHeavyRequestAtAFullWindowLooksAtFewEntries(t *testing.T) {
 		now += ms
 		l.Settle(now, granted(t, l, now, "a"), Outcome{})
 	}
-	log := &logOf(l.table.rules["a"].meters[""].window).log
+	log := &logOf(l.table.rules["a"].meters[0].window).log
 	require.Equal(t, quota, log.n)
 	const tries = 100
 	before := log.looked

@@ -176,7 +176,7 @@ func (w *world) finish() {
 	w.now += 100 * time.Hour
 	for _, s := range w.l.Snapshot(w.now).Limits {
 		if s.InFlight != 0 || s.Used != 0 && s.Window != Lifetime {
-			w.fail("%q %q still counts %d, %d in flight", s.ID, s.Key, s.Used, s.InFlight)
+			w.fail("%q of %q %q %q still counts %d, %d in flight", s.ID, s.Account, s.Key, s.Egress, s.Used, s.InFlight)
 		}
 	}
 	if n := w.l.Snapshot(w.now).Lost; n != 0 {

@@ -3,6 +3,7 @@ package throttle
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -62,7 +63,10 @@ type world struct {
 }
 
 // place is one instance of a limit.
-type place struct{ id, key string }
+type place struct {
+	id string
+	of Parts
+}
 
 type event struct {
 	at    time.Duration
@@ -72,8 +76,10 @@ type event struct {
 
 // laneID tells apart what must be served first in, first out.
 type laneID struct {
-	limit, key, origin string
-	priority           Priority
+	limit    string
+	of       Parts
+	origin   string
+	priority Priority
 }
 
 type request struct {
@@ -199,6 +205,8 @@ func (w *world) submit() {
 	r := &request{number: w.requests - w.left, uses: map[place]*usage{}}
 	r.Limit, r.Owner = limit.ID, r
 	r.Key = string(rune('a' + w.rng.IntN(3)))
+	r.Account = []string{"", "main", "sub"}[w.rng.IntN(3)]
+	r.Egress = []string{"", "eth1"}[w.rng.IntN(2)]
 	r.Priority = Priority(w.rng.IntN(3))
 	if limit.Quota > 0 && w.rng.IntN(3) == 0 {
 		r.Weight = 1 + w.rng.Int64N(limit.Quota/2+1)
@@ -207,10 +215,8 @@ func (w *world) submit() {
 		r.Deadline = w.now + 1 + w.span(w.deadline)
 	}
 	r.Origin = fmt.Sprint(w.rng.IntN(w.origins + 1))
-	r.laneID = laneID{r.Limit, r.Key, r.Origin, r.Priority}
-	if !w.l.table.routes[r.Limit].keyed {
-		r.laneID.key = ""
-	}
+	w.weigh(r)
+	r.laneID = laneID{r.Limit, w.lookedAt(r), r.Origin, r.Priority}
 	r.rank = int64(-r.Priority)
 	if w.options.Aging > 0 {
 		r.rank = int64(w.now) - int64(r.Priority)*int64(w.options.Aging)
@@ -226,6 +232,67 @@ func (w *world) submit() {
 			w.after(w.span(sec), func() { w.cancelOne(r) })
 		}
 	}
+}
+
+// weigh gives some requests weights of their own: of some limits that charge them, and
+// often nothing at all.
+func (w *world) weigh(r *request) {
+	if w.rng.IntN(4) > 0 {
+		return
+	}
+	for _, id := range w.way(r.Limit) {
+		switch quota := w.limit(id).Quota; w.rng.IntN(4) {
+		case 0, 1:
+			r.Weights = append(r.Weights, Cost{ID: id})
+		case 2:
+			r.Weights = append(r.Weights, Cost{id, 1 + w.rng.Int64N(quota/2+1)})
+		}
+	}
+}
+
+// way returns the limits with a quota that a request naming one is charged by.
+func (w *world) way(id string) (all []string) {
+	if id == NoLimit {
+		return nil
+	}
+	limit := w.limit(id)
+	if limit.Quota > 0 {
+		all = append(all, id)
+	}
+	for _, k := range limit.Linked {
+		for _, below := range w.way(k.ID) {
+			if !slices.Contains(all, below) {
+				all = append(all, below)
+			}
+		}
+	}
+	return all
+}
+
+// lookedAt returns the parts that anything on the way looks at.
+func (w *world) lookedAt(r *request) (of Parts) {
+	for _, id := range w.way(r.Limit) {
+		at := w.place(id, r)
+		of.Account = cmp.Or(of.Account, at.of.Account)
+		of.Key = cmp.Or(of.Key, at.of.Key)
+		of.Egress = cmp.Or(of.Egress, at.of.Egress)
+	}
+	return of
+}
+
+// place is the instance of a limit that a request is charged by, by the definition.
+func (w *world) place(id string, r *request) place {
+	limit, at := w.limit(id), place{id: id}
+	if limit.By&ByAccount != 0 {
+		at.of.Account = r.Account
+	}
+	if limit.By&ByKey != 0 || limit.Keyed {
+		at.of.Key = r.Key
+	}
+	if limit.By&ByEgress != 0 {
+		at.of.Egress = r.Egress
+	}
+	return at
 }
 
 func (w *world) cancelOne(r *request) {
@@ -293,17 +360,17 @@ func (w *world) charges(r *request) map[place]int64 {
 	follow = func(id string, weight int64) {
 		limit := w.limits[slices.IndexFunc(w.limits, func(l Limit) bool { return l.ID == id })]
 		if limit.Quota > 0 {
-			at := place{id: id}
-			if limit.Keyed {
-				at.key = r.Key
-			}
-			sum[at] += cmp.Or(weight, max(1, limit.Weight))
+			sum[w.place(id, r)] += cmp.Or(weight, max(1, limit.Weight))
 		}
 		for _, k := range limit.Linked {
 			follow(k.ID, k.Weight)
 		}
 	}
 	follow(r.Limit, r.Weight)
+	for _, c := range r.Weights {
+		sum[w.place(c.ID, r)] = c.Weight
+	}
+	maps.DeleteFunc(sum, func(_ place, weight int64) bool { return weight == 0 })
 	r.charge = sum
 	return sum
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/sluice-engine/sluice/internal/jsontext"
 	"github.com/sluice-engine/sluice/messages"
 	"github.com/sluice-engine/sluice/messages/protocol"
+	"github.com/sluice-engine/sluice/throttle"
 	"github.com/sluice-engine/sluice/throttle/feedback"
 )
 
@@ -47,7 +48,10 @@ func (r *slot) hearHead(head *messages.Response) {
 
 // read has an answer read by the engine's reader.
 func (a *attempt) read(response *messages.Response) (said feedback.Feedback, heard bool) {
-	asked := feedback.Answer{Limit: a.limit, Key: a.asked.Key, Origin: a.target.name, Clock: a.needs.Clock}
+	asked := feedback.Answer{
+		Limit: a.limit, Key: a.asked.Key, Account: a.asked.Account, Egress: a.asked.Egress,
+		Origin: a.target.name, Clock: a.needs.Clock,
+	}
 	if a.limit == messages.Unlimited {
 		asked.Limit = ""
 	}
@@ -87,7 +91,9 @@ func (a *attempt) tell(response *messages.Response, said feedback.Feedback) {
 		return
 	}
 	word := protocol.HeedAnswer{
-		Origin: a.target.name, Limit: a.limit, Key: a.asked.Key, Left: a.instant(response.SentAt), Signals: said,
+		Origin: a.target.name, Limit: a.limit,
+		Of:   throttle.Parts{Account: a.asked.Account, Key: a.asked.Key, Egress: a.asked.Egress},
+		Left: a.instant(response.SentAt), Signals: said,
 	}
 	if !pauses(&said) {
 		a.needs.Throttler.Tell(word)

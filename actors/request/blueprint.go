@@ -108,6 +108,9 @@ func (r *slot) resolveLimit() error {
 	if r.limit == "" {
 		return messages.ErrNoLimit
 	}
+	if r.limit == messages.Unlimited && len(r.asked.Weights) > 0 { // which no ledger would be asked about
+		return fmt.Errorf("%w: it has Weights, and no limit charges it", messages.ErrInvalidRequest)
+	}
 	return nil
 }
 

@@ -64,6 +64,7 @@ func (r *slot) draft() (*messages.Request, []messages.Field, error) {
 			draft.Header.Add(f.Name, f.Value)
 		}
 	}
+	draft.Weights = maps.Clone(draft.Weights)
 	draft.Body = copyBody(draft.Body)
 	return &draft, fields, nil
 }

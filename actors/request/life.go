@@ -144,6 +144,9 @@ func (r *slot) tellContext() {
 // keptTarget is up to how long the URL of a target may be that a slot remembers.
 const keptTarget = 4 << 10
 
+// keptWeights is for how many weights of its own a slot keeps room.
+const keptWeights = 64
+
 // rest lets go of what a slot between two lives must not pin: it may rest for long.
 func (r *slot) rest() {
 	if len(r.target.shown) > keptTarget {
@@ -151,7 +154,13 @@ func (r *slot) rest() {
 	}
 	r.renewTicket() // the ticket is the slot's own now
 	r.ticket.Asked, r.ticket.Answered = ticket.Asked{}, ticket.Answered{}
-	r.ticket.Permit.Account, r.ticket.Permit.Key, r.ticket.Permit.Egress = "", "", ""
+	p := &r.ticket.Permit
+	p.Account, p.Key, p.Egress = "", "", ""
+	if clear(p.Weights); cap(p.Weights) <= keptWeights {
+		p.Weights = p.Weights[:0]
+	} else {
+		p.Weights = nil
+	}
 	if r.spare != nil && r.spare.Left() {
 		r.spare = nil // nobody closes a ticket whose caller left
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -137,10 +138,23 @@ func (r *slot) enterWaiting() {
 	t.Permit.Origin = r.target.name
 	t.Permit.Account, t.Permit.Key, t.Permit.Egress = r.asked.Account, r.asked.Key, r.asked.Egress
 	t.Permit.Weight = r.asked.Weight
+	t.Permit.Weights = appendWeights(t.Permit.Weights[:0], r.asked.Weights)
 	t.Permit.Priority = r.asked.Priority
 	// This runs throttler and pool, if they are idle: the answer may lie in the
 	// mailbox before Tell returns.
 	r.needs.Throttler.Tell(ticket.AcquirePermit{Ticket: t})
+}
+
+// appendWeights copies the weights of a request, in the order of their ids. The map is the
+// caller's, and is never read on the throttler's turn.
+func appendWeights(dst []throttle.Cost, weights map[string]int64) []throttle.Cost {
+	for id, weight := range weights {
+		dst = append(dst, throttle.Cost{ID: id, Weight: weight})
+	}
+	if len(dst) > 1 {
+		slices.SortFunc(dst, func(a, b throttle.Cost) int { return cmp.Compare(a.ID, b.ID) })
+	}
+	return dst
 }
 
 // enterLeasing asks the pool directly: there is no limit, or the permit is

@@ -26,6 +26,11 @@ func sensible(asked *messages.Request, methodAsSpelt bool) error {
 	if asked.Weight < 0 {
 		return fmt.Errorf("its Weight %d is negative", asked.Weight)
 	}
+	for id, weight := range asked.Weights {
+		if weight < 0 {
+			return fmt.Errorf("its Weights has %d for limit %q, which is negative", weight, id)
+		}
+	}
 	if asked.Body != nil && messages.HoldsNil(asked.Body) {
 		return fmt.Errorf("its Body is a nil %T", asked.Body)
 	}

@@ -90,7 +90,7 @@ func (t incarnation) Receive(ctx actor.Context) {
 		t.board.table.Store(t.desk.Table())
 		m.Owner.Tell(protocol.LimitsReplaced{Err: err})
 	case protocol.AdjustLimit:
-		m.Owner.Tell(protocol.LimitAdjusted{Err: t.desk.Adjust(t.now(), m.ID, m.Key, m.Delta)})
+		m.Owner.Tell(protocol.LimitAdjusted{Err: t.desk.Adjust(t.now(), m.ID, m.Of, m.Delta)})
 	case protocol.PauseScope:
 		now := t.now()
 		m.Owner.Tell(protocol.ScopeSet{Err: t.desk.Pause(now, m.Scope, now+min(m.For, throttle.Never-now))})
@@ -112,7 +112,7 @@ func (t incarnation) Receive(ctx actor.Context) {
 }
 
 func (t *Throttler) heed(m protocol.HeedAnswer) {
-	t.desk.Heed(t.now(), Heard{Origin: m.Origin, Limit: m.Limit, Key: m.Key, Left: m.Left, Said: &m.Signals})
+	t.desk.Heed(t.now(), Heard{Origin: m.Origin, Limit: m.Limit, Of: m.Of, Left: m.Left, Said: &m.Signals})
 	if m.Heard != nil {
 		close(m.Heard)
 	}

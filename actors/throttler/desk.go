@@ -37,11 +37,17 @@ type Desk struct {
 	posted uint64                           // version of the pauses that were posted last
 	pauses map[throttle.Scope]time.Duration // until when scopes pause, as was last told
 	waits  map[string]time.Duration         // when it was told last that a route waits
-	lost   map[string]time.Duration         // until when lost permits hold most of a limit, as was last told
+	lost   map[instance]time.Duration       // until when lost permits hold most of a limit, as was last told
 
 	crashed bool            // the ledger is torn: Recover makes another
 	failed  *ticket.Ticket  // whose word it was torn by; nil if it was none's
 	warned  map[string]bool // what has been warned of once
+}
+
+// instance is one of a limit's, for parts that tell them apart.
+type instance struct {
+	limit string
+	of    throttle.Parts
 }
 
 // Outlet is what a Desk has others do. Every call returns at once, and calls
@@ -73,7 +79,7 @@ type Reading interface {
 func NewDesk(ledger *throttle.Ledger, limits []throttle.Limit, options throttle.Options, out Outlet) *Desk {
 	return &Desk{
 		out: out, options: options, limits: limits, ledger: ledger, needsClock: NeedsClock(limits),
-		warned: make(map[string]bool), waits: make(map[string]time.Duration), lost: make(map[string]time.Duration),
+		warned: make(map[string]bool), waits: make(map[string]time.Duration), lost: make(map[instance]time.Duration),
 		pauses: make(map[throttle.Scope]time.Duration),
 	}
 }
@@ -205,7 +211,7 @@ func (d *Desk) Settle(now time.Duration, t *ticket.Ticket) {
 		d.tellLost(now)
 	}
 	if t.Told { // an answer that broke off may have refused all the same
-		d.heed(now, Heard{t.Permit.Origin, t.Permit.Limit, t.Permit.Key, left, &t.Signals})
+		d.heed(now, Heard{t.Permit.Origin, t.Permit.Limit, partsOf(&t.Permit), left, &t.Signals})
 	}
 	d.tickets.remove(t)
 	heard := t.Heard
@@ -231,7 +237,7 @@ func (d *Desk) post(now time.Duration) {
 // came hold more than half of a limit.
 func (d *Desk) tellLost(now time.Duration) {
 	for _, l := range d.ledger.LostHolding(now) {
-		name := l.ID + " " + l.Key
+		name := instance{l.ID, l.Of}
 		if now < d.lost[name] {
 			continue // it has been told, and goes on
 		}
@@ -380,9 +386,9 @@ func (d *Desk) Resume(now time.Duration, scope throttle.Scope) error {
 	return err
 }
 
-// Adjust adds delta to what a limit counts as used.
-func (d *Desk) Adjust(now time.Duration, id, key string, delta int64) error {
-	err := d.ledger.Adjust(now, id, key, delta)
+// Adjust adds delta to what a limit, or its instance for some parts, counts as used.
+func (d *Desk) Adjust(now time.Duration, id string, of throttle.Parts, delta int64) error {
+	err := d.ledger.Adjust(now, id, of, delta)
 	d.grant(now)
 	return err
 }

@@ -536,7 +536,7 @@ func (w *world) settles(c *caller) {
 	}
 	c.settled = true
 	w.inside = slices.DeleteFunc(w.inside, func(i *caller) bool { return i == c })
-	w.heard = Heard{c.origin, c.limit, c.key, c.granted, &c.Signals}
+	w.heard = Heard{c.origin, c.limit, throttle.Parts{Key: c.key}, c.granted, &c.Signals}
 	if w.word(c, func() { w.desk.Settle(w.now, c.Ticket) }) {
 		require.True(w, c.Closed(), "%d is settled", c.id)
 		w.letGo(c)
@@ -547,7 +547,7 @@ func (w *world) settles(c *caller) {
 func (w *world) anAnswerIsHeard() {
 	said := w.drawSignals()
 	w.heard = Heard{
-		Origin: rapid.SampledFrom(origins).Draw(w.T, "origin"), Limit: rapid.SampledFrom(limitIDs).Draw(w.T, "limit"), Key: "a",
+		Origin: rapid.SampledFrom(origins).Draw(w.T, "origin"), Limit: rapid.SampledFrom(limitIDs).Draw(w.T, "limit"), Of: throttle.Parts{Key: "a"},
 		Left: w.now - w.span("left before", 0, 500), Said: &said,
 	}
 	w.word(nil, func() { w.desk.Heed(w.now, w.heard) })
@@ -653,7 +653,7 @@ func (w *world) someoneElseSpends() {
 	l, known := w.table.limit(id)
 	var err error
 	if w.word(nil, func() {
-		err = w.desk.Adjust(w.now, id, "a", rapid.Int64Range(0, 5).Draw(w.T, "spent"))
+		err = w.desk.Adjust(w.now, id, throttle.Parts{Key: "a"}, rapid.Int64Range(0, 5).Draw(w.T, "spent"))
 	}) {
 		require.Equal(w, known && l.Quota > 0, err == nil)
 	}

@@ -11,9 +11,14 @@ import (
 
 // Heard is what an answer said, and to which request.
 type Heard struct {
-	Origin, Limit, Key string
-	Left               time.Duration // when the request was given its permit, or was sent without one
-	Said               *feedback.Feedback
+	Origin, Limit string
+	Of            throttle.Parts // of the request
+	Left          time.Duration  // when the request was given its permit, or was sent without one
+	Said          *feedback.Feedback
+}
+
+func partsOf(p *throttle.Permit) throttle.Parts {
+	return throttle.Parts{Account: p.Account, Key: p.Key, Egress: p.Egress}
 }
 
 // Heed takes note of what an answer said to a request that had no permit.
@@ -40,7 +45,7 @@ func (d *Desk) heed(now time.Duration, h Heard) {
 		}
 	}
 	for _, u := range h.Said.Usage {
-		d.correct(now, u)
+		d.correct(now, h.Of, u)
 	}
 }
 
@@ -68,7 +73,7 @@ func (d *Desk) fillOwn(now time.Duration, h Heard) bool {
 	if quota == 0 {
 		return false
 	}
-	if err := d.ledger.Sync(now, h.Limit, h.Key, quota, 0); err != nil {
+	if err := d.ledger.Sync(now, h.Limit, h.Of, quota, 0); err != nil {
 		return false
 	}
 	d.out.Warn("refused, taking the limit for full", "limit", h.Limit, "origin", h.Origin)
@@ -91,9 +96,10 @@ func (d *Desk) tellPause(now time.Duration, text string, h Heard, scope throttle
 	d.out.Warn(text, "origin", scope.Origin, "scope", scope.Name, "route", h.Limit, "pause", until-now)
 }
 
-// correct passes on what the server counts. With a share of the quota the
-// server's count says nothing about ours.
-func (d *Desk) correct(now time.Duration, u feedback.Usage) {
+// correct passes on what the server counts: for the request's own account, key and
+// egress, unless the reader names others. With a share of the quota the server's count
+// says nothing about ours.
+func (d *Desk) correct(now time.Duration, asked throttle.Parts, u feedback.Usage) {
 	quota, burst, known := d.ledger.Quota(u.Limit)
 	if !known {
 		d.warnOnce(u.Limit, "feedback names an unknown limit", "limit", u.Limit)
@@ -105,11 +111,14 @@ func (d *Desk) correct(now time.Duration, u feedback.Usage) {
 	if share := d.options.Share; share != 0 && share != 1 {
 		return
 	}
+	of := throttle.Parts{
+		Account: cmp.Or(u.Account, asked.Account), Key: cmp.Or(u.Key, asked.Key), Egress: cmp.Or(u.Egress, asked.Egress),
+	}
 	var window time.Duration
 	if !u.At.IsZero() {
 		window = time.Duration(u.At.UnixNano())
 	}
-	if err := d.ledger.Sync(now, u.Limit, u.Key, u.Of(burst), window); err != nil {
+	if err := d.ledger.Sync(now, u.Limit, of, u.Of(burst), window); err != nil {
 		d.warnOnce(u.Limit, "feedback could not be used", "limit", u.Limit, "error", err)
 	}
 }

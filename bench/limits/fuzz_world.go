@@ -251,7 +251,7 @@ func (f *fuzzWorld) burden() {
 	if f.rules[0].counting == Lifetime || f.rules[0].counting == Concurrency {
 		return
 	}
-	if err := f.client.desk.Adjust(f.now, f.rules[0].id, "a", delta); err != nil {
+	if err := f.client.desk.Adjust(f.now, f.rules[0].id, throttle.Parts{Key: "a"}, delta); err != nil {
 		panic(err) // rule 0 is never taken away
 	}
 }

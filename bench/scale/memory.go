@@ -74,7 +74,7 @@ func openWaiting(j Job) (subject, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := eng.AdjustLimit(route, "", 1); err != nil {
+	if err := eng.AdjustLimit(route, engine.Parts{}, 1); err != nil {
 		return nil, errors.Join(err, eng.Close())
 	}
 	return waitingIn(eng, j.X, func(s engine.Stats) int { return s.Queued }), nil

@@ -19,9 +19,10 @@ type LimitsReplaced struct{ Err error }
 // AdjustLimit adds Delta to what a limit counts as used, as a stream or a
 // header may report; LimitAdjusted answers.
 type AdjustLimit struct {
-	ID, Key string
-	Delta   int64
-	Owner   Recipient
+	ID    string
+	Of    throttle.Parts // which instance, if there are several
+	Delta int64
+	Owner Recipient
 }
 
 // LimitAdjusted answers AdjustLimit. The error is that of an unknown limit.
@@ -53,10 +54,11 @@ type LimitsDescribed struct{ Snapshot throttle.Snapshot }
 // HeedAnswer passes on what an answer said to a request that had no permit: there
 // is no SettlePermit to carry it.
 type HeedAnswer struct {
-	Origin, Limit, Key string
-	Left               time.Duration // when the request was sent, on the ledger's clock
-	Signals            feedback.Feedback
-	Heard              chan<- struct{} // closed once what it pauses is posted; nil if nobody waits for that
+	Origin, Limit string
+	Of            throttle.Parts // of the request
+	Left          time.Duration  // when the request was sent, on the ledger's clock
+	Signals       feedback.Feedback
+	Heard         chan<- struct{} // closed once what it pauses is posted; nil if nobody waits for that
 }
 
 // CloseThrottler refuses everything queued and everything to come. Permits are

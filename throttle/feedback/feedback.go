@@ -21,6 +21,8 @@ import (
 // Answer is what a Reader sees of a response.
 type Answer struct {
 	Limit, Key string // what the request was charged to; empty for one without a limit
+	Account    string // whose request it was; empty for the default account
+	Egress     string // where it left from; empty for the default way out
 	Origin     string // whom it was asked of: "https://api.example.com"; empty if that is not known
 	Status     int    // as received
 	Header     Header
@@ -85,8 +87,14 @@ type Feedback struct {
 }
 
 // Usage is what a server says about one limit.
+//
+// It is about one instance of a limit that is told apart, see throttle.Limit.By: the one
+// of Account, Key and Egress. Of these what is left empty is that of the request which
+// was answered.
 type Usage struct {
 	Limit, Key string
+	Account    string
+	Egress     string
 	Used       int64     // -1 if only Remaining is known
 	Remaining  int64     // what the server will still admit; read if Used is -1
 	Quota      int64     // what the server says the limit is; 0 if it does not

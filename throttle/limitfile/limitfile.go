@@ -27,6 +27,7 @@ type entry struct {
 	Window     window          `json:"window"`
 	Weight     int64           `json:"weight"`
 	Links      []link          `json:"links"`
+	By         by              `json:"by"`
 	Keyed      bool            `json:"keyed"`
 	Keys       []string        `json:"keys"`
 	Burst      int64           `json:"burst"`
@@ -78,15 +79,17 @@ func (c *capped) Read(p []byte) (int, error) {
 //
 //	{"limits": [
 //	  {"id": "weight", "quota": 6000, "per": "1m", "window": "fixed", "scope": "address"},
-//	  {"id": "orders", "quota": 100, "per": "10s", "keyed": true,
+//	  {"id": "orders", "quota": 100, "per": "10s", "by": ["account", "key"],
 //	   "reserve": [{"priority": 300, "weight": 10}]},
 //	  {"id": "order", "links": [{"id": "weight", "weight": 1}, {"id": "orders"}]}
 //	]}
 //
 // The names are those of throttle.Limit's fields in lower case, with
 // underscores; durations are written as time.ParseDuration reads them, windows
-// as throttle.Window.String writes them, and "comment" may hold anything. An
-// unknown name is a mistake. The limits are then checked as throttle.New checks
+// as throttle.Window.String writes them, and "comment" may hold anything. What tells
+// the meters of a limit apart is a list "by" of any of "account", "key" and "egress",
+// each at most once; "keyed": true is "key" in it, written shorter. An unknown name is a
+// mistake. The limits are then checked as throttle.New checks
 // them, and every mistake is reported.
 func Read(r io.Reader) ([]throttle.Limit, error) {
 	var file document
@@ -119,7 +122,7 @@ func decodeStrictly(r io.Reader, into any) error {
 func (e entry) limit() throttle.Limit {
 	l := throttle.Limit{
 		ID: e.ID, Quota: e.Quota, Per: time.Duration(e.Per), Window: throttle.Window(e.Window), Weight: e.Weight,
-		Keyed: e.Keyed, Keys: e.Keys, Burst: e.Burst, Tick: time.Duration(e.Tick), Offset: time.Duration(e.Offset),
+		By: throttle.By(e.By), Keyed: e.Keyed, Keys: e.Keys, Burst: e.Burst, Tick: time.Duration(e.Tick), Offset: time.Duration(e.Offset),
 		RTTFloor: time.Duration(e.RTTFloor), MaxDelay: time.Duration(e.MaxDelay), CloseDelay: time.Duration(e.CloseDelay), Shared: e.Shared, Scope: e.Scope,
 		Location: e.Location.Location, Months: e.Months,
 	}
@@ -162,6 +165,30 @@ func (p *place) UnmarshalJSON(text []byte) error {
 	}
 	p.Location = location
 	return nil
+}
+
+// by is what tells the meters of a limit apart, as a list of names.
+type by throttle.By
+
+func (b *by) UnmarshalJSON(text []byte) error {
+	mistake := fmt.Errorf(`by %.40s: want a list of "account", "key" and "egress", each at most once`, text)
+	var names []string
+	if err := json.Unmarshal(text, &names); err != nil {
+		return mistake
+	}
+	*b = 0
+	for _, name := range names {
+		part, known := partNames[name]
+		if !known || throttle.By(*b)&part != 0 {
+			return mistake
+		}
+		*b |= by(part)
+	}
+	return nil
+}
+
+var partNames = map[string]throttle.By{
+	throttle.ByAccount.String(): throttle.ByAccount, throttle.ByKey.String(): throttle.ByKey, throttle.ByEgress.String(): throttle.ByEgress,
 }
 
 // window is a window by its name.
@@ -251,8 +278,8 @@ var exchangeIntervals = map[string]time.Duration{
 
 // ReadExchangeInfo makes limits of a document of the shape of Binance's
 // exchangeInfo. Each is a Fixed one, named by type and window, as in
-// "REQUEST_WEIGHT_1M" or "ORDERS_10S". ORDERS are a scope "account" of their
-// own, everything else is scope "address". Add the routes that link to them. What
+// "REQUEST_WEIGHT_1M" or "ORDERS_10S". ORDERS are counted by account, and are a scope
+// "account" of their own; everything else is scope "address". Add the routes that link to them. What
 // stands behind the rateLimits is not read.
 func ReadExchangeInfo(r io.Reader) ([]throttle.Limit, error) {
 	found, err := findRateLimits(r)
@@ -267,13 +294,13 @@ func ReadExchangeInfo(r io.Reader) ([]throttle.Limit, error) {
 			errs = append(errs, fmt.Errorf("exchangeInfo: rateLimits[%d] is not understood", i))
 			continue
 		}
-		scope := "address"
+		scope, apart := "address", throttle.By(0)
 		if e.RateLimitType == "ORDERS" {
-			scope = "account"
+			scope, apart = "account", throttle.ByAccount
 		}
 		limits = append(limits, throttle.Limit{
 			ID:    fmt.Sprintf("%s_%d%c", e.RateLimitType, e.IntervalNum, e.Interval[0]),
-			Quota: e.Limit, Per: time.Duration(e.IntervalNum) * per, Window: throttle.Fixed, Scope: scope,
+			Quota: e.Limit, Per: time.Duration(e.IntervalNum) * per, Window: throttle.Fixed, Scope: scope, By: apart,
 		})
 	}
 	if len(found) == 0 {

@@ -42,6 +42,20 @@ func TestAFileCanSayWhateverALimitCan(t *testing.T) {
 	}
 }
 
+func TestWhatTellsMetersApartIsReadFromJSON(t *testing.T) {
+	limits, err := Read(strings.NewReader(`{"limits": [
+		{"id": "a", "quota": 5, "per": "1s", "by": ["egress", "account", "key"]},
+		{"id": "b", "quota": 5, "per": "1s", "by": ["account"], "keyed": true},
+		{"id": "c", "quota": 5, "per": "1s", "by": []}
+	]}`))
+	require.NoError(t, err)
+	require.Equal(t, []throttle.Limit{
+		{ID: "a", Quota: 5, Per: time.Second, By: throttle.ByAccount | throttle.ByKey | throttle.ByEgress},
+		{ID: "b", Quota: 5, Per: time.Second, By: throttle.ByAccount, Keyed: true},
+		{ID: "c", Quota: 5, Per: time.Second},
+	}, limits)
+}
+
 func TestACalendarIsReadFromJSON(t *testing.T) {
 	limits, err := Read(strings.NewReader(`{"limits": [
 		{"id": "daily", "quota": 5, "per": "24h", "window": "fixed", "location": "America/Los_Angeles", "close_delay": "2s"},
@@ -58,14 +72,18 @@ func TestACalendarIsReadFromJSON(t *testing.T) {
 
 func TestAFileWithAMistakeSaysWhich(t *testing.T) {
 	for file, want := range map[string]string{
-		`{"limits": [{"id": "a", "qouta": 1}]}`:                                           "qouta",
-		`{"limits": [{"id": "a", "quota": 1, "per": 60}]}`:                                "1m30s",
-		`{"limits": [{"id": "a", "quota": 1, "per": "1 minute"}]}`:                        "1 minute",
-		`{"limits": [{"id": "a", "quota": 1, "per": "1s", "window": "rolling"}]}`:         "sliding, fixed",
-		`{"limits": [{"id": "a", "quota": 1, "per": "1s"}]} {}`:                           "follows",
-		`{"limits": [{"id": "a", "per": "1s"}, {"id": "b", "links": [{"id":"c"}]}]}`:      `"c"`,
-		`{"limits": [{"id": "a", "quota": 1, "per": "24h", "location": "Middle/Earth"}]}`: "Middle/Earth",
-		`{"limits": [{"id": "a", "quota": 1, "per": "24h", "location": 7}]}`:              "America/Los_Angeles",
+		`{"limits": [{"id": "a", "qouta": 1}]}`:                                                                  "qouta",
+		`{"limits": [{"id": "a", "quota": 1, "per": 60}]}`:                                                       "1m30s",
+		`{"limits": [{"id": "a", "quota": 1, "per": "1 minute"}]}`:                                               "1 minute",
+		`{"limits": [{"id": "a", "quota": 1, "per": "1s", "window": "rolling"}]}`:                                "sliding, fixed",
+		`{"limits": [{"id": "a", "quota": 1, "per": "1s"}]} {}`:                                                  "follows",
+		`{"limits": [{"id": "a", "per": "1s"}, {"id": "b", "links": [{"id":"c"}]}]}`:                             `"c"`,
+		`{"limits": [{"id": "a", "quota": 1, "per": "24h", "location": "Middle/Earth"}]}`:                        "Middle/Earth",
+		`{"limits": [{"id": "a", "quota": 1, "per": "24h", "location": 7}]}`:                                     "America/Los_Angeles",
+		`{"limits": [{"id": "a", "quota": 1, "per": "1s", "by": ["acount"]}]}`:                                   `by ["acount"]: want a list of "account", "key" and "egress"`,
+		`{"limits": [{"id": "a", "quota": 1, "per": "1s", "by": ["key", "key"]}]}`:                               "each at most once",
+		`{"limits": [{"id": "a", "quota": 1, "per": "1s", "by": "key"}]}`:                                        `by "key": want a list`,
+		`{"limits": [{"id": "a", "links": [{"id": "b"}], "by": ["key"]}, {"id": "b", "quota": 1, "per": "1s"}]}`: "by means nothing",
 		`[]`: "limits",
 		``:   "EOF",
 	} {
@@ -82,8 +100,8 @@ func TestLimitsAreReadFromExchangeInfo(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []throttle.Limit{
 		{ID: "REQUEST_WEIGHT_1M", Quota: 6000, Per: time.Minute, Window: throttle.Fixed, Scope: "address"},
-		{ID: "ORDERS_10S", Quota: 50, Per: 10 * time.Second, Window: throttle.Fixed, Scope: "account"},
-		{ID: "ORDERS_1D", Quota: 160000, Per: 24 * time.Hour, Window: throttle.Fixed, Scope: "account"},
+		{ID: "ORDERS_10S", Quota: 50, Per: 10 * time.Second, Window: throttle.Fixed, Scope: "account", By: throttle.ByAccount},
+		{ID: "ORDERS_1D", Quota: 160000, Per: 24 * time.Hour, Window: throttle.Fixed, Scope: "account", By: throttle.ByAccount},
 	}, limits)
 
 	for _, bad := range []string{

@@ -246,3 +246,61 @@ func (c *crowd) grant(t testing.TB) {
 	c.grants++
 	c.ask(t, p)
 }
+
+// manyAccounts are 400 accounts that trade 250 symbols each, so that a limit told apart
+// by both has 100,000 meters.
+const (
+	manyAccounts = 400
+	manyKeys     = 250
+)
+
+// everybody has a permit for each of them, in no order.
+func everybody() []Permit {
+	accounts, keys := make([]string, manyAccounts), make([]string, manyKeys)
+	for i := range accounts {
+		accounts[i] = fmt.Sprint("account", i)
+	}
+	for i := range keys {
+		keys[i] = fmt.Sprint("symbol", i)
+	}
+	permits := make([]Permit, 0, manyAccounts*manyKeys)
+	for _, account := range accounts {
+		for _, key := range keys {
+			permits = append(permits, Permit{Limit: "orders", Account: account, Key: key})
+		}
+	}
+	newRand(1).Shuffle(len(permits), func(i, j int) { permits[i], permits[j] = permits[j], permits[i] })
+	return permits
+}
+
+// BenchmarkDecisionWith400Accounts is Acquire and Settle, with room and nobody waiting,
+// for one after the other of 100,000 meters, of which hardly any is in a cache.
+func BenchmarkDecisionWith400Accounts(b *testing.B) {
+	for _, kind := range timedKinds {
+		b.Run(kind.String(), func(b *testing.B) {
+			limit := Limit{ID: "orders", Quota: 100, Per: 10 * time.Second, Window: kind, By: ByAccount | ByKey}
+			if kind == Concurrency {
+				limit.Per = 0
+			}
+			l := newLedger(b, Options{}, limit)
+			l.SetClock(0, 0, time.Millisecond)
+			permits := everybody()
+			now := time.Duration(0)
+			decide := func(i int) {
+				now += 2 * time.Microsecond
+				p := &permits[i%len(permits)]
+				if l.Acquire(now, p) != nil || p.State() != Granted {
+					b.Fatal("no room")
+				}
+				l.Settle(now, p, Outcome{})
+			}
+			for i := range permits {
+				decide(i)
+			}
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				decide(i)
+			}
+		})
+	}
+}

@@ -3,6 +3,7 @@ package throttle
 import (
 	"fmt"
 	"math/bits"
+	"runtime"
 	"testing"
 	"time"
 
@@ -346,4 +347,26 @@ func (w *forgettingPair) compare(t *rapid.T) {
 		require.Equal(t, pair[1].GrantedAt(), pair[0].GrantedAt())
 	}
 	require.Equal(t, bits.OnesCount64(w.forgetful.idlers.used) > 0 || len(w.forgetful.idlers.kept) > 0, w.forgetful.idlers.n > 0)
+}
+
+func TestAMeterAmongManyIsSmall(t *testing.T) {
+	permits := everybody()
+	var l *Ledger
+	spent := heapInUse()
+	l = exact(t, Options{}, Limit{ID: "orders", Quota: 9, Per: 10 * sec, By: ByAccount | ByKey, Scope: "account"})
+	for i := range permits {
+		require.NoError(t, l.Acquire(0, &permits[i]))
+		l.Settle(0, &permits[i], Outcome{})
+		permits[i].path = nil
+	}
+	each := (float64(heapInUse()) - float64(spent)) / float64(len(permits))
+	runtime.KeepAlive(permits)
+	t.Logf("%.0f bytes", each)
+	require.LessOrEqual(t, each, 500.0, "with its path")
+	require.Equal(t, len(permits), l.idlers.n)
+
+	silence(l, 30*sec)
+	require.Zero(t, l.idlers.n)
+	require.LessOrEqual(t, float64(heapInUse())-float64(spent), float64(1<<20), "and what is idle is forgotten")
+	runtime.KeepAlive(permits)
 }

@@ -7,20 +7,20 @@ import (
 
 // meter is one quota in use: a limit, or its instance for some parts.
 type meter struct {
-	rule   *rule
-	window window
-	of     *Parts // what tells it from the others of its rule; the parts that By does not name are empty
-	next   *meter // of those of the rule that share a hash
-
-	last  time.Duration // the latest arrival, if seen
-	seen  bool
-	paths int32 // that lead to it
-	line  *line // of the lanes in the queue that need it; nil if none does
+	of   *Parts // what tells it from the others of its rule; the parts that By does not name are empty
+	next *meter // of those of the rule that share a hash
 
 	// What few meters need; nil until they do.
-	lost   *lostWeights
-	spread *spread
-	pace   *pace
+	lost *lostWeights
+	pace *pace
+
+	rule   *rule
+	window window
+	last   time.Duration // the latest arrival, if seen
+	seen   bool
+	paths  int32   // that lead to it
+	line   *line   // of the lanes in the queue that need it; nil if none does
+	spread *spread // nil for most
 }
 
 func (m *meter) link() **meter { return &m.next }
@@ -49,19 +49,20 @@ func (r *rule) flew(d time.Duration) { r.flight += (d - r.flight) / 8 }
 // does not change, so that a granted permit finds what it was charged even after
 // limits are replaced.
 type path struct {
-	route   *route
-	of      *Parts // those that tell the paths of the route apart; the others are empty
-	home    *origin
-	charges []charge
-	scopes  []*scope      // of its limits, and the whole origin; other paths may have the same ones
-	lanes   []*lane       // in the queue, one for each priority that waits, the lowest first
-	used    time.Duration // when it was asked for last
-
+	lanes  []*lane       // in the queue, one for each priority that waits, the lowest first
 	looked time.Duration // when it was put in line to be looked at again
 	behind *path         // the next in that line; nil for the last
-	next   *path         // of those of the route that share a hash
-	own    int32         // the charge of the limit that the route is named by, -1 for none
-	kept   bool          // it is in no line, see idlers
+
+	// What every decision touches stands together: of many paths few are in a cache.
+	next    *path // of those of the route that share a hash
+	home    *origin
+	route   *route
+	of      Parts         // those that tell the paths of the route apart; the others are empty
+	used    time.Duration // when it was asked for last
+	own     int32         // the charge of the limit that the route is named by, -1 for none
+	kept    bool          // it is in no line, see idlers
+	charges []charge
+	scopes  []*scope // of its limits, and the whole origin; other paths may have the same ones
 }
 
 func (p *path) link() **path { return &p.next }
@@ -85,7 +86,7 @@ func (l *Ledger) pathFor(now time.Duration, r *route, of Parts, origin string) *
 		if p == nil || p.home.name != origin {
 			p = l.findPath(now, r, noParts, origin)
 		}
-	} else if of = r.by.of(of); p == nil || p.home.name != origin || *p.of != of {
+	} else if of = r.by.of(of); p == nil || p.home.name != origin || p.of != of {
 		p = l.findPath(now, r, &of, origin)
 	}
 	p.used = now
@@ -99,7 +100,7 @@ func (l *Ledger) findPath(now time.Duration, r *route, of *Parts, origin string)
 	home := l.homeOf(now, r, origin)
 	hash := l.hasher.at(of, home)
 	p := r.paths[hash]
-	for p != nil && (p.home != home || *p.of != *of) {
+	for p != nil && (p.home != home || p.of != *of) {
 		p = p.next
 	}
 	if p == nil {
@@ -130,12 +131,12 @@ func (l *Ledger) homeOf(now time.Duration, r *route, origin string) *origin {
 func (l *Ledger) makePath(now time.Duration, r *route, of *Parts, home *origin) *path {
 	home.paths++
 	p := newPath(len(r.tolls))
-	p.route, p.of, p.home, p.own = r, noParts, home, int32(r.own)
-	if *of != *noParts {
-		p.of = keepParts(r, of)
+	p.route, p.of, p.home, p.own = r, *of, home, int32(r.own)
+	if r.last != nil && r.last.of.Account == of.Account { // in another copy of the text, which need not be kept too
+		p.of.Account = r.last.of.Account
 	}
 	for i, c := range r.tolls {
-		m := l.meterFor(now, c.rule, p.of)
+		m := l.meterFor(now, c.rule, &p.of)
 		m.paths++
 		p.charges[i] = charge{m, c.weight, c.rule.terms.maxDelay, c.rule.terms.closeDelay}
 	}
@@ -165,18 +166,6 @@ func newPath(charges int) *path {
 	return &path{charges: make([]charge, charges)}
 }
 
-// keepParts copies parts for a path. Its neighbour may have the same account and egress
-// in another copy of the text, which need not be kept twice.
-func keepParts(r *route, of *Parts) *Parts {
-	kept := *of
-	if r.last != nil {
-		if last := r.last.of; last.Account == kept.Account {
-			kept.Account = last.Account
-		}
-	}
-	return &kept
-}
-
 // obeys returns the scopes of a new path. Those of a path are never changed, so that
 // the one before may share its own.
 func (r *route) obeys(now time.Duration, home *origin) []*scope {
@@ -198,8 +187,8 @@ func (p *path) join(s *scope) {
 	}
 }
 
-// meterFor returns the meter of a rule for parts, made on first use, which keeps the
-// pointer then if it looks at all of them.
+// meterFor returns the meter of a rule for parts, made on first use. It keeps the pointer
+// then if it looks at all of them: mostly they are those of its first path, and 48 bytes.
 func (l *Ledger) meterFor(now time.Duration, r *rule, parts *Parts) *meter {
 	if r.By == 0 {
 		parts = noParts

@@ -16,8 +16,10 @@ import (
 // Scope.Origin is the URL of an origin, empty for that of Config.BaseURL, and
 // throttle.AnyOrigin for all; Scope.Name is a limit's Scope, and
 // throttle.WholeOrigin for everything that goes there, requests without a limit
-// included. The error is that of an unknown scope, of a malformed URL, or
-// of a negative duration.
+// included. Scope.Account and Scope.Egress are whose part of it is meant, where the
+// scope is told apart by them; empty means all, those still to come included. The error
+// is that of an unknown scope or part of one, of a malformed URL, or of a negative
+// duration.
 func (e *Engine) Pause(scope throttle.Scope, d time.Duration) error {
 	scope, err := e.scope(scope)
 	if err != nil {
@@ -30,7 +32,7 @@ func (e *Engine) Pause(scope throttle.Scope, d time.Duration) error {
 }
 
 // Resume ends a pause, whoever began it, and the slow start after it. The scope
-// is that of Pause.
+// is that of Pause: with an empty Account and Egress the pauses of all its parts end too.
 func (e *Engine) Resume(scope throttle.Scope) error {
 	scope, err := e.scope(scope)
 	if err != nil {

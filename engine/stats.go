@@ -46,7 +46,7 @@ type Stats struct {
 type LimitsStats struct {
 	At     time.Time     `json:"at,omitzero"` // zero once the engine has ended
 	Limits []LimitStats  `json:"limits"`      // by id, account, key and egress
-	Scopes []ScopeStats  `json:"scopes"`      // by name
+	Scopes []ScopeStats  `json:"scopes"`      // by origin, name, account and egress
 	Queued []QueuedStats `json:"queued"`      // over all limits, the most urgent first
 	// Lost is how many permits are held for requests that were given up, and may
 	// still arrive.
@@ -75,13 +75,28 @@ type LimitStats struct {
 
 // ScopeStats is one scope: the limits that pause together.
 type ScopeStats struct {
-	Origin      string    `json:"origin"` // as a URL
-	Name        string    `json:"name"`
+	Origin string `json:"origin"` // as a URL
+	Name   string `json:"name"`
+	// Whose part of the scope it is, where that is told apart: throttle.DefaultAccount and
+	// throttle.DefaultEgress are the default ones. Empty is the whole of it.
+	Account     string    `json:"account,omitempty"`
+	Egress      string    `json:"egress,omitempty"`
 	PausedUntil time.Time `json:"paused_until,omitzero"` // zero if it is not paused
 	InFlight    int       `json:"in_flight"`             // requests
 	// Allowance is how many may be in flight while the scope starts slowly after a
 	// pause; zero if it does not.
 	Allowance int `json:"allowance,omitempty"`
+}
+
+// name is the scope, and whose part of it it is: "account/main".
+func (s ScopeStats) name() string {
+	name := cmp.Or(s.Name, "default")
+	for _, part := range []string{s.Account, s.Egress} {
+		if part != "" {
+			name += "/" + part
+		}
+	}
+	return name
 }
 
 // QueuedStats counts the requests of one priority that wait for permits.
@@ -158,7 +173,7 @@ func limitsStats(s throttle.Snapshot, epoch time.Time) LimitsStats {
 		told.Limits = append(told.Limits, one)
 	}
 	for _, sc := range s.Scopes {
-		one := ScopeStats{Origin: sc.Origin, Name: sc.Name, InFlight: sc.InFlight, Allowance: sc.Allowance}
+		one := ScopeStats{Origin: sc.Origin, Name: sc.Name, Account: sc.Account, Egress: sc.Egress, InFlight: sc.InFlight, Allowance: sc.Allowance}
 		if sc.PausedUntil > s.At {
 			one.PausedUntil = epoch.Add(sc.PausedUntil)
 		}
@@ -272,7 +287,7 @@ func (s Stats) LogValue() slog.Value {
 	}
 	for _, sc := range s.Limits.Scopes {
 		if !sc.PausedUntil.IsZero() {
-			paused = append(paused, slog.Time(cmp.Or(sc.Name, "default"), sc.PausedUntil))
+			paused = append(paused, slog.Time(sc.name(), sc.PausedUntil))
 		}
 	}
 	for _, p := range s.Pools {

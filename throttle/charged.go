@@ -8,7 +8,7 @@ func (p *Permit) GrantedAt() time.Duration { return p.granted }
 // Charged is what a granted permit is charged in. It is a value that nobody changes,
 // for those who hold the permit while the ledger may be busy with it.
 type Charged struct {
-	route *route // nil for the zero value
+	path  *path // of which only what never changes is looked at; nil for the zero value
 	table uint32
 }
 
@@ -17,24 +17,47 @@ func (p *Permit) Charged() Charged {
 	if p.path == nil {
 		return Charged{}
 	}
-	return Charged{p.path.route, p.table}
+	return Charged{p.path, p.table}
 }
 
 // Scopes returns the names of the scopes; none for NoLimit.
 func (c Charged) Scopes() []string {
-	if c.route == nil {
+	if c.path == nil {
 		return nil
 	}
-	return c.route.scopes()
+	return c.path.route.scopes()
+}
+
+// Paused reports whether any scope that the permit obeys is among those, which are
+// paused until some instant after now. One without a limit obeys all of its origin that
+// concern its account and egress.
+func (c Charged) Paused(now time.Duration, until map[Scope]time.Duration) bool {
+	switch {
+	case c.path == nil:
+		return false
+	case c.path.route.id == NoLimit:
+		for s, until := range until {
+			if now < until && s.Origin == c.path.home.name && s.sector().concerns(c.path.route.by, &c.path.of) {
+				return true
+			}
+		}
+		return false
+	}
+	for _, s := range c.path.scopes {
+		if now < until[s.Scope] {
+			return true
+		}
+	}
+	return false
 }
 
 // CountsOpen reports whether one of the limits counts what is open: a request
 // whose answer is streamed is, until the stream ends.
 func (c Charged) CountsOpen() bool {
-	if c.route == nil {
+	if c.path == nil {
 		return false
 	}
-	for _, t := range c.route.tolls {
+	for _, t := range c.path.route.tolls {
 		if t.rule.Window == Concurrency {
 			return true
 		}

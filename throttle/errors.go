@@ -9,17 +9,18 @@ import (
 
 // Reasons why a request is not admitted. They arrive wrapped in a LimitError.
 var (
-	ErrUnknownLimit = errors.New("no such limit")
-	ErrUnknownScope = errors.New("no such scope")
-	ErrWeight       = errors.New("weight can never fit")
-	ErrRouteWeight  = errors.New("a route without a quota of its own takes no weight")
-	ErrNotCharged   = errors.New("a weight is given for a limit that is not charged by")
-	ErrWeightTwice  = errors.New("more than one weight is given for a limit")
-	ErrQueueFull    = errors.New("queue is full: Throttle.MaxQueued bounds it")
-	ErrDeadline     = errors.New("no room before the deadline")
-	ErrSpent        = errors.New("lifetime budget is spent")
-	ErrPermitInUse  = errors.New("permit is queued or granted already")
-	ErrPermitUnused = errors.New("permit is neither granted nor parked")
+	ErrUnknownLimit  = errors.New("no such limit")
+	ErrUnknownScope  = errors.New("no such scope")
+	ErrScopeTogether = errors.New("no part of the scope can pause alone, for not all of its limits are told apart so: see Limit.By")
+	ErrWeight        = errors.New("weight can never fit")
+	ErrRouteWeight   = errors.New("a route without a quota of its own takes no weight")
+	ErrNotCharged    = errors.New("a weight is given for a limit that is not charged by")
+	ErrWeightTwice   = errors.New("more than one weight is given for a limit")
+	ErrQueueFull     = errors.New("queue is full: Throttle.MaxQueued bounds it")
+	ErrDeadline      = errors.New("no room before the deadline")
+	ErrSpent         = errors.New("lifetime budget is spent")
+	ErrPermitInUse   = errors.New("permit is queued or granted already")
+	ErrPermitUnused  = errors.New("permit is neither granted nor parked")
 )
 
 // LimitError says which limit a request was refused for, and why. The reason

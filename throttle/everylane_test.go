@@ -304,7 +304,7 @@ func (w *twins) correct() {
 func (w *twins) pause() {
 	rng := w.rng
 	// Not AnyOrigin: in which order that comes to origins differs between the two.
-	s := Scope{fmt.Sprint(rng.IntN(2)), []string{"", "other", WholeOrigin}[rng.IntN(3)]}
+	s := Scope{Origin: fmt.Sprint(rng.IntN(2)), Name: []string{"", "other", WholeOrigin}[rng.IntN(3)]}
 	span := time.Duration(rng.IntN(1500)) * ms
 	switch rng.IntN(3) {
 	case 0:

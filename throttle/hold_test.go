@@ -35,7 +35,7 @@ func TestARefusalNamesTheLimitThatIsFullAndWhenToAskAgain(t *testing.T) {
 	late := why(Permit{Limit: "order", Key: "BTC", Deadline: 2 * sec}, ErrDeadline)
 	require.Equal(t, &LimitError{ID: "order", Err: ErrDeadline, Full: "symbol", Key: "BTC", RetryAt: 5 * sec}, late)
 
-	require.NoError(t, l.Pause(sec, Scope{"", WholeOrigin}, 8*sec))
+	require.NoError(t, l.Pause(sec, Scope{Origin: "", Name: WholeOrigin}, 8*sec))
 	paused := why(Permit{Limit: "order", Key: "BTC", Deadline: 2 * sec}, ErrDeadline)
 	require.Equal(t, 8*sec, paused.RetryAt)
 	require.NotEmpty(t, paused.Full)
@@ -94,7 +94,7 @@ func TestAQueuedPermitSaysWhatHoldsIt(t *testing.T) {
 	r := &Permit{Limit: "a"}
 	require.NoError(t, l.Acquire(sec, r))
 	require.Equal(t, Hold{Limit: "a", Until: 4 * sec}, l.Holding(sec, r))
-	require.NoError(t, l.Pause(sec, Scope{"", "ip"}, 6*sec))
-	require.Equal(t, Hold{Limit: "a", Scope: Scope{"", "ip"}, Paused: true, Until: 6 * sec}, l.Holding(sec, r))
+	require.NoError(t, l.Pause(sec, Scope{Origin: "", Name: "ip"}, 6*sec))
+	require.Equal(t, Hold{Limit: "a", Scope: Scope{Origin: "", Name: "ip"}, Paused: true, Until: 6 * sec}, l.Holding(sec, r))
 	require.Equal(t, Hold{Limit: "b", Key: "x", Until: 10 * sec}, l.Holding(sec, q), "a longer one counts")
 }

@@ -265,8 +265,7 @@ func (l *Ledger) forget(now time.Duration, p *path) {
 	if p.route.last == p {
 		p.route.last = nil
 	}
-	p.home.paths--
-	l.pauses.forget(now, p.home)
+	l.pauses.left(now, p)
 	for _, c := range p.charges {
 		m := c.meter
 		m.paths--

@@ -79,8 +79,8 @@ func TestPathsWithoutAKeyAreForgottenInSilenceToo(t *testing.T) {
 
 func TestAnOriginWhosePauseIsLongOverIsForgottenInSilence(t *testing.T) {
 	l := exact(t, Options{}, Limit{ID: "a", Quota: 5, Per: sec})
-	require.NoError(t, l.Pause(0, Scope{"host", WholeOrigin}, sec))
-	_, err := l.Refused(0, 0, Scope{"other", WholeOrigin}, sec)
+	require.NoError(t, l.Pause(0, Scope{Origin: "host", Name: WholeOrigin}, sec))
+	_, err := l.Refused(0, 0, Scope{Origin: "other", Name: WholeOrigin}, sec)
 	require.NoError(t, err)
 	silence(l, time.Hour)
 	require.Empty(t, l.pauses.origins)

@@ -165,7 +165,10 @@ func (l *Ledger) Settle(now time.Duration, p *Permit, o Outcome) {
 	if !l.pauses.calm() {
 		l.land(now, p, o.Fate == Answered && !o.Refused)
 	}
-	if p.path.home.paths == 0 { // it was forgotten in flight
+	if p.path.gone { // it was forgotten in flight
+		for _, s := range p.path.scopes {
+			l.pauses.forgetPart(now, s)
+		}
 		l.pauses.forget(now, p.path.home)
 	}
 	switch o.Fate {

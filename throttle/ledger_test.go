@@ -373,9 +373,9 @@ func TestAPauseStopsItsScopeAndEndsSlowly(t *testing.T) {
 	l := exact(t, Options{MaxPause: time.Minute},
 		Limit{ID: "a", Quota: 100, Per: sec, Scope: "ip"}, Limit{ID: "b", Quota: 1, Per: sec})
 	require.Equal(t, []string{"ip"}, l.Scopes("a"))
-	require.NoError(t, l.Pause(0, Scope{"", "ip"}, time.Hour))
-	require.NoError(t, l.Pause(0, Scope{"", "ip"}, sec), "a pause is never shortened")
-	require.ErrorIs(t, l.Pause(0, Scope{"", "nowhere"}, sec), ErrUnknownScope)
+	require.NoError(t, l.Pause(0, Scope{Origin: "", Name: "ip"}, time.Hour))
+	require.NoError(t, l.Pause(0, Scope{Origin: "", Name: "ip"}, sec), "a pause is never shortened")
+	require.ErrorIs(t, l.Pause(0, Scope{Origin: "", Name: "nowhere"}, sec), ErrUnknownScope)
 	granted(t, l, 0, "b")
 	for range 10 {
 		queued(t, l, 0, "a")
@@ -389,8 +389,8 @@ func TestAPauseStopsItsScopeAndEndsSlowly(t *testing.T) {
 		}
 		flight = drain(l, time.Minute)
 	}
-	require.NoError(t, l.Pause(time.Minute, Scope{"", "ip"}, time.Hour))
-	require.NoError(t, l.Resume(time.Minute, Scope{"", "ip"}))
+	require.NoError(t, l.Pause(time.Minute, Scope{Origin: "", Name: "ip"}, time.Hour))
+	require.NoError(t, l.Resume(time.Minute, Scope{Origin: "", Name: "ip"}))
 	granted(t, l, time.Minute, "a")
 }
 

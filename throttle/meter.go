@@ -61,6 +61,7 @@ type path struct {
 	used    time.Duration // when it was asked for last
 	own     int32         // the charge of the limit that the route is named by, -1 for none
 	kept    bool          // it is in no line, see idlers
+	gone    bool          // it cannot be asked for any more, though what flies may still be on it
 	charges []charge
 	scopes  []*scope // of its limits, and the whole origin; other paths may have the same ones
 }
@@ -140,7 +141,7 @@ func (l *Ledger) makePath(now time.Duration, r *route, of *Parts, home *origin) 
 		m.paths++
 		p.charges[i] = charge{m, c.weight, c.rule.terms.maxDelay, c.rule.terms.closeDelay}
 	}
-	p.scopes = r.obeys(now, home)
+	l.obey(now, p)
 	return p
 }
 
@@ -166,18 +167,38 @@ func newPath(charges int) *path {
 	return &path{charges: make([]charge, charges)}
 }
 
-// obeys returns the scopes of a new path. Those of a path are never changed, so that
-// the one before may share its own.
-func (r *route) obeys(now time.Duration, home *origin) []*scope {
-	if r.last != nil && r.last.home == home {
-		return r.last.scopes
+// obey has a new path obey its scopes. Those of a path are never changed, so that others
+// share the list.
+func (l *Ledger) obey(now time.Duration, p *path) {
+	r := p.route
+	if last := r.last; last != nil && last.home == p.home && r.paused.of(last.of) == r.paused.of(p.of) {
+		p.scopes = last.scopes
+	} else {
+		for _, c := range r.tolls {
+			l.joinScope(now, p, c.rule.Scope)
+		}
+		l.joinScope(now, p, WholeOrigin)
+		p.share()
 	}
-	var p path
-	for _, c := range r.tolls {
-		p.join(home.scope(now, c.rule.Scope))
+	for _, s := range p.scopes {
+		s.paths++
 	}
-	p.join(home.whole)
-	return p.scopes
+}
+
+// joinScope has a path obey all of a scope, the part of it that is its own, and what lies
+// between them. What is still paused since the scope was told apart by something else
+// counts as well.
+func (l *Ledger) joinScope(now time.Duration, p *path, name string) {
+	by := l.pauses.apart[name]
+	by.sectors(name, &p.of, func(at sector) { p.join(p.home.scope(now, at)) })
+	if l.pauses.calm() {
+		return
+	}
+	for at, s := range p.home.scopes {
+		if at.name == name && at.concerns(by, &p.of) && s.watched {
+			p.join(s)
+		}
+	}
 }
 
 // join has a path obey a scope.
@@ -185,6 +206,20 @@ func (p *path) join(s *scope) {
 	if !slices.Contains(p.scopes, s) {
 		p.scopes = append(p.scopes, s)
 	}
+}
+
+// share has the path use the list of another one that obeys the same.
+func (p *path) share() {
+	own := p.scopes[0]
+	for _, s := range p.scopes {
+		if s.isPart() {
+			own = s
+		}
+	}
+	if !slices.Equal(own.obeyed, p.scopes) {
+		own.obeyed = slices.Clip(p.scopes)
+	}
+	p.scopes = own.obeyed
 }
 
 // meterFor returns the meter of a rule for parts, made on first use. It keeps the pointer

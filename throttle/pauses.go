@@ -2,6 +2,7 @@ package throttle
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"time"
 )
@@ -13,7 +14,8 @@ import (
 type pauses struct {
 	origins  map[string]*origin
 	names    map[string]bool          // every scope name there ever was
-	anywhere map[string]time.Duration // until when a name is paused at origins still to come
+	apart    map[string]By            // what those of the present table are told apart by
+	anywhere map[sector]time.Duration // until when they are paused at origins still to come
 	troubled []*scope                 // exactly those that are not calm, as far as was looked
 	cursor   int                      // where settle goes on in troubled
 	since    time.Duration            // when the first of troubled was met
@@ -27,14 +29,14 @@ type origin struct {
 	name   string
 	number uint64 // no other has
 	whole  *scope
-	scopes map[string]*scope // whole among them
+	scopes map[sector]*scope // whole among them
 	paths  int               // that lead to it
 	spared time.Duration     // until then something is paused at every origin, which was resumed at this one
 }
 
 func newPauses() *pauses {
 	return &pauses{
-		origins: map[string]*origin{}, names: map[string]bool{WholeOrigin: true}, anywhere: map[string]time.Duration{},
+		origins: map[string]*origin{}, names: map[string]bool{WholeOrigin: true}, anywhere: map[sector]time.Duration{},
 	}
 }
 
@@ -43,6 +45,7 @@ func (ps *pauses) name(t *table) {
 	for name := range t.scopes {
 		ps.names[name] = true
 	}
+	ps.apart = t.scopes
 }
 
 // origin returns the origin of a name, made on first use.
@@ -50,9 +53,9 @@ func (ps *pauses) origin(now time.Duration, name string) *origin {
 	o := ps.origins[name]
 	if o == nil {
 		ps.met++
-		o = &origin{all: ps, name: name, number: ps.met, scopes: map[string]*scope{}}
+		o = &origin{all: ps, name: name, number: ps.met, scopes: map[sector]*scope{}}
 		ps.origins[name] = o
-		o.whole = o.scope(now, WholeOrigin)
+		o.whole = o.scope(now, sector{name: WholeOrigin})
 		for scope, until := range ps.anywhere {
 			if until > now {
 				o.scope(now, scope)
@@ -62,14 +65,14 @@ func (ps *pauses) origin(now time.Duration, name string) *origin {
 	return o
 }
 
-// scope returns the scope of a name, made on first use. It is paused if that
-// name is at any origin.
-func (o *origin) scope(now time.Duration, name string) *scope {
-	s := o.scopes[name]
+// scope returns what a sector is here, made on first use. It is paused if that is so at
+// any origin.
+func (o *origin) scope(now time.Duration, at sector) *scope {
+	s := o.scopes[at]
 	if s == nil {
-		s = &scope{Scope: Scope{o.name, name}, home: o, until: -never} // before any instant there is
-		o.scopes[name] = s
-		if until := o.all.anywhere[name]; until > now {
+		s = &scope{Scope: Scope{o.name, at.name, at.account, at.egress}, home: o, until: -never} // before any instant there is
+		o.scopes[at] = s
+		if until := o.all.anywhere[at]; until > now {
 			s.pause(now, until)
 		}
 	}
@@ -113,6 +116,7 @@ func (ps *pauses) settle(now time.Duration, n int) {
 		ps.troubled[ps.cursor] = ps.troubled[last]
 		ps.troubled[last] = nil
 		ps.troubled = ps.troubled[:last]
+		ps.forgetPart(now, s)
 		ps.forget(now, s.home)
 	}
 }
@@ -130,15 +134,50 @@ func (ps *pauses) forget(now time.Duration, o *origin) {
 	delete(ps.origins, o.name)
 }
 
-// each calls do for every scope in use that is meant by s, which is known.
+// forgetPart drops an account's or egress's part of a scope that nobody uses and that is
+// not paused: of those there may be any number.
+func (ps *pauses) forgetPart(now time.Duration, s *scope) {
+	if !s.isPart() || s.paths > 0 || s.flying > 0 || now < s.home.spared || !s.calm(now) {
+		return
+	}
+	if at := s.sector(); s.home.scopes[at] == s {
+		delete(s.home.scopes, at)
+	}
+}
+
+// left is told of a path that is not in use any more.
+func (ps *pauses) left(now time.Duration, p *path) {
+	p.gone = true
+	p.home.paths--
+	for _, s := range p.scopes {
+		s.paths--
+		ps.forgetPart(now, s)
+	}
+	ps.forget(now, p.home)
+}
+
+// each calls do for every scope in use that is meant by s, which is known. Those that are
+// part of it obey it too, and are left as they are.
 func (ps *pauses) each(now time.Duration, s Scope, do func(*scope)) {
 	if s.Origin != AnyOrigin {
-		do(ps.origin(now, s.Origin).scope(now, s.Name))
+		do(ps.origin(now, s.Origin).scope(now, s.sector()))
 		return
 	}
 	for _, o := range ps.origins {
-		do(o.scope(now, s.Name))
+		do(o.scope(now, s.sector()))
 	}
+}
+
+// eachPart is each, and calls do for all that is part of s as well.
+func (ps *pauses) eachPart(now time.Duration, s Scope, do func(*scope)) {
+	all := s.sector()
+	ps.each(now, s, func(one *scope) {
+		for at, part := range one.home.scopes {
+			if all.covers(at) { // itself too
+				do(part)
+			}
+		}
+	})
 }
 
 // obeyed calls do for every scope that a permit of p obeys.
@@ -149,8 +188,10 @@ func (p *path) obeyed(do func(*scope)) {
 		}
 		return
 	}
-	for _, s := range p.home.scopes {
-		do(s)
+	for at, s := range p.home.scopes {
+		if at.concerns(p.route.by, &p.of) {
+			do(s)
+		}
 	}
 }
 
@@ -168,17 +209,25 @@ func (p *path) opens(now time.Duration) time.Duration {
 	return at
 }
 
-// until returns the end of the pause of a name, if it is paused at every origin
-// that is in use; otherwise an instant that is past.
-func (ps *pauses) until(now time.Duration, name string) time.Duration {
+// until returns the end of the pause of a meter, if it is paused at every origin where
+// its scope is in use; otherwise an instant that is past.
+func (ps *pauses) until(m *meter) time.Duration {
+	name := m.rule.Scope
 	at := never
 	for _, o := range ps.origins {
-		if s := o.scopes[name]; s != nil {
-			at = min(at, max(s.until, o.whole.until))
+		until, used := o.whole.until, false
+		ps.apart[name].sectors(name, m.of, func(at sector) {
+			if s := o.scopes[at]; s != nil {
+				until, used = max(until, s.until), true
+			}
+		})
+		if used {
+			at = min(at, until)
 		}
 	}
 	if at == never {
-		return ps.anywhere[name]
+		at = 0
+		ps.apart[name].sectors(name, m.of, func(s sector) { at = max(at, ps.anywhere[s]) })
 	}
 	return at
 }
@@ -236,23 +285,25 @@ func (l *Ledger) wakePaused(now time.Duration) {
 
 // Pause lets nothing of a scope leave before until, queued requests included:
 // whatever is charged to a limit of that name and goes to that origin, and
-// whatever goes there without a limit. It never shortens a pause; one longer
+// whatever goes there without a limit. With an Account or an Egress it is the part of
+// the scope that is theirs alone; without, all of them. It never shortens a pause; one longer
 // than Options.MaxPause is cut to that. Afterwards the scope starts with a
 // single request in flight and doubles that with every round trip; flights that
 // left before the pause ended do not count. The error is a *LimitError with
-// ErrUnknownScope, for a name that no limit has.
+// ErrUnknownScope, for a name that no limit has, or ErrScopeTogether, for a part of a
+// scope that is not told apart so.
 func (l *Ledger) Pause(now time.Duration, s Scope, until time.Duration) error {
 	now = l.at(now)
 	ps := l.pauses
-	if !ps.names[s.Name] {
-		return &LimitError{ID: s.Name, Err: ErrUnknownScope}
+	if err := ps.check(s); err != nil {
+		return err
 	}
 	until = min(until, now+l.options.MaxPause) // before any sum is made with it
 	if until <= now {
 		return nil
 	}
-	if s.Origin == AnyOrigin && until > ps.anywhere[s.Name] {
-		ps.anywhere[s.Name] = until
+	if at := s.sector(); s.Origin == AnyOrigin && until > ps.anywhere[at] {
+		ps.anywhere[at] = until
 		ps.version++
 	}
 	ps.each(now, s, func(s *scope) {
@@ -263,20 +314,21 @@ func (l *Ledger) Pause(now time.Duration, s Scope, until time.Duration) error {
 	return nil
 }
 
-// Resume ends a pause, and the slow start after it, at once. The error is that
-// of Pause.
+// Resume ends a pause, and the slow start after it, at once; without an Account or an
+// Egress, of all that is part of the scope. What pauses all of it goes on if a part is
+// resumed. The error is one of ErrUnknownScope.
 func (l *Ledger) Resume(now time.Duration, s Scope) error {
 	now = l.at(now)
 	ps := l.pauses
 	if !ps.names[s.Name] {
 		return &LimitError{ID: s.Name, Err: ErrUnknownScope}
 	}
-	if s.Origin == AnyOrigin {
-		delete(ps.anywhere, s.Name)
+	if all := s.sector(); s.Origin == AnyOrigin {
+		maps.DeleteFunc(ps.anywhere, func(at sector, _ time.Duration) bool { return all.covers(at) })
 	}
-	ps.each(now, s, func(s *scope) {
+	ps.eachPart(now, s, func(s *scope) {
 		s.until, s.allowance, s.refusals = min(s.until, now), 0, 0
-		s.home.spared = max(s.home.spared, ps.anywhere[s.Name])
+		s.home.spared = max(s.home.spared, ps.anywhere[s.sector()])
 		l.queue.touchScope(s)
 	})
 	ps.version++
@@ -294,8 +346,8 @@ func (l *Ledger) Resume(now time.Duration, s Scope) error {
 func (l *Ledger) Refused(now, granted time.Duration, s Scope, said time.Duration) (until time.Duration, err error) {
 	now = l.at(now)
 	ps := l.pauses
-	if !ps.names[s.Name] {
-		return 0, &LimitError{ID: s.Name, Err: ErrUnknownScope}
+	if err := ps.check(s); err != nil {
+		return 0, err
 	}
 	least := l.options.LeastPause
 	ps.each(now, s, func(s *scope) {
@@ -312,6 +364,29 @@ func (l *Ledger) Refused(now, granted time.Duration, s Scope, said time.Duration
 	until = now + span
 	ps.each(now, s, func(s *scope) { until = max(until, s.until) })
 	return until, nil
+}
+
+// check returns what is wrong with a scope that is to pause.
+func (ps *pauses) check(s Scope) error {
+	switch {
+	case !ps.names[s.Name]:
+		return &LimitError{ID: s.Name, Err: ErrUnknownScope}
+	case s.Account != "" && ps.apart[s.Name]&ByAccount == 0, s.Egress != "" && ps.apart[s.Name]&ByEgress == 0:
+		return &LimitError{ID: s.Name, Err: ErrScopeTogether}
+	}
+	return nil
+}
+
+// ScopeOf returns what of a scope stops for a request of such parts: its own part, as far
+// as the scope is told apart. It does not matter whether the scope is known.
+func (l *Ledger) ScopeOf(origin, name string, of Parts) Scope {
+	at := l.pauses.apart[name].sector(name, &of)
+	return Scope{origin, at.name, at.account, at.egress}
+}
+
+// compare orders scopes by origin, name, account and egress.
+func (s Scope) compare(t Scope) int {
+	return cmp.Or(cmp.Compare(s.Origin, t.Origin), cmp.Compare(s.Name, t.Name), cmp.Compare(s.Account, t.Account), cmp.Compare(s.Egress, t.Egress))
 }
 
 // mostLeastPause is what the least pause grows up to.
@@ -336,18 +411,18 @@ type PausedScope struct {
 // ends by itself: PausedScope.Until tells that.
 func (l *Ledger) PauseVersion() uint64 { return l.pauses.version }
 
-// Paused returns the scopes that are paused or recovering, by origin and name.
+// Paused returns the scopes that are paused or recovering, by origin, name, account and egress.
 // Those of AnyOrigin stand for origins that are not in use yet.
 func (l *Ledger) Paused(now time.Duration) []PausedScope {
 	now = l.at(now)
 	ps := l.pauses
 	ps.settle(now, len(ps.troubled))
 	var list []PausedScope
-	for name, until := range ps.anywhere {
+	for at, until := range ps.anywhere {
 		if until > now {
-			list = append(list, PausedScope{Scope: Scope{AnyOrigin, name}, Until: until})
+			list = append(list, PausedScope{Scope: Scope{AnyOrigin, at.name, at.account, at.egress}, Until: until})
 		} else {
-			delete(ps.anywhere, name)
+			delete(ps.anywhere, at)
 		}
 	}
 	for _, s := range ps.troubled {
@@ -356,7 +431,7 @@ func (l *Ledger) Paused(now time.Duration) []PausedScope {
 		}
 	}
 	slices.SortFunc(list, func(a, b PausedScope) int {
-		return cmp.Or(cmp.Compare(a.Origin, b.Origin), cmp.Compare(a.Name, b.Name))
+		return a.Scope.compare(b.Scope)
 	})
 	return list
 }

@@ -25,7 +25,7 @@ func twoScopes(t testing.TB, o Options) *Ledger {
 
 func TestAPauseIsOfOneScopeAtOneOrigin(t *testing.T) {
 	l := twoScopes(t, Options{})
-	require.NoError(t, l.Pause(0, Scope{"a", "ip"}, sec))
+	require.NoError(t, l.Pause(0, Scope{Origin: "a", Name: "ip"}, sec))
 	for _, c := range []struct {
 		limit, origin string
 		want          State
@@ -35,12 +35,12 @@ func TestAPauseIsOfOneScopeAtOneOrigin(t *testing.T) {
 	} {
 		require.Equal(t, c.want, to(t, l, 0, c.limit, c.origin).State(), "%+v", c)
 	}
-	require.Equal(t, []PausedScope{{Scope{"a", "ip"}, sec, false}}, l.Paused(0))
+	require.Equal(t, []PausedScope{{Scope{Origin: "a", Name: "ip"}, sec, false}}, l.Paused(0))
 }
 
 func TestTheWholeOriginPausesWhateverGoesThere(t *testing.T) {
 	l := twoScopes(t, Options{})
-	require.NoError(t, l.Pause(0, Scope{"a", WholeOrigin}, sec))
+	require.NoError(t, l.Pause(0, Scope{Origin: "a", Name: WholeOrigin}, sec))
 	for _, limit := range []string{"ip", "uid", NoLimit} {
 		require.Equal(t, Queued, to(t, l, 0, limit, "a").State(), limit)
 		require.Equal(t, Granted, to(t, l, 0, limit, "b").State(), limit)
@@ -50,14 +50,14 @@ func TestTheWholeOriginPausesWhateverGoesThere(t *testing.T) {
 func TestAPauseAtAnyOriginHoldsAtThoseStillToCome(t *testing.T) {
 	l := twoScopes(t, Options{})
 	require.Equal(t, Granted, to(t, l, 0, "ip", "old").State())
-	require.NoError(t, l.Pause(0, Scope{AnyOrigin, "ip"}, sec))
+	require.NoError(t, l.Pause(0, Scope{Origin: AnyOrigin, Name: "ip"}, sec))
 	for _, origin := range []string{"old", "new"} {
 		require.Equal(t, Queued, to(t, l, 0, "ip", origin).State(), origin)
 		require.Equal(t, Queued, to(t, l, 0, NoLimit, origin).State(), origin)
 		require.Equal(t, Granted, to(t, l, 0, "uid", origin).State(), origin)
 	}
 	require.Equal(t, Queued, to(t, l, 0, NoLimit, "newest").State(), "nothing with a limit went there")
-	require.NoError(t, l.Resume(0, Scope{AnyOrigin, "ip"}))
+	require.NoError(t, l.Resume(0, Scope{Origin: AnyOrigin, Name: "ip"}))
 	require.Empty(t, l.Paused(0))
 	require.Len(t, drain(l, 0), 5)
 	require.Equal(t, Granted, to(t, l, 0, "ip", "other").State())
@@ -65,20 +65,20 @@ func TestAPauseAtAnyOriginHoldsAtThoseStillToCome(t *testing.T) {
 
 func TestAPauseForEverIsAsLongAsTheLongest(t *testing.T) {
 	l := twoScopes(t, Options{MaxPause: time.Hour})
-	require.NoError(t, l.Pause(sec, Scope{"", "ip"}, 1<<63-1))
+	require.NoError(t, l.Pause(sec, Scope{Origin: "", Name: "ip"}, 1<<63-1))
 	require.Equal(t, sec+time.Hour, l.Paused(sec)[0].Until)
-	until, err := l.Refused(2*sec, 0, Scope{"", "uid"}, 1<<63-1)
+	until, err := l.Refused(2*sec, 0, Scope{Origin: "", Name: "uid"}, 1<<63-1)
 	require.NoError(t, err)
 	require.Equal(t, 2*sec+time.Hour, until)
-	require.NoError(t, l.Pause(2*sec, Scope{"", "ip"}, -1<<63))
-	_, err = l.Refused(2*sec, 0, Scope{"", "nowhere"}, sec)
+	require.NoError(t, l.Pause(2*sec, Scope{Origin: "", Name: "ip"}, -1<<63))
+	_, err = l.Refused(2*sec, 0, Scope{Origin: "", Name: "nowhere"}, sec)
 	require.ErrorIs(t, err, ErrUnknownScope)
-	require.ErrorIs(t, l.Resume(2*sec, Scope{"", "nowhere"}), ErrUnknownScope)
+	require.ErrorIs(t, l.Resume(2*sec, Scope{Origin: "", Name: "nowhere"}), ErrUnknownScope)
 }
 
 func TestEveryRefusalPausesAndTheLeastPauseGrows(t *testing.T) {
 	l := twoScopes(t, Options{LeastPause: 2 * sec})
-	at := Scope{"", "ip"}
+	at := Scope{Origin: "", Name: "ip"}
 	refused := func(now, granted, said time.Duration) time.Duration {
 		t.Helper()
 		until, err := l.Refused(now, granted, at, said)
@@ -109,11 +109,11 @@ func TestAnAnswerFromBeforeThePauseDoesNotMakeTheNextOneShort(t *testing.T) {
 	l := twoScopes(t, Options{})
 	old := granted(t, l, 0, "ip")
 	for now := sec; now < 3*sec; now += sec {
-		_, err := l.Refused(now, now, Scope{"", "ip"}, 0)
+		_, err := l.Refused(now, now, Scope{Origin: "", Name: "ip"}, 0)
 		require.NoError(t, err)
 	}
 	l.Settle(5*sec, old, Outcome{})
-	until, err := l.Refused(6*sec, 5*sec, Scope{"", "ip"}, 0)
+	until, err := l.Refused(6*sec, 5*sec, Scope{Origin: "", Name: "ip"}, 0)
 	require.NoError(t, err)
 	require.Equal(t, 10*sec, until)
 }
@@ -143,7 +143,7 @@ func TestALongPollFromAfterThePauseHoldsNothingUpForLong(t *testing.T) {
 
 func TestARequestWithoutALimitTakesPartInASlowStart(t *testing.T) {
 	l := twoScopes(t, Options{})
-	require.NoError(t, l.Pause(0, Scope{"a", "ip"}, sec))
+	require.NoError(t, l.Pause(0, Scope{Origin: "a", Name: "ip"}, sec))
 	first := to(t, l, sec, NoLimit, "a")
 	second := to(t, l, sec, "ip", "a")
 	require.Equal(t, Granted, first.State())
@@ -156,7 +156,7 @@ func TestARequestWithoutALimitTakesPartInASlowStart(t *testing.T) {
 
 func TestWhoWaitsForASlowStartIsNotOvertaken(t *testing.T) {
 	l := twoScopes(t, Options{})
-	require.NoError(t, l.Pause(0, Scope{"a", WholeOrigin}, sec))
+	require.NoError(t, l.Pause(0, Scope{Origin: "a", Name: WholeOrigin}, sec))
 	first := to(t, l, 0, NoLimit, "a")
 	second := &Permit{Limit: "ip", Origin: "a"}
 	require.NoError(t, l.Acquire(sec, second))
@@ -173,14 +173,14 @@ func TestTheVersionOfThePausesTellsOfEveryChange(t *testing.T) {
 		version = l.PauseVersion()
 		return version != before
 	}
-	require.NoError(t, l.Pause(0, Scope{"a", "ip"}, sec))
+	require.NoError(t, l.Pause(0, Scope{Origin: "a", Name: "ip"}, sec))
 	require.True(t, changed())
-	require.NoError(t, l.Pause(0, Scope{"a", "ip"}, ms))
+	require.NoError(t, l.Pause(0, Scope{Origin: "a", Name: "ip"}, ms))
 	require.False(t, changed(), "it was paused for longer")
-	require.NoError(t, l.Pause(0, Scope{AnyOrigin, "uid"}, sec))
+	require.NoError(t, l.Pause(0, Scope{Origin: AnyOrigin, Name: "uid"}, sec))
 	require.True(t, changed())
-	require.Equal(t, []PausedScope{{Scope{AnyOrigin, "uid"}, sec, false}, {Scope{"a", "ip"}, sec, false}, {Scope{"a", "uid"}, sec, false}}, l.Paused(0))
-	require.NoError(t, l.Resume(0, Scope{AnyOrigin, "uid"}))
+	require.Equal(t, []PausedScope{{Scope{Origin: AnyOrigin, Name: "uid"}, sec, false}, {Scope{Origin: "a", Name: "ip"}, sec, false}, {Scope{Origin: "a", Name: "uid"}, sec, false}}, l.Paused(0))
+	require.NoError(t, l.Resume(0, Scope{Origin: AnyOrigin, Name: "uid"}))
 	require.True(t, changed())
 	for n := 1; n < fullSpeed; n *= 2 {
 		for range n {
@@ -204,10 +204,10 @@ func TestOriginsThatNobodyUsesAreForgotten(t *testing.T) {
 			l.Settle(now, to(t, l, now, limit, host), Outcome{})
 		}
 		if i%10 == 0 {
-			_, err := l.Refused(now, now, Scope{host, ""}, 0)
+			_, err := l.Refused(now, now, Scope{Origin: host, Name: ""}, 0)
 			require.NoError(t, err)
 		}
-		require.NoError(t, l.Pause(now, Scope{fmt.Sprint("never seen ", i), WholeOrigin}, now+sec))
+		require.NoError(t, l.Pause(now, Scope{Origin: fmt.Sprint("never seen ", i), Name: WholeOrigin}, now+sec))
 	}
 	most := 2*int(pathRest/(100*ms)) + 2*int(slowStart/(100*ms)) + int(remembered/sec) // in use, or recovering, or remembered
 	require.Less(t, len(l.pauses.origins), most+100)
@@ -231,7 +231,7 @@ func TestALedgerWithoutLimitsStillPauses(t *testing.T) {
 	l := newLedger(t, Options{})
 	p := &Permit{Limit: NoLimit, Origin: "a", Weight: 7}
 	require.NoError(t, l.Acquire(0, p), "a weight of nothing is no mistake")
-	until, err := l.Refused(0, 0, Scope{"a", WholeOrigin}, 5*sec)
+	until, err := l.Refused(0, 0, Scope{Origin: "a", Name: WholeOrigin}, 5*sec)
 	require.NoError(t, err)
 	require.NoError(t, l.Requeue(0, p))
 	require.Equal(t, Queued, p.State())
@@ -253,15 +253,15 @@ func TestWhatIsResumedAtOneOriginStaysPausedAtTheOthers(t *testing.T) {
 		}
 		return state
 	}
-	require.NoError(t, l.Pause(0, Scope{AnyOrigin, WholeOrigin}, 60*sec))
-	require.NoError(t, l.Resume(0, Scope{"one", WholeOrigin}))
+	require.NoError(t, l.Pause(0, Scope{Origin: AnyOrigin, Name: WholeOrigin}, 60*sec))
+	require.NoError(t, l.Resume(0, Scope{Origin: "one", Name: WholeOrigin}))
 	for now := time.Duration(0); now < 60*sec; now += 10 * sec {
 		require.Equal(t, Granted, ask(now, "one"), now)
 		require.Equal(t, Queued, ask(now, "two"), now)
 		l.Paused(now) // forgets what is calm
 	}
 	require.Equal(t, Granted, ask(60*sec, "two"))
-	require.NoError(t, l.Pause(61*sec, Scope{AnyOrigin, WholeOrigin}, 70*sec))
+	require.NoError(t, l.Pause(61*sec, Scope{Origin: AnyOrigin, Name: WholeOrigin}, 70*sec))
 	require.Equal(t, Queued, ask(62*sec, "one"), "that was another pause")
 }
 
@@ -292,7 +292,7 @@ func TestWhatSleepsKeepsNothingOnceItIsPaused(t *testing.T) {
 		Limit{ID: "ours", Quota: 1, Per: sec, Scope: "ours", Linked: []Link{{ID: "mine"}}})
 	l.Settle(0, granted(t, l, 0, "ours"), Outcome{})
 	head := queued(t, l, 0, "ours")
-	require.NoError(t, l.Pause(500*ms, Scope{"", "ours"}, time.Hour))
+	require.NoError(t, l.Pause(500*ms, Scope{Origin: "", Name: "ours"}, time.Hour))
 	require.Nil(t, l.Next(500*ms))
 	granted(t, l, sec, "mine")
 	require.Equal(t, Queued, head.State())

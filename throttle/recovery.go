@@ -28,20 +28,20 @@ func (l *Ledger) remains(now time.Duration, was *path) *path {
 		return nil
 	}
 	home := l.pauses.origin(now, was.home.name)
-	left := &path{route: was.route, of: was.of, home: home, own: -1}
+	left := &path{route: was.route, of: was.of, home: home, own: -1, gone: true}
 	for _, c := range was.charges {
 		r := l.table.rules[c.meter.rule.ID]
 		if r == nil {
 			continue
 		}
 		left.charges = append(left.charges, charge{l.usedMeter(now, r, *c.meter.of), c.weight, r.terms.maxDelay, r.terms.closeDelay})
-		left.join(home.scope(now, r.Scope))
+		l.joinScope(now, left, r.Scope)
 	}
 	if len(left.charges) == 0 {
 		l.pauses.forget(now, home)
 		return nil
 	}
-	left.join(home.whole)
+	l.joinScope(now, left, WholeOrigin)
 	return left
 }
 
@@ -95,8 +95,8 @@ func (l *Ledger) inheritPauses(old *pauses) {
 	for name := range old.names {
 		l.pauses.names[name] = true
 	}
-	for name, until := range old.anywhere {
-		l.pauses.anywhere[name] = min(until, most)
+	for at, until := range old.anywhere {
+		l.pauses.anywhere[at] = min(until, most)
 	}
 	l.pauses.version = old.version + 1
 	for _, o := range old.origins {
@@ -104,7 +104,7 @@ func (l *Ledger) inheritPauses(old *pauses) {
 			if !s.paused(l.now) && s.refusals == 0 {
 				continue
 			}
-			heir := l.pauses.origin(l.now, s.Origin).scope(l.now, s.Name)
+			heir := l.pauses.origin(l.now, s.Origin).scope(l.now, s.sector())
 			heir.until, heir.refusals = min(max(heir.until, s.until), most), max(0, s.refusals)
 			heir.allowance, heir.grown = max(0, s.allowance), l.now
 			l.pauses.watch(l.now, heir)

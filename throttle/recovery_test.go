@@ -14,9 +14,9 @@ func TestASuccessorKeepsPausesRefusalsAndLostPermits(t *testing.T) {
 	k := &Permit{Limit: "k", Key: "x"}
 	require.NoError(t, torn.Acquire(0, k))
 	torn.Settle(0, k, Outcome{Fate: Lost})
-	until, err := torn.Refused(0, 0, Scope{"o", "ip"}, time.Minute)
+	until, err := torn.Refused(0, 0, Scope{Origin: "o", Name: "ip"}, time.Minute)
 	require.NoError(t, err)
-	require.NoError(t, torn.Pause(0, Scope{AnyOrigin, ""}, 2*time.Minute))
+	require.NoError(t, torn.Pause(0, Scope{Origin: AnyOrigin, Name: ""}, 2*time.Minute))
 
 	l, err := torn.Successor(sec, limits[:])
 	require.NoError(t, err)
@@ -30,7 +30,7 @@ func TestASuccessorKeepsPausesRefusalsAndLostPermits(t *testing.T) {
 	require.Nil(t, l.Next(11*sec-1), "lost permits are lost still")
 	require.Same(t, p, l.Next(11*sec))
 	require.Equal(t, Queued, to(t, l, 30*sec, "k", "new").State())
-	again, err := l.Refused(until+sec, until, Scope{"o", "ip"}, 0)
+	again, err := l.Refused(until+sec, until, Scope{Origin: "o", Name: "ip"}, 0)
 	require.NoError(t, err)
 	require.Equal(t, until+3*sec, again, "it was refused before")
 }
@@ -116,7 +116,7 @@ func TestWhatIsInFlightIsAdoptedThoughItCouldNotBeAskedForAnyMore(t *testing.T) 
 	require.EqualValues(t, 2, limitOf(l, sec, "keyed").InFlight)
 	require.Equal(t, "x", limitOf(l, sec, "keyed").Key)
 
-	require.NoError(t, l.Pause(sec, Scope{"o", "ip"}, 3*sec))
+	require.NoError(t, l.Pause(sec, Scope{Origin: "o", Name: "ip"}, 3*sec))
 	require.ErrorIs(t, l.Requeue(sec, order), ErrUnknownLimit, "asked for it cannot be")
 	l.Settle(sec, heavy, Outcome{})
 	require.Zero(t, limitOf(l, sec, "calls").InFlight)

@@ -30,6 +30,9 @@ func (l *Ledger) Replace(now time.Duration, limits []Limit) error {
 	l.reindex(now)
 	l.requeue(now, waiting)
 	for _, o := range l.pauses.origins {
+		for _, s := range o.scopes {
+			l.pauses.forgetPart(now, s)
+		}
 		l.pauses.forget(now, o)
 	}
 	return nil
@@ -174,7 +177,13 @@ func (r *rule) timed() bool { return r.Window != Concurrency && r.Window != Life
 // dropPaths forgets all paths, which are those of another table. What still flies
 // on one keeps its origin.
 func (l *Ledger) dropPaths() {
-	l.idlers.each(func(p *path) { p.home.paths-- })
+	l.idlers.each(func(p *path) {
+		p.gone = true
+		p.home.paths--
+		for _, s := range p.scopes {
+			s.paths--
+		}
+	})
 	scopes := l.idlers.scopes
 	l.idlers = newIdlers()
 	l.idlers.scopes = scopes

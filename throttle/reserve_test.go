@@ -33,7 +33,7 @@ func TestAHeadInAPausedScopeShutsNoOtherScopesLimit(t *testing.T) {
 	l := exact(t, Options{},
 		Limit{ID: "mine", Quota: 1, Per: sec, Scope: "mine"},
 		Limit{ID: "ours", Quota: 1, Per: 2 * time.Hour, Scope: "ours", Linked: []Link{{ID: "mine"}}})
-	require.NoError(t, l.Pause(0, Scope{"", "ours"}, time.Hour))
+	require.NoError(t, l.Pause(0, Scope{Origin: "", Name: "ours"}, time.Hour))
 	head := &Permit{Limit: "ours", Priority: Urgent}
 	require.NoError(t, l.Acquire(0, head))
 	for now := sec; now < 10*sec; now += 2 * sec {

@@ -1,14 +1,33 @@
 package throttle
 
-import "time"
+import (
+	"cmp"
+	"time"
+)
 
 // Scope names what pauses together: the limits of one name (Limit.Scope) as far
 // as they are spent at one origin, because a refusal by one server says nothing
 // of another. Origin is any text that tells servers apart; "" is one like all
 // others. See WholeOrigin and AnyOrigin.
-type Scope struct{ Origin, Name string }
+//
+// Where all limits of a name are told apart by account, or by egress, so is the scope:
+// what one account is refused for stops no other. A limit among them that is not keeps
+// them together, for what was refused may have been that one. A whole origin is told
+// apart by egress if any limit is, for a server that bans an address does so whatever is
+// asked. See Limit.By, and Ledger.ScopeOf.
+type Scope struct {
+	Origin, Name string
+	// Account and Egress, where the scope is told apart by them, are whose part of it is
+	// meant. Empty means all of them, those still to come included; see DefaultAccount
+	// and DefaultEgress.
+	Account, Egress string
+}
 
 const (
+	// DefaultAccount as a Scope.Account, and DefaultEgress as a Scope.Egress, are those of
+	// requests that name none. Who calls one of his own so shares its pauses.
+	DefaultAccount = "-"
+	DefaultEgress  = "-"
 	// WholeOrigin as a Scope.Name is everything that goes to an origin, with or
 	// without a limit.
 	WholeOrigin = "*"
@@ -41,6 +60,8 @@ type scope struct {
 	grown     time.Duration // when allowance rose last, or the first of fresh left
 	refusals  int           // in a row, each of a request that left after the pause for the one before
 	watched   bool          // it is among pauses.troubled
+	paths     int           // that obey it
+	obeyed    []*scope      // by the path that was made last; others have the same list
 	line      *line         // of the lanes that sleep here; nil if none does
 }
 
@@ -50,6 +71,48 @@ const (
 	slowStart    = time.Minute      // after a pause, at most
 	remembered   = 10 * time.Minute // after a pause, refusals without an answer in between
 )
+
+// sector is what a Scope is at its origin.
+type sector struct{ name, account, egress string }
+
+func (s *Scope) sector() sector { return sector{s.Name, s.Account, s.Egress} }
+
+// sector returns the part of a scope that parts belong to, if it is told apart so.
+func (by By) sector(name string, of *Parts) sector {
+	at := sector{name: name}
+	if by&ByAccount != 0 {
+		at.account = cmp.Or(of.Account, DefaultAccount)
+	}
+	if by&ByEgress != 0 {
+		at.egress = cmp.Or(of.Egress, DefaultEgress)
+	}
+	return at
+}
+
+// sectors calls do for each Scope of a name that parts belong to, where the scope is told
+// apart so: from all of it to their own part.
+func (by By) sectors(name string, of *Parts, do func(sector)) {
+	for part := range by + 1 {
+		if part&^by == 0 {
+			do(part.sector(name, of))
+		}
+	}
+}
+
+// covers reports whether all of t is part of s.
+func (s sector) covers(t sector) bool {
+	return s.name == t.name && (s.account == "" || s.account == t.account) && (s.egress == "" || s.egress == t.egress)
+}
+
+// concerns reports whether parts of which those are known that by names may belong to s.
+func (s sector) concerns(by By, of *Parts) bool {
+	own := byScope.sector(s.name, of)
+	return (s.account == "" || by&ByAccount == 0 || s.account == own.account) &&
+		(s.egress == "" || by&ByEgress == 0 || s.egress == own.egress)
+}
+
+// isPart reports whether s is one account's or egress's.
+func (s *scope) isPart() bool { return s.Account != "" || s.Egress != "" }
 
 // opens returns now if a request may leave, or when it may if nothing else
 // happens before.

@@ -13,7 +13,7 @@ const Never = never
 type Snapshot struct {
 	At     time.Duration
 	Limits []LimitSnapshot // by id, account, key and egress
-	Scopes []ScopeSnapshot // by origin and name
+	Scopes []ScopeSnapshot // by origin, name, account and egress
 	Queued []Class         // most urgent first
 	Lost   int             // lost permits that are still held
 }
@@ -63,7 +63,7 @@ func (l *Ledger) Snapshot(now time.Duration) Snapshot {
 			l.meterFor(now, r, noParts) // even if nobody has used it
 		}
 		r.each(func(m *meter) {
-			s.Limits = append(s.Limits, m.snapshot(now, byMeter[m], l.pauses.until(now, r.Scope)))
+			s.Limits = append(s.Limits, m.snapshot(now, byMeter[m], l.pauses.until(m)))
 		})
 	}
 	for _, o := range l.pauses.origins {
@@ -75,7 +75,7 @@ func (l *Ledger) Snapshot(now time.Duration) Snapshot {
 		return cmp.Or(cmp.Compare(a.ID, b.ID), Parts{a.Account, a.Key, a.Egress}.compare(Parts{b.Account, b.Key, b.Egress}))
 	})
 	slices.SortFunc(s.Scopes, func(a, b ScopeSnapshot) int {
-		return cmp.Or(cmp.Compare(a.Origin, b.Origin), cmp.Compare(a.Name, b.Name))
+		return a.Scope.compare(b.Scope)
 	})
 	return s
 }

@@ -14,8 +14,8 @@ import (
 type table struct {
 	rules  map[string]*rule
 	routes map[string]*route
-	scopes map[string]bool // the names of all that limits are in
-	last   *route          // that was asked for last; may be nil
+	scopes map[string]By // the names of all that limits are in, and WholeOrigin; and what tells each apart
+	last   *route        // that was asked for last; may be nil
 }
 
 // route returns the route of a limit, or nil.
@@ -60,6 +60,7 @@ type route struct {
 	tolls    []toll
 	own      int              // the toll of the named limit itself, -1 for none
 	by       By               // what tells its paths apart
+	paused   By               // of that, what the scopes are told apart by that it obeys
 	apart    bool             // the meters of some toll are told apart
 	budget   bool             // some toll is on a lifetime budget
 	reserves bool             // some toll keeps room for urgent requests
@@ -77,7 +78,7 @@ type toll struct {
 // looked up once for the limit itself, and once for each link to it.
 func compile(limits []Limit, o Options, c *serverClock) (*table, error) {
 	t := &table{
-		rules: make(map[string]*rule, len(limits)), routes: make(map[string]*route, len(limits)+1), scopes: map[string]bool{},
+		rules: make(map[string]*rule, len(limits)), routes: make(map[string]*route, len(limits)+1), scopes: map[string]By{},
 	}
 	b := builder{table: t, declared: make([]declared, len(limits)), options: o, clock: c}
 	b.quotas.most, b.ways.most = len(limits), len(limits)
@@ -100,7 +101,7 @@ func compile(limits []Limit, o Options, c *serverClock) (*table, error) {
 	for i := range limits {
 		b.resolve(i)
 	}
-	t.routes[NoLimit] = &route{id: NoLimit, own: -1}
+	t.routes[NoLimit] = b.unlimited()
 	return t, errors.Join(b.errs...)
 }
 
@@ -196,8 +197,29 @@ func (b *builder) declare(place int) {
 	own := b.rule(l)
 	own.place = place
 	b.declared[place].rule, b.rules[l.ID] = own, own
-	b.scopes[l.Scope] = true
+	b.join(own)
 	b.checkRoom(own)
+}
+
+// join takes a limit into its scope, which is told apart by what all of its limits are
+// told apart by; and the whole of an origin by egress if any limit is.
+func (b *builder) join(r *rule) {
+	by, met := b.scopes[r.Scope]
+	if !met {
+		by = byScope
+	}
+	b.scopes[r.Scope] = by & r.By
+	b.scopes[WholeOrigin] |= ByEgress & r.By
+}
+
+// unlimited is the route of requests without a limit, which obey every scope.
+func (b *builder) unlimited() *route {
+	r := &route{id: NoLimit, own: -1}
+	for _, by := range b.scopes {
+		r.by |= by
+	}
+	r.paused = r.by
+	return r
 }
 
 // rule makes one of a limit without a mistake.
@@ -446,8 +468,11 @@ func (b *builder) resolve(place int) {
 	if d.rule != nil {
 		r.own = 0
 	}
+	r.paused = b.scopes[WholeOrigin]
+	r.by = r.paused
 	for _, c := range r.tolls {
 		r.by |= c.rule.By
+		r.paused |= b.scopes[c.rule.Scope]
 		r.apart = r.apart || c.rule.By != 0
 		r.budget = r.budget || c.rule.Window == Lifetime
 		r.reserves = r.reserves || len(c.rule.Reserve) > 0

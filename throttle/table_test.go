@@ -70,7 +70,7 @@ func TestARequestLooksAtNoLimitButThoseItIsCharged(t *testing.T) {
 		require.NoError(t, l.Sync(now, "route", Parts{Key: p.Key}, 1, 0))
 		require.NoError(t, l.Adjust(now, "all", Parts{}, 1))
 		if round%50 == 0 {
-			_, err := l.Refused(now, now, Scope{"here", "account"}, ms)
+			_, err := l.Refused(now, now, Scope{Origin: "here", Name: "account"}, ms)
 			require.NoError(t, err)
 		}
 		_, _, _ = l.Paused(now), l.PauseVersion(), l.LostHolding(now)

@@ -102,12 +102,24 @@ func (w *world) atRest() {
 }
 
 func (w *world) held(r *request) bool {
-	return r.path.opens(w.now) > w.now
+	if r.path.opens(w.now) <= w.now {
+		return false
+	}
+	for s, until := range w.paused {
+		if w.obeys(r, s) && w.now < until+slowStart {
+			return true
+		}
+	}
+	w.fail("request %d is held by a pause of others", r.number)
+	return true
 }
 
 // obeys reports whether a pause of s holds r, by the definition.
 func (w *world) obeys(r *request, s Scope) bool {
 	if s.Origin != AnyOrigin && s.Origin != r.Origin {
+		return false
+	}
+	if s.Account != "" && s.Account != cmp.Or(r.Account, DefaultAccount) || s.Egress != "" && s.Egress != cmp.Or(r.Egress, DefaultEgress) {
 		return false
 	}
 	return s.Name == WholeOrigin || r.Limit == NoLimit || slices.Contains(w.l.Scopes(r.Limit), s.Name)

@@ -154,9 +154,15 @@ func (w *world) resyncClock() {
 
 func (w *world) pause() {
 	names := []string{WholeOrigin, w.limits[0].Scope, w.limits[2].Scope}
-	s := Scope{AnyOrigin, names[w.rng.IntN(len(names))]}
+	s := Scope{Origin: AnyOrigin, Name: names[w.rng.IntN(len(names))]}
 	if n := w.rng.IntN(w.origins + 2); n <= w.origins {
 		s.Origin = fmt.Sprint(n)
+	}
+	if by := w.apart(s.Name); by&ByAccount != 0 && w.rng.IntN(2) == 0 {
+		s.Account = []string{DefaultAccount, "main", "sub"}[w.rng.IntN(3)]
+	}
+	if by := w.apart(s.Name); by&ByEgress != 0 && w.rng.IntN(2) == 0 {
+		s.Egress = []string{DefaultEgress, "eth1"}[w.rng.IntN(2)]
 	}
 	until := w.now + w.span(3*sec)
 	w.log("paused %v until %v", s, until)

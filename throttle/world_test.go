@@ -269,15 +269,42 @@ func (w *world) way(id string) (all []string) {
 	return all
 }
 
-// lookedAt returns the parts that anything on the way looks at.
+// lookedAt returns the parts that anything on the way looks at, be it a limit or a scope.
 func (w *world) lookedAt(r *request) (of Parts) {
+	by := w.apart(WholeOrigin)
 	for _, id := range w.way(r.Limit) {
 		at := w.place(id, r)
 		of.Account = cmp.Or(of.Account, at.of.Account)
 		of.Key = cmp.Or(of.Key, at.of.Key)
 		of.Egress = cmp.Or(of.Egress, at.of.Egress)
 	}
+	if r.Limit == NoLimit {
+		for _, limit := range w.limits[:3] {
+			by |= w.apart(limit.Scope)
+		}
+	}
+	if by&ByAccount != 0 {
+		of.Account = r.Account
+	}
+	if by&ByEgress != 0 {
+		of.Egress = r.Egress
+	}
 	return of
+}
+
+// apart is what a scope is told apart by, by the definition.
+func (w *world) apart(name string) By {
+	by, any := ByAccount|ByEgress, By(0)
+	for _, limit := range w.limits {
+		if limit.Quota > 0 && limit.Scope == name {
+			by &= limit.By
+		}
+		any |= limit.By & ByEgress
+	}
+	if name == WholeOrigin {
+		return any
+	}
+	return by
 }
 
 // place is the instance of a limit that a request is charged by, by the definition.

@@ -17,57 +17,41 @@ type board struct {
 	table  atomic.Uint32 // the number of the table of limits
 }
 
-// notice is what was posted last, by origin and scope: until when it is paused,
-// in the past while it only starts slowly. It does not change.
-type notice map[string]map[string]time.Duration
+// notice is what was posted last. It does not change.
+type notice struct {
+	until map[throttle.Scope]time.Duration // it is paused; in the past while it only starts slowly
+	at    map[string][]time.Duration       // the same, by origin
+}
 
 func (b *board) post(paused []throttle.PausedScope) {
 	if len(paused) == 0 {
 		b.notice.Store(nil)
 		return
 	}
-	n := make(notice)
+	n := notice{until: make(map[throttle.Scope]time.Duration, len(paused)), at: make(map[string][]time.Duration)}
 	for _, p := range paused {
-		if n[p.Origin] == nil {
-			n[p.Origin] = make(map[string]time.Duration)
-		}
-		n[p.Origin][p.Name] = p.Until
+		n.until[p.Scope] = p.Until
+		n.at[p.Origin] = append(n.at[p.Origin], p.Until)
 	}
 	b.notice.Store(&n)
 }
 
 // held reports whether an origin is paused, or one of the scopes that a permit is
-// charged in there. A request that has none, or whose permit is charged in none,
-// is held by every pause of its origin. For one without a permit that includes
-// what is paused everywhere: the ledger, which may not know the origin, was not
-// asked.
+// charged in there, as far as they are of its own account and egress. One whose permit is
+// charged in none is held by every such pause of its origin, and a request that has none
+// by every pause there, whosever it is, and by what is paused everywhere: the ledger was
+// not asked, and may let it pass when it is.
 func (b *board) held(now func() time.Duration, origin string, charged *throttle.Charged) bool {
 	n := b.notice.Load()
 	if n == nil {
 		return false
 	}
-	paused := (*n)[origin]
 	if charged == nil {
 		at := now()
-		return isAnyPaused(at, paused) || isAnyPaused(at, (*n)[throttle.AnyOrigin])
+		isPaused := func(until time.Duration) bool { return at < until }
+		return slices.ContainsFunc(n.at[origin], isPaused) || slices.ContainsFunc(n.at[throttle.AnyOrigin], isPaused)
 	}
-	if len(paused) == 0 {
-		return false
-	}
-	at := now()
-	if scopes := charged.Scopes(); len(scopes) > 0 {
-		return at < paused[throttle.WholeOrigin] || slices.ContainsFunc(scopes, func(name string) bool { return at < paused[name] })
-	}
-	return isAnyPaused(at, paused)
-}
-
-func isAnyPaused(at time.Duration, scopes map[string]time.Duration) bool {
-	for _, until := range scopes {
-		if at < until {
-			return true
-		}
-	}
-	return false
+	return len(n.at[origin]) > 0 && charged.Paused(now(), n.until)
 }
 
 // gated reports whether anything at an origin is paused or starting slowly. What
@@ -75,5 +59,5 @@ func isAnyPaused(at time.Duration, scopes map[string]time.Duration) bool {
 // knows, and the first to come asks it.
 func (b *board) gated(origin string) bool {
 	n := b.notice.Load()
-	return n != nil && len((*n)[origin])+len((*n)[throttle.AnyOrigin]) > 0
+	return n != nil && len(n.at[origin])+len(n.at[throttle.AnyOrigin]) > 0
 }

@@ -50,7 +50,8 @@ func (d *Desk) heed(now time.Duration, h Heard) {
 }
 
 // scopesOf returns what a refusal stops: the whole origin, the one scope that it
-// names, or every scope of the limits that the request was charged to.
+// names, or every scope of the limits that the request was charged to; of each the part
+// of the request's own account and egress, where it is told apart so.
 func (d *Desk) scopesOf(h Heard) []throttle.Scope {
 	names := d.ledger.Scopes(h.Limit)
 	switch {
@@ -61,7 +62,7 @@ func (d *Desk) scopesOf(h Heard) []throttle.Scope {
 	}
 	scopes := make([]throttle.Scope, len(names))
 	for i, name := range names {
-		scopes[i] = throttle.Scope{Origin: h.Origin, Name: name}
+		scopes[i] = d.ledger.ScopeOf(h.Origin, name, h.Of)
 	}
 	return scopes
 }

@@ -158,6 +158,16 @@ func TestABrokenLedgerIsCaught(t *testing.T) {
 		}
 	}
 	tick := func(d *terms) { d.hold-- }
+	told := func(change func(*rule)) func(*Ledger) { // otherwise than the table says
+		return func(l *Ledger) {
+			for _, r := range l.table.rules {
+				change(r)
+			}
+			for _, r := range l.table.routes {
+				r.by = byAll
+			}
+		}
+	}
 	mutations := []struct {
 		name   string
 		kinds  []Window
@@ -169,6 +179,8 @@ func TestABrokenLedgerIsCaught(t *testing.T) {
 		{"a counter that drains too fast", []Window{Leaky}, eachRule(func(d *terms) { d.drain -= d.drain / 100 })},
 		{"a counter too large by one", []Window{Leaky}, eachRule(func(d *terms) { d.quota++ })},
 		{"one permit too many at once", []Window{Concurrency}, eachRule(func(d *terms) { d.quota++ })},
+		{"a meter told apart by what its limit does not name", []Window{Sliding}, told(func(r *rule) { r.By |= ByEgress })},
+		{"one meter for two accounts", []Window{Sliding}, told(func(r *rule) { r.By &^= ByAccount })},
 		{"one permit too many in a lifetime", []Window{Lifetime}, eachRule(func(d *terms) { d.quota++ })},
 	}
 	for _, m := range mutations {

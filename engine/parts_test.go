@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"net/http"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/sluice-engine/sluice/engine"
 	"github.com/sluice-engine/sluice/throttle"
+	"github.com/sluice-engine/sluice/throttle/feedback"
 )
 
 var orderLimits = []throttle.Limit{
@@ -102,5 +104,63 @@ func TestWeightsAreReadOnTheCallersOwnGoroutine(t *testing.T) {
 		}
 		all.Wait()
 		require.LessOrEqual(t, usedOf(eng, "a", engine.Parts{}), int64(20*45))
+	})
+}
+
+func TestAReaderIsToldWhoseRequestWasAnswered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t, nil)
+		var read []feedback.Answer
+		eng := s.newEngine(t, engine.Config{Limits: orderLimits, Feedback: func(a feedback.Answer) feedback.Feedback {
+			read = append(read, a)
+			return feedback.Feedback{Usage: []feedback.Usage{{Limit: "orders", Used: 1}}}
+		}})
+		_, err := eng.Do(t.Context(), &engine.Request{Path: "/", LimitID: "address", Account: "main", Key: "BTC"})
+		require.NoError(t, err)
+		require.Len(t, read, 1)
+		require.Equal(t, [3]string{"main", "BTC", ""}, [3]string{read[0].Account, read[0].Key, read[0].Egress})
+		require.EqualValues(t, 1, usedOf(eng, "orders", engine.Parts{Account: "main", Key: "BTC"}))
+
+		_, err = eng.Do(t.Context(), &engine.Request{Path: "/", LimitID: engine.Unlimited, Account: "sub", Key: "BTC"})
+		require.NoError(t, err)
+		require.EqualValues(t, 1, usedOf(eng, "orders", engine.Parts{Account: "sub", Key: "BTC"}), "without a permit too")
+	})
+}
+
+func TestARefusalOfOneAccountLetsTheOthersGoOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		refuse := true
+		s := newServer(t, func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/main" && refuse {
+				refuse = false
+				w.Header().Set("Retry-After", "30")
+				w.WriteHeader(http.StatusTooManyRequests)
+			}
+		})
+		eng := s.newEngine(t, engine.Config{Limits: []throttle.Limit{{ID: "orders", Quota: 100, Per: time.Minute, By: throttle.ByAccount, Scope: "account"}}, DefaultLimitID: "orders"})
+		began := time.Now()
+		for _, account := range []string{"main", "sub", ""} {
+			_, err := eng.Do(t.Context(), &engine.Request{Path: "/" + account, Account: account})
+			require.NoError(t, err)
+		}
+		require.Less(t, time.Since(began), time.Second)
+		var paused []engine.ScopeStats
+		for _, sc := range eng.Stats().Limits.Scopes {
+			if !sc.PausedUntil.IsZero() {
+				paused = append(paused, sc)
+			}
+		}
+		require.Len(t, paused, 1)
+		require.Equal(t, "main", paused[0].Account)
+		_, err := eng.Do(t.Context(), &engine.Request{Path: "/main", Account: "main"})
+		require.NoError(t, err)
+		require.GreaterOrEqual(t, time.Since(began), 30*time.Second)
+
+		require.NoError(t, eng.Pause(throttle.Scope{Name: "account", Account: throttle.DefaultAccount}, time.Minute))
+		require.ErrorIs(t, eng.Pause(throttle.Scope{Name: "account", Egress: "eth1"}, time.Minute), throttle.ErrScopeTogether)
+		at := time.Now()
+		_, err = eng.Do(t.Context(), &engine.Request{Path: "/"})
+		require.NoError(t, err)
+		require.GreaterOrEqual(t, time.Since(at), time.Minute)
 	})
 }

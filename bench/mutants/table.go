@@ -319,9 +319,17 @@ var All = []Mutant{
 		Old: "return slog.New(slog.DiscardHandler) }),", New: "return slog.Default() }),"},
 
 	{Rule: 9, Without: "the room kept for a head that it is too little for", File: "throttle/scan.go", Test: "TestASoundLedgerIsNotCaught",
-		Old: "next.held, next.want, next.mode = c.weight, c.weight", New: "next.held, next.want, next.mode = 0, c.weight"},
+		Old: "next.held, next.want, next.mode = c.weight, c.needs", New: "next.held, next.want, next.mode = 0, c.needs"},
 	{Rule: 9, Without: "the room kept for a head that another limit blocks", File: "throttle/scan.go", Test: "TestASoundLedgerIsNotCaught",
 		Old: "next.held = c.weight\n", New: "next.held = 0\n"},
+	{Rule: 9, Without: "a quota of its own for each account", File: "throttle/parts.go", Test: "TestASoundLedgerIsNotCaught",
+		Old: "if by&ByAccount == 0 {", New: "if true {"},
+	{Rule: 9, Without: "one quota for all that a limit does not tell apart", File: "throttle/parts.go", Test: "TestEachCombinationOfTheNamedPartsHasAQuotaOfItsOwn",
+		Old: "if by&ByEgress == 0 {", New: "if false {"},
+	{Rule: 9, Without: "the other accounts of a scope that one is refused in", File: "throttle/scope.go", Test: "TestWhatOneAccountIsRefusedForStopsNoOther",
+		Old: "if by&ByAccount != 0 {", New: "if false {"},
+	{Rule: 9, Without: "what a request weighs by its own word", File: "throttle/permit.go", Test: "TestASoundLedgerIsNotCaught",
+		Old: "case len(p.Weights) > 0:", New: "case false:"},
 
 	{Rule: 10, Without: "serving first whoever came first", File: waiters, Package: "actors", Test: "TestWaitersAreServedFirstComeFirstServed",
 		Old: "for ; l.n > 0; l.head++ { // with none left the places are all empty\n\t\t\tif t := *l.place(l.head); t != nil {",

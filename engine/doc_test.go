@@ -152,7 +152,8 @@ func TestEveryAliasSaysWhatItIsAndWhereItsFieldsAre(t *testing.T) {
 			for _, spec := range d.Specs {
 				if s := spec.(*ast.TypeSpec); s.Assign.IsValid() && s.Name.IsExported() {
 					aliases++
-					wantAliasDoc(t, s.Name.Name, d.Doc.Text()+s.Doc.Text())
+					of := s.Type.(*ast.SelectorExpr).X.(*ast.Ident).Name
+					wantAliasDoc(t, of, s.Name.Name, d.Doc.Text()+s.Doc.Text())
 				}
 			}
 		}
@@ -161,8 +162,8 @@ func TestEveryAliasSaysWhatItIsAndWhereItsFieldsAre(t *testing.T) {
 }
 
 // wantAliasDoc asserts a sentence that begins with the name, and the one command
-// that shows the rest.
-func wantAliasDoc(t *testing.T, name, doc string) {
+// that shows the rest, in the package that it is from.
+func wantAliasDoc(t *testing.T, of, name, doc string) {
 	t.Helper()
 	first, _, _ := strings.Cut(doc, "\n\n")
 	assert.True(t, strings.HasPrefix(first, name+" "), "%s does not say what it is", name)
@@ -172,5 +173,5 @@ func wantAliasDoc(t *testing.T, name, doc string) {
 			commands = append(commands, strings.TrimSpace(command))
 		}
 	}
-	assert.Equal(t, []string{module + "messages." + name}, commands, "%s", name)
+	assert.Equal(t, []string{module + of + "." + name}, commands, "%s", name)
 }

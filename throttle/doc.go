@@ -46,13 +46,14 @@
 //
 //	permit    leave to send one request
 //	quota     what a limit admits
-//	meter     a quota in use: one limit, or one key's instance of it
+//	parts     whose request it is: account, key (a symbol, say) and egress; see Limit.By
+//	meter     a quota in use: one limit, or its instance for some parts
 //	window    the arithmetic by which a meter counts
 //	in flight granted and not settled
 //	lane      the queue of one priority on one set of limits; first in, first out
 //	rank      where a permit stands among all that wait
 //	origin    one server, as far as pauses go
-//	scope     limits that pause together, at one origin
+//	scope     limits that pause together, at one origin; of one account or egress, if told apart
 //	cycle     how long what is granted takes to be room again
 //	lost      given up without an answer, and perhaps still to arrive
 package throttle

@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// Reasons why a keyed limit does not admit a key. A quota that a mistyped key
+// Reasons why a limit that is told apart by key does not admit one. A quota that a mistyped key
 // opened would be one that no server knows of.
 var (
 	ErrNoKey      = errors.New("limit is keyed, and no key is given: set Request.Key")

@@ -67,7 +67,7 @@ type Limit struct {
 	By By
 	// Keyed is ByKey in By, written shorter: every Permit.Key has its own quota.
 	Keyed bool
-	// Keys are those that a keyed limit knows; any other is refused. Without any
+	// Keys are those that a limit by key knows; any other is refused. Without any
 	// list every key is known.
 	Keys []string
 
@@ -112,7 +112,8 @@ type Limit struct {
 	Shared float64
 	// Scope names the limits that pause together, usually an address or an
 	// account at one exchange; see the type Scope. All limits without a name are
-	// one scope. WholeOrigin is no name for one.
+	// one scope. WholeOrigin is no name for one. Limits of one name are best told apart
+	// by the same accounts and egresses: only by what all of them are is the scope.
 	Scope string
 }
 

@@ -415,7 +415,7 @@ var All = []Mutant{
 	{Rule: 10, Without: "hearing a refusal at its head", File: "actors/request/answer.go", Package: "engine", Test: "TestARefusalReachesOthersBeforeItsBodyHasCome",
 		Old: "r.attempt.tell(head, said)", New: ""},
 	{Rule: 10, Without: "a look at what is paused everywhere", File: "actors/throttler/board.go", Package: "engine", Test: "TestAPauseOfEverythingReachesWhoeverWaitsForAConnectionWithoutAPermit",
-		Old: " || isAnyPaused(at, (*n)[throttle.AnyOrigin])", New: ""},
+		Old: " || slices.ContainsFunc(n.at[throttle.AnyOrigin], isPaused)", New: ""},
 	{Rule: 10, Without: "the rank of a ticket that comes back", File: "throttle/recall.go", Package: "actors/throttler", Test: "TestATicketThatComesBackGoesAheadOfWhoCameLater",
 		Old: "p.parked, p.err = false, nil\n", New: "p.parked, p.err = false, nil\n\tl.seq++\n\tp.seq = l.seq\n"},
 	{Rule: 10, Without: "counting who is in flight when the throttler fails", File: recovery, Test: "TestATicketPassedOnIsAnsweredByItsPoolThoughTheDeskFails",

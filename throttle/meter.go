@@ -191,11 +191,8 @@ func (l *Ledger) obey(now time.Duration, p *path) {
 func (l *Ledger) joinScope(now time.Duration, p *path, name string) {
 	by := l.pauses.apart[name]
 	by.sectors(name, &p.of, func(at sector) { p.join(p.home.scope(now, at)) })
-	if l.pauses.calm() {
-		return
-	}
-	for at, s := range p.home.scopes {
-		if at.name == name && at.concerns(by, &p.of) && s.watched {
+	for _, s := range l.pauses.troubled {
+		if s.home == p.home && s.Name == name && s.sector().concerns(by, &p.of) {
 			p.join(s)
 		}
 	}

@@ -30,6 +30,7 @@ type origin struct {
 	number uint64 // no other has
 	whole  *scope
 	scopes map[sector]*scope // whole among them
+	plain  []*scope          // of those the ones that are no account's or egress's part; they are few
 	paths  int               // that lead to it
 	spared time.Duration     // until then something is paused at every origin, which was resumed at this one
 }
@@ -72,6 +73,9 @@ func (o *origin) scope(now time.Duration, at sector) *scope {
 	if s == nil {
 		s = &scope{Scope: Scope{o.name, at.name, at.account, at.egress}, home: o, until: -never} // before any instant there is
 		o.scopes[at] = s
+		if !s.isPart() {
+			o.plain = append(o.plain, s)
+		}
 		if until := o.all.anywhere[at]; until > now {
 			s.pause(now, until)
 		}
@@ -180,7 +184,8 @@ func (ps *pauses) eachPart(now time.Duration, s Scope, do func(*scope)) {
 	})
 }
 
-// obeyed calls do for every scope that a permit of p obeys.
+// obeyed calls do for every scope that a permit of p obeys, but for parts of them that are
+// calm: of those a path without a limit would have to go through any number.
 func (p *path) obeyed(do func(*scope)) {
 	if p.route.id != NoLimit {
 		for _, s := range p.scopes {
@@ -188,8 +193,11 @@ func (p *path) obeyed(do func(*scope)) {
 		}
 		return
 	}
-	for at, s := range p.home.scopes {
-		if at.concerns(p.route.by, &p.of) {
+	for _, s := range p.home.plain {
+		do(s)
+	}
+	for _, s := range p.home.all.troubled {
+		if s.home == p.home && s.isPart() && s.sector().concerns(p.route.by, &p.of) {
 			do(s)
 		}
 	}
@@ -212,6 +220,9 @@ func (p *path) opens(now time.Duration) time.Duration {
 // until returns the end of the pause of a meter, if it is paused at every origin where
 // its scope is in use; otherwise an instant that is past.
 func (ps *pauses) until(m *meter) time.Duration {
+	if ps.calm() && len(ps.anywhere) == 0 {
+		return 0
+	}
 	name := m.rule.Scope
 	at := never
 	for _, o := range ps.origins {

@@ -350,23 +350,22 @@ func (w *forgettingPair) compare(t *rapid.T) {
 }
 
 func TestAMeterAmongManyIsSmall(t *testing.T) {
-	permits := everybody()
-	var l *Ledger
+	all := everybody()
 	spent := heapInUse()
-	l = exact(t, Options{}, Limit{ID: "orders", Quota: 9, Per: 10 * sec, By: ByAccount | ByKey, Scope: "account"})
-	for i := range permits {
-		require.NoError(t, l.Acquire(0, &permits[i]))
-		l.Settle(0, &permits[i], Outcome{})
-		permits[i].path = nil
+	l := exact(t, Options{}, Limit{ID: "orders", Quota: 9, Per: 10 * sec, By: ByAccount | ByKey, Scope: "account"})
+	for _, of := range all {
+		p := &Permit{Limit: "orders", Account: of.Account, Key: of.Key}
+		require.NoError(t, l.Acquire(0, p))
+		l.Settle(0, p, Outcome{})
 	}
-	each := (float64(heapInUse()) - float64(spent)) / float64(len(permits))
-	runtime.KeepAlive(permits)
+	each := (float64(heapInUse()) - float64(spent)) / float64(len(all))
+	runtime.KeepAlive(all)
 	t.Logf("%.0f bytes", each)
 	require.LessOrEqual(t, each, 500.0, "with its path")
-	require.Equal(t, len(permits), l.idlers.n)
+	require.Equal(t, len(all), l.idlers.n)
 
 	silence(l, 30*sec)
 	require.Zero(t, l.idlers.n)
 	require.LessOrEqual(t, float64(heapInUse())-float64(spent), float64(1<<20), "and what is idle is forgotten")
-	runtime.KeepAlive(permits)
+	runtime.KeepAlive(all)
 }

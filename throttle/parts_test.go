@@ -265,3 +265,18 @@ func TestWeightsCostNoAllocation(t *testing.T) {
 		l.Settle(now, p, Outcome{})
 	}))
 }
+
+func TestADecisionOnAMeterThatIsKnownCostsNoAllocation(t *testing.T) {
+	l := exact(t, Options{}, Limit{ID: "orders", Quota: 100, Per: time.Minute, Window: Concurrency, By: byAll})
+	parts := []Parts{{"main", "x", ""}, {"main", "y", "eth1"}, {"", "x", "eth1"}, {"sub", "y", ""}}
+	p, now, i := &Permit{Limit: "orders"}, time.Duration(0), 0
+	require.Zero(t, testing.AllocsPerRun(1000, func() {
+		now, i = now+ms, i+1
+		of := &parts[i%len(parts)]
+		p.Account, p.Key, p.Egress = of.Account, of.Key, of.Egress
+		if l.Acquire(now, p) != nil || p.State() != Granted {
+			t.Fatal("there is room")
+		}
+		l.Settle(now, p, Outcome{})
+	}))
+}

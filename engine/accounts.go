@@ -6,6 +6,7 @@ import (
 
 	"github.com/sluice-engine/sluice/auth"
 	"github.com/sluice-engine/sluice/messages"
+	"github.com/sluice-engine/sluice/throttle"
 )
 
 // SetAccount adds an account, or has another authenticator take the place of the one it
@@ -51,6 +52,9 @@ func (e *Engine) RemoveAccount(name string) error {
 func accountMistakes(name string, authenticator auth.Authenticator) []error {
 	if name == "" {
 		return []error{errors.New(`Accounts[""] has no name: the default account is Auth`)}
+	}
+	if name == throttle.DefaultAccount {
+		return []error{fmt.Errorf("Accounts[%q]: the name is that of the default account where one of its scopes is meant", name)}
 	}
 	return authMistakes(fmt.Sprintf("Accounts[%q]", name), authenticator)
 }

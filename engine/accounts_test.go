@@ -456,6 +456,7 @@ func TestAnAccountWithAMistakeIsToldByItsNameAndChangesNothing(t *testing.T) {
 		`Accounts["a"] is a nil *auth.HMACQuery`:                                      {Accounts: map[string]auth.Authenticator{"a": noScheme}},
 		`Accounts["a"]: auth: HMACQuery: Key: missing`:                                {Accounts: map[string]auth.Authenticator{"a": auth.HMACQuery{Secret: "s"}}},
 		`Accounts["b"]: auth: Chain[0] is nil`:                                        {Accounts: map[string]auth.Authenticator{"a": nil, "b": auth.Chain{nil}}},
+		`Accounts["-"]: the name is that of the default account`:                      {Accounts: map[string]auth.Authenticator{"-": nil}},
 		`Accounts[""] has no name: the default account is Auth`:                       {Accounts: map[string]auth.Authenticator{"": hmacAccount("hmac-1")}},
 		`Accounts["a"]: auth: HMACQuery: Secret: is not as it was handed out: it has`: {Accounts: map[string]auth.Authenticator{"a": auth.Binance("k", "s\n")}},
 	} {

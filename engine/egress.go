@@ -12,6 +12,7 @@ import (
 
 	"github.com/sluice-engine/sluice/actors/pool"
 	"github.com/sluice-engine/sluice/internal/wire/dial"
+	"github.com/sluice-engine/sluice/throttle"
 )
 
 // Egress is a way out beside that of Dial: another local address, another proxy. It has
@@ -52,6 +53,9 @@ func (p *plan) readEgress() {
 		if name == "" {
 			p.mistakes = append(p.mistakes, errors.New(`Egress[""] has no name: the default egress is Dial`))
 			continue
+		}
+		if name == throttle.DefaultEgress {
+			p.complain("%s: the name is that of the default egress where one of its scopes is meant", field)
 		}
 		p.complainOf(field+".ProxyConnectHeader", dial.CheckConnectHeader(way.ProxyConnectHeader))
 		if way.LocalAddr == "" {

@@ -9,10 +9,14 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/sluice-engine/sluice/auth"
 	"github.com/sluice-engine/sluice/engine"
 	"github.com/sluice-engine/sluice/throttle"
 	"github.com/sluice-engine/sluice/throttle/feedback"
 )
+
+// unsigned are accounts that have quotas of their own, and sign nothing.
+var unsigned = map[string]auth.Authenticator{"main": nil, "sub": nil}
 
 var orderLimits = []throttle.Limit{
 	{ID: "address", Quota: 100, Per: time.Minute},
@@ -32,7 +36,7 @@ func usedOf(eng *engine.Engine, id string, of engine.Parts) int64 {
 func TestARequestIsChargedToTheMetersOfItsAccountAndKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer(t, nil)
-		eng := s.newEngine(t, engine.Config{Limits: orderLimits})
+		eng := s.newEngine(t, engine.Config{Accounts: unsigned, Limits: orderLimits})
 		began := time.Now()
 		for _, account := range []string{"main", "sub", ""} {
 			for _, key := range []string{"BTC", "ETH"} {
@@ -52,7 +56,7 @@ func TestARequestIsChargedToTheMetersOfItsAccountAndKey(t *testing.T) {
 func TestALimitIsAdjustedForOneAccountAndKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer(t, nil)
-		eng := s.newEngine(t, engine.Config{Limits: orderLimits})
+		eng := s.newEngine(t, engine.Config{Accounts: unsigned, Limits: orderLimits})
 		require.NoError(t, eng.AdjustLimit("orders", engine.Parts{Account: "main", Key: "BTC"}, 1))
 		require.EqualValues(t, 1, usedOf(eng, "orders", engine.Parts{Account: "main", Key: "BTC"}))
 		require.ErrorIs(t, eng.AdjustLimit("orders", engine.Parts{Account: "main"}, 1), engine.ErrNoKey)
@@ -68,7 +72,7 @@ func TestALimitIsAdjustedForOneAccountAndKey(t *testing.T) {
 func TestARequestHasAWeightOfItsOwnForEveryLimitOnItsRoute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer(t, nil)
-		eng := s.newEngine(t, engine.Config{Limits: orderLimits})
+		eng := s.newEngine(t, engine.Config{Accounts: unsigned, Limits: orderLimits})
 		full := &engine.Request{Path: "/", LimitID: "order", Key: "BTC", Weights: map[string]int64{"address": 7}}
 		free := &engine.Request{Path: "/", LimitID: "order", Key: "BTC", Weights: map[string]int64{"address": 3, "orders": 0}}
 		began := time.Now()
@@ -111,7 +115,7 @@ func TestAReaderIsToldWhoseRequestWasAnswered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer(t, nil)
 		var read []feedback.Answer
-		eng := s.newEngine(t, engine.Config{Limits: orderLimits, Feedback: func(a feedback.Answer) feedback.Feedback {
+		eng := s.newEngine(t, engine.Config{Accounts: unsigned, Limits: orderLimits, Feedback: func(a feedback.Answer) feedback.Feedback {
 			read = append(read, a)
 			return feedback.Feedback{Usage: []feedback.Usage{{Limit: "orders", Used: 1}}}
 		}})
@@ -137,7 +141,7 @@ func TestARefusalOfOneAccountLetsTheOthersGoOn(t *testing.T) {
 				w.WriteHeader(http.StatusTooManyRequests)
 			}
 		})
-		eng := s.newEngine(t, engine.Config{Limits: []throttle.Limit{{ID: "orders", Quota: 100, Per: time.Minute, By: throttle.ByAccount, Scope: "account"}}, DefaultLimitID: "orders"})
+		eng := s.newEngine(t, engine.Config{Accounts: unsigned, Limits: []throttle.Limit{{ID: "orders", Quota: 100, Per: time.Minute, By: throttle.ByAccount, Scope: "account"}}, DefaultLimitID: "orders"})
 		began := time.Now()
 		for _, account := range []string{"main", "sub", ""} {
 			_, err := eng.Do(t.Context(), &engine.Request{Path: "/" + account, Account: account})

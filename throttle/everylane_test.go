@@ -132,6 +132,7 @@ func newTwins(t *rapid.T, rng *rand.Rand) *twins {
 		}
 		return l
 	}
+	apart := []By{0, ByAccount, ByAccount | ByEgress}[rng.IntN(3)] // in either table: it cannot change
 	for i := range w.limits {
 		w.limits[i] = []Limit{
 			limit("pool"),
@@ -142,7 +143,7 @@ func newTwins(t *rapid.T, rng *rand.Rand) *twins {
 			{ID: "two", Linked: []Link{{ID: "heavy"}, {ID: "lone"}}},
 		}
 		w.limits[i][1].Keyed = !w.replaces
-		w.limits[i][2].Scope = "other"
+		w.limits[i][2].Scope, w.limits[i][2].By = "other", apart
 	}
 	o := Options{Aging: []time.Duration{0, 300 * ms}[rng.IntN(2)], MaxQueued: 60}
 	for i := range w.ledgers {
@@ -247,6 +248,12 @@ func (w *twins) ask() {
 	if asked.Limit != "route" && asked.Limit != "two" && rng.IntN(3) == 0 {
 		asked.Weight = 1 + rng.Int64N(4)
 	}
+	asked.Account, asked.Egress = []string{"", "main"}[rng.IntN(2)], []string{"", "eth1"}[rng.IntN(2)]
+	if weighs := map[string][]string{"key": {"key", "pool"}, "heavy": {"pool", "heavy"}, "route": {"heavy", "pool"}}[asked.Limit]; rng.IntN(3) == 0 {
+		for _, id := range weighs[:min(len(weighs), 1+rng.IntN(2))] {
+			asked.Weights = append(asked.Weights, Cost{id, rng.Int64N(3) * rng.Int64N(2)})
+		}
+	}
 	if rng.IntN(4) == 0 {
 		asked.Deadline = w.now + time.Duration(1+rng.IntN(2000))*ms
 	}
@@ -305,6 +312,7 @@ func (w *twins) pause() {
 	rng := w.rng
 	// Not AnyOrigin: in which order that comes to origins differs between the two.
 	s := Scope{Origin: fmt.Sprint(rng.IntN(2)), Name: []string{"", "other", WholeOrigin}[rng.IntN(3)]}
+	s = w.ledgers[0].ScopeOf(s.Origin, s.Name, Parts{Account: []string{"", "main"}[rng.IntN(2)], Egress: []string{"", "eth1"}[rng.IntN(2)]})
 	span := time.Duration(rng.IntN(1500)) * ms
 	switch rng.IntN(3) {
 	case 0:

@@ -214,7 +214,7 @@ func forgetfulAndTwin(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		kind := rapid.SampledFrom([]Window{Sliding, Fixed, FixedFromFirst, Leaky, Concurrency, Lifetime}).Draw(t, "kind")
 		limits := []Limit{
-			{ID: "k", Quota: 3, Per: sec, Window: kind, Keyed: true, Scope: "keys"},
+			{ID: "k", Quota: 3, Per: sec, Window: kind, Keyed: true, Scope: "keys", By: rapid.SampledFrom([]By{0, ByAccount}).Draw(t, "by")},
 			{ID: "pool", Quota: 6, Per: 2 * sec},
 			{ID: "both", Quota: 40, Per: 12 * sec, Keyed: true, Linked: []Link{{ID: "k"}, {ID: "pool"}}},
 		}
@@ -280,6 +280,10 @@ func (w *forgettingPair) step(t *rapid.T) {
 			Limit: rapid.SampledFrom([]string{"k", "k", "both"}).Draw(t, "limit"), Key: key,
 			Origin:   rapid.SampledFrom([]string{"", "", "", "host"}).Draw(t, "origin"),
 			Priority: Priority(rapid.IntRange(-1, 1).Draw(t, "priority")),
+			Account:  rapid.SampledFrom([]string{"", "main"}).Draw(t, "account"),
+		}
+		if rapid.IntRange(0, 3).Draw(t, "weighs") == 0 {
+			p.Weights = []Cost{{"k", rapid.Int64Range(0, 1).Draw(t, "weight")}}
 		}
 		for range rapid.IntRange(1, 4).Draw(t, "permits") {
 			w.ask(t, p)

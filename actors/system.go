@@ -209,6 +209,14 @@ func (s *System) AdjustLimit(id string, of throttle.Parts, delta int64) error {
 	return cmp.Or(err, answer.Err)
 }
 
+// SetShare changes share and safety margin of one limit.
+func (s *System) SetShare(id string, share, margin float64) error {
+	answer, err := ask[protocol.ShareSet](context.Background(), s.throttler, s.ended, func(owner protocol.Recipient) any {
+		return protocol.SetShare{ID: id, Share: share, Margin: margin, Owner: owner}
+	})
+	return cmp.Or(err, answer.Err)
+}
+
 // Epoch is instant zero of the ledger's clock.
 func (s *System) Epoch() time.Time { return s.epoch }
 

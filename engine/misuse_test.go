@@ -48,7 +48,7 @@ func TestWhatIsMissingIsNamedAndNothingPanics(t *testing.T) {
 		require.ErrorIs(t, err, engine.ErrNoEngine)
 		for _, err := range []error{
 			nobody.Close(), nobody.Shutdown(t.Context()), nobody.Warm(t.Context(), "", 1), nobody.ReplaceLimits(nil),
-			nobody.AdjustLimit("a", engine.Parts{}, 1), nobody.UpdateCookies("http://server.test/"),
+			nobody.AdjustLimit("a", engine.Parts{}, 1), nobody.SetShare("a", 1, 0), nobody.AnnounceQuota("a", throttle.Parts{}, 1), nobody.UpdateCookies("http://server.test/"),
 			nobody.Pause(throttle.Scope{}, time.Second), nobody.Resume(throttle.Scope{}),
 		} {
 			require.ErrorIs(t, err, engine.ErrNoEngine)

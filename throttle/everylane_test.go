@@ -71,7 +71,7 @@ func letsPass(t require.TestingT, l *Ledger, now time.Duration, ln *lane) bool {
 	i := slices.IndexFunc(ln.claims, func(c claim) bool { return c.line == ln.line })
 	c, m := &ln.claims[i], ln.line.meter
 	room, want := m.window.room(now), heldByAll(l, ln, i)+c.want
-	return want <= room && m.spreadUntil(now) <= now || c.review <= now || c.far && want <= m.rule.terms.quota ||
+	return want <= room && m.spreadUntil(now) <= now || c.review <= now || c.far && want <= m.terms.quota ||
 		c.pend > 0 && m.holdsFrom(now, room, want, c.pend) <= now
 }
 

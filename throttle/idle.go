@@ -246,7 +246,7 @@ func (l *Ledger) idle(now time.Duration, p *path) (state idleness, because *mete
 
 // idle reports whether a new meter would do as well.
 func (m *meter) idle(now time.Duration) idleness {
-	t := m.rule.terms
+	t := m.terms
 	if m.line != nil || m.lost != nil || m.window.inFlight() != 0 || !m.pace.idle(now, t.memory()) || !m.spread.idle(now, t) {
 		return busy
 	}

@@ -110,6 +110,13 @@ type Limit struct {
 	// is learned from what Ledger.Sync is told. That is an estimate: unlike
 	// everything else here it makes a refusal unlikely, and does not rule it out.
 	Shared float64
+	// Share is the part of the quota this process may use, in (0, 1]; 0 means
+	// Options.Share. With less than all of it what the server counts says nothing of
+	// our part: an engine then takes no note of it. See Ledger.SetShare.
+	Share float64
+	// SafetyMargin is the part of the share left unused, in [0, 1); 0 means
+	// Options.SafetyMargin, and NoMargin none at all.
+	SafetyMargin float64
 	// Scope names the limits that pause together, usually an address or an
 	// account at one exchange; see the type Scope. All limits without a name are
 	// one scope. WholeOrigin is no name for one. Limits of one name are best told apart

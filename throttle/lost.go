@@ -251,7 +251,7 @@ func (l *Ledger) LostHolding(now time.Duration) []LostLimit {
 	for _, s := range l.lost {
 		for _, c := range s.path.charges {
 			m := c.meter
-			quota := m.rule.terms.quota
+			quota := m.terms.quota
 			if seen[m] || m.lost.sum() <= quota/2 {
 				continue
 			}

@@ -7,8 +7,9 @@ import (
 
 // meter is one quota in use: a limit, or its instance for some parts.
 type meter struct {
-	of   *Parts // what tells it from the others of its rule; the parts that By does not name are empty
-	next *meter // of those of the rule that share a hash
+	of    *Parts // what tells it from the others of its rule; the parts that By does not name are empty
+	next  *meter // of those of the rule that share a hash
+	terms *terms // those of the rule, or of the quota that was announced for this one alone
 
 	// What few meters need; nil until they do.
 	lost *lostWeights
@@ -29,7 +30,7 @@ func (m *meter) link() **meter { return &m.next }
 // what the window keeps it for. An idle limit that is kept for as long has lost
 // one turn of that room; a budget that never comes back loses nothing by waiting.
 func (m *meter) cycle() time.Duration {
-	t := m.rule.terms
+	t := m.terms
 	switch m.rule.Window {
 	case Leaky:
 		return m.rule.flight + t.emptying()
@@ -243,7 +244,7 @@ func (l *Ledger) meterFor(now time.Duration, r *rule, parts *Parts) *meter {
 }
 
 func (l *Ledger) makeMeter(now time.Duration, r *rule, of *Parts) *meter {
-	m := newMeter(r)
+	m := newMeter(r, l.termsOf(r, *of))
 	m.of = of
 	if f, ok := m.window.(*fixed); ok {
 		f.unseen = r.unseen
@@ -257,17 +258,17 @@ func (l *Ledger) makeMeter(now time.Duration, r *rule, of *Parts) *meter {
 
 // newMeter makes the meter of a rule with its window, in one piece if that is of the
 // usual kind.
-func newMeter(r *rule) *meter {
+func newMeter(r *rule, t *terms) *meter {
 	if r.Window == Sliding {
 		one := new(struct {
 			meter
 			sliding
 		})
-		one.sliding.terms = r.terms
-		one.rule, one.window = r, &one.sliding
+		one.sliding.terms = t
+		one.rule, one.meter.terms, one.window = r, t, &one.sliding
 		return &one.meter
 	}
-	return &meter{rule: r, window: newWindow(r.Window, r.terms)}
+	return &meter{rule: r, terms: t, window: newWindow(r.Window, t)}
 }
 
 // each calls do for every meter of a rule; do must not make or forget any.

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"math"
 	"time"
 )
 
@@ -101,12 +100,3 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	return o, errors.Join(errs...)
 }
-
-// portion returns the part of a quota this process may use, rounded down. The
-// rounding forgives the last bits of share times quota, so that 0.29 of 100
-// is 29.
-func (o Options) portion(quota int64) int64 {
-	return min(quota, int64(math.Floor(float64(quota)*o.factor()+1e-6)))
-}
-
-func (o Options) factor() float64 { return o.Share * (1 - o.SafetyMargin) }

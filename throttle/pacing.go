@@ -77,7 +77,7 @@ func (l *Ledger) paced(p *Permit) bool {
 // tally notes a grant of w on m: urgent ones make the rate, bulk ones move the
 // next bulk grant away.
 func (l *Ledger) tally(now time.Duration, m *meter, p *Permit, w int64) {
-	memory := m.rule.terms.memory()
+	memory := m.terms.memory()
 	if m.pace == nil {
 		m.pace = new(pace)
 	}
@@ -106,7 +106,7 @@ type outlook struct {
 
 // outlook returns ok only where bulk work is to be paced.
 func (m *meter) outlook(now time.Duration, urgent, z float64) (o outlook, ok bool) {
-	t := m.rule.terms
+	t := m.terms
 	o = outlook{urgent: urgent, z: z, half: float64(t.quota) / 2}
 	switch w := m.window.(type) {
 	case *concurrency, *lifetime:
@@ -162,13 +162,13 @@ func (o *outlook) gap(room int64) float64 {
 // paceOpening returns the first instant at which bulk work may take w from m,
 // of which need, w included, must be free beside what is kept.
 func (l *Ledger) paceOpening(now time.Duration, m *meter, need, w int64) time.Duration {
-	urgent := m.pace.rate(now, m.rule.terms.memory())
+	urgent := m.pace.rate(now, m.terms.memory())
 	o, ok := m.outlook(now, urgent, l.options.Pacing.Z)
 	if !ok {
 		return now
 	}
 	keep := int64(o.keep())
-	if w > m.rule.terms.quota-keep {
+	if w > m.terms.quota-keep {
 		return now // it could never go with so much kept
 	}
 	at := now
@@ -194,7 +194,7 @@ const fadeSteps = 128
 // what is kept for it leaves room for need. It is hardly ever late, for what is kept
 // falls no faster than the rate of urgent work is forgotten.
 func (m *meter) fades(now time.Duration, keep float64, need int64) time.Duration {
-	memory := m.rule.terms.memory()
+	memory := m.terms.memory()
 	step := memory / fadeSteps
 	spare := m.window.room(now) - need
 	if spare < 0 {

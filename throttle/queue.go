@@ -247,7 +247,7 @@ func (q *queue) take(ln *lane) {
 	for i := range ln.claims {
 		c := &ln.claims[i]
 		q.detach(c)
-		if c.line.root != nil && c.line.root.beyond <= c.line.meter.rule.terms.quota {
+		if c.line.root != nil && c.line.root.beyond <= c.line.meter.terms.quota {
 			q.touch(c.line)
 		}
 	}

@@ -99,9 +99,9 @@ func (r *rule) idle(now time.Duration) bool {
 // forgotten may be in it still. What an older window was too short to remember, a
 // longer one does not know of either.
 func (m *meter) move(now time.Duration, r *rule) {
-	was, quota := m.window, m.rule.terms.quota
+	was, quota := m.window, m.terms.quota
 	kind := m.rule.Window
-	m.rule, m.paths = r, 0
+	m.rule, m.terms, m.paths = r, r.terms, 0
 	if kind == r.Window {
 		was.resize(now, r.terms)
 		return

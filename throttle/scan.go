@@ -90,7 +90,7 @@ func (l *Ledger) passes(now time.Duration, ln *lane) bool {
 	}
 	room, want := m.window.room(now), behind(ahead, c.want)
 	return c.mode == plain && want <= room && m.spreadUntil(now) <= now || c.review <= now ||
-		c.far && want <= m.rule.terms.quota ||
+		c.far && want <= m.terms.quota ||
 		c.pend > 0 && m.holdsFrom(now, room, want, c.pend) <= now
 }
 
@@ -152,8 +152,8 @@ func (l *Ledger) attendLimit(now time.Duration, ln *line) {
 		found = q.wakeClaim(ln.firstToReview(q, now)) || found
 	}
 	at = min(at, ln.root.soonest)
-	if ln.root.beyond <= m.rule.terms.quota {
-		found = q.wakeClaim(ln.firstWithin(q, m.rule.terms.quota, isFar)) || found
+	if ln.root.beyond <= m.terms.quota {
+		found = q.wakeClaim(ln.firstWithin(q, m.terms.quota, isFar)) || found
 	}
 	if ln.root.pending != nothing {
 		next := toHold{at: max(at, now+1)}
@@ -371,7 +371,7 @@ func (q *queue) amend(c *claim, next stance, head *Permit) {
 func (l *Ledger) expected(now time.Duration, c *claim, p *Permit) time.Duration {
 	m := c.line.meter
 	need := c.ahead + c.weight + m.rule.kept(p.Priority)
-	if need > m.rule.terms.quota {
+	if need > m.terms.quota {
 		return never
 	}
 	if lost := m.lost.sum(); lost > 0 {

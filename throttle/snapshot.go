@@ -84,7 +84,7 @@ func (m *meter) snapshot(now time.Duration, queued []Class, paused time.Duration
 	room := m.window.room(now)
 	return LimitSnapshot{
 		ID: m.rule.ID, Account: m.of.Account, Key: m.of.Key, Egress: m.of.Egress, Window: m.rule.Window,
-		Quota: m.rule.terms.quota, Used: m.rule.terms.quota - room, InFlight: m.window.inFlight(), Room: room,
+		Quota: m.terms.quota, Used: m.terms.quota - room, InFlight: m.window.inFlight(), Room: room,
 		Next:   max(m.clears(now, 1, m.window.inFlight()-m.lost.sum()), paused),
 		Queued: queued,
 	}

@@ -29,7 +29,7 @@ func (s *spread) idle(now time.Duration, t *terms) bool {
 func (l *Ledger) spreadAfter(now time.Duration, p *Permit) {
 	for i, c := range p.path.charges {
 		m := c.meter
-		if t := m.rule.terms; m.rule.Window == Sliding && t.hold >= spreadFrom &&
+		if t := m.terms; m.rule.Window == Sliding && t.hold >= spreadFrom &&
 			m.heavy(p.weight(i)) && now-p.granted >= t.hold/spreadWait {
 			if m.spread == nil {
 				m.spread = new(spread)
@@ -48,14 +48,14 @@ func (m *meter) spreadUntil(now time.Duration) time.Duration {
 	return min(m.spread.next, m.spread.until)
 }
 
-func (m *meter) heavy(w int64) bool { return w > m.rule.terms.quota/spreadHeavy }
+func (m *meter) heavy(w int64) bool { return w > m.terms.quota/spreadHeavy }
 
 // spreadOut moves the next grant away by what a light one of w takes to come back.
 func (m *meter) spreadOut(now time.Duration, w int64) {
 	if m.heavy(w) {
 		return
 	}
-	t := m.rule.terms
+	t := m.terms
 	step := mulDivDown(t.hold, w, t.quota)
 	m.spread.next = max(m.spread.next, now-t.hold/spreadSlack) + step - step/(spreadFaster+1)
 }

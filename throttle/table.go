@@ -50,7 +50,15 @@ type rule struct {
 	alone  *route            // that leads to its meters and nowhere else; nil before the first use
 	known  map[string]bool   // Keys, if they are many
 	flight time.Duration     // from grant to answer, on average
-	unseen bool              // what a window was not charged with may have been forgotten with its key
+
+	announced map[Parts]int64  // quotas, by what tells the meters apart; those that do not count are missing
+	tiers     map[int64]*terms // by quota, other than the declared one
+
+	fallback   *rule  // that takes over when it is spent; nil for none
+	heaviest   int64  // that any route is charged for it
+	heaviestOf string // one that is charged so much
+
+	unseen bool // what a window was not charged with may have been forgotten with its key
 }
 
 // route is what a request naming a limit is charged.
@@ -66,6 +74,12 @@ type route struct {
 	reserves bool             // some toll keeps room for urgent requests
 	last     *path            // the one that was asked for last; may be nil
 	paths    map[uint64]*path // by the hash of their parts and origin; nil before the first
+
+	falls   bool     // some toll is on a budget with a fallback
+	detours []*route // around each toll; nil before the first
+	from    *route   // that this is a detour of; nil if it is none
+	spent   []string // the budgets that a detour goes around
+	stand   string   // what is charged in place of the limit that is named, if that is a budget it goes around
 }
 
 type toll struct {
@@ -88,6 +102,10 @@ func compile(limits []Limit, o Options, c *serverClock) (*table, error) {
 	}
 	for i := range limits {
 		b.checkLinks(i)
+		b.checkFallback(i)
+	}
+	for i := range limits {
+		b.checkFallbackCycle(i)
 	}
 	if len(b.errs) > 0 {
 		return nil, errors.Join(b.errs...)
@@ -155,6 +173,7 @@ type declared struct {
 	tolls []toll // its own, if it has a quota, and what its links come to
 	open  bool   // tolls are being added up: who comes by here has found a cycle
 	added bool   // tolls are known
+	ends  bool   // its fallbacks do not go in a circle
 
 	// sum is the last one that the limit was met in, and at its place there.
 	sum uint32
@@ -191,6 +210,9 @@ func (b *builder) declare(place int) {
 	b.checkQuota(l)
 	b.checkTimes(l)
 	b.checkKeys(l)
+	if err := l.checkShare(); err != nil {
+		b.complain(l, "%w", err)
+	}
 	if len(b.errs) > before {
 		return
 	}
@@ -258,7 +280,7 @@ func (b *builder) checkRoute(l *Limit) {
 		{"burst", l.Burst != 0}, {"tick", l.Tick != 0},
 		{"offset", l.Offset != 0}, {"location", l.Location != nil}, {"months", l.Months != 0},
 		{"rtt floor", l.RTTFloor != 0}, {"max delay", l.MaxDelay != 0}, {"close delay", l.CloseDelay != 0},
-		{"shared", l.Shared != 0}, {"scope", l.Scope != ""},
+		{"shared", l.Shared != 0}, {"share", l.Share != 0}, {"safety margin", l.SafetyMargin != 0}, {"fallback", l.Fallback != ""}, {"adopt", l.Adopt != AdoptLower}, {"scope", l.Scope != ""},
 	} {
 		if field.set {
 			b.complain(l, "is a route, for it has links and no quota, and so %s means nothing: give it to what it is linked to, or give it a quota", field.name)
@@ -283,6 +305,9 @@ func (b *builder) checkQuota(l *Limit) {
 	}
 	if l.By&^byAll != 0 {
 		b.complain(l, "by %#x names more than account, key and egress", uint8(l.By))
+	}
+	if l.Adopt >= adoptKinds {
+		b.complain(l, "adopt %d is unknown", l.Adopt)
 	}
 	if l.Window >= windowKinds {
 		b.complain(l, "window %d is unknown", l.Window)
@@ -334,39 +359,31 @@ func (b *builder) checkTimes(l *Limit) {
 
 // checkRoom checks what share, margin, tick and reserves leave of the quota.
 func (b *builder) checkRoom(r *rule) {
-	var kept int64
-	for _, reserve := range r.Reserve {
-		kept += reserve.Weight
-	}
-	switch room := r.terms.quota; {
-	case room < 1:
-		b.complain(&r.Limit, "admits nothing: share, safety margin and tick leave %d", room)
-	case r.Weight > room:
-		b.complain(&r.Limit, "weight %d never fits into %d", r.Weight, room)
-	case kept >= room:
-		b.complain(&r.Limit, "reserves of %d leave nothing of %d", kept, room)
+	if err := r.leavesRoom(r.terms); err != nil {
+		b.complain(&r.Limit, "%w", err)
 	}
 }
 
 // terms derives what the arithmetic needs.
 func (l *Limit) terms(o Options, c *serverClock) terms {
 	grid, per := l.grid()
+	factor := l.factor(o)
 	t := terms{
-		quota: o.portion(l.Quota), per: per, hold: c.spanAtLeast(per), short: c.spanAtMost(per),
-		rttFloor: l.RTTFloor, grid: grid, clock: c, shared: o.factor() < 1, others: l.Shared,
+		quota: portion(l.Quota, factor), per: per, hold: c.spanAtLeast(per), short: c.spanAtMost(per),
+		rttFloor: l.RTTFloor, grid: grid, clock: c, shared: factor < 1, others: l.Shared,
 		maxDelay: cmp.Or(l.MaxDelay, defaultMaxDelay), closeDelay: cmp.Or(l.CloseDelay, defaultCloseDelay),
 	}
 	if l.Window == Leaky {
 		t.top = cmp.Or(l.Burst, l.Quota)
-		t.quota = o.portion(t.top)
+		t.quota = portion(t.top, factor)
 		t.rate = l.Quota
 		// A nanosecond on top of what the float cut off: draining slowly is safe.
-		t.drain = time.Duration(float64(c.spanAtLeast(l.Per))/o.factor()) + 1
+		t.drain = time.Duration(float64(c.spanAtLeast(l.Per))/factor) + 1
 		if l.Tick > 0 {
 			t.step = max(1, int64(mulDivUp(l.Tick, l.Quota, int64(max(l.Per, 1)))))
 			t.quota -= t.step
 		}
-		if o.factor() == 1 {
+		if factor == 1 {
 			t.drain = c.spanAtLeast(l.Per) // exact
 		}
 	}
@@ -470,14 +487,26 @@ func (b *builder) resolve(place int) {
 	}
 	r.paused = b.scopes[WholeOrigin]
 	r.by = r.paused
+	r.look()
 	for _, c := range r.tolls {
-		r.by |= c.rule.By
-		r.paused |= b.scopes[c.rule.Scope]
-		r.apart = r.apart || c.rule.By != 0
-		r.budget = r.budget || c.rule.Window == Lifetime
-		r.reserves = r.reserves || len(c.rule.Reserve) > 0
+		for rule := c.rule; rule != nil; rule = rule.fallback { // its detours obey the scopes of those too
+			r.paused |= b.scopes[rule.Scope]
+		}
+		c.rule.bears(c.weight, r.id)
 		if room := c.rule.terms.quota; c.weight > room {
 			b.complain(d.Limit, "charges %d to %q, which never fits into %d", c.weight, c.rule.ID, room)
 		}
+	}
+	b.checkDetours(d.Limit, r)
+}
+
+// look says of what kinds the tolls of a route are.
+func (r *route) look() {
+	for _, c := range r.tolls {
+		r.by |= c.rule.By
+		r.apart = r.apart || c.rule.By != 0
+		r.budget = r.budget || c.rule.Window == Lifetime
+		r.reserves = r.reserves || len(c.rule.Reserve) > 0
+		r.falls = r.falls || c.rule.fallback != nil
 	}
 }

@@ -145,6 +145,7 @@ func (f *fromFirst) fill(now time.Duration) { f.burden(now, f.room(now)) }
 
 func (f *fromFirst) resize(now time.Duration, t *terms) {
 	f.advance(now)
-	f.others = f.others || t.per != f.per // the windows open now are of neither length
+	// The windows that are open now are of neither length, or others may have opened them.
+	f.others = f.others || t.per != f.per || f.shared && !t.shared
 	f.sliding.resize(now, t)
 }

@@ -86,7 +86,13 @@ const mostSpent = 1 << 60
 
 func (l *lifetime) spend(w int64) { l.spent = min(max(l.spent+w, -mostSpent), mostSpent) }
 
-func (l *lifetime) resize(_ time.Duration, t *terms) { l.terms = t }
+// resize leaves a guess what it is: that everything is spent.
+func (l *lifetime) resize(_ time.Duration, t *terms) {
+	l.terms = t
+	if l.assumed {
+		l.spent = max(l.spent, l.quota-l.flying)
+	}
+}
 
 func (l *lifetime) settle(w int64, a answer) time.Duration {
 	l.flying -= w

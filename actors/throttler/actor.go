@@ -86,9 +86,7 @@ func (t incarnation) Receive(ctx actor.Context) {
 	case protocol.ClockKnown:
 		t.desk.Due(t.now()) // whoever waits for a window may have an earlier one now
 	case protocol.ReplaceLimits:
-		err := t.desk.Replace(t.now(), m.Limits)
-		t.board.table.Store(t.desk.Table())
-		m.Owner.Tell(protocol.LimitsReplaced{Err: err})
+		m.Owner.Tell(protocol.LimitsReplaced{Err: t.desk.Replace(t.now(), m.Limits)})
 	case protocol.AdjustLimit:
 		m.Owner.Tell(protocol.LimitAdjusted{Err: t.desk.Adjust(t.now(), m.ID, m.Of, m.Delta)})
 	case protocol.PauseScope:
@@ -107,8 +105,24 @@ func (t incarnation) Receive(ctx actor.Context) {
 		t.alarm.Stop()
 	case *actor.Stopped:
 	default:
-		t.needs.Logger.Error("throttler was told a word it does not know", "word", fmt.Sprintf("%T", m))
+		if !t.changesQuota(m) {
+			t.needs.Logger.Error("throttler was told a word it does not know", "word", fmt.Sprintf("%T", m))
+		}
 	}
+}
+
+// changesQuota does what a word about the quota of one limit asks for, and reports false
+// for any other.
+func (t *Throttler) changesQuota(message any) bool {
+	switch m := message.(type) {
+	case protocol.SetShare:
+		m.Owner.Tell(protocol.ShareSet{Err: t.desk.SetShare(t.now(), m.ID, m.Share, m.Margin)})
+	case protocol.AnnounceQuota:
+		m.Owner.Tell(protocol.QuotaAnnounced{Err: t.desk.AnnounceQuota(t.now(), m.ID, m.Parts, m.Quota)})
+	default:
+		return false
+	}
+	return true
 }
 
 func (t *Throttler) heed(m protocol.HeedAnswer) {
@@ -141,6 +155,9 @@ func (t *Throttler) AskForTime() {
 // Post is part of Outlet.
 func (t *Throttler) Post(paused []throttle.PausedScope) { t.board.post(paused) }
 
+// PostTable is part of Outlet.
+func (t *Throttler) PostTable(number uint32) { t.board.table.Store(number) }
+
 // Held reports whether a request must not leave now; see board. Any goroutine
 // may call it.
 func (t *Throttler) Held(origin string, charged *throttle.Charged) bool {
@@ -154,7 +171,7 @@ func (t *Throttler) Gated(origin string) bool { return t.board.gated(origin) }
 // Warn is part of Outlet.
 func (t *Throttler) Warn(text string, args ...any) { t.needs.Logger.Warn(text, args...) }
 
-// Outdated reports whether the limits were replaced since a permit was granted. Any
+// Outdated reports whether the limits may admit less than when a permit was granted. Any
 // goroutine that has the permit may call it.
 func (t *Throttler) Outdated(charged *throttle.Charged) bool {
 	return charged.Table() < t.board.table.Load()

@@ -21,6 +21,7 @@ type quiet struct {
 	told    []any
 	warned  []string
 	posted  []throttle.PausedScope
+	table   uint32
 	fails   bool                 // whoever is told something fails the call that tells it
 	refused func(*ticket.Ticket) // what a request does when it is refused
 }
@@ -30,6 +31,7 @@ func (q *quiet) ServerClock() Reading    { return q.reading }
 func (*quiet) AskForTime()               {}
 
 func (q *quiet) Post(paused []throttle.PausedScope) { q.posted = paused }
+func (q *quiet) PostTable(number uint32)            { q.table = number }
 func (q *quiet) Warn(text string, args ...any)      { q.warned = append(q.warned, fmt.Sprint(text, args)) }
 
 func (q *quiet) Tell(message any) {

@@ -35,6 +35,7 @@ type Desk struct {
 	asked      bool          // the server's clock was asked for
 
 	posted uint64                           // version of the pauses that were posted last
+	table  uint32                           // number of the table that was posted last
 	pauses map[throttle.Scope]time.Duration // until when scopes pause, as was last told
 	waits  map[string]time.Duration         // when it was told last that a route waits
 	lost   map[instance]time.Duration       // until when lost permits hold most of a limit, as was last told
@@ -62,6 +63,9 @@ type Outlet interface {
 	AskForTime()
 	// Post publishes what is paused, for requests that are about to leave.
 	Post([]throttle.PausedScope)
+	// PostTable publishes the number of the table, for requests that wait for their
+	// connection.
+	PostTable(number uint32)
 	// Warn tells whoever runs the engine; args are as in slog.
 	Warn(text string, args ...any)
 }
@@ -225,8 +229,12 @@ func (d *Desk) Settle(now time.Duration, t *ticket.Ticket) {
 	}
 }
 
-// post publishes what is paused if that has changed.
+// post publishes what is paused, and the number of the table, if that has changed.
 func (d *Desk) post(now time.Duration) {
+	if number := d.ledger.Table(); number != d.table {
+		d.table = number
+		d.out.PostTable(number)
+	}
 	if version := d.ledger.PauseVersion(); version != d.posted {
 		d.posted = version
 		d.out.Post(d.ledger.Paused(now))
@@ -367,8 +375,17 @@ func (d *Desk) Replace(now time.Duration, limits []throttle.Limit) error {
 	return nil
 }
 
-// Table returns the number of the table as it stands; see throttle.Ledger.Table.
-func (d *Desk) Table() uint32 { return d.ledger.Table() }
+// SetShare changes share and margin of one limit. With an error nothing has changed.
+func (d *Desk) SetShare(now time.Duration, id string, share, margin float64) error {
+	if err := d.ledger.SetShare(now, id, share, margin); err != nil {
+		return err
+	}
+	d.limits = slices.Clone(d.limits) // the list is not the desk's alone
+	i := slices.IndexFunc(d.limits, func(l throttle.Limit) bool { return l.ID == id })
+	d.limits[i].Share, d.limits[i].SafetyMargin = share, margin
+	d.grant(now)
+	return nil
+}
 
 // Pause stops a scope until an instant. The error is that of an unknown scope.
 func (d *Desk) Pause(now time.Duration, scope throttle.Scope, until time.Duration) error {

@@ -58,6 +58,7 @@ type world struct {
 	pauses  pauses
 	heard   Heard                  // what the desk is being told of an answer
 	posted  []throttle.PausedScope // what is published
+	number  uint32                 // of the table, as it is published
 	ahead   time.Duration          // the server's clock, of ours
 	reading *reading               // what is known of it; nil is nothing
 
@@ -178,6 +179,13 @@ func (w *world) AskForTime() {
 // Post is part of Outlet.
 func (w *world) Post(paused []throttle.PausedScope) {
 	w.posted = slices.Clone(paused)
+	w.done()
+}
+
+// PostTable is part of Outlet.
+func (w *world) PostTable(number uint32) {
+	require.Greater(w, number, w.number)
+	w.number = number
 	w.done()
 }
 

@@ -2,7 +2,9 @@ package throttler
 
 import (
 	"cmp"
+	"errors"
 	"maps"
+	"strconv"
 	"time"
 
 	"github.com/sluice-engine/sluice/throttle"
@@ -15,6 +17,7 @@ type Heard struct {
 	Of            throttle.Parts // of the request
 	Left          time.Duration  // when the request was given its permit, or was sent without one
 	Said          *feedback.Feedback
+	Charged       throttle.Charged // by its permit, if it had one
 }
 
 func partsOf(p *throttle.Permit) throttle.Parts {
@@ -53,7 +56,7 @@ func (d *Desk) heed(now time.Duration, h Heard) {
 // names, or every scope of the limits that the request was charged to; of each the part
 // of the request's own account and egress, where it is told apart so.
 func (d *Desk) scopesOf(h Heard) []throttle.Scope {
-	names := d.ledger.Scopes(h.Limit)
+	names := d.ledger.ScopesOf(h.Limit, h.Charged)
 	switch {
 	case h.Said.Whole || len(names) == 0: // a request without a limit speaks for all of its origin
 		names = []string{throttle.WholeOrigin}
@@ -67,17 +70,18 @@ func (d *Desk) scopesOf(h Heard) []throttle.Scope {
 	return scopes
 }
 
-// fillOwn takes the limit that the request named for full, and reports false if
-// that has no quota of its own.
+// fillOwn takes the limit that the request named for full, or the fallback that was
+// charged in its place, and reports false if that has no quota of its own.
 func (d *Desk) fillOwn(now time.Duration, h Heard) bool {
-	quota, _, _ := d.ledger.Quota(h.Limit)
+	limit := cmp.Or(h.Charged.Stand(), h.Limit)
+	quota, _, _ := d.ledger.QuotaOf(limit, h.Of)
 	if quota == 0 {
 		return false
 	}
-	if err := d.ledger.Sync(now, h.Limit, h.Of, quota, 0); err != nil {
+	if err := d.ledger.Sync(now, limit, h.Of, quota, 0); err != nil {
 		return false
 	}
-	d.out.Warn("refused, taking the limit for full", "limit", h.Limit, "origin", h.Origin)
+	d.out.Warn("refused, taking the limit for full", "limit", limit, "origin", h.Origin)
 	return true
 }
 
@@ -97,23 +101,24 @@ func (d *Desk) tellPause(now time.Duration, text string, h Heard, scope throttle
 	d.out.Warn(text, "origin", scope.Origin, "scope", scope.Name, "route", h.Limit, "pause", until-now)
 }
 
-// correct passes on what the server counts: for the request's own account, key and
-// egress, unless the reader names others. With a share of the quota the server's count
-// says nothing about ours.
+// correct passes on what the server counts, and what it says the quota is: for the
+// request's own account, key and egress, unless the reader names others. With a share of
+// the limit's quota the server's count says nothing about ours.
 func (d *Desk) correct(now time.Duration, asked throttle.Parts, u feedback.Usage) {
-	quota, burst, known := d.ledger.Quota(u.Limit)
+	of := throttle.Parts{
+		Account: cmp.Or(u.Account, asked.Account), Key: cmp.Or(u.Key, asked.Key), Egress: cmp.Or(u.Egress, asked.Egress),
+	}
+	quota, burst, known := d.ledger.QuotaOf(u.Limit, of)
 	if !known {
 		d.warnOnce(u.Limit, "feedback names an unknown limit", "limit", u.Limit)
 		return
 	}
-	if u.Quota > 0 && u.Quota != quota {
-		d.warnOnce(u.Limit, "server's quota is not the table's", "limit", u.Limit, "server", u.Quota, "table", quota)
+	if u.Quota != 0 && u.Quota != quota {
+		d.adopt(now, u, of)
+		_, burst, _ = d.ledger.QuotaOf(u.Limit, of)
 	}
-	if share := d.options.Share; share != 0 && share != 1 {
+	if !d.ledger.Alone(u.Limit) {
 		return
-	}
-	of := throttle.Parts{
-		Account: cmp.Or(u.Account, asked.Account), Key: cmp.Or(u.Key, asked.Key), Egress: cmp.Or(u.Egress, asked.Egress),
 	}
 	var window time.Duration
 	if !u.At.IsZero() {
@@ -122,6 +127,38 @@ func (d *Desk) correct(now time.Duration, asked throttle.Parts, u feedback.Usage
 	if err := d.ledger.Sync(now, u.Limit, of, u.Of(burst), window); err != nil {
 		d.warnOnce(u.Limit, "feedback could not be used", "limit", u.Limit, "error", err)
 	}
+}
+
+// adopt passes on a quota that the server announces and that is not the one that counts,
+// and says what comes of it.
+func (d *Desk) adopt(now time.Duration, u feedback.Usage, parts throttle.Parts) {
+	_, is, err := d.announce(now, u.Limit, parts, u.Quota)
+	switch {
+	case errors.Is(err, throttle.ErrQuota):
+		d.warnOnce(u.Limit, "server's quota is not believed", "limit", u.Limit, "error", err)
+	case is != u.Quota:
+		d.warnOnce(u.Limit, "server's quota is not the table's", "limit", u.Limit, "server", u.Quota, "table", is)
+	}
+}
+
+// announce has a quota adopted, and tells of it, once for each that it becomes. It has
+// no text with the key, which may name an account.
+func (d *Desk) announce(now time.Duration, id string, parts throttle.Parts, quota int64) (was, is int64, err error) {
+	was, is, err = d.ledger.Announce(now, id, parts, quota)
+	if name := id + " " + strconv.FormatInt(is, 10); is != was && len(d.warned) < mostWarned {
+		d.warnOnce(name, "another quota counts, as the server announces", "limit", id, "before", was, "now", is)
+	}
+	return was, is, err
+}
+
+// mostWarned bounds what is remembered of a server that announces ever other quotas.
+const mostWarned = 10_000
+
+// AnnounceQuota has a quota count that the server is known to have.
+func (d *Desk) AnnounceQuota(now time.Duration, id string, parts throttle.Parts, quota int64) error {
+	_, _, err := d.announce(now, id, parts, quota)
+	d.grant(now)
+	return err
 }
 
 // warnOnce says a thing about a name once in the life of the engine.

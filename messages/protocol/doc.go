@@ -39,6 +39,8 @@
 //	LimitsReplaced        throttler           System         answer                                                   -
 //	AdjustLimit           System              throttler      Engine.AdjustLimit                                       LimitAdjusted
 //	LimitAdjusted         throttler           System         answer                                                   -
+//	SetShare              System              throttler      Engine.SetShare                                          ShareSet
+//	ShareSet              throttler           System         answer                                                   -
 //	PauseScope            System              throttler      Engine.Pause                                             ScopeSet
 //	ResumeScope           System              throttler      Engine.Resume                                            ScopeSet
 //	ScopeSet              throttler           System         answer                                                   -

@@ -28,6 +28,16 @@ type AdjustLimit struct {
 // LimitAdjusted answers AdjustLimit. The error is that of an unknown limit.
 type LimitAdjusted struct{ Err error }
 
+// SetShare changes share and safety margin of one limit; ShareSet answers.
+type SetShare struct {
+	ID            string
+	Share, Margin float64 // as in throttle.Limit
+	Owner         Recipient
+}
+
+// ShareSet answers SetShare. With an error nothing has changed.
+type ShareSet struct{ Err error }
+
 // PauseScope lets nothing leave for a time that a scope holds; ScopeSet answers.
 type PauseScope struct {
 	Scope throttle.Scope

@@ -23,6 +23,7 @@ func (l *Ledger) Adjust(now time.Duration, id string, of Parts, delta int64) err
 	}
 	// Even where room was taken, what blocked heads know of when it comes is void.
 	l.queue.freed(m, l.now, l.now)
+	l.comeBack(l.now, m)
 	return nil
 }
 
@@ -44,6 +45,7 @@ func (l *Ledger) Sync(now time.Duration, id string, of Parts, used int64, window
 	}
 	m.window.sync(l.now, min(max(used, 0), maxWeight), windowStart)
 	l.queue.freed(m, l.now, l.now)
+	l.comeBack(l.now, m)
 	return nil
 }
 

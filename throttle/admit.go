@@ -18,7 +18,7 @@ func (l *Ledger) admit(now time.Duration, p *Permit) error {
 	case r == nil:
 		return &LimitError{ID: p.Limit, Err: ErrUnknownLimit}
 	}
-	if r.by&ByKey != 0 {
+	if r.by&ByKey != 0 || r.falls {
 		if err := r.checkKey(p.Key); err != nil {
 			return err
 		}
@@ -30,7 +30,10 @@ func (l *Ledger) admit(now time.Duration, p *Permit) error {
 	if err != nil {
 		return err
 	}
-	p.path = l.pathFor(now, r, p.parts(), p.Origin)
+	p.path = l.pathOf(now, r, p)
+	if err := l.fitsEver(p); err != nil {
+		return err
+	}
 	if p.Deadline != 0 && now > p.Deadline { // a grant at the deadline is in time
 		return l.refusal(now, p, ErrDeadline)
 	}
@@ -70,7 +73,7 @@ func (r *route) weigh(p *Permit) error {
 			w = p.cost
 		}
 		// What is kept for more urgent ones is never this one's to take.
-		if most := c.rule.terms.quota - c.rule.kept(p.Priority); w > most && w > 0 {
+		if most := c.rule.roomiest() - c.rule.kept(p.Priority); w > most && w > 0 {
 			errs = append(errs, &LimitError{ID: c.rule.ID, Err: fmt.Errorf("%w: %d is more than %d", ErrWeight, w, most)})
 		}
 	}
@@ -82,7 +85,7 @@ func (r *route) weigh(p *Permit) error {
 func (r *route) checkWeights(weights []Cost) error {
 	var errs []error
 	for i, c := range weights {
-		charged := slices.ContainsFunc(r.tolls, func(t toll) bool { return t.rule.ID == c.ID })
+		charged := slices.ContainsFunc(r.tolls, func(t toll) bool { return t.mayCharge(c.ID) })
 		switch {
 		case !charged:
 			errs = append(errs, &LimitError{ID: c.ID, Err: fmt.Errorf("%w %q", ErrNotCharged, r.id)})

@@ -65,6 +65,18 @@ func (c Charged) CountsOpen() bool {
 	return false
 }
 
+// Stand returns the id of the limit that was charged in place of the one that the
+// permit names, because that is a budget that was spent; otherwise "".
+func (c Charged) Stand() string {
+	if c.route == nil {
+		return ""
+	}
+	return c.route.stand
+}
+
+// Fell reports whether some budget was spent, so that a fallback was charged.
+func (c Charged) Fell() bool { return c.route != nil && c.route.from != nil }
+
 // Table returns the number of the table that the permit was granted under; see
 // Ledger.Table.
 func (c Charged) Table() uint32 { return c.table }

@@ -309,11 +309,11 @@ func (l *leaky) idle(now time.Duration) idleness { return freshIf(l.room(now) ==
 
 func (c *concurrency) idle(now time.Duration) idleness { return freshIf(c.room(now) == c.quota) }
 
-func (l *lifetime) idle(time.Duration) idleness {
+func (l *lifetime) idle(now time.Duration) idleness {
 	if l.spent != 0 {
 		return lasting
 	}
-	return freshIf(l.flying == 0)
+	return freshIf(l.flying == 0 && !l.restless(now))
 }
 
 func freshIf(as bool) idleness {

@@ -15,8 +15,10 @@ var (
 // checkKey returns what is wrong with a key on the route.
 func (r *route) checkKey(key string) error {
 	for _, c := range r.tolls {
-		if err := c.rule.checkKey(key); err != nil {
-			return err
+		for rule := c.rule; rule != nil; rule = rule.fallback {
+			if err := rule.checkKey(key); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

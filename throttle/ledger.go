@@ -150,6 +150,9 @@ func (l *Ledger) grant(now time.Duration, p *Permit) {
 	if !l.pauses.calm() {
 		p.path.obeyed(func(s *scope) { s.leave(now) })
 	}
+	if p.path.route.from != nil {
+		l.setAside(now, p.path, p.cost)
+	}
 }
 
 // Settle says what became of a granted permit and makes p Idle. A permit that is
@@ -179,6 +182,9 @@ func (l *Ledger) Settle(now time.Duration, p *Permit, o Outcome) {
 				l.queue.freed(c.meter, now, now)
 			}
 		}
+		if p.path.route.from != nil {
+			l.landed(now, p.path, p.cost, p.granted, false)
+		}
 	case Lost, Closed:
 		l.lost.add(now, p, o.Fate)
 	default:
@@ -193,6 +199,9 @@ func (l *Ledger) answered(now time.Duration, p *Permit, o Outcome) {
 	for i, c := range p.path.charges {
 		c.meter.rule.flew(now - p.granted)
 		l.arrived(now, c.meter, p.weight(i), a, o.Costs)
+	}
+	if p.path.route.from != nil {
+		l.landed(now, p.path, p.cost, p.granted, true)
 	}
 }
 

@@ -117,6 +117,19 @@ type Limit struct {
 	// SafetyMargin is the part of the share left unused, in [0, 1); 0 means
 	// Options.SafetyMargin, and NoMargin none at all.
 	SafetyMargin float64
+	// Fallback is the id of a limit that takes over from this one, a Lifetime one, when
+	// it is spent. A request that the budget has no room for, whatever becomes of what
+	// is in flight, is charged the fallback in its place: the fallback's own Weight,
+	// for the parts that the fallback's By names. It waits there with the rank and the
+	// deadline it has; whoever is queued when the budget is spent goes over in order,
+	// and comes back in order once the budget can pay again, by Adjust, Sync, SetShare
+	// or AnnounceQuota. Without a fallback such a request is refused with ErrSpent. The
+	// server counts a request at the budget for as long as there is room: so one that
+	// falls back because all that is left is kept by a Reserve counts at both.
+	//
+	// A fallback has a quota of its own and no links. It may be a budget with a fallback
+	// in turn, but not lead back here; several may fall back on the same one.
+	Fallback string
 	// Scope names the limits that pause together, usually an address or an
 	// account at one exchange; see the type Scope. All limits without a name are
 	// one scope. WholeOrigin is no name for one. Limits of one name are best told apart

@@ -80,8 +80,11 @@ func (h *lostPermits) expire(l *Ledger) {
 		s.release(l)
 		if s.schedule() {
 			heap.Fix(h, 0)
-		} else {
-			heap.Pop(h)
+			continue
+		}
+		heap.Pop(h)
+		if s.path.route.from != nil {
+			l.landed(l.now, s.path, s.cost, s.granted, true)
 		}
 	}
 }

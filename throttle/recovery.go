@@ -12,7 +12,7 @@ func (l *Ledger) Adopt(now time.Duration, p *Permit) error {
 	p.Reset()
 	if r := l.table.routes[p.Limit]; r != nil {
 		_ = r.weigh(p) // it sets the weight; that it never fits any more is no matter
-		p.path = l.pathFor(now, r, p.parts(), p.Origin)
+		p.path = l.pathFor(now, r.like(was), p.parts(), p.Origin)
 	} else if p.path = l.remains(now, was); p.path == nil {
 		return &LimitError{ID: p.Limit, Err: ErrUnknownLimit}
 	}
@@ -77,6 +77,11 @@ func (l *Ledger) Successor(now time.Duration, limits []Limit) (*Ledger, error) {
 	}
 	next.now, next.seq, next.tables = now, l.seq, l.tables
 	whole(func() { next.inheritPauses(l.pauses) })
+	for id, r := range next.table.rules {
+		if old := l.table.rules[id]; old != nil {
+			whole(func() { next.inheritAnnounced(r, old) })
+		}
+	}
 	for _, s := range l.lost {
 		whole(func() { next.inheritLost(s) })
 	}

@@ -71,7 +71,8 @@ func (l *Ledger) adoptRules(now time.Duration, table *table) {
 	for id, old := range l.retired {
 		if r := table.rules[id]; r != nil {
 			r.flight, r.unseen = old.flight, old.unseen || old.Window != r.Window
-			old.each(func(m *meter) { m.move(now, r) })
+			l.inheritAnnounced(r, old)
+			old.each(func(m *meter) { m.move(now, r, l.termsOf(r, *m.of)) })
 			r.meters = old.meters
 			delete(l.retired, id)
 		} else if old.idle(now) {
@@ -86,7 +87,7 @@ func (r *rule) idle(now time.Duration) bool {
 	return idle
 }
 
-// move puts m under a new rule. A window of another kind begins with what was in
+// move puts m under a new rule, of which these terms are its own. A window of another kind begins with what was in
 // flight, and with what is known of what was answered: never with less than
 // either kind would count of it.
 //
@@ -98,24 +99,24 @@ func (r *rule) idle(now time.Duration) bool {
 // counter that falls more slowly than the log let through, for what the log has
 // forgotten may be in it still. What an older window was too short to remember, a
 // longer one does not know of either.
-func (m *meter) move(now time.Duration, r *rule) {
+func (m *meter) move(now time.Duration, r *rule, t *terms) {
 	was, quota := m.window, m.terms.quota
 	kind := m.rule.Window
-	m.rule, m.terms, m.paths = r, r.terms, 0
+	m.rule, m.terms, m.paths = r, t, 0
 	if kind == r.Window {
-		was.resize(now, r.terms)
+		was.resize(now, t)
 		return
 	}
 	flying := was.inFlight()
-	m.window = newWindow(r.Window, r.terms)
+	m.window = newWindow(r.Window, t)
 	used := quota - was.room(now) - flying
 	switch log := logOf(was); {
-	case log != nil && r.Window == Leaky && log.fasterThan(r.terms):
+	case log != nil && r.Window == Leaky && log.fasterThan(t):
 		m.window.fill(now)
 	case log != nil:
 		used = max(used, log.strictlyUsed(now, was))
 		m.window.burden(now, used-m.inherit(now, log))
-	case r.timed() && kind != Lifetime && m.seen && now-m.last < max(r.terms.hold, r.terms.emptying()):
+	case r.timed() && kind != Lifetime && m.seen && now-m.last < max(t.hold, t.emptying()):
 		m.window.fill(now)
 	default:
 		m.window.burden(now, used)
@@ -249,11 +250,16 @@ func (l *Ledger) reroute(now time.Duration, p *Permit) error {
 	if r == nil {
 		return &LimitError{ID: p.Limit, Err: ErrUnknownLimit}
 	}
+	if r.falls { // the fallback may be new, and look at a key that was no matter before
+		if err := r.checkKey(p.Key); err != nil {
+			return err
+		}
+	}
 	if err := r.weigh(p); err != nil {
 		return err
 	}
-	p.path = l.pathFor(now, r, p.parts(), p.Origin)
-	return nil
+	p.path = l.pathOf(now, r, p)
+	return l.fitsEver(p)
 }
 
 // refuse has Next return p, whose error is set.

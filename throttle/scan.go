@@ -53,6 +53,9 @@ func (l *Ledger) scan(now time.Duration) *Permit {
 		}
 		ln := q.awake[0].lane
 		p := ln.head
+		if p.path.route.falls && l.fallBack(now, ln) {
+			continue
+		}
 		if err := p.hopeless(); err != nil {
 			q.remove(p)
 			p.state, p.err = Refused, err

@@ -130,6 +130,7 @@ func (l *Ledger) resize(now time.Duration, m *meter, t *terms) {
 		l.refuseMisfits(m)
 	}
 	l.queue.freed(m, now, now)
+	l.comeBack(now, m)
 }
 
 // refuseMisfits has Next return whoever waits for m, and weighs more than it ever has

@@ -85,7 +85,7 @@ func newWindow(kind Window, t *terms) window {
 	case Concurrency:
 		return &concurrency{terms: t}
 	case Lifetime:
-		return &lifetime{terms: t}
+		return &lifetime{terms: t, eased: unset}
 	}
 	return &sliding{terms: t}
 }

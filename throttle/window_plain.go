@@ -59,12 +59,78 @@ type lifetime struct {
 	spent   int64
 	assumed bool          // spent is a guess made after a crash
 	since   time.Duration // when the guess was made
+
+	aside int64         // in flight at a fallback: it counts here if there is room when it arrives
+	doubt int64         // the part of spent that the server may not have counted
+	eased time.Duration // when it was given room last, as far as is known
+	fell  *timeline     // what was answered lately that a fallback was charged; nil for nothing
 }
 
-func (l *lifetime) room(time.Duration) int64 { return l.quota - l.flying - l.spent }
+// newsWithin is how old the news may be that a budget was given room.
+const newsWithin = time.Second
+
+// ease notes that there is room again. What a fallback was charged just before, the
+// server may have counted here: it had given the room already.
+func (l *lifetime) ease(now time.Duration) {
+	l.eased = now
+	if l.fell != nil {
+		l.fell.expire(now)
+		l.spendInDoubt(l.fell.sum)
+		l.fell = nil
+	}
+}
+
+// fellBack takes note of w that was answered, and which a fallback was charged at an
+// instant. The server has counted it here if there was room for it.
+//
+// Invariant: what is left here is no more than what is left at the server. If room was
+// given while it was in flight, all of it may have come from that. Otherwise it counts
+// if it fits beside what is counted for certain, which it does too where room is kept
+// for more urgent ones; and then the server has as much left as before less w, which is
+// not below nothing.
+func (l *lifetime) fellBack(now, granted time.Duration, w int64) {
+	switch {
+	case l.eased >= granted:
+		l.spendInDoubt(w)
+		return
+	case l.spent-l.doubt+w <= l.quota:
+		counted := min(w, max(0, l.quota-l.spent))
+		l.spendInDoubt(counted)
+		w -= counted
+	}
+	if l.fell == nil {
+		l.fell = new(timeline)
+	}
+	l.fell.expire(now)
+	l.fell.add(now+newsWithin, w, 0)
+}
+
+// spendInDoubt counts what the server may have counted.
+func (l *lifetime) spendInDoubt(w int64) {
+	l.spend(w)
+	l.doubt = min(l.doubt+w, mostSpent)
+}
+
+// restless reports whether something at a fallback may count here still.
+func (l *lifetime) restless(now time.Duration) bool {
+	if l.fell != nil {
+		if l.fell.expire(now); l.fell.sum == 0 {
+			l.fell = nil
+		}
+	}
+	return l.aside != 0 || l.fell != nil
+}
+
+func (l *lifetime) room(time.Duration) int64 {
+	free := l.quota - l.flying - l.spent
+	if free > 0 {
+		return max(0, free-l.aside)
+	}
+	return free
+}
 
 func (l *lifetime) when(now time.Duration, w, flying int64) time.Duration {
-	if flying+l.spent+w <= l.quota {
+	if flying+l.spent+l.aside+w <= l.quota {
 		return now
 	}
 	return never
@@ -79,7 +145,12 @@ func (l *lifetime) abort(w int64)                   { l.flying -= w }
 func (l *lifetime) burden(_ time.Duration, w int64) { l.spend(max(0, w)) }
 
 // relieve may bring spent below zero: a budget that was topped up.
-func (l *lifetime) relieve(_ time.Duration, w int64) { l.spend(-w) }
+func (l *lifetime) relieve(now time.Duration, w int64) {
+	l.spend(-w)
+	if w > 0 {
+		l.ease(now)
+	}
+}
 
 // mostSpent is far above every quota, and far from overflow.
 const mostSpent = 1 << 60
@@ -87,7 +158,10 @@ const mostSpent = 1 << 60
 func (l *lifetime) spend(w int64) { l.spent = min(max(l.spent+w, -mostSpent), mostSpent) }
 
 // resize leaves a guess what it is: that everything is spent.
-func (l *lifetime) resize(_ time.Duration, t *terms) {
+func (l *lifetime) resize(now time.Duration, t *terms) {
+	if t.quota > l.quota {
+		l.ease(now)
+	}
 	l.terms = t
 	if l.assumed {
 		l.spent = max(l.spent, l.quota-l.flying)
@@ -102,9 +176,10 @@ func (l *lifetime) settle(w int64, a answer) time.Duration {
 
 // sync may replace a guess, but only by a number that the server read after
 // the guess was made: an older one knows nothing of what was spent since.
-func (l *lifetime) sync(_ time.Duration, used int64, start time.Duration) {
+func (l *lifetime) sync(now time.Duration, used int64, start time.Duration) {
 	if l.assumed && l.clock.known && start > l.clock.latest(l.since) {
 		l.assumed, l.spent = false, max(0, used-l.flying)
+		l.ease(now)
 	}
 	l.spent = max(l.spent, used-l.flying)
 }

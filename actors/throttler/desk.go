@@ -215,7 +215,7 @@ func (d *Desk) Settle(now time.Duration, t *ticket.Ticket) {
 		d.tellLost(now)
 	}
 	if t.Told { // an answer that broke off may have refused all the same
-		d.heed(now, Heard{t.Permit.Origin, t.Permit.Limit, partsOf(&t.Permit), left, &t.Signals})
+		d.heed(now, Heard{t.Permit.Origin, t.Permit.Limit, partsOf(&t.Permit), left, &t.Signals, t.Charged})
 	}
 	d.tickets.remove(t)
 	heard := t.Heard

@@ -219,10 +219,24 @@ func (w *world) Warn(text string, args ...any) {
 		if id := said["limit"].(string); id != "keyed" { // that has one for each key
 			once(id, w.now+said["held for"].(time.Duration))
 		}
+	case "another quota counts, as the server announces":
+		once([]any{said["limit"], said["now"]}, throttle.Never)
+		w.isAdopted(said["limit"].(string), said["now"].(int64))
 	default:
 		once(args[1], throttle.Never)
 	}
 	w.done()
+}
+
+// isAdopted demands that a quota that counts was announced, and that none is above the
+// declared one.
+func (w *world) isAdopted(id string, quota int64) {
+	l, known := w.table.limit(id)
+	require.True(w, known)
+	require.LessOrEqual(w, quota, l.Quota)
+	require.True(w, slices.ContainsFunc(w.heard.Said.Usage, func(u feedback.Usage) bool {
+		return u.Limit == id && min(u.Quota, l.Quota) == quota
+	}), "%q has %d, which nobody said", id, quota)
 }
 
 // isRefused demands that a scope is paused for as long as was said, and for longer
@@ -544,7 +558,7 @@ func (w *world) settles(c *caller) {
 	}
 	c.settled = true
 	w.inside = slices.DeleteFunc(w.inside, func(i *caller) bool { return i == c })
-	w.heard = Heard{c.origin, c.limit, throttle.Parts{Key: c.key}, c.granted, &c.Signals}
+	w.heard = Heard{c.origin, c.limit, throttle.Parts{Key: c.key}, c.granted, &c.Signals, c.Charged}
 	if w.word(c, func() { w.desk.Settle(w.now, c.Ticket) }) {
 		require.True(w, c.Closed(), "%d is settled", c.id)
 		w.letGo(c)

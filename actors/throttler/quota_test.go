@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/sluice-engine/sluice/actors/ticket"
 	"github.com/sluice-engine/sluice/throttle"
 	"github.com/sluice-engine/sluice/throttle/feedback"
 )
@@ -42,4 +43,36 @@ func TestAShareThatWasSetSurvivesAFailureAndOutdatesWhatWasGranted(t *testing.T)
 	require.Zero(t, limits[0].Share, "the list is others' too")
 	require.NoError(t, d.Replace(0, limits))
 	require.EqualValues(t, 10, d.Snapshot(0).Limits[0].Quota, "another table says otherwise")
+}
+
+func TestARefusalOfAFallbackIsAboutTheFallback(t *testing.T) {
+	limits := []throttle.Limit{
+		{ID: "budget", Quota: 1, Window: throttle.Lifetime, Fallback: "trickle", Scope: "budget"},
+		{ID: "trickle", Quota: 5, Per: 10 * time.Second, Scope: "trickle"},
+	}
+	q, d := newQuiet(t, limits...)
+	ask := func(said feedback.Feedback) *ticket.Ticket {
+		one := q.ticket("budget")
+		d.Acquire(0, one)
+		require.Equal(t, throttle.Granted, one.Permit.State())
+		one.Signals, one.Told = said, true
+		d.settle(0, one, throttle.Answered)
+		return one
+	}
+	ask(feedback.Feedback{})
+	fell := ask(feedback.Feedback{Refused: true, OwnLimit: true})
+	require.Equal(t, "trickle", fell.Charged.Stand())
+	room := map[string]int64{}
+	for _, l := range d.Snapshot(0).Limits {
+		room[l.ID] = l.Room
+	}
+	require.Equal(t, map[string]int64{"budget": 0, "trickle": 0}, room, "the fallback is taken for full")
+
+	q, d = newQuiet(t, limits...)
+	ask(feedback.Feedback{})
+	ask(feedback.Feedback{Refused: true, Pause: time.Minute})
+	require.Len(t, q.posted, 1)
+	for _, p := range q.posted {
+		require.Equal(t, "trickle", p.Name, "the budget is not what refused it")
+	}
 }

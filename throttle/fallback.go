@@ -1,0 +1,273 @@
+package throttle
+
+import (
+	"slices"
+	"time"
+)
+
+// A budget that is spent hands over to its fallback by another path: the same tolls,
+// with that of the budget replaced. A queued permit stands on exactly one path, and is
+// moved to another with its rank and the time it has waited, never with its place alone.
+//
+// Invariant, between calls of Next, with Next called until it returns nil: the head of
+// a lane stands on the path that goes around those of its budgets that have a fallback
+// and cannot pay for it, whatever becomes of what is in flight, and around no other.
+
+// named returns the route that a detour was made of, and any other itself.
+func (r *route) named() *route {
+	if r.from != nil {
+		return r.from
+	}
+	return r
+}
+
+// detour returns the route around the i-th toll, which has a fallback. Of several that
+// are spent the first is always gone around first, so that there is one detour for all
+// of them.
+func (r *route) detour(i int) *route {
+	if r.detours == nil {
+		r.detours = make([]*route, len(r.tolls))
+	}
+	if r.detours[i] == nil {
+		r.detours[i] = r.around(i)
+	}
+	return r.detours[i]
+}
+
+func (r *route) around(i int) *route {
+	spent := r.tolls[i].rule
+	instead := toll{spent.fallback, spent.fallback.Weight}
+	d := &route{id: r.id, place: r.place, own: r.own, from: r.named(), spent: append(slices.Clip(r.spent), spent.ID), stand: r.stand}
+	if r.own == i || r.own < 0 && r.stand == spent.ID {
+		d.own, d.stand = -1, instead.rule.ID
+	}
+	d.tolls = slices.Clone(r.tolls)
+	if at := slices.IndexFunc(r.tolls, func(t toll) bool { return t.rule == instead.rule }); at < 0 {
+		d.tolls[i] = instead
+	} else {
+		d.tolls[at].weight = min(d.tolls[at].weight+instead.weight, maxWeight)
+		d.tolls = slices.Delete(d.tolls, i, i+1)
+		if d.own > i {
+			d.own--
+		}
+	}
+	d.look()
+	d.keyed = d.keyed || r.keyed // so that its paths know whose budget they go around
+	return d
+}
+
+// like returns the detour of r that goes around the budgets that another path went
+// around, as far as they are still on the way.
+func (r *route) like(was *path) *route {
+	if was == nil {
+		return r
+	}
+	for _, id := range was.route.spent {
+		i := slices.IndexFunc(r.tolls, func(t toll) bool { return t.rule.ID == id && t.rule.fallback != nil })
+		if i < 0 {
+			break
+		}
+		r = r.detour(i)
+	}
+	return r
+}
+
+// pathOf returns the path that p is to take by now. Its weights are those of the route
+// that it names. The caller uses the path before it asks for another, which might have
+// it forgotten.
+func (l *Ledger) pathOf(now time.Duration, r *route, p *Permit) *path {
+	at := l.pathFor(now, r, p.Key, p.Origin)
+	for i := 0; r.falls && i < len(at.charges); i++ {
+		if at.isSpentFor(p, i) {
+			r = r.detour(i)
+			at, i = l.pathFor(now, r, p.Key, p.Origin), -1
+		}
+	}
+	return at
+}
+
+// isSpentFor reports whether the i-th toll is one on a budget that cannot pay for p, and
+// has a fallback.
+func (at *path) isSpentFor(p *Permit, i int) bool {
+	c := &at.charges[i]
+	if c.meter.rule.fallback == nil {
+		return false
+	}
+	w := c.weight
+	if i == at.own {
+		w = p.cost
+	}
+	b, ok := c.meter.window.(*lifetime)
+	return ok && w > 0 && b.exhausted(w+c.meter.rule.kept(p.Priority))
+}
+
+// relocate has all of a lane wait on the paths that are theirs by now, and reports
+// whether its head has left it for one. The head goes last, so that the lane is looked
+// at anew but once.
+func (l *Ledger) relocate(now time.Duration, ln *lane) bool {
+	q, r, head := &l.queue, ln.path.route.named(), ln.head
+	for p := head.next; p != nil; {
+		next := p.next
+		if to := l.pathOf(now, r, p); to != ln.path {
+			q.drop(ln, p)
+			l.moveTo(to, p)
+		}
+		p = next
+	}
+	to := l.pathOf(now, r, head)
+	if to == ln.path {
+		return false
+	}
+	q.withdraw(ln)
+	q.succeed(ln, head)
+	l.moveTo(to, head)
+	return true
+}
+
+// moveTo has p, which has left its lane, wait on another path as long as it has waited.
+func (l *Ledger) moveTo(to *path, p *Permit) {
+	since := p.granted
+	p.path = to
+	l.queue.n--
+	l.queue.push(l, p)
+	p.granted = since
+}
+
+// fallBack goes on with a lane whose head may wait for a budget that is spent, and
+// reports whether there is another head to be looked at.
+func (l *Ledger) fallBack(now time.Duration, ln *lane) bool {
+	for i := range ln.path.charges {
+		if ln.path.isSpentFor(ln.head, i) {
+			return l.relocate(now, ln)
+		}
+	}
+	return false
+}
+
+// comeBack has those who wait at the fallback of m go back to m, as far as it can pay
+// for them again.
+func (l *Ledger) comeBack(now time.Duration, m *meter) {
+	if m.rule.fallback == nil {
+		return
+	}
+	for _, ln := range slices.Clone(l.queue.lanes) {
+		if ln.head != nil && slices.Contains(ln.path.route.spent, m.rule.ID) { // it may have been closed, or even used again, on the way
+			l.relocate(now, ln)
+		}
+	}
+}
+
+// A request that is charged a fallback may count at the budget all the same: if the
+// server has given that room by the time it arrives, of which we hear later. So while it
+// is in flight its weight is left free there, should there be room; and where room was
+// given after it left, or within newsWithin of its answer, it counts at both.
+
+// setAside is told of a permit that was granted on a detour.
+func (l *Ledger) setAside(now time.Duration, at *path, cost int64) {
+	l.eachSpent(now, at, cost, func(_ *meter, b *lifetime, w int64) { b.aside += w })
+}
+
+// landed is told that what was set aside is in flight no longer, and whether it arrived.
+func (l *Ledger) landed(now time.Duration, at *path, cost int64, granted time.Duration, arrived bool) {
+	l.eachSpent(now, at, cost, func(m *meter, b *lifetime, w int64) {
+		b.aside = max(0, b.aside-w)
+		if arrived {
+			b.fellBack(now, granted, w)
+		}
+		l.queue.freed(m, now, now)
+	})
+}
+
+// eachSpent calls do for every budget that a detour goes around, with what the request
+// would be charged there.
+func (l *Ledger) eachSpent(now time.Duration, at *path, cost int64, do func(*meter, *lifetime, int64)) {
+	r := at.route.named()
+	for _, id := range at.route.spent {
+		rule := l.table.rules[id]
+		if rule == nil {
+			continue
+		}
+		w := rule.Weight // as a fallback is charged
+		if i := slices.IndexFunc(r.tolls, func(t toll) bool { return t.rule.ID == id }); i >= 0 {
+			w = r.tolls[i].weight
+			if i == r.own {
+				w = cost
+			}
+		}
+		m := l.usedMeter(now, rule, at.key)
+		if b, ok := m.window.(*lifetime); ok {
+			do(m, b, w)
+		}
+	}
+}
+
+// checkFallback finds the limit that takes over from one that is spent.
+func (b *builder) checkFallback(place int) {
+	d := &b.declared[place]
+	if d.Fallback == "" || d.rule == nil {
+		return
+	}
+	r := b.routes[d.Fallback]
+	switch {
+	case d.Window != Lifetime:
+		b.complain(d.Limit, "has a fallback, which is for lifetime windows only: any other has room again by itself")
+	case r == nil:
+		b.complain(d.Limit, "falls back on unknown limit %q", d.Fallback)
+	case b.declared[r.place].Quota == 0:
+		b.complain(d.Limit, "falls back on %q, which is a route without a quota", d.Fallback)
+	case len(b.declared[r.place].Linked) > 0:
+		b.complain(d.Limit, "falls back on %q, which has links: give them to the routes that charge %q", d.Fallback, d.ID)
+	default:
+		d.rule.fallback = b.declared[r.place].rule // nil for one with a mistake of its own
+	}
+}
+
+// checkFallbackCycle complains about a limit that takes over from itself in the end.
+func (b *builder) checkFallbackCycle(place int) {
+	b.sums++
+	for r := b.declared[place].rule; r != nil; r = r.fallback {
+		d := &b.declared[r.place]
+		if d.sum == b.sums {
+			b.complain(d.Limit, "falls back on itself in the end")
+			r.fallback = nil // once is enough, and whoever follows it next finds an end
+			return
+		}
+		if d.ends {
+			break
+		}
+		d.sum = b.sums
+	}
+	for r := b.declared[place].rule; r != nil && !b.declared[r.place].ends; r = r.fallback {
+		b.declared[r.place].ends = true
+	}
+}
+
+// checkDetours complains about a route that charges more to a fallback than it has: if
+// all budgets on the way are spent that fall back on it, it is charged for each.
+func (b *builder) checkDetours(l *Limit, r *route) {
+	if !r.falls {
+		return
+	}
+	sums := map[*rule]int64{}
+	for _, t := range r.tolls {
+		sums[t.rule] = min(sums[t.rule]+t.weight, maxWeight)
+		for f := t.rule.fallback; f != nil; f = f.fallback {
+			sums[f] = min(sums[f]+f.Weight, maxWeight)
+		}
+	}
+	for _, t := range r.tolls {
+		for f := t.rule.fallback; f != nil; f = f.fallback {
+			f.bears(sums[f], r.id)
+			if sums[f] > f.terms.quota {
+				b.complain(l, "charges %d to the fallback %q, which never fits into %d", sums[f], f.ID, f.terms.quota)
+			}
+		}
+	}
+}
+
+// bears notes the most that any route is charged for a limit.
+func (r *rule) bears(w int64, route string) {
+	if w > r.heaviest {
+		r.heaviest, r.heaviestOf = w, route
+	}
+}

@@ -217,6 +217,14 @@ func (s *System) SetShare(id string, share, margin float64) error {
 	return cmp.Or(err, answer.Err)
 }
 
+// AnnounceQuota says what the server's quota is for one meter of a limit.
+func (s *System) AnnounceQuota(id string, parts throttle.Parts, quota int64) error {
+	answer, err := ask[protocol.QuotaAnnounced](context.Background(), s.throttler, s.ended, func(owner protocol.Recipient) any {
+		return protocol.AnnounceQuota{ID: id, Parts: parts, Quota: quota, Owner: owner}
+	})
+	return cmp.Or(err, answer.Err)
+}
+
 // Epoch is instant zero of the ledger's clock.
 func (s *System) Epoch() time.Time { return s.epoch }
 

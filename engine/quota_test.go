@@ -13,6 +13,7 @@ import (
 
 	"github.com/sluice-engine/sluice/engine"
 	"github.com/sluice-engine/sluice/throttle"
+	"github.com/sluice-engine/sluice/throttle/feedback"
 )
 
 func TestAShareIsChangedWhileRequestsWait(t *testing.T) {
@@ -105,5 +106,27 @@ func TestASpentBudgetGoesOnAtThePaceOfItsFallback(t *testing.T) {
 		require.NoError(t, <-done)
 		require.InDelta(t, 30, time.Since(begun).Seconds(), 1)
 		require.Zero(t, refused)
+	})
+}
+
+func TestAQuotaInAnAnswersHeaderCountsFromThenOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("X-RateLimit-Limit", "3")
+			w.Header().Set("X-RateLimit-Remaining", "2")
+		})
+		eng := s.newEngine(t, engine.Config{
+			Limits:   []throttle.Limit{{ID: "calls", Quota: 10, Per: time.Minute, Adopt: throttle.AdoptBoth}},
+			Feedback: feedback.XRateLimit("calls", feedback.NoReset),
+		})
+		quota := func() int64 { return eng.Stats().Limits.Limits[0].Quota }
+		require.EqualValues(t, 10, quota())
+		_, err := eng.Do(t.Context(), &engine.Request{Path: "/", LimitID: "calls"})
+		require.NoError(t, err)
+		require.EqualValues(t, 3, quota())
+		require.NoError(t, eng.AnnounceQuota("calls", throttle.Parts{}, 20))
+		require.EqualValues(t, 20, quota())
+		require.ErrorIs(t, eng.AnnounceQuota("calls", throttle.Parts{}, 0), throttle.ErrQuota)
+		require.ErrorIs(t, eng.AnnounceQuota("none", throttle.Parts{}, 1), throttle.ErrUnknownLimit)
 	})
 }

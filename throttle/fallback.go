@@ -129,6 +129,11 @@ func (l *Ledger) moveTo(to *path, p *Permit) {
 	since := p.granted
 	p.path = to
 	l.queue.n--
+	if err := l.fitsEver(p); err != nil {
+		p.err = err
+		l.queue.refuse(p)
+		return
+	}
 	l.queue.push(l, p)
 	p.granted = since
 }

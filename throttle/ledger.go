@@ -19,6 +19,7 @@ type Ledger struct {
 	table   *table
 	tables  uint32           // how often the table was replaced
 	retired map[string]*rule // replaced by nothing, but not yet idle
+	adopted bool             // some quota was announced that is not the declared one
 	pauses  *pauses
 	now     time.Duration
 	seq     uint64

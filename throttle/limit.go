@@ -117,6 +117,9 @@ type Limit struct {
 	// SafetyMargin is the part of the share left unused, in [0, 1); 0 means
 	// Options.SafetyMargin, and NoMargin none at all.
 	SafetyMargin float64
+	// Adopt says what becomes of a quota that the server announces; the default,
+	// AdoptLower, takes over a lower one.
+	Adopt Adopt
 	// Fallback is the id of a limit that takes over from this one, a Lifetime one, when
 	// it is spent. A request that the budget has no room for, whatever becomes of what
 	// is in flight, is charged the fallback in its place: the fallback's own Weight,

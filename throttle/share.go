@@ -90,15 +90,42 @@ func (l *Ledger) SetShare(now time.Duration, id string, share, margin float64) e
 	if r.heaviest > next.quota {
 		return &LimitError{ID: id, Err: fmt.Errorf("%q charges %d, which never fits into %d", r.heaviestOf, r.heaviest, next.quota)}
 	}
+	tiers, err := l.tiersOf(r, wanted)
+	if err != nil {
+		return &LimitError{ID: id, Err: err}
+	}
 	before := r.terms
-	r.Share, r.SafetyMargin, r.terms = share, margin, &next
+	r.Share, r.SafetyMargin, r.terms, r.tiers = share, margin, &next, tiers
 	for _, m := range r.meters {
-		l.resize(now, m, r.terms)
+		l.resize(now, m, l.termsOf(r, m.parts()))
 	}
 	if next.stricterThan(before) {
 		l.tables++
 	}
 	return nil
+}
+
+// tiersOf returns the terms of all quotas that were announced, as they are with share and
+// margin of another limit.
+func (l *Ledger) tiersOf(r *rule, wanted Limit) (map[int64]*terms, error) {
+	var tiers map[int64]*terms
+	for _, quota := range r.announced {
+		quota = r.adopts(quota)
+		if tiers[quota] != nil {
+			continue
+		}
+		limit := r.withQuota(quota)
+		limit.Share, limit.SafetyMargin = wanted.Share, wanted.SafetyMargin
+		t := limit.terms(l.options, l.clock)
+		if err := r.leavesRoom(&t); err != nil {
+			return nil, fmt.Errorf("of the quota %d that was announced: %w", quota, err)
+		}
+		if tiers == nil {
+			tiers = make(map[int64]*terms)
+		}
+		tiers[quota] = &t
+	}
+	return tiers, nil
 }
 
 // stricterThan reports whether t may admit less than other terms of the same limit.

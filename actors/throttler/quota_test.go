@@ -76,3 +76,49 @@ func TestARefusalOfAFallbackIsAboutTheFallback(t *testing.T) {
 		require.Equal(t, "trickle", p.Name, "the budget is not what refused it")
 	}
 }
+
+func TestAQuotaThatAnswersAnnounceIsAdoptedAndToldOnce(t *testing.T) {
+	q, d := newQuiet(t,
+		throttle.Limit{ID: "tier", Quota: 100, Per: time.Minute, Keyed: true},
+		throttle.Limit{ID: "firm", Quota: 100, Per: time.Minute, Adopt: throttle.AdoptNothing},
+	)
+	hear := func(limit, key string, quota, used int64) {
+		d.Heed(0, Heard{Said: &feedback.Feedback{Usage: []feedback.Usage{{Limit: limit, Key: key, Used: used, Remaining: -1, Quota: quota}}}})
+	}
+	quotas := func() map[string]int64 {
+		all := map[string]int64{}
+		for _, l := range d.Snapshot(0).Limits {
+			all[l.ID+l.Key] = l.Quota
+		}
+		return all
+	}
+	for range 3 {
+		hear("tier", "secret", 40, 7)
+	}
+	hear("tier", "b", 100, 0)
+	require.Equal(t, map[string]int64{"tiersecret": 40, "tierb": 100, "firm": 100}, quotas(), "an account's tier is its own")
+	require.EqualValues(t, 7, d.Snapshot(0).Limits[2].Used, "and of that so much is used")
+	require.Equal(t, []string{"another quota counts, as the server announces[limit tier before 100 now 40]"}, q.warned, "and not for every answer")
+	require.EqualValues(t, 1, q.table, "whoever waits for a connection looks at it")
+
+	q.warned = nil
+	hear("firm", "", 40, 0)
+	hear("tier", "b", 250, 0)
+	hear("tier", "b", -4, 0)
+	hear("tier", "secret", 100_000, 0)
+	require.Equal(t, map[string]int64{"tiersecret": 40, "tierb": 100, "firm": 100}, quotas())
+	require.Len(t, q.warned, 3)
+	require.Contains(t, q.warned[0], "server's quota is not the table's[limit firm server 40 table 100]")
+	require.Contains(t, q.warned[1], "server's quota is not the table's[limit tier server 250 table 100]")
+	require.Contains(t, q.warned[2], "server's quota is not believed[limit tier")
+
+	d.fail(t, 0, nil, func() { d.Due(0) })
+	hear("tier", "secret", 0, 0)
+	require.EqualValues(t, 40, quotas()["tiersecret"], "a failure forgets no tier")
+	require.ErrorIs(t, d.AnnounceQuota(0, "tier", throttle.Parts{Key: "secret"}, 0), throttle.ErrQuota)
+	require.NoError(t, d.AnnounceQuota(0, "tier", throttle.Parts{Key: "secret", Account: "no matter"}, 60))
+	require.EqualValues(t, 60, quotas()["tiersecret"])
+	for _, text := range q.warned {
+		require.NotContains(t, text, "secret")
+	}
+}

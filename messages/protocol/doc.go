@@ -41,6 +41,8 @@
 //	LimitAdjusted         throttler           System         answer                                                   -
 //	SetShare              System              throttler      Engine.SetShare                                          ShareSet
 //	ShareSet              throttler           System         answer                                                   -
+//	AnnounceQuota         System              throttler      Engine.AnnounceQuota                                     QuotaAnnounced
+//	QuotaAnnounced        throttler           System         answer                                                   -
 //	PauseScope            System              throttler      Engine.Pause                                             ScopeSet
 //	ResumeScope           System              throttler      Engine.Resume                                            ScopeSet
 //	ScopeSet              throttler           System         answer                                                   -

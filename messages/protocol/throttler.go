@@ -38,6 +38,18 @@ type SetShare struct {
 // ShareSet answers SetShare. With an error nothing has changed.
 type ShareSet struct{ Err error }
 
+// AnnounceQuota says what the server's quota is for one meter of a limit;
+// QuotaAnnounced answers.
+type AnnounceQuota struct {
+	ID    string
+	Parts throttle.Parts
+	Quota int64
+	Owner Recipient
+}
+
+// QuotaAnnounced answers AnnounceQuota. With an error nothing has changed.
+type QuotaAnnounced struct{ Err error }
+
 // PauseScope lets nothing leave for a time that a scope holds; ScopeSet answers.
 type PauseScope struct {
 	Scope throttle.Scope

@@ -42,6 +42,15 @@ type entry struct {
 	Shared     float64         `json:"shared"`
 	Scope      string          `json:"scope"`
 	Comment    json.RawMessage `json:"comment"` // for people; not read
+	portion
+}
+
+// portion is what an entry says of how much of a quota counts, and of what takes over.
+type portion struct {
+	Share        *float64 `json:"share"`
+	SafetyMargin *float64 `json:"safety_margin"` // 0 that is written is none at all
+	Fallback     string   `json:"fallback"`
+	Adopt        adopt    `json:"adopt"`
 }
 
 type link struct {
@@ -89,18 +98,31 @@ func (c *capped) Read(p []byte) (int, error) {
 // as throttle.Window.String writes them, and "comment" may hold anything. What tells
 // the meters of a limit apart is a list "by" of any of "account", "key" and "egress",
 // each at most once; "keyed": true is "key" in it, written shorter. An unknown name is a
-// mistake. The limits are then checked as throttle.New checks
-// them, and every mistake is reported.
+// mistake.
+//
+//	{"id": "ever", "quota": 10000, "window": "lifetime", "fallback": "trickle", "adopt": "both"},
+//	{"id": "trickle", "quota": 1, "per": "10s"},
+//	{"id": "calls", "quota": 1200, "per": "1m", "share": 0.5, "safety_margin": 0}
+//
+// "share" is above 0 and at most 1, and "safety_margin" at least 0 and below 1; where
+// they are missing those of throttle.Options count, and a margin that is written as 0 is
+// throttle.NoMargin. "fallback" is the id of another limit of the file. "adopt" is
+// "lower", "both" or "nothing", as throttle.Adopt.String writes them.
+//
+// The limits are then checked as throttle.New checks them, and every mistake is
+// reported.
 func Read(r io.Reader) ([]throttle.Limit, error) {
 	var file document
 	if err := decodeStrictly(r, &file); err != nil {
 		return nil, fmt.Errorf("limits: %w", err)
 	}
 	limits := make([]throttle.Limit, len(file.Limits))
+	errs := make([]error, len(limits), len(limits)+1)
 	for i, e := range file.Limits {
-		limits[i] = e.limit()
+		limits[i], errs[i] = e.limit()
 	}
-	if _, err := throttle.New(limits, throttle.Options{}); err != nil {
+	_, err := throttle.New(limits, throttle.Options{})
+	if err := errors.Join(append(errs, err)...); err != nil {
 		return nil, err
 	}
 	return limits, nil
@@ -119,12 +141,12 @@ func decodeStrictly(r io.Reader, into any) error {
 	return nil
 }
 
-func (e entry) limit() throttle.Limit {
+func (e entry) limit() (throttle.Limit, error) {
 	l := throttle.Limit{
 		ID: e.ID, Quota: e.Quota, Per: time.Duration(e.Per), Window: throttle.Window(e.Window), Weight: e.Weight,
 		By: throttle.By(e.By), Keyed: e.Keyed, Keys: e.Keys, Burst: e.Burst, Tick: time.Duration(e.Tick), Offset: time.Duration(e.Offset),
 		RTTFloor: time.Duration(e.RTTFloor), MaxDelay: time.Duration(e.MaxDelay), CloseDelay: time.Duration(e.CloseDelay), Shared: e.Shared, Scope: e.Scope,
-		Location: e.Location.Location, Months: e.Months,
+		Location: e.Location.Location, Months: e.Months, Fallback: e.Fallback, Adopt: throttle.Adopt(e.Adopt),
 	}
 	for _, link := range e.Links {
 		l.Linked = append(l.Linked, throttle.Link(link))
@@ -132,7 +154,27 @@ func (e entry) limit() throttle.Limit {
 	for _, reserve := range e.Reserve {
 		l.Reserve = append(l.Reserve, throttle.Reserve(reserve))
 	}
-	return l
+	return l, e.apply(&l)
+}
+
+// apply sets share and margin of a limit. What is not written is that of the options;
+// what is written has to be right as it stands.
+func (e portion) apply(l *throttle.Limit) error {
+	if s := e.Share; s != nil {
+		if !(*s > 0 && *s <= 1) {
+			return &throttle.LimitError{ID: l.ID, Err: fmt.Errorf("share %v: want a number above 0, and at most 1", *s)}
+		}
+		l.Share = *s
+	}
+	if m := e.SafetyMargin; m != nil {
+		if !(*m >= 0 && *m < 1) {
+			return &throttle.LimitError{ID: l.ID, Err: fmt.Errorf("safety_margin %v: want a number of at least 0, and below 1", *m)}
+		}
+		if l.SafetyMargin = *m; *m == 0 {
+			l.SafetyMargin = throttle.NoMargin
+		}
+	}
+	return nil
 }
 
 // duration is a duration written as "1m30s".
@@ -212,6 +254,24 @@ func (w *window) UnmarshalJSON(text []byte) error {
 		}
 	}
 	return fmt.Errorf("window %.40s: want one of %s", text, strings.Join(windowNames, ", "))
+}
+
+// adopt is a throttle.Adopt by its name.
+type adopt throttle.Adopt
+
+// adoptNames are the names that may stand in a file, in the order of throttle's
+// constants.
+var adoptNames = []string{throttle.AdoptLower.String(), throttle.AdoptBoth.String(), throttle.AdoptNothing.String()}
+
+func (a *adopt) UnmarshalJSON(text []byte) error {
+	var name string
+	if err := json.Unmarshal(text, &name); err == nil {
+		if i := slices.Index(adoptNames, name); i >= 0 {
+			*a = adopt(i)
+			return nil
+		}
+	}
+	return fmt.Errorf("adopt %.40s: want one of %s", text, strings.Join(adoptNames, ", "))
 }
 
 // exchangeLimit is one of the rateLimits in Binance's GET /api/v3/exchangeInfo.

@@ -70,6 +70,47 @@ func TestACalendarIsReadFromJSON(t *testing.T) {
 	}, limits)
 }
 
+func TestQuotasAndWhatBecomesOfThemAreReadFromJSON(t *testing.T) {
+	limits, err := Read(strings.NewReader(`{"limits": [
+		{"id": "ever", "quota": 10000, "window": "lifetime", "fallback": "trickle", "adopt": "both"},
+		{"id": "trickle", "quota": 1, "per": "10s", "adopt": "lower"},
+		{"id": "calls", "quota": 1200, "per": "1m", "share": 0.5, "safety_margin": 0, "adopt": "nothing"},
+		{"id": "careful", "quota": 1200, "per": "1m", "safety_margin": 0.1}
+	]}`))
+	require.NoError(t, err)
+	require.Equal(t, []throttle.Limit{
+		{ID: "ever", Quota: 10000, Window: throttle.Lifetime, Fallback: "trickle", Adopt: throttle.AdoptBoth},
+		{ID: "trickle", Quota: 1, Per: 10 * time.Second},
+		{ID: "calls", Quota: 1200, Per: time.Minute, Share: 0.5, SafetyMargin: throttle.NoMargin, Adopt: throttle.AdoptNothing},
+		{ID: "careful", Quota: 1200, Per: time.Minute, SafetyMargin: 0.1},
+	}, limits)
+	for _, name := range adoptNames {
+		require.NotContains(t, name, "unknown")
+	}
+	require.Equal(t, "unknown adopt", throttle.Adopt(len(adoptNames)).String(), "there are no more of them")
+}
+
+// Clocks in New York are set back on the first Sunday of November, so that day has
+// twenty-five hours, and the second Sunday of March twenty-three.
+func TestADayOfAFileEndsAtMidnightThoughClocksAreSet(t *testing.T) {
+	limits, err := Read(strings.NewReader(`{"limits": [{"id": "daily", "quota": 1, "per": "24h", "window": "fixed", "location": "America/New_York"}]}`))
+	require.NoError(t, err)
+	for begin, hours := range map[string]int{"2026-11-01T00:00:00-04:00": 25, "2026-03-08T00:00:00-05:00": 23, "2026-06-01T00:00:00-04:00": 24} {
+		at, err := time.Parse(time.RFC3339, begin)
+		require.NoError(t, err)
+		l, err := throttle.New(limits, throttle.Options{})
+		require.NoError(t, err)
+		now := time.Minute // after midnight
+		ahead := time.Duration(at.UnixNano())
+		l.SetClock(now, ahead, ahead)
+		p := &throttle.Permit{Limit: "daily"}
+		require.NoError(t, l.Acquire(now, p))
+		l.Settle(now, p, throttle.Outcome{})
+		next := l.Snapshot(now).Limits[0].Next
+		require.InDelta(t, (time.Duration(hours) * time.Hour).Seconds(), next.Seconds(), 60, begin)
+	}
+}
+
 func TestAFileWithAMistakeSaysWhich(t *testing.T) {
 	for file, want := range map[string]string{
 		`{"limits": [{"id": "a", "qouta": 1}]}`:                                                                  "qouta",
@@ -84,6 +125,17 @@ func TestAFileWithAMistakeSaysWhich(t *testing.T) {
 		`{"limits": [{"id": "a", "quota": 1, "per": "1s", "by": ["key", "key"]}]}`:                               "each at most once",
 		`{"limits": [{"id": "a", "quota": 1, "per": "1s", "by": "key"}]}`:                                        `by "key": want a list`,
 		`{"limits": [{"id": "a", "links": [{"id": "b"}], "by": ["key"]}, {"id": "b", "quota": 1, "per": "1s"}]}`: "by means nothing",
+		`{"limits": [{"id": "a", "quota": 1, "per": "1s", "share": 0}]}`:                                         "share 0: want a number above 0",
+		`{"limits": [{"id": "a", "quota": 1, "per": "1s", "share": 1.5}]}`:                                       "share 1.5",
+		`{"limits": [{"id": "a", "quota": 1, "per": "1s", "share": "half"}]}`:                                    "share",
+		`{"limits": [{"id": "a", "quota": 1, "per": "1s", "safety_margin": -1}]}`:                                "safety_margin -1: want",
+		`{"limits": [{"id": "a", "quota": 1, "per": "1s", "safety_margin": 1}]}`:                                 "below 1",
+		`{"limits": [{"id": "a", "quota": 1, "per": "1s", "share": 2}, {"id": "b"}]}`:                            `limit "b"`,
+		`{"limits": [{"id": "a", "quota": 1, "per": "1s", "adopt": "higher"}]}`:                                  "want one of lower, both, nothing",
+		`{"limits": [{"id": "a", "quota": 1, "per": "1s", "adopt": 1}]}`:                                         "want one of lower, both, nothing",
+		`{"limits": [{"id": "a", "quota": 1, "window": "lifetime", "fallback": "b"}]}`:                           `unknown limit "b"`,
+		`{"limits": [{"id": "a", "quota": 1, "window": "lifetime", "fallback": "a"}]}`:                           "itself",
+		`{"limits": [{"id": "a", "quota": 1, "per": "1s", "fallback": "a"}]}`:                                    "lifetime windows only",
 		`[]`: "limits",
 		``:   "EOF",
 	} {

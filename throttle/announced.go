@@ -90,7 +90,7 @@ func (l *Ledger) Announce(now time.Duration, id string, parts Parts, quota int64
 	}
 	l.adopted = true
 	before := l.termsFor(r, was)
-	if m := r.meters[at.Key]; m != nil {
+	if m := r.meterAt(at); m != nil {
 		l.resize(now, m, t)
 	}
 	if t.stricterThan(before) {
@@ -134,6 +134,9 @@ func (r *rule) toldApart(parts Parts) (at Parts) {
 	}
 	return at
 }
+
+// meterAt returns the meter of r for some parts, or nil if there is none yet.
+func (r *rule) meterAt(parts Parts) *meter { return r.meters[r.toldApart(parts).Key] }
 
 // parts are those that m is told apart by.
 func (m *meter) parts() Parts { return Parts{Key: m.key} }

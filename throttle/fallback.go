@@ -169,41 +169,57 @@ func (l *Ledger) comeBack(now time.Duration, m *meter) {
 
 // setAside is told of a permit that was granted on a detour.
 func (l *Ledger) setAside(now time.Duration, at *path, cost int64) {
-	l.eachSpent(now, at, cost, func(_ *meter, b *lifetime, w int64) { b.aside += w })
+	for _, id := range at.route.spent {
+		if r := l.table.rules[id]; r != nil {
+			if b, ok := l.usedMeter(now, r, at.key).window.(*lifetime); ok {
+				b.aside += at.wouldCost(id, cost)
+			}
+		}
+	}
 }
 
 // landed is told that what was set aside is in flight no longer, and whether it arrived.
+// The limits may have been replaced meanwhile. Meters of which something is set aside are
+// not forgotten.
 func (l *Ledger) landed(now time.Duration, at *path, cost int64, granted time.Duration, arrived bool) {
-	l.eachSpent(now, at, cost, func(m *meter, b *lifetime, w int64) {
-		b.aside = max(0, b.aside-w)
-		if arrived {
-			b.fellBack(now, granted, w)
-		}
-		l.queue.freed(m, now, now)
-	})
-}
-
-// eachSpent calls do for every budget that a detour goes around, with what the request
-// would be charged there.
-func (l *Ledger) eachSpent(now time.Duration, at *path, cost int64, do func(*meter, *lifetime, int64)) {
-	r := at.route.named()
 	for _, id := range at.route.spent {
-		rule := l.table.rules[id]
-		if rule == nil {
+		r := l.known(id)
+		if r == nil {
 			continue
 		}
-		w := rule.Weight // as a fallback is charged
-		if i := slices.IndexFunc(r.tolls, func(t toll) bool { return t.rule.ID == id }); i >= 0 {
-			w = r.tolls[i].weight
-			if i == r.own {
-				w = cost
-			}
+		m := r.meterAt(Parts{Key: at.key})
+		if m == nil {
+			continue
 		}
-		m := l.usedMeter(now, rule, at.key)
 		if b, ok := m.window.(*lifetime); ok {
-			do(m, b, w)
+			w := at.wouldCost(id, cost)
+			b.aside = max(0, b.aside-w)
+			if arrived {
+				b.fellBack(now, granted, w)
+			}
+			l.queue.freed(m, now, now)
 		}
 	}
+}
+
+// wouldCost returns what a request on a detour would be charged for a budget that it goes
+// around.
+func (at *path) wouldCost(id string, cost int64) int64 {
+	r := at.route.named()
+	for i, t := range r.tolls {
+		switch {
+		case t.rule.ID == id && i == r.own:
+			return cost
+		case t.rule.ID == id:
+			return t.weight
+		}
+		for f := t.rule.fallback; f != nil; f = f.fallback {
+			if f.ID == id {
+				return f.Weight
+			}
+		}
+	}
+	return 0
 }
 
 // checkFallback finds the limit that takes over from one that is spent.

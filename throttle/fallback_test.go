@@ -259,6 +259,38 @@ func TestARequestInFlightWhenTheBudgetIsGivenRoomCountsAtBoth(t *testing.T) {
 	}
 }
 
+func TestWhatIsSetAsideIsGivenBackThoughTheLimitsAreReplaced(t *testing.T) {
+	l := exact(t, Options{}, budget()...)
+	spend(t, l, 0, "budget", 2)
+	fell := granted(t, l, 0, "budget")
+	require.Equal(t, []string{"trickle"}, l.ScopesOf("budget", fell.Charged()))
+	require.Equal(t, []string{"account"}, l.ScopesOf("budget", Charged{}))
+	require.NoError(t, l.Replace(0, []Limit{{ID: "other", Quota: 1, Per: sec}}))
+	l.Settle(sec, fell, Outcome{})
+	require.NoError(t, l.Replace(sec, budget()))
+	require.NoError(t, l.Adjust(10*sec, "budget", "", -2))
+	require.EqualValues(t, 2, limitOf(l, 10*sec, "budget").Room)
+}
+
+// Nothing that was known of a budget is lost when the keys of its fallback are forgotten.
+func TestABudgetIsSpentStillWhenEverythingElseIsForgotten(t *testing.T) {
+	l := exact(t, Options{}, Limit{ID: "budget", Quota: 1, Window: Lifetime, Keyed: true, Fallback: "trickle"},
+		Limit{ID: "trickle", Quota: 1, Per: 10 * sec, Keyed: true})
+	for _, key := range []string{"a", "b"} {
+		for range 2 {
+			p := grantedAs(t, l, 0, Permit{Limit: "budget", Key: key})
+			l.Settle(0, p, Outcome{})
+		}
+	}
+	for at := sec; at < 10*time.Minute; at += sec {
+		l.Forget(at)
+	}
+	require.Empty(t, l.table.rules["trickle"].meters)
+	require.Len(t, l.table.rules["budget"].meters, 2)
+	p := grantedAs(t, l, 10*time.Minute, Permit{Limit: "budget", Key: "a"})
+	require.Equal(t, "trickle", p.Charged().Stand())
+}
+
 // ---- a referee ----
 
 // referee is the server: each key's requests are admitted as long as its budget lasts,

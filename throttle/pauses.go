@@ -456,3 +456,12 @@ func (l *Ledger) Scopes(limit string) []string {
 	}
 	return r.scopes()
 }
+
+// ScopesOf is Scopes, but for a request that was charged a fallback: those of what it was
+// charged, and not of the budget that was spent.
+func (l *Ledger) ScopesOf(limit string, c Charged) []string {
+	if c.Fell() {
+		return c.Scopes()
+	}
+	return l.Scopes(limit)
+}

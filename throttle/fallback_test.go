@@ -329,7 +329,8 @@ type spender struct {
 	waiting []*Permit
 	fail    func(format string, args ...any)
 
-	calm     bool // nothing is cancelled, lost, taken back or replaced
+	calm     bool // nothing is cancelled or taken back
+	loses    bool // some requests are given up, and arrive or not
 	limits   []Limit
 	spent    map[string]int64          // answered, by the definition
 	flying   map[string]int64          // at the budget
@@ -506,9 +507,30 @@ func (s *spender) send(p *Permit) {
 		s.after(s.jitter(), func() { s.takeBack(p) })
 		return
 	}
+	if s.loses && s.IntN(15) == 0 {
+		s.lose(p)
+		return
+	}
 	out, back := s.jitter(), s.jitter()
 	s.after(out, func() { s.arrive(s.now, p.Key, w) })
 	s.after(out+back, func() { s.answered(p, Outcome{}) })
+}
+
+// lose gives a request up of which no answer comes. It may arrive still, as late as the
+// limits believe.
+func (s *spender) lose(p *Permit) {
+	wait := s.jitter()
+	if s.IntN(2) == 0 {
+		key, w := p.Key, weightOf(p)
+		s.after(time.Duration(s.Int64N(int64(wait+defaultMaxDelay))), func() { s.arrive(s.now, key, w) })
+	}
+	s.after(wait, func() { s.l.Settle(s.now, p, Outcome{Fate: Lost}) })
+	s.after(wait+defaultMaxDelay, func() {
+		if _, fell := s.fallback[p]; !fell {
+			s.doubt[p.Key] += weightOf(p)
+		}
+		s.land(p, true)
+	})
 }
 
 // takeBack has the request wait again that never left.
@@ -580,8 +602,9 @@ func (s *spender) ease(key string, w int64) {
 // 10 s, refuses nothing; nobody waits in vain, and nobody is overtaken.
 func TestARefereeOfBudgetsRefusesNothing(t *testing.T) {
 	t.Run("credits", func(t *testing.T) { refereed(t, []string{"order"}, true) })
-	// With credits that it does not know of yet, a heavy one that fell back may be ahead
-	// of light ones for which there was room: then no ledger is right for certain.
+	// Where it is not known for certain what the server counts, because of credits that are
+	// on their way or of requests that were lost, a heavy one that fell back may be ahead
+	// of light ones for which there was room.
 	t.Run("weights", func(t *testing.T) { refereed(t, []string{"order", "order", "batch"}, false) })
 }
 
@@ -591,6 +614,7 @@ func refereed(t *testing.T, routes []string, credits bool) {
 		s := newSpender(rapid.Uint64().Draw(t, "seed"), rapid.Int64Range(3, 20).Draw(t, "quota"), keys, func(format string, args ...any) {
 			t.Fatalf("%s", fmt.Sprintf(format, args...))
 		})
+		s.loses = credits
 		for at := time.Duration(0); at < 100*sec; {
 			at += time.Duration(s.Int64N(int64(2 * sec)))
 			key := keys[s.IntN(3)]

@@ -128,7 +128,9 @@ type Limit struct {
 	// and comes back in order once the budget can pay again, by Adjust, Sync, SetShare
 	// or AnnounceQuota. Without a fallback such a request is refused with ErrSpent. The
 	// server counts a request at the budget for as long as there is room: so one that
-	// falls back because all that is left is kept by a Reserve counts at both.
+	// falls back because all that is left is kept by a Reserve counts at both. No request
+	// is refused by such a server if all weigh the same there; where weights differ, and
+	// room is given or a request is lost at just that time, one may be.
 	//
 	// A fallback has a quota of its own and no links. It may be a budget with a fallback
 	// in turn, but not lead back here; several may fall back on the same one.

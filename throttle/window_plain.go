@@ -170,7 +170,11 @@ func (l *lifetime) resize(now time.Duration, t *terms) {
 
 func (l *lifetime) settle(w int64, a answer) time.Duration {
 	l.flying -= w
-	l.spend(w)
+	if a.real {
+		l.spend(w)
+	} else {
+		l.spendInDoubt(w) // it may never have arrived
+	}
 	return a.at
 }
 

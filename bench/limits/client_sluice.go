@@ -145,5 +145,8 @@ func (c *sluice) AskForTime() {}
 // network.
 func (c *sluice) Post([]throttle.PausedScope) {}
 
+// PostTable is part of throttler.Outlet: the limits are never replaced.
+func (c *sluice) PostTable(uint32) {}
+
 // Warn is part of throttler.Outlet.
 func (c *sluice) Warn(text string, args ...any) { c.w.note("warning: %s %v", text, args) }

@@ -105,7 +105,7 @@ func (l *Ledger) Announce(now time.Duration, id string, parts Parts, quota int64
 // the table does not have.
 func (l *Ledger) QuotaOf(id string, parts Parts) (quota, burst int64, known bool) {
 	r := l.table.rules[id]
-	if r == nil {
+	if r == nil || len(r.announced) == 0 {
 		return l.Quota(id)
 	}
 	limit := r.withQuota(r.inEffect(r.toldApart(parts)))

@@ -30,6 +30,12 @@
 // origin. Pause, Resume, Refused and Paused are about those. A permit that was
 // granted and cannot be used yet is given back with its rank by Park and Requeue.
 //
+// # How much of a quota counts
+//
+// Limit.Share and SafetyMargin, which SetShare changes at run time, take a part of the
+// quota; Announce replaces the quota of one meter by what the server says it is, as far
+// as Limit.Adopt lets it. Where a Lifetime budget is spent, Limit.Fallback takes over.
+//
 // # Which window
 //
 //	not documented, or "per second", "rolling"      Sliding
@@ -40,7 +46,8 @@
 //	                                                and tolerance D: Quota 1 per T, Burst 1 + D/T
 //	a counter that falls once a second              Leaky with Tick
 //	"at most n open requests"                       Concurrency
-//	a budget that does not come back                Lifetime
+//	a budget that does not come back                Lifetime; with Fallback if there is
+//	                                                a slower pace once it is spent
 //
 // # Glossary
 //
@@ -54,6 +61,7 @@
 //	rank      where a permit stands among all that wait
 //	origin    one server, as far as pauses go
 //	scope     limits that pause together, at one origin; of one account or egress, if told apart
+//	fallback  the limit that is charged in place of a budget that is spent
 //	cycle     how long what is granted takes to be room again
 //	lost      given up without an answer, and perhaps still to arrive
 package throttle

@@ -98,7 +98,7 @@ func TestASpentBudgetGoesOnAtThePaceOfItsFallback(t *testing.T) {
 		mu.Lock()
 		left += 3
 		mu.Unlock()
-		require.NoError(t, eng.AdjustLimit("ever", "", -3))
+		require.NoError(t, eng.AdjustLimit("ever", engine.Parts{}, -3))
 		for range 3 {
 			require.NoError(t, <-done)
 		}

@@ -74,7 +74,7 @@ func (l *Ledger) Announce(now time.Duration, id string, parts Parts, quota int64
 	if err := r.checkKey(parts.Key); err != nil {
 		return 0, 0, err
 	}
-	at := r.toldApart(parts)
+	at := r.By.of(parts)
 	was = r.inEffect(at)
 	if err := r.believes(quota); err != nil {
 		return was, was, &LimitError{ID: id, Err: err}
@@ -90,7 +90,7 @@ func (l *Ledger) Announce(now time.Duration, id string, parts Parts, quota int64
 	}
 	l.adopted = true
 	before := l.termsFor(r, was)
-	if m := r.meterAt(at); m != nil {
+	if m := l.meterAt(r, at); m != nil {
 		l.resize(now, m, t)
 	}
 	if t.stricterThan(before) {
@@ -108,7 +108,7 @@ func (l *Ledger) QuotaOf(id string, parts Parts) (quota, burst int64, known bool
 	if r == nil || len(r.announced) == 0 {
 		return l.Quota(id)
 	}
-	limit := r.withQuota(r.inEffect(r.toldApart(parts)))
+	limit := r.withQuota(r.inEffect(r.By.of(parts)))
 	return limit.Quota, cmp.Or(limit.Burst, limit.Quota), true
 }
 
@@ -120,26 +120,15 @@ func (l *Ledger) Adopts(id string) Adopt {
 	return AdoptNothing
 }
 
-// toldApart returns the parts that tell the meters of r apart, and leaves the others
-// empty.
-func (r *rule) toldApart(parts Parts) (at Parts) {
-	if r.By&ByAccount != 0 {
-		at.Account = parts.Account
-	}
-	if r.By&ByKey != 0 || r.Keyed {
-		at.Key = parts.Key
-	}
-	if r.By&ByEgress != 0 {
-		at.Egress = parts.Egress
-	}
-	return at
-}
-
 // meterAt returns the meter of r for some parts, or nil if there is none yet.
-func (r *rule) meterAt(parts Parts) *meter { return r.meters[r.toldApart(parts).Key] }
-
-// parts are those that m is told apart by.
-func (m *meter) parts() Parts { return Parts{Key: m.key} }
+func (l *Ledger) meterAt(r *rule, parts Parts) *meter {
+	at := r.By.of(parts)
+	m := r.meters[l.hasher.of(&at)]
+	for m != nil && *m.of != at {
+		m = m.next
+	}
+	return m
+}
 
 // believes returns why an announced quota cannot be right.
 func (r *rule) believes(quota int64) error {
@@ -263,7 +252,7 @@ func (l *Ledger) fitsEver(p *Permit) error {
 // declares the same.
 func (l *Ledger) inheritAnnounced(r, old *rule) {
 	if len(old.announced) == 0 || r.Quota != old.Quota || r.Per != old.Per || r.Months != old.Months ||
-		r.Window != old.Window || r.Burst != old.Burst || r.By != old.By || r.Keyed != old.Keyed {
+		r.Window != old.Window || r.Burst != old.Burst || r.By != old.By {
 		return
 	}
 	for at, quota := range old.announced {

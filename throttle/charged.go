@@ -68,14 +68,14 @@ func (c Charged) CountsOpen() bool {
 // Stand returns the id of the limit that was charged in place of the one that the
 // permit names, because that is a budget that was spent; otherwise "".
 func (c Charged) Stand() string {
-	if c.route == nil {
+	if c.path == nil {
 		return ""
 	}
-	return c.route.stand
+	return c.path.route.stand
 }
 
 // Fell reports whether some budget was spent, so that a fallback was charged.
-func (c Charged) Fell() bool { return c.route != nil && c.route.from != nil }
+func (c Charged) Fell() bool { return c.path != nil && c.path.route.from != nil }
 
 // Table returns the number of the table that the permit was granted under; see
 // Ledger.Table.

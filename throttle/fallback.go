@@ -52,7 +52,8 @@ func (r *route) around(i int) *route {
 		}
 	}
 	d.look()
-	d.keyed = d.keyed || r.keyed // so that its paths know whose budget they go around
+	d.by |= r.by // so that its paths know whose budget they go around
+	d.paused = r.paused
 	return d
 }
 
@@ -76,11 +77,11 @@ func (r *route) like(was *path) *route {
 // that it names. The caller uses the path before it asks for another, which might have
 // it forgotten.
 func (l *Ledger) pathOf(now time.Duration, r *route, p *Permit) *path {
-	at := l.pathFor(now, r, p.Key, p.Origin)
+	at := l.pathFor(now, r, p.parts(), p.Origin)
 	for i := 0; r.falls && i < len(at.charges); i++ {
 		if at.isSpentFor(p, i) {
 			r = r.detour(i)
-			at, i = l.pathFor(now, r, p.Key, p.Origin), -1
+			at, i = l.pathFor(now, r, p.parts(), p.Origin), -1
 		}
 	}
 	return at
@@ -93,10 +94,7 @@ func (at *path) isSpentFor(p *Permit, i int) bool {
 	if c.meter.rule.fallback == nil {
 		return false
 	}
-	w := c.weight
-	if i == at.own {
-		w = p.cost
-	}
+	w := p.weightOn(at, i)
 	b, ok := c.meter.window.(*lifetime)
 	return ok && w > 0 && b.exhausted(w+c.meter.rule.kept(p.Priority))
 }
@@ -168,11 +166,11 @@ func (l *Ledger) comeBack(now time.Duration, m *meter) {
 // given after it left, or within newsWithin of its answer, it counts at both.
 
 // setAside is told of a permit that was granted on a detour.
-func (l *Ledger) setAside(now time.Duration, at *path, cost int64) {
-	for _, id := range at.route.spent {
+func (l *Ledger) setAside(now time.Duration, p *Permit) {
+	for _, id := range p.path.route.spent {
 		if r := l.table.rules[id]; r != nil {
-			if b, ok := l.usedMeter(now, r, at.key).window.(*lifetime); ok {
-				b.aside += at.wouldCost(id, cost)
+			if b, ok := l.usedMeter(now, r, p.path.of).window.(*lifetime); ok {
+				b.aside += p.path.wouldCost(id, p.cost, p.Weights)
 			}
 		}
 	}
@@ -181,18 +179,18 @@ func (l *Ledger) setAside(now time.Duration, at *path, cost int64) {
 // landed is told that what was set aside is in flight no longer, and whether it arrived.
 // The limits may have been replaced meanwhile. Meters of which something is set aside are
 // not forgotten.
-func (l *Ledger) landed(now time.Duration, at *path, cost int64, granted time.Duration, arrived bool) {
+func (l *Ledger) landed(now time.Duration, at *path, cost int64, weights []Cost, granted time.Duration, arrived bool) {
 	for _, id := range at.route.spent {
 		r := l.known(id)
 		if r == nil {
 			continue
 		}
-		m := r.meterAt(Parts{Key: at.key})
+		m := l.meterAt(r, at.of)
 		if m == nil {
 			continue
 		}
 		if b, ok := m.window.(*lifetime); ok {
-			w := at.wouldCost(id, cost)
+			w := at.wouldCost(id, cost, weights)
 			b.aside = max(0, b.aside-w)
 			if arrived {
 				b.fellBack(now, granted, w)
@@ -203,19 +201,20 @@ func (l *Ledger) landed(now time.Duration, at *path, cost int64, granted time.Du
 }
 
 // wouldCost returns what a request on a detour would be charged for a budget that it goes
-// around.
-func (at *path) wouldCost(id string, cost int64) int64 {
+// around, were it not for that: cost is what it is charged for the limit that it names,
+// and weights are its overrides.
+func (at *path) wouldCost(id string, cost int64, weights []Cost) int64 {
 	r := at.route.named()
 	for i, t := range r.tolls {
 		switch {
 		case t.rule.ID == id && i == r.own:
 			return cost
 		case t.rule.ID == id:
-			return t.weight
+			return overridden(weights, id, t.weight)
 		}
 		for f := t.rule.fallback; f != nil; f = f.fallback {
 			if f.ID == id {
-				return f.Weight
+				return overridden(weights, id, f.Weight)
 			}
 		}
 	}
@@ -291,4 +290,14 @@ func (r *rule) bears(w int64, route string) {
 	if w > r.heaviest {
 		r.heaviest, r.heaviestOf = w, route
 	}
+}
+
+// mayCharge reports whether a toll is one for a limit, or falls back on it.
+func (t toll) mayCharge(id string) bool {
+	for r := t.rule; r != nil; r = r.fallback {
+		if r.ID == id {
+			return true
+		}
+	}
+	return false
 }

@@ -85,7 +85,7 @@ func TestWhatIsInFlightMayComeBackToTheBudget(t *testing.T) {
 
 func TestThoseWhoWaitGoOverAndComeBackInOrder(t *testing.T) {
 	for name, ease := range map[string]func(*Ledger) error{
-		"Adjust":   func(l *Ledger) error { return l.Adjust(sec, "budget", "", -3) },
+		"Adjust":   func(l *Ledger) error { return l.Adjust(sec, "budget", Parts{}, -3) },
 		"SetShare": func(l *Ledger) error { return l.SetShare(sec, "budget", 0.5, 0) },
 		"Replace": func(l *Ledger) error {
 			return l.Replace(sec, []Limit{{ID: "budget", Quota: 5, Window: Lifetime, Fallback: "trickle"}, {ID: "trickle", Quota: 1, Per: 10 * sec}})
@@ -230,7 +230,7 @@ func TestWhatIsLostWithItsLedgerIsCountedWhereItWasCharged(t *testing.T) {
 	l := exact(t, Options{}, limits...)
 	one := granted(t, l, 0, "budget")
 	spend(t, l, 0, "budget", 1)
-	require.NoError(t, l.Adjust(0, "budget", "", 1)) // others took what was left, if the first arrives
+	require.NoError(t, l.Adjust(0, "budget", Parts{}, 1)) // others took what was left, if the first arrives
 	fell := granted(t, l, 0, "budget")
 	require.Equal(t, "trickle", fell.Charged().Stand())
 	next, err := l.Successor(0, limits)
@@ -248,7 +248,7 @@ func TestARequestInFlightWhenTheBudgetIsGivenRoomCountsAtBoth(t *testing.T) {
 		l := exact(t, Options{}, budget()...)
 		spend(t, l, 0, "budget", 2)
 		fell := granted(t, l, 0, "budget")
-		require.NoError(t, l.Adjust(0, "budget", "", -2))
+		require.NoError(t, l.Adjust(0, "budget", Parts{}, -2))
 		l.Settle(0, fell, Outcome{Fate: fate})
 		l.at(10 * sec)
 		require.EqualValues(t, 1, limitOf(l, 10*sec, "budget").Used)
@@ -268,7 +268,7 @@ func TestWhatIsSetAsideIsGivenBackThoughTheLimitsAreReplaced(t *testing.T) {
 	require.NoError(t, l.Replace(0, []Limit{{ID: "other", Quota: 1, Per: sec}}))
 	l.Settle(sec, fell, Outcome{})
 	require.NoError(t, l.Replace(sec, budget()))
-	require.NoError(t, l.Adjust(10*sec, "budget", "", -2))
+	require.NoError(t, l.Adjust(10*sec, "budget", Parts{}, -2))
 	require.EqualValues(t, 2, limitOf(l, 10*sec, "budget").Room)
 }
 
@@ -585,7 +585,7 @@ func (s *spender) land(p *Permit, spent bool) {
 func (s *spender) ease(key string, w int64) {
 	s.left[key] += w
 	s.after(s.jitter(), func() {
-		if err := s.l.Adjust(s.now, "budget", key, -w); err != nil {
+		if err := s.l.Adjust(s.now, "budget", Parts{Key: key}, -w); err != nil {
 			s.fail("%v", err)
 		}
 		s.spent[key] -= w

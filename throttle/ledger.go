@@ -152,7 +152,7 @@ func (l *Ledger) grant(now time.Duration, p *Permit) {
 		p.path.obeyed(func(s *scope) { s.leave(now) })
 	}
 	if p.path.route.from != nil {
-		l.setAside(now, p.path, p.cost)
+		l.setAside(now, p)
 	}
 }
 
@@ -184,7 +184,7 @@ func (l *Ledger) Settle(now time.Duration, p *Permit, o Outcome) {
 			}
 		}
 		if p.path.route.from != nil {
-			l.landed(now, p.path, p.cost, p.granted, false)
+			l.landed(now, p.path, p.cost, p.Weights, p.granted, false)
 		}
 	case Lost, Closed:
 		l.lost.add(now, p, o.Fate)
@@ -202,7 +202,7 @@ func (l *Ledger) answered(now time.Duration, p *Permit, o Outcome) {
 		l.arrived(now, c.meter, p.weight(i), a, o.Costs)
 	}
 	if p.path.route.from != nil {
-		l.landed(now, p.path, p.cost, p.granted, true)
+		l.landed(now, p.path, p.cost, p.Weights, p.granted, true)
 	}
 }
 

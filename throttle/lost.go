@@ -17,7 +17,8 @@ type lostPermits []*lostPermit
 type lostPermit struct {
 	path    *path
 	cost    int64
-	fate    Fate // Lost or Closed
+	weights []Cost // overrides, if it took a detour
+	fate    Fate   // Lost or Closed
 	granted time.Duration
 	lost    time.Duration // when the permit was given up
 	past    time.Duration // limits whose delay is at most this have let go
@@ -43,6 +44,9 @@ func (h *lostPermits) add(now time.Duration, p *Permit, f Fate) {
 		s.path = &path{route: p.path.route, of: p.path.of, home: p.path.home, charges: slices.Clone(p.path.charges), own: -1}
 		for i := range s.path.charges {
 			s.path.charges[i].weight = p.weight(i)
+		}
+		if p.path.route.from != nil {
+			s.weights = slices.Clone(p.Weights)
 		}
 	}
 	h.keep(s)
@@ -84,7 +88,7 @@ func (h *lostPermits) expire(l *Ledger) {
 		}
 		heap.Pop(h)
 		if s.path.route.from != nil {
-			l.landed(l.now, s.path, s.cost, s.granted, true)
+			l.landed(l.now, s.path, s.cost, s.weights, s.granted, true)
 		}
 	}
 }

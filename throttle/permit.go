@@ -91,14 +91,18 @@ func (p *Permit) Reset() {
 }
 
 // weight returns what p is charged for the i-th limit on its path.
-func (p *Permit) weight(i int) int64 {
+func (p *Permit) weight(i int) int64 { return p.weightOn(p.path, i) }
+
+// weightOn returns what p is charged for the i-th limit on a path that it may take.
+func (p *Permit) weightOn(at *path, i int) int64 {
+	c := &at.charges[i]
 	switch {
-	case i == int(p.path.own):
+	case i == int(at.own):
 		return p.cost
 	case len(p.Weights) > 0:
-		return overridden(p.Weights, p.path.charges[i].meter.rule.ID, p.path.charges[i].weight)
+		return overridden(p.Weights, c.meter.rule.ID, c.weight)
 	}
-	return p.path.charges[i].weight
+	return c.weight
 }
 
 // overridden returns the weight that a list has for a limit, or else its own one. They

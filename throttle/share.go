@@ -97,7 +97,7 @@ func (l *Ledger) SetShare(now time.Duration, id string, share, margin float64) e
 	before := r.terms
 	r.Share, r.SafetyMargin, r.terms, r.tiers = share, margin, &next, tiers
 	for _, m := range r.meters {
-		l.resize(now, m, l.termsOf(r, m.parts()))
+		l.resize(now, m, l.termsOf(r, *m.of))
 	}
 	if next.stricterThan(before) {
 		l.tables++

@@ -659,3 +659,29 @@ func TestAFallbackIsUsedAsFarAsTheServerLetsIt(t *testing.T) {
 	require.GreaterOrEqual(t, s.extras-before, 95)
 	require.Zero(t, s.left["a"])
 }
+
+// The meter of a key is not forgotten while something at its fallback may count there,
+// though the fallback is one for all keys.
+func TestWhatIsSetAsideOfAKeyIsNotForgotten(t *testing.T) {
+	l := exact(t, Options{}, Limit{ID: "budget", Quota: 1, Window: Lifetime, Keyed: true, Fallback: "trickle"},
+		Limit{ID: "trickle", Quota: 1, Per: 10 * sec})
+	l.Settle(0, grantedAs(t, l, 0, Permit{Limit: "budget", Key: "a"}), Outcome{})
+	fell := grantedAs(t, l, 0, Permit{Limit: "budget", Key: "a"})
+	require.NoError(t, l.Adjust(0, "budget", "a", -1))
+	for at := sec; at < 10*time.Minute; at += sec {
+		l.Forget(at)
+	}
+	p := &Permit{Limit: "budget", Key: "a"}
+	require.NoError(t, l.Acquire(10*time.Minute, p))
+	require.Equal(t, Queued, p.State(), "the one in flight may have taken it")
+	l.Settle(10*time.Minute, fell, Outcome{Fate: NeverSent})
+	require.Same(t, p, l.Next(10*time.Minute))
+}
+
+func TestALargerShareOfABudgetThatMayBeSpentOpensNothing(t *testing.T) {
+	l := exact(t, Options{StartFull: true}, Limit{ID: "budget", Quota: 10, Window: Lifetime, Share: 0.1})
+	l.at(0)
+	limitOf(l, 0, "budget")
+	require.NoError(t, l.SetShare(time.Hour, "budget", 1, 0))
+	require.Zero(t, limitOf(l, time.Hour, "budget").Room, "until the server tells what is spent")
+}

@@ -667,7 +667,7 @@ func TestWhatIsSetAsideOfAKeyIsNotForgotten(t *testing.T) {
 		Limit{ID: "trickle", Quota: 1, Per: 10 * sec})
 	l.Settle(0, grantedAs(t, l, 0, Permit{Limit: "budget", Key: "a"}), Outcome{})
 	fell := grantedAs(t, l, 0, Permit{Limit: "budget", Key: "a"})
-	require.NoError(t, l.Adjust(0, "budget", "a", -1))
+	require.NoError(t, l.Adjust(0, "budget", Parts{Key: "a"}, -1))
 	for at := sec; at < 10*time.Minute; at += sec {
 		l.Forget(at)
 	}

@@ -57,6 +57,9 @@ type Limit struct {
 	Window Window
 	// Weight is what a request that names this limit is charged; default 1.
 	Weight int64
+	// Tariff says what a request is charged by what it asks for, wherever the limit is
+	// named or linked without a weight. Where it says nothing, that is Weight.
+	Tariff Tariff
 	// Linked limits are charged with every request, all or nothing. Links of
 	// linked limits are followed; a limit reached on several ways is charged
 	// the sum.
@@ -145,7 +148,8 @@ type Limit struct {
 // Link charges another limit.
 type Link struct {
 	ID     string
-	Weight int64 // 0 means the linked limit's own weight
+	Weight int64  // 0 means the linked limit's own weight
+	Tariff Tariff // says what it is instead, where one of its fees applies
 }
 
 // Reserve keeps Weight of a limit's quota for requests whose priority is at

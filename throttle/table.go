@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -213,6 +214,7 @@ func (b *builder) declare(place int) {
 	if err := l.checkShare(); err != nil {
 		b.complain(l, "%w", err)
 	}
+	l.Tariff.check(func(format string, args ...any) { b.complain(l, "tariff: "+format, args...) })
 	if len(b.errs) > before {
 		return
 	}
@@ -275,7 +277,7 @@ func (b *builder) checkRoute(l *Limit) {
 		name string
 		set  bool
 	}{
-		{"per", l.Per != 0}, {"window", l.Window != Sliding}, {"weight", l.Weight != 0},
+		{"per", l.Per != 0}, {"window", l.Window != Sliding}, {"weight", l.Weight != 0}, {"tariff", len(l.Tariff) > 0},
 		{"by", l.By != 0}, {"keyed", l.Keyed}, {"keys", len(l.Keys) > 0}, {"reserve", len(l.Reserve) > 0},
 		{"burst", l.Burst != 0}, {"tick", l.Tick != 0},
 		{"offset", l.Offset != 0}, {"location", l.Location != nil}, {"months", l.Months != 0},
@@ -409,7 +411,12 @@ func (b *builder) checkLinks(place int) {
 			b.complain(l, "link to %q: weight %d is not in [0, %d]", k.ID, k.Weight, int64(maxWeight))
 		case to.Quota == 0 && k.Weight != 0:
 			b.complain(l, "link to %q: a route without a quota takes no weight", k.ID)
+		case to.Quota == 0 && len(k.Tariff) > 0:
+			b.complain(l, "link to %q: a route without a quota takes no tariff", k.ID)
 		}
+		k.Tariff.check(func(format string, args ...any) {
+			b.complain(l, "link to "+strconv.Quote(k.ID)+": tariff: "+format, args...)
+		})
 		to.sum = b.sums
 		b.links = append(b.links, r.place)
 	}

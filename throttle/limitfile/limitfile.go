@@ -26,6 +26,7 @@ type entry struct {
 	Per        duration        `json:"per"`
 	Window     window          `json:"window"`
 	Weight     int64           `json:"weight"`
+	Tariff     []fee           `json:"tariff"`
 	Links      []link          `json:"links"`
 	By         by              `json:"by"`
 	Keyed      bool            `json:"keyed"`
@@ -56,6 +57,25 @@ type portion struct {
 type link struct {
 	ID     string `json:"id"`
 	Weight int64  `json:"weight"`
+	Tariff []fee  `json:"tariff"`
+}
+
+type fee struct {
+	Param  string `json:"param"`
+	Is     string `json:"is"`
+	UpTo   int64  `json:"up_to"`
+	Count  bool   `json:"count"`
+	Weight int64  `json:"weight"`
+	Each   int64  `json:"each"`
+	Per    int64  `json:"per"`
+	Most   int64  `json:"most"`
+}
+
+func tariff(fees []fee) (t throttle.Tariff) {
+	for _, f := range fees {
+		t = append(t, throttle.Fee(f))
+	}
+	return t
 }
 
 type reserve struct {
@@ -90,7 +110,9 @@ func (c *capped) Read(p []byte) (int, error) {
 //	  {"id": "weight", "quota": 6000, "per": "1m", "window": "fixed", "scope": "address"},
 //	  {"id": "orders", "quota": 100, "per": "10s", "by": ["account", "key"],
 //	   "reserve": [{"priority": 300, "weight": 10}]},
-//	  {"id": "order", "links": [{"id": "weight", "weight": 1}, {"id": "orders"}]}
+//	  {"id": "order", "links": [{"id": "weight", "weight": 1}, {"id": "orders"}]},
+//	  {"id": "depth", "links": [{"id": "weight", "weight": 5, "tariff": [
+//	    {"param": "limit", "up_to": 100, "weight": 5}, {"param": "limit", "weight": 250}]}]}
 //	]}
 //
 // The names are those of throttle.Limit's fields in lower case, with
@@ -146,10 +168,10 @@ func (e entry) limit() (throttle.Limit, error) {
 		ID: e.ID, Quota: e.Quota, Per: time.Duration(e.Per), Window: throttle.Window(e.Window), Weight: e.Weight,
 		By: throttle.By(e.By), Keyed: e.Keyed, Keys: e.Keys, Burst: e.Burst, Tick: time.Duration(e.Tick), Offset: time.Duration(e.Offset),
 		RTTFloor: time.Duration(e.RTTFloor), MaxDelay: time.Duration(e.MaxDelay), CloseDelay: time.Duration(e.CloseDelay), Shared: e.Shared, Scope: e.Scope,
-		Location: e.Location.Location, Months: e.Months, Fallback: e.Fallback, Adopt: throttle.Adopt(e.Adopt),
+		Location: e.Location.Location, Months: e.Months, Fallback: e.Fallback, Adopt: throttle.Adopt(e.Adopt), Tariff: tariff(e.Tariff),
 	}
 	for _, link := range e.Links {
-		l.Linked = append(l.Linked, throttle.Link(link))
+		l.Linked = append(l.Linked, throttle.Link{ID: link.ID, Weight: link.Weight, Tariff: tariff(link.Tariff)})
 	}
 	for _, reserve := range e.Reserve {
 		l.Reserve = append(l.Reserve, throttle.Reserve(reserve))

@@ -97,7 +97,7 @@ func Start(config Config) (*System, error) {
 		})
 	}
 	s.newThrottler = throttler.New(throttler.Needs{
-		Ledger: config.Ledger, Limits: config.Limits, Options: config.Throttle, Epoch: s.epoch, Clock: s.clock.Published(),
+		Ledger: config.Ledger, Limits: config.Limits, Tariffs: s.tariffsOf(config.Limits), Options: config.Throttle, Epoch: s.epoch, Clock: s.clock.Published(),
 		Timesync: s.timesyncOrNobody(), Logger: config.Logger, Address: s.throttler,
 	})
 	s.actors = newActorSystem()
@@ -110,7 +110,7 @@ func (s *System) requestNeeds() request.Needs {
 	return request.Needs{
 		Plan: s.config.Request, Epoch: s.epoch, Spawner: s.actors.Root.Copy().WithGuardian(stopFailed{}),
 		Supervisor: s.supervisor, Throttler: s.throttler, Timesync: s.timesyncOrNobody(),
-		Enter: s.enterPool, Held: s.newThrottler.Held, Gated: s.newThrottler.Gated, Outdated: s.newThrottler.Outdated, Clock: s.clock.ForSigners(), TimeKnown: s.clock.Known,
+		Enter: s.enterPool, Held: s.newThrottler.Held, Gated: s.newThrottler.Gated, Outdated: s.newThrottler.Outdated, Tariffs: s.newThrottler.Tariffs, Clock: s.clock.ForSigners(), TimeKnown: s.clock.Known,
 		Slots: s.config.Slots, Closing: s.closing, Logger: s.config.Logger,
 	}
 }
@@ -196,9 +196,20 @@ func (s *System) SetCookies(u *url.URL, cookies []*http.Cookie, newJar func() ht
 // ReplaceLimits swaps the table of limits; what is in flight stays counted.
 func (s *System) ReplaceLimits(limits []throttle.Limit) error {
 	answer, err := ask[protocol.LimitsReplaced](context.Background(), s.throttler, s.ended, func(owner protocol.Recipient) any {
-		return protocol.ReplaceLimits{Limits: limits, Owner: owner}
+		return protocol.ReplaceLimits{Limits: limits, Tariffs: s.tariffsOf(limits), Owner: owner}
 	})
 	return cmp.Or(err, answer.Err)
+}
+
+// tariffsOf returns the tariffs of a table; nil if no weight in it depends on the
+// request.
+func (s *System) tariffsOf(limits []throttle.Limit) *throttle.Tariffs {
+	costs := s.config.Request.Costs
+	tariffs := throttle.TariffsOf(limits, func(id string) bool { return costs[id] != nil })
+	if tariffs == nil {
+		return nil
+	}
+	return &tariffs
 }
 
 // AdjustLimit adds delta to what a limit counts as used.

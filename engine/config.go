@@ -49,6 +49,13 @@ type Config struct {
 	// DefaultLimitID is charged by requests that name no limit. Empty means
 	// that such a request is refused, unless there are no limits at all.
 	DefaultLimitID string
+	// Costs say what a request is charged by limits, by their ids, where a
+	// throttle.Tariff cannot: each function is asked for every attempt of a request that
+	// its limit is charged for, and wins over weights and tariffs of the table, as
+	// Request.Weights wins over it. It is given the request as pre-processors left it,
+	// runs on the caller's goroutine, and must be safe for concurrent use. A result below
+	// zero is the request's error. Nil means none.
+	Costs map[string]func(*Request) int64
 	// Throttle tunes the queue for the limits: share, margin, ageing, bounds.
 	// Its zero value uses the whole of every quota, in strict priority.
 	Throttle throttle.Options

@@ -125,7 +125,7 @@ func (p *plan) readBaseURL() {
 
 // copyWhatIsShared takes copies of what the caller may go on to use.
 func (p *plan) copyWhatIsShared() {
-	p.Limits = cloneLimits(p.Limits)
+	p.Limits, p.Costs = cloneLimits(p.Limits), maps.Clone(p.Costs)
 	p.Header = p.Header.Clone()
 	p.Origins = slices.Clone(p.Origins)
 	p.Accounts = maps.Clone(p.Accounts)
@@ -144,17 +144,6 @@ func (p *plan) copyWhatIsShared() {
 		own := *pacing
 		p.Throttle.Pacing = &own
 	}
-}
-
-// cloneLimits copies a table, and what its limits point to.
-func cloneLimits(limits []throttle.Limit) []throttle.Limit {
-	limits = slices.Clone(limits)
-	for i := range limits {
-		limits[i].Linked = slices.Clone(limits[i].Linked)
-		limits[i].Reserve = slices.Clone(limits[i].Reserve)
-		limits[i].Keys = slices.Clone(limits[i].Keys)
-	}
-	return limits
 }
 
 func (p *plan) readOrigins() {
@@ -184,6 +173,7 @@ func (p *plan) readLimits() {
 	if !p.hasLimit(p.DefaultLimitID) {
 		p.complain("DefaultLimitID %q is not among Limits", p.DefaultLimitID)
 	}
+	p.readCosts()
 }
 
 func (p *plan) hasLimit(id string) bool {
@@ -459,7 +449,7 @@ func (p *plan) request() request.Plan {
 		egress[name] = true
 	}
 	return request.Plan{
-		Base: p.base, Homes: p.homes, Fields: p.fields, StrangerFields: p.strangerFields, Feedback: p.Feedback,
+		Base: p.base, Homes: p.homes, Fields: p.fields, StrangerFields: p.strangerFields, Feedback: p.Feedback, Costs: p.Costs,
 		Auth: p.Auth, Accounts: p.Accounts, PreProcessors: p.PreProcessors, PostProcessors: p.PostProcessors, Jar: p.Cookies,
 		Codings: p.codings, MaxHeader: p.Responses.MaxHeader, MaxBody: p.Responses.MaxBody, TraceStreams: p.Connections.TraceStreams,
 		DialValues: p.dialSeesValues(), Egress: egress,

@@ -32,7 +32,8 @@ type Plan struct {
 
 	Egress map[string]bool // the names that requests may give; nil without any
 
-	Feedback feedback.Reader // what answers say about limits; nil is feedback.RetryAfter
+	Feedback feedback.Reader                          // what answers say about limits; nil is feedback.RetryAfter
+	Costs    map[string]func(*messages.Request) int64 // what requests cost, by limit; the caller's code
 
 	Auth           auth.Authenticator            // of the default account; nil signs nothing
 	Accounts       map[string]auth.Authenticator // of the others
@@ -74,6 +75,8 @@ type Needs struct {
 	Held     func(origin string, charged *throttle.Charged) bool
 	Gated    func(origin string) bool
 	Outdated func(charged *throttle.Charged) bool
+	// Tariffs are those of the table of limits; nil without any.
+	Tariffs func() *throttle.Tariffs
 	// Clock is what signers are handed, and TimeKnown whether it has been
 	// compared with the server's; it is not called without a source of time.
 	Clock     auth.Clock

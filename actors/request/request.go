@@ -140,6 +140,12 @@ func (r *slot) enterWaiting() {
 	t.Permit.Weight = r.asked.Weight
 	t.Permit.Weights = appendWeights(t.Permit.Weights[:0], r.asked.Weights)
 	t.Permit.Priority = r.asked.Priority
+	var err error
+	if t.Permit.Weights, err = r.weigh(t.Permit.Weights); err != nil {
+		r.attempt.settle(throttle.NeverSent)
+		r.fail(err)
+		return
+	}
 	// This runs throttler and pool, if they are idle: the answer may lie in the
 	// mailbox before Tell returns.
 	r.needs.Throttler.Tell(ticket.AcquirePermit{Ticket: t})

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/http"
 	"runtime/debug"
-	"slices"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -138,10 +137,9 @@ func (r *slot) enterWaiting() {
 	t.Permit.Origin = r.target.name
 	t.Permit.Account, t.Permit.Key, t.Permit.Egress = r.asked.Account, r.asked.Key, r.asked.Egress
 	t.Permit.Weight = r.asked.Weight
-	t.Permit.Weights = appendWeights(t.Permit.Weights[:0], r.asked.Weights)
 	t.Permit.Priority = r.asked.Priority
 	var err error
-	if t.Permit.Weights, err = r.weigh(t.Permit.Weights); err != nil {
+	if t.Permit.Weights, err = r.weigh(t.Permit.Weights[:0]); err != nil {
 		r.attempt.settle(throttle.NeverSent)
 		r.fail(err)
 		return
@@ -149,18 +147,6 @@ func (r *slot) enterWaiting() {
 	// This runs throttler and pool, if they are idle: the answer may lie in the
 	// mailbox before Tell returns.
 	r.needs.Throttler.Tell(ticket.AcquirePermit{Ticket: t})
-}
-
-// appendWeights copies the weights of a request, in the order of their ids. The map is the
-// caller's, and is never read on the throttler's turn.
-func appendWeights(dst []throttle.Cost, weights map[string]int64) []throttle.Cost {
-	for id, weight := range weights {
-		dst = append(dst, throttle.Cost{ID: id, Weight: weight})
-	}
-	if len(dst) > 1 {
-		slices.SortFunc(dst, func(a, b throttle.Cost) int { return cmp.Compare(a.ID, b.ID) })
-	}
-	return dst
 }
 
 // enterLeasing asks the pool directly: there is no limit, or the permit is
@@ -187,6 +173,10 @@ func (r *slot) waiting(message any) {
 		r.stage = m.Stage
 		r.attempt.permit = m.Stage == messages.Leasing && m.Limited // granted, and of no use now
 		r.attempt.settle(throttle.NeverSent)
+		if r.weighedByOthers(m.Refused) {
+			r.again()
+			return
+		}
 		r.decide(nil, messages.SentNo, r.refused(m.Refused))
 	case mailbox.WakeDue:
 		r.expire(m, context.DeadlineExceeded)

@@ -31,10 +31,10 @@ func TestATicketThatBroughtAConnectionPinsNothingOfTheCallers(t *testing.T) {
 
 func TestWeightsAreCopiedInOrderIntoTheRoomThatIsThere(t *testing.T) {
 	weights := map[string]int64{"b": 0, "a": 2, "c": 1}
-	room := appendWeights(nil, weights)
+	room := override(nil, weights)
 	require.Equal(t, []throttle.Cost{{ID: "a", Weight: 2}, {ID: "b"}, {ID: "c", Weight: 1}}, room)
-	require.Zero(t, testing.AllocsPerRun(10, func() { room = appendWeights(room[:0], weights) }))
-	require.Empty(t, appendWeights(room[:0], nil), "a life without any has none of the one before")
+	require.Zero(t, testing.AllocsPerRun(10, func() { room = override(room[:0], weights) }))
+	require.Empty(t, override(room[:0], nil), "a life without any has none of the one before")
 }
 
 // A slot may rest for long.

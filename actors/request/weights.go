@@ -1,9 +1,10 @@
 package request
 
 import (
+	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
-	"maps"
 	"net/url"
 	"slices"
 	"strings"
@@ -12,35 +13,45 @@ import (
 	"github.com/sluice-engine/sluice/throttle"
 )
 
-// weigh writes what the request's permit is charged where the limits' tariffs say so,
-// the engine's cost functions, or the request itself; of these the later win. The list
-// is the permit's own: the throttler reads it when the caller may have gone on to
-// change his map.
+// weigh adds what the request's permit is charged where the limits' tariffs say so, the
+// engine's cost functions, or the request itself; of these the later win. The list is the
+// permit's own: the caller's map is never read on the throttler's turn.
 func (r *slot) weigh(into []throttle.Cost) ([]throttle.Cost, error) {
-	into = into[:0]
-	if tariffs := r.needs.Tariffs(); tariffs != nil {
+	r.tariffs = r.needs.Tariffs()
+	if r.tariffs != nil {
 		p := parameters{call: &r.call, contentType: r.contentType}
 		var err error
-		if into, err = tariffs.Weigh(r.limit, p.values, into); err == nil {
+		if into, err = r.tariffs.Weigh(r.limit, p.values, into); err == nil {
 			err = r.askCosts(into)
 		}
 		if err != nil {
 			return into, fmt.Errorf("%w: %w", messages.ErrInvalidRequest, err)
 		}
 	}
-	if len(r.asked.Weights) == 0 { // mostly, and then no iterator is made
-		return into, nil
-	}
-	for _, id := range slices.Sorted(maps.Keys(r.asked.Weights)) {
-		weight := r.asked.Weights[id]
-		i := slices.IndexFunc(into, func(c throttle.Cost) bool { return c.ID == id })
+	return override(into, r.asked.Weights), nil
+}
+
+// override has the weights of a request win over those that are there, and puts them in
+// the order of their ids.
+func override(dst []throttle.Cost, weights map[string]int64) []throttle.Cost {
+	for id, weight := range weights {
+		i := slices.IndexFunc(dst, func(c throttle.Cost) bool { return c.ID == id })
 		if i < 0 {
-			into = append(into, throttle.Cost{ID: id, Weight: weight})
-			continue
+			dst = append(dst, throttle.Cost{ID: id, Weight: weight})
+		} else {
+			dst[i].Weight = weight
 		}
-		into[i].Weight = weight
 	}
-	return into, nil
+	if len(dst) > 1 {
+		slices.SortFunc(dst, func(a, b throttle.Cost) int { return cmp.Compare(a.ID, b.ID) })
+	}
+	return dst
+}
+
+// weighedByOthers reports whether a refusal is for weights that the tariffs of a table
+// gave which was replaced meanwhile: those of the new one have not been asked.
+func (r *slot) weighedByOthers(refused error) bool {
+	return errors.Is(refused, throttle.ErrNotCharged) && r.tariffs != r.needs.Tariffs()
 }
 
 // askCosts has the functions that the engine was given say what they know better.

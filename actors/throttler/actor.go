@@ -3,6 +3,7 @@ package throttler
 import (
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -18,6 +19,7 @@ import (
 type Needs struct {
 	Ledger   *throttle.Ledger // of the limits and options; the throttler's own from now on
 	Limits   []throttle.Limit
+	Tariffs  *throttle.Tariffs // of Limits; nil without any
 	Options  throttle.Options
 	Epoch    time.Time          // instant zero of the ledger's clock
 	Clock    *clock.Published   // what is known of the server's clock; written by timesync
@@ -28,10 +30,11 @@ type Needs struct {
 
 // Throttler is what outlives the failures of the actor.
 type Throttler struct {
-	needs Needs
-	desk  *Desk
-	alarm mailbox.Alarm
-	board board
+	needs   Needs
+	desk    *Desk
+	alarm   mailbox.Alarm
+	board   board
+	tariffs atomic.Pointer[throttle.Tariffs] // of the table as it stands; any goroutine reads it
 }
 
 // due is the throttler's own alarm.
@@ -41,6 +44,7 @@ type due struct{}
 func New(needs Needs) *Throttler {
 	t := &Throttler{needs: needs, alarm: mailbox.NewAlarm(needs.Address, due{})}
 	t.desk = NewDesk(needs.Ledger, needs.Limits, needs.Options, t)
+	t.tariffs.Store(needs.Tariffs)
 	return t
 }
 
@@ -86,7 +90,7 @@ func (t incarnation) Receive(ctx actor.Context) {
 	case protocol.ClockKnown:
 		t.desk.Due(t.now()) // whoever waits for a window may have an earlier one now
 	case protocol.ReplaceLimits:
-		m.Owner.Tell(protocol.LimitsReplaced{Err: t.desk.Replace(t.now(), m.Limits)})
+		m.Owner.Tell(protocol.LimitsReplaced{Err: t.replace(m)})
 	case protocol.AdjustLimit:
 		m.Owner.Tell(protocol.LimitAdjusted{Err: t.desk.Adjust(t.now(), m.ID, m.Of, m.Delta)})
 	case protocol.PauseScope:
@@ -131,6 +135,20 @@ func (t *Throttler) heed(m protocol.HeedAnswer) {
 		close(m.Heard)
 	}
 }
+
+// replace swaps the table, and what requests weigh by it, in one turn: whoever asks after
+// that for weights of the old one is told so, and finds the new ones.
+func (t *Throttler) replace(m protocol.ReplaceLimits) error {
+	err := t.desk.Replace(t.now(), m.Limits)
+	if err == nil {
+		t.tariffs.Store(m.Tariffs)
+	}
+	return err
+}
+
+// Tariffs returns what requests are weighed by; nil if no weight depends on the request.
+// Any goroutine may call it.
+func (t *Throttler) Tariffs() *throttle.Tariffs { return t.tariffs.Load() }
 
 func (t *Throttler) now() time.Duration { return time.Since(t.needs.Epoch) }
 

@@ -9,8 +9,9 @@ import (
 
 // ReplaceLimits swaps the whole table of limits; LimitsReplaced answers.
 type ReplaceLimits struct {
-	Limits []throttle.Limit
-	Owner  Recipient
+	Limits  []throttle.Limit
+	Tariffs *throttle.Tariffs // of Limits; nil without any
+	Owner   Recipient
 }
 
 // LimitsReplaced answers ReplaceLimits. With an error nothing has changed.

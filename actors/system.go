@@ -13,6 +13,7 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 
 	"github.com/sluice-engine/sluice/actors/mailbox"
+	"github.com/sluice-engine/sluice/actors/permit"
 	"github.com/sluice-engine/sluice/actors/pool"
 	"github.com/sluice-engine/sluice/actors/request"
 	"github.com/sluice-engine/sluice/actors/throttler"
@@ -39,7 +40,11 @@ type Config struct {
 	Egress map[string]pool.Dial // how connections are opened by the other ways out
 	Pool   pool.Config
 
-	MaxIdleTotal int // unused connections over all pools; zero means no bound. Pool.MaxTotal bounds all connections
+	ConnectLimit string // charged for every new connection; empty is none
+	MaxIdleTotal int    // unused connections over all pools; zero means no bound. Pool.MaxTotal bounds all connections
+
+	PermitReturned func() // called once for every permit of Acquire and TryAcquire that is done; nil calls nobody
+	TracePermits   bool   // have it noted who acquires permits
 
 	Slots int // request actors that live again at most; zero means as many as there are requests at once
 
@@ -61,8 +66,9 @@ type System struct {
 	newTimesync  *timesync.Timesync
 	clock        *timesync.Clock
 	requests     *request.Carrier
-	exits        exits        // whose doors the supervisor writes and every request reads
-	places       *pool.Places // what all pools may have open together
+	permits      *permit.Issuer // for what is no request
+	exits        exits          // whose doors the supervisor writes and every request reads
+	places       *pool.Places   // what all pools may have open together
 
 	closing chan struct{} // closed by Close: nobody waits any longer
 	closed  sync.Once
@@ -102,6 +108,10 @@ func Start(config Config) (*System, error) {
 	})
 	s.actors = newActorSystem()
 	s.requests = request.NewCarrier(s.requestNeeds())
+	s.permits = permit.NewIssuer(permit.Needs{
+		Throttler: s.throttler, Epoch: s.epoch, Held: s.newThrottler.Held, Outdated: s.newThrottler.Outdated,
+		Returned: config.PermitReturned, Closing: s.closing, Trace: config.TracePermits, Logger: config.Logger,
+	})
 	startSupervisor(s)
 	return s, nil
 }
@@ -118,7 +128,7 @@ func (s *System) requestNeeds() request.Needs {
 func (s *System) poolNeeds(origin messages.Origin, by *exit, door *pool.Door) pool.Needs {
 	return pool.Needs{
 		Origin: origin, Egress: by.name, Config: s.config.Pool, Dial: by.dial, Epoch: s.epoch,
-		Throttler: s.throttler, Supervisor: s.supervisor, Logger: s.config.Logger, Places: s.places, Door: door,
+		Throttler: s.throttler, Supervisor: s.supervisor, Logger: s.config.Logger, Places: s.places, Door: door, Leave: s.leave(),
 	}
 }
 
@@ -152,6 +162,17 @@ func (s *System) Carry(ctx context.Context, asked *messages.Request, terms reque
 func (s *System) Do(ctx context.Context, asked *messages.Request, deadline time.Time) (*messages.Response, error) {
 	response, _, err := s.Carry(ctx, asked, request.Terms{Deadline: deadline})
 	return response, err
+}
+
+// Acquire waits for a permit without a request, and TryAcquire takes one if it can be had
+// at once. It is that of p, which must be new. The error is a *messages.Error.
+func (s *System) Acquire(ctx context.Context, ask *permit.Ask, p *permit.Permit) error {
+	return s.permits.Acquire(ctx, ask, p)
+}
+
+// TryAcquire is described at Acquire.
+func (s *System) TryAcquire(ask *permit.Ask, p *permit.Permit) error {
+	return s.permits.TryAcquire(ask, p)
 }
 
 // Begin has the server's clock read ahead of all requests if a limit needs it:
@@ -363,6 +384,7 @@ func (s *System) Close() {
 	s.closed.Do(func() {
 		close(s.closing)
 		s.requests.Close()
+		s.permits.Close()
 		s.supervisor.Tell(protocol.CloseSystem{})
 	})
 }

@@ -92,6 +92,7 @@ var receivers = map[string][]string{
 	"pool":       {"pool/actor.go"},
 	"timesync":   {"timesync/actor.go"},
 	"request":    {"request/request.go"},
+	"permit":     {"permit/bearer.go"},
 }
 
 func TestEveryActorKnowsTheWordsItIsToldAndNoOthers(t *testing.T) {

@@ -112,3 +112,22 @@ func BenchmarkRoundTrip(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkAcquireAndDone is a permit without a request, on one goroutine.
+func BenchmarkAcquireAndDone(b *testing.B) {
+	eng := newTapeEngine(b)
+	ctx, cancel := context.WithCancel(b.Context())
+	defer cancel()
+	for name, ctx := range map[string]context.Context{"background": context.Background(), "cancellable": ctx} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				permit, err := eng.Acquire(ctx, engine.Charge{LimitID: "route"})
+				if err != nil {
+					b.Fatal(err)
+				}
+				permit.Done(engine.Done)
+			}
+		})
+	}
+}

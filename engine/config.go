@@ -110,6 +110,11 @@ type Config struct {
 	// Retry repeats attempts that failed without harm.
 	Retry Retry
 
+	// TracePermits notes the call stack of whoever calls Acquire or TryAcquire, so that the
+	// warning of a permit that was forgotten without Done says where that was. It costs
+	// about a microsecond each time. False notes nothing.
+	TracePermits bool
+
 	// Logger receives what the engine has to say; nil discards it. No secret
 	// is ever logged.
 	Logger *slog.Logger
@@ -134,7 +139,8 @@ type Clock struct {
 }
 
 // Admission bounds how many requests are on their journey at once, so that a
-// caller without measure gets ErrOverloaded instead of all the memory.
+// caller without measure gets ErrOverloaded instead of all the memory. Permits of
+// Engine.Acquire do not count in it.
 type Admission struct {
 	// MaxInFlight is how many requests may be on their journey, from Do to its
 	// return, or to the end of a streamed answer; zero means 100,000.

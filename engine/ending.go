@@ -33,14 +33,19 @@ const (
 // answered exactly once. Calling it again is allowed, and so is calling it from
 // many goroutines. For code that a request waits for, what is said of Close is
 // true.
+//
+// It waits for permits of Acquire as well, those that are waited for and those that are
+// held: one that its own caller holds until ctx ends.
 func (e *Engine) Shutdown(ctx context.Context) error {
 	if err := cmp.Or(e.misused(ctx, &Request{}), e.refuseInside("Shutdown")); err != nil {
 		return err
 	}
 	e.admission.close()
+	e.permits.asking.close()
 	var err error
 	select {
 	case <-e.admission.idle:
+		err = e.permits.shutdown(ctx)
 	case <-ctx.Done():
 		err = messages.ContextError(ctx)
 	}
@@ -53,7 +58,8 @@ func (e *Engine) Shutdown(ctx context.Context) error {
 // Close stops the engine at once: requests that wait get ErrClosed, exchanges
 // are aborted. It returns when every caller has its answer and nothing is left
 // running. Calling it again is allowed, and so is calling it from many
-// goroutines.
+// goroutines. Permits that are held are not waited for, and Done does nothing from then
+// on.
 //
 // A body's reader whose Read has not returned is waited for as well, although its
 // request has ended long ago: it runs on a goroutine of the engine's.
@@ -69,6 +75,7 @@ func (e *Engine) Close() error {
 		return err
 	}
 	e.admission.close()
+	e.permits.asking.close()
 	return e.stop()
 }
 
@@ -92,6 +99,7 @@ func (e *Engine) stop() error {
 // way, so they end after the last of these has left; the log has the last word.
 func (e *Engine) end() {
 	<-e.admission.idle
+	<-e.permits.asking.idle
 	_ = e.system.Wait(context.Background()) // fails only with its context
 	e.system.Outside().Await()
 	e.ending.disconnect()

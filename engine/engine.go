@@ -29,6 +29,7 @@ import (
 type Engine struct {
 	system         *actors.System
 	admission      *admission
+	permits        *permits
 	timeout        time.Duration           // of requests that have none; zero means none
 	defaultLimitID string                  // empty means that a request must name its limit, if there are any
 	homes          []messages.Origin       // that credentials are for; none means that no home is named
@@ -53,6 +54,7 @@ func New(config Config) (*Engine, error) {
 	}
 	e := &Engine{
 		admission:      newAdmission(p.Admission.MaxInFlight, p.Admission.MaxWaiting),
+		permits:        newPermits(),
 		timeout:        p.Timeout,
 		defaultLimitID: p.DefaultLimitID,
 		homes:          p.homes,
@@ -144,9 +146,10 @@ func (e *Engine) defaultLimit() string {
 	return e.defaultLimitID
 }
 
-// deadline is the earlier of the context's and the request's; zero means none.
-func (e *Engine) deadline(ctx context.Context, req *Request) time.Time {
-	timeout := cmp.Or(req.Timeout, e.timeout)
+// deadline is the earlier of the context's and the request's, or charge's, own; zero means
+// none.
+func (e *Engine) deadline(ctx context.Context, timeout time.Duration) time.Time {
+	timeout = cmp.Or(timeout, e.timeout)
 	deadline, ok := ctx.Deadline()
 	if timeout <= 0 { // below zero the request wants none, whatever the engine's
 		return deadline
@@ -161,7 +164,7 @@ func (e *Engine) deadline(ctx context.Context, req *Request) time.Time {
 // context's methods may be the caller's own code, which panics.
 func (e *Engine) admit(ctx context.Context, req *Request, terms *request.Terms) (err error) {
 	panicked := wire.Guard(Admitting, func() {
-		terms.Deadline = e.deadline(ctx, req)
+		terms.Deadline = e.deadline(ctx, req.Timeout)
 		err = e.enter(ctx, req, terms.Deadline)
 	})
 	return cmp.Or(panicked, err)

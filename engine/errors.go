@@ -125,5 +125,6 @@ var (
 	ErrWeight       = throttle.ErrWeight       // the request weighs more than its limit ever admits
 	ErrRouteWeight  = throttle.ErrRouteWeight  // the request has a Weight, and its limit is a route without a quota
 	ErrSpent        = throttle.ErrSpent        // nothing is left of a Lifetime limit
+	ErrNoRoom       = throttle.ErrNoRoom       // TryAcquire found no room, and does not wait
 	ErrQueueFull    = throttle.ErrQueueFull    // beyond Throttle.MaxQueued
 )

@@ -282,11 +282,29 @@ func (p *plan) readConnections() {
 	c.MaxAge = max(0, cmp.Or(c.MaxAge, 10*time.Minute))                           // a negative time is the only way to say never
 	c.MaxIdleTotal = max(0, cmp.Or(c.MaxIdleTotal, max(defaultIdleTotal, c.Max))) // a negative number is the only way to say no bound
 	c.MaxTotal = number(p, "Connections.MaxTotal", c.MaxTotal, 0)
+	p.checkConnectLimit()
 	if c.MinIdle > c.MaxTotal && c.MaxTotal > 0 {
 		p.complain("Connections.MinIdle %d is above Connections.MaxTotal %d", c.MinIdle, c.MaxTotal)
 	}
 	if c.MinIdle > c.Max && c.Max > 0 {
 		p.complain("Connections.MinIdle %d is above Connections.Max %d", c.MinIdle, c.Max)
+	}
+}
+
+// checkConnectLimit looks for the limit that new connections are charged to.
+func (p *plan) checkConnectLimit() {
+	id := p.Connections.LimitID
+	if id == Unlimited {
+		p.complain("Connections.LimitID is Unlimited: leave it empty to charge connections to no limit")
+		return
+	}
+	if !p.hasLimit(id) {
+		p.complain("Connections.LimitID %q is not among Limits", id)
+	}
+	for _, l := range p.Limits {
+		if l.ID == id && (l.Keyed || l.By&(throttle.ByKey|throttle.ByAccount) != 0) {
+			p.complain("Connections.LimitID %q has a count for each key or account, and a connection has neither", id)
+		}
 	}
 }
 
@@ -432,7 +450,8 @@ func (p *plan) system(e *Engine) actors.Config {
 	parts := actors.Config{
 		Request: p.request(),
 		Ledger:  p.ledger, Limits: p.Limits, Throttle: p.Throttle,
-		Dial: dialer.DialAny, Egress: egress, Pool: p.pool(), MaxIdleTotal: p.Connections.MaxIdleTotal,
+		Dial: dialer.DialAny, Egress: egress, Pool: p.pool(), MaxIdleTotal: p.Connections.MaxIdleTotal, ConnectLimit: p.Connections.LimitID,
+		PermitReturned: e.permits.held.leave, TracePermits: p.TracePermits,
 		Logger: e.scribe.Logger(),
 	}
 	if p.Time != nil {

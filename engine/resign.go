@@ -290,7 +290,7 @@ func (e *Engine) bodyOf(r *http.Request, asked *Request, call *messages.Call) (b
 // readInTime reads a body whole, unless the request's time is up before. Its Read is
 // the caller's code and may take as long as it likes, on a goroutine of its own.
 func (e *Engine) readInTime(ctx context.Context, asked *Request, body io.Reader) ([]byte, error) {
-	if deadline := e.deadline(ctx, asked); !deadline.IsZero() {
+	if deadline := e.deadline(ctx, asked.Timeout); !deadline.IsZero() {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithDeadline(ctx, deadline)
 		defer cancel()

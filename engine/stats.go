@@ -24,10 +24,11 @@ import (
 //   - waiting: before a door, for one of those inside to leave. At the engine's
 //     for a credit, at a pool's for a connection.
 //   - queued: for permits, by priority; in flight at the engine's door already.
+//   - held: a permit without a request, from Acquire to its Done.
 //   - leased: a connection in the hands of a request, or of the stream of its
 //     answer.
 //
-// So of InFlight requests Queued have no permit yet, and the Waiting of all Pools
+// So of InFlight requests and Permits.Waiting callers of Acquire Queued have no permit yet, and the Waiting of all Pools
 // have one, if they need any, and no connection; the others are being prepared,
 // exchanged, or pausing before another attempt.
 //
@@ -35,11 +36,19 @@ import (
 // in JSON, in the log and as they print; no error's text has any.
 type Stats struct {
 	At       time.Time   `json:"at"`
-	InFlight int         `json:"in_flight"` // requests on their journey
-	Waiting  int         `json:"waiting"`   // requests that wait for a credit to begin it
-	Queued   int         `json:"queued"`    // requests on their journey that wait for permits
-	Limits   LimitsStats `json:"limits"`    // what is used of each limit, and who is queued
-	Pools    []PoolStats `json:"pools"`     // one of each origin that is connected to, in no order
+	InFlight int         `json:"in_flight"`        // requests on their journey
+	Waiting  int         `json:"waiting"`          // requests that wait for a credit to begin it
+	Queued   int         `json:"queued"`           // requests on their journey that wait for permits, and callers of Acquire that do
+	Permits  PermitStats `json:"permits,omitzero"` // those without a request
+	Limits   LimitsStats `json:"limits"`           // what is used of each limit, and who is queued
+	Pools    []PoolStats `json:"pools"`            // one of each origin that is connected to, in no order
+}
+
+// PermitStats counts the permits of Acquire and TryAcquire. In LimitsStats they count like
+// those of requests.
+type PermitStats struct {
+	Held    int `json:"held"`    // granted, and not done
+	Waiting int `json:"waiting"` // callers that wait for one
 }
 
 // LimitsStats is a picture of all limits at one moment.
@@ -147,7 +156,7 @@ func (e *Engine) Stats() Stats {
 		queued += class.N
 	}
 	return Stats{
-		At: time.Now(), InFlight: inFlight, Waiting: waiting, Queued: queued,
+		At: time.Now(), InFlight: inFlight, Waiting: waiting, Queued: queued, Permits: e.permits.stats(),
 		Limits: limits, Pools: poolStats(e.system.Pools()),
 	}
 }
@@ -276,7 +285,7 @@ func (p PoolStats) MarshalJSON() ([]byte, error) {
 }
 
 // LogValue returns a group that fits into a line of a log: in_flight, waiting,
-// queued, and as groups those limits that are in use, the scopes that pause, and
+// queued, and as groups the permits if there are any, those limits that are in use, the scopes that pause, and
 // the pools.
 func (s Stats) LogValue() slog.Value {
 	var limits, paused, pools []slog.Attr
@@ -293,8 +302,13 @@ func (s Stats) LogValue() slog.Value {
 	for _, p := range s.Pools {
 		pools = append(pools, slog.String(p.place(), p.String()))
 	}
+	var permits []slog.Attr // an empty group is left out
+	if s.Permits != (PermitStats{}) {
+		permits = []slog.Attr{slog.Int("held", s.Permits.Held), slog.Int("waiting", s.Permits.Waiting)}
+	}
 	return slog.GroupValue(
 		slog.Int("in_flight", s.InFlight), slog.Int("waiting", s.Waiting), slog.Int("queued", s.Queued),
+		slog.Attr{Key: "permits", Value: slog.GroupValue(permits...)},
 		slog.Attr{Key: "limits", Value: slog.GroupValue(limits...)},
 		slog.Attr{Key: "paused_until", Value: slog.GroupValue(paused...)},
 		slog.Attr{Key: "pools", Value: slog.GroupValue(pools...)},

@@ -18,6 +18,7 @@ var (
 	ErrWeightTwice   = errors.New("more than one weight is given for a limit")
 	ErrQueueFull     = errors.New("queue is full: Throttle.MaxQueued bounds it")
 	ErrDeadline      = errors.New("no room before the deadline")
+	ErrNoRoom        = errors.New("no room now, and it is not to wait")
 	ErrSpent         = errors.New("lifetime budget is spent")
 	ErrPermitInUse   = errors.New("permit is queued or granted already")
 	ErrPermitUnused  = errors.New("permit is neither granted nor parked")
@@ -26,7 +27,8 @@ var (
 // LimitError says which limit a request was refused for, and why. The reason
 // is reachable with errors.Is.
 //
-// Where the reason is ErrDeadline or ErrQueueFull, it also says what to wait for.
+// Where the reason is ErrDeadline, ErrNoRoom or ErrQueueFull, it also says what to wait
+// for.
 type LimitError struct {
 	ID  string // of the limit that the request names
 	Err error

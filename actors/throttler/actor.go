@@ -56,6 +56,8 @@ func (t *Throttler) Failed(message any) {
 	switch m := message.(type) {
 	case ticket.AcquirePermit:
 		t.desk.Failed(m.Ticket)
+	case ticket.TryPermit:
+		t.desk.Failed(m.Ticket)
 	case ticket.SettlePermit:
 		t.desk.Failed(m.Ticket)
 	case ticket.RequeuePermit:
@@ -79,10 +81,6 @@ func (t incarnation) Receive(ctx actor.Context) {
 		t.desk.Abandon(t.now(), m.Ticket)
 	case ticket.ExpirePermit:
 		t.desk.Expire(t.now(), m.Ticket)
-	case ticket.ParkPermit:
-		t.desk.Park(t.now(), m.Ticket)
-	case ticket.RequeuePermit:
-		t.desk.Requeue(t.now(), m.Ticket)
 	case protocol.HeedAnswer:
 		t.heed(m)
 	case due:
@@ -110,8 +108,22 @@ func (t incarnation) Receive(ctx actor.Context) {
 	case *actor.Stopped:
 	default:
 		if !t.changesQuota(m) {
-			t.needs.Logger.Error("throttler was told a word it does not know", "word", fmt.Sprintf("%T", m))
+			t.hearMore(m)
 		}
+	}
+}
+
+// hearMore goes on with the words that are said less often than the others.
+func (t incarnation) hearMore(message any) {
+	switch m := message.(type) {
+	case ticket.TryPermit:
+		t.desk.Try(t.now(), m.Ticket)
+	case ticket.ParkPermit:
+		t.desk.Park(t.now(), m.Ticket)
+	case ticket.RequeuePermit:
+		t.desk.Requeue(t.now(), m.Ticket)
+	default:
+		t.needs.Logger.Error("throttler was told a word it does not know", "word", fmt.Sprintf("%T", m))
 	}
 }
 

@@ -3,6 +3,7 @@
 //
 //	desk.go     the decisions, pure: ledger, book of tickets, what is known of
 //	            the server's clock; `now` is an argument
+//	try.go      a ticket that does not wait
 //	heed.go     what answers say about limits, put before the ledger
 //	book.go     who waits and who is in flight
 //	recover.go  how it goes on after a failure, with another ledger

@@ -40,7 +40,7 @@ type Ticket struct {
 // pool read it.
 type Asked struct {
 	Owner    protocol.Recipient     // the request actor
-	Pool     protocol.Recipient     // where a granted ticket goes on to
+	Pool     protocol.Recipient     // where a granted ticket goes on to; its owner again, for a permit without a request
 	Deadline time.Duration          // on the ledger's clock, zero means never; Permit has it too, but in flight only the throttler may read that
 	Trace    *httptrace.ClientTrace // told of the dial the ticket causes; nil tells nobody
 	Values   context.Context        // whose values the dial is made with that the ticket causes; nil has none

@@ -4,6 +4,9 @@ package ticket
 type (
 	// AcquirePermit asks the throttler for leave to send.
 	AcquirePermit struct{ *Ticket }
+	// TryPermit asks the throttler for leave at once, or for a refusal: the ticket never
+	// queues. It is answered like AcquirePermit.
+	TryPermit struct{ *Ticket }
 	// TicketRefused answers AcquirePermit or AcquireLease: Refused says why, and
 	// Stage who. From the throttler it means that nothing is held; from the pool,
 	// that a granted permit is still the request's.

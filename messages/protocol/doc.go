@@ -6,19 +6,20 @@
 //
 //	word                  said by             to             when                                                     answered by
 //	----                  -------             --             ----                                                     -----------
-//	ticket.AcquirePermit  request             throttler      it is ready to leave                                     LeaseGranted or TicketRefused, by whoever has the ticket then
-//	ticket.AcquireLease   throttler, request  pool           the permit is granted, or none is needed                 LeaseGranted or TicketRefused
+//	ticket.AcquirePermit  request, permit     throttler      it is ready to leave                                     LeaseGranted or TicketRefused, by whoever has the ticket then
+//	ticket.TryPermit      permit              throttler      whoever asks does not wait                               as AcquirePermit, at once
+//	ticket.AcquireLease   throttler, request  pool, permit   the permit is granted, or none is needed                 LeaseGranted or TicketRefused; by a permit with no word
 //	ticket.LeaseGranted   pool                request        answer                                                   -
-//	ticket.TicketRefused  throttler, pool     request        answer                                                   -
-//	ticket.AbandonPermit  request             throttler      the caller left before an answer                         -
-//	ticket.AbandonLease   throttler, request  pool           it follows the ticket there                              -
-//	ticket.ExpirePermit   request             throttler      its time is up                                           TicketRefused, by whoever has the ticket then, unless it was answered
-//	ticket.ExpireLease    throttler, request  pool           it follows the ticket there                              TicketRefused, unless it was answered
+//	ticket.TicketRefused  throttler, pool     request, permit  answer                                                   -
+//	ticket.AbandonPermit  request, permit     throttler      the caller left before an answer                         -
+//	ticket.AbandonLease   throttler, request  pool, permit   it follows the ticket there                              -
+//	ticket.ExpirePermit   request, permit     throttler      its time is up                                           TicketRefused, by whoever has the ticket then, unless it was answered
+//	ticket.ExpireLease    throttler, request  pool, permit   it follows the ticket there                              TicketRefused, unless it was answered
 //	ticket.ParkPermit     pool                throttler      no connection is in sight                                -
-//	ticket.RequeuePermit  pool, request       throttler      there is a connection; its limits were paused meanwhile  as AcquirePermit
+//	ticket.RequeuePermit  pool, request, permit  throttler   there is a connection; its limits were paused meanwhile  as AcquirePermit
 //	ticket.StreamLease    request             pool           the answer is a stream, which holds the connection       -
 //	ticket.ReturnLease    request             pool           the exchange is over                                     -
-//	ticket.SettlePermit   request, pool       throttler      what became of a granted permit is known                 -
+//	ticket.SettlePermit   request, pool, permit  throttler   what became of a granted permit is known                 -
 //	HeedAnswer            request             throttler      an answer to a request without a permit spoke of limits  -
 //	OpenPool              request, System     supervisor     an origin has no pool yet                                PoolOpened
 //	PoolOpened            supervisor          whoever asked  answer                                                   -

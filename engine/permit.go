@@ -36,8 +36,9 @@ import (
 //	}
 //
 // All methods are safe for concurrent use, and those of a nil *Permit do nothing. A Permit
-// that is forgotten without Done is found by the garbage collector, sooner or later: it
-// counts as Unknown then, and a warning in the log says so; see Config.TracePermits.
+// that is forgotten without Done is found by the garbage collector, when no permit that
+// was acquired about then is held any more: it counts as Unknown from there on, and a
+// warning in the log says so; see Config.TracePermits.
 type Permit struct{ held permit.Permit }
 
 // Done says what became of what the permit was taken for, and gives it back:

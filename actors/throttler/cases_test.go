@@ -1,6 +1,7 @@
 package throttler
 
 import (
+	"log/slog"
 	"fmt"
 	"sync"
 	"testing"
@@ -9,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/sluice-engine/sluice/actors/ticket"
+	"github.com/sluice-engine/sluice/internal/clock"
 	"github.com/sluice-engine/sluice/messages"
 	"github.com/sluice-engine/sluice/throttle"
 	"github.com/sluice-engine/sluice/throttle/feedback"
@@ -89,6 +91,44 @@ func TestATicketThatADeskFailedOnIsAnsweredAndCanBeUsedAgain(t *testing.T) {
 	desk.Acquire(0, one)
 	desk.Due(q.alarm)
 	require.Equal(t, ticket.AcquireLease{Ticket: one}, q.told[1])
+}
+
+func TestATicketThatOnlyTriesNeverQueues(t *testing.T) {
+	q, desk := newQuiet(t, throttle.Limit{ID: "calls", Quota: 1, Per: time.Second})
+	first, second, waits := q.ticket("calls"), q.ticket("calls"), q.ticket("calls")
+	desk.Try(0, first)
+	desk.Try(0, second)
+	require.Equal(t, []any{ticket.AcquireLease{Ticket: first}, ticket.TicketRefused{Ticket: second}}, q.told)
+	require.ErrorIs(t, second.Refused, throttle.ErrNoRoom)
+	require.Empty(t, desk.Snapshot(0).Queued)
+	desk.settle(0, first, throttle.Answered)
+	desk.Acquire(0, waits)
+
+	second.Reopen()
+	desk.fail(t, 0, second, func() { desk.Try(0, second) })
+	require.Equal(t, messages.ErrActorFailed, second.Refused)
+	second.Reopen()
+	desk.Close(0)
+	desk.Try(0, second)
+	require.Equal(t, messages.ErrClosed, second.Refused)
+}
+
+// A failure says which ticket it was about, whatever the word.
+func TestEveryWordOfATicketIsKnownWhenTheThrottlerFails(t *testing.T) {
+	for _, word := range []func(*ticket.Ticket) any{
+		func(t *ticket.Ticket) any { return ticket.AcquirePermit{Ticket: t} },
+		func(t *ticket.Ticket) any { return ticket.TryPermit{Ticket: t} },
+	} {
+		ledger, err := throttle.New([]throttle.Limit{{ID: "calls", Quota: 1, Per: time.Second}}, throttle.Options{})
+		require.NoError(t, err)
+		th := New(Needs{Ledger: ledger, Limits: []throttle.Limit{{ID: "calls", Quota: 1, Per: time.Second}}, Epoch: time.Now(), Clock: new(clock.Published), Logger: slog.New(slog.DiscardHandler)})
+		q := new(quiet)
+		one := q.ticket("calls")
+		th.desk.tickets.add(one)
+		th.Failed(word(one))
+		th.desk.Recover(0)
+		require.Equal(t, []any{ticket.TicketRefused{Ticket: one}}, q.told)
+	}
 }
 
 // It is there to be reached: a client that keeps as many requests open as it may is

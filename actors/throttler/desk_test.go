@@ -29,6 +29,7 @@ type caller struct {
 	weight             int64
 	priority           messages.Priority
 	deadline           time.Duration
+	tries              bool // it does not wait
 
 	left     bool  // whether or not the desk knows
 	passed   bool  // sent on to the pool
@@ -341,6 +342,9 @@ func (w *world) refuses(c *caller, stage messages.Stage, err error) {
 		require.Equal(w, messages.ErrClosed, err)
 	case !known:
 		require.ErrorIs(w, err, throttle.ErrUnknownLimit)
+	case errors.Is(err, throttle.ErrNoRoom):
+		require.True(w, c.tries)
+		w.saysWhatFor(c, err)
 	case errors.Is(err, throttle.ErrDeadline):
 		require.True(w, c.deadline != 0 || w.expiring == c)
 		w.saysWhatFor(c, err)
@@ -405,6 +409,7 @@ func (w *world) sends(t *ticket.Ticket) {
 		origin: rapid.SampledFrom(origins).Draw(w.T, "origin"), limit: rapid.SampledFrom(limitIDs).Draw(w.T, "limit"),
 		key:      rapid.SampledFrom([]string{"a", "b"}).Draw(w.T, "key"),
 		priority: messages.Priority(rapid.IntRange(0, 2).Draw(w.T, "priority")),
+		tries:    w.chance("tries", 5),
 	}
 	if w.chance("heavy", 4) {
 		c.weight = rapid.Int64Range(-1, 4).Draw(w.T, "weight")
@@ -430,7 +435,14 @@ func (w *world) someoneAsks() {
 	w.inside = append(w.inside, c)
 	c.id = len(w.callers)
 	w.callers = append(w.callers, c)
-	w.word(c, func() { w.desk.Acquire(w.now, c.Ticket) })
+	if !c.tries {
+		w.word(c, func() { w.desk.Acquire(w.now, c.Ticket) })
+		return
+	}
+	w.word(c, func() {
+		w.desk.Try(w.now, c.Ticket)
+		require.True(w, c.passed || c.refused != nil || c.left, "%d waits, and only tries", c.id)
+	})
 }
 
 // anyOf draws one of those callers for whom it is so.

@@ -196,6 +196,18 @@ type Connections struct {
 	// stays warm. False lends the last used, and those in excess are closed
 	// after IdleTimeout.
 	Rotate bool
+	// LimitID is charged for every new connection, of HTTP/2 as well, whoever it is opened
+	// for: requests, MinIdle, Warm. A venue that takes 300 connections in five minutes
+	// from one address is {ID: "connects", Quota: 300, Per: 5 * time.Minute, Scope:
+	// "connects"}; a WebSocket is charged to the same limit by Engine.Acquire. A connection
+	// waits for its turn in the queue of that limit, as urgent as the request that it is
+	// for and after all that wait if it is for none; Dial.Timeout begins when it has come,
+	// and a request that wants the connection gives its own permit back meanwhile. It obeys
+	// the pauses of the limit's scope. One that has its turn when nobody wants it any more
+	// is not opened. Nothing is charged for what fails on this machine, as a name that is
+	// not found; what failed on the way counts in full. It must not be told apart by key
+	// or account. Empty charges nothing.
+	LimitID string
 	// HTTP2 says which https origins, given as host:port, are offered HTTP/2;
 	// those that do not speak it are spoken to in HTTP/1.1. Nil means none: one
 	// connection a request is what exchanges answer fastest.

@@ -35,6 +35,8 @@ type Needs struct {
 	Logger     *slog.Logger
 	Places     *Places // shared with all other pools
 	Door       *Door   // where the pool is told things
+	Egress     string  // where its connections leave from; empty is the default way out
+	Leave      Leave   // what a dial waits for before it opens a socket; nil is nothing
 }
 
 // Pool is what outlives the failures of the actor.
@@ -57,6 +59,7 @@ type (
 		err   error
 		trace *httptrace.ClientTrace // that the dial was told to
 		begun *dialling
+		dial  *underWay
 	}
 	closeDone struct {
 		conn  protocol.Connection
@@ -79,8 +82,14 @@ func (p *Pool) Incarnate() actor.Actor { return incarnation{p} }
 
 // Failed is part of protocol.Survivor.
 func (p *Pool) Failed(message any) {
-	if m, ok := message.(ticket.AcquireLease); ok {
+	switch m := message.(type) {
+	case ticket.AcquireLease:
 		p.core.Failed(m.Ticket)
+	case leaveGiven:
+		select {
+		case m.dial.wanted <- false: // its permit is not to be kept
+		default: // it was answered before
+		}
 	}
 }
 
@@ -115,6 +124,8 @@ func (p incarnation) hear(message any) {
 		p.closed(m)
 	case dialDone:
 		p.dialled(m)
+	case leaveGiven:
+		p.mayDial(m.dial)
 	case upkeepDue:
 		p.core.Upkeep(p.now())
 	case placeGranted:
@@ -144,6 +155,9 @@ func (p incarnation) hear(message any) {
 
 func (p *Pool) dialled(m dialDone) {
 	p.needs.Places.ended(m.begun)
+	if m.dial.spared && m.err != nil { // it may have ended before it heard so
+		m.err = errUnwanted
+	}
 	p.core.Dialled(p.now(), m.conn, m.err, m.trace)
 }
 
@@ -171,8 +185,13 @@ func (p *Pool) place() []any {
 }
 
 // Dial is part of Outlet. The goroutine is given copies, and reports back once.
-func (p *Pool) Dial(values context.Context, trace *httptrace.ClientTrace) {
+func (p *Pool) Dial(values context.Context, trace *httptrace.ClientTrace, urgent messages.Priority) {
 	ctx, begun := p.needs.Places.begin(p.ctx, p.now(), &p.seat)
+	one := new(underWay)
+	if p.needs.Leave != nil {
+		one.wanted = make(chan bool, 1)
+		ctx = protocol.WithDialGate(ctx, p.gate(one, urgent))
+	}
 	switch {
 	case values != nil: // the trace is one of them
 		ctx = valued{ctx, context.WithoutCancel(values)}
@@ -180,7 +199,7 @@ func (p *Pool) Dial(values context.Context, trace *httptrace.ClientTrace) {
 		ctx = httptrace.WithClientTrace(ctx, trace)
 	}
 	go func(dial Dial, origin messages.Origin, self mailbox.Address) {
-		done := dialDone{err: errDialExited, trace: trace, begun: begun}
+		done := dialDone{err: errDialExited, trace: trace, begun: begun, dial: one}
 		defer func() { self.Tell(done) }()     // a dialer may end its goroutine
 		conn, err := dial.guarded(ctx, origin) // an error of it says which origin
 		switch {

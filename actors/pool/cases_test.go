@@ -31,7 +31,7 @@ type quiet struct {
 	ceding                                 bool
 }
 
-func (q *quiet) Dial(context.Context, *httptrace.ClientTrace) {
+func (q *quiet) Dial(context.Context, *httptrace.ClientTrace, messages.Priority) {
 	q.dials++
 	if q.fails {
 		panic("as a test wants it")

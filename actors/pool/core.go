@@ -82,8 +82,10 @@ type Core struct {
 // nothing of the Core. Tickets are answered by what they carry themselves.
 type Outlet interface {
 	// Dial begins a dial, whose end is told with Dialled. It is made with the values
-	// of a context, and the trace is told of it, if there are such.
-	Dial(values context.Context, trace *httptrace.ClientTrace)
+	// of a context, and the trace is told of it, if there are such; urgent is how urgent
+	// the request is that it is made for. One that has to wait for leave is under way
+	// meanwhile, and asks Wants when it has it.
+	Dial(values context.Context, trace *httptrace.ClientTrace, urgent messages.Priority)
 	// Reserve takes a place among the connections of all origins, and reports
 	// whether there was one. If there was none and somebody waits for it, Granted
 	// follows, unless Withdraw comes before.

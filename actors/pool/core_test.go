@@ -81,7 +81,8 @@ func (w *world) chance(name string, one int) bool {
 // ---- what the core has others do ----
 
 // Dial is part of Outlet.
-func (w *world) Dial(_ context.Context, trace *httptrace.ClientTrace) {
+func (w *world) Dial(_ context.Context, trace *httptrace.ClientTrace, urgent messages.Priority) {
+	w.done.urgent = append(w.done.urgent, urgent)
 	w.done.dials = append(w.done.dials, slices.Index(w.traces[:], trace))
 	w.dialling = append(w.dialling, slices.Index(w.traces[:], trace))
 	if w.failing {
@@ -396,7 +397,7 @@ func (w *world) returns(c *caller, reusable bool) {
 }
 
 func (w *world) aDialConnects() {
-	if len(w.dialling) > 0 {
+	if w.aDialIsUnderWay() {
 		i, trace := w.takeDial()
 		c := &conn{id: len(w.conns), world: w, age: max(0, w.span("age", -300, 1000))}
 		w.conns = append(w.conns, c)
@@ -406,7 +407,7 @@ func (w *world) aDialConnects() {
 }
 
 func (w *world) aDialFails() {
-	if len(w.dialling) > 0 {
+	if w.aDialIsUnderWay() {
 		i, trace := w.takeDial()
 		err := fmt.Errorf("refused at %v", w.now)
 		w.oracle.dialFailed(w.now, i, err, false)
@@ -420,7 +421,7 @@ type lastingError struct{ error }
 func (lastingError) Permanent() bool { return true }
 
 func (w *world) aDialFailsForGood() {
-	if len(w.dialling) > 0 {
+	if w.aDialIsUnderWay() {
 		i, trace := w.takeDial()
 		err := fmt.Errorf("dial: %w", lastingError{fmt.Errorf("unknown at %v", w.now)})
 		w.oracle.dialFailed(w.now, i, err, true)
@@ -430,7 +431,7 @@ func (w *world) aDialFailsForGood() {
 
 // aDialYields its place to another origin.
 func (w *world) aDialYields() {
-	if len(w.dialling) > 0 {
+	if w.aDialIsUnderWay() {
 		i, trace := w.takeDial()
 		w.oracle.dialYields(w.now, i)
 		w.core.Dialled(w.now, nil, errYielded, w.traces[trace])
@@ -439,7 +440,7 @@ func (w *world) aDialYields() {
 
 // aDialPanics in a hook if it has one, or in the dialer.
 func (w *world) aDialPanics() {
-	if len(w.dialling) == 0 {
+	if !w.aDialIsUnderWay() {
 		return
 	}
 	i, trace := w.takeDial()
@@ -454,8 +455,44 @@ func (w *world) aDialPanics() {
 	w.core.Dialled(w.now, nil, err, w.traces[trace])
 }
 
+// spared is in the place of the trace of a dial that is told that nobody wants it.
+const spared = -1
+
+func (w *world) aDialIsUnderWay() bool {
+	return slices.ContainsFunc(w.dialling, func(trace int) bool { return trace != spared })
+}
+
+// aDialHasLeave, and asks whether it is still wanted.
+func (w *world) aDialHasLeave() {
+	if !w.aDialIsUnderWay() {
+		return
+	}
+	i := w.drawDial()
+	wanted := w.oracle.wants(i)
+	require.Equal(w, wanted, w.core.Wants())
+	if !wanted && !w.oracle.closing {
+		w.dialling[i] = spared
+	}
+}
+
+// aSparedDialEnds without a connection.
+func (w *world) aSparedDialEnds() {
+	if i := slices.Index(w.dialling, spared); i >= 0 {
+		w.dialling = slices.Delete(w.dialling, i, i+1)
+		w.oracle.dialSpared(w.now, i)
+		w.core.Dialled(w.now, nil, fmt.Errorf("dial: %w", errUnwanted), nil)
+	}
+}
+
+// drawDial draws one that is not spared.
+func (w *world) drawDial() (i int) {
+	for i = rapid.IntRange(0, len(w.dialling)-1).Draw(w.T, "which dial"); w.dialling[i] == spared; i = (i + 1) % len(w.dialling) {
+	}
+	return i
+}
+
 func (w *world) takeDial() (i, trace int) {
-	i = rapid.IntRange(0, len(w.dialling)-1).Draw(w.T, "which dial")
+	i = w.drawDial()
 	trace = w.dialling[i]
 	w.dialling = slices.Delete(w.dialling, i, i+1)
 	return i, trace
@@ -607,7 +644,8 @@ var events = slices.Concat(
 		{"the throttler passes one on", (*world).theThrottlerPassesOneOn}, {"the throttler refuses one", (*world).theThrottlerRefusesOne},
 		{"the alarm rings", (*world).alarmRings}, {"a dial fails", (*world).aDialFails}, {"a dial yields", (*world).aDialYields}, {"a dial yields", (*world).aDialYields}, {"all of them yield", (*world).allDialsYield}, {"a close hangs", (*world).aCloseHangs}, {"a dial fails for good", (*world).aDialFailsForGood},
 		{"someone's answer is a stream", (*world).someonesAnswerIsAStream}, {"someone's answer is a stream", (*world).someonesAnswerIsAStream},
-		{"a dial panics", (*world).aDialPanics},
+		{"a dial panics", (*world).aDialPanics}, {"a dial has leave", (*world).aDialHasLeave}, {"a dial has leave", (*world).aDialHasLeave},
+		{"a spared dial ends", (*world).aSparedDialEnds}, {"a spared dial ends", (*world).aSparedDialEnds},
 		{"someone warms", (*world).someoneWarms}, {"idle is dropped", (*world).idleIsDropped},
 		{"a word fails", (*world).aWordFails}, {"asking fails", (*world).askingFails}, {"asking fails", (*world).askingFails},
 		{"a stranger is returned", (*world).aStrangerIsReturned}, {"a dial ends twice", (*world).aDialEndsTwice}, {"a connection is closed twice", (*world).aConnectionIsClosedTwice},
@@ -642,6 +680,7 @@ func (w *world) invariants() {
 	w.gaveUp = w.oracle.gaveUp
 	if !w.gaveUp {
 		require.Equal(w, s.Dialling, len(w.dialling))
+		require.GreaterOrEqual(w, s.Dialling, w.core.dials.spare)
 		require.LessOrEqual(w, s.Idle+s.Leased+s.Dialling+w.counted(), w.config.MaxConns)
 		require.LessOrEqual(w, w.oracle.hanging, w.config.MaxConns)
 	}
@@ -733,6 +772,8 @@ func (w *world) finish() {
 			w.happens((*world).alarmRings)
 		case len(w.closing) > 0 && !hangs:
 			w.happens((*world).aConnectionIsClosed)
+		case slices.Contains(w.dialling, spared) && !hangs:
+			w.happens((*world).aSparedDialEnds)
 		case len(w.dialling) > 0 && w.oracle.closing:
 			w.happens((*world).aDialFails)
 		case len(w.dialling) > 0 && !hangs:
@@ -752,6 +793,7 @@ func (w *world) finish() {
 		w.happens((*world).theThrottlerPassesOneOn)
 	}
 	for len(w.dialling) > 0 { // late, and there is nobody to count it
+		w.happens((*world).aSparedDialEnds)
 		w.happens((*world).aDialConnects)
 	}
 	for len(w.closing) > 0 {

@@ -14,7 +14,8 @@ import (
 // dials are those under way, and how the last ones ended. They space the dials
 // to an origin that refuses them.
 type dials struct {
-	n     int           // under way
+	n     int           // under way, those that wait for leave or are to end unwanted included
+	spare int           // of them, those that Wants has said no to, and that have not ended yet
 	since time.Duration // since when there has always been one under way
 
 	base, ceiling time.Duration
@@ -106,8 +107,9 @@ func (c *Core) dialMore(now time.Duration) {
 			d.since = now
 		}
 		by := c.waiters.mark(d.n) // of the first waiter that has no dial yet
+		urgent := c.waiters.urgency(d.n)
 		d.n++
-		c.out.Dial(by.values, by.trace)
+		c.out.Dial(by.values, by.trace, urgent)
 	}
 }
 
@@ -171,6 +173,8 @@ func (c *Core) Dialled(now time.Duration, conn protocol.Connection, err error, t
 	switch {
 	case errors.Is(err, errYielded):
 		c.yielded(now)
+	case errors.Is(err, errUnwanted):
+		c.spared(now)
 	case trace != nil && errors.As(err, &panicked):
 		c.hookFailed(now, trace, panicked)
 	case err != nil:

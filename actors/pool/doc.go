@@ -4,6 +4,7 @@
 //	core.go      the decisions, pure: idle, leased, dialling, waiters; `now` is
 //	             an argument
 //	dialling.go  when it dials, and the pause after a dial that failed
+//	leave.go     dials that wait for leave, where connections are charged to a limit
 //	sharing.go   its part in what all pools may have open together
 //	streams.go   the connections that streamed answers hold, and what is said of them
 //	upkeep.go    what time asks for: retirement, warm-up, the pool's own end

@@ -34,13 +34,14 @@ type caller struct {
 
 // done is what a pool has had others do in one event.
 type done struct {
-	told     []string // to callers and to who asked for warmth, in their order
-	dials    []int    // begun, each with the trace that is told of it
-	closed   []int    // connections, in any order
-	aborted  []int    // likewise
-	parked   []int    // callers whose permit goes back, in their order
-	requeued []int    // callers who are sent for a permit again, in their order
-	forsaken []int    // permits of callers who left, in their order
+	told     []string            // to callers and to who asked for warmth, in their order
+	dials    []int               // begun, each with the trace that is told of it
+	urgent   []messages.Priority // the same dials: how urgent each is
+	closed   []int               // connections, in any order
+	aborted  []int               // likewise
+	parked   []int               // callers whose permit goes back, in their order
+	requeued []int               // callers who are sent for a permit again, in their order
+	forsaken []int               // permits of callers who left, in their order
 
 	warned  []string // of streams
 	hangs   int      // closes that hang
@@ -415,10 +416,11 @@ func (o *oracle) dial(now time.Duration) {
 		if len(o.dialling) == 0 {
 			o.since = now
 		}
-		trace := 0
+		trace, urgent := 0, messages.Background
 		if n := len(o.dialling); n < len(o.waiting) {
-			trace = o.waiting[n].trace
+			trace, urgent = o.waiting[n].trace, o.waiting[n].priority
 		}
+		o.done.urgent = append(o.done.urgent, urgent)
 		o.dialling = append(o.dialling, trace)
 		o.done.dials = append(o.done.dials, trace)
 	}
@@ -560,6 +562,38 @@ func (o *oracle) dialFailed(now time.Duration, i int, err error, lasting bool) {
 		o.refuseAll(now, err)
 		o.noteEmpty(now)
 	}
+	o.dial(now)
+	o.nobodyWaits(now)
+	o.park(now)
+	o.endIfDone()
+}
+
+// wants is asked by the i-th of the dials, which has leave, and ends if it is not wanted.
+func (o *oracle) wants(i int) bool {
+	if o.closing {
+		return false
+	}
+	going := 0
+	for _, trace := range o.dialling {
+		if trace != spared {
+			going++
+		}
+	}
+	if going <= o.wanted() {
+		return true
+	}
+	o.dialling[i] = spared
+	return false
+}
+
+// dialSpared is told of a dial that ended because it was not wanted.
+func (o *oracle) dialSpared(now time.Duration, i int) {
+	if o.gaveUp {
+		return
+	}
+	o.dialling = slices.Delete(o.dialling, i, i+1)
+	o.places--
+	o.noteEmpty(now)
 	o.dial(now)
 	o.nobodyWaits(now)
 	o.park(now)
@@ -851,7 +885,7 @@ func (o *oracle) recovered(now time.Duration, failed *caller) {
 func (o *oracle) takeBack(n int) {
 	o.places -= len(o.done.dials) - n
 	o.dialling = o.dialling[:len(o.dialling)-(len(o.done.dials)-n)]
-	o.done.dials = o.done.dials[:n]
+	o.done.dials, o.done.urgent = o.done.dials[:n], o.done.urgent[:n]
 	for _, c := range o.waiting {
 		if slices.Contains(o.done.parked, c.id) {
 			c.parked = false

@@ -210,3 +210,15 @@ func (w *waiters) take(chosen func(*ticket.Ticket) bool) (taken []*ticket.Ticket
 	}
 	return taken
 }
+
+// urgency is how urgent the ticket with n before it is, and that of what nobody waits for if
+// there is no such ticket.
+func (w *waiters) urgency(n int) messages.Priority {
+	for i := range w.lines {
+		if n < w.lines[i].n {
+			return w.lines[i].priority
+		}
+		n -= w.lines[i].n
+	}
+	return messages.Background
+}

@@ -1,8 +1,8 @@
 package throttler
 
 import (
-	"log/slog"
 	"fmt"
+	"log/slog"
 	"sync"
 	"testing"
 	"time"

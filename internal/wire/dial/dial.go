@@ -243,7 +243,12 @@ func (d *Dialer) begin(ctx context.Context, o messages.Origin) (context.Context,
 	if o.Scheme != "http" && o.Scheme != "https" {
 		return nil, nil, errors.New("scheme is neither http nor https")
 	}
-	ctx, cancel := context.WithTimeout(ctx, cmp.Or(max(0, d.Timeout), defaultTimeout))
+	timeout := cmp.Or(max(0, d.Timeout), defaultTimeout)
+	if protocol.DialGateOf(ctx) != nil {
+		ctx, cancel := withPatience(ctx, timeout)
+		return ctx, cancel, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	return ctx, cancel, nil
 }
 
@@ -255,14 +260,20 @@ var (
 
 // connect opens a socket to the origin, for https with the handshake done, or to the
 // proxy that relays to it.
-func (d *Dialer) connect(ctx context.Context, o messages.Origin, r route, offer []string) (*wire.Socket, error) {
+func (d *Dialer) connect(ctx context.Context, o messages.Origin, r route, offer []string) (s *wire.Socket, err error) {
+	ended, err := pass(ctx)
+	if err != nil {
+		return nil, err
+	}
+	err = errNothing // for code of the caller's that does not return
+	defer func() { ended(err) }()
 	conn, err := d.reach(ctx, o, r)
 	if err != nil {
 		return nil, err
 	}
 	kept := false
 	defer closeUnless(&kept, conn)
-	s := wire.NewSocket(conn)
+	s = wire.NewSocket(conn)
 	if o.Scheme == "https" {
 		s.Seal(tls.Client(s, d.config(o.Addr, offer)))
 		if err := handshake(ctx, s); err != nil {

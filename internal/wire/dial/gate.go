@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"net"
+	"slices"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/sluice-engine/sluice/messages/protocol"
@@ -48,15 +48,7 @@ func isUnsent(err error) bool {
 	if errors.As(err, &lookup) || errors.As(err, &address) {
 		return true
 	}
-	for _, local := range []error{
-		syscall.EADDRNOTAVAIL, syscall.EADDRINUSE, syscall.EAFNOSUPPORT, syscall.ENETUNREACH, syscall.EMFILE, syscall.ENFILE,
-		syscall.ENOBUFS, syscall.EACCES, syscall.EPERM,
-	} {
-		if errors.Is(err, local) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(refusedHere, func(local error) bool { return errors.Is(err, local) })
 }
 
 // patience is the context of a dial that passes a gate: it ends after a time that stands

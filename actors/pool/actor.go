@@ -158,7 +158,7 @@ func (p *Pool) dialled(m dialDone) {
 	if m.dial.spared && m.err != nil { // it may have ended before it heard so
 		m.err = errUnwanted
 	}
-	p.core.Dialled(p.now(), m.conn, m.err, m.trace)
+	p.core.Dialled(p.now(), m.conn, m.err, m.trace, m.dial.urgent)
 }
 
 func (p *Pool) closed(m closeDone) {
@@ -187,10 +187,10 @@ func (p *Pool) place() []any {
 // Dial is part of Outlet. The goroutine is given copies, and reports back once.
 func (p *Pool) Dial(values context.Context, trace *httptrace.ClientTrace, urgent messages.Priority) {
 	ctx, begun := p.needs.Places.begin(p.ctx, p.now(), &p.seat)
-	one := new(underWay)
+	one := &underWay{urgent: urgent}
 	if p.needs.Leave != nil {
 		one.wanted = make(chan bool, 1)
-		ctx = protocol.WithDialGate(ctx, p.gate(one, urgent))
+		ctx = protocol.WithDialGate(ctx, p.gate(one))
 	}
 	switch {
 	case values != nil: // the trace is one of them

@@ -89,7 +89,7 @@ func newQuiet(config Config) (*quiet, *Core) {
 func (q *quiet) leased(core *Core) *ticket.Ticket {
 	t := q.ticket()
 	core.Acquire(0, t)
-	core.Dialled(0, &conn{}, nil, nil)
+	core.Dialled(0, &conn{}, nil, nil, messages.Normal)
 	q.told = nil
 	return t
 }
@@ -100,8 +100,8 @@ func TestWhatIsBeingDialledCountsAsOpen(t *testing.T) {
 		core.Acquire(0, q.ticket())
 	}
 	require.Equal(t, 2, q.dials)
-	core.Dialled(0, &conn{}, nil, nil)
-	core.Dialled(0, &conn{}, nil, nil)
+	core.Dialled(0, &conn{}, nil, nil, messages.Normal)
+	core.Dialled(0, &conn{}, nil, nil, messages.Normal)
 	require.Equal(t, 2, q.dials)
 	require.Len(t, q.told, 2)
 }
@@ -111,7 +111,7 @@ var errRefused = errors.New("refused")
 func TestConnectionsThatAreKeptIdleAreDialledForAtTheEndOfAPause(t *testing.T) {
 	q, core := newQuiet(Config{MaxConns: 1, MaxWaiters: 1, MinIdle: 1})
 	core.Recover(0)
-	core.Dialled(0, nil, errRefused, nil)
+	core.Dialled(0, nil, errRefused, nil, messages.Normal)
 	require.Equal(t, 1, q.dials)
 	require.Equal(t, time.Second, q.alarm)
 	core.Upkeep(time.Second)
@@ -122,7 +122,7 @@ func TestWhoeverAsksThroughAPauseIsToldAtOnceWhyAndUntilWhen(t *testing.T) {
 	q, core := newQuiet(Config{MaxConns: 2, MaxWaiters: 9})
 	first, hasty, patient, other := q.ticket(), q.ticket(), q.ticket(), q.ticket()
 	core.Acquire(0, first)
-	core.Dialled(0, nil, errRefused, nil)
+	core.Dialled(0, nil, errRefused, nil, messages.Normal)
 	require.ErrorIs(t, first.Refused, errRefused)
 	core.Acquire(100*ms, hasty)
 	require.ErrorIs(t, hasty.Refused, errRefused)
@@ -139,7 +139,7 @@ func TestWhoeverAsksThroughAPauseIsToldAtOnceWhyAndUntilWhen(t *testing.T) {
 	core.Acquire(time.Second, other)
 	require.Equal(t, 2, q.dials, "one at a time, and the other joins the wait for it")
 	require.Equal(t, 2, core.Describe().Waiting)
-	core.Dialled(time.Second, &conn{}, nil, nil)
+	core.Dialled(time.Second, &conn{}, nil, nil, messages.Normal)
 	require.NotNil(t, patient.Lease)
 	require.Equal(t, 3, q.dials)
 }
@@ -159,7 +159,7 @@ func TestAFailedDialIsToldThoughAnotherConnectionIsLent(t *testing.T) {
 		urgent.Priority = messages.Urgent
 		core.Acquire(now, waiter)
 		core.Acquire(now, urgent)
-		core.Dialled(now, nil, errRefused, nil)
+		core.Dialled(now, nil, errRefused, nil, messages.Normal)
 		core.Acquire(now+10*ms, last)
 		for _, one := range []*ticket.Ticket{waiter, urgent, last} {
 			require.ErrorIs(t, one.Refused, errRefused, held)
@@ -174,7 +174,7 @@ func TestAFailedDialIsNotToldWhileAnExchangeIsAboutToReturnItsConnection(t *test
 	holder, waiter, next := q.leased(core), q.ticket(), q.ticket()
 	core.Acquire(time.Second, waiter)
 	core.Acquire(time.Second, next)
-	core.Dialled(time.Second, nil, errRefused, nil)
+	core.Dialled(time.Second, nil, errRefused, nil, messages.Normal)
 	require.Empty(t, q.told)
 	core.Upkeep(time.Second) // for the doubt about the first dial
 	require.Equal(t, 2*time.Second, q.alarm, "for the next dial, and for the patience to end")
@@ -182,10 +182,10 @@ func TestAFailedDialIsNotToldWhileAnExchangeIsAboutToReturnItsConnection(t *test
 	require.NotNil(t, waiter.Lease)
 	core.Upkeep(2 * time.Second)
 	require.Equal(t, 3, q.dials)
-	core.Dialled(2*time.Second, nil, errRefused, nil)
+	core.Dialled(2*time.Second, nil, errRefused, nil, messages.Normal)
 	require.Nil(t, next.Refused)
 	core.Upkeep(3 * time.Second)
-	core.Dialled(3*time.Second, nil, errRefused, nil)
+	core.Dialled(3*time.Second, nil, errRefused, nil, messages.Normal)
 	core.Upkeep(3500 * ms)
 	require.ErrorIs(t, next.Refused, errRefused)
 }
@@ -193,11 +193,11 @@ func TestAFailedDialIsNotToldWhileAnExchangeIsAboutToReturnItsConnection(t *test
 func TestWhoeverCouldNotBeDialledForWaitsForAConnectionToBeReturned(t *testing.T) {
 	q, core := newQuiet(Config{MaxConns: 1, MaxWaiters: 9})
 	core.Acquire(0, q.ticket())
-	core.Dialled(0, nil, errRefused, nil)
+	core.Dialled(0, nil, errRefused, nil, messages.Normal)
 	holder := q.ticket()
 	holder.Limited = false
 	core.Acquire(time.Second, holder)
-	core.Dialled(time.Second, &conn{}, nil, nil)
+	core.Dialled(time.Second, &conn{}, nil, nil, messages.Normal)
 	waiter, next := q.ticket(), q.ticket()
 	waiter.Limited, next.Limited = false, false
 	core.Acquire(time.Second, waiter)
@@ -213,12 +213,12 @@ func TestWhatNoPauseMendsIsDialledForWhoeverAsks(t *testing.T) {
 	q, core := newQuiet(Config{MaxConns: 2, MaxWaiters: 9, MinIdle: 1})
 	core.Recover(0)
 	untrusted := lastingError{errors.New("untrusted certificate")}
-	core.Dialled(0, nil, untrusted, nil)
+	core.Dialled(0, nil, untrusted, nil, messages.Normal)
 	for n := range 5 {
 		one := q.ticket()
 		core.Acquire(0, one)
 		require.Equal(t, 2+n, q.dials, "nobody is told what another was")
-		core.Dialled(0, nil, untrusted, nil)
+		core.Dialled(0, nil, untrusted, nil, messages.Normal)
 		require.ErrorIs(t, one.Refused, untrusted)
 		var later interface{ RetryAt() time.Duration }
 		require.False(t, errors.As(one.Refused, &later), "no later dial is better")
@@ -242,14 +242,14 @@ func TestATicketThatAPoolFailedOnIsAnsweredAndTheOthersWaitOn(t *testing.T) {
 	require.Equal(t, []any{ticket.TicketRefused{Ticket: failed}}, q.told)
 	require.ErrorIs(t, failed.Refused, messages.ErrActorFailed)
 	require.Zero(t, q.forsaken, "the permit is the request's")
-	core.Dialled(0, &conn{}, nil, nil)
+	core.Dialled(0, &conn{}, nil, nil, messages.Normal)
 	require.Equal(t, ticket.LeaseGranted{Ticket: other}, q.told[1])
 }
 
 func TestATicketThatHasItsConnectionIsNoBusinessOfALaterFailure(t *testing.T) {
 	q, core := newQuiet(Config{MaxConns: 2, MaxWaiters: 2, MinIdle: 1})
 	core.Recover(0)
-	core.Dialled(0, &conn{}, nil, nil)
+	core.Dialled(0, &conn{}, nil, nil, messages.Normal)
 	one := q.ticket()
 	q.fails = true
 	require.Panics(t, func() { core.Acquire(0, one) }, "one more is to be kept idle")
@@ -267,7 +267,7 @@ func TestACallerWhoLeftBeforeThePoolHeardOfItGetsNothing(t *testing.T) {
 	q, core := newQuiet(Config{MaxConns: 1, MaxWaiters: 1})
 	one, gone := q.ticket(), q.ticket()
 	core.Acquire(0, one)
-	core.Dialled(0, &conn{}, nil, nil)
+	core.Dialled(0, &conn{}, nil, nil, messages.Normal)
 	core.Return(0, withoutDoubt(one.Lease))
 	require.True(t, gone.Cancel())
 
@@ -348,7 +348,7 @@ func TestWhoeverWaitsForADialThatHangsHoldsNoPermit(t *testing.T) {
 	core.Upkeep(time.Second)
 	require.Equal(t, []*ticket.Ticket{one, late}, q.parked, "once, and only who has one")
 
-	core.Dialled(2*time.Second, &conn{}, nil, nil)
+	core.Dialled(2*time.Second, &conn{}, nil, nil, messages.Normal)
 	require.Equal(t, []*ticket.Ticket{one, late}, q.requeued, "for there is a connection")
 	require.Equal(t, ticket.LeaseGranted{Ticket: free}, q.told[0])
 }
@@ -384,7 +384,7 @@ func TestWhoeverWaitsBehindACloseThatHangsHoldsNoPermitAndGoesOn(t *testing.T) {
 	require.Equal(t, 2, q.dials)
 	require.Equal(t, 1, q.hangs, "it is told")
 	require.Equal(t, 1, q.places)
-	core.Dialled(closePatience, &conn{}, nil, nil)
+	core.Dialled(closePatience, &conn{}, nil, nil, messages.Normal)
 	require.Equal(t, []*ticket.Ticket{one}, q.requeued)
 
 	core.Closed(2*closePatience, q.shut())
@@ -398,7 +398,7 @@ func TestNoMoreClosesThatHangAreForgottenThanThereMayBeConnections(t *testing.T)
 	hang := func() {
 		one := q.ticket()
 		core.Acquire(now, one)
-		core.Dialled(now, &conn{}, nil, nil)
+		core.Dialled(now, &conn{}, nil, nil, messages.Normal)
 		core.Return(now, one.Lease)
 		now += closePatience
 		core.Upkeep(now)
@@ -419,7 +419,7 @@ func TestNoMoreClosesThatHangAreForgottenThanThereMayBeConnections(t *testing.T)
 func TestWhoeverWaitsForADialAfterAPauseHoldsNoPermit(t *testing.T) {
 	q, core := newQuiet(Config{MaxConns: 1, MaxWaiters: 9})
 	core.Acquire(0, q.ticket())
-	core.Dialled(0, nil, errRefused, nil)
+	core.Dialled(0, nil, errRefused, nil, messages.Normal)
 	one := q.ticket()
 	core.Acquire(time.Second, one)
 	require.Equal(t, []*ticket.Ticket{one}, q.parked)
@@ -454,7 +454,7 @@ func TestStreamsThatHoldEverythingAreToldOfOnceAMinute(t *testing.T) {
 	q, core := newQuiet(Config{MaxConns: 2, MaxWaiters: 1})
 	first, second := q.leased(core), q.ticket()
 	core.Acquire(0, second)
-	core.Dialled(0, &conn{}, nil, nil)
+	core.Dialled(0, &conn{}, nil, nil, messages.Normal)
 	first.Lease.StreamedFrom = "main.go:1"
 	core.Streams(0, first.Lease)
 	core.Acquire(time.Second, q.ticket())
@@ -512,7 +512,7 @@ func TestAPoolThatClosesIsPatientWithDialsAndClosesForAWhile(t *testing.T) {
 	q, core := newQuiet(Config{MaxConns: 3, MaxWaiters: 3})
 	kept, broken := q.leased(core), q.ticket()
 	core.Acquire(0, broken)
-	core.Dialled(0, &conn{}, nil, nil)
+	core.Dialled(0, &conn{}, nil, nil, messages.Normal)
 	core.Acquire(0, q.ticket())
 	core.Return(0, broken.Lease)
 	kept.Lease.Abort = func() {}
@@ -522,7 +522,7 @@ func TestAPoolThatClosesIsPatientWithDialsAndClosesForAWhile(t *testing.T) {
 
 	core.Return(2*closePatience, kept.Lease)
 	require.Equal(t, 1, q.ended)
-	core.Dialled(3*closePatience, &conn{}, nil, nil)
+	core.Dialled(3*closePatience, &conn{}, nil, nil, messages.Normal)
 	require.Equal(t, 3, q.closes, "it came too late")
 	for range 3 {
 		core.Closed(3*closePatience, q.shut())

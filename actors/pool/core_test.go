@@ -32,8 +32,9 @@ type world struct {
 	alarm    time.Duration // as the core has set it last; zero once it has rung
 	failing  bool          // the next dial to be begun fails the call that begins it
 	traces   [3]*httptrace.ClientTrace
-	dialling []int   // the trace of every dial under way
-	closing  []*conn // handed out to be closed, and not closed yet
+	dialling []int               // the trace of every dial under way
+	urgent   []messages.Priority // the same dials: how urgent each is
+	closing  []*conn             // handed out to be closed, and not closed yet
 	callers  []*caller
 	waiting  []*caller // at the throttler, for a permit, as the pool has sent them
 	leaving  []*caller // who left, and the pool does not know
@@ -82,7 +83,7 @@ func (w *world) chance(name string, one int) bool {
 
 // Dial is part of Outlet.
 func (w *world) Dial(_ context.Context, trace *httptrace.ClientTrace, urgent messages.Priority) {
-	w.done.urgent = append(w.done.urgent, urgent)
+	w.done.urgent, w.urgent = append(w.done.urgent, urgent), append(w.urgent, urgent)
 	w.done.dials = append(w.done.dials, slices.Index(w.traces[:], trace))
 	w.dialling = append(w.dialling, slices.Index(w.traces[:], trace))
 	if w.failing {
@@ -398,20 +399,20 @@ func (w *world) returns(c *caller, reusable bool) {
 
 func (w *world) aDialConnects() {
 	if w.aDialIsUnderWay() {
-		i, trace := w.takeDial()
+		i, trace, urgent := w.takeDial()
 		c := &conn{id: len(w.conns), world: w, age: max(0, w.span("age", -300, 1000))}
 		w.conns = append(w.conns, c)
 		w.oracle.connected(w.now, i, c.id, c.age)
-		w.core.Dialled(w.now, c, nil, w.traces[trace])
+		w.core.Dialled(w.now, c, nil, w.traces[trace], urgent)
 	}
 }
 
 func (w *world) aDialFails() {
 	if w.aDialIsUnderWay() {
-		i, trace := w.takeDial()
+		i, trace, urgent := w.takeDial()
 		err := fmt.Errorf("refused at %v", w.now)
 		w.oracle.dialFailed(w.now, i, err, false)
-		w.core.Dialled(w.now, nil, err, w.traces[trace])
+		w.core.Dialled(w.now, nil, err, w.traces[trace], urgent)
 	}
 }
 
@@ -422,19 +423,19 @@ func (lastingError) Permanent() bool { return true }
 
 func (w *world) aDialFailsForGood() {
 	if w.aDialIsUnderWay() {
-		i, trace := w.takeDial()
+		i, trace, urgent := w.takeDial()
 		err := fmt.Errorf("dial: %w", lastingError{fmt.Errorf("unknown at %v", w.now)})
 		w.oracle.dialFailed(w.now, i, err, true)
-		w.core.Dialled(w.now, nil, err, w.traces[trace])
+		w.core.Dialled(w.now, nil, err, w.traces[trace], urgent)
 	}
 }
 
 // aDialYields its place to another origin.
 func (w *world) aDialYields() {
 	if w.aDialIsUnderWay() {
-		i, trace := w.takeDial()
+		i, trace, urgent := w.takeDial()
 		w.oracle.dialYields(w.now, i)
-		w.core.Dialled(w.now, nil, errYielded, w.traces[trace])
+		w.core.Dialled(w.now, nil, errYielded, w.traces[trace], urgent)
 	}
 }
 
@@ -443,7 +444,7 @@ func (w *world) aDialPanics() {
 	if !w.aDialIsUnderWay() {
 		return
 	}
-	i, trace := w.takeDial()
+	i, trace, urgent := w.takeDial()
 	err := fmt.Errorf("dial: %w", &messages.PanicError{Value: "at " + w.now.String()})
 	var reason *messages.PanicError
 	errors.As(err, &reason)
@@ -452,7 +453,7 @@ func (w *world) aDialPanics() {
 	} else {
 		w.oracle.dialFailed(w.now, i, err, false)
 	}
-	w.core.Dialled(w.now, nil, err, w.traces[trace])
+	w.core.Dialled(w.now, nil, err, w.traces[trace], urgent)
 }
 
 // spared is in the place of the trace of a dial that is told that nobody wants it.
@@ -478,9 +479,10 @@ func (w *world) aDialHasLeave() {
 // aSparedDialEnds without a connection.
 func (w *world) aSparedDialEnds() {
 	if i := slices.Index(w.dialling, spared); i >= 0 {
-		w.dialling = slices.Delete(w.dialling, i, i+1)
+		urgent := w.urgent[i]
+		w.endDial(i)
 		w.oracle.dialSpared(w.now, i)
-		w.core.Dialled(w.now, nil, fmt.Errorf("dial: %w", errUnwanted), nil)
+		w.core.Dialled(w.now, nil, fmt.Errorf("dial: %w", errUnwanted), nil, urgent)
 	}
 }
 
@@ -491,11 +493,15 @@ func (w *world) drawDial() (i int) {
 	return i
 }
 
-func (w *world) takeDial() (i, trace int) {
+func (w *world) takeDial() (i, trace int, urgent messages.Priority) {
 	i = w.drawDial()
-	trace = w.dialling[i]
-	w.dialling = slices.Delete(w.dialling, i, i+1)
-	return i, trace
+	trace, urgent = w.dialling[i], w.urgent[i]
+	w.endDial(i)
+	return i, trace, urgent
+}
+
+func (w *world) endDial(i int) {
+	w.dialling, w.urgent = slices.Delete(w.dialling, i, i+1), slices.Delete(w.urgent, i, i+1)
 }
 
 func (w *world) aConnectionIsClosed() {
@@ -594,7 +600,7 @@ func (w *world) aConnectionIsClosedTwice() {
 
 func (w *world) aDialEndsTwice() {
 	if len(w.dialling) == 0 && !w.gaveUp {
-		require.Panics(w, func() { w.core.Dialled(w.now, nil, errors.New("once more"), nil) })
+		require.Panics(w, func() { w.core.Dialled(w.now, nil, errors.New("once more"), nil, 0) })
 		w.recover(nil)
 	}
 }

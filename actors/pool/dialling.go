@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http/httptrace"
+	"slices"
 	"time"
 
 	"github.com/sluice-engine/sluice/actors/ticket"
@@ -14,9 +15,10 @@ import (
 // dials are those under way, and how the last ones ended. They space the dials
 // to an origin that refuses them.
 type dials struct {
-	n     int           // under way, those that wait for leave or are to end unwanted included
-	spare int           // of them, those that Wants has said no to, and that have not ended yet
-	since time.Duration // since when there has always been one under way
+	n      int                 // under way, those that wait for leave or are to end unwanted included
+	spare  int                 // of them, those that Wants has said no to, and that have not ended yet
+	urgent []messages.Priority // how urgent each of them is, in no order
+	since  time.Duration       // since when there has always been one under way
 
 	base, ceiling time.Duration
 	failures      int           // pauses since the last success, all of the same kind
@@ -107,8 +109,8 @@ func (c *Core) dialMore(now time.Duration) {
 			d.since = now
 		}
 		by := c.waiters.mark(d.n) // of the first waiter that has no dial yet
-		urgent := c.waiters.urgency(d.n)
-		d.n++
+		urgent := c.waiters.urgency(d.urgent)
+		d.n, d.urgent = d.n+1, append(d.urgent, urgent)
 		c.out.Dial(by.values, by.trace, urgent)
 	}
 }
@@ -156,8 +158,8 @@ func (c *Core) wanted() int {
 	return n
 }
 
-// Dialled takes note of how a dial ended, and which trace was told of it.
-func (c *Core) Dialled(now time.Duration, conn protocol.Connection, err error, trace *httptrace.ClientTrace) {
+// Dialled takes note of how a dial ended, which trace was told of it, and how urgent it was.
+func (c *Core) Dialled(now time.Duration, conn protocol.Connection, err error, trace *httptrace.ClientTrace, urgent messages.Priority) {
 	if c.gaveUp {
 		c.abandoned(conn)
 		return
@@ -166,6 +168,9 @@ func (c *Core) Dialled(now time.Duration, conn protocol.Connection, err error, t
 		panic("pool: a dial ended that was not begun")
 	}
 	c.dials.n--
+	if i := slices.Index(c.dials.urgent, urgent); i >= 0 {
+		c.dials.urgent = slices.Delete(c.dials.urgent, i, i+1)
+	}
 	if err != nil {
 		c.out.Release()
 	}

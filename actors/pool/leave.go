@@ -52,14 +52,15 @@ type leaveGiven struct{ dial *underWay }
 type underWay struct {
 	wanted chan bool // the answer to leaveGiven; of capacity 1
 	spared bool      // it was no; written and read by the pool alone
+	urgent messages.Priority
 }
 
 // gate has a dial wait for leave, and then ask whether it is still wanted. It runs on the
 // dial's goroutine.
-func (p *Pool) gate(dial *underWay, urgent messages.Priority) protocol.DialGate {
+func (p *Pool) gate(dial *underWay) protocol.DialGate {
 	leave, origin, egress, door := p.needs.Leave, p.needs.Origin, p.needs.Egress, p.needs.Door
 	return func(ctx context.Context) (func(protocol.DialEnd), error) {
-		ended, err := leave(ctx, origin, egress, urgent)
+		ended, err := leave(ctx, origin, egress, dial.urgent)
 		if err != nil {
 			return nil, err
 		}

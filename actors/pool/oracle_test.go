@@ -85,10 +85,11 @@ type oracle struct {
 
 	idle     []*wire // longest idle first
 	lent     []*wire
-	shutting []shut    // connections being closed, longest first
-	hanging  int       // that hang, and are not counted
-	dialling []int     // the trace of every dial
-	waiting  []*caller // who is served first stands first
+	shutting []shut              // connections being closed, longest first
+	hanging  int                 // that hang, and are not counted
+	dialling []int               // the trace of every dial
+	urgent   []messages.Priority // how urgent every dial is
+	waiting  []*caller           // who is served first stands first
 	warming  []warmer
 
 	since    time.Duration // when the first of the dials under way began, with always one since
@@ -416,14 +417,32 @@ func (o *oracle) dial(now time.Duration) {
 		if len(o.dialling) == 0 {
 			o.since = now
 		}
-		trace, urgent := 0, messages.Background
+		trace := 0
 		if n := len(o.dialling); n < len(o.waiting) {
-			trace, urgent = o.waiting[n].trace, o.waiting[n].priority
+			trace = o.waiting[n].trace
 		}
-		o.done.urgent = append(o.done.urgent, urgent)
+		o.done.urgent, o.urgent = append(o.done.urgent, o.urgency()), append(o.urgent, o.urgency())
 		o.dialling = append(o.dialling, trace)
 		o.done.dials = append(o.done.dials, trace)
 	}
+}
+
+// urgency is that of the most urgent who waits such that, of those who are as urgent, there
+// are more than dials.
+func (o *oracle) urgency() messages.Priority {
+	for _, c := range o.waiting {
+		waiting := slices.DeleteFunc(slices.Clone(o.waiting), func(other *caller) bool { return other.priority < c.priority })
+		dials := slices.DeleteFunc(slices.Clone(o.urgent), func(urgent messages.Priority) bool { return urgent < c.priority })
+		if len(waiting) > len(dials) {
+			return c.priority
+		}
+	}
+	return messages.Background
+}
+
+// endDial takes out the i-th of the dials.
+func (o *oracle) endDial(i int) {
+	o.dialling, o.urgent = slices.Delete(o.dialling, i, i+1), slices.Delete(o.urgent, i, i+1)
 }
 
 // place takes a place for a dial, if there is one.
@@ -514,7 +533,7 @@ func (o *oracle) connected(now time.Duration, i, id int, age time.Duration) {
 		o.done.closed = append(o.done.closed, id)
 		return
 	}
-	o.dialling = slices.Delete(o.dialling, i, i+1)
+	o.endDial(i)
 	if o.closing {
 		o.done.closed = append(o.done.closed, id)
 		o.shutting = append(o.shutting, shut{id, now})
@@ -544,7 +563,7 @@ func (o *oracle) dialFailed(now time.Duration, i int, err error, lasting bool) {
 	if lasting != o.lasting {
 		o.failures, o.until, o.lasting = 0, 0, lasting
 	}
-	o.dialling = slices.Delete(o.dialling, i, i+1)
+	o.endDial(i)
 	o.places--
 	o.dialsFailed++
 	o.err = err
@@ -591,7 +610,7 @@ func (o *oracle) dialSpared(now time.Duration, i int) {
 	if o.gaveUp {
 		return
 	}
-	o.dialling = slices.Delete(o.dialling, i, i+1)
+	o.endDial(i)
 	o.places--
 	o.noteEmpty(now)
 	o.dial(now)
@@ -609,7 +628,7 @@ func (o *oracle) dialYields(now time.Duration, i int) {
 		o.dialFailed(now, i, fmt.Errorf("none of 8 dials succeeded before another origin had need of its place: %w", o.fullTotal(now)), false)
 		return
 	}
-	o.dialling = slices.Delete(o.dialling, i, i+1)
+	o.endDial(i)
 	o.places--
 	o.noteEmpty(now)
 	o.dial(now)
@@ -623,7 +642,7 @@ func (o *oracle) hookFailed(now time.Duration, i int, err error) {
 		return
 	}
 	trace := o.dialling[i]
-	o.dialling = slices.Delete(o.dialling, i, i+1)
+	o.endDial(i)
 	o.places--
 	o.done.hooksFailed++
 	for _, c := range slices.Clone(o.waiting) {
@@ -821,7 +840,7 @@ func (o *oracle) giveUp(now time.Duration) {
 	}
 	o.gaveUp = true
 	o.places -= len(o.dialling) + len(o.shutting)
-	o.dialling, o.shutting = nil, nil
+	o.dialling, o.urgent, o.shutting = nil, nil, nil
 	o.endIfDone()
 }
 
@@ -884,6 +903,7 @@ func (o *oracle) recovered(now time.Duration, failed *caller) {
 // takeBack forgets what a call did after it had begun n dials: there it failed.
 func (o *oracle) takeBack(n int) {
 	o.places -= len(o.done.dials) - n
+	o.urgent = o.urgent[:len(o.dialling)-(len(o.done.dials)-n)]
 	o.dialling = o.dialling[:len(o.dialling)-(len(o.done.dials)-n)]
 	o.done.dials, o.done.urgent = o.done.dials[:n], o.done.urgent[:n]
 	for _, c := range o.waiting {

@@ -76,7 +76,7 @@ func (c *Core) giveUpClosing(now time.Duration) {
 	for range len(c.closing) + c.dials.n {
 		c.out.Release()
 	}
-	c.closing, c.dials.n, c.dials.spare = nil, 0, 0
+	c.closing, c.dials.n, c.dials.spare, c.dials.urgent = nil, 0, 0, nil
 	c.endIfDone()
 }
 

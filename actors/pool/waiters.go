@@ -211,14 +211,23 @@ func (w *waiters) take(chosen func(*ticket.Ticket) bool) (taken []*ticket.Ticket
 	return taken
 }
 
-// urgency is how urgent the ticket with n before it is, and that of what nobody waits for if
-// there is no such ticket.
-func (w *waiters) urgency(n int) messages.Priority {
+// urgency is how urgent another dial is, beside those that were begun: as urgent as the
+// first of those who wait that has none which is as urgent, and if there is no such, as what
+// nobody waits for.
+func (w *waiters) urgency(begun []messages.Priority) messages.Priority {
+	waiting := 0
 	for i := range w.lines {
-		if n < w.lines[i].n {
-			return w.lines[i].priority
+		l := &w.lines[i]
+		waiting += l.n
+		dials := 0
+		for _, urgent := range begun {
+			if urgent >= l.priority {
+				dials++
+			}
 		}
-		n -= w.lines[i].n
+		if l.n > 0 && dials < waiting {
+			return l.priority
+		}
 	}
 	return messages.Background
 }

@@ -34,6 +34,9 @@ var public = map[string]string{
 	"engine.Dial.LocalAddr":         place,
 	"engine.Egress.LocalAddr":       place,
 	"engine.PoolStats.Egress":       "the caller's name of a way out",
+	"engine.Charge.LimitID":         limitID,
+	"engine.Connections.LimitID":    limitID,
+	"engine.Settlement.Scope":       "a scope's name",
 	"engine.Responses.Codings":      "codings",
 	"engine.TimeEndpoint.Field":     "a field's name",
 	"engine.TimeEndpoint.LimitID":   limitID,
@@ -121,6 +124,7 @@ var urls = map[string]bool{
 	"messages.Request.URL": true, "messages.Request.Path": true, "messages.Answer.URL": true, "messages.Response.URL": true,
 	"messages.Call.Path":    true,
 	"engine.Config.BaseURL": true, "engine.Config.Origins": true, "engine.TimeEndpoint.URL": true, "engine.TimeEndpoint.Path": true,
+	"engine.Charge.Origin": true,
 }
 
 // sent are the types whose JSON is what is sent to a server: there the secret is

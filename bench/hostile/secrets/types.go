@@ -32,7 +32,8 @@ var types = slices.Concat(
 		reflect.TypeFor[engine.PoolStats](), reflect.TypeFor[engine.QueuedStats](), reflect.TypeFor[engine.Responses](),
 		reflect.TypeFor[engine.Retry](), reflect.TypeFor[engine.ScopeStats](), reflect.TypeFor[engine.Stats](),
 		reflect.TypeFor[engine.TimeEndpoint](), reflect.TypeFor[engine.TimeFunc](), reflect.TypeFor[engine.TimeReading](),
-		reflect.TypeFor[engine.TimeSource](),
+		reflect.TypeFor[engine.TimeSource](), reflect.TypeFor[engine.Charge](), reflect.TypeFor[engine.Permit](), reflect.TypeFor[engine.PermitStats](),
+		reflect.TypeFor[engine.Settlement](),
 	},
 	[]reflect.Type{
 		reflect.TypeFor[messages.Answer](), reflect.TypeFor[messages.AsJSON](), reflect.TypeFor[messages.Call](), reflect.TypeFor[messages.CheckedReader](), reflect.TypeFor[messages.Source](),

@@ -42,6 +42,12 @@
 //     handler is nobody's to wait for.
 //   - After Close or Shutdown no goroutine, connection or timer is left.
 //
+// # What is no request
+//
+// Acquire and TryAcquire give leave to send something else under the same limits, from the
+// same queue: a message on a WebSocket, a call of gRPC, a request of another client. A
+// Permit counts like a request in flight until its Done, which says what became of it.
+//
 // # What to do with an error
 //
 // OutcomeOf says what is known of the request's effect, Wait waits until it makes

@@ -104,6 +104,80 @@ func ExampleNew_mistakes() {
 	// Output: true
 }
 
+// Orders go over a WebSocket, and everything else over REST: one budget for both.
+func ExampleEngine_Acquire() {
+	api := exampleServer()
+	defer api.Close()
+	eng, err := engine.New(engine.Config{
+		BaseURL: api.URL,
+		Limits:  []throttle.Limit{{ID: "orders", Quota: 3, Per: time.Minute}},
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer eng.Close()
+	ctx := context.Background()
+
+	// write stands for a message to the socket, and the answer to it.
+	write := func(order string) error { return nil }
+	place := func(order string) error {
+		permit, err := eng.Acquire(ctx, engine.Charge{LimitID: "orders", Priority: engine.High})
+		if err != nil {
+			return err
+		}
+		defer permit.Done(engine.Unknown) // if nobody has said more by then
+		if permit.Paused() {              // since it was granted: nothing has left yet
+			permit.Done(engine.NotSent)
+			return errors.New("paused")
+		}
+		if err := write(order); err != nil {
+			return err
+		}
+		permit.Done(engine.Done)
+		return nil
+	}
+	fmt.Println(place("buy"), place("sell"))
+
+	_, err = eng.Do(ctx, &engine.Request{Path: "/price", LimitID: "orders"})
+	fmt.Println(err)
+	_, err = eng.TryAcquire(engine.Charge{LimitID: "orders"})
+	var full *engine.Error
+	if errors.As(err, &full) {
+		fmt.Println(full.Limit, errors.Is(err, engine.ErrNoRoom), full.RetryAfter() > 50*time.Second)
+	}
+	// Output:
+	// <nil> <nil>
+	// <nil>
+	// orders true true
+}
+
+// The server refuses a message on the stream, and says for how long to leave it alone.
+func ExamplePermit_Settle() {
+	eng, err := engine.New(engine.Config{
+		BaseURL: "https://api.example.com",
+		Limits:  []throttle.Limit{{ID: "messages", Quota: 10, Per: time.Second}},
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer eng.Close()
+	stream := engine.Charge{LimitID: "messages", Origin: "wss://stream.example.com"}
+
+	permit, err := eng.TryAcquire(stream)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	permit.Settle(engine.Settlement{Outcome: engine.Refused, RetryAfter: 30 * time.Second})
+
+	_, err = eng.TryAcquire(stream)
+	var paused *throttle.LimitError
+	fmt.Println(errors.As(err, &paused) && paused.Paused)
+	// Output: true
+}
+
 // A request's error says where it ended and whether anything was sent.
 func ExampleError() {
 	eng, _ := engine.New(engine.Config{

@@ -296,23 +296,10 @@ func TestAConnectionThatIsRefusedItsTurnSaysWhichLimit(t *testing.T) {
 }
 
 func TestHTTP2IsChargedByConnectionAndNotByStream(t *testing.T) {
-	var accepted atomic.Int64
-	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		_, _ = io.WriteString(w, r.Proto)
-	}))
-	s.EnableHTTP2 = true
-	s.Config.ConnState = func(_ net.Conn, state http.ConnState) {
-		if state == http.StateNew {
-			accepted.Add(1)
-		}
-	}
-	s.StartTLS()
-	defer s.Close()
-	eng := newEngine(t, engine.Config{
-		BaseURL: s.URL, DefaultLimitID: engine.Unlimited,
-		Dial:        engine.Dial{TLS: s.Client().Transport.(*http.Transport).TLSClientConfig},
-		Connections: engine.Connections{Max: 20, LimitID: "connects", HTTP2: func(string) bool { return true }},
-		Limits:      []throttle.Limit{connects(100)},
+	eng, accepted := listenH2With(t, engine.Config{
+		DefaultLimitID: engine.Unlimited,
+		Connections:    engine.Connections{Max: 20, LimitID: "connects", HTTP2: func(string) bool { return true }},
+		Limits:         []throttle.Limit{connects(100)},
 	})
 	var all sync.WaitGroup
 	for range 100 {
@@ -325,6 +312,40 @@ func TestHTTP2IsChargedByConnectionAndNotByStream(t *testing.T) {
 	all.Wait()
 	require.Equal(t, accepted.Load(), used(eng, "connects"))
 	require.Less(t, accepted.Load(), int64(20))
+}
+
+// The first of them waits for its turn for longer than a dial may take, and the others for
+// what it opens.
+func TestRequestsOutliveTheWaitForTheOneHTTP2ConnectionTheyShare(t *testing.T) {
+	eng, accepted := listenH2With(t, engine.Config{
+		DefaultLimitID: engine.Unlimited, Dial: engine.Dial{Timeout: 50 * time.Millisecond, Backoff: time.Millisecond},
+		Connections: engine.Connections{Max: 20, LimitID: "connects", HTTP2: func(string) bool { return true }},
+		Limits:      []throttle.Limit{{ID: "connects", Quota: 1, Per: 300 * time.Millisecond, Scope: "connects"}},
+	})
+	permit, err := eng.Acquire(t.Context(), engine.Charge{LimitID: "connects"})
+	require.NoError(t, err)
+	permit.Done(engine.Done)
+	do(t, eng, 10).Wait()
+	require.EqualValues(t, 1, accepted.Load())
+	wantNothingHeld(t, eng)
+}
+
+// listenH2With is a server of HTTP/2 that counts its connections, and an engine for it.
+func listenH2With(t *testing.T, config engine.Config) (*engine.Engine, *atomic.Int64) {
+	accepted := new(atomic.Int64)
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, r.Proto)
+	}))
+	s.EnableHTTP2 = true
+	s.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			accepted.Add(1)
+		}
+	}
+	s.StartTLS()
+	t.Cleanup(s.Close)
+	config.BaseURL, config.Dial.TLS = s.URL, s.Client().Transport.(*http.Transport).TLSClientConfig
+	return newEngine(t, config), accepted
 }
 
 func TestAConnectionsLimitMustBeOneThatAConnectionCanBeChargedTo(t *testing.T) {

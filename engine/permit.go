@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"math"
 	"runtime"
 	"strings"
 	"sync"
@@ -195,13 +196,11 @@ type permits struct {
 	origins atomic.Pointer[map[string]string]
 }
 
-const (
-	uncounted    = 1 << 60 // permits that may be held: the limits bound them
-	knownOrigins = 64
-)
+const knownOrigins = 64
 
+// newPermits bounds neither: the limits do.
 func newPermits() *permits {
-	return &permits{asking: newAdmission(uncounted, 0), held: newAdmission(uncounted, 0)}
+	return &permits{asking: newAdmission(math.MaxInt, 0), held: newAdmission(math.MaxInt, 0)}
 }
 
 // enter takes note of who asks. The error is ErrClosed.

@@ -222,6 +222,8 @@ func TestTryAcquireNeverWaits(t *testing.T) {
 		require.ErrorIs(t, err, engine.ErrNoRoom)
 		failure, _ := errors.AsType[*engine.Error](err)
 		require.Equal(t, "calls", failure.Limit)
+		require.Zero(t, failure.RetryAt, "that hangs on the one ahead")
+		require.True(t, failure.Temporary())
 
 		// Whoever is more urgent goes first.
 		urgent, err := eng.TryAcquire(engine.Charge{LimitID: "calls", Priority: engine.Urgent})

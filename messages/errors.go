@@ -10,6 +10,8 @@ import (
 	"runtime"
 	"strings"
 	"time"
+
+	"github.com/sluice-engine/sluice/throttle"
 )
 
 // Sent says whether any byte of a request may have reached the server.
@@ -198,7 +200,7 @@ func (e *Error) Temporary() bool {
 	if e.Timeout() || !e.RetryAt.IsZero() || errors.As(e.Err, &temporary) && temporary.Temporary() {
 		return true
 	}
-	for _, passing := range []error{ErrOverloaded, ErrTooManyWaiters, ErrUnprocessed, ErrStale, ErrNoTime, ErrActorFailed} {
+	for _, passing := range []error{ErrOverloaded, ErrTooManyWaiters, ErrUnprocessed, ErrStale, ErrNoTime, ErrActorFailed, throttle.ErrNoRoom} {
 		if errors.Is(e.Err, passing) {
 			return true
 		}

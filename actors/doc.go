@@ -6,6 +6,7 @@
 //	actors/throttler  when it may leave
 //	actors/pool       over which connection, one pool for each origin by each way out
 //	actors/timesync   what time it is for the server
+//	actors/permit     leave for what is no request; run by the caller's goroutine
 //	actors/ticket     the conversation that request, throttler and pool share
 //	actors/mailbox    whose goroutine runs an actor
 //
@@ -14,6 +15,7 @@
 //
 //	request ──▶ throttler ──▶ pool ──▶ request      the ticket's road
 //	request ──▶ throttler, pool                     settled permits, returned connections
+//	permit ──▶ throttler ──▶ permit                 leave for what is no request
 //	request ──▶ supervisor                          a first call to an origin
 //	request, throttler ──▶ timesync                 the server's time is needed
 //	supervisor ──▶ all but requests                 the engine closes

@@ -15,7 +15,7 @@ import (
 // The map of the module: which of its packages those of a folder may import.
 // The rule of the folder counts, or of the nearest above it that has one; it
 // names packages one by one, and with "/..." all that is below a folder as well.
-// Imports point one way, and the four actors know nothing of one another.
+// Imports point one way, and the actors know nothing of one another.
 var mayImport = map[string][]string{
 	// the floor
 	"internal/httpdate":  {},
@@ -110,7 +110,7 @@ func TestImportsPointOneWay(t *testing.T) {
 	}
 }
 
-// The four actors are the rooms that must not know one another, whatever the map
+// The actors are the rooms that must not know one another, whatever the map
 // above comes to say.
 func TestNoActorKnowsAnother(t *testing.T) {
 	rooms := []string{"actors/request", "actors/throttler", "actors/pool", "actors/timesync", "actors/permit"}

@@ -43,6 +43,9 @@ func (e *exits) of(name string) *exit {
 	return e.named[name]
 }
 
+// HasEgress reports whether there is a way out of that name; "" is the default one.
+func (s *System) HasEgress(name string) bool { return s.exits.of(name) != nil }
+
 // doors goes through the doors of all pools.
 func (e *exits) doors() iter.Seq[*pool.Door] {
 	return func(yield func(*pool.Door) bool) {

@@ -24,7 +24,7 @@ type Charge struct {
 	Weights map[string]int64
 	// Account, Key and Egress pick the meter of every limit on the way that is told apart
 	// by them; see throttle.Limit.By. Empty means the default account and way out, and no
-	// key.
+	// key; names that the engine does not have are ErrUnknownAccount and ErrUnknownEgress.
 	Account, Key, Egress string
 	// Priority orders those that wait, requests and permits alike: the higher goes first.
 	Priority Priority

@@ -163,6 +163,9 @@ func (e *Engine) asked(ctx context.Context, charge *Charge) (ask permit.Ask, err
 			return ask, fmt.Errorf("%w: the weight %d of %q in the charge is negative", ErrInvalidRequest, weight, id)
 		}
 	}
+	if err := e.knowsParts(charge); err != nil {
+		return ask, err
+	}
 	ask = permit.Ask{
 		Limit: charge.LimitID, Account: charge.Account, Key: charge.Key, Egress: charge.Egress,
 		Weight: charge.Weight, Weights: charge.Weights, Priority: charge.Priority,
@@ -176,9 +179,26 @@ func (e *Engine) asked(ctx context.Context, charge *Charge) (ask permit.Ask, err
 	return ask, err
 }
 
+// knowsParts returns an error if the engine does not know the account or the egress of a
+// charge: it would be charged to a quota that no request has.
+func (e *Engine) knowsParts(charge *Charge) error {
+	if charge.Account != "" {
+		if _, known := e.system.Auth(charge.Account); !known {
+			return ErrUnknownAccount
+		}
+	}
+	if !e.system.HasEgress(charge.Egress) {
+		return ErrUnknownEgress
+	}
+	if charge.LimitID == Unlimited && len(charge.Weights) > 0 {
+		return fmt.Errorf("%w: the charge has Weights, and no limit charges it", ErrInvalidRequest)
+	}
+	return nil
+}
+
 // unasked is the error of a charge that the throttler did not hear of.
 func (e *Engine) unasked(charge *Charge, err error) error {
-	failure := &Error{Stage: Admitting, Key: charge.Key, Err: err}
+	failure := &Error{Stage: Admitting, Account: charge.Account, Key: charge.Key, Egress: charge.Egress, Err: err}
 	if charge.LimitID != Unlimited {
 		failure.Route = charge.LimitID
 	}

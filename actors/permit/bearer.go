@@ -26,7 +26,6 @@ type bearer struct {
 	ticket  *ticket.Ticket // the next permit's, or the present one's
 	spare   *ticket.Ticket // one before it, which the throttler may not have let go of
 	first   ticket.Ticket  // one of the two
-	weights []throttle.Cost
 	ctx     wire.Contained // the caller's, while it waits
 	counted bool           // Needs.Returned hears of its permit
 	from    []uintptr      // who asked; empty without Needs.Trace
@@ -110,13 +109,9 @@ func (b *bearer) open(ask *Ask) {
 	p.Limit, p.Origin, p.Weight = ask.Limit, ask.Origin, ask.Weight
 	p.Account, p.Key, p.Egress = ask.Account, ask.Key, ask.Egress
 	p.Priority, p.Deadline = ask.Priority, t.Deadline
-	p.Weights = nil
-	if len(ask.Weights) > 0 {
-		b.weights = b.weights[:0]
-		for id, weight := range ask.Weights {
-			b.weights = append(b.weights, throttle.Cost{ID: id, Weight: weight})
-		}
-		p.Weights = b.weights
+	p.Weights = p.Weights[:0] // the ticket's own: the throttler may have the one before still
+	for id, weight := range ask.Weights {
+		p.Weights = append(p.Weights, throttle.Cost{ID: id, Weight: weight})
 	}
 	if t.Told {
 		t.Report = ticket.Report{}
@@ -182,7 +177,7 @@ func (b *bearer) crossed() error {
 // refuse lets go of a ticket without a permit, and returns the error for its caller.
 func (b *bearer) refuse(err error) *messages.Error {
 	asked := &b.ticket.Permit
-	failure := &messages.Error{Stage: messages.Throttled, Key: asked.Key, Waited: b.turn.Parked, Err: err}
+	failure := &messages.Error{Stage: messages.Throttled, Account: asked.Account, Key: asked.Key, Egress: asked.Egress, Waited: b.turn.Parked, Err: err}
 	if asked.Limit != messages.Unlimited {
 		failure.Route = asked.Limit
 	}

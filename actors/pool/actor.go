@@ -35,7 +35,6 @@ type Needs struct {
 	Logger     *slog.Logger
 	Places     *Places // shared with all other pools
 	Door       *Door   // where the pool is told things
-	Egress     string  // where its connections leave from; empty is the default way out
 	Leave      Leave   // what a dial waits for before it opens a socket; nil is nothing
 }
 

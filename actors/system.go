@@ -36,6 +36,8 @@ type Config struct {
 	Clock  clock.Config
 	Trust  time.Duration // how far from the local clock Sample's times are believed at once; zero means clock.DefaultTrust
 
+	Halts *throttle.Halts // what is halted, for whoever looks at it outside; nil has Start make one
+
 	Dial   pool.Dial
 	Egress map[string]pool.Dial // how connections are opened by the other ways out
 	Pool   pool.Config
@@ -83,6 +85,9 @@ func Start(config Config) (*System, error) {
 			return nil, err
 		}
 	}
+	if config.Halts == nil {
+		config.Halts = new(throttle.Halts)
+	}
 	s := &System{
 		config:     config,
 		epoch:      time.Now(),
@@ -103,7 +108,8 @@ func Start(config Config) (*System, error) {
 		})
 	}
 	s.newThrottler = throttler.New(throttler.Needs{
-		Ledger: config.Ledger, Limits: config.Limits, Tariffs: s.tariffsOf(config.Limits), Options: config.Throttle, Epoch: s.epoch, Clock: s.clock.Published(),
+		Halts: config.Halts, Ledger: config.Ledger, Limits: config.Limits, Tariffs: s.tariffsOf(config.Limits), Options: config.Throttle,
+		Epoch: s.epoch, Clock: s.clock.Published(),
 		Timesync: s.timesyncOrNobody(), Logger: config.Logger, Address: s.throttler,
 	})
 	s.actors = newActorSystem()
@@ -120,8 +126,9 @@ func (s *System) requestNeeds() request.Needs {
 	return request.Needs{
 		Plan: s.config.Request, Epoch: s.epoch, Spawner: s.actors.Root.Copy().WithGuardian(stopFailed{}),
 		Supervisor: s.supervisor, Throttler: s.throttler, Timesync: s.timesyncOrNobody(),
-		Enter: s.enterPool, Held: s.newThrottler.Held, Gated: s.newThrottler.Gated, Outdated: s.newThrottler.Outdated, Tariffs: s.newThrottler.Tariffs, Clock: s.clock.ForSigners(), TimeKnown: s.clock.Known,
-		Slots: s.config.Slots, Closing: s.closing, Logger: s.config.Logger,
+		Enter: s.enterPool, Held: s.newThrottler.Held, Gated: s.newThrottler.Gated, Outdated: s.newThrottler.Outdated, Tariffs: s.newThrottler.Tariffs,
+		Clock: s.clock.ForSigners(), TimeKnown: s.clock.Known,
+		Halts: s.config.Halts, Slots: s.config.Slots, Closing: s.closing, Logger: s.config.Logger,
 	}
 }
 

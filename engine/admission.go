@@ -47,12 +47,12 @@ func newAdmission(limit, patient int) *admission {
 }
 
 // enter takes a credit, waiting for one if that is the policy.
-func (a *admission) enter(ctx context.Context, priority messages.Priority) error {
+func (a *admission) enter(ctx context.Context, p *applicant) error {
 	err := a.take()
 	if err != ErrOverloaded || a.patient == 0 {
 		return err // nil with the credit, too
 	}
-	p := &applicant{priority: priority, verdict: make(chan error, 1)}
+	p.verdict = make(chan error, 1)
 	a.join(p)
 	select {
 	case err := <-p.verdict:
@@ -86,6 +86,11 @@ func (a *admission) join(p *applicant) {
 		p.verdict <- ErrClosed
 		return
 	}
+	// Under the lock that whoever halts takes next: of the two, one sees the other.
+	if err := p.refused(); err != nil {
+		p.verdict <- err
+		return
+	}
 	// The bit first, then a look at the credits: leave gives back first and looks
 	// at the bit then. So of a credit given back meanwhile one side or the other
 	// knows.
@@ -114,6 +119,14 @@ func (a *admission) settleBit() {
 	if a.queue.len() == 0 {
 		a.state.And(^waitingBit)
 	}
+}
+
+// refuseHalted refuses those who wait and are halted.
+func (a *admission) refuseHalted() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.queue.refuse((*applicant).refused)
+	a.settleBit()
 }
 
 // withdraw takes out an applicant whose caller left.

@@ -24,7 +24,7 @@ func TestCreditsAreNeverExceeded(t *testing.T) {
 	for range callers {
 		all.Go(func() {
 			for range rounds {
-				if err := a.enter(context.Background(), messages.Normal); err != nil {
+				if err := a.enter(context.Background(), &applicant{priority: messages.Normal}); err != nil {
 					t.Error(err)
 					return
 				}
@@ -52,7 +52,7 @@ func TestTheMostUrgentApplicantIsNextAndTheLeastUrgentIsShed(t *testing.T) {
 		var all sync.WaitGroup
 		apply := func(p messages.Priority, want error) {
 			all.Go(func() {
-				err := a.enter(context.Background(), p)
+				err := a.enter(context.Background(), &applicant{priority: p})
 				require.Equal(t, want, err)
 				if err == nil {
 					mu.Lock()
@@ -81,7 +81,7 @@ func TestAnApplicantWhoLeavesHoldsNoCredit(t *testing.T) {
 			require.NoError(t, a.take())
 			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 			done := make(chan error, 1)
-			go func() { done <- a.enter(ctx, messages.Normal) }()
+			go func() { done <- a.enter(ctx, &applicant{priority: messages.Normal}) }()
 			time.Sleep(time.Second - time.Duration(i%2))
 			a.leave()
 			if <-done == nil {
@@ -99,13 +99,13 @@ func TestClosingRefusesApplicantsAndTellsWhenTheLastLeaves(t *testing.T) {
 		a := newAdmission(1, 10)
 		require.NoError(t, a.take())
 		refused := make(chan error, 1)
-		go func() { refused <- a.enter(context.Background(), messages.Normal) }()
+		go func() { refused <- a.enter(context.Background(), &applicant{priority: messages.Normal}) }()
 		synctest.Wait()
 
 		a.close()
 		a.close()
 		require.Equal(t, ErrClosed, <-refused)
-		require.Equal(t, ErrClosed, a.enter(context.Background(), messages.Normal))
+		require.Equal(t, ErrClosed, a.enter(context.Background(), &applicant{priority: messages.Normal}))
 		select {
 		case <-a.idle:
 			t.Fatal("one is still inside")
@@ -243,7 +243,7 @@ func TestANewcomerNeverOvertakesWhoeverWaits(t *testing.T) {
 		var served []messages.Priority // written and read by whoever has the credit
 		var all sync.WaitGroup
 		all.Go(func() {
-			require.NoError(t, a.enter(context.Background(), messages.Urgent))
+			require.NoError(t, a.enter(context.Background(), &applicant{priority: messages.Urgent}))
 			served = append(served, messages.Urgent)
 			a.leave()
 		})
@@ -251,7 +251,7 @@ func TestANewcomerNeverOvertakesWhoeverWaits(t *testing.T) {
 		}
 		for range 4 {
 			all.Go(func() {
-				require.NoError(t, a.enter(context.Background(), messages.Background))
+				require.NoError(t, a.enter(context.Background(), &applicant{priority: messages.Background}))
 				served = append(served, messages.Background)
 				a.leave()
 			})
@@ -283,7 +283,7 @@ func TestCreditsSurviveAStampede(t *testing.T) {
 		all.Go(func() {
 			for range 2_000 {
 				ctx, cancel := context.WithTimeout(context.Background(), time.Duration(random.IntN(50))*time.Microsecond)
-				if a.enter(ctx, messages.Priority(random.IntN(3))) == nil {
+				if a.enter(ctx, &applicant{priority: messages.Priority(random.IntN(3))}) == nil {
 					if inside.Add(1) > limit {
 						t.Error("too many credits")
 					}

@@ -4,6 +4,7 @@ import (
 	"container/heap"
 
 	"github.com/sluice-engine/sluice/messages"
+	"github.com/sluice-engine/sluice/throttle"
 )
 
 // applicant is a caller of enter that waits for a credit.
@@ -16,6 +17,17 @@ type applicant struct {
 	// once by whoever takes the applicant out of the queue, and read by its
 	// caller: nobody who writes ever waits.
 	verdict chan error
+
+	about  throttle.Subject             // what halts look at; written by enter
+	halted func(throttle.Subject) error // nil halts nothing; likewise
+}
+
+// refused is why the applicant is halted; nil if it is not.
+func (p *applicant) refused() error {
+	if p.halted == nil {
+		return nil
+	}
+	return p.halted(p.about)
 }
 
 // before is the rank: priority, then first come.
@@ -67,6 +79,33 @@ func (a *applicants) remove(p *applicant) bool {
 	heap.Remove(&a.first, p.places[0])
 	heap.Remove(&a.last, p.places[1])
 	return true
+}
+
+// refuse takes out those that are refused, and tells them. It goes through all of them
+// once, and sets both heaps up anew.
+func (a *applicants) refuse(why func(*applicant) error) {
+	left := a.first.all[:0]
+	for _, p := range a.first.all {
+		if err := why(p); err != nil {
+			p.queued = false
+			p.verdict <- err
+			continue
+		}
+		left = append(left, p)
+	}
+	if len(left) == len(a.first.all) {
+		return
+	}
+	clear(a.first.all[len(left):])
+	a.first.all = left
+	clear(a.last.all)
+	a.last.all = append(a.last.all[:0], left...)
+	for _, h := range []*rankHeap{&a.first, &a.last} {
+		for i, p := range h.all {
+			p.places[h.side] = i
+		}
+		heap.Init(h)
+	}
 }
 
 // rankHeap is a heap by rank, or on side 1 by the opposite.

@@ -41,7 +41,8 @@ type Engine struct {
 	baseOrigin     string                  // as a URL; empty without a base URL
 	scribe         *scribe.Scribe          // writes what the actors log
 	ending         ending
-	foreign        foreign // origins that Resign has warned of
+	halts          throttle.Halts // what is halted
+	foreign        foreign        // origins that Resign has warned of
 }
 
 // New checks the whole configuration, reports every mistake in one error, and
@@ -93,6 +94,9 @@ func (e *Engine) carry(ctx context.Context, req *Request, terms request.Terms) (
 		return nil, nil, messages.NewError(req, Admitting, err)
 	}
 	terms.LimitID = e.defaultLimit()
+	if err := e.refuseHalted(req, terms.LimitID); err != nil {
+		return nil, nil, messages.NewError(req, Admitting, err)
+	}
 	if err := e.admit(ctx, req, &terms); err != nil {
 		return nil, nil, messages.NewError(req, Admitting, err)
 	}
@@ -186,7 +190,9 @@ func (e *Engine) enter(ctx context.Context, req *Request, deadline time.Time) er
 		ctx, cancel = context.WithDeadline(ctx, deadline)
 		defer cancel()
 	}
-	return e.admission.enter(ctx, req.Priority)
+	return e.admission.enter(ctx, &applicant{
+		priority: req.Priority, about: e.system.Subject(req, e.defaultLimit()), halted: e.halts.Refuse,
+	})
 }
 
 // UpdateCookies adds cookies to those sent to a URL's host, as an earlier

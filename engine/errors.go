@@ -118,6 +118,7 @@ var (
 	ErrInsideRequest     = messages.ErrInsideRequest     // Close or Shutdown by code that a request waits for
 	ErrStillRunning      = messages.ErrStillRunning      // Close gave up waiting for such code
 
+	ErrHalted       = throttle.ErrHalted       // Engine.Halt selects the request: nothing of it was sent, unless Error.Sent says so
 	ErrUnknownLimit = throttle.ErrUnknownLimit // no limit has the id that the request names
 	ErrNoKey        = throttle.ErrNoKey        // the limit is keyed, and the request has no Key
 	ErrUnknownKey   = throttle.ErrUnknownKey   // the request's Key is not among the limit's Keys

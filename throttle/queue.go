@@ -36,7 +36,8 @@ type queue struct {
 	alarms  alarms
 
 	deadlines deadlines
-	refused   list // to be returned by Next
+	refused   list       // to be returned by Next
+	detached  detachment // of lanes that are halted
 	spare     spares
 	chance    uint32 // what the shape of the trees is drawn from
 	work      work
@@ -71,6 +72,10 @@ type lane struct {
 	roused bool    // it is to be looked at whatever it slept for
 	woken  uint64  // how many lines had been attended to when it was woken
 	claims []claim // of its head, one for each charge of the path
+
+	parts Parts // of the first that came
+	mixed bool  // others came that have other parts, which no limit of the path looks at
+	halt  *Halt // that it is detached for; nil while it is in the queue
 }
 
 // resting says where a lane is.
@@ -105,7 +110,9 @@ func (q *queue) push(l *Ledger, p *Permit) {
 	ln := p.path.lane(p.Priority)
 	if ln == nil {
 		ln = q.openLane(p.path, p.Priority)
+		ln.parts = p.parts()
 	}
+	ln.mixed = ln.mixed || ln.parts != p.parts()
 	p.lane = ln
 	before := ln.head
 	if ln.tail == nil || ln.tail.before(p) {
@@ -204,6 +211,14 @@ func (q *queue) newLane(charges int) *lane {
 
 // closeLane forgets an empty lane that is nowhere and claims nothing.
 func (q *queue) closeLane(ln *lane) {
+	q.unlink(ln)
+	clear(ln.claims)
+	*ln = lane{claims: ln.claims}
+	q.spare.lanes = append(q.spare.lanes, ln)
+}
+
+// unlink takes a lane that is nowhere, and claims nothing, out of all lists of lanes.
+func (q *queue) unlink(ln *lane) {
 	i, _ := ln.path.searchLane(ln.priority)
 	ln.path.lanes = slices.Delete(ln.path.lanes, i, i+1)
 	for _, c := range ln.path.charges {
@@ -217,15 +232,16 @@ func (q *queue) closeLane(ln *lane) {
 	q.lanes[ln.index].index = ln.index
 	q.lanes[last] = nil
 	q.lanes = q.lanes[:last]
-	clear(ln.claims)
-	*ln = lane{claims: ln.claims}
-	q.spare.lanes = append(q.spare.lanes, ln)
 }
 
 // remove takes p out of the queue wherever it is, without a grant.
 func (q *queue) remove(p *Permit) {
-	q.n--
 	ln := p.lane
+	if ln != nil && ln.halt != nil {
+		q.removeDetached(p)
+		return
+	}
+	q.n--
 	if ln == nil { // it waits only to be told that it was refused
 		q.refused.remove(p)
 		return

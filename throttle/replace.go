@@ -226,7 +226,12 @@ func (l *Ledger) drainQueue() []*Permit {
 		ln.path.lanes = nil
 	}
 	slices.SortFunc(waiting, func(a, b *Permit) int { return cmp.Compare(a.seq, b.seq) })
-	*q = queue{chance: q.chance, work: q.work}
+	for _, ln := range q.detached.lanes { // they stay so; the places among the deadlines are gone
+		for p := ln.head; p != nil; p = p.next {
+			p.seat = 0
+		}
+	}
+	*q = queue{chance: q.chance, work: q.work, detached: q.detached}
 	return waiting
 }
 

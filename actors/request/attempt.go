@@ -55,6 +55,9 @@ func (a *attempt) sign() error {
 	a.trace.leased(a.lease, a.now)
 	err := a.takeSigner()
 	if err == nil {
+		err = a.halted() // before a nonce is spent
+	}
+	if err == nil {
 		err = a.authenticate()
 	}
 	if err != nil {
@@ -128,14 +131,13 @@ func (r *slot) outdated() bool {
 	return true
 }
 
-// exchange writes and reads. The context and Retry.PerAttempt are watched from the
+// exchange writes and reads, once depart has begun it. The context and Retry.PerAttempt are watched from the
 // side, and only abort the connection; a connection that may have been aborted is
 // not used again. What is held it keeps for letGo.
 func (a *attempt) exchange() (*messages.Response, messages.Sent, error) {
 	a.stage, a.fate = messages.Exchanging, throttle.Lost
 	a.fresh = a.lease.Fresh()
 	a.lease.Uses++
-	a.watch.begin(&a.own, a.lease.Abort, a.bound())
 	response, sent, err := a.lease.Conn.Exchange(a.toSend, a.deadline)
 	intact, late := a.watch.end()
 	if err == nil && response.Stream != nil {
@@ -201,6 +203,9 @@ func (a *attempt) reason(err error, intact, late bool) error {
 
 // cutShort is why an exchange was aborted.
 func (a *attempt) cutShort(late bool) error {
+	if h := a.watch.haltedBy(); h != nil {
+		return h.Refuse()
+	}
 	if late && !a.own.Ended() {
 		return fmt.Errorf("%w of %v", messages.ErrAttemptTimeout, a.needs.Plan.Retry.PerAttempt)
 	}

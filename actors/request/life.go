@@ -79,6 +79,9 @@ type Terms struct {
 	Stranger bool
 	// MethodAsSpelt says that a method which is a known one in lower case is meant so.
 	MethodAsSpelt bool
+	// Errand says that the engine sends it for itself, to learn the time by which
+	// others are signed: no halt selects it.
+	Errand bool
 	// ReaderAsHTTP says that a body's reader may have nothing to read, and that its
 	// caller knows by himself that it is read once.
 	ReaderAsHTTP bool
@@ -171,6 +174,7 @@ func (r *slot) openTicket() *ticket.Ticket {
 	t := r.ticket
 	t.Reopen()
 	t.Asked = ticket.Asked{
+		Method: r.call.Method, Path: r.call.Path,
 		Owner: r, Pool: r.pool, Deadline: r.instant(r.deadline), Trace: r.hooks(), Values: r.dialValues(), Priority: r.asked.Priority,
 	}
 	t.Limited = r.limit != messages.Unlimited || r.needs.Gated(r.target.name)

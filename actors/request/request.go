@@ -75,7 +75,7 @@ func (r *slot) enterPreparing() {
 	r.WakeAt = r.deadline
 	r.own.Hold(r.ctx)
 	r.trace = traceOf(&r.own)
-	if err := cmp.Or(r.build(), r.late()); err != nil {
+	if err := cmp.Or(r.build(), r.late(), r.halted()); err != nil {
 		r.fail(err)
 		return
 	}
@@ -182,6 +182,8 @@ func (r *slot) waiting(message any) {
 		r.expire(m, context.DeadlineExceeded)
 	case mailbox.ContextDone:
 		r.expire(m, messages.ContextError(&r.own))
+	case protocol.HaltStands:
+		r.leaveIfHalted()
 	default:
 		r.leaveQueue(m)
 	}
@@ -211,8 +213,16 @@ func (r *slot) expire(message any, reason error) {
 // leaveQueue ends the wait on the caller's behalf, unless the answer is
 // already on its way: then that answer decides.
 func (r *slot) leaveQueue(message any) {
+	if r.quitQueue() {
+		r.interrupted(message)
+	}
+}
+
+// quitQueue takes the ticket back, wherever it is, and reports false if it has been
+// answered.
+func (r *slot) quitQueue() bool {
 	if !r.ticket.Cancel() {
-		return
+		return false
 	}
 	if r.ticket.Limited {
 		r.needs.Throttler.Tell(ticket.AbandonPermit{Ticket: r.ticket})
@@ -220,7 +230,7 @@ func (r *slot) leaveQueue(message any) {
 		r.pool.Tell(ticket.AbandonLease{Ticket: r.ticket})
 	}
 	r.attempt.permit = false // whoever meets the ticket gives its permit back
-	r.interrupted(message)
+	return true
 }
 
 // ---- one attempt, without a wait but for the socket ----
@@ -232,6 +242,10 @@ func (r *slot) tryOnce() {
 	}
 	if r.needs.Held(r.target.name, r.attempt.charged()) || r.outdated() {
 		r.recall()
+		return
+	}
+	if err := r.attempt.depart(); err != nil {
+		r.fail(err)
 		return
 	}
 	response, sent, err := r.attempt.exchange()
@@ -419,6 +433,10 @@ func (r *slot) interrupted(message any) {
 		r.fail(r.withLastError(cmp.Or(r.timeUp, context.DeadlineExceeded)))
 	case mailbox.EngineClosing:
 		r.fail(r.withLastError(messages.ErrClosed))
+	case protocol.HaltStands:
+		if err := r.halted(); err != nil {
+			r.fail(r.withLastError(err))
+		}
 	default:
 		r.needs.Logger.Error("request was told a word it does not know", "word", fmt.Sprintf("%T", m), "stage", r.stage.String())
 	}

@@ -99,12 +99,13 @@ type slots struct {
 	shares sync.Pool     // of *shard: which one each processor used last
 	dealt  atomic.Uint32 // shards that were handed out to begin with
 
-	mu    sync.Mutex
-	most  int         // how many may be in the list; set before the first request
-	all   []*slot     // guarded by mu; each at its index
-	told  bool        // guarded by mu: the slots in the list know that the engine closes, and none is added
-	tidy  *time.Timer // guarded by mu: nil unless somebody may rest for too long
-	ended bool        // guarded by mu: closed, and so tidy is nil for good
+	mu     sync.Mutex
+	most   int            // how many may be in the list; set before the first request
+	all    []*slot        // guarded by mu; each at its index
+	others map[*slot]bool // guarded by mu: those that do not live again; nil before the first
+	told   bool           // guarded by mu: the slots in the list know that the engine closes, and none is added
+	tidy   *time.Timer    // guarded by mu: nil unless somebody may rest for too long
+	ended  bool           // guarded by mu: closed, and so tidy is nil for good
 }
 
 const (
@@ -168,6 +169,10 @@ func (s *slots) admit(r *slot) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if r.kept = !s.told && (s.most == 0 || len(s.all) < s.most); !r.kept {
+		if s.others == nil {
+			s.others = make(map[*slot]bool)
+		}
+		s.others[r] = true
 		return
 	}
 	r.index = len(s.all)
@@ -224,6 +229,7 @@ func (s *slots) tellClosing() {
 func (s *slots) drop(r *slot) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	delete(s.others, r)
 	if !r.kept || s.ended { // never there, or all are dropped already
 		return
 	}

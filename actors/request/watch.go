@@ -5,7 +5,10 @@ import (
 	"sync"
 	"time"
 
+	"github.com/sluice-engine/sluice/actors/ticket"
 	"github.com/sluice-engine/sluice/internal/wire"
+	"github.com/sluice-engine/sluice/messages/protocol"
+	"github.com/sluice-engine/sluice/throttle"
 )
 
 // watch aborts the exchange of a slot's request when its context ends, or when the
@@ -28,18 +31,21 @@ type watch struct {
 	abort   func()          // guarded: ends the running exchange; nil if none runs
 	aborted bool            // guarded: it was ended
 	late    bool            // guarded: because it took too long, perhaps among others
-	serial  uint64          // guarded: of the exchange, for alarms that come late
+	halted  *throttle.Halt  // guarded: because of this, which came before its first byte; nil if not
+
+	conn   protocol.Connection // guarded: of the running exchange; nil if none runs
+	serial uint64              // guarded: of the exchange, for alarms that come late
 }
 
 // begin watches over an exchange, which may take no longer than bound; zero means
 // for ever.
-func (w *watch) begin(ctx *wire.Contained, abort func(), bound time.Duration) {
+func (w *watch) begin(ctx *wire.Contained, lease *ticket.Lease, bound time.Duration) {
 	done := ctx.Done()
 	if done != w.done {
 		w.register(ctx, done) // also with nil: the context before must not abort this exchange
 	}
 	w.mu.Lock()
-	w.abort, w.aborted, w.late = abort, false, false
+	w.abort, w.conn, w.aborted, w.late, w.halted = lease.Abort, lease.Conn, false, false, nil
 	w.serial++
 	serial := w.serial
 	w.mu.Unlock()
@@ -97,13 +103,20 @@ func (w *watch) end() (intact, late bool) {
 	w.disarm()
 	w.mu.Lock()
 	intact, late = !w.aborted, w.late
-	w.abort, w.aborted, w.late = nil, false, false
+	w.abort, w.conn, w.aborted, w.late = nil, nil, false, false
 	w.mu.Unlock()
 	if w.done != nil && w.done != w.last {
 		w.last = w.done
 		w.release()
 	}
 	return intact, late
+}
+
+// haltedBy returns the halt that ended the last exchange, if one did.
+func (w *watch) haltedBy() *throttle.Halt {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.halted
 }
 
 // disarm needs not wait for an alarm that rings just now: it finds no exchange, or

@@ -17,6 +17,7 @@ import (
 
 // Needs are what a throttler is handed.
 type Needs struct {
+	Halts    *throttle.Halts  // what is halted; nil for nothing
 	Ledger   *throttle.Ledger // of the limits and options; the throttler's own from now on
 	Limits   []throttle.Limit
 	Tariffs  *throttle.Tariffs // of Limits; nil without any
@@ -45,6 +46,7 @@ func New(needs Needs) *Throttler {
 	t := &Throttler{needs: needs, alarm: mailbox.NewAlarm(needs.Address, due{})}
 	t.desk = NewDesk(needs.Ledger, needs.Limits, needs.Options, t)
 	t.tariffs.Store(needs.Tariffs)
+	t.desk.Obey(needs.Halts)
 	return t
 }
 
@@ -91,11 +93,10 @@ func (t incarnation) Receive(ctx actor.Context) {
 		m.Owner.Tell(protocol.LimitsReplaced{Err: t.replace(m)})
 	case protocol.AdjustLimit:
 		m.Owner.Tell(protocol.LimitAdjusted{Err: t.desk.Adjust(t.now(), m.ID, m.Of, m.Delta)})
-	case protocol.PauseScope:
-		now := t.now()
-		m.Owner.Tell(protocol.ScopeSet{Err: t.desk.Pause(now, m.Scope, now+min(m.For, throttle.Never-now))})
-	case protocol.ResumeScope:
-		m.Owner.Tell(protocol.ScopeSet{Err: t.desk.Resume(t.now(), m.Scope)})
+	case protocol.PauseScope, protocol.ResumeScope, protocol.HaltQueue, protocol.DrainHalted:
+		t.byHand(m)
+	case protocol.ForeseePermit:
+		m.Owner.Tell(t.foresee(m.Permit))
 	case protocol.DescribeLimits:
 		m.Owner.Tell(protocol.LimitsDescribed{Snapshot: t.desk.Snapshot(t.now())})
 	case protocol.CloseThrottler:
@@ -139,6 +140,27 @@ func (t *Throttler) changesQuota(message any) bool {
 		return false
 	}
 	return true
+}
+
+func (t *Throttler) foresee(p throttle.Permit) (foreseen protocol.PermitForeseen) {
+	foreseen.Forecast, foreseen.Err = t.desk.Foresee(t.now(), p)
+	return foreseen
+}
+
+// byHand does what whoever runs the engine wants stopped, or going on.
+func (t *Throttler) byHand(message any) {
+	switch m := message.(type) {
+	case protocol.PauseScope:
+		now := t.now()
+		m.Owner.Tell(protocol.ScopeSet{Err: t.desk.Pause(now, m.Scope, now+min(m.For, throttle.Never-now))})
+	case protocol.ResumeScope:
+		m.Owner.Tell(protocol.ScopeSet{Err: t.desk.Resume(t.now(), m.Scope)})
+	case protocol.HaltQueue:
+		t.desk.Halt(t.now(), m.Halt)
+		m.Owner.Tell(protocol.HaltTaken{})
+	case protocol.DrainHalted:
+		m.Owner.Tell(protocol.HaltedDrained{Left: t.desk.Drain(t.now())})
+	}
 }
 
 func (t *Throttler) heed(m protocol.HeedAnswer) {

@@ -28,6 +28,7 @@ type Desk struct {
 	tickets book
 	armed   time.Duration // when the alarm rings; zero means it does not
 	closed  bool          // whoever comes is refused
+	halts   *throttle.Halts
 
 	needsClock bool          // a limit of the table counts in windows of the server's clock
 	told       Reading       // what the ledger was last told of that clock
@@ -99,6 +100,10 @@ func (d *Desk) Acquire(now time.Duration, t *ticket.Ticket) {
 func (d *Desk) ask(now time.Duration, t *ticket.Ticket) {
 	if d.closed { // perhaps it failed while it closed
 		d.dismiss(t, messages.ErrClosed)
+		return
+	}
+	if err := d.halted(t); err != nil {
+		d.dismiss(t, err)
 		return
 	}
 	d.readClock(now)
@@ -174,10 +179,10 @@ func (d *Desk) pass(t *ticket.Ticket) {
 }
 
 // dismiss takes a ticket out of the book, and answers it. Its caller may have
-// left, and then nobody is told.
-func (d *Desk) dismiss(t *ticket.Ticket, err error) {
+// left, and then nobody is told, as it reports.
+func (d *Desk) dismiss(t *ticket.Ticket, err error) (told bool) {
 	d.tickets.remove(t)
-	t.Refuse(messages.Throttled, err)
+	return t.Refuse(messages.Throttled, err)
 }
 
 // Park takes the permit of a ticket back that stays at its pool: no connection is
@@ -199,6 +204,12 @@ func (d *Desk) Requeue(now time.Duration, t *ticket.Ticket) {
 	if d.closed {
 		d.ledger.Settle(now, &t.Permit, throttle.Outcome{Fate: throttle.NeverSent})
 		d.dismiss(t, messages.ErrClosed)
+		return
+	}
+	if err := d.halted(t); err != nil {
+		d.ledger.Park(now, &t.Permit)
+		d.dismiss(t, err)
+		d.grant(now) // who waited for what it held may fit
 		return
 	}
 	d.readClock(now)

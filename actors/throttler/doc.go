@@ -5,6 +5,7 @@
 //	            the server's clock; `now` is an argument
 //	try.go      a ticket that does not wait
 //	heed.go     what answers say about limits, put before the ledger
+//	halts.go    what is halted: out of the queue at once, and answered in batches
 //	book.go     who waits and who is in flight
 //	recover.go  how it goes on after a failure, with another ledger
 //	board.go    where requests see what is paused, in the last moment

@@ -87,6 +87,10 @@ func (d *Desk) askAgain(now time.Duration, t *ticket.Ticket) {
 		d.dismiss(t, messages.ErrClosed)
 		return
 	}
+	if err := d.halted(t); err != nil {
+		d.dismiss(t, err)
+		return
+	}
 	err := d.ledger.Requeue(now, &t.Permit)
 	if errors.Is(err, throttle.ErrPermitUnused) {
 		err = d.ledger.Acquire(now, &t.Permit)

@@ -45,6 +45,8 @@ type Asked struct {
 	Trace    *httptrace.ClientTrace // told of the dial the ticket causes; nil tells nobody
 	Values   context.Context        // whose values the dial is made with that the ticket causes; nil has none
 	Priority messages.Priority      // who goes first to a connection; Permit has it too
+	Method   string                 // of the request, for halts that name it; empty for a permit without one
+	Path     string                 // the same, as it is sent
 }
 
 // ForPool is where the pool has the ticket.

@@ -34,6 +34,7 @@ type Conn struct {
 var (
 	_ protocol.Connection = (*Conn)(nil)
 	_ protocol.IdleHinter = (*Conn)(nil)
+	_ protocol.Departing  = (*Conn)(nil)
 )
 
 // NewConn returns a Conn that speaks HTTP/1.1 over s and owns s from now on. If s
@@ -41,6 +42,7 @@ var (
 func NewConn(s *Socket, l Limits) *Conn {
 	c := &Conn{socket: s, limits: l.WithDefaults(), reusable: true, keepAlive: keepAlive{left: -1}}
 	c.source.socket = s
+	s.rest() // what a handshake has written is no exchange's
 	c.narrow = bufio.NewReaderSize(&c.source, readBuffer)
 	c.reader = c.narrow
 	if s.sealed != nil {
@@ -147,6 +149,7 @@ func (c *Conn) end() {
 	c.source.trace = nil
 	s := c.socket
 	s.disarm(c.reusable)
+	s.rest()
 	s.body = nil
 	if cap(s.out) > keptRequest {
 		s.out = nil
@@ -168,6 +171,9 @@ func (c *Conn) NetConn() net.Conn {
 	}
 	return c.socket.dialled()
 }
+
+// Departed is part of protocol.Departing.
+func (c *Conn) Departed() bool { return c.socket.departed() }
 
 // Reusable reports whether the Conn may carry another exchange: it is new, or
 // the last response ended exactly where its framing said, nothing was read

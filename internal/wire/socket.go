@@ -44,8 +44,11 @@ type Socket struct {
 	out  []byte // the request: head and small body
 	body []byte // a body too large to be copied behind the head
 	// written counts the bytes of the running exchange that the connection took.
-	// The owner and the goroutine of an upload add to it; the owner reads it.
+	// The owner and the goroutine of an upload add to it; the owner reads it, and
+	// whoever asks whether the exchange has departed.
 	written atomic.Int64
+	// departing is set before a Write that may block, by the same two.
+	departing atomic.Bool
 
 	// shared is set by Share, before net/http has the socket, and read by
 	// net/http's goroutines.
@@ -347,7 +350,9 @@ func (s *Socket) Write(p []byte) (int, error) {
 		return s.writeShared(p)
 	}
 	n, err := s.writeNow(p) // nothing is taken by a connection that is not ours
-	s.written.Add(int64(n))
+	if !s.probing {         // or else it is TLS that answers a key update
+		s.written.Add(int64(n))
+	}
 	if err != nil || n == len(p) {
 		return n, err
 	}
@@ -370,7 +375,20 @@ func (s *Socket) writeWaiting(p []byte) (int, error) {
 	if err := s.live(); err != nil {
 		return 0, err
 	}
+	if !s.probing {
+		s.departing.Store(true) // it may block, and how much it has taken is known behind it alone
+	}
 	return s.Conn.Write(p)
+}
+
+// departed reports whether bytes of the running exchange have left, as far as can be
+// known: a connection that is not ours has them once it is given them.
+func (s *Socket) departed() bool { return s.written.Load() > 0 || s.departing.Load() }
+
+// rest is called between two exchanges, of which nothing has departed.
+func (s *Socket) rest() {
+	s.written.Store(0)
+	s.departing.Store(false)
 }
 
 // close says goodbye to a TLS peer if that needs no waiting.

@@ -44,6 +44,14 @@ type Parting interface {
 	Part()
 }
 
+// Departing may be implemented by a Connection that knows when a request begins to
+// leave.
+type Departing interface {
+	// Departed reports whether bytes of the running exchange have left. Any goroutine may
+	// call it. It is false between two exchanges, and may be once one is over.
+	Departed() bool
+}
+
 // IdleHinter may be implemented by a Connection whose server says how long it
 // keeps an idle connection.
 type IdleHinter interface {

@@ -47,6 +47,11 @@
 //	PauseScope            System              throttler      Engine.Pause                                             ScopeSet
 //	ResumeScope           System              throttler      Engine.Resume                                            ScopeSet
 //	ScopeSet              throttler           System         answer                                                   -
+//	HaltQueue             System              throttler      Engine.Halt                                              HaltTaken
+//	HaltTaken             throttler           System         answer                                                   -
+//	DrainHalted           System              throttler      a halt took tickets out of the queue                     HaltedDrained
+//	HaltedDrained         throttler           System         answer                                                   -
+//	HaltStands            System              request        Engine.Halt                                              -
 //	DescribeLimits        System              throttler      Engine.Stats                                             LimitsDescribed
 //	LimitsDescribed       throttler           System         answer                                                   -
 //	CloseThrottler        supervisor          throttler      the engine closes                                        -

@@ -68,6 +68,26 @@ type ResumeScope struct {
 // scope.
 type ScopeSet struct{ Err error }
 
+// HaltQueue has what a halt may select taken out of the queue; HaltTaken answers.
+type HaltQueue struct {
+	Halt  *throttle.Halt
+	Owner Recipient
+}
+
+// HaltTaken answers HaltQueue: nothing of it can be granted any more.
+type HaltTaken struct{}
+
+// DrainHalted has some of those answered that halts have taken out of the queue;
+// HaltedDrained answers.
+type DrainHalted struct{ Owner Recipient }
+
+// HaltedDrained answers DrainHalted, with how many are left.
+type HaltedDrained struct{ Left int }
+
+// HaltStands tells a request, on whatever part of its journey it waits, to look whether
+// it is halted. It may come late, and then changes nothing.
+type HaltStands struct{}
+
 // DescribeLimits asks for a picture of the ledger; LimitsDescribed answers.
 type DescribeLimits struct{ Owner Recipient }
 

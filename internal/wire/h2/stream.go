@@ -36,8 +36,8 @@ type Stream struct {
 	aborted atomic.Bool // set by Abort, on any goroutine; read by the owner
 	late    atomic.Bool // the deadline passed; set by the alarm's goroutine, read by the owner
 	// touched says that the header of the running exchange was written, or tried to be.
-	// A goroutine of net/http's sets it; the owner reads it, and takes it back before
-	// the next exchange.
+	// A goroutine of net/http's sets it; the owner reads it, and takes it back behind
+	// the exchange and before the next; whoever asks whether that has departed reads it.
 	touched atomic.Bool
 	listing
 	broken atomic.Pointer[error] // what the peer did wrong; set by the goroutine that reads, read by the owner
@@ -67,6 +67,7 @@ type listing struct {
 var (
 	_ protocol.Connection = (*Stream)(nil)
 	_ protocol.Parting    = (*Stream)(nil)
+	_ protocol.Departing  = (*Stream)(nil)
 )
 
 func newStream(c *conn) *Stream {
@@ -224,6 +225,7 @@ func (s *Stream) end() {
 	}
 	s.letGo()
 	s.conn.frames.open.letGo(s)
+	s.touched.Store(false)
 	if s.sending != nil {
 		// net/http may still be sending the body of a request that is answered.
 		_ = s.sending.Close() // it never fails
@@ -303,6 +305,9 @@ func (s *Stream) Close() error {
 	s.gone = departed
 	return s.conn.close()
 }
+
+// Departed is part of protocol.Departing.
+func (s *Stream) Departed() bool { return s.touched.Load() }
 
 // Shared reports whether the stream was opened on a connection that others had
 // used before.

@@ -1,0 +1,91 @@
+package engine
+
+import (
+	"time"
+
+	"github.com/sluice-engine/sluice/messages"
+	"github.com/sluice-engine/sluice/throttle"
+)
+
+// Filter selects requests for Halt, by account, way out, key, limit, priority, method and
+// path. Fields that are set join by AND; the zero Filter selects everything.
+//
+// Its fields: go doc github.com/sluice-engine/sluice/throttle.Filter
+type Filter = throttle.Filter
+
+// OnlyDefault as a Filter's Account, Egress or Key selects what names none.
+const OnlyDefault = throttle.OnlyDefault
+
+// HaltError says which halt refused a request, what it selects, why and since when.
+// ErrHalted is found in it.
+//
+// Its fields: go doc github.com/sluice-engine/sluice/throttle.HaltError
+type HaltError = throttle.HaltError
+
+// Halt is what Engine.Halt has halted. Its methods may be called from many goroutines.
+type Halt struct {
+	engine *Engine
+	halt   *throttle.Halt
+}
+
+// ID tells the halt apart from all others of its engine; Stats have it, and Engine.Lift
+// takes it.
+func (h *Halt) ID() uint64 { return h.halt.ID }
+
+// Refused is how many requests and permits it has refused so far.
+func (h *Halt) Refused() int64 { return h.halt.Refused() }
+
+// Lift ends the halt, and no other: what another one selects as well is refused on. It
+// reports whether the halt stood; a second call changes nothing.
+func (h *Halt) Lift() bool { return h.engine.Lift(h.halt.ID) }
+
+// Halt refuses what a filter selects, from now on and until the Halt is lifted, and what
+// is on its way at once: whatever waits for its admission, for a permit, for a connection
+// or for another attempt ends with ErrHalted, and none of it was sent. What has begun to
+// leave goes on to its answer. Several halts may stand at once; each is lifted by itself.
+//
+//	halt, err := eng.Halt(engine.Filter{PriorityBelow: engine.Urgent, Reason: "position limit"})
+//	defer halt.Lift()
+//
+// lets cancels pass, if they are sent as Urgent: the zero Filter selects them too. A
+// request is judged as its caller made it, and again as the pre-processors left it, so
+// what is to pass must say so from the start. A permit without a request has neither
+// method nor path, and is selected by no filter that names one. The engine's own looks
+// at the server's clock are never halted, for cancels are signed by it; a TimeSource that
+// calls Do is a caller as any other.
+//
+// When Halt returns, every selected request that is not answered yet has either begun to
+// leave, which is to say that its connection has taken bytes of it, or will not leave at
+// all, as long as the halt stands. For one that is just about to leave it waits until it
+// has; a connection that takes none of its bytes for 100 ms is aborted, and what became
+// of that one request is not known: its Error says SentMaybe. The answers with ErrHalted
+// may come later than Halt returns, a few at a time, so that other requests are not held
+// up by them.
+//
+// The error is that of an engine that has ended. A halt outlives failures of the engine's
+// parts, and does not outlive the engine.
+func (e *Engine) Halt(filter Filter) (*Halt, error) {
+	if err := e.made(); err != nil {
+		return nil, err
+	}
+	h := e.halts.Add(filter, time.Now())
+	if err := e.system.TakeHalted(h); err != nil {
+		e.halts.Lift(h.ID)
+		return nil, err
+	}
+	e.admission.refuseHalted()
+	e.system.AwaitDepartures(h)
+	return &Halt{engine: e, halt: h}, nil
+}
+
+// Lift ends the halt of that ID, as Halt.Lift does. Stats have the IDs of those that
+// stand.
+func (e *Engine) Lift(id uint64) bool { return e.made() == nil && e.halts.Lift(id) }
+
+// refuseHalted returns the error of a request that is halted; nil if it may begin.
+func (e *Engine) refuseHalted(req *messages.Request, defaultLimit string) error {
+	if !e.halts.Any() {
+		return nil
+	}
+	return e.halts.Refuse(e.system.Subject(req, defaultLimit))
+}

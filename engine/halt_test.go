@@ -1,0 +1,279 @@
+package engine_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/sluice-engine/sluice/engine"
+	"github.com/sluice-engine/sluice/throttle"
+)
+
+// wantHalted asserts the error of a request that was refused, and of which nothing left.
+func wantHalted(t require.TestingT, err error, halt *engine.Halt) {
+	require.ErrorIs(t, err, engine.ErrHalted)
+	var why *engine.HaltError
+	require.ErrorAs(t, err, &why)
+	require.Equal(t, halt.ID(), why.ID)
+	require.Equal(t, engine.NotSent, engine.OutcomeOf(err), "%v", err)
+}
+
+// begin sends a request and returns where its error comes.
+func begin(eng *engine.Engine, req engine.Request) <-chan error {
+	done := make(chan error, 1)
+	go func() {
+		_, err := eng.Do(context.Background(), &req)
+		done <- err
+	}()
+	synctest.Wait()
+	return done
+}
+
+func TestAHaltRefusesWhatItSelectsWhereverItWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		var once sync.Once
+		free := func() { once.Do(func() { close(release) }) }
+		t.Cleanup(free)
+		s := newServer(t, func(w http.ResponseWriter, r *http.Request) {
+			if strings.HasPrefix(r.URL.Path, "/slow") {
+				<-release
+			}
+			if r.URL.Path == "/again" {
+				w.WriteHeader(http.StatusInternalServerError)
+			}
+		})
+		eng := s.newEngine(t, engine.Config{
+			Limits:      []throttle.Limit{{ID: "full", Quota: 1, Per: time.Hour}, {ID: "free", Quota: 1000, Per: time.Hour}},
+			Connections: engine.Connections{Max: 3},
+			Admission:   engine.Admission{MaxInFlight: 6, MaxWaiting: 5},
+			Retry:       engine.Retry{Max: 3, Base: time.Hour, Cap: time.Hour, Statuses: []int{500}},
+		})
+		pausing := begin(eng, engine.Request{Path: "/again", LimitID: "free"})
+		require.NoError(t, <-begin(eng, engine.Request{Path: "/", LimitID: "full"}))
+		onTheWire := []<-chan error{
+			begin(eng, engine.Request{Path: "/slow/1", LimitID: "free"}), begin(eng, engine.Request{Path: "/slow/2", LimitID: "free"}),
+			begin(eng, engine.Request{Path: "/slow/3", LimitID: "free"}),
+		}
+		waiting := map[string]<-chan error{
+			"pausing between two attempts": pausing,
+			"queued for a permit":          begin(eng, engine.Request{Path: "/", LimitID: "full"}),
+			"waiting for a connection":     begin(eng, engine.Request{Path: "/", LimitID: "free"}),
+			"waiting for admission":        begin(eng, engine.Request{Path: "/", LimitID: "free"}),
+		}
+		require.Equal(t, 6, eng.Stats().InFlight)
+		require.Equal(t, 1, eng.Stats().Waiting)
+
+		halt, err := eng.Halt(engine.Filter{Reason: "drill"})
+		require.NoError(t, err)
+		for where, done := range waiting {
+			err := <-done
+			require.ErrorIs(t, err, engine.ErrHalted, where)
+			if done != pausing {
+				wantHalted(t, err, halt)
+			}
+		}
+		wantHalted(t, <-begin(eng, engine.Request{Path: "/", LimitID: "free"}), halt)
+		require.ErrorContains(t, <-begin(eng, engine.Request{Path: "/", LimitID: "free"}), "(everything): drill")
+		require.EqualValues(t, 6, halt.Refused())
+
+		free()
+		for _, done := range onTheWire {
+			require.NoError(t, <-done, "what was on the wire goes on")
+		}
+		require.True(t, halt.Lift())
+		require.False(t, halt.Lift())
+		require.NoError(t, <-begin(eng, engine.Request{Path: "/", LimitID: "free"}))
+		wantNothingHeld(t, eng)
+	})
+}
+
+func TestCancelsPassAHaltThatIsBelowThem(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t, nil)
+		eng := s.newEngine(t, engine.Config{Limits: []throttle.Limit{{ID: "orders", Quota: 1, Per: 10 * time.Second}}, DefaultLimitID: "orders"})
+		require.NoError(t, <-begin(eng, engine.Request{Path: "/first"}))
+		order := begin(eng, engine.Request{Method: "POST", Path: "/order"})
+		cancel := begin(eng, engine.Request{Method: "DELETE", Path: "/cancel", Priority: engine.Urgent})
+		halt, err := eng.Halt(engine.Filter{PriorityBelow: engine.Urgent})
+		require.NoError(t, err)
+		wantHalted(t, <-order, halt)
+		require.NoError(t, <-cancel, "queued before")
+		require.NoError(t, <-begin(eng, engine.Request{Method: "DELETE", Path: "/cancel", Priority: engine.Urgent}))
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		require.Equal(t, []string{"/first", "/cancel", "/cancel"}, s.paths)
+	})
+}
+
+func TestEachHaltIsLiftedByItself(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t, nil)
+		eng := s.newEngine(t, engine.Config{})
+		orders, err := eng.Halt(engine.Filter{Method: "POST"})
+		require.NoError(t, err)
+		again, err := eng.Halt(engine.Filter{Method: "POST"})
+		require.NoError(t, err)
+		require.NotEqual(t, orders.ID(), again.ID())
+		require.NoError(t, <-begin(eng, engine.Request{Path: "/"}), "a GET is not selected")
+		wantHalted(t, <-begin(eng, engine.Request{Method: "POST", Path: "/"}), orders)
+		require.True(t, orders.Lift())
+		wantHalted(t, <-begin(eng, engine.Request{Method: "POST", Path: "/"}), again)
+		require.True(t, eng.Lift(again.ID()))
+		require.NoError(t, <-begin(eng, engine.Request{Method: "POST", Path: "/"}))
+	})
+}
+
+func TestAFilterSelectsByEverythingThatARequestSays(t *testing.T) {
+	req := engine.Request{
+		Method: "POST", Path: "/orders/7?x=1", LimitID: "orders", Key: "BTC", Account: "a", Egress: "e", Priority: engine.High,
+	}
+	for filter, selected := range map[engine.Filter]bool{
+		{}: true, {Account: "a"}: true, {Account: "b"}: false, {Account: engine.OnlyDefault}: false,
+		{Egress: "e"}: true, {Egress: "f"}: false, {Key: "BTC"}: true, {Key: "ETH"}: false,
+		{LimitID: "orders"}: true, {LimitID: "other"}: false,
+		{PriorityBelow: engine.Urgent}: true, {PriorityBelow: engine.High}: false,
+		{Method: "POST"}: true, {Method: "GET"}: false,
+		{PathPrefix: "/api/orders"}: true, {PathPrefix: "/orders"}: false, {PathPrefix: "/api/orders/8"}: false,
+		{Account: "a", Method: "POST"}: true, {Account: "a", Method: "GET"}: false,
+	} {
+		t.Run(filter.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newServer(t, nil)
+				eng := s.newEngine(t, engine.Config{
+					BaseURL: "http://server.test/api", Limits: []throttle.Limit{{ID: "orders", Quota: 1, Per: time.Minute}, {ID: "other", Quota: 1, Per: time.Minute}},
+				})
+				one := req
+				one.Account, one.Egress = "", "" // the engine has neither
+				if filter.Account+filter.Egress != "" {
+					one = req
+				}
+				require.NoError(t, <-begin(eng, engine.Request{Path: "/", LimitID: "orders"}))
+				queued := begin(eng, one)
+				halt, err := eng.Halt(filter)
+				require.NoError(t, err)
+				if selected {
+					wantHalted(t, <-queued, halt)
+					wantHalted(t, <-begin(eng, one), halt)
+					return
+				}
+				require.NoError(t, <-queued, "it was put back, and left when there was room")
+			})
+		})
+	}
+}
+
+// What leaves after Halt has returned has begun to before.
+func TestNothingLeavesOnceHaltHasReturned(t *testing.T) {
+	for _, proto := range []string{"HTTP/1.1", "HTTP/2.0"} {
+		t.Run(proto, func(t *testing.T) {
+			var halted atomic.Bool
+			var late atomic.Int64
+			server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path == "/order" && halted.Load() {
+					late.Add(1)
+				}
+				io.WriteString(w, r.Proto)
+			}))
+			server.EnableHTTP2 = true
+			server.StartTLS()
+			defer server.Close()
+			config := engine.Config{BaseURL: server.URL, Connections: engine.Connections{Max: 16}}
+			config.Dial.TLS = server.Client().Transport.(*http.Transport).TLSClientConfig
+			if proto == "HTTP/2.0" {
+				config.Connections.HTTP2 = func(string) bool { return true }
+			}
+			eng := newEngine(t, config)
+			defer eng.Close()
+
+			stop := make(chan struct{})
+			var all sync.WaitGroup
+			var refused, cancels atomic.Int64
+			orders := make([]atomic.Int64, 20) // answered, one way or the other, to each of those who ask in a loop
+			ask := func(req engine.Request, answered *atomic.Int64) {
+				for {
+					select {
+					case <-stop:
+						return
+					default:
+					}
+					switch resp, err := eng.Do(context.Background(), &req); {
+					case err == nil && resp.Text() == proto:
+					case errors.Is(err, engine.ErrHalted) && engine.OutcomeOf(err) == engine.NotSent && req.Path == "/order":
+						refused.Add(1)
+						runtime.Gosched()
+					default:
+						t.Errorf("%s: %v", req.Path, err)
+						return
+					}
+					answered.Add(1)
+				}
+			}
+			for i := range orders {
+				all.Go(func() { ask(engine.Request{Method: "POST", Path: "/order"}, &orders[i]) })
+			}
+			for range 4 {
+				all.Go(func() { ask(engine.Request{Method: "DELETE", Path: "/cancel", Priority: engine.Urgent}, &cancels) })
+			}
+			more := func(n *atomic.Int64, by int64) {
+				for from := n.Load(); n.Load() < from+by && !t.Failed(); {
+					time.Sleep(50 * time.Microsecond)
+				}
+			}
+			for range 30 {
+				more(&orders[0], 5)
+				halt, err := eng.Halt(engine.Filter{PriorityBelow: engine.Urgent})
+				require.NoError(t, err)
+				// Whatever was on the wire is answered once each of them has had an answer.
+				for i := range orders {
+					more(&orders[i], 1)
+				}
+				halted.Store(true)
+				more(&cancels, 20)
+				halted.Store(false)
+				require.True(t, halt.Lift())
+			}
+			close(stop)
+			all.Wait()
+			require.Zero(t, late.Load())
+			require.Positive(t, refused.Load())
+			wantNothingHeld(t, eng)
+		})
+	}
+}
+
+func TestAHaltOfAnEngineThatHasEndedIsAnError(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t, nil)
+		eng := s.newEngine(t, engine.Config{})
+		require.NoError(t, eng.Close())
+		_, err := eng.Halt(engine.Filter{})
+		require.ErrorIs(t, err, engine.ErrClosed)
+		var none *engine.Engine
+		_, err = none.Halt(engine.Filter{})
+		require.ErrorIs(t, err, engine.ErrNoEngine)
+		require.False(t, none.Lift(1))
+	})
+}
+
+func TestTheErrorOfAHaltHasNeitherAccountNorKey(t *testing.T) {
+	err := &engine.HaltError{Filter: engine.Filter{Account: "desk-7", Key: "k-9", LimitID: "orders", Reason: "two\nlines"}}
+	for _, text := range []string{err.Error(), fmt.Sprintf("%+v", *err), fmt.Sprintf("%q", err)} {
+		require.NotContains(t, text, "desk-7")
+		require.NotContains(t, text, "k-9")
+		require.Contains(t, text, "one account, one key, limit")
+		require.NotContains(t, text, "\n")
+	}
+}

@@ -232,8 +232,8 @@ func TestNothingLeavesOnceHaltHasReturned(t *testing.T) {
 					time.Sleep(50 * time.Microsecond)
 				}
 			}
-			for range 30 {
-				more(&orders[0], 5)
+			for range 10 {
+				more(&orders[0], 3)
 				halt, err := eng.Halt(engine.Filter{PriorityBelow: engine.Urgent})
 				require.NoError(t, err)
 				// Whatever was on the wire is answered once each of them has had an answer.

@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -276,4 +277,48 @@ func TestTheErrorOfAHaltHasNeitherAccountNorKey(t *testing.T) {
 		require.Contains(t, text, "one account, one key, limit")
 		require.NotContains(t, text, "\n")
 	}
+}
+
+func TestStatsTellWhatIsHaltedAndPausedAndByWhom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t, refusing(429, "60", 0))
+		eng := s.newEngine(t, engine.Config{Limits: []throttle.Limit{
+			{ID: "answers", Quota: 10, Per: time.Minute, Scope: "answers"}, {ID: "hands", Quota: 10, Per: time.Minute, Scope: "hands"},
+		}})
+		require.Empty(t, eng.Stats().Halts)
+		require.NoError(t, <-begin(eng, engine.Request{Path: "/", LimitID: "answers"}), "it is refused by its status")
+		require.NoError(t, <-begin(eng, engine.Request{Path: "/", LimitID: "hands"}))
+		paused := time.Now()
+		require.NoError(t, eng.Pause(throttle.Scope{Name: "hands"}, 10*time.Second))
+		time.Sleep(2 * time.Second)
+		require.NoError(t, eng.Pause(throttle.Scope{Name: "hands"}, 20*time.Second))
+		halt, err := eng.Halt(engine.Filter{Account: "a", Method: "POST", Reason: "drill"})
+		require.NoError(t, err)
+		wantHalted(t, <-begin(eng, engine.Request{Method: "POST", Account: "a", Path: "/", LimitID: "hands"}), halt)
+
+		stats := eng.Stats()
+		require.Equal(t, []engine.HaltStats{{
+			ID: halt.ID(), Filter: engine.Filter{Account: "a", Method: "POST", Reason: "drill"}, Selects: `account "a", method "POST"`,
+			Reason: "drill", Since: stats.Halts[0].Since, Refused: 1,
+		}}, stats.Halts)
+		require.WithinDuration(t, time.Now(), stats.Halts[0].Since, 0)
+		scopes := map[string]engine.ScopeStats{}
+		for _, scope := range stats.Limits.Scopes {
+			scopes[scope.Name] = scope
+		}
+		require.True(t, scopes["hands"].PausedByHand)
+		require.WithinDuration(t, paused, scopes["hands"].PausedSince, time.Millisecond)
+		require.WithinDuration(t, time.Now().Add(20*time.Second), scopes["hands"].PausedUntil, time.Millisecond)
+		require.False(t, scopes["answers"].PausedByHand)
+		require.WithinDuration(t, paused, scopes["answers"].PausedSince, time.Millisecond)
+		text, err := json.Marshal(stats)
+		require.NoError(t, err)
+		require.Contains(t, string(text), `"selects":"account \"a\", method \"POST\""`)
+		require.Contains(t, string(text), `"paused_by_hand":true`)
+
+		require.NoError(t, eng.Resume(throttle.Scope{Name: "hands"}))
+		halt.Lift()
+		require.Empty(t, eng.Stats().Halts)
+		require.NoError(t, <-begin(eng, engine.Request{Method: "POST", Account: "a", Path: "/", LimitID: "hands"}))
+	})
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"strings"
 	"time"
 
@@ -42,6 +43,7 @@ type Stats struct {
 	Permits  PermitStats `json:"permits,omitzero"` // those without a request
 	Limits   LimitsStats `json:"limits"`           // what is used of each limit, and who is queued
 	Pools    []PoolStats `json:"pools"`            // one of each origin that is connected to, in no order
+	Halts    []HaltStats `json:"halts,omitempty"`  // those that stand, the first of them first
 }
 
 // PermitStats counts the permits of Acquire and TryAcquire. In LimitsStats they count like
@@ -49,6 +51,16 @@ type Stats struct {
 type PermitStats struct {
 	Held    int `json:"held"`    // granted, and not done
 	Waiting int `json:"waiting"` // callers that wait for one
+}
+
+// HaltStats is one halt that stands; see Engine.Halt.
+type HaltStats struct {
+	ID      uint64    `json:"id"`      // what Engine.Lift takes
+	Filter  Filter    `json:"-"`       // in JSON it is told by Selects
+	Selects string    `json:"selects"` // the filter in words
+	Reason  string    `json:"reason,omitempty"`
+	Since   time.Time `json:"since"`
+	Refused int64     `json:"refused"` // requests and permits so far
 }
 
 // LimitsStats is a picture of all limits at one moment.
@@ -91,7 +103,11 @@ type ScopeStats struct {
 	Account     string    `json:"account,omitempty"`
 	Egress      string    `json:"egress,omitempty"`
 	PausedUntil time.Time `json:"paused_until,omitzero"` // zero if it is not paused
-	InFlight    int       `json:"in_flight"`             // requests
+	PausedSince time.Time `json:"paused_since,omitzero"` // likewise
+	// PausedByHand says that Engine.Pause paused it, or made the pause longer last; otherwise
+	// an answer did.
+	PausedByHand bool `json:"paused_by_hand,omitempty"`
+	InFlight     int  `json:"in_flight"` // requests
 	// Allowance is how many may be in flight while the scope starts slowly after a
 	// pause; zero if it does not.
 	Allowance int `json:"allowance,omitempty"`
@@ -157,8 +173,18 @@ func (e *Engine) Stats() Stats {
 	}
 	return Stats{
 		At: time.Now(), InFlight: inFlight, Waiting: waiting, Queued: queued, Permits: e.permits.stats(),
-		Limits: limits, Pools: poolStats(e.system.Pools()),
+		Limits: limits, Pools: poolStats(e.system.Pools()), Halts: haltStats(e.halts.Standing()),
 	}
+}
+
+func haltStats(standing []*throttle.Halt) []HaltStats {
+	var all []HaltStats
+	for _, h := range standing {
+		all = append(all, HaltStats{
+			ID: h.ID, Filter: h.Filter, Selects: h.Filter.String(), Reason: h.Filter.Reason, Since: h.Since, Refused: h.Refused(),
+		})
+	}
+	return all
 }
 
 // limitsStats tells the ledger's picture in times of day. That of an engine that has
@@ -184,7 +210,7 @@ func limitsStats(s throttle.Snapshot, epoch time.Time) LimitsStats {
 	for _, sc := range s.Scopes {
 		one := ScopeStats{Origin: sc.Origin, Name: sc.Name, Account: sc.Account, Egress: sc.Egress, InFlight: sc.InFlight, Allowance: sc.Allowance}
 		if sc.PausedUntil > s.At {
-			one.PausedUntil = epoch.Add(sc.PausedUntil)
+			one.PausedUntil, one.PausedSince, one.PausedByHand = epoch.Add(sc.PausedUntil), epoch.Add(sc.PausedSince), sc.ByHand
 		}
 		told.Scopes = append(told.Scopes, one)
 	}
@@ -285,8 +311,8 @@ func (p PoolStats) MarshalJSON() ([]byte, error) {
 }
 
 // LogValue returns a group that fits into a line of a log: in_flight, waiting,
-// queued, and as groups the permits if there are any, those limits that are in use, the scopes that pause, and
-// the pools.
+// queued, and as groups the permits if there are any, those limits that are in use, the
+// scopes that pause, the pools, and the halts that stand, if there are any.
 func (s Stats) LogValue() slog.Value {
 	var limits, paused, pools []slog.Attr
 	for _, l := range s.Limits.Limits {
@@ -302,9 +328,12 @@ func (s Stats) LogValue() slog.Value {
 	for _, p := range s.Pools {
 		pools = append(pools, slog.String(p.place(), p.String()))
 	}
-	var permits []slog.Attr // an empty group is left out
+	var permits, halts []slog.Attr // an empty group is left out
 	if s.Permits != (PermitStats{}) {
 		permits = []slog.Attr{slog.Int("held", s.Permits.Held), slog.Int("waiting", s.Permits.Waiting)}
+	}
+	for _, h := range s.Halts {
+		halts = append(halts, slog.String(strconv.FormatUint(h.ID, 10), h.Selects))
 	}
 	return slog.GroupValue(
 		slog.Int("in_flight", s.InFlight), slog.Int("waiting", s.Waiting), slog.Int("queued", s.Queued),
@@ -312,5 +341,6 @@ func (s Stats) LogValue() slog.Value {
 		slog.Attr{Key: "limits", Value: slog.GroupValue(limits...)},
 		slog.Attr{Key: "paused_until", Value: slog.GroupValue(paused...)},
 		slog.Attr{Key: "pools", Value: slog.GroupValue(pools...)},
+		slog.Attr{Key: "halts", Value: slog.GroupValue(halts...)},
 	)
 }

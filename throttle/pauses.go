@@ -78,6 +78,7 @@ func (o *origin) scope(now time.Duration, at sector) *scope {
 		}
 		if until := o.all.anywhere[at]; until > now {
 			s.pause(now, until)
+			s.byHand = true // no answer speaks of all origins
 		}
 	}
 	return s
@@ -89,6 +90,10 @@ func (s *scope) pause(now, until time.Duration) {
 		return
 	}
 	ps := s.home.all
+	if !(now < s.until) {
+		s.since = now
+	}
+	s.byHand = false
 	s.until, s.allowance, s.fresh = until, 1, 0
 	ps.watch(now, s)
 	ps.version++
@@ -322,6 +327,19 @@ func (l *Ledger) Pause(now time.Duration, s Scope, until time.Duration) error {
 		l.queue.touchScope(s) // the pause may end before a slow start would have let anybody pass
 	})
 	l.wakePaused(now)
+	return nil
+}
+
+// PauseByHand is Pause on behalf of whoever runs the engine, as snapshots say: the scopes
+// whose pause it makes longer are paused by hand from then on, until an answer makes it
+// longer still.
+func (l *Ledger) PauseByHand(now time.Duration, s Scope, until time.Duration) error {
+	version := l.pauses.version
+	if err := l.Pause(now, s, until); err != nil || l.pauses.version == version {
+		return err
+	}
+	until = min(until, l.now+l.options.MaxPause)
+	l.pauses.each(l.now, s, func(s *scope) { s.byHand = s.byHand || s.until == until })
 	return nil
 }
 

@@ -112,6 +112,7 @@ func (l *Ledger) inheritPauses(old *pauses) {
 			heir := l.pauses.origin(l.now, s.Origin).scope(l.now, s.sector())
 			heir.until, heir.refusals = min(max(heir.until, s.until), most), max(0, s.refusals)
 			heir.allowance, heir.grown = max(0, s.allowance), l.now
+			heir.since, heir.byHand = s.since, s.byHand
 			l.pauses.watch(l.now, heir)
 		}
 	}

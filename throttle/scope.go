@@ -54,6 +54,8 @@ type scope struct {
 	Scope
 	home      *origin
 	until     time.Duration // paused before that
+	since     time.Duration // when the last pause began
+	byHand    bool          // whoever runs the engine said how long it is, and no answer
 	flying    int
 	allowance int // in flight after a pause; 0 means no bound
 	fresh     int

@@ -41,6 +41,8 @@ type LimitSnapshot struct {
 type ScopeSnapshot struct {
 	Scope
 	PausedUntil time.Duration // in the past if not paused
+	PausedSince time.Duration // when the last pause began; of use while it lasts
+	ByHand      bool          // PauseByHand paused it, or made the pause longer last
 	InFlight    int
 	Allowance   int // in flight at most, while it starts slowly after a pause; else 0
 }
@@ -68,7 +70,9 @@ func (l *Ledger) Snapshot(now time.Duration) Snapshot {
 	}
 	for _, o := range l.pauses.origins {
 		for _, sc := range o.scopes {
-			s.Scopes = append(s.Scopes, ScopeSnapshot{sc.Scope, sc.until, sc.flying, sc.allowance})
+			s.Scopes = append(s.Scopes, ScopeSnapshot{
+				Scope: sc.Scope, PausedUntil: sc.until, PausedSince: sc.since, ByHand: sc.byHand, InFlight: sc.flying, Allowance: sc.allowance,
+			})
 		}
 	}
 	slices.SortFunc(s.Limits, func(a, b LimitSnapshot) int {

@@ -398,9 +398,9 @@ func (d *Desk) SetShare(now time.Duration, id string, share, margin float64) err
 	return nil
 }
 
-// Pause stops a scope until an instant. The error is that of an unknown scope.
+// Pause stops a scope until an instant, by hand. The error is that of an unknown scope.
 func (d *Desk) Pause(now time.Duration, scope throttle.Scope, until time.Duration) error {
-	err := d.ledger.Pause(now, scope, until)
+	err := d.ledger.PauseByHand(now, scope, until)
 	d.grant(now)
 	return err
 }

@@ -99,22 +99,22 @@ func (q *queue) classes() ([]Class, map[*meter][]Class) {
 	var all []Class
 	byMeter := map[*meter][]Class{}
 	for _, ln := range q.lanes {
-		all = count(all, ln)
+		all = count(all, ln.priority, ln.n)
 		for _, c := range ln.path.charges {
-			byMeter[c.meter] = count(byMeter[c.meter], ln)
+			byMeter[c.meter] = count(byMeter[c.meter], ln.priority, ln.n)
 		}
 	}
 	return all, byMeter
 }
 
-func count(classes []Class, ln *lane) []Class {
-	i, found := slices.BinarySearchFunc(classes, ln.priority, func(c Class, priority Priority) int {
+func count(classes []Class, priority Priority, n int) []Class {
+	i, found := slices.BinarySearchFunc(classes, priority, func(c Class, priority Priority) int {
 		return cmp.Compare(priority, c.Priority)
 	})
 	if !found {
-		classes = slices.Insert(classes, i, Class{Priority: ln.priority})
+		classes = slices.Insert(classes, i, Class{Priority: priority})
 	}
-	classes[i].N += ln.n
+	classes[i].N += n
 	return classes
 }
 

@@ -421,6 +421,12 @@ func (d *Desk) Adjust(now time.Duration, id string, of throttle.Parts, delta int
 	return err
 }
 
+// Foresee returns what would become of a permit that was asked for now.
+func (d *Desk) Foresee(now time.Duration, p throttle.Permit) (throttle.Forecast, error) {
+	d.readClock(now)
+	return d.ledger.Foresee(now, p)
+}
+
 // Snapshot returns a picture of the ledger.
 func (d *Desk) Snapshot(now time.Duration) throttle.Snapshot { return d.ledger.Snapshot(now) }
 

@@ -52,6 +52,8 @@
 //	DrainHalted           System              throttler      a halt took tickets out of the queue                     HaltedDrained
 //	HaltedDrained         throttler           System         answer                                                   -
 //	HaltStands            System              request        Engine.Halt                                              -
+//	ForeseePermit         System              throttler      Engine.Explain                                           PermitForeseen
+//	PermitForeseen        throttler           System         answer                                                   -
 //	DescribeLimits        System              throttler      Engine.Stats                                             LimitsDescribed
 //	LimitsDescribed       throttler           System         answer                                                   -
 //	CloseThrottler        supervisor          throttler      the engine closes                                        -

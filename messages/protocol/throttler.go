@@ -88,6 +88,19 @@ type HaltedDrained struct{ Left int }
 // it is halted. It may come late, and then changes nothing.
 type HaltStands struct{}
 
+// ForeseePermit asks what would become of a permit; PermitForeseen answers. Nothing
+// changes by it.
+type ForeseePermit struct {
+	Permit throttle.Permit
+	Owner  Recipient
+}
+
+// PermitForeseen answers ForeseePermit. The error is what it would be refused with.
+type PermitForeseen struct {
+	Forecast throttle.Forecast
+	Err      error
+}
+
 // DescribeLimits asks for a picture of the ledger; LimitsDescribed answers.
 type DescribeLimits struct{ Owner Recipient }
 

@@ -1,0 +1,185 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/sluice-engine/sluice/actors"
+	"github.com/sluice-engine/sluice/messages"
+	"github.com/sluice-engine/sluice/messages/protocol"
+	"github.com/sluice-engine/sluice/throttle"
+)
+
+// Explanation is what would become of a request at one moment, by Engine.Explain. Like
+// Stats it has keys of limits, which may name accounts.
+type Explanation struct {
+	At       time.Time
+	Request  string // method and place, without query
+	Origin   Origin
+	Route    string // the id of the limit that it names, or is charged for want of one; empty for an unlimited one
+	Priority Priority
+
+	// Leaves says that nothing would hold it: no halt, no limit, no pause, nobody ahead.
+	// It would still wait for a connection if ConnectionFree is false.
+	Leaves  bool
+	Charges []Charged     // what it would be charged with, the limit that it names first
+	HeldBy  HeldBy        // what would hold it longest; zero if nothing does
+	Ahead   []QueuedStats // who is queued for one of its limits and goes before it, the most urgent first
+	More    bool          // and so many of a priority that they were not all counted
+	Paused  []ScopeStats  // pauses that hold it, and those it would start slowly after
+	Halts   []HaltStats   // that refuse it
+
+	// ConnectionFree says that an open connection is unused. Pool is that of the origin, and
+	// has its Origin only if nobody has been there lately.
+	ConnectionFree bool
+	Pool           PoolStats
+}
+
+// Charged is what one limit would be charged with.
+type Charged struct {
+	ID, Key string
+	Weight  int64
+	Quota   int64
+	Room    int64 // what fits now, the queue apart
+	// Opens is when Weight fits, the queue apart: not after Explanation.At if it does now,
+	// and zero if time alone will not do it.
+	Opens time.Time
+}
+
+// HeldBy is what holds a request longest: a limit without room, or a pause.
+type HeldBy struct {
+	Limit, Key string
+	Paused     bool   // the scope, and not the limit, holds it
+	Scope      string // its name
+	// Until is when it may leave, those ahead apart; zero if an answer must come first, or
+	// one of those ahead leave.
+	Until time.Time
+}
+
+// Explain says what would become of a request if it was sent now: what it would be
+// charged with, what would hold it, until when and behind whom, what is paused and
+// halted, and whether its origin has a connection free. It sends nothing and changes
+// nothing; no pre-processor runs, so it is about the request as its caller made it. The
+// answer is of one moment: the next request may change it.
+//
+// The error is an *Error with what the request would be refused with at once, such as
+// ErrInvalidRequest, ErrUnknownLimit or ErrSpent. A halt is no error here, for Halts tell
+// it.
+func (e *Engine) Explain(req *Request) (Explanation, error) {
+	if err := e.misused(context.Background(), req); err != nil {
+		return Explanation{}, messages.NewError(req, Preparing, err)
+	}
+	found, err := e.system.Explain(context.Background(), req, e.defaultLimit())
+	if err != nil {
+		return Explanation{}, messages.NewError(req, Preparing, err)
+	}
+	return e.explanation(req, found), nil
+}
+
+func (e *Engine) explanation(req *Request, found actors.Explained) Explanation {
+	epoch, f := e.system.Epoch(), found.Forecast
+	x := Explanation{
+		At: time.Now(), Request: req.String(), Origin: found.Origin, Priority: req.Priority,
+		Ahead: queuedStats(f.Ahead), More: f.More, Pool: PoolStats{Origin: found.Origin},
+	}
+	if found.Subject.LimitID != Unlimited {
+		x.Route = found.Subject.LimitID
+	}
+	for _, c := range f.Charges {
+		one := Charged{ID: c.ID, Key: c.Key, Weight: c.Weight, Quota: c.Quota, Room: c.Room}
+		if c.Opens != throttle.Never {
+			one.Opens = epoch.Add(c.Opens)
+		}
+		x.Charges = append(x.Charges, one)
+	}
+	for _, p := range f.Paused {
+		one := ScopeStats{Origin: p.Origin, Name: p.Name}
+		if !p.Recovering {
+			one.PausedUntil = epoch.Add(p.Until)
+		}
+		x.Paused = append(x.Paused, one)
+	}
+	if h := f.Hold; !f.AtOnce {
+		x.HeldBy = HeldBy{Limit: h.Limit, Key: h.Key, Paused: h.Paused, Scope: h.Scope.Name}
+		if h.Until != 0 && h.Until != throttle.Never {
+			x.HeldBy.Until = epoch.Add(h.Until)
+		}
+	}
+	for _, h := range e.halts.Standing() {
+		if h.Filter.Selects(found.Subject) {
+			x.Halts = append(x.Halts, haltStats([]*throttle.Halt{h})...)
+		}
+	}
+	if found.Pooled {
+		x.Pool = poolStats([]protocol.PoolStats{found.Pool})[0]
+	}
+	x.ConnectionFree = x.Pool.Idle > 0
+	x.Leaves = f.AtOnce && len(x.Halts) == 0
+	return x
+}
+
+// String is a few lines for people.
+func (x Explanation) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s, priority %d", x.Request, x.Priority)
+	switch {
+	case len(x.Halts) > 0:
+		fmt.Fprintf(&b, ": halted since %s (%s)", clockTime(x.Halts[0].Since), x.Halts[0].Selects)
+	case x.Leaves:
+		b.WriteString(": leaves now")
+	default:
+		b.WriteString(": waits " + x.HeldBy.String())
+	}
+	for _, c := range x.Charges {
+		fmt.Fprintf(&b, "\n  charged %d to %q, which has room for %d of %d", c.Weight, strings.TrimSuffix(c.ID+"/"+c.Key, "/"), c.Room, c.Quota)
+	}
+	for _, q := range x.Ahead {
+		fmt.Fprintf(&b, "\n  behind %d of priority %d", q.N, q.Priority)
+	}
+	for _, s := range x.Paused {
+		fmt.Fprintf(&b, "\n  scope %q %s", s.Name, pausedText(s))
+	}
+	free := "no connection is free"
+	if x.ConnectionFree {
+		free = "a connection is free"
+	}
+	fmt.Fprintf(&b, "\n  %s: %s", x.Origin, free)
+	return b.String()
+}
+
+// String is one line.
+func (h HeldBy) String() string {
+	text := fmt.Sprintf("for %q", h.Limit)
+	if h.Paused {
+		text = fmt.Sprintf("for the pause of %q", h.Scope)
+	}
+	if h.Until.IsZero() {
+		return text + ", until an answer comes or somebody leaves"
+	}
+	return text + " until " + clockTime(h.Until)
+}
+
+func pausedText(s ScopeStats) string {
+	if s.PausedUntil.IsZero() {
+		return "starts slowly after a pause"
+	}
+	return "is paused until " + clockTime(s.PausedUntil)
+}
+
+func clockTime(t time.Time) string { return t.Format("15:04:05.000") }
+
+// LogValue returns what String does.
+func (x Explanation) LogValue() slog.Value { return slog.StringValue(x.String()) }
+
+// MarshalJSON writes the fields, and the origin as a URL.
+func (x Explanation) MarshalJSON() ([]byte, error) {
+	type fields Explanation
+	return json.Marshal(struct {
+		fields
+		Origin string
+	}{fields(x), x.Origin.String()})
+}

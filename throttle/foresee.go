@@ -1,0 +1,155 @@
+package throttle
+
+import (
+	"slices"
+	"time"
+)
+
+// Forecast is what would become of a permit that was asked for now. It shares nothing
+// with the ledger.
+type Forecast struct {
+	// AtOnce says that it would be granted now.
+	AtOnce bool
+	// Hold is what would hold it longest, if it would have to wait.
+	Hold    Hold
+	Charges []ForeseenCharge // in the order of the route: its own limit first
+	Paused  []PausedScope    // that would hold it, or that it would start slowly in
+	Ahead   []Class          // who is queued for one of its limits, and ranks before it; the most urgent first
+	// More says that so many rank before it that they were not all counted.
+	More bool
+}
+
+// ForeseenCharge is what a permit would be charged with for one limit.
+type ForeseenCharge struct {
+	ID, Key string
+	Weight  int64
+	Quota   int64
+	Room    int64         // what fits now, the queue apart
+	Opens   time.Duration // when Weight fits, the queue apart: now or before if it does, and Never if an answer must come
+}
+
+// Foresee returns what would become of p if it was asked for now, and changes nothing:
+// neither the ledger, nor p. The error is what Acquire would refuse it with at once,
+// a full queue and a deadline apart.
+func (l *Ledger) Foresee(now time.Duration, asked Permit) (Forecast, error) {
+	now = l.at(now)
+	p := &asked
+	r := l.table.routes[p.Limit]
+	if r == nil {
+		return Forecast{}, &LimitError{ID: p.Limit, Err: ErrUnknownLimit}
+	}
+	if r.keyed {
+		if err := r.checkKey(p.Key); err != nil {
+			return Forecast{}, err
+		}
+	}
+	if err := r.weigh(p); err != nil {
+		return Forecast{}, err
+	}
+	p.path = l.glimpse(now, r, p)
+	p.rank, p.seq = l.rank(now, p.Priority), l.seq+1
+	if err := p.hopeless(); err != nil {
+		return Forecast{}, err
+	}
+	f := Forecast{AtOnce: l.wouldGo(now, p)}
+	if !f.AtOnce {
+		f.Hold = l.holding(now, p)
+	}
+	for i, c := range p.path.charges {
+		f.Charges = append(f.Charges, ForeseenCharge{
+			ID: c.meter.rule.ID, Key: c.meter.key, Weight: p.weight(i), Quota: c.meter.rule.terms.quota, Room: c.meter.window.room(now),
+			Opens: l.opening(now, c.meter, p, 0, p.weight(i)),
+		})
+	}
+	p.path.obeyed(func(s *scope) {
+		if s.paused(now) {
+			f.Paused = append(f.Paused, PausedScope{Scope: s.Scope, Until: s.until, Recovering: now >= s.until})
+		}
+	})
+	f.Ahead, f.More = l.ahead(p)
+	return f, nil
+}
+
+// wouldGo is grantAtOnce without the grant. Between two calls of Next nobody is awake, so
+// that of those who wait only its own lane and the slow starts need a look.
+func (l *Ledger) wouldGo(now time.Duration, p *Permit) bool {
+	if ln := p.path.lane(p.Priority); ln != nil && !p.before(ln.head) {
+		return false
+	}
+	first := true
+	p.path.obeyed(func(s *scope) {
+		first = first && s.opens(now) <= now && (s.line == nil || len(s.line.lanes) == 0 || p.before(s.line.lanes[0].lane.head))
+	})
+	return first && l.fits(now, p)
+}
+
+// glimpse returns the path of a permit, or one that is like it and in no list: nothing is
+// kept of what was only asked about.
+func (l *Ledger) glimpse(now time.Duration, r *route, p *Permit) *path {
+	key := p.Key
+	if !r.keyed {
+		key = ""
+	}
+	home := l.pauses.origins[p.Origin]
+	if home != nil {
+		if known := r.paths[way{key, home}]; known != nil {
+			return known
+		}
+	} else {
+		home = &origin{all: l.pauses, name: p.Origin, scopes: map[string]*scope{}}
+		home.whole = home.glimpse(WholeOrigin)
+		home.scopes[WholeOrigin] = home.whole
+		for name := range l.pauses.anywhere {
+			home.scopes[name] = home.glimpse(name)
+		}
+	}
+	seen := &path{route: r, key: key, home: home, own: r.own}
+	for _, c := range r.tolls {
+		m := c.rule.meters[c.rule.keyOf(key)]
+		if m == nil {
+			m = l.newMeter(now, c.rule, c.rule.keyOf(key))
+		}
+		seen.charges = append(seen.charges, charge{meter: m, weight: c.weight})
+		seen.join(home.glimpse(c.rule.Scope))
+	}
+	seen.join(home.whole)
+	return seen
+}
+
+// glimpse returns a scope, or one that is like it and that nobody keeps.
+func (o *origin) glimpse(name string) *scope {
+	if s := o.scopes[name]; s != nil {
+		return s
+	}
+	s := &scope{Scope: Scope{o.name, name}, home: o, until: -never}
+	if until, paused := o.all.anywhere[name]; paused {
+		s.until = until
+	}
+	return s
+}
+
+// mostAhead is how many of a lane are counted one by one.
+const mostAhead = 1024
+
+// ahead counts who ranks before p, and is queued for a limit of p's.
+func (l *Ledger) ahead(p *Permit) (classes []Class, more bool) {
+	for _, ln := range l.queue.lanes {
+		if !slices.ContainsFunc(ln.path.charges, func(c charge) bool {
+			return slices.ContainsFunc(p.path.charges, func(own charge) bool { return own.meter == c.meter })
+		}) {
+			continue
+		}
+		n := ln.n
+		if !ln.tail.before(p) {
+			n = 0
+			for q := ln.head; q != nil && n < mostAhead && q.before(p); q = q.next {
+				n++
+			}
+			more = more || n == mostAhead
+		}
+		if n > 0 {
+			classes = count(classes, ln.priority, n)
+		}
+	}
+	return classes, more
+}

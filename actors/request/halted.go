@@ -45,7 +45,7 @@ func (r *slot) subject() throttle.Subject {
 }
 
 // halted returns the error of a request that is halted; nil if it may go on. An errand of
-// the engine's own is not.
+// the engine's own is not, and nothing of a rehearsal leaves.
 func (r *slot) halted() error {
 	if h := r.haltedBy(); h != nil {
 		return h.Refuse()
@@ -54,7 +54,7 @@ func (r *slot) halted() error {
 }
 
 func (r *slot) haltedBy() *throttle.Halt {
-	if !r.needs.Halts.Any() || r.terms.Errand {
+	if !r.needs.Halts.Any() || r.terms.Errand || r.terms.Rehearsed != nil {
 		return nil
 	}
 	return r.needs.Halts.Of(r.subject())

@@ -82,6 +82,8 @@ type Terms struct {
 	// Errand says that the engine sends it for itself, to learn the time by which
 	// others are signed: no halt selects it.
 	Errand bool
+	// Rehearsed is written instead of a request that is sent; nil sends it.
+	Rehearsed *Rehearsed
 	// ReaderAsHTTP says that a body's reader may have nothing to read, and that its
 	// caller knows by himself that it is read once.
 	ReaderAsHTTP bool
@@ -105,7 +107,9 @@ func (c *Carrier) Carry(ctx context.Context, asked *messages.Request, terms Term
 	// Handled at once, before what lies in the mailbox: that may be the word that
 	// the engine closes, which is for this life too.
 	r.Handle(lifeBegins{&r.life})
-	c.retries.count(r)
+	if terms.Rehearsed == nil {
+		c.retries.count(r)
+	}
 	r.Run(r.own.Done(), c.closingFor(r), &r.Turn)
 	return r.response, r.lent, r.err
 }

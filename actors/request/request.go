@@ -106,14 +106,19 @@ func (r *slot) proceed(err error) {
 
 // prepared goes on once nothing is missing.
 func (r *slot) prepared() {
-	r.enterPool()
+	rehearses := r.terms.Rehearsed != nil
+	if !rehearses { // or else a pool would be opened, and dial
+		r.enterPool()
+	}
 	switch {
-	case r.pool == nil:
+	case r.pool == nil && !rehearses:
 		r.asking++
 		r.needs.Supervisor.Tell(protocol.OpenPool{Origin: r.call.Origin, Egress: r.asked.Egress, Owner: r})
 	case r.asked.Auth && !r.timeKnown():
 		r.asking++
 		r.needs.Timesync.Tell(protocol.AwaitTime{Owner: r})
+	case rehearses:
+		r.rehearse()
 	default:
 		r.enterWaiting()
 	}

@@ -388,7 +388,9 @@ func (s *Socket) departed() bool { return s.written.Load() > 0 || s.departing.Lo
 // rest is called between two exchanges, of which nothing has departed.
 func (s *Socket) rest() {
 	s.written.Store(0)
-	s.departing.Store(false)
+	if s.departing.Load() { // hardly any
+		s.departing.Store(false)
+	}
 }
 
 // close says goodbye to a TLS peer if that needs no waiting.

@@ -29,7 +29,7 @@ func (s *System) Explain(ctx context.Context, asked *messages.Request, defaultLi
 	if err != nil {
 		return e, err
 	}
-	e.Pool, e.Pooled = s.describePool(ctx, outline.Origin)
+	e.Pool, e.Pooled = s.describePool(ctx, outline.Origin, asked.Egress)
 	return e, nil
 }
 
@@ -44,8 +44,8 @@ func (s *System) foresee(ctx context.Context, p throttle.Permit) (throttle.Forec
 }
 
 // describePool reports false if an origin has no pool, or it ends.
-func (s *System) describePool(ctx context.Context, origin messages.Origin) (protocol.PoolStats, bool) {
-	door := s.enterPool(origin)
+func (s *System) describePool(ctx context.Context, origin messages.Origin, egress string) (protocol.PoolStats, bool) {
+	door := s.enterPool(origin, egress)
 	if door == nil {
 		return protocol.PoolStats{}, false
 	}

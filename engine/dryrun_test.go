@@ -112,6 +112,26 @@ func TestADryRunHidesWhatAnAuthenticatorMade(t *testing.T) {
 	})
 }
 
+func TestADryRunIsSignedByItsAccount(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t, nil)
+		var nonces []int
+		eng := s.newEngine(t, engine.Config{Accounts: map[string]auth.Authenticator{"a": spending{&nonces}}})
+		got, err := eng.DryRun(t.Context(), &engine.Request{Path: "/", Account: "a", Auth: true})
+		require.NoError(t, err)
+		require.True(t, got.Signed)
+		require.Len(t, nonces, 1)
+		for cause, req := range map[error]*engine.Request{
+			engine.ErrUnknownAccount: {Path: "/", Account: "b"}, engine.ErrUnknownEgress: {Path: "/", Egress: "e"},
+		} {
+			_, err := eng.DryRun(t.Context(), req)
+			require.ErrorIs(t, err, cause)
+			_, err = eng.Explain(req)
+			require.ErrorIs(t, err, cause)
+		}
+	})
+}
+
 func TestADryRunFailsAsTheRequestWould(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer(t, nil)

@@ -41,10 +41,14 @@ type Explanation struct {
 
 // Charged is what one limit would be charged with.
 type Charged struct {
-	ID, Key string
-	Weight  int64
-	Quota   int64
-	Room    int64 // what fits now, the queue apart
+	ID string
+	// Account, Key and Egress say which of the limit's meters it is, as far as they are
+	// told apart.
+	Account, Key, Egress string
+
+	Weight int64
+	Quota  int64
+	Room   int64 // what fits now, the queue apart
 	// Opens is when Weight fits, the queue apart: not after Explanation.At if it does now,
 	// and zero if time alone will not do it.
 	Opens time.Time
@@ -52,9 +56,10 @@ type Charged struct {
 
 // HeldBy is what holds a request longest: a limit without room, or a pause.
 type HeldBy struct {
-	Limit, Key string
-	Paused     bool   // the scope, and not the limit, holds it
-	Scope      string // its name
+	Limit                string
+	Account, Key, Egress string // which of its meters
+	Paused               bool   // the scope, and not the limit, holds it
+	Scope                string // its name
 	// Until is when it may leave, those ahead apart; zero if an answer must come first, or
 	// one of those ahead leave.
 	Until time.Time
@@ -90,21 +95,21 @@ func (e *Engine) explanation(req *Request, found actors.Explained) Explanation {
 		x.Route = found.Subject.LimitID
 	}
 	for _, c := range f.Charges {
-		one := Charged{ID: c.ID, Key: c.Key, Weight: c.Weight, Quota: c.Quota, Room: c.Room}
+		one := Charged{ID: c.ID, Account: c.Of.Account, Key: c.Of.Key, Egress: c.Of.Egress, Weight: c.Weight, Quota: c.Quota, Room: c.Room}
 		if c.Opens != throttle.Never {
 			one.Opens = epoch.Add(c.Opens)
 		}
 		x.Charges = append(x.Charges, one)
 	}
 	for _, p := range f.Paused {
-		one := ScopeStats{Origin: p.Origin, Name: p.Name}
+		one := ScopeStats{Origin: p.Origin, Name: p.Name, Account: p.Account, Egress: p.Egress}
 		if !p.Recovering {
 			one.PausedUntil = epoch.Add(p.Until)
 		}
 		x.Paused = append(x.Paused, one)
 	}
 	if h := f.Hold; !f.AtOnce {
-		x.HeldBy = HeldBy{Limit: h.Limit, Key: h.Key, Paused: h.Paused, Scope: h.Scope.Name}
+		x.HeldBy = HeldBy{Limit: h.Limit, Account: h.Account, Key: h.Key, Egress: h.Egress, Paused: h.Paused, Scope: h.Scope.Name}
 		if h.Until != 0 && h.Until != throttle.Never {
 			x.HeldBy.Until = epoch.Add(h.Until)
 		}

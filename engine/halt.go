@@ -13,9 +13,6 @@ import (
 // Its fields: go doc github.com/sluice-engine/sluice/throttle.Filter
 type Filter = throttle.Filter
 
-// OnlyDefault as a Filter's Account, Egress or Key selects what names none.
-const OnlyDefault = throttle.OnlyDefault
-
 // HaltError says which halt refused a request, what it selects, why and since when.
 // ErrHalted is found in it.
 //
@@ -60,7 +57,8 @@ func (h *Halt) Lift() bool { return h.engine.Lift(h.halt.ID) }
 // has; a connection that takes none of its bytes for 100 ms is aborted, and what became
 // of that one request is not known: its Error says SentMaybe. The answers with ErrHalted
 // may come later than Halt returns, a few at a time, so that other requests are not held
-// up by them.
+// up by them; one that waits for its turn to sign, or is in code of the caller's, has its
+// answer once that is over.
 //
 // The error is that of an engine that has ended. A halt outlives failures of the engine's
 // parts, and does not outlive the engine.

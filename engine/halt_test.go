@@ -18,6 +18,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/sluice-engine/sluice/auth"
 	"github.com/sluice-engine/sluice/engine"
 	"github.com/sluice-engine/sluice/throttle"
 )
@@ -142,7 +143,7 @@ func TestAFilterSelectsByEverythingThatARequestSays(t *testing.T) {
 		Method: "POST", Path: "/orders/7?x=1", LimitID: "orders", Key: "BTC", Account: "a", Egress: "e", Priority: engine.High,
 	}
 	for filter, selected := range map[engine.Filter]bool{
-		{}: true, {Account: "a"}: true, {Account: "b"}: false, {Account: engine.OnlyDefault}: false,
+		{}: true, {Account: "a"}: true, {Account: "b"}: false, {Account: throttle.DefaultAccount}: false,
 		{Egress: "e"}: true, {Egress: "f"}: false, {Key: "BTC"}: true, {Key: "ETH"}: false,
 		{LimitID: "orders"}: true, {LimitID: "other"}: false,
 		{PriorityBelow: engine.Urgent}: true, {PriorityBelow: engine.High}: false,
@@ -154,13 +155,11 @@ func TestAFilterSelectsByEverythingThatARequestSays(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := newServer(t, nil)
 				eng := s.newEngine(t, engine.Config{
-					BaseURL: "http://server.test/api", Limits: []throttle.Limit{{ID: "orders", Quota: 1, Per: time.Minute}, {ID: "other", Quota: 1, Per: time.Minute}},
+					Accounts: map[string]auth.Authenticator{"a": auth.APIKey{Header: "X-Key", Key: "k"}},
+					Egress:   map[string]engine.Egress{"e": {DialContext: s.dial}},
+					BaseURL:  "http://server.test/api", Limits: []throttle.Limit{{ID: "orders", Quota: 1, Per: time.Minute}, {ID: "other", Quota: 1, Per: time.Minute}},
 				})
 				one := req
-				one.Account, one.Egress = "", "" // the engine has neither
-				if filter.Account+filter.Egress != "" {
-					one = req
-				}
 				require.NoError(t, <-begin(eng, engine.Request{Path: "/", LimitID: "orders"}))
 				queued := begin(eng, one)
 				halt, err := eng.Halt(filter)
@@ -282,7 +281,7 @@ func TestTheErrorOfAHaltHasNeitherAccountNorKey(t *testing.T) {
 func TestStatsTellWhatIsHaltedAndPausedAndByWhom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer(t, refusing(429, "60", 0))
-		eng := s.newEngine(t, engine.Config{Limits: []throttle.Limit{
+		eng := s.newEngine(t, engine.Config{Accounts: map[string]auth.Authenticator{"a": auth.APIKey{Header: "X-Key", Key: "k"}}, Limits: []throttle.Limit{
 			{ID: "answers", Quota: 10, Per: time.Minute, Scope: "answers"}, {ID: "hands", Quota: 10, Per: time.Minute, Scope: "hands"},
 		}})
 		require.Empty(t, eng.Stats().Halts)

@@ -43,8 +43,6 @@ func (l *Ledger) Detach(now time.Duration, h *Halt) (n int) {
 	return n
 }
 
-func (p *Permit) parts() Parts { return Parts{Account: p.Account, Key: p.Key, Egress: p.Egress} }
-
 // detachLane takes a lane out with all that waits in it.
 func (q *queue) detachLane(ln *lane, h *Halt) {
 	q.withdraw(ln)

@@ -81,7 +81,7 @@ func TestAHaltIsAsManyCancellations(t *testing.T) {
 		}
 		copyOf := func(i int) Permit { return drawn[i] }
 		f := Filter{
-			LimitID: any("halted limit", "", "keyed", "plain"), Key: any("halted key", "", "k1"), Account: any("halted account", "", "a", OnlyDefault),
+			LimitID: any("halted limit", "", "keyed", "plain"), Key: any("halted key", "", "k1"), Account: any("halted account", "", "a", DefaultAccount),
 			PriorityBelow: Priority(rapid.IntRange(0, 2).Draw(t, "below")), PathPrefix: any("path", "", "/", "/a"),
 		}
 		halted, waiting := crowded(t, len(drawn), copyOf)
@@ -178,8 +178,8 @@ func TestAFilterThatNamesMethodOrPathSelectsNoPermitWithoutARequest(t *testing.T
 		require.Equal(t, selected, f.Selects(without), f)
 	}
 	require.Equal(t, "everything", Filter{}.String())
-	require.Equal(t, `no account, key "k", priority below 400, method "POST", path "/x"`,
-		Filter{Account: OnlyDefault, Key: "k", PriorityBelow: Urgent, Method: "POST", PathPrefix: "/x"}.String())
+	require.Equal(t, `the default account, key "k", priority below 400, method "POST", path "/x"`,
+		Filter{Account: DefaultAccount, Key: "k", PriorityBelow: Urgent, Method: "POST", PathPrefix: "/x"}.String())
 	require.False(t, strings.Contains((&HaltError{Filter: Filter{Account: "x9"}}).Error(), "x9"))
 }
 

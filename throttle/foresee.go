@@ -21,11 +21,12 @@ type Forecast struct {
 
 // ForeseenCharge is what a permit would be charged with for one limit.
 type ForeseenCharge struct {
-	ID, Key string
-	Weight  int64
-	Quota   int64
-	Room    int64         // what fits now, the queue apart
-	Opens   time.Duration // when Weight fits, the queue apart: now or before if it does, and Never if an answer must come
+	ID     string
+	Of     Parts // which of the limit's meters, as far as they are told apart
+	Weight int64
+	Quota  int64
+	Room   int64         // what fits now, the queue apart
+	Opens  time.Duration // when Weight fits, the queue apart: now or before if it does, and Never if an answer must come
 }
 
 // Foresee returns what would become of p if it was asked for now, and changes nothing:
@@ -38,15 +39,18 @@ func (l *Ledger) Foresee(now time.Duration, asked Permit) (Forecast, error) {
 	if r == nil {
 		return Forecast{}, &LimitError{ID: p.Limit, Err: ErrUnknownLimit}
 	}
-	if r.keyed {
+	if r.by&ByKey != 0 || r.falls {
 		if err := r.checkKey(p.Key); err != nil {
 			return Forecast{}, err
 		}
 	}
-	if err := r.weigh(p); err != nil {
+	if err := join(r.checkWeights(p.Weights), r.weigh(p)); err != nil {
 		return Forecast{}, err
 	}
 	p.path = l.glimpse(now, r, p)
+	if err := l.fitsEver(p); err != nil {
+		return Forecast{}, err
+	}
 	p.rank, p.seq = l.rank(now, p.Priority), l.seq+1
 	if err := p.hopeless(); err != nil {
 		return Forecast{}, err
@@ -57,7 +61,7 @@ func (l *Ledger) Foresee(now time.Duration, asked Permit) (Forecast, error) {
 	}
 	for i, c := range p.path.charges {
 		f.Charges = append(f.Charges, ForeseenCharge{
-			ID: c.meter.rule.ID, Key: c.meter.key, Weight: p.weight(i), Quota: c.meter.rule.terms.quota, Room: c.meter.window.room(now),
+			ID: c.meter.rule.ID, Of: *c.meter.of, Weight: p.weight(i), Quota: c.meter.terms.quota, Room: c.meter.window.room(now),
 			Opens: l.opening(now, c.meter, p, 0, p.weight(i)),
 		})
 	}
@@ -83,46 +87,85 @@ func (l *Ledger) wouldGo(now time.Duration, p *Permit) bool {
 	return first && l.fits(now, p)
 }
 
-// glimpse returns the path of a permit, or one that is like it and in no list: nothing is
-// kept of what was only asked about.
+// glimpse returns the path that a permit would take, or one that is like it and in no
+// list: nothing is kept of what was only asked about. It goes around budgets that are
+// spent as pathOf does.
 func (l *Ledger) glimpse(now time.Duration, r *route, p *Permit) *path {
-	key := p.Key
-	if !r.keyed {
-		key = ""
+	at := l.glimpseOf(now, r, p)
+	for i := 0; r.falls && i < len(at.charges); i++ {
+		if at.isSpentFor(p, i) {
+			r = r.detour(i)
+			at, i = l.glimpseOf(now, r, p), -1
+		}
 	}
+	return at
+}
+
+func (l *Ledger) glimpseOf(now time.Duration, r *route, p *Permit) *path {
+	of := r.by.of(p.parts())
 	home := l.pauses.origins[p.Origin]
-	if home != nil {
-		if known := r.paths[way{key, home}]; known != nil {
+	if home == nil {
+		home = l.pauses.glimpse(p.Origin)
+	} else {
+		known := r.paths[l.hasher.at(&of, home)]
+		for known != nil && (known.home != home || known.of != of) {
+			known = known.next
+		}
+		if known != nil {
 			return known
 		}
-	} else {
-		home = &origin{all: l.pauses, name: p.Origin, scopes: map[string]*scope{}}
-		home.whole = home.glimpse(WholeOrigin)
-		home.scopes[WholeOrigin] = home.whole
-		for name := range l.pauses.anywhere {
-			home.scopes[name] = home.glimpse(name)
-		}
 	}
-	seen := &path{route: r, key: key, home: home, own: r.own}
+	seen := &path{route: r, of: of, home: home, own: int32(r.own)}
 	for _, c := range r.tolls {
-		m := c.rule.meters[c.rule.keyOf(key)]
+		m := l.meterAt(c.rule, of)
 		if m == nil {
-			m = l.newMeter(now, c.rule, c.rule.keyOf(key))
+			own := c.rule.By.of(of)
+			m = l.makeMeter(now, c.rule, &own)
 		}
 		seen.charges = append(seen.charges, charge{meter: m, weight: c.weight})
-		seen.join(home.glimpse(c.rule.Scope))
+		l.glimpseScope(seen, c.rule.Scope)
 	}
-	seen.join(home.whole)
+	l.glimpseScope(seen, WholeOrigin)
 	return seen
 }
 
+// glimpseScope is joinScope that keeps nothing.
+func (l *Ledger) glimpseScope(seen *path, name string) {
+	by := l.pauses.apart[name]
+	by.sectors(name, &seen.of, func(at sector) { seen.join(seen.home.glimpse(at)) })
+	for _, s := range l.pauses.troubled {
+		if s.home == seen.home && s.Name == name && s.sector().concerns(by, &seen.of) {
+			seen.join(s)
+		}
+	}
+}
+
+// glimpse returns an origin that is like one which has yet to be met.
+func (ps *pauses) glimpse(name string) *origin {
+	o := &origin{all: ps, name: name, scopes: map[sector]*scope{}}
+	o.whole = o.glimpse(sector{name: WholeOrigin})
+	o.scopes[sector{name: WholeOrigin}] = o.whole
+	o.plain = append(o.plain, o.whole)
+	for at := range ps.anywhere {
+		if o.scopes[at] != nil {
+			continue
+		}
+		s := o.glimpse(at)
+		o.scopes[at] = s
+		if !s.isPart() {
+			o.plain = append(o.plain, s)
+		}
+	}
+	return o
+}
+
 // glimpse returns a scope, or one that is like it and that nobody keeps.
-func (o *origin) glimpse(name string) *scope {
-	if s := o.scopes[name]; s != nil {
+func (o *origin) glimpse(at sector) *scope {
+	if s := o.scopes[at]; s != nil {
 		return s
 	}
-	s := &scope{Scope: Scope{o.name, name}, home: o, until: -never}
-	if until, paused := o.all.anywhere[name]; paused {
+	s := &scope{Scope: Scope{o.name, at.name, at.account, at.egress}, home: o, until: -never}
+	if until, paused := o.all.anywhere[at]; paused {
 		s.until = until
 	}
 	return s

@@ -45,7 +45,7 @@ func TestWhatIsForeseenComesTrue(t *testing.T) {
 				flying = flying[1:]
 			}
 			if rapid.IntRange(0, 9).Draw(t, "pause") == 0 {
-				_ = l.Pause(now, Scope{any("paused at", "o", AnyOrigin), any("paused", "s", "", WholeOrigin)}, now+2*sec)
+				_ = l.Pause(now, Scope{Origin: any("paused at", "o", AnyOrigin), Name: any("paused", "s", "", WholeOrigin)}, now+2*sec)
 			}
 			next()
 			p := draw()

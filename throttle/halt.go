@@ -1,6 +1,7 @@
 package throttle
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,16 +15,12 @@ import (
 	"time"
 )
 
-// OnlyDefault as a Filter.Account, Filter.Egress or Filter.Key selects what names
-// none: the default account, the default way out, no key.
-const OnlyDefault = "\x00default"
-
 // Filter selects requests, by what they say of themselves. Fields that are set join by
 // AND; the zero Filter selects everything.
 type Filter struct {
-	Account string // Request.Account; see OnlyDefault
-	Egress  string // Request.Egress; see OnlyDefault
-	Key     string // Request.Key; see OnlyDefault
+	Account string // Request.Account; DefaultAccount selects those that name none
+	Egress  string // Request.Egress; DefaultEgress selects those that name none
+	Key     string // Request.Key
 	LimitID string // the limit that a request names, or is charged for want of one; not those linked to it
 	// PriorityBelow selects what is less urgent than that; zero means any priority. To
 	// select what is below Normal, which is zero, name Background+1.
@@ -54,15 +51,12 @@ func (f *Filter) Selects(s Subject) bool {
 }
 
 func (f *Filter) takesParts(p Parts) bool {
-	return names(f.Account, p.Account) && names(f.Egress, p.Egress) && names(f.Key, p.Key)
+	return (f.Account == "" || f.Account == cmp.Or(p.Account, DefaultAccount)) &&
+		(f.Egress == "" || f.Egress == cmp.Or(p.Egress, DefaultEgress)) && (f.Key == "" || f.Key == p.Key)
 }
 
 func (f *Filter) takesClass(limit string, priority Priority) bool {
 	return (f.LimitID == "" || f.LimitID == limit) && (f.PriorityBelow == 0 || priority < f.PriorityBelow)
-}
-
-func names(wanted, part string) bool {
-	return wanted == "" || wanted == part || wanted == OnlyDefault && part == ""
 }
 
 // String is one line of what is set, such as `priority below 400, path "/orders"`. It has
@@ -77,8 +71,8 @@ func (f *Filter) text(parts bool) string {
 		case value == "":
 		case private && !parts:
 			all = append(all, "one "+name)
-		case value == OnlyDefault:
-			all = append(all, "no "+name)
+		case name == "account" && value == DefaultAccount, name == "egress" && value == DefaultEgress:
+			all = append(all, "the default "+name)
 		default:
 			all = append(all, name+" "+strconv.Quote(value))
 		}

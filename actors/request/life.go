@@ -178,7 +178,7 @@ func (r *slot) openTicket() *ticket.Ticket {
 	t := r.ticket
 	t.Reopen()
 	t.Asked = ticket.Asked{
-		Method: r.call.Method, Path: r.call.Path,
+		Method: r.call.Method, Path: r.call.Path, Errand: r.terms.Errand,
 		Owner: r, Pool: r.pool, Deadline: r.instant(r.deadline), Trace: r.hooks(), Values: r.dialValues(), Priority: r.asked.Priority,
 	}
 	t.Limited = r.limit != messages.Unlimited || r.needs.Gated(r.target.name)

@@ -31,7 +31,7 @@ func (r *slot) rehearse() {
 	r.stage = messages.Signing
 	r.attempt = attempt{slot: r}
 	a := &r.attempt
-	err := a.takeTurn()
+	err := a.takeSigner()
 	if err == nil {
 		err = a.authenticate()
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/url"
 	"slices"
 	"strings"
@@ -18,17 +19,51 @@ import (
 // permit's own: the caller's map is never read on the throttler's turn.
 func (r *slot) weigh(into []throttle.Cost) ([]throttle.Cost, error) {
 	r.tariffs = r.needs.Tariffs()
-	if r.tariffs != nil {
-		p := parameters{call: &r.call, contentType: r.contentType}
+	if r.tariffs == nil { // mostly; what follows allocates
+		return override(into, r.asked.Weights), nil
+	}
+	return r.weighBy(r.tariffs, r.asked, r.limit, &paramsOf{call: &r.call, contentType: r.contentType}, into)
+}
+
+// weighBy does so by the tariffs of one table.
+func (c *Carrier) weighBy(tariffs *throttle.Tariffs, asked *messages.Request, limit string, p *paramsOf, into []throttle.Cost) ([]throttle.Cost, error) {
+	if tariffs != nil {
 		var err error
-		if into, err = r.tariffs.Weigh(r.limit, p.values, into); err == nil {
-			err = r.askCosts(into)
+		if into, err = tariffs.Weigh(limit, p.values, into); err == nil {
+			err = c.askCosts(asked, into)
 		}
 		if err != nil {
 			return into, fmt.Errorf("%w: %w", messages.ErrInvalidRequest, err)
 		}
 	}
-	return override(into, r.asked.Weights), nil
+	return override(into, asked.Weights), nil
+}
+
+// weights are what a request would be charged that is only asked about: nothing of it is
+// laid out but its query, and a body that need not be read.
+func (c *Carrier) weights(asked *messages.Request, limit string, at target) ([]throttle.Cost, error) {
+	tariffs := c.needs.Tariffs()
+	p := paramsOf{call: new(messages.Call)}
+	if tariffs != nil {
+		query, err := asked.Query.Encoded()
+		if err != nil {
+			return nil, invalid(err)
+		}
+		p.call.Query = joinQuery(at.query, query)
+		switch asked.Body.(type) {
+		case io.Reader, messages.Multipart, func() (io.Reader, error):
+		default:
+			like := &slot{Carrier: c}
+			like.asked = asked
+			if p.call.Body, p.contentType, err = like.encodeBody(); err != nil {
+				return nil, invalid(err)
+			}
+			if kind := contentTypeIn(asked.Header); kind != "" {
+				p.contentType = kind
+			}
+		}
+	}
+	return c.weighBy(tariffs, asked, limit, &p, nil)
 }
 
 // override has the weights of a request win over those that are there, and puts them in
@@ -55,22 +90,22 @@ func (r *slot) weighedByOthers(refused error) bool {
 }
 
 // askCosts has the functions that the engine was given say what they know better.
-func (r *slot) askCosts(weights []throttle.Cost) error {
+func (c *Carrier) askCosts(asked *messages.Request, weights []throttle.Cost) error {
 	for i := range weights {
-		cost := r.needs.Plan.Costs[weights[i].ID]
+		cost := c.needs.Plan.Costs[weights[i].ID]
 		if cost == nil {
 			continue
 		}
-		if weights[i].Weight = cost(r.asked); weights[i].Weight < 0 {
+		if weights[i].Weight = cost(asked); weights[i].Weight < 0 {
 			return fmt.Errorf("the cost of limit %q is %d, and no weight is below zero", weights[i].ID, weights[i].Weight)
 		}
 	}
 	return nil
 }
 
-// parameters are those of a request as it will be sent: of its query, and of the form
+// paramsOf are those of a request as it will be sent: of its query, and of the form
 // or the JSON object that is its body.
-type parameters struct {
+type paramsOf struct {
 	call        *messages.Call
 	contentType string
 
@@ -81,7 +116,7 @@ type parameters struct {
 
 // values returns the values of a parameter, of the query before the body. What cannot
 // be read has none: the server will say what it thinks of it.
-func (p *parameters) values(name string) []string {
+func (p *paramsOf) values(name string) []string {
 	if p.query == nil {
 		p.query, _ = url.ParseQuery(p.call.Query)
 		p.readBody()
@@ -103,7 +138,7 @@ func (p *parameters) values(name string) []string {
 	return []string{text}
 }
 
-func (p *parameters) readBody() {
+func (p *paramsOf) readBody() {
 	kind := p.contentType
 	for _, f := range p.call.Fields {
 		if strings.EqualFold(f.Name, "Content-Type") {

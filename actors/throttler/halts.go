@@ -35,8 +35,10 @@ func (d *Desk) Drain(now time.Duration) (left int) {
 			break
 		}
 		t := p.Owner.(*ticket.Ticket)
-		about := subject(t)
-		if !h.Filter.Selects(about) { // its lane had to be taken for others in it
+		switch about := subject(t); { // its lane may have been taken for others in it
+		case t.Errand:
+			h = nil
+		case !h.Filter.Selects(about):
 			h = d.halts.Of(about)
 		}
 		if h != nil {
@@ -58,7 +60,7 @@ func (d *Desk) Drain(now time.Duration) (left int) {
 
 // halted returns the error of a ticket that is halted; nil if it may be asked for.
 func (d *Desk) halted(t *ticket.Ticket) error {
-	if !d.halts.Any() {
+	if !d.halts.Any() || t.Errand {
 		return nil
 	}
 	return d.halts.Refuse(subject(t))

@@ -15,6 +15,10 @@ func (d *Desk) Try(now time.Duration, t *ticket.Ticket) {
 		d.dismiss(t, messages.ErrClosed)
 		return
 	}
+	if err := d.halted(t); err != nil {
+		d.dismiss(t, err)
+		return
+	}
 	d.readClock(now)
 	t.Permit.Owner = t
 	d.proceed(now, t, d.ledger.TryAcquire(now, &t.Permit))

@@ -44,6 +44,7 @@ type Asked struct {
 	Deadline time.Duration          // on the ledger's clock, zero means never; Permit has it too, but in flight only the throttler may read that
 	Trace    *httptrace.ClientTrace // told of the dial the ticket causes; nil tells nobody
 	Values   context.Context        // whose values the dial is made with that the ticket causes; nil has none
+	Errand   bool                   // the engine sends it for itself: no halt selects it
 	Priority messages.Priority      // who goes first to a connection; Permit has it too
 	Method   string                 // of the request, for halts that name it; empty for a permit without one
 	Path     string                 // the same, as it is sent

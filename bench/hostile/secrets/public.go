@@ -40,6 +40,17 @@ var public = map[string]string{
 	"engine.Responses.Codings":      "codings",
 	"engine.TimeEndpoint.Field":     "a field's name",
 	"engine.TimeEndpoint.LimitID":   limitID,
+	"engine.Charged.ID":             limitID,
+	"engine.Charged.Key":            limitKey,
+	"engine.Explanation.Request":    "method and place",
+	"engine.Explanation.Route":      limitID,
+	"engine.HaltStats.Selects":      "a filter in words",
+	"engine.HaltStats.Reason":       "an operator's own words",
+	"engine.HeldBy.Limit":           limitID,
+	"engine.HeldBy.Key":             limitKey,
+	"engine.HeldBy.Scope":           "a scope's name",
+	"engine.Rehearsal.Method":       "what is done",
+	"engine.Rehearsal.URL":          place,
 	"engine.LimitStats.ID":          limitID,
 	"engine.LimitStats.Key":         limitKey,
 	"engine.ScopeStats.Origin":      place,
@@ -91,6 +102,23 @@ var public = map[string]string{
 	"throttle.Permit.Limit":                   limitID,
 	"throttle.Permit.Key":                     limitKey,
 	"throttle.Permit.Origin":                  place,
+	"throttle.Permit.Account":                 accountName,
+	"throttle.Permit.Egress":                  egressName,
+	"throttle.Parts.Account":                  accountName,
+	"throttle.Parts.Key":                      limitKey,
+	"throttle.Parts.Egress":                   egressName,
+	"throttle.Subject.LimitID":                limitID,
+	"throttle.Subject.Method":                 "what is done",
+	"throttle.Subject.Path":                   place,
+	"throttle.Filter.Account":                 accountName,
+	"throttle.Filter.Egress":                  egressName,
+	"throttle.Filter.Key":                     limitKey,
+	"throttle.Filter.LimitID":                 limitID,
+	"throttle.Filter.Method":                  "what is done",
+	"throttle.Filter.PathPrefix":              place,
+	"throttle.Filter.Reason":                  "an operator's own words",
+	"throttle.ForeseenCharge.ID":              limitID,
+	"throttle.ForeseenCharge.Key":             limitKey,
 	"throttle.Scope.Origin":                   place,
 	"throttle.Scope.Name":                     "a scope's name",
 	"throttle/feedback.Answer.Limit":          limitID,
@@ -111,11 +139,13 @@ var public = map[string]string{
 }
 
 const (
-	limitID    = "the id of a limit"
-	limitKey   = "a key of a limit, such as a symbol, which is what is counted by"
-	place      = "a place in the network"
-	serverWord = "a word of the server's"
-	claim      = "a claim, which the server reads in clear"
+	limitID     = "the id of a limit"
+	limitKey    = "a key of a limit, such as a symbol, which is what is counted by"
+	accountName = "the caller's name of an account"
+	egressName  = "the caller's name of a way out"
+	place       = "a place in the network"
+	serverWord  = "a word of the server's"
+	claim       = "a claim, which the server reads in clear"
 )
 
 // urls are fields with a URL or a path: the place may be printed, and user, password,

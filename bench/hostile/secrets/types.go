@@ -74,6 +74,13 @@ var types = slices.Concat(
 		reflect.TypeFor[feedback.Feedback](), reflect.TypeFor[feedback.Header](), reflect.TypeFor[feedback.HeaderUsage](),
 		reflect.TypeFor[feedback.Reader](), reflect.TypeFor[feedback.ResetForm](), reflect.TypeFor[feedback.Usage](),
 	},
+	[]reflect.Type{
+		reflect.TypeFor[engine.Charged](), reflect.TypeFor[engine.Explanation](), reflect.TypeFor[engine.Halt](), reflect.TypeFor[engine.HaltStats](),
+		reflect.TypeFor[engine.HeldBy](), reflect.TypeFor[engine.Rehearsal](),
+		reflect.TypeFor[throttle.By](), reflect.TypeFor[throttle.Filter](), reflect.TypeFor[throttle.Forecast](), reflect.TypeFor[throttle.ForeseenCharge](),
+		reflect.TypeFor[throttle.Halt](), reflect.TypeFor[throttle.HaltError](), reflect.TypeFor[throttle.Halts](), reflect.TypeFor[throttle.Parts](),
+		reflect.TypeFor[throttle.Subject](),
+	},
 )
 
 const module = "github.com/sluice-engine/sluice/"

@@ -21,6 +21,9 @@ func (l *Ledger) Adjust(now time.Duration, id string, of Parts, delta int64) err
 	} else {
 		m.window.relieve(l.now, min(-max(delta, -math.MaxInt64), maxWeight)) // the least int64 has no positive
 	}
+	if l.recorder != nil {
+		l.recordChange(m, delta)
+	}
 	// Even where room was taken, what blocked heads know of when it comes is void.
 	l.queue.freed(m, l.now, l.now)
 	l.comeBack(l.now, m)
@@ -43,7 +46,14 @@ func (l *Ledger) Sync(now time.Duration, id string, of Parts, used int64, window
 	if windowStart < 0 || windowStart > mostServerTime {
 		return nil
 	}
+	var before counted
+	if l.recorder != nil {
+		before = m.counted(l.now)
+	}
 	m.window.sync(l.now, min(max(used, 0), maxWeight), windowStart)
+	if l.recorder != nil {
+		l.recordRaise(m, before)
+	}
 	l.queue.freed(m, l.now, l.now)
 	l.comeBack(l.now, m)
 	return nil

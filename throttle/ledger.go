@@ -33,6 +33,8 @@ type Ledger struct {
 
 	filled   bool          // AssumeFull was called
 	filledAt time.Duration // when it was called last
+
+	recorder Recorder // nil: nothing is written down
 }
 
 const unset = time.Duration(math.MinInt64) // no instant was given yet
@@ -154,6 +156,9 @@ func (l *Ledger) grant(now time.Duration, p *Permit) {
 	if p.path.route.from != nil {
 		l.setAside(now, p)
 	}
+	if l.recorder != nil {
+		p.flight = l.recorder.Granted(now, p)
+	}
 }
 
 // Settle says what became of a granted permit and makes p Idle. A permit that is
@@ -190,6 +195,9 @@ func (l *Ledger) Settle(now time.Duration, p *Permit, o Outcome) {
 		l.lost.add(now, p, o.Fate)
 	default:
 		l.answered(now, p, o)
+	}
+	if l.recorder != nil {
+		l.recorder.Settled(now, p, o)
 	}
 	p.state = Idle // last: one that tears the ledger here is in flight still
 }

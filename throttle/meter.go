@@ -14,6 +14,7 @@ type meter struct {
 	// What few meters need; nil until they do.
 	lost *lostWeights
 	pace *pace
+	note *Note
 
 	rule   *rule
 	window window
@@ -252,6 +253,9 @@ func (l *Ledger) makeMeter(now time.Duration, r *rule, of *Parts) *meter {
 	// What is seen for the first time may have been used before the crash.
 	if l.fillsNew(now, r) {
 		m.window.fill(l.filledAt)
+		if b, ok := m.window.(*lifetime); ok && l.recorder != nil {
+			l.recordBudget(m, b)
+		}
 	}
 	return m
 }

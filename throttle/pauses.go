@@ -310,11 +310,22 @@ func (l *Ledger) wakePaused(now time.Duration) {
 // scope that is not told apart so.
 func (l *Ledger) Pause(now time.Duration, s Scope, until time.Duration) error {
 	now = l.at(now)
+	until = min(until, now+l.options.MaxPause) // before any sum is made with it
+	if err := l.pause(now, s, until); err != nil {
+		return err
+	}
+	if l.recorder != nil && until > now {
+		l.recorder.Paused(now, s, until)
+	}
+	return nil
+}
+
+func (l *Ledger) pause(now time.Duration, s Scope, until time.Duration) error {
 	ps := l.pauses
 	if err := ps.check(s); err != nil {
 		return err
 	}
-	until = min(until, now+l.options.MaxPause) // before any sum is made with it
+	until = min(until, now+l.options.MaxPause)
 	if until <= now {
 		return nil
 	}
@@ -362,6 +373,9 @@ func (l *Ledger) Resume(now time.Duration, s Scope) error {
 	})
 	ps.version++
 	ps.settle(now, len(ps.troubled))
+	if l.recorder != nil {
+		l.recorder.Resumed(now, s)
+	}
 	return nil
 }
 

@@ -59,6 +59,7 @@ type Permit struct {
 	turn
 	path    *path         // what is charged; kept from Acquire to the end
 	table   uint32        // of the ledger's tables, the one it was granted under
+	flight  uint32        // of a Recorder; valid while granted
 	cost    int64         // weight charged to the named limit itself
 	granted time.Duration // or, while it is queued, when that began
 }

@@ -9,6 +9,9 @@ import "time"
 func (l *Ledger) Adopt(now time.Duration, p *Permit) error {
 	now = l.at(now)
 	was := p.path
+	if l.recorder != nil && p.state == Granted {
+		l.recorder.Settled(now, p, Outcome{Fate: NeverSent}) // it gets another number
+	}
 	p.Reset()
 	if r := l.table.routes[p.Limit]; r != nil {
 		_ = r.weigh(p) // it sets the weight; that it never fits any more is no matter
@@ -50,7 +53,13 @@ func (l *Ledger) remains(now time.Duration, was *path) *path {
 // as spent until Sync brings a number that the server read after now, by a
 // clock that SetClock has made known. What is seen later, such as another key, is covered too.
 func (l *Ledger) AssumeFull(now time.Duration) {
-	now = l.at(now)
+	l.assumeFull(l.at(now))
+	if l.recorder != nil {
+		l.recordFull()
+	}
+}
+
+func (l *Ledger) assumeFull(now time.Duration) {
 	l.filled, l.filledAt = true, now
 	for _, r := range l.table.rules {
 		if r.By == 0 {
@@ -75,7 +84,7 @@ func (l *Ledger) Successor(now time.Duration, limits []Limit) (*Ledger, error) {
 	if l.now != unset {
 		now = max(now, l.now)
 	}
-	next.now, next.seq, next.tables = now, l.seq, l.tables
+	next.now, next.seq, next.tables, next.recorder = now, l.seq, l.tables, l.recorder
 	whole(func() { next.inheritPauses(l.pauses) })
 	for id, r := range next.table.rules {
 		if old := l.table.rules[id]; old != nil {

@@ -102,7 +102,7 @@ func (r *rule) idle(now time.Duration) bool {
 func (m *meter) move(now time.Duration, r *rule, t *terms) {
 	was, quota := m.window, m.terms.quota
 	kind := m.rule.Window
-	m.rule, m.terms, m.paths = r, t, 0
+	m.rule, m.terms, m.paths, m.note = r, t, 0, nil
 	if kind == r.Window {
 		was.resize(now, t)
 		return

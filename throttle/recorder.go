@@ -1,0 +1,143 @@
+package throttle
+
+import "time"
+
+// Recorder writes down what must be known of a ledger once its process has ended.
+// The ledger calls it on its own goroutine, in the middle of its work: a Recorder
+// returns at once, does not fail, and calls nothing of the ledger.
+//
+// What a grant takes is told before the ledger's caller learns of the grant, so that
+// no request can have left of which nothing was written. Everything else is told
+// right after it was done.
+type Recorder interface {
+	// Granted is told of a permit that is in flight from now on, and returns a number
+	// that no other permit in flight has; see Permit.Flight.
+	Granted(now time.Duration, p *Permit) (flight uint32)
+	// Settled is told what became of a permit in flight, or that it is in flight under
+	// another number, which is the same as NeverSent.
+	Settled(now time.Duration, p *Permit, o Outcome)
+	// Spent is told that w counts as answered now beside all permits; below zero, so
+	// much was taken back.
+	Spent(now time.Duration, n *Note, w int64)
+	// Budgeted is told all that counts as spent of a Lifetime budget beside what is in
+	// flight; assumed says that it is a guess made after a failure.
+	Budgeted(now time.Duration, n *Note, spent int64, assumed bool)
+	// Filled is told that every window counts as full, but for Lifetime budgets.
+	Filled(now time.Duration)
+	// Paused is told of a pause that is not shortened by this, and Resumed of its end.
+	Paused(now time.Duration, s Scope, until time.Duration)
+	Resumed(now time.Duration, s Scope)
+}
+
+// Note is what a Recorder needs to know of one meter. The ledger keeps it as long as
+// the meter, and its limit, stay as they are.
+type Note struct {
+	Limit string
+	Parts Parts
+	Terms
+	// Number and Series are for the Recorder alone; zero at first.
+	Number, Series uint32
+}
+
+// Terms are what a limit's meters remember, and for how long. Spans are of the
+// ledger's clock.
+type Terms struct {
+	Window Window
+	// Keep is how long after its answer a permit may matter still; zero if it does not,
+	// or for ever. Of a Concurrency limit it is about what others hold.
+	Keep time.Duration
+	// A Leaky counter falls by Rate every Drain.
+	Rate  int64
+	Drain time.Duration
+	// MaxDelay and CloseDelay are how long a permit that was given up counts as in
+	// flight, by its Fate.
+	MaxDelay, CloseDelay time.Duration
+}
+
+// Record has r told from now on, before anything was asked of the ledger but Restore.
+// A Successor tells it as well.
+func (l *Ledger) Record(r Recorder) { l.recorder = r }
+
+// Flight is the number that a Recorder gave a granted permit.
+func (p *Permit) Flight() uint32 { return p.flight }
+
+// Charges is how many meters a granted permit is charged to.
+func (p *Permit) Charges() int { return len(p.path.charges) }
+
+// Charge returns the i-th meter that a granted permit is charged to, and how much.
+func (p *Permit) Charge(i int) (*Note, int64) {
+	return p.path.charges[i].meter.noted(), p.weight(i)
+}
+
+// noted returns what is written of m.
+func (m *meter) noted() *Note {
+	if m.note == nil {
+		m.note = &Note{Limit: m.rule.ID, Parts: Parts{Key: m.key}, Terms: m.rule.terms.written(m.rule.Window)}
+	}
+	return m.note
+}
+
+func (t *terms) written(kind Window) Terms {
+	w := Terms{Window: kind, Keep: t.hold, MaxDelay: t.maxDelay, CloseDelay: t.closeDelay}
+	switch kind {
+	case Leaky:
+		w.Keep, w.Rate, w.Drain = 0, t.rate, t.drain
+	case Concurrency:
+		w.Keep = t.maxDelay
+	case Lifetime:
+		w.Keep = 0
+	}
+	return w
+}
+
+// counted is what a window counts as answered: by its log, or as it is, and by the
+// server's windows.
+type counted struct{ used, worst int64 }
+
+func (m *meter) counted(now time.Duration) counted {
+	log := logOf(m.window)
+	if log == nil {
+		return counted{used: m.rule.terms.quota - m.window.room(now) - m.window.inFlight()}
+	}
+	log.log.expire(now)
+	c := counted{used: log.log.sum}
+	if f, ok := m.window.(*fixed); ok && f.advance(now) {
+		c.worst = f.worst()
+	}
+	return c
+}
+
+// recordRaise has what m counts more than before written down.
+func (l *Ledger) recordRaise(m *meter, before counted) {
+	if b, ok := m.window.(*lifetime); ok {
+		l.recordBudget(m, b)
+		return
+	}
+	after := m.counted(l.now)
+	if w := max(after.used-before.used, after.worst-before.worst); w > 0 {
+		l.recorder.Spent(l.now, m.noted(), w)
+	}
+}
+
+// recordChange has written down that delta was spent by others, or given back.
+func (l *Ledger) recordChange(m *meter, delta int64) {
+	if b, ok := m.window.(*lifetime); ok {
+		l.recordBudget(m, b)
+		return
+	}
+	l.recorder.Spent(l.now, m.noted(), min(max(delta, -maxWeight), maxWeight))
+}
+
+func (l *Ledger) recordBudget(m *meter, b *lifetime) {
+	l.recorder.Budgeted(l.now, m.noted(), b.spent, b.assumed)
+}
+
+// recordFull has written down that every window counts as full.
+func (l *Ledger) recordFull() {
+	l.eachMeter(func(m *meter) {
+		if b, ok := m.window.(*lifetime); ok {
+			l.recordBudget(m, b)
+		}
+	})
+	l.recorder.Filled(l.now) // last: with it all is told
+}

@@ -50,6 +50,11 @@ type Config struct {
 
 	Slots int // request actors that live again at most; zero means as many as there are requests at once
 
+	// Of an engine with a memory; zero and nil otherwise.
+	Epoch      time.Time                         // instant zero of the ledger's clock, if Ledger has begun already
+	After      func(func())                      // has a granted ticket leave once that is remembered; nil means at once
+	NonceFloor func(lane string) auth.NonceFloor // where nonces are remembered
+
 	Logger *slog.Logger
 }
 
@@ -67,6 +72,7 @@ type System struct {
 	newThrottler *throttler.Throttler // what survives the failures of these two; the supervisor's
 	newTimesync  *timesync.Timesync
 	clock        *timesync.Clock
+	signers      auth.Clock // what signers are handed of it
 	requests     *request.Carrier
 	permits      *permit.Issuer // for what is no request
 	exits        exits          // whose doors the supervisor writes and every request reads
@@ -90,7 +96,7 @@ func Start(config Config) (*System, error) {
 	}
 	s := &System{
 		config:     config,
-		epoch:      time.Now(),
+		epoch:      config.begun(),
 		supervisor: mailbox.NewAddress(),
 		throttler:  mailbox.NewAddress(),
 		exits:      newExits(config),
@@ -98,19 +104,11 @@ func Start(config Config) (*System, error) {
 		closing:    make(chan struct{}),
 		ended:      make(chan struct{}),
 	}
-	config.Clock.Epoch = s.epoch
-	s.clock = timesync.NewClock(config.Clock, config.Trust, config.Sample != nil)
-	if config.Sample != nil {
-		s.timesync = mailbox.NewAddress()
-		s.newTimesync = timesync.New(timesync.Needs{
-			Sample: config.Sample, Clock: s.clock, Epoch: s.epoch, Logger: config.Logger,
-			Address: s.timesync, Told: s.throttler,
-		})
-	}
+	s.followTime(config)
 	s.newThrottler = throttler.New(throttler.Needs{
 		Halts: config.Halts, Ledger: config.Ledger, Limits: config.Limits, Tariffs: s.tariffsOf(config.Limits), Options: config.Throttle,
 		Epoch: s.epoch, Clock: s.clock.Published(),
-		Timesync: s.timesyncOrNobody(), Logger: config.Logger, Address: s.throttler,
+		Timesync: s.timesyncOrNobody(), Logger: config.Logger, Address: s.throttler, After: config.After,
 	})
 	s.actors = newActorSystem()
 	s.requests = request.NewCarrier(s.requestNeeds())
@@ -122,12 +120,37 @@ func Start(config Config) (*System, error) {
 	return s, nil
 }
 
+// followTime prepares what is known of the server's clock, and who reads it.
+func (s *System) followTime(config Config) {
+	config.Clock.Epoch = s.epoch
+	s.clock = timesync.NewClock(config.Clock, config.Trust, config.Sample != nil)
+	s.signers = s.clock.ForSigners()
+	if config.NonceFloor != nil {
+		s.signers = auth.Remember(s.signers, config.NonceFloor)
+	}
+	if config.Sample != nil {
+		s.timesync = mailbox.NewAddress()
+		s.newTimesync = timesync.New(timesync.Needs{
+			Sample: config.Sample, Clock: s.clock, Epoch: s.epoch, Logger: config.Logger,
+			Address: s.timesync, Told: s.throttler,
+		})
+	}
+}
+
+// begun is instant zero.
+func (c *Config) begun() time.Time {
+	if c.Epoch.IsZero() {
+		return time.Now()
+	}
+	return c.Epoch
+}
+
 func (s *System) requestNeeds() request.Needs {
 	return request.Needs{
 		Plan: s.config.Request, Epoch: s.epoch, Spawner: s.actors.Root.Copy().WithGuardian(stopFailed{}),
 		Supervisor: s.supervisor, Throttler: s.throttler, Timesync: s.timesyncOrNobody(),
 		Enter: s.enterPool, Held: s.newThrottler.Held, Gated: s.newThrottler.Gated, Outdated: s.newThrottler.Outdated, Tariffs: s.newThrottler.Tariffs,
-		Clock: s.clock.ForSigners(), TimeKnown: s.clock.Known,
+		Clock: s.signers, TimeKnown: s.clock.Known,
 		Halts: s.config.Halts, Slots: s.config.Slots, Closing: s.closing, Logger: s.config.Logger,
 	}
 }
@@ -196,7 +219,7 @@ func (s *System) Begin() {
 
 // Clock returns the server's time as it is known; without a source of it, the
 // local clock, taken at its word.
-func (s *System) Clock() auth.Clock { return s.clock.ForSigners() }
+func (s *System) Clock() auth.Clock { return s.signers }
 
 // Auth returns what signs an account's requests that ask for it, and nil if nothing
 // does. The empty name is the default account's. It is false if there is no such account.

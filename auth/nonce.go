@@ -58,6 +58,7 @@ const (
 // Invariant: every nonce given is greater than all before it, and with a floor not
 // greater than what was stored before it was given.
 type nonceSource struct {
+	name string // in the registry
 	unit time.Duration
 	used atomic.Int64 // when it was last looked up, in ns: written under the registry's lock for reading
 
@@ -66,15 +67,20 @@ type nonceSource struct {
 	reserved uint64     // in the floor: a later process begins above
 	raised   time.Duration
 	raisedAt time.Time // of the wall clock it was raised by
+	keeper   keeper    // that floor is of; nil if no memory was met
+	floor    NonceFloor
 }
 
 // next returns the next nonce: the time in units, or one more than the last,
 // whichever is greater. Starting from the time keeps the sequence rising across
 // restarts, as long as fewer nonces are used than units pass. Keys must not change
 // to a coarser unit: their nonces would start below old ones.
-func (s *nonceSource) next(now, local time.Time, rule NonceRule) (uint64, error) {
+func (s *nonceSource) next(now, local time.Time, rule NonceRule, k keeper) (uint64, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if rule.Floor == nil && k != nil {
+		rule.Floor = s.floorOf(k)
+	}
 	n, until := max(s.last+1, s.units(now)), uint64(0)
 	if rule.Floor != nil && n > s.reserved {
 		stored, err := rule.Floor.Load() // another process may have gone on
@@ -95,6 +101,15 @@ func (s *nonceSource) next(now, local time.Time, rule NonceRule) (uint64, error)
 	}
 	s.last = n
 	return n, nil
+}
+
+// floorOf returns the floor that a memory has for the key. Another memory than the
+// one before knows nothing of what that has. It requires that mu is held.
+func (s *nonceSource) floorOf(k keeper) NonceFloor {
+	if s.keeper != k {
+		s.keeper, s.floor, s.reserved = k, k.nonceFloor(s.name), 0
+	}
+	return s.floor
 }
 
 func (s *nonceSource) tooFar(n uint64, local time.Time, rule NonceRule) error {
@@ -168,7 +183,7 @@ func (r *nonceRegistry) of(key Secret, unit time.Duration) *nonceSource {
 		if len(r.sources) >= manyNonces {
 			r.forget(now)
 		}
-		s = &nonceSource{unit: unit, last: r.forgotten[unit]}
+		s = &nonceSource{name: name, unit: unit, last: r.forgotten[unit]}
 		r.sources[name] = s
 	}
 	s.used.Store(now.UnixNano())
@@ -191,7 +206,8 @@ func (r *nonceRegistry) forget(now time.Time) {
 
 // nextNonce returns the next nonce of a key.
 func nextNonce(key Secret, clock Clock, unit time.Duration, rule NonceRule) (uint64, error) {
-	return nonces.of(key, unit).next(clock.Now(), time.Now(), rule)
+	k, _ := clock.(keeper)
+	return nonces.of(key, unit).next(clock.Now(), time.Now(), rule, k)
 }
 
 func raiseNonce(key Secret, clock Clock, unit time.Duration, rule NonceRule) bool {

@@ -59,6 +59,11 @@ type Config struct {
 	// Throttle tunes the queue for the limits: share, margin, ageing, bounds.
 	// Its zero value uses the whole of every quota, in strict priority.
 	Throttle throttle.Options
+	// Memory keeps what was spent, lost and paused, and how far nonces were used, over
+	// a restart, one by kill -9 included: see File. A limit of which it knows nothing
+	// begins unused, and so does everything with a memory that never was written. With
+	// it a request costs some 2 % more. Nil forgets.
+	Memory Memory
 	// Feedback reads what answers say about limits: pauses, usage, the server's
 	// time. Nil means feedback.RetryAfter; use feedback.Join to add to it. It
 	// runs on the caller's goroutine, and must be safe for concurrent use.

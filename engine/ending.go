@@ -81,6 +81,9 @@ func (e *Engine) Close() error {
 
 // stop cuts short what is left, and waits for it to be gone.
 func (e *Engine) stop() error {
+	if e.journal != nil {
+		e.journal.Hasten()
+	}
 	e.system.Close()
 	e.ending.begin.Do(func() { go e.end() })
 	patience := time.NewTimer(closePatience)
@@ -103,6 +106,7 @@ func (e *Engine) end() {
 	_ = e.system.Wait(context.Background()) // fails only with its context
 	e.system.Outside().Await()
 	e.ending.disconnect()
+	e.forget()
 	e.scribe.Close(logPatience)
 	close(e.ending.ended)
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/sluice-engine/sluice/actors"
 	"github.com/sluice-engine/sluice/actors/request"
 	"github.com/sluice-engine/sluice/auth"
+	"github.com/sluice-engine/sluice/internal/journal"
 	"github.com/sluice-engine/sluice/internal/scribe"
 	"github.com/sluice-engine/sluice/internal/wire"
 	"github.com/sluice-engine/sluice/messages"
@@ -41,8 +42,9 @@ type Engine struct {
 	baseOrigin     string                  // as a URL; empty without a base URL
 	scribe         *scribe.Scribe          // writes what the actors log
 	ending         ending
-	halts          throttle.Halts // what is halted
-	foreign        foreign        // origins that Resign has warned of
+	halts          throttle.Halts   // what is halted
+	foreign        foreign          // origins that Resign has warned of
+	journal        *journal.Journal // nil without a Config.Memory
 }
 
 // New checks the whole configuration, reports every mistake in one error, and
@@ -69,7 +71,13 @@ func New(config Config) (*Engine, error) {
 		e.baseOrigin = p.base.Origin.String()
 	}
 	e.limited.Store(len(p.Limits) > 0)
-	if e.system, err = actors.Start(p.system(e)); err != nil {
+	parts := p.system(e)
+	if err := e.remember(p, &parts); err != nil {
+		e.scribe.Close(logPatience)
+		return nil, err
+	}
+	if e.system, err = actors.Start(parts); err != nil {
+		e.forget()
 		return nil, err
 	}
 	// The first look at the server's clock goes through e.system, which must

@@ -44,7 +44,8 @@ type Note struct {
 type Terms struct {
 	Window Window
 	// Keep is how long after its answer a permit may matter still; zero if it does not,
-	// or for ever. Of a Concurrency limit it is about what others hold.
+	// or for ever. Of a Leaky one it is how long a full counter takes to empty, of a
+	// Concurrency limit it is about what others hold.
 	Keep time.Duration
 	// A Leaky counter falls by Rate every Drain.
 	Rate  int64
@@ -81,7 +82,7 @@ func (t *terms) written(kind Window) Terms {
 	w := Terms{Window: kind, Keep: t.hold, MaxDelay: t.maxDelay, CloseDelay: t.closeDelay}
 	switch kind {
 	case Leaky:
-		w.Keep, w.Rate, w.Drain = 0, t.rate, t.drain
+		w.Keep, w.Rate, w.Drain = t.emptying(), t.rate, t.drain
 	case Concurrency:
 		w.Keep = t.maxDelay
 	case Lifetime:

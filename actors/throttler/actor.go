@@ -27,6 +27,7 @@ type Needs struct {
 	Timesync protocol.Recipient // nil without a source of time
 	Logger   *slog.Logger
 	Address  mailbox.Address // where the throttler is told things
+	After    func(func())    // has a granted ticket leave once that is remembered; nil means at once
 }
 
 // Throttler is what outlives the failures of the actor.
@@ -47,6 +48,7 @@ func New(needs Needs) *Throttler {
 	t.desk = NewDesk(needs.Ledger, needs.Limits, needs.Options, t)
 	t.tariffs.Store(needs.Tariffs)
 	t.desk.Obey(needs.Halts)
+	t.desk.after = needs.After
 	return t
 }
 

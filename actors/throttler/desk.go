@@ -41,6 +41,8 @@ type Desk struct {
 	waits  map[string]time.Duration         // when it was told last that a route waits
 	lost   map[instance]time.Duration       // until when lost permits hold most of a limit, as was last told
 
+	after func(func()) // does something once all is remembered that was granted before; nil does it at once
+
 	crashed bool            // the ledger is torn: Recover makes another
 	failed  *ticket.Ticket  // whose word it was torn by; nil if it was none's
 	warned  map[string]bool // what has been warned of once
@@ -175,7 +177,19 @@ func (d *Desk) isBrief(now time.Duration, hold throttle.Hold) bool {
 func (d *Desk) pass(t *ticket.Ticket) {
 	t.Charged = t.Permit.Charged()
 	t.Passed = true // before the pool has it: a caller who leaves is followed there
-	t.Pool.Tell(ticket.AcquireLease{Ticket: t})
+	d.toPool(t, ticket.AcquireLease{Ticket: t})
+}
+
+// toPool tells the pool of a ticket that was passed on. Where a grant has to be
+// remembered first, what follows it waits as well: a pool is told nothing of a ticket
+// that it has not got.
+func (d *Desk) toPool(t *ticket.Ticket, word any) {
+	if d.after == nil {
+		t.Pool.Tell(word)
+		return
+	}
+	pool := t.Pool // by then the ticket may be its request's again
+	d.after(func() { pool.Tell(word) })
 }
 
 // dismiss takes a ticket out of the book, and answers it. Its caller may have
@@ -271,7 +285,7 @@ func (d *Desk) tellLost(now time.Duration) {
 func (d *Desk) Abandon(now time.Duration, t *ticket.Ticket) {
 	switch {
 	case t.Passed:
-		t.Pool.Tell(ticket.AbandonLease{Ticket: t})
+		d.toPool(t, ticket.AbandonLease{Ticket: t})
 	case t.Permit.State() == throttle.Queued:
 		d.ledger.Cancel(now, &t.Permit)
 		d.tickets.remove(t)
@@ -285,7 +299,7 @@ func (d *Desk) Abandon(now time.Duration, t *ticket.Ticket) {
 func (d *Desk) Expire(now time.Duration, t *ticket.Ticket) {
 	switch {
 	case t.Passed:
-		t.Pool.Tell(ticket.ExpireLease{Ticket: t})
+		d.toPool(t, ticket.ExpireLease{Ticket: t})
 	case t.Permit.State() == throttle.Queued:
 		err := d.ledger.Expire(now, &t.Permit)
 		d.dismiss(t, err)

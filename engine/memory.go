@@ -1,0 +1,60 @@
+package engine
+
+import (
+	"time"
+
+	"github.com/sluice-engine/sluice/actors"
+	"github.com/sluice-engine/sluice/auth"
+	"github.com/sluice-engine/sluice/memory"
+	"github.com/sluice-engine/sluice/memory/journal"
+)
+
+// Memory is where an engine keeps what it must know after its process has ended: what
+// was spent of every limit, what was lost, what is paused, and how far the nonces of
+// its keys may have been used. File is one; a store of another kind takes its place by
+// doing what memory.Memory asks for. No secret is kept there: a key is named by a
+// checksum of it.
+type Memory = memory.Memory
+
+// File is a Memory in a file of this machine's, which is made if it is not there. One
+// engine at a time can have it: another gets ErrMemoryInUse from New. It survives the
+// end of the process, kill -9 included. After a crash of the machine, or if the file
+// is damaged, every limit counts as full at first, and the log says so; a damaged file
+// is kept under another name. See memory.File.
+func File(path string) Memory { return memory.File(path) }
+
+// ErrMemoryInUse means that another engine has the memory open.
+var ErrMemoryInUse = memory.ErrInUse
+
+// remember has an engine begin with what a memory holds, and write down what it does
+// from then on.
+func (e *Engine) remember(p *plan, parts *actors.Config) error {
+	if p.Memory == nil {
+		return nil
+	}
+	parts.Epoch = time.Now()
+	j, past, err := journal.Open(journal.Needs{
+		Memory: p.Memory, Clock: memory.ThisMachine(), Epoch: parts.Epoch, Warn: e.scribe.Logger().Warn,
+	})
+	if err != nil {
+		return err
+	}
+	p.ledger.Record(j)
+	p.ledger.Restore(time.Since(parts.Epoch), past)
+	parts.NonceFloor = func(lane string) auth.NonceFloor { return j.Floor(lane) }
+	if j.TakesTime() {
+		parts.After = j.After
+	}
+	e.journal = j
+	return nil
+}
+
+// forget gives the memory back, once nothing is left that could be told it.
+func (e *Engine) forget() {
+	if e.journal == nil {
+		return
+	}
+	if err := e.journal.Close(); err != nil {
+		e.scribe.Logger().Warn("the memory could not be closed: after the next start limits may count as full at first", "error", err)
+	}
+}

@@ -1,0 +1,183 @@
+package journal
+
+import (
+	"errors"
+	"time"
+
+	"github.com/sluice-engine/sluice/memory"
+)
+
+// post is what stands between a journal and a store that takes its time: one
+// goroutine, which appends all that has gathered at once, and then lets those leave
+// that waited for it, in their order. While the store fails they wait on: it is tried
+// again, with growing pauses, until it does not, or the journal is to end.
+type post struct {
+	journal *Journal
+	store   memory.Store
+	wake    chan struct{} // has room for one
+	end     chan struct{} // closed by hasten
+	ended   chan struct{}
+
+	// Guarded by the journal's lock.
+	frames []byte                  // still to be appended
+	leave  []func(remembered bool) // once those are
+}
+
+func newPost(j *Journal, store memory.Store) *post {
+	p := &post{journal: j, store: store, wake: make(chan struct{}, 1), end: make(chan struct{}), ended: make(chan struct{})}
+	go p.run()
+	return p
+}
+
+// append requires that the journal's lock is held.
+func (p *post) append(frame []byte) {
+	p.frames = append(p.frames, frame...)
+	p.ring()
+}
+
+// After calls something once all is remembered that the journal was told before: at
+// once, on the caller's goroutine, if the memory does not take its time or is to end,
+// and otherwise on another one, in the order of the calls.
+func (j *Journal) After(leave func()) { j.after(func(bool) { leave() }) }
+
+// TakesTime reports whether After may have somebody wait.
+func (j *Journal) TakesTime() bool { return j.post != nil }
+
+func (j *Journal) after(leave func(remembered bool)) {
+	j.mu.Lock()
+	if j.post != nil && !j.hastens {
+		j.post.leave = append(j.post.leave, leave)
+		j.mu.Unlock()
+		j.post.ring()
+		return
+	}
+	j.mu.Unlock()
+	leave(j.post == nil)
+}
+
+func (p *post) ring() {
+	select {
+	case p.wake <- struct{}{}:
+	default:
+	}
+}
+
+// patience is how long a nonce waits for the store.
+const patience = 10 * time.Second
+
+var errNotRemembered = errors.New("memory: it could not be remembered in time that a nonce is used")
+
+// wait returns once all is remembered that was appended before.
+func (j *Journal) wait() error {
+	done := make(chan bool, 1)
+	j.after(func(remembered bool) { done <- remembered })
+	late := time.NewTimer(patience)
+	defer late.Stop()
+	select {
+	case remembered := <-done:
+		if remembered {
+			return nil
+		}
+	case <-late.C:
+	}
+	return errNotRemembered
+}
+
+func (p *post) run() {
+	defer close(p.ended)
+	for {
+		select {
+		case <-p.wake:
+			p.deliver()
+		case <-p.end:
+			p.deliver()
+			return
+		}
+	}
+}
+
+// deliver takes what has gathered, and is done with it when the store is. Once much
+// was appended, what matters still is put in the place of all instead.
+func (p *post) deliver() {
+	j := p.journal
+	j.mu.Lock()
+	frames, leave := p.frames, p.leave
+	p.frames, p.leave = nil, nil
+	var all []byte
+	if j.isLong() {
+		all = j.beginAnew()
+	}
+	j.mu.Unlock()
+	ok := true
+	switch {
+	case all != nil:
+		anew, err := rewrite(all)
+		ok = err == nil && p.persist(func() error { return p.store.Replace(anew) })
+		j.goOn(anew, len(all), ok)
+	case len(frames) > 0:
+		ok = p.persist(func() error { return p.store.Append(frames) })
+	}
+	for _, do := range leave {
+		do(ok)
+	}
+}
+
+// goOn has the journal go on from what it was written anew as.
+func (j *Journal) goOn(anew []byte, from int, ok bool) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if ok {
+		j.written += uint64(len(anew))
+		j.base = len(anew)
+		j.history = append(anew, j.history[from:]...)
+	}
+}
+
+const (
+	firstPause = 50 * time.Millisecond
+	mostPause  = time.Second
+)
+
+// persist writes until that succeeds, which it reports, or the journal is closed.
+func (p *post) persist(write func() error) bool {
+	for pause, told := firstPause, false; ; pause = min(2*pause, mostPause) {
+		err := write()
+		if err == nil {
+			return true
+		}
+		if !told {
+			told = true
+			p.journal.warn("the memory does not take what is spent: requests wait until it does", "error", err)
+		}
+		select {
+		case <-time.After(pause):
+		case <-p.end:
+			return false
+		}
+	}
+}
+
+// Hasten has nobody wait for the memory any longer: the engine is about to end. What
+// it is told from now on Close writes.
+func (j *Journal) Hasten() {
+	if j.post == nil {
+		return
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if !j.hastens {
+		j.hastens = true
+		close(j.post.end)
+	}
+}
+
+// close writes what is still to be written, and gives the store back.
+func (p *post) close() error {
+	p.journal.Hasten()
+	<-p.ended
+	var err error
+	if len(p.frames) > 0 {
+		err = p.store.Append(p.frames)
+	}
+	return errors.Join(err, p.store.Close())
+}

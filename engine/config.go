@@ -60,7 +60,7 @@ type Config struct {
 	// Its zero value uses the whole of every quota, in strict priority.
 	Throttle throttle.Options
 	// Memory keeps what was spent, lost and paused, and how far nonces were used, over
-	// a restart, one by kill -9 included: see File. A limit of which it knows nothing
+	// a restart, one by kill -9 included: see MemoryFile. A limit of which it knows nothing
 	// begins unused, and so does everything with a memory that never was written. With
 	// it a request costs some 2 % more. Nil forgets.
 	Memory Memory

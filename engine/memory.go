@@ -11,17 +11,17 @@ import (
 
 // Memory is where an engine keeps what it must know after its process has ended: what
 // was spent of every limit, what was lost, what is paused, and how far the nonces of
-// its keys may have been used. File is one; a store of another kind takes its place by
+// its keys may have been used. MemoryFile is one; a store of another kind takes its place by
 // doing what memory.Memory asks for. No secret is kept there: a key is named by a
 // checksum of it.
 type Memory = memory.Memory
 
-// File is a Memory in a file of this machine's, which is made if it is not there. One
+// MemoryFile is a Memory in a file of this machine's, which is made if it is not there. One
 // engine at a time can have it: another gets ErrMemoryInUse from New. It survives the
 // end of the process, kill -9 included. After a crash of the machine, or if the file
 // is damaged, every limit counts as full at first, and the log says so; a damaged file
 // is kept under another name. See memory.File.
-func File(path string) Memory { return memory.File(path) }
+func MemoryFile(path string) Memory { return memory.File(path) }
 
 // ErrMemoryInUse means that another engine has the memory open.
 var ErrMemoryInUse = memory.ErrInUse

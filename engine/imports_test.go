@@ -28,7 +28,7 @@ var mayImport = map[string][]string{
 	"throttle/feedback":  {"throttle", "internal/clock", "internal/jsonpath", "internal/httpdate"},
 	"throttle/limitfile": {"throttle"},
 	"memory":             {},
-	"memory/journal":     {"memory", "throttle", "internal/quotient"},
+	"internal/journal":   {"memory", "throttle", "internal/quotient"},
 	"internal/jsontext":  {},
 	"internal/loan":      {},
 	"messages":           {"throttle", "internal/jsontext", "internal/loan"},
@@ -59,7 +59,7 @@ var mayImport = map[string][]string{
 	"engine": {
 		"actors", "actors/permit", "actors/pool", "actors/request", "actors/timesync", "messages", "messages/protocol",
 		"throttle", "throttle/feedback", "auth", "internal/clock", "internal/jsonpath", "internal/jsontext", "internal/scribe", "internal/wire", "internal/wire/dial",
-		"memory", "memory/journal",
+		"memory", "internal/journal",
 	},
 
 	// whoever stands outside

@@ -5,8 +5,8 @@ import (
 
 	"github.com/sluice-engine/sluice/actors"
 	"github.com/sluice-engine/sluice/auth"
+	"github.com/sluice-engine/sluice/internal/journal"
 	"github.com/sluice-engine/sluice/memory"
-	"github.com/sluice-engine/sluice/memory/journal"
 )
 
 // Memory is where an engine keeps what it must know after its process has ended: what
@@ -14,7 +14,7 @@ import (
 // its keys may have been used. MemoryFile is one; a store of another kind takes its place by
 // doing what memory.Memory asks for. No secret is kept there: a key is named by a
 // checksum of it.
-type Memory = memory.Memory
+type Memory interface{ memory.Memory }
 
 // MemoryFile is a Memory in a file of this machine's, which is made if it is not there. One
 // engine at a time can have it: another gets ErrMemoryInUse from New. It survives the
@@ -34,7 +34,7 @@ func (e *Engine) remember(p *plan, parts *actors.Config) error {
 	}
 	parts.Epoch = time.Now()
 	j, past, err := journal.Open(journal.Needs{
-		Memory: p.Memory, Clock: memory.ThisMachine(), Epoch: parts.Epoch, Warn: e.scribe.Logger().Warn,
+		Memory: p.Memory, Clock: memory.ThisMachine(), Now: func() time.Duration { return time.Since(parts.Epoch) }, Warn: e.scribe.Logger().Warn,
 	})
 	if err != nil {
 		return err

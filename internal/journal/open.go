@@ -11,8 +11,8 @@ import (
 // Needs are what a journal is handed.
 type Needs struct {
 	Memory memory.Memory
-	Clock  memory.Clock // of this machine
-	Epoch  time.Time    // instant zero of the ledger's clock
+	Clock  memory.Clock         // of this machine
+	Now    func() time.Duration // the ledger's clock
 	// Warn tells whoever runs the engine; args are as in slog. Any goroutine may call
 	// it, and it returns at once.
 	Warn func(text string, args ...any)
@@ -34,7 +34,7 @@ func Open(needs Needs) (*Journal, throttle.Past, error) {
 		series: 1, floors: map[string]*Floor{},
 	}
 	j.inPlace, _ = store.(memory.InPlace)
-	s, err := j.recall(held, needs.Epoch)
+	s, err := j.recall(held, needs.Now)
 	if err == nil {
 		j.history = s.frames()
 		j.base, j.written = len(j.history), uint64(len(j.history))
@@ -54,7 +54,7 @@ func Open(needs Needs) (*Journal, throttle.Past, error) {
 }
 
 // recall reads what a memory held, and goes over to this ledger's clock.
-func (j *Journal) recall(held memory.Held, epoch time.Time) (*state, error) {
+func (j *Journal) recall(held memory.Held, now func() time.Duration) (*state, error) {
 	s, err := replay(held.Records)
 	torn, why := held.Torn, held.Warning
 	if err != nil {
@@ -73,16 +73,21 @@ func (j *Journal) recall(held memory.Held, epoch time.Time) (*state, error) {
 	} else if why != "" {
 		j.warn("memory", "note", why)
 	}
-	now := time.Since(epoch)
-	zero := j.clock.Now() - now
-	if s.boot == j.clock.Boot && s.boot != "" && s.zero+s.latest <= zero+now {
-		s.shift(s.zero - zero)
-	} else {
-		s.shift(now - s.latest)
+	at := now()
+	s.goOver(j.clock.Boot, j.clock.Now()-at, at)
+	return s, nil
+}
+
+// goOver goes over to the clock of a ledger that begins at now, in a boot whose clock
+// showed zero at instant zero of it.
+func (s *state) goOver(boot string, zero, now time.Duration) {
+	shift := now - s.latest
+	if s.boot != "" && s.boot == boot && s.zero+s.latest <= zero+now {
+		shift = s.zero - zero
 	}
+	s.shift(shift)
 	s.giveUpFlights(now)
 	s.latest = max(s.latest, now)
-	s.begun, s.boot, s.zero = true, j.clock.Boot, zero
+	s.begun, s.boot, s.zero = true, boot, zero
 	s.settleGone(now)
-	return s, nil
 }

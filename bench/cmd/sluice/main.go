@@ -19,6 +19,7 @@ var verbs = []func() *cobra.Command{
 	newScaleCommand,
 	newLimitsCommand,
 	newRefereeCommand,
+	newMemoryCommand,
 	newHostileCommand,
 	newClockCommand,
 	newMutantsCommand,

@@ -25,7 +25,7 @@ func (j *Journal) beginAnew() []byte {
 
 // rewrite returns what matters still of frames.
 func rewrite(all []byte) ([]byte, error) {
-	s, err := replay(all)
+	s, err := replayOwn(all)
 	if err != nil {
 		return nil, fmt.Errorf("memory: what was written cannot be read: %w", err)
 	}
@@ -63,7 +63,7 @@ func (j *Journal) compact() {
 	rest := j.history[len(all):]
 	j.written += uint64(len(anew) + len(rest))
 	j.base = len(anew)
-	j.history = append(anew, rest...)
+	j.history, j.other = append(append(j.other[:0], anew...), rest...), j.history
 }
 
 // frames writes a state down, so that replay makes an equal one of it. Meters that

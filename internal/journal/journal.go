@@ -24,6 +24,7 @@ type Journal struct {
 	mu       sync.Mutex // guards what follows
 	history  []byte     // all frames since the store was last given others in place of all
 	base     int        // how much of it that was
+	other    []byte     // room for the next history
 	series   uint32     // of the numbers of meters: those of an earlier one are void
 	meters   uint32     // that have a number of this series
 	flights  uint32     // the most that there were at once
@@ -73,7 +74,7 @@ const compactAfter = 1 << 20
 // giveUp goes on without memory: whoever opens it next takes everything for full. It
 // requires that mu is held.
 func (j *Journal) giveUp(err error) {
-	j.lost, j.history = true, nil
+	j.lost, j.history, j.other = true, nil, nil
 	j.inPlace.Forsake()
 	j.warn("the memory cannot be written any more: the engine goes on without it, and after the next start every limit counts as full at first; make room on the disk and restart when that is convenient",
 		"error", err)

@@ -2,6 +2,7 @@ package journal
 
 import (
 	"cmp"
+	"encoding/binary"
 	"fmt"
 	"maps"
 	"math/bits"
@@ -44,7 +45,9 @@ type meterName struct {
 // often it is written anew.
 type account struct {
 	throttle.PastMeter
-	number uint32 // in a journal that is written anew
+	number uint32        // in a journal that is written anew
+	from   time.Duration // the cell of the last entry
+	to     time.Duration
 }
 
 type flight struct {
@@ -67,6 +70,23 @@ type gone struct {
 func newState() *state {
 	return &state{meters: map[meterName]*account{}, pauses: map[throttle.Scope]time.Duration{}, nonces: map[string]uint64{}}
 }
+
+// replayOwn is replay for what this process has written, and kept in memory: nothing
+// is to be said of checksums.
+func replayOwn(frames []byte) (*state, error) {
+	s := newState()
+	for len(frames) > 0 {
+		size, head := binary.Uvarint(frames)
+		end := head + int(size)
+		if err := s.read(frames[head:end]); err != nil {
+			return s, err
+		}
+		frames = frames[end+checksum:]
+	}
+	return s, nil
+}
+
+const checksum = 4 // bytes of it, behind a record
 
 // replay reads frames into a new state. With an error the state is what came before.
 func replay(frames []byte) (*state, error) {
@@ -171,7 +191,7 @@ func (s *state) meter(r *reader) {
 	if a.Window == throttle.Leaky {
 		a.drain(at)
 	}
-	a.Terms = t
+	a.Terms, a.from, a.to = t, 0, 0
 	if int(n) >= len(s.numbers) {
 		s.numbers = slices.Grow(s.numbers, int(n)+1-len(s.numbers))[:n+1]
 	}
@@ -321,14 +341,14 @@ const cells = 128
 
 // enter adds an entry, to that of the same cell if there is one.
 func (s *state) enter(a *account, at time.Duration, w int64) {
-	grain := max(a.Keep/cells, time.Microsecond)
-	if last := len(a.Spent) - 1; last >= 0 {
+	if last := len(a.Spent) - 1; last >= 0 && a.from <= at && at < a.to {
 		e := &a.Spent[last]
-		if quotient.Floor(e.At+s.zero, grain) == quotient.Floor(at+s.zero, grain) {
-			e.At, e.Weight = max(e.At, at), min(e.Weight+w, mostWeight)
-			return
-		}
+		e.At, e.Weight = max(e.At, at), min(e.Weight+w, mostWeight)
+		return
 	}
+	grain := max(a.Keep/cells, time.Microsecond)
+	a.from = time.Duration(quotient.Floor(at+s.zero, grain))*grain - s.zero
+	a.to = a.from + grain
 	a.Spent = append(a.Spent, throttle.Spent{At: at, Weight: w})
 }
 
@@ -339,7 +359,9 @@ func (a *account) expire(now time.Duration) {
 	for n < len(a.Spent) && a.Spent[n].At+a.Keep <= now {
 		n++
 	}
-	a.Spent = slices.Delete(a.Spent, 0, n)
+	if n > 0 {
+		a.Spent, a.from, a.to = slices.Delete(a.Spent, 0, n), 0, 0
+	}
 	if a.Full && a.Window != throttle.Lifetime && a.FullAt+a.Keep <= now {
 		a.Full = false
 	}
@@ -351,6 +373,7 @@ func (a *account) takeBack(w int64) {
 		a.Spent[0].Weight -= part
 		w -= part
 		if a.Spent[0].Weight <= 0 {
+			a.from, a.to = 0, 0
 			a.Spent = slices.Delete(a.Spent, 0, 1)
 		}
 	}
@@ -394,6 +417,7 @@ func (s *state) settleGone(now time.Duration) {
 		return true
 	})
 	for _, a := range s.meters {
+		a.from, a.to = 0, 0
 		slices.SortStableFunc(a.Spent, func(x, y throttle.Spent) int { return cmp.Compare(x.At, y.At) })
 		a.expire(now)
 		if a.Window == throttle.Leaky {
@@ -421,6 +445,7 @@ func (s *state) shift(d time.Duration) {
 	s.latest += d
 	s.fullAt += d
 	for _, a := range s.meters {
+		a.from, a.to = 0, 0
 		a.LevelAt += d
 		a.FullAt += d
 		for i := range a.Spent {

@@ -123,7 +123,9 @@ func quickDir(t testing.TB) string {
 
 func (w *world) path() string { return filepath.Join(w.dir, fmt.Sprint("life", w.life)) }
 
-func (w *world) span(most time.Duration) time.Duration { return time.Duration(w.rng.Int64N(int64(most))) }
+func (w *world) span(most time.Duration) time.Duration {
+	return time.Duration(w.rng.Int64N(int64(most)))
+}
 
 func (w *world) after(d time.Duration, do func()) {
 	e := event{w.now + d, do}

@@ -68,8 +68,9 @@ func (j *Journal) append(record []byte) {
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// compactAfter is how much is appended at least before a journal is written anew.
-const compactAfter = 1 << 20
+// compactAfter is how much is appended at least before a journal is written anew;
+// tests have less do.
+var compactAfter = 1 << 20
 
 // giveUp goes on without memory: whoever opens it next takes everything for full. It
 // requires that mu is held.

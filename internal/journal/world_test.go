@@ -83,6 +83,7 @@ type world struct {
 	servers map[string]*referee
 	dir     string
 	forgets bool // every process takes everything for full instead of remembering
+	amnesia bool // every process remembers nothing
 
 	now    time.Duration // of the world
 	events []event
@@ -156,6 +157,9 @@ func (w *world) start() {
 	require.NoError(w.t, err)
 	past.Unknown = past.Unknown || w.forgets
 	l.Record(j)
+	if w.amnesia {
+		past = throttle.Past{}
+	}
 	l.Restore(w.at(), past)
 	w.ledger, w.log = l, j
 	life := w.life
@@ -244,7 +248,11 @@ func (w *world) send(p *throttle.Permit) {
 		}
 		w.sent += weight
 		stamp := w.now
-		w.after(w.span(15*ms), func() {
+		service := w.span(15 * ms)
+		if r.Window == throttle.Concurrency {
+			service *= 10
+		}
+		w.after(service, func() {
 			r.leave(weight)
 			if !lost {
 				w.after(w.span(30*ms), settle(throttle.Outcome{ServerTime: stamp}))
@@ -277,30 +285,77 @@ var everyKind = []throttle.Limit{
 	{ID: "lifetime", Window: throttle.Lifetime, Quota: 60},
 }
 
+// live has a process live so many times.
+func (w *world) live(times int) {
+	for i := range times {
+		w.start()
+		w.run(200*ms + w.span(4*sec))
+		w.kill()
+		w.run(w.span([]time.Duration{sec, 20 * ms}[i%2]))
+	}
+}
+
 func TestNoServerSeesMoreThanItsQuotaHoweverOftenTheProcessIsKilled(t *testing.T) {
+	defer journal.CompactAfter(1 << 10)() // so that it happens in every life
 	for _, limit := range everyKind {
 		t.Run(limit.ID, func(t *testing.T) {
 			var remembering, forgetting int64
-			for seed := range uint64(25) {
-				for _, forgets := range []bool{false, true} {
-					w := newWorld(t, seed, limit)
-					w.forgets = forgets
-					for range 5 {
-						w.start()
-						w.run(200*ms + w.span(4*sec))
-						w.kill()
-						w.run(w.span(sec))
-					}
-					require.NoError(t, w.err, "seed %d", seed)
-					if forgets {
-						forgetting += w.sent
-					} else {
-						remembering += w.sent
-					}
-				}
+			for seed := range uint64(8) {
+				w := newWorld(t, seed, limit)
+				w.live(5)
+				require.NoError(t, w.err, "seed %d", seed)
+				remembering += w.sent
+
+				w = newWorld(t, seed, limit)
+				w.forgets = true
+				w.live(5)
+				forgetting += w.sent
 			}
 			t.Logf("sent %d with memory, %d if every start takes all for full", remembering, forgetting)
 			require.Greater(t, float64(remembering), 1.02*float64(forgetting))
 		})
+	}
+}
+
+func TestLimitsThatAreKilledTogetherAreKeptTogether(t *testing.T) {
+	defer journal.CompactAfter(2 << 10)()
+	for seed := range uint64(10) {
+		w := newWorld(t, 100+seed, slices.Clone(everyKind)...)
+		w.live(4)
+		require.NoError(t, w.err, "seed %d", seed)
+	}
+}
+
+func TestWithoutMemoryTheSameServersSeeTooMuch(t *testing.T) {
+	for _, limit := range everyKind {
+		over := 0
+		for seed := range uint64(8) {
+			w := newWorld(t, seed, limit)
+			w.amnesia = true
+			w.live(5)
+			if w.err != nil {
+				over++
+			}
+		}
+		require.NotZero(t, over, "nothing is proved of %s", limit.ID)
+	}
+}
+
+func TestAfterARebootNoTimeHasPassed(t *testing.T) {
+	for _, limit := range everyKind[:4] {
+		w := newWorld(t, 5, limit)
+		for range 4 {
+			w.start()
+			w.run(2 * sec)
+			require.NoError(t, w.log.Close(), "it ends in order, for otherwise the file is not believed")
+			held, err := os.ReadFile(w.path())
+			require.NoError(t, err)
+			w.life++
+			require.NoError(t, os.WriteFile(w.path(), held, 0o600))
+			w.ledger = nil
+			w.boot += "again"
+			w.run(w.span(2 * sec))
+		}
+		require.NoError(t, w.err, limit.ID)
 	}
 }

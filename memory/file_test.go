@@ -1,0 +1,260 @@
+//go:build unix
+
+package memory
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// machine is a clock of a boot of that name.
+func machine(boot string) Clock { return Clock{Boot: boot, Now: func() time.Duration { return 0 }} }
+
+func opened(t *testing.T, path, boot string) (*store, Held) {
+	t.Helper()
+	s, held, err := FileAt(path, machine(boot)).Open()
+	require.NoError(t, err)
+	return s.(*store), held
+}
+
+// written returns a file that an engine in a boot has written and not closed.
+func written(t *testing.T, boot string) (path string) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "memory")
+	s, held := opened(t, path, boot)
+	require.Empty(t, held.Records)
+	require.False(t, held.Torn, "what never was is not torn")
+	require.NoError(t, s.Replace(AppendFrame(nil, []byte("one"))))
+	require.NoError(t, s.Append(AppendFrame(nil, []byte("two"))))
+	kill(s)
+	return path
+}
+
+// kill leaves the file as the end of the process does.
+func kill(s *store) {
+	s.m.close()
+	_ = s.lock.Close()
+}
+
+func recordsOf(t *testing.T, held Held) (all []string) {
+	t.Helper()
+	for record, err := range Frames(held.Records) {
+		require.NoError(t, err)
+		all = append(all, string(record))
+	}
+	return all
+}
+
+func TestWhatAProcessAppendedIsThereAfterItWasKilled(t *testing.T) {
+	s, held := opened(t, written(t, "a"), "a")
+	defer release(s)
+	require.False(t, held.Torn)
+	require.Equal(t, []string{"one", "two"}, recordsOf(t, held))
+}
+
+// release gives up a file that was only looked at.
+func release(s *store) { _ = s.lock.Close() }
+
+func TestAFileThatWasNotClosedBeforeTheMachineWentDownIsTorn(t *testing.T) {
+	for boot, torn := range map[string]bool{"a": false, "b": true, "": true} {
+		s, held := opened(t, written(t, "a"), boot)
+		require.Equal(t, torn, held.Torn, boot)
+		require.Equal(t, []string{"one", "two"}, recordsOf(t, held), "what there is of it is of use all the same")
+		release(s)
+	}
+}
+
+func TestAFileThatWasClosedIsBelievedInAnotherBoot(t *testing.T) {
+	path := written(t, "a")
+	s, held := opened(t, path, "a")
+	require.NoError(t, s.Replace(held.Records))
+	require.NoError(t, s.Close())
+	s, held = opened(t, path, "b")
+	defer release(s)
+	require.False(t, held.Torn)
+	require.Equal(t, []string{"one", "two"}, recordsOf(t, held))
+}
+
+func TestAFileThatItsEngineWentOnWithoutIsTorn(t *testing.T) {
+	path := written(t, "a")
+	s, held := opened(t, path, "a")
+	require.NoError(t, s.Replace(held.Records))
+	s.Forsake()
+	require.NoError(t, s.Close(), "to close it is not to say that all is there")
+	s, held = opened(t, path, "a")
+	defer release(s)
+	require.True(t, held.Torn)
+}
+
+func TestASecondEngineIsRefused(t *testing.T) {
+	path := written(t, "a")
+	s, _ := opened(t, path, "a")
+	_, _, err := FileAt(path, machine("a")).Open()
+	require.ErrorIs(t, err, ErrInUse)
+	require.NoError(t, s.Close())
+	s, _ = opened(t, path, "a")
+	require.NoError(t, s.Close())
+}
+
+func TestAForeignOrDamagedFileIsSetAside(t *testing.T) {
+	spoil := map[string]func(b []byte) []byte{
+		"empty":             func([]byte) []byte { return nil },
+		"foreign":           func([]byte) []byte { return []byte(strings.Repeat("what else might be there\n", 1000)) },
+		"another version":   func(b []byte) []byte { b[len(magic)-2]++; return b },
+		"cut short":         func(b []byte) []byte { return b[:headSize+5] },
+		"its end":           func(b []byte) []byte { b[endAt+3]++; return b },
+		"the seal of it":    func(b []byte) []byte { b[endAt]++; return b },
+		"its state":         func(b []byte) []byte { b[stateAt]++; return b },
+		"the boot it names": func(b []byte) []byte { b[bootAt+1]++; return b },
+	}
+	for name, spoil := range spoil {
+		path := written(t, "a")
+		whole, err := os.ReadFile(path)
+		require.NoError(t, err)
+		bad := spoil(bytes.Clone(whole))
+		require.NoError(t, os.WriteFile(path, bad, 0o600))
+		s, held := opened(t, path, "a")
+		require.True(t, held.Torn, name)
+		require.Empty(t, held.Records, name)
+		aside, err := filepath.Glob(path + ".bad-*")
+		require.NoError(t, err)
+		require.Len(t, aside, 1, name)
+		require.Contains(t, held.Warning, filepath.Base(aside[0]), name)
+		kept, err := os.ReadFile(aside[0])
+		require.NoError(t, err)
+		require.True(t, bytes.Equal(bad, kept), name)
+		release(s)
+	}
+}
+
+func TestAnyByteOfARecordThatChangesIsNoticed(t *testing.T) {
+	path := written(t, "a")
+	whole, err := os.ReadFile(path)
+	require.NoError(t, err)
+	for i := headSize; whole[i] != 0 || whole[i+1] != 0; i++ {
+		bad := bytes.Clone(whole)
+		bad[i] ^= 0x10
+		held := FileAt(path, machine("a")).(*file).believe(bad, bad[headSize:headSize+16])
+		var failed error
+		for _, err := range Frames(held.Records) {
+			failed = err
+		}
+		require.ErrorIs(t, failed, ErrCorrupt, "byte %d", i)
+	}
+}
+
+// Who is killed in the middle of an append leaves an end that counts in nothing of it.
+func TestARecordThatWasBeingWrittenWhenTheProcessEndedIsNotThere(t *testing.T) {
+	path := written(t, "a")
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	require.NoError(t, err)
+	_, err = f.WriteAt([]byte("\x05half"), headSize+16)
+	require.NoError(t, err)
+	require.NoError(t, f.Close())
+	s, held := opened(t, path, "a")
+	defer release(s)
+	require.Equal(t, []string{"one", "two"}, recordsOf(t, held))
+}
+
+func TestAProcessThatIsKilledBeforeItsFileHasItsNameLeavesTheOldOne(t *testing.T) {
+	path := written(t, "a")
+	s, _ := opened(t, path, "a")
+	staged, err := s.Stage(AppendFrame(nil, []byte("three")))
+	require.NoError(t, err)
+	release(s)
+	s, held := opened(t, path, "a")
+	defer release(s)
+	require.Equal(t, []string{"one", "two"}, recordsOf(t, held))
+	require.NoFileExists(t, path+".new")
+	staged.Discard()
+}
+
+func TestWhatIsStagedTakesTheRestAlong(t *testing.T) {
+	path := written(t, "a")
+	s, held := opened(t, path, "a")
+	require.NoError(t, s.Replace(held.Records))
+	staged, err := s.Stage(AppendFrame(nil, []byte("both")))
+	require.NoError(t, err)
+	three := AppendFrame(nil, []byte("three"))
+	require.NoError(t, s.Append(three))
+	require.NoError(t, staged.Commit(three))
+	require.NoError(t, s.Append(AppendFrame(nil, []byte("four"))))
+	kill(s)
+	s, held = opened(t, path, "a")
+	defer release(s)
+	require.Equal(t, []string{"both", "three", "four"}, recordsOf(t, held))
+}
+
+func TestAFileGrowsWhenItIsFull(t *testing.T) {
+	path := written(t, "a")
+	s, _ := opened(t, path, "a")
+	require.NoError(t, s.Replace(nil))
+	frame := AppendFrame(nil, bytes.Repeat([]byte("x"), 1<<16))
+	for range leastSize/len(frame) + 10 {
+		require.NoError(t, s.Append(frame))
+	}
+	kill(s)
+	s, held := opened(t, path, "a")
+	defer release(s)
+	require.Len(t, recordsOf(t, held), leastSize/len(frame)+10)
+}
+
+func TestAFullDiskIsAnErrorAndNoCrash(t *testing.T) {
+	path := written(t, "a")
+	s, held := opened(t, path, "a")
+	defer release(s)
+	require.NoError(t, s.Replace(held.Records))
+	var was syscall.Rlimit
+	require.NoError(t, syscall.Getrlimit(syscall.RLIMIT_FSIZE, &was))
+	small := was
+	small.Cur = 5 << 20
+	require.NoError(t, syscall.Setrlimit(syscall.RLIMIT_FSIZE, &small))
+	defer func() { require.NoError(t, syscall.Setrlimit(syscall.RLIMIT_FSIZE, &was)) }()
+	frame := AppendFrame(nil, bytes.Repeat([]byte("x"), 1<<16))
+	var err error
+	for range 2 * leastSize / len(frame) {
+		if err = s.Append(frame); err != nil {
+			break
+		}
+	}
+	require.ErrorIs(t, err, syscall.EFBIG)
+	_, err = s.Stage(bytes.Repeat(frame, 20))
+	require.ErrorIs(t, err, syscall.EFBIG)
+	require.NoFileExists(t, path+".new")
+}
+
+func FuzzFramesReadOnlyWhatWasWritten(f *testing.F) {
+	f.Add([]byte{}, 0, byte(0))
+	f.Add(AppendFrame(AppendFrame(nil, []byte("one")), nil), 3, byte(7))
+	f.Fuzz(func(t *testing.T, b []byte, at int, flip byte) {
+		var again []byte
+		whole := true
+		for record, err := range Frames(b) {
+			if whole = err == nil; whole {
+				again = AppendFrame(again, record)
+			}
+		}
+		if whole && len(again) == len(b) {
+			require.True(t, bytes.Equal(b, again))
+		}
+		one := AppendFrame(nil, b[:min(len(b), 1000)])
+		if i := (at%len(one) + len(one)) % len(one); flip != 0 {
+			one[i] ^= flip
+			for record, err := range Frames(one) {
+				if err == nil && len(record) == min(len(b), 1000) {
+					t.Fatalf("a changed byte %d was not noticed", i)
+				}
+			}
+		}
+	})
+}

@@ -61,6 +61,9 @@ func (s *state) sorted() throttle.Past {
 	if !p.Filled {
 		p.FilledAt = 0
 	}
+	if len(p.Meters) == 0 {
+		p.Meters = nil
+	}
 	byText(p.Meters)
 	byText(p.Lost)
 	byText(p.Flights)

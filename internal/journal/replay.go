@@ -277,8 +277,12 @@ func (s *state) count(k kind, r *reader) {
 	case kindLog:
 		a := s.account(r)
 		for r.more() {
-			at := s.happened(r)
-			s.enter(a, at, r.weight())
+			at, w := s.happened(r), r.weight()
+			if w <= 0 {
+				r.bad = true
+				return
+			}
+			s.enter(a, at, w)
 		}
 	case kindLevel:
 		a := s.account(r)
@@ -417,14 +421,23 @@ func (s *state) settleGone(now time.Duration) {
 		return true
 	})
 	for _, a := range s.meters {
-		a.from, a.to = 0, 0
-		slices.SortStableFunc(a.Spent, func(x, y throttle.Spent) int { return cmp.Compare(x.At, y.At) })
+		s.order(a)
 		a.expire(now)
 		if a.Window == throttle.Leaky {
 			a.drain(now)
 		}
 	}
 	maps.DeleteFunc(s.pauses, func(_ throttle.Scope, until time.Duration) bool { return until <= now })
+}
+
+// order puts the entries of a meter in order, and those of one cell together.
+func (s *state) order(a *account) {
+	all := a.Spent
+	slices.SortStableFunc(all, func(x, y throttle.Spent) int { return cmp.Compare(x.At, y.At) })
+	a.Spent, a.from, a.to = all[:0], 0, 0
+	for _, e := range all {
+		s.enter(a, e.At, e.Weight)
+	}
 }
 
 // giveUpFlights counts as lost at an instant what was in flight.

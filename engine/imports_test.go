@@ -69,6 +69,7 @@ var mayImport = map[string][]string{
 	"bench/exchange":   {"bench/exchange/..."},
 	"bench/referee":    {"engine", "auth", "throttle/..."}, // judges from outside
 	"bench/hostile":    {"engine", "auth/...", "throttle/...", "messages", "bench/exchange/memnet", "bench/hostile/..."},
+	"bench/kills":      {"engine", "auth", "throttle", "memory", "bench/child", "bench/gauge"}, // looks at the file as well
 	"bench/mutants":    {},
 	"bench/cmd/sluice": {"bench/...", "throttle", "throttle/limitfile"},
 }

@@ -2,6 +2,7 @@ package kills
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -111,7 +112,7 @@ func (k *book) arrive(now time.Time) (count, most int64) {
 		}
 		k.level++
 		k.at = now
-		return int64(k.level - 1e-6), k.Burst
+		return int64(math.Ceil(k.level - 1e-6)), k.Burst
 	}
 	k.count++
 	return k.count, k.Quota

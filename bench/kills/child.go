@@ -54,13 +54,16 @@ func Work(ctx context.Context, in io.Reader, out io.Writer) error {
 }
 
 func (o order) engine() (*engine.Engine, error) {
-	return engine.New(engine.Config{
+	config := engine.Config{
 		BaseURL: o.Origin,
 		Limits:  Limits(o.Budget),
 		Time:    engine.TimeFrom("/time", "time").ChargedTo(engine.Unlimited),
 		Auth:    auth.BitfinexV1("a key", "a secret"),
-		Memory:  engine.MemoryFile(o.Memory),
-	})
+	}
+	if o.Memory != "" {
+		config.Memory = engine.MemoryFile(o.Memory)
+	}
+	return engine.New(config)
 }
 
 // call sends one request after another until the context ends.

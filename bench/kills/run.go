@@ -26,6 +26,9 @@ type Config struct {
 	Seed        uint64
 	// Dir is where the memory's file is; empty means a temporary directory.
 	Dir string
+	// Forget has the processes do without a memory, which shows that something is found
+	// then.
+	Forget bool
 	// Progress, if not nil, is called after every kill.
 	Progress func(kills int, r *Result)
 }
@@ -69,6 +72,9 @@ func Run(ctx context.Context, cfg Config) (*Result, error) {
 	defer stop()
 	r := &runner{Config: cfg, books: books, rng: rand.New(rand.NewPCG(cfg.Seed, 3)), result: &Result{}}
 	r.order = order{Origin: origin, Memory: filepath.Join(dir, "memory"), Budget: budget}
+	if cfg.Forget {
+		r.order.Memory = ""
+	}
 	began := time.Now()
 	for range cfg.Kills {
 		if err := r.once(ctx); err != nil {
@@ -117,7 +123,9 @@ func (r *runner) once(ctx context.Context) error {
 	}
 	p.Kill()
 	r.result.Kills++
-	r.look()
+	if !r.Forget {
+		r.look()
+	}
 	if r.Progress != nil {
 		r.books.mu.Lock()
 		r.result.Requests = r.books.arrived

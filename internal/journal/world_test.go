@@ -2,6 +2,7 @@ package journal_test
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -61,7 +62,7 @@ func (r *referee) arrive(at time.Duration, w int64) error {
 	case throttle.Leaky:
 		r.level = max(0, r.level-float64(at-r.at)*float64(r.Quota)/float64(r.Per)) + float64(w)
 		r.at = at
-		return over(int64(r.level-1e-6), r.Burst)
+		return over(int64(math.Ceil(r.level-1e-6)), r.Burst)
 	default:
 		r.sum += w
 	}

@@ -87,7 +87,13 @@ func (l *leaky) sync(now time.Duration, used int64, _ time.Duration) {
 	l.burden(now, used-(l.quota-l.room(now)))
 }
 
-func (l *leaky) fill(now time.Duration) { l.burden(now, l.room(now)) }
+// fill may be told of an instant that is past: an empty counter is full as of then.
+func (l *leaky) fill(now time.Duration) {
+	if l.level == 0 {
+		l.at = now
+	}
+	l.burden(now, l.room(now))
+}
 
 func (l *leaky) resize(now time.Duration, t *terms) {
 	l.advance(now)

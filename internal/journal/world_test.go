@@ -301,7 +301,7 @@ func TestNoServerSeesMoreThanItsQuotaHoweverOftenTheProcessIsKilled(t *testing.T
 	for _, limit := range everyKind {
 		t.Run(limit.ID, func(t *testing.T) {
 			var remembering, forgetting int64
-			for seed := range uint64(8) {
+			for seed := range uint64(5) {
 				w := newWorld(t, seed, limit)
 				w.live(5)
 				require.NoError(t, w.err, "seed %d", seed)
@@ -320,7 +320,7 @@ func TestNoServerSeesMoreThanItsQuotaHoweverOftenTheProcessIsKilled(t *testing.T
 
 func TestLimitsThatAreKilledTogetherAreKeptTogether(t *testing.T) {
 	defer journal.CompactAfter(2 << 10)()
-	for seed := range uint64(10) {
+	for seed := range uint64(6) {
 		w := newWorld(t, 100+seed, slices.Clone(everyKind)...)
 		w.live(4)
 		require.NoError(t, w.err, "seed %d", seed)
@@ -330,7 +330,7 @@ func TestLimitsThatAreKilledTogetherAreKeptTogether(t *testing.T) {
 func TestWithoutMemoryTheSameServersSeeTooMuch(t *testing.T) {
 	for _, limit := range everyKind {
 		over := 0
-		for seed := range uint64(8) {
+		for seed := range uint64(5) {
 			w := newWorld(t, seed, limit)
 			w.amnesia = true
 			w.live(5)

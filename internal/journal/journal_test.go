@@ -243,6 +243,23 @@ func TestABudgetIsRememberedForEver(t *testing.T) {
 	require.EqualValues(t, 100-5*7-1, w.room("budget"))
 }
 
+func TestWhatWasLostOfABudgetIsSpentOnce(t *testing.T) {
+	budget := throttle.Limit{ID: "budget", Window: throttle.Lifetime, Quota: 100}
+	w := newWard(t)
+	w.start(budget)
+	w.ledger.Settle(w.at(), w.acquire("budget", 10), throttle.Outcome{Fate: throttle.Lost})
+	w.now += 11 * sec
+	w.ledger.Settle(w.at(), w.acquire("budget", 5), throttle.Outcome{Fate: throttle.Lost})
+	require.NoError(t, w.ledger.Adjust(w.at(), "budget", "", 1))
+	require.EqualValues(t, 84, w.room("budget"))
+	for range 3 {
+		w.kill()
+		w.now += 6 * sec
+		w.start(budget)
+		require.EqualValues(t, 84, w.room("budget"))
+	}
+}
+
 func TestPausesLastOverARestart(t *testing.T) {
 	scope := throttle.Scope{Origin: "o", Name: "ip"}
 	limit := tens

@@ -288,8 +288,8 @@ func (s *state) count(k kind, r *reader) {
 		a := s.account(r)
 		a.LevelAt, a.Level = s.happened(r), max(0, r.weight())
 	case kindBudget:
-		s.happened(r)
-		a := s.account(r)
+		at, a := s.happened(r), s.account(r)
+		s.dropGone(a, at) // they are in the total
 		a.Total, a.Assumed = r.weight(), r.byte() == 1
 	case kindFull:
 		a := s.account(r)
@@ -410,14 +410,10 @@ func (a *account) raise(at time.Duration, w int64) {
 // any more, and forgets what matters no longer.
 func (s *state) settleGone(now time.Duration) {
 	s.gone = slices.DeleteFunc(s.gone, func(g gone) bool {
-		delay := g.account.MaxDelay
-		if g.fate == throttle.Closed {
-			delay = g.account.CloseDelay
-		}
-		if g.at+delay > now {
+		if g.until() > now {
 			return false
 		}
-		s.answered(g.charge, g.at+delay)
+		s.answered(g.charge, g.until())
 		return true
 	})
 	for _, a := range s.meters {
@@ -438,6 +434,19 @@ func (s *state) order(a *account) {
 	for _, e := range all {
 		s.enter(a, e.At, e.Weight)
 	}
+}
+
+// until is when it cannot arrive any more.
+func (g *gone) until() time.Duration {
+	if g.fate == throttle.Closed {
+		return g.at + g.account.CloseDelay
+	}
+	return g.at + g.account.MaxDelay
+}
+
+// dropGone forgets what a meter counted as answered by an instant.
+func (s *state) dropGone(a *account, at time.Duration) {
+	s.gone = slices.DeleteFunc(s.gone, func(g gone) bool { return g.account == a && g.until() <= at })
 }
 
 // giveUpFlights counts as lost at an instant what was in flight.

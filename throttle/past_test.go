@@ -133,3 +133,21 @@ func TestAPastThatMakesNoSenseHoldsNobodyUpForEver(t *testing.T) {
 		}
 	}
 }
+
+// What was answered at an instant had arrived before, and so the window that it opened
+// may end earlier than a span after that instant: what was answered just then may be
+// in the next one.
+func TestAWindowThatOpenedBeforeTheRestartMayEndBeforeItsFirstAnswerSays(t *testing.T) {
+	l := exact(t, Options{}, Limit{ID: "a", Quota: 10, Per: 10 * sec, Window: FixedFromFirst})
+	terms := Terms{Window: FixedFromFirst, Keep: 10 * sec}
+	l.Restore(0, Past{Meters: []PastMeter{{Limit: "a", Terms: terms, Spent: []Spent{{-9 * sec, 1}}}}}) // it arrived 100 ms before
+	l.Settle(100*ms, granted(t, l, 0, "a"), Outcome{})
+	p := &Permit{Limit: "a", Weight: 5}
+	require.NoError(t, l.Acquire(850*ms, p))
+	require.Equal(t, Granted, p.State())
+	l.Settle(960*ms, p, Outcome{}) // it arrived at 950 ms, and opened a window up to 10.95 s
+	q := &Permit{Limit: "a", Weight: 6}
+	require.NoError(t, l.Acquire(10*sec+500*ms, q))
+	require.Equal(t, Queued, q.State())
+	require.Same(t, q, l.Next(10*sec+960*ms))
+}

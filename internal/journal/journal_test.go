@@ -100,6 +100,20 @@ func TestWhatWasSpentEndsWhenItWouldHaveEnded(t *testing.T) {
 	require.Empty(t, w.warned)
 }
 
+func TestWhatIsKeptTogetherEndsWithTheLastOfIt(t *testing.T) {
+	w := newWard(t)
+	w.start(tens)
+	w.answered("a", 4)
+	w.now += 10 * ms
+	w.answered("a", 5)
+	w.kill()
+	w.start(tens)
+	w.now += 10*sec - 5*ms
+	require.EqualValues(t, 1, w.room("a"))
+	w.now += 20 * ms
+	require.EqualValues(t, 10, w.room("a"))
+}
+
 func TestAClockOfAnotherBootTellsNothing(t *testing.T) {
 	for _, boot := range []string{"b", ""} {
 		w := newWard(t)

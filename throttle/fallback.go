@@ -194,6 +194,9 @@ func (l *Ledger) landed(now time.Duration, at *path, cost int64, weights []Cost,
 			b.aside = max(0, b.aside-w)
 			if arrived {
 				b.fellBack(now, granted, w)
+				if l.recorder != nil {
+					l.recordBudget(m, b)
+				}
 			}
 			l.queue.freed(m, now, now)
 		}

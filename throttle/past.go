@@ -114,10 +114,10 @@ func (l *Ledger) Restore(now time.Duration, past Past) {
 // any more.
 func (l *Ledger) pastMeter(now time.Duration, id string, parts Parts) *meter {
 	r := l.table.rules[id]
-	if r == nil || r.Keyed && r.checkKey(parts.Key) != nil {
+	if r == nil || r.By&ByKey != 0 && r.checkKey(parts.Key) != nil {
 		return nil
 	}
-	return l.usedMeter(now, r, parts.Key)
+	return l.usedMeter(now, r, parts)
 }
 
 // refill has every window that can matter still filled as of an instant that is past.
@@ -127,12 +127,10 @@ func (l *Ledger) refill(now, at time.Duration) {
 		if r.Window == Lifetime || !l.fillsNew(now, r) {
 			continue
 		}
-		if !r.Keyed {
-			l.meterFor(now, r, "")
+		if r.By == 0 {
+			l.meterFor(now, r, noParts)
 		}
-		for _, m := range r.meters {
-			m.window.fill(at)
-		}
+		r.each(func(m *meter) { m.window.fill(at) })
 	}
 }
 
@@ -142,7 +140,7 @@ func (l *Ledger) restoreLost(now time.Duration, p *PastLost) {
 		return
 	}
 	w, at := min(p.Weight, maxWeight), min(p.At, now)
-	t := m.rule.terms
+	t := m.terms
 	m.window.grant(at-t.hold, w)
 	heir := &path{route: &route{}, own: -1, charges: []charge{{m, w, t.maxDelay, t.closeDelay}}}
 	l.lost.keep(&lostPermit{path: heir, fate: p.Fate, granted: at - t.hold, lost: at})
@@ -180,7 +178,7 @@ func (m *meter) restore(now time.Duration, p *PastMeter) {
 // restoreLog puts what was answered into the log that m keeps. Each is granted a
 // span before it was answered: no window that it may count in has begun earlier.
 func (m *meter) restoreLog(now time.Duration, spent []Spent) {
-	hold := m.rule.terms.hold
+	hold := m.terms.hold
 	for _, s := range spent {
 		at, w := min(s.At, now), min(s.Weight, maxWeight)
 		if at+hold <= now || w <= 0 {

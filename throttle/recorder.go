@@ -73,7 +73,7 @@ func (p *Permit) Charge(i int) (*Note, int64) {
 // noted returns what is written of m.
 func (m *meter) noted() *Note {
 	if m.note == nil {
-		m.note = &Note{Limit: m.rule.ID, Parts: Parts{Key: m.key}, Terms: m.rule.terms.written(m.rule.Window)}
+		m.note = &Note{Limit: m.rule.ID, Parts: *m.of, Terms: m.terms.written(m.rule.Window)}
 	}
 	return m.note
 }
@@ -98,7 +98,7 @@ type counted struct{ used, worst int64 }
 func (m *meter) counted(now time.Duration) counted {
 	log := logOf(m.window)
 	if log == nil {
-		return counted{used: m.rule.terms.quota - m.window.room(now) - m.window.inFlight()}
+		return counted{used: m.terms.quota - m.window.room(now) - m.window.inFlight()}
 	}
 	log.log.expire(now)
 	c := counted{used: log.log.sum}

@@ -148,7 +148,7 @@ func (l *Ledger) resize(now time.Duration, m *meter, t *terms) {
 	if was == t {
 		return
 	}
-	m.terms = t
+	m.terms, m.note = t, nil
 	m.window.resize(now, t)
 	if more := t.quota - was.quota; more > 0 && l.fillsNew(now, m.rule) {
 		m.window.burden(now, more) // what is taken as full may have been spent by one who had more of it

@@ -224,10 +224,10 @@ func TestWhatOthersSpentIsRemembered(t *testing.T) {
 	w.ledger.SetClock(w.at(), 1000*3600*sec, 1000*3600*sec)
 	for _, l := range limits {
 		w.answered(l.ID, 5)
-		require.NoError(t, w.ledger.Adjust(w.at(), l.ID, "", 3))
-		require.NoError(t, w.ledger.Adjust(w.at(), l.ID, "", -2))
-		require.NoError(t, w.ledger.Sync(w.at(), l.ID, "", 9, 0))
-		require.NoError(t, w.ledger.Sync(w.at(), l.ID, "", 2, 0), "less says nothing")
+		require.NoError(t, w.ledger.Adjust(w.at(), l.ID, throttle.Parts{}, 3))
+		require.NoError(t, w.ledger.Adjust(w.at(), l.ID, throttle.Parts{}, -2))
+		require.NoError(t, w.ledger.Sync(w.at(), l.ID, throttle.Parts{}, 9, 0))
+		require.NoError(t, w.ledger.Sync(w.at(), l.ID, throttle.Parts{}, 2, 0), "less says nothing")
 	}
 	before := map[string]int64{}
 	for _, l := range limits {
@@ -264,7 +264,7 @@ func TestWhatWasLostOfABudgetIsSpentOnce(t *testing.T) {
 	w.ledger.Settle(w.at(), w.acquire("budget", 10), throttle.Outcome{Fate: throttle.Lost})
 	w.now += 11 * sec
 	w.ledger.Settle(w.at(), w.acquire("budget", 5), throttle.Outcome{Fate: throttle.Lost})
-	require.NoError(t, w.ledger.Adjust(w.at(), "budget", "", 1))
+	require.NoError(t, w.ledger.Adjust(w.at(), "budget", throttle.Parts{}, 1))
 	require.EqualValues(t, 84, w.room("budget"))
 	for range 3 {
 		w.kill()
@@ -302,6 +302,37 @@ func TestPausesLastOverARestart(t *testing.T) {
 	q := &throttle.Permit{Limit: "a", Origin: "q"}
 	require.NoError(t, w.ledger.Acquire(w.at(), q))
 	require.Equal(t, throttle.Granted, q.State())
+}
+
+func TestEveryPartHasAMeterAndAScopeOfItsOwnOverARestart(t *testing.T) {
+	limit := throttle.Limit{ID: "a", Quota: 10, Per: 10 * sec, Scope: "acct", By: throttle.ByAccount | throttle.ByEgress}
+	parts := []throttle.Parts{{}, {Account: "one"}, {Account: "one", Egress: "eth1"}, {Account: "two"}}
+	w := newWard(t)
+	w.start(limit)
+	for i, of := range parts {
+		p := &throttle.Permit{Limit: "a", Account: of.Account, Egress: of.Egress, Weight: int64(i + 1)}
+		require.NoError(t, w.ledger.Acquire(w.at(), p))
+		w.ledger.Settle(w.at(), p, throttle.Outcome{})
+	}
+	require.NoError(t, w.ledger.Pause(w.at(), throttle.Scope{Origin: "o", Name: "acct", Account: "one"}, w.at()+60*sec))
+	require.NoError(t, w.ledger.Pause(w.at(), throttle.Scope{Origin: "o", Name: "acct", Account: "two"}, w.at()+60*sec))
+	require.NoError(t, w.ledger.Resume(w.at(), throttle.Scope{Origin: "o", Name: "acct", Account: "two"}))
+	w.kill()
+	w.start(limit)
+	for i, of := range parts {
+		p := &throttle.Permit{Limit: "a", Account: of.Account, Egress: of.Egress, Weight: 10 - int64(i)}
+		require.NoError(t, w.ledger.Acquire(w.at(), p))
+		require.Equal(t, throttle.Queued, p.State(), "%v", of)
+		w.ledger.Cancel(w.at(), p)
+		p.Weight--
+		require.NoError(t, w.ledger.Acquire(w.at(), p))
+		require.Equal(t, throttle.Granted, p.State(), "%v", of)
+	}
+	for account, want := range map[string]throttle.State{"one": throttle.Queued, "two": throttle.Granted, "three": throttle.Granted} {
+		p := &throttle.Permit{Limit: "a", Account: account, Origin: "o", Egress: "other"}
+		require.NoError(t, w.ledger.Acquire(w.at(), p))
+		require.Equal(t, want, p.State(), account)
+	}
 }
 
 func TestALimitThatHasChangedTakesWhatWasSpent(t *testing.T) {
@@ -559,7 +590,7 @@ func FuzzRecordsAreReadOrRefused(f *testing.F) {
 		if w.ledger.Acquire(w.at(), p) == nil && p.State() == throttle.Granted && i%7 > 0 {
 			w.ledger.Settle(w.at(), p, throttle.Outcome{Fate: throttle.Fate(i % 4)})
 		}
-		_ = w.ledger.Adjust(w.at(), id, "", int64(i%5)-2)
+		_ = w.ledger.Adjust(w.at(), id, throttle.Parts{}, int64(i%5)-2)
 		w.now += 10 * ms
 	}
 	_ = w.ledger.Pause(w.at(), throttle.Scope{Origin: "o"}, w.at()+sec)

@@ -45,7 +45,8 @@ const (
 	// unknown says that they will have to: something was lost, and no ledger has been
 	// told yet.
 	kindUnknown
-	// paused and resumed are about a scope: instant, origin, name, and until when.
+	// paused and resumed are about a scope: instant, origin, name, account,
+	// egress, and until when.
 	kindPaused
 	kindResumed
 	// nonce is how far the nonces of a key may have been used: lane, number.
@@ -93,7 +94,10 @@ func appendCharge(b []byte, number uint32, weight int64) []byte {
 
 func appendScope(b []byte, k kind, at time.Duration, s throttle.Scope) []byte {
 	b = appendInstant(append(b, byte(k)), at)
-	return appendText(appendText(b, s.Origin), s.Name)
+	for _, text := range []string{s.Origin, s.Name, s.Account, s.Egress} {
+		b = appendText(b, text)
+	}
+	return b
 }
 
 func appendNonce(b []byte, lane string, floor uint64) []byte {

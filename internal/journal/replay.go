@@ -140,11 +140,11 @@ func (s *state) other(k kind, r *reader) {
 		s.unknown = true
 	case kindPaused:
 		s.happened(r)
-		scope := throttle.Scope{Origin: r.text(), Name: r.text()}
+		scope := scopeIn(r)
 		s.pauses[scope] = max(s.pauses[scope], r.instant())
 	case kindResumed:
 		s.happened(r)
-		s.resume(throttle.Scope{Origin: r.text(), Name: r.text()})
+		s.resume(scopeIn(r))
 	case kindNonce:
 		lane := r.text()
 		s.nonces[lane] = max(s.nonces[lane], r.unsigned())
@@ -153,11 +153,17 @@ func (s *state) other(k kind, r *reader) {
 	}
 }
 
-// resume ends a pause, or that of one name everywhere. The other way round nothing is
-// known: a pause everywhere goes on though it was ended at one origin.
+func scopeIn(r *reader) throttle.Scope {
+	return throttle.Scope{Origin: r.text(), Name: r.text(), Account: r.text(), Egress: r.text()}
+}
+
+// resume ends a pause and all that are part of it. The other way round nothing is
+// known: a pause everywhere goes on though it was ended at one origin, and one of all
+// accounts though it was ended for one.
 func (s *state) resume(scope throttle.Scope) {
 	maps.DeleteFunc(s.pauses, func(p throttle.Scope, _ time.Duration) bool {
-		return p == scope || scope.Origin == throttle.AnyOrigin && p.Name == scope.Name
+		return p.Name == scope.Name && (scope.Origin == throttle.AnyOrigin || p.Origin == scope.Origin) &&
+			(scope.Account == "" || p.Account == scope.Account) && (scope.Egress == "" || p.Egress == scope.Egress)
 	})
 }
 

@@ -17,6 +17,22 @@ import (
 	"pgregory.net/rapid"
 )
 
+func TestTheFirstLineOfANameIsTheOneThatAllLinesHave(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		piece := rapid.SampledFrom([]string{"a", "A", "ab", "aB", ":", " ", "\t", "\r", "\n", "\r\n", "a:", "ab: 1", "é", ""})
+		h := NewHeader(strings.Join(rapid.SliceOfN(piece, 0, 12).Draw(t, "lines"), ""))
+		name := strings.Join(rapid.SliceOfN(piece, 0, 3).Draw(t, "name"), "")
+		want := ""
+		for n, v := range h.All() {
+			if strings.EqualFold(n, name) {
+				want = v
+				break
+			}
+		}
+		require.Equal(t, want, h.Get(name), "%q in %q", name, h.lines)
+	})
+}
+
 func TestHeaderLinesAreFoundWhateverTheirCase(t *testing.T) {
 	h := NewHeader("Content-Type: text/plain\r\nset-cookie: a=1\r\nSet-Cookie:b=2 \r\nEmpty:\r\n")
 	require.Equal(t, "text/plain", h.Get("content-TYPE"))

@@ -31,9 +31,17 @@ func NewHeader(lines string) Header { return Header{lines} }
 // Get returns the value of the first line of that name, or "". The name is
 // compared without regard to case.
 func (h Header) Get(name string) string {
-	for n, v := range h.All() {
-		if strings.EqualFold(n, name) {
-			return v
+	for rest := h.lines; rest != ""; {
+		line := rest
+		if end := strings.IndexByte(rest, '\n'); end >= 0 {
+			line, rest = rest[:end], rest[end+1:]
+		} else {
+			rest = ""
+		}
+		// Names are ASCII, so that one that is the same but for case is as long: where
+		// the colon stands rules out most lines.
+		if n := len(name); len(line) > n && line[n] == ':' && strings.EqualFold(line[:n], name) && !strings.Contains(name, ":") {
+			return strings.Trim(line[n+1:], " \t\r")
 		}
 	}
 	return ""

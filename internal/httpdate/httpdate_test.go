@@ -31,3 +31,38 @@ func TestADateOfAnotherZoneIsNone(t *testing.T) {
 	_, err := http.ParseTime("Tuesday, 14-Nov-23 22:13:20 CET")
 	require.NoError(t, err, "net/http takes it for GMT, which is why it is not used")
 }
+
+// FuzzPreferred holds what is read by hand to what time.Parse reads.
+func FuzzPreferred(f *testing.F) {
+	for _, text := range []string{
+		"Tue, 14 Nov 2023 22:13:20 GMT", "Thu, 29 Feb 2024 00:00:00 GMT", "Wed, 29 Feb 2023 00:00:00 GMT",
+		"Fri, 31 Apr 2026 10:00:00 GMT", "Sun, 31 May 2026 23:59:60 GMT", "Sun, 00 May 0000 24:00:00 GMT",
+		"sun, 01 may 2026 00:00:00 GMT", "Xxx, 01 May 2026 00:00:00 GMT", "Sun, 01 anF 2026 00:00:00 GMT", "Sun,  1 May 2026 00:60:00 GMT",
+	} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		at, ok := preferred(text)
+		want, err := time.Parse(Layout, text)
+		if ok {
+			require.NoError(t, err, text)
+			require.Equal(t, want, at, text)
+		}
+	})
+}
+
+func TestEveryDateThatIsWrittenIsReadByHandButLeapDays(t *testing.T) {
+	for at := time.Date(1999, 12, 25, 0, 0, 0, 0, time.UTC); at.Year() < 2030; at = at.Add(17*time.Hour + 13*time.Minute + 7*time.Second) {
+		text := at.Format(Layout)
+		read, ok := preferred(text)
+		require.Equal(t, at.Month() != time.February || at.Day() < 29, ok, text)
+		if ok {
+			require.Equal(t, at, read, text)
+		}
+	}
+}
+
+func TestADateIsReadWithoutAllocation(t *testing.T) {
+	require.Zero(t, testing.AllocsPerRun(100, func() { Parse("Tue, 14 Nov 2023 22:13:20 GMT") }))
+	require.Zero(t, testing.AllocsPerRun(100, func() { Parse("") }), "no answer needs a date")
+}

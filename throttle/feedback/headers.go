@@ -45,23 +45,10 @@ type HeaderUsage struct {
 
 // Read is a Reader.
 func (h HeaderUsage) Read(a Answer) Feedback {
-	u := Usage{Limit: h.Limit, Key: a.Key, Used: -1, Remaining: -1}
-	if u.Limit == "" {
-		u.Limit = a.Limit
-	}
-	if h.Remaining != "" {
-		u.Remaining = count(a.Header.Get(h.Remaining))
-	}
-	if h.Used != "" && u.Remaining < 0 {
-		u.Used = count(a.Header.Get(h.Used))
-	}
-	if u.Used < 0 && u.Remaining < 0 {
+	u, found := h.usage(&a)
+	if !found {
 		return Feedback{}
 	}
-	if h.Quota != "" {
-		u.Quota = max(0, count(a.Header.Get(h.Quota)))
-	}
-	u.At = dateOf(a)
 	f := Feedback{Usage: []Usage{u}}
 	// An answer that used up the quota is no refusal: the ledger knows from Usage.
 	if h.Exhausted && u.Remaining == 0 && refuses(a.Status) {
@@ -72,6 +59,28 @@ func (h HeaderUsage) Read(a Answer) Feedback {
 		}
 	}
 	return f
+}
+
+// usage is what the headers tell; false if they do not.
+func (h *HeaderUsage) usage(a *Answer) (u Usage, found bool) {
+	used, remaining := int64(-1), int64(-1)
+	if h.Remaining != "" {
+		remaining = count(a.Header.Get(h.Remaining))
+	}
+	if h.Used != "" && remaining < 0 {
+		used = count(a.Header.Get(h.Used))
+	}
+	if used < 0 && remaining < 0 {
+		return Usage{}, false
+	}
+	u = Usage{Limit: h.Limit, Key: a.Key, Used: used, Remaining: remaining, At: dateOf(a)}
+	if u.Limit == "" {
+		u.Limit = a.Limit
+	}
+	if h.Quota != "" {
+		u.Quota = max(0, count(a.Header.Get(h.Quota)))
+	}
+	return u, true
 }
 
 // refuses reports whether a status can be a refusal because of one limit. A 418
@@ -120,7 +129,7 @@ func count(text string) int64 {
 
 // dateOf is the server's time on the answer. A number that a proxy's cache has
 // kept, or one without a date, is taken to be about the present window.
-func dateOf(a Answer) time.Time {
+func dateOf(a *Answer) time.Time {
 	if a.Header.Get("Age") != "" {
 		return time.Time{}
 	}

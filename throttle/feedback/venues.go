@@ -3,6 +3,7 @@ package feedback
 import (
 	"bytes"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 )
@@ -56,13 +57,23 @@ func binance(usage ...HeaderUsage) Reader {
 		Until:      bannedUntil,
 		OnlyErrors: true,
 	}
+	usage = slices.DeleteFunc(usage, func(h HeaderUsage) bool { return h.Limit == "" })
 	readers := []Reader{banned, firewall, codes.Read, RetryAfter}
 	for _, h := range usage {
-		if h.Limit != "" {
-			readers = append(readers, h.Read)
-		}
+		readers = append(readers, h.Read)
 	}
-	return Prefer(readers...)
+	failure := Prefer(readers...)
+	return func(a Answer) (f Feedback) {
+		if a.Status >= http.StatusBadRequest {
+			return failure(a)
+		}
+		for i := range usage { // the others have nothing to say of an answer that is no error
+			if u, found := usage[i].usage(&a); found {
+				f.Usage = append(f.Usage, u)
+			}
+		}
+		return f
+	}
 }
 
 // banned is RetryAfter for a 418 alone, which says more than the code that comes
@@ -258,7 +269,7 @@ func Upbit(limits map[string]string) Reader {
 		if !known || remaining < 0 {
 			return Feedback{}
 		}
-		return Feedback{Usage: []Usage{{Limit: id, Key: a.Key, Used: -1, Remaining: remaining, At: dateOf(a)}}}
+		return Feedback{Usage: []Usage{{Limit: id, Key: a.Key, Used: -1, Remaining: remaining, At: dateOf(&a)}}}
 	})
 }
 

@@ -182,6 +182,31 @@ func TestVenuesTellUsage(t *testing.T) {
 	require.Empty(t, feedback.Binance("", "", "")(answer(200, "", "X-MBX-USED-WEIGHT-1M", "1190")).Usage)
 }
 
+// looks is a header that counts how often it is looked into.
+type looks struct {
+	http.Header
+	n int
+}
+
+func (l *looks) Get(name string) string {
+	l.n++
+	return l.Header.Get(name)
+}
+
+// The number, and whether a date says of which window it is: nothing of what only an
+// error says is looked for.
+func TestASuccessThatTellsUsageIsLookedIntoThreeTimes(t *testing.T) {
+	read := feedback.Binance("weight", "", "")
+	header := &looks{Header: http.Header{"X-Mbx-Used-Weight-1m": {"7"}, "Date": {"Mon, 23 Nov 2026 14:00:00 GMT"}}}
+	answer := feedback.Answer{Limit: "route", Status: 200, Header: header, Body: []byte(`{"code":-1003}`)}
+	want := feedback.Usage{Limit: "weight", Used: 7, Remaining: -1, At: time.Date(2026, 11, 23, 14, 0, 0, 0, time.UTC)}
+	require.Equal(t, feedback.Feedback{Usage: []feedback.Usage{want}}, read(answer))
+	require.Equal(t, 3, header.n)
+	require.LessOrEqual(t, testing.AllocsPerRun(100, func() { read(answer) }), 1.0, "but for the list of usages")
+	header.Del("X-Mbx-Used-Weight-1m")
+	require.Zero(t, testing.AllocsPerRun(100, func() { read(answer) }))
+}
+
 func TestVenuesTellTheTime(t *testing.T) {
 	for venue, c := range map[string]struct {
 		body string

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -41,4 +42,25 @@ func TestHeadAndBodyLeaveInOneWrite(t *testing.T) {
 		require.Greater(t, <-written, size)
 		require.NoError(t, c.Close())
 	}
+}
+
+// A peer that is woken by the first packet is awake when the rest comes.
+func TestASlowBodyHasItsFirstPacketLeaveAhead(t *testing.T) {
+	near, far := overPackets(t)
+	defer far.Close()
+	written := make(chan []byte, 1)
+	go func() {
+		first := make([]byte, 1<<20)
+		n, _ := far.Read(first) // no more than one write
+		written <- first[:n]
+		far.Close()
+	}()
+	c := over(near, Limits{})
+	_, _, err := c.Exchange(post(strings.Repeat("x", slowBody+1)), time.Time{})
+	require.Error(t, err, "no packet is as large as the rest")
+	require.False(t, c.Reusable())
+	first := <-written
+	require.Len(t, first, lead)
+	require.Contains(t, string(first), "\r\n\r\nxxx", "head and body in one")
+	require.NoError(t, c.Close())
 }

@@ -46,7 +46,7 @@ func takingWhole(t *testing.T, want []byte) func(net.Conn) {
 
 // However much of head and body a socket takes at once, they arrive in order.
 func TestABodyThatIsSentInPartsArrivesAsItIs(t *testing.T) {
-	for _, size := range []int{33 << 10, 100 << 10, 3 << 20} {
+	for _, size := range []int{33 << 10, 100 << 10, slowBody, slowBody + 1, 3 << 20} {
 		for _, field := range []int{0, 50 << 10} { // which makes the head larger than the socket's buffer
 			body := randomBody(size)
 			under := dialled(t, narrowly(t, takingWhole(t, body)))

@@ -128,9 +128,12 @@ func (s *Socket) turn(fd uintptr) (done bool) {
 		s.laying, s.backlog = true, backlog{}
 		s.on(fd, s.speak)
 		s.laying = false
-		// No read yet: right after a write there is nothing, and the runtime waits. With
-		// a backlog it is another who waits.
-		return s.err != nil || !s.backlog.isEmpty()
+		switch {
+		case s.err != nil || !s.backlog.isEmpty(): // with a backlog it is another who waits
+			return true
+		case len(s.body) <= slowBody:
+			return false // right after a write there is nothing, and the runtime waits
+		}
 	}
 	if s.sealed != nil {
 		s.on(fd, s.unseal)
@@ -172,7 +175,7 @@ func (s *Socket) takeBacklog() backlog {
 // does not wait: what the socket does not take of the body stays where it is until it
 // is sent.
 func (s *Socket) offer() error {
-	n, err := writeBothFD(s.fd, s.out, s.body)
+	n, err := s.writeOffer()
 	s.written.Add(int64(n))
 	switch {
 	case err != nil && err != syscall.EAGAIN:
@@ -183,6 +186,29 @@ func (s *Socket) offer() error {
 	}
 	s.backlog.lent = s.body[n-len(s.out):]
 	return nil
+}
+
+// slowBody is the size from which on a body takes the kernel longer to copy than a
+// peer on this machine takes to wake up.
+const slowBody = 512 << 10
+
+// lead is how much of a request with such a body is written first.
+const lead = 4 << 10
+
+// writeOffer writes once what the socket takes of head and body. Before a body that
+// takes long it sends the first packet by itself: the peer wakes up while the rest is
+// copied, instead of emptying the socket and going back to sleep again and again,
+// every one of which is a wake-up that the writer has to pay for.
+func (s *Socket) writeOffer() (n int, err error) {
+	if len(s.body) <= slowBody || len(s.out) >= lead {
+		return writeBothFD(s.fd, s.out, s.body)
+	}
+	first := lead - len(s.out)
+	if n, err = writeBothFD(s.fd, s.out, s.body[:first]); n < lead || err != nil {
+		return n, err
+	}
+	m, _ := writeFD(s.fd, s.body[first:])
+	return n + max(m, 0), nil // half a request is written: the next write says why there was no more
 }
 
 // writeLent writes a body from the caller's memory, on the goroutine of an upload. It

@@ -150,7 +150,7 @@ func (l *Lent) pass(write func([]byte) (int, error)) (more bool, err error) {
 }
 
 // mostPassed bounds how long Close waits.
-const mostPassed = 1 << 20
+const mostPassed = 4 << 20
 
 // Close is part of io.Closer.
 func (l *Lent) Close() error {

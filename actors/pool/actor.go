@@ -119,6 +119,15 @@ func (p incarnation) hear(message any) {
 		p.core.Abandon(p.now(), m.Ticket)
 	case ticket.ExpireLease:
 		p.core.Expire(p.now(), m.Ticket)
+	default:
+		p.hearOwn(m)
+	}
+}
+
+// hearOwn is apart from hear, because of the room that words of no ticket's and no
+// lease's take: those come on the stacks of their callers, who may be many.
+func (p incarnation) hearOwn(message any) {
+	switch m := message.(type) {
 	case closeDone:
 		p.closed(m)
 	case dialDone:

@@ -45,7 +45,9 @@ func (r *slot) Receive(ctx actor.Context) {
 	switch m := ctx.Message().(type) {
 	case lifeBegins:
 		defer r.answerPanic()
-		r.enterPreparing()
+		if r.prepare() {
+			r.prepared()
+		}
 	case *actor.Stopping:
 		r.attempt.giveBack()
 	case *actor.Started, *actor.Stopped:
@@ -70,16 +72,18 @@ func (r *slot) answerPanic() {
 
 // ---- preparing: copy, pre-processors, final bytes, a pool, the time ----
 
-func (r *slot) enterPreparing() {
+// prepare lays out what every attempt starts from, and reports whether it could. It
+// has returned by the time the request waits, and the room it takes is free again.
+func (r *slot) prepare() bool {
 	r.stage, r.state = messages.Preparing, (*slot).preparing
 	r.WakeAt = r.deadline
 	r.own.Hold(r.ctx)
 	r.trace = traceOf(&r.own)
 	if err := cmp.Or(r.build(), r.late(), r.halted()); err != nil {
 		r.fail(err)
-		return
+		return false
 	}
-	r.prepared()
+	return true
 }
 
 // preparing waits for a first pool or a first sample of the server's time.
@@ -106,22 +110,38 @@ func (r *slot) proceed(err error) {
 
 // prepared goes on once nothing is missing.
 func (r *slot) prepared() {
-	rehearses := r.terms.Rehearsed != nil
-	if !rehearses { // or else a pool would be opened, and dial
-		r.enterPool()
+	if r.terms.Rehearsed != nil {
+		r.rehearsed()
+		return
 	}
-	switch {
-	case r.pool == nil && !rehearses:
-		r.asking++
-		r.needs.Supervisor.Tell(protocol.OpenPool{Origin: r.call.Origin, Egress: r.asked.Egress, Owner: r})
-	case r.asked.Auth && !r.timeKnown():
+	r.enterPool()
+	if r.pool == nil || r.asked.Auth && !r.timeKnown() {
+		r.askForMissing()
+		return
+	}
+	r.enterWaiting()
+}
+
+// rehearsed is prepared for a request that is not sent: it has no use for a pool, which
+// would dial.
+func (r *slot) rehearsed() {
+	if r.asked.Auth && !r.timeKnown() {
 		r.asking++
 		r.needs.Timesync.Tell(protocol.AwaitTime{Owner: r})
-	case rehearses:
-		r.rehearse()
-	default:
-		r.enterWaiting()
+		return
 	}
+	r.rehearse()
+}
+
+// askForMissing has what is missing asked for: a first pool or a first sample of the
+// server's time.
+func (r *slot) askForMissing() {
+	r.asking++
+	if r.pool == nil {
+		r.needs.Supervisor.Tell(protocol.OpenPool{Origin: r.call.Origin, Egress: r.asked.Egress, Owner: r})
+		return
+	}
+	r.needs.Timesync.Tell(protocol.AwaitTime{Owner: r})
 }
 
 // ---- waiting: for a permit, then for a connection ----

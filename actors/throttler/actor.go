@@ -37,6 +37,8 @@ type Throttler struct {
 	alarm   mailbox.Alarm
 	board   board
 	tariffs atomic.Pointer[throttle.Tariffs] // of the table as it stands; any goroutine reads it
+	// passed are the tickets that were granted in this turn. The actor's, and sendOn's.
+	passed []*ticket.Ticket
 }
 
 // due is the throttler's own alarm.
@@ -49,6 +51,7 @@ func New(needs Needs) *Throttler {
 	t.tariffs.Store(needs.Tariffs)
 	t.desk.Obey(needs.Halts)
 	t.desk.after = needs.After
+	needs.Address.AfterEach(t.sendOn)
 	return t
 }
 
@@ -85,6 +88,21 @@ func (t incarnation) Receive(ctx actor.Context) {
 		t.desk.Abandon(t.now(), m.Ticket)
 	case ticket.ExpirePermit:
 		t.desk.Expire(t.now(), m.Ticket)
+	case ticket.ParkPermit:
+		t.desk.Park(t.now(), m.Ticket)
+	case ticket.RequeuePermit:
+		t.desk.Requeue(t.now(), m.Ticket)
+	case ticket.TryPermit:
+		t.desk.Try(t.now(), m.Ticket)
+	default:
+		t.hear(m)
+	}
+}
+
+// hear is apart from Receive, because of the room that other words than those about
+// tickets take: those come on the stacks of their callers, who may be many.
+func (t incarnation) hear(message any) {
+	switch m := message.(type) {
 	case protocol.HeedAnswer:
 		t.heed(m)
 	case due:
@@ -111,22 +129,8 @@ func (t incarnation) Receive(ctx actor.Context) {
 	case *actor.Stopped:
 	default:
 		if !t.changesQuota(m) {
-			t.hearMore(m)
+			t.needs.Logger.Error("throttler was told a word it does not know", "word", fmt.Sprintf("%T", m))
 		}
-	}
-}
-
-// hearMore goes on with the words that are said less often than the others.
-func (t incarnation) hearMore(message any) {
-	switch m := message.(type) {
-	case ticket.TryPermit:
-		t.desk.Try(t.now(), m.Ticket)
-	case ticket.ParkPermit:
-		t.desk.Park(t.now(), m.Ticket)
-	case ticket.RequeuePermit:
-		t.desk.Requeue(t.now(), m.Ticket)
-	default:
-		t.needs.Logger.Error("throttler was told a word it does not know", "word", fmt.Sprintf("%T", m))
 	}
 }
 
@@ -190,6 +194,22 @@ func (t *Throttler) now() time.Duration { return time.Since(t.needs.Epoch) }
 
 // RingAt is part of Outlet.
 func (t *Throttler) RingAt(at time.Duration) { t.alarm.RingIn(at - t.now()) }
+
+// Pass is part of Outlet. The pool is told when the turn is over, and not in the
+// middle of it: there its turn would stand upon this one, on the stack of a caller.
+func (t *Throttler) Pass(granted *ticket.Ticket) { t.passed = append(t.passed, granted) }
+
+// sendOn tells the pools of the tickets that were granted in the turn before, also if
+// that ended in a failure: they are in flight.
+func (t *Throttler) sendOn() {
+	for i, granted := range t.passed {
+		t.passed[i] = nil // it is the pool's now
+		granted.Pool.Tell(ticket.AcquireLease{Ticket: granted})
+	}
+	if t.passed = t.passed[:0]; cap(t.passed) > keptPlaces {
+		t.passed = nil
+	}
+}
 
 // ServerClock is part of Outlet.
 func (t *Throttler) ServerClock() Reading {

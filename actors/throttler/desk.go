@@ -144,6 +144,11 @@ func (d *Desk) tellWaiting(now time.Duration, t *ticket.Ticket) {
 	if at, told := d.waits[t.Permit.Limit]; told && now < at+tellsEvery || t.Permit.State() != throttle.Queued {
 		return
 	}
+	d.warnOfWait(now, t)
+}
+
+// warnOfWait is apart from tellWaiting, because nearly nobody needs the room it takes.
+func (d *Desk) warnOfWait(now time.Duration, t *ticket.Ticket) {
 	hold := d.ledger.Holding(now, &t.Permit)
 	if d.isBrief(now, hold) {
 		return

@@ -12,19 +12,25 @@ import (
 // receive reads the response, or its head alone if its body is to be streamed.
 // From its head on it is c.answer, whatever becomes of its body.
 func (c *Conn) receive(call *messages.Call, sentAt time.Time) error {
-	h, err := c.readHead(call)
-	if err != nil {
+	var h head
+	if err := c.readHead(&h, call); err != nil {
 		return err
 	}
+	return c.accept(&h, call, sentAt)
+}
+
+// accept is receive from the head on. The room it takes is not there yet while a head
+// is waited for.
+func (c *Conn) accept(h *head, call *messages.Call, sentAt time.Time) error {
 	resp := &messages.Response{StatusCode: h.status, ProtoMajor: 1, ProtoMinor: h.minor(), TLS: c.tls}
-	resp.Status, resp.Header = c.takeLines(&h, h.joined(call))
+	resp.Status, resp.Header = c.takeLines(h, h.joined(call))
 	resp.SentAt, resp.AnsweredAt = sentAt, time.Now()
 	reads := c.source.reads
 	c.answer = resp
 	bodiless := h.bodiless(call.Method)
 	resp.Close = h.close || !bodiless && !h.chunked && h.length < 0 && h.status != 101
 	// Without a length left is -1, until begin knows what is meant.
-	c.payload = payload{conn: c, keeps: c.heed(&h) && h.keeps(bodiless) && !call.Close, left: h.length, room: c.limits.Body}
+	c.payload = payload{conn: c, keeps: c.heed(h) && h.keeps(bodiless) && !call.Close, left: h.length, room: c.limits.Body}
 	switch {
 	case h.upgraded(call):
 		resp.Stream = &switched{conn: c} // without finish, and so no exchange follows
@@ -33,13 +39,13 @@ func (c *Conn) receive(call *messages.Call, sentAt time.Time) error {
 		c.finish()
 		return nil
 	case call.Stream:
-		c.stream(&h, call, resp)
+		c.stream(h, call, resp)
 		return nil
 	}
 	if call.OnHead != nil {
 		call.OnHead(resp)
 	}
-	err = c.readBody(&h, call, resp)
+	err := c.readBody(h, call, resp)
 	if c.source.reads > reads && err == nil { // mostly the body has come with the head
 		resp.AnsweredAt = time.Now()
 	}
@@ -68,27 +74,27 @@ func (c *Conn) sent() messages.Sent {
 // readHead reads interim heads away and leaves the final one in the buffer. A
 // request body that waits for leave is sent when that comes, and never behind a
 // final head.
-func (c *Conn) readHead(call *messages.Call) (head, error) {
+func (c *Conn) readHead(h *head, call *messages.Call) error {
 	for interim := 0; ; {
-		h := newHead()
-		err := c.scan(&h)
+		*h = newHead()
+		err := c.scan(h)
 		interim += h.end
 		switch {
 		case err != nil:
-			return h, err
+			return err
 		case h.status >= 200, h.upgraded(call):
 			c.source.upload.forgo()
-			return h, nil
+			return nil
 		case h.status == 101:
-			return h, errSwitching
+			return errSwitching
 		case interim > c.limits.Header: // in bytes: a server may tell of its progress for long
-			return h, messages.ErrHeaderTooLarge
+			return messages.ErrHeaderTooLarge
 		}
 		if h.status == 100 {
 			c.source.upload.start() // a second 100 changes nothing
 		}
-		if err := c.tellInterim(&h); err != nil {
-			return h, err
+		if err := c.tellInterim(h); err != nil {
+			return err
 		}
 		c.reader.Discard(h.end) // it is in the buffer, so this cannot fail
 	}

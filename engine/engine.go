@@ -118,12 +118,17 @@ func (e *Engine) carry(ctx context.Context, req *Request, terms request.Terms) (
 	}()
 	response, lent, err := e.system.Carry(ctx, req, terms)
 	if stream = lent; stream != nil {
-		stream.OnEnd(e.admission.leave) // the journey lasts as long as the body
-		if response.Stream == nil {
-			_ = stream.Close() // taken away by a post-processor: nobody else would
-		}
+		e.prolong(response, stream)
 	}
 	return response, stream, err
+}
+
+// prolong has a journey last as long as the body of its answer.
+func (e *Engine) prolong(response *Response, stream *request.Stream) {
+	stream.OnEnd(e.admission.leave)
+	if response.Stream == nil {
+		_ = stream.Close() // taken away by a post-processor: nobody else would
+	}
 }
 
 // made returns ErrNoEngine for an engine that New has not made. A New that failed

@@ -194,7 +194,7 @@ func (l *Ledger) Settle(now time.Duration, p *Permit, o Outcome) {
 	case Lost, Closed:
 		l.lost.add(now, p, o.Fate)
 	default:
-		l.answered(now, p, o)
+		l.answered(now, p, &o)
 	}
 	if l.recorder != nil {
 		l.recorder.Settled(now, p, o)
@@ -202,7 +202,7 @@ func (l *Ledger) Settle(now time.Duration, p *Permit, o Outcome) {
 	p.state = Idle // last: one that tears the ledger here is in flight still
 }
 
-func (l *Ledger) answered(now time.Duration, p *Permit, o Outcome) {
+func (l *Ledger) answered(now time.Duration, p *Permit, o *Outcome) {
 	a := answer{at: now, real: true, sent: p.granted}
 	a.by, a.dated = l.clock.arrivedBy(p.granted, now, o.ServerTime, o.Resolution)
 	for i, c := range p.path.charges {

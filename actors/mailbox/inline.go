@@ -9,7 +9,10 @@ const inlineBatch = 64
 // Inline runs its actor on the goroutine that posts to it while it is
 // idle. Its actor must never block and never call user code, and nobody may
 // post to it under a lock that the actor could want.
-type Inline struct{ box }
+type Inline struct {
+	box
+	after func() // see Address.AfterEach; set before anybody can post, nil for nothing
+}
 
 // PostUserMessage is part of actor.Mailbox. It may run the actor, queue the
 // message for whoever runs it, or leave it until a suspended actor is resumed.
@@ -39,8 +42,16 @@ func (m *Inline) post(q *queue, message any) {
 	}
 	m.running = true
 	m.mu.Unlock()
-	m.handle(message, q == &m.system) // nobody before it: it need not be queued
-	m.run()                           // the actor may have been told more meanwhile
+	m.turn(message, q == &m.system) // nobody before it: it need not be queued
+	m.run()                         // the actor may have been told more meanwhile
+}
+
+// turn handles one message, and then what is to be done after each.
+func (m *Inline) turn(message any, system bool) {
+	m.handle(message, system)
+	if m.after != nil {
+		m.after()
+	}
 }
 
 // run handles one batch. The flag running passes on to the goroutine that
@@ -51,7 +62,7 @@ func (m *Inline) run() {
 		if !ok {
 			return
 		}
-		m.handle(message, system)
+		m.turn(message, system)
 	}
 	go m.run() // still with running set: posters go on queueing
 }
@@ -78,6 +89,12 @@ type Address struct{ mailbox *Inline }
 // NewAddress returns the address of an actor that is still to be spawned with
 // its Props. Nobody may tell it anything before that.
 func NewAddress() Address { return Address{new(Inline)} }
+
+// AfterEach has f called after each message that the actor was told, whether or not it
+// has failed over it, and before the next: by the same goroutine, but not upon the
+// actor's turn. What f tells other actors may be run by that goroutine, and then needs
+// less of its stack. f must not panic. It is called before the actor is spawned.
+func (a Address) AfterEach(f func()) { a.mailbox.after = f }
 
 // Tell is part of protocol.Recipient. An actor that has ended is told nothing.
 func (a Address) Tell(message any) { a.mailbox.PostUserMessage(message) }

@@ -55,6 +55,36 @@ func TestWhatAnActorPostsToItselfIsHandledAfterwards(t *testing.T) {
 	require.Equal(t, []any{3, 4, 13, 5, 14}, i.seen)
 }
 
+func TestWhatIsDoneAfterEachMessageIsDoneBeforeTheNextAndAlsoAfterAFailure(t *testing.T) {
+	a := NewAddress()
+	var order []any
+	turn := false
+	i := new(invoker)
+	i.handle = func(message any) {
+		turn = true
+		defer func() { turn = false }()
+		order = append(order, message)
+		switch message {
+		case "first":
+			a.Tell("second")
+		case "second":
+			a.Tell("third")
+			panic(message)
+		}
+	}
+	a.AfterEach(func() {
+		require.False(t, turn, "not upon the actor's turn")
+		order = append(order, "after")
+		if len(order) == 2 {
+			a.Tell("told by what is done after") // behind what was told before
+		}
+	})
+	a.mailbox.RegisterHandlers(i, nil)
+	a.Tell("first")
+	require.Equal(t, []any{"first", "after", "second", "after", "told by what is done after", "after", "third", "after"}, order)
+	require.Equal(t, []any{"second"}, i.failures)
+}
+
 func TestAPanicLeavesTheMailboxRunning(t *testing.T) {
 	m, i := newTestInline(func(m *Inline, message any) {
 		if message == "bad" {

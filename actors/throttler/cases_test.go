@@ -31,6 +31,7 @@ type quiet struct {
 func (q *quiet) RingAt(at time.Duration) { q.alarm = at }
 func (q *quiet) ServerClock() Reading    { return q.reading }
 func (*quiet) AskForTime()               {}
+func (*quiet) Pass(t *ticket.Ticket)     { t.Pool.Tell(ticket.AcquireLease{Ticket: t}) }
 
 func (q *quiet) Post(paused []throttle.PausedScope) { q.posted = paused }
 func (q *quiet) PostTable(number uint32)            { q.table = number }

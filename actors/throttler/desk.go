@@ -43,9 +43,9 @@ type Desk struct {
 
 	after func(func()) // does something once all is remembered that was granted before; nil does it at once
 
-	crashed bool            // the ledger is torn: Recover makes another
-	failed  *ticket.Ticket  // whose word it was torn by; nil if it was none's
-	warned  map[string]bool // what has been warned of once
+	crashed bool             // the ledger is torn: Recover makes another
+	failed  *ticket.Ticket   // whose word it was torn by; nil if it was none's
+	warned  map[warning]bool // what has been warned of once
 }
 
 // instance is one of a limit's, for parts that tell them apart.
@@ -55,9 +55,11 @@ type instance struct {
 }
 
 // Outlet is what a Desk has others do. Every call returns at once, and calls
-// nothing of the Desk. Tickets are answered and sent on by what they carry
-// themselves.
+// nothing of the Desk. Tickets are answered by what they carry themselves.
 type Outlet interface {
+	// Pass sends a granted ticket on to its pool: before the Desk is called again, and
+	// in the order in which tickets are passed.
+	Pass(t *ticket.Ticket)
 	// RingAt has Due called at an instant, instead of the one set before.
 	RingAt(at time.Duration)
 	// ServerClock returns what is known of the server's clock; nil if nothing is.
@@ -86,7 +88,7 @@ type Reading interface {
 func NewDesk(ledger *throttle.Ledger, limits []throttle.Limit, options throttle.Options, out Outlet) *Desk {
 	return &Desk{
 		out: out, options: options, limits: limits, ledger: ledger, needsClock: NeedsClock(limits),
-		warned: make(map[string]bool), waits: make(map[string]time.Duration), lost: make(map[instance]time.Duration),
+		warned: make(map[warning]bool), waits: make(map[string]time.Duration), lost: make(map[instance]time.Duration),
 		pauses: make(map[throttle.Scope]time.Duration),
 	}
 }
@@ -182,6 +184,10 @@ func (d *Desk) isBrief(now time.Duration, hold throttle.Hold) bool {
 func (d *Desk) pass(t *ticket.Ticket) {
 	t.Charged = t.Permit.Charged()
 	t.Passed = true // before the pool has it: a caller who leaves is followed there
+	if d.after == nil {
+		d.out.Pass(t)
+		return
+	}
 	d.toPool(t, ticket.AcquireLease{Ticket: t})
 }
 
@@ -245,7 +251,7 @@ func (d *Desk) Settle(now time.Duration, t *ticket.Ticket) {
 		d.tellLost(now)
 	}
 	if t.Told { // an answer that broke off may have refused all the same
-		d.heed(now, Heard{t.Permit.Origin, t.Permit.Limit, partsOf(&t.Permit), left, &t.Signals, t.Charged})
+		d.heedTicket(now, left, t)
 	}
 	d.tickets.remove(t)
 	heard := t.Heard
@@ -257,6 +263,14 @@ func (d *Desk) Settle(now time.Duration, t *ticket.Ticket) {
 	if heard != nil {
 		close(heard)
 	}
+}
+
+// heedTicket takes note of what the answer said to a request that was granted at left.
+// Most answers say nothing, and need not have the room for it on their callers' stacks.
+//
+//go:noinline
+func (d *Desk) heedTicket(now, left time.Duration, t *ticket.Ticket) {
+	d.heed(now, Heard{t.Permit.Origin, t.Permit.Limit, partsOf(&t.Permit), left, &t.Signals, t.Charged})
 }
 
 // post publishes what is paused, and the number of the table, if that has changed.

@@ -167,6 +167,9 @@ func (w *world) ServerClock() Reading {
 	return w.reading
 }
 
+// Pass is part of Outlet.
+func (w *world) Pass(t *ticket.Ticket) { t.Pool.Tell(ticket.AcquireLease{Ticket: t}) }
+
 // AskForTime is part of Outlet.
 func (w *world) AskForTime() {
 	w.asked++

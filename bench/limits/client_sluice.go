@@ -138,6 +138,9 @@ func (c *sluice) ServerClock() throttler.Reading {
 // hold now; the ledger widens them by more than the clocks of a world differ.
 func (c *sluice) Ahead(time.Duration) (lo, hi time.Duration) { return c.w.clockBounds() }
 
+// Pass is part of throttler.Outlet.
+func (c *sluice) Pass(t *ticket.Ticket) { t.Pool.Tell(ticket.AcquireLease{Ticket: t}) }
+
 // AskForTime is part of throttler.Outlet.
 func (c *sluice) AskForTime() {}
 

@@ -24,6 +24,7 @@ type Conn struct {
 	limits   Limits
 	reader   *bufio.Reader // narrow, or a wide one while a large head is read
 	narrow   *bufio.Reader
+	head     head               // of the running exchange's answer; here, so as to need no room on a stack
 	answer   *messages.Response // of the running exchange, from its head on
 	room     []byte             // behind its head, for a small body; nil without
 	reusable bool
@@ -102,7 +103,11 @@ func (c *Conn) exchange(call *messages.Call, deadline time.Time) (*messages.Resp
 		c.end()
 		return nil, messages.SentNo, err
 	}
-	err := c.receive(call, sentAt)
+	return c.outcome(c.receive(call, sentAt))
+}
+
+// outcome says what has come of an exchange, and ends it unless it goes on as a stream.
+func (c *Conn) outcome(err error) (*messages.Response, messages.Sent, error) {
 	resp, sent := c.answer, c.sent()
 	// A body that cannot be read aborts the connection, and shows here as that. If the
 	// answer is there nevertheless, only a panic is worth more.
@@ -159,7 +164,7 @@ func (c *Conn) end() {
 		c.narrowDown()
 	}
 	c.payload = payload{conn: c} // its trailer is a part of the answer
-	c.room = nil
+	c.room, c.head = nil, head{}
 	c.answer = nil // last: until then it is what a panic leaves to be told
 }
 

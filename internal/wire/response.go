@@ -12,11 +12,10 @@ import (
 // receive reads the response, or its head alone if its body is to be streamed.
 // From its head on it is c.answer, whatever becomes of its body.
 func (c *Conn) receive(call *messages.Call, sentAt time.Time) error {
-	var h head
-	if err := c.readHead(&h, call); err != nil {
+	if err := c.readHead(&c.head, call); err != nil {
 		return err
 	}
-	return c.accept(&h, call, sentAt)
+	return c.accept(&c.head, call, sentAt)
 }
 
 // accept is receive from the head on. The room it takes is not there yet while a head

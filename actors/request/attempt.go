@@ -19,8 +19,7 @@ import (
 type attempt struct {
 	*slot // whose attempt it is
 
-	toSend *messages.Call  // the blueprint's call, or signed
-	signed messages.Call   // the blueprint's call, with credentials
+	toSend *messages.Call  // the blueprint's call, or the slot's signed
 	lease  *ticket.Lease   // nil when returned, or given to a stream
 	fresh  bool            // the lease came straight from the dial
 	permit bool            // a granted permit is to be settled
@@ -93,9 +92,12 @@ func (a *attempt) authenticate() error {
 	if a.signer == nil {
 		return nil
 	}
-	a.signed = a.call
+	if a.signed == nil {
+		a.signed = new(messages.Call)
+	}
+	*a.signed = a.call
 	a.signed.Fields = slices.Clone(a.call.Fields) // an authenticator may change its own lines only
-	a.toSend = &a.signed
+	a.toSend = a.signed
 	if err := a.identify(); err != nil {
 		return err
 	}

@@ -97,6 +97,7 @@ type Carrier struct {
 	base     *site // of Plan.Base; without a host if there is none
 	sites    sites // of whole URLs
 	slots    slots
+	births   births
 	streams  streams
 	nextID   atomic.Uint64
 	noTime   sync.Once // for tellNoTime
@@ -112,6 +113,7 @@ func NewCarrier(needs Needs) *Carrier {
 	c.accounts.prepare(needs.Plan.Auth, needs.Plan.Accounts)
 	c.base = c.newSite("", needs.Plan.Base.Origin, needs.Plan.Base.Host)
 	c.slots.prepare(needs.Slots)
+	c.births.prepare(needs.Spawner)
 	if needs.Plan.Jar != nil {
 		c.jar.Store(&needs.Plan.Jar)
 	}

@@ -39,8 +39,8 @@ func (r *slot) draft() (*messages.Request, []messages.Field, error) {
 	draft := *r.asked
 	draft.Method = cmp.Or(draft.Method, http.MethodGet)
 	draft.LimitID = cmp.Or(draft.LimitID, r.needs.Plan.DefaultLimitID, r.terms.LimitID)
-	target, err := r.aim(r.asked)
-	if err != nil {
+	var target target
+	if err := r.aim(&target, r.asked); err != nil {
 		return nil, nil, invalid(err)
 	}
 	draft.URL = target.shown

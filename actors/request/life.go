@@ -94,9 +94,10 @@ type lifeBegins struct{ *life }
 
 // Carry takes one request from here to its single answer, on this goroutine, and
 // returns the stream that the answer came with as well.
-func (c *Carrier) Carry(ctx context.Context, asked *messages.Request, terms Terms) (*messages.Response, *Stream, error) {
+func (c *Carrier) Carry(ctx context.Context, asked *messages.Request, terms *Terms) (*messages.Response, *Stream, error) {
 	r := c.slot()
-	r.ctx, r.caller, r.asked, r.deadline, r.terms = ctx, asked, asked, terms.Deadline, terms
+	r.ctx, r.caller, r.asked, r.deadline = ctx, asked, asked, terms.Deadline
+	r.terms = *terms
 	if err := r.spawn(); err != nil {
 		c.slots.drop(r)
 		return nil, nil, messages.NewError(asked, messages.Admitting, err)
@@ -167,6 +168,9 @@ func (r *slot) rest() {
 		p.Weights = p.Weights[:0]
 	} else {
 		p.Weights = nil
+	}
+	if r.signed != nil {
+		*r.signed = messages.Call{} // credentials
 	}
 	if r.spare != nil && r.spare.Left() {
 		r.spare = nil // nobody closes a ticket whose caller left

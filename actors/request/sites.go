@@ -34,15 +34,26 @@ func (c *Carrier) siteOf(raw string) (at *site, rest string, err error) {
 		if at := c.sites.find(raw[:end]); at != nil {
 			return at, raw[end:], nil
 		}
-		// A copy, because the rest of the URL is the caller's, may be long, and may be
-		// secret: it must not be kept with what is known of the site.
-		spelt := strings.Clone(raw[:end])
-		if origin, host, _, err := splitURL(spelt); err == nil {
-			at := c.newSite(spelt, origin, host)
-			c.sites.add(at)
-			return at, raw[end:], nil
-		}
+		return c.meetSite(raw, end)
 	}
+	return c.otherSite(raw)
+}
+
+// meetSite is siteOf for a site that is not known and will be.
+func (c *Carrier) meetSite(raw string, end int) (at *site, rest string, err error) {
+	// A copy, because the rest of the URL is the caller's, may be long, and may be
+	// secret: it must not be kept with what is known of the site.
+	spelt := strings.Clone(raw[:end])
+	if origin, host, _, err := splitURL(spelt); err == nil {
+		at := c.newSite(spelt, origin, host)
+		c.sites.add(at)
+		return at, raw[end:], nil
+	}
+	return c.otherSite(raw)
+}
+
+// otherSite is siteOf for a URL whose site is not to be known.
+func (c *Carrier) otherSite(raw string) (at *site, rest string, err error) {
 	origin, host, rest, err := splitURL(raw)
 	if err != nil {
 		return nil, "", err

@@ -78,7 +78,7 @@ func TestAURLIsReadAlikeWhetherOrNotItsSiteIsKnown(t *testing.T) {
 			}
 			want, wrong := laidOut(c, asked)
 			for _, round := range []string{"first", "again"} {
-				have, err := c.aim(asked)
+				have, err := aimed(c, asked)
 				require.Equal(t, wrong, err, "%q, %s", asked.URL, round)
 				require.Equal(t, want, have, "%q, %s", asked.URL, round)
 			}
@@ -98,7 +98,7 @@ func FuzzAURLIsReadAlikeWhetherOrNotItsSiteIsKnown(f *testing.F) {
 		asked := &messages.Request{URL: raw, Encoded: encoded}
 		want, wrong := laidOut(c, asked)
 		for range 2 {
-			have, err := c.aim(asked)
+			have, err := aimed(c, asked)
 			require.Equal(t, wrong, err)
 			require.Equal(t, want, have)
 		}
@@ -126,12 +126,12 @@ func TestAThousandOriginsAreAimedAtWithoutAnAllocation(t *testing.T) {
 	asked := make([]messages.Request, 1000)
 	for i := range asked {
 		asked[i].URL = fmt.Sprintf("https://host%d.test/api/v3/order?symbol=BTCUSDT", i)
-		_, err := c.aim(&asked[i])
+		_, err := aimed(c, &asked[i])
 		require.NoError(t, err)
 	}
 	i := 0
 	allocated := testing.AllocsPerRun(10*len(asked), func() {
-		_, _ = c.aim(&asked[i%len(asked)])
+		_, _ = aimed(c, &asked[i%len(asked)])
 		i++
 	})
 	require.Less(t, allocated, 1.0, "a few may share a set with too many others")
@@ -139,7 +139,7 @@ func TestAThousandOriginsAreAimedAtWithoutAnAllocation(t *testing.T) {
 
 	paths := []messages.Request{{Path: "/a"}, {Path: "/b?c=d"}}
 	require.LessOrEqual(t, testing.AllocsPerRun(100, func() {
-		_, _ = c.aim(&paths[i%2])
+		_, _ = aimed(c, &paths[i%2])
 		i++
 	}), 1.0, "the URL that a response tells")
 }
@@ -147,14 +147,14 @@ func TestAThousandOriginsAreAimedAtWithoutAnAllocation(t *testing.T) {
 func TestEverNewHostsFillNoMemory(t *testing.T) {
 	c := newAiming("")
 	for i := range 50_000 {
-		_, err := c.aim(&messages.Request{URL: fmt.Sprintf("http://host%d.test/", i)})
+		_, err := aimed(c, &messages.Request{URL: fmt.Sprintf("http://host%d.test/", i)})
 		require.NoError(t, err)
 	}
 	require.LessOrEqual(t, len(c.sites.known()), siteSets*siteWays)
 	require.NotNil(t, c.sites.find("http://host49999.test"), "the last one is known, whomever it replaced")
 
 	long := "http://" + strings.Repeat("a", longestSpelt) + ".test"
-	_, err := c.aim(&messages.Request{URL: long + "/"})
+	_, err := aimed(c, &messages.Request{URL: long + "/"})
 	require.NoError(t, err)
 	require.Nil(t, c.sites.find(long), "what is long is not kept")
 }
@@ -164,7 +164,7 @@ func TestWhatIsKeptOfAURLIsNoSecretAndPinsNone(t *testing.T) {
 	for _, raw := range []string{
 		"http://host.test/secret?key=secret#secret", "http://other.test?secret", "http://third.test#secret", "http://user:secret@fourth.test/", "http://secret@fifth.test",
 	} {
-		_, _ = c.aim(&messages.Request{URL: raw})
+		_, _ = aimed(c, &messages.Request{URL: raw})
 		for _, at := range c.sites.known() {
 			first, last := uintptr(unsafe.Pointer(unsafe.StringData(raw))), uintptr(len(raw))
 			for _, text := range []string{at.spelt, at.host, at.root, at.name, at.origin.Addr, at.origin.Scheme} {
@@ -183,7 +183,7 @@ func TestSitesAreKeptAndFoundByManyAtOnce(t *testing.T) {
 		all.Go(func() {
 			for i := range 2000 {
 				host := fmt.Sprintf("host%d.test", (i*7+g)%500)
-				at, err := c.aim(&messages.Request{URL: "http://" + host + "/x"})
+				at, err := aimed(c, &messages.Request{URL: "http://" + host + "/x"})
 				if err != nil || at.host != host || at.origin.Addr != host+":80" || at.home {
 					t.Errorf("%s led to %+v: %v", host, at, err)
 				}
@@ -191,4 +191,10 @@ func TestSitesAreKeptAndFoundByManyAtOnce(t *testing.T) {
 		})
 	}
 	all.Wait()
+}
+
+// aimed is aim for a target that knows nothing yet.
+func aimed(c *Carrier, asked *messages.Request) (t target, err error) {
+	err = c.aim(&t, asked)
+	return t, err
 }

@@ -22,7 +22,6 @@ type slot struct {
 	*Carrier // what all requests share
 
 	id      string
-	props   *actor.Props
 	onHead  func(*messages.Response) // hearHead, made once
 	spawned bool
 
@@ -39,6 +38,7 @@ type slot struct {
 	ticket *ticket.Ticket // the next attempt's
 	spare  *ticket.Ticket // one before it, which the throttler may not have let go of
 	first  ticket.Ticket  // one of the two
+	signed *messages.Call // the blueprint's call with the present attempt's credentials; empty between two lives, nil before the first that is signed
 
 	life
 }
@@ -47,8 +47,8 @@ type slot struct {
 // process registry would only look up this same mailbox.
 func (r *slot) Tell(message any) { r.PostUserMessage(message) }
 
-// slot returns a request actor that is not in use, with a name, a mailbox and
-// Props of its own: Props' producers take no argument.
+// slot returns a request actor that is not in use, with a name and a mailbox of its
+// own.
 func (c *Carrier) slot() *slot {
 	if r := c.slots.take(); r != nil {
 		return r
@@ -57,10 +57,6 @@ func (c *Carrier) slot() *slot {
 	r.ticket = &r.first
 	r.ticket.Close()
 	r.onHead = r.hearHead
-	r.props = actor.PropsFromProducer(
-		func() actor.Actor { return r },
-		actor.WithMailbox(func() actor.Mailbox { return &r.Caller }),
-	)
 	c.slots.admit(r)
 	return r
 }
@@ -71,7 +67,36 @@ func (r *slot) spawn() error {
 		return nil
 	}
 	r.spawned = true
-	_, err := r.needs.Spawner.SpawnNamed(r.props, r.id)
+	return r.births.spawn(r)
+}
+
+// births makes slots actors, one after the other, with Props that all have in common.
+// Props' producers take no argument, and Props of its own would be a tenth of what a
+// slot weighs.
+type births struct {
+	spawner *actor.RootContext
+	props   *actor.Props
+
+	mu  sync.Mutex
+	now *slot // guarded by mu; who is being spawned, nil if nobody is
+}
+
+func (b *births) prepare(spawner *actor.RootContext) {
+	b.spawner = spawner
+	// Both are called within spawn, and never again: a request actor that fails is
+	// stopped, not begun anew.
+	b.props = actor.PropsFromProducer(
+		func() actor.Actor { return b.now },
+		actor.WithMailbox(func() actor.Mailbox { return &b.now.Caller }),
+	)
+}
+
+func (b *births) spawn(r *slot) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.now = r
+	defer func() { b.now = nil }()
+	_, err := b.spawner.SpawnNamed(b.props, r.id)
 	return err
 }
 

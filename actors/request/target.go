@@ -57,11 +57,9 @@ type target struct {
 func (r *slot) buildTarget() error {
 	asked, t := r.asked, &r.target
 	if t.shown == "" || asked.Path != t.path || asked.URL != t.url || asked.Encoded != t.encoded || asked.Egress != t.egress {
-		found, err := r.aim(asked)
-		if err != nil {
+		if err := r.aim(t, asked); err != nil {
 			return err
 		}
-		*t = found
 	}
 	r.call.Origin, r.call.Host = t.origin, t.host
 	r.call.Path, r.call.Query, r.call.ForceQuery, r.url = t.escapedPath, t.query, t.lone, t.shown
@@ -93,22 +91,33 @@ func OriginOf(raw string) (messages.Origin, error) {
 	return origin, err
 }
 
-// aim works out where a request goes. What it returns shares its texts with the
-// request and the site, as far as they are the same.
-func (c *Carrier) aim(asked *messages.Request) (target, error) {
-	at, prefix, rest := c.base, c.needs.Plan.Base.Prefix, asked.Path
+// aim works out where a request goes. With an error t is as before. What it writes
+// there shares its texts with the request and the site, as far as they are the same.
+func (c *Carrier) aim(t *target, asked *messages.Request) error {
+	at, prefix, rest, err := c.whither(asked)
+	if err != nil {
+		return err
+	}
+	t.set(asked, at, prefix, rest)
+	return nil
+}
+
+// whither returns the site that a request goes to, and what the place there is called:
+// the base URL's path, and what the request says.
+func (c *Carrier) whither(asked *messages.Request) (at *site, prefix, rest string, err error) {
 	switch {
 	case asked.URL != "":
-		var err error
-		if at, rest, err = c.siteOf(asked.URL); err != nil {
-			return target{}, err
-		}
-		prefix = ""
-	case isURL(rest):
-		return target{}, errors.New("its Path is a whole URL: say so in URL")
-	case at.host == "":
-		return target{}, errors.New("it has no URL, and the engine no base URL")
+		at, rest, err = c.siteOf(asked.URL)
+		return at, "", rest, err
+	case isURL(asked.Path):
+		return nil, "", "", errors.New("its Path is a whole URL: say so in URL")
+	case c.base.host == "":
+		return nil, "", "", errors.New("it has no URL, and the engine no base URL")
 	}
+	return c.base, c.needs.Plan.Base.Prefix, asked.Path, nil
+}
+
+func (t *target) set(asked *messages.Request, at *site, prefix, rest string) {
 	asIs := rest
 	rest, _, _ = strings.Cut(rest, "#")
 	if !asked.Encoded {
@@ -118,18 +127,17 @@ func (c *Carrier) aim(asked *messages.Request) (target, error) {
 	if path == "" && prefix == "" || path != "" && path[0] != '/' {
 		prefix += "/"
 	}
-	t := target{
+	*t = target{
 		url: asked.URL, path: asked.Path, encoded: asked.Encoded, egress: asked.Egress,
 		origin: at.origin, host: at.host, name: at.name, home: at.home,
 		query: query, lone: asks && query == "",
 	}
 	if at.spelt == at.root && prefix == "" && rest == asIs {
 		t.shown, t.escapedPath = asked.URL, path // as the caller wrote it
-		return t, nil
+		return
 	}
 	t.shown = at.root + prefix + rest
 	t.escapedPath = t.shown[len(at.root) : len(at.root)+len(prefix)+len(path)]
-	return t, nil
 }
 
 // isURL reports whether a path is meant as a URL: it begins with a scheme of HTTP.

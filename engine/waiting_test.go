@@ -1,0 +1,79 @@
+//go:build !race && !msan && !asan
+
+package engine_test
+
+import (
+	"context"
+	"net"
+	"runtime"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/sluice-engine/sluice/engine"
+	"github.com/sluice-engine/sluice/throttle"
+)
+
+// inUse is what is in use of heap and stacks.
+func inUse() (heap, stacks int) {
+	runtime.GC()
+	runtime.GC()
+	var stats runtime.MemStats
+	runtime.ReadMemStats(&stats)
+	return int(stats.HeapAlloc), int(stats.StackInuse)
+}
+
+// fromFarther calls Do from a stack that holds some of the caller's own.
+//
+//go:noinline
+func fromFarther(eng *engine.Engine, ctx context.Context, req *engine.Request) byte {
+	var own [200]byte
+	_, err := eng.Do(ctx, req)
+	if err != nil {
+		own[len(err.Error())%len(own)] = 1
+	}
+	return own[0]
+}
+
+// A stack that is a little too small for one step of the way to a wait is one of 8 KB.
+func TestACallerWhoWaitsTakesUpFourKilobytesOfStackAndAsManyOfHeap(t *testing.T) {
+	const callers = 1000
+	never := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	full := throttle.Limit{ID: "full", Quota: 1, Per: 24 * time.Hour}
+	for wait, waiting := range map[string]func(engine.Stats) int{
+		"full": func(s engine.Stats) int { return s.Queued },
+		"route": func(s engine.Stats) (n int) { // for a connection
+			for _, pool := range s.Pools {
+				n += pool.Waiting
+			}
+			return n
+		},
+	} {
+		eng, err := engine.New(engine.Config{
+			Limits: append([]throttle.Limit{full}, tapeLimits...),
+			Dial:   engine.Dial{Timeout: time.Hour, DialContext: never},
+			// Few are those who have a dial begun, which takes more room.
+			Connections: engine.Connections{Max: 4},
+		})
+		require.NoError(t, err)
+		require.NoError(t, eng.AdjustLimit("full", "", 1))
+		ctx, cancel := context.WithCancel(t.Context())
+		heap, stacks := inUse()
+		var gone sync.WaitGroup
+		for range callers {
+			gone.Go(func() { fromFarther(eng, ctx, &engine.Request{URL: "http://nobody.test/", LimitID: wait}) })
+		}
+		require.Eventually(t, func() bool { return waiting(eng.Stats()) == callers }, time.Minute, time.Millisecond, wait)
+		heapNow, stacksNow := inUse()
+		require.Less(t, (stacksNow-stacks)/callers, 4500, wait)
+		require.Less(t, (heapNow-heap)/callers, 4<<10, wait)
+		cancel()
+		gone.Wait()
+		require.NoError(t, eng.Close())
+	}
+}

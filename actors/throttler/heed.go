@@ -129,15 +129,19 @@ func (d *Desk) correct(now time.Duration, asked throttle.Parts, u feedback.Usage
 	}
 }
 
+// otherQuota is that the server has another quota than the one that counts.
+const otherQuota = "server's quota is not the table's"
+
 // adopt passes on a quota that the server announces and that is not the one that counts,
-// and says what comes of it.
+// and says what comes of it. Mostly it was said before, and costs a look then: answers go
+// on saying it.
 func (d *Desk) adopt(now time.Duration, u feedback.Usage, parts throttle.Parts) {
 	_, is, err := d.announce(now, u.Limit, parts, u.Quota)
 	switch {
 	case errors.Is(err, throttle.ErrQuota):
 		d.warnOnce(u.Limit, "server's quota is not believed", "limit", u.Limit, "error", err)
-	case is != u.Quota:
-		d.warnOnce(u.Limit, "server's quota is not the table's", "limit", u.Limit, "server", u.Quota, "table", is)
+	case is != u.Quota && !d.warned[warning{u.Limit, otherQuota}]:
+		d.warnOnce(u.Limit, otherQuota, "limit", u.Limit, "server", u.Quota, "table", is)
 	}
 }
 
@@ -145,8 +149,8 @@ func (d *Desk) adopt(now time.Duration, u feedback.Usage, parts throttle.Parts) 
 // no text with the key, which may name an account.
 func (d *Desk) announce(now time.Duration, id string, parts throttle.Parts, quota int64) (was, is int64, err error) {
 	was, is, err = d.ledger.Announce(now, id, parts, quota)
-	if name := id + " " + strconv.FormatInt(is, 10); is != was && len(d.warned) < mostWarned {
-		d.warnOnce(name, "another quota counts, as the server announces", "limit", id, "before", was, "now", is)
+	if is != was && len(d.warned) < mostWarned {
+		d.warnOnce(id+" "+strconv.FormatInt(is, 10), "another quota counts, as the server announces", "limit", id, "before", was, "now", is)
 	}
 	return was, is, err
 }
@@ -161,10 +165,13 @@ func (d *Desk) AnnounceQuota(now time.Duration, id string, parts throttle.Parts,
 	return err
 }
 
+// warning is what is said once in the life of the engine, and of what.
+type warning struct{ name, text string }
+
 // warnOnce says a thing about a name once in the life of the engine.
 func (d *Desk) warnOnce(name, text string, args ...any) {
-	if key := name + ": " + text; !d.warned[key] {
-		d.warned[key] = true
+	if once := (warning{name, text}); !d.warned[once] {
+		d.warned[once] = true
 		d.out.Warn(text, args...)
 	}
 }

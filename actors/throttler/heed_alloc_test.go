@@ -1,0 +1,25 @@
+package throttler
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/sluice-engine/sluice/throttle"
+	"github.com/sluice-engine/sluice/throttle/feedback"
+)
+
+func TestUsageThatSaysNothingNewIsHeededWithoutAllocation(t *testing.T) {
+	limits := []throttle.Limit{{ID: "calls", Quota: 10, Per: time.Minute}}
+	ledger, err := throttle.New(limits, throttle.Options{})
+	require.NoError(t, err)
+	out := new(quiet)
+	d := NewDesk(ledger, limits, throttle.Options{}, out)
+	said := &feedback.Feedback{Usage: []feedback.Usage{{Limit: "calls", Used: 1, Quota: 20}}}
+	heed := func() { d.heed(time.Second, Heard{Origin: "https://a.test", Limit: "calls", Said: said}) }
+	heed()
+	require.Len(t, out.warned, 1, "the server's quota is another one")
+	require.Zero(t, testing.AllocsPerRun(100, heed))
+	require.Len(t, out.warned, 1)
+}

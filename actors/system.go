@@ -183,14 +183,14 @@ func (stopFailed) HandleFailure(_ *actor.ActorSystem, supervisor actor.Superviso
 // Carry carries one request from here to its single answer, on this goroutine. If
 // the answer came with a stream, that is returned beside it: in the answer a
 // post-processor may have wrapped it, or put another body in its place.
-func (s *System) Carry(ctx context.Context, asked *messages.Request, terms request.Terms) (*messages.Response, *request.Stream, error) {
+func (s *System) Carry(ctx context.Context, asked *messages.Request, terms *request.Terms) (*messages.Response, *request.Stream, error) {
 	return s.requests.Carry(ctx, asked, terms)
 }
 
 // Do is Carry for whoever asks for no stream, and under no other terms than a
 // deadline; zero means never.
 func (s *System) Do(ctx context.Context, asked *messages.Request, deadline time.Time) (*messages.Response, error) {
-	response, _, err := s.Carry(ctx, asked, request.Terms{Deadline: deadline})
+	response, _, err := s.Carry(ctx, asked, &request.Terms{Deadline: deadline})
 	return response, err
 }
 

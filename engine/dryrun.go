@@ -63,7 +63,7 @@ func (e *Engine) DryRun(ctx context.Context, req *Request) (*Rehearsal, error) {
 		return nil, messages.NewError(req, Admitting, err)
 	}
 	defer e.admission.leave()
-	if _, _, err := e.system.Carry(ctx, req, terms); err != nil {
+	if _, _, err := e.system.Carry(ctx, req, &terms); err != nil {
 		return nil, err
 	}
 	x, err := e.Explain(rehearsed.Asked)

@@ -90,14 +90,14 @@ func New(config Config) (*Engine, error) {
 // if any, is an *Error. It blocks for as long as the limits, the pool and the
 // server need, bounded by ctx and Request.Timeout.
 func (e *Engine) Do(ctx context.Context, req *Request) (*Response, error) {
-	response, _, err := e.carry(ctx, req, request.Terms{})
+	response, _, err := e.carry(ctx, req, new(request.Terms))
 	return response, err
 }
 
 // carry is Do, and returns the stream that the answer came with as well, whatever
 // post-processors have made of it: it holds a connection. Of terms, the deadline and
 // the limit are the engine's to say.
-func (e *Engine) carry(ctx context.Context, req *Request, terms request.Terms) (*Response, *request.Stream, error) {
+func (e *Engine) carry(ctx context.Context, req *Request, terms *request.Terms) (*Response, *request.Stream, error) {
 	if err := e.misused(ctx, req); err != nil {
 		return nil, nil, messages.NewError(req, Admitting, err)
 	}
@@ -105,7 +105,7 @@ func (e *Engine) carry(ctx context.Context, req *Request, terms request.Terms) (
 	if err := e.refuseHalted(req, terms.LimitID); err != nil {
 		return nil, nil, messages.NewError(req, Admitting, err)
 	}
-	if err := e.admit(ctx, req, &terms); err != nil {
+	if err := e.admit(ctx, req, terms); err != nil {
 		return nil, nil, messages.NewError(req, Admitting, err)
 	}
 	var stream *request.Stream

@@ -111,7 +111,7 @@ func (t *roundTripper) carry(trip *trip) (*Response, error) {
 	if err != nil {
 		return nil, tripError(trip.req, err)
 	}
-	response, stream, err := t.engine.carry(trip.ctx, asked, request.Terms{Stranger: t.engine.strays(trip.req), MethodAsSpelt: true, ReaderAsHTTP: true})
+	response, stream, err := t.engine.carry(trip.ctx, asked, &request.Terms{Stranger: t.engine.strays(trip.req), MethodAsSpelt: true, ReaderAsHTTP: true})
 	switch {
 	case err != nil:
 		return nil, err

@@ -155,7 +155,7 @@ func missing(document []byte, field string) error {
 // request that has one waits for them. Where no home is named they go to
 // strangers.
 func (e *Engine) ask(ctx context.Context, req *Request) (*Response, error) {
-	terms := request.Terms{Deadline: e.deadline(ctx, req.Timeout), LimitID: e.defaultLimit(), Stranger: len(e.homes) == 0, Errand: true}
+	terms := &request.Terms{Deadline: e.deadline(ctx, req.Timeout), LimitID: e.defaultLimit(), Stranger: len(e.homes) == 0, Errand: true}
 	response, _, err := e.system.Carry(ctx, req, terms)
 	return response, err
 }

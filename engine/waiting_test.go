@@ -61,7 +61,7 @@ func TestACallerWhoWaitsTakesUpFourKilobytesOfStackAndAsManyOfHeap(t *testing.T)
 			Connections: engine.Connections{Max: 4},
 		})
 		require.NoError(t, err)
-		require.NoError(t, eng.AdjustLimit("full", "", 1))
+		require.NoError(t, eng.AdjustLimit("full", engine.Parts{}, 1))
 		ctx, cancel := context.WithCancel(t.Context())
 		heap, stacks := inUse()
 		var gone sync.WaitGroup

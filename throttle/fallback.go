@@ -78,7 +78,17 @@ func (r *route) like(was *path) *route {
 // it forgotten.
 func (l *Ledger) pathOf(now time.Duration, r *route, p *Permit) *path {
 	at := l.pathFor(now, r, p.parts(), p.Origin)
-	for i := 0; r.falls && i < len(at.charges); i++ {
+	if !r.falls {
+		return at
+	}
+	return l.goAround(now, at, p)
+}
+
+// goAround returns the path that p is to take instead of one with budgets that may be
+// spent.
+func (l *Ledger) goAround(now time.Duration, at *path, p *Permit) *path {
+	r := at.route
+	for i := 0; i < len(at.charges); i++ {
 		if at.isSpentFor(p, i) {
 			r = r.detour(i)
 			at, i = l.pathFor(now, r, p.parts(), p.Origin), -1

@@ -81,6 +81,11 @@ func (p Parts) compare(q Parts) int {
 // noParts are those of what is not told apart; it is shared, and never written to.
 var noParts = &Parts{}
 
+// are reports whether they are those of a permit.
+func (p *Parts) are(of *Permit) bool {
+	return p.Account == of.Account && p.Key == of.Key && p.Egress == of.Egress
+}
+
 // parts returns what p is told apart by.
 func (p *Permit) parts() Parts { return Parts{p.Account, p.Key, p.Egress} }
 

@@ -112,7 +112,7 @@ func (q *queue) push(l *Ledger, p *Permit) {
 		ln = q.openLane(p.path, p.Priority)
 		ln.parts = p.parts()
 	}
-	ln.mixed = ln.mixed || ln.parts != p.parts()
+	ln.mixed = ln.mixed || !ln.parts.are(p)
 	p.lane = ln
 	before := ln.head
 	if ln.tail == nil || ln.tail.before(p) {

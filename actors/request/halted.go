@@ -21,7 +21,8 @@ import (
 func (c *Carrier) Subject(asked *messages.Request, defaultLimit string) throttle.Subject {
 	about := subjectOf(asked)
 	about.LimitID = cmp.Or(asked.LimitID, c.needs.Plan.DefaultLimitID, defaultLimit)
-	if at, err := c.aim(asked); err == nil {
+	var at target
+	if err := c.aim(&at, asked); err == nil {
 		about.Path = at.escapedPath
 	}
 	if asksServer(asked) {
@@ -47,6 +48,14 @@ func (r *slot) subject() throttle.Subject {
 // halted returns the error of a request that is halted; nil if it may go on. An errand of
 // the engine's own is not, and nothing of a rehearsal leaves.
 func (r *slot) halted() error {
+	if !r.needs.Halts.Any() { // mostly, and then what it takes to look is not on the stack
+		return nil
+	}
+	return r.refusedByHalt()
+}
+
+//go:noinline
+func (r *slot) refusedByHalt() error {
 	if h := r.haltedBy(); h != nil {
 		return h.Refuse()
 	}

@@ -27,8 +27,8 @@ func (c *Carrier) Outline(asked *messages.Request, defaultLimit string) (Outline
 	if (asked.Account != "" || asked.Auth || asked.KeyOnly) && c.accounts.of(asked.Account) == nil {
 		return Outline{}, messages.ErrUnknownAccount
 	}
-	at, err := c.aim(asked)
-	if err != nil {
+	var at target
+	if err := c.aim(&at, asked); err != nil {
 		return Outline{}, invalid(err)
 	}
 	about := c.Subject(asked, defaultLimit)
@@ -36,7 +36,8 @@ func (c *Carrier) Outline(asked *messages.Request, defaultLimit string) (Outline
 		return Outline{}, messages.ErrNoLimit
 	}
 	permit := permitOf(asked, about.LimitID, at.name)
-	if permit.Weights, err = c.weights(asked, about.LimitID, at); err != nil {
+	var err error
+	if permit.Weights, err = c.weights(asked, about.LimitID, &at); err != nil {
 		return Outline{}, err
 	}
 	return Outline{Origin: at.origin, Subject: about, Permit: permit}, nil

@@ -19,7 +19,10 @@ import (
 // permit's own: the caller's map is never read on the throttler's turn.
 func (r *slot) weigh(into []throttle.Cost) ([]throttle.Cost, error) {
 	r.tariffs = r.needs.Tariffs()
-	if r.tariffs == nil { // mostly; what follows allocates
+	switch { // mostly neither is there, and then what follows is not on the stack
+	case r.tariffs == nil && len(r.asked.Weights) == 0:
+		return into, nil
+	case r.tariffs == nil: // what follows allocates
 		return override(into, r.asked.Weights), nil
 	}
 	return r.weighBy(r.tariffs, r.asked, r.limit, &paramsOf{call: &r.call, contentType: r.contentType}, into)
@@ -41,7 +44,7 @@ func (c *Carrier) weighBy(tariffs *throttle.Tariffs, asked *messages.Request, li
 
 // weights are what a request would be charged that is only asked about: nothing of it is
 // laid out but its query, and a body that need not be read.
-func (c *Carrier) weights(asked *messages.Request, limit string, at target) ([]throttle.Cost, error) {
+func (c *Carrier) weights(asked *messages.Request, limit string, at *target) ([]throttle.Cost, error) {
 	tariffs := c.needs.Tariffs()
 	p := paramsOf{call: new(messages.Call)}
 	if tariffs != nil {

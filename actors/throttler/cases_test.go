@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/sluice-engine/sluice/actors/mailbox"
 	"github.com/sluice-engine/sluice/actors/ticket"
 	"github.com/sluice-engine/sluice/internal/clock"
 	"github.com/sluice-engine/sluice/messages"
@@ -122,7 +123,7 @@ func TestEveryWordOfATicketIsKnownWhenTheThrottlerFails(t *testing.T) {
 	} {
 		ledger, err := throttle.New([]throttle.Limit{{ID: "calls", Quota: 1, Per: time.Second}}, throttle.Options{})
 		require.NoError(t, err)
-		th := New(Needs{Ledger: ledger, Limits: []throttle.Limit{{ID: "calls", Quota: 1, Per: time.Second}}, Epoch: time.Now(), Clock: new(clock.Published), Logger: slog.New(slog.DiscardHandler)})
+		th := New(Needs{Address: mailbox.NewAddress(), Ledger: ledger, Limits: []throttle.Limit{{ID: "calls", Quota: 1, Per: time.Second}}, Epoch: time.Now(), Clock: new(clock.Published), Logger: slog.New(slog.DiscardHandler)})
 		q := new(quiet)
 		one := q.ticket("calls")
 		th.desk.tickets.add(one)

@@ -63,8 +63,13 @@ func (d *Desk) halted(t *ticket.Ticket) error {
 	if !d.halts.Any() || t.Errand {
 		return nil
 	}
-	return d.halts.Refuse(subject(t))
+	return d.refusedByHalt(t)
 }
+
+// refusedByHalt is apart, because of the room that it takes on the stacks of callers.
+//
+//go:noinline
+func (d *Desk) refusedByHalt(t *ticket.Ticket) error { return d.halts.Refuse(subject(t)) }
 
 // subject is what a halt looks at.
 func subject(t *ticket.Ticket) throttle.Subject {

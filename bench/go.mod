@@ -5,6 +5,7 @@ go 1.26.0
 require (
 	github.com/Shopify/toxiproxy/v2 v2.5.0
 	github.com/adshao/go-binance/v2 v2.8.7
+	github.com/coder/websocket v1.8.15
 	github.com/go-resty/resty/v2 v2.17.2
 	github.com/mccutchen/go-httpbin/v2 v2.26.0
 	github.com/rs/zerolog v1.35.1

@@ -43,12 +43,22 @@ func tooMuchWeight(l Limit, retry time.Duration) *apiError {
 	}
 }
 
-func tooManyOrders(l Limit, retry time.Duration) *apiError {
+// tooMuchOfAnAccount is the refusal of a limit that accounts have.
+func tooMuchOfAnAccount(l Limit, retry time.Duration) *apiError {
 	n, unit := l.interval()
-	return &apiError{
-		status: http.StatusTooManyRequests, Code: -1015, retry: retry,
-		Msg: fmt.Sprintf("Too many new orders; current limit is %d orders per %d %s.", l.Quota, n, unit),
+	refusal := &apiError{status: http.StatusTooManyRequests, Code: -1015, retry: retry}
+	switch {
+	case l.Kind == AccountWeight:
+		refusal.Code = -1003
+		refusal.Msg = fmt.Sprintf("Too much request weight used; current limit of an account is %d per %d %s.", l.Quota, n, unit)
+	case l.Policy == Budget:
+		refusal.Msg = fmt.Sprintf("The budget is spent; one more is let in every %d %s.", n, unit)
+	case l.Kind == Matching:
+		refusal.Msg = "Orders are changed too hastily."
+	default:
+		refusal.Msg = fmt.Sprintf("Too many new orders; current limit is %d %s per %d %s.", l.Quota, l.Kind, n, unit)
 	}
+	return refusal
 }
 
 func bannedUntil(until time.Time, retry time.Duration) *apiError {

@@ -1,6 +1,7 @@
 package exchange
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -13,14 +14,17 @@ type call struct {
 	route       *route
 	name        string // of the route, as in "GET /api/v3/time"
 	client      string
-	key         string // X-MBX-APIKEY
-	query, body string // as sent
+	key         string          // X-MBX-APIKEY
+	query, body string          // as sent
+	frame       bool            // it came over a WebSocket
+	id          json.RawMessage // of a frame
 	params      url.Values
 	malformed   *apiError // why params cannot be used
 
-	now     instant // the one reading of the clock
-	gate    *gate   // of the client's address
-	account *account
+	now     instant  // the one reading of the clock
+	gate    *gate    // of the client's address
+	account *account // once it has signed
+	owner   *account // of the key, whether it has signed or not
 }
 
 // newCall reads what does not need the exchange's state.
@@ -61,6 +65,14 @@ func printable(name string) string {
 	return strconv.QuoteToASCII(name)
 }
 
+// unsigned returns why the signature is not that of the request as sent, or "".
+func (c *call) unsigned(secret string) (reason string) {
+	if c.frame {
+		return verifyParams(secret, c.params)
+	}
+	return verify(secret, c.query, c.body)
+}
+
 func (c *call) param(name string) string { return c.params.Get(name) }
 
 // arrive is everything that happens to a request at its one instant.
@@ -72,9 +84,12 @@ func (e *Exchange) arrive(c *call) answer {
 
 	a := e.settle(c)
 	a.date = c.now.time()
-	a.used = c.gate.headers(c.now, nil)
-	if c.route.placesOrder && c.account != nil {
-		a.used = c.account.orders.headers(c.now, a.used)
+	a.used = c.gate.headers(c.now, nil, Weight)
+	if c.account != nil {
+		a.used = c.account.gate.headers(c.now, a.used, AccountWeight)
+		if c.route.placesOrder {
+			a.used = c.account.gate.headers(c.now, a.used, Orders)
+		}
 	}
 	e.book.answered(c.name, a.status)
 	if a.status == http.StatusTeapot {
@@ -112,22 +127,55 @@ func (e *Exchange) weight(c *call) int64 {
 func (e *Exchange) letIn(c *call, weight int64) *apiError {
 	if refusal := e.heedPenalty(c); refusal != nil {
 		if e.config.ChargeRefused {
-			c.gate.burden(c.now, weight)
+			c.gate.burden(c.now, act{weight: weight, requests: 1})
 		}
 		return refusal
 	}
-	full, wait := c.gate.admit(c.now, weight, e.config.ChargeRefused)
-	if full == nil {
+	full, wait := admitAll(c.now, c.gate.charges(act{weight: weight, requests: 1}), e.config.ChargeRefused)
+	if wait == 0 {
 		return nil
 	}
 	retry := retrySeconds(wait)
 	c.gate.penalty.wait(c.now.local, retry)
-	e.book.violated(c, OverLimit, e.describeFull(c, full, weightOf(full.limit, weight)))
-	return tooMuchWeight(full.limit, retry)
+	e.book.violated(c, OverLimit, full.describe(c.now))
+	return tooMuchWeight(full.meter.limit, retry)
 }
 
-func (e *Exchange) describeFull(c *call, full *meter, weight int64) string {
-	return fmt.Sprintf("%s: %d used, %d more does not fit", full.limit, full.used(c.now), weight)
+// describe says why a charge is refused.
+func (c charge) describe(now instant) string {
+	return fmt.Sprintf("%s of %s: %d used, %d more does not fit", c.meter.limit, c.meter.scope, c.meter.used(now), c.weight)
+}
+
+// chargeAccount passes the limits of the account for what a request does. An account
+// is told to wait by each limit for itself: one symbol's says nothing about another.
+func (e *Exchange) chargeAccount(c *call, acts ...act) *apiError {
+	charges := c.account.gate.charges(acts...)
+	for _, charge := range charges {
+		if refusal := e.heedTold(c, charge.meter); refusal != nil {
+			return refusal
+		}
+	}
+	full, wait := admitAll(c.now, charges, e.config.ChargeRefused)
+	if wait == 0 {
+		return nil
+	}
+	retry := retrySeconds(wait)
+	full.meter.penalty.wait(c.now.local, retry)
+	e.book.violated(c, OverLimit, full.describe(c.now))
+	return tooMuchOfAnAccount(full.meter.limit, retry)
+}
+
+// heedTold refuses what a limit of the account has said to wait with.
+func (e *Exchange) heedTold(c *call, m *meter) *apiError {
+	switch v, retry := m.penalty.judge(c.now.local, e.config.Ban.Grace); v {
+	case graced:
+		e.book.violated(c, OverLimit, "possibly on its way when told to wait")
+		return tooMuchOfAnAccount(m.limit, retrySeconds(retry))
+	case offended:
+		e.book.violated(c, ToldToWait, fmt.Sprintf("%s: Retry-After had %s to go", m.limit, retry.Round(time.Millisecond)))
+		return e.ban(c, c.gate.penalty.offend(c.now.local, e.config.Ban))
+	}
+	return nil
 }
 
 func (e *Exchange) heedPenalty(c *call) *apiError {
@@ -156,7 +204,7 @@ func (e *Exchange) ban(c *call, wait time.Duration) *apiError {
 }
 
 func (e *Exchange) execute(c *call) answer {
-	if c.route.signed {
+	if c.route.keyed || c.route.signed {
 		if failed := e.authenticate(c); failed != nil {
 			return refused(failed)
 		}
@@ -171,7 +219,8 @@ func (e *Exchange) execute(c *call) answer {
 	return answer{status: http.StatusOK, payload: payload}
 }
 
-// authenticate checks key, signature and timestamp, in this order.
+// authenticate checks key, signature and timestamp, in this order, and charges the
+// account the request's weight. A route that is keyed alone asks for the key only.
 func (e *Exchange) authenticate(c *call) *apiError {
 	if c.key == "" {
 		e.book.violated(c, BadKey, "no X-MBX-APIKEY header")
@@ -182,12 +231,21 @@ func (e *Exchange) authenticate(c *call) *apiError {
 		e.book.violated(c, BadKey, "unknown API key")
 		return unauthorised(-2015, "Invalid API-key, IP, or permissions for action.")
 	}
-	if reason := verify(owner.Secret, c.query, c.body); reason != "" {
+	c.owner = owner
+	if !c.route.signed {
+		owner.requests++
+		return nil
+	}
+	if reason := c.unsigned(owner.Secret); reason != "" {
 		e.book.violated(c, BadSignature, reason)
 		return badRequest(-1022, "Signature for this request is not valid.")
 	}
 	c.account = owner
-	return e.checkTime(c)
+	owner.requests++
+	if failed := e.checkTime(c); failed != nil {
+		return failed
+	}
+	return e.chargeAccount(c, act{symbol: c.param("symbol"), weight: e.weight(c)})
 }
 
 func (e *Exchange) checkTime(c *call) *apiError {

@@ -52,6 +52,9 @@ func (b *book) answered(route string, status int) {
 
 func (b *book) violated(c *call, v Violation, detail string) {
 	b.counts[v]++
+	if c.owner != nil {
+		c.owner.violations[v]++
+	}
 	if len(b.events) < keptEvents {
 		b.events = append(b.events, Event{At: c.now.local, Client: c.client, Route: c.name, Violation: v, Detail: detail})
 	}

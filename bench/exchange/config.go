@@ -19,14 +19,21 @@ const (
 
 // Account is a client the exchange knows.
 type Account struct {
+	// Name is what reports call the account. Empty means its masked key.
+	Name        string
 	Key, Secret string
 	// Balances are free amounts by asset, as decimal text. Nil means 1,000,000
 	// USDT and 100 BTC.
 	Balances map[string]string
 }
 
-// String returns the account's masked key, never its secret.
-func (a Account) String() string { return maskKey(a.Key) }
+// String returns the account's name, or its masked key, never its secret.
+func (a Account) String() string {
+	if a.Name != "" {
+		return a.Name
+	}
+	return maskKey(a.Key)
+}
 
 // GoString is String, so that %#v shows no secret either.
 func (a Account) GoString() string { return a.String() }
@@ -117,28 +124,31 @@ func (c Config) check() error {
 }
 
 func accountMistakes(accounts []Account) (wrong []error) {
-	seen := map[string]bool{}
+	seen, named := map[string]bool{}, map[string]bool{}
 	for i, a := range accounts {
 		switch {
+		case a.Name != "" && named[a.Name]:
+			wrong = append(wrong, fmt.Errorf("account %d: there is another of the name %q", i, a.Name))
 		case a.Key == "" || a.Secret == "":
 			wrong = append(wrong, fmt.Errorf("account %d: key and secret must not be empty", i))
 		case seen[a.Key]:
 			wrong = append(wrong, fmt.Errorf("account %d: key %s is there twice", i, a))
 		}
-		seen[a.Key] = true
+		seen[a.Key], named[a.Name] = true, true
 	}
 	return wrong
 }
 
 func limitMistakes(limits []Limit) (wrong []error) {
 	type identity struct {
-		kind Kind
-		per  time.Duration
+		kind      Kind
+		per       time.Duration
+		perSymbol bool
 	}
 	seen := map[identity]bool{}
 	for _, l := range limits {
 		wrong = append(wrong, l.mistakes()...)
-		id := identity{l.Kind, l.Per}
+		id := identity{l.Kind, l.Per, l.PerSymbol}
 		if seen[id] {
 			wrong = append(wrong, fmt.Errorf("limit %q: there is another for %s in %s", l, l.Kind, shortDuration(l.Per)))
 		}

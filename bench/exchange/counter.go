@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 	"time"
 )
 
@@ -46,11 +47,15 @@ const (
 	// FromFirst counts in windows of length Per that begin with the first
 	// arrival after the last one ended (KuCoin).
 	FromFirst
+	// Budget admits Quota once and for all, and what is earned on top of it: one for
+	// each unit of the quote asset that an account trades. Once that is spent, one
+	// request is let in every Per, whatever its weight (Hyperliquid).
+	Budget
 )
 
-var policyNames = [...]string{"fixed", "sliding", "bucket", "decaying", "first"}
+var policyNames = [...]string{"fixed", "sliding", "bucket", "decaying", "first", "budget"}
 
-// String returns "fixed", "sliding", "bucket", "decaying" or "first".
+// String returns "fixed", "sliding", "bucket", "decaying", "first" or "budget".
 func (p Policy) String() string {
 	if int(p) >= len(policyNames) {
 		return fmt.Sprintf("policy(%d)", uint8(p))
@@ -65,7 +70,7 @@ func ParsePolicy(text string) (Policy, error) {
 			return Policy(p), nil
 		}
 	}
-	return 0, fmt.Errorf("unknown policy %q: want fixed, sliding, bucket, decaying or first", text)
+	return 0, fmt.Errorf("unknown policy %q: want one of %s", text, strings.Join(policyNames[:], ", "))
 }
 
 // MarshalText implements encoding.TextMarshaler.
@@ -92,6 +97,8 @@ func NewCounter(l Limit) (Counter, error) {
 		return newDecaying(l), nil
 	case FromFirst:
 		return &fromFirst{quota: l.Quota, per: l.Per}, nil
+	case Budget:
+		return &budget{left: l.Quota, per: l.Per}, nil
 	default:
 		return &fixedWindow{quota: l.Quota, per: l.Per}, nil
 	}

@@ -82,7 +82,7 @@ func fits(l Limit, past []charged, now time.Duration, weight int64) bool {
 
 func drawLimit(t *rapid.T) Limit {
 	l := Limit{
-		Policy: Policy(rapid.IntRange(0, len(policyNames)-1).Draw(t, "policy")),
+		Policy: Policy(rapid.IntRange(0, int(FromFirst)).Draw(t, "policy")),
 		Per:    time.Duration(rapid.IntRange(1, 15).Draw(t, "per")),
 	}
 	l.Quota = rapid.Int64Range(1, int64(l.Per)).Draw(t, "quota")
@@ -131,6 +131,36 @@ func checkAdmit(t *rapid.T, l Limit, c Counter, past []charged, now time.Duratio
 	want := new(big.Int).Div(new(big.Int).Add(used.Num(), new(big.Int).Sub(used.Denom(), big.NewInt(1))), used.Denom())
 	require.Equal(t, want.Int64(), c.Used(now), "%s at %d: %v", l, now, past)
 	return past
+}
+
+// By definition: what was admitted within the budget is never more than the quota and
+// what was earned, and what was admitted beyond it lies a period apart.
+func TestABudgetIsSpentOnceAndThenLeaksOneAtATime(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		l := Limit{Kind: Actions, Policy: Budget, Quota: rapid.Int64Range(1, 20).Draw(t, "quota"), Per: 10}
+		c, err := NewCounter(l)
+		require.NoError(t, err)
+		left, last, now := l.Quota, time.Duration(-10), time.Duration(0)
+		for range rapid.IntRange(1, 60).Draw(t, "arrivals") {
+			now += time.Duration(rapid.IntRange(0, 6).Draw(t, "gap"))
+			if rapid.IntRange(0, 9).Draw(t, "trades") == 0 {
+				c.(*budget).earn(3)
+				left += 3
+			}
+			weight := rapid.Int64Range(1, 4).Draw(t, "weight")
+			within, beyond := weight <= left, now >= last+10
+			ok, retry := c.Admit(now, weight)
+			require.Equal(t, within || beyond, ok, "at %d: %d left, the last beyond at %d", now, left, last)
+			switch {
+			case within:
+				left -= weight
+			case beyond:
+				last = now
+			default:
+				require.Equal(t, last+10-now, retry)
+			}
+		}
+	})
 }
 
 func TestAFixedWindowEndsAtTheExactNanosecond(t *testing.T) {

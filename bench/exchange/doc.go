@@ -27,11 +27,37 @@
 //	GET    /api/v3/ticker/price     2 with a symbol, 4 without
 //	GET    /api/v3/depth            5, 25, 50 or 250 by limit (100, 500, 1000, 5000)
 //	GET    /api/v3/account          20, signed
+//	GET    /api/v3/historicalTrades 25, with a key and no signature
 //	POST   /api/v3/order            1, signed, one order
+//	POST   /api/v3/batchOrders      5, signed, up to 20 orders, listed as JSON in batchOrders
 //	DELETE /api/v3/order            1, signed
+//	PUT    /api/v3/order/amend/keepPriority  4, signed
+//	DELETE /api/v3/openOrders       1, signed: all of a symbol
 //	GET    /api/v3/order            4, signed
 //	GET    /api/v3/openOrders       6 with a symbol, 80 without, signed
 //	GET    /api/v3/rateLimit/order  40, signed
+//
+//	GET    /ws-api/v3               2: a WebSocket, see below
+//
+// # Order entry over a WebSocket
+//
+// A frame is {"id": …, "method": "order.place", "params": {…}}, and its answer has the
+// same id, a status, a result or an error, and what is used of the limits. Methods:
+// ping, time, depth, ticker.price, account.status, account.rateLimits.orders,
+// openOrders.status, openOrders.cancelAll, order.place, order.status, order.cancel and
+// order.amend.keepPriority. Each is the request of the same meaning: it has its weight,
+// it is charged to the limits of the address that opened the connection and of the
+// account that signed it, and is refused and banned as that is. Signed ones carry
+// apiKey, timestamp and signature, which is that of all other parameters sorted by
+// name. Frames of one connection arrive in the order in which they were sent.
+//
+// # Accounts and limits
+//
+// An address may have any number of accounts behind it, each with a key and a secret of
+// its own. Limits of kind weight, raw and connections are told apart by address, those
+// of kind orders, account, actions and matching by account, and with "symbol" by
+// account and symbol. All limits of an account that one request is about are charged
+// together or not at all.
 //
 // The counters are pure functions of the time they are given, so that a
 // discrete-event simulation can use them without a server (NewCounter).

@@ -3,6 +3,7 @@ package exchange
 import (
 	"io"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"sync"
 	"time"
@@ -91,6 +92,9 @@ func (e *Exchange) Report() Report {
 	r := e.book.report(time.Now(), e.config.Limits, e.meters)
 	r.Seed = e.config.Seed
 	r.Orders = e.orderID
+	for _, a := range e.config.Accounts {
+		r.Accounts = append(r.Accounts, e.accounts[a.Key].report())
+	}
 	return r
 }
 
@@ -125,8 +129,14 @@ func (e *Exchange) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !e.travel(e.config.ReturnDelay) {
 		panic(http.ErrAbortHandler)
 	}
+	if a.status == http.StatusOK && isHandshake(r) {
+		e.serveFrames(w, r)
+		return
+	}
 	a.write(w, served)
 }
+
+func isHandshake(r *http.Request) bool { return r.Method+" "+r.URL.Path == handshake }
 
 // travel lets one direction's delay pass; false means the exchange closed. It
 // goes on when the client has left: what is sent arrives.
@@ -134,10 +144,7 @@ func (e *Exchange) travel(d Delay) bool {
 	if len(d.parts) == 0 {
 		return true
 	}
-	e.delays.Lock()
-	wait := d.Draw(e.network, time.Since(e.book.started))
-	e.delays.Unlock()
-	timer := time.NewTimer(wait)
+	timer := time.NewTimer(e.drawDelay(d))
 	defer timer.Stop()
 	select {
 	case <-timer.C:
@@ -147,19 +154,43 @@ func (e *Exchange) travel(d Delay) bool {
 	}
 }
 
+func (e *Exchange) drawDelay(d Delay) time.Duration {
+	if len(d.parts) == 0 {
+		return 0
+	}
+	e.delays.Lock()
+	defer e.delays.Unlock()
+	return d.Draw(e.network, time.Since(e.book.started))
+}
+
+// welcome counts a connection that an address opens, and reports whether it may stay.
+func (e *Exchange) welcome(remote net.Addr) bool {
+	host, _, err := net.SplitHostPort(remote.String())
+	if err != nil {
+		host = remote.String()
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	c := &call{client: host, name: "a connection", now: e.clock.read(time.Now())}
+	full, wait := admitAll(c.now, e.client(host).charges(act{connections: 1}), e.config.ChargeRefused)
+	if wait > 0 {
+		e.book.violated(c, NewConnection, full.describe(c.now))
+	}
+	return wait == 0
+}
+
 // client returns the gate of a client address.
 func (e *Exchange) client(name string) *gate {
 	g := e.clients[name]
 	if g == nil {
-		g = newGate(e.config.Limits, name, Weight, Raw)
+		g = newGate(e.config.Limits, name, func(k Kind) bool { return !k.ofAccounts() }, e.opened)
 		e.clients[name] = g
-		e.meters = append(e.meters, g.meters...)
 	}
 	return g
 }
 
+func (e *Exchange) opened(m *meter) { e.meters = append(e.meters, m) }
+
 func (e *Exchange) openAccount(a Account) *account {
-	orders := newGate(e.config.Limits, "account "+a.String(), Orders)
-	e.meters = append(e.meters, orders.meters...)
-	return newAccount(a, orders)
+	return newAccount(a, newGate(e.config.Limits, "account "+a.String(), Kind.ofAccounts, e.opened))
 }

@@ -15,16 +15,33 @@ const (
 	Weight Kind = iota
 	// Raw counts every request of one client address as one.
 	Raw
-	// Orders counts the orders one account placed.
+	// Orders counts the orders one account placed, each in a batch as well.
 	Orders
+	// AccountWeight counts the weight of the requests that one account signed.
+	AccountWeight
+	// Actions counts what one account asked to be done: each order placed, amended or
+	// cancelled as one.
+	Actions
+	// Matching counts like a matching engine whose price is the haste of its
+	// customers: one for an order, half an order for each in a batch (rounded up), and
+	// for a cancellation or an amendment the more the younger the order is. See
+	// Routes for which requests those are, and CancelCost and AmendCost for the price.
+	Matching
+	// Connections counts the connections that one client address opens. One too many
+	// is closed at once.
+	Connections
 )
 
 var (
-	kindNames     = [...]string{"weight", "raw", "orders"}
-	rateLimitType = [...]string{"REQUEST_WEIGHT", "RAW_REQUESTS", "ORDERS"}
+	kindNames     = [...]string{"weight", "raw", "orders", "account", "actions", "matching", "connections"}
+	rateLimitType = [...]string{"REQUEST_WEIGHT", "RAW_REQUESTS", "ORDERS", "ACCOUNT_WEIGHT", "ACTIONS", "MATCHING", "CONNECTIONS"}
 )
 
-// String returns "weight", "raw" or "orders".
+// ofAccounts reports whether every account has its own, and not every client address.
+func (k Kind) ofAccounts() bool { return k >= Orders && k <= Matching }
+
+// String returns "weight", "raw", "orders", "account", "actions", "matching" or
+// "connections".
 func (k Kind) String() string {
 	if int(k) >= len(kindNames) {
 		return fmt.Sprintf("kind(%d)", uint8(k))
@@ -43,7 +60,7 @@ func (k *Kind) UnmarshalText(text []byte) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("unknown kind of limit %q: want weight, raw or orders", text)
+	return fmt.Errorf("unknown kind of limit %q: want one of %s", text, strings.Join(kindNames[:], ", "))
 }
 
 // Limit is one rate limit of the exchange.
@@ -55,6 +72,12 @@ type Limit struct {
 	// Burst is the capacity of a TokenBucket or Decaying limit; zero means
 	// Quota. Other policies have none.
 	Burst int64 `json:"burst,omitempty"`
+	// PerSymbol gives every symbol a quota of its own within an account. What concerns
+	// no symbol is not counted then.
+	PerSymbol bool `json:"per_symbol,omitempty"`
+	// WholeBatch counts a batch of orders as one order; with PerSymbol as one for each
+	// symbol in it.
+	WholeBatch bool `json:"whole_batch,omitempty"`
 }
 
 // DefaultLimits returns Binance's: 6,000 weight a minute, 300,000 requests in
@@ -74,13 +97,20 @@ func (l Limit) String() string {
 	if l.Burst > 0 {
 		s += fmt.Sprintf(",burst=%d", l.Burst)
 	}
+	if l.PerSymbol {
+		s += ",symbol"
+	}
+	if l.WholeBatch {
+		s += ",batch"
+	}
 	return s
 }
 
-// ParseLimit reads KIND=QUOTA/PER[,POLICY][,burst=N]: "weight=6000/1m,fixed",
-// "orders=100/10s,sliding", "weight=10/1s,bucket,burst=2". The kind is weight,
-// raw or orders; the policy fixed (default), sliding, bucket, decaying or
-// first.
+// ParseLimit reads KIND=QUOTA/PER[,POLICY][,burst=N][,symbol][,batch]:
+// "weight=6000/1m,fixed", "orders=100/10s,sliding", "orders=60/2s,sliding,symbol",
+// "weight=10/1s,bucket,burst=2". The kind is weight, raw, orders, account, actions,
+// matching or connections; the policy fixed (default), sliding, bucket, decaying,
+// first or budget; "symbol" is PerSymbol and "batch" WholeBatch.
 func ParseLimit(text string) (Limit, error) {
 	l, err := parseLimit(text)
 	if err != nil {
@@ -117,7 +147,14 @@ func parseLimit(text string) (l Limit, err error) {
 }
 
 func (l *Limit) option(text string) (err error) {
-	if text == "" {
+	switch text {
+	case "":
+		return nil
+	case "symbol":
+		l.PerSymbol = true
+		return nil
+	case "batch":
+		l.WholeBatch = true
 		return nil
 	}
 	burst, ok := strings.CutPrefix(text, "burst=")
@@ -156,6 +193,12 @@ func (l Limit) mistakes() (wrong []error) {
 	leaky := l.Policy == TokenBucket || l.Policy == Decaying
 	if l.Burst > 0 && !leaky {
 		add("policy %s has no burst", l.Policy)
+	}
+	if l.PerSymbol && !l.Kind.ofAccounts() {
+		add("clients are not told apart by symbol: want a kind that accounts have")
+	}
+	if l.WholeBatch && l.Kind != Orders && l.Kind != Actions {
+		add("there are no batches in what it counts")
 	}
 	if len(wrong) == 0 && leaky && !l.exact() {
 		add("more than one unit a nanosecond, or a capacity that takes over 100 years to run empty")

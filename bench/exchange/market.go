@@ -27,6 +27,12 @@ func describeLimit(l Limit) rateLimit {
 	return rateLimit{Type: rateLimitType[l.Kind], Interval: unit, IntervalNum: n, Limit: l.Quota}
 }
 
+func (u usage) describe() rateLimit {
+	l := describeLimit(u.limit)
+	l.Count = &u.weight
+	return l
+}
+
 func (e *Exchange) exchangeInfo(c *call) (any, *apiError) {
 	limits := []rateLimit{}
 	for _, l := range e.config.Limits {
@@ -77,8 +83,9 @@ func (e *Exchange) tickerPrice(c *call) (any, *apiError) {
 }
 
 // symbol is the call's symbol, which must be known.
-func (e *Exchange) symbol(c *call) (Symbol, *apiError) {
-	name := c.param("symbol")
+func (e *Exchange) symbol(c *call) (Symbol, *apiError) { return e.symbolNamed(c.param("symbol")) }
+
+func (e *Exchange) symbolNamed(name string) (Symbol, *apiError) {
 	if name == "" {
 		return Symbol{}, missingParameter("symbol")
 	}
@@ -87,6 +94,25 @@ func (e *Exchange) symbol(c *call) (Symbol, *apiError) {
 		return Symbol{}, badRequest(-1121, "Invalid symbol.")
 	}
 	return s, nil
+}
+
+// historicalTrades answers with trades at the one price there is.
+func (e *Exchange) historicalTrades(c *call) (any, *apiError) {
+	s, failed := e.symbol(c)
+	if failed != nil {
+		return nil, failed
+	}
+	n := depthLimit(c.param("limit"))
+	if n < 0 {
+		return nil, illegalParameter("limit")
+	}
+	trades := []object{}
+	for i := range min(n, 1_000) {
+		trades = append(trades, object{
+			"id": i, "price": decimal(s.Price), "qty": decimal(1), "time": c.now.millis(), "isBuyerMaker": i%2 == 0,
+		})
+	}
+	return trades, nil
 }
 
 func (e *Exchange) depth(c *call) (any, *apiError) {

@@ -11,6 +11,7 @@ type meter struct {
 	label   string // of the limit's interval
 	scope   string // the client's address, or the account's masked key
 	counter Counter
+	penalty penalty // of an account: what this limit has told it
 
 	peak          int64
 	accepted      int64 // weight
@@ -104,9 +105,9 @@ func (m *meter) window(now instant) *Window {
 
 // utilisation is the weight accepted in the windows between the first and the
 // last, idle ones included, over what they allow. With fewer than three
-// windows it is that of all of them.
+// windows it is that of all of them. A Budget has none.
 func (m *meter) utilisation() float64 {
-	if m.seen == 0 {
+	if m.seen == 0 || m.limit.Policy == Budget { // a budget allows nothing by the window
 		return 0
 	}
 	weight, windows := m.accepted, m.lastAt-m.firstAt+1

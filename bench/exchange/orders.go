@@ -2,19 +2,22 @@ package exchange
 
 import (
 	"cmp"
-	"fmt"
-	"net/http"
+	"maps"
+	"net/url"
 	"regexp"
 	"slices"
 	"strconv"
 	"time"
 )
 
-// account is a client's orders and its order limits; it is guarded by the
-// exchange's mutex.
+// account is a client's orders and its limits; it is guarded by the exchange's
+// mutex.
 type account struct {
 	Account
-	orders     *gate
+	gate       *gate
+	requests   int64
+	placed     int64
+	violations map[Violation]int64
 	byID       map[int64]*order
 	byClientID map[clientOrderID]*order
 	open       map[int64]*order
@@ -36,6 +39,8 @@ type order struct {
 	TimeInForce   string `json:"timeInForce"`
 	Type          string `json:"type"`
 	Side          string `json:"side"`
+
+	placed time.Duration // when, by the clock that is never set
 }
 
 var (
@@ -46,34 +51,33 @@ var (
 	validDecimal = regexp.MustCompile(`^[0-9]{1,20}(\.[0-9]{1,20})?$`)
 )
 
-func newAccount(a Account, orders *gate) *account {
+func newAccount(a Account, gate *gate) *account {
 	if a.Balances == nil {
 		a.Balances = map[string]string{"USDT": "1000000.00000000", "BTC": "100.00000000"}
 	}
 	return &account{
-		Account: a, orders: orders,
+		Account: a, gate: gate, violations: map[Violation]int64{},
 		byID: map[int64]*order{}, byClientID: map[clientOrderID]*order{}, open: map[int64]*order{},
 	}
+}
+
+func (a *account) report() AccountReport {
+	return AccountReport{Account: a.String(), Requests: a.requests, Orders: a.placed, Violations: maps.Clone(a.violations)}
 }
 
 // placeOrder accepts an order once: a limit order rests until it is cancelled,
 // a market order is filled at once. An id used before is a duplicate whatever
 // became of the first order.
 func (e *Exchange) placeOrder(c *call) (any, *apiError) {
-	if refusal := e.heedOrderPenalty(c); refusal != nil {
-		return nil, refusal
+	o, failed := e.readOrder(c, c.params)
+	if failed == nil {
+		failed = e.checkUnused(c, o)
 	}
-	o, failed := e.readOrder(c)
+	if failed == nil {
+		failed = e.chargeAccount(c, act{symbol: o.Symbol, orders: 1, actions: 1, matching: 1})
+	}
 	if failed != nil {
 		return nil, failed
-	}
-	id := clientOrderID{o.Symbol, o.ClientOrderID}
-	if c.account.byClientID[id] != nil {
-		e.book.violated(c, DuplicateOrder, "newClientOrderId "+o.ClientOrderID)
-		return nil, badRequest(-2010, "Duplicate order sent.")
-	}
-	if refusal := e.chargeOrder(c); refusal != nil {
-		return nil, refusal
 	}
 	e.accept(c, o)
 	if c.param("newOrderRespType") == "ACK" {
@@ -85,32 +89,18 @@ func (e *Exchange) placeOrder(c *call) (any, *apiError) {
 	return *o, nil
 }
 
-func (e *Exchange) heedOrderPenalty(c *call) *apiError {
-	switch v, retry := c.account.orders.penalty.judge(c.now.local, e.config.Ban.Grace); v {
-	case graced:
-		e.book.violated(c, OverLimit, "order possibly on its way when told to wait")
-		return &apiError{status: http.StatusTooManyRequests, Code: -1015, Msg: "Too many new orders.", retry: retrySeconds(retry)}
-	case offended:
-		e.book.violated(c, ToldToWait, fmt.Sprintf("order: Retry-After had %s to go", retry.Round(time.Millisecond)))
-		return e.ban(c, c.gate.penalty.offend(c.now.local, e.config.Ban))
-	}
-	return nil
-}
-
-func (e *Exchange) chargeOrder(c *call) *apiError {
-	full, wait := c.account.orders.admit(c.now, 1, e.config.ChargeRefused)
-	if full == nil {
+func (e *Exchange) checkUnused(c *call, o *order) *apiError {
+	if o.ClientOrderID == "" || c.account.byClientID[clientOrderID{o.Symbol, o.ClientOrderID}] == nil {
 		return nil
 	}
-	retry := retrySeconds(wait)
-	c.account.orders.penalty.wait(c.now.local, retry)
-	e.book.violated(c, OverLimit, e.describeFull(c, full, 1))
-	return tooManyOrders(full.limit, retry)
+	e.book.violated(c, DuplicateOrder, "newClientOrderId "+o.ClientOrderID)
+	return badRequest(-2010, "Duplicate order sent.")
 }
 
 func (e *Exchange) accept(c *call, o *order) {
 	e.orderID++
-	o.OrderID = e.orderID
+	c.account.placed++
+	o.OrderID, o.placed = e.orderID, c.now.elapsed
 	if o.ClientOrderID == "" {
 		o.ClientOrderID = "x-" + strconv.FormatInt(o.OrderID, 10)
 	}
@@ -118,19 +108,27 @@ func (e *Exchange) accept(c *call, o *order) {
 	c.account.byClientID[clientOrderID{o.Symbol, o.ClientOrderID}] = o
 	if o.Status == "NEW" {
 		c.account.open[o.OrderID] = o
+		return
 	}
+	c.account.gate.earn(int64(e.symbols[o.Symbol].Price * amount(o.ExecutedQty)))
+}
+
+// amount reads what checkAmount has found right.
+func amount(text string) float64 {
+	v, _ := strconv.ParseFloat(text, 64)
+	return v
 }
 
 // readOrder checks the parameters; the order has no id of the exchange yet.
-func (e *Exchange) readOrder(c *call) (*order, *apiError) {
-	if _, failed := e.symbol(c); failed != nil {
+func (e *Exchange) readOrder(c *call, params url.Values) (*order, *apiError) {
+	if _, failed := e.symbolNamed(params.Get("symbol")); failed != nil {
 		return nil, failed
 	}
 	o := &order{
-		Symbol: c.param("symbol"), OrderListID: -1, ClientOrderID: c.param("newClientOrderId"),
-		TransactTime: c.now.millis(), Price: c.param("price"), OrigQty: c.param("quantity"),
-		ExecutedQty: decimal(0), Status: "NEW", TimeInForce: c.param("timeInForce"),
-		Type: c.param("type"), Side: c.param("side"),
+		Symbol: params.Get("symbol"), OrderListID: -1, ClientOrderID: params.Get("newClientOrderId"),
+		TransactTime: c.now.millis(), Price: params.Get("price"), OrigQty: params.Get("quantity"),
+		ExecutedQty: decimal(0), Status: "NEW", TimeInForce: params.Get("timeInForce"),
+		Type: params.Get("type"), Side: params.Get("side"),
 	}
 	switch {
 	case !slices.Contains(orderSides, o.Side):
@@ -180,19 +178,54 @@ func checkAmount(name, text string) *apiError {
 
 // cancelOrder cancels an open order.
 func (e *Exchange) cancelOrder(c *call) (any, *apiError) {
-	o, failed := e.findOrder(c)
+	o, failed := e.findOpen(c)
+	if failed == nil {
+		failed = e.chargeAccount(c, act{symbol: o.Symbol, actions: 1, matching: CancelCost(c.now.elapsed - o.placed)})
+	}
 	if failed != nil {
 		return nil, failed
 	}
-	if o == nil || o.Status != "NEW" {
-		return nil, badRequest(-2011, "Unknown order sent.")
-	}
+	return c.account.cancel(o), nil
+}
+
+// cancelled is what is told of an order that was cancelled.
+type cancelled struct {
+	order
+	Orig string `json:"origClientOrderId"`
+}
+
+func (a *account) cancel(o *order) cancelled {
 	o.Status = "CANCELED"
-	delete(c.account.open, o.OrderID)
-	return struct {
-		order
-		Orig string `json:"origClientOrderId"`
-	}{*o, o.ClientOrderID}, nil
+	delete(a.open, o.OrderID)
+	return cancelled{*o, o.ClientOrderID}
+}
+
+// amendOrder takes from an open order's quantity.
+func (e *Exchange) amendOrder(c *call) (any, *apiError) {
+	o, failed := e.findOpen(c)
+	if failed == nil {
+		failed = checkAmount("newQty", c.param("newQty"))
+	}
+	if failed == nil && amount(c.param("newQty")) >= amount(o.OrigQty) {
+		failed = badRequest(-2038, "The requested action would not make the order smaller.")
+	}
+	if failed == nil {
+		failed = e.chargeAccount(c, act{symbol: o.Symbol, actions: 1, matching: AmendCost(c.now.elapsed - o.placed)})
+	}
+	if failed != nil {
+		return nil, failed
+	}
+	o.OrigQty = c.param("newQty")
+	return object{"transactTime": c.now.millis(), "amendedOrder": *o}, nil
+}
+
+// findOpen is findOrder, and an error if there is no such order, or none any more.
+func (e *Exchange) findOpen(c *call) (*order, *apiError) {
+	o, failed := e.findOrder(c)
+	if failed == nil && (o == nil || o.Status != "NEW") {
+		failed = badRequest(-2011, "Unknown order sent.")
+	}
+	return o, failed
 }
 
 func (e *Exchange) queryOrder(c *call) (any, *apiError) {
@@ -240,21 +273,27 @@ func (e *Exchange) openOrders(c *call) (any, *apiError) {
 		}
 	}
 	list := []order{}
-	for _, o := range c.account.open {
+	for _, o := range c.account.openIn(symbol) {
+		list = append(list, *o)
+	}
+	return list, nil
+}
+
+// openIn lists the open orders of a symbol, or all if it is "", oldest first.
+func (a *account) openIn(symbol string) (list []*order) {
+	for _, o := range a.open {
 		if symbol == "" || o.Symbol == symbol {
-			list = append(list, *o)
+			list = append(list, o)
 		}
 	}
-	slices.SortFunc(list, func(a, b order) int { return cmp.Compare(a.OrderID, b.OrderID) })
-	return list, nil
+	slices.SortFunc(list, func(a, b *order) int { return cmp.Compare(a.OrderID, b.OrderID) })
+	return list
 }
 
 func (e *Exchange) orderCounts(c *call) (any, *apiError) {
 	counts := []rateLimit{}
-	for _, m := range c.account.orders.meters {
-		l, used := describeLimit(m.limit), m.used(c.now)
-		l.Count = &used
-		counts = append(counts, l)
+	for _, u := range c.account.gate.headers(c.now, nil, Orders) {
+		counts = append(counts, u.describe())
 	}
 	return counts, nil
 }

@@ -12,7 +12,7 @@ import (
 // Violation is something a polite client does not do.
 type Violation string
 
-// The violations. A request counts as at most one of them.
+// The violations. A request, or a connection, counts as at most one of them.
 const (
 	OverLimit       Violation = "over limit"      // answered 429: the weight or order limit was full
 	ToldToWait      Violation = "told to wait"    // sent before Retry-After was over: answered 418, or 429 within the grace
@@ -21,12 +21,13 @@ const (
 	BadSignature    Violation = "signature"       // answered -1022
 	TimestampAhead  Violation = "timestamp ahead" // answered -1021
 	TimestampBehind Violation = "timestamp behind"
-	BadKey          Violation = "api key" // missing or unknown: answered 401
+	BadKey          Violation = "api key"        // missing or unknown: answered 401
+	NewConnection   Violation = "new connection" // one more than an address may open: closed at once
 )
 
 // ViolationKinds lists every kind, in the order of a report.
 func ViolationKinds() []Violation {
-	return []Violation{OverLimit, ToldToWait, WhileBanned, DuplicateOrder, BadSignature, TimestampAhead, TimestampBehind, BadKey}
+	return []Violation{OverLimit, ToldToWait, WhileBanned, DuplicateOrder, BadSignature, TimestampAhead, TimestampBehind, BadKey, NewConnection}
 }
 
 // Window is one period of a limit as the exchange's clock counts them.
@@ -61,6 +62,14 @@ type RouteReport struct {
 	Statuses map[string]int `json:"statuses"` // by status; "none" is a connection closed without an answer
 }
 
+// AccountReport is what one account did.
+type AccountReport struct {
+	Account    string              `json:"account"`
+	Requests   int64               `json:"requests"` // that its key was right for
+	Orders     int64               `json:"orders"`   // accepted
+	Violations map[Violation]int64 `json:"violations"`
+}
+
 // Event is one violation.
 type Event struct {
 	At        time.Duration `json:"at_ns"` // since the exchange started
@@ -79,15 +88,16 @@ type Report struct {
 	Banned   int64         `json:"banned"` // answers 418
 	Orders   int64         `json:"orders"` // accepted
 
-	Counts map[Violation]int64 `json:"counts"`
-	Faults map[string]int64    `json:"faults"` // injected, by kind
-	Routes []RouteReport       `json:"routes"`
-	Limits []LimitReport       `json:"limits"`
-	Events []Event             `json:"events"` // the first 100 violations
+	Counts   map[Violation]int64 `json:"counts"`
+	Faults   map[string]int64    `json:"faults"` // injected, by kind
+	Routes   []RouteReport       `json:"routes"`
+	Limits   []LimitReport       `json:"limits"`
+	Accounts []AccountReport     `json:"accounts"`
+	Events   []Event             `json:"events"` // the first 100 violations
 }
 
-// Violations returns how many requests a polite client would not have sent as
-// they were; it keeps this at zero.
+// Violations returns how many requests a polite client would not have sent as they
+// were, and connections it would not have opened; it keeps this at zero.
 func (r Report) Violations() int64 {
 	var n int64
 	for _, count := range r.Counts {
@@ -114,6 +124,7 @@ func (r Report) String() string {
 	fmt.Fprintf(&b, "exchange: %d requests in %s, %d orders, seed %d\n", r.Requests, r.Duration.Round(time.Millisecond), r.Orders, r.Seed)
 	r.writeRoutes(&b)
 	r.writeLimits(&b)
+	r.writeAccounts(&b)
 	r.writeFaults(&b)
 	r.writeEvents(&b)
 	fmt.Fprintf(&b, "\n%s\nviolations: %d\n", r.Headline(), r.Violations())
@@ -143,6 +154,22 @@ func (r Report) writeLimits(b *strings.Builder) {
 	for _, l := range r.Limits {
 		fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%.1f %%\t%.1f %%\t%d\t%d\t%d\n", l.Limit, l.Scope, l.Weight, l.Peak,
 			100*l.PeakFill, 100*l.Utilisation, l.Seen, l.Refused, l.RefusedWeight)
+	}
+	w.Flush()
+}
+
+// writeAccounts says nothing of an account that is the only one.
+func (r Report) writeAccounts(b *strings.Builder) {
+	if len(r.Accounts) < 2 {
+		return
+	}
+	w := newTable(b, "account\trequests\torders\tviolations")
+	for _, a := range r.Accounts {
+		var n int64
+		for _, count := range a.Violations {
+			n += count
+		}
+		fmt.Fprintf(w, "%s\t%d\t%d\t%d\n", a.Account, a.Requests, a.Orders, n)
 	}
 	w.Flush()
 }

@@ -12,6 +12,7 @@ import (
 // returns plain data, which is encoded outside of it.
 type route struct {
 	weight      func(url.Values) int64
+	keyed       bool // wants a key, and no signature
 	signed      bool
 	placesOrder bool
 	handle      func(*Exchange, *call) (any, *apiError)
@@ -23,17 +24,22 @@ var routes map[string]*route
 
 func init() {
 	routes = map[string]*route{
-		"GET /api/v3/ping":            {weight: flat(1), handle: (*Exchange).ping},
-		"GET /api/v3/time":            {weight: flat(1), handle: (*Exchange).serverTime},
-		"GET /api/v3/exchangeInfo":    {weight: flat(20), handle: (*Exchange).exchangeInfo},
-		"GET /api/v3/ticker/price":    {weight: bySymbol(2, 4), handle: (*Exchange).tickerPrice},
-		"GET /api/v3/depth":           {weight: depthWeight, handle: (*Exchange).depth},
-		"GET /api/v3/account":         {weight: flat(20), signed: true, handle: (*Exchange).accountInfo},
-		"POST /api/v3/order":          {weight: flat(1), signed: true, placesOrder: true, handle: (*Exchange).placeOrder},
-		"DELETE /api/v3/order":        {weight: flat(1), signed: true, handle: (*Exchange).cancelOrder},
-		"GET /api/v3/order":           {weight: flat(4), signed: true, handle: (*Exchange).queryOrder},
-		"GET /api/v3/openOrders":      {weight: bySymbol(6, 80), signed: true, handle: (*Exchange).openOrders},
-		"GET /api/v3/rateLimit/order": {weight: flat(40), signed: true, handle: (*Exchange).orderCounts},
+		"GET /api/v3/ping":                     {weight: flat(1), handle: (*Exchange).ping},
+		"GET /api/v3/time":                     {weight: flat(1), handle: (*Exchange).serverTime},
+		"GET /api/v3/exchangeInfo":             {weight: flat(20), handle: (*Exchange).exchangeInfo},
+		"GET /api/v3/ticker/price":             {weight: bySymbol(2, 4), handle: (*Exchange).tickerPrice},
+		"GET /api/v3/depth":                    {weight: depthWeight, handle: (*Exchange).depth},
+		"GET /api/v3/historicalTrades":         {weight: flat(25), keyed: true, handle: (*Exchange).historicalTrades},
+		"GET /api/v3/account":                  {weight: flat(20), signed: true, handle: (*Exchange).accountInfo},
+		"POST /api/v3/order":                   {weight: flat(1), signed: true, placesOrder: true, handle: (*Exchange).placeOrder},
+		"POST /api/v3/batchOrders":             {weight: flat(5), signed: true, placesOrder: true, handle: (*Exchange).placeBatch},
+		"DELETE /api/v3/order":                 {weight: flat(1), signed: true, handle: (*Exchange).cancelOrder},
+		"PUT /api/v3/order/amend/keepPriority": {weight: flat(4), signed: true, handle: (*Exchange).amendOrder},
+		"DELETE /api/v3/openOrders":            {weight: flat(1), signed: true, handle: (*Exchange).cancelOpen},
+		"GET /api/v3/order":                    {weight: flat(4), signed: true, handle: (*Exchange).queryOrder},
+		"GET /api/v3/openOrders":               {weight: bySymbol(6, 80), signed: true, handle: (*Exchange).openOrders},
+		"GET /api/v3/rateLimit/order":          {weight: flat(40), signed: true, handle: (*Exchange).orderCounts},
+		handshake:                              {weight: flat(2), handle: (*Exchange).ping},
 	}
 }
 

@@ -18,7 +18,24 @@ type server struct {
 	mu      sync.Mutex
 	closed  bool
 	serving sync.WaitGroup // Serve calls
-	conns   sync.WaitGroup // open connections
+	conns   sync.WaitGroup // open connections, but for WebSockets
+	streams sync.WaitGroup // WebSockets
+}
+
+// door closes connections that a client address opens beyond its limit.
+type door struct {
+	net.Listener
+	ex *Exchange
+}
+
+func (d door) Accept() (net.Conn, error) {
+	for {
+		conn, err := d.Listener.Accept()
+		if err != nil || d.ex.welcome(conn.RemoteAddr()) {
+			return conn, err
+		}
+		conn.Close()
+	}
 }
 
 func newServer(h http.Handler) *server {
@@ -53,6 +70,16 @@ func (s *server) enter() bool {
 	return !s.closed
 }
 
+// hijacked counts a WebSocket; false means that the server is closed.
+func (s *server) hijacked() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.closed {
+		s.streams.Add(1)
+	}
+	return !s.closed
+}
+
 func (s *server) close() error {
 	s.mu.Lock()
 	first := !s.closed
@@ -65,6 +92,7 @@ func (s *server) close() error {
 	err := s.http.Close()
 	s.serving.Wait()
 	s.conns.Wait()
+	s.streams.Wait()
 	return err
 }
 
@@ -77,7 +105,7 @@ func (e *Exchange) Serve(l net.Listener) error {
 		return http.ErrServerClosed
 	}
 	defer e.server.serving.Done()
-	err := e.server.http.Serve(l)
+	err := e.server.http.Serve(door{l, e})
 	if errors.Is(err, http.ErrServerClosed) {
 		return nil
 	}
@@ -97,7 +125,7 @@ func (e *Exchange) Start(addr string) (url string, err error) {
 	}
 	go func() {
 		defer e.server.serving.Done()
-		_ = e.server.http.Serve(l)
+		_ = e.server.http.Serve(door{l, e})
 	}()
 	return "http://" + l.Addr().String(), nil
 }

@@ -5,6 +5,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -52,6 +54,25 @@ func verify(secret, query, body string) (reason string) {
 		return "parameters are not percent-encoded"
 	case !hmac.Equal([]byte(Sign(secret, payload)), []byte(strings.ToLower(signature))):
 		return "signature does not match query||body as sent"
+	}
+	return ""
+}
+
+// verifyParams returns why the signature is not that of the other parameters, sorted by
+// name, as a WebSocket frame carries them, or "".
+func verifyParams(secret string, params url.Values) (reason string) {
+	var lines []string
+	for name := range params {
+		if name != "signature" {
+			lines = append(lines, name+"="+params.Get(name))
+		}
+	}
+	slices.Sort(lines)
+	switch signature := params.Get("signature"); {
+	case signature == "":
+		return "no signature"
+	case !hmac.Equal([]byte(Sign(secret, strings.Join(lines, "&"))), []byte(strings.ToLower(signature))):
+		return "signature does not match the parameters sorted by name"
 	}
 	return ""
 }

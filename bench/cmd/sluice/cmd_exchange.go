@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -18,7 +19,8 @@ import (
 // exchangeFlags are the flags of the exchange verb as they were typed.
 type exchangeFlags struct {
 	addr, key, secret         string
-	limits                    []string
+	accounts, limits          []string
+	weights                   map[string]int64
 	skew                      time.Duration
 	drift                     float64
 	delay, returnDelay, fault string
@@ -36,7 +38,8 @@ func newExchangeCommand() *cobra.Command {
 		Short: "Run a simulated exchange that referees the client under test",
 		Long: `Run a simulated spot exchange with Binance's REST endpoints. It counts weight by
 arrival, answers 429 with Retry-After and then 418, verifies signatures and
-timestamps, and reports every violation when it is interrupted.
+timestamps, knows any number of accounts, takes orders over a WebSocket as well,
+and reports every violation when it is interrupted.
 
 Exit codes: 0 no violation, 1 violations, 2 wrong flags or a refusal of the
 system.`,
@@ -49,6 +52,14 @@ system.`,
   # a token bucket, one request in a hundred answered 503, one order in a
   # thousand executed but never answered
   sluice exchange --limit weight=100/10s,bucket,burst=20 --fault 503:0.01,after-close:0.001
+
+  # two accounts behind one address; 60 orders in 2 s for each account and symbol, a
+  # batch counts as one within the minute; order entry over ws://…/ws-api/v3 as well
+  sluice exchange --account alice:key-a:secret-a --account bob:key-b:secret-b \
+    --limit orders=60/2s,sliding,symbol --limit orders=1200/1m,batch
+
+  # a budget of 10,000 actions and what is traded, then one every 10 s
+  sluice exchange --limit actions=10000/10s,budget --weight "POST /api/v3/order=0"
 
   # a path that freezes for 500 ms every 5 s; stop after a minute, keep the report
   sluice exchange --delay lognormal:3ms,7ms,1+stall:500ms@5s --for 1m --report report.json`,
@@ -66,9 +77,14 @@ func (f *exchangeFlags) register(cmd *cobra.Command) {
 	flags.StringVar(&f.addr, "addr", "127.0.0.1:8080", "address to listen on; port 0 picks a free one")
 	flags.StringVar(&f.key, "key", exchange.DemoKey, "API key of the one account")
 	flags.StringVar(&f.secret, "secret", exchange.DemoSecret, "its secret")
-	flags.StringArrayVar(&f.limits, "limit", nil, `limit as KIND=QUOTA/PER[,POLICY][,burst=N], repeatable; replaces the
-default limits of its kind. KIND: weight, raw, orders. POLICY: fixed
-(default), sliding, bucket, decaying, first. "none" drops all defaults`)
+	flags.StringArrayVar(&f.accounts, "account", nil, `account as NAME:KEY:SECRET, repeatable; in place of --key and --secret`)
+	flags.StringArrayVar(&f.limits, "limit", nil, `limit as KIND=QUOTA/PER[,POLICY][,burst=N][,symbol][,batch], repeatable;
+replaces the default limits of its kind. KIND: weight, raw, connections
+(of an address); orders, account, actions, matching (of an account, with
+"symbol" of a symbol within it; "batch" counts a batch as one). POLICY:
+fixed (default), sliding, bucket, decaying, first, budget. "none" drops
+all defaults`)
+	flags.StringToInt64Var(&f.weights, "weight", nil, `weight of a route, zero included: "POST /api/v3/order=0"`)
 	flags.DurationVar(&f.skew, "skew", 0, "how far the exchange's clock is ahead")
 	flags.Float64Var(&f.drift, "drift", 0, "microseconds its clock gains a second")
 	flags.StringVar(&f.delay, "delay", "", `delay before arrival: 5ms, uniform:5ms-50ms, exp:10ms,
@@ -92,8 +108,13 @@ func (f *exchangeFlags) config() (exchange.Config, error) {
 	wrong := []error{err}
 	c := exchange.Config{
 		Accounts: []exchange.Account{{Key: f.key, Secret: f.secret}},
+		Weights:  f.weights,
 		Limits:   limits, Skew: f.skew, DriftPPM: f.drift, Seed: f.seed, ChargeRefused: f.chargeRefused,
 		Ban: exchange.Ban{Base: f.ban, Max: f.banMax, Grace: f.grace},
+	}
+	if len(f.accounts) > 0 {
+		c.Accounts, err = exchangeAccounts(f.accounts)
+		wrong = append(wrong, err)
 	}
 	if c.Delay, err = exchange.ParseDelay(f.delay); err != nil {
 		wrong = append(wrong, fmt.Errorf("--delay: %w", err))
@@ -111,6 +132,19 @@ func (f *exchangeFlags) config() (exchange.Config, error) {
 		wrong = append(wrong, errors.New("--for must not be below zero"))
 	}
 	return c, errors.Join(wrong...)
+}
+
+// exchangeAccounts reads what stands between colons. An error does not repeat it: it
+// may be a secret.
+func exchangeAccounts(texts []string) (list []exchange.Account, err error) {
+	for i, text := range texts {
+		parts := strings.SplitN(text, ":", 3)
+		if len(parts) < 3 || parts[0] == "" {
+			return nil, fmt.Errorf("--account number %d: want NAME:KEY:SECRET", i+1)
+		}
+		list = append(list, exchange.Account{Name: parts[0], Key: parts[1], Secret: parts[2]})
+	}
+	return list, nil
 }
 
 // exchangeLimits replaces the default limits of every kind that is named.
@@ -166,11 +200,13 @@ func (f *exchangeFlags) banner(w io.Writer, url string, c exchange.Config) {
 	for _, l := range c.Limits {
 		fmt.Fprintf(w, "  limit   %s\n", l)
 	}
-	secret := "(as given)"
-	if f.secret == exchange.DemoSecret {
-		secret = f.secret
+	for _, a := range c.Accounts {
+		secret := "(as given)"
+		if a.Secret == exchange.DemoSecret {
+			secret = a.Secret
+		}
+		fmt.Fprintf(w, "  account %s\n  key     %s\n  secret  %s\n", a, a.Key, secret)
 	}
-	fmt.Fprintf(w, "  key     %s\n  secret  %s\n", f.key, secret)
 	fmt.Fprintf(w, "  clock   %+d ms ahead, drift %g ppm\n", f.skew.Milliseconds(), f.drift)
 	fmt.Fprintf(w, "  delay   %s, back %s\n  faults  %s\n  seed    %d\n",
 		orNone(f.delay), orNone(f.returnDelay), orNone(f.fault), f.seed)

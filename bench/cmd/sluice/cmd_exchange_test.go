@@ -52,6 +52,25 @@ func TestWrongFlagsAreExplainedAllAtOnce(t *testing.T) {
 	}
 }
 
+func TestAccountsOfTheExchangeAreGivenByFlags(t *testing.T) {
+	f := exchangeFlags{accounts: []string{"alice:key-a:secret:with:colons", "bob:key-b:s"}, ban: 1, banMax: 1}
+	c, err := f.config()
+	require.NoError(t, err)
+	require.Equal(t, []exchange.Account{
+		{Name: "alice", Key: "key-a", Secret: "secret:with:colons"}, {Name: "bob", Key: "key-b", Secret: "s"},
+	}, c.Accounts)
+	code, _, stderr := sluice(t, "exchange", "--account", "key-a:hidden")
+	require.Equal(t, exitUsage, code)
+	require.Contains(t, stderr, "NAME:KEY:SECRET")
+	require.NotContains(t, stderr, "hidden")
+	code, out := serve(t, func(url string) { hit(t, url+"/api/v3/ping", 200) },
+		"--account", "alice:key-a:sa", "--account", "bob:key-b:sb", "--weight", "GET /api/v3/ping=0", "--limit", "orders=2/1s,sliding,symbol")
+	require.Zero(t, code, out)
+	require.Contains(t, out, "orders=2/1s,sliding,symbol")
+	require.Regexp(t, `alice +0 +0 +0\nbob +0 +0 +0\n`, out)
+	require.Regexp(t, `GET /api/v3/ping +1 +0 `, out)
+}
+
 func TestALimitReplacesTheDefaultsOfItsKind(t *testing.T) {
 	limits, err := exchangeLimits([]string{"orders=1/1s,sliding", "orders=5/1m"})
 	require.NoError(t, err)

@@ -59,10 +59,10 @@ func TestAccountsShareTheAddressAndHaveTheirOwnOrders(t *testing.T) {
 		require.EqualValues(t, 5, r.Limits[0].Weight, "all of them, at one address")
 		require.Equal(t, "account alice", r.Limits[1].Scope)
 		require.Equal(t, []AccountReport{
-			{Account: "alice", Requests: 2, Orders: 2, Violations: map[Violation]int64{}},
-			{Account: "bob", Requests: 3, Orders: 2, Violations: map[Violation]int64{OverLimit: 1}},
+			{Account: "alice", Requests: 2, Orders: 2, Open: 2, Violations: map[Violation]int64{}},
+			{Account: "bob", Requests: 3, Orders: 2, Open: 2, Violations: map[Violation]int64{OverLimit: 1}},
 		}, r.Accounts)
-		require.Contains(t, r.String(), "bob      3         2       1\n")
+		require.Contains(t, r.String(), "bob      3         2       2     1\n")
 	})
 }
 
@@ -85,7 +85,10 @@ func TestAKeyWithoutASignatureIsEnoughWhereThatIsAsked(t *testing.T) {
 		r, err = v.do("GET", target, "", bob.Key)
 		require.NoError(t, err)
 		r.is(t, 200, 0)
-		require.EqualValues(t, 1, v.Report().Accounts[1].Requests)
+		r, err = v.do("POST", "/api/v3/userDataStream", "", bob.Key)
+		require.NoError(t, err)
+		require.Equal(t, "stream-of-bob", r.body["listenKey"])
+		require.EqualValues(t, 2, v.Report().Accounts[1].Requests)
 	})
 }
 

@@ -96,6 +96,11 @@ func (e *Exchange) symbolNamed(name string) (Symbol, *apiError) {
 	return s, nil
 }
 
+// listenKey answers with a name for a stream that nothing is sent on.
+func (e *Exchange) listenKey(c *call) (any, *apiError) {
+	return object{"listenKey": "stream-of-" + c.owner.String()}, nil
+}
+
 // historicalTrades answers with trades at the one price there is.
 func (e *Exchange) historicalTrades(c *call) (any, *apiError) {
 	s, failed := e.symbol(c)

@@ -62,7 +62,9 @@ func newAccount(a Account, gate *gate) *account {
 }
 
 func (a *account) report() AccountReport {
-	return AccountReport{Account: a.String(), Requests: a.requests, Orders: a.placed, Violations: maps.Clone(a.violations)}
+	return AccountReport{
+		Account: a.String(), Requests: a.requests, Orders: a.placed, Open: int64(len(a.open)), Violations: maps.Clone(a.violations),
+	}
 }
 
 // placeOrder accepts an order once: a limit order rests until it is cancelled,

@@ -67,6 +67,7 @@ type AccountReport struct {
 	Account    string              `json:"account"`
 	Requests   int64               `json:"requests"` // that its key was right for
 	Orders     int64               `json:"orders"`   // accepted
+	Open       int64               `json:"open"`     // of them, those that are neither filled nor cancelled
 	Violations map[Violation]int64 `json:"violations"`
 }
 
@@ -163,13 +164,13 @@ func (r Report) writeAccounts(b *strings.Builder) {
 	if len(r.Accounts) < 2 {
 		return
 	}
-	w := newTable(b, "account\trequests\torders\tviolations")
+	w := newTable(b, "account\trequests\torders\topen\tviolations")
 	for _, a := range r.Accounts {
 		var n int64
 		for _, count := range a.Violations {
 			n += count
 		}
-		fmt.Fprintf(w, "%s\t%d\t%d\t%d\n", a.Account, a.Requests, a.Orders, n)
+		fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\n", a.Account, a.Requests, a.Orders, a.Open, n)
 	}
 	w.Flush()
 }

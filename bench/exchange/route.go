@@ -30,6 +30,7 @@ func init() {
 		"GET /api/v3/ticker/price":             {weight: bySymbol(2, 4), handle: (*Exchange).tickerPrice},
 		"GET /api/v3/depth":                    {weight: depthWeight, handle: (*Exchange).depth},
 		"GET /api/v3/historicalTrades":         {weight: flat(25), keyed: true, handle: (*Exchange).historicalTrades},
+		"POST /api/v3/userDataStream":          {weight: flat(2), keyed: true, handle: (*Exchange).listenKey},
 		"GET /api/v3/account":                  {weight: flat(20), signed: true, handle: (*Exchange).accountInfo},
 		"POST /api/v3/order":                   {weight: flat(1), signed: true, placesOrder: true, handle: (*Exchange).placeOrder},
 		"POST /api/v3/batchOrders":             {weight: flat(5), signed: true, placesOrder: true, handle: (*Exchange).placeBatch},

@@ -67,7 +67,7 @@ func TestAccountsOfTheExchangeAreGivenByFlags(t *testing.T) {
 		"--account", "alice:key-a:sa", "--account", "bob:key-b:sb", "--weight", "GET /api/v3/ping=0", "--limit", "orders=2/1s,sliding,symbol")
 	require.Zero(t, code, out)
 	require.Contains(t, out, "orders=2/1s,sliding,symbol")
-	require.Regexp(t, `alice +0 +0 +0\nbob +0 +0 +0\n`, out)
+	require.Regexp(t, `alice +0 +0 +0 +0\nbob +0 +0 +0 +0\n`, out)
 	require.Regexp(t, `GET /api/v3/ping +1 +0 `, out)
 }
 

@@ -254,6 +254,16 @@ func TestAWebSocketPayloadIsSortedByNameAndNotEncoded(t *testing.T) {
 	require.Equal(t, hmacHex("s", "a=１ +&a1=x&apiKey=k&b=2&timestamp=1700000000000"), params["signature"])
 }
 
+type unsure struct{ FixedClock }
+
+func (unsure) Bound() time.Duration { return 100 * 365 * 24 * time.Hour }
+
+func TestNothingIsSignedByAClockThatKnowsNothing(t *testing.T) {
+	params := map[string]string{"a": "1"}
+	require.ErrorIs(t, HMACQuery{Key: "k", Secret: "s"}.SignParams(params, unsure{at(noon)}), messages.ErrNoTime)
+	require.Equal(t, map[string]string{"a": "1"}, params)
+}
+
 func TestTheSamePayloadIsSignedAlikeByConcurrentCallers(t *testing.T) {
 	want := hmacHex("concurrent", "a=1&timestamp=1700000000000")
 	done := make(chan string)

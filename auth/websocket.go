@@ -2,6 +2,7 @@ package auth
 
 import (
 	"strconv"
+	"time"
 
 	"github.com/sluice-engine/sluice/messages"
 )
@@ -10,6 +11,10 @@ import (
 // apiKey, timestamp, recvWindow and signature. The payload is all parameters
 // sorted by name, joined with "=" and "&", and not percent-encoded, unlike that
 // of HTTP requests.
+//
+// The clock is asked once, and not waited for: one of which nothing is known yet, as
+// an engine's is before its first signed request, is an error that wraps
+// messages.ErrNoTime, and nothing is signed.
 func (q HMACQuery) SignParams(params map[string]string, clock Clock) error {
 	q.Form = q.Form.withDefaults()
 	signed := q.signed()
@@ -29,6 +34,9 @@ func (q *SignedQuery) signParams(scheme string, params map[string]string, clock 
 	if clock == nil {
 		return fail(scheme, "", ErrNoClock)
 	}
+	if clock.Bound() > knowsNothing {
+		return fail(scheme, "", messages.ErrNoTime)
+	}
 	delete(params, q.Form.Signature) // of an earlier attempt with the same parameters
 	if _, ok := params[q.Form.Timestamp]; !ok {
 		if err := q.stampParams(params, clock); err != nil {
@@ -43,6 +51,10 @@ func (q *SignedQuery) signParams(scheme string, params map[string]string, clock 
 	params[q.Form.Signature] = string(q.Form.Encoding.Append(nil, sig))
 	return nil
 }
+
+// knowsNothing is a bound above which a clock tells nothing of the server's: any
+// timestamp would be one, those before 1970 included.
+const knowsNothing = 2 * 366 * 24 * time.Hour
 
 func (q *SignedQuery) stampParams(params map[string]string, clock Clock) error {
 	call := messages.Call{}

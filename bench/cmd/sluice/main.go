@@ -18,6 +18,7 @@ var verbs = []func() *cobra.Command{
 	newPeersCommand,
 	newScaleCommand,
 	newLimitsCommand,
+	newCountersCommand,
 	newRefereeCommand,
 	newMemoryCommand,
 	newHostileCommand,

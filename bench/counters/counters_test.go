@@ -17,7 +17,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func TestADeskAtItsLimitsIsNeverRefusedAndLeavesNothing(t *testing.T) {
 	rows, err := Play(t.Context(), Config{Seed: 1})
 	require.NoError(t, err)
-	require.Len(t, rows, 9)
+	require.Len(t, rows, 11)
 	for _, r := range rows {
 		require.Zero(t, r.Refused, "%s, %s", r.Scenario, r.Counter)
 		require.GreaterOrEqual(t, r.Utilisation, r.Goal, "%s, %s", r.Scenario, r.Counter)
@@ -59,6 +59,11 @@ func TestADeskThatIsToldTheWrongLimitsIsRefused(t *testing.T) {
 				l.Quota = 11
 			}
 		}, "order"},
+		"two where one is let in when the budget is spent": {"budget", func(l *throttle.Limit) {
+			if l.ID == "trickle" {
+				l.Quota = 2
+			}
+		}, "actions, spent"},
 		"a counter that falls faster than it does": {"haste", func(l *throttle.Limit) { l.Quota = 250 }, "engine"},
 	} {
 		t.Run(name, func(t *testing.T) {

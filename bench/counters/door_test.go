@@ -164,3 +164,18 @@ func TestAWholeEngineThatPaysForItsHasteIsNotRefused(t *testing.T) {
 		require.Greater(t, l.Weight, int64(450), "%s, of the 546 that there are", l.Scope)
 	}
 }
+
+func TestAWholeEngineLivesOnATrickleOnceItsBudgetIsSpent(t *testing.T) {
+	report := trade(t, 2*time.Minute, []exchange.Limit{
+		{Kind: exchange.Actions, Quota: 50, Per: 10 * time.Second, Policy: exchange.Budget},
+	}, []throttle.Limit{
+		{ID: "actions", Quota: 50, Window: throttle.Lifetime, By: throttle.ByAccount, Fallback: "trickle"},
+		{ID: "trickle", Quota: 1, Per: 10 * time.Second, By: throttle.ByAccount, RTTFloor: leastTrip},
+	}, func(d *desk, of who) {
+		d.keep(1, func() { d.order(of, "actions", nil) })
+	})
+	require.Zero(t, report.Violations(), "%s", report)
+	for _, l := range report.Limits {
+		require.InDelta(t, 62, l.Weight, 1, "%s: fifty, and one every ten seconds", l.Scope)
+	}
+}

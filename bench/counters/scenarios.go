@@ -38,7 +38,7 @@ func always(costs map[string]int64) func(time.Duration) map[string]int64 {
 
 // scenarios are made anew for every run: nothing is left of an earlier one.
 func scenarios() []scenario {
-	return []scenario{instruments(), endpoints(), futures(), haste()}
+	return []scenario{instruments(), endpoints(), futures(), spentBudget(), haste()}
 }
 
 // instruments: every order counts for its symbol within the account, and for the
@@ -211,4 +211,36 @@ func cancelCost(age time.Duration) int64 {
 		}
 	}
 	return 0
+}
+
+// spentBudget: actions come out of a budget for life, and once that is spent one is let
+// in every ten seconds. Half-way the desk trades, and earns some more.
+func spentBudget() scenario {
+	const earned = 200
+	return scenario{
+		name:  "budget",
+		about: "500 actions for life by account, and 200 earned at half-time; then one every 10 s",
+		rules: []rule{{
+			name: "actions", apart: byAccount, goal: 0.99, way: "for life",
+			make: func() counter { return &budget{left: 500, given: 500, per: 10 * time.Second} },
+		}},
+		limits: []throttle.Limit{
+			{ID: "actions", Quota: 500, Window: throttle.Lifetime, By: throttle.ByAccount, Fallback: "trickle"},
+			{ID: "trickle", Quota: 1, Per: 10 * time.Second, By: throttle.ByAccount, RTTFloor: leastTrip},
+		},
+		trade: func(w *world) {
+			everyone(func(of who) {
+				w.backlog(1, func() *request {
+					return &request{who: of, permit: throttle.Permit{Limit: "actions"}, costs: always(map[string]int64{"actions": 1})}
+				})
+			})
+			w.after(w.length/2, func() {
+				for _, account := range accounts {
+					of := who{account: account}
+					w.server.of("actions", of).counter.(*budget).earn(w.server.clock.read(w.now), earned)
+					w.after(w.jitter(), func() { w.learn("actions", of, -earned) })
+				}
+			})
+		},
+	}
 }

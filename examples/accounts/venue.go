@@ -1,0 +1,28 @@
+package main
+
+import (
+	"time"
+
+	"github.com/sluice-engine/sluice/engine"
+	"github.com/sluice-engine/sluice/throttle"
+)
+
+// usdm are the limits of Binance USDⓈ-M futures, as documented on 2026-06-27. Both order
+// windows are each account's own; the weight is that of the address.
+func usdm() []throttle.Limit {
+	return []throttle.Limit{
+		{ID: "weight", Quota: 2400, Per: time.Minute, Window: throttle.Fixed,
+			Reserve: []throttle.Reserve{{Priority: engine.Urgent, Weight: 200}}},
+		{ID: "orders10s", Quota: 300, Per: 10 * time.Second, Window: throttle.Fixed, By: throttle.ByAccount},
+		{ID: "orders1m", Quota: 1200, Per: time.Minute, Window: throttle.Fixed, By: throttle.ByAccount},
+		{ID: "order", Linked: []throttle.Link{{ID: "orders10s"}, {ID: "orders1m"}}},
+		{ID: "batch", Linked: []throttle.Link{{ID: "weight", Weight: 5}, {ID: "orders10s"}, {ID: "orders1m"}}},
+		{ID: "cancel", Linked: []throttle.Link{{ID: "weight", Weight: 1}}},
+		{ID: "handshake", Linked: []throttle.Link{{ID: "weight", Weight: 5}}},
+	}
+}
+
+// batchOf is what a batch of n orders costs: n in the short window, and one in the long.
+func batchOf(n int64) map[string]int64 {
+	return map[string]int64{"orders10s": n, "orders1m": 1}
+}

@@ -27,7 +27,13 @@ func TestARehearsedOrderIsSignedAndNotSent(t *testing.T) {
 			require.NotContains(t, out.String(), a.Secret)
 		}
 		require.Zero(t, ex.Report().Orders)
-		require.Zero(t, eng.Stats().Limits.Limits[1].Used, "nothing is charged")
+		for _, l := range eng.Stats().Limits.Limits {
+			if l.ID == "weight" { // the look at the server's clock, without which nothing is signed
+				require.EqualValues(t, 1, l.Used)
+				continue
+			}
+			require.Zero(t, l.Used, "nothing is charged to %s", l.ID)
+		}
 	})
 }
 

@@ -19,6 +19,10 @@ func usdm() []throttle.Limit {
 		{ID: "batch", Linked: []throttle.Link{{ID: "weight", Weight: 5}, {ID: "orders10s"}, {ID: "orders1m"}}},
 		{ID: "cancel", Linked: []throttle.Link{{ID: "weight", Weight: 1}}},
 		{ID: "handshake", Linked: []throttle.Link{{ID: "weight", Weight: 5}}},
+		{ID: "depth", Linked: []throttle.Link{{ID: "weight", Tariff: throttle.Tariff{ // by the parameter "limit"
+			{Param: "limit", UpTo: 50, Weight: 2}, {Param: "limit", UpTo: 100, Weight: 5},
+			{Param: "limit", UpTo: 500, Weight: 10}, {Param: "limit", Weight: 20}, {Weight: 10},
+		}}}},
 	}
 }
 

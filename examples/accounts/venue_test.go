@@ -88,3 +88,23 @@ func TestTheVenuesTableHoldsAtFullDemand(t *testing.T) {
 		}
 	})
 }
+
+// The book's weights in the guide: 2, 5, 10 and 20 by the parameter "limit", and 10 without
+// it.
+func TestABookWeighsWhatItsDepthSays(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, listener := usdmExchange(t)
+		config := configure(listener.URL(), "")
+		config.Memory, config.Limits, config.Time = nil, usdm(), nil
+		config.Dial.DialContext = listener.DialContext
+		eng, err := engine.New(config)
+		require.NoError(t, err)
+		defer eng.Close()
+		for levels, weight := range map[any]int64{nil: 10, 5: 2, 50: 2, 51: 5, 100: 5, 500: 10, 1000: 20} {
+			x, err := eng.Explain(&engine.Request{Path: "/api/v3/depth", LimitID: "depth", Query: engine.Values{"symbol": "BTCUSDT", "limit": levels}})
+			require.NoError(t, err)
+			require.Len(t, x.Charges, 1)
+			require.Equal(t, weight, x.Charges[0].Weight, "%v levels", levels)
+		}
+	})
+}

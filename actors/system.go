@@ -217,6 +217,22 @@ func (s *System) Begin() {
 	}
 }
 
+// AwaitTime returns once the server's clock is known, or could not be learned.
+func (s *System) AwaitTime(ctx context.Context) error {
+	if s.config.Sample == nil || s.clock.Known() {
+		return nil
+	}
+	var asked protocol.Recipient
+	ready, err := ask[protocol.TimeReady](ctx, s.timesync, s.closing, func(owner protocol.Recipient) any {
+		asked = owner
+		return protocol.AwaitTime{Owner: owner}
+	})
+	if err != nil && asked != nil {
+		s.timesync.Tell(protocol.LeaveTime{Owner: asked}) // or it would be kept for as long as there is no time
+	}
+	return cmp.Or(err, ready.Err)
+}
+
 // Clock returns the server's time as it is known; without a source of it, the
 // local clock, taken at its word.
 func (s *System) Clock() auth.Clock { return s.signers }

@@ -280,9 +280,21 @@ func (e *Engine) AdjustLimit(id string, of Parts, delta int64) error {
 	return e.system.AdjustLimit(id, of, delta)
 }
 
+// AwaitTime returns once the server's clock has been compared with this machine's, as a
+// request to be signed waits for it by itself, or the context has ended: for callers that
+// stamp something themselves, before they ask Clock. N callers cause one look. Without
+// Config.Time it returns at once. The error says why the time could not be learned, such
+// as a *SkewError, or is ErrClosed, or the end of the context.
+func (e *Engine) AwaitTime(ctx context.Context) error {
+	if err := e.misused(ctx, &Request{}); err != nil {
+		return err
+	}
+	return e.system.AwaitTime(ctx)
+}
+
 // Clock returns the server's time as the engine knows it, for callers that
-// stamp something themselves. Before the first sample it is the local time,
-// with a bound that claims nothing; without Config.Time, the local time.
+// stamp something themselves. Before the first sample, which AwaitTime waits for, it is
+// the local time, with a bound that claims nothing; without Config.Time, the local time.
 func (e *Engine) Clock() auth.Clock {
 	if e.made() != nil {
 		return auth.LocalClock(0)

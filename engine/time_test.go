@@ -87,3 +87,31 @@ func TestATimeThatCannotBeReadFailsTheRequestsThatNeedIt(t *testing.T) {
 		})
 	}
 }
+
+func TestWhoeverStampsByHandMayWaitForTheServersTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ahead, looks := 90*time.Minute, 0
+		s := newServer(t, func(w http.ResponseWriter, r *http.Request) {
+			looks++
+			time.Sleep(10 * time.Millisecond)
+			fmt.Fprintf(w, `{"t":%d}`, time.Now().Add(ahead).UnixMilli())
+		})
+		eng := s.newEngine(t, engine.Config{Time: engine.TimeFrom("/time", "t")})
+		short, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		defer cancel()
+		require.ErrorIs(t, eng.AwaitTime(short), context.DeadlineExceeded)
+		require.NoError(t, eng.AwaitTime(t.Context()))
+		require.Less(t, eng.Clock().Now().Sub(time.Now().Add(ahead)).Abs(), 20*time.Millisecond)
+		before := looks
+		require.NoError(t, eng.AwaitTime(t.Context()), "it is known")
+		require.Equal(t, before, looks)
+
+		bare := s.newEngine(t, engine.Config{})
+		require.NoError(t, bare.AwaitTime(t.Context()), "there is nothing to wait for")
+		failing := s.newEngine(t, engine.Config{Time: engine.TimeFrom("/time", "elsewhere")})
+		require.Error(t, failing.AwaitTime(t.Context()))
+		require.NoError(t, failing.Close())
+		require.ErrorIs(t, failing.AwaitTime(t.Context()), engine.ErrClosed)
+		require.ErrorIs(t, (*engine.Engine)(nil).AwaitTime(t.Context()), engine.ErrNoEngine)
+	})
+}

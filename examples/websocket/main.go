@@ -74,9 +74,7 @@ func run(ctx context.Context, config engine.Config, client *http.Client, out io.
 		return err
 	}
 	defer eng.Close()
-	// The first signed request has the engine look at the server's clock, by which
-	// messages are signed as well.
-	if _, err := engine.Fetch[struct{}](ctx, eng, &engine.Request{Path: "/api/v3/account", Auth: true, LimitID: "account"}); err != nil {
+	if err := eng.AwaitTime(ctx); err != nil { // messages are signed by the server's clock
 		return err
 	}
 	entry, err := dial(ctx, eng, config.BaseURL+"/ws-api/v3", client)

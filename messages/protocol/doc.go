@@ -31,9 +31,9 @@
 //	DescribePool          System              pool           Engine.Stats                                             PoolDescribed
 //	PoolDescribed         pool                System         answer                                                   -
 //	ClosePool             supervisor          pool           the engine closes                                        -
-//	AwaitTime             request             timesync       it is to be signed, and no time is known                 TimeReady
+//	AwaitTime             request, System     timesync       it is to be signed, and no time is known                 TimeReady
 //	AwaitSample           request             timesync       its timestamp was refused                                TimeReady
-//	TimeReady             timesync            request        answer                                                   -
+//	TimeReady             timesync            request, System  answer                                                   -
 //	ResampleTime          throttler, System   timesync       a limit counts in the server's windows                   -
 //	CloseTimesync         supervisor          timesync       the engine closes                                        -
 //	ReplaceLimits         System              throttler      Engine.ReplaceLimits                                     LimitsReplaced
@@ -59,7 +59,7 @@
 //	CloseThrottler        supervisor          throttler      the engine closes                                        -
 //	CloseSystem           System              supervisor     Engine.Close, Engine.Shutdown                            -
 //	EndSystem             System              supervisor     no request is on its journey any more                    -
-//	LeaveTime             request             timesync       the caller left before an answer                         -
+//	LeaveTime             request, System     timesync       the caller left before an answer                         -
 //	ClockKnown            timesync            throttler      the clock is known at last, or stepped                   -
 //
 // Every answer is told to a Recipient that came with the question, exactly once,

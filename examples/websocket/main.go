@@ -61,7 +61,6 @@ func configure(url string) engine.Config {
 			{ID: "orders", Quota: 10, Per: 2 * time.Second},
 			// A request and a message of the same meaning name the same limit.
 			{ID: "order", Linked: []throttle.Link{{ID: "weight", Weight: 1}, {ID: "orders"}}},
-			{ID: "account", Linked: []throttle.Link{{ID: "weight", Weight: 20}}},
 			{ID: "handshake", Linked: []throttle.Link{{ID: "weight", Weight: 2}}},
 		},
 	}

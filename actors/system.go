@@ -196,8 +196,8 @@ func (s *System) Do(ctx context.Context, asked *messages.Request, deadline time.
 
 // Acquire waits for a permit without a request, and TryAcquire takes one if it can be had
 // at once. It is that of p, which must be new. The error is a *messages.Error.
-func (s *System) Acquire(ctx context.Context, ask *permit.Ask, p *permit.Permit) error {
-	return s.permits.Acquire(ctx, ask, p)
+func (s *System) Acquire(ctx context.Context, ask *permit.Ask) (permit.Granted, error) {
+	return s.permits.Await(ctx, ask)
 }
 
 // TryAcquire is described at Acquire.

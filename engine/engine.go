@@ -31,16 +31,17 @@ type Engine struct {
 	system         *actors.System
 	admission      *admission
 	permits        *permits
-	timeout        time.Duration           // of requests that have none; zero means none
-	defaultLimitID string                  // empty means that a request must name its limit, if there are any
-	homes          []messages.Origin       // that credentials are for; none means that no home is named
-	maxHeader      int                     // bytes of an answer's header
-	timeIsFree     bool                    // the source of time names no limit
-	unmarshal      func([]byte, any) error // of Responses.Decode
-	limited        atomic.Bool             // there are limits; written by ReplaceLimits
-	replacing      sync.Mutex              // held by ReplaceLimits: limited must tell of the last table
-	baseOrigin     string                  // as a URL; empty without a base URL
-	scribe         *scribe.Scribe          // writes what the actors log
+	timeout        time.Duration                   // of requests that have none; zero means none
+	defaultLimitID string                          // empty means that a request must name its limit, if there are any
+	homes          []messages.Origin               // that credentials are for; none means that no home is named
+	maxHeader      int                             // bytes of an answer's header
+	timeIsFree     bool                            // the source of time names no limit
+	unmarshal      func([]byte, any) error         // of Responses.Decode
+	limited        atomic.Bool                     // there are limits; written by ReplaceLimits
+	limitIDs       atomic.Pointer[map[string]bool] // of the table; likewise
+	replacing      sync.Mutex                      // held by ReplaceLimits: limited must tell of the last table
+	baseOrigin     string                          // as a URL; empty without a base URL
+	scribe         *scribe.Scribe                  // writes what the actors log
 	ending         ending
 	halts          throttle.Halts   // what is halted
 	foreign        foreign          // origins that Resign has warned of
@@ -70,7 +71,7 @@ func New(config Config) (*Engine, error) {
 	if p.base.Host != "" {
 		e.baseOrigin = p.base.Origin.String()
 	}
-	e.limited.Store(len(p.Limits) > 0)
+	e.noteLimits(p.Limits)
 	parts := p.system(e)
 	if err := e.remember(p, &parts); err != nil {
 		e.scribe.Close(logPatience)
@@ -258,7 +259,7 @@ func (e *Engine) ReplaceLimits(limits []throttle.Limit) error {
 	if err := e.system.ReplaceLimits(cloneLimits(limits)); err != nil {
 		return err
 	}
-	e.limited.Store(len(limits) > 0)
+	e.noteLimits(limits)
 	return nil
 }
 

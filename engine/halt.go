@@ -1,6 +1,9 @@
 package engine
 
 import (
+	"errors"
+	"fmt"
+	"strings"
 	"time"
 
 	"github.com/sluice-engine/sluice/messages"
@@ -60,10 +63,17 @@ func (h *Halt) Lift() bool { return h.engine.Lift(h.halt.ID) }
 // up by them; one that waits for its turn to sign, or is in code of the caller's, has its
 // answer once that is over.
 //
-// The error is that of an engine that has ended. A halt outlives failures of the engine's
+// The error is ErrInvalidRequest for a filter that can select nothing, mostly because of a
+// typing error: an account, an egress or a limit that the engine does not have, a method
+// that is not in upper case, a path that does not begin with "/"; all mistakes are told
+// together, and nothing is halted. Otherwise it is that of an engine that has ended. A halt
+// outlives failures of the engine's
 // parts, and does not outlive the engine.
 func (e *Engine) Halt(filter Filter) (*Halt, error) {
 	if err := e.made(); err != nil {
+		return nil, err
+	}
+	if err := e.mistakesOf(&filter); err != nil {
 		return nil, err
 	}
 	h := e.halts.Add(filter, time.Now())
@@ -74,6 +84,32 @@ func (e *Engine) Halt(filter Filter) (*Halt, error) {
 	e.admission.refuseHalted()
 	e.system.AwaitDepartures(h)
 	return &Halt{engine: e, halt: h}, nil
+}
+
+// mistakesOf returns an error that names everything for which a filter can select nothing.
+func (e *Engine) mistakesOf(f *Filter) error {
+	var all []error
+	wrong := func(format string, args ...any) {
+		all = append(all, fmt.Errorf("%w: filter: "+format, append([]any{ErrInvalidRequest}, args...)...))
+	}
+	if f.Account != "" && f.Account != throttle.DefaultAccount {
+		if _, known := e.system.Auth(f.Account); !known {
+			wrong("Account: %w", ErrUnknownAccount)
+		}
+	}
+	if f.Egress != "" && f.Egress != throttle.DefaultEgress && !e.system.HasEgress(f.Egress) {
+		wrong("Egress: %w", ErrUnknownEgress)
+	}
+	if f.LimitID != "" && !e.hasLimit(f.LimitID) {
+		wrong("LimitID %q: %w", f.LimitID, ErrUnknownLimit)
+	}
+	if f.Method != strings.ToUpper(f.Method) {
+		wrong("Method %q is not in upper case", f.Method)
+	}
+	if f.PathPrefix != "" && f.PathPrefix[0] != '/' && f.PathPrefix != "*" {
+		wrong("PathPrefix %q does not begin with a slash", f.PathPrefix)
+	}
+	return errors.Join(all...)
 }
 
 // Lift ends the halt of that ID, as Halt.Lift does. Stats have the IDs of those that

@@ -155,8 +155,8 @@ func TestAFilterSelectsByEverythingThatARequestSays(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := newServer(t, nil)
 				eng := s.newEngine(t, engine.Config{
-					Accounts: map[string]auth.Authenticator{"a": auth.APIKey{Header: "X-Key", Key: "k"}},
-					Egress:   map[string]engine.Egress{"e": {DialContext: s.dial}},
+					Accounts: map[string]auth.Authenticator{"a": auth.APIKey{Header: "X-Key", Key: "k"}, "b": nil},
+					Egress:   map[string]engine.Egress{"e": {DialContext: s.dial}, "f": {}},
 					BaseURL:  "http://server.test/api", Limits: []throttle.Limit{{ID: "orders", Quota: 1, Per: time.Minute}, {ID: "other", Quota: 1, Per: time.Minute}},
 				})
 				one := req
@@ -319,5 +319,32 @@ func TestStatsTellWhatIsHaltedAndPausedAndByWhom(t *testing.T) {
 		halt.Lift()
 		require.Empty(t, eng.Stats().Halts)
 		require.NoError(t, <-begin(eng, engine.Request{Method: "POST", Account: "a", Path: "/", LimitID: "hands"}))
+	})
+}
+
+func TestAFilterThatCanSelectNothingIsAnError(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t, nil)
+		eng := s.newEngine(t, engine.Config{
+			Limits: []throttle.Limit{{ID: "a", Quota: 1, Per: time.Second}}, Accounts: map[string]auth.Authenticator{"main": nil},
+		})
+		_, err := eng.Halt(engine.Filter{Account: "makr", Egress: "eth9", LimitID: "ordres", Method: "delete", PathPrefix: "api"})
+		for _, want := range []error{engine.ErrInvalidRequest, engine.ErrUnknownAccount, engine.ErrUnknownEgress, engine.ErrUnknownLimit} {
+			require.ErrorIs(t, err, want)
+		}
+		require.ErrorContains(t, err, `Method "delete" is not in upper case`)
+		require.ErrorContains(t, err, `PathPrefix "api" does not begin with a slash`)
+		require.Empty(t, eng.Stats().Halts, "nothing is halted")
+		for _, right := range []engine.Filter{
+			{}, {Account: "main"}, {Account: throttle.DefaultAccount}, {Egress: throttle.DefaultEgress}, {LimitID: "a"}, {LimitID: engine.Unlimited},
+			{Method: "DELETE", PathPrefix: "/api"},
+		} {
+			halt, err := eng.Halt(right)
+			require.NoError(t, err, right)
+			require.True(t, halt.Lift())
+		}
+		require.NoError(t, eng.ReplaceLimits([]throttle.Limit{{ID: "b", Quota: 1, Per: time.Second}}))
+		_, err = eng.Halt(engine.Filter{LimitID: "a"})
+		require.ErrorIs(t, err, engine.ErrUnknownLimit)
 	})
 }

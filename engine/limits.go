@@ -22,6 +22,20 @@ func cloneLimits(limits []throttle.Limit) []throttle.Limit {
 	return limits
 }
 
+// noteLimits takes note of the table as it stands.
+func (e *Engine) noteLimits(limits []throttle.Limit) {
+	ids := make(map[string]bool, len(limits)+1)
+	ids[Unlimited] = true
+	for i := range limits {
+		ids[limits[i].ID] = true
+	}
+	e.limitIDs.Store(&ids)
+	e.limited.Store(len(limits) > 0)
+}
+
+// hasLimit reports whether requests may name a limit.
+func (e *Engine) hasLimit(id string) bool { return (*e.limitIDs.Load())[id] }
+
 // readCosts looks for what no limit will ever ask.
 func (p *plan) readCosts() {
 	for _, id := range slices.Sorted(maps.Keys(p.Costs)) {

@@ -37,9 +37,10 @@ import (
 //	}
 //
 // All methods are safe for concurrent use, and those of a nil *Permit do nothing. A Permit
-// that is forgotten without Done is found by the garbage collector, when no permit that
-// was acquired about then is held any more: it counts as Unknown from there on, and a
-// warning in the log says so; see Config.TracePermits.
+// that is forgotten without Done takes up its limits' room until the garbage collector
+// finds it, which it cannot while another permit that was acquired about then is held, and
+// some seconds more: it counts as Unknown from there on, and a warning in the log says so;
+// see Config.TracePermits.
 type Permit struct{ held permit.Permit }
 
 // Done says what became of what the permit was taken for, and gives it back:
@@ -113,7 +114,7 @@ func (e *Engine) Acquire(ctx context.Context, charge Charge) (*Permit, error) {
 		return nil, e.unasked(&charge, err)
 	}
 	defer e.permits.asking.leave()
-	p := e.permits.handle()
+	var granted permit.Granted
 	// The context's methods may be the caller's own code, which panics.
 	panicked := wire.Guard(Throttled, func() {
 		if ctx.Err() != nil {
@@ -121,12 +122,17 @@ func (e *Engine) Acquire(ctx context.Context, charge Charge) (*Permit, error) {
 			return
 		}
 		ask.Deadline = e.deadline(ctx, charge.Timeout)
-		err = e.system.Acquire(ctx, &ask, &p.held)
+		granted, err = e.system.Acquire(ctx, &ask)
 	})
 	if panicked != nil {
 		err = e.unasked(&charge, panicked)
 	}
-	return e.permits.issued(p, err)
+	if err != nil {
+		return nil, err
+	}
+	p := e.permits.handle() // not before: those forgotten beside it could not be found while it waits
+	granted.Into(&p.held)
+	return e.permits.issued(p, nil)
 }
 
 // TryAcquire takes a permit if there is room now, and never waits: not for room, nor

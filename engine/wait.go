@@ -71,7 +71,7 @@ func lasting(err error) (is bool) {
 	}()
 	return messages.Permanent(err) || slices.ContainsFunc([]error{
 		ErrInvalidRequest, ErrNoLimit, ErrUnknownLimit, ErrNoKey, ErrUnknownKey, ErrWeight, ErrNotCharged, ErrRouteWeight,
-		ErrNoEngine, ErrInsideRequest, ErrClosed, ErrBodyRead,
+		ErrNoEngine, ErrInsideRequest, ErrClosed, ErrBodyRead, ErrUnknownAccount, ErrUnknownEgress,
 	}, func(cause error) bool { return errors.Is(err, cause) })
 }
 

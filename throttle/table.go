@@ -363,6 +363,8 @@ func (b *builder) checkTimes(l *Limit) {
 func (b *builder) checkRoom(r *rule) {
 	if err := r.leavesRoom(r.terms); err != nil {
 		b.complain(&r.Limit, "%w", err)
+	} else if most := r.Tariff.heaviest(); most > r.terms.quota {
+		b.complain(&r.Limit, "tariff: a fee of %d never fits into %d", most, r.terms.quota)
 	}
 }
 
@@ -413,6 +415,9 @@ func (b *builder) checkLinks(place int) {
 			b.complain(l, "link to %q: a route without a quota takes no weight", k.ID)
 		case to.Quota == 0 && len(k.Tariff) > 0:
 			b.complain(l, "link to %q: a route without a quota takes no tariff", k.ID)
+		}
+		if to.rule != nil && k.Tariff.heaviest() > to.rule.terms.quota {
+			b.complain(l, "link to %q: tariff: a fee of %d never fits into %d", k.ID, k.Tariff.heaviest(), to.rule.terms.quota)
 		}
 		k.Tariff.check(func(format string, args ...any) {
 			b.complain(l, "link to "+strconv.Quote(k.ID)+": tariff: "+format, args...)

@@ -140,10 +140,25 @@ func (t Tariff) check(complain func(format string, args ...any)) {
 			complain("fee %d: applies always, and so what follows it never does", i+1)
 		case f.Each == 0 && (f.Per != 0 || f.Most != 0):
 			complain("fee %d: per and most are of each, and there is none", i+1)
+		case i > 0 && f.UpTo != 0 && f.like(&t[i-1]) && f.UpTo <= t[i-1].UpTo:
+			complain("fee %d: up_to %d never applies, for the fee before it goes up to %d", i+1, f.UpTo, t[i-1].UpTo)
 		case f.Count && f.Each == 0 && f.UpTo == 0:
 			complain("fee %d: count is for each and up_to, and there is neither", i+1)
 		}
 	}
+}
+
+// like reports whether two fees are steps of one table.
+func (f *Fee) like(g *Fee) bool { return f.Param == g.Param && f.Is == g.Is && f.Count == g.Count }
+
+// heaviest is the most that any fee weighs whatever a request asks for.
+func (t Tariff) heaviest() (most int64) {
+	for i := range t {
+		if f := &t[i]; f.Each == 0 {
+			most = max(most, f.Weight)
+		}
+	}
+	return most
 }
 
 // Tariffs are those of a table, by the limit that a request names. They do not change.

@@ -87,6 +87,8 @@ func TestWhatATariffCannotMeanIsAMistake(t *testing.T) {
 		"fee 2: each -3":                         {{Param: "a", Weight: 1}, {Param: "a", Each: -3}},
 		"fee 1: has no param, and goes by one":   {{UpTo: 3}},
 		"fee 1: applies always":                  {{Weight: 3}, {Weight: 4}},
+		"fee 2: up_to 50 never applies":          {{Param: "a", UpTo: 500, Weight: 1}, {Param: "a", UpTo: 50, Weight: 2}},
+		"a fee of 11 never fits into 10":         {{Param: "a", Weight: 11}},
 		"fee 1: per and most are of each":        {{Param: "a", Per: 40}},
 		"fee 1: count is for each and up_to":     {{Param: "a", Count: true}},
 		"fee 1: up_to 2199023255552 is not in [": {{Param: "a", UpTo: maxWeight * 2}},

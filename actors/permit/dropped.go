@@ -29,10 +29,10 @@ type dropped struct {
 const (
 	// watchEvery is how often forgotten permits are looked for while nobody asks for
 	// others.
-	watchEvery = 30 * time.Second
+	watchEvery = 5 * time.Second
 	// quietLooks is how many looks follow the last permit: the collector runs at least
 	// every two minutes, and may need three runs to find one.
-	quietLooks = 20
+	quietLooks = 120
 )
 
 func (d *dropped) add(b *bearer) {

@@ -55,6 +55,22 @@ type Ask struct {
 // Acquire waits for a permit, on the caller's goroutine, and makes it that of p, which must
 // be new. The error is a *messages.Error, and then nothing is held.
 func (i *Issuer) Acquire(ctx context.Context, ask *Ask, p *Permit) error {
+	granted, err := i.Await(ctx, ask)
+	if err == nil {
+		granted.Into(p)
+	}
+	return err
+}
+
+// Granted is a permit that nobody holds yet: Into hands it over, at once.
+type Granted struct{ bearer *bearer }
+
+// Into makes p, which nobody has had before, the permit.
+func (g Granted) Into(p *Permit) { g.bearer.issuer.issue(g.bearer, p) }
+
+// Await is Acquire for whoever makes the Permit once there is one. A Permit that waits for
+// its grant would keep those from being found that were forgotten beside it.
+func (i *Issuer) Await(ctx context.Context, ask *Ask) (Granted, error) {
 	i.settleDropped()
 	b := i.bearer(ask)
 	b.ctx.Hold(ctx)
@@ -62,12 +78,11 @@ func (i *Issuer) Acquire(ctx context.Context, ask *Ask, p *Permit) error {
 	i.needs.Throttler.Tell(ticket.AcquirePermit{Ticket: b.ticket})
 	for replaced := 0; ; {
 		if err := b.await(i.needs.Closing); err != nil {
-			return b.refuse(err)
+			return Granted{}, b.refuse(err)
 		}
 		outdated := i.needs.Outdated(&b.ticket.Charged) && replaced < mostReplaced
 		if !outdated && !i.needs.Held(ask.Origin, &b.ticket.Charged) {
-			i.issue(b, p)
-			return nil
+			return Granted{b}, nil
 		}
 		if outdated {
 			replaced++

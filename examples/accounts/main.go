@@ -86,11 +86,11 @@ func configure(url, journal string) engine.Config {
 func limits() []throttle.Limit {
 	return []throttle.Limit{
 		// The address: all accounts together. 100 of it wait for cancellations alone.
-		{ID: "weight", Quota: 1200, Per: time.Minute, Window: throttle.Fixed,
+		{ID: "weight", Quota: 1200, Per: time.Minute, Window: throttle.Fixed, Scope: "address",
 			Reserve: []throttle.Reserve{{Priority: engine.Urgent, Weight: 100}}},
 		// Each account, and each symbol within it.
-		{ID: "orders", Quota: 40, Per: 10 * time.Second, By: throttle.ByAccount},
-		{ID: "symbol", Quota: 10, Per: 10 * time.Second, By: throttle.ByAccount | throttle.ByKey},
+		{ID: "orders", Quota: 40, Per: 10 * time.Second, By: throttle.ByAccount, Scope: "account"},
+		{ID: "symbol", Quota: 10, Per: 10 * time.Second, By: throttle.ByAccount | throttle.ByKey, Scope: "account"},
 		// What a request names, and what it is charged.
 		{ID: "order", Linked: []throttle.Link{{ID: "weight", Weight: 1}, {ID: "orders"}, {ID: "symbol"}}},
 		{ID: "cancel", Linked: []throttle.Link{{ID: "weight", Weight: 1}}},

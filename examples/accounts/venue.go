@@ -11,10 +11,10 @@ import (
 // windows are each account's own; the weight is that of the address.
 func usdm() []throttle.Limit {
 	return []throttle.Limit{
-		{ID: "weight", Quota: 2400, Per: time.Minute, Window: throttle.Fixed,
+		{ID: "weight", Quota: 2400, Per: time.Minute, Window: throttle.Fixed, Scope: "address",
 			Reserve: []throttle.Reserve{{Priority: engine.Urgent, Weight: 200}}},
-		{ID: "orders10s", Quota: 300, Per: 10 * time.Second, Window: throttle.Fixed, By: throttle.ByAccount},
-		{ID: "orders1m", Quota: 1200, Per: time.Minute, Window: throttle.Fixed, By: throttle.ByAccount},
+		{ID: "orders10s", Quota: 300, Per: 10 * time.Second, Window: throttle.Fixed, By: throttle.ByAccount, Scope: "account"},
+		{ID: "orders1m", Quota: 1200, Per: time.Minute, Window: throttle.Fixed, By: throttle.ByAccount, Scope: "account"},
 		{ID: "order", Linked: []throttle.Link{{ID: "orders10s"}, {ID: "orders1m"}}},
 		{ID: "batch", Linked: []throttle.Link{{ID: "weight", Weight: 5}, {ID: "orders10s"}, {ID: "orders1m"}}},
 		{ID: "cancel", Linked: []throttle.Link{{ID: "weight", Weight: 1}}},

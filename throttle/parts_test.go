@@ -87,6 +87,22 @@ func TestPartsWhoseHashesCollideAreToldApart(t *testing.T) {
 	require.Empty(t, l.table.rules["a"].meters)
 }
 
+func TestAShareIsThatOfPartsWhoseHashesCollide(t *testing.T) {
+	l := exact(t, Options{}, Limit{ID: "a", Quota: 10, Per: sec, By: ByKey})
+	l.hasher.bits = 0
+	for i := range 5 {
+		require.Equal(t, Granted, one(t, l, 0, Permit{Limit: "a", Key: fmt.Sprint(i)}))
+	}
+	require.NoError(t, l.SetShare(0, "a", 0.2, NoMargin))
+	for _, m := range l.Snapshot(0).Limits {
+		require.EqualValues(t, 2, m.Quota)
+	}
+	for i := range 5 {
+		require.Equal(t, Granted, one(t, l, 0, Permit{Limit: "a", Key: fmt.Sprint(i)}))
+		require.Equal(t, Queued, one(t, l, 0, Permit{Limit: "a", Key: fmt.Sprint(i)}))
+	}
+}
+
 // weighted are an account's orders, a symbol's, and what all share.
 func weighted(t *testing.T, kind Window) *Ledger {
 	limits := []Limit{

@@ -96,7 +96,9 @@ func (l *Ledger) SetShare(now time.Duration, id string, share, margin float64) e
 	}
 	before := r.terms
 	r.Share, r.SafetyMargin, r.terms, r.tiers = share, margin, &next, tiers
-	for _, m := range r.meters {
+	var all []*meter // a copy: who comes back to a budget may have some forgotten
+	r.each(func(m *meter) { all = append(all, m) })
+	for _, m := range all {
 		l.resize(now, m, l.termsOf(r, *m.of))
 	}
 	if next.stricterThan(before) {

@@ -50,13 +50,14 @@ func (e *Engine) RemoveAccount(name string) error {
 
 // accountMistakes are what is wrong with one of Config.Accounts.
 func accountMistakes(name string, authenticator auth.Authenticator) []error {
+	field := fmt.Sprintf("Accounts[%q]", name)
 	if name == "" {
-		return []error{errors.New(`Accounts[""] has no name: the default account is Auth`)}
+		return []error{fmt.Errorf("%s has no name: the default account is Auth", field)}
 	}
 	if name == throttle.DefaultAccount {
-		return []error{fmt.Errorf("Accounts[%q]: the name is that of the default account where one of its scopes is meant", name)}
+		return []error{fmt.Errorf("%s: the name is that of the default account where one of its scopes is meant", field)}
 	}
-	return authMistakes(fmt.Sprintf("Accounts[%q]", name), authenticator)
+	return authMistakes(field, authenticator)
 }
 
 // authMistakes are what is wrong with an authenticator, told with its field.

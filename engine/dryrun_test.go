@@ -144,7 +144,8 @@ func TestADryRunFailsAsTheRequestWould(t *testing.T) {
 			require.ErrorIs(t, err, cause)
 			require.Equal(t, engine.NotSent, engine.OutcomeOf(err))
 		}
-		_, err := eng.DryRun(nil, &engine.Request{}) //nolint:staticcheck // that is the mistake
+		//lint:ignore SA1012 that is the mistake
+		_, err := eng.DryRun(nil, &engine.Request{})
 		require.ErrorIs(t, err, engine.ErrInvalidRequest)
 		wantNothingHeld(t, eng)
 		require.NoError(t, eng.Close())

@@ -294,7 +294,7 @@ func TestABudgetIsSpentStillWhenEverythingElseIsForgotten(t *testing.T) {
 // ---- a referee ----
 
 // referee is the server: each key's requests are admitted as long as its budget lasts,
-// and then one every tenSeconds. It knows arrivals alone.
+// and then one every trickleEvery. It knows arrivals alone.
 type referee struct {
 	left    map[string]int64
 	extra   map[string]time.Duration // the last one beyond the budget
@@ -302,14 +302,14 @@ type referee struct {
 	refused int
 }
 
-const tenSeconds = 10 * time.Second
+const trickleEvery = 10 * time.Second
 
 func (r *referee) arrive(now time.Duration, key string, w int64) {
 	last, had := r.extra[key]
 	switch {
 	case r.left[key] >= w:
 		r.left[key] -= w
-	case !had || now-last >= tenSeconds:
+	case !had || now-last >= trickleEvery:
 		r.extra[key] = now
 		r.extras++
 	default:
@@ -356,7 +356,7 @@ func newSpender(seed uint64, quota int64, keys []string, fail func(string, ...an
 		fallback: map[*Permit]time.Duration{}, eased: map[string]time.Duration{}, fallen: map[string]fallen{}, doubt: map[string]int64{},
 		limits: []Limit{
 			{ID: "budget", Quota: quota, Window: Lifetime, Keyed: true, Fallback: "trickle"},
-			{ID: "trickle", Quota: 1, Per: tenSeconds, Keyed: true},
+			{ID: "trickle", Quota: 1, Per: trickleEvery, Keyed: true},
 			{ID: "address", Quota: 1000, Per: time.Second},
 			{ID: "order", Linked: []Link{{ID: "budget"}, {ID: "address"}}},
 			{ID: "batch", Linked: []Link{{ID: "budget", Weight: 3}, {ID: "address"}}},
@@ -438,7 +438,7 @@ func (s *spender) demandNobodyWaitsInVain() {
 		case used+s.flying[p.Key]+s.aside(p.Key) <= s.quota():
 			s.fail("at %v one waits that the budget has room for", s.now)
 		case used <= s.quota(): // what is in flight may come back
-		case s.fell[p.Key] == 0 && (!had || s.now >= since+tenSeconds*10003/10000):
+		case s.fell[p.Key] == 0 && (!had || s.now >= since+trickleEvery*10003/10000):
 			s.fail("at %v one waits that the fallback has room for", s.now)
 		}
 	}

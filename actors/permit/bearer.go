@@ -56,7 +56,7 @@ func (b *bearer) Tell(message any) {
 			return
 		}
 		m.Outcome.Fate = throttle.NeverSent // the caller has left
-		b.issuer.needs.Throttler.Tell(ticket.SettlePermit{Ticket: m.Ticket})
+		b.issuer.needs.Throttler.Tell(ticket.SettlePermit(m))
 	case ticket.TicketRefused:
 		b.PostUserMessage(m)
 	case ticket.AbandonLease, ticket.ExpireLease: // they follow a ticket that was answered before

@@ -81,6 +81,14 @@ var types = slices.Concat(
 		reflect.TypeFor[throttle.Halt](), reflect.TypeFor[throttle.HaltError](), reflect.TypeFor[throttle.Halts](), reflect.TypeFor[throttle.Parts](),
 		reflect.TypeFor[throttle.Subject](),
 	},
+	[]reflect.Type{
+		reflect.TypeFor[engine.Memory](),
+		reflect.TypeFor[throttle.Adopt](), reflect.TypeFor[throttle.Fee](), reflect.TypeFor[throttle.Note](), reflect.TypeFor[throttle.Params](),
+		reflect.TypeFor[throttle.Past](), reflect.TypeFor[throttle.PastCharge](), reflect.TypeFor[throttle.PastFlight](),
+		reflect.TypeFor[throttle.PastLost](), reflect.TypeFor[throttle.PastMeter](), reflect.TypeFor[throttle.PastPause](),
+		reflect.TypeFor[throttle.Recorder](), reflect.TypeFor[throttle.Spent](), reflect.TypeFor[throttle.Tariff](),
+		reflect.TypeFor[throttle.Tariffs](), reflect.TypeFor[throttle.Terms](),
+	},
 )
 
 const module = "github.com/sluice-engine/sluice/"

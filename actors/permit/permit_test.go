@@ -222,6 +222,9 @@ func TestLimitsThatAreReplacedAgainAndAgainHoldNobodyBack(t *testing.T) {
 	})
 }
 
+// watchTime is between two looks for forgotten permits.
+const watchTime = 5 * time.Second
+
 func TestAForgottenPermitIsSettledInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, calls(10))
@@ -229,13 +232,13 @@ func TestAForgottenPermitIsSettledInTime(t *testing.T) {
 		p.Forgotten()
 		p.Forgotten()
 		require.Zero(t, b.snapshot().Lost, "the collector touches no actor")
-		time.Sleep(30 * time.Second)
+		time.Sleep(watchTime)
 		synctest.Wait()
 		require.Equal(t, 1, b.snapshot().Lost)
 		require.EqualValues(t, 1, b.returned.Load())
 		require.Contains(t, b.logged(), "a permit was forgotten without Done, and is taken for lost")
 		require.Contains(t, b.logged(), `limit=calls`)
-		require.Contains(t, b.logged(), `"issued ago"=30s`)
+		require.Contains(t, b.logged(), `"issued ago"=5s`)
 		require.Contains(t, b.logged(), "Config.TracePermits")
 		p.Done(throttle.NeverSent)
 		require.Equal(t, 1, b.snapshot().Lost)

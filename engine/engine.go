@@ -103,8 +103,10 @@ func (e *Engine) carry(ctx context.Context, req *Request, terms *request.Terms) 
 		return nil, nil, messages.NewError(req, Admitting, err)
 	}
 	terms.LimitID = e.defaultLimit()
-	if err := e.refuseHalted(req, terms.LimitID); err != nil {
-		return nil, nil, messages.NewError(req, Admitting, err)
+	if e.halts.Any() {
+		if err := e.refuseHalted(req, terms.LimitID); err != nil {
+			return nil, nil, messages.NewError(req, Admitting, err)
+		}
 	}
 	if err := e.admit(ctx, req, terms); err != nil {
 		return nil, nil, messages.NewError(req, Admitting, err)

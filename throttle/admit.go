@@ -60,31 +60,41 @@ func (r *route) weigh(p *Permit) error {
 	if p.Weight == 0 && !r.reserves && len(p.Weights) == 0 {
 		return nil // compile has seen to it that these weights fit
 	}
-	return r.weighClosely(p)
-}
-
-// weighClosely is weigh for a permit with weights of its own, or a way with reserves. It
-// is apart because its frame is wide: within weigh, every caller who waits would have a
-// stack of 8 KB instead of 4 KB.
-//
-//go:noinline
-func (r *route) weighClosely(p *Permit) error {
 	if p.Weight < 0 {
 		return &LimitError{ID: r.id, Err: ErrWeight}
 	}
 	if r.own >= 0 {
 		p.cost = overridden(p.Weights, r.id, p.cost)
 	}
+	for i := range r.tolls {
+		if w, most := r.asked(p, i); w > most && w > 0 {
+			return r.overweight(p)
+		}
+	}
+	return nil
+}
+
+// asked is what p is charged on one toll, and the most that anybody of its priority can
+// be: what is kept for more urgent ones is never this one's to take.
+func (r *route) asked(p *Permit, i int) (w, most int64) {
+	c := &r.tolls[i]
+	w = overridden(p.Weights, c.rule.ID, c.weight)
+	if i == r.own {
+		w = p.cost
+	}
+	return w, c.rule.roomiest() - c.rule.kept(p.Priority)
+}
+
+// overweight names every limit that can never have room for p. It is apart because its
+// frame is wide: within weigh, every caller who waits would have a stack of 8 KB instead
+// of 4 KB.
+//
+//go:noinline
+func (r *route) overweight(p *Permit) error {
 	var errs []error
 	for i := range r.tolls {
-		c := &r.tolls[i]
-		w := overridden(p.Weights, c.rule.ID, c.weight)
-		if i == r.own {
-			w = p.cost
-		}
-		// What is kept for more urgent ones is never this one's to take.
-		if most := c.rule.roomiest() - c.rule.kept(p.Priority); w > most && w > 0 {
-			errs = append(errs, &LimitError{ID: c.rule.ID, Err: fmt.Errorf("%w: %d is more than %d", ErrWeight, w, most)})
+		if w, most := r.asked(p, i); w > most && w > 0 {
+			errs = append(errs, &LimitError{ID: r.tolls[i].rule.ID, Err: fmt.Errorf("%w: %d is more than %d", ErrWeight, w, most)})
 		}
 	}
 	return oneOrAll(errs)

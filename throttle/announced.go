@@ -227,6 +227,17 @@ func (l *Ledger) termsOf(r *rule, at Parts) *terms {
 
 // roomiest is the most that any meter of r has room for.
 func (r *rule) roomiest() int64 {
+	if len(r.tiers) == 0 {
+		return r.terms.quota
+	}
+	return r.roomiestTier()
+}
+
+// roomiestTier is roomiest where the server has announced a quota. It is apart because an
+// iteration over a map takes room on the stack, which nobody else who weighs is to have.
+//
+//go:noinline
+func (r *rule) roomiestTier() int64 {
 	most := r.terms.quota
 	for _, t := range r.tiers {
 		most = max(most, t.quota)

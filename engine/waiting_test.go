@@ -45,8 +45,10 @@ func TestACallerWhoWaitsTakesUpFourKilobytesOfStackAndAsManyOfHeap(t *testing.T)
 		return nil, ctx.Err()
 	}
 	full := throttle.Limit{ID: "full", Quota: 1, Per: 24 * time.Hour}
+	own := throttle.Limit{ID: "own", Quota: 1000 * callers, Per: 24 * time.Hour, By: throttle.ByAccount, Linked: []throttle.Link{{ID: "full"}}}
 	for wait, waiting := range map[string]func(engine.Stats) int{
 		"full": func(s engine.Stats) int { return s.Queued },
+		"own":  func(s engine.Stats) int { return s.Queued }, // behind one that tells accounts apart
 		"route": func(s engine.Stats) (n int) { // for a connection
 			for _, pool := range s.Pools {
 				n += pool.Waiting
@@ -55,7 +57,7 @@ func TestACallerWhoWaitsTakesUpFourKilobytesOfStackAndAsManyOfHeap(t *testing.T)
 		},
 	} {
 		eng, err := engine.New(engine.Config{
-			Limits: append([]throttle.Limit{full}, tapeLimits...),
+			Limits: append([]throttle.Limit{full, own}, tapeLimits...),
 			Dial:   engine.Dial{Timeout: time.Hour, DialContext: never},
 			// Few are those who have a dial begun, which takes more room.
 			Connections: engine.Connections{Max: 4},

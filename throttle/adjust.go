@@ -77,7 +77,7 @@ func (l *Ledger) usedMeter(now time.Duration, r *rule, of Parts) *meter {
 	if r.By == 0 {
 		return l.meterFor(now, r, noParts)
 	}
-	m := l.pathFor(now, r.byItself(), of, "").charges[0].meter
+	m := l.pathFor(now, r.byItself(), &of, "").charges[0].meter
 	if p := l.idlers.kept[m]; p != nil { // what it was kept for may be given back
 		l.idlers.recall(now, p)
 	}

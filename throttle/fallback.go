@@ -77,7 +77,8 @@ func (r *route) like(was *path) *route {
 // that it names. The caller uses the path before it asks for another, which might have
 // it forgotten.
 func (l *Ledger) pathOf(now time.Duration, r *route, p *Permit) *path {
-	at := l.pathFor(now, r, p.parts(), p.Origin)
+	of := Parts{p.Account, p.Key, p.Egress} // parts() would take as much room again
+	at := l.pathFor(now, r, &of, p.Origin)
 	if !r.falls {
 		return at
 	}
@@ -91,7 +92,8 @@ func (l *Ledger) goAround(now time.Duration, at *path, p *Permit) *path {
 	for i := 0; i < len(at.charges); i++ {
 		if at.isSpentFor(p, i) {
 			r = r.detour(i)
-			at, i = l.pathFor(now, r, p.parts(), p.Origin), -1
+			of := p.parts()
+			at, i = l.pathFor(now, r, &of, p.Origin), -1
 		}
 	}
 	return at

@@ -78,8 +78,9 @@ type charge struct {
 }
 
 // pathFor returns the path of a route, parts and origin, made on first use. Parts that
-// nothing on the route looks at make no difference.
-func (l *Ledger) pathFor(now time.Duration, r *route, of Parts, origin string) *path {
+// nothing on the route looks at make no difference: they are empty in of afterwards, which
+// is the caller's own copy, and not kept. (One copy less is on the stack of who waits.)
+func (l *Ledger) pathFor(now time.Duration, r *route, of *Parts, origin string) *path {
 	l.lookups++
 	if l.lookups%sweepEvery == 0 { // or else those who use one path alone would keep all others
 		l.sweep(now, sweepEvery/2)
@@ -89,8 +90,8 @@ func (l *Ledger) pathFor(now time.Duration, r *route, of Parts, origin string) *
 		if p == nil || p.home.name != origin {
 			p = l.findPath(now, r, noParts, origin)
 		}
-	} else if of = r.by.of(of); p == nil || p.home.name != origin || p.of != of {
-		p = l.findPath(now, r, &of, origin)
+	} else if r.by.narrow(of); p == nil || p.home.name != origin || p.of != *of {
+		p = l.findPath(now, r, of, origin)
 	}
 	p.used = now
 	return p

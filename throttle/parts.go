@@ -61,6 +61,12 @@ func (l *Limit) apart() By {
 
 // of returns the parts that by looks at; the others are empty.
 func (by By) of(p Parts) Parts {
+	by.narrow(&p)
+	return p
+}
+
+// narrow empties the parts that by does not look at.
+func (by By) narrow(p *Parts) {
 	if by&ByAccount == 0 {
 		p.Account = ""
 	}
@@ -70,7 +76,6 @@ func (by By) of(p Parts) Parts {
 	if by&ByEgress == 0 {
 		p.Egress = ""
 	}
-	return p
 }
 
 // compare orders parts by account, then key, then egress.

@@ -15,7 +15,8 @@ func (l *Ledger) Adopt(now time.Duration, p *Permit) error {
 	p.Reset()
 	if r := l.table.routes[p.Limit]; r != nil {
 		_ = r.weigh(p) // it sets the weight; that it never fits any more is no matter
-		p.path = l.pathFor(now, r.like(was), p.parts(), p.Origin)
+		of := p.parts()
+		p.path = l.pathFor(now, r.like(was), &of, p.Origin)
 	} else if p.path = l.remains(now, was); p.path == nil {
 		return &LimitError{ID: p.Limit, Err: ErrUnknownLimit}
 	}

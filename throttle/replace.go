@@ -200,7 +200,8 @@ func (l *Ledger) reindex(now time.Duration) {
 		var carried []*meter // a copy: pathFor may forget some
 		r.each(func(m *meter) { carried = append(carried, m) })
 		for _, m := range carried {
-			l.pathFor(now, r.byItself(), *m.of, "")
+			of := *m.of
+			l.pathFor(now, r.byItself(), &of, "")
 		}
 	}
 }

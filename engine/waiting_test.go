@@ -72,8 +72,6 @@ func TestACallerWhoWaitsTakesUpFourKilobytesOfStackAndAsManyOfHeap(t *testing.T)
 		}
 		require.Eventually(t, func() bool { return waiting(eng.Stats()) == callers }, time.Minute, time.Millisecond, wait)
 		heapNow, stacksNow := inUse()
-		// Most of those who wait for a permit have 8 KB since requests name accounts and
-		// weights, halts are looked for, and budgets fall back: some tens of bytes too many.
 		require.Less(t, (stacksNow-stacks)/callers, 8300, wait)
 		require.Less(t, (heapNow-heap)/callers, 4<<10, wait)
 		cancel()

@@ -72,7 +72,7 @@ func TestACallerWhoWaitsTakesUpFourKilobytesOfStackAndAsManyOfHeap(t *testing.T)
 		}
 		require.Eventually(t, func() bool { return waiting(eng.Stats()) == callers }, time.Minute, time.Millisecond, wait)
 		heapNow, stacksNow := inUse()
-		require.Less(t, (stacksNow-stacks)/callers, 8300, wait)
+		require.Less(t, (stacksNow-stacks)/callers, 4500, wait)
 		require.Less(t, (heapNow-heap)/callers, 4<<10, wait)
 		cancel()
 		gone.Wait()

@@ -20,9 +20,8 @@ type Memory interface{ memory.Memory }
 // engine at a time can have it: another gets ErrMemoryInUse from New. It survives the
 // end of the process, kill -9 included. After a crash of the machine, or if the file
 // is damaged, every limit counts as full at first, and the log says so; a damaged file
-// is kept under another name. What was on the wire at the crash is not known then, and
-// counts as if it had arrived by the restart: start half a minute later if that may be
-// wrong. See memory.File.
+// is kept under another name. What was on the wire at the crash is not known then either,
+// and so limits stay full for MaxDelay and a window. See memory.File.
 func MemoryFile(path string) Memory { return memory.File(path) }
 
 // ErrMemoryInUse means that another engine has the memory open.

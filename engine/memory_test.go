@@ -107,7 +107,8 @@ func TestADamagedMemoryIsKeptAndEveryLimitCountsAsFull(t *testing.T) {
 		eng := remembering(t, s, engine.MemoryFile(path), func(c *engine.Config) { c.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
 		spend(t, eng, 1)
 		require.NoError(t, eng.Close())
-		require.InDelta(t, 10*time.Second, s.seen()[0], float64(time.Second))
+		// What was on the wire may arrive for MaxDelay, and counts for a window from there on.
+		require.InDelta(t, 20*time.Second, s.seen()[0], float64(time.Second))
 		aside, _ := filepath.Glob(path + ".bad-*")
 		require.Len(t, aside, 1)
 		require.Contains(t, log.String(), "level=WARN")

@@ -121,6 +121,9 @@ func (l *Ledger) glimpseOf(now time.Duration, r *route, p *Permit) *path {
 		if m == nil {
 			own := c.rule.By.of(of)
 			m = l.makeMeter(now, c.rule, &own)
+			if l.fillsNew(now, c.rule) {
+				m.window.fill(min(l.spentBy(c.rule), now)) // nothing of it is kept, and so nothing is lost
+			}
 		}
 		seen.charges = append(seen.charges, charge{meter: m, weight: c.weight})
 		l.glimpseScope(seen, c.rule.Scope)

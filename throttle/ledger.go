@@ -31,8 +31,9 @@ type Ledger struct {
 	queue queue
 	lost  lostPermits
 
-	filled   bool          // AssumeFull was called
-	filledAt time.Duration // when it was called last
+	filled   bool          // all is taken for full that may have been spent by filledAt
+	filledAt time.Duration // when that was decided last
+	unsure   bool          // and what was in flight then is not known: it may arrive later
 
 	recorder Recorder // nil: nothing is written down
 }

@@ -241,8 +241,21 @@ func (l *Ledger) meterFor(now time.Duration, r *rule, parts *Parts) *meter {
 			r.meters = make(map[uint64]*meter)
 		}
 		chain(r.meters, hash, m, (*meter).link)
+		l.fillNew(now, m)
 	}
 	return m
+}
+
+// fillNew has a meter that is seen for the first time begin as full if it may have been
+// used before a crash.
+func (l *Ledger) fillNew(now time.Duration, m *meter) {
+	if !l.fillsNew(now, m.rule) {
+		return
+	}
+	l.fill(now, m, m.window.room(now))
+	if b, ok := m.window.(*lifetime); ok && l.recorder != nil {
+		l.recordBudget(m, b)
+	}
 }
 
 func (l *Ledger) makeMeter(now time.Duration, r *rule, of *Parts) *meter {
@@ -250,13 +263,6 @@ func (l *Ledger) makeMeter(now time.Duration, r *rule, of *Parts) *meter {
 	m.of = of
 	if f, ok := m.window.(*fixed); ok {
 		f.unseen = r.unseen
-	}
-	// What is seen for the first time may have been used before the crash.
-	if l.fillsNew(now, r) {
-		m.window.fill(l.filledAt)
-		if b, ok := m.window.(*lifetime); ok && l.recorder != nil {
-			l.recordBudget(m, b)
-		}
 	}
 	return m
 }
@@ -287,7 +293,7 @@ func (r *rule) each(do func(*meter)) {
 
 // fillsNew reports whether a meter that is made now begins as full.
 func (l *Ledger) fillsNew(now time.Duration, r *rule) bool {
-	return l.filled && now < l.filledAt+max(r.terms.hold, r.terms.maxDelay, r.terms.emptying())
+	return l.filled && now < max(l.spentBy(r)+max(r.terms.hold, r.terms.emptying()), l.filledAt+r.terms.maxDelay)
 }
 
 // emptying is how long a full leaky counter takes to empty.

@@ -36,7 +36,8 @@ type Options struct {
 	// StartFull has a new ledger begin as if every window were full, because
 	// another one may have spent from the quotas just before: a restart can
 	// delay, but not burst. It has the effects of Ledger.AssumeFull at the first
-	// instant that the ledger is told of.
+	// instant that the ledger is told of: what the other one still had on the wire then
+	// is not allowed for.
 	StartFull bool
 	// MaxBusyPause caps a pause that a server asks for because it is overloaded,
 	// and not because a limit was reached; default DefaultMaxBusyPause.

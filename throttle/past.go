@@ -11,8 +11,9 @@ type Past struct {
 	Lost    []PastLost   // given up before
 	Pauses  []PastPause
 	// Filled says that every window counted as full at FilledAt.
-	Filled   bool
-	FilledAt time.Duration
+	// Unsure says that what was in flight then was not known.
+	Filled, Unsure bool
+	FilledAt       time.Duration
 	// Unknown says that something may be missing: then every window counts as full
 	// from now on, beside all that is here.
 	Unknown bool
@@ -102,10 +103,13 @@ func (l *Ledger) Restore(now time.Duration, past Past) {
 		}
 	}
 	switch {
-	case past.Unknown:
-		l.AssumeFull(now)
+	case past.Unknown: // what was in flight as well
+		l.assumeFull(now, true)
+		if l.recorder != nil {
+			l.recordFull()
+		}
 	case past.Filled:
-		l.refill(now, min(past.FilledAt, now))
+		l.refill(now, min(past.FilledAt, now), past.Unsure)
 	}
 	l.lost.expire(l)
 }
@@ -121,8 +125,8 @@ func (l *Ledger) pastMeter(now time.Duration, id string, parts Parts) *meter {
 }
 
 // refill has every window that can matter still filled as of an instant that is past.
-func (l *Ledger) refill(now, at time.Duration) {
-	l.filled, l.filledAt = true, at
+func (l *Ledger) refill(now, at time.Duration, unsure bool) {
+	l.filled, l.filledAt, l.unsure = true, at, unsure
 	for _, r := range l.table.rules {
 		if r.Window == Lifetime || !l.fillsNew(now, r) {
 			continue
@@ -130,7 +134,7 @@ func (l *Ledger) refill(now, at time.Duration) {
 		if r.By == 0 {
 			l.meterFor(now, r, noParts)
 		}
-		r.each(func(m *meter) { m.window.fill(at) })
+		r.each(func(m *meter) { l.fill(now, m, m.window.room(now)) })
 	}
 }
 
@@ -139,11 +143,7 @@ func (l *Ledger) restoreLost(now time.Duration, p *PastLost) {
 	if m == nil || p.Weight <= 0 {
 		return
 	}
-	w, at := min(p.Weight, maxWeight), min(p.At, now)
-	t := m.terms
-	m.window.grant(at-t.hold, w)
-	heir := &path{route: &route{}, own: -1, charges: []charge{{m, w, t.maxDelay, t.closeDelay}}}
-	l.lost.keep(&lostPermit{path: heir, fate: p.Fate, granted: at - t.hold, lost: at})
+	l.holdLost(m, min(p.Weight, maxWeight), p.Fate, min(p.At, now))
 }
 
 // restore counts what was answered on m.

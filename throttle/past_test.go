@@ -38,7 +38,7 @@ func (r *told) Spent(_ time.Duration, _ *Note, w int64) { r.spent = append(r.spe
 func (r *told) Budgeted(_ time.Duration, _ *Note, spent int64, _ bool) {
 	r.budgets = append(r.budgets, spent)
 }
-func (r *told) Filled(time.Duration)                             { r.filled++ }
+func (r *told) Filled(time.Duration, bool)                       { r.filled++ }
 func (r *told) Paused(_ time.Duration, s Scope, _ time.Duration) { r.paused = append(r.paused, s) }
 func (r *told) Resumed(_ time.Duration, s Scope)                 { r.resumed = append(r.resumed, s) }
 
@@ -150,4 +150,31 @@ func TestAWindowThatOpenedBeforeTheRestartMayEndBeforeItsFirstAnswerSays(t *test
 	require.NoError(t, l.Acquire(10*sec+500*ms, q))
 	require.Equal(t, Queued, q.State())
 	require.Same(t, q, l.Next(10*sec+960*ms))
+}
+
+func TestWhatIsUnknownMayStillBeOnItsWay(t *testing.T) {
+	for _, kind := range timedKinds {
+		if kind == Concurrency {
+			continue
+		}
+		limit := Limit{ID: "a", Quota: 5, Per: sec, Window: kind, Keyed: true, MaxDelay: 3 * sec}
+		for _, seen := range []time.Duration{0, 2 * sec, 3500 * ms} { // what is met later was unknown too
+			if kind == Leaky && seen > limit.MaxDelay {
+				continue // there is room by then
+			}
+			l := exact(t, Options{}, limit)
+			l.Restore(0, Past{Unknown: true})
+			foreseen, err := l.Foresee(seen, Permit{Limit: "a", Key: "k"})
+			require.NoError(t, err)
+			require.False(t, foreseen.AtOnce)
+			p := &Permit{Limit: "a", Key: "k"}
+			require.NoError(t, l.Acquire(seen, p))
+			last := 4*sec - 2*ms
+			if kind == Leaky { // it falls steadily from the arrival on
+				last = 3100 * ms
+			}
+			require.Empty(t, drain(l, last), "%v, met at %v", kind, seen)
+			require.Equal(t, []*Permit{p}, drain(l, 4*sec+10*ms), "%v, met at %v", kind, seen)
+		}
+	}
 }

@@ -22,8 +22,9 @@ type Recorder interface {
 	// Budgeted is told all that counts as spent of a Lifetime budget beside what is in
 	// flight; assumed says that it is a guess made after a failure.
 	Budgeted(now time.Duration, n *Note, spent int64, assumed bool)
-	// Filled is told that every window counts as full, but for Lifetime budgets.
-	Filled(now time.Duration)
+	// Filled is told that every window counts as full, but for Lifetime budgets; unsure says
+	// that what was in flight then is not known, and may arrive later.
+	Filled(now time.Duration, unsure bool)
 	// Paused is told of a pause that is not shortened by this, and Resumed of its end.
 	Paused(now time.Duration, s Scope, until time.Duration)
 	Resumed(now time.Duration, s Scope)
@@ -140,5 +141,5 @@ func (l *Ledger) recordFull() {
 			l.recordBudget(m, b)
 		}
 	})
-	l.recorder.Filled(l.now) // last: with it all is told
+	l.recorder.Filled(l.now, l.unsure) // last: with it all is told
 }

@@ -54,21 +54,54 @@ func (l *Ledger) remains(now time.Duration, was *path) *path {
 // as spent until Sync brings a number that the server read after now, by a
 // clock that SetClock has made known. What is seen later, such as another key, is covered too.
 func (l *Ledger) AssumeFull(now time.Duration) {
-	l.assumeFull(l.at(now))
+	l.assumeFull(l.at(now), false)
 	if l.recorder != nil {
 		l.recordFull()
 	}
 }
 
-func (l *Ledger) assumeFull(now time.Duration) {
-	l.filled, l.filledAt = true, now
+// assumeFull takes every quota as fully used. If unsure, what was in flight is not known,
+// and may be as much as was answered.
+func (l *Ledger) assumeFull(now time.Duration, unsure bool) {
+	l.filled, l.filledAt, l.unsure = true, now, unsure
 	for _, r := range l.table.rules {
 		if r.By == 0 {
 			l.meterFor(now, r, noParts) // one that nobody has asked for yet has to be full too
 		}
-		r.each(func(m *meter) { m.window.fill(now) })
+		r.each(func(m *meter) { l.fill(now, m, m.window.room(now)) })
 	}
 	l.queue.touchAll()
+}
+
+// spentBy is the latest instant at which the server can have counted what a meter of r is
+// taken for full of.
+func (l *Ledger) spentBy(r *rule) time.Duration {
+	if l.unsure {
+		return l.filledAt + r.terms.maxDelay
+	}
+	return l.filledAt
+}
+
+// fill takes w of m, which has room for it, as spent by spentBy: as answered, or in flight
+// until then. Neither a budget nor what is open goes by the instant of an arrival.
+func (l *Ledger) fill(now time.Duration, m *meter, w int64) {
+	by := l.spentBy(m.rule)
+	switch timed := m.rule.Window != Concurrency && m.rule.Window != Lifetime; {
+	case !timed || by <= l.filledAt:
+		m.window.fill(l.filledAt)
+	case by <= now:
+		m.window.fill(by)
+	case w > 0:
+		l.holdLost(m, w, Lost, l.filledAt)
+	}
+}
+
+// holdLost has m hold w that was given up at an instant, long after it was granted.
+func (l *Ledger) holdLost(m *meter, w int64, fate Fate, at time.Duration) {
+	t := m.terms
+	m.window.grant(at-t.hold, w)
+	heir := &path{route: &route{}, own: -1, charges: []charge{{m, w, t.maxDelay, t.closeDelay}}}
+	l.lost.keep(&lostPermit{path: heir, fate: fate, granted: at - t.hold, lost: at})
 }
 
 // Successor returns the ledger that goes on after l, which a panic may have torn
@@ -95,8 +128,24 @@ func (l *Ledger) Successor(now time.Duration, limits []Limit) (*Ledger, error) {
 	for _, s := range l.lost {
 		whole(func() { next.inheritLost(s) })
 	}
-	next.AssumeFull(now)
+	unsure := false
+	whole(func() { unsure = l.doubts(now) })
+	next.assumeFull(now, unsure)
+	if next.recorder != nil {
+		next.recordFull()
+	}
 	return next, nil
+}
+
+// doubts reports whether something may still arrive that was in flight when the windows
+// were taken for full.
+func (l *Ledger) doubts(now time.Duration) bool {
+	for _, r := range l.table.rules {
+		if l.unsure && now < l.spentBy(r) {
+			return true
+		}
+	}
+	return false
 }
 
 // whole does something with parts of a torn ledger, as far as it gets.

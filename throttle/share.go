@@ -107,6 +107,16 @@ func (l *Ledger) SetShare(now time.Duration, id string, share, margin float64) e
 	return nil
 }
 
+// spendMore takes what a meter that was taken for full has come to have more as spent: it
+// may have been, by one who had more of it before.
+func (l *Ledger) spendMore(now time.Duration, m *meter, more int64) {
+	if l.spentBy(m.rule) > now && m.rule.Window != Lifetime && m.rule.Window != Concurrency {
+		l.holdLost(m, more, Lost, l.filledAt)
+		return
+	}
+	m.window.burden(now, more)
+}
+
 // tiersOf returns the terms of all quotas that were announced, as they are with share and
 // margin of another limit.
 func (l *Ledger) tiersOf(r *rule, wanted Limit) (map[int64]*terms, error) {
@@ -153,7 +163,7 @@ func (l *Ledger) resize(now time.Duration, m *meter, t *terms) {
 	m.terms, m.note = t, nil
 	m.window.resize(now, t)
 	if more := t.quota - was.quota; more > 0 && l.fillsNew(now, m.rule) {
-		m.window.burden(now, more) // what is taken as full may have been spent by one who had more of it
+		l.spendMore(now, m, more)
 	}
 	if t.quota < was.quota {
 		l.refuseMisfits(m)

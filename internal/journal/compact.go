@@ -72,7 +72,7 @@ func (s *state) frames() []byte {
 	w := &writer{state: s}
 	w.add(appendRun(w.room, s.boot, s.zero))
 	if s.filled {
-		w.add(appendInstant(append(w.room, byte(kindFilled)), s.fullAt))
+		w.add(appendFilled(w.room, s.fullAt, s.unsure))
 	}
 	if s.unknown {
 		w.add(append(w.room, byte(kindUnknown)))

@@ -200,10 +200,18 @@ func appendBudget(b []byte, now time.Duration, number uint32, spent int64, assum
 }
 
 // Filled is part of throttle.Recorder.
-func (j *Journal) Filled(now time.Duration) {
+func (j *Journal) Filled(now time.Duration, unsure bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.append(appendInstant(append(j.room, byte(kindFilled)), now))
+	j.append(appendFilled(j.room, now, unsure))
+}
+
+func appendFilled(b []byte, now time.Duration, unsure bool) []byte {
+	b = appendInstant(append(b, byte(kindFilled)), now)
+	if unsure {
+		return append(b, 1)
+	}
+	return append(b, 0)
 }
 
 // Paused is part of throttle.Recorder.

@@ -371,6 +371,26 @@ func TestALimitThatIsReplacedByOneOfAnotherKindIsFullAfterwards(t *testing.T) {
 	require.EqualValues(t, 10, w.room("a"))
 }
 
+func TestWhatWasInFlightUnderADamagedMemoryMayStillArrive(t *testing.T) {
+	w := newWard(t)
+	w.start(tens)
+	w.acquire("a", 4) // on the wire, and it arrives half a second after the restart
+	w.kill()
+	held, err := os.ReadFile(w.path)
+	require.NoError(t, err)
+	held[4096+30] ^= 1
+	require.NoError(t, os.WriteFile(w.path, held, 0o600))
+	w.start(tens)
+	require.LessOrEqual(t, w.room("a"), int64(0))
+	w.now += 10*sec + 10*time.Millisecond // 9.51 s after it arrived
+	require.LessOrEqual(t, w.room("a"), int64(6), "what arrived after the restart counts at the server still")
+	w.kill() // and the next process knows as much
+	w.start(tens)
+	require.LessOrEqual(t, w.room("a"), int64(6))
+	w.now += 10 * sec
+	require.EqualValues(t, 10, w.room("a"), "nothing is in flight for ever")
+}
+
 func TestASuccessorOfATornLedgerIsRememberedAsFull(t *testing.T) {
 	w := newWard(t)
 	limits := []throttle.Limit{tens, {ID: "budget", Window: throttle.Lifetime, Quota: 9}}

@@ -40,7 +40,8 @@ const (
 	// gone is what a permit that was given up holds of a meter: fate, number, instant,
 	// weight.
 	kindGone
-	// filled says that every window counted as full: instant.
+	// filled says that every window counted as full: instant, and 1 if what was in flight
+	// then was not known, else 0.
 	kindFilled
 	// unknown says that they will have to: something was lost, and no ledger has been
 	// told yet.

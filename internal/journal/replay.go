@@ -30,6 +30,7 @@ type state struct {
 	nonces  map[string]uint64
 	latest  time.Duration // of all instants at which something happened
 	filled  bool
+	unsure  bool // what was in flight when it was filled is not known
 	fullAt  time.Duration
 	unknown bool
 }
@@ -135,7 +136,7 @@ func (s *state) read(record []byte) error {
 func (s *state) other(k kind, r *reader) {
 	switch k {
 	case kindFilled:
-		s.filled, s.fullAt, s.unknown = true, s.happened(r), false
+		s.filled, s.fullAt, s.unknown, s.unsure = true, s.happened(r), false, r.byte() == 1
 	case kindUnknown:
 		s.unknown = true
 	case kindPaused:
@@ -490,7 +491,7 @@ func (s *state) shift(d time.Duration) {
 
 // past is what a ledger is told.
 func (s *state) past() throttle.Past {
-	p := throttle.Past{Filled: s.filled, FilledAt: s.fullAt, Unknown: s.unknown}
+	p := throttle.Past{Filled: s.filled, Unsure: s.unsure, FilledAt: s.fullAt, Unknown: s.unknown}
 	for _, a := range s.meters {
 		p.Meters = append(p.Meters, a.PastMeter)
 	}

@@ -31,6 +31,7 @@ var mayImport = map[string][]string{
 	"internal/journal":   {"memory", "throttle", "internal/quotient"},
 	"internal/jsontext":  {},
 	"internal/loan":      {},
+	"internal/callsite":  {},
 	"messages":           {"throttle", "internal/jsontext", "internal/loan"},
 	"messages/protocol":  {"messages", "throttle", "throttle/feedback"},
 	"auth":               {"messages", "internal/percent", "internal/quotient", "internal/httpdate", "internal/jsonpath"},
@@ -44,11 +45,11 @@ var mayImport = map[string][]string{
 	"actors/ticket":    {"messages", "messages/protocol", "throttle", "throttle/feedback"},
 	"actors/throttler": {"actors/mailbox", "actors/ticket", "messages", "messages/protocol", "throttle", "throttle/feedback", "internal/clock"},
 	"actors/pool":      {"actors/mailbox", "actors/ticket", "messages", "messages/protocol", "throttle"},
-	"actors/permit":    {"actors/mailbox", "actors/ticket", "messages", "messages/protocol", "throttle", "throttle/feedback", "internal/wire"},
+	"actors/permit":    {"actors/mailbox", "actors/ticket", "messages", "messages/protocol", "throttle", "throttle/feedback", "internal/wire", "internal/callsite"},
 	"actors/timesync":  {"actors/mailbox", "messages", "messages/protocol", "auth", "internal/clock"},
 	"actors/request": {
 		"actors/mailbox", "actors/ticket", "messages", "messages/protocol", "throttle", "throttle/feedback", "auth",
-		"internal/jsontext", "internal/wire", "internal/percent",
+		"internal/jsontext", "internal/wire", "internal/percent", "internal/callsite",
 	},
 	"actors": {
 		"actors/mailbox", "actors/permit", "actors/pool", "actors/request", "actors/throttler", "actors/timesync",

@@ -82,18 +82,23 @@ func (l *Ledger) pathOf(now time.Duration, r *route, p *Permit) *path {
 	if !r.falls {
 		return at
 	}
-	return l.goAround(now, at, p)
+	return l.pathAround(now, at, p)
 }
 
-// goAround returns the path that p is to take instead of one with budgets that may be
-// spent.
-func (l *Ledger) goAround(now time.Duration, at *path, p *Permit) *path {
-	r := at.route
+// pathAround is apart, so that a request without such a budget has no room for it on its
+// stack.
+//
+//go:noinline
+func (l *Ledger) pathAround(now time.Duration, at *path, p *Permit) *path {
+	return at.aroundSpent(p, func(r *route) *path { of := p.parts(); return l.pathFor(now, r, &of, p.Origin) })
+}
+
+// aroundSpent returns the path that p is to take instead of one with budgets that may be
+// spent; find finds that of a route.
+func (at *path) aroundSpent(p *Permit, find func(*route) *path) *path {
 	for i := 0; i < len(at.charges); i++ {
 		if at.isSpentFor(p, i) {
-			r = r.detour(i)
-			of := p.parts()
-			at, i = l.pathFor(now, r, &of, p.Origin), -1
+			at, i = find(at.route.detour(i)), -1
 		}
 	}
 	return at

@@ -91,14 +91,7 @@ func (l *Ledger) wouldGo(now time.Duration, p *Permit) bool {
 // list: nothing is kept of what was only asked about. It goes around budgets that are
 // spent as pathOf does.
 func (l *Ledger) glimpse(now time.Duration, r *route, p *Permit) *path {
-	at := l.glimpseOf(now, r, p)
-	for i := 0; r.falls && i < len(at.charges); i++ {
-		if at.isSpentFor(p, i) {
-			r = r.detour(i)
-			at, i = l.glimpseOf(now, r, p), -1
-		}
-	}
-	return at
+	return l.glimpseOf(now, r, p).aroundSpent(p, func(r *route) *path { return l.glimpseOf(now, r, p) })
 }
 
 func (l *Ledger) glimpseOf(now time.Duration, r *route, p *Permit) *path {

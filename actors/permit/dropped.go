@@ -1,13 +1,12 @@
 package permit
 
 import (
-	"fmt"
 	"runtime"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/sluice-engine/sluice/internal/callsite"
 	"github.com/sluice-engine/sluice/throttle"
 )
 
@@ -107,17 +106,15 @@ func (b *bearer) tell() {
 	held := time.Since(b.issuer.needs.Epoch) - p.GrantedAt()
 	about := []any{"limit", p.Limit, "origin", p.Origin, "issued ago", held.Round(time.Millisecond)}
 	if len(b.from) > 0 {
-		about = append(about, "acquired_at", callers(b.from))
+		about = append(about, "acquired_at", callsite.Of(b.from))
 	} else {
 		about = append(about, "hint", "call Done on every permit; Config.TracePermits tells where they were acquired")
 	}
 	b.issuer.needs.Logger.Warn("a permit was forgotten without Done, and is taken for lost", about...)
 }
 
-const (
-	mostFrames  = 32 // of the stack of whoever asks
-	mostCallers = 8  // of them that are told
-)
+// mostFrames is how much is noted of the stack of whoever asks.
+const mostFrames = 32
 
 // note remembers who asks.
 func (b *bearer) note() {
@@ -125,30 +122,4 @@ func (b *bearer) note() {
 		b.from = make([]uintptr, 0, mostFrames)
 	}
 	b.from = b.from[:runtime.Callers(2, b.from[:mostFrames])]
-}
-
-// callers names the functions of a stack that are not the engine's, the innermost first.
-func callers(stack []uintptr) string {
-	frames := runtime.CallersFrames(stack)
-	var told []string
-	for more := true; more && len(told) < mostCallers; {
-		var frame runtime.Frame
-		frame, more = frames.Next()
-		if frame.Function != "" && !isInner(frame.Function) {
-			told = append(told, fmt.Sprintf("%s (%s:%d)", frame.Function, frame.File, frame.Line))
-		}
-	}
-	return strings.Join(told, " < ")
-}
-
-// isInner reports whether a function is the engine's own, or the language's.
-func isInner(function string) bool {
-	for _, prefix := range []string{
-		"github.com/sluice-engine/sluice/engine.", "github.com/sluice-engine/sluice/actors", "github.com/sluice-engine/sluice/internal/", "runtime.",
-	} {
-		if strings.HasPrefix(function, prefix) {
-			return true
-		}
-	}
-	return false
 }

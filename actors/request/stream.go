@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/sluice-engine/sluice/actors/ticket"
+	"github.com/sluice-engine/sluice/internal/callsite"
 	"github.com/sluice-engine/sluice/messages"
 	"github.com/sluice-engine/sluice/messages/protocol"
 )
@@ -49,7 +50,7 @@ func newStream(r *slot, lease *ticket.Lease, response *messages.Response) *Strea
 	s := &Stream{carrier: r.Carrier, pool: r.pool, trace: r.trace, lease: lease, body: response.Stream, major: response.ProtoMajor}
 	s.pool.Enter() // r is inside, so it is open
 	if r.needs.Plan.TraceStreams {
-		lease.StreamedFrom = callers()
+		lease.StreamedFrom = callsite.Here()
 	}
 	s.pool.Tell(ticket.StreamLease{Lease: lease}) // first: nobody else can end the stream yet, and return the lease
 	s.ctx, s.cancel = r.own.Copy(), func() {}

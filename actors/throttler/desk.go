@@ -102,17 +102,25 @@ func (d *Desk) Acquire(now time.Duration, t *ticket.Ticket) {
 
 // ask puts a ticket of the book before the ledger.
 func (d *Desk) ask(now time.Duration, t *ticket.Ticket) {
+	if d.mayAsk(now, t) {
+		d.proceed(now, t, d.ledger.Acquire(now, &t.Permit))
+	}
+}
+
+// mayAsk reports whether a ticket of the book may be put before the ledger, which has been
+// told the time then; otherwise it is answered.
+func (d *Desk) mayAsk(now time.Duration, t *ticket.Ticket) bool {
 	if d.closed { // perhaps it failed while it closed
 		d.dismiss(t, messages.ErrClosed)
-		return
+		return false
 	}
 	if err := d.halted(t); err != nil {
 		d.dismiss(t, err)
-		return
+		return false
 	}
 	d.readClock(now)
 	t.Permit.Owner = t
-	d.proceed(now, t, d.ledger.Acquire(now, &t.Permit))
+	return true
 }
 
 // proceed goes on with a ticket as the ledger has decided.

@@ -1,4 +1,5 @@
-package request
+// Package callsite names the code outside of the engine that called into it.
+package callsite
 
 import (
 	"fmt"
@@ -6,9 +7,9 @@ import (
 	"strings"
 )
 
-// mostCallers is how many of the caller's functions are told of a stream: whoever
-// wraps the engine stands between it and whoever forgot.
-const mostCallers = 8
+// most is how many of the caller's functions are told: whoever wraps the engine stands
+// between it and whoever forgot.
+const most = 8
 
 // inner are the beginnings of the names of functions that are the engine's.
 var inner = []string{
@@ -16,13 +17,18 @@ var inner = []string{
 	"github.com/asynkron/protoactor-go/", "runtime.",
 }
 
-// callers names the functions that the engine was called from, the innermost
-// first. A request is run by its caller's own goroutine.
-func callers() string {
+// Here names the functions that the engine was called from, the innermost first. A
+// request is run by its caller's own goroutine.
+func Here() string {
 	var counters [64]uintptr
-	frames := runtime.CallersFrames(counters[:runtime.Callers(2, counters[:])])
+	return Of(counters[:runtime.Callers(2, counters[:])])
+}
+
+// Of names those of a stack that runtime.Callers has noted.
+func Of(stack []uintptr) string {
+	frames := runtime.CallersFrames(stack)
 	var told []string
-	for more := true; more && len(told) < mostCallers; {
+	for more := true; more && len(told) < most; {
 		var frame runtime.Frame
 		frame, more = frames.Next()
 		if frame.Function != "" && !isInner(frame.Function) {

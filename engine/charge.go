@@ -21,6 +21,7 @@ type Charge struct {
 	Weight int64
 	// Weights override what limits on the way are charged, each by its id, zero included,
 	// and win over Weight. One that names a limit that is not on the way is an error.
+	// Tariffs and Config.Costs go by what a request asks for, and say nothing of a charge.
 	Weights map[string]int64
 	// Account, Key and Egress pick the meter of every limit on the way that is told apart
 	// by them; see throttle.Limit.By. Empty means the default account and way out, and no

@@ -248,8 +248,11 @@ func (l LimitStats) name() string {
 	return name
 }
 
-// String is one line: "512 of 1200 used, 3 in flight, 7 queued, room at 12:00:03.5".
-func (l LimitStats) String() string {
+// String is one line: "orders/BTCUSDT: 512 of 1200 used, 3 in flight, 7 queued, room at
+// 12:00:03.5".
+func (l LimitStats) String() string { return l.name() + ": " + l.use() }
+
+func (l LimitStats) use() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d of %d used", l.Used, l.Quota)
 	if l.InFlight > 0 {
@@ -317,7 +320,7 @@ func (s Stats) LogValue() slog.Value {
 	var limits, paused, pools []slog.Attr
 	for _, l := range s.Limits.Limits {
 		if l.Used != 0 || l.InFlight != 0 || len(l.Queued) > 0 {
-			limits = append(limits, slog.String(l.name(), l.String()))
+			limits = append(limits, slog.String(l.name(), l.use()))
 		}
 	}
 	for _, sc := range s.Limits.Scopes {

@@ -110,34 +110,25 @@ func (r *slot) proceed(err error) {
 
 // prepared goes on once nothing is missing.
 func (r *slot) prepared() {
-	if r.terms.Rehearsed != nil {
-		r.rehearsed()
-		return
+	rehearses := r.terms.Rehearsed != nil
+	if !rehearses { // it has no use for a pool, which would dial
+		r.enterPool()
 	}
-	r.enterPool()
-	if r.pool == nil || r.asked.Auth && !r.timeKnown() {
+	switch {
+	case r.pool == nil && !rehearses, r.asked.Auth && !r.timeKnown():
 		r.askForMissing()
-		return
+	case rehearses:
+		r.rehearse()
+	default:
+		r.enterWaiting()
 	}
-	r.enterWaiting()
-}
-
-// rehearsed is prepared for a request that is not sent: it has no use for a pool, which
-// would dial.
-func (r *slot) rehearsed() {
-	if r.asked.Auth && !r.timeKnown() {
-		r.asking++
-		r.needs.Timesync.Tell(protocol.AwaitTime{Owner: r})
-		return
-	}
-	r.rehearse()
 }
 
 // askForMissing has what is missing asked for: a first pool or a first sample of the
 // server's time.
 func (r *slot) askForMissing() {
 	r.asking++
-	if r.pool == nil {
+	if r.pool == nil && r.terms.Rehearsed == nil {
 		r.needs.Supervisor.Tell(protocol.OpenPool{Origin: r.call.Origin, Egress: r.asked.Egress, Owner: r})
 		return
 	}

@@ -1,0 +1,121 @@
+package actors
+
+import (
+	"cmp"
+	"context"
+	"time"
+
+	"github.com/sluice-engine/sluice/actors/mailbox"
+	"github.com/sluice-engine/sluice/messages"
+	"github.com/sluice-engine/sluice/messages/protocol"
+	"github.com/sluice-engine/sluice/throttle"
+)
+
+// What the engine asks the throttler and the pools, and waits to be answered.
+
+// ReplaceLimits swaps the table of limits; what is in flight stays counted.
+func (s *System) ReplaceLimits(limits []throttle.Limit) error {
+	answer, err := ask[protocol.LimitsReplaced](context.Background(), s.throttler, s.ended, func(owner protocol.Recipient) any {
+		return protocol.ReplaceLimits{Limits: limits, Tariffs: s.tariffsOf(limits), Owner: owner}
+	})
+	return cmp.Or(err, answer.Err)
+}
+
+// tariffsOf returns the tariffs of a table; nil if no weight in it depends on the
+// request.
+func (s *System) tariffsOf(limits []throttle.Limit) *throttle.Tariffs {
+	costs := s.config.Request.Costs
+	tariffs := throttle.TariffsOf(limits, func(id string) bool { return costs[id] != nil })
+	if tariffs == nil {
+		return nil
+	}
+	return &tariffs
+}
+
+// AdjustLimit adds delta to what a limit counts as used.
+func (s *System) AdjustLimit(id string, of throttle.Parts, delta int64) error {
+	answer, err := ask[protocol.LimitAdjusted](context.Background(), s.throttler, s.ended, func(owner protocol.Recipient) any {
+		return protocol.AdjustLimit{ID: id, Of: of, Delta: delta, Owner: owner}
+	})
+	return cmp.Or(err, answer.Err)
+}
+
+// SetShare changes share and safety margin of one limit.
+func (s *System) SetShare(id string, share, margin float64) error {
+	answer, err := ask[protocol.ShareSet](context.Background(), s.throttler, s.ended, func(owner protocol.Recipient) any {
+		return protocol.SetShare{ID: id, Share: share, Margin: margin, Owner: owner}
+	})
+	return cmp.Or(err, answer.Err)
+}
+
+// AnnounceQuota says what the server's quota is for one meter of a limit.
+func (s *System) AnnounceQuota(id string, parts throttle.Parts, quota int64) error {
+	answer, err := ask[protocol.QuotaAnnounced](context.Background(), s.throttler, s.ended, func(owner protocol.Recipient) any {
+		return protocol.AnnounceQuota{ID: id, Parts: parts, Quota: quota, Owner: owner}
+	})
+	return cmp.Or(err, answer.Err)
+}
+
+// Pause lets nothing leave for a time that a scope holds, queued requests
+// included.
+func (s *System) Pause(scope throttle.Scope, d time.Duration) error {
+	answer, err := ask[protocol.ScopeSet](context.Background(), s.throttler, s.ended, func(owner protocol.Recipient) any {
+		return protocol.PauseScope{Scope: scope, For: d, Owner: owner}
+	})
+	return cmp.Or(err, answer.Err)
+}
+
+// Resume ends a pause, and the slow start after it.
+func (s *System) Resume(scope throttle.Scope) error {
+	answer, err := ask[protocol.ScopeSet](context.Background(), s.throttler, s.ended, func(owner protocol.Recipient) any {
+		return protocol.ResumeScope{Scope: scope, Owner: owner}
+	})
+	return cmp.Or(err, answer.Err)
+}
+
+// Limits returns a picture of the ledger; an empty one once everything ended.
+func (s *System) Limits() throttle.Snapshot {
+	answer, _ := ask[protocol.LimitsDescribed](context.Background(), s.throttler, s.ended, func(owner protocol.Recipient) any {
+		return protocol.DescribeLimits{Owner: owner}
+	})
+	return answer.Snapshot
+}
+
+// Pools returns a picture of every pool; of none once the system closes.
+func (s *System) Pools() []protocol.PoolStats {
+	var all []protocol.PoolStats
+	for door := range s.exits.doors() {
+		if !door.Enter() {
+			continue
+		}
+		answer, err := ask[protocol.PoolDescribed](context.Background(), door, s.closing, func(owner protocol.Recipient) any {
+			return protocol.DescribePool{Owner: owner}
+		})
+		door.Leave()
+		if err == nil {
+			all = append(all, answer.Stats)
+		}
+	}
+	return all
+}
+
+// ask tells an actor a question that it answers with a T. The actor may end
+// without an answer once end is closed: then, and before it is asked at all, the
+// error is ErrClosed.
+func ask[T any](ctx context.Context, actor protocol.Recipient, end <-chan struct{}, question func(owner protocol.Recipient) any) (answer T, err error) {
+	select {
+	case <-end:
+		return answer, messages.ErrClosed
+	default:
+	}
+	reply := mailbox.NewReply()
+	actor.Tell(question(reply))
+	select {
+	case message := <-reply:
+		return message.(T), nil
+	case <-end:
+		return answer, messages.ErrClosed
+	case <-ctx.Done():
+		return answer, messages.ContextError(ctx)
+	}
+}

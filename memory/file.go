@@ -14,7 +14,8 @@ import (
 
 // File returns a memory in a file, which is made if it is not there; its directory
 // must exist, on a disk of this machine. Beside it are path.lock, which holds others
-// off, and for moments path.new, which is to become it.
+// off, and for moments path.new, which is to become it. Of a symbolic link all this is
+// where it leads; what is there and no regular file is an error.
 //
 // It is believed after the end of the process, however that came. If the machine
 // went down, what was written last may be missing, so that it is believed only if
@@ -79,6 +80,11 @@ func (f *file) head() []byte {
 
 // Open is part of Memory.
 func (f *file) Open() (Store, Held, error) {
+	path, err := place(f.path)
+	if err != nil {
+		return nil, Held{}, fmt.Errorf("memory %s: %w", f.path, err)
+	}
+	f = &file{path: path, clock: f.clock}
 	lock, err := lockFile(f.path + ".lock")
 	if err != nil {
 		return nil, Held{}, fmt.Errorf("memory %s: %w", f.path, err)
@@ -94,6 +100,53 @@ func (f *file) Open() (Store, Held, error) {
 	}
 	_ = os.Remove(f.path + ".new") // of a process that was killed before it was whole
 	return s, held, nil
+}
+
+var (
+	errNoPath    = errors.New("the path is empty")
+	errNoFile    = errors.New("it is no regular file, and would be renamed as one that is damaged")
+	errManyLinks = errors.New("too many symbolic links")
+)
+
+// place returns where the file is, or is to be: symbolic links are followed, for the
+// lock and the file written anew belong beside it, and not beside what leads there. It
+// is an error if there is something that is no file.
+func place(path string) (string, error) {
+	if path == "" {
+		return "", errNoPath
+	}
+	for range mostLinks {
+		switch real, err := filepath.EvalSymlinks(path); {
+		case err == nil:
+			return real, regular(real)
+		case !errors.Is(err, fs.ErrNotExist):
+			return "", err
+		}
+		dir, err := filepath.EvalSymlinks(filepath.Dir(path))
+		if err != nil {
+			return "", err
+		}
+		path = filepath.Join(dir, filepath.Base(path))
+		target, err := os.Readlink(path)
+		if err != nil {
+			return path, nil // it is to be made
+		}
+		if !filepath.IsAbs(target) {
+			target = filepath.Join(dir, target)
+		}
+		path = target
+	}
+	return "", errManyLinks
+}
+
+const mostLinks = 64
+
+func regular(path string) error {
+	about, err := os.Stat(path)
+	if err == nil && !about.Mode().IsRegular() {
+		return errNoFile
+	}
+	return err
 }
 
 // read returns what the file holds. One that is torn or foreign holds nil.

@@ -106,6 +106,57 @@ func TestASecondEngineIsRefused(t *testing.T) {
 	require.NoError(t, s.Close())
 }
 
+func TestASymbolicLinkIsTheFileThatItLeadsTo(t *testing.T) {
+	path := written(t, "a")
+	links := t.TempDir()
+	link, far := filepath.Join(links, "link"), filepath.Join(links, "far")
+	require.NoError(t, os.Symlink(path, link))
+	require.NoError(t, os.Symlink("link", far))
+	s, _ := opened(t, far, "a")
+	for _, name := range []string{path, link, far} {
+		_, _, err := FileAt(name, machine("a")).Open()
+		require.ErrorIs(t, err, ErrInUse)
+	}
+	require.NoError(t, s.Replace(AppendFrame(nil, []byte("three"))))
+	require.NoError(t, s.Close())
+	s, held := opened(t, path, "a")
+	require.Equal(t, []string{"three"}, recordsOf(t, held), "the link led there still when the file was written anew")
+	require.NoError(t, s.Close())
+}
+
+func TestASymbolicLinkToAFileThatIsToBeMadeIsFollowed(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "memory")
+	link := filepath.Join(t.TempDir(), "link")
+	require.NoError(t, os.Symlink(path, link))
+	s, _ := opened(t, link, "a")
+	require.NoError(t, s.Replace(AppendFrame(nil, []byte("one"))))
+	require.NoError(t, s.Close())
+	s, held := opened(t, path, "a")
+	require.Equal(t, []string{"one"}, recordsOf(t, held))
+	require.NoError(t, s.Close())
+	require.NoError(t, os.Remove(path))
+	require.NoError(t, os.Symlink(link, path))
+	_, _, err := FileAt(link, machine("a")).Open()
+	require.Error(t, err, "links in a ring")
+}
+
+func TestWhatIsNoRegularFileIsNeitherReadNorRenamed(t *testing.T) {
+	dir := t.TempDir()
+	pipe := filepath.Join(dir, "pipe")
+	require.NoError(t, syscall.Mkfifo(pipe, 0o600)) // reading it would wait for ever
+	link := filepath.Join(dir, "link")
+	require.NoError(t, os.Symlink(os.DevNull, link)) // reading it would find a damaged file
+	for _, path := range []string{pipe, link, dir} {
+		_, _, err := FileAt(path, machine("a")).Open()
+		require.ErrorIs(t, err, errNoFile)
+	}
+	_, _, err := FileAt("", machine("a")).Open()
+	require.ErrorIs(t, err, errNoPath)
+	all, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	require.Len(t, all, 2, "nothing was renamed, and no lock was made")
+}
+
 func TestAForeignOrDamagedFileIsSetAside(t *testing.T) {
 	spoil := map[string]func(b []byte) []byte{
 		"empty":             func([]byte) []byte { return nil },

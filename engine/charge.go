@@ -78,7 +78,8 @@ type Settlement struct {
 	// every further refusal. Throttle.MaxPause bounds it.
 	RetryAfter time.Duration
 	// Scope is, with Refused, the name of the one scope that pauses; throttle.WholeOrigin
-	// stops everything that goes to the origin. Empty means those of the limits.
+	// stops everything that goes to the origin. Empty means those of the limits, and so
+	// does a name that none has.
 	Scope string
 	// Costs are what it really cost, where that is known only now; other limits cost what
 	// was reserved. They are read if it was answered.

@@ -420,6 +420,10 @@ func (ps *pauses) check(s Scope) error {
 	return nil
 }
 
+// HasScope reports whether a limit has, or once had, a scope of that name, or the name is
+// WholeOrigin.
+func (l *Ledger) HasScope(name string) bool { return l.pauses.names[name] }
+
 // ScopeOf returns what of a scope stops for a request of such parts: its own part, as far
 // as the scope is told apart. It does not matter whether the scope is known.
 func (l *Ledger) ScopeOf(origin, name string, of Parts) Scope {

@@ -278,6 +278,21 @@ func refusal(said time.Duration) *feedback.Feedback {
 	return &feedback.Feedback{Refused: true, Pause: said}
 }
 
+// A server that refuses and is not left alone bans.
+func TestARefusalThatNamesAnUnknownScopePausesThoseOfTheLimits(t *testing.T) {
+	q, desk := newQuiet(t, throttle.Limit{ID: "calls", Quota: 1, Per: time.Second, Scope: "address"})
+	said := refusal(time.Minute)
+	said.Scope = "adress"
+	desk.Heed(0, Heard{Origin: "o", Limit: "calls", Said: said})
+	require.Len(t, q.posted, 1)
+	require.Equal(t, throttle.Scope{Origin: "o", Name: "address"}, q.posted[0].Scope)
+	require.Equal(t, time.Minute, q.posted[0].Until)
+	require.Contains(t, q.warned[0], "feedback names an unknown scope")
+	said.Scope = throttle.WholeOrigin
+	desk.Heed(0, Heard{Origin: "o", Limit: "calls", Said: said})
+	require.Len(t, q.posted, 2)
+}
+
 // A request that was refused often must not begin anew because an actor failed.
 func TestHowOftenAScopeWasRefusedOutlivesAFailure(t *testing.T) {
 	q, desk := newQuiet(t, throttle.Limit{ID: "calls", Quota: 1, Per: time.Second})

@@ -54,14 +54,18 @@ func (d *Desk) heed(now time.Duration, h Heard) {
 
 // scopesOf returns what a refusal stops: the whole origin, the one scope that it
 // names, or every scope of the limits that the request was charged to; of each the part
-// of the request's own account and egress, where it is told apart so.
+// of the request's own account and egress, where it is told apart so. A name that no limit
+// has is as none: a server that refuses is left alone, whatever its refusal is taken for.
 func (d *Desk) scopesOf(h Heard) []throttle.Scope {
 	names := d.ledger.ScopesOf(h.Limit, h.Charged)
 	switch {
 	case h.Said.Whole || len(names) == 0: // a request without a limit speaks for all of its origin
 		names = []string{throttle.WholeOrigin}
-	case h.Said.Scope != "":
+	case h.Said.Scope == "":
+	case d.ledger.HasScope(h.Said.Scope):
 		names = []string{h.Said.Scope}
+	default:
+		d.warnOnce(h.Said.Scope, "feedback names an unknown scope", "scope", h.Said.Scope)
 	}
 	scopes := make([]throttle.Scope, len(names))
 	for i, name := range names {
@@ -90,7 +94,7 @@ func (d *Desk) fillOwn(now time.Duration, h Heard) bool {
 // is said only of one that is a good deal longer.
 func (d *Desk) tellPause(now time.Duration, text string, h Heard, scope throttle.Scope, until time.Duration, err error) {
 	if err != nil {
-		d.warnOnce(scope.Name, "feedback names an unknown scope", "scope", scope.Name)
+		d.warnOnce(scope.Name, "scope could not be paused", "scope", scope.Name, "error", err)
 		return
 	}
 	if told := d.pauses[scope]; now < told && until < told+longWait {

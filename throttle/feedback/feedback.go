@@ -65,7 +65,9 @@ type Feedback struct {
 	// Whole stops everything that goes to the request's origin, whatever its
 	// limits: the address is banned.
 	Whole bool
-	// Scope is the name of the one scope to stop.
+	// Scope is the name of the one scope to stop. Empty means those of the limits that the
+	// request was charged to, and so does a name that no limit has, of which a warning
+	// in the log tells.
 	Scope string
 	// OwnLimit stops only what is charged to the limit that the request named
 	// (with the request's key, if that limit counts by key), and nothing else in

@@ -19,8 +19,9 @@ type Tariff []Fee
 // number. The number is that of a parameter, or how many values it has.
 type Fee struct {
 	// Param is the parameter that the request must have for the fee to apply: of its
-	// query, of its form, or of the JSON object that is its body, at the top. Empty
-	// applies always, and is the last fee of its tariff.
+	// query, of its form, or of the JSON object that is its body, at the top; one that is in
+	// the query is not looked for in the body, and a body that is streamed (Upload.Stream)
+	// is not looked at. Empty applies always, and is the last fee of its tariff.
 	Param string
 	// Is is the value that the parameter must have; empty means any.
 	Is string

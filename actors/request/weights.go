@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/sluice-engine/sluice/internal/percent"
 	"github.com/sluice-engine/sluice/messages"
 	"github.com/sluice-engine/sluice/throttle"
 )
@@ -121,7 +122,7 @@ type paramsOf struct {
 // be read has none: the server will say what it thinks of it.
 func (p *paramsOf) values(name string) []string {
 	if p.query == nil {
-		p.query, _ = url.ParseQuery(p.call.Query)
+		p.query = pairs(p.call.Query)
 		p.readBody()
 	}
 	if values := p.query[name]; len(values) > 0 {
@@ -151,8 +152,31 @@ func (p *paramsOf) readBody() {
 	kind, _, _ = strings.Cut(strings.ToLower(kind), ";")
 	switch kind = strings.TrimSpace(kind); {
 	case kind == formType:
-		p.form, _ = url.ParseQuery(string(p.call.Body))
+		p.form = pairs(string(p.call.Body))
 	case kind == jsonType, strings.HasSuffix(kind, "+json"):
 		_ = json.Unmarshal(p.call.Body, &p.object)
 	}
+}
+
+// pairs reads a query or a form as servers do that take everything: a semicolon is part
+// of a value, and a percent sign that begins no escape is one. url.ParseQuery leaves such
+// a pair out, and the request would be charged as if it asked for less than it does.
+func pairs(text string) url.Values {
+	all := url.Values{}
+	for pair := range strings.SplitSeq(text, "&") {
+		if pair == "" {
+			continue
+		}
+		name, value, _ := strings.Cut(pair, "=")
+		name = unescaped(name)
+		all[name] = append(all[name], unescaped(value))
+	}
+	return all
+}
+
+func unescaped(s string) string {
+	if !strings.ContainsAny(s, "%+") {
+		return s
+	}
+	return string(percent.AppendDecoded(nil, s))
 }

@@ -414,3 +414,31 @@ func TestAConfigsWaysOutAreCopied(t *testing.T) {
 		require.Contains(t, response.Text(), addressOf[name]+" ")
 	}
 }
+
+// Who waits for a place gives its permit back, and so nobody waits for the connection that
+// comes of the place: it must not be closed then for who waits elsewhere, over and over.
+func TestWaysOutWithOneConnectionAndALimitAreServedByTurns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t, func(http.ResponseWriter, *http.Request) { time.Sleep(5 * time.Millisecond) })
+		eng := s.newEngine(t, engine.Config{
+			Egress:         map[string]engine.Egress{"a": {DialContext: s.dial}, "b": {DialContext: s.dial}},
+			Connections:    engine.Connections{MaxTotal: 1},
+			Limits:         []throttle.Limit{{ID: "calls", Quota: 100, Per: time.Second, By: throttle.ByEgress}},
+			DefaultLimitID: "calls", Timeout: 5 * time.Second,
+		})
+		began, served := time.Now(), [2]atomic.Int32{}
+		var all sync.WaitGroup
+		for i := range 6 {
+			all.Go(func() {
+				for time.Since(began) < 10*time.Second {
+					_, err := eng.Do(t.Context(), &engine.Request{Path: "/", Egress: []string{"a", "b"}[i%2]})
+					require.NoError(t, err)
+					served[i%2].Add(1)
+				}
+			})
+		}
+		all.Wait()
+		require.Greater(t, served[0].Load(), int32(200))
+		require.Greater(t, served[1].Load(), int32(200))
+	})
+}

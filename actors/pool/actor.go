@@ -253,7 +253,7 @@ func (d Dial) guarded(ctx context.Context, origin messages.Origin) (conn protoco
 // first time, which is once for every dial, and otherwise a second later, so that
 // lending and returning wait for no lock.
 func (p incarnation) tellIdle(after any) {
-	if n, _ := p.core.Resting(); n > 0 && p.needs.Places.payDebt() {
+	if n, _ := p.core.Resting(); n > 0 && p.core.Spares(p.now()) && p.needs.Places.payDebt() {
 		p.core.GiveUp(p.now(), 1, 0)
 	}
 	n, since := p.core.Resting()

@@ -291,7 +291,7 @@ func (c *Core) Return(now time.Duration, l *ticket.Lease) {
 		c.dialMore(now)
 	default:
 		if streamed {
-			c.requeueParked() // it may have been the one that was in doubt
+			c.requeueParked(now) // it may have been the one that was in doubt
 		}
 		c.lend(now, l, c.nextWaiter(now))
 	}

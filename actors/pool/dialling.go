@@ -26,6 +26,7 @@ type dials struct {
 	err           error         // of the last dial, if it failed
 	permanent     bool          // err is one that no pause mends: see messages.Permanent
 	yields        int           // in a row that gave up their places to others, and so came to nothing
+	keptUntil     time.Duration // what is idle is for those who went for a permit
 }
 
 // doubtAfter is how long a dial may take before its origin is in doubt: longer
@@ -77,11 +78,27 @@ func (c *Core) parkIfInDoubt(now time.Duration) {
 }
 
 // requeueParked sends those who wait without a permit for one, now that there is
-// a connection.
-func (c *Core) requeueParked() {
+// a connection. It is kept for them meanwhile: nobody waits for it here then, and it would
+// be closed for who waits elsewhere, who would be served no sooner in the same way.
+func (c *Core) requeueParked(now time.Duration) {
 	for _, t := range c.waiters.take(func(t *ticket.Ticket) bool { return t.Parked }) {
+		c.dials.keptUntil = now + keptForParked
 		c.out.Requeue(t)
 	}
+}
+
+// keptForParked is how long a connection is kept for those who went for a permit: their
+// limits may be full for long.
+const keptForParked = placeTurn / 2
+
+// Spares reports whether what is idle may be closed for another origin. If not yet, it
+// has Upkeep called when it may.
+func (c *Core) Spares(now time.Duration) bool {
+	if now < c.dials.keptUntil {
+		c.arm(c.dials.keptUntil)
+		return false
+	}
+	return true
 }
 
 // dialMore dials until every waiter has a dial of its own and enough are idle,
@@ -192,7 +209,7 @@ func (c *Core) Dialled(now time.Duration, conn protocol.Connection, err error, t
 		l := &ticket.Lease{Conn: conn, Abort: conn.Abort, UsedAt: now, RetireAt: c.retirement(now, conn), Index: len(c.leases)}
 		c.leases = append(c.leases, l)
 		c.warmed(nil)
-		c.requeueParked()
+		c.requeueParked(now)
 		c.lend(now, l, c.nextWaiter(now))
 		c.dialMore(now) // a dial that failed before may have left some waiting
 	}

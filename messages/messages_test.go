@@ -7,6 +7,7 @@ import (
 	"math/big"
 	"net/http"
 	"net/netip"
+	"net/textproto"
 	"net/url"
 	"strconv"
 	"strings"
@@ -271,4 +272,28 @@ func TestAFloodOfCookiesIsLaidOutInOnePass(t *testing.T) {
 	start := time.Now()
 	c.AddCookies(flood)
 	require.Less(t, time.Since(start), 300*time.Millisecond, "a line that is copied for each cookie costs a second")
+}
+
+// It is built by an oracle that knows net/textproto and nothing of how lines are walked.
+func TestAHeaderAsMapIsWhatItsLinesSay(t *testing.T) {
+	names := []string{
+		"Date", "Server", "Content-Type", "Content-Length", "Connection", "Vary", "Cache-Control", "Transfer-Encoding", "Set-Cookie",
+		"Etag", "Expires", "Last-Modified", "Content-Encoding", "Strict-Transport-Security", "ETag", "date", "x-MBX-used-weight", "CONTENT-LENGTH",
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		var lines strings.Builder
+		want := make(http.Header)
+		for range rapid.IntRange(0, 20).Draw(t, "lines") {
+			name := rapid.SampledFrom(names).Draw(t, "name")
+			value := rapid.StringMatching(`[ \t]{0,2}([a-z:=;][a-z:=; \t]{0,8})?[ \t]{0,2}`).Draw(t, "value")
+			lines.WriteString(name + ":" + value + "\r\n")
+			want.Add(textproto.CanonicalMIMEHeaderKey(name), strings.Trim(value, " \t"))
+		}
+		have := NewHeader(lines.String())
+		require.Equal(t, want, have.HTTP())
+		for name, values := range want {
+			require.Equal(t, values, have.Values(name))
+			require.Equal(t, values[0], have.Get(name))
+		}
+	})
 }

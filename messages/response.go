@@ -41,7 +41,7 @@ func (h Header) Get(name string) string {
 		// Names are ASCII, so that one that is the same but for case is as long: where
 		// the colon stands rules out most lines.
 		if n := len(name); len(line) > n && line[n] == ':' && strings.EqualFold(line[:n], name) && !strings.Contains(name, ":") {
-			return strings.Trim(line[n+1:], " \t\r")
+			return trimmed(line[n+1:])
 		}
 	}
 	return ""
@@ -62,15 +62,32 @@ func (h Header) Values(name string) []string {
 func (h Header) All() iter.Seq2[string, string] {
 	return func(yield func(string, string) bool) {
 		for rest := h.lines; rest != ""; {
-			var line string
-			line, rest, _ = strings.Cut(rest, "\n")
-			name, value, ok := strings.Cut(line, ":")
-			if ok && !yield(name, strings.Trim(value, " \t\r")) {
+			line := rest
+			if end := strings.IndexByte(rest, '\n'); end >= 0 {
+				line, rest = rest[:end], rest[end+1:]
+			} else {
+				rest = ""
+			}
+			if colon := strings.IndexByte(line, ':'); colon >= 0 && !yield(line[:colon], trimmed(line[colon+1:])) {
 				return
 			}
 		}
 	}
 }
+
+// trimmed is a value without the blanks around it, of which there are few: strings.Trim
+// would lay out a set of what it cuts for every line.
+func trimmed(value string) string {
+	for len(value) > 0 && blank(value[0]) {
+		value = value[1:]
+	}
+	for len(value) > 0 && blank(value[len(value)-1]) {
+		value = value[:len(value)-1]
+	}
+	return value
+}
+
+func blank(b byte) bool { return b == ' ' || b == '\t' || b == '\r' }
 
 // Without returns the lines of other names than these.
 func (h Header) Without(names ...string) Header {
@@ -90,7 +107,7 @@ func (h Header) HTTP() http.Header {
 	header := make(http.Header, n)
 	values := make([]string, n) // shared by the names that have one
 	for name, v := range h.All() {
-		name = textproto.CanonicalMIMEHeaderKey(name)
+		name = canonical(name)
 		if have := header[name]; have != nil {
 			header[name] = append(have, v)
 			continue
@@ -99,6 +116,17 @@ func (h Header) HTTP() http.Header {
 		header[name], values = values[:1:1], values[1:]
 	}
 	return header
+}
+
+// canonical is a name as http.Header has it. The names of nearly every answer are known
+// as servers mostly write them, and told by a few comparisons.
+func canonical(name string) string {
+	switch name {
+	case "Date", "Server", "Content-Type", "Content-Length", "Connection", "Vary", "Cache-Control", "Transfer-Encoding",
+		"Set-Cookie", "Etag", "Expires", "Last-Modified", "Content-Encoding", "Strict-Transport-Security":
+		return name
+	}
+	return textproto.CanonicalMIMEHeaderKey(name)
 }
 
 // Response is the one answer to a Request. Any status is a response. It owns

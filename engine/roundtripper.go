@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/sluice-engine/sluice/actors/request"
 	"github.com/sluice-engine/sluice/internal/wire"
@@ -73,29 +74,50 @@ type roundTripper struct {
 	adjust []func(*http.Request, *Request)
 }
 
-// trip is one call of RoundTrip.
+// trip is one call of RoundTrip, and the answer that it returns, with what its body is
+// read from: one piece of memory, which is kept as long as any of them.
 type trip struct {
-	req   *http.Request
-	asked Request         // the same in the engine's words
-	body  closeOnce       // the request's
-	ctx   context.Context // the request's, which its Cancel ends as well
-	stop  func()          // lets go of ctx
+	req  *http.Request
+	body closeOnce // the request's
+	stop func()    // lets go of the context, which the request's Cancel ends as well; nil if it has none
+
+	answered http.Response
+	response *Response   // the same in the engine's words
+	left     []byte      // of its body, if that is in memory
+	closed   atomic.Bool // the answer's body; any goroutine may close it
+}
+
+// newTrip returns a call of RoundTrip, and room for its request in the engine's words.
+// Without a body that is the same piece of memory; with one it is not, for who keeps
+// the answer would keep a copy of the body that was sent.
+func newTrip(req *http.Request) (*trip, *Request) {
+	if req.Body == nil || req.Body == http.NoBody {
+		made := &struct {
+			trip
+			asked Request
+		}{}
+		made.req = req
+		return &made.trip, &made.asked
+	}
+	made := &trip{req: req}
+	if !messages.HoldsNil(req.Body) { // which ask finds a mistake
+		made.body.ReadCloser = req.Body
+	}
+	return made, &Request{}
 }
 
 // RoundTrip is part of http.RoundTripper.
 func (t *roundTripper) RoundTrip(req *http.Request) (*http.Response, error) {
-	trip := &trip{req: req, body: closeOnce{ReadCloser: req.Body}}
-	if req.Body != nil && messages.HoldsNil(req.Body) { // which ask finds a mistake
-		trip.body.ReadCloser = nil
-	}
-	trip.ctx, trip.stop = cancellable(req)
+	trip, asked := newTrip(req)
+	var ctx context.Context
+	ctx, trip.stop = cancellable(req)
 	ended := false
 	defer func() { // the caller's own code runs in there, and may end this goroutine
 		if !ended {
 			trip.end()
 		}
 	}()
-	response, err := t.carry(trip)
+	response, err := t.carry(ctx, trip, asked)
 	if ended = true; err != nil {
 		trip.end()
 		return nil, trip.failure(afterRedirect(req, err), t.engine)
@@ -103,15 +125,14 @@ func (t *roundTripper) RoundTrip(req *http.Request) (*http.Response, error) {
 	return trip.answer(response), nil
 }
 
-func (t *roundTripper) carry(trip *trip) (*Response, error) {
+func (t *roundTripper) carry(ctx context.Context, trip *trip, asked *Request) (*Response, error) {
 	if err := t.engine.made(); err != nil {
 		return nil, tripError(trip.req, err)
 	}
-	asked, err := t.ask(trip)
-	if err != nil {
+	if err := t.ask(trip, asked); err != nil {
 		return nil, tripError(trip.req, err)
 	}
-	response, stream, err := t.engine.carry(trip.ctx, asked, &request.Terms{Stranger: t.engine.strays(trip.req), MethodAsSpelt: true, ReaderAsHTTP: true})
+	response, stream, err := t.engine.carry(ctx, asked, &request.Terms{Stranger: t.engine.strays(trip.req), MethodAsSpelt: true, ReaderAsHTTP: true})
 	switch {
 	case err != nil:
 		return nil, err
@@ -125,7 +146,9 @@ func (t *roundTripper) carry(trip *trip) (*Response, error) {
 
 // end closes the request's body, and lets go of its context.
 func (t *trip) end() {
-	defer t.stop()
+	if t.stop != nil {
+		defer t.stop()
+	}
 	_ = t.body.Close() // it never fails
 }
 
@@ -143,7 +166,7 @@ func cancelOf(req *http.Request) <-chan struct{} {
 func cancellable(req *http.Request) (context.Context, func()) {
 	canceled := cancelOf(req)
 	if canceled == nil {
-		return req.Context(), func() {}
+		return req.Context(), nil
 	}
 	ctx, cancel := context.WithCancelCause(req.Context())
 	select {

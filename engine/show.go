@@ -123,7 +123,7 @@ func (t *roundTripper) Format(f fmt.State, _ rune) { show(f, "RoundTripper of "+
 
 // Format prints the length of what is left to be read, for every verb and flag.
 func (b *memoryBody) Format(f fmt.State, _ rune) {
-	show(f, fmt.Sprintf("body of %d bytes", b.left.Len()))
+	show(f, fmt.Sprintf("body of %d bytes", len(b.left)))
 }
 
 // Format prints what it is, for every verb and flag.

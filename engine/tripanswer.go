@@ -2,14 +2,12 @@ package engine
 
 import (
 	"bytes"
-	"cmp"
 	"errors"
 	"io"
 	"maps"
 	"net/http"
 	"strconv"
 	"strings"
-	"sync/atomic"
 
 	"github.com/sluice-engine/sluice/messages"
 )
@@ -18,21 +16,21 @@ import (
 
 // answer turns the engine's answer into net/http's.
 func (t *trip) answer(response *Response) *http.Response {
-	made := &madeAnswer{}
-	answer := &made.Response
-	*answer = http.Response{
-		Status:     cmp.Or(response.Status, strconv.Itoa(response.StatusCode)+" "+http.StatusText(response.StatusCode)),
-		StatusCode: response.StatusCode,
-		Proto:      response.Proto(), ProtoMajor: int(response.ProtoMajor), ProtoMinor: int(response.ProtoMinor),
-		Header: response.Header.HTTP(), Uncompressed: response.Uncompressed, TLS: response.TLS, Request: t.req,
+	answer := &t.answered
+	t.response = response
+	if answer.Status = response.Status; answer.Status == "" {
+		answer.Status = strconv.Itoa(response.StatusCode) + " " + http.StatusText(response.StatusCode)
 	}
+	answer.StatusCode, answer.Proto = response.StatusCode, response.Proto()
+	answer.ProtoMajor, answer.ProtoMinor = int(response.ProtoMajor), int(response.ProtoMinor)
+	answer.Header, answer.Uncompressed, answer.TLS, answer.Request = response.Header.HTTP(), response.Uncompressed, response.TLS, t.req
 	takeFraming(answer)
 	takeClose(answer, response)
 	takePragma(answer)
 	answer.ContentLength = t.length(answer, response)
 	switch {
 	case response.Stream != nil && response.Stream != http.NoBody:
-		stream := &tripStream{ReadCloser: response.Stream, trip: t, response: response, answer: answer}
+		stream := &tripStream{ReadCloser: response.Stream, trip: t}
 		answer.Body = stream
 		if w, both := response.Stream.(io.Writer); both && answer.StatusCode == http.StatusSwitchingProtocols {
 			answer.Body = &tripSwitched{stream, w}
@@ -41,17 +39,10 @@ func (t *trip) answer(response *Response) *http.Response {
 		addTrailer(answer, response)
 		answer.Body = http.NoBody
 	default:
-		made.body.response, made.body.answer = response, answer
-		made.body.left.Reset(response.Body)
-		answer.Body = &made.body
+		t.left = response.Body
+		answer.Body = (*memoryBody)(t)
 	}
 	return answer
-}
-
-// madeAnswer is a response and its body, made at once. Both are kept as long as either.
-type madeAnswer struct {
-	http.Response
-	body memoryBody
 }
 
 // takePragma says in words of today what an answer of HTTP/1 says in those of
@@ -94,8 +85,10 @@ func hasOption(header http.Header, name string) bool {
 // length is how long the body is, as far as the head tells; -1 if it does not.
 func (t *trip) length(answer *http.Response, response *Response) int64 {
 	declared := int64(-1)
-	if n, err := strconv.ParseUint(answer.Header.Get("Content-Length"), 10, 63); err == nil {
-		declared = int64(n)
+	if values := answer.Header["Content-Length"]; len(values) > 0 {
+		if n, err := strconv.ParseUint(values[0], 10, 63); err == nil {
+			declared = int64(n)
+		}
 	}
 	status := answer.StatusCode
 	bodiless := status < 200 || status == http.StatusNoContent || status == http.StatusNotModified
@@ -151,25 +144,22 @@ func addTrailer(answer *http.Response, response *Response) {
 // errReadOnClosed is net/http's word for it.
 var errReadOnClosed = errors.New("http: read on closed response body")
 
-// memoryBody is a body in memory. It fills in the trailers where net/http does: until
-// its end a proxy knows those alone that were announced.
-type memoryBody struct {
-	left     bytes.Reader
-	response *Response
-	answer   *http.Response
-	closed   atomic.Bool // any goroutine may close it
-}
+// memoryBody is a trip whose answer's body is in memory. It fills in the trailers where
+// net/http does: until its end a proxy knows those alone that were announced.
+type memoryBody trip
 
 // Read is part of io.Reader.
 func (b *memoryBody) Read(p []byte) (int, error) {
 	if b.closed.Load() {
 		return 0, errReadOnClosed
 	}
-	n, err := b.left.Read(p)
-	if err == io.EOF {
-		addTrailer(b.answer, b.response)
+	if len(b.left) == 0 {
+		addTrailer(&b.answered, b.response)
+		return 0, io.EOF
 	}
-	return n, err
+	n := copy(p, b.left)
+	b.left = b.left[n:]
+	return n, nil
 }
 
 // WriteTo is part of io.WriterTo.
@@ -177,9 +167,11 @@ func (b *memoryBody) WriteTo(w io.Writer) (int64, error) {
 	if b.closed.Load() {
 		return 0, errReadOnClosed
 	}
-	n, err := b.left.WriteTo(w)
+	left := bytes.NewReader(b.left)
+	n, err := left.WriteTo(w)
+	b.left = b.left[n:]
 	if err == nil {
-		addTrailer(b.answer, b.response)
+		addTrailer(&b.answered, b.response)
 	}
 	return n, err
 }
@@ -194,23 +186,20 @@ func (b *memoryBody) Close() error {
 // net/http does: at its end.
 type tripStream struct {
 	io.ReadCloser
-	trip     *trip
-	response *Response
-	answer   *http.Response
-	closed   atomic.Bool // any goroutine may close it
+	trip *trip
 }
 
 // Read is part of io.Reader.
 func (s *tripStream) Read(p []byte) (int, error) {
-	if s.closed.Load() {
+	if s.trip.closed.Load() {
 		return 0, errReadOnClosed
 	}
 	n, err := s.ReadCloser.Read(p)
 	switch {
 	case err == nil:
 	case err == io.EOF:
-		addTrailer(s.answer, s.response)
-	case s.closed.Load(): // meanwhile
+		addTrailer(&s.trip.answered, s.trip.response)
+	case s.trip.closed.Load(): // meanwhile
 		err = errReadOnClosed
 	default:
 		err = s.trip.bodyFailure(err)
@@ -220,7 +209,7 @@ func (s *tripStream) Read(p []byte) (int, error) {
 
 // Close is part of io.Closer.
 func (s *tripStream) Close() error {
-	s.closed.Store(true)
+	s.trip.closed.Store(true)
 	return s.ReadCloser.Close()
 }
 

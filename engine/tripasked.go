@@ -33,24 +33,25 @@ func (m mistake) Error() string { return string(m) }
 // Unwrap returns ErrInvalidRequest.
 func (mistake) Unwrap() error { return ErrInvalidRequest }
 
-// ask turns an http.Request into the engine's.
-func (t *roundTripper) ask(trip *trip) (*Request, error) {
+// ask turns an http.Request into the engine's, which is its zero value until then.
+func (t *roundTripper) ask(trip *trip, asked *Request) error {
 	req := trip.req
 	if err := sensible(req); err != nil {
-		return nil, err
+		return err
 	}
 	// Encoded, because net/url has escaped the target: once more would change it.
-	asked := &trip.asked
-	*asked = Request{Method: req.Method, Encoded: true, Header: req.Header, Close: req.Close}
+	asked.Method, asked.Encoded, asked.Header, asked.Close = req.Method, true, req.Header, req.Close
 	header := ownHeader{asked: asked}
 	if err := target(req, &header); err != nil {
-		return nil, err
+		return err
 	}
-	header.take(req)
+	if len(req.Header) > 0 {
+		header.take(req)
+	}
 	if err := t.adjusted(req, asked); err != nil {
-		return nil, err
+		return err
 	}
-	return asked, t.body(trip, asked)
+	return t.body(trip, asked)
 }
 
 // adjusted has the adjust functions look at a request. They are the caller's code: a

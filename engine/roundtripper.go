@@ -222,7 +222,7 @@ func originOf(req *http.Request) Origin {
 	if req.URL == nil {
 		return Origin{}
 	}
-	origin, _ := request.OriginOf(atHost(req.URL, ""))
+	origin, _ := request.OriginOf(atHost(req.URL.Scheme, inASCII(req.URL.Host), "", "", ""))
 	return origin
 }
 
@@ -231,7 +231,7 @@ func originOf(req *http.Request) Origin {
 func tripError(req *http.Request, err error) error {
 	place := Request{Method: req.Method}
 	if req.URL != nil {
-		place.URL = atHost(req.URL, req.URL.EscapedPath())
+		place.URL = atHost(req.URL.Scheme, inASCII(req.URL.Host), req.URL.EscapedPath(), "", "")
 	}
 	return messages.NewError(&place, Preparing, err)
 }

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -101,9 +102,13 @@ func sensible(req *http.Request) error {
 	case holdsNilBody(req.Body):
 		return mistake("http: Request.Body holds a nil pointer")
 	}
+	switch req.Method {
+	case "", http.MethodGet, http.MethodPost, http.MethodPut, http.MethodDelete, http.MethodHead, http.MethodPatch, http.MethodOptions:
+		return nil
+	}
 	_, err := wire.CheckCall(&messages.Call{Method: req.Method, Host: "host", Path: "/"})
 	switch {
-	case err == nil || req.Method == "":
+	case err == nil:
 		return nil
 	case req.Method == http.MethodConnect:
 		return fmt.Errorf("%w: %w", ErrInvalidRequest, err)
@@ -126,50 +131,74 @@ func fields(header http.Header) string {
 	return ""
 }
 
-// target says where the request goes. An opaque URL may name a host of its own,
-// which it does in the place of the Host line (RFC 9112, section 3.2.2).
+// target says where the request goes. net/url leaves alone what a raw query holds, and
+// there "#" is no fragment.
 func target(req *http.Request, header *ownHeader) error {
-	// net/url leaves alone what a raw query holds, and there "#" is no fragment.
-	host, rest := inASCII(req.Host), strings.ReplaceAll(req.URL.RequestURI(), "#", "%23")
-	if authority, is := strings.CutPrefix(req.URL.Opaque, "//"); is {
-		absolute, err := url.Parse(rest)
-		if err != nil || absolute.Host == "" || absolute.User != nil {
-			return mistake("http: opaque Request.URL is no URL")
+	u := req.URL
+	named, at := inASCII(req.Host), inASCII(u.Host)
+	path, mark, query := u.EscapedPath(), "", u.RawQuery
+	if u.Opaque != "" {
+		authority, rest, err := opaqueTarget(u)
+		if err != nil {
+			return err
 		}
-		authority, _, _ = strings.Cut(authority, "/")
-		host, rest = authority, strings.TrimPrefix(rest, req.URL.Scheme+"://"+authority)
-		if !strings.HasPrefix(rest, "/") {
-			rest = "/" + rest
-		}
+		named, path, query = cmp.Or(authority, named), rest, ""
+	} else if path == "" {
+		path = "/"
+	}
+	if u.Opaque == "" && (query != "" || u.ForceQuery) {
+		mark, query = "?", strings.ReplaceAll(query, "#", "%23")
 	}
 	switch {
-	case rest == "*" && req.Method == http.MethodOptions:
-		header.asked.URL, header.asked.Path = atHost(req.URL, ""), rest
-	case strings.HasPrefix(rest, "/"):
-		header.asked.URL = atHost(req.URL, rest)
+	case path == "*" && mark == "" && req.Method == http.MethodOptions:
+		header.asked.URL, header.asked.Path = atHost(u.Scheme, at, "", "", ""), path
+	case strings.HasPrefix(path, "/"):
+		header.asked.URL = atHost(u.Scheme, at, path, mark, query)
 	default:
 		return fmt.Errorf("%w: its target is not a path", ErrInvalidRequest)
 	}
-	if host != "" && host != inASCII(req.URL.Host) {
-		header.change().Set("Host", host)
+	if named != "" && named != at {
+		header.change().Set("Host", named)
 	}
 	return nil
 }
 
-// atHost is a URL as far as its host, whose name is in ASCII, and then rest. The zone of
-// an address is escaped in it.
-func atHost(u *url.URL, rest string) string {
-	host := inASCII(u.Host)
-	if strings.Contains(host, "%") {
-		return (&url.URL{Scheme: u.Scheme, Host: host}).String() + rest
+// opaqueTarget is that of an opaque URL, which may name a host of its own; it does so
+// in the place of the Host line (RFC 9112, section 3.2.2).
+func opaqueTarget(u *url.URL) (authority, rest string, err error) {
+	rest = strings.ReplaceAll(u.RequestURI(), "#", "%23")
+	authority, is := strings.CutPrefix(u.Opaque, "//")
+	if !is {
+		return "", rest, nil
 	}
-	return u.Scheme + "://" + host + rest
+	absolute, err := url.Parse(rest)
+	if err != nil || absolute.Host == "" || absolute.User != nil {
+		return "", "", mistake("http: opaque Request.URL is no URL")
+	}
+	authority, _, _ = strings.Cut(authority, "/")
+	rest = strings.TrimPrefix(rest, u.Scheme+"://"+authority)
+	if !strings.HasPrefix(rest, "/") {
+		rest = "/" + rest
+	}
+	return authority, rest, nil
+}
+
+// atHost is a URL of scheme and host, which is spelt in ASCII, and then of what is behind
+// them. The zone of an address is escaped in it.
+func atHost(scheme, host, path, mark, query string) string {
+	if strings.IndexByte(host, '%') >= 0 {
+		return (&url.URL{Scheme: scheme, Host: host}).String() + path + mark + query
+	}
+	if mark == "" {
+		return scheme + "://" + host + path
+	}
+	return scheme + "://" + host + path + mark + query
 }
 
 // inASCII spells the name of a host as it is looked up, and as the server knows it
 // (punycode). One that cannot be spelled so is refused later.
 func inASCII(host string) string {
-	if strings.IndexFunc(host, func(c rune) bool { return c > unicode.MaxASCII }) < 0 {
+	if isASCII(host) {
 		return host
 	}
 	name, port := host, ""
@@ -181,6 +210,15 @@ func inASCII(host string) string {
 		return host
 	}
 	return ascii + port
+}
+
+func isASCII(s string) bool {
+	for i := range len(s) {
+		if s[i] > unicode.MaxASCII {
+			return false
+		}
+	}
+	return true
 }
 
 // ownHeader is a request's header, which is the caller's map until something is

@@ -74,9 +74,10 @@ func emptyHanded(body any) error {
 }
 
 // check has the connection's own rules looked at, where anything may break them:
-// the engine's header, and a target that it has escaped itself, do not.
+// the engine's header, and a target that it has escaped itself, do not, nor does one
+// that was looked at before.
 func (r *slot) check() error {
-	if len(r.asked.Header) == 0 && len(r.asked.Upload.Trailer) == 0 && !r.asked.Encoded && slices.Contains(methods, r.call.Method) {
+	if len(r.asked.Header) == 0 && len(r.asked.Upload.Trailer) == 0 && r.target.sound && slices.Contains(methods, r.call.Method) {
 		return nil
 	}
 	probe := r.call

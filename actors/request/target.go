@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/sluice-engine/sluice/internal/percent"
+	"github.com/sluice-engine/sluice/internal/wire"
 	"github.com/sluice-engine/sluice/messages"
 	"github.com/sluice-engine/sluice/messages/protocol"
 )
@@ -45,6 +46,7 @@ type target struct {
 	escapedPath string
 	query       string
 	lone        bool   // a "?" with nothing behind it
+	sound       bool   // path and query are what a request line may have; set by buildTarget
 	shown       string // the whole URL, as a response tells it
 	name        string // the origin's, as the throttler knows it
 	home        bool   // the origin is one of Plan.Homes
@@ -60,6 +62,7 @@ func (r *slot) buildTarget() error {
 		if err := r.aim(t, asked); err != nil {
 			return err
 		}
+		t.sound = !asked.Encoded || canBeSent(t)
 	}
 	r.call.Origin, r.call.Host = t.origin, t.host
 	r.call.Path, r.call.Query, r.call.ForceQuery, r.url = t.escapedPath, t.query, t.lone, t.shown
@@ -100,6 +103,12 @@ func (c *Carrier) aim(t *target, asked *messages.Request) error {
 	}
 	t.set(asked, at, prefix, rest)
 	return nil
+}
+
+// canBeSent reports whether a connection would send path and query as they are.
+func canBeSent(t *target) bool {
+	_, err := wire.CheckCall(&messages.Call{Method: http.MethodGet, Host: "host", Path: t.escapedPath, Query: t.query})
+	return err == nil
 }
 
 // whither returns the site that a request goes to, and what the place there is called:

@@ -106,11 +106,18 @@ func (h Header) HTTP() http.Header {
 	n := strings.Count(h.lines, "\n")
 	header := make(http.Header, n)
 	values := make([]string, n) // shared by the names that have one
+	var first [16]string        // the names so far: to compare a few is less than to look one up
+	names := 0
 	for name, v := range h.All() {
 		name = canonical(name)
-		if have := header[name]; have != nil {
-			header[name] = append(have, v)
-			continue
+		if names == len(first) || slices.Contains(first[:names], name) {
+			if have := header[name]; have != nil {
+				header[name] = append(have, v)
+				continue
+			}
+		} else {
+			first[names] = name
+			names++
 		}
 		values[0] = v
 		header[name], values = values[:1:1], values[1:]

@@ -2,7 +2,9 @@ package engine_test
 
 import (
 	"context"
+	"io"
 	"net"
+	"net/http"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -55,5 +57,34 @@ func TestASmallGetAllocatesTwice(t *testing.T) {
 			}
 		})
 		require.LessOrEqual(t, allocations, 2.0, name)
+	}
+}
+
+// The call with its request and its answer, the URL, the engine's answer with header and
+// body in one, and the header as net/http has it, which is three: the map, its places and
+// the values.
+func TestASmallRoundTripAllocatesSevenTimes(t *testing.T) {
+	at := steadyServer(t, smallAnswer)
+	eng, err := engine.New(engine.Config{Limits: tapeLimits})
+	require.NoError(t, err)
+	defer eng.Close()
+	transport := eng.RoundTripper(func(_ *http.Request, asked *engine.Request) { asked.LimitID = "route" })
+	var room [64]byte
+	for _, target := range []string{"/price", "/price?symbol=BTCUSDT"} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, at+target, nil)
+		require.NoError(t, err)
+		allocations := testing.AllocsPerRun(500, func() {
+			resp, err := transport.RoundTrip(req)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			n, _ := io.ReadFull(resp.Body, room[:])
+			resp.Body.Close()
+			if n != 45 {
+				t.Error(resp)
+			}
+		})
+		require.LessOrEqual(t, allocations, 7.0, target)
 	}
 }

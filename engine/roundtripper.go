@@ -149,7 +149,9 @@ func (t *trip) end() {
 	if t.stop != nil {
 		defer t.stop()
 	}
-	_ = t.body.Close() // it never fails
+	if t.body.ReadCloser != nil {
+		_ = t.body.Close() // it never fails
+	}
 }
 
 // errRequestCanceled is the cause of a request's end whose Cancel was closed.

@@ -100,11 +100,7 @@ func (l *Ledger) glimpseOf(now time.Duration, r *route, p *Permit) *path {
 	if home == nil {
 		home = l.pauses.glimpse(p.Origin)
 	} else {
-		known := r.paths[l.hasher.at(&of, home)]
-		for known != nil && (known.home != home || known.of != of) {
-			known = known.next
-		}
-		if known != nil {
+		if known := r.paths.find(l.hasher.at(&of, home), &of, home); known != nil {
 			return known
 		}
 	}
@@ -113,7 +109,7 @@ func (l *Ledger) glimpseOf(now time.Duration, r *route, p *Permit) *path {
 		m := l.meterAt(c.rule, of)
 		if m == nil {
 			own := c.rule.By.of(of)
-			m = l.makeMeter(now, c.rule, &own)
+			m = l.makeMeter(nil, c.rule, &own)
 			if l.fillsNew(now, c.rule) {
 				m.window.fill(min(l.spentBy(c.rule), now)) // nothing of it is kept, and so nothing is lost
 			}

@@ -258,10 +258,7 @@ func (m *meter) idle(now time.Duration) idleness {
 
 func (l *Ledger) forget(now time.Duration, p *path) {
 	l.idlers.n--
-	unchain(p.route.paths, l.hasher.at(&p.of, p.home), p, (*path).link)
-	if len(p.route.paths) == 0 {
-		p.route.paths = nil // a map keeps the room of all that it ever had
-	}
+	p.route.paths.remove(l.hasher.at(&p.of, p.home), p)
 	if p.route.last == p {
 		p.route.last = nil
 	}

@@ -55,7 +55,7 @@ func TestALedgerThatGoesSilentForgetsEveryKeyWithinTwoWindows(t *testing.T) {
 				require.Empty(t, l.pauses.origins)
 				require.LessOrEqual(t, calls, 40, "those that are due one after another are looked at together")
 				require.Nil(t, l.table.rules["k"].meters, "a map keeps the room of all that it ever had")
-				require.Nil(t, l.table.routes["k"].paths)
+				require.Zero(t, l.table.routes["k"].paths)
 				_, ok := l.ForgetAt()
 				require.False(t, ok, "nothing is left")
 			})

@@ -33,9 +33,9 @@ type lostWeights struct{ lost, closed timeline }
 // delay is how long after its Settle a permit of that fate may arrive.
 func (c *charge) delay(f Fate) time.Duration {
 	if f == Closed {
-		return c.closeDelay
+		return c.terms.closeDelay
 	}
-	return c.maxDelay
+	return c.terms.maxDelay
 }
 
 func (h *lostPermits) add(now time.Duration, p *Permit, f Fate) {

@@ -16,13 +16,14 @@ type meter struct {
 	pace *pace
 	note *Note
 
+	// What every decision touches; the window itself lies behind it, see piece.
 	rule   *rule
-	window window
 	last   time.Duration // the latest arrival, if seen
 	seen   bool
 	paths  int32   // that lead to it
 	line   *line   // of the lanes in the queue that need it; nil if none does
 	spread *spread // nil for most
+	window window
 }
 
 func (m *meter) link() **meter { return &m.next }
@@ -51,30 +52,26 @@ func (r *rule) flew(d time.Duration) { r.flight += (d - r.flight) / 8 }
 // does not change, so that a granted permit finds what it was charged even after
 // limits are replaced.
 type path struct {
-	lanes  []*lane       // in the queue, one for each priority that waits, the lowest first
-	looked time.Duration // when it was put in line to be looked at again
-	behind *path         // the next in that line; nil for the last
-
 	// What every decision touches stands together: of many paths few are in a cache.
-	next    *path // of those of the route that share a hash
+	of      Parts // those that tell the paths of the route apart; the others are empty
 	home    *origin
 	route   *route
-	of      Parts         // those that tell the paths of the route apart; the others are empty
+	charges []charge
+	scopes  []*scope      // of its limits, and the whole origin; other paths may have the same ones
 	used    time.Duration // when it was asked for last
 	own     int32         // the charge of the limit that the route is named by, -1 for none
 	kept    bool          // it is in no line, see idlers
 	gone    bool          // it cannot be asked for any more, though what flies may still be on it
-	charges []charge
-	scopes  []*scope // of its limits, and the whole origin; other paths may have the same ones
+
+	lanes  []*lane       // in the queue, one for each priority that waits, the lowest first
+	looked time.Duration // when it was put in line to be looked at again
+	behind *path         // the next in that line; nil for the last
 }
 
-func (p *path) link() **path { return &p.next }
-
 type charge struct {
-	meter      *meter
-	weight     int64
-	maxDelay   time.Duration
-	closeDelay time.Duration
+	meter  *meter
+	weight int64
+	terms  *terms // of the limit as it was then: its delays count for what was lost
 }
 
 // pathFor returns the path of a route, parts and origin, made on first use. Parts that
@@ -103,19 +100,13 @@ func (l *Ledger) findPath(now time.Duration, r *route, of *Parts, origin string)
 	l.sweep(now, 2) // before the look-up, so that it cannot forget what is found
 	home := l.homeOf(now, r, origin)
 	hash := l.hasher.at(of, home)
-	p := r.paths[hash]
-	for p != nil && (p.home != home || p.of != *of) {
-		p = p.next
-	}
+	p := r.paths.find(hash, of, home)
 	if p == nil {
 		home.paths++ // first, so that it is not forgotten now
 		l.sweep(now, looksForOne)
 		home.paths--
 		p = l.makePath(now, r, of, home)
-		if r.paths == nil {
-			r.paths = make(map[uint64]*path)
-		}
-		chain(r.paths, hash, p, (*path).link)
+		r.paths.put(hash, p)
 		l.idlers.add(now, p)
 	} else if p.kept {
 		l.idlers.recall(now, p)
@@ -134,40 +125,22 @@ func (l *Ledger) homeOf(now time.Duration, r *route, origin string) *origin {
 
 func (l *Ledger) makePath(now time.Duration, r *route, of *Parts, home *origin) *path {
 	home.paths++
-	p := newPath(len(r.tolls))
+	p, room := l.newPath(r, of)
 	p.route, p.of, p.home, p.own = r, *of, home, int32(r.own)
 	if r.last != nil && r.last.of.Account == of.Account { // in another copy of the text, which need not be kept too
 		p.of.Account = r.last.of.Account
 	}
 	for i, c := range r.tolls {
-		m := l.meterFor(now, c.rule, &p.of)
+		var own *meter
+		if i == r.rarest {
+			own = room
+		}
+		m := l.meterIn(own, now, c.rule, &p.of)
 		m.paths++
-		p.charges[i] = charge{m, c.weight, c.rule.terms.maxDelay, c.rule.terms.closeDelay}
+		p.charges[i] = charge{m, c.weight, c.rule.terms}
 	}
 	l.obey(now, p)
 	return p
-}
-
-// newPath makes one with room for so many charges. Most have one or two, and many paths
-// have them: a piece of memory of their own would be dear.
-func newPath(charges int) *path {
-	switch charges {
-	case 1:
-		one := new(struct {
-			path
-			charges [1]charge
-		})
-		one.path.charges = one.charges[:]
-		return &one.path
-	case 2:
-		two := new(struct {
-			path
-			charges [2]charge
-		})
-		two.path.charges = two.charges[:]
-		return &two.path
-	}
-	return &path{charges: make([]charge, charges)}
 }
 
 // obey has a new path obey its scopes. Those of a path are never changed, so that others
@@ -225,6 +198,12 @@ func (p *path) share() {
 // meterFor returns the meter of a rule for parts, made on first use. It keeps the pointer
 // then if it looks at all of them: mostly they are those of its first path, and 48 bytes.
 func (l *Ledger) meterFor(now time.Duration, r *rule, parts *Parts) *meter {
+	return l.meterIn(nil, now, r, parts)
+}
+
+// meterIn is meterFor that makes a new one in a room that was kept for it, if that is
+// not nil.
+func (l *Ledger) meterIn(room *meter, now time.Duration, r *rule, parts *Parts) *meter {
 	if r.By == 0 {
 		parts = noParts
 	} else if own := r.By.of(*parts); own != *parts {
@@ -236,7 +215,7 @@ func (l *Ledger) meterFor(now time.Duration, r *rule, parts *Parts) *meter {
 		m = m.next
 	}
 	if m == nil {
-		m = l.makeMeter(now, r, parts)
+		m = l.makeMeter(room, r, parts)
 		if r.meters == nil {
 			r.meters = make(map[uint64]*meter)
 		}
@@ -258,28 +237,18 @@ func (l *Ledger) fillNew(now time.Duration, m *meter) {
 	}
 }
 
-func (l *Ledger) makeMeter(now time.Duration, r *rule, of *Parts) *meter {
-	m := newMeter(r, l.termsOf(r, *of))
-	m.of = of
+// makeMeter makes one in a room that was kept for it, or in one of its own.
+func (l *Ledger) makeMeter(room *meter, r *rule, of *Parts) *meter {
+	if room == nil {
+		_, room = newPiece(r.Window, 0)
+	}
+	m := room
+	m.rule, m.terms, m.of = r, l.termsOf(r, *of), of
+	m.window.begin(m.terms)
 	if f, ok := m.window.(*fixed); ok {
 		f.unseen = r.unseen
 	}
 	return m
-}
-
-// newMeter makes the meter of a rule with its window, in one piece if that is of the
-// usual kind.
-func newMeter(r *rule, t *terms) *meter {
-	if r.Window == Sliding {
-		one := new(struct {
-			meter
-			sliding
-		})
-		one.sliding.terms = t
-		one.rule, one.meter.terms, one.window = r, t, &one.sliding
-		return &one.meter
-	}
-	return &meter{rule: r, terms: t, window: newWindow(r.Window, t)}
 }
 
 // each calls do for every meter of a rule; do must not make or forget any.

@@ -38,7 +38,7 @@ func (l *Ledger) remains(now time.Duration, was *path) *path {
 		if r == nil {
 			continue
 		}
-		left.charges = append(left.charges, charge{l.usedMeter(now, r, *c.meter.of), c.weight, r.terms.maxDelay, r.terms.closeDelay})
+		left.charges = append(left.charges, charge{l.usedMeter(now, r, *c.meter.of), c.weight, r.terms})
 		l.joinScope(now, left, r.Scope)
 	}
 	if len(left.charges) == 0 {
@@ -100,7 +100,7 @@ func (l *Ledger) fill(now time.Duration, m *meter, w int64) {
 func (l *Ledger) holdLost(m *meter, w int64, fate Fate, at time.Duration) {
 	t := m.terms
 	m.window.grant(at-t.hold, w)
-	heir := &path{route: &route{}, own: -1, charges: []charge{{m, w, t.maxDelay, t.closeDelay}}}
+	heir := &path{route: &route{}, own: -1, charges: []charge{{m, w, t}}}
 	l.lost.keep(&lostPermit{path: heir, fate: fate, granted: at - t.hold, lost: at})
 }
 
@@ -192,7 +192,7 @@ func (l *Ledger) inheritLost(s *lostPermit) {
 		}
 		m := l.usedMeter(l.now, r, *c.meter.of)
 		m.window.grant(l.now, w)
-		heir.charges = append(heir.charges, charge{m, w, c.maxDelay, c.closeDelay})
+		heir.charges = append(heir.charges, charge{m, w, c.terms})
 	}
 	if len(heir.charges) > 0 {
 		l.lost.keep(&lostPermit{path: heir, fate: s.fate, granted: s.granted, lost: s.lost, past: s.past})

@@ -3,6 +3,7 @@ package throttle
 import (
 	"cmp"
 	"errors"
+	"math/bits"
 	"slices"
 	"strconv"
 	"strings"
@@ -66,14 +67,15 @@ type route struct {
 	id       string
 	place    int // of the limit among those that its table was made of
 	tolls    []toll
-	own      int              // the toll of the named limit itself, -1 for none
-	by       By               // what tells its paths apart
-	paused   By               // of that, what the scopes are told apart by that it obeys
-	apart    bool             // the meters of some toll are told apart
-	budget   bool             // some toll is on a lifetime budget
-	reserves bool             // some toll keeps room for urgent requests
-	last     *path            // the one that was asked for last; may be nil
-	paths    map[uint64]*path // by the hash of their parts and origin; nil before the first
+	own      int   // the toll of the named limit itself, -1 for none
+	by       By    // what tells its paths apart
+	rarest   int   // the toll whose meters are told apart by most, -1 if none are
+	paused   By    // of that, what the scopes are told apart by that it obeys
+	apart    bool  // the meters of some toll are told apart
+	budget   bool  // some toll is on a lifetime budget
+	reserves bool  // some toll keeps room for urgent requests
+	last     *path // the one that was asked for last; may be nil
+	paths    pathIndex
 
 	falls   bool     // some toll is on a budget with a fallback
 	detours []*route // around each toll; nil before the first
@@ -233,7 +235,7 @@ func (b *builder) join(r *rule) {
 
 // unlimited is the route of requests without a limit, which obey every scope.
 func (b *builder) unlimited() *route {
-	r := &route{id: NoLimit, own: -1}
+	r := &route{id: NoLimit, own: -1, rarest: -1}
 	for _, by := range b.scopes {
 		r.by |= by
 	}
@@ -410,7 +412,11 @@ func (b *builder) resolve(place int) {
 
 // look says of what kinds the tolls of a route are.
 func (r *route) look() {
-	for _, c := range r.tolls {
+	r.rarest = -1
+	for i, c := range r.tolls {
+		if by := c.rule.By; by != 0 && (r.rarest < 0 || bits.OnesCount8(uint8(by)) > bits.OnesCount8(uint8(r.tolls[r.rarest].rule.By))) {
+			r.rarest = i
+		}
 		r.by |= c.rule.By
 		r.apart = r.apart || c.rule.By != 0
 		r.budget = r.budget || c.rule.Window == Lifetime

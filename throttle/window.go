@@ -37,6 +37,8 @@ type window interface {
 	// fill takes all the room there is, as if it were answered now.
 	fill(now time.Duration)
 
+	// begin makes a zero window a new one under terms.
+	begin(t *terms)
 	// idle reports whether a new window would grant the same, from now on, as one that
 	// has nothing in flight.
 	idle(now time.Duration) idleness
@@ -75,17 +77,7 @@ type terms struct {
 }
 
 func newWindow(kind Window, t *terms) window {
-	switch kind {
-	case Fixed:
-		return newFixed(t)
-	case FixedFromFirst:
-		return &fromFirst{sliding: sliding{terms: t}, closes: never}
-	case Leaky:
-		return &leaky{terms: t}
-	case Concurrency:
-		return &concurrency{terms: t}
-	case Lifetime:
-		return &lifetime{terms: t, eased: unset}
-	}
-	return &sliding{terms: t}
+	_, m := newPiece(kind, 0)
+	m.window.begin(t)
+	return m.window
 }

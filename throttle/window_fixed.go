@@ -17,9 +17,10 @@ import "time"
 // holds by then is charged to the windows once the clock is known.
 type fixed struct {
 	sliding
-	first  int64   // the earliest window a request sent now can meet; never falls while the clock holds
-	charge []int64 // answered weight of the windows first, first+1, ...
-	mine   []int64 // of that, our own
+	first  int64       // the earliest window a request sent now can meet; never falls while the clock holds
+	charge []int64     // answered weight of the windows first, first+1, ...
+	mine   []int64     // of that, our own
+	few    [2][2]int64 // room for both, if the windows are not too many
 	others others
 	blind  time.Duration
 	unseen bool // something was answered that no window is charged with
@@ -38,10 +39,10 @@ type fixed struct {
 // clock so uncertain the log is the better of the two by far.
 const maxSpread = 16
 
-func newFixed(t *terms) *fixed {
-	f := &fixed{sliding: sliding{terms: t}, first: beforeAll}
-	f.others = newOthers(t)
-	return f
+func (f *fixed) begin(t *terms) {
+	f.sliding.begin(t)
+	f.first, f.others = beforeAll, newOthers(t)
+	f.charge, f.mine = f.few[0][:0], f.few[1][:0]
 }
 
 // beforeAll is the number of a window that lies before all others.

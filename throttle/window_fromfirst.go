@@ -31,6 +31,8 @@ type fromFirst struct {
 	last   time.Duration // the last answer at all
 }
 
+func (f *fromFirst) begin(t *terms) { f.sliding.begin(t); f.closes = never }
+
 func (f *fromFirst) advance(now time.Duration) {
 	for f.open {
 		if quiet := f.flying == 0 && now >= f.last+f.hold; quiet {

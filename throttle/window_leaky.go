@@ -57,6 +57,8 @@ func (l *leaky) when(now time.Duration, w, flying int64) time.Duration {
 	return max(now, l.at+mulDivUp(time.Duration(excess), int64(l.drain), l.rate<<fractionBits))
 }
 
+func (l *leaky) begin(t *terms) { l.terms = t }
+
 func (l *leaky) inFlight() int64 { return l.flying }
 
 func (l *leaky) grant(_ time.Duration, w int64) { l.flying += w }

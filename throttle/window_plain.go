@@ -29,6 +29,7 @@ func (c *concurrency) when(now time.Duration, w, flying int64) time.Duration {
 	return never
 }
 
+func (c *concurrency) begin(t *terms)                         { c.terms = t }
 func (c *concurrency) inFlight() int64                        { return c.flying }
 func (c *concurrency) grant(_ time.Duration, w int64)         { c.flying += w }
 func (c *concurrency) abort(w int64)                          { c.flying -= w }
@@ -139,6 +140,7 @@ func (l *lifetime) when(now time.Duration, w, flying int64) time.Duration {
 // exhausted reports whether w would not fit even if all in flight came back.
 func (l *lifetime) exhausted(w int64) bool { return l.spent+w > l.quota }
 
+func (l *lifetime) begin(t *terms)                  { l.terms, l.eased = t, unset }
 func (l *lifetime) inFlight() int64                 { return l.flying }
 func (l *lifetime) grant(_ time.Duration, w int64)  { l.flying += w }
 func (l *lifetime) abort(w int64)                   { l.flying -= w }

@@ -20,7 +20,10 @@ type sliding struct {
 	*terms
 	flying int64
 	log    timeline
+	few    [1]mark // room for what most logs hold
 }
+
+func (s *sliding) begin(t *terms) { s.terms, s.log.buf = t, s.few[:] }
 
 func (s *sliding) room(now time.Duration) int64 {
 	s.log.expire(now)

@@ -169,7 +169,7 @@ func (h *lostWeights) sum() int64 {
 func (h *lostWeights) inOrder() []entry {
 	all := make([]entry, 0, h.lost.n+h.closed.n)
 	for _, t := range []*timeline{&h.lost, &h.closed} {
-		for i := range t.n {
+		for i := range int(t.n) {
 			all = append(all, t.entry(i))
 		}
 	}

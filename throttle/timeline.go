@@ -11,15 +11,19 @@ import (
 //
 // Invariant: of buf[(head+i) % len(buf)] for i < n, at strictly increases, upTo does
 // not fall, and upTo less the one before, or less gone for the first, is the weight of
-// the entry; sum is the weight of all entries. len(buf) is a power of two or zero. No
+// the entry; sum is the weight of all entries, and first and last are the instants of the
+// first and the last one, if there is any. len(buf) is a power of two or zero. No
 // entry weighs more than maxWeight: what is above every quota says no more, and sums
 // stay far from overflow.
+//
+// Most often nothing has ended, and what is added goes to the end. Then nothing is read
+// of buf, which is a piece of memory by itself, and not in a cache if there are many.
 type timeline struct {
-	buf     []mark
-	head, n int
-	sum     int64
-	gone    int64  // what has left in all, as upTo counts
-	looked  uint64 // at marks, by when, so that tests can bound it
+	buf         []mark
+	head, n     int32
+	first, last time.Duration
+	sum         int64
+	gone        int64 // what has left in all, as upTo counts
 }
 
 type mark struct {
@@ -38,7 +42,7 @@ const (
 	mostGone   = 1 << 61 // from which on upTo is counted anew
 )
 
-func (t *timeline) slot(i int) *mark { return &t.buf[(t.head+i)&(len(t.buf)-1)] }
+func (t *timeline) slot(i int) *mark { return &t.buf[(int(t.head)+i)&(len(t.buf)-1)] }
 
 // before returns what has ended before the i-th entry does.
 func (t *timeline) before(i int) int64 {
@@ -57,17 +61,22 @@ func (t *timeline) entry(i int) entry {
 // the order, or within grain of its successor in a very long timeline. Ending
 // late is always safe. It returns the instant that was chosen.
 func (t *timeline) add(at time.Duration, w int64, grain time.Duration) time.Duration {
-	i := t.n
-	for i > 0 && t.n-i < reach && t.slot(i-1).at > at {
+	n := int(t.n)
+	if n == 0 || at > t.last && n < longEnough {
+		t.append(at, min(w, maxWeight))
+		return at
+	}
+	i := n
+	for i > 0 && n-i < reach && t.slot(i-1).at > at {
 		i--
 	}
 	if i > 0 && t.slot(i-1).at >= at {
 		return t.join(i-1, w)
 	}
-	if t.n >= longEnough {
-		if i == t.n && at-t.slot(i-1).at < grain {
-			at, i = t.slot(i-1).at+grain, t.n
-		} else if i < t.n && t.slot(i).at-at < grain {
+	if n >= longEnough {
+		if i == n && at-t.slot(i-1).at < grain {
+			at, i = t.slot(i-1).at+grain, n
+		} else if i < n && t.slot(i).at-at < grain {
 			return t.join(i, w)
 		}
 	}
@@ -84,29 +93,52 @@ func (t *timeline) join(i int, w int64) time.Duration {
 // raise adds w to the i-th entry, which is among the last ones.
 func (t *timeline) raise(i int, w int64) {
 	t.sum += w
-	for ; i < t.n; i++ {
+	for ; i < int(t.n); i++ {
 		t.slot(i).upTo += w
 	}
 }
 
+// append enters w to end after all others.
+func (t *timeline) append(at time.Duration, w int64) {
+	if int(t.n) == len(t.buf) {
+		t.grow()
+	}
+	if t.n == 0 {
+		t.first = at
+	}
+	t.sum += w
+	*t.slot(int(t.n)) = mark{at, t.gone + t.sum}
+	t.n, t.last = t.n+1, at
+	if t.gone+t.sum > mostGone {
+		t.recount()
+	}
+}
+
 func (t *timeline) insert(i int, at time.Duration, w int64) {
-	if t.n == len(t.buf) {
+	if i == int(t.n) {
+		t.append(at, w)
+		return
+	}
+	if int(t.n) == len(t.buf) {
 		t.grow()
 	}
 	t.n++
-	for j := t.n - 1; j > i; j-- {
+	for j := int(t.n) - 1; j > i; j-- {
 		*t.slot(j) = *t.slot(j - 1)
 	}
 	*t.slot(i) = mark{at, t.before(i)}
+	if i == 0 {
+		t.first = at
+	}
 	t.raise(i, w)
-	if t.slot(t.n-1).upTo > mostGone {
+	if t.gone+t.sum > mostGone {
 		t.recount()
 	}
 }
 
 // recount has upTo begin from nothing again.
 func (t *timeline) recount() {
-	for i := range t.n {
+	for i := range int(t.n) {
 		t.slot(i).upTo -= t.gone
 	}
 	t.gone = 0
@@ -114,7 +146,7 @@ func (t *timeline) recount() {
 
 func (t *timeline) grow() {
 	bigger := make([]mark, max(1, 2*len(t.buf))) // most keys have one
-	for i := range t.n {
+	for i := range int(t.n) {
 		bigger[i] = *t.slot(i)
 	}
 	t.buf, t.head = bigger, 0
@@ -122,7 +154,7 @@ func (t *timeline) grow() {
 
 // expire removes everything that has ended by now.
 func (t *timeline) expire(now time.Duration) {
-	for t.n > 0 && t.slot(0).at <= now {
+	for t.n > 0 && t.first <= now {
 		t.drop(t.slot(0).upTo - t.gone)
 	}
 }
@@ -134,8 +166,11 @@ func (t *timeline) drop(w int64) {
 	t.gone += w
 	t.sum -= w
 	for t.n > 0 && t.slot(0).upTo <= t.gone {
-		t.head = (t.head + 1) & (len(t.buf) - 1)
+		t.head = (t.head + 1) & int32(len(t.buf)-1)
 		t.n--
+	}
+	if t.n > 0 {
+		t.first = t.slot(0).at
 	}
 }
 
@@ -148,11 +183,16 @@ func (t *timeline) when(now time.Duration, need int64) time.Duration {
 	case need <= 0:
 		return now
 	}
-	i := sort.Search(t.n, func(i int) bool {
-		t.looked++
+	return t.slot(t.search(need, func(int) {})).at
+}
+
+// search returns the first entry by which need has ended, and tells of each that it looks
+// at.
+func (t *timeline) search(need int64, looks func(i int)) int {
+	return sort.Search(int(t.n), func(i int) bool {
+		looks(i)
 		return t.slot(i).upTo-t.gone >= need
 	})
-	return t.slot(i).at
 }
 
 // delay makes everything end later by d, if d is positive.
@@ -160,7 +200,9 @@ func (t *timeline) delay(d time.Duration) {
 	if d <= 0 {
 		return
 	}
-	for i := range t.n {
+	for i := range int(t.n) {
 		t.slot(i).at += d
 	}
+	t.first += d
+	t.last += d
 }

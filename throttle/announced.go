@@ -123,9 +123,15 @@ func (l *Ledger) Adopts(id string) Adopt {
 // meterAt returns the meter of r for some parts, or nil if there is none yet.
 func (l *Ledger) meterAt(r *rule, parts Parts) *meter {
 	at := r.By.of(parts)
-	m := r.meters[l.hasher.of(&at)]
-	for m != nil && *m.of != at {
-		m = m.next
+	return r.meter(l.hasher.of(&at), &at)
+}
+
+// meter returns the meter of parts that r looks at, or nil.
+func (r *rule) meter(hash uint64, at *Parts) *meter {
+	i := uint64(0)
+	m := r.meters.next(hash, &i)
+	for m != nil && *m.of != *at {
+		m = r.meters.next(hash, &i)
 	}
 	return m
 }

@@ -285,8 +285,8 @@ func TestABudgetIsSpentStillWhenEverythingElseIsForgotten(t *testing.T) {
 	for at := sec; at < 10*time.Minute; at += sec {
 		l.Forget(at)
 	}
-	require.Empty(t, l.table.rules["trickle"].meters)
-	require.Len(t, l.table.rules["budget"].meters, 2)
+	require.Zero(t, l.table.rules["trickle"].meters.n)
+	require.Equal(t, 2, l.table.rules["budget"].meters.n)
 	p := grantedAs(t, l, 10*time.Minute, Permit{Limit: "budget", Key: "a"})
 	require.Equal(t, "trickle", p.Charged().Stand())
 }

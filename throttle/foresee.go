@@ -100,7 +100,7 @@ func (l *Ledger) glimpseOf(now time.Duration, r *route, p *Permit) *path {
 	if home == nil {
 		home = l.pauses.glimpse(p.Origin)
 	} else {
-		if known := r.paths.find(l.hasher.at(&of, home), &of, home); known != nil {
+		if known := r.path(l.hasher.at(&of, home), &of, home); known != nil {
 			return known
 		}
 	}

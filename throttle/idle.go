@@ -268,9 +268,7 @@ func (l *Ledger) forget(now time.Duration, p *path) {
 		m.paths--
 		if m.rule.By != 0 && m.paths == 0 {
 			m.rule.remember(m)
-			if unchain(m.rule.meters, l.hasher.of(m.of), m, (*meter).link); len(m.rule.meters) == 0 {
-				m.rule.meters = nil
-			}
+			m.rule.meters.remove(l.hasher.of(m.of), m)
 		}
 	}
 }

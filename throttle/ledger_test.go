@@ -348,7 +348,7 @@ func TestKeysHaveQuotasOfTheirOwnAndAreForgottenWhenIdle(t *testing.T) {
 		l.Settle(now, p, Outcome{})
 	}
 	require.Less(t, l.idlers.n, 30)
-	require.Len(t, l.table.rules["a"].meters, l.idlers.n)
+	require.Equal(t, l.idlers.n, l.table.rules["a"].meters.n)
 }
 
 func TestShareAndMarginShrinkEveryQuota(t *testing.T) {
@@ -591,7 +591,7 @@ func TestPacingNeverReachesPastTheWindow(t *testing.T) {
 			}
 			l.Settle(now, p, Outcome{})
 			end := (now/(16*sec)+1)*16*sec + 50*ms // what the clock rate makes of it
-			require.LessOrEqual(t, l.table.rules["w"].meters[0].pace.next, end)
+			require.LessOrEqual(t, anyOf(&l.table.rules["w"].meters).pace.next, end)
 		}
 	})
 }

@@ -8,7 +8,6 @@ import (
 // meter is one quota in use: a limit, or its instance for some parts.
 type meter struct {
 	of    *Parts // what tells it from the others of its rule; the parts that By does not name are empty
-	next  *meter // of those of the rule that share a hash
 	terms *terms // those of the rule, or of the quota that was announced for this one alone
 
 	// What few meters need; nil until they do.
@@ -25,8 +24,6 @@ type meter struct {
 	spread *spread // nil for most
 	window window
 }
-
-func (m *meter) link() **meter { return &m.next }
 
 // cycle is how long what is granted now takes to be room again: the flight, and
 // what the window keeps it for. An idle limit that is kept for as long has lost
@@ -100,7 +97,7 @@ func (l *Ledger) findPath(now time.Duration, r *route, of *Parts, origin string)
 	l.sweep(now, 2) // before the look-up, so that it cannot forget what is found
 	home := l.homeOf(now, r, origin)
 	hash := l.hasher.at(of, home)
-	p := r.paths.find(hash, of, home)
+	p := r.path(hash, of, home)
 	if p == nil {
 		home.paths++ // first, so that it is not forgotten now
 		l.sweep(now, looksForOne)
@@ -112,6 +109,16 @@ func (l *Ledger) findPath(now time.Duration, r *route, of *Parts, origin string)
 		l.idlers.recall(now, p)
 	}
 	r.last = p
+	return p
+}
+
+// path returns the path of parts at an origin, or nil.
+func (r *route) path(hash uint64, of *Parts, home *origin) *path {
+	i := uint64(0)
+	p := r.paths.next(hash, &i)
+	for p != nil && (p.home != home || p.of != *of) {
+		p = r.paths.next(hash, &i)
+	}
 	return p
 }
 
@@ -210,16 +217,10 @@ func (l *Ledger) meterIn(room *meter, now time.Duration, r *rule, parts *Parts) 
 		parts = &own
 	}
 	hash := l.hasher.of(parts)
-	m := r.meters[hash]
-	for m != nil && *m.of != *parts {
-		m = m.next
-	}
+	m := r.meter(hash, parts)
 	if m == nil {
 		m = l.makeMeter(room, r, parts)
-		if r.meters == nil {
-			r.meters = make(map[uint64]*meter)
-		}
-		chain(r.meters, hash, m, (*meter).link)
+		r.meters.put(hash, m)
 		l.fillNew(now, m)
 	}
 	return m
@@ -252,13 +253,7 @@ func (l *Ledger) makeMeter(room *meter, r *rule, of *Parts) *meter {
 }
 
 // each calls do for every meter of a rule; do must not make or forget any.
-func (r *rule) each(do func(*meter)) {
-	for _, m := range r.meters {
-		for ; m != nil; m = m.next {
-			do(m)
-		}
-	}
-}
+func (r *rule) each(do func(*meter)) { r.meters.each(do) }
 
 // fillsNew reports whether a meter that is made now begins as full.
 func (l *Ledger) fillsNew(now time.Duration, r *rule) bool {

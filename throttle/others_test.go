@@ -49,7 +49,7 @@ func TestOursInFlightHideNobodyElse(t *testing.T) {
 	for _, p := range ours[:5] {
 		l.Settle(sec, p, Outcome{})
 	}
-	m := l.table.rules["w"].meters[0].window.(*fixed)
+	m := anyOf(&l.table.rules["w"].meters).window.(*fixed)
 	require.NoError(t, l.Sync(20*sec, "w", Parts{}, 9, 1_000_020*sec))
 	require.EqualValues(t, 0, m.others.least, "all of them may be ours")
 	require.EqualValues(t, 4, m.others.most, "but five only are so surely")
@@ -66,7 +66,7 @@ func TestANumberWithoutAnInstantIsTakenToBeHalfASecondOld(t *testing.T) {
 		l.Settle(now, granted(t, l, now, "w"), Outcome{})
 	}
 	require.NoError(t, l.Sync(21300*ms, "w", Parts{}, 4, 0))
-	m := l.table.rules["w"].meters[0].window.(*fixed)
+	m := anyOf(&l.table.rules["w"].meters).window.(*fixed)
 	require.EqualValues(t, 1, m.others.most, "three were answered by 20.8 s")
 }
 

@@ -94,8 +94,8 @@ func (p *Parts) are(of *Permit) bool {
 // parts returns what p is told apart by.
 func (p *Permit) parts() Parts { return Parts{p.Account, p.Key, p.Egress} }
 
-// hasher finds paths and meters by what tells them apart: the maps of them have a hash
-// for a key, which takes 8 bytes instead of 48, and what shares one is a chain.
+// hasher finds paths and meters by what tells them apart: the indexes of them have a hash
+// for a key, which takes 8 bytes instead of 48.
 type hasher struct {
 	seed maphash.Seed
 	bits uint64 // of a hash that are used; all but in tests
@@ -119,29 +119,4 @@ func (h *hasher) of(p *Parts) (sum uint64) {
 // at is the hash of parts at an origin.
 func (h *hasher) at(p *Parts, home *origin) uint64 {
 	return (h.of(p) ^ home.number*0x9e3779b97f4a7c15) & h.bits
-}
-
-// chain puts one in front of those that share its hash.
-func chain[T any](in map[uint64]*T, hash uint64, one *T, next func(*T) **T) {
-	*next(one) = in[hash]
-	in[hash] = one
-}
-
-// unchain takes one out.
-func unchain[T any](in map[uint64]*T, hash uint64, one *T, next func(*T) **T) {
-	rest := *next(one)
-	*next(one) = nil
-	if in[hash] != one {
-		before := in[hash]
-		for *next(before) != one {
-			before = *next(before)
-		}
-		*next(before) = rest
-		return
-	}
-	if rest == nil {
-		delete(in, hash)
-		return
-	}
-	in[hash] = rest
 }

@@ -45,7 +45,7 @@ func TestASuccessorOfATornLedgerTakesWhatIsWhole(t *testing.T) {
 	torn.pauses.troubled = append(torn.pauses.troubled, nil)
 	torn.queue = queue{}
 	torn.idlers = idlers{}
-	torn.table.rules["a"].meters = nil
+	torn.table.rules["a"].meters = index[meter]{}
 
 	l, err := torn.Successor(sec, limits)
 	require.NoError(t, err)

@@ -73,7 +73,7 @@ func (l *Ledger) adoptRules(now time.Duration, table *table) {
 			r.flight, r.unseen = old.flight, old.unseen || old.Window != r.Window
 			l.inheritAnnounced(r, old)
 			old.each(func(m *meter) { m.move(now, r, l.termsOf(r, *m.of)) })
-			r.meters = old.meters
+			r.meters, old.meters = old.meters, index[meter]{}
 			delete(l.retired, id)
 		} else if old.idle(now) {
 			delete(l.retired, id)

@@ -46,11 +46,11 @@ func (l *Ledger) Quota(id string) (quota, burst int64, known bool) {
 type rule struct {
 	Limit
 	terms  *terms
-	place  int               // of the limit among those that its table was made of
-	meters map[uint64]*meter // by the hash of their parts; may be nil if there are none
-	alone  *route            // that leads to its meters and nowhere else; nil before the first use
-	known  map[string]bool   // Keys, if they are many
-	flight time.Duration     // from grant to answer, on average
+	place  int // of the limit among those that its table was made of
+	meters index[meter]
+	alone  *route          // that leads to its meters and nowhere else; nil before the first use
+	known  map[string]bool // Keys, if they are many
+	flight time.Duration   // from grant to answer, on average
 
 	announced map[Parts]int64  // quotas, by what tells the meters apart; those that do not count are missing
 	tiers     map[int64]*terms // by quota, other than the declared one
@@ -75,7 +75,7 @@ type route struct {
 	budget   bool  // some toll is on a lifetime budget
 	reserves bool  // some toll keeps room for urgent requests
 	last     *path // the one that was asked for last; may be nil
-	paths    pathIndex
+	paths    index[path]
 
 	falls   bool     // some toll is on a budget with a fallback
 	detours []*route // around each toll; nil before the first
@@ -248,7 +248,7 @@ func (b *builder) rule(l *Limit) *rule {
 	q := b.quotas.next()
 	q.terms = l.terms(b.options, b.clock)
 	r := &q.rule
-	r.Limit, r.terms, r.meters = *l, &q.terms, map[uint64]*meter{}
+	r.Limit, r.terms = *l, &q.terms
 	r.By = l.apart()
 	r.Keyed = r.By&ByKey != 0
 	r.Weight = cmp.Or(l.Weight, 1)

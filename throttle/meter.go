@@ -49,20 +49,22 @@ func (r *rule) flew(d time.Duration) { r.flight += (d - r.flight) / 8 }
 // does not change, so that a granted permit finds what it was charged even after
 // limits are replaced.
 type path struct {
-	// What every decision touches stands together: of many paths few are in a cache.
+	// What every decision touches fills two cache lines: of many paths few are in a cache.
 	of      Parts // those that tell the paths of the route apart; the others are empty
 	home    *origin
+	own     int32 // the charge of the limit that the route is named by, -1 for none
+	kept    bool  // it is in no line, see idlers
+	gone    bool  // it cannot be asked for any more, though what flies may still be on it
 	route   *route
-	charges []charge
-	scopes  []*scope      // of its limits, and the whole origin; other paths may have the same ones
 	used    time.Duration // when it was asked for last
-	own     int32         // the charge of the limit that the route is named by, -1 for none
-	kept    bool          // it is in no line, see idlers
-	gone    bool          // it cannot be asked for any more, though what flies may still be on it
+	charges []charge
+	scopes  []*scope // of its limits, and the whole origin; other paths may have the same ones
 
 	lanes  []*lane       // in the queue, one for each priority that waits, the lowest first
 	looked time.Duration // when it was put in line to be looked at again
 	behind *path         // the next in that line; nil for the last
+	sole   [1]charge     // where charges are, if they are no more
+	rarest meter         // of what it is charged, if it was made together with the path, see piece.go
 }
 
 type charge struct {

@@ -15,21 +15,19 @@ func (l *Ledger) newPath(r *route, of *Parts) (p *path, room *meter) {
 	}
 	switch len(r.tolls) {
 	case 1:
-		one := new(struct {
-			path
-			charges [1]charge
-		})
-		one.path.charges = one.charges[:]
-		return &one.path, nil
+		p = new(path)
+		p.charges = p.sole[:]
 	case 2:
 		two := new(struct {
 			path
 			charges [2]charge
 		})
-		two.path.charges = two.charges[:]
-		return &two.path, nil
+		p = &two.path
+		p.charges = two.charges[:]
+	default:
+		p = &path{charges: make([]charge, len(r.tolls))}
 	}
-	return &path{charges: make([]charge, len(r.tolls))}, nil
+	return p, nil
 }
 
 // mostInPiece is how many charges fit into a piece of memory with their path. Hardly any
@@ -54,37 +52,33 @@ func newPiece(kind Window, charges int) (*path, *meter) {
 	return pieceWith[sliding](charges)
 }
 
-// metered is a meter with its window.
-type metered[W any] struct {
-	meter  meter
-	window W
-}
-
 func pieceWith[W any, P interface {
 	*W
 	window
 }](charges int) (p *path, m *meter) {
-	var with *metered[W]
 	switch charges {
 	case 0:
-		with = new(metered[W])
+		alone := new(struct {
+			meter  meter
+			window W
+		})
+		alone.meter.window = P(&alone.window)
+		return nil, &alone.meter
 	case 1:
 		one := new(struct {
-			path    path
-			charges [1]charge
-			metered[W]
+			path   path
+			window W
 		})
-		p, with = &one.path, &one.metered
-		p.charges = one.charges[:]
+		p, one.path.rarest.window = &one.path, P(&one.window)
+		p.charges = p.sole[:]
 	default:
 		two := new(struct {
 			path    path
+			window  W
 			charges [mostInPiece]charge
-			metered[W]
 		})
-		p, with = &two.path, &two.metered
+		p, two.path.rarest.window = &two.path, P(&two.window)
 		p.charges = two.charges[:charges]
 	}
-	with.meter.window = P(&with.window)
-	return p, &with.meter
+	return p, &p.rarest
 }

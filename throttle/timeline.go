@@ -19,11 +19,11 @@ import (
 // Most often nothing has ended, and what is added goes to the end. Then nothing is read
 // of buf, which is a piece of memory by itself, and not in a cache if there are many.
 type timeline struct {
-	buf         []mark
-	head, n     int32
 	first, last time.Duration
 	sum         int64
 	gone        int64 // what has left in all, as upTo counts
+	head, n     int32
+	buf         []mark
 }
 
 type mark struct {

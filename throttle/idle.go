@@ -100,11 +100,13 @@ func (s *idlers) recall(now time.Duration, p *path) {
 	s.push(now, p)
 }
 
-// each calls do for every path.
+// each calls do for every path, which do may take out of its line.
 func (s *idlers) each(do func(*path)) {
 	for i := range s.lines {
-		for p := s.lines[i].first; p != nil; p = p.behind {
+		for p := s.lines[i].first; p != nil; {
+			behind := p.behind
 			do(p)
+			p = behind
 		}
 	}
 	for _, p := range s.kept {

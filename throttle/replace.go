@@ -179,7 +179,8 @@ func (r *rule) timed() bool { return r.Window != Concurrency && r.Window != Life
 // on one keeps its origin.
 func (l *Ledger) dropPaths() {
 	l.idlers.each(func(p *path) {
-		p.gone = true
+		p.gone, p.behind = true, nil
+		p.route.paths, p.route.last = index[path]{}, nil // or a meter that is in one piece with its path would keep all others
 		p.home.paths--
 		for _, s := range p.scopes {
 			s.paths--

@@ -17,22 +17,24 @@ import "time"
 // holds by then is charged to the windows once the clock is known.
 type fixed struct {
 	sliding
-	first  int64       // the earliest window a request sent now can meet; never falls while the clock holds
-	charge []int64     // answered weight of the windows first, first+1, ...
-	mine   []int64     // of that, our own
-	few    [2][2]int64 // room for both, if the windows are not too many
-	others others
+	first  int64 // the earliest window a request sent now can meet; never falls while the clock holds
 	blind  time.Duration
 	unseen bool // something was answered that no window is charged with
 
 	// What advance worked out last: good while the clock is set no anew, and
 	// until the instant at which first rises.
+	sharp   bool
 	version int
 	until   time.Duration
-	sharp   bool
 
 	from, to time.Duration // the server time that window `first` lasts
 	begun    time.Duration // our instant by which it had certainly begun
+
+	charge []int64     // answered weight of the windows first, first+1, ...
+	mine   []int64     // of that, our own
+	few    [2][2]int64 // room for both, if the windows are not too many
+
+	others others // the last, for mostly there are none
 }
 
 // maxSpread bounds how many windows one request may be charged to. With a

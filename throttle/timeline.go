@@ -62,7 +62,10 @@ func (t *timeline) entry(i int) entry {
 // late is always safe. It returns the instant that was chosen.
 func (t *timeline) add(at time.Duration, w int64, grain time.Duration) time.Duration {
 	n := int(t.n)
-	if n == 0 || at > t.last && n < longEnough {
+	if n == 0 || at > t.last {
+		if n >= longEnough {
+			at = max(at, t.last+grain)
+		}
 		t.append(at, min(w, maxWeight))
 		return at
 	}
@@ -73,12 +76,8 @@ func (t *timeline) add(at time.Duration, w int64, grain time.Duration) time.Dura
 	if i > 0 && t.slot(i-1).at >= at {
 		return t.join(i-1, w)
 	}
-	if n >= longEnough {
-		if i == n && at-t.slot(i-1).at < grain {
-			at, i = t.slot(i-1).at+grain, n
-		} else if i < n && t.slot(i).at-at < grain {
-			return t.join(i, w)
-		}
+	if n >= longEnough && t.slot(i).at-at < grain {
+		return t.join(i, w)
 	}
 	t.insert(i, at, min(w, maxWeight))
 	return at
@@ -114,11 +113,8 @@ func (t *timeline) append(at time.Duration, w int64) {
 	}
 }
 
+// insert enters w before the i-th entry.
 func (t *timeline) insert(i int, at time.Duration, w int64) {
-	if i == int(t.n) {
-		t.append(at, w)
-		return
-	}
 	if int(t.n) == len(t.buf) {
 		t.grow()
 	}

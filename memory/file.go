@@ -14,7 +14,8 @@ import (
 
 // File returns a memory in a file, which is made if it is not there; its directory
 // must exist, on a disk of this machine. Beside it are path.lock, which holds others
-// off, and for moments path.new, which is to become it. Of a symbolic link all this is
+// off, while an engine runs path.new, which is to become it, and for moments path.old,
+// which it was. Of a symbolic link all this is
 // where it leads; what is there and no regular file is an error.
 //
 // It is believed after the end of the process, however that came. If the machine
@@ -23,7 +24,7 @@ import (
 // path.bad-<time>, and every limit counts as full then.
 //
 // It takes 4 MB, or eight times what there is to remember if that is more, and as
-// much again for moments. It is written without a system call, as mapped memory: who
+// much again while an engine runs. It is written without a system call, as mapped memory: who
 // cuts it short while an engine runs kills that engine.
 func File(path string) Memory { return &file{path: path, clock: ThisMachine()} }
 
@@ -98,7 +99,9 @@ func (f *file) Open() (Store, Held, error) {
 		_ = lock.Close()
 		return nil, Held{}, fmt.Errorf("memory %s: %w", f.path, err)
 	}
-	_ = os.Remove(f.path + ".new") // of a process that was killed before it was whole
+	for _, left := range []string{".new", ".old"} { // of a process that was killed
+		_ = os.Remove(f.path + left)
+	}
 	return s, held, nil
 }
 
@@ -192,6 +195,11 @@ type store struct {
 	*file
 	lock *os.File
 	m    *mapped // nil before the first Replace
+
+	// spare is the file before m, if it is kept: it has its name beside m's, and is
+	// written next. Two files in turn have their pages after the first round, and a page
+	// is dear to come by: it is most of what ever new files would cost.
+	spare *mapped
 }
 
 const (
@@ -238,18 +246,32 @@ type staged struct {
 func (g *staged) Commit(rest []byte) error {
 	s := g.store
 	err := g.next.append(rest)
+	kept := false
 	if err == nil {
+		kept = s.m != nil && s.keepName() == nil
 		err = os.Rename(s.path+".new", s.path)
 	}
 	if err != nil {
+		_ = os.Remove(s.path + ".old")
 		g.Discard()
 		return fmt.Errorf("memory %s: %w", s.path, err)
 	}
-	if s.m != nil {
-		s.m.close()
-	}
+	was := s.m
 	s.m = g.next
+	switch {
+	case kept && os.Rename(s.path+".old", s.path+".new") == nil:
+		s.spare = was
+	case was != nil:
+		was.close()
+	}
 	return nil
+}
+
+// keepName gives the file a second name, so that it stays when another gets the first.
+// Not every file system can.
+func (s *store) keepName() error {
+	_ = os.Remove(s.path + ".old")
+	return os.Link(s.path, s.path+".old")
 }
 
 // Discard is part of Staged.
@@ -259,9 +281,14 @@ func (g *staged) Discard() {
 }
 
 func (s *store) make(records []byte) (*mapped, error) {
-	next, err := newMapped(s.path+".new", max(leastSize, headSize+sizeFactor*len(records)))
-	if err != nil {
-		return nil, err
+	size := max(leastSize, headSize+sizeFactor*len(records))
+	next := s.takeSpare(size)
+	if next == nil {
+		made, err := newMapped(s.path+".new", size)
+		if err != nil {
+			return nil, err
+		}
+		next = made
 	}
 	copy(next.bytes, s.head())
 	if err := next.append(records); err != nil {
@@ -269,6 +296,21 @@ func (s *store) make(records []byte) (*mapped, error) {
 		return nil, err
 	}
 	return next, nil
+}
+
+// takeSpare returns the spare file with nothing in it, or nil if there is none of about
+// that size. What is behind its end is of no meaning, as ever.
+func (s *store) takeSpare(size int) *mapped {
+	spare := s.spare
+	s.spare = nil
+	if spare != nil && (len(spare.bytes) < size || len(spare.bytes) > 2*size) {
+		spare.close()
+		return nil
+	}
+	if spare != nil {
+		spare.empty()
+	}
+	return spare
 }
 
 // Forsake is part of InPlace.
@@ -296,6 +338,11 @@ func (s *store) aside(why string) (warning string, err error) {
 // there.
 func (s *store) Close() error {
 	defer s.lock.Close()
+	if s.spare != nil {
+		s.spare.close()
+		_ = os.Remove(s.path + ".new")
+		s.spare = nil
+	}
 	if s.m == nil {
 		return nil
 	}

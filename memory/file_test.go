@@ -43,6 +43,9 @@ func written(t *testing.T, boot string) (path string) {
 // kill leaves the file as the end of the process does.
 func kill(s *store) {
 	s.m.close()
+	if s.spare != nil {
+		s.spare.close()
+	}
 	_ = s.lock.Close()
 }
 
@@ -244,6 +247,86 @@ func TestWhatIsStagedTakesTheRestAlong(t *testing.T) {
 	s, held = opened(t, path, "a")
 	defer release(s)
 	require.Equal(t, []string{"both", "three", "four"}, recordsOf(t, held))
+}
+
+func TestTwoFilesAreWrittenInTurn(t *testing.T) {
+	path := written(t, "a")
+	s, _ := opened(t, path, "a")
+	about := func() os.FileInfo {
+		found, err := os.Stat(path)
+		require.NoError(t, err)
+		return found
+	}
+	long := AppendFrame(nil, bytes.Repeat([]byte("x"), 1<<16))
+	require.NoError(t, s.Replace(long))
+	first := about()
+	require.NoError(t, s.Replace(long))
+	second := about()
+	require.False(t, os.SameFile(first, second))
+	require.NoFileExists(t, path+".old")
+	for i := range 4 {
+		require.NoError(t, s.Append(long))
+		staged, err := s.Stage(AppendFrame(nil, []byte("three")))
+		require.NoError(t, err)
+		require.NoError(t, staged.Commit(AppendFrame(nil, []byte("four"))))
+		require.True(t, os.SameFile([]os.FileInfo{first, second}[i%2], about()))
+	}
+	require.NoError(t, s.Close())
+	require.NoFileExists(t, path+".new")
+	s, held := opened(t, path, "b")
+	defer release(s)
+	require.False(t, held.Torn)
+	require.Equal(t, []string{"three", "four"}, recordsOf(t, held), "and nothing of what was there before")
+}
+
+// Pages that were written once are there: it is their first use that is dear.
+func TestAFileThatIsWrittenAnewAsksForNoNewPages(t *testing.T) {
+	s, _ := opened(t, filepath.Join(t.TempDir(), "memory"), "a")
+	defer func() { require.NoError(t, s.Close()) }()
+	const pages, rounds = 512, 8
+	frame := AppendFrame(nil, bytes.Repeat([]byte("x"), 4000))
+	fill := func() {
+		require.NoError(t, s.Replace(frame))
+		for range pages {
+			require.NoError(t, s.Append(frame))
+		}
+	}
+	fill()
+	fill()
+	var before, after syscall.Rusage
+	require.NoError(t, syscall.Getrusage(syscall.RUSAGE_SELF, &before))
+	for range rounds {
+		fill()
+	}
+	require.NoError(t, syscall.Getrusage(syscall.RUSAGE_SELF, &after))
+	require.Less(t, after.Minflt-before.Minflt, int64(rounds*pages/2))
+}
+
+func TestWhatAKillLeavesBesideTheFileIsRemoved(t *testing.T) {
+	path := written(t, "a")
+	require.NoError(t, os.Link(path, path+".old"), "as between the two names of a file that is replaced")
+	require.NoError(t, os.WriteFile(path+".new", []byte("what was there before"), 0o600))
+	s, held := opened(t, path, "a")
+	defer release(s)
+	require.Equal(t, []string{"one", "two"}, recordsOf(t, held))
+	require.NoFileExists(t, path+".old")
+	require.NoFileExists(t, path+".new")
+}
+
+func TestAFileWithoutASecondNameIsReplacedByANewOne(t *testing.T) {
+	path := written(t, "a")
+	s, _ := opened(t, path, "a")
+	defer release(s)
+	require.NoError(t, os.MkdirAll(filepath.Join(path+".old", "in the way"), 0o700))
+	for _, text := range []string{"three", "four", "five"} {
+		require.NoError(t, s.Replace(AppendFrame(nil, []byte(text))))
+	}
+	require.Nil(t, s.spare)
+	require.NoError(t, s.Append(AppendFrame(nil, []byte("six"))))
+	kill(s)
+	s, held := opened(t, path, "a")
+	defer release(s)
+	require.Equal(t, []string{"five", "six"}, recordsOf(t, held))
 }
 
 func TestAFileGrowsWhenItIsFull(t *testing.T) {

@@ -84,6 +84,9 @@ func (m *mapped) append(records []byte) error {
 	return nil
 }
 
+// empty has records begin anew.
+func (m *mapped) empty() { m.end = 0 }
+
 func (m *mapped) setState(state uint32) {
 	if m.bytes == nil {
 		return

@@ -11,5 +11,6 @@ func newMapped(string, int) (*mapped, error) { return nil, ErrUnsupported }
 func (*mapped) append([]byte) error          { return ErrUnsupported }
 func (*mapped) setState(uint32)              {}
 func (*mapped) finish() error                { return ErrUnsupported }
+func (*mapped) empty()                       {}
 func (*mapped) close()                       {}
 func lockFile(string) (*os.File, error)      { return nil, ErrUnsupported }

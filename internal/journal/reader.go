@@ -23,13 +23,18 @@ func (r *reader) byte() byte {
 }
 
 func (r *reader) unsigned() uint64 {
+	if len(r.left) > 0 && r.left[0] < 0x80 { // most numbers are small
+		n := r.left[0]
+		r.left = r.left[1:]
+		return uint64(n)
+	}
 	n, size := binary.Uvarint(r.left)
 	return n * uint64(r.took(size))
 }
 
 func (r *reader) signed() int64 {
-	n, size := binary.Varint(r.left)
-	return n * int64(r.took(size))
+	n := r.unsigned() // the sign is the lowest bit
+	return int64(n>>1) ^ -int64(n&1)
 }
 
 // took moves on by what was read, and returns 0 if that is nothing, and otherwise 1.

@@ -253,7 +253,10 @@ func TestTwoFilesAreWrittenInTurn(t *testing.T) {
 	path := written(t, "a")
 	s, _ := opened(t, path, "a")
 	about := func() os.FileInfo {
-		found, err := os.Stat(path)
+		file, err := os.Open(path)
+		require.NoError(t, err)
+		t.Cleanup(func() { _ = file.Close() }) // held, so that no new file looks like it
+		found, err := file.Stat()
 		require.NoError(t, err)
 		return found
 	}

@@ -375,7 +375,7 @@ var All = []Mutant{
 	{Rule: 10, Without: "giving permits back while a connection is in doubt", File: dialling, Package: "engine", Test: "TestADeadOriginTakesNothingFromAHealthyOneThatSharesItsLimit",
 		Old: "c.out.Park(t)", New: "t.Parked = false"},
 	{Rule: 10, Without: "asking for them again when there is one", File: dialling, Test: "TestWhoeverWaitsForADialThatHangsHoldsNoPermit",
-		Old: "\t\tc.requeueParked()\n", New: ""},
+		Old: "\t\tc.requeueParked(now)\n\t\tc.lend(now, l, c.nextWaiter(now))\n", New: "\t\tc.lend(now, l, c.nextWaiter(now))\n"},
 	{Rule: 10, Without: "knowing that a full Concurrency limit is no news", File: desk, Test: "TestALimitThatWorksAsItShouldIsNotWarnedOf",
 		Old: "return limit.Window == throttle.Concurrency || ", New: "return "},
 	{Rule: 10, Without: "doubting a dial that follows a close", File: dialling, Test: "TestADialThatHadToWaitForACloseIsDoubtedLikeAnyOther",

@@ -94,7 +94,7 @@ func (s *scope) pause(now, until time.Duration) {
 		s.since = now
 	}
 	s.byHand = false
-	s.until, s.allowance, s.fresh = until, 1, 0
+	s.until, s.allowance, s.fresh, s.unused = until, 1, 0, false
 	ps.watch(now, s)
 	ps.version++
 }

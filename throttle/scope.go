@@ -60,6 +60,7 @@ type scope struct {
 	allowance int // in flight after a pause; 0 means no bound
 	fresh     int
 	grown     time.Duration // when allowance rose last, or the first of fresh left
+	unused    bool          // nobody has left since time has raised it
 	refusals  int           // in a row, each of a request that left after the pause for the one before
 	watched   bool          // it is among pauses.troubled
 	paths     int           // that obey it
@@ -129,16 +130,32 @@ func (s *scope) opens(now time.Duration) time.Duration {
 	return now
 }
 
-// grow raises the allowance by what time alone does.
-func (s *scope) grow(now time.Duration) {
+// allowed is the allowance as time alone has brought it to be by now. It does not matter
+// who asked for it before, nor how often.
+func (s *scope) allowed(now time.Duration) int {
 	if s.allowance == 0 || now < s.until {
-		return
+		return s.allowance
 	}
-	if s.fresh >= s.allowance && now >= s.grown+slowestRound {
-		s.allowance, s.grown = 2*s.allowance, now
+	allowed := s.allowance
+	if s.fresh >= allowed && now >= s.grown+slowestRound {
+		allowed *= 2
 	}
-	if s.allowance >= fullSpeed || now >= s.until+slowStart {
+	if allowed >= fullSpeed || now >= s.until+slowStart {
+		return 0
+	}
+	return allowed
+}
+
+// grow raises the allowance to that.
+func (s *scope) grow(now time.Duration) {
+	switch allowed := s.allowed(now); allowed {
+	case s.allowance:
+	case 0:
 		s.recovered()
+	default:
+		// The next round begins when the first of those leaves that this lets leave, however
+		// late that is.
+		s.allowance, s.grown, s.unused = allowed, now, true
 	}
 }
 
@@ -147,8 +164,8 @@ func (s *scope) leave(now time.Duration) {
 	if s.allowance == 0 || now < s.until { // one of a lost ledger may leave in a pause
 		return
 	}
-	if s.fresh == 0 {
-		s.grown = now
+	if s.fresh == 0 || s.unused {
+		s.grown, s.unused = now, false
 	}
 	s.fresh++
 }
@@ -163,7 +180,7 @@ func (s *scope) land(now, granted time.Duration, good bool) bool {
 	if good {
 		s.refusals = 0
 	}
-	if s.allowance == 0 {
+	if s.grow(now); s.allowance == 0 { // first, while it is still in flight
 		return false
 	}
 	s.fresh--

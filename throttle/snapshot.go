@@ -71,7 +71,7 @@ func (l *Ledger) Snapshot(now time.Duration) Snapshot {
 	for _, o := range l.pauses.origins {
 		for _, sc := range o.scopes {
 			s.Scopes = append(s.Scopes, ScopeSnapshot{
-				Scope: sc.Scope, PausedUntil: sc.until, PausedSince: sc.since, ByHand: sc.byHand, InFlight: sc.flying, Allowance: sc.allowance,
+				Scope: sc.Scope, PausedUntil: sc.until, PausedSince: sc.since, ByHand: sc.byHand, InFlight: sc.flying, Allowance: sc.allowed(now),
 			})
 		}
 	}

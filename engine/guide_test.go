@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -24,6 +25,32 @@ func TestTheGuideToErrorsShowsWhatIsCompiled(t *testing.T) {
 
 func TestTheGuideToAccountsShowsWhatIsCompiled(t *testing.T) {
 	require.Equal(t, 7, shownOf(t, "accounts.md", "example_accounts_test.go"))
+}
+
+// All pages whose code stands in one file.
+func TestTheGuideShowsWhatIsCompiled(t *testing.T) {
+	for page, pieces := range map[string]int{
+		"limits.md": 3, "priorities.md": 3, "clock.md": 2, "connections.md": 2, "testing.md": 4, "migrating.md": 1, "questions.md": 0,
+	} {
+		require.Equal(t, pieces, shownOf(t, page, "example_guide_test.go"), page)
+	}
+}
+
+// What the guide's pages link to is there.
+func TestTheGuidesLinksLeadSomewhere(t *testing.T) {
+	link := regexp.MustCompile(`\]\(([\w./-]+)(?:#[^)]*)?\)`)
+	for _, folder := range []string{"..", "../docs", "../docs/guide", "../docs/decisions"} {
+		pages, err := filepath.Glob(filepath.Join(folder, "*.md"))
+		require.NoError(t, err)
+		for _, page := range pages {
+			text, err := os.ReadFile(page)
+			require.NoError(t, err)
+			for _, found := range link.FindAllStringSubmatch(string(text), -1) {
+				_, err := os.Stat(filepath.Join(folder, found[1]))
+				require.NoError(t, err, "%s leads to %s", page, found[1])
+			}
+		}
+	}
 }
 
 // shownOf returns how many pieces of a source a guide shows; one that is not in the

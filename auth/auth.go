@@ -12,7 +12,8 @@ import (
 // Authenticator adds credentials to a call in the instant before it leaves. It
 // is called last, on every attempt, on the request's own goroutine, and must be
 // safe for concurrent use. It may change the call but must not keep it, and must
-// not write into the arrays behind its Body.
+// not write into the arrays behind its Body. An error ends the request, of which nothing
+// has been sent then, and must not have a secret in it.
 type Authenticator interface {
 	Authenticate(call *messages.Call, clock Clock) error
 }

@@ -1,6 +1,7 @@
 package auth_test
 
 import (
+	"crypto/ed25519"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -90,4 +91,48 @@ func ExampleFunc() {
 	err := scheme.Authenticate(call, auth.FixedClock(time.Unix(1_700_000_000, 0)))
 	fmt.Println(call.Fields[0].Value, err)
 	// Output: 2023-11-14T22:13:20Z <nil>
+}
+
+// Most exchanges are there by name: what is missing is said before the first request.
+func Example_exchanges() {
+	key, err := auth.NewPrivateKey(ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, scheme := range []auth.Authenticator{
+		auth.BinanceKeyPair("key", key), auth.BitMEX("key", "secret"), auth.BitfinexV1("key", "secret"),
+		auth.BitfinexV2("key", "secret"), auth.Bybit("key", "secret"), auth.CoinbaseCDP("name", key),
+		auth.Deribit("id", "secret"), auth.Gate("key", "secret"), auth.Gemini("key", "secret"), auth.MEXC("key", "secret"),
+		auth.Bitget("key", "secret", "passphrase"), auth.CoinbaseExchange("key", "c2VjcmV0", "passphrase"),
+		auth.CoinbasePrime("key", "secret", "passphrase"), auth.KuCoin("key", "secret", "passphrase"),
+	} {
+		if err := auth.Validate(scheme); err != nil {
+			fmt.Println(err)
+		}
+	}
+	fmt.Println(auth.Validate(auth.OKX("key", "secret", "")))
+	// Output: auth: Header: Passphrase: missing
+}
+
+// A secret that was copied with its line feed would sign, and be refused.
+func ExampleCheckSecret() {
+	fmt.Println(auth.CheckSecret("sesame\n"))
+	// Output: is not as it was handed out: it has a line feed
+}
+
+// Nonces rise over restarts, even if the clock was set back.
+func ExampleNonceFile() {
+	dir, err := os.MkdirTemp("", "nonces")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer os.RemoveAll(dir)
+	scheme := auth.Kraken{
+		Key: "key", Secret: "c2VjcmV0",
+		Nonces: auth.NonceRule{Floor: auth.NonceFile(filepath.Join(dir, "kraken"))},
+	}
+	fmt.Println(auth.Validate(scheme))
+	// Output: <nil>
 }

@@ -16,7 +16,7 @@ type APIKey struct {
 	Key    Secret
 }
 
-// Authenticate adds the key.
+// Authenticate is part of Authenticator: it adds the key.
 func (k APIKey) Authenticate(call *messages.Call, _ Clock) error {
 	if err := k.Validate(); err != nil {
 		return err
@@ -47,7 +47,7 @@ type Basic struct {
 	Password Secret
 }
 
-// Authenticate sets the Authorization header.
+// Authenticate is part of Authenticator: it sets the Authorization header.
 func (b Basic) Authenticate(call *messages.Call, _ Clock) error {
 	if err := b.Validate(); err != nil {
 		return err
@@ -72,7 +72,7 @@ func (b Basic) Validate() error {
 // that are to be fetched and refreshed see the package oauth2 beside this one.
 type Bearer struct{ Token Secret }
 
-// Authenticate sets the Authorization header.
+// Authenticate is part of Authenticator: it sets the Authorization header.
 func (b Bearer) Authenticate(call *messages.Call, _ Clock) error {
 	if err := b.Validate(); err != nil {
 		return err

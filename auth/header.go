@@ -115,7 +115,7 @@ func (h Header) BodyUnsigned() bool {
 	return !h.Form.uses(Body) && !h.Form.uses(BodySHA512) && !h.Form.uses(QueryOrBody)
 }
 
-// Authenticate signs the call and sets the form's headers.
+// Authenticate is part of Authenticator: it signs the call and sets the form's headers.
 func (h Header) Authenticate(call *messages.Call, clock Clock) error {
 	if h.Key == "" || lacks(h.Signer) {
 		return h.Validate()

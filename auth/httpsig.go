@@ -80,7 +80,7 @@ func (h HTTPSignature) checkComponents() (errs []error) {
 	return errs
 }
 
-// Authenticate adds the signature's two headers, and those it needs.
+// Authenticate is part of Authenticator: it adds the signature's two headers, and those it needs.
 func (h HTTPSignature) Authenticate(call *messages.Call, clock Clock) error {
 	if err := h.Validate(); err != nil {
 		return err

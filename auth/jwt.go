@@ -80,7 +80,7 @@ func (j JWT) Validate() error {
 // BodyUnsigned returns true: the token tells of the target at most.
 func (j JWT) BodyUnsigned() bool { return true }
 
-// Authenticate sets the Authorization header.
+// Authenticate is part of Authenticator: it sets the Authorization header.
 func (j JWT) Authenticate(call *messages.Call, clock Clock) error {
 	uri := ""
 	if j.URI {
@@ -111,7 +111,7 @@ type jwtClaims struct {
 }
 
 // Token returns a token by itself, as WebSocket logins need it. An empty uri
-// leaves that claim out.
+// leaves that claim out. It fails if the key cannot sign, or there is no randomness.
 func (j JWT) Token(uri string, clock Clock) (Secret, error) {
 	if err := j.Validate(); err != nil {
 		return "", err

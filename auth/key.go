@@ -106,7 +106,7 @@ func (k PrivateKey) Public() crypto.PublicKey {
 	return k.box.signer.Public()
 }
 
-// Validate reports whether there is a key.
+// Validate returns an error if there is no key.
 func (k PrivateKey) Validate() error {
 	if k.box == nil {
 		return fail("PrivateKey", "", ErrMissing)
@@ -127,7 +127,7 @@ func (k PrivateKey) Algorithm() string {
 	return ""
 }
 
-// AppendSignature appends the signature of the parts.
+// AppendSignature is part of Signer: it appends the signature of the parts.
 func (k PrivateKey) AppendSignature(dst []byte, parts ...[]byte) ([]byte, error) {
 	if err := k.Validate(); err != nil {
 		return nil, err

@@ -51,7 +51,7 @@ func (k Kraken) signer() HMAC {
 // Lane names the key's sequence of nonces.
 func (k Kraken) Lane() string { return lane(k.Key) }
 
-// Authenticate adds nonce, key and signature.
+// Authenticate is part of Authenticator: it adds nonce, key and signature.
 func (k Kraken) Authenticate(call *messages.Call, clock Clock) error {
 	if k.Key == "" || k.Secret == "" || k.NonceUnit < 0 {
 		return k.Validate()

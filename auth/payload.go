@@ -63,7 +63,7 @@ func (p Payload) Validate() error {
 // Lane names the key's sequence of nonces.
 func (p Payload) Lane() string { return lane(p.Key) }
 
-// Authenticate moves the body into the payload header and signs it.
+// Authenticate is part of Authenticator: it moves the body into the payload header and signs it.
 func (p Payload) Authenticate(call *messages.Call, clock Clock) error {
 	if err := p.Validate(); err != nil {
 		return err

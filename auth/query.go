@@ -50,7 +50,7 @@ type SignedQuery struct {
 	Form      QueryForm     // its Encoding should be Base64 for asymmetric keys
 }
 
-// Authenticate adds timestamp, window, signature and the key's header.
+// Authenticate is part of Authenticator: it adds timestamp, window, signature and the key's header.
 func (q HMACQuery) Authenticate(call *messages.Call, clock Clock) error {
 	q.Form = q.Form.withDefaults()
 	signed := q.signed()
@@ -69,7 +69,7 @@ func (q HMACQuery) signed() SignedQuery {
 	return SignedQuery{q.Key, signer, q.Window, q.Deadlines, q.Delay, q.Form}
 }
 
-// Authenticate adds timestamp, window, signature and the key's header.
+// Authenticate is part of Authenticator: it adds timestamp, window, signature and the key's header.
 func (q SignedQuery) Authenticate(call *messages.Call, clock Clock) error {
 	q.Form = q.Form.withDefaults()
 	return q.authenticate("SignedQuery", call, clock)

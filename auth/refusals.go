@@ -68,7 +68,7 @@ type Codes struct {
 	// Field has the code, or a list of codes, names joined by dots: "code",
 	// "error". Empty means that no code is known.
 	Field string
-	// Timestamp and Nonce are the codes, a number as the server writes it.
+	// Timestamp and Nonce are the codes, a number as the server writes it. Nil knows none.
 	Timestamp, Nonce []string
 }
 

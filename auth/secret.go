@@ -11,7 +11,7 @@ import (
 
 const redacted = "***"
 
-// CheckSecret reports what is odd about a key, a secret or a passphrase, without a
+// CheckSecret returns an error that says what is odd about a key, a secret or a passphrase, without a
 // character of it: blanks or line feeds around it, quotes, a control character. It
 // would be signed with as it stands, and every signature would be wrong. Bytes
 // that are no text are never odd, and neither is nothing.

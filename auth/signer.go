@@ -53,7 +53,7 @@ func (e Encoding) Append(dst, src []byte) []byte {
 }
 
 // Decode returns the bytes that s stands for. Padding is optional in both
-// kinds of base64.
+// kinds of base64. A text that stands for none is an error.
 func (e Encoding) Decode(s string) ([]byte, error) {
 	switch e {
 	case Base64:
@@ -111,7 +111,7 @@ func (h HMAC) Validate() error {
 	return err
 }
 
-// AppendSignature appends the authentication code of the parts.
+// AppendSignature is part of Signer: it appends the authentication code of the parts.
 func (h HMAC) AppendSignature(dst []byte, parts ...[]byte) ([]byte, error) {
 	pool, err := h.pool()
 	if err != nil {

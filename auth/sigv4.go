@@ -43,7 +43,7 @@ func (s SigV4) Validate() error {
 // BodyUnsigned returns UnsignedPayload.
 func (s SigV4) BodyUnsigned() bool { return s.UnsignedPayload }
 
-// Authenticate adds date, token and signature.
+// Authenticate is part of Authenticator: it adds date, token and signature.
 func (s SigV4) Authenticate(call *messages.Call, clock Clock) error {
 	if err := s.Validate(); err != nil {
 		return err

@@ -27,7 +27,7 @@ func (h HTX) Validate() error {
 // BodyUnsigned returns true.
 func (h HTX) BodyUnsigned() bool { return true }
 
-// Authenticate adds the scheme's parameters and the signature.
+// Authenticate is part of Authenticator: it adds the scheme's parameters and the signature.
 func (h HTX) Authenticate(call *messages.Call, clock Clock) error {
 	if err := h.Validate(); err != nil {
 		return err

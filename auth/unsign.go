@@ -399,7 +399,7 @@ func (b Bearer) Unsign(call *messages.Call) (signed bool, err error) {
 	return false, nil
 }
 
-// Unsign asks every member, from the last, on what the one behind it left. The call
+// Unsign is part of Unsigner: it asks every member, from the last, on what the one behind it left. The call
 // was signed if one of them signed it.
 func (c Chain) Unsign(call *messages.Call) (signed bool, err error) {
 	for _, a := range slices.Backward(c) {
@@ -413,7 +413,7 @@ func (c Chain) Unsign(call *messages.Call) (signed bool, err error) {
 	return signed, err
 }
 
-// Unsign asks the authenticator.
+// Unsign is part of Unsigner: it asks the authenticator.
 func (w WithoutBody) Unsign(call *messages.Call) (signed bool, err error) {
 	u, ok := w.Authenticator.(Unsigner)
 	if !ok {

@@ -21,7 +21,7 @@ func (q HMACQuery) SignParams(params map[string]string, clock Clock) error {
 	return signed.signParams("HMACQuery", params, clock)
 }
 
-// SignParams does what HMACQuery.SignParams does.
+// SignParams does what HMACQuery.SignParams does, and fails as that does.
 func (q SignedQuery) SignParams(params map[string]string, clock Clock) error {
 	q.Form = q.Form.withDefaults()
 	return q.signParams("SignedQuery", params, clock)

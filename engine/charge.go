@@ -28,6 +28,7 @@ type Charge struct {
 	// key; names that the engine does not have are ErrUnknownAccount and ErrUnknownEgress.
 	Account, Key, Egress string
 	// Priority orders those that wait, requests and permits alike: the higher goes first.
+	// Zero is Normal.
 	Priority Priority
 	// Origin is the URL of what the permit is used for, as "wss://stream.example.com"; its
 	// path is of no matter, and ws and wss are http and https. Pauses belong to origins.
@@ -82,9 +83,10 @@ type Settlement struct {
 	// does a name that none has.
 	Scope string
 	// Costs are what it really cost, where that is known only now; other limits cost what
-	// was reserved. They are read if it was answered.
+	// was reserved. They are read if it was answered. Nil means what was reserved.
 	Costs []throttle.Cost
 	// Usage is what the server says is used of its limits, and corrects counters upwards.
+	// Nil says nothing.
 	Usage []feedback.Usage
 	// ServerTime is when the server read its clock while it had what was sent, cut off to
 	// Resolution: it lets a sliding limit's weight come back sooner. Zero means that it is

@@ -32,7 +32,8 @@ func (e *Engine) Pause(scope throttle.Scope, d time.Duration) error {
 }
 
 // Resume ends a pause, whoever began it, and the slow start after it. The scope
-// is that of Pause: with an empty Account and Egress the pauses of all its parts end too.
+// is that of Pause: with an empty Account and Egress the pauses of all its parts end too. A
+// scope that the table of limits does not have is an error.
 func (e *Engine) Resume(scope throttle.Scope) error {
 	scope, err := e.scope(scope)
 	if err != nil {

@@ -49,7 +49,7 @@ func (f TimeFunc) ServerTime(ctx context.Context, eng *Engine) (TimeReading, err
 // TimeEndpoint reads the server's clock with a GET through the engine itself,
 // so that the reading waits for permits and connections like anything else.
 type TimeEndpoint struct {
-	// Path or full URL of the endpoint.
+	// Path, joined to Config.BaseURL, or full URL of the endpoint; one of them must be given.
 	Path, URL string
 	// Field is where the answer's JSON has the time, names joined by dots, the
 	// elements of a list by number ("data.0.ts"): a Unix time in s, ms, µs or ns,

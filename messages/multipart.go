@@ -96,7 +96,8 @@ func (p Parts) LogValue() slog.Value { return slog.StringValue(p.String()) }
 // MarshalJSON returns an error, as that of Multipart does.
 func (p Parts) MarshalJSON() ([]byte, error) { return nil, errNoJSON }
 
-// Lay lays a Multipart out. No file is read yet. The Parts must be ended.
+// Lay lays a Multipart out. No file is read yet. The Parts must be ended. The error lists
+// every mistake.
 func (m Multipart) Lay() (*Parts, error) {
 	var head bytes.Buffer
 	w := multipart.NewWriter(&head)
@@ -225,7 +226,8 @@ func (p *Parts) Length() int64 {
 	return sum
 }
 
-// ReadAll reads the whole into memory through a reader that can be ended, and ends.
+// ReadAll reads the whole into memory through a reader that can be ended, and ends. It fails
+// as the readers do.
 func (p *Parts) ReadAll(through *CheckedReader) ([]byte, error) {
 	defer p.End()
 	whole, err := p.Open()
@@ -239,7 +241,7 @@ func (p *Parts) ReadAll(through *CheckedReader) ([]byte, error) {
 }
 
 // Open returns a reader of the whole. Seekers are put back to where they stood.
-// Closing it closes the readers that were opened for it.
+// Closing it closes the readers that were opened for it. It fails if one cannot be opened.
 func (p *Parts) Open() (io.ReadCloser, error) {
 	whole := &partsReader{}
 	readers := make([]io.Reader, 0, 2*len(p.files)+1)

@@ -30,13 +30,13 @@ type Request struct {
 	// Method is the HTTP method, in upper case; empty means GET.
 	Method string
 
-	// URL is an absolute http or https URL. It wins over Path.
+	// URL is an absolute http or https URL. It wins over Path. Empty means Path.
 	URL string
-	// Path is joined to the engine's base URL. It may carry a query. A whole URL
+	// Path is joined to the engine's base URL; empty means that URL itself. It may carry a query. A whole URL
 	// in it is an error. "*" with the method OPTIONS asks about the server as a whole
 	// (RFC 9110, section 9.3.7), beside a URL as well.
 	Path string
-	// Query is appended to whatever query URL or Path already has.
+	// Query is appended to whatever query URL or Path already has. Nil appends nothing.
 	Query Values
 	// Encoded leaves URL and Path exactly as given: the caller has already
 	// percent-encoded them. Otherwise unsafe bytes in them are encoded.
@@ -104,9 +104,10 @@ type Request struct {
 	// names a limit that is not on the route is an error.
 	Weights map[string]int64
 	// Key is what the request is about, such as a symbol: limits that are told apart by
-	// keys have a quota for each.
+	// keys have a quota for each, and refuse a request without one. Other limits ignore it.
+	// Empty means none.
 	Key string
-	// Priority decides who leaves first when room is short.
+	// Priority decides who leaves first when room is short: the higher. Zero is Normal.
 	Priority Priority
 
 	// Timeout bounds everything: queues, dialling, retries and the body.

@@ -257,7 +257,7 @@ func (s *Source) LogValue() slog.Value { return slog.StringValue(s.String()) }
 // MarshalJSON writes what String returns.
 func (s *Source) MarshalJSON() ([]byte, error) { return json.Marshal(s.String()) }
 
-// Close closes the reader if it can be.
+// Close closes the reader if it can be. The error is the reader's own.
 func (s *Source) Close() error {
 	if c, ok := s.reader.(io.Closer); ok && s.anew == nil {
 		return c.Close()

@@ -37,7 +37,7 @@ func (l *Ledger) Adjust(now time.Duration, id string, of Parts, delta int64) err
 // that the better; 0 means the present window, not long ago. A number about a window that
 // is over is ignored, and so is one about an instant that no clock shows.
 //
-// The parts tell which instance, as for Adjust.
+// The parts tell which instance, as for Adjust, and the errors are those of Adjust.
 func (l *Ledger) Sync(now time.Duration, id string, of Parts, used int64, windowStart time.Duration) error {
 	m, err := l.meterOf(l.at(now), id, of)
 	if err != nil {

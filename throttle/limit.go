@@ -46,7 +46,7 @@ func (w Window) String() string {
 // Limit is one rule of a server. The zero values of the optional fields mean
 // what their comments say.
 type Limit struct {
-	// ID is what requests and links name the limit by.
+	// ID is what requests and links name the limit by. It must not be empty, nor another's.
 	ID string
 	// Quota is the weight admitted per Per. Zero together with links makes the
 	// limit a route: a name for its links, without a quota of its own. A route has
@@ -62,7 +62,7 @@ type Limit struct {
 	Tariff Tariff
 	// Linked limits are charged with every request, all or nothing. Links of
 	// linked limits are followed; a limit reached on several ways is charged
-	// the sum.
+	// the sum. Nil means none.
 	Linked []Link
 	// By says by which parts of a request the meters of the limit are told apart:
 	// each combination has a quota of its own. A permit without a key is refused by a
@@ -78,11 +78,12 @@ type Limit struct {
 	Burst int64
 	// Tick, for a Leaky limit, says that the server lets the counter fall once
 	// every Tick instead of continuously. One step is kept free for it, because
-	// a counter that falls in steps lies up to one step above the line.
+	// a counter that falls in steps lies up to one step above the line. Zero means that it
+	// falls continuously.
 	Tick time.Duration
 	// Offset shifts the windows of a Fixed limit from the Unix epoch, or from the
 	// beginnings that Location and Months give them: whole days of it by the
-	// calendar, the rest by the clock.
+	// calendar, the rest by the clock. Zero shifts nothing.
 	Offset time.Duration
 	// Location has a Fixed limit whose Per is a number of whole days count by the
 	// days of a place, from midnight to midnight there, whatever its clocks are set
@@ -93,7 +94,7 @@ type Limit struct {
 	// a January, at Location or in UTC; Per is 0 then.
 	Months int
 	// RTTFloor is a round trip that no answer can beat. A Sliding permit comes
-	// back that much earlier. Too large a value breaks the limit.
+	// back that much earlier. Too large a value breaks the limit; 0 assumes nothing.
 	RTTFloor time.Duration
 	// MaxDelay is how long after giving a request up the server may still
 	// receive it; default 10 s. A lost permit is held at least that long. It is
@@ -106,7 +107,7 @@ type Limit struct {
 	// counts where it closes needs none; a proxy in front of it may pass on what
 	// it has read for a moment after it closed.
 	CloseDelay time.Duration
-	// Reserve keeps parts of the quota for urgent requests.
+	// Reserve keeps parts of the quota for urgent requests. Nil keeps none.
 	Reserve []Reserve
 	// Shared says that others spend from the same quota, and which part of it
 	// at first, in (0, 1); Fixed windows only. Room is left for them; how much

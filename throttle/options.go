@@ -53,7 +53,7 @@ type Options struct {
 // free, beyond the u·t that urgent requests are expected to need in the rest t
 // of the window. Without urgent traffic nothing is held back.
 type Pacing struct {
-	// Bulk is the highest priority that counts as bulk work.
+	// Bulk is the highest priority that counts as bulk work; zero is Normal.
 	Bulk Priority
 	// Z is the number of standard deviations kept free: 1 for throughput,
 	// 3 for latency; default 2.

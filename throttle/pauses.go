@@ -343,7 +343,7 @@ func (l *Ledger) pause(now time.Duration, s Scope, until time.Duration) error {
 
 // PauseByHand is Pause on behalf of whoever runs the engine, as snapshots say: the scopes
 // whose pause it makes longer are paused by hand from then on, until an answer makes it
-// longer still.
+// longer still. It fails as Pause does.
 func (l *Ledger) PauseByHand(now time.Duration, s Scope, until time.Duration) error {
 	version := l.pauses.version
 	if err := l.Pause(now, s, until); err != nil || l.pauses.version == version {

@@ -27,7 +27,7 @@ const (
 	// DefaultAccount as a Scope.Account, and DefaultEgress as a Scope.Egress, are those of
 	// requests that name none. Who calls one of his own so shares its pauses.
 	DefaultAccount = "-"
-	DefaultEgress  = "-"
+	DefaultEgress  = "-" // of a Scope or Filter: that of requests which name none
 	// WholeOrigin as a Scope.Name is everything that goes to an origin, with or
 	// without a limit.
 	WholeOrigin = "*"

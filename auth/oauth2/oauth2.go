@@ -154,7 +154,7 @@ func (t *Tokens) Validate() error {
 func (t *Tokens) BodyUnsigned() bool { return true }
 
 // Authenticate sets the Authorization header. It waits for a token if there is
-// none to use, until the call's Deadline at most.
+// none to use, until the call's Deadline at most, and fails if there is none then.
 func (t *Tokens) Authenticate(call *messages.Call, _ auth.Clock) error {
 	token, err := t.token(call.Deadline)
 	if err != nil {

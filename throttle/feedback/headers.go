@@ -18,11 +18,11 @@ const (
 	NoReset ResetForm = iota
 	// DeltaSeconds and DeltaMillis count down to the end of the window.
 	DeltaSeconds
-	DeltaMillis
+	DeltaMillis // the same, in milliseconds
 	// UnixSeconds and UnixMillis are the instant of the end of the window. A number
 	// that is too small for that counts down, in the same unit.
 	UnixSeconds
-	UnixMillis
+	UnixMillis // the same, in milliseconds
 )
 
 // HeaderUsage describes the headers that tell the usage of one limit. Names

@@ -362,7 +362,8 @@ var exchangeIntervals = map[string]time.Duration{
 // exchangeInfo. Each is a Fixed one, named by type and window, as in
 // "REQUEST_WEIGHT_1M" or "ORDERS_10S". ORDERS are counted by account, and are a scope
 // "account" of their own; everything else is scope "address". Add the routes that link to them. What
-// stands behind the rateLimits is not read.
+// stands behind the rateLimits is not read. The error says what in the document has another
+// shape.
 func ReadExchangeInfo(r io.Reader) ([]throttle.Limit, error) {
 	found, err := findRateLimits(r)
 	if err != nil {

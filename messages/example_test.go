@@ -1,0 +1,35 @@
+package messages_test
+
+import (
+	"fmt"
+
+	"github.com/sluice-engine/sluice/messages"
+)
+
+// The lines of an answer's header are searched, not indexed.
+func ExampleHeader() {
+	header := messages.NewHeader("Content-Type: application/json\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\n")
+	fmt.Println(header.Get("content-type"), header.Values("Set-Cookie"))
+	for name, value := range header.Without("Set-Cookie").All() {
+		fmt.Println(name, value)
+	}
+	// Output:
+	// application/json [a=1 b=2]
+	// Content-Type application/json
+}
+
+// Values are written by one formatter, in a query, in a form, and where they are signed.
+func ExampleValues() {
+	text, err := messages.Values{"symbol": "BTCUSDT", "price": 0.1, "ids": []int{1, 2}, "unset": nil}.Encoded()
+	fmt.Println(text, err)
+	// Output: ids=1&ids=2&price=0.1&symbol=BTCUSDT <nil>
+}
+
+// A request prints without its query, header and body.
+func ExampleRequest() {
+	fmt.Println(&messages.Request{Method: "POST", Path: "/order", Query: messages.Values{"secret": "s"}})
+	fmt.Println((&messages.Request{Method: "POST"}).IsIdempotent())
+	// Output:
+	// POST /order
+	// false
+}

@@ -36,6 +36,8 @@ type Config struct {
 	Clock  clock.Config
 	Trust  time.Duration // how far from the local clock Sample's times are believed at once; zero means clock.DefaultTrust
 
+	Observers *request.Observers // who is told of requests; nil for nobody
+
 	Halts *throttle.Halts // what is halted, for whoever looks at it outside; nil has Start make one
 
 	Dial   pool.Dial
@@ -151,7 +153,7 @@ func (s *System) requestNeeds() request.Needs {
 		Supervisor: s.supervisor, Throttler: s.throttler, Timesync: s.timesyncOrNobody(),
 		Enter: s.enterPool, Held: s.newThrottler.Held, Gated: s.newThrottler.Gated, Outdated: s.newThrottler.Outdated, Tariffs: s.newThrottler.Tariffs,
 		Clock: s.signers, TimeKnown: s.clock.Known,
-		Halts: s.config.Halts, Slots: s.config.Slots, Closing: s.closing, Logger: s.config.Logger,
+		Observers: s.config.Observers, Halts: s.config.Halts, Slots: s.config.Slots, Closing: s.closing, Logger: s.config.Logger,
 	}
 }
 
@@ -262,6 +264,9 @@ func (s *System) SetCookies(u *url.URL, cookies []*http.Cookie, newJar func() ht
 
 // Epoch is instant zero of the ledger's clock.
 func (s *System) Epoch() time.Time { return s.epoch }
+
+// Now is an instant on the ledger's clock.
+func (s *System) Now() time.Duration { return time.Since(s.epoch) }
 
 // Warm is WarmEgress by the default one.
 func (s *System) Warm(ctx context.Context, rawURL string, n int) error {

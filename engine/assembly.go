@@ -35,7 +35,7 @@ func (p *plan) system(e *Engine) actors.Config {
 	var egress map[string]pool.Dial
 	egress, e.ending.disconnect, e.ending.unlinger = ways(dialer, p.dialers())
 	parts := actors.Config{
-		Request: p.request(), Halts: &e.halts,
+		Request: p.request(), Observers: e.observers, Halts: &e.halts,
 		Ledger: p.ledger, Limits: p.Limits, Throttle: p.Throttle,
 		Dial: dialer.DialAny, Egress: egress, Pool: p.pool(), MaxIdleTotal: p.Connections.MaxIdleTotal, ConnectLimit: p.Connections.LimitID,
 		PermitReturned: e.permits.held.leave, TracePermits: p.TracePermits,

@@ -90,6 +90,9 @@ type Config struct {
 	// answer, each in the order listed. Nil means none.
 	PreProcessors  []PreProcessor
 	PostProcessors []PostProcessor
+	// Observers are told what becomes of requests, each in the order listed; see Observer.
+	// Nil means that nobody is, and then a request costs nothing more.
+	Observers []Observer
 	// Cookies keeps cookies between requests. Nil keeps none until
 	// Engine.UpdateCookies makes a jar.
 	Cookies http.CookieJar

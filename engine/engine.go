@@ -43,9 +43,10 @@ type Engine struct {
 	baseOrigin     string                          // as a URL; empty without a base URL
 	scribe         *scribe.Scribe                  // writes what the actors log
 	ending         ending
-	halts          throttle.Halts   // what is halted
-	foreign        foreign          // origins that Resign has warned of
-	journal        *journal.Journal // nil without a Config.Memory
+	observers      *request.Observers // who is told of requests; nil for nobody
+	halts          throttle.Halts     // what is halted
+	foreign        foreign            // origins that Resign has warned of
+	journal        *journal.Journal   // nil without a Config.Memory
 }
 
 // New checks the whole configuration, reports every mistake in one error, and
@@ -68,6 +69,7 @@ func New(config Config) (*Engine, error) {
 		scribe:         scribe.New(p.Logger),
 		ending:         ending{ended: make(chan struct{})},
 	}
+	e.observers = request.NewObservers(p.Observers, e.scribe.Logger())
 	if p.base.Host != "" {
 		e.baseOrigin = p.base.Origin.String()
 	}
@@ -103,6 +105,9 @@ func (e *Engine) carry(ctx context.Context, req *Request, terms *request.Terms) 
 		return nil, nil, messages.NewError(req, Admitting, err)
 	}
 	terms.LimitID = e.defaultLimit()
+	if e.observers != nil && terms.Told == 0 {
+		return e.observed(ctx, req, terms) // which comes back here
+	}
 	if e.halts.Any() {
 		if err := e.refuseHalted(req, terms.LimitID); err != nil {
 			return nil, nil, messages.NewError(req, Admitting, err)
@@ -169,29 +174,41 @@ func (e *Engine) defaultLimit() string {
 // deadline is the earlier of the context's and the request's, or charge's, own; zero means
 // none.
 func (e *Engine) deadline(ctx context.Context, timeout time.Duration) time.Time {
+	deadline, _ := e.deadlineAt(ctx, timeout)
+	return deadline
+}
+
+// deadlineAt returns besides what the clock said, if there was a reason to look at it;
+// otherwise zero.
+func (e *Engine) deadlineAt(ctx context.Context, timeout time.Duration) (deadline, now time.Time) {
 	timeout = cmp.Or(timeout, e.timeout)
 	deadline, ok := ctx.Deadline()
 	if timeout <= 0 { // below zero the request wants none, whatever the engine's
-		return deadline
+		return deadline, now
 	}
-	if own := time.Now().Add(timeout); !ok || own.Before(deadline) {
-		return own
+	now = time.Now()
+	if own := now.Add(timeout); !ok || own.Before(deadline) {
+		return own, now
 	}
-	return deadline
+	return deadline, now
 }
 
 // admit finds out by when a request must have ended, and takes a credit for it. The
 // context's methods may be the caller's own code, which panics.
 func (e *Engine) admit(ctx context.Context, req *Request, terms *request.Terms) (err error) {
 	panicked := wire.Guard(Admitting, func() {
-		terms.Deadline = e.deadline(ctx, req.Timeout)
-		err = e.enter(ctx, req, terms.Deadline)
+		var now time.Time
+		terms.Deadline, now = e.deadlineAt(ctx, req.Timeout)
+		if terms.Begun == 0 && !now.IsZero() {
+			terms.Begun = now.Sub(e.system.Epoch())
+		}
+		err = e.enter(ctx, req, terms)
 	})
 	return cmp.Or(panicked, err)
 }
 
 // enter takes a credit, or waits for one until the context or the deadline ends.
-func (e *Engine) enter(ctx context.Context, req *Request, deadline time.Time) error {
+func (e *Engine) enter(ctx context.Context, req *Request, terms *request.Terms) error {
 	if ctx.Err() != nil {
 		return messages.ContextError(ctx)
 	}
@@ -200,10 +217,14 @@ func (e *Engine) enter(ctx context.Context, req *Request, deadline time.Time) er
 	if err := e.admission.take(); err != ErrOverloaded {
 		return err
 	}
+	if terms.Begun == 0 {
+		terms.Begun = e.system.Now()
+	}
+	terms.Waited = true
 	ctx = wire.Contain(ctx) // what waits is in a queue, and is to leave it
-	if !deadline.IsZero() {
+	if !terms.Deadline.IsZero() {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithDeadline(ctx, deadline)
+		ctx, cancel = context.WithDeadline(ctx, terms.Deadline)
 		defer cancel()
 	}
 	return e.admission.enter(ctx, &applicant{

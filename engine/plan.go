@@ -134,6 +134,7 @@ func (p *plan) copyWhatIsShared() {
 	p.Retry.Statuses = slices.Clone(p.Retry.Statuses)
 	p.PreProcessors = slices.Clone(p.PreProcessors)
 	p.PostProcessors = slices.Clone(p.PostProcessors)
+	p.Observers = slices.Clone(p.Observers)
 	p.Responses.Codings = slices.Clone(p.Responses.Codings)
 	p.Dial.ProxyConnectHeader = p.Dial.ProxyConnectHeader.Clone()
 	p.Dial.TLS, p.Dial.ProxyTLS = p.Dial.TLS.Clone(), p.Dial.ProxyTLS.Clone()
@@ -246,7 +247,13 @@ func (p *plan) readTime() {
 	p.Clock.Trust = number(p, "Clock.Trust", p.Clock.Trust, clock.DefaultTrust)
 }
 
+// mostObservers is more than anybody has.
+const mostObservers = 1000
+
 func (p *plan) readProcessors() {
+	if n := len(p.Observers); n > mostObservers {
+		p.complain("Observers are %d, and may be %d at most", n, mostObservers)
+	}
 	for i, processor := range p.PreProcessors {
 		if processor == nil {
 			p.complain("PreProcessors[%d] is nil", i)

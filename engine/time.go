@@ -156,7 +156,12 @@ func missing(document []byte, field string) error {
 // strangers.
 func (e *Engine) ask(ctx context.Context, req *Request) (*Response, error) {
 	terms := &request.Terms{Deadline: e.deadline(ctx, req.Timeout), LimitID: e.defaultLimit(), Stranger: len(e.homes) == 0, Errand: true}
-	response, _, err := e.system.Carry(ctx, req, terms)
+	ctx = context.WithValue(ctx, errandKey{}, true)
+	carry := e.system.Carry
+	if e.observers != nil {
+		carry = e.observed
+	}
+	response, _, err := carry(ctx, req, terms)
 	return response, err
 }
 

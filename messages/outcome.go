@@ -122,3 +122,11 @@ func judgeAnswer(a *Answer) Outcome {
 	}
 	return Unknown // 5xx, a redirect, or a success that is not what was expected
 }
+
+// Outcome is what OutcomeOf says of the response's Err: Done below 400.
+func (r *Response) Outcome() Outcome {
+	if r.StatusCode < 400 {
+		return Done
+	}
+	return judgeAnswer(&Answer{StatusCode: r.StatusCode, Sent: r.Sent.Worst(SentYes)})
+}

@@ -162,6 +162,8 @@ type Response struct {
 	BodySpent bool
 	// SentAt and AnsweredAt bracket the exchange that brought this answer.
 	SentAt, AnsweredAt time.Time
+	// Timing is where the time went from the beginning of the request to this answer.
+	Timing Timing
 
 	Body []byte
 	// Stream is the body instead, if Request.Stream asked for that. It holds a

@@ -198,7 +198,7 @@ func (c *Core) popIdle(now time.Duration) *ticket.Lease {
 // caller has left, or to nobody.
 func (c *Core) lend(now time.Duration, l *ticket.Lease, t *ticket.Ticket) {
 	for ; t != nil; t = c.nextWaiter(now) {
-		if t.Grant(l) {
+		if t.Grant(now, l) {
 			c.moved = now
 			return
 		}

@@ -28,12 +28,15 @@ type attempt struct {
 	turn   <-chan struct{} // in the lane of an ordered authenticator; nil without one
 
 	pause  time.Duration // that the answer asked for, as its reader understood it
+	began  time.Duration // when its exchange began, as far as is known without a look at the clock
+	ended  time.Duration // when it failed; zero if it did not
+	reused bool          // its connection has been used before, or is shared
 	paused bool          // the throttler was told of a refusal, and pauses by itself
 }
 
 // take makes the lease and the permit that a ticket brought the attempt's own.
 func (a *attempt) take(t *ticket.Ticket) {
-	a.lease, a.permit = t.Lease, t.Limited
+	a.lease, a.permit, a.began = t.Lease, t.Limited, t.At
 	// A ticket rests in its slot, or with the throttler, and would pin there what it
 	// holds of the connection and of the caller.
 	t.Lease, t.Trace, t.Values = nil, nil, nil
@@ -52,18 +55,36 @@ func (a *attempt) charged() *throttle.Charged {
 func (a *attempt) sign() error {
 	a.stage = messages.Signing
 	a.trace.leased(a.lease, a.now)
-	err := a.takeSigner()
-	if err == nil {
-		err = a.halted() // before a nonce is spent
-	}
-	if err == nil {
-		err = a.authenticate()
-	}
+	err := a.timeSigning()
 	if err != nil {
 		a.permit = a.withdraw()
 		a.settle(throttle.NeverSent)
 	}
 	return err
+}
+
+// timeSigning is makeReady, with a look at the clock before and after it if there is
+// somebody who signs.
+func (a *attempt) timeSigning() error {
+	if !a.identified() {
+		return a.makeReady()
+	}
+	began := a.now()
+	err := a.makeReady()
+	a.began = a.now()
+	a.timing.Signed += a.began - began
+	return err
+}
+
+// makeReady has the attempt signed in its turn.
+func (a *attempt) makeReady() error {
+	if err := a.takeSigner(); err != nil {
+		return err
+	}
+	if err := a.halted(); err != nil { // before a nonce is spent
+		return err
+	}
+	return a.authenticate()
 }
 
 // withdraw gives back turn and connection, of which not one byte was written, and
@@ -139,14 +160,22 @@ func (r *slot) outdated() bool {
 func (a *attempt) exchange() (*messages.Response, messages.Sent, error) {
 	a.stage, a.fate = messages.Exchanging, throttle.Lost
 	a.fresh = a.lease.Fresh()
+	if a.observed {
+		a.began, a.reused = a.now(), reused(a.lease)
+	}
 	a.lease.Uses++
 	response, sent, err := a.lease.Conn.Exchange(a.toSend, a.deadline)
 	intact, late := a.watch.end()
+	if response != nil {
+		a.timing.FirstByte += response.Timing.FirstByte
+		a.timing.Body += response.Timing.Body
+	}
 	if err == nil && response.Stream != nil {
 		return a.keepStream(response, intact, late)
 	}
 	if err != nil {
 		a.lease.UsedAt = a.now()
+		a.timeFailure(response)
 		err = a.reason(err, intact, late)
 	} else {
 		a.lease.UsedAt = response.AnsweredAt.Sub(a.needs.Epoch)

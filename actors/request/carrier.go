@@ -82,6 +82,8 @@ type Needs struct {
 	Clock     auth.Clock
 	TimeKnown func() bool
 
+	Observers *Observers // who is told of requests; nil for nobody
+
 	Halts   *throttle.Halts // what is halted; nil for nothing
 	Slots   int             // how many actors live again at most; zero means as many as there are lives at once
 	Closing <-chan struct{} // closed when nobody is to wait any longer

@@ -13,7 +13,7 @@ import (
 // failure says which request ended, where, and what it waited for.
 func (r *slot) failure(err error) *messages.Error {
 	e := messages.NewError(r.caller, r.stage, r.withSpentBody(r.withCap(err)))
-	e.Attempts, e.Sent, e.Waited = r.tried, r.sent, r.waited
+	e.Attempts, e.Sent, e.Waited = r.tried, r.sent, r.timing.Queued+r.timing.Leased
 	if e.Sent == messages.SentMaybe && errors.Is(err, messages.ErrUnprocessed) {
 		e.Err = &lastUnprocessed{e.Err}
 	}

@@ -35,6 +35,7 @@ type life struct {
 	// attempt be made.
 	lastAnswer *messages.Response
 
+	observed bool    // observers were told of its beginning, and are of the rest
 	asking   int     // answers still to come from supervisor or timesync
 	stream   *Stream // the response's, until the caller has it
 	lent     *Stream // the same, from then on
@@ -48,8 +49,9 @@ type life struct {
 
 // under is the context of a life.
 type under struct {
-	ctx context.Context // the caller's, for code that is the caller's too
-	own wire.Contained  // the same, for the engine's; it may not outlive the life
+	from context.Context // the caller's own, with which the request ends
+	ctx  context.Context // the same, or what observers made of it: its values, for code that is the caller's too
+	own  wire.Contained  // both, for the engine's code; it may not outlive the life
 }
 
 // tally is what a life counts.
@@ -64,8 +66,8 @@ type tally struct {
 	redirects int           // redirects followed
 	resampled bool          // a timestamp was refused, and the clock looked at again
 	renewed   bool          // credentials were refused, and others taken
-	waited    time.Duration // for permits and connections, over all attempts
-	parked    time.Duration // Turn.Parked when that was last added to waited
+	untold    bool          // slot.lastTry is
+	clocks
 }
 
 // Terms are what the engine says of a request, beside what its caller does.
@@ -82,11 +84,21 @@ type Terms struct {
 	// Errand says that the engine sends it for itself, to learn the time by which
 	// others are signed: no halt selects it.
 	Errand bool
-	// Rehearsed is written instead of a request that is sent; nil sends it.
-	Rehearsed *Rehearsed
 	// ReaderAsHTTP says that a body's reader may have nothing to read, and that its
 	// caller knows by himself that it is read once.
 	ReaderAsHTTP bool
+	// Waited says that it has waited for its credit.
+	Waited bool
+	// Carried says that its life has begun, which tells of its end. The carrier sets it.
+	Carried bool
+	// Told is of how many observers Begin was called. They set it, and Values.
+	Told uint16
+	// Values is what they have made of the caller's context.
+	Values context.Context
+	// Begun is when the request began, on the ledger's clock; zero means now.
+	Begun time.Duration
+	// Rehearsed is written instead of a request that is sent; nil sends it.
+	Rehearsed *Rehearsed
 }
 
 // lifeBegins carries a life to its actor; Carry has laid it into the slot.
@@ -96,12 +108,11 @@ type lifeBegins struct{ *life }
 // returns the stream that the answer came with as well.
 func (c *Carrier) Carry(ctx context.Context, asked *messages.Request, terms *Terms) (*messages.Response, *Stream, error) {
 	r := c.slot()
-	r.ctx, r.caller, r.asked, r.deadline = ctx, asked, asked, terms.Deadline
-	r.terms = *terms
 	if err := r.spawn(); err != nil {
 		c.slots.drop(r)
 		return nil, nil, messages.NewError(asked, messages.Admitting, err)
 	}
+	r.begin(ctx, asked, terms)
 	// Deferred, because the caller's own code runs in there, and may end this
 	// goroutine with runtime.Goexit: what it held comes back nevertheless.
 	defer c.release(r)
@@ -115,6 +126,22 @@ func (c *Carrier) Carry(ctx context.Context, asked *messages.Request, terms *Ter
 	return r.response, r.lent, r.err
 }
 
+// begin is the first that a life knows. From here on it is release that ends it.
+func (r *slot) begin(ctx context.Context, asked *messages.Request, terms *Terms) {
+	switch {
+	case terms.Waited:
+		r.timing.Admitted = r.now() - terms.Begun
+	case terms.Begun == 0:
+		terms.Begun = r.now()
+	}
+	r.from, r.ctx, r.caller, r.asked, r.deadline = ctx, ctx, asked, asked, terms.Deadline
+	terms.Carried = true
+	if terms.Told > 0 {
+		r.observed, r.ctx = true, terms.Values
+	}
+	r.terms = *terms
+}
+
 // closingFor is what a request must watch to learn that the engine closes. One in
 // a slot of the list is told, if the engine closes from now on: an earlier life
 // may have had the slot's message.
@@ -125,9 +152,20 @@ func (c *Carrier) closingFor(r *slot) <-chan struct{} {
 	return c.needs.Closing
 }
 
-// release recycles a slot that nobody holds any more; any other is stopped and
-// left to the collector, with a name that is never used again.
+// release ends a life, once: observers hear of it, and its slot is recycled. What they do
+// may end this goroutine.
 func (c *Carrier) release(r *slot) {
+	if r.observed {
+		defer c.recycle(r)
+		r.tellEnd()
+		return
+	}
+	c.recycle(r)
+}
+
+// recycle has a slot rest that nobody holds any more; any other is stopped and
+// left to the collector, with a name that is never used again.
+func (c *Carrier) recycle(r *slot) {
 	if r.own.Failure() != nil {
 		r.tellContext()
 	}
@@ -146,7 +184,7 @@ func (c *Carrier) release(r *slot) {
 // value may be a secret.
 func (r *slot) tellContext() {
 	r.needs.Logger.Warn("a method of the caller's context panicked, and was taken for one that says nothing",
-		"context", fmt.Sprintf("%T", r.ctx))
+		"context", fmt.Sprintf("%T", r.from))
 }
 
 // keptTarget is up to how long the URL of a target may be that a slot remembers.

@@ -77,7 +77,7 @@ func (r *slot) answerPanic() {
 func (r *slot) prepare() bool {
 	r.stage, r.state = messages.Preparing, (*slot).preparing
 	r.WakeAt = r.deadline
-	r.own.Hold(r.ctx)
+	r.own.HoldWith(r.from, r.ctx)
 	r.trace = traceOf(&r.own)
 	if err := cmp.Or(r.build(), r.late(), r.halted()); err != nil {
 		r.fail(err)
@@ -90,12 +90,19 @@ func (r *slot) prepare() bool {
 func (r *slot) preparing(message any) {
 	switch m := message.(type) {
 	case protocol.PoolOpened:
+		r.timing.Leased += r.sinceParked()
 		r.asking--
 		r.proceed(m.Err)
 	case protocol.TimeReady:
+		r.timing.Signed += r.sinceParked()
 		r.asking--
 		r.proceed(m.Err)
 	default:
+		if r.pool == nil {
+			r.timing.Leased += r.sinceParked()
+		} else {
+			r.timing.Signed += r.sinceParked()
+		}
 		r.interrupted(m)
 	}
 }
@@ -143,7 +150,6 @@ func (r *slot) enterWaiting() {
 	r.WakeAt = r.deadline
 	r.trace.waits(r.call.Origin)
 	r.attempt = attempt{slot: r}
-	r.parked = r.Parked
 	t := r.openTicket()
 	if !t.Limited {
 		r.enterLeasing()
@@ -162,6 +168,7 @@ func (r *slot) enterWaiting() {
 	}
 	// This runs throttler and pool, if they are idle: the answer may lie in the
 	// mailbox before Tell returns.
+	r.waits = true
 	r.needs.Throttler.Tell(ticket.AcquirePermit{Ticket: t})
 }
 
@@ -171,6 +178,7 @@ func (r *slot) enterWaiting() {
 func (r *slot) enterLeasing() {
 	r.stage, r.state = messages.Leasing, (*slot).waiting
 	r.WakeAt = r.deadline
+	r.waits = true
 	if r.isClosing() {
 		r.attempt.settle(throttle.NeverSent)
 		r.fail(messages.ErrClosed)
@@ -180,20 +188,24 @@ func (r *slot) enterLeasing() {
 }
 
 func (r *slot) waiting(message any) {
-	r.waited, r.parked = r.waited+r.Parked-r.parked, r.Parked
+	r.wait += r.sinceParked()
 	switch m := message.(type) {
 	case ticket.LeaseGranted:
+		queued := m.Queued
 		r.attempt.take(m.Ticket)
+		r.endWait(queued, nil)
 		r.tryOnce()
 	case ticket.TicketRefused:
 		r.stage = m.Stage
+		queued, refused := m.Queued, m.Refused                      // before the ticket is somebody else's
 		r.attempt.permit = m.Stage == messages.Leasing && m.Limited // granted, and of no use now
 		r.attempt.settle(throttle.NeverSent)
-		if r.weighedByOthers(m.Refused) {
+		r.endWait(queued, r.refused(refused))
+		if r.weighedByOthers(refused) {
 			r.again()
 			return
 		}
-		r.decide(nil, messages.SentNo, r.refused(m.Refused))
+		r.decide(nil, messages.SentNo, r.refused(refused))
 	case mailbox.WakeDue:
 		r.expire(m, context.DeadlineExceeded)
 	case mailbox.ContextDone:
@@ -277,6 +289,14 @@ func (r *slot) tryOnce() {
 	if refused && r.needs.Timesync == nil {
 		r.tellNoTime()
 	}
+	if r.observed {
+		r.noteAttempt(response, sent, err)
+	}
+	r.follow(response, sent, err, refused)
+}
+
+// follow decides what an exchange is followed by. refused says that its timestamp was.
+func (r *slot) follow(response *messages.Response, sent messages.Sent, err error, refused bool) {
 	switch {
 	case err != nil:
 		r.decide(response, sent, err)
@@ -307,12 +327,14 @@ func (r *slot) recall() {
 	r.stage, r.state = messages.Throttled, (*slot).waiting
 	r.trace.waits(r.call.Origin)
 	r.attempt = attempt{slot: r}
+	r.waits = true
 	r.reopenTicket()
 	r.needs.Throttler.Tell(ticket.RequeuePermit{Ticket: r.ticket})
 }
 
 // again begins another attempt.
 func (r *slot) again() {
+	r.tellAttempt(true)
 	r.renewTicket()
 	r.enterWaiting()
 }
@@ -322,6 +344,7 @@ func (r *slot) again() {
 // enterResampling waits for a new look at the server's clock, and then repeats
 // a request whose timestamp was refused, once: the server did not execute it.
 func (r *slot) enterResampling(refusal *messages.Response) {
+	r.tellAttempt(true)
 	r.stage, r.state = messages.Pausing, (*slot).resampling
 	r.WakeAt = r.deadline
 	r.resampled = true
@@ -331,6 +354,7 @@ func (r *slot) enterResampling(refusal *messages.Response) {
 }
 
 func (r *slot) resampling(message any) {
+	r.timing.Paused += r.sinceParked()
 	ready, ok := message.(protocol.TimeReady)
 	if !ok {
 		r.interrupted(message)
@@ -377,6 +401,7 @@ func (r *slot) next(sent messages.Sent, err error) (pause time.Duration, again b
 
 // enterPausing waits for the instant of the next attempt. why is for the log.
 func (r *slot) enterPausing(until time.Time, why any) {
+	r.tellAttempt(true)
 	r.stage, r.state = messages.Pausing, (*slot).pausing
 	r.WakeAt = until
 	place := r.failure(nil)
@@ -385,6 +410,7 @@ func (r *slot) enterPausing(until time.Time, why any) {
 }
 
 func (r *slot) pausing(message any) {
+	r.timing.Paused += r.sinceParked()
 	if _, ok := message.(mailbox.WakeDue); !ok {
 		r.interrupted(message)
 		return
@@ -396,8 +422,12 @@ func (r *slot) pausing(message any) {
 // ---- finishing: post-processors, the required content type, the answer ----
 
 func (r *slot) enterFinishing(response *messages.Response) {
+	r.tellAttempt(false)
+	// Its answer has only just come, and nothing that takes its time follows.
+	at := r.stage == messages.Exchanging && !r.observed && len(r.needs.Plan.PostProcessors) == 0
 	r.stage = messages.Finishing
 	r.label(response)
+	response.Timing = r.timing
 	if r.asked.Stream && response.Stream == nil {
 		response.Stream = http.NoBody
 	}
@@ -408,6 +438,7 @@ func (r *slot) enterFinishing(response *messages.Response) {
 		r.fail(err)
 		return
 	}
+	response.Timing.Total = r.total(response, at)
 	r.response, r.lent, r.stream = response, r.stream, nil
 	r.Finished = true
 }
@@ -418,6 +449,10 @@ func (r *slot) fail(err error) {
 	if r.Finished {
 		return
 	}
+	if r.waits { // and nobody has answered the ticket
+		r.leaveWait(err)
+	}
+	r.tellAttempt(false)
 	if last := r.lastAnswer; last != nil {
 		r.lastAnswer = nil
 		if r.leftNoRoom(err) {

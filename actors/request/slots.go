@@ -31,14 +31,15 @@ type slot struct {
 	// Everything below belongs to whoever has the slot: its life, or the shard that it
 	// rests in, and then that shard's lock guards it.
 
-	watch  watch
-	lives  int            // counted for the retry budget, in batches
-	target target         // of the last life
-	pool   protocol.Door  // entered; nil if it is in none
-	ticket *ticket.Ticket // the next attempt's
-	spare  *ticket.Ticket // one before it, which the throttler may not have let go of
-	first  ticket.Ticket  // one of the two
-	signed *messages.Call // the blueprint's call with the present attempt's credentials; empty between two lives, nil before the first that is signed
+	watch   watch
+	lives   int                 // counted for the retry budget, in batches
+	target  target              // of the last life
+	pool    protocol.Door       // entered; nil if it is in none
+	ticket  *ticket.Ticket      // the next attempt's
+	spare   *ticket.Ticket      // one before it, which the throttler may not have let go of
+	first   ticket.Ticket       // one of the two
+	lastTry *messages.Attempted // what observers are to be told of the last attempt; nil before the first that is observed
+	signed  *messages.Call      // the blueprint's call with the present attempt's credentials; empty between two lives, nil before the first that is signed
 
 	life
 }

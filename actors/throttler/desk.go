@@ -95,7 +95,7 @@ func NewDesk(ledger *throttle.Ledger, limits []throttle.Limit, options throttle.
 
 // Acquire queues a ticket, or sends it on at once.
 func (d *Desk) Acquire(now time.Duration, t *ticket.Ticket) {
-	t.Passed = false
+	t.Passed, t.QueuedAt = false, now
 	d.tickets.add(t) // first: whoever is not in the book has been answered
 	d.ask(now, t)
 }
@@ -111,11 +111,11 @@ func (d *Desk) ask(now time.Duration, t *ticket.Ticket) {
 // told the time then; otherwise it is answered.
 func (d *Desk) mayAsk(now time.Duration, t *ticket.Ticket) bool {
 	if d.closed { // perhaps it failed while it closed
-		d.dismiss(t, messages.ErrClosed)
+		d.dismiss(now, t, messages.ErrClosed)
 		return false
 	}
 	if err := d.halted(t); err != nil {
-		d.dismiss(t, err)
+		d.dismiss(now, t, err)
 		return false
 	}
 	d.readClock(now)
@@ -127,9 +127,9 @@ func (d *Desk) mayAsk(now time.Duration, t *ticket.Ticket) bool {
 func (d *Desk) proceed(now time.Duration, t *ticket.Ticket, err error) {
 	switch {
 	case err != nil:
-		d.dismiss(t, err)
+		d.dismiss(now, t, err)
 	case t.Permit.State() == throttle.Granted:
-		d.pass(t)
+		d.pass(now, t)
 	}
 	if d.ledger.Len() > 0 {
 		d.grant(now) // it may be ahead of others who now keep room for it, and a clock just read may let others go
@@ -189,7 +189,8 @@ func (d *Desk) isBrief(now time.Duration, hold throttle.Hold) bool {
 
 // pass hands a granted ticket straight on: the request is woken once, with
 // permit and connection.
-func (d *Desk) pass(t *ticket.Ticket) {
+func (d *Desk) pass(now time.Duration, t *ticket.Ticket) {
+	t.Queued += now - t.QueuedAt
 	t.Charged = t.Permit.Charged()
 	t.Passed = true // before the pool has it: a caller who leaves is followed there
 	if d.after == nil {
@@ -213,8 +214,9 @@ func (d *Desk) toPool(t *ticket.Ticket, word any) {
 
 // dismiss takes a ticket out of the book, and answers it. Its caller may have
 // left, and then nobody is told, as it reports.
-func (d *Desk) dismiss(t *ticket.Ticket, err error) (told bool) {
+func (d *Desk) dismiss(now time.Duration, t *ticket.Ticket, err error) (told bool) {
 	d.tickets.remove(t)
+	t.Queued += now - t.QueuedAt
 	return t.Refuse(messages.Throttled, err)
 }
 
@@ -230,18 +232,18 @@ func (d *Desk) Park(now time.Duration, t *ticket.Ticket) {
 // Requeue takes a permit back, unless it is parked, and queues the ticket with
 // the rank it had.
 func (d *Desk) Requeue(now time.Duration, t *ticket.Ticket) {
-	t.Passed = false
+	t.Passed, t.QueuedAt = false, now
 	if t.Place == 0 { // its limit was gone from the table when the desk failed
 		d.tickets.add(t)
 	}
 	if d.closed {
 		d.ledger.Settle(now, &t.Permit, throttle.Outcome{Fate: throttle.NeverSent})
-		d.dismiss(t, messages.ErrClosed)
+		d.dismiss(now, t, messages.ErrClosed)
 		return
 	}
 	if err := d.halted(t); err != nil {
 		d.ledger.Park(now, &t.Permit)
-		d.dismiss(t, err)
+		d.dismiss(now, t, err)
 		d.grant(now) // who waited for what it held may fit
 		return
 	}
@@ -329,7 +331,7 @@ func (d *Desk) Expire(now time.Duration, t *ticket.Ticket) {
 		d.toPool(t, ticket.ExpireLease{Ticket: t})
 	case t.Permit.State() == throttle.Queued:
 		err := d.ledger.Expire(now, &t.Permit)
-		d.dismiss(t, err)
+		d.dismiss(now, t, err)
 		d.grant(now)
 	}
 }
@@ -350,10 +352,10 @@ func (d *Desk) grant(now time.Duration) {
 	for p := d.ledger.Next(now); p != nil; p = d.ledger.Next(now) {
 		t := p.Owner.(*ticket.Ticket)
 		if p.State() == throttle.Granted {
-			d.pass(t)
+			d.pass(now, t)
 			continue
 		}
-		d.dismiss(t, p.Err())
+		d.dismiss(now, t, p.Err())
 	}
 	d.arm()
 	d.post(now)
@@ -477,7 +479,7 @@ func (d *Desk) Close(now time.Duration) {
 	for _, t := range d.tickets.inOrder() {
 		if t.Permit.State() == throttle.Queued {
 			d.ledger.Cancel(now, &t.Permit)
-			d.dismiss(t, messages.ErrClosed)
+			d.dismiss(now, t, messages.ErrClosed)
 		}
 	}
 }

@@ -459,7 +459,7 @@ func (w *world) anyOf(so func(*caller) bool) *caller {
 
 func (w *world) aPoolAnswers() {
 	if c := w.anyOf(func(c *caller) bool { return c.passed && !c.parked && !c.held && !c.left }); c != nil {
-		require.True(w, c.Grant(nil))
+		require.True(w, c.Grant(0, nil))
 		c.held = true
 	}
 }

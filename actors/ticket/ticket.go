@@ -62,6 +62,8 @@ type ForThrottler struct {
 	Serial uint64 // in which order tickets came
 	Passed bool   // handed on to the pool
 
+	QueuedAt time.Duration // when it was last queued
+
 	// Charged is what the permit was charged in when it was handed on. The request
 	// reads it, for the permit itself is the ledger's.
 	Charged throttle.Charged
@@ -72,6 +74,11 @@ type Answered struct {
 	Lease   *Lease         // with LeaseGranted
 	Refused error          // with TicketRefused
 	Stage   messages.Stage // where it was refused
+
+	// Queued is how long it was with the throttler, by the throttler's own instants: the
+	// request tells by it which part of its wait was for a permit.
+	Queued time.Duration
+	At     time.Duration // when the pool granted it, with LeaseGranted
 
 	// Limited is the request's remark that the throttler has to grant the
 	// ticket, and to be given it back: the pool reads it when the caller left.
@@ -95,7 +102,10 @@ const (
 
 // Reopen makes a ticket wait again, for its first use or for another lease
 // under the same permit. Only the holder may call it.
-func (t *Ticket) Reopen() { t.state.Store(waiting) }
+func (t *Ticket) Reopen() {
+	t.Queued = 0
+	t.state.Store(waiting)
+}
 
 // Answer decides that the waiting ticket is granted or refused; false means
 // that the caller left before.
@@ -114,11 +124,11 @@ func (t *Ticket) Left() bool { return t.state.Load() == cancelled }
 // Closed reports whether the ticket is settled, and so may be used anew.
 func (t *Ticket) Closed() bool { return t.state.Load() == settled }
 
-// Grant answers the ticket with a lease. False means that the caller has left,
+// Grant answers the ticket with a lease, at an instant. False means that the caller has left,
 // and nobody was told.
-func (t *Ticket) Grant(l *Lease) bool {
+func (t *Ticket) Grant(now time.Duration, l *Lease) bool {
 	owner := t.Owner // once answered, the ticket is the request's, which may use it anew
-	t.Lease = l
+	t.Lease, t.At = l, now
 	if !t.Answer() {
 		return false
 	}

@@ -55,8 +55,8 @@ func NewConn(s *Socket, l Limits) *Conn {
 
 // Exchange writes the request and reads the response: StatusCode, Header, Body,
 // the protocol's version, SentAt and AnsweredAt, the instants before the first
-// byte was written and after the last was read. The rest is the caller's to fill
-// in. A deadline of zero means none. The response owns its memory; call is not
+// byte was written and after the last was read, and of Timing FirstByte and Body, which lie
+// between them. The rest is the caller's to fill in. A deadline of zero means none. The response owns its memory; call is not
 // kept.
 //
 // With Call.Stream the exchange goes on behind the head: the response has a

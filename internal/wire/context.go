@@ -16,19 +16,23 @@ import (
 // All methods are safe for concurrent use, if the context's are.
 type Contained struct {
 	of     context.Context
+	values context.Context // where values are looked up; mostly the same
 	done   <-chan struct{}
 	failed atomic.Pointer[error]
 }
 
 // Contain calls ctx.Done, where a panic is the caller's own to hear of.
-func Contain(ctx context.Context) *Contained { return &Contained{of: ctx, done: ctx.Done()} }
+func Contain(ctx context.Context) *Contained { return &Contained{of: ctx, values: ctx, done: ctx.Done()} }
 
 // Copy returns another of the same context, which may outlive this one.
-func (c *Contained) Copy() *Contained { return &Contained{of: c.of, done: c.done} }
+func (c *Contained) Copy() *Contained { return &Contained{of: c.of, values: c.values, done: c.done} }
 
 // Hold is Contain for one that is there already. Nobody else may have it.
-func (c *Contained) Hold(ctx context.Context) {
-	c.of, c.done = ctx, ctx.Done()
+func (c *Contained) Hold(ctx context.Context) { c.HoldWith(ctx, ctx) }
+
+// HoldWith is Hold for a context whose values are looked up in another.
+func (c *Contained) HoldWith(ctx, values context.Context) {
+	c.of, c.values, c.done = ctx, values, ctx.Done()
 	c.failed.Store(nil)
 }
 
@@ -51,7 +55,7 @@ func (c *Contained) Err() (err error) {
 
 // Value is part of context.Context.
 func (c *Contained) Value(key any) (value any) {
-	c.call(func() { value = c.of.Value(key) })
+	c.call(func() { value = c.values.Value(key) })
 	return value
 }
 

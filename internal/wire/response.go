@@ -24,6 +24,7 @@ func (c *Conn) accept(h *head, call *messages.Call, sentAt time.Time) error {
 	resp := &messages.Response{StatusCode: h.status, ProtoMajor: 1, ProtoMinor: h.minor(), TLS: c.tls}
 	resp.Status, resp.Header = c.takeLines(h, h.joined(call))
 	resp.SentAt, resp.AnsweredAt = sentAt, time.Now()
+	resp.Timing.FirstByte = resp.AnsweredAt.Sub(sentAt)
 	reads := c.source.reads
 	c.answer = resp
 	bodiless := h.bodiless(call.Method)
@@ -46,7 +47,8 @@ func (c *Conn) accept(h *head, call *messages.Call, sentAt time.Time) error {
 	}
 	err := c.readBody(h, call, resp)
 	if c.source.reads > reads && err == nil { // mostly the body has come with the head
-		resp.AnsweredAt = time.Now()
+		now := time.Now()
+		resp.AnsweredAt, resp.Timing.Body = now, now.Sub(resp.AnsweredAt)
 	}
 	return err
 }

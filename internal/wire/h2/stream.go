@@ -113,10 +113,7 @@ func (s *Stream) Exchange(call *messages.Call, deadline time.Time) (*messages.Re
 		s.end()
 		return nil, sent, err
 	}
-	answer := &messages.Response{
-		StatusCode: resp.StatusCode, Status: resp.Status, Header: headerOf(resp), ProtoMajor: 2, TLS: s.conn.tls,
-		SentAt: sentAt, AnsweredAt: time.Now(),
-	}
+	answer := s.headed(resp, sentAt)
 	err = s.answer(call, resp, answer)
 	if failure := hooks.failure(); failure != nil {
 		err = failure // a hook's, though all of the answer may have come
@@ -125,9 +122,20 @@ func (s *Stream) Exchange(call *messages.Call, deadline time.Time) (*messages.Re
 	case err != nil:
 		s.giveUp(resp, answer)
 	case answer.Stream == nil:
-		answer.AnsweredAt = time.Now()
+		now := time.Now()
+		answer.AnsweredAt, answer.Timing.Body = now, now.Sub(answer.AnsweredAt)
 	}
 	return answer, messages.SentYes, err
+}
+
+// headed is an answer whose head has come.
+func (s *Stream) headed(resp *http.Response, sentAt time.Time) *messages.Response {
+	answer := &messages.Response{
+		StatusCode: resp.StatusCode, Status: resp.Status, Header: headerOf(resp), ProtoMajor: 2, TLS: s.conn.tls,
+		SentAt: sentAt, AnsweredAt: time.Now(),
+	}
+	answer.Timing.FirstByte = answer.AnsweredAt.Sub(sentAt)
+	return answer
 }
 
 // checkCall is wire.CheckCall for HTTP/2, which has no options of a connection (RFC

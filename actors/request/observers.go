@@ -1,0 +1,199 @@
+package request
+
+import (
+	"context"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/sluice-engine/sluice/actors/ticket"
+	"github.com/sluice-engine/sluice/internal/wire"
+	"github.com/sluice-engine/sluice/messages"
+)
+
+// Observers are told what becomes of requests, one after the other. All methods may be
+// called by many goroutines at once.
+type Observers struct {
+	all    []messages.Observer
+	logger *slog.Logger
+	failed [len(hookNames)]atomic.Bool // a hook of that kind has panicked, and that was told
+}
+
+// NewObservers returns nil for none.
+func NewObservers(all []messages.Observer, logger *slog.Logger) *Observers {
+	if len(all) == 0 {
+		return nil
+	}
+	return &Observers{all: all, logger: logger}
+}
+
+type hook uint8
+
+const (
+	beginHook hook = iota
+	waitHook
+	attemptHook
+	endHook
+)
+
+var hookNames = [...]string{"Begin", "Wait", "Attempt", "End"}
+
+// contain keeps a panic in a hook from its request. It is deferred.
+func (o *Observers) contain(which hook) {
+	v := recover()
+	if v == nil || o.failed[which].Swap(true) {
+		return
+	}
+	failure := wire.Panicked(messages.Finishing, v)
+	o.logger.Error("an observer's hook panicked, which is told once for each kind of hook",
+		"hook", hookNames[which], "error", failure, "stack", string(failure.Stack))
+}
+
+// Begin tells the observers that a request begins, and takes note of whom it has told.
+func (o *Observers) Begin(ctx context.Context, asked *messages.Request, terms *Terms) {
+	terms.Values = ctx
+	for i := range o.all {
+		terms.Told++ // first: its End is called whatever becomes of its Begin
+		if begin := o.all[i].Begin; begin != nil {
+			o.begin(begin, asked, terms)
+		}
+	}
+}
+
+func (o *Observers) begin(begin func(context.Context, *messages.Request) context.Context, asked *messages.Request, terms *Terms) {
+	defer o.contain(beginHook)
+	if ctx := begin(terms.Values, asked); ctx != nil && !messages.HoldsNil(ctx) {
+		terms.Values = ctx
+	}
+}
+
+// End tells those that were told of its beginning that a request has ended.
+func (o *Observers) End(terms *Terms, ended *messages.Ended) {
+	o.endFrom(0, terms, ended)
+}
+
+// endFrom goes on with the observers behind one that ends the goroutine.
+func (o *Observers) endFrom(first int, terms *Terms, ended *messages.Ended) {
+	at := first
+	defer func() {
+		if at < int(terms.Told) {
+			o.endFrom(at+1, terms, ended)
+		}
+	}()
+	for ; at < int(terms.Told); at++ {
+		if end := o.all[at].End; end != nil {
+			o.end(end, terms.Values, ended)
+		}
+	}
+}
+
+func (o *Observers) end(end func(context.Context, messages.Ended), ctx context.Context, ended *messages.Ended) {
+	defer o.contain(endHook)
+	end(ctx, *ended)
+}
+
+func (o *Observers) wait(ctx context.Context, w *messages.Waited) {
+	for i := range o.all {
+		if wait := o.all[i].Wait; wait != nil {
+			o.tellWait(wait, ctx, w)
+		}
+	}
+}
+
+func (o *Observers) tellWait(wait func(context.Context, messages.Waited), ctx context.Context, w *messages.Waited) {
+	defer o.contain(waitHook)
+	wait(ctx, *w)
+}
+
+func (o *Observers) attempt(ctx context.Context, a *messages.Attempted) {
+	for i := range o.all {
+		if attempt := o.all[i].Attempt; attempt != nil {
+			o.tellAttempt(attempt, ctx, a)
+		}
+	}
+}
+
+func (o *Observers) tellAttempt(attempt func(context.Context, messages.Attempted), ctx context.Context, a *messages.Attempted) {
+	defer o.contain(attemptHook)
+	attempt(ctx, *a)
+}
+
+// ---- what a life tells them ----
+
+// chargedTo is the limit that a request is charged to, as observers are told.
+func chargedTo(limit string) string {
+	if limit == messages.Unlimited {
+		return ""
+	}
+	return limit
+}
+
+// tellWait is apart from endWait, because of the room that it takes on a stack.
+//
+//go:noinline
+func (r *slot) tellWait(queued, leased time.Duration, err error) {
+	r.needs.Observers.wait(r.ctx, &messages.Waited{
+		Request: r.caller, LimitID: chargedTo(r.limit), Queued: queued, Leased: leased, Err: err,
+	})
+}
+
+// noteAttempt keeps what is to be told of an exchange until it is known what follows it.
+func (r *slot) noteAttempt(response *messages.Response, sent messages.Sent, err error) {
+	if r.lastTry == nil {
+		r.lastTry = new(messages.Attempted)
+	}
+	a := &r.attempt
+	*r.lastTry = messages.Attempted{
+		Request: r.caller, Origin: r.call.Origin, Number: r.tried, Reused: a.reused, SentAt: r.needs.Epoch.Add(a.began),
+		Sent: sent, Refused: a.paused, Paused: a.pause, Err: err,
+	}
+	if response != nil {
+		r.lastTry.SentAt, r.lastTry.StatusCode = response.SentAt, response.StatusCode
+	}
+	if err == nil {
+		r.lastTry.Took = response.AnsweredAt.Sub(response.SentAt)
+	} else {
+		r.lastTry.Took = a.ended - r.lastTry.SentAt.Sub(r.needs.Epoch)
+	}
+	r.untold = true
+}
+
+// tellAttempt tells of the last exchange, if that has not been done.
+func (r *slot) tellAttempt(again bool) {
+	if r.untold {
+		r.untold = false
+		r.lastTry.Again = again
+		r.needs.Observers.attempt(r.ctx, r.lastTry)
+	}
+}
+
+// reused reports whether a lease is not of a connection that nobody else has, or had.
+func reused(l *ticket.Lease) bool {
+	shared, ok := l.Conn.(interface{ Shared() bool })
+	return l.Uses > 0 || ok && shared.Shared()
+}
+
+// tellEnd tells of the end of a life. If that ends the goroutine, nobody has the answer.
+func (r *slot) tellEnd() {
+	returned := false
+	defer func() {
+		if !returned && r.lent != nil {
+			_ = r.lent.Close() // it always returns nil
+		}
+	}()
+	ended := messages.Ended{
+		Request: r.caller, LimitID: chargedTo(r.limit), Origin: r.call.Origin, Response: r.response, Err: r.err, Attempts: r.tried,
+	}
+	switch {
+	case !r.Finished: // code of the caller's has ended its goroutine
+		ended.Response, ended.Err = nil, r.failure(wire.Panicked(r.stage, nil))
+		fallthrough
+	case r.response == nil:
+		ended.Timing = r.timing
+		ended.Timing.Total = r.now() - r.terms.Begun
+	default:
+		ended.Timing = r.response.Timing
+	}
+	r.needs.Observers.End(&r.terms, &ended)
+	returned = true
+}

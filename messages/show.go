@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -183,3 +184,142 @@ func (e ProxyError) LogValue() slog.Value { return e.attrs().log() }
 
 // MarshalJSON writes an object of what LogValue returns.
 func (e ProxyError) MarshalJSON() ([]byte, error) { return e.attrs().json() }
+
+// line is all of it in one line, as slog's text handler writes it.
+func (a attrs) line() string {
+	var b strings.Builder
+	for i, attr := range a {
+		if i > 0 {
+			b.WriteByte(' ')
+		}
+		text := attr.Value.String()
+		if attr.Value.Kind() == slog.KindTime {
+			text = attr.Value.Time().Format(time.RFC3339Nano)
+		}
+		if strings.ContainsAny(text, " =\"") {
+			text = strconv.Quote(text)
+		}
+		b.WriteString(attr.Key + "=" + text)
+	}
+	return b.String()
+}
+
+func (a *attrs) request(r *Request) {
+	if r == nil {
+		return
+	}
+	method, path := r.place()
+	a.text("method", method)
+	a.text("path", path)
+}
+
+func (a *attrs) yes(key string, value bool) {
+	if value {
+		*a = append(*a, slog.Bool(key, true))
+	}
+}
+
+func (a *attrs) origin(o Origin) {
+	if o != (Origin{}) {
+		a.text("origin", o.String())
+	}
+}
+
+func (t Timing) attrs() (a attrs) {
+	for _, stage := range []struct {
+		key string
+		is  time.Duration
+	}{
+		{"total", t.Total}, {"admitted", t.Admitted}, {"queued", t.Queued}, {"leased", t.Leased},
+		{"signed", t.Signed}, {"first_byte", t.FirstByte}, {"body", t.Body}, {"paused", t.Paused},
+	} {
+		a.wait(stage.key, stage.is)
+	}
+	return a
+}
+
+// String is one line of those that are not zero: "total=1.2s queued=1s first_byte=200ms".
+func (t Timing) String() string { return t.attrs().line() }
+
+// LogValue returns a group of those that are not zero: total, admitted, queued, leased,
+// signed, first_byte, body, paused.
+func (t Timing) LogValue() slog.Value { return t.attrs().log() }
+
+// MarshalJSON writes an object of what LogValue returns, each as a text such as "1.5s".
+func (t Timing) MarshalJSON() ([]byte, error) { return t.attrs().json() }
+
+func (w Waited) attrs() (a attrs) {
+	a.request(w.Request)
+	a.text("limit", w.LimitID)
+	a.wait("queued", w.Queued)
+	a.wait("leased", w.Leased)
+	a.cause(w.Err)
+	return a
+}
+
+// String is one line of what LogValue returns.
+func (w Waited) String() string { return w.attrs().line() }
+
+// Format prints what String returns for every verb and flag.
+func (w Waited) Format(f fmt.State, verb rune) { show(f, verb, w.String()) }
+
+// LogValue returns a group: method, path, limit, queued, leased, error.
+func (w Waited) LogValue() slog.Value { return w.attrs().log() }
+
+// MarshalJSON writes an object of what LogValue returns.
+func (w Waited) MarshalJSON() ([]byte, error) { return w.attrs().json() }
+
+func (t Attempted) attrs() (a attrs) {
+	a.request(t.Request)
+	a.origin(t.Origin)
+	a.number("attempt", t.Number)
+	a.yes("reused", t.Reused)
+	a.instant("sent_at", t.SentAt)
+	a.wait("took", t.Took)
+	a.number("status", t.StatusCode)
+	a.text("sent", t.Sent.String())
+	a.yes("refused", t.Refused)
+	a.wait("paused", t.Paused)
+	a.yes("again", t.Again)
+	a.cause(t.Err)
+	return a
+}
+
+// String is one line of what LogValue returns.
+func (t Attempted) String() string { return t.attrs().line() }
+
+// Format prints what String returns for every verb and flag.
+func (t Attempted) Format(f fmt.State, verb rune) { show(f, verb, t.String()) }
+
+// LogValue returns a group: method, path, origin, attempt, reused, sent_at, took, status,
+// sent, refused, paused, again, error.
+func (t Attempted) LogValue() slog.Value { return t.attrs().log() }
+
+// MarshalJSON writes an object of what LogValue returns.
+func (t Attempted) MarshalJSON() ([]byte, error) { return t.attrs().json() }
+
+func (e Ended) attrs() (a attrs) {
+	a.request(e.Request)
+	a.text("limit", e.LimitID)
+	a.origin(e.Origin)
+	a.number("attempts", e.Attempts)
+	if e.Response != nil {
+		a.number("status", e.Response.StatusCode)
+	}
+	a.text("outcome", e.Outcome().String())
+	a.cause(e.Err)
+	return append(a, e.Timing.attrs()...)
+}
+
+// String is one line of what LogValue returns.
+func (e Ended) String() string { return e.attrs().line() }
+
+// Format prints what String returns for every verb and flag.
+func (e Ended) Format(f fmt.State, verb rune) { show(f, verb, e.String()) }
+
+// LogValue returns a group: method, path, limit, origin, attempts, status, outcome, error,
+// and what Timing has.
+func (e Ended) LogValue() slog.Value { return e.attrs().log() }
+
+// MarshalJSON writes an object of what LogValue returns.
+func (e Ended) MarshalJSON() ([]byte, error) { return e.attrs().json() }

@@ -164,7 +164,7 @@ var All = []Mutant{
 	{Rule: 4, Without: "freeing the slot", File: core, Package: "engine", Test: "TestACancelledExchangeLosesItsConnectionAndFreesItsSlot",
 		Old: "c.counts.Broken++\n\t\tc.discard(now, l)", New: "c.counts.Broken++"},
 	{Rule: 4, Without: "passing by a waiter who is leaving", File: "actors/ticket/ticket.go", Package: "actors", Test: "TestAGrantThatCrossesACancellationGoesToTheNextWaiter",
-		Old: "t.Lease = l\n\tif !t.Answer() {", New: "t.Lease = l\n\tif !t.Answer() && false {"},
+		Old: "t.Lease, t.At = l, now\n\tif !t.Answer() {", New: "t.Lease = l\n\tif !t.Answer() && false {"},
 	{Rule: 4, Without: "forgetting a waiter who left", File: core, Package: "actors", Test: "TestWaitersAreServedFirstComeFirstServed",
 		Old: "if c.waiters.remove(t) {", New: "if false {"},
 	{Rule: 4, Without: "giving back what a panic held", File: "actors/request/request.go", Package: "engine", Test: "TestEveryWayToEndSaysWhereAndWhetherAnythingWasSent",

@@ -29,6 +29,8 @@ var public = map[string]string{
 	"messages.Field.Name":             "a header's name",
 	"messages.ProxyError.Proxy":       place,
 	"messages.SkewError.Why":          "the engine's own words",
+	"messages.Ended.LimitID":          limitID,
+	"messages.Waited.LimitID":         limitID,
 
 	"engine.Config.DefaultLimitID":  limitID,
 	"engine.Dial.LocalAddr":         place,

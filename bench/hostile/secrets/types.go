@@ -82,6 +82,10 @@ var types = slices.Concat(
 		reflect.TypeFor[throttle.Subject](),
 	},
 	[]reflect.Type{
+		reflect.TypeFor[messages.Attempted](), reflect.TypeFor[messages.Ended](), reflect.TypeFor[messages.Observer](),
+		reflect.TypeFor[messages.Timing](), reflect.TypeFor[messages.Waited](),
+	},
+	[]reflect.Type{
 		reflect.TypeFor[engine.Memory](),
 		reflect.TypeFor[throttle.Adopt](), reflect.TypeFor[throttle.Fee](), reflect.TypeFor[throttle.Note](), reflect.TypeFor[throttle.Params](),
 		reflect.TypeFor[throttle.Past](), reflect.TypeFor[throttle.PastCharge](), reflect.TypeFor[throttle.PastFlight](),

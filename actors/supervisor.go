@@ -186,6 +186,7 @@ func (v *supervisor) HandleFailure(_ *actor.ActorSystem, parent actor.Supervisor
 		survivor.Failed(message)
 	}
 	stats.Fail()
+	v.system.restarts.Add(1)
 	failures := stats.NumberOfFailures(10 * time.Second)
 	v.system.config.Logger.Error("actor failed, restarting it",
 		slog.String("actor", child.Id), slog.Any("reason", reason), slog.String("word", fmt.Sprintf("%T", message)),

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -83,6 +84,8 @@ type System struct {
 	closing chan struct{} // closed by Close: nobody waits any longer
 	closed  sync.Once
 	ended   chan struct{} // closed by the supervisor, last of all
+
+	deadLetters, restarts atomic.Int64 // so far
 }
 
 // Start checks the limits and starts the actors.
@@ -113,6 +116,7 @@ func Start(config Config) (*System, error) {
 		Timesync: s.timesyncOrNobody(), Logger: config.Logger, Address: s.throttler, After: config.After,
 	})
 	s.actors = newActorSystem()
+	s.actors.EventStream.Subscribe(s.noteDeadLetter)
 	s.requests = request.NewCarrier(s.requestNeeds())
 	s.permits = permit.NewIssuer(permit.Needs{
 		Throttler: s.throttler, Epoch: s.epoch, Held: s.newThrottler.Held, Outdated: s.newThrottler.Outdated,

@@ -32,6 +32,18 @@ type admission struct {
 
 	mu    sync.Mutex
 	queue applicants // guarded by mu
+
+	turnedAway atomic.Int64 // requests that ended without a journey
+	overloaded atomic.Int64 // those of them that ErrOverloaded ended
+}
+
+// turnAway counts a request that ends with an error before its journey began.
+func (a *admission) turnAway(req *Request, err error) error {
+	if err == ErrOverloaded {
+		a.overloaded.Add(1)
+	}
+	a.turnedAway.Add(1)
+	return messages.NewError(req, Admitting, err)
 }
 
 // Each bit makes state larger than any limit, so that the one comparison which

@@ -44,6 +44,7 @@ type Stats struct {
 	Limits   LimitsStats `json:"limits"`           // what is used of each limit, and who is queued
 	Pools    []PoolStats `json:"pools"`            // one of each origin that is connected to, in no order
 	Halts    []HaltStats `json:"halts,omitempty"`  // those that stand, the first of them first
+	Totals   Totals      `json:"totals,omitzero"`  // what has happened since New
 }
 
 // PermitStats counts the permits of Acquire and TryAcquire. In LimitsStats they count like
@@ -174,6 +175,7 @@ func (e *Engine) Stats() Stats {
 	return Stats{
 		At: time.Now(), InFlight: inFlight, Waiting: waiting, Queued: queued, Permits: e.permits.stats(),
 		Limits: limits, Pools: poolStats(e.system.Pools()), Halts: haltStats(e.halts.Standing()),
+		Totals: e.totals(),
 	}
 }
 
@@ -315,7 +317,7 @@ func (p PoolStats) MarshalJSON() ([]byte, error) {
 
 // LogValue returns a group that fits into a line of a log: in_flight, waiting,
 // queued, and as groups the permits if there are any, those limits that are in use, the
-// scopes that pause, the pools, and the halts that stand, if there are any.
+// scopes that pause, the pools, and the halts that stand, if there are any. Totals are left out.
 func (s Stats) LogValue() slog.Value {
 	var limits, paused, pools []slog.Attr
 	for _, l := range s.Limits.Limits {

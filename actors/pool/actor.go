@@ -166,6 +166,7 @@ func (p *Pool) dialled(m dialDone) {
 	if m.dial.spared && m.err != nil { // it may have ended before it heard so
 		m.err = errUnwanted
 	}
+	p.needs.Places.noteDial(m.err)
 	p.core.Dialled(p.now(), m.conn, m.err, m.trace, m.dial.urgent)
 }
 
@@ -304,6 +305,7 @@ func (p *Pool) AbortDials() { p.cancel() }
 // Close is part of Outlet. A connection of somebody else's making may take its
 // time to close, and must not hold up the others.
 func (p *Pool) Close(conn protocol.Connection) {
+	p.needs.Places.Connections.Closed.Add(1)
 	go func(self mailbox.Address) {
 		done := closeDone{conn: conn}
 		defer func() { self.Tell(done) }()

@@ -2,6 +2,7 @@ package pool
 
 import (
 	"cmp"
+	"errors"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -32,11 +33,28 @@ type Places struct {
 	crowded atomic.Bool // pools tell what is idle, or one is short of a place; read by every pool, written when that changes
 	_       [64]byte    // what every request reads, apart from what every dial writes
 
+	Connections Connections // as counted so far
+
 	mu      sync.Mutex
 	open    int
 	pools   []*seat // those with a place
 	waiting []*seat // for a place, in the order in which they came
 	debt    int     // idle connections that are still to be closed for those who wait
+}
+
+// Connections are counted here for all pools there ever were, for a pool ends with what it
+// has counted. Over HTTP/2 they are places for a stream. Any goroutine may read them.
+type Connections struct{ Opened, Failed, Closed atomic.Int64 }
+
+// noteDial counts a dial that has ended. One that made room for others, or was not begun
+// because nobody wanted it any more, is none.
+func (p *Places) noteDial(err error) {
+	switch {
+	case err == nil:
+		p.Connections.Opened.Add(1)
+	case !errors.Is(err, errYielded) && !errors.Is(err, errUnwanted):
+		p.Connections.Failed.Add(1)
+	}
 }
 
 // seat is a pool's part in Places. Its fields are guarded by Places.mu, but for

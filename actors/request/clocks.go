@@ -3,6 +3,7 @@ package request
 import (
 	"time"
 
+	"github.com/sluice-engine/sluice/actors/ticket"
 	"github.com/sluice-engine/sluice/messages"
 )
 
@@ -35,6 +36,15 @@ func (r *slot) endWait(queued time.Duration, err error) {
 	if r.observed {
 		r.tellWait(queued, wait-queued, err)
 	}
+}
+
+// queuedUntilRefused is how long a ticket was with the throttler that was refused. It must
+// be the request's still.
+func (r *slot) queuedUntilRefused(t *ticket.Ticket) time.Duration {
+	if t.Stage != messages.Throttled {
+		return t.Queued
+	}
+	return t.Queued + max(0, r.now()-t.QueuedAt)
 }
 
 // leaveWait ends a wait whose ticket was taken back, and is somebody else's still.

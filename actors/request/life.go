@@ -107,9 +107,10 @@ type lifeBegins struct{ *life }
 // Carry takes one request from here to its single answer, on this goroutine, and
 // returns the stream that the answer came with as well.
 func (c *Carrier) Carry(ctx context.Context, asked *messages.Request, terms *Terms) (*messages.Response, *Stream, error) {
-	r := c.slot()
+	r := c.slot(terms.Rehearsed == nil)
 	if err := r.spawn(); err != nil {
 		c.slots.drop(r)
+		c.slots.note(tale{outcome: messages.NotSent})
 		return nil, nil, messages.NewError(asked, messages.Admitting, err)
 	}
 	r.begin(ctx, asked, terms)
@@ -170,12 +171,15 @@ func (c *Carrier) recycle(r *slot) {
 		r.tellContext()
 	}
 	r.returnBody()
+	last := r.sum()
 	if r.Finished && !r.failed && r.asking == 0 {
 		r.life = life{}
 		r.rest()
-		if c.slots.put(r) {
+		if c.slots.put(r, last) {
 			return
 		}
+	} else {
+		c.slots.note(last)
 	}
 	r.end()
 }

@@ -197,7 +197,7 @@ func (r *slot) waiting(message any) {
 		r.tryOnce()
 	case ticket.TicketRefused:
 		r.stage = m.Stage
-		queued, refused := m.Queued, m.Refused                      // before the ticket is somebody else's
+		queued, refused := r.queuedUntilRefused(m.Ticket), m.Refused
 		r.attempt.permit = m.Stage == messages.Leasing && m.Limited // granted, and of no use now
 		r.attempt.settle(throttle.NeverSent)
 		r.endWait(queued, r.refused(refused))

@@ -17,14 +17,15 @@ type shard struct {
 	resting   []*slot // guarded by mu
 	untouched int     // guarded by mu
 	closed    bool    // guarded by mu: whoever comes is not to rest
+	totals    Totals  // guarded by mu: of lives that began or ended here
 
 	some atomic.Bool // somebody rests here; written under mu, for a look before the lock
 
 	_ [64]byte // another processor's shard is no neighbour in the caches
 }
 
-// pop takes the top slot; nil if none rests here.
-func (s *shard) pop() *slot {
+// pop takes the top slot for another life, which is counted or not; nil if none rests here.
+func (s *shard) pop(counted bool) *slot {
 	s.mu.Lock()
 	top := len(s.resting) - 1
 	if top < 0 {
@@ -35,6 +36,9 @@ func (s *shard) pop() *slot {
 	s.resting[top] = nil
 	s.resting = s.resting[:top]
 	s.untouched = min(s.untouched, top)
+	if counted {
+		s.totals.Begun++
+	}
 	if top == 0 {
 		s.some.Store(false)
 	}
@@ -42,9 +46,10 @@ func (s *shard) pop() *slot {
 	return r
 }
 
-// push lays a slot on top. False means that the shard is closed.
-func (s *shard) push(r *slot) bool {
+// push lays a slot on top, and counts its last life. False means that the shard is closed.
+func (s *shard) push(r *slot, last tale) bool {
 	s.mu.Lock()
+	s.totals.count(last)
 	open := !s.closed
 	if open {
 		s.resting = append(s.resting, r)

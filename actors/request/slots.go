@@ -48,17 +48,17 @@ type slot struct {
 // process registry would only look up this same mailbox.
 func (r *slot) Tell(message any) { r.PostUserMessage(message) }
 
-// slot returns a request actor that is not in use, with a name and a mailbox of its
+// slot returns a request actor that is not in use, for a life that is counted or not, with a name and a mailbox of its
 // own.
-func (c *Carrier) slot() *slot {
-	if r := c.slots.take(); r != nil {
+func (c *Carrier) slot(counted bool) *slot {
+	if r := c.slots.take(counted); r != nil {
 		return r
 	}
 	r := &slot{Caller: mailbox.NewCaller(), Carrier: c, id: "request/" + strconv.FormatUint(c.nextID.Add(1), 36)}
 	r.ticket = &r.first
 	r.ticket.Close()
 	r.onHead = r.hearHead
-	c.slots.admit(r)
+	c.slots.admit(r, counted)
 	return r
 }
 
@@ -130,6 +130,7 @@ type slots struct {
 	all    []*slot        // guarded by mu; each at its index
 	others map[*slot]bool // guarded by mu: those that do not live again; nil before the first
 	told   bool           // guarded by mu: the slots in the list know that the engine closes, and none is added
+	totals Totals         // guarded by mu: of lives that did not begin, or end, in a shard
 	tidy   *time.Timer    // guarded by mu: nil unless somebody may rest for too long
 	ended  bool           // guarded by mu: closed, and so tidy is nil for good
 }
@@ -157,12 +158,12 @@ func (s *slots) prepare(most int) {
 
 // take returns a slot that rests, or nil. As long as the processor's own shard has
 // one, it looks nowhere else.
-func (s *slots) take() *slot {
+func (s *slots) take(counted bool) *slot {
 	own := s.share()
-	r := own.pop()
+	r := own.pop(counted)
 	for i := 0; r == nil && i < len(s.shards); i++ {
 		if other := &s.shards[i]; other.some.Load() {
-			r = other.pop()
+			r = other.pop(counted)
 		}
 	}
 	s.shares.Put(own)
@@ -170,12 +171,13 @@ func (s *slots) take() *slot {
 }
 
 // put has a slot rest; false means that it is not to live again.
-func (s *slots) put(r *slot) bool {
+func (s *slots) put(r *slot, last tale) bool {
 	if !r.kept {
+		s.note(last)
 		return false
 	}
 	own := s.share()
-	rests := own.push(r)
+	rests := own.push(r, last)
 	s.shares.Put(own)
 	return rests
 }
@@ -191,9 +193,12 @@ func (s *slots) share() *shard {
 }
 
 // admit makes a new slot one of those that live again, if there is room.
-func (s *slots) admit(r *slot) {
+func (s *slots) admit(r *slot, counted bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if counted {
+		s.totals.Begun++
+	}
 	if r.kept = !s.told && (s.most == 0 || len(s.all) < s.most); !r.kept {
 		if s.others == nil {
 			s.others = make(map[*slot]bool)

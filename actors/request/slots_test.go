@@ -23,7 +23,7 @@ func newSlots() *Carrier {
 
 // begin has a slot that is about to live.
 func (c *Carrier) begin(t require.TestingT) *slot {
-	r := c.slot()
+	r := c.slot(true)
 	require.NoError(t, r.spawn())
 	return r
 }
@@ -41,11 +41,11 @@ func TestNoSlotIsMadeWhileOneRests(t *testing.T) {
 			case step == 0: // as the collector makes it forget
 				c.slots.shares = sync.Pool{}
 			case step <= 10:
-				living = append(living, c.slot())
+				living = append(living, c.slot(true))
 				peak = max(peak, len(living))
 			case len(living) > 0:
 				i := rapid.IntRange(0, len(living)-1).Draw(t, "who")
-				require.True(t, c.slots.put(living[i]))
+				require.True(t, c.slots.put(living[i], tale{}))
 				living = append(living[:i], living[i+1:]...)
 			}
 			require.Equal(t, peak, c.made())
@@ -60,16 +60,16 @@ func TestAsManySlotsAreKeptAsThereAreLivesAtOnce(t *testing.T) {
 	living := make([]*slot, burst)
 	for range 3 {
 		for i := range living {
-			living[i] = c.slot()
+			living[i] = c.slot(true)
 		}
 		require.Zero(t, int(testing.AllocsPerRun(100, func() { // no slot is cut off while the others live
-			r := c.slots.take()
+			r := c.slots.take(true)
 			if r != nil {
-				c.slots.put(r)
+				c.slots.put(r, tale{})
 			}
 		})))
 		for _, r := range living {
-			require.True(t, c.slots.put(r))
+			require.True(t, c.slots.put(r, tale{}))
 		}
 	}
 	require.Equal(t, burst, c.made())
@@ -86,7 +86,7 @@ func TestWhatABurstOfRequestsLeavesBehindGoesAgain(t *testing.T) {
 		}
 		held := all[0] // by a request that takes very long
 		for _, r := range all[1:] {
-			require.True(t, c.slots.put(r))
+			require.True(t, c.slots.put(r, tale{}))
 		}
 		require.Equal(t, burst, c.Slots())
 
@@ -98,7 +98,7 @@ func TestWhatABurstOfRequestsLeavesBehindGoesAgain(t *testing.T) {
 				}
 				time.Sleep(time.Second)
 				for _, r := range living {
-					c.slots.put(r)
+					c.slots.put(r, tale{})
 				}
 			}
 		}
@@ -111,7 +111,7 @@ func TestWhatABurstOfRequestsLeavesBehindGoesAgain(t *testing.T) {
 		require.Less(t, c.Slots(), burst/5, "what nobody needed for a minute has gone")
 		require.GreaterOrEqual(t, c.Slots(), busy)
 		require.Equal(t, burst, c.made(), "and what was needed has stayed")
-		require.True(t, c.slots.put(held))
+		require.True(t, c.slots.put(held, tale{}))
 
 		time.Sleep(3 * restTime)
 		require.Equal(t, fewSlots, c.Slots())
@@ -136,7 +136,7 @@ func TestASlotIsHadByOneAtATime(t *testing.T) {
 				}
 				for _, r := range living {
 					r.lives++
-					if !c.slots.put(r) {
+					if !c.slots.put(r, tale{}) {
 						r.end()
 					}
 				}
@@ -165,8 +165,8 @@ func TestASlotIsHadByOneAtATime(t *testing.T) {
 	late := c.begin(t)
 	c.Close()
 	c.End()
-	require.False(t, c.slots.put(late), "after the end nobody rests")
-	require.False(t, c.slots.put(c.begin(t)))
+	require.False(t, c.slots.put(late, tale{}), "after the end nobody rests")
+	require.False(t, c.slots.put(c.begin(t), tale{}))
 }
 
 func TestAShardCutsOffThoseAloneThatHaveRestedAllTheTime(t *testing.T) {
@@ -175,7 +175,7 @@ func TestAShardCutsOffThoseAloneThatHaveRestedAllTheTime(t *testing.T) {
 		var living []*slot
 		rested := map[*slot]bool{} // since they were observed
 		for range rapid.IntRange(0, 30).Draw(t, "slots") {
-			s.push(new(slot))
+			s.push(new(slot), tale{})
 		}
 		for range 100 {
 			switch rapid.IntRange(0, 5).Draw(t, "step") {
@@ -195,13 +195,13 @@ func TestAShardCutsOffThoseAloneThatHaveRestedAllTheTime(t *testing.T) {
 					delete(rested, r)
 				}
 			case 2, 3:
-				if r := s.pop(); r != nil {
+				if r := s.pop(true); r != nil {
 					delete(rested, r)
 					living = append(living, r)
 				}
 			default:
 				if last := len(living) - 1; last >= 0 {
-					require.True(t, s.push(living[last]))
+					require.True(t, s.push(living[last], tale{}))
 					living = living[:last]
 				}
 			}
@@ -228,7 +228,7 @@ func TestEverySlotThatRestsLeavesAPoolThatWouldLikeToEnd(t *testing.T) {
 	here, there := countingDoor{inside: &inside}, countingDoor{inside: &elsewhere}
 	all := make([]*slot, 3*leftAtOnce+7)
 	for i := range all {
-		all[i] = c.slot()
+		all[i] = c.slot(true)
 		all[i].pool = protocol.Door(here)
 		if i%3 == 0 {
 			all[i].pool = protocol.Door(there)
@@ -236,7 +236,7 @@ func TestEverySlotThatRestsLeavesAPoolThatWouldLikeToEnd(t *testing.T) {
 		all[i].pool.Enter()
 	}
 	for _, r := range all[1:] {
-		c.slots.put(r)
+		c.slots.put(r, tale{})
 	}
 	there0 := elsewhere
 	c.LeavePool(here)

@@ -245,6 +245,9 @@ func (t *Throttler) Gated(origin string) bool { return t.board.gated(origin) }
 // Warn is part of Outlet.
 func (t *Throttler) Warn(text string, args ...any) { t.needs.Logger.Warn(text, args...) }
 
+// Counts are those of the desk. Any goroutine may read them.
+func (t *Throttler) Counts() *Counts { return &t.desk.counts }
+
 // Outdated reports whether the limits may admit less than when a permit was granted. Any
 // goroutine that has the permit may call it.
 func (t *Throttler) Outdated(charged *throttle.Charged) bool {

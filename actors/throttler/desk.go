@@ -2,6 +2,7 @@ package throttler
 
 import (
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/sluice-engine/sluice/actors/ticket"
@@ -43,9 +44,17 @@ type Desk struct {
 
 	after func(func()) // does something once all is remembered that was granted before; nil does it at once
 
+	counts Counts // any goroutine may read them
+
 	crashed bool             // the ledger is torn: Recover makes another
 	failed  *ticket.Ticket   // whose word it was torn by; nil if it was none's
 	warned  map[warning]bool // what has been warned of once
+}
+
+// Counts are of what has happened since the desk was made, its failures included.
+type Counts struct {
+	Pauses atomic.Int64 // begun by an answer, and by hand
+	Lost   atomic.Int64 // permits whose requests were given up, and may still have arrived
 }
 
 // instance is one of a limit's, for parts that tell them apart.
@@ -111,11 +120,11 @@ func (d *Desk) ask(now time.Duration, t *ticket.Ticket) {
 // told the time then; otherwise it is answered.
 func (d *Desk) mayAsk(now time.Duration, t *ticket.Ticket) bool {
 	if d.closed { // perhaps it failed while it closed
-		d.dismiss(now, t, messages.ErrClosed)
+		d.dismiss(t, messages.ErrClosed)
 		return false
 	}
 	if err := d.halted(t); err != nil {
-		d.dismiss(now, t, err)
+		d.dismiss(t, err)
 		return false
 	}
 	d.readClock(now)
@@ -127,9 +136,9 @@ func (d *Desk) mayAsk(now time.Duration, t *ticket.Ticket) bool {
 func (d *Desk) proceed(now time.Duration, t *ticket.Ticket, err error) {
 	switch {
 	case err != nil:
-		d.dismiss(now, t, err)
+		d.dismiss(t, err)
 	case t.Permit.State() == throttle.Granted:
-		d.pass(now, t)
+		d.pass(t)
 	}
 	if d.ledger.Len() > 0 {
 		d.grant(now) // it may be ahead of others who now keep room for it, and a clock just read may let others go
@@ -189,8 +198,8 @@ func (d *Desk) isBrief(now time.Duration, hold throttle.Hold) bool {
 
 // pass hands a granted ticket straight on: the request is woken once, with
 // permit and connection.
-func (d *Desk) pass(now time.Duration, t *ticket.Ticket) {
-	t.Queued += now - t.QueuedAt
+func (d *Desk) pass(t *ticket.Ticket) {
+	t.Queued += t.Permit.GrantedAt() - t.QueuedAt
 	t.Charged = t.Permit.Charged()
 	t.Passed = true // before the pool has it: a caller who leaves is followed there
 	if d.after == nil {
@@ -214,9 +223,8 @@ func (d *Desk) toPool(t *ticket.Ticket, word any) {
 
 // dismiss takes a ticket out of the book, and answers it. Its caller may have
 // left, and then nobody is told, as it reports.
-func (d *Desk) dismiss(now time.Duration, t *ticket.Ticket, err error) (told bool) {
+func (d *Desk) dismiss(t *ticket.Ticket, err error) (told bool) {
 	d.tickets.remove(t)
-	t.Queued += now - t.QueuedAt
 	return t.Refuse(messages.Throttled, err)
 }
 
@@ -238,12 +246,12 @@ func (d *Desk) Requeue(now time.Duration, t *ticket.Ticket) {
 	}
 	if d.closed {
 		d.ledger.Settle(now, &t.Permit, throttle.Outcome{Fate: throttle.NeverSent})
-		d.dismiss(now, t, messages.ErrClosed)
+		d.dismiss(t, messages.ErrClosed)
 		return
 	}
 	if err := d.halted(t); err != nil {
 		d.ledger.Park(now, &t.Permit)
-		d.dismiss(now, t, err)
+		d.dismiss(t, err)
 		d.grant(now) // who waited for what it held may fit
 		return
 	}
@@ -258,6 +266,7 @@ func (d *Desk) Settle(now time.Duration, t *ticket.Ticket) {
 	t.Outcome.Refused = t.Told && t.Signals.Refused
 	d.ledger.Settle(now, &t.Permit, t.Outcome) // nothing, if its limit went with a failure and a new table
 	if t.Outcome.Fate == throttle.Lost || t.Outcome.Fate == throttle.Closed {
+		d.counts.Lost.Add(1)
 		d.tellLost(now)
 	}
 	if t.Told { // an answer that broke off may have refused all the same
@@ -331,7 +340,7 @@ func (d *Desk) Expire(now time.Duration, t *ticket.Ticket) {
 		d.toPool(t, ticket.ExpireLease{Ticket: t})
 	case t.Permit.State() == throttle.Queued:
 		err := d.ledger.Expire(now, &t.Permit)
-		d.dismiss(now, t, err)
+		d.dismiss(t, err)
 		d.grant(now)
 	}
 }
@@ -352,10 +361,10 @@ func (d *Desk) grant(now time.Duration) {
 	for p := d.ledger.Next(now); p != nil; p = d.ledger.Next(now) {
 		t := p.Owner.(*ticket.Ticket)
 		if p.State() == throttle.Granted {
-			d.pass(now, t)
+			d.pass(t)
 			continue
 		}
-		d.dismiss(now, t, p.Err())
+		d.dismiss(t, p.Err())
 	}
 	d.arm()
 	d.post(now)
@@ -444,6 +453,9 @@ func (d *Desk) SetShare(now time.Duration, id string, share, margin float64) err
 // Pause stops a scope until an instant, by hand. The error is that of an unknown scope.
 func (d *Desk) Pause(now time.Duration, scope throttle.Scope, until time.Duration) error {
 	err := d.ledger.PauseByHand(now, scope, until)
+	if err == nil {
+		d.counts.Pauses.Add(1)
+	}
 	d.grant(now)
 	return err
 }
@@ -479,7 +491,7 @@ func (d *Desk) Close(now time.Duration) {
 	for _, t := range d.tickets.inOrder() {
 		if t.Permit.State() == throttle.Queued {
 			d.ledger.Cancel(now, &t.Permit)
-			d.dismiss(now, t, messages.ErrClosed)
+			d.dismiss(t, messages.ErrClosed)
 		}
 	}
 }

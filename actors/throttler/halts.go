@@ -42,16 +42,16 @@ func (d *Desk) Drain(now time.Duration) (left int) {
 			h = d.halts.Of(about)
 		}
 		if h != nil {
-			if d.dismiss(now, t, h.Err()) {
+			if d.dismiss(t, h.Err()) {
 				h.Count()
 			}
 			continue
 		}
 		switch err := d.ledger.Requeue(now, p); {
 		case err != nil:
-			d.dismiss(now, t, err)
+			d.dismiss(t, err)
 		case p.State() == throttle.Granted:
-			d.pass(now, t)
+			d.pass(t)
 		}
 	}
 	d.grant(now)

@@ -97,7 +97,11 @@ func (d *Desk) tellPause(now time.Duration, text string, h Heard, scope throttle
 		d.warnOnce(scope.Name, "scope could not be paused", "scope", scope.Name, "error", err)
 		return
 	}
-	if told := d.pauses[scope]; now < told && until < told+longWait {
+	told := d.pauses[scope]
+	if now >= told {
+		d.counts.Pauses.Add(1)
+	}
+	if now < told && until < told+longWait {
 		return
 	}
 	maps.DeleteFunc(d.pauses, func(_ throttle.Scope, told time.Duration) bool { return told <= now })

@@ -46,7 +46,7 @@ func (d *Desk) dropFailed(now time.Duration) {
 	}
 	d.keepLost(now, t)
 	t.Permit.Reset() // the torn ledger has it queued, perhaps: it could never be used again
-	d.dismiss(now, t, messages.ErrActorFailed)
+	d.dismiss(t, messages.ErrActorFailed)
 }
 
 // keepLost counts a request that may still arrive, and whose permit was being
@@ -84,11 +84,11 @@ func (d *Desk) readmit(now time.Duration) {
 func (d *Desk) askAgain(now time.Duration, t *ticket.Ticket) {
 	t.Permit.Reset()
 	if d.closed { // it failed while it closed
-		d.dismiss(now, t, messages.ErrClosed)
+		d.dismiss(t, messages.ErrClosed)
 		return
 	}
 	if err := d.halted(t); err != nil {
-		d.dismiss(now, t, err)
+		d.dismiss(t, err)
 		return
 	}
 	err := d.ledger.Requeue(now, &t.Permit)

@@ -75,8 +75,8 @@ type Answered struct {
 	Refused error          // with TicketRefused
 	Stage   messages.Stage // where it was refused
 
-	// Queued is how long it was with the throttler, by the throttler's own instants: the
-	// request tells by it which part of its wait was for a permit.
+	// Queued is how long it was with the throttler until it was granted, by the throttler's
+	// own instants: the request tells by it which part of its wait was for a permit.
 	Queued time.Duration
 	At     time.Duration // when the pool granted it, with LeaseGranted
 

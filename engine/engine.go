@@ -105,7 +105,7 @@ func (e *Engine) carry(ctx context.Context, req *Request, terms *request.Terms) 
 		return nil, nil, messages.NewError(req, Admitting, err)
 	}
 	terms.LimitID = e.defaultLimit()
-	if e.observers != nil && terms.Told == 0 {
+	if e.observers != nil && terms.Watch == nil {
 		return e.observed(ctx, req, terms) // which comes back here
 	}
 	if e.halts.Any() {

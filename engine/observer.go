@@ -49,9 +49,9 @@ func Errand(ctx context.Context) bool {
 // observed carries a request, and has the observers told of it. Its life tells of its end;
 // if that does not begin, this does.
 func (e *Engine) observed(ctx context.Context, req *Request, terms *request.Terms) (response *Response, stream *request.Stream, err error) {
-	terms.Begun = e.system.Now()
+	terms.Begun, terms.Watch = e.system.Now(), e.observers.Watch()
 	defer e.endUncarried(req, terms, &err)
-	e.observers.Begin(ctx, req, terms)
+	e.observers.Begin(ctx, req, terms.Watch)
 	if terms.Errand {
 		return e.system.Carry(ctx, req, terms)
 	}
@@ -61,7 +61,8 @@ func (e *Engine) observed(ctx context.Context, req *Request, terms *request.Term
 // endUncarried tells of the end of a request whose life did not begin. It is deferred: code
 // of the caller's may have ended the goroutine, and then there is no error.
 func (e *Engine) endUncarried(req *Request, terms *request.Terms, err *error) {
-	if terms.Carried {
+	defer e.observers.Forget(terms.Watch)
+	if terms.Watch.Carried {
 		return
 	}
 	ended := Ended{Request: req, LimitID: req.LimitID, Err: *err}
@@ -78,5 +79,5 @@ func (e *Engine) endUncarried(req *Request, terms *request.Terms, err *error) {
 	if terms.Waited {
 		ended.Timing.Admitted = ended.Timing.Total
 	}
-	e.observers.End(terms, &ended)
+	e.observers.End(terms.Watch, &ended)
 }

@@ -89,12 +89,8 @@ type Terms struct {
 	ReaderAsHTTP bool
 	// Waited says that it has waited for its credit.
 	Waited bool
-	// Carried says that its life has begun, which tells of its end. The carrier sets it.
-	Carried bool
-	// Told is of how many observers Begin was called. They set it, and Values.
-	Told uint16
-	// Values is what they have made of the caller's context.
-	Values context.Context
+	// Watch is what observers were told of it; nil if they were told nothing.
+	Watch *Watch
 	// Begun is when the request began, on the ledger's clock; zero means now.
 	Begun time.Duration
 	// Rehearsed is written instead of a request that is sent; nil sends it.
@@ -136,9 +132,8 @@ func (r *slot) begin(ctx context.Context, asked *messages.Request, terms *Terms)
 		terms.Begun = r.now()
 	}
 	r.from, r.ctx, r.caller, r.asked, r.deadline = ctx, ctx, asked, asked, terms.Deadline
-	terms.Carried = true
-	if terms.Told > 0 {
-		r.observed, r.ctx = true, terms.Values
+	if watch := terms.Watch; watch != nil {
+		r.observed, watch.Carried, r.ctx = true, true, watch.Values
 	}
 	r.terms = *terms
 }

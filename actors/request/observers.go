@@ -3,6 +3,7 @@ package request
 import (
 	"context"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -17,6 +18,7 @@ type Observers struct {
 	all    []messages.Observer
 	logger *slog.Logger
 	failed [len(hookNames)]atomic.Bool // a hook of that kind has panicked, and that was told
+	spare  sync.Pool                   // of *Watch
 }
 
 // NewObservers returns nil for none.
@@ -25,6 +27,27 @@ func NewObservers(all []messages.Observer, logger *slog.Logger) *Observers {
 		return nil
 	}
 	return &Observers{all: all, logger: logger}
+}
+
+// Watch is what observers were told of a request. It is lent by them.
+type Watch struct {
+	Told    int             // of how many observers Begin was called
+	Values  context.Context // what they have made of the caller's context
+	Carried bool            // the request's life has begun, which tells of its end
+}
+
+// Watch returns one of a request of which nobody has been told.
+func (o *Observers) Watch() *Watch {
+	if watch, ok := o.spare.Get().(*Watch); ok {
+		return watch
+	}
+	return new(Watch)
+}
+
+// Forget takes back what Watch returned. The request has ended.
+func (o *Observers) Forget(watch *Watch) {
+	*watch = Watch{}
+	o.spare.Put(watch)
 }
 
 type hook uint8
@@ -50,39 +73,39 @@ func (o *Observers) contain(which hook) {
 }
 
 // Begin tells the observers that a request begins, and takes note of whom it has told.
-func (o *Observers) Begin(ctx context.Context, asked *messages.Request, terms *Terms) {
-	terms.Values = ctx
+func (o *Observers) Begin(ctx context.Context, asked *messages.Request, watch *Watch) {
+	watch.Values = ctx
 	for i := range o.all {
-		terms.Told++ // first: its End is called whatever becomes of its Begin
+		watch.Told++ // first: its End is called whatever becomes of its Begin
 		if begin := o.all[i].Begin; begin != nil {
-			o.begin(begin, asked, terms)
+			o.begin(begin, asked, watch)
 		}
 	}
 }
 
-func (o *Observers) begin(begin func(context.Context, *messages.Request) context.Context, asked *messages.Request, terms *Terms) {
+func (o *Observers) begin(begin func(context.Context, *messages.Request) context.Context, asked *messages.Request, watch *Watch) {
 	defer o.contain(beginHook)
-	if ctx := begin(terms.Values, asked); ctx != nil && !messages.HoldsNil(ctx) {
-		terms.Values = ctx
+	if ctx := begin(watch.Values, asked); ctx != nil && !messages.HoldsNil(ctx) {
+		watch.Values = ctx
 	}
 }
 
 // End tells those that were told of its beginning that a request has ended.
-func (o *Observers) End(terms *Terms, ended *messages.Ended) {
-	o.endFrom(0, terms, ended)
+func (o *Observers) End(watch *Watch, ended *messages.Ended) {
+	o.endFrom(0, watch, ended)
 }
 
 // endFrom goes on with the observers behind one that ends the goroutine.
-func (o *Observers) endFrom(first int, terms *Terms, ended *messages.Ended) {
+func (o *Observers) endFrom(first int, watch *Watch, ended *messages.Ended) {
 	at := first
 	defer func() {
-		if at < int(terms.Told) {
-			o.endFrom(at+1, terms, ended)
+		if at < watch.Told {
+			o.endFrom(at+1, watch, ended)
 		}
 	}()
-	for ; at < int(terms.Told); at++ {
+	for ; at < watch.Told; at++ {
 		if end := o.all[at].End; end != nil {
-			o.end(end, terms.Values, ended)
+			o.end(end, watch.Values, ended)
 		}
 	}
 }
@@ -194,6 +217,6 @@ func (r *slot) tellEnd() {
 	default:
 		ended.Timing = r.response.Timing
 	}
-	r.needs.Observers.End(&r.terms, &ended)
+	r.needs.Observers.End(r.terms.Watch, &ended)
 	returned = true
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/sluice-engine/sluice/messages"
 )
@@ -35,14 +36,21 @@ type admission struct {
 
 	turnedAway atomic.Int64 // requests that ended without a journey
 	overloaded atomic.Int64 // those of them that ErrOverloaded ended
+	toldAt     atomic.Int64 // when that was last told, on the ledger's clock; zero for never
 }
 
+const tellsOverloadEvery = 30 * time.Second
+
 // turnAway counts a request that ends with an error before its journey began.
-func (a *admission) turnAway(req *Request, err error) error {
-	if err == ErrOverloaded {
-		a.overloaded.Add(1)
-	}
+func (e *Engine) turnAway(req *Request, err error) error {
+	a := e.admission
 	a.turnedAway.Add(1)
+	if err == ErrOverloaded {
+		n, now, told := a.overloaded.Add(1), int64(e.system.Now()), a.toldAt.Load()
+		if (told == 0 || now-told >= int64(tellsOverloadEvery)) && a.toldAt.CompareAndSwap(told, max(1, now)) {
+			e.scribe.Logger().Warn("requests are turned away, for too many are in flight: Admission bounds them", "so far", n)
+		}
+	}
 	return messages.NewError(req, Admitting, err)
 }
 

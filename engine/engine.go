@@ -110,11 +110,11 @@ func (e *Engine) carry(ctx context.Context, req *Request, terms *request.Terms) 
 	}
 	if e.halts.Any() {
 		if err := e.refuseHalted(req, terms.LimitID); err != nil {
-			return nil, nil, e.admission.turnAway(req, err)
+			return nil, nil, e.turnAway(req, err)
 		}
 	}
 	if err := e.admit(ctx, req, terms); err != nil {
-		return nil, nil, e.admission.turnAway(req, err)
+		return nil, nil, e.turnAway(req, err)
 	}
 	var stream *request.Stream
 	// Deferred, because a processor runs on this goroutine and may end it with

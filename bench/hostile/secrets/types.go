@@ -86,7 +86,7 @@ var types = slices.Concat(
 		reflect.TypeFor[messages.Timing](), reflect.TypeFor[messages.Waited](),
 	},
 	[]reflect.Type{
-		reflect.TypeFor[engine.Memory](),
+		reflect.TypeFor[engine.Memory](), reflect.TypeFor[engine.Totals](),
 		reflect.TypeFor[throttle.Adopt](), reflect.TypeFor[throttle.Fee](), reflect.TypeFor[throttle.Note](), reflect.TypeFor[throttle.Params](),
 		reflect.TypeFor[throttle.Past](), reflect.TypeFor[throttle.PastCharge](), reflect.TypeFor[throttle.PastFlight](),
 		reflect.TypeFor[throttle.PastLost](), reflect.TypeFor[throttle.PastMeter](), reflect.TypeFor[throttle.PastPause](),

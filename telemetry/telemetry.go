@@ -1,0 +1,106 @@
+package telemetry
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"sync/atomic"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/sluice-engine/sluice/engine"
+)
+
+// Scope is the name of the instrumentation scope of all that is told.
+const Scope = "github.com/sluice-engine/sluice/telemetry"
+
+// Config says where to, and how finely. Its zero value tells nothing to anybody, and costs
+// nothing.
+type Config struct {
+	// MeterProvider receives the metrics; otel.GetMeterProvider() is the program's own. Nil
+	// means no metrics.
+	MeterProvider metric.MeterProvider
+	// TracerProvider receives the spans; otel.GetTracerProvider() is the program's own.
+	// Nil means no spans.
+	TracerProvider trace.TracerProvider
+	// Attributes go with every metric and every span: which engine it is, if a program has
+	// several. Each engine then has a Telemetry of its own. Nil means none.
+	Attributes []attribute.KeyValue
+	// MaxOrigins is how many servers are told apart, by scheme, host and port, the first of
+	// them; all others have the server.address "_OTHER". Zero means 32, and a negative
+	// number that none is told apart.
+	MaxOrigins int
+	// MaxSeries is how many sets of attributes each instrument that is fed by requests may
+	// have; what would be one more is counted under the attribute
+	// otel.metric.overflow=true, as the SDK does beyond its own bound. Zero means 1,000.
+	// It must not be negative.
+	MaxSeries int
+}
+
+// defaults of a Config.
+const (
+	defaultOrigins = 32
+	defaultSeries  = 1000
+)
+
+// Telemetry tells OpenTelemetry of one engine. It is safe for concurrent use.
+type Telemetry struct {
+	places   *places
+	common   []attribute.KeyValue
+	meter    metric.Meter // nil without a MeterProvider
+	measured *measured    // likewise
+	traced   *traced      // nil without a TracerProvider
+	watching atomic.Bool
+}
+
+// New makes the instruments and the tracer. The error says what is wrong with the Config,
+// or why the provider would not make an instrument.
+func New(config Config) (*Telemetry, error) {
+	if config.MaxSeries < 0 {
+		return nil, fmt.Errorf("telemetry: MaxSeries is %d: want 0, which is %d, or more", config.MaxSeries, defaultSeries)
+	}
+	for _, attr := range config.Attributes {
+		if !attr.Valid() {
+			return nil, errors.New("telemetry: Attributes: one has no name or no value")
+		}
+	}
+	if config.MaxOrigins == 0 {
+		config.MaxOrigins = defaultOrigins
+	}
+	if config.MaxSeries == 0 {
+		config.MaxSeries = defaultSeries
+	}
+	t := &Telemetry{places: newPlaces(max(0, config.MaxOrigins)), common: slices.Clone(config.Attributes)}
+	if config.MeterProvider != nil {
+		t.meter = config.MeterProvider.Meter(Scope, metric.WithSchemaURL(semconv.SchemaURL))
+		var err error
+		if t.measured, err = newMeasured(t, config.MaxSeries); err != nil {
+			return nil, fmt.Errorf("telemetry: %w", err)
+		}
+	}
+	if config.TracerProvider != nil {
+		t.traced = newTraced(t, config.TracerProvider.Tracer(Scope, trace.WithSchemaURL(semconv.SchemaURL)))
+	}
+	return t, nil
+}
+
+// Observer is what Config.Observers of the engine takes. It has only the hooks that the
+// providers need: without any it is the zero Observer.
+//
+// The hooks of metrics allocate nothing once each set of attributes was met. Spans that are not
+// sampled cost what the provider's decision costs.
+func (t *Telemetry) Observer() engine.Observer {
+	m, tr := t.measured, t.traced
+	switch {
+	case m == nil && tr == nil:
+		return engine.Observer{}
+	case tr == nil:
+		return engine.Observer{Wait: m.wait, Attempt: m.attempt, End: m.end}
+	case m == nil:
+		return engine.Observer{Begin: tr.begin, Attempt: tr.attempt, End: tr.end}
+	}
+	return both(m, tr)
+}

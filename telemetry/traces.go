@@ -1,0 +1,184 @@
+package telemetry
+
+import (
+	"context"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/sluice-engine/sluice/engine"
+)
+
+// traced makes a span of every request that the provider samples. What it waited for
+// stands in the span's attributes: an event for each stage would cost as much again as the
+// span.
+type traced struct {
+	tracer trace.Tracer
+	places *places
+	common []attribute.KeyValue
+	starts map[string][]trace.SpanStartOption // by known methods; read only
+}
+
+// methods are all that knownMethod returns.
+var methods = []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "QUERY", other}
+
+func newTraced(t *Telemetry, tracer trace.Tracer) *traced {
+	tr := &traced{tracer: tracer, places: t.places, common: t.common, starts: map[string][]trace.SpanStartOption{}}
+	for _, method := range methods {
+		// What a sampler may want to know. It is made once, sampled or not.
+		tr.starts[method] = []trace.SpanStartOption{
+			trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(semconv.HTTPRequestMethodKey.String(method)),
+		}
+	}
+	return tr
+}
+
+// spanName is the semantic conventions' for a request without a template of its path.
+func spanName(method string) string {
+	if method == other {
+		return "HTTP"
+	}
+	return method
+}
+
+// sampled is the context of a request with a span that is recorded. It is the context itself,
+// so that the hooks find the span of their own request, whatever other spans
+// processors and other observers begin between.
+type sampled struct {
+	context.Context
+	of   *traced
+	span trace.Span
+	told [20]attribute.KeyValue // backs the attributes at the end: one allocation with all else
+}
+
+// key asks a context for the *sampled of one traced; nil for a request without.
+type key struct{ of *traced }
+
+// Value is part of context.Context.
+func (s *sampled) Value(k any) any {
+	if asked, is := k.(key); is && asked.of == s.of {
+		return s
+	}
+	return s.Context.Value(k)
+}
+
+// spanOf returns the request's own span if it is recorded, and nil otherwise.
+func (tr *traced) spanOf(ctx context.Context) *sampled {
+	s, _ := ctx.Value(key{tr}).(*sampled)
+	return s
+}
+
+// begin is Observer.Begin.
+func (tr *traced) begin(ctx context.Context, req *engine.Request) context.Context {
+	method := knownMethod(req.Method)
+	under := tr.spanOf(ctx) // of a request that this one is made for
+	ctx, span := tr.tracer.Start(ctx, spanName(method), tr.starts[method]...)
+	if span.IsRecording() {
+		return &sampled{Context: ctx, of: tr, span: span}
+	}
+	if under != nil { // or the hooks of this request would find the span of that one
+		return context.WithValue(ctx, key{tr}, (*sampled)(nil))
+	}
+	return ctx
+}
+
+// attempt is Observer.Attempt: only where there is more than one is each a span of its own,
+// below that of the request. It is no client's, or every repeated request would be
+// counted twice by what makes metrics of spans.
+func (tr *traced) attempt(ctx context.Context, a engine.Attempted) {
+	if !a.Again && a.Number <= 1 {
+		return
+	}
+	s := tr.spanOf(ctx)
+	if s == nil {
+		return
+	}
+	from, to := a.SentAt, a.SentAt.Add(a.Took)
+	if from.IsZero() { // it did not come so far as to be sent
+		to = time.Now()
+		from = to.Add(-a.Took)
+	}
+	o := outcomeOfAttempt(&a)
+	attrs := o.attributes(tr.places.of(o.origin), tr.common)
+	attrs = append(attrs, sentKey.String(a.Sent.String()), reusedKey.Bool(a.Reused))
+	if a.Number > 1 {
+		attrs = append(attrs, semconv.HTTPRequestResendCount(a.Number-1))
+	}
+	if a.Paused > 0 {
+		attrs = append(attrs, attribute.Float64("sluice.paused", a.Paused.Seconds()))
+	}
+	_, span := tr.tracer.Start(ctx, "attempt", trace.WithTimestamp(from), trace.WithAttributes(attrs...))
+	if o.errorType() != "" {
+		span.SetStatus(codes.Error, "")
+	}
+	span.End(trace.WithTimestamp(to))
+}
+
+// end is Observer.End.
+func (tr *traced) end(ctx context.Context, d engine.Ended) {
+	if s := tr.spanOf(ctx); s != nil {
+		tr.finish(s, &d, outcomeOf(&d))
+	}
+}
+
+// finish ends a span. The error's text is not told: it has the path.
+func (tr *traced) finish(s *sampled, d *engine.Ended, o outcome) {
+	attrs := append(s.told[:0], tr.common...)
+	attrs = append(attrs, tr.places.of(o.origin).attrs...)
+	attrs = o.appendResult(attrs)
+	if d.Attempts > 1 {
+		attrs = append(attrs, semconv.HTTPRequestResendCount(d.Attempts-1))
+	}
+	if failure, is := d.Err.(*engine.Error); is {
+		attrs = append(attrs, stageKey.String(failure.Stage.String()), sentKey.String(failure.Sent.String()))
+	}
+	s.span.SetAttributes(appendTiming(attrs, &d.Timing)...)
+	if o.errorType() != "" {
+		s.span.SetStatus(codes.Error, "")
+	}
+	s.span.End()
+}
+
+// appendTiming appends in seconds what the request was at for any time at all.
+func appendTiming(attrs []attribute.KeyValue, timing *engine.Timing) []attribute.KeyValue {
+	for _, at := range [...]struct {
+		name attribute.Key
+		took time.Duration
+	}{
+		{"sluice.timing.admitted", timing.Admitted},
+		{"sluice.timing.queued", timing.Queued},
+		{"sluice.timing.leased", timing.Leased},
+		{"sluice.timing.signed", timing.Signed},
+		{"sluice.timing.first_byte", timing.FirstByte},
+		{"sluice.timing.body", timing.Body},
+		{"sluice.timing.paused", timing.Paused},
+	} {
+		if at.took > 0 {
+			attrs = append(attrs, at.name.Float64(at.took.Seconds()))
+		}
+	}
+	return attrs
+}
+
+// both are the hooks of metrics and traces. A record is made before the span ends, so that
+// it is the metric's example.
+func both(m *measured, tr *traced) engine.Observer {
+	return engine.Observer{
+		Begin: tr.begin,
+		Wait:  m.wait,
+		Attempt: func(ctx context.Context, a engine.Attempted) {
+			m.attempt(ctx, a)
+			tr.attempt(ctx, a)
+		},
+		End: func(ctx context.Context, d engine.Ended) {
+			o := outcomeOf(&d)
+			m.record(ctx, &d, o)
+			if s := tr.spanOf(ctx); s != nil {
+				tr.finish(s, &d, o)
+			}
+		},
+	}
+}

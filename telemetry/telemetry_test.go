@@ -1,7 +1,426 @@
 package telemetry_test
 
 import (
-	_ "go.opentelemetry.io/otel/sdk/metric"
-	_ "go.opentelemetry.io/otel/sdk/trace"
-	_ "go.opentelemetry.io/otel/sdk/trace/tracetest"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/metric/noop"
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
+	"go.opentelemetry.io/otel/semconv/v1.43.0/httpconv"
+	"go.uber.org/goleak"
+	"pgregory.net/rapid"
+
+	"github.com/sluice-engine/sluice/engine"
+	"github.com/sluice-engine/sluice/telemetry"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// meters is a MeterProvider with a reader that the test reads by hand.
+type meters struct {
+	*sdkmetric.MeterProvider
+	reader *sdkmetric.ManualReader
+}
+
+func newMeters(t testing.TB, options ...sdkmetric.Option) *meters {
+	reader := sdkmetric.NewManualReader()
+	provider := sdkmetric.NewMeterProvider(append(options, sdkmetric.WithReader(reader))...)
+	t.Cleanup(func() { require.NoError(t, provider.Shutdown(context.Background())) })
+	return &meters{provider, reader}
+}
+
+// reading is one point of an instrument, told as a text of its attributes in the order of
+// their names.
+type reading struct {
+	name, unit, about string
+	attrs             attribute.Set
+	value             float64 // of a histogram the sum
+	count             uint64  // of a histogram
+	bounds            []float64
+}
+
+func (r reading) labels() string { return r.attrs.Encoded(attribute.DefaultEncoder()) }
+
+func (m *meters) read(t testing.TB) []reading {
+	t.Helper()
+	var collected metricdata.ResourceMetrics
+	require.NoError(t, m.reader.Collect(context.Background(), &collected))
+	var all []reading
+	for _, scope := range collected.ScopeMetrics {
+		require.Equal(t, telemetry.Scope, scope.Scope.Name)
+		for _, one := range scope.Metrics {
+			all = append(all, pointsOf(t, one)...)
+		}
+	}
+	slices.SortFunc(all, func(a, b reading) int { return strings.Compare(a.name+a.labels(), b.name+b.labels()) })
+	return all
+}
+
+func pointsOf(t testing.TB, one metricdata.Metrics) (all []reading) {
+	t.Helper()
+	as := func(attrs attribute.Set) reading {
+		return reading{name: one.Name, unit: one.Unit, about: one.Description, attrs: attrs}
+	}
+	whole := func(points []metricdata.DataPoint[int64]) {
+		for _, p := range points {
+			r := as(p.Attributes)
+			r.value = float64(p.Value)
+			all = append(all, r)
+		}
+	}
+	switch data := one.Data.(type) {
+	case metricdata.Histogram[float64]:
+		for _, p := range data.DataPoints {
+			r := as(p.Attributes)
+			r.value, r.count, r.bounds = p.Sum, p.Count, p.Bounds
+			all = append(all, r)
+		}
+	case metricdata.Sum[int64]:
+		whole(data.DataPoints)
+	case metricdata.Gauge[int64]:
+		whole(data.DataPoints)
+	case metricdata.Gauge[float64]:
+		for _, p := range data.DataPoints {
+			r := as(p.Attributes)
+			r.value = p.Value
+			all = append(all, r)
+		}
+	default:
+		require.Fail(t, "an instrument of another kind", "%s is a %T", one.Name, one.Data)
+	}
+	return all
+}
+
+// named returns the readings of one instrument.
+func named(all []reading, name string) (found []reading) {
+	for _, r := range all {
+		if r.name == name {
+			found = append(found, r)
+		}
+	}
+	return found
+}
+
+// told is what an instrument has, as "labels=value" for each point.
+func told(all []reading, name string) []string {
+	var lines []string
+	for _, r := range named(all, name) {
+		value := r.value
+		if r.bounds != nil {
+			value = float64(r.count)
+		}
+		lines = append(lines, fmt.Sprintf("%s: %v", r.labels(), value))
+	}
+	return lines
+}
+
+func newTelemetry(t testing.TB, config telemetry.Config) *telemetry.Telemetry {
+	t.Helper()
+	tel, err := telemetry.New(config)
+	require.NoError(t, err)
+	return tel
+}
+
+var (
+	venue = engine.Origin{Scheme: "https", Addr: "api.venue.test:443"}
+	get   = &engine.Request{Path: "/book"}
+)
+
+// answered is a request that has ended well.
+func answered(limitID string, status int, total time.Duration) engine.Ended {
+	return engine.Ended{
+		Request: get, LimitID: limitID, Origin: venue, Attempts: 1, Timing: engine.Timing{Total: total},
+		Response: &engine.Response{StatusCode: status, ProtoMajor: 1, ProtoMinor: 1},
+	}
+}
+
+// failed is one that has not, before it got to a server.
+func failed(limitID string, err error) engine.Ended {
+	return engine.Ended{Request: get, LimitID: limitID, Err: &engine.Error{Stage: engine.Throttled, Err: err}}
+}
+
+func TestTheDurationOfARequestIsAsTheConventionsHaveIt(t *testing.T) {
+	m := newMeters(t)
+	hooks := newTelemetry(t, telemetry.Config{MeterProvider: m}).Observer()
+	hooks.End(t.Context(), answered("depth", 200, 30*time.Millisecond))
+	hooks.End(t.Context(), answered("depth", 200, 50*time.Millisecond))
+	hooks.End(t.Context(), answered(engine.Unlimited, 429, time.Second))
+	two := answered("", 200, time.Second)
+	two.Response.ProtoMajor, two.Response.ProtoMinor = 2, 0
+	hooks.End(t.Context(), two)
+
+	all := m.read(t)
+	require.Equal(t, []string{
+		"error.type=429,http.request.method=GET,http.response.status_code=429,network.protocol.version=1.1,server.address=api.venue.test,server.port=443,url.scheme=https: 1",
+		"http.request.method=GET,http.response.status_code=200,network.protocol.version=1.1,server.address=api.venue.test,server.port=443,sluice.limit.id=depth,url.scheme=https: 2",
+		"http.request.method=GET,http.response.status_code=200,network.protocol.version=2,server.address=api.venue.test,server.port=443,url.scheme=https: 1",
+	}, told(all, "http.client.request.duration"))
+	conventional := httpconv.ClientRequestDuration{}
+	one := named(all, conventional.Name())[1]
+	require.Equal(t, conventional.Unit(), one.unit)
+	require.Equal(t, conventional.Description(), one.about)
+	require.InDelta(t, 0.08, one.value, 1e-9)
+	require.Equal(t, []float64{0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10}, one.bounds)
+}
+
+func TestWaitsAreToldByLimitAndThoseForConnectionsOnlyIfThereWasOne(t *testing.T) {
+	m := newMeters(t)
+	hooks := newTelemetry(t, telemetry.Config{MeterProvider: m}).Observer()
+	hooks.Wait(t.Context(), engine.Waited{Request: get, LimitID: "depth"})
+	hooks.Wait(t.Context(), engine.Waited{Request: get, LimitID: "depth", Queued: time.Second, Leased: 2 * time.Second})
+	hooks.Wait(t.Context(), engine.Waited{Request: get, LimitID: "order", Queued: time.Second, Err: context.DeadlineExceeded})
+
+	all := m.read(t)
+	require.Equal(t, []string{"error.type=timeout,sluice.limit.id=order: 1", "sluice.limit.id=depth: 2"}, told(all, "sluice.permit.wait.duration"))
+	require.Equal(t, []string{"sluice.limit.id=depth: 1"}, told(all, "sluice.connection.wait.duration"))
+	require.Equal(t, 2.0, named(all, "sluice.connection.wait.duration")[0].value)
+}
+
+func TestRepetitionsAndPausesAreToldByWhatCausedThem(t *testing.T) {
+	m := newMeters(t)
+	hooks := newTelemetry(t, telemetry.Config{MeterProvider: m}).Observer()
+	hooks.Attempt(t.Context(), engine.Attempted{Request: get, Origin: venue, Number: 1, Again: true, Err: engine.ErrTruncated})
+	hooks.Attempt(t.Context(), engine.Attempted{Request: get, Origin: venue, Number: 2, Again: true, StatusCode: 429, Paused: 7 * time.Second})
+	hooks.Attempt(t.Context(), engine.Attempted{Request: get, Origin: venue, Number: 3, StatusCode: 200, Took: time.Millisecond})
+
+	all := m.read(t)
+	const at = "server.address=api.venue.test,server.port=443,url.scheme=https"
+	cutOff, refused := "error.type=truncated,http.request.method=GET,"+at, "error.type=429,http.request.method=GET,http.response.status_code=429,"+at
+	require.Equal(t, []string{refused + ": 1", cutOff + ": 1"}, told(all, "sluice.request.repeats"))
+	require.Equal(t, []string{refused + ": 1"}, told(all, "sluice.pause.duration"))
+	require.Equal(t, 7.0, named(all, "sluice.pause.duration")[0].value)
+	require.Len(t, named(all, "sluice.attempt.duration"), 3)
+}
+
+func TestWhatIsShedIsCountedByWhoShedIt(t *testing.T) {
+	m := newMeters(t)
+	hooks := newTelemetry(t, telemetry.Config{MeterProvider: m}).Observer()
+	for _, err := range []error{engine.ErrOverloaded, engine.ErrQueueFull, engine.ErrQueueFull, engine.ErrTooManyWaiters, engine.ErrHalted, context.Canceled} {
+		hooks.End(t.Context(), failed("depth", fmt.Errorf("as it happened: %w", err)))
+	}
+	require.Equal(t, []string{
+		"error.type=overloaded,sluice.limit.id=depth: 1",
+		"error.type=queue_full,sluice.limit.id=depth: 2",
+		"error.type=too_many_waiters,sluice.limit.id=depth: 1",
+	}, told(m.read(t), "sluice.request.shed"))
+}
+
+func TestWhatCallersMakeUpIsNoAttribute(t *testing.T) {
+	m := newMeters(t)
+	hooks := newTelemetry(t, telemetry.Config{MeterProvider: m}).Observer()
+	for i := range 50 {
+		d := failed(fmt.Sprintf("nowhere-%d", i), engine.ErrUnknownLimit)
+		d.Request = &engine.Request{Method: fmt.Sprintf("VERB%d", i)}
+		hooks.End(t.Context(), d)
+		hooks.Wait(t.Context(), engine.Waited{Request: d.Request, LimitID: d.LimitID, Err: engine.ErrUnknownLimit})
+	}
+	all := m.read(t)
+	require.Equal(t, []string{"error.type=unknown_limit,http.request.method=_OTHER: 50"}, told(all, "http.client.request.duration"))
+	require.Equal(t, []string{"error.type=unknown_limit: 50"}, told(all, "sluice.permit.wait.duration"))
+}
+
+func TestServersBeyondTheBoundAreOne(t *testing.T) {
+	for _, c := range []struct {
+		most  int
+		apart []string
+	}{{2, []string{"_OTHER", "host-0", "host-1"}}, {-1, []string{"_OTHER"}}} {
+		m := newMeters(t)
+		hooks := newTelemetry(t, telemetry.Config{MeterProvider: m, MaxOrigins: c.most}).Observer()
+		for i := range 20 {
+			d := answered("depth", 200, time.Second)
+			d.Origin.Addr = fmt.Sprintf("host-%d:443", i/2)
+			hooks.End(t.Context(), d)
+		}
+		var apart []string
+		var total uint64
+		for _, r := range named(m.read(t), "http.client.request.duration") {
+			address, _ := r.attrs.Value("server.address")
+			apart = append(apart, address.AsString())
+			total += r.count
+		}
+		require.Equal(t, c.apart, apart)
+		require.EqualValues(t, 20, total)
+	}
+}
+
+func TestNoSeriesIsLostAndNoneIsBeyondTheBound(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		most := rapid.IntRange(1, 8).Draw(rt, "most")
+		m := newMeters(t)
+		hooks := newTelemetry(t, telemetry.Config{MeterProvider: m, MaxSeries: most, MaxOrigins: 3}).Observer()
+		want := map[string]uint64{} // an oracle that keeps everything
+		var met []string
+		for _, d := range rapid.SliceOf(drawnRequest()).Draw(rt, "requests") {
+			hooks.End(t.Context(), d)
+			key := fmt.Sprint(d.LimitID, d.Response.StatusCode)
+			if want[key]++; want[key] == 1 {
+				met = append(met, key)
+			}
+		}
+		for _, key := range met[min(most, len(met)):] { // the first come are told apart
+			want["rest"] += want[key]
+			delete(want, key)
+		}
+		got := map[string]uint64{}
+		for _, r := range named(m.read(t), "http.client.request.duration") {
+			limit, _ := r.attrs.Value("sluice.limit.id")
+			status, _ := r.attrs.Value("http.response.status_code")
+			key := fmt.Sprint(limit.AsString(), status.AsInt64())
+			if beyond, is := r.attrs.Value("otel.metric.overflow"); is && beyond.AsBool() {
+				key = "rest"
+			}
+			got[key] += r.count
+		}
+		require.Equal(rt, want, got)
+	})
+}
+
+func drawnRequest() *rapid.Generator[engine.Ended] {
+	return rapid.Custom(func(t *rapid.T) engine.Ended {
+		limit := rapid.SampledFrom([]string{"a", "b", "c"}).Draw(t, "limit")
+		return answered(limit, rapid.SampledFrom([]int{200, 404, 500}).Draw(t, "status"), time.Second)
+	})
+}
+
+func TestMetricsOfARequestAllocateNothing(t *testing.T) {
+	m := newMeters(t)
+	hooks := newTelemetry(t, telemetry.Config{MeterProvider: m}).Observer()
+	ctx := t.Context()
+	ended, shed := answered("depth", 200, time.Millisecond), failed("depth", engine.ErrOverloaded)
+	refused := engine.Attempted{Request: get, Origin: venue, Number: 1, StatusCode: 429, Again: true, Paused: time.Second}
+	journey := func() {
+		hooks.Wait(ctx, engine.Waited{Request: get, LimitID: "depth", Queued: time.Millisecond, Leased: time.Millisecond})
+		hooks.Attempt(ctx, refused)
+		hooks.Attempt(ctx, engine.Attempted{Request: get, Origin: venue, Number: 2, StatusCode: 200, Took: time.Millisecond})
+		hooks.End(ctx, ended)
+		hooks.End(ctx, shed)
+	}
+	require.Zero(t, testing.AllocsPerRun(1000, journey))
+	require.NotEmpty(t, told(m.read(t), "sluice.attempt.duration"))
+}
+
+func TestWhatIsBeyondABoundAllocatesNothingEither(t *testing.T) {
+	hooks := newTelemetry(t, telemetry.Config{MeterProvider: newMeters(t), MaxSeries: 1, MaxOrigins: 1}).Observer()
+	ctx := t.Context()
+	var all []engine.Ended
+	for i := range 10 {
+		d := answered("depth", 200+i, time.Millisecond)
+		d.Origin.Addr = fmt.Sprintf("host-%d:443", i)
+		all = append(all, d)
+	}
+	require.Zero(t, testing.AllocsPerRun(100, func() {
+		for _, d := range all {
+			hooks.End(ctx, d)
+		}
+	}))
+}
+
+func TestADroppedInstrumentIsNotFed(t *testing.T) {
+	drop := sdkmetric.NewView(sdkmetric.Instrument{Name: "sluice.*"}, sdkmetric.Stream{Aggregation: sdkmetric.AggregationDrop{}})
+	m := newMeters(t, sdkmetric.WithView(drop))
+	hooks := newTelemetry(t, telemetry.Config{MeterProvider: m}).Observer()
+	hooks.Wait(t.Context(), engine.Waited{Request: get, LimitID: "depth"})
+	hooks.Attempt(t.Context(), engine.Attempted{Request: get, Origin: venue, Number: 1, Again: true, Paused: 1})
+	hooks.End(t.Context(), failed("depth", engine.ErrOverloaded))
+	for _, r := range m.read(t) {
+		require.Equal(t, "http.client.request.duration", r.name)
+	}
+}
+
+// asked is a provider whose instruments are never enabled, and say so when they are fed.
+type asked struct {
+	noop.MeterProvider
+	fed *int
+}
+
+func (a asked) Meter(string, ...metric.MeterOption) metric.Meter { return askedMeter{fed: a.fed} }
+
+type askedMeter struct {
+	noop.Meter
+	fed *int
+}
+
+func (m askedMeter) Float64Histogram(string, ...metric.Float64HistogramOption) (metric.Float64Histogram, error) {
+	return askedHistogram{fed: m.fed}, nil
+}
+
+type askedHistogram struct {
+	noop.Float64Histogram
+	fed *int
+}
+
+func (askedHistogram) Enabled(context.Context) bool { return false }
+func (h askedHistogram) Record(context.Context, float64, ...metric.RecordOption) {
+	*h.fed++
+}
+
+func TestAnInstrumentThatIsNotEnabledIsLeftAlone(t *testing.T) {
+	fed := 0
+	hooks := newTelemetry(t, telemetry.Config{MeterProvider: asked{fed: &fed}}).Observer()
+	hooks.Wait(t.Context(), engine.Waited{Request: get, LimitID: "depth", Leased: 1})
+	hooks.Attempt(t.Context(), engine.Attempted{Request: get, Origin: venue, Number: 1, Again: true, Paused: 1})
+	hooks.End(t.Context(), answered("depth", 200, 1))
+	require.Zero(t, fed)
+}
+
+func TestAnEmptyConfigTellsNobodyAnything(t *testing.T) {
+	tel := newTelemetry(t, telemetry.Config{})
+	hooks := tel.Observer()
+	require.Nil(t, hooks.Begin)
+	require.Nil(t, hooks.Wait)
+	require.Nil(t, hooks.Attempt)
+	require.Nil(t, hooks.End)
+	eng, err := engine.New(engine.Config{})
+	require.NoError(t, err)
+	defer eng.Close()
+	stop, err := tel.Watch(eng)
+	require.NoError(t, err)
+	require.NoError(t, stop())
+	require.NoError(t, stop())
+}
+
+// refusing is a provider that makes no instruments.
+type refusing struct{ noop.MeterProvider }
+
+var errRefused = errors.New("no more instruments")
+
+func (refusing) Meter(string, ...metric.MeterOption) metric.Meter { return refusingMeter{} }
+
+type refusingMeter struct{ noop.Meter }
+
+func (refusingMeter) Float64Histogram(string, ...metric.Float64HistogramOption) (metric.Float64Histogram, error) {
+	return nil, errRefused
+}
+
+func TestMistakesOfAConfigAreErrors(t *testing.T) {
+	_, err := telemetry.New(telemetry.Config{MaxSeries: -1})
+	require.ErrorContains(t, err, "MaxSeries is -1")
+	_, err = telemetry.New(telemetry.Config{Attributes: []attribute.KeyValue{{}}})
+	require.ErrorContains(t, err, "Attributes")
+	_, err = telemetry.New(telemetry.Config{MeterProvider: refusing{}})
+	require.ErrorIs(t, err, errRefused)
+}
+
+func TestOwnAttributesGoWithEverything(t *testing.T) {
+	m := newMeters(t)
+	hooks := newTelemetry(t, telemetry.Config{MeterProvider: m, MaxSeries: 1, Attributes: []attribute.KeyValue{attribute.String("bot", "maker")}}).Observer()
+	for _, limit := range []string{"a", "b"} { // the second is beyond the bound
+		hooks.Wait(t.Context(), engine.Waited{Request: get, LimitID: limit})
+		hooks.End(t.Context(), answered(limit, 200, 1))
+	}
+	all := m.read(t)
+	require.Len(t, all, 4)
+	for _, r := range all {
+		bot, _ := r.attrs.Value("bot")
+		require.Equal(t, "maker", bot.AsString(), r.name)
+	}
+}

@@ -102,8 +102,7 @@ func errorType(err error) string {
 	if err == nil {
 		return ""
 	}
-	var panicked *engine.PanicError // first: what it was about is in its value
-	if errors.As(err, &panicked) {
+	if is[*engine.PanicError](err) { // first: its value may be one of the causes
 		return "panic"
 	}
 	for _, c := range causes {
@@ -116,35 +115,33 @@ func errorType(err error) string {
 
 // typeOfNetwork names what the network, a proxy or TLS has to say.
 func typeOfNetwork(err error) string {
-	var (
-		proxy       *engine.ProxyError
-		contentType *engine.ContentTypeError
-		decode      *engine.DecodeError
-		status      *engine.StatusError
-		name        *net.DNSError
-		certificate *tls.CertificateVerificationError
-		timeout     interface{ Timeout() bool }
-		operation   *net.OpError
-	)
+	operation, ofNetwork := errors.AsType[*net.OpError](err)
+	timeout, mayBeTimeout := errors.AsType[net.Error](err)
 	switch {
-	case errors.As(err, &contentType):
+	case is[*engine.ContentTypeError](err):
 		return "content_type"
-	case errors.As(err, &decode):
+	case is[*engine.DecodeError](err):
 		return "decode"
-	case errors.As(err, &status):
+	case is[*engine.StatusError](err):
 		return "status"
-	case errors.As(err, &proxy):
+	case is[*engine.ProxyError](err):
 		return "proxy"
-	case errors.As(err, &name):
+	case is[*net.DNSError](err):
 		return "name_resolution"
-	case errors.As(err, &certificate):
+	case is[*tls.CertificateVerificationError](err):
 		return "certificate"
-	case errors.As(err, &operation) && !operation.Timeout():
+	case ofNetwork && !operation.Timeout():
 		return "network"
-	case errors.As(err, &timeout) && timeout.Timeout():
+	case mayBeTimeout && timeout.Timeout():
 		return "timeout"
 	}
 	return other
+}
+
+// is reports whether an error has a cause of the type.
+func is[E error](err error) bool {
+	_, found := errors.AsType[E](err)
+	return found
 }
 
 // isShed reports whether a request was sent away because there were too many: the engine, a

@@ -1,0 +1,237 @@
+package telemetry_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/noop"
+
+	"github.com/sluice-engine/sluice/engine"
+	"github.com/sluice-engine/sluice/telemetry"
+)
+
+// tracers is a TracerProvider whose spans are kept.
+type tracers struct {
+	*sdktrace.TracerProvider
+	spans *tracetest.SpanRecorder
+}
+
+func newTracers(t testing.TB, sampler sdktrace.Sampler) *tracers {
+	spans := tracetest.NewSpanRecorder()
+	provider := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(spans), sdktrace.WithSampler(sampler))
+	t.Cleanup(func() { require.NoError(t, provider.Shutdown(context.Background())) })
+	return &tracers{provider, spans}
+}
+
+// labels are the attributes of a span as those of a reading.
+func labels(span sdktrace.ReadOnlySpan) string {
+	set := attribute.NewSet(span.Attributes()...)
+	return set.Encoded(attribute.DefaultEncoder())
+}
+
+func TestARequestIsOneClientSpanWithItsTimesAsAttributes(t *testing.T) {
+	tr := newTracers(t, sdktrace.AlwaysSample())
+	hooks := newTelemetry(t, telemetry.Config{TracerProvider: tr}).Observer()
+	ctx := hooks.Begin(t.Context(), get)
+	require.True(t, trace.SpanFromContext(ctx).SpanContext().IsSampled())
+	hooks.Attempt(ctx, engine.Attempted{Request: get, Origin: venue, Number: 1, StatusCode: 200})
+	d := answered("depth", 200, 2*time.Second)
+	d.Timing = engine.Timing{
+		Total: 2 * time.Second, Admitted: time.Millisecond, Queued: 500 * time.Millisecond, Leased: 250 * time.Millisecond,
+		Signed: 2 * time.Millisecond, FirstByte: 125 * time.Millisecond, Body: 4 * time.Millisecond, Paused: time.Second,
+	}
+	hooks.End(ctx, d)
+
+	ended := tr.spans.Ended()
+	require.Len(t, ended, 1)
+	require.Equal(t, "GET", ended[0].Name())
+	require.Equal(t, trace.SpanKindClient, ended[0].SpanKind())
+	require.Equal(t, "http.request.method=GET,http.response.status_code=200,network.protocol.version=1.1,"+
+		"server.address=api.venue.test,server.port=443,sluice.limit.id=depth,"+
+		"sluice.timing.admitted=0.001,sluice.timing.body=0.004,sluice.timing.first_byte=0.125,sluice.timing.leased=0.25,"+
+		"sluice.timing.paused=1,sluice.timing.queued=0.5,sluice.timing.signed=0.002,url.scheme=https", labels(ended[0]))
+	require.Equal(t, sdktrace.Status{}, ended[0].Status())
+	require.Empty(t, ended[0].Events())
+}
+
+func TestAFailureIsAnErrorByItsTypeAndNotByItsText(t *testing.T) {
+	tr := newTracers(t, sdktrace.AlwaysSample())
+	hooks := newTelemetry(t, telemetry.Config{TracerProvider: tr}).Observer()
+	for _, d := range []engine.Ended{failed("depth", fmt.Errorf("/orders/777: %w", engine.ErrQueueFull)), answered("depth", 503, 1)} {
+		hooks.End(hooks.Begin(t.Context(), d.Request), d)
+	}
+	ended := tr.spans.Ended()
+	require.Equal(t, "error.type=queue_full,http.request.method=GET,sluice.error.stage=throttled,sluice.limit.id=depth,sluice.sent=no", labels(ended[0]))
+	require.Contains(t, labels(ended[1]), "error.type=503,http.request.method=GET,http.response.status_code=503,")
+	for _, span := range ended {
+		require.Equal(t, sdktrace.Status{Code: codes.Error}, span.Status())
+		require.Empty(t, span.Events())
+	}
+}
+
+func TestAttemptsAreSpansOnceThereIsMoreThanOne(t *testing.T) {
+	tr := newTracers(t, sdktrace.AlwaysSample())
+	hooks := newTelemetry(t, telemetry.Config{TracerProvider: tr}).Observer()
+	ctx := hooks.Begin(t.Context(), get)
+	first := time.Now()
+	hooks.Attempt(ctx, engine.Attempted{
+		Request: get, Origin: venue, Number: 1, Again: true, Reused: true, StatusCode: 429, Sent: engine.SentYes,
+		SentAt: first, Took: time.Second, Paused: 3 * time.Second,
+	})
+	hooks.Attempt(ctx, engine.Attempted{Request: get, Origin: venue, Number: 2, StatusCode: 200, Sent: engine.SentYes, SentAt: first.Add(5 * time.Second), Took: time.Second})
+	d := answered("depth", 200, 6*time.Second)
+	d.Attempts = 2
+	hooks.End(ctx, d)
+
+	ended := tr.spans.Ended()
+	require.Len(t, ended, 3)
+	whole := ended[2]
+	require.Contains(t, labels(whole), "http.request.resend_count=1,")
+	for i, span := range ended[:2] {
+		require.Equal(t, "attempt", span.Name())
+		require.Equal(t, trace.SpanKindInternal, span.SpanKind())
+		require.Equal(t, whole.SpanContext().SpanID(), span.Parent().SpanID())
+		require.Equal(t, first.Add(time.Duration(i)*5*time.Second).UnixNano(), span.StartTime().UnixNano())
+		require.Equal(t, time.Second, span.EndTime().Sub(span.StartTime()))
+	}
+	require.Equal(t, "error.type=429,http.request.method=GET,http.response.status_code=429,"+
+		"server.address=api.venue.test,server.port=443,sluice.connection.reused=true,sluice.paused=3,sluice.sent=yes,url.scheme=https", labels(ended[0]))
+	require.Equal(t, codes.Error, ended[0].Status().Code)
+	require.Contains(t, labels(ended[1]), "http.request.resend_count=1,")
+	require.Equal(t, codes.Unset, ended[1].Status().Code)
+}
+
+func TestAnAttemptThatWasNeverSentIsASpanToo(t *testing.T) {
+	tr := newTracers(t, sdktrace.AlwaysSample())
+	hooks := newTelemetry(t, telemetry.Config{TracerProvider: tr}).Observer()
+	ctx := hooks.Begin(t.Context(), get)
+	hooks.Attempt(ctx, engine.Attempted{Request: get, Origin: venue, Number: 1, Again: true, Took: time.Second, Err: engine.ErrClosed})
+	ended := tr.spans.Ended()
+	require.Len(t, ended, 1)
+	require.Equal(t, time.Second, ended[0].EndTime().Sub(ended[0].StartTime()))
+	require.WithinDuration(t, time.Now(), ended[0].EndTime(), time.Minute)
+}
+
+func TestARequestThatIsNotSampledTellsNothing(t *testing.T) {
+	tr := newTracers(t, sdktrace.NeverSample())
+	hooks := newTelemetry(t, telemetry.Config{TracerProvider: tr}).Observer()
+	d := answered("depth", 200, time.Second)
+	provider := testing.AllocsPerRun(1000, func() {
+		tr.Tracer("alone").Start(t.Context(), "GET", trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(attribute.String("http.request.method", "GET")))
+	})
+	ours := testing.AllocsPerRun(1000, func() {
+		ctx := hooks.Begin(t.Context(), get)
+		hooks.Attempt(ctx, engine.Attempted{Request: get, Origin: venue, Number: 1, Again: true})
+		hooks.End(ctx, d)
+	})
+	require.LessOrEqual(t, ours, provider, "beyond what the provider itself does to decide")
+	require.Empty(t, tr.spans.Started())
+}
+
+// onlyNamed samples spans of one name.
+type onlyNamed string
+
+func (o onlyNamed) ShouldSample(p sdktrace.SamplingParameters) sdktrace.SamplingResult {
+	decision := sdktrace.Drop
+	if p.Name == string(o) {
+		decision = sdktrace.RecordAndSample
+	}
+	return sdktrace.SamplingResult{Decision: decision, Tracestate: trace.SpanContextFromContext(p.ParentContext).TraceState()}
+}
+
+func (o onlyNamed) Description() string { return string(o) }
+
+func TestARequestWithinARequestLeavesTheOtherSpanAlone(t *testing.T) {
+	tr := newTracers(t, onlyNamed("POST"))
+	hooks := newTelemetry(t, telemetry.Config{TracerProvider: tr}).Observer()
+	outer := &engine.Request{Method: "POST"}
+	ctx := hooks.Begin(t.Context(), outer)
+	within := hooks.Begin(ctx, get) // a token that is fetched, say
+	hooks.Attempt(within, engine.Attempted{Request: get, Origin: venue, Number: 1, Again: true})
+	hooks.End(within, answered("token", 500, time.Second))
+	require.Empty(t, tr.spans.Ended())
+
+	d := answered("order", 200, time.Second)
+	d.Request = outer
+	hooks.End(ctx, d)
+	require.Len(t, tr.spans.Ended(), 1)
+	require.Contains(t, labels(tr.spans.Ended()[0]), "sluice.limit.id=order")
+}
+
+func TestTwoTelemetriesOfOneEngineDoNotMixTheirSpans(t *testing.T) {
+	one, two := newTracers(t, sdktrace.AlwaysSample()), newTracers(t, sdktrace.AlwaysSample())
+	a := newTelemetry(t, telemetry.Config{TracerProvider: one, Attributes: []attribute.KeyValue{attribute.String("to", "a")}}).Observer()
+	b := newTelemetry(t, telemetry.Config{TracerProvider: two, Attributes: []attribute.KeyValue{attribute.String("to", "b")}}).Observer()
+	ctx := b.Begin(a.Begin(t.Context(), get), get)
+	a.End(ctx, answered("depth", 200, 1))
+	b.End(ctx, answered("depth", 200, 1))
+	require.Len(t, one.spans.Ended(), 1)
+	require.Len(t, two.spans.Ended(), 1)
+	require.Contains(t, labels(one.spans.Ended()[0]), "to=a")
+	require.Contains(t, labels(two.spans.Ended()[0]), "to=b")
+	require.Equal(t, one.spans.Ended()[0].SpanContext().SpanID(), two.spans.Ended()[0].Parent().SpanID())
+}
+
+func TestAMethodThatNobodyKnowsIsNoSpanName(t *testing.T) {
+	tr := newTracers(t, sdktrace.AlwaysSample())
+	hooks := newTelemetry(t, telemetry.Config{TracerProvider: tr}).Observer()
+	for method, want := range map[string]string{"": "GET", "DELETE": "DELETE", "QUERY": "QUERY", "BREW": "HTTP", "get": "HTTP"} {
+		req := &engine.Request{Method: method}
+		d := answered("depth", 200, 1)
+		d.Request = req
+		hooks.End(hooks.Begin(t.Context(), req), d)
+		all := tr.spans.Ended()
+		require.Equal(t, want, all[len(all)-1].Name())
+	}
+}
+
+func TestTheContextOfASpanEndsWithTheCallers(t *testing.T) {
+	hooks := newTelemetry(t, telemetry.Config{TracerProvider: newTracers(t, sdktrace.AlwaysSample())}).Observer()
+	type own struct{}
+	ctx, cancel := context.WithCancel(context.WithValue(t.Context(), own{}, "kept"))
+	under := hooks.Begin(ctx, get)
+	require.Equal(t, "kept", under.Value(own{}))
+	require.Equal(t, ctx.Done(), under.Done())
+	cancel()
+	require.ErrorIs(t, under.Err(), context.Canceled)
+}
+
+func TestAProviderThatDoesNothingIsServedWithoutARecord(t *testing.T) {
+	hooks := newTelemetry(t, telemetry.Config{TracerProvider: noop.NewTracerProvider()}).Observer()
+	ctx := hooks.Begin(t.Context(), get)
+	require.False(t, trace.SpanFromContext(ctx).IsRecording())
+	hooks.End(ctx, answered("depth", 200, 1))
+}
+
+// A metric's example is the trace that was going on when it was recorded.
+func TestMetricsPointToTheTraceTheyWereMadeIn(t *testing.T) {
+	m, tr := newMeters(t), newTracers(t, sdktrace.AlwaysSample())
+	hooks := newTelemetry(t, telemetry.Config{MeterProvider: m, TracerProvider: tr}).Observer()
+	ctx := hooks.Begin(t.Context(), get)
+	hooks.Wait(ctx, engine.Waited{Request: get, LimitID: "depth"})
+	hooks.Attempt(ctx, engine.Attempted{Request: get, Origin: venue, Number: 1, StatusCode: 200})
+	hooks.End(ctx, answered("depth", 200, time.Second))
+	require.Len(t, tr.spans.Ended(), 1)
+	id := tr.spans.Ended()[0].SpanContext().SpanID()
+	found := 0
+	var collected metricdata.ResourceMetrics
+	require.NoError(t, m.reader.Collect(t.Context(), &collected))
+	for _, one := range collected.ScopeMetrics[0].Metrics {
+		for _, point := range one.Data.(metricdata.Histogram[float64]).DataPoints {
+			for _, exemplar := range point.Exemplars {
+				require.Equal(t, id[:], exemplar.SpanID, one.Name)
+				found++
+			}
+		}
+	}
+	require.Equal(t, 3, found)
+}

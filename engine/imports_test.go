@@ -64,7 +64,8 @@ var mayImport = map[string][]string{
 	},
 
 	// whoever stands outside
-	"examples":         {"engine", "auth", "throttle/...", "bench/exchange/..."},
+	"telemetry":        {"engine", "auth", "messages"},
+	"examples":         {"engine", "auth", "throttle/...", "bench/exchange/...", "telemetry"},
 	"bench":            {"engine", "auth", "throttle/...", "messages", "internal/clock", "bench/..."},
 	"bench/limits":     {"throttle", "throttle/feedback", "actors/throttler", "actors/ticket", "bench/exchange", "bench/parallel"}, // drives the throttler's desk
 	"bench/exchange":   {"bench/exchange/..."},
@@ -72,6 +73,7 @@ var mayImport = map[string][]string{
 	"bench/hostile":    {"engine", "auth/...", "throttle/...", "messages", "bench/exchange/memnet", "bench/hostile/..."},
 	"bench/kills":      {"engine", "auth", "throttle", "memory", "bench/child", "bench/gauge"}, // looks at the file as well
 	"bench/mutants":    {},
+	"bench/telemetry":  {"engine", "telemetry", "throttle", "bench/child", "bench/gauge"},
 	"bench/cmd/sluice": {"bench/...", "throttle", "throttle/limitfile"},
 }
 

@@ -21,6 +21,7 @@ var verbs = []func() *cobra.Command{
 	newCountersCommand,
 	newRefereeCommand,
 	newMemoryCommand,
+	newTelemetryCommand,
 	newHostileCommand,
 	newClockCommand,
 	newMutantsCommand,

@@ -1,0 +1,173 @@
+package telemetry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"sync/atomic"
+	"time"
+
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+
+	"github.com/sluice-engine/sluice/engine"
+	"github.com/sluice-engine/sluice/telemetry"
+	"github.com/sluice-engine/sluice/throttle"
+)
+
+// subject is one way to observe an engine.
+type subject struct {
+	name     string
+	observed bool
+	metrics  bool
+	traces   float64 // the share of requests that is sampled; 0 for no provider
+	bar      float64
+}
+
+// subjects are what is compared; all others with the first. Metrics are read by a manual reader,
+// and spans go through the SDK's batches to an exporter that counts them.
+var subjects = []subject{
+	{name: "without observers"},
+	{name: "off: no providers", observed: true, bar: 1.01},
+	{name: "metrics", observed: true, metrics: true, bar: 1.05},
+	{name: "traces, 1 % sampled", observed: true, traces: 0.01, bar: 1.06},
+	{name: "traces, all sampled", observed: true, traces: 1, bar: 1.15},
+	{name: "metrics and traces, 1 % sampled", observed: true, metrics: true, traces: 0.01},
+	{name: "metrics and traces, all sampled", observed: true, metrics: true, traces: 1},
+}
+
+// client is an engine of a subject.
+type client struct {
+	subject
+	eng    *engine.Engine
+	reader *sdkmetric.ManualReader
+	meters *sdkmetric.MeterProvider
+	tracer *sdktrace.TracerProvider
+	spans  counted
+	before int // requests that the metrics had told of
+}
+
+// open makes the engine; what it has made when it fails is for close.
+func (c *client) open(origin string) (err error) {
+	config := engine.Config{BaseURL: origin, Limits: wide()}
+	if !c.observed {
+		c.eng, err = engine.New(config)
+		return err
+	}
+	t, err := c.telemetry()
+	if err != nil {
+		return err
+	}
+	config.Observers = []engine.Observer{t.Observer()}
+	if c.eng, err = engine.New(config); err != nil {
+		return err
+	}
+	_, err = t.Watch(c.eng) // it ends with the provider
+	return err
+}
+
+func (c *client) telemetry() (*telemetry.Telemetry, error) {
+	var config telemetry.Config
+	if c.metrics {
+		c.reader = sdkmetric.NewManualReader()
+		c.meters = sdkmetric.NewMeterProvider(sdkmetric.WithReader(c.reader))
+		config.MeterProvider = c.meters
+	}
+	if c.traces > 0 {
+		c.tracer = sdktrace.NewTracerProvider(
+			sdktrace.WithSampler(sdktrace.ParentBased(sdktrace.TraceIDRatioBased(c.traces))),
+			sdktrace.WithBatcher(&c.spans, sdktrace.WithMaxQueueSize(1<<16)),
+		)
+		config.TracerProvider = c.tracer
+	}
+	return telemetry.New(config)
+}
+
+// wide are limits that hold nobody up.
+func wide() []throttle.Limit {
+	const plenty = 1 << 30
+	return []throttle.Limit{
+		{ID: "weight", Quota: plenty, Per: time.Second},
+		{ID: "price", Quota: plenty, Per: time.Second, Linked: []throttle.Link{{ID: "weight", Weight: 2}}},
+	}
+}
+
+// Get is part of gauge.Getter.
+func (c *client) Get(ctx context.Context) error {
+	response, err := c.eng.Do(ctx, &engine.Request{Path: "/price", LimitID: "price"})
+	if err != nil {
+		return err
+	}
+	return response.Err()
+}
+
+func (c *client) close() error {
+	var err error
+	if c.tracer != nil {
+		err = c.tracer.Shutdown(context.Background())
+	}
+	if c.meters != nil {
+		err = errors.Join(err, c.meters.Shutdown(context.Background()))
+	}
+	if c.eng != nil {
+		err = errors.Join(err, c.eng.Close())
+	}
+	return err
+}
+
+// told reports whether a slice of so many requests was told of as it should be.
+func (c *client) told(ctx context.Context, requests int) error {
+	if c.metrics {
+		all, err := c.collect(ctx)
+		if err != nil {
+			return err
+		}
+		if n := all - c.before; n != requests {
+			return fmt.Errorf("%d requests were made, and metrics tell of %d", requests, n)
+		}
+		c.before = all
+	}
+	if c.traces == 0 {
+		return nil
+	}
+	if err := c.tracer.ForceFlush(ctx); err != nil {
+		return err
+	}
+	exported, want := float64(c.spans.n.Swap(0)), c.traces*float64(requests)
+	if spread := 6 * math.Sqrt(want*(1-c.traces)); math.Abs(exported-want) > spread+1 {
+		return fmt.Errorf("of %d requests %.0f spans were exported: want about %.0f", requests, exported, want)
+	}
+	return nil
+}
+
+// collect returns how many requests the metrics tell of.
+func (c *client) collect(ctx context.Context) (requests int, err error) {
+	var collected metricdata.ResourceMetrics
+	if err := c.reader.Collect(ctx, &collected); err != nil {
+		return 0, err
+	}
+	for _, scope := range collected.ScopeMetrics {
+		for _, one := range scope.Metrics {
+			if durations, is := one.Data.(metricdata.Histogram[float64]); is && one.Name == "http.client.request.duration" {
+				for _, point := range durations.DataPoints {
+					requests += int(point.Count)
+				}
+			}
+		}
+	}
+	return requests, nil
+}
+
+// counted is an exporter that counts spans and forgets them.
+type counted struct{ n atomic.Int64 }
+
+// ExportSpans is part of sdktrace.SpanExporter.
+func (c *counted) ExportSpans(_ context.Context, spans []sdktrace.ReadOnlySpan) error {
+	c.n.Add(int64(len(spans)))
+	return nil
+}
+
+// Shutdown is part of sdktrace.SpanExporter.
+func (c *counted) Shutdown(context.Context) error { return nil }

@@ -63,7 +63,9 @@ type Attempted struct {
 	SentAt     time.Time
 	Took       time.Duration // from the first byte out to the last byte in, to the head of a stream, or to the failure
 	StatusCode int           // zero without an answer
-	Sent       Sent          // of this attempt
+	// ProtoMajor and ProtoMinor are those of the answer; zero without one.
+	ProtoMajor, ProtoMinor uint8
+	Sent                   Sent // of this attempt
 	// Refused says that the answer is a refusal by one of the server's limits, whose scope
 	// pauses. Paused is for how long it asks that nothing be sent; zero if it does not say,
 	// and then the engine finds a time.

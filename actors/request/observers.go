@@ -172,6 +172,7 @@ func (r *slot) noteAttempt(response *messages.Response, sent messages.Sent, err 
 	}
 	if response != nil {
 		r.lastTry.SentAt, r.lastTry.StatusCode = response.SentAt, response.StatusCode
+		r.lastTry.ProtoMajor, r.lastTry.ProtoMinor = response.ProtoMajor, response.ProtoMinor
 	}
 	if err == nil {
 		r.lastTry.Took = response.AnsweredAt.Sub(response.SentAt)

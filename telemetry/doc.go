@@ -12,7 +12,11 @@
 //
 // Nothing here ever has a URL, a path, a query, a header, a key or an account in it. What
 // attributes can be is bounded: the ids of limits are those of the table, servers are
-// told apart up to Config.MaxOrigins, and methods are those that HTTP knows.
+// told apart up to Config.MaxOrigins, methods are those that HTTP knows, and each
+// instrument that is fed by requests has at most Config.MaxSeries sets of them.
+//
+// http.client.request.duration is what the semantic conventions make of it, one exchange with
+// the server. How long a caller waited for everything together is sluice.request.duration.
 //
 // A provider that is nil costs nothing. An instrument that the program's views drop
 // costs some nanoseconds.

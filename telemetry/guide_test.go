@@ -76,7 +76,7 @@ func everythingHappens(ctx context.Context, hooks engine.Observer) {
 	for _, err := range []error{nil, engine.ErrQueueFull} {
 		hooks.Wait(ctx, engine.Waited{Request: get, LimitID: "depth", Queued: 1, Leased: 1, Err: err})
 	}
-	hooks.Attempt(ctx, engine.Attempted{Request: get, Origin: venue, Number: 1, StatusCode: 429, Again: true, Paused: 1})
+	hooks.Attempt(ctx, engine.Attempted{Request: get, Origin: venue, Number: 1, StatusCode: 429, ProtoMajor: 1, ProtoMinor: 1, Again: true, Refused: true, Paused: 1})
 	hooks.End(ctx, answered("depth", 200, 1))
 	hooks.End(ctx, failed("depth", engine.ErrOverloaded))
 }

@@ -53,13 +53,13 @@ func (p *places) of(origin engine.Origin) *place {
 	return p.rest
 }
 
-// serverAttributes are server.address, server.port and url.scheme.
+// serverAttributes are server.address and server.port.
 func serverAttributes(origin engine.Origin) []attribute.KeyValue {
 	host, port, err := net.SplitHostPort(origin.Addr)
 	if err != nil {
 		host = origin.Addr
 	}
-	attrs := []attribute.KeyValue{semconv.ServerAddress(host), semconv.URLScheme(origin.Scheme)}
+	attrs := []attribute.KeyValue{semconv.ServerAddress(host)}
 	if n, err := strconv.Atoi(port); err == nil {
 		attrs = append(attrs, semconv.ServerPort(n))
 	}

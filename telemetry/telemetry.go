@@ -104,3 +104,8 @@ func (t *Telemetry) Observer() engine.Observer {
 	}
 	return both(m, tr)
 }
+
+// with are the attributes of everything, and these.
+func (t *Telemetry) with(attrs ...attribute.KeyValue) []attribute.KeyValue {
+	return append(slices.Clone(t.common), attrs...)
+}

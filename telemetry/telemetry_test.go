@@ -1,6 +1,7 @@
 package telemetry_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -148,57 +149,83 @@ func failed(limitID string, err error) engine.Ended {
 	return engine.Ended{Request: get, LimitID: limitID, Err: &engine.Error{Stage: engine.Throttled, Err: err}}
 }
 
-func TestTheDurationOfARequestIsAsTheConventionsHaveIt(t *testing.T) {
+// exchanged is an exchange that was answered.
+func exchanged(status int, took time.Duration) engine.Attempted {
+	return engine.Attempted{Request: get, Origin: venue, Number: 1, StatusCode: status, ProtoMajor: 1, ProtoMinor: 1, Took: took}
+}
+
+const atVenue = "server.address=api.venue.test,server.port=443"
+
+func TestAnExchangeIsToldAsTheConventionsHaveIt(t *testing.T) {
 	m := newMeters(t)
 	hooks := newTelemetry(t, telemetry.Config{MeterProvider: m}).Observer()
-	hooks.End(t.Context(), answered("depth", 200, 30*time.Millisecond))
-	hooks.End(t.Context(), answered("depth", 200, 50*time.Millisecond))
-	hooks.End(t.Context(), answered(engine.Unlimited, 429, time.Second))
-	two := answered("", 200, time.Second)
-	two.Response.ProtoMajor, two.Response.ProtoMinor = 2, 0
-	hooks.End(t.Context(), two)
+	hooks.Attempt(t.Context(), exchanged(200, 30*time.Millisecond))
+	hooks.Attempt(t.Context(), exchanged(200, 50*time.Millisecond))
+	hooks.Attempt(t.Context(), exchanged(429, time.Second))
+	two := exchanged(200, time.Second)
+	two.ProtoMajor, two.ProtoMinor = 2, 0
+	hooks.Attempt(t.Context(), two)
+	hooks.Attempt(t.Context(), engine.Attempted{Request: &engine.Request{Method: "POST"}, Origin: venue, Number: 1, Err: engine.ErrTruncated})
 
 	all := m.read(t)
-	require.Equal(t, []string{
-		"error.type=429,http.request.method=GET,http.response.status_code=429,network.protocol.version=1.1,server.address=api.venue.test,server.port=443,url.scheme=https: 1",
-		"http.request.method=GET,http.response.status_code=200,network.protocol.version=1.1,server.address=api.venue.test,server.port=443,sluice.limit.id=depth,url.scheme=https: 2",
-		"http.request.method=GET,http.response.status_code=200,network.protocol.version=2,server.address=api.venue.test,server.port=443,url.scheme=https: 1",
-	}, told(all, "http.client.request.duration"))
 	conventional := httpconv.ClientRequestDuration{}
-	one := named(all, conventional.Name())[1]
+	require.Equal(t, []string{
+		"error.type=429,http.request.method=GET,http.response.status_code=429,network.protocol.version=1.1," + atVenue + ": 1",
+		"error.type=truncated,http.request.method=POST," + atVenue + ": 1",
+		"http.request.method=GET,http.response.status_code=200,network.protocol.version=1.1," + atVenue + ": 2",
+		"http.request.method=GET,http.response.status_code=200,network.protocol.version=2," + atVenue + ": 1",
+	}, told(all, conventional.Name()))
+	one := named(all, conventional.Name())[2]
 	require.Equal(t, conventional.Unit(), one.unit)
 	require.Equal(t, conventional.Description(), one.about)
 	require.InDelta(t, 0.08, one.value, 1e-9)
 	require.Equal(t, []float64{0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10}, one.bounds)
 }
 
-func TestWaitsAreToldByLimitAndThoseForConnectionsOnlyIfThereWasOne(t *testing.T) {
+func TestARequestIsToldFromItsCallToItsAnswerByItsLimit(t *testing.T) {
+	m := newMeters(t)
+	hooks := newTelemetry(t, telemetry.Config{MeterProvider: m}).Observer()
+	hooks.End(t.Context(), answered("depth", 200, 2*time.Second))
+	hooks.End(t.Context(), answered("depth", 302, time.Second))
+	hooks.End(t.Context(), answered("", 503, time.Second))
+	hooks.End(t.Context(), failed("order", context.Canceled))
+	all := m.read(t)
+	require.Equal(t, []string{
+		"error.type=503: 1", "error.type=canceled,sluice.limit.id=order: 1", "sluice.limit.id=depth: 2",
+	}, told(all, "sluice.request.duration"))
+	require.Equal(t, 3.0, named(all, "sluice.request.duration")[2].value)
+}
+
+func TestWaitsAreToldByLimitIfThereWereAny(t *testing.T) {
 	m := newMeters(t)
 	hooks := newTelemetry(t, telemetry.Config{MeterProvider: m}).Observer()
 	hooks.Wait(t.Context(), engine.Waited{Request: get, LimitID: "depth"})
+	require.Empty(t, m.read(t))
 	hooks.Wait(t.Context(), engine.Waited{Request: get, LimitID: "depth", Queued: time.Second, Leased: 2 * time.Second})
-	hooks.Wait(t.Context(), engine.Waited{Request: get, LimitID: "order", Queued: time.Second, Err: context.DeadlineExceeded})
+	hooks.Wait(t.Context(), engine.Waited{Request: get, LimitID: "depth", Leased: 2 * time.Second})
+	hooks.Wait(t.Context(), engine.Waited{Request: get, LimitID: "order", Err: context.DeadlineExceeded})
 
 	all := m.read(t)
-	require.Equal(t, []string{"error.type=timeout,sluice.limit.id=order: 1", "sluice.limit.id=depth: 2"}, told(all, "sluice.permit.wait.duration"))
-	require.Equal(t, []string{"sluice.limit.id=depth: 1"}, told(all, "sluice.connection.wait.duration"))
-	require.Equal(t, 2.0, named(all, "sluice.connection.wait.duration")[0].value)
+	require.Equal(t, []string{"error.type=timeout,sluice.limit.id=order: 1", "sluice.limit.id=depth: 1"}, told(all, "sluice.permit.wait.duration"))
+	require.Equal(t, []string{"sluice.limit.id=depth: 2"}, told(all, "sluice.connection.wait.duration"))
+	require.Equal(t, 4.0, named(all, "sluice.connection.wait.duration")[0].value)
 }
 
-func TestRepetitionsAndPausesAreToldByWhatCausedThem(t *testing.T) {
+func TestRepetitionsRefusalsAndPausesAreToldByWhatCausedThem(t *testing.T) {
 	m := newMeters(t)
 	hooks := newTelemetry(t, telemetry.Config{MeterProvider: m}).Observer()
 	hooks.Attempt(t.Context(), engine.Attempted{Request: get, Origin: venue, Number: 1, Again: true, Err: engine.ErrTruncated})
-	hooks.Attempt(t.Context(), engine.Attempted{Request: get, Origin: venue, Number: 2, Again: true, StatusCode: 429, Paused: 7 * time.Second})
-	hooks.Attempt(t.Context(), engine.Attempted{Request: get, Origin: venue, Number: 3, StatusCode: 200, Took: time.Millisecond})
+	hooks.Attempt(t.Context(), engine.Attempted{Request: get, Origin: venue, Number: 2, Again: true, StatusCode: 429, Refused: true, Paused: 7 * time.Second})
+	hooks.Attempt(t.Context(), engine.Attempted{Request: get, Origin: venue, Number: 3, StatusCode: 429, Refused: true}) // does not say for how long
+	hooks.Attempt(t.Context(), exchanged(200, time.Millisecond))
 
 	all := m.read(t)
-	const at = "server.address=api.venue.test,server.port=443,url.scheme=https"
-	cutOff, refused := "error.type=truncated,http.request.method=GET,"+at, "error.type=429,http.request.method=GET,http.response.status_code=429,"+at
+	cutOff, refused := "error.type=truncated,http.request.method=GET,"+atVenue, "error.type=429,http.request.method=GET,http.response.status_code=429,"+atVenue
 	require.Equal(t, []string{refused + ": 1", cutOff + ": 1"}, told(all, "sluice.request.repeats"))
+	require.Equal(t, []string{refused + ": 2"}, told(all, "sluice.limit.refusals"))
 	require.Equal(t, []string{refused + ": 1"}, told(all, "sluice.pause.duration"))
 	require.Equal(t, 7.0, named(all, "sluice.pause.duration")[0].value)
-	require.Len(t, named(all, "sluice.attempt.duration"), 3)
+	require.Len(t, named(all, "http.client.request.duration"), 3)
 }
 
 func TestWhatIsShedIsCountedByWhoShedIt(t *testing.T) {
@@ -222,10 +249,12 @@ func TestWhatCallersMakeUpIsNoAttribute(t *testing.T) {
 		d.Request = &engine.Request{Method: fmt.Sprintf("VERB%d", i)}
 		hooks.End(t.Context(), d)
 		hooks.Wait(t.Context(), engine.Waited{Request: d.Request, LimitID: d.LimitID, Err: engine.ErrUnknownLimit})
+		hooks.Attempt(t.Context(), engine.Attempted{Request: d.Request, Number: 1})
 	}
 	all := m.read(t)
-	require.Equal(t, []string{"error.type=unknown_limit,http.request.method=_OTHER: 50"}, told(all, "http.client.request.duration"))
+	require.Equal(t, []string{"error.type=unknown_limit: 50"}, told(all, "sluice.request.duration"))
 	require.Equal(t, []string{"error.type=unknown_limit: 50"}, told(all, "sluice.permit.wait.duration"))
+	require.Equal(t, []string{"http.request.method=_OTHER: 50"}, told(all, "http.client.request.duration"))
 }
 
 func TestServersBeyondTheBoundAreOne(t *testing.T) {
@@ -236,9 +265,9 @@ func TestServersBeyondTheBoundAreOne(t *testing.T) {
 		m := newMeters(t)
 		hooks := newTelemetry(t, telemetry.Config{MeterProvider: m, MaxOrigins: c.most}).Observer()
 		for i := range 20 {
-			d := answered("depth", 200, time.Second)
-			d.Origin.Addr = fmt.Sprintf("host-%d:443", i/2)
-			hooks.End(t.Context(), d)
+			a := exchanged(200, time.Second)
+			a.Origin.Addr = fmt.Sprintf("host-%d:443", i/2)
+			hooks.Attempt(t.Context(), a)
 		}
 		var apart []string
 		var total uint64
@@ -256,39 +285,74 @@ func TestNoSeriesIsLostAndNoneIsBeyondTheBound(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		most := rapid.IntRange(1, 8).Draw(rt, "most")
 		m := newMeters(t)
-		hooks := newTelemetry(t, telemetry.Config{MeterProvider: m, MaxSeries: most, MaxOrigins: 3}).Observer()
-		want := map[string]uint64{} // an oracle that keeps everything
-		var met []string
-		for _, d := range rapid.SliceOf(drawnRequest()).Draw(rt, "requests") {
-			hooks.End(t.Context(), d)
-			key := fmt.Sprint(d.LimitID, d.Response.StatusCode)
-			if want[key]++; want[key] == 1 {
-				met = append(met, key)
-			}
-		}
-		for _, key := range met[min(most, len(met)):] { // the first come are told apart
-			want["rest"] += want[key]
-			delete(want, key)
+		hooks := newTelemetry(t, telemetry.Config{MeterProvider: m, MaxSeries: most, MaxOrigins: 2}).Observer()
+		requests, exchanges := newSeen(most), newSeen(most)
+		for range rapid.IntRange(0, 60).Draw(rt, "requests") {
+			limit := rapid.SampledFrom([]string{"a", "b", "c"}).Draw(rt, "limit")
+			status := rapid.SampledFrom([]int{200, 404, 500}).Draw(rt, "status")
+			a := exchanged(status, time.Second)
+			a.Origin.Addr = rapid.SampledFrom([]string{"one:1", "two:2", "three:3", "four:4"}).Draw(rt, "server")
+			hooks.Attempt(t.Context(), a)
+			hooks.End(t.Context(), answered(limit, status, time.Second))
+			exchanges.see(fmt.Sprint(exchanges.server(a.Origin.Addr), status))
+			requests.see(fmt.Sprint(limit, max(status, 399)))
 		}
 		got := map[string]uint64{}
-		for _, r := range named(m.read(t), "http.client.request.duration") {
+		for _, r := range named(m.read(t), "sluice.request.duration") {
+			failure, _ := r.attrs.Value("error.type")
 			limit, _ := r.attrs.Value("sluice.limit.id")
-			status, _ := r.attrs.Value("http.response.status_code")
-			key := fmt.Sprint(limit.AsString(), status.AsInt64())
-			if beyond, is := r.attrs.Value("otel.metric.overflow"); is && beyond.AsBool() {
-				key = "rest"
-			}
-			got[key] += r.count
+			got[r.keyOr(limit.AsString()+cmp.Or(failure.AsString(), "399"))] += r.count
 		}
-		require.Equal(rt, want, got)
+		require.Equal(rt, requests.counted, got)
+		clear(got)
+		for _, r := range named(m.read(t), "http.client.request.duration") {
+			address, _ := r.attrs.Value("server.address")
+			status, _ := r.attrs.Value("http.response.status_code")
+			got[r.keyOr(fmt.Sprint(address.AsString(), status.AsInt64()))] += r.count
+		}
+		require.Equal(rt, exchanges.counted, got)
 	})
 }
 
-func drawnRequest() *rapid.Generator[engine.Ended] {
-	return rapid.Custom(func(t *rapid.T) engine.Ended {
-		limit := rapid.SampledFrom([]string{"a", "b", "c"}).Draw(t, "limit")
-		return answered(limit, rapid.SampledFrom([]int{200, 404, 500}).Draw(t, "status"), time.Second)
-	})
+// keyOr is the key, or "rest" for what is beyond the bound.
+func (r reading) keyOr(key string) string {
+	if beyond, is := r.attrs.Value("otel.metric.overflow"); is && beyond.AsBool() {
+		return "rest"
+	}
+	return key
+}
+
+// seen is the oracle: the first so many keys, and the first two servers, are told apart.
+type seen struct {
+	most    int
+	keys    map[string]bool
+	servers []string
+	counted map[string]uint64
+}
+
+func newSeen(most int) *seen {
+	return &seen{most: most, keys: map[string]bool{}, counted: map[string]uint64{}}
+}
+
+func (s *seen) server(addr string) string {
+	host, _, _ := strings.Cut(addr, ":")
+	if !slices.Contains(s.servers, host) && len(s.servers) < 2 {
+		s.servers = append(s.servers, host)
+	}
+	if slices.Contains(s.servers, host) {
+		return host
+	}
+	return "_OTHER"
+}
+
+func (s *seen) see(key string) {
+	if len(s.keys) < s.most {
+		s.keys[key] = true
+	}
+	if !s.keys[key] {
+		key = "rest"
+	}
+	s.counted[key]++
 }
 
 func TestMetricsOfARequestAllocateNothing(t *testing.T) {
@@ -296,7 +360,7 @@ func TestMetricsOfARequestAllocateNothing(t *testing.T) {
 	hooks := newTelemetry(t, telemetry.Config{MeterProvider: m}).Observer()
 	ctx := t.Context()
 	ended, shed := answered("depth", 200, time.Millisecond), failed("depth", engine.ErrOverloaded)
-	refused := engine.Attempted{Request: get, Origin: venue, Number: 1, StatusCode: 429, Again: true, Paused: time.Second}
+	refused := engine.Attempted{Request: get, Origin: venue, Number: 1, StatusCode: 429, Again: true, Refused: true, Paused: time.Second}
 	journey := func() {
 		hooks.Wait(ctx, engine.Waited{Request: get, LimitID: "depth", Queued: time.Millisecond, Leased: time.Millisecond})
 		hooks.Attempt(ctx, refused)
@@ -305,21 +369,23 @@ func TestMetricsOfARequestAllocateNothing(t *testing.T) {
 		hooks.End(ctx, shed)
 	}
 	require.Zero(t, testing.AllocsPerRun(1000, journey))
-	require.NotEmpty(t, told(m.read(t), "sluice.attempt.duration"))
+	for _, name := range []string{"http.client.request.duration", "sluice.request.duration", "sluice.request.repeats", "sluice.limit.refusals", "sluice.pause.duration", "sluice.permit.wait.duration", "sluice.connection.wait.duration", "sluice.request.shed"} {
+		require.NotEmpty(t, named(m.read(t), name), name)
+	}
 }
 
 func TestWhatIsBeyondABoundAllocatesNothingEither(t *testing.T) {
 	hooks := newTelemetry(t, telemetry.Config{MeterProvider: newMeters(t), MaxSeries: 1, MaxOrigins: 1}).Observer()
 	ctx := t.Context()
-	var all []engine.Ended
+	var all []engine.Attempted
 	for i := range 10 {
-		d := answered("depth", 200+i, time.Millisecond)
-		d.Origin.Addr = fmt.Sprintf("host-%d:443", i)
-		all = append(all, d)
+		a := exchanged(200+i, time.Millisecond)
+		a.Origin.Addr = fmt.Sprintf("host-%d:443", i)
+		all = append(all, a)
 	}
 	require.Zero(t, testing.AllocsPerRun(100, func() {
-		for _, d := range all {
-			hooks.End(ctx, d)
+		for _, a := range all {
+			hooks.Attempt(ctx, a)
 		}
 	}))
 }
@@ -331,7 +397,9 @@ func TestADroppedInstrumentIsNotFed(t *testing.T) {
 	hooks.Wait(t.Context(), engine.Waited{Request: get, LimitID: "depth"})
 	hooks.Attempt(t.Context(), engine.Attempted{Request: get, Origin: venue, Number: 1, Again: true, Paused: 1})
 	hooks.End(t.Context(), failed("depth", engine.ErrOverloaded))
-	for _, r := range m.read(t) {
+	all := m.read(t)
+	require.NotEmpty(t, all)
+	for _, r := range all {
 		require.Equal(t, "http.client.request.duration", r.name)
 	}
 }
@@ -414,11 +482,11 @@ func TestOwnAttributesGoWithEverything(t *testing.T) {
 	m := newMeters(t)
 	hooks := newTelemetry(t, telemetry.Config{MeterProvider: m, MaxSeries: 1, Attributes: []attribute.KeyValue{attribute.String("bot", "maker")}}).Observer()
 	for _, limit := range []string{"a", "b"} { // the second is beyond the bound
-		hooks.Wait(t.Context(), engine.Waited{Request: get, LimitID: limit})
+		hooks.Attempt(t.Context(), exchanged(200, 1))
 		hooks.End(t.Context(), answered(limit, 200, 1))
 	}
 	all := m.read(t)
-	require.Len(t, all, 4)
+	require.Len(t, all, 3)
 	for _, r := range all {
 		bot, _ := r.attrs.Value("bot")
 		require.Equal(t, "maker", bot.AsString(), r.name)

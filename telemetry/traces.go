@@ -2,6 +2,8 @@ package telemetry
 
 import (
 	"context"
+	"errors"
+	"slices"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -19,21 +21,14 @@ type traced struct {
 	tracer trace.Tracer
 	places *places
 	common []attribute.KeyValue
-	starts map[string][]trace.SpanStartOption // by known methods; read only
+	start  []trace.SpanStartOption // of every request; read only
 }
 
-// methods are all that knownMethod returns.
-var methods = []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "QUERY", other}
-
 func newTraced(t *Telemetry, tracer trace.Tracer) *traced {
-	tr := &traced{tracer: tracer, places: t.places, common: t.common, starts: map[string][]trace.SpanStartOption{}}
-	for _, method := range methods {
-		// What a sampler may want to know. It is made once, sampled or not.
-		tr.starts[method] = []trace.SpanStartOption{
-			trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(semconv.HTTPRequestMethodKey.String(method)),
-		}
-	}
-	return tr
+	// A sampler knows the method by the span's name. An attribute would be copied for each
+	// request, and that is more than the hooks of one that is not sampled cost otherwise.
+	start := []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindClient)}
+	return &traced{tracer: tracer, places: t.places, common: t.common, start: start}
 }
 
 // spanName is the semantic conventions' for a request without a template of its path.
@@ -51,7 +46,7 @@ type sampled struct {
 	context.Context
 	of   *traced
 	span trace.Span
-	told [20]attribute.KeyValue // backs the attributes at the end: one allocation with all else
+	told [12]attribute.KeyValue // backs the attributes of the end, most of the time: one allocation with all else
 }
 
 // key asks a context for the *sampled of one traced; nil for a request without.
@@ -75,7 +70,7 @@ func (tr *traced) spanOf(ctx context.Context) *sampled {
 func (tr *traced) begin(ctx context.Context, req *engine.Request) context.Context {
 	method := knownMethod(req.Method)
 	under := tr.spanOf(ctx) // of a request that this one is made for
-	ctx, span := tr.tracer.Start(ctx, spanName(method), tr.starts[method]...)
+	ctx, span := tr.tracer.Start(ctx, spanName(method), tr.start...)
 	if span.IsRecording() {
 		return &sampled{Context: ctx, of: tr, span: span}
 	}
@@ -101,8 +96,8 @@ func (tr *traced) attempt(ctx context.Context, a engine.Attempted) {
 		to = time.Now()
 		from = to.Add(-a.Took)
 	}
-	o := outcomeOfAttempt(&a)
-	attrs := o.attributes(tr.places.of(o.origin), tr.common)
+	e := exchangeOf(&a)
+	attrs := e.appendTo(slices.Clone(tr.common), tr.places.of(e.origin))
 	attrs = append(attrs, sentKey.String(a.Sent.String()), reusedKey.Bool(a.Reused))
 	if a.Number > 1 {
 		attrs = append(attrs, semconv.HTTPRequestResendCount(a.Number-1))
@@ -111,32 +106,29 @@ func (tr *traced) attempt(ctx context.Context, a engine.Attempted) {
 		attrs = append(attrs, attribute.Float64("sluice.paused", a.Paused.Seconds()))
 	}
 	_, span := tr.tracer.Start(ctx, "attempt", trace.WithTimestamp(from), trace.WithAttributes(attrs...))
-	if o.errorType() != "" {
+	if isError(e.failure, e.status) {
 		span.SetStatus(codes.Error, "")
 	}
 	span.End(trace.WithTimestamp(to))
 }
 
-// end is Observer.End.
+// end is Observer.End. The error's text is not told: it has the path.
 func (tr *traced) end(ctx context.Context, d engine.Ended) {
-	if s := tr.spanOf(ctx); s != nil {
-		tr.finish(s, &d, outcomeOf(&d))
+	s := tr.spanOf(ctx)
+	if s == nil {
+		return
 	}
-}
-
-// finish ends a span. The error's text is not told: it has the path.
-func (tr *traced) finish(s *sampled, d *engine.Ended, o outcome) {
-	attrs := append(s.told[:0], tr.common...)
-	attrs = append(attrs, tr.places.of(o.origin).attrs...)
-	attrs = o.appendResult(attrs)
+	e := exchangeOfEnd(&d)
+	attrs := e.appendTo(append(s.told[:0], tr.common...), tr.places.of(e.origin))
+	attrs = requestOf(d.LimitID, e.failure, e.status).appendLimit(attrs)
 	if d.Attempts > 1 {
 		attrs = append(attrs, semconv.HTTPRequestResendCount(d.Attempts-1))
 	}
-	if failure, is := d.Err.(*engine.Error); is {
+	if failure, is := errors.AsType[*engine.Error](d.Err); is {
 		attrs = append(attrs, stageKey.String(failure.Stage.String()), sentKey.String(failure.Sent.String()))
 	}
 	s.span.SetAttributes(appendTiming(attrs, &d.Timing)...)
-	if o.errorType() != "" {
+	if isError(e.failure, e.status) {
 		s.span.SetStatus(codes.Error, "")
 	}
 	s.span.End()
@@ -174,11 +166,8 @@ func both(m *measured, tr *traced) engine.Observer {
 			tr.attempt(ctx, a)
 		},
 		End: func(ctx context.Context, d engine.Ended) {
-			o := outcomeOf(&d)
-			m.record(ctx, &d, o)
-			if s := tr.spanOf(ctx); s != nil {
-				tr.finish(s, &d, o)
-			}
+			m.end(ctx, d)
+			tr.end(ctx, d)
 		},
 	}
 }

@@ -178,7 +178,7 @@ type teller struct {
 }
 
 func (s teller) with(attrs ...attribute.KeyValue) metric.ObserveOption {
-	return metric.WithAttributes(append(append([]attribute.KeyValue{}, s.t.common...), attrs...)...)
+	return metric.WithAttributes(s.t.with(attrs...)...)
 }
 
 func (s teller) count(of state, n int, attrs ...attribute.KeyValue) {

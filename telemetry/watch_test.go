@@ -61,10 +61,10 @@ func TestRequestsOnTheirWayAreToldFromOnePicture(t *testing.T) {
 		require.Equal(t, []string{"sluice.limit.id=depth: 3"}, told(all, "sluice.limit.in_flight"))
 		require.Equal(t, []string{"sluice.limit.id=depth: 2"}, told(all, "sluice.limit.queued"))
 		require.Equal(t, []string{
-			"http.connection.state=active,server.address=venue.test,server.port=80,url.scheme=http: 2",
-			"http.connection.state=idle,server.address=venue.test,server.port=80,url.scheme=http: 0",
+			"http.connection.state=active,server.address=venue.test,server.port=80: 2",
+			"http.connection.state=idle,server.address=venue.test,server.port=80: 0",
 		}, told(all, "http.client.open_connections"))
-		require.Equal(t, []string{"server.address=venue.test,server.port=80,url.scheme=http: 1"}, told(all, "sluice.connection.waiting"))
+		require.Equal(t, []string{"server.address=venue.test,server.port=80: 1"}, told(all, "sluice.connection.waiting"))
 	})
 }
 
@@ -136,7 +136,7 @@ func TestPausesHaltsPermitsAndPrioritiesAreTold(t *testing.T) {
 			"sluice.priority=_OTHER: 2", "sluice.priority=account: 0", "sluice.priority=background: 1",
 			"sluice.priority=high: 0", "sluice.priority=normal: 1", "sluice.priority=urgent: 0",
 		}, told(all, "sluice.request.queued"))
-		require.Contains(t, told(all, "sluice.scope.pause.remaining"), "server.address=venue.test,server.port=80,sluice.scope.name=account,url.scheme=http: 45")
+		require.Contains(t, told(all, "sluice.scope.pause.remaining"), "server.address=venue.test,server.port=80,sluice.scope.name=account: 45")
 		cancel()
 		permit.Done(engine.NotSent)
 		synctest.Wait()
@@ -184,9 +184,9 @@ func TestServersBeyondTheBoundAreOneInStatesToo(t *testing.T) {
 		}
 		require.Equal(t, []string{
 			"http.connection.state=active,server.address=_OTHER: 0",
-			"http.connection.state=active,server.address=a.test,server.port=80,url.scheme=http: 0",
+			"http.connection.state=active,server.address=a.test,server.port=80: 0",
 			"http.connection.state=idle,server.address=_OTHER: 2",
-			"http.connection.state=idle,server.address=a.test,server.port=80,url.scheme=http: 1",
+			"http.connection.state=idle,server.address=a.test,server.port=80: 1",
 		}, told(m.read(t), "http.client.open_connections"))
 	})
 }

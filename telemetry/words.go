@@ -36,23 +36,6 @@ func knownMethod(method string) string {
 	return other
 }
 
-// limitOf is the limit as attributes may have it, and empty for none: what is not in the
-// table is the caller's text, of which there is no end.
-func limitOf(id, failure string) string {
-	if id == engine.Unlimited || failure == unknownLimit {
-		return ""
-	}
-	return id
-}
-
-// statusType is the error.type of an answer: its status, if that is an error's.
-func statusType(status int) string {
-	if status < 400 {
-		return ""
-	}
-	return strconv.Itoa(status)
-}
-
 const unknownLimit = "unknown_limit"
 
 // causes are the error types by their cause, the first that is found. Where one error has
@@ -162,62 +145,93 @@ func version(major, minor uint8) string {
 	return strconv.Itoa(int(major)) + "." + strconv.Itoa(int(minor))
 }
 
-// outcome is what the series of requests and of attempts are told apart by. Every field has
-// a bounded number of values, but for the origin and the limit, which the table
-// that it is a key of bounds.
-type outcome struct {
+// exchange is what the series of exchanges are told apart by. Every field has a bounded
+// number of values, but for the origin, which places bounds, and the status, which the table
+// does that this is a key of.
+type exchange struct {
 	origin       engine.Origin
 	method       string // known, or "_OTHER"
-	limit        string
 	failure      string
 	status       int
 	major, minor uint8
 }
 
-// attributes are the semantic conventions' for what o says.
-func (o outcome) attributes(place *place, common []attribute.KeyValue) []attribute.KeyValue {
-	attrs := append([]attribute.KeyValue{}, common...)
-	attrs = append(attrs, place.attrs...)
-	attrs = append(attrs, semconv.HTTPRequestMethodKey.String(o.method))
-	return o.appendResult(attrs)
+func exchangeOf(a *engine.Attempted) exchange {
+	return exchange{
+		origin: a.Origin, method: knownMethod(a.Request.Method), failure: errorType(a.Err),
+		status: a.StatusCode, major: a.ProtoMajor, minor: a.ProtoMinor,
+	}
 }
 
-// appendResult appends what is known only at the end.
-func (o outcome) appendResult(attrs []attribute.KeyValue) []attribute.KeyValue {
-	if o.limit != "" {
-		attrs = append(attrs, limitIDKey.String(o.limit))
+// exchangeOfEnd is what a request came to.
+func exchangeOfEnd(d *engine.Ended) exchange {
+	e := exchange{origin: d.Origin, method: knownMethod(d.Request.Method), failure: errorType(d.Err)}
+	if d.Response != nil {
+		e.status, e.major, e.minor = d.Response.StatusCode, d.Response.ProtoMajor, d.Response.ProtoMinor
 	}
-	if o.status != 0 {
-		attrs = append(attrs, semconv.HTTPResponseStatusCode(o.status))
+	return e
+}
+
+// appendTo appends the attributes of the semantic conventions.
+func (e exchange) appendTo(attrs []attribute.KeyValue, at *place) []attribute.KeyValue {
+	attrs = append(attrs, at.attrs...)
+	attrs = append(attrs, semconv.HTTPRequestMethodKey.String(e.method))
+	if e.status != 0 {
+		attrs = append(attrs, semconv.HTTPResponseStatusCode(e.status))
 	}
-	if failure := o.errorType(); failure != "" {
-		attrs = append(attrs, semconv.ErrorTypeKey.String(failure))
+	if e.major != 0 {
+		attrs = append(attrs, semconv.NetworkProtocolVersion(version(e.major, e.minor)))
 	}
-	if o.major != 0 {
-		attrs = append(attrs, semconv.NetworkProtocolVersion(version(o.major, o.minor)))
+	return appendErrorType(attrs, e.failure, e.status)
+}
+
+// request is what the series of requests, and of their waits, are told apart by.
+type request struct {
+	limit   string
+	failure string
+	status  int // from 400 on; zero for what is no failure
+}
+
+// requestOf is a request, or a wait of one.
+func requestOf(limitID, failure string, status int) request {
+	if failure == unknownLimit {
+		limitID = "" // it is not in the table, but the caller's text, of which there is no end
+	}
+	if status < 400 {
+		status = 0
+	}
+	return request{limitID, failure, status}
+}
+
+func requestOfEnd(d *engine.Ended) request {
+	if d.Response == nil {
+		return requestOf(d.LimitID, errorType(d.Err), 0)
+	}
+	return requestOf(d.LimitID, "", d.Response.StatusCode)
+}
+
+// appendTo appends sluice.limit.id, and error.type for a failure.
+func (r request) appendTo(attrs []attribute.KeyValue) []attribute.KeyValue {
+	return appendErrorType(r.appendLimit(attrs), r.failure, r.status)
+}
+
+func (r request) appendLimit(attrs []attribute.KeyValue) []attribute.KeyValue {
+	if r.limit == "" {
+		return attrs
+	}
+	return append(attrs, limitIDKey.String(r.limit))
+}
+
+// isError reports whether that is the failure of a request, or an answer from 400 on.
+func isError(failure string, status int) bool { return failure != "" || status >= 400 }
+
+// appendErrorType appends the error.type: that of the failure, or the answer's status.
+func appendErrorType(attrs []attribute.KeyValue, failure string, status int) []attribute.KeyValue {
+	switch {
+	case failure != "":
+		return append(attrs, semconv.ErrorTypeKey.String(failure))
+	case status >= 400:
+		return append(attrs, semconv.ErrorTypeKey.String(strconv.Itoa(status)))
 	}
 	return attrs
-}
-
-// errorType is that of the failure, or of the answer.
-func (o outcome) errorType() string {
-	if o.failure != "" {
-		return o.failure
-	}
-	return statusType(o.status)
-}
-
-// outcomeOf is a request that has ended.
-func outcomeOf(d *engine.Ended) outcome {
-	o := outcome{origin: d.Origin, method: knownMethod(d.Request.Method), failure: errorType(d.Err)}
-	o.limit = limitOf(d.LimitID, o.failure)
-	if d.Response != nil {
-		o.status, o.major, o.minor = d.Response.StatusCode, d.Response.ProtoMajor, d.Response.ProtoMinor
-	}
-	return o
-}
-
-// outcomeOfAttempt is one exchange.
-func outcomeOfAttempt(a *engine.Attempted) outcome {
-	return outcome{origin: a.Origin, method: knownMethod(a.Request.Method), failure: errorType(a.Err), status: a.StatusCode}
 }

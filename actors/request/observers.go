@@ -3,6 +3,7 @@ package request
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -21,8 +22,11 @@ type Observers struct {
 	spare  sync.Pool                   // of *Watch
 }
 
-// NewObservers returns nil for none.
+// NewObservers returns nil for none. One without a single hook is none either.
 func NewObservers(all []messages.Observer, logger *slog.Logger) *Observers {
+	all = slices.DeleteFunc(slices.Clone(all), func(o messages.Observer) bool {
+		return o.Begin == nil && o.Wait == nil && o.Attempt == nil && o.End == nil
+	})
 	if len(all) == 0 {
 		return nil
 	}

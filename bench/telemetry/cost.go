@@ -2,6 +2,8 @@ package telemetry
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -15,7 +17,10 @@ import (
 type Config struct {
 	// Server is the command line of a process that calls peers.Serve on its standard
 	// streams.
-	Server   []string
+	Server []string
+	// Plain is HTTP without TLS: the request costs less, and so what is told of it weighs
+	// more. An exchange takes no such request.
+	Plain    bool
 	Rounds   int // of two slices of each subject
 	Requests int // of a slice
 	Callers  int
@@ -60,8 +65,8 @@ func Run(ctx context.Context, cfg Config) (result *Result, err error) {
 		return nil, err
 	}
 	defer p.Kill()
-	var where struct{ Origins map[string]string }
-	if err := p.Receive(ctx, &where); err != nil {
+	to, err := cfg.serverOf(ctx, p)
+	if err != nil {
 		return nil, err
 	}
 	var all []*client
@@ -73,11 +78,37 @@ func Run(ctx context.Context, cfg Config) (result *Result, err error) {
 	for _, s := range subjects {
 		c := &client{subject: s}
 		all = append(all, c)
-		if err := c.open(where.Origins[""]); err != nil {
+		if err := c.open(to); err != nil {
 			return nil, fmt.Errorf("%s: %w", s.name, err)
 		}
 	}
 	return cfg.compare(ctx, all)
+}
+
+// server is where the requests go, and what is trusted there.
+type server struct {
+	origin string
+	tls    *tls.Config
+}
+
+func (cfg Config) serverOf(ctx context.Context, p *child.Process) (server, error) {
+	var where struct {
+		Origins     map[string]string
+		Certificate []byte
+	}
+	if err := p.Receive(ctx, &where); err != nil {
+		return server{}, err
+	}
+	if cfg.Plain {
+		return server{origin: where.Origins[""]}, nil
+	}
+	certificate, err := x509.ParseCertificate(where.Certificate)
+	if err != nil {
+		return server{}, err
+	}
+	roots := x509.NewCertPool()
+	roots.AddCert(certificate)
+	return server{where.Origins["https"], &tls.Config{RootCAs: roots}}, nil
 }
 
 func (cfg Config) compare(ctx context.Context, all []*client) (*Result, error) {
@@ -112,7 +143,11 @@ func (cfg Config) compare(ctx context.Context, all []*client) (*Result, error) {
 
 // WriteText writes the comparison.
 func (r *Result) WriteText(w io.Writer) error {
-	fmt.Fprintf(w, "CPU of a request, %d callers, %d rounds of two slices of %d requests each, in mirrored order\n\n", r.Config.Callers, r.Config.Rounds, r.Config.Requests)
+	over := "TLS"
+	if r.Config.Plain {
+		over = "no TLS"
+	}
+	fmt.Fprintf(w, "CPU of a request, %s, %d callers, %d rounds of two slices of %d requests each, in mirrored order\n\n", over, r.Config.Callers, r.Config.Rounds, r.Config.Requests)
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "engine\tCPU µs\tallocs\tratio\t95 %\tbar\t")
 	for i, s := range r.Subjects {

@@ -32,12 +32,18 @@ func TestEveryWayToObserveIsMeasuredAgainstNone(t *testing.T) {
 	t.Setenv(inChild, "yes")
 	self, err := os.Executable()
 	require.NoError(t, err)
-	rounds := 0
-	r, err := Run(t.Context(), Config{
-		Server: []string{self}, Rounds: 1, Requests: 500, Callers: 2, Seed: 1, Progress: func(int, int) { rounds++ },
-	})
-	require.NoError(t, err)
-	require.Equal(t, 1, rounds)
+	for _, plain := range []bool{false, true} {
+		rounds := 0
+		r, err := Run(t.Context(), Config{
+			Server: []string{self}, Plain: plain, Rounds: 1, Requests: 300, Callers: 2, Seed: 1, Progress: func(int, int) { rounds++ },
+		})
+		require.NoError(t, err)
+		require.Equal(t, 1, rounds)
+		wantAllSubjects(t, r)
+	}
+}
+
+func wantAllSubjects(t *testing.T, r *Result) {
 	require.Len(t, r.Subjects, len(subjects))
 	bars := map[string]float64{}
 	for i, s := range r.Subjects {
@@ -59,7 +65,7 @@ func TestASliceThatWasNotToldOfIsAnError(t *testing.T) {
 			continue
 		}
 		c := &client{subject: s}
-		require.NoError(t, c.open("http://127.0.0.1:1"))
+		require.NoError(t, c.open(server{origin: "http://127.0.0.1:1"}))
 		err := c.told(t.Context(), 10_000)
 		require.NoError(t, c.close())
 		require.Error(t, err, s.name)

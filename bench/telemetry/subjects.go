@@ -21,6 +21,7 @@ import (
 type subject struct {
 	name     string
 	observed bool
+	idle     bool // by hooks that do nothing: what the engine itself does to tell
 	metrics  bool
 	traces   float64 // the share of requests that is sampled; 0 for no provider
 	bar      float64
@@ -31,6 +32,7 @@ type subject struct {
 var subjects = []subject{
 	{name: "without observers"},
 	{name: "off: no providers", observed: true, bar: 1.01},
+	{name: "hooks that do nothing", idle: true},
 	{name: "metrics", observed: true, metrics: true, bar: 1.05},
 	{name: "traces, 1 % sampled", observed: true, traces: 0.01, bar: 1.06},
 	{name: "traces, all sampled", observed: true, traces: 1, bar: 1.15},
@@ -50,9 +52,12 @@ type client struct {
 }
 
 // open makes the engine; what it has made when it fails is for close.
-func (c *client) open(origin string) (err error) {
-	config := engine.Config{BaseURL: origin, Limits: wide()}
+func (c *client) open(to server) (err error) {
+	config := engine.Config{BaseURL: to.origin, Limits: wide(), Dial: engine.Dial{TLS: to.tls}}
 	if !c.observed {
+		if c.idle {
+			config.Observers = []engine.Observer{idle()}
+		}
 		c.eng, err = engine.New(config)
 		return err
 	}
@@ -115,6 +120,15 @@ func (c *client) close() error {
 		err = errors.Join(err, c.eng.Close())
 	}
 	return err
+}
+
+func idle() engine.Observer {
+	return engine.Observer{
+		Begin:   func(ctx context.Context, _ *engine.Request) context.Context { return ctx },
+		Wait:    func(context.Context, engine.Waited) {},
+		Attempt: func(context.Context, engine.Attempted) {},
+		End:     func(context.Context, engine.Ended) {},
+	}
 }
 
 // told reports whether a slice of so many requests was told of as it should be.

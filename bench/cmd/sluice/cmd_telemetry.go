@@ -16,6 +16,7 @@ type telemetryFlags struct {
 	requests int
 	callers  int
 	seed     uint64
+	plain    bool
 }
 
 // telemetryServeVerb is this program again, as the server.
@@ -29,7 +30,7 @@ func newTelemetryCommand() *cobra.Command {
 		Long: `Compare the CPU time of a request with and without OpenTelemetry.
 
 Engines that are observed in several ways make the same requests, charged to two
-limits, to a server in a process of its own, in slices of mirrored order: without
+limits, over TLS to a server in a process of its own, in slices of mirrored order: without
 observers, with an observer that has no provider, with metrics (the SDK with a manual
 reader), and with traces of which one in a hundred or all are sampled (the SDK's
 batches, an exporter that counts and forgets). Ratios are to the engine without
@@ -39,6 +40,7 @@ it. Every slice is checked to have told of all its requests.
 Exit codes: 0 no bar is exceeded, 1 one is, 2 wrong flags or a refusal of the system.`,
 		Example: `  sluice telemetry                            a minute or two
   sluice telemetry --rounds 70                narrower intervals
+  sluice telemetry --plain                    without TLS
   sluice telemetry --rounds 2 --requests 500  a look at what is measured`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
@@ -47,6 +49,7 @@ Exit codes: 0 no bar is exceeded, 1 one is, 2 wrong flags or a refusal of the sy
 	flags.IntVar(&f.rounds, "rounds", 21, "rounds of two slices of each engine")
 	flags.IntVar(&f.requests, "requests", 5000, "requests of a slice")
 	flags.IntVar(&f.callers, "callers", 8, "how many make them")
+	flags.BoolVar(&f.plain, "plain", false, "without TLS, which makes requests cheaper and what is told of them weigh more")
 	flags.Uint64Var(&f.seed, "seed", 1, "seed of the intervals")
 	cmd.AddCommand(&cobra.Command{
 		Use: telemetryServeVerb, Hidden: true, Args: cobra.NoArgs,
@@ -65,7 +68,7 @@ func (f telemetryFlags) run(cmd *cobra.Command) error {
 	}
 	result, err := telemetry.Run(cmd.Context(), telemetry.Config{
 		Server: []string{self, "telemetry", telemetryServeVerb},
-		Rounds: f.rounds, Requests: f.requests, Callers: f.callers, Seed: f.seed,
+		Rounds: f.rounds, Requests: f.requests, Callers: f.callers, Seed: f.seed, Plain: f.plain,
 		Progress: func(done, rounds int) { fmt.Fprintf(cmd.ErrOrStderr(), "\rround %d of %d", done, rounds) },
 	})
 	fmt.Fprintln(cmd.ErrOrStderr())

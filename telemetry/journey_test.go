@@ -1,0 +1,181 @@
+package telemetry_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/otel/propagation"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/sluice-engine/sluice/auth"
+	"github.com/sluice-engine/sluice/engine"
+	"github.com/sluice-engine/sluice/telemetry"
+	"github.com/sluice-engine/sluice/throttle"
+)
+
+func TestAWholeJourneyIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		answers := []int{503, 200, 200}
+		s := newServer(t, func(w http.ResponseWriter, _ *http.Request) {
+			time.Sleep(125 * time.Millisecond)
+			w.WriteHeader(answers[0])
+			answers = answers[1:]
+		})
+		m, tr := newMeters(t), newTracers(t, sdktrace.AlwaysSample())
+		tel := newTelemetry(t, telemetry.Config{MeterProvider: m, TracerProvider: tr})
+		eng := s.newEngine(t, engine.Config{
+			Limits:    []throttle.Limit{{ID: "depth", Quota: 2, Per: 10 * time.Second}},
+			Retry:     engine.Retry{Statuses: []int{503}},
+			Observers: []engine.Observer{tel.Observer()},
+		})
+		for range 2 { // the first is repeated, the second has to wait for a permit
+			_, err := eng.Do(t.Context(), &engine.Request{Path: "/book", LimitID: "depth"})
+			require.NoError(t, err)
+		}
+
+		all := m.read(t)
+		const at = "network.protocol.version=1.1,server.address=venue.test,server.port=80"
+		require.Equal(t, []string{
+			"error.type=503,http.request.method=GET,http.response.status_code=503," + at + ": 1",
+			"http.request.method=GET,http.response.status_code=200," + at + ": 2",
+		}, told(all, "http.client.request.duration"))
+		require.InDelta(t, 0.125, named(all, "http.client.request.duration")[0].value, 1e-6)
+		require.Equal(t, []string{"sluice.limit.id=depth: 2"}, told(all, "sluice.request.duration"))
+		require.Equal(t, []string{"sluice.limit.id=depth: 1"}, told(all, "sluice.permit.wait.duration"))
+		require.Len(t, told(all, "sluice.request.repeats"), 1)
+
+		ended := tr.spans.Ended() // two attempts, and the request of each kind
+		require.Len(t, ended, 4)
+		require.Equal(t, []string{"attempt", "attempt", "GET", "GET"}, []string{ended[0].Name(), ended[1].Name(), ended[2].Name(), ended[3].Name()})
+		require.Contains(t, labels(ended[2]), "http.request.resend_count=1,")
+		require.Contains(t, labels(ended[2]), "sluice.timing.first_byte=0.25,")
+		waited := named(all, "sluice.permit.wait.duration")[0].value
+		require.Greater(t, waited, 9.0)
+		require.Contains(t, labels(ended[3]), fmt.Sprintf("sluice.timing.queued=%v", waited))
+	})
+}
+
+func TestProcessorsAuthenticatorsAndServersAreInTheSpan(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		arrived := map[string]http.Header{}
+		tr := newTracers(t, sdktrace.AlwaysSample())
+		tel := newTelemetry(t, telemetry.Config{TracerProvider: tr})
+		propagate, err := tel.Propagate(propagation.TraceContext{}, "http://venue.test")
+		require.NoError(t, err)
+		var seen trace.SpanContext
+		eng := newServer(t, noting(arrived)).newEngine(t, engine.Config{
+			Observers: []engine.Observer{tel.Observer()},
+			PreProcessors: []engine.PreProcessor{propagate, engine.PreProcessorFunc(func(ctx context.Context, _ *engine.Request) error {
+				seen = trace.SpanContextFromContext(ctx)
+				return nil
+			})},
+		})
+		_, err = eng.Do(t.Context(), &engine.Request{Path: "/book"})
+		require.NoError(t, err)
+		span := tr.spans.Ended()[0].SpanContext()
+		require.Equal(t, span.SpanID(), seen.SpanID())
+		require.Contains(t, arrived["venue.test"].Get("Traceparent"), span.SpanID().String())
+	})
+}
+
+func TestWhatIsShedByARealEngineIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, tr := newMeters(t), newTracers(t, sdktrace.AlwaysSample())
+		tel := newTelemetry(t, telemetry.Config{MeterProvider: m, TracerProvider: tr})
+		eng := newServer(t, hold).newEngine(t, engine.Config{
+			Admission: engine.Admission{MaxInFlight: 1, MaxWaiting: -1}, Observers: []engine.Observer{tel.Observer()},
+		})
+		ctx, cancel := context.WithCancel(t.Context())
+		var gone sync.WaitGroup
+		gone.Go(func() { _, _ = eng.Do(ctx, &engine.Request{Path: "/slow"}) })
+		synctest.Wait()
+		_, err := eng.Do(ctx, &engine.Request{Path: "/book"})
+		require.ErrorIs(t, err, engine.ErrOverloaded)
+		require.Equal(t, []string{"error.type=overloaded: 1"}, told(m.read(t), "sluice.request.shed"))
+		cancel()
+		gone.Wait()
+		require.Equal(t, []string{"error.type=canceled: 1", "error.type=overloaded: 1"}, told(m.read(t), "sluice.request.duration"))
+		require.Len(t, tr.spans.Started(), len(tr.spans.Ended()), "each span is ended")
+	})
+}
+
+// Whatever a request carries that is nobody's business, and whatever becomes of it.
+func TestNothingPrivateIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		private := []string{"hushpath", "hushquery", "hushheader", "hushbody", "hushkey", "hushaccount", "hushsecret", "hushanswer", "hushegress"}
+		answers := map[string]func(w http.ResponseWriter){
+			"well":   func(w http.ResponseWriter) { _, _ = io.WriteString(w, "hushanswer") },
+			"badly":  func(w http.ResponseWriter) { w.Header().Set("X", "hushanswer"); w.WriteHeader(503) },
+			"cutoff": func(http.ResponseWriter) { panic(http.ErrAbortHandler) },
+		}
+		s := newServer(t, func(w http.ResponseWriter, r *http.Request) { answers[r.Header.Get("X-How")](w) })
+		m, tr := newMeters(t), newTracers(t, sdktrace.AlwaysSample())
+		tel := newTelemetry(t, telemetry.Config{MeterProvider: m, TracerProvider: tr})
+		signer := auth.HMACQuery{Key: "hushkey", Secret: "hushsecret"}
+		eng := s.newEngine(t, engine.Config{
+			Limits:   []throttle.Limit{{ID: "orders", Quota: 3, Per: time.Hour, By: throttle.ByAccount | throttle.ByKey}},
+			Accounts: map[string]auth.Authenticator{"hushaccount": signer}, Retry: engine.Retry{Statuses: []int{503}},
+			Observers: []engine.Observer{tel.Observer()},
+		})
+		stop, err := tel.Watch(eng)
+		require.NoError(t, err)
+		for _, how := range []string{"well", "badly", "cutoff", "well"} { // at last the limit is full
+			_, _ = eng.Do(t.Context(), &engine.Request{
+				Method: "PUT", Path: "/hushpath", Query: engine.Values{"q": "hushquery"}, Body: "hushbody", Auth: true, Account: "hushaccount",
+				LimitID: "orders", Key: "hushkey", Timeout: time.Minute, Header: http.Header{"X-How": {how}, "X-Hush": {"hushheader"}},
+			})
+		}
+		_, err = eng.Do(t.Context(), &engine.Request{Path: "/hushpath", LimitID: "hushkey"})
+		require.ErrorIs(t, err, engine.ErrUnknownLimit)
+		_, err = eng.Do(t.Context(), &engine.Request{Path: "/hushpath", LimitID: "orders", Key: "k", Account: "hushaccount", Egress: "hushegress"})
+		require.ErrorIs(t, err, engine.ErrUnknownEgress)
+
+		var all strings.Builder
+		for _, r := range m.read(t) {
+			fmt.Fprintln(&all, r.name, r.labels())
+		}
+		for _, span := range tr.spans.Ended() {
+			fmt.Fprintln(&all, span.Name(), labels(span), span.Status(), span.Events())
+		}
+		require.NoError(t, stop())
+		require.Contains(t, all.String(), "error.type=timeout")
+		require.Contains(t, all.String(), "error.type=503")
+		require.Contains(t, all.String(), "sluice.limit.id=orders")
+		for _, text := range private {
+			require.NotContains(t, all.String(), text)
+		}
+	})
+}
+
+func TestRequestsByManyAreToldOnceEach(t *testing.T) {
+	m := newMeters(t)
+	tel := newTelemetry(t, telemetry.Config{MeterProvider: m, MaxSeries: 3, MaxOrigins: 2})
+	hooks := tel.Observer()
+	var all sync.WaitGroup
+	for i := range 8 {
+		all.Go(func() {
+			for n := range 200 {
+				a := exchanged(200+n%7, time.Millisecond)
+				a.Origin.Addr = fmt.Sprintf("host-%d:443", (n+i)%5)
+				hooks.Attempt(t.Context(), a)
+			}
+		})
+	}
+	all.Wait()
+	var total uint64
+	durations := named(m.read(t), "http.client.request.duration")
+	for _, r := range durations {
+		total += r.count
+	}
+	require.EqualValues(t, 8*200, total)
+	require.Len(t, durations, 4, "three that are told apart, and the rest")
+}

@@ -97,3 +97,18 @@ func TestTheGuideNamesOnlyErrorsThatThereAre(t *testing.T) {
 		require.Contains(t, string(words), `"`+word[1]+`"`)
 	}
 }
+
+func TestTheGuideShowsWhatIsCompiled(t *testing.T) {
+	text, err := os.ReadFile(guide)
+	require.NoError(t, err)
+	compiled, err := os.ReadFile("example_test.go")
+	require.NoError(t, err)
+	shown := 0
+	for i, part := range strings.Split(string(text), "```") {
+		if snippet, is := strings.CutPrefix(part, "go\n"); is && i%2 == 1 {
+			shown++
+			require.Contains(t, string(compiled), snippet)
+		}
+	}
+	require.Equal(t, 3, shown)
+}

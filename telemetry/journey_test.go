@@ -179,3 +179,18 @@ func TestRequestsByManyAreToldOnceEach(t *testing.T) {
 	require.EqualValues(t, 8*200, total)
 	require.Len(t, durations, 4, "three that are told apart, and the rest")
 }
+
+// Each instrument of a kind is fed from one table: what is beyond it in one must not take
+// along what is within it in another.
+func TestAnInstrumentThatOverflowsKeepsWhatComesLater(t *testing.T) {
+	m := newMeters(t)
+	hooks := newTelemetry(t, telemetry.Config{MeterProvider: m, MaxSeries: 1}).Observer()
+	within, beyond := exchanged(200, 1), exchanged(503, 1)
+	hooks.Attempt(t.Context(), within)
+	within.Again, beyond.Again = true, true
+	hooks.Attempt(t.Context(), beyond)
+	hooks.Attempt(t.Context(), within)
+	require.Equal(t, []string{
+		"http.request.method=GET,http.response.status_code=200,network.protocol.version=1.1," + atVenue + ": 1", "sluice.overflow=true: 1",
+	}, told(m.read(t), "sluice.request.repeats"))
+}

@@ -57,7 +57,7 @@ func newMeasured(t *Telemetry, most int) (*measured, error) {
 	m := &measured{
 		places: t.places, common: t.common,
 		exchanges: newTable[exchange, *series](most), requests: newTable[request, *series](most),
-		overflow: newSeries(t.with(attribute.Bool("otel.metric.overflow", true))),
+		overflow: newSeries(t.with(overflowKey.Bool(true))),
 	}
 	var mistakes []error
 	seconds := func(name, about string, buckets []float64) metric.Float64Histogram {

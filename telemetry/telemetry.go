@@ -35,7 +35,8 @@ type Config struct {
 	MaxOrigins int
 	// MaxSeries is how many sets of attributes each instrument that is fed by requests may
 	// have; what would be one more is counted under the attribute
-	// otel.metric.overflow=true, as the SDK does beyond its own bound. Zero means 1,000.
+	// sluice.overflow=true. The SDK has a bound of its own, 2,000 unless it is told another.
+	// Zero means 1,000.
 	// It must not be negative.
 	MaxSeries int
 }

@@ -316,7 +316,7 @@ func TestNoSeriesIsLostAndNoneIsBeyondTheBound(t *testing.T) {
 
 // keyOr is the key, or "rest" for what is beyond the bound.
 func (r reading) keyOr(key string) string {
-	if beyond, is := r.attrs.Value("otel.metric.overflow"); is && beyond.AsBool() {
+	if beyond, is := r.attrs.Value("sluice.overflow"); is && beyond.AsBool() {
 		return "rest"
 	}
 	return key

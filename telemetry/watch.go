@@ -50,6 +50,15 @@ const (
 	connectionsWaiting
 	clockOffset
 	clockBound
+	requestsEnded
+	attempts
+	pauses
+	permitsLostEver
+	connectionsOpened
+	connectionsClosed
+	dialsFailed
+	deadLetters
+	restarts
 	statesEnd
 )
 
@@ -80,6 +89,16 @@ var states = [statesEnd]struct {
 
 	clockOffset: {gaugeOfSeconds, "sluice.clock.offset", "s", "The server's clock minus this machine's."},
 	clockBound:  {gaugeOfSeconds, "sluice.clock.bound", "s", "How far the offset can be wrong, in either direction."},
+
+	requestsEnded:     {counter, "sluice.request.ended", "{request}", "Requests that have ended, by their outcome."},
+	attempts:          {counter, "sluice.request.attempts", "{attempt}", "Exchanges of requests that have ended."},
+	pauses:            {counter, "sluice.scope.pauses", "{pause}", "Pauses of scopes that have begun."},
+	permitsLostEver:   {counter, "sluice.permit.losses", "{permit}", "Permits whose requests were given up, and may have arrived all the same."},
+	connectionsOpened: {counter, "sluice.connection.opened", "{connection}", "Connections opened."},
+	connectionsClosed: {counter, "sluice.connection.closed", "{connection}", "Connections closed."},
+	dialsFailed:       {counter, "sluice.connection.dial_failures", "{connection}", "Connections that could not be opened."},
+	deadLetters:       {counter, "sluice.actor.dead_letters", "{message}", "Messages to an actor that had ended."},
+	restarts:          {counter, "sluice.actor.restarts", "{restart}", "Restarts of actors that failed."},
 }
 
 // watched are the instruments that are read from a picture of the engine.
@@ -168,6 +187,7 @@ func (w *watched) observe(_ context.Context, to metric.Observer) error {
 	say.scopes(stats.At, stats.Limits.Scopes)
 	say.pools(stats.Pools)
 	say.clock(w.eng.Clock())
+	say.totals(&stats.Totals)
 	return nil
 }
 
@@ -312,4 +332,23 @@ func (s teller) clock(c auth.Clock) {
 	}
 	s.measure(clockOffset, time.Until(c.Now()).Seconds())
 	s.measure(clockBound, bound.Seconds())
+}
+
+// totals tells what has happened since the engine began. What requests tell themselves with
+// more attributes, as repetitions and what is shed, is left to them.
+func (s teller) totals(t *engine.Totals) {
+	for _, ended := range [...]struct {
+		outcome string
+		n       int64
+	}{{"done", t.Done}, {"refused", t.Refused}, {"rejected", t.Rejected}, {"not_sent", t.NotSent}, {"unknown", t.Unknown}} {
+		s.count(requestsEnded, int(ended.n), outcomeKey.String(ended.outcome))
+	}
+	s.count(attempts, int(t.Attempts))
+	s.count(pauses, int(t.Pauses))
+	s.count(permitsLostEver, int(t.PermitsLost))
+	s.count(connectionsOpened, int(t.Opened))
+	s.count(connectionsClosed, int(t.Closed))
+	s.count(dialsFailed, int(t.DialsFailed))
+	s.count(deadLetters, int(t.DeadLetters))
+	s.count(restarts, int(t.Restarts))
 }

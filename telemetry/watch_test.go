@@ -251,3 +251,38 @@ func TestAllStatesAreReadByOneCallback(t *testing.T) {
 	watch(t, eng, telemetry.Config{MeterProvider: registering{callbacks: &callbacks}})
 	require.Equal(t, 1, callbacks)
 }
+
+func TestWhatHasHappenedIsCountedFromTotals(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMeters(t)
+		eng := newServer(t, func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/api/missing" {
+				w.WriteHeader(http.StatusNotFound)
+			}
+		}).newEngine(t, engine.Config{Limits: []throttle.Limit{{ID: "depth", Quota: 10, Per: time.Hour, Scope: "account"}}, DefaultLimitID: "depth"})
+		watch(t, eng, telemetry.Config{MeterProvider: m})
+		for _, path := range []string{"/book", "/book", "/missing"} {
+			_, err := eng.Do(t.Context(), &engine.Request{Path: path})
+			require.NoError(t, err)
+		}
+		_, err := eng.Do(t.Context(), &engine.Request{Path: "/book", Account: "nobody"})
+		require.ErrorIs(t, err, engine.ErrUnknownAccount)
+		require.NoError(t, eng.Pause(throttle.Scope{Name: "account"}, time.Second))
+		eng.CloseIdleConnections()
+		synctest.Wait()
+
+		all := m.read(t)
+		require.Equal(t, []string{
+			"sluice.outcome=done: 2", "sluice.outcome=not_sent: 1", "sluice.outcome=refused: 0",
+			"sluice.outcome=rejected: 1", "sluice.outcome=unknown: 0",
+		}, told(all, "sluice.request.ended"))
+		totals := eng.Stats().Totals
+		for name, want := range map[string]int64{
+			"sluice.request.attempts": 3, "sluice.scope.pauses": 1, "sluice.permit.losses": totals.PermitsLost,
+			"sluice.connection.opened": 1, "sluice.connection.closed": 1, "sluice.connection.dial_failures": totals.DialsFailed,
+			"sluice.actor.dead_letters": totals.DeadLetters, "sluice.actor.restarts": totals.Restarts,
+		} {
+			require.Equal(t, float64(want), named(all, name)[0].value, name)
+		}
+	})
+}

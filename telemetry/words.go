@@ -18,9 +18,13 @@ import (
 const (
 	limitIDKey  = attribute.Key("sluice.limit.id")
 	scopeKey    = attribute.Key("sluice.scope.name")
+	outcomeKey  = attribute.Key("sluice.outcome")
 	priorityKey = attribute.Key("sluice.priority")
 	stageKey    = attribute.Key("sluice.error.stage")
 	sentKey     = attribute.Key("sluice.sent")
+	// Not the SDK's own otel.metric.overflow: once an instrument has a series of that name, the
+	// SDK takes it to be full, and adds to it what it has not met before.
+	overflowKey = attribute.Key("sluice.overflow")
 	reusedKey   = attribute.Key("sluice.connection.reused")
 )
 

@@ -77,9 +77,12 @@ func (s *System) Resume(scope throttle.Scope) error {
 }
 
 // Limits returns a picture of the ledger; an empty one once everything ended.
-func (s *System) Limits() throttle.Snapshot {
+func (s *System) Limits() throttle.Snapshot { return s.GlanceAtLimits(0) }
+
+// GlanceAtLimits is Limits with at most so many limits and scopes; zero is all of them.
+func (s *System) GlanceAtLimits(most int) throttle.Snapshot {
 	answer, _ := ask[protocol.LimitsDescribed](context.Background(), s.throttler, s.ended, func(owner protocol.Recipient) any {
-		return protocol.DescribeLimits{Owner: owner}
+		return protocol.DescribeLimits{Most: most, Owner: owner}
 	})
 	return answer.Snapshot
 }
@@ -112,8 +115,17 @@ func (s *System) noteDeadLetter(event any) {
 
 // Pools returns a picture of every pool; of none once the system closes.
 func (s *System) Pools() []protocol.PoolStats {
-	var all []protocol.PoolStats
+	all, _ := s.GlanceAtPools(0)
+	return all
+}
+
+// GlanceAtPools is Pools with at most so many, and how many were left out; zero is all of them.
+func (s *System) GlanceAtPools(most int) (all []protocol.PoolStats, left int) {
 	for door := range s.exits.doors() {
+		if most > 0 && len(all) == most {
+			left++
+			continue
+		}
 		if !door.Enter() {
 			continue
 		}
@@ -123,6 +135,44 @@ func (s *System) Pools() []protocol.PoolStats {
 		door.Leave()
 		if err == nil {
 			all = append(all, answer.Stats)
+		}
+	}
+	return all, left
+}
+
+// WaitingForPermits returns the first n that wait at the throttler.
+func (s *System) WaitingForPermits(n int) []protocol.Waiter {
+	answer, _ := ask[protocol.WaitingListed](context.Background(), s.throttler, s.ended, func(owner protocol.Recipient) any {
+		return protocol.ListWaiting{N: n, Owner: owner}
+	})
+	return answer.Waiters
+}
+
+// mostAsked is how many pools WaitingForConnections asks.
+const mostAsked = 256
+
+// WaitingForConnections returns the first n that wait before pools, pool by pool. Of many
+// pools it asks some.
+func (s *System) WaitingForConnections(n int) (all []protocol.Waiter) {
+	asked := 0
+	for door := range s.exits.doors() {
+		if asked++; asked > mostAsked || len(all) >= n {
+			break
+		}
+		if !door.Enter() {
+			continue
+		}
+		answer, err := ask[protocol.WaitingListed](context.Background(), door, s.closing, func(owner protocol.Recipient) any {
+			return protocol.ListWaiting{N: n - len(all), Owner: owner}
+		})
+		door.Leave()
+		if err == nil {
+			for i := range answer.Waiters {
+				if answer.Waiters[i].Behind >= 0 {
+					answer.Waiters[i].Behind += len(all)
+				}
+			}
+			all = append(all, answer.Waiters...)
 		}
 	}
 	return all

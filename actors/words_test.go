@@ -59,7 +59,7 @@ func declared(t *testing.T, path, prefix string) []string {
 	require.NoError(t, err)
 	var names []string
 	ast.Inspect(file, func(n ast.Node) bool {
-		if spec, ok := n.(*ast.TypeSpec); ok && spec.Name.IsExported() && spec.Name.Name != "PoolStats" {
+		if spec, ok := n.(*ast.TypeSpec); ok && spec.Name.IsExported() && spec.Name.Name != "PoolStats" && spec.Name.Name != "Waiter" {
 			if _, ok := spec.Type.(*ast.StructType); ok {
 				names = append(names, prefix+spec.Name.Name)
 			}

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"container/heap"
+	"time"
 
 	"github.com/sluice-engine/sluice/messages"
 	"github.com/sluice-engine/sluice/throttle"
@@ -18,6 +19,7 @@ type applicant struct {
 	// caller: nobody who writes ever waits.
 	verdict chan error
 
+	since  time.Time                    // written by enter
 	about  throttle.Subject             // what halts look at; written by enter
 	halted func(throttle.Subject) error // nil halts nothing; likewise
 }
@@ -140,4 +142,40 @@ func (h *rankHeap) Pop() any {
 	h.all[n] = nil
 	h.all = h.all[:n]
 	return p
+}
+
+// firstOf returns the first n to be served, as they rank: the top of the heap, and from then
+// on the best of those that stand below what was taken.
+func (a *applicants) firstOf(n int) (first []*applicant) {
+	next := frontier{of: &a.first}
+	if a.len() > 0 {
+		next.at = []int{0}
+	}
+	for len(first) < n && len(next.at) > 0 {
+		at := next.at[0]
+		heap.Pop(&next)
+		first = append(first, a.first.all[at])
+		for below := 2*at + 1; below <= 2*at+2 && below < a.len(); below++ {
+			heap.Push(&next, below)
+		}
+	}
+	return first
+}
+
+// frontier is a heap of places in another one.
+type frontier struct {
+	of *rankHeap
+	at []int
+}
+
+func (f *frontier) Len() int           { return len(f.at) }
+func (f *frontier) Less(i, j int) bool { return f.of.Less(f.at[i], f.at[j]) }
+func (f *frontier) Swap(i, j int)      { f.at[i], f.at[j] = f.at[j], f.at[i] }
+func (f *frontier) Push(place any)     { f.at = append(f.at, place.(int)) }
+
+func (f *frontier) Pop() any {
+	n := len(f.at) - 1
+	place := f.at[n]
+	f.at = f.at[:n]
+	return place
 }

@@ -228,7 +228,7 @@ func (e *Engine) enter(ctx context.Context, req *Request, terms *request.Terms) 
 		defer cancel()
 	}
 	return e.admission.enter(ctx, &applicant{
-		priority: req.Priority, about: e.system.Subject(req, e.defaultLimit()), halted: e.halts.Refuse,
+		priority: req.Priority, since: time.Now(), about: e.system.Subject(req, e.defaultLimit()), halted: e.halts.Refuse,
 	})
 }
 

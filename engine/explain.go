@@ -108,11 +108,8 @@ func (e *Engine) explanation(req *Request, found actors.Explained) Explanation {
 		}
 		x.Paused = append(x.Paused, one)
 	}
-	if h := f.Hold; !f.AtOnce {
-		x.HeldBy = HeldBy{Limit: h.Limit, Account: h.Account, Key: h.Key, Egress: h.Egress, Paused: h.Paused, Scope: h.Scope.Name}
-		if h.Until != 0 && h.Until != throttle.Never {
-			x.HeldBy.Until = epoch.Add(h.Until)
-		}
+	if !f.AtOnce {
+		x.HeldBy = heldBy(f.Hold, epoch)
 	}
 	for _, h := range e.halts.Standing() {
 		if h.Filter.Selects(found.Subject) {

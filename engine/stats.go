@@ -45,6 +45,26 @@ type Stats struct {
 	Pools    []PoolStats `json:"pools"`            // one of each origin that is connected to, in no order
 	Halts    []HaltStats `json:"halts,omitempty"`  // those that stand, the first of them first
 	Totals   Totals      `json:"totals,omitzero"`  // what has happened since New
+	Memory   MemoryStats `json:"memory,omitzero"`  // of Config.Memory; zero without one
+
+	Coalesced CoalesceStats `json:"coalesced,omitzero"` // requests that share an answer
+
+	PoolsLeftOut int `json:"pools_left_out,omitempty"` // by Glance; zero in Stats
+}
+
+// MemoryStats says how the memory of an engine does; see Config.Memory.
+type MemoryStats struct {
+	Kept    bool   `json:"kept"`             // there is one
+	Failed  bool   `json:"failed,omitempty"` // it could not be written, and is not any more
+	Written uint64 `json:"written"`          // bytes so far
+}
+
+// CoalesceStats counts requests with Request.Coalesce that can share an answer. All callers
+// of them are in flight at the engine's door.
+type CoalesceStats struct {
+	InFlight int   `json:"in_flight"` // requests on their journey, one for all who share it
+	Waiting  int   `json:"waiting"`   // callers that wait for their answers
+	Joined   int64 `json:"joined"`    // callers so far that waited for the answer to a request which was there already
 }
 
 // PermitStats counts the permits of Acquire and TryAcquire. In LimitsStats they count like
@@ -73,6 +93,10 @@ type LimitsStats struct {
 	// Lost is how many permits are held for requests that were given up, and may
 	// still arrive.
 	Lost int `json:"lost"`
+	// LeftOut is how many limits and instances Glance has left out, and ScopesLeftOut how many
+	// scopes at least; zero in Stats.
+	LeftOut       int `json:"left_out,omitempty"`
+	ScopesLeftOut int `json:"scopes_left_out,omitempty"`
 }
 
 // LimitStats is one limit, or its instance for an account, key and egress. Numbers are
@@ -81,14 +105,19 @@ type LimitStats struct {
 	ID string `json:"id"`
 	// What the instance is for, as far as throttle.Limit.By names it; an empty Account or
 	// Egress is the default one, or not looked at.
-	Account  string          `json:"account,omitempty"`
-	Key      string          `json:"key,omitempty"`
-	Egress   string          `json:"egress,omitempty"`
-	Window   throttle.Window `json:"-"`     // in JSON it is told by its name
-	Quota    int64           `json:"quota"` // after share, margin and tick; the capacity of a Leaky one
-	Used     int64           `json:"used"`  // what is in flight included; above Quota if the server, AdjustLimit or another table says so
-	InFlight int64           `json:"in_flight"`
-	Room     int64           `json:"room"` // what fits now, the queue apart; below zero if too much is used
+	Account string          `json:"account,omitempty"`
+	Key     string          `json:"key,omitempty"`
+	Egress  string          `json:"egress,omitempty"`
+	Window  throttle.Window `json:"-"`     // in JSON it is told by its name
+	Quota   int64           `json:"quota"` // after share, margin and tick; the capacity of a Leaky one
+	// Refill is the weight that comes back in every Per: Quota, but for a Leaky one. Both are
+	// zero for a Concurrency and a Lifetime one; by the calendar Per is the longest of its
+	// windows.
+	Refill   int64         `json:"refill"`
+	Per      time.Duration `json:"-"`    // in JSON it is told as a text, such as "1m0s"
+	Used     int64         `json:"used"` // what is in flight included; above Quota if the server, AdjustLimit or another table says so
+	InFlight int64         `json:"in_flight"`
+	Room     int64         `json:"room"` // what fits now, the queue apart; below zero if too much is used
 	// Next is when a weight of 1 fits, the queue apart: At or before if it fits
 	// now, and zero if time alone will not do it.
 	Next   time.Time     `json:"next,omitzero"`
@@ -166,17 +195,41 @@ func (e *Engine) Stats() Stats {
 	if e.made() != nil {
 		return Stats{}
 	}
+	return e.picture(0)
+}
+
+// Glance is Stats for whoever looks again and again: of at most n limits and their
+// instances, n scopes and n pools, in a time that does not grow with how many instances,
+// requests or pools there are. An n below 1 counts as 1. With as few as n it says what Stats
+// does. Of more, the limits come first that have few instances, and of the others the
+// instances that requests wait for and then the fullest of some: those of the last Glance, and
+// others by chance, so that what one misses a later one finds. Scopes that are paused come
+// first. LimitsStats.LeftOut, LimitsStats.ScopesLeftOut and PoolsLeftOut say how much is
+// missing; the counts of priorities are of the most urgent 4,096 queues, and Queued is exact.
+func (e *Engine) Glance(n int) Stats {
+	if e.made() != nil {
+		return Stats{}
+	}
+	return e.picture(max(n, 1))
+}
+
+// picture is Stats with most limits, scopes and pools at most; zero is all of them.
+func (e *Engine) picture(most int) Stats {
 	inFlight, waiting := e.admission.credits()
-	limits := limitsStats(e.system.Limits(), e.system.Epoch())
-	queued := 0
-	for _, class := range limits.Queued {
-		queued += class.N
-	}
+	snapshot := e.system.GlanceAtLimits(most)
+	pools, left := e.system.GlanceAtPools(most)
 	return Stats{
-		At: time.Now(), InFlight: inFlight, Waiting: waiting, Queued: queued, Permits: e.permits.stats(),
-		Limits: limits, Pools: poolStats(e.system.Pools()), Halts: haltStats(e.halts.Standing()),
-		Totals: e.totals(),
+		At: time.Now(), InFlight: inFlight, Waiting: waiting, Queued: snapshot.Waiting, Permits: e.permits.stats(),
+		Limits: limitsStats(snapshot, e.system.Epoch()), Pools: poolStats(pools), PoolsLeftOut: left,
+		Halts: haltStats(e.halts.Standing()), Memory: e.memoryStats(), Totals: e.totals(), Coalesced: e.coalescing.stats(),
 	}
+}
+
+func (e *Engine) memoryStats() MemoryStats {
+	if e.journal == nil {
+		return MemoryStats{}
+	}
+	return MemoryStats{Kept: true, Failed: e.journal.Lost(), Written: e.journal.Written()}
 }
 
 func haltStats(standing []*throttle.Halt) []HaltStats {
@@ -194,14 +247,15 @@ func haltStats(standing []*throttle.Halt) []HaltStats {
 func limitsStats(s throttle.Snapshot, epoch time.Time) LimitsStats {
 	told := LimitsStats{
 		Limits: make([]LimitStats, 0, len(s.Limits)), Scopes: make([]ScopeStats, 0, len(s.Scopes)),
-		Queued: queuedStats(s.Queued), Lost: s.Lost,
+		Queued: queuedStats(s.Queued), Lost: s.Lost, LeftOut: s.LeftOut.Limits, ScopesLeftOut: s.LeftOut.Scopes,
 	}
 	if s.At > 0 {
 		told.At = epoch.Add(s.At)
 	}
 	for _, l := range s.Limits {
 		one := LimitStats{
-			ID: l.ID, Account: l.Account, Key: l.Key, Egress: l.Egress, Window: l.Window, Quota: l.Quota, Used: l.Used, InFlight: l.InFlight, Room: l.Room,
+			ID: l.ID, Account: l.Account, Key: l.Key, Egress: l.Egress, Window: l.Window,
+			Quota: l.Quota, Refill: l.Refill, Per: l.Per, Used: l.Used, InFlight: l.InFlight, Room: l.Room,
 			Queued: queuedStats(l.Queued),
 		}
 		if l.Next != throttle.Never {
@@ -273,13 +327,14 @@ func (l LimitStats) use() string {
 	return b.String()
 }
 
-// MarshalJSON writes the fields, and the window by its name.
+// MarshalJSON writes the fields, the window by its name and Per as a text.
 func (l LimitStats) MarshalJSON() ([]byte, error) {
 	type fields LimitStats
 	return json.Marshal(struct {
 		fields
 		Window string `json:"window"`
-	}{fields(l), l.Window.String()})
+		Per    string `json:"per"`
+	}{fields(l), l.Window.String(), l.Per.String()})
 }
 
 // String is one line: "2 leased (1 by streams), 3 idle, 1 dialling, 5 waiting".
@@ -333,7 +388,10 @@ func (s Stats) LogValue() slog.Value {
 	for _, p := range s.Pools {
 		pools = append(pools, slog.String(p.place(), p.String()))
 	}
-	var permits, halts []slog.Attr // an empty group is left out
+	var permits, halts, coalesced []slog.Attr // an empty group is left out
+	if c := s.Coalesced; c != (CoalesceStats{}) {
+		coalesced = []slog.Attr{slog.Int("in_flight", c.InFlight), slog.Int("waiting", c.Waiting), slog.Int64("joined", c.Joined)}
+	}
 	if s.Permits != (PermitStats{}) {
 		permits = []slog.Attr{slog.Int("held", s.Permits.Held), slog.Int("waiting", s.Permits.Waiting)}
 	}
@@ -347,5 +405,6 @@ func (s Stats) LogValue() slog.Value {
 		slog.Attr{Key: "paused_until", Value: slog.GroupValue(paused...)},
 		slog.Attr{Key: "pools", Value: slog.GroupValue(pools...)},
 		slog.Attr{Key: "halts", Value: slog.GroupValue(halts...)},
+		slog.Attr{Key: "coalesced", Value: slog.GroupValue(coalesced...)},
 	)
 }

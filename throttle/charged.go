@@ -51,6 +51,14 @@ func (c Charged) Paused(now time.Duration, until map[Scope]time.Duration) bool {
 	return false
 }
 
+// Limit returns the id of the limit that the permit names; "" for NoLimit.
+func (c Charged) Limit() string {
+	if c.path == nil || c.path.route.id == NoLimit {
+		return ""
+	}
+	return c.path.route.id
+}
+
 // CountsOpen reports whether one of the limits counts what is open: a request
 // whose answer is streamed is, until the stream ends.
 func (c Charged) CountsOpen() bool {

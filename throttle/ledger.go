@@ -36,6 +36,7 @@ type Ledger struct {
 	unsure   bool          // and what was in flight then is not known: it may arrive later
 
 	recorder Recorder // nil: nothing is written down
+	glanced  glances  // of what the last Glance told; nil before the first
 }
 
 const unset = time.Duration(math.MinInt64) // no instant was given yet

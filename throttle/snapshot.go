@@ -16,6 +16,15 @@ type Snapshot struct {
 	Scopes []ScopeSnapshot // by origin, name, account and egress
 	Queued []Class         // most urgent first
 	Lost   int             // lost permits that are still held
+
+	Waiting int     // permits in the queue; more than Queued counts if lanes were left out
+	LeftOut LeftOut // by Glance
+}
+
+// LeftOut is how much Glance has not told of; it is zero for a Snapshot of everything.
+type LeftOut struct {
+	Limits int // limits and their instances
+	Scopes int // scopes, or the least that there are of them
 }
 
 // LimitSnapshot is one limit, or its instance for some parts.
@@ -25,8 +34,12 @@ type LimitSnapshot struct {
 	// others are empty.
 	Account, Key, Egress string
 
-	Window   Window
-	Quota    int64 // after share, margin and tick; the capacity of a Leaky one
+	Window Window
+	Quota  int64 // after share, margin and tick; the capacity of a Leaky one
+	// Refill is the weight that comes back in every Per: Quota, but for a Leaky one. Both
+	// are zero for a Concurrency and a Lifetime one. By the calendar Per is the longest.
+	Refill   int64
+	Per      time.Duration
 	Used     int64 // in flight included; it may exceed Quota after Replace, Adjust or Sync
 	InFlight int64
 	Room     int64
@@ -57,7 +70,7 @@ type Class struct {
 // limits and of their instances, not with the length of the queue.
 func (l *Ledger) Snapshot(now time.Duration) Snapshot {
 	now = l.at(now)
-	s := Snapshot{At: now, Lost: len(l.lost)}
+	s := Snapshot{At: now, Lost: len(l.lost), Waiting: l.queue.n}
 	classes, byMeter := l.queue.classes()
 	s.Queued = classes
 	for _, r := range l.table.rules {
@@ -70,28 +83,46 @@ func (l *Ledger) Snapshot(now time.Duration) Snapshot {
 	}
 	for _, o := range l.pauses.origins {
 		for _, sc := range o.scopes {
-			s.Scopes = append(s.Scopes, ScopeSnapshot{
-				Scope: sc.Scope, PausedUntil: sc.until, PausedSince: sc.since, ByHand: sc.byHand, InFlight: sc.flying, Allowance: sc.allowed(now),
-			})
+			s.Scopes = append(s.Scopes, sc.snapshot(now))
 		}
 	}
+	s.sort()
+	return s
+}
+
+func (s *Snapshot) sort() {
 	slices.SortFunc(s.Limits, func(a, b LimitSnapshot) int {
 		return cmp.Or(cmp.Compare(a.ID, b.ID), Parts{a.Account, a.Key, a.Egress}.compare(Parts{b.Account, b.Key, b.Egress}))
 	})
 	slices.SortFunc(s.Scopes, func(a, b ScopeSnapshot) int {
 		return a.Scope.compare(b.Scope)
 	})
-	return s
+}
+
+func (s *scope) snapshot(now time.Duration) ScopeSnapshot {
+	return ScopeSnapshot{Scope: s.Scope, PausedUntil: s.until, PausedSince: s.since, ByHand: s.byHand, InFlight: s.flying, Allowance: s.allowed(now)}
 }
 
 func (m *meter) snapshot(now time.Duration, queued []Class, paused time.Duration) LimitSnapshot {
 	room := m.window.room(now)
+	refill, per := m.terms.refill(m.rule.Window)
 	return LimitSnapshot{
 		ID: m.rule.ID, Account: m.of.Account, Key: m.of.Key, Egress: m.of.Egress, Window: m.rule.Window,
-		Quota: m.terms.quota, Used: m.terms.quota - room, InFlight: m.window.inFlight(), Room: room,
+		Quota: m.terms.quota, Refill: refill, Per: per, Used: m.terms.quota - room, InFlight: m.window.inFlight(), Room: room,
 		Next:   max(m.clears(now, 1, m.window.inFlight()-m.lost.sum()), paused),
 		Queued: queued,
 	}
+}
+
+// refill is the weight that comes back in every per.
+func (t *terms) refill(kind Window) (weight int64, per time.Duration) {
+	switch kind {
+	case Leaky:
+		return t.rate, t.drain
+	case Concurrency, Lifetime:
+		return 0, 0
+	}
+	return t.quota, t.per
 }
 
 // classes counts the queue by priority, in all and for every meter.

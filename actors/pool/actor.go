@@ -145,6 +145,8 @@ func (p incarnation) hearOwn(message any) {
 		p.core.Warm(p.now(), m)
 	case protocol.DropIdle:
 		p.core.DropIdle(p.now())
+	case protocol.ListWaiting:
+		m.Owner.Tell(protocol.WaitingListed{Waiters: p.waiting(m.N)})
 	case protocol.DescribePool:
 		m.Owner.Tell(protocol.PoolDescribed{Stats: p.describe()})
 	case protocol.PartPool:
@@ -183,6 +185,28 @@ func (p *Pool) describe() protocol.PoolStats {
 	stats := p.core.Describe()
 	stats.Origin, stats.Egress = p.needs.Origin, p.needs.Egress
 	return stats
+}
+
+// mostListed is of how many who wait a pool tells at most.
+const mostListed = 1024
+
+// waiting tells of the first n who wait, in the order in which they are served.
+func (p *Pool) waiting(n int) []protocol.Waiter {
+	var all []protocol.Waiter
+	for t := range p.core.waiters.inOrder() {
+		if len(all) == min(n, mostListed) {
+			break
+		}
+		w := protocol.Waiter{
+			Method: t.Method, Path: t.Path, Account: t.Account, Origin: p.needs.Origin.String(),
+			Priority: t.Priority, Since: t.Since, Ahead: len(all), Behind: len(all) - 1,
+		}
+		if t.Limited {
+			w.Limit = t.Charged.Limit()
+		}
+		all = append(all, w)
+	}
+	return all
 }
 
 // place is what the log is told of where the connections lead, and by which way.

@@ -161,6 +161,7 @@ func (c *Core) Acquire(now time.Duration, t *ticket.Ticket) {
 			return
 		}
 	}
+	t.Since = now
 	c.waiters.push(t)
 	c.dialMore(now)
 	c.parkIfInDoubt(now)

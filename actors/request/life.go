@@ -221,6 +221,7 @@ func (r *slot) openTicket() *ticket.Ticket {
 	t.Asked = ticket.Asked{
 		Method: r.call.Method, Path: r.call.Path, Errand: r.terms.Errand,
 		Owner: r, Pool: r.pool, Deadline: r.instant(r.deadline), Trace: r.hooks(), Values: r.dialValues(), Priority: r.asked.Priority,
+		Account: r.asked.Account,
 	}
 	t.Limited = r.limit != messages.Unlimited || r.needs.Gated(r.target.name)
 	t.Permit.Deadline = t.Deadline

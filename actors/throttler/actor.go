@@ -118,7 +118,9 @@ func (t incarnation) hear(message any) {
 	case protocol.ForeseePermit:
 		m.Owner.Tell(t.foresee(m.Permit))
 	case protocol.DescribeLimits:
-		m.Owner.Tell(protocol.LimitsDescribed{Snapshot: t.desk.Snapshot(t.now())})
+		m.Owner.Tell(protocol.LimitsDescribed{Snapshot: t.describe(m.Most)})
+	case protocol.ListWaiting:
+		m.Owner.Tell(protocol.WaitingListed{Waiters: t.desk.Waiting(t.now(), m.N)})
 	case protocol.CloseThrottler:
 		t.alarm.Stop()
 		t.desk.Close(t.now())
@@ -146,6 +148,13 @@ func (t *Throttler) changesQuota(message any) bool {
 		return false
 	}
 	return true
+}
+
+func (t *Throttler) describe(most int) throttle.Snapshot {
+	if most > 0 {
+		return t.desk.Glance(t.now(), most)
+	}
+	return t.desk.Snapshot(t.now())
 }
 
 func (t *Throttler) foresee(p throttle.Permit) (foreseen protocol.PermitForeseen) {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/sluice-engine/sluice/actors/ticket"
 	"github.com/sluice-engine/sluice/messages"
+	"github.com/sluice-engine/sluice/messages/protocol"
 	"github.com/sluice-engine/sluice/throttle"
 )
 
@@ -484,6 +485,23 @@ func (d *Desk) Foresee(now time.Duration, p throttle.Permit) (throttle.Forecast,
 
 // Snapshot returns a picture of the ledger.
 func (d *Desk) Snapshot(now time.Duration) throttle.Snapshot { return d.ledger.Snapshot(now) }
+
+// Glance returns a picture of the ledger with n limits and n scopes at most.
+func (d *Desk) Glance(now time.Duration, n int) throttle.Snapshot { return d.ledger.Glance(now, n) }
+
+// Waiting tells of the first n in the queue; see throttle.Ledger.Waiters.
+func (d *Desk) Waiting(now time.Duration, n int) []protocol.Waiter {
+	first := d.ledger.Waiters(now, n)
+	all := make([]protocol.Waiter, 0, len(first))
+	for _, w := range first {
+		t, p := w.Permit.Owner.(*ticket.Ticket), w.Permit
+		all = append(all, protocol.Waiter{
+			Method: t.Method, Path: t.Path, Limit: p.Limit, Account: p.Account, Origin: p.Origin,
+			Priority: messages.Priority(p.Priority), Since: w.Since, Hold: w.Hold, Ahead: w.Ahead, Behind: w.Behind,
+		})
+	}
+	return all
+}
 
 // Close refuses everyone who waits, now and later. Permits are still settled.
 func (d *Desk) Close(now time.Duration) {

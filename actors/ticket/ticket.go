@@ -46,14 +46,16 @@ type Asked struct {
 	Values   context.Context        // whose values the dial is made with that the ticket causes; nil has none
 	Errand   bool                   // the engine sends it for itself: no halt selects it
 	Priority messages.Priority      // who goes first to a connection; Permit has it too
-	Method   string                 // of the request, for halts that name it; empty for a permit without one
+	Account  string                 // of the request, for who asks what waits; Permit has it too
+	Method   string                 // of the request, for halts that name it and for who asks what waits; empty for a permit without one
 	Path     string                 // the same, as it is sent
 }
 
 // ForPool is where the pool has the ticket.
 type ForPool struct {
-	Turn   uint64 // its place in the queue, plus one
-	Parked bool   // it waits without its permit, which went back until there is a connection
+	Turn   uint64        // its place in the queue, plus one
+	Since  time.Duration // when it came into the queue; of use while it is there
+	Parked bool          // it waits without its permit, which went back until there is a connection
 }
 
 // ForThrottler is where the throttler's book has the ticket.

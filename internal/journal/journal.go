@@ -235,6 +235,13 @@ func (j *Journal) Written() uint64 {
 	return j.written
 }
 
+// Lost reports whether the store failed, so that nothing is written any more.
+func (j *Journal) Lost() bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.lost
+}
+
 // Close gives the memory back, with all that it was told. It comes once, and after
 // it nothing is written.
 func (j *Journal) Close() error {

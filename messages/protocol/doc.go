@@ -54,8 +54,10 @@
 //	HaltStands            System              request        Engine.Halt                                              -
 //	ForeseePermit         System              throttler      Engine.Explain                                           PermitForeseen
 //	PermitForeseen        throttler           System         answer                                                   -
-//	DescribeLimits        System              throttler      Engine.Stats                                             LimitsDescribed
+//	DescribeLimits        System              throttler      Engine.Stats, Engine.Glance                              LimitsDescribed
 //	LimitsDescribed       throttler           System         answer                                                   -
+//	ListWaiting           System              throttler, pool  Engine.Waiting                                         WaitingListed
+//	WaitingListed         throttler, pool     System         answer                                                   -
 //	CloseThrottler        supervisor          throttler      the engine closes                                        -
 //	CloseSystem           System              supervisor     Engine.Close, Engine.Shutdown                            -
 //	EndSystem             System              supervisor     no request is on its journey any more                    -

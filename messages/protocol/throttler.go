@@ -3,6 +3,7 @@ package protocol
 import (
 	"time"
 
+	"github.com/sluice-engine/sluice/messages"
 	"github.com/sluice-engine/sluice/throttle"
 	"github.com/sluice-engine/sluice/throttle/feedback"
 )
@@ -102,10 +103,35 @@ type PermitForeseen struct {
 }
 
 // DescribeLimits asks for a picture of the ledger; LimitsDescribed answers.
-type DescribeLimits struct{ Owner Recipient }
+type DescribeLimits struct {
+	Most  int // limits and scopes, as throttle.Ledger.Glance takes it; zero is all of them
+	Owner Recipient
+}
 
 // LimitsDescribed answers DescribeLimits.
 type LimitsDescribed struct{ Snapshot throttle.Snapshot }
+
+// ListWaiting asks a throttler or a pool for the first N that wait there; WaitingListed
+// answers.
+type ListWaiting struct {
+	N     int
+	Owner Recipient
+}
+
+// WaitingListed answers ListWaiting: in the order in which they go.
+type WaitingListed struct{ Waiters []Waiter }
+
+// Waiter is one that waits for a permit or for a connection.
+type Waiter struct {
+	Method, Path   string // as they are sent; empty for a permit without a request
+	Limit, Account string
+	Origin         string // as a URL
+	Priority       messages.Priority
+	Since          time.Duration
+	Hold           throttle.Hold // for a permit
+	// Ahead and Behind are those of throttle.Waiter; before a pool, of all who wait there.
+	Ahead, Behind int
+}
 
 // HeedAnswer passes on what an answer said to a request that had no permit: there
 // is no SettlePermit to carry it.

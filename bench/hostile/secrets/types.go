@@ -15,13 +15,14 @@ import (
 	"github.com/sluice-engine/sluice/auth"
 	"github.com/sluice-engine/sluice/auth/oauth2"
 	"github.com/sluice-engine/sluice/engine"
+	"github.com/sluice-engine/sluice/engine/inspect"
 	"github.com/sluice-engine/sluice/messages"
 	"github.com/sluice-engine/sluice/throttle"
 	"github.com/sluice-engine/sluice/throttle/feedback"
 )
 
 // folders are the public packages.
-var folders = []string{"engine", "messages", "auth", "auth/oauth2", "throttle", "throttle/feedback", "throttle/limitfile"}
+var folders = []string{"engine", "engine/inspect", "messages", "auth", "auth/oauth2", "throttle", "throttle/feedback", "throttle/limitfile"}
 
 // types are all exported types of those packages, but for names of types of others.
 var types = slices.Concat(
@@ -82,11 +83,21 @@ var types = slices.Concat(
 		reflect.TypeFor[throttle.Subject](),
 	},
 	[]reflect.Type{
+		reflect.TypeFor[engine.Failure](), reflect.TypeFor[engine.Failures](), reflect.TypeFor[engine.FanOut](), reflect.TypeFor[engine.Pending](),
+		reflect.TypeFor[engine.Progress](), reflect.TypeFor[engine.Result](), reflect.TypeFor[engine.RunError](), reflect.TypeFor[engine.RunWait](),
+	},
+	[]reflect.Type{
+		reflect.TypeFor[engine.CoalesceStats](), reflect.TypeFor[engine.Cursor](), reflect.TypeFor[engine.Event](), reflect.TypeFor[engine.EventsError](),
+		reflect.TypeFor[engine.Interruption](), reflect.TypeFor[engine.Number](), reflect.TypeFor[engine.PageError](), reflect.TypeFor[engine.Pager](),
+		reflect.TypeFor[engine.Subscription](),
+	},
+	[]reflect.Type{
 		reflect.TypeFor[messages.Attempted](), reflect.TypeFor[messages.Ended](), reflect.TypeFor[messages.Observer](),
 		reflect.TypeFor[messages.Timing](), reflect.TypeFor[messages.Waited](),
 	},
 	[]reflect.Type{
-		reflect.TypeFor[engine.Memory](), reflect.TypeFor[engine.Totals](),
+		reflect.TypeFor[engine.Memory](), reflect.TypeFor[engine.MemoryStats](), reflect.TypeFor[engine.Totals](), reflect.TypeFor[engine.Waiter](), reflect.TypeFor[engine.WaitsFor](),
+		reflect.TypeFor[throttle.LeftOut](), reflect.TypeFor[throttle.Waiter](), reflect.TypeFor[inspect.Config](), reflect.TypeFor[inspect.Page](),
 		reflect.TypeFor[throttle.Adopt](), reflect.TypeFor[throttle.Fee](), reflect.TypeFor[throttle.Note](), reflect.TypeFor[throttle.Params](),
 		reflect.TypeFor[throttle.Past](), reflect.TypeFor[throttle.PastCharge](), reflect.TypeFor[throttle.PastFlight](),
 		reflect.TypeFor[throttle.PastLost](), reflect.TypeFor[throttle.PastMeter](), reflect.TypeFor[throttle.PastPause](),

@@ -1,0 +1,169 @@
+package inspect
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sluice-engine/sluice/engine"
+)
+
+// record is what an observer has seen: counts, and the slowest and the last failed requests of
+// late. Requests add to it, each on its own goroutine; most of them touch but three numbers.
+type record struct {
+	keeps int           // slow ones, and failed ones
+	late  time.Duration // how long a slow one is kept
+
+	ended, failed, retried atomic.Int64
+
+	floor atomic.Int64 // what is no slower need not take the lock; zero while there is room
+
+	mu       sync.Mutex // guards what follows
+	slow     []slowOne  // the slowest first
+	failures []failure  // a ring
+	next     int        // where the next failure goes
+	seen     bool       // an observer was handed out
+}
+
+// slowOne is a request that took long.
+type slowOne struct {
+	At       time.Time     `json:"at"` // when it ended
+	Request  string        `json:"request"`
+	Limit    string        `json:"limit,omitempty"`
+	Origin   string        `json:"origin,omitempty"`
+	Attempts int           `json:"attempts"`
+	Status   int           `json:"status,omitempty"` // zero without an answer
+	Timing   engine.Timing `json:"timing"`
+}
+
+// failure is a request that came to nothing.
+type failure struct {
+	At       time.Time     `json:"at"`
+	Request  string        `json:"request"`
+	Origin   string        `json:"origin,omitempty"`
+	Error    string        `json:"error"`
+	Took     time.Duration `json:"took"`
+	Attempts int           `json:"attempts"`
+}
+
+func newRecord(keeps int, late time.Duration) *record { return &record{keeps: keeps, late: late} }
+
+// observer returns hooks that add to the record.
+func (r *record) observer() engine.Observer {
+	r.mu.Lock()
+	r.seen = true
+	r.mu.Unlock()
+	return engine.Observer{
+		Attempt: func(_ context.Context, a engine.Attempted) {
+			if a.Again {
+				r.retried.Add(1)
+			}
+		},
+		End: func(_ context.Context, d engine.Ended) { r.end(time.Now(), &d) },
+	}
+}
+
+// end takes note of a request. What it keeps of it are texts that have no query, no header, no
+// key and no account.
+func (r *record) end(now time.Time, d *engine.Ended) {
+	r.ended.Add(1)
+	if d.Err != nil {
+		r.failed.Add(1)
+		r.addFailure(now, d)
+	}
+	if int64(d.Timing.Total) > r.floor.Load() {
+		r.addSlow(now, d)
+	}
+}
+
+func (r *record) addFailure(now time.Time, d *engine.Ended) {
+	one := failure{
+		At: now, Request: clip(d.Request.String()), Origin: originText(d.Origin), Error: clip(d.Err.Error()),
+		Took: d.Timing.Total, Attempts: d.Attempts,
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.failures) < r.keeps {
+		r.failures = append(r.failures, one)
+		return
+	}
+	r.failures[r.next] = one
+	r.next = (r.next + 1) % r.keeps
+}
+
+func (r *record) addSlow(now time.Time, d *engine.Ended) {
+	one := slowOne{
+		At: now, Request: clip(d.Request.String()), Limit: d.LimitID, Origin: originText(d.Origin),
+		Attempts: d.Attempts, Timing: d.Timing,
+	}
+	if d.Response != nil {
+		one.Status = d.Response.StatusCode
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.forget(now)
+	at, _ := slices.BinarySearchFunc(r.slow, one, func(a, b slowOne) int { return cmp.Compare(b.Timing.Total, a.Timing.Total) })
+	r.slow = slices.Insert(r.slow, at, one)
+	r.slow = r.slow[:min(len(r.slow), r.keeps)]
+	r.setFloor()
+}
+
+// forget drops slow requests of long ago. It requires that mu is held.
+func (r *record) forget(now time.Time) {
+	r.slow = slices.DeleteFunc(r.slow, func(s slowOne) bool { return now.Sub(s.At) > r.late })
+	r.setFloor()
+}
+
+func (r *record) setFloor() {
+	floor := int64(0)
+	if len(r.slow) == r.keeps {
+		floor = int64(r.slow[len(r.slow)-1].Timing.Total)
+	}
+	r.floor.Store(floor)
+}
+
+// recorded is a copy of a record.
+type recorded struct {
+	Ended   int64     `json:"ended"`
+	Failed  int64     `json:"failed"`
+	Retried int64     `json:"retried"` // attempts that were followed by another
+	Slowest []slowOne `json:"slowest"`
+	Last    []failure `json:"last_failed"` // the last first
+}
+
+// read returns a copy, or nil if no observer was handed out.
+func (r *record) read(now time.Time) *recorded {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.seen {
+		return nil
+	}
+	r.forget(now)
+	all := &recorded{Ended: r.ended.Load(), Failed: r.failed.Load(), Retried: r.retried.Load(), Slowest: slices.Clone(r.slow)}
+	for i := range r.failures { // from the one before next on, backwards
+		all.Last = append(all.Last, r.failures[(r.next-1-i+2*len(r.failures))%len(r.failures)])
+	}
+	return all
+}
+
+func originText(o engine.Origin) string {
+	if o.Addr == "" {
+		return ""
+	}
+	return o.String()
+}
+
+// clip shortens what is too long for a line.
+func clip(text string) string {
+	const most = 240
+	runes := 0
+	for i := range text {
+		if runes++; runes > most {
+			return text[:i] + "…"
+		}
+	}
+	return text
+}

@@ -1,0 +1,98 @@
+package inspect
+
+import (
+	"time"
+
+	"github.com/sluice-engine/sluice/engine"
+)
+
+// state is what is known at one moment, as ?format=json tells it.
+type state struct {
+	Title   string        `json:"title"`
+	At      time.Time     `json:"at"`
+	Verdict string        `json:"verdict"`
+	Engines []engineState `json:"engines"`
+	// Requests are those of all engines that have the page's observer; nil if none can.
+	Requests *recorded `json:"requests,omitempty"`
+}
+
+type engineState struct {
+	Name    string          `json:"name"`
+	Verdict string          `json:"verdict"`
+	Ended   bool            `json:"ended,omitempty"`
+	Clock   clockState      `json:"clock"`
+	Stats   engine.Stats    `json:"stats"` // as Engine.Glance returns them
+	Waiting []engine.Waiter `json:"waiting"`
+}
+
+// clockState is what the engine knows of its server's clock.
+type clockState struct {
+	Source string        `json:"source"` // "server", "unknown" as long as there was no answer, or "local" without a source
+	Ahead  time.Duration `json:"ahead"`  // of this machine's clock
+	Bound  time.Duration `json:"bound"`  // how wrong that may be
+}
+
+// attached is an engine on the page.
+type attached struct {
+	name   string
+	engine *engine.Engine
+	past   *histories // the page's, under its lock
+}
+
+// look asks an engine, and remembers how full it was.
+func (a *attached) look(rows int) engineState {
+	stats := a.engine.Glance(rows)
+	s := engineState{Name: a.name, Stats: stats, Ended: stats.Limits.At.IsZero(), Waiting: a.engine.Waiting(rows), Clock: clockOf(a.engine)}
+	if s.Waiting == nil {
+		s.Waiting = []engine.Waiter{}
+	}
+	s.Verdict = verdictOf(&s)
+	a.remember(&stats)
+	return s
+}
+
+// The names of histories that are no limit's: none is the name of one, for a limit's begins
+// otherwise.
+const (
+	pastInFlight = "in flight"
+	pastWaiting  = "waiting"
+)
+
+// limitPast is the name of a limit's history.
+func limitPast(l *engine.LimitStats) string {
+	return "limit\x00" + l.ID + "\x00" + l.Account + "\x00" + l.Key + "\x00" + l.Egress
+}
+
+func (a *attached) remember(stats *engine.Stats) {
+	a.past.add(stats.At, pastInFlight, int64(stats.InFlight))
+	a.past.add(stats.At, pastWaiting, int64(waitingOf(stats)))
+	for i := range stats.Limits.Limits {
+		l := &stats.Limits.Limits[i]
+		a.past.add(stats.At, limitPast(l), l.Used)
+	}
+}
+
+// waitingOf is how many wait for a credit, a permit or a connection.
+func waitingOf(s *engine.Stats) int {
+	n := s.Waiting + s.Queued
+	for _, p := range s.Pools {
+		n += p.Waiting
+	}
+	return n
+}
+
+// claimsNothing is a bound that no reading of a clock has.
+const claimsNothing = 365 * 24 * time.Hour
+
+func clockOf(eng *engine.Engine) clockState {
+	clock := eng.Clock()
+	ahead := clock.Now().Sub(time.Now())
+	switch bound := clock.Bound(); {
+	case bound == 0:
+		return clockState{Source: "local"}
+	case bound >= claimsNothing:
+		return clockState{Source: "unknown"}
+	default:
+		return clockState{Source: "server", Ahead: ahead, Bound: bound}
+	}
+}

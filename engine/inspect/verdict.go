@@ -1,0 +1,159 @@
+package inspect
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/sluice-engine/sluice/engine"
+)
+
+// verdictOf is an engine's state in one sentence: "3 limits full; 214 wait, the next leaves at
+// 12:00:03.5; one pause until 12:01:00.0."
+func verdictOf(s *engineState) string {
+	if s.Ended {
+		return "The engine has ended."
+	}
+	var parts []string
+	if n := len(s.Stats.Halts); n > 0 {
+		parts = append(parts, counted(n, "halt stands", "halts stand"))
+	}
+	if n := fullOf(&s.Stats); n > 0 {
+		parts = append(parts, counted(n, "limit full", "limits full"))
+	}
+	if n := waitingOf(&s.Stats); n > 0 {
+		parts = append(parts, counted(n, "waits", "wait")+", "+nextOf(s))
+	}
+	if text := pausesOf(&s.Stats); text != "" {
+		parts = append(parts, text)
+	}
+	if s.Stats.Memory.Failed {
+		parts = append(parts, "the memory cannot be written")
+	}
+	if len(parts) == 0 {
+		if s.Stats.InFlight == 0 {
+			return "Nothing waits, and nothing is in flight."
+		}
+		return fmt.Sprintf("Nothing waits; %d in flight.", s.Stats.InFlight)
+	}
+	text := strings.Join(parts, "; ") + "."
+	return strings.ToUpper(text[:1]) + text[1:]
+}
+
+func counted(n int, one, many string) string {
+	if n == 1 {
+		return "one " + one
+	}
+	return fmt.Sprintf("%s %s", grouped(int64(n)), many)
+}
+
+// fullOf is how many of the limits that were looked at have no room for a weight of 1.
+func fullOf(s *engine.Stats) (n int) {
+	for i := range s.Limits.Limits {
+		if s.Limits.Limits[i].Room < 1 {
+			n++
+		}
+	}
+	return n
+}
+
+// nextOf says when the next of those leaves who wait.
+func nextOf(s *engineState) string {
+	var next time.Time
+	for i := range s.Waiting {
+		if until := s.Waiting[i].HeldBy.Until; !until.IsZero() && (next.IsZero() || until.Before(next)) {
+			next = until
+		}
+	}
+	switch {
+	case next.IsZero():
+		return "for an answer, or for somebody to leave"
+	case !next.After(s.Stats.At):
+		return "the next leaves now"
+	}
+	return "the next leaves at " + clockText(next, s.Stats.At)
+}
+
+func pausesOf(s *engine.Stats) string {
+	n, last := 0, time.Time{}
+	for _, sc := range s.Limits.Scopes {
+		if !sc.PausedUntil.IsZero() {
+			n++
+			if sc.PausedUntil.After(last) {
+				last = sc.PausedUntil
+			}
+		}
+	}
+	if n == 0 {
+		return ""
+	}
+	return counted(n, "pause", "pauses") + " until " + clockText(last, s.At)
+}
+
+// verdictOfAll is the page's: that of its engine, or of those of its engines that have
+// something to say.
+func verdictOfAll(engines []engineState) string {
+	switch len(engines) {
+	case 0:
+		return "No engine is attached to this page."
+	case 1:
+		return engines[0].Verdict
+	}
+	var busy []string
+	for i := range engines {
+		if s := &engines[i]; s.Ended || waitingOf(&s.Stats) > 0 || fullOf(&s.Stats) > 0 || pausesOf(&s.Stats) != "" || len(s.Stats.Halts) > 0 {
+			busy = append(busy, s.Name+": "+strings.TrimSuffix(s.Verdict, "."))
+		}
+	}
+	if len(busy) == 0 {
+		return fmt.Sprintf("Nothing waits at any of %d engines.", len(engines))
+	}
+	const told = 3
+	text := strings.Join(busy[:min(told, len(busy))], " · ")
+	if len(busy) > told {
+		text += fmt.Sprintf(" · and %d more", len(busy)-told)
+	}
+	return text + "."
+}
+
+// clockText is a time of day, to the tenth of a second, and with its date unless that is the
+// day of now.
+func clockText(t, now time.Time) string {
+	t, now = t.Local(), now.Local()
+	if y, m, d := t.Date(); d == now.Day() && m == now.Month() && y == now.Year() {
+		return t.Format("15:04:05.0")
+	}
+	return t.Format("2006-01-02 15:04:05")
+}
+
+// span is a duration for people: "240 ms", "3.2 s", "2 m 05 s", "3 h 12 m", "4 d 3 h".
+func span(d time.Duration) string {
+	switch d = max(d, 0); {
+	case d == 0:
+		return "0 s"
+	case d < time.Millisecond:
+		return fmt.Sprintf("%d µs", d.Microseconds())
+	case d < time.Second:
+		return fmt.Sprintf("%d ms", d.Milliseconds())
+	case d < time.Minute:
+		return fmt.Sprintf("%.1f s", d.Truncate(100*time.Millisecond).Seconds())
+	case d < time.Hour:
+		return fmt.Sprintf("%d m %02d s", int(d.Minutes()), int(d.Seconds())%60)
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%d h %02d m", int(d.Hours()), int(d.Minutes())%60)
+	}
+	return fmt.Sprintf("%d d %d h", int(d.Hours())/24, int(d.Hours())%24)
+}
+
+// grouped is a number with its thousands apart: "99,900".
+func grouped(n int64) string {
+	text := fmt.Sprint(n)
+	sign := ""
+	if n < 0 {
+		sign, text = "−", text[1:]
+	}
+	for at := len(text) - 3; at > 0; at -= 3 {
+		text = text[:at] + "," + text[at:]
+	}
+	return sign + text
+}

@@ -1,0 +1,157 @@
+package inspect
+
+import (
+	"encoding/json"
+	"net/http"
+	"strconv"
+	"time"
+)
+
+// viewer is one who looks, and is sent pictures.
+type viewer struct {
+	events chan []byte   // written by the sampler, which never waits
+	gone   chan struct{} // closed when it is dropped
+}
+
+const (
+	behind     = 3                // events that a viewer may be behind before it is dropped
+	writesIn   = 10 * time.Second // how long one event may take to be written
+	comesAgain = 3 * time.Second  // after which a browser that was dropped asks anew
+)
+
+// serveEvents sends pictures until the viewer leaves, is too slow, or the page is closed.
+func (p *Page) serveEvents(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "text/event-stream")
+	w.Header().Set("X-Accel-Buffering", "no") // what stands between must pass it on at once
+	if r.Method == http.MethodHead {
+		return
+	}
+	v := p.join()
+	if v == nil {
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		w.Header().Set("Retry-After", "10")
+		http.Error(w, "too many look at this page already, or it has ended", http.StatusServiceUnavailable)
+		return
+	}
+	defer p.leave(v)
+	out := http.NewResponseController(w)
+	send := func(event []byte) bool {
+		// Unsupported, it is no loss: then whoever serves the page bounds its writes, or nobody.
+		_ = out.SetWriteDeadline(time.Now().Add(writesIn))
+		if _, err := w.Write(event); err != nil {
+			return false
+		}
+		return out.Flush() == nil
+	}
+	if !send([]byte("retry: "+millis(comesAgain)+"\n\n")) || !send(p.event(p.config.Every/2)) {
+		return
+	}
+	for {
+		select {
+		case event := <-v.events:
+			if !send(event) {
+				return
+			}
+		case <-v.gone:
+			return
+		case <-r.Context().Done():
+			return
+		}
+	}
+}
+
+func millis(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
+
+// event returns a picture as an event.
+func (p *Page) event(fresh time.Duration) []byte {
+	pic := p.look(fresh)
+	p.looking.Lock()
+	defer p.looking.Unlock()
+	if pic.event == nil {
+		text, err := json.Marshal(pic.view) // on one line
+		if err != nil {
+			text = []byte("{}")
+		}
+		pic.event = append(append([]byte("data: "), text...), "\n\n"...)
+	}
+	return pic.event
+}
+
+// join adds a viewer, and starts the sampler for the first of them; nil if there are too many,
+// or the page was closed.
+func (p *Page) join() *viewer {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.ended || len(p.viewers) >= p.config.Viewers {
+		return nil
+	}
+	v := &viewer{events: make(chan []byte, behind), gone: make(chan struct{})}
+	p.viewers[v] = struct{}{}
+	if p.stop == nil {
+		stop := make(chan struct{})
+		p.stop = stop
+		p.running.Go(func() { p.sample(stop) })
+	}
+	return v
+}
+
+// leave is called once for every viewer that joined; it may have been dropped.
+func (p *Page) leave(v *viewer) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if _, there := p.viewers[v]; there {
+		p.drop(v)
+	}
+}
+
+// drop takes a viewer away, and ends the sampler behind the last of them. It requires that mu
+// is held.
+func (p *Page) drop(v *viewer) {
+	delete(p.viewers, v)
+	close(v.gone)
+	if len(p.viewers) == 0 && p.stop != nil {
+		close(p.stop)
+		p.stop = nil
+	}
+}
+
+// sample takes a picture for all who look, again and again.
+func (p *Page) sample(stop <-chan struct{}) {
+	tick := time.NewTicker(p.config.Every)
+	defer tick.Stop()
+	for {
+		select {
+		case <-stop:
+			return
+		case <-tick.C:
+			p.tell(p.event(p.config.Every / 2))
+		}
+	}
+}
+
+// tell hands an event to all who look, and drops those that are too far behind.
+func (p *Page) tell(event []byte) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for v := range p.viewers {
+		select {
+		case v.events <- event:
+		default:
+			p.drop(v)
+		}
+	}
+}
+
+// sampleInBackground keeps the histories without gaps while nobody looks.
+func (p *Page) sampleInBackground() {
+	tick := time.NewTicker(p.config.Background)
+	defer tick.Stop()
+	for {
+		select {
+		case <-p.closed:
+			return
+		case <-tick.C:
+			p.look(p.config.Background / 2)
+		}
+	}
+}

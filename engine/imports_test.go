@@ -18,27 +18,29 @@ import (
 // Imports point one way, and the actors know nothing of one another.
 var mayImport = map[string][]string{
 	// the floor
-	"internal/httpdate":  {},
-	"internal/jsonpath":  {"internal/percent"},
-	"internal/percent":   {},
-	"internal/scribe":    {},
-	"internal/quotient":  {},
-	"internal/clock":     {"internal/httpdate"},
-	"throttle":           {"internal/quotient"},
-	"throttle/feedback":  {"throttle", "internal/clock", "internal/jsonpath", "internal/httpdate"},
-	"throttle/limitfile": {"throttle"},
-	"memory":             {},
-	"internal/journal":   {"memory", "throttle", "internal/quotient"},
-	"internal/jsontext":  {},
-	"internal/loan":      {},
-	"internal/callsite":  {},
-	"messages":           {"throttle", "internal/jsontext", "internal/loan"},
-	"messages/protocol":  {"messages", "throttle", "throttle/feedback"},
-	"auth":               {"messages", "internal/percent", "internal/quotient", "internal/httpdate", "internal/jsonpath"},
-	"auth/oauth2":        {"auth", "messages"},
-	"internal/wire":      {"internal/loan", "messages", "messages/protocol"},
-	"internal/wire/dial": {"internal/wire", "internal/wire/h2", "messages", "messages/protocol"},
-	"internal/wire/h2":   {"internal/loan", "internal/wire", "messages", "messages/protocol"},
+	"internal/httpdate":    {},
+	"internal/jsonpath":    {"internal/percent"},
+	"internal/weblink":     {},
+	"internal/percent":     {},
+	"internal/eventstream": {},
+	"internal/scribe":      {},
+	"internal/quotient":    {},
+	"internal/clock":       {"internal/httpdate"},
+	"throttle":             {"internal/quotient"},
+	"throttle/feedback":    {"throttle", "internal/clock", "internal/jsonpath", "internal/httpdate"},
+	"throttle/limitfile":   {"throttle"},
+	"memory":               {},
+	"internal/journal":     {"memory", "throttle", "internal/quotient"},
+	"internal/jsontext":    {},
+	"internal/loan":        {},
+	"internal/callsite":    {},
+	"messages":             {"throttle", "internal/jsontext", "internal/loan"},
+	"messages/protocol":    {"messages", "throttle", "throttle/feedback"},
+	"auth":                 {"messages", "internal/percent", "internal/quotient", "internal/httpdate", "internal/jsonpath"},
+	"auth/oauth2":          {"auth", "messages"},
+	"internal/wire":        {"internal/loan", "messages", "messages/protocol"},
+	"internal/wire/dial":   {"internal/wire", "internal/wire/h2", "messages", "messages/protocol"},
+	"internal/wire/h2":     {"internal/loan", "internal/wire", "messages", "messages/protocol"},
 
 	// the actors
 	"actors/mailbox":   {"messages/protocol"},
@@ -59,21 +61,24 @@ var mayImport = map[string][]string{
 	// the door
 	"engine": {
 		"actors", "actors/permit", "actors/pool", "actors/request", "actors/timesync", "messages", "messages/protocol",
-		"throttle", "throttle/feedback", "auth", "internal/clock", "internal/jsonpath", "internal/jsontext", "internal/scribe", "internal/wire", "internal/wire/dial",
+		"throttle", "throttle/feedback", "auth", "internal/callsite", "internal/clock", "internal/eventstream", "internal/jsonpath", "internal/jsontext", "internal/scribe", "internal/weblink", "internal/wire", "internal/wire/dial",
 		"memory", "internal/journal",
 	},
 
+	"engine/inspect": {"engine", "throttle"},
+
 	// whoever stands outside
 	"telemetry":        {"engine", "auth", "messages"},
-	"examples":         {"engine", "auth", "throttle/...", "bench/exchange/...", "telemetry"},
+	"examples":         {"engine/...", "auth", "throttle/...", "bench/exchange/...", "telemetry"},
 	"bench":            {"engine", "auth", "throttle/...", "messages", "internal/clock", "bench/..."},
 	"bench/limits":     {"throttle", "throttle/feedback", "actors/throttler", "actors/ticket", "bench/exchange", "bench/parallel"}, // drives the throttler's desk
 	"bench/exchange":   {"bench/exchange/..."},
 	"bench/referee":    {"engine", "auth", "throttle/..."}, // judges from outside
-	"bench/hostile":    {"engine", "auth/...", "throttle/...", "messages", "bench/exchange/memnet", "bench/hostile/..."},
+	"bench/hostile":    {"engine", "engine/inspect", "auth/...", "throttle/...", "messages", "bench/exchange/memnet", "bench/hostile/..."},
 	"bench/kills":      {"engine", "auth", "throttle", "memory", "bench/child", "bench/gauge"}, // looks at the file as well
 	"bench/mutants":    {},
 	"bench/telemetry":  {"engine", "telemetry", "throttle", "bench/child", "bench/gauge"},
+	"bench/page":       {"engine", "engine/inspect", "auth", "throttle", "bench/exchange"},
 	"bench/cmd/sluice": {"bench/...", "throttle", "throttle/limitfile"},
 }
 

@@ -123,18 +123,8 @@ type spark struct {
 // sparkOf draws values, the oldest first, on a scale from zero to their largest or to full, if
 // that is larger. Where nobody looked there is a gap. Nil if nobody ever did.
 func sparkOf(values [buckets]int64, full int64, over string) *spark {
-	low, high, seen := int64(0), int64(0), 0
-	for _, v := range values {
-		if v == unseen {
-			continue
-		}
-		if seen == 0 || v < low {
-			low = v
-		}
-		high = max(high, v)
-		seen++
-	}
-	if seen == 0 {
+	low, high, seen := boundsOf(values)
+	if !seen {
 		return nil
 	}
 	top := float64(max(high, full, 1))
@@ -167,6 +157,20 @@ func sparkOf(values [buckets]int64, full int64, over string) *spark {
 		Label: fmt.Sprintf("between %s and %s over %s", grouped(low), grouped(high), over),
 		Line:  line.String(), Area: area.String(), Low: grouped(low), High: grouped(high),
 	}
+}
+
+// boundsOf are the least and the largest of those that were seen.
+func boundsOf(values [buckets]int64) (low, high int64, seen bool) {
+	for _, v := range values {
+		if v == unseen {
+			continue
+		}
+		if !seen || v < low {
+			low = v
+		}
+		high, seen = max(high, v), true
+	}
+	return low, high, seen
 }
 
 // number1 is a number with one digit behind the point at most.

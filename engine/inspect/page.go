@@ -126,8 +126,8 @@ func (p *Page) Attach(name string, eng *engine.Engine) {
 }
 
 // Close ends what runs for the page: those who look are let go, and are refused from then on,
-// and the sampler in the background ends. It waits for both, and is idempotent. What is asked
-// for once is still answered. A page that nobody looks at, without Config.Background, needs no
+// and the samplers end. It waits for these, and is idempotent. What is asked for once is still
+// answered. A page that nobody looks at, without Config.Background, needs no
 // Close. An http.Server waits in Shutdown for those who look: RegisterOnShutdown(page.Close).
 func (p *Page) Close() {
 	p.mu.Lock()
@@ -161,7 +161,7 @@ func (p *Page) look(fresh time.Duration) *picture {
 	engines := p.engines
 	p.mu.Unlock()
 	s := &state{Title: p.config.Title, Engines: []engineState{}}
-	w := words{rows: p.config.Rows, past: map[string]*histories{}, over: span(p.config.History)}
+	w := words{rows: p.config.Rows, past: map[string]*histories{}, over: lengthText(p.config.History)}
 	for _, a := range engines {
 		s.Engines = append(s.Engines, a.look(p.config.Rows))
 		w.past[a.name] = a.past

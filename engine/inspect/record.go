@@ -19,7 +19,9 @@ type record struct {
 
 	ended, failed, retried atomic.Int64
 
-	floor atomic.Int64 // what is no slower need not take the lock; zero while there is room
+	// What is no slower than floor need not take the lock, until the first of those that are kept
+	// is to be forgotten, as a Unix time. Both are zero while there is room.
+	floor, until atomic.Int64
 
 	mu       sync.Mutex // guards what follows
 	slow     []slowOne  // the slowest first
@@ -74,7 +76,7 @@ func (r *record) end(now time.Time, d *engine.Ended) {
 		r.failed.Add(1)
 		r.addFailure(now, d)
 	}
-	if int64(d.Timing.Total) > r.floor.Load() {
+	if int64(d.Timing.Total) > r.floor.Load() || now.UnixNano() > r.until.Load() {
 		r.addSlow(now, d)
 	}
 }
@@ -118,11 +120,14 @@ func (r *record) forget(now time.Time) {
 }
 
 func (r *record) setFloor() {
-	floor := int64(0)
+	floor, until := int64(0), int64(0)
 	if len(r.slow) == r.keeps {
 		floor = int64(r.slow[len(r.slow)-1].Timing.Total)
+		first := slices.MinFunc(r.slow, func(a, b slowOne) int { return a.At.Compare(b.At) })
+		until = first.At.Add(r.late).UnixNano()
 	}
 	r.floor.Store(floor)
+	r.until.Store(until)
 }
 
 // recorded is a copy of a record.

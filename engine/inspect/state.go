@@ -39,10 +39,14 @@ type attached struct {
 	past   *histories // the page's, under its lock
 }
 
+// waitersFor is of how many who wait the state tells at most, for each row of a table: the page
+// puts those together that are alike.
+const waitersFor = 4
+
 // look asks an engine, and remembers how full it was.
 func (a *attached) look(rows int) engineState {
 	stats := a.engine.Glance(rows)
-	s := engineState{Name: a.name, Stats: stats, Ended: stats.Limits.At.IsZero(), Waiting: a.engine.Waiting(rows), Clock: clockOf(a.engine)}
+	s := engineState{Name: a.name, Stats: stats, Ended: stats.Limits.At.IsZero(), Waiting: a.engine.Waiting(waitersFor * rows), Clock: clockOf(a.engine)}
 	if s.Waiting == nil {
 		s.Waiting = []engine.Waiter{}
 	}

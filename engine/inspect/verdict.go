@@ -18,7 +18,7 @@ func verdictOf(s *engineState) string {
 	if n := len(s.Stats.Halts); n > 0 {
 		parts = append(parts, counted(n, "halt stands", "halts stand"))
 	}
-	if n := fullOf(&s.Stats); n > 0 {
+	if n := fullOf(s); n > 0 {
 		parts = append(parts, counted(n, "limit full", "limits full"))
 	}
 	if n := waitingOf(&s.Stats); n > 0 {
@@ -47,14 +47,36 @@ func counted(n int, one, many string) string {
 	return fmt.Sprintf("%s %s", grouped(int64(n)), many)
 }
 
-// fullOf is how many of the limits that were looked at have no room for a weight of 1.
-func fullOf(s *engine.Stats) (n int) {
-	for i := range s.Limits.Limits {
-		if s.Limits.Limits[i].Room < 1 {
+// fullOf is how many of the limits that were looked at have no room for a weight of 1, or not
+// enough for one who waits.
+func fullOf(s *engineState) (n int) {
+	holds := holding(s)
+	for i := range s.Stats.Limits.Limits {
+		l := &s.Stats.Limits.Limits[i]
+		if _, held := holds[nameOf(l)]; held || l.Room < 1 {
 			n++
 		}
 	}
 	return n
+}
+
+// limitName tells one limit, or its instance, from all others.
+type limitName struct{ id, account, key, egress string }
+
+func nameOf(l *engine.LimitStats) limitName { return limitName{l.ID, l.Account, l.Key, l.Egress} }
+
+// holding has the limits that hold somebody who waits, with the instant at which they will have
+// room for the first of these: the zero time if none is known.
+func holding(s *engineState) map[limitName]time.Time {
+	holds := map[limitName]time.Time{}
+	for i := range s.Waiting {
+		by := &s.Waiting[i].HeldBy
+		name := limitName{by.Limit, by.Account, by.Key, by.Egress}
+		if first, met := holds[name]; by.Limit != "" && !by.Paused && (!met || by.Until.Before(first)) {
+			holds[name] = by.Until
+		}
+	}
+	return holds
 }
 
 // nextOf says when the next of those leaves who wait.
@@ -101,7 +123,7 @@ func verdictOfAll(engines []engineState) string {
 	}
 	var busy []string
 	for i := range engines {
-		if s := &engines[i]; s.Ended || waitingOf(&s.Stats) > 0 || fullOf(&s.Stats) > 0 || pausesOf(&s.Stats) != "" || len(s.Stats.Halts) > 0 {
+		if s := &engines[i]; s.Ended || waitingOf(&s.Stats) > 0 || fullOf(s) > 0 || pausesOf(&s.Stats) != "" || len(s.Stats.Halts) > 0 {
 			busy = append(busy, s.Name+": "+strings.TrimSuffix(s.Verdict, "."))
 		}
 	}
@@ -143,6 +165,14 @@ func span(d time.Duration) string {
 		return fmt.Sprintf("%d h %02d m", int(d.Hours()), int(d.Minutes())%60)
 	}
 	return fmt.Sprintf("%d d %d h", int(d.Hours())/24, int(d.Hours())%24)
+}
+
+// lengthText is a length of time that was configured: "5 min".
+func lengthText(d time.Duration) string {
+	if d >= time.Minute && d%time.Minute == 0 {
+		return grouped(int64(d/time.Minute)) + " min"
+	}
+	return span(d)
 }
 
 // grouped is a number with its thousands apart: "99,900".

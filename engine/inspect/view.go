@@ -98,7 +98,7 @@ func toneOf(before string, e *engineState) string {
 	switch {
 	case before == "stopped" || e.Ended || len(e.Stats.Halts) > 0 || pausesOf(&e.Stats) != "" || e.Stats.Memory.Failed:
 		return "stopped"
-	case before == "busy" || waitingOf(&e.Stats) > 0 || fullOf(&e.Stats) > 0:
+	case before == "busy" || waitingOf(&e.Stats) > 0 || fullOf(e) > 0:
 		return "busy"
 	}
 	return before
@@ -182,7 +182,7 @@ func limitsTable(e *engineState, w words) table {
 		Legend:  []legend{{"used", "used"}, {"flight", "in flight"}, {"over", "above the quota"}},
 		Columns: []column{{Name: "Limit"}, {Name: "Fill"}, {Name: "Used", Number: true}, {Name: "Next opening"}, {Name: "Queued", Number: true}, {Name: "Last " + w.over}},
 	}
-	past := w.past[e.Name]
+	past, held := w.past[e.Name], holding(e)
 	for i := range e.Stats.Limits.Limits {
 		l := &e.Stats.Limits.Limits[i]
 		name := cell{Text: clip(l.ID), Note: instance(l.Account, l.Key, l.Egress, l.Window.String())}
@@ -191,6 +191,12 @@ func limitsTable(e *engineState, w words) table {
 			used.Note = grouped(l.InFlight) + " in flight"
 		}
 		row := []cell{name, {Bar: quotaBar(l.Used, l.InFlight, l.Quota)}, used, openingOf(l, e.Stats.At), queuedCell(l.Queued), {}}
+		if until, holds := held[nameOf(l)]; holds && l.Room >= 1 {
+			row[3] = cell{Text: clockText(until, e.Stats.At), Note: "room for " + grouped(l.Room) + ", too little for who waits", Tone: "full"}
+			if until.IsZero() {
+				row[3].Text = "full"
+			}
+		}
 		if past != nil {
 			row[5].Spark = sparkOf(past.values(e.Stats.At, limitPast(l)), l.Quota, w.over)
 		}
@@ -257,35 +263,60 @@ func more(n int) string {
 	return "and " + grouped(int64(n)) + " more"
 }
 
+// mostShown is how many rows of those who wait there are at most.
+const mostShown = 20
+
+// alike are those who wait for the same in the same way: the first of them, and how many.
+type alike struct {
+	first *engine.Waiter
+	n     int
+}
+
+// group puts those together that differ in nothing but their places, in the order of the first.
+func group(waiting []engine.Waiter) (groups []alike) {
+	at := map[engine.Waiter]int{}
+	for i := range waiting {
+		same := waiting[i]
+		same.Since, same.Ahead, same.Behind = time.Time{}, 0, ""
+		if n, found := at[same]; found {
+			groups[n].n++
+			continue
+		}
+		at[same] = len(groups)
+		groups = append(groups, alike{&waiting[i], 1})
+	}
+	return groups
+}
+
 func waitingTable(e *engineState, w words) table {
 	t := table{
 		ID: "waiting", Caption: "Who waits", Empty: "Nobody waits.",
-		Columns: []column{{Name: "Request"}, {Name: "Waits for"}, {Name: "Until"}, {Name: "Behind"}, {Name: "Priority"}, {Name: "Since", Number: true}},
+		Columns: []column{{Name: "Request"}, {Name: "How many", Number: true}, {Name: "Waits for"}, {Name: "First leaves"}, {Name: "Behind"}, {Name: "Priority"}, {Name: "Longest wait", Number: true}},
 	}
-	shown := e.Waiting[:min(len(e.Waiting), w.rows)]
-	for i := range shown {
-		one := &shown[i]
+	origins, told := len(e.Stats.Pools) > 1, 0
+	groups := group(e.Waiting)
+	for _, g := range groups[:min(len(groups), w.rows, mostShown)] {
+		told += g.n
 		behind := cell{Text: "nobody", Tone: "quiet"}
-		if one.Ahead > 0 {
-			behind = cell{Text: grouped(int64(one.Ahead)), Note: clip(one.Behind)}
+		if g.first.Ahead > 0 {
+			behind = cell{Text: grouped(int64(g.first.Ahead)), Note: "next: " + clip(g.first.Behind)}
 		}
 		t.Rows = append(t.Rows, []cell{
-			{Text: clip(one.Subject), Note: subjectNote(one)}, forCell(one), untilCell(one, e.Stats.At), behind,
-			{Text: priorityName(one.Priority)}, {Text: span(e.Stats.At.Sub(one.Since))},
+			{Text: clip(g.first.Subject), Note: subjectNote(g.first, origins)}, {Text: grouped(int64(g.n))}, forCell(g.first), untilCell(g.first, e.Stats.At), behind,
+			{Text: priorityName(g.first.Priority)}, {Text: span(e.Stats.At.Sub(g.first.Since))},
 		})
 	}
-	t.More = more(max(0, waitingOf(&e.Stats)-len(shown)))
+	t.More = more(max(0, waitingOf(&e.Stats)-told))
 	return t
 }
 
-func subjectNote(w *engine.Waiter) string {
-	var parts []string
-	for _, p := range []struct{ name, value string }{{"account", w.Account}, {"", w.Origin}} {
-		if p.value != "" {
-			parts = append(parts, strings.TrimSpace(p.name+" "+clip(p.value)))
-		}
+// subjectNote says whose it is, and where it goes if that may be to several origins.
+func subjectNote(w *engine.Waiter, origins bool) string {
+	origin := ""
+	if origins {
+		origin = clip(w.Origin)
 	}
-	return strings.Join(parts, " · ")
+	return instance(w.Account, "", "", origin)
 }
 
 func forCell(w *engine.Waiter) cell {

@@ -1,0 +1,85 @@
+package inspect
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/sluice-engine/sluice/engine"
+)
+
+// The record keeps the slowest of late, and the last that failed, as a list of everything
+// would have them.
+func TestTheSlowestAndTheLastFailedAreKept(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		const keeps, late = 4, time.Minute
+		r, now := newRecord(keeps, late), time.Unix(1_700_000_000, 0)
+		r.observer()
+		type end struct {
+			at   time.Time
+			took time.Duration
+			err  string
+		}
+		var all []end
+		for i := range rapid.IntRange(1, 60).Draw(t, "ends") {
+			now = now.Add(time.Duration(rapid.IntRange(0, 20_000).Draw(t, "ms")) * time.Millisecond)
+			one := end{at: now, took: time.Duration(1 + rapid.IntRange(0, 1_000_000).Draw(t, "took"))}
+			d := engine.Ended{Request: &engine.Request{Path: "/"}, Timing: engine.Timing{Total: one.took}}
+			if rapid.Bool().Draw(t, "fails") {
+				one.err = fmt.Sprint("failure ", i)
+				d.Err = errors.New(one.err)
+			}
+			r.end(now, &d)
+			all = append(all, one)
+		}
+		read := r.read(now)
+		require.EqualValues(t, len(all), read.Ended)
+
+		// One that was pushed out by slower ones, which have grown old since, is not shown
+		// again; so what is shown is of those that are late, in order, and with the slowest.
+		recent := slices.DeleteFunc(slices.Clone(all), func(e end) bool { return now.Sub(e.at) > late })
+		slices.SortStableFunc(recent, func(a, b end) int { return int(b.took - a.took) })
+		require.LessOrEqual(t, len(read.Slowest), keeps)
+		if len(recent) > 0 {
+			require.Equal(t, recent[0].took, read.Slowest[0].Timing.Total)
+		}
+		for i, s := range read.Slowest {
+			require.LessOrEqual(t, now.Sub(s.At), late)
+			require.True(t, i == 0 || read.Slowest[i-1].Timing.Total >= s.Timing.Total)
+		}
+		var failed []string
+		for _, e := range all {
+			if e.err != "" {
+				failed = append(failed, e.err)
+			}
+		}
+		require.EqualValues(t, len(failed), read.Failed)
+		slices.Reverse(failed)
+		var kept []string
+		for _, f := range read.Last {
+			kept = append(kept, f.Error)
+		}
+		require.Equal(t, failed[:min(len(failed), keeps)], kept)
+	})
+}
+
+func TestARequestThatIsNotSlowTakesNoLock(t *testing.T) {
+	r, now := newRecord(2, time.Hour), time.Now()
+	r.observer()
+	end := func(took time.Duration) {
+		r.end(now, &engine.Ended{Request: &engine.Request{Path: "/"}, Timing: engine.Timing{Total: took}})
+	}
+	end(time.Second)
+	end(time.Second)
+	r.mu.Lock() // whoever needs it now waits for ever
+	end(time.Millisecond)
+	r.mu.Unlock()
+	require.EqualValues(t, 3, r.read(now).Ended)
+	d := engine.Ended{Request: &engine.Request{Path: "/"}, Timing: engine.Timing{Total: 1}}
+	require.Zero(t, testing.AllocsPerRun(100, func() { r.end(now, &d) }))
+}

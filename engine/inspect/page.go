@@ -40,7 +40,7 @@ type Config struct {
 	// and have the page without motion.
 	Viewers int
 	// Kept is of how many slow and of how many failed requests the observer keeps note; zero
-	// means 20.
+	// means 10.
 	Kept int
 }
 
@@ -51,7 +51,7 @@ func (c Config) withDefaults() Config {
 	c.History = max(or(c.History, 5*time.Minute), buckets*time.Millisecond)
 	c.Background = max(c.Background, 0)
 	c.Viewers = or(c.Viewers, 16)
-	c.Kept = or(c.Kept, 20)
+	c.Kept = or(c.Kept, 10)
 	return c
 }
 

@@ -475,20 +475,29 @@ func slowTable(r *recorded, now time.Time) table {
 		if s.Status != 0 {
 			status = cell{Text: fmt.Sprint(s.Status)}
 		}
-		b := timingBar(&s.Timing)
+		b, note := timingBar(&s.Timing)
 		t.Rows = append(t.Rows, []cell{
 			{Text: s.Request, Note: strings.Trim(clip(s.Limit)+" · "+s.Origin, " ·")}, {Text: span(s.Timing.Total)},
-			{Bar: b, Note: b.Label}, status, {Text: fmt.Sprint(s.Attempts)}, {Text: clockText(s.At, now)},
+			{Bar: b, Note: note}, status, {Text: fmt.Sprint(s.Attempts)}, {Text: clockText(s.At, now)},
 		})
 	}
 	return t
 }
 
-func timingBar(t *engine.Timing) *bar {
-	part := func(name string, d time.Duration, class string) share { return share{name, int64(d), class, span(d)} }
-	return shareBar(int64(t.Total),
+// timingBar shows where a request's time went, and says so of what took a hundredth of it at
+// least.
+func timingBar(t *engine.Timing) (b *bar, note string) {
+	var words []string
+	part := func(name string, d time.Duration, class string) share {
+		if d > 0 && d >= t.Total/100 {
+			words = append(words, span(d)+" "+name)
+		}
+		return share{name, int64(d), class, span(d)}
+	}
+	b = shareBar(int64(t.Total),
 		part("for a credit", t.Admitted, "t1"), part("queued", t.Queued, "t2"), part("for a connection", t.Leased, "t3"), part("signing", t.Signed, "t4"),
 		part("to the first byte", t.FirstByte, "t5"), part("body", t.Body, "t6"), part("between attempts", t.Paused, "t7"))
+	return b, strings.Join(words, ", ")
 }
 
 func failedTable(r *recorded, now time.Time) table {

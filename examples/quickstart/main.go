@@ -5,19 +5,29 @@
 // client that knows of no limits asks another exchange like it for the same prices.
 //
 //	go run ./examples/quickstart
+//
+// With --page it goes on asking for prices until it is interrupted, and serves the live page
+// about that at the address that it prints.
+//
+//	go run ./examples/quickstart --page
 package main
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"log"
+	"net"
 	"net/http"
+	"os"
+	"os/signal"
 	"sync"
 	"time"
 
 	"github.com/sluice-engine/sluice/auth"
 	"github.com/sluice-engine/sluice/bench/exchange"
 	"github.com/sluice-engine/sluice/engine"
+	"github.com/sluice-engine/sluice/engine/inspect"
 	"github.com/sluice-engine/sluice/throttle"
 )
 
@@ -30,12 +40,22 @@ const (
 )
 
 func main() {
-	if err := run(context.Background()); err != nil {
+	withPage := flag.Bool("page", false, "go on asking for prices, and show the live page, until an interrupt")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	show := func(string) {}
+	if !*withPage {
+		show = nil
+	}
+	if err := run(ctx, show); err != nil {
 		log.Fatal(err)
 	}
 }
 
-func run(ctx context.Context) error {
+// run trades at an exchange. Unless show is nil, it is told the address of the live page, and
+// prices are asked for until ctx ends.
+func run(ctx context.Context, show func(url string)) error {
 	ex, url, err := startExchange()
 	if err != nil {
 		return err
@@ -44,8 +64,11 @@ func run(ctx context.Context) error {
 	fmt.Println("a simulated exchange listens on", url)
 	fmt.Printf("its limits: %d weight and 5 orders in %v; its clock: %v ahead\n", quota, window, skew)
 
+	page := inspect.New(inspect.Config{Title: "Quickstart"})
+	defer page.Close()
 	eng, err := engine.New(engine.Config{
-		BaseURL: url,
+		BaseURL:   url,
+		Observers: []engine.Observer{page.Observer()},
 		Limits: []throttle.Limit{
 			{ID: "weight", Window: throttle.Fixed, Quota: quota, Per: window},
 			{ID: "orders", Window: throttle.Fixed, Quota: 5, Per: window},
@@ -73,12 +96,44 @@ func run(ctx context.Context) error {
 	if err := placeAndCancel(ctx, eng); err != nil {
 		return err
 	}
+	if show != nil {
+		page.Attach("quickstart", eng)
+		if err := showPage(ctx, eng, page, show); err != nil {
+			return err
+		}
+	}
 	report := ex.Report()
 	fmt.Printf("\n%s", report)
 	if n := report.Violations(); n != 0 {
 		return fmt.Errorf("the exchange counted %d violations", n)
 	}
 	return nil
+}
+
+// showPage serves the live page, and asks for prices meanwhile, until ctx ends.
+func showPage(ctx context.Context, eng *engine.Engine, page http.Handler, show func(url string)) error {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	server := &http.Server{Handler: page, ReadHeaderTimeout: 10 * time.Second}
+	var all sync.WaitGroup
+	all.Go(func() { _ = server.Serve(listener) }) // it ends by Close
+	url := "http://" + listener.Addr().String() + "/"
+	fmt.Printf("\nthe live page is at %s; Ctrl-C ends it\n", url)
+	show(url)
+	for range 80 {
+		all.Go(func() {
+			for ctx.Err() == nil {
+				price := &engine.Request{Path: "/api/v3/ticker/price", Query: engine.Values{"symbol": "BTCUSDT"}, LimitID: "price"}
+				_, _ = eng.Do(ctx, price) // how it went is what the page shows
+			}
+		})
+	}
+	<-ctx.Done()
+	err = server.Close()
+	all.Wait()
+	return err
 }
 
 func startExchange() (*exchange.Exchange, string, error) {

@@ -9,11 +9,13 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/sluice-engine/sluice/bench/exchange"
+	"github.com/sluice-engine/sluice/bench/page"
 )
 
 // exchangeFlags are the flags of the exchange verb as they were typed.
@@ -29,6 +31,7 @@ type exchangeFlags struct {
 	chargeRefused             bool
 	duration                  time.Duration
 	report                    string
+	page                      string
 }
 
 func newExchangeCommand() *cobra.Command {
@@ -60,6 +63,9 @@ system.`,
 
   # a budget of 10,000 actions and what is traded, then one every 10 s
   sluice exchange --limit actions=10000/10s,budget --weight "POST /api/v3/order=0"
+
+  # a demo client at it, with the live page about that: open the address it prints
+  sluice exchange --addr 127.0.0.1:0 --limit weight=300/5s --limit orders=10/10s,sliding --page
 
   # a path that freezes for 500 ms every 5 s; stop after a minute, keep the report
   sluice exchange --delay lognormal:3ms,7ms,1+stall:500ms@5s --for 1m --report report.json`,
@@ -99,6 +105,11 @@ all the same), close, after-close, truncate`)
 	flags.DurationVar(&f.grace, "grace", 0, "how long after a 429 a request may still have been on its way")
 	flags.BoolVar(&f.chargeRefused, "charge-refused", false, "count refused requests against the limits too")
 	flags.DurationVar(&f.duration, "for", 0, "stop after this time; 0 waits for an interrupt")
+	flags.StringVar(&f.page, "page", "", `have a demo client work at the exchange within its limits, and serve the live
+page about it on this address; without one on a free port of 127.0.0.1.
+Its requests count like anybody's from there: leave it out to test a
+client of your own`)
+	flags.Lookup("page").NoOptDefVal = "127.0.0.1:0"
 	flags.StringVar(&f.report, "report", "", "also write the report as JSON to this file")
 }
 
@@ -182,6 +193,11 @@ func (f *exchangeFlags) run(ctx context.Context, stdout, stderr io.Writer) error
 		return err
 	}
 	f.banner(stdout, url, config)
+	endDemo, err := f.startDemo(stdout, url, config)
+	if err != nil {
+		return err
+	}
+	defer endDemo()
 	if f.duration > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, f.duration)
@@ -191,8 +207,23 @@ func (f *exchangeFlags) run(ctx context.Context, stdout, stderr io.Writer) error
 		showProgress(ctx, ex, stderr)
 	}
 	<-ctx.Done()
+	endDemo()
 	ex.Close()
 	return f.conclude(ex.Report(), stdout)
+}
+
+// startDemo has a demo client work at the exchange, if there is to be a page about it. It returns
+// what ends both; a second call of that does nothing.
+func (f *exchangeFlags) startDemo(stdout io.Writer, url string, c exchange.Config) (end func(), err error) {
+	if f.page == "" {
+		return func() {}, nil
+	}
+	demo, err := page.Start(page.Config{Exchange: url, Limits: c.Limits, Accounts: c.Accounts, Addr: f.page})
+	if err != nil {
+		return nil, fmt.Errorf("--page: %w", err)
+	}
+	fmt.Fprintf(stdout, "a demo client works at it; its live page is at %s\n", demo.URL)
+	return sync.OnceFunc(func() { _ = demo.Close() }), nil // it ends whatever its engine says
 }
 
 func (f *exchangeFlags) banner(w io.Writer, url string, c exchange.Config) {

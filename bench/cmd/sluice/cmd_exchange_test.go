@@ -1,14 +1,18 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -50,6 +54,47 @@ func TestWrongFlagsAreExplainedAllAtOnce(t *testing.T) {
 		require.Equal(t, exitUsage, code, args)
 		require.Contains(t, stderr, "sluice: ", args)
 	}
+}
+
+func TestAPageShowsADemoClientThatKeepsTheLimits(t *testing.T) {
+	ctx, interrupt := context.WithCancel(t.Context())
+	defer interrupt()
+	out, in := io.Pipe()
+	code := make(chan int)
+	go func() {
+		var stderr bytes.Buffer
+		code <- run(ctx, []string{"exchange", "--addr", "127.0.0.1:0", "--limit", "weight=100/1s,sliding", "--account", "main:k:s", "--page"}, in, &stderr)
+		_ = in.CloseWithError(errors.New(stderr.String()))
+	}()
+	lines := bufio.NewScanner(out)
+	url := ""
+	for url == "" && lines.Scan() {
+		_, url, _ = strings.Cut(lines.Text(), "its live page is at ")
+	}
+	require.NotEmpty(t, url)
+	rest := make(chan string)
+	go func() {
+		text, _ := io.ReadAll(out)
+		rest <- string(text)
+	}()
+	ended := 0
+	for began := time.Now(); ended == 0; time.Sleep(50 * time.Millisecond) {
+		require.Less(t, time.Since(began), 20*time.Second)
+		answer, err := http.Get(url + "state.json")
+		require.NoError(t, err)
+		var state struct{ Requests struct{ Ended int } }
+		require.NoError(t, json.NewDecoder(answer.Body).Decode(&state))
+		require.NoError(t, answer.Body.Close())
+		ended = state.Requests.Ended
+	}
+	http.DefaultClient.CloseIdleConnections()
+	interrupt()
+	require.Zero(t, <-code, "no violation")
+	require.NotEmpty(t, <-rest)
+
+	wrong, _, stderr := sluice(t, "exchange", "--addr", "127.0.0.1:0", "--limit", "matching=100/1s,sliding", "--page")
+	require.Equal(t, exitUsage, wrong)
+	require.Contains(t, stderr, "cannot keep the limit matching")
 }
 
 func TestAccountsOfTheExchangeAreGivenByFlags(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 	"github.com/sluice-engine/sluice/bench/exchange"
 	"github.com/sluice-engine/sluice/engine"
 	"github.com/sluice-engine/sluice/engine/inspect"
+	"github.com/sluice-engine/sluice/throttle"
 )
 
 // Config says at which exchange a demo works, and how.
@@ -59,14 +60,11 @@ func Start(c Config) (*Demo, error) {
 		accounts[a.String()] = auth.HMACQuery{Key: auth.Secret(a.Key), Secret: auth.Secret(a.Secret)}
 		names = append(names, a.String())
 	}
-	timeLimit := "time"
-	if len(c.Limits) == 0 {
-		timeLimit = engine.Unlimited
-	}
+	limit := limitedBy(limits)
 	d := &Demo{page: inspect.New(inspect.Config{Title: "Sluice at a simulated exchange", Background: 5 * time.Second})}
 	d.engine, err = engine.New(engine.Config{
 		BaseURL: c.Exchange, Limits: limits, Accounts: accounts, DefaultLimitID: engine.Unlimited, Timeout: patience,
-		Time:      engine.TimeFrom("/api/v3/time", "serverTime").ChargedTo(timeLimit),
+		Time:      engine.TimeFrom("/api/v3/time", "serverTime").ChargedTo(limit("time")),
 		Observers: []engine.Observer{d.page.Observer()},
 	})
 	if err != nil {
@@ -76,15 +74,14 @@ func Start(c Config) (*Demo, error) {
 		return nil, errors.Join(err, d.engine.Close())
 	}
 	d.page.Attach("demo client", d.engine)
-	d.trade(limitedBy(c.Limits), names, c.Callers)
+	d.trade(limit, names, c.Callers)
 	return d, nil
 }
 
 // limitedBy returns which limit a request of the load names.
-func limitedBy(limits []exchange.Limit) func(id string) string {
-	all, _ := limitsOf(limits)
+func limitedBy(limits []throttle.Limit) func(id string) string {
 	known := map[string]bool{}
-	for _, l := range all {
+	for _, l := range limits {
 		known[l.ID] = true
 	}
 	return func(id string) string {

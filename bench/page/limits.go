@@ -29,13 +29,17 @@ var routes = []struct {
 // limitsOf makes limits of the exchange's, and routes that are charged to them. Limits by
 // address are one scope, and those by account another.
 func limitsOf(all []exchange.Limit) (limits []throttle.Limit, err error) {
-	links := map[string][]throttle.Link{}
+	links, taken := map[string][]throttle.Link{}, map[string]bool{}
 	for _, l := range all {
 		window, known := windows[l.Policy]
 		if !known || l.Kind == exchange.Matching || l.Kind == exchange.Connections {
 			return nil, fmt.Errorf("the load of the page cannot keep the limit %s: leave it out, or leave the page out", l)
 		}
 		one := throttle.Limit{ID: fmt.Sprintf("%s %s", l.Kind, short(l.Per)), Window: window, Quota: l.Quota, Per: l.Per, Burst: l.Burst, Scope: "address"}
+		for n := 2; taken[one.ID]; n++ { // of one kind and length there may be several
+			one.ID = fmt.Sprintf("%s %s (%d)", l.Kind, short(l.Per), n)
+		}
+		taken[one.ID] = true
 		if l.Policy == exchange.Decaying {
 			one.Tick = l.Per / time.Duration(l.Quota)
 		}

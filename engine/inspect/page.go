@@ -98,8 +98,8 @@ func Handler(eng *engine.Engine) http.Handler {
 }
 
 // Observer returns hooks for Config.Observers of the engines that are to be on the page: they
-// count requests, and keep note of the slowest and of the last failed. A request costs some
-// tens of nanoseconds by it. It may be given to several engines, and is made before they are.
+// count requests, and keep note of the slowest and of the last failed. A request costs a
+// fraction of a microsecond by it. It may be given to several engines, and is made before they are.
 func (p *Page) Observer() engine.Observer { return p.record.observer() }
 
 // Attach puts an engine on the page under a name, in place of one that had the name; nil takes

@@ -70,6 +70,7 @@ var public = map[string]string{
 	"engine.Waiter.LimitID":         limitID,
 	"engine.Waiter.Account":         accountName,
 	"engine.Waiter.Origin":          place,
+	"engine/inspect.Config.Title":   "what stands above a page",
 	"auth.APIKey.Header":            "a header's name",
 	"auth.APIKey.Query":             "a parameter's name",
 	"auth.APIKey.Prefix":            "a scheme's word, such as Token",

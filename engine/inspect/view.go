@@ -113,7 +113,7 @@ func factsOf(e *engineState, w words) []fact {
 		return sparkOf(past.values(s.At, name), 0, w.over)
 	}
 	facts := []fact{
-		{Name: "In flight", Value: grouped(int64(s.InFlight)), Spark: line(pastInFlight)},
+		{Name: "In flight", Value: grouped(int64(s.InFlight)), Note: "on their journey, in queues too", Spark: line(pastInFlight)},
 		{Name: "Waiting", Value: grouped(int64(waitingOf(s))), Note: waitingNote(s), Spark: line(pastWaiting)},
 		{Name: "Lost permits", Value: grouped(int64(s.Limits.Lost)), Note: "held, for they may still arrive"},
 		clockFact(e.Clock),

@@ -39,17 +39,12 @@ func Fetch[T any](ctx context.Context, eng *Engine, req *Request) (T, error) {
 		_, err := eng.Do(ctx, req)
 		return result, err
 	}
-	if _, whole := any(result).(*Response); req.Stream && !whole {
-		read := *req // the caller's own is not changed
-		read.Stream = false
-		req = &read
+	if _, whole := any(result).(*Response); !whole {
+		req = unstreamed(req)
 	}
-	response, err := eng.Do(ctx, withContentType(req))
+	response, err := eng.fetch(ctx, req)
 	if err != nil {
 		return result, err
-	}
-	if status := response.StatusCode; status < 200 || status > 299 && !(req.ReturnErrors && status >= 400) {
-		return result, refusal(response)
 	}
 	if err := eng.decode(response, &result); err != nil {
 		failure := messages.NewError(req, Finishing, err)
@@ -57,6 +52,24 @@ func Fetch[T any](ctx context.Context, eng *Engine, req *Request) (T, error) {
 		return result, failure
 	}
 	return result, nil
+}
+
+// fetch returns the answer to a request, laid out as Fetch promises, if its status is one
+// whose body is decoded.
+func (e *Engine) fetch(ctx context.Context, req *Request) (*Response, error) {
+	response, err := e.Do(ctx, withContentType(req))
+	return allowed(req, response, err)
+}
+
+// allowed returns an error for an answer of a status whose body is not decoded.
+func allowed(req *Request, response *Response, err error) (*Response, error) {
+	if err != nil {
+		return nil, err
+	}
+	if status := response.StatusCode; status < 200 || status > 299 && !(req.ReturnErrors && status >= 400) {
+		return nil, refusal(response)
+	}
+	return response, nil
 }
 
 // keptOfABody is how much of a streamed body an error keeps.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"net/url"
 	"sync"
@@ -44,8 +45,10 @@ type Engine struct {
 	scribe         *scribe.Scribe                  // writes what the actors log
 	ending         ending
 	observers      *request.Observers // who is told of requests; nil for nobody
+	consults       bool               // code of the caller's runs where a request is submitted
 	halts          throttle.Halts     // what is halted
 	foreign        foreign            // origins that Resign has warned of
+	coalescing     coalescing         // requests on their journey that others may share
 	journal        *journal.Journal   // nil without a Config.Memory
 }
 
@@ -70,6 +73,8 @@ func New(config Config) (*Engine, error) {
 		ending:         ending{ended: make(chan struct{})},
 	}
 	e.observers = request.NewObservers(p.Observers, e.scribe.Logger())
+	e.coalescing.submitted = newAdmission(math.MaxInt, 0)
+	e.consults = e.observers != nil || len(p.PreProcessors) > 0
 	if p.base.Host != "" {
 		e.baseOrigin = p.base.Origin.String()
 	}
@@ -103,6 +108,10 @@ func (e *Engine) Do(ctx context.Context, req *Request) (*Response, error) {
 func (e *Engine) carry(ctx context.Context, req *Request, terms *request.Terms) (*Response, *request.Stream, error) {
 	if err := e.misused(ctx, req); err != nil {
 		return nil, nil, messages.NewError(req, Admitting, err)
+	}
+	if req.Coalesce { // asked here, and not in Do, which is small enough to be no call
+		response, err := e.share(ctx, req)
+		return response, nil, err
 	}
 	terms.LimitID = e.defaultLimit()
 	if e.observers != nil && terms.Watch == nil {

@@ -82,6 +82,7 @@ func (e *Engine) Halt(filter Filter) (*Halt, error) {
 		return nil, err
 	}
 	e.admission.refuseHalted()
+	e.refuseSharers()
 	e.system.AwaitDepartures(h)
 	return &Halt{engine: e, halt: h}, nil
 }

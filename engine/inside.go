@@ -15,6 +15,8 @@ var (
 	module     = strings.TrimSuffix(reflect.TypeFor[actors.System]().PkgPath(), "/actors")
 	behind     = []string{module + "/actors.", module + "/actors/", module + "/internal/"}
 	doFunction = reflect.TypeFor[Engine]().PkgPath() + ".(*Engine).carry"
+	// The same for a request that several callers share.
+	flyFunction = reflect.TypeFor[Engine]().PkgPath() + ".(*Engine).fly"
 )
 
 // calledFromInside reports whether the caller's caller is code that an engine
@@ -32,7 +34,7 @@ func calledFromInside(inFlight int) bool {
 	inside, under, unwinding := false, false, false
 	for name := range functions() {
 		switch {
-		case name == doFunction:
+		case name == doFunction, name == flyFunction:
 			under, inside = true, false // what was behind was this Do's
 		case name == "runtime.Goexit" || name == "runtime.gopanic":
 			unwinding = true

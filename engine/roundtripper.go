@@ -132,6 +132,7 @@ func (t *roundTripper) carry(ctx context.Context, trip *trip, asked *Request) (*
 	if err := t.ask(trip, asked); err != nil {
 		return nil, tripError(trip.req, err)
 	}
+	asked.Coalesce = false // an http.Client's request is its own
 	response, stream, err := t.engine.carry(ctx, asked, &request.Terms{Stranger: t.engine.strays(trip.req), MethodAsSpelt: true, ReaderAsHTTP: true})
 	switch {
 	case err != nil:

@@ -131,6 +131,11 @@ func TestOnlyEqualRequestsShareAnAnswer(t *testing.T) {
 			}
 			require.Equal(t, 2, len(s.seen())-before, name)
 		}
+		before, lines := len(s.seen()), base
+		base.Header, lines.Header = http.Header{"Authorization": {"one"}}, http.Header{"Authorization": {"two"}}
+		one, other := asks(t.Context(), eng, &base), asks(t.Context(), eng, &lines)
+		require.NoError(t, errors.Join((<-one).err, (<-other).err))
+		require.Equal(t, 2, len(s.seen())-before, "a line of the same name with another value")
 		for name, change := range map[string]func(*engine.Request){
 			"nothing": func(*engine.Request) {}, "GET": func(r *engine.Request) { r.Method = "GET" },
 			"timeout": func(r *engine.Request) { r.Timeout = time.Minute }, "idempotent": func(r *engine.Request) { r.Idempotent = true },

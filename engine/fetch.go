@@ -34,16 +34,39 @@ import (
 // it. All of them have the answer with its status, header and body, and say how many
 // attempts there were and the worst of them.
 func Fetch[T any](ctx context.Context, eng *Engine, req *Request) (T, error) {
-	var result T
 	if req == nil { // and Do has a word for it
+		var result T
 		_, err := eng.Do(ctx, req)
 		return result, err
 	}
+	req = asked[T](req)
+	response, err := eng.Do(ctx, req)
+	return fetched[T](eng, req, response, err)
+}
+
+// asked is the request as Fetch sends it.
+func asked[T any](req *Request) *Request {
+	var result T
 	if _, whole := any(result).(*Response); !whole {
 		req = unstreamed(req)
 	}
-	response, err := eng.fetch(ctx, req)
-	if err != nil {
+	return withContentType(req)
+}
+
+// unstreamed is a request whose answer is read whole. The caller's own is not changed.
+func unstreamed(req *Request) *Request {
+	if req == nil || !req.Stream {
+		return req
+	}
+	read := *req
+	read.Stream = false
+	return &read
+}
+
+// fetched is what Fetch makes of what Do has returned.
+func fetched[T any](eng *Engine, req *Request, response *Response, err error) (T, error) {
+	var result T
+	if response, err = allowed(req, response, err); err != nil {
 		return result, err
 	}
 	if err := eng.decode(response, &result); err != nil {
@@ -66,10 +89,16 @@ func allowed(req *Request, response *Response, err error) (*Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	if status := response.StatusCode; status < 200 || status > 299 && !(req.ReturnErrors && status >= 400) {
+	if unwanted(req, response) {
 		return nil, refusal(response)
 	}
 	return response, nil
+}
+
+// unwanted reports whether the status of an answer makes it an error of Fetch.
+func unwanted(req *Request, response *Response) bool {
+	status := response.StatusCode
+	return status < 200 || status > 299 && !(req.ReturnErrors && status >= 400)
 }
 
 // keptOfABody is how much of a streamed body an error keeps.

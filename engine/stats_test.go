@@ -95,7 +95,7 @@ func TestAPictureReadsWellInALogAndInJSON(t *testing.T) {
 		Limits: engine.LimitsStats{
 			At: at,
 			Limits: []engine.LimitStats{
-				{ID: "orders", Key: "BTCUSDT", Window: throttle.Fixed, Quota: 10, Used: 10, InFlight: 1, Next: at, Queued: []engine.QueuedStats{{Priority: 300, N: 7}}},
+				{ID: "orders", Key: "BTCUSDT", Window: throttle.Fixed, Quota: 10, Refill: 10, Per: time.Minute, Used: 10, InFlight: 1, Next: at, Queued: []engine.QueuedStats{{Priority: 300, N: 7}}},
 				{ID: "weight", Quota: 1200, Room: 1200, Next: at},
 			},
 			Scopes: []engine.ScopeStats{{PausedUntil: at, InFlight: 1}},
@@ -112,8 +112,8 @@ func TestAPictureReadsWellInALogAndInJSON(t *testing.T) {
 	require.NoError(t, err)
 	require.JSONEq(t, `{"at":"2026-01-02T03:04:05.6Z","in_flight":12,"waiting":3,"queued":7,"limits":{"at":"2026-01-02T03:04:05.6Z","lost":0,
 		"limits":[
-			{"id":"orders","key":"BTCUSDT","window":"fixed","quota":10,"used":10,"in_flight":1,"room":0,"next":"2026-01-02T03:04:05.6Z","queued":[{"priority":300,"n":7}]},
-			{"id":"weight","window":"sliding","quota":1200,"used":0,"in_flight":0,"room":1200,"next":"2026-01-02T03:04:05.6Z"}],
+			{"id":"orders","key":"BTCUSDT","window":"fixed","quota":10,"refill":10,"per":"1m0s","used":10,"in_flight":1,"room":0,"next":"2026-01-02T03:04:05.6Z","queued":[{"priority":300,"n":7}]},
+			{"id":"weight","window":"sliding","quota":1200,"refill":0,"per":"0s","used":0,"in_flight":0,"room":1200,"next":"2026-01-02T03:04:05.6Z"}],
 		"scopes":[{"origin":"","name":"","paused_until":"2026-01-02T03:04:05.6Z","in_flight":1}],"queued":null},
 		"pools":[{"origin":"https://server.test:443","idle":1,"leased":5,"streams":4,"dialling":0,"waiting":2,"dialled":6,"dials_failed":0,"retired":0,"broken":0,"refused":0}]}`, string(got))
 	require.NotContains(t, fmt.Sprintf("%+v", stats), "2562047h")

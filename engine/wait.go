@@ -79,6 +79,14 @@ func lasting(err error) (is bool) {
 const leastPause = 100 * time.Millisecond
 
 func pauseAfter(err error) time.Duration {
+	if pause, said := pauseSaid(err); said {
+		return pause
+	}
+	return leastPause + rand.N(leastPause)
+}
+
+// pauseSaid is how long it is until the instant that an error names, if it names one.
+func pauseSaid(err error) (pause time.Duration, said bool) {
 	var at time.Time
 	if failure, ok := errors.AsType[*Error](err); ok {
 		at = failure.RetryAt
@@ -87,9 +95,9 @@ func pauseAfter(err error) time.Duration {
 		at = endOfRefusal(&refused.Answer)
 	}
 	if at.IsZero() {
-		return leastPause + rand.N(leastPause)
+		return 0, false
 	}
-	return max(time.Millisecond, time.Until(at)) // even one that is past lets no loop spin
+	return max(time.Millisecond, time.Until(at)), true // even one that is past lets no loop spin
 }
 
 // endOfRefusal is zero for an answer that does not say when to come back, or says at

@@ -1,0 +1,212 @@
+package engine
+
+import (
+	"cmp"
+	"container/heap"
+	"errors"
+	"math/rand/v2"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// again holds the requests of a run that were refused for now, until they go again. Those
+// that are outside of the window need a credit then, and come before the input. One timer
+// is set for the first of all.
+//
+// Invariant: while mu is free and the run not stopped, each that is due is on its way, or
+// lacks a credit and credits.owed is set.
+type again struct {
+	run *run
+
+	mu      sync.Mutex
+	inside  dueHeap // they hold a credit
+	outside dueHeap
+	timer   *time.Timer // nil until the first; its func is send
+	stopped bool        // the run is at its end: nothing goes again
+}
+
+// mostDoubling bounds the pauses after refusals that say nothing: 2^6 times 100 to 200 ms.
+const mostDoubling = 6
+
+// when says whether the failure of an item is one that passes, and when it is to go again.
+// It is called before anybody else has the item.
+func (a *again) when(it *item) (at time.Time, again bool) {
+	r := a.run
+	if it.tries > r.how.RetryLater || r.ctx.Err() != nil || it.request == nil {
+		return at, false
+	}
+	err := it.err
+	if err == nil && it.response != nil && refuses(it.response.StatusCode) {
+		err = &StatusError{Answer: it.response.Answer()}
+	}
+	if err == nil || !passes(err) || lasting(err) || !it.request.IsIdempotent() && !untouched(err) {
+		return at, false
+	}
+	at = time.Now().Add(pauseBefore(it.tries, err))
+	for _, end := range []time.Time{it.until, r.until} {
+		if !end.IsZero() && !at.Before(end) { // it would wait in vain
+			return at, false
+		}
+	}
+	return at, true
+}
+
+func refuses(status int) bool {
+	return status == http.StatusTooManyRequests || status == http.StatusTeapot || status == http.StatusServiceUnavailable
+}
+
+// passes reports whether an error is a refusal for now. Its methods may be the caller's
+// own, and panic.
+func passes(err error) (is bool) {
+	defer func() { is = recover() == nil && is }()
+	if failure, ok := errors.AsType[*Error](err); ok && !failure.RetryAt.IsZero() {
+		return true
+	}
+	if refused, ok := errors.AsType[*StatusError](err); ok && refuses(refused.StatusCode) {
+		return true
+	}
+	return errors.Is(err, ErrQueueFull) || errors.Is(err, ErrOverloaded) || errors.Is(err, ErrTooManyWaiters)
+}
+
+// untouched reports whether it is certain that a request was not carried out.
+func untouched(err error) bool {
+	outcome := OutcomeOf(err)
+	return outcome == NotSent || outcome == Refused
+}
+
+// pauseBefore is what the error says, or a pause that doubles with the tries.
+func pauseBefore(tries int, err error) time.Duration {
+	if pause, said := pauseSaid(err); said {
+		return pause
+	}
+	return (leastPause + rand.N(leastPause)) << min(tries-1, mostDoubling)
+}
+
+// park keeps an item until it goes again; false if nothing does any more.
+func (a *again) park(it *item, at time.Time) bool {
+	r := a.run
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.stopped {
+		return false
+	}
+	it.due = at // and it keeps what it has failed with, should the run end before
+	r.tally.retrying.Add(1)
+	if r.how.InOrder || len(a.outside) >= mostOutside {
+		heap.Push(&a.inside, it)
+		a.rearm()
+		return true
+	}
+	it.outside = true
+	heap.Push(&a.outside, it)
+	a.rearm()
+	r.credits.give()
+	if r.credits.owed.Load() {
+		a.setTimer(0) // the credit is for one that is due; this goroutine is a request's
+	}
+	r.credits.nudge()
+	return true
+}
+
+// rearm sets the timer for the first that is due by time alone: those outside that are
+// owed a credit are not waiting for time. It requires mu.
+func (a *again) rearm() {
+	var due time.Time
+	if len(a.inside) > 0 {
+		due = a.inside[0].due
+	}
+	if len(a.outside) > 0 && !a.run.credits.owed.Load() && (due.IsZero() || a.outside[0].due.Before(due)) {
+		due = a.outside[0].due
+	}
+	if !due.IsZero() {
+		a.setTimer(time.Until(due))
+	}
+}
+
+// setTimer requires mu.
+func (a *again) setTimer(in time.Duration) {
+	if a.timer == nil {
+		a.timer = time.AfterFunc(in, a.send)
+		return
+	}
+	a.timer.Reset(in)
+}
+
+// send submits those that are due and have, or get, a credit. It is called by the timer,
+// and by whoever gives a credit back while some are owed.
+func (a *again) send() {
+	for it := a.next(); it != nil; it = a.next() {
+		a.run.send(it)
+	}
+}
+
+// next takes one that is to go now, or sees to it that send is called when there is one.
+func (a *again) next() *item {
+	credits := a.run.credits
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	now := time.Now()
+	if a.stopped {
+		return nil
+	}
+	if len(a.inside) > 0 && !a.inside[0].due.After(now) {
+		return a.leave(&a.inside)
+	}
+	if len(a.outside) > 0 && !a.outside[0].due.After(now) {
+		credits.owed.Store(true) // before the look at the credits: whoever gives one looks at it then
+		if credits.take() {
+			return a.leave(&a.outside)
+		}
+		a.rearm()
+		return nil
+	}
+	if credits.owed.Swap(false) {
+		credits.nudge() // the input's turn
+	}
+	a.rearm()
+	return nil
+}
+
+// leave requires mu.
+func (a *again) leave(h *dueHeap) *item {
+	it := heap.Pop(h).(*item)
+	it.outside, it.response, it.err, it.failed = false, nil, nil, false
+	a.run.tally.retrying.Add(-1)
+	return it
+}
+
+// flush ends those that wait with the failure that they have, and has nothing go again.
+func (a *again) flush() {
+	a.mu.Lock()
+	a.stopped = true
+	if a.timer != nil {
+		a.timer.Stop()
+	}
+	all := append(a.inside, a.outside...)
+	a.inside, a.outside = nil, nil
+	a.run.credits.owed.Store(false)
+	a.mu.Unlock()
+	for _, it := range all {
+		a.run.tally.retrying.Add(-1)
+		a.run.finish(it)
+	}
+}
+
+// dueHeap has the one that is due first on top, and of several the first of the input.
+type dueHeap []*item
+
+func (h dueHeap) Len() int { return len(h) }
+func (h dueHeap) Less(i, j int) bool {
+	return cmp.Or(h[i].due.Compare(h[j].due), cmp.Compare(h[i].index, h[j].index)) < 0
+}
+func (h dueHeap) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
+
+// Push and Pop are heap's.
+func (h *dueHeap) Push(x any) { *h = append(*h, x.(*item)) }
+func (h *dueHeap) Pop() any {
+	last := len(*h) - 1
+	it := (*h)[last]
+	(*h)[last], *h = nil, (*h)[:last]
+	return it
+}

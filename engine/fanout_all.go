@@ -1,0 +1,227 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"slices"
+	"sync"
+)
+
+// Failure is one request of a run that failed.
+type Failure struct {
+	Index int64 // of the request in the input, from 0
+	Key   any   // of Map, what the request was made for; otherwise nil
+	Err   error // as Do or Fetch return it
+}
+
+// Error is part of error. It has no key: that may name an account.
+func (f *Failure) Error() string { return fmt.Sprintf("request %d: %v", f.Index, f.Err) }
+
+// Unwrap returns the request's error.
+func (f *Failure) Unwrap() error { return f.Err }
+
+// Failures are all requests of a run that failed. errors.Is and errors.As find those of
+// each, and OutcomeOf the one in most doubt.
+type Failures struct {
+	Each []*Failure // by index
+	Of   int64      // how many requests of the run have ended
+	Run  error      // a *RunError if the run ended before its input did; otherwise nil
+}
+
+// Error is part of error: one line, with the first of them.
+func (f *Failures) Error() string {
+	text := fmt.Sprintf("sluice: %d of %d requests of the run failed", len(f.Each), f.Of)
+	if len(f.Each) > 0 {
+		text += ", first " + f.Each[0].Error()
+	}
+	if f.Run != nil {
+		text += "; " + f.Run.Error()
+	}
+	return text
+}
+
+// Unwrap returns the failures, and the error of the run.
+func (f *Failures) Unwrap() []error {
+	all := make([]error, 0, len(f.Each)+1)
+	for _, one := range f.Each {
+		all = append(all, one)
+	}
+	if f.Run != nil {
+		all = append(all, f.Run)
+	}
+	return all
+}
+
+// All sends requests, many at once, and returns their results in the order of the slice:
+// as many as there are requests. Those that the run did not come to have the *RunError that
+// ended it.
+//
+// The error is nil if none failed. Otherwise it is *Failures, with each by its index; with
+// FanOut.StopAtFirst it is the *Failure that stopped the run, or a *RunError if the run
+// ended by itself. FanOut.InOrder makes no difference. As Stream, All returns when nothing
+// is on its way any more. Request.Stream is ignored, for a stream would have ended by then:
+// use Stream.
+func (e *Engine) All(ctx context.Context, requests []*Request, how FanOut) ([]Result, error) {
+	how.InOrder = false
+	if how.Total == 0 {
+		how.Total = int64(len(requests))
+	}
+	results := make([]Result, len(requests))
+	g := gathering{first: how.StopAtFirst}
+	for _, result := range e.newRun(ctx, slices.Values(requests), how, rules{ask: unstreamed}).results {
+		if result.Index < 0 {
+			g.run = result.Err
+			continue
+		}
+		results[result.Index] = result
+		g.add(result.Index, nil, result.Err)
+	}
+	for i := range results {
+		if results[i].Tries == 0 { // it was not begun
+			results[i] = Result{Index: int64(i), Request: requests[i], Err: g.run}
+		}
+	}
+	return results, g.err()
+}
+
+// unstreamed is a request whose answer has a body.
+func unstreamed(req *Request) *Request {
+	if !req.Stream {
+		return req
+	}
+	read := *req // the caller's own is not changed
+	read.Stream = false
+	return &read
+}
+
+func askedOfAll[T any](req *Request) *Request { return unstreamed(asked[T](req)) }
+
+// gathering collects what failed.
+type gathering struct {
+	first    bool // one is enough
+	of       int64
+	failures []*Failure
+	run      error
+}
+
+func (g *gathering) add(index int64, key any, err error) {
+	g.of++
+	if err == nil || g.first && len(g.failures) > 0 {
+		return
+	}
+	g.failures = append(g.failures, &Failure{Index: index, Key: key, Err: err})
+}
+
+// err is what All and those like it return.
+func (g *gathering) err() error {
+	switch {
+	case len(g.failures) == 0:
+		return g.run
+	case g.first:
+		return g.failures[0]
+	}
+	slices.SortFunc(g.failures, func(a, b *Failure) int { return int(a.Index - b.Index) })
+	return &Failures{Each: g.failures, Of: g.of, Run: g.run}
+}
+
+// FetchAll sends requests, many at once, and decodes each answer into a T, by the rules of
+// Fetch: any other status than 2xx is a *StatusError, whatever FanOut.FailStatuses says, and
+// what cannot be decoded is a failure too. The slice has a T for every request, in their
+// order; of those that failed it is the zero value.
+//
+// The error is that of All, with the errors of Fetch in it. Request.Stream is ignored for
+// every T.
+func FetchAll[T any](ctx context.Context, eng *Engine, requests []*Request, how FanOut) ([]T, error) {
+	if how.Total == 0 {
+		how.Total = int64(len(requests))
+	}
+	got := make([]T, len(requests))
+	err := fetchEach(ctx, eng, slices.Values(requests), how, func(index int64, value T) { got[index] = value }, nil)
+	return got, err
+}
+
+// fetchEach calls take with every answer, on its own goroutine. key, if there is one, tells
+// what a request was made for.
+func fetchEach[T any](ctx context.Context, eng *Engine, input iter.Seq[*Request], how FanOut, take func(int64, T), key func(int64) any) error {
+	how.InOrder = false
+	g := gathering{first: how.StopAtFirst}
+	r := eng.newRun(ctx, input, how, rules{ask: askedOfAll[T], refuse: unwanted, raw: true})
+	for req, result := range r.results {
+		if result.Index < 0 {
+			g.run = result.Err
+			continue
+		}
+		value, err := fetched[T](eng, req, result.Response, result.Err)
+		var of any
+		if err == nil {
+			take(result.Index, value)
+		} else {
+			if how.StopAtFirst {
+				r.stop() // it may have been found out just now
+			}
+			if key != nil {
+				of = key(result.Index)
+			}
+		}
+		g.add(result.Index, of, err)
+	}
+	return g.err()
+}
+
+// Map asks for something for each of many keys, and returns what there is by key: request
+// makes the request of a key, and its answer is decoded into a T by the rules of FetchAll.
+// Keys may be many, and slow to come: they are read as Stream reads its input, on a
+// goroutine of its own, and so is request called. A key that comes again is asked for once.
+//
+// The error is that of FetchAll; Failure.Key is the key, a K. What failed is not in the
+// map. A panic in keys or in request comes to the caller.
+func Map[K comparable, T any](
+	ctx context.Context, eng *Engine, keys iter.Seq[K], request func(K) *Request, how FanOut,
+) (map[K]T, error) {
+	var input iter.Seq[*Request]
+	var ring keyring[K]
+	if keys != nil && request != nil {
+		input = func(yield func(*Request) bool) {
+			for key := range keys {
+				if ring.add(key) && !yield(request(key)) {
+					return
+				}
+			}
+		}
+	}
+	got := map[K]T{}
+	err := fetchEach(ctx, eng, input, how,
+		func(index int64, value T) { got[ring.at(index)] = value },
+		func(index int64) any { return ring.at(index) })
+	return got, err
+}
+
+// keyring has the keys of a Map by the index of their requests. The goroutine that reads the
+// keys adds, the caller's asks.
+type keyring[K comparable] struct {
+	mu    sync.Mutex
+	known map[K]struct{} // guarded by mu
+	order []K            // guarded by mu
+}
+
+// add reports whether the key is a new one.
+func (k *keyring[K]) add(key K) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if _, known := k.known[key]; known {
+		return false
+	}
+	if k.known == nil {
+		k.known = map[K]struct{}{}
+	}
+	k.known[key] = struct{}{}
+	k.order = append(k.order, key)
+	return true
+}
+
+func (k *keyring[K]) at(index int64) K {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.order[index]
+}

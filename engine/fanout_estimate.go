@@ -1,0 +1,97 @@
+package engine
+
+import (
+	"math"
+	"time"
+
+	"github.com/sluice-engine/sluice/throttle"
+)
+
+// demand is what the rest of a run asks of one meter of a limit.
+type demand struct {
+	limit  LimitStats
+	weight int64
+}
+
+// end is when the last of the demand is let through, if nobody else asks and answers come
+// in no time; false if time does not say: of a limit without a window, or one that admits
+// nothing.
+//
+// Invariant, held against a simulation: for a Sliding, Fixed or FixedFromFirst limit the
+// true end is not more than one Per away, and for a Leaky one not more than what it takes
+// to drain a weight of 1.
+func (d demand) end(now time.Time) (time.Time, bool) {
+	l := d.limit
+	start := now // of what there is room for already: behind a pause
+	if l.Room >= 1 && l.Next.After(now) {
+		start = l.Next
+	}
+	lacking := d.weight - l.Room
+	switch {
+	case d.weight <= 0:
+		return now, true
+	case lacking <= 0:
+		return start, true
+	case l.Refill <= 0 || l.Per <= 0:
+		return time.Time{}, false
+	case l.Window == throttle.Leaky:
+		end := start.Add(timesPer(float64(lacking)/float64(l.Refill), l.Per))
+		if l.Room < 1 && end.Before(l.Next) { // paused beyond that
+			end = l.Next
+		}
+		return end, true
+	}
+	// What is lacking comes back turn by turn: the whole quota in each, of which the last
+	// is needed in part.
+	turns := (lacking - 1) / l.Refill
+	first := start.Add(l.Per)
+	if l.Room < 1 && !l.Next.IsZero() {
+		first = l.Next
+	}
+	if l.Window == throttle.Sliding {
+		first = l.inTurn(start, first, lacking-turns*l.Refill)
+	}
+	return first.Add(timesPer(float64(turns), l.Per)), true
+}
+
+// inTurn is when a weight has come back to a Sliding limit within the first turn: as if what
+// is used now had been used evenly.
+func (l LimitStats) inTurn(start, first time.Time, weight int64) time.Time {
+	last := start.Add(l.Per)
+	if l.Room >= 1 {
+		first = start
+	}
+	if weight >= l.Used || l.Used <= 1 || !first.Before(last) {
+		if first.After(last) {
+			return first
+		}
+		return last
+	}
+	part := float64(weight-1) / float64(l.Used-1)
+	return first.Add(time.Duration(part * float64(last.Sub(first))))
+}
+
+// timesPer is n times per, and no overflow: a century is as good as any longer time.
+func timesPer(n float64, per time.Duration) time.Duration {
+	const century = 100 * 365 * 24 * time.Hour
+	return time.Duration(min(n*float64(per), float64(century)))
+}
+
+// estimatedEnd is when the rest of a run will have ended: the latest of what its limits
+// need, and of what the rest takes at the rate, in requests a second, that was seen while
+// no limit held anybody; zero if neither says anything. Limits that admit the rest at once
+// say nothing.
+func estimatedEnd(now time.Time, demands []demand, rest int64, rate float64) time.Time {
+	end := time.Time{}
+	for _, d := range demands {
+		if at, known := d.end(now); known && at.After(now) && at.After(end) {
+			end = at
+		}
+	}
+	if rate > 0 && !math.IsInf(rate, 1) {
+		if at := now.Add(timesPer(float64(rest)/rate, time.Second)); at.After(end) {
+			end = at
+		}
+	}
+	return end
+}

@@ -1,0 +1,314 @@
+package engine
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Progress is how far a run has come, at one moment. Of the requests read from the input,
+// Submitted, so many are Done; the others are Waiting, InFlight, Retrying or Ready.
+type Progress struct {
+	Submitted int64 // read from the input and sent
+	Done      int64 // their results were handed over
+	Failed    int64 // of those done
+	// Waiting is how many wait to begin, for permits or for connections, and InFlight how many
+	// others are on their way. An engine does not tell whose they are: with other callers
+	// beside the run, some of theirs may be counted as waiting in place of its own in flight.
+	Waiting  int64
+	InFlight int64
+	Retrying int64 // were refused, and wait to go again: see FanOut.RetryLater
+	Ready    int64 // have ended, and wait for their turn: FanOut.InOrder
+	Total    int64 // as FanOut.Total says, or all there were once the input has ended; zero while it is not known
+	Elapsed  time.Duration
+	// WaitingBy has the limits that requests of the run wait for. One that several limits
+	// charge is counted by each.
+	WaitingBy []RunWait
+	// EstimatedEnd is when the run will have ended, zero if that is not known: before the
+	// Total is, and as long as nothing has been seen that would tell.
+	//
+	// It is the later of two instants. By the limits: what those of the requests charge
+	// that are left, against what Engine.Stats says of the limits' room, quota and Per; those
+	// that are not read yet are taken to be divided among limits, accounts, egresses and keys as
+	// those read so far. And by the rate of results, as it was while none waited for a limit.
+	// So it assumes that nobody else spends from these limits, that none fails and is sent
+	// again, that pauses are over when they now are to be, and that answers take no time beside
+	// Per. Then it is wrong by one Per of the limit that binds at most. More than
+	// 256 different combinations of limit, account, egress and key are not told apart: what
+	// the others charge is left out.
+	EstimatedEnd time.Time
+}
+
+// RunWait is a limit that requests of a run wait for.
+type RunWait struct {
+	ID                   string
+	Account, Key, Egress string    // which of its meters
+	N                    int64     // how many of the run wait for it, at most: others' may be among them
+	Next                 time.Time // when a weight of 1 fits; zero if time alone will not do it
+}
+
+// mostKinds is how many kinds of request a tally tells apart, and mostAsked how many of
+// them it asks the engine about at once.
+const (
+	mostKinds = 256
+	mostAsked = 32
+)
+
+// kind is what requests have in common that charge the same meters.
+type kind struct{ limit, account, egress, key string }
+
+// kindCount is how many requests of a kind there were.
+type kindCount struct {
+	submitted, done int64
+	sample          *Request // one that has not been handed over, and so may be looked at
+	sampleIndex     int64
+	charges         []Charged // of one; as they were found last
+}
+
+// tally counts what becomes of the requests of a run, if somebody wants to know. But for
+// what says otherwise it is the loop's goroutine's.
+type tally struct {
+	run      *run
+	start    time.Time
+	ticker   *time.Ticker // nil if nobody wants to know
+	failed   int64
+	handed   int64
+	retrying atomic.Int64
+
+	// The time during which no limit held anybody, and what was done in it.
+	freeTime   time.Duration
+	freeDone   int64
+	lastAt     time.Time
+	lastHanded int64
+	held       bool // by a limit, when last looked at
+
+	mu    sync.Mutex
+	kinds map[kind]*kindCount // guarded by mu
+}
+
+func (t *tally) begin() {
+	if t.run.how.OnProgress == nil {
+		return
+	}
+	t.start = time.Now()
+	t.lastAt = t.start
+	t.kinds = map[kind]*kindCount{}
+	t.ticker = time.NewTicker(t.run.how.ProgressEvery)
+}
+
+// tick is nil, and so never ready, if nobody wants to know.
+func (t *tally) tick() <-chan time.Time {
+	if t.ticker == nil {
+		return nil
+	}
+	return t.ticker.C
+}
+
+// look tells the progress if it is time.
+func (t *tally) look() {
+	if t.ticker == nil {
+		return
+	}
+	select {
+	case <-t.ticker.C:
+		t.tell(false)
+	default:
+	}
+}
+
+func kindOfRequest(it *item) (kind, bool) {
+	if it.request == nil {
+		return kind{}, false
+	}
+	return kind{it.request.LimitID, it.request.Account, it.request.Egress, it.request.Key}, true
+}
+
+// begun is called by whoever reads the input.
+func (t *tally) begun(it *item) {
+	if t.ticker == nil {
+		return
+	}
+	of, known := kindOfRequest(it)
+	if !known {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	count := t.kinds[of]
+	if count == nil {
+		if len(t.kinds) == mostKinds {
+			return
+		}
+		count = &kindCount{}
+		t.kinds[of] = count
+	}
+	count.submitted++
+	if count.sample == nil {
+		count.sample, count.sampleIndex = it.request, it.index
+	}
+}
+
+// done is called before the result is handed over.
+func (t *tally) done(it *item) {
+	t.handed++
+	if it.failed {
+		t.failed++
+	}
+	if t.ticker == nil {
+		return
+	}
+	of, _ := kindOfRequest(it)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if count := t.kinds[of]; count != nil && it.request != nil {
+		count.done++
+		if count.sampleIndex == it.index {
+			count.sample = nil // its owner may change it from now on
+		}
+	}
+}
+
+// end tells the last of it, unless the loop's goroutine is being unwound.
+func (t *tally) end(returned bool) {
+	if t.ticker == nil {
+		return
+	}
+	t.ticker.Stop()
+	if returned {
+		t.tell(true)
+	}
+}
+
+// tell calls OnProgress.
+func (t *tally) tell(last bool) {
+	r := t.run
+	now := time.Now()
+	p := Progress{
+		Submitted: r.source.pulled.Load(), Done: t.handed, Failed: t.failed, Retrying: t.retrying.Load(), Ready: int64(t.run.turns.held),
+		Total: r.how.Total, Elapsed: now.Sub(t.start),
+	}
+	if r.source.isGone() && !r.source.cut.Load() {
+		p.Total = p.Submitted
+	}
+	if !last {
+		t.lookAtLimits(now, &p)
+	}
+	r.how.OnProgress(p)
+}
+
+// lookAtLimits finds out who waits, and for how long the run will last.
+func (t *tally) lookAtLimits(now time.Time, p *Progress) {
+	stats := t.run.eng.Stats()
+	waiting := int64(stats.Waiting + stats.Queued - stats.Permits.Waiting)
+	for _, pool := range stats.Pools {
+		waiting += int64(pool.Waiting)
+	}
+	pending := max(0, p.Submitted-p.Done-p.Retrying-p.Ready)
+	p.Waiting = max(0, min(waiting, pending))
+	p.InFlight = pending - p.Waiting
+	rest := int64(-1)
+	if p.Total > 0 {
+		rest = max(0, p.Total-p.Done)
+	}
+	demands := t.demands(stats, rest, p)
+	t.measure(now, len(p.WaitingBy) > 0)
+	if rest >= 0 {
+		p.EstimatedEnd = estimatedEnd(now, demands, rest, t.rate())
+	}
+}
+
+// measure takes the time since the last look into the rate, if no limit held anybody.
+func (t *tally) measure(now time.Time, held bool) {
+	if !held && !t.held {
+		t.freeTime += now.Sub(t.lastAt)
+		t.freeDone += t.handed - t.lastHanded
+	}
+	t.lastAt, t.lastHanded, t.held = now, t.handed, held
+}
+
+func (t *tally) rate() float64 {
+	if t.freeTime <= 0 {
+		return 0
+	}
+	return float64(t.freeDone) / t.freeTime.Seconds()
+}
+
+// meterID tells the meters of limits apart.
+type meterID struct{ id, account, key, egress string }
+
+// use is what the run does to one meter.
+type use struct{ weight, pending, pendingWeight int64 }
+
+// demands adds up what is left to charge, and tells p who waits for what.
+func (t *tally) demands(stats Stats, rest int64, p *Progress) (all []demand) {
+	uses := t.uses(rest, p)
+	for _, l := range stats.Limits.Limits {
+		u, used := uses[meterID{l.ID, l.Account, l.Key, l.Egress}]
+		if !used {
+			continue
+		}
+		delete(uses, meterID{l.ID, l.Account, l.Key, l.Egress})
+		queued := int64(0)
+		for _, class := range l.Queued {
+			queued += int64(class.N)
+		}
+		if n := min(queued, u.pending); n > 0 {
+			p.WaitingBy = append(p.WaitingBy, RunWait{ID: l.ID, Account: l.Account, Key: l.Key, Egress: l.Egress, N: n, Next: l.Next})
+		}
+		// Those in flight are charged already.
+		all = append(all, demand{l, u.weight - min(l.InFlight, u.pendingWeight)})
+	}
+	return all
+}
+
+// uses adds up the kinds by what they charge. Without a rest that is known, it is of those
+// that were read.
+func (t *tally) uses(rest int64, p *Progress) map[meterID]use {
+	t.ask()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	unread := 0.0
+	if rest > 0 && p.Submitted > 0 {
+		unread = float64(max(0, p.Total-p.Submitted)) / float64(p.Submitted)
+	}
+	uses := map[meterID]use{}
+	for _, count := range t.kinds {
+		pending := count.submitted - count.done
+		left := pending + int64(unread*float64(count.submitted)+0.5)
+		for _, c := range count.charges {
+			u := uses[meterID{c.ID, c.Account, c.Key, c.Egress}]
+			u.weight += c.Weight * left
+			u.pending += pending
+			u.pendingWeight += c.Weight * pending
+			uses[meterID{c.ID, c.Account, c.Key, c.Egress}] = u
+		}
+	}
+	return uses
+}
+
+// ask finds out what kinds of requests charge, by those that are there to be looked at.
+// They are on their way, and this is the goroutine that would hand them over, so that
+// nobody changes them meanwhile.
+func (t *tally) ask() {
+	type sampled struct {
+		count   *kindCount
+		request *Request
+	}
+	var samples []sampled
+	t.mu.Lock()
+	for _, count := range t.kinds {
+		if count.sample != nil && len(samples) < mostAsked { // the map begins anywhere: others come next time
+			samples = append(samples, sampled{count, count.sample})
+		}
+	}
+	t.mu.Unlock()
+	for _, s := range samples {
+		x, err := t.run.eng.Explain(s.request)
+		if err != nil {
+			continue // it will be refused, and charges nothing
+		}
+		t.mu.Lock()
+		s.count.charges = x.Charges
+		t.mu.Unlock()
+	}
+}

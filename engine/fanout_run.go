@@ -1,0 +1,349 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"runtime"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/sluice-engine/sluice/internal/callsite"
+	"github.com/sluice-engine/sluice/internal/wire"
+	"github.com/sluice-engine/sluice/messages"
+)
+
+// rules are what Fetch's kind of run does otherwise than Stream.
+type rules struct {
+	ask    func(*Request) *Request        // what is submitted in a request's place; nil for itself
+	refuse func(*Request, *Response) bool // an answer that is a failure; nil goes by FanOut.FailStatuses
+	raw    bool                           // what refuse finds stays a Response
+}
+
+// run is one call of Stream, or of what is built on it.
+//
+//	input ──▶ pull ── submit ──▶ requests ── ended ──▶ finished ──▶ results ──▶ the loop
+//	            ▲                   ▲           │                      │
+//	            │                   └── again ◀─┘                      │
+//	            └────────────────── credits ◀──────────────────────────┘
+//
+// Invariant: every item that was begun is in exactly one place: submitted, waiting to go
+// again, finished, in turns, or in batch. out counts them until the goroutine of the loop
+// takes them from finished.
+type run struct {
+	eng     *Engine
+	how     FanOut
+	rules   rules
+	input   iter.Seq[*Request]
+	invalid error       // why it cannot begin
+	stack   []uintptr   // of whoever called Stream
+	used    atomic.Bool // somebody has ranged over it
+	ctx     context.Context
+	cancel  context.CancelCauseFunc
+	until   time.Time // the end of ctx; zero for none
+
+	credits   *credits
+	out       atomic.Int64
+	finished  stack
+	spare     stack
+	wake      chan struct{} // something is finished, or has changed; room for one
+	again     again
+	source    source
+	abandoned atomic.Bool // the loop is gone, and waits no more: who finishes tidies up
+
+	// The goroutine of the loop alone uses these.
+	batch  *item // taken and not handed over
+	turns  turns
+	tally  tally
+	parent context.Context // the caller's, until the loop begins
+}
+
+// newRun never fails: what is wrong is a result.
+func (e *Engine) newRun(ctx context.Context, input iter.Seq[*Request], how FanOut, rules rules) *run {
+	r := &run{eng: e, parent: ctx, input: input, rules: rules, wake: make(chan struct{}, 1)}
+	var stack [32]uintptr
+	r.stack = slices.Clone(stack[:runtime.Callers(2, stack[:])])
+	r.how, r.invalid = how.read()
+	switch {
+	case e.made() != nil:
+		r.invalid = e.made()
+	case ctx == nil:
+		r.invalid = fmt.Errorf("%w: the context is nil", ErrInvalidRun)
+	case input == nil:
+		r.invalid = fmt.Errorf("%w: the input is nil", ErrInvalidRun)
+	case r.invalid != nil:
+		r.invalid = fmt.Errorf("%w: %w", ErrInvalidRun, r.invalid)
+	}
+	return r
+}
+
+// results is what Stream returns.
+func (r *run) results(yield func(*Request, Result) bool) {
+	if r.used.Swap(true) {
+		yield(nil, aboutTheRun(0, ErrRanTwice))
+		return
+	}
+	if err := r.begin(); err != nil {
+		yield(nil, aboutTheRun(0, err))
+		return
+	}
+	returned := false
+	// The only place that cancels and waits: it is reached by break, by a panic and by
+	// runtime.Goexit in the loop's body alike.
+	defer func() { r.leave(returned) }()
+	if r.deliver(yield) && !r.source.raised() && r.source.cut.Load() {
+		yield(nil, aboutTheRun(r.source.pulled.Load(), messages.ContextError(r.ctx)))
+	}
+	returned = true
+}
+
+func aboutTheRun(pulled int64, err error) Result {
+	return Result{Index: -1, Err: &RunError{Pulled: pulled, Err: err}}
+}
+
+// begin makes the context of the run. The caller's context may be code that panics.
+func (r *run) begin() error {
+	if r.invalid != nil {
+		return r.invalid
+	}
+	err := wire.Guard(Admitting, func() {
+		r.ctx, r.cancel = context.WithCancelCause(r.parent)
+		if r.how.Within > 0 {
+			r.ctx, r.source.within = context.WithTimeout(r.ctx, r.how.Within)
+		}
+		r.until, _ = r.ctx.Deadline()
+	})
+	if err != nil {
+		return err
+	}
+	r.credits = newCredits(r.how.Window)
+	r.again.run, r.tally.run = r, r
+	r.tally.begin()
+	r.source.gone = make(chan struct{})
+	r.source.cut.Store(true) // until it has come to the input's end
+	go r.pull()
+	return nil
+}
+
+// stop cancels the rest, as FanOut.StopAtFirst says.
+func (r *run) stop() { r.cancel(ErrStopped) }
+
+// deliver hands results over until there will be none; false if the loop was left.
+func (r *run) deliver(yield func(*Request, Result) bool) bool {
+	for r.await() {
+		for r.batch != nil {
+			it := r.batch
+			r.batch = it.next
+			if !r.how.InOrder {
+				if !r.hand(it, yield) {
+					return false
+				}
+				continue
+			}
+			r.turns.put(it)
+			for it = r.turns.take(); it != nil; it = r.turns.take() {
+				if !r.hand(it, yield) {
+					return false
+				}
+			}
+		}
+	}
+	return true
+}
+
+// await waits for a batch; false if none will come.
+func (r *run) await() bool {
+	gone, ended := r.source.gone, r.ctx.Done()
+	for {
+		if r.source.raised() {
+			return false
+		}
+		r.tally.look()
+		// Read before what is finished: after it nothing more is begun.
+		over := r.source.isGone() || r.ctx.Err() != nil && r.source.asking.Load()
+		if r.takeBatch() {
+			return true
+		}
+		if over && r.out.Load() == 0 {
+			return false
+		}
+		r.credits.nudge()
+		select {
+		case <-r.wake:
+		case <-gone:
+			gone = nil
+		case <-ended:
+			ended = nil
+			r.again.flush()
+		case <-r.tally.tick():
+			r.tally.tell(false)
+		}
+	}
+}
+
+func (r *run) takeBatch() bool {
+	var n int64
+	r.batch, n = reversed(r.finished.takeAll())
+	r.out.Add(-n)
+	return n > 0
+}
+
+// hand hands one result over; false if the loop was left.
+func (r *run) hand(it *item, yield func(*Request, Result) bool) bool {
+	result := Result{Index: it.index, Request: it.request, Response: it.response, Err: it.err, Tries: it.tries}
+	if it.failed && it.err == nil && !r.rules.raw {
+		result.Response, result.Err = nil, refusal(it.response)
+	}
+	if it.err != nil {
+		result.Response = nil
+	}
+	r.tally.done(it)
+	outside := it.outside
+	it.clear()
+	r.spare.push(it)
+	if !yield(result.Request, result) {
+		return false
+	}
+	if !outside {
+		r.credits.give()
+	}
+	if r.credits.owed.Load() {
+		r.again.send()
+	}
+	r.tally.look()
+	return true
+}
+
+// ended is what a request of the run is told by, on its own goroutine.
+func (it *item) ended(p *Pending) {
+	r := it.run
+	it.response, it.err = p.response, p.err
+	streamed := it.response != nil && it.response.Stream != nil
+	it.failed = r.fails(it)
+	at, again := r.again.when(it)
+	switch {
+	case again && streamed: // to close it may be the caller's own code, and take time
+		go func() {
+			closeStream(it.response)
+			r.park(it, at)
+		}()
+	case again:
+		r.park(it, at)
+	default:
+		r.finish(it)
+	}
+}
+
+// park has an item go again, unless the run is about to end.
+func (r *run) park(it *item, at time.Time) {
+	if !r.again.park(it, at) {
+		r.finish(it)
+	}
+}
+
+// finish gives an item to the goroutine of the loop.
+func (r *run) finish(it *item) {
+	if it.cancel != nil && (it.response == nil || it.response.Stream == nil) {
+		it.cancel() // that of a stream ends with the run
+	}
+	stops := it.failed && r.how.StopAtFirst
+	if r.finished.push(it) {
+		r.signal()
+	}
+	if stops { // behind it, so that the loop sees it before what it stops
+		r.stop()
+	}
+	if r.abandoned.Load() {
+		go r.tidy() // it may close streams
+	}
+}
+
+func (r *run) signal() {
+	select {
+	case r.wake <- struct{}{}:
+	default: // it is to look already
+	}
+}
+
+func (r *run) fails(it *item) bool {
+	switch {
+	case it.err != nil || it.response == nil:
+		return true
+	case r.rules.refuse != nil:
+		return r.rules.refuse(it.request, it.response)
+	}
+	return r.how.FailStatuses && it.response.StatusCode >= 400
+}
+
+// leave cancels what is left of the run and waits for it. It is deferred; returned tells
+// an end of the loop, or a break, from a panic and from runtime.Goexit.
+func (r *run) leave(returned bool) {
+	r.cancel(errLeft)
+	if r.source.within != nil {
+		r.source.within()
+	}
+	r.again.flush()
+	for it := r.batch; it != nil; it = it.next {
+		closeStream(it.response)
+	}
+	for _, it := range r.turns.drain() {
+		closeStream(it.response)
+	}
+	r.waitForRest()
+	r.tally.end(returned)
+	if returned {
+		r.source.raise()
+	} else {
+		r.source.log(r.eng.scribe.Logger())
+	}
+}
+
+func (r *run) waitForRest() {
+	patience := time.NewTimer(leavePatience)
+	defer patience.Stop()
+	gone := r.source.gone
+	for {
+		isGone := r.source.isGone()
+		r.tidy()
+		if isGone && r.out.Load() == 0 {
+			return
+		}
+		select {
+		case <-r.wake:
+		case <-gone:
+			gone = nil
+		case <-patience.C:
+			r.abandon(isGone)
+			return
+		}
+	}
+}
+
+// abandon waits no longer for what ignores that its context has ended.
+func (r *run) abandon(isGone bool) {
+	text := "a run of requests has ended, and some of its requests have not: code that they wait for does not return, and holds what they hold"
+	if !isGone {
+		text = "a run of requests has ended, and its input has not returned: one that blocks must watch the context; its goroutine is left until it does"
+	}
+	r.eng.scribe.Logger().Warn(text, "waited", leavePatience, "requests", r.out.Load(), "called_from", callsite.Of(r.stack))
+	r.abandoned.Store(true)
+	r.tidy()
+}
+
+// tidy closes the streams of what is finished, and counts it as gone.
+func (r *run) tidy() {
+	first, n := reversed(r.finished.takeAll())
+	for it := first; it != nil; it = it.next {
+		closeStream(it.response)
+	}
+	r.out.Add(-n)
+}
+
+// closeStream closes the stream of an answer that nobody will be handed. It may be a
+// post-processor's.
+func closeStream(response *Response) {
+	if response != nil && response.Stream != nil {
+		_ = wire.Guard(Finishing, func() { _ = response.Stream.Close() })
+	}
+}

@@ -1,0 +1,136 @@
+package engine
+
+import (
+	"context"
+	"log/slog"
+	"runtime"
+	"sync/atomic"
+
+	"github.com/sluice-engine/sluice/internal/wire"
+)
+
+// source is the input of a run, and the goroutine that reads it.
+type source struct {
+	gone   chan struct{} // closed when the goroutine has ended
+	pulled atomic.Int64
+	cut    atomic.Bool        // it ended before the input did
+	// asking is set while the input is asked for more, and so whatever it does it begins
+	// nothing without a look at the context behind it.
+	asking atomic.Bool
+	within context.CancelFunc // of FanOut.Within; nil without
+	spare  *item              // its goroutine's alone
+
+	// Written before gone is closed, and read behind it.
+	panicked *PanicError // a panic in the input
+	exited   bool        // a runtime.Goexit in it
+}
+
+func (s *source) isGone() bool {
+	select {
+	case <-s.gone:
+		return true
+	default:
+		return false
+	}
+}
+
+// raised reports whether the input has panicked, or ended its goroutine.
+func (s *source) raised() bool { return s.isGone() && (s.panicked != nil || s.exited) }
+
+// raise has the goroutine of the loop do what the input has done.
+func (s *source) raise() {
+	switch {
+	case !s.raised():
+	case s.panicked != nil:
+		panic(s.panicked.Value)
+	default:
+		runtime.Goexit()
+	}
+}
+
+// log tells of a panic that cannot be raised beside another one.
+func (s *source) log(logger *slog.Logger) {
+	if s.raised() && s.panicked != nil {
+		logger.Error("the input of a run panicked while its loop did", "error", s.panicked)
+	}
+}
+
+// pull reads the input and submits what it has, as credits allow. It is a goroutine of its
+// own: neither a slow input holds results back, nor the loop's body the input.
+func (r *run) pull() {
+	returned := false
+	defer func() {
+		if v := recover(); v != nil {
+			r.source.panicked = wire.Panicked(Admitting, v)
+		} else if !returned {
+			r.source.exited = true
+		}
+		if r.source.panicked != nil || r.source.exited {
+			r.cancel(errLeft) // at once: the loop's body may take its time
+		}
+		close(r.source.gone)
+	}()
+	r.read()
+	returned = true
+}
+
+// read reads the input to its end, or that of the context.
+func (r *run) read() {
+	done := r.ctx.Done()
+	if !r.credits.await(done) {
+		return
+	}
+	r.source.asking.Store(true)
+	for req := range r.input {
+		r.source.asking.Store(false)
+		if r.ctx.Err() != nil {
+			return // read after the end: the loop may be over
+		}
+		for !r.credits.take() {
+			if !r.credits.await(done) {
+				break // and it is submitted, to end with what the context says
+			}
+		}
+		r.send(r.newItem(req))
+		if !r.credits.await(done) {
+			return
+		}
+		r.source.asking.Store(true)
+	}
+	r.source.asking.Store(false)
+	// An input that returns because the context has ended may have had more.
+	r.source.cut.Store(r.ctx.Err() != nil)
+}
+
+// newItem takes a spare item, or makes one.
+func (r *run) newItem(req *Request) *item {
+	if r.source.spare == nil {
+		r.source.spare = r.spare.takeAll()
+	}
+	it := r.source.spare
+	if it == nil {
+		it = &item{run: r}
+		it.told = it.ended
+	} else {
+		r.source.spare, it.next = it.next, nil
+	}
+	it.index, it.request, it.sent = r.source.pulled.Load(), req, req
+	r.source.pulled.Add(1)
+	if r.rules.ask != nil && req != nil {
+		it.sent = r.rules.ask(req)
+	}
+	it.ctx = r.ctx
+	if r.how.Each > 0 {
+		it.ctx, it.cancel = context.WithTimeout(r.ctx, r.how.Each)
+		it.until, _ = it.ctx.Deadline()
+	}
+	r.tally.begun(it)
+	r.out.Add(1)
+	return it
+}
+
+// send submits an item, for the first time or again. It is not the caller's any more.
+func (r *run) send(it *item) {
+	it.tries++
+	r.eng.submit(it.ctx, it.sent, it.told)
+}

@@ -1,0 +1,170 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"slices"
+	"time"
+
+	"github.com/sluice-engine/sluice/internal/callsite"
+	"github.com/sluice-engine/sluice/messages"
+)
+
+// Race sends several requests at once, such as the same question to several mirrors, and
+// returns the first answer of success (a status below 400) with the index of its request.
+// The others are cancelled and waited for: when Race returns nothing of them is on its way,
+// and their streams are closed. One that is waiting for limits then has cost nothing; one
+// that was sent counts as any other, and may have been carried out. So a request that is
+// not idempotent has no place in a race, unless it is harmless that several are carried
+// out: Race does not refuse it.
+//
+// If none succeeds, the index is -1, and the error *Failures with each of them by its index:
+// what Do returns, or a *StatusError. Without any request, or with a nil ctx, it is an
+// ErrInvalidRequest.
+//
+// The winner's stream, with Request.Stream, is the caller's to read and close. Code that a
+// loser waits for and that does not return is waited for for ten seconds, and left then,
+// with a warning in the log.
+func (e *Engine) Race(ctx context.Context, requests ...*Request) (*Response, int, error) {
+	return e.Hedge(ctx, 0, requests...)
+}
+
+// Hedge is Race, and sends a request only when those before have not succeeded within a
+// time, or have all failed: most answers are then had for the price of one, and a slow one
+// costs another request. The same *Request may be given several times. A delay that 95
+// of 100 answers do not take is customary; zero sends all at once.
+func (e *Engine) Hedge(ctx context.Context, after time.Duration, requests ...*Request) (*Response, int, error) {
+	if err := e.cannotRace(ctx, after, requests); err != nil {
+		return nil, -1, messages.NewError(nil, Admitting, err)
+	}
+	r := &race{eng: e, ctx: ctx, after: after, requests: requests, ended: make(chan racer, len(requests))}
+	for r.begun == 0 || after == 0 && r.begun < len(requests) {
+		r.begin()
+	}
+	won := r.run()
+	r.cancelLosers()
+	if won.index < 0 {
+		slices.SortFunc(r.failures, func(a, b *Failure) int { return int(a.Index - b.Index) })
+		return nil, -1, &Failures{Each: r.failures, Of: int64(r.begun)}
+	}
+	return won.response, won.index, nil
+}
+
+func (e *Engine) cannotRace(ctx context.Context, after time.Duration, requests []*Request) error {
+	switch err := e.misused(ctx, &Request{}); {
+	case err != nil:
+		return err
+	case len(requests) == 0:
+		return fmt.Errorf("%w: a race without requests", ErrInvalidRequest)
+	case after < 0:
+		return fmt.Errorf("%w: the delay of a hedge is below zero: %s", ErrInvalidRequest, after)
+	}
+	return nil
+}
+
+// race belongs to the goroutine of its caller, but for ended.
+type race struct {
+	eng      *Engine
+	ctx      context.Context
+	after    time.Duration
+	requests []*Request
+	begun    int // of requests, from the first
+	failures []*Failure
+	pending  []*Pending // by index; nil for those that have ended
+	ended    chan racer // has room for all
+}
+
+// racer is how one request of a race has ended.
+type racer struct {
+	index    int
+	response *Response
+	err      error
+}
+
+func (r *race) begin() {
+	index := r.begun
+	r.begun++
+	r.pending = append(r.pending, nil)
+	r.pending[index] = r.eng.submit(r.ctx, r.requests[index], func(p *Pending) {
+		r.ended <- racer{index, p.response, p.err}
+	})
+}
+
+// run returns the winner; with an index of -1 if there is none.
+func (r *race) run() racer {
+	ticker := time.NewTicker(max(1, r.after)) // at once, there is nobody to come
+	defer ticker.Stop()
+	next := ticker.C
+	if r.after == 0 {
+		next = nil
+	}
+	for {
+		select {
+		case one := <-r.ended:
+			r.pending[one.index] = nil
+			if one.err == nil && one.response.StatusCode < 400 {
+				return one
+			}
+			r.failed(one)
+			if len(r.failures) < r.begun {
+				break // others are on their way
+			}
+			if r.begun == len(r.requests) || r.ctx.Err() != nil {
+				return racer{index: -1}
+			}
+			r.begin()
+			ticker.Reset(max(1, r.after))
+		case <-next:
+			if r.begun < len(r.requests) && r.ctx.Err() == nil {
+				r.begin()
+			}
+		}
+	}
+}
+
+func (r *race) failed(one racer) {
+	if one.err == nil {
+		one.err = refusal(one.response)
+	}
+	r.failures = append(r.failures, &Failure{Index: int64(one.index), Err: one.err})
+}
+
+// cancelLosers returns when they have ended.
+func (r *race) cancelLosers() {
+	left := 0
+	for _, p := range r.pending {
+		if p != nil {
+			p.Cancel()
+			left++
+		}
+	}
+	if left == 0 {
+		return
+	}
+	patience := time.NewTimer(leavePatience)
+	defer patience.Stop()
+	for ; left > 0; left-- {
+		select {
+		case one := <-r.ended:
+			closeStream(one.response)
+		case <-patience.C:
+			r.abandon(left)
+			return
+		}
+	}
+}
+
+// abandon leaves losers that do not end to a goroutine that closes their streams when they
+// do.
+func (r *race) abandon(left int) {
+	var stack [32]uintptr
+	n := runtime.Callers(1, stack[:])
+	r.eng.scribe.Logger().Warn("a race has been won, and some of its other requests have not ended: code that they wait for does not return",
+		"waited", leavePatience, "requests", left, "called_from", callsite.Of(stack[:n]))
+	go func() {
+		for range left {
+			closeStream((<-r.ended).response)
+		}
+	}()
+}

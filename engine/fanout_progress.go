@@ -274,16 +274,24 @@ func (t *tally) uses(rest int64, p *Progress) map[meterID]use {
 	uses := map[meterID]use{}
 	for _, count := range t.kinds {
 		pending := count.submitted - count.done
-		left := pending + int64(unread*float64(count.submitted)+0.5)
+		left := pending + int64(min(unread*float64(count.submitted)+0.5, float64(mostWeight)))
 		for _, c := range count.charges {
 			u := uses[meterID{c.ID, c.Account, c.Key, c.Egress}]
-			u.weight += c.Weight * left
+			u.weight = addWeight(u.weight, c.Weight, left)
 			u.pending += pending
-			u.pendingWeight += c.Weight * pending
+			u.pendingWeight = addWeight(u.pendingWeight, c.Weight, pending)
 			uses[meterID{c.ID, c.Account, c.Key, c.Egress}] = u
 		}
 	}
 	return uses
+}
+
+// mostWeight is more than any run gets through, and far from overflow.
+const mostWeight = int64(1) << 60
+
+// addWeight adds what n requests of a weight charge, up to mostWeight.
+func addWeight(sum, weight, n int64) int64 {
+	return int64(min(float64(sum)+float64(weight)*float64(n), float64(mostWeight)))
 }
 
 // ask finds out what kinds of requests charge, by those that are there to be looked at.

@@ -198,6 +198,9 @@ func (r *run) hand(it *item, yield func(*Request, Result) bool) bool {
 	if it.err != nil {
 		result.Response = nil
 	}
+	if it.failed && r.how.StopAtFirst {
+		r.stop() // who has finished it does so too, and may be slower: no credit is given before
+	}
 	r.tally.done(it)
 	outside := it.outside
 	it.clear()

@@ -13,7 +13,7 @@ import (
 type source struct {
 	gone   chan struct{} // closed when the goroutine has ended
 	pulled atomic.Int64
-	cut    atomic.Bool        // it ended before the input did
+	cut    atomic.Bool // it ended before the input did
 	// asking is set while the input is asked for more, and so whatever it does it begins
 	// nothing without a look at the context behind it.
 	asking atomic.Bool

@@ -1,0 +1,131 @@
+package engine_test
+
+import (
+	"fmt"
+	"log/slog"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/sluice-engine/sluice/engine"
+	"github.com/sluice-engine/sluice/throttle"
+)
+
+func limitsOf(quota int64, per time.Duration) []throttle.Limit {
+	return []throttle.Limit{{ID: "calls", Quota: quota, Per: per}}
+}
+
+func logTo(log *lockedBuffer) *slog.Logger { return slog.New(slog.NewTextHandler(log, nil)) }
+
+func TestProgressTellsHowFarARunIsAndWhenItWillEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		eng := newServer(t, asAsked).newEngine(t, engine.Config{Limits: []throttle.Limit{
+			{ID: "weight", Quota: 100, Per: 10 * time.Second},
+			{ID: "heavy", Quota: 1000, Per: time.Second, Linked: []throttle.Link{{ID: "weight", Weight: 5}}},
+			{ID: "light", Quota: 1000, Per: time.Second, Keyed: true, Linked: []throttle.Link{{ID: "weight"}}},
+		}})
+		input := func(yield func(*engine.Request) bool) {
+			for i := range 200 { // they weigh 600 in all, and so take six turns
+				req := &engine.Request{Path: plain(i), LimitID: []string{"light", "heavy"}[i%2], Key: "k"}
+				if !yield(req) {
+					return
+				}
+			}
+		}
+		start := time.Now()
+		var told []engine.Progress
+		var at []time.Duration
+		inside := false
+		how := engine.FanOut{Window: 20, Total: 200, ProgressEvery: 3 * time.Second, OnProgress: func(p engine.Progress) {
+			require.False(t, inside, "never beside the body")
+			told, at = append(told, p), append(at, time.Since(start))
+		}}
+		for _, result := range eng.Stream(t.Context(), input, how) {
+			inside = true
+			require.NoError(t, result.Err)
+			inside = false
+		}
+		took := time.Since(start)
+		require.GreaterOrEqual(t, took, 50*time.Second)
+		for i, p := range told[:len(told)-1] {
+			require.Equal(t, time.Duration(i+1)*3*time.Second, at[i])
+			require.Equal(t, at[i], p.Elapsed)
+			require.EqualValues(t, 200, p.Total)
+			require.Equal(t, p.Submitted, p.Done+p.Waiting+p.InFlight+p.Retrying+p.Ready)
+			require.Equal(t, p.Submitted-p.Done, p.Waiting, "the others are held by the limit")
+			i := slices.IndexFunc(p.WaitingBy, func(w engine.RunWait) bool { return w.ID == "weight" })
+			require.GreaterOrEqual(t, i, 0)
+			require.Equal(t, p.Waiting, p.WaitingBy[i].N)
+			require.True(t, p.WaitingBy[i].Next.After(start))
+			require.InDelta(t, took.Seconds(), p.EstimatedEnd.Sub(start).Seconds(), 10.1, "within one turn, at %s", p.Elapsed)
+		}
+		last := told[len(told)-1]
+		require.EqualValues(t, 200, last.Done)
+		require.Zero(t, last.Waiting+last.InFlight+last.Failed)
+		require.Equal(t, took, last.Elapsed)
+	})
+}
+
+func TestProgressWithoutALimitGoesByTheRate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		eng := newServer(t, asAsked).newEngine(t, engine.Config{Connections: engine.Connections{Max: 10}})
+		start := time.Now()
+		var told []engine.Progress
+		path := func(i int) string { return fmt.Sprintf("/%d/950/%d", i, 200+300*(i%2)) }
+		_, err := eng.All(t.Context(), slices.Collect(asking(300, path, nil)), engine.FanOut{
+			FailStatuses: true, Window: 50, OnProgress: func(p engine.Progress) { told = append(told, p) },
+		})
+		require.Error(t, err)
+		took := time.Since(start)
+		require.Len(t, told, int(took/time.Second)+1)
+		for i, p := range told[2 : len(told)-1] {
+			require.InDelta(t, took.Seconds(), p.EstimatedEnd.Sub(start).Seconds(), 5, "%d", i)
+			require.LessOrEqual(t, p.InFlight, int64(50))
+			require.Empty(t, p.WaitingBy)
+			require.InDelta(t, float64(p.Done)/2, float64(p.Failed), 1)
+		}
+		require.EqualValues(t, 40, told[1].Waiting, "for connections")
+		require.EqualValues(t, 10, told[1].InFlight)
+	})
+}
+
+func TestProgressCountsWhatIsReadyAndWhatGoesAgainAndIsTheLoopsToPanicIn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		eng := newServer(t, asAsked).newEngine(t, engine.Config{Feedback: unmoved})
+		path := func(i int) string {
+			if i == 0 {
+				return "/0/2500"
+			}
+			return plain(i)
+		}
+		var told []engine.Progress
+		note := func(p engine.Progress) { told = append(told, p) }
+		for range eng.Stream(t.Context(), asking(30, path, nil), engine.FanOut{InOrder: true, Window: 10, OnProgress: note}) {
+		}
+		require.Len(t, told, 3)
+		require.Equal(t, engine.Progress{Submitted: 10, Ready: 9, InFlight: 1, Elapsed: time.Second}, told[0])
+		require.EqualValues(t, 30, told[2].Total, "the input has ended")
+
+		told = nil
+		refused := func(i int) string { return fmt.Sprintf("/%d/10/429", i) }
+		for range eng.Stream(t.Context(), asking(5, refused, nil), engine.FanOut{RetryLater: 5, OnProgress: note, FailStatuses: true}) {
+		}
+		require.EqualValues(t, 5, told[0].Retrying)
+		require.EqualValues(t, 5, told[len(told)-1].Failed)
+
+		require.PanicsWithValue(t, "of progress", func() {
+			slow := func(i int) string { return fmt.Sprintf("/%d/5000", i) }
+			for range eng.Stream(t.Context(), asking(5, slow, nil), engine.FanOut{OnProgress: func(engine.Progress) { panic("of progress") }}) {
+			}
+		})
+		told = nil
+		for range eng.Stream(t.Context(), asking(5, plain, nil), engine.FanOut{OnProgress: note}) {
+			break
+		}
+		require.Len(t, told, 1, "at the end of a loop that is left, too")
+		wantNothingHeld(t, eng)
+	})
+}

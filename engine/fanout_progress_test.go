@@ -85,7 +85,7 @@ func TestProgressWithoutALimitGoesByTheRate(t *testing.T) {
 			require.InDelta(t, took.Seconds(), p.EstimatedEnd.Sub(start).Seconds(), 5, "%d", i)
 			require.LessOrEqual(t, p.InFlight, int64(50))
 			require.Empty(t, p.WaitingBy)
-			require.InDelta(t, float64(p.Done)/2, float64(p.Failed), 1)
+			require.InDelta(t, float64(p.Done)/2, float64(p.Failed), 6) // those that end together come in any order
 		}
 		require.EqualValues(t, 40, told[1].Waiting, "for connections")
 		require.EqualValues(t, 10, told[1].InFlight)
@@ -113,7 +113,8 @@ func TestProgressCountsWhatIsReadyAndWhatGoesAgainAndIsTheLoopsToPanicIn(t *test
 		refused := func(i int) string { return fmt.Sprintf("/%d/10/429", i) }
 		for range eng.Stream(t.Context(), asking(5, refused, nil), engine.FanOut{RetryLater: 5, OnProgress: note, FailStatuses: true}) {
 		}
-		require.EqualValues(t, 5, told[0].Retrying)
+		require.Positive(t, told[0].Retrying)
+		require.EqualValues(t, 5, told[0].Retrying+told[0].InFlight)
 		require.EqualValues(t, 5, told[len(told)-1].Failed)
 
 		require.PanicsWithValue(t, "of progress", func() {

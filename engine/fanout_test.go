@@ -138,6 +138,7 @@ func TestAContextThatEndsEndsAStreamAndSaysSo(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				eng := newServer(t, asAsked).newEngine(t, engine.Config{})
 				ctx, cancel := context.WithCancelCause(t.Context())
+				defer cancel(nil)
 				if when == 0 {
 					cancel(mine)
 				} else {
@@ -178,6 +179,7 @@ func TestAContextThatEndsEndsAStreamAndSaysSo(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			eng := newServer(t, asAsked).newEngine(t, engine.Config{})
 			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
 			n := 0
 			for _, result := range eng.Stream(ctx, asking(3, plain, nil), engine.FanOut{}) {
 				require.NoError(t, result.Err)

@@ -17,6 +17,7 @@ var verbs = []func() *cobra.Command{
 	newLiveCommand,
 	newPeersCommand,
 	newScaleCommand,
+	newFanoutCommand,
 	newLimitsCommand,
 	newCountersCommand,
 	newRefereeCommand,

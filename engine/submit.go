@@ -40,6 +40,9 @@ func (e *Engine) submit(ctx context.Context, req *Request, told func(*Pending)) 
 		response, err := (*Response)(nil), error(errors.ErrUnsupported)
 		defer func() { p.end(response, err) }()
 		response, err = e.Do(ctx, req)
+		if err != nil || response.Stream == nil {
+			p.cancel() // or its parent would know of it for as long as that lasts
+		}
 	}()
 	return p
 }

@@ -100,19 +100,20 @@ func (a *again) park(it *item, at time.Time) bool {
 	}
 	it.outside = true
 	heap.Push(&a.outside, it)
-	a.rearm()
 	r.credits.give()
-	if r.credits.owed.Load() {
-		a.setTimer(0) // the credit is for one that is due; this goroutine is a request's
-	}
+	a.rearm() // the credit may be for one that is due
 	r.credits.nudge()
 	return true
 }
 
 // rearm sets the timer for the first that is due by time alone: those outside that are
-// owed a credit are not waiting for time. It requires mu.
+// owed a credit are not waiting for time, but go at once if there is one. It requires mu.
 func (a *again) rearm() {
 	var due time.Time
+	if a.run.credits.owed.Load() && a.run.credits.free.Load() > 0 {
+		a.setTimer(0)
+		return
+	}
 	if len(a.inside) > 0 {
 		due = a.inside[0].due
 	}
@@ -133,8 +134,18 @@ func (a *again) setTimer(in time.Duration) {
 	a.timer.Reset(in)
 }
 
-// send submits those that are due and have, or get, a credit. It is called by the timer,
-// and by whoever gives a credit back while some are owed.
+// hurry has send called, by a goroutine of its own: for whoever gives a credit back while
+// some are owed.
+func (a *again) hurry() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !a.stopped {
+		a.setTimer(0)
+	}
+}
+
+// send submits those that are due and have, or get, a credit. The timer calls it: code of
+// the caller's that runs before a request leaves, and takes its time, holds up nobody else.
 func (a *again) send() {
 	for it := a.next(); it != nil; it = a.next() {
 		a.run.send(it)

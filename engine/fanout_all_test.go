@@ -271,7 +271,7 @@ func TestALoserThatDoesNotEndIsWaitedForATime(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, 1, index)
 		require.GreaterOrEqual(t, time.Since(start), 10*time.Second)
-		for range eng.Stream(t.Context(), slices.Values([]*engine.Request{{Path: "/stuck"}, {Path: "/1/10"}}), engine.FanOut{}) {
+		for range eng.Stream(t.Context(), slices.Values([]*engine.Request{{Path: "/1/10"}, {Path: "/stuck"}}), engine.FanOut{}) {
 			break
 		}
 		require.Less(t, time.Since(start), 21*time.Second)

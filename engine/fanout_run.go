@@ -212,7 +212,7 @@ func (r *run) hand(it *item, yield func(*Request, Result) bool) bool {
 		r.credits.give()
 	}
 	if r.credits.owed.Load() {
-		r.again.send()
+		r.again.hurry()
 	}
 	r.tally.look()
 	return true
@@ -317,16 +317,16 @@ func (r *run) waitForRest() {
 		case <-gone:
 			gone = nil
 		case <-patience.C:
-			r.abandon(isGone)
+			r.abandon()
 			return
 		}
 	}
 }
 
 // abandon waits no longer for what ignores that its context has ended.
-func (r *run) abandon(isGone bool) {
+func (r *run) abandon() {
 	text := "a run of requests has ended, and some of its requests have not: code that they wait for does not return, and holds what they hold"
-	if !isGone {
+	if !r.source.isGone() && r.source.asking.Load() {
 		text = "a run of requests has ended, and its input has not returned: one that blocks must watch the context; its goroutine is left until it does"
 	}
 	r.eng.scribe.Logger().Warn(text, "waited", leavePatience, "requests", r.out.Load(), "called_from", callsite.Of(r.stack))

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/sluice-engine/sluice/internal/callsite"
@@ -65,14 +66,43 @@ func (e *Engine) cannotRace(ctx context.Context, after time.Duration, requests [
 
 // race belongs to the goroutine of its caller, but for ended.
 type race struct {
-	eng      *Engine
-	ctx      context.Context
-	after    time.Duration
-	requests []*Request
-	begun    int // of requests, from the first
-	failures []*Failure
-	pending  []*Pending // by index; nil for those that have ended
-	ended    chan racer // has room for all
+	eng         *Engine
+	ctx         context.Context
+	after       time.Duration
+	requests    []*Request
+	begun       int // of requests, from the first
+	failures    []*Failure
+	contestants []*contestant // by index
+	ended       chan racer    // has room for all
+}
+
+// contestant is how a request of a race is cancelled. It is submitted by a goroutine of its own,
+// on which code of the caller's may run, such as a pre-processor, and take its time.
+type contestant struct {
+	over bool // its racer's end is known; the race's alone
+
+	mu      sync.Mutex
+	pending *Pending // guarded by mu; nil until it is submitted
+	lost    bool     // guarded by mu
+}
+
+// submitted is called with what submit has returned.
+func (l *contestant) submitted(p *Pending) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.pending = p
+	if l.lost {
+		p.Cancel()
+	}
+}
+
+func (l *contestant) cancel() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.lost = true
+	if l.pending != nil {
+		l.pending.Cancel()
+	}
 }
 
 // racer is how one request of a race has ended.
@@ -83,12 +113,14 @@ type racer struct {
 }
 
 func (r *race) begin() {
-	index := r.begun
+	index, l := r.begun, &contestant{}
 	r.begun++
-	r.pending = append(r.pending, nil)
-	r.pending[index] = r.eng.submit(r.ctx, r.requests[index], func(p *Pending) {
-		r.ended <- racer{index, p.response, p.err}
-	})
+	r.contestants = append(r.contestants, l)
+	go func() {
+		l.submitted(r.eng.submit(r.ctx, r.requests[index], func(p *Pending) {
+			r.ended <- racer{index, p.response, p.err}
+		}))
+	}()
 }
 
 // run returns the winner; with an index of -1 if there is none.
@@ -102,7 +134,7 @@ func (r *race) run() racer {
 	for {
 		select {
 		case one := <-r.ended:
-			r.pending[one.index] = nil
+			r.contestants[one.index].over = true
 			if one.err == nil && one.response.StatusCode < 400 {
 				return one
 			}
@@ -133,9 +165,9 @@ func (r *race) failed(one racer) {
 // cancelLosers returns when they have ended.
 func (r *race) cancelLosers() {
 	left := 0
-	for _, p := range r.pending {
-		if p != nil {
-			p.Cancel()
+	for _, l := range r.contestants {
+		if !l.over {
+			l.cancel()
 			left++
 		}
 	}

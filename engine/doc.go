@@ -48,6 +48,13 @@
 // same queue: a message on a WebSocket, a call of gRPC, a request of another client. A
 // Permit counts like a request in flight until its Done, which says what became of it.
 //
+// # Many at once
+//
+// Stream sends the requests of an input, however many, and yields their results as they
+// come or in order; All, FetchAll and Map do so with a slice and with keys. FanOut says how
+// many at once, what a failure does, what goes again later, and who is told of the
+// progress. Race takes the first success of several.
+//
 // # What to do with an error
 //
 // OutcomeOf says what is known of the request's effect, Wait waits until it makes

@@ -15,7 +15,7 @@ import (
 // TestMain lets the test binary be the processes of the measurements: their verbs
 // start their own executable again.
 func TestMain(m *testing.M) {
-	for _, process := range [][]string{{"peers", peersServerVerb}, {"scale", scaleServerVerb}, {"scale", scaleWorkerVerb}} {
+	for _, process := range [][]string{{"fanout", fanoutServerVerb}, {"peers", peersServerVerb}, {"scale", scaleServerVerb}, {"scale", scaleWorkerVerb}} {
 		if slices.Equal(os.Args[1:], process) {
 			main()
 		}

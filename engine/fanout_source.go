@@ -80,7 +80,7 @@ func (r *run) read() {
 	if !r.credits.await(done) {
 		return
 	}
-	r.source.asking.Store(true)
+	r.ask()
 	for req := range r.input {
 		r.source.asking.Store(false)
 		if r.ctx.Err() != nil {
@@ -95,11 +95,20 @@ func (r *run) read() {
 		if !r.credits.await(done) {
 			return
 		}
-		r.source.asking.Store(true)
+		r.ask()
 	}
 	r.source.asking.Store(false)
 	// An input that returns because the context has ended may have had more.
 	r.source.cut.Store(r.ctx.Err() != nil)
+}
+
+// ask notes that the input is asked for more. The loop may sleep already, with a context
+// that has ended, and would not know that nothing more is begun.
+func (r *run) ask() {
+	r.source.asking.Store(true)
+	if r.ctx.Err() != nil {
+		r.signal()
+	}
 }
 
 // newItem takes a spare item, or makes one.

@@ -229,3 +229,23 @@ func TestAStreamOfARefusalIsClosedBeforeItGoesAgain(t *testing.T) {
 		wantNothingHeld(t, eng)
 	})
 }
+
+func TestALoopThatIsLeftDoesNotWaitForWhatWouldGoAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		eng := newServer(t, func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path != "/4" {
+				w.Header().Set("Retry-After", "3600")
+				w.WriteHeader(http.StatusTooManyRequests)
+			}
+			time.Sleep(10 * time.Millisecond)
+		}).newEngine(t, engine.Config{Feedback: unmoved})
+		start := time.Now()
+		for _, result := range eng.Stream(t.Context(), asking(5, plain, nil), engine.FanOut{RetryLater: 5}) {
+			require.EqualValues(t, 4, result.Index)
+			time.Sleep(time.Second) // the others wait to go again by now
+			break
+		}
+		require.Less(t, time.Since(start), 2*time.Second)
+		wantNothingHeld(t, eng)
+	})
+}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -128,5 +129,29 @@ func TestProgressCountsWhatIsReadyAndWhatGoesAgainAndIsTheLoopsToPanicIn(t *test
 		}
 		require.Len(t, told, 1, "at the end of a loop that is left, too")
 		wantNothingHeld(t, eng)
+	})
+}
+
+func TestProgressLooksAtNoRequestThatWasHandedOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		looked := new(atomic.Int64)
+		eng := newServer(t, asAsked).newEngine(t, engine.Config{
+			Limits: limitsOf(3, time.Second), DefaultLimitID: "calls",
+			Costs: map[string]func(*engine.Request) int64{"calls": func(req *engine.Request) int64 {
+				if req.Priority == engine.Urgent {
+					looked.Add(1)
+				}
+				return 1
+			}},
+		})
+		told := 0
+		for req, result := range eng.Stream(t.Context(), asking(12, plain, nil), engine.FanOut{
+			Window: 1, ProgressEvery: 100 * time.Millisecond, Total: 12, OnProgress: func(engine.Progress) { told++ },
+		}) {
+			require.NoError(t, result.Err)
+			req.Priority = engine.Urgent // it is the loop's again, and may be changed
+		}
+		require.Greater(t, told, 20)
+		require.Zero(t, looked.Load())
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"runtime"
 	"sync/atomic"
+	"time"
 
 	"github.com/sluice-engine/sluice/internal/wire"
 )
@@ -83,7 +84,7 @@ func (r *run) read() {
 	r.ask()
 	for req := range r.input {
 		r.source.asking.Store(false)
-		if r.ctx.Err() != nil {
+		if r.isOver() {
 			return // read after the end: the loop may be over
 		}
 		for !r.credits.take() {
@@ -100,6 +101,27 @@ func (r *run) read() {
 	r.source.asking.Store(false)
 	// An input that returns because the context has ended may have had more.
 	r.source.cut.Store(r.ctx.Err() != nil)
+}
+
+// isOver reports whether the context has ended, or its deadline has passed, which requests
+// may be told a moment before it ends: those that had failed by it would make room for
+// others that do.
+func (r *run) isOver() bool {
+	if r.ctx.Err() != nil {
+		return true
+	}
+	if r.until.IsZero() || time.Now().Before(r.until) {
+		return false
+	}
+	const moment = 10 * time.Millisecond
+	late := time.NewTimer(moment)
+	defer late.Stop()
+	select {
+	case <-r.ctx.Done():
+	case <-late.C: // of a context of the caller's own, which does not keep its word
+		r.cancel(context.DeadlineExceeded)
+	}
+	return true
 }
 
 // ask notes that the input is asked for more. The loop may sleep already, with a context

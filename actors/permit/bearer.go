@@ -114,7 +114,7 @@ func (b *bearer) open(ask *Ask) {
 		p.Weights = append(p.Weights, throttle.Cost{ID: id, Weight: weight})
 	}
 	if t.Told {
-		t.Report = ticket.Report{}
+		t.Report.Clear()
 	}
 	t.Outcome = throttle.Outcome{}
 }
@@ -205,7 +205,7 @@ func (b *bearer) settle(outcome throttle.Outcome, said *feedback.Feedback) {
 	t.Outcome = outcome
 	var heard chan struct{}
 	if said != nil {
-		t.Told, t.Signals = true, *said
+		t.Say(*said)
 		if said.Refused || said.Busy {
 			heard = make(chan struct{})
 			t.Heard = heard

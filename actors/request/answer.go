@@ -76,8 +76,7 @@ func (a *attempt) heed(response *messages.Response) (refused bool) {
 		return said.TimestampRefused
 	}
 	t := a.ticket
-	t.Told = true
-	t.Signals = said
+	t.Say(said)
 	t.Outcome.Costs = said.Costs
 	if at := said.ServerTime; !at.IsZero() {
 		t.Outcome.ServerTime, t.Outcome.Resolution = time.Duration(at.UnixNano()), said.Resolution

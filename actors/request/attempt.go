@@ -299,7 +299,7 @@ func (a *attempt) conclude(response *messages.Response, sent messages.Sent, err 
 	default:
 		a.fate = throttle.NeverSent
 	}
-	if a.permit && a.ticket.Told && pauses(&a.ticket.Signals) {
+	if a.permit && a.ticket.Told && pauses(a.ticket.Signals) {
 		heard := make(chan struct{})
 		a.ticket.Heard = heard
 		a.settle(a.fate)

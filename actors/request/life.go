@@ -226,7 +226,7 @@ func (r *slot) openTicket() *ticket.Ticket {
 	t.Limited = r.limit != messages.Unlimited || r.needs.Gated(r.target.name)
 	t.Permit.Deadline = t.Deadline
 	if t.Told { // mostly it is not, and the report is wide
-		t.Report = ticket.Report{}
+		t.Report.Clear()
 	}
 	return t
 }

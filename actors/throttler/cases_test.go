@@ -486,7 +486,7 @@ func TestNoRequestHasTheWholeTableGoneThrough(t *testing.T) {
 		one := q.ticket(limit)
 		d.Acquire(0, one)
 		require.Equal(t, throttle.Granted, one.Permit.State())
-		one.Signals, one.Told = said, true
+		one.Say(said)
 		d.settle(0, one, throttle.Answered)
 	}
 	ask("a", feedback.Feedback{Usage: []feedback.Usage{

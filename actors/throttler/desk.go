@@ -290,7 +290,7 @@ func (d *Desk) Settle(now time.Duration, t *ticket.Ticket) {
 //
 //go:noinline
 func (d *Desk) heedTicket(now, left time.Duration, t *ticket.Ticket) {
-	d.heed(now, Heard{t.Permit.Origin, t.Permit.Limit, partsOf(&t.Permit), left, &t.Signals, t.Charged})
+	d.heed(now, Heard{t.Permit.Origin, t.Permit.Limit, partsOf(&t.Permit), left, t.Signals, t.Charged})
 }
 
 // post publishes what is paused, and the number of the table, if that has changed.

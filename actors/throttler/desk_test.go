@@ -423,7 +423,7 @@ func (w *world) sends(t *ticket.Ticket) {
 	t.Reopen()
 	t.Asked = ticket.Asked{Owner: c, Pool: c, Deadline: c.deadline}
 	t.Limited = true
-	t.Report = ticket.Report{}
+	t.Report.Clear()
 	p := &t.Permit
 	p.Origin, p.Limit, p.Key, p.Weight, p.Priority, p.Deadline = c.origin, c.limit, c.key, c.weight, c.priority, c.deadline
 	w.mailbox = append(w.mailbox, c)
@@ -542,7 +542,7 @@ func (w *world) aRequestEnds() {
 	if c := w.anyOf(func(c *caller) bool { return c.held }); c != nil {
 		c.Outcome.Fate = rapid.SampledFrom([]throttle.Fate{throttle.Answered, throttle.NeverSent, throttle.Lost, throttle.Closed}).Draw(w.T, "fate")
 		if c.Outcome.Fate == throttle.Answered && w.chance("signals", 3) {
-			c.Told, c.Signals = true, w.drawSignals()
+			c.Say(w.drawSignals())
 		}
 		w.settles(c)
 	}
@@ -569,13 +569,13 @@ func (w *world) settles(c *caller) {
 			a.end = w.now + w.closeDelay[a.id]
 		}
 	}
-	good := c.Outcome.Fate == throttle.Answered && !c.Signals.Refused
+	good := c.Outcome.Fate == throttle.Answered && (c.Signals == nil || !c.Signals.Refused)
 	if good && c.Permit.State() == throttle.Granted && !w.torn { // a stray's permit is not
 		w.pauses.answered(c.granted, w.table.obeyed(c.limit, c.origin))
 	}
 	c.settled = true
 	w.inside = slices.DeleteFunc(w.inside, func(i *caller) bool { return i == c })
-	w.heard = Heard{c.origin, c.limit, throttle.Parts{Key: c.key}, c.granted, &c.Signals, c.Charged}
+	w.heard = Heard{c.origin, c.limit, throttle.Parts{Key: c.key}, c.granted, c.Signals, c.Charged}
 	if w.word(c, func() { w.desk.Settle(w.now, c.Ticket) }) {
 		require.True(w, c.Closed(), "%d is settled", c.id)
 		w.letGo(c)

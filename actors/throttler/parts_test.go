@@ -29,7 +29,7 @@ func (d *Desk) hear(t *testing.T, now time.Duration, q *quiet, of throttle.Parts
 	one := q.ticketOf("order", of)
 	d.Acquire(now, one)
 	require.Equal(t, throttle.Granted, one.Permit.State())
-	one.Signals, one.Told = said, true
+	one.Say(said)
 	d.settle(now, one, throttle.Answered)
 }
 
@@ -64,7 +64,7 @@ func TestALimitIsTakenForFullForWhoseRequestWasRefused(t *testing.T) {
 	q, d := newQuiet(t, apart...)
 	one := q.ticketOf("orders", throttle.Parts{Account: "main", Key: "BTC"})
 	d.Acquire(0, one)
-	one.Signals, one.Told = feedback.Feedback{Refused: true, OwnLimit: true}, true
+	one.Say(feedback.Feedback{Refused: true, OwnLimit: true})
 	d.settle(0, one, throttle.Answered)
 	require.Equal(t, map[throttle.Parts]int64{{Account: "main", Key: "BTC"}: 10}, usedBy(d))
 }

@@ -55,7 +55,7 @@ func TestARefusalOfAFallbackIsAboutTheFallback(t *testing.T) {
 		one := q.ticket("budget")
 		d.Acquire(0, one)
 		require.Equal(t, throttle.Granted, one.Permit.State())
-		one.Signals, one.Told = said, true
+		one.Say(said)
 		d.settle(0, one, throttle.Answered)
 		return one
 	}

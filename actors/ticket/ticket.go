@@ -90,9 +90,28 @@ type Answered struct {
 // Report is what the request says with SettlePermit.
 type Report struct {
 	Outcome throttle.Outcome
-	Signals feedback.Feedback // what the answer said about limits
-	Heard   chan<- struct{}   // closed once what Signals pauses is posted; nil if nobody waits for that
-	Told    bool              // Outcome, Signals or Heard may hold something: the next life clears them
+	// Signals are what the answer said about limits; nil, or empty, if it said nothing. Most
+	// answers say nothing, and a ticket of one in a crowd has no room for them.
+	Signals *feedback.Feedback
+	Heard   chan<- struct{} // closed once what Signals pauses is posted; nil if nobody waits for that
+	Told    bool            // Outcome, Signals or Heard hold something: the next life clears them
+}
+
+// Say writes into the report what an answer said.
+func (r *Report) Say(said feedback.Feedback) {
+	if r.Signals == nil {
+		r.Signals = new(feedback.Feedback)
+	}
+	*r.Signals, r.Told = said, true
+}
+
+// Clear makes the report that of nothing said. It keeps the room for signals.
+func (r *Report) Clear() {
+	kept := r.Signals
+	if kept != nil {
+		*kept = feedback.Feedback{}
+	}
+	*r = Report{Signals: kept}
 }
 
 const (

@@ -101,8 +101,7 @@ func (c *sluice) answered(r *request, a answer) {
 		if a.serverTime != 0 {
 			usage.At = time.Unix(0, int64(a.serverTime))
 		}
-		r.ticket.Signals.Usage = []feedback.Usage{usage}
-		r.ticket.Told = true
+		r.ticket.Say(feedback.Feedback{Usage: []feedback.Usage{usage}})
 	}
 	c.settle(r, o)
 }

@@ -193,6 +193,16 @@ func (s *System) Carry(ctx context.Context, asked *messages.Request, terms *requ
 	return s.requests.Carry(ctx, asked, terms)
 }
 
+// Park makes a request that is submitted, and is told by nobody's goroutine how it ended. It
+// is still to begin, or to await a credit; see request.Parked. The context is asked for its
+// channel, which may panic.
+func (s *System) Park(ctx context.Context, by request.Submitter, deadline time.Time, limitID string) *request.Parked {
+	return s.requests.Park(ctx, by, deadline, limitID)
+}
+
+// AwaitParked returns when every request of Park has ended, and has been told so.
+func (s *System) AwaitParked() { s.requests.AwaitParked() }
+
 // Do is Carry for whoever asks for no stream, and under no other terms than a
 // deadline; zero means never.
 func (s *System) Do(ctx context.Context, asked *messages.Request, deadline time.Time) (*messages.Response, error) {

@@ -103,12 +103,12 @@ func (a *admission) join(p *applicant) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.state.Load() >= closingBit {
-		p.verdict <- ErrClosed
+		p.answer(ErrClosed)
 		return
 	}
 	// Under the lock that whoever halts takes next: of the two, one sees the other.
 	if err := p.refused(); err != nil {
-		p.verdict <- err
+		p.answer(err)
 		return
 	}
 	// The bit first, then a look at the credits: leave gives back first and looks
@@ -118,7 +118,7 @@ func (a *admission) join(p *applicant) {
 	a.queue.add(p)
 	a.handOver()
 	if a.queue.len() > a.patient {
-		a.queue.takeLast().verdict <- ErrOverloaded
+		a.queue.takeLast().answer(ErrOverloaded)
 	}
 	a.settleBit()
 }
@@ -129,7 +129,7 @@ func (a *admission) join(p *applicant) {
 func (a *admission) handOver() {
 	for a.queue.len() > 0 && a.state.Load()&^bits < a.limit {
 		a.state.Add(1)
-		a.queue.takeFirst().verdict <- nil
+		a.queue.takeFirst().answer(nil)
 	}
 }
 
@@ -149,14 +149,20 @@ func (a *admission) refuseHalted() {
 	a.settleBit()
 }
 
-// withdraw takes out an applicant whose caller left.
-func (a *admission) withdraw(p *applicant) {
+// remove takes an applicant out, and reports whether it was in the queue.
+func (a *admission) remove(p *applicant) bool {
 	a.mu.Lock()
+	defer a.mu.Unlock()
 	queued := a.queue.remove(p)
 	if queued {
 		a.settleBit()
 	}
-	a.mu.Unlock()
+	return queued
+}
+
+// withdraw takes out an applicant whose caller left.
+func (a *admission) withdraw(p *applicant) {
+	queued := a.remove(p)
 	// Who is not in the queue has its verdict in the channel; if that is a credit,
 	// nobody else would ever give it back.
 	if !queued && <-p.verdict == nil {
@@ -193,7 +199,7 @@ func (a *admission) close() {
 	defer a.mu.Unlock()
 	a.state.Or(closingBit)
 	for a.queue.len() > 0 {
-		a.queue.takeFirst().verdict <- ErrClosed
+		a.queue.takeFirst().answer(ErrClosed)
 	}
 	a.settleBit()
 	a.noteIdle()

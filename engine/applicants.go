@@ -16,12 +16,30 @@ type applicant struct {
 	queued   bool              // written by applicants
 	// Receives nil with the credit, or why there is none. Of capacity 1, written
 	// once by whoever takes the applicant out of the queue, and read by its
-	// caller: nobody who writes ever waits.
+	// caller: nobody who writes ever waits. Nil for one who is parked.
 	verdict chan error
+	// Who is told instead if it has no caller that waits. Neither method blocks.
+	parked interface {
+		Admitted()
+		Denied(error)
+	}
 
 	since  time.Time                    // written by enter
 	about  throttle.Subject             // what halts look at; written by enter
 	halted func(throttle.Subject) error // nil halts nothing; likewise
+}
+
+// answer tells the applicant that it has a credit, or why it has none. Whoever takes it out
+// of the queue does so once.
+func (p *applicant) answer(err error) {
+	switch {
+	case p.parked == nil:
+		p.verdict <- err
+	case err == nil:
+		p.parked.Admitted()
+	default:
+		p.parked.Denied(err)
+	}
 }
 
 // refused is why the applicant is halted; nil if it is not.
@@ -90,7 +108,7 @@ func (a *applicants) refuse(why func(*applicant) error) {
 	for _, p := range a.first.all {
 		if err := why(p); err != nil {
 			p.queued = false
-			p.verdict <- err
+			p.answer(err)
 			continue
 		}
 		left = append(left, p)

@@ -103,6 +103,7 @@ func (e *Engine) stop() error {
 func (e *Engine) end() {
 	<-e.admission.idle
 	<-e.permits.asking.idle
+	e.system.AwaitParked()                  // the last credit is back before that is told
 	_ = e.system.Wait(context.Background()) // fails only with its context
 	e.system.Outside().Await()
 	e.ending.disconnect()

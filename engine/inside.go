@@ -17,6 +17,8 @@ var (
 	doFunction = reflect.TypeFor[Engine]().PkgPath() + ".(*Engine).carry"
 	// The same for a request that several callers share.
 	flyFunction = reflect.TypeFor[Engine]().PkgPath() + ".(*Engine).fly"
+	// The same for Submit.
+	outFunction = reflect.TypeFor[Engine]().PkgPath() + ".(*Engine).setOut"
 )
 
 // calledFromInside reports whether the caller's caller is code that an engine
@@ -34,7 +36,7 @@ func calledFromInside(inFlight int) bool {
 	inside, under, unwinding := false, false, false
 	for name := range functions() {
 		switch {
-		case name == doFunction, name == flyFunction:
+		case name == doFunction, name == flyFunction, name == outFunction:
 			under, inside = true, false // what was behind was this Do's
 		case name == "runtime.Goexit" || name == "runtime.gopanic":
 			unwinding = true

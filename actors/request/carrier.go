@@ -99,6 +99,9 @@ type Carrier struct {
 	base     *site // of Plan.Base; without a host if there is none
 	sites    sites // of whole URLs
 	slots    slots
+	crowd    crowd  // of those that were submitted
+	agenda   agenda // of those that are parked
+	lender   lender // of goroutines for them
 	births   births
 	streams  streams
 	nextID   atomic.Uint64
@@ -116,6 +119,8 @@ func NewCarrier(needs Needs) *Carrier {
 	c.base = c.newSite("", needs.Plan.Base.Origin, needs.Plan.Base.Host)
 	c.slots.prepare(needs.Slots)
 	c.births.prepare(needs.Spawner)
+	c.crowd.prepare(c)
+	c.agenda.begun = needs.Epoch
 	if needs.Plan.Jar != nil {
 		c.jar.Store(&needs.Plan.Jar)
 	}
@@ -159,11 +164,20 @@ func (c *Carrier) Slots() int { return c.slots.count() }
 // are still open. Needs.Closing is closed before.
 func (c *Carrier) Close() {
 	c.slots.tellClosing()
+	tellAll(c.crowd.list(), newsClosing)
 	c.streams.close()
 }
 
 // End stops the actors. No request may be on its journey any more.
-func (c *Carrier) End() { c.slots.close() }
+func (c *Carrier) End() {
+	c.agenda.end()
+	c.crowd.end()
+	c.lender.end()
+	c.slots.close()
+}
+
+// AwaitParked returns when every submitted request has ended, and has been told so.
+func (c *Carrier) AwaitParked() { c.crowd.await() }
 
 // LeavePool has every slot that is between two lives leave a pool that would
 // like to end.

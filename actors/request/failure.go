@@ -17,17 +17,22 @@ func (r *slot) failure(err error) *messages.Error {
 	if e.Sent == messages.SentMaybe && errors.Is(err, messages.ErrUnprocessed) {
 		e.Err = &lastUnprocessed{e.Err}
 	}
-	if r.limit != messages.Unlimited {
-		e.Route = r.limit
+	r.explain(e, r.limit, err)
+	return e
+}
+
+// explain adds to an error what it was charged to, and what the cause says of limits.
+func (c *Carrier) explain(e *messages.Error, limit string, cause error) {
+	if limit != messages.Unlimited {
+		e.Route = limit
 	}
-	at := dialledAt(err) // on the ledger's clock
-	if full, ok := errors.AsType[*throttle.LimitError](err); ok {
+	at := dialledAt(cause) // on the ledger's clock
+	if full, ok := errors.AsType[*throttle.LimitError](cause); ok {
 		e.Limit, at = full.Full, full.RetryAt
 	}
 	if at > 0 {
-		e.RetryAt = r.needs.Epoch.Add(at)
+		e.RetryAt = c.needs.Epoch.Add(at)
 	}
-	return e
 }
 
 // withSpentBody says, beside a cause, that the request cannot be sent a second time
@@ -36,6 +41,10 @@ func (r *slot) withSpentBody(err error) error {
 	if err == nil || errors.Is(err, messages.ErrInvalidRequest) || !r.spent() {
 		return err
 	}
+	return withBodyRead(err)
+}
+
+func withBodyRead(err error) error {
 	return fmt.Errorf("%w; %w", err, messages.ErrBodyRead)
 }
 

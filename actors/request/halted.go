@@ -81,7 +81,8 @@ func (r *slot) leaveIfHalted() {
 // halts looks at those that are watched after that is posted: so each exchange has either
 // seen it here, or is seen there. After an error nothing is held any more.
 func (a *attempt) depart() error {
-	a.watch.begin(&a.own, a.lease, a.bound())
+	_, tells := a.ctx.(*tenure)
+	a.watch.begin(&a.own, tells, a.lease, a.bound())
 	err := a.halted()
 	if err == nil {
 		return nil
@@ -96,10 +97,13 @@ func (a *attempt) depart() error {
 
 // TellHalted tells every request that is on its journey to look whether it is halted: a
 // few at a time, as whoever calls it again and again until it returns 0 has time.
-type TellHalted struct{ left []*slot }
+type TellHalted struct {
+	left   []*slot
+	parked []*Parked
+}
 
-// TellHalted returns a round of all slots there are.
-func (c *Carrier) TellHalted() TellHalted { return TellHalted{c.slots.list()} }
+// TellHalted returns a round of all slots there are, and of all that are parked.
+func (c *Carrier) TellHalted() TellHalted { return TellHalted{c.slots.list(), c.crowd.list()} }
 
 // toldAtOnce is how many are told in one go: each may be woken by it.
 const toldAtOnce = 64
@@ -111,7 +115,12 @@ func (t *TellHalted) Some() (left int) {
 		r.Tell(protocol.HaltStands{})
 	}
 	t.left = t.left[n:]
-	return len(t.left)
+	n = min(toldAtOnce-n, len(t.parked))
+	for _, p := range t.parked[:n] {
+		p.meet(newsHalted)
+	}
+	t.parked = t.parked[n:]
+	return len(t.left) + len(t.parked)
 }
 
 const (

@@ -19,7 +19,8 @@ type life struct {
 	mailbox.Turn
 
 	under
-	caller   *messages.Request // the caller's own value
+	caller *messages.Request // the caller's own value
+	lodging
 	asked    *messages.Request // the same, or the pre-processors' copy
 	deadline time.Time         // zero means never
 
@@ -45,6 +46,12 @@ type life struct {
 	failed   bool  // it panicked: the library may still hold the mailbox
 
 	attempt attempt // the present one
+}
+
+// lodging is what a life knows of the request that was submitted, if it is that of one.
+type lodging struct {
+	lodger  *Parked // who is told the answers to what is asked for; nil if that is the slot
+	askedAt string  // where the stream was asked for, if not by this goroutine, and if somebody wants to know
 }
 
 // under is the context of a life.
@@ -152,21 +159,25 @@ func (c *Carrier) closingFor(r *slot) <-chan struct{} {
 // may end this goroutine.
 func (c *Carrier) release(r *slot) {
 	if r.observed {
-		defer c.recycle(r)
+		defer c.recycle(r, true)
 		r.tellEnd()
 		return
 	}
-	c.recycle(r)
+	c.recycle(r, true)
 }
 
 // recycle has a slot rest that nobody holds any more; any other is stopped and
-// left to the collector, with a name that is never used again.
-func (c *Carrier) recycle(r *slot) {
+// left to the collector, with a name that is never used again. What has become of the
+// request is counted, unless it goes on elsewhere.
+func (c *Carrier) recycle(r *slot, counted bool) {
 	if r.own.Failure() != nil {
 		r.tellContext()
 	}
 	r.returnBody()
-	last := r.sum()
+	last := tale{uncounted: true}
+	if counted {
+		last = r.sum()
+	}
 	if r.Finished && !r.failed && r.asking == 0 {
 		r.life = life{}
 		r.rest()
@@ -183,7 +194,7 @@ func (c *Carrier) recycle(r *slot) {
 // value may be a secret.
 func (r *slot) tellContext() {
 	r.needs.Logger.Warn("a method of the caller's context panicked, and was taken for one that says nothing",
-		"context", fmt.Sprintf("%T", r.from))
+		"context", fmt.Sprintf("%T", callersOwn(r.from)))
 }
 
 // keptTarget is up to how long the URL of a target may be that a slot remembers.
@@ -197,6 +208,7 @@ func (r *slot) rest() {
 	if len(r.target.shown) > keptTarget {
 		r.target = target{}
 	}
+	r.takeBackTicket()
 	r.renewTicket() // the ticket is the slot's own now
 	r.ticket.Asked, r.ticket.Answered = ticket.Asked{}, ticket.Answered{}
 	p := &r.ticket.Permit
@@ -219,14 +231,14 @@ func (r *slot) openTicket() *ticket.Ticket {
 	t := r.ticket
 	t.Reopen()
 	t.Asked = ticket.Asked{
-		Method: r.call.Method, Path: r.call.Path, Errand: r.terms.Errand,
-		Owner: r, Pool: r.pool, Deadline: r.instant(r.deadline), Trace: r.hooks(), Values: r.dialValues(), Priority: r.asked.Priority,
-		Account: r.asked.Account,
+		Method: r.call.Method, Path: r.call.Path,
+		Owner: r.recipient(), Pool: r.pool, Deadline: r.instant(r.deadline), Trace: r.hooks(), Values: r.dialValues(), Priority: r.asked.Priority,
 	}
+	t.Errand = r.terms.Errand
 	t.Limited = r.limit != messages.Unlimited || r.needs.Gated(r.target.name)
-	t.Permit.Deadline = t.Deadline
+	t.Permit.Deadline, t.Permit.Account = t.Deadline, r.asked.Account
 	if t.Told { // mostly it is not, and the report is wide
-		t.Report.Clear()
+		t.Clear()
 	}
 	return t
 }
@@ -234,7 +246,7 @@ func (r *slot) openTicket() *ticket.Ticket {
 // reopenTicket readies it for another lease, under the same permit or in the same
 // place for one.
 func (r *slot) reopenTicket() {
-	r.ticket.Trace, r.ticket.Values = r.hooks(), r.dialValues()
+	r.ticket.Trace, r.ticket.Values, r.ticket.Owner = r.hooks(), r.dialValues(), r
 	r.ticket.Reopen()
 }
 

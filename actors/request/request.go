@@ -136,10 +136,10 @@ func (r *slot) prepared() {
 func (r *slot) askForMissing() {
 	r.asking++
 	if r.pool == nil && r.terms.Rehearsed == nil {
-		r.needs.Supervisor.Tell(protocol.OpenPool{Origin: r.call.Origin, Egress: r.asked.Egress, Owner: r})
+		r.needs.Supervisor.Tell(protocol.OpenPool{Origin: r.call.Origin, Egress: r.asked.Egress, Owner: r.recipient()})
 		return
 	}
-	r.needs.Timesync.Tell(protocol.AwaitTime{Owner: r})
+	r.needs.Timesync.Tell(protocol.AwaitTime{Owner: r.recipient()})
 }
 
 // ---- waiting: for a permit, then for a connection ----
@@ -464,7 +464,7 @@ func (r *slot) fail(err error) {
 	r.closeStream()
 	r.upload.abandon()
 	if r.asking > 0 && r.needs.Timesync != nil {
-		r.needs.Timesync.Tell(protocol.LeaveTime{Owner: r}) // or it would be kept for as long as there is no time
+		r.needs.Timesync.Tell(protocol.LeaveTime{Owner: r.recipient()}) // or it would be kept for as long as there is no time
 	}
 	r.response = nil
 	failure := r.failure(err)

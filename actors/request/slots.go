@@ -37,6 +37,7 @@ type slot struct {
 	pool    protocol.Door       // entered; nil if it is in none
 	ticket  *ticket.Ticket      // the next attempt's
 	spare   *ticket.Ticket      // one before it, which the throttler may not have let go of
+	aside   *ticket.Ticket      // the slot's own, while its life goes by a parked request's; nil otherwise
 	first   ticket.Ticket       // one of the two
 	lastTry *messages.Attempted // what observers are to be told of the last attempt; nil before the first that is observed
 	signed  *messages.Call      // the blueprint's call with the present attempt's credentials; empty between two lives, nil before the first that is signed

@@ -57,6 +57,23 @@ type target struct {
 // buildTarget finds the origin, the path and the query. Callers often ask for
 // the same again, so a slot remembers the target of its last life.
 func (r *slot) buildTarget() error {
+	if err := r.locate(); err != nil {
+		return err
+	}
+	asked, t := r.asked, &r.target
+	if len(asked.Query) > 0 && !asksServer(asked) {
+		query, err := asked.Query.Encoded()
+		if err != nil {
+			return fmt.Errorf("query: %w", err)
+		}
+		r.call.Query = joinQuery(t.query, query)
+		r.url = t.origin.Scheme + "://" + t.host + r.call.Target()
+	}
+	return nil
+}
+
+// locate is buildTarget without the request's own Query.
+func (r *slot) locate() error {
 	asked, t := r.asked, &r.target
 	if t.shown == "" || asked.Path != t.path || asked.URL != t.url || asked.Encoded != t.encoded || asked.Egress != t.egress {
 		if err := r.aim(t, asked); err != nil {
@@ -70,15 +87,6 @@ func (r *slot) buildTarget() error {
 	if asksServer(asked) {
 		r.call.Path, r.call.Query = asked.Path, ""
 		r.url = t.origin.Scheme + "://" + t.host + "/*" // a URL has no form for it
-		return nil
-	}
-	if len(asked.Query) > 0 {
-		query, err := asked.Query.Encoded()
-		if err != nil {
-			return fmt.Errorf("query: %w", err)
-		}
-		r.call.Query = joinQuery(t.query, query)
-		r.url = t.origin.Scheme + "://" + t.host + r.call.Target()
 	}
 	return nil
 }

@@ -38,11 +38,11 @@ type watch struct {
 }
 
 // begin watches over an exchange, which may take no longer than bound; zero means
-// for ever.
-func (w *watch) begin(ctx *wire.Contained, lease *ticket.Lease, bound time.Duration) {
+// for ever. A context that tells calls ended by itself, and need not be registered with.
+func (w *watch) begin(ctx *wire.Contained, tells bool, lease *ticket.Lease, bound time.Duration) {
 	done := ctx.Done()
 	if done != w.done {
-		w.register(ctx, done) // also with nil: the context before must not abort this exchange
+		w.register(ctx, tells, done) // also with nil: the context before must not abort this exchange
 	}
 	w.mu.Lock()
 	w.abort, w.conn, w.aborted, w.late, w.halted = lease.Abort, lease.Conn, false, false, nil
@@ -57,7 +57,7 @@ func (w *watch) begin(ctx *wire.Contained, lease *ticket.Lease, bound time.Durat
 	}
 }
 
-func (w *watch) register(ctx *wire.Contained, done <-chan struct{}) {
+func (w *watch) register(ctx *wire.Contained, tells bool, done <-chan struct{}) {
 	w.release()
 	if done == nil {
 		return
@@ -65,10 +65,17 @@ func (w *watch) register(ctx *wire.Contained, done <-chan struct{}) {
 	w.mu.Lock()
 	w.current = done
 	w.mu.Unlock()
+	if tells {
+		w.stop, w.done = alreadyStopped, done
+		return
+	}
 	// With one of its own, which lives for as long as the registration.
 	w.stop = context.AfterFunc(ctx.Copy(), func() { w.ended(done) })
 	w.done = done // last: until then there is nothing to take back
 }
+
+// alreadyStopped takes back a registration that there is none of.
+func alreadyStopped() bool { return false }
 
 // ended is called when a context ends.
 func (w *watch) ended(done <-chan struct{}) {

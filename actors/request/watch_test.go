@@ -18,7 +18,7 @@ func TestAnAlarmThatComesLateEndsNoOtherExchange(t *testing.T) {
 		var w watch
 		var aborted atomic.Int64
 		abort := func() { aborted.Add(1) }
-		w.begin(wire.Contain(context.Background()), &ticket.Lease{Abort: abort}, time.Second)
+		w.begin(wire.Contain(context.Background()), false, &ticket.Lease{Abort: abort}, time.Second)
 		first := w.serial
 		intact, late := w.end()
 		require.True(t, intact)
@@ -26,7 +26,7 @@ func TestAnAlarmThatComesLateEndsNoOtherExchange(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		require.Zero(t, aborted.Load(), "it was disarmed")
 
-		w.begin(wire.Contain(context.Background()), &ticket.Lease{Abort: abort}, time.Second)
+		w.begin(wire.Contain(context.Background()), false, &ticket.Lease{Abort: abort}, time.Second)
 		w.overdue(first) // it had begun to ring just before it was disarmed
 		require.Zero(t, aborted.Load())
 		time.Sleep(2 * time.Second)
@@ -35,7 +35,7 @@ func TestAnAlarmThatComesLateEndsNoOtherExchange(t *testing.T) {
 		require.False(t, intact)
 		require.True(t, late)
 
-		w.begin(wire.Contain(context.Background()), &ticket.Lease{Abort: abort}, 0)
+		w.begin(wire.Contain(context.Background()), false, &ticket.Lease{Abort: abort}, 0)
 		time.Sleep(time.Hour)
 		intact, late = w.end()
 		require.True(t, intact)

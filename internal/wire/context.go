@@ -24,6 +24,11 @@ type Contained struct {
 // Contain calls ctx.Done, where a panic is the caller's own to hear of.
 func Contain(ctx context.Context) *Contained { return &Contained{of: ctx, values: ctx, done: ctx.Done()} }
 
+// ContainAgain is Contain for a context whose channel is known already: it calls nothing.
+func ContainAgain(ctx context.Context, done <-chan struct{}) *Contained {
+	return &Contained{of: ctx, done: done}
+}
+
 // Copy returns another of the same context, which may outlive this one.
 func (c *Contained) Copy() *Contained { return &Contained{of: c.of, values: c.values, done: c.done} }
 

@@ -1,0 +1,241 @@
+package request
+
+import (
+	"context"
+	"hash/maphash"
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/sluice-engine/sluice/internal/wire"
+)
+
+// crowd has every request that was submitted, from then to its end, grouped by what ends its
+// caller's context: a context is registered with once, however many requests are made under
+// it, and one that cannot end not at all.
+//
+// All methods are safe for concurrent use. None calls a request or the caller's own code with
+// a lock held.
+type crowd struct {
+	carrier *Carrier
+	seed    maphash.Seed
+	parts   []crowdPart // set before the first request
+
+	awaited atomic.Bool   // somebody waits until all have left
+	left    chan struct{} // of capacity 1: somebody has left, if that is awaited
+}
+
+// crowdPart has the groups of some contexts.
+type crowdPart struct {
+	mu     sync.Mutex
+	groups map[<-chan struct{}]*group // guarded by mu; nil before the first
+	// idle is a group without members that stays registered: a caller in a loop submits under
+	// the same context again and again. Guarded by mu; nil if there is none.
+	idle *group
+
+	_ [64]byte // another part is no neighbour in the caches
+}
+
+// group are the submitted requests of contexts that end together.
+type group struct {
+	crowd   *crowd
+	part    *crowdPart
+	done    <-chan struct{} // nil never ends
+	members []*Parked       // guarded by part.mu; each at its place
+	stop    func() bool     // guarded by part.mu: takes the registration back; nil without one
+	ended   bool            // guarded by part.mu: whoever joins is told at once
+	dropped bool            // guarded by part.mu: it is in part.groups no more
+}
+
+// prepare makes the parts: two for each processor.
+func (c *crowd) prepare(carrier *Carrier) {
+	c.carrier, c.seed, c.left = carrier, maphash.MakeSeed(), make(chan struct{}, 1)
+	c.parts = make([]crowdPart, min(2*runtime.GOMAXPROCS(0), mostShards))
+}
+
+// join makes a request one of those that end with its context, and is told of that from
+// then on. It calls the context's methods, which may be the caller's own code.
+func (c *crowd) join(p *Parked, ctx context.Context) {
+	own := wire.Contain(ctx) // which may panic, and so comes first
+	done := own.Done()
+	part := &c.parts[maphash.Comparable(c.seed, done)%uint64(len(c.parts))]
+	g, made, ended := part.join(c, p, done)
+	if ended {
+		p.meet(newsEnded)
+	}
+	if !made || done == nil {
+		return
+	}
+	stop := context.AfterFunc(own, g.end)
+	part.mu.Lock()
+	g.stop = stop
+	dropped := g.dropped
+	part.mu.Unlock()
+	if dropped { // meanwhile
+		stop()
+	}
+}
+
+// join returns the group that a request is a member of now, whether it was made for it, and
+// whether its context has ended.
+func (part *crowdPart) join(c *crowd, p *Parked, done <-chan struct{}) (g *group, made, ended bool) {
+	part.mu.Lock()
+	defer part.mu.Unlock()
+	if g = part.groups[done]; g == nil {
+		if part.groups == nil {
+			part.groups = make(map[<-chan struct{}]*group)
+		}
+		g, made = &group{crowd: c, part: part, done: done}, true
+		part.groups[done] = g
+	}
+	if part.idle == g {
+		part.idle = nil
+	}
+	p.group, p.place = g, int32(len(g.members))
+	g.members = append(g.members, p)
+	return g, made, g.ended
+}
+
+// keptMembers is for how many members a group without any keeps room.
+const keptMembers = 1024
+
+// leave takes a member out.
+func (g *group) leave(p *Parked) {
+	g.part.mu.Lock()
+	last := len(g.members) - 1
+	moved := g.members[last]
+	g.members[p.place], moved.place = moved, p.place
+	g.members[last] = nil
+	g.members = g.members[:last]
+	var stop func() bool
+	if last == 0 {
+		if cap(g.members) > keptMembers {
+			g.members = nil // a burst must not keep its memory for ever
+		}
+		stop = g.retire()
+	}
+	g.part.mu.Unlock()
+	if stop != nil {
+		stop()
+	}
+	if g.crowd.awaited.Load() { // set before the members were counted
+		select {
+		case g.crowd.left <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// await returns when nobody is left. It is called once.
+func (c *crowd) await() {
+	c.awaited.Store(true)
+	for c.count() > 0 {
+		<-c.left
+	}
+}
+
+func (c *crowd) count() (n int) {
+	for i := range c.parts {
+		part := &c.parts[i]
+		part.mu.Lock()
+		for _, g := range part.groups {
+			n += len(g.members)
+		}
+		part.mu.Unlock()
+	}
+	return n
+}
+
+// retire has a group without members stay for a while, in the place of another one, whose
+// registration it returns. It requires that part.mu is held.
+func (g *group) retire() (stop func() bool) {
+	switch {
+	case g.done == nil:
+		return nil
+	case g.ended:
+		return g.drop()
+	}
+	if old := g.part.idle; old != nil {
+		stop = old.drop()
+	}
+	g.part.idle = g
+	return stop
+}
+
+// drop forgets a group, and returns what takes its registration back. It requires that
+// part.mu is held.
+func (g *group) drop() (stop func() bool) {
+	g.dropped = true
+	delete(g.part.groups, g.done)
+	if g.part.idle == g {
+		g.part.idle = nil
+	}
+	stop, g.stop = g.stop, nil
+	return stop
+}
+
+// end is called when the context of the members has ended, on a goroutine of its own.
+func (g *group) end() {
+	g.part.mu.Lock()
+	g.ended = true
+	if len(g.members) == 0 && !g.dropped {
+		g.drop()
+	}
+	members := slices.Clone(g.members)
+	g.part.mu.Unlock()
+	tellAll(members, newsEnded)
+}
+
+// fewTold is up to how many requests one goroutine tells.
+const fewTold = 4096
+
+// tellAll tells requests something, on this goroutine or, if they are many, on a few more:
+// what they do upon it is done there as well.
+func tellAll(all []*Parked, n news) {
+	workers := max(1, min(runtime.GOMAXPROCS(0), len(all)/fewTold))
+	each := (len(all) + workers - 1) / workers
+	var told sync.WaitGroup
+	for ; len(all) > each; all = all[each:] {
+		some := all[:each]
+		told.Go(func() {
+			for _, p := range some {
+				p.meet(n)
+			}
+		})
+	}
+	for _, p := range all {
+		p.meet(n)
+	}
+	told.Wait()
+}
+
+// list returns everybody there is.
+func (c *crowd) list() (all []*Parked) {
+	for i := range c.parts {
+		part := &c.parts[i]
+		part.mu.Lock()
+		for _, g := range part.groups {
+			all = append(all, g.members...)
+		}
+		part.mu.Unlock()
+	}
+	return all
+}
+
+// end takes back every registration. Nobody is left in the crowd.
+func (c *crowd) end() {
+	for i := range c.parts {
+		part := &c.parts[i]
+		part.mu.Lock()
+		idle := part.idle
+		var stop func() bool
+		if idle != nil {
+			stop = idle.drop()
+		}
+		part.mu.Unlock()
+		if stop != nil {
+			stop()
+		}
+	}
+}

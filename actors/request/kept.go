@@ -1,0 +1,115 @@
+package request
+
+import (
+	"cmp"
+	"net/http"
+
+	"github.com/sluice-engine/sluice/internal/wire"
+	"github.com/sluice-engine/sluice/messages"
+	"github.com/sluice-engine/sluice/messages/protocol"
+	"github.com/sluice-engine/sluice/throttle"
+)
+
+// kept is what a parked request keeps of its blueprint, because it must not be made a second
+// time, or could not be: what the caller's own code has laid out, what was read, what others
+// were told of. What follows from the request and the engine's configuration alone is laid
+// out again instead, and a request that has nothing else keeps nothing.
+type kept struct {
+	asked       *messages.Request // the pre-processors' copy, or the caller's own value
+	url, query  string
+	forceQuery  bool
+	fields      []messages.Field
+	common      []messages.Field
+	body        []byte
+	contentType string
+	upload      *upload
+	borrowed    borrowed
+	tariffs     *throttle.Tariffs
+
+	codings    messages.Codings
+	close      bool
+	connection string
+	upgrade    string
+}
+
+// keep returns what is to be kept of a slot's blueprint; nil if that is nothing.
+func (r *slot) keep() *kept {
+	if r.isPlain() {
+		return nil
+	}
+	return &kept{
+		asked: r.asked, url: r.url, query: r.call.Query, forceQuery: r.call.ForceQuery,
+		fields: r.call.Fields, common: r.common, body: r.call.Body, contentType: r.contentType,
+		upload: r.upload, borrowed: r.borrowed, tariffs: r.tariffs,
+		codings: r.call.Codings, close: r.call.Close, connection: r.call.Connection, upgrade: r.call.Upgrade,
+	}
+}
+
+// isPlain reports whether the blueprint follows from the request's own texts: there is
+// nothing in it but a target and the engine's header lines.
+func (r *slot) isPlain() bool {
+	a, c := r.asked, &r.call
+	return a == r.caller && a.Body == nil && len(a.Query) == 0 && len(a.Header) == 0 && len(a.Upload.Trailer) == 0 && r.tariffs == nil &&
+		r.home && c.Codings == r.needs.Plan.Codings && len(c.Fields) == len(r.needs.Plan.Fields) && len(r.common) == len(c.Fields)
+}
+
+// layAgain lays out the blueprint of a request that was parked, as it was: nothing of what
+// keep has kept is asked for again. The slot has the request, its deadline and its terms.
+// The error is that of a target that could be found before.
+func (r *slot) layAgain(k *kept) error {
+	if err := r.locate(); err != nil {
+		return err
+	}
+	c, plan := &r.call, &r.needs.Plan
+	c.Method, c.Deadline = cmp.Or(r.asked.Method, http.MethodGet), r.deadline
+	c.Stream, c.Continue, c.Trailer = r.asked.Stream, r.asked.Upload.ExpectContinue, r.asked.Upload.Trailer
+	c.Trace, c.OnHead = r.trace.hooks, r.onHead
+	if k == nil {
+		r.common = plan.Fields
+		c.Fields, c.Codings, c.Close = plan.Fields, plan.Codings, r.asked.Close
+		return nil
+	}
+	r.url, c.Query, c.ForceQuery = k.url, k.query, k.forceQuery
+	r.common, c.Fields, c.Body, r.contentType = k.common, k.fields, k.body, k.contentType
+	r.upload, r.borrowed, r.tariffs = k.upload, k.borrowed, k.tariffs
+	c.Codings, c.Close, c.Connection, c.Upgrade = k.codings, k.close, k.connection, k.upgrade
+	return nil
+}
+
+// spent reports whether the body is one that another request would not find.
+func (k *kept) spent() bool { return k.borrowed != nil && k.borrowed.Spent() }
+
+// giveBack lets go of what is kept of a request that ends without a slot. It calls the
+// caller's code.
+func (k *kept) giveBack() {
+	if k == nil {
+		return
+	}
+	k.upload.abandon()
+	if k.borrowed != nil {
+		_ = wire.Guard(messages.Finishing, k.borrowed.End) // nobody is left to tell
+	}
+}
+
+// lodge has a life in this slot go the way of a ticket that is a parked request's own, whose
+// answers come there.
+func (r *slot) lodge(p *Parked) {
+	r.lodger = p
+	r.aside, r.ticket = r.ticket, &p.ticket
+}
+
+// takeBackTicket lets go of a parked request's ticket, if the slot has had one.
+func (r *slot) takeBackTicket() {
+	if r.aside != nil {
+		// The one before the last may be the parked request's too, and would keep all of it.
+		r.ticket, r.aside, r.spare = r.aside, nil, nil
+	}
+}
+
+// recipient is who is told the answers to what a life asks for.
+func (r *slot) recipient() protocol.Recipient {
+	if r.lodger != nil {
+		return r.lodger
+	}
+	return r
+}

@@ -1,0 +1,388 @@
+package request
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"strings"
+
+	"github.com/sluice-engine/sluice/actors/ticket"
+	"github.com/sluice-engine/sluice/internal/wire"
+	"github.com/sluice-engine/sluice/messages"
+	"github.com/sluice-engine/sluice/messages/protocol"
+	"github.com/sluice-engine/sluice/throttle"
+)
+
+// How a parked request goes on once it is answered, and how it ends: by its slot if it has
+// been given one again, and without one if it leaves where it waits. Then its error is the
+// one that a slot's would be.
+
+// reads reports whether a body is read while its request is prepared, and by code that may
+// take its time.
+func reads(body any) bool {
+	switch b := body.(type) {
+	case *bytes.Buffer, *bytes.Reader, *strings.Reader:
+		return false
+	case messages.Multipart:
+		return len(b.Files) > 0
+	case io.Reader:
+		return true
+	}
+	return false
+}
+
+// Cancel ends a request with an error that is context.Canceled, unless it has ended. It
+// returns at once, and the Submitter is told on another goroutine.
+func (p *Parked) Cancel() { p.meet(newsCancelled) }
+
+// heed does what those of the news ask for that a request was told of when it did not wait.
+func (p *Parked) heed(n news) {
+	for _, one := range [...]news{newsCancelled, newsClosing, newsEnded, newsLate, newsHalted} {
+		if n&one != 0 {
+			p.meet(one)
+		}
+	}
+}
+
+// meet tells a request of something that is no answer: it leaves where it waits, if that is
+// what follows. A slot that has it is told by itself, but for what ends its context.
+func (p *Parked) meet(n news) {
+	p.mu.Lock()
+	p.news |= n
+	in, t := p.phase, p.tenure
+	p.mu.Unlock()
+	switch {
+	case in == admitting:
+		p.withdraw(n)
+	case in == asking:
+		p.stopAsking(n)
+	case in == queueing:
+		p.leaveQueue(n)
+	case t == nil: // whoever gives it one looks
+	case n == newsEnded:
+		t.end(errParentEnded)
+	case n == newsCancelled:
+		t.end(context.Canceled)
+	}
+}
+
+// contextError is the error of the caller's context, which has ended.
+func (p *Parked) contextError() error { return messages.ContextError(p.contained()) }
+
+// contained is the caller's context, for the engine's own code.
+func (p *Parked) contained() *wire.Contained { return wire.ContainAgain(p.parent, p.group.done) }
+
+// withdraw ends the wait for a credit. Halts and the end of the engine are told by whoever
+// has the queue.
+func (p *Parked) withdraw(n news) {
+	var err error
+	switch n {
+	case newsCancelled:
+		err = context.Canceled
+	case newsEnded:
+		err = p.contextError()
+	case newsLate:
+		err = context.DeadlineExceeded
+	default:
+		return
+	}
+	if p.by.Withdraw() {
+		p.quit(admitting, messages.Admitting, n, func() error { return err })
+	}
+}
+
+// stopAsking ends the wait for the time, or for a pool.
+func (p *Parked) stopAsking(n news) {
+	switch n {
+	case newsCancelled:
+		p.quit(asking, messages.Preparing, n, func() error { return context.Canceled })
+	case newsEnded:
+		p.quit(asking, messages.Preparing, n, p.contextError)
+	case newsLate:
+		p.quit(asking, messages.Preparing, n, func() error { return context.DeadlineExceeded })
+	case newsClosing:
+		p.quit(asking, messages.Preparing, n, func() error { return messages.ErrClosed })
+	case newsHalted:
+		p.quitIfHalted(asking, messages.Preparing)
+	}
+}
+
+// leaveQueue ends the wait for permit and connection.
+func (p *Parked) leaveQueue(n news) {
+	stage := p.stageOfQueue()
+	switch n {
+	case newsCancelled:
+		p.quit(queueing, stage, n, func() error { return context.Canceled })
+	case newsClosing:
+		p.quit(queueing, stage, n, func() error { return messages.ErrClosed })
+	case newsHalted:
+		p.quitIfHalted(queueing, stage)
+	case newsEnded:
+		if err := p.contextError(); !errors.Is(err, context.DeadlineExceeded) || !p.expire() {
+			p.quit(queueing, stage, n, func() error { return err })
+		}
+	case newsLate:
+		if !p.expire() {
+			p.quit(queueing, stage, n, p.timeUp)
+		}
+	}
+}
+
+func (p *Parked) stageOfQueue() messages.Stage {
+	if p.ticket.Limited {
+		return messages.Throttled
+	}
+	return messages.Leasing
+}
+
+// expire has whoever has the ticket refuse it, and say what it waited for. False means that
+// it was asked for that before, and has not answered in time.
+func (p *Parked) expire() bool {
+	p.mu.Lock()
+	before := p.news&newsExpires != 0
+	p.news |= newsExpires
+	p.mu.Unlock()
+	if before {
+		return false
+	}
+	c := p.carrier()
+	c.agenda.put(p, c.now()+expiryGrace)
+	p.takeIfOver()
+	if p.ticket.Limited {
+		c.needs.Throttler.Tell(ticket.ExpirePermit{Ticket: &p.ticket})
+	} else {
+		p.ticket.Pool.Tell(ticket.ExpireLease{Ticket: &p.ticket})
+	}
+	return true
+}
+
+// timeUp is why the wait of a request is over that has expired.
+func (p *Parked) timeUp() error {
+	p.mu.Lock()
+	n := p.news
+	p.mu.Unlock()
+	if n&newsEnded != 0 {
+		if err := p.contextError(); errors.Is(err, context.DeadlineExceeded) {
+			return err
+		}
+	}
+	return context.DeadlineExceeded
+}
+
+// quitIfHalted takes a request out that is halted.
+func (p *Parked) quitIfHalted(in phase, stage messages.Stage) {
+	c := p.carrier()
+	if !c.needs.Halts.Any() {
+		return
+	}
+	about := c.Subject(p.asked(), messages.Unlimited)
+	if h := c.needs.Halts.Of(about); h != nil {
+		p.quit(in, stage, newsHalted, h.Refuse)
+	}
+}
+
+// quit takes a request out of where it waits, and ends it, unless an answer is on its way:
+// then that decides. Where its end may be told on this goroutine, it is.
+func (p *Parked) quit(in phase, stage messages.Stage, upon news, why func() error) {
+	p.mu.Lock()
+	if p.phase != in || in == queueing && !p.ticket.Cancel() {
+		p.mu.Unlock()
+		return
+	}
+	p.phase, p.next = called, toEnd
+	p.mu.Unlock()
+	c := p.carrier()
+	switch {
+	case in == asking && c.needs.Timesync != nil:
+		c.needs.Timesync.Tell(protocol.LeaveTime{Owner: p}) // or it would be kept for as long as there is no time
+	case in != queueing:
+	case p.ticket.Limited:
+		c.needs.Throttler.Tell(ticket.AbandonPermit{Ticket: &p.ticket})
+	default:
+		p.ticket.Pool.Tell(ticket.AbandonLease{Ticket: &p.ticket})
+	}
+	if in == queueing { // it may be whoever meets the ticket that ends the pool
+		p.ticket.Pool.(protocol.Door).Leave()
+	}
+	p.stage, p.err = stage, why()
+	if upon == newsCancelled || p.kept != nil && p.kept.borrowed != nil { // whoever calls Cancel may hold what is told
+		c.lender.queue(p)
+		return
+	}
+	p.fail(stage, p.err)
+}
+
+// fail ends a request that has no slot.
+func (p *Parked) fail(stage messages.Stage, cause error) {
+	c, err := p.carrier(), cause
+	if p.kept != nil && p.kept.spent() && !errors.Is(cause, messages.ErrInvalidRequest) {
+		err = withBodyRead(cause)
+	}
+	e := messages.NewError(p.by.Request(), stage, err)
+	defer p.end(nil, nil, e) // deferred, because readers that are given back are the caller's code
+	if stage > messages.Preparing {
+		e.Waited = c.now() - p.since
+	}
+	if stage > messages.Admitting {
+		c.explain(e, p.limit(), cause)
+		if c.needs.Logger.Enabled(context.Background(), slog.LevelDebug) {
+			c.needs.Logger.Debug("request failed", "method", e.Method, "path", e.Path,
+				"stage", stage.String(), "attempts", e.Attempts, "sent", e.Sent.String(), "error", loggable(cause))
+		}
+	}
+	p.kept.giveBack()
+}
+
+// limit is what a request is charged to that has been prepared: one that names nothing, and
+// is let through, is charged to nothing.
+func (p *Parked) limit() string {
+	return cmp.Or(p.asked().LimitID, p.carrier().needs.Plan.DefaultLimitID, messages.Unlimited)
+}
+
+// end tells the submitter.
+func (p *Parked) end(response *messages.Response, stream *Stream, err error) {
+	p.mu.Lock()
+	p.phase, p.next = over, toEnd
+	t, admitted := p.tenure, p.news&newsCredit != 0
+	p.tenure = nil
+	p.mu.Unlock()
+	switch {
+	case t == nil || t.cancel == nil:
+	case stream != nil:
+		stream.OnEnd(t.cancel)
+	default:
+		t.cancel()
+	}
+	if p.ticket.Deadline != 0 {
+		p.carrier().agenda.take(p)
+	}
+	defer p.group.leave(p) // last: the engine waits for it
+	p.by.Ended(response, stream, err, admitted)
+}
+
+// goOnAgain goes on with a request that was answered while it was parked.
+func (p *Parked) goOnAgain(g *loanee) {
+	c := p.carrier()
+	if p.ticket.Deadline != 0 {
+		c.agenda.take(p)
+	}
+	p.mu.Lock()
+	answered := p.news&newsAnswered != 0
+	p.mu.Unlock()
+	r, err := p.unpark(answered)
+	if err != nil {
+		p.returnAll(answered)
+		p.fail(messages.Admitting, err)
+		return
+	}
+	gone := false
+	defer func() { p.rescue(r, gone) }()
+	if answered {
+		p.carry(r, g)
+	} else {
+		p.goOn(r, g)
+	}
+	gone = true
+}
+
+// unpark lays a request into a slot, as it was before it was parked.
+func (p *Parked) unpark(answered bool) (*slot, error) {
+	c := p.carrier()
+	r, err := c.vacant()
+	if err != nil {
+		return nil, err
+	}
+	r.lodge(p)
+	r.caller, r.asked, r.deadline = p.by.Request(), p.asked(), p.deadline()
+	r.terms = Terms{Deadline: r.deadline, LimitID: messages.Unlimited}
+	r.WakeAt = r.deadline
+	p.beginTenure().hold(r)
+	r.trace = trace{p.ticket.Trace}
+	if !answered {
+		r.trace = traceOf(&r.own)
+	}
+	if err := r.layAgain(p.kept); err != nil {
+		c.release(r)
+		return nil, err
+	}
+	r.limit = p.limit()
+	r.attempt = attempt{slot: r}
+	if !answered {
+		r.stage, r.state, r.asking = messages.Preparing, (*slot).preparing, 1
+		return r, nil
+	}
+	r.stage, r.state = p.stageOfQueue(), (*slot).waiting
+	r.waited = c.now() - p.since
+	if door := p.ticket.Pool.(protocol.Door); r.pool == door {
+		door.Leave() // the slot is inside already
+	} else {
+		r.leavePool()
+		r.pool = door
+	}
+	r.target.pool = r.pool
+	return r, nil
+}
+
+// carry runs a request in its slot, whose ticket was answered, to its end.
+func (p *Parked) carry(r *slot, g *loanee) {
+	p.mu.Lock()
+	n := p.news
+	p.mu.Unlock()
+	if n&newsExpires != 0 {
+		r.timeUp = p.timeUp()
+	}
+	r.lodger = nil // what is asked for from now on is answered to the slot
+	if n&newsRefused != 0 {
+		r.Handle(ticket.TicketRefused{Ticket: &p.ticket})
+	} else {
+		r.Handle(ticket.LeaseGranted{Ticket: &p.ticket})
+	}
+	if !r.Finished {
+		g.stay()
+		r.Run(r.own.Done(), r.closingFor(r), &r.Turn)
+	}
+	p.complete(r)
+}
+
+// complete ends a request whose slot has finished with it.
+func (p *Parked) complete(r *slot) {
+	defer p.end(r.response, r.lent, r.err) // as they are now; deferred as Carry's end is
+	p.carrier().release(r)
+}
+
+// rescue ends a request whose goroutine is being ended by the caller's own code, which has
+// called runtime.Goexit.
+func (p *Parked) rescue(r *slot, gone bool) {
+	if gone || p.isOver() {
+		return
+	}
+	if r.stage == messages.Exchanging { // nobody has said yet what was sent
+		r.sent = max(r.sent, messages.SentMaybe)
+	}
+	defer p.end(nil, nil, r.failure(wire.Panicked(r.stage, nil)))
+	p.carrier().release(r)
+}
+
+// returnAll gives back what an answer has brought that nobody can use.
+func (p *Parked) returnAll(answered bool) {
+	if !answered {
+		return
+	}
+	t, throttler := &p.ticket, p.carrier().needs.Throttler
+	p.mu.Lock()
+	refused := p.news&newsRefused != 0
+	p.mu.Unlock()
+	door := t.Pool.(protocol.Door)
+	if lease := t.Lease; !refused && lease != nil {
+		t.Lease, lease.Reusable = nil, true
+		door.Tell(ticket.ReturnLease{Lease: lease})
+	}
+	if t.Limited && (!refused || t.Stage == messages.Leasing) {
+		t.Outcome.Fate = throttle.NeverSent
+		throttler.Tell(ticket.SettlePermit{Ticket: t})
+	}
+	door.Leave()
+}

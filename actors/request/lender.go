@@ -1,0 +1,210 @@
+package request
+
+import (
+	"runtime"
+	"slices"
+	"sync"
+	"time"
+)
+
+// lender has the goroutines that parked requests are lent. The last to be idle is lent
+// first: its stack has grown already, and is in a cache. Those that nobody has needed for
+// idleTime end.
+//
+// Whoever was granted something is lent one at once. Those that only have to be told how
+// they ended stand in a line, which a few goroutines go along: a halt of very many must not
+// be as many goroutines.
+//
+// All methods are safe for concurrent use, return at once, and call nobody.
+type lender struct {
+	mu        sync.Mutex
+	idle      []*loanee   // guarded by mu
+	untouched int         // guarded by mu: the lowest so many have been idle since the last look
+	line      []*Parked   // guarded by mu; those before head have been taken
+	head      int         // guarded by mu
+	walkers   int         // guarded by mu: goroutines that go along the line
+	tidy      *time.Timer // guarded by mu; nil while nobody is idle
+	ended     bool        // guarded by mu: nobody rests here any more
+}
+
+// loanee is a goroutine of a lender's.
+type loanee struct {
+	lender *lender
+	wake   chan loan // of capacity 1: only whoever took it out of the idle ones sends
+	walks  bool      // it counts among the walkers; its own
+}
+
+// loan is what a goroutine is lent for: one request, or the line. The zero loan ends it.
+type loan struct {
+	to    *Parked
+	walks bool // along the line, among whose walkers it counts already
+}
+
+// idleTime is how long a goroutine waits for somebody who needs it, give or take as much.
+const idleTime = 10 * time.Second
+
+// lend has a goroutine go on with a request, at once.
+func (l *lender) lend(p *Parked) {
+	l.mu.Lock()
+	g := l.popLocked()
+	l.mu.Unlock()
+	l.start(g, loan{to: p})
+}
+
+// start has an idle goroutine begin, or a new one if there is none.
+func (l *lender) start(g *loanee, of loan) {
+	if g == nil {
+		g = &loanee{lender: l, wake: make(chan loan, 1)}
+		go g.run(of)
+		return
+	}
+	g.wake <- of // never blocks: it is idle, and nobody else has it
+}
+
+// popLocked returns the goroutine that was idle last; nil if there is none. It requires
+// that mu is held.
+func (l *lender) popLocked() *loanee {
+	last := len(l.idle) - 1
+	if last < 0 {
+		return nil
+	}
+	g := l.idle[last]
+	l.idle[last] = nil
+	l.idle = l.idle[:last]
+	l.untouched = min(l.untouched, last)
+	return g
+}
+
+// queue has a request go on when its turn comes.
+func (l *lender) queue(p *Parked) {
+	l.mu.Lock()
+	l.line = append(l.line, p)
+	g, starts := l.walkerLocked()
+	l.mu.Unlock()
+	if starts {
+		l.start(g, loan{walks: true})
+	}
+}
+
+// walkerLocked returns who is to go along the line as well, if there are too few: nil is one
+// that is yet to be made. It requires that mu is held.
+func (l *lender) walkerLocked() (g *loanee, starts bool) {
+	if waiting := len(l.line) - l.head; l.walkers >= runtime.GOMAXPROCS(0) || l.walkers >= waiting {
+		return nil, false
+	}
+	l.walkers++
+	return l.popLocked(), true
+}
+
+// run goes on with requests for as long as there are some. Code of the callers' may end it
+// with runtime.Goexit.
+func (g *loanee) run(of loan) {
+	defer g.stay()
+	for ; of != (loan{}); of = <-g.wake {
+		g.walks = of.walks
+		for p := of.to; p != nil || of.walks; {
+			if p != nil {
+				p.step(g)
+			}
+			if p = g.next(); p == nil {
+				break
+			}
+		}
+	}
+}
+
+// next returns the next one in the line, if this goroutine goes along it or may. Otherwise
+// it is idle from then on.
+func (g *loanee) next() *Parked {
+	l := g.lender
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !g.walks && l.walkers < runtime.GOMAXPROCS(0) && l.head < len(l.line) {
+		g.walks = true
+		l.walkers++
+	}
+	if g.walks {
+		if p := l.shiftLocked(); p != nil {
+			return p
+		}
+		g.walks = false
+		l.walkers--
+	}
+	if l.ended {
+		g.wake <- loan{}
+		return nil
+	}
+	l.idle = append(l.idle, g)
+	if l.tidy == nil {
+		l.untouched = 0
+		l.tidy = time.AfterFunc(idleTime, l.endIdle)
+	}
+	return nil
+}
+
+// shiftLocked takes the first one out of the line; nil if there is none. It requires that mu
+// is held.
+func (l *lender) shiftLocked() *Parked {
+	if l.head == len(l.line) {
+		return nil
+	}
+	p := l.line[l.head]
+	l.line[l.head] = nil
+	if l.head++; l.head == len(l.line) {
+		if l.head = 0; cap(l.line) > keptMembers {
+			l.line = nil // a burst must not keep its memory for ever
+		}
+		l.line = l.line[:0]
+	}
+	return p
+}
+
+// stay takes a goroutine out of the walkers that goes on with one request for longer, or has
+// ended: another one takes its place.
+func (g *loanee) stay() {
+	if g == nil || !g.walks {
+		return
+	}
+	l := g.lender
+	g.walks = false
+	l.mu.Lock()
+	l.walkers--
+	next, starts := l.walkerLocked()
+	l.mu.Unlock()
+	if starts {
+		l.start(next, loan{walks: true})
+	}
+}
+
+// endIdle ends those that nobody has needed since the look before.
+func (l *lender) endIdle() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.ended {
+		return
+	}
+	for _, g := range l.idle[:l.untouched] {
+		g.wake <- loan{}
+	}
+	l.idle = slices.Delete(l.idle, 0, l.untouched)
+	l.untouched = len(l.idle)
+	if len(l.idle) == 0 {
+		l.idle, l.tidy = nil, nil
+		return
+	}
+	l.tidy.Reset(idleTime)
+}
+
+// end ends those that are idle, and every other one when it is.
+func (l *lender) end() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.ended = true
+	if l.tidy != nil {
+		l.tidy.Stop()
+	}
+	for _, g := range l.idle {
+		g.wake <- loan{}
+	}
+	l.idle = nil
+}

@@ -1,0 +1,110 @@
+package request
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"time"
+)
+
+// tenure is the context of a submitted request while a goroutine is lent to it. It ends with
+// the caller's own context, which the crowd tells it of, or by Parked.Cancel: so nothing is
+// registered with the caller's context for it.
+type tenure struct {
+	of   *Parked
+	done chan struct{}
+	err  error // guarded by of.mu; nil until it ends
+	slot *slot // guarded by of.mu: whose exchange is aborted then; nil if none is
+
+	// A streamed answer goes on behind the request's end, and so its context is one of the
+	// standard library's, which this ends: nil otherwise.
+	cancel context.CancelFunc
+}
+
+// Deadline is part of context.Context.
+func (t *tenure) Deadline() (at time.Time, ok bool) { return t.of.parent.Deadline() }
+
+// Done is part of context.Context.
+func (t *tenure) Done() <-chan struct{} { return t.done }
+
+// Err is part of context.Context.
+func (t *tenure) Err() error {
+	t.of.mu.Lock()
+	err := t.err
+	t.of.mu.Unlock()
+	if err == errParentEnded {
+		return cmp.Or(t.of.parent.Err(), context.Canceled)
+	}
+	return err
+}
+
+// Value is part of context.Context.
+func (t *tenure) Value(key any) any { return t.of.parent.Value(key) }
+
+// beginTenure makes what a life has for its context from here on, which may have ended.
+func (p *Parked) beginTenure() *tenure {
+	t := &tenure{of: p, done: make(chan struct{})}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.tenure = t
+	switch {
+	case p.news&newsCancelled != 0:
+		t.err = context.Canceled
+	case p.news&newsEnded != 0:
+		t.err = errParentEnded
+	default:
+		return t
+	}
+	close(t.done)
+	return t
+}
+
+// errParentEnded stands for the error of the caller's context, which is the caller's own
+// code to ask for.
+var errParentEnded = errors.New("the caller's context has ended")
+
+// hold gives a slot the context of its life.
+func (t *tenure) hold(r *slot) {
+	var ctx context.Context = t
+	var cancel context.CancelFunc
+	if r.asked.Stream {
+		ctx, cancel = context.WithCancel(t.of.contained())
+	}
+	t.of.mu.Lock()
+	t.slot, t.cancel = r, cancel
+	cancelled := t.err == context.Canceled
+	t.of.mu.Unlock()
+	if cancel != nil && cancelled {
+		cancel()
+	}
+	r.ctx = ctx
+	r.own.Hold(ctx)
+}
+
+// end ends the context, for a reason, and aborts what is exchanged under it. What the caller's
+// own context ends by itself, with its own reason, is left to that.
+func (t *tenure) end(err error) {
+	t.of.mu.Lock()
+	if t.err != nil {
+		t.of.mu.Unlock()
+		return
+	}
+	t.err = err
+	r, cancel := t.slot, t.cancel
+	t.of.mu.Unlock()
+	close(t.done)
+	if r != nil {
+		r.watch.ended(t.done)
+	}
+	if cancel != nil && err != errParentEnded {
+		cancel()
+	}
+}
+
+// callersOwn returns the context that the caller gave.
+func callersOwn(ctx context.Context) context.Context {
+	if t, ok := ctx.(*tenure); ok {
+		return t.of.parent
+	}
+	return ctx
+}

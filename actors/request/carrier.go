@@ -171,7 +171,6 @@ func (c *Carrier) Close() {
 // End stops the actors. No request may be on its journey any more.
 func (c *Carrier) End() {
 	c.agenda.end()
-	c.crowd.end()
 	c.lender.end()
 	c.slots.close()
 }

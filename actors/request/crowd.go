@@ -30,14 +30,12 @@ type crowd struct {
 type crowdPart struct {
 	mu     sync.Mutex
 	groups map[<-chan struct{}]*group // guarded by mu; nil before the first
-	// idle is a group without members that stays registered: a caller in a loop submits under
-	// the same context again and again. Guarded by mu; nil if there is none.
-	idle *group
 
 	_ [64]byte // another part is no neighbour in the caches
 }
 
-// group are the submitted requests of contexts that end together.
+// group are the submitted requests of contexts that end together. It is registered with the
+// context of the first of them, and lets go of it with the last: a context may hold much.
 type group struct {
 	crowd   *crowd
 	part    *crowdPart
@@ -89,9 +87,6 @@ func (part *crowdPart) join(c *crowd, p *Parked, done <-chan struct{}) (g *group
 		g, made = &group{crowd: c, part: part, done: done}, true
 		part.groups[done] = g
 	}
-	if part.idle == g {
-		part.idle = nil
-	}
 	p.group, p.place = g, int32(len(g.members))
 	g.members = append(g.members, p)
 	return g, made, g.ended
@@ -113,7 +108,9 @@ func (g *group) leave(p *Parked) {
 		if cap(g.members) > keptMembers {
 			g.members = nil // a burst must not keep its memory for ever
 		}
-		stop = g.retire()
+		if g.done != nil {
+			stop = g.drop()
+		}
 	}
 	g.part.mu.Unlock()
 	if stop != nil {
@@ -147,30 +144,11 @@ func (c *crowd) count() (n int) {
 	return n
 }
 
-// retire has a group without members stay for a while, in the place of another one, whose
-// registration it returns. It requires that part.mu is held.
-func (g *group) retire() (stop func() bool) {
-	switch {
-	case g.done == nil:
-		return nil
-	case g.ended:
-		return g.drop()
-	}
-	if old := g.part.idle; old != nil {
-		stop = old.drop()
-	}
-	g.part.idle = g
-	return stop
-}
-
 // drop forgets a group, and returns what takes its registration back. It requires that
 // part.mu is held.
 func (g *group) drop() (stop func() bool) {
 	g.dropped = true
 	delete(g.part.groups, g.done)
-	if g.part.idle == g {
-		g.part.idle = nil
-	}
 	stop, g.stop = g.stop, nil
 	return stop
 }
@@ -221,21 +199,4 @@ func (c *crowd) list() (all []*Parked) {
 		part.mu.Unlock()
 	}
 	return all
-}
-
-// end takes back every registration. Nobody is left in the crowd.
-func (c *crowd) end() {
-	for i := range c.parts {
-		part := &c.parts[i]
-		part.mu.Lock()
-		idle := part.idle
-		var stop func() bool
-		if idle != nil {
-			stop = idle.drop()
-		}
-		part.mu.Unlock()
-		if stop != nil {
-			stop()
-		}
-	}
 }

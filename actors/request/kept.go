@@ -20,6 +20,7 @@ type kept struct {
 	forceQuery  bool
 	fields      []messages.Field
 	common      []messages.Field
+	from        string // where its stream was asked for; empty if nobody wants to know
 	body        []byte
 	contentType string
 	upload      *upload
@@ -39,7 +40,7 @@ func (r *slot) keep() *kept {
 	}
 	return &kept{
 		asked: r.asked, url: r.url, query: r.call.Query, forceQuery: r.call.ForceQuery,
-		fields: r.call.Fields, common: r.common, body: r.call.Body, contentType: r.contentType,
+		from: r.from, fields: r.call.Fields, common: r.common, body: r.call.Body, contentType: r.contentType,
 		upload: r.upload, borrowed: r.borrowed, tariffs: r.tariffs,
 		codings: r.call.Codings, close: r.call.Close, connection: r.call.Connection, upgrade: r.call.Upgrade,
 	}
@@ -49,7 +50,7 @@ func (r *slot) keep() *kept {
 // nothing in it but a target and the engine's header lines.
 func (r *slot) isPlain() bool {
 	a, c := r.asked, &r.call
-	return a == r.caller && a.Body == nil && len(a.Query) == 0 && len(a.Header) == 0 && len(a.Upload.Trailer) == 0 && r.tariffs == nil &&
+	return a == r.caller && r.from == "" && a.Body == nil && len(a.Query) == 0 && len(a.Header) == 0 && len(a.Upload.Trailer) == 0 && r.tariffs == nil &&
 		r.home && c.Codings == r.needs.Plan.Codings && len(c.Fields) == len(r.needs.Plan.Fields) && len(r.common) == len(c.Fields)
 }
 
@@ -69,6 +70,7 @@ func (r *slot) layAgain(k *kept) error {
 		c.Fields, c.Codings, c.Close = plan.Fields, plan.Codings, r.asked.Close
 		return nil
 	}
+	r.from = k.from
 	r.url, c.Query, c.ForceQuery = k.url, k.query, k.forceQuery
 	r.common, c.Fields, c.Body, r.contentType = k.common, k.fields, k.body, k.contentType
 	r.upload, r.borrowed, r.tariffs = k.upload, k.borrowed, k.tariffs

@@ -178,7 +178,7 @@ func (p *Parked) quitIfHalted(in phase, stage messages.Stage) {
 	if !c.needs.Halts.Any() {
 		return
 	}
-	about := c.Subject(p.asked(), messages.Unlimited)
+	about := c.Subject(p.asked(), p.limit())
 	if h := c.needs.Halts.Of(about); h != nil {
 		p.quit(in, stage, newsHalted, h.Refuse)
 	}
@@ -236,10 +236,10 @@ func (p *Parked) fail(stage messages.Stage, cause error) {
 	p.kept.giveBack()
 }
 
-// limit is what a request is charged to that has been prepared: one that names nothing, and
-// is let through, is charged to nothing.
+// limit is what a request is charged to that has been prepared: without any limits, one that
+// names none is charged to nothing.
 func (p *Parked) limit() string {
-	return cmp.Or(p.asked().LimitID, p.carrier().needs.Plan.DefaultLimitID, messages.Unlimited)
+	return cmp.Or(p.asked().LimitID, p.carrier().needs.Plan.DefaultLimitID, p.by.DefaultLimitID(), messages.Unlimited)
 }
 
 // end tells the submitter.

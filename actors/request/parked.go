@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/sluice-engine/sluice/actors/ticket"
+	"github.com/sluice-engine/sluice/internal/callsite"
 	"github.com/sluice-engine/sluice/messages"
 	"github.com/sluice-engine/sluice/messages/protocol"
 )
@@ -15,6 +16,8 @@ import (
 type Submitter interface {
 	// Request is the request that the caller gave.
 	Request() *messages.Request
+	// DefaultLimitID is charged by a request that names no limit; empty is none.
+	DefaultLimitID() string
 	// Withdraw takes the request out of the queue for credits. False means that it is not
 	// there any more: it has been admitted or denied.
 	Withdraw() bool
@@ -292,6 +295,8 @@ func (p *Parked) begin(g *loanee) {
 	r.terms = Terms{Deadline: r.deadline, LimitID: p.ticket.Permit.Limit}
 	if g != nil {
 		p.beginTenure().hold(r)
+	} else if r.asked.Stream && c.needs.Plan.TraceStreams {
+		r.from = callsite.Here()
 	}
 	r.Handle(lifeBegins{&r.life})
 	c.retries.count(r)

@@ -169,7 +169,8 @@ func (g *group) end() {
 const fewTold = 4096
 
 // tellAll tells requests something, on this goroutine or, if they are many, on a few more:
-// what they do upon it is done there as well.
+// what they do upon it is done there as well. The last to come go first: who leaves a queue
+// at its end moves nobody up.
 func tellAll(all []*Parked, n news) {
 	workers := max(1, min(runtime.GOMAXPROCS(0), len(all)/fewTold))
 	each := (len(all) + workers - 1) / workers
@@ -177,12 +178,12 @@ func tellAll(all []*Parked, n news) {
 	for ; len(all) > each; all = all[each:] {
 		some := all[:each]
 		told.Go(func() {
-			for _, p := range some {
+			for _, p := range slices.Backward(some) {
 				p.meet(n)
 			}
 		})
 	}
-	for _, p := range all {
+	for _, p := range slices.Backward(all) {
 		p.meet(n)
 	}
 	told.Wait()

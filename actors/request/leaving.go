@@ -112,7 +112,7 @@ func (p *Parked) stopAsking(n news) {
 
 // leaveQueue ends the wait for permit and connection.
 func (p *Parked) leaveQueue(n news) {
-	stage := p.stageOfQueue()
+	const stage = messages.Throttled // or Leasing, as quit finds out
 	switch n {
 	case newsCancelled:
 		p.quit(queueing, stage, n, func() error { return context.Canceled })
@@ -142,19 +142,24 @@ func (p *Parked) stageOfQueue() messages.Stage {
 // it was asked for that before, and has not answered in time.
 func (p *Parked) expire() bool {
 	p.mu.Lock()
-	before := p.news&newsExpires != 0
-	p.news |= newsExpires
+	waits, before := p.phase == queueing, p.news&newsExpires != 0
+	var limited bool
+	var pool protocol.Recipient
+	if waits { // from when it is answered on, whoever goes on with it may write them
+		p.news |= newsExpires
+		limited, pool = p.ticket.Limited, p.ticket.Pool
+	}
 	p.mu.Unlock()
-	if before {
-		return false
+	if before || !waits {
+		return !waits
 	}
 	c := p.carrier()
 	c.agenda.put(p, c.now()+expiryGrace)
 	p.takeIfOver()
-	if p.ticket.Limited {
+	if limited {
 		c.needs.Throttler.Tell(ticket.ExpirePermit{Ticket: &p.ticket})
 	} else {
-		p.ticket.Pool.Tell(ticket.ExpireLease{Ticket: &p.ticket})
+		pool.Tell(ticket.ExpireLease{Ticket: &p.ticket})
 	}
 	return true
 }
@@ -178,7 +183,13 @@ func (p *Parked) quitIfHalted(in phase, stage messages.Stage) {
 	if !c.needs.Halts.Any() {
 		return
 	}
-	about := c.Subject(p.asked(), p.limit())
+	p.mu.Lock()
+	waits, asked := p.phase == in, p.asked()
+	p.mu.Unlock()
+	if !waits {
+		return
+	}
+	about := c.Subject(asked, cmp.Or(p.by.DefaultLimitID(), messages.Unlimited))
 	if h := c.needs.Halts.Of(about); h != nil {
 		p.quit(in, stage, newsHalted, h.Refuse)
 	}
@@ -193,6 +204,9 @@ func (p *Parked) quit(in phase, stage messages.Stage, upon news, why func() erro
 		return
 	}
 	p.phase, p.next = called, toEnd
+	if in == queueing {
+		stage = p.stageOfQueue()
+	}
 	p.mu.Unlock()
 	c := p.carrier()
 	switch {

@@ -56,7 +56,7 @@ type Parked struct {
 	group  *group // the crowd's; set by join, then never again
 	by     Submitter
 	parent context.Context // the caller's
-	kept   *kept           // of the blueprint; nil for a plain request. Whoever goes on with it has it
+	kept   *kept           // of the blueprint; nil for a plain request. Written under mu, by whoever goes on with it
 	err    error           // that came with the last answer, or why it is to end. Likewise
 	since  time.Duration   // when it began to wait
 	tenure *tenure         // guarded by mu: nil while no goroutine is lent to it
@@ -155,10 +155,10 @@ func (p *Parked) Await() {
 		return
 	}
 	p.phase = admitting
-	n := p.news
+	n, at := p.news, p.ticket.Deadline // whoever it is admitted by may write it anew from here on
 	p.mu.Unlock()
-	if p.ticket.Deadline != 0 {
-		p.carrier().agenda.put(p, p.ticket.Deadline)
+	if at != 0 {
+		p.carrier().agenda.put(p, at)
 		p.takeIfOver()
 	}
 	p.heed(n)
@@ -351,7 +351,10 @@ func (p *Parked) goStraightOn(r *slot, g *loanee) {
 // park gives the slot back of a request that waits.
 func (p *Parked) park(r *slot) {
 	c, in := p.carrier(), queueing
-	p.kept, p.since = r.keep(), c.now()
+	k, now := r.keep(), c.now()
+	p.mu.Lock()
+	p.kept, p.since = k, now
+	p.mu.Unlock()
 	if r.asking > 0 {
 		in, r.asking = asking, 0 // the answer comes here
 	} else {

@@ -20,6 +20,7 @@ var verbs = []func() *cobra.Command{
 	newFanoutCommand,
 	newLimitsCommand,
 	newCountersCommand,
+	newParkedCommand,
 	newRefereeCommand,
 	newMemoryCommand,
 	newTelemetryCommand,

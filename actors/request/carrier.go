@@ -120,7 +120,7 @@ func NewCarrier(needs Needs) *Carrier {
 	c.slots.prepare(needs.Slots)
 	c.births.prepare(needs.Spawner)
 	c.crowd.prepare(c)
-	c.agenda.begun = needs.Epoch
+	c.agenda.begun, c.lender.step = needs.Epoch, (*Parked).step
 	if needs.Plan.Jar != nil {
 		c.jar.Store(&needs.Plan.Jar)
 	}

@@ -17,6 +17,8 @@ import (
 //
 // All methods are safe for concurrent use, return at once, and call nobody.
 type lender struct {
+	step func(*Parked, *loanee) // goes on with a request; set before the first
+
 	mu        sync.Mutex
 	idle      []*loanee   // guarded by mu
 	untouched int         // guarded by mu: the lowest so many have been idle since the last look
@@ -104,7 +106,7 @@ func (g *loanee) run(of loan) {
 		g.walks = of.walks
 		for p := of.to; p != nil || of.walks; {
 			if p != nil {
-				p.step(g)
+				g.lender.step(p, g)
 			}
 			if p = g.next(); p == nil {
 				break

@@ -37,7 +37,7 @@ var bothWays = map[string]sending{
 	},
 }
 
-// ending is what a caller sees of the end of a request, and when.
+// ended is what a caller sees of the end of a request, and when.
 type ended struct {
 	status   int
 	body     string
@@ -78,7 +78,7 @@ var drawn = regexp.MustCompile(`try again in [0-9.a-zµ]+`)
 
 var errOwnCause = errors.New("the caller's own cause")
 
-// refusing is a pre-processor that does something.
+// processor is a pre-processor that does something.
 func processor(f func(r *engine.Request) error) engine.PreProcessor {
 	return engine.PreProcessorFunc(func(_ context.Context, r *engine.Request) error { return f(r) })
 }
@@ -630,4 +630,46 @@ func TestWhateverCrossesEachSubmittedRequestEndsOnce(t *testing.T) {
 	}
 	all.Wait()
 	wantNothingHeld(t, eng)
+}
+
+func TestCancelEndsARequestWhereverItIsAndWaitsForNobody(t *testing.T) {
+	for name, one := range map[string]struct {
+		config engine.Config
+		busy   int
+	}{
+		"in the queue":      {oneASecond, 1},
+		"at a connection":   {oneConnection, 1},
+		"in an exchange":    {engine.Config{}, 0},
+		"before its credit": {engine.Config{Admission: engine.Admission{MaxInFlight: 1}}, 1},
+	} {
+		for _, streams := range []bool{false, true} {
+			synctest.Test(t, func(t *testing.T) {
+				s := newServer(t, slow)
+				eng := s.newEngine(t, one.config)
+				var before []*engine.Pending
+				for range one.busy {
+					before = append(before, eng.Submit(t.Context(), &engine.Request{Path: "/busy"}))
+					synctest.Wait()
+				}
+				began := time.Now()
+				p := eng.Submit(t.Context(), &engine.Request{Path: "/", Stream: streams})
+				require.Equal(t, "/", p.Request().Path)
+				synctest.Wait()
+				p.Cancel()
+				_, err := p.Result()
+				require.ErrorIs(t, err, context.Canceled, name)
+				var failed *engine.Error
+				require.ErrorAs(t, err, &failed)
+				require.Zero(t, time.Since(began))
+				p.Cancel() // which changes nothing
+				for _, other := range before {
+					response, err := other.Result()
+					require.NoError(t, err)
+					require.Equal(t, 200, response.StatusCode)
+				}
+				synctest.Wait()
+				wantNothingHeld(t, eng)
+			})
+		}
+	}
 }

@@ -225,10 +225,56 @@ var situations = map[string]struct {
 			fmt.Fprint(w, r.URL.Path)
 		},
 	},
+	"an authenticator panics": {
+		config:  engine.Config{Auth: angry{}, Limits: oneASecond.Limits, DefaultLimitID: "one"},
+		busy:    1,
+		request: engine.Request{Path: "/", Auth: true}, want: errOwnCause,
+	},
+	"an account's own limit": {
+		config: engine.Config{
+			Accounts:       map[string]auth.Authenticator{"other": noSignature{}},
+			Limits:         []throttle.Limit{{ID: "each", Quota: 1, Per: time.Second, By: throttle.ByAccount}},
+			DefaultLimitID: "each",
+		},
+		busy: 2, request: engine.Request{Path: "/", Account: "other", Auth: true},
+	},
+	"an unknown egress": {request: engine.Request{Path: "/", Egress: "other"}, want: engine.ErrUnknownEgress},
+	"credentials renewed": {
+		config: engine.Config{Auth: stale{new(atomic.Int64)}, Limits: oneASecond.Limits, DefaultLimitID: "one"}, busy: 1,
+		server: func(w http.ResponseWriter, r *http.Request) {
+			if r.Header.Get("X-Try") == "0" {
+				w.WriteHeader(http.StatusUnauthorized)
+			}
+		},
+		request: engine.Request{Path: "/", Auth: true},
+	},
 	"nobody to dial": {
 		config:  engine.Config{Dial: engine.Dial{DialContext: func(context.Context, string, string) (net.Conn, error) { return nil, errOwnCause }}, Retry: engine.Retry{Max: -1}},
 		request: engine.Request{Path: "/"}, want: errOwnCause,
 	},
+}
+
+// angry panics where it is to sign.
+type angry struct{}
+
+func (angry) Authenticate(*messages.Call, auth.Clock) error { panic(errOwnCause) }
+
+// stale has other credentials once they were rejected.
+type stale struct{ rejected *atomic.Int64 }
+
+func (s stale) Authenticate(call *messages.Call, _ auth.Clock) error {
+	n := s.rejected.Load() % 2
+	call.SetHeader("X-Try", fmt.Sprint(n))
+	s.rejected.Add(n) // the next request is stale again
+	return nil
+}
+
+func (s stale) Rejected(_ *messages.Call, r *messages.Response) bool {
+	if r.StatusCode != http.StatusUnauthorized {
+		return false
+	}
+	s.rejected.Add(1)
+	return true
 }
 
 var (

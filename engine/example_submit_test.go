@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -28,6 +29,11 @@ func ExampleEngine_Submit() {
 	for _, path := range []string{"/a", "/b", "/c", "/d"} {
 		pending = append(pending, eng.Submit(context.Background(), &engine.Request{Path: path}))
 	}
+	last := eng.Submit(context.Background(), &engine.Request{Path: "/e"})
+	last.Cancel()
+	if _, err := last.Result(); errors.Is(err, context.Canceled) {
+		fmt.Println("nobody wants", last.Request().Path)
+	}
 	for _, p := range pending {
 		response, err := p.Result()
 		if err != nil {
@@ -37,6 +43,7 @@ func ExampleEngine_Submit() {
 		fmt.Println(string(response.Body))
 	}
 	// Output:
+	// nobody wants /e
 	// /a
 	// /b
 	// /c

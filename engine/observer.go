@@ -46,13 +46,21 @@ func Errand(ctx context.Context) bool {
 	return errand
 }
 
-// observed carries a request, and has the observers told of it. Its life tells of its end;
-// if that does not begin, this does.
-func (e *Engine) observed(ctx context.Context, req *Request, terms *request.Terms) (response *Response, stream *request.Stream, err error) {
+// observed carries a request, and has the observers told of it. It is apart, so that others
+// need no room on their stack for what only this needs.
+//
+//go:noinline
+func (e *Engine) observed(ctx context.Context, req *Request, terms *request.Terms) (*Response, *request.Stream, error) {
+	return e.carryObserved(ctx, req, terms, terms.Errand)
+}
+
+// carryObserved has the observers told of a request that is carried. Its life tells of its
+// end; if that does not begin, this does. One that is free needs no credit.
+func (e *Engine) carryObserved(ctx context.Context, req *Request, terms *request.Terms, free bool) (response *Response, stream *request.Stream, err error) {
 	terms.Begun, terms.Watch = e.system.Now(), e.observers.Watch()
 	defer e.endUncarried(req, terms, &err)
 	e.observers.Begin(ctx, req, terms.Watch)
-	if terms.Errand {
+	if free {
 		return e.system.Carry(ctx, req, terms)
 	}
 	return e.carry(ctx, req, terms)

@@ -128,3 +128,43 @@ func (b *memoryBody) Format(f fmt.State, _ rune) {
 
 // Format prints what it is, for every verb and flag.
 func (s *tripStream) Format(f fmt.State, _ rune) { show(f, "streamed body of an answer") }
+
+// Format prints what Error returns for every verb and flag.
+func (f Failure) Format(s fmt.State, _ rune) { show(s, f.Error()) }
+
+// LogValue returns what Error does.
+func (f Failure) LogValue() slog.Value { return slog.StringValue(f.Error()) }
+
+// MarshalJSON writes what Error returns.
+func (f Failure) MarshalJSON() ([]byte, error) { return json.Marshal(f.Error()) }
+
+// Format prints what Error returns for every verb and flag.
+func (f Failures) Format(s fmt.State, _ rune) { show(s, f.Error()) }
+
+// LogValue returns what Error does.
+func (f Failures) LogValue() slog.Value { return slog.StringValue(f.Error()) }
+
+// MarshalJSON writes what Error returns.
+func (f Failures) MarshalJSON() ([]byte, error) { return json.Marshal(f.Error()) }
+
+// String tells the request, as that prints, and whether it has ended.
+func (p *Pending) String() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.hasEnded() {
+		return "ended: " + p.request.String()
+	}
+	return "pending: " + p.request.String()
+}
+
+// Format prints what String returns for every verb and flag.
+func (p *Pending) Format(f fmt.State, _ rune) { show(f, p.String()) }
+
+// Format prints what Error returns for every verb and flag.
+func (e RunError) Format(s fmt.State, _ rune) { show(s, e.Error()) }
+
+// LogValue returns what Error does.
+func (e RunError) LogValue() slog.Value { return slog.StringValue(e.Error()) }
+
+// MarshalJSON writes what Error returns.
+func (e RunError) MarshalJSON() ([]byte, error) { return json.Marshal(e.Error()) }

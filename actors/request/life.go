@@ -38,7 +38,6 @@ type life struct {
 
 	observed bool    // observers were told of its beginning, and are of the rest
 	asking   int     // answers still to come from supervisor or timesync
-	from     string  // where the stream was asked for, if not by this goroutine, and if somebody wants to know
 	stream   *Stream // the response's, until the caller has it
 	lent     *Stream // the same, from then on
 	response *messages.Response

@@ -168,3 +168,35 @@ func (e RunError) LogValue() slog.Value { return slog.StringValue(e.Error()) }
 
 // MarshalJSON writes what Error returns.
 func (e RunError) MarshalJSON() ([]byte, error) { return json.Marshal(e.Error()) }
+
+// String is one line: the request, and its answer or its error.
+func (r Result) String() string {
+	switch {
+	case r.Request == nil && r.Err != nil: // it is about the run
+		return r.Err.Error()
+	case r.Err != nil:
+		return fmt.Sprintf("request %d: %v", r.Index, r.Err)
+	}
+	return fmt.Sprintf("request %d: %v", r.Index, r.Response)
+}
+
+// Format prints what String returns for every verb and flag.
+func (r Result) Format(s fmt.State, _ rune) { show(s, r.String()) }
+
+// LogValue returns what String does.
+func (r Result) LogValue() slog.Value { return slog.StringValue(r.String()) }
+
+// MarshalJSON writes the fields, and the error as its text.
+func (r Result) MarshalJSON() ([]byte, error) {
+	told := struct {
+		Index    int64     `json:"index"`
+		Request  *Request  `json:"request,omitempty"`
+		Response *Response `json:"response,omitempty"`
+		Err      string    `json:"error,omitempty"`
+		Tries    int       `json:"tries"`
+	}{Index: r.Index, Request: r.Request, Response: r.Response, Tries: r.Tries}
+	if r.Err != nil {
+		told.Err = r.Err.Error()
+	}
+	return json.Marshal(told)
+}

@@ -60,7 +60,7 @@ func TestAllReturnsResultsInTheOrderOfTheSliceAndFailuresByIndex(t *testing.T) {
 		require.True(t, ok, "%v", err)
 		require.NotErrorIs(t, failure, engine.ErrStopped)
 
-		results, err = eng.All(nil, requests, engine.FanOut{}) //nolint:staticcheck
+		results, err = eng.All(missingContext, requests, engine.FanOut{})
 		require.ErrorIs(t, err, engine.ErrInvalidRun)
 		require.Len(t, results, 50)
 		require.ErrorIs(t, results[49].Err, engine.ErrInvalidRun)
@@ -203,7 +203,7 @@ func TestARaceIsWonByTheFirstSuccessAndTheLosersAreGone(t *testing.T) {
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		for _, raced := range []func() error{
 			func() error { _, _, err := eng.Race(ctx); return err },
-			func() error { _, _, err := eng.Race(nil, &engine.Request{}); return err }, //nolint:staticcheck
+			func() error { _, _, err := eng.Race(missingContext, &engine.Request{}); return err },
 			func() error { _, _, err := eng.Hedge(ctx, -1, &engine.Request{}); return err },
 		} {
 			require.ErrorIs(t, raced(), engine.ErrInvalidRequest)

@@ -14,13 +14,11 @@ import (
 // before: the oracle of demand.end.
 type slowLimit struct {
 	window  throttle.Window
-	quota   int64 // capacity of a Leaky one
-	refill  int64
+	quota   int64   // capacity of a Leaky one
 	per     int64   // in steps
 	used    []int64 // when each weight in use was taken, in order; before 0
 	phase   int64   // of a Fixed one: the first boundary behind 0
 	opened  int64   // of a FixedFromFirst one: when its window opened
-	level   float64 // of a Leaky one at 0
 	counted int64   // in the window that goes on, of both fixed kinds
 }
 

@@ -327,7 +327,7 @@ func TestWhatCannotBeRunIsAResultWithAnError(t *testing.T) {
 			require.ErrorIs(t, failure, cause)
 			return failure
 		}
-		run(eng.Stream(nil, one, engine.FanOut{}), engine.ErrInvalidRun) //nolint:staticcheck
+		run(eng.Stream(missingContext, one, engine.FanOut{}), engine.ErrInvalidRun)
 		run(eng.Stream(t.Context(), nil, engine.FanOut{}), engine.ErrInvalidRun)
 		wrong := run(eng.Stream(t.Context(), one, engine.FanOut{Window: -1, Each: -1, Within: -1, RetryLater: -1, ProgressEvery: -1, Total: -1}), engine.ErrInvalidRun)
 		for _, field := range []string{"Window", "Each", "Within", "RetryLater", "ProgressEvery", "Total"} {

@@ -194,3 +194,6 @@ func TestACookieThatWouldBeReadAsAnotherIsRefused(t *testing.T) {
 		require.NoError(t, eng.UpdateCookies("http://server.test/", &http.Cookie{Name: "a", Value: "b c,d=e"}))
 	})
 }
+
+// missingContext is one that a caller has forgotten to make.
+var missingContext context.Context

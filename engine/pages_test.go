@@ -503,7 +503,7 @@ func TestAPagerThatLeadsNowhereIsAnErrorBeforeAnythingIsSent(t *testing.T) {
 	require.ErrorIs(t, err, engine.ErrNoEngine)
 	_, err = all(engine.Pages[string](t.Context(), eng, nil, engine.Pager{Link: true}))
 	require.ErrorIs(t, err, engine.ErrInvalidRequest)
-	_, err = all(engine.Pages[string](nil, eng, &engine.Request{}, engine.Pager{Link: true})) //nolint:staticcheck // a mistake that is told
+	_, err = all(engine.Pages[string](missingContext, eng, &engine.Request{}, engine.Pager{Link: true})) // a mistake that is told
 	require.ErrorIs(t, err, engine.ErrInvalidRequest)
 }
 

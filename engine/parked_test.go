@@ -355,7 +355,7 @@ func TestPendingOfWhatCannotBeginHasEnded(t *testing.T) {
 	eng := newEngine(t, engine.Config{BaseURL: "http://server.test"})
 	for name, p := range map[string]*engine.Pending{
 		"no engine":  (*engine.Engine)(nil).Submit(t.Context(), &engine.Request{}),
-		"no context": eng.Submit(nil, &engine.Request{}), //nolint:staticcheck // that is the point
+		"no context": eng.Submit(missingContext, &engine.Request{}), // that is the point
 		"no request": eng.Submit(t.Context(), nil),
 	} {
 		<-p.Done()

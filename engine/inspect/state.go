@@ -90,7 +90,7 @@ const claimsNothing = 365 * 24 * time.Hour
 
 func clockOf(eng *engine.Engine) clockState {
 	clock := eng.Clock()
-	ahead := clock.Now().Sub(time.Now())
+	ahead := time.Until(clock.Now())
 	switch bound := clock.Bound(); {
 	case bound == 0:
 		return clockState{Source: "local"}

@@ -22,7 +22,9 @@ type Contained struct {
 }
 
 // Contain calls ctx.Done, where a panic is the caller's own to hear of.
-func Contain(ctx context.Context) *Contained { return &Contained{of: ctx, values: ctx, done: ctx.Done()} }
+func Contain(ctx context.Context) *Contained {
+	return &Contained{of: ctx, values: ctx, done: ctx.Done()}
+}
 
 // ContainAgain is Contain for a context whose channel is known already: it calls nothing.
 func ContainAgain(ctx context.Context, done <-chan struct{}) *Contained {

@@ -66,6 +66,34 @@ func (x *index[T]) each(do func(*T)) {
 	}
 }
 
+// some calls do for at most n, from a place on that start says, and looks at no more than
+// four slots for each. do must not put or remove any.
+func (x *index[T]) some(start uint64, n int, do func(*T)) {
+	if x.n == 0 {
+		return
+	}
+	looks := 4 * n
+	first := int(start >> x.shift)
+	from := int(start) & (len(x.shards[first].slots) - 1) // or the end of a shard would never be met
+	for k := 0; k <= len(x.shards); {
+		at := (first + k) % len(x.shards)
+		s := x.shards[at]
+		alike := x.alike(s)
+		k += alike - at%alike // to where the next one begins
+		slots := s.slots[from:]
+		from = 0
+		for _, in := range slots {
+			if looks--; looks < 0 || n == 0 {
+				return
+			}
+			if in.one != nil {
+				n--
+				do(in.one)
+			}
+		}
+	}
+}
+
 // put takes in what is not there.
 func (x *index[T]) put(hash uint64, one *T) {
 	if x.n == 0 {

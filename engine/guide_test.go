@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -36,6 +37,13 @@ func TestTheGuideShowsWhatIsCompiled(t *testing.T) {
 	}
 }
 
+// The page on fan-out takes its code from the examples of its parts, and from a whole program.
+func TestTheGuideToFanOutShowsWhatIsCompiled(t *testing.T) {
+	require.Equal(t, 14, shownIn(t, "fanout.md",
+		"example_fanout_test.go", "example_pages_test.go", "example_submit_test.go", "example_events_test.go",
+		"example_coalesce_test.go", "../examples/fanout/main.go"))
+}
+
 // What the guide's pages link to is there.
 func TestTheGuidesLinksLeadSomewhere(t *testing.T) {
 	code := regexp.MustCompile("(?s)```.*?```|`[^`\n]*`")
@@ -55,17 +63,28 @@ func TestTheGuidesLinksLeadSomewhere(t *testing.T) {
 	}
 }
 
-// shownOf returns how many pieces of a source a guide shows; one that is not in the
-// source is a failure.
+// shownOf is shownIn for a page whose code stands in one file.
 func shownOf(t *testing.T, guide, source string) (shown int) {
+	return shownIn(t, guide, source)
+}
+
+// shownIn returns how many pieces of its sources a guide shows; one that is in none of them
+// is a failure. A piece is whole lines of one source, as they are or, if they are from inside
+// a function, with one tab less each.
+func shownIn(t *testing.T, guide string, sources ...string) (shown int) {
 	text, err := os.ReadFile(filepath.Join("..", "docs", "guide", guide))
 	require.NoError(t, err)
-	compiled, err := os.ReadFile(source)
-	require.NoError(t, err)
+	var compiled []string
+	for _, source := range sources {
+		code, err := os.ReadFile(source)
+		require.NoError(t, err)
+		compiled = append(compiled, "\n"+string(code), strings.ReplaceAll("\n"+string(code), "\n\t", "\n"))
+	}
 	for i, part := range strings.Split(string(text), "```") {
 		if snippet, is := strings.CutPrefix(part, "go\n"); is && i%2 == 1 {
 			shown++
-			require.Contains(t, string(compiled), snippet)
+			stands := func(code string) bool { return strings.Contains(code, "\n"+snippet) }
+			require.True(t, slices.ContainsFunc(compiled, stands), "%s shows what is in none of %v:\n%s", guide, sources, snippet)
 		}
 	}
 	return shown

@@ -143,11 +143,14 @@ func (x Explanation) String() string {
 		fmt.Fprintf(&b, "\n  behind %d of priority %d", q.N, q.Priority)
 	}
 	for _, s := range x.Paused {
-		fmt.Fprintf(&b, "\n  scope %q %s", s.Name, pausedText(s))
+		fmt.Fprintf(&b, "\n  %s %s", scopeText(s.Name), pausedText(s))
 	}
 	free := "no connection is free"
-	if x.ConnectionFree {
+	switch {
+	case x.ConnectionFree:
 		free = "a connection is free"
+	case x.Pool.Leased+x.Pool.Dialling == 0:
+		free = "no connection is open yet"
 	}
 	fmt.Fprintf(&b, "\n  %s: %s", x.Origin, free)
 	return b.String()
@@ -157,12 +160,23 @@ func (x Explanation) String() string {
 func (h HeldBy) String() string {
 	text := fmt.Sprintf("for %q", h.Limit)
 	if h.Paused {
-		text = fmt.Sprintf("for the pause of %q", h.Scope)
+		text = "for the pause of " + scopeText(h.Scope)
 	}
 	if h.Until.IsZero() {
 		return text + ", until an answer comes or somebody leaves"
 	}
 	return text + " until " + clockTime(h.Until)
+}
+
+// scopeText names a scope for people: that of limits without a name is none of theirs.
+func scopeText(name string) string {
+	switch name {
+	case "":
+		return "the limits' scope"
+	case throttle.WholeOrigin:
+		return "the whole origin"
+	}
+	return fmt.Sprintf("scope %q", name)
 }
 
 func pausedText(s ScopeStats) string {

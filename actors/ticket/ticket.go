@@ -26,6 +26,13 @@ import (
 // crowd is in no cache.
 type Ticket struct {
 	state atomic.Uint32 // written by whoever answers, and by the request
+	// Errand is the request's remark that the engine sends it for itself: no halt selects it.
+	Errand bool
+	Told   bool // Outcome, Signals or Heard hold something: the next life clears them. The request's
+
+	// Since is when it came into the queue that it is in, the throttler's or the pool's: of
+	// whoever has it.
+	Since time.Duration
 
 	ForPool
 	Asked
@@ -44,27 +51,22 @@ type Asked struct {
 	Deadline time.Duration          // on the ledger's clock, zero means never; Permit has it too, but in flight only the throttler may read that
 	Trace    *httptrace.ClientTrace // told of the dial the ticket causes; nil tells nobody
 	Values   context.Context        // whose values the dial is made with that the ticket causes; nil has none
-	Errand   bool                   // the engine sends it for itself: no halt selects it
 	Priority messages.Priority      // who goes first to a connection; Permit has it too
-	Account  string                 // of the request, for who asks what waits; Permit has it too
 	Method   string                 // of the request, for halts that name it and for who asks what waits; empty for a permit without one
 	Path     string                 // the same, as it is sent
 }
 
 // ForPool is where the pool has the ticket.
 type ForPool struct {
-	Turn   uint64        // its place in the queue, plus one
-	Since  time.Duration // when it came into the queue; of use while it is there
-	Parked bool          // it waits without its permit, which went back until there is a connection
+	Turn   uint64 // its place in the queue, plus one
+	Parked bool   // it waits without its permit, which went back until there is a connection
 }
 
 // ForThrottler is where the throttler's book has the ticket.
 type ForThrottler struct {
-	Place  int    // in the book, plus one
-	Serial uint64 // in which order tickets came
+	Place  int32  // in the book, plus one
 	Passed bool   // handed on to the pool
-
-	QueuedAt time.Duration // when it was last queued
+	Serial uint64 // in which order tickets came
 
 	// Charged is what the permit was charged in when it was handed on. The request
 	// reads it, for the permit itself is the ledger's.
@@ -77,14 +79,14 @@ type Answered struct {
 	Refused error          // with TicketRefused
 	Stage   messages.Stage // where it was refused
 
+	// Limited is the request's remark that the throttler has to grant the
+	// ticket, and to be given it back: the pool reads it when the caller left.
+	Limited bool
+
 	// Queued is how long it was with the throttler until it was granted, by the throttler's
 	// own instants: the request tells by it which part of its wait was for a permit.
 	Queued time.Duration
 	At     time.Duration // when the pool granted it, with LeaseGranted
-
-	// Limited is the request's remark that the throttler has to grant the
-	// ticket, and to be given it back: the pool reads it when the caller left.
-	Limited bool
 }
 
 // Report is what the request says with SettlePermit.
@@ -94,24 +96,23 @@ type Report struct {
 	// answers say nothing, and a ticket of one in a crowd has no room for them.
 	Signals *feedback.Feedback
 	Heard   chan<- struct{} // closed once what Signals pauses is posted; nil if nobody waits for that
-	Told    bool            // Outcome, Signals or Heard hold something: the next life clears them
 }
 
 // Say writes into the report what an answer said.
-func (r *Report) Say(said feedback.Feedback) {
-	if r.Signals == nil {
-		r.Signals = new(feedback.Feedback)
+func (t *Ticket) Say(said feedback.Feedback) {
+	if t.Signals == nil {
+		t.Signals = new(feedback.Feedback)
 	}
-	*r.Signals, r.Told = said, true
+	*t.Signals, t.Told = said, true
 }
 
 // Clear makes the report that of nothing said. It keeps the room for signals.
-func (r *Report) Clear() {
-	kept := r.Signals
+func (t *Ticket) Clear() {
+	kept := t.Signals
 	if kept != nil {
 		*kept = feedback.Feedback{}
 	}
-	*r = Report{Signals: kept}
+	t.Report, t.Told = Report{Signals: kept}, false
 }
 
 const (

@@ -163,5 +163,10 @@ func (r *run) newItem(req *Request) *item {
 // send submits an item, for the first time or again. It is not the caller's any more.
 func (r *run) send(it *item) {
 	it.tries++
-	r.eng.submit(it.ctx, it.sent, it.told)
+	if !r.eng.consults {
+		r.eng.submit(it.ctx, it.sent, it.told)
+		return
+	}
+	// A processor or a hook that ends its goroutine ends one request, and not the input.
+	_ = wire.Apart(Admitting, func() { r.eng.submit(it.ctx, it.sent, it.told) })
 }

@@ -3,6 +3,7 @@ package request
 import (
 	"cmp"
 	"net/http"
+	"time"
 
 	"github.com/sluice-engine/sluice/internal/wire"
 	"github.com/sluice-engine/sluice/messages"
@@ -15,17 +16,24 @@ import (
 // were told of. What follows from the request and the engine's configuration alone is laid
 // out again instead, and a request that has nothing else keeps nothing.
 type kept struct {
-	asked       *messages.Request // the pre-processors' copy, or the caller's own value
+	watch     *Watch        // what observers were told of the request; nil if there are none
+	submitted time.Duration // when that was, if it has been prepared
+
+	asked       *messages.Request // the pre-processors' copy, or the caller's own value; nil until it has been prepared
 	url, query  string
 	forceQuery  bool
 	fields      []messages.Field
 	common      []messages.Field
-	from        string // where its stream was asked for; empty if nobody wants to know
+	askedAt     string // where its stream was asked for; empty if nobody wants to know
 	body        []byte
 	contentType string
 	upload      *upload
 	borrowed    borrowed
 	tariffs     *throttle.Tariffs
+
+	admitted time.Duration // for how long it has waited for its credit
+	opened   time.Duration // and for a first pool, before it waited for anything else
+	looked   time.Duration // and for a first sample of the server's time
 
 	codings    messages.Codings
 	close      bool
@@ -33,16 +41,18 @@ type kept struct {
 	upgrade    string
 }
 
-// keep returns what is to be kept of a slot's blueprint; nil if that is nothing.
-func (r *slot) keep() *kept {
-	if r.isPlain() {
+// keep returns what is to be kept of a slot's blueprint; nil if that is nothing. One that
+// has waited before keeps since when it has been on its journey.
+func (r *slot) keep(waited bool) *kept {
+	if !waited && r.isPlain() {
 		return nil
 	}
 	return &kept{
+		watch: r.terms.Watch, submitted: r.terms.Begun,
 		asked: r.asked, url: r.url, query: r.call.Query, forceQuery: r.call.ForceQuery,
-		from: r.from, fields: r.call.Fields, common: r.common, body: r.call.Body, contentType: r.contentType,
+		askedAt: r.askedAt, fields: r.call.Fields, common: r.common, body: r.call.Body, contentType: r.contentType,
 		upload: r.upload, borrowed: r.borrowed, tariffs: r.tariffs,
-		codings: r.call.Codings, close: r.call.Close, connection: r.call.Connection, upgrade: r.call.Upgrade,
+		admitted: r.timing.Admitted, opened: r.timing.Leased, looked: r.timing.Signed, codings: r.call.Codings, close: r.call.Close, connection: r.call.Connection, upgrade: r.call.Upgrade,
 	}
 }
 
@@ -50,7 +60,7 @@ func (r *slot) keep() *kept {
 // nothing in it but a target and the engine's header lines.
 func (r *slot) isPlain() bool {
 	a, c := r.asked, &r.call
-	return a == r.caller && r.from == "" && a.Body == nil && len(a.Query) == 0 && len(a.Header) == 0 && len(a.Upload.Trailer) == 0 && r.tariffs == nil &&
+	return a == r.caller && r.askedAt == "" && !r.observed && r.timing.Admitted == 0 && a.Body == nil && len(a.Query) == 0 && len(a.Header) == 0 && len(a.Upload.Trailer) == 0 && r.tariffs == nil &&
 		r.home && c.Codings == r.needs.Plan.Codings && len(c.Fields) == len(r.needs.Plan.Fields) && len(r.common) == len(c.Fields)
 }
 
@@ -70,7 +80,8 @@ func (r *slot) layAgain(k *kept) error {
 		c.Fields, c.Codings, c.Close = plan.Fields, plan.Codings, r.asked.Close
 		return nil
 	}
-	r.from = k.from
+	r.askedAt = k.askedAt
+	r.timing.Admitted, r.timing.Leased, r.timing.Signed = k.admitted, k.opened, k.looked
 	r.url, c.Query, c.ForceQuery = k.url, k.query, k.forceQuery
 	r.common, c.Fields, c.Body, r.contentType = k.common, k.fields, k.body, k.contentType
 	r.upload, r.borrowed, r.tariffs = k.upload, k.borrowed, k.tariffs

@@ -222,7 +222,9 @@ func (p *Parked) quit(in phase, stage messages.Stage, upon news, why func() erro
 		p.ticket.Pool.(protocol.Door).Leave()
 	}
 	p.stage, p.err = stage, why()
-	if upon == newsCancelled || p.kept != nil && p.kept.borrowed != nil { // whoever calls Cancel may hold what is told
+	// Whoever calls Cancel may hold what is told, and the caller's own code, which readers and
+	// observers are, must hold up nobody else.
+	if upon == newsCancelled || p.watch() != nil || p.kept != nil && p.kept.borrowed != nil {
 		c.lender.queue(p)
 		return
 	}
@@ -247,7 +249,54 @@ func (p *Parked) fail(stage messages.Stage, cause error) {
 				"stage", stage.String(), "attempts", e.Attempts, "sent", e.Sent.String(), "error", loggable(cause))
 		}
 	}
+	p.tellEnd(stage, e)
 	p.kept.giveBack()
+}
+
+// tellEnd counts, and tells observers of, a request that ends without a slot. If they end the
+// goroutine, the rest is deferred.
+func (p *Parked) tellEnd(stage messages.Stage, e *messages.Error) {
+	c := p.carrier()
+	p.mu.Lock()
+	n := p.news
+	p.mu.Unlock()
+	if n&newsBegun != 0 {
+		last := tale{}
+		last.failed(e)
+		c.slots.note(last)
+	}
+	watch := p.watch()
+	if watch == nil {
+		return
+	}
+	limit, now, o := chargedTo(p.limit()), c.now(), c.needs.Observers
+	ended := messages.Ended{Request: p.by.Request(), LimitID: limit, Err: e, Timing: messages.Timing{Total: now - p.submitted()}}
+	var at target
+	if stage > messages.Admitting && c.aim(&at, p.asked()) == nil {
+		ended.Origin = at.origin
+	}
+	ended.Timing.Admitted, ended.Timing.Leased, ended.Timing.Signed = p.kept.admitted, p.kept.opened, p.kept.looked
+	wait := messages.Waited{Request: ended.Request, LimitID: limit, Err: e.Err}
+	switch stage {
+	case messages.Admitting:
+		ended.Timing.Admitted = ended.Timing.Total
+	case messages.Preparing:
+		if n&newsTime != 0 {
+			ended.Timing.Signed += now - p.since
+		} else {
+			ended.Timing.Leased += now - p.since
+		}
+	case messages.Throttled:
+		wait.Queued = now - p.since
+	case messages.Leasing:
+		wait.Leased = now - p.since
+	}
+	ended.Timing.Queued = wait.Queued
+	ended.Timing.Leased += wait.Leased
+	defer o.End(watch, &ended)
+	if stage > messages.Preparing {
+		o.wait(watch.Values, &wait)
+	}
 }
 
 // limit is what a request is charged to that has been prepared: without any limits, one that
@@ -272,6 +321,10 @@ func (p *Parked) end(response *messages.Response, stream *Stream, err error) {
 	}
 	if p.ticket.Deadline != 0 {
 		p.carrier().agenda.take(p)
+	}
+	if watch := p.watch(); watch != nil {
+		p.carrier().needs.Observers.Forget(watch)
+		p.kept.watch = nil
 	}
 	defer p.group.leave(p) // last: the engine waits for it
 	p.by.Ended(response, stream, err, admitted)
@@ -305,31 +358,32 @@ func (p *Parked) goOnAgain(g *loanee) {
 // unpark lays a request into a slot, as it was before it was parked.
 func (p *Parked) unpark(answered bool) (*slot, error) {
 	c := p.carrier()
-	r, err := c.vacant()
+	r, err := c.vacant(false)
 	if err != nil {
 		return nil, err
 	}
 	r.lodge(p)
-	r.caller, r.asked, r.deadline = p.by.Request(), p.asked(), p.deadline()
-	r.terms = Terms{Deadline: r.deadline, LimitID: messages.Unlimited}
-	r.WakeAt = r.deadline
+	r.begin(p.parent, p.by.Request(), &Terms{Deadline: p.deadline(), LimitID: messages.Unlimited, Begun: p.submitted(), Watch: p.watch()})
+	r.terms.Begun = p.submitted() // which instant zero is as well
+	r.asked, r.WakeAt = p.asked(), r.deadline
 	p.beginTenure().hold(r)
 	r.trace = trace{p.ticket.Trace}
 	if !answered {
 		r.trace = traceOf(&r.own)
 	}
 	if err := r.layAgain(p.kept); err != nil {
-		c.release(r)
+		c.recycle(r, false)
 		return nil, err
 	}
 	r.limit = p.limit()
 	r.attempt = attempt{slot: r}
 	if !answered {
 		r.stage, r.state, r.asking = messages.Preparing, (*slot).preparing, 1
+		r.Parked = c.now() - p.since
 		return r, nil
 	}
 	r.stage, r.state = p.stageOfQueue(), (*slot).waiting
-	r.waited = c.now() - p.since
+	r.waits, r.wait = true, c.now()-p.since
 	if door := p.ticket.Pool.(protocol.Door); r.pool == door {
 		door.Leave() // the slot is inside already
 	} else {
@@ -359,6 +413,14 @@ func (p *Parked) carry(r *slot, g *loanee) {
 		r.Run(r.own.Done(), r.closingFor(r), &r.Turn)
 	}
 	p.complete(r)
+}
+
+// carryOn is carry of a request that another goroutine has prepared.
+func (p *Parked) carryOn(r *slot, g *loanee) {
+	gone := false
+	defer func() { p.rescue(r, gone) }()
+	p.carry(r, g)
+	gone = true
 }
 
 // complete ends a request whose slot has finished with it.

@@ -56,9 +56,9 @@ type Parked struct {
 	group  *group // the crowd's; set by join, then never again
 	by     Submitter
 	parent context.Context // the caller's
-	kept   *kept           // of the blueprint; nil for a plain request. Written under mu, by whoever goes on with it
+	kept   *kept           // what else is to be kept; nil for a plain request. Written under mu, by whoever goes on with it
 	err    error           // that came with the last answer, or why it is to end. Likewise
-	since  time.Duration   // when it began to wait
+	since  time.Duration   // when it was submitted, or, if it has waited for something else since, when it began to wait here
 	tenure *tenure         // guarded by mu: nil while no goroutine is lent to it
 
 	ticket ticket.Ticket
@@ -100,15 +100,22 @@ const (
 	newsClosing // the engine closes
 	newsExpires // whoever has the ticket was told that its time is up
 	newsCredit  // it holds a credit
+	newsQueued  // it has waited for that
+	newsBegun   // its life has begun, and is counted
+	newsTime    // where it asks, it is for the time, and not for a pool
 )
 
 // answers are the news that whoever it has asked sends.
 const answers = newsAnswered | newsRefused | newsReady
 
 // Park makes a submitted request, which is still to begin. Its caller's context is asked for
-// its channel, which may panic. A deadline of zero is none.
-func (c *Carrier) Park(ctx context.Context, by Submitter, deadline time.Time, limitID string) *Parked {
-	p := &Parked{by: by, parent: ctx}
+// its channel, which may panic. A deadline of zero is none. The watch is of observers that
+// were told of its beginning, and are of its end; nil if there are none.
+func (c *Carrier) Park(ctx context.Context, by Submitter, deadline time.Time, limitID string, watch *Watch) *Parked {
+	p := &Parked{by: by, parent: ctx, since: c.now()}
+	if watch != nil {
+		p.kept = &kept{watch: watch}
+	}
 	p.ticket.Deadline, p.ticket.Permit.Limit = c.instant(deadline), limitID // until they are worked out
 	c.crowd.join(p, ctx)
 	return p
@@ -118,10 +125,26 @@ func (p *Parked) carrier() *Carrier { return p.group.crowd.carrier }
 
 // asked is the request as it is to be sent.
 func (p *Parked) asked() *messages.Request {
-	if p.kept != nil {
+	if p.kept != nil && p.kept.asked != nil {
 		return p.kept.asked
 	}
 	return p.by.Request()
+}
+
+// submitted is when it was.
+func (p *Parked) submitted() time.Duration {
+	if p.kept != nil && p.kept.asked != nil {
+		return p.kept.submitted
+	}
+	return p.since
+}
+
+// watch is what observers were told of it; nil if there are none.
+func (p *Parked) watch() *Watch {
+	if p.kept == nil {
+		return nil
+	}
+	return p.kept.watch
 }
 
 // deadline is on the wall's clock; zero means never.
@@ -155,6 +178,7 @@ func (p *Parked) Await() {
 		return
 	}
 	p.phase = admitting
+	p.news |= newsQueued
 	n, at := p.news, p.ticket.Deadline // whoever it is admitted by may write it anew from here on
 	p.mu.Unlock()
 	if at != 0 {
@@ -272,7 +296,7 @@ func (p *Parked) step(g *loanee) {
 		g.stay() // it runs the caller's code, which may take its time
 		p.begin(g)
 	case toCarry:
-		p.carry(p.tenure.slot, g)
+		p.carryOn(p.tenure.slot, g)
 	case toEnd:
 		p.fail(p.stage, p.err)
 	default:
@@ -283,7 +307,11 @@ func (p *Parked) step(g *loanee) {
 // begin prepares a request, on the submitter's goroutine if g is nil.
 func (p *Parked) begin(g *loanee) {
 	c := p.carrier()
-	r, err := c.vacant()
+	p.mu.Lock()
+	p.news |= newsBegun
+	queued := p.news&newsQueued != 0
+	p.mu.Unlock()
+	r, err := c.vacant(true)
 	if err != nil {
 		p.fail(messages.Admitting, err)
 		return
@@ -291,12 +319,13 @@ func (p *Parked) begin(g *loanee) {
 	gone := false
 	defer func() { p.rescue(r, gone) }()
 	r.lodge(p)
-	r.ctx, r.caller, r.asked, r.deadline = p.parent, p.by.Request(), p.by.Request(), p.deadline()
-	r.terms = Terms{Deadline: r.deadline, LimitID: p.ticket.Permit.Limit}
+	r.begin(p.parent, p.by.Request(), &Terms{
+		Deadline: p.deadline(), LimitID: p.ticket.Permit.Limit, Begun: p.since, Waited: queued, Watch: p.watch(),
+	})
 	if g != nil {
 		p.beginTenure().hold(r)
 	} else if r.asked.Stream && c.needs.Plan.TraceStreams {
-		r.from = callsite.Here()
+		r.askedAt = callsite.Here()
 	}
 	r.Handle(lifeBegins{&r.life})
 	c.retries.count(r)
@@ -304,9 +333,10 @@ func (p *Parked) begin(g *loanee) {
 	gone = true
 }
 
-// vacant returns a slot that is an actor, and has no life.
-func (c *Carrier) vacant() (*slot, error) {
-	r := c.slot()
+// vacant returns a slot that is an actor, and has no life. A life is counted that is the
+// first of its request.
+func (c *Carrier) vacant(counted bool) (*slot, error) {
+	r := c.slot(counted)
 	if err := r.spawn(); err != nil {
 		c.slots.drop(r)
 		return nil, err
@@ -351,9 +381,15 @@ func (p *Parked) goStraightOn(r *slot, g *loanee) {
 // park gives the slot back of a request that waits.
 func (p *Parked) park(r *slot) {
 	c, in := p.carrier(), queueing
-	k, now := r.keep(), c.now()
+	now := c.now()
+	k := r.keep(now-p.since > briefly)
 	p.mu.Lock()
-	p.kept, p.since = k, now
+	if p.kept = k; k != nil {
+		p.since = now
+	}
+	if r.pool != nil {
+		p.news |= newsTime
+	}
 	p.mu.Unlock()
 	if r.asking > 0 {
 		in, r.asking = asking, 0 // the answer comes here
@@ -363,7 +399,7 @@ func (p *Parked) park(r *slot) {
 	p.endTenure()
 	r.borrowed, r.upload = nil, nil // they are kept
 	r.Finished = true               // as far as the slot is concerned
-	c.release(r)
+	c.recycle(r, false)
 	if p.ticket.Deadline != 0 {
 		c.agenda.put(p, p.ticket.Deadline)
 	}
@@ -372,6 +408,10 @@ func (p *Parked) park(r *slot) {
 		p.meet(newsClosing)
 	}
 }
+
+// briefly is how long a request may be prepared without its being told apart from the wait
+// that follows: a plain one is prepared in some microseconds.
+const briefly = 100 * time.Microsecond
 
 // endTenure takes the request's context of the time away that a goroutine was lent to it.
 func (p *Parked) endTenure() {

@@ -149,3 +149,37 @@ func TestCodeThatEndsItsGoroutineEndsOneRequestOfARun(t *testing.T) {
 		})
 	}
 }
+
+func TestASubmittedRequestEndsWhereverCodeEndsItsGoroutine(t *testing.T) {
+	for name, config := range map[string]engine.Config{
+		"in Wait":             {Observers: []engine.Observer{{Wait: func(context.Context, engine.Waited) { runtime.Goexit() }}}},
+		"in Attempt":          {Observers: []engine.Observer{{Attempt: func(context.Context, engine.Attempted) { runtime.Goexit() }}}},
+		"in an authenticator": {Auth: doingAuth(runtime.Goexit)},
+		"in a post-processor": {PostProcessors: []engine.PostProcessor{engine.PostProcessorFunc(func(context.Context, *engine.Request, *engine.Response) error {
+			runtime.Goexit()
+			return nil
+		})}},
+	} {
+		for _, after := range []time.Duration{0, time.Second} {
+			t.Run(fmt.Sprintf("%s, after %s", name, after), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					config := config
+					if after > 0 {
+						config.Limits, config.DefaultLimitID = oneASecond.Limits, "one"
+					}
+					eng := newServer(t, nil).newEngine(t, config)
+					if after == 0 { // it finds a connection, and never waits
+						require.NoError(t, eng.Warm(t.Context(), "", 1))
+					} else {
+						require.NoError(t, eng.AdjustLimit("one", engine.Parts{}, 1))
+					}
+					_, err := eng.Submit(t.Context(), &engine.Request{Path: "/", Auth: config.Auth != nil}).Result()
+					var panicked *engine.PanicError
+					require.ErrorAs(t, err, &panicked)
+					synctest.Wait()
+					wantNothingHeld(t, eng)
+				})
+			})
+		}
+	}
+}

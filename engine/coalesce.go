@@ -31,6 +31,8 @@ type coalescing struct {
 	open   map[string]*flight   // guarded by mu: those that may be joined, by what is sent
 	flying map[*flight]struct{} // guarded by mu: all that have not ended
 	joined int64                // guarded by mu
+
+	submitted *admission // requests of Submit, until their ends are told; set by New
 }
 
 // flight is one request that is sent for all who share it.

@@ -42,6 +42,7 @@ func (e *Engine) Shutdown(ctx context.Context) error {
 	}
 	e.admission.close()
 	e.permits.asking.close()
+	e.coalescing.submitted.close()
 	var err error
 	select {
 	case <-e.admission.idle:
@@ -76,6 +77,7 @@ func (e *Engine) Close() error {
 	}
 	e.admission.close()
 	e.permits.asking.close()
+	e.coalescing.submitted.close()
 	return e.stop()
 }
 
@@ -103,6 +105,7 @@ func (e *Engine) stop() error {
 func (e *Engine) end() {
 	<-e.admission.idle
 	<-e.permits.asking.idle
+	<-e.coalescing.submitted.idle
 	e.system.AwaitParked()                  // the last credit is back before that is told
 	_ = e.system.Wait(context.Background()) // fails only with its context
 	e.system.Outside().Await()

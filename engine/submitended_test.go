@@ -183,3 +183,26 @@ func TestASubmittedRequestEndsWhereverCodeEndsItsGoroutine(t *testing.T) {
 		}
 	}
 }
+
+func TestEverySubmittedRequestHasEndedWhenCloseReturns(t *testing.T) {
+	for _, shared := range []bool{false, true} {
+		t.Run(fmt.Sprintf("shared %v", shared), func(t *testing.T) {
+			for range 200 {
+				eng := newServer(t, nil).newEngine(t, oneASecond)
+				require.NoError(t, eng.AdjustLimit("one", engine.Parts{}, 1))
+				var pending []*engine.Pending
+				for range 20 {
+					pending = append(pending, eng.Submit(t.Context(), &engine.Request{Path: "/", Coalesce: shared}))
+				}
+				require.NoError(t, eng.Close())
+				for _, p := range pending {
+					select {
+					case <-p.Done():
+					default:
+						require.FailNow(t, "Close has returned, and a request has not ended")
+					}
+				}
+			}
+		})
+	}
+}

@@ -196,8 +196,8 @@ func (s *System) Carry(ctx context.Context, asked *messages.Request, terms *requ
 // Park makes a request that is submitted, and is told by nobody's goroutine how it ended. It
 // is still to begin, or to await a credit; see request.Parked. The context is asked for its
 // channel, which may panic.
-func (s *System) Park(ctx context.Context, by request.Submitter, deadline time.Time, limitID string) *request.Parked {
-	return s.requests.Park(ctx, by, deadline, limitID)
+func (s *System) Park(ctx context.Context, by request.Submitter, deadline time.Time, limitID string, watch *request.Watch) *request.Parked {
+	return s.requests.Park(ctx, by, deadline, limitID, watch)
 }
 
 // AwaitParked returns when every request of Park has ended, and has been told so.

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -43,15 +44,19 @@ const tellsOverloadEvery = 30 * time.Second
 
 // turnAway counts a request that ends with an error before its journey began.
 func (e *Engine) turnAway(req *Request, err error) error {
+	e.countTurnedAway(err)
+	return messages.NewError(req, Admitting, err)
+}
+
+func (e *Engine) countTurnedAway(err error) {
 	a := e.admission
 	a.turnedAway.Add(1)
-	if err == ErrOverloaded {
+	if errors.Is(err, ErrOverloaded) {
 		n, now, told := a.overloaded.Add(1), int64(e.system.Now()), a.toldAt.Load()
 		if (told == 0 || now-told >= int64(tellsOverloadEvery)) && a.toldAt.CompareAndSwap(told, max(1, now)) {
 			e.scribe.Logger().Warn("requests are turned away, for too many are in flight: Admission bounds them", "so far", n)
 		}
 	}
-	return messages.NewError(req, Admitting, err)
 }
 
 // Each bit makes state larger than any limit, so that the one comparison which

@@ -83,11 +83,11 @@ func (e *Engine) shared(ctx context.Context, req *Request, own *flight) (*Respon
 	terms := request.Terms{LimitID: e.defaultLimit()}
 	if e.halts.Any() {
 		if err := e.refuseHalted(req, terms.LimitID); err != nil {
-			return nil, messages.NewError(req, Admitting, err)
+			return nil, e.turnAway(req, err)
 		}
 	}
 	if err := e.admit(ctx, req, &terms); err != nil {
-		return nil, messages.NewError(req, Admitting, err)
+		return nil, e.turnAway(req, err)
 	}
 	defer e.admission.leave()
 	var contained *wire.Contained
@@ -156,7 +156,13 @@ func (e *Engine) fly(f *flight) {
 		e.land(f)
 	}()
 	var stream *request.Stream
-	f.response, stream, f.err = e.system.Carry(flightContext{f.ctx, f}, &f.request, &request.Terms{LimitID: f.limitID})
+	var ctx context.Context = flightContext{f.ctx, f}
+	terms := &request.Terms{LimitID: f.limitID}
+	if e.observers == nil {
+		f.response, stream, f.err = e.system.Carry(ctx, &f.request, terms)
+	} else {
+		f.response, stream, f.err = e.carryObserved(ctx, &f.request, terms, true) // the sharers have credits
+	}
 	if stream != nil {
 		_ = stream.Close() // it always returns nil
 	}

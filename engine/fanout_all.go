@@ -85,16 +85,6 @@ func (e *Engine) All(ctx context.Context, requests []*Request, how FanOut) ([]Re
 	return results, g.err()
 }
 
-// unstreamed is a request whose answer has a body.
-func unstreamed(req *Request) *Request {
-	if !req.Stream {
-		return req
-	}
-	read := *req // the caller's own is not changed
-	read.Stream = false
-	return &read
-}
-
 func askedOfAll[T any](req *Request) *Request { return unstreamed(asked[T](req)) }
 
 // gathering collects what failed.

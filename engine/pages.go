@@ -198,16 +198,6 @@ func pages(ctx context.Context, eng *Engine, first *Request, by *Pager) iter.Seq
 	}
 }
 
-// unstreamed is a request whose answer is read whole. The caller's own is not changed.
-func unstreamed(req *Request) *Request {
-	if req == nil || !req.Stream {
-		return req
-	}
-	read := *req
-	read.Stream = false
-	return &read
-}
-
 func misusedPages(ctx context.Context, eng *Engine, first *Request, by *Pager) error {
 	if err := eng.misused(ctx, first); err != nil {
 		return messages.NewError(first, Admitting, err)

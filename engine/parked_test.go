@@ -83,9 +83,9 @@ func processor(f func(r *engine.Request) error) engine.PreProcessor {
 	return engine.PreProcessorFunc(func(_ context.Context, r *engine.Request) error { return f(r) })
 }
 
-// situations are what may happen to a request. The first request of each takes the limit or
+// parkedSituations are what may happen to a request. The first request of each takes the limit or
 // the connection, where there is one of it.
-var situations = map[string]struct {
+var parkedSituations = map[string]struct {
 	config  engine.Config
 	server  http.HandlerFunc
 	busy    int // requests that are sent before
@@ -115,37 +115,37 @@ var situations = map[string]struct {
 		request: engine.Request{Path: "/"}, want: engine.ErrQueueFull,
 	},
 	"time is up behind a connection": {
-		config: oneConnection, server: slow, busy: 1, request: engine.Request{Path: "/", Timeout: time.Second}, want: context.DeadlineExceeded,
+		config: oneConnection, server: dawdles, busy: 1, request: engine.Request{Path: "/", Timeout: time.Second}, want: context.DeadlineExceeded,
 	},
-	"time is up in an exchange": {server: slow, request: engine.Request{Path: "/", Timeout: time.Second}, want: context.DeadlineExceeded},
+	"time is up in an exchange": {server: dawdles, request: engine.Request{Path: "/", Timeout: time.Second}, want: context.DeadlineExceeded},
 	"cancelled in the queue": {
 		config: oneASecond, busy: 3, request: engine.Request{Path: "/"}, after: 500 * time.Millisecond, want: errOwnCause,
 		then: func(_ *testing.T, _ *engine.Engine, cancel context.CancelCauseFunc) { cancel(errOwnCause) },
 	},
 	"cancelled behind a connection": {
-		config: oneConnection, server: slow, busy: 1, request: engine.Request{Path: "/"}, after: time.Second, want: errOwnCause,
+		config: oneConnection, server: dawdles, busy: 1, request: engine.Request{Path: "/"}, after: time.Second, want: errOwnCause,
 		then: func(_ *testing.T, _ *engine.Engine, cancel context.CancelCauseFunc) { cancel(errOwnCause) },
 	},
 	"cancelled in an exchange": {
-		server: slow, request: engine.Request{Path: "/"}, after: time.Second, want: errOwnCause,
+		server: dawdles, request: engine.Request{Path: "/"}, after: time.Second, want: errOwnCause,
 		then: func(_ *testing.T, _ *engine.Engine, cancel context.CancelCauseFunc) { cancel(errOwnCause) },
 	},
 	"cancelled in the exchange of a stream": {
-		server: slow, request: engine.Request{Path: "/", Stream: true}, after: time.Second, want: errOwnCause,
+		server: dawdles, request: engine.Request{Path: "/", Stream: true}, after: time.Second, want: errOwnCause,
 		then: func(_ *testing.T, _ *engine.Engine, cancel context.CancelCauseFunc) { cancel(errOwnCause) },
 	},
 	"halted in the queue": {
 		config: oneASecond, busy: 3, request: engine.Request{Path: "/"}, after: 500 * time.Millisecond, want: engine.ErrHalted, then: haltAll,
 	},
 	"halted behind a connection": {
-		config: oneConnection, server: slow, busy: 1, request: engine.Request{Path: "/"}, after: time.Second, want: engine.ErrHalted, then: haltAll,
+		config: oneConnection, server: dawdles, busy: 1, request: engine.Request{Path: "/"}, after: time.Second, want: engine.ErrHalted, then: haltAll,
 	},
 	"closed in the queue": {
 		config: oneASecond, busy: 3, request: engine.Request{Path: "/"}, after: 500 * time.Millisecond, want: engine.ErrClosed,
 		then: func(t *testing.T, eng *engine.Engine, _ context.CancelCauseFunc) { require.NoError(t, eng.Close()) },
 	},
 	"closed in an exchange": {
-		server: slow, request: engine.Request{Path: "/"}, after: time.Second, want: engine.ErrClosed,
+		server: dawdles, request: engine.Request{Path: "/"}, after: time.Second, want: engine.ErrClosed,
 		then: func(t *testing.T, eng *engine.Engine, _ context.CancelCauseFunc) { require.NoError(t, eng.Close()) },
 	},
 	"a drain": {
@@ -167,32 +167,32 @@ var situations = map[string]struct {
 		},
 	},
 	"no credit in time": {
-		config: engine.Config{Admission: engine.Admission{MaxInFlight: 1}}, server: slow, busy: 1,
+		config: engine.Config{Admission: engine.Admission{MaxInFlight: 1}}, server: dawdles, busy: 1,
 		request: engine.Request{Path: "/", Timeout: time.Second}, want: context.DeadlineExceeded,
 	},
 	"a credit later": {
-		config: engine.Config{Admission: engine.Admission{MaxInFlight: 1}}, server: slow, busy: 1, request: engine.Request{Path: "/"},
+		config: engine.Config{Admission: engine.Admission{MaxInFlight: 1}}, server: dawdles, busy: 1, request: engine.Request{Path: "/"},
 	},
 	"cancelled before its credit": {
-		config: engine.Config{Admission: engine.Admission{MaxInFlight: 1}}, server: slow, busy: 1, request: engine.Request{Path: "/"},
+		config: engine.Config{Admission: engine.Admission{MaxInFlight: 1}}, server: dawdles, busy: 1, request: engine.Request{Path: "/"},
 		after: time.Second, want: errOwnCause,
 		then: func(_ *testing.T, _ *engine.Engine, cancel context.CancelCauseFunc) { cancel(errOwnCause) },
 	},
 	"halted before its credit": {
-		config: engine.Config{Admission: engine.Admission{MaxInFlight: 1}}, server: slow, busy: 1, request: engine.Request{Path: "/"},
+		config: engine.Config{Admission: engine.Admission{MaxInFlight: 1}}, server: dawdles, busy: 1, request: engine.Request{Path: "/"},
 		after: time.Second, want: engine.ErrHalted, then: haltAll,
 	},
 	"closed before its credit": {
-		config: engine.Config{Admission: engine.Admission{MaxInFlight: 1}}, server: slow, busy: 1, request: engine.Request{Path: "/"},
+		config: engine.Config{Admission: engine.Admission{MaxInFlight: 1}}, server: dawdles, busy: 1, request: engine.Request{Path: "/"},
 		after: time.Second, want: engine.ErrClosed,
 		then: func(t *testing.T, eng *engine.Engine, _ context.CancelCauseFunc) { require.NoError(t, eng.Close()) },
 	},
 	"nobody may wait for a credit": {
-		config: engine.Config{Admission: engine.Admission{MaxInFlight: 1, MaxWaiting: -1}}, server: slow, busy: 1,
+		config: engine.Config{Admission: engine.Admission{MaxInFlight: 1, MaxWaiting: -1}}, server: dawdles, busy: 1,
 		request: engine.Request{Path: "/"}, want: engine.ErrOverloaded,
 	},
 	"one more than may wait for a credit": {
-		config: engine.Config{Admission: engine.Admission{MaxInFlight: 1, MaxWaiting: 1}}, server: slow, busy: 2,
+		config: engine.Config{Admission: engine.Admission{MaxInFlight: 1, MaxWaiting: 1}}, server: dawdles, busy: 2,
 		request: engine.Request{Path: "/", Priority: engine.Background}, want: engine.ErrOverloaded,
 	},
 	"a pre-processor refuses": {
@@ -282,7 +282,7 @@ var (
 	oneConnection = engine.Config{Connections: engine.Connections{Max: 1}}
 )
 
-func slow(w http.ResponseWriter, r *http.Request) {
+func dawdles(w http.ResponseWriter, r *http.Request) {
 	select {
 	case <-time.After(10 * time.Second):
 	case <-r.Context().Done():
@@ -302,7 +302,7 @@ func haltAll(t *testing.T, eng *engine.Engine, _ context.CancelCauseFunc) {
 }
 
 func TestSubmitEndsAsDoDoesInEverySituation(t *testing.T) {
-	for name, one := range situations {
+	for name, one := range parkedSituations {
 		t.Run(name, func(t *testing.T) {
 			all := map[string]ended{}
 			for way, send := range bothWays {
@@ -690,7 +690,7 @@ func TestCancelEndsARequestWhereverItIsAndWaitsForNobody(t *testing.T) {
 	} {
 		for _, streams := range []bool{false, true} {
 			synctest.Test(t, func(t *testing.T) {
-				s := newServer(t, slow)
+				s := newServer(t, dawdles)
 				eng := s.newEngine(t, one.config)
 				var before []*engine.Pending
 				for range one.busy {

@@ -2,6 +2,7 @@ package throttle
 
 import (
 	"cmp"
+	"math/rand/v2"
 	"slices"
 	"time"
 )
@@ -35,14 +36,14 @@ func (l *Ledger) Glance(now time.Duration, n int) Snapshot {
 	}
 	// The smaller ones first: what they leave of their share is the others'.
 	slices.SortFunc(rules, func(a, b *rule) int {
-		return cmp.Or(cmp.Compare(len(a.meters), len(b.meters)), cmp.Compare(a.place, b.place))
+		return cmp.Or(cmp.Compare(a.meters.n, b.meters.n), cmp.Compare(a.place, b.place))
 	})
 	told := glances{}
 	for i, r := range rules {
 		share := (n - len(s.Limits)) / (len(rules) - i)
 		meters := l.pick(now, r, share, byMeter)
-		if len(meters) < len(r.meters) {
-			s.LeftOut.Limits += len(r.meters) - len(meters)
+		if len(meters) < r.meters.n {
+			s.LeftOut.Limits += r.meters.n - len(meters)
 			for _, m := range meters {
 				told[r.ID] = append(told[r.ID], *m.of)
 			}
@@ -52,14 +53,14 @@ func (l *Ledger) Glance(now time.Duration, n int) Snapshot {
 		}
 	}
 	l.glanced = told
-	s.Scopes, s.LeftOut.Scopes = l.pauses.some(n)
+	s.Scopes, s.LeftOut.Scopes = l.pauses.some(now, n)
 	s.sort()
 	return s
 }
 
 // pick returns at most n meters of a rule: all, if they are no more.
 func (l *Ledger) pick(now time.Duration, r *rule, n int, queued map[*meter][]Class) (picked []*meter) {
-	if len(r.meters) <= n {
+	if r.meters.n <= n {
 		r.each(func(m *meter) { picked = append(picked, m) })
 		return picked[:min(len(picked), n)]
 	}
@@ -78,13 +79,7 @@ func (l *Ledger) pick(now time.Duration, r *rule, n int, queued map[*meter][]Cla
 			add(m)
 		}
 	}
-	looks := sampled * n
-	for _, m := range r.meters { // from anywhere on
-		if looks--; looks < 0 {
-			break
-		}
-		add(m)
-	}
+	r.meters.some(rand.Uint64(), sampled*n, add)
 	rooms := make(map[*meter]float64, len(picked))
 	for _, m := range picked {
 		rooms[m] = float64(m.window.room(now)) / float64(max(1, m.terms.quota))
@@ -103,12 +98,12 @@ func waiting(classes []Class) (n int) {
 }
 
 // some returns at most n scopes, those in trouble first, and how many are left out.
-func (ps *pauses) some(n int) (told []ScopeSnapshot, left int) {
+func (ps *pauses) some(now time.Duration, n int) (told []ScopeSnapshot, left int) {
 	for _, s := range ps.troubled {
 		if len(told) == n {
 			return told, len(ps.troubled) - n // and those that are calm, which nobody misses
 		}
-		told = append(told, s.snapshot())
+		told = append(told, s.snapshot(now))
 	}
 	if len(ps.origins) > n {
 		return told, len(ps.origins)
@@ -120,7 +115,7 @@ func (ps *pauses) some(n int) (told []ScopeSnapshot, left int) {
 			case len(told) == n:
 				left++
 			default:
-				told = append(told, s.snapshot())
+				told = append(told, s.snapshot(now))
 			}
 		}
 		if left > n {

@@ -78,6 +78,31 @@ func TestAnIndexMovesFewAtOnce(t *testing.T) {
 	require.LessOrEqual(t, len(x.shards), x.n/32)
 }
 
+func TestSomeOfAnIndexAreMetFromAnywhereOn(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		rng := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 5))
+		var x index[int]
+		in, slots := map[*int]bool{}, 0
+		for range rapid.IntRange(0, 2000).Draw(t, "how many there are") {
+			one := new(int)
+			in[one] = true
+			x.put(rng.Uint64(), one)
+		}
+		for k := 0; k < len(x.shards); k += x.alike(x.shards[k]) {
+			slots += len(x.shards[k].slots)
+		}
+		n, met, calls := rapid.IntRange(0, 10_000).Draw(t, "how many are asked for"), map[*int]bool{}, 0
+		x.some(rng.Uint64(), n, func(one *int) { met[one] = true; calls++ })
+		require.LessOrEqual(t, calls, n)
+		for one := range met {
+			require.True(t, in[one])
+		}
+		if n >= 2*slots { // a shard may be looked at first and last
+			require.Len(t, met, len(in))
+		}
+	})
+}
+
 // anyOf returns one that is in an index.
 func anyOf[T any](x *index[T]) (found *T) {
 	x.each(func(one *T) { found = one })

@@ -114,7 +114,7 @@ func (b *bearer) open(ask *Ask) {
 		p.Weights = append(p.Weights, throttle.Cost{ID: id, Weight: weight})
 	}
 	if t.Told {
-		t.Report.Clear()
+		t.Clear()
 	}
 	t.Outcome = throttle.Outcome{}
 }

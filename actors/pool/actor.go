@@ -198,7 +198,7 @@ func (p *Pool) waiting(n int) []protocol.Waiter {
 			break
 		}
 		w := protocol.Waiter{
-			Method: t.Method, Path: t.Path, Account: t.Account, Origin: p.needs.Origin.String(),
+			Method: t.Method, Path: t.Path, Account: t.Permit.Account, Origin: p.needs.Origin.String(),
 			Priority: t.Priority, Since: t.Since, Ahead: len(all), Behind: len(all) - 1,
 		}
 		if t.Limited {

@@ -44,7 +44,7 @@ func (r *slot) queuedUntilRefused(t *ticket.Ticket) time.Duration {
 	if t.Stage != messages.Throttled {
 		return t.Queued
 	}
-	return t.Queued + max(0, r.now()-t.QueuedAt)
+	return t.Queued + max(0, r.now()-t.Since)
 }
 
 // leaveWait ends a wait whose ticket was taken back, and is somebody else's still.

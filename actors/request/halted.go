@@ -81,7 +81,7 @@ func (r *slot) leaveIfHalted() {
 // halts looks at those that are watched after that is posted: so each exchange has either
 // seen it here, or is seen there. After an error nothing is held any more.
 func (a *attempt) depart() error {
-	_, tells := a.ctx.(*tenure)
+	_, tells := a.from.(*tenure)
 	a.watch.begin(&a.own, tells, a.lease, a.bound())
 	err := a.halted()
 	if err == nil {

@@ -51,7 +51,7 @@ func newStream(r *slot, lease *ticket.Lease, response *messages.Response) *Strea
 	s := &Stream{carrier: r.Carrier, pool: r.pool, trace: r.trace, lease: lease, body: response.Stream, major: response.ProtoMajor}
 	s.pool.Enter() // r is inside, so it is open
 	if r.needs.Plan.TraceStreams {
-		lease.StreamedFrom = cmp.Or(r.from, callsite.Here())
+		lease.StreamedFrom = cmp.Or(r.askedAt, callsite.Here())
 	}
 	s.pool.Tell(ticket.StreamLease{Lease: lease}) // first: nobody else can end the stream yet, and return the lease
 	s.ctx, s.cancel = r.own.Copy(), func() {}

@@ -77,8 +77,11 @@ func (t *tenure) hold(r *slot) {
 	if cancel != nil && cancelled {
 		cancel()
 	}
-	r.ctx = ctx
-	r.own.Hold(ctx)
+	r.from, r.ctx = ctx, ctx
+	if r.observed {
+		r.ctx = &valued{ctx, r.terms.Watch.Values}
+	}
+	r.own.HoldWith(ctx, r.ctx)
 }
 
 // end ends the context, for a reason, and aborts what is exchanged under it. What the caller's
@@ -100,6 +103,15 @@ func (t *tenure) end(err error) {
 		cancel()
 	}
 }
+
+// valued is a context with the values that observers have given another.
+type valued struct {
+	context.Context
+	values context.Context
+}
+
+// Value is part of context.Context.
+func (v *valued) Value(key any) any { return v.values.Value(key) }
 
 // callersOwn returns the context that the caller gave.
 func callersOwn(ctx context.Context) context.Context {

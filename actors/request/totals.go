@@ -20,7 +20,7 @@ var outcomes = [...]messages.Outcome{messages.Unknown, messages.NotSent, message
 // tale is what is counted of one life.
 type tale struct {
 	outcome             messages.Outcome
-	rehearsed           bool
+	uncounted           bool // a rehearsal, or not the end of a request
 	attempts, repeated  int32
 	queueFull, overfull bool
 }
@@ -35,7 +35,7 @@ func (t *tale) failed(err error) {
 
 // sum is what is counted of a life that ends.
 func (r *slot) sum() tale {
-	last := tale{attempts: int32(r.tried), rehearsed: r.terms.Rehearsed != nil}
+	last := tale{attempts: int32(r.tried), uncounted: r.terms.Rehearsed != nil}
 	if again := r.tried - 1 - r.redirects; again > 0 {
 		last.repeated = int32(again)
 	}
@@ -51,7 +51,7 @@ func (r *slot) sum() tale {
 }
 
 func (t *Totals) count(last tale) {
-	if last.rehearsed {
+	if last.uncounted {
 		return
 	}
 	t.Ended[last.outcome]++

@@ -12,7 +12,7 @@ import (
 // processors' caches.
 type book struct {
 	all    []*ticket.Ticket // each at its Place, less one; nil where one has left
-	free   []int            // the places where one has left
+	free   []int32          // the places where one has left
 	serial uint64
 }
 
@@ -26,7 +26,7 @@ func (b *book) add(t *ticket.Ticket) {
 		return
 	}
 	b.all = append(b.all, t)
-	t.Place = len(b.all)
+	t.Place = int32(len(b.all)) // of which there is no more room in any machine
 }
 
 // remove may be told of a ticket that is not there.

@@ -105,7 +105,7 @@ func NewDesk(ledger *throttle.Ledger, limits []throttle.Limit, options throttle.
 
 // Acquire queues a ticket, or sends it on at once.
 func (d *Desk) Acquire(now time.Duration, t *ticket.Ticket) {
-	t.Passed, t.QueuedAt = false, now
+	t.Passed, t.Since = false, now
 	d.tickets.add(t) // first: whoever is not in the book has been answered
 	d.ask(now, t)
 }
@@ -200,7 +200,7 @@ func (d *Desk) isBrief(now time.Duration, hold throttle.Hold) bool {
 // pass hands a granted ticket straight on: the request is woken once, with
 // permit and connection.
 func (d *Desk) pass(t *ticket.Ticket) {
-	t.Queued += t.Permit.GrantedAt() - t.QueuedAt
+	t.Queued += t.Permit.GrantedAt() - t.Since
 	t.Charged = t.Permit.Charged()
 	t.Passed = true // before the pool has it: a caller who leaves is followed there
 	if d.after == nil {
@@ -241,7 +241,7 @@ func (d *Desk) Park(now time.Duration, t *ticket.Ticket) {
 // Requeue takes a permit back, unless it is parked, and queues the ticket with
 // the rank it had.
 func (d *Desk) Requeue(now time.Duration, t *ticket.Ticket) {
-	t.Passed, t.QueuedAt = false, now
+	t.Passed, t.Since = false, now
 	if t.Place == 0 { // its limit was gone from the table when the desk failed
 		d.tickets.add(t)
 	}

@@ -423,7 +423,7 @@ func (w *world) sends(t *ticket.Ticket) {
 	t.Reopen()
 	t.Asked = ticket.Asked{Owner: c, Pool: c, Deadline: c.deadline}
 	t.Limited = true
-	t.Report.Clear()
+	t.Clear()
 	p := &t.Permit
 	p.Origin, p.Limit, p.Key, p.Weight, p.Priority, p.Deadline = c.origin, c.limit, c.key, c.weight, c.priority, c.deadline
 	w.mailbox = append(w.mailbox, c)

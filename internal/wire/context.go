@@ -28,7 +28,7 @@ func Contain(ctx context.Context) *Contained {
 
 // ContainAgain is Contain for a context whose channel is known already: it calls nothing.
 func ContainAgain(ctx context.Context, done <-chan struct{}) *Contained {
-	return &Contained{of: ctx, done: done}
+	return &Contained{of: ctx, values: ctx, done: done}
 }
 
 // Copy returns another of the same context, which may outlive this one.

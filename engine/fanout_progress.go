@@ -143,9 +143,9 @@ func (t *tally) begun(it *item) {
 		t.kinds[of] = count
 	}
 	count.submitted++
-	if count.sample == nil {
-		count.sample, count.sampleIndex = it.request, it.index
-	}
+	// The newest: of a kind it is the last to be handed over, mostly, and as long as others
+	// wait there is one that may be looked at.
+	count.sample, count.sampleIndex = it.request, it.index
 }
 
 // done is called before the result is handed over.

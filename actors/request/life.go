@@ -221,8 +221,10 @@ func (r *slot) rest() {
 	if r.signed != nil {
 		*r.signed = messages.Call{} // credentials
 	}
-	if r.spare != nil && r.spare.Left() {
-		r.spare = nil // nobody closes a ticket whose caller left
+	// Nobody closes a ticket whose caller left. One that is long, and that the throttler may
+	// not have let go of yet, would be kept for the next life.
+	if last := r.spare; last != nil && (last.Left() || len(last.Path) > keptTarget || len(last.Permit.Key) > keptTarget) {
+		r.spare = nil
 	}
 }
 

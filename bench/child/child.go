@@ -167,6 +167,22 @@ func (h *head) lines() string {
 // when its parent has, or wants it to.
 func UntilParentGone(in io.Reader) { _, _ = io.Copy(io.Discard, in) }
 
+// Serving returns when what serves has ended, with its error, or when in has ended, as for
+// UntilParentGone: the end of a child that is a server.
+func Serving(in io.Reader, served <-chan error) error {
+	parentGone := make(chan struct{})
+	go func() {
+		UntilParentGone(in)
+		close(parentGone)
+	}()
+	select {
+	case err := <-served:
+		return err
+	case <-parentGone:
+		return nil
+	}
+}
+
 // LeaveInterrupts has this process ignore an interrupt from the keyboard, which
 // reaches parent and child alike: it is the parent's to answer.
 func LeaveInterrupts() { signal.Ignore(os.Interrupt) }

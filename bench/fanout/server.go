@@ -37,17 +37,7 @@ func Serve(in io.Reader, out io.Writer) error {
 	}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
-	parentGone := make(chan struct{})
-	go func() {
-		child.UntilParentGone(in)
-		close(parentGone)
-	}()
-	select {
-	case err := <-served:
-		return err
-	case <-parentGone:
-		return nil
-	}
+	return child.Serving(in, served)
 }
 
 const serverStart = 10 * time.Second

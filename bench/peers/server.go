@@ -48,17 +48,7 @@ func Serve(in io.Reader, out io.Writer) error {
 	if err := json.NewEncoder(out).Encode(where); err != nil {
 		return err
 	}
-	parentGone := make(chan struct{})
-	go func() {
-		child.UntilParentGone(in)
-		close(parentGone)
-	}()
-	select {
-	case err := <-served:
-		return err
-	case <-parentGone:
-		return nil
-	}
+	return child.Serving(in, served)
 }
 
 func (p Protocol) scheme() string {

@@ -1,0 +1,32 @@
+package request
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/sluice-engine/sluice/actors/ticket"
+)
+
+// The throttler closes a ticket when it comes to its settlement, which may be after the slot
+// has come to rest.
+func TestASlotAtRestKeepsNoLongTicketThatIsStillToBeSettled(t *testing.T) {
+	long := strings.Repeat("p", keptTarget+1)
+	for name, fill := range map[string]func(*ticket.Ticket){
+		"path": func(one *ticket.Ticket) { one.Path = long },
+		"key":  func(one *ticket.Ticket) { one.Permit.Key = long },
+	} {
+		r := &slot{}
+		r.ticket = new(ticket.Ticket)
+		fill(r.ticket)
+		r.rest()
+		require.Nil(t, r.spare, name)
+		require.Empty(t, r.ticket.Path+r.ticket.Permit.Key, name)
+	}
+	r := &slot{}
+	short := &ticket.Ticket{Asked: ticket.Asked{Path: "/"}}
+	r.ticket = short
+	r.rest()
+	require.Same(t, short, r.spare, "a short one is used again")
+}

@@ -118,26 +118,27 @@ func TestTheEndByALeakyLimitIsThatOfASimulation(t *testing.T) {
 		per := time.Duration(rapid.IntRange(1, 60).Draw(t, "per")) * time.Second
 		level := rapid.Int64Range(0, capacity).Draw(t, "level")
 		weight := rapid.Int64Range(1, 300).Draw(t, "weight")
-		// Millisecond by millisecond, in fractions of a weight.
-		falls := float64(refill) / (float64(per) / float64(time.Millisecond))
-		full, left, at := float64(level), weight, 0
+		// Step by step, of which eight drain a weight of 1: in steps of a millisecond a weight
+		// would leave up to one late each time, and a bucket of 1 never makes up for that.
+		const drains = 8
+		full, left, at := level*drains, weight, int64(0)
 		for ; ; at++ {
-			for left > 0 && full+1 <= float64(capacity)+1e-6 {
-				full++
+			for left > 0 && full+drains <= capacity*drains {
+				full += drains
 				left--
 			}
 			if left == 0 {
 				break
 			}
-			full = max(0, full-falls)
+			full = max(0, full-1)
 		}
 		l := LimitStats{Window: throttle.Leaky, Quota: capacity, Refill: refill, Per: per, Used: level, Room: capacity - level, Next: now}
 		if l.Room < 1 {
 			l.Next = now.Add(time.Duration(float64(per) / float64(refill)))
 		}
 		got, known := demand{l, weight}.end(now)
-		want := now.Add(time.Duration(at) * time.Millisecond)
-		if off := got.Sub(want).Abs(); !known || off > per/time.Duration(refill)+10*time.Millisecond {
+		want := now.Add(time.Duration(at) * per / time.Duration(drains*refill))
+		if off := got.Sub(want).Abs(); !known || off > per/time.Duration(refill)+time.Microsecond {
 			t.Fatalf("estimated %s, and it was %s", got.Sub(now), want.Sub(now))
 		}
 	})

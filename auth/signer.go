@@ -101,14 +101,27 @@ var errNoEncoding = fmt.Errorf("%w: say what the secret is written in: auth.Raw 
 
 // Validate reports every mistake.
 func (h HMAC) Validate() error {
-	if err := required("HMAC", "Secret", string(h.Secret)); err != nil {
-		return err
+	errs := []error{required("HMAC", "Secret", string(h.Secret)), h.hashMissing()}
+	if h.SecretEncoding == 0 {
+		errs = append(errs, fail("HMAC", "SecretEncoding", errNoEncoding))
 	}
-	if !h.Hash.Available() {
-		return fail("HMAC", "Hash", ErrMissing)
+	if err := errors.Join(errs...); err != nil {
+		return err
 	}
 	_, err := h.pool()
 	return err
+}
+
+// hashMissing is why there is nothing to hash with: none is named, or the program does not
+// have the one that is.
+func (h HMAC) hashMissing() error {
+	switch {
+	case h.Hash.Available():
+		return nil
+	case h.Hash == 0:
+		return fail("HMAC", "Hash", ErrMissing)
+	}
+	return fail("HMAC", "Hash", fmt.Errorf("%w: %v is not linked into the program: import its package", ErrMissing, h.Hash))
 }
 
 // AppendSignature is part of Signer: it appends the authentication code of the parts.
@@ -134,8 +147,8 @@ func (h HMAC) pool() (*macPool, error) {
 }
 
 func (h HMAC) newPool() (*macPool, error) {
-	if !h.Hash.Available() {
-		return nil, fail("HMAC", "Hash", ErrMissing)
+	if err := h.hashMissing(); err != nil {
+		return nil, err
 	}
 	if h.SecretEncoding == 0 {
 		return nil, fail("HMAC", "SecretEncoding", errNoEncoding)
@@ -182,8 +195,16 @@ func shared(secret Secret, hash crypto.Hash) Signer {
 	return HMAC{Secret: secret, SecretEncoding: Raw, Hash: hash}
 }
 
-// signerError reports a signer's mistake as one of the scheme that holds it.
+// signerError reports a signer's mistakes, each as one of the scheme that holds it.
 func signerError(scheme string, err error) error {
+	// What errors.Join has joined is told one by one; a text of the signer's own is kept whole.
+	if list, ok := err.(interface{ Unwrap() []error }); ok && errors.Join(list.Unwrap()...).Error() == err.Error() {
+		var errs []error
+		for _, each := range list.Unwrap() {
+			errs = append(errs, signerError(scheme, each))
+		}
+		return errors.Join(errs...)
+	}
 	var e *Error
 	if errors.As(err, &e) && e.Field != "" {
 		return fail(scheme, e.Field, e.Err)

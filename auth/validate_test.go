@@ -2,6 +2,8 @@ package auth
 
 import (
 	"crypto"
+	"errors"
+	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -24,6 +26,31 @@ func TestASecretWhoseEncodingNobodyTellsIsNotGuessedAt(t *testing.T) {
 	err := HMAC{Secret: "SECRET", SecretEncoding: Hex, Hash: crypto.SHA256}.Validate()
 	require.ErrorIs(t, err, ErrKey)
 	require.ErrorContains(t, err, "not written in hex")
+}
+
+func TestEveryMistakeOfASignerIsToldAtOnce(t *testing.T) {
+	require.EqualError(t, HMAC{}.Validate(), "auth: HMAC: Secret: missing\nauth: HMAC: Hash: missing\nauth: HMAC: SecretEncoding: "+errNoEncoding.Error())
+	form := OKX("k", "s", "p").Form
+	require.EqualError(t, Header{Key: "k", Passphrase: "p", Signer: HMAC{Secret: "s"}, Form: form}.Validate(),
+		"auth: Header: Hash: missing\nauth: Header: SecretEncoding: "+errNoEncoding.Error())
+	// A signer of the user's own may speak of two causes in one sentence.
+	own := fmt.Errorf("card reader: %w, or %w", errors.New("no card"), errors.New("no reader"))
+	require.EqualError(t, Header{Key: "k", Passphrase: "p", Signer: unusable{own}, Form: form}.Validate(),
+		"auth: Header: Signer: card reader: no card, or no reader")
+}
+
+type unusable struct{ why error }
+
+func (u unusable) AppendSignature(dst []byte, _ ...[]byte) ([]byte, error) { return dst, u.why }
+func (u unusable) Validate() error                                         { return u.why }
+
+// One that was named and is not linked in is not one that was forgotten.
+func TestAHashThatTheProgramDoesNotHaveIsNamed(t *testing.T) {
+	h := HMAC{Secret: "s", SecretEncoding: Raw, Hash: crypto.BLAKE2b_512}
+	require.ErrorContains(t, h.Validate(), "BLAKE2b-512 is not linked into the program")
+	_, err := h.AppendSignature(nil, []byte("order"))
+	require.ErrorContains(t, err, "BLAKE2b-512 is not linked into the program")
+	require.ErrorIs(t, err, ErrMissing)
 }
 
 func TestAFormThatWouldNotSignIsRefused(t *testing.T) {

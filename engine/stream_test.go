@@ -151,7 +151,7 @@ func TestAStreamMayBeLargerThanMaxBody(t *testing.T) {
 		eng := s.newEngine(t, engine.Config{Responses: engine.Responses{MaxBody: 1000}})
 		_, err := eng.Do(t.Context(), &engine.Request{Path: "/"})
 		require.ErrorIs(t, err, engine.ErrBodyTooLarge)
-		require.ErrorContains(t, err, "Responses.MaxBody is 1000 bytes")
+		require.ErrorContains(t, err, "Responses.MaxBody is 1000 bytes, and what is read by Request.Stream has none")
 
 		n, err := io.Copy(io.Discard, openStream(t, eng, t.Context(), engine.Request{}).Stream)
 		require.NoError(t, err)

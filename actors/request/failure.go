@@ -52,7 +52,7 @@ func withBodyRead(err error) error {
 func (r *slot) withCap(err error) error {
 	switch {
 	case errors.Is(err, messages.ErrBodyTooLarge):
-		return fmt.Errorf("%w: Responses.MaxBody is %d bytes", err, r.needs.Plan.MaxBody)
+		return fmt.Errorf("%w: Responses.MaxBody is %d bytes, and what is read by Request.Stream has none", err, r.needs.Plan.MaxBody)
 	case errors.Is(err, messages.ErrHeaderTooLarge):
 		return fmt.Errorf("%w: Responses.MaxHeader is %d bytes", err, r.needs.Plan.MaxHeader)
 	}

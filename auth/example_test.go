@@ -1,10 +1,15 @@
 package auth_test
 
 import (
+	"crypto"
 	"crypto/ed25519"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"github.com/sluice-engine/sluice/auth"
@@ -57,7 +62,7 @@ MC4CAQAwBQYDK2VwBCIEIJ+DYvh6SEqVTm50DFtMDoQikTmiCqirVv9mWG9qfSnF
 func ExampleHeader() {
 	scheme := auth.Header{
 		Key:    "key",
-		Signer: auth.HMAC{Secret: "secret", SecretEncoding: auth.Raw, Hash: 5}, // crypto.SHA256
+		Signer: auth.HMAC{Secret: "secret", SecretEncoding: auth.Raw, Hash: crypto.SHA256},
 		Form: auth.HeaderForm{
 			Message: []auth.Part{auth.Method, "|", auth.Target, "|", auth.Timestamp, "|", auth.Body},
 			Headers: []auth.Line{
@@ -81,16 +86,20 @@ func ExampleHeader() {
 	// X-Time 1700000000000
 }
 
-// Anything else is a function.
+// Anything else is a function: it is given the bytes as they will be sent, and the server's time.
 func ExampleFunc() {
-	var scheme auth.Authenticator = auth.Func(func(call *messages.Call, clock auth.Clock) error {
-		call.SetHeader("X-Time", clock.Now().UTC().Format(time.RFC3339))
+	scheme := auth.Func(func(call *messages.Call, clock auth.Clock) error {
+		now := strconv.FormatInt(clock.Now().UnixMilli(), 10)
+		code := hmac.New(sha256.New, []byte("secret"))
+		fmt.Fprint(code, call.Method, "|", call.Target(), "|", now, "|", string(call.Body))
+		call.SetHeader("X-Time", now)
+		call.SetHeader("X-Signature", "v1="+hex.EncodeToString(code.Sum(nil)))
 		return nil
 	})
-	call := &messages.Call{}
-	err := scheme.Authenticate(call, auth.FixedClock(time.Unix(1_700_000_000, 0)))
-	fmt.Println(call.Fields[0].Value, err)
-	// Output: 2023-11-14T22:13:20Z <nil>
+	call := &messages.Call{Method: "GET", Path: "/orders", Query: "symbol=BTCUSDT"}
+	err := scheme.Authenticate(call, auth.FixedClock(time.UnixMilli(1_700_000_000_000)))
+	fmt.Println(call.Fields[1].Value, err)
+	// Output: v1=275572383fa1fb91dd1c486376154635c98580ca98050999bb372d077106141f <nil>
 }
 
 // Most exchanges are there by name: what is missing is said before the first request.

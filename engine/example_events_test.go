@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -41,4 +42,32 @@ func ExampleEvents() {
 	// again, behind event 1
 	// 2 2 price 60001
 	// again, behind event 2
+}
+
+// follow goes on where a sequence has ended for what may pass, as a proxy's 502 before a
+// server that starts anew: behind the last event that was used, some seconds later.
+func follow(ctx context.Context, eng *engine.Engine, req *engine.Request, use func(engine.Event)) error {
+	how := engine.Subscription{Idle: time.Minute}
+	for {
+		var ended *engine.EventsError
+		for event, err := range engine.Events(ctx, eng, req, how) {
+			if errors.As(err, &ended) {
+				break
+			}
+			use(event)
+		}
+		if ended == nil {
+			return nil // a 204: the server wants nobody to come back
+		}
+		var status *engine.StatusError
+		if !errors.As(ended, &status) || status.StatusCode < 500 {
+			return ended
+		}
+		how.LastEventID = ended.LastEventID
+		select {
+		case <-time.After(5 * time.Second):
+		case <-ctx.Done():
+			return ended
+		}
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"time"
@@ -67,4 +68,14 @@ func ExampleErrand() {
 	}}
 	fmt.Println(engine.Errand(context.Background()))
 	// Output: false
+}
+
+// tellSlow tells of requests that took longer than a bound, and where their time went.
+func tellSlow(logger *slog.Logger, bound time.Duration) engine.Observer {
+	return engine.Observer{End: func(ctx context.Context, e engine.Ended) {
+		if e.Timing.Total < bound || engine.Errand(ctx) {
+			return // quick, or the engine's own look at the server's clock
+		}
+		logger.WarnContext(ctx, "slow request", "request", e) // without query, header and body
+	}}
 }

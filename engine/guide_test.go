@@ -3,6 +3,7 @@ package engine_test
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -25,21 +26,29 @@ func TestTheGuideToErrorsShowsWhatIsCompiled(t *testing.T) {
 }
 
 func TestTheGuideToAccountsShowsWhatIsCompiled(t *testing.T) {
-	require.Equal(t, 7, shownOf(t, "accounts.md", "example_accounts_test.go"))
+	require.Equal(t, 9, shownIn(t, "accounts.md", "example_accounts_test.go", "../auth/example_test.go"))
 }
 
 // All pages whose code stands in one file.
 func TestTheGuideShowsWhatIsCompiled(t *testing.T) {
 	for page, pieces := range map[string]int{
-		"limits.md": 3, "priorities.md": 3, "clock.md": 2, "connections.md": 2, "testing.md": 4, "migrating.md": 1, "questions.md": 0,
+		"limits.md": 3, "priorities.md": 3, "clock.md": 2, "connections.md": 2, "migrating.md": 1, "questions.md": 0,
 	} {
 		require.Equal(t, pieces, shownOf(t, page, "example_guide_test.go"), page)
 	}
 }
 
+func TestTheGuideToTestingShowsWhatIsCompiled(t *testing.T) {
+	require.Equal(t, 6, shownIn(t, "testing.md", "example_guide_test.go", "../examples/bot/bot.go", "../examples/bot/bot_test.go"))
+}
+
+func TestTheGuideToTelemetryShowsWhatIsCompiled(t *testing.T) {
+	require.Equal(t, 2, shownIn(t, "telemetry.md", "example_observer_test.go", "inspect/example_test.go"))
+}
+
 // The page on fan-out takes its code from the examples of its parts, and from a whole program.
 func TestTheGuideToFanOutShowsWhatIsCompiled(t *testing.T) {
-	require.Equal(t, 14, shownIn(t, "fanout.md",
+	require.Equal(t, 15, shownIn(t, "fanout.md",
 		"example_fanout_test.go", "example_pages_test.go", "example_submit_test.go", "example_events_test.go",
 		"example_coalesce_test.go", "../examples/fanout/main.go"))
 }
@@ -111,6 +120,52 @@ func TestTheGuidesEngineOutlivesSilenceAndRefusals(t *testing.T) {
 		response, err = eng.Do(t.Context(), &engine.Request{Path: "/book"})
 		require.NoError(t, err)
 		require.Equal(t, 200, response.StatusCode)
+	})
+}
+
+func TestTheGuidesFollowerGoesOnBehindServersThatStartAnew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		visits := 0
+		eng := newServer(t, func(w http.ResponseWriter, r *http.Request) {
+			visits++
+			switch {
+			case visits == 2 || visits == 3:
+				w.WriteHeader(http.StatusBadGateway)
+			case visits == 5:
+				w.WriteHeader(http.StatusNoContent)
+			case visits > 5:
+				w.WriteHeader(http.StatusForbidden)
+			default:
+				w.Header().Set("Content-Type", "text/event-stream")
+				w.Write([]byte("id: " + r.Header.Get("Last-Event-ID") + "x\ndata: 1\n\n"))
+			}
+		}).newEngine(t, engine.Config{})
+		var ids []string
+		use := func(event engine.Event) { ids = append(ids, event.ID) }
+		require.NoError(t, follow(t.Context(), eng, &engine.Request{Path: "/"}, use), "a 204 is no error")
+		require.Equal(t, []string{"x", "xx"}, ids, "the second stream goes on behind the first, over two 502")
+		var status *engine.StatusError
+		require.ErrorAs(t, follow(t.Context(), eng, &engine.Request{Path: "/"}, use), &status)
+		require.Equal(t, http.StatusForbidden, status.StatusCode)
+	})
+}
+
+func TestTheGuidesObserverTellsWhatWasSlow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log strings.Builder
+		eng := newServer(t, func(_ http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/slow" {
+				time.Sleep(2 * time.Second)
+			}
+		}).newEngine(t, engine.Config{Observers: []engine.Observer{tellSlow(slog.New(slog.NewTextHandler(&log, nil)), time.Second)}})
+		for _, path := range []string{"/quick", "/slow"} {
+			_, err := eng.Do(t.Context(), &engine.Request{Path: path, Query: engine.Values{"key": "sesame"}})
+			require.NoError(t, err)
+		}
+		require.Contains(t, log.String(), "/slow")
+		require.Contains(t, log.String(), "first_byte=2s")
+		require.NotContains(t, log.String(), "/quick")
+		require.NotContains(t, log.String(), "sesame")
 	})
 }
 

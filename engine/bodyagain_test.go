@@ -113,24 +113,36 @@ func TestARequestIsNeverSentAgainWithoutItsBody(t *testing.T) {
 
 // The loop is the guide's.
 func TestTheGuidesLoopSendsABodyWholeOrNotAtAll(t *testing.T) {
-	for _, stream := range []bool{false, true} {
-		for name, c := range readers(t) {
-			url, got := bodiesAt(t)
-			eng := newEngine(t, engine.Config{Limits: []throttle.Limit{{ID: "calls", Quota: 1, Per: 100 * time.Millisecond}}, DefaultLimitID: "calls"})
-			_, err := eng.Do(t.Context(), &engine.Request{Method: "POST", URL: url, Body: "full"})
-			require.NoError(t, err)
-			req := &engine.Request{Method: "POST", URL: url, Body: c.body, Upload: engine.Upload{Stream: stream}, Timeout: 50 * time.Millisecond}
-			_, err = fetchBook(t.Context(), eng, req)
-			if c.once && !stream { // it had to be read before the wait
-				require.ErrorIs(t, err, engine.ErrBodyRead, name)
-				require.Equal(t, engine.NotSent, engine.OutcomeOf(err), name)
-				require.Equal(t, []string{"full"}, got(), name)
-				continue
+	synctest.Test(t, func(t *testing.T) {
+		for _, stream := range []bool{false, true} {
+			for name, c := range readers(t) {
+				sendsABodyWholeOrNotAtAll(t, name, c.body, c.once && !stream, stream)
 			}
-			require.NoError(t, err, name)
-			require.Equal(t, []string{"full", "0123456789"}, got(), "%s, streamed: %t", name, stream)
 		}
+	})
+}
+
+// sendsABodyWholeOrNotAtAll has the loop wait for its turn, with a body that was read before it or that
+// was not.
+func sendsABodyWholeOrNotAtAll(t *testing.T, name string, body any, lost, stream bool) {
+	var got []string
+	eng := newServer(t, func(_ http.ResponseWriter, r *http.Request) {
+		if text, err := io.ReadAll(r.Body); err == nil {
+			got = append(got, string(text))
+		}
+	}).newEngine(t, engine.Config{Limits: []throttle.Limit{{ID: "calls", Quota: 1, Per: 100 * time.Millisecond}}, DefaultLimitID: "calls"})
+	_, err := eng.Do(t.Context(), &engine.Request{Method: "POST", Path: "/", Body: "full"})
+	require.NoError(t, err)
+	req := &engine.Request{Method: "POST", Path: "/", Body: body, Upload: engine.Upload{Stream: stream}, Timeout: 50 * time.Millisecond}
+	_, err = fetchBook(t.Context(), eng, req)
+	if lost { // it had to be read before the wait
+		require.ErrorIs(t, err, engine.ErrBodyRead, name)
+		require.Equal(t, engine.NotSent, engine.OutcomeOf(err), name)
+		require.Equal(t, []string{"full"}, got, name)
+		return
 	}
+	require.NoError(t, err, name)
+	require.Equal(t, []string{"full", "0123456789"}, got, "%s, streamed: %t", name, stream)
 }
 
 func TestARefusedRequestWithoutItsBodyIsNotWaitedFor(t *testing.T) {

@@ -53,7 +53,20 @@
 // Stream sends the requests of an input, however many, and yields their results as they
 // come or in order; All, FetchAll and Map do so with a slice and with keys. FanOut says how
 // many at once, what a failure does, what goes again later, and who is told of the
-// progress. Race takes the first success of several.
+// progress. Race takes the first success of several, and Hedge sends the second only if the
+// first takes too long. Pages and Items go through a list that comes in pages, and Events
+// follows server-sent events over reconnections. Submit sends one request and does not wait.
+//
+// # What it is doing
+//
+// Explain says what would hold a request up, until when and behind whom; Waiting who waits now,
+// Stats how full the limits are, and DryRun what would be sent. Package inspect makes a live
+// page of it, Observer is told of each request, and package telemetry tells OpenTelemetry.
+//
+// # To stop it
+//
+// Halt refuses what a Filter selects, queued requests included, until it is lifted; Shutdown
+// lets what is on its way end, and Close does not.
 //
 // # What to do with an error
 //

@@ -26,9 +26,13 @@ import (
 // is safe for concurrent use, and what it shares (limits, connections, the
 // server's time, cookies) is the point of it.
 //
-// New writes its fields, and everybody reads them thereafter, but for those that say
-// otherwise.
+// Requests go by Do, and decoded by Fetch; Submit does not wait for the answer. Many go by
+// Stream, All, FetchAll and Map, pages by Pages and Items, server-sent events by Events,
+// the requests of an http.Client by RoundTripper, and what is no request by Acquire. Halt
+// stops a kind of them, and Explain, Waiting and Stats tell what is the matter.
 type Engine struct {
+	// New writes these, and everybody reads them thereafter, but for those that say otherwise.
+
 	system         *actors.System
 	admission      *admission
 	permits        *permits

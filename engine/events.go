@@ -118,7 +118,8 @@ func (e EventsError) MarshalJSON() ([]byte, error) { return json.Marshal(e.Error
 // the engine; the answer has another status than 200 (a *StatusError) or another media
 // type than text/event-stream (a *ContentTypeError); an event is too large; or connecting
 // has failed too often. A status of 429, 418 or 503 with Retry-After is waited for. A 204 ends
-// the sequence without an error: the server wants nobody to come back.
+// the sequence without an error: the server wants nobody to come back. So a 502 of a proxy ends
+// it as well: to go on, range over another one behind EventsError.LastEventID.
 //
 // The request is sent with Stream, and with Accept and Cache-Control if its Header has
 // none. Its Timeout, or the engine's, bounds each time of connecting until the answer's head

@@ -31,7 +31,7 @@ type Failures struct {
 
 // Error is part of error: one line, with the first of them.
 func (f *Failures) Error() string {
-	text := fmt.Sprintf("sluice: %d of %d requests of the run failed", len(f.Each), f.Of)
+	text := fmt.Sprintf("sluice: %d of %d requests failed", len(f.Each), f.Of)
 	if len(f.Each) > 0 {
 		text += ", first " + f.Each[0].Error()
 	}

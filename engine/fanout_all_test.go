@@ -52,7 +52,7 @@ func TestAllReturnsResultsInTheOrderOfTheSliceAndFailuresByIndex(t *testing.T) {
 			require.Equal(t, 400+n*10+7, status.StatusCode)
 			require.Equal(t, failure.Err, results[failure.Index].Err)
 		}
-		require.ErrorContains(t, err, "5 of 50 requests of the run failed, first request 7: ")
+		require.ErrorContains(t, err, "5 of 50 requests failed, first request 7: ")
 		require.Equal(t, engine.Rejected, engine.OutcomeOf(failures.Each[0]))
 
 		_, err = eng.All(t.Context(), requests, engine.FanOut{FailStatuses: true, StopAtFirst: true, Window: 20})

@@ -11,7 +11,7 @@ import (
 type Progress struct {
 	Submitted int64 // read from the input and sent
 	Done      int64 // their results were handed over
-	Failed    int64 // of those done
+	Failed    int64 // of those done; those that FanOut.StopAtFirst cancelled are among them
 	// Waiting is how many wait to begin, for permits or for connections, and InFlight how many
 	// others are on their way. An engine does not tell whose they are: with other callers
 	// beside the run, some of theirs may be counted as waiting in place of its own in flight.
@@ -25,7 +25,7 @@ type Progress struct {
 	// charge is counted by each.
 	WaitingBy []RunWait
 	// EstimatedEnd is when the run will have ended, zero if that is not known: before the
-	// Total is, and as long as nothing has been seen that would tell.
+	// Total is, as long as nothing has been seen that would tell, and when the run is over.
 	//
 	// It is the later of two instants. By the limits: what those of the requests charge
 	// that are left, against what Engine.Stats says of the limits' room, quota and Per; those

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/sluice-engine/sluice/actors"
@@ -38,7 +39,7 @@ func (e *Engine) remember(p *plan, parts *actors.Config) error {
 		Memory: p.Memory, Clock: memory.ThisMachine(), Now: func() time.Duration { return time.Since(parts.Epoch) }, Warn: e.scribe.Logger().Warn,
 	})
 	if err != nil {
-		return err
+		return fmt.Errorf("sluice: Config.Memory: %w", err)
 	}
 	p.ledger.Record(j)
 	p.ledger.Restore(time.Since(parts.Epoch), past)

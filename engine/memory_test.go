@@ -96,6 +96,7 @@ func TestASecondEngineOnOneMemoryIsRefused(t *testing.T) {
 func TestAMemoryThatCannotBeMadeIsAnErrorOfNew(t *testing.T) {
 	_, err := engine.New(engine.Config{Memory: engine.MemoryFile(filepath.Join(t.TempDir(), "missing", "memory"))})
 	require.ErrorIs(t, err, os.ErrNotExist)
+	require.ErrorContains(t, err, "sluice: Config.Memory: ", "whose path it is")
 }
 
 func TestADamagedMemoryIsKeptAndEveryLimitCountsAsFull(t *testing.T) {

@@ -24,7 +24,8 @@ import (
 // Number, Link and Next.
 //
 // Paths into an answer are names joined by dots, or indexes of lists: "result.next",
-// "data.0.id". What a path names is looked for in each page's JSON.
+// "data.0.id". What a path names is looked for in each page's JSON. No index counts from the
+// end: a cursor that is the id of a page's last item is for Next.
 type Pager struct {
 	// Cursor goes on by a value that each page has for the next.
 	Cursor Cursor

@@ -34,7 +34,9 @@ import (
 // exchanged, or pausing before another attempt.
 //
 // Accounts, keys and egresses of limits are what is counted, and so Stats have them,
-// in JSON, in the log and as they print; no error's text has any.
+// in JSON, in the log and as they print; no error's text has any. To be read by people
+// are each of Limits.Limits and of Pools, which print in words, and the page of package
+// inspect.
 type Stats struct {
 	At       time.Time   `json:"at"`
 	InFlight int         `json:"in_flight"`        // requests on their journey

@@ -4,6 +4,7 @@
 package limitfile
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,9 +16,10 @@ import (
 	"github.com/sluice-engine/sluice/throttle"
 )
 
-// document is the schema of Read.
+// document is the schema of Read. Each limit is read by itself, as an entry, so that a mistake
+// in it can say whose it is.
 type document struct {
-	Limits []entry `json:"limits"`
+	Limits []json.RawMessage `json:"limits"`
 }
 
 type entry struct {
@@ -138,9 +140,18 @@ func Read(r io.Reader) ([]throttle.Limit, error) {
 	if err := decodeStrictly(r, &file); err != nil {
 		return nil, fmt.Errorf("limits: %w", err)
 	}
-	limits := make([]throttle.Limit, len(file.Limits))
-	errs := make([]error, len(limits), len(limits)+1)
-	for i, e := range file.Limits {
+	entries := make([]entry, len(file.Limits))
+	errs := make([]error, len(entries), len(entries)+1)
+	for i, text := range file.Limits {
+		if err := decodeStrictly(bytes.NewReader(text), &entries[i]); err != nil {
+			errs[i] = fmt.Errorf("limits: %s: %w", nameOf(i, text), err)
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err // what else is wrong would follow from these
+	}
+	limits := make([]throttle.Limit, len(entries))
+	for i, e := range entries {
 		limits[i], errs[i] = e.limit()
 	}
 	_, err := throttle.New(limits, throttle.Options{})
@@ -148,6 +159,18 @@ func Read(r io.Reader) ([]throttle.Limit, error) {
 		return nil, err
 	}
 	return limits, nil
+}
+
+// nameOf is how a mistake names an entry that cannot be read: by its id, or, for want of one,
+// by its place, the first being 1.
+func nameOf(i int, text json.RawMessage) string {
+	var named struct {
+		ID string `json:"id"`
+	}
+	if json.Unmarshal(text, &named) != nil || named.ID == "" {
+		return fmt.Sprintf("entry %d", i+1)
+	}
+	return fmt.Sprintf("limit %.40q", named.ID)
 }
 
 func decodeStrictly(r io.Reader, into any) error {

@@ -136,8 +136,11 @@ func TestAFileWithAMistakeSaysWhich(t *testing.T) {
 		`{"limits": [{"id": "a", "quota": 1, "window": "lifetime", "fallback": "b"}]}`:                           `unknown limit "b"`,
 		`{"limits": [{"id": "a", "quota": 1, "window": "lifetime", "fallback": "a"}]}`:                           "itself",
 		`{"limits": [{"id": "a", "quota": 1, "per": "1s", "fallback": "a"}]}`:                                    "lifetime windows only",
-		`[]`: "limits",
-		``:   "EOF",
+		`{"limits": [{"id": "a", "quota": 1, "per": "1s"}, {"id": "b", "quota": 1, "per": "1 min"}]}`:            `limit "b": duration "1 min"`,
+		`{"limits": [{"id": "a", "qouta": 1}, {"quota": 1, "per": 5}]}`:                                          "limit \"a\": json: unknown field \"qouta\"\nlimits: entry 2: duration 5",
+		`{"limits": [7]}`: "entry 1",
+		`[]`:              "limits",
+		``:                "EOF",
 	} {
 		_, err := Read(strings.NewReader(file))
 		require.ErrorContains(t, err, want, file)

@@ -98,7 +98,7 @@ func (t TimeEndpoint) ServerTime(ctx context.Context, eng *Engine) (TimeReading,
 	}
 	unix, resolution, err := clock.ParseTime(text)
 	if err != nil {
-		return TimeReading{}, fmt.Errorf("server time: %w", err)
+		return TimeReading{}, fmt.Errorf("server time: Config.Time reads %q: %w", cmp.Or(t.Field, "Date"), err)
 	}
 	reading := TimeReading{
 		Server: time.Unix(0, int64(unix)), Resolution: resolution,
@@ -136,7 +136,7 @@ func fieldOf(document []byte, field string) (string, error) {
 	if raw, found := jsonpath.Find(document, field); found {
 		return string(raw), nil
 	}
-	return "", fmt.Errorf("server time: %w", missing(document, field))
+	return "", fmt.Errorf("server time: Config.Time reads %q: %w", field, missing(document, field))
 }
 
 // missing says which name on the way to a field leads nowhere.

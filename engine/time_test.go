@@ -115,3 +115,19 @@ func TestWhoeverStampsByHandMayWaitForTheServersTime(t *testing.T) {
 		require.ErrorIs(t, (*engine.Engine)(nil).AwaitTime(t.Context()), engine.ErrNoEngine)
 	})
 }
+
+// The error is one line, for the log, and says what in the Config leads nowhere.
+func TestATimeFieldThatLeadsNowhereIsNamedWhole(t *testing.T) {
+	for field, want := range map[string]string{
+		"data.tss":   `server time is not known: server time: Config.Time reads "data.tss": answer has no field "tss"`,
+		"serverTime": `server time is not known: server time: Config.Time reads "serverTime": answer has no field "serverTime"`,
+		"data":       `server time is not known: server time: Config.Time reads "data": a text of 8 bytes: not a server time`,
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			eng := newServer(t, func(w http.ResponseWriter, _ *http.Request) {
+				w.Write([]byte(`{"data":{"ts":1}}`))
+			}).newEngine(t, engine.Config{Time: engine.TimeFrom("/time", field)})
+			require.EqualError(t, eng.AwaitTime(t.Context()), want)
+		})
+	}
+}

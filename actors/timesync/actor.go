@@ -175,7 +175,7 @@ func (t *Timesync) sampled(m sampleDone) {
 	learnt, err := t.needs.Clock.add(now, m.sample, m.err)
 	switch learnt {
 	case nothing:
-		err = errors.Join(messages.ErrNoTime, err)
+		err = fmt.Errorf("%w: %w", messages.ErrNoTime, err)
 		t.warn(err)
 		t.answer(err)
 	case undecided:

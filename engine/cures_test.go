@@ -38,7 +38,7 @@ func TestAnErrorNamesWhatCuresIt(t *testing.T) {
 		"Throttle.MaxQueued": {
 			config: engine.Config{Limits: []throttle.Limit{{ID: "calls", Quota: 1, Per: time.Hour}}, DefaultLimitID: "calls", Throttle: throttle.Options{MaxQueued: 1}}, others: 2,
 		},
-		"Request.Key": {config: engine.Config{Limits: []throttle.Limit{{ID: "calls", Quota: 1, Per: time.Hour, Keyed: true}}, DefaultLimitID: "calls"}},
+		"Request.Key or Charge.Key": {config: engine.Config{Limits: []throttle.Limit{{ID: "calls", Quota: 1, Per: time.Hour, Keyed: true}}, DefaultLimitID: "calls"}},
 		`limit "calls": no room before the deadline`: {
 			config:  engine.Config{Limits: []throttle.Limit{{ID: "calls", Quota: 1, Per: time.Hour}}, DefaultLimitID: "calls"},
 			request: engine.Request{Timeout: time.Minute}, others: 1, without: `of "calls"`,

@@ -8,7 +8,7 @@ import (
 // Reasons why a limit that is told apart by key does not admit one. A quota that a mistyped key
 // opened would be one that no server knows of.
 var (
-	ErrNoKey      = errors.New("limit is keyed, and no key is given: set the Key of the Request, or of the Charge")
+	ErrNoKey      = errors.New("limit is keyed, and no key is given: set Request.Key or Charge.Key")
 	ErrUnknownKey = errors.New("key is not among the limit's Keys")
 )
 

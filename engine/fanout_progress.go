@@ -1,6 +1,9 @@
 package engine
 
 import (
+	"fmt"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -37,6 +40,49 @@ type Progress struct {
 	// 256 different combinations of limit, account, egress and key are not told apart: what
 	// the others charge is left out.
 	EstimatedEnd time.Time
+}
+
+// String is one line: "3000 of 10000 done, 12 of them failed, 40 waiting for depth, 64 in flight, ends about
+// 12:00:03". What is zero is left out.
+func (p Progress) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d", p.Done)
+	if p.Total > 0 {
+		fmt.Fprintf(&b, " of %d", p.Total)
+	}
+	b.WriteString(" done")
+	count := func(n int64, what string) {
+		if n > 0 {
+			fmt.Fprintf(&b, ", %d %s", n, what)
+		}
+	}
+	count(p.Failed, "of them failed")
+	count(p.Waiting, "waiting"+p.waitingFor())
+	count(p.InFlight, "in flight")
+	count(p.Retrying, "to go again")
+	count(p.Ready, "ready")
+	if !p.EstimatedEnd.IsZero() {
+		b.WriteString(", ends about " + p.EstimatedEnd.Format("15:04:05"))
+	}
+	return b.String()
+}
+
+// waitingFor names the limits, each once, and no more than a line has room for.
+func (p Progress) waitingFor() string {
+	const room = 3
+	var ids []string
+	for _, w := range p.WaitingBy {
+		if !slices.Contains(ids, w.ID) {
+			ids = append(ids, w.ID)
+		}
+	}
+	switch {
+	case len(ids) == 0:
+		return ""
+	case len(ids) > room:
+		return fmt.Sprintf(" for %s and %d others", strings.Join(ids[:room], ", "), len(ids)-room)
+	}
+	return " for " + strings.Join(ids, ", ")
 }
 
 // RunWait is a limit that requests of a run wait for.

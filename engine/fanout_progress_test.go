@@ -70,6 +70,25 @@ func TestProgressTellsHowFarARunIsAndWhenItWillEnd(t *testing.T) {
 	})
 }
 
+func TestProgressReadsAsALine(t *testing.T) {
+	at := time.Date(2026, 1, 2, 12, 0, 3, 0, time.UTC)
+	wait := func(id, key string) engine.RunWait { return engine.RunWait{ID: id, Key: key, N: 1} }
+	for want, p := range map[string]engine.Progress{
+		"0 done":                      {},
+		"7 of 10 done, 3 in flight":   {Done: 7, Total: 10, InFlight: 3},
+		"7 done, 2 of them failed":    {Done: 7, Failed: 2},
+		"0 of 9 done, 9 waiting":      {Total: 9, Waiting: 9},
+		"1 done, 4 ready":             {Done: 1, Ready: 4},
+		"1 done, 2 to go again":       {Done: 1, Retrying: 2},
+		"1 done, 5 waiting for depth": {Done: 1, Waiting: 5, WaitingBy: []engine.RunWait{wait("depth", "BTC"), wait("depth", "ETH")}},
+		"0 of 9 done, 9 waiting for a, b, c and 2 others, ends about 12:00:03": {
+			Total: 9, Waiting: 9, EstimatedEnd: at, WaitingBy: []engine.RunWait{wait("a", ""), wait("b", ""), wait("c", ""), wait("d", ""), wait("e", "")},
+		},
+	} {
+		require.Equal(t, want, p.String())
+	}
+}
+
 func TestProgressWithoutALimitGoesByTheRate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		eng := newServer(t, asAsked).newEngine(t, engine.Config{Connections: engine.Connections{Max: 10}})

@@ -34,9 +34,8 @@ import (
 // exchanged, or pausing before another attempt.
 //
 // Accounts, keys and egresses of limits are what is counted, and so Stats have them,
-// in JSON, in the log and as they print; no error's text has any. To be read by people
-// are each of Limits.Limits and of Pools, which print in words, and the page of package
-// inspect.
+// in JSON, in the log and as they print; no error's text has any. They print in words, as
+// String has them; what is alive is on the page of package inspect.
 type Stats struct {
 	At       time.Time   `json:"at"`
 	InFlight int         `json:"in_flight"`        // requests on their journey
@@ -370,6 +369,44 @@ func (p PoolStats) MarshalJSON() ([]byte, error) {
 		Origin string `json:"origin"`
 		fields
 	}{p.Origin.String(), fields(p)})
+}
+
+// String is for people, of several lines: who is where, each limit that is in use, each scope
+// that pauses, each pool, each halt. What is zero is left out, and so are totals.
+func (s Stats) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d in flight", s.InFlight)
+	for _, n := range []struct {
+		n    int
+		what string
+	}{
+		{s.Waiting, "waiting to begin"}, {s.Queued, "queued for permits"}, {s.Permits.Held, "permits held"},
+		{s.Permits.Waiting, "waiting for permits without a request"}, {s.Limits.Lost, "lost"},
+	} {
+		if n.n > 0 {
+			fmt.Fprintf(&b, ", %d %s", n.n, n.what)
+		}
+	}
+	for _, l := range s.Limits.Limits {
+		if l.Used > 0 || len(l.Queued) > 0 || l.Room < 1 {
+			b.WriteString("\nlimit " + l.String())
+		}
+	}
+	for _, scope := range s.Limits.Scopes {
+		if !scope.PausedUntil.IsZero() {
+			fmt.Fprintf(&b, "\nscope %s: paused until %s", scope.name(), scope.PausedUntil.Format("15:04:05.999"))
+		}
+	}
+	for _, p := range s.Pools {
+		b.WriteString("\npool " + p.place() + ": " + p.String())
+	}
+	for _, h := range s.Halts {
+		fmt.Fprintf(&b, "\nhalt of %s since %s: %d refused", h.Selects, h.Since.Format("15:04:05.999"), h.Refused)
+	}
+	if out := s.Limits.LeftOut + s.Limits.ScopesLeftOut + s.PoolsLeftOut; out > 0 {
+		fmt.Fprintf(&b, "\nand %d limits, scopes and pools that are left out", out)
+	}
+	return b.String()
 }
 
 // LogValue returns a group that fits into a line of a log: in_flight, waiting,

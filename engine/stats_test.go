@@ -88,6 +88,30 @@ func TestEachWordOfAPictureHasOneMeaning(t *testing.T) {
 	})
 }
 
+func TestAPictureReadsWellAsText(t *testing.T) {
+	at := time.Date(2026, 1, 2, 12, 0, 3, 500e6, time.UTC)
+	require.Equal(t, "0 in flight", engine.Stats{}.String())
+	stats := engine.Stats{
+		InFlight: 9, Waiting: 2, Queued: 7, Permits: engine.PermitStats{Held: 1, Waiting: 3}, PoolsLeftOut: 4,
+		Limits: engine.LimitsStats{
+			Lost: 5,
+			Limits: []engine.LimitStats{
+				{ID: "idle", Quota: 5, Room: 5},
+				{ID: "orders", Account: "main", Quota: 5, Used: 5, Next: at, Queued: []engine.QueuedStats{{N: 7}}},
+			},
+			Scopes: []engine.ScopeStats{{Name: "calm"}, {Name: "ip", PausedUntil: at}},
+		},
+		Pools: []engine.PoolStats{{Leased: 2, Idle: 1, Egress: "second"}},
+		Halts: []engine.HaltStats{{Selects: "account maker", Since: at, Refused: 8}},
+	}
+	require.Equal(t, `9 in flight, 2 waiting to begin, 7 queued for permits, 1 permits held, 3 waiting for permits without a request, 5 lost
+limit orders/main: 5 of 5 used, 7 queued, room at 12:00:03.5
+scope ip: paused until 12:00:03.5
+pool `+stats.Pools[0].Origin.String()+` by second: 2 leased, 1 idle
+halt of account maker since 12:00:03.5: 8 refused
+and 4 limits, scopes and pools that are left out`, fmt.Sprint(stats))
+}
+
 func TestAPictureReadsWellInALogAndInJSON(t *testing.T) {
 	at := time.Date(2026, 1, 2, 3, 4, 5, 600e6, time.UTC)
 	stats := engine.Stats{

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"runtime"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -311,13 +312,34 @@ func (e *SkewError) Error() string {
 }
 
 // ContextError is the error of a context that ended: the cause and the plain
-// error are both reachable with errors.Is.
+// error are both reachable with errors.Is. In the place of a cause whose own methods panic
+// there is that panic: whoever looks at the error may be nobody who could contain it.
 func ContextError(ctx context.Context) error {
 	err, cause := ctx.Err(), context.Cause(ctx)
-	if err == nil || errors.Is(cause, err) {
+	if err == nil || cause == err {
+		return cause
+	}
+	is, panicked := asked(cause, err)
+	switch {
+	case panicked != nil:
+		return &causeError{cause: panicked, err: err}
+	case is:
 		return cause
 	}
 	return &causeError{cause: cause, err: err}
+}
+
+// asked reports whether a cause is an error, and asks it all that contexts' errors are
+// asked for.
+func asked(cause, err error) (is bool, panicked error) {
+	defer func() {
+		if v := recover(); v != nil {
+			panicked = &PanicError{Stage: Finishing, Value: v, Stack: debug.Stack()}
+		}
+	}()
+	var before *PanicError
+	_, _ = errors.Is(cause, context.DeadlineExceeded), errors.As(cause, &before)
+	return errors.Is(cause, err), nil
 }
 
 // causeError reads as the cause, and matches both.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"iter"
 	"log/slog"
+	"net/url"
 	"reflect"
 
 	"github.com/sluice-engine/sluice/actors/request"
@@ -239,6 +240,7 @@ func (w *walk) step() error {
 		w.home, _ = request.OriginOf(page.answer.URL)
 	}
 	w.page = page
+	w.sawLinked(page)
 	w.request, w.wrong = w.next(page.asked, page.answer)
 	w.request = unstreamed(w.request)
 	if w.wrong != nil || w.request == nil {
@@ -253,6 +255,20 @@ func (w *walk) step() error {
 		w.ahead = w.engine.submit(w.ctx, withContentType(w.request), nil)
 	}
 	return nil
+}
+
+// sawLinked notes a page as a link to it would ask for it: with its whole URL, whatever its own
+// request was made of.
+func (w *walk) sawLinked(page *page) {
+	at, err := url.Parse(page.answer.URL)
+	if !w.Link || err != nil {
+		return
+	}
+	if linked, err := w.linked(page.asked, at); err == nil {
+		if p, ok := printOf(linked); ok {
+			w.seen[p] = true
+		}
+	}
 }
 
 // fetch returns the answer to the next request, of an allowed status.

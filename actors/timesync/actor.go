@@ -56,6 +56,7 @@ type (
 	sampleDone struct {
 		sample clock.Sample
 		err    error
+		closed bool // err is that of an engine that has ended
 	}
 	sampleDue struct{}
 )
@@ -161,7 +162,15 @@ func (t *Timesync) sample() {
 		done := sampleDone{err: errGoexit}
 		defer func() { self.Tell(done) }()
 		done.sample, done.err = read(ctx, epoch)
+		done.closed = isClosed(done.err)
 	}(t.ctx, t.needs.Sample, t.needs.Epoch, t.needs.Address)
+}
+
+// isClosed reports whether a look-up failed because the engine ends. The error may be of the
+// caller's own making, whose methods panic: they are called here, and not on the actor's turn.
+func isClosed(err error) (is bool) {
+	defer func() { _ = recover() }()
+	return errors.Is(err, messages.ErrClosed)
 }
 
 // errGoexit is how a look-up fails whose code called runtime.Goexit, as t.FailNow
@@ -176,7 +185,7 @@ func (t *Timesync) sampled(m sampleDone) {
 	switch learnt {
 	case nothing:
 		err = errors.Join(messages.ErrNoTime, err)
-		t.warn(err)
+		t.warn(err, m.closed)
 		t.answer(err)
 	case undecided:
 		t.doubt(m.sample)
@@ -192,9 +201,9 @@ func (t *Timesync) sampled(m sampleDone) {
 
 // warn says once that nothing is learnt, and then holds its peace until
 // something is.
-func (t *Timesync) warn(err error) {
+func (t *Timesync) warn(err error, closed bool) {
 	level := slog.LevelWarn
-	if t.warned || t.closing() || errors.Is(err, messages.ErrClosed) { // an engine that ends needs no time
+	if t.warned || t.closing() || closed { // an engine that ends needs no time
 		level = slog.LevelDebug
 	}
 	t.warned = true

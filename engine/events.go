@@ -308,7 +308,7 @@ func (s *subscription) again(why error) error {
 		if _, told := errors.AsType[*Error](why); told && errors.Is(why, s.caller.Err()) {
 			return why
 		}
-		return s.broken(messages.ContextError(s.caller))
+		return s.gone(why)
 	case !s.mayConnectAgain(why):
 		if why == io.EOF {
 			return errSatisfied // what has an end of its own has come to it
@@ -333,8 +333,18 @@ func (s *subscription) again(why error) error {
 	case <-timer.C:
 		return nil
 	case <-s.caller.Done():
-		return s.broken(messages.ContextError(s.caller))
+		return s.gone(why)
 	}
+}
+
+// gone is the error of a sequence whose context has ended. If there was no stream, why says what
+// became of the request.
+func (s *subscription) gone(why error) error {
+	ended := messages.ContextError(s.caller)
+	if s.failures > 0 {
+		ended = errors.Join(ended, why)
+	}
+	return s.broken(ended)
 }
 
 // mayConnectAgain reports whether another connection may fare better, and does no harm.

@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"testing"
@@ -63,25 +64,43 @@ func askedUnder(ctx context.Context, coalesces bool) *engine.Request {
 	return &req
 }
 
+// badlyEnded is a context of the caller's own, whose error has methods that panic.
+type badlyEnded struct{ context.Context }
+
+func (c badlyEnded) Err() error {
+	if c.Context.Err() == nil {
+		return nil
+	}
+	return fickle{}
+}
+
 func TestACauseWhoseMethodsPanicEndsWhatWaitsAndNothingElse(t *testing.T) {
 	for name, ask := range waysToAsk {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				eng := newServer(t, nil).newEngine(t, engine.Config{Limits: []throttle.Limit{{ID: "l", Quota: 1, Per: time.Hour}}, DefaultLimitID: "l"})
-				_, err := eng.Do(t.Context(), &engine.Request{Path: "/"})
-				require.NoError(t, err)
-				ctx, cancel := context.WithCancelCause(t.Context())
-				began := time.Now()
-				time.AfterFunc(time.Second, func() { cancel(fickle{}) })
-				err = ask(ctx, eng)
-				require.Equal(t, time.Second, time.Since(began))
-				require.ErrorIs(t, err, context.Canceled)
-				var panicked *engine.PanicError
-				require.ErrorAs(t, err, &panicked)
-				synctest.Wait()
-				wantNothingHeld(t, eng)
+		for _, own := range []bool{false, true} {
+			t.Run(fmt.Sprint(name, own), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					eng := newServer(t, nil).newEngine(t, engine.Config{Limits: []throttle.Limit{{ID: "l", Quota: 1, Per: time.Hour}}, DefaultLimitID: "l"})
+					_, err := eng.Do(t.Context(), &engine.Request{Path: "/"})
+					require.NoError(t, err)
+					ctx, cancel := context.WithCancelCause(t.Context())
+					began := time.Now()
+					if own {
+						time.AfterFunc(time.Second, func() { cancel(nil) })
+						err = ask(badlyEnded{ctx}, eng)
+					} else {
+						time.AfterFunc(time.Second, func() { cancel(fickle{}) })
+						err = ask(ctx, eng)
+						require.ErrorIs(t, err, context.Canceled)
+						var panicked *engine.PanicError
+						require.ErrorAs(t, err, &panicked)
+					}
+					require.Equal(t, time.Second, time.Since(began))
+					require.Equal(t, engine.NotSent, engine.OutcomeOf(err))
+					synctest.Wait()
+					wantNothingHeld(t, eng)
+				})
 			})
-		})
+		}
 	}
 }
 

@@ -2,8 +2,10 @@ package engine_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"runtime"
 	"slices"
@@ -149,6 +151,24 @@ func TestAnEventIDThatNoHeaderMayHaveEndsNoSequence(t *testing.T) {
 	}
 	_, err := data(engine.Events(t.Context(), newServer(t, nil).newEngine(t, engine.Config{}), &engine.Request{}, engine.Subscription{LastEventID: "\x07"}))
 	require.ErrorIs(t, err, engine.ErrInvalidRequest, "that is the caller's own")
+}
+
+func TestEventsThatEndWhileTheyPauseSayWhatBecameOfTheRequest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		refusing := engine.Config{}
+		refusing.Dial.DialContext = func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("nobody listens") }
+		for want, config := range map[engine.Outcome]engine.Config{engine.NotSent: refusing, engine.Refused: {Feedback: unmoved}} {
+			eng := newServer(t, func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Retry-After", "60")
+				w.WriteHeader(429)
+			}).newEngine(t, config)
+			ctx, cancel := context.WithCancel(t.Context())
+			time.AfterFunc(time.Second, cancel)
+			_, err := data(engine.Events(ctx, eng, &engine.Request{Method: "POST", Path: "/"}, engine.Subscription{Pause: time.Minute}))
+			require.ErrorIs(t, err, context.Canceled)
+			require.Equal(t, want, engine.OutcomeOf(err), "%v", err)
+		}
+	})
 }
 
 func TestGoexitAnywhereInAConsumerLeavesNothing(t *testing.T) {

@@ -316,30 +316,28 @@ func (e *SkewError) Error() string {
 // there is that panic: whoever looks at the error may be nobody who could contain it.
 func ContextError(ctx context.Context) error {
 	err, cause := ctx.Err(), context.Cause(ctx)
-	if err == nil || cause == err {
+	switch {
+	case err == nil, cause == context.Canceled, cause == context.DeadlineExceeded:
 		return cause
 	}
-	is, panicked := asked(cause, err)
-	switch {
-	case panicked != nil:
-		return &causeError{cause: panicked, err: err}
-	case is:
+	err, cause = tame(err), tame(cause)
+	if errors.Is(cause, err) {
 		return cause
 	}
 	return &causeError{cause: cause, err: err}
 }
 
-// asked reports whether a cause is an error, and asks it all that contexts' errors are
-// asked for.
-func asked(cause, err error) (is bool, panicked error) {
+// tame asks an error what contexts' errors are asked, and returns the panic if it answers
+// with one.
+func tame(err error) (tamed error) {
 	defer func() {
 		if v := recover(); v != nil {
-			panicked = &PanicError{Stage: Finishing, Value: v, Stack: debug.Stack()}
+			tamed = &PanicError{Stage: Finishing, Value: v, Stack: debug.Stack()}
 		}
 	}()
 	var before *PanicError
-	_, _ = errors.Is(cause, context.DeadlineExceeded), errors.As(cause, &before)
-	return errors.Is(cause, err), nil
+	_, _, _ = errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), errors.As(err, &before)
+	return err
 }
 
 // causeError reads as the cause, and matches both.

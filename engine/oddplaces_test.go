@@ -19,6 +19,7 @@ import (
 
 	"github.com/sluice-engine/sluice/auth"
 	"github.com/sluice-engine/sluice/engine"
+	"github.com/sluice-engine/sluice/messages"
 	"github.com/sluice-engine/sluice/throttle"
 )
 
@@ -151,6 +152,38 @@ func TestAnEventIDThatNoHeaderMayHaveEndsNoSequence(t *testing.T) {
 	}
 	_, err := data(engine.Events(t.Context(), newServer(t, nil).newEngine(t, engine.Config{}), &engine.Request{}, engine.Subscription{LastEventID: "\x07"}))
 	require.ErrorIs(t, err, engine.ErrInvalidRequest, "that is the caller's own")
+}
+
+// stuck signs the first request, and for the next one waits until it is let go.
+type stuck struct {
+	signed atomic.Int64
+	let    chan struct{}
+}
+
+func (s *stuck) Authenticate(*messages.Call, auth.Clock) error {
+	if s.signed.Add(1) > 1 {
+		<-s.let
+	}
+	return nil
+}
+
+func TestAPageAskedForAheadThatDoesNotEndIsWaitedForATime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		signer, log := &stuck{let: make(chan struct{})}, new(lockedBuffer)
+		eng := newServer(t, shelf(100, 2)).newEngine(t, engine.Config{Auth: signer, Logger: logTo(log)})
+		began := time.Now()
+		for _, err := range engine.Pages[shelved](t.Context(), eng, &engine.Request{Auth: true}, engine.Pager{Link: true, Prefetch: true}) {
+			require.NoError(t, err)
+			synctest.Wait()
+			break
+		}
+		require.Equal(t, 10*time.Second, time.Since(began))
+		synctest.Wait()
+		require.Contains(t, log.String(), "a sequence of pages was left")
+		close(signer.let)
+		synctest.Wait()
+		require.Zero(t, heldBy(eng.Stats()))
+	})
 }
 
 func TestEventsThatEndWhileTheyPauseSayWhatBecameOfTheRequest(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net/url"
 	"reflect"
+	"time"
 
 	"github.com/sluice-engine/sluice/actors/request"
 	"github.com/sluice-engine/sluice/internal/jsontext"
@@ -179,7 +180,7 @@ func pages(ctx context.Context, eng *Engine, first *Request, by *Pager) iter.Seq
 		defer func() {
 			cancel()
 			if w.ahead != nil {
-				<-w.ahead.Done()
+				w.awaitAhead()
 			}
 		}()
 		for w.request = asked; w.request != nil; {
@@ -268,6 +269,19 @@ func (w *walk) sawLinked(page *page) {
 		if p, ok := printOf(linked); ok {
 			w.seen[p] = true
 		}
+	}
+}
+
+// awaitAhead waits for the page that was asked for ahead, and that nobody wants any more; not
+// for ever if that ignores that its context has ended.
+func (w *walk) awaitAhead() {
+	patience := time.NewTimer(leavePatience)
+	defer patience.Stop()
+	select {
+	case <-w.ahead.Done():
+	case <-patience.C:
+		w.engine.scribe.Logger().Warn("a sequence of pages was left, and the one that was asked for ahead has not ended: code that it waits for does not return",
+			"waited", leavePatience)
 	}
 }
 

@@ -1,6 +1,7 @@
 package telemetry_test
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"log"
@@ -9,6 +10,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -198,4 +200,70 @@ func TestACoalescingRequestThatIsRefusedIsToldOf(t *testing.T) {
 	}
 	require.EqualValues(t, 4, eng.Stats().Totals.NotSent)
 	require.Equal(t, []string{"error.type=halted: 4"}, told(m.read(t), "sluice.request.duration"))
+}
+
+func TestWhatIsInFlightIsToldAsTheServerHasIt(t *testing.T) {
+	var inside atomic.Int64
+	release := make(chan struct{})
+	inBoth(t, func(w http.ResponseWriter, r *http.Request) {
+		inside.Add(1)
+		defer inside.Add(-1)
+		if r.URL.Path == "/stream" {
+			w.(http.Flusher).Flush()
+		}
+		select {
+		case <-release:
+		case <-r.Context().Done():
+		}
+	}, func(t *testing.T, config engine.Config) {
+		m := newMeters(t)
+		tel := newTelemetry(t, telemetry.Config{MeterProvider: m})
+		config.Observers = []engine.Observer{tel.Observer()}
+		config.Limits = []throttle.Limit{{ID: "orders", Quota: 3, Per: time.Hour}}
+		eng, err := engine.New(config)
+		require.NoError(t, err)
+		stop, err := tel.Watch(eng)
+		require.NoError(t, err)
+		ctx, cancel := context.WithCancel(t.Context())
+		var all []*engine.Pending
+		for i := range 10 { // of those with a limit three leave
+			req := &engine.Request{Path: []string{"/held", "/stream"}[i%2], LimitID: engine.Unlimited, Stream: i%2 == 1}
+			if i < 5 {
+				req.LimitID = "orders"
+			}
+			all = append(all, eng.Submit(ctx, req))
+		}
+		require.Eventually(t, func() bool { return inside.Load() == 8 }, 5*time.Second, time.Millisecond)
+		value := func(name string) (sum float64) {
+			for _, r := range named(m.read(t), name) {
+				sum += r.value
+			}
+			return sum
+		}
+		require.EqualValues(t, 10, value("sluice.request.active"))
+		require.EqualValues(t, 2, value("sluice.limit.queued"))
+		require.EqualValues(t, 2, value("sluice.request.queued"))
+		active := named(m.read(t), "http.client.open_connections")
+		require.EqualValues(t, 8, active[0].value, active[0].labels())
+		cancel()
+		for _, p := range all {
+			if response, err := p.Result(); err == nil {
+				_ = response.Stream.Close()
+			}
+		}
+		require.Eventually(t, func() bool { return inside.Load() == 0 && value("sluice.request.active") == 0 }, 5*time.Second, time.Millisecond)
+		require.Zero(t, value("sluice.limit.queued"))
+		require.EqualValues(t, 10, value("sluice.request.ended"))
+		var exchanged, cancelled int
+		for _, r := range named(m.read(t), "http.client.request.duration") {
+			exchanged += int(r.count)
+			if cause, _ := r.attrs.Value("error.type"); cause.AsString() == "canceled" {
+				cancelled += int(r.count)
+			}
+		}
+		require.Equal(t, 8, exchanged)
+		require.GreaterOrEqual(t, cancelled, 4)
+		require.NoError(t, stop())
+		require.NoError(t, eng.Close())
+	})
 }

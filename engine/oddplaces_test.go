@@ -72,6 +72,7 @@ func TestTheLastProgressOfALoopThatIsLeftHasWhatWasHandedOver(t *testing.T) {
 			eng := newServer(t, asAsked).newEngine(t, engine.Config{Limits: limitsOf(3, time.Second), DefaultLimitID: "calls"})
 			var last engine.Progress
 			for range eng.Stream(t.Context(), asking(100, plain, nil), engine.FanOut{InOrder: inOrder, Window: 10, OnProgress: func(p engine.Progress) { last = p }}) {
+				synctest.Wait() // until the window is full
 				break
 			}
 			require.Equal(t, engine.Progress{Submitted: 10, Done: 1, Elapsed: last.Elapsed}, last, "the others were handed to nobody")

@@ -81,18 +81,21 @@ var errAlone = errors.New("the request is made by a processor of the very one th
 // shared takes part in the flight of a request, which may be the one that it is given.
 func (e *Engine) shared(ctx context.Context, req *Request, own *flight) (*Response, error) {
 	terms := request.Terms{LimitID: e.defaultLimit()}
+	if e.observers != nil {
+		terms.Begun = e.system.Now()
+	}
 	if e.halts.Any() {
 		if err := e.refuseHalted(req, terms.LimitID); err != nil {
-			return nil, e.turnAway(req, err)
+			return nil, e.unshared(ctx, req, &terms, err)
 		}
 	}
 	if err := e.admit(ctx, req, &terms); err != nil {
-		return nil, e.turnAway(req, err)
+		return nil, e.unshared(ctx, req, &terms, err)
 	}
 	defer e.admission.leave()
 	var contained *wire.Contained
 	if err := wire.Guard(Admitting, func() { contained = wire.Contain(ctx) }); err != nil {
-		return nil, messages.NewError(req, Admitting, err)
+		return nil, e.unshared(ctx, req, &terms, err)
 	}
 	own.limitID = terms.LimitID
 	own.within, _ = contained.Value(flightKey{}).(*flight)
@@ -102,10 +105,23 @@ func (e *Engine) shared(ctx context.Context, req *Request, own *flight) (*Respon
 	case err == errAlone:
 		return nil, err
 	case err != nil:
-		return nil, messages.NewError(req, Admitting, err)
+		return nil, e.unshared(ctx, req, &terms, err)
 	default:
 		return e.await(contained, f, s, terms.Deadline)
 	}
+}
+
+// unshared turns a request away that takes part in no flight, and has the observers told,
+// whom a flight would tell otherwise.
+func (e *Engine) unshared(ctx context.Context, req *Request, terms *request.Terms, why error) (err error) {
+	err = e.turnAway(req, why)
+	if e.observers == nil {
+		return err
+	}
+	terms.Watch = e.observers.Watch()
+	defer e.endUncarried(req, terms, &err)
+	e.observers.Begin(ctx, req, terms.Watch)
+	return err
 }
 
 // join finds the flight that a request may share, or begins its own.

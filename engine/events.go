@@ -14,6 +14,8 @@ import (
 	"net/http"
 	"time"
 
+	"golang.org/x/net/http/httpguts"
+
 	"github.com/sluice-engine/sluice/internal/eventstream"
 	"github.com/sluice-engine/sluice/internal/wire"
 	"github.com/sluice-engine/sluice/messages"
@@ -69,7 +71,7 @@ type Interruption struct {
 	Err         error         // why: io.EOF if the server ended the stream, ErrIdle, an *Error or a *StatusError
 	Pause       time.Duration // until it connects again; its limits may have it wait for longer
 	Connection  int           // the one that ended, or could not be made, counted from 1
-	LastEventID string        // what will be sent as Last-Event-ID
+	LastEventID string        // what will be sent as Last-Event-ID; empty as well for an id that no header can carry
 }
 
 // Causes of an EventsError, beside those that any request has.
@@ -243,10 +245,19 @@ func (s *subscription) request() *Request {
 		}
 	}
 	req.Header.Del("Last-Event-ID")
-	if s.parser.ID != "" {
-		req.Header.Set("Last-Event-ID", s.parser.ID)
+	if id := s.sentID(); id != "" {
+		req.Header.Set("Last-Event-ID", id)
 	}
 	return &req
+}
+
+// sentID is what is sent as Last-Event-ID: nothing for an id of the server's that no header can
+// carry, which is no mistake of the caller's.
+func (s *subscription) sentID() string {
+	if s.connection > 1 && !httpguts.ValidHeaderFieldValue(s.parser.ID) {
+		return ""
+	}
+	return s.parser.ID
 }
 
 // read yields the events of a stream until that ends.
@@ -298,7 +309,7 @@ func (s *subscription) again(why error) error {
 		if _, told := errors.AsType[*Error](why); told && errors.Is(why, s.caller.Err()) {
 			return why
 		}
-		return s.broken(messages.ContextError(s.caller))
+		return s.gone(why)
 	case !s.mayConnectAgain(why):
 		if why == io.EOF {
 			return errSatisfied // what has an end of its own has come to it
@@ -312,7 +323,7 @@ func (s *subscription) again(why error) error {
 	pause := reconnectPause(base, cmp.Or(s.LongestPause, 30*time.Second), s.barren, rand.N[time.Duration])
 	pause = max(pause, pauseAfter(why))
 	if s.Interrupted != nil {
-		s.Interrupted(Interruption{Err: why, Pause: pause, Connection: s.connection, LastEventID: s.parser.ID})
+		s.Interrupted(Interruption{Err: why, Pause: pause, Connection: s.connection, LastEventID: s.sentID()})
 	}
 	if deadline, has := s.caller.Deadline(); has && time.Until(deadline) <= pause {
 		return s.broken(errors.Join(context.DeadlineExceeded, why))
@@ -323,8 +334,18 @@ func (s *subscription) again(why error) error {
 	case <-timer.C:
 		return nil
 	case <-s.caller.Done():
-		return s.broken(messages.ContextError(s.caller))
+		return s.gone(why)
 	}
+}
+
+// gone is the error of a sequence whose context has ended. If there was no stream, why says what
+// became of the request.
+func (s *subscription) gone(why error) error {
+	ended := messages.ContextError(s.caller)
+	if s.failures > 0 {
+		ended = errors.Join(ended, why)
+	}
+	return s.broken(ended)
 }
 
 // mayConnectAgain reports whether another connection may fare better, and does no harm.

@@ -67,7 +67,8 @@ type Result struct {
 	Request *Request // as the input had it
 	// Response is nil if there is an Err.
 	Response *Response
-	// Err is what Do would have returned, or a *StatusError with FanOut.FailStatuses.
+	// Err is what Do would have returned, or a *StatusError with FanOut.FailStatuses. With
+	// FanOut.RetryLater it is that of the last try, and its Sent the worst of all of them.
 	Err error
 	// Tries is how often the request was submitted: more than once with
 	// FanOut.RetryLater.

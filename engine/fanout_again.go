@@ -43,13 +43,28 @@ func (a *again) when(it *item) (at time.Time, again bool) {
 	if err == nil || !passes(err) || lasting(err) || !it.request.IsIdempotent() && !untouched(err) {
 		return at, false
 	}
+	doubted := it.doubted || !untouched(err)
 	at = time.Now().Add(pauseBefore(it.tries, err))
 	for _, end := range []time.Time{it.until, r.until} {
 		if !end.IsZero() && !at.Before(end) { // it would wait in vain
 			return at, false
 		}
 	}
+	it.doubted = doubted
 	return at, true
+}
+
+// inDoubt has the end of a try say what is known of all of them: one before it may have been
+// carried out, whatever became of this one.
+func (it *item) inDoubt() {
+	if it.response != nil {
+		it.response.Sent = it.response.Sent.Worst(SentMaybe)
+	}
+	if failure, is := it.err.(*Error); is {
+		all := *failure // others may share it
+		all.Sent = all.Sent.Worst(SentMaybe)
+		it.err = &all
+	}
 }
 
 func refuses(status int) bool {

@@ -147,6 +147,7 @@ func fetchEach[T any](ctx context.Context, eng *Engine, input iter.Seq[*Request]
 		if err == nil {
 			take(result.Index, value)
 		} else {
+			r.tally.undecoded(result)
 			if how.StopAtFirst {
 				r.stop() // it may have been found out just now
 			}

@@ -10,7 +10,9 @@ import (
 )
 
 // Progress is how far a run has come, at one moment. Of the requests read from the input,
-// Submitted, so many are Done; the others are Waiting, InFlight, Retrying or Ready.
+// Submitted, so many are Done; the others are Waiting, InFlight, Retrying or Ready. At the end
+// of a loop that was left there are others that are none of these: they were cancelled, and
+// their results handed to nobody.
 type Progress struct {
 	Submitted int64 // read from the input and sent
 	Done      int64 // their results were handed over
@@ -214,6 +216,14 @@ func (t *tally) done(it *item) {
 	}
 }
 
+// undecoded counts a result as failed that only the body of the loop has found to be: what its
+// answer says is no T.
+func (t *tally) undecoded(result Result) {
+	if result.Err == nil && !unwanted(result.Request, result.Response) {
+		t.failed++
+	}
+}
+
 // end tells the last of it, unless the loop's goroutine is being unwound.
 func (t *tally) end(returned bool) {
 	if t.ticker == nil {
@@ -229,11 +239,14 @@ func (t *tally) end(returned bool) {
 func (t *tally) tell(last bool) {
 	r := t.run
 	now := time.Now()
+	// In this order: what was read is counted after the parts of it, and after its end.
+	whole := r.source.isGone() && !r.source.cut.Load()
 	p := Progress{
-		Submitted: r.source.pulled.Load(), Done: t.handed, Failed: t.failed, Retrying: t.retrying.Load(), Ready: int64(t.run.turns.held),
+		Done: t.handed, Failed: t.failed, Retrying: t.retrying.Load(), Ready: int64(t.run.turns.held),
 		Total: r.how.Total, Elapsed: now.Sub(t.start),
 	}
-	if r.source.isGone() && !r.source.cut.Load() {
+	p.Submitted = r.source.pulled.Load()
+	if whole {
 		p.Total = p.Submitted
 	}
 	if !last {

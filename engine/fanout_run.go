@@ -222,6 +222,9 @@ func (r *run) hand(it *item, yield func(*Request, Result) bool) bool {
 func (it *item) ended(p *Pending) {
 	r := it.run
 	it.response, it.err = p.response, p.err
+	if it.doubted {
+		it.inDoubt()
+	}
 	streamed := it.response != nil && it.response.Stream != nil
 	it.failed = r.fails(it)
 	at, again := r.again.when(it)

@@ -22,6 +22,7 @@ type item struct {
 	err      error
 	failed   bool
 	tries    int
+	doubted  bool      // an earlier try may have been carried out
 	due      time.Time // when it goes again
 
 	until   time.Time // by FanOut.Each; zero for none

@@ -341,15 +341,20 @@ func (w *way) byLink(asked *Request, answer *Response) (*Request, error) {
 		if err != nil {
 			return nil, astray("has a link to the next one whose target is no URL")
 		}
-		target.Fragment, target.RawFragment = "", ""
 		if err := w.allows(page, target); err != nil {
 			return nil, err
 		}
-		next := *asked
-		next.URL, next.Path, next.Query, next.Encoded = target.String(), "", nil, false
-		return w.unsigned(&next)
+		return w.linked(asked, target)
 	}
 	return nil, nil
+}
+
+// linked is the request for what a link leads to.
+func (w *way) linked(asked *Request, target *url.URL) (*Request, error) {
+	target.Fragment, target.RawFragment = "", ""
+	next := *asked
+	next.URL, next.Path, next.Query, next.Encoded = target.String(), "", nil, false
+	return w.unsigned(&next)
 }
 
 // leadsFrom reports whether an anchor names the page itself.

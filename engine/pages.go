@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"iter"
 	"log/slog"
+	"net/url"
 	"reflect"
+	"time"
 
 	"github.com/sluice-engine/sluice/actors/request"
 	"github.com/sluice-engine/sluice/internal/jsontext"
@@ -178,7 +180,7 @@ func pages(ctx context.Context, eng *Engine, first *Request, by *Pager) iter.Seq
 		defer func() {
 			cancel()
 			if w.ahead != nil {
-				<-w.ahead.Done()
+				w.awaitAhead()
 			}
 		}()
 		for w.request = asked; w.request != nil; {
@@ -239,6 +241,7 @@ func (w *walk) step() error {
 		w.home, _ = request.OriginOf(page.answer.URL)
 	}
 	w.page = page
+	w.sawLinked(page)
 	w.request, w.wrong = w.next(page.asked, page.answer)
 	w.request = unstreamed(w.request)
 	if w.wrong != nil || w.request == nil {
@@ -253,6 +256,33 @@ func (w *walk) step() error {
 		w.ahead = w.engine.submit(w.ctx, withContentType(w.request), nil)
 	}
 	return nil
+}
+
+// sawLinked notes a page as a link to it would ask for it: with its whole URL, whatever its own
+// request was made of.
+func (w *walk) sawLinked(page *page) {
+	at, err := url.Parse(page.answer.URL)
+	if !w.Link || err != nil {
+		return
+	}
+	if linked, err := w.linked(page.asked, at); err == nil {
+		if p, ok := printOf(linked); ok {
+			w.seen[p] = true
+		}
+	}
+}
+
+// awaitAhead waits for the page that was asked for ahead, and that nobody wants any more; not
+// for ever if that ignores that its context has ended.
+func (w *walk) awaitAhead() {
+	patience := time.NewTimer(leavePatience)
+	defer patience.Stop()
+	select {
+	case <-w.ahead.Done():
+	case <-patience.C:
+		w.engine.scribe.Logger().Warn("a sequence of pages was left, and the one that was asked for ahead has not ended: code that it waits for does not return",
+			"waited", leavePatience)
+	}
 }
 
 // fetch returns the answer to the next request, of an allowed status.

@@ -92,7 +92,7 @@ func (e *Engine) shareFor(ctx context.Context, p *Pending, handed *bool) error {
 	}
 	if err := e.coalescing.submitted.take(); err != nil {
 		cancel()
-		return e.turnAway(p.request, err)
+		return e.unshared(ctx, p.request, &request.Terms{LimitID: e.defaultLimit(), Begun: e.system.Now()}, err)
 	}
 	p.way, *handed = canceller(cancel), true
 	go func() {

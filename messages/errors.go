@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"runtime"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -311,13 +312,32 @@ func (e *SkewError) Error() string {
 }
 
 // ContextError is the error of a context that ended: the cause and the plain
-// error are both reachable with errors.Is.
+// error are both reachable with errors.Is. In the place of a cause whose own methods panic
+// there is that panic: whoever looks at the error may be nobody who could contain it.
 func ContextError(ctx context.Context) error {
 	err, cause := ctx.Err(), context.Cause(ctx)
-	if err == nil || errors.Is(cause, err) {
+	switch {
+	case err == nil, cause == context.Canceled, cause == context.DeadlineExceeded:
+		return cause
+	}
+	err, cause = tame(err), tame(cause)
+	if errors.Is(cause, err) {
 		return cause
 	}
 	return &causeError{cause: cause, err: err}
+}
+
+// tame asks an error what contexts' errors are asked, and returns the panic if it answers
+// with one.
+func tame(err error) (tamed error) {
+	defer func() {
+		if v := recover(); v != nil {
+			tamed = &PanicError{Stage: Finishing, Value: v, Stack: debug.Stack()}
+		}
+	}()
+	var before *PanicError
+	_, _, _ = errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), errors.As(err, &before)
+	return err
 }
 
 // causeError reads as the cause, and matches both.

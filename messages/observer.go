@@ -57,6 +57,7 @@ type Waited struct {
 // Attempted is one exchange of a request.
 type Attempted struct {
 	Request    *Request
+	Method     string // that was sent: a pre-processor, or a redirect, may have changed the Request's
 	Origin     Origin
 	Number     int  // 1 for the first
 	Reused     bool // its connection had been used before, or is shared with others

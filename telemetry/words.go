@@ -1,6 +1,7 @@
 package telemetry
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -162,7 +163,7 @@ type exchange struct {
 
 func exchangeOf(a *engine.Attempted) exchange {
 	return exchange{
-		origin: a.Origin, method: knownMethod(a.Request.Method), failure: errorType(a.Err),
+		origin: a.Origin, method: knownMethod(cmp.Or(a.Method, a.Request.Method)), failure: errorType(a.Err),
 		status: a.StatusCode, major: a.ProtoMajor, minor: a.ProtoMinor,
 	}
 }

@@ -235,14 +235,11 @@ func (p *Pool) Dial(values context.Context, trace *httptrace.ClientTrace, urgent
 		done := dialDone{err: errDialExited, trace: trace, begun: begun, dial: one}
 		defer func() { self.Tell(done) }()     // a dialer may end its goroutine
 		conn, err := dial.guarded(ctx, origin) // an error of it says which origin
-		switch {
-		case err == nil && p.ctx.Err() != nil: // nobody wants it any more, and the pool may have ended without it
-			_ = closeGuarded(conn) // there is nobody to tell
+		if err == nil && p.ctx.Err() != nil {  // nobody wants it any more, and the pool may have ended without it
+			closeGuarded(conn) // there is nobody to tell
 			conn, err = nil, p.ctx.Err()
-		case err != nil && context.Cause(ctx) == errYielded && errors.Is(err, context.Canceled): // not a panic, and not what it had met before
-			err = errYielded
 		}
-		done.conn, done.err = conn, err
+		done.conn, done.err = conn, judge(ctx, trace, err)
 	}(p.needs.Dial, p.needs.Origin, p.needs.Door.Address)
 }
 
@@ -333,7 +330,7 @@ func (p *Pool) Close(conn protocol.Connection) {
 	go func(self mailbox.Address) {
 		done := closeDone{conn: conn}
 		defer func() { self.Tell(done) }()
-		done.hangs = errors.Is(closeGuarded(conn), os.ErrDeadlineExceeded)
+		done.hangs = closeGuarded(conn)
 	}(p.needs.Door.Address)
 }
 
@@ -350,9 +347,11 @@ func (p *Pool) tellHanging() {
 	}
 }
 
-func closeGuarded(conn protocol.Connection) error {
-	defer func() { _ = recover() }() // it is closed as well as it can be
-	return conn.Close()              // nothing can be done about a failed close
+// closeGuarded reports whether a Close was not waited for to its end. Nothing can be done about
+// one that failed otherwise, or about one that panics: it is closed as well as it can be.
+func closeGuarded(conn protocol.Connection) (hangs bool) {
+	defer func() { _ = recover() }()
+	return errors.Is(conn.Close(), os.ErrDeadlineExceeded)
 }
 
 // Park is part of Outlet.

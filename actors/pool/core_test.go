@@ -453,7 +453,7 @@ func (w *world) aDialPanics() {
 	} else {
 		w.oracle.dialFailed(w.now, i, err, false)
 	}
-	w.core.Dialled(w.now, nil, err, w.traces[trace], urgent)
+	w.core.Dialled(w.now, nil, judge(context.Background(), w.traces[trace], err), w.traces[trace], urgent)
 }
 
 // spared is in the place of the trace of a dial that is told that nobody wants it.
@@ -482,7 +482,7 @@ func (w *world) aSparedDialEnds() {
 		urgent := w.urgent[i]
 		w.endDial(i)
 		w.oracle.dialSpared(w.now, i)
-		w.core.Dialled(w.now, nil, fmt.Errorf("dial: %w", errUnwanted), nil, urgent)
+		w.core.Dialled(w.now, nil, judge(context.Background(), nil, fmt.Errorf("dial: %w", errUnwanted)), nil, urgent)
 	}
 }
 

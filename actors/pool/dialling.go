@@ -1,9 +1,11 @@
 package pool
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http/httptrace"
+	"runtime/debug"
 	"slices"
 	"time"
 
@@ -191,13 +193,13 @@ func (c *Core) Dialled(now time.Duration, conn protocol.Connection, err error, t
 	if err != nil {
 		c.out.Release()
 	}
-	var panicked *messages.PanicError
+	panicked, _ := err.(*messages.PanicError)
 	switch {
-	case errors.Is(err, errYielded):
+	case err == errYielded:
 		c.yielded(now)
-	case errors.Is(err, errUnwanted):
+	case err == errUnwanted:
 		c.spared(now)
-	case trace != nil && errors.As(err, &panicked):
+	case trace != nil && panicked != nil:
 		c.hookFailed(now, trace, panicked)
 	case err != nil:
 		c.dialFailed(now, err)
@@ -273,6 +275,42 @@ func (d *dials) failed(now time.Duration, err error, draw func(time.Duration) ti
 	d.failures++
 	pause := min(d.ceiling, d.base<<min(d.failures-1, 20)) // 2^20 bases are above any ceiling of use
 	d.until = now + pause/2 + draw(pause/2)
+}
+
+// judged is how a dial failed, and what the pool goes by in it. What an error has below it
+// may be of the caller's own making, whose methods panic, or take their time: they are called
+// where the dial was, and not on the pool's turn.
+type judged struct {
+	error
+	permanent bool
+}
+
+// Unwrap returns why it failed.
+func (e *judged) Unwrap() error { return e.error }
+
+// Permanent is what messages.Permanent finds first.
+func (e *judged) Permanent() bool { return e.permanent }
+
+// judge returns what Core.Dialled is told of a dial that ended with an error: errYielded,
+// errUnwanted, and a panic under a trace as they are, and everything else as *judged.
+func judge(ctx context.Context, trace *httptrace.ClientTrace, err error) (found error) {
+	defer func() {
+		if v := recover(); v != nil {
+			found = &messages.PanicError{Stage: messages.Leasing, Value: v, Stack: debug.Stack()}
+		}
+	}()
+	var panicked *messages.PanicError
+	switch {
+	case err == nil:
+		return nil
+	case context.Cause(ctx) == errYielded && errors.Is(err, context.Canceled): // not a panic, and not what it had met before
+		return errYielded
+	case errors.Is(err, errUnwanted):
+		return errUnwanted
+	case trace != nil && errors.As(err, &panicked):
+		return panicked
+	}
+	return &judged{err, messages.Permanent(err)}
 }
 
 // dialError is a dial that failed, and when the next one will be made.

@@ -2,7 +2,6 @@ package pool
 
 import (
 	"cmp"
-	"errors"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -52,7 +51,7 @@ func (p *Places) noteDial(err error) {
 	switch {
 	case err == nil:
 		p.Connections.Opened.Add(1)
-	case !errors.Is(err, errYielded) && !errors.Is(err, errUnwanted):
+	case err != errYielded && err != errUnwanted:
 		p.Connections.Failed.Add(1)
 	}
 }

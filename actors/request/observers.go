@@ -171,7 +171,7 @@ func (r *slot) noteAttempt(response *messages.Response, sent messages.Sent, err 
 	}
 	a := &r.attempt
 	*r.lastTry = messages.Attempted{
-		Request: r.caller, Origin: r.call.Origin, Number: r.tried, Reused: a.reused, SentAt: r.needs.Epoch.Add(a.began),
+		Request: r.caller, Method: r.call.Method, Origin: r.call.Origin, Number: r.tried, Reused: a.reused, SentAt: r.needs.Epoch.Add(a.began),
 		Sent: sent, Refused: a.paused, Paused: a.pause, Err: err,
 	}
 	if response != nil {

@@ -62,6 +62,9 @@ func (r *slot) Receive(ctx actor.Context) {
 func (r *slot) answerPanic() {
 	if v := recover(); v != nil {
 		r.failed = true
+		if r.waits {
+			r.quitQueue() // or its ticket would stand there for nobody
+		}
 		if r.stage == messages.Exchanging { // nobody has said yet what was sent
 			r.sent = max(r.sent, messages.SentMaybe)
 		}

@@ -56,6 +56,7 @@ type (
 	sampleDone struct {
 		sample clock.Sample
 		err    error
+		closed bool // err is that of an engine that has ended
 	}
 	sampleDue struct{}
 )
@@ -161,7 +162,15 @@ func (t *Timesync) sample() {
 		done := sampleDone{err: errGoexit}
 		defer func() { self.Tell(done) }()
 		done.sample, done.err = read(ctx, epoch)
+		done.closed = isClosed(done.err)
 	}(t.ctx, t.needs.Sample, t.needs.Epoch, t.needs.Address)
+}
+
+// isClosed reports whether a look-up failed because the engine ends. The error may be of the
+// caller's own making, whose methods panic: they are called here, and not on the actor's turn.
+func isClosed(err error) (is bool) {
+	defer func() { _ = recover() }()
+	return errors.Is(err, messages.ErrClosed)
 }
 
 // errGoexit is how a look-up fails whose code called runtime.Goexit, as t.FailNow
@@ -175,8 +184,8 @@ func (t *Timesync) sampled(m sampleDone) {
 	learnt, err := t.needs.Clock.add(now, m.sample, m.err)
 	switch learnt {
 	case nothing:
-		err = fmt.Errorf("%w: %w", messages.ErrNoTime, err)
-		t.warn(err)
+		err = &noTime{err}
+		t.warn(err, m.closed)
 		t.answer(err)
 	case undecided:
 		t.doubt(m.sample)
@@ -190,11 +199,21 @@ func (t *Timesync) sampled(m sampleDone) {
 	t.alarm.RingIn(t.needs.Clock.nextSample(now) - now)
 }
 
+// noTime is messages.ErrNoTime with its reason, in one line. The reason may be an error of the
+// caller's own making: so its text is asked for by whoever reads it, and not on the actor's turn.
+type noTime struct{ why error }
+
+// Error is part of error.
+func (e *noTime) Error() string { return messages.ErrNoTime.Error() + ": " + e.why.Error() }
+
+// Unwrap returns both.
+func (e *noTime) Unwrap() []error { return []error{messages.ErrNoTime, e.why} }
+
 // warn says once that nothing is learnt, and then holds its peace until
 // something is.
-func (t *Timesync) warn(err error) {
+func (t *Timesync) warn(err error, closed bool) {
 	level := slog.LevelWarn
-	if t.warned || t.closing() || errors.Is(err, messages.ErrClosed) { // an engine that ends needs no time
+	if t.warned || t.closing() || closed { // an engine that ends needs no time
 		level = slog.LevelDebug
 	}
 	t.warned = true

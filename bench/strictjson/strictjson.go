@@ -1,0 +1,241 @@
+// Package strictjson reads files that people write as JSON: a name that is not known, a name
+// given twice and a value of the wrong kind are mistakes, all of which are named together, each
+// by its path and its line.
+package strictjson
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+)
+
+// Mistake is one thing that is wrong.
+type Mistake struct {
+	File string
+	Line int    // from 1
+	Path string // such as "steps[2].url"; empty for the whole document
+	Why  string
+}
+
+// String is "file:line: path: why".
+func (m Mistake) String() string {
+	if m.Path == "" {
+		return fmt.Sprintf("%s:%d: %s", m.File, m.Line, m.Why)
+	}
+	return fmt.Sprintf("%s:%d: %s: %s", m.File, m.Line, m.Path, m.Why)
+}
+
+// Error is all that is wrong with a file.
+type Error struct{ Mistakes []Mistake }
+
+// Error names every mistake, in one line.
+func (e *Error) Error() string {
+	texts := make([]string, len(e.Mistakes))
+	for i, m := range e.Mistakes {
+		texts[i] = m.String()
+	}
+	return strings.Join(texts, "; ")
+}
+
+// mostMistakes is how many are told of one file.
+const mostMistakes = 20
+
+// Decode reads text, which is the content of the file called name, into what into points to, as
+// json.Unmarshal does, but strictly. The fields of structs, also within slices, maps and
+// pointers, must have names by json tags, which count exactly as they are spelt; a type with
+// an UnmarshalJSON reads itself. A null leaves what it is for as it is. The error is an *Error.
+// No text of the file is in it but names, and what a type's UnmarshalJSON quotes.
+func Decode(name string, text []byte, into any) error {
+	r := reader{name: name, text: text}
+	var whole json.RawMessage
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	if err := decoder.Decode(&whole); err != nil {
+		r.add(syntaxOffset(err, len(text)), "", "it is not JSON: %v", plain(err))
+		return &Error{r.mistakes}
+	}
+	begin := int(decoder.InputOffset()) - len(whole)
+	if rest := text[decoder.InputOffset():]; len(bytes.TrimSpace(rest)) > 0 {
+		r.add(int(decoder.InputOffset())+len(rest)-len(bytes.TrimLeft(rest, " \t\r\n")), "", "something follows the document")
+	}
+	r.value(whole, begin, reflect.ValueOf(into).Elem(), "")
+	if len(r.mistakes) > 0 {
+		return &Error{r.mistakes}
+	}
+	return nil
+}
+
+type reader struct {
+	name     string
+	text     []byte
+	mistakes []Mistake
+}
+
+func (r *reader) add(offset int, path, format string, args ...any) {
+	if len(r.mistakes) < mostMistakes {
+		r.mistakes = append(r.mistakes, Mistake{r.name, LineAt(r.text, offset), path, fmt.Sprintf(format, args...)})
+	}
+}
+
+// LineAt is the number of the line that the byte at offset is in, from 1.
+func LineAt(text []byte, offset int) int {
+	return 1 + bytes.Count(text[:min(max(offset, 0), len(text))], []byte("\n"))
+}
+
+func syntaxOffset(err error, length int) int {
+	var syntax *json.SyntaxError
+	if errors.As(err, &syntax) {
+		return int(syntax.Offset) - 1
+	}
+	return length
+}
+
+func plain(err error) string { return strings.TrimPrefix(err.Error(), "json: ") }
+
+var unmarshaler = reflect.TypeFor[json.Unmarshaler]()
+
+// value reads raw, which begins at the offset begin, into v.
+func (r *reader) value(raw []byte, begin int, v reflect.Value, path string) {
+	if string(raw) == "null" {
+		return
+	}
+	if reflect.PointerTo(v.Type()).Implements(unmarshaler) {
+		r.whole(raw, begin, v, path)
+		return
+	}
+	switch v.Kind() {
+	case reflect.Pointer:
+		if v.IsNil() {
+			v.Set(reflect.New(v.Type().Elem()))
+		}
+		r.value(raw, begin, v.Elem(), path)
+	case reflect.Struct:
+		r.object(raw, begin, path, func(name string, raw []byte, at int) {
+			if field, found := fieldOf(v, name); found {
+				r.value(raw, at, field, join(path, name))
+			} else {
+				r.add(at, join(path, name), "unknown name; want one of %s", strings.Join(namesOf(v.Type()), ", "))
+			}
+		})
+	case reflect.Map:
+		v.Set(reflect.MakeMap(v.Type()))
+		r.object(raw, begin, path, func(name string, raw []byte, at int) {
+			element := reflect.New(v.Type().Elem()).Elem()
+			r.value(raw, at, element, join(path, name))
+			v.SetMapIndex(reflect.ValueOf(name).Convert(v.Type().Key()), element)
+		})
+	case reflect.Slice:
+		r.list(raw, begin, v, path)
+	default:
+		r.whole(raw, begin, v, path)
+	}
+}
+
+// whole leaves a value to encoding/json.
+func (r *reader) whole(raw []byte, begin int, v reflect.Value, path string) {
+	err := json.Unmarshal(raw, v.Addr().Interface())
+	var wrong *json.UnmarshalTypeError
+	switch {
+	case errors.As(err, &wrong):
+		r.add(begin, path, "%s where %s is wanted", wrong.Value, kindName(wrong.Type))
+	case err != nil:
+		r.add(begin, path, "%v", plain(err))
+	}
+}
+
+func kindName(t reflect.Type) string {
+	switch t.Kind() {
+	case reflect.String:
+		return "a text"
+	case reflect.Bool:
+		return "true or false"
+	case reflect.Struct, reflect.Map:
+		return "an object"
+	case reflect.Slice:
+		return "a list"
+	case reflect.Float64:
+		return "a number"
+	case reflect.Uint64, reflect.Uint, reflect.Uint32:
+		return "a whole number that is not below zero"
+	}
+	return "a whole number"
+}
+
+func (r *reader) object(raw []byte, begin int, path string, member func(name string, raw []byte, at int)) {
+	if raw[0] != '{' {
+		r.add(begin, path, "want an object")
+		return
+	}
+	decoder := json.NewDecoder(bytes.NewReader(raw))
+	_, _ = decoder.Token()
+	var seen []string
+	for decoder.More() {
+		token, err := decoder.Token()
+		name, _ := token.(string)
+		var value json.RawMessage
+		if err != nil || decoder.Decode(&value) != nil {
+			return // the document has been read before: it is JSON
+		}
+		at := begin + int(decoder.InputOffset()) - len(value)
+		if slices.Contains(seen, name) {
+			r.add(at, join(path, name), "it is given twice")
+			continue
+		}
+		if seen = append(seen, name); len(r.mistakes) < mostMistakes {
+			member(name, value, at)
+		}
+	}
+}
+
+func (r *reader) list(raw []byte, begin int, v reflect.Value, path string) {
+	if raw[0] != '[' {
+		r.add(begin, path, "want a list")
+		return
+	}
+	decoder := json.NewDecoder(bytes.NewReader(raw))
+	_, _ = decoder.Token()
+	list := reflect.MakeSlice(v.Type(), 0, 4)
+	for i := 0; decoder.More(); i++ {
+		var value json.RawMessage
+		if decoder.Decode(&value) != nil {
+			return
+		}
+		element := reflect.New(v.Type().Elem()).Elem()
+		r.value(value, begin+int(decoder.InputOffset())-len(value), element, fmt.Sprintf("%s[%d]", path, i))
+		list = reflect.Append(list, element)
+	}
+	v.Set(list)
+}
+
+func join(path, name string) string {
+	if path == "" {
+		return name
+	}
+	return path + "." + name
+}
+
+func tagOf(field reflect.StructField) string {
+	name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+	return name
+}
+
+func fieldOf(v reflect.Value, name string) (reflect.Value, bool) {
+	for i := range v.NumField() {
+		if tag := tagOf(v.Type().Field(i)); tag == name && tag != "" && tag != "-" {
+			return v.Field(i), true
+		}
+	}
+	return reflect.Value{}, false
+}
+
+func namesOf(t reflect.Type) (names []string) {
+	for i := range t.NumField() {
+		if tag := tagOf(t.Field(i)); tag != "" && tag != "-" {
+			names = append(names, tag)
+		}
+	}
+	return names
+}

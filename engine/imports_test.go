@@ -79,6 +79,8 @@ var mayImport = map[string][]string{
 	"bench/mutants":    {},
 	"bench/telemetry":  {"engine", "telemetry", "throttle", "bench/child", "bench/gauge"},
 	"bench/page":       {"engine", "engine/inspect", "auth", "throttle", "bench/exchange"},
+	"bench/targets":    {"internal/jsonpath", "internal/percent", "bench/strictjson"},
+	"bench/venue":      {"engine", "auth/...", "throttle/...", "messages", "bench/strictjson"},
 	"bench/cmd/sluice": {"bench/...", "throttle", "throttle/limitfile"},
 }
 

@@ -67,7 +67,7 @@ func (r *logReader) line(line []byte, number int) error {
 	case !slices.Contains(r.Methods, key.method):
 		r.leave("with the method " + key.method)
 		return nil
-	case key.target[0] != '/' && checkURL(key.target) != nil:
+	case key.target[0] != '/' && checkURL(escape(key.target)) != nil:
 		r.leave("that name no path")
 		return nil
 	case key.target[0] == '/' && r.Base == "":

@@ -99,7 +99,6 @@ func (r *recording) harEntry(raw []byte, line int) error {
 			e.Header.Add(pair.Name, pair.Value)
 		}
 	}
-	e.URL, _, _ = strings.Cut(e.URL, "#")
 	if entry.Started != "" {
 		at, err := time.Parse(time.RFC3339Nano, entry.Started)
 		if err != nil {

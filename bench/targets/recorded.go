@@ -34,6 +34,7 @@ func (r *recording) leave(why string) {
 
 // take takes a request, if it is to be taken; the error is one of a record that is broken.
 func (r *recording) take(e exchange, line int) error {
+	e.URL = escape(e.URL)
 	u, err := url.Parse(e.URL)
 	e.Method = strings.ToUpper(e.Method)
 	switch {

@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/sluice-engine/sluice/internal/percent"
 )
 
 // template is a text with places for values.
@@ -77,13 +79,17 @@ func (t *template) setAll(f form) {
 	}
 }
 
-// setURL gives each value the form of its place in a URL.
+// setURL gives each value the form of its place in a URL, and encodes what is literal in its
+// path and its query.
 func (t *template) setURL() {
 	before := ""
 	for i := range t.parts {
 		p := &t.parts[i]
 		if p.value < 0 {
 			before += p.literal
+			if at := max(authorityEnd(before)-(len(before)-len(p.literal)), 0); at < len(p.literal) {
+				p.literal = p.literal[:at] + percent.EscapeTarget(p.literal[at:])
+			}
 			continue
 		}
 		switch _, rest, absolute := strings.Cut(before, "://"); {

@@ -79,7 +79,7 @@ func (s *source) plausible(url string, line int) error {
 		}
 		return nil
 	}
-	if err := checkURL(url); err != nil {
+	if err := checkURL(escape(url)); err != nil {
 		return s.fail(line, "%w", err)
 	}
 	return nil

@@ -31,8 +31,8 @@ type stepEntry struct {
 	URL        string          `json:"url"`
 	Header     jsonHeader      `json:"header"`
 	Body       json.RawMessage `json:"body"`
-	BodyBase64 string          `json:"bodyBase64"`
-	BodyFile   string          `json:"bodyFile"`
+	BodyBase64 string          `json:"body_base64"`
+	BodyFile   string          `json:"body_file"`
 	Literal    bool            `json:"literal"`
 	Limit      string          `json:"limit"`
 	Account    string          `json:"account"`
@@ -90,7 +90,7 @@ func (s *source) stepEntry(e stepEntry) (Step, error) {
 	}
 	body, isJSON, err := s.body(e)
 	step.Body = body
-	if isJSON && step.Header.Get("Content-Type") == "" {
+	if isJSON && contentType(step.Header) == "" {
 		if step.Header == nil {
 			step.Header = http.Header{}
 		}
@@ -119,17 +119,17 @@ func (s *source) body(e stepEntry) (body []byte, isJSON bool, err error) {
 	if e.BodyBase64 != "" {
 		given++
 		if body, err = base64.StdEncoding.DecodeString(e.BodyBase64); err != nil {
-			return nil, false, errors.New("bodyBase64: it is not base64")
+			return nil, false, errors.New("body_base64: it is not base64")
 		}
 	}
 	if e.BodyFile != "" {
 		given++
 		if body, err = s.open(e.BodyFile, false); err != nil {
-			return nil, false, &FileError{File: "bodyFile: " + e.BodyFile, Err: err}
+			return nil, false, &FileError{File: "body_file: " + e.BodyFile, Err: err}
 		}
 	}
 	if given > 1 {
-		return nil, false, errors.New("body, bodyBase64 and bodyFile exclude one another")
+		return nil, false, errors.New("body, body_base64 and body_file exclude one another")
 	}
 	return body, isJSON, nil
 }

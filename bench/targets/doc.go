@@ -48,7 +48,7 @@
 // Options.Methods says otherwise.
 //
 // Chains: a JSON document of chains of steps, in which a name that is not known is a mistake.
-// "body" is a text or any JSON, which is sent as JSON; "bodyFile" and "data" are files, looked
+// "body" is a text or any JSON, which is sent as JSON; "body_file" and "data" are files, looked
 // for from the directory of the document.
 //
 //	{

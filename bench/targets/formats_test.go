@@ -47,7 +47,7 @@ func TestVegetasTargetsAreReadAsVegetaReadsThem(t *testing.T) {
 		"POST http://a/2\nContent-Type: application/json\n@body.json\nPUT\thttp://a/3\nGET   http://a/4?q=a b\nDELETE http://a/5\n@body.json\n\nGET http://a/6", Options{})
 	require.Equal(t, Vegeta, read.Format)
 	require.Equal(t, []Step{
-		{Method: "GET", URL: "http://a/1", Header: http.Header{"X-One": {"a:b", "c"}, "Accept": {"text"}}},
+		{Method: "GET", URL: "http://a/1", Header: http.Header{"X-One": {"a:b"}, "x-one": {"c"}, "Accept": {"text"}}},
 		{Method: "POST", URL: "http://a/2", Header: http.Header{"Content-Type": {"application/json"}}, Body: []byte("{}\n")},
 		{Method: "PUT", URL: "http://a/3"},
 		{Method: "GET", URL: "http://a/4?q=a b"},
@@ -76,7 +76,7 @@ func TestJSONLinesAreVegetasAndMore(t *testing.T) {
 `, Options{})
 	require.Equal(t, JSONLines, read.Format)
 	require.Equal(t, []Step{
-		{Method: "POST", URL: "http://a/1", Body: []byte{0, 1}, Header: http.Header{"X": {"a", "b"}, "Y-Z": {"c"}}},
+		{Method: "POST", URL: "http://a/1", Body: []byte{0, 1}, Header: http.Header{"X": {"a", "b"}, "y-z": {"c"}}},
 		{Method: "GET", URL: "http://a/2", Limit: "l", Sign: true, Priority: 400, Key: "BTC", Account: "x", Operation: "o", Success: []int{404}, Literal: true},
 	}, steps(read))
 	good := `{"method":"GET","url":"http://a/"}` + "\n"
@@ -298,7 +298,7 @@ func TestChainsAreReadFromJSON(t *testing.T) {
 			{"url": "/orders", "body": {"symbol": "{{symbol}}", "n": 1.0}, "header": {"X": "y"}, "sign": true, "limit": "orders", "account": "a", "key": "{{symbol}}", "priority": 300,
 			 "save": [{"name": "id", "json": "order.id"}, {"name": "etag", "header": "ETag"}, {"name": "x", "regexp": "x(.)"}], "success": [200, 201]},
 			{"method": "DELETE", "operation": "cancel", "url": "/orders/{{id}}", "comment": "again"}]},
-		{"steps": [{"url": "/text", "body": "plain"}, {"url": "/file", "bodyFile": "body", "method": "PUT"}, {"url": "/bin", "bodyBase64": "AAE=", "literal": true}]}]}`), 0o600))
+		{"steps": [{"url": "/text", "body": "plain"}, {"url": "/file", "body_file": "body", "method": "PUT"}, {"url": "/bin", "body_base64": "AAE=", "literal": true}]}]}`), 0o600))
 	read, err := ReadFile(file, Auto, Options{Base: "http://not-this"})
 	require.NoError(t, err)
 	require.Equal(t, Chains, read.Format)
@@ -314,13 +314,13 @@ func TestChainsAreReadFromJSON(t *testing.T) {
 	_, err = read.Plan.Prepare()
 	require.NoError(t, err)
 	requireMistakes(t, Chains, Options{}, map[string]string{
-		"{\"chains\":[\n{\"stepz\":[]}]}":                            ":2: chains[0].stepz: unknown name; want one of name, weight, steps",
-		`{"chains":[{"steps":[{"url":"/x","bodyFile":"nowhere"}]}]}`: "chains[0].steps[0].bodyFile: nowhere: no such file",
-		`{"chains":[{"steps":[{"url":"/x","bodyBase64":"!"}]}]}`:     "chains[0].steps[0].bodyBase64: it is not base64",
-		`{"chains":[{"steps":[{"body":"x","bodyBase64":"AAE="}]}]}`:  "exclude one another",
-		`{"chains":[],"data":"nowhere.csv"}`:                         `data: "nowhere.csv": no such file`,
-		`{"chains":[]}`:                                              "there is no request in it",
-		"":                                                           ":1: it is not JSON",
+		"{\"chains\":[\n{\"stepz\":[]}]}":                             ":2: chains[0].stepz: unknown name; want one of name, weight, steps",
+		`{"chains":[{"steps":[{"url":"/x","body_file":"nowhere"}]}]}`: "chains[0].steps[0].body_file: nowhere: no such file",
+		`{"chains":[{"steps":[{"url":"/x","body_base64":"!"}]}]}`:     "chains[0].steps[0].body_base64: it is not base64",
+		`{"chains":[{"steps":[{"body":"x","body_base64":"AAE="}]}]}`:  "exclude one another",
+		`{"chains":[],"data":"nowhere.csv"}`:                          `data: "nowhere.csv": no such file`,
+		`{"chains":[]}`:                                               "there is no request in it",
+		"":                                                            ":1: it is not JSON",
 	})
 }
 

@@ -257,7 +257,7 @@ func (s *step) readTemplates(p *preparing, at string, names *names) {
 		}
 	}
 	if s.body = read("body", string(s.Body)); s.body != nil {
-		switch kind, _, _ := mime.ParseMediaType(s.Header.Get("Content-Type")); {
+		switch kind, _, _ := mime.ParseMediaType(contentType(s.Header)); {
 		case kind == "application/json" || strings.HasSuffix(kind, "+json"):
 			s.body.setJSON()
 		case kind == "application/x-www-form-urlencoded":
@@ -330,4 +330,14 @@ func (s *step) fix(number int, last bool) {
 		Step: &s.Step, Method: s.Method, URL: s.URL, Header: s.Header, Body: s.Body, Account: s.Account, Key: s.Key,
 		KeepBody: len(s.saves) > 0, Number: number, Last: last,
 	}
+}
+
+// contentType is the type of the body that a header tells, however the name is spelt.
+func contentType(header http.Header) string {
+	for name, values := range header {
+		if strings.EqualFold(name, "Content-Type") && len(values) > 0 {
+			return values[0]
+		}
+	}
+	return ""
 }

@@ -64,7 +64,7 @@ func (s *source) headerLine(step *Step, line string, number int) error {
 	if step.Header == nil {
 		step.Header = http.Header{}
 	}
-	step.Header.Add(name, value)
+	step.Header[name] = append(step.Header[name], value) // as it is spelt: there are servers to whom that matters
 	return nil
 }
 
@@ -101,7 +101,7 @@ type jsonLine struct {
 	Literal   bool       `json:"literal"`
 }
 
-// jsonHeader is a header whose values are texts or lists of texts.
+// jsonHeader is a header whose values are texts or lists of texts. Its names stay as they are spelt.
 type jsonHeader http.Header
 
 // UnmarshalJSON is part of json.Unmarshaler.
@@ -119,9 +119,7 @@ func (h *jsonHeader) UnmarshalJSON(text []byte) error {
 		} else if json.Unmarshal(raw, &many) != nil {
 			return errors.New("want texts, or lists of texts, as values")
 		}
-		for _, value := range many {
-			read.Add(name, value)
-		}
+		read[name] = many
 	}
 	*h = jsonHeader(read)
 	return nil

@@ -224,7 +224,12 @@ func tagOf(field reflect.StructField) string {
 
 func fieldOf(v reflect.Value, name string) (reflect.Value, bool) {
 	for i := range v.NumField() {
-		if tag := tagOf(v.Type().Field(i)); tag == name && tag != "" && tag != "-" {
+		field := v.Type().Field(i)
+		if embedded(field) {
+			if found, ok := fieldOf(v.Field(i), name); ok {
+				return found, true
+			}
+		} else if tag := tagOf(field); tag == name && tag != "" && tag != "-" {
 			return v.Field(i), true
 		}
 	}
@@ -233,9 +238,17 @@ func fieldOf(v reflect.Value, name string) (reflect.Value, bool) {
 
 func namesOf(t reflect.Type) (names []string) {
 	for i := range t.NumField() {
-		if tag := tagOf(t.Field(i)); tag != "" && tag != "-" {
+		field := t.Field(i)
+		if embedded(field) {
+			names = append(names, namesOf(field.Type)...)
+		} else if tag := tagOf(field); tag != "" && tag != "-" {
 			names = append(names, tag)
 		}
 	}
 	return names
+}
+
+// embedded says whether a field is a struct whose names are those of the one that it is in.
+func embedded(field reflect.StructField) bool {
+	return field.Anonymous && field.Type.Kind() == reflect.Struct && tagOf(field) == ""
 }

@@ -35,7 +35,11 @@ type document struct {
 type part struct {
 	For length `json:"for"`
 	On  bool   `json:"on"`
-	IDs []int  `json:"ids"`
+	tail
+}
+
+type tail struct {
+	IDs []int `json:"ids"`
 }
 
 func TestADocumentIsReadAsItIsMeant(t *testing.T) {
@@ -43,7 +47,7 @@ func TestADocumentIsReadAsItIsMeant(t *testing.T) {
 	require.NoError(t, Decode("f", []byte(` {"name":"a","count":3,"parts":[{"for":"1s"},{"on":true,"ids":[1,2]}],
 		"by":{"x":{"on":true}},"texts":{"k":"v"},"deep":{"for":"2s"},"raw":[1, {"a":2}]} `), &d))
 	require.Equal(t, document{
-		Name: "a", Count: 3, Parts: []part{{For: length(time.Second)}, {On: true, IDs: []int{1, 2}}},
+		Name: "a", Count: 3, Parts: []part{{For: length(time.Second)}, {On: true, tail: tail{IDs: []int{1, 2}}}},
 		By: map[string]part{"x": {On: true}}, Texts: map[string]string{"k": "v"}, Deep: &part{For: length(2 * time.Second)}, Raw: json.RawMessage(`[1, {"a":2}]`),
 	}, d)
 }

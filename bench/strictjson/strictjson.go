@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
-	"slices"
 	"strings"
 )
 
@@ -171,7 +170,7 @@ func (r *reader) object(raw []byte, begin int, path string, member func(name str
 	}
 	decoder := json.NewDecoder(bytes.NewReader(raw))
 	_, _ = decoder.Token()
-	var seen []string
+	seen := map[string]bool{}
 	for decoder.More() {
 		token, err := decoder.Token()
 		name, _ := token.(string)
@@ -180,11 +179,11 @@ func (r *reader) object(raw []byte, begin int, path string, member func(name str
 			return // the document has been read before: it is JSON
 		}
 		at := begin + int(decoder.InputOffset()) - len(value)
-		if slices.Contains(seen, name) {
+		if seen[name] {
 			r.add(at, join(path, name), "it is given twice")
 			continue
 		}
-		if seen = append(seen, name); len(r.mistakes) < mostMistakes {
+		if seen[name] = true; len(r.mistakes) < mostMistakes {
 			member(name, value, at)
 		}
 	}

@@ -63,24 +63,28 @@ func TestTheExampleIsKeptByAnExchangeWithoutAViolation(t *testing.T) {
 	eng, err := engine.New(config)
 	require.NoError(t, err)
 	defer eng.Close()
-	var wait sync.WaitGroup
-	for i := range 60 {
-		request := &engine.Request{Path: "/api/v3/account", Auth: true, LimitID: "account"}
-		if i%3 == 1 {
-			request = &engine.Request{Path: "/api/v3/depth", Query: engine.Values{"symbol": "BTCUSDT", "limit": 100}, LimitID: "depth"}
+	at := func(n int, request func(i int) *engine.Request) {
+		var wait sync.WaitGroup
+		for i := range n {
+			wait.Go(func() {
+				response, err := eng.Do(t.Context(), request(i))
+				if err != nil || response.StatusCode != 200 {
+					t.Errorf("request %d: %v %v", i, response, err)
+				}
+			})
 		}
-		if i%2 == 0 {
-			request = &engine.Request{Method: "POST", Path: "/api/v3/order", Auth: true, LimitID: "order", Account: []string{"", "second"}[i/2%2],
-				Query: engine.Values{"symbol": "BTCUSDT", "side": "BUY", "type": "MARKET", "quantity": "0.001"}}
-		}
-		wait.Go(func() {
-			response, err := eng.Do(t.Context(), request)
-			if err != nil || response.StatusCode != 200 {
-				t.Errorf("%s: %v %v", request.Path, response, err)
-			}
-		})
+		wait.Wait()
 	}
-	wait.Wait()
+	at(44, func(i int) *engine.Request { // more than twice what an account may have at once
+		return &engine.Request{Method: "POST", Path: "/api/v3/order", Auth: true, LimitID: "order", Account: []string{"", "second"}[i%2],
+			Query: engine.Values{"symbol": "BTCUSDT", "side": "BUY", "type": "MARKET", "quantity": "0.001"}}
+	})
+	at(18, func(i int) *engine.Request { // more than the address may have at once
+		if i%2 == 0 {
+			return &engine.Request{Path: "/api/v3/depth", Query: engine.Values{"symbol": "BTCUSDT", "limit": 500}, LimitID: "depth"}
+		}
+		return &engine.Request{Path: "/api/v3/account", Auth: true, LimitID: "account"}
+	})
 	report := ex.Report()
 	require.Zero(t, report.Violations())
 	require.Zero(t, ex.Violations())

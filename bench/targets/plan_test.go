@@ -197,6 +197,9 @@ func TestAChainEndsWhereItsNextStepCannotBeMade(t *testing.T) {
 	require.NoError(t, s.Answered(503, nil, nil), "that is no success, and counted as such")
 	ended(s)
 	ended(begin()) // which had no answer at all
+	early := &Session{}
+	ready.Begin(early, 0)
+	require.NoError(t, early.Answered(200, nil, nil), "to nothing")
 	s = begin()
 	require.NoError(t, s.Answered(200, nil, []byte(`{"id":"a\r\nX-Evil: 1"}`)))
 	_, more, err := s.Next()

@@ -101,7 +101,7 @@ func (s *Session) generate() (*Request, bool, error) {
 // an answer that lacks what is to be saved, which is a *SaveError.
 func (s *Session) Answered(status int, header http.Header, body []byte) error {
 	s.open = false
-	if s.next > len(s.steps) { // a generated one
+	if s.next == 0 || s.next > len(s.steps) { // no request, a generated one, or one of a session that has ended
 		return nil
 	}
 	at := &s.steps[s.next-1]

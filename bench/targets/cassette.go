@@ -48,7 +48,7 @@ func (s *source) cassette() (*Read, error) {
 		if err != nil {
 			return nil, err
 		}
-		duration, err := time.ParseDuration(one.Response.Duration)
+		duration, err := took(one.Response.Duration)
 		if known = known && err == nil && duration >= 0 && ended+duration >= ended; known && e.at.IsZero() {
 			e.at = time.Unix(0, 0).Add(ended)
 			ended += duration
@@ -57,11 +57,24 @@ func (s *source) cassette() (*Read, error) {
 			return nil, err
 		}
 	}
+	if known && ended == 0 && len(r.exchanges) > 1 { // of a recorder that had no time to tell
+		for i := range r.exchanges {
+			r.exchanges[i].at = time.Time{}
+		}
+	}
 	read := r.read()
 	if known && read.Recorded != nil {
 		read.Notes = append(read.Notes, "instants by the durations of the answers, as if each request began when the one before had ended")
 	}
 	return read, nil
+}
+
+// took reads how long an answer took: as YAML has it, "83.9ms", or as JSON has it, in nanoseconds.
+func took(text string) (time.Duration, error) {
+	if nanoseconds, err := strconv.ParseInt(text, 10, 64); err == nil {
+		return time.Duration(nanoseconds), nil
+	}
+	return time.ParseDuration(text)
 }
 
 var yamlLine = regexp.MustCompile(`line (\d+): `)

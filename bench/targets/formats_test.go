@@ -196,6 +196,10 @@ func TestACassetteOfGoVCRIsReplayed(t *testing.T) {
 	read = parse(t, "f", strings.ReplaceAll(goVCR, "duration", "length"), Options{})
 	require.Nil(t, read.Recorded, "one of version 1 has no times")
 	require.Contains(t, read.Notes[1], "no instants")
+	read = parse(t, "f", `{"version": 2, "interactions": [{"request": {"url": "http://a/1"}, "response": {"duration": 83984896}}, {"request": {"url": "http://a/2"}, "response": {"duration": 5}}]}`, Options{})
+	require.Equal(t, []time.Duration{0, 83984896}, read.Recorded, "one that is JSON has nanoseconds")
+	read = parse(t, "f", "interactions:\n- {request: {url: http://a/1}, response: {duration: 0s}}\n- {request: {url: http://a/2}, response: {duration: 0s}}\n", Options{})
+	require.Nil(t, read.Recorded, "not all at once, because nobody took the time")
 	requireMistakes(t, Cassette, Options{}, map[string]string{
 		"interactions:\n  - request: [":                                           ":",
 		"interactions:\n\n  - request: {method: GET}":                             ":3: the interaction has no request with a url",

@@ -240,6 +240,9 @@ func (h *Histogram) Clone() *Histogram {
 	if h == nil {
 		return nil
 	}
+	if h.table == nil {
+		return &Histogram{total: h.total, packed: h.packed} // which nobody alters
+	}
 	return &Histogram{total: h.total, packed: h.payload(nil)}
 }
 

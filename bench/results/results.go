@@ -17,7 +17,7 @@ type Header struct {
 	Started     time.Time     `json:"started"`        // instant 0 of the schedule
 	Model       string        `json:"model"`          // "open", or "closed", which omits what did not arrive
 	Schedule    schedule.Spec `json:"schedule"`       // of an open run; Recorded is left out
-	Planned     uint64        `json:"planned"`        // requests of the schedule; 0 if it has no end
+	Planned     uint64        `json:"planned"`        // requests of the whole schedule, on each machine of several too; 0 if it has no end
 	Length      time.Duration `json:"length"`         // of the schedule, or of the closed run; 0 if unknown
 	WarmUp      time.Duration `json:"warmup,omitempty"`
 	Callers     int           `json:"callers,omitempty"` // of a closed run

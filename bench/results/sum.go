@@ -1,0 +1,290 @@
+package results
+
+import (
+	"errors"
+	"maps"
+	"math"
+	"time"
+)
+
+// MostIntervals is how many a Run's Series has at most.
+const MostIntervals = 2400
+
+// mostHot is how many intervals' histograms are kept ready for recording: lines come nearly
+// in order, and late answers belong to few seconds.
+const mostHot = 8
+
+// Sum adds up intervals to a Run, in memory that does not grow with the time that they
+// cover. It is not safe for concurrent use.
+//
+// Invariants: slots are every step seconds from 0 on, at most MostIntervals; step is a power
+// of two; hot are those whose histograms may not be compacted.
+type Sum struct {
+	header      Header
+	warm, total map[string]*Operation
+	slots       []Interval
+	step        int
+	hot         []int
+	end         End
+	whole       bool
+}
+
+// NewSum returns a sum of nothing.
+func NewSum(h Header) *Sum {
+	return &Sum{header: h, warm: map[string]*Operation{}, total: map[string]*Operation{}, step: 1}
+}
+
+// Add adds an interval, of which it keeps nothing: the caller may use it again. It refuses a
+// negative second, an unknown phase and an operation without a name.
+func (s *Sum) Add(i Interval) error {
+	if err := i.check(); err != nil {
+		return err
+	}
+	into := s.total
+	if i.Phase == WarmUp {
+		into = s.warm
+	}
+	addOperations(into, i.Operations)
+	s.slot(i.Second).add(&i, (*Gauges).follow)
+	return nil
+}
+
+// End says how the run ended, once.
+func (s *Sum) End(e End) error {
+	if s.whole {
+		return errors.New("the run ends twice")
+	}
+	s.end, s.whole = e, true
+	return nil
+}
+
+// slot returns the interval that a second belongs to, and makes room for it.
+func (s *Sum) slot(second int) *Interval {
+	for second/s.step >= MostIntervals {
+		s.coarsen()
+	}
+	at := second / s.step
+	for len(s.slots) <= at {
+		s.slots = append(s.slots, Interval{Second: len(s.slots) * s.step})
+	}
+	for _, hot := range s.hot {
+		if hot == at {
+			return &s.slots[at]
+		}
+	}
+	if len(s.hot) == mostHot {
+		compactOperations(s.slots[s.hot[0]].Operations)
+		s.hot = append(s.hot[:0], s.hot[1:]...)
+	}
+	s.hot = append(s.hot, at)
+	return &s.slots[at]
+}
+
+// coarsen adds up neighbours pairwise.
+func (s *Sum) coarsen() {
+	s.step *= 2
+	for from := range s.slots {
+		to := from / 2
+		if from%2 == 0 {
+			s.slots[to] = s.slots[from]
+			s.slots[to].Second = to * s.step
+		} else {
+			s.slots[to].add(&s.slots[from], (*Gauges).follow)
+		}
+		compactOperations(s.slots[to].Operations)
+	}
+	kept := (len(s.slots) + 1) / 2
+	clear(s.slots[kept:])
+	s.slots = s.slots[:kept]
+	s.hot = s.hot[:0]
+}
+
+// Run returns what was added up so far. It shares nothing with the sum, which can go on.
+func (s *Sum) Run() *Run {
+	run := s.Totals()
+	run.Series = make([]Interval, len(s.slots))
+	phase := Main
+	if s.header.WarmUp > 0 {
+		phase = WarmUp
+	}
+	for at := range s.slots {
+		run.Series[at] = s.slots[at].clone()
+		if run.Series[at].Phase == "" { // nothing was in it
+			run.Series[at].Phase = phase
+		}
+		phase = run.Series[at].Phase
+	}
+	return run
+}
+
+// Totals returns the same without a Series, for who looks often.
+func (s *Sum) Totals() *Run {
+	run := &Run{
+		Header: s.header, Step: s.step, End: s.end, Whole: s.whole,
+		Warm: copyOperations(s.warm), Total: copyOperations(s.total),
+	}
+	run.Warm[""], run.Total[""] = together(run.Warm), together(run.Total)
+	return run
+}
+
+// All adds up the operations of an interval.
+func (i *Interval) All() *Operation { return together(i.Operations) }
+
+func together(operations map[string]*Operation) *Operation {
+	all := &Operation{}
+	for name, o := range operations {
+		if name != "" {
+			all.Add(o)
+		}
+	}
+	all.compact()
+	return all
+}
+
+func (i *Interval) clone() Interval {
+	c := *i
+	c.Operations = copyOperations(i.Operations)
+	c.Gauges = i.Gauges.clone()
+	return c
+}
+
+// add adds another interval's counts; gauges says how its gauges go together.
+func (i *Interval) add(other *Interval, gauges func(*Gauges, *Gauges)) {
+	if i.Phase != Main && other.Phase != "" {
+		i.Phase = other.Phase
+	}
+	i.Offered = plus(i.Offered, other.Offered)
+	i.Sent = plus(i.Sent, other.Sent)
+	i.Completed = plus(i.Completed, other.Completed)
+	if len(other.Operations) > 0 {
+		if i.Operations == nil {
+			i.Operations = map[string]*Operation{}
+		}
+		addOperations(i.Operations, other.Operations)
+	}
+	switch {
+	case other.Gauges == nil:
+	case i.Gauges == nil:
+		i.Gauges = other.Gauges.clone()
+	default:
+		gauges(i.Gauges, other.Gauges)
+	}
+}
+
+func addOperations(to, from map[string]*Operation) {
+	for name, o := range from {
+		if o == nil {
+			continue
+		}
+		if to[name] == nil {
+			to[name] = &Operation{}
+		}
+		to[name].Add(o)
+	}
+}
+
+func copyOperations(from map[string]*Operation) map[string]*Operation {
+	to := make(map[string]*Operation, len(from))
+	for name, o := range from {
+		to[name] = o.Clone()
+	}
+	return to
+}
+
+func compactOperations(operations map[string]*Operation) {
+	for _, o := range operations {
+		o.compact()
+	}
+}
+
+// Add adds another's counts; nil adds none. It keeps nothing of the other.
+func (o *Operation) Add(other *Operation) {
+	if other == nil {
+		return
+	}
+	o.Count = plus(o.Count, other.Count)
+	o.In, o.Out = plus(o.In, other.In), plus(o.Out, other.Out)
+	for status, n := range other.Statuses {
+		if o.Statuses == nil {
+			o.Statuses = map[int]uint64{}
+		}
+		o.Statuses[status] = plus(o.Statuses[status], n)
+	}
+	for kind, n := range other.Errors {
+		if o.Errors == nil {
+			o.Errors = map[string]uint64{}
+		}
+		o.Errors[kind] = plus(o.Errors[kind], n)
+	}
+	theirs := other.histograms()
+	for i, mine := range o.histograms() {
+		if (*theirs[i]).Count() == 0 {
+			continue
+		}
+		if *mine == nil {
+			*mine = NewHistogram()
+		}
+		(*mine).Merge(*theirs[i])
+	}
+	o.Stages.Add(other.Stages)
+}
+
+// Clone returns a copy with compacted histograms; of nil, an empty one.
+func (o *Operation) Clone() *Operation {
+	if o == nil {
+		return &Operation{}
+	}
+	c := *o
+	c.Statuses, c.Errors = maps.Clone(o.Statuses), maps.Clone(o.Errors)
+	for _, h := range c.histograms() {
+		*h = (*h).Clone()
+	}
+	return &c
+}
+
+// Failed is how many ended with an error.
+func (o *Operation) Failed() uint64 {
+	var n uint64
+	for _, kind := range o.Errors {
+		n = plus(n, kind)
+	}
+	return n
+}
+
+func (o *Operation) histograms() [6]**Histogram {
+	return [6]**Histogram{&o.Response, &o.Service, &o.Lag, &o.Wait, &o.Success, &o.Connect}
+}
+
+func (o *Operation) compact() {
+	for _, h := range o.histograms() {
+		(*h).Compact()
+	}
+}
+
+// Add adds another's times.
+func (s *Stages) Add(other Stages) {
+	s.Queue = longer(s.Queue, other.Queue)
+	s.Lease = longer(s.Lease, other.Lease)
+	s.Connect = longer(s.Connect, other.Connect)
+	s.TLS = longer(s.TLS, other.TLS)
+	s.Send = longer(s.Send, other.Send)
+	s.Wait = longer(s.Wait, other.Wait)
+	s.Receive = longer(s.Receive, other.Receive)
+}
+
+// plus adds up to the most there can be.
+func plus(a, b uint64) uint64 {
+	if a > math.MaxUint64-b {
+		return math.MaxUint64
+	}
+	return a + b
+}
+
+// longer adds up to the longest there can be; a negative one adds nothing.
+func longer(a, b time.Duration) time.Duration {
+	a, b = max(a, 0), max(b, 0)
+	if a > math.MaxInt64-b {
+		return math.MaxInt64
+	}
+	return a + b
+}

@@ -1,0 +1,102 @@
+package report
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/sluice-engine/sluice/bench/results"
+)
+
+// Outcome says whether a run can be believed, and what became of its objectives.
+type Outcome struct {
+	// Word is VALID, INVALID or INCOMPLETE: the last is a file without an end, of a run that
+	// crashed, or that is still going on.
+	Word    string
+	Reasons []string // why it is not VALID
+	// Verdicts has one for each objective. One that nobody judged has not held.
+	Verdicts []results.Verdict
+}
+
+// Judge reads a run's outcome.
+func Judge(run *results.Run) Outcome {
+	o := Outcome{Word: "VALID", Reasons: run.End.Invalid}
+	if len(o.Reasons) > 0 {
+		o.Word = "INVALID"
+	}
+	if !run.Whole {
+		o.Word = "INCOMPLETE"
+		o.Reasons = append([]string{"the file has no end: the run crashed, or is still going on"}, o.Reasons...)
+	}
+	o.Verdicts = slices.Clone(run.End.Verdicts)
+	for _, objective := range run.Header.Objectives {
+		judged := func(v results.Verdict) bool { return v.Objective == objective }
+		if !slices.ContainsFunc(o.Verdicts, judged) {
+			o.Verdicts = append(o.Verdicts, results.Verdict{Objective: objective, Measured: "not judged"})
+		}
+	}
+	return o
+}
+
+// Valid says that the figures are what they claim to be.
+func (o Outcome) Valid() bool { return o.Word == "VALID" }
+
+// Failed is how many objectives have not held.
+func (o Outcome) Failed() int {
+	n := 0
+	for _, v := range o.Verdicts {
+		if !v.Held {
+			n++
+		}
+	}
+	return n
+}
+
+// counts are of the main part of a run.
+type counts struct {
+	offered, sent, completed uint64
+	over                     time.Duration // of the schedule
+}
+
+func countsOf(run *results.Run) counts {
+	var c counts
+	for i := range run.Series {
+		if s := &run.Series[i]; s.Phase == results.Main {
+			c.offered, c.sent, c.completed = c.offered+s.Offered, c.sent+s.Sent, c.completed+s.Completed
+		}
+	}
+	c.over = elapsedOf(run)
+	if run.Header.Length > 0 {
+		c.over = min(c.over, run.Header.Length)
+	}
+	c.over = max(c.over-run.Header.WarmUp, 0)
+	return c
+}
+
+// elapsedOf is to the last interval if the end is missing.
+func elapsedOf(run *results.Run) time.Duration {
+	if run.End.Elapsed > 0 {
+		return run.End.Elapsed
+	}
+	seconds := len(run.Series) * max(run.Step, 1)
+	return time.Duration(min(seconds, 1<<33)) * time.Second
+}
+
+// rate is a second; zero of no time.
+func (c counts) rate(n uint64) float64 {
+	if c.over <= 0 {
+		return 0
+	}
+	return float64(n) / c.over.Seconds()
+}
+
+// modelOf says what kind of run it was, and what its latency means.
+func modelOf(h results.Header) string {
+	switch h.Model {
+	case "open":
+		return "open: requests are due by a schedule, whether or not earlier ones were answered; response counts from the instant due"
+	case "closed":
+		return fmt.Sprintf("closed: %s callers send when the last answer is in, so what did not arrive during a stall is omitted", thousands(uint64(max(h.Callers, 0))))
+	}
+	return Printable(h.Model)
+}

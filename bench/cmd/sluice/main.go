@@ -28,6 +28,7 @@ var verbs = []func() *cobra.Command{
 	newClockCommand,
 	newMutantsCommand,
 	newSuitesCommand,
+	newRunCommand,
 }
 
 func main() {

@@ -14,6 +14,10 @@ import (
 const (
 	exitFound = 1 // the verb worked and found what it looks for: violations
 	exitUsage = 2 // wrong flags, or the system refused
+
+	exitRegression = 97 // compare and ab: something got worse
+	exitInvalid    = 98 // the harness could not hold the rate: what was measured says little
+	exitObjective  = 99 // an objective has failed
 )
 
 // finding is an outcome that is no failure of the command but should fail a
@@ -25,6 +29,17 @@ func (f finding) Error() string { return f.text }
 // ExitCode returns exitFound.
 func (f finding) ExitCode() int { return exitFound }
 
+// outcome is a finding with an exit code of its own.
+type outcome struct {
+	code int
+	text string
+}
+
+func (o outcome) Error() string { return o.text }
+
+// ExitCode returns the code.
+func (o outcome) ExitCode() int { return o.code }
+
 func newRootCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "sluice",
@@ -32,7 +47,8 @@ func newRootCommand() *cobra.Command {
 		Long: `sluice measures and exercises HTTP clients under rate limits.
 
 Exit codes: 0 all is well, 1 the verb found what it looks for (such as
-violations of a limit), 2 wrong flags or a refusal of the system.`,
+violations of a limit), 2 wrong flags or a refusal of the system, 97 something
+got worse, 98 the harness could not hold the rate (INVALID), 99 an objective failed.`,
 		Example: `  sluice exchange
   sluice exchange --addr 127.0.0.1:0 --limit weight=10/1s,sliding --delay uniform:5ms-50ms`,
 		Args:          cobra.NoArgs,

@@ -1,0 +1,97 @@
+package load
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/sluice-engine/sluice/bench/schedule"
+)
+
+// waker releases arrivals when they are due. It waits for nothing but the next instant: not
+// for a client, not for a worker. What has become due while it slept is released at once, each
+// with its own intended instant, which the desk knows from a schedule of its own.
+type waker struct {
+	schedule schedule.Schedule
+	warmUp   time.Duration
+	now      func() time.Duration
+	sleep    func(ctx context.Context, until time.Duration) // may return early
+	release  func(n uint64)
+
+	mu      sync.Mutex
+	offered map[part]uint64 // since the last look
+	total   uint64          // of the main part
+	asleep  time.Duration   // overslept in all, by more than lagFloor each time
+	longest time.Duration
+}
+
+// atLeast is how long the waker sleeps: above some thousand requests a second several are due
+// when it wakes. They are late by at most as much, and their response says so.
+const atLeast = 100 * time.Microsecond
+
+// run returns when the schedule is at its end, or ctx.
+func (w *waker) run(ctx context.Context) {
+	n, slept := uint64(0), time.Duration(0)
+	due, more := w.schedule.At(0)
+	for more && ctx.Err() == nil {
+		now := w.now()
+		if due > now {
+			until := max(due, slept+atLeast)
+			w.sleep(ctx, until)
+			slept = w.now()
+			w.overslept(slept - until)
+			continue
+		}
+		for more && due <= now {
+			at := part{secondOf(due), due < w.warmUp}
+			first := n
+			// All arrivals of one part are counted together.
+			for more && due <= now && secondOf(due) == at.second && (due < w.warmUp) == at.warm {
+				n++
+				due, more = w.schedule.At(n)
+			}
+			w.offer(at, n-first)
+		}
+		w.release(n)
+	}
+}
+
+func (w *waker) offer(at part, n uint64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.offered == nil {
+		w.offered = make(map[part]uint64)
+	}
+	w.offered[at] += n
+	if !at.warm {
+		w.total += n
+	}
+}
+
+func (w *waker) overslept(by time.Duration) {
+	if by <= lagFloor {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.asleep += by
+	w.longest = max(w.longest, by)
+}
+
+// collect hands over what was offered since it was last called.
+func (w *waker) collect(f func(at part, n uint64)) {
+	w.mu.Lock()
+	offered := w.offered
+	w.offered = nil
+	w.mu.Unlock()
+	for at, n := range offered {
+		f(at, n)
+	}
+}
+
+// account says what was offered in the main part, and how badly the waker slept.
+func (w *waker) account() (offered uint64, asleep, longest time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.total, w.asleep, w.longest
+}

@@ -1,0 +1,120 @@
+package load
+
+import (
+	"time"
+
+	"github.com/sluice-engine/sluice/bench/targets"
+)
+
+// worker makes requests, one at a time: those of arrivals in an open run, its own in a closed
+// one. What it has is used again for the next, and allocates nothing.
+type worker struct {
+	run    *runner
+	number int
+	wake   chan struct{} // room for one; the desk's
+	seat   seat
+	course course
+	answer Answer
+	sample sample
+}
+
+func (r *runner) newWorker() *worker {
+	w := &worker{run: r, number: int(r.workers.Add(1)), wake: make(chan struct{}, 1)}
+	w.seat.parent = r.requests
+	w.course.journey = r.journey
+	r.seats.add(&w.seat)
+	return w
+}
+
+func (w *worker) leave() {
+	w.run.seats.remove(&w.seat)
+	w.seat.leave()
+}
+
+// serve is a worker's life in an open run.
+func (w *worker) serve(d *desk) {
+	defer w.leave()
+	n, due, ok := d.take(w, true)
+	for ok {
+		w.arrival(w.run.number(n), due, true)
+		n, due, ok = d.take(w, false)
+	}
+}
+
+// arrival makes the requests of arrival n, one after another. announced says that the first
+// is counted as offered already. It returns when the last one ended.
+func (w *worker) arrival(n uint64, due time.Duration, announced bool) (end time.Duration) {
+	w.course.begin(n)
+	for {
+		request, operation, err, more := w.course.next()
+		if !more {
+			return end
+		}
+		m := &w.sample
+		*m = sample{operation: operation, due: due, announced: announced, sent: -1}
+		m.handed = w.run.now()
+		if err != nil { // a template that cannot be filled in
+			m.end, m.kind = m.handed, kindTemplate
+			w.run.shards.put(w.number, m)
+			return m.end
+		}
+		if !w.request(request) {
+			return m.end
+		}
+		if err := w.course.learn(&w.answer); err != nil {
+			m.kind = kindTemplate // and the rest of the chain cannot be made
+			w.run.shards.put(w.number, m)
+			return m.end
+		}
+		w.run.shards.put(w.number, m)
+		if m.kind != "" || m.fate != finished {
+			return m.end
+		}
+		end, announced = m.end, false
+		due = w.run.nextDue(m)
+	}
+}
+
+// request makes one, and completes the sample; false if the run has counted it itself.
+func (w *worker) request(request *targets.Request) bool {
+	m, a := &w.sample, &w.answer
+	*a = Answer{}
+	m.out = int64(len(request.Body))
+	ctx := w.seat.begin(m, w.run.timeout)
+	w.run.inFlight.Add(1)
+	w.run.client.Do(ctx, request, a)
+	w.run.inFlight.Add(-1)
+	overdue, cut, counted := w.seat.finish()
+	if counted {
+		return false
+	}
+	m.end = w.run.at(a.End)
+	if !a.Sent.IsZero() {
+		m.sent = w.run.at(a.Sent)
+	}
+	m.status, m.in, m.connected, m.stages = a.Status, a.In, a.Connected, a.Stages
+	switch {
+	case cut && m.end >= w.run.cutAt(): // the drain has ended first
+		m.giveUp(w.run.cutAt())
+	case a.Err != nil:
+		m.kind = a.Kind
+		if m.kind == "" {
+			m.kind = KindOf(a.Err)
+		}
+		if overdue {
+			m.kind = kindTimeout
+		}
+	case !succeeds(request.Step, a.Status):
+		m.kind = statusKind(a.Status)
+	}
+	return true
+}
+
+// giveUp makes the sample that of a request which was outstanding when the drain ended.
+func (m *sample) giveUp(cut time.Duration) {
+	m.end, m.kind, m.fate = max(cut, m.due), kindUnfinished, unfinished
+	if m.sent < 0 || m.sent > m.end {
+		m.sent, m.fate = -1, neverSent
+	}
+	m.status = 0
+}

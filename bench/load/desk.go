@@ -25,16 +25,14 @@ type desk struct {
 	workers  int
 	coming   int
 	bound    int // of workers; 0 means none
-	start    func() *worker
+	start    func()
 
-	ended bool          // nothing more is released
-	cut   bool          // nothing more is taken
-	quiet chan struct{} // closed when all that was released has been done, once ended
-	calm  bool          // quiet is closed
+	ended bool // nothing more is released
+	cut   bool // nothing more is taken
 }
 
-func newDesk(due schedule.Schedule, bound int, start func() *worker) *desk {
-	return &desk{due: due, bound: bound, start: start, quiet: make(chan struct{})}
+func newDesk(due schedule.Schedule, bound int, start func()) *desk {
+	return &desk{due: due, bound: bound, start: start}
 }
 
 // release says that all arrivals below n are due.
@@ -81,7 +79,6 @@ func (d *desk) take(w *worker, arriving bool) (n uint64, due time.Duration, ok b
 		}
 		if d.ended || d.cut {
 			d.workers--
-			d.settle()
 			d.mu.Unlock()
 			return 0, 0, false
 		}
@@ -98,7 +95,6 @@ func (d *desk) end() {
 	defer d.mu.Unlock()
 	d.ended = true
 	d.dismiss()
-	d.settle()
 }
 
 // stop ends the taking as well, and returns the numbers of those that nobody took: from
@@ -108,7 +104,6 @@ func (d *desk) stop() (first, last uint64) {
 	defer d.mu.Unlock()
 	d.ended, d.cut = true, true
 	d.dismiss()
-	d.settle()
 	return d.taken, d.released
 }
 
@@ -118,14 +113,6 @@ func (d *desk) dismiss() {
 		w.wake <- struct{}{}
 	}
 	d.idle = nil
-}
-
-// settle closes quiet once there is nothing left to be done, nor anybody at work.
-func (d *desk) settle() {
-	if d.ended && !d.calm && d.workers == 0 && (d.cut || d.taken == d.released) {
-		d.calm = true
-		close(d.quiet)
-	}
 }
 
 // backlog is how many arrivals are due and not taken.

@@ -52,6 +52,16 @@ func newJourney(plan targets.Plan) (*journey, error) {
 	return j, nil
 }
 
+// chained says that a step may follow another.
+func (j *journey) chained() bool {
+	for _, legs := range j.chains {
+		if len(legs) > 1 {
+			return true
+		}
+	}
+	return false
+}
+
 // course is one arrival's way through a journey. A worker has one, for one arrival after the other.
 type course struct {
 	journey *journey
@@ -87,8 +97,11 @@ func (c *course) next() (*targets.Request, int, error, bool) {
 // learn takes from an answer what later steps need.
 func (c *course) learn(*Answer) error { return nil }
 
-// succeeds says whether a status is no error.
+// succeeds says whether a status is no error. Zero is that of a client without statuses.
 func succeeds(step *targets.Step, status int) bool {
+	if status == 0 {
+		return true
+	}
 	if step == nil || step.Success == nil {
 		return status >= 200 && status < 400
 	}

@@ -75,6 +75,3 @@ type Closed struct {
 	WarmUp   time.Duration
 	Think    time.Duration // between an answer and the next request
 }
-
-// Run makes a run and returns what was measured, whole also if ctx ended it early.
-func Run(ctx context.Context, cfg Config) (*results.Run, error) { panic("to be written") }

@@ -11,10 +11,6 @@ import (
 	"github.com/sluice-engine/sluice/bench/results"
 )
 
-// countable is how many requests a schedule may have for its count to be found by drawing
-// them all: a second's work.
-const countable = 50_000_000
-
 // Prepare checks the configuration, and fills in what the header lacks: all that is known
 // before the first request. Run does it, too; whoever writes a file of results does it
 // before, since the file begins with the header. The error names every mistake.
@@ -55,12 +51,12 @@ func (c *Config) Prepare(now time.Time) error {
 
 // The models, as results.Header.Model has them.
 const (
-	Open_  = "open"
-	Closed_ = "closed"
+	modelOpen   = "open"
+	modelClosed = "closed"
 )
 
 func (c *Config) describeOpen(h *results.Header) {
-	h.Model = Open_
+	h.Model = modelOpen
 	h.Schedule = *c.Schedule
 	h.Schedule.Recorded = nil
 	h.WarmUp = c.Schedule.WarmUp
@@ -69,7 +65,7 @@ func (c *Config) describeOpen(h *results.Header) {
 }
 
 func (c *Config) describeClosed(h *results.Header) {
-	h.Model = Closed_
+	h.Model = modelClosed
 	h.Planned, h.Length, h.WarmUp = c.Closed.Requests, c.Closed.For, c.Closed.WarmUp
 	h.Callers, h.Think = c.Closed.Callers, c.Closed.Think
 }

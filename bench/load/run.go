@@ -65,7 +65,7 @@ func Run(ctx context.Context, cfg Config) (*results.Run, error) {
 	keeper := newKeeper(r, abort)
 	var aside sync.WaitGroup
 	aside.Go(r.watchdog)
-	aside.Go(keeper.run)
+	aside.Go(keeper.keep)
 	if cfg.Schedule != nil {
 		r.open(ctx)
 	} else {
@@ -150,10 +150,9 @@ func (r *runner) nextDue(m *sample) time.Duration {
 }
 
 // hire starts a worker of an open run.
-func (r *runner) hire() *worker {
+func (r *runner) hire() {
 	w := r.newWorker()
 	r.gone.Go(func() { w.serve(r.desk) })
-	return w
 }
 
 // open issues what the schedule says, until it is at its end, or ctx.

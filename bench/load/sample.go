@@ -20,6 +20,7 @@ type sample struct {
 	stages                 results.Stages
 	// announced says that it is counted as offered already: by the waker, at its instant.
 	announced bool
+	unhanded  bool // the client was never given it: no worker took it before the drain ended
 	fate      fate
 }
 
@@ -63,19 +64,26 @@ func newShards(n int) *shards {
 // put adds a sample. It waits only if the tally is far behind.
 func (s *shards) put(worker int, m *sample) {
 	at := &s.each[worker%len(s.each)]
+	if full := at.put(s, m); full != nil {
+		s.full <- full
+	}
+}
+
+// put returns the tray if it is full.
+func (at *shard) put(s *shards, m *sample) (full []sample) {
 	at.mu.Lock()
 	defer at.mu.Unlock()
 	if at.closed {
-		return
+		return nil
 	}
 	if at.tray == nil {
 		at.tray = s.empty()
 	}
 	at.tray = append(at.tray, *m)
 	if len(at.tray) == cap(at.tray) {
-		s.full <- at.tray
-		at.tray = nil
+		full, at.tray = at.tray, nil
 	}
+	return full
 }
 
 func (s *shards) empty() []sample {

@@ -22,6 +22,11 @@ type tally struct {
 	kinds  map[int]string
 	// median is told of every response, for chains; nil if there are none.
 	median func(operation int, response time.Duration)
+
+	// Of the main part: what the verdict is judged by.
+	deadline                      time.Duration // until when an arrival is handed over in time
+	handedInTime, neverHanded     uint64
+	unfinished, unsent, completed uint64 // of the whole run
 }
 
 // part is what has an interval of its own.
@@ -80,8 +85,21 @@ func (t *tally) addOne(m *sample) {
 	if m.sent >= 0 {
 		t.of(secondOf(m.sent), warm).interval.Sent++
 	}
-	if m.fate == finished {
+	switch m.fate {
+	case finished:
+		t.completed++
 		t.of(secondOf(m.end), warm).interval.Completed++
+	case neverSent:
+		t.unsent++
+		fallthrough
+	case unfinished:
+		t.unfinished++
+	}
+	if m.announced && !warm && m.handed <= t.deadline && !m.unhanded {
+		t.handedInTime++
+	}
+	if m.unhanded && !warm {
+		t.neverHanded++
 	}
 }
 

@@ -1,0 +1,343 @@
+package load
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/valyala/fasthttp"
+	"github.com/valyala/fasthttp/fasthttpproxy"
+
+	"github.com/sluice-engine/sluice/bench/results"
+	"github.com/sluice-engine/sluice/bench/targets"
+)
+
+// fastHTTP is fasthttp: its HostClient's connections, its requests and its responses. It makes
+// the exchange itself, from those parts, since HostClient.Do says neither when the first byte
+// left nor what a connection took to set up. A plain request allocates nothing.
+type fastHTTP struct {
+	config ClientConfig
+	hosts  sync.Map // host and scheme → *fastHost
+	steps  stepCache[*fastStep]
+	calls  sync.Pool // of *fastCall
+	open   atomic.Int64
+
+	mu    sync.Mutex
+	conns map[*fastConn]struct{} // that are open, so that Interrupt can close them
+}
+
+// fastHost is an origin.
+type fastHost struct{ client *fasthttp.HostClient }
+
+// fastStep is what all requests of a step have in common: the bytes that are sent.
+type fastStep struct {
+	host *fastHost
+	head bool // there is no body in the answer
+	wire []byte
+}
+
+// fastCall is what an exchange needs, to be used again.
+type fastCall struct {
+	response fasthttp.Response
+	sent     time.Time
+}
+
+func newFastHTTP(config ClientConfig) Client {
+	c := &fastHTTP{config: config, conns: make(map[*fastConn]struct{})}
+	c.calls.New = func() any { return new(fastCall) }
+	return c
+}
+
+func (c *fastHTTP) Limits() []results.LimitUse { return nil }
+func (c *fastHTTP) Connections() int           { return int(c.open.Load()) }
+
+// Close closes connections that are not in use.
+func (c *fastHTTP) Close() {
+	c.hosts.Range(func(_, host any) bool {
+		host.(*fastHost).client.CloseIdleConnections()
+		return true
+	})
+}
+
+// Interrupt closes every connection: fasthttp knows of no context, and so requests end
+// with their connections.
+func (c *fastHTTP) Interrupt() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for conn := range c.conns {
+		conn.Conn.Close()
+	}
+}
+
+var errInterrupted = errors.New("the run has ended")
+
+// Do makes one request.
+func (c *fastHTTP) Do(ctx context.Context, r *targets.Request, a *Answer) {
+	step, err := c.steps.of(r, c.step)
+	if err != nil {
+		a.fail(err, kindRequest)
+		return
+	}
+	call := c.calls.Get().(*fastCall)
+	begun := time.Now()
+	deadline := begun.Add(c.config.timeout())
+	for {
+		var again bool
+		again, err = c.exchange(step, call, begun, deadline, a)
+		if !again || ctx.Err() != nil {
+			break
+		}
+		if time.Now().After(deadline) {
+			err = fasthttp.ErrTimeout
+			break
+		}
+	}
+	a.End = time.Now()
+	if err != nil {
+		if ctx.Err() != nil && !errors.Is(err, fasthttp.ErrTimeout) {
+			err = errInterrupted
+		}
+		a.Status, a.Err, a.Kind = 0, err, KindOf(err)
+	} else {
+		a.Stages.Receive = 0 // head and body come at once
+		a.Stages.Wait = a.End.Sub(a.Sent)
+		call.tell(r, a)
+	}
+	call.response.Reset()
+	c.calls.Put(call)
+}
+
+func (call *fastCall) tell(r *targets.Request, a *Answer) {
+	a.Status, a.In = call.response.StatusCode(), int64(len(call.response.Body()))
+	if !r.KeepBody {
+		return
+	}
+	a.Body = append([]byte(nil), call.response.Body()...)
+	a.Header = make(http.Header)
+	for name, value := range call.response.Header.All() {
+		a.Header.Add(string(name), string(value))
+	}
+}
+
+// exchange sends the step over a connection and reads the answer. again says that the
+// connection had been used before and was found closed before a byte of the answer: then, as
+// HostClient.Do has it, what is idempotent is tried with another.
+func (c *fastHTTP) exchange(step *fastStep, call *fastCall, begun, deadline time.Time, a *Answer) (again bool, err error) {
+	host := step.host.client
+	lease, err := host.AcquireConn(deadline.Sub(begun), c.config.NoKeepAlive)
+	if err != nil {
+		return false, err
+	}
+	conn := lease.Conn().(*fastConn)
+	a.Sent = time.Now()
+	fresh := conn.setUp(a.Sent.Sub(begun), a)
+	if err := conn.SetDeadline(deadline); err != nil {
+		host.CloseConn(lease)
+		return !fresh, err
+	}
+	_, err = conn.Write(step.wire)
+	if err != nil {
+		host.CloseConn(lease)
+		return !fresh, timeoutOr(err)
+	}
+	reader := host.AcquireReader(conn)
+	call.response.SkipBody = step.head
+	_, err = reader.Peek(1)
+	silent := err != nil
+	if !silent {
+		err = call.response.ReadLimitBody(reader, 0)
+	}
+	host.ReleaseReader(reader)
+	if err != nil {
+		host.CloseConn(lease)
+		if err == io.EOF {
+			err = fasthttp.ErrConnectionClosed
+		}
+		return silent && !fresh && !errors.Is(err, fasthttp.ErrTimeout), timeoutOr(err)
+	}
+	if c.config.NoKeepAlive || call.response.ConnectionClose() {
+		host.CloseConn(lease)
+	} else {
+		host.ReleaseConn(lease)
+	}
+	return false, nil
+}
+
+func timeoutOr(err error) error {
+	var timeout net.Error
+	if errors.As(err, &timeout) && timeout.Timeout() {
+		return fasthttp.ErrTimeout
+	}
+	return err
+}
+
+// step lays out the bytes of a request.
+func (c *fastHTTP) step(r *targets.Request) (*fastStep, error) {
+	u, err := url.Parse(r.URL)
+	if err != nil {
+		return nil, err
+	}
+	var req fasthttp.Request
+	req.Header.SetMethod(r.Method)
+	req.SetRequestURI(r.URL)
+	req.Header.SetNoDefaultContentType(true)
+	for name, values := range r.Header {
+		for i, value := range values {
+			if i == 0 {
+				req.Header.Set(name, value)
+			} else {
+				req.Header.Add(name, value)
+			}
+		}
+	}
+	if host := r.Header.Get("Host"); host != "" {
+		req.UseHostHeader = true
+	}
+	if basic := basicOf(u); basic != "" && r.Header.Get("Authorization") == "" {
+		req.Header.Set("Authorization", basic)
+	}
+	if len(req.Header.UserAgent()) == 0 {
+		req.Header.SetUserAgent("fasthttp")
+	}
+	if c.config.NoKeepAlive {
+		req.SetConnectionClose()
+	}
+	req.SetBodyRaw(r.Body)
+	var wire strings.Builder
+	w := bufio.NewWriter(&wire)
+	if err := errors.Join(req.Write(w), w.Flush()); err != nil {
+		return nil, err
+	}
+	return &fastStep{host: c.host(u), head: r.Method == http.MethodHead, wire: []byte(wire.String())}, nil
+}
+
+// host returns the client of an origin.
+func (c *fastHTTP) host(u *url.URL) *fastHost {
+	key := u.Scheme + "://" + u.Host
+	if host, ok := c.hosts.Load(key); ok {
+		return host.(*fastHost)
+	}
+	address := u.Host
+	if u.Port() == "" {
+		port := "80"
+		if u.Scheme == "https" {
+			port = "443"
+		}
+		address = net.JoinHostPort(u.Hostname(), port)
+	}
+	d := &fastDialer{client: c, secure: u.Scheme == "https", name: u.Hostname()}
+	host, _ := c.hosts.LoadOrStore(key, &fastHost{&fasthttp.HostClient{
+		Addr:                address,
+		MaxConns:            c.config.connections(),
+		MaxConnWaitTimeout:  c.config.timeout(),
+		MaxIdleConnDuration: idleTime,
+		Dial:                d.dial,
+	}})
+	return host.(*fastHost)
+}
+
+// idleTime is how long a connection may be idle.
+const idleTime = time.Minute
+
+// fastDialer sets up connections, TLS included, and notes what that took.
+type fastDialer struct {
+	client *fastHTTP
+	secure bool
+	name   string
+}
+
+func (d *fastDialer) dial(address string) (net.Conn, error) {
+	timeout := d.client.config.timeout()
+	begun := time.Now()
+	conn, err := d.connect(address, timeout)
+	if err != nil {
+		return nil, err
+	}
+	connected := time.Now()
+	if d.secure {
+		trust := d.client.config.tls()
+		if trust == nil {
+			trust = &tls.Config{}
+		}
+		trust.ServerName, trust.NextProtos = d.name, []string{"http/1.1"}
+		secure := tls.Client(conn, trust)
+		conn.SetDeadline(begun.Add(timeout))
+		if err := secure.Handshake(); err != nil {
+			conn.Close()
+			return nil, err
+		}
+		conn.SetDeadline(time.Time{})
+		conn = secure
+	}
+	made := &fastConn{Conn: conn, client: d.client, connect: connected.Sub(begun), tls: time.Since(connected)}
+	if !d.secure {
+		made.tls = 0
+	}
+	d.client.add(made)
+	return made, nil
+}
+
+func (d *fastDialer) connect(address string, timeout time.Duration) (net.Conn, error) {
+	proxy := d.client.config.Proxy
+	switch {
+	case proxy == nil:
+		return net.DialTimeout("tcp", address, timeout)
+	case proxy.Scheme == "http":
+		at := proxy.Host
+		if proxy.User != nil {
+			at = proxy.User.String() + "@" + at
+		}
+		return fasthttpproxy.FasthttpHTTPDialerTimeout(at, timeout)(address)
+	default:
+		return fasthttpproxy.FasthttpSocksDialer(proxy.String())(address)
+	}
+}
+
+// fastConn is a connection, and what it took to set up.
+type fastConn struct {
+	net.Conn
+	client       *fastHTTP
+	connect, tls time.Duration
+	used         bool // whoever holds the connection
+	closed       atomic.Bool
+}
+
+// setUp tells an answer what its connection took, if it is the first to use it.
+func (c *fastConn) setUp(waited time.Duration, a *Answer) (fresh bool) {
+	if c.used {
+		a.Stages.Lease = waited
+		return false
+	}
+	c.used = true
+	a.Connected = c.connect + c.tls
+	a.Stages.Connect, a.Stages.TLS = c.connect, c.tls
+	a.Stages.Lease = max(waited-a.Connected, 0)
+	return true
+}
+
+func (c *fastHTTP) add(conn *fastConn) {
+	c.open.Add(1)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.conns[conn] = struct{}{}
+}
+
+// Close closes the connection, and forgets it.
+func (c *fastConn) Close() error {
+	if !c.closed.Swap(true) {
+		c.client.open.Add(-1)
+		c.client.mu.Lock()
+		delete(c.client.conns, c)
+		c.client.mu.Unlock()
+	}
+	return c.Conn.Close()
+}

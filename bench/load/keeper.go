@@ -1,0 +1,282 @@
+package load
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"sync"
+	"time"
+
+	"github.com/sluice-engine/sluice/bench/results"
+)
+
+// keeper keeps the accounts of a run: it adds up samples, writes an interval a second, shows
+// the run to whoever watches, and ends it early if an objective has failed. All of it is one
+// goroutine's; once that has ended, end is the runner's to call.
+type keeper struct {
+	run    *runner
+	abort  context.CancelCauseFunc
+	tally  *tally
+	sum    *results.Sum
+	meter  *results.Meter // nil if nobody watches
+	screen *screen        // likewise
+	gauges gaugeReader
+	second int   // that is not over yet
+	failed error // why the file of results takes no more
+	worst  []string
+}
+
+const (
+	keeperTick  = 200 * time.Millisecond
+	meterWindow = 5 // seconds
+)
+
+var errObjective = errors.New("an objective has failed")
+
+func newKeeper(r *runner, abort context.CancelCauseFunc) *keeper {
+	k := &keeper{run: r, abort: abort, sum: results.NewSum(r.cfg.Header)}
+	k.tally = newTally(r.journey.names, r.cfg.Header.WarmUp)
+	k.tally.deadline = farAway
+	if r.medians != nil {
+		k.tally.median = r.medians.tell
+	}
+	if r.cfg.Watch != nil {
+		k.meter = results.NewMeter(r.cfg.Header, meterWindow)
+		k.screen = newScreen(r.cfg.Watch)
+	}
+	k.gauges.begin()
+	return k
+}
+
+func (k *keeper) keep() {
+	ticker := time.NewTicker(keeperTick)
+	defer ticker.Stop()
+	for {
+		select {
+		case tray := <-k.run.shards.full:
+			k.tally.add(tray)
+			k.run.shards.giveBack(tray)
+		case <-ticker.C:
+			k.tick(k.run.now())
+		case <-k.run.stop:
+			return
+		}
+	}
+}
+
+func (k *keeper) tick(now time.Duration) {
+	k.collect()
+	if second := secondOf(now); second > k.second {
+		k.second = second
+		k.tally.of(second-1, time.Duration(second)*time.Second <= k.tally.warmUp).interval.Gauges = k.gauge()
+		k.emit(now, second)
+		k.judgeEarly(now)
+	}
+	if k.meter != nil {
+		k.screen.show(k.snapshot(now))
+	}
+}
+
+// collect takes in what workers and waker have counted.
+func (k *keeper) collect() {
+	k.tally.deadline = time.Duration(k.run.deadline.Load())
+	k.run.shards.drain(k.tally.add)
+	if k.run.waker != nil {
+		k.run.waker.collect(k.tally.offer)
+	}
+}
+
+// emit writes the intervals of seconds before a second.
+func (k *keeper) emit(now time.Duration, before int) {
+	for _, interval := range k.tally.flush(before) {
+		if err := k.sum.Add(interval); err != nil {
+			k.failed = errors.Join(k.failed, err)
+		}
+		if k.run.cfg.Out != nil && k.failed == nil {
+			k.failed = k.run.cfg.Out.Add(interval)
+		}
+		if k.meter != nil {
+			k.meter.Add(now, interval)
+		}
+	}
+}
+
+func (k *keeper) gauge() *results.Gauges {
+	g := k.gauges.read()
+	g.InFlight, g.Waiting = int(k.run.inFlight.Load()), k.waiting()
+	g.Connections, g.Limits = k.run.client.Connections(), k.run.client.Limits()
+	return &g
+}
+
+func (k *keeper) waiting() int {
+	if k.run.desk == nil {
+		return 0
+	}
+	return k.run.desk.backlog()
+}
+
+// judgeEarly ends the run if an objective cannot be held any more.
+func (k *keeper) judgeEarly(now time.Duration) {
+	cfg := &k.run.cfg
+	if k.meter == nil && cfg.Abort == 0 {
+		return
+	}
+	totals := k.sum.Totals()
+	k.worst = k.invalid(totals, now)
+	if cfg.Abort == 0 || now < cfg.Abort || totals.Total[""].Count == 0 {
+		return
+	}
+	for _, objective := range cfg.Objectives {
+		if verdict := objective.Judge(totals); !verdict.Held {
+			k.abort(fmt.Errorf("%w: %s, measured %s", errObjective, verdict.Objective, verdict.Measured))
+			return
+		}
+	}
+}
+
+// invalid judges whether the harness held the rate.
+func (k *keeper) invalid(run *results.Run, now time.Duration) []string {
+	if k.run.waker == nil {
+		return nil
+	}
+	all := run.Total[""]
+	e := Evidence{Lag: all.Lag, Response: all.Response, Length: k.issued(now)}
+	e.Offered, e.Asleep, e.Longest = k.run.waker.account()
+	e.HandedInTime, e.NeverHanded = k.tally.handedInTime, k.tally.neverHanded
+	if run.Whole || !k.run.draining.Load() {
+		// While it goes on, what is in flight has no sample yet.
+		if !run.Whole {
+			e.HandedInTime = e.Offered - min(e.Offered, uint64(k.waiting()))
+		}
+		if k.run.cfg.MaxInFlight > 0 && int(k.run.workers.Load()) >= k.run.cfg.MaxInFlight {
+			e.Bound = k.run.cfg.MaxInFlight
+		}
+	}
+	if e.Offered == 0 && !run.Whole {
+		return nil // it has not begun
+	}
+	return e.Judge()
+}
+
+// issued is for how long requests were issued.
+func (k *keeper) issued(now time.Duration) time.Duration {
+	if length := k.run.cfg.Header.Length; length > 0 {
+		return min(length, now)
+	}
+	return now
+}
+
+func (k *keeper) snapshot(now time.Duration) results.Snapshot {
+	s := k.meter.Snapshot(now)
+	s.InFlight, s.Waiting = int(k.run.inFlight.Load()), k.waiting()
+	s.Draining = k.run.draining.Load()
+	s.Invalid = k.worst
+	return s
+}
+
+// end closes the accounts. cause is why issuing ended, nil if by itself; arrivals from first
+// up to last were never handed over.
+func (k *keeper) end(cause error, first, last uint64) (*results.Run, error) {
+	now := k.run.now()
+	k.run.shards.close()
+	k.collect()
+	k.writeOff(first, last)
+	k.tally.of(k.second, now <= k.tally.warmUp).interval.Gauges = k.gauge()
+	k.emit(now, math.MaxInt)
+	e := results.End{Elapsed: now, Reason: reason(cause), Unfinished: k.tally.unfinished, NeverSent: k.tally.unsent}
+	run := k.sum.Totals()
+	run.End, run.Whole = e, true
+	e.Invalid = k.invalid(run, now)
+	run.End.Invalid = e.Invalid
+	for _, objective := range k.run.cfg.Objectives {
+		e.Verdicts = append(e.Verdicts, objective.Judge(run))
+	}
+	e.Notes = k.notes(cause)
+	k.failed = errors.Join(k.failed, k.sum.End(e))
+	if k.run.cfg.Out != nil && k.failed == nil {
+		k.failed = k.run.cfg.Out.End(e)
+	}
+	if k.meter != nil {
+		s := k.snapshot(now)
+		s.Invalid, s.Verdicts, s.Ended, s.Draining = e.Invalid, e.Verdicts, true, false
+		k.screen.last(s)
+	}
+	return k.sum.Run(), k.failed
+}
+
+// writeOff counts arrivals that no worker took before the drain ended.
+func (k *keeper) writeOff(first, last uint64) {
+	if first == last {
+		return
+	}
+	c := course{journey: k.run.journey}
+	cut := k.run.cutAt()
+	for n := first; n < last; n++ {
+		due, _ := k.run.desk.due.At(n)
+		c.begin(k.run.number(n))
+		_, operation, _, _ := c.next()
+		m := sample{operation: operation, due: due, handed: max(cut, due), sent: -1, announced: true, unhanded: true}
+		m.giveUp(cut)
+		k.tally.addOne(&m)
+	}
+}
+
+// reason is why a run ended, in the words of results.End.
+func reason(cause error) string {
+	switch {
+	case cause == nil:
+		return "finished"
+	case errors.Is(cause, errObjective):
+		return "objective failed"
+	default:
+		return "interrupted"
+	}
+}
+
+func (k *keeper) notes(cause error) []string {
+	var notes []string
+	if errors.Is(cause, errObjective) {
+		notes = append(notes, cause.Error())
+	}
+	if k.run.cfg.Schedule == nil {
+		notes = append(notes, "closed model: a caller that waits sends nothing, so what would have arrived meanwhile is omitted")
+	} else if advice := k.run.cfg.Schedule.Advice(); advice != "" {
+		notes = append(notes, advice)
+	}
+	return notes
+}
+
+// screen calls Watch on a goroutine of its own, so that whoever watches holds up nothing. It
+// is shown the latest there is.
+type screen struct {
+	watch  func(results.Snapshot)
+	latest chan results.Snapshot // room for one
+	gone   sync.WaitGroup
+}
+
+func newScreen(watch func(results.Snapshot)) *screen {
+	s := &screen{watch: watch, latest: make(chan results.Snapshot, 1)}
+	s.gone.Go(func() {
+		for snapshot := range s.latest {
+			s.watch(snapshot)
+		}
+	})
+	return s
+}
+
+// show is for one goroutine.
+func (s *screen) show(snapshot results.Snapshot) {
+	select {
+	case <-s.latest: // it has not been looked at
+	default:
+	}
+	s.latest <- snapshot
+}
+
+// last shows the end, and returns when it was seen.
+func (s *screen) last(snapshot results.Snapshot) {
+	close(s.latest)
+	s.gone.Wait()
+	s.watch(snapshot)
+}

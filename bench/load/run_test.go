@@ -1,0 +1,74 @@
+package load
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/sluice-engine/sluice/bench/schedule"
+	"github.com/sluice-engine/sluice/bench/targets"
+)
+
+// constant is an open schedule of one rate.
+func constant(perSecond uint64, length time.Duration) *schedule.Spec {
+	spec := schedule.Constant(schedule.Rate{Requests: perSecond, Per: time.Second}, length)
+	return &spec
+}
+
+func planOf(urls ...string) targets.Plan {
+	var plan targets.Plan
+	for _, url := range urls {
+		plan.Chains = append(plan.Chains, targets.Chain{Steps: []targets.Step{{URL: url}}})
+	}
+	return plan
+}
+
+func open(t *testing.T, config ClientConfig) Client {
+	t.Helper()
+	client, err := Open(config)
+	require.NoError(t, err)
+	t.Cleanup(client.Close)
+	return client
+}
+
+func TestEachClientMakesEveryRequestOfTheScheduleOnce(t *testing.T) {
+	for _, name := range ClientNames() {
+		t.Run(name, func(t *testing.T) {
+			var served atomic.Int64
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				served.Add(1)
+				w.Write([]byte("hello"))
+			}))
+			defer server.Close()
+			run, err := Run(context.Background(), Config{
+				Schedule: constant(1000, 500*time.Millisecond),
+				Plan:     planOf(server.URL + "/x"),
+				Client:   open(t, ClientConfig{Client: name}),
+			})
+			require.NoError(t, err)
+			all := run.Total[""]
+			require.EqualValues(t, 500, served.Load())
+			require.EqualValues(t, 500, all.Count)
+			require.EqualValues(t, 500, all.Statuses[200])
+			require.Empty(t, all.Errors)
+			require.EqualValues(t, 2500, all.In)
+			require.EqualValues(t, 500, all.Response.Count())
+			require.EqualValues(t, 500, all.Success.Count())
+			require.Positive(t, all.Connect.Count())
+			require.True(t, run.Whole)
+			require.Equal(t, "finished", run.End.Reason)
+			require.Zero(t, run.End.Unfinished)
+			var offered, sent, completed uint64
+			for _, interval := range run.Series {
+				offered, sent, completed = offered+interval.Offered, sent+interval.Sent, completed+interval.Completed
+			}
+			require.EqualValues(t, []uint64{500, 500, 500}, []uint64{offered, sent, completed})
+			t.Log(all.Response.Quantiles(), all.Lag.Quantiles(), all.Service.Quantiles(), all.Connect.Quantiles(), all.Stages, run.End)
+		})
+	}
+}

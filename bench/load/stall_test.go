@@ -1,0 +1,92 @@
+package load
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/sluice-engine/sluice/bench/results"
+)
+
+// stalling is a server that answers at once, but for a time in which it answers nothing.
+type stalling struct {
+	*httptest.Server
+	served atomic.Int64
+	begun  chan time.Time
+	from   time.Duration // since the first request
+	length time.Duration
+	first  atomic.Pointer[time.Time]
+}
+
+func newStalling(t *testing.T, from, length time.Duration) *stalling {
+	s := &stalling{from: from, length: length}
+	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		now := time.Now()
+		s.first.CompareAndSwap(nil, &now)
+		since := now.Sub(*s.first.Load())
+		if over := s.from + s.length; since >= s.from && since < over {
+			time.Sleep(over - since)
+		}
+		s.served.Add(1)
+	}))
+	t.Cleanup(s.Close)
+	return s
+}
+
+// truth is the distribution by arithmetic: what is due in the stall waits for its end, and
+// the rest for nothing.
+func (s *stalling) truth(rate float64, length time.Duration) func(q float64) time.Duration {
+	var responses []time.Duration
+	for n := range int(rate * length.Seconds()) {
+		due := time.Duration(float64(n) / rate * float64(time.Second))
+		response := time.Duration(0)
+		if due >= s.from && due < s.from+s.length {
+			response = s.from + s.length - due
+		}
+		responses = append(responses, response)
+	}
+	slices.Sort(responses)
+	return func(q float64) time.Duration { return responses[int(q*float64(len(responses)-1))] }
+}
+
+// stallFloor is what a request may take beside the stall: this machine has other work.
+const stallFloor = 25 * time.Millisecond
+
+// requireTruth compares with arithmetic: within 3 % and the floor.
+func requireTruth(t *testing.T, run *results.Run, truth func(float64) time.Duration) {
+	t.Helper()
+	for _, q := range []float64{0.5, 0.9, 0.99} {
+		want, got := truth(q), run.Total[""].Response.Quantile(q)
+		require.InDelta(t, want.Seconds(), got.Seconds(), 0.03*want.Seconds()+stallFloor.Seconds(), "p%v: %v, by arithmetic %v", 100*q, got, want)
+	}
+}
+
+func TestAStallIsInThePercentilesAsArithmeticHasIt(t *testing.T) {
+	const length, rate = 1500 * time.Millisecond, 1000
+	for _, client := range ClientNames() {
+		for name, from := range map[string]time.Duration{"in the middle": 500 * time.Millisecond, "at the end": 1100 * time.Millisecond} {
+			t.Run(client+" "+name, func(t *testing.T) {
+				server := newStalling(t, from, 400*time.Millisecond)
+				run, err := Run(context.Background(), Config{
+					Schedule: constant(rate, length), Plan: planOf(server.URL),
+					Client: open(t, ClientConfig{Client: client, Connections: 10}),
+				})
+				require.NoError(t, err)
+				requireTruth(t, run, server.truth(rate, length))
+				require.EqualValues(t, 1500, run.Total[""].Count)
+				require.EqualValues(t, 1500, server.served.Load())
+				require.Zero(t, run.Total[""].Failed())
+				// What 10 connections are too few for waits in the client, which is not the harness's fault.
+				require.Empty(t, run.End.Invalid)
+				require.Greater(t, run.Total[""].Wait.Quantile(0.99), 300*time.Millisecond)
+				t.Log(run.Total[""].Response.Quantiles(), run.Total[""].Lag.Quantiles(), run.Total[""].Service.Quantiles())
+			})
+		}
+	}
+}

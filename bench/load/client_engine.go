@@ -155,7 +155,7 @@ func (c *engineClient) Do(ctx context.Context, r *targets.Request, a *Answer) {
 
 func (c *engineClient) request(r *targets.Request) (*engine.Request, error) {
 	req := &engine.Request{
-		Method: r.Method, URL: r.URL, Header: r.Header, LimitID: r.Step.Limit, Account: r.Step.Account,
+		Method: r.Method, URL: r.URL, Header: r.Header, LimitID: r.Step.Limit, Account: r.Account, Key: r.Key,
 		Priority: engine.Priority(r.Step.Priority), Auth: r.Step.Sign, Timeout: c.timeout, Close: c.close,
 	}
 	if len(r.Body) > 0 {

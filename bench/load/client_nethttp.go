@@ -269,8 +269,11 @@ func (c *stepCache[T]) of(r *targets.Request, make func(*targets.Request) (T, er
 
 // plain says that nothing in a step is filled in.
 func plain(step *targets.Step) bool {
+	if step.Literal {
+		return true
+	}
 	if strings.Contains(step.URL, "{{") || bytes.Contains(step.Body, []byte("{{")) ||
-		strings.Contains(step.Account, "{{") {
+		strings.Contains(step.Account, "{{") || strings.Contains(step.Key, "{{") {
 		return false
 	}
 	for _, values := range step.Header {

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/sluice-engine/sluice/bench/results"
+	"github.com/sluice-engine/sluice/bench/targets"
 )
 
 // keeper keeps the accounts of a run: it adds up samples, writes an interval a second, shows
@@ -92,6 +94,9 @@ func (k *keeper) emit(now time.Duration, before int) {
 	for _, interval := range k.tally.flush(before) {
 		if err := k.sum.Add(interval); err != nil {
 			k.failed = errors.Join(k.failed, err)
+		}
+		if k.run.cfg.Each != nil {
+			k.run.cfg.Each(interval)
 		}
 		if k.run.cfg.Out != nil && k.failed == nil {
 			k.failed = k.run.cfg.Out.Add(interval)
@@ -210,12 +215,17 @@ func (k *keeper) writeOff(first, last uint64) {
 	if first == last {
 		return
 	}
-	c := course{journey: k.run.journey}
-	cut := k.run.cutAt()
+	var session targets.Session
+	plan, cut := k.run.journey.plan, k.run.cutAt()
 	for n := first; n < last; n++ {
 		due, _ := k.run.desk.due.At(n)
-		c.begin(k.run.number(n))
-		_, operation, _, _ := c.next()
+		plan.Begin(&session, k.run.number(n))
+		operation := 0
+		if request, more, err := session.Next(); err != nil {
+			operation = k.run.journey.operationOf(err)
+		} else if more {
+			operation = request.Operation
+		}
 		m := sample{operation: operation, due: due, handed: max(cut, due), sent: -1, announced: true, unhanded: true}
 		m.giveUp(cut)
 		k.tally.addOne(&m)
@@ -235,7 +245,7 @@ func reason(cause error) string {
 }
 
 func (k *keeper) notes(cause error) []string {
-	var notes []string
+	notes := slices.Clone(k.run.cfg.Notes)
 	if errors.Is(cause, errObjective) {
 		notes = append(notes, cause.Error())
 	}

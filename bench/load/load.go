@@ -61,8 +61,14 @@ type Config struct {
 	// Abort ends the run early once an objective can be seen to fail, but not before this
 	// long; 0 means never.
 	Abort time.Duration
+	// Notes are what the user should know of the run beside its figures: they go into its End.
+	Notes []string
 	// Out is where the results are written while it runs; nil means nowhere.
 	Out *results.Writer
+	// Each is called with each interval when it is complete, one call at a time, and before
+	// it is written; what it points to is only lent. It holds up the accounts, but no request.
+	// Nil means that nobody wants them.
+	Each func(results.Interval)
 	// Watch is called a few times a second, one call at a time; nil means nobody looks.
 	Watch func(results.Snapshot)
 }

@@ -97,7 +97,7 @@ func newRunner(cfg Config) (*runner, error) {
 	if length := cfg.Schedule.Length(); length > 0 {
 		r.deadline.Store(int64(length + Grace(length)))
 	}
-	if j.chained() {
+	if j.chained {
 		r.medians = newMedians(len(j.names))
 	}
 	wakers, err := r.dealt()

@@ -9,19 +9,18 @@ import (
 // worker makes requests, one at a time: those of arrivals in an open run, its own in a closed
 // one. What it has is used again for the next, and allocates nothing.
 type worker struct {
-	run    *runner
-	number int
-	wake   chan struct{} // room for one; the desk's
-	seat   seat
-	course course
-	answer Answer
-	sample sample
+	run     *runner
+	number  int
+	wake    chan struct{} // room for one; the desk's
+	seat    seat
+	session targets.Session
+	answer  Answer
+	sample  sample
 }
 
 func (r *runner) newWorker() *worker {
 	w := &worker{run: r, number: int(r.workers.Add(1)), wake: make(chan struct{}, 1)}
 	w.seat.parent = r.requests
-	w.course.journey = r.journey
 	r.seats.add(&w.seat)
 	return w
 }
@@ -44,34 +43,32 @@ func (w *worker) serve(d *desk) {
 // arrival makes the requests of arrival n, one after another. announced says that the first
 // is counted as offered already. It returns when the last one ended.
 func (w *worker) arrival(n uint64, due time.Duration, announced bool) (end time.Duration) {
-	w.course.begin(n)
-	for {
-		request, operation, err, more := w.course.next()
-		if !more {
+	w.run.journey.plan.Begin(&w.session, n)
+	m := &w.sample
+	for end = due; ; announced = false {
+		request, more, err := w.session.Next()
+		if !more && err == nil {
 			return end
 		}
-		m := &w.sample
-		*m = sample{operation: operation, due: due, announced: announced, sent: -1}
+		*m = sample{due: due, announced: announced, sent: -1}
 		m.handed = w.run.now()
-		if err != nil { // a template that cannot be filled in
-			m.end, m.kind = m.handed, kindTemplate
+		if err != nil {
+			m.operation, m.end, m.kind = w.run.journey.operationOf(err), m.handed, kindTemplate
 			w.run.shards.put(w.number, m)
 			return m.end
 		}
+		m.operation = request.Operation
 		if !w.request(request) {
 			return m.end
 		}
-		if err := w.course.learn(&w.answer); err != nil {
-			m.kind = kindTemplate // and the rest of the chain cannot be made
-			w.run.shards.put(w.number, m)
-			return m.end
+		if m.kind == "" && learn(&w.session, request, &w.answer) != nil {
+			m.kind = kindTemplate // it lacked what later steps need: they are not made
 		}
 		w.run.shards.put(w.number, m)
-		if m.kind != "" || m.fate != finished {
+		if m.kind != "" {
 			return m.end
 		}
-		end, announced = m.end, false
-		due = w.run.nextDue(m)
+		end, due = m.end, w.run.nextDue(m)
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/sluice-engine/sluice/bench/schedule"
 	"github.com/sluice-engine/sluice/bench/slo"
 	"github.com/sluice-engine/sluice/bench/targets"
+	"github.com/sluice-engine/sluice/engine"
 )
 
 // loadFlags are what every verb understands that makes load: run, ab, search, capacity. A
@@ -44,13 +45,15 @@ type scheduleFlags struct {
 
 // targetFlags say what is sent.
 type targetFlags struct {
-	targets  string
-	format   string
-	data     string
-	method   string
-	header   []string
-	body     string
-	bodyFile string
+	targets     string
+	format      string
+	base        string
+	credentials bool
+	data        string
+	method      string
+	header      []string
+	body        string
+	bodyFile    string
 }
 
 // clientFlags say what sends it, and how.
@@ -105,7 +108,9 @@ func (f *scheduleFlags) register(flags *pflag.FlagSet) {
 
 func (f *targetFlags) register(flags *pflag.FlagSet) {
 	flags.StringVar(&f.targets, "targets", "", "requests of this `file` instead of URLs of the command line; - is the input")
-	flags.StringVar(&f.format, "format", "auto", "of --targets and --replay: vegeta, jsonl, har, cassette, accesslog, auto")
+	flags.StringVar(&f.format, "format", string(targets.Auto), fmt.Sprintf("of --targets and --replay: %v", targets.Formats))
+	flags.StringVar(&f.base, "base", "", "`URL` that targets beginning with / are joined to, as those of access logs do")
+	flags.BoolVar(&f.credentials, "credentials", false, "send the cookies and keys that a HAR or a cassette has, instead of leaving them out")
 	flags.StringVar(&f.data, "data", "", "rows of this CSV `file` fill {{column}} in URLs, headers and bodies")
 	flags.StringVarP(&f.method, "method", "m", "", "of the URLs of the command line (default GET, or POST with a body)")
 	flags.StringArrayVarP(&f.header, "header", "H", nil, "a `'Name: value'` that is sent with every request; repeat")
@@ -139,9 +144,14 @@ func (m *mistakes) add(format string, args ...any) { *m = append(*m, fmt.Sprintf
 
 // note adds an error, if there is one, behind the flag that it is about.
 func (m *mistakes) note(flag string, err error) {
-	if err != nil {
-		m.add("%s: %s", flag, strings.ReplaceAll(err.Error(), "\n", "; "))
+	if err == nil {
+		return
 	}
+	text := strings.ReplaceAll(err.Error(), "\n", "; ")
+	if flag != "" {
+		text = flag + ": " + text
+	}
+	*m = append(*m, text)
 }
 
 func (m mistakes) err() error {
@@ -172,8 +182,9 @@ func (f *loadFlags) planWith(urls []string, shape func(*load.Config, int, []time
 		Drain:       f.how.drain,
 		Abort:       f.judge.abortAfter,
 	}
-	var recorded []time.Duration
-	cfg.Plan, recorded = f.what.read(urls, f.when.replay, f.when.seed, &wrong)
+	read := f.what.read(urls, f.when.replay, f.when.seed, &wrong)
+	cfg.Plan, cfg.Notes = read.Plan, read.Notes
+	recorded := read.Recorded
 	shape(&cfg, f.how.connections, recorded, &wrong)
 	cfg.Objectives = f.judge.read(&wrong)
 	how := f.how.read(&wrong)
@@ -192,6 +203,9 @@ func (f *loadFlags) planWith(urls []string, shape func(*load.Config, int, []time
 	return cfg, client.Close, nil
 }
 
+// readVenue reads the configuration of an engine.
+func readVenue(file string) (*engine.Config, error) { return nil, errors.New("not there yet") }
+
 // shape decides between the models and fills in the one that is meant.
 func (f *scheduleFlags) shape(cfg *load.Config, callers int, recorded []time.Duration, wrong *mistakes) {
 	ways := 0
@@ -209,6 +223,9 @@ func (f *scheduleFlags) shape(cfg *load.Config, callers int, recorded []time.Dur
 			wrong.add("-n and --think are of the closed model, --rate, --stage and --replay of the open one")
 		}
 		cfg.Schedule = f.open(recorded, wrong)
+		if len(*wrong) == 0 {
+			wrong.note("", cfg.Schedule.Check())
+		}
 	case callers == 0 && f.requests == 0:
 		wrong.add("say how much: --rate, --stage or --replay for the open model, -c or -n for the closed one")
 	default:
@@ -220,8 +237,11 @@ func (f *scheduleFlags) check(wrong *mistakes) {
 	if f.duration < 0 || f.warmUp < 0 || f.think < 0 {
 		wrong.add("--duration, --warmup and --think must not be below zero")
 	}
-	if f.speed <= 0 {
+	if !(f.speed > 0) {
 		wrong.add("--speed %v: it must be above zero", f.speed)
+	}
+	if f.speed != 1 && f.replay == "" {
+		wrong.add("--speed is for --replay")
 	}
 	if f.replay != "" && f.poisson {
 		wrong.add("--poisson and --replay exclude one another")
@@ -248,7 +268,7 @@ func (f *scheduleFlags) open(recorded []time.Duration, wrong *mistakes) *schedul
 	case f.replay != "":
 		spec.Recorded, spec.Speed = recorded, f.speed
 	case f.rate != "":
-		rate, err := parseRate(f.rate)
+		rate, err := schedule.ParseRate(f.rate)
 		wrong.note("--rate", err)
 		length := f.duration
 		if length == 0 {
@@ -257,7 +277,7 @@ func (f *scheduleFlags) open(recorded []time.Duration, wrong *mistakes) *schedul
 		spec.Stages = []schedule.Stage{{From: rate, To: rate, For: length + f.warmUp}}
 	default:
 		for _, text := range f.stages {
-			stage, err := parseStage(text)
+			stage, err := schedule.ParseStage(text)
 			wrong.note("--stage", err)
 			spec.Stages = append(spec.Stages, stage)
 		}
@@ -265,38 +285,62 @@ func (f *scheduleFlags) open(recorded []time.Duration, wrong *mistakes) *schedul
 	return spec
 }
 
-func (f *targetFlags) read(urls []string, replay string, seed uint64, wrong *mistakes) (targets.Plan, []time.Duration) {
+func (f *targetFlags) read(urls []string, replay string, seed uint64, wrong *mistakes) *targets.Read {
+	header := f.headers(wrong)
+	read := f.source(urls, replay, wrong)
+	addHeader(&read.Plan, header)
+	read.Plan.Seed = seed
+	if f.data != "" {
+		var err error
+		read.Plan.Data, err = targets.ReadData(f.data)
+		wrong.note("--data", err)
+	}
+	if len(*wrong) == 0 {
+		_, err := read.Plan.Prepare()
+		wrong.note("targets", err)
+	}
+	return read
+}
+
+// source reads what is requested from the one place that was given.
+func (f *targetFlags) source(urls []string, replay string, wrong *mistakes) *targets.Read {
 	sources := 0
 	for _, given := range []bool{len(urls) > 0, f.targets != "", replay != ""} {
 		if given {
 			sources++
 		}
 	}
-	if sources != 1 {
-		wrong.add("say what to request: URLs, --targets or --replay, one of them")
-		return targets.Plan{}, nil
-	}
-	header := f.headers(wrong)
-	var plan targets.Plan
-	var recorded []time.Duration
-	var err error
 	switch {
+	case sources != 1:
+		wrong.add("say what to request: URLs, --targets or --replay, one of them")
+		return &targets.Read{}
 	case replay != "":
-		plan, recorded, err = readReplay(replay, f.format)
-		wrong.note("--replay", err)
+		return f.file("--replay", replay, wrong)
 	case f.targets != "":
-		plan, err = readTargets(f.targets, f.format)
-		wrong.note("--targets", err)
+		return f.file("--targets", f.targets, wrong)
 	default:
-		plan = f.ofURLs(urls, wrong)
+		return &targets.Read{Plan: f.ofURLs(urls, wrong)}
 	}
-	addHeader(&plan, header)
-	plan.Seed = seed
-	if f.data != "" {
-		plan.Data, err = readData(f.data)
-		wrong.note("--data", err)
+}
+
+func (f *targetFlags) file(flag, name string, wrong *mistakes) *targets.Read {
+	if f.method != "" || f.body != "" || f.bodyFile != "" {
+		wrong.add("-m, --body and --body-file are of URLs of the command line, and %s has its own", flag)
 	}
-	return plan, recorded
+	format, err := targets.ParseFormat(f.format)
+	wrong.note("--format", err)
+	if err != nil {
+		return &targets.Read{}
+	}
+	read, err := targets.ReadFile(name, format, targets.Options{Base: f.base, Credentials: f.credentials})
+	wrong.note(flag, err)
+	switch {
+	case err != nil:
+		return &targets.Read{}
+	case flag == "--replay" && len(read.Recorded) == 0:
+		wrong.add("--replay: %s is read as %s, and does not say when requests were made", name, read.Format)
+	}
+	return read
 }
 
 // headers reads -H, each "Name: value".

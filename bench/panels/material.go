@@ -1,0 +1,230 @@
+package panels
+
+import (
+	"maps"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/sluice-engine/sluice/bench/results"
+)
+
+// quantiles are in milliseconds; none of them is a number if nothing was measured.
+type quantiles struct{ p50, p90, p99, max float64 }
+
+var unmeasured = quantiles{math.NaN(), math.NaN(), math.NaN(), math.NaN()}
+
+func quantilesOf(h *results.Histogram) quantiles {
+	if h == nil || h.Count() == 0 {
+		return unmeasured
+	}
+	return quantiles{inMillis(h.Quantile(0.5)), inMillis(h.Quantile(0.9)), inMillis(h.Quantile(0.99)), inMillis(h.Max())}
+}
+
+func inMillis(d time.Duration) float64 { return float64(d) / 1e6 }
+
+// worse has the higher of each; what was not measured counts as nothing.
+func (q quantiles) worse(o quantiles) quantiles {
+	return quantiles{higher(q.p50, o.p50), higher(q.p90, o.p90), higher(q.p99, o.p99), higher(q.max, o.max)}
+}
+
+func higher(a, b float64) float64 {
+	if math.IsNaN(a) || b > a {
+		return b
+	}
+	return a
+}
+
+// point is a stretch of a run as numbers.
+type point struct {
+	at, length               float64 // seconds since the start, and how many
+	warm                     bool
+	offered, sent, completed float64
+	count, failed            float64
+	response, service, lag   quantiles
+	stages                   [7]float64 // milliseconds of all requests together
+	errors                   map[string]uint64
+	tooMany                  float64 // answers 429 and 418
+	gauges                   *results.Gauges
+}
+
+// stageNames are those of point.stages, in the order in which a request goes through them.
+var stageNames = [7]string{"queue", "lease", "connect", "TLS", "send", "wait", "receive"}
+
+func stagesOf(s results.Stages) (ms [7]float64) {
+	for i, d := range []time.Duration{s.Queue, s.Lease, s.Connect, s.TLS, s.Send, s.Wait, s.Receive} {
+		ms[i] = inMillis(d)
+	}
+	return ms
+}
+
+// all adds the operations of an interval up. One that has them together already is taken as it
+// is, and the result is not to be changed.
+func all(operations map[string]*results.Operation) *results.Operation {
+	if whole := operations[""]; whole != nil {
+		return whole
+	}
+	if len(operations) == 1 {
+		for _, only := range operations {
+			return only
+		}
+	}
+	sum := &results.Operation{}
+	for _, name := range slices.Sorted(maps.Keys(operations)) {
+		addOperation(sum, operations[name])
+	}
+	return sum
+}
+
+// addOperation adds to an operation what the panels need of another.
+func addOperation(sum, o *results.Operation) {
+	if o == nil {
+		return
+	}
+	sum.Count += o.Count
+	sum.In += o.In
+	sum.Out += o.Out
+	for status, n := range o.Statuses {
+		if sum.Statuses == nil {
+			sum.Statuses = map[int]uint64{}
+		}
+		sum.Statuses[status] += n
+	}
+	for kind, n := range o.Errors {
+		if sum.Errors == nil {
+			sum.Errors = map[string]uint64{}
+		}
+		sum.Errors[kind] += n
+	}
+	for _, h := range []struct{ to, from **results.Histogram }{
+		{&sum.Response, &o.Response}, {&sum.Service, &o.Service}, {&sum.Lag, &o.Lag},
+		{&sum.Wait, &o.Wait}, {&sum.Success, &o.Success}, {&sum.Connect, &o.Connect},
+	} {
+		if *h.from == nil {
+			continue
+		}
+		if *h.to == nil {
+			*h.to = results.NewHistogram()
+		}
+		(*h.to).Merge(*h.from)
+	}
+	sum.Stages.Queue += o.Stages.Queue
+	sum.Stages.Lease += o.Stages.Lease
+	sum.Stages.Connect += o.Stages.Connect
+	sum.Stages.TLS += o.Stages.TLS
+	sum.Stages.Send += o.Stages.Send
+	sum.Stages.Wait += o.Stages.Wait
+	sum.Stages.Receive += o.Stages.Receive
+}
+
+// pointOf makes one point of intervals that follow one another: what was counted is added up,
+// percentiles are those of all their requests, and gauges the highest.
+func pointOf(intervals []results.Interval, length float64) point {
+	p := point{at: float64(intervals[0].Second), length: length}
+	sum := all(intervals[0].Operations)
+	if len(intervals) > 1 {
+		first := sum
+		sum = &results.Operation{}
+		addOperation(sum, first)
+	}
+	for i := range intervals {
+		in := &intervals[i]
+		p.warm = p.warm || in.Phase == results.WarmUp
+		p.offered += float64(in.Offered)
+		p.sent += float64(in.Sent)
+		p.completed += float64(in.Completed)
+		p.gauges = highest(p.gauges, in.Gauges)
+		if i > 0 {
+			addOperation(sum, all(in.Operations))
+		}
+	}
+	p.count = float64(sum.Count)
+	p.errors = sum.Errors
+	for _, n := range sum.Errors {
+		p.failed += float64(n)
+	}
+	p.tooMany = float64(sum.Statuses[429] + sum.Statuses[418])
+	p.response, p.service, p.lag = quantilesOf(sum.Response), quantilesOf(sum.Service), quantilesOf(sum.Lag)
+	p.stages = stagesOf(sum.Stages)
+	return p
+}
+
+// highest adds up what gauges count, and has the higher of what they read. Neither is changed.
+func highest(a, b *results.Gauges) *results.Gauges {
+	if a == nil || b == nil {
+		if a == nil {
+			return b
+		}
+		return a
+	}
+	sum := *a
+	sum.InFlight, sum.Waiting, sum.Connections = max(a.InFlight, b.InFlight), max(a.Waiting, b.Waiting), max(a.Connections, b.Connections)
+	sum.CPU, sum.GC, sum.GCs, sum.Heap = a.CPU+b.CPU, a.GC+b.GC, a.GCs+b.GCs, max(a.Heap, b.Heap)
+	sum.Limits = slices.Clone(a.Limits)
+	for _, l := range b.Limits {
+		at := slices.IndexFunc(sum.Limits, func(o results.LimitUse) bool { return o.ID == l.ID })
+		if at < 0 {
+			sum.Limits = append(sum.Limits, l)
+			continue
+		}
+		o := &sum.Limits[at]
+		refusals := o.Refusals + l.Refusals
+		if l.Used*max(o.Quota, 1) >= o.Used*max(l.Quota, 1) {
+			*o = l
+		}
+		o.Refusals = refusals
+	}
+	return &sum
+}
+
+// material is what a run's panels are made of.
+type material struct {
+	prefix string // of the names of elements
+	header results.Header
+	points []point
+	// total is by operation; the empty name has all of them together. Warm-up is not in it.
+	total   map[string]*results.Operation
+	warm    *results.Operation // nil if there was none
+	end     results.End
+	whole   bool              // it has ended, and says how
+	running *results.Snapshot // of a run that goes on
+	coarse  bool              // points are the worse of several, and not percentiles of them all
+}
+
+func (m *material) all() *results.Operation { return all(m.total) }
+
+// reported are the points without the warm-up.
+func (m *material) reported() []point {
+	return slices.DeleteFunc(slices.Clone(m.points), func(p point) bool { return p.warm })
+}
+
+// materialOf takes a run apart, into as many points as a line may have.
+func materialOf(prefix string, run *results.Run, most int) *material {
+	m := &material{prefix: prefix, header: run.Header, total: run.Total, end: run.End, whole: run.Whole, points: pointsOf(run, most)}
+	if len(run.Warm) > 0 {
+		m.warm = all(run.Warm)
+	}
+	return m
+}
+
+func pointsOf(run *results.Run, most int) []point {
+	series := slices.Clone(run.Series)
+	slices.SortStableFunc(series, func(a, b results.Interval) int { return a.Second - b.Second })
+	step := max(run.Step, 1)
+	together := 1
+	if len(series) > 0 {
+		seconds := series[len(series)-1].Second - series[0].Second + step
+		together = (seconds + step*most - 1) / (step * most)
+	}
+	span := step * max(together, 1)
+	var points []point
+	for from := 0; from < len(series); {
+		to := from + 1
+		for to < len(series) && (series[to].Second-series[0].Second)/span == (series[from].Second-series[0].Second)/span {
+			to++
+		}
+		points = append(points, pointOf(series[from:to], float64(span)))
+		from = to
+	}
+	return points
+}

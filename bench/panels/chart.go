@@ -29,6 +29,7 @@ type chart struct {
 	At      numbers  `json:"at"` // of every line, in order
 	Lines   []line   `json:"lines"`
 	Stacked bool     `json:"stacked,omitempty"` // lines stand on one another
+	Shares  bool     `json:"shares,omitempty"`  // the reader may see them as shares of their sum
 	Bands   []string `json:"bands,omitempty"`   // between each line and the next, a colour
 	Regions []region `json:"regions,omitempty"` // of X
 	Synced  bool     `json:"synced,omitempty"`  // the cursor is that of the other charts over time
@@ -43,7 +44,6 @@ type axis struct {
 	Unit  string `json:"unit"`
 	// Scale is "log", "linear", or "" for one without a choice; the reader may switch it.
 	Scale string  `json:"scale,omitempty"`
-	Least float64 `json:"least,omitempty"`
 	Most  float64 `json:"most,omitempty"` // it reaches at least that far
 }
 

@@ -13,9 +13,11 @@ import (
 // head is what stands above the panels of a run.
 type head struct {
 	Tone, Word, Verdict string
+	Failed              string   // what became of objectives that did not hold
 	Reasons             []string // why it is not valid
 	Model               string   // a sentence about what was measured
-	Figures, Facts      []fact
+	Times, Counts       []fact   // the numbers that are looked for first
+	Facts               []fact
 	Objectives          *table
 	Notes               []string
 }
@@ -23,39 +25,47 @@ type head struct {
 type fact struct{ Name, Value, Note string }
 
 func (m *material) head() head {
-	h := head{Model: m.model(), Figures: m.figures(), Facts: m.facts(), Objectives: m.objectives(), Notes: m.end.Notes}
-	h.Tone, h.Word, h.Verdict, h.Reasons = m.verdict()
+	h := head{Model: m.model(), Times: m.times(), Counts: m.counts(), Facts: m.facts(), Objectives: m.objectives(), Notes: slices.Clone(m.end.Notes)}
+	h.Tone, h.Word, h.Verdict, h.Failed, h.Reasons = m.verdict()
+	if m.end.Unfinished > 0 {
+		h.Notes = append(h.Notes, "Requests that had not ended when the run did count with the time they had waited: the least they can have taken. Where they are many, high percentiles are lower bounds.")
+	}
 	return h
 }
 
 // verdict says first whether the figures may be believed, and then whether they are good.
-func (m *material) verdict() (tone, word, sentence string, reasons []string) {
+func (m *material) verdict() (tone, word, sentence, failed string, reasons []string) {
 	verdicts, invalid := m.end.Verdicts, m.end.Invalid
 	if m.running != nil {
 		verdicts, invalid = m.running.Verdicts, m.running.Invalid
 	}
-	failed := 0
+	missed := 0
 	for _, v := range verdicts {
 		if !v.Held {
-			failed++
+			missed++
 		}
+	}
+	if missed > 0 {
+		failed = failedText(missed, len(verdicts))
 	}
 	switch {
 	case m.running != nil && len(invalid) > 0:
-		return "bad", "INVALID so far", "The harness did not hold what was asked of it. The figures below are not to be quoted.", invalid
+		return "bad", "INVALID so far", unbelievable, failed, invalid
 	case m.running != nil:
-		return "busy", "RUNNING", m.progress(), nil
+		return "busy", "RUNNING", m.progress(), failed, nil
 	case len(invalid) > 0:
-		return "bad", "INVALID", "The harness did not hold what was asked of it. The figures below are not to be quoted.", invalid
+		return "bad", "INVALID", unbelievable, failed, invalid
 	case !m.whole:
-		return "bad", "INCOMPLETE", "The file ends before the run did: it crashed, or is still going on.", []string{"What was not written is missing from every figure, and nobody has judged whether the harness held its rate."}
-	case failed > 0:
-		return "bad", "VALID", fmt.Sprintf("The harness held its rate, and %s.", failedText(failed, len(verdicts))) + m.early(), nil
+		return "bad", "INCOMPLETE", "The file ends before the run did: it crashed, or is still going on.", failed, []string{"What was not written is missing from every figure, and nobody has judged whether the harness held its rate."}
+	case missed > 0:
+		return "failed", "VALID", "The harness held its rate." + m.early(), failed, nil
 	case len(verdicts) > 0:
-		return "good", "VALID", fmt.Sprintf("The harness held its rate, and %s.", heldText(len(verdicts))) + m.early(), nil
+		return "good", "VALID", "The harness held its rate, and " + heldText(len(verdicts)) + "." + m.early(), "", nil
 	}
-	return "good", "VALID", "The harness held its rate. No objective was set." + m.early(), nil
+	return "good", "VALID", "The harness held its rate. No objective was set." + m.early(), "", nil
 }
+
+const unbelievable = "The harness did not hold what was asked of it. The figures below are not to be quoted."
 
 func heldText(n int) string {
 	if n == 1 {
@@ -66,9 +76,9 @@ func heldText(n int) string {
 
 func failedText(failed, n int) string {
 	if n == 1 {
-		return "the objective failed"
+		return "The objective failed."
 	}
-	return fmt.Sprintf("%d of %d objectives failed", failed, n)
+	return fmt.Sprintf("%d of %d objectives failed.", failed, n)
 }
 
 func (m *material) early() string {
@@ -124,21 +134,28 @@ func (m *material) objectives() *table {
 	return t
 }
 
-// figures are the numbers that are looked for first.
-func (m *material) figures() []fact {
-	o := m.all()
-	var figures []fact
-	if h := o.Response; h != nil && h.Count() > 0 {
-		for _, q := range []struct {
-			name string
-			d    time.Duration
-		}{{"Response p50", h.Quantile(0.5)}, {"Response p90", h.Quantile(0.9)}, {"Response p99", h.Quantile(0.99)}, {"Response p99.9", h.Quantile(0.999)}, {"Response max", h.Max()}} {
-			figures = append(figures, fact{Name: q.name, Value: latency(q.d)})
-		}
-		if h.Count() < 1000 {
-			figures[3].Note = "of " + many(h.Count(), "request") + ": the slowest"
-		}
+// times are the percentiles that are looked for first.
+func (m *material) times() []fact {
+	h := m.all().Response
+	if h == nil || h.Count() == 0 {
+		return nil
 	}
+	var all []fact
+	for _, q := range []struct {
+		name string
+		q    float64
+	}{{"p50", 0.5}, {"p90", 0.9}, {"p99", 0.99}, {"p99.9", 0.999}} {
+		all = append(all, fact{Name: "Response " + q.name, Value: latency(h.Quantile(q.q))})
+	}
+	if h.Count() < 1000 {
+		all[3].Note = "of " + many(h.Count(), "request")
+	}
+	return append(all, fact{Name: "Response max", Value: latency(h.Max())})
+}
+
+// counts are how many there were.
+func (m *material) counts() []fact {
+	o := m.all()
 	var completed, seconds float64
 	for _, p := range m.reported() {
 		completed += p.completed
@@ -150,29 +167,19 @@ func (m *material) figures() []fact {
 	if m.warm != nil && m.warm.Count > 0 {
 		requests.Note = "and " + count(m.warm.Count) + " of warm-up, in no figure"
 	}
-	figures = append(figures, requests)
-	if seconds > 0 {
-		figures = append(figures, fact{Name: "Completed", Value: rate(completed / seconds), Note: "on average"})
-	}
 	failed := uint64(0)
 	for _, n := range o.Errors {
 		failed += n
 	}
-	return append(figures, fact{Name: "Failed", Value: share(float64(failed), float64(o.Count)), Note: many(failed, "request")}, m.unfinished())
-}
-
-func (m *material) unfinished() fact {
-	f := fact{Name: "Unfinished", Value: count(m.end.Unfinished)}
-	switch {
-	case m.running != nil:
-		f = fact{Name: "In flight", Value: count(m.running.InFlight), Note: count(m.running.Waiting) + " due and not sent"}
-	case m.end.Unfinished > 0:
-		f.Note = "at the end; they count with the time they had waited, which is the least they can have taken"
-		if m.end.NeverSent > 0 {
-			f.Note += "; " + count(m.end.NeverSent) + " were never sent"
-		}
+	all := []fact{requests, {Name: "Completed", Value: rate(completed / max(seconds, 1)), Note: "on average"}, {Name: "Failed", Value: share(float64(failed), float64(o.Count)), Note: many(failed, "request")}}
+	if m.running != nil {
+		return append(all, fact{Name: "In flight", Value: count(m.running.InFlight), Note: count(m.running.Waiting) + " due and not sent"})
 	}
-	return f
+	unfinished := fact{Name: "Unfinished", Value: count(m.end.Unfinished)}
+	if m.end.NeverSent > 0 {
+		unfinished.Note = count(m.end.NeverSent) + " of them never sent"
+	}
+	return append(all, unfinished)
 }
 
 // facts are what one needs to make the same run again.

@@ -114,13 +114,14 @@ func pick(points []point, of func(p *point) float64) numbers {
 	return ys
 }
 
-func (m *material) times() numbers { return pick(m.points, func(p *point) float64 { return p.at }) }
+func (m *material) seconds() numbers { return pick(m.points, func(p *point) float64 { return p.at }) }
 
 // overTime is a chart whose axis is that of the run.
 func (m *material) overTime(id, label string, y ...axis) *chart {
-	c := &chart{ID: id, Label: label, X: axis{Label: "Time since the start", Unit: "s"}, Y: y, At: m.times(), Synced: true}
+	c := &chart{ID: id, Label: label, X: axis{Label: "Time since the start", Unit: "s"}, Y: y, At: m.seconds(), Synced: true}
 	var until float64
 	for _, p := range m.points {
+		c.X.Most = p.at + p.length
 		if p.warm {
 			until = p.at + p.length
 		}

@@ -88,13 +88,14 @@ func (m *material) limits() panel {
 		return p
 	}
 	p.Says = m.limitsSay(all, refused)
+	_, most := worst(m.points, func(p *point) float64 { return p.tooMany / p.length })
 	c := m.overTime(p.ID+"-chart", "Limits used, and answers 429 and 418, over time", axis{Label: "Used of the quota", Unit: "%", Most: 100})
+	if refused > 0 { // low, so that they stand below the lines
+		c.Y = append(c.Y, axis{Label: "Answers 429 and 418", Unit: "/s", Most: 3 * most})
+		c.Lines = append(c.Lines, line{Name: "answers 429 and 418", Color: "bad", Shape: "bars", Axis: 1, Y: tooMany})
+	}
 	for i, o := range all[:min(len(all), mostLimits)] {
 		c.Lines = append(c.Lines, line{Name: clipped(o.id, 60), Color: fmt.Sprintf("s%d", i+1), Shape: "step", Y: o.fill, Wide: 2, Dash: dashes[i%len(dashes)]})
-	}
-	if refused > 0 {
-		c.Y = append(c.Y, axis{Label: "Answers 429 and 418", Unit: "/s"})
-		c.Lines = append(c.Lines, line{Name: "answers 429 and 418", Color: "bad", Shape: "bars", Axis: 1, Y: tooMany})
 	}
 	p.Charts = []*chart{c}
 	if len(all) > 0 {
@@ -160,7 +161,12 @@ func (m *material) harness() panel {
 	perSecond := func(of func(*results.Gauges) float64) numbers {
 		return pick(m.points, func(p *point) float64 { return gaugeOf(p, of) / p.length })
 	}
-	pauses := perSecond(func(g *results.Gauges) float64 { return inMillis(g.GC) })
+	pauses := perSecond(func(g *results.Gauges) float64 {
+		if g.GC == 0 {
+			return math.NaN() // which a logarithmic scale cannot show
+		}
+		return inMillis(g.GC)
+	})
 	cores := perSecond(func(g *results.Gauges) float64 { return g.CPU.Seconds() })
 	heap := pick(m.points, func(p *point) float64 {
 		return gaugeOf(p, func(g *results.Gauges) float64 { return float64(g.Heap) })

@@ -27,7 +27,7 @@ var (
 	//go:embed uplot/uPlot.min.css
 	uPlotCSS string
 
-	pageTemplate = template.Must(template.New("page").Parse(pageHTML))
+	pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{"tied": tied}).Parse(pageHTML))
 )
 
 // errNoRun is returned by Write without runs.
@@ -131,15 +131,18 @@ func summary(runs []*results.Run, names []string) *table {
 	t := &table{ID: "summary", Caption: "The runs", Open: true, Columns: []column{{Name: "Run"}, {Name: "Verdict"}, {Name: "Schedule"}, {"Requests", true}, {"Failed", true}, {"p50", true}, {"p99", true}, {"max", true}, {Name: "Started"}}}
 	for i, run := range runs {
 		m := materialOf("", run, 1)
-		tone, word, _, _ := m.verdict()
+		tone, word, _, failed, _ := m.verdict()
 		o := m.all()
-		var failed uint64
+		var errors uint64
 		for _, n := range o.Errors {
-			failed += n
+			errors += n
+		}
+		if failed != "" {
+			word += ". " + failed
 		}
 		q := quantilesOf(o.Response)
 		t.Rows = append(t.Rows, []cell{
-			text(names[i]), {Text: word, Tone: tone}, text(ScheduleText(run.Header)), number(count(o.Count), float64(o.Count)), number(share(float64(failed), float64(o.Count)), 0),
+			text(names[i]), {Text: word, Tone: tone}, text(ScheduleText(run.Header)), number(count(o.Count), float64(o.Count)), number(share(float64(errors), float64(o.Count)), 0),
 			number(millis(q.p50), q.p50), number(millis(q.p99), q.p99), number(millis(q.max), q.max), text(run.Header.Started.UTC().Format("2006-01-02 15:04:05 UTC")),
 		})
 	}

@@ -29,6 +29,7 @@
 
 	function millis(ms) {
 		if (ms === 0) return "0 ms";
+		if (ms < 0.0009995) return digits(ms * 1e6) + " ns";
 		if (ms < 0.9995) return digits(ms * 1000) + " µs";
 		if (ms < 999.5) return digits(ms) + " ms";
 		return digits(ms / 1000) + " s";
@@ -81,14 +82,22 @@
 		return chart.lines.map((l, i) => hidden.has(l.name) ? l.y : (sum = sum.map((below, j) => below + (chart.lines[i].y[j] || 0))));
 	}
 
-	const dataOf = (s) => [s.chart.at, ...(s.chart.stacked ? stack(s.chart, s.hidden) : s.chart.lines.map((l) => l.y))];
+	// parts has the values of a chart as they are shown: as shares of their sum, if the reader wants that.
+	const parts = (s) => {
+		if (!s.shares) return s.chart;
+		const sums = s.chart.at.map((_, j) => s.chart.lines.reduce((sum, l) => sum + (s.hidden.has(l.name) ? 0 : l.y[j] || 0), 0));
+		return { ...s.chart, lines: s.chart.lines.map((l) => ({ ...l, y: l.y.map((y, j) => sums[j] > 0 ? 100 * y / sums[j] : y) })) };
+	};
+	const unitOf = (s, axis) => s.shares ? "%" : s.chart.y[axis || 0].unit;
+
+	const dataOf = (s) => [s.chart.at, ...(s.chart.stacked ? stack(parts(s), s.hidden) : s.chart.lines.map((l) => l.y))];
 
 	function seriesOf(s, l) {
 		const stroke = color(l.color);
 		const one = { label: l.name, scale: "y" + (l.axis || 0), stroke, width: l.wide || 1.5, dash: l.dash, show: !s.hidden.has(l.name), spanGaps: !s.chart.synced || s.chart.joined || false, points: { show: false } };
 		if (s.chart.at.length < 2 || l.shape === "dots") Object.assign(one, { points: { show: true, size: l.shape === "dots" ? 5 : 7, stroke: faint(stroke, 0.75), fill: faint(stroke, 0.35), width: 1 } });
 		if (l.shape === "dots") one.paths = () => null;
-		if (l.shape === "step") one.paths = uPlot.paths.stepped({ align: 1 });
+		if (l.shape === "step") one.paths = uPlot.paths.stepped({ align: 1, extend: true });
 		if (l.shape === "bars") Object.assign(one, { paths: uPlot.paths.bars({ size: [0.7, 12, 3], align: 1 }), fill: faint(stroke, 0.45), width: 1, dash: undefined });
 		return one;
 	}
@@ -110,7 +119,17 @@
 	function rangeOf(s, i) {
 		const y = s.chart.y[i];
 		if (s.scale === "log" && y.scale) return (u, least, most) => most === null || !(most > 0) ? [0.1, 1] : uPlot.rangeLog(least > 0 ? least : most / 1000, most, 10, false);
-		return (u, least, most) => [0, Math.max((most || 0) * 1.06, y.most || 0) || 1];
+		return (u, least, most) => s.shares ? [0, 100] : [0, Math.max((most || 0) * 1.06, y.most || 0) || 1];
+	}
+
+	// named are the ticks of a logarithmic axis that are drawn: the powers of ten, unless there
+	// are few.
+	function named(u, ticks) {
+		const decades = Math.log10(ticks[ticks.length - 1] / ticks[0]);
+		return ticks.map((t) => {
+			const first = Math.round(t / Math.pow(10, Math.floor(Math.log10(t) + 1e-9)));
+			return first === 1 || decades < 1.6 && (first === 2 || first === 5) ? t : null;
+		});
 	}
 
 	function axesOf(s) {
@@ -122,37 +141,44 @@
 		if (!printing && innerWidth >= 640) Object.assign(across, { label: x.label, labelSize: 20, labelFont: font, labelGap: 0 });
 		return [across, ...s.chart.y.map((y, i) => ({
 			...usual, scale: "y" + i, side: i === 0 ? 3 : 1, size: 62, space: s.chart.small ? 28 : 36, grid: i === 0 ? grid : { show: false },
-			values: (u, ticks) => ticks.map((t) => t === null ? null : written(t, y.unit)),
-			// Of a logarithmic axis, the powers of ten alone have names, unless there are few.
-			...(s.scale === "log" && y.scale ? { filter: (u, ticks) => {
-				const decades = Math.log10(ticks[ticks.length - 1] / ticks[0]);
-				return ticks.map((t) => { const d = Math.round(t / Math.pow(10, Math.floor(Math.log10(t) + 1e-9))); return d === 1 || decades < 1.6 && (d === 2 || d === 5) ? t : null; });
-			} } : {}),
+			values: (u, ticks) => ticks.map((t) => t === null ? null : written(t, unitOf(s, i))),
+			...(s.scale === "log" && y.scale ? { filter: named, grid: { ...grid, filter: named } } : {}),
 		}))];
 	}
 
-	// shade marks stretches of the axis, as warm-up.
-	function shade(u, s) {
+	// shade marks stretches of the axis, as warm-up; named, it writes what they are.
+	function shade(u, s, names) {
 		const c = u.ctx;
 		for (const r of s.chart.regions || []) {
 			const from = Math.max(u.valToPos(r.from, "x", true), u.bbox.left), to = Math.min(u.valToPos(r.to, "x", true), u.bbox.left + u.bbox.width);
 			if (to <= from) continue;
 			c.save();
-			c.fillStyle = color("shade");
-			c.fillRect(from, u.bbox.top, to - from, u.bbox.height);
-			c.fillStyle = color("quiet");
+			c.fillStyle = color(names ? "quiet" : "shade");
 			c.font = 11 * devicePixelRatio + "px system-ui, sans-serif";
 			c.textBaseline = "top";
-			if (to - from > c.measureText(r.label).width + 8) c.fillText(r.label, from + 4, u.bbox.top + 3);
+			if (!names) c.fillRect(from, u.bbox.top, to - from, u.bbox.height);
+			else if (to - from > c.measureText(r.label).width + 8) c.fillText(r.label, from + 4, u.bbox.top + 4);
 			c.restore();
 		}
+	}
+
+	// ends are those of the whole axis.
+	function ends(s) {
+		const at = s.chart.at, min = at.length ? at[0] : 0, max = Math.max(at.length ? at[at.length - 1] : 1, s.chart.x.most || 0);
+		return min < max ? { min, max } : { min: min - 1, max: max + 1 };
+	}
+
+	// across is what is shown of the axis: all of it, where all data are.
+	function across(s, least, most) {
+		const at = s.chart.at, all = ends(s);
+		return least === null || least <= at[0] && most >= at[at.length - 1] ? [all.min, all.max] : [least, most];
 	}
 
 	function draw(s) {
 		if (s.plot) s.plot.destroy();
 		s.host.replaceChildren();
 		s.zoomed = false;
-		const x = s.chart.x, scales = { x: { time: false, range: (u, least, most) => least === null ? [0, 1] : least === most ? [least - 1, most + 1] : [least, most] } };
+		const x = s.chart.x, scales = { x: { time: false, range: (u, least, most) => across(s, least, most) } };
 		s.chart.y.forEach((y, i) => { scales["y" + i] = { distr: s.scale === "log" && y.scale ? 3 : 1, range: rangeOf(s, i) }; });
 		s.quiet = true;
 		s.plot = new uPlot({
@@ -164,7 +190,7 @@
 				return one;
 			})],
 			bands: bandsOf(s), axes: axesOf(s),
-			hooks: { drawClear: [(u) => shade(u, s)], setCursor: [(u) => tell(s, u.cursor.idx)], setScale: [(u, key) => key === "x" && zoom(s, u)] },
+			hooks: { drawClear: [(u) => shade(u, s, false)], draw: [(u) => shade(u, s, true)], setCursor: [(u) => tell(s, u.cursor.idx)], setScale: [(u, key) => key === "x" && zoom(s, u)] },
 		}, dataOf(s), s.host);
 		s.quiet = false;
 		tools(s);
@@ -180,7 +206,7 @@
 		for (const o of states.values())
 			if (o !== s && o.chart.synced && o.plot && !o.quiet) {
 				o.quiet = true;
-				o.plot.setScale("x", s.zoomed ? { min, max } : { min: o.chart.at[0], max: o.chart.at[o.chart.at.length - 1] });
+				o.plot.setScale("x", s.zoomed ? { min, max } : ends(o));
 				o.zoomed = s.zoomed;
 				if (o.all) o.all.hidden = !s.zoomed;
 				o.quiet = false;
@@ -188,15 +214,15 @@
 	}
 
 	function showAll(s) {
-		s.plot.setScale("x", { min: s.chart.at[0], max: s.chart.at[s.chart.at.length - 1] });
+		s.plot.setScale("x", ends(s));
 	}
 
 	// tell writes the values under the cursor beside the names of their lines.
 	function tell(s, i) {
 		if (!s.values) return;
-		const there = i !== null && i !== undefined;
+		const there = i !== null && i !== undefined, shown = there && s.shares ? parts(s) : s.chart;
 		s.when.textContent = there ? written(s.chart.at[i], s.chart.x.unit) : "";
-		s.values.forEach((b, n) => { b.textContent = there ? written(s.chart.lines[n].y[i], s.chart.y[s.chart.lines[n].axis || 0].unit) : ""; });
+		s.values.forEach((b, n) => { b.textContent = there ? written(shown.lines[n].y[i], unitOf(s, shown.lines[n].axis)) : ""; });
 		if (there && s.slider) {
 			s.slider.value = i;
 			if (document.activeElement === s.slider)
@@ -215,13 +241,14 @@
 		const place = s.host.parentElement.querySelector(".tools"), focused = place.contains(document.activeElement) ? document.activeElement.dataset.name : null;
 		s.when = h("span", { class: "when" });
 		s.values = [];
-		const names = h("span", null, s.when), right = h("span");
+		const names = h("span"), right = h("span");
 		for (const l of s.chart.lines) {
 			const value = h("b"), button = h("button", { type: "button", "aria-pressed": String(!s.hidden.has(l.name)), "data-name": "line " + l.name }, swatch(l, s.chart.stacked), l.name + (l.axis ? " (right)" : ""), value);
 			button.addEventListener("click", () => { if (!s.hidden.delete(l.name)) s.hidden.add(l.name); draw(s); });
 			s.values.push(value);
 			names.append(button);
 		}
+		names.append(s.when);
 		s.all = h("button", { type: "button", class: "plain", "data-name": "all" }, "Show all");
 		s.all.hidden = true;
 		s.all.addEventListener("click", () => { showAll(s); s.slider.focus(); });
@@ -229,6 +256,11 @@
 		if (s.chart.y.some((y) => y.scale)) {
 			const other = h("button", { type: "button", class: "plain", "data-name": "scale" }, s.scale === "log" ? "Linear scale" : "Logarithmic scale");
 			other.addEventListener("click", () => { s.scale = s.scale === "log" ? "linear" : "log"; draw(s); });
+			right.append(other);
+		}
+		if (s.chart.shares) {
+			const other = h("button", { type: "button", class: "plain", "data-name": "shares" }, s.shares ? "As times" : "As shares");
+			other.addEventListener("click", () => { s.shares = !s.shares; draw(s); });
 			right.append(other);
 		}
 		place.replaceChildren(names, right);

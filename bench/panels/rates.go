@@ -94,7 +94,7 @@ func (m *material) stages() panel {
 		return p
 	}
 	c := m.overTime(p.ID+"-chart", "Mean time of a request in each stage over time", axis{Label: "Mean time", Unit: "ms"})
-	c.Stacked = true
+	c.Stacked, c.Shares = true, true
 	longest, t := 0, table{ID: p.ID + "-total", Caption: "Stages of the whole run", Open: true, Columns: header("Stage", "Mean time", "Share")}
 	for i, name := range stageNames {
 		if total[i] > total[longest] {

@@ -3,6 +3,7 @@ package panels
 import (
 	"fmt"
 	"math"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -63,6 +64,8 @@ func millis(ms float64) string {
 		return "–"
 	case ms == 0:
 		return "0 ms"
+	case ms < 0.0009995:
+		return digits(ms*1e6) + " ns"
 	case ms < 0.9995:
 		return digits(ms*1000) + " µs"
 	case ms < 999.5:
@@ -130,4 +133,11 @@ func listed(words []string) string {
 		return strings.Join(words, "")
 	}
 	return strings.Join(words[:len(words)-1], ", ") + " and " + words[len(words)-1]
+}
+
+var numberWithUnit = regexp.MustCompile(`(\d) (ns|µs|ms|s|min|h|B|kB|MB|GB|TB)\b|(\d) (%|×)`)
+
+// tied keeps numbers on one line with their units.
+func tied(sentence string) string {
+	return numberWithUnit.ReplaceAllString(sentence, "$1$3\u00a0$2$4")
 }

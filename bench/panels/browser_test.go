@@ -18,9 +18,9 @@ import (
 	"github.com/chromedp/cdproto/fetch"
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
-	"github.com/chromedp/chromedp/kb"
 	"github.com/stretchr/testify/require"
 
 	"github.com/sluice-engine/sluice/bench/results"
@@ -236,15 +236,8 @@ const blank = `[...document.querySelectorAll(".plot")].filter((p) => {
 	return [...colors].filter(([color, n]) => color !== 0 && n > 20).length < 4;
 }).map((p) => p.id)`
 
-func TestEveryPanelIsDrawnAndNothingIsAskedOfAnybody(t *testing.T) {
-	address, _ := writtenTo(t, usual().run())
-	b, dir := open(t, address), shots(t)
-	for _, l := range []look{wide, dark, phone, paper} {
-		b.look(t, l)
-		b.visit(t, address)
-		require.Empty(t, value[[]string](t, b, blank), l.name)
-		b.picture(t, dir, "run-"+l.name)
-	}
-	b.wantQuiet(t, address)
-	_ = kb.Tab
+// beforeScripts has a script run in every page before its own do.
+func (b *browser) beforeScripts(t *testing.T, script string) {
+	t.Helper()
+	b.do(t, call(page.Enable, page.EnableParams{}), call(page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: script}))
 }

@@ -12,6 +12,7 @@ const mostPoints = 4000
 type panel struct {
 	ID, Title string
 	Number    int
+	Of        string // the run it is of, if there are several
 	Says      string // what it shows, with its numbers: the text that stands for the chart
 	Empty     string // why there is nothing to see; empty if there is
 	Note      string // how it is to be read

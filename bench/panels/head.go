@@ -167,10 +167,7 @@ func (m *material) counts() []fact {
 	if m.warm != nil && m.warm.Count > 0 {
 		requests.Note = "and " + count(m.warm.Count) + " of warm-up, in no figure"
 	}
-	failed := uint64(0)
-	for _, n := range o.Errors {
-		failed += n
-	}
+	failed := o.Failed()
 	all := []fact{requests, {Name: "Completed", Value: rate(completed / max(seconds, 1)), Note: "on average"}, {Name: "Failed", Value: share(float64(failed), float64(o.Count)), Note: many(failed, "request")}}
 	if m.running != nil {
 		return append(all, fact{Name: "In flight", Value: count(m.running.InFlight), Note: count(m.running.Waiting) + " due and not sent"})

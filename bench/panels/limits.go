@@ -167,7 +167,7 @@ func (m *material) harness() panel {
 		}
 		return inMillis(g.GC)
 	})
-	cores := perSecond(func(g *results.Gauges) float64 { return g.CPU.Seconds() })
+	cores := perSecond(func(g *results.Gauges) float64 { return 100 * g.CPU.Seconds() })
 	heap := pick(m.points, func(p *point) float64 {
 		return gaugeOf(p, func(g *results.Gauges) float64 { return float64(g.Heap) })
 	})
@@ -188,9 +188,9 @@ func (m *material) harness() panel {
 	}
 	p.Charts = []*chart{c}
 	if !cores.none() || !heap.none() {
-		use := m.overTime(p.ID+"-use", "Processor and memory of the harness over time", axis{Label: "CPUs in use", Unit: "CPUs"}, axis{Label: "Heap", Unit: "bytes"})
+		use := m.overTime(p.ID+"-use", "Processor and memory of the harness over time", axis{Label: "Processor, 100 % is one CPU", Unit: "%"}, axis{Label: "Heap", Unit: "bytes"})
 		use.Small = true
-		use.Lines = []line{{Name: "CPUs in use", Color: "s1", Y: cores, Wide: 2}, {Name: "heap", Color: "s2", Axis: 1, Y: heap, Wide: 1.5, Dash: []int{7, 4}}}
+		use.Lines = []line{{Name: "processor, 100 % is one CPU", Color: "s1", Y: cores, Wide: 2}, {Name: "heap", Color: "s2", Axis: 1, Y: heap, Wide: 1.5, Dash: []int{7, 4}}}
 		p.Charts = append(p.Charts, use)
 	}
 	p.Tables = []table{overTime(p.ID+"-table", "The harness over time", p.Charts...)}

@@ -71,7 +71,7 @@ func (m made) run() *results.Run {
 				if into[to] == nil {
 					into[to] = &results.Operation{}
 				}
-				addOperation(into[to], o)
+				into[to].Add(o)
 			}
 		}
 		run.Series = append(run.Series, in)

@@ -71,50 +71,9 @@ func all(operations map[string]*results.Operation) *results.Operation {
 	}
 	sum := &results.Operation{}
 	for _, name := range slices.Sorted(maps.Keys(operations)) {
-		addOperation(sum, operations[name])
+		sum.Add(operations[name])
 	}
 	return sum
-}
-
-// addOperation adds to an operation what the panels need of another.
-func addOperation(sum, o *results.Operation) {
-	if o == nil {
-		return
-	}
-	sum.Count += o.Count
-	sum.In += o.In
-	sum.Out += o.Out
-	for status, n := range o.Statuses {
-		if sum.Statuses == nil {
-			sum.Statuses = map[int]uint64{}
-		}
-		sum.Statuses[status] += n
-	}
-	for kind, n := range o.Errors {
-		if sum.Errors == nil {
-			sum.Errors = map[string]uint64{}
-		}
-		sum.Errors[kind] += n
-	}
-	for _, h := range []struct{ to, from **results.Histogram }{
-		{&sum.Response, &o.Response}, {&sum.Service, &o.Service}, {&sum.Lag, &o.Lag},
-		{&sum.Wait, &o.Wait}, {&sum.Success, &o.Success}, {&sum.Connect, &o.Connect},
-	} {
-		if *h.from == nil {
-			continue
-		}
-		if *h.to == nil {
-			*h.to = results.NewHistogram()
-		}
-		(*h.to).Merge(*h.from)
-	}
-	sum.Stages.Queue += o.Stages.Queue
-	sum.Stages.Lease += o.Stages.Lease
-	sum.Stages.Connect += o.Stages.Connect
-	sum.Stages.TLS += o.Stages.TLS
-	sum.Stages.Send += o.Stages.Send
-	sum.Stages.Wait += o.Stages.Wait
-	sum.Stages.Receive += o.Stages.Receive
 }
 
 // pointOf makes one point of intervals that follow one another: what was counted is added up,
@@ -125,7 +84,7 @@ func pointOf(intervals []results.Interval, length float64) point {
 	if len(intervals) > 1 {
 		first := sum
 		sum = &results.Operation{}
-		addOperation(sum, first)
+		sum.Add(first)
 	}
 	for i := range intervals {
 		in := &intervals[i]
@@ -135,14 +94,12 @@ func pointOf(intervals []results.Interval, length float64) point {
 		p.completed += float64(in.Completed)
 		p.gauges = highest(p.gauges, in.Gauges)
 		if i > 0 {
-			addOperation(sum, all(in.Operations))
+			sum.Add(all(in.Operations))
 		}
 	}
 	p.count = float64(sum.Count)
 	p.errors = sum.Errors
-	for _, n := range sum.Errors {
-		p.failed += float64(n)
-	}
+	p.failed = float64(sum.Failed())
 	p.tooMany = float64(sum.Statuses[429] + sum.Statuses[418])
 	p.response, p.service, p.lag = quantilesOf(sum.Response), quantilesOf(sum.Service), quantilesOf(sum.Lag)
 	p.stages = stagesOf(sum.Stages)

@@ -50,10 +50,7 @@ func p99Of(o *results.Operation) time.Duration {
 }
 
 func operationRow(name string, o *results.Operation) []cell {
-	var failed uint64
-	for _, n := range o.Errors {
-		failed += n
-	}
+	failed := o.Failed()
 	row := []cell{text(clipped(name, 120)), number(count(o.Count), float64(o.Count)), number(share(float64(failed), float64(o.Count)), float64(failed)/float64(max(o.Count, 1)))}
 	if failed > 0 {
 		row[2].Tone = "bad"

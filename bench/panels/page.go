@@ -94,7 +94,10 @@ func newDocument(runs []*results.Run) (*document, error) {
 
 func (d *document) add(m *material, name string, several bool) {
 	s := section{ID: m.prefix, Name: name, Several: several, Head: m.head(), Panels: m.panels()}
-	for _, p := range s.Panels {
+	for i, p := range s.Panels {
+		if several {
+			s.Panels[i].Of = m.prefix
+		}
 		d.charts = append(d.charts, p.Charts...)
 	}
 	d.Runs = append(d.Runs, s)
@@ -133,16 +136,12 @@ func summary(runs []*results.Run, names []string) *table {
 		m := materialOf("", run, 1)
 		tone, word, _, failed, _ := m.verdict()
 		o := m.all()
-		var errors uint64
-		for _, n := range o.Errors {
-			errors += n
-		}
 		if failed != "" {
 			word += ". " + failed
 		}
 		q := quantilesOf(o.Response)
 		t.Rows = append(t.Rows, []cell{
-			text(names[i]), {Text: word, Tone: tone}, text(ScheduleText(run.Header)), number(count(o.Count), float64(o.Count)), number(share(float64(errors), float64(o.Count)), 0),
+			text(names[i]), {Text: word, Tone: tone}, text(ScheduleText(run.Header)), number(count(o.Count), float64(o.Count)), number(share(float64(o.Failed()), float64(o.Count)), 0),
 			number(millis(q.p50), q.p50), number(millis(q.p99), q.p99), number(millis(q.max), q.max), text(run.Header.Started.UTC().Format("2006-01-02 15:04:05 UTC")),
 		})
 	}

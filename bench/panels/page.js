@@ -90,14 +90,19 @@
 	};
 	const unitOf = (s, axis) => s.shares ? "%" : s.chart.y[axis || 0].unit;
 
-	const dataOf = (s) => [s.chart.at, ...(s.chart.stacked ? stack(parts(s), s.hidden) : s.chart.lines.map((l) => l.y))];
+	// dataOf is a chart as uPlot wants it. Steps go on to the end of their last stretch.
+	function dataOf(s) {
+		const at = s.chart.at, ys = s.chart.stacked ? stack(parts(s), s.hidden) : s.chart.lines.map((l) => l.y), all = [at, ...ys];
+		if (!s.chart.lines.some((l) => l.shape === "step") || !(s.chart.x.most > at[at.length - 1])) return all;
+		return all.map((y, i) => [...y, i === 0 ? s.chart.x.most : y[y.length - 1]]);
+	}
 
 	function seriesOf(s, l) {
 		const stroke = color(l.color);
 		const one = { label: l.name, scale: "y" + (l.axis || 0), stroke, width: l.wide || 1.5, dash: l.dash, show: !s.hidden.has(l.name), spanGaps: !s.chart.synced || s.chart.joined || false, points: { show: false } };
 		if (s.chart.at.length < 2 || l.shape === "dots") Object.assign(one, { points: { show: true, size: l.shape === "dots" ? 5 : 7, stroke: faint(stroke, 0.75), fill: faint(stroke, 0.35), width: 1 } });
 		if (l.shape === "dots") one.paths = () => null;
-		if (l.shape === "step") one.paths = uPlot.paths.stepped({ align: 1, extend: true });
+		if (l.shape === "step") one.paths = uPlot.paths.stepped({ align: 1 });
 		if (l.shape === "bars") Object.assign(one, { paths: uPlot.paths.bars({ size: [0.7, 12, 3], align: 1 }), fill: faint(stroke, 0.45), width: 1, dash: undefined });
 		return one;
 	}
@@ -132,6 +137,13 @@
 		});
 	}
 
+	// wide is how much room the numbers of an axis take: mostly the same, so that charts over time
+	// stand exactly over one another.
+	function wide(u, texts) {
+		u.ctx.font = 12 * devicePixelRatio + "px system-ui, sans-serif";
+		return Math.max(innerWidth < 640 ? 50 : 66, ...(texts || []).map((t) => u.ctx.measureText(t || "").width / devicePixelRatio + 12));
+	}
+
 	function axesOf(s) {
 		const font = "12px system-ui, sans-serif", ink = color("quiet"), grid = { stroke: color("grid"), width: 1 }, x = s.chart.x;
 		const usual = { stroke: ink, font, grid, ticks: { show: false }, gap: 6 };
@@ -140,7 +152,7 @@
 		if (x.unit === "nines") across.splits = (u, i, least, most) => [0, Math.log10(2), 1, 2, 3, 4, 5, 6, 7, 8, 9].filter((t) => t >= least && t <= most);
 		if (!printing && innerWidth >= 640) Object.assign(across, { label: x.label, labelSize: 20, labelFont: font, labelGap: 0 });
 		return [across, ...s.chart.y.map((y, i) => ({
-			...usual, scale: "y" + i, side: i === 0 ? 3 : 1, size: 62, space: s.chart.small ? 28 : 36, grid: i === 0 ? grid : { show: false },
+			...usual, scale: "y" + i, side: i === 0 ? 3 : 1, size: wide, space: s.chart.small ? 28 : 36, grid: i === 0 ? grid : { show: false },
 			values: (u, ticks) => ticks.map((t) => t === null ? null : written(t, unitOf(s, i))),
 			...(s.scale === "log" && y.scale ? { filter: named, grid: { ...grid, filter: named } } : {}),
 		}))];
@@ -156,6 +168,7 @@
 			c.fillStyle = color(names ? "quiet" : "shade");
 			c.font = 11 * devicePixelRatio + "px system-ui, sans-serif";
 			c.textBaseline = "top";
+			c.textAlign = "left";
 			if (!names) c.fillRect(from, u.bbox.top, to - from, u.bbox.height);
 			else if (to - from > c.measureText(r.label).width + 8) c.fillText(r.label, from + 4, u.bbox.top + 4);
 			c.restore();
@@ -192,25 +205,24 @@
 			bands: bandsOf(s), axes: axesOf(s),
 			hooks: { drawClear: [(u) => shade(u, s, false)], draw: [(u) => shade(u, s, true)], setCursor: [(u) => tell(s, u.cursor.idx)], setScale: [(u, key) => key === "x" && zoom(s, u)] },
 		}, dataOf(s), s.host);
-		s.quiet = false;
+		queueMicrotask(() => { s.quiet = false; }); // uPlot tells of its first scales in a microtask
 		tools(s);
 	}
 
 	// zoom has the other charts over time show the same stretch.
 	function zoom(s, u) {
-		if (s.quiet) return;
 		const { min, max } = u.scales.x, at = s.chart.at;
-		s.zoomed = min > at[0] || max < at[at.length - 1];
+		s.zoomed = at.length > 1 && (min > at[0] || max < at[at.length - 1]);
 		if (s.all) s.all.hidden = !s.zoomed;
-		if (!s.chart.synced) return;
-		for (const o of states.values())
-			if (o !== s && o.chart.synced && o.plot && !o.quiet) {
-				o.quiet = true;
-				o.plot.setScale("x", s.zoomed ? { min, max } : ends(o));
-				o.zoomed = s.zoomed;
-				if (o.all) o.all.hidden = !s.zoomed;
-				o.quiet = false;
-			}
+		if (s.quiet || !s.chart.synced) return;
+		for (const o of states.values()) {
+			if (o === s || !o.chart.synced || !o.plot) continue;
+			const is = o.plot.scales.x, wanted = s.zoomed ? { min, max } : ends(o);
+			if (is.min === wanted.min && is.max === wanted.max) continue;
+			o.quiet = true; // it tells nobody in turn
+			o.plot.setScale("x", wanted);
+			queueMicrotask(() => { o.quiet = false; });
+		}
 	}
 
 	function showAll(s) {
@@ -218,9 +230,10 @@
 	}
 
 	// tell writes the values under the cursor beside the names of their lines.
-	function tell(s, i) {
+	function tell(s, index) {
 		if (!s.values) return;
-		const there = i !== null && i !== undefined, shown = there && s.shares ? parts(s) : s.chart;
+		const i = index === null || index === undefined ? index : Math.min(index, s.chart.at.length - 1);
+		const there = i !== null && i !== undefined && s.chart.at.length > 0, shown = there && s.shares ? parts(s) : s.chart;
 		s.when.textContent = there ? written(s.chart.at[i], s.chart.x.unit) : "";
 		s.values.forEach((b, n) => { b.textContent = there ? written(shown.lines[n].y[i], unitOf(s, shown.lines[n].axis)) : ""; });
 		if (there && s.slider) {
@@ -275,14 +288,14 @@
 			s.slider = h("input", { type: "range", min: 0, "aria-label": "Move through: " + s.chart.label });
 			s.slider.addEventListener("input", () => point(s, Number(s.slider.value)));
 			s.slider.addEventListener("focus", () => point(s, Number(s.slider.value)));
-			s.slider.addEventListener("blur", () => s.plot.setCursor({ left: -10, top: -10 }));
+			s.slider.addEventListener("blur", () => s.plot.setCursor({ left: -10, top: -10 }, true, true));
 			place.replaceChildren(s.slider);
 		}
 		s.slider.max = Math.max(s.chart.at.length - 1, 0);
 	}
 
 	function point(s, i) {
-		s.plot.setCursor({ left: s.plot.valToPos(s.chart.at[i], "x"), top: s.plot.over.clientHeight / 2 });
+		s.plot.setCursor({ left: s.plot.valToPos(s.chart.at[i], "x"), top: s.plot.over.clientHeight / 2 }, true, true);
 	}
 
 	// Tables that sort: numbers from high to low first, texts from A to Z.
@@ -327,7 +340,7 @@
 			s.quiet = true;
 			s.plot.setData(dataOf(s), !s.zoomed);
 			if (s.zoomed) s.plot.redraw();
-			s.quiet = false;
+			queueMicrotask(() => { s.quiet = false; });
 			s.slider.max = Math.max(chart.at.length - 1, 0);
 		}
 	}
@@ -367,6 +380,7 @@
 			unavailable("this browser cannot unpack its data, for which it needs DecompressionStream; a newer one can.");
 			return;
 		}
+		if (matchMedia("print").matches) print(true);
 		try {
 			show(await unpack(document.getElementById("data").textContent));
 		} catch (e) {
@@ -410,7 +424,7 @@
 		live.textContent = "connecting";
 		events.onopen = () => { live.textContent = "live"; };
 		events.onerror = () => { live.textContent = events.readyState === EventSource.CLOSED ? "The run does not send any more: what is shown is as it was last." : "The connection is lost; it is tried again."; };
-		events.onmessage = (e) => {
+		const take = (e) => {
 			const picture = JSON.parse(e.data), parsed = h("template");
 			parsed.innerHTML = picture.html;
 			const wanted = h("main");
@@ -423,7 +437,12 @@
 			live.textContent = "live";
 			root.dataset.pictures = String(Number(root.dataset.pictures || 0) + 1);
 		};
-		events.addEventListener("end", () => { events.close(); location.reload(); });
+		events.onmessage = take;
+		events.addEventListener("end", (e) => {
+			events.close();
+			take(e);
+			live.textContent = "The run has ended.";
+		});
 	}
 
 	start();

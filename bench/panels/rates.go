@@ -162,11 +162,11 @@ func (m *material) errors() panel {
 		}
 		return p
 	}
-	var failed uint64
-	for _, f := range all {
-		failed += f.n
-	}
+	failed := o.Failed()
 	p.Says = fmt.Sprintf("%s of %s failed, %s. The most frequent error was %s, %s.", count(failed), many(o.Count, "request"), share(float64(failed), float64(o.Count)), clipped(all[0].kind, 60), times(all[0].n))
+	if m.warm != nil && m.warm.Failed() > 0 {
+		p.Says += fmt.Sprintf(" In the warm-up, which is in none of these figures, %s failed.", count(m.warm.Failed()))
+	}
 	c := m.overTime(p.ID+"-chart", "Errors a second over time, by kind", axis{Label: "Errors a second", Unit: "/s"})
 	c.Stacked = true
 	drawn := all[:min(len(all), mostKinds)]

@@ -29,6 +29,7 @@ var verbs = []func() *cobra.Command{
 	newMutantsCommand,
 	newSuitesCommand,
 	newRunCommand,
+	newReportCommand,
 }
 
 func main() {

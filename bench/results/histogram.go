@@ -58,15 +58,16 @@ func (h *Histogram) RecordN(d time.Duration, n uint64) {
 	if h.table == nil {
 		h.unpack()
 	}
+	h.add(indexOf(min(max(int64(d), 0), highest)), n)
+}
+
+// add counts n in a counter; it requires a table.
+func (h *Histogram) add(i int, n uint64) {
 	if n > mostCounted-h.total {
 		n = mostCounted - h.total
 	}
-	i := indexOf(min(max(int64(d), 0), highest))
 	p := h.table[i>>pageBits]
 	if p == nil {
-		if n == 0 {
-			return
-		}
 		p = new(page)
 		h.table[i>>pageBits] = p
 	}
@@ -213,11 +214,17 @@ func (h *Histogram) Above(d time.Duration) uint64 {
 
 // Merge adds another's counts; nil adds none.
 func (h *Histogram) Merge(other *Histogram) {
+	if other.Count() == 0 {
+		return
+	}
 	if other == h {
 		other = h.Clone()
 	}
-	other.Each(func(first, _ time.Duration, n uint64) bool {
-		h.RecordN(first, n)
+	if h.table == nil {
+		h.unpack()
+	}
+	other.each(func(i int, n uint64) bool {
+		h.add(i, n)
 		return true
 	})
 }
@@ -256,15 +263,10 @@ func (h *Histogram) Compact() {
 
 // unpack makes room for recording.
 func (h *Histogram) unpack() {
-	h.table = new([pages]*page)
-	eachPacked(h.packed, func(i int, n uint64) bool {
-		p := h.table[i>>pageBits]
-		if p == nil {
-			p = new(page)
-			h.table[i>>pageBits] = p
-		}
-		p[i&(pageLength-1)] = n
+	packed := h.packed
+	h.total, h.packed, h.table = 0, nil, new([pages]*page)
+	eachPacked(packed, func(i int, n uint64) bool {
+		h.add(i, n)
 		return true
 	})
-	h.packed = nil
 }

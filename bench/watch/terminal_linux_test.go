@@ -135,6 +135,26 @@ func TestKeysOfATerminalEndTheRunAndThenTheView(t *testing.T) {
 	require.Empty(t, ended)
 }
 
+func TestASecondSignalGivesTheTerminalBackBeforeItEndsTheProcess(t *testing.T) {
+	p := newTerminal(t, true)
+	ended := make(chan struct{}, 2)
+	raised := make(chan os.Signal, 1)
+	cfg := p.config()
+	cfg.End = func() { ended <- struct{}{} }
+	w := Start(cfg)
+	w.raise = func(s os.Signal) { raised <- s }
+	w.Show(snapshot(time.Second))
+	p.until(t, "checkout")
+	require.NoError(t, unix.Kill(os.Getpid(), unix.SIGTERM))
+	<-ended
+	require.NotEqual(t, p.before, modeOf(t, p.screen), "the first only asks for the end")
+	require.NoError(t, unix.Kill(os.Getpid(), unix.SIGTERM))
+	require.Equal(t, unix.SIGTERM, <-raised)
+	p.requireRestored(t)
+	require.NoError(t, w.Close())
+	require.Empty(t, ended)
+}
+
 func TestAResizedWindowIsDrawnAnew(t *testing.T) {
 	m := shown(snapshot(time.Second))
 	for _, size := range [][2]int{{20, 5}, {200, 60}, {1, 1}} {

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"io"
 	"os"
+	"os/signal"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	tea "charm.land/bubbletea/v2"
@@ -37,10 +39,11 @@ type Config struct {
 	In io.Reader
 	// Environ has NO_COLOR and TERM; nil means that of the process.
 	Environ []string
-	// End is called when the user asks for the end of the run, by q or Ctrl-C; once, and on
-	// a goroutine of its own. It is meant to cancel the run, which then reports what it has.
-	// The same key again closes the view alone, and gives the terminal back; the next
-	// Ctrl-C is the system's again. nil means that the keys do nothing but that.
+	// End is called when the user asks for the end of the run, by q, Ctrl-C or a signal while
+	// it is drawn; once, and on a goroutine of its own. It is meant to cancel the run, which
+	// then reports what it has. The same key again closes the view alone, and gives the
+	// terminal back; the next Ctrl-C is the system's again. A second signal gives the
+	// terminal back and ends the process. nil means that only these seconds do anything.
 	End func()
 	// Every is the time between lines, by the run's clock; 0 means two seconds.
 	Every time.Duration
@@ -60,13 +63,15 @@ type Watch struct {
 	over    chan struct{}
 	err     error // of drawing; read after over
 	once    sync.Once
-	told    error // what Close returned
+	told    error            // what Close returned
+	raise   func(os.Signal)  // does to the process what a signal does
+	signals chan<- os.Signal // of who looks for them; closed by Close, nil unless drawn
 }
 
 // Start begins to show a run. Call Close on every path out, by defer: a terminal is in
 // another mode until then.
 func Start(cfg Config) *Watch {
-	w := &Watch{mail: newMailbox(), over: make(chan struct{}), restore: func() {}}
+	w := &Watch{mail: newMailbox(), over: make(chan struct{}), restore: func() {}, raise: raise}
 	cfg.Out = orFile(cfg.Out, os.Stderr)
 	if cfg.In == nil {
 		cfg.In = os.Stdin
@@ -78,7 +83,12 @@ func Start(cfg Config) *Watch {
 	case Quiet:
 		close(w.over)
 	case Terminal:
-		w.draw(cfg, newModel(w.mail, cfg.End))
+		end := func() {}
+		if cfg.End != nil {
+			end = sync.OnceFunc(cfg.End)
+		}
+		w.heed(end)
+		w.draw(cfg, newModel(w.mail, end))
 	default:
 		go func() {
 			w.writeLines(cfg)
@@ -140,8 +150,38 @@ func (w *Watch) Close() error {
 			w.told = ErrStuck
 		}
 		w.restore()
+		if w.signals != nil {
+			signal.Stop(w.signals)
+			close(w.signals)
+		}
 	})
 	return w.told
+}
+
+// heed looks for signals while the terminal is in another mode: what the system does by
+// default would leave it there.
+func (w *Watch) heed(end func()) {
+	signals := make(chan os.Signal, 4)
+	w.signals = signals
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	go func() {
+		if _, ok := <-signals; !ok {
+			return
+		}
+		end()
+		if s, ok := <-signals; ok {
+			w.Close()
+			w.raise(s)
+		}
+	}()
+}
+
+// raise sends this process a signal that nobody looks for any longer.
+func raise(s os.Signal) {
+	signal.Reset(s)
+	if self, err := os.FindProcess(os.Getpid()); err != nil || self.Signal(s) != nil {
+		os.Exit(1) // a system without signals
+	}
 }
 
 func (w *Watch) writeLines(cfg Config) {

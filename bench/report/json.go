@@ -207,9 +207,9 @@ func runOf(run *results.Run) documentRun {
 func requestsOf(run *results.Run) documentRequests {
 	c := countsOf(run)
 	return documentRequests{
-		Over: c.over.Seconds(), Offered: c.offered, Sent: c.sent, Completed: c.completed, Failed: operation(run.Total, "").Failed(),
+		Over: c.over.Seconds(), Offered: c.Offered, Sent: c.Sent, Completed: c.Completed, Failed: operation(run.Total, "").Failed(),
 		Unfinished: run.End.Unfinished, NeverSent: run.End.NeverSent,
-		OfferedRate: c.rate(c.offered), SentRate: c.rate(c.sent), CompletedRate: c.rate(c.completed),
+		OfferedRate: c.rate(c.Offered), SentRate: c.rate(c.Sent), CompletedRate: c.rate(c.Completed),
 	}
 }
 

@@ -54,18 +54,12 @@ func (o Outcome) Failed() int {
 
 // counts are of the main part of a run.
 type counts struct {
-	offered, sent, completed uint64
-	over                     time.Duration // of the schedule
+	results.Counts
+	over time.Duration // of the schedule
 }
 
 func countsOf(run *results.Run) counts {
-	var c counts
-	for i := range run.Series {
-		if s := &run.Series[i]; s.Phase == results.Main {
-			c.offered, c.sent, c.completed = c.offered+s.Offered, c.sent+s.Sent, c.completed+s.Completed
-		}
-	}
-	c.over = elapsedOf(run)
+	c := counts{Counts: run.Counts, over: elapsedOf(run)}
 	if run.Header.Length > 0 {
 		c.over = min(c.over, run.Header.Length)
 	}

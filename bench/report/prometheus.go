@@ -27,9 +27,9 @@ func Prometheus(w io.Writer, run *results.Run) error {
 	gauge("sluice_run_valid", "1 if the figures can be believed", oneIf(o.Valid()))
 	gauge("sluice_run_start_time_seconds", "instant 0 of the schedule", float64(max(h.Started.UnixMilli(), 0))/1000)
 	gauge("sluice_run_seconds", "length of the main part", c.over.Seconds())
-	gauge("sluice_requests_offered", "requests that were due in the main part", float64(c.offered))
-	gauge("sluice_requests_sent", "requests that were sent in the main part", float64(c.sent))
-	gauge("sluice_requests_completed", "requests that ended in the main part", float64(c.completed))
+	gauge("sluice_requests_offered", "requests that were due in the main part", float64(c.Offered))
+	gauge("sluice_requests_sent", "of those that were due in the main part, the ones that were sent", float64(c.Sent))
+	gauge("sluice_requests_completed", "of those that were due in the main part, the ones that ended", float64(c.Completed))
 	gauge("sluice_requests_unfinished", "requests without an answer when the run ended", float64(run.End.Unfinished))
 	if len(o.Verdicts) > 0 {
 		family(out, "sluice_objective_held", "gauge", "1 if the objective held")

@@ -400,3 +400,38 @@ func FuzzNoTextIsDangerousOncePrintable(f *testing.F) {
 		require.NotContains(t, word(s), " ")
 	})
 }
+
+// TestEveryNameOfTheJSONIsDocumented reads the package's own documentation.
+func TestEveryNameOfTheJSONIsDocumented(t *testing.T) {
+	doc, err := os.ReadFile("doc.go")
+	require.NoError(t, err)
+	told := map[string]bool{}
+	for _, w := range strings.FieldsFunc(string(doc), func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) && r != '_' }) {
+		told[w] = true
+	}
+	var out bytes.Buffer
+	require.NoError(t, JSON(&out, everyRun(t)["valid"]))
+	var d any
+	require.NoError(t, json.Unmarshal(out.Bytes(), &d))
+	var walk func(v any)
+	names := 0
+	walk = func(v any) {
+		switch v := v.(type) {
+		case []any:
+			for _, one := range v {
+				walk(one)
+			}
+		case map[string]any:
+			for name, one := range v {
+				if name == "statuses" || name == "errors" || name == "stages_s" || name == "modules" {
+					continue // have names of the run
+				}
+				require.True(t, told[name], "%s is not in doc.go", name)
+				names++
+				walk(one)
+			}
+		}
+	}
+	walk(d)
+	require.Greater(t, names, 80)
+}

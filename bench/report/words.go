@@ -53,8 +53,10 @@ func words(names []string) map[string]string {
 // operationsOf are the names in the order of the targets, and then of the alphabet.
 func operationsOf(run *results.Run) []string {
 	var names []string
+	seen := map[string]bool{"": true}
 	add := func(name string) {
-		if name != "" && !slices.Contains(names, name) {
+		if !seen[name] {
+			seen[name] = true
 			names = append(names, name)
 		}
 	}

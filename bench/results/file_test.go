@@ -142,6 +142,16 @@ func TestAnyOrderAndAnySplitAddUpToTheSame(t *testing.T) {
 				}
 			}
 		}
+		var counts, warmCounts Counts
+		for _, i := range intervals {
+			of := &counts
+			if i.Phase == WarmUp {
+				of = &warmCounts
+			}
+			of.Add(Counts{Offered: i.Offered, Sent: i.Sent, Completed: i.Completed})
+		}
+		require.Equal(t, counts, run.Counts)
+		require.Equal(t, warmCounts, run.WarmCounts)
 		require.Equal(t, main, run.Total[""].Count)
 		require.Equal(t, warm, run.Warm[""].Count)
 	})

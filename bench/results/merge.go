@@ -60,6 +60,8 @@ func (s *Sum) join(run *Run) {
 		delete(named, "")
 		return named
 	}
+	s.warmCounts.Add(run.WarmCounts)
+	s.counts.Add(run.Counts)
 	addOperations(s.warm, named(run.Warm))
 	addOperations(s.total, named(run.Total))
 	// The machine's own intervals first become as long as the sum's: gauges of the same

@@ -28,6 +28,8 @@ func TestMergingMachinesIsReadingAllTheirLines(t *testing.T) {
 		both := machine(t, "both", append(append([]Interval{}, a...), b...), nil)
 		require.Equal(t, both.Step, merged.Step)
 		require.Len(t, merged.Series, len(both.Series))
+		require.Equal(t, both.Counts, merged.Counts)
+		require.Equal(t, both.WarmCounts, merged.WarmCounts)
 		for i := range both.Series {
 			want, got := both.Series[i], merged.Series[i]
 			require.Equal(t, want.Offered, got.Offered)

@@ -22,6 +22,9 @@ type Run struct {
 	// Warm and Total are by operation; the empty name has all of them together, and is
 	// always there.
 	Warm, Total map[string]*Operation
+	// WarmCounts and Counts are of the requests whose intended instant was in the warm-up,
+	// and in the main part, whenever they were sent and completed.
+	WarmCounts, Counts Counts
 	// Series has the intervals in order, of the same length each: a second, or as many as
 	// keep their number at MostIntervals or fewer. Second is the first of each, and none is
 	// missing, up to the last in which something was. One that has both phases is Main.
@@ -29,6 +32,16 @@ type Run struct {
 	Step   int // seconds of each: a power of two
 	End    End
 	Whole  bool // the file has its End
+}
+
+// Counts are how many requests were due, sent and completed.
+type Counts struct{ Offered, Sent, Completed uint64 }
+
+// Add adds others.
+func (c *Counts) Add(other Counts) {
+	c.Offered = plus(c.Offered, other.Offered)
+	c.Sent = plus(c.Sent, other.Sent)
+	c.Completed = plus(c.Completed, other.Completed)
 }
 
 // Open reads a file by its name. What is compressed by gzip is recognized by its first bytes.

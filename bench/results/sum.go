@@ -22,6 +22,8 @@ const mostHot = 8
 type Sum struct {
 	header      Header
 	warm, total map[string]*Operation
+	warmCounts  Counts
+	counts      Counts
 	slots       []Interval
 	step        int
 	hot         []int
@@ -40,10 +42,11 @@ func (s *Sum) Add(i Interval) error {
 	if err := i.check(); err != nil {
 		return err
 	}
-	into := s.total
+	into, counts := s.total, &s.counts
 	if i.Phase == WarmUp {
-		into = s.warm
+		into, counts = s.warm, &s.warmCounts
 	}
+	counts.Add(Counts{Offered: i.Offered, Sent: i.Sent, Completed: i.Completed})
 	addOperations(into, i.Operations)
 	s.slot(i.Second).add(&i, (*Gauges).follow)
 	return nil
@@ -121,7 +124,7 @@ func (s *Sum) Run() *Run {
 func (s *Sum) Totals() *Run {
 	run := &Run{
 		Header: s.header, Step: s.step, End: s.end, Whole: s.whole,
-		Warm: copyOperations(s.warm), Total: copyOperations(s.total),
+		Warm: copyOperations(s.warm), Total: copyOperations(s.total), WarmCounts: s.warmCounts, Counts: s.counts,
 	}
 	run.Warm[""], run.Total[""] = together(run.Warm), together(run.Total)
 	return run

@@ -16,17 +16,20 @@ import (
 type lines struct {
 	every   time.Duration
 	due     time.Duration
-	invalid []string // reasons that have been told
+	invalid []string // reasons that have been told, without their figures
 	last    string
 }
+
+func newLines(every time.Duration) *lines { return &lines{every: every, due: every} }
 
 // next returns what is to be written: nothing, or whole lines. The last snapshot is always
 // told.
 func (l *lines) next(s results.Snapshot, last bool) string {
 	text := ""
 	for _, reason := range s.Invalid {
-		if !slices.Contains(l.invalid, reason) {
-			l.invalid = append(l.invalid, reason)
+		// Its figures change all the time; that is no news.
+		if kind := strings.Map(withoutDigits, reason); !slices.Contains(l.invalid, kind) {
+			l.invalid = append(l.invalid, kind)
 			text += "INVALID " + report.Printable(reason) + "\n"
 		}
 	}
@@ -41,6 +44,13 @@ func (l *lines) next(s results.Snapshot, last bool) string {
 	// What was missed is not made up for.
 	l.due = max(l.due, s.Elapsed-s.Elapsed%l.every) + l.every
 	return text + line
+}
+
+func withoutDigits(r rune) rune {
+	if r >= '0' && r <= '9' || r == '.' {
+		return -1
+	}
+	return r
 }
 
 // lineOf has a name before each figure, so that grep and awk find them.

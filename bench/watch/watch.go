@@ -185,7 +185,7 @@ func raise(s os.Signal) {
 }
 
 func (w *Watch) writeLines(cfg Config) {
-	lines := &lines{every: cmp.Or(cfg.Every, 2*time.Second)}
+	lines := newLines(cmp.Or(cfg.Every, 2*time.Second))
 	for {
 		s, more := w.mail.take()
 		text := lines.next(s, !more)

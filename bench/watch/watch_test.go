@@ -180,32 +180,33 @@ func TestTheViewEndsWithTheRun(t *testing.T) {
 }
 
 func TestALineIsWrittenEveryTwoSecondsOfTheRun(t *testing.T) {
-	l := &lines{every: 2 * time.Second}
+	l := newLines(2 * time.Second)
 	var told []string
 	for ms := 0; ms <= 9000; ms += 250 {
 		if text := l.next(snapshot(time.Duration(ms)*time.Millisecond), false); text != "" {
 			told = append(told, strings.Fields(text)[0])
 		}
 	}
-	require.Equal(t, []string{"0.0s", "2.0s", "4.0s", "6.0s", "8.0s"}, told)
+	require.Equal(t, []string{"2.0s", "4.0s", "6.0s", "8.0s"}, told)
 	s := snapshot(17300 * time.Millisecond)
 	require.Contains(t, l.next(s, false), "17.3s", "what was missed is not made up for")
 	require.Empty(t, l.next(snapshot(17900*time.Millisecond), false))
 	require.Contains(t, l.next(snapshot(18*time.Second), false), "18.0s")
 	require.Contains(t, l.next(snapshot(18100*time.Millisecond), true), "18.1s", "the last is always told")
 	require.Empty(t, l.next(snapshot(18100*time.Millisecond), true), "but not twice")
-	require.Empty(t, (&lines{every: time.Second}).next(results.Snapshot{}, true), "nothing was shown")
+	require.Empty(t, newLines(time.Second).next(results.Snapshot{}, true), "nothing was shown")
 }
 
 func TestALineHasANameBeforeEachFigure(t *testing.T) {
-	l := &lines{every: time.Second}
+	l := newLines(time.Second)
 	s := snapshot(4 * time.Second)
 	require.Equal(t, "   4.0s main offered=500/s sent=499/s completed=498/s total=6440 failed=3 inflight=9 waiting=1 "+
 		"p50=1.00ms p90=2.00ms p99=3.00ms max=5.00ms service.p99=2.70ms lag.p99=150µs total.p99=6.00ms "+
 		"error[timeout]=2 error[reset]=1 FAILED[errors<0.01%]=errors=0.05%\n", l.next(s, false))
 	s.Elapsed += 100 * time.Millisecond
-	s.Invalid = []string{"one"}
-	require.Equal(t, "INVALID one\n", l.next(s, false), "at once")
+	s.Invalid = []string{"lag p99 9.5ms"}
+	require.Equal(t, "INVALID lag p99 9.5ms\n", l.next(s, false), "at once")
+	s.Invalid = []string{"lag p99 12ms"}
 	require.Empty(t, l.next(s, false), "and once")
 	text := l.next(nasty(), true)
 	require.Equal(t, 2, strings.Count(text, "\n"))

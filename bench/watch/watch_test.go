@@ -257,7 +257,7 @@ func TestAPipeThatNobodyReadsHoldsNothingUp(t *testing.T) {
 func TestAnErrorOfTheOutputIsToldAndHoldsNothingUp(t *testing.T) {
 	var writes atomic.Int32
 	w := Start(Config{Mode: Lines, Out: writer(func([]byte) (int, error) { writes.Add(1); return 0, os.ErrClosed })})
-	w.Show(snapshot(time.Second))
+	w.Show(snapshot(3 * time.Second))
 	for writes.Load() == 0 {
 		time.Sleep(time.Millisecond)
 	}

@@ -52,7 +52,11 @@ func newKeeper(r *runner, abort context.CancelCauseFunc) *keeper {
 }
 
 func (k *keeper) keep() {
-	ticker := time.NewTicker(keeperTick)
+	every := time.Second
+	if k.meter != nil || k.run.medians != nil {
+		every = keeperTick
+	}
+	ticker := time.NewTicker(every)
 	defer ticker.Stop()
 	for {
 		select {
@@ -187,7 +191,9 @@ func (k *keeper) end(cause error, first, last uint64) (*results.Run, error) {
 	k.run.shards.close()
 	k.collect()
 	k.writeOff(first, last)
-	k.tally.of(k.second, now <= k.tally.warmUp).interval.Gauges = k.gauge()
+	if last := k.tally.latest(); last != nil {
+		last.interval.Gauges = k.gauge()
+	}
 	k.emit(now, math.MaxInt)
 	e := results.End{Elapsed: now, Reason: reason(cause), Unfinished: k.tally.unfinished, NeverSent: k.tally.unsent}
 	run := k.sum.Totals()

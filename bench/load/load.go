@@ -52,9 +52,12 @@ type Config struct {
 	MaxInFlight int
 	// Timeout ends a request that long after it was sent to the client; 0 means 30 s.
 	Timeout time.Duration
-	// Drain is how long the end of the schedule is waited for; 0 means Timeout.
+	// Drain is how long outstanding requests are waited for when nothing more is issued; 0
+	// means Timeout, and a little more.
 	Drain time.Duration
-	// Worker deals the schedule out: this is machine Worker of Workers; 0 of 0 has all.
+	// Worker deals the run out: this is machine Worker, from 0, of Workers. It has every
+	// Workers-th instant of a schedule, and its share of a closed run's callers and requests.
+	// 0 of 0 has all.
 	Worker, Workers int
 	// Objectives are judged at the end, and while it runs where Abort says so.
 	Objectives []slo.Objective

@@ -186,10 +186,8 @@ func (r *runner) closed(ctx context.Context) {
 		w := r.newWorker()
 		r.gone.Go(func() { loop.call(ctx, w) })
 	}
-	done := make(chan struct{})
-	go func() { r.gone.Wait(); close(done) }()
 	select {
-	case <-done:
+	case <-loop.last:
 	case <-ctx.Done():
 	}
 	r.draining.Store(true)
@@ -199,7 +197,7 @@ func (r *runner) closed(ctx context.Context) {
 func (r *runner) drain() {
 	limit := r.cfg.Drain
 	if limit == 0 {
-		limit = r.timeout
+		limit = r.timeout + 2*r.watchEvery() // so that the last request's own time is up before
 	}
 	r.waitForWorkers(limit)
 }
@@ -248,10 +246,14 @@ func (r *runner) finish() (first, last uint64) {
 	return first, last
 }
 
+// watchEvery is how exact a timeout is.
+func (r *runner) watchEvery() time.Duration {
+	return min(max(r.timeout/32, time.Millisecond), 250*time.Millisecond)
+}
+
 // watchdog ends requests whose time is up.
 func (r *runner) watchdog() {
-	every := min(max(r.timeout/32, time.Millisecond), 250*time.Millisecond)
-	ticker := time.NewTicker(every)
+	ticker := time.NewTicker(r.watchEvery())
 	defer ticker.Stop()
 	for {
 		select {

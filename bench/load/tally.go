@@ -64,6 +64,17 @@ func (t *tally) of(second int, warm bool) *count {
 	return c
 }
 
+// latest is the count of the last second that has one; nil if all were flushed.
+func (t *tally) latest() *count {
+	var last *count
+	for _, c := range t.open {
+		if last == nil || c.at.second > last.at.second || c.at.second == last.at.second && last.at.warm {
+			last = c
+		}
+	}
+	return last
+}
+
 func secondOf(at time.Duration) int { return int(max(at, 0) / time.Second) }
 
 // offer counts n arrivals of a second.

@@ -1,18 +1,92 @@
 // Package slo reads objectives such as "p99<5ms", and says whether a run held them.
+//
+// An objective is a figure, a comparison (<, <=, > or >=) and a bound; "operation:" before
+// it asks it of one operation alone. The reading order: slo.go (an objective), parse.go (how
+// it is written), judge.go (what became of it).
 package slo
 
-import "github.com/sluice-engine/sluice/bench/results"
+import (
+	"errors"
+	"fmt"
 
-// Objective is one condition on a run.
-type Objective struct{}
+	"github.com/sluice-engine/sluice/bench/results"
+)
 
-// Parse reads an objective: "p99<5ms", "p(99)<5", "max<1s", "errors<0.1%", "achieved>99%",
-// "lag.p99<2ms", "service.p50<=1ms", "rate>500/s", "unfinished<1", with "operation:" before it for one
-// operation alone.
-func Parse(text string) (Objective, error) { panic("to be written") }
+// Objective is one condition on a run. The zero value is no objective and never holds; Parse
+// makes one. It is a value, never changes, and is safe for concurrent use.
+type Objective struct {
+	text      string
+	operation string // empty means all of them together
+	figure    figure
+	histogram string  // which, of a duration: response, service, lag, wait, success or connect
+	quantile  float64 // above 0 to 1, of a quantile
+	kind      string  // of errors; empty means all kinds
+	compare   string  // <, <=, > or >=
+	bound     float64 // nanoseconds, a share, a count, or so many a second
+}
 
-// String returns the objective as it was written.
-func (o Objective) String() string { panic("to be written") }
+// figure is what an objective is about.
+type figure int
 
-// Judge says what became of the objective. What was not measured has not held.
-func (o Objective) Judge(run *results.Run) results.Verdict { panic("to be written") }
+const (
+	none figure = iota
+	quantile
+	largest
+	smallest
+	mean
+	errorShare
+	errorCount
+	achieved
+	rate
+	unfinished
+	neverSent
+)
+
+// isDuration reports whether the bound is one.
+func (f figure) isDuration() bool { return f >= quantile && f <= mean }
+
+// isShare reports whether the bound is a share, written in percent.
+func (f figure) isShare() bool { return f == errorShare || f == achieved }
+
+// isOfTheWholeRun reports whether the figure is not known of one operation alone.
+func (f figure) isOfTheWholeRun() bool { return f >= achieved }
+
+// String returns the objective as it was written, without the spaces around it.
+func (o Objective) String() string { return o.text }
+
+// Operation returns which operation alone it is asked of; empty means all together.
+func (o Objective) Operation() string { return o.operation }
+
+// ParseAll reads several objectives, and the error has a line for each that is none.
+func ParseAll(texts []string) ([]Objective, error) {
+	var objectives []Objective
+	var mistakes []error
+	for _, text := range texts {
+		o, err := Parse(text)
+		if err != nil {
+			mistakes = append(mistakes, err)
+			continue
+		}
+		objectives = append(objectives, o)
+	}
+	if len(mistakes) > 0 {
+		return nil, errors.Join(mistakes...)
+	}
+	return objectives, nil
+}
+
+// JudgeAll judges several objectives, and reports whether all of them held.
+func JudgeAll(objectives []Objective, run *results.Run) (verdicts []results.Verdict, held bool) {
+	held = true
+	for _, o := range objectives {
+		v := o.Judge(run)
+		verdicts = append(verdicts, v)
+		held = held && v.Held
+	}
+	return verdicts, held
+}
+
+// mistake is an objective that cannot be read.
+func mistake(text, format string, args ...any) error {
+	return fmt.Errorf("objective %q: %s", text, fmt.Sprintf(format, args...))
+}

@@ -58,8 +58,8 @@ func TestARunIsJudgedByWhatWasMeasured(t *testing.T) {
 		measured string
 	}{
 		{"p50<5ms", true, "3"}, {"p99<5ms", false, "50"}, {"p98<=5ms", true, "3"}, {"p(99)<51", true, "50"},
-		{"max<1s", true, "50"}, {"max<10ms", false, "50"}, {"min>2ms", true, "3"}, {"mean<4ms", true, "3.9"},
-		{"service.max<=2ms", true, "2"}, {"service.max<1.5ms", false, "2"}, {"lag.p99<2ms", true, "µs"},
+		{"max<1s", true, "50"}, {"max<10ms", false, "50"}, {"min>2ms", true, "2.99"}, {"mean<4ms", true, "3.9"},
+		{"service.max<=2.01ms", true, "2"}, {"service.max<1.5ms", false, "2"}, {"lag.p99<2ms", true, "µs"},
 		{"errors<0.7%", true, "0.6%"}, {"errors<0.6%", false, "0.6%"}, {"errors<7", true, "6"}, {"errors<6", false, "6"},
 		{"errors.timeout<=4", true, "4"}, {"errors.status 503<0.1%", false, "0.2%"}, {"errors.reset<1", true, "0"},
 		{"achieved>=99.4%", true, "99.4%"}, {"achieved>99.4%", false, "99.4%"},

@@ -117,15 +117,15 @@ func (o *Objective) readDuration(name string) error {
 		digits, found = strings.CutSuffix(inside, ")")
 		ok = ok && found
 	}
-	percent, err := number(strings.TrimSpace(digits))
+	share, err := hundredth(strings.TrimSpace(digits))
 	switch {
 	case !ok || err != nil:
 		return mistake(o.text, "%q is no figure; there are p99, med, max, min and mean (alone or after %s.), errors, achieved, rate, unfinished and neversent",
 			name, strings.Join(histograms, "., "))
-	case percent <= 0 || percent > 100:
+	case share <= 0 || share > 1:
 		return mistake(o.text, "%q is no percentile; want one above 0 and up to 100, such as p99.9", name)
 	}
-	o.figure, o.quantile = quantile, percent/100
+	o.figure, o.quantile = quantile, share
 	return nil
 }
 
@@ -188,8 +188,16 @@ func shareBound(text string) (float64, error) {
 	if !ok {
 		return 0, strconv.ErrSyntax
 	}
-	percent, err := number(strings.TrimSpace(digits))
-	return percent / 100, err
+	return hundredth(strings.TrimSpace(digits))
+}
+
+// hundredth reads a percentage as the share nearest to it: dividing by 100 would round twice,
+// and 994 of 1000 would not be 99.4 %.
+func hundredth(text string) (float64, error) {
+	if strings.Trim(text, "-0123456789.") != "" {
+		return 0, strconv.ErrSyntax
+	}
+	return strconv.ParseFloat(text+"e-2", 64)
 }
 
 // rateBound reads 500/s, 30000/m, 5/100ms, or 500 for as many a second.

@@ -1,0 +1,179 @@
+package compare
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/sluice-engine/sluice/bench/gauge"
+)
+
+// Method is how a comparison was made; see the package.
+type Method string
+
+// The methods.
+const (
+	Seconds Method = "seconds"
+	Pairs   Method = "pairs"
+	Sets    Method = "sets"
+)
+
+// Report is what a comparison found.
+type Report struct {
+	Method Method `json:"method"`
+	// Count is how many seconds, pairs or runs there were of the old and of the new.
+	Count [2]int `json:"count"`
+	// Old and New are the names of the runs, or the settings of the sides.
+	Old  []string `json:"old"`
+	New  []string `json:"new"`
+	Seed uint64   `json:"seed"`
+	// Differences are why these should not have been compared, and were all the same.
+	Differences []string `json:"differences,omitempty"`
+	Effects     []Effect `json:"effects"`
+	Notes       []string `json:"notes,omitempty"`
+	// Alpha is the share of comparisons of equal things in which anything is found.
+	Alpha float64 `json:"alpha"`
+}
+
+func (r *Report) note(format string, args ...any) {
+	r.Notes = append(r.Notes, fmt.Sprintf(format, args...))
+}
+
+// finish judges the figures.
+func (r *Report) finish(figures []measured, opts Options) {
+	r.Alpha = alpha
+	r.Effects = judge(figures, opts.Gate, opts.Threshold)
+	found := map[Figure]bool{}
+	weak := false
+	for _, m := range figures {
+		found[m.figure] = true
+		weak = weak || m.weak
+	}
+	for _, f := range opts.Gate {
+		if !found[f] {
+			r.note("%s is gated and was not measured on both sides, so nothing can be found in it", f)
+		}
+	}
+	if weak {
+		switch r.Method {
+		case Sets:
+			r.note("%d and %d runs are too few for the U-test to find anything in what is gated: whatever is below is no proof of anything", r.Count[0], r.Count[1])
+		default:
+			r.note("%d and %d %s are too few to find anything: at least %d are needed", r.Count[0], r.Count[1], r.Method, fewest)
+		}
+	}
+}
+
+// Regressions are the figures that became worse, certainly and by more than their thresholds.
+func (r *Report) Regressions() []Effect {
+	var all []Effect
+	for _, e := range r.Effects {
+		if e.Regression {
+			all = append(all, e)
+		}
+	}
+	return all
+}
+
+// Conclusion says in one line what was found.
+func (r *Report) Conclusion() string {
+	var worse, blind []string
+	for _, e := range r.Effects {
+		switch {
+		case e.Regression:
+			worse = append(worse, fmt.Sprintf("%s %s", e.Figure, change(e.Ratio)))
+		case e.Gated && e.Findable == 0:
+			blind = append(blind, string(e.Figure))
+		}
+	}
+	switch {
+	case len(worse) > 0:
+		return "REGRESSION: " + strings.Join(worse, ", ")
+	case len(blind) > 0:
+		return "no regression found, and none could have been in " + strings.Join(blind, ", ")
+	}
+	return "no regression found"
+}
+
+// WriteJSON writes the report as one indented object.
+func (r *Report) WriteJSON(w io.Writer) error {
+	encoder := json.NewEncoder(w)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(struct {
+		*Report
+		Conclusion string `json:"conclusion"`
+	}{r, r.Conclusion()})
+}
+
+// WriteText writes the report for people.
+func (r *Report) WriteText(w io.Writer) error {
+	var b strings.Builder
+	for _, difference := range r.Differences {
+		fmt.Fprintf(&b, "NOT ALIKE: %s\n", difference)
+	}
+	fmt.Fprintf(&b, "%s\n\n", r.method())
+	table := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "figure\told\tnew\tchange\t95 % interval\tp\tgate\twould have been found")
+	for _, e := range r.Effects {
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%.3f\t%s\t%s\n",
+			e.Figure, e.Figure.format(e.Old), e.Figure.format(e.New), change(e.Ratio), interval(e.CI), e.Corrected, e.verdict(), e.power())
+	}
+	_ = table.Flush() // into memory
+	b.WriteByte('\n')
+	for _, note := range r.Notes {
+		fmt.Fprintf(&b, "note: %s\n", note)
+	}
+	fmt.Fprintf(&b, "%s\n", r.Conclusion())
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func (r *Report) method() string {
+	how := map[Method]string{
+		Seconds: "%d seconds of one run with %d of another, drawn again in blocks",
+		Pairs:   "%d old and %d new side by side: the median ratio of pairs",
+		Sets:    "%d runs with %d, which are no pairs: the ratio of medians, and the U-test",
+	}[r.Method]
+	return fmt.Sprintf(how, r.Count[0], r.Count[1]) +
+		fmt.Sprintf("; bootstrap of %d, seed %d; p by Holm over what is gated, which is silent on equal things in %.0f %% of comparisons", resamples, r.Seed, 100*(1-alpha))
+}
+
+func (e Effect) verdict() string {
+	switch {
+	case e.Regression:
+		return "REGRESSION"
+	case !e.Gated && e.Improvement:
+		return "better, not gated"
+	case !e.Gated:
+		return "not gated"
+	case e.Improvement:
+		return "better"
+	case e.Findable == 0:
+		return "too little data"
+	}
+	return "held"
+}
+
+// power says what the gate of a figure would have seen.
+func (e Effect) power() string {
+	switch {
+	case e.Findable == 0:
+		return "nothing"
+	case e.Findable > 10:
+		return "only more than tenfold"
+	}
+	return fmt.Sprintf("%.2g %% worse, %.0f times in 100", 100*e.Findable, 100*power)
+}
+
+func change(ratio float64) string {
+	if ratio > 100 {
+		return fmt.Sprintf("×%.3g", ratio)
+	}
+	return fmt.Sprintf("%+.1f %%", 100*(ratio-1))
+}
+
+func interval(ci gauge.Interval) string {
+	return fmt.Sprintf("[%s, %s]", change(ci.Low), change(ci.High))
+}

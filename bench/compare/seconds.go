@@ -1,0 +1,242 @@
+package compare
+
+import (
+	"math"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/sluice-engine/sluice/bench/results"
+)
+
+// second is what one interval of a run adds to its figures.
+type second struct {
+	response, service *results.Histogram
+	count, errors     uint64 // by intended instant
+	completed         uint64
+	cpu               time.Duration
+	length            float64 // seconds of the schedule in it; zero in the drain
+	gauged            bool    // the CPU was read
+}
+
+// mostSeconds bounds how many pieces a run is drawn from; more are added up side by side.
+const mostSeconds = 300
+
+// secondsOf takes a run apart, without its warm-up.
+func secondsOf(run *results.Run) []second {
+	var all []second
+	for i := range run.Series {
+		in := &run.Series[i]
+		if in.Phase != results.Main {
+			continue
+		}
+		s := second{response: results.NewHistogram(), service: results.NewHistogram(), length: scheduled(run, in.Second)}
+		if s.length > 0 {
+			s.completed = in.Completed
+		}
+		if in.Gauges != nil {
+			s.cpu, s.gauged = in.Gauges.CPU, true
+		}
+		for name, op := range in.Operations {
+			if name == "" && len(in.Operations) > 1 {
+				continue // all the others together
+			}
+			s.add(op)
+		}
+		all = append(all, s)
+	}
+	for len(all) > mostSeconds {
+		all = halved(all)
+	}
+	return all
+}
+
+func (s *second) add(op *results.Operation) {
+	s.response.Merge(op.Response)
+	s.service.Merge(op.Service)
+	s.count += op.Count
+	for _, n := range op.Errors {
+		s.errors += n
+	}
+}
+
+// scheduled is how many seconds of the schedule an interval has.
+func scheduled(run *results.Run, from int) float64 {
+	step := float64(max(1, run.Step))
+	if run.Header.Length == 0 {
+		return step
+	}
+	return min(step, max(0, run.Header.Length.Seconds()-float64(from)))
+}
+
+// halved adds up neighbours.
+func halved(all []second) []second {
+	var half []second
+	for pair := range slices.Chunk(all, 2) {
+		s := pair[0]
+		for _, other := range pair[1:] {
+			s.response.Merge(other.response)
+			s.service.Merge(other.service)
+			s.count, s.errors, s.completed = s.count+other.count, s.errors+other.errors, s.completed+other.completed
+			s.cpu, s.length, s.gauged = s.cpu+other.cpu, s.length+other.length, s.gauged && other.gauged
+		}
+		half = append(half, s)
+	}
+	return half
+}
+
+// figuresOf computes figures of a run again and again, each time of its seconds drawn with
+// other weights.
+type figuresOf struct {
+	seconds           []second
+	response, service cumulative
+	gauged            bool
+}
+
+func newFiguresOf(seconds []second) *figuresOf {
+	f := &figuresOf{seconds: seconds, gauged: len(seconds) > 0}
+	f.response = newCumulative(seconds, func(s *second) *results.Histogram { return s.response })
+	f.service = newCumulative(seconds, func(s *second) *results.Histogram { return s.service })
+	var cpu time.Duration
+	for i := range seconds {
+		f.gauged = f.gauged && (seconds[i].gauged || seconds[i].completed == 0)
+		cpu += seconds[i].cpu
+	}
+	f.gauged = f.gauged && cpu > 0
+	return f
+}
+
+// of returns a figure of the seconds, each taken so many times; NaN if it was not measured.
+func (f *figuresOf) of(figure Figure, weights []float64) float64 {
+	switch figure {
+	case ResponseP50:
+		return f.response.quantile(0.5, weights)
+	case ResponseP90:
+		return f.response.quantile(0.9, weights)
+	case ResponseP99:
+		return f.response.quantile(0.99, weights)
+	case ServiceP50:
+		return f.service.quantile(0.5, weights)
+	case ServiceP90:
+		return f.service.quantile(0.9, weights)
+	case ServiceP99:
+		return f.service.quantile(0.99, weights)
+	case Rate:
+		return f.sum(weights, func(s *second) float64 { return float64(s.completed) }) / f.sum(weights, func(s *second) float64 { return s.length })
+	case Errors:
+		return (f.sum(weights, func(s *second) float64 { return float64(s.errors) }) + 0.5) / (f.sum(weights, func(s *second) float64 { return float64(s.count) }) + 1)
+	case CPU:
+		if f.gauged {
+			return f.sum(weights, func(s *second) float64 { return float64(s.cpu) / 1e3 }) / f.sum(weights, func(s *second) float64 { return float64(s.completed) })
+		}
+	}
+	return math.NaN()
+}
+
+// shown is a figure of the whole run as it is written, where errors are as they were counted.
+func (f *figuresOf) shown(figure Figure) float64 {
+	once := f.once()
+	if figure == Errors {
+		return f.sum(once, func(s *second) float64 { return float64(s.errors) }) / f.sum(once, func(s *second) float64 { return float64(s.count) })
+	}
+	return f.of(figure, once)
+}
+
+func (f *figuresOf) sum(weights []float64, of func(*second) float64) float64 {
+	total := 0.0
+	for i := range f.seconds {
+		total += weights[i] * of(&f.seconds[i])
+	}
+	return total
+}
+
+// once weighs every second alike: the run as it was.
+func (f *figuresOf) once() []float64 {
+	weights := make([]float64, len(f.seconds))
+	for i := range weights {
+		weights[i] = 1
+	}
+	return weights
+}
+
+// draw fills weights with how often each second is drawn: in blocks that begin anywhere and
+// go on at the beginning, until there are as many as before. Blocks grow with the cube root
+// of the run, as is usual.
+func (f *figuresOf) draw(weights []float64, random *rand.Rand) {
+	clear(weights)
+	n := len(f.seconds)
+	block := int(math.Ceil(math.Cbrt(float64(n))))
+	for left := n; left > 0; {
+		from := random.IntN(n)
+		for i := range min(block, left) {
+			weights[(from+i)%n]++
+		}
+		left -= block
+	}
+}
+
+// cumulative knows of each duration how many requests of each second took no longer, so that
+// a quantile of weighted seconds is a search and no merging.
+type cumulative struct {
+	durations []float64   // microseconds, going up
+	upTo      [][]float64 // by duration, then by second
+}
+
+func newCumulative(seconds []second, of func(*second) *results.Histogram) cumulative {
+	place := map[time.Duration]int{}
+	var durations []time.Duration
+	for i := range seconds {
+		of(&seconds[i]).Each(func(_, last time.Duration, _ uint64) bool {
+			if _, known := place[last]; !known {
+				place[last] = 0
+				durations = append(durations, last)
+			}
+			return true
+		})
+	}
+	slices.Sort(durations)
+	c := cumulative{durations: make([]float64, len(durations)), upTo: make([][]float64, len(durations))}
+	for i, d := range durations {
+		place[d] = i
+		c.durations[i] = float64(d) / 1e3
+		c.upTo[i] = make([]float64, len(seconds))
+	}
+	for i := range seconds {
+		of(&seconds[i]).Each(func(_, last time.Duration, n uint64) bool {
+			c.upTo[place[last]][i] = float64(n)
+			return true
+		})
+	}
+	for d := 1; d < len(c.upTo); d++ {
+		for i, below := range c.upTo[d-1] {
+			c.upTo[d][i] += below
+		}
+	}
+	return c
+}
+
+// quantile is NaN if there is no request.
+func (c *cumulative) quantile(q float64, weights []float64) float64 {
+	if len(c.durations) == 0 {
+		return math.NaN()
+	}
+	wanted := q * dot(c.upTo[len(c.upTo)-1], weights)
+	low, high := 0, len(c.durations)-1 // the answer is among them
+	for low < high {
+		middle := (low + high) / 2
+		if dot(c.upTo[middle], weights) >= wanted {
+			high = middle
+		} else {
+			low = middle + 1
+		}
+	}
+	return c.durations[low]
+}
+
+func dot(xs, ys []float64) float64 {
+	total := 0.0
+	for i, x := range xs {
+		total += x * ys[i]
+	}
+	return total
+}

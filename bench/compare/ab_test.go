@@ -24,11 +24,10 @@ const (
 
 // machine is what disturbs both sides.
 type machine struct {
-	random  *rand.Rand
-	common  float64
-	slices  int
-	own     float64
-	dearest float64 // how much more B's requests cost
+	random *rand.Rand
+	common float64
+	slices int
+	own    float64
 }
 
 // simulated is a side on a machine: the common noise changes from pair to pair.
@@ -91,8 +90,8 @@ func found(t *testing.T, experiments int, dear, alloc, own float64, figure Figur
 
 func TestSevenPercentMoreCPUIsFoundInSixtyPairs(t *testing.T) {
 	t.Parallel()
-	require.GreaterOrEqual(t, found(t, 150, 1.07, 1, ownNoise, CPU, Options{}), 0.97, "at the usual threshold of 3 %")
-	require.GreaterOrEqual(t, found(t, 150, 1.07, 1, ownNoise, CPU, Options{Threshold: 0.05, Gate: []Figure{CPU}}), 0.9, "at one of 5 %")
+	require.GreaterOrEqual(t, found(t, 100, 1.07, 1, ownNoise, CPU, Options{}), 0.97, "at the usual threshold of 3 %")
+	require.GreaterOrEqual(t, found(t, 100, 1.07, 1, ownNoise, CPU, Options{Threshold: 0.05, Gate: []Figure{CPU}}), 0.9, "at one of 5 %")
 	require.GreaterOrEqual(t, found(t, 100, 1.07, 1, 0.07, CPU, Options{}), 0.9, "on a machine that is noisier yet")
 }
 
@@ -104,7 +103,7 @@ func TestOneMoreAllocationInFiftyIsFound(t *testing.T) {
 // The stated rate is of finding anything, so the thresholds are taken away.
 func TestEqualSidesAreSilentAtTheStatedRate(t *testing.T) {
 	t.Parallel()
-	const experiments = 300
+	const experiments = 200
 	anything, regressions := 0, 0
 	for seed := range uint64(experiments) {
 		report := experiment(t, seed, 1, 1, ownNoise, Options{Threshold: 1e-9})

@@ -1,0 +1,285 @@
+package compare
+
+import (
+	"bytes"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/sluice-engine/sluice/bench/results"
+	"github.com/sluice-engine/sluice/bench/schedule"
+)
+
+// recipe says what a simulated run is like.
+type recipe struct {
+	seconds   int
+	perSecond int
+	latency   float64 // milliseconds, the median
+	noise     float64 // of a second's latencies, common to all of them
+	errors    int     // in each second
+	cpu       time.Duration
+}
+
+func usual() recipe {
+	return recipe{seconds: 60, perSecond: 100, latency: 3, noise: 0.05, cpu: 5300 * time.Microsecond}
+}
+
+// run simulates an open run: latencies are lognormal, and what disturbs a second does so to
+// half in the next.
+func (r recipe) run(seed uint64) *results.Run {
+	random := rand.New(rand.NewPCG(seed, 7))
+	rate := schedule.Rate{Requests: uint64(r.perSecond), Per: time.Second}
+	length := time.Duration(r.seconds+2) * time.Second
+	run := &results.Run{
+		Header: results.Header{
+			Model: "open", Length: length, WarmUp: 2 * time.Second, Client: "engine", Connections: 10, Targets: []string{"GET /a", "GET /b"},
+			Schedule:    schedule.Spec{Stages: []schedule.Stage{{From: rate, To: rate, For: length}}, WarmUp: 2 * time.Second},
+			Environment: results.Environment{Host: "here", System: "linux/amd64", CPU: "some", CPUs: 2, Procs: 2, Go: "go1"},
+		},
+		Total: map[string]*results.Operation{"": {Count: uint64(r.seconds * r.perSecond)}}, Step: 1, Whole: true,
+		End: results.End{Reason: "finished", Elapsed: length},
+	}
+	disturbance := 0.0
+	for second := range r.seconds + 3 { // the last is the drain
+		in := results.Interval{Second: second, Phase: results.Main, Completed: uint64(r.perSecond), Offered: uint64(r.perSecond), Operations: map[string]*results.Operation{}}
+		disturbance = 0.5*disturbance + r.noise*random.NormFloat64()
+		in.Gauges = &results.Gauges{CPU: time.Duration(float64(r.cpu) * math.Exp(disturbance))}
+		switch {
+		case second < 2:
+			in.Phase = results.WarmUp
+			in.Completed = 1_000_000 // which must not count
+		case second == r.seconds+2:
+			in.Completed, in.Gauges = 0, nil
+			run.Series = append(run.Series, in)
+			continue
+		}
+		for i := range r.perSecond {
+			name := []string{"GET /a", "GET /b"}[i%2]
+			op := in.Operations[name]
+			if op == nil {
+				op = &results.Operation{Response: results.NewHistogram(), Service: results.NewHistogram(), Errors: map[string]uint64{}}
+				in.Operations[name] = op
+			}
+			took := r.latency * math.Exp(disturbance+0.3*random.NormFloat64())
+			op.Count++
+			op.Response.Record(time.Duration(took * 1e6))
+			op.Service.Record(time.Duration(took * 1e6 / 2))
+			if i < r.errors {
+				op.Errors["timeout"]++
+			}
+		}
+		run.Series = append(run.Series, in)
+	}
+	return run
+}
+
+func (r recipe) runs(n int, seed uint64) []*results.Run {
+	var runs []*results.Run
+	for i := range n {
+		runs = append(runs, r.run(seed*1000+uint64(i)))
+	}
+	return runs
+}
+
+func worse(t *testing.T, old, new []*results.Run, opts Options) []Figure {
+	t.Helper()
+	report, err := Runs(old, new, opts)
+	require.NoError(t, err)
+	var figures []Figure
+	for _, e := range report.Regressions() {
+		figures = append(figures, e.Figure)
+	}
+	return figures
+}
+
+func TestTheFiguresOfARunAreThoseOfItsMainPart(t *testing.T) {
+	r := usual()
+	r.errors = 2
+	run := r.run(1)
+	f := newFiguresOf(secondsOf(run))
+	all := results.NewHistogram()
+	for _, in := range run.Series[2:] {
+		for _, op := range in.Operations {
+			all.Merge(op.Response)
+		}
+	}
+	require.InDelta(t, float64(all.Quantile(0.99))/1e3, f.shown(ResponseP99), 1e-6)
+	require.InDelta(t, float64(all.Quantile(0.5))/1e3, f.shown(ResponseP50), 1e-6)
+	require.InDelta(t, 100, f.shown(Rate), 1e-9)
+	require.InDelta(t, 0.02, f.shown(Errors), 1e-12)
+	require.InDelta(t, 53, f.shown(CPU), 5)
+	run.Series[10].Gauges = nil
+	require.True(t, math.IsNaN(newFiguresOf(secondsOf(run)).shown(CPU)), "a second whose CPU nobody read")
+}
+
+// Weighting seconds is the same as putting their histograms together.
+func TestAWeightedQuantileIsThatOfTheMergedHistograms(t *testing.T) {
+	seconds := secondsOf(usual().run(3))
+	f := newFiguresOf(seconds)
+	random := rand.New(rand.NewPCG(1, 1))
+	weights := f.once()
+	for range 20 {
+		f.draw(weights, random)
+		total, merged := 0.0, results.NewHistogram()
+		for i, w := range weights {
+			total += w
+			for range int(w) {
+				merged.Merge(seconds[i].response)
+			}
+		}
+		require.Equal(t, float64(len(seconds)), total)
+		require.InDelta(t, float64(merged.Quantile(0.99))/1e3, f.of(ResponseP99, weights), 1e-6)
+	}
+}
+
+func TestALongRunIsDrawnFromFewerPieces(t *testing.T) {
+	r := recipe{seconds: 1000, perSecond: 4, latency: 3, noise: 0.05, cpu: time.Millisecond}
+	seconds := secondsOf(r.run(1))
+	require.LessOrEqual(t, len(seconds), mostSeconds)
+	f := newFiguresOf(seconds)
+	require.InDelta(t, 4, f.shown(Rate), 1e-9)
+}
+
+func TestOneRunWithAnotherFindsWhatBecameSlower(t *testing.T) {
+	slower := usual()
+	slower.latency = 3.6
+	report, err := Runs(usual().runs(1, 1), slower.runs(1, 2), Options{})
+	require.NoError(t, err)
+	require.Equal(t, Seconds, report.Method)
+	require.Equal(t, []Figure{ResponseP50, ResponseP90, ResponseP99}, worse(t, usual().runs(1, 1), slower.runs(1, 2), Options{}))
+	require.Empty(t, worse(t, slower.runs(1, 2), usual().runs(1, 1), Options{}), "and nothing in what became faster")
+	require.Empty(t, worse(t, usual().runs(1, 1), slower.runs(1, 2), Options{Threshold: 0.5}))
+	require.Equal(t, []Figure{ServiceP50}, worse(t, usual().runs(1, 1), slower.runs(1, 2), Options{Gate: []Figure{ServiceP50}}))
+	require.Contains(t, fmt.Sprint(report.Notes), "nobody made", "the limit of the method is told")
+	var text bytes.Buffer
+	require.NoError(t, report.WriteText(&text))
+	require.Contains(t, text.String(), "REGRESSION: p50 +")
+	require.Regexp(t, `rate +100/s +100/s +\+0.0 %`, text.String())
+}
+
+func TestMoreErrorsAndMoreCPUAreFoundInFiles(t *testing.T) {
+	failing, burning := usual(), usual()
+	failing.errors = 3
+	burning.cpu = burning.cpu * 12 / 10
+	require.Equal(t, []Figure{Errors}, worse(t, usual().runs(1, 1), failing.runs(1, 1), Options{}))
+	require.Equal(t, []Figure{CPU}, worse(t, usual().runs(1, 1), burning.runs(1, 1), Options{}))
+}
+
+func TestEqualRunsAreSilentAtTheStatedRate(t *testing.T) {
+	t.Parallel()
+	r := usual()
+	r.perSecond = 40
+	const experiments = 24
+	regressions := 0
+	for seed := range uint64(experiments) {
+		if len(worse(t, r.runs(1, 2*seed), r.runs(1, 2*seed+1), Options{})) > 0 {
+			regressions++
+		}
+	}
+	require.LessOrEqual(t, regressions, 4, "of %d", experiments) // 5 % are 1.2; more than 4 hardly ever
+}
+
+func TestPairsAndSetsOfRunsFindTheSame(t *testing.T) {
+	slower, few := usual(), usual()
+	few.seconds, slower.seconds = 10, 10
+	slower.latency = 3.6
+	want := []Figure{ResponseP50, ResponseP90, ResponseP99}
+	require.Equal(t, want, worse(t, few.runs(12, 1), slower.runs(12, 2), Options{Paired: true}))
+	require.Equal(t, want, worse(t, few.runs(8, 1), slower.runs(8, 2), Options{}))
+	require.Empty(t, worse(t, few.runs(8, 1), few.runs(8, 2), Options{}))
+	report, err := Runs(few.runs(4, 1), slower.runs(4, 2), Options{})
+	require.NoError(t, err)
+	require.Empty(t, report.Regressions())
+	require.Contains(t, fmt.Sprint(report.Notes), "too few for the U-test")
+	require.Contains(t, report.Conclusion(), "none could have been")
+	_, err = Runs(few.runs(4, 1), slower.runs(3, 2), Options{Paired: true})
+	require.ErrorContains(t, err, "make no pairs")
+	report, err = Runs(few.runs(1, 1), slower.runs(1, 2), Options{})
+	require.NoError(t, err)
+	require.NotEmpty(t, report.Regressions(), "ten seconds and a drain are enough for seconds")
+}
+
+func TestUnlikeRunsAreRefusedWithEveryDifference(t *testing.T) {
+	for what, change := range map[string]func(*results.Run){
+		"host":            func(r *results.Run) { r.Header.Environment.Host = "there" },
+		"CPU":             func(r *results.Run) { r.Header.Environment.CPU = "another" },
+		"CPUs":            func(r *results.Run) { r.Header.Environment.CPUs = 4 },
+		"GOMAXPROCS":      func(r *results.Run) { r.Header.Environment.Procs = 1 },
+		"system":          func(r *results.Run) { r.Header.Environment.System = "plan9/arm" },
+		"governor":        func(r *results.Run) { r.Header.Environment.Governor = "powersave" },
+		"schedule":        func(r *results.Run) { r.Header.Schedule.Stages[0].To.Requests = 101 },
+		"schedule: ":      func(r *results.Run) { r.Header.Schedule.Poisson = true },
+		"model":           func(r *results.Run) { r.Header.Model = "closed" },
+		"length":          func(r *results.Run) { r.Header.Length = time.Hour },
+		"warm-up":         func(r *results.Run) { r.Header.WarmUp = time.Second },
+		"callers":         func(r *results.Run) { r.Header.Callers = 3 },
+		"think time":      func(r *results.Run) { r.Header.Think = 3 },
+		"client":          func(r *results.Run) { r.Header.Client = "fasthttp" },
+		"connections":     func(r *results.Run) { r.Header.Connections = 11 },
+		"targets":         func(r *results.Run) { r.Header.Targets = nil },
+		"machines":        func(r *results.Run) { r.Header.Machines = []string{"a", "b"} },
+		"planned":         func(r *results.Run) { r.Header.Planned = 3 },
+		"end: finished":   func(r *results.Run) { r.End.Reason = "interrupted" },
+		"and crashed":     func(r *results.Run) { r.Whole = false },
+		"governor: none ": func(r *results.Run) { r.Header.Environment.Governor = "x" },
+	} {
+		changed := usual().run(1)
+		change(changed)
+		old := usual().runs(1, 1)
+		_, err := Runs(old, []*results.Run{changed}, Options{})
+		var unlike *UnlikeError
+		require.ErrorAs(t, err, &unlike, what)
+		require.Len(t, unlike.Differences, 1, what)
+		require.ErrorContains(t, err, what)
+		if what != "host" {
+			continue
+		}
+		report, err := Runs(old, []*results.Run{changed}, Options{Anyway: true})
+		require.NoError(t, err)
+		require.Equal(t, unlike.Differences, report.Differences)
+		var text bytes.Buffer
+		require.NoError(t, report.WriteText(&text))
+		require.Contains(t, text.String(), "NOT ALIKE: "+unlike.Differences[0])
+	}
+	same := usual().run(1)
+	same.Header.Environment.Go, same.Header.Environment.Commit, same.Header.Targets = "go2", "abc", []string{"GET /b", "GET /a"}
+	_, err := Runs(usual().runs(1, 1), []*results.Run{same}, Options{})
+	require.NoError(t, err, "what may be compared")
+}
+
+func TestInvalidAndEmptyRunsAreRefusedAlways(t *testing.T) {
+	invalid, empty := usual().run(1), usual().run(1)
+	invalid.End.Invalid = []string{"lag"}
+	empty.Total[""].Count = 0
+	var refused *InvalidError
+	_, err := Runs(usual().runs(1, 1), []*results.Run{invalid}, Options{Anyway: true})
+	require.ErrorAs(t, err, &refused)
+	require.ErrorContains(t, err, "run 2 is INVALID")
+	_, err = Runs([]*results.Run{empty}, usual().runs(1, 1), Options{Anyway: true})
+	require.ErrorContains(t, err, "nothing to compare")
+	_, err = Runs(nil, usual().runs(1, 1), Options{})
+	require.Error(t, err)
+}
+
+func TestWhatIsGatedAndWasNotMeasuredIsTold(t *testing.T) {
+	quiet := usual()
+	quiet.cpu = 0
+	report, err := Runs(quiet.runs(1, 1), quiet.runs(1, 2), Options{})
+	require.NoError(t, err)
+	require.Contains(t, fmt.Sprint(report.Notes), "cpu is gated and was not measured")
+}
+
+func TestNamesOfFiguresAreRead(t *testing.T) {
+	figures, err := ParseFigures([]string{"p99", " cpu", "p99"}, OfRuns, GateOfRuns)
+	require.NoError(t, err)
+	require.Equal(t, []Figure{ResponseP99, CPU}, figures)
+	figures, err = ParseFigures(nil, OfRuns, GateOfRuns)
+	require.NoError(t, err)
+	require.Equal(t, GateOfRuns, figures)
+	_, err = ParseFigures([]string{"allocs"}, OfRuns, GateOfRuns)
+	require.ErrorContains(t, err, `"allocs" is not measured; there are p50`)
+}

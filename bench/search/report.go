@@ -1,0 +1,147 @@
+package search
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/guptarohit/asciigraph"
+)
+
+// Conclusion says in a few lines what was found.
+func (r *Report) Conclusion() string {
+	var lines []string
+	add := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
+	switch {
+	case r.Held > 0:
+		add("held %d of %d at %g/s", r.Of, r.Of, r.Held)
+	case r.Interrupted && r.Highest > 0:
+		add("interrupted: a trial held at %g/s, which was not confirmed", r.Highest)
+	case r.Interrupted:
+		add("interrupted: no trial held yet")
+	case r.Highest > 0:
+		add("no rate was confirmed: from %g/s on down to %g/s, the lowest that was allowed, a trial failed", r.Highest, r.From)
+	default:
+		add("not even %g/s, the lowest rate that was allowed, held", r.From)
+	}
+	if r.FirstFailed > 0 {
+		add("first failed at %g/s%s", r.FirstFailed, r.whyAt(r.FirstFailed, Failed))
+	}
+	switch {
+	case r.HarnessIsTheLimit():
+		add("the harness is the limit at %g/s%s; the server may hold more", r.FirstInvalid, r.whyAt(r.FirstInvalid, Invalid))
+	case r.FirstFailed == 0 && !r.Interrupted:
+		add("nothing failed up to %g/s, the highest rate that was allowed: the server may hold more", r.To)
+	case r.Held > 0:
+		add("the true edge lies between the two, or a few per cent above the first")
+	}
+	return strings.Join(lines, "\n")
+}
+
+// whyAt is what the first such trial at a rate said.
+func (r *Report) whyAt(rate float64, o Outcome) string {
+	for _, t := range r.Trials {
+		if t.Rate == rate && t.Outcome == o && t.Why != "" {
+			return ": " + t.Why
+		}
+	}
+	return ""
+}
+
+// WriteJSON writes the report as one indented object.
+func (r *Report) WriteJSON(w io.Writer) error {
+	encoder := json.NewEncoder(w)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(struct {
+		*Report
+		Harness    bool   `json:"harnessIsTheLimit"`
+		Conclusion string `json:"conclusion"`
+	}{r, r.HarnessIsTheLimit(), r.Conclusion()})
+}
+
+// WriteText writes all trials by their rates, a chart of them, and the conclusion.
+func (r *Report) WriteText(w io.Writer) error {
+	var b strings.Builder
+	trials := slices.Clone(r.Trials)
+	slices.SortStableFunc(trials, func(x, y Trial) int {
+		switch {
+		case x.Rate < y.Rate:
+			return -1
+		case x.Rate > y.Rate:
+			return 1
+		}
+		return 0
+	})
+	table := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "rate\tcompleted\tp50\tp99\tlag p99\toutcome\tof")
+	for _, t := range trials {
+		fmt.Fprintf(table, "%g/s\t%.5g/s\t%s\t%s\t%s\t%s\t%s\n", t.Rate, t.Completed, duration(t.P50), duration(t.P99), duration(t.Lag), t.Outcome, t.Phase)
+	}
+	_ = table.Flush() // into memory
+	b.WriteString(chart(trials))
+	fmt.Fprintf(&b, "\nobjectives: %s\n%s\n", strings.Join(r.Objectives, ", "), r.Conclusion())
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+const (
+	chartWidth  = 64
+	chartHeight = 10
+)
+
+// chart draws the response at p99 over the rate, both by their logarithms: the knee is seen
+// best so. Trials at one rate are one point, their median.
+func chart(sorted []Trial) string {
+	var rates, p99s []float64
+	for i := 0; i < len(sorted); {
+		j := i
+		var here []float64
+		for ; j < len(sorted) && sorted[j].Rate == sorted[i].Rate; j++ {
+			if sorted[j].P99 > 0 {
+				here = append(here, sorted[j].P99)
+			}
+		}
+		if len(here) > 0 {
+			slices.Sort(here)
+			rates, p99s = append(rates, math.Log10(sorted[i].Rate)), append(p99s, math.Log10(here[len(here)/2]))
+		}
+		i = j
+	}
+	if len(rates) < 2 {
+		return ""
+	}
+	line := make([]float64, chartWidth)
+	low, high := rates[0], rates[len(rates)-1]
+	for i := range line {
+		line[i] = between(rates, p99s, low+(high-low)*float64(i)/(chartWidth-1))
+	}
+	drawn := asciigraph.Plot(line, asciigraph.Height(chartHeight),
+		asciigraph.YAxisValueFormatter(func(y float64) string { return duration(math.Pow(10, y)) }))
+	return fmt.Sprintf("\nresponse p99 over the rate, %.4g/s to %.4g/s, both axes logarithmic\n%s\n", math.Pow(10, low), math.Pow(10, high), drawn)
+}
+
+// between goes along straight lines from point to point.
+func between(xs, ys []float64, x float64) float64 {
+	for i := 1; i < len(xs); i++ {
+		if x <= xs[i] {
+			share := (x - xs[i-1]) / (xs[i] - xs[i-1])
+			return ys[i-1] + share*(ys[i]-ys[i-1])
+		}
+	}
+	return ys[len(ys)-1]
+}
+
+// duration writes microseconds to three digits.
+func duration(us float64) string {
+	switch {
+	case us >= 1e6:
+		return fmt.Sprintf("%.3gs", us/1e6)
+	case us >= 1e3:
+		return fmt.Sprintf("%.3gms", us/1e3)
+	}
+	return fmt.Sprintf("%.3gµs", us)
+}

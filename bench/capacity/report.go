@@ -1,0 +1,183 @@
+package capacity
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/guptarohit/asciigraph"
+)
+
+// Report is what the steps were and what the law makes of them.
+type Report struct {
+	Steps []Step `json:"steps"`
+	// Fit is nil, and NoFit says why, if the law could not be fitted.
+	Fit   *Fit   `json:"fit,omitempty"`
+	NoFit string `json:"noFit,omitempty"`
+	// Peak is nil, and NoPeak says why, if the peak lies too far beyond the measurement.
+	Peak        *Peak    `json:"peak,omitempty"`
+	NoPeak      string   `json:"noPeak,omitempty"`
+	Notes       []string `json:"notes,omitempty"`
+	Interrupted bool     `json:"interrupted,omitempty"`
+}
+
+func (r *Report) note(format string, args ...any) {
+	r.Notes = append(r.Notes, fmt.Sprintf(format, args...))
+}
+
+// fit fits the law to the steps that mean something.
+func (r *Report) fit(seed uint64) {
+	if r.Interrupted {
+		r.note("ended after %d steps", len(r.Steps))
+	}
+	var points []Point
+	for _, s := range r.Steps {
+		switch {
+		case s.Errors > mostErrors:
+			r.note("%d callers: %.1f %% of the requests failed, so the step is left out of the fit", s.Callers, 100*s.Errors)
+		case s.Throughput <= 0:
+			r.note("%d callers: nothing was answered, so the step is left out of the fit", s.Callers)
+		default:
+			points = append(points, s.Point)
+		}
+	}
+	f, err := FitLaw(points, seed)
+	if err != nil {
+		r.NoFit = err.Error()
+		return
+	}
+	r.Fit = f
+	if f.Bad() {
+		r.note("the law fits badly: points lie %.0f %% off it, so its parameters and its peak mean little", 100*f.Spread)
+	}
+	peak, err := f.Peak()
+	if err != nil {
+		r.NoPeak = err.Error()
+		return
+	}
+	r.Peak = &peak
+}
+
+// Best is the step with the highest throughput.
+func (r *Report) Best() Step {
+	best := r.Steps[0]
+	for _, s := range r.Steps {
+		if s.Throughput > best.Throughput {
+			best = s
+		}
+	}
+	return best
+}
+
+// WriteJSON writes the report as one indented object.
+func (r *Report) WriteJSON(w io.Writer) error {
+	encoder := json.NewEncoder(w)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(r)
+}
+
+// WriteText writes the steps, a chart, and what the law says.
+func (r *Report) WriteText(w io.Writer) error {
+	var b strings.Builder
+	b.WriteString("closed model: callers wait for their answers, so what would have arrived meanwhile is omitted\n\n")
+	table := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "callers\tthroughput\tlaw\tp50\tp99\terrors")
+	for _, s := range r.Steps {
+		law := "-"
+		if r.Fit != nil {
+			law = fmt.Sprintf("%.5g/s", r.Fit.At(float64(s.Callers)))
+		}
+		fmt.Fprintf(table, "%d\t%.5g/s\t%s\t%s\t%s\t%.3g%%\n", s.Callers, s.Throughput, law, duration(s.P50), duration(s.P99), 100*s.Errors)
+	}
+	_ = table.Flush() // into memory
+	b.WriteString(r.chart())
+	b.WriteByte('\n')
+	best := r.Best()
+	fmt.Fprintf(&b, "measured: %.5g/s at most, with %d callers\n", best.Throughput, best.Callers)
+	r.writeLaw(&b)
+	for _, note := range r.Notes {
+		fmt.Fprintf(&b, "note: %s\n", note)
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func (r *Report) writeLaw(b *strings.Builder) {
+	if r.Fit == nil {
+		fmt.Fprintf(b, "no law was fitted: %s\n", r.NoFit)
+		return
+	}
+	f := r.Fit
+	fmt.Fprintf(b, "law: λ %.5g/s [%.5g, %.5g], σ %.3g [%.3g, %.3g], κ %.3g [%.3g, %.3g]; points lie %.1f %% off it\n",
+		f.Lambda, f.LambdaCI.Low, f.LambdaCI.High, f.Sigma, f.SigmaCI.Low, f.SigmaCI.High, f.Kappa, f.KappaCI.Low, f.KappaCI.High, 100*f.Spread)
+	if r.Peak == nil {
+		fmt.Fprintf(b, "peak: none is predicted: %s\n", r.NoPeak)
+		return
+	}
+	p := r.Peak
+	cut := ""
+	if p.Beyond {
+		cut = ", cut off at twice what was measured"
+	}
+	fmt.Fprintf(b, "peak: %.5g/s [%.5g, %.5g] with N* = %.0f callers [%.0f, %.0f%s]\n",
+		p.Throughput, p.ThroughputCI.Low, p.ThroughputCI.High, p.Callers, p.CallersCI.Low, p.CallersCI.High, cut)
+}
+
+const (
+	chartWidth  = 64
+	chartHeight = 12
+)
+
+// chart draws throughput over the callers' logarithm: what was measured, with straight lines
+// between, and the law.
+func (r *Report) chart() string {
+	first, last := r.Steps[0].Callers, r.Steps[len(r.Steps)-1].Callers
+	if last <= first {
+		return ""
+	}
+	points, law := make([]float64, chartWidth), make([]float64, chartWidth)
+	low, high := math.Log(float64(first)), math.Log(float64(last))
+	for i := range points {
+		n := math.Exp(low + (high-low)*float64(i)/(chartWidth-1))
+		points[i] = r.between(n)
+		if r.Fit != nil {
+			law[i] = r.Fit.At(n)
+		}
+	}
+	lines, legends := [][]float64{points}, []string{"measured"}
+	if r.Fit != nil {
+		lines, legends = append(lines, law), append(legends, "law")
+	}
+	options := []asciigraph.Option{
+		asciigraph.Height(chartHeight), asciigraph.LowerBound(0), asciigraph.SeriesLegends(legends...),
+		asciigraph.SeriesChars(asciigraph.DefaultCharSet, asciigraph.CreateCharSet("·")),
+		asciigraph.YAxisValueFormatter(func(y float64) string { return fmt.Sprintf("%.4g/s", y) }),
+	}
+	return fmt.Sprintf("\nthroughput over callers, %d to %d, logarithmic\n%s\n", first, last, asciigraph.PlotMany(lines, options...))
+}
+
+// between goes along straight lines, over the callers' logarithm, from step to step.
+func (r *Report) between(n float64) float64 {
+	for i := 1; i < len(r.Steps); i++ {
+		a, b := r.Steps[i-1], r.Steps[i]
+		if n <= float64(b.Callers) && b.Callers > a.Callers {
+			share := math.Log(n/float64(a.Callers)) / math.Log(float64(b.Callers)/float64(a.Callers))
+			return a.Throughput + share*(b.Throughput-a.Throughput)
+		}
+	}
+	return r.Steps[len(r.Steps)-1].Throughput
+}
+
+// duration writes microseconds to three digits.
+func duration(us float64) string {
+	switch {
+	case us >= 1e6:
+		return fmt.Sprintf("%.3gs", us/1e6)
+	case us >= 1e3:
+		return fmt.Sprintf("%.3gms", us/1e3)
+	}
+	return fmt.Sprintf("%.3gµs", us)
+}

@@ -125,7 +125,7 @@ func (k *keeper) waiting() int {
 	return k.run.desk.backlog()
 }
 
-// judgeEarly ends the run if an objective cannot be held any more.
+// judgeEarly ends the run if an objective cannot be held any more, whatever is still to come.
 func (k *keeper) judgeEarly(now time.Duration) {
 	cfg := &k.run.cfg
 	if k.meter == nil && cfg.Abort == 0 {
@@ -136,12 +136,31 @@ func (k *keeper) judgeEarly(now time.Duration) {
 	if cfg.Abort == 0 || now < cfg.Abort || totals.Total[""].Count == 0 {
 		return
 	}
+	coming := k.coming(totals, now)
 	for _, objective := range cfg.Objectives {
-		if verdict := objective.Judge(totals); !verdict.Held {
+		if objective.Seen(totals, coming) {
+			verdict := objective.Judge(totals)
 			k.abort(fmt.Errorf("%w: %s, measured %s", errObjective, verdict.Objective, verdict.Measured))
 			return
 		}
 	}
+}
+
+// fastest is how many times as fast as up to now a closed run is thought to go on at most.
+const fastest = 4
+
+// coming is how many requests of the main part can still be added to the totals: the rest of a
+// known number, or as many as a closed run of a known length can be thought to make.
+func (k *keeper) coming(totals *results.Run, now time.Duration) uint64 {
+	h := &k.run.cfg.Header
+	done := totals.Total[""].Count
+	switch past := now - h.WarmUp; {
+	case h.Planned > 0 && !k.run.journey.chained():
+		return h.Planned - min(h.Planned, done+totals.Warm[""].Count)
+	case h.Length > 0 && past > 0:
+		return uint64(fastest*float64(done)*float64(max(h.Length-now, 0))/float64(past)) + uint64(max(k.run.inFlight.Load(), 0))
+	}
+	return math.MaxUint64
 }
 
 // invalid judges whether the harness held the rate.
@@ -196,7 +215,7 @@ func (k *keeper) end(cause error, first, last uint64) (*results.Run, error) {
 	}
 	k.emit(now, math.MaxInt)
 	e := results.End{Elapsed: now, Reason: reason(cause), Unfinished: k.tally.unfinished, NeverSent: k.tally.unsent}
-	run := k.sum.Totals()
+	run := k.sum.Run() // with its series, which some objectives are judged by
 	run.End, run.Whole = e, true
 	e.Invalid = k.invalid(run, now)
 	run.End.Invalid = e.Invalid

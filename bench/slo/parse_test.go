@@ -49,6 +49,7 @@ func TestAnObjectiveIsReadAsItIsWritten(t *testing.T) {
 		require.Equal(t, test.want, o)
 		require.Equal(t, test.text, o.String())
 		require.Equal(t, test.want.operation, o.Operation())
+		require.Equal(t, strings.HasPrefix(test.text, "errors"), o.IsOfErrors())
 	}
 }
 

@@ -57,6 +57,9 @@ func (o Objective) String() string { return o.text }
 // Operation returns which operation alone it is asked of; empty means all together.
 func (o Objective) Operation() string { return o.operation }
 
+// IsOfErrors reports whether the objective is about errors, of any kind.
+func (o Objective) IsOfErrors() bool { return o.figure == errorShare || o.figure == errorCount }
+
 // ParseAll reads several objectives, and the error has a line for each that is none.
 func ParseAll(texts []string) ([]Objective, error) {
 	var objectives []Objective

@@ -28,6 +28,10 @@ var verbs = []func() *cobra.Command{
 	newClockCommand,
 	newMutantsCommand,
 	newSuitesCommand,
+	newCompareCommand,
+	newABCommand,
+	newSearchCommand,
+	newCapacityCommand,
 	newRunCommand,
 	newReportCommand,
 }

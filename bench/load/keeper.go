@@ -155,7 +155,7 @@ func (k *keeper) coming(totals *results.Run, now time.Duration) uint64 {
 	h := &k.run.cfg.Header
 	done := totals.Total[""].Count
 	switch past := now - h.WarmUp; {
-	case h.Planned > 0 && !k.run.journey.chained():
+	case h.Planned > 0 && !k.run.journey.chained:
 		return h.Planned - min(h.Planned, done+totals.Warm[""].Count)
 	case h.Length > 0 && past > 0:
 		return uint64(fastest*float64(done)*float64(max(h.Length-now, 0))/float64(past)) + uint64(max(k.run.inFlight.Load(), 0))

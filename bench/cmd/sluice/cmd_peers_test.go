@@ -15,8 +15,8 @@ import (
 // TestMain lets the test binary be the processes of the measurements: their verbs
 // start their own executable again.
 func TestMain(m *testing.M) {
-	for _, process := range [][]string{{"fanout", fanoutServerVerb}, {"peers", peersServerVerb}, {"scale", scaleServerVerb}, {"scale", scaleWorkerVerb}} {
-		if slices.Equal(os.Args[1:], process) {
+	for _, process := range [][]string{{"fanout", fanoutServerVerb}, {"peers", peersServerVerb}, {"scale", scaleServerVerb}, {"scale", scaleWorkerVerb}, {"ab", abSideVerb}} {
+		if len(os.Args) > len(process) && slices.Equal(os.Args[1:1+len(process)], process) {
 			main()
 		}
 	}

@@ -195,7 +195,7 @@ func written(x float64, unit string) string {
 	case unit == "bytes":
 		return size(x)
 	case unit == "s":
-		return grouped(x) + " s"
+		return moment(x)
 	case unit != "":
 		return digits(x) + " " + unit
 	}

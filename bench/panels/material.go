@@ -176,11 +176,14 @@ func pointsOf(run *results.Run, most int) []point {
 	span := step * max(together, 1)
 	var points []point
 	for from := 0; from < len(series); {
-		to := from + 1
-		for to < len(series) && (series[to].Second-series[0].Second)/span == (series[from].Second-series[0].Second)/span {
+		first := series[0].Second
+		stretch, to := (series[from].Second-first)/span, from+1
+		for to < len(series) && (series[to].Second-first)/span == stretch {
 			to++
 		}
-		points = append(points, pointOf(series[from:to], float64(span)))
+		p := pointOf(series[from:to], float64(span))
+		p.at = float64(first + stretch*span)
+		points = append(points, p)
 		from = to
 	}
 	return points

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/sluice-engine/sluice/bench/gauge"
 	"github.com/sluice-engine/sluice/bench/results"
 )
 
@@ -117,7 +118,8 @@ func overlaidTails(runs []*results.Run, names []string) *chart {
 	slices.Sort(at)
 	at = slices.Compact(at)
 	c := &chart{ID: "overlay-tails", Label: "99th percentile of response time over time, of each run", X: axis{Label: "Time since the start", Unit: "s"}, At: at, Joined: true, Synced: true}
-	var usual, highest float64
+	var usual []float64
+	var highest float64
 	for i := range runs {
 		l := line{Name: names[i], Color: fmt.Sprintf("s%d", i%7+1), Wide: 2, Dash: dashes[i%len(dashes)], Y: make(numbers, len(at))}
 		for j := range l.Y {
@@ -127,13 +129,17 @@ func overlaidTails(runs []*results.Run, names []string) *chart {
 			j, _ := slices.BinarySearch(at, p.at)
 			l.Y[j] = p.response.p99
 			if !math.IsNaN(p.response.p50) {
-				usual = max(usual, p.response.p50)
+				usual = append(usual, p.response.p50)
 			}
+			c.X.Most = max(c.X.Most, p.at+p.length)
 			highest = higher(highest, p.response.p99)
 		}
 		c.Lines = append(c.Lines, l)
 	}
-	c.Y = []axis{{Label: "Response p99", Unit: "ms", Scale: logIfWide(usual, highest)}}
+	c.Y = []axis{{Label: "Response p99", Unit: "ms", Scale: "linear"}}
+	if len(usual) > 0 {
+		c.Y[0].Scale = logIfWide(gauge.Median(usual), highest)
+	}
 	return c
 }
 
@@ -191,11 +197,19 @@ func (f *forest) scale() {
 	}
 	f.One = place(1)
 	f.Height = int(forestRow0+forestStep*float64(len(f.Rows))) + 12
-	for _, part := range []float64{-0.8, -0.4, 0, 0.4, 0.8} {
-		x := math.Exp(part * f.most)
-		f.Ticks = append(f.Ticks, forestTick{place(x), strings.TrimRight(strings.TrimRight(fmt.Sprintf("%.3f", x), "0"), ".") + " ×"})
+	for _, x := range roundRatios {
+		at := place(x)
+		near := slices.ContainsFunc(f.Ticks, func(t forestTick) bool { return math.Abs(t.X-at) < forestApart })
+		if math.Abs(math.Log(x)) <= f.most && !near {
+			f.Ticks = append(f.Ticks, forestTick{at, digits(x) + " ×"})
+		}
 	}
 }
+
+// roundRatios are those that an axis names, if there is room: 1 always.
+var roundRatios = []float64{1, 2, 0.5, 10, 0.1, 100, 0.01, 5, 0.2, 1.5, 0.67, 1.25, 0.8, 1.1, 0.9, 1.05, 0.95, 1.02, 0.98, 1.01, 0.99}
+
+const forestApart = 75
 
 // Bottom is where the axis is.
 func (f *forest) Bottom() float64 { return float64(f.Height) - 22 }

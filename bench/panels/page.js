@@ -51,6 +51,7 @@
 
 	function moment(s) {
 		if (s < 180) return digits(s) + " s";
+		if (s < 10800 && s % 60 === 0) return s / 60 + " min";
 		const parts = [[Math.floor(s / 3600), "h"], [Math.floor(s / 60) % 60, "min"], [Math.round(s % 60), "s"]];
 		return parts.filter(([n]) => n > 0).map(([n, unit]) => n + " " + unit).join(" ");
 	}
@@ -147,7 +148,7 @@
 	function axesOf(s) {
 		const font = "12px system-ui, sans-serif", ink = color("quiet"), grid = { stroke: color("grid"), width: 1 }, x = s.chart.x;
 		const usual = { stroke: ink, font, grid, ticks: { show: false }, gap: 6 };
-		const across = { ...usual, size: 26, space: 64, values: (u, ticks) => ticks.map((t) => t === null ? null : written(t, x.unit)) };
+		const across = { ...usual, size: 26, space: x.unit === "s" && ends(s).max >= 10800 ? 90 : 64, values: (u, ticks) => ticks.map((t) => t === null ? null : written(t, x.unit)) };
 		if (incrementsOf[x.unit]) across.incrs = incrementsOf[x.unit];
 		if (x.unit === "nines") across.splits = (u, i, least, most) => [0, Math.log10(2), 1, 2, 3, 4, 5, 6, 7, 8, 9].filter((t) => t >= least && t <= most);
 		if (!printing && innerWidth >= 640) Object.assign(across, { label: x.label, labelSize: 20, labelFont: font, labelGap: 0 });
@@ -195,7 +196,7 @@
 		s.chart.y.forEach((y, i) => { scales["y" + i] = { distr: s.scale === "log" && y.scale ? 3 : 1, range: rangeOf(s, i) }; });
 		s.quiet = true;
 		s.plot = new uPlot({
-			...size(s), scales, padding: [10, s.chart.y.length > 1 ? 0 : 16, 0, 0], legend: { show: false },
+			...size(s), scales, padding: [10, s.chart.y.length > 1 ? 0 : innerWidth < 640 ? 18 : 30, 0, 0], legend: { show: false },
 			cursor: { y: false, drag: { x: true, y: false }, points: { size: 7 }, ...(s.chart.synced ? { sync: { key: "time", scales: ["x", null] } } : {}) },
 			series: [{ label: x.label }, ...s.chart.lines.map((l, i) => {
 				const one = seriesOf(s, l);

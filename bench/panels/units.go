@@ -96,6 +96,17 @@ func length(d time.Duration) string {
 	return strings.Join(parts, " ")
 }
 
+// moment is a time since the start of a run, in whole seconds.
+func moment(s float64) string {
+	switch {
+	case s < 180:
+		return digits(s) + " s"
+	case s < 10800 && math.Mod(s, 60) == 0:
+		return digits(s/60) + " min"
+	}
+	return length(time.Duration(math.Round(s)) * time.Second)
+}
+
 func rate(perSecond float64) string { return digits(perSecond) + "/s" }
 
 // share is a part of a whole in percent.

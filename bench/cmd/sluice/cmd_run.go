@@ -133,39 +133,6 @@ func columns() int {
 	return n
 }
 
-// audience are those who look at a run while it goes on.
-type audience struct {
-	watch []func(results.Snapshot)
-	each  []func(results.Interval)
-	bye   []func(run *results.Run) error // run is nil if it could not begin
-}
-
-// join has the run tell all of them.
-func (a *audience) join(cfg *load.Config) {
-	if len(a.watch) > 0 {
-		cfg.Watch = func(s results.Snapshot) {
-			for _, watch := range a.watch {
-				watch(s)
-			}
-		}
-	}
-	if len(a.each) > 0 {
-		cfg.Each = func(i results.Interval) {
-			for _, each := range a.each {
-				each(i)
-			}
-		}
-	}
-}
-
-func (a *audience) leave(run *results.Run) error {
-	var err error
-	for _, bye := range a.bye {
-		err = errors.Join(err, bye(run))
-	}
-	return err
-}
-
 // verdictOn is the outcome of a run as an exit code: that it is invalid wins, since then its
 // objectives were judged by figures that say little.
 func verdictOn(run *results.Run) error {

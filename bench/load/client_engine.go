@@ -202,9 +202,7 @@ func (c *engineClient) connected(w *stopwatch, a *Answer) {
 		return
 	}
 	c.open.Add(1) // until it is counted
-	a.Connected = w.dnsTook + w.dialTook + w.tlsTook
-	a.Stages.Connect, a.Stages.TLS = w.dnsTook+w.dialTook, w.tlsTook
-	a.Stages.Lease = max(a.Stages.Lease-a.Connected, 0)
+	w.tellSetUp(a)
 }
 
 // engineKind tells what the engine's limits refused from other failures.
@@ -221,8 +219,8 @@ func engineKind(err error) string {
 		return kindRequest
 	}
 	var e *engine.Error
-	if errors.As(err, &e) && e.Limit != "" && e.Sent == messages.SentNo && KindOf(err) == kindTimeout {
-		return kindLimit // its time was up in the queue of a limit
+	if errors.As(err, &e) && (e.Limit != "" || e.Stage == messages.Throttled) && e.Sent == messages.SentNo && KindOf(err) == kindTimeout {
+		return kindLimit // its time was up in the queue of a limit, or a pause is longer
 	}
 	if errors.Is(err, messages.ErrPeerClosed) || errors.Is(err, messages.ErrTruncated) {
 		if kind := KindOf(err); kind == kindReset {

@@ -208,9 +208,7 @@ func (w *stopwatch) tell(a *Answer) {
 	}
 	s.Lease = until.Sub(w.begun)
 	if w.fresh {
-		a.Connected = w.dnsTook + w.dialTook + w.tlsTook
-		s.Connect, s.TLS = w.dnsTook+w.dialTook, w.tlsTook
-		s.Lease = max(s.Lease-a.Connected, 0)
+		w.tellSetUp(a)
 	}
 	if w.wrote.IsZero() {
 		return
@@ -224,6 +222,18 @@ func (w *stopwatch) tell(a *Answer) {
 		return
 	}
 	s.Wait, s.Receive = max(w.first.Sub(sent), 0), a.End.Sub(w.first)
+}
+
+// tellSetUp fills in what a new connection took, which so far is part of the wait for one. A
+// client may give it the one that was dialled for another request: then it is the wait.
+func (w *stopwatch) tellSetUp(a *Answer) {
+	connect := w.dnsTook + w.dialTook
+	a.Connected = connect + w.tlsTook
+	if connect == 0 {
+		connect, a.Connected = a.Stages.Lease, a.Stages.Lease
+	}
+	a.Stages.Connect, a.Stages.TLS = connect, w.tlsTook
+	a.Stages.Lease = max(a.Stages.Lease-a.Connected, 0)
 }
 
 // counted counts a connection until it is closed.

@@ -132,7 +132,7 @@ func (k *keeper) judgeEarly(now time.Duration) {
 		return
 	}
 	totals := k.sum.Totals()
-	k.worst = k.invalid(totals, now)
+	k.worst = stable(k.worst, k.invalid(totals, now))
 	if cfg.Abort == 0 || now < cfg.Abort || totals.Total[""].Count == 0 {
 		return
 	}
@@ -163,6 +163,25 @@ func (k *keeper) coming(totals *results.Run, now time.Duration) uint64 {
 	return math.MaxUint64
 }
 
+// stable is what is said now, in the words of before where only the numbers have changed: whoever
+// watches is told of news.
+func stable(before, now []string) []string {
+	words := make([]string, len(now))
+	for i, text := range now {
+		words[i] = text
+		for _, old := range before {
+			if len(old) > sameSentence && len(text) > sameSentence && old[:sameSentence] == text[:sameSentence] {
+				words[i] = old
+			}
+		}
+	}
+	return words
+}
+
+// sameSentence is how much of two sentences of Evidence.Judge is the same if they are about the
+// same thing.
+const sameSentence = 17
+
 // invalid judges whether the harness held the rate.
 func (k *keeper) invalid(run *results.Run, now time.Duration) []string {
 	if k.run.waker == nil {
@@ -172,14 +191,11 @@ func (k *keeper) invalid(run *results.Run, now time.Duration) []string {
 	e := Evidence{Lag: all.Lag, Response: all.Response, Length: k.issued(now)}
 	e.Offered, e.Asleep, e.Longest = k.run.waker.account()
 	e.HandedInTime, e.NeverHanded = k.tally.handedInTime, k.tally.neverHanded
-	if run.Whole || !k.run.draining.Load() {
-		// While it goes on, what is in flight has no sample yet.
-		if !run.Whole {
-			e.HandedInTime = e.Offered - min(e.Offered, uint64(k.waiting()))
-		}
-		if k.run.cfg.MaxInFlight > 0 && int(k.run.workers.Load()) >= k.run.cfg.MaxInFlight {
-			e.Bound = k.run.cfg.MaxInFlight
-		}
+	if !run.Whole { // what is in flight has no sample yet
+		e.HandedInTime = e.Offered - min(e.Offered, uint64(k.waiting()))
+	}
+	if bound := k.run.cfg.MaxInFlight; bound > 0 && int(k.run.workers.Load()) >= bound {
+		e.Bound = bound
 	}
 	if e.Offered == 0 && !run.Whole {
 		return nil // it has not begun

@@ -61,7 +61,7 @@ func (e Evidence) Judge() []string {
 	if e.NeverHanded > 0 {
 		invalid = append(invalid, fmt.Sprintf("%d requests that were due were never handed to the client%s", e.NeverHanded, because))
 	}
-	if e.Length > 0 && e.Asleep > e.Length/100 && e.Longest > lagFloor {
+	if e.Length > 0 && e.Asleep > e.Length/50 && e.Longest > lagFloor {
 		invalid = append(invalid, fmt.Sprintf("the harness was not woken in time: it overslept %v of %v, at most %v at once; this machine has too much to do",
 			round(e.Asleep), round(e.Length), round(e.Longest)))
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
@@ -16,6 +17,7 @@ import (
 	"github.com/sluice-engine/sluice/bench/schedule"
 	"github.com/sluice-engine/sluice/bench/slo"
 	"github.com/sluice-engine/sluice/bench/targets"
+	"github.com/sluice-engine/sluice/bench/venue"
 	"github.com/sluice-engine/sluice/engine"
 )
 
@@ -109,7 +111,7 @@ func (f *scheduleFlags) register(flags *pflag.FlagSet) {
 func (f *targetFlags) register(flags *pflag.FlagSet) {
 	flags.StringVar(&f.targets, "targets", "", "requests of this `file` instead of URLs of the command line; - is the input")
 	flags.StringVar(&f.format, "format", string(targets.Auto), fmt.Sprintf("of --targets and --replay: %v", targets.Formats))
-	flags.StringVar(&f.base, "base", "", "`URL` that targets beginning with / are joined to, as those of access logs do")
+	flags.StringVar(&f.base, "base", "", "`URL` that targets beginning with / are joined to, as those of access logs do (default that of --config)")
 	flags.BoolVar(&f.credentials, "credentials", false, "send the cookies and keys that a HAR or a cassette has, instead of leaving them out")
 	flags.StringVar(&f.data, "data", "", "rows of this CSV `file` fill {{column}} in URLs, headers and bodies")
 	flags.StringVarP(&f.method, "method", "m", "", "of the URLs of the command line (default GET, or POST with a body)")
@@ -182,12 +184,15 @@ func (f *loadFlags) planWith(urls []string, shape func(*load.Config, int, []time
 		Drain:       f.how.drain,
 		Abort:       f.judge.abortAfter,
 	}
+	how := f.how.read(&wrong)
+	if how.Engine != nil && f.what.base == "" {
+		f.what.base = how.Engine.BaseURL
+	}
 	read := f.what.read(urls, f.when.replay, f.when.seed, &wrong)
 	cfg.Plan, cfg.Notes = read.Plan, read.Notes
 	recorded := read.Recorded
 	shape(&cfg, f.how.connections, recorded, &wrong)
 	cfg.Objectives = f.judge.read(&wrong)
-	how := f.how.read(&wrong)
 	if err := wrong.err(); err != nil {
 		return load.Config{}, func() {}, err
 	}
@@ -202,9 +207,6 @@ func (f *loadFlags) planWith(urls []string, shape func(*load.Config, int, []time
 	cfg.Header.Client, cfg.Header.Connections = f.how.client, how.Connections
 	return cfg, client.Close, nil
 }
-
-// readVenue reads the configuration of an engine.
-func readVenue(file string) (*engine.Config, error) { return nil, errors.New("not there yet") }
 
 // shape decides between the models and fills in the one that is meant.
 func (f *scheduleFlags) shape(cfg *load.Config, callers int, recorded []time.Duration, wrong *mistakes) {
@@ -289,7 +291,7 @@ func (f *targetFlags) read(urls []string, replay string, seed uint64, wrong *mis
 	header := f.headers(wrong)
 	read := f.source(urls, replay, wrong)
 	addHeader(&read.Plan, header)
-	read.Plan.Seed = seed
+	read.Plan.Seed, read.Plan.Base = seed, cmp.Or(read.Plan.Base, f.base)
 	if f.data != "" {
 		var err error
 		read.Plan.Data, err = targets.ReadData(f.data)
@@ -391,7 +393,7 @@ func (f *targetFlags) ofURLs(urls []string, wrong *mistakes) targets.Plan {
 	}
 	var plan targets.Plan
 	for _, url := range urls {
-		if !strings.Contains(url, "://") {
+		if !strings.Contains(url, "://") && !strings.HasPrefix(url, "/") && !strings.HasPrefix(url, "{{") {
 			url = "http://" + url
 		}
 		step := targets.Step{Method: method, URL: url, Body: bytes.Clone(body)}
@@ -437,8 +439,10 @@ func (f *clientFlags) read(wrong *mistakes) load.ClientConfig {
 		if f.client != load.Engine {
 			wrong.add("--config is for --client engine")
 		}
-		how.Engine, err = readVenue(f.config)
+		var config engine.Config
+		config, err = venue.ReadFile(f.config, venue.Options{})
 		wrong.note("--config", err)
+		how.Engine = &config
 	}
 	wrong.note("--client", how.Check())
 	return how

@@ -221,7 +221,7 @@ func (c *cumulative) quantile(q float64, weights []float64) float64 {
 		return math.NaN()
 	}
 	wanted := q * dot(c.upTo[len(c.upTo)-1], weights)
-	wanted -= 1e-12 * wanted // a product may lie a rounding above what is meant
+	wanted -= 1e-12 * wanted           // a product may lie a rounding above what is meant
 	low, high := 0, len(c.durations)-1 // the answer is among them
 	for low < high {
 		middle := (low + high) / 2

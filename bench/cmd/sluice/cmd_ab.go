@@ -70,19 +70,22 @@ side could not hold its rate.`,
 			return flags.run(cmd.Context(), cmd, urls)
 		},
 	}
-	f := command.Flags()
-	registerSide(&flags.load, f)
-	f.StringVar(&flags.a, "a", "", "flags and URLs of side A, the old one")
-	f.StringVar(&flags.b, "b", "", "flags and URLs of side B, the new one")
-	f.IntVar(&flags.pairs, "pairs", compare.DefaultPairs, "slices of each side; at least 10 to find anything")
-	f.IntVar(&flags.requests, "requests", compare.DefaultRequests, fmt.Sprintf("requests of a slice, at least %d", leastSlice))
-	f.StringSliceVar(&flags.gate, "gate", nil, "`figures` in which a regression may be found (default "+compare.Names(compare.GateOfSlices)+")")
-	f.Var(&flags.threshold, "threshold", "how much worse a figure must be to count")
-	f.StringVarP(&flags.out, "out", "o", "", "write results of the sides to two `files`: of ab.jsonl to ab.a.jsonl and ab.b.jsonl")
-	f.BoolVar(&flags.quiet, "quiet", false, "say nothing while it goes on")
-	f.StringVar((*string)(&flags.json), "json", "", "write the report as JSON to this `file`, or with - to the output in place of text")
+	flags.register(command.Flags())
 	command.AddCommand(newABSideCommand())
 	return command
+}
+
+func (f *abFlags) register(set *pflag.FlagSet) {
+	registerSide(&f.load, set)
+	set.StringVar(&f.a, "a", "", "flags and URLs of side A, the old one")
+	set.StringVar(&f.b, "b", "", "flags and URLs of side B, the new one")
+	set.IntVar(&f.pairs, "pairs", compare.DefaultPairs, "slices of each side; at least 10 to find anything")
+	set.IntVar(&f.requests, "requests", compare.DefaultRequests, fmt.Sprintf("requests of a slice, at least %d", leastSlice))
+	set.StringSliceVar(&f.gate, "gate", nil, "`figures` in which a regression may be found (default "+compare.Names(compare.GateOfSlices)+")")
+	set.Var(&f.threshold, "threshold", "how much worse a figure must be to count")
+	set.StringVarP(&f.out, "out", "o", "", "write results of the sides to two `files`: of ab.jsonl to ab.a.jsonl and ab.b.jsonl")
+	set.BoolVar(&f.quiet, "quiet", false, "say nothing while it goes on")
+	set.StringVar((*string)(&f.json), "json", "", "write the report as JSON to this `file`, or with - to the output in place of text")
 }
 
 // registerSide adds what a side may be told, alone or together with the other.

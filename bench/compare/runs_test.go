@@ -112,6 +112,8 @@ func TestTheFiguresOfARunAreThoseOfItsMainPart(t *testing.T) {
 	require.InDelta(t, 100, f.shown(Rate), 1e-9)
 	require.InDelta(t, 0.02, f.shown(Errors), 1e-12)
 	require.InDelta(t, 53, f.shown(CPU), 5)
+	run.Header.WarmUp = 2500 * time.Millisecond
+	require.Len(t, secondsOf(run), r.seconds, "the second with some of the warm-up is left out, and the drain is not")
 	run.Series[10].Gauges = nil
 	require.True(t, math.IsNaN(newFiguresOf(secondsOf(run)).shown(CPU)), "a second whose CPU nobody read")
 }

@@ -22,14 +22,11 @@ type second struct {
 // mostSeconds bounds how many pieces a run is drawn from; more are added up side by side.
 const mostSeconds = 300
 
-// secondsOf takes a run apart, without its warm-up.
+// secondsOf takes a run apart, without its warm-up, and without an interval that has some of
+// it, if there are others.
 func secondsOf(run *results.Run) []second {
 	var all []second
-	for i := range run.Series {
-		in := &run.Series[i]
-		if in.Phase != results.Main {
-			continue
-		}
+	for _, in := range mainOf(run) {
 		s := second{response: results.NewHistogram(), service: results.NewHistogram(), length: scheduled(run, in.Second)}
 		if s.length > 0 {
 			s.completed = in.Completed
@@ -49,6 +46,24 @@ func secondsOf(run *results.Run) []second {
 		all = halved(all)
 	}
 	return all
+}
+
+func mainOf(run *results.Run) []*results.Interval {
+	var whole, mixed []*results.Interval
+	for i := range run.Series {
+		in := &run.Series[i]
+		switch {
+		case in.Phase != results.Main:
+		case time.Duration(in.Second)*time.Second < run.Header.WarmUp:
+			mixed = append(mixed, in)
+		default:
+			whole = append(whole, in)
+		}
+	}
+	if len(whole) == 0 {
+		return mixed
+	}
+	return whole
 }
 
 func (s *second) add(op *results.Operation) {

@@ -181,27 +181,27 @@ func durationOf(h *results.Histogram, f figure, q float64) float64 {
 // end of the schedule; false if the run had no schedule, or nothing was due. Requests sent
 // in the drain were not sent when they were due, so they are missing from it.
 func Achieved(run *results.Run) (float64, bool) {
-	var offered, sent uint64
+	var offered, sent float64
 	for i := range run.Series {
-		if in := &run.Series[i]; inSchedule(run, in) {
-			offered, sent = offered+in.Offered, sent+in.Sent
-		}
+		in := &run.Series[i]
+		share := scheduled(run, in)
+		offered, sent = offered+share*float64(in.Offered), sent+share*float64(in.Sent)
 	}
 	if run.Header.Model != "open" || offered == 0 {
 		return 0, false
 	}
 	// What the warm-up left behind may be sent after it.
-	return min(1, float64(sent)/float64(offered)), true
+	return min(1, sent/offered), true
 }
 
 // Rate returns how many requests ended in each second of the schedule after its warm-up,
 // with an error or without; false if that took no time.
 func Rate(run *results.Run) (float64, bool) {
-	var completed uint64
-	last := 0
+	completed, last := 0.0, 0
 	for i := range run.Series {
-		if in := &run.Series[i]; inSchedule(run, in) {
-			completed += in.Completed
+		in := &run.Series[i]
+		if share := scheduled(run, in); share > 0 {
+			completed += share * float64(in.Completed)
 			last = max(last, in.Second+max(1, run.Step))
 		}
 	}
@@ -215,13 +215,22 @@ func Rate(run *results.Run) (float64, bool) {
 	if took <= 0 || last == 0 {
 		return 0, false
 	}
-	return float64(completed) / took.Seconds(), true
+	return completed / took.Seconds(), true
 }
 
-// inSchedule reports whether an interval lies after the warm-up and before the drain.
-func inSchedule(run *results.Run, in *results.Interval) bool {
-	end := run.Header.Length
-	return in.Phase == results.Main && (end == 0 || time.Duration(in.Second)*time.Second < end)
+// scheduled is which share of what an interval counted lies after the warm-up and before the
+// drain. A warm-up that ends within the interval is thought to have had its part of it; where
+// the schedule ends in it nothing else was begun, so all of it counts.
+func scheduled(run *results.Run, in *results.Interval) float64 {
+	from, step := time.Duration(in.Second)*time.Second, time.Duration(max(1, run.Step))*time.Second
+	end, warm := run.Header.Length, run.Header.WarmUp-from
+	switch {
+	case in.Phase != results.Main || end > 0 && from >= end || warm >= step:
+		return 0
+	case end > 0 && end-from < step:
+		step = end - from
+	}
+	return float64(step-max(0, min(warm, step))) / float64(step)
 }
 
 // format writes a measured figure in the unit of the bound, to about four digits.

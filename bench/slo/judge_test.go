@@ -97,6 +97,22 @@ func TestWhatWasNotMeasuredHasNotHeld(t *testing.T) {
 	}
 }
 
+// A second that has the end of the warm-up counts with the part behind it, and the one in
+// which the schedule ends counts whole.
+func TestRatesLeaveOutTheWarmUpWithinASecond(t *testing.T) {
+	run := &results.Run{Header: results.Header{Model: "open", Length: 1500 * time.Millisecond, WarmUp: 250 * time.Millisecond}, Step: 1}
+	for second, n := range []uint64{400, 200, 0} {
+		run.Series = append(run.Series, results.Interval{Second: second, Phase: results.Main, Offered: n, Sent: n, Completed: n})
+	}
+	each, known := Rate(run)
+	require.True(t, known)
+	require.InDelta(t, 400, each, 1e-9)
+	run.Series[1].Sent, run.Series[2].Sent = 100, 100
+	share, known := Achieved(run)
+	require.True(t, known)
+	require.InDelta(t, 0.8, share, 1e-9)
+}
+
 func TestAllObjectivesHaveToHold(t *testing.T) {
 	objectives, err := ParseAll([]string{"p50<5ms", "p99<5ms"})
 	require.NoError(t, err)

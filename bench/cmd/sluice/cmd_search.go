@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -188,8 +189,8 @@ func searchProgress(w io.Writer) func(t search.Trial, confirmed, of int) {
 		if t.Phase == search.Confirming && t.Outcome == search.Held {
 			fmt.Fprintf(w, " %d of %d", confirmed, of)
 		}
-		if t.Why != "" {
-			fmt.Fprintf(w, ": %s", t.Why)
+		if why, _, _ := strings.Cut(t.Why, "; "); why != "" {
+			fmt.Fprintf(w, ": %s", why)
 		}
 		fmt.Fprintln(w)
 	}

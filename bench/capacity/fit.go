@@ -119,7 +119,7 @@ func squares(l Law, points []Point) float64 {
 func minimize(points []Point) Law {
 	start := linear(points)
 	at := func(u []float64) Law {
-		return Law{Lambda: math.Exp(u[0]), Sigma: math.Exp(u[1]), Kappa: math.Exp(u[2])}
+		return Law{Lambda: math.Exp(u[0]), Sigma: orZero(math.Exp(u[1])), Kappa: orZero(math.Exp(u[2]))}
 	}
 	problem := optimize.Problem{Func: func(u []float64) float64 { return squares(at(u), points) }}
 	from := []float64{math.Log(start.Lambda), math.Log(max(start.Sigma, tiny)), math.Log(max(start.Kappa, tiny))}
@@ -132,6 +132,14 @@ func minimize(points []Point) Law {
 		return start
 	}
 	return at(result.X)
+}
+
+// orZero takes for zero what only its logarithm keeps from it.
+func orZero(parameter float64) float64 {
+	if parameter < 1000*tiny {
+		return 0
+	}
+	return parameter
 }
 
 // linear solves N/X = (1 + σ(N−1) + κN(N−1))/λ, which is linear in 1/λ, σ/λ and κ/λ, by least

@@ -150,3 +150,15 @@ func TestTooLittleIsRefused(t *testing.T) {
 		require.Error(t, err)
 	}
 }
+
+func TestAParameterThatOnlyItsLogarithmKeepsFromZeroIsZero(t *testing.T) {
+	require.Zero(t, orZero(tiny))
+	require.Equal(t, 1e-6, orZero(1e-6))
+	// Throughput that grows faster than the callers do has neither contention nor coherency.
+	f, err := fitLaw([]Point{{1, 100}, {2, 210}, {4, 450}, {8, 950}, {16, 2000}}, 1, 50)
+	require.NoError(t, err)
+	require.Zero(t, f.Sigma)
+	require.Zero(t, f.Kappa)
+	_, err = f.Peak()
+	require.ErrorContains(t, err, "no peak in sight of 16 callers")
+}

@@ -147,16 +147,16 @@ func (r *Report) chart() string {
 			law[i] = r.Fit.At(n)
 		}
 	}
-	lines, legends := [][]float64{points}, []string{"measured"}
+	lines, legend := [][]float64{points}, "─ measured"
 	if r.Fit != nil {
-		lines, legends = append(lines, law), append(legends, "law")
+		lines, legend = append(lines, law), legend+", · law"
 	}
 	options := []asciigraph.Option{
-		asciigraph.Height(chartHeight), asciigraph.LowerBound(0), asciigraph.SeriesLegends(legends...),
+		asciigraph.Height(chartHeight), asciigraph.LowerBound(0),
 		asciigraph.SeriesChars(asciigraph.DefaultCharSet, asciigraph.CreateCharSet("·")),
 		asciigraph.YAxisValueFormatter(func(y float64) string { return fmt.Sprintf("%.4g/s", y) }),
 	}
-	return fmt.Sprintf("\nthroughput over callers, %d to %d, logarithmic\n%s\n", first, last, asciigraph.PlotMany(lines, options...))
+	return fmt.Sprintf("\nthroughput over callers, %d to %d, logarithmic: %s\n%s\n", first, last, legend, asciigraph.PlotMany(lines, options...))
 }
 
 // between goes along straight lines, over the callers' logarithm, from step to step.

@@ -40,9 +40,10 @@ func TestAReportHasTheLawAndItsPeak(t *testing.T) {
 	require.Contains(t, []int{32, 64}, report.Best().Callers)
 	var text, machine bytes.Buffer
 	require.NoError(t, report.WriteText(&text))
-	for _, want := range []string{"closed model", "callers  throughput", "measured: ", "law: λ ", "peak: ", "N* = ", "throughput over callers, 1 to 256", "┤"} {
+	for _, want := range []string{"closed model", "callers  throughput", "measured: ", "law: λ ", "peak: ", "N* = ", "throughput over callers, 1 to 256, logarithmic: ─ measured, · law", "┤"} {
 		require.Contains(t, text.String(), want)
 	}
+	require.NotContains(t, text.String(), "\x1b", "no colours in what may be a file")
 	require.NotContains(t, text.String(), "fits badly")
 	require.NoError(t, report.WriteJSON(&machine))
 	var read Report
@@ -58,7 +59,7 @@ func TestAPeakFarBeyondIsNotPredicted(t *testing.T) {
 	require.Nil(t, report.Peak)
 	var text bytes.Buffer
 	require.NoError(t, report.WriteText(&text))
-	require.Contains(t, text.String(), "none is predicted")
+	require.Contains(t, text.String(), "none is predicted: ")
 	require.Contains(t, text.String(), "measure with more")
 }
 

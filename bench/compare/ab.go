@@ -81,8 +81,11 @@ func (c AB) Run(ctx context.Context) (*Report, error) {
 	}
 	measured, err := c.measure(ctx)
 	pairs := len(measured[1])
-	if err != nil && (ctx.Err() == nil || pairs == 0) {
+	switch {
+	case err != nil && ctx.Err() == nil:
 		return nil, err
+	case pairs == 0:
+		return nil, fmt.Errorf("interrupted before there was a pair: %w", context.Cause(ctx))
 	}
 	report := &Report{Method: Pairs, Count: [2]int{pairs, pairs}, Old: c.Names[:1], New: c.Names[1:], Seed: c.Seed}
 	if pairs < c.Pairs {

@@ -40,7 +40,7 @@ type Effect struct {
 	Gated     bool    `json:"gated"`
 	Threshold float64 `json:"threshold"`
 	// Findable is the least worsening, as a share, that would have been found nine times in
-	// ten; zero if there is too little to find any.
+	// ten; zero if there is too little to find any, and then CI holds everything and P is 1.
 	Findable    float64 `json:"findable,omitempty"`
 	Regression  bool    `json:"regression"`
 	Improvement bool    `json:"improvement"`
@@ -73,7 +73,9 @@ func judge(figures []measured, gate []Figure, usual float64) []Effect {
 			e.Corrected = corrected[next]
 			next++
 		}
-		if !m.weak {
+		if m.weak {
+			e.CI, e.P, e.Corrected = gauge.Interval{Low: 0, High: math.Inf(1)}, 1, 1
+		} else {
 			e.Findable = finite(findable(m.spread, e.Threshold, len(ps)))
 			e.decide()
 		}

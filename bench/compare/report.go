@@ -117,8 +117,12 @@ func (r *Report) WriteText(w io.Writer) error {
 	table := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "figure\told\tnew\tchange\t95 % interval\tp\tgate\twould have been found")
 	for _, e := range r.Effects {
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%.3f\t%s\t%s\n",
-			e.Figure, e.Figure.format(e.Old), e.Figure.format(e.New), change(e.Ratio), interval(e.CI), e.Corrected, e.verdict(), e.power())
+		certainty := "-\t-"
+		if e.Findable > 0 {
+			certainty = fmt.Sprintf("%s\t%.3f", interval(e.CI), e.Corrected)
+		}
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n",
+			e.Figure, e.Figure.format(e.Old), e.Figure.format(e.New), change(e.Ratio), certainty, e.verdict(), e.power())
 	}
 	_ = table.Flush() // into memory
 	b.WriteByte('\n')
@@ -163,8 +167,10 @@ func (e Effect) power() string {
 		return "nothing"
 	case e.Findable > 10:
 		return "only more than tenfold"
+	case e.Findable >= 0.1:
+		return fmt.Sprintf("%.0f %% worse, %.0f times in 100", 100*e.Findable, 100*power)
 	}
-	return fmt.Sprintf("%.2g %% worse, %.0f times in 100", 100*e.Findable, 100*power)
+	return fmt.Sprintf("%.1f %% worse, %.0f times in 100", 100*e.Findable, 100*power)
 }
 
 func change(ratio float64) string {

@@ -59,14 +59,20 @@ func paired(old, new []float64, seed uint64) estimate {
 		ratios[i] = quotient(new[i], old[i])
 	}
 	slices.Sort(ratios)
+	if ratios[0] == ratios[len(ratios)-1] { // every draw is the same
+		return fromResamples(ratios[0], slices.Repeat(ratios[:1], resamples)).ofPairs(len(ratios))
+	}
 	random := rand.New(rand.NewPCG(seed, uint64(len(ratios))))
 	drawn := make([]float64, resamples)
 	counts := make([]uint16, len(ratios))
 	for i := range drawn {
 		drawn[i] = drawnMedian(ratios, counts, random)
 	}
-	e := fromResamples(gauge.Median(ratios), drawn)
-	e.weak = len(ratios) < fewest
+	return fromResamples(gauge.Median(ratios), drawn).ofPairs(len(ratios))
+}
+
+func (e estimate) ofPairs(n int) estimate {
+	e.weak = n < fewest
 	return e
 }
 

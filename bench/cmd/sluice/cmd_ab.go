@@ -60,8 +60,8 @@ by 5 % of its own, 60 pairs find 7 % more CPU nearly always.
 both share, and a URL of a side stands in place of the shared ones. Without --rate a
 side is a closed loop of -c callers.
 
-Exit codes: 0 no regression, 2 wrong flags or a refusal, 97 B is worse than A, 98 a
-side could not hold its rate.`,
+Exit codes: 0 no regression, 1 interrupted before the first pair, 2 wrong flags or a
+refusal, 97 B is worse than A, 98 a side could not hold its rate.`,
 		Example: `  sluice ab --a '--client engine' --b '--client nethttp' -c 16 http://127.0.0.1:8080/ticker
   sluice ab --a '' --b "-H 'Accept-Encoding: gzip'" --rate 2000/s --requests 4000 URL
   sluice ab --a '--config old.json' --b '--config new.json' -c 8 --gate cpu,p99 -o ab.jsonl URL
@@ -192,6 +192,9 @@ func (f *abFlags) run(ctx context.Context, cmd *cobra.Command, urls []string) er
 	var invalid *compare.InvalidError
 	if errors.As(err, &invalid) {
 		return outcome{exitInvalid, err.Error()}
+	}
+	if err != nil && ctx.Err() != nil {
+		return finding{err.Error()}
 	}
 	if err != nil {
 		return err

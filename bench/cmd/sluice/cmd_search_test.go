@@ -1,10 +1,13 @@
 package main
 
 import (
+	"bytes"
+	"context"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -107,4 +110,25 @@ func TestAServerThatIsNotThereHoldsNoRate(t *testing.T) {
 	require.Contains(t, out, "not even 50/s")
 	require.Contains(t, out, "objectives: p99<5s, errors<1%", "errors are asked for in any case")
 	require.NotContains(t, stderr, "doubling", "quiet")
+}
+
+func TestAnInterruptedMeasurementHasAWholeReport(t *testing.T) {
+	url := metered(t)
+	for name, args := range map[string][]string{
+		"search":   {"search", "--slo", "p99<9s", "--from", "50/s", "--to", "51/s", "--confirm", "1000", "--trial", "100ms", "--warmup", "0s", "--pause", "0s", url},
+		"capacity": {"capacity", "--callers", "8", "--step", "300ms", "--warmup", "0s", "--pause", "0s", url},
+		"ab":       {"ab", "--a", "", "--b", "", "--pairs", "1000", url},
+	} {
+		ctx, cancel := context.WithTimeout(t.Context(), 800*time.Millisecond)
+		defer cancel()
+		var out, stderr bytes.Buffer
+		code := run(ctx, args, &out, &stderr)
+		require.NotEqual(t, exitRegression, code, name)
+		if strings.Contains(stderr.String(), "sluice: ") { // nothing was whole yet
+			require.Contains(t, []int{exitFound, exitUsage}, code, "%s: %s", name, stderr.String())
+		}
+		if out.Len() > 0 {
+			require.Regexp(t, "interrupted|ended after|harness is the limit", out.String(), name)
+		}
+	}
 }

@@ -231,7 +231,10 @@ func writtenTo(t *testing.T, runs ...*results.Run) (address string, size int64) 
 const blank = `[...document.querySelectorAll(".plot")].filter((p) => {
 	const canvas = p.querySelector("canvas");
 	if (!canvas || canvas.width < 150 || canvas.height < 80) return true;
-	const pixels = new Uint32Array(canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data.buffer), colors = new Map();
+	const copy = document.createElement("canvas"), read = copy.getContext("2d", { willReadFrequently: true });
+	[copy.width, copy.height] = [canvas.width, canvas.height];
+	read.drawImage(canvas, 0, 0);
+	const pixels = new Uint32Array(read.getImageData(0, 0, canvas.width, canvas.height).data.buffer), colors = new Map();
 	for (const p of pixels) colors.set(p, (colors.get(p) || 0) + 1);
 	return [...colors].filter(([color, n]) => color !== 0 && n > 20).length < 4;
 }).map((p) => p.id)`

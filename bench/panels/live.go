@@ -264,14 +264,14 @@ func (d *document) event(kind, said string) ([]byte, error) {
 	if charts == nil {
 		charts = []*chart{}
 	}
-	picture, err := json.Marshal(struct {
+	event := bytes.NewBufferString("event: " + kind + "\ndata: ")
+	encoder := json.NewEncoder(event) // on one line, which it ends
+	encoder.SetEscapeHTML(false)      // nobody reads it but JSON.parse
+	err := encoder.Encode(struct {
 		HTML   string   `json:"html"`
 		Said   string   `json:"said"` // to those who hear the page
 		Charts []*chart `json:"charts"`
-	}{html.String(), said, charts}) // on one line
-	if err != nil {
-		return nil, err
-	}
-	event := slices.Concat([]byte("event: "+kind+"\ndata: "), picture, []byte("\n\n"))
-	return event, nil
+	}{html.String(), said, charts})
+	event.WriteByte('\n')
+	return event.Bytes(), err
 }

@@ -159,7 +159,7 @@ func (m *material) counts() []fact {
 	var completed, seconds float64
 	for _, p := range m.reported() {
 		completed += p.completed
-		if p.offered+p.sent > 0 { // what drains after the end is no part of the time
+		if due(&p, m.header) {
 			seconds += p.length
 		}
 	}

@@ -11,15 +11,24 @@ import (
 	"github.com/sluice-engine/sluice/bench/results"
 )
 
-// nines are the shares at which a curve of percentiles has its points: x is how many nines a
-// share has, so 1 is 90 % and 3 is 99.9 %.
-func nines(n uint64) []float64 {
+// nines are the shares at which curves of percentiles of so many durations have their points: x
+// is how many nines a share has, so 1 is 90 % and 3 is 99.9 %. The last one of a curve is that
+// of its highest duration.
+func nines(counts ...uint64) []float64 {
 	var xs []float64
-	for x := 0.0; x <= math.Log10(float64(max(n, 1)))+1e-9 && x <= 9; x += 1.0 / 24 {
-		xs = append(xs, x)
+	if len(counts) > 0 {
+		for x := 0.0; x < lastNine(slices.Max(counts)); x += 1.0 / 24 {
+			xs = append(xs, x)
+		}
 	}
-	return xs
+	for _, n := range counts {
+		xs = append(xs, lastNine(n))
+	}
+	slices.Sort(xs)
+	return slices.Compact(xs)
 }
+
+func lastNine(n uint64) float64 { return math.Log10(float64(max(n, 1))) }
 
 func shareOf(nines float64) float64 { return 1 - math.Pow(10, -nines) }
 
@@ -27,8 +36,12 @@ func shareOf(nines float64) float64 { return 1 - math.Pow(10, -nines) }
 func curve(h *results.Histogram, xs []float64) numbers {
 	ys := make(numbers, len(xs))
 	for i, x := range xs {
-		ys[i] = math.NaN()
-		if h != nil && h.Count() > 0 && x <= math.Log10(float64(h.Count()))+1e-9 {
+		switch last := lastNine(h.Count()); {
+		case h.Count() == 0 || x > last:
+			ys[i] = math.NaN()
+		case x == last:
+			ys[i] = inMillis(h.Max())
+		default:
 			ys[i] = inMillis(h.Quantile(shareOf(x)))
 		}
 	}
@@ -54,7 +67,7 @@ func (m *material) percentiles() panel {
 	r, s := o.Response, o.Service
 	p.Says = fmt.Sprintf("Of %s, half were answered within %s of the instant they were due, 90 %% within %s, 99 %% within %s, and all within %s.",
 		many(r.Count(), "request"), latency(r.Quantile(0.5)), latency(r.Quantile(0.9)), latency(r.Quantile(0.99)), latency(r.Max()))
-	xs := nines(r.Count())
+	xs := nines(r.Count(), s.Count(), o.Success.Count())
 	c := &chart{
 		ID: p.ID + "-chart", Label: "Response and service time by percentile", X: axis{Label: "Percentile", Unit: "nines"}, At: xs,
 		Y:     []axis{{Label: "Time", Unit: "ms", Scale: logIfWide(inMillis(r.Quantile(0.5)), inMillis(r.Max()))}},
@@ -178,22 +191,22 @@ func (m *material) latencies() panel {
 	return p
 }
 
-// load is a stretch of a run as what it was asked and how it did.
-type load struct{ rate, p99 float64 }
+// stretch is a part of a run as what it was asked and how it did.
+type stretch struct{ rate, p99 float64 }
 
 // loads are the stretches of a run in which there was a load.
-func (m *material) loads() []load {
-	var all []load
+func (m *material) loads() []stretch {
+	var all []stretch
 	for _, p := range m.reported() {
 		asked := p.offered
 		if m.header.Model == "closed" {
 			asked = p.completed
 		}
 		if asked > 0 && !math.IsNaN(p.response.p99) {
-			all = append(all, load{asked / p.length, p.response.p99})
+			all = append(all, stretch{asked / p.length, p.response.p99})
 		}
 	}
-	slices.SortFunc(all, func(a, b load) int { return cmp.Compare(a.rate, b.rate) })
+	slices.SortFunc(all, func(a, b stretch) int { return cmp.Compare(a.rate, b.rate) })
 	return all
 }
 
@@ -201,20 +214,20 @@ const mostLevels = 20
 
 // levels put loads of about the same rate together: of each level the median rate, and the
 // median of the p99s.
-func levels(loads []load) []load {
+func levels(loads []stretch) []stretch {
 	if len(loads) == 0 {
 		return nil
 	}
 	least, most := loads[0].rate, loads[len(loads)-1].rate
 	width := max((most-least)/mostLevels, most*0.02)
-	var all []load
+	var all []stretch
 	for from := 0; from < len(loads); {
 		to := from
 		var rates, tails []float64
 		for ; to < len(loads) && loads[to].rate < loads[from].rate+width; to++ {
 			rates, tails = append(rates, loads[to].rate), append(tails, loads[to].p99)
 		}
-		all = append(all, load{gauge.Median(rates), gauge.Median(tails)})
+		all = append(all, stretch{gauge.Median(rates), gauge.Median(tails)})
 		from = to
 	}
 	return all
@@ -222,7 +235,7 @@ func levels(loads []load) []load {
 
 // knee is the highest rate up to which p99 stays within twice what it is at low rates, and the
 // next level, where it does not; false if there is no such level, or too few to tell.
-func knee(levels []load) (last, first load, found bool) {
+func knee(levels []stretch) (last, first stretch, found bool) {
 	if len(levels) < 3 {
 		return last, first, false
 	}
@@ -274,7 +287,7 @@ func (m *material) againstLoad() panel {
 	return p
 }
 
-func scatter(id, asked string, loads, steps []load) *chart {
+func scatter(id, asked string, loads, steps []stretch) *chart {
 	type dot struct {
 		x           float64
 		stretch, at float64

@@ -184,7 +184,7 @@ func (m *material) harness() panel {
 		{Name: "lag max", Color: "q4", Y: pick(m.points, func(p *point) float64 { return p.lag.max }), Wide: 1, Dash: []int{2, 3}},
 		{Name: "lag p99", Color: "q3", Y: pick(m.points, func(p *point) float64 { return p.lag.p99 }), Wide: 2},
 		{Name: "lag p50", Color: "q1", Y: pick(m.points, func(p *point) float64 { return p.lag.p50 }), Wide: 2},
-		{Name: "GC pause", Color: "s3", Shape: "step", Y: pauses, Wide: 1.5, Dash: []int{7, 4}},
+		{Name: "GC pause", Color: "s3", Shape: "dots", Y: pauses},
 	}
 	p.Charts = []*chart{c}
 	if !cores.none() || !heap.none() {

@@ -155,6 +155,15 @@ func (m *material) reported() []point {
 	return slices.DeleteFunc(slices.Clone(m.points), func(p point) bool { return p.warm })
 }
 
+// due is whether requests began in a point: not if it only drained. That of the last second may
+// have had a few that were due before.
+func due(p *point, h results.Header) bool {
+	if h.Model == "closed" {
+		return p.sent > 0
+	}
+	return p.offered > 0
+}
+
 // materialOf takes a run apart, into as many points as a line may have.
 func materialOf(prefix string, run *results.Run, most int) *material {
 	m := &material{prefix: prefix, header: run.Header, total: run.Total, end: run.End, whole: run.Whole, points: pointsOf(run, most)}

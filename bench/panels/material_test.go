@@ -231,13 +231,13 @@ func TestNumbersHaveTheirUnits(t *testing.T) {
 }
 
 func TestTheKneeIsTheLastRateBelowTwiceTheUsual(t *testing.T) {
-	var loads []load
+	var loads []stretch
 	for r := 100.0; r <= 2000; r += 20 {
 		p99 := 5.0
 		if r > 1500 {
 			p99 = 5 + (r-1500)/10
 		}
-		loads = append(loads, load{r, p99})
+		loads = append(loads, stretch{r, p99})
 	}
 	last, first, found := knee(levels(loads))
 	require.True(t, found)
@@ -246,7 +246,7 @@ func TestTheKneeIsTheLastRateBelowTwiceTheUsual(t *testing.T) {
 	require.Greater(t, first.p99, 10.0)
 	require.LessOrEqual(t, len(levels(loads)), mostLevels+1)
 
-	flat := levels([]load{{100, 5}, {200, 6}, {300, 5}, {400, 7}})
+	flat := levels([]stretch{{100, 5}, {200, 6}, {300, 5}, {400, 7}})
 	_, _, found = knee(flat)
 	require.False(t, found, "what never becomes slow has none")
 	_, _, found = knee(flat[:2])
@@ -297,4 +297,40 @@ func TestLimitsSayHowFullTheyWereAndWhenTheServerSaidNo(t *testing.T) {
 	}
 	require.NotZero(t, want)
 	require.Equal(t, float64(want), refused)
+}
+
+func TestACurveEndsAtTheSlowestAndHasNothingBeyond(t *testing.T) {
+	few, more := results.NewHistogram(), results.NewHistogram()
+	for i := range 1000 {
+		more.Record(time.Duration(i) * time.Millisecond)
+		if i < 37 {
+			few.Record(time.Duration(i) * time.Millisecond)
+		}
+	}
+	few.Record(3 * time.Second)
+	xs := nines(few.Count(), more.Count())
+	require.True(t, slices.IsSorted(xs))
+	for _, h := range []*results.Histogram{few, more} {
+		ys, last := curve(h, xs), math.NaN()
+		for i, x := range xs {
+			require.Equal(t, x > lastNine(h.Count()), math.IsNaN(ys[i]))
+			if !math.IsNaN(ys[i]) {
+				require.False(t, ys[i] < last, "it never goes down")
+				last = ys[i]
+			}
+		}
+		require.Equal(t, inMillis(h.Max()), last)
+	}
+	require.True(t, numbers(curve(nil, []float64{0, 1})).none())
+	require.Empty(t, nines())
+}
+
+func TestTimeIsCountedWhileRequestsBegin(t *testing.T) {
+	m := usual()
+	m.stall = 0
+	run := m.run()
+	drained := results.Interval{Second: 120, Phase: results.Main, Sent: 3, Completed: 9}
+	run.Series = append(run.Series, drained)
+	with := materialOf("r1", run, mostPoints).counts()[1]
+	require.Equal(t, rate(float64(run.Total[""].Count+9)/110), with.Value, "110 s, without warm-up and drain")
 }

@@ -51,6 +51,9 @@ func (c comparison) says(base, name string) string {
 		}
 	}
 	text += strings.Join(words, "; ") + "."
+	if c.doubt != "" {
+		text += " " + c.doubt
+	}
 	if len(c.warnings) > 0 {
 		text += " What else differs between them: " + listed(c.warnings) + "."
 	}
@@ -92,14 +95,14 @@ func (d difference) row(name string) []cell {
 }
 
 func overlaidCurves(runs []*results.Run, names []string) *chart {
-	var most uint64 = 1
+	var counts []uint64
 	var usual, highest float64
 	for _, run := range runs {
 		if h := all(run.Total).Response; h != nil && h.Count() > 0 {
-			most, usual, highest = max(most, h.Count()), max(usual, inMillis(h.Quantile(0.5))), max(highest, inMillis(h.Max()))
+			counts, usual, highest = append(counts, h.Count()), max(usual, inMillis(h.Quantile(0.5))), max(highest, inMillis(h.Max()))
 		}
 	}
-	c := &chart{ID: "overlay-curves", Label: "Response time by percentile, of each run", X: axis{Label: "Percentile", Unit: "nines"}, At: nines(most), Y: []axis{{Label: "Response time", Unit: "ms", Scale: logIfWide(usual, highest)}}}
+	c := &chart{ID: "overlay-curves", Label: "Response time by percentile, of each run", X: axis{Label: "Percentile", Unit: "nines"}, At: nines(counts...), Y: []axis{{Label: "Response time", Unit: "ms", Scale: logIfWide(usual, highest)}}}
 	for i, run := range runs {
 		c.Lines = append(c.Lines, line{Name: names[i], Color: fmt.Sprintf("s%d", i%7+1), Wide: 2, Dash: dashes[i%len(dashes)], Y: curve(all(run.Total).Response, c.At)})
 	}

@@ -131,7 +131,7 @@ func namesOf(runs []*results.Run) []string {
 
 // summary is a row for each of several runs.
 func summary(runs []*results.Run, names []string) *table {
-	t := &table{ID: "summary", Caption: "The runs", Open: true, Columns: []column{{Name: "Run"}, {Name: "Verdict"}, {Name: "Schedule"}, {"Requests", true}, {"Failed", true}, {"p50", true}, {"p99", true}, {"max", true}, {Name: "Started"}}}
+	t := &table{ID: "summary", Caption: "The runs", Open: true, Columns: []column{{Name: "Run"}, {Name: "Verdict"}, {"Requests", true}, {"Failed", true}, {"p50", true}, {"p99", true}, {"max", true}, {Name: "Started"}, {Name: "Schedule"}}}
 	for i, run := range runs {
 		m := materialOf("", run, 1)
 		tone, word, _, failed, _ := m.verdict()
@@ -141,8 +141,8 @@ func summary(runs []*results.Run, names []string) *table {
 		}
 		q := quantilesOf(o.Response)
 		t.Rows = append(t.Rows, []cell{
-			text(names[i]), {Text: word, Tone: tone}, text(ScheduleText(run.Header)), number(count(o.Count), float64(o.Count)), number(share(float64(o.Failed()), float64(o.Count)), 0),
-			number(millis(q.p50), q.p50), number(millis(q.p99), q.p99), number(millis(q.max), q.max), text(run.Header.Started.UTC().Format("2006-01-02 15:04:05 UTC")),
+			text(names[i]), {Text: word, Tone: tone}, number(count(o.Count), float64(o.Count)), number(share(float64(o.Failed()), float64(o.Count)), 0),
+			number(millis(q.p50), q.p50), number(millis(q.p99), q.p99), number(millis(q.max), q.max), text(tied(run.Header.Started.UTC().Format("2006-01-02 15:04:05 UTC"))), text(tied(ScheduleText(run.Header))),
 		})
 	}
 	return t

@@ -33,6 +33,7 @@ type comparison struct {
 	length      float64 // seconds of a block
 	differences []difference
 	refusal     string // why they were not compared; empty if they were
+	doubt       string // why the difference may not be one of what was measured
 	warnings    []string
 }
 
@@ -40,7 +41,7 @@ type comparison struct {
 // have it whole, and for there to be few of them: percentiles of a block are those of all its
 // requests. What is compared is the ratio of each pair.
 func compare(base, run *results.Run) comparison {
-	c := comparison{warnings: unlike(base.Header, run.Header)}
+	c := comparison{warnings: unlike(base.Header, run.Header), doubt: doubt(base, run)}
 	if c.refusal = incomparable(base.Header, run.Header); c.refusal != "" {
 		return c
 	}
@@ -112,11 +113,11 @@ func blocksOf(base, run *results.Run) (a, b []point) {
 	return a, b
 }
 
-// lastSecond is the last one in which something was sent.
+// lastSecond is the last one in which requests began.
 func lastSecond(run *results.Run) int {
 	last := 0
 	for _, in := range run.Series {
-		if in.Offered+in.Sent > 0 {
+		if due(&point{offered: float64(in.Offered), sent: float64(in.Sent)}, run.Header) {
 			last = max(last, in.Second)
 		}
 	}
@@ -153,6 +154,20 @@ func incomparable(a, b results.Header) string {
 		return "their schedules differ"
 	case a.Model != "closed" && len(s.Stages) == 0 && a.Planned != b.Planned:
 		return "they replay different recordings"
+	}
+	return ""
+}
+
+// doubt says which of two runs are not to be believed, and so neither their difference.
+func doubt(a, b *results.Run) string {
+	bad := func(run *results.Run) bool { return !run.Whole || len(run.End.Invalid) > 0 }
+	switch {
+	case bad(a) && bad(b):
+		return "Neither run is valid, so this may be a difference of the harness."
+	case bad(a):
+		return "The first run is not valid, so this may be a difference of the harness."
+	case bad(b):
+		return "The second run is not valid, so this may be a difference of the harness."
 	}
 	return ""
 }

@@ -161,3 +161,14 @@ func TestTheForestIsAsWideAsItsIntervalsAndNamesRoundRatios(t *testing.T) {
 }
 
 func interval(low, high float64) gauge.Interval { return gauge.Interval{Low: low, High: high} }
+
+func TestADifferenceOfRunsThatAreNotValidSaysSo(t *testing.T) {
+	m := usual()
+	m.stall = 0
+	invalid, crashed := m.run(), m.run()
+	invalid.End.Invalid, crashed.Whole = []string{"lag"}, false
+	require.Contains(t, compare(m.run(), invalid).says("A", "B"), "The second run is not valid, so this may be a difference of the harness.")
+	require.Contains(t, compare(crashed, m.run()).says("A", "B"), "The first run is not valid")
+	require.Contains(t, compare(crashed, invalid).says("A", "B"), "Neither run is valid")
+	require.NotContains(t, compare(m.run(), m.run()).says("A", "B"), "valid")
+}

@@ -17,7 +17,7 @@ func (m *material) rates() panel {
 	var offered, sent, completed, seconds float64
 	for _, q := range m.points {
 		offered, sent, completed = offered+q.offered, sent+q.sent, completed+q.completed
-		if q.offered+q.sent > 0 {
+		if due(&q, m.header) {
 			seconds += q.length
 		}
 	}

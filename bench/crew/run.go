@@ -6,10 +6,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"os"
-	"strings"
+	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/sluice-engine/sluice/bench/results"
@@ -133,14 +133,18 @@ func Run(ctx context.Context, cfg Config) (*results.Run, error) {
 		return nil, err
 	}
 	defer n.close()
-	r := newRun(cfg, n, job, time.Now())
+	replies, err := cfg.replies(n.address)
+	if err != nil {
+		return nil, err
+	}
+	r := newRun(cfg, n, job, replies, time.Now())
 	pid, err := n.spawn(runDoor, r)
 	if err != nil {
 		return nil, err
 	}
 	ticks := time.NewTicker(tickEvery)
 	defer ticks.Stop()
-	g := &gathering{cfg: cfg, tell: func(m any) { n.system.Root.Send(pid, m) }}
+	g := &gathering{cfg: cfg, stands: r.stands, tell: func(m any) { n.system.Root.Send(pid, m) }}
 	return g.follow(ctx, r.news, ticks.C)
 }
 
@@ -161,6 +165,26 @@ func (c Config) listen() (host string, port int, err error) {
 		}
 	}
 	return host, 0, nil
+}
+
+// replies are the addresses at which each worker reaches what listens on an address.
+func (c Config) replies(listening string) ([]string, error) {
+	host, port, err := split(listening)
+	if err != nil {
+		return nil, err
+	}
+	ip := net.ParseIP(host)
+	all := ip != nil && ip.IsUnspecified()
+	var replies []string
+	for _, worker := range c.Workers {
+		if all {
+			if host, err = facing(worker); err != nil {
+				return nil, err
+			}
+		}
+		replies = append(replies, net.JoinHostPort(host, strconv.Itoa(port)))
+	}
+	return replies, nil
 }
 
 // facing returns this machine's address by which it reaches another. Nothing is sent.
@@ -188,8 +212,7 @@ type gathering struct {
 	meter  *results.Meter
 	gauges *gaugeBook
 	start  time.Time
-	live   results.Snapshot // of all machines, by the newest that each sent
-	note   standing
+	stands *atomic.Pointer[standing]
 	err    error // of writing
 	told   time.Time
 }
@@ -215,8 +238,6 @@ func (g *gathering) follow(ctx context.Context, news <-chan any, ticks <-chan ti
 				g.begin(m)
 			case parcel:
 				g.tell(g.write(m))
-			case standing:
-				g.note = m
 			case outcome:
 				return g.end(m)
 			}
@@ -298,10 +319,11 @@ func (g *gathering) show(now time.Time) {
 // snapshot is of all machines: latencies by what was gathered, counts by what each said last.
 func (g *gathering) snapshot(now time.Time) results.Snapshot {
 	s := g.meter.Snapshot(now.Sub(g.start))
-	s.Draining, s.Invalid = g.note.draining, g.note.invalid
-	s.Offered, s.Sent = max(s.Offered, g.note.offered), max(s.Sent, g.note.sent)
-	s.Completed = max(s.Completed, g.note.completed)
-	s.InFlight, s.Waiting, s.Connections = g.note.inFlight, g.note.waiting, g.note.connections
+	if all := g.stands.Load(); all != nil {
+		s.Draining, s.Invalid = all.draining, all.invalid
+		s.Offered, s.Sent, s.Completed = max(s.Offered, all.offered), max(s.Sent, all.sent), max(s.Completed, all.completed)
+		s.InFlight, s.Waiting, s.Connections = all.inFlight, all.waiting, all.connections
+	}
 	return s
 }
 
@@ -352,9 +374,3 @@ func (g *gathering) pay(d debt) (owed uint64, err error) {
 	})
 	return owed, err
 }
-
-// Discard is a place for results that nobody wants to keep.
-func Discard(h results.Header) (*results.Writer, error) { return results.NewWriter(io.Discard, h) }
-
-// together joins what several machines have to say, once each.
-func joined(lines []string) string { return strings.Join(lines, "; ") }

@@ -59,6 +59,8 @@ const (
 type Interval struct {
 	Second int   `json:"s"` // since Started; what is drained after the last second counts on
 	Phase  Phase `json:"phase"`
+	// Machine is whose these counts are, of a run on many; adding up takes no notice of it.
+	Machine string `json:"machine,omitempty"`
 	// Offered, Sent and Completed count by their own instants: due, first byte out, ended.
 	Offered   uint64 `json:"offered,omitempty"`
 	Sent      uint64 `json:"sent,omitempty"`

@@ -455,7 +455,11 @@ func (r *run) tend(m *member, now time.Duration) {
 		r.lose(m, fmt.Sprintf("it has said nothing for %v", silent.Round(time.Millisecond)), now)
 		return
 	}
-	if now-m.probed >= probeEvery || m.relation.samples < leastSamples && now-m.probed >= tickEvery {
+	every := probeEvery
+	if m.relation.samples < leastSamples || r.stage == stageBegun && now < r.start+2*probeEvery {
+		every = 0 // with every tick: the beginning is when it matters
+	}
+	if now-m.probed >= every {
 		r.probe(m, now)
 	}
 	r.deliver(m, now)
@@ -505,7 +509,7 @@ func (r *run) begin(start, now time.Duration) {
 	}
 	for _, m := range r.members {
 		h.Machines = append(h.Machines, m.name)
-		m.ordered, _ = m.relation.shows(start)
+		m.ordered = m.relation.order(start)
 		ahead, bound := m.relation.ahead(now)
 		m.drift0 = ahead
 		r.say("machine %s (%s): its clock is %s from this one, known to ±%s after %d exchanges", m.name, m.address, signed(ahead), duration(bound), m.relation.samples)
@@ -519,8 +523,7 @@ func (r *run) begin(start, now time.Duration) {
 // checkStart looks at the beginning again, from both sides of it.
 func (r *run) checkStart(m *member) {
 	m.checked = true
-	off, bound := m.relation.start(r.start, m.ordered)
-	if worst := off.Abs() + bound; r.cfg.ClockBound >= 0 && worst > r.cfg.ClockBound {
+	if worst := m.relation.off(m.ordered); r.cfg.ClockBound >= 0 && worst > r.cfg.ClockBound {
 		r.invalid = append(r.invalid, fmt.Sprintf("machine %s may have begun %s from the others, and ±%s is asked for (--clock-bound)", m.name, duration(worst), duration(r.cfg.ClockBound)))
 	}
 }
@@ -631,9 +634,8 @@ func (r *run) debt(m *member, elapsed time.Duration) debt {
 
 // clockNote says what is known of a member's clock after the run.
 func (r *run) clockNote(m *member) string {
-	off, bound := m.relation.start(r.start, m.ordered)
 	at := max(m.relation.last, r.start)
 	ahead, now := m.relation.ahead(at)
 	return fmt.Sprintf("machine %s (%s) began within %s of the instant; its clock was %s from the coordinator's, ±%s, and moved by %s in %v",
-		m.name, m.address, duration(off.Abs()+bound), signed(ahead), duration(now), signed(ahead-m.drift0), (at - r.start).Round(time.Millisecond))
+		m.name, m.address, duration(m.relation.off(m.ordered)), signed(ahead), duration(now), signed(ahead-m.drift0), (at - r.start).Round(time.Millisecond))
 }

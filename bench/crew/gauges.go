@@ -7,7 +7,7 @@ import (
 )
 
 // gaugeLag is for how many seconds the gauges of a second wait for those of slower machines.
-const gaugeLag = 5
+const gaugeLag = 30
 
 // gaugeBook puts the gauges together that machines read in the same second. Whoever adds up a
 // file takes several readings of a second for one machine's, of which the largest counts.

@@ -24,6 +24,11 @@ type relation struct {
 	steps     int
 	worst     time.Duration // round trip
 	last      time.Duration // of the newest sample
+
+	// What is known of the worker's clock at the beginning, ahead of the local instant. It
+	// is kept apart, since the estimator forgets what is no longer the best now.
+	begin            time.Duration // 0 before it is known
+	beginLo, beginHi time.Duration
 }
 
 func newRelation(epoch time.Time) *relation {
@@ -39,6 +44,7 @@ func (r *relation) add(sent, received, shown time.Duration) {
 	if r.estimator.Add(sample) {
 		r.steps++
 	}
+	r.look()
 	r.samples++
 	r.worst = max(r.worst, received-sent)
 	r.last = max(r.last, received)
@@ -58,11 +64,28 @@ func (r *relation) ahead(at time.Duration) (ahead, bound time.Duration) {
 	return shown - time.Duration(r.epoch.UnixNano()) - at, bound
 }
 
-// start is what is known of the instant at which a worker began: how late it can have been
-// and how early, by what was measured around that instant.
-func (r *relation) start(at, ordered time.Duration) (off, bound time.Duration) {
-	shown, bound := r.shows(at)
-	return ordered - shown, bound
+// order notes when the beginning is to be, and returns what the worker's clock shows then.
+func (r *relation) order(begin time.Duration) (shown time.Duration) {
+	r.begin = begin
+	r.beginLo, r.beginHi = r.estimator.Bounds(begin)
+	shown, _ = r.shows(begin)
+	return shown
+}
+
+// look takes what is known now of the clock at the beginning together with what was.
+func (r *relation) look() {
+	if r.begin == 0 || r.steps > 0 {
+		return
+	}
+	lo, hi := r.estimator.Bounds(r.begin)
+	r.beginLo, r.beginHi = max(r.beginLo, lo), min(r.beginHi, hi)
+}
+
+// off is by how much a worker can have begun before or after the instant at most, that was
+// ordered to begin when its clock showed ordered.
+func (r *relation) off(ordered time.Duration) time.Duration {
+	shown := ordered - r.begin
+	return max(r.beginHi-shown, shown-r.beginLo, 0)
 }
 
 // duration writes a duration in a few digits that tell something.
@@ -72,8 +95,10 @@ func duration(d time.Duration) string {
 		return d.Round(time.Millisecond).String()
 	case size >= time.Millisecond:
 		return d.Round(10 * time.Microsecond).String()
-	default:
+	case size >= 10*time.Microsecond:
 		return d.Round(100 * time.Nanosecond).String()
+	default:
+		return d.String()
 	}
 }
 

@@ -545,14 +545,14 @@ func (w *worker) tick(now time.Time) {
 		w.depart()
 		return
 	}
-	if now.Sub(s.heard) > s.lease {
-		w.release(now, fmt.Sprintf("nothing was heard of its coordinator for %v", s.lease))
-		return
-	}
 	if !s.released.IsZero() {
 		if s.busy() && now.Sub(s.released) > farewell {
 			w.closeTask() // its requests end, whatever they wait for
 		}
+		return
+	}
+	if now.Sub(s.heard) > s.lease {
+		w.release(now, fmt.Sprintf("nothing was heard of its coordinator for %v", s.lease))
 		return
 	}
 	w.deliver(now)

@@ -1,8 +1,6 @@
 package crew_test
 
 import (
-	"bufio"
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -11,7 +9,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
-	"runtime/pprof"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -30,17 +28,58 @@ import (
 
 const token = "a token of all machines"
 
-// workerProcess is a worker in a process of its own.
-type workerProcess struct {
-	address string
+// process is a machine of a test.
+type process struct {
+	address string // of a worker
+	out     string // of a coordinator
 	cmd     *exec.Cmd
 	mu      sync.Mutex
 	lines   []string
+	shown   []results.Snapshot
+	err     string
 	ended   chan struct{}
 }
 
-// startWorker starts one, by prefix in front of its command line.
-func startWorker(t *testing.T, orders workerOrders, prefix ...string) *workerProcess {
+// start starts one, with prefix in front of its command line.
+func start(t *testing.T, part role, prefix ...string) *process {
+	t.Helper()
+	text, err := json.Marshal(part)
+	require.NoError(t, err)
+	file := filepath.Join(t.TempDir(), "part.json")
+	require.NoError(t, os.WriteFile(file, text, 0o600))
+	self, err := os.Executable()
+	require.NoError(t, err)
+	argv := append(slices.Clone(prefix), self)
+	p := &process{cmd: exec.Command(argv[0], argv[1:]...), ended: make(chan struct{})}
+	p.cmd.Env = append(os.Environ(), partVariable+"="+file)
+	p.cmd.Stderr = os.Stderr
+	stdin, err := p.cmd.StdinPipe()
+	require.NoError(t, err)
+	stdout, err := p.cmd.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, p.cmd.Start())
+	listening := make(chan string, 1)
+	go p.listen(stdout, listening)
+	t.Cleanup(func() {
+		stdin.Close()
+		_ = p.cmd.Process.Kill()
+		<-p.ended
+		if t.Failed() {
+			t.Logf("%v said:\n%s", part.Worker, strings.Join(p.said(), "\n"))
+		}
+	})
+	if part.Worker == nil {
+		return p
+	}
+	select {
+	case p.address = <-listening:
+	case <-p.ended:
+		t.Fatalf("the worker ended: %v", p.said())
+	}
+	return p
+}
+
+func startWorker(t *testing.T, orders workerOrders, prefix ...string) *process {
 	t.Helper()
 	if orders.Listen == "" {
 		orders.Listen = "127.0.0.1:0"
@@ -48,104 +87,87 @@ func startWorker(t *testing.T, orders workerOrders, prefix ...string) *workerPro
 	if orders.Kind == "" {
 		orders.Kind = "plain"
 	}
-	text, err := json.Marshal(orders)
-	require.NoError(t, err)
-	self, err := os.Executable()
-	require.NoError(t, err)
-	argv := append(prefix, self)
-	w := &workerProcess{cmd: exec.Command(argv[0], argv[1:]...), ended: make(chan struct{})}
-	w.cmd.Env = append(os.Environ(), workerVariable+"="+string(text))
-	w.cmd.Stderr = os.Stderr
-	stdin, err := w.cmd.StdinPipe()
-	require.NoError(t, err)
-	stdout, err := w.cmd.StdoutPipe()
-	require.NoError(t, err)
-	require.NoError(t, w.cmd.Start())
-	listening := make(chan string, 1)
-	go w.listen(stdout, listening)
-	t.Cleanup(func() {
-		stdin.Close()
-		_ = w.cmd.Process.Kill()
-		<-w.ended
-		if t.Failed() {
-			t.Logf("%s said:\n%s", orders.Name, strings.Join(w.said(), "\n"))
-		}
-	})
-	select {
-	case w.address = <-listening:
-	case <-w.ended:
-		t.Fatalf("the worker ended: %v", w.said())
-	}
-	return w
+	return start(t, role{Worker: &orders}, prefix...)
 }
 
-// startCoordinator starts one that nobody listens to.
-func startCoordinator(t *testing.T, orders coordinatorOrders) *exec.Cmd {
+func (p *process) listen(out io.Reader, listening chan<- string) {
+	defer close(p.ended)
+	words := json.NewDecoder(out)
+	for {
+		var s said
+		if words.Decode(&s) != nil {
+			break
+		}
+		p.mu.Lock()
+		switch {
+		case s.Listening != "":
+			listening <- s.Listening
+		case s.Snapshot != nil:
+			p.shown = append(p.shown, *s.Snapshot)
+		default:
+			p.lines = append(p.lines, s.Line+s.Error)
+			p.err += s.Error
+		}
+		p.mu.Unlock()
+	}
+	_ = p.cmd.Wait()
+}
+
+func (p *process) said() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.lines)
+}
+
+func (p *process) hasSaid(part string) bool {
+	return slices.ContainsFunc(p.said(), func(line string) bool { return strings.Contains(line, part) })
+}
+
+// run waits for a coordinator's end, and returns what it has written.
+func (p *process) run(t *testing.T) *results.Run {
 	t.Helper()
-	text, err := json.Marshal(orders)
+	<-p.ended
+	require.Empty(t, p.err, p.said())
+	require.Zero(t, p.cmd.ProcessState.ExitCode())
+	run, err := results.Open(p.out)
 	require.NoError(t, err)
-	self, err := os.Executable()
-	require.NoError(t, err)
-	cmd := exec.Command(self)
-	cmd.Env = append(os.Environ(), coordinatorVariable+"="+string(text))
-	cmd.Stderr = os.Stderr
-	require.NoError(t, cmd.Start())
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-	})
-	return cmd
+	require.True(t, run.Whole)
+	return run
 }
 
-func (w *workerProcess) listen(out io.Reader, listening chan<- string) {
-	defer close(w.ended)
-	scanner := bufio.NewScanner(out)
-	for scanner.Scan() {
-		var said map[string]string
-		if json.Unmarshal(scanner.Bytes(), &said) != nil {
-			continue
-		}
-		if address := said["listening"]; address != "" {
-			listening <- address
-			continue
-		}
-		w.mu.Lock()
-		w.lines = append(w.lines, said["line"]+said["error"])
-		w.mu.Unlock()
+// refusal waits for a coordinator that cannot begin, and returns what it says.
+func (p *process) refusal(t *testing.T) string {
+	t.Helper()
+	<-p.ended
+	require.NotEmpty(t, p.err)
+	return p.err
+}
+
+// conduct starts a coordinator. A clock bound on a busy machine is wide.
+func conduct(t *testing.T, workers []string, job crew.Job, change ...func(*coordinatorOrders)) *process {
+	t.Helper()
+	orders := coordinatorOrders{
+		Workers: workers, Token: token, Job: job, ClockBound: 100 * time.Millisecond, Silence: 1500 * time.Millisecond,
+		Out: filepath.Join(t.TempDir(), "results.jsonl"),
 	}
-	_ = w.cmd.Wait()
-}
-
-func (w *workerProcess) said() []string {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return slices.Clone(w.lines)
-}
-
-func (w *workerProcess) hasSaid(part string) bool {
-	return slices.ContainsFunc(w.said(), func(line string) bool { return strings.Contains(line, part) })
+	for _, change := range change {
+		change(&orders)
+	}
+	p := start(t, role{Coordinator: &orders})
+	p.out = orders.Out
+	return p
 }
 
 // eventually waits for something that another process does.
 func eventually(t *testing.T, limit time.Duration, what func() bool, about string) {
 	t.Helper()
-	if os.Getenv("DUMP") != "" {
-		for end := time.Now().Add(limit); !what(); time.Sleep(20 * time.Millisecond) {
-			if time.Now().After(end) {
-				f, _ := os.Create("/tmp/crew.dump")
-				pprof.Lookup("goroutine").WriteTo(f, 2)
-				f.Close()
-				break
-			}
-		}
-	}
-	require.Eventually(t, what, limit, 20*time.Millisecond, about)
+	require.Eventually(t, what, limit, 10*time.Millisecond, about)
 }
 
 // team starts workers, and returns their addresses as well.
-func team(t *testing.T, n int, orders workerOrders) ([]*workerProcess, []string) {
+func team(t *testing.T, n int, orders workerOrders) ([]*process, []string) {
 	t.Helper()
-	workers, addresses := make([]*workerProcess, n), make([]string, n)
+	workers, addresses := make([]*process, n), make([]string, n)
 	for i := range n {
 		o := orders
 		o.Name, o.Token = fmt.Sprintf("m%d", i), token
@@ -214,50 +236,4 @@ func constantJob(url string, rate uint64, length time.Duration) crew.Job {
 	}
 }
 
-// tellings are what a coordinator says while it conducts.
-type tellings struct {
-	mu    sync.Mutex
-	lines []string
-	t     *testing.T
-}
-
-func (l *tellings) say(line string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.lines = append(l.lines, line)
-}
-
-func (l *tellings) has(part string) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return slices.ContainsFunc(l.lines, func(line string) bool { return strings.Contains(line, part) })
-}
-
-func (l *tellings) all() []string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return slices.Clone(l.lines)
-}
-
-// config is a run of a job; a clock bound of a busy machine is wide.
-func config(workers []string, job crew.Job, said *tellings) crew.Config {
-	return crew.Config{
-		Workers: workers, Security: crew.Security{Token: token}, Name: "coordinator", Job: job,
-		ClockBound: 100 * time.Millisecond, Silence: 1500 * time.Millisecond, Say: said.say,
-	}
-}
-
-// conduct runs in the background.
-func conduct(ctx context.Context, cfg crew.Config) <-chan conducted {
-	done := make(chan conducted, 1)
-	go func() {
-		run, err := crew.Run(ctx, cfg)
-		done <- conducted{run, err}
-	}()
-	return done
-}
-
-type conducted struct {
-	run *results.Run
-	err error
-}
+func security(token, folder string) crew.Security { return crew.Security{Token: token} }

@@ -77,7 +77,7 @@ type Task struct {
 }
 
 // Sink takes what a Task measures. Its methods may be called from any goroutine, and do not
-// wait for the network.
+// wait for the network. What an interval points to is lent: it is not looked at afterwards.
 type Sink interface {
 	Interval(results.Interval)
 	Snapshot(results.Snapshot)

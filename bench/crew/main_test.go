@@ -20,92 +20,130 @@ import (
 	"github.com/sluice-engine/sluice/bench/schedule"
 )
 
-// workerVariable says, in the environment, that this process is a worker of a test, and how.
-const workerVariable = "SLUICE_CREW_TEST_WORKER"
+// partVariable names, in the environment, a file that says that this process plays a part in a
+// test, and which. The library sets gRPC's logger with every system that it starts, and that is
+// no process's but its first: so each machine is a process of its own.
+const partVariable = "SLUICE_CREW_TEST_PART"
 
-// workerOrders are what such a worker is told.
+// role is what such a process is told: it is one of the two.
+type role struct {
+	Worker      *workerOrders
+	Coordinator *coordinatorOrders
+}
+
 type workerOrders struct {
 	Listen, Name, Token string
 	Kind                string // of what it does: see prepares
 	Skew                time.Duration
 	Drift               float64
+	Security            string // a folder with certificates; empty means none
 }
 
-// coordinatorVariable says that this process is a coordinator of a test, and of what.
-const coordinatorVariable = "SLUICE_CREW_TEST_COORDINATOR"
-
 type coordinatorOrders struct {
-	Workers []string
-	URL     string
+	Workers       []string
+	Listen, Token string
+	Job           crew.Job
+	ClockBound    time.Duration
+	Silence       time.Duration
+	OnLost        crew.OnLost
+	Out           string // file of results
+	Full          int    // it takes so many lines; 0 means all
+	Security      string
+}
+
+// said is a line of what it says.
+type said struct {
+	Listening string            `json:",omitempty"`
+	Line      string            `json:",omitempty"`
+	Snapshot  *results.Snapshot `json:",omitempty"`
+	Error     string            `json:",omitempty"`
 }
 
 func TestMain(m *testing.M) {
-	if text := os.Getenv(workerVariable); text != "" {
-		os.Exit(beWorker(text))
+	if name := os.Getenv(partVariable); name != "" {
+		os.Exit(play(name))
 	}
-	if text := os.Getenv(coordinatorVariable); text != "" {
-		os.Exit(beCoordinator(text))
-	}
-	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
-		if code == 0 {
-			// A connection that failed is told two seconds later to the actor that made it.
-			for range 25 {
-				if goleak.Find() == nil {
-					break
-				}
-				time.Sleep(100 * time.Millisecond)
-			}
-			if err := goleak.Find(); err != nil {
-				fmt.Fprintln(os.Stderr, err)
-				code = 1
-			}
-		}
-		os.Exit(code)
-	}))
+	goleak.VerifyTestMain(m)
 }
 
-func beWorker(text string) int {
-	var orders workerOrders
-	if err := json.Unmarshal([]byte(text), &orders); err != nil {
+func play(name string) int {
+	var part role
+	text, err := os.ReadFile(name)
+	if err := errors.Join(err, json.Unmarshal(text, &part)); err != nil {
 		panic(err)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	go func() { // a worker lives no longer than its test
+	go func() { // it lives no longer than its test
 		var b [1]byte
 		_, _ = os.Stdin.Read(b[:])
 		os.Exit(9)
 	}()
 	out := json.NewEncoder(os.Stdout)
 	var mu sync.Mutex
-	say := func(key, value string) {
+	say := func(s said) {
 		mu.Lock()
 		defer mu.Unlock()
-		_ = out.Encode(map[string]string{key: value})
+		_ = out.Encode(s)
 	}
-	err := crew.Serve(ctx, crew.WorkerConfig{
-		Listen: orders.Listen, Name: orders.Name, Security: crew.Security{Token: orders.Token},
-		Prepare: prepares[orders.Kind], Skew: orders.Skew, Drift: orders.Drift,
-		Environment: results.Environment{Host: orders.Name, CPUs: 2},
-		Listening:   func(address string) { say("listening", address) },
-		Say:         func(line string) { say("line", line) },
-	})
+	if part.Worker != nil {
+		err = part.Worker.work(ctx, say)
+	} else {
+		err = part.Coordinator.conduct(ctx, say)
+	}
 	if err != nil {
-		say("error", err.Error())
+		say(said{Error: err.Error()})
 		return 1
 	}
 	return 0
 }
 
-func beCoordinator(text string) int {
-	var orders coordinatorOrders
-	if err := json.Unmarshal([]byte(text), &orders); err != nil {
-		panic(err)
+func (o *workerOrders) work(ctx context.Context, say func(said)) error {
+	return crew.Serve(ctx, crew.WorkerConfig{
+		Listen: o.Listen, Name: o.Name, Security: security(o.Token, o.Security),
+		Prepare: prepares[o.Kind], Skew: o.Skew, Drift: o.Drift,
+		Environment: results.Environment{Host: o.Name, CPUs: 2},
+		Listening:   func(address string) { say(said{Listening: address}) },
+		Say:         func(line string) { say(said{Line: line}) },
+	})
+}
+
+// conduct also looks for what the run has left behind.
+func (o *coordinatorOrders) conduct(ctx context.Context, say func(said)) error {
+	before := goleak.IgnoreCurrent()
+	cfg := crew.Config{
+		Workers: o.Workers, Listen: o.Listen, Security: security(o.Token, o.Security), Name: "coordinator",
+		Job: o.Job, ClockBound: o.ClockBound, Silence: o.Silence, OnLost: o.OnLost,
+		Say:   func(line string) { say(said{Line: line}) },
+		Watch: func(s results.Snapshot) { s.Header = results.Header{}; say(said{Snapshot: &s}) },
 	}
-	var said tellings
-	_, err := crew.Run(context.Background(), config(orders.Workers, constantJob(orders.URL, 100, time.Minute), &said))
-	fmt.Fprintln(os.Stderr, err, said.all())
-	return 0
+	cfg.Open = func(h results.Header) (*results.Writer, error) {
+		if o.Full > 0 {
+			return results.NewWriter(&filling{left: o.Full}, h)
+		}
+		return results.Create(o.Out, h)
+	}
+	_, err := crew.Run(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	var left error
+	for range 25 { // a connection that failed is told to the library's actor two seconds later
+		if left = goleak.Find(before); left == nil {
+			return nil
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	return left
+}
+
+type filling struct{ left int }
+
+func (f *filling) Write(b []byte) (int, error) {
+	if f.left--; f.left < 0 {
+		return 0, errors.New("the disk is full")
+	}
+	return len(b), nil
 }
 
 var prepares = map[string]crew.Prepare{

@@ -2,9 +2,8 @@ package crew_test
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
-	"errors"
+	"os"
 	"strings"
 	"syscall"
 	"testing"
@@ -16,35 +15,28 @@ import (
 	"github.com/sluice-engine/sluice/bench/results"
 )
 
+const nowhere = "http://127.0.0.1:1/"
+
 func TestEveryIntendedInstantReachesTheServerOnce(t *testing.T) {
+	t.Parallel()
 	s := newServer(t)
 	_, addresses := team(t, 3, workerOrders{})
-	var said tellings
-	var file bytes.Buffer
-	var shown []results.Snapshot
-	cfg := config(addresses, constantJob(s.URL, 301, time.Second), &said)
-	cfg.Open = func(h results.Header) (*results.Writer, error) { return results.NewWriter(&file, h) }
-	cfg.Watch = func(s results.Snapshot) { shown = append(shown, s) }
-	run, err := crew.Run(t.Context(), cfg)
-	require.NoError(t, err, said.all())
+	c := conduct(t, addresses, constantJob(s.URL, 301, time.Second))
+	run := c.run(t)
 	s.requireEachOnce(t, 301)
 	require.Empty(t, run.End.Invalid)
 	require.Equal(t, "finished", run.End.Reason)
 	require.EqualValues(t, 301, run.Total[""].Count)
+	require.EqualValues(t, 301, run.Total[""].Response.Count())
 	require.Equal(t, []string{"m0", "m1", "m2"}, run.Header.Machines)
 
-	read, err := results.Read(&file)
-	require.NoError(t, err)
-	require.True(t, read.Whole)
-	require.EqualValues(t, 301, read.Total[""].Count)
-	require.EqualValues(t, 301, read.Total[""].Response.Count())
-
-	require.NotEmpty(t, shown)
-	last := shown[len(shown)-1]
+	require.NotEmpty(t, c.shown)
+	last := c.shown[len(c.shown)-1]
 	require.True(t, last.Ended)
 	require.EqualValues(t, 301, last.Completed)
+	require.Positive(t, last.Total.P50)
 	for _, name := range []string{"m0", "m1", "m2"} {
-		require.True(t, said.has("machine "+name+" ("), said.all())
+		require.True(t, c.hasSaid("machine "+name+" ("), c.said())
 		require.Contains(t, strings.Join(run.End.Notes, "\n"), "machine "+name+" (")
 	}
 	require.Contains(t, run.End.Notes[0], "of the instant; its clock was ")
@@ -52,132 +44,113 @@ func TestEveryIntendedInstantReachesTheServerOnce(t *testing.T) {
 
 // One worker's clock is an hour ahead and another's a day behind: they begin together.
 func TestSkewedClocksBeginAtTheSameInstant(t *testing.T) {
+	t.Parallel()
 	s := newServer(t)
-	orders := []workerOrders{{Name: "ahead", Skew: time.Hour, Drift: 300e-6}, {Name: "behind", Skew: -24 * time.Hour, Drift: -300e-6}}
 	var addresses []string
-	for _, o := range orders {
+	for _, o := range []workerOrders{
+		{Name: "ahead", Skew: time.Hour, Drift: 300e-6}, {Name: "behind", Skew: -24 * time.Hour, Drift: -300e-6},
+	} {
 		o.Token = token
 		addresses = append(addresses, startWorker(t, o).address)
 	}
-	var said tellings
-	var started time.Time
-	cfg := config(addresses, constantJob(s.URL, 20, 500*time.Millisecond), &said)
-	cfg.Open = func(h results.Header) (*results.Writer, error) {
-		started = h.Started
-		return results.NewWriter(new(bytes.Buffer), h)
-	}
-	run, err := crew.Run(t.Context(), cfg)
-	require.NoError(t, err)
+	c := conduct(t, addresses, constantJob(s.URL, 20, 500*time.Millisecond))
+	run := c.run(t)
 	require.Empty(t, run.End.Invalid)
 	s.requireEachOnce(t, 10)
-	require.WithinDuration(t, started, time.Unix(0, s.last.Load()).Add(-450*time.Millisecond), 300*time.Millisecond)
-	require.Less(t, run.Total[""].Response.Max(), 300*time.Millisecond)
-	require.True(t, said.has("its clock is +1h0m0"), said.all())
-	require.True(t, said.has("its clock is -24h0m0") || said.has("its clock is -23h59m59"), said.all())
+	require.WithinDuration(t, run.Header.Started.Add(450*time.Millisecond), time.Unix(0, s.last.Load()), 500*time.Millisecond)
+	require.Less(t, run.Total[""].Response.Max(), 500*time.Millisecond)
+	require.True(t, c.hasSaid("its clock is +1h0m0"), c.said())
+	require.True(t, c.hasSaid("its clock is -24h0m0") || c.hasSaid("its clock is -23h59m59"), c.said())
 }
 
 func TestAClockThatCannotBeRelatedWellEnoughIsRefused(t *testing.T) {
+	t.Parallel()
 	_, addresses := team(t, 1, workerOrders{})
-	var said tellings
-	cfg := config(addresses, constantJob("http://127.0.0.1:1/", 10, time.Second), &said)
-	cfg.ClockBound = time.Nanosecond
 	began := time.Now()
-	_, err := crew.Run(t.Context(), cfg)
-	require.ErrorContains(t, err, "its clock is known to ±")
-	require.ErrorContains(t, err, "±1ns is asked for (--clock-bound)")
+	c := conduct(t, addresses, constantJob(nowhere, 10, time.Second), func(o *coordinatorOrders) { o.ClockBound = time.Nanosecond })
+	require.Contains(t, c.refusal(t), "its clock is known to ±")
+	require.Contains(t, c.err, "±1ns is asked for (--clock-bound)")
 	require.Less(t, time.Since(began), 9*time.Second)
 }
 
 func TestAWrongTokenIsSaidInOneLine(t *testing.T) {
+	t.Parallel()
 	_, addresses := team(t, 1, workerOrders{})
-	var said tellings
-	cfg := config(addresses, constantJob("http://127.0.0.1:1/", 10, time.Second), &said)
-	for _, wrong := range []string{"", "not the token of all"} {
-		cfg.Security.Token = wrong
-		_, err := crew.Run(t.Context(), cfg)
-		require.EqualError(t, err, "worker "+addresses[0]+": refused: wrong token")
+	for wrong, why := range map[string]string{
+		"":                     "worker " + addresses[0] + ": refused: wrong token",
+		"not the token of all": "worker " + addresses[0] + ": refused: wrong token",
+		"short":                "the token has 5 characters, fewer than 16 can be guessed: take the output of 'openssl rand -hex 16'",
+	} {
+		c := conduct(t, addresses, constantJob(nowhere, 10, time.Second), func(o *coordinatorOrders) { o.Token = wrong })
+		require.Equal(t, why, c.refusal(t))
 	}
-	cfg.Security.Token = "short"
-	_, err := crew.Run(t.Context(), cfg)
-	require.ErrorContains(t, err, "the token has 5 characters")
 }
 
 func TestAWorkerThatIsNotThereIsSaidInOneLine(t *testing.T) {
-	var said tellings
-	_, err := crew.Run(t.Context(), config([]string{"127.0.0.1:1"}, constantJob("http://127.0.0.1:1/", 10, time.Second), &said))
-	require.ErrorContains(t, err, "worker 127.0.0.1:1: nobody listens there")
-	require.NotContains(t, err.Error(), "\n")
+	t.Parallel()
+	c := conduct(t, []string{"127.0.0.1:1"}, constantJob(nowhere, 10, time.Second))
+	require.Contains(t, c.refusal(t), "worker 127.0.0.1:1: nobody listens there")
+	require.NotContains(t, c.err, "\n")
 }
 
 func TestAWorkerThatCannotDoTheJobSaysWhy(t *testing.T) {
+	t.Parallel()
 	_, addresses := team(t, 2, workerOrders{})
-	for kind, why := range map[string]string{"picky": "there is no file limits.json on this machine", "panic": "preparing the job panicked: a bug"} {
+	for kind, why := range map[string]string{
+		"picky": "there is no file limits.json on this machine", "panic": "preparing the job panicked: a bug",
+	} {
 		w := startWorker(t, workerOrders{Name: "other", Token: token, Kind: kind})
-		var said tellings
-		_, err := crew.Run(t.Context(), config(append(addresses, w.address), constantJob("http://127.0.0.1:1/", 10, time.Second), &said))
-		require.ErrorContains(t, err, "worker "+w.address+": "+why)
+		c := conduct(t, append(addresses, w.address), constantJob(nowhere, 10, time.Second))
+		require.Contains(t, c.refusal(t), "worker "+w.address+": "+why)
 		eventually(t, 5*time.Second, func() bool { return w.hasSaid("is over: dismissed") }, "it is free again")
 	}
 }
 
 func TestASecondCoordinatorIsToldThatAWorkerIsBusyAndByWhom(t *testing.T) {
+	t.Parallel()
 	s := newServer(t)
 	workers, addresses := team(t, 1, workerOrders{})
-	var said, other tellings
-	first := conduct(t.Context(), config(addresses, constantJob(s.URL, 50, 2*time.Second), &said))
+	first := conduct(t, addresses, constantJob(s.URL, 50, 2*time.Second))
 	eventually(t, 5*time.Second, func() bool { return workers[0].hasSaid("serving a run") }, "the first is served")
-	_, err := crew.Run(t.Context(), config(addresses, constantJob(s.URL, 10, time.Second), &other))
-	require.EqualError(t, err, "worker "+addresses[0]+`: it is busy with a run of "coordinator"`)
-	done := <-first
-	require.NoError(t, done.err)
-	require.Empty(t, done.run.End.Invalid)
+	second := conduct(t, addresses, constantJob(s.URL, 10, time.Second))
+	require.Equal(t, "worker "+addresses[0]+`: it is busy with a run of "coordinator"`, second.refusal(t))
+	require.Empty(t, first.run(t).End.Invalid)
 	s.requireEachOnce(t, 100)
 	// Then it is free again.
 	again := newServer(t)
-	run, err := crew.Run(t.Context(), config(addresses, constantJob(again.URL, 50, 200*time.Millisecond), &other))
-	require.NoError(t, err)
-	require.Empty(t, run.End.Invalid)
+	third := conduct(t, addresses, constantJob(again.URL, 50, 200*time.Millisecond))
+	require.Empty(t, third.run(t).End.Invalid)
 	again.requireEachOnce(t, 10)
 }
 
 // lose makes a run of three machines, does something to one of them in the middle, and returns
-// how it ended.
-func lose(t *testing.T, policy crew.OnLost, harm syscall.Signal) (*results.Run, *tellings, *server, time.Duration) {
+// how it ended, and how long it took to be noticed.
+func lose(t *testing.T, policy crew.OnLost, harm syscall.Signal) (*process, *results.Run, *server, time.Duration) {
 	t.Helper()
 	s := newServer(t)
 	workers, addresses := team(t, 3, workerOrders{})
-	var said tellings
-	cfg := config(addresses, constantJob(s.URL, 300, 3*time.Second), &said)
-	cfg.OnLost = policy
-	done := conduct(t.Context(), cfg)
+	c := conduct(t, addresses, constantJob(s.URL, 300, 3*time.Second), func(o *coordinatorOrders) { o.OnLost = policy })
 	eventually(t, 10*time.Second, func() bool { return s.count() > 200 }, "it runs")
 	harmed := time.Now()
 	require.NoError(t, workers[1].cmd.Process.Signal(harm))
-	eventually(t, 5*time.Second, func() bool { return said.has("machine m1 (" + addresses[1] + ") was lost: ") }, "it is told")
+	eventually(t, 8*time.Second, func() bool { return c.hasSaid("machine m1 (" + addresses[1] + ") was lost: ") }, "it is told")
 	noticed := time.Since(harmed)
-	end := <-done
-	require.NoError(t, end.err)
-	return end.run, &said, s, noticed
+	return c, c.run(t), s, noticed
 }
 
-// requireNothingIsMissing requires that requests of a lost machine are counted.
-func requireNothingIsMissing(t *testing.T, run *results.Run, due uint64) {
-	t.Helper()
+func TestAWorkerThatIsKilledIsReportedAtOnceAndItsShareIsCounted(t *testing.T) {
+	t.Parallel()
+	_, run, s, noticed := lose(t, crew.Continue, syscall.SIGKILL)
+	require.Less(t, noticed, 1400*time.Millisecond, "before it has been silent for long")
 	require.Contains(t, strings.Join(run.End.Invalid, "\n"), "machine m1 (")
 	owed := run.Total["(lost machine)"]
 	require.NotNil(t, owed)
 	require.Positive(t, owed.Count)
 	require.Equal(t, owed.Count, owed.Errors["machine lost"])
-	require.EqualValues(t, due, run.Total[""].Count, "what was offered and what is owed are what was due")
+	require.EqualValues(t, 900, run.Total[""].Count, "what was offered and what is owed are what was due")
 	require.Equal(t, owed.Count, run.End.NeverSent)
 	require.GreaterOrEqual(t, run.End.Unfinished, run.End.NeverSent)
 	require.Contains(t, strings.Join(run.End.Notes, "\n"), "machine 2 of 3 was lost with")
-}
-
-func TestAWorkerThatIsKilledIsReportedAtOnceAndItsShareIsCounted(t *testing.T) {
-	run, _, s, noticed := lose(t, crew.Continue, syscall.SIGKILL)
-	require.Less(t, noticed, 1400*time.Millisecond, "before it has been silent for long")
-	requireNothingIsMissing(t, run, 900)
 	require.Equal(t, "finished", run.End.Reason)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -189,8 +162,9 @@ func TestAWorkerThatIsKilledIsReportedAtOnceAndItsShareIsCounted(t *testing.T) {
 }
 
 func TestAWorkerThatHangsIsLostOnceItHasBeenSilent(t *testing.T) {
-	run, said, s, _ := lose(t, crew.Fail, syscall.SIGSTOP)
-	require.True(t, said.has("it has said nothing for 1."), said.all())
+	t.Parallel()
+	c, run, s, _ := lose(t, crew.Fail, syscall.SIGSTOP)
+	require.True(t, c.hasSaid("it has said nothing for 1."), c.said())
 	require.Equal(t, "machine lost", run.End.Reason)
 	require.Less(t, s.count(), 900, "the others were stopped")
 	require.Contains(t, strings.Join(run.End.Invalid, "\n"), "it has said nothing for")
@@ -198,33 +172,30 @@ func TestAWorkerThatHangsIsLostOnceItHasBeenSilent(t *testing.T) {
 }
 
 func TestARunThatTellsNothingIsLostThoughItsWorkerAnswers(t *testing.T) {
+	t.Parallel()
 	w := startWorker(t, workerOrders{Name: "m0", Token: token, Kind: "stuck"})
-	var said tellings
-	cfg := config([]string{w.address}, constantJob("http://127.0.0.1:1/", 100, 30*time.Second), &said)
-	cfg.Silence = time.Second
-	run, err := crew.Run(t.Context(), cfg)
-	require.NoError(t, err)
-	require.True(t, said.has("its run has told nothing for 1."), said.all())
-	require.NotEmpty(t, run.End.Invalid)
-	// It heeds no context: closing the client ended it.
-	eventually(t, 5*time.Second, func() bool { return w.hasSaid("is over") }, "it is free again")
-	var other tellings
+	c := conduct(t, []string{w.address}, constantJob(nowhere, 100, 30*time.Second), func(o *coordinatorOrders) { o.Silence = time.Second })
+	require.NotEmpty(t, c.run(t).End.Invalid)
+	require.True(t, c.hasSaid("its run has told nothing for 1."), c.said())
+	// It heeds no context: closing the client ends it, and then it is free.
 	eventually(t, 10*time.Second, func() bool {
-		_, err := crew.Run(t.Context(), config([]string{w.address}, constantJob("http://127.0.0.1:1/", 100, 100*time.Millisecond), &other))
-		return err == nil || !strings.Contains(err.Error(), "busy")
+		again := conduct(t, []string{w.address}, constantJob(nowhere, 100, 100*time.Millisecond), func(o *coordinatorOrders) { o.Silence = time.Second })
+		<-again.ended
+		return !strings.Contains(again.err, "busy")
 	}, "it serves again")
 }
 
-// The coordinator is a process, which is killed, or stopped so that its sockets stay open.
+// The coordinator is killed, or stopped so that its sockets stay open.
 func TestWorkersStopByThemselvesWhenTheirCoordinatorIsGone(t *testing.T) {
+	t.Parallel()
 	for _, harm := range []syscall.Signal{syscall.SIGKILL, syscall.SIGSTOP} {
 		s := newServer(t)
 		workers, addresses := team(t, 2, workerOrders{})
-		coordinator := startCoordinator(t, coordinatorOrders{Workers: addresses, URL: s.URL})
+		c := conduct(t, addresses, constantJob(s.URL, 100, time.Minute))
 		eventually(t, 10*time.Second, func() bool { return s.count() > 20 }, "it runs")
-		require.NoError(t, coordinator.Process.Signal(harm))
+		require.NoError(t, c.cmd.Process.Signal(harm))
 		for _, w := range workers {
-			eventually(t, 4*time.Second, func() bool { return w.hasSaid("is over: ") }, "it has noticed")
+			eventually(t, 6*time.Second, func() bool { return w.hasSaid("is over: ") }, "it has noticed")
 		}
 		eventually(t, 4*time.Second, func() bool { return s.open.Load() == 0 }, "connections are closed")
 		stopped := s.count()
@@ -234,50 +205,36 @@ func TestWorkersStopByThemselvesWhenTheirCoordinatorIsGone(t *testing.T) {
 }
 
 func TestAnInterruptedRunHasAWholeReport(t *testing.T) {
+	t.Parallel()
 	s := newServer(t)
 	_, addresses := team(t, 2, workerOrders{})
-	var said tellings
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	var file bytes.Buffer
-	cfg := config(addresses, constantJob(s.URL, 100, time.Minute), &said)
-	cfg.Open = func(h results.Header) (*results.Writer, error) { return results.NewWriter(&file, h) }
-	done := conduct(ctx, cfg)
+	c := conduct(t, addresses, constantJob(s.URL, 100, time.Minute))
 	eventually(t, 10*time.Second, func() bool { return s.count() > 50 }, "it runs")
-	cancel()
-	end := <-done
-	require.NoError(t, end.err)
-	require.Equal(t, "interrupted", end.run.End.Reason)
-	require.EqualValues(t, s.count(), end.run.Total[""].Count)
-	read, err := results.Read(&file)
-	require.NoError(t, err)
-	require.True(t, read.Whole)
-	require.Empty(t, read.End.Invalid)
+	require.NoError(t, c.cmd.Process.Signal(os.Interrupt))
+	run := c.run(t)
+	require.Equal(t, "interrupted", run.End.Reason)
+	require.EqualValues(t, s.count(), run.Total[""].Count)
+	require.Empty(t, run.End.Invalid)
 }
 
 func TestAWorkerThatIsEndedSaysSo(t *testing.T) {
+	t.Parallel()
 	s := newServer(t)
 	workers, addresses := team(t, 2, workerOrders{})
-	var said tellings
-	done := conduct(t.Context(), config(addresses, constantJob(s.URL, 100, time.Minute), &said))
+	c := conduct(t, addresses, constantJob(s.URL, 100, time.Minute))
 	eventually(t, 10*time.Second, func() bool { return s.count() > 20 }, "it runs")
 	require.NoError(t, workers[0].cmd.Process.Signal(syscall.SIGINT))
-	end := <-done
-	require.NoError(t, end.err)
-	require.Contains(t, strings.Join(end.run.End.Invalid, "\n"), "was lost: the worker was ended")
+	require.Contains(t, strings.Join(c.run(t).End.Invalid, "\n"), "was lost: the worker was ended")
 	<-workers[0].ended
 	require.Zero(t, workers[0].cmd.ProcessState.ExitCode())
 }
 
 // Results that are larger than a letter, and more than a window, arrive once each.
 func TestLargeAndManyIntervalsArriveOnce(t *testing.T) {
+	t.Parallel()
 	_, addresses := team(t, 2, workerOrders{Kind: "flood"})
-	var said tellings
-	var file bytes.Buffer
-	cfg := config(addresses, constantJob("http://127.0.0.1:1/", 300, 2*time.Second), &said)
-	cfg.Open = func(h results.Header) (*results.Writer, error) { return results.NewWriter(&file, h) }
-	run, err := crew.Run(t.Context(), cfg)
-	require.NoError(t, err)
+	c := conduct(t, addresses, constantJob(nowhere, 300, 2*time.Second))
+	run := c.run(t)
 	require.Empty(t, run.End.Invalid)
 	require.EqualValues(t, 50, run.Total[""].Count)
 	require.Len(t, run.Total[""].Errors, 2*3*2000)
@@ -286,8 +243,10 @@ func TestLargeAndManyIntervalsArriveOnce(t *testing.T) {
 		require.EqualValues(t, 2, i.Offered)
 		require.Equal(t, 20, i.Gauges.Connections, "of both machines")
 	}
+	file, err := os.ReadFile(c.out)
+	require.NoError(t, err)
 	machines := map[string]int{}
-	for line := range strings.Lines(file.String()) {
+	for line := range strings.Lines(string(file)) {
 		var l struct{ Interval *results.Interval }
 		require.NoError(t, json.Unmarshal([]byte(line), &l))
 		if l.Interval != nil {
@@ -298,43 +257,25 @@ func TestLargeAndManyIntervalsArriveOnce(t *testing.T) {
 }
 
 func TestAPlanOfManyMegabytesArrives(t *testing.T) {
+	t.Parallel()
 	s := newServer(t)
 	_, addresses := team(t, 2, workerOrders{})
-	var said tellings
 	job := constantJob(s.URL, 20, 200*time.Millisecond)
 	job.Plan.Chains[0].Steps[0].Body = bytes.Repeat([]byte("x"), 9<<20)
-	run, err := crew.Run(t.Context(), config(addresses, job, &said))
-	require.NoError(t, err)
-	require.Empty(t, run.End.Invalid)
+	require.Empty(t, conduct(t, addresses, job).run(t).End.Invalid)
 	s.requireEachOnce(t, 4)
 }
 
 func TestResultsThatCannotBeWrittenEndTheRun(t *testing.T) {
+	t.Parallel()
 	s := newServer(t)
 	_, addresses := team(t, 1, workerOrders{})
-	var said tellings
-	full := errors.New("the disk is full")
-	cfg := config(addresses, constantJob(s.URL, 100, time.Minute), &said)
-	cfg.Open = func(h results.Header) (*results.Writer, error) {
-		return results.NewWriter(&filling{left: 2, err: full}, h)
-	}
-	_, err := crew.Run(t.Context(), cfg)
-	require.ErrorIs(t, err, full)
-}
-
-type filling struct {
-	left int
-	err  error
-}
-
-func (f *filling) Write(b []byte) (int, error) {
-	if f.left--; f.left < 0 {
-		return 0, f.err
-	}
-	return len(b), nil
+	c := conduct(t, addresses, constantJob(s.URL, 100, time.Minute), func(o *coordinatorOrders) { o.Full = 2 })
+	require.Contains(t, c.refusal(t), "the disk is full")
 }
 
 func TestMistakesAreSaidTogether(t *testing.T) {
+	t.Parallel()
 	_, err := crew.Run(t.Context(), crew.Config{Workers: []string{"nowhere", "a:1", "a:1"}, OnLost: "weep", Silence: time.Hour})
 	for _, part := range []string{`worker "nowhere": it must be host:port`, `worker "a:1" twice`, `on lost "weep"`, "a silence of 1h0m0s", "a run has either a schedule or callers"} {
 		require.ErrorContains(t, err, part)
@@ -342,6 +283,7 @@ func TestMistakesAreSaidTogether(t *testing.T) {
 }
 
 func TestAWorkerThatOthersCanReachNeedsAToken(t *testing.T) {
+	t.Parallel()
 	for _, listen := range []string{"0.0.0.0:0", ":0", "[::]:0", "192.0.2.1:0"} {
 		err := crew.Serve(t.Context(), crew.WorkerConfig{Listen: listen})
 		require.ErrorContains(t, err, "needs a token", listen)

@@ -3,7 +3,6 @@ package crew
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"time"
 
 	"github.com/sluice-engine/sluice/bench/load"
@@ -37,31 +36,10 @@ func Load(open func(client json.RawMessage, share Share) (load.Client, error)) P
 
 func runLoad(ctx context.Context, cfg load.Config, start time.Time, sink Sink) (results.End, error) {
 	cfg.Header.Started = start
-	cfg.Watch = sink.Snapshot
-	var err error
-	if cfg.Out, err = results.NewWriter(tap{sink}, cfg.Header); err != nil {
-		return results.End{}, err
-	}
+	cfg.Watch, cfg.Each = sink.Snapshot, sink.Interval
 	run, err := load.Run(ctx, cfg)
 	if err != nil {
 		return results.End{}, err
 	}
 	return run.End, nil
-}
-
-// tap takes the intervals out of what is written of a run: a line of JSON with each write.
-type tap struct{ sink Sink }
-
-// Write is part of io.Writer.
-func (t tap) Write(line []byte) (int, error) {
-	var l struct {
-		Interval *results.Interval `json:"interval"`
-	}
-	if err := json.Unmarshal(line, &l); err != nil {
-		return 0, fmt.Errorf("an interval cannot be sent: %w", err)
-	}
-	if l.Interval != nil {
-		t.sink.Interval(*l.Interval)
-	}
-	return len(line), nil
 }

@@ -135,10 +135,11 @@ type (
 		task Task
 		err  error
 	}
-	// told is what a run has measured, and measured a snapshot of it.
+	// told is a report of a run, as it is sent, and measured a snapshot of it.
 	told struct {
-		run    string
-		report report
+		run  string
+		text []byte
+		err  error
 	}
 	measured struct {
 		run      string
@@ -418,7 +419,8 @@ type sink struct {
 }
 
 func (s sink) Interval(i results.Interval) {
-	s.worker.tell(told{s.run, report{Interval: &i}})
+	text, err := json.Marshal(report{Interval: &i}) // here, for what is in it is only lent
+	s.worker.tell(told{s.run, text, err})
 }
 
 func (s sink) Snapshot(snapshot results.Snapshot) { s.worker.tell(measured{s.run, snapshot}) }
@@ -431,7 +433,7 @@ func (w *worker) tell(m any) {
 func (w *worker) told(t told) {
 	if s := w.service; s != nil && s.run == t.run {
 		s.spoke = time.Now()
-		w.report(t.report)
+		w.reportText(t.text, t.err)
 	}
 }
 
@@ -461,12 +463,13 @@ func (w *worker) finished(f finished) {
 }
 
 // report sends what must arrive.
-func (w *worker) report(r report) {
+func (w *worker) report(r report) { w.reportText(json.Marshal(r)) }
+
+func (w *worker) reportText(text []byte, err error) {
 	s := w.service
 	if !s.released.IsZero() {
 		return
 	}
-	text, err := json.Marshal(r)
 	if err == nil {
 		err = s.out.add(text)
 	}

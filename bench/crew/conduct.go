@@ -64,7 +64,9 @@ type (
 		ready                    bool
 		ended                    *results.End
 		failed                   string
+		second                   int // of an interval, -1 for another report
 		offered, sent, completed uint64
+		samples                  uint64
 	}
 )
 
@@ -126,6 +128,8 @@ type member struct {
 // share is what a member has reported.
 type share struct {
 	offered, sent, completed uint64
+	samples                  uint64 // requests that operations count
+	last                     int    // second, -1 if none
 	lost                     string
 	at                       time.Duration // when that was noticed
 }
@@ -149,6 +153,7 @@ func newRun(cfg Config, n *node, job []byte, replies []string, epoch time.Time) 
 	for i, address := range cfg.Workers {
 		r.members = append(r.members, &member{
 			index: i, address: address, reply: replies[i], name: address, asked: never, relation: newRelation(epoch),
+			tally: share{last: -1},
 		})
 	}
 	return r
@@ -308,6 +313,8 @@ func (r *run) written(w written, now time.Duration) {
 	m.tally.offered += w.offered
 	m.tally.sent += w.sent
 	m.tally.completed += w.completed
+	m.tally.samples += w.samples
+	m.tally.last = max(m.tally.last, w.second)
 	switch {
 	case m.state == stateLost:
 	case w.failed != "":
@@ -606,6 +613,7 @@ func (r *run) outcome() outcome {
 		e.Reason = r.reason
 	}
 	e.Invalid = append(slices.Clone(r.invalid), e.Invalid...)
+	e.Notes = append(e.Notes, r.unlike()...)
 	return o
 }
 
@@ -623,11 +631,11 @@ func (r *run) until() time.Duration {
 
 func (r *run) debt(m *member, elapsed time.Duration) debt {
 	d := debt{
-		share: Share{m.index, len(r.members)}, reported: m.tally.offered,
-		until: min(r.until(), elapsed), end: elapsed,
+		share: Share{m.index, len(r.members)}, reported: m.tally.offered, last: m.tally.last,
+		chained: r.cfg.Job.chained(), until: min(r.until(), elapsed), end: elapsed,
 	}
-	if m.tally.offered > m.tally.completed {
-		d.open = m.tally.offered - m.tally.completed
+	if m.tally.offered > m.tally.samples {
+		d.open = m.tally.offered - m.tally.samples
 	}
 	return d
 }
@@ -638,4 +646,17 @@ func (r *run) clockNote(m *member) string {
 	ahead, now := m.relation.ahead(at)
 	return fmt.Sprintf("machine %s (%s) began within %s of the instant; its clock was %s from the coordinator's, ±%s, and moved by %s in %v",
 		m.name, m.address, duration(m.relation.off(m.ordered)), signed(ahead), duration(now), signed(ahead-m.drift0), (at - r.start).Round(time.Millisecond))
+}
+
+// unlike says which machines are not like the first, whose environment the results have.
+func (r *run) unlike() []string {
+	var notes []string
+	first := &r.members[0].env
+	for _, m := range r.members[1:] {
+		e := &m.env
+		if e.System != first.System || e.CPU != first.CPU || e.CPUs != first.CPUs || e.Go != first.Go || e.Commit != first.Commit {
+			notes = append(notes, fmt.Sprintf("machine %s is not like %s: %s, %d × %s, %s %s", m.name, r.members[0].name, e.System, e.CPUs, e.CPU, e.Go, e.Commit))
+		}
+	}
+	return notes
 }

@@ -18,15 +18,34 @@ const kindLost = "machine lost"
 // was sent, so it counts as never sent, and as unfinished at the time it had when the run
 // ended, for nothing that is missing may make a run look better.
 //
-// Invariant: offered, of which the file has lines, and owed add up to what is due to the
-// share before until.
+// Invariant: samples that arrived, open ones, and those that each tells of add up to what is
+// due to the share before until, and what steps of chains were reported beside it.
 type debt struct {
 	share    Share
 	reported uint64        // offered, in what arrived
-	open     uint64        // of these, not told to be completed
+	open     uint64        // of these, without a sample
+	last     int           // the last second that was reported, -1 if none was
+	chained  bool          // arrivals make several requests, and so reported counts more
 	until    time.Duration // up to which the share was due
 	end      time.Duration // when nobody waited any longer
 }
+
+// first is the number of the first arrival that was not reported. The share is released in
+// order, so what was reported is its beginning.
+func (d debt) first(due schedule.Schedule, before counter) uint64 {
+	n, every := uint64(d.share.Worker), uint64(d.share.Workers)
+	if !d.chained {
+		return n + d.reported*every
+	}
+	from := time.Duration(d.last+1) * time.Second
+	if at, ok := due.At(n); !ok || at >= from {
+		return n
+	}
+	return n + (before(due, n, from)-n+every-1)/every*every
+}
+
+// counter returns how many are due before an instant, of which n is one.
+type counter func(due schedule.Schedule, n uint64, before time.Duration) uint64
 
 // each calls tell with an interval for every second, and phase, in which something is owed.
 func (d debt) each(spec schedule.Spec, tell func(results.Interval) error) error {
@@ -34,14 +53,17 @@ func (d debt) each(spec schedule.Spec, tell func(results.Interval) error) error 
 	if err != nil {
 		return err
 	}
-	before := arrivals
+	before := counter(arrivals)
 	if spec.Poisson {
 		before = drawn
 	}
-	// The share is released in order, so what was reported is its beginning.
+	if d.open > 0 {
+		if err := tell(d.unended(spec.WarmUp)); err != nil {
+			return err
+		}
+	}
 	every := uint64(d.share.Workers)
-	n := uint64(d.share.Worker) + d.reported*every
-	for {
+	for n := d.first(due, before); ; {
 		at, ok := due.At(n)
 		if !ok || at >= d.until {
 			return nil
@@ -58,6 +80,17 @@ func (d debt) each(spec schedule.Spec, tell func(results.Interval) error) error 
 	}
 }
 
+// unended has what was offered and has no sample: it was under way.
+func (d debt) unended(warmUp time.Duration) results.Interval {
+	second, phase := max(d.last, 0), results.Main
+	if time.Duration(second)*time.Second < warmUp {
+		phase = results.WarmUp
+	}
+	i := d.interval(second, phase, d.open, d.end-time.Duration(second+1)*time.Second)
+	i.Offered = 0
+	return i
+}
+
 // interval has what is owed of a part of a second, each at the least time that it can have
 // taken.
 func (d debt) interval(second int, phase results.Phase, n uint64, elapsed time.Duration) results.Interval {
@@ -71,8 +104,7 @@ func (d debt) interval(second int, phase results.Phase, n uint64, elapsed time.D
 	}
 }
 
-// arrivals returns how many are due before an instant, n among them. It looks at some tens of
-// them.
+// arrivals is a counter that looks at some tens of arrivals.
 func arrivals(due schedule.Schedule, n uint64, before time.Duration) uint64 {
 	past := func(n uint64) bool {
 		at, ok := due.At(n)
@@ -85,7 +117,7 @@ func arrivals(due schedule.Schedule, n uint64, before time.Duration) uint64 {
 	return n + 1 + uint64(sort.Search(int(step-1), func(i int) bool { return past(n + 1 + uint64(i)) }))
 }
 
-// drawn returns the same for a schedule that draws its arrivals one after another.
+// drawn is one for a schedule that draws its arrivals one after another.
 func drawn(due schedule.Schedule, n uint64, before time.Duration) uint64 {
 	for {
 		if at, ok := due.At(n); !ok || at >= before {

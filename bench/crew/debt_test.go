@@ -28,6 +28,7 @@ func TestADebtIsWhatTheShareHadDueAndDidNotReport(t *testing.T) {
 		}
 		workers := rapid.IntRange(1, 4).Draw(t, "workers")
 		d := debt{
+			last:     -1,
 			share:    Share{rapid.IntRange(0, workers-1).Draw(t, "worker"), workers},
 			reported: rapid.Uint64Range(0, 300).Draw(t, "reported"),
 			until:    time.Duration(rapid.IntRange(0, 7000).Draw(t, "until")) * time.Millisecond,

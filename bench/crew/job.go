@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/sluice-engine/sluice/bench/load"
@@ -39,6 +40,11 @@ func (j Job) Validate() error {
 		return errors.New("a closed run has at least one caller")
 	}
 	return nil
+}
+
+// chained reports whether an arrival may make several requests.
+func (j Job) chained() bool {
+	return slices.ContainsFunc(j.Plan.Chains, func(c targets.Chain) bool { return len(c.Steps) > 1 })
 }
 
 // Share is worker Worker's of Workers, counted from 0.

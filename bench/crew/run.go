@@ -8,11 +8,13 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"strconv"
 	"sync/atomic"
 	"time"
 
 	"github.com/sluice-engine/sluice/bench/results"
+	"github.com/sluice-engine/sluice/bench/slo"
 )
 
 // OnLost says what becomes of a run that has lost a machine. It is invalid in any case.
@@ -50,8 +52,15 @@ type Config struct {
 	// Open makes where the results are written, once it is known when the run starts, and by
 	// which machines; nil means they are written nowhere. Run does not close it.
 	Open func(results.Header) (*results.Writer, error)
-	// Judge is given what was measured, and adds to how it ended; nil adds nothing.
-	Judge func(*results.Run, *results.End)
+	// Objectives are judged by what all machines measured. Abort ends the run early once one of
+	// them cannot be held any more, but not before this long; 0 means never.
+	Objectives []slo.Objective
+	Abort      time.Duration
+	// Notes go into the results beside those about machines.
+	Notes []string
+	// Each is called with each interval that is written, one call at a time; what it points to
+	// is only lent. Nil means that nobody wants them.
+	Each func(results.Interval)
 	// Watch is called a few times a second, one call at a time; nil means nobody looks.
 	Watch func(results.Snapshot)
 	// Say takes lines about machines: who they are, how their clocks are related, which were
@@ -215,6 +224,8 @@ type gathering struct {
 	stands *atomic.Pointer[standing]
 	err    error // of writing
 	told   time.Time
+	judged time.Time
+	failed string // the objective that ended the run
 }
 
 const showEvery = 250 * time.Millisecond
@@ -230,6 +241,7 @@ func (g *gathering) follow(ctx context.Context, news <-chan any, ticks <-chan ti
 		case <-ticks:
 			g.tell(tick{})
 			g.show(time.Now())
+			g.judge(time.Now())
 		case m := <-news:
 			switch m := m.(type) {
 			case line:
@@ -264,6 +276,9 @@ func (g *gathering) add(i results.Interval) error {
 		return err
 	}
 	g.meter.Add(max(time.Since(g.start), 0), i)
+	if g.cfg.Each != nil {
+		g.cfg.Each(i)
+	}
 	if g.writer == nil || g.err != nil {
 		return nil
 	}
@@ -275,7 +290,7 @@ func (g *gathering) add(i results.Interval) error {
 
 // write takes a parcel to pieces, and answers the actor what it was.
 func (g *gathering) write(p parcel) written {
-	w := written{member: p.member, next: p.next}
+	w := written{member: p.member, next: p.next, second: -1}
 	var r report
 	if err := json.Unmarshal(p.text, &r); err != nil {
 		w.failed = "it sent a report that cannot be read: " + err.Error()
@@ -284,7 +299,12 @@ func (g *gathering) write(p parcel) written {
 	w.ready, w.ended, w.failed = r.Ready != nil, r.Ended, r.Failed
 	if i := r.Interval; i != nil {
 		w.failed = g.interval(p, i)
-		w.offered, w.sent, w.completed = i.Offered, i.Sent, i.Completed
+		w.second, w.offered, w.sent, w.completed = i.Second, i.Offered, i.Sent, i.Completed
+		for _, o := range i.Operations {
+			if o != nil {
+				w.samples += o.Count
+			}
+		}
 	}
 	return w
 }
@@ -336,6 +356,7 @@ func (g *gathering) end(o outcome) (*results.Run, error) {
 		_ = g.add(together)
 	}
 	end := o.end
+	end.Notes = append(slices.Clone(g.cfg.Notes), end.Notes...)
 	for _, d := range o.debts {
 		owed, err := g.pay(d)
 		if err != nil {
@@ -343,15 +364,16 @@ func (g *gathering) end(o outcome) (*results.Run, error) {
 		}
 		end.Unfinished += owed + d.open
 		end.NeverSent += owed
-		if owed+d.open > 0 {
-			end.Notes = append(end.Notes, fmt.Sprintf("machine %d of %d was lost with %d requests that it had due and did not report, and %d that it had not ended: they count as unfinished", d.share.Worker+1, d.share.Workers, owed, d.open))
-		}
+		end.Notes = append(end.Notes, fmt.Sprintf("machine %d of %d was lost with %d requests that it had due and did not report, and %d under way: they count as unfinished", d.share.Worker+1, d.share.Workers, owed, d.open))
 	}
-	if g.cfg.Judge != nil {
-		g.cfg.Judge(g.sum.Run(), &end)
-	}
-	_ = g.sum.End(end)
 	run := g.sum.Run()
+	for _, objective := range g.cfg.Objectives {
+		end.Verdicts = append(end.Verdicts, objective.Judge(run))
+	}
+	if g.failed != "" {
+		end.Notes = append(end.Notes, g.failed)
+	}
+	run.End, run.Whole = end, true
 	if g.cfg.Watch != nil {
 		s := g.snapshot(time.Now())
 		s.Ended, s.Invalid, s.Verdicts = true, end.Invalid, end.Verdicts
@@ -363,10 +385,12 @@ func (g *gathering) end(o outcome) (*results.Run, error) {
 	return run, g.writer.End(end)
 }
 
-// pay writes what a lost machine owes, and returns how many that are.
+// pay writes what a lost machine owes, and returns how many were never reported. Of a closed
+// run nobody knows when they would have been sent: they are counted at the end only.
 func (g *gathering) pay(d debt) (owed uint64, err error) {
-	if g.cfg.Job.Schedule == nil {
-		return 0, nil // a closed run owes nothing but what it has not ended
+	if closed := g.cfg.Job.Closed; closed != nil {
+		mine := d.share.Of(closed.Requests)
+		return mine - min(mine, d.reported), nil
 	}
 	err = d.each(*g.cfg.Job.Schedule, func(i results.Interval) error {
 		owed += i.Offered

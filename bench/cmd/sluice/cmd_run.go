@@ -18,12 +18,12 @@ import (
 
 // runFlags are those of run beside what to make.
 type runFlags struct {
-	load    loadFlags
-	out     string
-	html    string
-	page    string
-	quiet   bool
-	workers []string
+	load  loadFlags
+	out   string
+	html  string
+	page  string
+	quiet bool
+	crew  crewFlags
 }
 
 func newRunCommand() *cobra.Command {
@@ -57,7 +57,8 @@ objective failed.`,
   sluice run http://127.0.0.1:8080/ -c 64 -n 100000 --client fasthttp
   sluice run --targets targets.txt --data users.csv --rate 200/s -o run.jsonl --html run.html
   sluice run --replay access.log --base http://127.0.0.1:8080 --speed 2
-  sluice run https://127.0.0.1:8443/ -k --http2 -c 10 --rate 2000/s --config venue.json`,
+  sluice run https://127.0.0.1:8443/ -k --http2 -c 10 --rate 2000/s --config venue.json
+  sluice run http://server:8080/ --rate 50000/s --workers m1:7070,m2:7070,m3:7070`,
 		RunE: func(cmd *cobra.Command, urls []string) error { return flags.run(cmd, urls) },
 	}
 	flags.register(command.Flags())
@@ -70,10 +71,13 @@ func (f *runFlags) register(flags *pflag.FlagSet) {
 	flags.StringVar(&f.html, "html", "", "draw them into this `file` at the end")
 	flags.StringVar(&f.page, "page", "", "serve the run live to browsers at this `address`, such as 127.0.0.1:8080")
 	flags.BoolVar(&f.quiet, "quiet", false, "say nothing while the run goes on")
-	flags.StringSliceVar(&f.workers, "workers", nil, "machines (`host:port`) that make the load instead of this one")
+	f.crew.register(flags)
 }
 
 func (f *runFlags) run(cmd *cobra.Command, urls []string) (err error) {
+	if err := f.crew.check(cmd.Flags()); err != nil {
+		return err
+	}
 	cfg, done, err := f.load.plan(urls)
 	if err != nil {
 		return err
@@ -81,6 +85,9 @@ func (f *runFlags) run(cmd *cobra.Command, urls []string) (err error) {
 	defer done()
 	if err := cfg.Prepare(time.Now()); err != nil {
 		return err
+	}
+	if len(f.crew.workers) > 0 {
+		return f.runOnCrew(cmd, cfg)
 	}
 	ctx, stop := context.WithCancel(cmd.Context())
 	defer stop()

@@ -33,6 +33,7 @@ var verbs = []func() *cobra.Command{
 	newSearchCommand,
 	newCapacityCommand,
 	newRunCommand,
+	newWorkerCommand,
 	newRatesCommand,
 	newReportCommand,
 }

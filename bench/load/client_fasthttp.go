@@ -2,9 +2,11 @@ package load
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -15,7 +17,7 @@ import (
 	"time"
 
 	"github.com/valyala/fasthttp"
-	"github.com/valyala/fasthttp/fasthttpproxy"
+	"golang.org/x/net/proxy"
 
 	"github.com/sluice-engine/sluice/bench/results"
 	"github.com/sluice-engine/sluice/bench/targets"
@@ -226,14 +228,11 @@ func (c *fastHTTP) host(u *url.URL) *fastHost {
 	if host, ok := c.hosts.Load(key); ok {
 		return host.(*fastHost)
 	}
-	address := u.Host
-	if u.Port() == "" {
-		port := "80"
-		if u.Scheme == "https" {
-			port = "443"
-		}
-		address = net.JoinHostPort(u.Hostname(), port)
+	port := "80"
+	if u.Scheme == "https" {
+		port = "443"
 	}
+	address := cmp.Or(portOf(u, port), u.Host)
 	d := &fastDialer{client: c, secure: u.Scheme == "https", name: u.Hostname()}
 	host, _ := c.hosts.LoadOrStore(key, &fastHost{&fasthttp.HostClient{
 		Addr:                address,
@@ -286,20 +285,64 @@ func (d *fastDialer) dial(address string) (net.Conn, error) {
 	return made, nil
 }
 
+// connect opens the connection, through the proxy if there is one.
 func (d *fastDialer) connect(address string, timeout time.Duration) (net.Conn, error) {
-	proxy := d.client.config.Proxy
+	dialer := &net.Dialer{Timeout: timeout}
+	at := d.client.config.Proxy
 	switch {
-	case proxy == nil:
-		return net.DialTimeout("tcp", address, timeout)
-	case proxy.Scheme == "http":
-		at := proxy.Host
-		if proxy.User != nil {
-			at = proxy.User.String() + "@" + at
+	case at == nil:
+		return dialer.Dial("tcp", address)
+	case strings.HasPrefix(at.Scheme, "socks"):
+		through, err := proxy.FromURL(at, dialer)
+		if err != nil {
+			return nil, err
 		}
-		return fasthttpproxy.FasthttpHTTPDialerTimeout(at, timeout)(address)
+		return through.Dial("tcp", address)
 	default:
-		return fasthttpproxy.FasthttpSocksDialer(proxy.String())(address)
+		return tunnel(at, dialer, address)
 	}
+}
+
+// tunnel asks a proxy of HTTP for a way through it.
+func tunnel(at *url.URL, dialer *net.Dialer, address string) (net.Conn, error) {
+	conn, err := dialProxy(at, dialer)
+	if err != nil {
+		return nil, err
+	}
+	ask := &http.Request{Method: http.MethodConnect, URL: &url.URL{Opaque: address}, Host: address, Header: http.Header{}}
+	if basic := basicOf(at); basic != "" {
+		ask.Header.Set("Proxy-Authorization", basic)
+	}
+	conn.SetDeadline(time.Now().Add(dialer.Timeout))
+	err = ask.Write(conn)
+	var said *http.Response
+	if err == nil {
+		said, err = http.ReadResponse(bufio.NewReader(conn), ask)
+	}
+	if err == nil && said.StatusCode != http.StatusOK {
+		err = fmt.Errorf("the proxy makes no tunnel: it says %s", said.Status)
+	}
+	if err != nil {
+		conn.Close()
+		return nil, err
+	}
+	conn.SetDeadline(time.Time{})
+	return conn, nil
+}
+
+func dialProxy(at *url.URL, dialer *net.Dialer) (net.Conn, error) {
+	if at.Scheme == "https" {
+		return tls.DialWithDialer(dialer, "tcp", cmp.Or(portOf(at, "443"), at.Host), &tls.Config{ServerName: at.Hostname()})
+	}
+	return dialer.Dial("tcp", cmp.Or(portOf(at, "80"), at.Host))
+}
+
+// portOf is a URL's host with a port where it has none; empty where it has.
+func portOf(u *url.URL, port string) string {
+	if u.Port() != "" {
+		return ""
+	}
+	return net.JoinHostPort(u.Hostname(), port)
 }
 
 // fastConn is a connection, and what it took to set up.

@@ -37,8 +37,7 @@ type ClientConfig struct {
 	// system's.
 	Insecure bool
 	Roots    *x509.CertPool
-	// Proxy is of scheme http, https, socks5 or socks5h; FastHTTP knows http and socks5. Nil
-	// means none.
+	// Proxy is of scheme http, https, socks5 or socks5h. Nil means none.
 	Proxy *url.URL
 	// NoKeepAlive makes a connection for each request.
 	NoKeepAlive bool
@@ -62,9 +61,6 @@ func (c ClientConfig) Check() error {
 	}
 	if c.client() == FastHTTP && c.HTTP2 {
 		wrong = append(wrong, "fasthttp speaks no HTTP/2")
-	}
-	if c.client() == FastHTTP && c.Proxy != nil && c.Proxy.Scheme == "https" {
-		wrong = append(wrong, "fasthttp knows no https proxies")
 	}
 	if c.Engine != nil && c.client() != Engine {
 		wrong = append(wrong, c.Client+" takes no configuration of an engine")

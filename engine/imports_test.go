@@ -72,6 +72,7 @@ var mayImport = map[string][]string{
 	"examples":         {"engine/...", "auth", "throttle/...", "bench/exchange/...", "telemetry"},
 	"bench":            {"engine", "auth", "throttle/...", "messages", "internal/clock", "bench/..."},
 	"bench/limits":     {"throttle", "throttle/feedback", "actors/throttler", "actors/ticket", "bench/exchange", "bench/parallel"}, // drives the throttler's desk
+	"bench/crew":       {"internal/clock", "bench/load", "bench/results", "bench/schedule", "bench/slo", "bench/targets"},
 	"bench/exchange":   {"bench/exchange/..."},
 	"bench/referee":    {"engine", "auth", "throttle/..."}, // judges from outside
 	"bench/hostile":    {"engine", "engine/inspect", "auth/...", "throttle/...", "messages", "bench/exchange/memnet", "bench/hostile/..."},
@@ -87,6 +88,7 @@ var mayImport = map[string][]string{
 // mayImportActors has the folders that may import the actor library.
 var mayImportActors = []string{
 	"actors", "actors/mailbox", "actors/request", "actors/throttler", "actors/pool", "actors/timesync",
+	"bench/crew", // machines talk by its remote part
 }
 
 const module = "github.com/sluice-engine/sluice/"

@@ -186,17 +186,13 @@ type server struct {
 	open   atomic.Int64 // connections
 }
 
-func newServer(t *testing.T) *server {
+func newServer(t *testing.T) *server { return newServerAt(t, "127.0.0.1:0") }
+
+func newServerAt(t *testing.T, address string) *server {
+	listener, err := net.Listen("tcp", address)
+	require.NoError(t, err)
 	s := &server{counts: map[uint64]int{}}
-	s.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		s.last.Store(time.Now().UnixNano())
-		n, err := strconv.ParseUint(r.Header.Get("X-Number")+r.URL.Query().Get("n"), 10, 64)
-		if err == nil {
-			s.mu.Lock()
-			s.counts[n]++
-			s.mu.Unlock()
-		}
-	}))
+	s.Server = &httptest.Server{Listener: listener, Config: &http.Server{Handler: http.HandlerFunc(s.answer)}}
 	s.Config.ConnState = func(_ net.Conn, state http.ConnState) {
 		switch state {
 		case http.StateNew:
@@ -208,6 +204,17 @@ func newServer(t *testing.T) *server {
 	s.Start()
 	t.Cleanup(s.Close)
 	return s
+}
+
+// answer counts a request by the number in its header, or in its query.
+func (s *server) answer(_ http.ResponseWriter, r *http.Request) {
+	s.last.Store(time.Now().UnixNano())
+	n, err := strconv.ParseUint(r.Header.Get("X-Number")+r.URL.Query().Get("n"), 10, 64)
+	if err == nil {
+		s.mu.Lock()
+		s.counts[n]++
+		s.mu.Unlock()
+	}
 }
 
 // requireEachOnce requires that n requests came, each once.

@@ -42,6 +42,7 @@ type workerOrders struct {
 type coordinatorOrders struct {
 	Workers       []string
 	Listen, Token string
+	Advertise     string
 	Job           crew.Job
 	ClockBound    time.Duration
 	Silence       time.Duration
@@ -112,7 +113,7 @@ func (o *workerOrders) work(ctx context.Context, say func(said)) error {
 func (o *coordinatorOrders) conduct(ctx context.Context, say func(said)) error {
 	before := goleak.IgnoreCurrent()
 	cfg := crew.Config{
-		Workers: o.Workers, Listen: o.Listen, Security: security(o.Token, o.Security), Name: "coordinator",
+		Workers: o.Workers, Listen: o.Listen, Advertise: o.Advertise, Security: security(o.Token, o.Security), Name: "coordinator",
 		Job: o.Job, ClockBound: o.ClockBound, Silence: o.Silence, OnLost: o.OnLost,
 		Say:   func(line string) { say(said{Line: line}) },
 		Watch: func(s results.Snapshot) { s.Header = results.Header{}; say(said{Snapshot: &s}) },

@@ -36,8 +36,11 @@ type Config struct {
 	Workers []string
 	// Listen is the host:port at which workers answer; empty means any port of the address
 	// by which the first of them is reached. Workers connect to it.
-	Listen   string
-	Security Security
+	Listen string
+	// Advertise is the host:port that workers are told to answer to, where a tunnel or a
+	// forwarded port leads to Listen; empty means Listen itself.
+	Advertise string
+	Security  Security
 	// Name is what workers call this machine; empty means its host name.
 	Name string
 	Job  Job
@@ -103,6 +106,11 @@ func (c Config) Validate() error {
 			errs = append(errs, fmt.Errorf("worker %q twice", address))
 		}
 		seen[address] = true
+	}
+	if c.Advertise != "" {
+		if host, port, err := split(c.Advertise); err != nil || host == "" || port == 0 {
+			errs = append(errs, fmt.Errorf("advertise %q: it must be host:port", c.Advertise))
+		}
 	}
 	if c.OnLost != Fail && c.OnLost != Continue {
 		errs = append(errs, fmt.Errorf("on lost %q: it must be %q or %q", c.OnLost, Fail, Continue))
@@ -186,6 +194,10 @@ func (c Config) replies(listening string) ([]string, error) {
 	all := ip != nil && ip.IsUnspecified()
 	var replies []string
 	for _, worker := range c.Workers {
+		if c.Advertise != "" {
+			replies = append(replies, c.Advertise)
+			continue
+		}
 		if all {
 			if host, err = facing(worker); err != nil {
 				return nil, err

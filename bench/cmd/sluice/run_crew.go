@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"time"
 
@@ -19,6 +20,7 @@ import (
 type crewFlags struct {
 	workers    []string
 	listen     string
+	advertise  string
 	clockBound time.Duration
 	silence    time.Duration
 	onLost     string
@@ -28,6 +30,7 @@ type crewFlags struct {
 func (f *crewFlags) register(flags *pflag.FlagSet) {
 	flags.StringSliceVar(&f.workers, "workers", nil, "machines (`host:port,…`, each with 'sluice worker') that make the load instead of this one")
 	flags.StringVar(&f.listen, "listen", "", "with --workers: `host:port` at which they answer (default any port of the address that faces them)")
+	flags.StringVar(&f.advertise, "advertise", "", "with --workers: `host:port` that they are told to answer to, where a tunnel leads to --listen")
 	flags.DurationVar(&f.clockBound, "clock-bound", crew.DefaultClockBound, "with --workers: refuse machines whose clocks cannot be related this well; below zero takes any")
 	flags.DurationVar(&f.silence, "silence", crew.DefaultSilence, "with --workers: a machine that says nothing for so long is lost")
 	flags.StringVar(&f.onLost, "on-lost", string(crew.Fail), "with --workers: when one is lost the others end (fail) or go on (continue); INVALID in any case")
@@ -40,7 +43,7 @@ func (f *crewFlags) check(flags *pflag.FlagSet) error {
 		return nil
 	}
 	var vain []string
-	for _, name := range []string{"listen", "clock-bound", "silence", "on-lost", "token", "tls-cert", "tls-key", "ca"} {
+	for _, name := range []string{"listen", "advertise", "clock-bound", "silence", "on-lost", "token", "tls-cert", "tls-key", "ca"} {
 		if flags.Changed(name) {
 			vain = append(vain, "--"+name)
 		}
@@ -63,6 +66,8 @@ func (f *runFlags) runOnCrew(cmd *cobra.Command, cfg load.Config) (err error) {
 	if err != nil {
 		return err
 	}
+	lines := &heldLines{to: cmd.ErrOrStderr(), held: !f.quiet && isTerminal(cmd.ErrOrStderr())}
+	team.Say = lines.say
 	audience.join(&cfg)
 	team.Watch, team.Each = cfg.Watch, cfg.Each
 	var out *results.Writer
@@ -80,6 +85,7 @@ func (f *runFlags) runOnCrew(cmd *cobra.Command, cfg load.Config) (err error) {
 		err = errors.Join(err, out.Close())
 	}
 	err = errors.Join(err, audience.leave(run))
+	lines.release()
 	if run == nil {
 		return err
 	}
@@ -89,14 +95,13 @@ func (f *runFlags) runOnCrew(cmd *cobra.Command, cfg load.Config) (err error) {
 func (f *runFlags) crewConfig(cmd *cobra.Command, cfg load.Config) (crew.Config, error) {
 	var wrong mistakes
 	team := crew.Config{
-		Workers: f.crew.workers, Listen: f.crew.listen, Security: f.crew.security.read(&wrong),
+		Workers: f.crew.workers, Listen: f.crew.listen, Advertise: f.crew.advertise, Security: f.crew.security.read(&wrong),
 		ClockBound: f.crew.clockBound, Silence: f.crew.silence, OnLost: crew.OnLost(f.crew.onLost),
 		Job: crew.Job{
 			Header: cfg.Header, Schedule: cfg.Schedule, Closed: cfg.Closed, Plan: cfg.Plan,
 			MaxInFlight: cfg.MaxInFlight, Timeout: cfg.Timeout, Drain: cfg.Drain,
 		},
 		Objectives: cfg.Objectives, Abort: cfg.Abort, Notes: cfg.Notes,
-		Say: func(line string) { fmt.Fprintln(cmd.ErrOrStderr(), line) },
 	}
 	var err error
 	team.Job.Client, err = f.load.how.describe(cfg.Header.Connections)
@@ -110,4 +115,26 @@ func (f *runFlags) crewConfig(cmd *cobra.Command, cfg load.Config) (crew.Config,
 	}
 	warnOfPlainText(cmd, team.Security, f.load.how.proxy)
 	return team, nil
+}
+
+// heldLines writes lines at once, or those that a drawn view would draw over after it.
+type heldLines struct {
+	to    io.Writer
+	held  bool
+	lines []string
+}
+
+func (h *heldLines) say(line string) {
+	if h.held {
+		h.lines = append(h.lines, line)
+		return
+	}
+	fmt.Fprintln(h.to, line)
+}
+
+func (h *heldLines) release() {
+	for _, line := range h.lines {
+		fmt.Fprintln(h.to, line)
+	}
+	h.held, h.lines = false, nil
 }

@@ -21,7 +21,7 @@ func TestARealRunIsShownAsItWasMeasured(t *testing.T) {
 	var n atomic.Uint64
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		if n.Add(1)%10 == 0 {
-			w.WriteHeader(http.StatusTooManyRequests)
+			w.WriteHeader(http.StatusNotFound)
 		}
 	}))
 	t.Cleanup(server.Close)
@@ -66,6 +66,6 @@ func TestARealRunIsShownAsItWasMeasured(t *testing.T) {
 	b.visit(t, address)
 	require.Empty(t, value[[]string](t, b, blank))
 	require.Contains(t, value[string](t, b, `document.querySelector("#r1-rates-says").textContent`), "400 were due, 400 were sent, 400 ended")
-	require.Contains(t, value[string](t, b, `document.querySelector("#r1-errors-says").textContent`), "The most frequent error was status 429")
+	require.Contains(t, value[string](t, b, `document.querySelector("#r1-errors-says").textContent`), "The most frequent error was status 404")
 	b.wantQuiet(t, address)
 }

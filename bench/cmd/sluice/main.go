@@ -13,6 +13,7 @@ import (
 
 // verbs makes every subcommand, in the order of the help text.
 var verbs = []func() *cobra.Command{
+	newDoctorCommand,
 	newExchangeCommand,
 	newLiveCommand,
 	newPeersCommand,

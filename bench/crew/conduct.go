@@ -451,7 +451,7 @@ func (r *run) tend(m *member, now time.Duration) {
 		return
 	case stateAsked:
 		if now > mostPatience {
-			r.lose(m, fmt.Sprintf("it has not answered for %v", mostPatience), now)
+			r.lose(m, fmt.Sprintf("it has not answered for %v: it must be able to connect to this machine, at %s (see --listen)", mostPatience, m.reply), now)
 		} else if now-m.asked >= askAgain {
 			m.asked = now
 			r.write(m, letter{Enlist: &enlist{Coordinator: r.cfg.Name, Lease: r.cfg.Silence, Workers: len(r.members)}})

@@ -87,3 +87,47 @@ func TestSharesAddUp(t *testing.T) {
 		require.Equal(t, n, sum)
 	})
 }
+
+func TestWhatWasUnderWayIsOwedAtTheTimeItHadAtLeast(t *testing.T) {
+	spec := schedule.Constant(schedule.Rate{Requests: 10, Per: time.Second}, 3*time.Second)
+	spec.WarmUp = 2 * time.Second
+	d := debt{share: Share{0, 1}, reported: 20, open: 4, last: 1, until: 3 * time.Second, end: 5 * time.Second}
+	var got []results.Interval
+	require.NoError(t, d.each(spec, func(i results.Interval) error { got = append(got, i); return nil }))
+	require.Len(t, got, 2)
+	require.Equal(t, 1, got[0].Second)
+	require.Equal(t, results.WarmUp, got[0].Phase)
+	require.Zero(t, got[0].Offered, "it was offered already")
+	require.EqualValues(t, 4, got[0].Operations[lostOperation].Count)
+	require.InDelta(t, 3*time.Second, got[0].Operations[lostOperation].Response.Max(), float64(5*time.Millisecond))
+	require.EqualValues(t, 10, got[1].Offered)
+	require.Equal(t, results.Main, got[1].Phase)
+}
+
+// Steps of chains are offered too: what was reported says nothing of how many arrivals there
+// were, but the second does.
+func TestADebtOfChainsBeginsAfterTheSecondThatWasReported(t *testing.T) {
+	for _, poisson := range []bool{false, true} {
+		spec := schedule.Constant(schedule.Rate{Requests: 90, Per: time.Second}, 4*time.Second)
+		spec.Poisson = poisson
+		all, err := spec.Schedule()
+		require.NoError(t, err)
+		var want uint64
+		for k, mine := uint64(0), schedule.Dealt(all, 2, 3); ; k++ {
+			at, ok := mine.At(k)
+			if !ok {
+				break
+			}
+			if at >= 2*time.Second {
+				want++
+			}
+		}
+		d := debt{share: Share{2, 3}, reported: 1000, last: 1, chained: true, until: 4 * time.Second, end: 4 * time.Second}
+		var got uint64
+		require.NoError(t, d.each(spec, func(i results.Interval) error { got += i.Offered; return nil }))
+		require.Equal(t, want, got)
+		d.last, got = -1, 0
+		require.NoError(t, d.each(spec, func(i results.Interval) error { got += i.Offered; return nil }))
+		require.Greater(t, got, want)
+	}
+}

@@ -1,9 +1,16 @@
 package crew_test
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"fmt"
 	"io"
+	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -243,4 +250,55 @@ func constantJob(url string, rate uint64, length time.Duration) crew.Job {
 	}
 }
 
-func security(token, folder string) crew.Security { return crew.Security{Token: token} }
+// security reads what certificates wrote into a folder.
+func security(token, folder string) crew.Security {
+	s := crew.Security{Token: token}
+	if folder == "" {
+		return s
+	}
+	own, err := tls.LoadX509KeyPair(filepath.Join(folder, "own.pem"), filepath.Join(folder, "own.key"))
+	if err != nil {
+		panic(err)
+	}
+	text, err := os.ReadFile(filepath.Join(folder, "ca.pem"))
+	if err != nil {
+		panic(err)
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(text)
+	s.Server = &tls.Config{Certificates: []tls.Certificate{own}, ClientCAs: roots, ClientAuth: tls.RequireAndVerifyClientCert}
+	s.Client = &tls.Config{Certificates: []tls.Certificate{own}, RootCAs: roots}
+	return s
+}
+
+// certificates makes an authority and a certificate of 127.0.0.1 in a new folder.
+func certificates(t *testing.T) string {
+	folder := t.TempDir()
+	write := func(name, kind string, der []byte) {
+		require.NoError(t, os.WriteFile(filepath.Join(folder, name), pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600))
+	}
+	make := func(template, parent *x509.Certificate, by any) (*x509.Certificate, *ecdsa.PrivateKey) {
+		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		require.NoError(t, err)
+		template.SerialNumber, template.NotAfter = big.NewInt(time.Now().UnixNano()), time.Now().Add(time.Hour)
+		if by == nil {
+			parent, by = template, key
+		}
+		der, err := x509.CreateCertificate(rand.Reader, template, parent, key.Public(), by)
+		require.NoError(t, err)
+		made, err := x509.ParseCertificate(der)
+		require.NoError(t, err)
+		return made, key
+	}
+	ca, caKey := make(&x509.Certificate{IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}, nil, nil)
+	own, ownKey := make(&x509.Certificate{
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+	}, ca, caKey)
+	raw, err := x509.MarshalPKCS8PrivateKey(ownKey)
+	require.NoError(t, err)
+	write("ca.pem", "CERTIFICATE", ca.Raw)
+	write("own.pem", "CERTIFICATE", own.Raw)
+	write("own.key", "PRIVATE KEY", raw)
+	return folder
+}

@@ -1,6 +1,7 @@
 package crew_test
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"net"
@@ -24,6 +25,20 @@ type cutter struct {
 	mu    sync.Mutex
 	conns []net.Conn
 	cuts  int // connections that were cut
+	heard bytes.Buffer
+}
+
+// Write notes what goes through.
+func (c *cutter) Write(b []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.heard.Write(b)
+}
+
+func (c *cutter) hasHeard(text string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return bytes.Contains(c.heard.Bytes(), []byte(text))
 }
 
 func newCutter(t *testing.T, to string) *cutter {
@@ -46,7 +61,7 @@ func newCutter(t *testing.T, to string) *cutter {
 			c.mu.Unlock()
 			for _, pair := range [][2]net.Conn{{near, far}, {far, near}} {
 				go func() {
-					_, _ = io.Copy(pair[0], pair[1])
+					_, _ = io.Copy(io.MultiWriter(pair[0], c), pair[1])
 					pair[0].Close()
 				}()
 			}
@@ -100,6 +115,38 @@ func TestConnectionsThatAreCutLoseNothingAndDoubleNothing(t *testing.T) {
 	require.EqualValues(t, 600, run.Total[""].Response.Count())
 	s.requireEachOnce(t, 600)
 	require.True(t, c.hasSaid("ended, trying again"), c.said())
+}
+
+// Who listens on the way hears no token, and with TLS nothing at all.
+func TestWhatIsHeardOnTheWay(t *testing.T) {
+	t.Parallel()
+	folder := certificates(t)
+	for _, folder := range []string{"", folder} {
+		s := newServer(t)
+		w := startWorker(t, workerOrders{Name: "m0", Token: token, Security: folder})
+		listen := freeAddress(t)
+		there, back := newCutter(t, w.address), newCutter(t, listen)
+		c := conduct(t, []string{there.Addr().String()}, constantJob(s.URL, 50, 200*time.Millisecond), func(o *coordinatorOrders) {
+			o.Listen, o.Advertise, o.Security = listen, back.Addr().String(), folder
+		})
+		require.Empty(t, c.run(t).End.Invalid)
+		s.requireEachOnce(t, 10)
+		require.False(t, there.hasHeard(token) || back.hasHeard(token))
+		require.Equal(t, folder == "", there.hasHeard(`"probe"`), "letters")
+		require.Equal(t, folder == "", back.hasHeard(`"reading"`), "answers")
+	}
+}
+
+func TestOneThatEncryptsAndOneThatDoesNotDoNotMeet(t *testing.T) {
+	t.Parallel()
+	folder := certificates(t)
+	for _, pair := range [][2]string{{folder, ""}, {"", folder}, {folder, certificates(t)}} {
+		w := startWorker(t, workerOrders{Name: "m0", Token: token, Security: pair[0]})
+		c := conduct(t, []string{w.address}, constantJob(nowhere, 50, time.Second), func(o *coordinatorOrders) { o.Security = pair[1] })
+		require.Contains(t, c.refusal(t), "worker "+w.address+": ")
+		require.NotContains(t, c.err, "\n")
+		t.Log(c.err)
+	}
 }
 
 // namespaces are machines of their own, as far as the network is concerned: each has a cable

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -195,10 +196,20 @@ func (n *node) connect(_ context.Context, desc *grpc.StreamDesc, cc *grpc.Client
 
 // plainly takes gRPC's frame off an error that it carried.
 func plainly(err error) error {
-	if s, ok := status.FromError(err); ok && !errors.Is(err, ErrRefused) {
-		return errors.New(s.Message())
+	s, ok := status.FromError(err)
+	if !ok || errors.Is(err, ErrRefused) {
+		return err
 	}
-	return err
+	text := s.Message()
+	if quoted, found := strings.CutPrefix(text, "connection error: desc = "); found {
+		if inner, err := strconv.Unquote(quoted); err == nil {
+			text = inner
+		}
+	}
+	if strings.Contains(text, "server preface") {
+		text += ": what listens there is no sluice of this kind, or asks for TLS"
+	}
+	return errors.New(text)
 }
 
 // ended tells the watcher that a connection ended, unless it never was one.

@@ -118,6 +118,9 @@ func (c Config) Validate() error {
 	if c.Silence < leastLease || c.Silence > mostLease {
 		errs = append(errs, fmt.Errorf("a silence of %v: it must be %v to %v", c.Silence, leastLease, mostLease))
 	}
+	if err := c.Security.Validate("localhost"); err != nil { // where it listens is looked at then
+		errs = append(errs, err)
+	}
 	if err := c.Job.Validate(); err != nil {
 		errs = append(errs, err)
 	} else if c.Job.Closed != nil && len(c.Workers) > 0 {

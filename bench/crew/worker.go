@@ -569,6 +569,8 @@ func (w *worker) unreachable(d dialFailed) {
 	}
 	if errors.Is(d.err, errGone) || errors.Is(d.err, ErrRefused) {
 		w.release(time.Now(), fmt.Sprintf("its coordinator cannot be reached: %v", d.err))
+	} else if s.released.IsZero() {
+		w.say("cannot reach %s at %s, trying again: %v", s.coordinator, s.reply, d.err)
 	}
 }
 

@@ -22,6 +22,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -68,6 +69,10 @@ func start(t *testing.T, part role, prefix ...string) *process {
 	listening := make(chan string, 1)
 	go p.listen(stdout, listening)
 	t.Cleanup(func() {
+		if t.Failed() && os.Getenv("DUMP") != "" {
+			_ = p.cmd.Process.Signal(syscall.SIGQUIT) // its goroutines
+			time.Sleep(time.Second)
+		}
 		stdin.Close()
 		_ = p.cmd.Process.Kill()
 		<-p.ended

@@ -224,6 +224,7 @@ func (n *namespaces) in(i int) []string { return []string{"ip", "netns", "exec",
 
 // Two workers and a coordinator are machines on a network, and one is cut off.
 func TestMachinesOnANetworkOneOfWhichIsCutOff(t *testing.T) {
+	t.Parallel()
 	ns := newNamespaces(t, 3)
 	s := newServerAt(t, ns.host(1)+":0")
 	workers := make([]*process, 2)

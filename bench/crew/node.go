@@ -68,8 +68,12 @@ type node struct {
 	gate    *gate
 	events  *eventstream.Subscription
 
-	mu      sync.RWMutex // held for reading while sending; the library cannot stand a send after its end
-	closed  bool
+	// open is held for reading while sending, and for writing by close alone: the library
+	// cannot stand a send after its end, and whoever sends holds no other lock.
+	open   sync.RWMutex
+	closed bool
+
+	mu      sync.Mutex
 	watcher *actor.PID
 	dialled map[string]error // by address: how connecting the socket ended
 	failed  map[string]bool  // by address: the last attempt did, and the watcher was told
@@ -244,8 +248,8 @@ func (n *node) send(address, id string, l letter) {
 	if err != nil {
 		return // nothing in a letter can fail to be JSON
 	}
-	n.mu.RLock()
-	defer n.mu.RUnlock()
+	n.open.RLock()
+	defer n.open.RUnlock()
 	if !n.closed {
 		n.system.Root.Send(actor.NewPID(address, id), wrapperspb.Bytes(text))
 	}
@@ -253,9 +257,9 @@ func (n *node) send(address, id string, l letter) {
 
 // tell sends the node's actor a message of its own process.
 func (n *node) tell(m any) {
-	n.mu.RLock()
+	n.mu.Lock()
 	watcher := n.watcher
-	n.mu.RUnlock()
+	n.mu.Unlock()
 	if watcher != nil {
 		n.system.Root.Send(watcher, m)
 	}
@@ -263,8 +267,11 @@ func (n *node) tell(m any) {
 
 // close ends all connections. No actor of the node is told anything more.
 func (n *node) close() {
+	n.open.Lock()
+	n.closed = true
+	n.open.Unlock()
 	n.mu.Lock()
-	n.closed, n.watcher = true, nil
+	n.watcher = nil
 	n.mu.Unlock()
 	n.end() // the streams that this node opened end, and what writes to them
 	// Without grace: the library's grace waits for up to ten seconds, and can send on a

@@ -130,8 +130,6 @@ type share struct {
 	offered, sent, completed uint64
 	samples                  uint64 // requests that operations count
 	last                     int    // second, -1 if none
-	lost                     string
-	at                       time.Duration // when that was noticed
 }
 
 type state int
@@ -153,7 +151,7 @@ func newRun(cfg Config, n *node, job []byte, replies []string, epoch time.Time) 
 	for i, address := range cfg.Workers {
 		r.members = append(r.members, &member{
 			index: i, address: address, reply: replies[i], name: address, asked: never, relation: newRelation(epoch),
-			tally: share{last: -1},
+			tally: share{last: -1}, in: inbox{most: mostReport},
 		})
 	}
 	return r
@@ -252,9 +250,7 @@ func (r *run) enlisted(m *member, e *enlisted, now time.Duration) {
 
 // nameFor makes a name that no other member has.
 func (r *run) nameFor(name string, m *member) string {
-	if len(name) > 80 {
-		name = name[:80]
-	}
+	name = printable(name)
 	taken := func(name string) bool {
 		return name == "" || slices.ContainsFunc(r.members, func(other *member) bool { return other != m && other.name == name })
 	}
@@ -339,7 +335,7 @@ func (r *run) lose(m *member, why string, now time.Duration) {
 		return // of one that has ended everything is here
 	}
 	m.state = stateLost
-	m.tally.lost, m.tally.at = why, now
+	why = printable(why)
 	text := fmt.Sprintf("machine %s (%s) was lost: %s", m.name, m.address, why)
 	if r.stage == stageGathering {
 		r.abort(fmt.Errorf("worker %s: %s", m.address, why), now) // which dismisses it as well

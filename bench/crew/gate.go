@@ -15,6 +15,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/wrapperspb"
@@ -49,6 +50,7 @@ type gate struct {
 	version int
 	inspect func(*recordSide, proto.Message) error // what came in, before anybody else sees it
 	slots   chan struct{}                          // handshakes of strangers at a time
+	away    func(address string, err error)        // told of who is refused; nil tells nobody
 }
 
 func newGate(token string, inspect func(*recordSide, proto.Message) error) *gate {
@@ -301,6 +303,9 @@ func (g *gate) admit(service any, stream grpc.ServerStream, _ *grpc.StreamServer
 	s, err := within(stream.Context(), func() (secrets, error) { return g.accept(stream) })
 	<-g.slots
 	if err != nil {
+		if p, ok := peer.FromContext(stream.Context()); ok && g.away != nil && errors.Is(err, ErrRefused) {
+			g.away(p.Addr.String(), err)
+		}
 		return status.Error(codes.Unauthenticated, err.Error())
 	}
 	return handle(service, &guardedServer{stream, &recordSide{

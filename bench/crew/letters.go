@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/sluice-engine/sluice/bench/results"
 )
@@ -130,4 +132,20 @@ func decodeLetter(text []byte) (letter, error) {
 		return letter{}, fmt.Errorf("%w: %d bodies", errLetter, bodies)
 	}
 	return l, nil
+}
+
+// printable makes text that came from elsewhere fit to be shown: a terminal obeys some
+// characters, and a line has an end.
+func printable(text string) string {
+	const longest = 500
+	text = strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return ' '
+	}, text)
+	if len(text) > longest {
+		text = strings.ToValidUTF8(text[:longest], "") + "…"
+	}
+	return text
 }

@@ -2,6 +2,7 @@ package crew
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -49,4 +50,10 @@ func FuzzNoLetterPanics(f *testing.F) {
 			require.Equal(t, l.Run, again.Run)
 		}
 	})
+}
+
+func TestWhatComesFromElsewhereDoesNotCommandATerminal(t *testing.T) {
+	require.Equal(t, "a [2Jb c", printable("a\x1b[2Jb\nc"))
+	require.Equal(t, "ä", printable("ä"))
+	require.Less(t, len(printable(strings.Repeat("ä", 1000))), 520)
 }

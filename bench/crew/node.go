@@ -90,6 +90,12 @@ type dialFailed struct {
 	err     error
 }
 
+// turnedAway tells an actor of the node that somebody was not let in.
+type turnedAway struct {
+	address string
+	err     error
+}
+
 // errGone means that nobody listens there: the process has ended.
 var errGone = errors.New("nobody listens there")
 
@@ -103,6 +109,7 @@ func openNode(host string, port int, security Security, doors ...string) (*node,
 		inspector.doors[id] = struct{}{}
 	}
 	n := &node{gate: newGate(security.Token, inspector.inspect), dialled: map[string]error{}, failed: map[string]bool{}}
+	n.gate.away = func(address string, err error) { n.tell(turnedAway{address, err}) }
 	n.life, n.end = context.WithCancel(context.Background())
 	n.system = actor.NewActorSystem(
 		// The library logs whole messages.
@@ -148,7 +155,7 @@ func (n *node) config(host string, port int, security Security) *remote.Config {
 			grpc.Creds(server),
 			grpc.StreamInterceptor(n.gate.admit), grpc.UnaryInterceptor(refuseCalls),
 			grpc.MaxRecvMsgSize(mostRecord), grpc.MaxConcurrentStreams(8), grpc.ConnectionTimeout(handshakeTime),
-			grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: time.Minute, Time: 10 * time.Second, Timeout: 5 * time.Second}),
+			grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: 10 * time.Second, Time: 10 * time.Second, Timeout: 5 * time.Second}),
 			grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second}),
 		),
 		remote.WithDialOptions(

@@ -75,7 +75,7 @@ func TestAClockThatCannotBeRelatedWellEnoughIsRefused(t *testing.T) {
 
 func TestAWrongTokenIsSaidInOneLine(t *testing.T) {
 	t.Parallel()
-	_, addresses := team(t, 1, workerOrders{})
+	workers, addresses := team(t, 1, workerOrders{})
 	for wrong, why := range map[string]string{
 		"":                     "worker " + addresses[0] + ": refused: wrong token",
 		"not the token of all": "worker " + addresses[0] + ": refused: wrong token",
@@ -84,6 +84,8 @@ func TestAWrongTokenIsSaidInOneLine(t *testing.T) {
 		c := conduct(t, addresses, constantJob(nowhere, 10, time.Second), func(o *coordinatorOrders) { o.Token = wrong })
 		require.Equal(t, why, c.refusal(t))
 	}
+	eventually(t, 5*time.Second, func() bool { return workers[0].hasSaid("turned 127.0.0.1:") }, "the worker tells of it, too")
+	require.True(t, workers[0].hasSaid("away: refused: wrong token"), workers[0].said())
 }
 
 func TestAWorkerThatIsNotThereIsSaidInOneLine(t *testing.T) {

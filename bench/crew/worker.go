@@ -22,7 +22,7 @@ const (
 
 const (
 	tickEvery  = 50 * time.Millisecond
-	leastLease = 500 * time.Millisecond
+	leastLease = time.Second
 	mostLease  = time.Minute
 	farewell   = time.Second // what a run that was ended has before its client is closed
 )
@@ -163,6 +163,7 @@ type worker struct {
 	clock   dial
 	service *service // nil while idle
 	leaving bool
+	warned  time.Time     // of somebody who was not let in
 	gone    chan struct{} // closed once nothing is left after leave
 	isGone  bool
 }
@@ -223,6 +224,8 @@ func (w *worker) Receive(ctx actor.Context) {
 	case dialFailed:
 		w.unreachable(m)
 	case connectionLost: // what was not acknowledged is sent again
+	case turnedAway:
+		w.turnedAway(m)
 	case leave:
 		w.leave("the worker was ended")
 	case *actor.Stopping, *actor.Restarting:
@@ -571,6 +574,14 @@ func (w *worker) unreachable(d dialFailed) {
 		w.release(time.Now(), fmt.Sprintf("its coordinator cannot be reached: %v", d.err))
 	} else if s.released.IsZero() {
 		w.say("cannot reach %s at %s, trying again: %v", s.coordinator, s.reply, d.err)
+	}
+}
+
+// turnedAway tells of somebody who was not let in, now and then.
+func (w *worker) turnedAway(t turnedAway) {
+	if now := time.Now(); now.Sub(w.warned) > time.Second {
+		w.warned = now
+		w.say("turned %s away: %s", t.address, printable(t.err.Error()))
 	}
 }
 

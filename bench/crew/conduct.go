@@ -20,6 +20,7 @@ const (
 	clockPatience = 5 * time.Second        // for clocks to be known well enough
 	mostPatience  = 10 * time.Second       // for a worker to take a run on
 	farewellTime  = 500 * time.Millisecond // for workers to say that they are free
+	mostReport    = 64 << 20               // bytes: as long as a line of results may be
 	leastLead     = 300 * time.Millisecond // from the order to begin to the beginning
 )
 

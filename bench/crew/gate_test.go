@@ -51,7 +51,7 @@ func (t *tube) RecvMsg(m any) error {
 func letAllIn(*recordSide, proto.Message) error { return nil }
 
 // meet has a dialer and an acceptor go through the challenge.
-func meet(dialer, acceptor *gate) (d, a *recordSide, dialed, accepted error, sent [][]byte) {
+func meet(dialer, acceptor *gate) (d, a *recordSide, sent [][]byte, dialed, accepted error) {
 	left, right := tubes()
 	var secretsOfAcceptor secrets
 	done := make(chan struct{})
@@ -69,13 +69,13 @@ func meet(dialer, acceptor *gate) (d, a *recordSide, dialed, accepted error, sen
 	<-done
 	d = &recordSide{wire: left, gate: dialer, sendKey: s.toAcceptor, receiveKey: s.toDialer}
 	a = &recordSide{wire: right, gate: acceptor, sendKey: secretsOfAcceptor.toDialer, receiveKey: secretsOfAcceptor.toAcceptor, acceptor: true}
-	return d, a, dialed, accepted, *left.sent
+	return d, a, *left.sent, dialed, accepted
 }
 
 const goodToken = "a token of all machines"
 
 func TestWhoKnowsTheTokenGetsInAndNeverSendsIt(t *testing.T) {
-	d, a, dialed, accepted, sent := meet(newGate(goodToken, letAllIn), newGate(goodToken, letAllIn))
+	d, a, sent, dialed, accepted := meet(newGate(goodToken, letAllIn), newGate(goodToken, letAllIn))
 	require.NoError(t, dialed)
 	require.NoError(t, accepted)
 	require.NoError(t, d.SendMsg(wrapperspb.Bytes([]byte("to you"))))
@@ -92,7 +92,7 @@ func TestWhoKnowsTheTokenGetsInAndNeverSendsIt(t *testing.T) {
 
 func TestWhoDoesNotKnowTheTokenIsRefusedOnBothSides(t *testing.T) {
 	for _, other := range []string{"", "another token altogether", goodToken + " "} {
-		_, _, dialed, accepted, _ := meet(newGate(other, letAllIn), newGate(goodToken, letAllIn))
+		_, _, _, dialed, accepted := meet(newGate(other, letAllIn), newGate(goodToken, letAllIn))
 		require.ErrorIs(t, dialed, ErrRefused)
 		require.ErrorContains(t, dialed, "wrong token")
 		require.ErrorIs(t, accepted, ErrRefused)
@@ -117,7 +117,7 @@ func TestAnotherVersionIsRefusedWithBothNumbers(t *testing.T) {
 	old := newGate(goodToken, letAllIn)
 	old.version = Version + 6
 	for _, pair := range [][2]*gate{{old, newGate(goodToken, letAllIn)}, {newGate(goodToken, letAllIn), old}} {
-		_, _, dialed, accepted, _ := meet(pair[0], pair[1])
+		_, _, _, dialed, accepted := meet(pair[0], pair[1])
 		for _, err := range []error{dialed, accepted} {
 			require.ErrorIs(t, err, ErrRefused)
 			require.ErrorContains(t, err, "version 7")
@@ -129,7 +129,7 @@ func TestAnotherVersionIsRefusedWithBothNumbers(t *testing.T) {
 
 // What was heard of one challenge gets nobody through another.
 func TestAChallengeCannotBeReplayed(t *testing.T) {
-	_, _, _, _, sent := meet(newGate(goodToken, letAllIn), newGate(goodToken, letAllIn))
+	_, _, sent, _, _ := meet(newGate(goodToken, letAllIn), newGate(goodToken, letAllIn))
 	require.Len(t, sent, 4)
 	left, right := tubes()
 	left.out <- sent[0]

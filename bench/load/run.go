@@ -48,6 +48,7 @@ const (
 //
 // The goroutine of a client that does not return when its context ends is left behind.
 func Run(ctx context.Context, cfg Config) (*results.Run, error) {
+	atOnce := cfg.Header.Started.IsZero()
 	if err := cfg.Prepare(time.Now()); err != nil {
 		return nil, err
 	}
@@ -56,10 +57,7 @@ func Run(ctx context.Context, cfg Config) (*results.Run, error) {
 		return nil, err
 	}
 	defer r.abandon()
-	if wait := time.Until(cfg.Header.Started); wait > 0 {
-		pause(ctx, wait)
-	}
-	r.start = time.Now().Add(-max(time.Since(cfg.Header.Started), 0))
+	r.begin(ctx, atOnce)
 	ctx, abort := context.WithCancelCause(ctx)
 	defer abort(nil)
 	keeper := newKeeper(r, abort)
@@ -111,6 +109,22 @@ func newRunner(cfg Config) (*runner, error) {
 	r.desk = newDesk(takers, cfg.MaxInFlight, r.hire)
 	r.waker = &waker{schedule: wakers, warmUp: cfg.Schedule.WarmUp, now: r.now, release: r.desk.release}
 	return r, nil
+}
+
+// begin waits for the instant 0 of the run, if it was said, and notes it. What was prepared
+// meanwhile is not to make the first requests late.
+func (r *runner) begin(ctx context.Context, atOnce bool) {
+	h := &r.cfg.Header
+	if atOnce {
+		r.start = time.Now()
+		h.Started = r.start
+		return
+	}
+	if wait := time.Until(h.Started); wait > 0 {
+		pause(ctx, wait)
+	}
+	// Its monotonic part, which the header of another machine's file lacks, is this clock's.
+	r.start = time.Now().Add(-time.Since(h.Started))
 }
 
 // dealt makes the schedule that is this machine's.

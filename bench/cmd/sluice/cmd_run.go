@@ -74,6 +74,9 @@ func (f *runFlags) register(flags *pflag.FlagSet) {
 	f.crew.register(flags)
 }
 
+// untilStart is how far ahead a run's beginning is: file and views are opened meanwhile.
+const untilStart = 100 * time.Millisecond
+
 func (f *runFlags) run(cmd *cobra.Command, urls []string) (err error) {
 	if err := f.crew.check(cmd.Flags()); err != nil {
 		return err
@@ -83,6 +86,7 @@ func (f *runFlags) run(cmd *cobra.Command, urls []string) (err error) {
 		return err
 	}
 	defer done()
+	cfg.Header.Started = time.Now().Add(untilStart)
 	if err := cfg.Prepare(time.Now()); err != nil {
 		return err
 	}

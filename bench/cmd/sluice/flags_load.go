@@ -136,7 +136,7 @@ func (f *clientFlags) register(flags *pflag.FlagSet) {
 
 func (f *judgeFlags) register(flags *pflag.FlagSet) {
 	flags.StringArrayVar(&f.objectives, "slo", nil, "an `objective` such as 'p99<5ms', 'errors<0.1%', 'achieved>99%'; repeat. One that fails is exit code 99")
-	flags.DurationVar(&f.abortAfter, "abort-after", 0, "end early once an objective has failed, but not before this time; 0 means never")
+	flags.DurationVar(&f.abortAfter, "abort-after", 0, "end early once an objective can hold no more, whatever is still to come, but not before this time; 0 means never")
 }
 
 // mistakes collects what is wrong with the flags, so that one line says all of it.
@@ -206,6 +206,15 @@ func (f *loadFlags) planWith(urls []string, shape func(*load.Config, int, []time
 	cfg.Client = client
 	cfg.Header.Client, cfg.Header.Connections = f.how.client, how.Connections
 	return cfg, client.Close, nil
+}
+
+// readVenue reads the configuration of an engine; nil if there is an error.
+func readVenue(file string) (*engine.Config, error) {
+	config, err := venue.ReadFile(file, venue.Options{})
+	if err != nil {
+		return nil, err
+	}
+	return &config, nil
 }
 
 // shape decides between the models and fills in the one that is meant.
@@ -439,10 +448,8 @@ func (f *clientFlags) read(wrong *mistakes) load.ClientConfig {
 		if f.client != load.Engine {
 			wrong.add("--config is for --client engine")
 		}
-		var config engine.Config
-		config, err = venue.ReadFile(f.config, venue.Options{})
+		how.Engine, err = readVenue(f.config)
 		wrong.note("--config", err)
-		how.Engine = &config
 	}
 	wrong.note("--client", how.Check())
 	return how

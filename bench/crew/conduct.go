@@ -110,7 +110,8 @@ type member struct {
 	env      results.Environment
 	state    state
 	asked    time.Duration // the last enlist, or dismissal
-	heard    time.Duration
+	heard    bool          // ever
+	is       silence
 	probed   time.Duration
 	begun    bool // it has the order to begin
 	relation *relation
@@ -213,7 +214,8 @@ func (r *run) read(text []byte, now time.Duration) {
 		return // of a run before, or of nobody
 	}
 	m := r.members[l.Worker]
-	m.heard = now
+	m.heard = true
+	m.is.heard()
 	switch {
 	case r.stage >= stageParting:
 		m.free = m.free || l.Refused != nil
@@ -455,7 +457,7 @@ func (r *run) tend(m *member, now time.Duration) {
 		}
 		return
 	}
-	if silent := now - m.heard; silent > r.cfg.Silence {
+	if silent := m.is.tick(r.epoch.Add(now)); silent > r.cfg.Silence {
 		r.lose(m, fmt.Sprintf("it has said nothing for %v", silent.Round(time.Millisecond)), now)
 		return
 	}
@@ -561,7 +563,7 @@ func (r *run) depart(now time.Duration) {
 func (r *run) leave(now time.Duration) {
 	waiting := false
 	for _, m := range r.members {
-		if m.free || m.heard == 0 {
+		if m.free || !m.heard {
 			continue // it never knew of this run, or knows no more
 		}
 		waiting = true

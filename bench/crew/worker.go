@@ -175,10 +175,11 @@ type service struct {
 	run, coordinator, reply string
 	share                   Share
 	lease                   time.Duration
-	heard                   time.Time // of the coordinator
-	spoke                   time.Time // the run itself
+	coordinatorIs           silence
+	runIs                   silence   // while it runs
 	released                time.Time // nobody wants its results; zero if somebody does
 	phase                   phase
+	start                   time.Time // of the run
 	in                      inbox
 	out                     outbox
 	task                    Task
@@ -243,7 +244,7 @@ func (w *worker) read(text []byte) {
 	}
 	now := time.Now()
 	if l.Enlist != nil {
-		w.enlist(l, now)
+		w.enlist(l)
 		return
 	}
 	s := w.service
@@ -251,7 +252,7 @@ func (w *worker) read(text []byte) {
 		w.answer(l, letter{Refused: &refused{Reason: "it knows nothing of this run: it was started anew, or gave the run up"}})
 		return
 	}
-	s.heard = now
+	s.coordinatorIs.heard()
 	switch {
 	case l.Probe != nil:
 		w.show(l.Probe)
@@ -287,7 +288,7 @@ func (w *worker) write(l letter) {
 }
 
 // enlist takes a run on, says again that it did, or says what is in the way.
-func (w *worker) enlist(l letter, now time.Time) {
+func (w *worker) enlist(l letter) {
 	s := w.service
 	switch {
 	case w.leaving:
@@ -307,24 +308,23 @@ func (w *worker) enlist(l letter, now time.Time) {
 		}
 		s = &service{
 			run: l.Run, coordinator: fmt.Sprintf("%.60q", e.Coordinator), reply: l.Reply, lease: e.Lease,
-			share: Share{l.Worker, e.Workers}, spoke: now,
+			share: Share{l.Worker, e.Workers},
 		}
 		s.ctx, s.cancel = context.WithCancelCause(context.Background())
 		w.service = s
 		w.say("serving a run of %s as machine %d of %d", s.coordinator, l.Worker+1, e.Workers)
 	}
-	s.heard = now
+	s.coordinatorIs.heard()
 	w.write(letter{Enlisted: &enlisted{Name: w.cfg.Name, Environment: w.cfg.Environment}})
 }
 
 func (w *worker) show(p *probe) {
 	s := w.service
 	r := &reading{Sent: p.Sent, Begun: s.phase >= phaseRunning}
-	now := time.Now()
 	if s.phase == phaseRunning {
-		r.Quiet = max(now.Sub(s.spoke), 0)
+		r.Quiet = s.runIs.so
 	}
-	r.Clock = w.clock.shows(now)
+	r.Clock = w.clock.shows(time.Now())
 	w.write(letter{Reading: r})
 }
 
@@ -399,7 +399,7 @@ func (w *worker) begin(at time.Duration) {
 		w.fail(fmt.Sprintf("it was told to begin %v after the instant", late.Round(time.Microsecond)))
 		return
 	}
-	s.phase, s.spoke = phaseRunning, start
+	s.phase, s.start = phaseRunning, start
 	go func(run string, task Task, ctx context.Context) {
 		end, err := runTask(ctx, task, start, sink{w, run})
 		w.tell(finished{run, end, err})
@@ -435,7 +435,7 @@ func (w *worker) tell(m any) {
 
 func (w *worker) told(t told) {
 	if s := w.service; s != nil && s.run == t.run {
-		s.spoke = time.Now()
+		s.runIs.heard()
 		w.reportText(t.text, t.err)
 	}
 }
@@ -445,7 +445,7 @@ func (w *worker) measured(m measured) {
 	if s == nil || s.run != m.run || !s.released.IsZero() {
 		return
 	}
-	s.spoke = time.Now()
+	s.runIs.heard()
 	m.snapshot.Header = results.Header{} // the coordinator has it
 	w.write(letter{Snapshot: &live{m.snapshot}})
 }
@@ -557,7 +557,10 @@ func (w *worker) tick(now time.Time) {
 		}
 		return
 	}
-	if now.Sub(s.heard) > s.lease {
+	if s.phase == phaseRunning && now.After(s.start) {
+		s.runIs.tick(now)
+	}
+	if s.coordinatorIs.tick(now) > s.lease {
 		w.release(now, fmt.Sprintf("nothing was heard of its coordinator for %v", s.lease))
 		return
 	}

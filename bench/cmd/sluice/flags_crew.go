@@ -15,6 +15,7 @@ import (
 
 	"github.com/sluice-engine/sluice/bench/crew"
 	"github.com/sluice-engine/sluice/bench/load"
+	"github.com/sluice-engine/sluice/bench/venue"
 )
 
 // tokenVariable has the token where --token would show it to whoever lists processes.
@@ -123,19 +124,13 @@ func openRemoteClient(description json.RawMessage, share crew.Share) (load.Clien
 	return load.Open(how)
 }
 
-// readVenue reads the configuration as if it were a file here: secrets that it takes from the
-// environment or from files are this machine's.
+// readVenue reads the configuration as if it were a file of the folder that this worker runs
+// in: secrets that it takes from the environment or from files are this machine's.
 func (r *remoteClient) readVenue(how *load.ClientConfig) error {
-	folder, err := os.MkdirTemp("", "sluice-worker-")
-	if err != nil {
-		return err
+	config, err := venue.Parse(r.VenueName, r.Venue, venue.Options{})
+	if err == nil {
+		how.Engine = &config
 	}
-	defer os.RemoveAll(folder)
-	file := filepath.Join(folder, filepath.Base(r.VenueName))
-	if err := os.WriteFile(file, r.Venue, 0o600); err != nil {
-		return err
-	}
-	how.Engine, err = readVenue(file)
 	return err
 }
 

@@ -14,6 +14,7 @@ type workerFlags struct {
 	listen   string
 	name     string
 	security securityFlags
+	give     []string
 	skew     time.Duration
 	drift    float64
 }
@@ -36,13 +37,15 @@ The machine that runs 'sluice run' must be reachable too: a worker connects to i
 address by which the worker itself is reached, or at --listen of run.
 
 A worker that hears nothing of its coordinator for some seconds ends the run by itself, and
-its connections. Limits in the --config of a run are each machine's own, and secrets that it
-takes from the environment or from files are this machine's.
+its connections. Limits in the --config of a run are each machine's own. Secrets that it takes
+from the environment or from files are this machine's, and given only by --give: a run could
+send them anywhere.
 
 Exit codes: 0 it was interrupted, 2 wrong flags or a refusal of the system.`,
 		Example: `  sluice worker                                      for runs of this machine
   SLUICE_TOKEN=$(openssl rand -hex 16) sluice worker --listen 0.0.0.0:7070
   sluice worker --listen 0.0.0.0:7070 --tls-cert m1.pem --tls-key m1.key --ca crew.pem --name m1
+  sluice worker --give EXCHANGE_KEY --give EXCHANGE_SECRET
   sluice run http://server:8080/ --rate 50000/s --workers m1:7070,m2:7070,m3:7070`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return flags.run(cmd) },
@@ -51,6 +54,7 @@ Exit codes: 0 it was interrupted, 2 wrong flags or a refusal of the system.`,
 	f.StringVar(&flags.listen, "listen", crew.DefaultListen, "`host:port` to listen on")
 	f.StringVar(&flags.name, "name", "", "what results call this machine (default its host name)")
 	flags.security.register(f)
+	f.StringArrayVar(&flags.give, "give", nil, "a `variable` of the environment, or a file, that the --config of a run may use for secrets; repeat")
 	f.DurationVar(&flags.skew, "clock-skew", 0, "how far this worker's clock is ahead of the machine's: for tests")
 	f.Float64Var(&flags.drift, "clock-drift", 0, "by how much it is faster: for tests")
 	_ = f.MarkHidden("clock-skew")
@@ -67,7 +71,7 @@ func (f *workerFlags) run(cmd *cobra.Command) error {
 	warnOfPlainText(cmd, security, "")
 	return crew.Serve(cmd.Context(), crew.WorkerConfig{
 		Listen: f.listen, Name: f.name, Security: security, Environment: results.ReadEnvironment(),
-		Prepare: crew.Load(openRemoteClient), Skew: f.skew, Drift: f.drift,
+		Prepare: crew.Load(openRemoteClients(f.give)), Skew: f.skew, Drift: f.drift,
 		Listening: func(address string) { fmt.Fprintf(cmd.OutOrStdout(), "worker listens at %s\n", address) },
 		Say:       func(line string) { fmt.Fprintln(cmd.ErrOrStderr(), line) },
 	})

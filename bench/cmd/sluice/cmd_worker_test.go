@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
+	"encoding/pem"
 	"fmt"
 	"io"
 	"net/http"
@@ -17,7 +19,10 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/sluice-engine/sluice/bench/crew"
+	"github.com/sluice-engine/sluice/bench/load"
 	"github.com/sluice-engine/sluice/bench/results"
+	"github.com/sluice-engine/sluice/bench/targets"
 )
 
 // lockedBuffer is written to by a verb while a test reads it.
@@ -156,4 +161,69 @@ func TestTheWorkersHelpHasExamples(t *testing.T) {
 	require.Contains(t, out.String(), "openssl rand -hex 16")
 	require.Contains(t, out.String(), "--workers m1:7070,m2:7070,m3:7070")
 	require.NotContains(t, out.String(), "clock-skew")
+}
+
+func TestAWorkerGivesARunNothingButWhatItsOwnerGives(t *testing.T) {
+	t.Setenv("CREW_KEY", "k")
+	t.Setenv("CREW_SECRET", "s")
+	secret := filepath.Join(t.TempDir(), "secret")
+	require.NoError(t, os.WriteFile(secret, []byte("s\n"), 0o600))
+	config := func(secret string) remoteClient {
+		return remoteClient{Client: "engine", VenueName: "venue.json", Venue: []byte(`{"auth": {"scheme": "binance", "key": {"env": "CREW_KEY"}, "secret": ` + secret + `}}`)}
+	}
+	open := func(r remoteClient, given ...string) error {
+		text, err := json.Marshal(r)
+		require.NoError(t, err)
+		client, err := openRemoteClients(given)(text, crew.Share{Worker: 0, Workers: 2})
+		if err == nil {
+			client.Close()
+		}
+		return err
+	}
+	byEnv, byFile := config(`{"env": "CREW_SECRET"}`), config(fmt.Sprintf(`{"file": %q}`, secret))
+	require.NoError(t, open(byEnv, "CREW_KEY", "CREW_SECRET"))
+	require.NoError(t, open(byFile, "CREW_KEY", secret))
+	require.ErrorContains(t, open(byEnv, "CREW_KEY"), "CREW_SECRET")
+	require.ErrorContains(t, open(byEnv), "--give")
+	require.ErrorContains(t, open(byFile, "CREW_KEY"), "which this worker does not give (--give)")
+	twice := config(fmt.Sprintf(`{"file": %q}, "auth": {"secret": {"file": %q}}`, "/etc/shadow", secret))
+	require.ErrorContains(t, open(twice, "CREW_KEY", secret), "/etc/shadow")
+}
+
+func TestEveryFileThatAConfigurationNamesIsFound(t *testing.T) {
+	files, err := filesNamedIn([]byte(`{"a": {"FILE": "1"}, "b": [{"x_file": "2"}, {"file": "3", "file": "4"}], "file": ["5", {"n": "no"}, "6"], "c": "file", "limits_file": "7", "file": {"file": "8"}}`))
+	require.NoError(t, err)
+	for _, want := range []string{"1", "2", "3", "4", "5", "7", "8"} {
+		require.Contains(t, files, want)
+	}
+	require.NotContains(t, files, "no")
+	_, err = filesNamedIn([]byte(`{"file": `))
+	require.Error(t, err)
+}
+
+func TestAWorkersClientIsWhatTheFlagsDescribe(t *testing.T) {
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "ok") }))
+	defer server.Close()
+	roots := filepath.Join(t.TempDir(), "roots.pem")
+	require.NoError(t, os.WriteFile(roots, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}), 0o600))
+	for _, name := range []string{"engine", "nethttp", "fasthttp"} {
+		flags := clientFlags{client: name, caCert: roots}
+		text, err := flags.describe(5)
+		require.NoError(t, err)
+		var r remoteClient
+		require.NoError(t, json.Unmarshal(text, &r))
+		how, err := r.read(crew.Share{Worker: 1, Workers: 2}, nil)
+		require.NoError(t, err)
+		require.Equal(t, 2, how.Connections, "5 of two machines")
+		client, err := openRemoteClients(nil)(text, crew.Share{Worker: 1, Workers: 2})
+		require.NoError(t, err)
+		var answer load.Answer
+		client.Do(t.Context(), &targets.Request{Step: &targets.Step{}, Method: "GET", URL: server.URL}, &answer)
+		client.Close()
+		require.NoError(t, answer.Err, name)
+		require.Equal(t, 200, answer.Status)
+	}
+	_, err := openRemoteClients(nil)([]byte(`{"client":"engine","proxy":"ftp://x","roots":"eA=="}`), crew.Share{Workers: 1})
+	require.ErrorContains(t, err, "--proxy: scheme ftp")
+	require.ErrorContains(t, err, "--cacert: there is no certificate in it")
 }

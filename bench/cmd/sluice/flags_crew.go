@@ -1,14 +1,18 @@
 package main
 
 import (
+	"bytes"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -16,6 +20,7 @@ import (
 	"github.com/sluice-engine/sluice/bench/crew"
 	"github.com/sluice-engine/sluice/bench/load"
 	"github.com/sluice-engine/sluice/bench/venue"
+	"github.com/sluice-engine/sluice/engine"
 )
 
 // tokenVariable has the token where --token would show it to whoever lists processes.
@@ -94,44 +99,107 @@ func (f *clientFlags) describe(connections int) (json.RawMessage, error) {
 	return json.Marshal(r)
 }
 
-// openRemoteClient makes this machine's client of a description.
-func openRemoteClient(description json.RawMessage, share crew.Share) (load.Client, error) {
-	var r remoteClient
-	if err := json.Unmarshal(description, &r); err != nil {
-		return nil, fmt.Errorf("the client's description cannot be read: %w", err)
+// openRemoteClients makes this machine's clients of descriptions. Of the variables and files of
+// this machine a description may name those that are given.
+func openRemoteClients(given []string) func(json.RawMessage, crew.Share) (load.Client, error) {
+	return func(description json.RawMessage, share crew.Share) (load.Client, error) {
+		var r remoteClient
+		if err := json.Unmarshal(description, &r); err != nil {
+			return nil, fmt.Errorf("the client's description cannot be read: %w", err)
+		}
+		how, err := r.read(share, given)
+		if err != nil {
+			return nil, err
+		}
+		return load.Open(how)
 	}
+}
+
+func (r *remoteClient) read(share crew.Share, given []string) (load.ClientConfig, error) {
 	how := load.ClientConfig{Client: r.Client, HTTP2: r.HTTP2, Insecure: r.Insecure, NoKeepAlive: r.NoKeepAlive}
 	if r.Connections > 0 {
 		how.Connections = int(max(share.Of(uint64(r.Connections)), 1))
 	}
+	var wrong mistakes
 	var err error
 	if r.Proxy != "" {
-		if how.Proxy, err = load.ParseProxy(r.Proxy); err != nil {
-			return nil, fmt.Errorf("--proxy: %w", err)
-		}
+		how.Proxy, err = load.ParseProxy(r.Proxy)
+		wrong.note("--proxy", err)
 	}
 	if len(r.Roots) > 0 {
 		how.Roots = x509.NewCertPool()
 		if !how.Roots.AppendCertsFromPEM(r.Roots) {
-			return nil, errors.New("--cacert: there is no certificate in it")
+			wrong.add("--cacert: there is no certificate in it")
 		}
 	}
 	if len(r.Venue) > 0 {
-		if err := r.readVenue(&how); err != nil {
-			return nil, fmt.Errorf("--config: %w", err)
-		}
+		how.Engine, err = r.readVenue(given)
+		wrong.note("--config", err)
 	}
-	return load.Open(how)
+	return how, wrong.err()
 }
 
 // readVenue reads the configuration as if it were a file of the folder that this worker runs
-// in: secrets that it takes from the environment or from files are this machine's.
-func (r *remoteClient) readVenue(how *load.ClientConfig) error {
-	config, err := venue.Parse(r.VenueName, r.Venue, venue.Options{})
-	if err == nil {
-		how.Engine = &config
+// in. It comes from elsewhere, and would send what it may read to a server of its choice: so
+// it reads only what this machine's owner gives.
+func (r *remoteClient) readVenue(given []string) (*engine.Config, error) {
+	files, err := filesNamedIn(r.Venue)
+	if err != nil {
+		return nil, err
 	}
-	return err
+	for _, file := range files {
+		if !slices.Contains(given, file) {
+			return nil, fmt.Errorf("it wants the file %q, which this worker does not give (--give)", file)
+		}
+	}
+	config, err := venue.Parse(r.VenueName, r.Venue, venue.Options{Getenv: func(name string) (string, bool) {
+		if !slices.Contains(given, name) {
+			return "", false
+		}
+		return os.LookupEnv(name)
+	}})
+	if err != nil {
+		return nil, fmt.Errorf("%w (a worker gives variables by --give)", err)
+	}
+	return &config, nil
+}
+
+// filesNamedIn returns the values of all members of a JSON text whose names are those of
+// files, wherever they stand, and of all if a name stands there twice.
+func filesNamedIn(text []byte) ([]string, error) {
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	var files []string
+	var objects []bool // of what is open: whether it is an object
+	key, isKey := "", false
+	for {
+		token, err := decoder.Token()
+		if errors.Is(err, io.EOF) && len(objects) == 0 {
+			return files, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		switch t := token.(type) {
+		case json.Delim:
+			if t == '{' || t == '[' {
+				objects = append(objects, t == '{')
+			} else {
+				objects = objects[:len(objects)-1]
+			}
+		case string:
+			if isKey {
+				key, isKey = strings.ToLower(t), false
+				continue
+			}
+			if key == "file" || strings.HasSuffix(key, "_file") {
+				files = append(files, t)
+			}
+		}
+		isKey = len(objects) > 0 && objects[len(objects)-1] // after a value, or at the beginning
+		if delim, ok := token.(json.Delim); !ok || delim != '[' {
+			key = ""
+		}
+	}
 }
 
 // warnOfPlainText says once what everybody on the way can read.

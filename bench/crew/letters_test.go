@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func encoded(t testing.TB, l letter) []byte {
+func encoded(t require.TestingT, l letter) []byte {
 	text, err := json.Marshal(l)
 	require.NoError(t, err)
 	return text

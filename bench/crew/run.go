@@ -243,6 +243,10 @@ type gathering struct {
 	failed string // the objective that ended the run
 }
 
+// mostAhead is how many seconds results may be ahead of this machine's time: more is no
+// time at all, and would make the series coarse for everybody.
+const mostAhead = 60
+
 const showEvery = 250 * time.Millisecond
 
 // follow does that until the actor says how it ended.
@@ -328,6 +332,9 @@ func (g *gathering) write(p parcel) written {
 func (g *gathering) interval(p parcel, i *results.Interval) (failed string) {
 	if g.sum == nil {
 		return "it sent results before the beginning"
+	}
+	if latest := int(time.Since(g.start)/time.Second) + mostAhead; i.Second > latest {
+		return fmt.Sprintf("it sent results of second %d, which is to come", i.Second)
 	}
 	if i.Gauges != nil {
 		for _, together := range g.gauges.add(p.member, i.Second, i.Phase, i.Gauges) {

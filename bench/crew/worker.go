@@ -273,11 +273,16 @@ func (w *worker) read(text []byte) {
 
 // answer writes to the coordinator of a letter, whose run may not be the one that is served.
 func (w *worker) answer(to, l letter) {
-	if host, port, err := split(to.Reply); err != nil || host == "" || port == 0 {
+	if !answerable(to.Reply) {
 		return
 	}
 	l.Run, l.Worker = to.Run, to.Worker
 	w.node.send(to.Reply, runDoor, l)
+}
+
+func answerable(address string) bool {
+	host, port, err := split(address)
+	return err == nil && host != "" && port != 0
 }
 
 // write writes to the coordinator of the run that is served.
@@ -290,6 +295,10 @@ func (w *worker) write(l letter) {
 // enlist takes a run on, says again that it did, or says what is in the way.
 func (w *worker) enlist(l letter) {
 	s := w.service
+	if !answerable(l.Reply) {
+		w.say("ignored somebody who says no address to be answered at")
+		return
+	}
 	switch {
 	case w.leaving:
 		w.answer(l, letter{Refused: &refused{Reason: "it is ending"}})

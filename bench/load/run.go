@@ -195,8 +195,16 @@ func (r *runner) closed(ctx context.Context) {
 		ctx, cancel = context.WithDeadline(ctx, r.start.Add(length))
 		defer cancel()
 	}
+	defer r.draining.Store(true)
 	loop := newLoop(r)
 	for range share(uint64(r.cfg.Closed.Callers), r.cfg.Worker, r.cfg.Workers) {
+		select {
+		case <-loop.last: // callers that would find nothing to do are not begun
+			return
+		case <-ctx.Done():
+			return
+		default:
+		}
 		w := r.newWorker()
 		r.gone.Go(func() { loop.call(ctx, w) })
 	}
@@ -204,7 +212,6 @@ func (r *runner) closed(ctx context.Context) {
 	case <-loop.last:
 	case <-ctx.Done():
 	}
-	r.draining.Store(true)
 }
 
 // drain waits until nothing is outstanding, but not for ever.

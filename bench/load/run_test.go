@@ -72,3 +72,20 @@ func TestEachClientMakesEveryRequestOfTheScheduleOnce(t *testing.T) {
 		})
 	}
 }
+
+// A caller costs memory and a goroutine: those that could do nothing are not begun, however
+// many were asked for.
+func TestCallersThatWouldFindNothingToDoAreNotBegun(t *testing.T) {
+	var served atomic.Int64
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { served.Add(1) }))
+	defer server.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	run, err := Run(ctx, Config{
+		Closed: &Closed{Callers: 100_000_000, Requests: 3}, Plan: planOf(server.URL), Client: open(t, ClientConfig{Connections: 3}),
+	})
+	require.NoError(t, err)
+	require.NoError(t, ctx.Err())
+	require.EqualValues(t, 3, served.Load())
+	require.EqualValues(t, 3, run.Total[""].Count)
+}

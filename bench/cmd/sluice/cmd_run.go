@@ -49,8 +49,9 @@ At the end nothing more is sent, and what is outstanding is waited for (--drain)
 then is recorded at its elapsed time and counted as unfinished. Ctrl-C does the same early; a
 second one ends the program at once.
 
-Exit codes: 0 all is well, 2 wrong flags or a refusal of the system, 98 INVALID, 99 an
-objective failed.`,
+Exit codes: 0 all is well, 1 no request succeeded, 2 wrong flags or a refusal of the system,
+98 INVALID, 99 an objective failed. Some requests that fail are no failure of the run unless
+an objective, such as --slo 'errors<1%', says so.`,
 		Example: `  sluice run http://127.0.0.1:8080/ --rate 500/s --duration 30s
   sluice run http://127.0.0.1:8080/ --stage 10s:0/s-1000/s --stage 30s:1000/s --warmup 10s
   sluice run http://127.0.0.1:8080/ --rate 500/s --poisson --slo 'p99<20ms' --slo 'errors<0.1%' --abort-after 5s
@@ -95,6 +96,9 @@ func (f *runFlags) run(cmd *cobra.Command, urls []string) (err error) {
 	}
 	ctx, stop := context.WithCancel(cmd.Context())
 	defer stop()
+	if err := tryToWrite(f.html); err != nil {
+		return fmt.Errorf("--html: %w", err)
+	}
 	out, err := f.openOut(&cfg)
 	if err != nil {
 		return err
@@ -124,6 +128,18 @@ func (f *runFlags) openOut(cfg *load.Config) (func() error, error) {
 	}
 	cfg.Out = out
 	return out.Close, nil
+}
+
+// tryToWrite says before a run what would spoil its end: that a file cannot be written.
+func tryToWrite(name string) error {
+	if name == "" {
+		return nil
+	}
+	file, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE, 0o666) // what it has is kept until the end
+	if err != nil {
+		return err
+	}
+	return file.Close()
 }
 
 // tell reports the run when it has ended.
@@ -161,6 +177,9 @@ func verdictOn(run *results.Run) error {
 	}
 	if len(failed) > 0 {
 		return outcome{exitObjective, "objective failed: " + strings.Join(failed, "; ")}
+	}
+	if all := run.Total[""]; all != nil && all.Count > 0 && all.Failed() == all.Count {
+		return finding{"no request succeeded"}
 	}
 	return nil
 }

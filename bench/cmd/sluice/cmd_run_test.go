@@ -207,3 +207,30 @@ func TestHelpOfRunAndRatesHasExamples(t *testing.T) {
 		require.Contains(t, stdout, "sluice "+verb)
 	}
 }
+
+func TestARunOfWhichNoRequestSucceededIsExitCode1(t *testing.T) {
+	closed := httptest.NewServer(nil)
+	closed.Close()
+	code, stdout, stderr := sluiceIn(context.Background(), "run", closed.URL, "-n", "5", "--quiet")
+	require.Equal(t, exitFound, code)
+	require.Contains(t, stdout, "5 failed")
+	require.Contains(t, stderr, "no request succeeded")
+	code, _, _ = sluiceIn(context.Background(), "run", closed.URL, "-n", "5", "--quiet", "--slo", "errors<1%")
+	require.Equal(t, exitObjective, code, "an objective says more")
+}
+
+// A run of hours must not be lost at its end to a folder that is not there.
+func TestAPageThatCannotBeWrittenIsToldBeforeTheRun(t *testing.T) {
+	url, served := greeting(t)
+	page := filepath.Join(t.TempDir(), "missing", "run.html")
+	code, _, stderr := sluiceIn(context.Background(), "run", url, "-n", "5", "--quiet", "--html", page)
+	require.Equal(t, exitUsage, code)
+	require.Contains(t, stderr, "--html")
+	require.Zero(t, served.Load())
+}
+
+func TestAWrongURLIsNamedOnce(t *testing.T) {
+	code, _, stderr := sluiceIn(context.Background(), "run", "ftp://x/", "-n", "5")
+	require.Equal(t, exitUsage, code)
+	require.Equal(t, 1, strings.Count(stderr, "targets:"), stderr)
+}

@@ -308,7 +308,7 @@ func (f *targetFlags) read(urls []string, replay string, seed uint64, wrong *mis
 	}
 	if len(*wrong) == 0 {
 		_, err := read.Plan.Prepare()
-		wrong.note("targets", err)
+		wrong.note("", err)
 	}
 	return read
 }

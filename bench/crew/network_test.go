@@ -236,7 +236,7 @@ func TestMachinesOnANetworkOneOfWhichIsCutOff(t *testing.T) {
 	begin := func(s *server, rate uint64, length time.Duration, policy crew.OnLost) *process {
 		orders := coordinatorOrders{
 			Workers: addresses, Token: token, Job: constantJob(s.URL, rate, length),
-			ClockBound: 100 * time.Millisecond, Silence: 1500 * time.Millisecond, OnLost: policy,
+			ClockBound: clockBound, Silence: 1500 * time.Millisecond, OnLost: policy,
 			Out: filepath.Join(t.TempDir(), "results.jsonl"),
 		}
 		c := start(t, role{Coordinator: &orders}, ns.in(2)...)
@@ -258,7 +258,7 @@ func TestMachinesOnANetworkOneOfWhichIsCutOff(t *testing.T) {
 	require.Positive(t, run.Total["(lost machine)"].Count)
 	eventually(t, 4*time.Second, func() bool { return workers[1].hasSaid("nothing was heard of its coordinator for 1.5s") }, "who was cut off stops")
 	for n := uint64(0); n < 600; n += 2 {
-		require.Equal(t, 1, s.counts[n], "the other went on")
+		require.Equal(t, 1, s.times(n), "the other went on")
 	}
 
 	ns.plug(1, "up")

@@ -155,11 +155,14 @@ func (p *process) refusal(t *testing.T) string {
 	return p.err
 }
 
-// conduct starts a coordinator. A clock bound on a busy machine is wide.
+// clockBound is wide: the machine is busy.
+const clockBound = 500 * time.Millisecond
+
+// conduct starts a coordinator.
 func conduct(t *testing.T, workers []string, job crew.Job, change ...func(*coordinatorOrders)) *process {
 	t.Helper()
 	orders := coordinatorOrders{
-		Workers: workers, Token: token, Job: job, ClockBound: 100 * time.Millisecond, Silence: 1500 * time.Millisecond,
+		Workers: workers, Token: token, Job: job, ClockBound: clockBound, Silence: 1500 * time.Millisecond,
 		Out: filepath.Join(t.TempDir(), "results.jsonl"),
 	}
 	for _, change := range change {
@@ -238,6 +241,13 @@ func (s *server) requireEachOnce(t *testing.T, n uint64) {
 	for k := range n {
 		require.Equal(t, 1, s.counts[k], "arrival %d", k)
 	}
+}
+
+// times is how often arrival n came.
+func (s *server) times(n uint64) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.counts[n]
 }
 
 func (s *server) count() int {

@@ -35,36 +35,91 @@ func (h *Histogram) payload(to []byte) []byte {
 	if h.table == nil {
 		return append(to, h.packed...)
 	}
-	next := 0
+	out := packer{to: to}
 	h.eachOfTable(func(i int, n uint64) bool {
-		switch zeros := int64(i - next); zeros {
-		case 0:
-		case 1:
-			to = appendZigZag(to, 0)
-		default:
-			to = appendZigZag(to, -zeros)
-		}
-		to = appendZigZag(to, int64(n))
-		next = i + 1
+		out.put(i, n)
 		return true
 	})
-	return to
+	return out.to
 }
 
-// eachPacked walks over a payload that parsePayload has accepted.
-func eachPacked(payload []byte, f func(i int, n uint64) bool) {
-	for i := 0; len(payload) > 0; {
-		v, n := zigZag(payload)
-		payload = payload[n:]
+// packer writes a payload; counters come in order.
+type packer struct {
+	to   []byte
+	next int
+}
+
+func (p *packer) put(i int, n uint64) {
+	switch zeros := int64(i - p.next); zeros {
+	case 0:
+	case 1:
+		p.to = appendZigZag(p.to, 0)
+	default:
+		p.to = appendZigZag(p.to, -zeros)
+	}
+	p.to = appendZigZag(p.to, int64(n))
+	p.next = i + 1
+}
+
+// cursor walks over a payload that parsePayload has accepted.
+type cursor struct {
+	rest []byte
+	next int
+	i    int    // the counter that it is at,
+	n    uint64 // and what that counts, never zero
+}
+
+// step goes to the next counter that counts anything; false if there is none.
+func (c *cursor) step() bool {
+	for len(c.rest) > 0 {
+		v, n := zigZag(c.rest)
+		c.rest = c.rest[n:]
 		if v < 0 {
-			i += int(-v)
+			c.next += int(-v)
 			continue
 		}
-		if v > 0 && !f(i, uint64(v)) {
+		c.i, c.n = c.next, uint64(v)
+		c.next++
+		if v > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+func eachPacked(payload []byte, f func(i int, n uint64) bool) {
+	for c := (cursor{rest: payload}); c.step(); {
+		if !f(c.i, c.n) {
 			return
 		}
-		i++
 	}
+}
+
+// mergePayloads adds up two, whose counts together are no more than the encoding holds.
+func mergePayloads(a, b []byte) []byte {
+	out := packer{to: make([]byte, 0, len(a)+len(b))}
+	left, right := cursor{rest: a}, cursor{rest: b}
+	more, others := left.step(), right.step()
+	for more && others {
+		switch {
+		case left.i < right.i:
+			out.put(left.i, left.n)
+			more = left.step()
+		case left.i > right.i:
+			out.put(right.i, right.n)
+			others = right.step()
+		default:
+			out.put(left.i, left.n+right.n)
+			more, others = left.step(), right.step()
+		}
+	}
+	for ; more; more = left.step() {
+		out.put(left.i, left.n)
+	}
+	for ; others; others = right.step() {
+		out.put(right.i, right.n)
+	}
+	return append(make([]byte, 0, len(out.to)), out.to...)
 }
 
 // parsePayload checks what eachPacked relies on, and adds up.

@@ -177,9 +177,45 @@ func TestADaysIntervalsStayFewAndSmall(t *testing.T) {
 		}
 	}
 	require.Less(t, held, 2<<20)
-	for _, slot := range sum.slots[:len(sum.slots)-mostHot] {
-		require.Nil(t, slot.Operations["a"].Response.table, "cold intervals are compacted")
+	require.Equal(t, &run.Series[7].Operations["a"].Response.packed[0], &sum.slots[7].Operations["a"].Response.packed[0], "shared, not copied")
+}
+
+func TestManyOperationsMakeFewerIntervalsAndNotMoreMemory(t *testing.T) {
+	sum := NewSum(header())
+	o := operation(100, time.Millisecond)
+	o.Success = o.Response
+	i := Interval{Phase: Main, Offered: 1, Operations: map[string]*Operation{}}
+	for at := range 100 {
+		i.Operations[fmt.Sprint("operation ", at)] = o
 	}
+	for i.Second = range 300 {
+		require.NoError(t, sum.Add(i))
+		if i.Second%37 > 0 {
+			continue
+		}
+		held := 0
+		for _, slot := range sum.slots {
+			for _, o := range slot.Operations {
+				held += o.size()
+			}
+		}
+		require.Equal(t, held, sum.held)
+		require.LessOrEqual(t, held, mostHeld+1<<20)
+	}
+	run := sum.Run()
+	require.Greater(t, run.Step, 1)
+	require.Greater(t, len(run.Series), fewestIntervals/2)
+	var offered, count uint64
+	for _, i := range run.Series {
+		offered += i.Offered
+		count += i.All().Count
+		for _, o := range i.Operations {
+			require.Equal(t, &o.Success.packed[0], &o.Response.packed[0])
+			break
+		}
+	}
+	require.Equal(t, uint64(300), offered)
+	require.Equal(t, run.Total[""].Count, count)
 }
 
 func TestAFarSecondCostsNoMoreThanANearOne(t *testing.T) {

@@ -229,6 +229,26 @@ func (h *Histogram) Merge(other *Histogram) {
 	})
 }
 
+// mergeCompactly is Merge for a histogram that is kept for long: it stays compacted, and what
+// the other is compacted to may be shared, since nobody alters that.
+func (h *Histogram) mergeCompactly(other *Histogram) {
+	switch {
+	case other.Count() == 0:
+	case h.total == 0:
+		*h = *other.Clone()
+	case other.total > mostCounted-h.total:
+		h.Merge(other)
+		h.Compact()
+	default:
+		h.Compact()
+		theirs := other.packed
+		if other.table != nil {
+			theirs = other.payload(nil)
+		}
+		h.packed, h.total = mergePayloads(h.packed, theirs), h.total+other.total
+	}
+}
+
 // Reset forgets everything and keeps the memory.
 func (h *Histogram) Reset() {
 	h.total, h.packed = 0, nil

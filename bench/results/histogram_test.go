@@ -173,6 +173,13 @@ func TestMergingIsRecordingBoth(t *testing.T) {
 		sum.Merge(nil)
 		requireEqualHistograms(t, both, sum)
 		require.Equal(t, before, counted(b), "the other is as it was")
+		compact := a.Clone()
+		compact.mergeCompactly(b)
+		compact.mergeCompactly(nil)
+		require.Nil(t, compact.table)
+		requireEqualHistograms(t, both, compact)
+		require.Equal(t, both.payload(nil), compact.payload(nil), "one way to write it")
+		require.Equal(t, before, counted(b))
 		sum.Merge(sum)
 		require.Equal(t, 2*both.Count(), sum.Count())
 	})
@@ -206,6 +213,9 @@ func TestCountsStopWhereTheEncodingDoes(t *testing.T) {
 	other.Merge(h)
 	require.Equal(t, uint64(math.MaxInt64), other.Count())
 	require.InDelta(t, 1, h.Mean().Seconds(), 0.001)
+	other = h.Clone()
+	other.mergeCompactly(h)
+	require.Equal(t, uint64(math.MaxInt64), other.Count())
 }
 
 func TestAnHistogramOfNothingIsZeroAllOver(t *testing.T) {

@@ -71,7 +71,7 @@ func (s *Sum) join(run *Run) {
 		if run.Series[i].empty() {
 			continue // its phase is a guess
 		}
-		own.slot(run.Series[i].Second).add(&run.Series[i], (*Gauges).follow)
+		own.addToSlot(&run.Series[i], (*Gauges).follow)
 	}
 	for s.step < own.step {
 		s.coarsen()
@@ -80,7 +80,7 @@ func (s *Sum) join(run *Run) {
 		if own.slots[i].empty() {
 			continue
 		}
-		s.slot(own.slots[i].Second).add(&own.slots[i], (*Gauges).join)
+		s.addToSlot(&own.slots[i], (*Gauges).join)
 	}
 }
 

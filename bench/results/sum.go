@@ -1,6 +1,7 @@
 package results
 
 import (
+	"bytes"
 	"errors"
 	"maps"
 	"math"
@@ -10,23 +11,27 @@ import (
 // MostIntervals is how many a Run's Series has at most.
 const MostIntervals = 2400
 
-// mostHot is how many intervals' histograms are kept ready for recording: lines come nearly
-// in order, and late answers belong to few seconds.
-const mostHot = 8
+// mostHeld is how many bytes the Series of a sum holds, about, and fewestIntervals how many
+// intervals it keeps however large they are: a thousand operations a second are more than a
+// few seconds of one.
+const (
+	mostHeld        = 24 << 20
+	fewestIntervals = 60
+)
 
 // Sum adds up intervals to a Run, in memory that does not grow with the time that they
 // cover. It is not safe for concurrent use.
 //
-// Invariants: slots are every step seconds from 0 on, at most MostIntervals; step is a power
-// of two; hot are those whose histograms may not be compacted.
+// Invariants: slots are every step seconds from 0 on, at most MostIntervals, and their
+// histograms are compacted; held is their size; step is a power of two.
 type Sum struct {
 	header      Header
 	warm, total map[string]*Operation
 	warmCounts  Counts
 	counts      Counts
 	slots       []Interval
+	held        int
 	step        int
-	hot         []int
 	end         End
 	whole       bool
 }
@@ -48,8 +53,15 @@ func (s *Sum) Add(i Interval) error {
 	}
 	counts.Add(Counts{Offered: i.Offered, Sent: i.Sent, Completed: i.Completed})
 	addOperations(into, i.Operations)
-	s.slot(i.Second).add(&i, (*Gauges).follow)
+	s.addToSlot(&i, (*Gauges).follow)
 	return nil
+}
+
+func (s *Sum) addToSlot(i *Interval, gauges func(*Gauges, *Gauges)) {
+	s.held += s.slot(i.Second).add(i, gauges)
+	for s.held > mostHeld && len(s.slots) > fewestIntervals {
+		s.coarsen()
+	}
 }
 
 // End says how the run ended, once.
@@ -70,16 +82,6 @@ func (s *Sum) slot(second int) *Interval {
 	for len(s.slots) <= at {
 		s.slots = append(s.slots, Interval{Second: len(s.slots) * s.step})
 	}
-	for _, hot := range s.hot {
-		if hot == at {
-			return &s.slots[at]
-		}
-	}
-	if len(s.hot) == mostHot {
-		compactOperations(s.slots[s.hot[0]].Operations)
-		s.hot = append(s.hot[:0], s.hot[1:]...)
-	}
-	s.hot = append(s.hot, at)
 	return &s.slots[at]
 }
 
@@ -91,15 +93,19 @@ func (s *Sum) coarsen() {
 		if from%2 == 0 {
 			s.slots[to] = s.slots[from]
 			s.slots[to].Second = to * s.step
-		} else {
-			s.slots[to].add(&s.slots[from], (*Gauges).follow)
+			continue
 		}
-		compactOperations(s.slots[to].Operations)
+		s.slots[to].add(&s.slots[from], (*Gauges).follow)
 	}
 	kept := (len(s.slots) + 1) / 2
 	clear(s.slots[kept:])
 	s.slots = s.slots[:kept]
-	s.hot = s.hot[:0]
+	s.held = 0
+	for i := range s.slots {
+		for _, o := range s.slots[i].Operations {
+			s.held += o.size()
+		}
+	}
 }
 
 // Run returns what was added up so far. It shares nothing with the sum, which can go on.
@@ -151,19 +157,32 @@ func (i *Interval) clone() Interval {
 	return c
 }
 
-// add adds another interval's counts; gauges says how its gauges go together.
-func (i *Interval) add(other *Interval, gauges func(*Gauges, *Gauges)) {
+// add adds another interval's counts, and says by how much the interval has grown; gauges says
+// how its gauges go together.
+func (i *Interval) add(other *Interval, gauges func(*Gauges, *Gauges)) (grown int) {
 	if i.Phase != Main && other.Phase != "" {
 		i.Phase = other.Phase
 	}
 	i.Offered = plus(i.Offered, other.Offered)
 	i.Sent = plus(i.Sent, other.Sent)
 	i.Completed = plus(i.Completed, other.Completed)
-	if len(other.Operations) > 0 {
+	for name, o := range other.Operations {
+		if o == nil {
+			continue
+		}
 		if i.Operations == nil {
 			i.Operations = map[string]*Operation{}
 		}
-		addOperations(i.Operations, other.Operations)
+		mine := i.Operations[name]
+		if mine == nil {
+			mine = &Operation{}
+			i.Operations[name] = mine
+		} else {
+			grown -= mine.size()
+		}
+		mine.add(o, (*Histogram).mergeCompactly)
+		mine.share()
+		grown += mine.size()
 	}
 	switch {
 	case other.Gauges == nil:
@@ -172,6 +191,7 @@ func (i *Interval) add(other *Interval, gauges func(*Gauges, *Gauges)) {
 	default:
 		gauges(i.Gauges, other.Gauges)
 	}
+	return grown
 }
 
 func addOperations(to, from map[string]*Operation) {
@@ -194,17 +214,14 @@ func copyOperations(from map[string]*Operation) map[string]*Operation {
 	return to
 }
 
-func compactOperations(operations map[string]*Operation) {
-	for _, o := range operations {
-		o.compact()
+// Add adds another's counts; nil adds none. It keeps nothing of the other.
+func (o *Operation) Add(other *Operation) {
+	if other != nil {
+		o.add(other, (*Histogram).Merge)
 	}
 }
 
-// Add adds another's counts; nil adds none. It keeps nothing of the other.
-func (o *Operation) Add(other *Operation) {
-	if other == nil {
-		return
-	}
+func (o *Operation) add(other *Operation, merge func(h, other *Histogram)) {
 	o.Count = plus(o.Count, other.Count)
 	o.In, o.Out = plus(o.In, other.In), plus(o.Out, other.Out)
 	for status, n := range other.Statuses {
@@ -227,7 +244,7 @@ func (o *Operation) Add(other *Operation) {
 		if *mine == nil {
 			*mine = NewHistogram()
 		}
-		(*mine).Merge(*theirs[i])
+		merge(*mine, *theirs[i])
 	}
 	o.Stages.Add(other.Stages)
 }
@@ -262,6 +279,27 @@ func (o *Operation) compact() {
 	for _, h := range o.histograms() {
 		(*h).Compact()
 	}
+}
+
+// share has Success hold the same bytes as Response where nothing has failed.
+func (o *Operation) share() {
+	if o.Success != nil && o.Response != nil && bytes.Equal(o.Success.packed, o.Response.packed) {
+		o.Success.packed = o.Response.packed
+	}
+}
+
+// size is about how many bytes an operation with compacted histograms holds.
+func (o *Operation) size() int {
+	n := 256 + 48*(len(o.Statuses)+len(o.Errors))
+	for _, h := range o.histograms() {
+		if *h != nil {
+			n += 48 + len((*h).packed)
+		}
+	}
+	if o.Success.Count() > 0 && o.Success.Count() == o.Response.Count() {
+		n -= len(o.Success.packed) // shared
+	}
+	return n
 }
 
 // Add adds another's times.

@@ -2,6 +2,7 @@ package capacity
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -18,10 +19,31 @@ type Report struct {
 	Fit   *Fit   `json:"fit,omitempty"`
 	NoFit string `json:"noFit,omitempty"`
 	// Peak is nil, and NoPeak says why, if the peak lies too far beyond the measurement.
-	Peak        *Peak    `json:"peak,omitempty"`
-	NoPeak      string   `json:"noPeak,omitempty"`
-	Notes       []string `json:"notes,omitempty"`
-	Interrupted bool     `json:"interrupted,omitempty"`
+	Peak        *Peak        `json:"peak,omitempty"`
+	NoPeak      string       `json:"noPeak,omitempty"`
+	Predictions []Prediction `json:"predictions,omitempty"`
+	Notes       []string     `json:"notes,omitempty"`
+	Interrupted bool         `json:"interrupted,omitempty"`
+}
+
+// Prediction is the throughput that the law expects of a number of callers. Refused says why
+// there is none.
+type Prediction struct {
+	Point
+	Refused string `json:"refused,omitempty"`
+}
+
+// Predict adds what the law expects of so many callers, or why it says nothing of them.
+func (r *Report) Predict(callers int) {
+	p := Prediction{Point: Point{Callers: callers}}
+	err := errors.New(r.NoFit)
+	if r.Fit != nil {
+		p.Throughput, err = r.Fit.Predict(float64(callers))
+	}
+	if err != nil {
+		p.Refused = err.Error()
+	}
+	r.Predictions = append(r.Predictions, p)
 }
 
 func (r *Report) note(format string, args ...any) {
@@ -98,6 +120,13 @@ func (r *Report) WriteText(w io.Writer) error {
 	best := r.Best()
 	fmt.Fprintf(&b, "measured: %.5g/s at most, with %d callers\n", best.Throughput, best.Callers)
 	r.writeLaw(&b)
+	for _, p := range r.Predictions {
+		if p.Refused != "" {
+			fmt.Fprintf(&b, "%d callers: no prediction: %s\n", p.Callers, p.Refused)
+		} else {
+			fmt.Fprintf(&b, "%d callers: %.5g/s by the law\n", p.Callers, p.Throughput)
+		}
+	}
 	for _, note := range r.Notes {
 		fmt.Fprintf(&b, "note: %s\n", note)
 	}

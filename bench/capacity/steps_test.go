@@ -38,9 +38,11 @@ func TestAReportHasTheLawAndItsPeak(t *testing.T) {
 	require.InEpsilon(t, law.Peak(), report.Peak.Callers, 0.2)
 	require.InEpsilon(t, law.At(law.Peak()), report.Peak.Throughput, 0.1)
 	require.Contains(t, []int{32, 64}, report.Best().Callers)
+	report.Predict(512)
+	report.Predict(513)
 	var text, machine bytes.Buffer
 	require.NoError(t, report.WriteText(&text))
-	for _, want := range []string{"closed model", "callers  throughput", "measured: ", "law: λ ", "peak: ", "N* = ", "throughput over callers, 1 to 256, logarithmic: ─ measured, · law", "┤"} {
+	for _, want := range []string{"512 callers: ", "/s by the law", "513 callers: no prediction: 513 callers are more than twice the 256", "closed model", "callers  throughput", "measured: ", "law: λ ", "peak: ", "N* = ", "throughput over callers, 1 to 256, logarithmic: ─ measured, · law", "┤"} {
 		require.Contains(t, text.String(), want)
 	}
 	require.NotContains(t, text.String(), "\x1b", "no colours in what may be a file")
@@ -104,6 +106,8 @@ func TestAnInterruptionLeavesTheWholeSteps(t *testing.T) {
 	require.Len(t, report.Steps, 3)
 	require.True(t, report.Interrupted)
 	require.Contains(t, report.NoFit, "too few")
+	report.Predict(2)
+	require.Equal(t, report.NoFit, report.Predictions[0].Refused)
 	var text bytes.Buffer
 	require.NoError(t, report.WriteText(&text))
 	require.Contains(t, text.String(), "no law was fitted: 3 steps are too few")

@@ -17,6 +17,7 @@ import (
 type capacityFlags struct {
 	load    loadFlags
 	callers []int
+	predict []int
 	step    time.Duration
 	pause   time.Duration
 	quiet   bool
@@ -39,7 +40,7 @@ measured, and a law that fits badly is said to.
 
 Exit codes: 0 measured, 2 wrong flags or a refusal.`,
 		Example: `  sluice capacity http://127.0.0.1:8080/ticker
-  sluice capacity --callers 64 --step 3s --client nethttp URL
+  sluice capacity --callers 64 --step 3s --client nethttp --predict 100,120 URL
   sluice capacity --callers 1,2,3,4,6,8,12,16 --think 10ms --json capacity.json URL`,
 		RunE: func(cmd *cobra.Command, urls []string) error {
 			return flags.run(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), urls)
@@ -50,6 +51,7 @@ Exit codes: 0 measured, 2 wrong flags or a refusal.`,
 	flags.load.how.register(f)
 	f.StringVar(&flags.load.name, "name", "", "what the measurement is called")
 	f.IntSliceVar(&flags.callers, "callers", []int{256}, "the most callers, doubled from 1 on; or with commas, every number of them")
+	f.IntSliceVar(&flags.predict, "predict", nil, "`callers` of which to say what the law expects: up to twice those that are measured")
 	f.DurationVar(&flags.step, "step", 5*time.Second, "how long a step is, its warm-up apart")
 	f.DurationVar(&flags.load.when.warmUp, "warmup", time.Second, "before each step, with its callers")
 	f.DurationVar(&flags.load.when.think, "think", 0, "the pause of a caller between an answer and its next request")
@@ -88,6 +90,9 @@ func (f *capacityFlags) run(ctx context.Context, stdout, stderr io.Writer, urls 
 	report, err := steps.Run(ctx)
 	if err != nil {
 		return err
+	}
+	for _, n := range f.predict {
+		report.Predict(n)
 	}
 	return f.json.write(stdout, report)
 }

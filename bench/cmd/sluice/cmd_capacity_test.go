@@ -46,7 +46,7 @@ func TestStepsAreMeasuredAndTheLawIsFitted(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	defer server.Close()
 	file := filepath.Join(t.TempDir(), "capacity.json")
-	code, out, stderr := sluice(t, "capacity", "--callers", "5,1,2,3,4,4", "--step", "150ms", "--warmup", "30ms", "--pause", "0s", "--client", "fasthttp", "--json", file, server.URL)
+	code, out, stderr := sluice(t, "capacity", "--callers", "5,1,2,3,4,4", "--step", "150ms", "--warmup", "30ms", "--pause", "0s", "--client", "fasthttp", "--predict", "10,11", "--json", file, server.URL)
 	require.Zero(t, code, stderr)
 	require.Contains(t, stderr, "5 callers")
 	for _, want := range []string{"closed model", "law: λ ", "peak: ", "measured: ", "throughput over callers, 1 to 5"} {
@@ -61,6 +61,8 @@ func TestStepsAreMeasuredAndTheLawIsFitted(t *testing.T) {
 		require.Positive(t, step.P99)
 	}
 	require.Equal(t, 5, report.Fit.Measured)
+	require.Empty(t, report.Predictions[0].Refused)
+	require.Contains(t, report.Predictions[1].Refused, "more than twice the 5")
 }
 
 func TestOneNumberOfCallersIsDoubledUpTo(t *testing.T) {

@@ -158,9 +158,6 @@ func worst(points []point, of func(p *point) float64) (at, most float64) {
 // latencies is panel 2.
 func (m *material) latencies() panel {
 	p := panel{ID: m.prefix + "-latency", Number: 2, Title: "Response time over time", Note: "By the instant at which requests were due: a stall shows where it began."}
-	if m.coarse {
-		p.Note += " While the run goes on, an older point is the worse of the seconds it stands for."
-	}
 	reported := m.reported()
 	at, most := worst(reported, func(p *point) float64 { return p.response.p99 })
 	if most == 0 {

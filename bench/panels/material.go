@@ -23,11 +23,7 @@ func quantilesOf(h *results.Histogram) quantiles {
 
 func inMillis(d time.Duration) float64 { return float64(d) / 1e6 }
 
-// worse has the higher of each; what was not measured counts as nothing.
-func (q quantiles) worse(o quantiles) quantiles {
-	return quantiles{higher(q.p50, o.p50), higher(q.p90, o.p90), higher(q.p99, o.p99), higher(q.max, o.max)}
-}
-
+// higher is the higher of two, of which either may be missing.
 func higher(a, b float64) float64 {
 	if math.IsNaN(a) || b > a {
 		return b
@@ -145,7 +141,6 @@ type material struct {
 	end     results.End
 	whole   bool              // it has ended, and says how
 	running *results.Snapshot // of a run that goes on
-	coarse  bool              // points are the worse of several, and not percentiles of them all
 }
 
 func (m *material) all() *results.Operation { return all(m.total) }

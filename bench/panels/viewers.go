@@ -135,6 +135,12 @@ func (l *Live) serveEvents(w http.ResponseWriter, r *http.Request) {
 	if !send([]byte("retry: " + strconv.FormatInt(comesAgain.Milliseconds(), 10) + "\n\n")) {
 		return
 	}
+	v.follow(r.Context().Done(), send)
+}
+
+// follow sends pictures until sending fails, the viewer leaves, or it is dropped: then what it
+// was sent before, the last picture among it, is sent yet.
+func (v *viewer) follow(left <-chan struct{}, send func([]byte) bool) {
 	for {
 		select {
 		case event := <-v.events:
@@ -142,7 +148,7 @@ func (l *Live) serveEvents(w http.ResponseWriter, r *http.Request) {
 				return
 			}
 		case <-v.gone:
-			for { // what it was sent before, the last picture among it
+			for {
 				select {
 				case event := <-v.events:
 					if !send(event) {
@@ -152,7 +158,7 @@ func (l *Live) serveEvents(w http.ResponseWriter, r *http.Request) {
 					return
 				}
 			}
-		case <-r.Context().Done():
+		case <-left:
 			return
 		}
 	}

@@ -34,6 +34,10 @@ const (
 type Live struct {
 	hosts []string
 
+	drawing sync.Mutex // held while a page is drawn; guards drawn
+	drawn   []byte     // the last page
+	drawnAt time.Time
+
 	mu       sync.Mutex // guards what follows
 	header   results.Header
 	snapshot results.Snapshot

@@ -174,6 +174,44 @@ func TestThePageIsShownToThoseWhoAskThisMachineAndOnlyLookedAt(t *testing.T) {
 	require.Empty(t, live.viewers)
 }
 
+func TestWhoAsksInALoopTakesNothingFromTheRun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		live := NewLive(usual().header())
+		first := ask(t, live, "GET", "/", "localhost").Body.String()
+		in := usual().run().Series[40]
+		require.NoError(t, live.Add(in))
+		require.Equal(t, first, ask(t, live, "GET", "/", "localhost").Body.String(), "within a second it is drawn once")
+		time.Sleep(every)
+		require.Contains(t, ask(t, live, "GET", "/", "localhost").Body.String(), "half were answered within")
+		require.NotContains(t, first, "half were answered within")
+	})
+}
+
+func FuzzLiveWrite(f *testing.F) {
+	var file bytes.Buffer
+	m := usual()
+	m.seconds, m.names = 2, m.names[:1]
+	run := m.run()
+	w, err := results.NewWriter(&file, run.Header)
+	require.NoError(f, err)
+	require.NoError(f, w.Add(run.Series[0]))
+	f.Add(file.Bytes())
+	f.Add([]byte(`{"interval":{"s":-5,"ops":{"":null}}}`))
+	f.Add([]byte(`{"interval":{"s":31536000,"phase":"main","gauges":{"limits":[{"id":"x","used":-9223372036854775808,"quota":0}]},"ops":{"a":{"n":3,"errors":{"x":5},"statuses":{"429":1}}}}}`))
+	f.Fuzz(func(t *testing.T, lines []byte) {
+		live := NewLive(results.Header{})
+		n, err := live.Write(lines)
+		require.NoError(t, err)
+		require.Equal(t, len(lines), n)
+		require.LessOrEqual(t, len(live.slots), mostLivePoints)
+		d, err := live.look()
+		require.NoError(t, err)
+		event, err := d.event("message", "")
+		require.NoError(t, err)
+		require.Equal(t, 3, bytes.Count(event, []byte("\n")), "an event is three lines, whatever is in it")
+	})
+}
+
 func TestAnAddressWithoutAHostIsOfThisMachineAlone(t *testing.T) {
 	live := NewLive(results.Header{})
 	url, end, err := Serve(":0", live)

@@ -115,7 +115,7 @@
 			let below = 0;
 			lines.forEach((l, i) => {
 				if (s.hidden.has(l.name)) return;
-				if (below > 0) bands.push({ series: [i + 1, below], fill: faint(color(l.color), 0.55) });
+				if (below > 0) bands.push({ series: [i + 1, below], fill: faint(color(l.color), 0.8) });
 				below = i + 1;
 			});
 		}
@@ -200,7 +200,7 @@
 			cursor: { y: false, drag: { x: true, y: false }, points: { size: 7 }, ...(s.chart.synced ? { sync: { key: "time", scales: ["x", null] } } : {}) },
 			series: [{ label: x.label }, ...s.chart.lines.map((l, i) => {
 				const one = seriesOf(s, l);
-				if (s.chart.stacked && i === s.chart.lines.findIndex((o) => !s.hidden.has(o.name))) one.fill = faint(color(l.color), 0.55);
+				if (s.chart.stacked && i === s.chart.lines.findIndex((o) => !s.hidden.has(o.name))) one.fill = faint(color(l.color), 0.8);
 				return one;
 			})],
 			bands: bandsOf(s), axes: axesOf(s),

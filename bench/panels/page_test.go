@@ -112,6 +112,7 @@ func TestAKeyboardReachesTheValuesTheScaleAndTheOrderOfRows(t *testing.T) {
 	b := open(t, address)
 	b.look(t, wide)
 	b.visit(t, address)
+	require.Equal(t, "auto", value[string](t, b, `getComputedStyle(document.documentElement).scrollBehavior`), "nothing glides for who wants no motion")
 	b.do(t, chromedp.KeyEvent(kb.Tab))
 	require.Equal(t, "skip", value[string](t, b, `document.activeElement.className`), "the first stop leads past the head")
 

@@ -92,20 +92,35 @@ func (l *Live) servePage(w http.ResponseWriter) {
 	final := l.final
 	l.mu.Unlock()
 	if final == nil {
-		var b bytes.Buffer
-		d, err := l.look()
-		if err == nil {
-			d.Policy = livePolicy()
-			err = d.write(&b)
-		}
-		if err != nil {
+		var err error
+		if final, err = l.page(); err != nil {
 			http.Error(w, "the page cannot be shown", http.StatusInternalServerError)
 			return
 		}
-		final = b.Bytes()
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	_, _ = w.Write(final) // whoever asked may have left
+}
+
+// page draws the page, or returns the last one if it is not old: whoever asks in a loop takes
+// nothing from the run.
+func (l *Live) page() ([]byte, error) {
+	l.drawing.Lock()
+	defer l.drawing.Unlock()
+	if l.drawn != nil && time.Since(l.drawnAt) < every {
+		return l.drawn, nil
+	}
+	d, err := l.look()
+	if err != nil {
+		return nil, err
+	}
+	d.Policy = livePolicy()
+	var b bytes.Buffer
+	if err := d.write(&b); err != nil {
+		return nil, err
+	}
+	l.drawn, l.drawnAt = b.Bytes(), time.Now()
+	return l.drawn, nil
 }
 
 // serveEvents sends pictures until the viewer leaves, is too slow, or the run has ended.

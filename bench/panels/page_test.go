@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 	"github.com/stretchr/testify/require"
@@ -85,6 +86,14 @@ func TestPaperHasLightChartsOfFixedSizeAndEveryNumber(t *testing.T) {
 	b.until(t, `!document.documentElement.classList.contains("printing")`)
 	require.NotZero(t, value[int](t, b, shut), "what was shut is so again")
 	require.Equal(t, onScreen, value[string](t, b, ink))
+
+	// A print from the menu does the same, in time.
+	value[any](t, b, `addEventListener("beforeprint", () => queueMicrotask(() => {
+		window.printed = [...document.querySelectorAll(".plot .uplot")].filter((p) => p.clientWidth === 660).length + " " + `+shut+` + " " + `+blank+`.length;
+	}))`)
+	b.do(t, call(page.PrintToPDF, page.PrintToPDFParams{}))
+	require.Equal(t, "10 0 0", value[string](t, b, `window.printed`))
+	b.until(t, `!document.documentElement.classList.contains("printing")`)
 	b.wantQuiet(t, address)
 }
 

@@ -58,14 +58,22 @@ func (m *material) verdict() (tone, word, sentence, failed string, reasons []str
 	case !m.whole:
 		return "bad", "INCOMPLETE", "The file ends before the run did: it crashed, or is still going on.", failed, []string{"What was not written is missing from every figure, and nobody has judged whether the harness held its rate."}
 	case missed > 0:
-		return "failed", "VALID", "The harness held its rate." + m.early(), failed, nil
+		return "failed", "VALID", m.kept() + "." + m.early(), failed, nil
 	case len(verdicts) > 0:
-		return "good", "VALID", "The harness held its rate, and " + heldText(len(verdicts)) + "." + m.early(), "", nil
+		return "good", "VALID", m.kept() + ", and " + heldText(len(verdicts)) + "." + m.early(), "", nil
 	}
-	return "good", "VALID", "The harness held its rate. No objective was set." + m.early(), "", nil
+	return "good", "VALID", m.kept() + ". No objective was set." + m.early(), "", nil
 }
 
 const unbelievable = "The harness did not hold what was asked of it. The figures below are not to be quoted."
+
+// kept says what a valid run is.
+func (m *material) kept() string {
+	if m.header.Model == "closed" {
+		return "The callers went on as they were asked to"
+	}
+	return "The harness held its rate"
+}
 
 func heldText(n int) string {
 	if n == 1 {
@@ -108,7 +116,7 @@ func (m *material) model() string {
 	if m.header.Model == "closed" {
 		text := fmt.Sprintf("Closed: %s each sent the next request when the last was answered", many(m.header.Callers, "caller"))
 		if m.header.Think > 0 {
-			text += ", after " + length(m.header.Think) + " of thought"
+			text += ", after " + latency(m.header.Think) + " of thought"
 		}
 		return text + ". It omits what did not arrive: while the server was slow nothing was sent, and the waits of those requests are in no figure. Its latencies say nothing of users who come whether or not the server is ready."
 	}
@@ -156,19 +164,18 @@ func (m *material) times() []fact {
 // counts are how many there were.
 func (m *material) counts() []fact {
 	o := m.all()
-	var completed, seconds float64
-	for _, p := range m.reported() {
+	var completed float64
+	reported := m.reported()
+	for _, p := range reported {
 		completed += p.completed
-		if due(&p, m.header) {
-			seconds += p.length
-		}
 	}
+	seconds := m.time(reported)
 	requests := fact{Name: "Requests", Value: count(o.Count)}
 	if m.warm != nil && m.warm.Count > 0 {
 		requests.Note = "and " + count(m.warm.Count) + " of warm-up, in no figure"
 	}
 	failed := o.Failed()
-	all := []fact{requests, {Name: "Completed", Value: rate(completed / max(seconds, 1)), Note: "on average"}, {Name: "Failed", Value: share(float64(failed), float64(o.Count)), Note: many(failed, "request")}}
+	all := []fact{requests, {Name: "Completed", Value: perTime(completed, seconds), Note: "on average"}, {Name: "Failed", Value: share(float64(failed), float64(o.Count)), Note: many(failed, "request")}}
 	if m.running != nil {
 		return append(all, fact{Name: "In flight", Value: count(m.running.InFlight), Note: count(m.running.Waiting) + " due and not sent"})
 	}

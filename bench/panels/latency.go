@@ -65,8 +65,8 @@ func (m *material) percentiles() panel {
 		return p
 	}
 	r, s := o.Response, o.Service
-	p.Says = fmt.Sprintf("Of %s, half were answered within %s of the instant they were due, 90 %% within %s, 99 %% within %s, and all within %s.",
-		many(r.Count(), "request"), latency(r.Quantile(0.5)), latency(r.Quantile(0.9)), latency(r.Quantile(0.99)), latency(r.Max()))
+	p.Says = fmt.Sprintf("Of %s, half were answered within %s of the instant %s, 90 %% within %s, 99 %% within %s, and all within %s.",
+		many(r.Count(), "request"), latency(r.Quantile(0.5)), m.dueText(), latency(r.Quantile(0.9)), latency(r.Quantile(0.99)), latency(r.Max()))
 	xs := nines(r.Count(), s.Count(), o.Success.Count())
 	c := &chart{
 		ID: p.ID + "-chart", Label: "Response and service time by percentile", X: axis{Label: "Percentile", Unit: "nines"}, At: xs,
@@ -83,6 +83,14 @@ func (m *material) percentiles() panel {
 	p.Charts = []*chart{c}
 	p.Tables = []table{percentileTable(p.ID+"-table", o)}
 	return p
+}
+
+// dueText says from when response time counts.
+func (m *material) dueText() string {
+	if m.header.Model == "closed" {
+		return "their caller was free"
+	}
+	return "they were due"
 }
 
 // percentileTable has what there is by percentile: also what is not drawn.

@@ -159,6 +159,29 @@ func due(p *point, h results.Header) bool {
 	return p.offered > 0
 }
 
+// time is for how many seconds requests began in points: the last of them may not have been a whole
+// one. What drains after the end is no part of it.
+func (m *material) time(points []point) float64 {
+	whole := m.end.Elapsed
+	if m.running != nil {
+		whole = m.running.Elapsed
+	}
+	if m.header.Length > 0 && m.header.Length < whole {
+		whole = m.header.Length
+	}
+	var sum float64
+	var last point
+	for _, p := range points {
+		if due(&p, m.header) {
+			sum, last = sum+p.length, p
+		}
+	}
+	if missing := last.at + last.length - whole.Seconds(); missing > 0 && missing < last.length {
+		sum -= missing
+	}
+	return sum
+}
+
 // materialOf takes a run apart, into as many points as a line may have.
 func materialOf(prefix string, run *results.Run, most int) *material {
 	m := &material{prefix: prefix, header: run.Header, total: run.Total, end: run.End, whole: run.Whole, points: pointsOf(run, most)}

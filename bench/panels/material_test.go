@@ -179,7 +179,7 @@ func TestAClosedRunSaysWhatItOmits(t *testing.T) {
 	m := usual()
 	m.closed, m.invalid = true, []string{"the machine was busy: 61 % of CPU was stolen"}
 	text := textOf(t, m.run())
-	for _, words := range []string{"It omits what did not arrive", "32 callers each sent", "after 0.01 s of thought", "Nothing is offered in a closed run", "61 % of CPU was stolen", "INVALID", "/s completed"} {
+	for _, words := range []string{"It omits what did not arrive", "32 callers each sent", "after 10 ms of thought", "of the instant their caller was free", "Nothing is offered in a closed run", "61 % of CPU was stolen", "INVALID", "/s completed"} {
 		require.Contains(t, text, words)
 	}
 	require.NotContains(t, text, "whether or not earlier ones were answered")
@@ -333,4 +333,9 @@ func TestTimeIsCountedWhileRequestsBegin(t *testing.T) {
 	run.Series = append(run.Series, drained)
 	with := materialOf("r1", run, mostPoints).counts()[1]
 	require.Equal(t, rate(float64(run.Total[""].Count+9)/110), with.Value, "110 s, without warm-up and drain")
+	run.End.Elapsed = 119500 * time.Millisecond // interrupted in its last second
+	half := materialOf("r1", run, mostPoints).counts()[1]
+	require.Equal(t, rate(float64(run.Total[""].Count+9)/109.5), half.Value)
+	run.Series = nil
+	require.Equal(t, "–", materialOf("r1", run, mostPoints).counts()[1].Value)
 }

@@ -14,13 +14,11 @@ import (
 // rates is panel 3.
 func (m *material) rates() panel {
 	p := panel{ID: m.prefix + "-rates", Number: 3, Title: "Offered, sent and completed", Note: "Each by its own instant: when requests were due, when their first byte left, when they ended. Where sent lies below offered, the harness or the client held requests back."}
-	var offered, sent, completed, seconds float64
+	var offered, sent, completed float64
 	for _, q := range m.points {
 		offered, sent, completed = offered+q.offered, sent+q.sent, completed+q.completed
-		if due(&q, m.header) {
-			seconds += q.length
-		}
 	}
+	seconds := m.time(m.points)
 	if offered+sent+completed == 0 {
 		p.Empty = "Nothing was offered, sent or completed yet."
 		return p
@@ -30,9 +28,9 @@ func (m *material) rates() panel {
 	}
 	c := m.overTime(p.ID+"-chart", "Requests a second over time", axis{Label: "Requests a second", Unit: "/s"})
 	if m.header.Model == "closed" {
-		p.Says = fmt.Sprintf("The callers completed %s in %s, on average %s. Nothing is offered in a closed run: what is sent is what the answers let through.", many(uint64(completed), "request"), length(second(seconds)), rate(completed/max(seconds, 1)))
+		p.Says = fmt.Sprintf("The callers completed %s in %s, on average %s. Nothing is offered in a closed run: what is sent is what the answers let through.", many(uint64(completed), "request"), length(second(math.Round(100*seconds)/100)), perTime(completed, seconds))
 	} else {
-		p.Says = fmt.Sprintf("%s were due, %s were sent, %s ended: %s of what was offered. On average %s were offered.", grouped(offered), grouped(sent), grouped(completed), share(completed, offered), rate(offered/max(seconds, 1)))
+		p.Says = fmt.Sprintf("%s were due, %s were sent, %s ended: %s of what was offered. On average %s were offered.", grouped(offered), grouped(sent), grouped(completed), share(completed, offered), perTime(offered, seconds))
 		c.Lines = append(c.Lines, line{Name: "offered", Color: "s8", Y: perSecond(func(p *point) float64 { return p.offered }), Wide: 4})
 	}
 	c.Lines = append(c.Lines,

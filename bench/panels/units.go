@@ -109,6 +109,14 @@ func moment(s float64) string {
 
 func rate(perSecond float64) string { return digits(perSecond) + "/s" }
 
+// perTime is a rate over so many seconds; there is none over no time.
+func perTime(n, seconds float64) string {
+	if seconds <= 0 {
+		return "–"
+	}
+	return rate(n / seconds)
+}
+
 // share is a part of a whole in percent.
 func share(part, whole float64) string {
 	if whole == 0 {

@@ -15,7 +15,7 @@ type answer struct {
 	used    []usage
 	retry   time.Duration
 	payload any // encoded as JSON outside the mutex
-	cut     bool
+	spoilt  *Fault
 }
 
 func refused(err *apiError) answer {
@@ -26,36 +26,38 @@ func refused(err *apiError) answer {
 func spoiled(a answer, f *Fault) answer {
 	switch {
 	case f == nil:
-	case f.Kind == FaultTruncate:
-		a.cut = true
 	case f.Kind == FaultClose || f.Kind == FaultCloseAfter:
 		return answer{}
-	default:
+	case f.Kind == FaultReset || f.Kind == FaultResetAfter:
+		return answer{spoilt: f}
+	case f.Kind == FaultStatus || f.Kind == FaultStatusAfter:
 		return refused(f.answer())
+	default:
+		a.spoilt = f
 	}
 	return a
 }
 
 // write sends the answer. Under a real server the X-MBX names keep their
 // spelling, which a header map would change; recorders get canonical names.
-func (a answer) write(w http.ResponseWriter, served bool) {
-	if a.status == 0 {
+func (e *Exchange) write(w http.ResponseWriter, r *http.Request, a answer) {
+	if a.status == 0 && a.spoilt == nil {
 		panic(http.ErrAbortHandler)
 	}
 	body, err := encode(a.payload)
 	if err != nil {
 		panic(http.ErrAbortHandler) // payloads are plain data of this package
 	}
-	a.writeHeader(w.Header(), len(body), served)
-	w.WriteHeader(a.status)
-	if !a.cut {
-		_, _ = w.Write(body)
+	a.writeHeader(w.Header(), len(body), served(r))
+	if a.spoilt != nil {
+		e.spoil(w, r, a, body)
 		return
 	}
-	_, _ = w.Write(body[:len(body)/2])
-	_ = http.NewResponseController(w).Flush()
-	panic(http.ErrAbortHandler)
+	w.WriteHeader(a.status)
+	_, _ = w.Write(body)
 }
+
+func served(r *http.Request) bool { return r.Context().Value(http.ServerContextKey) != nil }
 
 func (a answer) writeHeader(h http.Header, length int, served bool) {
 	for _, u := range a.used {

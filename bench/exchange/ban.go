@@ -1,12 +1,18 @@
 package exchange
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 // Ban says what happens to whoever goes on after a 429.
 type Ban struct {
 	// Base is the first ban, and what every further offence adds to the next.
 	// Zero means two minutes.
 	Base time.Duration
+	// Factor, if not zero, is what each further offence multiplies the ban by instead: 2
+	// makes bans of 2, 4, 8 minutes and so on. It is at least 1.
+	Factor float64
 	// Max is the longest ban. Zero means three days.
 	Max time.Duration
 	// Grace is for requests that were on their way when the answer telling the
@@ -25,9 +31,25 @@ func (b Ban) withDefaults() Ban {
 	return b
 }
 
+// length is that of the ban for the n-th offence, n from 1.
+func (b Ban) length(n int64) time.Duration {
+	if b.Factor > 0 {
+		grown := float64(b.Base) * math.Pow(b.Factor, float64(n-1))
+		if grown < float64(b.Max) {
+			return time.Duration(grown)
+		}
+		return b.Max
+	}
+	if n <= int64(b.Max/b.Base) {
+		return b.Base * time.Duration(n)
+	}
+	return b.Max
+}
+
 // penalty is what one client has been told. The n-th offence, a request sent
-// while told to wait or while banned, bans it for n·Base from that instant, at
-// most Max. Offences are not forgotten.
+// while told to wait or while banned, bans it for n·Base from that instant, or for
+// Base·Factor^(n-1), at most Max. Offences are not forgotten: going on during a ban
+// makes the next one longer.
 //
 //	free ── 429 ──▶ told to wait ── request ──▶ banned ─┐ request: longer
 //	  ▲                 │ Retry-After over        │  ▲───┘
@@ -63,12 +85,8 @@ func (p *penalty) judge(now, grace time.Duration) (v verdict, retry time.Duratio
 // offend bans for one more offence and returns how long.
 func (p *penalty) offend(now time.Duration, ban Ban) (retry time.Duration) {
 	p.offences++
-	length := ban.Max
-	if p.offences <= int64(ban.Max/ban.Base) {
-		length = ban.Base * time.Duration(p.offences)
-	}
 	p.told = now
-	p.bannedUntil = max(p.bannedUntil, now+length)
+	p.bannedUntil = max(p.bannedUntil, now+ban.length(p.offences))
 	return p.bannedUntil - now
 }
 

@@ -68,8 +68,13 @@ type Config struct {
 	// Delay passes between reading a request and its arrival, ReturnDelay
 	// between arrival and the answer.
 	Delay, ReturnDelay Delay
+	// Stalls hold up everything that is on its way here for a time.
+	Stalls []Stall
 	// Faults make a share of the requests fail.
 	Faults []Fault
+	// SlowBody is how long the body of an answer with FaultSlow takes; zero means five
+	// seconds.
+	SlowBody time.Duration
 	// Seed makes delays and faults repeatable for the same order of requests.
 	Seed uint64
 
@@ -106,6 +111,9 @@ func (c Config) withDefaults() Config {
 	if c.ClientKey == nil {
 		c.ClientKey = remoteHost
 	}
+	if c.SlowBody == 0 {
+		c.SlowBody = 5 * time.Second
+	}
 	c.Ban = c.Ban.withDefaults()
 	return c
 }
@@ -113,7 +121,10 @@ func (c Config) withDefaults() Config {
 // check returns every mistake in one error.
 func (c Config) check() error {
 	wrong := slices.Concat(accountMistakes(c.Accounts), limitMistakes(c.Limits), weightMistakes(c.Weights),
-		symbolMistakes(c.Symbols), faultMistakes(c.Faults), c.Ban.mistakes())
+		symbolMistakes(c.Symbols), faultMistakes(c.Faults), stallMistakes(c.Stalls), c.Ban.mistakes())
+	if c.SlowBody < 0 || c.SlowBody > maxDelay {
+		wrong = append(wrong, fmt.Errorf("a slow body of %s: want at most an hour", c.SlowBody))
+	}
 	if !(math.Abs(c.DriftPPM) <= 100_000) {
 		wrong = append(wrong, fmt.Errorf("drift of %g ppm: want at most 100000 either way", c.DriftPPM))
 	}
@@ -183,6 +194,9 @@ func symbolMistakes(symbols []Symbol) (wrong []error) {
 func (b Ban) mistakes() (wrong []error) {
 	if b.Base < 0 || b.Max < b.Base {
 		wrong = append(wrong, fmt.Errorf("ban: want 0 < base %s ≤ max %s", b.Base, b.Max))
+	}
+	if b.Factor != 0 && !(b.Factor >= 1 && b.Factor <= 1000) {
+		wrong = append(wrong, fmt.Errorf("ban: a factor of %g, want one from 1 to 1000, or 0", b.Factor))
 	}
 	if b.Grace < 0 {
 		wrong = append(wrong, fmt.Errorf("ban: grace %s is below zero", b.Grace))

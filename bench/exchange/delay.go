@@ -29,7 +29,11 @@ type delayPart interface {
 //	5ms                   always
 //	uniform:5ms-50ms      between the two, equally likely
 //	exp:10ms              exponential, by its mean
+//	normal:10ms,3ms       normal, by its mean and standard deviation, at least zero
 //	lognormal:3ms,7ms,1   3 ms and a log-normal of median 7 ms and sigma 1
+//	pareto:2ms,1.5        Pareto, by its least value and its shape: the smaller that
+//	                      is, the heavier the tail
+//	150us:10,2ms:5        150 µs in 10 % of cases, 2 ms in 5 %, else none
 //	stall:500ms@5s        every 5 s the path freezes for 500 ms, and then
 //	                      delivers at once what has gathered
 //
@@ -119,7 +123,15 @@ func parseDelayPart(text string) (delayPart, error) {
 		d, err := parseSpan(text)
 		return constantDelay(d), err
 	}
+	if strings.Trim(name[:min(1, len(name))], "0123456789.") == "" {
+		return parseMixed(text)
+	}
 	switch name {
+	case "normal":
+		mean, deviation, err := parseSpans(args, ",")
+		return normalDelay{mean, deviation}, err
+	case "pareto":
+		return parsePareto(args)
 	case "uniform":
 		low, high, err := parseSpans(args, "-")
 		if err == nil && low > high {
@@ -138,7 +150,7 @@ func parseDelayPart(text string) (delayPart, error) {
 		}
 		return stallDelay{length, every}, err
 	}
-	return nil, fmt.Errorf("unknown shape %q: want a duration, uniform, exp, lognormal or stall", name)
+	return nil, fmt.Errorf("unknown shape %q: want a duration, durations with percentages, uniform, exp, normal, lognormal, pareto or stall", name)
 }
 
 func parseLognormal(args string) (l lognormalDelay, err error) {

@@ -18,8 +18,9 @@ type Exchange struct {
 	config Config
 	server *server
 
-	delays  sync.Mutex // guards network
+	delays  sync.Mutex // guards network and first
 	network *rand.Rand
+	first   time.Time // when the first request set out; zero before
 
 	// mu is held from the reading of the clock to the end of a request's
 	// effects: the order of arrivals is one order, and each has one instant.
@@ -116,35 +117,34 @@ func (e *Exchange) Requests() int64 {
 // ServeHTTP answers one request. An injected close or truncation panics with
 // http.ErrAbortHandler, which net/http turns into a closed connection.
 func (e *Exchange) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	served := r.Context().Value(http.ServerContextKey) != nil
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if err != nil {
-		answer{status: http.StatusRequestEntityTooLarge, payload: badRequest(-1000, "The body could not be read.")}.write(w, served)
+		e.write(w, r, answer{status: http.StatusRequestEntityTooLarge, payload: badRequest(-1000, "The body could not be read.")})
 		return
 	}
-	if !e.travel(e.config.Delay) {
+	if !e.travel(e.wayIn()) {
 		panic(http.ErrAbortHandler)
 	}
 	a := e.arrive(newCall(r, string(body), e.config.ClientKey(r)))
-	if !e.travel(e.config.ReturnDelay) {
+	if !e.travel(e.wayBack()) {
 		panic(http.ErrAbortHandler)
 	}
 	if a.status == http.StatusOK && isHandshake(r) {
 		e.serveFrames(w, r)
 		return
 	}
-	a.write(w, served)
+	e.write(w, r, a)
 }
 
 func isHandshake(r *http.Request) bool { return r.Method+" "+r.URL.Path == handshake }
 
 // travel lets one direction's delay pass; false means the exchange closed. It
 // goes on when the client has left: what is sent arrives.
-func (e *Exchange) travel(d Delay) bool {
-	if len(d.parts) == 0 {
+func (e *Exchange) travel(delay time.Duration) bool {
+	if delay <= 0 {
 		return true
 	}
-	timer := time.NewTimer(e.drawDelay(d))
+	timer := time.NewTimer(delay)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
@@ -154,13 +154,29 @@ func (e *Exchange) travel(d Delay) bool {
 	}
 }
 
-func (e *Exchange) drawDelay(d Delay) time.Duration {
-	if len(d.parts) == 0 {
+// wayIn is how long a request that sets out now takes to arrive.
+func (e *Exchange) wayIn() time.Duration {
+	if len(e.config.Delay.parts) == 0 && len(e.config.Stalls) == 0 {
 		return 0
 	}
 	e.delays.Lock()
 	defer e.delays.Unlock()
-	return d.Draw(e.network, time.Since(e.book.started))
+	now := time.Now()
+	if e.first.IsZero() {
+		e.first = now
+	}
+	held := stalled(e.config.Stalls, now.Sub(e.first))
+	return held + e.config.Delay.Draw(e.network, now.Sub(e.book.started)+held)
+}
+
+// wayBack is how long an answer that sets out now takes.
+func (e *Exchange) wayBack() time.Duration {
+	if len(e.config.ReturnDelay.parts) == 0 {
+		return 0
+	}
+	e.delays.Lock()
+	defer e.delays.Unlock()
+	return e.config.ReturnDelay.Draw(e.network, time.Since(e.book.started))
 }
 
 // welcome counts a connection that an address opens, and reports whether it may stay.

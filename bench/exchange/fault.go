@@ -22,6 +22,23 @@ const (
 	FaultCloseAfter
 	// FaultTruncate executes the request and closes half-way through the body.
 	FaultTruncate
+	// FaultReset resets the connection without executing or answering, and
+	// FaultResetAfter after it has executed the request.
+	FaultReset
+	FaultResetAfter
+	// FaultHalfClose executes the request, ends its own side of the connection half-way
+	// through the body, and goes on to read what comes.
+	FaultHalfClose
+	// FaultSlow executes the request and takes Config.SlowBody for the body.
+	FaultSlow
+	// FaultShortLength executes the request and announces fewer bytes than it sends: the
+	// rest is in the way of whoever uses the connection again.
+	FaultShortLength
+	// FaultLongLength executes the request, announces more bytes than it sends, and leaves
+	// the connection open: the client waits until its own time is up.
+	FaultLongLength
+
+	lastFault = FaultLongLength
 )
 
 // Fault makes a share of the requests fail. They are charged all the same.
@@ -31,7 +48,13 @@ type Fault struct {
 	Probability float64 // above 0, at most 1; all faults together at most 1
 }
 
-var faultNames = map[FaultKind]string{FaultClose: "close", FaultCloseAfter: "after-close", FaultTruncate: "truncate"}
+var faultNames = map[FaultKind]string{
+	FaultClose: "close", FaultCloseAfter: "after-close", FaultTruncate: "truncate",
+	FaultReset: "reset", FaultResetAfter: "after-reset", FaultHalfClose: "half-close", FaultSlow: "slow",
+	FaultShortLength: "short-length", FaultLongLength: "long-length",
+}
+
+const faultWords = "a status, after-STATUS, close, after-close, reset, after-reset, truncate, half-close, slow, short-length or long-length"
 
 // String writes the fault as ParseFaults reads it.
 func (f Fault) String() string {
@@ -53,10 +76,11 @@ func (f Fault) name() string {
 
 // ParseFaults reads a comma-separated list of WHAT:PROBABILITY. WHAT is a
 // status from 400 to 599 (the request is not executed), after-STATUS (it is
-// executed, the answer says otherwise), close, after-close or truncate.
-// Empty text means no faults.
+// executed, the answer says otherwise), close, after-close, reset, after-reset, truncate,
+// half-close, slow, short-length or long-length. A probability is a number up to 1, or a
+// percentage with its sign. Empty text means no faults.
 //
-//	503:0.01,after-504:0.005,after-close:0.001
+//	503:1%,after-504:0.005,after-close:0.001
 func ParseFaults(text string) ([]Fault, error) {
 	if text == "" {
 		return nil, nil
@@ -75,12 +99,39 @@ func ParseFaults(text string) ([]Fault, error) {
 	return faults, nil
 }
 
+// ParseStatuses reads a list of STATUS:PERCENT, as fortio's servers do: "503:1,429:0.5".
+// They are answered without executing the request. Empty text means none.
+func ParseStatuses(text string) ([]Fault, error) {
+	if text == "" {
+		return nil, nil
+	}
+	items := strings.Split(text, ",")
+	for i, item := range items {
+		status, percent, ok := strings.Cut(item, ":")
+		if _, err := strconv.Atoi(status); !ok || err != nil {
+			return nil, fmt.Errorf("status %q: want STATUS:PERCENT, as in 503:1", item)
+		}
+		items[i] = status + ":" + strings.TrimSuffix(percent, "%") + "%"
+	}
+	return ParseFaults(strings.Join(items, ","))
+}
+
+// parseProbability reads a share of 1, or a percentage with its sign.
+func parseProbability(text string) (float64, error) {
+	number, percent := strings.CutSuffix(text, "%")
+	p, err := strconv.ParseFloat(number, 64)
+	if percent {
+		p /= 100
+	}
+	return p, err
+}
+
 func parseFault(text string) (f Fault, err error) {
 	what, probability, ok := strings.Cut(text, ":")
 	if !ok {
 		return f, fmt.Errorf("fault %q: want WHAT:PROBABILITY, as in 503:0.01", text)
 	}
-	if f.Probability, err = strconv.ParseFloat(probability, 64); err != nil {
+	if f.Probability, err = parseProbability(probability); err != nil {
 		return f, fmt.Errorf("fault %q: %q is not a probability", text, probability)
 	}
 	for kind, name := range faultNames {
@@ -94,7 +145,7 @@ func parseFault(text string) (f Fault, err error) {
 		f.Kind = FaultStatusAfter
 	}
 	if f.Status, err = strconv.Atoi(status); err != nil {
-		return f, fmt.Errorf("fault %q: want a status, after-STATUS, close, after-close or truncate", text)
+		return f, fmt.Errorf("fault %q: want %s", text, faultWords)
 	}
 	return f, nil
 }
@@ -104,7 +155,7 @@ func faultMistakes(faults []Fault) (wrong []error) {
 	for _, f := range faults {
 		hasStatus := f.Kind == FaultStatus || f.Kind == FaultStatusAfter
 		switch {
-		case f.Kind > FaultTruncate:
+		case f.Kind > lastFault:
 			wrong = append(wrong, fmt.Errorf("fault %q: unknown kind", f))
 		case hasStatus && (f.Status < 400 || f.Status > 599):
 			wrong = append(wrong, fmt.Errorf("fault %q: status must be from 400 to 599", f))
@@ -135,7 +186,14 @@ func drawFault(faults []Fault, rng *rand.Rand) *Fault {
 }
 
 // before reports whether the fault keeps the request from being executed.
-func (f *Fault) before() bool { return f != nil && (f.Kind == FaultStatus || f.Kind == FaultClose) }
+func (f *Fault) before() bool {
+	return f != nil && (f.Kind == FaultStatus || f.Kind == FaultClose || f.Kind == FaultReset)
+}
+
+// hides reports whether the request is executed and the client is not told.
+func (f *Fault) hides() bool {
+	return f != nil && (f.Kind == FaultStatusAfter || f.Kind == FaultCloseAfter || f.Kind == FaultResetAfter)
+}
 
 func (f *Fault) answer() *apiError {
 	return &apiError{status: f.Status, Code: -1000, Msg: "An unknown error occurred while processing the request."}

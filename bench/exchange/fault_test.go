@@ -22,7 +22,9 @@ func TestAWrongFaultSaysWhatIsWrong(t *testing.T) {
 		"503:often":         `"often" is not a probability`,
 		"503:NaN":           "probability must be above 0",
 		"503:0":             "probability must be above 0",
-		"reset:0.1":         "want a status",
+		"rest:0.1":          "want a status",
+		"503:1%%":           "is not a probability",
+		"503:101%":          "probability must be above 0",
 		"200:0.1":           "status must be from 400 to 599",
 		"503:0.6,close:0.5": "add up to 1.1",
 	} {

@@ -131,7 +131,7 @@ func (s *session) read(ctx context.Context) {
 			return
 		}
 		select {
-		case s.coming <- timed[*call]{time.Now().Add(s.ex.drawDelay(s.ex.config.Delay)), s.newCall(text)}:
+		case s.coming <- timed[*call]{time.Now().Add(s.ex.wayIn()), s.newCall(text)}:
 		case <-ctx.Done():
 			return
 		}
@@ -165,11 +165,11 @@ func (s *session) arrivals(ctx context.Context) {
 				return
 			}
 			a := s.ex.arrive(t.it)
-			if a.status == 0 || a.cut {
+			if a.status == 0 || a.spoilt != nil {
 				return // what a fault does to a connection
 			}
 			select {
-			case s.leaving <- timed[frameAnswer]{time.Now().Add(s.ex.drawDelay(s.ex.config.ReturnDelay)), a.frame(t.it.id)}:
+			case s.leaving <- timed[frameAnswer]{time.Now().Add(s.ex.wayBack()), a.frame(t.it.id)}:
 			case <-ctx.Done():
 				return
 			}

@@ -59,10 +59,10 @@ func TestAccountsShareTheAddressAndHaveTheirOwnOrders(t *testing.T) {
 		require.EqualValues(t, 5, r.Limits[0].Weight, "all of them, at one address")
 		require.Equal(t, "account alice", r.Limits[1].Scope)
 		require.Equal(t, []AccountReport{
-			{Account: "alice", Requests: 2, Orders: 2, Open: 2, Violations: map[Violation]int64{}},
-			{Account: "bob", Requests: 3, Orders: 2, Open: 2, Violations: map[Violation]int64{OverLimit: 1}},
+			{Account: "alice", Requests: 2, Executed: 2, Orders: 2, Open: 2, Violations: map[Violation]int64{}},
+			{Account: "bob", Requests: 3, Executed: 2, Orders: 2, Open: 2, Violations: map[Violation]int64{OverLimit: 1}},
 		}, r.Accounts)
-		require.Contains(t, r.String(), "bob      3         2       2     1\n")
+		require.Contains(t, r.String(), "bob      3         2         2       2     1\n")
 	})
 }
 

@@ -67,6 +67,9 @@ func (a answer) writeHeader(h http.Header, length int, served bool) {
 		h[u.header] = []string{strconv.FormatInt(u.weight, 10)}
 	}
 	h.Set("Content-Type", "application/json;charset=UTF-8")
+	if given, is := a.payload.(givenAnswer); is && given.kind != "" {
+		h.Set("Content-Type", given.kind)
+	}
 	h.Set("Content-Length", strconv.Itoa(length))
 	if !a.date.IsZero() {
 		h.Set("Date", a.date.Format(http.TimeFormat))
@@ -78,8 +81,11 @@ func (a answer) writeHeader(h http.Header, length int, served bool) {
 
 // encode spares a payload that writes itself the second pass of json.Marshal.
 func encode(payload any) ([]byte, error) {
-	if m, ok := payload.(json.Marshaler); ok {
-		return m.MarshalJSON()
+	switch p := payload.(type) {
+	case givenAnswer:
+		return []byte(p.text), nil
+	case json.Marshaler:
+		return p.MarshalJSON()
 	}
 	return json.Marshal(payload)
 }

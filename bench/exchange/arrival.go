@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -16,6 +17,8 @@ type call struct {
 	client      string
 	key         string          // X-MBX-APIKEY
 	query, body string          // as sent
+	method      string          // of HTTP; empty in a frame
+	header      http.Header     // likewise nil
 	frame       bool            // it came over a WebSocket
 	id          json.RawMessage // of a frame
 	params      url.Values
@@ -25,14 +28,33 @@ type call struct {
 	gate    *gate    // of the client's address
 	account *account // once it has signed
 	owner   *account // of the key, whether it has signed or not
+
+	effects   []effect // what it did, by the client's ids
+	duplicate string   // the id that was used before, and answered
 }
 
 // newCall reads what does not need the exchange's state.
-func newCall(r *http.Request, body, client string) *call {
-	c := &call{client: client, key: r.Header.Get("X-Mbx-Apikey"), query: r.URL.RawQuery, body: body}
-	c.name, c.route = findRoute(r.Method, r.URL.Path)
+func (e *Exchange) newCall(r *http.Request, body string) *call {
+	c := &call{
+		client: e.config.ClientKey(r), key: r.Header.Get(e.config.KeyHeader),
+		query: r.URL.RawQuery, body: body, method: r.Method, header: r.Header,
+	}
+	c.key = strings.TrimPrefix(c.key, "Bearer ")
+	c.name, c.route = e.findRoute(r.Method, r.URL.Path)
+	if c.route.given != nil {
+		c.parseGiven()
+		return c
+	}
 	c.params, c.malformed = parseParams(c.query, c.body)
 	return c
+}
+
+// changes reports whether the call asks for more than an answer.
+func (c *call) changes() bool {
+	if c.method != "" {
+		return c.method != http.MethodGet && c.method != http.MethodHead && c.method != http.MethodOptions
+	}
+	return !strings.HasPrefix(c.name, http.MethodGet+" ")
 }
 
 // parseParams merges query and form; a parameter of the query wins, a
@@ -113,7 +135,11 @@ func (e *Exchange) settle(c *call) answer {
 	if fault.before() {
 		return spoiled(answer{}, fault)
 	}
-	return spoiled(e.execute(c), fault)
+	a := e.execute(c)
+	if a.status < 400 && fault.hides() && c.changes() {
+		e.outcomes.hidden(c)
+	}
+	return spoiled(a, fault)
 }
 
 func (e *Exchange) weight(c *call) int64 {
@@ -212,18 +238,44 @@ func (e *Exchange) execute(c *call) answer {
 	if c.malformed != nil {
 		return refused(c.malformed)
 	}
+	if c.owner == nil {
+		c.owner = e.accounts[c.key] // it need not say who it is
+	}
 	payload, failed := c.route.handle(e, c)
 	if failed != nil {
 		return refused(failed)
 	}
+	e.follow(c)
+	if given, is := payload.(givenAnswer); is {
+		return answer{status: given.status, payload: given}
+	}
 	return answer{status: http.StatusOK, payload: payload}
+}
+
+// follow enters what was executed where order, fairness and duplicates are judged.
+func (e *Exchange) follow(c *call) {
+	if c.duplicate != "" {
+		e.book.violated(c, DuplicateID, "id "+printable(c.duplicate))
+		return
+	}
+	of := c.client
+	if c.owner != nil {
+		c.owner.executed++
+		of = c.owner.String()
+	}
+	if c.header == nil {
+		return
+	}
+	if key, n, ok := numbered(c.header.Get(e.config.SequenceHeader)); ok {
+		e.order.executed(lane{of, key, c.header.Get(e.config.PriorityHeader)}, n)
+	}
 }
 
 // authenticate checks key, signature and timestamp, in this order, and charges the
 // account the request's weight. A route that is keyed alone asks for the key only.
 func (e *Exchange) authenticate(c *call) *apiError {
 	if c.key == "" {
-		e.book.violated(c, BadKey, "no X-MBX-APIKEY header")
+		e.book.violated(c, BadKey, "no "+e.config.KeyHeader+" header")
 		return unauthorised(-2014, "API-key format invalid.")
 	}
 	owner := e.accounts[c.key]

@@ -1,6 +1,7 @@
 package exchange
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -8,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -56,6 +58,17 @@ type Config struct {
 	// Weights override a route's weight, whatever its parameters: "GET
 	// /api/v3/depth": 1. See Routes.
 	Weights map[string]int64
+	// Routes are endpoints of any API; they are looked for before the exchange's own, in
+	// their order.
+	Routes []Route
+	// KeyHeader has the key of the account, alone or behind "Bearer "; empty means
+	// X-MBX-APIKEY. SequenceHeader, X-Sequence if it is empty, may number a client's
+	// requests, as N or KEY:N, for the report to say in which order they were executed; what
+	// PriorityHeader says, X-Priority if it is empty, has orders of its own.
+	KeyHeader, SequenceHeader, PriorityHeader string
+	// Metrics is a path that answers the report as Prometheus reads it; what asks for it is
+	// not counted. Empty means none. See also Exchange.Metrics.
+	Metrics string
 	// Symbols replace BTCUSDT, ETHUSDT, BNBUSDT, SOLUSDT and LTCBTC.
 	Symbols []Symbol
 
@@ -108,6 +121,9 @@ func (c Config) withDefaults() Config {
 	if len(c.Symbols) == 0 {
 		c.Symbols = defaultSymbols()
 	}
+	c.KeyHeader = cmp.Or(c.KeyHeader, "X-MBX-APIKEY")
+	c.SequenceHeader = cmp.Or(c.SequenceHeader, "X-Sequence")
+	c.PriorityHeader = cmp.Or(c.PriorityHeader, "X-Priority")
 	if c.ClientKey == nil {
 		c.ClientKey = remoteHost
 	}
@@ -120,8 +136,9 @@ func (c Config) withDefaults() Config {
 
 // check returns every mistake in one error.
 func (c Config) check() error {
-	wrong := slices.Concat(accountMistakes(c.Accounts), limitMistakes(c.Limits), weightMistakes(c.Weights),
-		symbolMistakes(c.Symbols), faultMistakes(c.Faults), stallMistakes(c.Stalls), c.Ban.mistakes())
+	wrong := slices.Concat(accountMistakes(c.Accounts), limitMistakes(c.Limits), c.weightMistakes(), routeMistakes(c.Routes),
+		symbolMistakes(c.Symbols), faultMistakes(c.Faults), stallMistakes(c.Stalls), c.Ban.mistakes(),
+		headerMistakes(c.KeyHeader, c.SequenceHeader, c.PriorityHeader), c.metricsMistakes())
 	if c.SlowBody < 0 || c.SlowBody > maxDelay {
 		wrong = append(wrong, fmt.Errorf("a slow body of %s: want at most an hour", c.SlowBody))
 	}
@@ -168,14 +185,34 @@ func limitMistakes(limits []Limit) (wrong []error) {
 	return wrong
 }
 
-func weightMistakes(weights map[string]int64) (wrong []error) {
-	for _, name := range slices.Sorted(maps.Keys(weights)) {
-		if _, known := routes[name]; !known {
+func (c Config) weightMistakes() (wrong []error) {
+	for _, name := range slices.Sorted(maps.Keys(c.Weights)) {
+		given := slices.ContainsFunc(c.Routes, func(r Route) bool { return r.String() == name })
+		if _, known := routes[name]; !known && !given {
 			wrong = append(wrong, fmt.Errorf("weight of unknown route %q", name))
 		}
-		if weights[name] < 0 {
-			wrong = append(wrong, fmt.Errorf("weight %d of route %q is below zero", weights[name], name))
+		if c.Weights[name] < 0 {
+			wrong = append(wrong, fmt.Errorf("weight %d of route %q is below zero", c.Weights[name], name))
 		}
+	}
+	return wrong
+}
+
+// metricsMistakes looks for routes that the path of the metrics would hide. One that ends in "*"
+// may be hidden in part.
+func (c Config) metricsMistakes() (wrong []error) {
+	if c.Metrics == "" {
+		return nil
+	}
+	if !strings.HasPrefix(c.Metrics, "/") {
+		wrong = append(wrong, fmt.Errorf("metrics: path %q must begin with /", c.Metrics))
+	}
+	_, own := routes["GET "+c.Metrics]
+	for _, r := range c.Routes {
+		own = own || r.Path == c.Metrics
+	}
+	if own {
+		wrong = append(wrong, fmt.Errorf("metrics: path %q is that of a route", c.Metrics))
 	}
 	return wrong
 }

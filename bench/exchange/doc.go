@@ -14,8 +14,8 @@
 //
 // # One request's way through
 //
-//	read the body ─▶ Delay ─▶ arrive ─▶ ReturnDelay ─▶ write the answer
-//	                            │
+//	read the body ─▶ Stalls, Delay ─▶ arrive ─▶ ReturnDelay ─▶ write the answer
+//	                                   │
 //	          one mutex, one reading of the clock:
 //	          banned? ─▶ IP limits ─▶ fault? ─▶ key, signature, time ─▶ order limits ─▶ route
 //
@@ -59,6 +59,22 @@
 // of kind orders, account, actions and matching by account, and with "symbol" by
 // account and symbol. All limits of an account that one request is about are charged
 // together or not at all.
+//
+// # Clients of other APIs
+//
+// Config.Routes are endpoints of any API: limited, charged to accounts by a header of any
+// name, and answered with a body that never changes. Requests that carry an id and were
+// executed and answered are not to come again; those that carry a number (X-Sequence) are
+// followed in their order, for each account, key and priority; Jain's index says how evenly
+// accounts were served.
+//
+// # What goes wrong
+//
+// Delays have any of six shapes, or come in so many of a hundred cases; stalls hold up all
+// that is on its way; faults answer with a status, end, reset or half-close connections, and
+// send bodies slowly, in part, or with a wrong length. They are drawn from a seed, which the
+// report tells. Faults that execute a request and hide it are followed: whether the client
+// looks the outcome up, or sends the request again.
 //
 // The counters are pure functions of the time they are given, so that a
 // discrete-event simulation can use them without a server (NewCounter).

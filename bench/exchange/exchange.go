@@ -17,6 +17,7 @@ const maxBody = 1 << 20
 type Exchange struct {
 	config Config
 	server *server
+	given  []*route // of Config.Routes
 
 	delays  sync.Mutex // guards network and first
 	network *rand.Rand
@@ -33,6 +34,8 @@ type Exchange struct {
 	meters   []*meter            // all of all gates, in the order of creation
 	symbols  map[string]Symbol
 	orderID  int64 // the last one given
+	outcomes *outcomes
+	order    sequences
 }
 
 // New returns an exchange that does not listen yet, or one error with every
@@ -52,6 +55,10 @@ func New(config Config) (*Exchange, error) {
 		clients:  map[string]*gate{},
 		accounts: map[string]*account{},
 		symbols:  map[string]Symbol{},
+		outcomes: newOutcomes(),
+	}
+	for _, r := range config.Routes {
+		e.given = append(e.given, r.route())
 	}
 	e.server = newServer(e)
 	for _, a := range config.Accounts {
@@ -93,9 +100,15 @@ func (e *Exchange) Report() Report {
 	r := e.book.report(time.Now(), e.config.Limits, e.meters)
 	r.Seed = e.config.Seed
 	r.Orders = e.orderID
+	var executed []int64
 	for _, a := range e.config.Accounts {
-		r.Accounts = append(r.Accounts, e.accounts[a.Key].report())
+		account := e.accounts[a.Key].report()
+		r.Accounts = append(r.Accounts, account)
+		executed = append(executed, account.Executed)
 	}
+	r.Fairness = JainIndex(executed)
+	r.Outcomes = e.outcomes.Outcomes
+	r.Sequences = e.order.report()
 	return r
 }
 
@@ -117,6 +130,10 @@ func (e *Exchange) Requests() int64 {
 // ServeHTTP answers one request. An injected close or truncation panics with
 // http.ErrAbortHandler, which net/http turns into a closed connection.
 func (e *Exchange) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if e.config.Metrics != "" && r.URL.Path == e.config.Metrics {
+		e.Metrics().ServeHTTP(w, r)
+		return
+	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if err != nil {
 		e.write(w, r, answer{status: http.StatusRequestEntityTooLarge, payload: badRequest(-1000, "The body could not be read.")})
@@ -125,7 +142,7 @@ func (e *Exchange) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !e.travel(e.wayIn()) {
 		panic(http.ErrAbortHandler)
 	}
-	a := e.arrive(newCall(r, string(body), e.config.ClientKey(r)))
+	a := e.arrive(e.newCall(r, string(body)))
 	if !e.travel(e.wayBack()) {
 		panic(http.ErrAbortHandler)
 	}

@@ -1,6 +1,9 @@
 package exchange
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // keptWindows is how many windows of a limit a report lists; totals cover all.
 const keptWindows = 1_000
@@ -133,6 +136,15 @@ func (m *meter) report() LimitReport {
 		Refused:       m.refused,
 		RefusedWeight: m.refusedWeight,
 		Seen:          m.seen,
-		Windows:       append([]Window(nil), m.windows...),
+		Windows:       m.shares(),
 	}
+}
+
+// shares are the windows, each with how much of the quota it used.
+func (m *meter) shares() []Window {
+	windows := slices.Clone(m.windows)
+	for i := range windows {
+		windows[i].Share = float64(windows[i].Weight) / float64(m.limit.Quota)
+	}
+	return windows
 }

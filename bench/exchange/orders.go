@@ -16,6 +16,7 @@ type account struct {
 	Account
 	gate       *gate
 	requests   int64
+	executed   int64
 	placed     int64
 	violations map[Violation]int64
 	byID       map[int64]*order
@@ -63,7 +64,7 @@ func newAccount(a Account, gate *gate) *account {
 
 func (a *account) report() AccountReport {
 	return AccountReport{
-		Account: a.String(), Requests: a.requests, Orders: a.placed, Open: int64(len(a.open)), Violations: maps.Clone(a.violations),
+		Account: a.String(), Requests: a.requests, Executed: a.executed, Orders: a.placed, Open: int64(len(a.open)), Violations: maps.Clone(a.violations),
 	}
 }
 
@@ -95,6 +96,7 @@ func (e *Exchange) checkUnused(c *call, o *order) *apiError {
 	if o.ClientOrderID == "" || c.account.byClientID[clientOrderID{o.Symbol, o.ClientOrderID}] == nil {
 		return nil
 	}
+	e.outcomes.repeatedOrder(c, o)
 	e.book.violated(c, DuplicateOrder, "newClientOrderId "+o.ClientOrderID)
 	return badRequest(-2010, "Duplicate order sent.")
 }
@@ -106,6 +108,7 @@ func (e *Exchange) accept(c *call, o *order) {
 	if o.ClientOrderID == "" {
 		o.ClientOrderID = "x-" + strconv.FormatInt(o.OrderID, 10)
 	}
+	e.outcomes.executed(c, o.Symbol, o.ClientOrderID)
 	c.account.byID[o.OrderID] = o
 	c.account.byClientID[clientOrderID{o.Symbol, o.ClientOrderID}] = o
 	if o.Status == "NEW" {
@@ -238,6 +241,7 @@ func (e *Exchange) queryOrder(c *call) (any, *apiError) {
 	if o == nil {
 		return nil, badRequest(-2013, "Order does not exist.")
 	}
+	e.outcomes.asked(c, o.Symbol, o.ClientOrderID)
 	return *o, nil
 }
 
@@ -277,6 +281,7 @@ func (e *Exchange) openOrders(c *call) (any, *apiError) {
 	list := []order{}
 	for _, o := range c.account.openIn(symbol) {
 		list = append(list, *o)
+		e.outcomes.asked(c, o.Symbol, o.ClientOrderID)
 	}
 	return list, nil
 }

@@ -1,6 +1,8 @@
 package exchange
 
 import (
+	"cmp"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -18,6 +20,7 @@ const (
 	ToldToWait      Violation = "told to wait"    // sent before Retry-After was over: answered 418, or 429 within the grace
 	WhileBanned     Violation = "while banned"    // sent during a ban: answered 418
 	DuplicateOrder  Violation = "duplicate order" // newClientOrderId used a second time
+	DuplicateID     Violation = "duplicate id"    // that of a request which was executed, and answered so, before
 	BadSignature    Violation = "signature"       // answered -1022
 	TimestampAhead  Violation = "timestamp ahead" // answered -1021
 	TimestampBehind Violation = "timestamp behind"
@@ -27,7 +30,7 @@ const (
 
 // ViolationKinds lists every kind, in the order of a report.
 func ViolationKinds() []Violation {
-	return []Violation{OverLimit, ToldToWait, WhileBanned, DuplicateOrder, BadSignature, TimestampAhead, TimestampBehind, BadKey, NewConnection}
+	return []Violation{OverLimit, ToldToWait, WhileBanned, DuplicateOrder, DuplicateID, BadSignature, TimestampAhead, TimestampBehind, BadKey, NewConnection}
 }
 
 // Window is one period of a limit as the exchange's clock counts them.
@@ -37,6 +40,7 @@ type Window struct {
 	Peak    int64     `json:"peak"`    // the most that counted at once
 	Refused int64     `json:"refused"` // requests
 	Overrun int64     `json:"overrun"` // weight that arrived beyond the limit
+	Share   float64   `json:"share"`   // accepted over the quota
 }
 
 // LimitReport is what became of one limit for one client or account.
@@ -66,6 +70,7 @@ type RouteReport struct {
 type AccountReport struct {
 	Account    string              `json:"account"`
 	Requests   int64               `json:"requests"` // that its key was right for
+	Executed   int64               `json:"executed"` // of all that had its key
 	Orders     int64               `json:"orders"`   // accepted
 	Open       int64               `json:"open"`     // of them, those that are neither filled nor cancelled
 	Violations map[Violation]int64 `json:"violations"`
@@ -89,6 +94,10 @@ type Report struct {
 	Banned   int64         `json:"banned"` // answers 418
 	Orders   int64         `json:"orders"` // accepted
 
+	Outcomes  Outcomes         `json:"outcomes"`
+	Fairness  float64          `json:"fairness"`            // JainIndex of what was executed for each account
+	Sequences []SequenceReport `json:"sequences,omitempty"` // of the first 1,000 keys
+
 	Counts   map[Violation]int64 `json:"counts"`
 	Faults   map[string]int64    `json:"faults"` // injected, by kind
 	Routes   []RouteReport       `json:"routes"`
@@ -107,16 +116,37 @@ func (r Report) Violations() int64 {
 	return n
 }
 
-// Headline is the report in one line.
+// Headline is the report in one line: how well a client keeps to limits is how much of them it
+// uses without a violation. The share is that of the limit that was used most.
 func (r Report) Headline() string {
-	var windows int64
-	best := 0.0
+	windows, used := r.Windows(), 0.0
 	for _, l := range r.Limits {
-		windows += l.Seen
-		best = max(best, l.Utilisation)
+		used = max(used, l.Utilisation)
 	}
-	return fmt.Sprintf("%d violations in %d requests and %d windows; the busiest limit was used to %.1f %%",
-		r.Violations(), r.Requests, windows, 100*best)
+	return fmt.Sprintf("%d violations in %d windows, used %.1f %% of the allowance", r.Violations(), windows, 100*used)
+}
+
+// Windows returns how many windows of limits had an arrival.
+func (r Report) Windows() (n int64) {
+	for _, l := range r.Limits {
+		n += l.Seen
+	}
+	return n
+}
+
+// WaitsBroken returns how many requests were sent while their client was told to wait: before
+// Retry-After was over, or during a ban.
+func (r Report) WaitsBroken() int64 { return r.Counts[ToldToWait] + r.Counts[WhileBanned] }
+
+// MarshalJSON writes the report with its headline.
+func (r Report) MarshalJSON() ([]byte, error) {
+	type plain Report
+	return json.Marshal(struct {
+		Headline    string `json:"headline"`
+		Violations  int64  `json:"violations"`
+		WaitsBroken int64  `json:"sent_while_told_to_wait"`
+		plain
+	}{r.Headline(), r.Violations(), r.WaitsBroken(), plain(r)})
 }
 
 // String is the report as text, its last line "violations: N".
@@ -126,6 +156,8 @@ func (r Report) String() string {
 	r.writeRoutes(&b)
 	r.writeLimits(&b)
 	r.writeAccounts(&b)
+	r.writeSequences(&b)
+	r.writeOutcomes(&b)
 	r.writeFaults(&b)
 	r.writeEvents(&b)
 	fmt.Fprintf(&b, "\n%s\nviolations: %d\n", r.Headline(), r.Violations())
@@ -164,15 +196,43 @@ func (r Report) writeAccounts(b *strings.Builder) {
 	if len(r.Accounts) < 2 {
 		return
 	}
-	w := newTable(b, "account\trequests\torders\topen\tviolations")
+	w := newTable(b, "account\trequests\texecuted\torders\topen\tviolations")
 	for _, a := range r.Accounts {
 		var n int64
 		for _, count := range a.Violations {
 			n += count
 		}
-		fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\n", a.Account, a.Requests, a.Orders, a.Open, n)
+		fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t%d\n", a.Account, a.Requests, a.Executed, a.Orders, a.Open, n)
 	}
 	w.Flush()
+	fmt.Fprintf(b, "fairness among accounts: %.3f (Jain's index: 1 is even, %.3f if one has everything)\n", r.Fairness, 1/float64(len(r.Accounts)))
+}
+
+// mostSequences is how many of them the text shows: those with something to say first.
+const mostSequences = 10
+
+func (r Report) writeSequences(b *strings.Builder) {
+	if len(r.Sequences) == 0 {
+		return
+	}
+	w := newTable(b, "order of\tkey\tpriority\texecuted\tlate\trepeated\tmissing")
+	list := slices.Clone(r.Sequences)
+	slices.SortStableFunc(list, func(a, b SequenceReport) int {
+		return cmp.Compare(b.Late+b.Repeated+b.Missing, a.Late+a.Repeated+a.Missing)
+	})
+	for _, s := range list[:min(len(list), mostSequences)] {
+		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d\t%d\t%d\n", s.Of, s.Key, s.Priority, s.Requests, s.Late, s.Repeated, s.Missing)
+	}
+	w.Flush()
+	if more := len(list) - mostSequences; more > 0 {
+		fmt.Fprintf(b, "and %d more\n", more)
+	}
+}
+
+func (r Report) writeOutcomes(b *strings.Builder) {
+	if o := r.Outcomes; o.Unknown > 0 {
+		fmt.Fprintf(b, "\nexecuted and not answered: %d; of them looked up afterwards: %d, sent again: %d\n", o.Unknown, o.Asked, o.Repeated)
+	}
 }
 
 func (r Report) writeFaults(b *strings.Builder) {

@@ -15,6 +15,7 @@ type route struct {
 	keyed       bool // wants a key, and no signature
 	signed      bool
 	placesOrder bool
+	given       *Route // nil if it is the exchange's own
 	handle      func(*Exchange, *call) (any, *apiError)
 }
 
@@ -54,7 +55,13 @@ var unknownRoute = &route{
 	},
 }
 
-func findRoute(method, path string) (string, *route) {
+// findRoute looks among those that were given first.
+func (e *Exchange) findRoute(method, path string) (string, *route) {
+	for _, r := range e.given {
+		if r.given.answers(method, path) {
+			return r.given.String(), r
+		}
+	}
 	name := method + " " + path
 	if r := routes[name]; r != nil {
 		return name, r

@@ -205,6 +205,9 @@ func (r Report) writeAccounts(b *strings.Builder) {
 		fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t%d\n", a.Account, a.Requests, a.Executed, a.Orders, a.Open, n)
 	}
 	w.Flush()
+	if !slices.ContainsFunc(r.Accounts, func(a AccountReport) bool { return a.Executed > 0 }) {
+		return
+	}
 	fmt.Fprintf(b, "fairness among accounts: %.3f (Jain's index: 1 is even, %.3f if one has everything)\n", r.Fairness, 1/float64(len(r.Accounts)))
 }
 

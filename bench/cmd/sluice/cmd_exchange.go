@@ -3,11 +3,11 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
+	"net"
+	"net/http"
 	"os"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -18,31 +18,21 @@ import (
 	"github.com/sluice-engine/sluice/bench/page"
 )
 
-// exchangeFlags are the flags of the exchange verb as they were typed.
-type exchangeFlags struct {
-	addr, key, secret         string
-	accounts, limits          []string
-	weights                   map[string]int64
-	skew                      time.Duration
-	drift                     float64
-	delay, returnDelay, fault string
-	seed                      uint64
-	ban, banMax, grace        time.Duration
-	chargeRefused             bool
-	duration                  time.Duration
-	report                    string
-	page                      string
-}
-
 func newExchangeCommand() *cobra.Command {
 	var f exchangeFlags
 	cmd := &cobra.Command{
 		Use:   "exchange",
 		Short: "Run a simulated exchange that referees the client under test",
-		Long: `Run a simulated spot exchange with Binance's REST endpoints. It counts weight by
-arrival, answers 429 with Retry-After and then 418, verifies signatures and
-timestamps, knows any number of accounts, takes orders over a WebSocket as well,
-and reports every violation when it is interrupted.
+		Long: `Run a simulated spot exchange with Binance's REST endpoints, or, with --route, a
+server of any other API. It counts weight by arrival, answers 429 with Retry-After and
+then 418, with bans that grow, verifies signatures and timestamps, knows any number of
+accounts, takes orders over a WebSocket as well, and spoils what it is told to spoil, by
+a seed.
+
+When it is interrupted it reports every violation, what was sent while the client was
+told to wait, how much of each limit was used in its windows, what became of requests
+that were executed and not answered, in which order numbered requests were executed, and
+how fairly accounts were served.
 
 Exit codes: 0 no violation, 1 violations, 2 wrong flags or a refusal of the
 system.`,
@@ -67,6 +57,14 @@ system.`,
   # a demo client at it, with the live page about that: open the address it prints
   sluice exchange --addr 127.0.0.1:0 --limit weight=300/5s --limit orders=10/10s,sliding --page
 
+  # any API: two routes, all others 404; keys as bearer tokens; metrics on /metrics
+  sluice exchange --route "GET /v1/items=weight 2,body [1,2]" --limit weight=100/1m \
+      --route "POST /v1/orders=order,id client_oid" --key-header Authorization --metrics
+
+  # fortio's spelling: 10 % of requests 150 µs late, 5 % 2 ms; 1 % answered 503; a stall
+  # of two seconds, five after the first request; bans of 2, 4, 8 minutes
+  sluice exchange --delay 150us:10,2ms:5 --status 503:1 --stall 2s@5s --ban-factor 2
+
   # a path that freezes for 500 ms every 5 s; stop after a minute, keep the report
   sluice exchange --delay lognormal:3ms,7ms,1+stall:500ms@5s --for 1m --report report.json`,
 		Args: cobra.NoArgs,
@@ -76,106 +74,6 @@ system.`,
 	}
 	f.register(cmd)
 	return cmd
-}
-
-func (f *exchangeFlags) register(cmd *cobra.Command) {
-	flags := cmd.Flags()
-	flags.StringVar(&f.addr, "addr", "127.0.0.1:8080", "address to listen on; port 0 picks a free one")
-	flags.StringVar(&f.key, "key", exchange.DemoKey, "API key of the one account")
-	flags.StringVar(&f.secret, "secret", exchange.DemoSecret, "its secret")
-	flags.StringArrayVar(&f.accounts, "account", nil, `account as NAME:KEY:SECRET, repeatable; in place of --key and --secret`)
-	flags.StringArrayVar(&f.limits, "limit", nil, `limit as KIND=QUOTA/PER[,POLICY][,burst=N][,symbol][,batch], repeatable;
-replaces the default limits of its kind. KIND: weight, raw, connections
-(of an address); orders, account, actions, matching (of an account, with
-"symbol" of a symbol within it; "batch" counts a batch as one). POLICY:
-fixed (default), sliding, bucket, decaying, first, budget. "none" drops
-all defaults`)
-	flags.StringToInt64Var(&f.weights, "weight", nil, `weight of a route, zero included: "POST /api/v3/order=0"`)
-	flags.DurationVar(&f.skew, "skew", 0, "how far the exchange's clock is ahead")
-	flags.Float64Var(&f.drift, "drift", 0, "microseconds its clock gains a second")
-	flags.StringVar(&f.delay, "delay", "", `delay before arrival: 5ms, uniform:5ms-50ms, exp:10ms,
-lognormal:3ms,7ms,1 (shift, median, sigma), stall:500ms@5s;
-join parts with +`)
-	flags.StringVar(&f.returnDelay, "return-delay", "", "delay between arrival and answer, as --delay")
-	flags.StringVar(&f.fault, "fault", "", `faults as WHAT:PROBABILITY,…; WHAT: a status, after-STATUS (executed
-all the same), close, after-close, truncate`)
-	flags.Uint64Var(&f.seed, "seed", 1, "seed of delays and faults")
-	flags.DurationVar(&f.ban, "ban", 2*time.Minute, "first ban for going on after a 429, and what each offence adds")
-	flags.DurationVar(&f.banMax, "ban-max", 72*time.Hour, "longest ban")
-	flags.DurationVar(&f.grace, "grace", 0, "how long after a 429 a request may still have been on its way")
-	flags.BoolVar(&f.chargeRefused, "charge-refused", false, "count refused requests against the limits too")
-	flags.DurationVar(&f.duration, "for", 0, "stop after this time; 0 waits for an interrupt")
-	flags.StringVar(&f.page, "page", "", `have a demo client work at the exchange within its limits, and serve the live
-page about it on this address; without one on a free port of 127.0.0.1.
-Its requests count like anybody's from there: leave it out to test a
-client of your own`)
-	flags.Lookup("page").NoOptDefVal = "127.0.0.1:0"
-	flags.StringVar(&f.report, "report", "", "also write the report as JSON to this file")
-}
-
-// config turns the flags into a configuration, or lists every mistake.
-func (f *exchangeFlags) config() (exchange.Config, error) {
-	limits, err := exchangeLimits(f.limits)
-	wrong := []error{err}
-	c := exchange.Config{
-		Accounts: []exchange.Account{{Key: f.key, Secret: f.secret}},
-		Weights:  f.weights,
-		Limits:   limits, Skew: f.skew, DriftPPM: f.drift, Seed: f.seed, ChargeRefused: f.chargeRefused,
-		Ban: exchange.Ban{Base: f.ban, Max: f.banMax, Grace: f.grace},
-	}
-	if len(f.accounts) > 0 {
-		c.Accounts, err = exchangeAccounts(f.accounts)
-		wrong = append(wrong, err)
-	}
-	if c.Delay, err = exchange.ParseDelay(f.delay); err != nil {
-		wrong = append(wrong, fmt.Errorf("--delay: %w", err))
-	}
-	if c.ReturnDelay, err = exchange.ParseDelay(f.returnDelay); err != nil {
-		wrong = append(wrong, fmt.Errorf("--return-delay: %w", err))
-	}
-	if c.Faults, err = exchange.ParseFaults(f.fault); err != nil {
-		wrong = append(wrong, fmt.Errorf("--fault: %w", err))
-	}
-	if f.ban <= 0 || f.banMax <= 0 {
-		wrong = append(wrong, errors.New("--ban and --ban-max must be above zero"))
-	}
-	if f.duration < 0 {
-		wrong = append(wrong, errors.New("--for must not be below zero"))
-	}
-	return c, errors.Join(wrong...)
-}
-
-// exchangeAccounts reads what stands between colons. An error does not repeat it: it
-// may be a secret.
-func exchangeAccounts(texts []string) (list []exchange.Account, err error) {
-	for i, text := range texts {
-		parts := strings.SplitN(text, ":", 3)
-		if len(parts) < 3 || parts[0] == "" {
-			return nil, fmt.Errorf("--account number %d: want NAME:KEY:SECRET", i+1)
-		}
-		list = append(list, exchange.Account{Name: parts[0], Key: parts[1], Secret: parts[2]})
-	}
-	return list, nil
-}
-
-// exchangeLimits replaces the default limits of every kind that is named.
-func exchangeLimits(texts []string) ([]exchange.Limit, error) {
-	limits, wrong := exchange.DefaultLimits(), []error(nil)
-	var named []exchange.Limit
-	for _, text := range texts {
-		if text == "none" {
-			limits = []exchange.Limit{}
-			continue
-		}
-		l, err := exchange.ParseLimit(text)
-		if err != nil {
-			wrong = append(wrong, fmt.Errorf("--limit: %w", err))
-			continue
-		}
-		limits = slices.DeleteFunc(limits, func(d exchange.Limit) bool { return d.Kind == l.Kind })
-		named = append(named, l)
-	}
-	return append(limits, named...), errors.Join(wrong...)
 }
 
 func (f *exchangeFlags) run(ctx context.Context, stdout, stderr io.Writer) error {
@@ -193,6 +91,11 @@ func (f *exchangeFlags) run(ctx context.Context, stdout, stderr io.Writer) error
 		return err
 	}
 	f.banner(stdout, url, config)
+	endMetrics, err := f.startMetrics(stdout, url, ex)
+	if err != nil {
+		return err
+	}
+	defer endMetrics()
 	endDemo, err := f.startDemo(stdout, url, config)
 	if err != nil {
 		return err
@@ -210,6 +113,29 @@ func (f *exchangeFlags) run(ctx context.Context, stdout, stderr io.Writer) error
 	endDemo()
 	ex.Close()
 	return f.conclude(ex.Report(), stdout)
+}
+
+// startMetrics serves the metrics on an address of their own, if there is to be one.
+func (f *exchangeFlags) startMetrics(stdout io.Writer, url string, ex *exchange.Exchange) (end func(), err error) {
+	switch {
+	case f.metrics == "":
+		return func() {}, nil
+	case strings.HasPrefix(f.metrics, "/"):
+		fmt.Fprintf(stdout, "metrics at %s%s\n", url, f.metrics)
+		return func() {}, nil
+	}
+	listener, err := net.Listen("tcp", f.metrics)
+	if err != nil {
+		return nil, fmt.Errorf("--metrics: %w", err)
+	}
+	server := &http.Server{Handler: ex.Metrics(), ReadHeaderTimeout: 10 * time.Second}
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		_ = server.Serve(listener)
+	}()
+	fmt.Fprintf(stdout, "metrics at http://%s/\n", listener.Addr())
+	return func() { _ = server.Close(); <-served }, nil
 }
 
 // startDemo has a demo client work at the exchange, if there is to be a page about it. It returns
@@ -238,11 +164,30 @@ func (f *exchangeFlags) banner(w io.Writer, url string, c exchange.Config) {
 		}
 		fmt.Fprintf(w, "  account %s\n  key     %s\n  secret  %s\n", a, a.Key, secret)
 	}
+	for _, r := range c.Routes {
+		fmt.Fprintf(w, "  route   %s, weight %d\n", r, r.Weight)
+	}
 	fmt.Fprintf(w, "  clock   %+d ms ahead, drift %g ppm\n", f.skew.Milliseconds(), f.drift)
 	fmt.Fprintf(w, "  delay   %s, back %s\n  faults  %s\n  seed    %d\n",
-		orNone(f.delay), orNone(f.returnDelay), orNone(f.fault), f.seed)
+		orNone(f.delay), orNone(f.returnDelay), orNone(faultsOf(c)), f.seed)
+	if len(f.stalls) > 0 {
+		fmt.Fprintf(w, "  stalls  %s\n", strings.Join(f.stalls, ", "))
+	}
+	if len(c.Routes) > 0 {
+		fmt.Fprintln(w, "Ctrl-C ends it and prints the report.")
+		return
+	}
 	fmt.Fprintf(w, "try\n  curl -i '%s/api/v3/time'\n  curl -i '%s/api/v3/depth?symbol=BTCUSDT&limit=5'\n", url, url)
 	fmt.Fprintln(w, "Ctrl-C ends it and prints the report.")
+}
+
+// faultsOf writes the faults as --fault reads them.
+func faultsOf(c exchange.Config) string {
+	var texts []string
+	for _, fault := range c.Faults {
+		texts = append(texts, fault.String())
+	}
+	return strings.Join(texts, ",")
 }
 
 func orNone(text string) string {

@@ -112,7 +112,7 @@ func TestAccountsOfTheExchangeAreGivenByFlags(t *testing.T) {
 		"--account", "alice:key-a:sa", "--account", "bob:key-b:sb", "--weight", "GET /api/v3/ping=0", "--limit", "orders=2/1s,sliding,symbol")
 	require.Zero(t, code, out)
 	require.Contains(t, out, "orders=2/1s,sliding,symbol")
-	require.Regexp(t, `alice +0 +0 +0 +0\nbob +0 +0 +0 +0\n`, out)
+	require.Regexp(t, `alice +0 +0 +0 +0 +0\nbob +0 +0 +0 +0 +0\n`, out)
 	require.Regexp(t, `GET /api/v3/ping +1 +0 `, out)
 }
 
@@ -217,4 +217,67 @@ func TestProgressIsOneLineASecond(t *testing.T) {
 		showProgress(ctx, ex, &line)
 		require.Equal(t, "\r\x1b[K0 requests, 0/s, 0 violations\r\x1b[K1 requests, 1/s, 0 violations\r\x1b[K", line.String())
 	})
+}
+
+func TestAnyAPICanBeRefereedFromTheCommandLine(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "report.json")
+	code, out := serve(t, func(url string) {
+		hit(t, url+"/v1/items", 200)
+		hit(t, url+"/v1/other", 404)
+		answer, err := http.Get(url + "/metrics")
+		require.NoError(t, err)
+		text, err := io.ReadAll(answer.Body)
+		require.NoError(t, err)
+		require.NoError(t, answer.Body.Close())
+		require.Contains(t, string(text), `sluice_exchange_requests_total{route="GET /v1/items",status="200"} 1`)
+	}, "--route", "GET /v1/items=weight 2,body [1,2]", "--limit", "weight=10/1h", "--metrics", "--report", file, "--seed", "42", "--ban-factor", "2")
+	require.Zero(t, code, out)
+	for _, want := range []string{"route   GET /v1/items, weight 2", "metrics at http://", "seed    42", "0 violations in 2 windows, used 30.0 % of the allowance"} {
+		require.Contains(t, out, want)
+	}
+	text, err := os.ReadFile(file)
+	require.NoError(t, err)
+	var report struct {
+		Headline string
+		Seed     uint64
+	}
+	require.NoError(t, json.Unmarshal(text, &report))
+	require.Contains(t, report.Headline, "0 violations")
+	require.EqualValues(t, 42, report.Seed)
+}
+
+func TestMetricsHaveAnAddressOfTheirOwnOrOneThatIsTaken(t *testing.T) {
+	address := regexp.MustCompile(`metrics at (http://\S+)`)
+	code, out := serve(t, func(url string) { hit(t, url+"/metrics", 404) }, "--metrics=127.0.0.1:0")
+	require.Zero(t, code, out)
+	require.Regexp(t, address, out)
+	ex, err := exchange.New(exchange.Config{})
+	require.NoError(t, err)
+	defer ex.Close()
+	f := exchangeFlags{metrics: "127.0.0.1:0"}
+	var console console
+	end, err := f.startMetrics(&console, "", ex)
+	require.NoError(t, err)
+	taken := strings.TrimSuffix(strings.TrimPrefix(address.FindStringSubmatch(console.String())[1], "http://"), "/")
+	hit(t, "http://"+taken, 200)
+	code, _, stderr := sluice(t, "exchange", "--addr", "127.0.0.1:0", "--metrics="+taken)
+	require.Equal(t, exitUsage, code)
+	require.Contains(t, stderr, "--metrics")
+	end()
+	http.DefaultClient.CloseIdleConnections()
+}
+
+func TestFaultsOfTheCommandLineAreToldAsTheyAreDrawn(t *testing.T) {
+	code, out := serve(t, func(url string) { hit(t, url+"/api/v3/time", 503) },
+		"--status", "503:100", "--stall", "1ms@0s", "--stall", "1ms@1s", "--delay", "150us:10,2ms:5")
+	require.Zero(t, code, out)
+	for _, want := range []string{"faults  503:1", "stalls  1ms@0s, 1ms@1s", "delay   150us:10,2ms:5", "503 "} {
+		require.Contains(t, out, want)
+	}
+	code, _, stderr := sluice(t, "exchange", "--status", "503", "--stall", "x", "--route", "x", "--delay", "150us:101", "--fault", "rest:1")
+	require.Equal(t, exitUsage, code)
+	first, _, _ := strings.Cut(stderr, "\n")
+	for _, want := range []string{"--status: ", "--stall: ", "--route: ", "--delay: ", "--fault: "} {
+		require.Contains(t, first, want, "one line says all of it")
+	}
 }

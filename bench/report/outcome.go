@@ -62,6 +62,9 @@ func countsOf(run *results.Run) counts {
 	c := counts{Counts: run.Counts, over: elapsedOf(run)}
 	if run.Header.Length > 0 {
 		c.over = min(c.over, run.Header.Length)
+		if run.Header.Model == "open" && run.End.Reason == "finished" {
+			c.over = run.Header.Length // the last request is due before the end of its schedule
+		}
 	}
 	c.over = max(c.over-run.Header.WarmUp, 0)
 	return c

@@ -234,3 +234,11 @@ func TestAWrongURLIsNamedOnce(t *testing.T) {
 	require.Equal(t, exitUsage, code)
 	require.Equal(t, 1, strings.Count(stderr, "targets:"), stderr)
 }
+
+// The last request of 10/s is due a tenth of a second before the schedule ends: the rate is of
+// the schedule's length all the same.
+func TestTheRateThatWasDueIsTheOneThatWasAskedFor(t *testing.T) {
+	url, _ := greeting(t)
+	_, stdout, _ := sluiceIn(context.Background(), "run", url, "--rate", "10/s", "--duration", "500ms", "--quiet")
+	require.Contains(t, stdout, "10.0/s due")
+}

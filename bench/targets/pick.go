@@ -93,3 +93,18 @@ func mix(x uint64) uint64 {
 	x = (x ^ x>>27) * 0x94d049bb133111eb
 	return x ^ x>>31
 }
+
+// rowOf returns the row of arrival n, of a number of rows and of chains that take turns, 0 if
+// they are picked.
+//
+// Invariant: of order·rows arrivals each chain has met each row equally often.
+func rowOf(n uint64, order, rows int) uint64 {
+	a, b := uint64(order), uint64(rows)
+	for b != 0 {
+		a, b = b, a%b
+	}
+	if order > 0 && a > 1 {
+		n += n / (uint64(order) / a * uint64(rows))
+	}
+	return n % uint64(rows)
+}

@@ -395,3 +395,19 @@ func BenchmarkNext(b *testing.B) {
 		})
 	}
 }
+
+// Two requests that take turns and two rows would otherwise be the same two pairs for ever.
+func TestEachChainMeetsEachRow(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		order, rows := rapid.IntRange(0, 12).Draw(t, "order"), rapid.IntRange(1, 12).Draw(t, "rows")
+		chains := max(order, 1)
+		met := make(map[[2]uint64]int)
+		for n := range uint64(chains * rows) {
+			met[[2]uint64{n % uint64(chains), rowOf(n, order, rows)}]++
+		}
+		require.Len(t, met, chains*rows)
+		for n := range uint64(rows) {
+			require.Equal(t, n, rowOf(n, order, rows), "rows begin in order, each once")
+		}
+	})
+}

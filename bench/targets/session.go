@@ -41,7 +41,7 @@ func (p *Prepared) Begin(s *Session, n uint64) {
 	s.steps = c.steps
 	s.values = s.values[:0]
 	if data := p.plan.Data; data != nil {
-		s.values = append(s.values, data.Rows[n%uint64(len(data.Rows))]...)
+		s.values = append(s.values, data.Rows[rowOf(n, len(p.plan.Order), len(data.Rows))]...)
 	}
 	for len(s.values) < c.slots {
 		s.values = append(s.values, "")

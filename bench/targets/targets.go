@@ -13,7 +13,8 @@ type Plan struct {
 	// beginning again, in place of their weights. Nil means that they are picked.
 	Order []int `json:"order,omitempty"`
 	// Data are rows whose values fill templates, one row for each arrival, in order and
-	// from the beginning again; nil means none.
+	// from the beginning again; nil means none. Where Order and the rows would stay in step, so
+	// that a chain met the same rows for ever, one row is passed over whenever both begin anew.
 	Data *Data `json:"data,omitempty"`
 	// Seed makes the picks repeatable: arrival n picks the same chain on every machine.
 	Seed uint64 `json:"seed,omitempty"`

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -82,12 +83,12 @@ type reader struct {
 	plain, tls string // addresses of his servers
 	workers    []string
 	mu         sync.Mutex
-	seen       []string // method, path, and what told a request apart
+	seen       map[string]int // requests by what tells them apart
 }
 
 // newReader makes the files that the page shows, and the servers that it speaks of.
 func newReader(t *testing.T, page string) *reader {
-	r := &reader{}
+	r := &reader{seen: make(map[string]int)}
 	plain := httptest.NewServer(r)
 	t.Cleanup(plain.Close)
 	secure := httptest.NewUnstartedServer(r)
@@ -107,8 +108,8 @@ func newReader(t *testing.T, page string) *reader {
 func (r *reader) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 	body, _ := io.ReadAll(request.Body)
 	r.mu.Lock()
-	r.seen = append(r.seen, fmt.Sprintf("%s %s %s %s%s %s", request.Method, request.URL, request.Proto,
-		request.Header.Get("X-User"), request.Header.Get("Authorization"), body))
+	r.seen[fmt.Sprintf("%s %s %s %s%s %s", request.Method, request.URL, request.Proto,
+		request.Header.Get("X-User"), request.Header.Get("Authorization"), body)]++
 	r.mu.Unlock()
 	io.WriteString(w, `{"token": "sesame", "order": {"id": 7}}`)
 }
@@ -215,7 +216,7 @@ func requireFiles(t *testing.T, args []string) {
 func (r *reader) requireWhatWasSent(t *testing.T) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	all := strings.Join(r.seen, "\n")
+	all := strings.Join(slices.Sorted(maps.Keys(r.seen)), "\n")
 	for _, want := range []string{
 		`POST /orders HTTP/1.1 alice {"symbol": "BTCUSDT", "quantity": 1}`, // rows fill targets and their bodies
 		`POST /orders HTTP/1.1 bob {"symbol": "ETHUSDT", "quantity": 1}`,

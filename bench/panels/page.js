@@ -138,6 +138,17 @@
 		});
 	}
 
+	// apart leaves out shares whose names would lie over the one before.
+	function apart(ticks, place) {
+		let free = -Infinity;
+		return ticks.filter((t) => {
+			const half = nines(t).length * 3.6, at = place(t);
+			if (at - half < free) return false;
+			free = at + half + 6;
+			return true;
+		});
+	}
+
 	// wide is how much room the numbers of an axis take: mostly the same, so that charts over time
 	// stand exactly over one another.
 	function wide(u, texts) {
@@ -150,7 +161,7 @@
 		const usual = { stroke: ink, font, grid, ticks: { show: false }, gap: 6 };
 		const across = { ...usual, size: 26, space: x.unit === "s" && ends(s).max >= 10800 ? 90 : 64, values: (u, ticks) => ticks.map((t) => t === null ? null : written(t, x.unit)) };
 		if (incrementsOf[x.unit]) across.incrs = incrementsOf[x.unit];
-		if (x.unit === "nines") across.splits = (u, i, least, most) => [0, Math.log10(2), 1, 2, 3, 4, 5, 6, 7, 8, 9].filter((t) => t >= least && t <= most);
+		if (x.unit === "nines") across.splits = (u, i, least, most) => apart([0, Math.log10(2), 1, 2, 3, 4, 5, 6, 7, 8, 9].filter((t) => t >= least && t <= most), (t) => (t - least) / (most - least) * (u.width - 90));
 		if (!printing && innerWidth >= 640) Object.assign(across, { label: x.label, labelSize: 20, labelFont: font, labelGap: 0 });
 		return [across, ...s.chart.y.map((y, i) => ({
 			...usual, scale: "y" + i, side: i === 0 ? 3 : 1, size: wide, space: s.chart.small ? 28 : 36, grid: i === 0 ? grid : { show: false },

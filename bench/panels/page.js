@@ -207,7 +207,7 @@
 		s.chart.y.forEach((y, i) => { scales["y" + i] = { distr: s.scale === "log" && y.scale ? 3 : 1, range: rangeOf(s, i) }; });
 		s.quiet = true;
 		s.plot = new uPlot({
-			...size(s), scales, padding: [10, s.chart.y.length > 1 ? 0 : innerWidth < 640 ? 18 : 30, 0, 0], legend: { show: false },
+			...size(s), scales, padding: [10, s.chart.y.length > 1 ? 0 : (innerWidth < 640 ? 18 : 30) + (x.unit === "nines" ? 14 : 0), 0, 0], legend: { show: false },
 			cursor: { y: false, drag: { x: true, y: false }, points: { size: 7 }, ...(s.chart.synced ? { sync: { key: "time", scales: ["x", null] } } : {}) },
 			series: [{ label: x.label }, ...s.chart.lines.map((l, i) => {
 				const one = seriesOf(s, l);

@@ -47,8 +47,9 @@ type coordinatorOrders struct {
 	ClockBound    time.Duration
 	Silence       time.Duration
 	OnLost        crew.OnLost
-	Out           string // file of results
-	Full          int    // it takes so many lines; 0 means all
+	Out           string        // file of results
+	Full          int           // it takes so many lines; 0 means all
+	Slow          time.Duration // how long its third line takes
 	Security      string
 }
 
@@ -122,6 +123,13 @@ func (o *coordinatorOrders) conduct(ctx context.Context, say func(said)) error {
 		if o.Full > 0 {
 			return results.NewWriter(&filling{left: o.Full}, h)
 		}
+		if o.Slow > 0 {
+			file, err := os.Create(o.Out)
+			if err != nil {
+				return nil, err
+			}
+			return results.NewWriter(&stalling{file: file, lines: 3, stall: o.Slow}, h)
+		}
 		return results.Create(o.Out, h)
 	}
 	_, err := crew.Run(ctx, cfg)
@@ -136,6 +144,20 @@ func (o *coordinatorOrders) conduct(ctx context.Context, say func(said)) error {
 		time.Sleep(100 * time.Millisecond)
 	}
 	return left
+}
+
+// stalling is a disk that takes its time once.
+type stalling struct {
+	file  *os.File
+	lines int
+	stall time.Duration
+}
+
+func (s *stalling) Write(b []byte) (int, error) {
+	if s.lines--; s.lines == 0 {
+		time.Sleep(s.stall)
+	}
+	return s.file.Write(b)
 }
 
 type filling struct{ left int }

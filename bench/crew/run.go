@@ -10,6 +10,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -162,10 +163,28 @@ func Run(ctx context.Context, cfg Config) (*results.Run, error) {
 	if err != nil {
 		return nil, err
 	}
+	beats, stop := context.WithCancel(context.Background())
+	var beating sync.WaitGroup
+	beating.Go(func() { beat(beats, func() { n.system.Root.Send(pid, tick{}) }) })
+	defer beating.Wait()
+	defer stop()
+	g := &gathering{cfg: cfg, stands: r.stands, tell: func(m any) { n.system.Root.Send(pid, m) }}
+	return g.follow(ctx, r.news)
+}
+
+// beat has the actor look at the time, whatever Run's goroutine waits for: a disk that takes its
+// time is no reason for workers to think that their coordinator is gone.
+func beat(ctx context.Context, tick func()) {
 	ticks := time.NewTicker(tickEvery)
 	defer ticks.Stop()
-	g := &gathering{cfg: cfg, stands: r.stands, tell: func(m any) { n.system.Root.Send(pid, m) }}
-	return g.follow(ctx, r.news, ticks.C)
+	for {
+		select {
+		case <-ticks.C:
+			tick()
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // listen finds where workers can answer.
@@ -250,15 +269,16 @@ const mostAhead = 60
 const showEvery = 250 * time.Millisecond
 
 // follow does that until the actor says how it ended.
-func (g *gathering) follow(ctx context.Context, news <-chan any, ticks <-chan time.Time) (*results.Run, error) {
+func (g *gathering) follow(ctx context.Context, news <-chan any) (*results.Run, error) {
 	interrupted := ctx.Done()
+	ticks := time.NewTicker(tickEvery)
+	defer ticks.Stop()
 	for {
 		select {
 		case <-interrupted:
 			interrupted = nil
 			g.tell(halt{"interrupted"})
-		case <-ticks:
-			g.tell(tick{})
+		case <-ticks.C:
 			g.show(time.Now())
 			g.judge(time.Now())
 		case m := <-news:

@@ -276,6 +276,18 @@ func TestResultsThatCannotBeWrittenEndTheRun(t *testing.T) {
 	require.Contains(t, c.refusal(t), "the disk is full")
 }
 
+// The file takes twice the silence for one line, and nobody is lost for that.
+func TestADiskThatTakesItsTimeLosesNobody(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	_, addresses := team(t, 2, workerOrders{})
+	c := conduct(t, addresses, constantJob(s.URL, 100, 1500*time.Millisecond), func(o *coordinatorOrders) { o.Silence, o.Slow = time.Second, 2*time.Second })
+	run := c.run(t)
+	require.Empty(t, run.End.Invalid, c.said())
+	require.EqualValues(t, 150, run.Total[""].Count)
+	s.requireEachOnce(t, 150)
+}
+
 func TestMistakesAreSaidTogether(t *testing.T) {
 	t.Parallel()
 	_, err := crew.Run(t.Context(), crew.Config{Workers: []string{"nowhere", "a:1", "a:1"}, OnLost: "weep", Silence: time.Hour})

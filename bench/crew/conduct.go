@@ -101,50 +101,6 @@ const (
 	stageDone
 )
 
-// member is one worker, as its coordinator sees it.
-type member struct {
-	index    int
-	address  string
-	reply    string // this machine's address, as the worker reaches it
-	name     string // as results call it; its address until it has said
-	env      results.Environment
-	state    state
-	asked    time.Duration // the last enlist, or dismissal
-	heard    bool          // ever
-	is       silence
-	probed   time.Duration
-	begun    bool // it has the order to begin
-	relation *relation
-	ordered  time.Duration // what its clock shows at the start
-	checked  bool          // the start was looked at again
-	drift0   time.Duration // how far its clock was ahead at the start
-	in       inbox
-	out      outbox
-	pending  int  // parcels that are not written
-	free     bool // it said so
-	live     results.Snapshot
-	end      *results.End
-	tally    share
-}
-
-// share is what a member has reported.
-type share struct {
-	offered, sent, completed uint64
-	samples                  uint64 // requests that operations count
-	last                     int    // second, -1 if none
-}
-
-type state int
-
-const (
-	stateAsked   state = iota // to serve
-	stateLoading              // it gets the job
-	stateReady
-	stateRunning
-	stateEnded
-	stateLost
-)
-
 func newRun(cfg Config, n *node, job []byte, replies []string, epoch time.Time) *run {
 	r := &run{
 		cfg: cfg, node: n, id: newID(), epoch: epoch, job: job,
@@ -153,7 +109,7 @@ func newRun(cfg Config, n *node, job []byte, replies []string, epoch time.Time) 
 	for i, address := range cfg.Workers {
 		r.members = append(r.members, &member{
 			index: i, address: address, reply: replies[i], name: address, asked: never, relation: newRelation(epoch),
-			tally: share{last: -1}, in: inbox{most: mostReport},
+			tally: reported{last: -1}, in: inbox{most: mostReport},
 		})
 	}
 	return r
@@ -201,12 +157,6 @@ func (r *run) post(m any) { r.news <- m }
 
 func (r *run) say(format string, args ...any) { r.post(line(fmt.Sprintf(format, args...))) }
 
-// write writes to a member.
-func (r *run) write(m *member, l letter) {
-	l.Run, l.Worker, l.Reply = r.id, m.index, m.reply
-	r.node.send(m.address, workerDoor, l)
-}
-
 // read takes a letter of a member.
 func (r *run) read(text []byte, now time.Duration) {
 	l, err := decodeLetter(text)
@@ -234,100 +184,6 @@ func (r *run) read(text []byte, now time.Duration) {
 	case l.Taken != nil:
 		m.out.taken(l.Taken.Next, r.epoch.Add(now))
 		r.deliver(m, now)
-	}
-}
-
-func (r *run) enlisted(m *member, e *enlisted, now time.Duration) {
-	if m.state != stateAsked {
-		return
-	}
-	m.state, m.env = stateLoading, e.Environment
-	m.name = r.nameFor(e.Name, m)
-	if err := m.out.add(r.job); err != nil {
-		r.lose(m, err.Error(), now)
-		return
-	}
-	r.probe(m, now)
-	r.deliver(m, now)
-}
-
-// nameFor makes a name that no other member has.
-func (r *run) nameFor(name string, m *member) string {
-	name = printable(name)
-	taken := func(name string) bool {
-		return name == "" || slices.ContainsFunc(r.members, func(other *member) bool { return other != m && other.name == name })
-	}
-	if taken(name) {
-		return m.address
-	}
-	return name
-}
-
-// reading relates the clocks, and asks again at once until enough is known.
-func (r *run) reading(m *member, a *reading, now time.Duration) {
-	if a.Sent < 0 || a.Sent > now {
-		return
-	}
-	m.relation.add(a.Sent, now, a.Clock)
-	if a.Begun && m.state == stateReady && r.stage == stageBegun {
-		m.state, m.begun = stateRunning, true
-	}
-	if a.Quiet > r.cfg.Silence && m.state == stateRunning {
-		r.lose(m, fmt.Sprintf("its run has told nothing for %v", a.Quiet.Round(time.Millisecond)), now)
-		return
-	}
-	if m.relation.samples < leastSamples {
-		r.probe(m, now)
-	}
-}
-
-func (r *run) probe(m *member, now time.Duration) {
-	m.probed = now
-	r.write(m, letter{Probe: &probe{Sent: r.now()}})
-}
-
-// part takes a piece of a report. It is acknowledged once what it belongs to is written; a
-// piece that ends nothing at once, unless something before it is not.
-func (r *run) part(m *member, p part, now time.Duration) {
-	text, whole, err := m.in.take(p)
-	switch {
-	case err != nil:
-		r.lose(m, err.Error(), now)
-	case whole:
-		m.pending++
-		r.post(parcel{m.index, m.name, m.in.next, text})
-	case m.pending == 0:
-		r.write(m, letter{Taken: &taken{Next: m.in.next}})
-	}
-}
-
-func (r *run) written(w written, now time.Duration) {
-	m := r.members[w.member]
-	m.pending--
-	next := w.next
-	if m.pending == 0 {
-		next = m.in.next
-	}
-	r.write(m, letter{Taken: &taken{Next: next}})
-	m.tally.offered += w.offered
-	m.tally.sent += w.sent
-	m.tally.completed += w.completed
-	m.tally.samples += w.samples
-	m.tally.last = max(m.tally.last, w.second)
-	switch {
-	case m.state == stateLost:
-	case w.failed != "":
-		r.lose(m, w.failed, now)
-	case w.ready && m.state == stateLoading:
-		m.state = stateReady
-	case w.ended != nil && (m.state == stateRunning || m.state == stateReady):
-		m.state, m.end = stateEnded, w.ended
-	}
-}
-
-func (r *run) deliver(m *member, now time.Duration) {
-	for _, p := range m.out.due(r.epoch.Add(now)) {
-		r.write(m, letter{Part: &p})
 	}
 }
 
@@ -382,13 +238,6 @@ func (r *run) tellStop() {
 	}
 }
 
-func (r *run) dismiss(m *member, now time.Duration) {
-	if now-m.asked >= askAgain/3 {
-		m.asked = now
-		r.write(m, letter{Dismiss: &dismiss{}})
-	}
-}
-
 func (r *run) dialFailed(d dialFailed, now time.Duration) {
 	for _, m := range r.members {
 		if m.address != d.address {
@@ -432,54 +281,9 @@ func (r *run) tick(now time.Duration) {
 	}
 }
 
-// owing reports whether something is still to come from a member.
-func (m *member) owing() bool {
-	return m.pending > 0 || m.state != stateEnded && m.state != stateLost
-}
-
 func (r *run) tendAll(now time.Duration) {
 	for _, m := range r.members {
 		r.tend(m, now)
-	}
-}
-
-// tend does what is due for one member.
-func (r *run) tend(m *member, now time.Duration) {
-	switch m.state {
-	case stateLost:
-		return
-	case stateAsked:
-		if now > mostPatience {
-			r.lose(m, fmt.Sprintf("it has not answered for %v: it must be able to connect to this machine, at %s (see --listen)", mostPatience, m.reply), now)
-		} else if now-m.asked >= askAgain {
-			m.asked = now
-			r.write(m, letter{Enlist: &enlist{Coordinator: r.cfg.Name, Lease: r.cfg.Silence, Workers: len(r.members)}})
-		}
-		return
-	}
-	if silent := m.is.tick(r.epoch.Add(now)); silent > r.cfg.Silence {
-		r.lose(m, fmt.Sprintf("it has said nothing for %v", silent.Round(time.Millisecond)), now)
-		return
-	}
-	every := probeEvery
-	if m.relation.samples < leastSamples || r.stage == stageBegun && now < r.start+2*probeEvery {
-		every = 0 // with every tick: the beginning is when it matters
-	}
-	if now-m.probed >= every {
-		r.probe(m, now)
-	}
-	r.deliver(m, now)
-	if r.stage != stageBegun {
-		return
-	}
-	if m.state == stateReady && now < r.start {
-		r.write(m, letter{Begin: &begin{At: m.ordered}})
-	} else if m.state == stateReady && now > r.start+r.cfg.Silence {
-		r.lose(m, "it did not get the order to begin", now)
-		return
-	}
-	if !m.checked && now > r.start+2*probeEvery {
-		r.checkStart(m)
 	}
 }
 
@@ -578,84 +382,4 @@ func (r *run) leave(now time.Duration) {
 		return
 	}
 	r.post(r.outcome())
-}
-
-// outcome puts the ends together, as pessimistic as results are of several machines.
-func (r *run) outcome() outcome {
-	o := outcome{end: results.End{Reason: "finished"}}
-	e := &o.end
-	elapsed := r.entered - r.start
-	for _, m := range r.members {
-		if m.end != nil {
-			e.Elapsed = max(e.Elapsed, m.end.Elapsed)
-			e.Unfinished += m.end.Unfinished
-			e.NeverSent += m.end.NeverSent
-			for _, why := range m.end.Invalid {
-				e.Invalid = append(e.Invalid, m.name+": "+why)
-			}
-			for _, note := range m.end.Notes {
-				e.Notes = append(e.Notes, m.name+": "+note)
-			}
-			if m.end.Reason != "finished" {
-				e.Reason = m.end.Reason
-			}
-		} else {
-			o.debts = append(o.debts, r.debt(m, elapsed))
-		}
-		e.Notes = append(e.Notes, r.clockNote(m))
-		if m.relation.steps > 0 {
-			e.Invalid = append(e.Invalid, fmt.Sprintf("the clock of machine %s stepped %d times: it was suspended, or is of no use", m.name, m.relation.steps))
-		}
-	}
-	e.Elapsed = max(e.Elapsed, min(elapsed, r.until()))
-	if r.reason != "" {
-		e.Reason = r.reason
-	}
-	e.Invalid = append(slices.Clone(r.invalid), e.Invalid...)
-	e.Notes = append(e.Notes, r.unlike()...)
-	return o
-}
-
-// until is up to when the schedule went on.
-func (r *run) until() time.Duration {
-	until := time.Duration(1<<63 - 1)
-	if s := r.cfg.Job.Schedule; s != nil && s.Length() > 0 {
-		until = s.Length()
-	}
-	if r.stopped > 0 {
-		until = min(until, max(r.stopped-r.start, 0))
-	}
-	return until
-}
-
-func (r *run) debt(m *member, elapsed time.Duration) debt {
-	d := debt{
-		share: Share{m.index, len(r.members)}, reported: m.tally.offered, last: m.tally.last,
-		chained: r.cfg.Job.chained(), until: min(r.until(), elapsed), end: elapsed,
-	}
-	if m.tally.offered > m.tally.samples {
-		d.open = m.tally.offered - m.tally.samples
-	}
-	return d
-}
-
-// clockNote says what is known of a member's clock after the run.
-func (r *run) clockNote(m *member) string {
-	at := max(m.relation.last, r.start)
-	ahead, now := m.relation.ahead(at)
-	return fmt.Sprintf("machine %s (%s) began within %s of the instant; its clock was %s from the coordinator's, ±%s, and moved by %s in %v",
-		m.name, m.address, duration(m.relation.off(m.ordered)), signed(ahead), duration(now), signed(ahead-m.drift0), (at - r.start).Round(time.Millisecond))
-}
-
-// unlike says which machines are not like the first, whose environment the results have.
-func (r *run) unlike() []string {
-	var notes []string
-	first := &r.members[0].env
-	for _, m := range r.members[1:] {
-		e := &m.env
-		if e.System != first.System || e.CPU != first.CPU || e.CPUs != first.CPUs || e.Go != first.Go || e.Commit != first.Commit {
-			notes = append(notes, fmt.Sprintf("machine %s is not like %s: %s, %d × %s, %s %s", m.name, r.members[0].name, e.System, e.CPUs, e.CPU, e.Go, e.Commit))
-		}
-	}
-	return notes
 }

@@ -26,7 +26,7 @@ func TestARunIsAsGoodAsTheWorstOfItsMachines(t *testing.T) {
 	r.members[0].state = stateEnded
 	r.members[0].end = &results.End{Elapsed: 9 * time.Second, Reason: "finished", Unfinished: 2, NeverSent: 1, Invalid: []string{"late"}, Notes: []string{"warm"}}
 	r.members[1].state = stateLost
-	r.members[1].tally = share{offered: 20, samples: 18, last: 3}
+	r.members[1].tally = reported{offered: 20, samples: 18, last: 3}
 	r.invalid = []string{"machine b (b:1) was lost: gone"}
 	o := r.outcome()
 	require.Equal(t, []string{"machine b (b:1) was lost: gone", "a: late"}, o.end.Invalid)

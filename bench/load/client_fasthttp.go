@@ -142,7 +142,7 @@ func (c *fastHTTP) exchange(step *fastStep, call *fastCall, begun, deadline time
 	conn := lease.Conn().(*fastConn)
 	a.Sent = time.Now()
 	fresh := conn.setUp(a.Sent.Sub(begun), a)
-	if err := conn.SetDeadline(deadline); err != nil {
+	if err := conn.keepUntil(deadline, c.config.timeout()); err != nil {
 		host.CloseConn(lease)
 		return !fresh, err
 	}
@@ -350,7 +350,8 @@ type fastConn struct {
 	net.Conn
 	client       *fastHTTP
 	connect, tls time.Duration
-	used         bool // whoever holds the connection
+	used         bool      // whoever holds the connection
+	until        time.Time // its deadline
 	closed       atomic.Bool
 }
 
@@ -365,6 +366,17 @@ func (c *fastConn) setUp(waited time.Duration, a *Answer) (fresh bool) {
 	a.Stages.Connect, a.Stages.TLS = c.connect, c.tls
 	a.Stages.Lease = max(waited-a.Connected, 0)
 	return true
+}
+
+// keepUntil sets the deadline of a request, unless the one that the connection has from an
+// earlier request will do: it is a 32nd of the timeout later than it need be, which is as exact as
+// the watchdog is with other clients, so that two timers are not set for each request.
+func (c *fastConn) keepUntil(deadline time.Time, timeout time.Duration) error {
+	if !c.until.Before(deadline) {
+		return nil
+	}
+	c.until = deadline.Add(timeout / 32)
+	return c.SetDeadline(c.until)
 }
 
 func (c *fastHTTP) add(conn *fastConn) {

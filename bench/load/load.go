@@ -53,7 +53,7 @@ type Config struct {
 	// Timeout ends a request that long after it was sent to the client; 0 means 30 s.
 	Timeout time.Duration
 	// Drain is how long outstanding requests are waited for when nothing more is issued; 0
-	// means Timeout, and a little more.
+	// means Timeout, and a second more.
 	Drain time.Duration
 	// Worker deals the run out: this is machine Worker, from 0, of Workers. It has every
 	// Workers-th instant of a schedule, and its share of a closed run's callers and requests.

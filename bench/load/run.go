@@ -218,7 +218,7 @@ func (r *runner) closed(ctx context.Context) {
 func (r *runner) drain() {
 	limit := r.cfg.Drain
 	if limit == 0 {
-		limit = r.timeout + 2*r.watchEvery() // so that the last request's own time is up before
+		limit = r.timeout + lastGrace // so that the last request's own time is up before
 	}
 	r.waitForWorkers(limit)
 }

@@ -131,7 +131,7 @@ func (f *clientFlags) register(flags *pflag.FlagSet) {
 	flags.StringVar(&f.proxy, "proxy", "", "`URL` of a proxy: http, https or socks5")
 	flags.BoolVar(&f.noKeepAlive, "no-keepalive", false, "a new connection for each request")
 	flags.DurationVar(&f.timeout, "timeout", load.DefaultTimeout, "of each request")
-	flags.DurationVar(&f.drain, "drain", 0, "how long outstanding requests are waited for at the end; 0 means --timeout")
+	flags.DurationVar(&f.drain, "drain", 0, "how long outstanding requests are waited for at the end; 0 means --timeout and a second")
 }
 
 func (f *judgeFlags) register(flags *pflag.FlagSet) {

@@ -267,7 +267,7 @@ func (k *keeper) writeOff(first, last uint64) {
 		} else if more {
 			operation = request.Operation
 		}
-		m := sample{operation: operation, due: due, handed: max(cut, due), sent: -1, announced: true, unhanded: true}
+		m := sample{operation: operation, due: due, ready: due, handed: max(cut, due), sent: -1, announced: true, unhanded: true}
 		m.giveUp(cut)
 		k.tally.addOne(&m)
 	}

@@ -12,12 +12,13 @@ type sample struct {
 	operation int // index into journey.names
 	status    int
 	kind      string // of its error; empty if there is none
-	// due is the intended instant, handed when the client was given the request, sent when
+	// due is the intended instant. ready is when the harness could hand it over: then as well, but
+	// for a step of a chain whose step before was answered later. handed when the client was given the request, sent when
 	// its first byte left, below zero if none did, and end when it was over.
-	due, handed, sent, end time.Duration
-	connected              time.Duration
-	in, out                int64
-	stages                 results.Stages
+	due, ready, handed, sent, end time.Duration
+	connected                     time.Duration
+	in, out                       int64
+	stages                        results.Stages
 	// announced says that it is counted as offered already: by the waker, at its instant.
 	announced bool
 	unhanded  bool // the client was never given it: no worker took it before the drain ended

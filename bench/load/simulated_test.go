@@ -146,8 +146,8 @@ func TestTheNextStepOfAChainIsDueAfterTheMedianOfTheStepBefore(t *testing.T) {
 				if r.Step.Operation == "second" {
 					return 5 * time.Millisecond
 				}
-				if asked.Add(1) == 150 {
-					return time.Second // one stalls
+				if n := asked.Add(1); n >= 150 && n < 160 {
+					return time.Second // some stall
 				}
 				return 10 * time.Millisecond
 			}),
@@ -160,6 +160,8 @@ func TestTheNextStepOfAChainIsDueAfterTheMedianOfTheStepBefore(t *testing.T) {
 		requireDuration(t, 995*time.Millisecond, second.Response.Max(), "the second step behind the stall")
 		requireDuration(t, 5*time.Millisecond, second.Service.Max(), "its service")
 		require.Equal(t, []string{"first", "second"}, run.Header.Targets)
+		require.LessOrEqual(t, second.Lag.Max(), 64*time.Nanosecond, "a slow answer is not the harness's lag")
+		require.Empty(t, run.End.Invalid)
 	})
 }
 

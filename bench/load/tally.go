@@ -134,7 +134,7 @@ func (t *tally) record(o *results.Operation, m *sample) {
 	}
 	response := max(m.end-m.due, 0)
 	note(&o.Response, response)
-	note(&o.Lag, max(m.handed-m.due, 0))
+	note(&o.Lag, max(m.handed-m.ready, 0))
 	if m.sent >= 0 {
 		note(&o.Service, max(m.end-m.sent, 0))
 		note(&o.Wait, max(m.sent-m.handed, 0))

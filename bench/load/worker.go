@@ -45,12 +45,13 @@ func (w *worker) serve(d *desk) {
 func (w *worker) arrival(n uint64, due time.Duration, announced bool) (end time.Duration) {
 	w.run.journey.plan.Begin(&w.session, n)
 	m := &w.sample
+	ready := due
 	for end = due; ; announced = false {
 		request, more, err := w.session.Next()
 		if !more && err == nil {
 			return end
 		}
-		*m = sample{due: due, announced: announced, sent: -1}
+		*m = sample{due: due, ready: ready, announced: announced, sent: -1}
 		m.handed = w.run.now()
 		if err != nil {
 			m.operation, m.end, m.kind = w.run.journey.operationOf(err), m.handed, kindTemplate
@@ -68,7 +69,7 @@ func (w *worker) arrival(n uint64, due time.Duration, announced bool) (end time.
 		if m.kind != "" {
 			return m.end
 		}
-		end, due = m.end, w.run.nextDue(m)
+		end, ready, due = m.end, m.end, w.run.nextDue(m)
 	}
 }
 

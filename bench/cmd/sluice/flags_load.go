@@ -79,7 +79,10 @@ type judgeFlags struct {
 	abortAfter time.Duration
 }
 
-const defaultDuration = 10 * time.Second
+const (
+	defaultDuration = 10 * time.Second
+	mostInFlight    = 100_000 // some gigabyte of goroutines: a run that is INVALID is better than none
+)
 
 // register adds all of them to a verb.
 func (f *loadFlags) register(flags *pflag.FlagSet) {
@@ -123,7 +126,7 @@ func (f *targetFlags) register(flags *pflag.FlagSet) {
 func (f *clientFlags) register(flags *pflag.FlagSet) {
 	flags.StringVar(&f.client, "client", load.Engine, "what sends: "+strings.Join(load.ClientNames(), ", "))
 	flags.IntVarP(&f.connections, "connections", "c", 0, "connections to each origin at most; of a closed run its callers as well (default 1 caller, or as many connections as are needed)")
-	flags.IntVar(&f.inFlight, "max-in-flight", 0, "requests at once at most; what is due beyond it waits in the harness, and is its lag (0 means no bound)")
+	flags.IntVar(&f.inFlight, "max-in-flight", mostInFlight, "requests at once at most; what is due beyond it waits in the harness, and is its lag; 0 means no bound but memory")
 	flags.StringVar(&f.config, "config", "", "limits, accounts and connections of the engine, from this `file`")
 	flags.BoolVar(&f.http2, "http2", false, "speak HTTP/2 to https origins (engine and nethttp)")
 	flags.BoolVarP(&f.insecure, "insecure", "k", false, "believe any certificate")

@@ -15,6 +15,7 @@ import (
 	"github.com/sluice-engine/sluice/bench/targets"
 	"github.com/sluice-engine/sluice/engine"
 	"github.com/sluice-engine/sluice/messages"
+	"github.com/sluice-engine/sluice/throttle/feedback"
 )
 
 // engineClient is an engine, as it is configured.
@@ -51,6 +52,8 @@ func engineConfig(config ClientConfig) engine.Config {
 		made = *config.Engine
 	} else {
 		made.Retry.Max = -1 // every failure is to be seen
+		// A refusal pauses nothing: the schedule decides when requests leave, not the server.
+		made.Feedback = func(feedback.Answer) feedback.Feedback { return feedback.Feedback{} }
 		made.Responses.Codings = []string{}
 		made.Admission.MaxInFlight, made.Connections.MaxWaiters = 1_000_000, 1_000_000
 		made.Connections.Max = config.connections()

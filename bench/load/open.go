@@ -44,7 +44,8 @@ type ClientConfig struct {
 	// Timeout of a request, as Config.Timeout; 0 means DefaultTimeout.
 	Timeout time.Duration
 	// Engine is what an engine is made of: limits, accounts, retries. What is given above
-	// wins over it. Nil means an engine without limits that repeats nothing.
+	// wins over it. Nil means an engine without limits that repeats nothing, and that a refusal
+	// of the server's (429, 418, 503) does not have pause.
 	Engine *engine.Config
 }
 

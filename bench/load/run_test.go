@@ -73,6 +73,32 @@ func TestEachClientMakesEveryRequestOfTheScheduleOnce(t *testing.T) {
 	}
 }
 
+// What is offered is the schedule's to say: an engine that nobody has given limits does not take
+// a refusal to heart.
+func TestRefusalsDoNotSlowAScheduleDown(t *testing.T) {
+	for _, name := range ClientNames() {
+		t.Run(name, func(t *testing.T) {
+			var served atomic.Int64
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				if served.Add(1)%10 == 0 {
+					w.WriteHeader(http.StatusTooManyRequests)
+				}
+			}))
+			defer server.Close()
+			run, err := Run(context.Background(), Config{
+				Schedule: constant(500, time.Second),
+				Plan:     planOf(server.URL + "/x"),
+				Client:   open(t, ClientConfig{Client: name}),
+			})
+			require.NoError(t, err)
+			require.EqualValues(t, 500, served.Load())
+			require.EqualValues(t, 50, run.Total[""].Statuses[http.StatusTooManyRequests])
+			require.EqualValues(t, 50, run.Total[""].Errors["status 429"])
+			require.Less(t, run.Total[""].Response.Max(), time.Second, "the shortest pause")
+		})
+	}
+}
+
 // A caller costs memory and a goroutine: those that could do nothing are not begun, however
 // many were asked for.
 func TestCallersThatWouldFindNothingToDoAreNotBegun(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/sluice-engine/sluice/bench/results"
+	"github.com/sluice-engine/sluice/bench/schedule"
 )
 
 // Prepare checks the configuration, and fills in what the header lacks: all that is known
@@ -61,7 +62,25 @@ func (c *Config) describeOpen(h *results.Header) {
 	h.Schedule.Recorded = nil
 	h.WarmUp = c.Schedule.WarmUp
 	h.Length = c.Schedule.Length()
-	h.Planned = c.Schedule.Count()
+	h.Planned = 0
+	if !c.Schedule.Poisson || expected(c.Schedule) < countable {
+		h.Planned = c.Schedule.Count()
+	}
+}
+
+// countable is how many random arrivals there may be for them to be counted before the run, which
+// draws all of them: half a second's work. Of more it is not known how many they will be.
+const countable = 50_000_000
+
+// expected is about how many arrivals stages make.
+func expected(spec *schedule.Spec) float64 {
+	var at time.Duration
+	n := 0.0
+	for _, stage := range spec.Stages {
+		n += spec.RateAt(at+stage.For/2) * stage.For.Seconds()
+		at += stage.For
+	}
+	return n
 }
 
 func (c *Config) describeClosed(h *results.Header) {

@@ -10,12 +10,13 @@ import (
 	"strings"
 )
 
-// Client makes the one request of the comparison. Get is safe for concurrent
-// use; it returns nil only for an answer of status 200 whose whole body has
-// arrived in bytes that the caller may keep.
+// Client makes the requests of the comparison: a GET, and a POST that is signed. Both are
+// safe for concurrent use; they return nil only for an answer of status 200 whose whole
+// body has arrived in bytes that the caller may keep.
 type Client interface {
 	Name() string
 	Get(ctx context.Context) error
+	Post(ctx context.Context) error
 	Close()
 }
 
@@ -25,7 +26,22 @@ const (
 	RoundTripper = "roundtripper" // http.Client over the engine
 	NetHTTP      = "nethttp"
 	FastHTTP     = "fasthttp"
+	Resty        = "resty"
+	Retryable    = "retryablehttp"
+	Failsafe     = "failsafe"
+	Req          = "req"
 )
+
+// connections is how many any client has at most where there are more callers.
+const connections = 64
+
+// boundFor is the bound of connections for so many callers; 0 is none, where none is needed.
+func boundFor(callers int) int {
+	if callers <= connections {
+		return 0
+	}
+	return connections
+}
 
 // isOurs reports whether a client is what the others are compared with.
 func isOurs(name string) bool { return name == Engine || name == RoundTripper }
@@ -50,6 +66,10 @@ var openers = []opener{
 	{RoundTripper, newRoundTripperClient},
 	{NetHTTP, newNetHTTPClient},
 	{FastHTTP, newFastHTTPClient},
+	{Resty, newRestyClient},
+	{Retryable, newRetryableClient},
+	{Failsafe, newFailsafeClient},
+	{Req, newReqClient},
 }
 
 // ClientNames returns the names of all clients, ours first.
@@ -77,10 +97,10 @@ func newClientSet(sites map[Protocol]site, callers int) *clientSet {
 	return &clientSet{sites, callers, make(map[clientKey]Client)}
 }
 
-// of returns a case's clients in its order.
+// of returns a case's clients in its order, guests last.
 func (s *clientSet) of(load Case) ([]Client, error) {
-	clients := make([]Client, 0, len(load.Clients))
-	for _, name := range load.Clients {
+	var clients []Client
+	for _, name := range slices.Concat(load.Clients, load.Guests) {
 		key := clientKey{name, load.Protocol}
 		if s.open[key] == nil {
 			client, err := openClient(name, s.sites[load.Protocol], s.callers)

@@ -12,12 +12,16 @@ import (
 // engineClient sends one Request again and again, from all callers, as the
 // engine allows: it spares it what fasthttp is spared by recycling requests.
 type engineClient struct {
-	engine  *engine.Engine
-	request engine.Request
+	engine         *engine.Engine
+	request, order engine.Request
 }
 
-func newEngineClient(at site, _ int) (Client, error) {
-	eng, err := engine.New(engineConfig(at))
+func newEngineClient(at site, callers int) (Client, error) {
+	config := engineConfig(at)
+	if bound := boundFor(callers); bound > 0 {
+		config.Connections.Max = bound
+	}
+	eng, err := engine.New(config)
 	if err != nil {
 		return nil, err
 	}
@@ -25,7 +29,14 @@ func newEngineClient(at site, _ int) (Client, error) {
 }
 
 func newClientOf(eng *engine.Engine) *engineClient {
-	return &engineClient{engine: eng, request: engine.Request{Path: path, LimitID: route}}
+	return &engineClient{
+		engine:  eng,
+		request: engine.Request{Path: path, LimitID: route},
+		order: engine.Request{
+			Method: http.MethodPost, Path: orderPath, LimitID: route, Auth: true,
+			Body: order, Header: http.Header{contentType: {isJSON}},
+		},
+	}
 }
 
 // engineConfig has a limit linked to a second one, both beyond reach: the price
@@ -33,6 +44,7 @@ func newClientOf(eng *engine.Engine) *engineClient {
 func engineConfig(at site) engine.Config {
 	config := engine.Config{
 		BaseURL: at.origin,
+		Auth:    scheme(),
 		Limits: []throttle.Limit{
 			{ID: route, Quota: beyondReach, Per: time.Second, Linked: []throttle.Link{{ID: "all", Weight: 1}}},
 			{ID: "all", Quota: beyondReach, Per: time.Second},
@@ -55,7 +67,15 @@ const (
 func (*engineClient) Name() string { return Engine }
 
 func (c *engineClient) Get(ctx context.Context) error {
-	resp, err := c.engine.Do(ctx, &c.request)
+	return c.do(ctx, &c.request)
+}
+
+func (c *engineClient) Post(ctx context.Context) error {
+	return c.do(ctx, &c.order)
+}
+
+func (c *engineClient) do(ctx context.Context, request *engine.Request) error {
+	resp, err := c.engine.Do(ctx, request)
 	if err != nil {
 		return err
 	}
@@ -77,7 +97,7 @@ func newRoundTripperClient(at site, _ int) (Client, error) {
 	}
 	transport := eng.RoundTripper(func(_ *http.Request, asked *engine.Request) { asked.LimitID = route })
 	return &roundTripperClient{
-		netHTTPClient: netHTTPClient{url: at.origin + path, client: http.Client{Transport: transport}},
+		netHTTPClient: newNetHTTPOver(at, transport),
 		engine:        eng,
 	}, nil
 }

@@ -1,27 +1,24 @@
 package peers
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"net/http"
 )
 
 type netHTTPClient struct {
-	url    string
-	client http.Client
+	url, orderURL string
+	client        http.Client
 }
 
-// newNetHTTPClient returns net/http as it comes, but for an idle pool with room
-// for every caller: with the default of two per host it would dial all the time.
 func newNetHTTPClient(at site, callers int) (Client, error) {
-	transport := &http.Transport{MaxIdleConnsPerHost: callers, ForceAttemptHTTP2: at.protocol == HTTP2}
-	if at.protocol != HTTP {
-		transport.TLSClientConfig = at.tls()
-	}
-	return &netHTTPClient{
-		url:    at.origin + path,
-		client: http.Client{Transport: transport},
-	}, nil
+	client := newNetHTTPOver(at, newTransport(at, callers))
+	return &client, nil
+}
+
+func newNetHTTPOver(at site, transport http.RoundTripper) netHTTPClient {
+	return netHTTPClient{url: at.origin + path, orderURL: at.origin + orderPath, client: http.Client{Transport: transport}}
 }
 
 func (*netHTTPClient) Name() string { return NetHTTP }
@@ -31,7 +28,21 @@ func (c *netHTTPClient) Get(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	resp, err := c.client.Do(req)
+	return checkResponse(c.client.Do(req))
+}
+
+func (c *netHTTPClient) Post(ctx context.Context) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.orderURL, bytes.NewReader(order))
+	if err != nil {
+		return err
+	}
+	req.Header.Set(contentType, isJSON)
+	req.Header.Set(signatureHeader, signature(order))
+	return checkResponse(c.client.Do(req))
+}
+
+// checkResponse reads what a client of net/http's kind returns.
+func checkResponse(resp *http.Response, err error) error {
 	if err != nil {
 		return err
 	}

@@ -54,7 +54,7 @@ type crowd struct {
 }
 
 // gather measures a crowd.
-func gather(ctx context.Context, load Case, at site, seed uint64) (Row, error) {
+func gather(ctx context.Context, load Case, at site, cfg Config) (Row, error) {
 	eng, open, err := newGatedEngine(at)
 	if err != nil {
 		return Row{}, err
@@ -69,14 +69,18 @@ func gather(ctx context.Context, load Case, at site, seed uint64) (Row, error) {
 	if err != nil {
 		return Row{}, err
 	}
-	for range crowdRounds {
+	rounds := crowdRounds
+	if cfg.Brief {
+		rounds = 1
+	}
+	for range rounds {
 		for _, measure := range []func() error{c.measureMany, c.measureFew, c.measureFew, c.measureMany} {
 			if err := measure(); err != nil {
 				return Row{}, err
 			}
 		}
 	}
-	return c.row(max(0, waiting-before)/float64(load.Callers), seed), nil
+	return c.row(max(0, waiting-before)/float64(load.Callers), cfg.Seed), nil
 }
 
 // newGatedEngine returns an engine that connects to nothing until open is

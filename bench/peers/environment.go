@@ -64,9 +64,13 @@ func modelIn(cpuinfo string) string {
 const sluiceModule = "github.com/sluice-engine/sluice"
 
 var compared = map[string]bool{
-	sluiceModule:                        true,
-	"github.com/valyala/fasthttp":       true,
-	"github.com/asynkron/protoactor-go": true,
+	sluiceModule:                            true,
+	"github.com/valyala/fasthttp":           true,
+	"github.com/asynkron/protoactor-go":     true,
+	"github.com/hashicorp/go-retryablehttp": true,
+	"github.com/failsafe-go/failsafe-go":    true,
+	"github.com/imroc/req/v3":               true,
+	"resty.dev/v3":                          true,
 }
 
 func comparedModules() []string {

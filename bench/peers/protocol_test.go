@@ -1,13 +1,14 @@
 package peers
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 )
 
 func TestEveryCaseRunsWithItsOwnClientsAndProtocol(t *testing.T) {
-	cases := Cases()[2:5]
+	cases := Cases()[2:6]
 	for i := range cases {
 		cases[i].Callers, cases[i].Requests = 8, 40
 	}
@@ -17,11 +18,16 @@ func TestEveryCaseRunsWithItsOwnClientsAndProtocol(t *testing.T) {
 	for _, row := range result.Rows {
 		ran = append(ran, [2]string{row.Case, row.Client})
 		require.Equal(t, isOurs(row.Client), row.CPURatio[NetHTTP] > 0)
+		require.Equal(t, row.Cannot == "", row.CPU > 0)
 	}
 	require.Equal(t, [][2]string{
 		{"https-64", Engine}, {"https-64", NetHTTP}, {"https-64", FastHTTP},
+		{"https-64", Resty}, {"https-64", Retryable}, {"https-64", Failsafe}, {"https-64", Req},
 		{"roundtripper-64", RoundTripper}, {"roundtripper-64", NetHTTP},
 		{"http2-64", Engine}, {"http2-64", NetHTTP},
+		{"http2-64", Resty}, {"http2-64", Retryable}, {"http2-64", Failsafe}, {"http2-64", Req}, {"http2-64", FastHTTP},
+		{"post-64", Engine}, {"post-64", NetHTTP}, {"post-64", FastHTTP},
+		{"post-64", Resty}, {"post-64", Retryable}, {"post-64", Failsafe}, {"post-64", Req},
 	}, ran)
 }
 
@@ -38,7 +44,7 @@ func TestNobodyFallsBackFromHTTP2Unnoticed(t *testing.T) {
 	defer server.stop()
 	at := server.sites[HTTP2]
 	at.protocol = HTTPS
-	for _, name := range []string{Engine, NetHTTP} {
+	for _, name := range slices.Concat([]string{Engine, NetHTTP}, guests) {
 		client, err := openClient(name, at, 1)
 		require.NoError(t, err)
 		defer client.Close()

@@ -22,16 +22,19 @@ func (r *Result) WriteTable(w io.Writer, env Environment) error {
 		return err
 	}
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(table, "case\tclient\tCPU µs\twall µs\tallocs\tbytes\tCPU ÷ nethttp\tCPU ÷ fasthttp\t")
+	fmt.Fprintln(table, "case\tclient\tCPU µs\twall µs\tallocs\tbytes\tours ÷ it, CPU\t")
 	for _, row := range r.Rows {
-		fmt.Fprintf(table, "%s\t%s\t%.2f\t%.2f\t%.2f\t%.0f\t%s\t%s\t\n",
-			row.Case, row.Client, row.CPU, row.Wall, row.Allocs, row.Bytes,
-			row.ratioText(NetHTTP), row.ratioText(FastHTTP))
+		if row.Cannot != "" {
+			fmt.Fprintf(table, "%s\t%s\t–\t–\t–\t–\t%s\t\n", row.Case, row.Client, row.Cannot)
+			continue
+		}
+		fmt.Fprintf(table, "%s\t%s\t%.2f\t%.2f\t%.2f\t%.0f\t%s\t\n",
+			row.Case, row.Client, row.CPU, row.Wall, row.Allocs, row.Bytes, r.beside(row))
 	}
 	if err := table.Flush(); err != nil {
 		return err
 	}
-	text := "\nPer request, medians of slices. Ratios: median of pairs [95 % interval]; below 1 the engine is cheaper.\n"
+	text := "\nPer request, medians of slices. Ratios: the engine, or its RoundTripper, beside each other client: median of pairs [95 % interval]; below 1 ours is cheaper.\n"
 	for _, row := range r.Rows {
 		if row.Crowd != nil {
 			text += fmt.Sprintf("%s: %v\n", row.Case, row.Crowd)
@@ -53,6 +56,10 @@ func (r *Result) method() string {
 func (c Case) method() string {
 	text := fmt.Sprintf("%s %d requests by %d", c.Name, c.Requests, c.Callers)
 	switch {
+	case c.FanOut:
+		return fmt.Sprintf("%s %d requests at once, after the rounds", c.Name, c.Requests)
+	case c.apart() && c.Few == 0:
+		return fmt.Sprintf("%s on %d connections, after the rounds", text, connections)
 	case c.Few > 0:
 		return fmt.Sprintf("%s against %d, %d pairs after the rounds", text, c.Few, 2*crowdRounds)
 	case c.Every > 1:
@@ -61,11 +68,13 @@ func (c Case) method() string {
 	return text
 }
 
-func (r Row) ratioText(peer string) string {
-	ratio, ok := r.CPURatio[peer]
-	if !ok {
-		return "-"
+// beside is what the case's client of ours costs beside a peer's row.
+func (r *Result) beside(peer Row) string {
+	for _, row := range r.Rows {
+		if ratio, ok := row.CPURatio[peer.Client]; ok && row.Case == peer.Case {
+			ci := row.CPURatioCI[peer.Client]
+			return fmt.Sprintf("%.2f [%.2f, %.2f]", ratio, ci.Low, ci.High)
+		}
 	}
-	ci := r.CPURatioCI[peer]
-	return fmt.Sprintf("%.2f [%.2f, %.2f]", ratio, ci.Low, ci.High)
+	return ""
 }

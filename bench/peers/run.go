@@ -34,34 +34,52 @@ type Config struct {
 	Within time.Duration
 	// Seed makes the bootstrap repeatable.
 	Seed uint64
+	// Brief has the cases that come after the rounds make a tenth of their requests, or as
+	// many as they need, and only once.
+	Brief bool
 	// Progress, if not nil, is called before every round, outside the slices,
 	// with the number of rounds that are done.
 	Progress func(done, rounds int)
+	// Begun, if not nil, is called with the name of each case that comes after the rounds.
+	Begun func(name string)
 }
 
 func (c Config) withDefaults() Config {
-	if len(c.Clients) == 0 {
-		c.Clients = ClientNames()
-	}
 	if len(c.Cases) == 0 {
 		c.Cases = Cases()
 	}
-	c.Cases = c.wantedCases()
+	chosen := len(c.Clients) > 0
+	if !chosen {
+		c.Clients = ClientNames()
+	}
+	c.Cases = c.wantedCases(chosen)
 	if c.Rounds == 0 {
 		c.Rounds = DefaultRounds
 	}
 	if c.Progress == nil {
 		c.Progress = func(int, int) {}
 	}
+	if c.Begun == nil {
+		c.Begun = func(string) {}
+	}
 	return c
 }
 
-func (c Config) wantedCases() []Case {
+// wantedCases are those that have any of the clients. Guests who were chosen by name come to
+// every round.
+func (c Config) wantedCases(chosen bool) []Case {
 	var wanted []Case
 	for _, load := range c.Cases {
-		if load = load.among(c.Clients); len(load.Clients) > 0 {
-			wanted = append(wanted, load)
+		if load = load.among(c.Clients); len(load.Clients) == 0 {
+			continue
 		}
+		if chosen {
+			load.GuestsEvery = 0
+		}
+		if c.Brief {
+			load = load.brief()
+		}
+		wanted = append(wanted, load)
 	}
 	return wanted
 }
@@ -83,7 +101,7 @@ func (c Config) validate() error {
 		}
 	}
 	for _, load := range c.Cases {
-		if load.Callers < 1 || load.Requests < 1 {
+		if load.Callers < 1 && !load.FanOut || load.Requests < 1 {
 			mistake("case %q: %d callers and %d requests, want at least 1 of each", load.Name, load.Callers, load.Requests)
 		}
 		if load.Few > 0 && load.Requests < 2*load.Callers {
@@ -134,19 +152,28 @@ func Run(ctx context.Context, cfg Config) (*Result, error) {
 
 func compare(ctx context.Context, cfg Config, sites map[Protocol]site) (*Result, error) {
 	began := time.Now()
-	inRounds, crowds := split(cfg.Cases)
+	inRounds, after := split(cfg.Cases)
 	rows, rounds, err := compareInRounds(ctx, cfg, inRounds, sites)
 	if err != nil {
 		return nil, err
 	}
-	for _, load := range crowds {
-		row, err := gather(ctx, load, sites[load.Protocol], cfg.Seed)
+	for _, load := range after {
+		cfg.Begun(load.Name)
+		more, err := compareAfter(ctx, cfg, load, sites)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", load.Name, err)
 		}
-		rows = append(rows, row)
+		rows = append(rows, more...)
 	}
 	return &Result{Rows: rows, Rounds: rounds, Cases: cfg.Cases, Seed: cfg.Seed, Elapsed: time.Since(began)}, nil
+}
+
+func compareAfter(ctx context.Context, cfg Config, load Case, sites map[Protocol]site) ([]Row, error) {
+	if load.Few == 0 {
+		return measureApart(ctx, load, sites, cfg)
+	}
+	row, err := gather(ctx, load, sites[load.Protocol], cfg)
+	return []Row{row}, err
 }
 
 func compareInRounds(ctx context.Context, cfg Config, cases []Case, sites map[Protocol]site) ([]Row, int, error) {

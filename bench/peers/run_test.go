@@ -178,6 +178,8 @@ func sampleResult() *Result {
 				CPURatio:   map[string]float64{NetHTTP: 0.5, FastHTTP: 1.25},
 				CPURatioCI: map[string]gauge.Interval{NetHTTP: {Low: 0.45, High: 0.55}, FastHTTP: {Low: 1.2, High: 1.3}}},
 			{Case: "get-64", Client: NetHTTP, CPU: 40, Wall: 50, Allocs: 50, Bytes: 4000},
+			{Case: "get-64", Client: FastHTTP, CPU: 16, Wall: 25, Allocs: 1, Bytes: 130},
+			{Case: "http2-64", Client: FastHTTP, Cannot: "it speaks no HTTP/2"},
 		},
 		Rounds: 75, Cases: Cases(), Seed: 42, Elapsed: 61 * time.Second,
 	}
@@ -191,7 +193,11 @@ func TestTheJSONIsAnArrayOfRows(t *testing.T) {
 	   "allocs_per_request": 7, "bytes_per_request": 800, "cpu_ratio": {"nethttp": 0.5, "fasthttp": 1.25},
 	   "cpu_ratio_ci95": {"nethttp": {"low": 0.45, "high": 0.55}, "fasthttp": {"low": 1.2, "high": 1.3}}},
 	  {"case": "get-64", "client": "nethttp", "cpu_us_per_request": 40, "wall_us_per_request": 50,
-	   "allocs_per_request": 50, "bytes_per_request": 4000}
+	   "allocs_per_request": 50, "bytes_per_request": 4000},
+	  {"case": "get-64", "client": "fasthttp", "cpu_us_per_request": 16, "wall_us_per_request": 25,
+	   "allocs_per_request": 1, "bytes_per_request": 130},
+	  {"case": "http2-64", "client": "fasthttp", "cannot": "it speaks no HTTP/2", "cpu_us_per_request": 0,
+	   "wall_us_per_request": 0, "allocs_per_request": 0, "bytes_per_request": 0}
 	]`, out.String())
 }
 
@@ -205,4 +211,7 @@ func TestTheTableStandsUnderEverythingNeededToJudgeIt(t *testing.T) {
 	} {
 		require.Contains(t, out.String(), text)
 	}
+	require.Regexp(t, `get-64 +nethttp +40\.00 .*0\.50 \[0\.45, 0\.55\]`, out.String())
+	require.Regexp(t, `get-64 +fasthttp +16\.00 .*1\.25 \[1\.20, 1\.30\]`, out.String())
+	require.Regexp(t, `http2-64 +fasthttp +– .*it speaks no HTTP/2`, out.String())
 }

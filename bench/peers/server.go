@@ -18,7 +18,7 @@ import (
 	"github.com/sluice-engine/sluice/bench/child"
 )
 
-// What the server answers to GET path, and nothing else.
+// What the server answers to GET path, and to a POST that is signed; see signing.go.
 const (
 	path   = "/price"
 	answer = `{"symbol":"BTCUSDT","price":"97231.84000000","bid":"97231.83000000","ask":"97231.84000000","time":1763900000000,"id":4210998877}`
@@ -68,7 +68,7 @@ var listening = map[Protocol]func(net.Listener, tls.Certificate) error{
 }
 
 func lean() *fasthttp.Server {
-	return &fasthttp.Server{Handler: answerPrice, Logger: silent()}
+	return &fasthttp.Server{Handler: answerAll, Logger: silent()}
 }
 
 // silent drops what is logged: a client that hangs up is no news.
@@ -92,8 +92,15 @@ func serveHTTP2(listener net.Listener, certificate tls.Certificate) error {
 	return server.ServeTLS(listener, "", "")
 }
 
-func answerPrice(ctx *fasthttp.RequestCtx) {
-	if !ctx.IsGet() || string(ctx.Path()) != path {
+func answerAll(ctx *fasthttp.RequestCtx) {
+	switch {
+	case ctx.IsGet() && string(ctx.Path()) == path:
+	case ctx.IsPost() && string(ctx.Path()) == orderPath:
+		if !verified(ctx.PostBody(), ctx.Request.Header.Peek(signatureHeader)) {
+			ctx.SetStatusCode(fasthttp.StatusUnauthorized)
+			return
+		}
+	default:
 		ctx.SetStatusCode(fasthttp.StatusNotFound)
 		return
 	}

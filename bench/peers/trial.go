@@ -3,6 +3,8 @@ package peers
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/sluice-engine/sluice/bench/gauge"
 )
@@ -11,8 +13,10 @@ import (
 type trial struct {
 	load    Case
 	callers *gauge.Callers
-	clients []Client
-	costs   [][]gauge.Cost // by client, then by half of a round: equal indices are neighbours in time
+	clients []Client // guests last
+	// costs are by client, then by half of a round: equal indices are neighbours in time. A
+	// half that a guest was not there for is zero, which no measurement is.
+	costs [][]gauge.Cost
 }
 
 type trials []*trial
@@ -44,7 +48,7 @@ func (all trials) stop() {
 func (all trials) warmUp() error {
 	for _, t := range all {
 		for _, client := range t.clients {
-			if err := t.callers.Run(client, t.load.Requests); err != nil {
+			if err := t.callers.Run(t.load.asks(client), t.load.Requests); err != nil {
 				return t.failed(client, err)
 			}
 		}
@@ -57,12 +61,19 @@ func (all trials) round(round int) error {
 		if !t.load.due(round) {
 			continue
 		}
-		for _, i := range gauge.Mirrored(t.rounds(), len(t.clients)) {
-			cost, err := t.callers.Measure(t.clients[i], t.load.Requests, gauge.RunIn)
+		there := len(t.clients)
+		if !t.load.guestsAt(t.rounds()) {
+			there -= len(t.load.Guests)
+		}
+		for _, i := range gauge.Mirrored(t.rounds(), there) {
+			cost, err := t.callers.Measure(t.load.asks(t.clients[i]), t.load.Requests, gauge.RunIn)
 			if err != nil {
 				return t.failed(t.clients[i], err)
 			}
 			t.costs[i] = append(t.costs[i], cost)
+		}
+		for i := there; i < len(t.clients); i++ {
+			t.costs[i] = append(t.costs[i], gauge.Cost{}, gauge.Cost{})
 		}
 	}
 	return nil
@@ -92,6 +103,9 @@ type Row struct {
 	CPURatio   map[string]float64        `json:"cpu_ratio,omitempty"`
 	CPURatioCI map[string]gauge.Interval `json:"cpu_ratio_ci95,omitempty"`
 
+	// Cannot is why the client has no figures.
+	Cannot string `json:"cannot,omitempty"`
+
 	// Crowd is what only a crowd has.
 	Crowd *Crowd `json:"crowd,omitempty"`
 }
@@ -102,18 +116,22 @@ func (all trials) rows(seed uint64) []Row {
 		for i := range t.clients {
 			rows = append(rows, t.row(i, seed))
 		}
+		for _, name := range slices.Sorted(maps.Keys(t.load.Cannot)) {
+			rows = append(rows, Row{Case: t.load.Name, Client: name, Cannot: t.load.Cannot[name]})
+		}
 	}
 	return rows
 }
 
 func (t *trial) row(i int, seed uint64) Row {
+	measured, _ := together(t.costs[i], t.costs[i])
 	row := Row{
 		Case:   t.load.Name,
 		Client: t.clients[i].Name(),
-		CPU:    gauge.Median(column(t.costs[i], cpuOf)),
-		Wall:   gauge.Median(column(t.costs[i], wallOf)),
-		Allocs: gauge.Median(column(t.costs[i], func(c gauge.Cost) float64 { return c.Allocs })),
-		Bytes:  gauge.Median(column(t.costs[i], func(c gauge.Cost) float64 { return c.Bytes })),
+		CPU:    gauge.Median(column(measured, cpuOf)),
+		Wall:   gauge.Median(column(measured, wallOf)),
+		Allocs: gauge.Median(column(measured, func(c gauge.Cost) float64 { return c.Allocs })),
+		Bytes:  gauge.Median(column(measured, func(c gauge.Cost) float64 { return c.Bytes })),
 	}
 	if !isOurs(row.Client) || len(t.clients) == 1 {
 		return row
@@ -121,12 +139,23 @@ func (t *trial) row(i int, seed uint64) Row {
 	row.CPURatio, row.CPURatioCI = make(map[string]float64), make(map[string]gauge.Interval)
 	for j, peer := range t.clients {
 		if j != i {
-			pairs := gauge.Ratios(column(t.costs[i], cpuOf), column(t.costs[j], cpuOf))
+			mine, theirs := together(t.costs[i], t.costs[j])
+			pairs := gauge.Ratios(column(mine, cpuOf), column(theirs, cpuOf))
 			row.CPURatio[peer.Name()] = gauge.Median(pairs)
 			row.CPURatioCI[peer.Name()] = gauge.MedianInterval(pairs, seed)
 		}
 	}
 	return row
+}
+
+// together are the halves that both were there for.
+func together(a, b []gauge.Cost) (both, too []gauge.Cost) {
+	for i := range min(len(a), len(b)) {
+		if a[i].CPU > 0 && b[i].CPU > 0 {
+			both, too = append(both, a[i]), append(too, b[i])
+		}
+	}
+	return both, too
 }
 
 func cpuOf(c gauge.Cost) float64  { return c.CPU }

@@ -29,23 +29,34 @@ func newPeersCommand() *cobra.Command {
 	var flags peersFlags
 	command := &cobra.Command{
 		Use:   "peers",
-		Short: "Compare the cost of a request with bare net/http and bare fasthttp",
-		Long: `Compare what one request costs through the engine, bare net/http and bare fasthttp.
+		Short: "Compare the cost of a request with other clients of Go",
+		Long: `Compare what one request costs through the engine with what it costs through other
+clients of Go: bare net/http and bare fasthttp, and resty v3, go-retryablehttp,
+failsafe-go and imroc/req v3, which are built on net/http or on a copy of it.
 
 All make the same small JSON GET over loopback to a server in a process of its
 own: with 64 callers (get-64) and with one (get-1), over TLS (https-64), with the
-engine beneath net/http's client (roundtripper-64), over HTTP/2 (http2-64), and
-with 10,000 callers on 64 connections (crowd-10000), where the engine is compared
-with itself serving 64. The engine has a limit linked to a second one; neither
-holds anything up. Slices of the clients alternate in
-mirrored order, and CPU time (getrusage) is compared between neighbours, so that a
-busy machine disturbs the ratios little. It disturbs the wall times all the same.`,
-		Example: `  sluice peers                          the table, in under two minutes
-  sluice peers --quick                  a first look, in seconds
+engine beneath net/http's client (roundtripper-64), over HTTP/2 (http2-64), as a POST
+whose body is signed and whose signature the server verifies (post-64), with 10,000
+callers on 64 connections (get-10000), and 100,000 of them at once (fanout-100000:
+Engine.Stream beside a pool of 64 goroutines). In crowd-10000 the engine is compared with
+itself serving 64. The engine has a limit linked to a second one; neither
+holds anything up. No client repeats anything, each has the same bound of connections,
+and each answer is read and checked.
+
+Slices of the clients alternate in mirrored order, and CPU time (getrusage) is compared
+between neighbours, so that a busy machine disturbs the ratios little. It disturbs the
+wall times all the same. The four clients on net/http take part in some of the rounds only,
+unless --client names them; the cases of 10,000 and 100,000 come when the rounds are over.
+A client that cannot do a case has a – and the reason.`,
+		Example: `  sluice peers                          the table, in some three minutes
+  sluice peers --quick                  a first look, in half a minute or less
   sluice peers --json peers.json        the rows as JSON as well
   sluice peers --rounds 300 --within 0  narrower intervals
   sluice peers --case http2-64 --rounds 300 --within 60s
                                         one case alone; it runs in every 5th round
+  sluice peers --client engine,resty --case get-64,post-64
+                                        two clients, side by side in every round
   sluice peers --case get-64 --client engine --cpuprofile engine.prof
                                         where one client spends its time`,
 		Args: cobra.NoArgs,
@@ -57,7 +68,7 @@ busy machine disturbs the ratios little. It disturbs the wall times all the same
 	f.StringSliceVar(&flags.clients, "client", nil, "clients to run, of "+strings.Join(peers.ClientNames(), ", ")+" (default all)")
 	f.StringSliceVar(&flags.cases, "case", nil, "cases to run, of "+strings.Join(peers.CaseNames(), ", ")+" (default all)")
 	f.IntVar(&flags.rounds, "rounds", peers.DefaultRounds, "rounds, of two slices by every client in every case; best a multiple of 3")
-	f.DurationVar(&flags.within, "within", 85*time.Second, "begin no further round after this time; 0 for no bound")
+	f.DurationVar(&flags.within, "within", 85*time.Second, "begin no further round after this time, cases after the rounds apart; 0 for no bound")
 	f.BoolVar(&flags.quick, "quick", false, fmt.Sprintf("%d rounds: too few to rely on", peers.QuickRounds))
 	f.Uint64Var(&flags.seed, "seed", 1, "seed of the bootstrap that gives the intervals")
 	f.StringVar(&flags.json, "json", "", "write the rows to this `file` as a JSON array")
@@ -127,9 +138,11 @@ func (f peersFlags) config(progress io.Writer) (peers.Config, error) {
 		Within:   f.within,
 		Seed:     f.seed,
 		Progress: peersProgress(progress),
+		Begun:    func(name string) { fmt.Fprintf(progress, "%s\n", name) },
+		Brief:    f.quick,
 	}
 	if f.quick {
-		cfg.Rounds = peers.QuickRounds
+		cfg.Rounds, cfg.Within = peers.QuickRounds, min(f.within, 20*time.Second)
 	}
 	return cfg, nil
 }

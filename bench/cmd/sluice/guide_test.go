@@ -182,6 +182,7 @@ func TestEachCommandOfTheGuideToBenchmarksWorks(t *testing.T) {
 			continue
 		}
 		done[line] = true
+		begun := time.Now()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		code, out, stderr := sluiceIn(ctx, args...)
 		require.NoError(t, ctx.Err(), line)
@@ -189,6 +190,7 @@ func TestEachCommandOfTheGuideToBenchmarksWorks(t *testing.T) {
 		refused := command[0] == "compare" && code == exitUsage && strings.Contains(stderr, "INVALID")
 		require.True(t, refused || slices.Contains(guideCodes[command[0]], code), "%s: exit %d\n%s\n%s", line, code, stderr, out)
 		requireFiles(t, args)
+		t.Log(time.Since(begun).Round(time.Millisecond), line)
 	}
 	for _, verb := range []string{"run", "report", "compare", "ab", "search", "capacity", "worker", "exchange", "doctor", "peers"} {
 		require.True(t, verbs[verb], "the page shows no %s", verb)

@@ -46,8 +46,8 @@ goes; "-" is standard input, and compressed files are recognized.
   bench  Go's benchmark format, a sample for each run, for benchstat
   prom   Prometheus's text format, for a push gateway or a collector of files
 
-Exit codes are those of the run: 0 all is well, 98 INVALID or without an end, 99 an objective
-failed; 2 wrong flags, or a file that cannot be read.`,
+Exit codes are those of the run: 0 all is well, 1 no request succeeded, 98 INVALID or without
+an end, 99 an objective failed; 2 wrong flags, or a file that cannot be read.`,
 		Example: `  sluice report run.jsonl
   sluice report run.jsonl -o run.html
   sluice report worker-1.jsonl.gz worker-2.jsonl.gz --format json
@@ -212,7 +212,7 @@ func widthOf(w io.Writer) int {
 // worstOf is the outcome of the worst of the runs: one that cannot be believed is worse than
 // one whose objectives failed.
 func worstOf(runs []*results.Run) error {
-	var failed error
+	var failed, nothing error
 	for _, run := range runs {
 		o := report.Judge(run)
 		who := ""
@@ -229,6 +229,12 @@ func worstOf(runs []*results.Run) error {
 		if n := o.Failed(); n > 0 && failed == nil {
 			failed = outcome{exitObjective, fmt.Sprintf("%s%d of %d objectives failed", who, n, len(o.Verdicts))}
 		}
+		if err := successOf(run); err != nil && failed == nil && nothing == nil {
+			nothing = finding{who + err.Error()}
+		}
+	}
+	if failed == nil {
+		return nothing
 	}
 	return failed
 }

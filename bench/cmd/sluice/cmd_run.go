@@ -91,14 +91,14 @@ func (f *runFlags) run(cmd *cobra.Command, urls []string) (err error) {
 	if err := cfg.Prepare(time.Now()); err != nil {
 		return err
 	}
+	if err := tryToWrite(f.html); err != nil {
+		return fmt.Errorf("--html: %w", err)
+	}
 	if len(f.crew.workers) > 0 {
 		return f.runOnCrew(cmd, cfg)
 	}
 	ctx, stop := context.WithCancel(cmd.Context())
 	defer stop()
-	if err := tryToWrite(f.html); err != nil {
-		return fmt.Errorf("--html: %w", err)
-	}
 	out, err := f.openOut(&cfg)
 	if err != nil {
 		return err
@@ -144,7 +144,7 @@ func tryToWrite(name string) error {
 
 // tell reports the run when it has ended.
 func (f *runFlags) tell(cmd *cobra.Command, run *results.Run) error {
-	if err := report.Text(cmd.OutOrStdout(), run, columns()); err != nil {
+	if err := report.Text(cmd.OutOrStdout(), run, widthOf(cmd.OutOrStdout())); err != nil {
 		return err
 	}
 	if f.html == "" {
@@ -178,6 +178,11 @@ func verdictOn(run *results.Run) error {
 	if len(failed) > 0 {
 		return outcome{exitObjective, "objective failed: " + strings.Join(failed, "; ")}
 	}
+	return successOf(run)
+}
+
+// successOf is a finding if there was none: a server that is not there must not pass.
+func successOf(run *results.Run) error {
 	if all := run.Total[""]; all != nil && all.Count > 0 && all.Failed() == all.Count {
 		return finding{"no request succeeded"}
 	}

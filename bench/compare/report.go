@@ -122,7 +122,7 @@ func (r *Report) WriteText(w io.Writer) error {
 			certainty = fmt.Sprintf("%s\t%.3f", interval(e.CI), e.Corrected)
 		}
 		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n",
-			e.Figure, e.Figure.format(e.Old), e.Figure.format(e.New), change(e.Ratio), certainty, e.verdict(), e.power())
+			e.Figure, e.Figure.format(e.Old), e.Figure.format(e.New), e.change(), certainty, e.verdict(), e.power())
 	}
 	_ = table.Flush() // into memory
 	b.WriteByte('\n')
@@ -178,6 +178,16 @@ func change(ratio float64) string {
 		return fmt.Sprintf("×%.3g", ratio)
 	}
 	return fmt.Sprintf("%+.1f %%", 100*(ratio-1))
+}
+
+// change of a figure that did not change is none: the ratio of two shares of errors has half
+// an error added to each, so that there is one where there were none, and would say that
+// fewer requests are worse.
+func (e Effect) change() string {
+	if e.Old == e.New {
+		return change(1)
+	}
+	return change(e.Ratio)
 }
 
 func interval(ci gauge.Interval) string {

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -74,4 +76,13 @@ func TestOneNumberOfCallersIsDoubledUpTo(t *testing.T) {
 	require.NoError(t, json.Unmarshal([]byte(out), &report))
 	require.Len(t, report.Steps, 3)
 	require.Contains(t, report.NoFit, "too few")
+}
+
+func TestCapacityThatIsInterruptedBeforeItsFirstStepIsNoMistakeOfTheFlags(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	time.AfterFunc(200*time.Millisecond, cancel)
+	code, _, stderr := sluiceIn(ctx, "capacity", swallowing(t), "--quiet")
+	require.Equal(t, exitFound, code)
+	require.Contains(t, stderr, "interrupted")
+	require.NotContains(t, stderr, "--help")
 }

@@ -11,7 +11,7 @@ type Outcomes struct {
 }
 
 // keptIDs is how many ids of requests that were executed are remembered.
-const keptIDs = 1 << 20
+const keptIDs = 1 << 18
 
 // effect is something that was done once, named by an id of the client's.
 type effect struct{ account, scope, id string }

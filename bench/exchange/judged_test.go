@@ -1,0 +1,124 @@
+package exchange_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/sluice-engine/sluice/bench/exchange"
+	"github.com/sluice-engine/sluice/bench/exchange/memnet"
+	"github.com/sluice-engine/sluice/engine"
+	"github.com/sluice-engine/sluice/throttle"
+)
+
+// judged has a client make requests of an API that is limited to 20 in a sliding second, over a
+// network that stalls, and returns what the referee says.
+func judged(t *testing.T, seed uint64, faults string, client func(url string, listen *memnet.Listener)) (report exchange.Report) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		routes, err := exchange.ParseRoute("* /*=weight 2,body [1]")
+		require.NoError(t, err)
+		delay, err := exchange.ParseDelay("150us:10,2ms:5+pareto:100us,2")
+		require.NoError(t, err)
+		spoil, err := exchange.ParseFaults(faults)
+		require.NoError(t, err)
+		ex, err := exchange.New(exchange.Config{
+			Routes: []exchange.Route{routes}, Delay: delay, Seed: seed, Faults: spoil,
+			Limits: []exchange.Limit{{Kind: exchange.Weight, Quota: 40, Per: time.Second, Policy: exchange.Sliding}},
+			Stalls: []exchange.Stall{{For: 300 * time.Millisecond, After: 2 * time.Second}},
+		})
+		require.NoError(t, err)
+		listen := memnet.Listen()
+		go ex.Serve(listen)
+		client(listen.URL(), listen)
+		require.NoError(t, ex.Close())
+		report = ex.Report()
+	})
+	return report
+}
+
+// impatient is net/http from many goroutines, without a limit.
+func impatient(url string, listen *memnet.Listener) {
+	transport := &http.Transport{DialContext: listen.DialContext}
+	defer transport.CloseIdleConnections()
+	client := http.Client{Transport: transport}
+	var all sync.WaitGroup
+	for range 100 {
+		all.Go(func() {
+			if answer, err := client.Get(url + "/v1/items"); err == nil {
+				io.Copy(io.Discard, answer.Body)
+				answer.Body.Close()
+			}
+		})
+	}
+	all.Wait()
+}
+
+func TestAnyClientIsJudgedByTheSameBook(t *testing.T) {
+	polite := judged(t, 1, "", func(url string, listen *memnet.Listener) {
+		eng, err := engine.New(engine.Config{
+			BaseURL: url, DefaultLimitID: "all", Dial: engine.Dial{DialContext: listen.DialContext},
+			Limits: []throttle.Limit{{ID: "all", Quota: 20, Per: 1100 * time.Millisecond}}, // a tenth for the network
+		})
+		require.NoError(t, err)
+		defer eng.Close()
+		var all sync.WaitGroup
+		for range 200 {
+			all.Go(func() {
+				_, err := eng.Do(context.Background(), &engine.Request{Path: "/v1/items"})
+				require.NoError(t, err)
+			})
+		}
+		all.Wait()
+	})
+	t.Log(polite.Headline())
+	require.Zero(t, polite.Violations(), polite)
+	require.EqualValues(t, 200, polite.Requests)
+	require.Greater(t, polite.Limits[0].Utilisation, 0.8)
+
+	rude := judged(t, 1, "", impatient)
+	t.Log(rude.Headline())
+	require.EqualValues(t, 80, rude.Violations(), "twenty are let in")
+	require.Positive(t, rude.WaitsBroken())
+}
+
+func TestTheSameSeedSpoilsTheSameRequestsInTheSameWay(t *testing.T) {
+	one := func(seed uint64) (outcomes []string, report exchange.Report) {
+		report = judged(t, seed, "503:10%,reset:10%,after-reset:10%,truncate:10%,half-close:5%,slow:5%,short-length:5%", func(url string, listen *memnet.Listener) {
+			transport := &http.Transport{DialContext: listen.DialContext, DisableKeepAlives: true}
+			defer transport.CloseIdleConnections()
+			client := http.Client{Transport: transport}
+			for range 60 {
+				time.Sleep(200 * time.Millisecond)
+				sent := time.Now()
+				answer, err := client.Post(url+"/v1/items", "text/plain", nil)
+				outcome := "failed"
+				if err == nil {
+					_, err = io.Copy(io.Discard, answer.Body)
+					answer.Body.Close()
+					outcome = answer.Status
+					if errors.Is(err, io.ErrUnexpectedEOF) {
+						outcome += " cut"
+					}
+				}
+				outcomes = append(outcomes, outcome+" "+time.Since(sent).String())
+			}
+		})
+		return outcomes, report
+	}
+	first, report := one(7)
+	again, _ := one(7)
+	other, _ := one(8)
+	require.Equal(t, first, again)
+	require.NotEqual(t, first, other)
+	require.EqualValues(t, 7, report.Seed)
+	require.Greater(t, len(report.Faults), 4)
+	require.Equal(t, report.Faults["after-reset"], report.Outcomes.Unknown)
+}

@@ -31,6 +31,9 @@ const (
 	narrowings  = 3 // each halves the ratio of what held to what failed, in the log
 	tries       = 4 // of a rate: what disturbed one may be over
 	inTime      = 25 * time.Millisecond
+	// mostAtOnce is beyond what any rate that is held has on its way, and keeps one that is not
+	// from taking all memory.
+	mostAtOnce = 4096
 )
 
 // trial is a short run at one rate; why is empty if it was held.
@@ -116,7 +119,7 @@ func (e *examination) trial(client load.Client, url string) trial {
 		}
 		run, err := load.Run(e.ctx, load.Config{
 			Schedule: constantly(rate, length), Client: client, Plan: targets.OneTarget("", url, nil, nil),
-			Drain: 5 * time.Second,
+			MaxInFlight: mostAtOnce, Drain: 5 * time.Second,
 		})
 		if err != nil {
 			return results.Quantiles{}, err.Error()

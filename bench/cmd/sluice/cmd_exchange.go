@@ -57,7 +57,7 @@ system.`,
   # a demo client at it, with the live page about that: open the address it prints
   sluice exchange --addr 127.0.0.1:0 --limit weight=300/5s --limit orders=10/10s,sliding --page
 
-  # any API: two routes, all others 404; keys as bearer tokens; metrics on /metrics
+  # any API: two routes beside the exchange's own; keys as bearer tokens; metrics on /metrics
   sluice exchange --route "GET /v1/items=weight 2,body [1,2]" --limit weight=100/1m \
       --route "POST /v1/orders=order,id client_oid" --key-header Authorization --metrics
 
@@ -83,7 +83,9 @@ func (f *exchangeFlags) run(ctx context.Context, stdout, stderr io.Writer) error
 	}
 	ex, err := exchange.New(config)
 	if err != nil {
-		return err
+		var wrong mistakes
+		wrong.note("", err)
+		return wrong.err()
 	}
 	defer ex.Close()
 	url, err := ex.Start(f.addr)

@@ -78,7 +78,8 @@ func TestACrowdIsMeasuredAgainstAFew(t *testing.T) {
 	crowd := result.Rows[0].Crowd
 	require.Positive(t, crowd.Throughput)
 	require.Positive(t, crowd.P99)
-	require.InDelta(t, 1, crowd.ThroughputRatio, 0.95)
+	require.Greater(t, crowd.ThroughputRatio, 0.05, "a ratio of neighbours, however busy the machine is")
+	require.Less(t, crowd.ThroughputRatio, 20.0)
 	require.Greater(t, crowd.P99Ratio, 0.3)
 	require.Greater(t, crowd.BytesPerCaller, 2000.0, "a goroutine's stack alone is that large")
 	require.Contains(t, crowd.String(), "that of 8 callers")

@@ -27,5 +27,7 @@
 //
 // Offered, sent and completed of an interval count by their own instants; count, failed and the
 // latencies by the instant due. Those of requests are of what was due in the main part,
-// whenever it was sent and ended.
+// whenever it was sent and ended; but sent_per_s and completed_per_s of an open run count what
+// was sent, and what ended, while the schedule went on: a backlog that was worked off
+// afterwards is no rate that was held.
 package report

@@ -209,7 +209,7 @@ func requestsOf(run *results.Run) documentRequests {
 	return documentRequests{
 		Over: c.over.Seconds(), Offered: c.Offered, Sent: c.Sent, Completed: c.Completed, Failed: operation(run.Total, "").Failed(),
 		Unfinished: run.End.Unfinished, NeverSent: run.End.NeverSent,
-		OfferedRate: c.rate(c.Offered), SentRate: c.rate(c.Sent), CompletedRate: c.rate(c.Completed),
+		OfferedRate: c.rate(c.Offered), SentRate: c.sentRate(), CompletedRate: c.completedRate(),
 	}
 }
 

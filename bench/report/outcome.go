@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/sluice-engine/sluice/bench/results"
+	"github.com/sluice-engine/sluice/bench/slo"
 )
 
 // Outcome says whether a run can be believed, and what became of its objectives.
@@ -56,10 +57,11 @@ func (o Outcome) Failed() int {
 type counts struct {
 	results.Counts
 	over time.Duration // of the schedule
+	run  *results.Run
 }
 
 func countsOf(run *results.Run) counts {
-	c := counts{Counts: run.Counts, over: elapsedOf(run)}
+	c := counts{Counts: run.Counts, over: elapsedOf(run), run: run}
 	if run.Header.Length > 0 {
 		c.over = min(c.over, run.Header.Length)
 		if run.Header.Model == "open" && run.End.Reason == "finished" {
@@ -77,6 +79,24 @@ func elapsedOf(run *results.Run) time.Duration {
 	}
 	seconds := len(run.Series) * max(run.Step, 1)
 	return time.Duration(min(seconds, 1<<33)) * time.Second
+}
+
+// sentRate is of what was sent while the schedule went on: what was sent while the run was
+// drained is no rate that was held.
+func (c counts) sentRate() float64 {
+	if share, known := slo.Achieved(c.run); known {
+		return share * c.rate(c.Offered)
+	}
+	return c.rate(c.Sent)
+}
+
+// completedRate is likewise of what ended while the schedule went on. A closed run has none:
+// its last requests are as much of it as the others.
+func (c counts) completedRate() float64 {
+	if rate, known := slo.Rate(c.run); known && c.run.Header.Model == "open" {
+		return rate
+	}
+	return c.rate(c.Completed)
 }
 
 // rate is a second; zero of no time.

@@ -209,7 +209,8 @@ func Rate(run *results.Run) (float64, bool) {
 	if run.Header.Length == 0 { // its end was not known beforehand
 		took = time.Duration(last)*time.Second - run.Header.WarmUp
 	}
-	if run.Whole && run.End.Elapsed > run.Header.WarmUp { // ended early, or on the way in its last second
+	finished := run.Header.Model == "open" && run.Header.Length > 0 && run.End.Reason == "finished"
+	if run.Whole && !finished && run.End.Elapsed > run.Header.WarmUp { // ended early, or on the way in its last second
 		took = min(took, run.End.Elapsed-run.Header.WarmUp)
 	}
 	if took <= 0 || last == 0 {

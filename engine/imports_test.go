@@ -82,7 +82,7 @@ var mayImport = map[string][]string{
 	"bench/page":       {"engine", "engine/inspect", "auth", "throttle", "bench/exchange"},
 	"bench/targets":    {"internal/jsonpath", "internal/percent", "bench/strictjson"},
 	"bench/venue":      {"engine", "auth/...", "throttle/...", "messages", "bench/strictjson"},
-	"bench/cmd/sluice": {"bench/...", "engine", "throttle", "throttle/limitfile"},
+	"bench/cmd/sluice": {"engine", "bench/...", "throttle", "throttle/limitfile"},
 }
 
 // mayImportActors has the folders that may import the actor library.

@@ -50,7 +50,6 @@ type fastStep struct {
 // fastCall is what an exchange needs, to be used again.
 type fastCall struct {
 	response fasthttp.Response
-	sent     time.Time
 }
 
 func newFastHTTP(config ClientConfig) Client {

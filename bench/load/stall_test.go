@@ -19,7 +19,6 @@ import (
 type stalling struct {
 	*httptest.Server
 	served atomic.Int64
-	begun  chan time.Time
 	from   time.Duration // since the first request
 	length time.Duration
 	first  atomic.Pointer[time.Time]

@@ -4,11 +4,13 @@
 //	bisection    between the last that held and the first that failed, halving their ratio,
 //	             until they are a width apart
 //	confirming   the last that held, again and again: five of five must hold, and after one
-//	             that does not the rate goes back by a width and the count begins anew
+//	             that does not the rate goes back by a width and the count begins anew; then
+//	             five of five must hold a width below it, too, and that is the answer
 //
 // Confirming is what makes the answer worth something. Every trial is a little luck, and a
 // bisection believes the luckiest: with noise of 3 % its answer fails the next time in two
-// cases of five. The price is that the answer lies some per cent below the true edge, so both
+// cases of five. With five of five at two rates it fails in one of thirty, where the next trial
+// varies as much; at one rate alone that would be one of ten. The price is that the answer lies some per cent below the true edge, so both
 // numbers are told: the rate that held five of five, and the lowest that failed.
 //
 // A trial in which the harness itself was the limit says nothing of the server: it is

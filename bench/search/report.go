@@ -18,7 +18,7 @@ func (r *Report) Conclusion() string {
 	add := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
 	switch {
 	case r.Held > 0:
-		add("held %d of %d at %g/s", r.Of, r.Of, r.Held)
+		add("held %d of %d at %g/s%s", r.Of, r.Of, r.Held, r.andAbove())
 	case r.Interrupted && r.Highest > 0:
 		add("interrupted: a trial held at %g/s, which was not confirmed", r.Highest)
 	case r.Interrupted:
@@ -40,6 +40,14 @@ func (r *Report) Conclusion() string {
 		add("the true edge lies between the two, or a few per cent above the first")
 	}
 	return strings.Join(lines, "\n")
+}
+
+// andAbove is what held besides.
+func (r *Report) andAbove() string {
+	if r.HeldAbove == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", and at %g/s, a width above", r.HeldAbove)
 }
 
 // whyAt is what the first such trial at a rate said.

@@ -30,7 +30,8 @@ type Config struct {
 	// Width is how far apart the last rate that held and the first that failed may be in the
 	// end, as a share; 0 means DefaultWidth.
 	Width float64
-	// Confirmations is how many trials in a row must hold; 0 means DefaultConfirmations.
+	// Confirmations is how many trials in a row must hold, at each of two rates a width
+	// apart; 0 means DefaultConfirmations.
 	Confirmations int
 }
 
@@ -84,7 +85,7 @@ const (
 //
 // Invariant: held < wall wherever both are known, every rate that is tried lies within
 // Config.From and Config.To, and every Tell brings the search nearer to its end: doubling and
-// bisection narrow what lies between held and wall, and confirming either counts or goes back.
+// bisection narrow what lies between held and wall, and confirming either counts or goes down.
 type Search struct {
 	cfg   Config
 	phase Phase
@@ -92,7 +93,8 @@ type Search struct {
 	held  float64 // the highest that held, in doubling and bisection; 0 if none did
 	wall  float64 // the lowest above held that failed or was invalid; 0 if none was
 
-	confirmed int // in a row at rate
+	confirmed int     // in a row at rate
+	above     float64 // a width above rate, where all confirmations held; 0 if not
 	backOffs  int
 	invalid   int // in a row at rate
 
@@ -191,10 +193,11 @@ func (s *Search) beginConfirming() { s.phase, s.rate, s.confirmed = Confirming, 
 func (s *Search) confirm(held bool) {
 	if held {
 		if s.confirmed++; s.confirmed == s.cfg.Confirmations {
-			s.answer, s.phase = s.rate, Done
+			s.confirmedAll()
 		}
 		return
 	}
+	s.above = 0
 	if s.rate <= s.cfg.From {
 		s.phase = Done // nothing below may be tried
 		return
@@ -202,7 +205,23 @@ func (s *Search) confirm(held bool) {
 	s.confirmed = 0
 	s.backOffs++
 	step := s.cfg.Width * math.Exp2(float64(max(0, s.backOffs-patientBackOffs)))
-	s.rate = max(s.cfg.From, min(rounded(s.rate/(1+min(step, 1))), math.Nextafter(s.rate, 0)))
+	s.rate = s.lower(min(step, 1))
+}
+
+// confirmedAll answers once all confirmations have held at two rates a width apart: the lower
+// is the answer. Those at one rate alone have had too much luck, for every rate that was gone
+// back to was one more chance to have it. Where nothing ever failed there is no edge in sight.
+func (s *Search) confirmedAll() {
+	if s.above == 0 && s.rate > s.cfg.From && s.firstFailed+s.firstInvalid > 0 {
+		s.above, s.rate, s.confirmed = s.rate, s.lower(s.cfg.Width), 0
+		return
+	}
+	s.answer, s.phase = s.rate, Done
+}
+
+// lower is the rate below by a share.
+func (s *Search) lower(by float64) float64 {
+	return max(s.cfg.From, min(rounded(s.rate/(1+by)), math.Nextafter(s.rate, 0)))
 }
 
 // rounded keeps five digits, for people.
@@ -216,6 +235,9 @@ type Answer struct {
 	// Held is the rate at which Of of Of trials held; 0 if there is none.
 	Held float64 `json:"held"`
 	Of   int     `json:"of"`
+	// HeldAbove is a width above Held, where Of of Of held before; 0 if nothing failed
+	// anywhere, or Held is the lowest rate that was allowed and nothing above it did so.
+	HeldAbove float64 `json:"heldAbove"`
 	// Highest is the highest rate at which any trial of doubling or bisection held, whether
 	// it was confirmed or not.
 	Highest float64 `json:"highest"`
@@ -230,7 +252,7 @@ type Answer struct {
 // Answer says what is known so far.
 func (s *Search) Answer() Answer {
 	return Answer{
-		Held: s.answer, Of: s.cfg.Confirmations, Highest: s.held, FirstFailed: s.firstFailed, FirstInvalid: s.firstInvalid,
+		Held: s.answer, Of: s.cfg.Confirmations, HeldAbove: s.above, Highest: s.held, FirstFailed: s.firstFailed, FirstInvalid: s.firstInvalid,
 		Done: s.phase == Done,
 	}
 }

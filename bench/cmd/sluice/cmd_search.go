@@ -44,10 +44,11 @@ func newSearchCommand() *cobra.Command {
 
 Rates are doubled from --from on until a trial fails, then bisected until what held
 and what failed are a --width apart; then what held must do so --confirm times in a
-row, and goes back by a width until it does. Bisection alone believes the luckiest
-trial; what this finds holds in 19 of 20 retests of a minute where trials vary by
-3 %, at the price of some per cent: so both numbers are said, the rate that held and
-the lowest that failed.
+row, and goes back by a width until it does, and then as often a width below, which
+is the answer. Bisection alone believes the luckiest trial; with the usual --width
+and --confirm, what this finds holds in 19 of 20 retests where trials vary by 3 %,
+be a retest as long as a trial or longer, at the price of some per cent: so both
+numbers are said, the rate that held and the lowest that failed.
 
 A trial holds if every objective does, 99 % of what was due was sent in time, and
 ` + errorsOfASearch + ` unless an objective is about errors. One in which the harness could not
@@ -71,7 +72,7 @@ Exit codes: 0 a rate held, 1 interrupted before one did, 2 wrong flags or a refu
 	f.DurationVar(&flags.trial, "trial", 10*time.Second, "how long a trial is, its warm-up apart")
 	f.DurationVar(&flags.load.when.warmUp, "warmup", time.Second, "before each trial, at its rate")
 	f.Var(&flags.width, "width", "how far apart what held and what failed may be in the end")
-	f.IntVar(&flags.confirm, "confirm", search.DefaultConfirmations, "trials in a row that must hold")
+	f.IntVar(&flags.confirm, "confirm", search.DefaultConfirmations, "trials in a row that must hold, at each of two rates a width apart")
 	f.DurationVar(&flags.pause, "pause", time.Second, "how long the server is left alone between trials, after each has been drained")
 	f.BoolVar(&flags.load.when.poisson, "poisson", false, "arrivals at random instead of evenly spaced")
 	f.Uint64Var(&flags.load.when.seed, "seed", 1, "of random arrivals and picks")

@@ -4,7 +4,8 @@
 // # What is compared
 //
 //	seconds   one run with one other: the seconds of each are drawn again, in blocks,
-//	          because what disturbs a second disturbs the next
+//	          because what disturbs a second disturbs the next, and the interval widened by
+//	          what blocks and few seconds hide of that
 //	pairs     runs, or slices of one, that were made side by side: a ratio within each
 //	          pair, where what disturbs both cancels, and the median of the ratios
 //	sets      several runs with several others that are no pairs: the ratio of the medians,
@@ -23,6 +24,6 @@
 // that would not have seen a difference must not be taken as a proof that there is none.
 //
 // The reading order: stats.go (ratios, intervals, Holm, power), figure.go (what is compared),
-// effect.go (what was found), runs.go with seconds.go and unlike.go (files), ab.go with side.go
+// effect.go (what was found), runs.go with seconds.go, serial.go and unlike.go (files), ab.go with side.go
 // (slices side by side), report.go (text and JSON).
 package compare

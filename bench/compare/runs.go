@@ -12,7 +12,7 @@ import (
 
 // Runs compares runs: one with one by their seconds, several with several as pairs or as
 // sets. The error is an *UnlikeError if they differ in more than what they measured, unless
-// opts.Anyway, and an *InvalidError if one could not hold its rate.
+// opts.Anyway, and an *InvalidError if one could not hold its rate. A run given twice is refused.
 func Runs(old, new []*results.Run, opts Options) (*Report, error) {
 	if len(old) == 0 || len(new) == 0 {
 		return nil, errors.New("there must be at least one run on each side")
@@ -56,7 +56,12 @@ func Runs(old, new []*results.Run, opts Options) (*Report, error) {
 func differencesOf(old, new []*results.Run) ([]string, error) {
 	var differences []string
 	all := append(append([]*results.Run{}, old...), new...)
+	known := map[string]int{}
 	for i, run := range all {
+		if first, twice := known[run.Header.ID]; twice && run.Header.ID != "" {
+			return nil, fmt.Errorf("%s and %s are the same run: what is counted twice is no more certain, and equals itself", nameOf(all[first], first), nameOf(run, i))
+		}
+		known[run.Header.ID] = i
 		if len(run.End.Invalid) > 0 {
 			return nil, &InvalidError{Run: nameOf(run, i), Reasons: run.End.Invalid}
 		}
@@ -134,7 +139,7 @@ func bySeconds(old, new []second, opts Options) []measured {
 		}
 		if len(drawn[i]) > 0 {
 			weak := m.weak
-			m.estimate = fromResamples(m.ratio, drawn[i])
+			m.estimate = fromResamples(m.ratio, drawn[i]).widened(drawn[i], a.certaintyOf(m.figure).with(b.certaintyOf(m.figure)))
 			m.weak = weak
 		}
 	}

@@ -185,6 +185,66 @@ func TestEqualRunsAreSilentAtTheStatedRate(t *testing.T) {
 	require.LessOrEqual(t, regressions, 4, "of %d", experiments) // 5 % are 1.2; more than 4 hardly ever
 }
 
+// What disturbs a second disturbs those after it, and few seconds hide how much: neither may
+// make equal runs look different. The thresholds are taken away, for the rate is of finding
+// anything.
+func TestEqualRunsAreSilentHoweverFewAndAlikeTheirSecondsAre(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		seconds int
+		alike   float64
+	}{{10, 0}, {12, 0.5}, {20, 0.8}, {30, 0.5}, {30, 0.8}} {
+		const experiments = 60
+		anything := 0
+		for seed := range uint64(experiments) {
+			random := rand.New(rand.NewPCG(seed, 1000*uint64(test.seconds)+uint64(10*test.alike)))
+			figures := bySeconds(disturbed(random, test.seconds, test.alike), disturbed(random, test.seconds, test.alike), Options{Seed: seed})
+			for _, e := range judge(figures, GateOfRuns, 1e-9) {
+				if e.Gated && (e.Regression || e.Improvement) {
+					anything++
+					break
+				}
+			}
+		}
+		deviation := math.Sqrt(alpha * (1 - alpha) / experiments)
+		t.Logf("%d seconds, alike by %.1f: anything in %d of %d", test.seconds, test.alike, anything, experiments)
+		require.LessOrEqual(t, float64(anything)/experiments, alpha+2.5*deviation, "%+v", test)
+	}
+}
+
+// disturbed are seconds of equal runs whose latency, rate and CPU are those of one disturbance,
+// each like the last by a share.
+func disturbed(random *rand.Rand, n int, alike float64) []second {
+	const noise, perSecond = 0.05, 30
+	var all []second
+	disturbance := noise / math.Sqrt(1-alike*alike) * random.NormFloat64()
+	for range n {
+		disturbance = alike*disturbance + noise*random.NormFloat64()
+		s := second{
+			response: results.NewHistogram(), service: results.NewHistogram(), length: 1, count: perSecond,
+			completed: uint64(1000 * math.Exp(-disturbance)), cpu: time.Duration(5e6 * math.Exp(disturbance)), gauged: true,
+		}
+		for range perSecond {
+			took := math.Exp(disturbance + 0.3*random.NormFloat64())
+			s.response.Record(time.Duration(3e6 * took))
+			s.service.Record(time.Duration(1e6 * took))
+		}
+		all = append(all, s)
+	}
+	return all
+}
+
+func TestARunIsNotComparedWithItself(t *testing.T) {
+	one, other := usual().run(1), usual().run(2)
+	one.Header.ID, other.Header.ID, other.Header.Name = "a", "b", "new"
+	_, err := Runs([]*results.Run{one}, []*results.Run{one}, Options{Anyway: true})
+	require.ErrorContains(t, err, "run 1 and run 2 are the same run")
+	_, err = Runs([]*results.Run{one}, []*results.Run{other, other}, Options{})
+	require.ErrorContains(t, err, "run 2 (new) and run 3 (new) are the same run")
+	_, err = Runs([]*results.Run{one}, []*results.Run{other}, Options{})
+	require.NoError(t, err)
+}
+
 func TestPairsAndSetsOfRunsFindTheSame(t *testing.T) {
 	slower, few := usual(), usual()
 	few.seconds, slower.seconds = 10, 10
@@ -200,6 +260,7 @@ func TestPairsAndSetsOfRunsFindTheSame(t *testing.T) {
 	require.Contains(t, report.Conclusion(), "none could have been")
 	_, err = Runs(few.runs(4, 1), slower.runs(3, 2), Options{Paired: true})
 	require.ErrorContains(t, err, "make no pairs")
+	slower.latency = 5
 	report, err = Runs(few.runs(1, 1), slower.runs(1, 2), Options{})
 	require.NoError(t, err)
 	require.NotEmpty(t, report.Regressions(), "ten seconds and a drain are enough for seconds")

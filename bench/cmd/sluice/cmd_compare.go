@@ -43,8 +43,8 @@ for the worse than --threshold. What would have been found with so much data is
 said beside each.
 
 Files of unlike machines, schedules, models or clients are refused, each difference
-named, unless --anyway is given; then the output names them. INVALID runs are
-refused always.
+named, unless --anyway is given; then the output names them. INVALID runs, and a
+run given twice, are refused always.
 
 Exit codes: 0 no regression, 2 wrong flags or a refusal, 97 a regression.`,
 		Example: `  sluice compare old.jsonl new.jsonl

@@ -1,0 +1,101 @@
+package compare
+
+import (
+	"math"
+
+	"gonum.org/v1/gonum/stat/distuv"
+
+	"github.com/sluice-engine/sluice/bench/gauge"
+)
+
+// mostAlike bounds how much a second is believed to resemble the one before: of seconds that
+// are all but the same nothing can be said anyway.
+const mostAlike = 0.95
+
+// certainty is how well a figure of one run, or of two that are compared, is known by its
+// seconds: the variance of its logarithm, and how many free values that stands on.
+type certainty struct{ variance, freedom float64 }
+
+// certaintyOf finds it by leaving out one second after the other. Drawing in blocks sees
+// resemblances of neighbours only within a block, and the resemblance that is measured in few
+// seconds is too small in the mean (Kendall 1954): both make equal runs look different, so
+// what is missing is added here.
+func (f *figuresOf) certaintyOf(figure Figure) certainty {
+	n := float64(len(f.seconds))
+	weights := f.once()
+	whole := logOf(f.of(figure, weights))
+	influence, own := make([]float64, len(f.seconds)), make([]float64, len(f.seconds))
+	for i := range f.seconds {
+		weights[i] = 0
+		if without := f.of(figure, weights); isMeasured(without) {
+			influence[i] = (n - 1) * (whole - logOf(without))
+		}
+		weights[i] = 1
+	}
+	clear(weights)
+	for i := range f.seconds {
+		weights[i] = 1
+		if alone := f.of(figure, weights); isMeasured(alone) {
+			own[i] = logOf(alone) - whole
+		}
+		weights[i] = 0
+	}
+	square, alike := resemblance(influence)
+	if square == 0 || n < fewest {
+		return certainty{freedom: max(1, n-1)}
+	}
+	_, alone := resemblance(own) // a median's influence has little but a sign
+	alike = min(max(0, (max(alike, alone)+1/n)/(1-4/n)), mostAlike)
+	fewer := (1 + alike) / (1 - alike) // seconds are worth so many times fewer
+	variance := square / (n - 1) / max(0.2, 1-(fewer-1)/(n-1))
+	return certainty{variance: variance * fewer / n, freedom: max(1, n/fewer-1)}
+}
+
+// resemblance returns the sum of squares about the mean, and the correlation of neighbours.
+func resemblance(xs []float64) (square, alike float64) {
+	mean := 0.0
+	for _, x := range xs {
+		mean += x / float64(len(xs))
+	}
+	neighbours := 0.0
+	for i, x := range xs {
+		square += (x - mean) * (x - mean)
+		if i > 0 {
+			neighbours += (x - mean) * (xs[i-1] - mean)
+		}
+	}
+	if square == 0 {
+		return 0, 0
+	}
+	return square, neighbours / square
+}
+
+// with is the certainty of a ratio (Welch and Satterthwaite).
+func (c certainty) with(other certainty) certainty {
+	sum := c.variance + other.variance
+	if sum == 0 {
+		return certainty{freedom: c.freedom + other.freedom}
+	}
+	return certainty{variance: sum, freedom: sum * sum / (c.variance*c.variance/c.freedom + other.variance*other.variance/other.freedom)}
+}
+
+// widened makes an estimate from draws no more certain than c lets it be: draws go farther
+// from the ratio until they spread as much, and few values have the tails of Student's
+// distribution.
+func (e estimate) widened(drawn []float64, c certainty) estimate {
+	if c.variance == 0 || e.spread == 0 {
+		return e
+	}
+	farther := max(1, math.Sqrt(c.variance)/e.spread)
+	for i, x := range drawn {
+		drawn[i] = math.Exp(logOf(e.ratio) + farther*(logOf(x)-logOf(e.ratio)))
+	}
+	wide := fromResamples(e.ratio, drawn)
+	student := distuv.StudentsT{Sigma: 1, Nu: c.freedom}
+	tails := student.Quantile(0.975) / distuv.UnitNormal.Quantile(0.975)
+	outer := func(x float64) float64 { return math.Exp(logOf(e.ratio) + tails*(logOf(x)-logOf(e.ratio))) }
+	wide.ci = gauge.Interval{Low: outer(wide.ci.Low), High: outer(wide.ci.High)}
+	wide.p = min(1, 2*student.CDF(distuv.UnitNormal.Quantile(wide.p/2)))
+	wide.spread *= tails
+	return wide
+}

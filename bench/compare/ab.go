@@ -104,7 +104,11 @@ func (c AB) Run(ctx context.Context) (*Report, error) {
 func (c AB) measure(ctx context.Context) (all [2][]Slice, err error) {
 	sides := [2]Side{c.A, c.B}
 	for i, side := range sides {
-		if _, err := side.Slice(ctx, c.Requests); err != nil {
+		first, err := side.Slice(ctx, c.Requests)
+		if err == nil {
+			err = mostlyFailed(first.Errors, first.Requests) // or each slice may take its time to
+		}
+		if err != nil {
 			return all, fmt.Errorf("%s: %w", c.Names[i], err)
 		}
 	}
@@ -139,11 +143,19 @@ func checkSlices(name string, slices []Slice, report *Report) error {
 	case broken > 0:
 		report.note("%s: %d of %d slices could not hold their rate", name, broken, len(slices))
 	}
-	if 2*failed > requests {
-		return fmt.Errorf("%s: %d of %d requests failed, so there is nothing to compare", name, failed, requests)
+	if err := mostlyFailed(failed, requests); err != nil {
+		return fmt.Errorf("%s: %w", name, err)
 	}
-	if requests == 0 {
-		return errors.New(name + ": no request was made")
+	return nil
+}
+
+// mostlyFailed refuses requests of which more than half failed, or none was made.
+func mostlyFailed(failed, requests uint64) error {
+	switch {
+	case requests == 0:
+		return errors.New("no request was made")
+	case 2*failed > requests:
+		return fmt.Errorf("%d of %d requests failed, so there is nothing to compare", failed, requests)
 	}
 	return nil
 }

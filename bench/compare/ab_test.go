@@ -167,6 +167,19 @@ type fixed Slice
 
 func (f fixed) Slice(context.Context, int) (Slice, error) { return Slice(f), nil }
 
+// failingLater is a side all of whose requests fail after so many slices.
+type failingLater struct {
+	slice Slice
+	left  int
+}
+
+func (f *failingLater) Slice(context.Context, int) (Slice, error) {
+	if f.left--; f.left < 0 {
+		f.slice.Errors = f.slice.Requests
+	}
+	return f.slice, nil
+}
+
 func TestSlicesThatMeasuredNothingAreRefused(t *testing.T) {
 	fine := fixed{Cost: gauge.Cost{CPU: 1, Allocs: 1, Bytes: 1}, Requests: 10}
 	failing, invalid, none := fine, fine, fine
@@ -176,7 +189,9 @@ func TestSlicesThatMeasuredNothingAreRefused(t *testing.T) {
 		return err
 	}
 	require.NoError(t, run(fine))
-	require.ErrorContains(t, run(failing), "72 of 120 requests failed")
+	require.ErrorContains(t, run(failing), "b: 6 of 10 requests failed", "after the first slice")
+	later := failingLater{slice: Slice(fine), left: 6}
+	require.ErrorContains(t, run(&later), "b: 70 of 120 requests failed")
 	require.ErrorContains(t, run(none), "no request was made")
 	var refused *InvalidError
 	require.ErrorAs(t, run(invalid), &refused)

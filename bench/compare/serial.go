@@ -3,14 +3,11 @@ package compare
 import (
 	"math"
 
+	"gonum.org/v1/gonum/stat"
 	"gonum.org/v1/gonum/stat/distuv"
 
 	"github.com/sluice-engine/sluice/bench/gauge"
 )
-
-// mostAlike bounds how much a second is believed to resemble the one before: of seconds that
-// are all but the same nothing can be said anyway.
-const mostAlike = 0.95
 
 // certainty is how well a figure of one run, or of two that are compared, is known by its
 // seconds: the variance of its logarithm, and how many free values that stands on.
@@ -40,34 +37,13 @@ func (f *figuresOf) certaintyOf(figure Figure) certainty {
 		}
 		weights[i] = 0
 	}
-	square, alike := resemblance(influence)
-	if square == 0 || n < fewest {
+	if n < fewest {
 		return certainty{freedom: max(1, n-1)}
 	}
-	_, alone := resemblance(own) // a median's influence has little but a sign
-	alike = min(max(0, (max(alike, alone)+1/n)/(1-4/n)), mostAlike)
-	fewer := (1 + alike) / (1 - alike) // seconds are worth so many times fewer
-	variance := square / (n - 1) / max(0.2, 1-(fewer-1)/(n-1))
+	// A median's influence has little but a sign, so the second's own is looked at as well.
+	fewer := gauge.Fewer(max(gauge.Resemblance(influence), gauge.Resemblance(own)), len(influence))
+	variance := stat.Variance(influence, nil) / max(0.2, 1-(fewer-1)/(n-1))
 	return certainty{variance: variance * fewer / n, freedom: max(1, n/fewer-1)}
-}
-
-// resemblance returns the sum of squares about the mean, and the correlation of neighbours.
-func resemblance(xs []float64) (square, alike float64) {
-	mean := 0.0
-	for _, x := range xs {
-		mean += x / float64(len(xs))
-	}
-	neighbours := 0.0
-	for i, x := range xs {
-		square += (x - mean) * (x - mean)
-		if i > 0 {
-			neighbours += (x - mean) * (xs[i-1] - mean)
-		}
-	}
-	if square == 0 {
-		return 0, 0
-	}
-	return square, neighbours / square
 }
 
 // with is the certainty of a ratio (Welch and Satterthwaite).
@@ -92,7 +68,7 @@ func (e estimate) widened(drawn []float64, c certainty) estimate {
 	}
 	wide := fromResamples(e.ratio, drawn)
 	student := distuv.StudentsT{Sigma: 1, Nu: c.freedom}
-	tails := student.Quantile(0.975) / distuv.UnitNormal.Quantile(0.975)
+	tails := gauge.Tails(c.freedom)
 	outer := func(x float64) float64 { return math.Exp(logOf(e.ratio) + tails*(logOf(x)-logOf(e.ratio))) }
 	wide.ci = gauge.Interval{Low: outer(wide.ci.Low), High: outer(wide.ci.High)}
 	wide.p = min(1, 2*student.CDF(distuv.UnitNormal.Quantile(wide.p/2)))

@@ -12,7 +12,7 @@ import (
 
 // overlay is panel 10: several runs on the same axes, and how each differs from the first.
 func overlay(runs []*results.Run, names []string) panel {
-	p := panel{ID: "overlay", Number: 10, Title: "Runs compared", Note: fmt.Sprintf("A difference is the median of the ratios of the same blocks of both runs, with its 95 %% interval by the percentile bootstrap (seed %d). Runs that were made one after another also differ by what changed on the machine in between: sluice ab takes turns.", drawSeed)}
+	p := panel{ID: "overlay", Number: 10, Title: "Runs compared", Note: fmt.Sprintf("A difference is the median of the ratios of the same blocks of both runs, with its 95 %% interval by the percentile bootstrap (seed %d), widened for each block being like the one before. Runs that were made one after another also differ by what changed on the machine in between: sluice ab takes turns.", drawSeed)}
 	if len(runs) < 2 {
 		p.Empty = "There is one run only. A page of several lays them over one another here: sluice report --html FILE A B."
 		return p

@@ -91,7 +91,7 @@ func differ(base, of numbers) (difference, bool) {
 		return difference{}, false
 	}
 	ratios := gauge.Ratios(bs, as)
-	return difference{Of: gauge.Median(bs), Base: gauge.Median(as), Ratio: gauge.Median(ratios), Interval: gauge.MedianInterval(ratios, drawSeed), Blocks: len(as)}, true
+	return difference{Of: gauge.Median(bs), Base: gauge.Median(as), Ratio: gauge.Median(ratios), Interval: gauge.SerialMedianInterval(ratios, drawSeed), Blocks: len(as)}, true
 }
 
 // blocksOf has the blocks that both runs have, side by side, without warm-up and without what

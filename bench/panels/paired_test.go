@@ -49,6 +49,36 @@ func TestAPlantedDifferenceIsFoundAndNoDifferenceIsNot(t *testing.T) {
 	require.GreaterOrEqual(t, covered, trials*9/10)
 }
 
+// What disturbs a block disturbs the next, and that alone must not look like a difference.
+func TestBlocksThatAreLikeTheirNeighboursAreNoDifference(t *testing.T) {
+	random := rand.New(rand.NewPCG(5, 6))
+	for _, blocks := range []int{leastBlocks, 20, mostBlocks} {
+		for _, alike := range []float64{0, 0.5, 0.8} {
+			const trials = 400
+			series := func() numbers {
+				ys, disturbance := make(numbers, blocks), 0.05*random.NormFloat64()/math.Sqrt(1-alike*alike)
+				for i := range ys {
+					disturbance = alike*disturbance + 0.05*random.NormFloat64()
+					ys[i] = 5 * math.Exp(disturbance)
+				}
+				return ys
+			}
+			wrong := 0
+			for range trials {
+				if d, _ := differ(series(), series()); d.clear() {
+					wrong++
+				}
+			}
+			t.Logf("%d blocks, alike by %.1f: %.1f %%", blocks, alike, 100*float64(wrong)/trials)
+			most := 0.1
+			if blocks == leastBlocks {
+				most = 0.15 // of eight that are so much alike nobody can tell that they are
+			}
+			require.LessOrEqual(t, float64(wrong)/trials, most, "%d blocks, alike by %.1f", blocks, alike)
+		}
+	}
+}
+
 func TestRunsAreComparedInTheSecondsTheyShareWithoutWarmUpAndDrain(t *testing.T) {
 	m := usual()
 	m.warm, m.stall, m.rate, m.knee = 13, 0, steady(400), 0

@@ -155,6 +155,21 @@ func TestASecondSignalGivesTheTerminalBackBeforeItEndsTheProcess(t *testing.T) {
 	require.Empty(t, ended)
 }
 
+func TestSIGQUITGivesTheTerminalBackAtOnceAndAsksForNoEnd(t *testing.T) {
+	p := newTerminal(t, true)
+	raised := make(chan os.Signal, 1)
+	cfg := p.config()
+	cfg.End = func() { t.Error("the end was asked for") }
+	w := Start(cfg)
+	w.raise = func(s os.Signal) { raised <- s }
+	w.Show(snapshot(time.Second))
+	p.until(t, "checkout")
+	require.NoError(t, unix.Kill(os.Getpid(), unix.SIGQUIT))
+	require.Equal(t, unix.SIGQUIT, <-raised)
+	p.requireRestored(t)
+	require.NoError(t, w.Close())
+}
+
 func TestAResizedWindowIsDrawnAnew(t *testing.T) {
 	m := shown(snapshot(time.Second))
 	for _, size := range [][2]int{{20, 5}, {200, 60}, {1, 1}} {

@@ -42,8 +42,8 @@ type Config struct {
 	// End is called when the user asks for the end of the run, by q, Ctrl-C or a signal while
 	// it is drawn; once, and on a goroutine of its own. It is meant to cancel the run, which
 	// then reports what it has. The same key again closes the view alone, and gives the
-	// terminal back; the next Ctrl-C is the system's again. A second signal gives the
-	// terminal back and ends the process. nil means that only these seconds do anything.
+	// terminal back; the next Ctrl-C is the system's again. A second signal, and SIGQUIT at
+	// once, gives the terminal back and ends the process. nil means that only these seconds do anything.
 	End func()
 	// Every is the time between lines, by the run's clock; 0 means two seconds.
 	Every time.Duration
@@ -163,13 +163,14 @@ func (w *Watch) Close() error {
 func (w *Watch) heed(end func()) {
 	signals := make(chan os.Signal, 4)
 	w.signals = signals
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT)
 	go func() {
-		if _, ok := <-signals; !ok {
-			return
+		s, ok := <-signals
+		if ok && s != syscall.SIGQUIT { // which asks for no report, but for the process as it is
+			end()
+			s, ok = <-signals
 		}
-		end()
-		if s, ok := <-signals; ok {
+		if ok {
 			w.Close()
 			w.raise(s)
 		}

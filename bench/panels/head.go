@@ -206,7 +206,11 @@ func (m *material) facts() []fact {
 		facts = append(facts, fact{"Started", h.Started.UTC().Format("2006-01-02 15:04:05 UTC"), ""})
 	}
 	if m.end.Elapsed > 0 {
-		facts = append(facts, fact{"Took", length(m.end.Elapsed.Round(10 * time.Millisecond)), m.end.Reason})
+		took := length(m.end.Elapsed.Round(10 * time.Millisecond))
+		if m.end.Elapsed < time.Second {
+			took = latency(m.end.Elapsed)
+		}
+		facts = append(facts, fact{"Took", took, m.end.Reason})
 	}
 	facts = append(facts, fact{"Run", h.ID, ""})
 	return slices.DeleteFunc(facts, func(f fact) bool { return f.Value == "" })

@@ -97,6 +97,9 @@ func (m *material) limits() panel {
 	for i, o := range all[:min(len(all), mostLimits)] {
 		c.Lines = append(c.Lines, line{Name: clipped(o.id, 60), Color: fmt.Sprintf("s%d", i+1), Shape: "step", Y: o.fill, Wide: 2, Dash: dashes[i%len(dashes)]})
 	}
+	if len(all) > mostLimits {
+		p.Says += fmt.Sprintf(" The %d fullest are drawn.", mostLimits)
+	}
 	p.Charts = []*chart{c}
 	if len(all) > 0 {
 		p.Tables = append(p.Tables, limitTable(p.ID+"-limits", all))

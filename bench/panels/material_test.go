@@ -196,6 +196,23 @@ func TestTheHeadHasWhatIsNeededToMakeTheRunAgain(t *testing.T) {
 	}
 }
 
+func TestARunOfMillisecondsDidNotTakeNoTime(t *testing.T) {
+	run := usual().run()
+	run.End.Elapsed = 3 * time.Millisecond
+	require.Contains(t, strings.ReplaceAll(textOf(t, run), "\u00a0", " "), "Took</dt><dd>3 ms")
+}
+
+func TestLimitsThatAreNotDrawnAreToldOf(t *testing.T) {
+	m := usual()
+	require.NotContains(t, materialOf("r1", m.run(), mostPoints).limits().Says, "drawn")
+	for i := range 50 {
+		m.limits = append(m.limits, fmt.Sprintf("limit %d", i))
+	}
+	p := materialOf("r1", m.run(), mostPoints).limits()
+	require.Contains(t, p.Says, "The 7 fullest are drawn.")
+	require.Contains(t, p.Tables[0].More, "3 limits more are not listed.")
+}
+
 func TestSchedulesAreToldInWords(t *testing.T) {
 	stage := func(from, to uint64, per, length time.Duration) schedule.Stage {
 		return schedule.Stage{From: schedule.Rate{Requests: from, Per: per}, To: schedule.Rate{Requests: to, Per: per}, For: length}

@@ -1,6 +1,7 @@
 // Package search finds the highest rate at which objectives hold.
 //
-//	doubling     from the lowest rate on, until a trial fails
+//	doubling     from the lowest rate on, until a trial fails, and fails once more: a hiccup
+//	             far below the edge must not decide where all the rest is looked for
 //	bisection    between the last that held and the first that failed, halving their ratio,
 //	             until they are a width apart
 //	confirming   the last that held, again and again: five of five must hold, and after one

@@ -96,7 +96,8 @@ type Search struct {
 	confirmed int     // in a row at rate
 	above     float64 // a width above rate, where all confirmations held; 0 if not
 	backOffs  int
-	invalid   int // in a row at rate
+	invalid   int  // in a row at rate
+	doubted   bool // it failed at rate, in doubling, and is tried once more
 
 	firstFailed, firstInvalid float64
 	answer                    float64
@@ -130,6 +131,9 @@ func (s *Search) Tell(o Outcome) {
 		}
 	}
 	s.invalid = 0
+	if s.doubted = o == Failed && s.phase == Doubling && !s.doubted; s.doubted {
+		return // a hiccup here would put the whole search far below the edge
+	}
 	s.remember(o)
 	switch s.phase {
 	case Doubling:

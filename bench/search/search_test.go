@@ -37,7 +37,7 @@ func below(edge float64) func(float64) Outcome {
 
 func TestASearchDoublesBisectsAndConfirms(t *testing.T) {
 	answer, rates := play(t, Config{From: 100, To: 100_000, Width: 0.1}, below(1000))
-	require.Equal(t, []float64{100, 200, 400, 800, 1600, 1131.4, 951.38, 1037.5, 951.38, 951.38, 951.38, 951.38, 951.38,
+	require.Equal(t, []float64{100, 200, 400, 800, 1600, 1600, 1131.4, 951.38, 1037.5, 951.38, 951.38, 951.38, 951.38, 951.38,
 		864.89, 864.89, 864.89, 864.89, 864.89}, rates)
 	require.Equal(t, Answer{Held: 864.89, Of: 5, HeldAbove: 951.38, Highest: 951.38, FirstFailed: 1037.5, Done: true}, answer)
 }
@@ -57,9 +57,22 @@ func TestTheRateGoesBackUntilAllConfirmationsHold(t *testing.T) {
 	require.Equal(t, Answer{Held: 826.45, Of: 2, HeldAbove: 909.09, Highest: 1000, FirstFailed: 1000, Done: true}, answer)
 }
 
+func TestAHiccupWhileDoublingDoesNotEndIt(t *testing.T) {
+	tried := map[float64]int{}
+	answer, rates := play(t, Config{From: 100, To: 100_000, Width: 0.1}, func(rate float64) Outcome {
+		if tried[rate]++; tried[rate] == 1 && (rate == 100 || rate == 400) {
+			return Failed
+		}
+		return below(1000)(rate)
+	})
+	require.Equal(t, []float64{100, 100, 200, 400, 400, 800, 1600, 1600}, rates[:8])
+	require.Equal(t, 951.38, answer.HeldAbove)
+	require.Equal(t, 1037.5, answer.FirstFailed, "what held when it was tried again did not fail")
+}
+
 func TestNothingHoldsWhereNotEvenTheLowestDoes(t *testing.T) {
 	answer, rates := play(t, Config{From: 100, To: 1000}, below(99))
-	require.Equal(t, []float64{100}, rates)
+	require.Equal(t, []float64{100, 100}, rates)
 	require.Zero(t, answer.Held)
 	require.Equal(t, 100.0, answer.FirstFailed)
 	require.True(t, answer.Done)
@@ -158,7 +171,7 @@ func TestTheAnswerMustHoldAWidthBelowWhatHeldToo(t *testing.T) {
 		}
 		return Held
 	})
-	require.Equal(t, []float64{100, 200, 400, 800, 1000, 800, 800, 640, 640, 512, 512, 409.6, 409.6}, rates)
+	require.Equal(t, []float64{100, 200, 400, 800, 1000, 1000, 800, 800, 640, 640, 512, 512, 409.6, 409.6}, rates)
 	require.Equal(t, Answer{Held: 409.6, Of: 2, HeldAbove: 512, Highest: 800, FirstFailed: 640, Done: true}, answer)
 	answer, _ = play(t, Config{From: 700, To: 1000, Width: 0.25, Confirmations: 2}, func(rate float64) Outcome {
 		if rate > 700 {
@@ -196,7 +209,7 @@ var servers = map[string]server{
 func retests(t *testing.T, cfg Config, noise float64, holds server) (same, longer, trials float64) {
 	const searches = 4000
 	random := rand.New(rand.NewPCG(1, uint64(1000*noise)))
-	var failed, failedLonger, all int
+	var failed, failedLonger, all, low int
 	for range searches {
 		number := 0
 		answer, rates := play(t, cfg, func(rate float64) Outcome {
@@ -206,6 +219,9 @@ func retests(t *testing.T, cfg Config, noise float64, holds server) (same, longe
 			return Held
 		})
 		all += len(rates)
+		if answer.Held < 700 {
+			low++
+		}
 		if answer.Held == 0 || !holds(random, answer.Held, noise, number) {
 			failed++
 		}
@@ -213,6 +229,7 @@ func retests(t *testing.T, cfg Config, noise float64, holds server) (same, longe
 			failedLonger++
 		}
 	}
+	require.Less(t, float64(low)/searches, 0.05, "far below the edge")
 	return float64(failed) / searches, float64(failedLonger) / searches, float64(all) / searches
 }
 

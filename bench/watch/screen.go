@@ -192,9 +192,12 @@ func (m model) sparkline() string {
 	const label = "p99 by second   "
 	columns := max(m.width-len(label)-12, 5)
 	drawn := m.history[max(len(m.history)-columns, 0):]
-	most := time.Duration(1)
+	most := time.Duration(0)
 	for _, d := range drawn {
 		most = max(most, d)
+	}
+	if most == 0 {
+		return label + faint.Render("no second has ended yet")
 	}
 	var w strings.Builder
 	for _, d := range drawn {

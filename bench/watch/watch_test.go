@@ -125,6 +125,7 @@ func TestTheScreenFitsAnyWindowAndKeepsWhatMatters(t *testing.T) {
 
 func TestTheSparklineHasOnePointASecondAndAnEnd(t *testing.T) {
 	m := newModel(newMailbox(), nil)
+	require.Contains(t, ansi.Strip(m.sparkline()), "no second has ended yet")
 	for i := range 2000 {
 		s := snapshot(time.Duration(i) * 250 * time.Millisecond)
 		s.Response.P99 = time.Duration(i/4%100) * time.Millisecond

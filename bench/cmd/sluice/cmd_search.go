@@ -42,12 +42,12 @@ func newSearchCommand() *cobra.Command {
 		Short: "Find the highest rate at which objectives hold",
 		Long: `Find the highest rate at which objectives hold.
 
-Rates are doubled from --from on until a trial fails, then bisected until what held
-and what failed are a --width apart; then what held must do so --confirm times in a
-row, and goes back by a width until it does, and then as often a width below, which
-is the answer. Bisection alone believes the luckiest trial; with the usual --width
-and --confirm, what this finds holds in 19 of 20 retests where trials vary by 3 %,
-be a retest as long as a trial or longer, at the price of some per cent: so both
+Rates are doubled from --from on until a trial fails twice, then bisected until what
+held and what failed are a --width apart; then what held must do so --confirm times
+in a row, and goes back by a width until it does, and then as often a width below,
+which is the answer. Bisection alone believes the luckiest trial; with the usual
+--width and --confirm, what this finds holds in 19 of 20 retests where trials vary by
+3 %, be a retest as long as a trial or longer, at the price of some per cent: so both
 numbers are said, the rate that held and the lowest that failed.
 
 A trial holds if every objective does, 99 % of what was due was sent in time, and

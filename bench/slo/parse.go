@@ -11,6 +11,22 @@ import (
 // histograms are those that a duration may be asked of. The first is the usual one.
 var histograms = []string{"response", "service", "lag", "wait", "success", "connect"}
 
+// kinds are those of errors, as load counts them; one with a status that is no success is
+// "status 503". A kind that never is would hold whatever the run is like.
+var kinds = []string{
+	"timeout", "refused", "reset", "closed", "dns", "tls", "limit", "connection", "cancelled", "template", "request", "unfinished", "other",
+}
+
+// isKind reports whether errors can be of a kind.
+func isKind(kind string) bool {
+	status, ok := strings.CutPrefix(kind, "status ")
+	if !ok {
+		return slices.Contains(kinds, kind)
+	}
+	code, err := strconv.Atoi(status)
+	return err == nil && code >= 100 && code <= 999 && len(status) == 3
+}
+
 // longest is where histograms end: a duration beyond it is counted as one of it, so an
 // objective from there on could not be judged.
 const longest = time.Hour
@@ -81,6 +97,9 @@ func (o *Objective) readFigure(name string, percent bool) error {
 	if kind, ok := strings.CutPrefix(name, "errors."); ok {
 		if kind == "" {
 			return mistake(o.text, "no kind of errors after the dot")
+		}
+		if !isKind(kind) {
+			return mistake(o.text, "%q is no kind of errors; there are %s, and status 503 and its like", kind, strings.Join(kinds, ", "))
 		}
 		o.figure, o.kind = errorCount, kind
 	}

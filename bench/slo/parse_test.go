@@ -1,6 +1,10 @@
 package slo
 
 import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -90,6 +94,11 @@ func TestWhatIsNoObjectiveIsRefusedInOneClearLine(t *testing.T) {
 		"errors<1e300":        "no whole number",
 		"errors<0":            "could never hold",
 		"errors.<1":           "no kind",
+		"errors.tiemout<1":    "\"tiemout\" is no kind of errors; there are timeout, refused,",
+		"errors.503<1":        "and status 503 and its like",
+		"errors.status<1":     "is no kind",
+		"errors.status 5<1":   "is no kind",
+		"errors.status +50<1": "is no kind",
 		"achieved>99":         "is no share",
 		"achieved>100%":       "could never hold",
 		"rate>5/0s":           "is no rate",
@@ -107,6 +116,24 @@ func TestWhatIsNoObjectiveIsRefusedInOneClearLine(t *testing.T) {
 		require.ErrorContains(t, err, "objective \""+strings.TrimSpace(text)+"\"", text)
 		require.NotContains(t, err.Error(), "\n", text)
 	}
+}
+
+// The kinds are those that load counts, all of them.
+func TestEveryKindOfErrorsThatIsCountedCanBeAskedFor(t *testing.T) {
+	file, err := parser.ParseFile(token.NewFileSet(), "../load/errors.go", nil, 0)
+	require.NoError(t, err)
+	var counted []string
+	ast.Inspect(file, func(n ast.Node) bool {
+		spec, ok := n.(*ast.ValueSpec)
+		if !ok || !strings.HasPrefix(spec.Names[0].Name, "kind") || len(spec.Values) == 0 {
+			return true
+		}
+		kind, err := strconv.Unquote(spec.Values[0].(*ast.BasicLit).Value)
+		require.NoError(t, err)
+		counted = append(counted, kind)
+		return true
+	})
+	require.ElementsMatch(t, counted, kinds)
 }
 
 func TestEveryMistakeAmongSeveralObjectivesIsNamed(t *testing.T) {

@@ -7,7 +7,8 @@
 //	          because what disturbs a second disturbs the next, and the interval widened by
 //	          what blocks and few seconds hide of that
 //	pairs     runs, or slices of one, that were made side by side: a ratio within each
-//	          pair, where what disturbs both cancels, and the median of the ratios
+//	          pair, where what disturbs both cancels, and the median of the ratios, with
+//	          an interval widened likewise
 //	sets      several runs with several others that are no pairs: the ratio of the medians,
 //	          and Mann and Whitney's U-test
 //

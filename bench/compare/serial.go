@@ -55,23 +55,26 @@ func (c certainty) with(other certainty) certainty {
 	return certainty{variance: sum, freedom: sum * sum / (c.variance*c.variance/c.freedom + other.variance*other.variance/other.freedom)}
 }
 
-// widened makes an estimate from draws no more certain than c lets it be: draws go farther
-// from the ratio until they spread as much, and few values have the tails of Student's
-// distribution.
+// widened makes an estimate from draws no more certain than c lets it be.
 func (e estimate) widened(drawn []float64, c certainty) estimate {
 	if c.variance == 0 || e.spread == 0 {
 		return e
 	}
-	farther := max(1, math.Sqrt(c.variance)/e.spread)
+	return e.stretched(drawn, max(1, math.Sqrt(c.variance)/e.spread), c.freedom)
+}
+
+// stretched has draws lie so many times farther from the ratio, and the tails of Student's
+// distribution with so much freedom.
+func (e estimate) stretched(drawn []float64, farther, freedom float64) estimate {
+	middle := logOf(e.ratio)
 	for i, x := range drawn {
-		drawn[i] = math.Exp(logOf(e.ratio) + farther*(logOf(x)-logOf(e.ratio)))
+		drawn[i] = math.Exp(middle + farther*(logOf(x)-middle))
 	}
 	wide := fromResamples(e.ratio, drawn)
-	student := distuv.StudentsT{Sigma: 1, Nu: c.freedom}
-	tails := gauge.Tails(c.freedom)
-	outer := func(x float64) float64 { return math.Exp(logOf(e.ratio) + tails*(logOf(x)-logOf(e.ratio))) }
+	tails := gauge.Tails(freedom)
+	outer := func(x float64) float64 { return math.Exp(middle + tails*(logOf(x)-middle)) }
 	wide.ci = gauge.Interval{Low: outer(wide.ci.Low), High: outer(wide.ci.High)}
-	wide.p = min(1, 2*student.CDF(distuv.UnitNormal.Quantile(wide.p/2)))
+	wide.p = min(1, 2*distuv.StudentsT{Sigma: 1, Nu: max(1, freedom)}.CDF(distuv.UnitNormal.Quantile(wide.p/2)))
 	wide.spread *= tails
 	return wide
 }

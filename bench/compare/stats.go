@@ -52,11 +52,13 @@ func fromResamples(ratio float64, drawn []float64) estimate {
 func logOf(ratio float64) float64 { return math.Log(min(max(ratio, 1e-9), 1e9)) }
 
 // paired estimates new ÷ old from what was measured side by side: the median of the pairs'
-// ratios, with the percentile bootstrap. It is a function of its arguments.
+// ratios, with the percentile bootstrap, widened by how much pairs are like the ones before
+// them and for their being few. It is a function of its arguments.
 func paired(old, new []float64, seed uint64) estimate {
-	ratios := make([]float64, len(old))
+	ratios, logs := make([]float64, len(old)), make([]float64, len(old))
 	for i := range old {
 		ratios[i] = quotient(new[i], old[i])
+		logs[i] = logOf(ratios[i])
 	}
 	slices.Sort(ratios)
 	if ratios[0] == ratios[len(ratios)-1] { // every draw is the same
@@ -68,7 +70,8 @@ func paired(old, new []float64, seed uint64) estimate {
 	for i := range drawn {
 		drawn[i] = drawnMedian(ratios, counts, random)
 	}
-	return fromResamples(gauge.Median(ratios), drawn).ofPairs(len(ratios))
+	fewer := gauge.Fewer(gauge.Resemblance(logs), len(logs))
+	return fromResamples(gauge.Median(ratios), drawn).stretched(drawn, math.Sqrt(fewer), float64(len(logs)-1)).ofPairs(len(ratios))
 }
 
 func (e estimate) ofPairs(n int) estimate {

@@ -79,6 +79,29 @@ func TestPairsHaveTheirRatioAnIntervalAndAP(t *testing.T) {
 	require.InDelta(t, 1/e.ratio, back.ratio, 0.01)
 }
 
+// What disturbs a pair may disturb the next as well, and few pairs hide it.
+func TestPairsThatAreLikeTheirNeighboursAreSilentAtTheStatedRate(t *testing.T) {
+	t.Parallel()
+	for _, pairs := range []int{fewest, 15, 40} {
+		const experiments = 250
+		found := 0
+		for seed := range uint64(experiments) {
+			random := rand.New(rand.NewPCG(seed, uint64(pairs)))
+			old, new, disturbance := make([]float64, pairs), make([]float64, pairs), 0.0
+			for i := range old {
+				common := math.Exp(commonNoise * random.NormFloat64())
+				disturbance = 0.3*disturbance + ownNoise*random.NormFloat64()
+				old[i], new[i] = common, common*math.Exp(disturbance+ownNoise*random.NormFloat64())
+			}
+			if paired(old, new, seed).p <= alpha {
+				found++
+			}
+		}
+		t.Logf("%d pairs: %d of %d", pairs, found, experiments)
+		require.LessOrEqual(t, float64(found)/experiments, alpha+2.5*math.Sqrt(alpha*(1-alpha)/experiments), "%d pairs", pairs)
+	}
+}
+
 func TestNothingByNothingIsNoDifference(t *testing.T) {
 	zero := make([]float64, 12)
 	require.Equal(t, 1.0, paired(zero, zero, 1).ratio)

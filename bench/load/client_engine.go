@@ -174,6 +174,7 @@ func (c *engineClient) answered(resp *engine.Response, r *targets.Request, a *An
 	t := resp.Timing
 	a.Sent = resp.SentAt
 	if resp.Attempts > 1 {
+		a.Repeats = resp.Attempts - 1
 		a.Sent = a.End.Add(-(t.FirstByte + t.Body + t.Paused))
 	}
 	a.Stages = results.Stages{Queue: t.Admitted + t.Queued, Lease: t.Leased, Wait: t.FirstByte, Receive: t.Body}
@@ -191,6 +192,7 @@ func (c *engineClient) failed(err error, begun time.Time, a *Answer) {
 	a.Err, a.Kind = err, engineKind(err)
 	var e *engine.Error
 	if errors.As(err, &e) && e.Sent != messages.SentNo {
+		a.Repeats = max(e.Attempts-1, 0)
 		a.Sent = begun.Add(e.Waited) // about when: an error does not tell more
 		a.Stages.Wait = a.End.Sub(a.Sent)
 	}

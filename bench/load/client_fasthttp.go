@@ -42,9 +42,10 @@ type fastHost struct{ client *fasthttp.HostClient }
 
 // fastStep is what all requests of a step have in common: the bytes that are sent.
 type fastStep struct {
-	host *fastHost
-	head bool // there is no body in the answer
-	wire []byte
+	host  *fastHost
+	head  bool // there is no body in the answer
+	twice bool // it may be sent a second time
+	wire  []byte
 }
 
 // fastCall is what an exchange needs, to be used again.
@@ -94,10 +95,10 @@ func (c *fastHTTP) Do(ctx context.Context, r *targets.Request, a *Answer) {
 	for {
 		var again bool
 		again, err = c.exchange(step, call, begun, deadline, a)
-		if !again || ctx.Err() != nil {
+		if !again || !step.twice || ctx.Err() != nil {
 			break
 		}
-		if time.Now().After(deadline) {
+		if begun = time.Now(); begun.After(deadline) {
 			err = fasthttp.ErrTimeout
 			break
 		}
@@ -130,8 +131,9 @@ func (call *fastCall) tell(r *targets.Request, a *Answer) {
 }
 
 // exchange sends the step over a connection and reads the answer. again says that the
-// connection had been used before and was found closed before a byte of the answer: then, as
-// HostClient.Do has it, what is idempotent is tried with another.
+// connection had been used before and was found closed before a byte of the answer: then what is
+// idempotent is tried with another, as HostClient.Do has it. That repeats other requests as well,
+// and an order may be there twice then.
 func (c *fastHTTP) exchange(step *fastStep, call *fastCall, begun, deadline time.Time, a *Answer) (again bool, err error) {
 	host := step.host.client
 	lease, err := host.AcquireConn(deadline.Sub(begun), c.config.NoKeepAlive)
@@ -139,17 +141,23 @@ func (c *fastHTTP) exchange(step *fastStep, call *fastCall, begun, deadline time
 		return false, err
 	}
 	conn := lease.Conn().(*fastConn)
+	before := a.Sent
 	a.Sent = time.Now()
 	fresh := conn.setUp(a.Sent.Sub(begun), a)
 	if err := conn.keepUntil(deadline, c.config.timeout()); err != nil {
 		host.CloseConn(lease)
+		a.Sent = before
 		return !fresh, err
 	}
-	_, err = conn.Write(step.wire)
+	n, err := conn.Write(step.wire)
 	if err != nil {
 		host.CloseConn(lease)
+		if n == 0 { // such as after its time was up, in the queue for a connection
+			a.Sent = before
+		}
 		return !fresh, timeoutOr(err)
 	}
+	a.sending()
 	reader := host.AcquireReader(conn)
 	call.response.SkipBody = step.head
 	_, err = reader.Peek(1)
@@ -218,7 +226,8 @@ func (c *fastHTTP) step(r *targets.Request) (*fastStep, error) {
 	if err := errors.Join(req.Write(w), w.Flush()); err != nil {
 		return nil, err
 	}
-	return &fastStep{host: c.host(u), head: r.Method == http.MethodHead, wire: []byte(wire.String())}, nil
+	twice := r.Method == http.MethodGet || r.Method == http.MethodHead || r.Method == http.MethodPut
+	return &fastStep{host: c.host(u), head: r.Method == http.MethodHead, twice: twice, wire: []byte(wire.String())}, nil
 }
 
 // host returns the client of an origin.

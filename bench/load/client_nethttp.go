@@ -111,6 +111,14 @@ func (c *netHTTP) read(resp *http.Response, keep bool, a *Answer) error {
 	}
 }
 
+// sending counts that the whole request was given to a connection.
+func (a *Answer) sending() {
+	if a.sent {
+		a.Repeats++
+	}
+	a.sent = true
+}
+
 func (a *Answer) fail(err error, kind string) {
 	a.Err, a.Kind, a.End = err, kind, time.Now()
 }
@@ -155,6 +163,7 @@ type stopwatch struct {
 	begun, got, wrote, done, first time.Time
 	dnsFrom, dialFrom, tlsFrom     time.Time
 	dnsTook, dialTook, tlsTook     time.Duration
+	sendings                       int
 	fresh, over                    bool
 }
 
@@ -179,7 +188,7 @@ func (w *stopwatch) trace() *httptrace.ClientTrace {
 		},
 		TLSHandshakeStart:    func() { w.note(func(now time.Time) { w.tlsFrom = now }) },
 		TLSHandshakeDone:     func(tls.ConnectionState, error) { w.note(func(now time.Time) { w.tlsTook = now.Sub(w.tlsFrom) }) },
-		WroteHeaders:         func() { w.note(func(now time.Time) { w.wrote = now }) },
+		WroteHeaders:         func() { w.note(func(now time.Time) { w.wrote, w.sendings = now, w.sendings+1 }) },
 		WroteRequest:         func(httptrace.WroteRequestInfo) { w.note(func(now time.Time) { w.done = now }) },
 		GotFirstResponseByte: func() { w.note(func(now time.Time) { w.first = now }) },
 	}
@@ -200,7 +209,7 @@ func (w *stopwatch) tell(a *Answer) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.over = true
-	a.Sent = w.wrote
+	a.Sent, a.Repeats = w.wrote, max(w.sendings-1, 0)
 	s := &a.Stages
 	until := w.got
 	if until.IsZero() {

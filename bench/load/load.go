@@ -33,9 +33,14 @@ type Answer struct {
 	Sent, End time.Time
 	// Connected is what setting up a connection for this request took; zero if there was one.
 	Connected time.Duration
-	Stages    results.Stages
-	Err       error
-	Kind      string // of Err, in a few words: "timeout", "refused", "reset", "dns", "tls", "limit"
+	// Repeats is how many times the client sent it before Sent, because a connection broke or by
+	// a rule of its own: the server has seen it so many times more.
+	Repeats int
+	Stages  results.Stages
+	Err     error
+	Kind    string // of Err, in a few words: "timeout", "refused", "reset", "dns", "tls", "limit"
+
+	sent bool // a client has begun to count its sendings
 }
 
 // Config is a run.

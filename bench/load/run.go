@@ -107,7 +107,7 @@ func newRunner(cfg Config) (*runner, error) {
 		return nil, err
 	}
 	r.desk = newDesk(takers, cfg.MaxInFlight, r.hire)
-	r.waker = &waker{schedule: wakers, warmUp: cfg.Schedule.WarmUp, now: r.now, release: r.desk.release}
+	r.waker = &waker{schedule: wakers, length: cfg.Schedule.Length(), warmUp: cfg.Schedule.WarmUp, now: r.now, release: r.desk.release}
 	return r, nil
 }
 

@@ -18,6 +18,7 @@ type sample struct {
 	due, ready, handed, sent, end time.Duration
 	connected                     time.Duration
 	in, out                       int64
+	repeats                       int
 	stages                        results.Stages
 	// announced says that it is counted as offered already: by the waker, at its instant.
 	announced bool

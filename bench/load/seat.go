@@ -32,6 +32,9 @@ func (s *seat) begin(m *sample, timeout time.Duration) context.Context {
 	if s.cancel == nil {
 		s.ctx, s.cancel = context.WithCancel(s.parent)
 	}
+	if s.cut { // the run ended between the taking and this
+		s.cancel()
+	}
 	return s.ctx
 }
 

@@ -126,6 +126,7 @@ func (t *tally) record(o *results.Operation, m *sample) {
 	o.Count++
 	o.In += uint64(max(m.in, 0))
 	o.Out += uint64(max(m.out, 0))
+	o.Repeats += uint64(max(m.repeats, 0))
 	if m.status > 0 {
 		if o.Statuses == nil {
 			o.Statuses = make(map[int]uint64)

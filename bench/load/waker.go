@@ -13,6 +13,7 @@ import (
 // with its own intended instant, which the desk knows from a schedule of its own.
 type waker struct {
 	schedule schedule.Schedule
+	length   time.Duration // of the schedule; 0 if it has no end
 	warmUp   time.Duration
 	now      func() time.Duration
 	sleep    func(ctx context.Context, until time.Duration) // may return early
@@ -29,18 +30,29 @@ type waker struct {
 // when it wakes. They are late by at most as much, and their response says so.
 const atLeast = 100 * time.Microsecond
 
-// run returns when the schedule is at its end, or ctx.
+// atMost is how long it sleeps, however far the next arrival is: a process that stands still
+// between arrivals sees answers late as well, and oversleeping tells of it.
+const atMost = 50 * time.Millisecond
+
+// run returns when the schedule is at its end, which may be long after the last arrival, or
+// ctx.
 func (w *waker) run(ctx context.Context) {
 	n, slept := uint64(0), time.Duration(0)
 	due, more := w.schedule.At(0)
-	for more && ctx.Err() == nil {
+	for ctx.Err() == nil {
 		now := w.now()
+		if !more {
+			due = w.length
+		}
 		if due > now {
-			until := max(due, slept+atLeast)
+			until := max(min(due, now+atMost), slept+atLeast)
 			w.sleep(ctx, until)
 			slept = w.now()
 			w.overslept(slept - until)
 			continue
+		}
+		if !more {
+			return
 		}
 		for more && due <= now {
 			at := part{secondOf(due), due < w.warmUp}

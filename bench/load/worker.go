@@ -90,7 +90,7 @@ func (w *worker) request(request *targets.Request) bool {
 	if !a.Sent.IsZero() {
 		m.sent = w.run.at(a.Sent)
 	}
-	m.status, m.in, m.connected, m.stages = a.Status, a.In, a.Connected, a.Stages
+	m.status, m.in, m.connected, m.stages, m.repeats = a.Status, a.In, a.Connected, a.Stages, a.Repeats
 	switch {
 	case cut && m.end >= w.run.cutAt(): // the drain has ended first
 		m.giveUp(w.run.cutAt())

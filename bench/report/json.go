@@ -88,6 +88,7 @@ type documentOperation struct {
 	Errors   map[string]uint64  `json:"errors"`
 	In       uint64             `json:"in_bytes"`
 	Out      uint64             `json:"out_bytes"`
+	Repeats  uint64             `json:"repeats"`
 	Response *documentLatency   `json:"response"`
 	Service  *documentLatency   `json:"service"`
 	Lag      *documentLatency   `json:"lag"`
@@ -215,7 +216,7 @@ func requestsOf(run *results.Run) documentRequests {
 
 func documentOf(name string, o *results.Operation) documentOperation {
 	d := documentOperation{
-		Name: name, Count: o.Count, Failed: o.Failed(), Statuses: map[string]uint64{}, Errors: map[string]uint64{}, In: o.In, Out: o.Out,
+		Name: name, Count: o.Count, Failed: o.Failed(), Statuses: map[string]uint64{}, Errors: map[string]uint64{}, In: o.In, Out: o.Out, Repeats: o.Repeats,
 		Response: latencyOf(o.Response), Service: latencyOf(o.Service), Lag: latencyOf(o.Lag), Wait: latencyOf(o.Wait),
 		Success: latencyOf(o.Success), Connect: latencyOf(o.Connect), Stages: map[string]float64{},
 	}

@@ -223,7 +223,7 @@ func (o *Operation) Add(other *Operation) {
 
 func (o *Operation) add(other *Operation, merge func(h, other *Histogram)) {
 	o.Count = plus(o.Count, other.Count)
-	o.In, o.Out = plus(o.In, other.In), plus(o.Out, other.Out)
+	o.In, o.Out, o.Repeats = plus(o.In, other.In), plus(o.Out, other.Out), plus(o.Repeats, other.Repeats)
 	for status, n := range other.Statuses {
 		if o.Statuses == nil {
 			o.Statuses = map[int]uint64{}

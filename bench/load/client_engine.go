@@ -55,6 +55,7 @@ func engineConfig(config ClientConfig) engine.Config {
 		// A refusal pauses nothing: the schedule decides when requests leave, not the server.
 		made.Feedback = func(feedback.Answer) feedback.Feedback { return feedback.Feedback{} }
 		made.Responses.Codings = []string{}
+		made.Responses.MaxBody = mostBody
 		made.Admission.MaxInFlight, made.Connections.MaxWaiters = 1_000_000, 1_000_000
 		made.Connections.Max = config.connections()
 	}

@@ -163,7 +163,7 @@ func (c *fastHTTP) exchange(step *fastStep, call *fastCall, begun, deadline time
 	_, err = reader.Peek(1)
 	silent := err != nil
 	if !silent {
-		err = call.response.ReadLimitBody(reader, 0)
+		err = call.response.ReadLimitBody(reader, mostBody)
 	}
 	host.ReleaseReader(reader)
 	if err != nil {
@@ -197,7 +197,8 @@ func (c *fastHTTP) step(r *targets.Request) (*fastStep, error) {
 	}
 	var req fasthttp.Request
 	req.Header.SetMethod(r.Method)
-	req.SetRequestURI(r.URL)
+	req.Header.SetHost(u.Host)
+	req.Header.SetRequestURI(u.RequestURI()) // as it stands: fasthttp's own URI takes ".." and "//" out of it
 	req.Header.SetNoDefaultContentType(true)
 	for name, values := range r.Header {
 		for i, value := range values {
@@ -207,9 +208,6 @@ func (c *fastHTTP) step(r *targets.Request) (*fastStep, error) {
 				req.Header.Add(name, value)
 			}
 		}
-	}
-	if host := r.Header.Get("Host"); host != "" {
-		req.UseHostHeader = true
 	}
 	if basic := basicOf(u); basic != "" && r.Header.Get("Authorization") == "" {
 		req.Header.Set("Authorization", basic)
@@ -251,6 +249,9 @@ func (c *fastHTTP) host(u *url.URL) *fastHost {
 	}})
 	return host.(*fastHost)
 }
+
+// mostBody bounds an answer of a client that has it in memory as a whole.
+const mostBody = 256 << 20
 
 // idleTime is how long a connection may be idle.
 const idleTime = time.Minute

@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"github.com/valyala/fasthttp"
 
 	"github.com/sluice-engine/sluice/bench/results"
 	"github.com/sluice-engine/sluice/bench/targets"
@@ -274,10 +275,15 @@ func TestKindsOfErrors(t *testing.T) {
 		kindClosed:    io.ErrUnexpectedEOF,
 		kindTLS:       tls.AlertError(40),
 		kindOther:     errors.New("something"),
+		kindSystem:    &net.OpError{Op: "dial", Err: os.NewSyscallError("socket", syscall.EMFILE)},
+		kindLarge:     fmt.Errorf("get: %w", messages.ErrBodyTooLarge),
 	} {
 		require.Equal(t, want, KindOf(err), "%v", err)
 	}
 	require.Equal(t, kindTimeout, KindOf(os.ErrDeadlineExceeded))
+	require.Equal(t, kindSystem, KindOf(&net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.EADDRNOTAVAIL)}))
+	require.Equal(t, kindSystem, KindOf(&net.DNSError{Err: "dial udp: socket: too many open files"}))
+	require.Equal(t, kindLarge, KindOf(&fasthttp.ErrSmallBuffer{}))
 	require.Equal(t, kindPool, engineKind(&engine.Error{Err: engine.ErrTooManyWaiters}))
 	require.Equal(t, kindLimit, engineKind(&engine.Error{Err: engine.ErrQueueFull}))
 	require.Equal(t, kindLimit, engineKind(&engine.Error{Limit: "orders", Err: context.DeadlineExceeded}))

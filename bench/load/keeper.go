@@ -182,13 +182,13 @@ func stable(before, now []string) []string {
 // same thing.
 const sameSentence = 17
 
-// invalid judges whether the harness held the rate.
+// invalid judges whether the harness held the rate, and its machine the load.
 func (k *keeper) invalid(run *results.Run, now time.Duration) []string {
-	if k.run.waker == nil {
-		return nil
-	}
 	all := run.Total[""]
-	e := Evidence{Lag: all.Lag, Response: all.Response, Length: k.issued(now)}
+	e := Evidence{Refused: all.Errors[kindSystem], Lag: all.Lag, Response: all.Response, Length: k.issued(now)}
+	if k.run.waker == nil {
+		return e.JudgeSystem()
+	}
 	e.Offered, e.Asleep, e.Longest = k.run.waker.account()
 	e.HandedInTime, e.NeverHanded = k.tally.handedInTime, k.tally.neverHanded
 	if !run.Whole { // what is in flight has no sample yet

@@ -14,6 +14,9 @@ type Evidence struct {
 	// was given before the end of the schedule, or within Grace after it. NeverHanded were
 	// not given to it at all.
 	Offered, HandedInTime, NeverHanded uint64
+	// Refused are those that failed because this machine had no descriptor, port or memory
+	// for them.
+	Refused uint64
 	// Lag and Response are of the main part.
 	Lag, Response *results.Histogram
 	// Asleep is for how long, in all, the waker slept beyond the instant that it wanted to
@@ -58,6 +61,7 @@ func (e Evidence) Judge() []string {
 		invalid = append(invalid, fmt.Sprintf("the harness was late: lag p99 %v is over %v, a tenth of the response's p99 and at least %v%s",
 			round(lag), round(bound), lagFloor, because))
 	}
+	invalid = append(invalid, e.JudgeSystem()...)
 	if e.NeverHanded > 0 {
 		invalid = append(invalid, fmt.Sprintf("%d requests that were due were never handed to the client%s", e.NeverHanded, because))
 	}
@@ -66,6 +70,15 @@ func (e Evidence) Judge() []string {
 			round(e.Asleep), round(e.Length), round(e.Longest)))
 	}
 	return invalid
+}
+
+// JudgeSystem is the part of Judge that a closed run, which has no rate to hold, is judged by as
+// well: what this machine cannot do is not the server's failure.
+func (e Evidence) JudgeSystem() []string {
+	if e.Refused == 0 {
+		return nil
+	}
+	return []string{fmt.Sprintf("this machine refused %d requests a descriptor, a port or memory: have fewer connections, or raise its limits (ulimit -n)", e.Refused)}
 }
 
 // late compares the lag with what is allowed. Of few requests the two worst are left aside:

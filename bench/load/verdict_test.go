@@ -43,6 +43,7 @@ func TestARunIsJudgedByWhatTheHarnessDidAlone(t *testing.T) {
 		want   string // empty: valid
 	}{
 		"one that held":                             {func(*Evidence) {}, ""},
+		"a machine without descriptors":             {func(e *Evidence) { e.Refused = 1 }, "ulimit"},
 		"no evidence at all":                        {func(e *Evidence) { *e = Evidence{} }, "nothing was due"},
 		"a rate of 99 %":                            {func(e *Evidence) { e.HandedInTime = 990 }, ""},
 		"a rate of 98.9 %":                          {func(e *Evidence) { e.HandedInTime = 989 }, "achieved 98.9%"},

@@ -204,6 +204,7 @@ func (c *engineClient) connected(w *stopwatch, a *Answer) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.over = true
+	a.refused = w.refused
 	if !w.fresh {
 		return
 	}

@@ -164,6 +164,7 @@ type stopwatch struct {
 	dnsFrom, dialFrom, tlsFrom     time.Time
 	dnsTook, dialTook, tlsTook     time.Duration
 	sendings                       int
+	refused                        bool // by this machine: a connection that was wanted
 	fresh, over                    bool
 }
 
@@ -182,9 +183,12 @@ func (w *stopwatch) trace() *httptrace.ClientTrace {
 			})
 		},
 		ConnectDone: func(_, _ string, err error) {
-			if err == nil {
-				w.note(func(now time.Time) { w.dialTook = now.Sub(w.dialFrom) })
-			}
+			w.note(func(now time.Time) {
+				if err == nil {
+					w.dialTook = now.Sub(w.dialFrom)
+				}
+				w.refused = w.refused || fromThisMachine(err)
+			})
 		},
 		TLSHandshakeStart:    func() { w.note(func(now time.Time) { w.tlsFrom = now }) },
 		TLSHandshakeDone:     func(tls.ConnectionState, error) { w.note(func(now time.Time) { w.tlsTook = now.Sub(w.tlsFrom) }) },
@@ -209,7 +213,7 @@ func (w *stopwatch) tell(a *Answer) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.over = true
-	a.Sent, a.Repeats = w.wrote, max(w.sendings-1, 0)
+	a.Sent, a.Repeats, a.refused = w.wrote, max(w.sendings-1, 0), w.refused
 	s := &a.Stages
 	until := w.got
 	if until.IsZero() {

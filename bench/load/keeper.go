@@ -185,7 +185,7 @@ const sameSentence = 17
 // invalid judges whether the harness held the rate, and its machine the load.
 func (k *keeper) invalid(run *results.Run, now time.Duration) []string {
 	all := run.Total[""]
-	e := Evidence{Refused: all.Errors[kindSystem], Lag: all.Lag, Response: all.Response, Length: k.issued(now)}
+	e := Evidence{Refused: k.tally.refused, Lag: all.Lag, Response: all.Response, Length: k.issued(now)}
 	if k.run.waker == nil {
 		return e.JudgeSystem()
 	}

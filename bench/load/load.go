@@ -40,7 +40,8 @@ type Answer struct {
 	Err     error
 	Kind    string // of Err, in a few words: "timeout", "refused", "reset", "dns", "tls", "limit"
 
-	sent bool // a client has begun to count its sendings
+	sent    bool // a client has begun to count its sendings
+	refused bool // this machine refused it a connection, though another may have served it
 }
 
 // Config is a run.

@@ -22,6 +22,7 @@ type sample struct {
 	stages                        results.Stages
 	// announced says that it is counted as offered already: by the waker, at its instant.
 	announced bool
+	refused   bool // this machine had no descriptor, port or memory for a connection it wanted
 	unhanded  bool // the client was never given it: no worker took it before the drain ended
 	fate      fate
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/sluice-engine/sluice/bench/results"
+	"github.com/sluice-engine/sluice/bench/schedule"
 	"github.com/sluice-engine/sluice/bench/targets"
 )
 
@@ -126,9 +127,9 @@ func TestAHostileValueBecomesNoRequestOfItsOwn(t *testing.T) {
 func TestStallsAnywhereAreInThePercentiles(t *testing.T) {
 	const length, rate = 1500 * time.Millisecond, 400
 	for client, stalls := range map[string][][2]time.Duration{
-		Engine: {{0, 400 * time.Millisecond}},
-		NetHTTP:         {{200 * time.Millisecond, 300 * time.Millisecond}, {500 * time.Millisecond, 600 * time.Millisecond}, {900 * time.Millisecond, 1000 * time.Millisecond}},
-		FastHTTP:      {{1000 * time.Millisecond, 2000 * time.Millisecond}},
+		Engine:   {{0, 400 * time.Millisecond}},
+		NetHTTP:  {{200 * time.Millisecond, 300 * time.Millisecond}, {500 * time.Millisecond, 600 * time.Millisecond}, {900 * time.Millisecond, 1000 * time.Millisecond}},
+		FastHTTP: {{1000 * time.Millisecond, 2000 * time.Millisecond}},
 	} {
 		wait := func(at time.Duration) time.Duration {
 			for _, stall := range stalls {
@@ -143,21 +144,84 @@ func TestStallsAnywhereAreInThePercentiles(t *testing.T) {
 			waits = append(waits, wait(time.Duration(n)*time.Second/rate))
 		}
 		slices.Sort(waits)
-		{
-			t.Run(client, func(t *testing.T) {
-				run := undisturbed(t, func() *results.Run {
-					began := time.Now().Add(50 * time.Millisecond)
-					server := newWatched(t, false, false, func(http.ResponseWriter, *http.Request) { time.Sleep(wait(time.Since(began))) })
-					run, err := Run(context.Background(), Config{
-						Header: results.Header{Started: began}, Schedule: constant(rate, length), Plan: planOf(server.URL),
-						Client: open(t, ClientConfig{Client: client, Connections: 10}),
-					})
-					require.NoError(t, err)
-					require.EqualValues(t, 600, server.requests.Load())
-					return run
+		t.Run(client, func(t *testing.T) {
+			run := undisturbed(t, func() *results.Run {
+				began := time.Now().Add(50 * time.Millisecond)
+				server := newWatched(t, false, false, func(http.ResponseWriter, *http.Request) { time.Sleep(wait(time.Since(began))) })
+				run, err := Run(context.Background(), Config{
+					Header: results.Header{Started: began}, Schedule: constant(rate, length), Plan: planOf(server.URL),
+					Client: open(t, ClientConfig{Client: client, Connections: 10}),
 				})
-				requireTruth(t, run, func(q float64) time.Duration { return waits[int(q*float64(len(waits)-1))] })
+				require.NoError(t, err)
+				require.EqualValues(t, 600, server.requests.Load())
+				return run
 			})
+			requireTruth(t, run, func(q float64) time.Duration { return waits[int(q*float64(len(waits)-1))] })
+		})
+	}
+}
+
+// What a server counts, second by second, is what the schedule says, warm-up and main part apart.
+func TestStagesArriveAsTheyAreScheduled(t *testing.T) {
+	rate := func(n uint64) schedule.Rate { return schedule.Rate{Requests: n, Per: time.Second} }
+	spec := &schedule.Spec{WarmUp: 500 * time.Millisecond, Stages: []schedule.Stage{
+		{From: rate(100), To: rate(100), For: 500 * time.Millisecond}, {From: rate(0), To: rate(400), For: time.Second}, {For: 300 * time.Millisecond}, {From: rate(200), To: rate(200), For: 200 * time.Millisecond},
+	}}
+	borders := []time.Duration{500 * time.Millisecond, time.Second, 1500 * time.Millisecond, 1800 * time.Millisecond, 2 * time.Second}
+	want := []int{50, 50, 150, 0, 40}
+	for _, client := range ClientNames() {
+		run := undisturbed(t, func() *results.Run {
+			began := time.Now().Add(50 * time.Millisecond)
+			var mu sync.Mutex
+			seen := make([]int, len(borders)+1)
+			server := newWatched(t, false, false, func(http.ResponseWriter, *http.Request) {
+				at, _ := slices.BinarySearch(borders, time.Since(began))
+				mu.Lock()
+				defer mu.Unlock()
+				seen[at]++
+			})
+			run, err := Run(context.Background(), Config{
+				Header: results.Header{Started: began}, Schedule: spec, Plan: planOf(server.URL), Client: open(t, ClientConfig{Client: client}),
+			})
+			require.NoError(t, err)
+			for i, n := range want {
+				if len(run.End.Invalid) == 0 {
+					require.InDelta(t, n, seen[i], 8, "%s, part %d: %v", client, i, seen)
+				}
+			}
+			require.EqualValues(t, 290, server.requests.Load())
+			return run
+		})
+		require.Equal(t, results.Counts{Offered: 50, Sent: 50, Completed: 50}, run.WarmCounts)
+		require.Equal(t, results.Counts{Offered: 240, Sent: 240, Completed: 240}, run.Counts)
+		require.EqualValues(t, 240, run.Total[""].Count)
+		require.EqualValues(t, 50, run.Warm[""].Count)
+	}
+}
+
+// With HTTP/2 and a slow handshake, a stall and a bound of connections the counts are the
+// server's as well.
+func TestOverHTTP2NothingIsLostOrDoubled(t *testing.T) {
+	for _, client := range []string{Engine, NetHTTP} {
+		for _, connections := range []int{1, 10, 0} {
+			server := newWatched(t, true, true, func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path == "/hang" {
+					<-r.Context().Done()
+				}
+			})
+			plan := planOf(server.URL, server.URL+"/hang")
+			plan.Chains[0].Weight, plan.Chains[1].Weight = 9, 1
+			run, err := Run(context.Background(), Config{Schedule: constant(200, 500*time.Millisecond), Plan: plan, Timeout: 320 * time.Millisecond,
+				Client: open(t, ClientConfig{Client: client, Insecure: true, HTTP2: true, Connections: connections, Timeout: 320 * time.Millisecond})})
+			require.NoError(t, err)
+			all := run.Total[""]
+			require.EqualValues(t, 100, all.Count)
+			require.EqualValues(t, all.Count-all.Failed(), all.Success.Count())
+			require.EqualValues(t, server.requests.Load(), run.Counts.Sent+all.Repeats, "%s %d %v", client, connections, all.Errors)
+			require.EqualValues(t, all.Failed(), all.Errors[kindTimeout], "%v", all.Errors)
+			if all.Failed() > 0 {
+				require.GreaterOrEqual(t, all.Response.Max(), 310*time.Millisecond)
+			}
 		}
 	}
 }

@@ -26,6 +26,7 @@ type tally struct {
 	// Of the main part: what the verdict is judged by.
 	deadline                      time.Duration // until when an arrival is handed over in time
 	handedInTime, neverHanded     uint64
+	refused                       uint64 // something that they need, by this machine
 	unfinished, unsent, completed uint64 // of the whole run
 }
 
@@ -108,6 +109,9 @@ func (t *tally) addOne(m *sample) {
 	}
 	if m.announced && !warm && m.handed <= t.deadline && !m.unhanded {
 		t.handedInTime++
+	}
+	if m.refused && !warm {
+		t.refused++
 	}
 	if m.unhanded && !warm {
 		t.neverHanded++

@@ -14,8 +14,8 @@ type Evidence struct {
 	// was given before the end of the schedule, or within Grace after it. NeverHanded were
 	// not given to it at all.
 	Offered, HandedInTime, NeverHanded uint64
-	// Refused are those that failed because this machine had no descriptor, port or memory
-	// for them.
+	// Refused are those for which this machine had no descriptor, port or memory, so that they
+	// failed, or waited for a connection of others.
 	Refused uint64
 	// Lag and Response are of the main part.
 	Lag, Response *results.Histogram

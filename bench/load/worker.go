@@ -105,6 +105,7 @@ func (w *worker) request(request *targets.Request) bool {
 	case !succeeds(request.Step, a.Status):
 		m.kind = statusKind(a.Status)
 	}
+	m.refused = a.refused || m.kind == kindSystem
 	return true
 }
 

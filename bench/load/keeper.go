@@ -187,7 +187,7 @@ func (k *keeper) invalid(run *results.Run, now time.Duration) []string {
 	all := run.Total[""]
 	e := Evidence{Refused: k.tally.refused, Lag: all.Lag, Response: all.Response, Length: k.issued(now)}
 	if k.run.waker == nil {
-		return e.JudgeSystem()
+		return append(k.nothing(run), e.JudgeSystem()...)
 	}
 	e.Offered, e.Asleep, e.Longest = k.run.waker.account()
 	e.HandedInTime, e.NeverHanded = k.tally.handedInTime, k.tally.neverHanded
@@ -201,6 +201,16 @@ func (k *keeper) invalid(run *results.Run, now time.Duration) []string {
 		return nil // it has not begun
 	}
 	return e.Judge()
+}
+
+// nothing says that a closed run has nothing to report, if that is so. One of several machines may
+// have had none of the requests.
+func (k *keeper) nothing(run *results.Run) []string {
+	warm := run.Warm[""].Count
+	if !run.Whole || run.Total[""].Count > 0 || warm == 0 && k.run.cfg.Workers > 1 {
+		return nil
+	}
+	return []string{fmt.Sprintf("nothing was measured: %d requests were of the warm-up, and none came after it", warm)}
 }
 
 // issued is for how long requests were issued.

@@ -341,3 +341,82 @@ func TestALargeAnswerIsReadAndAnEndlessOneIsNotKept(t *testing.T) {
 		require.Equal(t, map[string]uint64{kindLarge: 1}, all.Errors)
 	})
 }
+
+func TestAClosedRunThatIsAllWarmUpIsInvalid(t *testing.T) {
+	run, err := Run(context.Background(), Config{Closed: &Closed{Callers: 1, Requests: 5, WarmUp: time.Hour}, Client: instant(), Plan: planOf("http://a/")})
+	require.NoError(t, err)
+	require.Equal(t, []string{"nothing was measured: 5 requests were of the warm-up, and none came after it"}, run.End.Invalid)
+	run, err = Run(context.Background(), Config{Closed: &Closed{Callers: 2, Requests: 1}, Worker: 1, Workers: 2, Client: instant(), Plan: planOf("http://a/")})
+	require.NoError(t, err)
+	require.Empty(t, run.End.Invalid, "the other machine has the one request")
+}
+
+func TestNothingIsBegunAfterTheRunHasEnded(t *testing.T) {
+	s := seat{parent: context.Background()}
+	s.give()
+	ctx := s.begin(&sample{}, time.Second)
+	require.Error(t, ctx.Err(), "it was taken before the end, and is begun after it")
+	_, cut, _ := s.finish()
+	require.True(t, cut)
+	s.leave()
+}
+
+// A handshake that hangs is a timeout, at its elapsed time, of a request that was not sent.
+func TestAHandshakeThatHangsIsATimeoutOfWhatWasNotSent(t *testing.T) {
+	const timeout = 320 * time.Millisecond
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	var gone sync.WaitGroup
+	var held []net.Conn
+	gone.Go(func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			held = append(held, conn)
+		}
+	})
+	t.Cleanup(func() {
+		listener.Close()
+		gone.Wait()
+		for _, conn := range held {
+			conn.Close()
+		}
+	})
+	eachClient(t, func(t *testing.T, name string) {
+		run, err := Run(context.Background(), Config{Schedule: constant(50, 400*time.Millisecond), Plan: stepOf("GET", "https://"+listener.Addr().String()+"/", ""),
+			Client: open(t, ClientConfig{Client: name, Timeout: timeout, Connections: 4, Insecure: true}), Timeout: timeout})
+		require.NoError(t, err)
+		all := run.Total[""]
+		require.EqualValues(t, 20, all.Count)
+		require.EqualValues(t, 20, all.Failed())
+		require.Zero(t, run.Counts.Sent)
+		require.Zero(t, all.Service.Count())
+		require.EqualValues(t, 20, all.Errors[kindTimeout]+all.Errors[kindPool], "%v", all.Errors)
+		require.GreaterOrEqual(t, all.Response.Min(), timeout*9/10)
+		t.Log(all.Errors, all.Response.Quantiles())
+	})
+}
+
+// What comes after the timeout is no answer any more, and does not answer the next request.
+func TestALateAnswerIsNotThatOfTheNextRequest(t *testing.T) {
+	eachClient(t, func(t *testing.T, name string) {
+		var n atomic.Int64
+		server := newWireServer(t, func(conn net.Conn, _ *http.Request, _ int) bool {
+			if n.Add(1)%2 == 1 {
+				time.Sleep(300 * time.Millisecond)
+				io.WriteString(conn, "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+				return true
+			}
+			time.Sleep(120 * time.Millisecond) // the late one would have come by now
+			io.WriteString(conn, ok)
+			return true
+		})
+		run := closedRun(t, name, stepOf("GET", server.url(), ""), 6, 200*time.Millisecond)
+		require.Equal(t, map[int]uint64{200: 3}, run.Total[""].Statuses, "%v", run.Total[""].Errors)
+		require.Equal(t, map[string]uint64{kindTimeout: 3}, run.Total[""].Errors)
+		require.EqualValues(t, 6, server.count())
+		require.EqualValues(t, 6, run.Counts.Sent)
+	})
+}

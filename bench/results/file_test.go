@@ -417,7 +417,9 @@ func FuzzReadingEitherFailsOrGivesARunThatCanBeWrittenAgain(f *testing.F) {
 			return
 		}
 		require.LessOrEqual(t, len(run.Series), MostIntervals)
-		merged, err := Merge(run, run)
+		other := *run
+		other.Header.Environment.Host += " and another"
+		merged, err := Merge(run, &other)
 		require.NoError(t, err)
 		require.GreaterOrEqual(t, merged.Total[""].Count, run.Total[""].Count)
 		again := written(t, run.Header, nil, &run.End)

@@ -12,15 +12,18 @@ import (
 
 // Merge adds up the runs of several machines to one: the counts and histograms are those of
 // all, and what went wrong on one went wrong. It refuses runs that differ in their ID, model
-// or schedule with ErrDifferent, and alters none of them.
+// or schedule, and one that is there twice, with ErrDifferent, and alters none of them.
 func Merge(runs ...*Run) (*Run, error) {
 	if len(runs) == 0 {
 		return nil, fmt.Errorf("%w: there are none to merge", ErrDifferent)
 	}
 	sum := NewSum(runs[0].Header)
-	for _, run := range runs {
+	for i, run := range runs {
 		if err := sameRun(runs[0].Header, run.Header); err != nil {
 			return nil, err
+		}
+		if slices.ContainsFunc(runs[:i], func(other *Run) bool { return sameFile(other, run) }) {
+			return nil, fmt.Errorf("%w: the results of one machine are there twice", ErrDifferent)
 		}
 		for sum.step < run.Step {
 			sum.coarsen()
@@ -51,6 +54,12 @@ func sameRun(a, b Header) error {
 		return fmt.Errorf("%w: their schedules differ", ErrDifferent)
 	}
 	return nil
+}
+
+// sameFile says that two runs are one machine's: no two measure the same to the nanosecond.
+func sameFile(a, b *Run) bool {
+	return a.Total[""] != nil && a.Total[""].Count > 0 && a.Counts == b.Counts && a.End.Elapsed == b.End.Elapsed &&
+		a.Header.Environment.Host == b.Header.Environment.Host && reflect.DeepEqual(a.Total, b.Total)
 }
 
 // join adds a machine's run, whose step is at most the sum's.

@@ -121,3 +121,14 @@ func TestSumsStopAtTheMostThereIs(t *testing.T) {
 	o.Add(nil)
 	require.NotNil(t, (*Operation)(nil).Clone())
 }
+
+func TestAFileThatIsGivenTwiceIsNotCountedTwice(t *testing.T) {
+	intervals := []Interval{interval(0, Main, 1), interval(1, Main, 2)}
+	one, again := machine(t, "one", intervals, nil), machine(t, "one", intervals, nil)
+	_, err := Merge(one, machine(t, "two", intervals, nil), again)
+	require.ErrorIs(t, err, ErrDifferent)
+	require.ErrorContains(t, err, "twice")
+	nothing := machine(t, "one", nil, nil)
+	_, err = Merge(nothing, nothing)
+	require.NoError(t, err, "workers that had nothing to do are alike")
+}

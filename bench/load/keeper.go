@@ -189,7 +189,8 @@ func (k *keeper) invalid(run *results.Run, now time.Duration) []string {
 	if k.run.waker == nil {
 		return append(k.nothing(run), e.JudgeSystem()...)
 	}
-	e.Offered, e.Asleep, e.Longest = k.run.waker.account()
+	e.Drained = now - e.Length
+	e.Offered, e.Asleep, e.Drowsed, e.Longest = k.run.waker.account()
 	e.HandedInTime, e.NeverHanded = k.tally.handedInTime, k.tally.neverHanded
 	if !run.Whole { // what is in flight has no sample yet
 		e.HandedInTime = e.Offered - min(e.Offered, uint64(k.waiting()))

@@ -220,7 +220,16 @@ func (r *runner) drain() {
 	if limit == 0 {
 		limit = r.timeout + lastGrace // so that the last request's own time is up before
 	}
+	if r.waker == nil {
+		r.waitForWorkers(limit)
+		return
+	}
+	ctx, end := context.WithCancel(context.Background())
+	var attending sync.WaitGroup
+	attending.Go(func() { r.waker.attend(ctx) })
 	r.waitForWorkers(limit)
+	end()
+	attending.Wait()
 }
 
 // waitForWorkers waits until all have gone home, at most for a time.

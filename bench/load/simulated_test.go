@@ -347,9 +347,28 @@ func TestAHarnessThatStandsStillBetweenArrivalsSaysSo(t *testing.T) {
 		w.schedule, err = constant(1, w.length).Schedule()
 		require.NoError(t, err)
 		w.run(t.Context())
-		offered, asleep, longest := w.account()
+		offered, asleep, _, longest := w.account()
 		require.EqualValues(t, 20, offered)
 		require.Greater(t, asleep, 9*time.Second)
 		require.Greater(t, longest, 450*time.Millisecond)
+	})
+}
+
+func TestAProcessThatStandsStillInTheDrainIsNoticed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		begun := time.Now()
+		w := &waker{now: func() time.Duration {
+			if since := time.Since(begun); since < 2*time.Second {
+				return since
+			}
+			return time.Since(begun) + time.Second // it was stopped for a second, two seconds into the drain
+		}}
+		ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
+		defer cancel()
+		w.attend(ctx)
+		_, asleep, drowsed, longest := w.account()
+		require.Zero(t, asleep)
+		require.Equal(t, time.Second, drowsed)
+		require.Equal(t, time.Second, longest)
 	})
 }

@@ -22,6 +22,8 @@ type Evidence struct {
 	// Asleep is for how long, in all, the waker slept beyond the instant that it wanted to
 	// wake at, and Longest the longest such time. Length is that of the run.
 	Asleep, Longest, Length time.Duration
+	// Drowsed is the same as Asleep of the drain, which took Drained.
+	Drowsed, Drained time.Duration
 	// Bound says that MaxInFlight was reached while arrivals waited.
 	Bound int
 }
@@ -65,11 +67,21 @@ func (e Evidence) Judge() []string {
 	if e.NeverHanded > 0 {
 		invalid = append(invalid, fmt.Sprintf("%d requests that were due were never handed to the client%s", e.NeverHanded, because))
 	}
-	if e.Length > 0 && e.Asleep > e.Length/50 && e.Longest > lagFloor {
-		invalid = append(invalid, fmt.Sprintf("the harness was not woken in time: it overslept %v of %v, at most %v at once; this machine has too much to do",
-			round(e.Asleep), round(e.Length), round(e.Longest)))
+	return append(invalid, e.drowsy()...)
+}
+
+// drowsy says that the process stood still for a fiftieth of the run, or of the run with its
+// drain.
+func (e Evidence) drowsy() []string {
+	asleep, length := e.Asleep, e.Length
+	if asleep <= length/50 {
+		asleep, length = asleep+e.Drowsed, length+e.Drained
 	}
-	return invalid
+	if length == 0 || asleep <= length/50 || e.Longest <= lagFloor {
+		return nil
+	}
+	return []string{fmt.Sprintf("the harness was not woken in time: it overslept %v of %v, at most %v at once; this machine has too much to do",
+		round(asleep), round(length), round(e.Longest))}
 }
 
 // JudgeSystem is the part of Judge that a closed run, which has no rate to hold, is judged by as

@@ -58,6 +58,15 @@ func TestARunIsJudgedByWhatTheHarnessDidAlone(t *testing.T) {
 		"an arrival that was never handed over": {func(e *Evidence) { e.NeverHanded = 1 }, "never handed"},
 		"a waker that overslept a fiftieth":     {func(e *Evidence) { e.Asleep, e.Longest = 201*time.Millisecond, 50*time.Millisecond }, "not woken"},
 		"a waker that overslept less":           {func(e *Evidence) { e.Asleep, e.Longest = 199*time.Millisecond, 50*time.Millisecond }, ""},
+		"a process that stood still in the drain": {func(e *Evidence) {
+			e.Drained, e.Drowsed, e.Longest = time.Second, 230*time.Millisecond, 50*time.Millisecond
+		}, "230ms of 11s"},
+		"one that stood still a little in it": {func(e *Evidence) {
+			e.Drained, e.Drowsed, e.Longest = time.Second, 210*time.Millisecond, 50*time.Millisecond
+		}, ""},
+		"a long drain after a bad run": {func(e *Evidence) {
+			e.Drained, e.Asleep, e.Longest = time.Hour, 201*time.Millisecond, 50*time.Millisecond
+		}, "not woken"},
 		"one hiccup of few requests": {func(e *Evidence) {
 			e.Offered, e.HandedInTime = 5, 5
 			e.Lag = histogramOf(0, 0, 0, 0, time.Second)

@@ -24,6 +24,7 @@ type waker struct {
 	total   uint64          // of the main part
 	asleep  time.Duration   // overslept in all, by more than lagFloor each time
 	longest time.Duration
+	drowsed time.Duration // as asleep, while the run was drained
 }
 
 // atLeast is how long the waker sleeps: above some thousand requests a second several are due
@@ -80,14 +81,25 @@ func (w *waker) offer(at part, n uint64) {
 	}
 }
 
-func (w *waker) overslept(by time.Duration) {
+func (w *waker) overslept(by time.Duration) { w.slept(&w.asleep, by) }
+
+func (w *waker) slept(sum *time.Duration, by time.Duration) {
 	if by <= lagFloor {
 		return
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.asleep += by
+	*sum += by
 	w.longest = max(w.longest, by)
+}
+
+// attend notes, until ctx ends, whether the process stands still while it waits for answers.
+func (w *waker) attend(ctx context.Context) {
+	for ctx.Err() == nil {
+		until := w.now() + atMost
+		pause(ctx, atMost)
+		w.slept(&w.drowsed, w.now()-until)
+	}
 }
 
 // collect hands over what was offered since it was last called.
@@ -101,9 +113,10 @@ func (w *waker) collect(f func(at part, n uint64)) {
 	}
 }
 
-// account says what was offered in the main part, and how badly the waker slept.
-func (w *waker) account() (offered uint64, asleep, longest time.Duration) {
+// account says what was offered in the main part, and how badly the waker slept: before the
+// drain, in it, and at most at once.
+func (w *waker) account() (offered uint64, asleep, drowsed, longest time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.total, w.asleep, w.longest
+	return w.total, w.asleep, w.drowsed, w.longest
 }

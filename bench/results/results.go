@@ -130,7 +130,7 @@ type End struct {
 	Elapsed    time.Duration `json:"elapsed"`
 	Reason     string        `json:"reason"`     // "finished", "interrupted", "objective failed", "machine lost", …
 	Unfinished uint64        `json:"unfinished"` // outstanding when the drain ended: counted at their elapsed time
-	NeverSent  uint64        `json:"neverSent"`  // of those, the ones that were not even sent
+	NeverSent  uint64        `json:"neverSent"`  // of those, the ones that were not even sent, as far as is known: a lost machine does not tell
 	Invalid    []string      `json:"invalid,omitempty"`
 	Verdicts   []Verdict     `json:"verdicts,omitempty"`
 	Notes      []string      `json:"notes,omitempty"`

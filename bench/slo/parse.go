@@ -14,7 +14,7 @@ var histograms = []string{"response", "service", "lag", "wait", "success", "conn
 // kinds are those of errors, as load counts them; one with a status that is no success is
 // "status 503". A kind that never is would hold whatever the run is like.
 var kinds = []string{
-	"timeout", "refused", "reset", "closed", "dns", "tls", "limit", "connection", "cancelled", "template", "request", "unfinished", "other",
+	"timeout", "refused", "reset", "closed", "dns", "tls", "limit", "connection", "cancelled", "template", "request", "too large", "system", "unfinished", "other",
 }
 
 // isKind reports whether errors can be of a kind.

@@ -24,6 +24,7 @@ type runner struct {
 	abandon  context.CancelFunc
 
 	shards   *shards
+	messages firstMessages
 	seats    seats
 	workers  atomic.Int64 // how many there ever were
 	inFlight atomic.Int64
@@ -85,6 +86,7 @@ func newRunner(cfg Config) (*runner, error) {
 	if r.timeout == 0 {
 		r.timeout = DefaultTimeout
 	}
+	r.messages.warmUp = cfg.Header.WarmUp
 	r.requests, r.abandon = context.WithCancel(context.Background())
 	r.shards = newShards(2 * runtime.GOMAXPROCS(0))
 	r.cut.Store(int64(farAway))

@@ -153,6 +153,7 @@ func (t *tally) record(o *results.Operation, m *sample) {
 			o.Errors = make(map[string]uint64)
 		}
 		o.Errors[m.kind]++
+		o.KeepSample(m.kind, m.message)
 	}
 	if m.connected > 0 {
 		note(&o.Connect, m.connected)

@@ -1,6 +1,7 @@
 package load
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/sluice-engine/sluice/bench/targets"
@@ -55,6 +56,7 @@ func (w *worker) arrival(n uint64, due time.Duration, announced bool) (end time.
 		m.handed = w.run.now()
 		if err != nil {
 			m.operation, m.end, m.kind = w.run.journey.operationOf(err), m.handed, kindTemplate
+			w.run.messages.tell(m, err)
 			w.run.shards.put(w.number, m)
 			return m.end
 		}
@@ -62,8 +64,11 @@ func (w *worker) arrival(n uint64, due time.Duration, announced bool) (end time.
 		if !w.request(request) {
 			return m.end
 		}
-		if m.kind == "" && learn(&w.session, request, &w.answer) != nil {
-			m.kind = kindTemplate // it lacked what later steps need: they are not made
+		if m.kind == "" {
+			if err := learn(&w.session, request, &w.answer); err != nil {
+				m.kind = kindTemplate // it lacked what later steps need: they are not made
+				w.run.messages.tell(m, err)
+			}
 		}
 		w.run.shards.put(w.number, m)
 		if m.kind != "" {
@@ -101,7 +106,9 @@ func (w *worker) request(request *targets.Request) bool {
 		}
 		if overdue {
 			m.kind = kindTimeout
+			a.Err = fmt.Errorf("its time of %v was up: %w", w.run.timeout, a.Err)
 		}
+		w.run.messages.tell(m, a.Err)
 	case !succeeds(request.Step, a.Status):
 		m.kind = statusKind(a.Status)
 	}

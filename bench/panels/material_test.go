@@ -292,6 +292,19 @@ func TestErrorsBeyondSevenKindsAreDrawnTogether(t *testing.T) {
 	require.Len(t, p.Tables[0].Rows, 16)
 }
 
+func TestTheTableOfErrorsHasWhatTheFirstOfAKindSaid(t *testing.T) {
+	run := usual().run()
+	before := materialOf("r1", run, mostPoints).errors().Tables[0]
+	require.Len(t, before.Columns, 5)
+	run.Total[""].KeepSample("timeout", "its time of 2s was up")
+	after := materialOf("r1", run, mostPoints).errors().Tables[0]
+	require.Equal(t, column{Name: "First message"}, after.Columns[5])
+	for _, row := range after.Rows {
+		require.Len(t, row, 6)
+		require.Equal(t, row[0].Text == "timeout", row[5] == text("its time of 2s was up"))
+	}
+}
+
 func TestLimitsSayHowFullTheyWereAndWhenTheServerSaidNo(t *testing.T) {
 	run := usual().run()
 	run.Series[70].Gauges.Limits[1].Used = run.Series[70].Gauges.Limits[1].Quota * 3

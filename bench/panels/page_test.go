@@ -192,6 +192,7 @@ func TestNamesAreTextWhateverTheyLookLike(t *testing.T) {
 	run := m.run()
 	for _, name := range hostile {
 		run.Total[""].Errors[name] += 5
+		run.Total[""].KeepSample(name, name)
 	}
 	run.End.Notes, run.End.Reason, run.Header.Client, run.Header.Machines = hostile, hostile[1], hostile[1], hostile
 	e := &run.Header.Environment

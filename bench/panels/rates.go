@@ -185,8 +185,15 @@ func (m *material) errors() panel {
 		})})
 	}
 	t := table{ID: p.ID + "-table", Caption: "Errors by kind", Open: true, Sorts: true, Columns: header("Kind", "Requests", "Share of all", "First due at", "Last due at")}
+	if len(o.Samples) > 0 {
+		t.Columns = append(t.Columns, header("First message")...)
+	}
 	for _, f := range all[:min(len(all), mostRowsOfErrors)] {
-		t.Rows = append(t.Rows, []cell{text(clipped(f.kind, 120)), number(count(f.n), float64(f.n)), number(share(float64(f.n), float64(o.Count)), float64(f.n)), number(written(f.first, "s"), f.first), number(written(f.last, "s"), f.last)})
+		row := []cell{text(clipped(f.kind, 120)), number(count(f.n), float64(f.n)), number(share(float64(f.n), float64(o.Count)), float64(f.n)), number(written(f.first, "s"), f.first), number(written(f.last, "s"), f.last)}
+		if len(o.Samples) > 0 {
+			row = append(row, text(clipped(o.Samples[f.kind], results.LongestSample)))
+		}
+		t.Rows = append(t.Rows, row)
 	}
 	if len(all) > mostRowsOfErrors {
 		t.More = many(len(all)-mostRowsOfErrors, "kind") + " more are not listed."

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"strconv"
 	"time"
 	"unicode"
@@ -86,6 +87,7 @@ type documentOperation struct {
 	Failed   uint64             `json:"failed"`
 	Statuses map[string]uint64  `json:"statuses"`
 	Errors   map[string]uint64  `json:"errors"`
+	Samples  map[string]string  `json:"samples"`
 	In       uint64             `json:"in_bytes"`
 	Out      uint64             `json:"out_bytes"`
 	Repeats  uint64             `json:"repeats"`
@@ -216,7 +218,7 @@ func requestsOf(run *results.Run) documentRequests {
 
 func documentOf(name string, o *results.Operation) documentOperation {
 	d := documentOperation{
-		Name: name, Count: o.Count, Failed: o.Failed(), Statuses: map[string]uint64{}, Errors: map[string]uint64{}, In: o.In, Out: o.Out, Repeats: o.Repeats,
+		Name: name, Count: o.Count, Failed: o.Failed(), Statuses: map[string]uint64{}, Errors: map[string]uint64{}, Samples: map[string]string{}, In: o.In, Out: o.Out,
 		Response: latencyOf(o.Response), Service: latencyOf(o.Service), Lag: latencyOf(o.Lag), Wait: latencyOf(o.Wait),
 		Success: latencyOf(o.Success), Connect: latencyOf(o.Connect), Stages: map[string]float64{},
 	}
@@ -226,6 +228,7 @@ func documentOf(name string, o *results.Operation) documentOperation {
 	for kind, n := range o.Errors {
 		d.Errors[kind] = n
 	}
+	maps.Copy(d.Samples, o.Samples)
 	for _, s := range stagesOf(o.Stages) {
 		d.Stages[s.name] = s.took.Seconds()
 	}

@@ -221,6 +221,9 @@ func (t *text) failures(run *results.Run) {
 			share = 100 * float64(all.Errors[kind]) / float64(all.Count)
 		}
 		t.wrapped(fmt.Sprintf("%12s  %6.2f %%  ", thousands(all.Errors[kind]), share), strings.Repeat(" ", 24), Printable(kind))
+		if message := all.Samples[kind]; message != "" {
+			t.wrapped(strings.Repeat(" ", 24), strings.Repeat(" ", 24), Printable(message))
+		}
 	}
 }
 

@@ -96,11 +96,11 @@ type Operation struct {
 	Count    uint64            `json:"n"`
 	Statuses map[int]uint64    `json:"statuses,omitempty"`
 	Errors   map[string]uint64 `json:"errors,omitempty"` // by kind: those with a status that is no success included, as "status 503"
-	In       uint64            `json:"in,omitempty"`     // bytes of bodies
-	Out      uint64            `json:"out,omitempty"`
-	// Repeats are the times that the client sent a request again by itself: a server counts them,
-	// and Sent does not.
-	Repeats uint64 `json:"repeats,omitempty"`
+	// Samples has the first message of each kind of error that has one, as KeepSample keeps it. It
+	// holds nothing of headers and bodies, and no query of a URL.
+	Samples map[string]string `json:"samples,omitempty"`
+	In      uint64            `json:"in,omitempty"` // bytes of bodies
+	Out     uint64            `json:"out,omitempty"`
 	// Response is end − intended, of errors too, at their elapsed time: the headline.
 	// Service is end − sent. Lag is handed − intended, which is the harness's own fault.
 	// Wait is sent − handed, which is the client's: an engine's queue, or a wait for a connection.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"maps"
 	"math"
+	"slices"
 	"time"
 )
 
@@ -141,9 +142,9 @@ func (i *Interval) All() *Operation { return together(i.Operations) }
 
 func together(operations map[string]*Operation) *Operation {
 	all := &Operation{}
-	for name, o := range operations {
+	for _, name := range slices.Sorted(maps.Keys(operations)) { // so that the first sample is always the same
 		if name != "" {
-			all.Add(o)
+			all.Add(operations[name])
 		}
 	}
 	all.compact()
@@ -236,6 +237,7 @@ func (o *Operation) add(other *Operation, merge func(h, other *Histogram)) {
 		}
 		o.Errors[kind] = plus(o.Errors[kind], n)
 	}
+	o.keepSamples(other)
 	theirs := other.histograms()
 	for i, mine := range o.histograms() {
 		if (*theirs[i]).Count() == 0 {
@@ -255,7 +257,7 @@ func (o *Operation) Clone() *Operation {
 		return &Operation{}
 	}
 	c := *o
-	c.Statuses, c.Errors = maps.Clone(o.Statuses), maps.Clone(o.Errors)
+	c.Statuses, c.Errors, c.Samples = maps.Clone(o.Statuses), maps.Clone(o.Errors), maps.Clone(o.Samples)
 	for _, h := range c.histograms() {
 		*h = (*h).Clone()
 	}
@@ -290,7 +292,10 @@ func (o *Operation) share() {
 
 // size is about how many bytes an operation with compacted histograms holds.
 func (o *Operation) size() int {
-	n := 256 + 48*(len(o.Statuses)+len(o.Errors))
+	n := 256 + 48*(len(o.Statuses)+len(o.Errors)+len(o.Samples))
+	for _, message := range o.Samples {
+		n += len(message)
+	}
 	for _, h := range o.histograms() {
 		if *h != nil {
 			n += 48 + len((*h).packed)

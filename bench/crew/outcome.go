@@ -16,6 +16,7 @@ func (r *run) outcome() outcome {
 	for _, m := range r.members {
 		if m.end != nil {
 			e.Elapsed = max(e.Elapsed, m.end.Elapsed)
+			e.Issued = max(e.Issued, m.end.Issued)
 			e.Unfinished += m.end.Unfinished
 			e.NeverSent += m.end.NeverSent
 			for _, why := range m.end.Invalid {
@@ -36,6 +37,9 @@ func (r *run) outcome() outcome {
 		}
 	}
 	e.Elapsed = max(e.Elapsed, min(elapsed, r.until()))
+	if len(o.debts) > 0 { // what a lost machine owes was to be issued as well
+		e.Issued = max(e.Issued, min(elapsed, r.until()))
+	}
 	if r.reason != "" {
 		e.Reason = r.reason
 	}

@@ -24,7 +24,7 @@ func TestARunIsAsGoodAsTheWorstOfItsMachines(t *testing.T) {
 		m.ordered = m.relation.order(r.start)
 	}
 	r.members[0].state = stateEnded
-	r.members[0].end = &results.End{Elapsed: 9 * time.Second, Reason: "finished", Unfinished: 2, NeverSent: 1, Invalid: []string{"late"}, Notes: []string{"warm"}}
+	r.members[0].end = &results.End{Elapsed: 9 * time.Second, Issued: 8 * time.Second, Reason: "finished", Unfinished: 2, NeverSent: 1, Invalid: []string{"late"}, Notes: []string{"warm"}}
 	r.members[1].state = stateLost
 	r.members[1].tally = reported{offered: 20, samples: 18, last: 3}
 	r.invalid = []string{"machine b (b:1) was lost: gone"}
@@ -35,6 +35,7 @@ func TestARunIsAsGoodAsTheWorstOfItsMachines(t *testing.T) {
 	require.Contains(t, notes, "machine b is not like a: linux/amd64, 2 ×")
 	require.Len(t, o.debts, 1)
 	require.Equal(t, 10*time.Second, o.end.Elapsed)
+	require.Equal(t, 10*time.Second, o.end.Issued, "the one that was lost")
 
 	g := &gathering{cfg: r.cfg, stands: new(atomic.Pointer[standing]), tell: func(any) {}}
 	g.begin(started{time.Now(), results.Header{Machines: []string{"a", "b"}, Model: "closed"}})

@@ -216,6 +216,9 @@ func (k *keeper) nothing(run *results.Run) []string {
 
 // issued is for how long requests were issued.
 func (k *keeper) issued(now time.Duration) time.Duration {
+	if issued := time.Duration(k.run.issued.Load()); issued > 0 {
+		now = issued
+	}
 	if length := k.run.cfg.Header.Length; length > 0 {
 		return min(length, now)
 	}
@@ -241,7 +244,7 @@ func (k *keeper) end(cause error, first, last uint64) (*results.Run, error) {
 		last.interval.Gauges = k.gauge()
 	}
 	k.emit(now, math.MaxInt)
-	e := results.End{Elapsed: now, Reason: reason(cause), Unfinished: k.tally.unfinished, NeverSent: k.tally.unsent}
+	e := results.End{Elapsed: now, Issued: k.issued(now), Reason: reason(cause), Unfinished: k.tally.unfinished, NeverSent: k.tally.unsent}
 	run := k.sum.Run() // with its series, which some objectives are judged by
 	run.End, run.Whole = e, true
 	e.Invalid = k.invalid(run, now)

@@ -31,6 +31,7 @@ type runner struct {
 	deadline atomic.Int64 // until when an arrival is handed over in time
 	cut      atomic.Int64 // when the drain ended
 	draining atomic.Bool
+	issued   atomic.Int64 // for how long requests were issued; 0 while they are
 
 	desk  *desk  // of an open run
 	waker *waker // likewise
@@ -181,13 +182,16 @@ func (r *runner) open(ctx context.Context) {
 	r.desk.end()
 }
 
-// closeDoor notes when issuing ended, if that was early.
+// closeDoor notes when issuing ended.
 func (r *runner) closeDoor(ctx context.Context) {
 	r.draining.Store(true)
+	now := r.now()
 	if ctx.Err() != nil {
-		now := r.now()
 		r.deadline.Store(int64(now + Grace(now)))
+	} else if length := r.cfg.Schedule.Length(); length > 0 {
+		now = length // what is behind the last arrival belongs to the schedule
 	}
+	r.issued.Store(int64(now))
 }
 
 // closed has callers make requests until there have been enough.
@@ -197,7 +201,10 @@ func (r *runner) closed(ctx context.Context) {
 		ctx, cancel = context.WithDeadline(ctx, r.start.Add(length))
 		defer cancel()
 	}
-	defer r.draining.Store(true)
+	defer func() {
+		r.draining.Store(true)
+		r.issued.Store(int64(r.now()))
+	}()
 	loop := newLoop(r)
 	for range share(uint64(r.cfg.Closed.Callers), r.cfg.Worker, r.cfg.Workers) {
 		select {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/sluice-engine/sluice/bench/results"
 	"github.com/sluice-engine/sluice/bench/schedule"
+	"github.com/sluice-engine/sluice/bench/slo"
 	"github.com/sluice-engine/sluice/bench/targets"
 )
 
@@ -256,6 +257,11 @@ func TestAnInterruptedRunIsWhole(t *testing.T) {
 		require.True(t, run.Whole)
 		require.Equal(t, "interrupted", run.End.Reason)
 		require.InDelta(t, 300, run.Total[""].Count, 1) // what was issued was drained
+		require.Equal(t, 3*time.Second, run.End.Issued)
+		require.InDelta(t, 3500*time.Millisecond, run.End.Elapsed, 1e7, "with the drain")
+		rate, known := slo.Rate(run)
+		require.True(t, known)
+		require.InDelta(t, 83.3, rate, 0.5, "250 of 300 were answered in the 3 s")
 		require.Zero(t, run.End.Unfinished)
 		require.Zero(t, run.Total[""].Failed())
 		require.Empty(t, run.End.Invalid)

@@ -162,7 +162,7 @@ func due(p *point, h results.Header) bool {
 // time is for how many seconds requests began in points: the last of them may not have been a whole
 // one. What drains after the end is no part of it.
 func (m *material) time(points []point) float64 {
-	whole := m.end.Elapsed
+	whole := m.header.RatesOver(m.end)
 	if m.running != nil {
 		whole = m.running.Elapsed
 	}

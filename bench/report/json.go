@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -54,6 +55,7 @@ type documentRun struct {
 	Length      float64         `json:"length_s"`
 	WarmUp      float64         `json:"warmup_s"`
 	Elapsed     float64         `json:"elapsed_s"`
+	Issued      float64         `json:"issued_s"`
 	Reason      string          `json:"reason"`
 	Poisson     bool            `json:"poisson"`
 	Seed        uint64          `json:"seed"`
@@ -198,7 +200,7 @@ func runOf(run *results.Run) documentRun {
 	d := documentRun{
 		ID: h.ID, Name: h.Name, Started: h.Started, Model: h.Model, Client: h.Client, Connections: h.Connections,
 		Callers: h.Callers, Planned: h.Planned, Think: h.Think.Seconds(), Length: h.Length.Seconds(), WarmUp: h.WarmUp.Seconds(),
-		Elapsed: elapsedOf(run).Seconds(), Reason: run.End.Reason, Poisson: h.Schedule.Poisson, Seed: h.Schedule.Seed,
+		Elapsed: elapsedOf(run).Seconds(), Issued: cmp.Or(run.End.Issued, elapsedOf(run)).Seconds(), Reason: run.End.Reason, Poisson: h.Schedule.Poisson, Seed: h.Schedule.Seed,
 		Speed: h.Schedule.Speed, Stages: []documentStage{}, Machines: orEmpty(h.Machines),
 	}
 	for _, s := range h.Schedule.Stages {

@@ -62,6 +62,9 @@ type counts struct {
 
 func countsOf(run *results.Run) counts {
 	c := counts{Counts: run.Counts, over: elapsedOf(run), run: run}
+	if over := run.Header.RatesOver(run.End); over > 0 {
+		c.over = over
+	}
 	if run.Header.Length > 0 {
 		c.over = min(c.over, run.Header.Length)
 		if run.Header.Model == "open" && run.End.Reason == "finished" {

@@ -439,3 +439,27 @@ func TestEveryNameOfTheJSONIsDocumented(t *testing.T) {
 	walk(d)
 	require.Greater(t, names, 80)
 }
+
+func TestRatesOfAnInterruptedRunAreOverTheTimeForWhichItIssued(t *testing.T) {
+	h := header()
+	h.WarmUp, h.Length, h.Schedule.WarmUp = 0, time.Minute, 0
+	sum := results.NewSum(h)
+	for second, n := range []uint64{20, 20, 11, 0, 0} {
+		i := results.Interval{Second: second, Phase: results.Main, Offered: n, Sent: n, Completed: n}
+		if n > 0 {
+			i.Operations = map[string]*results.Operation{"GET /a": measured(int(n), 0, time.Millisecond)}
+		}
+		require.NoError(t, sum.Add(i))
+	}
+	require.NoError(t, sum.End(results.End{Elapsed: 5500 * time.Millisecond, Issued: 2500 * time.Millisecond, Reason: "interrupted"}))
+	run := sum.Run()
+	var out bytes.Buffer
+	require.NoError(t, Text(&out, run, 80))
+	require.Contains(t, out.String(), "20.4/s due, 20.4/s sent, 20.4/s completed, over 2.50s")
+	out.Reset()
+	require.NoError(t, Bench(&out, run))
+	require.Contains(t, out.String(), "\t20.4 req/s\n")
+	out.Reset()
+	require.NoError(t, JSON(&out, run))
+	require.Contains(t, out.String(), `"issued_s": 2.5`)
+}

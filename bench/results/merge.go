@@ -139,6 +139,7 @@ func mergeEnds(runs []*Run) (merged End, whole bool) {
 			e.Reason = "the results end early"
 		}
 		merged.Elapsed = max(merged.Elapsed, e.Elapsed)
+		merged.Issued = max(merged.Issued, e.Issued)
 		merged.Unfinished = plus(merged.Unfinished, e.Unfinished)
 		merged.NeverSent = plus(merged.NeverSent, e.NeverSent)
 		for _, reason := range e.Invalid {

@@ -54,7 +54,7 @@ func TestMergingMachinesIsReadingAllTheirLines(t *testing.T) {
 }
 
 func TestAMergedRunIsAsGoodAsTheWorstOfItsMachines(t *testing.T) {
-	good := End{Elapsed: time.Second, Reason: "finished", Verdicts: []Verdict{{Objective: "p99<1s", Held: true, Measured: "p99=1ms"}}}
+	good := End{Elapsed: time.Second, Issued: time.Second, Reason: "finished", Verdicts: []Verdict{{Objective: "p99<1s", Held: true, Measured: "p99=1ms"}}}
 	bad := End{
 		Elapsed: 2 * time.Second, Reason: "interrupted", Unfinished: 3, NeverSent: 1, Invalid: []string{"late"}, Notes: []string{"hm"},
 		Verdicts: []Verdict{{Objective: "p99<1s", Measured: "p99=2s"}},
@@ -64,7 +64,7 @@ func TestAMergedRunIsAsGoodAsTheWorstOfItsMachines(t *testing.T) {
 	merged, err := Merge(one, two)
 	require.NoError(t, err)
 	require.Equal(t, End{
-		Elapsed: 2 * time.Second, Reason: "finished; interrupted", Unfinished: 3, NeverSent: 1, Invalid: []string{"two: late"},
+		Elapsed: 2 * time.Second, Issued: time.Second, Reason: "finished; interrupted", Unfinished: 3, NeverSent: 1, Invalid: []string{"two: late"},
 		Notes:    []string{"two: hm", "the machines started up to 3s apart: their seconds are not the same"},
 		Verdicts: []Verdict{{Objective: "p99<1s", Measured: "one: p99=1ms; two: p99=2s"}},
 	}, merged.End)

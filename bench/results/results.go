@@ -128,12 +128,23 @@ type Stages struct {
 // End is the last line of a whole file. A file without it is of a run that crashed.
 type End struct {
 	Elapsed    time.Duration `json:"elapsed"`
-	Reason     string        `json:"reason"`     // "finished", "interrupted", "objective failed", "machine lost", …
-	Unfinished uint64        `json:"unfinished"` // outstanding when the drain ended: counted at their elapsed time
-	NeverSent  uint64        `json:"neverSent"`  // of those, the ones that were not even sent, as far as is known: a lost machine does not tell
+	Issued     time.Duration `json:"issued,omitempty"` // for how long requests were issued, which the drain is no part of; 0 in old files
+	Reason     string        `json:"reason"`           // "finished", "interrupted", "objective failed", "machine lost", …
+	Unfinished uint64        `json:"unfinished"`       // outstanding when the drain ended: counted at their elapsed time
+	NeverSent  uint64        `json:"neverSent"`        // of those, the ones that were not even sent
 	Invalid    []string      `json:"invalid,omitempty"`
 	Verdicts   []Verdict     `json:"verdicts,omitempty"`
 	Notes      []string      `json:"notes,omitempty"`
+}
+
+// RatesOver is the time that rates of a run with this end are over: for how long requests were
+// issued, and all that Elapsed where the file does not say. The last requests of a closed run
+// are as much of it as the others, and so is the time that they took.
+func (h Header) RatesOver(e End) time.Duration {
+	if h.Model == "open" && e.Issued > 0 {
+		return e.Issued
+	}
+	return e.Elapsed
 }
 
 // Verdict is what became of an objective.

@@ -210,8 +210,9 @@ func Rate(run *results.Run) (float64, bool) {
 		took = time.Duration(last)*time.Second - run.Header.WarmUp
 	}
 	finished := run.Header.Model == "open" && run.Header.Length > 0 && run.End.Reason == "finished"
-	if run.Whole && !finished && run.End.Elapsed > run.Header.WarmUp { // ended early, or on the way in its last second
-		took = min(took, run.End.Elapsed-run.Header.WarmUp)
+	over := run.Header.RatesOver(run.End)
+	if run.Whole && !finished && over > run.Header.WarmUp { // ended early, or on the way in its last second
+		took = min(took, over-run.Header.WarmUp)
 	}
 	if took <= 0 || last == 0 {
 		return 0, false
@@ -225,6 +226,9 @@ func Rate(run *results.Run) (float64, bool) {
 func scheduled(run *results.Run, in *results.Interval) float64 {
 	from, step := time.Duration(in.Second)*time.Second, time.Duration(max(1, run.Step))*time.Second
 	end, warm := run.Header.Length, run.Header.WarmUp-from
+	if issued := run.End.Issued; run.Header.Model == "open" && issued > 0 && (end == 0 || issued < end) {
+		end = issued
+	}
 	switch {
 	case in.Phase != results.Main || end > 0 && from >= end || warm >= step:
 		return 0

@@ -174,3 +174,22 @@ func TestWhatIsSeenToFailFails(t *testing.T) {
 		}
 	})
 }
+
+// A drain of three seconds is no part of the rate of a run that was interrupted after two and a
+// half; a file that does not say so has the time until its end.
+func TestTheDrainOfAnInterruptedRunIsNoPartOfItsRate(t *testing.T) {
+	run := &results.Run{Header: results.Header{Model: "open", Length: time.Minute}, Step: 1, Whole: true,
+		End: results.End{Elapsed: 5500 * time.Millisecond, Issued: 2500 * time.Millisecond, Reason: "interrupted"}}
+	for second, n := range []uint64{20, 20, 10, 0, 0, 1} {
+		run.Series = append(run.Series, results.Interval{Second: second, Phase: results.Main, Offered: n, Sent: n, Completed: n})
+	}
+	rate, known := Rate(run)
+	require.True(t, known)
+	require.InDelta(t, 20, rate, 1e-9)
+	run.End.Issued = 0
+	rate, _ = Rate(run)
+	require.InDelta(t, 51/5.5, rate, 1e-9)
+	run.End.Issued, run.Header.Model = 2500*time.Millisecond, "closed"
+	rate, _ = Rate(run)
+	require.InDelta(t, 51/5.5, rate, 1e-9, "a closed run's last requests are as much of it as the others")
+}

@@ -82,9 +82,13 @@ type Config struct {
 	Watch func(results.Snapshot)
 }
 
+// MostCallers is how many callers a closed run has at most: each is a goroutine, and a million of
+// them are some ten gigabytes with their connections.
+const MostCallers = 1_000_000
+
 // Closed is a closed loop: callers that each send the next request when the last is answered.
 type Closed struct {
-	Callers  int           // at least 1
+	Callers  int           // at least 1, at most MostCallers
 	Requests uint64        // in all; 0 means until For has passed
 	For      time.Duration // 0 means until Requests are done
 	WarmUp   time.Duration

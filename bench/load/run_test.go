@@ -108,10 +108,12 @@ func TestCallersThatWouldFindNothingToDoAreNotBegun(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
 	run, err := Run(ctx, Config{
-		Closed: &Closed{Callers: 100_000_000, Requests: 3}, Plan: planOf(server.URL), Client: open(t, ClientConfig{Connections: 3}),
+		Closed: &Closed{Callers: MostCallers, Requests: 3}, Plan: planOf(server.URL), Client: open(t, ClientConfig{Connections: 3}),
 	})
 	require.NoError(t, err)
 	require.NoError(t, ctx.Err())
 	require.EqualValues(t, 3, served.Load())
 	require.EqualValues(t, 3, run.Total[""].Count)
+	_, err = Run(ctx, Config{Closed: &Closed{Callers: MostCallers + 1, Requests: 3}, Plan: planOf(server.URL), Client: open(t, ClientConfig{})})
+	require.ErrorContains(t, err, "Callers 1000001: at most 1000000 can be")
 }

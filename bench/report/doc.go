@@ -12,7 +12,7 @@
 //	             objectives_failed, objectives (objective, held, measured)
 //	run          id, name, started, model (open, closed), client, connections, callers, planned,
 //	             think_s, length_s, warmup_s, elapsed_s, issued_s (for how long requests
-//	             were issued: without the drain), reason, poisson, seed, speed, stages (from_per_s, to_per_s, for_s), machines
+//	             were issued: without the drain; 0 if unknown), reason, poisson, seed, speed, stages (from_per_s, to_per_s, for_s), machines
 //	environment  host, system, cpu, cpus, procs, go, commit, load, modules, governor
 //	requests     of the main part: over_s, offered, sent, completed, failed, unfinished,
 //	             never_sent, offered_per_s, sent_per_s, completed_per_s

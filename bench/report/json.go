@@ -1,7 +1,6 @@
 package report
 
 import (
-	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -200,7 +199,7 @@ func runOf(run *results.Run) documentRun {
 	d := documentRun{
 		ID: h.ID, Name: h.Name, Started: h.Started, Model: h.Model, Client: h.Client, Connections: h.Connections,
 		Callers: h.Callers, Planned: h.Planned, Think: h.Think.Seconds(), Length: h.Length.Seconds(), WarmUp: h.WarmUp.Seconds(),
-		Elapsed: elapsedOf(run).Seconds(), Issued: cmp.Or(run.End.Issued, elapsedOf(run)).Seconds(), Reason: run.End.Reason, Poisson: h.Schedule.Poisson, Seed: h.Schedule.Seed,
+		Elapsed: elapsedOf(run).Seconds(), Issued: run.End.Issued.Seconds(), Reason: run.End.Reason, Poisson: h.Schedule.Poisson, Seed: h.Schedule.Seed,
 		Speed: h.Schedule.Speed, Stages: []documentStage{}, Machines: orEmpty(h.Machines),
 	}
 	for _, s := range h.Schedule.Stages {

@@ -135,6 +135,9 @@ func planSide(l *loadFlags, urls []string) (load.Config, func(), error) {
 			wrong.add("--targets -: the input is not the side's to read")
 		}
 		if l.when.rate == "" {
+			if callers > load.MostCallers {
+				wrong.add("-c %d: a closed run has at most %d callers", callers, load.MostCallers)
+			}
 			cfg.Closed = &load.Closed{Callers: max(callers, 1), Requests: 1, Think: l.when.think}
 			return
 		}

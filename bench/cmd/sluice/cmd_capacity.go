@@ -108,6 +108,8 @@ func (f *capacityFlags) plan(urls []string) (load.Config, []int, func(), error) 
 	switch {
 	case len(callers) == 0 || slices.Min(callers) < 1:
 		wrong.add("--callers: each number must be at least 1")
+	case slices.Max(callers) > load.MostCallers:
+		wrong.add("--callers %d: at most %d can be", slices.Max(callers), load.MostCallers)
 	case len(callers) == 1:
 		callers = capacity.Doubling(callers[0])
 	default:

@@ -95,6 +95,9 @@ func (f *runFlags) run(cmd *cobra.Command, urls []string) (err error) {
 		return fmt.Errorf("--html: %w", err)
 	}
 	if len(f.crew.workers) > 0 {
+		if err := tryToWrite(f.out); err != nil { // before machines are asked
+			return fmt.Errorf("--out: %w", err)
+		}
 		return f.runOnCrew(cmd, cfg)
 	}
 	ctx, stop := context.WithCancel(cmd.Context())

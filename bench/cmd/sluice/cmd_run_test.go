@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -134,6 +135,8 @@ func TestWrongFlagsAreAllNamedInOneLine(t *testing.T) {
 		{[]string{"run", "u", "--rate", "5/s", "-n", "3"}, []string{"-n and --think"}},
 		{[]string{"run", "u", "--rate", "5/s", "--speed", "2"}, []string{"--speed is for --replay"}},
 		{[]string{"run", "u", "-c", "2", "--abort-after", "1s"}, []string{"--abort-after needs"}},
+		{[]string{"run", "u", "-c", "1000001"}, []string{"-c 1000001: a closed run has at most 1000000 callers"}},
+		{[]string{"capacity", "u", "--callers", "1000001"}, []string{"--callers 1000001: at most 1000000 can be"}},
 		{[]string{"run", "--targets", "none.txt", "-c", "2"}, []string{"--targets", "none.txt"}},
 		{[]string{"run", "u", "-c", "2", "--config", "none.json"}, []string{"--config", "none.json"}},
 		{[]string{"run", "u", "-c", "2", "--client", "fasthttp", "--http2"}, []string{"no HTTP/2"}},
@@ -231,6 +234,27 @@ func TestAPageThatCannotBeWrittenIsToldBeforeTheRun(t *testing.T) {
 	require.Equal(t, exitUsage, code)
 	require.Contains(t, stderr, "--html")
 	require.Zero(t, served.Load())
+}
+
+// Machines are not to be taken, nor asked in vain, for a run that could not be kept.
+func TestAFileThatCannotBeWrittenIsToldBeforeMachinesAreAsked(t *testing.T) {
+	asked, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer asked.Close()
+	knocked := make(chan struct{})
+	go func() {
+		defer close(knocked)
+		if conn, err := asked.Accept(); err == nil {
+			conn.Close()
+			t.Error("a machine was asked")
+		}
+	}()
+	file := filepath.Join(t.TempDir(), "missing", "run.jsonl")
+	code, _, stderr := sluiceIn(context.Background(), "run", "http://x/", "--rate", "5/s", "--quiet", "--workers", asked.Addr().String(), "-o", file)
+	require.Equal(t, exitUsage, code)
+	require.Contains(t, stderr, "--out")
+	asked.Close()
+	<-knocked
 }
 
 func TestAWrongURLIsNamedOnce(t *testing.T) {

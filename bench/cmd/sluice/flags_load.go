@@ -242,6 +242,8 @@ func (f *scheduleFlags) shape(cfg *load.Config, callers int, recorded []time.Dur
 		}
 	case callers == 0 && f.requests == 0:
 		wrong.add("say how much: --rate, --stage or --replay for the open model, -c or -n for the closed one")
+	case callers > load.MostCallers:
+		wrong.add("-c %d: a closed run has at most %d callers", callers, load.MostCallers)
 	default:
 		cfg.Closed = f.closed(callers)
 	}

@@ -31,7 +31,7 @@ type Finding struct {
 
 // Config says how to examine. The zero value is a whole examination, in about a minute.
 type Config struct {
-	// Quick takes some ten seconds, and its figures are rougher.
+	// Quick takes some ten seconds, up to twenty on a busy machine, and its figures are rougher.
 	Quick bool
 	// Begun, if not nil, is called when a check begins, and Each when it has ended.
 	Begun func(check string)

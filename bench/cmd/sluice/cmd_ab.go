@@ -93,7 +93,7 @@ func registerSide(l *loadFlags, f *pflag.FlagSet) {
 	l.what.register(f)
 	l.how.register(f)
 	f.StringVar(&l.name, "name", "", "what the side is called")
-	f.StringVar(&l.when.rate, "rate", "", "open model: requests in a time, whatever the answers take, as 500/s")
+	f.StringVar(&l.when.rate, "rate", "", "open model: requests in a time, whatever the answers take, as 500/s; 500 means 500/s")
 	f.BoolVar(&l.when.poisson, "poisson", false, "arrivals at random instead of evenly spaced")
 	f.DurationVar(&l.when.think, "think", 0, "closed model: the pause of a caller between an answer and its next request")
 	f.Uint64Var(&l.when.seed, "seed", 1, "of random arrivals and picks, and of the draws that give the intervals")
@@ -274,7 +274,7 @@ func readSide(shared []string, text string, urls []string) (abSide, error) {
 		if errors.Is(err, pflag.ErrHelp) {
 			err = errors.New("--help is not of a side")
 		}
-		return abSide{}, err
+		return abSide{}, plainly(err)
 	}
 	own := set.Args()
 	if len(own) == 0 {

@@ -46,6 +46,7 @@ func TestWrongABFlagsAreExplainedInOneLine(t *testing.T) {
 		{[]string{"http://h/"}, []string{"say what to compare"}},
 		{[]string{"--a", "", "http://h/"}, []string{"say what to compare"}},
 		{[]string{"--a", "--nonsense", "--b", "'x", "http://h/"}, []string{"--a: unknown flag: --nonsense", "--b: a quote has no end"}},
+		{[]string{"--a", "-c x", "--b", "", "http://h/"}, []string{"--a: -c x: want a whole number"}},
 		{[]string{"--a", "", "--b", ""}, []string{"--a: say what to request", "--b: say what to request"}},
 		{[]string{"--a", "--client curl", "--b", "--rate x --think 1s", "http://h/"}, []string{`"curl" is unknown`, "--rate", "--think"}},
 		{[]string{"--a", "--help", "--b", "--rate 0/s", "http://h/"}, []string{"--help is not of a side", "above zero"}},

@@ -32,7 +32,7 @@ else runs on the machine is in the figures, and should be.
 
 Exit codes: 0 no check failed, 1 one did, 2 wrong flags or a refusal of the system.`,
 		Example: `  sluice doctor                     all of it, in about a minute
-  sluice doctor --quick             a first look, in some ten seconds
+  sluice doctor --quick             a first look, in ten seconds, or twenty on a busy machine
   sluice doctor --json=doctor.json  as JSON as well
   sluice doctor --quick --json      as JSON alone, on the standard output`,
 		Args: cobra.NoArgs,

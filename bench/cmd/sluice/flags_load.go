@@ -99,7 +99,7 @@ func (f *loadFlags) registerWithoutSchedule(flags *pflag.FlagSet) {
 }
 
 func (f *scheduleFlags) register(flags *pflag.FlagSet) {
-	flags.StringVar(&f.rate, "rate", "", "open model: requests in a time, whatever the answers take, as 500/s or 30000/m")
+	flags.StringVar(&f.rate, "rate", "", "open model: requests in a time, whatever the answers take, as 500/s or 30000/m; 500 means 500/s")
 	flags.StringArrayVar(&f.stages, "stage", nil, "open model: a `time:rate`, as 30s:1000/s, or a ramp, as 30s:100/s-1000/s; repeat")
 	flags.BoolVar(&f.poisson, "poisson", false, "arrivals at random, as those of many independent clients, instead of evenly spaced")
 	flags.Uint64Var(&f.seed, "seed", 1, "of random arrivals and picks")
@@ -112,7 +112,7 @@ func (f *scheduleFlags) register(flags *pflag.FlagSet) {
 }
 
 func (f *targetFlags) register(flags *pflag.FlagSet) {
-	flags.StringVar(&f.targets, "targets", "", "requests of this `file` instead of URLs of the command line; - is the input")
+	flags.StringVar(&f.targets, "targets", "", "requests of this `file`, which take turns, instead of URLs of the command line, which are picked equally often, in shuffled blocks; - is the input")
 	flags.StringVar(&f.format, "format", string(targets.Auto), fmt.Sprintf("of --targets and --replay: %v", targets.Formats))
 	flags.StringVar(&f.base, "base", "", "`URL` that targets beginning with / are joined to, as those of access logs do (default that of --config)")
 	flags.BoolVar(&f.credentials, "credentials", false, "send the cookies and keys that a HAR or a cassette has, instead of leaving them out")
@@ -128,12 +128,12 @@ func (f *clientFlags) register(flags *pflag.FlagSet) {
 	flags.IntVarP(&f.connections, "connections", "c", 0, "connections to each origin at most; of a closed run its callers as well (default 1 caller, or as many connections as are needed)")
 	flags.IntVar(&f.inFlight, "max-in-flight", mostInFlight, "requests at once at most; what is due beyond it waits in the harness, and is its lag; 0 means no bound but memory")
 	flags.StringVar(&f.config, "config", "", "limits, accounts and connections of the engine, from this `file`")
-	flags.BoolVar(&f.http2, "http2", false, "speak HTTP/2 to https origins (engine and nethttp)")
+	flags.BoolVar(&f.http2, "http2", false, "speak HTTP/2 to https origins (engine and nethttp); those of http speak HTTP/1.1, and the run notes it")
 	flags.BoolVarP(&f.insecure, "insecure", "k", false, "believe any certificate")
 	flags.StringVar(&f.caCert, "cacert", "", "believe certificates that those of this PEM `file` vouch for")
 	flags.StringVar(&f.proxy, "proxy", "", "`URL` of a proxy: http, https or socks5")
 	flags.BoolVar(&f.noKeepAlive, "no-keepalive", false, "a new connection for each request")
-	flags.DurationVar(&f.timeout, "timeout", load.DefaultTimeout, "of each request")
+	flags.DurationVar(&f.timeout, "timeout", load.DefaultTimeout, "of each request; 0 means 30s")
 	flags.DurationVar(&f.drain, "drain", 0, "how long outstanding requests are waited for at the end; 0 means --timeout and a second")
 }
 
@@ -193,6 +193,9 @@ func (f *loadFlags) planWith(urls []string, shape func(*load.Config, int, []time
 	}
 	read := f.what.read(urls, f.when.replay, f.when.seed, &wrong)
 	cfg.Plan, cfg.Notes = read.Plan, read.Notes
+	if f.how.http2 && inTheClear(&cfg.Plan) {
+		cfg.Notes = append(cfg.Notes, "--http2 is of https origins: requests to http:// spoke HTTP/1.1")
+	}
 	recorded := read.Recorded
 	shape(&cfg, f.how.connections, recorded, &wrong)
 	cfg.Objectives = f.judge.read(&wrong)
@@ -209,6 +212,20 @@ func (f *loadFlags) planWith(urls []string, shape func(*load.Config, int, []time
 	cfg.Client = client
 	cfg.Header.Client, cfg.Header.Connections = f.how.client, how.Connections
 	return cfg, client.Close, nil
+}
+
+// inTheClear says whether a request of a plan goes to an http origin, as far as that is known before
+// templates are filled in.
+func inTheClear(plan *targets.Plan) bool {
+	clear := func(url string) bool { return strings.HasPrefix(strings.ToLower(url), "http://") }
+	for _, chain := range plan.Chains {
+		for _, step := range chain.Steps {
+			if clear(step.URL) || strings.HasPrefix(step.URL, "/") && clear(plan.Base) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // readVenue reads the configuration of an engine; nil if there is an error.

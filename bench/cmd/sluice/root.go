@@ -5,8 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/sluice-engine/sluice/bench/report"
 )
 
 // Exit codes. A verb returns an error with an ExitCode method to choose one;
@@ -56,10 +61,42 @@ got worse, 98 the harness could not hold the rate (INVALID), 99 an objective fai
 		SilenceUsage:  true,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return plainly(err) })
 	for _, verb := range verbs {
 		root.AddCommand(verb())
 	}
 	return root
+}
+
+// wanted says what a flag's value must be, by the type of flag.
+var wanted = map[string]string{
+	"uint64":        "want a whole number from 0 on",
+	"int":           "want a whole number",
+	"float64":       "want a number",
+	"duration":      "want a time such as 30s, 500ms or 1m30s",
+	"bool":          "want true or false",
+	"intSlice":      "want whole numbers, with commas between them",
+	"stringToInt64": "want names and whole numbers, as a=1,b=2",
+}
+
+// plainly says in one line what is wrong with a flag's value, without the names of functions.
+func plainly(err error) error {
+	var invalid *pflag.InvalidValueError
+	if !errors.As(err, &invalid) {
+		return err
+	}
+	name := "--" + invalid.GetFlag().Name
+	if short := invalid.GetFlag().Shorthand; short != "" {
+		name = "-" + short
+	}
+	want, known := wanted[invalid.GetFlag().Value.Type()]
+	switch {
+	case errors.Is(err, strconv.ErrRange):
+		want = "that is more than can be kept"
+	case !known:
+		want = strings.ReplaceAll(invalid.Unwrap().Error(), "\n", "; ")
+	}
+	return fmt.Errorf("%s %s: %s", name, report.Printable(invalid.GetValue()), want)
 }
 
 // run executes one command line and returns the exit code.

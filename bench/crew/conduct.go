@@ -157,6 +157,13 @@ func (r *run) post(m any) { r.news <- m }
 
 func (r *run) say(format string, args ...any) { r.post(line(fmt.Sprintf(format, args...))) }
 
+// mention says what is no loss.
+func (r *run) mention(format string, args ...any) {
+	if !r.cfg.Quiet {
+		r.say(format, args...)
+	}
+}
+
 // read takes a letter of a member.
 func (r *run) read(text []byte, now time.Duration) {
 	l, err := decodeLetter(text)
@@ -246,7 +253,7 @@ func (r *run) dialFailed(d dialFailed, now time.Duration) {
 		if m.state == stateAsked || errors.Is(d.err, errGone) || errors.Is(d.err, ErrRefused) {
 			r.lose(m, d.err.Error(), now)
 		} else if m.state != stateLost && r.stage < stageParting {
-			r.say("machine %s (%s) cannot be reached, trying again: %v", m.name, m.address, d.err)
+			r.mention("machine %s (%s) cannot be reached, trying again: %v", m.name, m.address, d.err)
 		}
 	}
 }
@@ -254,7 +261,7 @@ func (r *run) dialFailed(d dialFailed, now time.Duration) {
 func (r *run) connectionLost(c connectionLost) {
 	for _, m := range r.members {
 		if m.address == c.address && m.state != stateLost && r.stage < stageParting {
-			r.say("the connection to machine %s (%s) ended, trying again", m.name, m.address)
+			r.mention("the connection to machine %s (%s) ended, trying again", m.name, m.address)
 		}
 	}
 }
@@ -322,7 +329,7 @@ func (r *run) begin(start, now time.Duration) {
 		m.ordered = m.relation.order(start)
 		ahead, bound := m.relation.ahead(now)
 		m.drift0 = ahead
-		r.say("machine %s (%s): its clock is %s from this one, known to ±%s after %d exchanges", m.name, m.address, signed(ahead), duration(bound), m.relation.samples)
+		r.mention("machine %s (%s): its clock is %s from this one, known to ±%s after %d exchanges", m.name, m.address, signed(ahead), duration(bound), m.relation.samples)
 	}
 	r.post(started{h.Started, h})
 	for _, m := range r.members {

@@ -68,3 +68,23 @@ func TestGaugesOfMachinesAreAddedUpBySecond(t *testing.T) {
 	require.Equal(t, 100, done[0].Gauges.Connections)
 	require.Empty(t, b.rest())
 }
+
+func TestAQuietRunSaysWhichMachinesWereLostAndNothingElseOfThem(t *testing.T) {
+	n, err := openNode("127.0.0.1", 0, Security{Token: goodToken}, workerDoor)
+	require.NoError(t, err)
+	n.close() // what is sent goes nowhere
+	for _, quiet := range []bool{false, true} {
+		r := newRun(Config{Workers: []string{"a:1"}, OnLost: Continue, Quiet: quiet, Job: Job{Closed: &load.Closed{Callers: 1, Requests: 1}}}, n, nil, []string{""}, time.Now())
+		r.stage = stageBegun
+		r.connectionLost(connectionLost{"a:1"})
+		r.lose(r.members[0], "gone", time.Second)
+		var said []string
+		for len(r.news) > 0 {
+			if text, ok := (<-r.news).(line); ok {
+				said = append(said, string(text))
+			}
+		}
+		require.Contains(t, said[len(said)-1], "was lost: gone")
+		require.Equal(t, quiet, len(said) == 1, said)
+	}
+}

@@ -68,6 +68,8 @@ type Config struct {
 	// Say takes lines about machines: who they are, how their clocks are related, which were
 	// lost. Nil means nobody reads them. One call at a time.
 	Say func(line string)
+	// Quiet has Say told of machines that were lost, and of nothing else.
+	Quiet bool
 }
 
 func (c Config) withDefaults() Config {

@@ -42,7 +42,9 @@ func (m model) screen() string {
 	}
 	rows = append(rows, row{"", 0}, row{rates(s), 7}, row{totals(s), 5}, row{"", 0})
 	rows = append(rows, latencies(s)...)
-	rows = append(rows, row{m.sparkline(), 4})
+	if line := m.sparkline(); line != "" {
+		rows = append(rows, row{line, 4})
+	}
 	rows = append(rows, section("limits", limits(s.Limits, m.width), 3)...)
 	rows = append(rows, section("objectives", objectives(s.Verdicts), 6)...)
 	rows = append(rows, section("errors", failures(s), 5)...)
@@ -187,7 +189,7 @@ func latencies(s results.Snapshot) []row {
 	return rows
 }
 
-// sparkline draws p99 by the second, as high as its highest.
+// sparkline draws p99 by the second, as high as its highest; it is empty before the first is known.
 func (m model) sparkline() string {
 	const label = "p99 by second   "
 	columns := max(m.width-len(label)-12, 5)
@@ -197,7 +199,7 @@ func (m model) sparkline() string {
 		most = max(most, d)
 	}
 	if most == 0 {
-		return label + faint.Render("no second has ended yet")
+		return ""
 	}
 	var w strings.Builder
 	for _, d := range drawn {

@@ -71,7 +71,7 @@ func (f *runFlags) register(flags *pflag.FlagSet) {
 	flags.StringVarP(&f.out, "out", "o", "", "write the results to this `file` while the run goes on; .gz compresses")
 	flags.StringVar(&f.html, "html", "", "draw them into this `file` at the end")
 	flags.StringVar(&f.page, "page", "", "serve the run live to browsers at this `address`, such as 127.0.0.1:8080")
-	flags.BoolVar(&f.quiet, "quiet", false, "say nothing while the run goes on")
+	flags.BoolVar(&f.quiet, "quiet", false, "say nothing while the run goes on, but which of --workers were lost")
 	f.crew.register(flags)
 }
 

@@ -101,7 +101,7 @@ func (f *runFlags) crewConfig(cmd *cobra.Command, cfg load.Config) (crew.Config,
 			Header: cfg.Header, Schedule: cfg.Schedule, Closed: cfg.Closed, Plan: cfg.Plan,
 			MaxInFlight: cfg.MaxInFlight, Timeout: cfg.Timeout, Drain: cfg.Drain,
 		},
-		Objectives: cfg.Objectives, Abort: cfg.Abort, Notes: cfg.Notes,
+		Objectives: cfg.Objectives, Abort: cfg.Abort, Notes: cfg.Notes, Quiet: f.quiet,
 	}
 	var err error
 	team.Job.Client, err = f.load.how.describe(cfg.Header.Connections)

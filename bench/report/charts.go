@@ -21,15 +21,25 @@ func (t *text) charts(run *results.Run) {
 	t.curve(operation(run.Total, ""))
 }
 
+// wholeIntervals are those that are drawn over time, from first up to, and without, last: those that
+// lie in the main part whole. The rest of a second, or the drain, would look like a fall.
+func wholeIntervals(run *results.Run) (first, last int) {
+	step := time.Duration(max(run.Step, 1)) * time.Second
+	last = int(min((countsOf(run).over+run.Header.WarmUp)/step, time.Duration(len(run.Series))))
+	first = int(min((max(run.Header.WarmUp, 0)+step-1)/step, time.Duration(last)))
+	return first, last
+}
+
 func (t *text) overTime(run *results.Run) {
-	n := len(run.Series)
+	first, last := wholeIntervals(run)
+	n := last - first
 	if n < 2 {
 		return
 	}
 	p99 := make([]float64, n)
 	rates := [3][]float64{make([]float64, n), make([]float64, n), make([]float64, n)}
-	for i := range run.Series {
-		s := &run.Series[i]
+	for i := range n {
+		s := &run.Series[first+i]
 		p99[i] = math.NaN()
 		if all := s.All().Response; all.Count() > 0 {
 			p99[i] = all.Quantile(0.99).Seconds()
@@ -38,7 +48,10 @@ func (t *text) overTime(run *results.Run) {
 			rates[at][i] = float64(count) / float64(max(run.Step, 1))
 		}
 	}
-	span := fmt.Sprintf("from second 0 to %d", n*max(run.Step, 1))
+	span := fmt.Sprintf("from second %d to %d", first*max(run.Step, 1), last*max(run.Step, 1))
+	if first > 0 {
+		span += ", behind the warm-up"
+	}
 	t.chart("p99 of response by the second due, "+span, seconds, p99)
 	for at, name := range []string{"requests due a second, ", "requests sent a second, ", "requests completed a second, "} {
 		if at > 0 && equal(rates[at], rates[at-1]) {

@@ -463,3 +463,72 @@ func TestRatesOfAnInterruptedRunAreOverTheTimeForWhichItIssued(t *testing.T) {
 	require.NoError(t, JSON(&out, run))
 	require.Contains(t, out.String(), `"issued_s": 2.5`)
 }
+
+// constantRun is of 100 requests a second, 50 of them in the half of a second at its end, and of
+// a drain.
+func constantRun(t *testing.T, warmUp, length time.Duration, end results.End) *results.Run {
+	h := header()
+	h.WarmUp, h.Length = warmUp, length
+	sum := results.NewSum(h)
+	for second := range 8 {
+		from := time.Duration(second) * time.Second
+		n := 100 * min(max(length-from, 0), time.Second) / time.Second
+		i := results.Interval{Second: second, Phase: results.Main, Offered: uint64(n), Sent: uint64(n), Completed: uint64(n), Gauges: &results.Gauges{}}
+		if from < warmUp {
+			i.Phase = results.WarmUp
+		}
+		if n > 0 {
+			i.Operations = map[string]*results.Operation{"GET /a": measured(int(n), 0, time.Millisecond)}
+		}
+		require.NoError(t, sum.Add(i))
+	}
+	require.NoError(t, sum.End(end))
+	return sum.Run()
+}
+
+func TestChartsHaveNoFallThatIsNone(t *testing.T) {
+	for name, c := range map[string]struct {
+		warmUp, length time.Duration
+		end            results.End
+		want           string
+	}{
+		"whole":              {0, 5 * time.Second, results.End{Elapsed: 8 * time.Second, Issued: 5 * time.Second, Reason: "finished"}, "from second 0 to 5\n"},
+		"half a second":      {0, 5500 * time.Millisecond, results.End{Elapsed: 8 * time.Second, Issued: 5500 * time.Millisecond, Reason: "finished"}, "from second 0 to 5\n"},
+		"warm-up":            {2 * time.Second, 5 * time.Second, results.End{Elapsed: 8 * time.Second, Reason: "finished"}, "from second 2 to 5, behind the warm-up\n"},
+		"warm-up and a half": {1500 * time.Millisecond, 5 * time.Second, results.End{Elapsed: 8 * time.Second, Reason: "finished"}, "from second 2 to 5, behind the warm-up\n"},
+		"interrupted":        {0, 7 * time.Second, results.End{Elapsed: 8 * time.Second, Issued: 4700 * time.Millisecond, Reason: "interrupted"}, "from second 0 to 4\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var out bytes.Buffer
+			require.NoError(t, Text(&out, constantRun(t, c.warmUp, c.length, c.end), 80))
+			_, chart, found := strings.Cut(out.String(), "requests due a second, ")
+			require.True(t, found)
+			require.True(t, strings.HasPrefix(chart, c.want), chart)
+			chart, _, _ = strings.Cut(chart, "requests sent")
+			require.NotContains(t, chart, "╮", "all seconds are the same")
+		})
+	}
+	var out bytes.Buffer
+	require.NoError(t, Text(&out, constantRun(t, 2*time.Second, 3*time.Second, results.End{Elapsed: 3 * time.Second, Reason: "finished"}), 80))
+	require.NotContains(t, out.String(), "from second", "one point is no chart")
+}
+
+func TestALegendIsOfARow(t *testing.T) {
+	o := measured(10, 0, time.Millisecond)
+	o.Connect = nil
+	run := &results.Run{Total: map[string]*results.Operation{"GET /a": o, "": o}}
+	text := func() string {
+		var out bytes.Buffer
+		require.NoError(t, Text(&out, run, 80))
+		return out.String()
+	}
+	for _, absent := range []string{"set-up of connections", "of those without an error"} {
+		require.NotContains(t, text(), absent)
+	}
+	require.Contains(t, text(), "from the instant due to the end")
+	failed := measured(10, 1, time.Millisecond)
+	run.Total["GET /a"], run.Total[""] = failed, failed
+	for _, present := range []string{"set-up of connections", "of those without an error"} {
+		require.Contains(t, text(), present)
+	}
+}

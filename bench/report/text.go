@@ -175,19 +175,26 @@ func (t *text) latencies(run *results.Run) {
 	for _, name := range names {
 		t.latency(Printable(name), operation(run.Total, name))
 	}
-	for _, k := range kinds {
-		t.wrapped(fmt.Sprintf("  %-10s", k.name), strings.Repeat(" ", 12), k.means)
+	for i, k := range kinds {
+		if told(i, operation(run.Total, "")) { // an operation has no row that all together have not
+			t.wrapped(fmt.Sprintf("  %-10s", k.name), strings.Repeat(" ", 12), k.means)
+		}
 	}
+}
+
+// told says whether a kind of latency has a row: success only where it differs.
+func told(kind int, o *results.Operation) bool {
+	k := kinds[kind]
+	return k.of(o).Count() > 0 && (k.name != "success" || o.Failed() > 0)
 }
 
 func (t *text) latency(name string, o *results.Operation) {
 	t.wrapped("", "  ", fmt.Sprintf("%s: %s requests, %s failed", name, thousands(o.Count), thousands(o.Failed())))
-	for _, k := range kinds {
-		h := k.of(o)
-		// Success is told only where it differs.
-		if h.Count() == 0 || k.name == "success" && o.Failed() == 0 {
+	for i, k := range kinds {
+		if !told(i, o) {
 			continue
 		}
+		h := k.of(o)
 		q := h.Quantiles()
 		fmt.Fprintf(t, "  %-9s", k.name)
 		for _, d := range []time.Duration{q.P50, q.P90, q.P99, q.P999, q.Max, h.Mean()} {

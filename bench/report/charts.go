@@ -24,10 +24,17 @@ func (t *text) charts(run *results.Run) {
 // wholeIntervals are those that are drawn over time, from first up to, and without, last: those that
 // lie in the main part whole. The rest of a second, or the drain, would look like a fall.
 func wholeIntervals(run *results.Run) (first, last int) {
-	step := time.Duration(max(run.Step, 1)) * time.Second
-	last = int(min((countsOf(run).over+run.Header.WarmUp)/step, time.Duration(len(run.Series))))
-	first = int(min((max(run.Header.WarmUp, 0)+step-1)/step, time.Duration(last)))
-	return first, last
+	step, warm := max(run.Step, 1), max(run.Header.WarmUp, 0)
+	begin := int(warm / time.Second) // in whole seconds nothing of a file's can be too long
+	if warm%time.Second > 0 {
+		begin++
+	}
+	last = min(int((countsOf(run).over+warm)/time.Second)/step, len(run.Series))
+	first = begin / step
+	if begin%step > 0 {
+		first++
+	}
+	return min(first, last), last
 }
 
 func (t *text) overTime(run *results.Run) {

@@ -511,6 +511,15 @@ func TestChartsHaveNoFallThatIsNone(t *testing.T) {
 	var out bytes.Buffer
 	require.NoError(t, Text(&out, constantRun(t, 2*time.Second, 3*time.Second, results.End{Elapsed: 3 * time.Second, Reason: "finished"}), 80))
 	require.NotContains(t, out.String(), "from second", "one point is no chart")
+	for _, warmUp := range []time.Duration{math.MaxInt64, math.MinInt64, math.MaxInt64 - 1} {
+		for _, elapsed := range []time.Duration{math.MaxInt64, math.MinInt64, 1} {
+			run := constantRun(t, 0, 5*time.Second, results.End{Elapsed: elapsed, Issued: elapsed, Reason: "interrupted"})
+			for _, step := range []int{-1, 1, 1 << 60} {
+				run.Header.WarmUp, run.Header.Length, run.Step = warmUp, elapsed, step
+				require.NotPanics(t, func() { require.NoError(t, Text(&out, run, 80)) })
+			}
+		}
+	}
 }
 
 func TestALegendIsOfARow(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/sluice-engine/sluice/bench/gauge"
+	"github.com/sluice-engine/sluice/bench/gauge/pressure"
 	"github.com/sluice-engine/sluice/bench/targets"
 )
 
@@ -39,16 +40,12 @@ func instant() Client {
 }
 
 func TestTheHarnessCostsNoMoreThanAMicrosecondARequestAndNoAllocation(t *testing.T) {
-	best := time.Hour
-	for range 5 { // the least is the harness's own: the rest is what else this machine does
+	pressure.Try(t, 5, func() error { // the least is the harness's own: the rest is what else this machine does
 		cpu, allocations := costOf(t, Config{Closed: &Closed{Callers: 2}, Plan: planOf("http://a/"), Client: instant()}, 300_000)
 		require.Less(t, allocations, 0.05)
-		best = min(best, cpu)
-	}
-	t.Log(best)
-	if !racing {
-		require.Less(t, best, time.Microsecond)
-	}
+		t.Log(cpu)
+		return within(cpu, time.Microsecond-1, 10*time.Microsecond)
+	})
 }
 
 func TestAPlainRequestByFastHTTPAllocatesNothing(t *testing.T) {

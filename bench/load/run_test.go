@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/sluice-engine/sluice/bench/gauge/pressure"
 	"github.com/sluice-engine/sluice/bench/schedule"
 	"github.com/sluice-engine/sluice/bench/targets"
 )
@@ -85,16 +86,19 @@ func TestRefusalsDoNotSlowAScheduleDown(t *testing.T) {
 				}
 			}))
 			defer server.Close()
-			run, err := Run(context.Background(), Config{
-				Schedule: constant(500, time.Second),
-				Plan:     planOf(server.URL + "/x"),
-				Client:   open(t, ClientConfig{Client: name}),
+			pressure.Try(t, 4, func() error {
+				served.Store(0)
+				run, err := Run(context.Background(), Config{
+					Schedule: constant(500, time.Second),
+					Plan:     planOf(server.URL + "/x"),
+					Client:   open(t, ClientConfig{Client: name}),
+				})
+				require.NoError(t, err)
+				require.EqualValues(t, 500, served.Load())
+				require.EqualValues(t, 50, run.Total[""].Statuses[http.StatusTooManyRequests])
+				require.EqualValues(t, 50, run.Total[""].Errors["status 429"])
+				return within(run.Total[""].Response.Max(), time.Second-1, time.Second) // which is the shortest pause
 			})
-			require.NoError(t, err)
-			require.EqualValues(t, 500, served.Load())
-			require.EqualValues(t, 50, run.Total[""].Statuses[http.StatusTooManyRequests])
-			require.EqualValues(t, 50, run.Total[""].Errors["status 429"])
-			require.Less(t, run.Total[""].Response.Max(), time.Second, "the shortest pause")
 		})
 	}
 }
@@ -105,7 +109,7 @@ func TestCallersThatWouldFindNothingToDoAreNotBegun(t *testing.T) {
 	var served atomic.Int64
 	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { served.Add(1) }))
 	defer server.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
 	defer cancel()
 	run, err := Run(ctx, Config{
 		Closed: &Closed{Callers: MostCallers, Requests: 3}, Plan: planOf(server.URL), Client: open(t, ClientConfig{Connections: 3}),

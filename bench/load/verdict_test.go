@@ -2,6 +2,7 @@ package load
 
 import (
 	"context"
+	"fmt"
 	"runtime"
 	"sync"
 	"testing"
@@ -11,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
+	"github.com/sluice-engine/sluice/bench/gauge/pressure"
 	"github.com/sluice-engine/sluice/bench/results"
 	"github.com/sluice-engine/sluice/bench/targets"
 )
@@ -154,16 +156,13 @@ func TestAHarnessWhoseProcessorsAreTakenSaysSo(t *testing.T) {
 }
 
 func TestAThousandASecondAreOnTimeToAMillisecondAndAHalf(t *testing.T) {
-	best := time.Hour
-	for range 8 { // other work on this machine makes it worse, and nothing makes it better
+	pressure.Try(t, 8, func() error { // other work on this machine makes it worse, and nothing makes it better
 		run, err := Run(context.Background(), Config{Schedule: constant(1000, 500*time.Millisecond), Plan: planOf("http://a/"), Client: instant()})
 		require.NoError(t, err)
-		best = min(best, run.Total[""].Lag.Quantile(0.99))
-	}
-	t.Log("lag p99", best)
-	if !racing {
-		require.LessOrEqual(t, best, 1500*time.Microsecond)
-	}
+		lag := run.Total[""].Lag.Quantile(0.99)
+		t.Log("lag p99", lag)
+		return within(lag, 1500*time.Microsecond, 50*time.Millisecond)
+	})
 }
 
 func TestTwentyThousandASecondAreHeldToAThousandth(t *testing.T) {
@@ -171,14 +170,25 @@ func TestTwentyThousandASecondAreHeldToAThousandth(t *testing.T) {
 		t.Skip("the race detector is too slow")
 	}
 	const rate, length = 20_000, time.Second
-	worst := time.Hour
-	for range 5 {
+	pressure.Try(t, 5, func() error {
 		run, err := Run(context.Background(), Config{Schedule: constant(rate, length), Plan: planOf("http://a/"), Client: instant()})
 		require.NoError(t, err)
 		require.EqualValues(t, rate, run.Total[""].Count)
-		worst = min(worst, run.End.Elapsed)
+		// All were sent: what the last was late by is what the rate is missed by.
+		t.Log("the last of 20,000 a second was over after", run.End.Elapsed)
+		return within((run.End.Elapsed - length).Abs(), length/1000, length/2)
+	})
+}
+
+// within says by how much too long something took, but for the race detector, with which
+// everything does. Beyond gross, it is not the machine's fault either.
+func within(took, bound, gross time.Duration) error {
+	switch err := fmt.Errorf("%v, where %v is the most", took, bound); {
+	case took <= bound || racing:
+		return nil
+	case took > gross:
+		return pressure.Gross(err)
+	default:
+		return err
 	}
-	// All were sent: what the last was late by is what the rate is missed by.
-	t.Log("the last of 20,000 a second was over after", worst)
-	require.InDelta(t, length.Seconds(), worst.Seconds(), 0.001*length.Seconds())
 }

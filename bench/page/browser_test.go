@@ -81,18 +81,53 @@ type browser struct {
 	asked []string // addresses, all of them
 }
 
-// open opens a tab that may ask for nothing but what begins with an address.
-func open(t *testing.T, allowed string) *browser {
-	options := append(slices.Clone(chromedp.DefaultExecAllocatorOptions[:]), chromedp.ExecPath(chromium(t)), chromedp.UserDataDir(t.TempDir()),
+// shared is the browser of all tests, once one has needed it.
+var shared struct {
+	context.Context
+	close func()
+}
+
+// theBrowser starts the browser with the first test that looks at a page.
+func theBrowser(t *testing.T) context.Context {
+	t.Helper()
+	if shared.Context != nil {
+		return shared.Context
+	}
+	folder, err := os.MkdirTemp("", "sluice-browser-*")
+	require.NoError(t, err)
+	options := append(slices.Clone(chromedp.DefaultExecAllocatorOptions[:]), chromedp.ExecPath(chromium(t)), chromedp.UserDataDir(folder),
 		chromedp.NoSandbox, chromedp.DisableGPU, chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true))
 	allocated, end := chromedp.NewExecAllocator(context.Background(), options...)
 	ctx, closeTab := chromedp.NewContext(allocated)
-	ctx, cancel := context.WithTimeout(ctx, 100*time.Second)
-	t.Cleanup(func() {
+	closed := func() {
 		_ = chromedp.Cancel(ctx) // waits for the browser
-		cancel()
 		closeTab()
 		end()
+		_ = os.RemoveAll(folder)
+	}
+	if err := chromedp.Do(ctx); err != nil {
+		closed()
+		require.NoError(t, err)
+	}
+	shared.Context, shared.close = ctx, closed
+	return ctx
+}
+
+func closeBrowser() {
+	if shared.Context != nil {
+		shared.close()
+	}
+}
+
+// open opens a tab, in a profile of its own, that may ask for nothing but what begins with an
+// address.
+func open(t *testing.T, allowed string) *browser {
+	ctx, closeTab := chromedp.NewContext(theBrowser(t), chromedp.WithNewBrowserContext())
+	ctx, cancel := context.WithTimeout(ctx, 100*time.Second)
+	t.Cleanup(func() {
+		_ = chromedp.Cancel(ctx) // waits for the tab
+		cancel()
+		closeTab()
 	})
 	b := &browser{Context: ctx}
 	require.NoError(t, chromedp.Listen(ctx, func(event any) { b.hear(event, allowed) }))

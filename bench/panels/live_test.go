@@ -271,8 +271,9 @@ func TestNobodyWaitsForAViewerWhoIsSlowAndNothingRunsWhenAllAreGone(t *testing.T
 		slow := newStream(ctx, make(chan struct{}))
 		quickDone, slowDone := watch(quick), watch(slow)
 		synctest.Wait()
+		series := usual().run().Series
 		for second := range 20 {
-			in := usual().run().Series[40+second%20]
+			in := series[40+second%20]
 			in.Second = second
 			began := time.Now()
 			require.NoError(t, live.Add(in))

@@ -294,7 +294,7 @@ func speak(t *testing.T, address string, m *remote.RemoteMessage) error {
 		return err
 	}
 	require.NoError(t, stream.CloseSend())
-	patience := time.AfterFunc(5*time.Second, stream.(*guardedClient).cancel)
+	patience := time.AfterFunc(30*time.Second, stream.(*guardedClient).cancel)
 	defer patience.Stop()
 	err = stream.RecvMsg(&answer)
 	if err != nil && err.Error() == "rpc error: code = Unavailable desc = the other side closed the stream" {

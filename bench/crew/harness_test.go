@@ -156,13 +156,13 @@ func (p *process) refusal(t *testing.T) string {
 }
 
 // clockBound is wide: the machine is busy.
-const clockBound = 500 * time.Millisecond
+const clockBound = 2 * time.Second
 
 // conduct starts a coordinator.
 func conduct(t *testing.T, workers []string, job crew.Job, change ...func(*coordinatorOrders)) *process {
 	t.Helper()
 	orders := coordinatorOrders{
-		Workers: workers, Token: token, Job: job, ClockBound: clockBound, Silence: 1500 * time.Millisecond,
+		Workers: workers, Token: token, Job: job, ClockBound: clockBound, Silence: 20 * time.Second,
 		Out: filepath.Join(t.TempDir(), "results.jsonl"),
 	}
 	for _, change := range change {
@@ -173,10 +173,11 @@ func conduct(t *testing.T, workers []string, job crew.Job, change ...func(*coord
 	return p
 }
 
-// eventually waits for something that another process does.
+// eventually waits for something that another process does: as long as an idle machine takes
+// at most, or a busy one.
 func eventually(t *testing.T, limit time.Duration, what func() bool, about string) {
 	t.Helper()
-	require.Eventually(t, what, limit, 10*time.Millisecond, about)
+	require.Eventually(t, what, max(limit, time.Minute), 10*time.Millisecond, about)
 }
 
 // team starts workers, and returns their addresses as well.

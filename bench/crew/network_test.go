@@ -99,7 +99,7 @@ func TestConnectionsThatAreCutLoseNothingAndDoubleNothing(t *testing.T) {
 	ways := []*cutter{home, newCutter(t, workers[0].address), newCutter(t, workers[1].address)}
 	c := conduct(t, []string{ways[1].Addr().String(), ways[2].Addr().String()}, constantJob(s.URL, 200, 3*time.Second),
 		func(o *coordinatorOrders) {
-			o.Listen, o.Advertise, o.Silence = listen, home.Addr().String(), 5*time.Second
+			o.Listen, o.Advertise, o.Silence = listen, home.Addr().String(), 20*time.Second
 		})
 	eventually(t, 10*time.Second, func() bool { return s.count() > 20 }, "it runs")
 	for i := range 4 {

@@ -3,6 +3,7 @@ package crew_test
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"os"
 	"strings"
 	"syscall"
@@ -12,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/sluice-engine/sluice/bench/crew"
+	"github.com/sluice-engine/sluice/bench/gauge/pressure"
 	"github.com/sluice-engine/sluice/bench/results"
 )
 
@@ -57,8 +59,8 @@ func TestSkewedClocksBeginAtTheSameInstant(t *testing.T) {
 	run := c.run(t)
 	require.Empty(t, run.End.Invalid)
 	s.requireEachOnce(t, 10)
-	require.WithinDuration(t, run.Header.Started.Add(450*time.Millisecond), time.Unix(0, s.last.Load()), 2*time.Second)
-	require.Less(t, run.Total[""].Response.Max(), 2*time.Second)
+	require.WithinDuration(t, run.Header.Started.Add(450*time.Millisecond), time.Unix(0, s.last.Load()), 30*time.Second, "an hour and a day are what it is off else")
+	require.Less(t, run.Total[""].Response.Max(), 30*time.Second)
 	require.True(t, c.hasSaid("its clock is +1h0m0"), c.said())
 	require.True(t, c.hasSaid("its clock is -24h0m0") || c.hasSaid("its clock is -23h59m59"), c.said())
 }
@@ -70,7 +72,7 @@ func TestAClockThatCannotBeRelatedWellEnoughIsRefused(t *testing.T) {
 	c := conduct(t, addresses, constantJob(nowhere, 10, time.Second), func(o *coordinatorOrders) { o.ClockBound = time.Nanosecond })
 	require.Contains(t, c.refusal(t), "its clock is known to ±")
 	require.Contains(t, c.err, "±1ns is asked for (--clock-bound)")
-	require.Less(t, time.Since(began), 20*time.Second)
+	require.Less(t, time.Since(began), time.Minute)
 }
 
 func TestAWrongTokenIsSaidInOneLine(t *testing.T) {
@@ -127,11 +129,11 @@ func TestASecondCoordinatorIsToldThatAWorkerIsBusyAndByWhom(t *testing.T) {
 
 // lose makes a run of three machines, does something to one of them in the middle, and returns
 // how it ended, and how long it took to be noticed.
-func lose(t *testing.T, policy crew.OnLost, silence time.Duration, harm syscall.Signal) (*process, *results.Run, *server, time.Duration) {
+func lose(t *testing.T, length time.Duration, policy crew.OnLost, silence time.Duration, harm syscall.Signal) (*process, *results.Run, *server, time.Duration) {
 	t.Helper()
 	s := newServer(t)
 	workers, addresses := team(t, 3, workerOrders{})
-	c := conduct(t, addresses, constantJob(s.URL, 300, 3*time.Second), func(o *coordinatorOrders) {
+	c := conduct(t, addresses, constantJob(s.URL, 300, length), func(o *coordinatorOrders) {
 		o.OnLost, o.Silence = policy, silence
 	})
 	eventually(t, 10*time.Second, func() bool { return s.count() > 200 }, "it runs")
@@ -144,8 +146,8 @@ func lose(t *testing.T, policy crew.OnLost, silence time.Duration, harm syscall.
 
 func TestAWorkerThatIsKilledIsReportedAtOnceAndItsShareIsCounted(t *testing.T) {
 	t.Parallel()
-	_, run, s, noticed := lose(t, crew.Continue, 6*time.Second, syscall.SIGKILL)
-	require.Less(t, noticed, 5*time.Second, "before it has been silent for long")
+	_, run, s, noticed := lose(t, 3*time.Second, crew.Continue, 50*time.Second, syscall.SIGKILL)
+	require.Less(t, noticed, 40*time.Second, "before it has been silent for long")
 	require.Contains(t, strings.Join(run.End.Invalid, "\n"), "machine m1 (")
 	owed := run.Total["(lost machine)"]
 	require.NotNil(t, owed)
@@ -165,10 +167,10 @@ func TestAWorkerThatIsKilledIsReportedAtOnceAndItsShareIsCounted(t *testing.T) {
 
 func TestAWorkerThatHangsIsLostOnceItHasBeenSilent(t *testing.T) {
 	t.Parallel()
-	c, run, s, _ := lose(t, crew.Fail, 1500*time.Millisecond, syscall.SIGSTOP)
-	require.True(t, c.hasSaid("it has said nothing for 1."), c.said())
+	c, run, s, _ := lose(t, time.Minute, crew.Fail, 2500*time.Millisecond, syscall.SIGSTOP)
+	require.True(t, c.hasSaid("it has said nothing for "), c.said())
 	require.Equal(t, "machine lost", run.End.Reason)
-	require.Less(t, s.count(), 900, "the others were stopped")
+	require.Less(t, s.count(), 12_000, "the others were stopped")
 	require.Contains(t, strings.Join(run.End.Invalid, "\n"), "it has said nothing for")
 	require.Positive(t, run.End.NeverSent)
 }
@@ -176,12 +178,12 @@ func TestAWorkerThatHangsIsLostOnceItHasBeenSilent(t *testing.T) {
 func TestARunThatTellsNothingIsLostThoughItsWorkerAnswers(t *testing.T) {
 	t.Parallel()
 	w := startWorker(t, workerOrders{Name: "m0", Token: token, Kind: "stuck"})
-	c := conduct(t, []string{w.address}, constantJob(nowhere, 100, 30*time.Second), func(o *coordinatorOrders) { o.Silence = time.Second })
+	c := conduct(t, []string{w.address}, constantJob(nowhere, 100, 30*time.Second), func(o *coordinatorOrders) { o.Silence = 2 * time.Second })
 	require.NotEmpty(t, c.run(t).End.Invalid)
 	require.True(t, c.hasSaid("its run has told nothing for "), c.said())
 	// It heeds no context: closing the client ends it, and then it is free.
 	eventually(t, 10*time.Second, func() bool {
-		again := conduct(t, []string{w.address}, constantJob(nowhere, 100, 100*time.Millisecond), func(o *coordinatorOrders) { o.Silence = time.Second })
+		again := conduct(t, []string{w.address}, constantJob(nowhere, 100, 100*time.Millisecond), func(o *coordinatorOrders) { o.Silence = 2 * time.Second })
 		<-again.ended
 		return !strings.Contains(again.err, "busy")
 	}, "it serves again")
@@ -193,7 +195,7 @@ func TestWorkersStopByThemselvesWhenTheirCoordinatorIsGone(t *testing.T) {
 	for _, harm := range []syscall.Signal{syscall.SIGKILL, syscall.SIGSTOP} {
 		s := newServer(t)
 		workers, addresses := team(t, 2, workerOrders{})
-		c := conduct(t, addresses, constantJob(s.URL, 100, time.Minute))
+		c := conduct(t, addresses, constantJob(s.URL, 100, 10*time.Minute), func(o *coordinatorOrders) { o.Silence = 2500 * time.Millisecond })
 		eventually(t, 10*time.Second, func() bool { return s.count() > 20 }, "it runs")
 		require.NoError(t, c.cmd.Process.Signal(harm))
 		for _, w := range workers {
@@ -279,13 +281,18 @@ func TestResultsThatCannotBeWrittenEndTheRun(t *testing.T) {
 // The file takes twice the silence for one line, and nobody is lost for that.
 func TestADiskThatTakesItsTimeLosesNobody(t *testing.T) {
 	t.Parallel()
-	s := newServer(t)
 	_, addresses := team(t, 2, workerOrders{})
-	c := conduct(t, addresses, constantJob(s.URL, 100, 1500*time.Millisecond), func(o *coordinatorOrders) { o.Silence, o.Slow = time.Second, 2*time.Second })
-	run := c.run(t)
-	require.Empty(t, run.End.Invalid, c.said())
-	require.EqualValues(t, 150, run.Total[""].Count)
-	s.requireEachOnce(t, 150)
+	pressure.Try(t, 4, func() error { // a machine without time for them makes them silent, too
+		s := newServer(t)
+		c := conduct(t, addresses, constantJob(s.URL, 100, 1500*time.Millisecond), func(o *coordinatorOrders) { o.Silence, o.Slow = time.Second, 2*time.Second })
+		run := c.run(t)
+		if len(run.End.Invalid) > 0 {
+			return fmt.Errorf("%v: %v", run.End.Invalid, c.said())
+		}
+		require.EqualValues(t, 150, run.Total[""].Count)
+		s.requireEachOnce(t, 150)
+		return nil
+	})
 }
 
 func TestMistakesAreSaidTogether(t *testing.T) {

@@ -119,5 +119,5 @@ func TestCallersThatWouldFindNothingToDoAreNotBegun(t *testing.T) {
 	require.EqualValues(t, 3, served.Load())
 	require.EqualValues(t, 3, run.Total[""].Count)
 	_, err = Run(ctx, Config{Closed: &Closed{Callers: MostCallers + 1, Requests: 3}, Plan: planOf(server.URL), Client: open(t, ClientConfig{})})
-	require.ErrorContains(t, err, "Callers 1000001: at most 1000000 can be")
+	require.ErrorContains(t, err, "a closed run of 1000001 Callers: at most 1000000 can be")
 }

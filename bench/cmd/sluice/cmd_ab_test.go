@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -12,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/sluice-engine/sluice/bench/compare"
+	"github.com/sluice-engine/sluice/bench/gauge/pressure"
 	"github.com/sluice-engine/sluice/bench/results"
 )
 
@@ -76,13 +78,18 @@ func TestASideThatDoesMoreWorkIsARegressionAndExits97(t *testing.T) {
 }
 
 func TestEachSideHasItsOwnProcessAndItsOwnFile(t *testing.T) {
+	pressure.Try(t, 4, func() error { return keepTwoSides(t) })
+}
+
+func keepTwoSides(t *testing.T) error {
+	t.Helper()
 	dir := t.TempDir()
 	url := swallowing(t)
 	code, out, stderr := sluice(t, "ab", "--a", "-H 'X-Side: of a' --name first", "--b", "--rate 20000/s "+url, "-H", "X-Both: 1", "-c", "4", "--client", "fasthttp",
 		"--pairs", "2", "-o", filepath.Join(dir, "ab.jsonl"), "--json", "-", url+"/shared")
 	if code == exitInvalid {
 		require.Contains(t, stderr, "INVALID", "the machine has too much to do for that rate")
-		return
+		return errors.New(stderr)
 	}
 	require.Zero(t, code, stderr)
 	var report compare.Report
@@ -106,6 +113,7 @@ func TestEachSideHasItsOwnProcessAndItsOwnFile(t *testing.T) {
 	require.Equal(t, "open", b.Header.Model)
 	require.EqualValues(t, 2*compare.DefaultRequests, b.Total[""].Count)
 	require.Contains(t, b.Header.Name, "B (--rate 20000/s")
+	return nil
 }
 
 func TestASideThatCannotBeServedIsNamed(t *testing.T) {

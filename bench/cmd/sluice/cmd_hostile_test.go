@@ -28,6 +28,7 @@ func TestWrongFlagsOfTheHostileVerbAreRefused(t *testing.T) {
 }
 
 func TestAPartIsPlayedAlone(t *testing.T) {
+	t.Parallel()
 	code, out, stderr := sluice(t, "hostile", "--part", "mutants", "--cases", "200", "--seed", "3")
 	require.Zero(t, code, out+stderr)
 	require.Contains(t, out, "mutants           200        0")

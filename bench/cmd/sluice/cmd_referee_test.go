@@ -28,6 +28,7 @@ func TestWrongFlagsOfTheRefereeVerbAreRefused(t *testing.T) {
 }
 
 func TestAScenarioIsPlayedAlone(t *testing.T) {
+	t.Parallel()
 	code, out, stderr := sluice(t, "referee", "--scenario", "blind", "--arrivals", "3000", "--seed", "3")
 	require.Zero(t, code, out+stderr)
 	require.Contains(t, out, "blind        seed 3: ")

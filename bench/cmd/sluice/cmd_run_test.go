@@ -88,18 +88,20 @@ func TestAnObjectiveThatFailsIsExitCode99(t *testing.T) {
 }
 
 func TestAnObjectiveThatFailsEndsTheRunEarlyWhereAsked(t *testing.T) {
+	t.Parallel()
 	url, served := greeting(t)
 	begun := time.Now()
 	code, stdout, _ := sluiceIn(context.Background(), "run", url+"/slow", "-c", "2", "--duration", "60s", "--quiet", "--slo", "max<1ms", "--abort-after", "500ms")
 	require.Equal(t, exitObjective, code)
-	require.Less(t, time.Since(begun), 30*time.Second)
+	require.Less(t, time.Since(begun), 50*time.Second)
 	require.Less(t, served.Load(), int64(1000))
 	require.Contains(t, strings.Join(strings.Fields(stdout), " "), "objective failed")
 }
 
 func TestARunThatDoesNotHoldItsRateIsExitCode98(t *testing.T) {
+	t.Parallel()
 	url, _ := greeting(t)
-	code, stdout, stderr := sluiceIn(context.Background(), "run", url+"/slow", "--rate", "200/s", "--duration", "500ms", "--max-in-flight", "1",
+	code, stdout, stderr := sluiceIn(context.Background(), "run", url+"/slow", "--rate", "200/s", "--duration", "250ms", "--max-in-flight", "1",
 		"--quiet", "--slo", "p50<1ms") // that fails as well: INVALID wins
 	require.Equal(t, exitInvalid, code)
 	require.Contains(t, stdout, "INVALID")

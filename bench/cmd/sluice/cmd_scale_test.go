@@ -38,6 +38,7 @@ func TestWrongScaleFlagsAreExplained(t *testing.T) {
 }
 
 func TestOneCurveIsMeasuredAndWrittenDown(t *testing.T) {
+	t.Parallel()
 	folder := t.TempDir()
 	page, figures := filepath.Join(folder, "scale.html"), filepath.Join(folder, "scale.json")
 	code, out, stderr := sluice(t, "scale", "--quick", "--curve", "heavy", "--points", "50,100", "--html", page, "--json", figures)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"slices"
 	"testing"
 	"testing/fstest"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/sluice-engine/sluice/bench/gauge/pressure"
 	"github.com/sluice-engine/sluice/bench/load"
 )
 
@@ -66,15 +68,19 @@ func TestTheTableOfTimersHasEverySleepIdleAndBusy(t *testing.T) {
 }
 
 func TestAStallIsMeasuredAsArithmeticHasItOrTheRunCallsItselfInvalid(t *testing.T) {
-	s := &Stall{Rate: 200, Length: 1500 * time.Millisecond, From: 600 * time.Millisecond, For: 400 * time.Millisecond}
-	s.measure(t.Context())
-	require.Len(t, s.Quantiles, 3)
-	require.Greater(t, s.Quantiles[2].Measured, 300*time.Millisecond, "a harness that waits for a connection leaves the stall out")
-	if found := judgeStall(s); len(s.Invalid) == 0 {
-		require.Equal(t, OK, found.Level, found)
-	} else {
-		require.Equal(t, Fail, found.Level, found)
-	}
+	pressure.Try(t, 4, func() error {
+		s := &Stall{Rate: 200, Length: 1500 * time.Millisecond, From: 600 * time.Millisecond, For: 400 * time.Millisecond}
+		s.measure(t.Context())
+		require.Len(t, s.Quantiles, 3)
+		require.Greater(t, s.Quantiles[2].Measured, 300*time.Millisecond, "a harness that waits for a connection leaves the stall out")
+		found := judgeStall(s)
+		if len(s.Invalid) > 0 {
+			require.Equal(t, Fail, found.Level, found)
+		} else if found.Level != OK { // the server was late, of which the harness does not know
+			return errors.New(found.String())
+		}
+		return nil
+	})
 }
 
 func TestRatesAreTriedAgainstAClientAndAServerThatAreReal(t *testing.T) {

@@ -123,7 +123,7 @@ func closeBrowser() {
 // address.
 func open(t *testing.T, allowed string) *browser {
 	ctx, closeTab := chromedp.NewContext(theBrowser(t), chromedp.WithNewBrowserContext())
-	ctx, cancel := context.WithTimeout(ctx, 100*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
 	t.Cleanup(func() {
 		_ = chromedp.Cancel(ctx) // waits for the tab
 		cancel()
@@ -179,7 +179,7 @@ func call[P, R any](command cdp.Command[P, R], params P) chromedp.Action[chromed
 func (b *browser) until(t *testing.T, expression string) {
 	t.Helper()
 	for began := time.Now(); !value[bool](t, b, expression); time.Sleep(50 * time.Millisecond) {
-		require.Less(t, time.Since(began), 30*time.Second, "it never was so: %s", expression)
+		require.Less(t, time.Since(began), time.Minute, "it never was so: %s", expression)
 	}
 }
 

@@ -67,7 +67,7 @@ func TestAPlainRequestByFastHTTPAllocatesNothing(t *testing.T) {
 	}()
 	client := open(t, ClientConfig{Client: FastHTTP, Connections: 4})
 	cfg := Config{Closed: &Closed{Callers: 4}, Plan: planOf("http://" + listener.Addr().String() + "/"), Client: client}
-	costOf(t, cfg, 1000) // connections are set up
+	costOf(t, cfg, 1000)              // connections are set up
 	pressure.Try(t, 5, func() error { // what is long under way has the runtime allocate now and then
 		if _, allocations := costOf(t, cfg, 20_000); allocations >= 0.1 {
 			return pressure.Gross(fmt.Errorf("%.3f allocations a request", allocations))

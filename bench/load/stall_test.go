@@ -90,26 +90,26 @@ func undisturbed(t *testing.T, run func() *results.Run, asItMustBe func(*results
 }
 
 func TestAStallIsInThePercentilesAsArithmeticHasIt(t *testing.T) {
-	const length, rate = 1500 * time.Millisecond, 1000
+	const length, rate, stall = time.Second, 1000, 300 * time.Millisecond
 	for _, client := range ClientNames() {
-		for name, from := range map[string]time.Duration{"in the middle": 500 * time.Millisecond, "at the end": 1100 * time.Millisecond} {
+		for name, from := range map[string]time.Duration{"in the middle": 350 * time.Millisecond, "at the end": 700 * time.Millisecond} {
 			t.Run(client+" "+name, func(t *testing.T) {
 				undisturbed(t, func() *results.Run {
-					server := newStalling(t, from, 400*time.Millisecond)
+					server := newStalling(t, from, stall)
 					run, err := Run(context.Background(), Config{
 						Schedule: constant(rate, length), Plan: planOf(server.URL),
 						Client: open(t, ClientConfig{Client: client, Connections: 10}),
 					})
 					require.NoError(t, err)
-					require.EqualValues(t, 1500, run.Total[""].Count)
-					require.EqualValues(t, 1500, server.served.Load())
+					require.EqualValues(t, 1000, run.Total[""].Count)
+					require.EqualValues(t, 1000, server.served.Load())
 					require.Zero(t, run.Total[""].Failed())
 					return run
 				}, func(run *results.Run) error {
 					t.Log(run.Total[""].Response.Quantiles(), run.Total[""].Lag.Quantiles(), run.Total[""].Service.Quantiles())
 					// What 10 connections are too few for waits in the client, which is not the harness's fault.
-					require.Greater(t, run.Total[""].Wait.Quantile(0.99), 300*time.Millisecond)
-					return isTrue(run, (&stalling{from: from, length: 400 * time.Millisecond}).truth(rate, length))
+					require.Greater(t, run.Total[""].Wait.Quantile(0.99), stall*3/4)
+					return isTrue(run, (&stalling{from: from, length: stall}).truth(rate, length))
 				})
 			})
 		}

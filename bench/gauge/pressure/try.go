@@ -5,13 +5,14 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
 
 // Alone is the environment variable that says, if it is not empty, that nothing else was started
-// beside the tests. Then Try waits for the machine to calm down first, and excuses a test only by
-// pressure that was there during every attempt.
+// beside the tests. Then the first Try waits for the machine to calm down, and a test is excused
+// only by pressure that was there during every attempt.
 const Alone = "SLUICE_ALONE"
 
 // calm is how long is waited for a machine to calm down, and moment how long it must have been.
@@ -19,6 +20,8 @@ const (
 	calm   = 30 * time.Second
 	moment = 300 * time.Millisecond
 )
+
+var awaited sync.Once
 
 // blindly is how many times as often is tried where nothing is known of the machine.
 const blindly = 3
@@ -37,10 +40,12 @@ func Try(t testing.TB, tries int, attempt func() error) {
 	t.Helper()
 	alone := os.Getenv(Alone) != ""
 	if alone {
-		awaitCalm(calm, func() Reading {
-			before := read()
-			time.Sleep(moment)
-			return read().since(before)
+		awaited.Do(func() {
+			awaitCalm(calm, func() Reading {
+				before := read()
+				time.Sleep(moment)
+				return read().since(before)
+			})
 		})
 	}
 	if !read().known {

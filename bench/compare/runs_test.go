@@ -348,6 +348,18 @@ func TestNamesOfFiguresAreRead(t *testing.T) {
 	require.ErrorContains(t, err, `"allocs" is not measured; there are p50`)
 }
 
+// Shares of errors are compared with half an error added to each, of which nobody is to see
+// that no errors among fewer requests are more than none.
+func TestNoErrorsAreNoMoreThanNoErrors(t *testing.T) {
+	fewer := usual()
+	fewer.perSecond = 90
+	report, err := Runs(usual().runs(1, 1), fewer.runs(1, 2), Options{Anyway: true})
+	require.NoError(t, err)
+	var text bytes.Buffer
+	require.NoError(t, report.WriteText(&text))
+	require.Regexp(t, `errors +0% +0% +\+0.0 %`, text.String())
+}
+
 // Whatever runs are like, a comparison ends with a report that JSON can hold, or refuses.
 func TestAnyTwoRunsMakeAReportOrARefusal(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

@@ -117,9 +117,9 @@ func (c *Config) check() error {
 func (c *Closed) check() error {
 	switch {
 	case c.Callers < 1:
-		return fmt.Errorf("Callers %d: at least 1 is needed", c.Callers)
+		return fmt.Errorf("a closed run of %d Callers: at least 1 is needed", c.Callers)
 	case c.Callers > MostCallers:
-		return fmt.Errorf("Callers %d: at most %d can be", c.Callers, MostCallers)
+		return fmt.Errorf("a closed run of %d Callers: at most %d can be", c.Callers, MostCallers)
 	case c.For < 0 || c.WarmUp < 0 || c.Think < 0:
 		return errors.New("a closed run's For, WarmUp and Think must not be below zero")
 	case c.Requests == 0 && c.For == 0:

@@ -18,7 +18,8 @@
 //	             never_sent, offered_per_s, sent_per_s, completed_per_s
 //	all          all operations together, as one of operations without a name
 //	operations   name, count, failed, statuses, errors, samples (the first message of each kind
-//	             of error that has one), in_bytes, out_bytes, stages_s, and
+//	             of error that has one), in_bytes, out_bytes, repeats (of a request, by the
+//	             client itself), stages_s, and
 //	             response, service, lag, wait, success, connect: each with count, min_us,
 //	             mean_us, p50_us, p90_us, p99_us, p99_9_us, max_us
 //	warmup       as all, of the warm-up; missing if there was none

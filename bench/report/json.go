@@ -219,7 +219,7 @@ func requestsOf(run *results.Run) documentRequests {
 
 func documentOf(name string, o *results.Operation) documentOperation {
 	d := documentOperation{
-		Name: name, Count: o.Count, Failed: o.Failed(), Statuses: map[string]uint64{}, Errors: map[string]uint64{}, Samples: map[string]string{}, In: o.In, Out: o.Out,
+		Name: name, Count: o.Count, Failed: o.Failed(), Statuses: map[string]uint64{}, Errors: map[string]uint64{}, Samples: map[string]string{}, In: o.In, Out: o.Out, Repeats: o.Repeats,
 		Response: latencyOf(o.Response), Service: latencyOf(o.Service), Lag: latencyOf(o.Lag), Wait: latencyOf(o.Wait),
 		Success: latencyOf(o.Success), Connect: latencyOf(o.Connect), Stages: map[string]float64{},
 	}

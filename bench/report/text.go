@@ -133,7 +133,7 @@ func (t *text) requests(run *results.Run) {
 	if all.Repeats > 0 {
 		t.line("repeated", fmt.Sprintf("%s times the client sent a request once more by itself, so that the server has seen more requests than there are here", thousands(all.Repeats)))
 	}
-	t.line("rates", fmt.Sprintf("%s due, %s sent, %s completed, over %s", Rate(c.rate(c.Offered)), Rate(c.rate(c.Sent)), Rate(c.rate(c.Completed)), Duration(c.over)))
+	t.line("rates", fmt.Sprintf("%s due, %s sent, %s completed, over %s", Rate(c.rate(c.Offered)), Rate(c.sentRate()), Rate(c.completedRate()), Duration(c.over)))
 	t.line("bodies", fmt.Sprintf("%s in, %s out", size(all.In), size(all.Out)))
 	if n := run.End.Unfinished; n > 0 {
 		t.line("unfinished", fmt.Sprintf("%s had no answer when the run ended, %s of them not sent as far as is known: they count with the time that they had taken by then, so the truth is worse", thousands(n), thousands(run.End.NeverSent)))

@@ -101,6 +101,9 @@ type Operation struct {
 	Samples map[string]string `json:"samples,omitempty"`
 	In      uint64            `json:"in,omitempty"` // bytes of bodies
 	Out     uint64            `json:"out,omitempty"`
+	// Repeats are the times that the client sent a request again by itself: a server counts them,
+	// and Sent does not.
+	Repeats uint64 `json:"repeats,omitempty"`
 	// Response is end − intended, of errors too, at their elapsed time: the headline.
 	// Service is end − sent. Lag is handed − intended, which is the harness's own fault.
 	// Wait is sent − handed, which is the client's: an engine's queue, or a wait for a connection.
@@ -131,7 +134,7 @@ type End struct {
 	Issued     time.Duration `json:"issued,omitempty"` // for how long requests were issued, which the drain is no part of; 0 in old files
 	Reason     string        `json:"reason"`           // "finished", "interrupted", "objective failed", "machine lost", …
 	Unfinished uint64        `json:"unfinished"`       // outstanding when the drain ended: counted at their elapsed time
-	NeverSent  uint64        `json:"neverSent"`        // of those, the ones that were not even sent
+	NeverSent  uint64        `json:"neverSent"`        // of those, the ones that were not even sent, as far as is known: a lost machine does not tell
 	Invalid    []string      `json:"invalid,omitempty"`
 	Verdicts   []Verdict     `json:"verdicts,omitempty"`
 	Notes      []string      `json:"notes,omitempty"`

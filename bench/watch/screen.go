@@ -199,7 +199,7 @@ func (m model) sparkline() string {
 		most = max(most, d)
 	}
 	if most == 0 {
-		return ""
+		return label + faint.Render("no second has ended yet")
 	}
 	var w strings.Builder
 	for _, d := range drawn {

@@ -180,17 +180,6 @@ func TestTheViewEndsWithTheRun(t *testing.T) {
 	require.False(t, final.asked)
 }
 
-func TestNothingIsDrawnBeforeThereIsASecond(t *testing.T) {
-	s := snapshot(300 * time.Millisecond)
-	s.Response = results.Quantiles{}
-	m := shown(s)
-	m.width, m.height = 120, 40
-	require.NotContains(t, ansi.Strip(m.screen()), "p99 by second")
-	m = shown(s, snapshot(1300*time.Millisecond))
-	m.width, m.height = 120, 40
-	require.Contains(t, ansi.Strip(m.screen()), "p99 by second")
-}
-
 func TestALineIsWrittenEveryTwoSecondsOfTheRun(t *testing.T) {
 	l := newLines(2 * time.Second)
 	var told []string

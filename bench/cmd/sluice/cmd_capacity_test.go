@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"net/http"
@@ -79,11 +78,11 @@ func TestOneNumberOfCallersIsDoubledUpTo(t *testing.T) {
 	require.Contains(t, report.NoFit, "too few")
 }
 
-func TestACapacityThatIsInterruptedAtOnceWasNoWrongFlag(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
-	defer cancel()
-	var out, stderr bytes.Buffer
-	code := run(ctx, []string{"capacity", "--callers", "8", "--step", "1m", metered(t)}, &out, &stderr)
+func TestCapacityThatIsInterruptedBeforeItsFirstStepIsNoMistakeOfTheFlags(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	time.AfterFunc(200*time.Millisecond, cancel)
+	code, _, stderr := sluiceIn(ctx, "capacity", swallowing(t), "--quiet")
 	require.Equal(t, exitFound, code)
-	require.Equal(t, "sluice: interrupted before a step was whole\n", stderr.String())
+	require.Contains(t, stderr, "interrupted")
+	require.NotContains(t, stderr, "--help")
 }

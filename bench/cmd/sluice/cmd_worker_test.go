@@ -90,7 +90,7 @@ func TestThreeWorkersSendEveryArrivalOnce(t *testing.T) {
 		loud := client == "engine"
 		code := run(t.Context(), []string{
 			"run", server.URL + "/?n={{n}}", "--data", data, "-H", "X-Of: all", "--rate", "600/s", "--duration", "500ms", "--poisson", "--seed", "7",
-			"--client", client, "--workers", strings.Join(workers, ","), "--clock-bound", "2s", "-o", out, "--slo", "errors<1%", "--quiet",
+			"--client", client, "--workers", strings.Join(workers, ","), "--clock-bound", "2s", "-o", out, "--slo", "errors<1%", fmt.Sprintf("--quiet=%v", !loud),
 		}, &text, &said)
 		require.Contains(t, []int{0, exitInvalid}, code, said.String()) // a busy machine may not hold the rate, and says so
 		measured, err := results.Open(out)

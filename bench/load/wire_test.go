@@ -28,7 +28,6 @@ type wireServer struct {
 	net.Listener
 	mu       sync.Mutex
 	requests []string // methods, in order of arrival
-	perConn  []int
 	conns    map[net.Conn]struct{}
 }
 

@@ -281,6 +281,8 @@ func TestEveryMistakeOfAPlanIsNamed(t *testing.T) {
 		{Plan{Data: &Data{Columns: []string{"a", "a", "b c"}}, Chains: single(Step{URL: "http://h/"}).Chains}, []string{"data.columns[1]: \"a\" is there twice", "data.columns[2]: \"b c\"", "data.rows: there are none"}},
 		{Plan{Data: &Data{Rows: [][]string{{"x"}}}, Chains: single(Step{URL: "http://h/"}).Chains}, []string{"data.columns: there are none", "data.rows[0] has 1 values for 0"}},
 		{Plan{Order: []int{0, 1}, Chains: []Chain{{Weight: 2, Steps: []Step{{URL: "http://h/"}}}}}, []string{"order: it and weights exclude", "order[1]: there is no chain 1 of 1"}},
+		{Plan{Data: &Data{Columns: []string{"a"}, Rows: [][]string{{"1"}, {"\x94"}}}, Chains: single(Step{URL: "http://h/\x94", Key: "\xff", Header: http.Header{"A": {"\xe9"}}}).Chains},
+			[]string{"data.rows[1]: a value is not UTF-8", "chains[0].steps[0].url: it is not UTF-8", "key: it is not UTF-8", "header.A: a value is not UTF-8"}},
 		{Plan{Order: []int{}, Chains: single(Step{URL: "http://h/"}).Chains}, []string{"order: it is empty"}},
 		{Plan{Generator: &Generator{}, Chains: single(Step{URL: "http://h/"}).Chains}, []string{"a generator makes all", "Step is nil", "Operations has no name"}},
 	} {

@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"golang.org/x/net/http/httpguts"
 )
@@ -120,6 +121,10 @@ func (p *preparing) checkData() {
 			p.add("data.rows[%d] has %d values for %d columns", i, len(row), len(data.Columns))
 			return
 		}
+		if slices.ContainsFunc(row, isNotUTF8) {
+			p.add("data.rows[%d]: a value is not UTF-8", i)
+			return
+		}
 	}
 }
 
@@ -203,7 +208,26 @@ func (n *names) find(name string) (int, error) {
 	return 0, fmt.Errorf("{{%s}} is neither a column of the data nor saved by an earlier step of the chain", name)
 }
 
+// isNotUTF8 says that a text would be another one after it went to another machine as JSON.
+func isNotUTF8(text string) bool { return !utf8.ValidString(text) }
+
+func (s *step) checkTexts(p *preparing, at string) {
+	for _, part := range []struct{ name, text string }{
+		{"operation", s.Operation}, {"url", s.URL}, {"limit", s.Limit}, {"account", s.Account}, {"key", s.Key},
+	} {
+		if isNotUTF8(part.text) {
+			p.add("%s.%s: it is not UTF-8: write other bytes as %%XX", at, part.name) // it may be a secret
+		}
+	}
+	for name, values := range s.Header {
+		if slices.ContainsFunc(values, isNotUTF8) {
+			p.add("%s.header.%s: a value is not UTF-8", at, name)
+		}
+	}
+}
+
 func (s *step) check(p *preparing, at string) {
+	s.checkTexts(p, at)
 	if s.Method == "" {
 		s.Method = http.MethodGet
 	}

@@ -20,7 +20,7 @@ func ReadData(name string) (*Data, error) {
 
 // ParseData reads rows of values from CSV, as RFC 4180 has it: first a line of names, then at
 // least one row, all of as many values as there are names. A value with a comma, a quote or a
-// line break in it is quoted. Blank lines do not count. An error is a *FileError, and names the line.
+// line break in it is quoted. All are UTF-8. Blank lines do not count. An error is a *FileError, and names the line.
 func ParseData(name string, text []byte) (*Data, error) {
 	reader := csv.NewReader(bytes.NewReader(bytes.TrimPrefix(text, []byte("\uFEFF"))))
 	fail := func(line int, format string, args ...any) (*Data, error) {
@@ -46,6 +46,9 @@ func ParseData(name string, text []byte) (*Data, error) {
 			return fail(wrong.Line, "%w", wrong.Err)
 		case err != nil:
 			return fail(0, "%w", err)
+		case slices.ContainsFunc(row, isNotUTF8):
+			line, _ := reader.FieldPos(0)
+			return fail(line, "a value is not UTF-8")
 		case data.Columns != nil:
 			data.Rows = append(data.Rows, row)
 			continue

@@ -207,11 +207,15 @@ func TestEventsThatEndWhileTheyPauseSayWhatBecameOfTheRequest(t *testing.T) {
 
 func TestGoexitAnywhereInAConsumerLeavesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		serve, _ := says("data: 1\n\n", "data: 2\n\n…")
 		eng := newServer(t, func(w http.ResponseWriter, r *http.Request) {
 			switch r.URL.Path {
-			case "/events":
-				serve(w, r)
+			case "/events", "/silent":
+				w.Header().Set("Content-Type", "text/event-stream")
+				io.WriteString(w, "data: 1\n\n")
+				flush(w)
+				if r.URL.Path == "/silent" {
+					<-r.Context().Done()
+				}
 			case "/pages":
 				w.Header().Set("Link", fmt.Sprintf(`</pages?%d>; rel="next"`, time.Now().UnixNano()))
 				io.WriteString(w, "[1,2]")
@@ -224,7 +228,7 @@ func TestGoexitAnywhereInAConsumerLeavesNothing(t *testing.T) {
 				}
 			},
 			"event": func() {
-				for range engine.Events(t.Context(), eng, &engine.Request{Path: "/events"}, engine.Subscription{}) {
+				for range engine.Events(t.Context(), eng, &engine.Request{Path: "/silent"}, engine.Subscription{}) {
 					runtime.Goexit()
 				}
 			},

@@ -2,220 +2,44 @@ package page
 
 import (
 	"context"
-	"fmt"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
-	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
-	"github.com/chromedp/cdproto/fetch"
-	"github.com/chromedp/cdproto/log"
-	"github.com/chromedp/cdproto/network"
-	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 	"github.com/stretchr/testify/require"
 
+	"github.com/sluice-engine/sluice/bench/browser"
 	"github.com/sluice-engine/sluice/bench/exchange"
 	"github.com/sluice-engine/sluice/engine"
 	"github.com/sluice-engine/sluice/engine/inspect"
 	"github.com/sluice-engine/sluice/throttle"
 )
 
-// axeVersion is the one whose rules the page is held to: others come by choice.
-const axeVersion = "4.14.1"
+// tab is one in which pages are looked at.
+type tab struct{ *browser.Tab }
 
-// missing ends a test for which the machine lacks something: with CI=true it fails, for there
-// nothing may be lacking.
-func missing(t *testing.T, format string, args ...any) {
-	if os.Getenv("CI") == "true" {
-		t.Fatalf(format, args...)
-	}
-	t.Skipf(format, args...)
-}
-
-// chromium is where the browser is.
-func chromium(t *testing.T) string {
-	names := []string{"chromium", "chromium-browser", "google-chrome", "google-chrome-stable"}
-	for _, name := range names {
-		if path, err := exec.LookPath(name); err == nil {
-			return path
-		}
-	}
-	missing(t, "the page is not looked at in a browser: there is none of %s (apt-get install chromium)", strings.Join(names, ", "))
-	return ""
-}
-
-// axe is the source of axe-core, from npm's registry.
-func axe(t *testing.T) string {
-	npm, err := exec.LookPath("npm")
-	if err != nil {
-		missing(t, "the page is not held to the rules of axe-core: there is no npm")
-	}
-	dir := t.TempDir()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	install := exec.CommandContext(ctx, npm, "install", "--prefix", dir, "--no-save", "--no-audit", "--no-fund", "--ignore-scripts", "axe-core@"+axeVersion)
-	if said, err := install.CombinedOutput(); err != nil {
-		missing(t, "the page is not held to the rules of axe-core: npm could not fetch it: %v\n%s", err, said)
-	}
-	source, err := os.ReadFile(filepath.Join(dir, "node_modules", "axe-core", "axe.min.js"))
-	require.NoError(t, err)
-	return string(source)
-}
-
-// browser is a tab, and what it has complained of and asked for.
-type browser struct {
-	context.Context
-
-	mu    sync.Mutex
-	wrong []string // errors and warnings of the console, and violations of the policy
-	asked []string // addresses, all of them
-}
-
-// shared is the browser of all tests, once one has needed it.
-var shared struct {
-	context.Context
-	close func()
-}
-
-// theBrowser starts the browser with the first test that looks at a page.
-func theBrowser(t *testing.T) context.Context {
+func open(t *testing.T, allowed string) *tab {
 	t.Helper()
-	if shared.Context != nil {
-		return shared.Context
-	}
-	folder, err := os.MkdirTemp("", "sluice-browser-*")
-	require.NoError(t, err)
-	options := append(slices.Clone(chromedp.DefaultExecAllocatorOptions[:]), chromedp.ExecPath(chromium(t)), chromedp.UserDataDir(folder),
-		chromedp.NoSandbox, chromedp.DisableGPU, chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true))
-	allocated, end := chromedp.NewExecAllocator(context.Background(), options...)
-	ctx, closeTab := chromedp.NewContext(allocated)
-	closed := func() {
-		_ = chromedp.Cancel(ctx) // waits for the browser
-		closeTab()
-		end()
-		_ = os.RemoveAll(folder)
-	}
-	if err := chromedp.Do(ctx); err != nil {
-		closed()
-		require.NoError(t, err)
-	}
-	shared.Context, shared.close = ctx, closed
-	return ctx
+	return &tab{browser.Open(t, allowed)}
 }
 
-func closeBrowser() {
-	if shared.Context != nil {
-		shared.close()
-	}
-}
-
-// open opens a tab, in a profile of its own, that may ask for nothing but what begins with an
-// address.
-func open(t *testing.T, allowed string) *browser {
-	ctx, closeTab := chromedp.NewContext(theBrowser(t), chromedp.WithNewBrowserContext())
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
-	t.Cleanup(func() {
-		_ = chromedp.Cancel(ctx) // waits for the tab
-		cancel()
-		closeTab()
-	})
-	b := &browser{Context: ctx}
-	require.NoError(t, chromedp.Listen(ctx, func(event any) { b.hear(event, allowed) }))
-	b.do(t, call(network.Enable, network.EnableParams{}), call(log.Enable, cdp.Empty{}), call(fetch.Enable, fetch.EnableParams{}))
-	return b
-}
-
-func (b *browser) hear(event any, allowed string) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	switch e := event.(type) {
-	case *runtime.EventConsoleAPICalled:
-		if e.Type == runtime.ConsoleAPICalledTypeError || e.Type == runtime.ConsoleAPICalledTypeWarning {
-			b.wrong = append(b.wrong, fmt.Sprintf("console %s: %s", e.Type, e.Args[0].Value))
-		}
-	case *runtime.EventExceptionThrown:
-		b.wrong = append(b.wrong, fmt.Sprintf("%s %s:%d", e.ExceptionDetails.Text, e.ExceptionDetails.URL, e.ExceptionDetails.LineNumber))
-	case *log.EventEntryAdded: // the browser's own words: blocked by the policy, not found
-		b.wrong = append(b.wrong, fmt.Sprintf("%s: %s %s", e.Entry.Level, e.Entry.Text, e.Entry.URL))
-	case *network.EventRequestWillBeSent:
-		b.asked = append(b.asked, e.Request.URL)
-	case *fetch.EventRequestPaused:
-		go func() { // whoever hears of an event must not wait; and the tab may be closed by now
-			if strings.HasPrefix(e.Request.URL, allowed) {
-				_ = chromedp.Do(b.Context, call(fetch.ContinueRequest, fetch.ContinueRequestParams{RequestID: e.RequestID}))
-				return
-			}
-			_ = chromedp.Do(b.Context, call(fetch.FailRequest, fetch.FailRequestParams{RequestID: e.RequestID, ErrorReason: network.ErrorReasonBlockedByClient}))
-		}()
-	}
-}
-
-// do has the tab do something, which must succeed.
-func (b *browser) do(t *testing.T, steps ...chromedp.Action[chromedp.Void]) {
+func value[T any](t *testing.T, b *tab, expression string) T {
 	t.Helper()
-	require.NoError(t, chromedp.Do(b.Context, steps...))
-}
-
-// call is a command of the browser's protocol.
-func call[P, R any](command cdp.Command[P, R], params P) chromedp.Action[chromedp.Void] {
-	return chromedp.Func(func(ctx context.Context, tab *chromedp.Target) error {
-		_, err := cdp.Call(ctx, tab, command, params)
-		return err
-	})
-}
-
-// until waits until an expression is true in the tab. It is asked from outside: the page's policy
-// keeps what polls inside from being made.
-func (b *browser) until(t *testing.T, expression string) {
-	t.Helper()
-	for began := time.Now(); !value[bool](t, b, expression); time.Sleep(50 * time.Millisecond) {
-		require.Less(t, time.Since(began), time.Minute, "it never was so: %s", expression)
-	}
-}
-
-// value is what an expression is in the tab; a promise is awaited.
-func value[T any](t *testing.T, b *browser, expression string) (v T) {
-	t.Helper()
-	v, err := chromedp.Run(b.Context, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
-	require.NoError(t, err)
-	return v
+	return browser.Value[T](t, b.Tab, expression)
 }
 
 // visit opens an address, and waits until the page is live.
-func (b *browser) visit(t *testing.T, url string) {
+func (b *tab) visit(t *testing.T, url string) {
 	t.Helper()
-	b.do(t, chromedp.Navigate(url))
-	b.until(t, `document.getElementById("live").textContent === "live"`)
-}
-
-// outer is an element as HTML.
-func (b *browser) outer(t *testing.T, selector string) string {
-	t.Helper()
-	html, err := chromedp.Run(b.Context, chromedp.OuterHTML(chromedp.CSS(selector)))
-	require.NoError(t, err)
-	return html
-}
-
-// wantQuiet fails if the tab has complained, or asked for anything but what it may.
-func (b *browser) wantQuiet(t *testing.T, allowed string) {
-	t.Helper()
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	require.Empty(t, b.wrong, "what the browser says")
-	require.NotEmpty(t, b.asked)
-	for _, address := range b.asked {
-		require.True(t, strings.HasPrefix(address, allowed) || strings.HasPrefix(address, "data:image/svg+xml"), "it asked for %s", address)
-	}
+	b.Do(t, chromedp.Navigate(url))
+	b.Until(t, `document.getElementById("live").textContent === "live"`)
 }
 
 // load is a demo at an exchange whose limits are quickly full, and free again.
@@ -254,19 +78,19 @@ func TestThePageMovesInABrowserAndAsksNobodyElse(t *testing.T) {
 		`document.querySelector(".limits tbody").textContent`,
 	} {
 		require.NotEmpty(t, value[string](t, b, `window.before = `+expression))
-		b.until(t, expression+` !== window.before`)
+		b.Until(t, expression+` !== window.before`)
 	}
-	b.until(t, `document.querySelectorAll(".waiting tbody tr").length > 1 && document.querySelectorAll(".slowest tbody tr").length > 1`)
-	b.until(t, `document.getElementById("verdict").textContent.includes("wait")`)
+	b.Until(t, `document.querySelectorAll(".waiting tbody tr").length > 1 && document.querySelectorAll(".slowest tbody tr").length > 1`)
+	b.Until(t, `document.getElementById("verdict").textContent.includes("wait")`)
 
 	// A pause stops it, and going on starts it again.
-	b.do(t, chromedp.Click(chromedp.CSS("#pause")))
-	b.until(t, `document.getElementById("live").textContent === "paused"`)
+	b.Do(t, chromedp.Click(chromedp.CSS("#pause")))
+	b.Until(t, `document.getElementById("live").textContent === "paused"`)
 	at := value[string](t, b, `window.before = document.getElementById("at").textContent`)
 	require.Equal(t, at, value[string](t, b, `new Promise((done) => setTimeout(() => done(document.getElementById("at").textContent), 2500))`))
-	b.do(t, chromedp.Click(chromedp.CSS("#pause")))
-	b.until(t, `document.getElementById("at").textContent !== window.before`)
-	b.wantQuiet(t, demo.URL)
+	b.Do(t, chromedp.Click(chromedp.CSS("#pause")))
+	b.Until(t, `document.getElementById("at").textContent !== window.before`)
+	b.WantQuiet(t, demo.URL)
 }
 
 // The browser keeps the policy: what is put into the page does not run, and says so.
@@ -287,7 +111,7 @@ func TestThePolicyStopsAScriptThatIsPutIntoThePage(t *testing.T) {
 }
 
 func TestThePageIsAccessibleInLightAndDarkAndOnAPhone(t *testing.T) {
-	source, demo := axe(t), load(t)
+	source, demo := browser.Axe(t), load(t)
 	b := open(t, demo.URL)
 	pictures, err := os.MkdirTemp("", "sluice-page-")
 	require.NoError(t, err)
@@ -299,13 +123,13 @@ func TestThePageIsAccessibleInLightAndDarkAndOnAPhone(t *testing.T) {
 		name, scheme  string
 		width, height int64
 	}{{"light", "light", 1280, 900}, {"dark", "dark", 1280, 900}, {"phone-light", "light", 320, 640}, {"phone-dark", "dark", 390, 800}} {
-		b.do(t,
-			call(emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{Width: look.width, Height: look.height, DeviceScaleFactor: 1, Mobile: look.width < 500}),
-			call(emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{
+		b.Do(t,
+			browser.Call(emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{Width: look.width, Height: look.height, DeviceScaleFactor: 1, Mobile: look.width < 500}),
+			browser.Call(emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{
 				{Name: "prefers-color-scheme", Value: look.scheme}, {Name: "prefers-reduced-motion", Value: "reduce"},
 			}}))
 		b.visit(t, demo.URL)
-		b.until(t, `[".waiting", ".pauses", ".slowest", ".failed"].every((name) => document.querySelector(name + " tbody tr"))`)
+		b.Until(t, `[".waiting", ".pauses", ".slowest", ".failed"].every((name) => document.querySelector(name + " tbody tr"))`)
 		value[any](t, b, source+`; null`)
 		found := value[string](t, b, `axe.run(document, { resultTypes: ["violations"], runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"] }).then((r) =>
 			JSON.stringify(r.violations.map((v) => v.id + ": " + v.help + " " + v.nodes.slice(0, 3).map((n) => n.html + " " + n.failureSummary).join(" | "))))`)
@@ -318,7 +142,7 @@ func TestThePageIsAccessibleInLightAndDarkAndOnAPhone(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, os.WriteFile(filepath.Join(pictures, look.name+".png"), picture, 0o644))
 	}
-	b.wantQuiet(t, demo.URL)
+	b.WantQuiet(t, demo.URL)
 }
 
 func TestThePageCanBeUsedWithAKeyboardAndSpeaksSparsely(t *testing.T) {
@@ -328,15 +152,15 @@ func TestThePageCanBeUsedWithAKeyboardAndSpeaksSparsely(t *testing.T) {
 	focused := func() string {
 		return value[string](t, b, `document.activeElement.className + document.activeElement.id`)
 	}
-	b.do(t, chromedp.KeyEvent(kb.Tab))
+	b.Do(t, chromedp.KeyEvent(kb.Tab))
 	require.Equal(t, "skip", focused(), "the first stop leads past the head")
 	require.True(t, value[bool](t, b, `document.activeElement.getBoundingClientRect().left >= 0`), "and can be seen")
-	b.do(t, chromedp.KeyEvent(kb.Tab))
+	b.Do(t, chromedp.KeyEvent(kb.Tab))
 	require.Equal(t, "pause", focused())
-	b.do(t, chromedp.KeyEvent(kb.Enter))
-	b.until(t, `document.getElementById("live").textContent === "paused"`)
-	b.do(t, chromedp.KeyEvent(kb.Enter))
-	b.until(t, `document.getElementById("live").textContent === "live"`)
+	b.Do(t, chromedp.KeyEvent(kb.Enter))
+	b.Until(t, `document.getElementById("live").textContent === "paused"`)
+	b.Do(t, chromedp.KeyEvent(kb.Enter))
+	b.Until(t, `document.getElementById("live").textContent === "live"`)
 	require.Equal(t, "pause", focused(), "what moves takes no focus away")
 	require.Equal(t, 1, value[int](t, b, `document.querySelectorAll("[aria-live], [role=status], [role=alert]").length`))
 	spoken := value[int](t, b, `new Promise((done) => {
@@ -387,16 +211,14 @@ func TestTheScriptDrawsWhatTheTemplateDoesAndThePageNeedsNoScript(t *testing.T) 
 	url := still(t)
 	b := open(t, url)
 	b.visit(t, url)
-	b.until(t, `window.first = window.first || document.getElementById("at").textContent, window.first !== document.getElementById("at").textContent`)
-	drawn := b.outer(t, "#main")
-	b.wantQuiet(t, url)
-	b.do(t, call(emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true}), chromedp.Navigate(url), chromedp.WaitVisible(chromedp.CSS("#refresh")))
-	plain := b.outer(t, "#main")
+	b.Until(t, `window.first = window.first || document.getElementById("at").textContent, window.first !== document.getElementById("at").textContent`)
+	drawn := b.Outer(t, "#main")
+	b.WantQuiet(t, url)
+	b.Do(t, browser.Call(emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true}), chromedp.Navigate(url), chromedp.WaitVisible(chromedp.CSS("#refresh")))
+	plain := b.Outer(t, "#main")
 	require.Contains(t, plain, "1 of 1 used, 100 %")
 	require.Contains(t, plain, "limit orders")
 	require.Equal(t, shape(plain), shape(drawn))
-	b.do(t, chromedp.Click(chromedp.CSS("#refresh")), chromedp.WaitVisible(chromedp.CSS("#refresh")))
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	require.Contains(t, b.asked, url+"?", "what is asked for again is the page itself")
+	b.Do(t, chromedp.Click(chromedp.CSS("#refresh")), chromedp.WaitVisible(chromedp.CSS("#refresh")))
+	require.Contains(t, b.Asked(), url+"?", "what is asked for again is the page itself")
 }

@@ -4,15 +4,8 @@ import (
 	"testing"
 
 	"go.uber.org/goleak"
+
+	"github.com/sluice-engine/sluice/bench/browser"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(closing{m}) }
-
-// closing closes the browser that the tests have shared before it is looked for what they left
-// behind.
-type closing struct{ tests *testing.M }
-
-func (c closing) Run() int {
-	defer closeBrowser()
-	return c.tests.Run()
-}
+func TestMain(m *testing.M) { goleak.VerifyTestMain(browser.Tests{M: m}) }

@@ -376,12 +376,12 @@ func TestALivePageGrowsInABrowserAndBecomesTheLastOne(t *testing.T) {
 	b := open(t, url)
 	b.look(t, wide)
 	b.visit(t, url)
-	b.until(t, `document.getElementById("live").textContent === "live"`)
+	b.Until(t, `document.getElementById("live").textContent === "live"`)
 	require.Equal(t, 10, value[int](t, b, `document.querySelectorAll(".panel .empty").length`))
 	feed(0, 30)
-	b.until(t, `document.querySelectorAll(".plot canvas").length === 10`)
+	b.Until(t, `document.querySelectorAll(".plot canvas").length === 10`)
 	require.Empty(t, value[[]string](t, b, blank))
-	b.until(t, passed("30 s of 1 min have passed"))
+	b.Until(t, passed("30 s of 1 min have passed"))
 
 	// What the reader chose stays as it is while the page grows.
 	value[any](t, b, `(() => {
@@ -402,22 +402,22 @@ func TestALivePageGrowsInABrowserAndBecomesTheLastOne(t *testing.T) {
 	before := value[string](t, b, chosen)
 	require.Contains(t, before, "true,Linear scale,false,descending,GET /account,5")
 	feed(30, 50)
-	b.until(t, passed("50 s of 1 min have passed"))
+	b.Until(t, passed("50 s of 1 min have passed"))
 	require.Equal(t, before, value[string](t, b, chosen))
 	b.picture(t, shots(t), "live")
 
 	feed(50, 60)
 	require.NoError(t, live.End(run))
-	b.until(t, `document.getElementById("live").textContent === "The run has ended."`)
+	b.Until(t, `document.getElementById("live").textContent === "The run has ended."`)
 	require.Equal(t, "VALID", value[string](t, b, `document.querySelector(".verdict strong").textContent`))
 	require.Equal(t, before, value[string](t, b, chosen))
 	require.Equal(t, m.name, value[string](t, b, `document.querySelector("h1").textContent`))
 	require.Empty(t, value[[]string](t, b, blank))
-	b.wantQuiet(t, url)
+	b.WantQuiet(t, url)
 
-	b.do(t, chromedp.Navigate(url))
-	b.until(t, drawn+` && document.getElementById("live") === null`)
-	b.wantQuiet(t, url)
+	b.Do(t, chromedp.Navigate(url))
+	b.Until(t, drawn+` && document.getElementById("live") === null`)
+	b.WantQuiet(t, url)
 }
 
 // A page elsewhere can neither read the live page nor show it as its own.
@@ -431,7 +431,7 @@ func TestAPageElsewhereCannotReadTheLivePage(t *testing.T) {
 	}))
 	t.Cleanup(elsewhere.Close)
 	b := open(t, "http://")
-	b.do(t, chromedp.Navigate(elsewhere.URL))
+	b.Do(t, chromedp.Navigate(elsewhere.URL))
 	require.Equal(t, "refused,refused", value[string](t, b, `Promise.all([
 		fetch("`+url+`").then((r) => r.text()).catch(() => "refused"),
 		new Promise((done) => { const e = new EventSource("`+url+`?format=events"); e.onopen = () => done("open"); e.onerror = () => { e.close(); done("refused"); }; }),

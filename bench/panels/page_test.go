@@ -16,6 +16,7 @@ import (
 	"github.com/chromedp/chromedp/kb"
 	"github.com/stretchr/testify/require"
 
+	"github.com/sluice-engine/sluice/bench/browser"
 	"github.com/sluice-engine/sluice/bench/results"
 )
 
@@ -50,7 +51,7 @@ func TestEveryPanelIsDrawnAndNothingIsAskedOfAnybody(t *testing.T) {
 		require.LessOrEqual(t, value[int64](t, b, `document.documentElement.scrollWidth`), l.width+1, "%s: it is wider than its window", l.name)
 		b.picture(t, dir, "run-"+l.name)
 	}
-	b.wantQuiet(t, address)
+	b.WantQuiet(t, address)
 }
 
 // What is counted as blank is: else no test of a chart could fail.
@@ -77,13 +78,13 @@ func TestPaperHasLightChartsOfFixedSizeAndEveryNumber(t *testing.T) {
 	onScreen := value[string](t, b, ink)
 	require.NotZero(t, value[int](t, b, shut))
 	b.look(t, paper)
-	b.until(t, `document.documentElement.classList.contains("printing")`)
+	b.Until(t, `document.documentElement.classList.contains("printing")`)
 	require.Zero(t, value[int](t, b, shut))
 	require.NotEqual(t, onScreen, value[string](t, b, ink))
 	require.True(t, value[bool](t, b, `[...document.querySelectorAll(".plot .uplot")].every((p) => p.clientWidth === 660)`))
 	require.Empty(t, value[[]string](t, b, blank))
 	b.look(t, dark)
-	b.until(t, `!document.documentElement.classList.contains("printing")`)
+	b.Until(t, `!document.documentElement.classList.contains("printing")`)
 	require.NotZero(t, value[int](t, b, shut), "what was shut is so again")
 	require.Equal(t, onScreen, value[string](t, b, ink))
 
@@ -91,14 +92,14 @@ func TestPaperHasLightChartsOfFixedSizeAndEveryNumber(t *testing.T) {
 	value[any](t, b, `addEventListener("beforeprint", () => queueMicrotask(() => {
 		window.printed = [...document.querySelectorAll(".plot .uplot")].filter((p) => p.clientWidth === 660).length + " " + `+shut+` + " " + `+blank+`.length;
 	}))`)
-	b.do(t, call(page.PrintToPDF, page.PrintToPDFParams{}))
+	b.Do(t, browser.Call(page.PrintToPDF, page.PrintToPDFParams{}))
 	require.Equal(t, "10 0 0", value[string](t, b, `window.printed`))
-	b.until(t, `!document.documentElement.classList.contains("printing")`)
-	b.wantQuiet(t, address)
+	b.Until(t, `!document.documentElement.classList.contains("printing")`)
+	b.WantQuiet(t, address)
 }
 
 func TestThePageIsAccessibleInLightAndDarkAndOnAPhone(t *testing.T) {
-	source := axe(t)
+	source := browser.Axe(t)
 	other := usual()
 	other.name, other.invalid = "Checkout, release 43", []string{"achieved 91.2 % of the rate"}
 	one, _ := writtenTo(t, usual().run())
@@ -113,7 +114,7 @@ func TestThePageIsAccessibleInLightAndDarkAndOnAPhone(t *testing.T) {
 			JSON.stringify(r.violations.map((v) => v.id + ": " + v.help + " " + v.nodes.slice(0, 3).map((n) => n.html + " " + n.failureSummary).join(" | "))))`)
 		require.Equal(t, "[]", found, l.name)
 	}
-	b.wantQuiet(t, "file://")
+	b.WantQuiet(t, "file://")
 }
 
 func TestAKeyboardReachesTheValuesTheScaleAndTheOrderOfRows(t *testing.T) {
@@ -122,42 +123,42 @@ func TestAKeyboardReachesTheValuesTheScaleAndTheOrderOfRows(t *testing.T) {
 	b.look(t, wide)
 	b.visit(t, address)
 	require.Equal(t, "auto", value[string](t, b, `getComputedStyle(document.documentElement).scrollBehavior`), "nothing glides for who wants no motion")
-	b.do(t, chromedp.KeyEvent(kb.Tab))
+	b.Do(t, chromedp.KeyEvent(kb.Tab))
 	require.Equal(t, "skip", value[string](t, b, `document.activeElement.className`), "the first stop leads past the head")
 
 	focus := func(selector string) {
 		require.True(t, value[bool](t, b, `(() => { const e = document.querySelector('`+selector+`'); e.focus(); return document.activeElement === e; })()`), selector)
 	}
 	focus(`[data-chart="r1-latency-chart"] .reach input`)
-	b.do(t, chromedp.KeyEvent(kb.End))
+	b.Do(t, chromedp.KeyEvent(kb.End))
 	spoken := `document.activeElement.getAttribute("aria-valuetext")`
-	b.until(t, `(`+spoken+` || "").startsWith("119 s, ")`)
+	b.Until(t, `(`+spoken+` || "").startsWith("119 s, ")`)
 	require.Regexp(t, `^119 s, max [\d.]+ ms, p99 [\d.]+ ms, p90 [\d.]+ ms, p50 [\d.]+ ms$`, value[string](t, b, spoken))
 	require.Equal(t, "119 s", value[string](t, b, `document.querySelector('[data-chart="r1-rates-chart"] .when').textContent`), "the other charts over time follow")
-	b.do(t, chromedp.KeyEvent(kb.ArrowLeft))
-	b.until(t, spoken+`.startsWith("118 s, ")`)
+	b.Do(t, chromedp.KeyEvent(kb.ArrowLeft))
+	b.Until(t, spoken+`.startsWith("118 s, ")`)
 
 	focus(`[data-chart="r1-latency-chart"] [data-name="scale"]`)
-	b.do(t, chromedp.KeyEvent(kb.Enter))
-	b.until(t, `document.activeElement.textContent === "Logarithmic scale"`)
+	b.Do(t, chromedp.KeyEvent(kb.Enter))
+	b.Until(t, `document.activeElement.textContent === "Logarithmic scale"`)
 	focus(`[data-chart="r1-latency-chart"] [data-name="line p90"]`)
-	b.do(t, chromedp.KeyEvent(kb.Enter))
-	b.until(t, `document.activeElement.getAttribute("aria-pressed") === "false"`)
+	b.Do(t, chromedp.KeyEvent(kb.Enter))
+	b.Until(t, `document.activeElement.getAttribute("aria-pressed") === "false"`)
 	focus(`[data-chart="r1-stages-chart"] [data-name="shares"]`)
-	b.do(t, chromedp.KeyEvent(kb.Enter))
-	b.until(t, `document.activeElement.textContent === "As times"`)
+	b.Do(t, chromedp.KeyEvent(kb.Enter))
+	b.Until(t, `document.activeElement.textContent === "As times"`)
 
 	names := `[...document.querySelectorAll("#r1-operations-table tbody th")].map((th) => th.textContent).join()`
 	before := value[string](t, b, names)
 	focus(`#r1-operations-table th:nth-child(6) button`)
-	b.do(t, chromedp.KeyEvent(kb.Enter))
+	b.Do(t, chromedp.KeyEvent(kb.Enter))
 	require.Equal(t, "descending", value[string](t, b, `document.activeElement.parentElement.getAttribute("aria-sort")`))
 	require.Equal(t, "GET /account,POST /order,GET /depth,GET /price", value[string](t, b, names), "by p99, and not by text")
 	require.NotEqual(t, before, value[string](t, b, names))
-	b.do(t, chromedp.KeyEvent(kb.Enter))
+	b.Do(t, chromedp.KeyEvent(kb.Enter))
 	require.Equal(t, "ascending", value[string](t, b, `document.activeElement.parentElement.getAttribute("aria-sort")`))
 	require.Equal(t, "GET /price,GET /depth,POST /order,GET /account", value[string](t, b, names))
-	b.wantQuiet(t, address)
+	b.WantQuiet(t, address)
 }
 
 func TestAZoomIsThatOfEveryChartOverTimeUntilAllIsShown(t *testing.T) {
@@ -172,12 +173,12 @@ func TestAZoomIsThatOfEveryChartOverTimeUntilAllIsShown(t *testing.T) {
 		const at = over.getBoundingClientRect();
 		return [at.left, at.top];
 	})()`)
-	b.do(t, chromedp.DragAndDropXY(at[0]+200, at[1]+40, at[0]+500, at[1]+40))
+	b.Do(t, chromedp.DragAndDropXY(at[0]+200, at[1]+40, at[0]+500, at[1]+40))
 	over := value[int](t, b, `document.querySelectorAll("#r1-latency-chart, #r1-rates-chart, #r1-rates-open, #r1-stages-chart, #r1-errors-chart, #r1-limits-chart, #r1-harness-chart, #r1-harness-use").length`)
 	require.Equal(t, 8, over)
-	b.until(t, shown+` === 8`)
-	b.do(t, chromedp.KeyEvent(kb.Escape))
-	b.until(t, shown+` === 0`)
+	b.Until(t, shown+` === 8`)
+	b.Do(t, chromedp.KeyEvent(kb.Escape))
+	b.Until(t, shown+` === 0`)
 }
 
 // What users call their things is text, whatever it looks like.
@@ -210,7 +211,7 @@ func TestNamesAreTextWhateverTheyLookLike(t *testing.T) {
 		require.True(t, value[bool](t, b, `[...document.querySelectorAll("#r1-errors-table tbody th")].some((th) => th.textContent === `+quoted(name)+`)`), name)
 	}
 	require.Empty(t, value[[]string](t, b, blank))
-	b.wantQuiet(t, address)
+	b.WantQuiet(t, address)
 }
 
 func quoted(text string) string {
@@ -221,12 +222,12 @@ func TestWithoutScriptsThePageSaysInWordsWhatItWouldDraw(t *testing.T) {
 	address, _ := writtenTo(t, usual().run())
 	b := open(t, address)
 	b.look(t, wide)
-	b.do(t, call(emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true}), chromedp.Navigate(address), chromedp.WaitVisible(chromedp.CSS("#r1-errors-table")))
+	b.Do(t, browser.Call(emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true}), chromedp.Navigate(address), chromedp.WaitVisible(chromedp.CSS("#r1-errors-table")))
 	html, err := chromedp.Run(b.Context, chromedp.OuterHTML(chromedp.CSS("main")))
 	require.NoError(t, err)
 	require.Contains(t, html, "The chart needs JavaScript, which is off.")
 	require.Contains(t, html, "half were answered within")
-	b.wantQuiet(t, address)
+	b.WantQuiet(t, address)
 }
 
 func TestABrowserThatCannotUnpackSaysSo(t *testing.T) {
@@ -241,8 +242,8 @@ func TestABrowserThatCannotUnpackSaysSo(t *testing.T) {
 		if name == "it lacks the function" {
 			b.beforeScripts(t, `delete window.DecompressionStream`)
 		}
-		b.do(t, chromedp.Navigate("file://"+file))
-		b.until(t, `document.querySelectorAll(".plot .empty").length === 10`)
+		b.Do(t, chromedp.Navigate("file://"+file))
+		b.Until(t, `document.querySelectorAll(".plot .empty").length === 10`)
 		require.Contains(t, value[string](t, b, `document.querySelector(".plot").textContent`), "The chart cannot be drawn: ", name)
 	}
 }
@@ -254,7 +255,7 @@ func TestARunWithoutAnythingSaysWhyEachPanelIsEmpty(t *testing.T) {
 	b.visit(t, address)
 	require.Equal(t, 10, value[int](t, b, `[...document.querySelectorAll(".panel")].filter((p) => p.querySelector(".empty").textContent.length > 20).length`))
 	require.Equal(t, "INCOMPLETE", value[string](t, b, `document.querySelector(".verdict strong").textContent`))
-	b.wantQuiet(t, address)
+	b.WantQuiet(t, address)
 }
 
 // tenMillion is an hour and more of four operations.
@@ -276,7 +277,7 @@ func TestARunOfTenMillionRequestsIsASmallPage(t *testing.T) {
 	b.visit(t, address)
 	require.Empty(t, value[[]string](t, b, blank))
 	b.picture(t, shots(t), "ten-million")
-	b.wantQuiet(t, address)
+	b.WantQuiet(t, address)
 }
 
 func TestThePageWithoutDataIsAtMost200KB(t *testing.T) {
@@ -303,7 +304,7 @@ func TestSeveralRunsLieOverOneAnotherWithTheirPairedDifference(t *testing.T) {
 	require.Contains(t, says, "no difference is given: their schedules differ.")
 	require.Equal(t, 3, value[int](t, b, `document.querySelectorAll("[data-chart=overlay-curves] .tools button[data-name^=line]").length`))
 	require.Equal(t, value[int](t, b, `document.querySelectorAll("#overlay-table tbody tr").length`), value[int](t, b, `document.querySelectorAll(".forest circle").length`))
-	b.wantQuiet(t, address)
+	b.WantQuiet(t, address)
 }
 
 func TestAPageNeedsARunAndAWriterThatWorks(t *testing.T) {

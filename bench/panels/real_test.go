@@ -67,5 +67,5 @@ func TestARealRunIsShownAsItWasMeasured(t *testing.T) {
 	require.Empty(t, value[[]string](t, b, blank))
 	require.Contains(t, value[string](t, b, `document.querySelector("#r1-rates-says").textContent`), "400 were due, 400 were sent, 400 ended")
 	require.Contains(t, value[string](t, b, `document.querySelector("#r1-errors-says").textContent`), "The most frequent error was status 404")
-	b.wantQuiet(t, address)
+	b.WantQuiet(t, address)
 }

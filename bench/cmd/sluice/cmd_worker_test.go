@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"encoding/pem"
@@ -25,31 +24,13 @@ import (
 	"github.com/sluice-engine/sluice/bench/targets"
 )
 
-// lockedBuffer is written to by a verb while a test reads it.
-type lockedBuffer struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.String()
-}
-
 var workerAddress = regexp.MustCompile(`worker listens at (\S+)`)
 
 // work runs the verb worker, and returns where it listens.
 func work(t *testing.T, args ...string) string {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
-	var out lockedBuffer
+	var out console
 	ended := make(chan int, 1)
 	go func() {
 		ended <- run(ctx, append([]string{"worker", "--listen", "127.0.0.1:0"}, args...), &out, io.Discard)
@@ -86,7 +67,7 @@ func TestThreeWorkersSendEveryArrivalOnce(t *testing.T) {
 
 	for _, client := range []string{"engine", "nethttp", "fasthttp"} {
 		clear(counts)
-		var text, said lockedBuffer
+		var text, said console
 		loud := client == "engine"
 		code := run(t.Context(), []string{
 			"run", server.URL + "/?n={{n}}", "--data", data, "-H", "X-Of: all", "--rate", "600/s", "--duration", "500ms", "--poisson", "--seed", "7",
@@ -108,7 +89,7 @@ func TestThreeWorkersSendEveryArrivalOnce(t *testing.T) {
 		require.Contains(t, text.String(), client)
 	}
 
-	var said lockedBuffer
+	var said console
 	closed := run(t.Context(), []string{"run", server.URL, "-c", "6", "-n", "100", "--workers", strings.Join(workers, ","), "--clock-bound", "2s", "-o", out, "--quiet"}, io.Discard, &said)
 	require.Zero(t, closed, said.String())
 	measured, err := results.Open(out)
@@ -122,7 +103,7 @@ func TestARunOnWorkersEndsEarlyOnceAnObjectiveHasFailed(t *testing.T) {
 	server := httptest.NewServer(http.NotFoundHandler())
 	defer server.Close()
 	worker := work(t)
-	var said lockedBuffer
+	var said console
 	began := time.Now()
 	code := run(t.Context(), []string{
 		"run", server.URL, "--rate", "100/s", "--duration", "120s", "--workers", worker, "--clock-bound", "2s",
@@ -144,7 +125,7 @@ func TestMistakesOfARunOnWorkersAreOneLine(t *testing.T) {
 		{[]string{"--workers", "127.0.0.1:1"}, []string{"worker 127.0.0.1:1: nobody listens there"}},
 		{[]string{"--token", "a token of all machines", "--on-lost", "fail"}, []string{"--on-lost, --token: for --workers only"}},
 	} {
-		var said lockedBuffer
+		var said console
 		code := run(t.Context(), append([]string{"run", "http://127.0.0.1:1/", "--rate", "10/s", "--duration", "1s", "--quiet"}, c.args...), io.Discard, &said)
 		require.Equal(t, exitUsage, code, said.String())
 		for _, part := range c.says {
@@ -152,13 +133,13 @@ func TestMistakesOfARunOnWorkersAreOneLine(t *testing.T) {
 		}
 		require.Equal(t, 2, strings.Count(said.String(), "\n"), "the mistakes, and where help is: %s", said.String())
 	}
-	var said lockedBuffer
+	var said console
 	require.Equal(t, exitUsage, run(t.Context(), []string{"worker", "--listen", "0.0.0.0:0"}, io.Discard, &said))
 	require.Contains(t, said.String(), "needs a token")
 }
 
 func TestTheWorkersHelpHasExamples(t *testing.T) {
-	var out lockedBuffer
+	var out console
 	require.Zero(t, run(t.Context(), []string{"worker", "--help"}, &out, io.Discard))
 	require.Contains(t, out.String(), "openssl rand -hex 16")
 	require.Contains(t, out.String(), "--workers m1:7070,m2:7070,m3:7070")

@@ -44,6 +44,7 @@ func (r Reading) Pressed() bool {
 	return waited || r.Stolen >= processors/stolenPart
 }
 
+// String is the reading in words, for a test that says why it gives up.
 func (r Reading) String() string {
 	if !r.Known {
 		return "how busy the machine was is not known here"

@@ -105,7 +105,8 @@ type Operation struct {
 	// and Sent does not.
 	Repeats uint64 `json:"repeats,omitempty"`
 	// Response is end − intended, of errors too, at their elapsed time: the headline.
-	// Service is end − sent. Lag is handed − intended, which is the harness's own fault.
+	// Service is end − sent. Lag is handed − intended (in a chain, not before
+	// the answer that a step waits for), which is the harness's own fault.
 	// Wait is sent − handed, which is the client's: an engine's queue, or a wait for a connection.
 	// Success is Response of those without an error. Connect is what setting up connections took.
 	Response *Histogram `json:"response,omitempty"`

@@ -275,8 +275,10 @@ func (d Dial) guarded(ctx context.Context, origin messages.Origin) (conn protoco
 // first time, which is once for every dial, and otherwise a second later, so that
 // lending and returning wait for no lock.
 func (p incarnation) tellIdle(after any) {
-	if n, _ := p.core.Resting(); n > 0 && p.core.Spares(p.now()) && p.needs.Places.payDebt() {
-		p.core.GiveUp(p.now(), 1, 0)
+	if p.needs.Places.owed.Load() {
+		if n, _ := p.core.Resting(); n > 0 && p.core.Spares(p.now()) && p.needs.Places.payDebt() {
+			p.core.GiveUp(p.now(), 1, 0)
+		}
 	}
 	n, since := p.core.Resting()
 	more := n > p.rested
@@ -308,7 +310,7 @@ func (p *Pool) Reserve(waits bool) bool { return p.needs.Places.take(p.now(), &p
 
 // Cede is part of Outlet.
 func (p *Pool) Cede() bool {
-	return p.needs.Places.crowded.Load() && p.needs.Places.cede(p.now(), &p.seat)
+	return p.needs.Places.owed.Load() && p.needs.Places.cede(p.now(), &p.seat)
 }
 
 // Release is part of Outlet.

@@ -30,6 +30,7 @@ type Places struct {
 	watch    int // with more open than that, pools tell how many are idle; zero means never
 
 	crowded atomic.Bool // pools tell what is idle, or one is short of a place; read by every pool, written when that changes
+	owed    atomic.Bool // there is a debt; read by every pool while it is crowded, written under mu
 	_       [64]byte    // what every request reads, apart from what every dial writes
 
 	Connections Connections // as counted so far
@@ -38,7 +39,7 @@ type Places struct {
 	open    int
 	pools   []*seat // those with a place
 	waiting []*seat // for a place, in the order in which they came
-	debt    int     // idle connections that are still to be closed for those who wait
+	debt    int     // idle connections that are still to be closed for those who wait; owed says whether there are any
 }
 
 // Connections are counted here for all pools there ever were, for a pool ends with what it
@@ -92,7 +93,7 @@ func NewPlaces(maxIdle, maxTotal int) *Places {
 			p.watch = bound
 		}
 	}
-	p.watch = (p.watch + 1) / 2 // not at the bound itself: there they would be asked again and again
+	p.watch = max((p.watch+1)/2, p.watch*3/4) // not at the bound itself: there they would be asked again and again
 	return p
 }
 
@@ -139,7 +140,7 @@ func (p *Places) queue(s *seat, waits bool) []*seat {
 	}
 	s.waits = true
 	p.waiting = append(p.waiting, s)
-	p.debt++
+	p.owe(p.debt + 1)
 	p.crowded.Store(true)
 	var able []*seat
 	for _, other := range p.pools {
@@ -202,7 +203,7 @@ func (p *Places) withdraw(s *seat) {
 func (p *Places) leaveQueue(s *seat) {
 	p.waiting = slices.DeleteFunc(p.waiting, func(other *seat) bool { return other == s })
 	s.waits = false
-	p.debt = min(p.debt, len(p.waiting))
+	p.owe(min(p.debt, len(p.waiting)))
 }
 
 // lull has pools tell nothing any more once there is room. It requires that mu is
@@ -213,6 +214,12 @@ func (p *Places) lull() {
 	}
 }
 
+// owe sets the debt. It requires that mu is held.
+func (p *Places) owe(n int) {
+	p.debt = n
+	p.owed.Store(n > 0)
+}
+
 // payDebt reports whether an idle connection is to be closed for who waits for a
 // place. Whoever is told so closes one.
 func (p *Places) payDebt() bool {
@@ -221,7 +228,7 @@ func (p *Places) payDebt() bool {
 	if p.debt == 0 {
 		return false
 	}
-	p.debt--
+	p.owe(p.debt - 1)
 	p.lull()
 	return true
 }
@@ -242,7 +249,7 @@ func (p *Places) cede(now time.Duration, s *seat) bool {
 	if s.taken <= least+1 && !turnEnded {
 		return false
 	}
-	p.debt--
+	p.owe(p.debt - 1)
 	p.lull()
 	return true
 }

@@ -23,8 +23,8 @@ func (c *Conn) receive(call *messages.Call, sentAt time.Time) error {
 func (c *Conn) accept(h *head, call *messages.Call, sentAt time.Time) error {
 	resp := &messages.Response{StatusCode: h.status, ProtoMajor: 1, ProtoMinor: h.minor(), TLS: c.tls}
 	resp.Status, resp.Header = c.takeLines(h, h.joined(call))
-	resp.SentAt, resp.AnsweredAt = sentAt, time.Now()
-	resp.Timing.FirstByte = resp.AnsweredAt.Sub(sentAt)
+	resp.Timing.FirstByte = time.Since(sentAt)
+	resp.SentAt, resp.AnsweredAt = sentAt, sentAt.Add(resp.Timing.FirstByte) // one look at the clock instead of the two of time.Now
 	reads := c.source.reads
 	c.answer = resp
 	bodiless := h.bodiless(call.Method)

@@ -21,19 +21,19 @@ func readOnce(fd int, p []byte) (int, error) {
 	if len(p) == 0 || len(p) > mostRaw {
 		return syscall.Read(fd, p)
 	}
-	return once(syscall.SYS_READ, fd, p)
+	return once(receiveCall, fd, p, 0)
 }
 
 func writeOnce(fd int, p []byte) (int, error) {
 	if len(p) == 0 || len(p) > mostRaw {
 		return syscall.Write(fd, p)
 	}
-	return once(syscall.SYS_WRITE, fd, p)
+	return once(sendCall, fd, p, sendFlags)
 }
 
-func once(call uintptr, fd int, p []byte) (int, error) {
+func once(call uintptr, fd int, p []byte, flags uintptr) (int, error) {
 	// The conversion stands in the argument list: that alone keeps p where it is.
-	n, _, errno := syscall.RawSyscall(call, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)))
+	n, _, errno := syscall.RawSyscall6(call, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), flags, 0, 0)
 	if errno != 0 {
 		return -1, errno
 	}

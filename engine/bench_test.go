@@ -82,6 +82,20 @@ func BenchmarkDo(b *testing.B) {
 	}
 }
 
+// BenchmarkSubmit is BenchmarkDo by way of Submit.
+func BenchmarkSubmit(b *testing.B) {
+	eng := newTapeEngine(b)
+	ctx, cancel := context.WithCancel(b.Context())
+	defer cancel()
+	req := &engine.Request{Path: "/price", LimitID: "route"}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := eng.Submit(ctx, req).Result(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
 // BenchmarkRoundTrip compares an http.Client over the engine with one over
 // net/http's own transport, both over loopback.
 func BenchmarkRoundTrip(b *testing.B) {

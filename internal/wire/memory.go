@@ -4,7 +4,6 @@ import (
 	"io"
 	"slices"
 	"sync"
-	"unsafe"
 
 	"github.com/sluice-engine/sluice/internal/loan"
 	"github.com/sluice-engine/sluice/messages"
@@ -66,18 +65,6 @@ func stage(length, filled int) int {
 		length = (length + credit - 1) / credit
 	}
 	return length
-}
-
-// textAndRoom copies b to where n more bytes have room behind it, in one piece of
-// memory. Nobody writes to the text: the room ends where its own bytes do, and is nil
-// if it has none.
-func textAndRoom(b []byte, n int) (text string, room []byte) {
-	if n == 0 {
-		return string(b), nil
-	}
-	whole := make([]byte, len(b)+n)
-	copy(whole, b)
-	return unsafe.String(unsafe.SliceData(whole), len(b)), whole[len(b):]
 }
 
 // pieces are lent to who reads what has no length: the first piece of a body is of

@@ -2,7 +2,6 @@ package wire
 
 import (
 	"io"
-	"strings"
 	"time"
 
 	"github.com/sluice-engine/sluice/internal/loan"
@@ -21,8 +20,8 @@ func (c *Conn) receive(call *messages.Call, sentAt time.Time) error {
 // accept is receive from the head on. The room it takes is not there yet while a head
 // is waited for.
 func (c *Conn) accept(h *head, call *messages.Call, sentAt time.Time) error {
-	resp := &messages.Response{StatusCode: h.status, ProtoMajor: 1, ProtoMinor: h.minor(), TLS: c.tls}
-	resp.Status, resp.Header = c.takeLines(h, h.joined(call))
+	resp := c.takeLines(h, h.joined(call))
+	resp.StatusCode, resp.ProtoMajor, resp.ProtoMinor, resp.TLS = h.status, 1, h.minor(), c.tls
 	resp.Timing.FirstByte = time.Since(sentAt)
 	resp.SentAt, resp.AnsweredAt = sentAt, sentAt.Add(resp.Timing.FirstByte) // one look at the clock instead of the two of time.Now
 	reads := c.source.reads
@@ -113,6 +112,15 @@ func (c *Conn) tellInterim(h *head) error {
 // memory: whoever keeps a part of one pins no more than this of the other.
 const joinedAnswer = readBuffer
 
+// statusEnd is where the first line ends, without what ends it.
+func (h *head) statusEnd(text string) int {
+	end := h.lines
+	for end > 0 && (text[end-1] == '\n' || text[end-1] == '\r') {
+		end--
+	}
+	return end
+}
+
 // joined is how long a body is that stands behind its head in memory; zero for none.
 func (h *head) joined(call *messages.Call) int {
 	if h.length <= 0 || int64(h.end)+h.length > joinedAnswer || h.bodiless(call.Method) ||
@@ -122,22 +130,29 @@ func (h *head) joined(call *messages.Call) int {
 	return int(h.length)
 }
 
-// takeLines consumes the head and returns what its first line says behind the
-// version, and its field lines, without the empty line that ends it. The payload is
+// takeLines consumes the head and returns a response with what its first line says behind the
+// version, and with its field lines, without the empty line that ends it. The payload is
 // given room for a body that is joined to them.
-func (c *Conn) takeLines(h *head, joined int) (status string, header messages.Header) {
+func (c *Conn) takeLines(h *head, joined int) (resp *messages.Response) {
 	buf, _ := c.reader.Peek(h.end)
-	if h.loose {
-		status, header = h.looseStatus(buf), h.header(buf)
-	} else {
-		// One copy of all: the buffer is for the next response.
-		text, room := textAndRoom(buf[:h.end-len("\r\n")], joined)
-		c.room = room
-		status = strings.TrimRight(text[len("HTTP/1.1 "):h.lines], "\r\n")
-		header = messages.NewHeader(text[h.lines:])
+	lines := buf[:h.end-len("\r\n")]
+	var text string
+	switch {
+	case h.loose:
+		resp = &messages.Response{Status: h.looseStatus(buf), Header: h.header(buf)}
+		c.reader.Discard(h.end)
+		return resp
+	case joined == 0:
+		resp, text = new(messages.Response), string(lines)
+	default: // one copy of all: the buffer is for the next response
+		var whole []byte
+		resp, whole = newRoomed(len(lines) + joined)
+		text, c.room = textAndRoom(lines, whole)
 	}
+	resp.Status = text[len("HTTP/1.1 "):h.statusEnd(text)]
+	resp.Header = messages.NewHeader(text[h.lines:])
 	c.reader.Discard(h.end)
-	return status, header
+	return resp
 }
 
 // scan reads until h is complete, which is then still in the buffer.

@@ -29,31 +29,27 @@ const (
 
 // newRoomed returns a response and n bytes of room. More than there is room for stands elsewhere.
 func newRoomed(n int) (*messages.Response, []byte) {
-	var r *messages.Response
-	var room []byte
 	switch size := uintptr(n); {
 	case size <= roomIn512:
-		a := new(roomed[[roomIn512]byte])
-		r, room = &a.response, a.room[:n:n]
+		return withRoom[[roomIn512]byte](n)
 	case size <= roomIn576:
-		a := new(roomed[[roomIn576]byte])
-		r, room = &a.response, a.room[:n:n]
+		return withRoom[[roomIn576]byte](n)
 	case size <= roomIn704:
-		a := new(roomed[[roomIn704]byte])
-		r, room = &a.response, a.room[:n:n]
+		return withRoom[[roomIn704]byte](n)
 	case size <= roomIn896:
-		a := new(roomed[[roomIn896]byte])
-		r, room = &a.response, a.room[:n:n]
+		return withRoom[[roomIn896]byte](n)
 	case size <= roomIn1K:
-		a := new(roomed[[roomIn1K]byte])
-		r, room = &a.response, a.room[:n:n]
+		return withRoom[[roomIn1K]byte](n)
 	case size <= roomIn2K:
-		a := new(roomed[[roomIn2K]byte])
-		r, room = &a.response, a.room[:n:n]
-	default:
-		r, room = new(messages.Response), make([]byte, n)
+		return withRoom[[roomIn2K]byte](n)
 	}
-	return r, room
+	return new(messages.Response), make([]byte, n)
+}
+
+// withRoom requires that R is an array of at least n bytes.
+func withRoom[R any](n int) (*messages.Response, []byte) {
+	a := new(roomed[R])
+	return &a.response, unsafe.Slice((*byte)(unsafe.Pointer(&a.room)), n)
 }
 
 // textAndRoom copies b to the beginning of whole. Nobody writes to the text: the room ends where

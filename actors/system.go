@@ -200,6 +200,9 @@ func (s *System) Park(ctx context.Context, by request.Submitter, deadline time.T
 	return s.requests.Park(ctx, by, deadline, limitID, watch)
 }
 
+// Lend has a goroutine do some work, at once: one that is idle if there is any.
+func (s *System) Lend(w request.Work) { s.requests.Lend(w) }
+
 // AwaitParked returns when every request of Park has ended, and has been told so.
 func (s *System) AwaitParked() { s.requests.AwaitParked() }
 

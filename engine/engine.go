@@ -50,6 +50,7 @@ type Engine struct {
 	ending         ending
 	observers      *request.Observers // who is told of requests; nil for nobody
 	consults       bool               // code of the caller's runs where a request is submitted
+	mostAtOnce     int                // connections that an origin may have
 	halts          throttle.Halts     // what is halted
 	foreign        foreign            // origins that Resign has warned of
 	coalescing     coalescing         // requests on their journey that others may share
@@ -78,6 +79,9 @@ func New(config Config) (*Engine, error) {
 	}
 	e.observers = request.NewObservers(p.Observers, e.scribe.Logger())
 	e.coalescing.submitted = newAdmission(math.MaxInt, 0)
+	if e.mostAtOnce = p.Connections.Max; p.Connections.MaxTotal > 0 {
+		e.mostAtOnce = min(e.mostAtOnce, p.Connections.MaxTotal)
+	}
 	e.consults = e.observers != nil || len(p.PreProcessors) > 0
 	if p.base.Host != "" {
 		e.baseOrigin = p.base.Origin.String()

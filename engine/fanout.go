@@ -14,7 +14,9 @@ import (
 type FanOut struct {
 	// Window is how many requests may be on their way, or finished and not yet handed over,
 	// at once; the input is asked for another only while there are fewer. It bounds the
-	// memory of a run: some 2 KB each, and the answers. Zero means 1,024: sixteen times
+	// memory of a run: some 2 KB each, and the answers. Besides there are goroutines of some
+	// 8 KB: for each origin as many as it may have connections, and 256 of those that wait
+	// for limits; others that do wait without one. Zero means 1,024: sixteen times
 	// what Connections.Max is by default, so that connections stay busy while a good part
 	// waits for limits, and a run through limits by key has many keys at hand. For requests
 	// that no limit holds, the number of connections is enough. With 1, each request is
@@ -115,6 +117,11 @@ func (e *RunError) Unwrap() error { return e.Err }
 //			…
 //		}
 //	}
+//
+// Requests begin in the order of the input, those that begin together in any. To one origin
+// there are no more on their way at once than it may have connections, and others that wait for
+// limits; the rest wait in the run, where they hold no credit of Config.Admission and are in no
+// queue: their Request.Timeout begins when they do, while FanOut.Each began when they were read.
 //
 // The input is read on a goroutine of its own, and only while fewer than FanOut.Window
 // requests are on their way: it may be endless, and a slow one holds back no results. How

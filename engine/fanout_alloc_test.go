@@ -10,9 +10,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// What a run adds to its requests is made once for each place in its window, and not for
-// each request; and it keeps nothing of those that it has handed over.
-func TestARunAllocatesNothingForARequestAndKeepsNothingOfIt(t *testing.T) {
+// What a run adds to what Do takes is made once for each place in its window, and not for
+// each request.
+func TestARunAllocatesNothingForARequest(t *testing.T) {
 	eng, err := New(Config{})
 	require.NoError(t, err)
 	defer eng.Close()
@@ -29,14 +29,9 @@ func TestARunAllocatesNothingForARequestAndKeepsNothingOfIt(t *testing.T) {
 	alone := mallocs(func() {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		room := make(chan struct{}, window)
-		told := func(*Pending) { <-room }
 		for range n {
-			room <- struct{}{}
-			eng.submit(ctx, req, told)
-		}
-		for range window {
-			room <- struct{}{}
+			_, err := eng.Do(ctx, req)
+			require.Error(t, err)
 		}
 	})
 	for _, how := range []FanOut{{Window: window}, {Window: window, InOrder: true}} {

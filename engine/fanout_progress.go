@@ -258,7 +258,7 @@ func (t *tally) tell(last bool) {
 // lookAtLimits finds out who waits, and for how long the run will last.
 func (t *tally) lookAtLimits(now time.Time, p *Progress) {
 	stats := t.run.eng.Stats()
-	waiting := int64(stats.Waiting + stats.Queued - stats.Permits.Waiting)
+	waiting := t.run.crews.waiting() + int64(stats.Waiting+stats.Queued-stats.Permits.Waiting)
 	for _, pool := range stats.Pools {
 		waiting += int64(pool.Waiting)
 	}

@@ -23,13 +23,13 @@ type rules struct {
 
 // run is one call of Stream, or of what is built on it.
 //
-//	input ──▶ pull ── submit ──▶ requests ── ended ──▶ finished ──▶ results ──▶ the loop
-//	            ▲                   ▲           │                      │
-//	            │                   └── again ◀─┘                      │
-//	            └────────────────── credits ◀──────────────────────────┘
+//	input ──▶ pull ── send ──▶ crews ──▶ requests ── ended ──▶ finished ──▶ results ──▶ the loop
+//	            ▲                ▲                     │                      │
+//	            │                └────── again ◀───────┘                      │
+//	            └─────────────────────── credits ◀────────────────────────────┘
 //
-// Invariant: every item that was begun is in exactly one place: submitted, waiting to go
-// again, finished, in turns, or in batch. out counts them until the goroutine of the loop
+// Invariant: every item that was begun is in exactly one place: with a crew, submitted, waiting
+// to go again, finished, in turns, or in batch. out counts them until the goroutine of the loop
 // takes them from finished.
 type run struct {
 	eng     *Engine
@@ -48,6 +48,7 @@ type run struct {
 	finished  stack
 	spare     stack
 	wake      chan struct{} // something is finished, or has changed; room for one
+	crews     crews
 	again     again
 	source    source
 	abandoned atomic.Bool // the loop is gone, and waits no more: who finishes tidies up
@@ -119,6 +120,7 @@ func (r *run) begin() error {
 	}
 	r.credits = newCredits(r.how.Window)
 	r.again.run, r.tally.run = r, r
+	r.crews.prepare(r)
 	r.tally.begin()
 	r.source.gone = make(chan struct{})
 	r.source.cut.Store(true) // until it has come to the input's end
@@ -175,6 +177,7 @@ func (r *run) await() bool {
 			gone = nil
 		case <-ended:
 			ended = nil
+			r.crews.flush()
 			r.again.flush()
 		case <-r.tally.tick():
 			r.tally.tell(false)
@@ -218,10 +221,13 @@ func (r *run) hand(it *item, yield func(*Request, Result) bool) bool {
 	return true
 }
 
+// toldBy is ended for an item that was submitted.
+func (it *item) toldBy(p *Pending) { it.ended(p.response, p.err) }
+
 // ended is what a request of the run is told by, on its own goroutine.
-func (it *item) ended(p *Pending) {
+func (it *item) ended(response *Response, err error) {
 	r := it.run
-	it.response, it.err = p.response, p.err
+	it.response, it.err, it.cutBy = response, err, nil
 	if it.doubted {
 		it.inDoubt()
 	}
@@ -289,6 +295,7 @@ func (r *run) leave(returned bool) {
 	if r.source.within != nil {
 		r.source.within()
 	}
+	r.crews.flush()
 	r.again.flush()
 	for it := r.batch; it != nil; it = it.next {
 		closeStream(it.response)

@@ -141,7 +141,7 @@ func (r *run) newItem(req *Request) *item {
 	it := r.source.spare
 	if it == nil {
 		it = &item{run: r}
-		it.told = it.ended
+		it.told = it.toldBy
 	} else {
 		r.source.spare, it.next = it.next, nil
 	}
@@ -160,9 +160,18 @@ func (r *run) newItem(req *Request) *item {
 	return it
 }
 
-// send submits an item, for the first time or again. It is not the caller's any more.
+// send has an item go, for the first time or again. It is not the caller's any more.
 func (r *run) send(it *item) {
 	it.tries++
+	if takes(it.sent) {
+		r.crews.put(it)
+		return
+	}
+	r.submit(it)
+}
+
+// submit sends an item that nobody carries.
+func (r *run) submit(it *item) {
 	if !r.eng.consults {
 		r.eng.submit(it.ctx, it.sent, it.told)
 		return

@@ -7,13 +7,13 @@ import (
 )
 
 // item is one request of a run. It belongs to the goroutine that reads the input until it
-// is submitted, to the request's until that has ended, to the heap of those that wait to go
+// is submitted, to the request's, or to its crew until it is carried, until that has ended, to the heap of those that wait to go
 // again, and from finished on to the goroutine of the loop, which makes it spare. Then it
 // carries another request.
 type item struct {
 	run  *run
 	next *item          // of the stack that it is in
-	told func(*Pending) // ended, bound once
+	told func(*Pending) // toldBy, bound once
 
 	index    int64
 	request  *Request // as the input had it
@@ -29,6 +29,10 @@ type item struct {
 	ctx     context.Context
 	cancel  context.CancelFunc // of ctx; nil if that is the run's
 	outside bool               // it holds no credit
+
+	crew   *crew // that it was given to last; nil if it was submitted
+	stands bool  // it is counted in the crew's standing; of the goroutine that carries it
+	cutBy  error // how it ended while the caller's own code ended that goroutine; likewise
 }
 
 // clear leaves nothing of the request that it carried.

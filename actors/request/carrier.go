@@ -157,6 +157,9 @@ func (c *Carrier) tellNoTime() {
 	})
 }
 
+// Lend has a goroutine do some work, at once: one that is idle if there is any.
+func (c *Carrier) Lend(w Work) { c.lender.lendTo(w) }
+
 // Slots returns how many actors live again.
 func (c *Carrier) Slots() int { return c.slots.count() }
 

@@ -36,11 +36,16 @@ type loanee struct {
 	walks  bool      // it counts among the walkers; its own
 }
 
-// loan is what a goroutine is lent for: one request, or the line. The zero loan ends it.
+// loan is what a goroutine is lent for: one request, some work, or the line. The zero loan ends it.
 type loan struct {
 	to    *Parked
+	work  Work
 	walks bool // along the line, among whose walkers it counts already
 }
+
+// Work is what a goroutine may be lent for that is no submitted request. It may run code of
+// the caller's, which ends the goroutine with runtime.Goexit.
+type Work interface{ Work() }
 
 // idleTime is how long a goroutine waits for somebody who needs it, give or take as much.
 const idleTime = 10 * time.Second
@@ -51,6 +56,14 @@ func (l *lender) lend(p *Parked) {
 	g := l.popLocked()
 	l.mu.Unlock()
 	l.start(g, loan{to: p})
+}
+
+// lendTo has a goroutine do some work, at once.
+func (l *lender) lendTo(w Work) {
+	l.mu.Lock()
+	g := l.popLocked()
+	l.mu.Unlock()
+	l.start(g, loan{work: w})
 }
 
 // start has an idle goroutine begin, or a new one if there is none.
@@ -104,13 +117,14 @@ func (g *loanee) run(of loan) {
 	defer g.stay()
 	for ; of != (loan{}); of = <-g.wake {
 		g.walks = of.walks
-		for p := of.to; p != nil || of.walks; {
-			if p != nil {
-				g.lender.step(p, g)
-			}
-			if p = g.next(); p == nil {
-				break
-			}
+		switch {
+		case of.to != nil:
+			g.lender.step(of.to, g)
+		case of.work != nil:
+			of.work.Work()
+		}
+		for p := g.next(); p != nil; p = g.next() {
+			g.lender.step(p, g)
 		}
 	}
 }

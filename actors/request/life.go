@@ -102,6 +102,22 @@ type Terms struct {
 	Begun time.Duration
 	// Rehearsed is written instead of a request that is sent; nil sends it.
 	Rehearsed *Rehearsed
+	// Standby is told what the request waits for; nil tells nobody.
+	Standby Standby
+}
+
+// Standby is whoever has many requests carried on as many goroutines as are of use: one that
+// waits for a limit, for the server's time or for its next attempt has none for the
+// connections. Its methods are called on the goroutine that carries the request, and must not
+// block.
+type Standby interface {
+	// StandsBy says that the request waits for something else than a connection or an answer.
+	StandsBy()
+	// GoesOn says that it waits for that no more. It may be called without the other before it.
+	GoesOn()
+	// CutOff says that the caller's own code is ending the goroutine by runtime.Goexit, so that
+	// Carry does not return, and how the request has ended.
+	CutOff(err error)
 }
 
 // lifeBegins carries a life to its actor; Carry has laid it into the slot.
@@ -120,6 +136,14 @@ func (c *Carrier) Carry(ctx context.Context, asked *messages.Request, terms *Ter
 	// Deferred, because the caller's own code runs in there, and may end this
 	// goroutine with runtime.Goexit: what it held comes back nevertheless.
 	defer c.release(r)
+	returns := false
+	if terms.Standby != nil {
+		defer func() {
+			if !returns {
+				r.tellCutOff()
+			}
+		}()
+	}
 	// Handled at once, before what lies in the mailbox: that may be the word that
 	// the engine closes, which is for this life too.
 	r.Handle(lifeBegins{&r.life})
@@ -127,7 +151,30 @@ func (c *Carrier) Carry(ctx context.Context, asked *messages.Request, terms *Ter
 		c.retries.count(r)
 	}
 	r.Run(r.own.Done(), c.closingFor(r), &r.Turn)
+	returns = true
 	return r.response, r.lent, r.err
+}
+
+// tellCutOff tells whoever stands by how a request has ended whose goroutine the caller's own
+// code is ending.
+func (r *slot) tellCutOff() {
+	if r.stage == messages.Exchanging { // nobody has said yet what was sent
+		r.sent = max(r.sent, messages.SentMaybe)
+	}
+	r.terms.Standby.CutOff(r.failure(wire.Panicked(r.stage, nil)))
+}
+
+// standBy and goOn tell whoever stands by what this request waits for.
+func (r *slot) standBy() {
+	if s := r.terms.Standby; s != nil {
+		s.StandsBy()
+	}
+}
+
+func (r *slot) goOn() {
+	if s := r.terms.Standby; s != nil {
+		s.GoesOn()
+	}
 }
 
 // begin is the first that a life knows. From here on it is release that ends it.
@@ -237,6 +284,7 @@ func (r *slot) openTicket() *ticket.Ticket {
 		Owner: r.recipient(), Pool: r.pool, Deadline: r.instant(r.deadline), Trace: r.hooks(), Values: r.dialValues(), Priority: r.asked.Priority,
 	}
 	t.Errand = r.terms.Errand
+	t.TellsQueue = r.terms.Standby != nil
 	t.Limited = r.limit != messages.Unlimited || r.needs.Gated(r.target.name)
 	t.Permit.Deadline, t.Permit.Account = t.Deadline, r.asked.Account
 	if t.Told { // mostly it is not, and the report is wide

@@ -48,6 +48,10 @@ func (r *slot) Receive(ctx actor.Context) {
 		if r.prepare() {
 			r.prepared()
 		}
+	case ticket.PermitQueued:
+		if r.waits && m.Ticket == r.ticket { // and not one that an earlier life has left
+			r.standBy()
+		}
 	case *actor.Stopping:
 		r.attempt.giveBack()
 	case *actor.Started, *actor.Stopped:
@@ -97,6 +101,7 @@ func (r *slot) preparing(message any) {
 		r.asking--
 		r.proceed(m.Err)
 	case protocol.TimeReady:
+		r.goOn()
 		r.timing.Signed += r.sinceParked()
 		r.asking--
 		r.proceed(m.Err)
@@ -142,6 +147,7 @@ func (r *slot) askForMissing() {
 		r.needs.Supervisor.Tell(protocol.OpenPool{Origin: r.call.Origin, Egress: r.asked.Egress, Owner: r.recipient()})
 		return
 	}
+	r.standBy()
 	r.needs.Timesync.Tell(protocol.AwaitTime{Owner: r.recipient()})
 }
 
@@ -194,11 +200,13 @@ func (r *slot) waiting(message any) {
 	r.wait += r.sinceParked()
 	switch m := message.(type) {
 	case ticket.LeaseGranted:
+		r.goOn()
 		queued := m.Queued
 		r.attempt.take(m.Ticket)
 		r.endWait(queued, nil)
 		r.tryOnce()
 	case ticket.TicketRefused:
+		r.goOn()
 		r.stage = m.Stage
 		queued, refused := r.queuedUntilRefused(m.Ticket), m.Refused
 		r.attempt.permit = m.Stage == messages.Leasing && m.Limited // granted, and of no use now
@@ -353,6 +361,7 @@ func (r *slot) enterResampling(refusal *messages.Response) {
 	r.resampled = true
 	r.refusal = refusal
 	r.asking++
+	r.standBy()
 	r.needs.Timesync.Tell(protocol.AwaitSample{Owner: r})
 }
 
@@ -363,6 +372,7 @@ func (r *slot) resampling(message any) {
 		r.interrupted(message)
 		return
 	}
+	r.goOn()
 	r.asking--
 	if ready.Err != nil {
 		r.enterFinishing(r.refusal) // no better clock to be had: the refusal is the answer
@@ -407,6 +417,7 @@ func (r *slot) enterPausing(until time.Time, why any) {
 	r.tellAttempt(true)
 	r.stage, r.state = messages.Pausing, (*slot).pausing
 	r.WakeAt = until
+	r.standBy()
 	place := r.failure(nil)
 	r.needs.Logger.Debug("repeating an attempt after a pause", "method", place.Method, "path", place.Path,
 		"attempts", r.tried, "failures", r.failures, "pause", time.Until(until), "error", why)
@@ -418,6 +429,7 @@ func (r *slot) pausing(message any) {
 		r.interrupted(message)
 		return
 	}
+	r.goOn()
 	r.err = nil
 	r.again()
 }

@@ -143,11 +143,19 @@ func (d *Desk) proceed(now time.Duration, t *ticket.Ticket, err error) {
 	}
 	if d.ledger.Len() > 0 {
 		d.grant(now) // it may be ahead of others who now keep room for it, and a clock just read may let others go
+		d.tellQueued(t)
 		d.tellWaiting(now, t)
 	} else {
 		d.arm() // there may be something new to be forgotten
 	}
 	d.post(now) // what is paused everywhere is so at an origin that was just seen for the first time
+}
+
+// tellQueued tells a request that wants to know that its ticket queues.
+func (d *Desk) tellQueued(t *ticket.Ticket) {
+	if t.Place != 0 && !t.Passed && t.TellsQueue { // otherwise it has been answered, and may be its request's
+		t.Owner.Tell(ticket.PermitQueued{Ticket: t})
+	}
 }
 
 const (

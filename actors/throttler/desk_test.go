@@ -32,6 +32,7 @@ type caller struct {
 	tries              bool // it does not wait
 
 	left     bool  // whether or not the desk knows
+	queues   bool  // it was told so, if it wants to be
 	passed   bool  // sent on to the pool
 	parked   bool  // and waits there without its permit
 	held     bool  // and answered there: its permit is to be settled
@@ -277,6 +278,12 @@ func (c *caller) Tell(message any) {
 	case ticket.ExpireLease:
 		require.Same(c.world, c.Ticket, m.Ticket)
 		c.expired++
+	case ticket.PermitQueued:
+		require.Same(c.world, c.Ticket, m.Ticket)
+		require.True(c.world, c.TellsQueue, "%d did not want to know", c.id)
+		require.Contains(c.world, c.world.inside, c)
+		require.Equal(c.world, throttle.Queued, c.Permit.State())
+		c.queues = true
 	case ticket.TicketRefused:
 		c.world.refuses(c, m.Stage, m.Refused)
 	case ticket.LeaseGranted:
@@ -422,7 +429,7 @@ func (w *world) sends(t *ticket.Ticket) {
 	}
 	t.Reopen()
 	t.Asked = ticket.Asked{Owner: c, Pool: c, Deadline: c.deadline}
-	t.Limited = true
+	t.Limited, t.TellsQueue = true, w.chance("wants to know that it queues", 2)
 	t.Clear()
 	p := &t.Permit
 	p.Origin, p.Limit, p.Key, p.Weight, p.Priority, p.Deadline = c.origin, c.limit, c.key, c.weight, c.priority, c.deadline
@@ -439,7 +446,9 @@ func (w *world) someoneAsks() {
 	c.id = len(w.callers)
 	w.callers = append(w.callers, c)
 	if !c.tries {
-		w.word(c, func() { w.desk.Acquire(w.now, c.Ticket) })
+		if w.word(c, func() { w.desk.Acquire(w.now, c.Ticket) }) {
+			c.knows()
+		}
 		return
 	}
 	w.word(c, func() {
@@ -511,11 +520,19 @@ func (w *world) comesBack(c *caller) {
 	if c.held {
 		c.Reopen()
 	}
-	c.passed, c.parked, c.held = false, false, false
+	c.passed, c.parked, c.held, c.queues = false, false, false, false
 	c.takeBack()
 	if w.word(c, func() { w.desk.Requeue(w.now, c.Ticket) }) && !c.left {
 		require.NotErrorIs(w, c.refused, throttle.ErrPermitUnused)
 		require.NotErrorIs(w, c.refused, throttle.ErrQueueFull)
+		c.knows()
+	}
+}
+
+// knows demands that a caller who has asked was told that it queues, exactly if it does.
+func (c *caller) knows() {
+	if c.TellsQueue && !c.left {
+		require.Equal(c.world, !c.passed && c.refused == nil, c.queues, "%d queues", c.id)
 	}
 }
 

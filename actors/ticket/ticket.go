@@ -28,7 +28,9 @@ type Ticket struct {
 	state atomic.Uint32 // written by whoever answers, and by the request
 	// Errand is the request's remark that the engine sends it for itself: no halt selects it.
 	Errand bool
-	Told   bool // Outcome, Signals or Heard hold something: the next life clears them. The request's
+	// TellsQueue is its wish to be told PermitQueued, before it is sent off.
+	TellsQueue bool
+	Told       bool // Outcome, Signals or Heard hold something: the next life clears them. The request's
 
 	// Since is when it came into the queue that it is in, the throttler's or the pool's: of
 	// whoever has it.

@@ -7,6 +7,9 @@ type (
 	// TryPermit asks the throttler for leave at once, or for a refusal: the ticket never
 	// queues. It is answered like AcquirePermit.
 	TryPermit struct{ *Ticket }
+	// PermitQueued says that the permit cannot be granted yet, to who has asked to be told:
+	// an answer follows, perhaps much later.
+	PermitQueued struct{ *Ticket }
 	// TicketRefused answers AcquirePermit or AcquireLease: Refused says why, and
 	// Stage who. From the throttler it means that nothing is held; from the pool,
 	// that a granted permit is still the request's.

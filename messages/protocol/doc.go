@@ -8,6 +8,7 @@
 //	----                  -------             --             ----                                                     -----------
 //	ticket.AcquirePermit  request, permit     throttler      it is ready to leave                                     LeaseGranted or TicketRefused, by whoever has the ticket then
 //	ticket.TryPermit      permit              throttler      whoever asks does not wait                               as AcquirePermit, at once
+//	ticket.PermitQueued   throttler           request        it cannot be granted yet, and its owner wants to know     -
 //	ticket.AcquireLease   throttler, request  pool, permit   the permit is granted, or none is needed                 LeaseGranted or TicketRefused; by a permit with no word
 //	ticket.LeaseGranted   pool                request        answer                                                   -
 //	ticket.TicketRefused  throttler, pool     request, permit  answer                                                   -

@@ -1,0 +1,285 @@
+package engine
+
+import (
+	"strings"
+	"sync"
+
+	"github.com/sluice-engine/sluice/actors/request"
+	"github.com/sluice-engine/sluice/internal/wire"
+	"github.com/sluice-engine/sluice/messages"
+)
+
+// crews are the goroutines that carry the requests of a run, each one after another: whoever
+// has ended a request begins the next, on the connection that it has just given back. There are
+// as many of them for an origin as may have connections there, and the requests for which there
+// is none wait here: behind those that wait in the origin's pool they would only cost more.
+//
+// A request that waits for a limit, or for its next attempt, keeps its goroutine, and another
+// begins the next one in its place. Of those there are mostStanding at most; from then on
+// requests are submitted, and wait without a goroutine.
+//
+// Invariant, while mu is free: a crew for which requests wait has as many goroutines that carry
+// one as it may have, each of which looks for the next when it has ended; or the run is over.
+type crews struct {
+	run  *run
+	most int // goroutines of a crew that carry a request, beside those that stand by
+
+	mu       sync.Mutex
+	of       map[lane]*crew // guarded by mu: all that have goroutines, and some others
+	last     *crew          // guarded by mu: whom an item was given last; one of those, or nil
+	todo     int64          // guarded by mu: items that wait
+	standing int            // guarded by mu: goroutines whose request waits for no connection
+	over     bool           // guarded by mu: nothing waits here any more
+}
+
+const (
+	// mostStanding is how many goroutines of a run may wait with their requests, in 8 KB each.
+	mostStanding = 256
+	// mostIdle is for how many lanes crews are kept that have nothing to do.
+	mostIdle = 64
+)
+
+// lane is what requests have in common that wait for the same connections, and of which none
+// goes before another. Of an origin that is spelt in two ways there are two.
+type lane struct {
+	origin   string // what the URL begins with; empty for the engine's own origin
+	egress   string
+	priority Priority
+}
+
+// crew has the requests of one lane, in the order of the input.
+type crew struct {
+	*crews
+	lane lane
+
+	first, end *item // guarded by mu: of those that wait, one after the other by item.next; nil without any
+	out        int   // guarded by mu: goroutines
+	standing   int   // guarded by mu: of those, how many stand by
+}
+
+func (c *crews) prepare(r *run) {
+	c.run, c.most = r, r.eng.mostAtOnce
+	c.of = make(map[lane]*crew, 1)
+}
+
+// takes reports whether a request is one for a crew. One that shares the answer of another has
+// a goroutine already; and a streamed answer holds its connection for as long as the loop
+// likes, so that nothing is gained.
+func takes(req *Request) bool { return req != nil && !req.Coalesce && !req.Stream }
+
+func laneOf(req *Request) lane {
+	return lane{beforePath(req.URL), req.Egress, req.Priority}
+}
+
+// beforePath is what a URL has before its path.
+func beforePath(url string) string {
+	scheme := strings.Index(url, "://")
+	if scheme < 0 {
+		return "" // it is refused, unless it is empty
+	}
+	if end := strings.IndexAny(url[scheme+3:], "/?#"); end >= 0 {
+		return url[:scheme+3+end]
+	}
+	return url
+}
+
+// put gives an item to its crew. It is not the caller's any more.
+func (c *crews) put(it *item) {
+	at := laneOf(it.sent)
+	c.mu.Lock()
+	if c.over {
+		c.mu.Unlock()
+		it.turnAway()
+		return
+	}
+	w := c.last
+	if w == nil || w.lane != at {
+		w = c.crewLocked(at)
+	}
+	w.pushLocked(it)
+	starts := w.startsLocked()
+	c.mu.Unlock()
+	w.start(starts)
+}
+
+// crewLocked requires that mu is held.
+func (c *crews) crewLocked(at lane) *crew {
+	w := c.of[at]
+	if w == nil {
+		w = &crew{crews: c, lane: at}
+		c.of[at] = w
+	}
+	c.last = w
+	return w
+}
+
+// waiting is how many have not begun.
+func (c *crews) waiting() int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.todo
+}
+
+// flush ends all that wait, by the end of the run's context, and all to come. It may be called
+// again.
+func (c *crews) flush() {
+	var all []*item
+	c.mu.Lock()
+	c.over = true
+	for _, w := range c.of {
+		for w.first != nil {
+			all = append(all, w.popLocked())
+		}
+	}
+	c.mu.Unlock()
+	for _, it := range all {
+		it.turnAway()
+	}
+}
+
+// turnAway ends an item that was not begun because its run is over.
+func (it *item) turnAway() {
+	it.ended(nil, it.run.eng.turnAway(it.sent, messages.ContextError(it.ctx)))
+}
+
+// pushLocked requires that mu is held.
+func (w *crew) pushLocked(it *item) {
+	it.crew, it.next = w, nil
+	if w.first == nil {
+		w.first = it
+	} else {
+		w.end.next = it
+	}
+	w.end = it
+	w.todo++
+}
+
+// popLocked requires that mu is held, and that one waits.
+func (w *crew) popLocked() *item {
+	it := w.first
+	w.first, it.next = it.next, nil
+	if w.first == nil {
+		w.end = nil
+	}
+	w.todo--
+	return it
+}
+
+// startsLocked reports whether another goroutine is needed, and counts it then. It requires
+// that mu is held.
+func (w *crew) startsLocked() bool {
+	if w.first == nil || w.out-w.standing >= w.most {
+		return false
+	}
+	w.out++
+	return true
+}
+
+func (w *crew) start(starts bool) {
+	if starts {
+		w.run.eng.system.Lend(w)
+	}
+}
+
+// next takes the first one out, for a goroutine of the crew's that has none; nil means that it
+// is not needed any more. submits says that the item is to wait without a goroutine.
+func (w *crew) next() (it *item, submits bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.first == nil || w.out-w.standing > w.most {
+		w.leaveLocked()
+		return nil, false
+	}
+	return w.popLocked(), w.crews.standing >= mostStanding
+}
+
+// leaveLocked counts a goroutine out. It requires that mu is held.
+func (w *crew) leaveLocked() {
+	w.out--
+	if w.out == 0 && w.first == nil && len(w.of) > mostIdle {
+		delete(w.of, w.lane)
+		if w.last == w {
+			w.last = nil
+		}
+	}
+}
+
+// Work is part of request.Work: the way of a goroutine through the requests of its crew. Code
+// of the caller's may end it.
+func (w *crew) Work() {
+	var it *item // in hand
+	defer func() {
+		if it != nil {
+			w.cutOff(it)
+		}
+	}()
+	for {
+		next, submits := w.next()
+		if next == nil {
+			return
+		}
+		if submits {
+			w.run.submit(next)
+			continue
+		}
+		it = next
+		response, err := w.carry(it)
+		it = nil // it is somebody else's
+		next.ended(response, err)
+	}
+}
+
+// carry is Do, on a goroutine of the crew's.
+func (w *crew) carry(it *item) (*Response, error) {
+	terms := request.Terms{Standby: it}
+	response, _, err := w.run.eng.carry(it.ctx, it.sent, &terms)
+	it.GoesOn()
+	return response, err
+}
+
+// cutOff ends an item whose goroutine the caller's own code is ending, and has another take its
+// place.
+func (w *crew) cutOff(it *item) {
+	it.GoesOn()
+	err := it.cutBy
+	if err == nil { // before its journey had begun
+		err = w.run.eng.turnAway(it.sent, wire.Panicked(Admitting, nil))
+	}
+	w.mu.Lock()
+	w.leaveLocked()
+	starts := w.startsLocked()
+	w.mu.Unlock()
+	w.start(starts)
+	it.ended(nil, err)
+}
+
+// StandsBy is part of request.Standby.
+func (it *item) StandsBy() {
+	if it.stands {
+		return
+	}
+	it.stands = true
+	w := it.crew
+	w.mu.Lock()
+	w.standing++
+	w.crews.standing++
+	starts := w.startsLocked()
+	w.mu.Unlock()
+	w.start(starts)
+}
+
+// GoesOn is part of request.Standby.
+func (it *item) GoesOn() {
+	if !it.stands {
+		return
+	}
+	it.stands = false
+	w := it.crew
+	w.mu.Lock()
+	w.standing--
+	w.crews.standing--
+	w.mu.Unlock()
+}
+
+// CutOff is part of request.Standby.
+func (it *item) CutOff(err error) { it.cutBy = err }

@@ -1,0 +1,327 @@
+package engine_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"net/http"
+	"runtime"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/sluice-engine/sluice/engine"
+	"github.com/sluice-engine/sluice/throttle"
+)
+
+// these yields requests that were made before.
+func these(requests ...*engine.Request) iter.Seq[*engine.Request] { return slices.Values(requests) }
+
+func TestARunHasNoMoreOnTheirWayToAnOriginThanItMayHaveConnections(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t, asAsked)
+		for _, c := range []engine.Connections{{Max: 3}, {MaxTotal: 3}} {
+			eng := s.newEngine(t, engine.Config{Connections: c})
+			s.mu.Lock()
+			before := len(s.arrivals)
+			s.mu.Unlock()
+			go func() {
+				time.Sleep(50 * time.Millisecond) // amid the first three
+				stats := eng.Stats()
+				require.Len(t, s.seen(), before+3)
+				require.Equal(t, 3, stats.InFlight)
+				require.Zero(t, stats.Pools[0].Waiting, "the others wait in the run")
+			}()
+			start, n := time.Now(), 0
+			for _, result := range eng.Stream(t.Context(), asking(30, func(i int) string { return fmt.Sprintf("/%d/100", i) }, nil), engine.FanOut{}) {
+				require.NoError(t, result.Err)
+				require.Zero(t, result.Response.Timing.Leased, "nobody waits for a connection but for the dial, which takes no time")
+				n++
+			}
+			require.Equal(t, 30, n)
+			require.Equal(t, time.Second, time.Since(start), "three at a time")
+			wantNothingHeld(t, eng)
+		}
+	})
+}
+
+func TestTheEndOfARequestBeginsTheNextOnItsConnectionAndGoroutine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var goroutines atomic.Int64
+		s := newServer(t, asAsked)
+		eng := s.newEngine(t, engine.Config{
+			Connections: engine.Connections{Max: 4},
+			PreProcessors: []engine.PreProcessor{engine.PreProcessorFunc(func(context.Context, *engine.Request) error {
+				goroutines.Store(max(goroutines.Load(), int64(runtime.NumGoroutine())))
+				return nil
+			})},
+		})
+		before := runtime.NumGoroutine()
+		for _, result := range eng.Stream(t.Context(), asking(5_000, func(i int) string { return fmt.Sprintf("/%d/1", i) }, nil), engine.FanOut{}) {
+			require.NoError(t, result.Err)
+		}
+		require.Less(t, goroutines.Load(), int64(before+4*6), "of the server, too")
+	})
+}
+
+// Whoever waits for a limit holds up nobody whose limit has room, however many they are.
+func TestThoseWhoWaitForALimitHoldUpNobodyElse(t *testing.T) {
+	for _, waiting := range []int{1, 63, 64, 65, 300, 900} {
+		t.Run(fmt.Sprint(waiting), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				eng := newServer(t, asAsked).newEngine(t, engine.Config{Limits: []throttle.Limit{
+					{ID: "slow", Quota: 1, Per: time.Hour}, {ID: "quick", Quota: 1_000_000, Per: time.Second},
+				}})
+				require.NoError(t, eng.AdjustLimit("slow", engine.Parts{}, 1))
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				input := func(yield func(*engine.Request) bool) {
+					for range waiting {
+						if !yield(&engine.Request{Path: "/slow", LimitID: "slow"}) {
+							return
+						}
+					}
+					for i := range 500 {
+						if !yield(&engine.Request{Path: fmt.Sprintf("/%d/10", i), LimitID: "quick"}) {
+							return
+						}
+					}
+				}
+				start, quick, slow := time.Now(), 0, 0
+				for req, result := range eng.Stream(ctx, input, engine.FanOut{}) {
+					switch {
+					case req.LimitID == "slow":
+						require.ErrorIs(t, result.Err, context.Canceled)
+						require.Equal(t, engine.NotSent, engine.OutcomeOf(result.Err))
+						slow++
+					default:
+						require.NoError(t, result.Err)
+						quick++
+					}
+					if quick == 500 && slow == 0 {
+						require.LessOrEqual(t, time.Since(start), time.Second)
+						require.Equal(t, waiting, eng.Stats().Queued)
+						cancel()
+					}
+				}
+				require.Equal(t, 500, quick)
+				require.Equal(t, waiting, slow)
+				require.LessOrEqual(t, time.Since(start), time.Second)
+				wantNothingHeld(t, eng)
+			})
+		})
+	}
+}
+
+func TestARunThroughALimitIsAsFastAsTheLimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		eng := newServer(t, asAsked).newEngine(t, engine.Config{
+			Limits: []throttle.Limit{{ID: "api", Quota: 100, Per: time.Second}}, DefaultLimitID: "api",
+			Connections: engine.Connections{Max: 8},
+		})
+		start, n := time.Now(), 0
+		for _, result := range eng.Stream(t.Context(), asking(1_000, plain, nil), engine.FanOut{}) {
+			require.NoError(t, result.Err)
+			n++
+		}
+		require.Equal(t, 1_000, n)
+		require.InDelta(t, 9, time.Since(start).Seconds(), 0.1)
+		wantNothingHeld(t, eng)
+	})
+}
+
+func TestAPauseBetweenAttemptsHoldsUpNobodyElse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t, func(w http.ResponseWriter, r *http.Request) {
+			if strings.HasPrefix(r.URL.Path, "/busy") {
+				w.WriteHeader(http.StatusServiceUnavailable)
+				return
+			}
+			asAsked(w, r)
+		})
+		eng := s.newEngine(t, engine.Config{
+			Connections: engine.Connections{Max: 2},
+			Retry:       engine.Retry{Statuses: []int{503}, Base: time.Hour, Cap: time.Hour},
+		})
+		input := func(yield func(*engine.Request) bool) {
+			for range 5 {
+				yield(&engine.Request{Path: "/busy"})
+			}
+			for i := range 100 {
+				yield(&engine.Request{Path: fmt.Sprintf("/%d/10", i)})
+			}
+		}
+		start, n := time.Now(), 0
+		for req, result := range eng.Stream(t.Context(), input, engine.FanOut{}) {
+			require.NoError(t, result.Err)
+			if n++; n <= 100 {
+				require.NotEqual(t, "/busy", req.Path)
+				require.LessOrEqual(t, time.Since(start), 2*time.Second)
+			}
+		}
+		require.Equal(t, 105, n)
+	})
+}
+
+func TestAnOriginThatDoesNotAnswerHoldsUpNoOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t, func(w http.ResponseWriter, r *http.Request) {
+			if strings.HasPrefix(r.Host, "dead") {
+				<-r.Context().Done()
+				return
+			}
+			asAsked(w, r)
+		})
+		eng := s.newEngine(t, engine.Config{Connections: engine.Connections{Max: 2}})
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		input := func(yield func(*engine.Request) bool) {
+			for i := range 200 {
+				yield(&engine.Request{URL: fmt.Sprintf("http://dead.test/%d", i)})
+				yield(&engine.Request{URL: fmt.Sprintf("http://host%d.test?%d/10", i%90, i)})
+				yield(&engine.Request{Path: fmt.Sprintf("/%d/10", i)})
+			}
+		}
+		start, alive, dead := time.Now(), 0, 0
+		for _, result := range eng.Stream(ctx, input, engine.FanOut{}) {
+			if result.Err != nil {
+				require.ErrorIs(t, result.Err, context.Canceled)
+				dead++
+				continue
+			}
+			if alive++; alive == 400 {
+				cancel()
+			}
+		}
+		require.Equal(t, []int{400, 200}, []int{alive, dead})
+		require.Equal(t, time.Second, time.Since(start), "100 times two to the engine's own origin, the others meanwhile")
+	})
+}
+
+func TestTheMoreUrgentOfARunDoNotWaitBehindTheOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		eng := newServer(t, asAsked).newEngine(t, engine.Config{Connections: engine.Connections{Max: 2}})
+		var requests []*engine.Request
+		for i := range 20 {
+			requests = append(requests, &engine.Request{Path: fmt.Sprintf("/%d/1000", i)})
+		}
+		requests = append(requests, &engine.Request{Path: "/20/1000", Priority: engine.High})
+		var order []int64
+		for _, result := range eng.Stream(t.Context(), these(requests...), engine.FanOut{}) {
+			require.NoError(t, result.Err)
+			order = append(order, result.Index)
+		}
+		require.Less(t, slices.Index(order, 20), 4)
+	})
+}
+
+// Code of the caller's that ends its goroutine ends one request each, and the run goes on.
+func TestTheEndOfAGoroutineEndsOneRequestOfARun(t *testing.T) {
+	places := map[string]func(func()) engine.Config{
+		"before": func(harm func()) engine.Config {
+			return engine.Config{PreProcessors: []engine.PreProcessor{engine.PreProcessorFunc(func(context.Context, *engine.Request) error {
+				harm()
+				return nil
+			})}}
+		},
+		"behind": func(harm func()) engine.Config {
+			return engine.Config{PostProcessors: []engine.PostProcessor{engine.PostProcessorFunc(func(context.Context, *engine.Request, *engine.Response) error {
+				harm()
+				return nil
+			})}}
+		},
+		"at its beginning, in a hook": func(harm func()) engine.Config {
+			return engine.Config{Observers: []engine.Observer{{Begin: func(ctx context.Context, _ *engine.Request) context.Context {
+				harm()
+				return ctx
+			}}}}
+		},
+	}
+	for name, place := range places {
+		for harmName, harm := range map[string]func(){"goexit": runtime.Goexit, "panic": func() { panic("mine") }} {
+			t.Run(name+", "+harmName, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					var turn atomic.Int64
+					config := place(func() {
+						if turn.Add(1)%3 == 0 {
+							harm()
+						}
+					})
+					config.Connections.Max = 2
+					eng := newServer(t, asAsked).newEngine(t, config)
+					good, bad := 0, 0
+					for _, result := range eng.Stream(t.Context(), asking(90, plain, nil), engine.FanOut{}) {
+						if result.Err == nil {
+							good++
+							continue
+						}
+						bad++
+						panicked, is := errors.AsType[*engine.PanicError](result.Err)
+						require.True(t, is, "%v", result.Err)
+						require.Equal(t, harmName == "panic", panicked.Value == "mine")
+						if failure, _ := errors.AsType[*engine.Error](result.Err); name == "behind" {
+							require.Equal(t, engine.Finishing, failure.Stage)
+							require.Equal(t, engine.SentYes, failure.Sent)
+						} else {
+							require.Equal(t, engine.SentNo, failure.Sent)
+						}
+					}
+					if name != "at its beginning, in a hook" || harmName == "goexit" { // a panic of a hook is contained
+						require.Equal(t, []int{60, 30}, []int{good, bad})
+					}
+					synctest.Wait()
+					wantNothingHeld(t, eng)
+				})
+			})
+		}
+	}
+}
+
+// One that ignores the end of its context holds back no result of those that wait behind it.
+func TestTheEndOfTheContextEndsThoseThatWaitInARunAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		eng := newServer(t, asAsked).newEngine(t, engine.Config{
+			Connections: engine.Connections{Max: 1},
+			PreProcessors: []engine.PreProcessor{engine.PreProcessorFunc(func(context.Context, *engine.Request) error {
+				<-release
+				return nil
+			})},
+		})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		start, n := time.Now(), 0
+		for _, result := range eng.Stream(ctx, asking(100, plain, nil), engine.FanOut{}) {
+			require.ErrorIs(t, result.Err, context.DeadlineExceeded)
+			if n++; n == 99 {
+				require.Equal(t, time.Second, time.Since(start))
+				close(release)
+			}
+		}
+		require.Equal(t, 100, n)
+		wantNothingHeld(t, eng)
+	})
+}
+
+func TestARunOnAClosedEngineAndOneThatIsClosedAmidIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		eng := newServer(t, asAsked).newEngine(t, engine.Config{Connections: engine.Connections{Max: 2}})
+		n, closed := 0, 0
+		for _, result := range eng.Stream(t.Context(), asking(100, func(i int) string { return fmt.Sprintf("/%d/10", i) }, nil), engine.FanOut{}) {
+			if n++; n == 10 {
+				require.NoError(t, eng.Close())
+			}
+			if errors.Is(result.Err, engine.ErrClosed) {
+				closed++
+			}
+		}
+		require.Equal(t, 100, n)
+		require.Greater(t, closed, 80)
+	})
+}

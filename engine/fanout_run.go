@@ -39,9 +39,7 @@ type run struct {
 	invalid error       // why it cannot begin
 	stack   []uintptr   // of whoever called Stream
 	used    atomic.Bool // somebody has ranged over it
-	ctx     context.Context
-	cancel  context.CancelCauseFunc
-	until   time.Time // the end of ctx; zero for none
+	extent
 
 	credits   *credits
 	out       atomic.Int64
@@ -54,15 +52,23 @@ type run struct {
 	abandoned atomic.Bool // the loop is gone, and waits no more: who finishes tidies up
 
 	// The goroutine of the loop alone uses these.
-	batch  *item // taken and not handed over
-	turns  turns
-	tally  tally
-	parent context.Context // the caller's, until the loop begins
+	batch *item // taken and not handed over
+	turns turns
+	tally tally
+}
+
+// extent is for how long a run lasts.
+type extent struct {
+	parent context.Context // the caller's
+	// begin sets these.
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	until  time.Time // the end of ctx; zero for none
 }
 
 // newRun never fails: what is wrong is a result.
 func (e *Engine) newRun(ctx context.Context, input iter.Seq[*Request], how FanOut, rules rules) *run {
-	r := &run{eng: e, parent: ctx, input: input, rules: rules, wake: make(chan struct{}, 1)}
+	r := &run{eng: e, extent: extent{parent: ctx}, input: input, rules: rules, wake: make(chan struct{}, 1)}
 	var stack [32]uintptr
 	r.stack = slices.Clone(stack[:runtime.Callers(2, stack[:])])
 	r.how, r.invalid = how.read()

@@ -39,13 +39,19 @@ type life struct {
 	observed bool    // observers were told of its beginning, and are of the rest
 	asking   int     // answers still to come from supervisor or timesync
 	stream   *Stream // the response's, until the caller has it
-	lent     *Stream // the same, from then on
-	response *messages.Response
-	err      error
-	timeUp   error // why the wait for permit and connection is being ended; nil if it is not
-	failed   bool  // it panicked: the library may still hold the mailbox
+	timeUp   error   // why the wait for permit and connection is being ended; nil if it is not
+	conclusion
 
 	attempt attempt // the present one
+}
+
+// conclusion is how a life ends.
+type conclusion struct {
+	response *messages.Response
+	lent     *Stream // the response's
+	err      error
+	failed   bool // it panicked: the library may still hold the mailbox
+	returns  bool // Carry returns: nothing has ended its goroutine
 }
 
 // lodging is what a life knows of the request that was submitted, if it is that of one.
@@ -126,38 +132,45 @@ type lifeBegins struct{ *life }
 // Carry takes one request from here to its single answer, on this goroutine, and
 // returns the stream that the answer came with as well.
 func (c *Carrier) Carry(ctx context.Context, asked *messages.Request, terms *Terms) (*messages.Response, *Stream, error) {
-	r := c.slot(terms.Rehearsed == nil)
-	if err := r.spawn(); err != nil {
-		c.slots.drop(r)
-		c.slots.note(tale{outcome: messages.NotSent})
-		return nil, nil, messages.NewError(asked, messages.Admitting, err)
+	r, err := c.slotFor(ctx, asked, terms)
+	if err != nil {
+		return nil, nil, err
 	}
-	r.begin(ctx, asked, terms)
 	// Deferred, because the caller's own code runs in there, and may end this
 	// goroutine with runtime.Goexit: what it held comes back nevertheless.
 	defer c.release(r)
-	returns := false
-	if terms.Standby != nil {
-		defer func() {
-			if !returns {
-				r.tellCutOff()
-			}
-		}()
+	if r.terms.Standby != nil {
+		defer r.tellIfCutOff()
 	}
 	// Handled at once, before what lies in the mailbox: that may be the word that
 	// the engine closes, which is for this life too.
 	r.Handle(lifeBegins{&r.life})
-	if terms.Rehearsed == nil {
+	if r.terms.Rehearsed == nil {
 		c.retries.count(r)
 	}
 	r.Run(r.own.Done(), c.closingFor(r), &r.Turn)
-	returns = true
+	r.returns = true
 	return r.response, r.lent, r.err
 }
 
-// tellCutOff tells whoever stands by how a request has ended whose goroutine the caller's own
-// code is ending.
-func (r *slot) tellCutOff() {
+// slotFor returns a slot in which a life of that request has begun.
+func (c *Carrier) slotFor(ctx context.Context, asked *messages.Request, terms *Terms) (*slot, error) {
+	r := c.slot(terms.Rehearsed == nil)
+	if err := r.spawn(); err != nil {
+		c.slots.drop(r)
+		c.slots.note(tale{outcome: messages.NotSent})
+		return nil, messages.NewError(asked, messages.Admitting, err)
+	}
+	r.begin(ctx, asked, terms)
+	return r, nil
+}
+
+// tellIfCutOff tells whoever stands by how a request has ended, if the caller's own code is
+// ending its goroutine.
+func (r *slot) tellIfCutOff() {
+	if r.returns {
+		return
+	}
 	if r.stage == messages.Exchanging { // nobody has said yet what was sent
 		r.sent = max(r.sent, messages.SentMaybe)
 	}

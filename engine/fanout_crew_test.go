@@ -9,12 +9,14 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
 
 	"github.com/sluice-engine/sluice/engine"
 	"github.com/sluice-engine/sluice/throttle"
@@ -323,5 +325,74 @@ func TestARunOnAClosedEngineAndOneThatIsClosedAmidIt(t *testing.T) {
 		}
 		require.Equal(t, 100, n)
 		require.Greater(t, closed, 80)
+	})
+}
+
+// Whatever they wait for, every request of a run has one result, those without a limit are as
+// soon as connections are free, and an origin never has more at once than it may have.
+func TestARunOfAllKindsOfRequests(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		most := rapid.IntRange(1, 5).Draw(rt, "connections")
+		window := rapid.SampledFrom([]int{1, 7, 400, 1024}).Draw(rt, "window")
+		kinds := rapid.SliceOfN(rapid.IntRange(0, 5), 1, 600).Draw(rt, "kinds")
+		synctest.Test(t, func(t *testing.T) {
+			var mu sync.Mutex
+			now, peak, busy := map[string]int{}, 0, map[string]bool{}
+			s := newServer(t, func(w http.ResponseWriter, r *http.Request) {
+				mu.Lock()
+				now[r.Host]++
+				peak = max(peak, now[r.Host])
+				first := !busy[r.URL.Path]
+				busy[r.URL.Path] = true
+				mu.Unlock()
+				time.Sleep(10 * time.Millisecond)
+				mu.Lock()
+				now[r.Host]--
+				mu.Unlock()
+				if strings.HasPrefix(r.URL.Path, "/busy") && first {
+					w.WriteHeader(http.StatusInternalServerError)
+				}
+			})
+			eng := s.newEngine(t, engine.Config{
+				Limits:      []throttle.Limit{{ID: "keyed", Quota: 5, Per: time.Second, By: throttle.ByKey}, {ID: "one", Quota: 1, Window: throttle.Concurrency}},
+				Connections: engine.Connections{Max: most}, Retry: engine.Retry{Statuses: []int{500}},
+			})
+			free := 0
+			input := func(yield func(*engine.Request) bool) {
+				for i, kind := range kinds {
+					req := &engine.Request{Path: fmt.Sprintf("/plain/%d", i), LimitID: engine.Unlimited}
+					switch kind {
+					case 0:
+						req.LimitID, req.Key = "keyed", fmt.Sprint(i%20)
+					case 1:
+						req.LimitID = "one"
+					case 2:
+						req.Path = fmt.Sprintf("/busy/%d", i)
+					case 3:
+						req.URL, req.Path = fmt.Sprintf("http://other%d.test/%d", i%3, i), ""
+					case 4:
+						req.Priority = engine.Background
+					default:
+						free++
+					}
+					if !yield(req) {
+						return
+					}
+				}
+			}
+			seen := map[int64]bool{}
+			for req, result := range eng.Stream(t.Context(), input, engine.FanOut{Window: window}) {
+				require.NoError(t, result.Err)
+				require.False(t, seen[result.Index])
+				seen[result.Index] = true
+				if req.LimitID == engine.Unlimited && !strings.HasPrefix(req.Path, "/busy") {
+					require.Less(t, result.Response.Timing.Total, time.Duration(len(kinds)+10)*20*time.Millisecond)
+				}
+			}
+			require.Len(t, seen, len(kinds))
+			require.LessOrEqual(t, peak, most)
+			synctest.Wait()
+			wantNothingHeld(t, eng)
+		})
 	})
 }

@@ -54,10 +54,10 @@ var tapeLimits = []throttle.Limit{
 	{ID: "all", Quota: 1e9, Per: time.Second},
 }
 
-func newTapeEngine(t testing.TB) *engine.Engine {
+func newTapeEngine(t testing.TB, observers ...engine.Observer) *engine.Engine {
 	eng, err := engine.New(engine.Config{
 		BaseURL: "http://server.test", Dial: engine.Dial{DialContext: tapeDial},
-		Limits: tapeLimits,
+		Limits: tapeLimits, Observers: observers,
 	})
 	require.NoError(t, err)
 	t.Cleanup(func() { eng.Close() })
@@ -75,6 +75,33 @@ func BenchmarkDo(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				if _, err := eng.Do(ctx, req); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkDoObserved is the same with hooks that do nothing: what it costs to call them.
+func BenchmarkDoObserved(b *testing.B) {
+	begin := func(ctx context.Context, _ *engine.Request) context.Context { return ctx }
+	wait := func(context.Context, engine.Waited) {}
+	attempt := func(context.Context, engine.Attempted) {}
+	end := func(context.Context, engine.Ended) {}
+	for _, observed := range []struct {
+		by    string
+		hooks engine.Observer
+	}{
+		{"nobody", engine.Observer{}},
+		{"the end alone", engine.Observer{End: end}},
+		{"all hooks", engine.Observer{Begin: begin, Wait: wait, Attempt: attempt, End: end}},
+	} {
+		b.Run(observed.by, func(b *testing.B) {
+			eng := newTapeEngine(b, observed.hooks)
+			req := &engine.Request{Path: "/price", LimitID: "route"}
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := eng.Do(b.Context(), req); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -33,7 +33,7 @@ func (r *slot) endWait(queued time.Duration, err error) {
 	queued = min(queued, wait)
 	r.timing.Queued += queued
 	r.timing.Leased += wait - queued
-	if r.observed {
+	if r.observed && r.needs.Observers.waits {
 		r.tellWait(queued, wait-queued, err)
 	}
 }

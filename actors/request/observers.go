@@ -16,10 +16,12 @@ import (
 // Observers are told what becomes of requests, one after the other. All methods may be
 // called by many goroutines at once.
 type Observers struct {
-	all    []messages.Observer
-	logger *slog.Logger
-	failed [len(hookNames)]atomic.Bool // a hook of that kind has panicked, and that was told
-	spare  sync.Pool                   // of *Watch
+	all      []messages.Observer
+	waits    bool // somebody is told of waits
+	attempts bool // likewise
+	logger   *slog.Logger
+	failed   [len(hookNames)]atomic.Bool // a hook of that kind has panicked, and that was told
+	spare    sync.Pool                   // of *Watch
 }
 
 // NewObservers returns nil for none. One without a single hook is none either.
@@ -30,7 +32,11 @@ func NewObservers(all []messages.Observer, logger *slog.Logger) *Observers {
 	if len(all) == 0 {
 		return nil
 	}
-	return &Observers{all: all, logger: logger}
+	return &Observers{
+		all: all, logger: logger,
+		waits:    slices.ContainsFunc(all, func(o messages.Observer) bool { return o.Wait != nil }),
+		attempts: slices.ContainsFunc(all, func(o messages.Observer) bool { return o.Attempt != nil }),
+	}
 }
 
 // Watch is what observers were told of a request. It is lent by them.
@@ -164,24 +170,26 @@ func (r *slot) tellWait(queued, leased time.Duration, err error) {
 	})
 }
 
-// noteAttempt keeps what is to be told of an exchange until it is known what follows it.
+// noteAttempt keeps what is to be told of an exchange until it is known what follows it. The
+// fields are set where they stay: a literal would be made elsewhere, and copied.
 func (r *slot) noteAttempt(response *messages.Response, sent messages.Sent, err error) {
 	if r.lastTry == nil {
 		r.lastTry = new(messages.Attempted)
 	}
-	a := &r.attempt
-	*r.lastTry = messages.Attempted{
-		Request: r.caller, Method: r.call.Method, Origin: r.call.Origin, Number: r.tried, Reused: a.reused, SentAt: r.needs.Epoch.Add(a.began),
-		Sent: sent, Refused: a.paused, Paused: a.pause, Err: err,
-	}
+	last, a := r.lastTry, &r.attempt
+	last.Request, last.Method, last.Origin, last.Number, last.Reused = r.caller, r.call.Method, r.call.Origin, r.tried, a.reused
+	last.Sent, last.Refused, last.Paused, last.Err = sent, a.paused, a.pause, err
 	if response != nil {
-		r.lastTry.SentAt, r.lastTry.StatusCode = response.SentAt, response.StatusCode
-		r.lastTry.ProtoMajor, r.lastTry.ProtoMinor = response.ProtoMajor, response.ProtoMinor
+		last.SentAt, last.StatusCode = response.SentAt, response.StatusCode
+		last.ProtoMajor, last.ProtoMinor = response.ProtoMajor, response.ProtoMinor
+	} else {
+		last.SentAt, last.StatusCode = r.needs.Epoch.Add(a.began), 0
+		last.ProtoMajor, last.ProtoMinor = 0, 0
 	}
 	if err == nil {
-		r.lastTry.Took = response.AnsweredAt.Sub(response.SentAt)
+		last.Took = response.AnsweredAt.Sub(response.SentAt)
 	} else {
-		r.lastTry.Took = a.ended - r.lastTry.SentAt.Sub(r.needs.Epoch)
+		last.Took = a.ended - last.SentAt.Sub(r.needs.Epoch)
 	}
 	r.untold = true
 }

@@ -300,7 +300,7 @@ func (r *slot) tryOnce() {
 	if refused && r.needs.Timesync == nil {
 		r.tellNoTime()
 	}
-	if r.observed {
+	if r.observed && r.needs.Observers.attempts {
 		r.noteAttempt(response, sent, err)
 	}
 	r.follow(response, sent, err, refused)
@@ -438,8 +438,9 @@ func (r *slot) pausing(message any) {
 
 func (r *slot) enterFinishing(response *messages.Response) {
 	r.tellAttempt(false)
-	// Its answer has only just come, and nothing that takes its time follows.
-	at := r.stage == messages.Exchanging && !r.observed && len(r.needs.Plan.PostProcessors) == 0
+	// Its answer has only just come, and nothing that takes its time follows: what observers take
+	// that hear of the attempt is not its.
+	at := r.stage == messages.Exchanging && len(r.needs.Plan.PostProcessors) == 0
 	r.stage = messages.Finishing
 	r.label(response)
 	response.Timing = r.timing

@@ -81,8 +81,18 @@ func newMeasured(t *Telemetry, most int) (*measured, error) {
 	return m, errors.Join(mistakes...)
 }
 
+// hooks are those of metrics alone. What is told is wide, and goes on by its address: each call
+// by value would copy it.
+func (m *measured) hooks() engine.Observer {
+	return engine.Observer{
+		Wait:    func(ctx context.Context, w engine.Waited) { m.wait(ctx, &w) },
+		Attempt: func(ctx context.Context, a engine.Attempted) { m.attempt(ctx, &a) },
+		End:     func(ctx context.Context, d engine.Ended) { m.end(ctx, &d) },
+	}
+}
+
 // wait is Observer.Wait. What had its permit and its connection at once did not wait.
-func (m *measured) wait(ctx context.Context, w engine.Waited) {
+func (m *measured) wait(ctx context.Context, w *engine.Waited) {
 	permit := (w.Queued > 0 || w.Err != nil) && m.permitWait.Enabled(ctx)
 	connection := w.Leased > 0 && m.connectionWait.Enabled(ctx)
 	if !permit && !connection {
@@ -98,12 +108,12 @@ func (m *measured) wait(ctx context.Context, w engine.Waited) {
 }
 
 // attempt is Observer.Attempt.
-func (m *measured) attempt(ctx context.Context, a engine.Attempted) {
+func (m *measured) attempt(ctx context.Context, a *engine.Attempted) {
 	duration := m.exchange.Enabled(ctx)
 	if !duration && !a.Again && !a.Refused && a.Paused == 0 {
 		return
 	}
-	s := m.seriesOfExchange(exchangeOf(&a))
+	s := m.seriesOfExchange(exchangeOf(a))
 	if duration {
 		m.exchange.Record(ctx, a.Took.Seconds(), s.record...)
 	}
@@ -119,12 +129,12 @@ func (m *measured) attempt(ctx context.Context, a engine.Attempted) {
 }
 
 // end is Observer.End.
-func (m *measured) end(ctx context.Context, d engine.Ended) {
+func (m *measured) end(ctx context.Context, d *engine.Ended) {
 	duration := m.request.Enabled(ctx)
 	if !duration && d.Err == nil {
 		return
 	}
-	of := requestOfEnd(&d)
+	of := requestOfEnd(d)
 	if duration {
 		m.request.Record(ctx, d.Timing.Total.Seconds(), m.seriesOfRequest(of).record...)
 	}

@@ -24,7 +24,8 @@ type Config struct {
 	// means no metrics.
 	MeterProvider metric.MeterProvider
 	// TracerProvider receives the spans; otel.GetTracerProvider() is the program's own.
-	// Nil means no spans.
+	// Nil means no spans. A span that is given attributes must copy them, as those of the SDK
+	// do: the slice is used again.
 	TracerProvider trace.TracerProvider
 	// Attributes go with every metric and every span: which engine it is, if a program has
 	// several. Each engine then has a Telemetry of its own. Nil means none.
@@ -99,9 +100,9 @@ func (t *Telemetry) Observer() engine.Observer {
 	case m == nil && tr == nil:
 		return engine.Observer{}
 	case tr == nil:
-		return engine.Observer{Wait: m.wait, Attempt: m.attempt, End: m.end}
+		return m.hooks()
 	case m == nil:
-		return engine.Observer{Begin: tr.begin, Attempt: tr.attempt, End: tr.end}
+		return tr.hooks()
 	}
 	return both(m, tr)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -22,7 +23,12 @@ type traced struct {
 	places *places
 	common []attribute.KeyValue
 	start  []trace.SpanStartOption // of every request; read only
+	rooms  sync.Pool               // of *room
 }
+
+// room is where the attributes of an end are put together, lent for one SetAttributes. There is
+// nothing of a request's in it that would have to be cleared: all that they can be is bounded.
+type room struct{ attrs []attribute.KeyValue }
 
 func newTraced(t *Telemetry, tracer trace.Tracer) *traced {
 	// A sampler knows the method by the span's name. An attribute would be copied for each
@@ -46,7 +52,6 @@ type sampled struct {
 	context.Context
 	of   *traced
 	span trace.Span
-	told [12]attribute.KeyValue // backs the attributes of the end, most of the time: one allocation with all else
 }
 
 // key asks a context for the *sampled of one traced; nil for a request without.
@@ -66,15 +71,23 @@ func (tr *traced) spanOf(ctx context.Context) *sampled {
 	return s
 }
 
+// hooks are those of traces alone.
+func (tr *traced) hooks() engine.Observer {
+	return engine.Observer{
+		Begin:   tr.begin,
+		Attempt: func(ctx context.Context, a engine.Attempted) { tr.attempt(ctx, &a) },
+		End:     func(ctx context.Context, d engine.Ended) { tr.end(ctx, &d) },
+	}
+}
+
 // begin is Observer.Begin.
 func (tr *traced) begin(ctx context.Context, req *engine.Request) context.Context {
 	method := knownMethod(req.Method)
-	under := tr.spanOf(ctx) // of a request that this one is made for
 	ctx, span := tr.tracer.Start(ctx, spanName(method), tr.start...)
 	if span.IsRecording() {
 		return &sampled{Context: ctx, of: tr, span: span}
 	}
-	if under != nil { // or the hooks of this request would find the span of that one
+	if tr.spanOf(ctx) != nil { // of a request that this one is made for, which the hooks of this one would find
 		return context.WithValue(ctx, key{tr}, (*sampled)(nil))
 	}
 	return ctx
@@ -83,7 +96,7 @@ func (tr *traced) begin(ctx context.Context, req *engine.Request) context.Contex
 // attempt is Observer.Attempt: only where there is more than one is each a span of its own,
 // below that of the request. It is no client's, or every repeated request would be
 // counted twice by what makes metrics of spans.
-func (tr *traced) attempt(ctx context.Context, a engine.Attempted) {
+func (tr *traced) attempt(ctx context.Context, a *engine.Attempted) {
 	if !a.Again && a.Number <= 1 {
 		return
 	}
@@ -96,7 +109,7 @@ func (tr *traced) attempt(ctx context.Context, a engine.Attempted) {
 		to = time.Now()
 		from = to.Add(-a.Took)
 	}
-	e := exchangeOf(&a)
+	e := exchangeOf(a)
 	attrs := e.appendTo(slices.Clone(tr.common), tr.places.of(e.origin))
 	attrs = append(attrs, sentKey.String(a.Sent.String()), reusedKey.Bool(a.Reused))
 	if a.Number > 1 {
@@ -113,13 +126,17 @@ func (tr *traced) attempt(ctx context.Context, a engine.Attempted) {
 }
 
 // end is Observer.End. The error's text is not told: it has the path.
-func (tr *traced) end(ctx context.Context, d engine.Ended) {
+func (tr *traced) end(ctx context.Context, d *engine.Ended) {
 	s := tr.spanOf(ctx)
 	if s == nil {
 		return
 	}
-	e := exchangeOfEnd(&d)
-	attrs := e.appendTo(append(s.told[:0], tr.common...), tr.places.of(e.origin))
+	e := exchangeOfEnd(d)
+	r, lent := tr.rooms.Get().(*room)
+	if !lent {
+		r = new(room)
+	}
+	attrs := e.appendTo(append(r.attrs[:0], tr.common...), tr.places.of(e.origin))
 	attrs = requestOf(d.LimitID, e.failure, e.status).appendLimit(attrs)
 	if d.Attempts > 1 {
 		attrs = append(attrs, semconv.HTTPRequestResendCount(d.Attempts-1))
@@ -127,7 +144,9 @@ func (tr *traced) end(ctx context.Context, d engine.Ended) {
 	if failure, is := errors.AsType[*engine.Error](d.Err); is {
 		attrs = append(attrs, stageKey.String(failure.Stage.String()), sentKey.String(failure.Sent.String()))
 	}
-	s.span.SetAttributes(appendTiming(attrs, &d.Timing)...)
+	r.attrs = appendTiming(attrs, &d.Timing)
+	s.span.SetAttributes(r.attrs...)
+	tr.rooms.Put(r)
 	if isError(e.failure, e.status) {
 		s.span.SetStatus(codes.Error, "")
 	}
@@ -160,14 +179,14 @@ func appendTiming(attrs []attribute.KeyValue, timing *engine.Timing) []attribute
 func both(m *measured, tr *traced) engine.Observer {
 	return engine.Observer{
 		Begin: tr.begin,
-		Wait:  m.wait,
+		Wait:  m.hooks().Wait,
 		Attempt: func(ctx context.Context, a engine.Attempted) {
-			m.attempt(ctx, a)
-			tr.attempt(ctx, a)
+			m.attempt(ctx, &a)
+			tr.attempt(ctx, &a)
 		},
 		End: func(ctx context.Context, d engine.Ended) {
-			m.end(ctx, d)
-			tr.end(ctx, d)
+			m.end(ctx, &d)
+			tr.end(ctx, &d)
 		},
 	}
 }

@@ -3,6 +3,7 @@ package telemetry_test
 import (
 	"context"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -234,4 +235,32 @@ func TestMetricsPointToTheTraceTheyWereMadeIn(t *testing.T) {
 		}
 	}
 	require.Equal(t, 3, found)
+}
+
+// The room for attributes is lent to one end at a time, and what a span has is its own.
+func TestSpansThatEndAtOnceHaveEachTheirOwnAttributes(t *testing.T) {
+	tr := newTracers(t, sdktrace.AlwaysSample())
+	hooks := newTelemetry(t, telemetry.Config{TracerProvider: tr}).Observer()
+	const callers, each = 8, 50
+	var calling sync.WaitGroup
+	for i := range callers {
+		calling.Go(func() {
+			for range each {
+				ended := answered(fmt.Sprint("limit ", i), 200+i, time.Millisecond)
+				ended.Timing.FirstByte = time.Duration(i+1) * time.Second
+				hooks.End(hooks.Begin(t.Context(), get), ended)
+			}
+		})
+	}
+	calling.Wait()
+	spans := tr.spans.Ended()
+	require.Len(t, spans, callers*each)
+	seen := map[string]int{}
+	for _, span := range spans {
+		seen[labels(span)]++
+	}
+	for i := range callers {
+		want := fmt.Sprintf("http.request.method=GET,http.response.status_code=%d,network.protocol.version=1.1,%s,sluice.limit.id=limit %d,sluice.timing.first_byte=%d", 200+i, atVenue, i, i+1)
+		require.Equal(t, each, seen[want], "%v", seen)
+	}
 }

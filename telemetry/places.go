@@ -1,6 +1,7 @@
 package telemetry
 
 import (
+	"hash/maphash"
 	"net"
 	"strconv"
 
@@ -24,16 +25,22 @@ type place struct {
 
 // places are the origins that are told apart: the first so many.
 type places struct {
-	known *table[engine.Origin, *place]
+	known *table[server, *place]
 	rest  *place
 }
 
 func newPlaces(most int) *places {
 	return &places{
-		known: newTable[engine.Origin, *place](most),
+		known: newTable[server, *place](most),
 		rest:  &place{elsewhere, []attribute.KeyValue{semconv.ServerAddress(other)}},
 	}
 }
+
+// server is an origin as a key.
+type server engine.Origin
+
+// hint is part of hinted.
+func (s server) hint() uint64 { return maphash.String(seed, s.Addr) }
 
 // of returns the place of an origin; one without attributes for a request that got
 // nowhere.
@@ -44,10 +51,10 @@ func (p *places) of(origin engine.Origin) *place {
 	case engine.Origin{}:
 		return &place{}
 	}
-	if known, found := p.known.find(origin); found {
+	if known, found := p.known.find(server(origin)); found {
 		return known
 	}
-	if known, kept := p.known.add(origin, func() *place { return &place{origin, serverAttributes(origin)} }); kept {
+	if known, kept := p.known.add(server(origin), func() *place { return &place{origin, serverAttributes(origin)} }); kept {
 		return known
 	}
 	return p.rest

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"hash/maphash"
 	"net"
 	"strconv"
 
@@ -142,9 +143,13 @@ func isShed(failure string) bool {
 	return false
 }
 
-// version is network.protocol.version, as "1.1" and "2".
+// version is network.protocol.version, as "1.1" and "2". What servers speak is not put together
+// for each of them.
 func version(major, minor uint8) string {
-	if major >= 2 {
+	switch {
+	case major == 1 && minor == 1:
+		return "1.1"
+	case major >= 2:
 		return strconv.Itoa(int(major))
 	}
 	return strconv.Itoa(int(major)) + "." + strconv.Itoa(int(minor))
@@ -167,6 +172,14 @@ func exchangeOf(a *engine.Attempted) exchange {
 		status: a.StatusCode, major: a.ProtoMajor, minor: a.ProtoMinor,
 	}
 }
+
+// hint is part of hinted.
+func (e exchange) hint() uint64 {
+	return maphash.String(seed, e.origin.Addr) + spread*uint64(e.status) + uint64(len(e.method)+len(e.failure))
+}
+
+// spread is odd, so that statuses that differ have hints that differ, and keeps neighbours apart.
+const spread = 0x9e3779b97f4a7c15
 
 // exchangeOfEnd is what a request came to.
 func exchangeOfEnd(d *engine.Ended) exchange {
@@ -195,6 +208,11 @@ type request struct {
 	limit   string
 	failure string
 	status  int // from 400 on; zero for what is no failure
+}
+
+// hint is part of hinted.
+func (r request) hint() uint64 {
+	return maphash.String(seed, r.limit) + spread*uint64(r.status) + uint64(len(r.failure))
 }
 
 // requestOf is a request, or a wait of one.

@@ -1,9 +1,12 @@
 package telemetry_test
 
 import (
+	"net/http"
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/otel/propagation"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 
 	"github.com/sluice-engine/sluice/engine"
@@ -33,6 +36,22 @@ func BenchmarkHooks(b *testing.B) {
 				}
 				hooks.Attempt(ctx, answer)
 				hooks.End(ctx, ended)
+			}
+		})
+	}
+}
+
+// BenchmarkPropagate is what it costs to name the trace in a request's header.
+func BenchmarkPropagate(b *testing.B) {
+	propagate, err := newTelemetry(b, telemetry.Config{}).Propagate(propagation.TraceContext{}, "https://venue.test")
+	require.NoError(b, err)
+	ctx, _ := newTracers(b, sdktrace.AlwaysSample()).Tracer("caller's").Start(b.Context(), "trade")
+	for name, url := range map[string]string{"home": "https://venue.test/api/v3/order", "elsewhere": "https://other.test/api/v3/order"} {
+		b.Run(name, func(b *testing.B) {
+			req := &engine.Request{URL: url, Header: http.Header{}}
+			b.ReportAllocs()
+			for b.Loop() {
+				require.NoError(b, propagate.PreProcess(ctx, req))
 			}
 		})
 	}

@@ -1,6 +1,7 @@
 package telemetry
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -36,20 +37,67 @@ func (t *Telemetry) Propagate(propagator propagation.TextMapPropagator, origins 
 	if len(origins) == 0 {
 		return nil, errors.New("telemetry: Propagate: name the origins that may learn of traces, such as Config.BaseURL")
 	}
-	var homes []engine.Origin
+	var to homes
 	for i, origin := range origins {
 		home, err := originOf(origin)
 		if err != nil {
 			return nil, fmt.Errorf("telemetry: Propagate: origin %d is not an absolute http or https URL", i+1) // whose text may have a password
 		}
-		homes = append(homes, home)
+		to.add(home)
 	}
 	return engine.PreProcessorFunc(func(ctx context.Context, req *engine.Request) error {
-		if origin, err := originOf(req.URL); err == nil && slices.Contains(homes, origin) {
-			propagator.Inject(ctx, propagation.HeaderCarrier(req.Header)) // a copy, and never nil
+		if to.have(req.URL) {
+			propagator.Inject(ctx, header{propagation.HeaderCarrier(req.Header)}) // a copy, and never nil
 		}
 		return nil
 	}), nil
+}
+
+// homes are the origins that learn of traces.
+type homes struct {
+	origins []engine.Origin
+	spelt   []string // what their URLs begin with, as they are mostly written: up to the path
+}
+
+func (h *homes) add(origin engine.Origin) {
+	h.origins, h.spelt = append(h.origins, origin), append(h.spelt, origin.String())
+	host, port, _ := net.SplitHostPort(origin.Addr)
+	if strings.Contains(host, ":") {
+		host = "[" + host + "]"
+	}
+	if port == defaultPort(origin.Scheme) {
+		h.spelt = append(h.spelt, origin.Scheme+"://"+host)
+	}
+}
+
+// have reports whether a URL leads to one of them. One that is written as they mostly are need
+// not be taken apart.
+func (h *homes) have(url string) bool {
+	for _, home := range h.spelt {
+		if rest, begins := strings.CutPrefix(url, home); begins && (rest == "" || strings.ContainsRune("/?#", rune(rest[0]))) {
+			return true
+		}
+	}
+	origin, err := originOf(url)
+	return err == nil && slices.Contains(h.origins, origin)
+}
+
+// header is the header of a request, which knows how the names are spelt in one that the usual
+// propagators set.
+type header struct{ propagation.HeaderCarrier }
+
+// Set is part of propagation.TextMapCarrier.
+func (h header) Set(name, value string) {
+	switch name {
+	case "traceparent":
+		h.HeaderCarrier["Traceparent"] = []string{value}
+	case "tracestate":
+		h.HeaderCarrier["Tracestate"] = []string{value}
+	case "baggage":
+		h.HeaderCarrier["Baggage"] = []string{value}
+	default:
+		h.HeaderCarrier.Set(name, value)
+	}
 }
 
 // originOf returns what a URL leads to, in the engine's spelling.
@@ -58,14 +106,17 @@ func originOf(raw string) (engine.Origin, error) {
 	if err != nil || u.Hostname() == "" {
 		return engine.Origin{}, errors.New("no absolute URL")
 	}
-	port := u.Port()
-	switch {
-	case u.Scheme != "http" && u.Scheme != "https":
+	if u.Scheme != "http" && u.Scheme != "https" {
 		return engine.Origin{}, errors.New("no URL of HTTP")
-	case port == "" && u.Scheme == "http":
-		port = "80"
-	case port == "":
-		port = "443"
 	}
+	port := cmp.Or(u.Port(), defaultPort(u.Scheme))
 	return engine.Origin{Scheme: u.Scheme, Addr: net.JoinHostPort(strings.ToLower(u.Hostname()), port)}, nil
+}
+
+// defaultPort is that of a URL that names none.
+func defaultPort(scheme string) string {
+	if scheme == "http" {
+		return "80"
+	}
+	return "443"
 }

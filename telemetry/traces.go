@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -24,6 +25,7 @@ type traced struct {
 	common []attribute.KeyValue
 	start  []trace.SpanStartOption // of every request; read only
 	rooms  sync.Pool               // of *room
+	open   atomic.Int64            // spans of requests that have begun and not ended; as long as there are none, no hook need look for its own
 }
 
 // room is where the attributes of an end are put together, lent for one SetAttributes. There is
@@ -52,6 +54,7 @@ type sampled struct {
 	context.Context
 	of   *traced
 	span trace.Span
+	over atomic.Bool // it has ended, and is not open any more
 }
 
 // key asks a context for the *sampled of one traced; nil for a request without.
@@ -63,6 +66,15 @@ func (s *sampled) Value(k any) any {
 		return s
 	}
 	return s.Context.Value(k)
+}
+
+// openOf is spanOf for a request that has not ended, of which most have no span: to find that
+// out from a context is to ask all that it was derived from.
+func (tr *traced) openOf(ctx context.Context) *sampled {
+	if tr.open.Load() == 0 {
+		return nil
+	}
+	return tr.spanOf(ctx)
 }
 
 // spanOf returns the request's own span if it is recorded, and nil otherwise.
@@ -85,6 +97,7 @@ func (tr *traced) begin(ctx context.Context, req *engine.Request) context.Contex
 	method := knownMethod(req.Method)
 	ctx, span := tr.tracer.Start(ctx, spanName(method), tr.start...)
 	if span.IsRecording() {
+		tr.open.Add(1)
 		return &sampled{Context: ctx, of: tr, span: span}
 	}
 	if tr.spanOf(ctx) != nil { // of a request that this one is made for, which the hooks of this one would find
@@ -100,7 +113,7 @@ func (tr *traced) attempt(ctx context.Context, a *engine.Attempted) {
 	if !a.Again && a.Number <= 1 {
 		return
 	}
-	s := tr.spanOf(ctx)
+	s := tr.openOf(ctx)
 	if s == nil {
 		return
 	}
@@ -127,10 +140,11 @@ func (tr *traced) attempt(ctx context.Context, a *engine.Attempted) {
 
 // end is Observer.End. The error's text is not told: it has the path.
 func (tr *traced) end(ctx context.Context, d *engine.Ended) {
-	s := tr.spanOf(ctx)
-	if s == nil {
+	s := tr.openOf(ctx)
+	if s == nil || s.over.Swap(true) {
 		return
 	}
+	tr.open.Add(-1)
 	e := exchangeOfEnd(d)
 	r, lent := tr.rooms.Get().(*room)
 	if !lent {

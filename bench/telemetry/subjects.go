@@ -8,9 +8,12 @@ import (
 	"sync/atomic"
 	"time"
 
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/sluice-engine/sluice/engine"
 	"github.com/sluice-engine/sluice/telemetry"
@@ -22,6 +25,7 @@ type subject struct {
 	name     string
 	observed bool
 	idle     bool // by hooks that do nothing: what the engine itself does to tell
+	bare     bool // by hooks that call the SDK and do nothing else: what is left of the others is telemetry's
 	metrics  bool
 	traces   float64 // the share of requests that is sampled; 0 for no provider
 	bar      float64
@@ -38,6 +42,9 @@ var subjects = []subject{
 	{name: "traces, all sampled", observed: true, traces: 1, bar: 1.15},
 	{name: "metrics and traces, 1 % sampled", observed: true, metrics: true, traces: 0.01},
 	{name: "metrics and traces, all sampled", observed: true, metrics: true, traces: 1},
+	{name: "the SDK alone: metrics", bare: true, metrics: true},
+	{name: "the SDK alone: traces, 1 % sampled", bare: true, traces: 0.01},
+	{name: "the SDK alone: traces, all sampled", bare: true, traces: 1},
 }
 
 // client is an engine of a subject.
@@ -55,8 +62,11 @@ type client struct {
 func (c *client) open(to server) (err error) {
 	config := engine.Config{BaseURL: to.origin, Limits: wide(), Dial: engine.Dial{TLS: to.tls}}
 	if !c.observed {
-		if c.idle {
+		switch {
+		case c.idle:
 			config.Observers = []engine.Observer{idle()}
+		case c.bare:
+			config.Observers = []engine.Observer{c.calling()}
 		}
 		c.eng, err = engine.New(config)
 		return err
@@ -74,20 +84,74 @@ func (c *client) open(to server) (err error) {
 }
 
 func (c *client) telemetry() (*telemetry.Telemetry, error) {
+	c.provide()
 	var config telemetry.Config
+	if c.metrics {
+		config.MeterProvider = c.meters
+	}
+	if c.traces > 0 {
+		config.TracerProvider = c.tracer
+	}
+	return telemetry.New(config)
+}
+
+// provide makes the SDK's providers.
+func (c *client) provide() {
 	if c.metrics {
 		c.reader = sdkmetric.NewManualReader()
 		c.meters = sdkmetric.NewMeterProvider(sdkmetric.WithReader(c.reader))
-		config.MeterProvider = c.meters
 	}
 	if c.traces > 0 {
 		c.tracer = sdktrace.NewTracerProvider(
 			sdktrace.WithSampler(sdktrace.ParentBased(sdktrace.TraceIDRatioBased(c.traces))),
 			sdktrace.WithBatcher(&c.spans, sdktrace.WithMaxQueueSize(1<<16)),
 		)
-		config.TracerProvider = c.tracer
 	}
-	return telemetry.New(config)
+}
+
+// calling are hooks that have the SDK record what telemetry has it record of a plain request, and
+// have made all of it before: two durations, or a span.
+func (c *client) calling() engine.Observer {
+	c.provide()
+	if c.metrics {
+		return recording(c.meters.Meter("bare"))
+	}
+	return spanning(c.tracer.Tracer("bare"))
+}
+
+// labels are as many attributes as a plain request has, which are all alike to the SDK.
+func labels(n int) (attrs []attribute.KeyValue) {
+	for i := range n {
+		attrs = append(attrs, attribute.String(fmt.Sprintf("some.attribute.%d", i), "value"))
+	}
+	return attrs
+}
+
+func recording(meter metric.Meter) engine.Observer {
+	exchange, _ := meter.Float64Histogram("http.client.request.duration")
+	request, _ := meter.Float64Histogram("sluice.request.duration")
+	five := []metric.RecordOption{metric.WithAttributeSet(attribute.NewSet(labels(5)...))}
+	one := []metric.RecordOption{metric.WithAttributeSet(attribute.NewSet(labels(1)...))}
+	return engine.Observer{
+		Attempt: func(ctx context.Context, a engine.Attempted) { exchange.Record(ctx, a.Took.Seconds(), five...) },
+		End:     func(ctx context.Context, d engine.Ended) { request.Record(ctx, d.Timing.Total.Seconds(), one...) },
+	}
+}
+
+func spanning(tracer trace.Tracer) engine.Observer {
+	start, attrs := []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindClient)}, labels(7)
+	return engine.Observer{
+		Begin: func(ctx context.Context, _ *engine.Request) context.Context {
+			ctx, _ = tracer.Start(ctx, "GET", start...)
+			return ctx
+		},
+		End: func(ctx context.Context, _ engine.Ended) {
+			if span := trace.SpanFromContext(ctx); span.IsRecording() {
+				span.SetAttributes(attrs...)
+				span.End()
+			}
+		},
+	}
 }
 
 // wide are limits that hold nobody up.

@@ -33,7 +33,8 @@ Engines that are observed in several ways make the same requests, charged to two
 limits, over TLS to a server in a process of its own, in slices of mirrored order: without
 observers, with an observer that has no provider, with metrics (the SDK with a manual
 reader), and with traces of which one in a hundred or all are sampled (the SDK's
-batches, an exporter that counts and forgets). Ratios are to the engine without
+batches, an exporter that counts and forgets), and by hooks that call the same SDK and do
+nothing else, which is the share of telemetry that is not ours. Ratios are to the engine without
 observers, taken of neighbours; a bar is exceeded if the whole interval is above
 it. Every slice is checked to have told of all its requests.
 

@@ -24,8 +24,7 @@ type Config struct {
 	// means no metrics.
 	MeterProvider metric.MeterProvider
 	// TracerProvider receives the spans; otel.GetTracerProvider() is the program's own.
-	// Nil means no spans. A span that is given attributes must copy them, as those of the SDK
-	// do: the slice is used again.
+	// Nil means no spans.
 	TracerProvider trace.TracerProvider
 	// Attributes go with every metric and every span: which engine it is, if a program has
 	// several. Each engine then has a Telemetry of its own. Nil means none.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -24,13 +23,8 @@ type traced struct {
 	places *places
 	common []attribute.KeyValue
 	start  []trace.SpanStartOption // of every request; read only
-	rooms  sync.Pool               // of *room
 	open   atomic.Int64            // spans of requests that have begun and not ended; as long as there are none, no hook need look for its own
 }
-
-// room is where the attributes of an end are put together, lent for one SetAttributes. There is
-// nothing of a request's in it that would have to be cleared: all that they can be is bounded.
-type room struct{ attrs []attribute.KeyValue }
 
 func newTraced(t *Telemetry, tracer trace.Tracer) *traced {
 	// A sampler knows the method by the span's name. An attribute would be copied for each
@@ -54,7 +48,8 @@ type sampled struct {
 	context.Context
 	of   *traced
 	span trace.Span
-	over atomic.Bool // it has ended, and is not open any more
+	over atomic.Bool            // it has ended, and is not open any more
+	told [12]attribute.KeyValue // backs the attributes of the end, most of the time: one allocation with all else, and the span's to keep
 }
 
 // key asks a context for the *sampled of one traced; nil for a request without.
@@ -146,11 +141,7 @@ func (tr *traced) end(ctx context.Context, d *engine.Ended) {
 	}
 	tr.open.Add(-1)
 	e := exchangeOfEnd(d)
-	r, lent := tr.rooms.Get().(*room)
-	if !lent {
-		r = new(room)
-	}
-	attrs := e.appendTo(append(r.attrs[:0], tr.common...), tr.places.of(e.origin))
+	attrs := e.appendTo(append(s.told[:0], tr.common...), tr.places.of(e.origin))
 	attrs = requestOf(d.LimitID, e.failure, e.status).appendLimit(attrs)
 	if d.Attempts > 1 {
 		attrs = append(attrs, semconv.HTTPRequestResendCount(d.Attempts-1))
@@ -158,9 +149,7 @@ func (tr *traced) end(ctx context.Context, d *engine.Ended) {
 	if failure, is := errors.AsType[*engine.Error](d.Err); is {
 		attrs = append(attrs, stageKey.String(failure.Stage.String()), sentKey.String(failure.Sent.String()))
 	}
-	r.attrs = appendTiming(attrs, &d.Timing)
-	s.span.SetAttributes(r.attrs...)
-	tr.rooms.Put(r)
+	s.span.SetAttributes(appendTiming(attrs, &d.Timing)...)
 	if isError(e.failure, e.status) {
 		s.span.SetStatus(codes.Error, "")
 	}

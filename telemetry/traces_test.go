@@ -237,7 +237,6 @@ func TestMetricsPointToTheTraceTheyWereMadeIn(t *testing.T) {
 	require.Equal(t, 3, found)
 }
 
-// The room for attributes is lent to one end at a time, and what a span has is its own.
 func TestSpansThatEndAtOnceHaveEachTheirOwnAttributes(t *testing.T) {
 	tr := newTracers(t, sdktrace.AlwaysSample())
 	hooks := newTelemetry(t, telemetry.Config{TracerProvider: tr}).Observer()

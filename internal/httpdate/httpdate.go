@@ -38,22 +38,34 @@ func preferred(text string) (at time.Time, ok bool) {
 	day, month := digits(text[5:7]), monthOf(text[8:11])
 	year, century := digits(text[14:16]), digits(text[12:14])
 	hour, minute, second := digits(text[17:19]), digits(text[20:22]), digits(text[23:25])
-	if min(day-1, int(month)-1, century, year, hour, minute, second) < 0 || hour > 23 || minute > 59 || second > 59 || day > shortest(month) {
+	if min(day-1, month-1, century, year, hour, minute, second) < 0 || hour > 23 || minute > 59 || second > 59 || day > shortest[month] {
 		return time.Time{}, false
 	}
-	return time.Date(100*century+year, month, day, hour, minute, second, 0, time.UTC), true
+	days := daysBefore(100*century+year, month) + day - 1
+	return time.Unix(86400*int64(days)+int64(3600*hour+60*minute+second), 0).UTC(), true
 }
 
-// shortest returns how many days a month has in every year.
-func shortest(month time.Month) int {
-	switch month {
-	case time.February: // its 29th is left to time.Parse, which knows of leap years
-		return 28
-	case time.April, time.June, time.September, time.November:
-		return 30
+// shortest is how many days each month has in every year. The 29th of February is left to
+// time.Parse, which knows of leap years.
+var shortest = [13]int{0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31}
+
+// gone is how many days of a year without a leap day are over when a month begins.
+var gone = [13]int{0, 0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334}
+
+// daysBefore returns how many days there are from the Unix epoch to the first of a month
+// of a year from 0 on, by today's calendar, as time.Date counts.
+func daysBefore(year, month int) int {
+	const epoch = 719_528 // from the first day of the year 0
+	leaps := leapDays(year)
+	if month > 2 { // its own leap day is over
+		leaps = leapDays(year + 1)
 	}
-	return 31
+	return 365*year + leaps + gone[month] - epoch
 }
+
+// leapDays returns how many leap days there are from the year 0 up to a year, which does
+// not count itself. The year 0 has one.
+func leapDays(year int) int { return (year+3)/4 - (year+99)/100 + (year+399)/400 }
 
 // digits returns what two digits say, or -1.
 func digits(two string) int {
@@ -72,13 +84,33 @@ func isDay(name string) bool {
 	return false
 }
 
-// monthOf returns the month of that name, or 0.
-func monthOf(name string) time.Month {
-	const names = "JanFebMarAprMayJunJulAugSepOctNovDec"
-	for i := 0; i < len(names); i += 3 {
-		if names[i:i+3] == name {
-			return time.Month(i/3 + 1)
-		}
+// monthOf returns the number of the month of that name, or 0.
+func monthOf(name string) int {
+	switch name {
+	case "Jan":
+		return 1
+	case "Feb":
+		return 2
+	case "Mar":
+		return 3
+	case "Apr":
+		return 4
+	case "May":
+		return 5
+	case "Jun":
+		return 6
+	case "Jul":
+		return 7
+	case "Aug":
+		return 8
+	case "Sep":
+		return 9
+	case "Oct":
+		return 10
+	case "Nov":
+		return 11
+	case "Dec":
+		return 12
 	}
 	return 0
 }

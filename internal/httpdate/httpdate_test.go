@@ -62,7 +62,25 @@ func TestEveryDateThatIsWrittenIsReadByHandButLeapDays(t *testing.T) {
 	}
 }
 
+func TestMonthsBeginWhenTheTimePackageSays(t *testing.T) {
+	for year := range 10_000 {
+		for month := 1; month <= 12; month++ {
+			want := time.Date(year, time.Month(month), 1, 0, 0, 0, 0, time.UTC).Unix()
+			if 86400*int64(daysBefore(year, month)) != want { // without require, which would look at 120,000 numbers for long
+				require.Failf(t, "begins at another time", "month %d of %d", month, year)
+			}
+		}
+	}
+}
+
 func TestADateIsReadWithoutAllocation(t *testing.T) {
 	require.Zero(t, testing.AllocsPerRun(100, func() { Parse("Tue, 14 Nov 2023 22:13:20 GMT") }))
 	require.Zero(t, testing.AllocsPerRun(100, func() { Parse("") }), "no answer needs a date")
+}
+
+func BenchmarkParse(b *testing.B) {
+	b.ReportAllocs()
+	for b.Loop() {
+		Parse("Tue, 14 Nov 2023 22:13:20 GMT")
+	}
 }

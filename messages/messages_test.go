@@ -34,6 +34,31 @@ func TestTheFirstLineOfANameIsTheOneThatAllLinesHave(t *testing.T) {
 	})
 }
 
+func TestNamesThatAreLookedUpTogetherHaveTheValuesThatEachHas(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		name := rapid.SampledFrom([]string{"", "a", "A", "ab", "date", "a:"})
+		line := rapid.Custom(func(t *rapid.T) string {
+			return name.Draw(t, "name") + rapid.SampledFrom([]string{":\r\n", ": 1\r\n", ":2\n", "\r\n", ": 3"}).Draw(t, "value")
+		})
+		h := NewHeader(strings.Join(rapid.SliceOfN(line, 0, 8).Draw(t, "lines"), ""))
+		names := [5]string(rapid.SliceOfN(name, 5, 5).Draw(t, "names"))
+		for i, value := range h.Lookup(names) {
+			want := ""
+			if names[i] != "" {
+				want = h.Get(names[i])
+			}
+			require.Equal(t, want, value, "%q of %q in %q", names[i], names, h.lines)
+		}
+	})
+}
+
+func TestALookUpOfSeveralNamesTakesNoMemory(t *testing.T) {
+	h := NewHeader("Date: today\r\nServer: s\r\nx-used: 7\r\n")
+	names := [5]string{"X-Used", "Age", "Date"}
+	require.Equal(t, [5]string{"7", "", "today"}, h.Lookup(names))
+	require.Zero(t, testing.AllocsPerRun(100, func() { h.Lookup(names) }))
+}
+
 func TestHeaderLinesAreFoundWhateverTheirCase(t *testing.T) {
 	h := NewHeader("Content-Type: text/plain\r\nset-cookie: a=1\r\nSet-Cookie:b=2 \r\nEmpty:\r\n")
 	require.Equal(t, "text/plain", h.Get("content-TYPE"))

@@ -38,13 +38,50 @@ func (h Header) Get(name string) string {
 		} else {
 			rest = ""
 		}
-		// Names are ASCII, so that one that is the same but for case is as long: where
-		// the colon stands rules out most lines.
-		if n := len(name); len(line) > n && line[n] == ':' && strings.EqualFold(line[:n], name) && !strings.Contains(name, ":") {
+		if n := len(name); hasColonAt(line, n) && alike(line[:n], name) {
 			return trimmed(line[n+1:])
 		}
 	}
 	return ""
+}
+
+// Lookup returns what Get does for each of five names, in one pass over the lines. Where
+// fewer are sought the other names are empty, and so are their values.
+func (h Header) Lookup(names [5]string) (values [5]string) {
+	var room [len(names)]int
+	sought := room[:0] // the places of those that are not found yet
+	for i, name := range names {
+		if name != "" {
+			sought = append(sought, i)
+		}
+	}
+	for rest := h.lines; rest != "" && len(sought) > 0; {
+		line := rest
+		if end := strings.IndexByte(rest, '\n'); end >= 0 {
+			line, rest = rest[:end], rest[end+1:]
+		} else {
+			rest = ""
+		}
+		for k := len(sought) - 1; k >= 0; k-- { // from the end: what moves to k has been looked at
+			i := sought[k]
+			if n := len(names[i]); hasColonAt(line, n) && alike(line[:n], names[i]) {
+				values[i] = trimmed(line[n+1:])
+				last := len(sought) - 1
+				sought[k], sought = sought[last], sought[:last]
+			}
+		}
+	}
+	return values
+}
+
+// hasColonAt rules out most lines that are of another name than one of n bytes: names are
+// ASCII, so that one that is the same but for case is as long.
+func hasColonAt(line string, n int) bool { return len(line) > n && line[n] == ':' }
+
+// alike reports whether what stands before a colon is that name, but for case. Mostly it
+// is spelt the same.
+func alike(before, name string) bool {
+	return (before == name || strings.EqualFold(before, name)) && strings.IndexByte(name, ':') < 0
 }
 
 // Values returns the values of all lines of that name, in order.

@@ -60,7 +60,7 @@ func (l *Ledger) Sync(now time.Duration, id string, of Parts, used int64, window
 }
 
 func (l *Ledger) meterOf(now time.Duration, id string, of Parts) (*meter, error) {
-	r := l.table.rules[id]
+	r := l.table.rule(id)
 	if r == nil {
 		return nil, &LimitError{ID: id, Err: ErrUnknownLimit}
 	}

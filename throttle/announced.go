@@ -67,7 +67,7 @@ const (
 // that of a key.
 func (l *Ledger) Announce(now time.Duration, id string, parts Parts, quota int64) (was, is int64, err error) {
 	now = l.at(now)
-	r := l.table.rules[id]
+	r := l.table.rule(id)
 	if r == nil {
 		return 0, 0, &LimitError{ID: id, Err: ErrUnknownLimit}
 	}
@@ -104,7 +104,7 @@ func (l *Ledger) Announce(now time.Duration, id string, parts Parts, quota int64
 // one; both before share and margin. A route has neither. known is false for an id that
 // the table does not have.
 func (l *Ledger) QuotaOf(id string, parts Parts) (quota, burst int64, known bool) {
-	r := l.table.rules[id]
+	r := l.table.rule(id)
 	if r == nil || len(r.announced) == 0 {
 		return l.Quota(id)
 	}
@@ -114,7 +114,7 @@ func (l *Ledger) QuotaOf(id string, parts Parts) (quota, burst int64, known bool
 
 // Adopts returns the Adopt of a limit; AdoptNothing of one that the table does not have.
 func (l *Ledger) Adopts(id string) Adopt {
-	if r := l.table.rules[id]; r != nil {
+	if r := l.table.rule(id); r != nil {
 		return r.Adopt
 	}
 	return AdoptNothing
@@ -130,7 +130,7 @@ func (l *Ledger) meterAt(r *rule, parts Parts) *meter {
 func (r *rule) meter(hash uint64, at *Parts) *meter {
 	i := uint64(0)
 	m := r.meters.next(hash, &i)
-	for m != nil && *m.of != *at {
+	for m != nil && m.of != at && *m.of != *at {
 		m = r.meters.next(hash, &i)
 	}
 	return m

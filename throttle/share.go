@@ -149,7 +149,7 @@ func (t *terms) stricterThan(other *terms) bool {
 // server counts is about what it has spent. Without a limit of that id there is nothing
 // to share.
 func (l *Ledger) Alone(id string) bool {
-	r := l.table.rules[id]
+	r := l.table.rule(id)
 	return r == nil || r.share(l.options) == 1
 }
 

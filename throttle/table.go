@@ -17,6 +17,7 @@ type table struct {
 	routes map[string]*route
 	scopes map[string]By // the names of all that limits are in, and WholeOrigin; and what tells each apart
 	last   *route        // that was asked for last; may be nil
+	told   *rule         // that was looked up last; may be nil
 }
 
 // route returns the route of a limit, or nil.
@@ -31,12 +32,25 @@ func (t *table) route(id string) *route {
 	return r
 }
 
+// rule returns the limit of an id that has a quota of its own, or nil. What an answer tells
+// is mostly of the limit that the answer before it told of.
+func (t *table) rule(id string) *rule {
+	if r := t.told; r != nil && r.ID == id {
+		return r
+	}
+	r := t.rules[id]
+	if r != nil {
+		t.told = r
+	}
+	return r
+}
+
 // Quota returns what the table says of a limit: its quota, and how much of it can be
 // used at one instant, which is the burst of a Leaky one. A route has neither. known
 // is false for an id that the table does not have. It is a look-up, however many
 // limits there are.
 func (l *Ledger) Quota(id string) (quota, burst int64, known bool) {
-	if r := l.table.rules[id]; r != nil {
+	if r := l.table.rule(id); r != nil {
 		return r.Quota, cmp.Or(r.Burst, r.Quota), true
 	}
 	return 0, 0, l.table.routes[id] != nil && id != NoLimit

@@ -293,14 +293,6 @@ func (d *Desk) Settle(now time.Duration, t *ticket.Ticket) {
 	}
 }
 
-// heedTicket takes note of what the answer said to a request that was granted at left.
-// Most answers say nothing, and need not have the room for it on their callers' stacks.
-//
-//go:noinline
-func (d *Desk) heedTicket(now, left time.Duration, t *ticket.Ticket) {
-	d.heed(now, Heard{t.Permit.Origin, t.Permit.Limit, partsOf(&t.Permit), left, t.Signals, t.Charged})
-}
-
 // post publishes what is paused, and the number of the table, if that has changed.
 func (d *Desk) post(now time.Duration) {
 	if number := d.ledger.Table(); number != d.table {

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/sluice-engine/sluice/actors/ticket"
 	"github.com/sluice-engine/sluice/throttle"
 	"github.com/sluice-engine/sluice/throttle/feedback"
 )
@@ -30,10 +31,29 @@ func (d *Desk) Heed(now time.Duration, h Heard) {
 	d.grant(now)
 }
 
-// heed takes note of what an answer said. A refusal pauses what it speaks of; an
-// overload does so for a short time, and is no refusal; usage corrects counters
-// upwards only, so answers that overtake one another loosen nothing.
+// heed takes note of what an answer said. Usage corrects counters upwards only, so answers
+// that overtake one another loosen nothing.
 func (d *Desk) heed(now time.Duration, h Heard) {
+	d.obey(now, h)
+	d.correctAll(now, &h.Of, h.Said.Usage)
+}
+
+// heedTicket takes note of what the answer said to a request that was granted at left.
+// Nearly always that is usage alone. Most answers say nothing, and need not have the room
+// for it on their callers' stacks.
+//
+//go:noinline
+func (d *Desk) heedTicket(now, left time.Duration, t *ticket.Ticket) {
+	said, of := t.Signals, partsOf(&t.Permit)
+	if said.Refused || said.Busy {
+		d.obey(now, Heard{t.Permit.Origin, t.Permit.Limit, of, left, said, t.Charged})
+	}
+	d.correctAll(now, &of, said.Usage)
+}
+
+// obey takes note of a refusal, which pauses what it speaks of, or of an overload, which
+// does so for a short time and is no refusal.
+func (d *Desk) obey(now time.Duration, h Heard) {
 	switch f := h.Said; {
 	case f.Refused && f.OwnLimit && d.fillOwn(now, h):
 	case f.Refused:
@@ -46,9 +66,6 @@ func (d *Desk) heed(now time.Duration, h Heard) {
 		for _, scope := range d.scopesOf(h) {
 			d.tellPause(now, "server is busy, pausing", h, scope, now+pause, d.ledger.Pause(now, scope, now+pause))
 		}
-	}
-	for _, u := range h.Said.Usage {
-		d.correct(now, h.Of, u)
 	}
 }
 
@@ -109,10 +126,17 @@ func (d *Desk) tellPause(now time.Duration, text string, h Heard, scope throttle
 	d.out.Warn(text, "origin", scope.Origin, "scope", scope.Name, "route", h.Limit, "pause", until-now)
 }
 
+// correctAll passes on what the server says of several limits.
+func (d *Desk) correctAll(now time.Duration, asked *throttle.Parts, all []feedback.Usage) {
+	for i := range all {
+		d.correct(now, asked, &all[i])
+	}
+}
+
 // correct passes on what the server counts, and what it says the quota is: for the
 // request's own account, key and egress, unless the reader names others. With a share of
 // the limit's quota the server's count says nothing about ours.
-func (d *Desk) correct(now time.Duration, asked throttle.Parts, u feedback.Usage) {
+func (d *Desk) correct(now time.Duration, asked *throttle.Parts, u *feedback.Usage) {
 	of := throttle.Parts{
 		Account: cmp.Or(u.Account, asked.Account), Key: cmp.Or(u.Key, asked.Key), Egress: cmp.Or(u.Egress, asked.Egress),
 	}
@@ -143,7 +167,7 @@ const otherQuota = "server's quota is not the table's"
 // adopt passes on a quota that the server announces and that is not the one that counts,
 // and says what comes of it. Mostly it was said before, and costs a look then: answers go
 // on saying it.
-func (d *Desk) adopt(now time.Duration, u feedback.Usage, parts throttle.Parts) {
+func (d *Desk) adopt(now time.Duration, u *feedback.Usage, parts throttle.Parts) {
 	_, is, err := d.announce(now, u.Limit, parts, u.Quota)
 	switch {
 	case errors.Is(err, throttle.ErrQuota):

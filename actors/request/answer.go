@@ -11,21 +11,6 @@ import (
 	"github.com/sluice-engine/sluice/throttle/feedback"
 )
 
-// signals is what an answer says about limits and about the server's clock, by
-// a reader or, without one, by its status and Retry-After. It reports false if
-// the answer was not looked at: there is none, or nobody is interested. asked
-// has what the reader is told of the request.
-func signals(read feedback.Reader, asked feedback.Answer, response *messages.Response) (said feedback.Feedback, heard bool) {
-	if response == nil || read == nil && response.StatusCode < 400 {
-		return feedback.Feedback{}, false
-	}
-	if read == nil {
-		read = feedback.RetryAfter
-	}
-	asked.Status, asked.Header, asked.Body = response.StatusCode, &response.Header, jsontext.WithoutMark(response.Body)
-	return read(asked), true
-}
-
 // hearHead heeds a refusal at its head: its body may come late, or never, and nobody
 // is to leave meanwhile. How long the pause is may stand in the body; so without a
 // Retry-After it is the least there is for now.
@@ -35,27 +20,33 @@ func (r *slot) hearHead(head *messages.Response) {
 	default: // what any other means, its body may say
 		return
 	}
-	said, heard := r.attempt.read(head)
-	if !heard || !pauses(&said) {
+	var said feedback.Feedback
+	r.attempt.read(head, &said)
+	if !pauses(&said) {
 		return
 	}
 	said.Usage = nil // the body may say more
 	if said.Refused && head.Header.Get("Retry-After") == "" {
 		said.Pause = 0
 	}
-	r.attempt.tell(head, said)
+	r.attempt.tell(head, &said)
 }
 
-// read has an answer read by the engine's reader.
-func (a *attempt) read(response *messages.Response) (said feedback.Feedback, heard bool) {
-	asked := feedback.Answer{
-		Limit: a.limit, Key: a.asked.Key, Account: a.asked.Account, Egress: a.asked.Egress,
+// read has an answer read by the engine's reader or, without one, by its status and
+// Retry-After, and writes down what it says about limits and about the server's clock.
+func (a *attempt) read(response *messages.Response, said *feedback.Feedback) {
+	limit, reader := a.limit, a.needs.Plan.Feedback
+	if limit == messages.Unlimited {
+		limit = ""
+	}
+	if reader == nil {
+		reader = feedback.RetryAfter
+	}
+	*said = reader(feedback.Answer{
+		Limit: limit, Key: a.asked.Key, Account: a.asked.Account, Egress: a.asked.Egress,
 		Origin: a.target.name, Clock: a.needs.Clock,
-	}
-	if a.limit == messages.Unlimited {
-		asked.Limit = ""
-	}
-	return signals(a.needs.Plan.Feedback, asked, response)
+		Status: response.StatusCode, Header: &response.Header, Body: jsontext.WithoutMark(response.Body),
+	})
 }
 
 // heed has the answer read, and lays what it said into the ticket. Without a
@@ -64,15 +55,16 @@ func (a *attempt) heed(response *messages.Response) (refused bool) {
 	if response == nil || response.StatusCode < 400 && a.needs.Plan.Feedback == nil {
 		return false // nearly every answer, without a look
 	}
-	said, heard := a.read(response)
-	if !heard || saysNothing(&said) { // as nearly every success: the throttler need not hear of it
+	var said feedback.Feedback
+	a.read(response, &said)
+	if saysNothing(&said) { // as nearly every success: the throttler need not hear of it
 		return false
 	}
 	if pauses(&said) {
 		a.pause, a.paused = said.Pause, said.Refused
 	}
 	if !a.permit {
-		a.tell(response, said)
+		a.tell(response, &said)
 		return said.TimestampRefused
 	}
 	t := a.ticket
@@ -85,16 +77,16 @@ func (a *attempt) heed(response *messages.Response) (refused bool) {
 }
 
 // tell has the throttler heed an answer that is not told with a permit.
-func (a *attempt) tell(response *messages.Response, said feedback.Feedback) {
-	if !pauses(&said) && len(said.Usage) == 0 {
+func (a *attempt) tell(response *messages.Response, said *feedback.Feedback) {
+	if !pauses(said) && len(said.Usage) == 0 {
 		return
 	}
 	word := protocol.HeedAnswer{
 		Origin: a.target.name, Limit: a.limit,
 		Of:   throttle.Parts{Account: a.asked.Account, Key: a.asked.Key, Egress: a.asked.Egress},
-		Left: a.instant(response.SentAt), Signals: said,
+		Left: a.instant(response.SentAt), Signals: *said,
 	}
-	if !pauses(&said) {
+	if !pauses(said) {
 		a.needs.Throttler.Tell(word)
 		return
 	}

@@ -42,7 +42,7 @@ func TestNamesThatAreLookedUpTogetherHaveTheValuesThatEachHas(t *testing.T) {
 		})
 		h := NewHeader(strings.Join(rapid.SliceOfN(line, 0, 8).Draw(t, "lines"), ""))
 		names := [5]string(rapid.SliceOfN(name, 5, 5).Draw(t, "names"))
-		for i, value := range h.Lookup(names) {
+		for i, value := range h.Lookup(&names) {
 			want := ""
 			if names[i] != "" {
 				want = h.Get(names[i])
@@ -55,8 +55,8 @@ func TestNamesThatAreLookedUpTogetherHaveTheValuesThatEachHas(t *testing.T) {
 func TestALookUpOfSeveralNamesTakesNoMemory(t *testing.T) {
 	h := NewHeader("Date: today\r\nServer: s\r\nx-used: 7\r\n")
 	names := [5]string{"X-Used", "Age", "Date"}
-	require.Equal(t, [5]string{"7", "", "today"}, h.Lookup(names))
-	require.Zero(t, testing.AllocsPerRun(100, func() { h.Lookup(names) }))
+	require.Equal(t, [5]string{"7", "", "today"}, h.Lookup(&names))
+	require.Zero(t, testing.AllocsPerRun(100, func() { h.Lookup(&names) }))
 }
 
 func TestHeaderLinesAreFoundWhateverTheirCase(t *testing.T) {

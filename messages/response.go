@@ -46,12 +46,14 @@ func (h Header) Get(name string) string {
 }
 
 // Lookup returns what Get does for each of five names, in one pass over the lines. Where
-// fewer are sought the other names are empty, and so are their values.
-func (h Header) Lookup(names [5]string) (values [5]string) {
+// fewer are sought the other names are empty, and so are their values. It is a method of
+// the pointer because it is called by way of an interface, where one of the value would
+// have its result copied once more.
+func (h *Header) Lookup(names *[5]string) (values [5]string) {
 	var room [len(names)]int
 	sought := room[:0] // the places of those that are not found yet
-	for i, name := range names {
-		if name != "" {
+	for i := range names {
+		if names[i] != "" {
 			sought = append(sought, i)
 		}
 	}

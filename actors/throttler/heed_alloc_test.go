@@ -23,3 +23,18 @@ func TestUsageThatSaysNothingNewIsHeededWithoutAllocation(t *testing.T) {
 	require.Zero(t, testing.AllocsPerRun(100, heed))
 	require.Len(t, out.warned, 1)
 }
+
+func BenchmarkHeed(b *testing.B) {
+	limits := []throttle.Limit{
+		{ID: "route", Quota: 1000, Per: time.Second, Linked: []throttle.Link{{ID: "all"}}},
+		{ID: "all", Quota: 1000, Per: time.Second},
+	}
+	ledger, err := throttle.New(limits, throttle.Options{})
+	require.NoError(b, err)
+	d := NewDesk(ledger, limits, throttle.Options{}, new(quiet))
+	said := &feedback.Feedback{Usage: []feedback.Usage{{Limit: "all", Used: 1, Remaining: -1, At: time.Now()}}}
+	b.ReportAllocs()
+	for b.Loop() {
+		d.heed(time.Second, Heard{Origin: "https://a.test", Limit: "route", Said: said})
+	}
+}

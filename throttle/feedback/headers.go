@@ -127,12 +127,15 @@ func count(text string) int64 {
 	return -1
 }
 
-// dateOf is the server's time on the answer. A number that a proxy's cache has
-// kept, or one without a date, is taken to be about the present window.
-func dateOf(a *Answer) time.Time {
-	if a.Header.Get("Age") != "" {
+// dateOf is dated by an answer's own lines.
+func dateOf(a *Answer) time.Time { return dated(a.Header.Get("Age"), a.Header.Get("Date")) }
+
+// dated is the server's time on an answer with that Age and Date. A number that a proxy's
+// cache has kept, or one without a date, is taken to be about the present window.
+func dated(age, date string) time.Time {
+	if age != "" {
 		return time.Time{}
 	}
-	at, _ := httpdate.Parse(a.Header.Get("Date"))
+	at, _ := httpdate.Parse(date)
 	return at
 }

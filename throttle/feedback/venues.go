@@ -62,16 +62,12 @@ func binance(usage ...HeaderUsage) Reader {
 	for _, h := range usage {
 		readers = append(readers, h.Read)
 	}
-	failure := Prefer(readers...)
+	failure, success := Prefer(readers...), countersOf(usage)
 	return func(a Answer) (f Feedback) {
 		if a.Status >= http.StatusBadRequest {
 			return failure(a)
 		}
-		for i := range usage { // the others have nothing to say of an answer that is no error
-			if u, found := usage[i].usage(&a); found {
-				f.Usage = append(f.Usage, u)
-			}
-		}
+		f.Usage = success.read(&a) // the others have nothing to say of an answer that is no error
 		return f
 	}
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/sluice-engine/sluice/messages"
 	"github.com/sluice-engine/sluice/throttle/feedback"
 )
 
@@ -205,6 +206,64 @@ func TestASuccessThatTellsUsageIsLookedIntoThreeTimes(t *testing.T) {
 	require.LessOrEqual(t, testing.AllocsPerRun(100, func() { read(answer) }), 1.0, "but for the list of usages")
 	header.Del("X-Mbx-Used-Weight-1m")
 	require.Zero(t, testing.AllocsPerRun(100, func() { read(answer) }))
+}
+
+// lines are the header of an answer as an engine hands it to a reader, of a small server
+// and of an exchange behind a proxy.
+var lines = map[string]string{
+	"few": "Server: s\r\nDate: Mon, 23 Nov 2026 14:00:00 GMT\r\nContent-Type: application/json\r\nContent-Length: 4096\r\n" +
+		"X-Mbx-Used-Weight-1m: 7\r\n",
+	"many": "Content-Type: application/json;charset=UTF-8\r\nContent-Length: 4096\r\nConnection: keep-alive\r\n" +
+		"Date: Mon, 23 Nov 2026 14:00:00 GMT\r\nServer: nginx\r\nx-mbx-uuid: 5d3a1b6e-0d4b-4f49-9c0e-5f1f2b0b6f36\r\n" +
+		"x-mbx-used-weight: 9\r\nx-mbx-used-weight-1m: 7\r\nStrict-Transport-Security: max-age=31536000; includeSubdomains\r\n" +
+		"X-Frame-Options: SAMEORIGIN\r\nX-Xss-Protection: 1; mode=block\r\nX-Content-Type-Options: nosniff\r\n" +
+		"Content-Security-Policy: default-src 'self'\r\nCache-Control: no-cache, no-store, must-revalidate\r\nPragma: no-cache\r\n" +
+		"Expires: 0\r\nAccess-Control-Allow-Origin: *\r\nVia: 1.1 proxy.test\r\nX-Cache: Miss from proxy\r\n",
+}
+
+func TestASuccessIsReadInOnePassAsItIsNameByName(t *testing.T) {
+	read := feedback.Binance("weight", "orders", "day")
+	for name, text := range lines {
+		for _, more := range []string{"", "Age: 0\r\n", "X-Mbx-Order-Count-10s: 3\r\n", "x-mbx-order-count-1d: 4.5\r\nX-MBX-ORDER-COUNT-10S: -1\r\n"} {
+			header := messages.NewHeader(text + more)
+			answer := feedback.Answer{Limit: "route", Key: "k", Status: 200, Header: &header}
+			together := read(answer)
+			answer.Header = header.HTTP()
+			require.Equal(t, read(answer), together, "%s, and %q", name, more)
+			require.NotEmpty(t, together.Usage)
+		}
+	}
+	header := messages.NewHeader(lines["many"] + "X-MBX-ORDER-COUNT-10S: 3\r\n")
+	at := time.Date(2026, 11, 23, 14, 0, 0, 0, time.UTC)
+	require.Equal(t, feedback.Feedback{Usage: []feedback.Usage{
+		{Limit: "weight", Used: 7, Remaining: -1, At: at}, {Limit: "orders", Used: 3, Remaining: -1, At: at},
+	}}, read(feedback.Answer{Status: 200, Header: &header}))
+}
+
+func TestASuccessCostsItsListOfUsageAndNothingElse(t *testing.T) {
+	read := feedback.Binance("weight", "orders", "day")
+	for name, text := range lines {
+		header := messages.NewHeader(text)
+		answer := feedback.Answer{Limit: "route", Status: 200, Header: &header}
+		require.Len(t, read(answer).Usage, 1, name)
+		require.LessOrEqual(t, testing.AllocsPerRun(100, func() { read(answer) }), 1.0, name)
+	}
+	header := messages.NewHeader("Server: s\r\nDate: Mon, 23 Nov 2026 14:00:00 GMT\r\n")
+	answer := feedback.Answer{Limit: "route", Status: 200, Header: &header}
+	require.Zero(t, testing.AllocsPerRun(100, func() { read(answer) }))
+}
+
+func BenchmarkASuccess(b *testing.B) {
+	for name, text := range lines {
+		b.Run(name, func(b *testing.B) {
+			read := feedback.Binance("weight", "", "")
+			header := messages.NewHeader(text)
+			b.ReportAllocs()
+			for b.Loop() {
+				read(feedback.Answer{Limit: "route", Status: 200, Header: &header})
+			}
+		})
+	}
 }
 
 func TestVenuesTellTheTime(t *testing.T) {

@@ -21,10 +21,6 @@ type Heard struct {
 	Charged       throttle.Charged // by its permit, if it had one
 }
 
-func partsOf(p *throttle.Permit) throttle.Parts {
-	return throttle.Parts{Account: p.Account, Key: p.Key, Egress: p.Egress}
-}
-
 // Heed takes note of what an answer said to a request that had no permit.
 func (d *Desk) Heed(now time.Duration, h Heard) {
 	d.heed(now, h)
@@ -44,9 +40,11 @@ func (d *Desk) heed(now time.Duration, h Heard) {
 //
 //go:noinline
 func (d *Desk) heedTicket(now, left time.Duration, t *ticket.Ticket) {
-	said, of := t.Signals, partsOf(&t.Permit)
+	said, p := t.Signals, &t.Permit
+	var of throttle.Parts // written where it stays: a copy would wait for what was just written
+	of.Account, of.Key, of.Egress = p.Account, p.Key, p.Egress
 	if said.Refused || said.Busy {
-		d.obey(now, Heard{t.Permit.Origin, t.Permit.Limit, of, left, said, t.Charged})
+		d.obey(now, Heard{p.Origin, p.Limit, of, left, said, t.Charged})
 	}
 	d.correctAll(now, &of, said.Usage)
 }

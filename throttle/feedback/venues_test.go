@@ -240,6 +240,25 @@ func TestASuccessIsReadInOnePassAsItIsNameByName(t *testing.T) {
 	}}, read(feedback.Answer{Status: 200, Header: &header}))
 }
 
+// looksAlone is a header of an engine's answer that counts how often one name is asked for
+// by itself.
+type looksAlone struct {
+	*messages.Header
+	n int
+}
+
+func (l *looksAlone) Get(name string) string {
+	l.n++
+	return l.Header.Get(name)
+}
+
+func TestAnEnginesHeaderIsNotAskedForOneNameAtATimeOfASuccess(t *testing.T) {
+	text := messages.NewHeader(lines["many"])
+	header := &looksAlone{Header: &text}
+	require.Len(t, feedback.Binance("weight", "orders", "day")(feedback.Answer{Status: 200, Header: header}).Usage, 1)
+	require.Zero(t, header.n)
+}
+
 func TestASuccessCostsItsListOfUsageAndNothingElse(t *testing.T) {
 	read := feedback.Binance("weight", "orders", "day")
 	for name, text := range lines {

@@ -427,7 +427,7 @@ var All = []Mutant{
 	{Rule: 10, Without: "a look at limits that were lowered", File: "actors/request/request.go", Package: "engine", Test: "TestLoweredLimitsReachRequestsThatWaitForTheirConnection",
 		Old: " || r.outdated() {", New: " {"},
 	{Rule: 10, Without: "hearing a refusal at its head", File: "actors/request/answer.go", Package: "engine", Test: "TestARefusalReachesOthersBeforeItsBodyHasCome",
-		Old: "r.attempt.tell(head, said)", New: ""},
+		Old: "r.attempt.tell(head, &said)", New: ""},
 	{Rule: 10, Without: "a look at what is paused everywhere", File: "actors/throttler/board.go", Package: "engine", Test: "TestAPauseOfEverythingReachesWhoeverWaitsForAConnectionWithoutAPermit",
 		Old: " || slices.ContainsFunc(n.at[throttle.AnyOrigin], isPaused)", New: ""},
 	{Rule: 10, Without: "the rank of a ticket that comes back", File: "throttle/recall.go", Package: "actors/throttler", Test: "TestATicketThatComesBackGoesAheadOfWhoCameLater",

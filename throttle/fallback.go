@@ -77,6 +77,9 @@ func (r *route) like(was *path) *route {
 // that it names. The caller uses the path before it asks for another, which might have
 // it forgotten.
 func (l *Ledger) pathOf(now time.Duration, r *route, p *Permit) *path {
+	if was := p.path; was != nil && was.route == r && !was.gone && !was.kept {
+		r.last = was // a permit that is used again mostly goes where it went, which need not be looked up
+	}
 	of := Parts{p.Account, p.Key, p.Egress} // parts() would take as much room again
 	at := l.pathFor(now, r, &of, p.Origin)
 	if !r.falls {

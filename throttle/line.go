@@ -23,8 +23,9 @@ type line struct {
 	lanes laneHeap
 
 	touched bool          // it is among queue.touched
-	at      time.Duration // when it is to be looked at, if slot says so
-	slot    int           // among the alarms, counted from 1; 0 means none
+	stand   stand         // among the alarms
+	slot    int           // there, if that is not nowhere
+	at      time.Duration // when it is to be looked at then
 }
 
 // claim is what the head of a lane wants and holds of one limit.

@@ -102,7 +102,7 @@ func (l *Ledger) passes(now time.Duration, ln *lane) bool {
 func (l *Ledger) attendDue(now time.Duration) {
 	q := &l.queue
 	for q.alarms.next() <= now {
-		ln := q.alarms[0].line
+		ln := q.alarms.first.line
 		q.alarms.clear(ln)
 		q.touch(ln)
 	}

@@ -29,7 +29,7 @@ func (r ranks) search(p Priority) (i int, found bool) {
 func (r *ranks) add(ln *lane) {
 	i, found := r.search(ln.priority)
 	if !found {
-		*r = slices.Insert(*r, i, rank{priority: ln.priority})
+		r.begin(i, ln.priority)
 	}
 	of := &(*r)[i]
 	ln.peer = len(of.lanes)
@@ -45,9 +45,33 @@ func (r *ranks) remove(ln *lane) {
 	of.lanes[last] = nil
 	of.lanes = of.lanes[:last]
 	if last == 0 {
-		*r = slices.Delete(*r, i, i+1)
+		r.end(i)
 	}
 }
+
+// begin makes the i-th rank, in the room of one that has ended if there is any.
+func (r *ranks) begin(i int, p Priority) {
+	was := len(*r)
+	*r = slices.Grow(*r, 1)[:was+1]
+	room := (*r)[was].lanes
+	copy((*r)[i+1:], (*r)[i:was])
+	(*r)[i] = rank{priority: p, lanes: room}
+}
+
+// end forgets the i-th rank, which has no lanes. Where one lane comes and goes its room
+// is kept behind the others.
+func (r *ranks) end(i int) {
+	room := (*r)[i].lanes
+	if cap(room) > fewLanes {
+		room = nil
+	}
+	last := len(*r) - 1
+	copy((*r)[i:], (*r)[i+1:])
+	(*r)[last] = rank{lanes: room}
+	*r = (*r)[:last]
+}
+
+const fewLanes = 8 // for which room is kept
 
 // makeRoom reports whether there is a place in the queue for p. In a full one the least
 // urgent has to leave for whoever is more urgent: of those the last to come on one of

@@ -54,8 +54,10 @@ func (s *idlers) add(now time.Duration, p *path) {
 }
 
 // push puts a path at the end of its line.
-func (s *idlers) push(now time.Duration, p *path) {
-	k := p.line()
+func (s *idlers) push(now time.Duration, p *path) { s.pushTo(p.line(), now, p) }
+
+// pushTo is push for a path of which it is known which line is its own.
+func (s *idlers) pushTo(k int, now time.Duration, p *path) {
 	ln := &s.lines[k]
 	p.looked, p.behind = now, nil
 	if ln.first == nil {
@@ -126,6 +128,10 @@ func (p *path) line() int {
 	return bits.Len64(uint64(rest/looksInRest)) - 1
 }
 
+// staysInLine reports whether a path that was put in the k-th line belongs there for good: with
+// windows so short it makes no difference who shares its keys.
+func staysInLine(k int) bool { return 2<<k <= pathRest/looksInRest }
+
 // rest is after what time a path that was asked for may be idle.
 func (r *route) rest() time.Duration {
 	var rest time.Duration
@@ -194,14 +200,18 @@ func (l *Ledger) sweep(now time.Duration, few int) {
 				return
 			}
 			few--
-			l.look(now, s.pop(k))
+			l.look(now, s.pop(k), k)
 		}
 		s.lines[k].round = now
 	}
 }
 
-// look forgets a path that is in no line, or puts it into one again.
-func (l *Ledger) look(now time.Duration, p *path) {
+// look forgets a path that was in the k-th line, or puts it into one again.
+func (l *Ledger) look(now time.Duration, p *path, k int) {
+	if len(p.lanes) > 0 && staysInLine(k) { // it is busy: where many wait, of most no more is read than this
+		l.idlers.pushTo(k, now, p)
+		return
+	}
 	switch state, because := l.idle(now, p); state {
 	case fresh:
 		l.forget(now, p)

@@ -117,11 +117,15 @@ func compile(limits []Limit, o Options, c *serverClock) (*table, error) {
 		b.declare(i)
 	}
 	for i := range limits {
-		b.checkLinks(i)
-		b.checkFallback(i)
+		if !b.declared[i].alone {
+			b.checkLinks(i)
+			b.checkFallback(i)
+		}
 	}
 	for i := range limits {
-		b.checkFallbackCycle(i)
+		if !b.declared[i].alone {
+			b.checkFallbackCycle(i)
+		}
 	}
 	if len(b.errs) > 0 {
 		return nil, errors.Join(b.errs...)
@@ -132,10 +136,11 @@ func compile(limits []Limit, o Options, c *serverClock) (*table, error) {
 	if len(b.errs) > 0 { // what a cycle comes to is no sum
 		return nil, errors.Join(b.errs...)
 	}
+	unlimited := b.unlimited()
+	b.apart, t.routes[NoLimit] = unlimited.by, unlimited
 	for i := range limits {
 		b.resolve(i)
 	}
-	t.routes[NoLimit] = b.unlimited()
 	return t, errors.Join(b.errs...)
 }
 
@@ -148,6 +153,8 @@ type builder struct {
 	quotas   chunks[quota]
 	ways     chunks[route]
 	tolls    []toll // room for those of limits to come
+	joined   *rule  // the one that joined its scope last; nil before the first
+	apart    By     // what any scope is told apart by
 	options  Options
 	clock    *serverClock
 	errs     []error
@@ -186,10 +193,11 @@ type declared struct {
 	rule  *rule // nil for a route, and for a limit with a mistake
 	links []int // places that it is linked to
 
-	tolls []toll // its own, if it has a quota, and what its links come to
-	open  bool   // tolls are being added up: who comes by here has found a cycle
-	added bool   // tolls are known
-	ends  bool   // its fallbacks do not go in a circle
+	// The tolls of route are its own, if it has a quota, and what its links come to.
+	open  bool // they are being added up: who comes by here has found a cycle
+	added bool // they are known
+	alone bool // it has no links, no fallback and no mistake, and its route was laid at once
+	ends  bool // its fallbacks do not go in a circle
 
 	// sum is the last one that the limit was met in, and at its place there.
 	sum uint32
@@ -234,11 +242,38 @@ func (b *builder) declare(place int) {
 	b.declared[place].rule, b.rules[l.ID] = own, own
 	b.join(own)
 	b.checkRoom(own)
+	if len(l.Linked) == 0 && l.Fallback == "" && own.Weight <= own.terms.quota && len(b.errs) == before {
+		b.layAlone(place)
+	}
+}
+
+// layAlone finishes a limit that is charged by itself, as most are in a large table: what
+// is read of it now is in no cache any more once the others have been declared.
+func (b *builder) layAlone(place int) {
+	d := &b.declared[place]
+	d.route.tolls = append(b.room(1), toll{d.rule, d.rule.Weight})
+	d.added, d.alone = true, true
+	d.lay()
+}
+
+// lay says what a route is whose tolls are known.
+func (d *declared) lay() {
+	if d.rule != nil {
+		d.route.own = 0
+	}
+	d.route.look()
+	for _, c := range d.route.tolls {
+		c.rule.bears(c.weight, d.ID)
+	}
 }
 
 // join takes a limit into its scope, which is told apart by what all of its limits are
 // told apart by; and the whole of an origin by egress if any limit is.
 func (b *builder) join(r *rule) {
+	if last := b.joined; last != nil && last.Scope == r.Scope && last.By == r.By {
+		return // it has said all that there is to say
+	}
+	b.joined = r
 	by, met := b.scopes[r.Scope]
 	if !met {
 		by = byScope
@@ -282,7 +317,10 @@ const fewKeys = 8
 
 // terms derives what the arithmetic needs.
 func (l *Limit) terms(o Options, c *serverClock) terms {
-	grid, per := l.grid()
+	grid, per := grid(nil), l.Per
+	if l.Window == Fixed {
+		grid, per = l.grid()
+	}
 	factor := l.factor(o)
 	t := terms{
 		quota: portion(l.Quota, factor), per: per, hold: c.spanAtLeast(per), short: c.spanAtMost(per),
@@ -367,7 +405,7 @@ func (b *builder) add(place int, way []string) {
 	}
 	for i, to := range d.links {
 		linked := &b.declared[to]
-		below := linked.tolls
+		below := linked.route.tolls
 		if linked.rule != nil && len(below) > 0 {
 			tolls = b.addToll(tolls, toll{linked.rule, cmp.Or(d.Linked[i].Weight, linked.rule.Weight)})
 			below = below[1:] // the first is its own, which the link may weigh otherwise
@@ -376,7 +414,7 @@ func (b *builder) add(place int, way []string) {
 			tolls = b.addToll(tolls, t)
 		}
 	}
-	d.tolls, d.open, d.added = tolls, false, true
+	d.route.tolls, d.open, d.added = tolls, false, true
 }
 
 // room returns an empty list that n tolls fit into. Most lists are short, and many of
@@ -401,27 +439,33 @@ func (b *builder) addToll(tolls []toll, t toll) []toll {
 	return append(tolls, t)
 }
 
-// resolve says what the route of a limit comes to.
+// resolve says what the route of a limit comes to, beside the others.
 func (b *builder) resolve(place int) {
 	d := &b.declared[place]
-	r := d.route
-	r.tolls = d.tolls
-	if d.rule != nil {
-		r.own = 0
+	if b.apart != 0 {
+		b.obey(d.route)
 	}
-	r.paused = b.scopes[WholeOrigin]
-	r.by = r.paused
-	r.look()
-	for _, c := range r.tolls {
-		for rule := c.rule; rule != nil; rule = rule.fallback { // its detours obey the scopes of those too
-			r.paused |= b.scopes[rule.Scope]
-		}
-		c.rule.bears(c.weight, r.id)
+	if d.alone {
+		return
+	}
+	d.lay()
+	for _, c := range d.route.tolls {
 		if room := c.rule.terms.quota; c.weight > room {
 			b.complain(d.Limit, "charges %d to %q, which never fits into %d", c.weight, c.rule.ID, room)
 		}
 	}
-	b.checkDetours(d.Limit, r)
+	b.checkDetours(d.Limit, d.route)
+}
+
+// obey says what the scopes of a route are told apart by.
+func (b *builder) obey(r *route) {
+	r.paused = b.scopes[WholeOrigin]
+	r.by |= r.paused
+	for _, c := range r.tolls {
+		for rule := c.rule; rule != nil; rule = rule.fallback { // its detours obey the scopes of those too
+			r.paused |= b.scopes[rule.Scope]
+		}
+	}
 }
 
 // look says of what kinds the tolls of a route are.

@@ -174,3 +174,15 @@ func TestARouteOverVeryManyLimitsIsSummedUpOnce(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, l.table.routes["route"].tolls, n)
 }
+
+// It is the first in the table of those that are charged as much, though limits without
+// links are laid before all others.
+func TestAShareThatIsTooSmallNamesTheFirstRouteThatIsChargedTheMost(t *testing.T) {
+	pool := Limit{ID: "pool", Quota: 10, Per: sec, Weight: 4}
+	first := Limit{ID: "first", Linked: []Link{{ID: "pool", Weight: 5}}}
+	second := Limit{ID: "second", Linked: []Link{{ID: "pool", Weight: 5}}}
+	for _, limits := range [][]Limit{{first, pool, second}, {pool, first, second}, {first, second, pool}} {
+		err := newLedger(t, Options{}, limits...).SetShare(0, "pool", 0.4, NoMargin)
+		require.ErrorContains(t, err, `"first" charges 5`)
+	}
+}

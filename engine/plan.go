@@ -305,8 +305,8 @@ func (p *plan) checkConnectLimit() {
 	if !p.hasLimit(id) {
 		p.complain("Connections.LimitID %q is not among Limits", id)
 	}
-	for _, l := range p.Limits {
-		if l.ID == id && (l.Keyed || l.By&(throttle.ByKey|throttle.ByAccount) != 0) {
+	for i := range p.Limits {
+		if l := &p.Limits[i]; l.ID == id && (l.Keyed || l.By&(throttle.ByKey|throttle.ByAccount) != 0) {
 			p.complain("Connections.LimitID %q has a count for each key or account, and a connection has neither", id)
 		}
 	}

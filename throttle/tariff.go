@@ -205,7 +205,11 @@ func (t Tariffs) Weigh(limit string, params Params, into []Cost) ([]Cost, error)
 // tariff decides them: somebody else does. It may be nil.
 func TariffsOf(limits []Limit, priced func(limit string) bool) Tariffs {
 	keeps := func(s surcharge) bool { return len(s.ways) > 0 || priced != nil && priced(s.limit) }
-	if !slices.ContainsFunc(limits, func(l Limit) bool { return l.hasTariff() || keeps(surcharge{limit: l.ID}) }) {
+	any := false
+	for i := range limits { // a copy of each is wide
+		any = any || limits[i].hasTariff() || keeps(surcharge{limit: limits[i].ID})
+	}
+	if !any {
 		return nil
 	}
 	w := tariffWalk{limits: make(map[string]*Limit, len(limits)), below: map[string][]surcharge{}}

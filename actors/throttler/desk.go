@@ -426,7 +426,12 @@ func (d *Desk) askForTime() {
 
 // NeedsClock reports whether any limit depends on the server's clock.
 func NeedsClock(limits []throttle.Limit) bool {
-	return slices.ContainsFunc(limits, func(l throttle.Limit) bool { return l.Window == throttle.Fixed })
+	for i := range limits { // a copy of each is wide
+		if limits[i].Window == throttle.Fixed {
+			return true
+		}
+	}
+	return false
 }
 
 // Replace swaps the table. With an error nothing has changed.

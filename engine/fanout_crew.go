@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"github.com/sluice-engine/sluice/actors/request"
+	"github.com/sluice-engine/sluice/internal/callsite"
 	"github.com/sluice-engine/sluice/internal/wire"
 	"github.com/sluice-engine/sluice/messages"
 )
@@ -14,21 +15,22 @@ import (
 // as many of them for an origin as may have connections there, and the requests for which there
 // is none wait here: behind those that wait in the origin's pool they would only cost more.
 //
-// A request that waits for a limit, or for its next attempt, keeps its goroutine, and another
-// begins the next one in its place. Of those there are mostStanding at most; from then on
-// requests are submitted, and wait without a goroutine.
+// A request that waits for a limit, or for its next attempt, stands by: it keeps its goroutine,
+// and another begins the next one in its place. Of those there are mostStanding at most. From
+// then on requests are submitted, and wait without a goroutine; there are no more of them on their
+// way either.
 //
-// Invariant, while mu is free: a crew for which requests wait has as many goroutines that carry
-// one as it may have, each of which looks for the next when it has ended; or the run is over.
+// Invariant, while mu is free: a crew for which requests wait has as many on their way as it may
+// have, and the next is begun when one of them ends or stands by; or the run is over.
 type crews struct {
 	run  *run
-	most int // goroutines of a crew that carry a request, beside those that stand by
+	most int // requests of a crew on their way, beside those that stand by
 
 	mu       sync.Mutex
 	of       map[lane]*crew // guarded by mu: all that have goroutines, and some others
 	last     *crew          // guarded by mu: whom an item was given last; one of those, or nil
 	todo     int64          // guarded by mu: items that wait
-	standing int            // guarded by mu: goroutines whose request waits for no connection
+	standing int            // guarded by mu: goroutines whose request stands by
 	over     bool           // guarded by mu: nothing waits here any more
 }
 
@@ -53,7 +55,7 @@ type crew struct {
 	lane lane
 
 	first, end *item // guarded by mu: of those that wait, one after the other by item.next; nil without any
-	out        int   // guarded by mu: goroutines
+	out        int   // guarded by mu: goroutines, and requests that were submitted
 	standing   int   // guarded by mu: of those, how many stand by
 }
 
@@ -62,10 +64,9 @@ func (c *crews) prepare(r *run) {
 	c.of = make(map[lane]*crew, 1)
 }
 
-// takes reports whether a request is one for a crew. One that shares the answer of another has
-// a goroutine already; and a streamed answer holds its connection for as long as the loop
-// likes, so that nothing is gained.
-func takes(req *Request) bool { return req != nil && !req.Coalesce && !req.Stream }
+// takes reports whether a request is one for a crew. One that shares the answer of another does
+// so wherever it waits, and is worth the more the more of them wait at once.
+func takes(req *Request) bool { return req != nil && !req.Coalesce }
 
 func laneOf(req *Request) lane {
 	return lane{beforePath(req.URL), req.Egress, req.Priority}
@@ -190,7 +191,9 @@ func (w *crew) next() (it *item, submits bool) {
 		w.leaveLocked()
 		return nil, false
 	}
-	return w.popLocked(), w.crews.standing >= mostStanding
+	it = w.popLocked()
+	it.submitted = w.crews.standing >= mostStanding
+	return it, it.submitted
 }
 
 // leaveLocked counts a goroutine out. It requires that mu is held.
@@ -207,26 +210,43 @@ func (w *crew) leaveLocked() {
 // Work is part of request.Work: the way of a goroutine through the requests of its crew. Code
 // of the caller's may end it.
 func (w *crew) Work() {
+	returns := false
 	var it *item // in hand
 	defer func() {
-		if it != nil {
+		switch {
+		case returns:
+		case it != nil:
 			w.cutOff(it)
+		default: // what it has submitted ends by itself
+			w.start(w.another())
 		}
 	}()
 	for {
 		next, submits := w.next()
-		if next == nil {
+		switch {
+		case next == nil:
+			returns = true
 			return
+		case submits:
+			w.run.eng.submit(next.ctx, next.sent, next)
+			if !w.another() {
+				returns = true
+				return
+			}
+		default:
+			it = next
+			response, err := w.carry(it)
+			it = nil // it is somebody else's
+			next.ended(response, err)
 		}
-		if submits {
-			w.run.submit(next)
-			continue
-		}
-		it = next
-		response, err := w.carry(it)
-		it = nil // it is somebody else's
-		next.ended(response, err)
 	}
+}
+
+// another is startsLocked.
+func (w *crew) another() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.startsLocked()
 }
 
 // carry is Do, on a goroutine of the crew's.
@@ -240,46 +260,60 @@ func (w *crew) carry(it *item) (*Response, error) {
 // cutOff ends an item whose goroutine the caller's own code is ending, and has another take its
 // place.
 func (w *crew) cutOff(it *item) {
-	it.GoesOn()
 	err := it.cutBy
 	if err == nil { // before its journey had begun
 		err = w.run.eng.turnAway(it.sent, wire.Panicked(Admitting, nil))
 	}
+	it.countOut()
+	it.ended(nil, err)
+}
+
+// countOut is told by an item whose goroutine takes no other, or that had none.
+func (it *item) countOut() {
+	it.GoesOn()
+	w := it.crew
 	w.mu.Lock()
 	w.leaveLocked()
 	starts := w.startsLocked()
 	w.mu.Unlock()
 	w.start(starts)
-	it.ended(nil, err)
 }
 
 // StandsBy is part of request.Standby.
 func (it *item) StandsBy() {
-	if it.stands {
-		return
-	}
-	it.stands = true
 	w := it.crew
 	w.mu.Lock()
-	w.standing++
-	w.crews.standing++
-	starts := w.startsLocked()
+	starts := false
+	if !it.stands {
+		it.stands = true
+		w.standing++
+		if !it.submitted {
+			w.crews.standing++
+		}
+		starts = w.startsLocked()
+	}
 	w.mu.Unlock()
 	w.start(starts)
 }
 
-// GoesOn is part of request.Standby.
+// GoesOn is part of request.Standby. Whoever calls it has the item, and nobody else writes then
+// whether it stands by.
 func (it *item) GoesOn() {
 	if !it.stands {
 		return
 	}
-	it.stands = false
 	w := it.crew
 	w.mu.Lock()
+	it.stands = false
 	w.standing--
-	w.crews.standing--
+	if !it.submitted {
+		w.crews.standing--
+	}
 	w.mu.Unlock()
 }
+
+// AskedAt is part of request.Standby.
+func (it *item) AskedAt() string { return callsite.Of(it.run.stack) }
 
 // CutOff is part of request.Standby.
 func (it *item) CutOff(err error) { it.cutBy = err }

@@ -396,3 +396,151 @@ func TestARunOfAllKindsOfRequests(t *testing.T) {
 		})
 	})
 }
+
+// A later stream never holds the last connection while an earlier request wants one: its result
+// would wait for its turn, and nobody would close it.
+func TestStreamsOfAnOrderedRunLeaveAConnectionToThoseBeforeThem(t *testing.T) {
+	for _, most := range []int{1, 2, 3, 8} {
+		for name, streams := range map[string]func(int) bool{
+			"one":           func(i int) bool { return i == 4 },
+			"every other":   func(i int) bool { return i%2 == 1 },
+			"all but late":  func(i int) bool { return i%10 != 0 },
+			"all":           func(int) bool { return true },
+			"all of a half": func(i int) bool { return i > 20 },
+		} {
+			t.Run(fmt.Sprint(most, " ", name), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					eng := newServer(t, asAsked).newEngine(t, engine.Config{
+						Connections: engine.Connections{Max: most},
+						Limits:      []throttle.Limit{{ID: "late", Quota: 1, Per: time.Second}},
+					})
+					ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+					defer cancel()
+					input := func(yield func(*engine.Request) bool) {
+						for i := range 40 {
+							req := &engine.Request{Path: fmt.Sprintf("/%d/10", i), Stream: streams(i), LimitID: engine.Unlimited}
+							if i%10 == 0 {
+								req.LimitID = "late"
+							}
+							if !yield(req) {
+								return
+							}
+						}
+					}
+					want := int64(0)
+					for req, result := range eng.Stream(ctx, input, engine.FanOut{InOrder: true}) {
+						require.NoError(t, result.Err)
+						require.Equal(t, want, result.Index)
+						want++
+						if req.Stream {
+							require.NoError(t, result.Response.Stream.Close())
+						}
+					}
+					require.EqualValues(t, 40, want)
+					wantNothingHeld(t, eng)
+				})
+			})
+		}
+	}
+}
+
+// Whoever waits for a limit without a goroutine makes room for one request, and not for all.
+func TestARunDoesNotFloodThePoolHoweverManyWaitForALimit(t *testing.T) {
+	for _, waiting := range []int{0, 255, 256, 257, 400} {
+		t.Run(fmt.Sprint(waiting), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				eng := newServer(t, asAsked).newEngine(t, engine.Config{
+					Limits:      []throttle.Limit{{ID: "slow", Quota: 1, Per: time.Hour}},
+					Connections: engine.Connections{Max: 2}, DefaultLimitID: engine.Unlimited,
+				})
+				require.NoError(t, eng.AdjustLimit("slow", engine.Parts{}, 1))
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				input := func(yield func(*engine.Request) bool) {
+					for range waiting {
+						yield(&engine.Request{Path: "/slow", LimitID: "slow"})
+					}
+					for i := range 600 {
+						yield(&engine.Request{Path: fmt.Sprintf("/%d/100", i), Timeout: time.Second})
+					}
+				}
+				done := 0
+				for req, result := range eng.Stream(ctx, input, engine.FanOut{}) {
+					if req.LimitID == "slow" {
+						continue
+					}
+					require.NoError(t, result.Err)
+					require.LessOrEqual(t, eng.Stats().Pools[0].Waiting, 2)
+					if done++; done == 300 {
+						begun := time.Now()
+						_, err := eng.Do(t.Context(), &engine.Request{Path: "/beside/100"})
+						require.NoError(t, err)
+						require.LessOrEqual(t, time.Since(begun), 300*time.Millisecond)
+					}
+					if done == 600 {
+						cancel()
+					}
+				}
+				require.Equal(t, 600, done)
+				wantNothingHeld(t, eng)
+			})
+		})
+	}
+}
+
+// Likewise for those that have no goroutine of the run's, and for streams.
+func TestTheEndOfAGoroutineEndsOneRequestOfARunAmongManyThatWait(t *testing.T) {
+	for _, streams := range []bool{false, true} {
+		for _, waiting := range []int{0, 257} {
+			t.Run(fmt.Sprint("streams ", streams, ", waiting ", waiting), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					var asked atomic.Int64
+					eng := newServer(t, asAsked).newEngine(t, engine.Config{
+						Limits: []throttle.Limit{{ID: "slow", Quota: 1, Per: time.Hour}, {ID: "quick", Quota: 1_000_000, Per: time.Second}},
+						Costs: map[string]func(*engine.Request) int64{"quick": func(*engine.Request) int64 {
+							if asked.Add(1)%3 == 0 {
+								runtime.Goexit()
+							}
+							return 1
+						}},
+						Connections: engine.Connections{Max: 2},
+					})
+					require.NoError(t, eng.AdjustLimit("slow", engine.Parts{}, 1))
+					ctx, cancel := context.WithCancel(t.Context())
+					defer cancel()
+					input := func(yield func(*engine.Request) bool) {
+						for range waiting {
+							yield(&engine.Request{Path: "/slow", LimitID: "slow"})
+						}
+						time.Sleep(time.Second) // all of them wait
+						for i := range 90 {
+							yield(&engine.Request{Path: plain(i), LimitID: "quick", Stream: streams})
+						}
+					}
+					good, bad := 0, 0
+					for req, result := range eng.Stream(ctx, input, engine.FanOut{}) {
+						switch {
+						case req.LimitID == "slow":
+							continue
+						case result.Err != nil:
+							_, is := errors.AsType[*engine.PanicError](result.Err)
+							require.True(t, is, "%v", result.Err)
+							bad++
+						default:
+							good++
+							if streams {
+								require.NoError(t, result.Response.Stream.Close())
+							}
+						}
+						if good+bad == 90 {
+							cancel()
+						}
+					}
+					require.Equal(t, []int{60, 30}, []int{good, bad})
+					synctest.Wait()
+					wantNothingHeld(t, eng)
+				})
+			})
+		}
+	}
+}

@@ -55,6 +55,7 @@ type run struct {
 	batch *item // taken and not handed over
 	turns turns
 	tally tally
+	holds holds // of a run in order; not the loop's alone
 }
 
 // extent is for how long a run lasts.
@@ -127,6 +128,7 @@ func (r *run) begin() error {
 	r.credits = newCredits(r.how.Window)
 	r.again.run, r.tally.run = r, r
 	r.crews.prepare(r)
+	r.holds.most, r.holds.wake = int64(r.eng.mostAtOnce-1), make(chan struct{}, 1)
 	r.tally.begin()
 	r.source.gone = make(chan struct{})
 	r.source.cut.Store(true) // until it has come to the input's end
@@ -211,11 +213,14 @@ func (r *run) hand(it *item, yield func(*Request, Result) bool) bool {
 		r.stop() // who has finished it does so too, and may be slower: no credit is given before
 	}
 	r.tally.done(it)
-	outside := it.outside
+	outside, holds := it.outside, it.holds
 	it.clear()
 	r.spare.push(it)
 	if !yield(result.Request, result) {
 		return false
+	}
+	if holds {
+		r.holds.fall(&r.holds.held)
 	}
 	if !outside {
 		r.credits.give()
@@ -227,8 +232,13 @@ func (r *run) hand(it *item, yield func(*Request, Result) bool) bool {
 	return true
 }
 
-// toldBy is ended for an item that was submitted.
-func (it *item) toldBy(p *Pending) { it.ended(p.response, p.err) }
+// toldBy is part of listener: ended for an item that was submitted.
+func (it *item) toldBy(p *Pending) {
+	if it.submitted {
+		it.countOut()
+	}
+	it.ended(p.response, p.err)
+}
 
 // ended is what a request of the run is told by, on its own goroutine.
 func (it *item) ended(response *Response, err error) {
@@ -266,6 +276,9 @@ func (r *run) finish(it *item) {
 		it.cancel() // that of a stream ends with the run
 	}
 	stops := it.failed && r.how.StopAtFirst
+	if r.how.InOrder {
+		r.holds.fall(&r.holds.going)
+	}
 	if r.finished.push(it) {
 		r.signal()
 	}

@@ -92,7 +92,7 @@ func (r *run) read() {
 				break // and it is submitted, to end with what the context says
 			}
 		}
-		r.send(r.newItem(req))
+		r.send(r.newItem(req, done))
 		if !r.credits.await(done) {
 			return
 		}
@@ -134,14 +134,13 @@ func (r *run) ask() {
 }
 
 // newItem takes a spare item, or makes one.
-func (r *run) newItem(req *Request) *item {
+func (r *run) newItem(req *Request, done <-chan struct{}) *item {
 	if r.source.spare == nil {
 		r.source.spare = r.spare.takeAll()
 	}
 	it := r.source.spare
 	if it == nil {
 		it = &item{run: r}
-		it.told = it.toldBy
 	} else {
 		r.source.spare, it.next = it.next, nil
 	}
@@ -149,6 +148,12 @@ func (r *run) newItem(req *Request) *item {
 	r.source.pulled.Add(1)
 	if r.rules.ask != nil && req != nil {
 		it.sent = r.rules.ask(req)
+	}
+	if r.how.InOrder {
+		if it.holds = it.sent != nil && it.sent.Stream; it.holds {
+			r.holds.pass(done)
+		}
+		r.holds.going.Add(1)
 	}
 	it.ctx = r.ctx
 	if r.how.Each > 0 {
@@ -167,15 +172,6 @@ func (r *run) send(it *item) {
 		r.crews.put(it)
 		return
 	}
-	r.submit(it)
-}
-
-// submit sends an item that nobody carries.
-func (r *run) submit(it *item) {
-	if !r.eng.consults {
-		r.eng.submit(it.ctx, it.sent, it.told)
-		return
-	}
-	// A processor or a hook that ends its goroutine ends one request, and not the input.
-	_ = wire.Apart(Admitting, func() { r.eng.submit(it.ctx, it.sent, it.told) })
+	// Code of the caller's that ends its goroutine ends one request, and not the input.
+	_ = wire.Apart(Admitting, func() { r.eng.submit(it.ctx, it.sent, it) })
 }

@@ -12,8 +12,7 @@ import (
 // carries another request.
 type item struct {
 	run  *run
-	next *item          // of the stack that it is in
-	told func(*Pending) // toldBy, bound once
+	next *item // of the stack that it is in
 
 	index    int64
 	request  *Request // as the input had it
@@ -29,14 +28,16 @@ type item struct {
 	ctx     context.Context
 	cancel  context.CancelFunc // of ctx; nil if that is the run's
 	outside bool               // it holds no credit
+	holds   bool               // it is counted in run.holds.held
 
-	crew   *crew // that it was given to last; nil if it was submitted
-	stands bool  // it is counted in the crew's standing; of the goroutine that carries it
-	cutBy  error // how it ended while the caller's own code ended that goroutine; likewise
+	crew      *crew // that it was given to last; nil if it went without
+	submitted bool  // by its crew, and so it is counted out when it has ended
+	stands    bool  // it is counted in the crew's standing; written under crews.mu, by whoever has the item or is told of it
+	cutBy     error // how it ended while the caller's own code ended the goroutine that carries it; of that
 }
 
 // clear leaves nothing of the request that it carried.
-func (it *item) clear() { *it = item{run: it.run, told: it.told} }
+func (it *item) clear() { *it = item{run: it.run} }
 
 // stack is a pile of items that many put on, and that is taken as a whole: one atomic
 // operation for each item, and one for a batch.
@@ -122,6 +123,50 @@ func (t *turns) drain() (all []*item) {
 	}
 	t.held = 0
 	return all
+}
+
+// holds keeps the streams of an ordered run from holding all connections while a request whose
+// turn is before theirs waits for one: nobody would ever close them.
+//
+// Invariant: of the streams that were let through, and not handed over, fewer than there are
+// connections were let through while an earlier request had not ended.
+type holds struct {
+	most  int64        // that may be let through at any time: one connection fewer than there are
+	held  atomic.Int64 // let through, and not handed over
+	going atomic.Int64 // requests of any kind that were begun and have not ended
+	waits atomic.Bool  // who reads the input waits for one of the two to fall
+	wake  chan struct{}
+}
+
+// pass lets a stream through, or waits until it may be; the end of done lets all through.
+func (h *holds) pass(done <-chan struct{}) {
+	for !h.open() {
+		h.waits.Store(true)
+		if h.open() {
+			break
+		}
+		select {
+		case <-h.wake:
+		case <-done:
+			h.held.Add(1)
+			return
+		}
+	}
+	h.waits.Store(false)
+	h.held.Add(1)
+}
+
+func (h *holds) open() bool { return h.held.Load() < h.most || h.going.Load() == 0 }
+
+// fall counts one down.
+func (h *holds) fall(n *atomic.Int64) {
+	n.Add(-1)
+	if h.waits.Load() {
+		select {
+		case h.wake <- struct{}{}:
+		default: // it is to look already
+		}
+	}
 }
 
 // credits are what a run may have on its way and undelivered: its window. One goroutine

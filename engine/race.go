@@ -117,11 +117,17 @@ func (r *race) begin() {
 	r.begun++
 	r.contestants = append(r.contestants, l)
 	go func() {
-		l.submitted(r.eng.submit(r.ctx, r.requests[index], func(p *Pending) {
-			r.ended <- racer{index, p.response, p.err}
-		}))
+		l.submitted(r.eng.submit(r.ctx, r.requests[index], &finish{r.ended, index}))
 	}()
 }
+
+// finish is where the end of a request of a race is told.
+type finish struct {
+	to    chan<- racer
+	index int
+}
+
+func (f *finish) toldBy(p *Pending) { f.to <- racer{f.index, p.response, p.err} }
 
 // run returns the winner; with an index of -1 if there is none.
 func (r *race) run() racer {

@@ -15,7 +15,7 @@ import (
 type Pending struct {
 	engine  *Engine // nil if it went no farther than here
 	request *Request
-	told    func(*Pending) // called once, when it has ended; nil tells nobody
+	told    listener // nil is nobody
 
 	mu       sync.Mutex
 	done     chan struct{}         // guarded by mu; closed when it has ended, nil until somebody asks
@@ -42,10 +42,13 @@ type Pending struct {
 // its connection.
 func (e *Engine) Submit(ctx context.Context, req *Request) *Pending { return e.submit(ctx, req, nil) }
 
-// submit is Submit, and calls told once when the request has ended, from a goroutine on which
-// user code has run: told must not block, and calls nothing that is not the engine's. It is
-// never called by submit itself, nor by Cancel.
-func (e *Engine) submit(ctx context.Context, req *Request, told func(*Pending)) *Pending {
+// listener is told once when a request has ended, from a goroutine on which user code has run:
+// it must not block, and calls nothing that is not the engine's. It is never told by submit
+// itself, nor by Cancel. One that is a request.Standby is told of the waits as well.
+type listener interface{ toldBy(*Pending) }
+
+// submit is Submit with a listener.
+func (e *Engine) submit(ctx context.Context, req *Request, told listener) *Pending {
 	p := &Pending{request: req, told: told}
 	var err error
 	handed := false
@@ -198,6 +201,12 @@ func (s *submitted) Withdraw() bool {
 	return queued != nil && s.engine.admission.remove(queued) // nil if it has ended meanwhile
 }
 
+// Standby is part of request.Submitter.
+func (s *submitted) Standby() request.Standby {
+	told, _ := s.told.(request.Standby)
+	return told
+}
+
 // Ended is part of request.Submitter. The credit is back before anybody sees the end, who
 // might want it.
 func (s *submitted) Ended(response *Response, stream *request.Stream, err error, admitted bool) {
@@ -223,7 +232,7 @@ func (p *Pending) end(response *Response, err error) {
 	}
 	p.mu.Unlock()
 	if p.told != nil {
-		p.told(p)
+		p.told.toldBy(p)
 	}
 }
 

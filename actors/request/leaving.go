@@ -363,7 +363,7 @@ func (p *Parked) unpark(answered bool) (*slot, error) {
 		return nil, err
 	}
 	r.lodge(p)
-	r.begin(p.parent, p.by.Request(), &Terms{Deadline: p.deadline(), LimitID: messages.Unlimited, Begun: p.submitted(), Watch: p.watch()})
+	r.begin(p.parent, p.by.Request(), &Terms{Deadline: p.deadline(), LimitID: messages.Unlimited, Begun: p.submitted(), Watch: p.watch(), Standby: p.by.Standby()})
 	r.terms.Begun = p.submitted() // which instant zero is as well
 	r.asked, r.WakeAt = p.asked(), r.deadline
 	p.beginTenure().hold(r)

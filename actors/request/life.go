@@ -112,15 +112,16 @@ type Terms struct {
 	Standby Standby
 }
 
-// Standby is whoever has many requests carried on as many goroutines as are of use: one that
-// waits for a limit, for the server's time or for its next attempt has none for the
-// connections. Its methods are called on the goroutine that carries the request, and must not
-// block.
+// Standby is whoever has as many requests on their way at once as are of use: one that waits
+// for a limit, for the server's time or for its next attempt does nothing for the connections.
+// Its methods are called on the goroutine that carries the request, and must not block.
 type Standby interface {
 	// StandsBy says that the request waits for something else than a connection or an answer.
 	StandsBy()
 	// GoesOn says that it waits for that no more. It may be called without the other before it.
 	GoesOn()
+	// AskedAt is where in the program the request was asked for.
+	AskedAt() string
 	// CutOff says that the caller's own code is ending the goroutine by runtime.Goexit, so that
 	// Carry does not return, and how the request has ended.
 	CutOff(err error)
@@ -162,6 +163,9 @@ func (c *Carrier) slotFor(ctx context.Context, asked *messages.Request, terms *T
 		return nil, messages.NewError(asked, messages.Admitting, err)
 	}
 	r.begin(ctx, asked, terms)
+	if terms.Standby != nil && asked.Stream && c.needs.Plan.TraceStreams {
+		r.askedAt = terms.Standby.AskedAt()
+	}
 	return r, nil
 }
 

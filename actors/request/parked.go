@@ -21,6 +21,9 @@ type Submitter interface {
 	// Withdraw takes the request out of the queue for credits. False means that it is not
 	// there any more: it has been admitted or denied.
 	Withdraw() bool
+	// Standby is told what the request waits for, as that of Terms is: upon an actor's turn
+	// where no goroutine has the request. Nil tells nobody. CutOff is never called.
+	Standby() Standby
 	// Ended is called once, with what Carry would have returned, on a goroutine that may be
 	// anybody's. admitted says that the request holds a credit.
 	Ended(response *messages.Response, stream *Stream, err error, admitted bool)
@@ -232,12 +235,24 @@ func (p *Parked) Tell(message any) {
 		p.answer(newsAnswered, nil)
 	case ticket.TicketRefused:
 		p.answer(newsAnswered|newsRefused, nil)
+	case ticket.PermitQueued:
+		p.standBy()
 	case protocol.PoolOpened:
 		p.answer(newsReady, m.Err)
 	case protocol.TimeReady:
 		p.answer(newsReady, m.Err)
 	default:
 		p.carrier().needs.Logger.Error("a parked request was told a word it does not know", "word", fmt.Sprintf("%T", m))
+	}
+}
+
+// standBy tells that the ticket queues for its permit, unless the request is about to end, or has:
+// the word may be late.
+func (p *Parked) standBy() {
+	p.mu.Lock()
+	defer p.mu.Unlock() // behind the word: whoever ends the request takes mu before
+	if s := p.by.Standby(); s != nil && p.phase != over && p.next != toEnd {
+		s.StandsBy()
 	}
 }
 
@@ -320,7 +335,7 @@ func (p *Parked) begin(g *loanee) {
 	defer func() { p.rescue(r, gone) }()
 	r.lodge(p)
 	r.begin(p.parent, p.by.Request(), &Terms{
-		Deadline: p.deadline(), LimitID: p.ticket.Permit.Limit, Begun: p.since, Waited: queued, Watch: p.watch(),
+		Deadline: p.deadline(), LimitID: p.ticket.Permit.Limit, Begun: p.since, Waited: queued, Watch: p.watch(), Standby: p.by.Standby(),
 	})
 	if g != nil {
 		p.beginTenure().hold(r)

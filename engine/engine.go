@@ -49,7 +49,6 @@ type Engine struct {
 	scribe         *scribe.Scribe                  // writes what the actors log
 	ending         ending
 	observers      *request.Observers // who is told of requests; nil for nobody
-	consults       bool               // code of the caller's runs where a request is submitted
 	mostAtOnce     int                // connections that an origin may have
 	halts          throttle.Halts     // what is halted
 	foreign        foreign            // origins that Resign has warned of
@@ -82,7 +81,6 @@ func New(config Config) (*Engine, error) {
 	if e.mostAtOnce = p.Connections.Max; p.Connections.MaxTotal > 0 {
 		e.mostAtOnce = min(e.mostAtOnce, p.Connections.MaxTotal)
 	}
-	e.consults = e.observers != nil || len(p.PreProcessors) > 0
 	if p.base.Host != "" {
 		e.baseOrigin = p.base.Origin.String()
 	}

@@ -166,7 +166,7 @@ func (w *crew) popLocked() *item {
 	return it
 }
 
-// startsLocked reports whether another goroutine is needed, and counts it then. It requires
+// startsLocked reports whether another goroutine is needed, and counts it as one then. It requires
 // that mu is held.
 func (w *crew) startsLocked() bool {
 	if w.first == nil || w.out-w.standing >= w.most {
@@ -196,7 +196,7 @@ func (w *crew) next() (it *item, submits bool) {
 	return it, it.submitted
 }
 
-// leaveLocked counts a goroutine out. It requires that mu is held.
+// leaveLocked counts a goroutine out, or a request that was submitted. It requires that mu is held.
 func (w *crew) leaveLocked() {
 	w.out--
 	if w.out == 0 && w.first == nil && len(w.of) > mostIdle {

@@ -47,6 +47,7 @@ type run struct {
 	spare     stack
 	wake      chan struct{} // something is finished, or has changed; room for one
 	crews     crews
+	holds     holds // of a run in order
 	again     again
 	source    source
 	abandoned atomic.Bool // the loop is gone, and waits no more: who finishes tidies up
@@ -55,7 +56,6 @@ type run struct {
 	batch *item // taken and not handed over
 	turns turns
 	tally tally
-	holds holds // of a run in order; not the loop's alone
 }
 
 // extent is for how long a run lasts.

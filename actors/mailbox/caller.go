@@ -35,8 +35,11 @@ type Turn struct {
 	Parked   time.Duration // how long Run has waited for messages
 }
 
-// NewCaller returns the mailbox of an actor that is run by its callers.
-func NewCaller() Caller { return Caller{wake: make(chan struct{}, 1)} }
+// NewCaller returns the mailbox of an actor that is run by its callers, and that hears what it
+// can without the library; nil is one that hears nothing so.
+func NewCaller(hearer Hearer) Caller {
+	return Caller{box: box{hearer: hearer}, wake: make(chan struct{}, 1)}
+}
 
 // PostUserMessage is part of actor.Mailbox.
 func (m *Caller) PostUserMessage(message any) { m.post(&m.user, message) }

@@ -99,8 +99,15 @@ func (a Address) AfterEach(f func()) { a.mailbox.after = f }
 // Tell is part of protocol.Recipient. An actor that has ended is told nothing.
 func (a Address) Tell(message any) { a.mailbox.PostUserMessage(message) }
 
-// Props are those of the actor that lives here.
+// Stop has the actor stop behind what it was told, if it was told anything.
+func (a Address) Stop() { a.mailbox.PostSystemMessage(stopMessage) }
+
+// Props are those of the actor that lives here. One that is a Hearer hears what it can.
 func (a Address) Props(producer actor.Producer, more ...actor.PropsOption) *actor.Props {
 	at := actor.WithMailbox(func() actor.Mailbox { return a.mailbox })
-	return actor.PropsFromProducer(producer, append(more, at)...)
+	return actor.PropsFromProducer(func() actor.Actor {
+		made := producer()
+		a.mailbox.hearer, _ = made.(Hearer)
+		return made
+	}, append(more, at)...)
 }

@@ -185,3 +185,58 @@ func TestAMailQueueKeepsOrderWhileItGrowsAndShrinks(t *testing.T) {
 	require.Equal(t, in, out)
 	require.Nil(t, q.ring, "a burst's memory is let go")
 }
+
+// hearer hears numbers.
+type hearer struct{ heard []any }
+
+func (h *hearer) Hear(message any) bool {
+	if message == 13 {
+		panic(message)
+	}
+	_, number := message.(int)
+	if number {
+		h.heard = append(h.heard, message)
+	}
+	return number
+}
+
+func TestAnActorHearsItsOwnWordsAndHasTheOthersFromTheLibrary(t *testing.T) {
+	h := new(hearer)
+	m, i := newTestInline(func(*Inline, any) {})
+	m.hearer = h
+	caller, others := NewCaller(h), new(invoker)
+	caller.RegisterHandlers(others, nil)
+	for _, post := range []func(any){m.PostUserMessage, caller.Handle} {
+		h.heard = nil
+		for _, message := range []any{1, "one", 13, 2} {
+			post(message)
+		}
+		require.Equal(t, []any{1, 2}, h.heard)
+	}
+	for _, library := range []*invoker{i, others} {
+		require.Equal(t, []any{"one"}, library.seen)
+		require.Equal(t, []any{13}, library.failures, "a panic is a failure")
+	}
+}
+
+func TestAnActorThatWasStoppedHearsNothing(t *testing.T) {
+	h := new(hearer)
+	m, i := newTestInline(func(*Inline, any) {})
+	m.hearer = h
+	m.PostUserMessage(1)
+	Address{m}.Stop()
+	m.PostUserMessage(2)
+	require.Equal(t, []any{1}, h.heard)
+	require.Equal(t, []any{stopMessage, 2}, i.seen, "the library knows what to do with them")
+}
+
+func TestAnActorThatIsSuspendedHearsWhatCameMeanwhileWhenItIsResumed(t *testing.T) {
+	h := new(hearer)
+	m, _ := newTestInline(func(*Inline, any) {})
+	m.hearer = h
+	m.PostSystemMessage(&actor.SuspendMailbox{})
+	m.PostUserMessage(1)
+	require.Empty(t, h.heard)
+	m.PostSystemMessage(&actor.ResumeMailbox{})
+	require.Equal(t, []any{1}, h.heard)
+}

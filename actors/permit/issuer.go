@@ -168,7 +168,7 @@ func (i *Issuer) Close() { i.dropped.close() }
 
 // newBearer returns a bearer that nobody uses yet.
 func newBearer(i *Issuer) *bearer {
-	b := &bearer{Caller: mailbox.NewCaller(), issuer: i}
+	b := &bearer{Caller: mailbox.NewCaller(nil), issuer: i}
 	b.RegisterHandlers(b, nil) // it is run by its caller, and by no actor system
 	b.ticket = &b.first
 	b.ticket.Close()

@@ -95,19 +95,25 @@ func (p *Pool) Failed(message any) {
 // incarnation is the actor between two failures. It has no state of its own.
 type incarnation struct{ *Pool }
 
-// Receive is part of actor.Actor.
+// Receive is part of actor.Actor: it has what Hear does not hear.
 func (p incarnation) Receive(ctx actor.Context) {
-	p.hear(ctx.Message())
+	p.hearOwn(ctx.Message())
+	p.finish(ctx.Message())
+}
+
+// finish does what is to be done after each word.
+func (p incarnation) finish(message any) {
 	if p.needs.Places.crowded.Load() {
-		p.tellIdle(ctx.Message())
+		p.tellIdle(message)
 	}
 	if p.stop {
 		p.stop = false
-		ctx.Stop(ctx.Self())
+		p.needs.Door.Stop()
 	}
 }
 
-func (p incarnation) hear(message any) {
+// Hear is part of mailbox.Hearer: the words about tickets and leases.
+func (p incarnation) Hear(message any) (heard bool) {
 	switch m := message.(type) {
 	case ticket.AcquireLease:
 		p.core.Acquire(p.now(), m.Ticket)
@@ -120,12 +126,14 @@ func (p incarnation) hear(message any) {
 	case ticket.ExpireLease:
 		p.core.Expire(p.now(), m.Ticket)
 	default:
-		p.hearOwn(m)
+		return false
 	}
+	p.finish(message)
+	return true
 }
 
-// hearOwn is apart from hear, because of the room that words of no ticket's and no
-// lease's take: those come on the stacks of their callers, who may be many.
+// hearOwn has words of no ticket's and no lease's, and takes more room: those come on the
+// stacks of their callers, who may be many.
 func (p incarnation) hearOwn(message any) {
 	switch m := message.(type) {
 	case closeDone:

@@ -40,11 +40,22 @@ import (
 // request. In the last moment before its bytes leave it looks whether what it is
 // about to do has been paused meanwhile, and if so waits again.
 
-// Receive is part of actor.Actor.
+// Receive is part of actor.Actor: it has the library's own words.
 func (r *slot) Receive(ctx actor.Context) {
 	switch m := ctx.Message().(type) {
+	case *actor.Stopping:
+		r.attempt.giveBack()
+	case *actor.Started, *actor.Stopped:
+	default:
+		r.Hear(m)
+	}
+}
+
+// Hear is part of mailbox.Hearer: all words of Sluice's.
+func (r *slot) Hear(message any) (heard bool) {
+	defer r.answerPanic()
+	switch m := message.(type) {
 	case lifeBegins:
-		defer r.answerPanic()
 		if r.prepare() {
 			r.prepared()
 		}
@@ -52,13 +63,10 @@ func (r *slot) Receive(ctx actor.Context) {
 		if r.waits && m.Ticket == r.ticket { // and not one that an earlier life has left
 			r.standBy()
 		}
-	case *actor.Stopping:
-		r.attempt.giveBack()
-	case *actor.Started, *actor.Stopped:
 	default:
-		defer r.answerPanic()
 		r.state(r, m)
 	}
+	return true
 }
 
 // answerPanic turns a panic into the caller's answer, and then lets it go on:

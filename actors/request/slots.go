@@ -55,7 +55,8 @@ func (c *Carrier) slot(counted bool) *slot {
 	if r := c.slots.take(counted); r != nil {
 		return r
 	}
-	r := &slot{Caller: mailbox.NewCaller(), Carrier: c, id: "request/" + strconv.FormatUint(c.nextID.Add(1), 36)}
+	r := &slot{Carrier: c, id: "request/" + strconv.FormatUint(c.nextID.Add(1), 36)}
+	r.Caller = mailbox.NewCaller(r)
 	r.ticket = &r.first
 	r.ticket.Close()
 	r.onHead = r.hearHead

@@ -77,9 +77,12 @@ func (t *Throttler) Failed(message any) {
 // incarnation is the actor between two failures. It has no state of its own.
 type incarnation struct{ *Throttler }
 
-// Receive is part of actor.Actor.
-func (t incarnation) Receive(ctx actor.Context) {
-	switch m := ctx.Message().(type) {
+// Receive is part of actor.Actor: it has what Hear does not hear.
+func (t incarnation) Receive(ctx actor.Context) { t.hear(ctx.Message()) }
+
+// Hear is part of mailbox.Hearer: the words about tickets.
+func (t incarnation) Hear(message any) (heard bool) {
+	switch m := message.(type) {
 	case ticket.AcquirePermit:
 		t.desk.Acquire(t.now(), m.Ticket)
 	case ticket.SettlePermit:
@@ -95,12 +98,13 @@ func (t incarnation) Receive(ctx actor.Context) {
 	case ticket.TryPermit:
 		t.desk.Try(t.now(), m.Ticket)
 	default:
-		t.hear(m)
+		return false
 	}
+	return true
 }
 
-// hear is apart from Receive, because of the room that other words than those about
-// tickets take: those come on the stacks of their callers, who may be many.
+// hear has other words than those about tickets, and takes more room: those come on the
+// stacks of their callers, who may be many.
 func (t incarnation) hear(message any) {
 	switch m := message.(type) {
 	case protocol.HeedAnswer:

@@ -120,7 +120,7 @@ func (e *RunError) Unwrap() error { return e.Err }
 //
 // Requests begin in the order of the input, those that begin together in any. To one origin
 // there are no more on their way at once than it may have connections, and others that wait for
-// limits; the rest wait in the run, where they hold no credit of Config.Admission and are in no
+// limits, or have waited for them and go when these open; the rest wait in the run, where they hold no credit of Config.Admission and are in no
 // queue: their Request.Timeout begins when they do, while FanOut.Each began when they were read.
 // Those with Coalesce are not held back: the more of them ask at once, the more they share.
 //
@@ -146,8 +146,8 @@ func (e *RunError) Unwrap() error { return e.Err }
 //
 // With Request.Stream the body of the loop reads or closes Response.Stream: it ends with the
 // loop at the latest, and until then holds a connection and a credit of Config.Admission.
-// Streams of results that are not handed over are closed. With InOrder the last connection is
-// kept for the requests before them: a stream whose turn is later would hold it for ever.
+// Streams of results that are not handed over are closed. With InOrder a stream is begun when
+// every request before it has ended: one whose turn is later would hold what they may wait for.
 func (e *Engine) Stream(ctx context.Context, input iter.Seq[*Request], how FanOut) iter.Seq2[*Request, Result] {
 	return e.newRun(ctx, input, how, rules{}).results
 }

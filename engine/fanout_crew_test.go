@@ -397,9 +397,9 @@ func TestARunOfAllKindsOfRequests(t *testing.T) {
 	})
 }
 
-// A later stream never holds the last connection while an earlier request wants one: its result
-// would wait for its turn, and nobody would close it.
-func TestStreamsOfAnOrderedRunLeaveAConnectionToThoseBeforeThem(t *testing.T) {
+// A later stream never holds what an earlier request wants: its result would wait for its turn, and
+// nobody would close it.
+func TestStreamsOfAnOrderedRunHoldNothingThatThoseBeforeThemWaitFor(t *testing.T) {
 	for _, most := range []int{1, 2, 3, 8} {
 		for name, streams := range map[string]func(int) bool{
 			"one":           func(i int) bool { return i == 4 },
@@ -411,14 +411,17 @@ func TestStreamsOfAnOrderedRunLeaveAConnectionToThoseBeforeThem(t *testing.T) {
 			t.Run(fmt.Sprint(most, " ", name), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					eng := newServer(t, asAsked).newEngine(t, engine.Config{
-						Connections: engine.Connections{Max: most},
-						Limits:      []throttle.Limit{{ID: "late", Quota: 1, Per: time.Second}},
+						Connections: engine.Connections{Max: most}, Admission: engine.Admission{MaxInFlight: most + 1, MaxWaiting: 100},
+						Limits: []throttle.Limit{
+							{ID: "late", Quota: 1, Per: time.Second, Linked: []throttle.Link{{ID: "few"}}},
+							{ID: "few", Quota: int64(most), Window: throttle.Concurrency},
+						},
 					})
 					ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 					defer cancel()
 					input := func(yield func(*engine.Request) bool) {
 						for i := range 40 {
-							req := &engine.Request{Path: fmt.Sprintf("/%d/10", i), Stream: streams(i), LimitID: engine.Unlimited}
+							req := &engine.Request{Path: fmt.Sprintf("/%d/10", i), Stream: streams(i), LimitID: "few"}
 							if i%10 == 0 {
 								req.LimitID = "late"
 							}
@@ -543,4 +546,111 @@ func TestTheEndOfAGoroutineEndsOneRequestOfARunAmongManyThatWait(t *testing.T) {
 			})
 		}
 	}
+}
+
+func TestOrderedRunsOfStreamsBesideEachOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var first sync.Map
+		s := newServer(t, func(w http.ResponseWriter, r *http.Request) {
+			time.Sleep(10 * time.Millisecond)
+			if _, before := first.LoadOrStore(r.URL.Path, true); !before && strings.HasSuffix(r.URL.Path, "/0") {
+				w.WriteHeader(http.StatusServiceUnavailable)
+			}
+		})
+		eng := s.newEngine(t, engine.Config{Connections: engine.Connections{Max: 2}})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		var running sync.WaitGroup
+		for run := range 3 {
+			running.Go(func() {
+				input := func(yield func(*engine.Request) bool) {
+					for i := range 20 {
+						yield(&engine.Request{Path: fmt.Sprintf("/%d/%d", run, i), Stream: i > 0})
+					}
+				}
+				for _, result := range eng.Stream(ctx, input, engine.FanOut{InOrder: true, RetryLater: 1}) {
+					require.NoError(t, result.Err)
+					if result.Response.Stream != nil {
+						require.NoError(t, result.Response.Stream.Close())
+					}
+				}
+			})
+		}
+		running.Wait()
+		require.NoError(t, ctx.Err())
+	})
+}
+
+// Whatever befalls its requests, a run that is over has nobody on the way and nobody who stands by.
+func TestNothingIsLeftCountedWhenARunIsOver(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		waiting := rapid.SampledFrom([]int{0, 5, 300}).Draw(rt, "waiting")
+		harm := rapid.IntRange(0, 3).Draw(rt, "harm")
+		after := time.Duration(rapid.IntRange(0, 3000).Draw(rt, "after")) * time.Millisecond
+		again := rapid.IntRange(0, 2).Draw(rt, "again")
+		synctest.Test(t, func(t *testing.T) {
+			var turn atomic.Int64
+			s := newServer(t, func(w http.ResponseWriter, r *http.Request) {
+				time.Sleep(10 * time.Millisecond)
+				switch turn.Add(1) % 23 {
+				case 3:
+					w.Header().Set("Retry-After", "1")
+					w.WriteHeader(http.StatusTooManyRequests)
+				case 5:
+					w.WriteHeader(http.StatusServiceUnavailable)
+				case 7:
+					panic(http.ErrAbortHandler)
+				}
+			})
+			eng := s.newEngine(t, engine.Config{
+				Connections: engine.Connections{Max: 3}, Retry: engine.Retry{Statuses: []int{503}},
+				Limits: []throttle.Limit{
+					{ID: "slow", Quota: 1, Per: time.Hour}, {ID: "keyed", Quota: 3, Per: time.Second, By: throttle.ByKey, Scope: "keyed"},
+					{ID: "one", Quota: 1, Window: throttle.Concurrency},
+				},
+				DefaultLimitID: engine.Unlimited,
+				Costs: map[string]func(*engine.Request) int64{"keyed": func(*engine.Request) int64 {
+					if harm == 1 && turn.Load()%11 == 0 {
+						runtime.Goexit()
+					}
+					return 1
+				}},
+			})
+			require.NoError(t, eng.AdjustLimit("slow", engine.Parts{}, 1))
+			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			defer cancel()
+			go func() {
+				time.Sleep(after)
+				switch harm {
+				case 2:
+					cancel()
+				case 3:
+					_ = eng.Pause(throttle.Scope{Name: "keyed"}, time.Second)
+				}
+			}()
+			input := func(yield func(*engine.Request) bool) {
+				for range waiting {
+					if !yield(&engine.Request{Path: "/slow", LimitID: "slow"}) {
+						return
+					}
+				}
+				for i := range 400 {
+					limit := []string{"", "keyed", "one", ""}[i%4]
+					if !yield(&engine.Request{Path: plain(i), LimitID: limit, Key: fmt.Sprint(i % 30), Timeout: time.Duration(i%3) * 500 * time.Millisecond}) {
+						return
+					}
+				}
+			}
+			results, counts := eng.StreamAndCrews(ctx, input, engine.FanOut{RetryLater: again})
+			n := 0
+			for range results {
+				n++
+			}
+			require.GreaterOrEqual(t, n, 1)
+			synctest.Wait()
+			todo, out, standing := counts()
+			require.Equal(t, []int{0, 0, 0}, []int{todo, out, standing})
+			wantNothingHeld(t, eng)
+		})
+	})
 }

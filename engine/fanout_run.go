@@ -47,7 +47,7 @@ type run struct {
 	spare     stack
 	wake      chan struct{} // something is finished, or has changed; room for one
 	crews     crews
-	holds     holds // of a run in order
+	earlier   earlier // of a run in order
 	again     again
 	source    source
 	abandoned atomic.Bool // the loop is gone, and waits no more: who finishes tidies up
@@ -128,7 +128,7 @@ func (r *run) begin() error {
 	r.credits = newCredits(r.how.Window)
 	r.again.run, r.tally.run = r, r
 	r.crews.prepare(r)
-	r.holds.most, r.holds.wake = int64(r.eng.mostAtOnce-1), make(chan struct{}, 1)
+	r.earlier.wake = make(chan struct{}, 1)
 	r.tally.begin()
 	r.source.gone = make(chan struct{})
 	r.source.cut.Store(true) // until it has come to the input's end
@@ -213,14 +213,11 @@ func (r *run) hand(it *item, yield func(*Request, Result) bool) bool {
 		r.stop() // who has finished it does so too, and may be slower: no credit is given before
 	}
 	r.tally.done(it)
-	outside, holds := it.outside, it.holds
+	outside := it.outside
 	it.clear()
 	r.spare.push(it)
 	if !yield(result.Request, result) {
 		return false
-	}
-	if holds {
-		r.holds.fall(&r.holds.held)
 	}
 	if !outside {
 		r.credits.give()
@@ -277,7 +274,7 @@ func (r *run) finish(it *item) {
 	}
 	stops := it.failed && r.how.StopAtFirst
 	if r.how.InOrder {
-		r.holds.fall(&r.holds.going)
+		r.earlier.ended()
 	}
 	if r.finished.push(it) {
 		r.signal()

@@ -150,10 +150,10 @@ func (r *run) newItem(req *Request, done <-chan struct{}) *item {
 		it.sent = r.rules.ask(req)
 	}
 	if r.how.InOrder {
-		if it.holds = it.sent != nil && it.sent.Stream; it.holds {
-			r.holds.pass(done)
+		if it.sent != nil && it.sent.Stream {
+			r.earlier.await(done)
 		}
-		r.holds.going.Add(1)
+		r.earlier.going.Add(1)
 	}
 	it.ctx = r.ctx
 	if r.how.Each > 0 {

@@ -28,7 +28,6 @@ type item struct {
 	ctx     context.Context
 	cancel  context.CancelFunc // of ctx; nil if that is the run's
 	outside bool               // it holds no credit
-	holds   bool               // it is counted in run.holds.held
 
 	crew      *crew // that it was given to last; nil if it went without
 	submitted bool  // by its crew, and so it is counted out when it has ended
@@ -125,45 +124,33 @@ func (t *turns) drain() (all []*item) {
 	return all
 }
 
-// holds keeps the streams of an ordered run from holding all connections while a request whose
-// turn is before theirs waits for one: nobody would ever close them.
-//
-// Invariant: of the streams that were let through, and not handed over, fewer than there are
-// connections were let through while an earlier request had not ended.
-type holds struct {
-	most  int64        // that may be let through at any time: one connection fewer than there are
-	held  atomic.Int64 // let through, and not handed over
-	going atomic.Int64 // requests of any kind that were begun and have not ended
-	waits atomic.Bool  // who reads the input waits for one of the two to fall
+// earlier has a stream of an ordered run wait until every request before it has ended. One whose
+// turn is later keeps its connection, its credit and perhaps a permit until the loop has come to
+// it: an earlier request that waited for any of these would wait for ever.
+type earlier struct {
+	going atomic.Int64 // requests that were begun and have not ended
+	waits atomic.Bool  // who reads the input waits until there are none
 	wake  chan struct{}
 }
 
-// pass lets a stream through, or waits until it may be; the end of done lets all through.
-func (h *holds) pass(done <-chan struct{}) {
-	for !h.open() {
-		h.waits.Store(true)
-		if h.open() {
-			break
-		}
+// await returns when none are going, or done is closed.
+func (e *earlier) await(done <-chan struct{}) {
+	e.waits.Store(true)
+	for e.going.Load() > 0 {
 		select {
-		case <-h.wake:
+		case <-e.wake:
 		case <-done:
-			h.held.Add(1)
 			return
 		}
 	}
-	h.waits.Store(false)
-	h.held.Add(1)
+	e.waits.Store(false)
 }
 
-func (h *holds) open() bool { return h.held.Load() < h.most || h.going.Load() == 0 }
-
-// fall counts one down.
-func (h *holds) fall(n *atomic.Int64) {
-	n.Add(-1)
-	if h.waits.Load() {
+// ended counts one out.
+func (e *earlier) ended() {
+	if e.going.Add(-1) == 0 && e.waits.Load() {
 		select {
-		case h.wake <- struct{}{}:
+		case e.wake <- struct{}{}:
 		default: // it is to look already
 		}
 	}

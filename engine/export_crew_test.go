@@ -1,0 +1,22 @@
+package engine
+
+import (
+	"context"
+	"iter"
+)
+
+// StreamAndCrews is Stream, and a look at what its crews count: requests that wait, that are on
+// their way, and of those that stand by.
+func (e *Engine) StreamAndCrews(ctx context.Context, input iter.Seq[*Request], how FanOut) (results iter.Seq2[*Request, Result], counts func() (todo, out, standing int)) {
+	r := e.newRun(ctx, input, how, rules{})
+	return r.results, func() (todo, out, standing int) {
+		c := &r.crews
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		for _, w := range c.of {
+			out += w.out
+			standing += w.standing
+		}
+		return int(c.todo), out, max(standing, c.standing)
+	}
+}

@@ -4,7 +4,10 @@ package engine_test
 
 import (
 	"context"
+	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"runtime"
 	"sync"
 	"testing"
@@ -78,4 +81,40 @@ func TestACallerWhoWaitsTakesUpFourKilobytesOfStackAndAsManyOfHeap(t *testing.T)
 		gone.Wait()
 		require.NoError(t, eng.Close())
 	}
+}
+
+// Nor does the exchange behind the wait need more: what it grew to, every collection would
+// shrink, and the next exchange grow again.
+func TestACallerWhoHasWaitedAndExchangedTakesUpFourKilobytesOfStack(t *testing.T) {
+	const callers = 500
+	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "{}") }))
+	defer api.Close()
+	eng, err := engine.New(engine.Config{
+		BaseURL: api.URL, Connections: engine.Connections{Max: 4},
+		Limits: []throttle.Limit{{ID: "wide", Quota: 1 << 40, Per: time.Second, Linked: []throttle.Link{{ID: "wider"}}}, {ID: "wider", Quota: 1 << 40, Per: time.Second}},
+	})
+	require.NoError(t, err)
+	defer eng.Close()
+	_, stacks := inUse()
+	var asked, gone sync.WaitGroup
+	asked.Add(callers)
+	done := make(chan struct{})
+	for range callers {
+		gone.Go(func() {
+			for range 3 {
+				_, err := eng.Do(t.Context(), &engine.Request{Path: "/", LimitID: "wide"})
+				if err != nil {
+					t.Error(err)
+				}
+			}
+			asked.Done()
+			<-done
+		})
+	}
+	asked.Wait()
+	var now runtime.MemStats
+	runtime.ReadMemStats(&now) // without a collection, which would shrink them
+	require.Less(t, (int(now.StackInuse)-stacks)/callers, 5<<10)
+	close(done)
+	gone.Wait()
 }

@@ -6,6 +6,7 @@
 //	         whoever posts to them while they are idle
 //	Address  where a service actor is told something: its Inline mailbox
 //	Reply    the same for a goroutine that is no actor's
+//	Hearer   an actor that hears most words without the library between
 //	Alarm    tells an actor a word of its own at an instant
 //
 // Both mailboxes exist to save goroutine switches, which cost more than

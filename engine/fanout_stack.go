@@ -7,9 +7,9 @@ import (
 )
 
 // item is one request of a run. It belongs to the goroutine that reads the input until it
-// is submitted, to the request's, or to its crew until it is carried, until that has ended, to the heap of those that wait to go
-// again, and from finished on to the goroutine of the loop, which makes it spare. Then it
-// carries another request.
+// is sent; to its crew until it is carried or submitted, and then to the request's until that has
+// ended; to the heap of those that wait to go again; and from finished on to the goroutine of the
+// loop, which makes it spare. Then it carries another request.
 type item struct {
 	run  *run
 	next *item // of the stack that it is in

@@ -99,7 +99,7 @@ func (a Address) AfterEach(f func()) { a.mailbox.after = f }
 // Tell is part of protocol.Recipient. An actor that has ended is told nothing.
 func (a Address) Tell(message any) { a.mailbox.PostUserMessage(message) }
 
-// Stop has the actor stop behind what it was told, if it was told anything.
+// Stop has the actor stop, before it hears what it was told and has not heard.
 func (a Address) Stop() { a.mailbox.PostSystemMessage(stopMessage) }
 
 // Props are those of the actor that lives here. One that is a Hearer hears what it can.

@@ -250,7 +250,7 @@ func (p *Parked) Tell(message any) {
 // the word may be late.
 func (p *Parked) standBy() {
 	p.mu.Lock()
-	defer p.mu.Unlock() // behind the word: whoever ends the request takes mu before
+	defer p.mu.Unlock() // held over the word: whoever ends the request takes it first
 	if s := p.by.Standby(); s != nil && p.phase != over && p.next != toEnd {
 		s.StandsBy()
 	}

@@ -14,6 +14,7 @@ const (
 	recovery = "actors/throttler/recover.go"
 	attempt  = "actors/request/attempt.go"
 	redirect = "actors/request/redirect.go"
+	crew     = "engine/fanout_crew.go"
 
 	corpus   = "TestEveryRecordedResponseGetsItsVerdict"
 	refusals = "TestACallThatCouldBeReadInTwoWaysIsRefusedBeforeItsFirstByte"
@@ -440,6 +441,18 @@ var All = []Mutant{
 		Old: "d.keepLost(now, t)\n", New: "\n"},
 	{Rule: 10, Without: "the word of a pause that the throttler failed on", File: recovery, Test: "TestAPauseThatTheDeskFailedOnIsPosted",
 		Old: "\td.post(now) ", New: "\t"},
+	{Rule: 10, Without: "telling a request that its permit queues", File: desk, Package: "engine", Test: "TestThoseWhoWaitForALimitHoldUpNobodyElse",
+		Old: "\t\td.tellQueued(t)\n", New: ""},
+	{Rule: 10, Without: "telling of a pause between attempts", File: "actors/request/request.go", Package: "engine", Test: "TestAPauseBetweenAttemptsHoldsUpNobodyElse",
+		Old: "r.WakeAt = until\n\tr.standBy()\n", New: "r.WakeAt = until\n"},
+	{Rule: 10, Without: "a bound of what a run has on its way", File: crew, Package: "engine", Test: "TestARunHasNoMoreOnTheirWayToAnOriginThanItMayHaveConnections",
+		Old: "c.run, c.most = r, r.eng.mostAtOnce", New: "c.run, c.most = r, 1000"},
+	{Rule: 10, Without: "counting what a run has submitted", File: crew, Package: "engine", Test: "TestARunDoesNotFloodThePoolHoweverManyWaitForALimit",
+		Old: "if !w.another() {", New: "if w.another(); false {"},
+	{Rule: 10, Without: "waiting for all before a stream of an ordered run", File: "engine/fanout_source.go", Package: "engine", Test: "TestStreamsOfAnOrderedRunHoldNothingThatThoseBeforeThemWaitFor",
+		Old: "\t\t\tr.earlier.await(done)\n", New: ""},
+	{Rule: 10, Without: "deafness of an actor that was told to stop", File: "actors/mailbox/box.go", Package: "actors/mailbox", Test: "TestAnActorThatWasStoppedHearsNothing",
+		Old: "b.hearer == nil || b.deaf ||", New: "b.hearer == nil ||"},
 	{Rule: 10, Without: "letting go of the caller before", File: "actors/request/watch.go", Package: "engine", Test: "TestOneCallersCancellationIsNotTheNextOnes",
 		Old: "if done != w.done {", New: "if done != w.done && done != nil {"},
 }

@@ -242,7 +242,7 @@ func (w *crew) Work() {
 	}
 }
 
-// another is startsLocked.
+// another reports whether a goroutine is needed, for one that has none in hand: see startsLocked.
 func (w *crew) another() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()

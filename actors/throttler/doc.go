@@ -4,6 +4,7 @@
 //	desk.go     the decisions, pure: ledger, book of tickets, what is known of
 //	            the server's clock; `now` is an argument
 //	try.go      a ticket that does not wait
+//	waits.go    who is told that a ticket waits
 //	heed.go     what answers say about limits, put before the ledger
 //	halts.go    what is halted: out of the queue at once, and answered in batches
 //	book.go     who waits and who is in flight

@@ -1,0 +1,66 @@
+package throttler
+
+import (
+	"slices"
+	"time"
+
+	"github.com/sluice-engine/sluice/actors/ticket"
+	"github.com/sluice-engine/sluice/throttle"
+)
+
+// Who is told that a ticket queues: its request, if that wants to know, and whoever runs the
+// engine, if the wait is worth a word.
+
+// tellQueued tells a request that wants to know that its ticket queues.
+func (d *Desk) tellQueued(t *ticket.Ticket) {
+	if t.Place != 0 && !t.Passed && t.TellsQueue { // otherwise it has been answered, and may be its request's
+		t.Owner.Tell(ticket.PermitQueued{Ticket: t})
+	}
+}
+
+const (
+	longWait   = time.Second      // from which on waiting for a limit is worth a word
+	tellsEvery = 30 * time.Second // how often the word is said, for each limit
+)
+
+// tellWaiting warns that a limit is reached and requests wait for it, unless the wait
+// is a brief one.
+func (d *Desk) tellWaiting(now time.Duration, t *ticket.Ticket) {
+	if t.Place == 0 { // it has been answered, and is its request's
+		return
+	}
+	if at, told := d.waits[t.Permit.Limit]; told && now < at+tellsEvery || t.Permit.State() != throttle.Queued {
+		return
+	}
+	d.warnOfWait(now, t)
+}
+
+// warnOfWait is apart from tellWaiting, because nearly nobody needs the room it takes.
+func (d *Desk) warnOfWait(now time.Duration, t *ticket.Ticket) {
+	hold := d.ledger.Holding(now, &t.Permit)
+	if d.isBrief(now, hold) {
+		return
+	}
+	d.waits[t.Permit.Limit] = now
+	next := "not known"
+	if hold.Until != 0 && hold.Until != throttle.Never {
+		next = (hold.Until - now).String()
+	}
+	d.out.Warn("a limit is reached, and requests wait for it",
+		"route", t.Permit.Limit, "limit", hold.Limit, "paused", hold.Paused, "queued", d.ledger.Len(), "next opening in", next)
+}
+
+// isBrief reports whether a wait is not worth a word. Where no instant is known, an
+// answer is waited for. That is how a Concurrency limit works, and says nothing of how
+// full it is; a window that is shorter than a long wait opens soon after.
+func (d *Desk) isBrief(now time.Duration, hold throttle.Hold) bool {
+	if hold.Until != 0 {
+		return hold.Until < now+longWait
+	}
+	i := slices.IndexFunc(d.limits, func(l throttle.Limit) bool { return l.ID == hold.Limit })
+	if i < 0 || hold.Paused {
+		return false
+	}
+	limit := &d.limits[i]
+	return limit.Window == throttle.Concurrency || limit.Per > 0 && limit.Per < longWait
+}

@@ -66,7 +66,10 @@ type Limit struct {
 	Linked []Link
 	// By says by which parts of a request the meters of the limit are told apart:
 	// each combination has a quota of its own. A permit without a key is refused by a
-	// limit that looks at keys; an account and an egress of "" are the default ones.
+	// limit that looks at keys; an account and an egress of "" are the default ones. One
+	// that is unused again is forgotten within two of its windows, and where no window says
+	// when that is, as with Concurrency, within two minutes of its last use, together with
+	// those that the same requests charge.
 	By By
 	// Keyed is ByKey in By, written shorter: every Permit.Key has its own quota.
 	Keyed bool

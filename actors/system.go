@@ -18,6 +18,7 @@ import (
 	"github.com/sluice-engine/sluice/actors/pool"
 	"github.com/sluice-engine/sluice/actors/request"
 	"github.com/sluice-engine/sluice/actors/throttler"
+	"github.com/sluice-engine/sluice/actors/ticket"
 	"github.com/sluice-engine/sluice/actors/timesync"
 	"github.com/sluice-engine/sluice/auth"
 	"github.com/sluice-engine/sluice/internal/clock"
@@ -48,6 +49,7 @@ type Config struct {
 	ConnectLimit string // charged for every new connection; empty is none
 	MaxIdleTotal int    // unused connections over all pools; zero means no bound. Pool.MaxTotal bounds all connections
 
+	CreditReturned func() // called once for every request of HandOver that has ended; it may be nil if there are none
 	PermitReturned func() // called once for every permit of Acquire and TryAcquire that is done; nil calls nobody
 	TracePermits   bool   // have it noted who acquires permits
 
@@ -79,6 +81,7 @@ type System struct {
 	requests     *request.Carrier
 	permits      *permit.Issuer // for what is no request
 	exits        exits          // whose doors the supervisor writes and every request reads
+	crowds       *ticket.Crowds // where many wait
 	places       *pool.Places   // what all pools may have open together
 
 	closing chan struct{} // closed by Close: nobody waits any longer
@@ -105,6 +108,7 @@ func Start(config Config) (*System, error) {
 		supervisor: mailbox.NewAddress(),
 		throttler:  mailbox.NewAddress(),
 		exits:      newExits(config),
+		crowds:     ticket.NewCrowds(),
 		places:     pool.NewPlaces(config.MaxIdleTotal, config.Pool.MaxTotal),
 		closing:    make(chan struct{}),
 		ended:      make(chan struct{}),
@@ -114,6 +118,7 @@ func Start(config Config) (*System, error) {
 		Halts: config.Halts, Ledger: config.Ledger, Limits: config.Limits, Tariffs: s.tariffsOf(config.Limits), Options: config.Throttle,
 		Epoch: s.epoch, Clock: s.clock.Published(),
 		Timesync: s.timesyncOrNobody(), Logger: config.Logger, Address: s.throttler, After: config.After,
+		Crowds: s.crowds,
 	})
 	s.actors = newActorSystem()
 	s.actors.EventStream.Subscribe(s.noteDeadLetter)
@@ -157,14 +162,14 @@ func (s *System) requestNeeds() request.Needs {
 		Supervisor: s.supervisor, Throttler: s.throttler, Timesync: s.timesyncOrNobody(),
 		Enter: s.enterPool, Held: s.newThrottler.Held, Gated: s.newThrottler.Gated, Outdated: s.newThrottler.Outdated, Tariffs: s.newThrottler.Tariffs,
 		Clock: s.signers, TimeKnown: s.clock.Known,
-		Observers: s.config.Observers, Halts: s.config.Halts, Slots: s.config.Slots, Closing: s.closing, Logger: s.config.Logger,
+		Crowds: s.crowds, Returned: s.config.CreditReturned, Observers: s.config.Observers, Halts: s.config.Halts, Slots: s.config.Slots, Closing: s.closing, Logger: s.config.Logger,
 	}
 }
 
 func (s *System) poolNeeds(origin messages.Origin, by *exit, door *pool.Door) pool.Needs {
 	return pool.Needs{
 		Origin: origin, Egress: by.name, Config: s.config.Pool, Dial: by.dial, Epoch: s.epoch,
-		Throttler: s.throttler, Supervisor: s.supervisor, Logger: s.config.Logger, Places: s.places, Door: door, Leave: s.leave(),
+		Throttler: s.throttler, Supervisor: s.supervisor, Logger: s.config.Logger, Crowds: s.crowds, Places: s.places, Door: door, Leave: s.leave(),
 	}
 }
 
@@ -191,6 +196,17 @@ func (stopFailed) HandleFailure(_ *actor.ActorSystem, supervisor actor.Superviso
 // post-processor may have wrapped it, or put another body in its place.
 func (s *System) Carry(ctx context.Context, asked *messages.Request, terms *request.Terms) (*messages.Response, *request.Stream, error) {
 	return s.requests.Carry(ctx, asked, terms)
+}
+
+// HandsOver reports whether HandOver may carry a request.
+func (s *System) HandsOver(asked *messages.Request, terms *request.Terms) bool {
+	return s.requests.HandsOver(asked, terms)
+}
+
+// HandOver is Carry for a request whose caller is one of very many that wait; see
+// request.Carrier.
+func (s *System) HandOver(ctx context.Context, asked *messages.Request, terms *request.Terms) (*messages.Response, error) {
+	return s.requests.HandOver(ctx, asked, terms)
 }
 
 // Park makes a request that is submitted, and is told by nobody's goroutine how it ended. It

@@ -38,6 +38,7 @@ func (p *plan) system(e *Engine) actors.Config {
 		Request: p.request(), Observers: e.observers, Halts: &e.halts,
 		Ledger: p.ledger, Limits: p.Limits, Throttle: p.Throttle,
 		Dial: dialer.DialAny, Egress: egress, Pool: p.pool(), MaxIdleTotal: p.Connections.MaxIdleTotal, ConnectLimit: p.Connections.LimitID,
+		CreditReturned: e.admission.leave,
 		PermitReturned: e.permits.held.leave, TracePermits: p.TracePermits,
 		Logger: e.scribe.Logger(),
 	}

@@ -25,6 +25,7 @@ type treacherous struct {
 	from   int64
 	always bool
 	calls  *atomic.Int64
+	what   any // it panics with; nil is a text
 }
 
 func (c treacherous) called(method string) {
@@ -32,6 +33,9 @@ func (c treacherous) called(method string) {
 		return
 	}
 	if n := c.calls.Add(1); n == c.from || c.always && n > c.from {
+		if c.what != nil {
+			panic(c.what)
+		}
 		panic("the caller's " + method)
 	}
 }
@@ -49,7 +53,7 @@ func (c treacherous) Done() <-chan struct{} { c.called("Done"); return c.Context
 // has done; and nothing is held any more.
 func TestAContextThatPanicsEndsOneRequestAtMost(t *testing.T) {
 	for _, method := range []string{"Value", "Err", "Deadline", "Done"} {
-		for _, shape := range []string{"plain", "streamed", "uploading", "cancelled", "waiting for a credit"} {
+		for _, shape := range []string{"plain", "streamed", "uploading", "cancelled", "waiting for a credit", "among many", "cancelled among many", "with an error that cannot be asked"} {
 			for _, always := range []bool{false, true} {
 				t.Run(fmt.Sprintf("%s, %s, always %v", method, shape, always), func(t *testing.T) {
 					for from, met := int64(1), true; met; from++ {
@@ -71,7 +75,7 @@ func tryTreachery(t *testing.T, under treacherous, shape string) bool {
 		io.Copy(io.Discard, r.Body)
 		if r.URL.Path == "/order" {
 			carriedOut.Add(1)
-			if shape == "cancelled" {
+			if strings.HasPrefix(shape, "cancelled") {
 				<-r.Context().Done()
 			}
 		}
@@ -92,9 +96,11 @@ func tryTreachery(t *testing.T, under treacherous, shape string) bool {
 	under.Context = ctx
 	req := &engine.Request{Method: http.MethodPost, Path: "/order", Body: "x", Stream: shape == "streamed", Timeout: 30 * time.Second}
 	switch shape {
+	case "with an error that cannot be asked":
+		under.what = hollow[0]
 	case "uploading":
 		req.Body, req.Upload.Stream = struct{ io.Reader }{strings.NewReader("x")}, true
-	case "cancelled":
+	case "cancelled", "cancelled among many":
 		time.AfterFunc(time.Second, cancel)
 	case "waiting for a credit":
 		holder, err := eng.Do(ctx, &engine.Request{Path: "/", Stream: true})
@@ -102,7 +108,11 @@ func tryTreachery(t *testing.T, under treacherous, shape string) bool {
 		time.AfterFunc(time.Second, func() { holder.Stream.Close() })
 	}
 
-	response, err := eng.Do(under, req)
+	do := eng.Do
+	if strings.HasSuffix(shape, "among many") {
+		do = eng.DoAmongMany
+	}
+	response, err := do(under, req)
 
 	if err == nil && response.Stream != nil {
 		_, _ = io.ReadAll(response.Stream) // which may fail as the request may

@@ -131,6 +131,18 @@ func (e *Engine) carry(ctx context.Context, req *Request, terms *request.Terms) 
 	if err := e.admit(ctx, req, terms); err != nil {
 		return nil, nil, e.turnAway(req, err)
 	}
+	if e.system.HandsOver(req, terms) {
+		response, err := e.system.HandOver(ctx, req, terms)
+		return response, nil, err
+	}
+	return e.carryHere(ctx, req, terms)
+}
+
+// carryHere carries a request that has its credit on this goroutine. It is apart from carry, for
+// what it takes of the stack nobody needs who hands his request over.
+//
+//go:noinline
+func (e *Engine) carryHere(ctx context.Context, req *Request, terms *request.Terms) (*Response, *request.Stream, error) {
 	var stream *request.Stream
 	// Deferred, because a processor runs on this goroutine and may end it with
 	// runtime.Goexit; the credit comes back nevertheless.
@@ -211,15 +223,17 @@ func (e *Engine) deadlineAt(ctx context.Context, timeout time.Duration) (deadlin
 // admit finds out by when a request must have ended, and takes a credit for it. The
 // context's methods may be the caller's own code, which panics.
 func (e *Engine) admit(ctx context.Context, req *Request, terms *request.Terms) (err error) {
-	panicked := wire.Guard(Admitting, func() {
-		var now time.Time
-		terms.Deadline, now = e.deadlineAt(ctx, req.Timeout)
-		if terms.Begun == 0 && !now.IsZero() {
-			terms.Begun = now.Sub(e.system.Epoch())
+	defer func() {
+		if v := recover(); v != nil {
+			err = wire.Panicked(Admitting, v)
 		}
-		err = e.enter(ctx, req, terms)
-	})
-	return cmp.Or(panicked, err)
+	}()
+	var now time.Time
+	terms.Deadline, now = e.deadlineAt(ctx, req.Timeout)
+	if terms.Begun == 0 && !now.IsZero() {
+		terms.Begun = now.Sub(e.system.Epoch())
+	}
+	return e.enter(ctx, req, terms)
 }
 
 // enter takes a credit, or waits for one until the context or the deadline ends.
@@ -232,6 +246,13 @@ func (e *Engine) enter(ctx context.Context, req *Request, terms *request.Terms) 
 	if err := e.admission.take(); err != ErrOverloaded {
 		return err
 	}
+	return e.apply(ctx, req, terms)
+}
+
+// apply waits for a credit. It is apart from enter, whose room is on every caller's stack.
+//
+//go:noinline
+func (e *Engine) apply(ctx context.Context, req *Request, terms *request.Terms) error {
 	if terms.Begun == 0 {
 		terms.Begun = e.system.Now()
 	}

@@ -54,7 +54,7 @@ var mayImport = map[string][]string{
 		"internal/jsontext", "internal/wire", "internal/percent", "internal/callsite",
 	},
 	"actors": {
-		"actors/mailbox", "actors/permit", "actors/pool", "actors/request", "actors/throttler", "actors/timesync",
+		"actors/mailbox", "actors/permit", "actors/pool", "actors/request", "actors/throttler", "actors/ticket", "actors/timesync",
 		"messages", "messages/protocol", "throttle", "auth", "internal/clock",
 	},
 

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -15,6 +16,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -29,7 +31,17 @@ import (
 // panicking is everything that can be a caller's, and panics.
 type panicking struct{}
 
-func boom() { panic("mine") }
+func boom() { panic(*said.Load()) }
+
+// said is what it panics with.
+var said atomic.Pointer[any]
+
+func say(what any) { said.Store(&what) }
+
+func init() { say("mine") }
+
+// hollow are errors whose own methods panic.
+var hollow = []error{(*net.OpError)(nil), (*engine.StatusError)(nil), fmt.Errorf("mine: %w", (*net.OpError)(nil)), fickle{}}
 
 func (panicking) UnmarshalJSON([]byte) error          { boom(); return nil }
 func (panicking) MarshalJSON() ([]byte, error)        { boom(); return nil, nil }
@@ -217,44 +229,52 @@ func TestAPanicInCodeOfTheCallersEndsOneRequest(t *testing.T) {
 	plain, other := httptest.NewServer(answer), httptest.NewTLSServer(answer)
 	defer plain.Close()
 	defer other.Close()
-	for _, c := range panics() {
-		t.Run(c.name, func(t *testing.T) {
-			config := engine.Config{Retry: engine.Retry{Max: -1}}
-			if c.config != nil {
-				c.config(&config)
-			}
-			eng, err := engine.New(config)
-			require.NoError(t, err)
-			defer eng.Close()
-			asked := &engine.Request{Method: "POST", URL: plain.URL, Timeout: 5 * time.Second}
-			if c.asked != nil {
-				if c.asked(asked); asked.URL[:5] == "https" {
-					asked.URL = other.URL
-				}
-			}
-			ctx := t.Context()
-			if c.trace != nil {
-				ctx = httptrace.WithClientTrace(ctx, c.trace)
-			}
-			for range 2 { // the second is as the first
-				if c.call != nil {
-					err = c.call(t, eng, ctx, asked)
-				} else {
-					_, err = eng.Do(ctx, asked)
-				}
-				panicked, ok := errors.AsType[*engine.PanicError](err)
-				switch {
-				case !c.silent:
-					require.True(t, ok, "%v", err)
-					require.Equal(t, "mine", panicked.Value)
-					require.NotContains(t, err.Error(), "mine", "it may be anything that the code had in hand")
-				case c.name != "Time" && c.name != "Feedback":
-					require.NoError(t, err)
-				}
-			}
-			wantNothingHeld(t, eng)
-		})
+	defer say("mine")
+	for _, what := range append([]any{"mine"}, hollow[0], hollow[1], hollow[2], hollow[3]) {
+		say(what)
+		for _, c := range panics() {
+			t.Run(fmt.Sprintf("%s, %T", c.name, what), func(t *testing.T) { oneAfterThePanic(t, c, what, plain.URL, other.URL) })
+		}
 	}
+}
+
+// oneAfterThePanic has a place of the caller's code panic, twice, and looks what becomes of the
+// request and of the engine.
+func oneAfterThePanic(t *testing.T, c aPanic, what any, plain, other string) {
+	config := engine.Config{Retry: engine.Retry{Max: -1}}
+	if c.config != nil {
+		c.config(&config)
+	}
+	eng, err := engine.New(config)
+	require.NoError(t, err)
+	defer eng.Close()
+	asked := &engine.Request{Method: "POST", URL: plain, Timeout: 5 * time.Second}
+	if c.asked != nil {
+		if c.asked(asked); asked.URL[:5] == "https" {
+			asked.URL = other
+		}
+	}
+	ctx := t.Context()
+	if c.trace != nil {
+		ctx = httptrace.WithClientTrace(ctx, c.trace)
+	}
+	for range 2 { // the second is as the first
+		if c.call != nil {
+			err = c.call(t, eng, ctx, asked)
+		} else {
+			_, err = eng.Do(ctx, asked)
+		}
+		panicked, ok := errors.AsType[*engine.PanicError](err)
+		switch {
+		case !c.silent:
+			require.True(t, ok, "%v", err)
+			require.Equal(t, what, panicked.Value)
+			require.NotContains(t, err.Error(), "mine", "it may be anything that the code had in hand")
+		case c.name != "Time" && c.name != "Feedback":
+			require.NoError(t, err)
+		}
+	}
+	wantNothingHeld(t, eng)
 }
 
 func TestAnErrorThatIsANilPointerSaysNothing(t *testing.T) {

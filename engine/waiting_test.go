@@ -9,12 +9,14 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"runtime"
+	"runtime/debug"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/sluice-engine/sluice/actors/ticket"
 	"github.com/sluice-engine/sluice/engine"
 	"github.com/sluice-engine/sluice/throttle"
 )
@@ -26,6 +28,29 @@ func inUse() (heap, stacks int) {
 	var stats runtime.MemStats
 	runtime.ReadMemStats(&stats)
 	return int(stats.HeapAlloc), int(stats.StackInuse)
+}
+
+// inUseAmongShallow is inUse after which goroutines begin with stacks of 2 KB: a collection has
+// them begin with as much as those use on an average that it finds.
+func inUseAmongShallow() (heap, stacks int) {
+	done := make(chan struct{})
+	var gone sync.WaitGroup
+	for range 2000 {
+		gone.Go(func() { <-done })
+	}
+	runtime.GC()
+	runtime.GC()
+	close(done)
+	gone.Wait()
+	var stats runtime.MemStats
+	runtime.ReadMemStats(&stats)
+	return int(stats.HeapAlloc), int(stats.StackInuse)
+}
+
+func stacksInUse() int {
+	var stats runtime.MemStats
+	runtime.ReadMemStats(&stats)
+	return int(stats.StackInuse)
 }
 
 // fromFarther calls Do from a stack that holds some of the caller's own.
@@ -40,15 +65,15 @@ func fromFarther(eng *engine.Engine, ctx context.Context, req *engine.Request) b
 	return own[0]
 }
 
-// A stack that is a little too small for one step of the way to a wait is one of 8 KB.
-func TestACallerWhoWaitsTakesUpFourKilobytesOfStackAndAsManyOfHeap(t *testing.T) {
-	const callers = 1000
+// A stack that is a little too small for one step of the way to a wait is one of 8 KB. Where many
+// wait already, those who come have their requests handed over, and a stack of 2 KB.
+func TestACallerWhoWaitsTakesUpFourKilobytesOfStackAndAmongManyTwo(t *testing.T) {
 	never := func(ctx context.Context, _, _ string) (net.Conn, error) {
 		<-ctx.Done()
 		return nil, ctx.Err()
 	}
 	full := throttle.Limit{ID: "full", Quota: 1, Per: 24 * time.Hour}
-	own := throttle.Limit{ID: "own", Quota: 1000 * callers, Per: 24 * time.Hour, By: throttle.ByAccount, Linked: []throttle.Link{{ID: "full"}}}
+	own := throttle.Limit{ID: "own", Quota: 1 << 40, Per: 24 * time.Hour, By: throttle.ByAccount, Linked: []throttle.Link{{ID: "full"}}}
 	for wait, waiting := range map[string]func(engine.Stats) int{
 		"full": func(s engine.Stats) int { return s.Queued },
 		"own":  func(s engine.Stats) int { return s.Queued }, // behind one that tells accounts apart
@@ -68,15 +93,24 @@ func TestACallerWhoWaitsTakesUpFourKilobytesOfStackAndAsManyOfHeap(t *testing.T)
 		require.NoError(t, err)
 		require.NoError(t, eng.AdjustLimit("full", engine.Parts{}, 1))
 		ctx, cancel := context.WithCancel(t.Context())
-		heap, stacks := inUse()
 		var gone sync.WaitGroup
-		for range callers {
-			gone.Go(func() { fromFarther(eng, ctx, &engine.Request{URL: "http://nobody.test/", LimitID: wait}) })
+		come := func(callers int, do func(ctx context.Context, req *engine.Request)) {
+			before := waiting(eng.Stats())
+			for range callers {
+				gone.Go(func() { do(ctx, &engine.Request{URL: "http://nobody.test/", LimitID: wait}) })
+			}
+			require.Eventually(t, func() bool { return waiting(eng.Stats()) == before+callers }, time.Minute, time.Millisecond, wait)
 		}
-		require.Eventually(t, func() bool { return waiting(eng.Stats()) == callers }, time.Minute, time.Millisecond, wait)
-		heapNow, stacksNow := inUse()
-		require.Less(t, (stacksNow-stacks)/callers, 4500, wait)
-		require.Less(t, (heapNow-heap)/callers, 4<<10, wait)
+		heap, stacks := inUseAmongShallow()
+		collects := debug.SetGCPercent(-1)
+		come(ticket.Many, func(ctx context.Context, req *engine.Request) { fromFarther(eng, ctx, req) })
+		first := stacksInUse()
+		require.Less(t, (first-stacks)/ticket.Many, 4500, wait)
+		come(2000, func(ctx context.Context, req *engine.Request) { _, _ = eng.Do(ctx, req) })
+		require.Less(t, (stacksInUse()-first)/2000, 2500, wait)
+		debug.SetGCPercent(collects)
+		heapNow, _ := inUse()
+		require.Less(t, (heapNow-heap)/(ticket.Many+2000), 2300, wait)
 		cancel()
 		gone.Wait()
 		require.NoError(t, eng.Close())

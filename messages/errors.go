@@ -290,10 +290,26 @@ func (e *PanicError) place() string {
 	return ""
 }
 
-// Unwrap returns the panic's value if it was an error.
+// Unwrap returns the panic's value if it was an error, and one that can be asked what it is made
+// of: a nil pointer to a type of error cannot, and whoever looks at this error would panic too.
 func (e *PanicError) Unwrap() error {
 	err, _ := e.Value.(error)
+	if err == nil || !canBeAsked(err) {
+		return nil
+	}
 	return err
+}
+
+func canBeAsked(err error) (can bool) {
+	defer func() { can = recover() == nil }()
+	ask(err)
+	return true
+}
+
+// ask asks an error what an engine asks of errors.
+func ask(err error) {
+	var before *PanicError
+	_, _, _ = errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), errors.As(err, &before)
 }
 
 // SkewError is a time of the server's that was not believed: it is far from this
@@ -335,8 +351,7 @@ func tame(err error) (tamed error) {
 			tamed = &PanicError{Stage: Finishing, Value: v, Stack: debug.Stack()}
 		}
 	}()
-	var before *PanicError
-	_, _, _ = errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), errors.As(err, &before)
+	ask(err)
 	return err
 }
 

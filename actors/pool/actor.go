@@ -33,9 +33,10 @@ type Needs struct {
 	Throttler  protocol.Recipient
 	Supervisor protocol.Recipient
 	Logger     *slog.Logger
-	Places     *Places // shared with all other pools
-	Door       *Door   // where the pool is told things
-	Leave      Leave   // what a dial waits for before it opens a socket; nil is nothing
+	Crowds     *ticket.Crowds // is told while many wait for a first connection; nil if nobody wants to know
+	Places     *Places        // shared with all other pools
+	Door       *Door          // where the pool is told things
+	Leave      Leave          // what a dial waits for before it opens a socket; nil is nothing
 }
 
 // Pool is what outlives the failures of the actor.
@@ -381,6 +382,18 @@ func (p *Pool) RingAt(at time.Duration) { p.alarm.RingIn(at - p.now()) }
 
 // Draw is part of Outlet.
 func (p *Pool) Draw(d time.Duration) time.Duration { return rand.N(d + 1) }
+
+// Crowd is part of Outlet.
+func (p *Pool) Crowd(there bool) {
+	c := p.needs.Crowds
+	switch {
+	case c == nil:
+	case there:
+		c.Add(c.OfPool(p.needs.Origin, p.needs.Egress), ticket.Many)
+	default:
+		c.Add(c.OfPool(p.needs.Origin, p.needs.Egress), -ticket.Many)
+	}
+}
 
 // Unused is part of Outlet.
 func (p *Pool) Unused() {

@@ -16,6 +16,7 @@ import (
 
 // quiet is an outlet, and everybody else, for a pool of a few connections.
 type quiet struct {
+	crowd                                  bool
 	dials, closes, forsaken, unused, ended int
 	presses, hangs                         int
 	pressAt                                time.Duration
@@ -49,6 +50,7 @@ func (q *quiet) Release()                 { q.places-- }
 func (q *quiet) Cede() bool               { return q.ceding }
 func (q *quiet) Press() time.Duration     { q.presses++; return q.pressAt }
 func (q *quiet) CloseHangs(time.Duration) { q.hangs++ }
+func (q *quiet) Crowd(there bool)         { q.crowd = there }
 func (q *quiet) Withdraw()                { q.registered = false }
 func (*quiet) AbortDials()                {}
 func (q *quiet) Close(c protocol.Connection) {
@@ -552,4 +554,42 @@ func TestTheLeastUrgentMakesRoomInAFullQueueAndTheLastToComeOfThose(t *testing.T
 
 	core.Return(time.Second, withoutDoubt(holder.Lease))
 	require.NotNil(t, tickets[3].Lease, "and the first of the most urgent is served")
+}
+
+func TestManyWhoWaitWhileNoExchangeWillReturnAConnectionAreACrowd(t *testing.T) {
+	q, core := newQuiet(Config{MaxConns: 2, MaxWaiters: 999})
+	var all []*ticket.Ticket
+	come := func(n int) {
+		for range n {
+			all = append(all, q.ticket())
+			core.Acquire(0, all[len(all)-1])
+		}
+	}
+	come(ticket.Many - 1)
+	require.False(t, q.crowd)
+	come(1)
+	require.True(t, q.crowd)
+	core.Abandon(0, all[5])
+	require.False(t, q.crowd, "one has left")
+	come(5)
+	require.True(t, q.crowd)
+
+	core.Dialled(0, &conn{}, nil, nil, messages.Normal)
+	require.False(t, q.crowd, "its exchange will end")
+	core.Streams(0, all[0].Lease)
+	come(1)
+	require.True(t, q.crowd, "a stream may take for ever")
+	core.Return(0, withoutDoubt(all[0].Lease))
+	require.False(t, q.crowd)
+
+	core.Return(0, broken(all[1].Lease))
+	come(2)
+	require.True(t, q.crowd)
+	core.Close(0)
+	require.False(t, q.crowd, "everybody is answered")
+}
+
+func broken(l *ticket.Lease) *ticket.Lease {
+	l.Reusable = false
+	return l
 }

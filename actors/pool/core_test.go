@@ -22,6 +22,7 @@ const ms = time.Millisecond
 // world is everybody around a pool: callers, connections, an alarm. It tells
 // core and oracle the same, and compares what they have others do.
 type world struct {
+	crowd bool
 	*rapid.T
 	config Config
 	now    time.Duration
@@ -173,6 +174,8 @@ func (w *world) Draw(d time.Duration) time.Duration { return w.oracle.draw(d) }
 
 // Unused is part of Outlet.
 func (w *world) Unused() { w.done.unused++ }
+
+func (w *world) Crowd(there bool) { w.crowd = there }
 
 // WarnOfStreams is part of Outlet.
 func (w *world) WarnOfStreams(full *messages.PoolFullError) {

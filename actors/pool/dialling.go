@@ -65,6 +65,7 @@ const never time.Duration = 1<<63 - 1
 // parkIfInDoubt has everyone who waits give the permit back while a connection
 // is in doubt.
 func (c *Core) parkIfInDoubt(now time.Duration) {
+	c.tellCrowd()
 	if !c.inDoubt(now) {
 		if at := c.doubtAt(); c.waiters.n > 0 && len(c.leases) == c.streams.n && at != never {
 			c.arm(at)
@@ -76,6 +77,14 @@ func (c *Core) parkIfInDoubt(now time.Duration) {
 			t.Parked = true
 			c.out.Park(t)
 		}
+	}
+}
+
+// tellCrowd tells whether there is a crowd here, if that has changed.
+func (c *Core) tellCrowd() {
+	if there := c.waiters.n >= ticket.Many && len(c.leases) == c.streams.n; there != c.waiters.crowd {
+		c.waiters.crowd = there
+		c.out.Crowd(there)
 	}
 }
 

@@ -18,6 +18,7 @@ type waiters struct {
 	lines  []line // by priority, the most urgent first
 	n      int    // tickets in all lines
 	marked int    // tickets in all lines that have a mark on the dial they cause
+	crowd  bool   // the outlet was told that they are one
 }
 
 // line is the queue of one priority.

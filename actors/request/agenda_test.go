@@ -1,6 +1,7 @@
 package request
 
 import (
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -93,7 +94,7 @@ func TestAnAgendaTellsEachWhenItIsDueAndNobodyWhoWasTaken(t *testing.T) {
 type tasks struct{ of sync.Map }
 
 func (t *tasks) lender() *lender {
-	return &lender{step: func(p *Parked, g *loanee) {
+	return &lender{most: runtime.GOMAXPROCS(0), step: func(p *Parked, g *loanee) {
 		run, _ := t.of.Load(p)
 		run.(func(*loanee))(g)
 	}}

@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/asynkron/protoactor-go/actor"
 
+	"github.com/sluice-engine/sluice/actors/ticket"
 	"github.com/sluice-engine/sluice/auth"
 	"github.com/sluice-engine/sluice/messages"
 	"github.com/sluice-engine/sluice/messages/protocol"
@@ -82,6 +84,10 @@ type Needs struct {
 	Clock     auth.Clock
 	TimeKnown func() bool
 
+	Crowds *ticket.Crowds // where many wait; nil for nowhere
+	// Returned is told that a request of HandOver has given its credit back.
+	Returned func()
+
 	Observers *Observers // who is told of requests; nil for nobody
 
 	Halts   *throttle.Halts // what is halted; nil for nothing
@@ -120,7 +126,8 @@ func NewCarrier(needs Needs) *Carrier {
 	c.slots.prepare(needs.Slots)
 	c.births.prepare(needs.Spawner)
 	c.crowd.prepare(c)
-	c.agenda.begun, c.lender.step = needs.Epoch, (*Parked).step
+	c.agenda.begun = needs.Epoch
+	c.lender.step, c.lender.most = (*Parked).step, runtime.GOMAXPROCS(0)
 	if needs.Plan.Jar != nil {
 		c.jar.Store(&needs.Plan.Jar)
 	}

@@ -19,6 +19,7 @@ import (
 // a lock held.
 type crowd struct {
 	carrier *Carrier
+	told    group // those whose callers wait, and tell them when their contexts end; in no part's groups
 	seed    maphash.Seed
 	parts   []crowdPart // set before the first request
 
@@ -50,6 +51,7 @@ type group struct {
 func (c *crowd) prepare(carrier *Carrier) {
 	c.carrier, c.seed, c.left = carrier, maphash.MakeSeed(), make(chan struct{}, 1)
 	c.parts = make([]crowdPart, min(2*runtime.GOMAXPROCS(0), mostShards))
+	c.told = group{crowd: c, part: new(crowdPart)}
 }
 
 // join makes a request one of those that end with its context, and is told of that from
@@ -73,6 +75,14 @@ func (c *crowd) join(p *Parked, ctx context.Context) {
 	if dropped { // meanwhile
 		stop()
 	}
+}
+
+// add makes a request a member that knows the group already.
+func (g *group) add(p *Parked) {
+	g.part.mu.Lock()
+	defer g.part.mu.Unlock()
+	p.place = int32(len(g.members))
+	g.members = append(g.members, p)
 }
 
 // join returns the group that a request is a member of now, whether it was made for it, and
@@ -141,7 +151,9 @@ func (c *crowd) count() (n int) {
 		}
 		part.mu.Unlock()
 	}
-	return n
+	c.told.part.mu.Lock()
+	defer c.told.part.mu.Unlock()
+	return n + len(c.told.members)
 }
 
 // drop forgets a group, and returns what takes its registration back. It requires that
@@ -199,5 +211,7 @@ func (c *crowd) list() (all []*Parked) {
 		}
 		part.mu.Unlock()
 	}
-	return all
+	c.told.part.mu.Lock()
+	defer c.told.part.mu.Unlock()
+	return append(all, c.told.members...)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/sluice-engine/sluice/internal/wire"
 	"github.com/sluice-engine/sluice/messages"
 	"github.com/sluice-engine/sluice/throttle"
 )
@@ -19,6 +20,16 @@ func (r *slot) failure(err error) *messages.Error {
 	}
 	r.explain(e, r.limit, err)
 	return e
+}
+
+// failAnyhow ends a request whose end has panicked: its caller would wait for ever.
+func (r *slot) failAnyhow() {
+	if r.Finished {
+		return
+	}
+	e := messages.NewError(r.caller, r.stage, wire.Panicked(r.stage, "the end of a request that panicked has panicked"))
+	e.Attempts, e.Sent = r.tried, r.sent
+	r.response, r.err, r.Finished = nil, e, true
 }
 
 // explain adds to an error what it was charged to, and what the cause says of limits.

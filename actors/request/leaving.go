@@ -62,6 +62,9 @@ func (p *Parked) meet(n news) {
 	case in == queueing:
 		p.leaveQueue(n)
 	case t == nil: // whoever gives it one looks
+		if h, waits := p.by.(*handed); waits && n == newsEnded {
+			h.contextEnded()
+		}
 	case n == newsEnded:
 		t.end(errParentEnded)
 	case n == newsCancelled:
@@ -366,7 +369,7 @@ func (p *Parked) unpark(answered bool) (*slot, error) {
 	r.begin(p.parent, p.by.Request(), &Terms{Deadline: p.deadline(), LimitID: messages.Unlimited, Begun: p.submitted(), Watch: p.watch(), Standby: p.by.Standby()})
 	r.terms.Begun = p.submitted() // which instant zero is as well
 	r.asked, r.WakeAt = p.asked(), r.deadline
-	p.beginTenure().hold(r)
+	p.hold(r)
 	r.trace = trace{p.ticket.Trace}
 	if !answered {
 		r.trace = traceOf(&r.own)
@@ -438,6 +441,9 @@ func (p *Parked) rescue(r *slot, gone bool) {
 	if r.stage == messages.Exchanging { // nobody has said yet what was sent
 		r.sent = max(r.sent, messages.SentMaybe)
 	}
+	p.mu.Lock()
+	p.news |= newsCut
+	p.mu.Unlock()
 	defer p.end(nil, nil, r.failure(wire.Panicked(r.stage, nil)))
 	p.carrier().release(r)
 }

@@ -1,7 +1,6 @@
 package request
 
 import (
-	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -18,6 +17,7 @@ import (
 // All methods are safe for concurrent use, return at once, and call nobody.
 type lender struct {
 	step func(*Parked, *loanee) // goes on with a request; set before the first
+	most int                    // goroutines that go along the line at once; likewise
 
 	mu        sync.Mutex
 	idle      []*loanee   // guarded by mu
@@ -104,7 +104,7 @@ func (l *lender) queue(p *Parked) {
 // walkerLocked returns who is to go along the line as well, if there are too few: nil is one
 // that is yet to be made. It requires that mu is held.
 func (l *lender) walkerLocked() (g *loanee, starts bool) {
-	if waiting := len(l.line) - l.head; l.walkers >= runtime.GOMAXPROCS(0) || l.walkers >= waiting {
+	if waiting := len(l.line) - l.head; l.walkers >= l.most || l.walkers >= waiting {
 		return nil, false
 	}
 	l.walkers++
@@ -135,7 +135,7 @@ func (g *loanee) next() *Parked {
 	l := g.lender
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !g.walks && l.walkers < runtime.GOMAXPROCS(0) && l.head < len(l.line) {
+	if !g.walks && l.walkers < l.most && l.head < len(l.line) {
 		g.walks = true
 		l.walkers++
 	}

@@ -106,6 +106,7 @@ const (
 	newsQueued  // it has waited for that
 	newsBegun   // its life has begun, and is counted
 	newsTime    // where it asks, it is for the time, and not for a pool
+	newsCut     // code of the caller's has ended the goroutine that was lent
 )
 
 // answers are the news that whoever it has asked sends.
@@ -309,6 +310,9 @@ func (p *Parked) step(g *loanee) {
 	switch p.next {
 	case toBegin:
 		g.stay() // it runs the caller's code, which may take its time
+		if p.group == &p.carrier().crowd.told {
+			p.group.add(p)
+		}
 		p.begin(g)
 	case toCarry:
 		p.carryOn(p.tenure.slot, g)
@@ -338,7 +342,7 @@ func (p *Parked) begin(g *loanee) {
 		Deadline: p.deadline(), LimitID: p.ticket.Permit.Limit, Begun: p.since, Waited: queued, Watch: p.watch(), Standby: p.by.Standby(),
 	})
 	if g != nil {
-		p.beginTenure().hold(r)
+		p.hold(r)
 	} else if r.asked.Stream && c.needs.Plan.TraceStreams {
 		r.askedAt = callsite.Here()
 	}

@@ -80,6 +80,7 @@ func (r *slot) answerPanic() {
 		if r.stage == messages.Exchanging { // nobody has said yet what was sent
 			r.sent = max(r.sent, messages.SentMaybe)
 		}
+		defer r.failAnyhow() // whatever its end calls
 		r.fail(&messages.PanicError{Stage: r.stage, Value: v, Stack: debug.Stack()})
 		panic(v)
 	}

@@ -84,6 +84,15 @@ func (t *tenure) hold(r *slot) {
 	r.own.HoldWith(ctx, r.ctx)
 }
 
+// hold gives a slot the context of its life: a tenure, unless the request's caller waits.
+func (p *Parked) hold(r *slot) {
+	if h, waits := p.by.(*handed); waits {
+		h.hold(r)
+		return
+	}
+	p.beginTenure().hold(r)
+}
+
 // end ends the context, for a reason, and aborts what is exchanged under it. What the caller's
 // own context ends by itself, with its own reason, is left to that.
 func (t *tenure) end(err error) {

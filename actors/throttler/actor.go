@@ -26,6 +26,7 @@ type Needs struct {
 	Clock    *clock.Published   // what is known of the server's clock; written by timesync
 	Timesync protocol.Recipient // nil without a source of time
 	Logger   *slog.Logger
+	Crowds   *ticket.Crowds  // is told where many are queued; nil if nobody wants to know
 	Address  mailbox.Address // where the throttler is told things
 	After    func(func())    // has a granted ticket leave once that is remembered; nil means at once
 }
@@ -50,7 +51,7 @@ func New(needs Needs) *Throttler {
 	t.desk = NewDesk(needs.Ledger, needs.Limits, needs.Options, t)
 	t.tariffs.Store(needs.Tariffs)
 	t.desk.Obey(needs.Halts)
-	t.desk.after = needs.After
+	t.desk.after, t.desk.tickets.crowds = needs.After, needs.Crowds
 	needs.Address.AfterEach(t.sendOn)
 	return t
 }

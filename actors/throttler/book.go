@@ -14,6 +14,23 @@ type book struct {
 	all    []*ticket.Ticket // each at its Place, less one; nil where one has left
 	free   []int32          // the places where one has left
 	serial uint64
+	crowds *ticket.Crowds // is told who is queued; nil if nobody wants to know
+}
+
+// countIn counts a ticket that is queued.
+func (b *book) countIn(t *ticket.Ticket) {
+	if b.crowds != nil && !t.Counts {
+		t.Counts = true
+		b.crowds.Add(b.crowds.OfLimit(t.Permit.Limit), 1)
+	}
+}
+
+// countOut has a ticket count no more that is about to be answered, or whose caller left.
+func (b *book) countOut(t *ticket.Ticket) {
+	if t.Counts {
+		t.Counts = false
+		b.crowds.Add(b.crowds.OfLimit(t.Permit.Limit), -1)
+	}
 }
 
 // add is no part of its caller, whose room is on the stack of every request that waits.
@@ -37,6 +54,7 @@ func (b *book) remove(t *ticket.Ticket) {
 	if t.Place == 0 {
 		return
 	}
+	b.countOut(t)
 	b.all[t.Place-1] = nil
 	b.free = append(b.free, t.Place)
 	t.Place = 0

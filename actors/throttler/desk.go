@@ -156,6 +156,7 @@ func (d *Desk) proceed(now time.Duration, t *ticket.Ticket, err error) {
 func (d *Desk) pass(t *ticket.Ticket) {
 	t.Queued += t.Permit.GrantedAt() - t.Since
 	t.Charged = t.Permit.Charged()
+	d.tickets.countOut(t)
 	t.Passed = true // before the pool has it: a caller who leaves is followed there
 	if d.after == nil {
 		d.out.Pass(t)

@@ -101,6 +101,10 @@ func newWorld(t *rapid.T) *world {
 	ledger, err := throttle.New(w.table, w.options)
 	require.NoError(t, err)
 	w.desk = NewDesk(ledger, w.table, w.options, w)
+	w.desk.tickets.crowds = ticket.NewCrowds()
+	for place := range 256 { // one more at any of them is a crowd
+		w.desk.tickets.crowds.Add(ticket.Place(place), ticket.Many-1)
+	}
 	return w
 }
 
@@ -908,6 +912,7 @@ func (w *world) bookIsRight() {
 	})
 	require.Len(w, booked, len(w.inside))
 	queued := 0
+	crowds := make(map[ticket.Place]bool)
 	for i, c := range w.inside {
 		require.Same(w, booked[i], c.Ticket, "%d", c.id)
 		require.Equal(w, c.passed, c.Passed, "%d", c.id)
@@ -918,10 +923,14 @@ func (w *world) bookIsRight() {
 		case !c.passed:
 			want = throttle.Queued
 			queued++
+			crowds[w.desk.tickets.crowds.OfLimit(c.Permit.Limit)] = true
 		}
 		require.Equal(w, want, c.Permit.State(), "%d", c.id)
 	}
 	require.Equal(w, queued, w.desk.ledger.Len())
+	for place := range 256 {
+		require.Equal(w, crowds[ticket.Place(place)], w.desk.tickets.crowds.At(ticket.Place(place)), "who waits is counted")
+	}
 	if w.closed {
 		require.Zero(w, queued, "the desk is closed")
 	}

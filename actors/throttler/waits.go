@@ -8,12 +8,16 @@ import (
 	"github.com/sluice-engine/sluice/throttle"
 )
 
-// Who is told that a ticket queues: its request, if that wants to know, and whoever runs the
-// engine, if the wait is worth a word.
+// Who is told that a ticket queues: those who are still to come, if many wait, its request, if
+// that wants to know, and whoever runs the engine, if the wait is worth a word.
 
-// tellQueued tells a request that wants to know that its ticket queues.
+// tellQueued counts a ticket that queues, and tells a request that wants to know.
 func (d *Desk) tellQueued(t *ticket.Ticket) {
-	if t.Place != 0 && !t.Passed && t.TellsQueue { // otherwise it has been answered, and may be its request's
+	if t.Place == 0 || t.Passed { // it has been answered, and may be its request's
+		return
+	}
+	d.tickets.countIn(t)
+	if t.TellsQueue {
 		t.Owner.Tell(ticket.PermitQueued{Ticket: t})
 	}
 }

@@ -68,6 +68,7 @@ type ForPool struct {
 type ForThrottler struct {
 	Place  int32  // in the book, plus one
 	Passed bool   // handed on to the pool
+	Counts bool   // among the crowds, for it is queued
 	Serial uint64 // in which order tickets came
 
 	// Charged is what the permit was charged in when it was handed on. The request

@@ -43,9 +43,9 @@ func times(n int64, unit time.Duration) time.Duration {
 	return time.Duration(min(max(n, 0), int64(MaxPause/unit))) * unit
 }
 
-// epochSeconds is the least number that can be a Unix time: it is in 2001, and as
-// a number of seconds or milliseconds to wait it is 31 years or 11 days.
-const epochSeconds = 1e9
+// epochSeconds is the least number that can be a Unix time: it is in 1998, before any clock of
+// a test stands, and as a number of seconds or milliseconds to wait it is 28 years or 10 days.
+const epochSeconds = 9e8
 
 // epochMillis is the same for what is said to be a number of milliseconds to
 // wait: 3 years.

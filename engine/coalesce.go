@@ -40,8 +40,10 @@ type flight struct {
 	// Set by who leads it, and not changed after.
 	key     string
 	request Request
-	limitID string  // charged if the request names none
-	within  *flight // that in whose processors it was asked for; nil if in none
+	limitID string        // charged if the request names none
+	begun   time.Duration // when it was asked for, on the ledger's clock; zero means when it flies, unless it has waited
+	waited  bool          // for a credit
+	within  *flight       // that in whose processors it was asked for; nil if in none
 	ctx     context.Context
 	cancel  context.CancelCauseFunc
 
@@ -97,7 +99,7 @@ func (e *Engine) shared(ctx context.Context, req *Request, own *flight) (*Respon
 	if err := wire.Guard(Admitting, func() { contained = wire.Contain(ctx) }); err != nil {
 		return nil, e.unshared(ctx, req, &terms, err)
 	}
-	own.limitID = terms.LimitID
+	own.limitID, own.begun, own.waited = terms.LimitID, terms.Begun, terms.Waited
 	own.within, _ = contained.Value(flightKey{}).(*flight)
 	own.ctx, own.cancel = context.WithCancelCause(context.WithoutCancel(contained.Copy()))
 	s := &sharer{asked: req, halted: make(chan error, 1)}
@@ -166,14 +168,14 @@ func (f *flight) surrounds(within *flight) bool {
 func (e *Engine) fly(f *flight) {
 	returned := false
 	defer func() {
-		if v := recover(); !returned {
-			f.response, f.err = nil, messages.NewError(&f.request, Finishing, wire.Panicked(Finishing, v))
+		if v := recover(); !returned && f.response == nil && f.err == nil {
+			f.err = messages.NewError(&f.request, Admitting, wire.Panicked(Admitting, v))
 		}
 		e.land(f)
 	}()
 	var stream *request.Stream
 	var ctx context.Context = flightContext{f.ctx, f}
-	terms := &request.Terms{LimitID: f.limitID}
+	terms := &request.Terms{LimitID: f.limitID, Begun: f.begun, Waited: f.waited, Standby: landing{f}}
 	if e.observers == nil {
 		f.response, stream, f.err = e.system.Carry(ctx, &f.request, terms)
 	} else {
@@ -184,10 +186,23 @@ func (e *Engine) fly(f *flight) {
 	}
 	if f.response != nil && f.response.Stream != nil {
 		_ = wire.Guard(Finishing, func() { _ = f.response.Stream.Close() })
-		f.response, f.err = nil, messages.NewError(&f.request, Finishing, errStreamShared)
+		failure := messages.NewError(&f.request, Finishing, errStreamShared)
+		failure.Attempts, failure.Sent = f.response.Attempts, f.response.Sent
+		f.response, f.err = nil, failure
 	}
 	returned = true
 }
+
+// landing is told how a flight has ended where code of the caller's ends its goroutine.
+type landing struct{ *flight }
+
+// Ends is part of request.Standby.
+func (l landing) Ends(response *Response, err error) { l.response, l.err = response, err }
+
+// StandsBy, GoesOn and AskedAt are part of request.Standby.
+func (landing) StandsBy()       {}
+func (landing) GoesOn()         {}
+func (landing) AskedAt() string { return "" }
 
 var errStreamShared = fmt.Errorf("%w: a processor has made a stream of an answer that is shared: such a request must not have Coalesce", ErrInvalidRequest)
 

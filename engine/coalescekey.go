@@ -13,14 +13,22 @@ import (
 	"github.com/sluice-engine/sluice/internal/wire"
 )
 
+// shares reports whether a request may share its answer, if it can be told apart from others.
+func shares(req *Request) bool {
+	up := &req.Upload
+	switch {
+	case !req.Coalesce, req.Method != "" && req.Method != http.MethodGet && req.Method != http.MethodHead,
+		req.Stream, req.Body != nil, up.Stream, up.ExpectContinue, up.Length != 0, up.Trailer != nil:
+		return false
+	}
+	return true
+}
+
 // frozen returns a copy of a request that its caller, who may leave before it is sent,
 // cannot change, and what tells it apart from those that would not be sent alike, or not be
 // charged alike. It reports false for one that shares its answer with nobody.
 func frozen(req *Request) (copied Request, key string, able bool) {
-	up := &req.Upload
-	switch {
-	case req.Method != "" && req.Method != http.MethodGet && req.Method != http.MethodHead,
-		req.Stream, req.Body != nil, up.Stream, up.ExpectContinue, up.Length != 0, up.Trailer != nil:
+	if !shares(req) {
 		return copied, "", false
 	}
 	// Values have methods of their own, which may panic: the journey has a word for that.

@@ -49,10 +49,11 @@ type Engine struct {
 	scribe         *scribe.Scribe                  // writes what the actors log
 	ending         ending
 	observers      *request.Observers // who is told of requests; nil for nobody
-	mostAtOnce     int                // connections that an origin may have
+	mostAtOnce     int                // requests of a run that are of use at once: connections that an origin may have, or credits
 	halts          throttle.Halts     // what is halted
 	foreign        foreign            // origins that Resign has warned of
 	coalescing     coalescing         // requests on their journey that others may share
+	runs           runs               // of Stream, and of what is built on it
 	journal        *journal.Journal   // nil without a Config.Memory
 }
 
@@ -81,6 +82,7 @@ func New(config Config) (*Engine, error) {
 	if e.mostAtOnce = p.Connections.Max; p.Connections.MaxTotal > 0 {
 		e.mostAtOnce = min(e.mostAtOnce, p.Connections.MaxTotal)
 	}
+	e.mostAtOnce = int(min(int64(e.mostAtOnce), e.admission.limit))
 	if p.base.Host != "" {
 		e.baseOrigin = p.base.Origin.String()
 	}
@@ -115,7 +117,7 @@ func (e *Engine) carry(ctx context.Context, req *Request, terms *request.Terms) 
 	if err := e.misused(ctx, req); err != nil {
 		return nil, nil, messages.NewError(req, Admitting, err)
 	}
-	if req.Coalesce { // asked here, and not in Do, which is small enough to be no call
+	if req.Coalesce && shares(req) { // asked here, and not in Do, which is small enough to be no call
 		response, err := e.share(ctx, req)
 		return response, nil, err
 	}
@@ -187,6 +189,15 @@ func (e *Engine) misused(ctx context.Context, req *Request) error {
 		return fmt.Errorf("%w: the *Request is nil", ErrInvalidRequest)
 	}
 	return nil
+}
+
+// contained is a caller's context for goroutines of package context's, where a panic of its
+// methods would end the process.
+func contained(ctx context.Context, req *Request) (own *wire.Contained, err error) {
+	if err := wire.Guard(Admitting, func() { own = wire.Contain(ctx) }); err != nil {
+		return nil, messages.NewError(req, Admitting, err)
+	}
+	return own, nil
 }
 
 // defaultLimit is the one that a request is charged which names none; empty refuses

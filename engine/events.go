@@ -135,7 +135,12 @@ func Events(ctx context.Context, eng *Engine, req *Request, how Subscription) it
 			yield(Event{}, &EventsError{LastEventID: how.LastEventID, Connection: 1, Err: messages.NewError(req, Admitting, err)})
 			return
 		}
-		s := &subscription{Subscription: how, engine: eng, caller: ctx, asked: req, parser: eventstream.Parser{ID: how.LastEventID}}
+		own, err := contained(ctx, req)
+		if err != nil {
+			yield(Event{}, &EventsError{LastEventID: how.LastEventID, Connection: 1, Err: err})
+			return
+		}
+		s := &subscription{Subscription: how, engine: eng, caller: own, asked: req, parser: eventstream.Parser{ID: how.LastEventID}}
 		if s.parser.ID == "" {
 			s.parser.ID = req.Header.Get("Last-Event-ID")
 		}

@@ -27,8 +27,9 @@ type FanOut struct {
 	// beyond that. False is in the order in which they come.
 	InOrder bool
 
-	// Each bounds every request, from when it is first sent, waits between repetitions of
-	// RetryLater included; its Request.Timeout bounds each time it is sent. Zero is no bound.
+	// Each bounds every request from when it was read, its wait for its turn in the run and the
+	// waits between repetitions of RetryLater included; its Request.Timeout bounds each time it
+	// is sent. Zero is no bound.
 	Each time.Duration
 	// Within bounds the whole run. Zero is no bound.
 	Within time.Duration
@@ -70,7 +71,8 @@ type Result struct {
 	// Response is nil if there is an Err.
 	Response *Response
 	// Err is what Do would have returned, or a *StatusError with FanOut.FailStatuses. With
-	// FanOut.RetryLater it is that of the last try, and its Sent the worst of all of them.
+	// FanOut.RetryLater it is that of the last try, and its Sent the worst of that and of
+	// all tries that may have been carried out.
 	Err error
 	// Tries is how often the request was submitted: more than once with
 	// FanOut.RetryLater.

@@ -75,6 +75,9 @@ func refuses(status int) bool {
 // own, and panic.
 func passes(err error) (is bool) {
 	defer func() { is = recover() == nil && is }()
+	if errors.Is(err, ErrHalted) { // whatever it failed with before
+		return false
+	}
 	if failure, ok := errors.AsType[*Error](err); ok && !failure.RetryAt.IsZero() {
 		return true
 	}
@@ -227,6 +230,8 @@ func (h dueHeap) Less(i, j int) bool {
 	return cmp.Or(h[i].due.Compare(h[j].due), cmp.Compare(h[i].index, h[j].index)) < 0
 }
 func (h dueHeap) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
+
+func (h *dueHeap) add(it *item) { heap.Push(h, it) }
 
 // Push and Pop are heap's.
 func (h *dueHeap) Push(x any) { *h = append(*h, x.(*item)) }

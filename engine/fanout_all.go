@@ -127,16 +127,16 @@ func FetchAll[T any](ctx context.Context, eng *Engine, requests []*Request, how 
 		how.Total = int64(len(requests))
 	}
 	got := make([]T, len(requests))
-	err := fetchEach(ctx, eng, slices.Values(requests), how, func(index int64, value T) { got[index] = value }, nil)
+	err := fetchEach(ctx, eng, slices.Values(requests), how, func(index int64, value T) { got[index] = value }, nil, nil)
 	return got, err
 }
 
 // fetchEach calls take with every answer, on its own goroutine. key, if there is one, tells
 // what a request was made for.
-func fetchEach[T any](ctx context.Context, eng *Engine, input iter.Seq[*Request], how FanOut, take func(int64, T), key func(int64) any) error {
+func fetchEach[T any](ctx context.Context, eng *Engine, input iter.Seq[*Request], how FanOut, take func(int64, T), key func(int64) any, begins func(context.Context)) error {
 	how.InOrder = false
 	g := gathering{first: how.StopAtFirst}
-	r := eng.newRun(ctx, input, how, rules{ask: askedOfAll[T], refuse: unwanted, raw: true})
+	r := eng.newRun(ctx, input, how, rules{ask: askedOfAll[T], refuse: unwanted, raw: true, begins: begins})
 	for req, result := range r.results {
 		if result.Index < 0 {
 			g.run = result.Err
@@ -172,10 +172,15 @@ func Map[K comparable, T any](
 ) (map[K]T, error) {
 	var input iter.Seq[*Request]
 	var ring keyring[K]
+	var run context.Context
 	if keys != nil && request != nil {
 		input = func(yield func(*Request) bool) {
 			for key := range keys {
-				if ring.add(key) && !yield(request(key)) {
+				if !ring.add(key) {
+					if run.Err() != nil { // which yield would say, were it asked
+						return
+					}
+				} else if !yield(request(key)) {
 					return
 				}
 			}
@@ -184,7 +189,8 @@ func Map[K comparable, T any](
 	got := map[K]T{}
 	err := fetchEach(ctx, eng, input, how,
 		func(index int64, value T) { got[ring.at(index)] = value },
-		func(index int64) any { return ring.at(index) })
+		func(index int64) any { return ring.at(index) },
+		func(ctx context.Context) { run = ctx })
 	return got, err
 }
 

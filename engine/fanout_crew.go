@@ -3,6 +3,7 @@ package engine
 import (
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/sluice-engine/sluice/actors/request"
 	"github.com/sluice-engine/sluice/internal/callsite"
@@ -32,6 +33,8 @@ type crews struct {
 	todo     int64          // guarded by mu: items that wait
 	standing int            // guarded by mu: goroutines whose request stands by
 	over     bool           // guarded by mu: nothing waits here any more
+	alarm    *time.Timer    // guarded by mu: for the first whose FanOut.Each is over; nil before one could be
+	rings    time.Time      // guarded by mu: when it rings; zero if it does not
 }
 
 const (
@@ -66,7 +69,7 @@ func (c *crews) prepare(r *run) {
 
 // takes reports whether a request is one for a crew. One that shares the answer of another does
 // so wherever it waits, and is worth the more the more of them wait at once.
-func takes(req *Request) bool { return req != nil && !req.Coalesce }
+func takes(req *Request) bool { return req != nil && !shares(req) }
 
 func laneOf(req *Request) lane {
 	return lane{beforePath(req.URL), req.Egress, req.Priority}
@@ -90,7 +93,7 @@ func (c *crews) put(it *item) {
 	c.mu.Lock()
 	if c.over {
 		c.mu.Unlock()
-		it.turnAway()
+		it.turnAway(messages.ContextError(it.ctx))
 		return
 	}
 	w := c.last
@@ -98,6 +101,7 @@ func (c *crews) put(it *item) {
 		w = c.crewLocked(at)
 	}
 	w.pushLocked(it)
+	c.ringLocked(it.until)
 	starts := w.startsLocked()
 	c.mu.Unlock()
 	w.start(starts)
@@ -119,28 +123,6 @@ func (c *crews) waiting() int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.todo
-}
-
-// flush ends all that wait, by the end of the run's context, and all to come. It may be called
-// again.
-func (c *crews) flush() {
-	var all []*item
-	c.mu.Lock()
-	c.over = true
-	for _, w := range c.of {
-		for w.first != nil {
-			all = append(all, w.popLocked())
-		}
-	}
-	c.mu.Unlock()
-	for _, it := range all {
-		it.turnAway()
-	}
-}
-
-// turnAway ends an item that was not begun because its run is over.
-func (it *item) turnAway() {
-	it.ended(nil, it.run.eng.turnAway(it.sent, messages.ContextError(it.ctx)))
 }
 
 // pushLocked requires that mu is held.
@@ -252,20 +234,31 @@ func (w *crew) another() bool {
 // carry is Do, on a goroutine of the crew's.
 func (w *crew) carry(it *item) (*Response, error) {
 	terms := request.Terms{Standby: it}
-	response, _, err := w.run.eng.carry(it.ctx, it.sent, &terms)
+	response, stream, err := w.run.eng.carry(it.ctx, it.sent, &terms)
 	it.GoesOn()
+	it.lasts(stream)
 	return response, err
+}
+
+// lasts has the context of an item last as long as the stream of its answer, if there is one.
+func (it *item) lasts(stream *request.Stream) {
+	if stream != nil && it.cancel != nil {
+		stream.OnEnd(it.cancel)
+	}
 }
 
 // cutOff ends an item whose goroutine the caller's own code is ending, and has another take its
 // place.
 func (w *crew) cutOff(it *item) {
-	err := it.cutBy
-	if err == nil { // before its journey had begun
-		err = w.run.eng.turnAway(it.sent, wire.Panicked(Admitting, nil))
+	response, err := it.response, it.err
+	if response == nil && err == nil { // before its journey had begun
+		err = messages.NewError(it.sent, Admitting, wire.Panicked(Admitting, nil))
+		if w.run.eng.observers == nil { // otherwise that is counted where they are told
+			w.run.eng.countTurnedAway(err)
+		}
 	}
 	it.countOut()
-	it.ended(nil, err)
+	it.ended(response, err)
 }
 
 // countOut is told by an item whose goroutine takes no other, or that had none.
@@ -315,5 +308,5 @@ func (it *item) GoesOn() {
 // AskedAt is part of request.Standby.
 func (it *item) AskedAt() string { return callsite.Of(it.run.stack) }
 
-// CutOff is part of request.Standby.
-func (it *item) CutOff(err error) { it.cutBy = err }
+// Ends is part of request.Standby.
+func (it *item) Ends(response *Response, err error) { it.response, it.err = response, err }

@@ -19,6 +19,7 @@ type rules struct {
 	ask    func(*Request) *Request        // what is submitted in a request's place; nil for itself
 	refuse func(*Request, *Response) bool // an answer that is a failure; nil goes by FanOut.FailStatuses
 	raw    bool                           // what refuse finds stays a Response
+	begins func(context.Context)          // is told the context of the run before the input is asked; nil is nobody
 }
 
 // run is one call of Stream, or of what is built on it.
@@ -116,7 +117,7 @@ func (r *run) begin() error {
 		return r.invalid
 	}
 	err := wire.Guard(Admitting, func() {
-		r.ctx, r.cancel = context.WithCancelCause(r.parent)
+		r.ctx, r.cancel = context.WithCancelCause(wire.Contain(r.parent)) // goroutines of package context's ask it
 		if r.how.Within > 0 {
 			r.ctx, r.source.within = context.WithTimeout(r.ctx, r.how.Within)
 		}
@@ -125,11 +126,15 @@ func (r *run) begin() error {
 	if err != nil {
 		return err
 	}
+	if r.rules.begins != nil {
+		r.rules.begins(r.ctx)
+	}
 	r.credits = newCredits(r.how.Window)
 	r.again.run, r.tally.run = r, r
 	r.crews.prepare(r)
 	r.earlier.wake = make(chan struct{}, 1)
 	r.tally.begin()
+	r.eng.runs.add(r)
 	r.source.gone = make(chan struct{})
 	r.source.cut.Store(true) // until it has come to the input's end
 	go r.pull()
@@ -240,7 +245,7 @@ func (it *item) toldBy(p *Pending) {
 // ended is what a request of the run is told by, on its own goroutine.
 func (it *item) ended(response *Response, err error) {
 	r := it.run
-	it.response, it.err, it.cutBy = response, err, nil
+	it.response, it.err = response, err
 	if it.doubted {
 		it.inDoubt()
 	}
@@ -270,7 +275,7 @@ func (r *run) park(it *item, at time.Time) {
 // finish gives an item to the goroutine of the loop.
 func (r *run) finish(it *item) {
 	if it.cancel != nil && (it.response == nil || it.response.Stream == nil) {
-		it.cancel() // that of a stream ends with the run
+		it.cancel() // that of a stream ends with it
 	}
 	stops := it.failed && r.how.StopAtFirst
 	if r.how.InOrder {
@@ -320,6 +325,7 @@ func (r *run) leave(returned bool) {
 		closeStream(it.response)
 	}
 	r.waitForRest()
+	r.eng.runs.remove(r)
 	r.tally.end(returned)
 	if returned {
 		r.source.raise()

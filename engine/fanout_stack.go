@@ -32,7 +32,6 @@ type item struct {
 	crew      *crew // that it was given to last; nil if it went without
 	submitted bool  // by its crew, and so it is counted out when it has ended
 	stands    bool  // it is counted in the crew's standing; written under crews.mu, by whoever has the item or is told of it
-	cutBy     error // how it ended while the caller's own code ended the goroutine that carries it; of that
 }
 
 // clear leaves nothing of the request that it carried.

@@ -83,6 +83,7 @@ func (e *Engine) Halt(filter Filter) (*Halt, error) {
 	}
 	e.admission.refuseHalted()
 	e.refuseSharers()
+	e.runs.refuseHalted()
 	e.system.AwaitDepartures(h)
 	return &Halt{engine: e, halt: h}, nil
 }

@@ -57,7 +57,10 @@ func (e *Engine) observed(ctx context.Context, req *Request, terms *request.Term
 // carryObserved has the observers told of a request that is carried. Its life tells of its
 // end; if that does not begin, this does. One that is free needs no credit.
 func (e *Engine) carryObserved(ctx context.Context, req *Request, terms *request.Terms, free bool) (response *Response, stream *request.Stream, err error) {
-	terms.Begun, terms.Watch = e.system.Now(), e.observers.Watch()
+	if terms.Begun == 0 && !terms.Waited {
+		terms.Begun = e.system.Now()
+	}
+	terms.Watch = e.observers.Watch()
 	defer e.endUncarried(req, terms, &err)
 	e.observers.Begin(ctx, req, terms.Watch)
 	if free {
@@ -80,8 +83,8 @@ func (e *Engine) endUncarried(req *Request, terms *request.Terms, err *error) {
 	if ended.LimitID == Unlimited {
 		ended.LimitID = ""
 	}
-	if ended.Err == nil {
-		ended.Err = messages.NewError(req, Admitting, wire.Panicked(Admitting, nil))
+	if ended.Err == nil { // code of the caller's is ending the goroutine, and nobody else counts it
+		ended.Err = e.turnAway(req, wire.Panicked(Admitting, nil))
 	}
 	ended.Timing.Total = e.system.Now() - terms.Begun
 	if terms.Waited {

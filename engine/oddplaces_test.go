@@ -81,22 +81,34 @@ func TestTheLastProgressOfALoopThatIsLeftHasWhatWasHandedOver(t *testing.T) {
 }
 
 func TestARequestThatWentAgainIsInDoubtForAllItsTries(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		for status, want := range map[int]engine.Outcome{503: engine.Unknown, 429: engine.NotSent} {
-			eng := newServer(t, func(w http.ResponseWriter, _ *http.Request) {
-				w.Header().Set("Retry-After", "2")
-				w.WriteHeader(status)
-			}).newEngine(t, engine.Config{})
-			time.AfterFunc(time.Second, func() {
-				_, err := eng.Halt(engine.Filter{})
-				require.NoError(t, err)
-			})
-			results, err := eng.All(t.Context(), []*engine.Request{{Method: "PUT", Path: "/", Body: "x"}}, engine.FanOut{RetryLater: 3})
-			require.ErrorIs(t, err, engine.ErrHalted)
-			require.Equal(t, 2, results[0].Tries)
-			require.Equal(t, want, engine.OutcomeOf(results[0].Err), "%d: %v", status, err)
-		}
-	})
+	for _, halted := range []bool{false, true} { // before it goes again; otherwise it fails when it does
+		synctest.Test(t, func(t *testing.T) {
+			for status, want := range map[int]engine.Outcome{503: engine.Unknown, 429: engine.NotSent} {
+				var asked atomic.Int64
+				eng := newServer(t, func(w http.ResponseWriter, _ *http.Request) {
+					w.Header().Set("Retry-After", "2")
+					w.WriteHeader(status)
+				}).newEngine(t, engine.Config{PreProcessors: []engine.PreProcessor{processor(func(*engine.Request) error {
+					if asked.Add(1) == 2 {
+						return errOwnCause
+					}
+					return nil
+				})}})
+				tries, cause := 2, errOwnCause
+				if halted {
+					tries, cause = 1, engine.ErrHalted
+					time.AfterFunc(time.Second, func() {
+						_, err := eng.Halt(engine.Filter{})
+						require.NoError(t, err)
+					})
+				}
+				results, err := eng.All(t.Context(), []*engine.Request{{Method: "PUT", Path: "/", Body: "x"}}, engine.FanOut{RetryLater: 3})
+				require.ErrorIs(t, err, cause)
+				require.Equal(t, tries, results[0].Tries)
+				require.Equal(t, want, engine.OutcomeOf(results[0].Err), "%d: %v", status, err)
+			}
+		})
+	}
 }
 
 func TestAPageThatLinksToItselfIsAskedForOnce(t *testing.T) {

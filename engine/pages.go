@@ -174,7 +174,12 @@ func pages(ctx context.Context, eng *Engine, first *Request, by *Pager) iter.Seq
 			yield(nil, &PageError{Page: 1, Request: first, Err: err})
 			return
 		}
-		ctx, cancel := context.WithCancel(ctx)
+		own, err := contained(ctx, first)
+		if err != nil {
+			yield(nil, &PageError{Page: 1, Request: first, Err: err})
+			return
+		}
+		ctx, cancel := context.WithCancel(own)
 		w := &walk{way: way{Pager: by, engine: eng}, ctx: ctx, seen: map[print]bool{}}
 		// Deferred, because the loop's body may panic, or end this goroutine.
 		defer func() {

@@ -77,7 +77,7 @@ func (e *Engine) send(ctx context.Context, p *Pending, handed *bool) error {
 	}
 	p.engine = e
 	switch {
-	case p.request.Coalesce:
+	case shares(p.request):
 		return e.shareFor(ctx, p, handed)
 	case e.observers != nil:
 		return e.sendObserved(ctx, p, handed)
@@ -214,6 +214,9 @@ func (s *submitted) Ended(response *Response, stream *request.Stream, err error,
 	switch {
 	case stream != nil:
 		e.prolong(response, stream)
+		if one, is := p.told.(*item); is {
+			one.lasts(stream)
+		}
 	case admitted:
 		e.admission.leave()
 	case err != nil:

@@ -52,6 +52,7 @@ type Waited struct {
 	// wait that the caller's cancellation ends counts as Queued, wherever it was.
 	Leased time.Duration
 	Err    error // why it came to nothing; nil if it did not
+	Stage  Stage // where that was: Throttled for the permit, Leasing for the connection; of use with Err alone
 }
 
 // Attempted is one exchange of a request.
@@ -68,8 +69,9 @@ type Attempted struct {
 	ProtoMajor, ProtoMinor uint8
 	Sent                   Sent // of this attempt
 	// Refused says that the answer is a refusal by one of the server's limits, whose scope
-	// pauses. Paused is for how long it asks that nothing be sent; zero if it does not say,
-	// and then the engine finds a time.
+	// pauses. Paused is for how long nothing is to be sent, as Config.Feedback understands the
+	// answer: where that says nothing of a time, feedback.RetryAfter has one of its own. Zero
+	// leaves it to the engine.
 	Refused bool
 	Paused  time.Duration
 	Again   bool  // another attempt is meant to follow, which may yet come to nothing

@@ -213,6 +213,7 @@ func (a *attempt) keepStream(response *messages.Response, intact, late bool) (*m
 	a.lease = nil
 	response.Stream = a.stream
 	if !intact {
+		a.ended = a.now()
 		return response, messages.SentYes, a.cutShort(late) // its head is heeded all the same
 	}
 	return response, messages.SentYes, nil

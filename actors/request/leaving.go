@@ -279,7 +279,7 @@ func (p *Parked) tellEnd(stage messages.Stage, e *messages.Error) {
 		ended.Origin = at.origin
 	}
 	ended.Timing.Admitted, ended.Timing.Leased, ended.Timing.Signed = p.kept.admitted, p.kept.opened, p.kept.looked
-	wait := messages.Waited{Request: ended.Request, LimitID: limit, Err: e.Err}
+	wait := messages.Waited{Request: ended.Request, LimitID: limit, Err: e.Err, Stage: stage}
 	switch stage {
 	case messages.Admitting:
 		ended.Timing.Admitted = ended.Timing.Total

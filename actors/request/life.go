@@ -123,9 +123,10 @@ type Standby interface {
 	GoesOn()
 	// AskedAt is where in the program the request was asked for.
 	AskedAt() string
-	// CutOff says that the caller's own code is ending the goroutine by runtime.Goexit, so that
-	// Carry does not return, and how the request has ended.
-	CutOff(err error)
+	// Ends says how the request has ended where Carry may not return: code of the caller's is
+	// ending the goroutine by runtime.Goexit, or observers, who may do so, are about to hear of
+	// the end.
+	Ends(response *messages.Response, err error)
 }
 
 // lifeBegins carries a life to its actor; Carry has laid it into the slot.
@@ -142,7 +143,7 @@ func (c *Carrier) Carry(ctx context.Context, asked *messages.Request, terms *Ter
 	// goroutine with runtime.Goexit: what it held comes back nevertheless.
 	defer c.release(r)
 	if r.terms.Standby != nil {
-		defer r.tellIfCutOff()
+		defer r.tellWhoStandsBy()
 	}
 	// Handled at once, before what lies in the mailbox: that may be the word that
 	// the engine closes, which is for this life too.
@@ -170,16 +171,17 @@ func (c *Carrier) slotFor(ctx context.Context, asked *messages.Request, terms *T
 	return r, nil
 }
 
-// tellIfCutOff tells whoever stands by how a request has ended, if the caller's own code is
-// ending its goroutine.
-func (r *slot) tellIfCutOff() {
-	if r.returns {
-		return
+// tellWhoStandsBy tells whoever stands by how a request has ended, if Carry may not return.
+func (r *slot) tellWhoStandsBy() {
+	switch {
+	case !r.returns:
+		if r.stage == messages.Exchanging { // nobody has said yet what was sent
+			r.sent = max(r.sent, messages.SentMaybe)
+		}
+		r.terms.Standby.Ends(nil, r.failure(wire.Panicked(r.stage, nil)))
+	case r.observed:
+		r.terms.Standby.Ends(r.response, r.err)
 	}
-	if r.stage == messages.Exchanging { // nobody has said yet what was sent
-		r.sent = max(r.sent, messages.SentMaybe)
-	}
-	r.terms.Standby.CutOff(r.failure(wire.Panicked(r.stage, nil)))
 }
 
 // standBy and goOn tell whoever stands by what this request waits for.

@@ -166,7 +166,7 @@ func chargedTo(limit string) string {
 //go:noinline
 func (r *slot) tellWait(queued, leased time.Duration, err error) {
 	r.needs.Observers.wait(r.ctx, &messages.Waited{
-		Request: r.caller, LimitID: chargedTo(r.limit), Queued: queued, Leased: leased, Err: err,
+		Request: r.caller, LimitID: chargedTo(r.limit), Queued: queued, Leased: leased, Err: err, Stage: r.stage,
 	})
 }
 

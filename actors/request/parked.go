@@ -22,7 +22,7 @@ type Submitter interface {
 	// there any more: it has been admitted or denied.
 	Withdraw() bool
 	// Standby is told what the request waits for, as that of Terms is: upon an actor's turn
-	// where no goroutine has the request. Nil tells nobody. CutOff is never called.
+	// where no goroutine has the request. Nil tells nobody. Ends is never called.
 	Standby() Standby
 	// Ended is called once, with what Carry would have returned, on a goroutine that may be
 	// anybody's. admitted says that the request holds a credit.

@@ -1,9 +1,11 @@
 package telemetry
 
 import (
+	"context"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 
 	"github.com/sluice-engine/sluice/engine"
@@ -27,4 +29,12 @@ func TestSpansAreOpenFromTheBeginningOfTheirRequestToItsEndAndNoLonger(t *testin
 	require.NoError(t, err)
 	tel.Observer().Begin(t.Context(), req)
 	require.Zero(t, tel.traced.open.Load(), "there is nothing to be told of it")
+
+	failing := sdkmetric.NewMeterProvider(sdkmetric.WithReader(sdkmetric.NewManualReader()), sdkmetric.WithExemplarFilter(func(context.Context) bool { panic("filter") }))
+	tel, err = New(Config{MeterProvider: failing, TracerProvider: sdktrace.NewTracerProvider()})
+	require.NoError(t, err)
+	hooks = tel.Observer()
+	ctx := hooks.Begin(t.Context(), req)
+	require.Panics(t, func() { hooks.End(ctx, engine.Ended{Request: req}) })
+	require.Zero(t, tel.traced.open.Load(), "it has ended, whatever else failed")
 }

@@ -178,18 +178,19 @@ func appendTiming(attrs []attribute.KeyValue, timing *engine.Timing) []attribute
 }
 
 // both are the hooks of metrics and traces. A record is made before the span ends, so that
-// it is the metric's example.
+// it is the metric's example; the span ends whatever becomes of the record, for a provider's views and
+// filters may be code that panics.
 func both(m *measured, tr *traced) engine.Observer {
 	return engine.Observer{
 		Begin: tr.begin,
 		Wait:  m.hooks().Wait,
 		Attempt: func(ctx context.Context, a engine.Attempted) {
+			defer tr.attempt(ctx, &a)
 			m.attempt(ctx, &a)
-			tr.attempt(ctx, &a)
 		},
 		End: func(ctx context.Context, d engine.Ended) {
+			defer tr.end(ctx, &d)
 			m.end(ctx, &d)
-			tr.end(ctx, &d)
 		},
 	}
 }

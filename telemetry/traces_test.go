@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
@@ -235,6 +236,21 @@ func TestMetricsPointToTheTraceTheyWereMadeIn(t *testing.T) {
 		}
 	}
 	require.Equal(t, 3, found)
+}
+
+func TestASpanEndsThoughTheRecordOfItsMetricPanics(t *testing.T) {
+	m := newMeters(t, sdkmetric.WithExemplarFilter(func(context.Context) bool { panic("of the program's own") }))
+	tr := newTracers(t, sdktrace.AlwaysSample())
+	hooks := newTelemetry(t, telemetry.Config{MeterProvider: m, TracerProvider: tr}).Observer()
+	ctx := hooks.Begin(t.Context(), get)
+	again := exchanged(503, time.Second)
+	again.Again = true
+	require.Panics(t, func() { hooks.Attempt(ctx, again) })
+	require.Panics(t, func() { hooks.End(ctx, answered("depth", 200, time.Second)) })
+	ended := tr.spans.Ended()
+	require.Len(t, ended, 2)
+	require.Equal(t, "attempt", ended[0].Name())
+	require.Contains(t, labels(ended[1]), "sluice.limit.id=depth")
 }
 
 func TestSpansThatEndAtOnceHaveEachTheirOwnAttributes(t *testing.T) {

@@ -3,6 +3,7 @@ package telemetry
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -62,12 +63,12 @@ func newMeasured(t *Telemetry, most int) (*measured, error) {
 	var mistakes []error
 	seconds := func(name, about string, buckets []float64) metric.Float64Histogram {
 		h, err := t.meter.Float64Histogram(name, metric.WithUnit("s"), metric.WithDescription(about), metric.WithExplicitBucketBoundaries(buckets...))
-		mistakes = append(mistakes, err)
+		mistakes = append(mistakes, unmade(name, h, err))
 		return h
 	}
 	count := func(name, unit, about string) metric.Int64Counter {
 		c, err := t.meter.Int64Counter(name, metric.WithUnit(unit), metric.WithDescription(about))
-		mistakes = append(mistakes, err)
+		mistakes = append(mistakes, unmade(name, c, err))
 		return c
 	}
 	m.exchange = seconds("http.client.request.duration", "Duration of HTTP client requests.", exchangeBuckets)
@@ -79,6 +80,15 @@ func newMeasured(t *Telemetry, most int) (*measured, error) {
 	m.refusals = count("sluice.limit.refusals", "{refusal}", "Answers by which one of the server's limits refused a request.")
 	m.shed = count("sluice.request.shed", "{request}", "Requests sent away because the engine, a queue or a pool was full.")
 	return m, errors.Join(mistakes...)
+}
+
+// unmade says why there is no instrument, also where the provider does not: to feed one that is
+// nil would be a panic of every request.
+func unmade(name string, instrument any, err error) error {
+	if err == nil && instrument == nil {
+		return fmt.Errorf("the MeterProvider made no instrument %s, and does not say why", name)
+	}
+	return err
 }
 
 // hooks are those of metrics alone. What is told is wide, and goes on by its address: each call

@@ -76,14 +76,20 @@ func New(config Config) (*Telemetry, error) {
 	}
 	t := &Telemetry{places: newPlaces(max(0, config.MaxOrigins)), common: slices.Clone(config.Attributes)}
 	if config.MeterProvider != nil {
-		t.meter = config.MeterProvider.Meter(Scope, metric.WithSchemaURL(semconv.SchemaURL))
+		if t.meter = config.MeterProvider.Meter(Scope, metric.WithSchemaURL(semconv.SchemaURL)); t.meter == nil {
+			return nil, errors.New("telemetry: the MeterProvider made no Meter")
+		}
 		var err error
 		if t.measured, err = newMeasured(t, config.MaxSeries); err != nil {
 			return nil, fmt.Errorf("telemetry: %w", err)
 		}
 	}
 	if config.TracerProvider != nil {
-		t.traced = newTraced(t, config.TracerProvider.Tracer(Scope, trace.WithSchemaURL(semconv.SchemaURL)))
+		tracer := config.TracerProvider.Tracer(Scope, trace.WithSchemaURL(semconv.SchemaURL))
+		if tracer == nil {
+			return nil, errors.New("telemetry: the TracerProvider made no Tracer")
+		}
+		t.traced = newTraced(t, tracer)
 	}
 	return t, nil
 }

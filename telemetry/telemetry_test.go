@@ -17,6 +17,8 @@ import (
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 	"go.opentelemetry.io/otel/semconv/v1.43.0/httpconv"
+	"go.opentelemetry.io/otel/trace"
+	tracenoop "go.opentelemetry.io/otel/trace/noop"
 	"go.uber.org/goleak"
 	"pgregory.net/rapid"
 
@@ -476,6 +478,61 @@ func TestMistakesOfAConfigAreErrors(t *testing.T) {
 	require.ErrorContains(t, err, "Attributes")
 	_, err = telemetry.New(telemetry.Config{MeterProvider: refusing{}})
 	require.ErrorIs(t, err, errRefused)
+}
+
+// silent is a provider that makes nothing of a kind, and says nothing of it.
+type silent struct {
+	noop.MeterProvider
+	meter metric.Meter
+}
+
+func (s silent) Meter(string, ...metric.MeterOption) metric.Meter { return s.meter }
+
+type withoutCounters struct{ noop.Meter }
+
+func (withoutCounters) Int64Counter(string, ...metric.Int64CounterOption) (metric.Int64Counter, error) {
+	return nil, nil
+}
+
+type withoutHistograms struct{ noop.Meter }
+
+func (withoutHistograms) Float64Histogram(string, ...metric.Float64HistogramOption) (metric.Float64Histogram, error) {
+	return nil, nil
+}
+
+type withoutGauges struct{ noop.Meter }
+
+func (withoutGauges) Float64ObservableGauge(string, ...metric.Float64ObservableGaugeOption) (metric.Float64ObservableGauge, error) {
+	return nil, nil
+}
+
+func (withoutGauges) Int64ObservableUpDownCounter(string, ...metric.Int64ObservableUpDownCounterOption) (metric.Int64ObservableUpDownCounter, error) {
+	return nil, nil
+}
+
+type withoutTracer struct{ tracenoop.TracerProvider }
+
+func (withoutTracer) Tracer(string, ...trace.TracerOption) trace.Tracer { return nil }
+
+func TestAProviderThatMakesNothingIsRefusedByTheNameOfWhatIsMissing(t *testing.T) {
+	for missing, meter := range map[string]metric.Meter{
+		"no Meter": nil, "no instrument sluice.limit.refusals": withoutCounters{}, "no instrument http.client.request.duration": withoutHistograms{},
+	} {
+		_, err := telemetry.New(telemetry.Config{MeterProvider: silent{meter: meter}})
+		require.ErrorContains(t, err, missing)
+	}
+	_, err := telemetry.New(telemetry.Config{TracerProvider: withoutTracer{}})
+	require.ErrorContains(t, err, "no Tracer")
+
+	eng, err := engine.New(engine.Config{})
+	require.NoError(t, err)
+	defer eng.Close()
+	tel := newTelemetry(t, telemetry.Config{MeterProvider: silent{meter: withoutGauges{}}})
+	for range 2 { // it is free for another try
+		_, err = tel.Watch(eng)
+		require.ErrorContains(t, err, "no instrument sluice.limit.utilization")
+		require.ErrorContains(t, err, "no instrument sluice.request.active")
+	}
 }
 
 func TestOwnAttributesGoWithEverything(t *testing.T) {

@@ -159,12 +159,12 @@ func (w *watched) instruments() ([]metric.Observable, error) {
 		case gaugeOfSeconds, gaugeOfShare:
 			w.broken[i], err = w.t.meter.Float64ObservableGauge(s.name, unit, about)
 		}
-		mistakes = append(mistakes, err)
-		if w.whole[i] != nil {
-			all = append(all, w.whole[i])
-		} else {
-			all = append(all, w.broken[i])
+		var one metric.Observable = w.whole[i]
+		if w.whole[i] == nil {
+			one = w.broken[i]
 		}
+		mistakes = append(mistakes, unmade(s.name, one, err))
+		all = append(all, one)
 	}
 	return all, errors.Join(mistakes...)
 }

@@ -2,6 +2,7 @@ package telemetry_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -62,6 +63,59 @@ func TestAWholeJourneyIsTold(t *testing.T) {
 		require.Greater(t, waited, 9.0)
 		require.Contains(t, labels(ended[3]), fmt.Sprintf("sluice.timing.queued=%v", waited))
 	})
+}
+
+// An answer that came, and was not what its caller could have.
+func TestAFailedRequestHasTheStatusOfItsAnswerInItsSpanAsInTheMetric(t *testing.T) {
+	unwanted := engine.PostProcessorFunc(func(_ context.Context, req *engine.Request, _ *engine.Response) error {
+		if req.Path == "/unwanted" {
+			return errors.New("not this one")
+		}
+		return nil
+	})
+	for path, want := range map[string]string{
+		"/cut":      "error.type=truncated,http.request.method=GET,http.response.status_code=206,network.protocol.version=1.1,",
+		"/html":     "error.type=content_type,http.request.method=GET,http.response.status_code=200,network.protocol.version=1.1,",
+		"/unwanted": "error.type=_OTHER,http.request.method=GET,http.response.status_code=200,network.protocol.version=1.1,",
+		"/nothing":  "error.type=truncated,http.request.method=GET,server.address",
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newServer(t, func(w http.ResponseWriter, r *http.Request) {
+				switch r.URL.Path {
+				case "/api/cut":
+					w.Header().Set("Content-Length", "100")
+					w.WriteHeader(http.StatusPartialContent)
+					w.(http.Flusher).Flush()
+					panic(http.ErrAbortHandler)
+				case "/api/nothing":
+					panic(http.ErrAbortHandler)
+				}
+				w.Header().Set("Content-Type", "text/html")
+				_, _ = io.WriteString(w, "hello")
+			})
+			tr := newTracers(t, sdktrace.AlwaysSample())
+			eng := s.newEngine(t, engine.Config{
+				Retry: engine.Retry{Max: -1}, PostProcessors: []engine.PostProcessor{unwanted},
+				Observers: []engine.Observer{newTelemetry(t, telemetry.Config{TracerProvider: tr}).Observer()},
+			})
+			_, err := eng.Do(t.Context(), &engine.Request{Path: path, Accept: map[string]string{"/html": "application/json"}[path]})
+			require.Error(t, err)
+			require.Len(t, tr.spans.Ended(), 1)
+			require.Contains(t, labels(tr.spans.Ended()[0]), want, path)
+		})
+	}
+}
+
+func TestASpanHasTheAnswerOfTheLastAttemptAndOfNoneBefore(t *testing.T) {
+	tr := newTracers(t, sdktrace.AlwaysSample())
+	hooks := newTelemetry(t, telemetry.Config{TracerProvider: tr}).Observer()
+	ctx := hooks.Begin(t.Context(), get)
+	again := exchanged(503, time.Second)
+	again.Again = true
+	hooks.Attempt(ctx, again)
+	hooks.Attempt(ctx, engine.Attempted{Request: get, Origin: venue, Number: 2, Err: engine.ErrTruncated})
+	hooks.End(ctx, failed("depth", engine.ErrTruncated))
+	require.NotContains(t, labels(tr.spans.Ended()[2]), "status_code")
 }
 
 func TestProcessorsAuthenticatorsAndServersAreInTheSpan(t *testing.T) {

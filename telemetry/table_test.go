@@ -55,8 +55,8 @@ func TestATableIsAddedToByManyAtOnce(t *testing.T) {
 
 func TestEqualKeysHaveEqualHints(t *testing.T) {
 	at := engine.Origin{Scheme: "https", Addr: "venue.test:443"}
-	one := exchange{origin: at, method: "GET", status: 200, major: 1, minor: 1}
-	same := exchange{origin: engine.Origin{Scheme: "https", Addr: string([]byte(at.Addr))}, method: "GET", status: 200, major: 1, minor: 1}
+	one := exchange{origin: at, method: "GET", answer: answer{200, 1, 1}}
+	same := exchange{origin: engine.Origin{Scheme: "https", Addr: string([]byte(at.Addr))}, method: "GET", answer: answer{200, 1, 1}}
 	require.Equal(t, one.hint(), same.hint())
 	require.Equal(t, request{limit: "a", failure: "b"}.hint(), request{limit: string([]byte("a")), failure: "b"}.hint())
 	hints := map[uint64]bool{}

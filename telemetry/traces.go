@@ -48,6 +48,7 @@ type sampled struct {
 	context.Context
 	of   *traced
 	span trace.Span
+	last answer                 // of the last attempt; the hooks of one request come one after another
 	over atomic.Bool            // it has ended, and is not open any more
 	told [12]attribute.KeyValue // backs the attributes of the end, most of the time: one allocation with all else, and the span's to keep
 }
@@ -105,11 +106,12 @@ func (tr *traced) begin(ctx context.Context, req *engine.Request) context.Contex
 // below that of the request. It is no client's, or every repeated request would be
 // counted twice by what makes metrics of spans.
 func (tr *traced) attempt(ctx context.Context, a *engine.Attempted) {
-	if !a.Again && a.Number <= 1 {
-		return
-	}
 	s := tr.openOf(ctx)
 	if s == nil {
+		return
+	}
+	s.last = answerOf(a)
+	if !a.Again && a.Number <= 1 {
 		return
 	}
 	from, to := a.SentAt, a.SentAt.Add(a.Took)
@@ -140,7 +142,7 @@ func (tr *traced) end(ctx context.Context, d *engine.Ended) {
 		return
 	}
 	tr.open.Add(-1)
-	e := exchangeOfEnd(d)
+	e := exchangeOfEnd(d, s.last)
 	attrs := e.appendTo(append(s.told[:0], tr.common...), tr.places.of(e.origin))
 	attrs = requestOf(d.LimitID, e.failure, e.status).appendLimit(attrs)
 	if d.Attempts > 1 {

@@ -159,9 +159,14 @@ func version(major, minor uint8) string {
 // number of values, but for the origin, which places bounds, and the status, which the table
 // does that this is a key of.
 type exchange struct {
-	origin       engine.Origin
-	method       string // known, or "_OTHER"
-	failure      string
+	origin  engine.Origin
+	method  string // known, or "_OTHER"
+	failure string
+	answer
+}
+
+// answer is what the head of an answer says; zero without one.
+type answer struct {
 	status       int
 	major, minor uint8
 }
@@ -169,9 +174,11 @@ type exchange struct {
 func exchangeOf(a *engine.Attempted) exchange {
 	return exchange{
 		origin: a.Origin, method: knownMethod(cmp.Or(a.Method, a.Request.Method)), failure: errorType(a.Err),
-		status: a.StatusCode, major: a.ProtoMajor, minor: a.ProtoMinor,
+		answer: answerOf(a),
 	}
 }
+
+func answerOf(a *engine.Attempted) answer { return answer{a.StatusCode, a.ProtoMajor, a.ProtoMinor} }
 
 // hint is part of hinted.
 func (e exchange) hint() uint64 {
@@ -181,11 +188,12 @@ func (e exchange) hint() uint64 {
 // spread is odd, so that statuses that differ have hints that differ, and keeps neighbours apart.
 const spread = 0x9e3779b97f4a7c15
 
-// exchangeOfEnd is what a request came to.
-func exchangeOfEnd(d *engine.Ended) exchange {
-	e := exchange{origin: d.Origin, method: knownMethod(d.Request.Method), failure: errorType(d.Err)}
+// exchangeOfEnd is what a request came to. One that failed has no response, though its last
+// attempt may have had an answer: one that was cut off, or that a post-processor would not have.
+func exchangeOfEnd(d *engine.Ended, last answer) exchange {
+	e := exchange{origin: d.Origin, method: knownMethod(d.Request.Method), failure: errorType(d.Err), answer: last}
 	if d.Response != nil {
-		e.status, e.major, e.minor = d.Response.StatusCode, d.Response.ProtoMajor, d.Response.ProtoMinor
+		e.answer = answer{d.Response.StatusCode, d.Response.ProtoMajor, d.Response.ProtoMinor}
 	}
 	return e
 }

@@ -13,7 +13,9 @@
 // Nothing here ever has a URL, a path, a query, a header, a key or an account in it. What
 // attributes can be is bounded: the ids of limits are those of the table, servers are
 // told apart up to Config.MaxOrigins, methods are those that HTTP knows, and each
-// instrument that is fed by requests has at most Config.MaxSeries sets of them.
+// instrument that is fed by requests has at most Config.MaxSeries sets of them. Spans alone
+// have a method that HTTP does not know as well, in http.request.method_original: at most 64
+// bytes of it, and only if it is made of letters, "-" and "_".
 //
 // http.client.request.duration is what the semantic conventions make of it, one exchange with
 // the server. How long a caller waited for everything together is sluice.request.duration.

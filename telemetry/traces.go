@@ -1,6 +1,7 @@
 package telemetry
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -121,6 +122,7 @@ func (tr *traced) attempt(ctx context.Context, a *engine.Attempted) {
 	}
 	e := exchangeOf(a)
 	attrs := e.appendTo(slices.Clone(tr.common), tr.places.of(e.origin))
+	attrs = appendOriginal(attrs, cmp.Or(a.Method, a.Request.Method))
 	attrs = append(attrs, sentKey.String(a.Sent.String()), reusedKey.Bool(a.Reused))
 	if a.Number > 1 {
 		attrs = append(attrs, semconv.HTTPRequestResendCount(a.Number-1))
@@ -144,6 +146,7 @@ func (tr *traced) end(ctx context.Context, d *engine.Ended) {
 	tr.open.Add(-1)
 	e := exchangeOfEnd(d, s.last)
 	attrs := e.appendTo(append(s.told[:0], tr.common...), tr.places.of(e.origin))
+	attrs = appendOriginal(attrs, d.Request.Method)
 	attrs = requestOf(d.LimitID, e.failure, e.status).appendLimit(attrs)
 	if d.Attempts > 1 {
 		attrs = append(attrs, semconv.HTTPRequestResendCount(d.Attempts-1))

@@ -3,6 +3,7 @@ package telemetry_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -193,6 +194,33 @@ func TestAMethodThatNobodyKnowsIsNoSpanName(t *testing.T) {
 		hooks.End(hooks.Begin(t.Context(), req), d)
 		all := tr.spans.Ended()
 		require.Equal(t, want, all[len(all)-1].Name())
+	}
+}
+
+func TestASpanHasAMethodThatNobodyKnowsAsItWasSentAndAMetricHasNot(t *testing.T) {
+	for method, want := range map[string]string{
+		"BREW": "BREW", "get": "get", "M-SEARCH": "M-SEARCH", strings.Repeat("A", 65): strings.Repeat("A", 64),
+		"": "", "QUERY": "", "sk3cr3t": "", "GET\r\nX: y": "", "/orders/abc": "", "ÄNDERE": "",
+	} {
+		m, tr := newMeters(t), newTracers(t, sdktrace.AlwaysSample())
+		hooks := newTelemetry(t, telemetry.Config{MeterProvider: m, TracerProvider: tr}).Observer()
+		d := answered("depth", 200, 1)
+		d.Request = &engine.Request{Method: method}
+		ctx := hooks.Begin(t.Context(), d.Request)
+		hooks.Attempt(ctx, engine.Attempted{Request: d.Request, Origin: venue, Number: 1, Again: true, StatusCode: 503})
+		hooks.Attempt(ctx, engine.Attempted{Request: d.Request, Method: "GET", Origin: venue, Number: 2, StatusCode: 200}) // it was redirected
+		hooks.End(ctx, d)
+		original := func(set attribute.Set) string {
+			value, _ := set.Value("http.request.method_original")
+			return value.AsString()
+		}
+		ended := tr.spans.Ended()
+		for i, want := range []string{want, "", want} {
+			require.Equal(t, want, original(attribute.NewSet(ended[i].Attributes()...)), "%q in span %d", method, i)
+		}
+		for _, r := range m.read(t) {
+			require.NotContains(t, r.labels(), "method_original")
+		}
 	}
 }
 

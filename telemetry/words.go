@@ -8,6 +8,7 @@ import (
 	"hash/maphash"
 	"net"
 	"strconv"
+	"strings"
 
 	"go.opentelemetry.io/otel/attribute"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
@@ -40,6 +41,25 @@ func knownMethod(method string) string {
 		return method
 	}
 	return other
+}
+
+// mostOfMethod is how many bytes of a method that HTTP does not know a span has at most.
+const mostOfMethod = 64
+
+// appendOriginal appends for a span, as the semantic conventions ask, the method that HTTP does
+// not know. Metrics never have it, for there is no end of them. Methods are made of letters, "-"
+// and "_": what has anything else is more likely a key or a path in the wrong place, and
+// is left out.
+func appendOriginal(attrs []attribute.KeyValue, method string) []attribute.KeyValue {
+	if knownMethod(method) != other || strings.ContainsFunc(method, isNoMethods) {
+		return attrs
+	}
+	return append(attrs, semconv.HTTPRequestMethodOriginal(method[:min(len(method), mostOfMethod)]))
+}
+
+// isNoMethods reports whether a character is none of those that methods are made of.
+func isNoMethods(c rune) bool {
+	return c != '-' && c != '_' && (c < 'A' || c > 'Z') && (c < 'a' || c > 'z')
 }
 
 const unknownLimit = "unknown_limit"

@@ -212,7 +212,7 @@ func TestNothingPrivateIsTold(t *testing.T) {
 
 func TestRequestsByManyAreToldOnceEach(t *testing.T) {
 	m := newMeters(t)
-	tel := newTelemetry(t, telemetry.Config{MeterProvider: m, MaxSeries: 3, MaxOrigins: 2})
+	tel := newTelemetry(t, telemetry.Config{MeterProvider: m, MaxSeries: 4, MaxOrigins: 2})
 	hooks := tel.Observer()
 	var all sync.WaitGroup
 	for i := range 8 {
@@ -238,7 +238,7 @@ func TestRequestsByManyAreToldOnceEach(t *testing.T) {
 // along what is within it in another.
 func TestAnInstrumentThatOverflowsKeepsWhatComesLater(t *testing.T) {
 	m := newMeters(t)
-	hooks := newTelemetry(t, telemetry.Config{MeterProvider: m, MaxSeries: 1}).Observer()
+	hooks := newTelemetry(t, telemetry.Config{MeterProvider: m, MaxSeries: 2}).Observer()
 	within, beyond := exchanged(200, 1), exchanged(503, 1)
 	hooks.Attempt(t.Context(), within)
 	within.Again, beyond.Again = true, true

@@ -54,10 +54,12 @@ var (
 	pauseBuckets    = []float64{0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 900, 3600, 86400}
 )
 
+// newMeasured makes instruments of at most so many sets of attributes, one of which is that of
+// what is beyond the tables.
 func newMeasured(t *Telemetry, most int) (*measured, error) {
 	m := &measured{
 		places: t.places, common: t.common,
-		exchanges: newTable[exchange, *series](most), requests: newTable[request, *series](most),
+		exchanges: newTable[exchange, *series](most - 1), requests: newTable[request, *series](most - 1),
 		overflow: newSeries(t.with(overflowKey.Bool(true))),
 	}
 	var mistakes []error

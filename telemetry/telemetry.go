@@ -34,8 +34,8 @@ type Config struct {
 	// number that none is told apart.
 	MaxOrigins int
 	// MaxSeries is how many sets of attributes each instrument that is fed by requests may
-	// have; what would be one more is counted under the attribute
-	// sluice.overflow=true. The SDK has a bound of its own, 2,000 unless it is told another.
+	// have; the last of them has the attribute sluice.overflow=true, and counts what would be
+	// one more: with 1 nothing is told apart. The SDK has a bound of its own, 2,000 unless it is told another.
 	// Zero means 1,000.
 	// It must not be negative.
 	MaxSeries int

@@ -288,7 +288,7 @@ func TestNoSeriesIsLostAndNoneIsBeyondTheBound(t *testing.T) {
 		most := rapid.IntRange(1, 8).Draw(rt, "most")
 		m := newMeters(t)
 		hooks := newTelemetry(t, telemetry.Config{MeterProvider: m, MaxSeries: most, MaxOrigins: 2}).Observer()
-		requests, exchanges := newSeen(most), newSeen(most)
+		requests, exchanges := newSeen(most-1), newSeen(most-1)
 		for range rapid.IntRange(0, 60).Draw(rt, "requests") {
 			limit := rapid.SampledFrom([]string{"a", "b", "c"}).Draw(rt, "limit")
 			status := rapid.SampledFrom([]int{200, 404, 500}).Draw(rt, "status")
@@ -299,21 +299,51 @@ func TestNoSeriesIsLostAndNoneIsBeyondTheBound(t *testing.T) {
 			exchanges.see(fmt.Sprint(exchanges.server(a.Origin.Addr), status))
 			requests.see(fmt.Sprint(limit, max(status, 399)))
 		}
+		all := m.read(t)
+		for _, name := range []string{"sluice.request.duration", "http.client.request.duration"} {
+			require.LessOrEqual(rt, len(named(all, name)), most, name)
+		}
 		got := map[string]uint64{}
-		for _, r := range named(m.read(t), "sluice.request.duration") {
+		for _, r := range named(all, "sluice.request.duration") {
 			failure, _ := r.attrs.Value("error.type")
 			limit, _ := r.attrs.Value("sluice.limit.id")
 			got[r.keyOr(limit.AsString()+cmp.Or(failure.AsString(), "399"))] += r.count
 		}
 		require.Equal(rt, requests.counted, got)
 		clear(got)
-		for _, r := range named(m.read(t), "http.client.request.duration") {
+		for _, r := range named(all, "http.client.request.duration") {
 			address, _ := r.attrs.Value("server.address")
 			status, _ := r.attrs.Value("http.response.status_code")
 			got[r.keyOr(fmt.Sprint(address.AsString(), status.AsInt64()))] += r.count
 		}
 		require.Equal(rt, exchanges.counted, got)
 	})
+}
+
+func TestNoInstrumentHasMoreSeriesThanItMay(t *testing.T) {
+	for most, want := range map[int]int{1: 1, 2: 2, 10: 10, 0: 1000} { // 0 is the default
+		m := newMeters(t)
+		hooks := newTelemetry(t, telemetry.Config{MeterProvider: m, MaxSeries: most}).Observer()
+		const many = 1200
+		for i := range many {
+			a := exchanged(1000+i, 1)
+			a.Again, a.Refused, a.Paused = true, true, 1
+			hooks.Attempt(t.Context(), a)
+			id := fmt.Sprint("limit ", i)
+			hooks.Wait(t.Context(), engine.Waited{Request: get, LimitID: id, Queued: 1, Leased: 1, Err: engine.ErrOverloaded})
+			hooks.End(t.Context(), failed(id, engine.ErrOverloaded))
+		}
+		series, sums := map[string]int{}, map[string]float64{}
+		for _, r := range m.read(t) {
+			series[r.name]++
+			sums[r.name] += cmp.Or(float64(r.count), r.value)
+		}
+		require.Len(t, series, 8)
+		for name := range series {
+			require.Equal(t, want, series[name], "%s of at most %d", name, most)
+			require.EqualValues(t, many, sums[name], "%s: none is lost", name)
+		}
+	}
 }
 
 // keyOr is the key, or "rest" for what is beyond the bound.
@@ -377,7 +407,7 @@ func TestMetricsOfARequestAllocateNothing(t *testing.T) {
 }
 
 func TestWhatIsBeyondABoundAllocatesNothingEither(t *testing.T) {
-	hooks := newTelemetry(t, telemetry.Config{MeterProvider: newMeters(t), MaxSeries: 1, MaxOrigins: 1}).Observer()
+	hooks := newTelemetry(t, telemetry.Config{MeterProvider: newMeters(t), MaxSeries: 2, MaxOrigins: 1}).Observer()
 	ctx := t.Context()
 	var all []engine.Attempted
 	for i := range 10 {
@@ -537,7 +567,7 @@ func TestAProviderThatMakesNothingIsRefusedByTheNameOfWhatIsMissing(t *testing.T
 
 func TestOwnAttributesGoWithEverything(t *testing.T) {
 	m := newMeters(t)
-	hooks := newTelemetry(t, telemetry.Config{MeterProvider: m, MaxSeries: 1, Attributes: []attribute.KeyValue{attribute.String("bot", "maker")}}).Observer()
+	hooks := newTelemetry(t, telemetry.Config{MeterProvider: m, MaxSeries: 2, Attributes: []attribute.KeyValue{attribute.String("bot", "maker")}}).Observer()
 	for _, limit := range []string{"a", "b"} { // the second is beyond the bound
 		hooks.Attempt(t.Context(), exchanged(200, 1))
 		hooks.End(t.Context(), answered(limit, 200, 1))

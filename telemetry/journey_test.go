@@ -106,6 +106,27 @@ func TestAFailedRequestHasTheStatusOfItsAnswerInItsSpanAsInTheMetric(t *testing.
 	}
 }
 
+// It is known when the exchange ends, and the request may be given up in the pause.
+func TestARepetitionThatIsOnlyMeantCountsToo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMeters(t)
+		eng := newServer(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) }).newEngine(t, engine.Config{
+			Retry:     engine.Retry{Statuses: []int{503}, Base: time.Minute, Cap: time.Minute},
+			Observers: []engine.Observer{newTelemetry(t, telemetry.Config{MeterProvider: m}).Observer()},
+		})
+		ctx, cancel := context.WithCancel(t.Context())
+		var gone sync.WaitGroup
+		gone.Go(func() { _, _ = eng.Do(ctx, &engine.Request{Path: "/book"}) })
+		synctest.Wait() // in the pause
+		cancel()
+		gone.Wait()
+		all := m.read(t)
+		require.EqualValues(t, 1, named(all, "sluice.request.repeats")[0].value)
+		require.EqualValues(t, 1, named(all, "http.client.request.duration")[0].count)
+		require.Equal(t, "Exchanges that were meant to be followed by another attempt; the request may have ended before it began.", named(all, "sluice.request.repeats")[0].about)
+	})
+}
+
 func TestASpanHasTheAnswerOfTheLastAttemptAndOfNoneBefore(t *testing.T) {
 	tr := newTracers(t, sdktrace.AlwaysSample())
 	hooks := newTelemetry(t, telemetry.Config{TracerProvider: tr}).Observer()

@@ -78,7 +78,7 @@ func newMeasured(t *Telemetry, most int) (*measured, error) {
 	m.permitWait = seconds("sluice.permit.wait.duration", "How long an attempt waited for its permit, if it did.", waitBuckets)
 	m.connectionWait = seconds("sluice.connection.wait.duration", "How long an attempt that had its permit waited for a connection, if it did.", waitBuckets)
 	m.pause = seconds("sluice.pause.duration", "For how long an answer asked that nothing be sent.", pauseBuckets)
-	m.repeats = count("sluice.request.repeats", "{repeat}", "Exchanges that were followed by another attempt.")
+	m.repeats = count("sluice.request.repeats", "{repeat}", "Exchanges that were meant to be followed by another attempt; the request may have ended before it began.")
 	m.refusals = count("sluice.limit.refusals", "{refusal}", "Answers by which one of the server's limits refused a request.")
 	m.shed = count("sluice.request.shed", "{request}", "Requests sent away because the engine, a queue or a pool was full.")
 	return m, errors.Join(mistakes...)

@@ -49,7 +49,7 @@ func TestSlowAndFailedRequestsAreShownWithoutWhatTheyCarry(t *testing.T) {
 		require.NotContains(t, html+text(t, get(t, page, "GET", "/state.json")), "sesame")
 		has(t, html, `<dt>Ended</dt><dd><b>3</b>`)
 		has(t, html, `<dt>Failed</dt><dd><b>1</b>`)
-		has(t, html, `<dt>Retries</dt><dd><b>2</b>`)
+		has(t, html, `<dt>Retries</dt><dd><b>2</b><small>attempts that another was meant to follow</small>`)
 		slow := within(t, html, "<caption>Slowest requests", "</table>")
 		first := within(t, slow, "<tbody", "</tr>")
 		has(t, first, "PUT /slow")

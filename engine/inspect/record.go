@@ -134,7 +134,7 @@ func (r *record) setFloor() {
 type recorded struct {
 	Ended   int64     `json:"ended"`
 	Failed  int64     `json:"failed"`
-	Retried int64     `json:"retried"` // attempts that were followed by another
+	Retried int64     `json:"retried"` // attempts that another was meant to follow, which may have come to nothing
 	Slowest []slowOne `json:"slowest"`
 	Last    []failure `json:"last_failed"` // the last first
 }

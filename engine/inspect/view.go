@@ -455,7 +455,7 @@ func requestsSection(r *recorded, now time.Time) section {
 	return section{
 		ID: "requests", Name: "Requests", Facts: []fact{
 			{Name: "Ended", Value: grouped(r.Ended)}, {Name: "Failed", Value: grouped(r.Failed)},
-			{Name: "Retries", Value: grouped(r.Retried), Note: "attempts that another followed"},
+			{Name: "Retries", Value: grouped(r.Retried), Note: "attempts that another was meant to follow"},
 		},
 		Tables: []table{slowTable(r, now), failedTable(r, now)},
 	}

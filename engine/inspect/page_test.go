@@ -459,6 +459,53 @@ func TestOneWhoReadsNothingIsDroppedAndHoldsUpNobody(t *testing.T) {
 	})
 }
 
+func TestOneWhoReadsNothingDoesNotHoldUpTheEndOfTheServer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		page := inspect.New(inspect.Config{})
+		page.Attach("a", newEngine(t, engine.Config{BaseURL: "http://api.test"}))
+		l := listen()
+		server := &http.Server{Handler: page}
+		ended := make(chan struct{})
+		server.RegisterOnShutdown(func() {
+			page.Close()
+			close(ended)
+		})
+		var running sync.WaitGroup
+		running.Go(func() { _ = server.Serve(l) })
+		stuck := look(t, l) // the pictures are not read, and the pipe takes nothing that nobody reads
+		require.Equal(t, "200 OK", stuck.status)
+		synctest.Wait()
+		began := time.Now()
+		require.NoError(t, server.Shutdown(t.Context()))
+		<-ended
+		running.Wait()
+		require.Less(t, time.Since(began), time.Second)
+	})
+}
+
+// deadlines notes those that a handler's writes are given, and who looks is dropped between two.
+type deadlines struct {
+	*httptest.ResponseRecorder
+	page *inspect.Page
+	last time.Time
+}
+
+func (d *deadlines) SetWriteDeadline(until time.Time) error { d.last = until; return nil }
+
+func (d *deadlines) Write(event []byte) (int, error) {
+	d.page.Close()
+	return len(event), nil
+}
+
+func TestOneWhoWasDroppedIsGivenNoMoreTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		page := inspect.New(inspect.Config{})
+		w := &deadlines{ResponseRecorder: httptest.NewRecorder(), page: page}
+		page.ServeHTTP(w, httptest.NewRequest("GET", "/?format=events", nil))
+		require.Equal(t, time.Now(), w.last)
+	})
+}
+
 func TestNothingRunsWhenNobodyLooks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var looks sync.Map

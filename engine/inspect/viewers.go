@@ -9,8 +9,9 @@ import (
 
 // viewer is one who looks, and is sent pictures.
 type viewer struct {
-	events chan []byte   // written by the sampler, which never waits
-	gone   chan struct{} // closed when it is dropped
+	events chan []byte              // written by the sampler, which never waits
+	gone   chan struct{}            // closed when it is dropped
+	out    *http.ResponseController // its deadline is set under the page's lock, and as long as it is among the viewers
 }
 
 const (
@@ -26,7 +27,7 @@ func (p *Page) serveEvents(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodHead {
 		return
 	}
-	v := p.join()
+	v := p.join(http.NewResponseController(w))
 	if v == nil {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		w.Header().Set("Retry-After", "10")
@@ -34,14 +35,14 @@ func (p *Page) serveEvents(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer p.leave(v)
-	out := http.NewResponseController(w)
 	send := func(event []byte) bool {
-		// Unsupported, it is no loss: then whoever serves the page bounds its writes, or nobody.
-		_ = out.SetWriteDeadline(time.Now().Add(writesIn))
+		if !p.mayWrite(v) {
+			return false
+		}
 		if _, err := w.Write(event); err != nil {
 			return false
 		}
-		return out.Flush() == nil
+		return v.out.Flush() == nil
 	}
 	if !send([]byte("retry: "+millis(comesAgain)+"\n\n")) || !send(p.event(p.config.Every/2)) {
 		return
@@ -79,13 +80,13 @@ func (p *Page) event(fresh time.Duration) []byte {
 
 // join adds a viewer, and starts the sampler for the first of them; nil if there are too many,
 // or the page was closed.
-func (p *Page) join() *viewer {
+func (p *Page) join(out *http.ResponseController) *viewer {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.ended || len(p.viewers) >= p.config.Viewers {
 		return nil
 	}
-	v := &viewer{events: make(chan []byte, behind), gone: make(chan struct{})}
+	v := &viewer{events: make(chan []byte, behind), gone: make(chan struct{}), out: out}
 	p.viewers[v] = struct{}{}
 	if p.stop == nil {
 		stop := make(chan struct{})
@@ -93,6 +94,19 @@ func (p *Page) join() *viewer {
 		p.running.Go(func() { p.sample(stop) })
 	}
 	return v
+}
+
+// mayWrite gives a viewer its time for one event, unless it was dropped: then its deadline stays
+// as drop has set it.
+func (p *Page) mayWrite(v *viewer) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if _, there := p.viewers[v]; !there {
+		return false
+	}
+	// Unsupported, it is no loss: then whoever serves the page bounds its writes, or nobody.
+	_ = v.out.SetWriteDeadline(time.Now().Add(writesIn))
+	return true
 }
 
 // leave is called once for every viewer that joined; it may have been dropped.
@@ -104,11 +118,14 @@ func (p *Page) leave(v *viewer) {
 	}
 }
 
-// drop takes a viewer away, and ends the sampler behind the last of them. It requires that mu
-// is held.
+// drop takes a viewer away, and ends the sampler behind the last of them. A write to one that
+// reads nothing ends at once: an http.Server would wait for it in Shutdown. It requires that mu
+// is held, and that the viewer's handler has not returned, as it has not while it is
+// among the viewers.
 func (p *Page) drop(v *viewer) {
 	delete(p.viewers, v)
 	close(v.gone)
+	_ = v.out.SetWriteDeadline(time.Now())
 	if len(p.viewers) == 0 && p.stop != nil {
 		close(p.stop)
 		p.stop = nil

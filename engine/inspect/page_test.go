@@ -229,6 +229,26 @@ func TestTheStateIsJSONUnderTwoNames(t *testing.T) {
 	})
 }
 
+func TestAListInTheStateIsAListThoughItIsEmpty(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		page := inspect.New(inspect.Config{})
+		page.Observer()
+		has(t, text(t, get(t, page, "GET", "/state.json")), `"engines":[]`)
+		eng := newEngine(t, engine.Config{BaseURL: "http://api.test"})
+		page.Attach("a", eng)
+		page.Attach("never made", new(engine.Engine))
+		page.Attach("none", nil)
+		for range 2 { // the second time it has ended
+			time.Sleep(time.Second)
+			state := text(t, get(t, page, "GET", "/state.json"))
+			require.NotContains(t, state, "null")
+			has(t, state, `"slowest":[],"last_failed":[]`)
+			require.Equal(t, 2, strings.Count(state, `"pools":[]`))
+			require.NoError(t, eng.Close())
+		}
+	})
+}
+
 func TestWhateverIsShownIsEscaped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const evil = `<script>alert(1)</script>"'&<img src=x onerror=alert(2)>`

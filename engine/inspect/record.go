@@ -147,7 +147,7 @@ func (r *record) read(now time.Time) *recorded {
 		return nil
 	}
 	r.forget(now)
-	all := &recorded{Ended: r.ended.Load(), Failed: r.failed.Load(), Retried: r.retried.Load(), Slowest: slices.Clone(r.slow)}
+	all := &recorded{Ended: r.ended.Load(), Failed: r.failed.Load(), Retried: r.retried.Load(), Slowest: list(slices.Clone(r.slow)), Last: []failure{}}
 	for i := range r.failures { // from the one before next on, backwards
 		all.Last = append(all.Last, r.failures[(r.next-1-i+2*len(r.failures))%len(r.failures)])
 	}

@@ -46,12 +46,24 @@ const waitersFor = 4
 // look asks an engine, and remembers how full it was.
 func (a *attached) look(rows int) engineState {
 	stats := a.engine.Glance(rows)
-	s := engineState{Name: a.name, Stats: stats, Ended: stats.Limits.At.IsZero(), Waiting: a.engine.Waiting(waitersFor * rows), Clock: clockOf(a.engine)}
-	if s.Waiting == nil {
-		s.Waiting = []engine.Waiter{}
-	}
+	s := engineState{Name: a.name, Stats: withLists(stats), Ended: stats.Limits.At.IsZero(), Waiting: list(a.engine.Waiting(waitersFor * rows)), Clock: clockOf(a.engine)}
 	s.Verdict = verdictOf(&s)
 	a.remember(&stats)
+	return s
+}
+
+// list is a list that JSON has as one, and not as null, if it is empty.
+func list[T any](all []T) []T {
+	if all == nil {
+		return []T{}
+	}
+	return all
+}
+
+// withLists has a list for each, also of an engine that New has not made.
+func withLists(s engine.Stats) engine.Stats {
+	s.Limits.Limits, s.Limits.Scopes, s.Limits.Queued = list(s.Limits.Limits), list(s.Limits.Scopes), list(s.Limits.Queued)
+	s.Pools = list(s.Pools)
 	return s
 }
 

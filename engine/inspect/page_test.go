@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"html/template"
 	"io"
 	"net"
 	"net/http"
@@ -16,6 +17,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
@@ -226,6 +228,41 @@ func TestTheStateIsJSONUnderTwoNames(t *testing.T) {
 			require.Equal(t, state.Verdict, state.Engines[0].Verdict)
 			require.Nil(t, state.Requests, "no observer was handed out")
 		}
+	})
+}
+
+func TestWhateverIsShownIsUTF8(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const bad = "b\xff\xfed<\xc3>"
+		page := inspect.New(inspect.Config{Title: "T" + bad})
+		eng := newEngine(t, engine.Config{
+			BaseURL: "http://api.test", Accounts: map[string]auth.Authenticator{bad: nil},
+			Observers: []engine.Observer{page.Observer()},
+			Limits:    []throttle.Limit{{ID: "l" + bad, Quota: 1, Per: time.Hour, By: throttle.ByAccount | throttle.ByKey, Scope: "s" + bad}},
+			Dial: engine.Dial{DialContext: func(context.Context, string, string) (net.Conn, error) {
+				return nil, errors.New("no way " + bad)
+			}},
+			Retry: engine.Retry{Max: -1},
+		})
+		_, err := eng.TryAcquire(engine.Charge{LimitID: "l" + bad, Account: bad, Key: bad})
+		require.NoError(t, err)
+		wait(t, eng, engine.Charge{LimitID: "l" + bad, Account: bad, Key: bad})
+		_, err = eng.Do(t.Context(), &engine.Request{Path: "/p", Account: bad, LimitID: engine.Unlimited})
+		require.Error(t, err)
+		_, err = eng.Halt(engine.Filter{Key: bad + "2", Reason: bad})
+		require.NoError(t, err)
+		require.NoError(t, eng.Pause(throttle.Scope{Name: "s" + bad}, time.Hour))
+		synctest.Wait()
+		page.Attach("n"+bad, eng)
+		page.Attach("another "+bad, eng)
+
+		html := text(t, get(t, page, "GET", "/"))
+		require.True(t, utf8.ValidString(html), "%q", html)
+		require.GreaterOrEqual(t, strings.Count(html, "b\uFFFDd&lt;\uFFFD&gt;"), 10, "it is all there, with a sign for what is none")
+		one := look(t, serve(t, page))
+		event, err := one.next()
+		require.NoError(t, err)
+		require.Contains(t, html, template.HTMLEscapeString(event.Verdict), "the script is sent the same")
 	})
 }
 

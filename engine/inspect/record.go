@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -158,17 +159,20 @@ func originText(o engine.Origin) string {
 	if o.Addr == "" {
 		return ""
 	}
-	return o.String()
+	return clip(o.String())
 }
 
-// clip shortens what is too long for a line.
+// valid replaces what is no UTF-8: labels and ids may be any bytes, and the page says that it is UTF-8.
+func valid(text string) string { return strings.ToValidUTF8(text, "\uFFFD") }
+
+// clip shortens what is too long for a line, and makes it valid.
 func clip(text string) string {
 	const most = 240
 	runes := 0
 	for i := range text {
 		if runes++; runes > most {
-			return text[:i] + "…"
+			return valid(text[:i]) + "…"
 		}
 	}
-	return text
+	return valid(text)
 }

@@ -76,10 +76,10 @@ type words struct {
 
 // viewOf makes a view of a state.
 func viewOf(s *state, w words) view {
-	v := view{Title: s.Title, At: s.At.Local().Format("2006-01-02 15:04:05.0 MST"), Verdict: s.Verdict, Tone: "calm"}
+	v := view{Title: valid(s.Title), At: s.At.Local().Format("2006-01-02 15:04:05.0 MST"), Verdict: valid(s.Verdict), Tone: "calm"}
 	for i := range s.Engines {
 		e := &s.Engines[i]
-		part := section{ID: fmt.Sprintf("engine-%d", i), Name: e.Name, Verdict: e.Verdict, Facts: factsOf(e, w), Tables: []table{
+		part := section{ID: fmt.Sprintf("engine-%d", i), Name: valid(e.Name), Verdict: valid(e.Verdict), Facts: factsOf(e, w), Tables: []table{
 			limitsTable(e, w), waitingTable(e, w), priorityTable(e), pausesTable(e), poolsTable(e),
 		}}
 		if len(s.Engines) == 1 {
@@ -385,7 +385,7 @@ func pausesTable(e *engineState) table {
 		if sc.PausedUntil.IsZero() && sc.Allowance == 0 {
 			continue
 		}
-		name := cell{Text: "Scope " + scopeName(sc.Name), Note: instance(sc.Account, "", sc.Egress, sc.Origin)}
+		name := cell{Text: "Scope " + scopeName(sc.Name), Note: instance(sc.Account, "", sc.Egress, clip(sc.Origin))}
 		by := cell{Text: "an answer"}
 		if sc.PausedByHand {
 			by.Text = "hand"

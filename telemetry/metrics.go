@@ -77,7 +77,7 @@ func newMeasured(t *Telemetry, most int) (*measured, error) {
 	m.request = seconds("sluice.request.duration", "From the call to its answer, waits and all attempts included.", requestBuckets)
 	m.permitWait = seconds("sluice.permit.wait.duration", "How long an attempt waited for its permit, if it did.", waitBuckets)
 	m.connectionWait = seconds("sluice.connection.wait.duration", "How long an attempt that had its permit waited for a connection, if it did.", waitBuckets)
-	m.pause = seconds("sluice.pause.duration", "For how long an answer asked that nothing be sent.", pauseBuckets)
+	m.pause = seconds("sluice.pause.duration", "For how long nothing was to be sent, as Config.Feedback understood an answer.", pauseBuckets)
 	m.repeats = count("sluice.request.repeats", "{repeat}", "Exchanges that were meant to be followed by another attempt; the request may have ended before it began.")
 	m.refusals = count("sluice.limit.refusals", "{refusal}", "Answers by which one of the server's limits refused a request.")
 	m.shed = count("sluice.request.shed", "{request}", "Requests sent away because the engine, a queue or a pool was full.")
@@ -105,17 +105,16 @@ func (m *measured) hooks() engine.Observer {
 
 // wait is Observer.Wait. What had its permit and its connection at once did not wait.
 func (m *measured) wait(ctx context.Context, w *engine.Waited) {
-	permit := (w.Queued > 0 || w.Err != nil) && m.permitWait.Enabled(ctx)
-	connection := w.Leased > 0 && m.connectionWait.Enabled(ctx)
-	if !permit && !connection {
-		return
+	refused := w.Err != nil && w.Stage != engine.Leasing // otherwise the permit was there
+	if (w.Queued > 0 || refused) && m.permitWait.Enabled(ctx) {
+		failure := ""
+		if refused {
+			failure = errorType(w.Err)
+		}
+		m.permitWait.Record(ctx, w.Queued.Seconds(), m.seriesOfRequest(requestOf(w.LimitID, failure, 0)).record...)
 	}
-	s := m.seriesOfRequest(requestOf(w.LimitID, errorType(w.Err), 0))
-	if permit {
-		m.permitWait.Record(ctx, w.Queued.Seconds(), s.record...)
-	}
-	if connection {
-		m.connectionWait.Record(ctx, w.Leased.Seconds(), s.record...)
+	if w.Leased > 0 && m.connectionWait.Enabled(ctx) {
+		m.connectionWait.Record(ctx, w.Leased.Seconds(), m.seriesOfRequest(requestOf(w.LimitID, errorType(w.Err), 0)).record...)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"testing"
@@ -205,12 +206,18 @@ func TestWaitsAreToldByLimitIfThereWereAny(t *testing.T) {
 	require.Empty(t, m.read(t))
 	hooks.Wait(t.Context(), engine.Waited{Request: get, LimitID: "depth", Queued: time.Second, Leased: 2 * time.Second})
 	hooks.Wait(t.Context(), engine.Waited{Request: get, LimitID: "depth", Leased: 2 * time.Second})
-	hooks.Wait(t.Context(), engine.Waited{Request: get, LimitID: "order", Err: context.DeadlineExceeded})
+	hooks.Wait(t.Context(), engine.Waited{Request: get, LimitID: "order", Err: context.DeadlineExceeded, Stage: engine.Throttled})
+	refused := engine.Waited{Request: get, LimitID: "trade", Err: io.ErrUnexpectedEOF, Stage: engine.Leasing}
+	hooks.Wait(t.Context(), refused) // by the dial, and at once
+	refused.Queued, refused.Leased = time.Second, time.Second
+	hooks.Wait(t.Context(), refused)
 
 	all := m.read(t)
-	require.Equal(t, []string{"error.type=timeout,sluice.limit.id=order: 1", "sluice.limit.id=depth: 1"}, told(all, "sluice.permit.wait.duration"))
-	require.Equal(t, []string{"sluice.limit.id=depth: 2"}, told(all, "sluice.connection.wait.duration"))
-	require.Equal(t, 4.0, named(all, "sluice.connection.wait.duration")[0].value)
+	require.Equal(t, []string{
+		"error.type=timeout,sluice.limit.id=order: 1", "sluice.limit.id=depth: 1", "sluice.limit.id=trade: 1",
+	}, told(all, "sluice.permit.wait.duration"))
+	require.Equal(t, []string{"error.type=_OTHER,sluice.limit.id=trade: 1", "sluice.limit.id=depth: 2"}, told(all, "sluice.connection.wait.duration"))
+	require.Equal(t, 4.0, named(all, "sluice.connection.wait.duration")[1].value)
 }
 
 func TestRepetitionsRefusalsAndPausesAreToldByWhatCausedThem(t *testing.T) {
@@ -250,7 +257,7 @@ func TestWhatCallersMakeUpIsNoAttribute(t *testing.T) {
 		d := failed(fmt.Sprintf("nowhere-%d", i), engine.ErrUnknownLimit)
 		d.Request = &engine.Request{Method: fmt.Sprintf("VERB%d", i)}
 		hooks.End(t.Context(), d)
-		hooks.Wait(t.Context(), engine.Waited{Request: d.Request, LimitID: d.LimitID, Err: engine.ErrUnknownLimit})
+		hooks.Wait(t.Context(), engine.Waited{Request: d.Request, LimitID: d.LimitID, Err: engine.ErrUnknownLimit, Stage: engine.Throttled})
 		hooks.Attempt(t.Context(), engine.Attempted{Request: d.Request, Number: 1})
 	}
 	all := m.read(t)

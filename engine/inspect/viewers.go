@@ -12,6 +12,7 @@ type viewer struct {
 	events chan []byte              // written by the sampler, which never waits
 	gone   chan struct{}            // closed when it is dropped
 	out    *http.ResponseController // its deadline is set under the page's lock, and as long as it is among the viewers
+	writes bool                     // guarded by the page's lock: a write to it is under way
 }
 
 const (
@@ -39,6 +40,7 @@ func (p *Page) serveEvents(w http.ResponseWriter, r *http.Request) {
 		if !p.mayWrite(v) {
 			return false
 		}
+		defer p.hasWritten(v)
 		if _, err := w.Write(event); err != nil {
 			return false
 		}
@@ -106,7 +108,14 @@ func (p *Page) mayWrite(v *viewer) bool {
 	}
 	// Unsupported, it is no loss: then whoever serves the page bounds its writes, or nobody.
 	_ = v.out.SetWriteDeadline(time.Now().Add(writesIn))
+	v.writes = true
 	return true
+}
+
+func (p *Page) hasWritten(v *viewer) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	v.writes = false
 }
 
 // leave is called once for every viewer that joined; it may have been dropped.
@@ -125,7 +134,9 @@ func (p *Page) leave(v *viewer) {
 func (p *Page) drop(v *viewer) {
 	delete(p.viewers, v)
 	close(v.gone)
-	_ = v.out.SetWriteDeadline(time.Now())
+	if v.writes { // a stream that is idle ends as any answer does
+		_ = v.out.SetWriteDeadline(time.Now())
+	}
 	if len(p.viewers) == 0 && p.stop != nil {
 		close(p.stop)
 		p.stop = nil

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -68,21 +69,47 @@ type HeldBy struct {
 // Explain says what would become of a request if it was sent now: what it would be
 // charged with, what would hold it, until when and behind whom, what is paused and
 // halted, and whether its origin has a connection free. It sends nothing and changes
-// nothing; no pre-processor runs, so it is about the request as its caller made it. The
-// answer is of one moment: the next request may change it.
+// nothing; no pre-processor runs, so it is about the request as its caller made it, and
+// one that they would mend is refused as it is. The answer is of one moment: the next
+// request may change it.
 //
 // The error is an *Error with what the request would be refused with at once, such as
 // ErrInvalidRequest, ErrUnknownLimit or ErrSpent. A halt is no error here, for Halts tell
 // it.
+//
+// Query and Body are encoded as Do does it, which calls their String and MarshalJSON
+// methods. What is found out only by reading a body is no error here: no io.Reader is
+// touched, and no func() (io.Reader, error) called, neither a Body nor the Content of a
+// File, so that one which stands at its end, is another request's, or has another length
+// than Upload.Length passes. Nor is what only the journey shows: no credit of
+// Config.Admission, a deadline that comes before the request may leave, a connection of
+// HTTP/2 that has no Upgrade.
 func (e *Engine) Explain(req *Request) (Explanation, error) {
 	if err := e.misused(context.Background(), req); err != nil {
-		return Explanation{}, messages.NewError(req, Preparing, err)
+		return Explanation{}, messages.NewError(req, Admitting, err)
 	}
 	found, err := e.system.Explain(context.Background(), req, e.defaultLimit())
-	if err != nil {
-		return Explanation{}, messages.NewError(req, Preparing, err)
+	switch {
+	case errors.Is(err, ErrClosed): // which Do looks at first
+		return Explanation{}, messages.NewError(req, Admitting, err)
+	case err != nil:
+		return Explanation{}, e.refusal(req, found, err)
 	}
 	return e.explanation(req, found), nil
+}
+
+// refusal is the error of a request that is refused at once.
+func (e *Engine) refusal(req *Request, found actors.Explained, why error) error {
+	refused := messages.NewError(req, found.Stage, why)
+	if found.Subject.LimitID != Unlimited {
+		refused.Route = found.Subject.LimitID
+	}
+	if full, ok := errors.AsType[*throttle.LimitError](why); ok {
+		if refused.Limit = full.Full; full.RetryAt > 0 {
+			refused.RetryAt = e.system.Epoch().Add(full.RetryAt)
+		}
+	}
+	return refused
 }
 
 func (e *Engine) explanation(req *Request, found actors.Explained) Explanation {

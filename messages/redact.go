@@ -21,7 +21,7 @@ import (
 // String returns the method and the place, without query, header and body.
 func (r Request) String() string {
 	method, place := r.place()
-	return method + " " + place
+	return oneLine(method + " " + place)
 }
 
 // WithoutQuotes is what an error says, but for what it quotes, and for what looks like a

@@ -64,6 +64,13 @@ func TestAURLThatIsNonePrintsWithoutItsSecrets(t *testing.T) {
 	require.Equal(t, "GET /users/@me/a:b", Request{Path: "/users/@me/a:b"}.String())
 }
 
+func TestARequestPrintsInOneLine(t *testing.T) {
+	asked := Request{Method: "GET\r\nX: y", Path: "/a\nb\x1b[2J"}
+	require.Equal(t, "GET ; X: y /a; b [2J", asked.String())
+	require.Contains(t, NewError(&asked, Preparing, ErrInvalidRequest).Error(), asked.String(), "as its errors do")
+	require.Equal(t, asked.String(), asked.LogValue().String())
+}
+
 // What holds a part of a request or an answer tells names, and no values. What is sent
 // as JSON is, of course, all there.
 func TestPartsOfRequestsAndAnswersPrintWithoutValues(t *testing.T) {

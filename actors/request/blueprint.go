@@ -36,22 +36,13 @@ func (r *slot) build() error {
 	if err := r.preProcess(); err != nil {
 		return err
 	}
-	if err := r.resolveLimit(); err != nil {
-		return err
-	}
-	if err := sensible(r.asked, r.terms.MethodAsSpelt); err != nil {
-		return fmt.Errorf("%w: %w", messages.ErrInvalidRequest, err)
-	}
-	if err := r.buildTarget(); err != nil {
-		return invalid(err)
-	}
-	if err := r.resolveParts(); err != nil {
+	if err := r.resolve(); err != nil {
 		return err
 	}
 	var body []byte
 	var contentType string
 	var err error
-	if r.upload, err = r.newUpload(); err == nil && r.upload == nil {
+	if r.upload, err = r.newUpload(r.asked); err == nil && r.upload == nil {
 		body, contentType, err = r.encodeBody()
 	} else if err == nil {
 		err = r.upload.probe(r)
@@ -59,18 +50,35 @@ func (r *slot) build() error {
 	if r.upload != nil {
 		contentType = r.upload.mediaType
 	}
-	if err == nil && len(r.asked.Upload.Trailer) > 0 && r.upload == nil {
-		err = errors.New("trailers follow a streamed body only")
-	}
 	if err != nil {
 		return invalid(err)
 	}
-	r.call.Method = cmp.Or(r.asked.Method, http.MethodGet)
 	r.call.Body, r.call.Deadline = body, r.deadline
+	return r.layHead(contentType, r.cookiesFor(r.url))
+}
+
+// resolve finds out where the request goes, what it is charged to and who it is of, and
+// whether all of that is there.
+func (r *slot) resolve() error {
+	if err := r.resolveLimit(); err != nil {
+		return err
+	}
+	if err := sensible(r.asked, r.terms.MethodAsSpelt); err != nil {
+		return invalid(err)
+	}
+	if err := r.buildTarget(); err != nil {
+		return invalid(err)
+	}
+	return r.resolveParts()
+}
+
+// layHead lays what goes ahead of the body, and has it looked at.
+func (r *slot) layHead(contentType string, cookies []*http.Cookie) error {
+	r.call.Method = cmp.Or(r.asked.Method, http.MethodGet)
 	r.call.Stream, r.call.Continue, r.call.Trailer = r.asked.Stream, r.asked.Upload.ExpectContinue, r.asked.Upload.Trailer
 	r.call.Codings, r.call.Trace, r.call.OnHead = r.needs.Plan.Codings, r.trace.hooks, r.onHead
 	r.contentType = contentType
-	r.buildFields(contentType)
+	r.layFields(contentType, cookies)
 	return r.check()
 }
 
@@ -116,9 +124,12 @@ func (r *slot) resolveLimit() error {
 	return nil
 }
 
-// buildFields lays the header lines: the engine's, then the request's, which
+// buildFields lays the header lines, with the cookies that there are now.
+func (r *slot) buildFields(contentType string) { r.layFields(contentType, r.cookiesFor(r.url)) }
+
+// layFields lays the header lines: the engine's, then the request's, which
 // win. Without any of its own the request shares the engine's.
-func (r *slot) buildFields(contentType string) {
+func (r *slot) layFields(contentType string, cookies []*http.Cookie) {
 	r.call.Close, r.call.Connection, r.call.Upgrade = r.asked.Close, "", ""
 	common := r.common
 	if r.call.Codings != 0 && r.call.Method == http.MethodHead {
@@ -129,7 +140,6 @@ func (r *slot) buildFields(contentType string) {
 	if !r.home { // also if a pre-processor sent it elsewhere
 		common = among(common, r.needs.Plan.StrangerFields)
 	}
-	cookies := r.cookiesFor(r.url)
 	if len(r.asked.Header) == 0 && contentType == "" && len(cookies) == 0 {
 		r.call.Fields = common
 		return

@@ -73,6 +73,8 @@ func emptyHanded(body any) error {
 	return nil
 }
 
+var errTrailsNothing = errors.New("trailers follow a streamed body only")
+
 // check has the connection's own rules looked at, where anything may break them:
 // the engine's header, and a target that it has escaped itself, do not, nor does one
 // that was looked at before.
@@ -80,12 +82,15 @@ func (r *slot) check() error {
 	if len(r.asked.Header) == 0 && len(r.asked.Upload.Trailer) == 0 && r.target.sound && slices.Contains(methods, r.call.Method) {
 		return nil
 	}
+	if len(r.asked.Upload.Trailer) > 0 && r.upload == nil {
+		return invalid(errTrailsNothing)
+	}
 	probe := r.call
 	if r.upload != nil { // an attempt will open it
 		probe.Reader, probe.Length = http.NoBody, r.upload.length
 	}
 	if _, err := wire.CheckCall(&probe); err != nil {
-		return fmt.Errorf("%w: %w", messages.ErrInvalidRequest, err)
+		return invalid(err)
 	}
 	return nil
 }

@@ -68,8 +68,7 @@ func (t *touchReader) Close() error {
 type memory func() io.Reader
 
 // newUpload returns nil for a request whose body is sent from memory.
-func (r *slot) newUpload() (*upload, error) {
-	asked := r.asked
+func (r *slot) newUpload(asked *messages.Request) (*upload, error) {
 	if !asked.Upload.Stream || asked.Body == nil {
 		return nil, nil
 	}

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/url"
 	"slices"
 	"strings"
@@ -41,33 +40,6 @@ func (c *Carrier) weighBy(tariffs *throttle.Tariffs, asked *messages.Request, li
 		}
 	}
 	return override(into, asked.Weights), nil
-}
-
-// weights are what a request would be charged that is only asked about: nothing of it is
-// laid out but its query, and a body that need not be read.
-func (c *Carrier) weights(asked *messages.Request, limit string, at *target) ([]throttle.Cost, error) {
-	tariffs := c.needs.Tariffs()
-	p := paramsOf{call: new(messages.Call)}
-	if tariffs != nil {
-		query, err := asked.Query.Encoded()
-		if err != nil {
-			return nil, invalid(err)
-		}
-		p.call.Query = joinQuery(at.query, query)
-		switch asked.Body.(type) {
-		case io.Reader, messages.Multipart, func() (io.Reader, error):
-		default:
-			like := &slot{Carrier: c}
-			like.asked = asked
-			if p.call.Body, p.contentType, err = like.encodeBody(); err != nil {
-				return nil, invalid(err)
-			}
-			if kind := contentTypeIn(asked.Header); kind != "" {
-				p.contentType = kind
-			}
-		}
-	}
-	return c.weighBy(tariffs, asked, limit, &p, nil)
 }
 
 // override has the weights of a request win over those that are there, and puts them in

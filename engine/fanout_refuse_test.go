@@ -373,3 +373,28 @@ func TestARequestWhoseObserverEndsTheGoroutineAtTheBeginningIsCountedOnce(t *tes
 		})
 	}
 }
+
+func TestACostThatPanicsEndsItsRequestThoughProgressIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t, nil)
+		limits := limitsOf(10, time.Second)
+		eng := s.newEngine(t, engine.Config{
+			Limits: limits, DefaultLimitID: limits[0].ID,
+			Costs: map[string]func(*engine.Request) int64{limits[0].ID: func(r *engine.Request) int64 {
+				if r.Path == "/7" {
+					panic("a cost")
+				}
+				return 1
+			}},
+		})
+		failed := 0
+		for _, result := range eng.Stream(t.Context(), slices.Values(pathsOf(100, engine.Request{})), engine.FanOut{OnProgress: func(engine.Progress) {}}) {
+			var panicked *engine.PanicError
+			if errors.As(result.Err, &panicked) {
+				failed++
+			}
+		}
+		require.Equal(t, 1, failed)
+		wantNothingHeld(t, eng)
+	})
+}

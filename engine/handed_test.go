@@ -98,7 +98,7 @@ func TestWhatIsPromisedTheCallersGoroutineIsNotHandedOver(t *testing.T) {
 			s := newServer(t, nil)
 			signed := &signers{of: make(map[string]string)}
 			config.Auth, config.DefaultLimitID = signed, "narrow"
-			config.Limits = []throttle.Limit{{ID: "narrow", Quota: 1, Per: time.Millisecond}}
+			config.Limits = []throttle.Limit{{ID: "narrow", Quota: 1, Per: time.Second}}
 			eng := s.newEngine(t, config)
 			var all sync.WaitGroup
 			for i := range ticket.Many + 20 {
@@ -108,6 +108,7 @@ func TestWhatIsPromisedTheCallersGoroutineIsNotHandedOver(t *testing.T) {
 					require.NoError(t, err)
 					require.True(t, signed.onItsOwn(path, goroutine()), name)
 				})
+				synctest.Wait()
 			}
 			all.Wait()
 		})

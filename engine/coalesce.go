@@ -171,6 +171,7 @@ func (e *Engine) fly(f *flight) {
 		if v := recover(); !returned && f.response == nil && f.err == nil {
 			f.err = messages.NewError(&f.request, Admitting, wire.Panicked(Admitting, v))
 		}
+		f.refuseStream()
 		e.land(f)
 	}()
 	var stream *request.Stream
@@ -184,13 +185,18 @@ func (e *Engine) fly(f *flight) {
 	if stream != nil {
 		_ = stream.Close() // it always returns nil
 	}
-	if f.response != nil && f.response.Stream != nil {
-		_ = wire.Guard(Finishing, func() { _ = f.response.Stream.Close() })
-		failure := messages.NewError(&f.request, Finishing, errStreamShared)
-		failure.Attempts, failure.Sent = f.response.Attempts, f.response.Sent
-		f.response, f.err = nil, failure
-	}
 	returned = true
+}
+
+// refuseStream refuses an answer that a processor has made a stream: it would be one sharer's.
+func (f *flight) refuseStream() {
+	if f.response == nil || f.response.Stream == nil {
+		return
+	}
+	_ = wire.Guard(Finishing, func() { _ = f.response.Stream.Close() })
+	failure := messages.NewError(&f.request, Finishing, errStreamShared)
+	failure.Attempts, failure.Sent = f.response.Attempts, f.response.Sent
+	f.response, f.err = nil, failure
 }
 
 // landing is told how a flight has ended where code of the caller's ends its goroutine.

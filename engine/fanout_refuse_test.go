@@ -178,20 +178,36 @@ func TestWhatWasSentIsSaidThoughAProcessorEndsTheGoroutineOfASharedRequest(t *te
 	}
 }
 
-func TestAStreamMadeOfASharedAnswerIsNotSaidToBeUnsent(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newServer(t, nil)
-		eng := s.newEngine(t, engine.Config{PostProcessors: []engine.PostProcessor{
-			engine.PostProcessorFunc(func(_ context.Context, _ *engine.Request, r *engine.Response) error {
-				r.Stream = http.NoBody
-				return nil
-			}),
-		}})
-		_, err := eng.Do(t.Context(), &engine.Request{Path: "/", Coalesce: true})
-		var failed *engine.Error
-		require.ErrorAs(t, err, &failed)
-		require.Equal(t, engine.SentYes, failed.Sent)
-	})
+func TestAStreamMadeOfASharedAnswerIsRefusedAndNotSaidToBeUnsent(t *testing.T) {
+	for _, ends := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newServer(t, nil)
+			eng := s.newEngine(t, engine.Config{
+				PostProcessors: []engine.PostProcessor{
+					engine.PostProcessorFunc(func(_ context.Context, _ *engine.Request, r *engine.Response) error {
+						r.Stream = http.NoBody
+						return nil
+					}),
+				},
+				Observers: []engine.Observer{{End: func(context.Context, engine.Ended) {
+					if ends {
+						runtime.Goexit()
+					}
+				}}},
+			})
+			var all sync.WaitGroup
+			for range 3 {
+				all.Go(func() {
+					_, err := eng.Do(t.Context(), &engine.Request{Path: "/", Coalesce: true})
+					var failed *engine.Error
+					require.ErrorAs(t, err, &failed)
+					require.ErrorIs(t, err, engine.ErrInvalidRequest)
+					require.Equal(t, engine.SentYes, failed.Sent)
+				})
+			}
+			all.Wait()
+		})
+	}
 }
 
 func TestARequestThatCannotShareIsSentAsIfItDidNotWantTo(t *testing.T) {

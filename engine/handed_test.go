@@ -185,3 +185,28 @@ func TestGoexitInACallersCodeEndsHisGoroutineThoughAnotherHasItsRequest(t *testi
 		wantNothingHeld(t, eng)
 	})
 }
+
+// Whoever was handed over told of the end of his context himself; who comes after him does not.
+func TestACancelledContextAbortsExchangesInASlotThatHandedRequestsHadBefore(t *testing.T) {
+	for handed := range 4 {
+		synctest.Test(t, func(t *testing.T) {
+			s := newServer(t, func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path == "/slow" {
+					dawdles(w, r)
+				}
+			})
+			eng := s.newEngine(t, engine.Config{})
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			for range handed {
+				_, err := eng.DoAmongMany(ctx, &engine.Request{Path: "/"})
+				require.NoError(t, err)
+			}
+			began := time.Now()
+			time.AfterFunc(time.Second, cancel)
+			_, err := eng.Do(ctx, &engine.Request{Path: "/slow"})
+			require.ErrorIs(t, err, context.Canceled, handed)
+			require.Equal(t, time.Second, time.Since(began))
+		})
+	}
+}

@@ -23,6 +23,7 @@ type watch struct {
 	done <-chan struct{} // what it is registered with; nil if with none
 	last <-chan struct{} // what the request before waited for
 	stop func() bool
+	told bool // it is not registered: whoever waits for the request tells of the end
 	// alarm rings when the attempt has taken too long; nil if nothing bounds it.
 	alarm *time.Timer
 
@@ -41,7 +42,7 @@ type watch struct {
 // for ever. A context that tells calls ended by itself, and need not be registered with.
 func (w *watch) begin(ctx *wire.Contained, tells bool, lease *ticket.Lease, bound time.Duration) {
 	done := ctx.Done()
-	if done != w.done {
+	if done != w.done || w.told && !tells { // of which nobody would tell
 		w.register(ctx, tells, done) // also with nil: the context before must not abort this exchange
 	}
 	w.mu.Lock()
@@ -65,7 +66,7 @@ func (w *watch) register(ctx *wire.Contained, tells bool, done <-chan struct{}) 
 	w.mu.Lock()
 	w.current = done
 	w.mu.Unlock()
-	if tells {
+	if w.told = tells; tells {
 		w.stop, w.done = alreadyStopped, done
 		return
 	}

@@ -470,5 +470,7 @@ var All = []Mutant{
 	{Rule: 10, Without: "deafness of an actor that was told to stop", File: "actors/mailbox/box.go", Package: "actors/mailbox", Test: "TestAnActorThatWasStoppedHearsNothing",
 		Old: "b.hearer == nil || b.deaf ||", New: "b.hearer == nil ||"},
 	{Rule: 10, Without: "letting go of the caller before", File: "actors/request/watch.go", Package: "engine", Test: "TestOneCallersCancellationIsNotTheNextOnes",
-		Old: "if done != w.done {", New: "if done != w.done && done != nil {"},
+		Old: "if done != w.done || w.told && !tells {", New: "if done != w.done && done != nil || w.told && !tells {"},
+	{Rule: 10, Without: "registering behind one who told of the end himself", File: "actors/request/watch.go", Package: "engine", Test: "TestACancelledContextAbortsExchangesInASlotThatHandedRequestsHadBefore",
+		Old: "if done != w.done || w.told && !tells {", New: "if done != w.done {"},
 }

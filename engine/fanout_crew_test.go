@@ -20,6 +20,7 @@ import (
 
 	"github.com/sluice-engine/sluice/engine"
 	"github.com/sluice-engine/sluice/throttle"
+	"github.com/sluice-engine/sluice/throttle/feedback"
 )
 
 // these yields requests that were made before.
@@ -152,6 +153,7 @@ func TestAPauseBetweenAttemptsHoldsUpNobodyElse(t *testing.T) {
 		eng := s.newEngine(t, engine.Config{
 			Connections: engine.Connections{Max: 2},
 			Retry:       engine.Retry{Statuses: []int{503}, Base: time.Hour, Cap: time.Hour},
+			Feedback:    func(feedback.Answer) feedback.Feedback { return feedback.Feedback{} }, // a pause of the origin is another wait
 		})
 		input := func(yield func(*engine.Request) bool) {
 			for range 5 {

@@ -246,8 +246,9 @@ func (c *Carrier) recycle(r *slot, counted bool) {
 		last = r.sum()
 	}
 	if r.Finished && !r.failed && r.asking == 0 {
+		longKey := r.asked != nil && len(r.asked.Key) > keptTarget
 		r.life = life{}
-		r.rest()
+		r.rest(longKey)
 		if c.slots.put(r, last) {
 			return
 		}
@@ -270,8 +271,10 @@ const keptTarget = 4 << 10
 // keptWeights is for how many weights of its own a slot keeps room.
 const keptWeights = 64
 
-// rest lets go of what a slot between two lives must not pin: it may rest for long.
-func (r *slot) rest() {
+// rest lets go of what a slot between two lives must not pin: it may rest for long. Whether the
+// last one had a long key it is told, for a permit that the throttler may have is not the slot's to
+// look at.
+func (r *slot) rest(longKey bool) {
 	if len(r.target.shown) > keptTarget {
 		r.target = target{}
 	}
@@ -290,7 +293,7 @@ func (r *slot) rest() {
 	}
 	// Nobody closes a ticket whose caller left. One that is long, and that the throttler may
 	// not have let go of yet, would be kept for the next life.
-	if last := r.spare; last != nil && (last.Left() || len(last.Path) > keptTarget || len(last.Permit.Key) > keptTarget) {
+	if last := r.spare; last != nil && (longKey || last.Left() || len(last.Path) > keptTarget) {
 		r.spare = nil
 	}
 }

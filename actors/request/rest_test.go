@@ -20,13 +20,13 @@ func TestASlotAtRestKeepsNoLongTicketThatIsStillToBeSettled(t *testing.T) {
 		r := &slot{}
 		r.ticket = new(ticket.Ticket)
 		fill(r.ticket)
-		r.rest()
+		r.rest(name == "key")
 		require.Nil(t, r.spare, name)
 		require.Empty(t, r.ticket.Path+r.ticket.Permit.Key, name)
 	}
 	r := &slot{}
 	short := &ticket.Ticket{Asked: ticket.Asked{Path: "/"}}
 	r.ticket = short
-	r.rest()
+	r.rest(false)
 	require.Same(t, short, r.spare, "a short one is used again")
 }

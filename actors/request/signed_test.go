@@ -12,10 +12,10 @@ func TestASlotAtRestHasNoCredentials(t *testing.T) {
 	r := new(slot)
 	r.ticket = &r.first
 	r.ticket.Close()
-	r.rest() // before its first signature there is nothing to forget
+	r.rest(false) // before its first signature there is nothing to forget
 	r.signed = &messages.Call{Method: "GET", Query: "signature=secret", Fields: []messages.Field{{Name: "X-Api-Key", Value: "secret"}}}
 	room := r.signed
-	r.rest()
+	r.rest(false)
 	require.Same(t, room, r.signed, "the next signature needs no other room")
 	require.Equal(t, messages.Call{}, *r.signed)
 }

@@ -45,7 +45,7 @@ func TestASlotAtRestPinsNoWeights(t *testing.T) {
 		kept := make([]throttle.Cost, n)
 		kept[0].ID = "orders"
 		s.ticket.Permit.Weights = kept
-		s.rest()
+		s.rest(false)
 		require.Empty(t, s.ticket.Permit.Weights)
 		require.Empty(t, kept[0].ID)
 		require.LessOrEqual(t, cap(s.ticket.Permit.Weights), keptWeights)

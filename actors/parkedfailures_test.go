@@ -35,21 +35,22 @@ func (p *parkedOne) Ended(response *messages.Response, _ *request.Stream, err er
 	p.ended.Add(1)
 }
 
-// Throttler and pool fail again and again while requests are parked, cancelled and late: each
-// ends once, and nothing stays with either.
-func TestParkedRequestsOutliveTheFailuresOfThrottlerAndPool(t *testing.T) {
+// Throttler and pool fail again and again while requests are parked, carried, handed over,
+// cancelled and late: each ends once, and nothing stays with either.
+func TestRequestsOutliveTheFailuresOfThrottlerAndPool(t *testing.T) {
 	for seed := range uint64(40) {
 		synctest.Test(t, func(t *testing.T) {
 			draw := rand.New(rand.NewPCG(seed, 3))
 			o := &origin{answer: 100 * time.Millisecond}
 			s := start(t, o, Config{
-				Limits: []throttle.Limit{{ID: "calls", Quota: 3, Per: time.Second}},
-				Pool:   pool.Config{MaxConns: 2, MaxWaiters: 1000, IdleTimeout: time.Minute, MaxTotal: 1 + draw.IntN(2)},
+				CreditReturned: func() {},
+				Limits:         []throttle.Limit{{ID: "calls", Quota: 3, Per: time.Second}},
+				Pool:           pool.Config{MaxConns: 2, MaxWaiters: 1000, IdleTimeout: time.Minute, MaxTotal: 1 + draw.IntN(2)},
 			})
 			ctx, cancel := context.WithCancel(t.Context())
 			var all []*parkedOne
 			var ways []*request.Parked
-			for range 60 {
+			for range 90 {
 				one := &parkedOne{asked: &messages.Request{Method: "POST", Path: "/", LimitID: []string{"calls", messages.Unlimited}[draw.IntN(2)], Priority: messages.Priority(draw.IntN(3))}}
 				var until time.Time
 				if draw.IntN(3) == 0 {
@@ -59,9 +60,24 @@ func TestParkedRequestsOutliveTheFailuresOfThrottlerAndPool(t *testing.T) {
 				if draw.IntN(3) == 0 {
 					under = ctx
 				}
-				p := s.Park(under, one, until, messages.Unlimited, nil)
-				p.Begin()
-				all, ways = append(all, one), append(ways, p)
+				all = append(all, one)
+				terms := &request.Terms{Deadline: until, LimitID: messages.Unlimited}
+				switch way := draw.IntN(3); {
+				case way == 1:
+					go func() {
+						response, stream, err := s.Carry(under, one.asked, terms)
+						one.Ended(response, stream, err, true)
+					}()
+				case way == 2:
+					go func() {
+						response, err := s.HandOver(under, one.asked, terms)
+						one.Ended(response, nil, err, true)
+					}()
+				default:
+					p := s.Park(under, one, until, messages.Unlimited, nil)
+					p.Begin()
+					ways = append(ways, p)
+				}
 				switch draw.IntN(6) {
 				case 0:
 					failThrottler(s)
@@ -71,6 +87,9 @@ func TestParkedRequestsOutliveTheFailuresOfThrottlerAndPool(t *testing.T) {
 						door.Leave()
 					}
 				case 2:
+					if len(ways) == 0 {
+						continue
+					}
 					go ways[draw.IntN(len(ways))].Cancel()
 				case 3:
 					time.Sleep(time.Duration(draw.IntN(300)) * time.Millisecond)

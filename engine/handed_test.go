@@ -150,6 +150,7 @@ func TestCallersHandTheirRequestsOverWhereNoConnectionComesAbout(t *testing.T) {
 					own[i] = signed.onItsOwn(path, goroutine())
 				})
 				synctest.Wait()
+				time.Sleep(time.Millisecond) // a first connection is not long in coming
 			}
 			close(comes)
 			close(answers)

@@ -556,36 +556,40 @@ func TestTheLeastUrgentMakesRoomInAFullQueueAndTheLastToComeOfThose(t *testing.T
 	require.NotNil(t, tickets[3].Lease, "and the first of the most urgent is served")
 }
 
-func TestManyWhoWaitWhileNoExchangeWillReturnAConnectionAreACrowd(t *testing.T) {
+func TestManyWhoWaitWhileNoConnectionComesAboutAreACrowd(t *testing.T) {
 	q, core := newQuiet(Config{MaxConns: 2, MaxWaiters: 999})
 	var all []*ticket.Ticket
+	now := time.Duration(0)
 	come := func(n int) {
 		for range n {
 			all = append(all, q.ticket())
-			core.Acquire(0, all[len(all)-1])
+			core.Acquire(now, all[len(all)-1])
 		}
 	}
-	come(ticket.Many - 1)
-	require.False(t, q.crowd)
-	come(1)
+	come(ticket.Many + 1)
+	require.False(t, q.crowd, "a connection is being dialled")
+	now = crowdAfter
+	core.Abandon(now, all[5])
 	require.True(t, q.crowd)
-	core.Abandon(0, all[5])
-	require.False(t, q.crowd, "one has left")
+	core.Abandon(now, all[6])
+	require.False(t, q.crowd, "one more has left")
 	come(5)
 	require.True(t, q.crowd)
 
-	core.Dialled(0, &conn{}, nil, nil, messages.Normal)
+	core.Dialled(now, &conn{}, nil, nil, messages.Normal)
 	require.False(t, q.crowd, "its exchange will end")
-	core.Streams(0, all[0].Lease)
+	core.Streams(now, all[0].Lease)
+	now += crowdAfter
 	come(1)
 	require.True(t, q.crowd, "a stream may take for ever")
-	core.Return(0, withoutDoubt(all[0].Lease))
+	core.Return(now, withoutDoubt(all[0].Lease))
 	require.False(t, q.crowd)
 
-	core.Return(0, broken(all[1].Lease))
+	core.Return(now, broken(all[1].Lease))
+	now += crowdAfter
 	come(2)
 	require.True(t, q.crowd)
-	core.Close(0)
+	core.Close(now)
 	require.False(t, q.crowd, "everybody is answered")
 }
 

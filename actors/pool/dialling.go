@@ -65,7 +65,7 @@ const never time.Duration = 1<<63 - 1
 // parkIfInDoubt has everyone who waits give the permit back while a connection
 // is in doubt.
 func (c *Core) parkIfInDoubt(now time.Duration) {
-	c.tellCrowd()
+	c.tellCrowd(now)
 	if !c.inDoubt(now) {
 		if at := c.doubtAt(); c.waiters.n > 0 && len(c.leases) == c.streams.n && at != never {
 			c.arm(at)
@@ -80,12 +80,26 @@ func (c *Core) parkIfInDoubt(now time.Duration) {
 	}
 }
 
+// crowdAfter is how long nobody who waits has been served where a crowd is one that waits for
+// long: a first dial mostly takes less.
+const crowdAfter = 10 * time.Millisecond
+
 // tellCrowd tells whether there is a crowd here, if that has changed.
-func (c *Core) tellCrowd() {
-	if there := c.waiters.n >= ticket.Many && len(c.leases) == c.streams.n; there != c.waiters.crowd {
+func (c *Core) tellCrowd(now time.Duration) {
+	if there := c.waiters.n >= ticket.Many && c.hasStalled(now); there != c.waiters.crowd {
 		c.waiters.crowd = there
 		c.out.Crowd(there)
 	}
+}
+
+// hasStalled reports whether no exchange is about to return a connection, and none has come about
+// for some time.
+func (c *Core) hasStalled(now time.Duration) bool {
+	if len(c.leases) != c.streams.n {
+		return false
+	}
+	at := c.doubtAt()
+	return c.inDoubt(now) || at != never && now >= at-doubtAfter+crowdAfter
 }
 
 // requeueParked sends those who wait without a permit for one, now that there is

@@ -78,7 +78,7 @@ func (c *Core) yielded(now time.Duration) {
 
 // withdrawIfUnneeded waits no longer for a place once nobody waits here.
 func (c *Core) withdrawIfUnneeded(now time.Duration) {
-	c.tellCrowd()
+	c.tellCrowd(now)
 	if c.lacks && c.waiters.n == 0 {
 		c.lacks = false
 		c.out.Withdraw()

@@ -24,3 +24,8 @@ func (e *Engine) DoAmongMany(ctx context.Context, req *Request) (*Response, erro
 	}
 	return e.system.HandOver(ctx, req, terms)
 }
+
+// HandsOver reports whether a request would be handed over now.
+func (e *Engine) HandsOver(req *Request) bool {
+	return e.system.HandsOver(req, &request.Terms{LimitID: e.defaultLimit()})
+}

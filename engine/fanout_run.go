@@ -63,6 +63,7 @@ type run struct {
 type extent struct {
 	parent context.Context // the caller's
 	// begin sets these.
+	caller *wire.Contained // the same, for the engine's code
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 	until  time.Time // the end of ctx; zero for none
@@ -117,7 +118,8 @@ func (r *run) begin() error {
 		return r.invalid
 	}
 	err := wire.Guard(Admitting, func() {
-		r.ctx, r.cancel = context.WithCancelCause(wire.Contain(r.parent)) // goroutines of package context's ask it
+		r.caller = wire.Contain(r.parent) // goroutines of package context's ask it
+		r.ctx, r.cancel = context.WithCancelCause(r.caller)
 		if r.how.Within > 0 {
 			r.ctx, r.source.within = context.WithTimeout(r.ctx, r.how.Within)
 		}

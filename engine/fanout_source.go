@@ -99,8 +99,12 @@ func (r *run) read() {
 		r.ask()
 	}
 	r.source.asking.Store(false)
-	// An input that returns because the context has ended may have had more.
-	r.source.cut.Store(r.ctx.Err() != nil)
+	// An input that returns because the context has ended may have had more. It may have heard
+	// of that a moment before the run's own context does.
+	if r.caller.Ended() {
+		<-done
+	}
+	r.source.cut.Store(r.isOver())
 }
 
 // isOver reports whether the context has ended, or its deadline has passed, which requests

@@ -437,6 +437,9 @@ func (p *Parked) endTenure() {
 	p.mu.Lock()
 	t := p.tenure
 	p.tenure = nil
+	if h, waits := p.by.(*handed); waits {
+		h.slot = nil
+	}
 	p.mu.Unlock()
 	if t != nil && t.cancel != nil {
 		t.cancel()

@@ -198,7 +198,7 @@ func (s *System) Carry(ctx context.Context, asked *messages.Request, terms *requ
 	return s.requests.Carry(ctx, asked, terms)
 }
 
-// HandsOver reports whether HandOver may carry a request.
+// HandsOver reports whether a request that is to be carried is one for HandOver.
 func (s *System) HandsOver(asked *messages.Request, terms *request.Terms) bool {
 	return s.requests.HandsOver(asked, terms)
 }

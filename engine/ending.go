@@ -28,12 +28,14 @@ const (
 )
 
 // Shutdown takes no new requests, lets those on their journey end, queued ones
-// included, and then stops the engine. What waits for its turn in a run of Stream has not
-// begun its journey, and gets ErrClosed: to let a run end, wait for its loop first. If ctx ends before that, the rest is
+// included, and then stops the engine. If ctx ends before that, the rest is
 // cut short as by Close, and the context's error is returned. Every caller is
 // answered exactly once. Calling it again is allowed, and so is calling it from
 // many goroutines. For code that a request waits for, what is said of Close is
 // true.
+//
+// What waits for its turn in a run of Stream has not begun its journey, and gets
+// ErrClosed: to let a run end, wait for its loop first.
 //
 // It waits for permits of Acquire as well, those that are waited for and those that are
 // held: one that its own caller holds until ctx ends.

@@ -41,8 +41,9 @@ func (h *Halt) Lift() bool { return h.engine.Lift(h.halt.ID) }
 
 // Halt refuses what a filter selects, from now on and until the Halt is lifted, and what
 // is on its way at once: whatever waits for its admission, for a permit, for a connection,
-// for another attempt or in a run of Stream ends with ErrHalted, and none of it was sent. What has begun to
-// leave goes on to its answer. Several halts may stand at once; each is lifted by itself.
+// for another attempt or in a run of Stream ends with ErrHalted, and none of it was sent. What
+// has begun to leave goes on to its answer. Several halts may stand at once; each is lifted by
+// itself.
 //
 //	halt, err := eng.Halt(engine.Filter{PriorityBelow: engine.Urgent, Reason: "position limit"})
 //	defer halt.Lift()

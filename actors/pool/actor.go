@@ -33,7 +33,7 @@ type Needs struct {
 	Throttler  protocol.Recipient
 	Supervisor protocol.Recipient
 	Logger     *slog.Logger
-	Crowds     *ticket.Crowds // is told while many wait for a first connection; nil if nobody wants to know
+	Crowds     *ticket.Crowds // is told while many wait and no connection comes about; nil if nobody wants to know
 	Places     *Places        // shared with all other pools
 	Door       *Door          // where the pool is told things
 	Leave      Leave          // what a dial waits for before it opens a socket; nil is nothing

@@ -120,8 +120,7 @@ type Outlet interface {
 	RingAt(at time.Duration)
 	// Draw returns a random duration of at most d.
 	Draw(d time.Duration) time.Duration
-	// Crowd says that many wait while no exchange is about to return a connection, or that it
-	// is so no more.
+	// Crowd says that many wait while no connection comes about, or that it is so no more.
 	Crowd(there bool)
 	// Unused says that the pool could end: Part follows if it may.
 	Unused()

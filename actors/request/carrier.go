@@ -192,14 +192,7 @@ func (c *Carrier) AwaitParked() { c.crowd.await() }
 // like to end.
 func (c *Carrier) LeavePool(door protocol.Door) { c.slots.leave(door) }
 
-func (c *Carrier) isClosing() bool {
-	select {
-	case <-c.needs.Closing:
-		return true
-	default:
-		return false
-	}
-}
+func (c *Carrier) isClosing() bool { return isClosed(c.needs.Closing) }
 
 func (c *Carrier) timeKnown() bool { return c.needs.Timesync == nil || c.needs.TimeKnown() }
 

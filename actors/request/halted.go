@@ -82,7 +82,7 @@ func (r *slot) leaveIfHalted() {
 // seen it here, or is seen there. After an error nothing is held any more.
 func (a *attempt) depart() error {
 	_, tells := a.from.(*tenure)
-	a.watch.begin(&a.own, tells || a.tells, a.lease, a.bound())
+	a.watch.begin(&a.own, tells, a.lease, a.bound())
 	err := a.halted()
 	if err == nil {
 		return nil

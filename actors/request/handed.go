@@ -18,7 +18,6 @@ type handed struct {
 	asked   *messages.Request
 	limitID string          // charged by a request that names none
 	done    <-chan struct{} // of the caller's context
-	slot    *slot           // guarded by mu: that it is in, for the end of the context; nil while it waits
 
 	over     chan struct{} // closed when it has ended
 	response *messages.Response
@@ -120,26 +119,6 @@ func (h *handed) Ended(response *messages.Response, _ *Stream, err error, _ bool
 	h.carrier().needs.Returned()
 	h.response, h.err = response, err
 	close(h.over)
-}
-
-// hold gives a slot the context of its life, which is the caller's own.
-func (h *handed) hold(r *slot) {
-	r.tells = true
-	r.own.HoldAgain(r.from, r.ctx, h.done)
-	h.mu.Lock()
-	h.slot = r
-	h.mu.Unlock()
-}
-
-// contextEnded aborts what is exchanged. Whoever has the slot by now, if that is another one,
-// knows another context, or the same one.
-func (h *handed) contextEnded() {
-	h.mu.Lock()
-	r := h.slot
-	h.mu.Unlock()
-	if r != nil {
-		r.watch.ended(h.done)
-	}
 }
 
 // wasCut reports whether code of the caller's has ended the goroutine that was lent: it meant

@@ -62,9 +62,6 @@ func (p *Parked) meet(n news) {
 	case in == queueing:
 		p.leaveQueue(n)
 	case t == nil: // whoever gives it one looks
-		if h, waits := p.by.(*handed); waits && n == newsEnded {
-			h.contextEnded()
-		}
 	case n == newsEnded:
 		t.end(errParentEnded)
 	case n == newsCancelled:
@@ -369,7 +366,7 @@ func (p *Parked) unpark(answered bool) (*slot, error) {
 	r.begin(p.parent, p.by.Request(), &Terms{Deadline: p.deadline(), LimitID: messages.Unlimited, Begun: p.submitted(), Watch: p.watch(), Standby: p.by.Standby()})
 	r.terms.Begun = p.submitted() // which instant zero is as well
 	r.asked, r.WakeAt = p.asked(), r.deadline
-	p.hold(r)
+	p.beginTenure().hold(r)
 	r.trace = trace{p.ticket.Trace}
 	if !answered {
 		r.trace = traceOf(&r.own)

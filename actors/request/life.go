@@ -62,10 +62,9 @@ type lodging struct {
 
 // under is the context of a life.
 type under struct {
-	from  context.Context // the caller's own, with which the request ends
-	ctx   context.Context // the same, or what observers made of it: its values, for code that is the caller's too
-	own   wire.Contained  // both, for the engine's code; it may not outlive the life
-	tells bool            // whoever waits for its end tells of it: it need not be registered with
+	from context.Context // the caller's own, with which the request ends
+	ctx  context.Context // the same, or what observers made of it: its values, for code that is the caller's too
+	own  wire.Contained  // both, for the engine's code; it may not outlive the life
 }
 
 // tally is what a life counts.

@@ -342,7 +342,7 @@ func (p *Parked) begin(g *loanee) {
 		Deadline: p.deadline(), LimitID: p.ticket.Permit.Limit, Begun: p.since, Waited: queued, Watch: p.watch(), Standby: p.by.Standby(),
 	})
 	if g != nil {
-		p.hold(r)
+		p.beginTenure().hold(r)
 	} else if r.asked.Stream && c.needs.Plan.TraceStreams {
 		r.askedAt = callsite.Here()
 	}
@@ -437,9 +437,6 @@ func (p *Parked) endTenure() {
 	p.mu.Lock()
 	t := p.tenure
 	p.tenure = nil
-	if h, waits := p.by.(*handed); waits {
-		h.slot = nil
-	}
 	p.mu.Unlock()
 	if t != nil && t.cancel != nil {
 		t.cancel()

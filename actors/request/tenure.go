@@ -12,9 +12,10 @@ import (
 // registered with the caller's context for it.
 type tenure struct {
 	of   *Parked
-	done chan struct{}
-	err  error // guarded by of.mu; nil until it ends
-	slot *slot // guarded by of.mu: whose exchange is aborted then; nil if none is
+	done <-chan struct{}
+	ends chan struct{} // the same, to be closed; nil if it is that of the caller's context, which he watches himself
+	err  error         // guarded by of.mu; nil until it ends
+	slot *slot         // guarded by of.mu: whose exchange is aborted then; nil if none is
 
 	// A streamed answer goes on behind the request's end, and so its context is one of the
 	// standard library's, which this ends: nil otherwise.
@@ -32,7 +33,7 @@ func (t *tenure) Err() error {
 	t.of.mu.Lock()
 	err := t.err
 	t.of.mu.Unlock()
-	if err == errParentEnded {
+	if err == errParentEnded || err == nil && t.ends == nil && isClosed(t.done) {
 		return cmp.Or(t.of.parent.Err(), context.Canceled)
 	}
 	return err
@@ -41,9 +42,24 @@ func (t *tenure) Err() error {
 // Value is part of context.Context.
 func (t *tenure) Value(key any) any { return t.of.parent.Value(key) }
 
+func isClosed(done <-chan struct{}) bool {
+	select {
+	case <-done:
+		return true
+	default:
+		return false
+	}
+}
+
 // beginTenure makes what a life has for its context from here on, which may have ended.
 func (p *Parked) beginTenure() *tenure {
-	t := &tenure{of: p, done: make(chan struct{})}
+	t := &tenure{of: p}
+	if h, waits := p.by.(*handed); waits {
+		t.done = h.done
+	} else {
+		t.ends = make(chan struct{})
+		t.done = t.ends
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.tenure = t
@@ -55,7 +71,9 @@ func (p *Parked) beginTenure() *tenure {
 	default:
 		return t
 	}
-	close(t.done)
+	if t.ends != nil {
+		close(t.ends)
+	}
 	return t
 }
 
@@ -84,15 +102,6 @@ func (t *tenure) hold(r *slot) {
 	r.own.HoldWith(ctx, r.ctx)
 }
 
-// hold gives a slot the context of its life: a tenure, unless the request's caller waits.
-func (p *Parked) hold(r *slot) {
-	if h, waits := p.by.(*handed); waits {
-		h.hold(r)
-		return
-	}
-	p.beginTenure().hold(r)
-}
-
 // end ends the context, for a reason, and aborts what is exchanged under it. What the caller's
 // own context ends by itself, with its own reason, is left to that.
 func (t *tenure) end(err error) {
@@ -104,7 +113,9 @@ func (t *tenure) end(err error) {
 	t.err = err
 	r, cancel := t.slot, t.cancel
 	t.of.mu.Unlock()
-	close(t.done)
+	if t.ends != nil {
+		close(t.ends)
+	}
 	if r != nil {
 		r.watch.ended(t.done)
 	}

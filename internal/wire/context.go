@@ -43,12 +43,6 @@ func (c *Contained) HoldWith(ctx, values context.Context) {
 	c.failed.Store(nil)
 }
 
-// HoldAgain is HoldWith for a context whose channel is known already: it calls nothing.
-func (c *Contained) HoldAgain(ctx, values context.Context, done <-chan struct{}) {
-	c.of, c.values, c.done = ctx, values, done
-	c.failed.Store(nil)
-}
-
 // Deadline is part of context.Context. One that panics has none.
 func (c *Contained) Deadline() (at time.Time, ok bool) {
 	c.call(func() { at, ok = c.of.Deadline() })

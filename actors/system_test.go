@@ -92,7 +92,9 @@ func start(t *testing.T, o *origin, config Config) *System {
 	if config.Pool == (pool.Config{}) {
 		config.Pool = pool.Config{MaxConns: 64, MaxWaiters: 1000, IdleTimeout: time.Minute}
 	}
-	config.Logger = slog.New(slog.DiscardHandler)
+	if config.Logger == nil {
+		config.Logger = slog.New(slog.DiscardHandler)
+	}
 	s, err := Start(config)
 	require.NoError(t, err)
 	t.Cleanup(func() {

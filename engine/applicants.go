@@ -8,12 +8,18 @@ import (
 	"github.com/sluice-engine/sluice/throttle"
 )
 
-// applicant is a caller of enter that waits for a credit.
+// applicant waits for a credit: a caller of enter, or a parked request. What whoever makes it
+// writes is not written any more once it has joined the queue.
 type applicant struct {
-	priority messages.Priority // written by enter
-	turn     uint64            // in which order applicants came; written by add, like places
-	places   [2]int            // in the two heaps
-	queued   bool              // written by applicants
+	priority messages.Priority            // written by whoever makes it
+	since    time.Time                    // likewise
+	about    throttle.Subject             // what halts look at; likewise
+	halted   func(throttle.Subject) error // nil halts nothing; likewise
+
+	turn   uint64 // in which order applicants came; written by add, like places
+	places [2]int // in the two heaps
+	queued bool   // written by applicants
+
 	// Receives nil with the credit, or why there is none. Of capacity 1, written
 	// once by whoever takes the applicant out of the queue, and read by its
 	// caller: nobody who writes ever waits. Nil for one who is parked.
@@ -23,10 +29,6 @@ type applicant struct {
 		Admitted()
 		Denied(error)
 	}
-
-	since  time.Time                    // written by enter
-	about  throttle.Subject             // what halts look at; written by enter
-	halted func(throttle.Subject) error // nil halts nothing; likewise
 }
 
 // answer tells the applicant that it has a credit, or why it has none. Whoever takes it out

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"sync"
+	"time"
 
 	"github.com/sluice-engine/sluice/actors/request"
 	"github.com/sluice-engine/sluice/internal/wire"
@@ -173,7 +174,7 @@ func (e *Engine) setOut(p *Pending, parked *request.Parked, limitID string, hand
 		return err
 	}
 	queued := &applicant{
-		priority: p.request.Priority, about: e.system.Subject(p.request, limitID), halted: e.halts.Refuse, parked: parked,
+		priority: p.request.Priority, since: time.Now(), about: e.system.Subject(p.request, limitID), halted: e.halts.Refuse, parked: parked,
 	}
 	p.mu.Lock()
 	p.queued = queued

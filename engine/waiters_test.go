@@ -97,7 +97,8 @@ func TestWaitingTellsWhoWaitsForAConnectionForACreditAndForAPermitAlone(t *testi
 		come("/second?k=v", "l", 0)
 		come("/third", engine.Unlimited, engine.High)
 		come("/fourth", "l", 0)
-		come("/fifth?k=v", engine.Unlimited, engine.Urgent)
+		submitted := eng.Submit(t.Context(), &engine.Request{Path: "/fifth?k=v", LimitID: engine.Unlimited, Priority: engine.Urgent})
+		time.Sleep(time.Second)
 		permit, err := eng.TryAcquire(engine.Charge{LimitID: "l", Weight: 8})
 		require.NoError(t, err)
 		acquired := make(chan error)
@@ -131,6 +132,8 @@ func TestWaitingTellsWhoWaitsForAConnectionForACreditAndForAPermitAlone(t *testi
 		for _, one := range all {
 			require.NoError(t, <-one)
 		}
+		_, err = submitted.Result()
+		require.NoError(t, err)
 		require.NoError(t, <-acquired)
 	})
 }

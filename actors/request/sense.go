@@ -3,10 +3,7 @@ package request
 import (
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
-	"net/url"
-	"reflect"
 	"slices"
 	"strings"
 
@@ -31,13 +28,10 @@ func sensible(asked *messages.Request, methodAsSpelt bool) error {
 			return fmt.Errorf("its Weights has %d for limit %q, which is negative", weight, id)
 		}
 	}
-	if asked.Body != nil && messages.HoldsNil(asked.Body) {
-		return fmt.Errorf("its Body is a nil %T", asked.Body)
-	}
 	if asked.Redirects < 0 {
 		return fmt.Errorf("its Redirects %d is negative", asked.Redirects)
 	}
-	if err := emptyHanded(asked.Body); err != nil {
+	if err := sensibleBody(asked.Body); err != nil {
 		return err
 	}
 	if _, parts := asked.Body.(messages.Multipart); parts && hasContentType(asked.Header) {
@@ -53,21 +47,16 @@ func sensible(asked *messages.Request, methodAsSpelt bool) error {
 	return nil
 }
 
-// emptyHanded returns what is wrong with a body that is a nil of a type which says
+// sensibleBody returns what is wrong with a body that is a nil of a type which says
 // otherwise: as JSON it would be sent as null, and mostly it is an oversight.
-func emptyHanded(body any) error {
-	switch b := body.(type) {
-	case nil, []byte, string, messages.Values, messages.Form, messages.Multipart, url.Values, io.Reader:
-		return nil
-	case func() (io.Reader, error):
-		if b == nil {
-			return errors.New("its Body is a nil function")
-		}
+func sensibleBody(body any) error {
+	switch body.(type) {
+	case nil, []byte, string: // nil bytes are no body
 		return nil
 	case *messages.Multipart:
 		return errors.New("its Body is a *Multipart: give the Multipart itself")
 	}
-	if v := reflect.ValueOf(body); v.Kind() == reflect.Pointer && v.IsNil() {
+	if messages.HoldsNil(body) {
 		return fmt.Errorf("its Body is a nil %T: send nil if there is to be no body, and json.RawMessage(\"null\") if there is to be a null", body)
 	}
 	return nil

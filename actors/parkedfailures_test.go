@@ -27,7 +27,7 @@ type parkedOne struct {
 }
 
 func (p *parkedOne) Request() *messages.Request { return p.asked }
-func (p *parkedOne) DefaultLimitID() string     { return "" }
+func (p *parkedOne) DefaultLimitID() string     { return messages.Unlimited }
 func (p *parkedOne) Withdraw() bool             { return false }
 func (p *parkedOne) Standby() request.Standby   { return nil }
 func (p *parkedOne) Ended(response *messages.Response, _ *request.Stream, err error, _ bool) {

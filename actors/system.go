@@ -222,20 +222,14 @@ func (s *System) Lend(w request.Work) { s.requests.Lend(w) }
 // AwaitParked returns when every request of Park has ended, and has been told so.
 func (s *System) AwaitParked() { s.requests.AwaitParked() }
 
-// Do is Carry for whoever asks for no stream, and under no other terms than a
-// deadline; zero means never.
-func (s *System) Do(ctx context.Context, asked *messages.Request, deadline time.Time) (*messages.Response, error) {
-	response, _, err := s.Carry(ctx, asked, &request.Terms{Deadline: deadline})
-	return response, err
-}
-
-// Acquire waits for a permit without a request, and TryAcquire takes one if it can be had
-// at once. It is that of p, which must be new. The error is a *messages.Error.
+// Acquire waits for a permit without a request; permit.Granted.Into hands it over. The error is
+// a *messages.Error.
 func (s *System) Acquire(ctx context.Context, ask *permit.Ask) (permit.Granted, error) {
 	return s.permits.Await(ctx, ask)
 }
 
-// TryAcquire is described at Acquire.
+// TryAcquire takes a permit for p, which must be new, if it can be had at once. The error is a
+// *messages.Error.
 func (s *System) TryAcquire(ask *permit.Ask, p *permit.Permit) error {
 	return s.permits.TryAcquire(ask, p)
 }
@@ -354,6 +348,9 @@ func (s *System) openPool(ctx context.Context, origin messages.Origin, egress st
 		}
 	}
 }
+
+// Closing is closed when Close is called: nobody waits any longer.
+func (s *System) Closing() <-chan struct{} { return s.closing }
 
 // Close answers everyone who waits, aborts every exchange, and returns. It
 // does not wait; Wait does. It is idempotent.

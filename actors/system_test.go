@@ -86,9 +86,6 @@ func start(t *testing.T, o *origin, config Config) *System {
 	if config.Dial == nil {
 		config.Dial = o.dial
 	}
-	if config.Request.DefaultLimitID == "" {
-		config.Request.DefaultLimitID = messages.Unlimited
-	}
 	if config.Pool == (pool.Config{}) {
 		config.Pool = pool.Config{MaxConns: 64, MaxWaiters: 1000, IdleTimeout: time.Minute}
 	}
@@ -104,6 +101,12 @@ func start(t *testing.T, o *origin, config Config) *System {
 		require.Zero(t, o.open, "open connections")
 	})
 	return s
+}
+
+// Do carries one request, which is charged to nothing if it names no limit.
+func (s *System) Do(ctx context.Context, asked *messages.Request, deadline time.Time) (*messages.Response, error) {
+	response, _, err := s.Carry(ctx, asked, &request.Terms{Deadline: deadline, LimitID: messages.Unlimited})
+	return response, err
 }
 
 // send carries n requests at once, and returns how each ended.
@@ -308,14 +311,13 @@ func TestAConnectionStaleFromTheStartIsGivenBackToo(t *testing.T) {
 func TestASlotLivesAgainThoughTheThrottlerIsBehind(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := start(t, &origin{answer: time.Second}, Config{
-			Limits:  []throttle.Limit{{ID: "calls", Quota: 1000, Per: time.Second}},
-			Request: request.Plan{DefaultLimitID: "calls"},
+			Limits: []throttle.Limit{{ID: "calls", Quota: 1000, Per: time.Second}},
 		})
 		for range 5 {
 			unread := make(mailbox.Reply)
 			time.AfterFunc(time.Second/2, func() { s.throttler.Tell(protocol.DescribeLimits{Owner: unread}) })
 			time.AfterFunc(3*time.Second/2, func() { <-unread }) // until then the throttler settles nothing
-			require.NoError(t, send(s, 1, messages.Request{Path: "/"})[0])
+			require.NoError(t, send(s, 1, messages.Request{Path: "/", LimitID: "calls"})[0])
 		}
 		require.Equal(t, 1, s.requests.Slots())
 	})

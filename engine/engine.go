@@ -42,9 +42,8 @@ type Engine struct {
 	maxHeader      int                             // bytes of an answer's header
 	timeIsFree     bool                            // the source of time names no limit
 	unmarshal      func([]byte, any) error         // of Responses.Decode
-	limited        atomic.Bool                     // there are limits; written by ReplaceLimits
-	limitIDs       atomic.Pointer[map[string]bool] // of the table; likewise
-	replacing      sync.Mutex                      // held by ReplaceLimits: limited must tell of the last table
+	limitIDs       atomic.Pointer[map[string]bool] // of the table, and Unlimited; written by ReplaceLimits
+	replacing      sync.Mutex                      // held by ReplaceLimits: limitIDs must be those of the last table
 	baseOrigin     string                          // as a URL; empty without a base URL
 	scribe         *scribe.Scribe                  // writes what the actors log
 	ending         ending
@@ -117,7 +116,7 @@ func (e *Engine) carry(ctx context.Context, req *Request, terms *request.Terms) 
 	if err := e.misused(ctx, req); err != nil {
 		return nil, nil, messages.NewError(req, Admitting, err)
 	}
-	if req.Coalesce && shares(req) { // asked here, and not in Do, which is small enough to be no call
+	if req.Coalesce && shares(req) { // looked at here and not in Do, so that the compiler inlines Do
 		response, err := e.share(ctx, req)
 		return response, nil, err
 	}
@@ -203,7 +202,7 @@ func contained(ctx context.Context, req *Request) (own *wire.Contained, err erro
 // defaultLimit is the one that a request is charged which names none; empty refuses
 // such a request.
 func (e *Engine) defaultLimit() string {
-	if e.defaultLimitID == "" && !e.limited.Load() {
+	if e.defaultLimitID == "" && len(*e.limitIDs.Load()) == 1 {
 		return Unlimited // without limits, to name none is no oversight
 	}
 	return e.defaultLimitID

@@ -101,25 +101,15 @@ func (e *Engine) Explain(req *Request) (Explanation, error) {
 // refusal is the error of a request that is refused at once.
 func (e *Engine) refusal(req *Request, found actors.Explained, why error) error {
 	refused := messages.NewError(req, found.Stage, why)
-	if found.Subject.LimitID != Unlimited {
-		refused.Route = found.Subject.LimitID
-	}
-	if full, ok := errors.AsType[*throttle.LimitError](why); ok {
-		if refused.Limit = full.Full; full.RetryAt > 0 {
-			refused.RetryAt = e.system.Epoch().Add(full.RetryAt)
-		}
-	}
+	messages.NoteLimit(refused, found.Subject.LimitID, why, e.system.Epoch())
 	return refused
 }
 
 func (e *Engine) explanation(req *Request, found actors.Explained) Explanation {
 	epoch, f := e.system.Epoch(), found.Forecast
 	x := Explanation{
-		At: time.Now(), Request: req.String(), Origin: found.Origin, Priority: req.Priority,
+		At: time.Now(), Request: req.String(), Origin: found.Origin, Route: messages.LimitName(found.Subject.LimitID), Priority: req.Priority,
 		Ahead: queuedStats(f.Ahead), More: f.More, Pool: PoolStats{Origin: found.Origin},
-	}
-	if found.Subject.LimitID != Unlimited {
-		x.Route = found.Subject.LimitID
 	}
 	for _, c := range f.Charges {
 		one := Charged{ID: c.ID, Account: c.Of.Account, Key: c.Of.Key, Egress: c.Of.Egress, Weight: c.Weight, Quota: c.Quota, Room: c.Room}

@@ -30,7 +30,6 @@ func (e *Engine) noteLimits(limits []throttle.Limit) {
 		ids[limits[i].ID] = true
 	}
 	e.limitIDs.Store(&ids)
-	e.limited.Store(len(limits) > 0)
 }
 
 // hasLimit reports whether requests may name a limit.

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 
 	"github.com/sluice-engine/sluice/actors/request"
@@ -76,13 +77,7 @@ func (e *Engine) endUncarried(req *Request, terms *request.Terms, err *error) {
 	if terms.Watch.Carried {
 		return
 	}
-	ended := Ended{Request: req, LimitID: req.LimitID, Err: *err}
-	if ended.LimitID == "" {
-		ended.LimitID = terms.LimitID
-	}
-	if ended.LimitID == Unlimited {
-		ended.LimitID = ""
-	}
+	ended := Ended{Request: req, LimitID: messages.LimitName(cmp.Or(req.LimitID, terms.LimitID)), Err: *err}
 	if ended.Err == nil { // code of the caller's is ending the goroutine, and nobody else counts it
 		ended.Err = e.turnAway(req, wire.Panicked(Admitting, nil))
 	}

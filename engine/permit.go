@@ -204,11 +204,9 @@ func (e *Engine) knowsParts(charge *Charge) error {
 
 // unasked is the error of a charge that the throttler did not hear of.
 func (e *Engine) unasked(charge *Charge, err error) error {
-	failure := &Error{Stage: Admitting, Account: charge.Account, Key: charge.Key, Egress: charge.Egress, Err: err}
-	if charge.LimitID != Unlimited {
-		failure.Route = charge.LimitID
+	return &Error{
+		Stage: Admitting, Route: messages.LimitName(charge.LimitID), Account: charge.Account, Key: charge.Key, Egress: charge.Egress, Err: err,
 	}
-	return failure
 }
 
 // permits counts what Acquire and TryAcquire are about: who asks, and what is held. It is

@@ -319,7 +319,7 @@ func (e *Engine) readInTime(ctx context.Context, asked *Request, body io.Reader)
 		return got.content, got.err
 	case <-ctx.Done():
 		return nil, messages.ContextError(ctx)
-	case <-e.ending.ended:
+	case <-e.system.Closing():
 		return nil, ErrClosed
 	}
 }

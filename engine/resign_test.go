@@ -634,6 +634,17 @@ func TestAFormThatDoesNotComeIsNotWaitedForBeyondTheRequestsTime(t *testing.T) {
 		require.ErrorIs(t, err, engine.ErrInvalidRequest, "shorter than it says")
 		require.Empty(t, s.seen())
 		wantNothingHeld(t, eng)
+
+		closed := make(chan error)
+		time.AfterFunc(time.Second, func() { closed <- eng.Close() })
+		start = time.Now()
+		silent, _ = io.Pipe()
+		ctx, cancel = context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		_, err = trip.RoundTrip(request(ctx, silent))
+		require.ErrorIs(t, err, engine.ErrClosed)
+		require.Equal(t, time.Second, time.Since(start))
+		require.NoError(t, <-closed)
 	})
 }
 

@@ -29,9 +29,9 @@ import (
 //   - leased: a connection in the hands of a request, or of the stream of its
 //     answer.
 //
-// So of InFlight requests and Permits.Waiting callers of Acquire Queued have no permit yet, and the Waiting of all Pools
-// have one, if they need any, and no connection; the others are being prepared,
-// exchanged, or pausing before another attempt.
+// So, of InFlight requests and Permits.Waiting callers of Acquire, Queued have no permit
+// yet; those Waiting at the Pools have theirs, if they need one, and no connection. The
+// others are being prepared, exchanged, or pausing before another attempt.
 //
 // Accounts, keys and egresses of limits are what is counted, and so Stats have them,
 // in JSON, in the log and as they print; no error's text has any. They print in words, as

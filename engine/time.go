@@ -151,9 +151,9 @@ func missing(document []byte, field string) error {
 	return fmt.Errorf("answer has no field %q", name)
 }
 
-// ask is Do for the engine's own errands: they need no credit, because a
-// request that has one waits for them. Where no home is named they go to
-// strangers.
+// ask is Do for the engine's own errands: they need no credit, because a request
+// that has one waits for them. Without BaseURL and Origins an errand is sent as to a
+// stranger: without credentials and Config.Header.
 func (e *Engine) ask(ctx context.Context, req *Request) (*Response, error) {
 	terms := &request.Terms{Deadline: e.deadline(ctx, req.Timeout), LimitID: e.defaultLimit(), Stranger: len(e.homes) == 0, Errand: true}
 	ctx = context.WithValue(ctx, errandKey{}, true)

@@ -82,7 +82,7 @@ func (e *Engine) waiters(what WaitsFor, found []protocol.Waiter) []Waiter {
 	all := make([]Waiter, 0, len(found))
 	for _, f := range found {
 		w := Waiter{
-			Subject: subject(f.Method, f.Path), LimitID: limitName(f.Limit), Account: f.Account, Origin: f.Origin,
+			Subject: subject(f.Method, f.Path), LimitID: messages.LimitName(f.Limit), Account: f.Account, Origin: f.Origin,
 			Priority: f.Priority, Since: epoch.Add(f.Since), For: what, Ahead: f.Ahead,
 		}
 		if f.Behind >= 0 && f.Behind < len(all) {
@@ -104,13 +104,6 @@ func subject(method, path string) string {
 	return messages.Request{Method: method, Path: path}.String()
 }
 
-func limitName(id string) string {
-	if id == Unlimited {
-		return ""
-	}
-	return id
-}
-
 // heldBy tells a hold in times of day.
 func heldBy(h throttle.Hold, epoch time.Time) HeldBy {
 	by := HeldBy{Limit: h.Limit, Account: h.Account, Key: h.Key, Egress: h.Egress, Paused: h.Paused, Scope: h.Scope.Name}
@@ -126,7 +119,7 @@ func (a *admission) waiters(n int) (all []Waiter) {
 	defer a.mu.Unlock()
 	for _, p := range a.queue.firstOf(n) {
 		w := Waiter{
-			Subject: subject(p.about.Method, p.about.Path), LimitID: limitName(p.about.LimitID), Account: p.about.Account,
+			Subject: subject(p.about.Method, p.about.Path), LimitID: messages.LimitName(p.about.LimitID), Account: p.about.Account,
 			Priority: p.priority, Since: p.since, For: ForCredit, Ahead: len(all),
 		}
 		if len(all) > 0 {

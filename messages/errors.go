@@ -87,12 +87,24 @@ func NewError(r *Request, stage Stage, err error) *Error {
 	if r == nil {
 		return &Error{Stage: stage, Err: err}
 	}
-	e := &Error{Stage: stage, Account: r.Account, Egress: r.Egress, Key: r.Key, Err: err}
+	e := &Error{Stage: stage, Route: LimitName(r.LimitID), Account: r.Account, Egress: r.Egress, Key: r.Key, Err: err}
 	e.Method, e.Path = r.place()
-	if r.LimitID != Unlimited {
-		e.Route = r.LimitID
-	}
 	return e
+}
+
+// NoteLimit writes down which limit a request or permit was charged to, and what the cause of
+// the error says of one that is full. Instants of the ledger count from epoch.
+func NoteLimit(e *Error, limitID string, cause error, epoch time.Time) {
+	if limitID != "" {
+		e.Route = LimitName(limitID)
+	}
+	full, ok := errors.AsType[*throttle.LimitError](cause)
+	if !ok {
+		return
+	}
+	if e.Limit = full.Full; full.RetryAt > 0 {
+		e.RetryAt = epoch.Add(full.RetryAt)
+	}
 }
 
 // Error is part of error: one line, without query, header and body.

@@ -11,6 +11,15 @@ import (
 // for a pause of its whole origin all the same.
 const Unlimited = throttle.NoLimit
 
+// LimitName is the name by which errors, observers and pictures tell of a limit: its id, and
+// nothing for Unlimited.
+func LimitName(id string) string {
+	if id == Unlimited {
+		return ""
+	}
+	return id
+}
+
 // Priority orders waiting requests; see throttle.Priority.
 type Priority = throttle.Priority
 

@@ -35,15 +35,12 @@ func (r *slot) hearHead(head *messages.Response) {
 // read has an answer read by the engine's reader or, without one, by its status and
 // Retry-After, and writes down what it says about limits and about the server's clock.
 func (a *attempt) read(response *messages.Response, said *feedback.Feedback) {
-	limit, reader := a.limit, a.needs.Plan.Feedback
-	if limit == messages.Unlimited {
-		limit = ""
-	}
+	reader := a.needs.Plan.Feedback
 	if reader == nil {
 		reader = feedback.RetryAfter
 	}
 	*said = reader(feedback.Answer{
-		Limit: limit, Key: a.asked.Key, Account: a.asked.Account, Egress: a.asked.Egress,
+		Limit: messages.LimitName(a.limit), Key: a.asked.Key, Account: a.asked.Account, Egress: a.asked.Egress,
 		Origin: a.target.name, Clock: a.needs.Clock,
 		Status: response.StatusCode, Header: &response.Header, Body: jsontext.WithoutMark(response.Body),
 	})

@@ -154,9 +154,27 @@ func (r *slot) outdated() bool {
 	return true
 }
 
-// exchange writes and reads, once depart has begun it. The context and Retry.PerAttempt are watched from the
-// side, and only abort the connection; a connection that may have been aborted is
-// not used again. What is held it keeps for letGo.
+// depart has the exchange watched, and takes a last look whether it is halted. Whoever
+// halts looks at those that are watched after that is posted: so each exchange has either
+// seen it here, or is seen there. After an error nothing is held any more.
+func (a *attempt) depart() error {
+	_, tells := a.from.(*tenure)
+	a.watch.begin(&a.own, tells, a.lease, a.bound())
+	err := a.halted()
+	if err == nil {
+		return nil
+	}
+	intact, _ := a.watch.end()
+	a.endTurn()
+	a.upload.close()
+	a.returnLease(intact)
+	a.settle(throttle.NeverSent)
+	return err
+}
+
+// exchange writes and reads, once depart has begun it. The context and Retry.PerAttempt are
+// watched from the side, and only abort the connection; a connection that may have been aborted
+// is not used again. What is held it keeps for letGo.
 func (a *attempt) exchange() (*messages.Response, messages.Sent, error) {
 	a.stage, a.fate = messages.Exchanging, throttle.Lost
 	a.fresh = a.lease.Fresh()

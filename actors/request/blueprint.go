@@ -26,7 +26,6 @@ type blueprint struct {
 	// common has the header lines that the engine adds: the plan's, unless a
 	// pre-processor took some of them away.
 	common []messages.Field
-	terms  Terms
 	home   bool // it goes where credentials and the engine's own header may
 }
 
@@ -114,7 +113,7 @@ func invalid(err error) error {
 }
 
 func (r *slot) resolveLimit() error {
-	r.limit = cmp.Or(r.asked.LimitID, r.needs.Plan.DefaultLimitID, r.terms.LimitID)
+	r.limit = cmp.Or(r.asked.LimitID, r.terms.LimitID)
 	if r.limit == "" {
 		return messages.ErrNoLimit
 	}

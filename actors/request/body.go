@@ -82,7 +82,7 @@ func (r *slot) encodeParts(body messages.Multipart) ([]byte, string, error) {
 	}
 	r.borrowed = parts
 	var checked messages.CheckedReader
-	defer checked.End() // as readInTime does
+	defer checked.End() // whoever reads on when the request has ended stops
 	whole, err := inTime(r, func() ([]byte, error) { return parts.ReadAll(&checked) }, func([]byte) {})
 	return whole, parts.ContentType, err
 }

@@ -22,9 +22,8 @@ import (
 
 // Plan is what the engine's configuration says of every request.
 type Plan struct {
-	Base           Base
-	Fields         []messages.Field // sent with every request; never appended to in place
-	DefaultLimitID string           // messages.Unlimited, or the id of a limit; empty leaves it to Terms
+	Base   Base
+	Fields []messages.Field // sent with every request; never appended to in place
 
 	// Homes are the origins that credentials and Fields are for. Without any they
 	// are for every origin that a caller chooses himself. StrangerFields are sent

@@ -38,7 +38,7 @@ func (r *slot) preProcess() error {
 func (r *slot) draft() (*messages.Request, []messages.Field, error) {
 	draft := *r.asked
 	draft.Method = cmp.Or(draft.Method, http.MethodGet)
-	draft.LimitID = cmp.Or(draft.LimitID, r.needs.Plan.DefaultLimitID, r.terms.LimitID)
+	draft.LimitID = cmp.Or(draft.LimitID, r.terms.LimitID)
 	var target target
 	if err := r.aim(&target, r.asked); err != nil {
 		return nil, nil, invalid(err)

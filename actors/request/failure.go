@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/sluice-engine/sluice/internal/wire"
@@ -22,6 +23,14 @@ func (r *slot) failure(err error) *messages.Error {
 	return e
 }
 
+// doubtSent is for a life that the caller's own code has broken off: in the middle of an exchange
+// nobody has said yet what was sent.
+func (r *slot) doubtSent() {
+	if r.stage == messages.Exchanging {
+		r.sent = max(r.sent, messages.SentMaybe)
+	}
+}
+
 // failAnyhow ends a request whose end has panicked: its caller would wait for ever.
 func (r *slot) failAnyhow() {
 	if r.Finished {
@@ -32,18 +41,20 @@ func (r *slot) failAnyhow() {
 	r.response, r.err, r.Finished = nil, e, true
 }
 
+// logFailure has a failure noted for whoever looks for it.
+func (c *Carrier) logFailure(e *messages.Error, stage messages.Stage, cause error) {
+	if c.needs.Logger.Enabled(context.Background(), slog.LevelDebug) { // hardly ever, and a load shed fails many
+		c.needs.Logger.Debug("request failed", "method", e.Method, "path", e.Path,
+			"stage", stage.String(), "attempts", e.Attempts, "sent", e.Sent.String(), "error", loggable(cause))
+	}
+}
+
 // explain adds to an error what it was charged to, and what the cause says of limits.
 func (c *Carrier) explain(e *messages.Error, limit string, cause error) {
-	if limit != messages.Unlimited {
-		e.Route = limit
-	}
-	at := dialledAt(cause) // on the ledger's clock
-	if full, ok := errors.AsType[*throttle.LimitError](cause); ok {
-		e.Limit, at = full.Full, full.RetryAt
-	}
-	if at > 0 {
+	if at := dialledAt(cause); at > 0 { // on the ledger's clock
 		e.RetryAt = c.needs.Epoch.Add(at)
 	}
+	messages.NoteLimit(e, limit, cause, c.needs.Epoch)
 }
 
 // withSpentBody says, beside a cause, that the request cannot be sent a second time

@@ -20,7 +20,7 @@ import (
 // goes nowhere has no path, and is refused for that by whoever prepares it.
 func (c *Carrier) Subject(asked *messages.Request, defaultLimit string) throttle.Subject {
 	about := subjectOf(asked)
-	about.LimitID = cmp.Or(asked.LimitID, c.needs.Plan.DefaultLimitID, defaultLimit)
+	about.LimitID = cmp.Or(asked.LimitID, defaultLimit)
 	var at target
 	if err := c.aim(&at, asked); err == nil {
 		about.Path = at.escapedPath
@@ -75,24 +75,6 @@ func (r *slot) leaveIfHalted() {
 	if h := r.haltedBy(); h != nil && r.quitQueue() {
 		r.fail(r.withLastError(h.Refuse()))
 	}
-}
-
-// depart has the exchange watched, and takes a last look whether it is halted. Whoever
-// halts looks at those that are watched after that is posted: so each exchange has either
-// seen it here, or is seen there. After an error nothing is held any more.
-func (a *attempt) depart() error {
-	_, tells := a.from.(*tenure)
-	a.watch.begin(&a.own, tells, a.lease, a.bound())
-	err := a.halted()
-	if err == nil {
-		return nil
-	}
-	intact, _ := a.watch.end()
-	a.endTurn()
-	a.upload.close()
-	a.returnLease(intact)
-	a.settle(throttle.NeverSent)
-	return err
 }
 
 // TellHalted tells every request that is on its journey to look whether it is halted: a

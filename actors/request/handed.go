@@ -45,7 +45,7 @@ func (c *Carrier) canHandOver(asked *messages.Request, terms *Terms) bool {
 // joinsCrowd is false of a request whose site is not known yet.
 func (c *Carrier) joinsCrowd(asked *messages.Request, terms *Terms) bool {
 	crowds := c.needs.Crowds
-	if crowds.At(crowds.OfLimit(cmp.Or(asked.LimitID, c.needs.Plan.DefaultLimitID, terms.LimitID))) {
+	if crowds.At(crowds.OfLimit(cmp.Or(asked.LimitID, terms.LimitID))) {
 		return true
 	}
 	at := c.base

@@ -52,7 +52,8 @@ func (r *slot) keep(waited bool) *kept {
 		asked: r.asked, url: r.url, query: r.call.Query, forceQuery: r.call.ForceQuery,
 		askedAt: r.askedAt, fields: r.call.Fields, common: r.common, body: r.call.Body, contentType: r.contentType,
 		upload: r.upload, borrowed: r.borrowed, tariffs: r.tariffs,
-		admitted: r.timing.Admitted, opened: r.timing.Leased, looked: r.timing.Signed, codings: r.call.Codings, close: r.call.Close, connection: r.call.Connection, upgrade: r.call.Upgrade,
+		admitted: r.timing.Admitted, opened: r.timing.Leased, looked: r.timing.Signed,
+		codings: r.call.Codings, close: r.call.Close, connection: r.call.Connection, upgrade: r.call.Upgrade,
 	}
 }
 
@@ -60,8 +61,9 @@ func (r *slot) keep(waited bool) *kept {
 // nothing in it but a target and the engine's header lines.
 func (r *slot) isPlain() bool {
 	a, c := r.asked, &r.call
-	return a == r.caller && r.askedAt == "" && !r.observed && r.timing.Admitted == 0 && a.Body == nil && len(a.Query) == 0 && len(a.Header) == 0 && len(a.Upload.Trailer) == 0 && r.tariffs == nil &&
-		r.home && c.Codings == r.needs.Plan.Codings && len(c.Fields) == len(r.needs.Plan.Fields) && len(r.common) == len(c.Fields)
+	return a == r.caller && a.Body == nil && len(a.Query) == 0 && len(a.Header) == 0 && len(a.Upload.Trailer) == 0 &&
+		r.askedAt == "" && !r.observed && r.timing.Admitted == 0 && r.tariffs == nil && r.home &&
+		c.Codings == r.needs.Plan.Codings && len(c.Fields) == len(r.needs.Plan.Fields) && len(r.common) == len(c.Fields)
 }
 
 // layAgain lays out the blueprint of a request that was parked, as it was: nothing of what

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"log/slog"
 	"strings"
 
 	"github.com/sluice-engine/sluice/actors/ticket"
@@ -244,10 +243,7 @@ func (p *Parked) fail(stage messages.Stage, cause error) {
 	}
 	if stage > messages.Admitting {
 		c.explain(e, p.limit(), cause)
-		if c.needs.Logger.Enabled(context.Background(), slog.LevelDebug) {
-			c.needs.Logger.Debug("request failed", "method", e.Method, "path", e.Path,
-				"stage", stage.String(), "attempts", e.Attempts, "sent", e.Sent.String(), "error", loggable(cause))
-		}
+		c.logFailure(e, stage, cause)
 	}
 	p.tellEnd(stage, e)
 	p.kept.giveBack()
@@ -269,7 +265,7 @@ func (p *Parked) tellEnd(stage messages.Stage, e *messages.Error) {
 	if watch == nil {
 		return
 	}
-	limit, now, o := chargedTo(p.limit()), c.now(), c.needs.Observers
+	limit, now, o := messages.LimitName(p.limit()), c.now(), c.needs.Observers
 	ended := messages.Ended{Request: p.by.Request(), LimitID: limit, Err: e, Timing: messages.Timing{Total: now - p.submitted()}}
 	var at target
 	if stage > messages.Admitting && c.aim(&at, p.asked()) == nil {
@@ -302,7 +298,7 @@ func (p *Parked) tellEnd(stage messages.Stage, e *messages.Error) {
 // limit is what a request is charged to that has been prepared: without any limits, one that
 // names none is charged to nothing.
 func (p *Parked) limit() string {
-	return cmp.Or(p.asked().LimitID, p.carrier().needs.Plan.DefaultLimitID, p.by.DefaultLimitID(), messages.Unlimited)
+	return cmp.Or(p.asked().LimitID, p.by.DefaultLimitID(), messages.Unlimited)
 }
 
 // end tells the submitter.
@@ -435,9 +431,7 @@ func (p *Parked) rescue(r *slot, gone bool) {
 	if gone || p.isOver() {
 		return
 	}
-	if r.stage == messages.Exchanging { // nobody has said yet what was sent
-		r.sent = max(r.sent, messages.SentMaybe)
-	}
+	r.doubtSent()
 	p.mu.Lock()
 	p.news |= newsCut
 	p.mu.Unlock()

@@ -158,6 +158,9 @@ func (g *loanee) next() *Parked {
 	return nil
 }
 
+// keptLine is for how many requests an empty line keeps room.
+const keptLine = 1024
+
 // shiftLocked takes the first one out of the line; nil if there is none. It requires that mu
 // is held.
 func (l *lender) shiftLocked() *Parked {
@@ -167,7 +170,7 @@ func (l *lender) shiftLocked() *Parked {
 	p := l.line[l.head]
 	l.line[l.head] = nil
 	if l.head++; l.head == len(l.line) {
-		if l.head = 0; cap(l.line) > keptMembers {
+		if l.head = 0; cap(l.line) > keptLine {
 			l.line = nil // a burst must not keep its memory for ever
 		}
 		l.line = l.line[:0]

@@ -20,6 +20,7 @@ type life struct {
 
 	under
 	caller *messages.Request // the caller's own value
+	terms  Terms
 	lodging
 	asked    *messages.Request // the same, or the pre-processors' copy
 	deadline time.Time         // zero means never
@@ -54,10 +55,10 @@ type conclusion struct {
 	returns  bool // Carry returns: nothing has ended its goroutine
 }
 
-// lodging is what a life knows of the request that was submitted, if it is that of one.
+// lodging is what a life knows of where its request comes from, if that is not a call of Do.
 type lodging struct {
-	lodger  *Parked // who is told the answers to what is asked for; nil if that is the slot
-	askedAt string  // where the stream was asked for, if not by this goroutine, and if somebody wants to know
+	lodger  *Parked // the submitted request, which is told the answers to what is asked for; nil if the slot is
+	askedAt string  // where a run or Submit was asked for the stream, if somebody wants to know; empty otherwise
 }
 
 // under is the context of a life.
@@ -87,7 +88,7 @@ type tally struct {
 type Terms struct {
 	Deadline time.Time // zero means never
 	// LimitID is charged by a request that names none; empty means that such a
-	// request is refused, unless Plan.DefaultLimitID is set.
+	// request is refused.
 	LimitID string
 	// Stranger says that the caller did not choose where the request goes: it
 	// gets neither credentials nor the engine's own header.
@@ -112,9 +113,9 @@ type Terms struct {
 	Standby Standby
 }
 
-// Standby is whoever has as many requests on their way at once as are of use: one that waits
-// for a limit, for the server's time or for its next attempt does nothing for the connections.
-// Its methods are called on the goroutine that carries the request, and must not block.
+// Standby is a caller that keeps only so many requests under way, such as a crew: it is told
+// when one of them stops using connections, so that another can take its place, and when that
+// goes on. Its methods are called on the goroutine that carries the request, and must not block.
 type Standby interface {
 	// StandsBy says that the request waits for something else than a connection or an answer.
 	StandsBy()
@@ -174,22 +175,21 @@ func (c *Carrier) slotFor(ctx context.Context, asked *messages.Request, terms *T
 func (r *slot) tellWhoStandsBy() {
 	switch {
 	case !r.returns:
-		if r.stage == messages.Exchanging { // nobody has said yet what was sent
-			r.sent = max(r.sent, messages.SentMaybe)
-		}
+		r.doubtSent()
 		r.terms.Standby.Ends(nil, r.failure(wire.Panicked(r.stage, nil)))
 	case r.observed:
 		r.terms.Standby.Ends(r.response, r.err)
 	}
 }
 
-// standBy and goOn tell whoever stands by what this request waits for.
+// standBy says that the request does not use connections for a while.
 func (r *slot) standBy() {
 	if s := r.terms.Standby; s != nil {
 		s.StandsBy()
 	}
 }
 
+// goOn says that it does so again.
 func (r *slot) goOn() {
 	if s := r.terms.Standby; s != nil {
 		s.GoesOn()

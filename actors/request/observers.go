@@ -153,20 +153,12 @@ func (o *Observers) tellAttempt(attempt func(context.Context, messages.Attempted
 
 // ---- what a life tells them ----
 
-// chargedTo is the limit that a request is charged to, as observers are told.
-func chargedTo(limit string) string {
-	if limit == messages.Unlimited {
-		return ""
-	}
-	return limit
-}
-
 // tellWait is apart from endWait, because of the room that it takes on a stack.
 //
 //go:noinline
 func (r *slot) tellWait(queued, leased time.Duration, err error) {
 	r.needs.Observers.wait(r.ctx, &messages.Waited{
-		Request: r.caller, LimitID: chargedTo(r.limit), Queued: queued, Leased: leased, Err: err, Stage: r.stage,
+		Request: r.caller, LimitID: messages.LimitName(r.limit), Queued: queued, Leased: leased, Err: err, Stage: r.stage,
 	})
 }
 
@@ -218,7 +210,7 @@ func (r *slot) tellEnd() {
 		}
 	}()
 	ended := messages.Ended{
-		Request: r.caller, LimitID: chargedTo(r.limit), Origin: r.call.Origin, Response: r.response, Err: r.err, Attempts: r.tried,
+		Request: r.caller, LimitID: messages.LimitName(r.limit), Origin: r.call.Origin, Response: r.response, Err: r.err, Attempts: r.tried,
 	}
 	switch {
 	case !r.Finished: // code of the caller's has ended its goroutine

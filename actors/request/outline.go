@@ -36,17 +36,16 @@ func (c *Carrier) Outline(asked *messages.Request, defaultLimit string) (o Outli
 		return o, err
 	}
 	o.Stage, o.Origin, o.Subject = messages.Throttled, r.call.Origin, r.subject()
-	o.Permit = permitOf(asked, r.limit, r.target.name)
+	charge(&o.Permit, asked, r.limit, r.target.name)
 	o.Permit.Weights, err = r.weigh(nil)
 	return o, err
 }
 
-// permitOf is what a request asks the throttler for, its weights apart.
-func permitOf(asked *messages.Request, limit, origin string) throttle.Permit {
-	return throttle.Permit{
-		Limit: limit, Origin: origin, Account: asked.Account, Key: asked.Key, Egress: asked.Egress,
-		Weight: asked.Weight, Priority: asked.Priority,
-	}
+// charge writes into a permit what a request asks the throttler for, its weights apart.
+func charge(p *throttle.Permit, asked *messages.Request, limit, origin string) {
+	p.Limit, p.Origin = limit, origin
+	p.Account, p.Key, p.Egress = asked.Account, asked.Key, asked.Egress
+	p.Weight, p.Priority = asked.Weight, asked.Priority
 }
 
 // sketch is build for a request that will not be sent: it refuses what build refuses, but

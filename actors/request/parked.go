@@ -289,9 +289,9 @@ func (p *Parked) call(to task) {
 	p.mu.Unlock()
 }
 
-// settle has a request wait from now on, unless it was told something meanwhile that it
+// waitIn has a request wait from now on, unless it was told something meanwhile that it
 // waits for, or has to heed.
-func (p *Parked) settle(in phase) {
+func (p *Parked) waitIn(in phase) {
 	p.mu.Lock()
 	n := p.news
 	if n&answers != 0 {
@@ -422,7 +422,7 @@ func (p *Parked) park(r *slot) {
 	if p.ticket.Deadline != 0 {
 		c.agenda.put(p, p.ticket.Deadline)
 	}
-	p.settle(in)
+	p.waitIn(in)
 	if c.isClosing() { // and those who are parked may have been told before
 		p.meet(newsClosing)
 	}

@@ -14,9 +14,9 @@ import (
 // A repetition after an answer: what is kept of it, and what is known of the request
 // from then on.
 
-// count notes that an exchange has ended. Of one that the server says it did not
+// noteExchange notes that an exchange has ended. Of one that the server says it did not
 // process all is known that an answer would tell.
-func (r *slot) count(sent messages.Sent, err error) {
+func (r *slot) noteExchange(sent messages.Sent, err error) {
 	r.tried++
 	if errors.Is(err, messages.ErrUnprocessed) {
 		sent = messages.SentYes

@@ -18,9 +18,11 @@ import (
 	"github.com/sluice-engine/sluice/throttle"
 )
 
-// The journey of one request, run by the caller's own goroutine, which may
-// therefore block where it exchanges bytes; a panic reaches nobody else. A state
-// is a handler of messages, and the steps between two states are plain calls:
+// The journey of one request, run by one goroutine at a time: the caller's own in Do, one
+// that is lent to it otherwise (parked.go). It may therefore block where it exchanges bytes,
+// and a panic reaches nobody else. What follows are methods of a slot, the actor (slots.go),
+// which carries one life after another; what one call knows is its life (life.go). A state is
+// a handler of messages, and the steps between two states are plain calls:
 //
 //	           ┌─────────────────────── WakeDue ───────────────────────┐
 //	           ▼                                                       │
@@ -38,7 +40,8 @@ import (
 // waiting is one wait for two things, a permit and a connection: the throttler
 // hands a granted ticket straight to the pool, and one message wakes the
 // request. In the last moment before its bytes leave it looks whether what it is
-// about to do has been paused meanwhile, and if so waits again.
+// about to do has been paused meanwhile, and if so waits again (recall). What is only
+// rehearsed, for DryRun, ends where it would wait (rehearsal.go).
 
 // Receive is part of actor.Actor: it has the library's own words.
 func (r *slot) Receive(ctx actor.Context) {
@@ -51,7 +54,8 @@ func (r *slot) Receive(ctx actor.Context) {
 	}
 }
 
-// Hear is part of mailbox.Hearer: all words of Sluice's.
+// Hear is part of mailbox.Hearer. It hears every word, so that the library's own are all that
+// Receive is left with.
 func (r *slot) Hear(message any) (heard bool) {
 	defer r.answerPanic()
 	switch m := message.(type) {
@@ -77,9 +81,7 @@ func (r *slot) answerPanic() {
 		if r.waits {
 			r.quitQueue() // or its ticket would stand there for nobody
 		}
-		if r.stage == messages.Exchanging { // nobody has said yet what was sent
-			r.sent = max(r.sent, messages.SentMaybe)
-		}
+		r.doubtSent()
 		defer r.failAnyhow() // whatever its end calls
 		r.fail(&messages.PanicError{Stage: r.stage, Value: v, Stack: debug.Stack()})
 		panic(v)
@@ -115,7 +117,7 @@ func (r *slot) preparing(message any) {
 		r.asking--
 		r.proceed(m.Err)
 	default:
-		if r.pool == nil {
+		if r.lacksPool() {
 			r.timing.Leased += r.sinceParked()
 		} else {
 			r.timing.Signed += r.sinceParked()
@@ -123,6 +125,9 @@ func (r *slot) preparing(message any) {
 		r.interrupted(m)
 	}
 }
+
+// lacksPool reports whether a pool is still to be opened. A rehearsal needs none.
+func (r *slot) lacksPool() bool { return r.pool == nil && r.terms.Rehearsed == nil }
 
 func (r *slot) proceed(err error) {
 	if err != nil {
@@ -135,11 +140,11 @@ func (r *slot) proceed(err error) {
 // prepared goes on once nothing is missing.
 func (r *slot) prepared() {
 	rehearses := r.terms.Rehearsed != nil
-	if !rehearses { // it has no use for a pool, which would dial
+	if !rehearses { // a pool would dial
 		r.enterPool()
 	}
 	switch {
-	case r.pool == nil && !rehearses, r.asked.Auth && !r.timeKnown():
+	case r.lacksPool(), r.asked.Auth && !r.timeKnown():
 		r.askForMissing()
 	case rehearses:
 		r.rehearse()
@@ -152,7 +157,7 @@ func (r *slot) prepared() {
 // server's time.
 func (r *slot) askForMissing() {
 	r.asking++
-	if r.pool == nil && r.terms.Rehearsed == nil {
+	if r.lacksPool() {
 		r.needs.Supervisor.Tell(protocol.OpenPool{Origin: r.call.Origin, Egress: r.asked.Egress, Owner: r.recipient()})
 		return
 	}
@@ -173,11 +178,7 @@ func (r *slot) enterWaiting() {
 		r.enterLeasing()
 		return
 	}
-	t.Permit.Limit = r.limit
-	t.Permit.Origin = r.target.name
-	t.Permit.Account, t.Permit.Key, t.Permit.Egress = r.asked.Account, r.asked.Key, r.asked.Egress
-	t.Permit.Weight = r.asked.Weight
-	t.Permit.Priority = r.asked.Priority
+	charge(&t.Permit, r.asked, r.limit, r.target.name)
 	var err error
 	if t.Permit.Weights, err = r.weigh(t.Permit.Weights[:0]); err != nil {
 		r.attempt.settle(throttle.NeverSent)
@@ -210,15 +211,15 @@ func (r *slot) waiting(message any) {
 	switch m := message.(type) {
 	case ticket.LeaseGranted:
 		r.goOn()
-		queued := m.Queued
+		queued := m.Queued // read first: from take on the ticket has only what a permit needs
 		r.attempt.take(m.Ticket)
 		r.endWait(queued, nil)
 		r.tryOnce()
 	case ticket.TicketRefused:
 		r.goOn()
 		r.stage = m.Stage
-		queued, refused := r.queuedUntilRefused(m.Ticket), m.Refused
-		r.attempt.permit = m.Stage == messages.Leasing && m.Limited // granted, and of no use now
+		queued, refused := r.queuedUntilRefused(m.Ticket), m.Refused // read first: settle ends the ticket
+		r.attempt.permit = m.Stage == messages.Leasing && m.Limited  // granted, and of no use now
 		r.attempt.settle(throttle.NeverSent)
 		r.endWait(queued, r.refused(refused))
 		if r.weighedByOthers(refused) {
@@ -304,7 +305,7 @@ func (r *slot) tryOnce() {
 		r.enterLeasing() // the permit is good still; only the connection was not
 		return
 	}
-	r.count(sent, err)
+	r.noteExchange(sent, err)
 	refused := r.attempt.conclude(response, sent, err)
 	if refused && r.needs.Timesync == nil {
 		r.tellNoTime()
@@ -447,9 +448,9 @@ func (r *slot) pausing(message any) {
 
 func (r *slot) enterFinishing(response *messages.Response) {
 	r.tellAttempt(false)
-	// Its answer has only just come, and nothing that takes its time follows: what observers take
-	// that hear of the attempt is not its.
-	at := r.stage == messages.Exchanging && len(r.needs.Plan.PostProcessors) == 0
+	// Without post-processors the request ends when its answer has come: the time that observers
+	// of the attempt have just taken is not its own.
+	atAnswer := r.stage == messages.Exchanging && len(r.needs.Plan.PostProcessors) == 0
 	r.stage = messages.Finishing
 	r.label(response)
 	response.Timing = r.timing
@@ -463,7 +464,7 @@ func (r *slot) enterFinishing(response *messages.Response) {
 		r.fail(err)
 		return
 	}
-	response.Timing.Total = r.total(response, at)
+	response.Timing.Total = r.total(response, atAnswer)
 	r.response, r.lent, r.stream = response, r.stream, nil
 	r.Finished = true
 }
@@ -479,7 +480,7 @@ func (r *slot) fail(err error) {
 	}
 	r.tellAttempt(false)
 	if last := r.lastAnswer; last != nil {
-		r.lastAnswer = nil
+		r.lastAnswer = nil // first: should a post-processor refuse it, enterFinishing comes here again
 		if r.leftNoRoom(err) {
 			r.enterFinishing(last)
 			return
@@ -493,8 +494,7 @@ func (r *slot) fail(err error) {
 	}
 	r.response = nil
 	failure := r.failure(err)
-	r.needs.Logger.Debug("request failed", "method", failure.Method, "path", failure.Path,
-		"stage", r.stage.String(), "attempts", r.tried, "sent", r.sent.String(), "error", loggable(err))
+	r.logFailure(failure, r.stage, err)
 	r.err = failure
 	r.Finished = true
 }

@@ -265,7 +265,7 @@ var All = []Mutant{
 		Old: "host, err := checkCall(call)", New: "host, err := call.Host, error(nil)"},
 
 	{Rule: 7, Without: "naming a body that is a nil pointer", File: "actors/request/sense.go", Package: "engine", Test: "TestABodyThatHoldsANilPointerIsNamed",
-		Old: "if asked.Body != nil && messages.HoldsNil(asked.Body) {", New: "if false {"},
+		Old: "if messages.HoldsNil(body) {", New: "if false {"},
 	{Rule: 7, Without: "naming a field that holds a nil pointer", File: "engine/plan.go", Package: "engine", Test: "TestNewNamesTheFieldThatHoldsANilPointer",
 		Old: "if value == nil || !messages.HoldsNil(value) {", New: "if true {"},
 	{Rule: 7, Without: "naming what a body's function returns", File: "actors/request/upload.go", Package: "engine", Test: "TestAReaderThatIsReturnedAsANilPointerIsNamed",

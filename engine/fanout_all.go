@@ -24,14 +24,20 @@ func (f *Failure) Unwrap() error { return f.Err }
 // Failures are all requests of a run that failed. errors.Is and errors.As find those of
 // each, and OutcomeOf the one in most doubt.
 type Failures struct {
-	Each []*Failure // by index
-	Of   int64      // how many requests of the run have ended
-	Run  error      // a *RunError if the run ended before its input did; otherwise nil
+	// Each is by index. Of All and FetchAll it has those as well that the run did not come to,
+	// with the Run's error. Keys of Map that were not read any more are nowhere.
+	Each     []*Failure
+	NotBegun int64 // how many of Each the run did not come to
+	Of       int64 // how many requests there were: all of a slice; of a Map, those that were begun
+	Run      error // a *RunError if the run ended before its input did; otherwise nil
 }
 
 // Error is part of error: one line, with the first of them.
 func (f *Failures) Error() string {
 	text := fmt.Sprintf("sluice: %d of %d requests failed", len(f.Each), f.Of)
+	if f.NotBegun > 0 {
+		text += fmt.Sprintf(", %d of them not begun", f.NotBegun)
+	}
 	if len(f.Each) > 0 {
 		text += ", first " + f.Each[0].Error()
 	}
@@ -57,9 +63,9 @@ func (f *Failures) Unwrap() []error {
 // as many as there are requests. Those that the run did not come to have the *RunError that
 // ended it.
 //
-// The error is nil if none failed. Otherwise it is *Failures, with each by its index; with
-// FanOut.StopAtFirst it is the *Failure that stopped the run, or a *RunError if the run
-// ended by itself. FanOut.InOrder makes no difference. As Stream, All returns when nothing
+// The error is nil if none failed. Otherwise it is *Failures, with each by its index; a
+// *RunError alone if none was begun; with FanOut.StopAtFirst the *Failure that stopped the
+// run, or a *RunError if the run ended by itself. FanOut.InOrder makes no difference. As Stream, All returns when nothing
 // is on its way any more. Request.Stream is ignored, for a stream would have ended by then:
 // use Stream.
 func (e *Engine) All(ctx context.Context, requests []*Request, how FanOut) ([]Result, error) {
@@ -82,6 +88,7 @@ func (e *Engine) All(ctx context.Context, requests []*Request, how FanOut) ([]Re
 			results[i] = Result{Index: int64(i), Request: requests[i], Err: g.run}
 		}
 	}
+	g.addRest(len(requests))
 	return results, g.err()
 }
 
@@ -91,6 +98,7 @@ func askedOfAll[T any](req *Request) *Request { return unstreamed(asked[T](req))
 type gathering struct {
 	first    bool // one is enough
 	of       int64
+	notBegun int64
 	failures []*Failure
 	run      error
 }
@@ -103,6 +111,18 @@ func (g *gathering) add(index int64, key any, err error) {
 	g.failures = append(g.failures, &Failure{Index: index, Key: key, Err: err})
 }
 
+// addRest adds those of a slice that a run which ended early did not come to: it reads them in
+// their order, and has a result for each that it has read.
+func (g *gathering) addRest(all int) {
+	if g.run == nil || g.first || g.of == 0 { // of none at all the run's error says as much
+		return
+	}
+	g.notBegun = int64(all) - g.of
+	for ; g.of < int64(all); g.of++ {
+		g.failures = append(g.failures, &Failure{Index: g.of, Err: g.run})
+	}
+}
+
 // err is what All and those like it return.
 func (g *gathering) err() error {
 	switch {
@@ -112,43 +132,49 @@ func (g *gathering) err() error {
 		return g.failures[0]
 	}
 	slices.SortFunc(g.failures, func(a, b *Failure) int { return int(a.Index - b.Index) })
-	return &Failures{Each: g.failures, Of: g.of, Run: g.run}
+	return &Failures{Each: g.failures, NotBegun: g.notBegun, Of: g.of, Run: g.run}
 }
 
 // FetchAll sends requests, many at once, and decodes each answer into a T, by the rules of
 // Fetch: any other status than 2xx is a *StatusError, whatever FanOut.FailStatuses says, and
 // what cannot be decoded is a failure too. The slice has a T for every request, in their
-// order; of those that failed it is the zero value.
+// order; of those that failed, and of those that the run did not come to, it is the zero value.
 //
-// The error is that of All, with the errors of Fetch in it. Request.Stream is ignored for
+// The error is that of All, with the errors of Fetch in it: Failures.Each has them all. Request.Stream is ignored for
 // every T.
 func FetchAll[T any](ctx context.Context, eng *Engine, requests []*Request, how FanOut) ([]T, error) {
 	if how.Total == 0 {
 		how.Total = int64(len(requests))
 	}
+	how.InOrder = false
 	got := make([]T, len(requests))
-	err := fetchEach(ctx, eng, slices.Values(requests), how, func(index int64, value T) { got[index] = value }, nil, nil)
-	return got, err
+	r := eng.newRun(ctx, slices.Values(requests), how, fetching[T](nil))
+	g := fetchEach(r, func(index int64, value T) { got[index] = value }, nil)
+	g.addRest(len(requests))
+	return got, g.err()
+}
+
+// fetching has a run fetch a T for every request. begins, if there is one, is told its context.
+func fetching[T any](begins func(context.Context)) rules {
+	return rules{ask: askedOfAll[T], refuse: unwanted, raw: true, begins: begins}
 }
 
 // fetchEach calls take with every answer, on its own goroutine. key, if there is one, tells
 // what a request was made for.
-func fetchEach[T any](ctx context.Context, eng *Engine, input iter.Seq[*Request], how FanOut, take func(int64, T), key func(int64) any, begins func(context.Context)) error {
-	how.InOrder = false
-	g := gathering{first: how.StopAtFirst}
-	r := eng.newRun(ctx, input, how, rules{ask: askedOfAll[T], refuse: unwanted, raw: true, begins: begins})
+func fetchEach[T any](r *run, take func(int64, T), key func(int64) any) *gathering {
+	g := &gathering{first: r.how.StopAtFirst}
 	for req, result := range r.results {
 		if result.Index < 0 {
 			g.run = result.Err
 			continue
 		}
-		value, err := fetched[T](eng, req, result.Response, result.Err)
+		value, err := fetched[T](r.eng, req, result.Response, result.Err)
 		var of any
 		if err == nil {
 			take(result.Index, value)
 		} else {
 			r.tally.undecoded(result)
-			if how.StopAtFirst {
+			if g.first {
 				r.stop() // it may have been found out just now
 			}
 			if key != nil {
@@ -157,7 +183,7 @@ func fetchEach[T any](ctx context.Context, eng *Engine, input iter.Seq[*Request]
 		}
 		g.add(result.Index, of, err)
 	}
-	return g.err()
+	return g
 }
 
 // Map asks for something for each of many keys, and returns what there is by key: request
@@ -166,7 +192,8 @@ func fetchEach[T any](ctx context.Context, eng *Engine, input iter.Seq[*Request]
 // goroutine of its own, and so is request called. A key that comes again is asked for once.
 //
 // The error is that of FetchAll; Failure.Key is the key, a K. What failed is not in the
-// map. A panic in keys or in request comes to the caller.
+// map, nor is a key that was not read any more because the run ended: then Failures.Run is set.
+// A panic in keys or in request comes to the caller.
 func Map[K comparable, T any](
 	ctx context.Context, eng *Engine, keys iter.Seq[K], request func(K) *Request, how FanOut,
 ) (map[K]T, error) {
@@ -186,12 +213,11 @@ func Map[K comparable, T any](
 			}
 		}
 	}
+	how.InOrder = false
 	got := map[K]T{}
-	err := fetchEach(ctx, eng, input, how,
-		func(index int64, value T) { got[ring.at(index)] = value },
-		func(index int64) any { return ring.at(index) },
-		func(ctx context.Context) { run = ctx })
-	return got, err
+	r := eng.newRun(ctx, input, how, fetching[T](func(ctx context.Context) { run = ctx }))
+	g := fetchEach(r, func(index int64, value T) { got[ring.at(index)] = value }, func(index int64) any { return ring.at(index) })
+	return got, g.err()
 }
 
 // keyring has the keys of a Map by the index of their requests. The goroutine that reads the

@@ -283,3 +283,58 @@ func TestALoserThatDoesNotEndIsWaitedForATime(t *testing.T) {
 		wantNothingHeld(t, eng)
 	})
 }
+
+func TestWhatARunDidNotComeToIsAmongTheFailuresOfASlice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		eng := newServer(t, func(w http.ResponseWriter, r *http.Request) {
+			time.Sleep(time.Second)
+			asJSON(w, r)
+		}).newEngine(t, engine.Config{Connections: engine.Connections{Max: 4}})
+		requests := make([]*engine.Request, 5000)
+		for i := range requests {
+			requests[i] = &engine.Request{Path: "/" + strconv.Itoa(2*i+2)}
+		}
+		for name, ask := range map[string]func(context.Context) (came []bool, err error){
+			"All": func(ctx context.Context) (came []bool, err error) {
+				results, err := eng.All(ctx, requests, engine.FanOut{FailStatuses: true})
+				for i := range results {
+					came = append(came, results[i].Err == nil)
+				}
+				return came, err
+			},
+			"FetchAll": func(ctx context.Context) (came []bool, err error) {
+				all, err := engine.FetchAll[ofN](ctx, eng, requests, engine.FanOut{})
+				for _, one := range all {
+					came = append(came, one != ofN{})
+				}
+				return came, err
+			},
+		} {
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			came, err := ask(ctx)
+			cancel()
+			failures, ok := errors.AsType[*engine.Failures](err)
+			require.True(t, ok, name)
+			require.EqualValues(t, len(requests), failures.Of)
+			var beyond int64
+			for i, failure := range failures.Each {
+				require.False(t, came[failure.Index])
+				require.True(t, i == 0 || failures.Each[i-1].Index < failure.Index, "by index, and each once")
+				if _, ofTheRun := errors.AsType[*engine.RunError](failure.Err); ofTheRun {
+					beyond++
+				}
+			}
+			succeeded := slices.DeleteFunc(slices.Clone(came), func(c bool) bool { return !c })
+			require.Len(t, failures.Each, len(requests)-len(succeeded), name)
+			require.NotEmpty(t, succeeded)
+			require.Equal(t, failures.NotBegun, beyond)
+			require.Positive(t, beyond)
+			require.Contains(t, err.Error(), fmt.Sprintf("%d of 5000 requests failed, %d of them not begun, first request", len(failures.Each), beyond))
+
+			over, stop := context.WithCancel(t.Context())
+			stop()
+			_, err = ask(over)
+			require.IsType(t, &engine.RunError{}, err, "none was begun")
+		}
+	})
+}

@@ -1,9 +1,12 @@
 package messages_test
 
 import (
+	"errors"
 	"fmt"
+	"time"
 
 	"github.com/sluice-engine/sluice/messages"
+	"github.com/sluice-engine/sluice/throttle"
 )
 
 // The lines of an answer's header are searched, not indexed.
@@ -32,4 +35,20 @@ func ExampleRequest() {
 	// Output:
 	// POST /order
 	// false
+}
+
+// An observer of one's own names a limit as errors and pictures do.
+func ExampleLimitName() {
+	fmt.Printf("%q %q\n", messages.LimitName("orders"), messages.LimitName(messages.Unlimited))
+	// Output: "orders" ""
+}
+
+// An error that whoever wraps an engine makes says of limits what the engine's own do.
+func ExampleNoteLimit() {
+	epoch := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
+	full := &throttle.LimitError{ID: "orders", Full: "weight", RetryAt: time.Minute, Err: throttle.ErrNoRoom}
+	failure := messages.NewError(&messages.Request{Path: "/order"}, messages.Throttled, full)
+	messages.NoteLimit(failure, "orders", full, epoch)
+	fmt.Println(failure.Route, failure.Limit, failure.RetryAt.Sub(epoch), errors.Is(failure, throttle.ErrNoRoom))
+	// Output: orders weight 1m0s true
 }

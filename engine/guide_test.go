@@ -42,6 +42,10 @@ func TestTheGuideToTestingShowsWhatIsCompiled(t *testing.T) {
 	require.Equal(t, 6, shownIn(t, "testing.md", "example_guide_test.go", "../examples/bot/bot.go", "../examples/bot/bot_test.go"))
 }
 
+func TestTheGuideToServicesShowsWhatIsCompiled(t *testing.T) {
+	require.Equal(t, 2, shownIn(t, "service.md", "../examples/service/main.go"))
+}
+
 func TestTheGuideToTelemetryShowsWhatIsCompiled(t *testing.T) {
 	require.Equal(t, 2, shownIn(t, "telemetry.md", "example_observer_test.go", "inspect/example_test.go"))
 }

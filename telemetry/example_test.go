@@ -20,14 +20,14 @@ import (
 
 // What docs/guide/opentelemetry.md shows stands here; TestTheGuideShowsWhatIsCompiled holds the two together.
 
-// observed makes an engine that the program's own providers are told of.
-func observed(baseURL string) (*engine.Engine, error) {
+// observed makes an engine that the program's own providers are told of, until stop is called.
+func observed(baseURL string) (eng *engine.Engine, stop func() error, err error) {
 	t, err := telemetry.New(telemetry.Config{
 		MeterProvider:  otel.GetMeterProvider(),
 		TracerProvider: otel.GetTracerProvider(),
 	})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	config := engine.Config{
 		BaseURL:   baseURL,
@@ -35,26 +35,27 @@ func observed(baseURL string) (*engine.Engine, error) {
 	}
 	propagate, err := t.Propagate(propagation.TraceContext{}, baseURL)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	config.PreProcessors = append(config.PreProcessors, propagate)
-	eng, err := engine.New(config)
+	eng, err = engine.New(config)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	_, err = t.Watch(eng) // it returns what ends it, to be called before eng.Close
-	return eng, err
+	stop, err = t.Watch(eng) // stop ends it, and is called before eng.Close
+	return eng, stop, err
 }
 
 func ExampleNew() {
 	venue := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	defer venue.Close()
-	eng, err := observed(venue.URL)
+	eng, stop, err := observed(venue.URL)
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
 	defer eng.Close()
+	defer stop()
 	response, err := eng.Do(context.Background(), &engine.Request{Path: "/price"})
 	fmt.Println(response.StatusCode, err)
 	// Output: 200 <nil>

@@ -15,8 +15,11 @@ import (
 )
 
 func main() {
+	if len(os.Args) != 2 {
+		log.Fatal("usage: first URL, as https://api.binance.com")
+	}
 	eng, err := engine.New(engine.Config{
-		BaseURL:        os.Args[1], // "https://api.binance.com"
+		BaseURL:        os.Args[1],
 		Limits:         []throttle.Limit{{ID: "weight", Quota: 6000, Per: time.Minute}},
 		DefaultLimitID: "weight",
 	})

@@ -29,7 +29,9 @@ func (s *System) Explain(ctx context.Context, asked *messages.Request, defaultLi
 	if err != nil {
 		return e, err
 	}
-	e.Pool, e.Pooled = s.describePool(ctx, outline.Origin, asked.Egress)
+	if door := s.enterPool(outline.Origin, asked.Egress); door != nil {
+		e.Pool, e.Pooled = s.describePool(ctx, door)
+	}
 	return e, nil
 }
 
@@ -43,12 +45,8 @@ func (s *System) foresee(ctx context.Context, p throttle.Permit) (throttle.Forec
 	return answer.Forecast, answer.Err
 }
 
-// describePool reports false if an origin has no pool, or it ends.
-func (s *System) describePool(ctx context.Context, origin messages.Origin, egress string) (protocol.PoolStats, bool) {
-	door := s.enterPool(origin, egress)
-	if door == nil {
-		return protocol.PoolStats{}, false
-	}
+// describePool asks a pool that was entered, and leaves it. It reports false if the pool ends.
+func (s *System) describePool(ctx context.Context, door protocol.Door) (protocol.PoolStats, bool) {
 	defer door.Leave()
 	answer, err := ask[protocol.PoolDescribed](ctx, door, s.closing, func(owner protocol.Recipient) any {
 		return protocol.DescribePool{Owner: owner}

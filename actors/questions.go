@@ -5,10 +5,7 @@ import (
 	"context"
 	"time"
 
-	"github.com/asynkron/protoactor-go/actor"
-
 	"github.com/sluice-engine/sluice/actors/mailbox"
-	"github.com/sluice-engine/sluice/actors/request"
 	"github.com/sluice-engine/sluice/messages"
 	"github.com/sluice-engine/sluice/messages/protocol"
 	"github.com/sluice-engine/sluice/throttle"
@@ -22,17 +19,6 @@ func (s *System) ReplaceLimits(limits []throttle.Limit) error {
 		return protocol.ReplaceLimits{Limits: limits, Tariffs: s.tariffsOf(limits), Owner: owner}
 	})
 	return cmp.Or(err, answer.Err)
-}
-
-// tariffsOf returns the tariffs of a table; nil if no weight in it depends on the
-// request.
-func (s *System) tariffsOf(limits []throttle.Limit) *throttle.Tariffs {
-	costs := s.config.Request.Costs
-	tariffs := throttle.TariffsOf(limits, func(id string) bool { return costs[id] != nil })
-	if tariffs == nil {
-		return nil
-	}
-	return &tariffs
 }
 
 // AdjustLimit adds delta to what a limit counts as used.
@@ -87,32 +73,6 @@ func (s *System) GlanceAtLimits(most int) throttle.Snapshot {
 	return answer.Snapshot
 }
 
-// Totals are what the actors have counted since the system was started.
-type Totals struct {
-	request.Totals
-	Pauses, Lost           int64 // begun; permits
-	Opened, Failed, Closed int64 // connections
-	DeadLetters, Restarts  int64
-}
-
-// Totals asks no actor, and so goes on when the system has ended.
-func (s *System) Totals() Totals {
-	limits, sockets := s.newThrottler.Counts(), &s.places.Connections
-	closed := sockets.Closed.Load() // before those that were opened
-	return Totals{
-		Totals: s.requests.Totals(), Pauses: limits.Pauses.Load(), Lost: limits.Lost.Load(),
-		Opened: sockets.Opened.Load(), Failed: sockets.Failed.Load(), Closed: closed,
-		DeadLetters: s.deadLetters.Load(), Restarts: s.restarts.Load(),
-	}
-}
-
-// noteDeadLetter counts a message to an actor that has ended.
-func (s *System) noteDeadLetter(event any) {
-	if _, dead := event.(*actor.DeadLetterEvent); dead {
-		s.deadLetters.Add(1)
-	}
-}
-
 // Pools returns a picture of every pool; of none once the system closes.
 func (s *System) Pools() []protocol.PoolStats {
 	all, _ := s.GlanceAtPools(0)
@@ -129,12 +89,8 @@ func (s *System) GlanceAtPools(most int) (all []protocol.PoolStats, left int) {
 		if !door.Enter() {
 			continue
 		}
-		answer, err := ask[protocol.PoolDescribed](context.Background(), door, s.closing, func(owner protocol.Recipient) any {
-			return protocol.DescribePool{Owner: owner}
-		})
-		door.Leave()
-		if err == nil {
-			all = append(all, answer.Stats)
+		if stats, open := s.describePool(context.Background(), door); open {
+			all = append(all, stats)
 		}
 	}
 	return all, left

@@ -156,13 +156,25 @@ func (c *Config) begun() time.Time {
 	return c.Epoch
 }
 
+// tariffsOf returns the tariffs of a table; nil if no weight in it depends on the
+// request.
+func (s *System) tariffsOf(limits []throttle.Limit) *throttle.Tariffs {
+	costs := s.config.Request.Costs
+	tariffs := throttle.TariffsOf(limits, func(id string) bool { return costs[id] != nil })
+	if tariffs == nil {
+		return nil
+	}
+	return &tariffs
+}
+
 func (s *System) requestNeeds() request.Needs {
 	return request.Needs{
 		Plan: s.config.Request, Epoch: s.epoch, Spawner: s.actors.Root.Copy().WithGuardian(stopFailed{}),
 		Supervisor: s.supervisor, Throttler: s.throttler, Timesync: s.timesyncOrNobody(),
 		Enter: s.enterPool, Held: s.newThrottler.Held, Gated: s.newThrottler.Gated, Outdated: s.newThrottler.Outdated, Tariffs: s.newThrottler.Tariffs,
 		Clock: s.signers, TimeKnown: s.clock.Known,
-		Crowds: s.crowds, Returned: s.config.CreditReturned, Observers: s.config.Observers, Halts: s.config.Halts, Slots: s.config.Slots, Closing: s.closing, Logger: s.config.Logger,
+		Crowds: s.crowds, Returned: s.config.CreditReturned, Observers: s.config.Observers, Halts: s.config.Halts,
+		Slots: s.config.Slots, Closing: s.closing, Logger: s.config.Logger,
 	}
 }
 

@@ -24,7 +24,7 @@ func (s *System) leave() pool.Leave {
 // chargeConnection waits for a permit to open a connection.
 func (s *System) chargeConnection(ctx context.Context, origin messages.Origin, egress string, urgent messages.Priority) (func(protocol.DialEnd), error) {
 	p := new(permit.Permit)
-	ask := permit.Ask{Limit: s.config.ConnectLimit, Origin: origin.String(), Egress: egress, Priority: urgent, Uncounted: true}
+	ask := permit.Ask{Limit: s.config.ConnectLimit, Origin: origin.String(), Egress: egress, Priority: urgent, Uncounted: true, Errand: true}
 	if err := s.permits.Acquire(ctx, &ask, p); err != nil {
 		if failure, ok := errors.AsType[*messages.Error](err); ok {
 			err = failure.Err // it is another request's, or nobody's, that is told of it

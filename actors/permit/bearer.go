@@ -103,7 +103,7 @@ func (b *bearer) renewTicket() {
 func (b *bearer) open(ask *Ask) {
 	t := b.ticket
 	t.Reopen()
-	t.Owner, t.Pool, t.Limited, t.Errand = b, b, true, ask.Uncounted
+	t.Owner, t.Pool, t.Limited, t.Errand = b, b, true, ask.Errand
 	t.Deadline, t.Priority = b.issuer.instant(ask.Deadline), ask.Priority
 	p := &t.Permit
 	p.Limit, p.Origin, p.Weight = ask.Limit, ask.Origin, ask.Weight

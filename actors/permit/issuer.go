@@ -49,7 +49,8 @@ type Ask struct {
 	Weights              map[string]int64 // by limit; nil means none
 	Priority             messages.Priority
 	Deadline             time.Time // zero means never
-	Uncounted            bool      // it is the engine's own, and Needs.Returned does not hear of it
+	Uncounted            bool      // Needs.Returned does not hear of the permit
+	Errand               bool      // the engine asks for itself: no halt selects what waits for the permit
 }
 
 // Acquire waits for a permit, on the caller's goroutine, and makes it that of p, which must

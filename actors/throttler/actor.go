@@ -51,7 +51,7 @@ func New(needs Needs) *Throttler {
 	t.desk = NewDesk(needs.Ledger, needs.Limits, needs.Options, t)
 	t.tariffs.Store(needs.Tariffs)
 	t.desk.Obey(needs.Halts)
-	t.desk.after, t.desk.tickets.crowds = needs.After, needs.Crowds
+	t.desk.tickets.crowds = needs.Crowds
 	needs.Address.AfterEach(t.sendOn)
 	return t
 }
@@ -211,7 +211,30 @@ func (t *Throttler) RingAt(at time.Duration) { t.alarm.RingIn(at - t.now()) }
 
 // Pass is part of Outlet. The pool is told when the turn is over, and not in the
 // middle of it: there its turn would stand upon this one, on the stack of a caller.
-func (t *Throttler) Pass(granted *ticket.Ticket) { t.passed = append(t.passed, granted) }
+// Where a grant has to be remembered first, it is told once that is so.
+func (t *Throttler) Pass(granted *ticket.Ticket) {
+	if t.needs.After != nil {
+		t.tellLater(granted.Pool, ticket.AcquireLease{Ticket: granted})
+		return
+	}
+	t.passed = append(t.passed, granted)
+}
+
+// Follow is part of Outlet. Where a grant has to be remembered first, what follows it
+// waits as well: a pool is told nothing of a ticket that it has not got.
+func (t *Throttler) Follow(passed *ticket.Ticket, word any) {
+	if t.needs.After != nil {
+		t.tellLater(passed.Pool, word)
+		return
+	}
+	passed.Pool.Tell(word)
+}
+
+// tellLater tells a pool something once all is remembered that was granted before. It is
+// given the pool, because by then the ticket may be its request's again.
+func (t *Throttler) tellLater(pool protocol.Recipient, word any) {
+	t.needs.After(func() { pool.Tell(word) })
+}
 
 // sendOn tells the pools of the tickets that were granted in the turn before, also if
 // that ended in a failure: they are in flight.

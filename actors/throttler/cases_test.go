@@ -34,6 +34,8 @@ func (q *quiet) ServerClock() Reading    { return q.reading }
 func (*quiet) AskForTime()               {}
 func (*quiet) Pass(t *ticket.Ticket)     { t.Pool.Tell(ticket.AcquireLease{Ticket: t}) }
 
+func (*quiet) Follow(t *ticket.Ticket, word any) { t.Pool.Tell(word) }
+
 func (q *quiet) Post(paused []throttle.PausedScope) { q.posted = paused }
 func (q *quiet) PostTable(number uint32)            { q.table = number }
 func (q *quiet) Warn(text string, args ...any)      { q.warned = append(q.warned, fmt.Sprint(text, args)) }

@@ -43,8 +43,6 @@ type Desk struct {
 	waits  map[string]time.Duration         // when it was told last that a route waits
 	lost   map[instance]time.Duration       // until when lost permits hold most of a limit, as was last told
 
-	after func(func()) // does something once all is remembered that was granted before; nil does it at once
-
 	counts Counts // any goroutine may read them
 
 	crashed bool             // the ledger is torn: Recover makes another
@@ -67,9 +65,12 @@ type instance struct {
 // Outlet is what a Desk has others do. Every call returns at once, and calls
 // nothing of the Desk. Tickets are answered by what they carry themselves.
 type Outlet interface {
-	// Pass sends a granted ticket on to its pool: before the Desk is called again, and
-	// in the order in which tickets are passed.
+	// Pass sends a granted ticket on to its pool, perhaps once the present call of the
+	// Desk is over. Tickets are sent on in the order in which they are passed.
 	Pass(t *ticket.Ticket)
+	// Follow tells the pool of a ticket that an earlier call has passed a word about it,
+	// after the pool has got the ticket.
+	Follow(t *ticket.Ticket, word any)
 	// RingAt has Due called at an instant, instead of the one set before.
 	RingAt(at time.Duration)
 	// ServerClock returns what is known of the server's clock; nil if nothing is.
@@ -158,23 +159,7 @@ func (d *Desk) pass(t *ticket.Ticket) {
 	t.Charged = t.Permit.Charged()
 	d.tickets.countOut(t)
 	t.Passed = true // before the pool has it: a caller who leaves is followed there
-	if d.after == nil {
-		d.out.Pass(t)
-		return
-	}
-	d.toPool(t, ticket.AcquireLease{Ticket: t})
-}
-
-// toPool tells the pool of a ticket that was passed on. Where a grant has to be
-// remembered first, what follows it waits as well: a pool is told nothing of a ticket
-// that it has not got.
-func (d *Desk) toPool(t *ticket.Ticket, word any) {
-	if d.after == nil {
-		t.Pool.Tell(word)
-		return
-	}
-	pool := t.Pool // by then the ticket may be its request's again
-	d.after(func() { pool.Tell(word) })
+	d.out.Pass(t)
 }
 
 // dismiss takes a ticket out of the book, and answers it. Its caller may have
@@ -271,7 +256,7 @@ func (d *Desk) tellLost(now time.Duration) {
 func (d *Desk) Abandon(now time.Duration, t *ticket.Ticket) {
 	switch {
 	case t.Passed:
-		d.toPool(t, ticket.AbandonLease{Ticket: t})
+		d.out.Follow(t, ticket.AbandonLease{Ticket: t})
 	case t.Permit.State() == throttle.Queued:
 		d.ledger.Cancel(now, &t.Permit)
 		d.tickets.remove(t)
@@ -285,7 +270,7 @@ func (d *Desk) Abandon(now time.Duration, t *ticket.Ticket) {
 func (d *Desk) Expire(now time.Duration, t *ticket.Ticket) {
 	switch {
 	case t.Passed:
-		d.toPool(t, ticket.ExpireLease{Ticket: t})
+		d.out.Follow(t, ticket.ExpireLease{Ticket: t})
 	case t.Permit.State() == throttle.Queued:
 		err := d.ledger.Expire(now, &t.Permit)
 		d.dismiss(t, err)

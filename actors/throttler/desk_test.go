@@ -175,6 +175,9 @@ func (w *world) ServerClock() Reading {
 // Pass is part of Outlet.
 func (w *world) Pass(t *ticket.Ticket) { t.Pool.Tell(ticket.AcquireLease{Ticket: t}) }
 
+// Follow is part of Outlet.
+func (w *world) Follow(t *ticket.Ticket, word any) { t.Pool.Tell(word) }
+
 // AskForTime is part of Outlet.
 func (w *world) AskForTime() {
 	w.asked++

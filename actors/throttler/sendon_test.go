@@ -13,20 +13,22 @@ import (
 	"github.com/sluice-engine/sluice/throttle"
 )
 
-func TestPoolsAreToldOfGrantedTicketsOnceAndInOrderWhenTheTurnIsOver(t *testing.T) {
+// newThrottler returns one that is never spawned, with such a Needs.After.
+func newThrottler(t *testing.T, after func(func())) *Throttler {
 	limits := []throttle.Limit{{ID: "calls", Quota: 10, Per: time.Second}}
 	ledger, err := throttle.New(limits, throttle.Options{})
 	require.NoError(t, err)
-	th := New(Needs{
+	return New(Needs{
 		Ledger: ledger, Limits: limits, Epoch: time.Now(), Clock: new(clock.Published),
-		Logger: slog.New(slog.DiscardHandler), Address: mailbox.NewAddress(),
+		Logger: slog.New(slog.DiscardHandler), Address: mailbox.NewAddress(), After: after,
 	})
-	pool := new(quiet)
+}
+
+func TestPoolsAreToldOfGrantedTicketsOnceAndInOrderWhenTheTurnIsOver(t *testing.T) {
+	th, pool := newThrottler(t, nil), new(quiet)
 	var tickets []*ticket.Ticket
 	for range 3 {
-		granted := &ticket.Ticket{}
-		granted.Pool = pool
-		granted.Permit.Limit, granted.Permit.Origin = "calls", "https://a.test"
+		granted := pool.ticket("calls")
 		th.desk.Acquire(th.now(), granted)
 		require.True(t, granted.Passed, "a caller who leaves now is followed to the pool")
 		tickets = append(tickets, granted)

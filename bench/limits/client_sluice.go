@@ -140,6 +140,9 @@ func (c *sluice) Ahead(time.Duration) (lo, hi time.Duration) { return c.w.clockB
 // Pass is part of throttler.Outlet.
 func (c *sluice) Pass(t *ticket.Ticket) { t.Pool.Tell(ticket.AcquireLease{Ticket: t}) }
 
+// Follow is part of throttler.Outlet.
+func (c *sluice) Follow(t *ticket.Ticket, word any) { t.Pool.Tell(word) }
+
 // AskForTime is part of throttler.Outlet.
 func (c *sluice) AskForTime() {}
 

@@ -115,10 +115,11 @@ func Start(config Config) (*System, error) {
 	}
 	s.followTime(config)
 	s.newThrottler = throttler.New(throttler.Needs{
-		Halts: config.Halts, Ledger: config.Ledger, Limits: config.Limits, Tariffs: s.tariffsOf(config.Limits), Options: config.Throttle,
-		Epoch: s.epoch, Clock: s.clock.Published(),
+		DeskNeeds: throttler.DeskNeeds{
+			Ledger: config.Ledger, Limits: config.Limits, Options: config.Throttle, Halts: config.Halts, Crowds: s.crowds,
+		},
+		Tariffs: s.tariffsOf(config.Limits), Epoch: s.epoch, Clock: s.clock.Published(),
 		Timesync: s.timesyncOrNobody(), Logger: config.Logger, Address: s.throttler, After: config.After,
-		Crowds: s.crowds,
 	})
 	s.actors = newActorSystem()
 	s.actors.EventStream.Subscribe(s.noteDeadLetter)

@@ -61,7 +61,7 @@ func newBench(t *testing.T, limits ...throttle.Limit) *bench {
 	logger := slog.New(slog.NewTextHandler(b, nil))
 	epoch := time.Now()
 	actual := throttler.New(throttler.Needs{
-		Ledger: ledger, Limits: limits, Epoch: epoch, Clock: new(clock.Published), Logger: logger, Address: b.throttler,
+		DeskNeeds: throttler.DeskNeeds{Ledger: ledger, Limits: limits}, Epoch: epoch, Clock: new(clock.Published), Logger: logger, Address: b.throttler,
 	})
 	pid, err := system().Root.SpawnNamed(b.throttler.Props(actual.Incarnate), t.Name())
 	require.NoError(t, err)

@@ -17,16 +17,12 @@ import (
 
 // Needs are what a throttler is handed.
 type Needs struct {
-	Halts    *throttle.Halts  // what is halted; nil for nothing
-	Ledger   *throttle.Ledger // of the limits and options; the throttler's own from now on
-	Limits   []throttle.Limit
-	Tariffs  *throttle.Tariffs // of Limits; nil without any
-	Options  throttle.Options
+	DeskNeeds
+	Tariffs  *throttle.Tariffs  // of Limits; nil without any
 	Epoch    time.Time          // instant zero of the ledger's clock
 	Clock    *clock.Published   // what is known of the server's clock; written by timesync
 	Timesync protocol.Recipient // nil without a source of time
 	Logger   *slog.Logger
-	Crowds   *ticket.Crowds  // is told where many are queued; nil if nobody wants to know
 	Address  mailbox.Address // where the throttler is told things
 	After    func(func())    // has a granted ticket leave once that is remembered; nil means at once
 }
@@ -48,10 +44,8 @@ type due struct{}
 // New makes a throttler that is still to be spawned.
 func New(needs Needs) *Throttler {
 	t := &Throttler{needs: needs, alarm: mailbox.NewAlarm(needs.Address, due{})}
-	t.desk = NewDesk(needs.Ledger, needs.Limits, needs.Options, t)
+	t.desk = NewDesk(needs.DeskNeeds, t)
 	t.tariffs.Store(needs.Tariffs)
-	t.desk.Obey(needs.Halts)
-	t.desk.tickets.crowds = needs.Crowds
 	needs.Address.AfterEach(t.sendOn)
 	return t
 }
@@ -79,7 +73,7 @@ func (t *Throttler) Failed(message any) {
 type incarnation struct{ *Throttler }
 
 // Receive is part of actor.Actor: it has what Hear does not hear.
-func (t incarnation) Receive(ctx actor.Context) { t.hear(ctx.Message()) }
+func (t incarnation) Receive(ctx actor.Context) { t.hearOwn(ctx.Message()) }
 
 // Hear is part of mailbox.Hearer: the words about tickets.
 func (t incarnation) Hear(message any) (heard bool) {
@@ -104,9 +98,9 @@ func (t incarnation) Hear(message any) (heard bool) {
 	return true
 }
 
-// hear has other words than those about tickets, and takes more room: those come on the
+// hearOwn has other words than those about tickets, and takes more room: those come on the
 // stacks of their callers, who may be many.
-func (t incarnation) hear(message any) {
+func (t incarnation) hearOwn(message any) {
 	switch m := message.(type) {
 	case protocol.HeedAnswer:
 		t.heed(m)
@@ -114,18 +108,6 @@ func (t incarnation) hear(message any) {
 		t.desk.Due(t.now())
 	case protocol.ClockKnown:
 		t.desk.Due(t.now()) // whoever waits for a window may have an earlier one now
-	case protocol.ReplaceLimits:
-		m.Owner.Tell(protocol.LimitsReplaced{Err: t.replace(m)})
-	case protocol.AdjustLimit:
-		m.Owner.Tell(protocol.LimitAdjusted{Err: t.desk.Adjust(t.now(), m.ID, m.Of, m.Delta)})
-	case protocol.PauseScope, protocol.ResumeScope, protocol.HaltQueue, protocol.DrainHalted:
-		t.byHand(m)
-	case protocol.ForeseePermit:
-		m.Owner.Tell(t.foresee(m.Permit))
-	case protocol.DescribeLimits:
-		m.Owner.Tell(protocol.LimitsDescribed{Snapshot: t.describe(m.Most)})
-	case protocol.ListWaiting:
-		m.Owner.Tell(protocol.WaitingListed{Waiters: t.desk.Waiting(t.now(), m.N)})
 	case protocol.CloseThrottler:
 		t.alarm.Stop()
 		t.desk.Close(t.now())
@@ -135,20 +117,40 @@ func (t incarnation) hear(message any) {
 		t.alarm.Stop()
 	case *actor.Stopped:
 	default:
-		if !t.changesQuota(m) {
+		if !t.operate(m) {
 			t.needs.Logger.Error("throttler was told a word it does not know", "word", fmt.Sprintf("%T", m))
 		}
 	}
 }
 
-// changesQuota does what a word about the quota of one limit asks for, and reports false
-// for any other.
-func (t *Throttler) changesQuota(message any) bool {
+// operate does what whoever runs the engine asks for, and answers its Owner; it reports
+// false for any other word.
+func (t *Throttler) operate(message any) bool {
 	switch m := message.(type) {
+	case protocol.ReplaceLimits:
+		m.Owner.Tell(protocol.LimitsReplaced{Err: t.replace(m)})
+	case protocol.AdjustLimit:
+		m.Owner.Tell(protocol.LimitAdjusted{Err: t.desk.Adjust(t.now(), m.ID, m.Of, m.Delta)})
 	case protocol.SetShare:
 		m.Owner.Tell(protocol.ShareSet{Err: t.desk.SetShare(t.now(), m.ID, m.Share, m.Margin)})
 	case protocol.AnnounceQuota:
 		m.Owner.Tell(protocol.QuotaAnnounced{Err: t.desk.AnnounceQuota(t.now(), m.ID, m.Parts, m.Quota)})
+	case protocol.PauseScope:
+		now := t.now()
+		m.Owner.Tell(protocol.ScopeSet{Err: t.desk.Pause(now, m.Scope, now+min(m.For, throttle.Never-now))})
+	case protocol.ResumeScope:
+		m.Owner.Tell(protocol.ScopeSet{Err: t.desk.Resume(t.now(), m.Scope)})
+	case protocol.HaltQueue:
+		t.desk.Halt(t.now(), m.Halt)
+		m.Owner.Tell(protocol.HaltTaken{})
+	case protocol.DrainHalted:
+		m.Owner.Tell(protocol.HaltedDrained{Left: t.desk.Drain(t.now())})
+	case protocol.ForeseePermit:
+		m.Owner.Tell(t.foresee(m.Permit))
+	case protocol.DescribeLimits:
+		m.Owner.Tell(protocol.LimitsDescribed{Snapshot: t.describe(m.Most)})
+	case protocol.ListWaiting:
+		m.Owner.Tell(protocol.WaitingListed{Waiters: t.desk.Waiting(t.now(), m.N)})
 	default:
 		return false
 	}
@@ -165,22 +167,6 @@ func (t *Throttler) describe(most int) throttle.Snapshot {
 func (t *Throttler) foresee(p throttle.Permit) (foreseen protocol.PermitForeseen) {
 	foreseen.Forecast, foreseen.Err = t.desk.Foresee(t.now(), p)
 	return foreseen
-}
-
-// byHand does what whoever runs the engine wants stopped, or going on.
-func (t *Throttler) byHand(message any) {
-	switch m := message.(type) {
-	case protocol.PauseScope:
-		now := t.now()
-		m.Owner.Tell(protocol.ScopeSet{Err: t.desk.Pause(now, m.Scope, now+min(m.For, throttle.Never-now))})
-	case protocol.ResumeScope:
-		m.Owner.Tell(protocol.ScopeSet{Err: t.desk.Resume(t.now(), m.Scope)})
-	case protocol.HaltQueue:
-		t.desk.Halt(t.now(), m.Halt)
-		m.Owner.Tell(protocol.HaltTaken{})
-	case protocol.DrainHalted:
-		m.Owner.Tell(protocol.HaltedDrained{Left: t.desk.Drain(t.now())})
-	}
 }
 
 func (t *Throttler) heed(m protocol.HeedAnswer) {

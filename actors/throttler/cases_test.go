@@ -54,7 +54,7 @@ func newQuiet(t *testing.T, limits ...throttle.Limit) (*quiet, *Desk) {
 	ledger, err := throttle.New(limits, throttle.Options{})
 	require.NoError(t, err)
 	q := new(quiet)
-	return q, NewDesk(ledger, limits, throttle.Options{}, q)
+	return q, NewDesk(DeskNeeds{Ledger: ledger, Limits: limits}, q)
 }
 
 func (q *quiet) ticket(limit string) *ticket.Ticket {
@@ -134,7 +134,7 @@ func TestEveryWordOfATicketIsKnownWhenTheThrottlerFails(t *testing.T) {
 	} {
 		ledger, err := throttle.New([]throttle.Limit{{ID: "calls", Quota: 1, Per: time.Second}}, throttle.Options{})
 		require.NoError(t, err)
-		th := New(Needs{Address: mailbox.NewAddress(), Ledger: ledger, Limits: []throttle.Limit{{ID: "calls", Quota: 1, Per: time.Second}}, Epoch: time.Now(), Clock: new(clock.Published), Logger: slog.New(slog.DiscardHandler)})
+		th := New(Needs{Address: mailbox.NewAddress(), DeskNeeds: DeskNeeds{Ledger: ledger, Limits: []throttle.Limit{{ID: "calls", Quota: 1, Per: time.Second}}}, Epoch: time.Now(), Clock: new(clock.Published), Logger: slog.New(slog.DiscardHandler)})
 		q := new(quiet)
 		one := q.ticket("calls")
 		th.desk.tickets.add(one)
@@ -431,10 +431,11 @@ func TestATicketWhoseLimitWasGoneForAWhileIsNotForgotten(t *testing.T) {
 // From then on the ticket is its request's, which may use it anew at once.
 func TestADeskLooksAtNoTicketThatItHasRefused(t *testing.T) {
 	calls := throttle.Limit{ID: "calls", Quota: 1, Per: time.Hour}
-	ledger, err := throttle.New([]throttle.Limit{calls}, throttle.Options{MaxQueued: 1})
+	limits, options := []throttle.Limit{calls}, throttle.Options{MaxQueued: 1}
+	ledger, err := throttle.New(limits, options)
 	require.NoError(t, err)
 	q := new(quiet)
-	desk := NewDesk(ledger, []throttle.Limit{calls}, throttle.Options{MaxQueued: 1}, q)
+	desk := NewDesk(DeskNeeds{Ledger: ledger, Limits: limits, Options: options}, q)
 	var all sync.WaitGroup
 	q.refused = func(t *ticket.Ticket) { all.Go(func() { t.Permit.Limit = "another" }) }
 	for range 3 {
@@ -533,7 +534,7 @@ func newAlarmed(t *testing.T, limits ...throttle.Limit) (*alarmed, *Desk) {
 	ledger, err := throttle.New(limits, throttle.Options{})
 	require.NoError(t, err)
 	a := new(alarmed)
-	return a, NewDesk(ledger, limits, throttle.Options{}, a)
+	return a, NewDesk(DeskNeeds{Ledger: ledger, Limits: limits}, a)
 }
 
 func TestARequestThatNeedNotWaitSetsNoAlarm(t *testing.T) {

@@ -28,9 +28,9 @@ type Desk struct {
 	limits  []throttle.Limit // the table as it stands; for Recover alone, no request goes through it
 	ledger  *throttle.Ledger
 	tickets book
-	armed   time.Duration // when the alarm rings; zero means it does not
-	closed  bool          // whoever comes is refused
-	halts   *throttle.Halts
+	armed   time.Duration   // when the alarm rings; zero means it does not
+	closed  bool            // whoever comes is refused
+	halts   *throttle.Halts // what is refused; nil for nothing
 
 	needsClock bool          // a limit of the table counts in windows of the server's clock
 	told       Reading       // what the ledger was last told of that clock
@@ -94,11 +94,20 @@ type Reading interface {
 	Ahead(at time.Duration) (lo, hi time.Duration)
 }
 
-// NewDesk returns a desk with an unused ledger, which was made of these limits
-// and options and is the desk's from now on.
-func NewDesk(ledger *throttle.Ledger, limits []throttle.Limit, options throttle.Options, out Outlet) *Desk {
+// DeskNeeds are what a desk is handed.
+type DeskNeeds struct {
+	Ledger  *throttle.Ledger // unused, and made of Limits and Options; the desk's own from now on
+	Limits  []throttle.Limit
+	Options throttle.Options
+	Halts   *throttle.Halts // what is halted, and so refused; nil for nothing
+	Crowds  *ticket.Crowds  // is told where many are queued; nil if nobody wants to know
+}
+
+// NewDesk returns a desk that nobody has come to.
+func NewDesk(needs DeskNeeds, out Outlet) *Desk {
 	return &Desk{
-		out: out, options: options, limits: limits, ledger: ledger, needsClock: NeedsClock(limits),
+		out: out, options: needs.Options, limits: needs.Limits, ledger: needs.Ledger, halts: needs.Halts,
+		tickets: book{crowds: needs.Crowds}, needsClock: NeedsClock(needs.Limits),
 		warned: make(map[warning]bool), waits: make(map[string]time.Duration), lost: make(map[instance]time.Duration),
 		pauses: make(map[throttle.Scope]time.Duration),
 	}

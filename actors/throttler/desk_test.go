@@ -100,8 +100,7 @@ func newWorld(t *rapid.T) *world {
 	}
 	ledger, err := throttle.New(w.table, w.options)
 	require.NoError(t, err)
-	w.desk = NewDesk(ledger, w.table, w.options, w)
-	w.desk.tickets.crowds = ticket.NewCrowds()
+	w.desk = NewDesk(DeskNeeds{Ledger: ledger, Limits: w.table, Options: w.options, Crowds: ticket.NewCrowds()}, w)
 	for place := range 256 { // one more at any of them is a crowd
 		w.desk.tickets.crowds.Add(ticket.Place(place), ticket.Many-1)
 	}

@@ -16,9 +16,6 @@ import (
 // each wakes somebody.
 const atOnce = 64
 
-// Obey has the desk refuse what is halted. Nil halts nothing.
-func (d *Desk) Obey(halts *throttle.Halts) { d.halts = halts }
-
 // Halt takes what a halt may select out of the queue: none of it can be granted from now
 // on. Drain answers it.
 func (d *Desk) Halt(now time.Duration, h *throttle.Halt) {

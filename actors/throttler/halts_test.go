@@ -15,7 +15,7 @@ import (
 func crowd(t *testing.T, n int) (*Desk, *throttle.Halts, *ticket.Ticket, []*ticket.Ticket) {
 	q, d := newQuiet(t, throttle.Limit{ID: "slots", Quota: 1, Window: throttle.Concurrency})
 	halts := new(throttle.Halts)
-	d.Obey(halts)
+	d.halts = halts
 	flying := q.ticket("slots")
 	d.Acquire(0, flying)
 	require.True(t, flying.Passed)

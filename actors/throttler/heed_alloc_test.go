@@ -15,7 +15,7 @@ func TestUsageThatSaysNothingNewIsHeededWithoutAllocation(t *testing.T) {
 	ledger, err := throttle.New(limits, throttle.Options{})
 	require.NoError(t, err)
 	out := new(quiet)
-	d := NewDesk(ledger, limits, throttle.Options{}, out)
+	d := NewDesk(DeskNeeds{Ledger: ledger, Limits: limits}, out)
 	said := &feedback.Feedback{Usage: []feedback.Usage{{Limit: "calls", Used: 1, Quota: 20}}}
 	heed := func() { d.heed(time.Second, Heard{Origin: "https://a.test", Limit: "calls", Said: said}) }
 	heed()
@@ -31,7 +31,7 @@ func BenchmarkHeed(b *testing.B) {
 	}
 	ledger, err := throttle.New(limits, throttle.Options{})
 	require.NoError(b, err)
-	d := NewDesk(ledger, limits, throttle.Options{}, new(quiet))
+	d := NewDesk(DeskNeeds{Ledger: ledger, Limits: limits}, new(quiet))
 	said := &feedback.Feedback{Usage: []feedback.Usage{{Limit: "all", Used: 1, Remaining: -1, At: time.Now()}}}
 	b.ReportAllocs()
 	for b.Loop() {

@@ -19,7 +19,7 @@ func newThrottler(t *testing.T, after func(func())) *Throttler {
 	ledger, err := throttle.New(limits, throttle.Options{})
 	require.NoError(t, err)
 	return New(Needs{
-		Ledger: ledger, Limits: limits, Epoch: time.Now(), Clock: new(clock.Published),
+		DeskNeeds: DeskNeeds{Ledger: ledger, Limits: limits}, Epoch: time.Now(), Clock: new(clock.Published),
 		Logger: slog.New(slog.DiscardHandler), Address: mailbox.NewAddress(), After: after,
 	})
 }

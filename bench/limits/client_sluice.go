@@ -27,7 +27,7 @@ func newSluice(w *world) *sluice {
 	if err != nil {
 		panic(err) // setups are made in this package
 	}
-	c.desk = throttler.NewDesk(ledger, limits, w.options, c)
+	c.desk = throttler.NewDesk(throttler.DeskNeeds{Ledger: ledger, Limits: limits, Options: w.options}, c)
 	return c
 }
 

@@ -346,7 +346,7 @@ func (p *Pool) Close(conn protocol.Connection) {
 }
 
 // CloseHangs is part of Outlet.
-func (p *Pool) CloseHangs(time.Duration) { p.tellHanging() }
+func (p *Pool) CloseHangs() { p.tellHanging() }
 
 // tellHanging warns of a connection whose Close has not returned, whether it is this
 // one's or that of somebody else's connection below it, for which that waits no longer.

@@ -49,7 +49,7 @@ func (q *quiet) Reserve(waits bool) bool {
 func (q *quiet) Release()                 { q.places-- }
 func (q *quiet) Cede() bool               { return q.ceding }
 func (q *quiet) Press() time.Duration     { q.presses++; return q.pressAt }
-func (q *quiet) CloseHangs(time.Duration) { q.hangs++ }
+func (q *quiet) CloseHangs() { q.hangs++ }
 func (q *quiet) Crowd(there bool)         { q.crowd = there }
 func (q *quiet) Withdraw()                { q.registered = false }
 func (*quiet) AbortDials()                {}

@@ -70,7 +70,7 @@ func (c *Core) disown(now time.Duration) {
 		c.closing = slices.Delete(c.closing, 0, 1)
 		c.hanging++
 		c.out.Release()
-		c.out.CloseHangs(closePatience)
+		c.out.CloseHangs()
 		c.noteEmpty(now)
 	}
 }

@@ -15,7 +15,7 @@ import (
 // Config bounds the connections to one origin.
 type Config struct {
 	MaxConns    int           // open, being dialled, and being closed
-	MaxTotal    int           // likewise, over all origins; only told: Places has it kept
+	MaxTotal    int           // likewise, over all origins; here for error texts alone, Places enforces it
 	MaxWaiters  int           // requests waiting for one
 	MinIdle     int           // kept open and unused, within MaxConns
 	Rotate      bool          // lend the longest idle connection, not the last used
@@ -108,7 +108,7 @@ type Outlet interface {
 	// when that is done.
 	Close(protocol.Connection)
 	// CloseHangs tells of a connection whose Close has not returned for long.
-	CloseHangs(patience time.Duration)
+	CloseHangs()
 	// Park gives the permit of a ticket back that goes on waiting here.
 	Park(*ticket.Ticket)
 	// Requeue sends a parked ticket back to the throttler, which it comes from

@@ -121,7 +121,7 @@ func (w *world) Press() time.Duration {
 }
 
 // CloseHangs is part of Outlet.
-func (w *world) CloseHangs(time.Duration) { w.done.hangs++ }
+func (w *world) CloseHangs() { w.done.hangs++ }
 
 // Withdraw is part of Outlet.
 func (w *world) Withdraw() {

@@ -14,10 +14,11 @@ import (
 // A place is known by a hash of its name alone, and so takes up nothing. Two that share one are
 // taken for one.
 //
-// All methods are safe for concurrent use, and return at once; a nil Crowds is one without any.
+// All methods are safe for concurrent use, and return at once. Any is false for a nil Crowds;
+// the others need one.
 type Crowds struct {
 	seed   maphash.Seed
-	there  atomic.Int32 // counts that are those of crowds
+	there  atomic.Int32 // how many of counts are at Many or above
 	counts [crowdPlaces]atomic.Int32
 }
 

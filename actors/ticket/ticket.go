@@ -15,25 +15,34 @@ import (
 // Ticket is one attempt's way through throttler and pool: a single pointer
 // that travels instead of envelopes, so that both waits cost one wake-up.
 //
-// Whoever holds the ticket may write to it: the request until AcquirePermit,
-// then the throttler, then the pool, and the request again from LeaseGranted
-// or TicketRefused to SettlePermit, from where it is the throttler's until it
-// is closed. Each has a view of its own, which the others do not touch. Only the
-// state word is shared: it decides between a grant and a cancellation that cross
-// on the way.
+// The ticket is held by the request until AcquirePermit, then by the throttler, then
+// by the pool, and by the request again from LeaseGranted or TicketRefused to
+// SettlePermit, from where it is the throttler's until it is closed. A permit without
+// a request has its bearer where a request would be, and where the pool would be.
+//
+// Each field says who writes it, and when. Nearly all are written by who holds the
+// ticket, and by nobody else meanwhile. The throttler writes to its own fields and to
+// the permit while others hold the ticket as well: of those they read Charged, and what
+// the request has written into the permit. Only the state word is written by two at
+// once: it decides between a grant and a cancellation that cross on the way.
 //
 // What a wait for a connection touches stands together: the ticket of one in a
 // crowd is in no cache.
 type Ticket struct {
 	state atomic.Uint32 // written by whoever answers, and by the request
-	// Errand is the request's remark that the engine sends it for itself: no halt selects it.
+	// Errand says that the engine sends the request for itself: no halt selects it.
+	// Written by the request before it sends the ticket off.
 	Errand bool
-	// TellsQueue is its wish to be told PermitQueued, before it is sent off.
+	// TellsQueue is the wish to be told PermitQueued. Written by the request before it
+	// sends the ticket off.
 	TellsQueue bool
-	Told       bool // Outcome, Signals or Heard hold something: the next life clears them. The request's
+	// Told says that Outcome, Signals or Heard hold something, which the next life clears.
+	// Written by the request, with its Report and when it clears that.
+	Told bool
 
-	// Since is when it came into the queue that it is in, the throttler's or the pool's: of
-	// whoever has it.
+	// Since is when the ticket came into the queue that it is in. Written by the throttler
+	// whenever it is asked for the permit, and by the pool when the ticket has to wait
+	// there. The request reads it when it is refused.
 	Since time.Duration
 
 	ForPool
@@ -41,12 +50,15 @@ type Ticket struct {
 	Answered
 	ForThrottler
 
-	Permit throttle.Permit // what the ledger is asked for, and its own book-keeping
+	// Permit is what the ledger is asked for, and its own book-keeping. The former is
+	// written by the request before it sends the ticket off; Owner and the latter by the throttler,
+	// from then on until the ticket is closed.
+	Permit throttle.Permit
 	Report
 }
 
-// Asked is what the request says when it sends the ticket off. Throttler and
-// pool read it.
+// Asked is what the request says: it writes it before it sends the ticket off, and may
+// change it while it holds the ticket. Throttler and pool read it.
 type Asked struct {
 	Owner    protocol.Recipient     // the request actor
 	Pool     protocol.Recipient     // where a granted ticket goes on to; its owner again, for a permit without a request
@@ -58,41 +70,51 @@ type Asked struct {
 	Path     string                 // the same, as it is sent
 }
 
-// ForPool is where the pool has the ticket.
+// ForPool is where the pool has the ticket. Written by the pool alone, while it holds the
+// ticket.
 type ForPool struct {
 	Turn   uint64 // its place in the queue, plus one
 	Parked bool   // it waits without its permit, which went back until there is a connection
 }
 
-// ForThrottler is where the throttler's book has the ticket.
+// ForThrottler is where the throttler's book has the ticket. Written by the throttler alone,
+// whoever holds the ticket.
 type ForThrottler struct {
 	Place  int32  // in the book, plus one
 	Passed bool   // handed on to the pool
 	Counts bool   // among the crowds, for it is queued
 	Serial uint64 // in which order tickets came
 
-	// Charged is what the permit was charged in when it was handed on. The request
-	// reads it, for the permit itself is the ledger's.
+	// Charged is what the permit was charged in when it was handed on, and is written just
+	// before that. Pool and request read it, for the permit itself is the ledger's.
 	Charged throttle.Charged
 }
 
-// Answered is what LeaseGranted or TicketRefused bring.
+// Answered is what LeaseGranted or TicketRefused bring, and Limited.
 type Answered struct {
-	Lease   *Lease         // with LeaseGranted
-	Refused error          // with TicketRefused
+	// Lease comes with LeaseGranted. Written by the pool when it grants; the request takes
+	// it out.
+	Lease *Lease
+	// Refused and Stage come with TicketRefused. Written by whoever refuses, the throttler
+	// or the pool.
+	Refused error
 	Stage   messages.Stage // where it was refused
 
-	// Limited is the request's remark that the throttler has to grant the
-	// ticket, and to be given it back: the pool reads it when the caller left.
+	// Limited says that the throttler has to grant the ticket, and to be given it back: the
+	// pool reads it when the caller left. Written by the request before it sends the ticket
+	// off.
 	Limited bool
 
 	// Queued is how long it was with the throttler until it was granted, by the throttler's
-	// own instants: the request tells by it which part of its wait was for a permit.
+	// own instants: the request tells by it which part of its wait was for a permit. Written
+	// by Reopen, and by the throttler, which adds to it whenever it grants the permit.
 	Queued time.Duration
-	At     time.Duration // when the pool granted it, with LeaseGranted
+	At     time.Duration // when the pool granted it, with LeaseGranted; written by the pool then
 }
 
-// Report is what the request says with SettlePermit.
+// Report is what whoever settles the permit says with SettlePermit, and writes before that:
+// mostly the request, and, if its caller left before the answer, who held the ticket then.
+// Outcome.Refused is written by the throttler, by what Signals say.
 type Report struct {
 	Outcome throttle.Outcome
 	// Signals are what the answer said about limits; nil, or empty, if it said nothing. Most

@@ -45,8 +45,8 @@ type Timesync struct {
 	alarm    mailbox.Alarm   // rings when the next sample is due
 	waiting  queue           // who has asked, and was not answered yet
 	sampling bool            // one sample is under way, and will be reported
-	warned   bool            // that nothing is learnt was said, and nothing was learnt since
-	doubted  bool            // the same of what is to be confirmed
+	warned   bool            // a failure to learn the time was logged, and nothing was learnt since
+	doubted  bool            // likewise, that a time is still to be confirmed
 	ctx      context.Context // ends the samples when the engine closes
 	cancel   context.CancelFunc
 }

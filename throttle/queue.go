@@ -1,6 +1,7 @@
 package throttle
 
 import (
+	"cmp"
 	"slices"
 	"time"
 )
@@ -163,13 +164,7 @@ func (p *path) lane(priority Priority) *lane {
 
 func (p *path) searchLane(priority Priority) (i int, found bool) {
 	return slices.BinarySearchFunc(p.lanes, priority, func(ln *lane, priority Priority) int {
-		switch {
-		case ln.priority < priority:
-			return -1
-		case ln.priority > priority:
-			return 1
-		}
-		return 0
+		return cmp.Compare(ln.priority, priority)
 	})
 }
 

@@ -1,6 +1,7 @@
 package throttle
 
 import (
+	"cmp"
 	"slices"
 	"time"
 )
@@ -16,13 +17,7 @@ type rank struct {
 
 func (r ranks) search(p Priority) (i int, found bool) {
 	return slices.BinarySearchFunc(r, p, func(of rank, p Priority) int {
-		switch {
-		case of.priority < p:
-			return -1
-		case of.priority > p:
-			return 1
-		}
-		return 0
+		return cmp.Compare(of.priority, p)
 	})
 }
 

@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"cmp"
 	"context"
 	"iter"
 	"net/http/httptrace"
@@ -39,13 +40,7 @@ func (l *line) place(at uint64) **ticket.Ticket { return &l.ring[at&uint64(len(l
 // find returns where the line of a priority is, or belongs.
 func (w *waiters) find(p messages.Priority) (at int, found bool) {
 	return slices.BinarySearchFunc(w.lines, p, func(l line, p messages.Priority) int {
-		switch {
-		case l.priority > p:
-			return -1
-		case l.priority < p:
-			return 1
-		}
-		return 0
+		return cmp.Compare(p, l.priority)
 	})
 }
 

@@ -46,13 +46,13 @@ func (q *quiet) Reserve(waits bool) bool {
 	q.places++
 	return true
 }
-func (q *quiet) Release()                 { q.places-- }
-func (q *quiet) Cede() bool               { return q.ceding }
-func (q *quiet) Press() time.Duration     { q.presses++; return q.pressAt }
-func (q *quiet) CloseHangs() { q.hangs++ }
-func (q *quiet) Crowd(there bool)         { q.crowd = there }
-func (q *quiet) Withdraw()                { q.registered = false }
-func (*quiet) AbortDials()                {}
+func (q *quiet) Release()             { q.places-- }
+func (q *quiet) Cede() bool           { return q.ceding }
+func (q *quiet) Press() time.Duration { q.presses++; return q.pressAt }
+func (q *quiet) CloseHangs()          { q.hangs++ }
+func (q *quiet) Crowd(there bool)     { q.crowd = there }
+func (q *quiet) Withdraw()            { q.registered = false }
+func (*quiet) AbortDials()            {}
 func (q *quiet) Close(c protocol.Connection) {
 	q.closes++
 	q.closing = append(q.closing, c)

@@ -185,7 +185,7 @@ func (r *rule) withQuota(quota int64) Limit {
 	limit := r.Limit
 	limit.Quota = quota
 	if limit.Burst > 0 && quota < r.Quota {
-		limit.Burst = max(1, int64(mulDivDown(time.Duration(r.Burst), quota, r.Quota)))
+		limit.Burst = max(1, mulDivDown(r.Burst, quota, r.Quota))
 	}
 	return limit
 }

@@ -87,7 +87,7 @@ func (b *builder) checkTimes(l *Limit) {
 	bounded("rtt floor", l.RTTFloor)
 	bounded("max delay", l.MaxDelay)
 	bounded("close delay", l.CloseDelay)
-	timed := l.Window != Concurrency && l.Window != Lifetime
+	timed := l.Window.timed()
 	if timed && l.Per == 0 && l.Months == 0 {
 		b.complain(l, "per is 0")
 	}

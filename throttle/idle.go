@@ -138,7 +138,7 @@ func (r *route) rest() time.Duration {
 	for _, c := range r.tolls {
 		switch {
 		case c.rule.By == 0:
-		case c.rule.timed():
+		case c.rule.Window.timed():
 			rest = max(rest, leastRest, c.rule.terms.hold, c.rule.terms.emptying())
 		default:
 			rest = max(rest, pathRest)
@@ -262,7 +262,7 @@ func (m *meter) idle(now time.Duration) idleness {
 	if m.line != nil || m.lost != nil || m.window.inFlight() != 0 || !m.pace.idle(now, t.memory()) || !m.spread.idle(now, t) {
 		return busy
 	}
-	if !m.rule.timed() && m.seen && now-m.last < leastRest {
+	if !m.rule.Window.timed() && m.seen && now-m.last < leastRest {
 		return busy // that nothing is open for a moment means little
 	}
 	return m.window.idle(now)

@@ -43,6 +43,9 @@ func (w Window) String() string {
 	return windowNames[w]
 }
 
+// timed reports whether time gives back what such a window counts.
+func (w Window) timed() bool { return w != Concurrency && w != Lifetime }
+
 // Limit is one rule of a server. The zero values of the optional fields mean
 // what their comments say.
 type Limit struct {

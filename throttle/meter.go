@@ -267,5 +267,5 @@ func (t *terms) emptying() time.Duration {
 	if t.rate == 0 { // not a leaky one
 		return 0
 	}
-	return mulDivUp(time.Duration(t.top), int64(t.drain), t.rate)
+	return mulDivUp(t.drain, t.top, t.rate)
 }

@@ -133,7 +133,7 @@ func (o *oracle) leakyRoom(now time.Duration) int64 {
 	}
 	drainTo(now)
 	if o.limit.Tick > 0 {
-		capacity -= int64(mulDivUp(o.limit.Tick, o.limit.Quota, int64(o.limit.Per)))
+		capacity -= mulDivUp(o.limit.Quota, o.limit.Tick, o.limit.Per)
 	}
 	slack := int64(1000) // the ledger rounds to nanoseconds
 	if o.lenient {

@@ -193,5 +193,5 @@ func (m *meter) restoreLog(now time.Duration, spent []Spent) {
 // matters reports whether anything that was spent can count still, in whatever way.
 func (p *PastMeter) matters(now time.Duration) bool {
 	return len(p.Spent) > 0 || p.Full || p.Total > 0 ||
-		p.Level > int64(mulDivDown(max(0, now-p.LevelAt), p.Rate<<fractionBits, max(1, int64(p.Drain))))
+		p.Level > mulDivDown(p.Rate<<fractionBits, max(0, now-p.LevelAt), max(1, p.Drain))
 }

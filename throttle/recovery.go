@@ -86,8 +86,8 @@ func (l *Ledger) spentBy(r *rule) time.Duration {
 // until then. Neither a budget nor what is open goes by the instant of an arrival.
 func (l *Ledger) fill(now time.Duration, m *meter, w int64) {
 	by := l.spentBy(m.rule)
-	switch timed := m.rule.Window != Concurrency && m.rule.Window != Lifetime; {
-	case !timed || by <= l.filledAt:
+	switch {
+	case !m.rule.Window.timed() || by <= l.filledAt:
 		m.window.fill(l.filledAt)
 	case by <= now:
 		m.window.fill(by)

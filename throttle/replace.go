@@ -116,7 +116,7 @@ func (m *meter) move(now time.Duration, r *rule, t *terms) {
 	case log != nil:
 		used = max(used, log.strictlyUsed(now, was))
 		m.window.burden(now, used-m.inherit(now, log))
-	case r.timed() && kind != Lifetime && m.seen && now-m.last < max(t.hold, t.emptying()):
+	case r.Window.timed() && kind != Lifetime && m.seen && now-m.last < max(t.hold, t.emptying()):
 		m.window.fill(now)
 	default:
 		m.window.burden(now, used)
@@ -171,9 +171,6 @@ func (m *meter) inherit(now time.Duration, from *sliding) int64 {
 	}
 	return to.log.sum
 }
-
-// timed reports whether time gives back what r counts.
-func (r *rule) timed() bool { return r.Window != Concurrency && r.Window != Lifetime }
 
 // dropPaths forgets all paths, which are those of another table. What still flies
 // on one keeps its origin.

@@ -1,25 +1,22 @@
 package throttle
 
-import (
-	"math/bits"
-	"time"
-)
+import "math/bits"
 
 const billion = 1_000_000_000
 
-// mulDivUp returns a·b/c rounded up, or never if that is more. The product may
-// be larger than an int64; a and b must not be negative, and c must be above
-// zero.
-func mulDivUp(a time.Duration, b, c int64) time.Duration {
+// mulDivUp returns a times the ratio b/c, rounded up, or never if that is more: a time or a
+// weight, as a is, and b and c are two of either. The product of a and b may be larger
+// than an int64; neither must be negative, and c must be above zero.
+func mulDivUp[T, R ~int64](a T, b, c R) T {
 	hi, lo := bits.Mul64(uint64(a), uint64(b))
 	lo, carry := bits.Add64(lo, uint64(c-1), 0)
-	return divide(hi+carry, lo, c)
+	return T(divide(hi+carry, lo, uint64(c)))
 }
 
 // mulDivDown is mulDivUp rounded down.
-func mulDivDown(a time.Duration, b, c int64) time.Duration {
+func mulDivDown[T, R ~int64](a T, b, c R) T {
 	hi, lo := bits.Mul64(uint64(a), uint64(b))
-	return divide(hi, lo, c)
+	return T(divide(hi, lo, uint64(c)))
 }
 
 // plus adds a weight to a count, up to maxWeight: a count that is above every
@@ -27,10 +24,10 @@ func mulDivDown(a time.Duration, b, c int64) time.Duration {
 func plus(count, w int64) int64 { return min(count+w, maxWeight) }
 
 // divide saturates at never.
-func divide(hi, lo uint64, c int64) time.Duration {
-	if hi >= uint64(c) { // bits.Div64 panics where the quotient has more than 64 bits
-		return never
+func divide(hi, lo, c uint64) uint64 {
+	if hi >= c { // bits.Div64 panics where the quotient has more than 64 bits
+		return uint64(never)
 	}
-	q, _ := bits.Div64(hi, lo, uint64(c))
-	return time.Duration(min(q, uint64(never)))
+	q, _ := bits.Div64(hi, lo, c)
+	return min(q, uint64(never))
 }

@@ -110,7 +110,7 @@ func (l *Ledger) SetShare(now time.Duration, id string, share, margin float64) e
 // spendMore takes what a meter that was taken for full has come to have more as spent: it
 // may have been, by one who had more of it before.
 func (l *Ledger) spendMore(now time.Duration, m *meter, more int64) {
-	if l.spentBy(m.rule) > now && m.rule.Window != Lifetime && m.rule.Window != Concurrency {
+	if l.spentBy(m.rule) > now && m.rule.Window.timed() {
 		l.holdLost(m, more, Lost, l.filledAt)
 		return
 	}

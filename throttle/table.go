@@ -334,7 +334,7 @@ func (l *Limit) terms(o Options, c *serverClock) terms {
 		// A nanosecond on top of what the float cut off: draining slowly is safe.
 		t.drain = time.Duration(float64(c.spanAtLeast(l.Per))/factor) + 1
 		if l.Tick > 0 {
-			t.step = max(1, int64(mulDivUp(l.Tick, l.Quota, int64(max(l.Per, 1)))))
+			t.step = max(1, mulDivUp(l.Quota, l.Tick, max(l.Per, 1)))
 			t.quota -= t.step
 		}
 		if factor == 1 {

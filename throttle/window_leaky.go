@@ -25,7 +25,7 @@ type leaky struct {
 const fractionBits = 20
 
 func (l *leaky) drained(now time.Duration) int64 {
-	return int64(mulDivDown(max(0, now-l.at), l.rate<<fractionBits, int64(l.drain)))
+	return mulDivDown(l.rate<<fractionBits, max(0, now-l.at), l.drain)
 }
 
 // advance moves at only as far as what has drained accounts for, so that no
@@ -37,7 +37,7 @@ func (l *leaky) advance(now time.Duration) {
 		return
 	}
 	l.level -= d
-	l.at += mulDivUp(time.Duration(d), int64(l.drain), l.rate<<fractionBits)
+	l.at += mulDivUp(l.drain, d, l.rate<<fractionBits)
 }
 
 func (l *leaky) room(now time.Duration) int64 {
@@ -54,7 +54,7 @@ func (l *leaky) when(now time.Duration, w, flying int64) time.Duration {
 	if excess <= 0 {
 		return now
 	}
-	return max(now, l.at+mulDivUp(time.Duration(excess), int64(l.drain), l.rate<<fractionBits))
+	return max(now, l.at+mulDivUp(l.drain, excess, l.rate<<fractionBits))
 }
 
 func (l *leaky) begin(t *terms) { l.terms = t }

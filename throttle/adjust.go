@@ -24,7 +24,7 @@ func (l *Ledger) Adjust(now time.Duration, id string, of Parts, delta int64) err
 	if l.recorder != nil {
 		l.recordChange(m, delta)
 	}
-	// Even where room was taken, what blocked heads know of when it comes is void.
+	// Even if room was taken: the instants that waiting heads were told are wrong now.
 	l.queue.freed(m, l.now, l.now)
 	l.comeBack(l.now, m)
 	return nil

@@ -106,18 +106,10 @@ func (l *Ledger) Announce(now time.Duration, id string, parts Parts, quota int64
 func (l *Ledger) QuotaOf(id string, parts Parts) (quota, burst int64, known bool) {
 	r := l.table.rule(id)
 	if r == nil || len(r.announced) == 0 {
-		return l.Quota(id)
+		return l.declared(id)
 	}
 	limit := r.withQuota(r.inEffect(r.By.of(parts)))
 	return limit.Quota, cmp.Or(limit.Burst, limit.Quota), true
-}
-
-// Adopts returns the Adopt of a limit; AdoptNothing of one that the table does not have.
-func (l *Ledger) Adopts(id string) Adopt {
-	if r := l.table.rule(id); r != nil {
-		return r.Adopt
-	}
-	return AdoptNothing
 }
 
 // meterAt returns the meter of r for some parts, or nil if there is none yet.

@@ -20,14 +20,6 @@ func (p *Permit) Charged() Charged {
 	return Charged{p.path, p.table}
 }
 
-// Scopes returns the names of the scopes; none for NoLimit.
-func (c Charged) Scopes() []string {
-	if c.path == nil {
-		return nil
-	}
-	return c.path.route.scopes()
-}
-
 // Paused reports whether any scope that the permit obeys is among those, which are
 // paused until some instant after now. One without a limit obeys all of its origin that
 // concern its account and egress.
@@ -82,8 +74,8 @@ func (c Charged) Stand() string {
 	return c.path.route.stand
 }
 
-// Fell reports whether some budget was spent, so that a fallback was charged.
-func (c Charged) Fell() bool { return c.path != nil && c.path.route.from != nil }
+// fell reports whether some budget was spent, so that a fallback was charged.
+func (c Charged) fell() bool { return c.path != nil && c.path.route.from != nil }
 
 // Table returns the number of the table that the permit was granted under; see
 // Ledger.Table.

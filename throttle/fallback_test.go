@@ -33,8 +33,8 @@ func TestAFallbackTakesOverWhenTheBudgetIsSpent(t *testing.T) {
 		Limit{ID: "order", Linked: []Link{{ID: "budget"}, {ID: "weight", Weight: 3}}})...)
 	spend(t, l, 0, "order", 2)
 	p := granted(t, l, 0, "order")
-	require.Equal(t, []string{"trickle", ""}, p.Charged().Scopes())
-	require.True(t, p.Charged().Fell())
+	require.Equal(t, []string{"trickle", ""}, l.ScopesOf(p.Limit, p.Charged()))
+	require.True(t, p.Charged().fell())
 	require.Empty(t, p.Charged().Stand(), "the limit it names is charged still")
 	l.Settle(0, p, Outcome{})
 	require.EqualValues(t, 2, limitOf(l, 0, "budget").Used)
@@ -487,7 +487,7 @@ func (s *spender) ask(limit, key string, priority Priority, deadline time.Durati
 
 // send demands that nobody was overtaken, and has the request arrive and be answered.
 func (s *spender) send(p *Permit) {
-	fell, w := p.Charged().Fell(), weightOf(p)
+	fell, w := p.Charged().fell(), weightOf(p)
 	for _, q := range s.waiting {
 		ahead := q.Key == p.Key && (q.Priority > p.Priority || q.Priority == p.Priority && q.seq < p.seq)
 		if ahead && (q.Limit == p.Limit || fell && s.spent[q.Key]+weightOf(q) > s.quota()) {

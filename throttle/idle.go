@@ -31,12 +31,20 @@ type idleLine struct {
 }
 
 const (
-	pathRest    = time.Minute // for which a path is kept after its last use, unless all its keys are idle before
-	leastRest   = time.Second // windows that are shorter are not worth a look each
-	sweepEvery  = 64          // look-ups
-	fewAtOnce   = 256         // paths, so that nobody waits for long meanwhile
-	looksInRest = 2           // and up to twice as many
-	looksForOne = 4           // new path, beside the two: so many it costs itself until it is forgotten, or fewer
+	pathRest  = time.Minute // for which a path is kept after its last use, unless all its keys are idle before
+	leastRest = time.Second // windows that are shorter are not worth a look each
+	// sweepEvery is after how many look-ups paths that are due are swept, half as many
+	// at most.
+	sweepEvery = 64
+	// fewAtOnce is how many paths are swept at most in one call of Forget, so that nobody
+	// waits for long.
+	fewAtOnce = 256
+	// looksInRest is how often a path is looked at in its rest; or up to twice as often.
+	looksInRest = 2
+	// looksForOne is how many paths are swept for each new one, beside the two of any
+	// look-up of a path that is not the last: until it is forgotten it needs as many looks
+	// itself, or fewer.
+	looksForOne = 4
 )
 
 func newIdlers() idlers {

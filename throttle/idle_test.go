@@ -233,7 +233,7 @@ func forgetfulAndTwin(t *testing.T) {
 		}
 		if rapid.Bool().Draw(t, "full") {
 			for _, l := range w.both() {
-				l.AssumeFull(0)
+				l.assumeFull(l.at(0), false)
 			}
 		}
 		for range rapid.IntRange(10, 60).Draw(t, "steps") {

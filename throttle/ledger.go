@@ -77,7 +77,7 @@ func (l *Ledger) begin(now time.Duration) {
 	l.clock.at = max(l.clock.at, now) // bounds that were set before hold from there on
 	l.now = now
 	if l.options.StartFull {
-		l.AssumeFull(now)
+		l.assumeFull(now, false)
 	}
 }
 

@@ -372,7 +372,7 @@ func TestAReserveIsForUrgentRequestsOnly(t *testing.T) {
 func TestAPauseStopsItsScopeAndEndsSlowly(t *testing.T) {
 	l := exact(t, Options{MaxPause: time.Minute},
 		Limit{ID: "a", Quota: 100, Per: sec, Scope: "ip"}, Limit{ID: "b", Quota: 1, Per: sec})
-	require.Equal(t, []string{"ip"}, l.Scopes("a"))
+	require.Equal(t, []string{"ip"}, l.scopes("a"))
 	require.NoError(t, l.Pause(0, Scope{Origin: "", Name: "ip"}, time.Hour))
 	require.NoError(t, l.Pause(0, Scope{Origin: "", Name: "ip"}, sec), "a pause is never shortened")
 	require.ErrorIs(t, l.Pause(0, Scope{Origin: "", Name: "nowhere"}, sec), ErrUnknownScope)
@@ -475,7 +475,7 @@ func TestACrashCanDelayButNotBurst(t *testing.T) {
 
 		l := exact(t, Options{}, limit)
 		require.NoError(t, l.Adopt(10*ms, p))
-		l.AssumeFull(10 * ms)
+		l.assumeFull(l.at(10*ms), false)
 		require.Equal(t, Granted, p.State())
 		q := &Permit{Limit: "a", Key: "other"}
 		require.NoError(t, l.Acquire(10*ms, q))
@@ -487,7 +487,7 @@ func TestACrashCanDelayButNotBurst(t *testing.T) {
 
 func TestABudgetIsSpentAfterACrashUntilTheServerTells(t *testing.T) {
 	l := exact(t, Options{}, Limit{ID: "a", Quota: 10, Window: Lifetime})
-	l.AssumeFull(0)
+	l.assumeFull(l.at(0), false)
 	require.ErrorIs(t, l.Acquire(0, &Permit{Limit: "a"}), ErrSpent)
 	require.NoError(t, l.Sync(0, "a", Parts{}, 4, 0))
 	require.Zero(t, limitOf(l, 0, "a").Room, "the number may be older than the crash")

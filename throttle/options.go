@@ -35,9 +35,11 @@ type Options struct {
 	LeastPause time.Duration
 	// StartFull has a new ledger begin as if every window were full, because
 	// another one may have spent from the quotas just before: a restart can
-	// delay, but not burst. It has the effects of Ledger.AssumeFull at the first
-	// instant that the ledger is told of: what the other one still had on the wire then
-	// is not allowed for.
+	// delay, but not burst. They count as full from the first instant that the ledger is
+	// told of, until time disproves it: what the other one still had on the wire then is
+	// not allowed for. A Lifetime budget counts as spent until Sync brings a number that
+	// the server read after that instant, by a clock that SetClock has made known. What is
+	// seen later, such as another key, begins as full too.
 	StartFull bool
 	// MaxBusyPause caps a pause that a server asks for because it is overloaded,
 	// and not because a limit was reached; default DefaultMaxBusyPause.

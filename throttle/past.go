@@ -105,9 +105,6 @@ func (l *Ledger) Restore(now time.Duration, past Past) {
 	switch {
 	case past.Unknown: // what was in flight as well
 		l.assumeFull(now, true)
-		if l.recorder != nil {
-			l.recordFull()
-		}
 	case past.Filled:
 		l.refill(now, min(past.FilledAt, now), past.Unsure)
 	}

@@ -71,7 +71,7 @@ func TestARecorderIsToldWhatElseCounts(t *testing.T) {
 	require.Equal(t, []int64{4, 2, -1}, r.spent)
 	require.NoError(t, l.Adjust(0, "n", Parts{}, 4))
 	require.NoError(t, l.Sync(0, "n", Parts{}, 6, 0))
-	l.AssumeFull(0)
+	l.assumeFull(l.at(0), false)
 	require.Equal(t, []int64{4, 6, 9}, r.budgets)
 	require.Equal(t, 1, r.filled)
 	_, err := l.Refused(0, 0, Scope{Origin: "o"}, sec)

@@ -483,9 +483,9 @@ func (l *Ledger) Paused(now time.Duration) []PausedScope {
 	return list
 }
 
-// Scopes returns the names of the scopes of all limits that a request naming
+// scopes returns the names of the scopes of all limits that a request naming
 // limit is charged to, or nil if there is no such limit.
-func (l *Ledger) Scopes(limit string) []string {
+func (l *Ledger) scopes(limit string) []string {
 	r := l.table.routes[limit]
 	if r == nil {
 		return nil
@@ -493,11 +493,12 @@ func (l *Ledger) Scopes(limit string) []string {
 	return r.scopes()
 }
 
-// ScopesOf is Scopes, but for a request that was charged a fallback: those of what it was
-// charged, and not of the budget that was spent.
+// ScopesOf returns the names of the scopes of all limits that a request naming limit is
+// charged to, or nil if there is no such limit; for one that was charged a fallback those
+// of what it was charged, and not of the budget that was spent.
 func (l *Ledger) ScopesOf(limit string, c Charged) []string {
-	if c.Fell() {
-		return c.Scopes()
+	if c.fell() {
+		return c.path.route.scopes()
 	}
-	return l.Scopes(limit)
+	return l.scopes(limit)
 }

@@ -109,7 +109,7 @@ func (m *meter) counted(now time.Duration) counted {
 	return c
 }
 
-// recordRaise has what m counts more than before written down.
+// recordRaise writes down by how much m's count has grown since before.
 func (l *Ledger) recordRaise(m *meter, before counted) {
 	if b, ok := m.window.(*lifetime); ok {
 		l.recordBudget(m, b)

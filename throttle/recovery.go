@@ -49,19 +49,11 @@ func (l *Ledger) remains(now time.Duration, was *path) *path {
 	return left
 }
 
-// AssumeFull takes every quota as fully used at now, until time disproves it,
+// assumeFull takes every quota as fully used at now, until time disproves it,
 // so that whatever a lost ledger granted is covered. A Lifetime budget counts
 // as spent until Sync brings a number that the server read after now, by a
 // clock that SetClock has made known. What is seen later, such as another key, is covered too.
-func (l *Ledger) AssumeFull(now time.Duration) {
-	l.assumeFull(l.at(now), false)
-	if l.recorder != nil {
-		l.recordFull()
-	}
-}
-
-// assumeFull takes every quota as fully used. If unsure, what was in flight is not known,
-// and may be as much as was answered.
+// If unsure, what was in flight is not known, and may be as much as was answered.
 func (l *Ledger) assumeFull(now time.Duration, unsure bool) {
 	l.filled, l.filledAt, l.unsure = true, now, unsure
 	for _, r := range l.table.rules {
@@ -71,6 +63,9 @@ func (l *Ledger) assumeFull(now time.Duration, unsure bool) {
 		r.each(func(m *meter) { l.fill(now, m, m.window.room(now)) })
 	}
 	l.queue.touchAll()
+	if l.recorder != nil {
+		l.recordFull()
+	}
 }
 
 // spentBy is the latest instant at which the server can have counted what a meter of r is
@@ -108,7 +103,7 @@ func (l *Ledger) holdLost(m *meter, w int64, fate Fate, at time.Duration) {
 // in the middle of a change. It has the limits that are given, the options of l,
 // and of l what is plain data and does not break: what is paused, how often each
 // scope was refused in a row, lost permits, and the order of the permits. Every
-// window is taken for full, as by AssumeFull. What is in flight is adopted by it,
+// window is taken for full, as by Options.StartFull. What is in flight is adopted by it,
 // what was queued is Reset and asked for again. The error is that of New.
 func (l *Ledger) Successor(now time.Duration, limits []Limit) (*Ledger, error) {
 	next, err := New(limits, l.options)
@@ -131,9 +126,6 @@ func (l *Ledger) Successor(now time.Duration, limits []Limit) (*Ledger, error) {
 	unsure := false
 	whole(func() { unsure = l.doubts(now) })
 	next.assumeFull(now, unsure)
-	if next.recorder != nil {
-		next.recordFull()
-	}
 	return next, nil
 }
 

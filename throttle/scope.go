@@ -24,10 +24,11 @@ type Scope struct {
 }
 
 const (
-	// DefaultAccount as a Scope.Account, and DefaultEgress as a Scope.Egress, are those of
-	// requests that name none. Who calls one of his own so shares its pauses.
+	// DefaultAccount as the Account of a Scope or Filter, and DefaultEgress as its Egress,
+	// mean requests that name none. An account or egress of that very name would share
+	// their pauses.
 	DefaultAccount = "-"
-	DefaultEgress  = "-" // of a Scope or Filter: that of requests which name none
+	DefaultEgress  = "-"
 	// WholeOrigin as a Scope.Name is everything that goes to an origin, with or
 	// without a limit.
 	WholeOrigin = "*"

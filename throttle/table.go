@@ -45,11 +45,11 @@ func (t *table) rule(id string) *rule {
 	return r
 }
 
-// Quota returns what the table says of a limit: its quota, and how much of it can be
+// declared returns what the table says of a limit: its quota, and how much of it can be
 // used at one instant, which is the burst of a Leaky one. A route has neither. known
 // is false for an id that the table does not have. It is a look-up, however many
 // limits there are.
-func (l *Ledger) Quota(id string) (quota, burst int64, known bool) {
+func (l *Ledger) declared(id string) (quota, burst int64, known bool) {
 	if r := l.table.rule(id); r != nil {
 		return r.Quota, cmp.Or(r.Burst, r.Quota), true
 	}

@@ -58,8 +58,8 @@ func TestARequestLooksAtNoLimitButThoseItIsCharged(t *testing.T) {
 			require.Error(t, l.Expire(now, p))
 			continue
 		}
-		require.NotEmpty(t, l.Scopes("route"))
-		quota, burst, known := l.Quota("route")
+		require.NotEmpty(t, l.scopes("route"))
+		quota, burst, known := l.declared("route")
 		require.True(t, known)
 		require.EqualValues(t, []int64{5, 5}, []int64{quota, burst})
 		fate := Answered

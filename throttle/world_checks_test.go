@@ -122,7 +122,7 @@ func (w *world) obeys(r *request, s Scope) bool {
 	if s.Account != "" && s.Account != cmp.Or(r.Account, DefaultAccount) || s.Egress != "" && s.Egress != cmp.Or(r.Egress, DefaultEgress) {
 		return false
 	}
-	return s.Name == WholeOrigin || r.Limit == NoLimit || slices.Contains(w.l.Scopes(r.Limit), s.Name)
+	return s.Name == WholeOrigin || r.Limit == NoLimit || slices.Contains(w.l.scopes(r.Limit), s.Name)
 }
 
 // checkPauses looks for a pause that this grant has broken, or for a slow start

@@ -9,8 +9,9 @@ import (
 	"time"
 )
 
-// admit resolves what p asks for and refuses what can never be.
-func (l *Ledger) admit(now time.Duration, p *Permit) error {
+// admit resolves what p asks for and refuses what can never be. If that is only foreseen
+// nothing changes but p, which has no deadline then.
+func (l *Ledger) admit(now time.Duration, p *Permit, foreseen bool) error {
 	r := l.table.route(p.Limit)
 	switch {
 	case p.state == Queued || p.state == Granted:
@@ -30,7 +31,11 @@ func (l *Ledger) admit(now time.Duration, p *Permit) error {
 	if err != nil {
 		return err
 	}
-	p.path = l.pathOf(now, r, p)
+	if foreseen {
+		p.path = l.glimpse(now, r, p)
+	} else {
+		p.path = l.pathOf(now, r, p)
+	}
 	if err := l.fitsEver(p); err != nil {
 		return err
 	}
@@ -39,11 +44,10 @@ func (l *Ledger) admit(now time.Duration, p *Permit) error {
 	}
 	p.state, p.parked, p.err = Idle, false, nil
 	p.rank, p.seq = l.rank(now, p.Priority), l.seq+1
-	l.seq++
-	if err := p.hopeless(); err != nil {
-		return err
+	if !foreseen {
+		l.seq++
 	}
-	return nil
+	return p.hopeless()
 }
 
 // weigh sets what p is charged for the limit it names, and returns what is wrong with

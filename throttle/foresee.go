@@ -35,24 +35,8 @@ type ForeseenCharge struct {
 func (l *Ledger) Foresee(now time.Duration, asked Permit) (Forecast, error) {
 	now = l.at(now)
 	p := &asked
-	r := l.table.routes[p.Limit]
-	if r == nil {
-		return Forecast{}, &LimitError{ID: p.Limit, Err: ErrUnknownLimit}
-	}
-	if r.by&ByKey != 0 || r.falls {
-		if err := r.checkKey(p.Key); err != nil {
-			return Forecast{}, err
-		}
-	}
-	if err := join(r.checkWeights(p.Weights), r.weigh(p)); err != nil {
-		return Forecast{}, err
-	}
-	p.path = l.glimpse(now, r, p)
-	if err := l.fitsEver(p); err != nil {
-		return Forecast{}, err
-	}
-	p.rank, p.seq = l.rank(now, p.Priority), l.seq+1
-	if err := p.hopeless(); err != nil {
+	p.state, p.Deadline = Idle, 0
+	if err := l.admit(now, p, true); err != nil {
 		return Forecast{}, err
 	}
 	f := Forecast{AtOnce: l.wouldGo(now, p)}

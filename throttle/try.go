@@ -9,7 +9,7 @@ import "time"
 // worthwhile. Any other error is that of Acquire. Nobody who waits is sent away for it.
 func (l *Ledger) TryAcquire(now time.Duration, p *Permit) error {
 	now = l.at(now)
-	if err := l.admit(now, p); err != nil {
+	if err := l.admit(now, p, false); err != nil {
 		return err
 	}
 	if l.grantAtOnce(now, p) {

@@ -325,7 +325,7 @@ type spender struct {
 	l       *Ledger
 	now     time.Duration
 	agenda  []event
-	made    int
+	made    int64
 	waiting []*Permit
 	fail    func(format string, args ...any)
 

@@ -52,7 +52,7 @@ func TestALogHoldsNoMoreThanItCanCount(t *testing.T) {
 		log.add(sec, maxWeight, 0)
 	}
 	log.add(2*sec, 3, 0)
-	require.EqualValues(t, maxWeight+3, log.sum)
+	require.EqualValues(t, int64(maxWeight+3), log.sum)
 	log.expire(sec)
 	require.EqualValues(t, 3, log.sum)
 }

@@ -78,7 +78,7 @@ func TestATariffNeverWeighsMoreThanAnySumHasRoomFor(t *testing.T) {
 	huge := strconv.FormatInt(1<<62, 10)
 	weight, _, err := Tariff{{Param: "n", Weight: maxWeight, Each: maxWeight}}.Weigh(paramsOf("n", huge))
 	require.NoError(t, err)
-	require.EqualValues(t, maxWeight, weight)
+	require.EqualValues(t, int64(maxWeight), weight)
 }
 
 func TestWhatATariffCannotMeanIsAMistake(t *testing.T) {

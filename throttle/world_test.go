@@ -41,7 +41,7 @@ type world struct {
 	l      *Ledger
 	now    time.Duration
 	events []event
-	order  int
+	order  int64
 
 	drift   int64 // of the server's clock, parts per billion
 	offset  time.Duration
@@ -70,7 +70,7 @@ type place struct {
 
 type event struct {
 	at    time.Duration
-	order int
+	order int64
 	do    func()
 }
 
@@ -152,7 +152,7 @@ const (
 	holdEnds = -1 << 40
 )
 
-func (w *world) enter(d time.Duration, class int, do func()) {
+func (w *world) enter(d time.Duration, class int64, do func()) {
 	w.order++
 	e := event{w.now + d, class + w.order, do}
 	i, _ := slices.BinarySearchFunc(w.events, e, func(a, b event) int {

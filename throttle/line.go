@@ -339,35 +339,44 @@ func (ln *line) firstPaced(q *queue) *claim {
 	return nil
 }
 
-// toHold is who is the next to hold more, and from when on.
-type toHold struct {
-	claim *claim
-	at    time.Duration
+// holdSearch is the search, in the line of m, for who is the next to hold more of other
+// limits.
+type holdSearch struct {
+	q    *queue
+	m    *meter
+	now  time.Duration
+	room int64 // of m, at now
+
+	claim *claim        // who was found; nil at first
+	at    time.Duration // from when on; at first when it is no use any more
 }
 
-// nextToHold finds the sleeper in the subtree of c that is the first to have waited
-// long enough to hold more of other limits, if that is before next.at; of those that
-// have by now, the best-ranked one. So much is held before c. It looks into a
-// subtree only if one could be found there were what is wanted least there wanted by
-// the one that may hold first.
-func (ln *line) nextToHold(q *queue, c *claim, held int64, now time.Duration, from func(want int64, pend time.Duration) time.Duration, next *toHold) {
+// within finds the sleeper in the subtree of c that is the first to have waited long
+// enough to hold more, if that is before s.at; of those that have by now, the best-ranked
+// one. So much is held before c. It looks into a subtree only if one could be found there
+// were what is wanted least there wanted by the one that may hold first.
+func (s *holdSearch) within(c *claim, held int64) {
 	if c == nil || c.longest == 0 || c.pending == nothing {
 		return
 	}
-	q.work.compared++
-	if next.at <= now || from(behind(held, c.pending), c.longest) >= next.at {
+	s.q.work.compared++
+	if s.at <= s.now || s.from(behind(held, c.pending), c.longest) >= s.at {
 		return
 	}
-	ln.nextToHold(q, c.left, held, now, from, next)
+	s.within(c.left, held)
 	if c.left != nil {
 		held = behind(held, c.left.total)
 	}
-	if c.mode == plain && c.pend > 0 && next.at > now {
-		if at := from(behind(held, c.want), c.pend); at < next.at {
-			*next = toHold{c, at}
+	if c.mode == plain && c.pend > 0 && s.at > s.now {
+		if at := s.from(behind(held, c.want), c.pend); at < s.at {
+			s.claim, s.at = c, at
 		}
 	}
-	ln.nextToHold(q, c.right, behind(held, c.held), now, from, next)
+	s.within(c.right, behind(held, c.held))
+}
+
+func (s *holdSearch) from(want int64, pend time.Duration) time.Duration {
+	return s.m.holdsFrom(s.now, s.room, want, pend)
 }
 
 func (q *queue) newLine() *line {

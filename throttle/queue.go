@@ -18,7 +18,7 @@ import (
 // A lane whose head is blocked sleeps in the line of what blocks it for longest, a
 // limit or a scope, and is looked at again only when one of these comes:
 //   - the line lets it pass, by time or because something was freed there;
-//   - its grant comes near enough for it to hold more (line.nextToHold), or those
+//   - its grant comes near enough for it to hold more (holdSearch), or those
 //     ahead leave it something at last (claim.far);
 //   - the wait that its holds were meant for is over (claim.review);
 //   - its head changes, or what its path obeys is paused.

@@ -159,10 +159,8 @@ func (l *Ledger) attendLimit(now time.Duration, ln *line) {
 		found = q.wakeClaim(ln.firstWithin(q, m.terms.quota, isFar)) || found
 	}
 	if ln.root.pending != nothing {
-		next := toHold{at: max(at, now+1)}
-		ln.nextToHold(q, ln.root, 0, now, func(want int64, pend time.Duration) time.Duration {
-			return m.holdsFrom(now, room, want, pend)
-		}, &next)
+		next := holdSearch{q: q, m: m, now: now, room: room, at: max(at, now+1)}
+		next.within(ln.root, 0)
 		found = next.at <= now && q.wakeClaim(next.claim) || found
 		at = min(at, next.at)
 	}
@@ -272,7 +270,7 @@ func (q *queue) sleepAtScope(ln *lane, s *scope) {
 // all heads that rank below it: room where there is room for it, and whatever there
 // is where there is not. It does so in the limits that the head waits for longest, one
 // of which it sleeps at, and in those whose own cycle is no shorter than that wait. It
-// holds more as the end of the wait comes nearer, see line.nextToHold, and when
+// holds more as the end of the wait comes nearer, see holdSearch, and when
 // it has not come when it should have, all is looked at anew.
 //
 // Of any two limits, then, the one with the longer cycle is held while the head waits

@@ -57,12 +57,16 @@ func (d *Desk) obey(now time.Duration, h Heard) {
 	case f.Refused:
 		for _, scope := range d.scopesOf(h) {
 			until, err := d.ledger.Refused(now, h.Left, scope, f.Pause)
-			d.tellPause(now, "refused, pausing", h, scope, until, err)
+			if d.couldPause(scope, err) {
+				d.tellPause(now, "refused, pausing", h.Limit, scope, until)
+			}
 		}
 	case f.Busy:
 		pause := min(f.Pause, cmp.Or(d.options.MaxBusyPause, throttle.DefaultMaxBusyPause))
 		for _, scope := range d.scopesOf(h) {
-			d.tellPause(now, "server is busy, pausing", h, scope, now+pause, d.ledger.Pause(now, scope, now+pause))
+			if d.couldPause(scope, d.ledger.Pause(now, scope, now+pause)) {
+				d.tellPause(now, "server is busy, pausing", h.Limit, scope, now+pause)
+			}
 		}
 	}
 }
@@ -104,14 +108,19 @@ func (d *Desk) fillOwn(now time.Duration, h Heard) bool {
 	return true
 }
 
+// couldPause reports whether there was no error in pausing a scope, and says so once if
+// there was one.
+func (d *Desk) couldPause(scope throttle.Scope, err error) bool {
+	if err != nil {
+		d.warnOnce(scope.Name, "scope could not be paused", "scope", scope.Name, "error", err)
+	}
+	return err == nil
+}
+
 // tellPause says that a scope pauses, and upon which route's request. What left
 // together is refused together: while a pause lasts of which was told, another word
 // is said only of one that is a good deal longer.
-func (d *Desk) tellPause(now time.Duration, text string, h Heard, scope throttle.Scope, until time.Duration, err error) {
-	if err != nil {
-		d.warnOnce(scope.Name, "scope could not be paused", "scope", scope.Name, "error", err)
-		return
-	}
+func (d *Desk) tellPause(now time.Duration, text, route string, scope throttle.Scope, until time.Duration) {
 	told := d.pauses[scope]
 	if now >= told {
 		d.counts.Pauses.Add(1)
@@ -121,7 +130,7 @@ func (d *Desk) tellPause(now time.Duration, text string, h Heard, scope throttle
 	}
 	maps.DeleteFunc(d.pauses, func(_ throttle.Scope, told time.Duration) bool { return told <= now })
 	d.pauses[scope] = until
-	d.out.Warn(text, "origin", scope.Origin, "scope", scope.Name, "route", h.Limit, "pause", until-now)
+	d.out.Warn(text, "origin", scope.Origin, "scope", scope.Name, "route", route, "pause", until-now)
 }
 
 // correctAll passes on what the server says of several limits.

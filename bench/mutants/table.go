@@ -350,7 +350,7 @@ var All = []Mutant{
 		Old: "for ; l.n > 0; l.head++ { // with none left the places are all empty\n\t\t\tif t := *l.place(l.head); t != nil {",
 		New: "for ; l.n > 0; l.tail-- {\n\t\t\tif t := *l.place(l.tail - 1); t != nil {"},
 	{Rule: 10, Without: "serving first whoever is most urgent", File: waiters, Test: "TestTheMostUrgentWaiterIsServedFirst",
-		Old: "case l.priority > p:\n\t\t\treturn -1\n\t\tcase l.priority < p:\n\t\t\treturn 1", New: "case l.priority > p:\n\t\t\treturn 1\n\t\tcase l.priority < p:\n\t\t\treturn -1"},
+		Old: "return cmp.Compare(p, l.priority)", New: "return cmp.Compare(l.priority, p)"},
 	{Rule: 10, Without: "telling the pool how urgent a request is", File: "actors/request/life.go", Package: "actors", Test: "TestAnUrgentRequestWaitsForNoCrowdOfOthers",
 		Old: "Trace: r.hooks(), Values: r.dialValues(), Priority: r.asked.Priority,", New: "Trace: r.hooks(), Values: r.dialValues(),"},
 	{Rule: 10, Without: "counting what is being dialled", File: dialling, Test: "TestWhatIsBeingDialledCountsAsOpen",

@@ -24,11 +24,12 @@ type Scope struct {
 }
 
 const (
-	// DefaultAccount as the Account of a Scope or Filter, and DefaultEgress as its Egress,
-	// mean requests that name none. An account or egress of that very name would share
-	// their pauses.
+	// DefaultAccount as the Account of a Scope or Filter means requests that name none. An
+	// account of that very name would share their pauses.
 	DefaultAccount = "-"
-	DefaultEgress  = "-"
+	// DefaultEgress as the Egress of a Scope or Filter means requests that name none. An
+	// egress of that very name would share their pauses.
+	DefaultEgress = "-"
 	// WholeOrigin as a Scope.Name is everything that goes to an origin, with or
 	// without a limit.
 	WholeOrigin = "*"

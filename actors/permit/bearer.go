@@ -178,15 +178,7 @@ func (b *bearer) crossed() error {
 func (b *bearer) refuse(err error) *messages.Error {
 	asked := &b.ticket.Permit
 	failure := &messages.Error{Stage: messages.Throttled, Account: asked.Account, Key: asked.Key, Egress: asked.Egress, Waited: b.turn.Parked, Err: err}
-	if asked.Limit != messages.Unlimited {
-		failure.Route = asked.Limit
-	}
-	if full, ok := errors.AsType[*throttle.LimitError](err); ok {
-		failure.Limit = full.Full
-		if full.RetryAt > 0 {
-			failure.RetryAt = b.issuer.needs.Epoch.Add(full.RetryAt)
-		}
-	}
+	messages.NoteLimit(failure, asked.Limit, err, b.issuer.needs.Epoch)
 	if b.hasLeft {
 		return failure // nobody knows when the throttler lets go of the ticket
 	}

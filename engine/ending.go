@@ -12,8 +12,10 @@ import (
 
 // ending is the end of an engine, which takes place once.
 type ending struct {
-	begin sync.Once
-	ended chan struct{} // closed when nothing is left
+	announce sync.Once
+	begun    chan struct{} // closed when Close or Shutdown has been called: what waits for another try hears of it
+	begin    sync.Once
+	ended    chan struct{} // closed when nothing is left
 
 	disconnect func() // closes the connections that nobody uses; set by New
 	unlinger   func() // closes those kept a moment longer for whoever comes back; set by New
@@ -35,7 +37,8 @@ const (
 // true.
 //
 // What waits for its turn in a run of Stream has not begun its journey, and gets
-// ErrClosed: to let a run end, wait for its loop first.
+// ErrClosed: to let a run end, wait for its loop first. What waits to go again, by
+// FanOut.RetryLater, or by Events in a pause, has ended one and gets ErrClosed at once.
 //
 // It waits for permits of Acquire as well, those that are waited for and those that are
 // held: one that its own caller holds until ctx ends.
@@ -43,9 +46,7 @@ func (e *Engine) Shutdown(ctx context.Context) error {
 	if err := cmp.Or(e.misused(ctx, &Request{}), e.refuseInside("Shutdown")); err != nil {
 		return err
 	}
-	e.admission.close()
-	e.permits.asking.close()
-	e.coalescing.submitted.close()
+	e.takeNoMore()
 	var err error
 	select {
 	case <-e.admission.idle:
@@ -78,10 +79,27 @@ func (e *Engine) Close() error {
 	if err := e.refuseInside("Close"); err != nil {
 		return err
 	}
+	e.takeNoMore()
+	return e.stop()
+}
+
+// hasBegun reports whether Close or Shutdown has been called.
+func (e *ending) hasBegun() bool {
+	select {
+	case <-e.begun:
+		return true
+	default:
+		return false
+	}
+}
+
+// takeNoMore has nothing begin any more, and what waits to begin another time not wait for it.
+func (e *Engine) takeNoMore() {
+	e.ending.announce.Do(func() { close(e.ending.begun) })
 	e.admission.close()
 	e.permits.asking.close()
 	e.coalescing.submitted.close()
-	return e.stop()
+	e.runs.refuseLater()
 }
 
 // stop cuts short what is left, and waits for it to be gone.

@@ -74,7 +74,7 @@ func New(config Config) (*Engine, error) {
 		timeIsFree:     p.timeIsFree,
 		unmarshal:      p.Responses.Decode,
 		scribe:         scribe.New(p.Logger),
-		ending:         ending{ended: make(chan struct{})},
+		ending:         ending{begun: make(chan struct{}), ended: make(chan struct{})},
 	}
 	e.observers = request.NewObservers(p.Observers, e.scribe.Logger())
 	e.coalescing.submitted = newAdmission(math.MaxInt, 0)

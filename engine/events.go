@@ -23,7 +23,9 @@ import (
 
 // Event is one server-sent event.
 type Event struct {
-	ID   string // the last event id that the server has named, with this event or before it
+	// ID is the last event id that the server has named, with this event or before it. It may
+	// be one that no header can carry: to go on, take EventsError.LastEventID.
+	ID   string
 	Type string // "message" if the server names none
 	Data string // the lines of data, joined by line feeds; UTF-8
 	// Retry is the reconnection time that the server has named last; zero if it has not.
@@ -61,14 +63,14 @@ type Subscription struct {
 	// MaxEvent bounds the bytes of a line, and of an event's data; more is ErrEventTooLarge.
 	// Zero means 1 MiB.
 	MaxEvent int
-	// Interrupted, if it is set, is called on the consumer's goroutine before each pause. A
-	// panic in it is the consumer's.
+	// Interrupted, if it is set, is called on the consumer's goroutine before each pause that
+	// is waited: not where the sequence ends instead. A panic in it is the consumer's.
 	Interrupted func(Interruption)
 }
 
 // Interruption says that a sequence of events is about to connect again.
 type Interruption struct {
-	Err         error         // why: io.EOF if the server ended the stream, ErrIdle, an *Error or a *StatusError
+	Err         error         // why: io.EOF if the server ended the stream, ErrIdle, or what is or has in it an *Error or a *StatusError
 	Pause       time.Duration // until it connects again; its limits may have it wait for longer
 	Connection  int           // the one that ended, or could not be made, counted from 1
 	LastEventID string        // what will be sent as Last-Event-ID; empty as well for an id that no header can carry
@@ -83,7 +85,7 @@ var (
 // EventsError is the end of a sequence of events. A caller who wants to go on gives
 // LastEventID to another, as Subscription.LastEventID; Wait waits until it makes sense.
 type EventsError struct {
-	LastEventID string // of the events that were yielded; it is the server's, and in no text
+	LastEventID string // of the events that were yielded, empty if no header can carry it; it is the server's, and in no text
 	Connection  int    // the last one, counted from 1
 	Err         error  // why: an *Error, a *StatusError, a *ContentTypeError, or one of the causes above
 }
@@ -119,9 +121,11 @@ func (e EventsError) MarshalJSON() ([]byte, error) { return json.Marshal(e.Error
 // An error is yielded once, as an *EventsError, and ends the sequence: ctx has ended, or
 // the engine; the answer has another status than 200 (a *StatusError) or another media
 // type than text/event-stream (a *ContentTypeError); an event is too large; or connecting
-// has failed too often. A status of 429, 418 or 503 with Retry-After is waited for. A 204 ends
+// has failed too often. A status of 429, 418 or 503 with Retry-After is waited for; not so a 503 to
+// a request that is not idempotent, which may have been carried out. A 204 ends
 // the sequence without an error: the server wants nobody to come back. So a 502 of a proxy ends
-// it as well: to go on, range over another one behind EventsError.LastEventID.
+// it as well: to go on, range over another one behind EventsError.LastEventID. Close and Shutdown
+// end a pause at once, with ErrClosed; a stream Shutdown lets go on, until its own context ends.
 //
 // The request is sent with Stream, and with Accept and Cache-Control if its Header has
 // none. Its Timeout, or the engine's, bounds each time of connecting until the answer's head
@@ -144,6 +148,7 @@ func Events(ctx context.Context, eng *Engine, req *Request, how Subscription) it
 		if s.parser.ID == "" {
 			s.parser.ID = req.Header.Get("Last-Event-ID")
 		}
+		s.given = s.parser.ID
 		for {
 			s.connection++
 			err := s.follow(yield)
@@ -155,7 +160,7 @@ func Events(ctx context.Context, eng *Engine, req *Request, how Subscription) it
 			case errSatisfied:
 				return
 			default:
-				yield(Event{}, &EventsError{LastEventID: s.parser.ID, Connection: s.connection, Err: err})
+				yield(Event{}, &EventsError{LastEventID: s.sentID(), Connection: s.connection, Err: err})
 				return
 			}
 		}
@@ -182,6 +187,7 @@ type subscription struct {
 	engine *Engine
 	caller context.Context
 	asked  *Request
+	given  string // the id to begin behind, as the caller has it
 
 	parser     eventstream.Parser // its ID and Retry go from stream to stream
 	connection int                // counted from 1
@@ -222,7 +228,7 @@ func (s *subscription) connect(ctx context.Context, cancel context.CancelCauseFu
 		_ = wire.Guard(Finishing, response.Release)
 		return nil, errSatisfied
 	case response.StatusCode != http.StatusOK:
-		return nil, refusal(response)
+		return nil, refusalOf(response, func() { cancel(nil) })
 	}
 	if response.Stream == nil { // a post-processor has read it
 		response.Stream = io.NopCloser(bytes.NewReader(response.Body))
@@ -256,10 +262,10 @@ func (s *subscription) request() *Request {
 	return &req
 }
 
-// sentID is what is sent as Last-Event-ID: nothing for an id of the server's that no header can
-// carry, which is no mistake of the caller's.
+// sentID is what is sent as Last-Event-ID, and handed out to go on behind: nothing for an id of
+// the server's that no header can carry, which is no mistake of the caller's.
 func (s *subscription) sentID() string {
-	if s.connection > 1 && !httpguts.ValidHeaderFieldValue(s.parser.ID) {
+	if s.parser.ID != s.given && !httpguts.ValidHeaderFieldValue(s.parser.ID) {
 		return ""
 	}
 	return s.parser.ID
@@ -314,24 +320,26 @@ func (s *subscription) again(why error) error {
 		if _, told := errors.AsType[*Error](why); told && errors.Is(why, s.caller.Err()) {
 			return why
 		}
-		return s.gone(why)
+		return s.gone(messages.ContextError(s.caller), why)
 	case !s.mayConnectAgain(why):
 		if why == io.EOF {
 			return errSatisfied // what has an end of its own has come to it
 		}
 		return s.broken(why)
 	}
-	base := s.parser.Retry
-	if s.parser.Retries == 0 {
-		base = cmp.Or(s.Pause, 2*time.Second)
-	}
-	pause := reconnectPause(base, cmp.Or(s.LongestPause, 30*time.Second), s.barren, rand.N[time.Duration])
-	pause = max(pause, pauseAfter(why))
-	if s.Interrupted != nil {
-		s.Interrupted(Interruption{Err: why, Pause: pause, Connection: s.connection, LastEventID: s.sentID()})
-	}
+	pause := s.pause(why)
 	if deadline, has := s.caller.Deadline(); has && time.Until(deadline) <= pause {
 		return s.broken(errors.Join(context.DeadlineExceeded, why))
+	}
+	if s.engine.ending.hasBegun() {
+		return s.gone(ErrClosed, why)
+	}
+	if s.Interrupted != nil {
+		cause := why
+		if why != io.EOF && why != ErrIdle {
+			cause = s.broken(why)
+		}
+		s.Interrupted(Interruption{Err: cause, Pause: pause, Connection: s.connection, LastEventID: s.sentID()})
 	}
 	timer := time.NewTimer(pause)
 	defer timer.Stop()
@@ -339,14 +347,25 @@ func (s *subscription) again(why error) error {
 	case <-timer.C:
 		return nil
 	case <-s.caller.Done():
-		return s.gone(why)
+		return s.gone(messages.ContextError(s.caller), why)
+	case <-s.engine.ending.begun:
+		return s.gone(ErrClosed, why)
 	}
 }
 
-// gone is the error of a sequence whose context has ended. If there was no stream, why says what
-// became of the request.
-func (s *subscription) gone(why error) error {
-	ended := messages.ContextError(s.caller)
+// pause is how long to wait before connecting again.
+func (s *subscription) pause(why error) time.Duration {
+	base := s.parser.Retry
+	if s.parser.Retries == 0 {
+		base = cmp.Or(s.Pause, 2*time.Second)
+	}
+	pause := reconnectPause(base, cmp.Or(s.LongestPause, 30*time.Second), s.barren, rand.N[time.Duration])
+	return max(pause, pauseAfter(why))
+}
+
+// gone is the error of a sequence whose context, or engine, has ended. If there was no stream, why
+// says what became of the request.
+func (s *subscription) gone(ended, why error) error {
 	if s.failures > 0 {
 		ended = errors.Join(ended, why)
 	}
@@ -358,8 +377,8 @@ func (s *subscription) mayConnectAgain(why error) bool {
 	if bound := cmp.Or(s.Failures, 10); bound > 0 && s.failures >= bound {
 		return false
 	}
-	if status, refused := errors.AsType[*StatusError](why); refused {
-		return !endOfRefusal(&status.Answer).IsZero()
+	if status, refused := errors.AsType[*StatusError](why); refused && endOfRefusal(&status.Answer).IsZero() {
+		return false
 	}
 	if _, is := errors.AsType[*ContentTypeError](why); is {
 		return false
@@ -376,8 +395,7 @@ func (s *subscription) mayConnectAgain(why error) bool {
 	if s.asked.IsIdempotent() {
 		return true
 	}
-	outcome := OutcomeOf(why)
-	return s.failures > 0 && (outcome == NotSent || outcome == Refused)
+	return s.failures > 0 && untouched(why)
 }
 
 // broken is the error of a request whose stream ended before its time.

@@ -182,7 +182,7 @@ func TestARefusalThatSaysWhenIsWaitedForAndAnyOtherEndsTheSequence(t *testing.T)
 		_, eng := open(func(w http.ResponseWriter, _ *http.Request) {
 			if asked.Add(1) == 1 {
 				w.Header().Set("Retry-After", "90")
-				w.WriteHeader(http.StatusServiceUnavailable)
+				w.WriteHeader(http.StatusTooManyRequests)
 				return
 			}
 			w.Header().Set("Content-Type", "text/event-stream")
@@ -194,6 +194,92 @@ func TestARefusalThatSaysWhenIsWaitedForAndAnyOtherEndsTheSequence(t *testing.T)
 			require.Equal(t, 90*time.Second, time.Since(began).Round(time.Second))
 		}
 		require.EqualValues(t, 2, asked.Load(), "a POST that was refused is repeated, and one that was answered is not")
+	})
+}
+
+func TestAPOSTThatMayHaveBeenCarriedOutBeginsNoEventsAgain(t *testing.T) {
+	inBothProtocols(t, func(t *testing.T, open func(http.HandlerFunc, engine.Config) (*server, *engine.Engine)) {
+		for name, c := range map[string]struct {
+			asked engine.Request
+			codes []int // of one answer after the other, and of all behind the last; zero breaks off
+			sent  int
+		}{
+			"a 503":                      {engine.Request{Method: http.MethodPost}, []int{503}, 1},
+			"a 429 and a 503":            {engine.Request{Method: http.MethodPost}, []int{429, 503}, 2},
+			"a 503 to what may go twice": {engine.Request{Method: http.MethodPost, Idempotent: true}, []int{503}, 3},
+			"a 503 to a question":        {engine.Request{}, []int{503}, 3},
+		} {
+			var seen atomic.Int64
+			_, eng := open(func(w http.ResponseWriter, _ *http.Request) {
+				code := c.codes[min(int(seen.Add(1)), len(c.codes))-1]
+				w.Header().Set("Retry-After", "1")
+				w.WriteHeader(code)
+			}, engine.Config{Retry: engine.Retry{Max: -1}})
+			_, err := data(engine.Events(t.Context(), eng, &c.asked, engine.Subscription{Failures: 3}))
+			var status *engine.StatusError
+			require.ErrorAs(t, err, &status, name)
+			require.Equal(t, engine.Unknown, engine.OutcomeOf(err), name)
+			require.EqualValues(t, c.sent, seen.Load(), name)
+		}
+	})
+}
+
+func TestNoStreamIsBegunBehindAnIDThatNoHeaderCarries(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var heads []string
+		s := newServer(t, func(w http.ResponseWriter, r *http.Request) {
+			heads = append(heads, strings.Join(r.Header.Values("Last-Event-Id"), "+"))
+			if len(heads)%2 == 0 {
+				w.WriteHeader(http.StatusBadGateway)
+				return
+			}
+			w.Header().Set("Content-Type", "text/event-stream")
+			io.WriteString(w, "id: a\x01\ndata: x\n\n")
+		})
+		eng := s.newEngine(t, engine.Config{})
+		how := engine.Subscription{LastEventID: "7"}
+		for range 2 {
+			_, err := data(engine.Events(t.Context(), eng, &engine.Request{}, how))
+			var ended *engine.EventsError
+			require.ErrorAs(t, err, &ended)
+			var status *engine.StatusError
+			require.ErrorAs(t, err, &status)
+			require.Equal(t, http.StatusBadGateway, status.StatusCode)
+			how.LastEventID = ended.LastEventID
+		}
+		require.Equal(t, []string{"7", "", "", ""}, heads)
+	})
+}
+
+func TestAnErrorWhoseBodyStallsIsToldByEvents(t *testing.T) {
+	inBothProtocols(t, func(t *testing.T, open func(http.HandlerFunc, engine.Config) (*server, *engine.Engine)) {
+		for name, wrap := range map[string]func(io.ReadCloser) io.ReadCloser{
+			"as it came":               func(r io.ReadCloser) io.ReadCloser { return r },
+			"read by a post-processor": func(r io.ReadCloser) io.ReadCloser { return struct{ io.ReadCloser }{r} },
+		} {
+			_, eng := open(func(w http.ResponseWriter, r *http.Request) {
+				w.WriteHeader(http.StatusInternalServerError)
+				io.WriteString(w, "why")
+				flush(w)
+				<-r.Context().Done()
+			}, engine.Config{PostProcessors: []engine.PostProcessor{wrapping(wrap)}})
+			began := time.Now()
+			_, err := data(engine.Events(t.Context(), eng, &engine.Request{}, engine.Subscription{Idle: time.Minute}))
+			var status *engine.StatusError
+			require.ErrorAs(t, err, &status, name)
+			require.Equal(t, "why", string(status.Body), "what has come is kept")
+			require.LessOrEqual(t, time.Since(began), 2*time.Second, name)
+			synctest.Wait()
+			wantNothingHeld(t, eng)
+		}
+	})
+}
+
+// wrapping has an answer's stream be another one.
+func wrapping(another func(io.ReadCloser) io.ReadCloser) engine.PostProcessor {
+	return engine.PostProcessorFunc(func(_ context.Context, _ *engine.Request, r *engine.Response) error {
+		r.Stream = another(r.Stream)
+		return nil
 	})
 }
 
@@ -401,6 +487,57 @@ func TestAPauseThatTheContextDoesNotOutliveIsNotWaitedFor(t *testing.T) {
 		require.ErrorIs(t, err, context.Canceled)
 		require.Less(t, time.Since(began), time.Second)
 	})
+}
+
+func TestAnInterruptionIsToldOnlyIfConnectingAgainFollows(t *testing.T) {
+	inBothProtocols(t, func(t *testing.T, open func(http.HandlerFunc, engine.Config) (*server, *engine.Engine)) {
+		_, eng := open(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "text/event-stream")
+			io.WriteString(w, "data: x\n\n")
+			flush(w)
+			panic(http.ErrAbortHandler)
+		}, engine.Config{})
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		var told []engine.Interruption
+		how := engine.Subscription{Pause: 12 * time.Second, Interrupted: func(i engine.Interruption) { told = append(told, i) }}
+		got, err := data(engine.Events(ctx, eng, &engine.Request{}, how))
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.Len(t, got, 2)
+		require.Len(t, told, 1, "for the second pause there is no time")
+		failure, is := errors.AsType[*engine.Error](told[0].Err)
+		require.True(t, is, "%T", told[0].Err)
+		require.Equal(t, engine.SentYes, failure.Sent)
+	})
+}
+
+func TestTheEndOfTheEngineEndsThePauseOfEventsAtOnce(t *testing.T) {
+	for name, end := range map[string]func(*engine.Engine) error{
+		"close":    (*engine.Engine).Close,
+		"shutdown": func(eng *engine.Engine) error { return eng.Shutdown(context.Background()) },
+	} {
+		for cause, answer := range map[string]func(http.ResponseWriter){
+			"refused": func(w http.ResponseWriter) {
+				w.Header().Set("Retry-After", "3600")
+				w.WriteHeader(http.StatusServiceUnavailable)
+			},
+			"ended": func(w http.ResponseWriter) {
+				w.Header().Set("Content-Type", "text/event-stream")
+				io.WriteString(w, "retry: 3600000\ndata: x\n\n")
+			},
+		} {
+			synctest.Test(t, func(t *testing.T) {
+				eng := newServer(t, func(w http.ResponseWriter, _ *http.Request) { answer(w) }).newEngine(t, engine.Config{})
+				began := time.Now()
+				time.AfterFunc(time.Second, func() { require.NoError(t, end(eng)) })
+				_, err := data(engine.Events(t.Context(), eng, &engine.Request{}, engine.Subscription{}))
+				require.ErrorIs(t, err, engine.ErrClosed, name)
+				require.Equal(t, time.Second, time.Since(began), name)
+				_, refused := errors.AsType[*engine.StatusError](err)
+				require.Equal(t, cause == "refused", refused)
+			})
+		}
+	}
 }
 
 func TestMistakesOfEventsAreToldBeforeAnythingIsSent(t *testing.T) {

@@ -35,7 +35,8 @@ type FanOut struct {
 	Within time.Duration
 
 	// FailStatuses makes failures of answers with a status of 400 and above: the result has
-	// a *StatusError instead of the Response. False leaves any status a response, as Do does.
+	// a *StatusError instead of the Response, which is told when the beginning of a streamed body
+	// is there, or a second has passed. False leaves any status a response, as Do does.
 	FailStatuses bool
 	// StopAtFirst cancels the rest at the first failure, as soon as that is known: what is
 	// on its way ends with ErrStopped, and is handed over like any other result; nothing
@@ -47,8 +48,8 @@ type FanOut struct {
 	// 100 ms to 200 ms that double each time, unless that is past Each or Within. One that is
 	// not idempotent goes again only if it was certainly not carried out: OutcomeOf is NotSent
 	// or Refused. Those that wait hold no others back: up to 10,000 of them count in no
-	// Window, but for a run InOrder. Zero sends nothing again; Config.Retry does its work
-	// before all this.
+	// Window, but for a run InOrder. Close and Shutdown end them at once, with ErrClosed beside
+	// the refusal. Zero sends nothing again; Config.Retry does its work before all this.
 	RetryLater int
 
 	// OnProgress is told how far the run has come, every ProgressEvery and once at its end,

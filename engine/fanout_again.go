@@ -101,12 +101,13 @@ func pauseBefore(tries int, err error) time.Duration {
 	return (leastPause + rand.N(leastPause)) << min(tries-1, mostDoubling)
 }
 
-// park keeps an item until it goes again; false if nothing does any more.
+// park keeps an item until it goes again; false if nothing does any more. Then it keeps what it has
+// failed with.
 func (a *again) park(it *item, at time.Time) bool {
 	r := a.run
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.stopped {
+	if a.stopped || r.eng.ending.hasBegun() { // whoever ends the engine takes mu behind that
 		return false
 	}
 	it.due = at // and it keeps what it has failed with, should the run end before
@@ -200,7 +201,7 @@ func (a *again) next() *item {
 // leave requires mu.
 func (a *again) leave(h *dueHeap) *item {
 	it := heap.Pop(h).(*item)
-	it.outside, it.response, it.err, it.failed = false, nil, nil, false
+	it.outside, it.response, it.lent, it.err, it.failed = false, nil, nil, nil, false
 	a.run.tally.retrying.Add(-1)
 	return it
 }

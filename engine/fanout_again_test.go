@@ -249,3 +249,63 @@ func TestALoopThatIsLeftDoesNotWaitForWhatWouldGoAgain(t *testing.T) {
 		wantNothingHeld(t, eng)
 	})
 }
+
+func TestARefusalWithABodyOfAStreamGoesAgainWithinItsTime(t *testing.T) {
+	inBothProtocols(t, func(t *testing.T, open func(http.HandlerFunc, engine.Config) (*server, *engine.Engine)) {
+		for _, crowd := range []int{1, 400} { // more than 256 that wait are submitted
+			var mu sync.Mutex
+			seen := map[string]int{}
+			_, eng := open(func(w http.ResponseWriter, r *http.Request) {
+				mu.Lock()
+				defer mu.Unlock()
+				if seen[r.URL.Path]++; seen[r.URL.Path] == 1 {
+					w.WriteHeader(http.StatusTooManyRequests)
+					fmt.Fprint(w, "busy")
+				}
+			}, engine.Config{Feedback: unmoved, Limits: []throttle.Limit{{ID: "l", Quota: 50, Per: time.Second}}, DefaultLimitID: "l"})
+			input := slices.Values(pathsOf(crowd, engine.Request{Stream: true}))
+			for _, result := range eng.Stream(t.Context(), input, engine.FanOut{Each: time.Minute, RetryLater: 3}) {
+				require.NoError(t, result.Err)
+				require.Equal(t, 200, result.Response.StatusCode)
+				require.Equal(t, 2, result.Tries)
+				require.NoError(t, result.Response.Stream.Close())
+			}
+		}
+	})
+}
+
+func TestTheEndOfTheEngineEndsWhatWaitsToGoAgain(t *testing.T) {
+	for name, end := range map[string]func(*engine.Engine) error{
+		"close":    (*engine.Engine).Close,
+		"shutdown": func(eng *engine.Engine) error { return eng.Shutdown(context.Background()) },
+	} {
+		for _, inOrder := range []bool{false, true} {
+			synctest.Test(t, func(t *testing.T) {
+				var seen atomic.Int64
+				eng := newServer(t, func(w http.ResponseWriter, r *http.Request) {
+					if r.URL.Path == "/2" { // it is on its way when the engine ends
+						time.Sleep(2 * time.Second)
+					}
+					seen.Add(1)
+					w.Header().Set("Retry-After", "3600")
+					w.WriteHeader(http.StatusServiceUnavailable)
+				}).newEngine(t, engine.Config{Feedback: unmoved})
+				began := time.Now()
+				time.AfterFunc(time.Second, func() { require.NoError(t, end(eng)) })
+				results := 0
+				for _, result := range eng.Stream(t.Context(), asking(3, plain, nil), engine.FanOut{RetryLater: 3, InOrder: inOrder}) {
+					results++
+					require.LessOrEqual(t, time.Since(began), 2*time.Second, name)
+					require.Equal(t, 1, result.Tries)
+					if result.Index < 2 {
+						require.ErrorIs(t, result.Err, engine.ErrClosed, name)
+						require.Equal(t, engine.Unknown, engine.OutcomeOf(result.Err), "a 503 may have been carried out")
+					} else if name == "shutdown" {
+						require.Equal(t, 503, result.Response.StatusCode, "it was on its journey, and does not go again")
+					}
+				}
+				require.Equal(t, 3, results)
+			})
+		}
+	}
+}

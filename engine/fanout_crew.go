@@ -236,15 +236,8 @@ func (w *crew) carry(it *item) (*Response, error) {
 	terms := request.Terms{Standby: it}
 	response, stream, err := w.run.eng.carry(it.ctx, it.sent, &terms)
 	it.GoesOn()
-	it.lasts(stream)
+	it.lent = stream
 	return response, err
-}
-
-// lasts has the context of an item last as long as the stream of its answer, if there is one.
-func (it *item) lasts(stream *request.Stream) {
-	if stream != nil && it.cancel != nil {
-		stream.OnEnd(it.cancel)
-	}
 }
 
 // cutOff ends an item whose goroutine the caller's own code is ending, and has another take its

@@ -16,7 +16,7 @@ import (
 // What ends requests that wait in a run, for their turn or until they go again: the end of the
 // run, a halt, and FanOut.Each. They are on nobody's way, and so nobody else would tell them.
 
-// runs are those that last: a halt goes through them.
+// runs are those that last: a halt goes through them, and the end of the engine.
 type runs struct {
 	mu   sync.Mutex
 	last map[*run]struct{} // guarded by mu
@@ -40,13 +40,24 @@ func (all *runs) remove(r *run) {
 // refuseHalted refuses those that wait in a run and are halted. What comes to a crew or leaves
 // it meanwhile is refused where it begins.
 func (all *runs) refuseHalted() {
-	all.mu.Lock()
-	last := slices.Collect(maps.Keys(all.last))
-	all.mu.Unlock()
-	for _, r := range last { // hooks are told, and may halt something themselves
+	for _, r := range all.lasting() { // hooks are told, and may halt something themselves
 		r.crews.refuse(r.haltOf)
 		r.again.refuse(r.haltOf)
 	}
+}
+
+// refuseLater refuses those that wait to go again, because the engine takes no more. What fails
+// meanwhile does not wait: see again.park.
+func (all *runs) refuseLater() {
+	for _, r := range all.lasting() {
+		r.again.refuse(func(*item) error { return ErrClosed })
+	}
+}
+
+func (all *runs) lasting() []*run {
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	return slices.Collect(maps.Keys(all.last))
 }
 
 // haltOf is why an item is halted; nil if it is not.

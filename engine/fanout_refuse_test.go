@@ -10,6 +10,7 @@ import (
 	"net/http/httptrace"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -301,6 +302,78 @@ func TestTheContextOfAStreamedAnswerInARunEndsWithTheStream(t *testing.T) {
 			require.NoError(t, ctx.Err())
 			result.Response.Stream.Close()
 			require.Error(t, ctx.Err(), "nothing is kept for a stream that has ended")
+		}
+	})
+}
+
+func TestTheContextOfAPostProcessorsOwnStreamEndsWithThat(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var last context.Context
+		eng := newServer(t, nil).newEngine(t, engine.Config{PostProcessors: []engine.PostProcessor{
+			engine.PostProcessorFunc(func(ctx context.Context, _ *engine.Request, r *engine.Response) error {
+				last = ctx
+				r.Stream = io.NopCloser(strings.NewReader("x"))
+				return nil
+			}),
+		}})
+		reads := func(s io.ReadCloser) { _, _ = io.Copy(io.Discard, s) }
+		closes := func(s io.ReadCloser) { s.Close() }
+		for _, end := range []func(io.ReadCloser){reads, closes} {
+			for _, result := range eng.Stream(t.Context(), slices.Values(pathsOf(3, engine.Request{})), engine.FanOut{Each: time.Hour, Window: 1}) {
+				require.NoError(t, result.Err)
+				require.NoError(t, last.Err(), "the stream may be made of it")
+				end(result.Response.Stream)
+				require.Error(t, last.Err(), "nothing is kept for a stream that has ended")
+			}
+		}
+	})
+}
+
+func TestAnErrorWhoseBodyStallsHoldsNobodyBack(t *testing.T) {
+	inBothProtocols(t, func(t *testing.T, open func(http.HandlerFunc, engine.Config) (*server, *engine.Engine)) {
+		for name, wrap := range map[string]func(io.ReadCloser) io.ReadCloser{
+			"as it came":               func(r io.ReadCloser) io.ReadCloser { return r },
+			"read by a post-processor": func(r io.ReadCloser) io.ReadCloser { return struct{ io.ReadCloser }{r} },
+		} {
+			_, eng := open(func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path == "/good" {
+					return
+				}
+				w.WriteHeader(http.StatusInternalServerError)
+				io.WriteString(w, "why")
+				flush(w)
+				<-r.Context().Done()
+			}, engine.Config{PostProcessors: []engine.PostProcessor{wrapping(wrap)}})
+			bad, good := &engine.Request{Path: "/bad", Stream: true}, &engine.Request{Path: "/good", Stream: true}
+
+			began := time.Now()
+			for req, result := range eng.Stream(t.Context(), slices.Values([]*engine.Request{bad, good, bad}), engine.FanOut{FailStatuses: true}) {
+				if req == good {
+					require.Zero(t, time.Since(began), name)
+					require.NoError(t, result.Response.Stream.Close())
+					continue
+				}
+				require.Equal(t, time.Second, time.Since(began), "both at the same time")
+				status, is := errors.AsType[*engine.StatusError](result.Err)
+				require.True(t, is)
+				require.Equal(t, "why", string(status.Body), "what has come is kept")
+			}
+			synctest.Wait()
+			wantNothingHeld(t, eng)
+
+			began = time.Now()
+			response, index, err := eng.Hedge(t.Context(), 100*time.Millisecond, bad, good)
+			require.NoError(t, err)
+			require.Equal(t, 1, index)
+			require.Equal(t, 100*time.Millisecond, time.Since(began), name)
+			require.NoError(t, response.Stream.Close())
+			_, _, err = eng.Race(t.Context(), bad, bad)
+			require.Equal(t, 1100*time.Millisecond, time.Since(began), name)
+			status, is := errors.AsType[*engine.StatusError](err)
+			require.True(t, is)
+			require.Equal(t, "why", string(status.Body))
+			synctest.Wait()
+			wantNothingHeld(t, eng)
 		}
 	})
 }

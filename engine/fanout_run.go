@@ -3,12 +3,14 @@ package engine
 import (
 	"context"
 	"fmt"
+	"io"
 	"iter"
 	"runtime"
 	"slices"
 	"sync/atomic"
 	"time"
 
+	"github.com/sluice-engine/sluice/actors/request"
 	"github.com/sluice-engine/sluice/internal/callsite"
 	"github.com/sluice-engine/sluice/internal/wire"
 	"github.com/sluice-engine/sluice/messages"
@@ -211,7 +213,7 @@ func (r *run) takeBatch() bool {
 func (r *run) hand(it *item, yield func(*Request, Result) bool) bool {
 	result := Result{Index: it.index, Request: it.request, Response: it.response, Err: it.err, Tries: it.tries}
 	if it.failed && it.err == nil && !r.rules.raw {
-		result.Response, result.Err = nil, refusal(it.response)
+		result.Response, result.Err = nil, &StatusError{Answer: it.response.Answer()}
 	}
 	if it.err != nil {
 		result.Response = nil
@@ -235,6 +237,9 @@ func (r *run) hand(it *item, yield func(*Request, Result) bool) bool {
 	r.tally.look()
 	return true
 }
+
+// lends is part of borrower.
+func (it *item) lends(stream *request.Stream) { it.lent = stream }
 
 // toldBy is part of listener: ended for an item that was submitted.
 func (it *item) toldBy(p *Pending) {
@@ -260,6 +265,11 @@ func (it *item) ended(response *Response, err error) {
 			closeStream(it.response)
 			r.park(it, at)
 		}()
+	case it.failed && streamed: // and so may what there is of it: nobody else waits for that
+		go func() {
+			keepBeginning(it.response, closing(it.lent))
+			r.finish(it)
+		}()
 	case again:
 		r.park(it, at)
 	default:
@@ -276,9 +286,7 @@ func (r *run) park(it *item, at time.Time) {
 
 // finish gives an item to the goroutine of the loop.
 func (r *run) finish(it *item) {
-	if it.cancel != nil && (it.response == nil || it.response.Stream == nil) {
-		it.cancel() // that of a stream ends with it
-	}
+	it.endContext()
 	stops := it.failed && r.how.StopAtFirst
 	if r.how.InOrder {
 		r.earlier.ended()
@@ -292,6 +300,41 @@ func (r *run) finish(it *item) {
 	if r.abandoned.Load() {
 		go r.tidy() // it may close streams
 	}
+}
+
+// endContext ends the context that FanOut.Each has made, or has it end with the stream of the
+// answer. It is called when the item does not go again: closing a stream before ends nothing.
+func (it *item) endContext() {
+	switch {
+	case it.cancel == nil:
+	case it.response == nil || it.response.Stream == nil:
+		it.cancel()
+	case it.lent != nil: // whatever a post-processor has put around it
+		it.lent.OnEnd(it.cancel)
+	default:
+		it.response.Stream = &lastRead{it.response.Stream, it.cancel}
+	}
+}
+
+// lastRead is a post-processor's own stream, with which a context ends.
+type lastRead struct {
+	io.ReadCloser
+	cancel context.CancelFunc
+}
+
+// Read is part of io.Reader.
+func (s *lastRead) Read(p []byte) (int, error) {
+	n, err := s.ReadCloser.Read(p)
+	if err != nil {
+		s.cancel()
+	}
+	return n, err
+}
+
+// Close is part of io.Closer.
+func (s *lastRead) Close() error {
+	defer s.cancel()
+	return s.ReadCloser.Close()
 }
 
 func (r *run) signal() {

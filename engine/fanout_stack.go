@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync/atomic"
 	"time"
+
+	"github.com/sluice-engine/sluice/actors/request"
 )
 
 // item is one request of a run. It belongs to the goroutine that reads the input until it
@@ -27,6 +29,7 @@ type item struct {
 	until   time.Time // by FanOut.Each; zero for none
 	ctx     context.Context
 	cancel  context.CancelFunc // of ctx; nil if that is the run's
+	lent    *request.Stream    // that the answer came with; nil without one
 	outside bool               // it holds no credit
 
 	crew      *crew // that it was given to last; nil if it went without

@@ -101,21 +101,6 @@ func unwanted(req *Request, response *Response) bool {
 	return status < 200 || status > 299 && !(req.ReturnErrors && status >= 400)
 }
 
-// keptOfABody is how much of a streamed body an error keeps.
-const keptOfABody = 64 << 10
-
-// refusal is the error of an answer that nobody will be handed: what it holds is
-// given back, and the beginning of a streamed body is kept.
-func refusal(response *Response) error {
-	if response.Stream != nil { // a post-processor's, perhaps: a panic in it ends nothing else
-		_ = wire.Guard(Finishing, func() {
-			response.Body, _ = io.ReadAll(io.LimitReader(response.Stream, keptOfABody)) // as far as it came
-		})
-		_ = wire.Guard(Finishing, func() { _ = response.Stream.Close() })
-	}
-	return &StatusError{Answer: response.Answer()}
-}
-
 // withContentType returns the request, or a copy whose body is laid out and
 // labelled as Fetch promises.
 func withContentType(req *Request) *Request {

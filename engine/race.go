@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/sluice-engine/sluice/actors/request"
 	"github.com/sluice-engine/sluice/internal/callsite"
 	"github.com/sluice-engine/sluice/messages"
 )
@@ -80,6 +81,7 @@ type race struct {
 // on which code of the caller's may run, such as a pre-processor, and take its time.
 type contestant struct {
 	over bool // its racer's end is known; the race's alone
+	told finish
 
 	mu      sync.Mutex
 	pending *Pending // guarded by mu; nil until it is submitted
@@ -112,12 +114,15 @@ type racer struct {
 	err      error
 }
 
+func (one *racer) won() bool { return one.err == nil && one.response.StatusCode < 400 }
+
 func (r *race) begin() {
-	index, l := r.begun, &contestant{}
+	index := r.begun
+	l := &contestant{told: finish{to: r.ended, index: index}}
 	r.begun++
 	r.contestants = append(r.contestants, l)
 	go func() {
-		l.submitted(r.eng.submit(r.ctx, r.requests[index], &finish{r.ended, index}))
+		l.submitted(r.eng.submit(r.ctx, r.requests[index], &l.told))
 	}()
 }
 
@@ -125,9 +130,52 @@ func (r *race) begin() {
 type finish struct {
 	to    chan<- racer
 	index int
+
+	mu   sync.Mutex
+	lent *request.Stream // guarded by mu: that the answer came with; nil without one
+	lost bool            // guarded by mu
 }
 
-func (f *finish) toldBy(p *Pending) { f.to <- racer{f.index, p.response, p.err} }
+// lends is part of borrower.
+func (f *finish) lends(stream *request.Stream) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.lent = stream
+}
+
+// toldBy is part of listener. What there is of the body of an error nobody else waits for.
+func (f *finish) toldBy(p *Pending) {
+	one := racer{f.index, p.response, p.err}
+	if one.won() || one.err != nil || one.response.Stream == nil {
+		f.to <- one
+		return
+	}
+	go func() {
+		if lent, lost := f.state(); lost {
+			closeStream(one.response)
+		} else {
+			keepBeginning(one.response, closing(lent))
+		}
+		f.to <- one
+	}()
+}
+
+func (f *finish) state() (lent *request.Stream, lost bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.lent, f.lost
+}
+
+// loses has what is read of the body not be waited for.
+func (f *finish) loses() {
+	f.mu.Lock()
+	f.lost = true
+	lent := f.lent
+	f.mu.Unlock()
+	if lent != nil {
+		_ = lent.Close() // it always returns nil
+	}
+}
 
 // run returns the winner; with an index of -1 if there is none.
 func (r *race) run() racer {
@@ -141,7 +189,7 @@ func (r *race) run() racer {
 		select {
 		case one := <-r.ended:
 			r.contestants[one.index].over = true
-			if one.err == nil && one.response.StatusCode < 400 {
+			if one.won() {
 				return one
 			}
 			r.failed(one)
@@ -163,7 +211,7 @@ func (r *race) run() racer {
 
 func (r *race) failed(one racer) {
 	if one.err == nil {
-		one.err = refusal(one.response)
+		one.err = &StatusError{Answer: one.response.Answer()}
 	}
 	r.failures = append(r.failures, &Failure{Index: int64(one.index), Err: one.err})
 }
@@ -174,6 +222,7 @@ func (r *race) cancelLosers() {
 	for _, l := range r.contestants {
 		if !l.over {
 			l.cancel()
+			l.told.loses()
 			left++
 		}
 	}

@@ -48,6 +48,10 @@ func (e *Engine) Submit(ctx context.Context, req *Request) *Pending { return e.s
 // itself, nor by Cancel. One that is a request.Standby is told of the waits as well.
 type listener interface{ toldBy(*Pending) }
 
+// borrower is a listener that is to know the stream that an answer comes with, before it is told
+// of the end.
+type borrower interface{ lends(*request.Stream) }
+
 // submit is Submit with a listener.
 func (e *Engine) submit(ctx context.Context, req *Request, told listener) *Pending {
 	p := &Pending{request: req, told: told}
@@ -215,8 +219,8 @@ func (s *submitted) Ended(response *Response, stream *request.Stream, err error,
 	switch {
 	case stream != nil:
 		e.prolong(response, stream)
-		if one, is := p.told.(*item); is {
-			one.lasts(stream)
+		if one, is := p.told.(borrower); is {
+			one.lends(stream)
 		}
 	case admitted:
 		e.admission.leave()

@@ -16,8 +16,8 @@ type Answer struct {
 	URL        string // what was asked, without anything an authenticator added
 	StatusCode int
 	Header     Header
-	// Body is what was read of the body: all of it, or of a streamed one the
-	// first 64 KiB.
+	// Body is what was read of the body: all of it, or of a streamed one what came
+	// within a second, the first 64 KiB at most.
 	Body []byte
 	// Attempts counts how often the request was sent, this answer included.
 	Attempts int

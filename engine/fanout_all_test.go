@@ -338,3 +338,28 @@ func TestWhatARunDidNotComeToIsAmongTheFailuresOfASlice(t *testing.T) {
 		}
 	})
 }
+
+func TestAHedgeDoesNotShareTheAnswerThatItIsToBeAheadOf(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var seen atomic.Int64
+		eng := newServer(t, func(w http.ResponseWriter, r *http.Request) {
+			if seen.Add(1) == 1 {
+				<-r.Context().Done()
+			}
+		}).newEngine(t, engine.Config{})
+		req := &engine.Request{Path: "/a", Query: engine.Values{"n": 1}, Coalesce: true}
+		began := time.Now()
+		_, index, err := eng.Hedge(t.Context(), time.Second, req, req)
+		require.NoError(t, err)
+		require.Equal(t, 1, index)
+		require.Equal(t, time.Second, time.Since(began))
+		require.True(t, req.Coalesce, "the caller's own is not changed")
+		synctest.Wait()
+		wantNothingHeld(t, eng)
+
+		other := asks(t.Context(), eng, &engine.Request{Path: "/b", Coalesce: true})
+		_, _, err = eng.Race(t.Context(), &engine.Request{Path: "/b", Coalesce: true}, &engine.Request{Path: "/c", Coalesce: true})
+		require.NoError(t, err)
+		require.NoError(t, (<-other).err)
+	})
+}

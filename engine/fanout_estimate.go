@@ -11,11 +11,15 @@ import (
 type demand struct {
 	limit  LimitStats
 	weight int64
+	each   int64 // of one request; zero, as 1, fills the limit to its last weight
 }
 
 // end is when the last of the demand is let through, if nobody else asks and answers come
 // in no time; false if time does not say: of a limit without a window, or one that admits
 // nothing.
+//
+// A request fits whole, or not at all: of a quota of 10 those that weigh 7 leave 3 unused in
+// every Per, and so quota and room are counted in requests.
 //
 // Invariant, held against a simulation: for a Sliding, Fixed or FixedFromFirst limit the
 // true end is not more than one Per away, and for a Leaky one not more than what it takes
@@ -26,7 +30,7 @@ func (d demand) end(now time.Time) (time.Time, bool) {
 	if l.Room >= 1 && l.Next.After(now) {
 		start = l.Next
 	}
-	lacking := d.weight - l.Room
+	lacking, each := d.weight-l.Room, max(1, d.each)
 	switch {
 	case d.weight <= 0:
 		return now, true
@@ -43,13 +47,21 @@ func (d demand) end(now time.Time) (time.Time, bool) {
 	}
 	// What is lacking comes back turn by turn: the whole quota in each, of which the last
 	// is needed in part.
-	turns := (lacking - 1) / l.Refill
+	inRoom, inTurn := max(0, l.Room)/each, l.Refill/each
+	if inTurn == 0 {
+		return time.Time{}, false // they are refused
+	}
+	requests := (d.weight+each-1)/each - inRoom
+	if l.Room < 0 { // as many more come back in vain
+		requests += (each - 1 - l.Room) / each
+	}
+	turns := (requests - 1) / inTurn
 	first := start.Add(l.Per)
 	if l.Room < 1 && !l.Next.IsZero() {
 		first = l.Next
 	}
 	if l.Window == throttle.Sliding {
-		first = l.inTurn(start, first, lacking-turns*l.Refill)
+		first = l.inTurn(start, first, max(1, (requests-turns*inTurn)*each-max(0, l.Room)%each))
 	}
 	return first.Add(timesPer(float64(turns), l.Per)), true
 }

@@ -56,10 +56,10 @@ func (s *slowLimit) take(at, n int64) {
 	s.counted += n
 }
 
-// end admits a weight as soon as there is room for any of it.
-func (s *slowLimit) end(weight int64) int64 {
+// end admits a weight as soon as there is room for any of it, in requests that weigh so much each.
+func (s *slowLimit) end(weight, each int64) int64 {
 	for at := int64(0); ; at++ {
-		n := min(max(0, s.room(at)), weight)
+		n := min(max(0, s.room(at))/each*each, weight)
 		s.take(at, n)
 		if weight -= n; weight == 0 {
 			return at
@@ -92,16 +92,17 @@ func TestTheEndByALimitIsAtMostOneTurnAwayFromThatOfASimulation(t *testing.T) {
 		default:
 			s.opened, s.counted = rapid.Int64Range(1-s.per, 0).Draw(t, "opened"), used
 		}
-		weight := rapid.Int64Range(1, 200).Draw(t, "weight")
+		each := rapid.Int64Range(1, s.quota).Draw(t, "each")
+		weight := each * rapid.Int64Range(1, 200).Draw(t, "requests")
 		l := LimitStats{
 			Window: kind, Quota: s.quota, Refill: s.quota, Per: time.Duration(s.per) * step,
 			Used: used, Room: s.quota - used, Next: now.Add(time.Duration(s.next()) * step),
 		}
-		got, known := demand{l, weight}.end(now)
+		got, known := demand{l, weight, each}.end(now)
 		if !known {
 			t.Fatal("it is known")
 		}
-		want := now.Add(time.Duration(s.end(weight)) * step)
+		want := now.Add(time.Duration(s.end(weight, each)) * step)
 		if off := got.Sub(want).Abs(); off > l.Per {
 			t.Fatalf("estimated %s, and it was %s: %s apart, with a Per of %s", got.Sub(now), want.Sub(now), off, l.Per)
 		}
@@ -136,7 +137,7 @@ func TestTheEndByALeakyLimitIsThatOfASimulation(t *testing.T) {
 		if l.Room < 1 {
 			l.Next = now.Add(time.Duration(float64(per) / float64(refill)))
 		}
-		got, known := demand{l, weight}.end(now)
+		got, known := demand{l, weight, 1}.end(now)
 		want := now.Add(time.Duration(at) * per / time.Duration(drains*refill))
 		if off := got.Sub(want).Abs(); !known || off > per/time.Duration(refill)+time.Microsecond {
 			t.Fatalf("estimated %s, and it was %s", got.Sub(now), want.Sub(now))
@@ -154,15 +155,15 @@ func TestTheEstimateIsTheLaterOfLimitsAndRateAndZeroIfNeitherIsKnown(t *testing.
 	at := func(d time.Duration) time.Time { return now.Add(d) }
 
 	require.Zero(t, estimatedEnd(now, nil, 10, 0))
-	require.Zero(t, estimatedEnd(now, []demand{{roomy, 100}, {inFlight, 9}, {closed, 9}}, 100, 0))
-	require.Equal(t, at(10*time.Second), estimatedEnd(now, []demand{{roomy, 100}, {inFlight, 9}}, 100, 10))
-	require.Equal(t, at(80*time.Second), estimatedEnd(now, []demand{{roomy, 20}, {minute, 11}}, 20, 10))
-	require.Equal(t, at(200*time.Second), estimatedEnd(now, []demand{{roomy, 20}, {minute, 11}}, 20, 0.1))
-	require.Equal(t, at(time.Hour), estimatedEnd(now, []demand{{paused, 20}}, 20, 0))
-	require.Equal(t, at(time.Hour+time.Minute), estimatedEnd(now, []demand{{paused, 200}}, 20, 0))
+	require.Zero(t, estimatedEnd(now, []demand{{roomy, 100, 1}, {inFlight, 9, 1}, {closed, 9, 1}}, 100, 0))
+	require.Equal(t, at(10*time.Second), estimatedEnd(now, []demand{{roomy, 100, 1}, {inFlight, 9, 1}}, 100, 10))
+	require.Equal(t, at(80*time.Second), estimatedEnd(now, []demand{{roomy, 20, 1}, {minute, 11, 1}}, 20, 10))
+	require.Equal(t, at(200*time.Second), estimatedEnd(now, []demand{{roomy, 20, 1}, {minute, 11, 1}}, 20, 0.1))
+	require.Equal(t, at(time.Hour), estimatedEnd(now, []demand{{paused, 20, 1}}, 20, 0))
+	require.Equal(t, at(time.Hour+time.Minute), estimatedEnd(now, []demand{{paused, 200, 1}}, 20, 0))
 	require.Equal(t, at(0), estimatedEnd(now, nil, 0, 10))
 
 	// No number is too large.
-	far := estimatedEnd(now, []demand{{minute, 1 << 62}}, 1<<62, 1e-300)
+	far := estimatedEnd(now, []demand{{minute, 1 << 62, 1}}, 1<<62, 1e-300)
 	require.True(t, far.After(at(24*time.Hour)))
 }

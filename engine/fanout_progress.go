@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -38,9 +39,11 @@ type Progress struct {
 	// those read so far. And by the rate of results, as it was while none waited for a limit.
 	// So it assumes that nobody else spends from these limits, that none fails and is sent
 	// again, that pauses are over when they now are to be, and that answers take no time beside
-	// Per. Then it is wrong by one Per of the limit that binds at most. More than
-	// 256 different combinations of limit, account, egress and key are not told apart: what
-	// the others charge is left out.
+	// Per. Then it is wrong by one Per of the limit that binds at most. Those of one combination
+	// of limit, account, egress and key are taken to weigh the same, as the last of them that was
+	// looked at; if those of several combinations weigh differently at one limit, they are taken to
+	// fill it. Of those with Coalesce as many are taken to share an answer as have done so until
+	// then. More than 256 combinations are not told apart: what the others charge is left out.
 	EstimatedEnd time.Time
 }
 
@@ -103,7 +106,10 @@ const (
 )
 
 // kind is what requests have in common that charge the same meters.
-type kind struct{ limit, account, egress, key string }
+type kind struct {
+	limit, account, egress, key string
+	shares                      bool // its answer, with others
+}
 
 // kindCount is how many requests of a kind there were.
 type kindCount struct {
@@ -121,6 +127,7 @@ type tally struct {
 	ticker   *time.Ticker // nil if nobody wants to know
 	failed   int64
 	handed   int64
+	joined   int64 // requests of the engine that had shared an answer when the run began
 	retrying atomic.Int64
 
 	// The time during which no limit held anybody, and what was done in it.
@@ -141,6 +148,7 @@ func (t *tally) begin() {
 	t.start = time.Now()
 	t.lastAt = t.start
 	t.kinds = map[kind]*kindCount{}
+	t.joined = t.run.eng.coalescing.stats().Joined
 	t.ticker = time.NewTicker(t.run.how.ProgressEvery)
 }
 
@@ -168,7 +176,7 @@ func kindOfRequest(it *item) (kind, bool) {
 	if it.request == nil {
 		return kind{}, false
 	}
-	return kind{it.request.LimitID, it.request.Account, it.request.Egress, it.request.Key}, true
+	return kind{it.request.LimitID, it.request.Account, it.request.Egress, it.request.Key, shares(it.request)}, true
 }
 
 // begun is called by whoever reads the input.
@@ -296,11 +304,27 @@ func (t *tally) rate() float64 {
 type meterID struct{ id, account, key, egress string }
 
 // use is what the run does to one meter.
-type use struct{ weight, pending, pendingWeight int64 }
+type use struct {
+	weight, pending, pendingWeight int64
+	each                           int64 // weight of one, if all weigh the same; otherwise 1
+}
+
+// add adds what a kind charges of which so many are left, and are pending.
+func (u *use) add(weight, left, pending int64) {
+	u.weight = addWeight(u.weight, weight, left)
+	u.pendingWeight = addWeight(u.pendingWeight, weight, pending)
+	switch {
+	case weight <= 0 || left == 0:
+	case u.each == 0:
+		u.each = weight
+	case u.each != weight:
+		u.each = 1
+	}
+}
 
 // demands adds up what is left to charge, and tells p who waits for what.
 func (t *tally) demands(stats Stats, rest int64, p *Progress) (all []demand) {
-	uses := t.uses(rest, p)
+	uses := t.uses(rest, p, stats.Coalesced.Joined-t.joined)
 	for _, l := range stats.Limits.Limits {
 		u, used := uses[meterID{l.ID, l.Account, l.Key, l.Egress}]
 		if !used {
@@ -315,14 +339,14 @@ func (t *tally) demands(stats Stats, rest int64, p *Progress) (all []demand) {
 			p.WaitingBy = append(p.WaitingBy, RunWait{ID: l.ID, Account: l.Account, Key: l.Key, Egress: l.Egress, N: n, Next: l.Next})
 		}
 		// Those in flight are charged already.
-		all = append(all, demand{l, u.weight - min(l.InFlight, u.pendingWeight)})
+		all = append(all, demand{l, u.weight - min(l.InFlight, u.pendingWeight), u.each})
 	}
 	return all
 }
 
 // uses adds up the kinds by what they charge. Without a rest that is known, it is of those
-// that were read.
-func (t *tally) uses(rest int64, p *Progress) map[meterID]use {
+// that were read. So many have joined the request of another, which alone is charged.
+func (t *tally) uses(rest int64, p *Progress, joined int64) map[meterID]use {
 	t.ask()
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -330,19 +354,34 @@ func (t *tally) uses(rest int64, p *Progress) map[meterID]use {
 	if rest > 0 && p.Submitted > 0 {
 		unread = float64(max(0, p.Total-p.Submitted)) / float64(p.Submitted)
 	}
+	alone := t.alone(joined)
 	uses := map[meterID]use{}
-	for _, count := range t.kinds {
+	for of, count := range t.kinds {
 		pending := count.submitted - count.done
-		left := pending + int64(min(unread*float64(count.submitted)+0.5, float64(mostWeight)))
+		left, charged := pending+int64(min(unread*float64(count.submitted)+0.5, float64(mostWeight))), pending
+		if of.shares {
+			left, charged = int64(math.Ceil(float64(left)*alone)), int64(math.Ceil(float64(pending)*alone))
+		}
 		for _, c := range count.charges {
 			u := uses[meterID{c.ID, c.Account, c.Key, c.Egress}]
-			u.weight = addWeight(u.weight, c.Weight, left)
 			u.pending += pending
-			u.pendingWeight = addWeight(u.pendingWeight, c.Weight, pending)
+			u.add(c.Weight, left, charged)
 			uses[meterID{c.ID, c.Account, c.Key, c.Egress}] = u
 		}
 	}
 	return uses
+}
+
+// alone is what part of the requests that would share an answer was sent. It requires that mu is
+// held.
+func (t *tally) alone(joined int64) float64 {
+	share := int64(0)
+	for of, count := range t.kinds {
+		if of.shares {
+			share += count.submitted
+		}
+	}
+	return float64(max(1, share-max(0, joined))) / float64(max(1, share))
 }
 
 // mostWeight is more than any run gets through, and far from overflow.

@@ -174,3 +174,36 @@ func TestProgressLooksAtNoRequestThatWasHandedOver(t *testing.T) {
 		require.Zero(t, looked.Load())
 	})
 }
+
+func TestTheEstimatedEndCountsWhatAPerLeavesUnusedAndWhatIsShared(t *testing.T) {
+	for name, c := range map[string]struct {
+		asked engine.Request
+		alike int // requests that ask the same
+	}{
+		"7 of 10":     {engine.Request{Weight: 7}, 1},
+		"6 of 10":     {engine.Request{Weight: 6}, 1},
+		"3 of 10":     {engine.Request{Weight: 3}, 1},
+		"four share":  {engine.Request{Coalesce: true, Weight: 5}, 4},
+		"none shares": {engine.Request{Coalesce: true, Weight: 5}, 1},
+		"all of one":  {engine.Request{Weight: 10}, 1},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			eng := newServer(t, nil).newEngine(t, engine.Config{Limits: limitsOf(10, time.Second), DefaultLimitID: "calls"})
+			requests := pathsOf(200, c.asked)
+			for i := range requests {
+				requests[i].Path = plain(i / c.alike)
+			}
+			var ends []time.Time
+			_, err := eng.All(t.Context(), requests, engine.FanOut{ProgressEvery: 5500 * time.Millisecond, OnProgress: func(p engine.Progress) {
+				if !p.EstimatedEnd.IsZero() {
+					ends = append(ends, p.EstimatedEnd)
+				}
+			}})
+			require.NoError(t, err)
+			require.NotEmpty(t, ends, name)
+			for _, end := range ends {
+				require.LessOrEqual(t, time.Since(end).Abs(), 2*time.Second, name)
+			}
+		})
+	}
+}

@@ -15,6 +15,7 @@ import (
 	"github.com/sluice-engine/sluice/actors/request"
 	"github.com/sluice-engine/sluice/auth"
 	"github.com/sluice-engine/sluice/internal/jsonpath"
+	"github.com/sluice-engine/sluice/internal/jsontext"
 	"github.com/sluice-engine/sluice/internal/weblink"
 	"github.com/sluice-engine/sluice/internal/wire"
 	"github.com/sluice-engine/sluice/messages"
@@ -170,7 +171,7 @@ func (w *way) byCursor(asked *Request, answer *Response) (*Request, error) {
 		return nil, err
 	}
 	if w.Cursor.More != "" && len(answer.Body) > 0 {
-		switch says, _ := jsonpath.Scalar(answer.Body, w.Cursor.More); {
+		switch says, _ := jsonpath.Scalar(document(answer), w.Cursor.More); {
 		case says == "false":
 			return nil, nil
 		case says != "true":
@@ -197,10 +198,10 @@ func (w *way) cursor(answer *Response) (cursor string, number bool, err error) {
 	if len(answer.Body) == 0 { // as of a 204
 		return "", false, nil
 	}
-	if !json.Valid(answer.Body) {
+	if !json.Valid(document(answer)) {
 		return "", false, astray("is no JSON, in which Cursor.From is looked for")
 	}
-	raw, _ := jsonpath.Find(answer.Body, w.Cursor.From)
+	raw, _ := jsonpath.Find(document(answer), w.Cursor.From)
 	if len(raw) == 0 || raw[0] == 'n' {
 		return "", false, nil
 	}
@@ -210,6 +211,9 @@ func (w *way) cursor(answer *Response) (cursor string, number bool, err error) {
 	}
 	return string(says), raw[0] != '"', nil
 }
+
+// document is the JSON of a page, without a byte order mark, which Fetch passes over as well.
+func document(answer *Response) []byte { return jsontext.WithoutMark(answer.Body) }
 
 // astray is an error of a page that does not lead on as it should.
 func astray(format string, args ...any) error {
@@ -301,7 +305,7 @@ func numberIn(asked *Request, n *Number) (int64, error) {
 
 // count reads a whole number from a page.
 func count(answer *Response, name, path string) (int64, error) {
-	text, _ := jsonpath.Scalar(answer.Body, path)
+	text, _ := jsonpath.Scalar(document(answer), path)
 	number, err := strconv.ParseInt(text, 10, 64)
 	if err != nil {
 		return 0, astray("has no whole number at %q (Number.%s)", path, name)
@@ -312,9 +316,9 @@ func count(answer *Response, name, path string) (int64, error) {
 // items are those of a page. No list is an error, but for a null, which servers write for
 // an empty one.
 func (p *Pager) items(answer *Response) (items []json.RawMessage, err error) {
-	raw := answer.Body
+	raw := document(answer)
 	if p.List != "" {
-		raw, _ = jsonpath.Find(answer.Body, p.List)
+		raw, _ = jsonpath.Find(raw, p.List)
 	}
 	raw = bytes.TrimSpace(raw)
 	if !bytes.Equal(raw, []byte("null")) && !bytes.HasPrefix(raw, []byte("[")) {

@@ -553,3 +553,28 @@ func TestPagesFollowFetchsRules(t *testing.T) {
 		require.Len(t, again, 2, "ranged over again, it begins anew")
 	}
 }
+
+func TestPagesPassOverAByteOrderMarkAsFetchDoes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		eng := newServer(t, func(w http.ResponseWriter, r *http.Request) {
+			next := map[string]string{"": "2"}[r.URL.Query().Get("c")]
+			fmt.Fprintf(w, "\uFEFF{\"next\":%q,\"more\":%t,\"pages\":2,\"items\":[1,2]}", next, next != "")
+		}).newEngine(t, engine.Config{})
+		for _, by := range []engine.Pager{
+			{Cursor: engine.Cursor{From: "next", Param: "c"}, List: "items"},
+			{Cursor: engine.Cursor{From: "next", Param: "c", More: "more"}, List: "items"},
+			{Number: engine.Number{Param: "c", First: 1, Pages: "pages"}, List: "items"},
+		} {
+			items, err := all(engine.Items[int](t.Context(), eng, &engine.Request{Path: "/"}, by))
+			require.NoError(t, err)
+			require.Equal(t, []int{1, 2, 1, 2}, items)
+			pages, err := all(engine.Pages[struct{ Items []int }](t.Context(), eng, &engine.Request{Path: "/"}, by))
+			require.NoError(t, err)
+			require.Len(t, pages, 2)
+		}
+		bare := newServer(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "\uFEFF[1]") }).newEngine(t, engine.Config{})
+		items, err := all(engine.Items[int](t.Context(), bare, &engine.Request{Path: "/"}, engine.Pager{Link: true}))
+		require.NoError(t, err)
+		require.Equal(t, []int{1}, items)
+	})
+}

@@ -35,7 +35,8 @@ func (e *Engine) Race(ctx context.Context, requests ...*Request) (*Response, int
 // Hedge is Race, and sends a request only when those before have not succeeded within a
 // time, or have all failed: most answers are then had for the price of one, and a slow one
 // costs another request. The same *Request may be given several times. A delay that 95
-// of 100 answers do not take is customary; zero sends all at once.
+// of 100 answers do not take is customary; zero sends all at once. Of several with Coalesce that ask
+// at the same place the first one alone shares its answer with others.
 func (e *Engine) Hedge(ctx context.Context, after time.Duration, requests ...*Request) (*Response, int, error) {
 	if err := e.cannotRace(ctx, after, requests); err != nil {
 		return nil, -1, messages.NewError(nil, Admitting, err)
@@ -121,9 +122,25 @@ func (r *race) begin() {
 	l := &contestant{told: finish{to: r.ended, index: index}}
 	r.begun++
 	r.contestants = append(r.contestants, l)
+	req := r.apart(index)
 	go func() {
-		l.submitted(r.eng.submit(r.ctx, r.requests[index], &l.told))
+		l.submitted(r.eng.submit(r.ctx, req, &l.told))
 	}()
+}
+
+// apart is a request as it is sent: by itself, if it could share the answer of one that is ahead of
+// it in the race, and would be no other then. What else tells requests apart is not looked at, for
+// that may take code of the caller's.
+func (r *race) apart(index int) *Request {
+	req := r.requests[index]
+	if req == nil || !req.Coalesce || !slices.ContainsFunc(r.requests[:index], func(other *Request) bool {
+		return other != nil && other.Coalesce && other.Method == req.Method && other.URL == req.URL && other.Path == req.Path
+	}) {
+		return req
+	}
+	alone := *req
+	alone.Coalesce = false
+	return &alone
 }
 
 // finish is where the end of a request of a race is told.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sluice-engine/sluice/actors/request"
@@ -33,6 +34,7 @@ type coalescing struct {
 	joined int64                // guarded by mu
 
 	submitted *admission // requests of Submit, until their ends are told; set by New
+	rewritten bool       // pre-processors may have a request be charged otherwise than it says; set by New
 }
 
 // flight is one request that is sent for all who share it.
@@ -48,6 +50,10 @@ type flight struct {
 	cancel  context.CancelCauseFunc
 
 	sharers []*sharer // guarded by coalescing.mu: who waits
+
+	queues    chan struct{} // closed when it queues for its permit, and nothing of it was sent
+	hasQueued atomic.Bool
+	hasLeft   atomic.Bool // it has a connection, or had one: something may be sent
 
 	done     chan struct{} // closed at the end
 	response *Response     // written before done is closed; guarded by mu from then on
@@ -148,7 +154,7 @@ func (e *Engine) join(own *flight, s *sharer) (*flight, error) {
 	if c.open == nil {
 		c.open, c.flying = make(map[string]*flight), make(map[*flight]struct{})
 	}
-	own.sharers, own.done = []*sharer{s}, make(chan struct{})
+	own.sharers, own.done, own.queues = []*sharer{s}, make(chan struct{}), make(chan struct{})
 	c.open[own.key], c.flying[own] = own, struct{}{}
 	go e.fly(own)
 	return own, nil
@@ -205,9 +211,18 @@ type landing struct{ *flight }
 // Ends is part of request.Standby.
 func (l landing) Ends(response *Response, err error) { l.response, l.err = response, err }
 
-// StandsBy, GoesOn and AskedAt are part of request.Standby.
-func (landing) StandsBy()       {}
-func (landing) GoesOn()         {}
+// StandsBy is part of request.Standby.
+func (l landing) StandsBy() {
+	if !l.hasLeft.Load() && !l.hasQueued.Swap(true) {
+		close(l.queues)
+	}
+}
+
+// GoesOn is part of request.Standby: it is called with every connection, before anything is sent
+// there.
+func (l landing) GoesOn() { l.hasLeft.Store(true) }
+
+// AskedAt is part of request.Standby.
 func (landing) AskedAt() string { return "" }
 
 var errStreamShared = fmt.Errorf("%w: a processor has made a stream of an answer that is shared: such a request must not have Coalesce", ErrInvalidRequest)
@@ -235,21 +250,34 @@ func (c *coalescing) close(f *flight) {
 // await waits for what ends a sharer's part in a flight.
 func (e *Engine) await(ctx *wire.Contained, f *flight, s *sharer, deadline time.Time) (*Response, error) {
 	var late <-chan time.Time
+	var queues <-chan struct{}
 	if !deadline.IsZero() {
 		timer := time.NewTimer(time.Until(deadline))
 		defer timer.Stop()
-		late = timer.C
+		late, queues = timer.C, f.queues
 	}
 	var why error
-	select {
-	case <-f.done:
-		return f.take()
-	case <-ctx.Done():
-		why = messages.ContextError(ctx)
-	case <-late:
-		why = context.DeadlineExceeded
-	case why = <-s.halted:
+	for why == nil {
+		select {
+		case <-f.done:
+			return f.take()
+		case <-ctx.Done():
+			why = messages.ContextError(ctx)
+		case <-late:
+			why = context.DeadlineExceeded
+		case why = <-s.halted:
+		case <-queues:
+			queues = nil // once, as by itself
+			if opens := e.opens(f); opens != nil && opens.RetryAt.After(deadline) {
+				why = context.DeadlineExceeded
+			}
+		}
 	}
+	return e.part(f, s, why)
+}
+
+// part ends a sharer's part in a flight before its answer is there.
+func (e *Engine) part(f *flight, s *sharer, why error) (*Response, error) {
 	last, landed := e.coalescing.leave(f, s)
 	switch {
 	case landed: // in the same moment
@@ -260,9 +288,40 @@ func (e *Engine) await(ctx *wire.Contained, f *flight, s *sharer, deadline time.
 		<-f.done
 		return f.response, f.err
 	}
-	failure := messages.NewError(s.asked, Exchanging, fmt.Errorf("%w: others wait on for the answer that it shared", why))
-	failure.Sent = SentMaybe
+	why = fmt.Errorf("%w: others wait on for the answer that it shared", why)
+	if f.hasLeft.Load() {
+		failure := messages.NewError(s.asked, Exchanging, why)
+		failure.Sent = SentMaybe
+		return nil, failure
+	}
+	failure := messages.NewError(s.asked, Leasing, why)
+	if f.hasQueued.Load() {
+		failure.Stage = Throttled
+		if opens := e.opens(f); opens != nil && errors.Is(why, context.DeadlineExceeded) {
+			failure.Route, failure.Limit, failure.RetryAt = opens.Route, opens.Limit, opens.RetryAt
+			failure.Err = fmt.Errorf("%w: %w", throttle.ErrDeadline, why)
+		}
+	}
 	return nil, failure
+}
+
+// opens is the limit that holds a flight which queues, and when that lets it go, those ahead apart:
+// as the throttler would refuse who asked by himself, and could not be in time. Nil is not known.
+func (e *Engine) opens(f *flight) (opens *Error) {
+	if f.hasLeft.Load() || e.coalescing.rewritten {
+		return nil
+	}
+	// Functions of costs are the caller's own code.
+	_ = wire.Apart(Throttled, func() {
+		found, err := e.system.Explain(context.Background(), &f.request, f.limitID)
+		if hold := &found.Forecast.Hold; err == nil && !found.Forecast.AtOnce && hold.Until != 0 && hold.Until != throttle.Never {
+			opens = &Error{Limit: hold.Limit, RetryAt: e.system.Epoch().Add(hold.Until)}
+			if found.Subject.LimitID != Unlimited {
+				opens.Route = found.Subject.LimitID
+			}
+		}
+	})
+	return opens
 }
 
 // leave takes a sharer out of a flight, and reports whether it was the last, who has to end

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -228,7 +229,10 @@ func TestNobodyJoinsWhatHasBeenGivenUp(t *testing.T) {
 func TestTheLastToLeaveIsToldWhatTheRequestWaitedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer(t, nil)
-		eng := s.newEngine(t, engine.Config{Limits: []throttle.Limit{{ID: "l", Quota: 1, Per: time.Minute}}, DefaultLimitID: "l"})
+		unchanged := engine.PreProcessorFunc(func(context.Context, *engine.Request) error { return nil }) // or it would not wait
+		eng := s.newEngine(t, engine.Config{
+			Limits: []throttle.Limit{{ID: "l", Quota: 1, Per: time.Minute}}, DefaultLimitID: "l", PreProcessors: []engine.PreProcessor{unchanged},
+		})
 		_, err := eng.Do(t.Context(), &engine.Request{})
 		require.NoError(t, err)
 		_, err = eng.Do(t.Context(), &engine.Request{Coalesce: true, Timeout: time.Second})
@@ -239,6 +243,85 @@ func TestTheLastToLeaveIsToldWhatTheRequestWaitedFor(t *testing.T) {
 		require.Equal(t, engine.SentNo, failure.Sent)
 		require.Equal(t, time.Second, failure.Waited)
 		wantNothingHeld(t, eng)
+	})
+}
+
+func TestWhoeverSharesAnAnswerThatComesTooLateIsRefusedAsIfAskingAlone(t *testing.T) {
+	limits := engine.Config{Limits: []throttle.Limit{{ID: "l", Quota: 1, Per: time.Minute}}, DefaultLimitID: "l"}
+	for _, coalesce := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newServer(t, nil)
+			eng := s.newEngine(t, limits)
+			_, err := eng.Do(t.Context(), &engine.Request{})
+			require.NoError(t, err)
+			began := time.Now()
+			requests := []*engine.Request{{Coalesce: coalesce}, {Coalesce: coalesce}, {Coalesce: coalesce}}
+			for _, result := range eng.Stream(t.Context(), slices.Values(requests), engine.FanOut{Each: 10 * time.Second}) {
+				var failure *engine.Error
+				require.ErrorAs(t, result.Err, &failure)
+				require.ErrorIs(t, result.Err, context.DeadlineExceeded)
+				require.ErrorIs(t, result.Err, throttle.ErrDeadline)
+				require.Zero(t, time.Since(began))
+				require.Equal(t, engine.Throttled, failure.Stage)
+				require.Equal(t, engine.SentNo, failure.Sent)
+				require.Equal(t, engine.NotSent, engine.OutcomeOf(result.Err))
+				require.Equal(t, "l", failure.Limit)
+				require.Equal(t, "l", failure.Route)
+				require.Equal(t, time.Minute, failure.RetryAt.Sub(began).Round(time.Second))
+			}
+			require.Len(t, s.seen(), 1)
+			wantNothingHeld(t, eng)
+
+			for i := range requests {
+				requests[i] = &engine.Request{Coalesce: coalesce, Timeout: 10 * time.Second}
+			}
+			for _, result := range eng.Stream(t.Context(), slices.Values(requests), engine.FanOut{RetryLater: 5}) {
+				require.NoError(t, result.Err, "it goes again when the limit opens")
+			}
+		})
+	}
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t, nil)
+		eng := s.newEngine(t, limits)
+		_, err := eng.Do(t.Context(), &engine.Request{})
+		require.NoError(t, err)
+		patient := asks(t.Context(), eng, &engine.Request{Coalesce: true})
+		synctest.Wait()
+		hasty := <-asks(t.Context(), eng, &engine.Request{Coalesce: true, Timeout: time.Second})
+		require.Zero(t, hasty.after, "though it has waited for long already")
+		require.ErrorIs(t, hasty.err, throttle.ErrDeadline)
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(time.Second, cancel)
+		left := <-asks(ctx, eng, &engine.Request{Coalesce: true})
+		require.ErrorIs(t, left.err, context.Canceled)
+		require.Equal(t, engine.NotSent, engine.OutcomeOf(left.err), "who leaves says what is known")
+		got := <-patient
+		require.NoError(t, got.err)
+		require.Equal(t, time.Minute, got.after.Round(time.Second))
+	})
+	synctest.Test(t, func(t *testing.T) { // which would be charged to no limit
+		config := limits
+		config.PreProcessors = []engine.PreProcessor{engine.PreProcessorFunc(func(_ context.Context, r *engine.Request) error {
+			if r.Query["free"] == true {
+				r.LimitID = engine.Unlimited
+			}
+			return nil
+		})}
+		eng := newServer(t, slow("")).newEngine(t, config)
+		_, err := eng.Do(t.Context(), &engine.Request{})
+		require.NoError(t, err)
+		for _, free := range []bool{true, false} {
+			req := engine.Request{Coalesce: true, Timeout: 10 * time.Second, Query: engine.Values{"free": free}}
+			first, second := asks(t.Context(), eng, &req), asks(t.Context(), eng, &req)
+			for _, end := range []ending{<-first, <-second} {
+				if free {
+					require.NoError(t, end.err)
+					continue
+				}
+				require.Equal(t, engine.NotSent, engine.OutcomeOf(end.err))
+				require.Equal(t, 10*time.Second, end.after, "what it is charged with is not known before")
+			}
+		}
 	})
 }
 

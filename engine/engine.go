@@ -78,6 +78,7 @@ func New(config Config) (*Engine, error) {
 	}
 	e.observers = request.NewObservers(p.Observers, e.scribe.Logger())
 	e.coalescing.submitted = newAdmission(math.MaxInt, 0)
+	e.coalescing.rewritten = len(p.PreProcessors) > 0
 	if e.mostAtOnce = p.Connections.Max; p.Connections.MaxTotal > 0 {
 		e.mostAtOnce = min(e.mostAtOnce, p.Connections.MaxTotal)
 	}

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"io"
-	"sync"
 	"time"
 
 	"github.com/sluice-engine/sluice/actors/request"
@@ -41,62 +40,19 @@ func closing(lent *request.Stream) func() {
 
 // keepBeginning makes what comes of a streamed body within refusalPatience, and not more than
 // keptOfABody, the body of an answer, and closes the stream. End makes a Read return that takes
-// longer; without it that is waited for, since a stream of a post-processor's may not be one that
-// can be closed meanwhile.
+// longer, if that is known. It is waited for: where a body ends its answer has its trailer, and
+// a post-processor's stream may not be one that can be closed while it is read.
 func keepBeginning(response *Response, end func()) {
 	if response.Stream == nil {
 		return
 	}
-	b := beginning{done: make(chan struct{})}
-	go b.read(response.Stream)
-	var late <-chan time.Time
 	if end != nil {
-		patience := time.NewTimer(refusalPatience)
-		defer patience.Stop()
-		late = patience.C
+		defer time.AfterFunc(refusalPatience, end).Stop()
 	}
-	select {
-	case <-b.done:
-	case <-late:
-		end()
-		if _, lent := response.Stream.(*request.Stream); lent {
-			<-b.done // so that nothing is held when this returns
-		}
-	}
-	response.Body, response.Stream = b.soFar(), nil
-}
-
-// beginning is that of a body, while it is read by a goroutine: code of a post-processor's may
-// end that.
-type beginning struct {
-	done chan struct{} // closed when the stream is
-	mu   sync.Mutex
-	body []byte // guarded by mu
-}
-
-func (b *beginning) read(stream io.ReadCloser) {
-	defer close(b.done)
-	defer func() { _ = wire.Guard(Finishing, func() { _ = stream.Close() }) }()
-	_ = wire.Guard(Finishing, func() {
-		buffer := make([]byte, 4<<10)
-		for left := keptOfABody; left > 0; {
-			n, err := stream.Read(buffer[:min(left, len(buffer))])
-			b.keep(buffer[:n])
-			if left -= n; err != nil {
-				return
-			}
-		}
+	var body []byte
+	_ = wire.Apart(Finishing, func() { // where code of a post-processor's ends the goroutine, that is not the caller's
+		body, _ = io.ReadAll(io.LimitReader(response.Stream, keptOfABody)) // as far as it came
 	})
-}
-
-func (b *beginning) keep(part []byte) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.body = append(b.body, part...)
-}
-
-func (b *beginning) soFar() []byte {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.body[:len(b.body):len(b.body)] // what comes later is not written behind it
+	_ = wire.Apart(Finishing, func() { _ = response.Stream.Close() })
+	response.Body, response.Stream = body, nil
 }

@@ -203,14 +203,14 @@ func (e *Error) RetryAfter() time.Duration {
 // http.Client ask.
 func (e *Error) Timeout() bool {
 	var timeout interface{ Timeout() bool }
-	return errors.Is(e.Err, context.DeadlineExceeded) || errors.As(e.Err, &timeout) && timeout.Timeout()
+	return errors.Is(e.Err, context.DeadlineExceeded) || errors.As(e.Err, &timeout) && answers(timeout.Timeout)
 }
 
 // Temporary is part of net.Error: whether the same request may fare better
 // later. It says nothing of whether repeating it does harm; Sent does.
 func (e *Error) Temporary() bool {
 	var temporary interface{ Temporary() bool }
-	if e.Timeout() || !e.RetryAt.IsZero() || errors.As(e.Err, &temporary) && temporary.Temporary() {
+	if e.Timeout() || !e.RetryAt.IsZero() || errors.As(e.Err, &temporary) && answers(temporary.Temporary) {
 		return true
 	}
 	for _, passing := range []error{ErrOverloaded, ErrTooManyWaiters, ErrUnprocessed, ErrStale, ErrNoTime, ErrActorFailed, throttle.ErrNoRoom} {
@@ -250,7 +250,7 @@ var (
 // returns true.
 func Permanent(err error) bool {
 	var lasting interface{ Permanent() bool }
-	return errors.As(err, &lasting) && lasting.Permanent()
+	return errors.As(err, &lasting) && answers(lasting.Permanent)
 }
 
 // PanicError is a panic in code the engine called on a request's behalf: a
@@ -303,13 +303,14 @@ func (e *PanicError) place() string {
 }
 
 // Unwrap returns the panic's value if it was an error, and one that can be asked what it is made
-// of: a nil pointer to a type of error cannot, and whoever looks at this error would panic too.
+// of: a nil pointer to a type of error cannot, and whoever looks at this error would panic too. It
+// may be another error that stands for the value, and in which errors.Is and errors.As find it.
 func (e *PanicError) Unwrap() error {
 	err, _ := e.Value.(error)
 	if err == nil || !canBeAsked(err) {
 		return nil
 	}
-	return err
+	return carefully(err)
 }
 
 func canBeAsked(err error) (can bool) {
@@ -340,23 +341,41 @@ func (e *SkewError) Error() string {
 }
 
 // ContextError is the error of a context that ended: the cause and the plain
-// error are both reachable with errors.Is. In the place of a cause whose own methods panic
-// there is that panic: whoever looks at the error may be nobody who could contain it.
+// error are both reachable with errors.Is and errors.As. In the place of a cause whose own
+// methods panic there is that panic; one that panics only later says nothing then: whoever looks
+// at the error may be nobody who could contain it.
 func ContextError(ctx context.Context) error {
 	err, cause := ctx.Err(), context.Cause(ctx)
 	switch {
 	case err == nil, cause == context.Canceled, cause == context.DeadlineExceeded:
 		return cause
+	case cause == nil: // a context of the caller's own need not say the same twice
+		cause = err
 	}
-	err, cause = tame(err), tame(cause)
-	if errors.Is(cause, err) {
-		return cause
+	if covers(cause, err) {
+		return tame(cause)
 	}
-	return &causeError{cause: cause, err: err}
+	return &causeError{cause: tame(cause), err: tame(err)}
+}
+
+// covers reports whether an error is found in another. One that cannot be asked covers none.
+func covers(cause, err error) bool {
+	return answers(func() bool { return errors.Is(cause, err) })
+}
+
+// answers is what a question is answered with that is asked of an error of somebody else's: a
+// panic is no.
+func answers(question func() bool) (yes bool) {
+	defer func() {
+		if v := recover(); v != nil {
+			yes = false
+		}
+	}()
+	return question()
 }
 
 // tame asks an error what contexts' errors are asked, and returns the panic if it answers
-// with one.
+// with one. What is not known to answer every time is asked with care from then on.
 func tame(err error) (tamed error) {
 	defer func() {
 		if v := recover(); v != nil {
@@ -364,7 +383,44 @@ func tame(err error) (tamed error) {
 		}
 	}()
 	ask(err)
-	return err
+	return carefully(err)
+}
+
+// carefully returns an error that stands for one of somebody else's, and that never panics.
+func carefully(err error) error {
+	switch err.(type) {
+	case nil, *PanicError, *causeError, *askedCarefully:
+		return err
+	}
+	if err == context.Canceled || err == context.DeadlineExceeded || reflect.TypeOf(err) == typeOfPlain {
+		return err
+	}
+	return &askedCarefully{err}
+}
+
+// typeOfPlain is that of what errors.New makes.
+var typeOfPlain = reflect.TypeOf(ErrClosed)
+
+// askedCarefully is an error of somebody else's, whose methods may panic now and then. It has no
+// Unwrap, so that errors.Is and errors.As look into it nowhere but here.
+type askedCarefully struct{ err error }
+
+// Error is part of error.
+func (a *askedCarefully) Error() (text string) {
+	defer func() {
+		if v := recover(); v != nil {
+			text = (&PanicError{Stage: Finishing, Value: v, Stack: debug.Stack()}).Error()
+		}
+	}()
+	return a.err.Error()
+}
+
+// Is reports whether the error is found in it.
+func (a *askedCarefully) Is(target error) bool { return covers(a.err, target) }
+
+// As finds in it what the target is for.
+func (a *askedCarefully) As(target any) bool {
+	return answers(func() bool { return errors.As(a.err, target) })
 }
 
 // causeError reads as the cause, and matches both.

@@ -107,3 +107,53 @@ func TestEveryErrorAboutAnAnswerCarriesAllOfIt(t *testing.T) {
 
 	require.Equal(t, SentYes, (&Response{}).Answer().Sent, "an answer proves that it was sent")
 }
+
+// moody is an error one of whose methods panics when it is called for the nth time.
+type moody struct {
+	method string
+	at     int
+	calls  *int
+}
+
+func (m moody) called(method string) {
+	if m.method == method {
+		if *m.calls++; *m.calls == m.at {
+			panic("moody")
+		}
+	}
+}
+
+func (m moody) Error() string   { m.called("Error"); return "moody" }
+func (m moody) Is(error) bool   { m.called("Is"); return false }
+func (m moody) As(any) bool     { m.called("As"); return false }
+func (m moody) Unwrap() error   { m.called("Unwrap"); return nil }
+func (m moody) Timeout() bool   { m.called("Timeout"); return true }
+func (m moody) Temporary() bool { m.called("Temporary"); return true }
+
+func TestTheErrorOfAContextNeverPanicsWhateverItsCauseDoes(t *testing.T) {
+	for _, method := range []string{"none", "Error", "Is", "As", "Unwrap", "Timeout", "Temporary"} {
+		for at := 1; at < 30; at++ {
+			ctx, cancel := context.WithCancelCause(t.Context())
+			cause := moody{method, at, new(int)}
+			cancel(cause)
+			e := NewError(nil, Throttled, ContextError(ctx))
+			for range 5 {
+				require.NotEmpty(t, e.Error())
+				e.Timeout()
+				e.Temporary()
+				OutcomeOf(e)
+				_ = errors.Is(e, context.DeadlineExceeded)
+				_, _ = errors.AsType[*PanicError](e)
+			}
+			if method == "none" {
+				require.ErrorIs(t, e, cause)
+				require.ErrorIs(t, e, context.Canceled)
+				found, is := errors.AsType[moody](e)
+				require.True(t, is)
+				require.Equal(t, cause, found)
+				require.True(t, e.Timeout())
+				require.Contains(t, e.Error(), "moody")
+			}
+		}
+	}
+}

@@ -73,6 +73,8 @@ func judge(err error) (worst Outcome, found bool) {
 		return judgeAnswer(&e.Answer), true
 	}
 	switch e := err.(type) {
+	case *askedCarefully:
+		answers(func() bool { worst, found = judge(e.err); return true })
 	case interface{ Unwrap() error }:
 		if inner := e.Unwrap(); inner != nil {
 			return judge(inner)

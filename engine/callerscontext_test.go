@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -25,7 +26,8 @@ type treacherous struct {
 	from   int64
 	always bool
 	calls  *atomic.Int64
-	what   any // it panics with; nil is a text
+	what   any  // it panics with; nil is a text
+	exits  bool // it does not panic, but ends the goroutine
 }
 
 func (c treacherous) called(method string) {
@@ -33,6 +35,9 @@ func (c treacherous) called(method string) {
 		return
 	}
 	if n := c.calls.Add(1); n == c.from || c.always && n > c.from {
+		if c.exits {
+			runtime.Goexit()
+		}
 		if c.what != nil {
 			panic(c.what)
 		}

@@ -146,24 +146,34 @@ func (e *Engine) sendWatched(ctx context.Context, p *Pending, watch *request.Wat
 			return e.turnAway(p.request, err)
 		}
 	}
-	var parked *request.Parked
-	var err error
-	panicked := wire.Guard(Admitting, func() { // the context's methods may be the caller's own code
-		deadline := e.deadline(ctx, p.request.Timeout)
-		if err = ctx.Err(); err != nil {
-			err = messages.ContextError(ctx)
-			return
-		}
-		parked = e.system.Park(ctx, (*submitted)(p), deadline, limitID, watch)
-	})
-	if err = cmp.Or(panicked, err); err == nil {
-		p.way = parked
-		err = e.setOut(p, parked, limitID, handed)
-	}
+	deadline, err := e.begins(ctx, p.request)
 	if err != nil {
 		return e.turnAway(p.request, err)
 	}
+	var parked *request.Parked
+	if err := wire.Guard(Preparing, func() { // its Done, which Do asks for when it prepares the request
+		parked = e.system.Park(ctx, (*submitted)(p), deadline, limitID, watch)
+	}); err != nil {
+		e.countTurnedAway(err)
+		return messages.NewError(p.request, Preparing, err)
+	}
+	p.way = parked
+	if err := e.setOut(p, parked, limitID, handed); err != nil {
+		return e.turnAway(p.request, err)
+	}
 	return nil
+}
+
+// begins returns by when a request must have ended, or why it does not begin. The context's methods
+// may be the caller's own code.
+func (e *Engine) begins(ctx context.Context, req *Request) (deadline time.Time, err error) {
+	panicked := wire.Guard(Admitting, func() {
+		deadline = e.deadline(ctx, req.Timeout)
+		if ctx.Err() != nil {
+			err = messages.ContextError(ctx)
+		}
+	})
+	return deadline, cmp.Or(panicked, err)
 }
 
 // setOut takes a credit for a request and has it begin, or has it queue for one.

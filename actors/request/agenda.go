@@ -35,6 +35,13 @@ func (a *agenda) take(p *Parked) {
 	a.mu.Unlock()
 }
 
+// has reports whether a request is still to be told that it is late.
+func (a *agenda) has(p *Parked) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return p.seat != 0
+}
+
 // arm requires that mu is held.
 func (a *agenda) arm() {
 	if len(a.heap) == 0 || a.ended {
@@ -56,16 +63,19 @@ func (a *agenda) arm() {
 // dueAtOnce is how many are taken out under the lock, which those who come want.
 const dueAtOnce = 256
 
-// ring tells everybody whose instant has come.
+// ring tells everybody whose instant has come. A context that ends the goroutine when it is asked
+// for its error has another one go on.
 func (a *agenda) ring() {
-	for {
+	rung := false
+	defer func() {
+		if !rung {
+			go a.ring()
+		}
+	}()
+	for !rung {
 		late := a.due()
-		for _, p := range late {
-			p.meet(newsLate)
-		}
-		if len(late) < dueAtOnce {
-			return
-		}
+		tellEach(late, newsLate)
+		rung = len(late) < dueAtOnce
 	}
 }
 

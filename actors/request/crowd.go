@@ -67,7 +67,15 @@ func (c *crowd) join(p *Parked, ctx context.Context) {
 	if !made || done == nil {
 		return
 	}
+	registered := false
+	defer func() { // a context whose Value ends this goroutine
+		if !registered {
+			g.leave(p)
+			g.watchApart()
+		}
+	}()
 	stop := context.AfterFunc(own, g.end)
+	registered = true
 	part.mu.Lock()
 	g.stop = stop
 	dropped := g.dropped
@@ -75,6 +83,24 @@ func (c *crowd) join(p *Parked, ctx context.Context) {
 	if dropped { // meanwhile
 		stop()
 	}
+}
+
+// watchApart has the members told that have joined a group which is registered with no context,
+// if there are any, by a goroutine of its own.
+func (g *group) watchApart() {
+	g.part.mu.Lock()
+	dropped := g.dropped
+	g.part.mu.Unlock()
+	if dropped {
+		return
+	}
+	go func() {
+		select {
+		case <-g.done:
+			g.end()
+		case <-g.crowd.carrier.needs.Closing: // which they are told, too
+		}
+	}()
 }
 
 // add makes a request a member that knows the group already.
@@ -189,16 +215,25 @@ func tellAll(all []*Parked, n news) {
 	var told sync.WaitGroup
 	for ; len(all) > each; all = all[each:] {
 		some := all[:each]
-		told.Go(func() {
-			for _, p := range slices.Backward(some) {
-				p.meet(n)
-			}
-		})
+		told.Go(func() { tellEach(some, n) })
 	}
-	for _, p := range slices.Backward(all) {
-		p.meet(n)
-	}
+	tellEach(all, n)
 	told.Wait()
+}
+
+// tellEach tells requests something on this goroutine, the last first. A context that ends it when
+// it is asked for its error ends its own request alone: another goroutine tells the others.
+func tellEach(all []*Parked, n news) {
+	left := len(all)
+	defer func() {
+		if left > 0 {
+			go tellEach(all[:left], n)
+		}
+	}()
+	for left > 0 {
+		left--
+		all[left].meet(n)
+	}
 }
 
 // list returns everybody there is.

@@ -114,13 +114,14 @@ func apartFrom(target, err error) (parts []error) {
 }
 
 // dialledAt is when an origin that could not be dialled is dialled again, on the
-// ledger's clock; zero if the error does not say.
-func dialledAt(err error) time.Duration {
+// ledger's clock; zero if the error does not say. A method of that name may be the caller's own,
+// and a panic in it says nothing.
+func dialledAt(err error) (at time.Duration) {
 	var later interface{ RetryAt() time.Duration }
 	if errors.As(err, &later) {
-		return later.RetryAt()
+		_ = wire.Guard(messages.Finishing, func() { at = later.RetryAt() })
 	}
-	return 0
+	return at
 }
 
 // untilDialled is how long it is until then.

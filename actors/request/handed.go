@@ -62,16 +62,13 @@ func (c *Carrier) joinsCrowd(asked *messages.Request, terms *Terms) bool {
 func (c *Carrier) HandOver(ctx context.Context, asked *messages.Request, terms *Terms) (*messages.Response, error) {
 	h, err := c.hand(ctx, asked, terms)
 	if err != nil {
-		c.slots.note(tale{outcome: messages.NotSent})
-		c.needs.Returned()
 		return nil, err
 	}
 	c.lender.queue(&h.Parked)
 	select {
 	case <-h.over:
 	case <-h.done:
-		h.meet(newsEnded)
-		<-h.over
+		h.leave()
 	}
 	if h.wasCut() {
 		runtime.Goexit()
@@ -79,14 +76,28 @@ func (c *Carrier) HandOver(ctx context.Context, asked *messages.Request, terms *
 	return h.response, h.err
 }
 
+// leave tells a request that its caller's context has ended, and returns when it has ended: also
+// behind a context that ends this goroutine when it is asked for its error. What the caller does
+// from then on with his request is his own business.
+//
+//go:noinline
+func (h *handed) leave() {
+	defer func() { <-h.over }()
+	h.meet(newsEnded)
+}
+
 // hand makes a request that is still to begin. It is apart from HandOver, because the room it
-// takes is free again when the wait begins.
+// takes is free again when the wait begins. If the context's Done panics or ends this goroutine,
+// for it may be the caller's own code, the request has ended as it would in a slot.
 //
 //go:noinline
 func (c *Carrier) hand(ctx context.Context, asked *messages.Request, terms *Terms) (h *handed, err error) {
+	made := false
 	defer func() {
-		if v := recover(); v != nil { // the context's methods may be the caller's own code
-			err = messages.NewError(asked, messages.Admitting, wire.Panicked(messages.Admitting, v))
+		if !made {
+			err = messages.NewError(asked, messages.Preparing, wire.Panicked(messages.Preparing, recover()))
+			c.slots.note(tale{outcome: messages.NotSent})
+			c.needs.Returned()
 		}
 	}()
 	h = &handed{asked: asked, limitID: terms.LimitID, done: ctx.Done(), over: make(chan struct{})}
@@ -99,6 +110,7 @@ func (c *Carrier) hand(ctx context.Context, asked *messages.Request, terms *Term
 	if terms.Waited {
 		h.news |= newsQueued
 	}
+	made = true
 	return h, nil
 }
 

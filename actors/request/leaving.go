@@ -54,17 +54,48 @@ func (p *Parked) meet(n news) {
 	in, t := p.phase, p.tenure
 	p.mu.Unlock()
 	switch {
-	case in == admitting:
-		p.withdraw(n)
-	case in == asking:
-		p.stopAsking(n)
-	case in == queueing:
-		p.leaveQueue(n)
+	case in == admitting, in == asking, in == queueing:
+		p.leaveWhereItWaits(in, n)
 	case t == nil: // whoever gives it one looks
 	case n == newsEnded:
 		t.end(errParentEnded)
 	case n == newsCancelled:
 		t.end(context.Canceled)
+	}
+}
+
+// leaveWhereItWaits has a request heed something. The caller's context is asked for its error
+// before anything is changed: if that ends this goroutine, the request has ended before.
+func (p *Parked) leaveWhereItWaits(in phase, n news) {
+	returned := false
+	defer func() {
+		if !returned {
+			p.breakOff()
+		}
+	}()
+	switch in {
+	case admitting:
+		p.withdraw(n)
+	case asking:
+		p.stopAsking(n)
+	default:
+		p.leaveQueue(n)
+	}
+	returned = true
+}
+
+// breakOff ends a request, if it waits still, whose context has ended the goroutine that told it
+// something.
+func (p *Parked) breakOff() {
+	p.mu.Lock()
+	in, stage := p.phase, messages.Admitting
+	waits := in == admitting || in == asking || in == queueing
+	if waits {
+		stage = p.stageOfWait()
+	}
+	p.mu.Unlock()
+	if waits && (in != admitting || p.by.Withdraw()) {
+		p.quit(in, newsEnded, wire.Panicked(stage, nil))
 	}
 }
 
@@ -89,7 +120,7 @@ func (p *Parked) withdraw(n news) {
 		return
 	}
 	if p.by.Withdraw() {
-		p.quit(admitting, messages.Admitting, n, func() error { return err })
+		p.quit(admitting, n, err)
 	}
 }
 
@@ -97,35 +128,34 @@ func (p *Parked) withdraw(n news) {
 func (p *Parked) stopAsking(n news) {
 	switch n {
 	case newsCancelled:
-		p.quit(asking, messages.Preparing, n, func() error { return context.Canceled })
+		p.quit(asking, n, context.Canceled)
 	case newsEnded:
-		p.quit(asking, messages.Preparing, n, p.contextError)
+		p.quit(asking, n, p.contextError())
 	case newsLate:
-		p.quit(asking, messages.Preparing, n, func() error { return context.DeadlineExceeded })
+		p.quit(asking, n, context.DeadlineExceeded)
 	case newsClosing:
-		p.quit(asking, messages.Preparing, n, func() error { return messages.ErrClosed })
+		p.quit(asking, n, messages.ErrClosed)
 	case newsHalted:
-		p.quitIfHalted(asking, messages.Preparing)
+		p.quitIfHalted(asking)
 	}
 }
 
 // leaveQueue ends the wait for permit and connection.
 func (p *Parked) leaveQueue(n news) {
-	const stage = messages.Throttled // or Leasing, as quit finds out
 	switch n {
 	case newsCancelled:
-		p.quit(queueing, stage, n, func() error { return context.Canceled })
+		p.quit(queueing, n, context.Canceled)
 	case newsClosing:
-		p.quit(queueing, stage, n, func() error { return messages.ErrClosed })
+		p.quit(queueing, n, messages.ErrClosed)
 	case newsHalted:
-		p.quitIfHalted(queueing, stage)
+		p.quitIfHalted(queueing)
 	case newsEnded:
-		if err := p.contextError(); !errors.Is(err, context.DeadlineExceeded) || !p.expire() {
-			p.quit(queueing, stage, n, func() error { return err })
+		if err := p.contextError(); !errors.Is(err, context.DeadlineExceeded) || !p.expire(n) {
+			p.quit(queueing, n, err)
 		}
 	case newsLate:
-		if !p.expire() {
-			p.quit(queueing, stage, n, p.timeUp)
+		if !p.expire(n) {
+			p.quit(queueing, n, p.timeUp())
 		}
 	}
 }
@@ -137,24 +167,35 @@ func (p *Parked) stageOfQueue() messages.Stage {
 	return messages.Leasing
 }
 
+// stageOfWait is where a request ends that leaves where it waits. It requires that mu is held.
+func (p *Parked) stageOfWait() messages.Stage {
+	switch p.phase {
+	case admitting:
+		return messages.Admitting
+	case asking:
+		return messages.Preparing
+	}
+	return p.stageOfQueue()
+}
+
 // expire has whoever has the ticket refuse it, and say what it waited for. False means that
-// it was asked for that before, and has not answered in time.
-func (p *Parked) expire() bool {
-	p.mu.Lock()
-	waits, before := p.phase == queueing, p.news&newsExpires != 0
-	var limited bool
-	var pool protocol.Recipient
-	if waits { // from when it is answered on, whoever goes on with it may write them
-		p.news |= newsExpires
-		limited, pool = p.ticket.Limited, p.ticket.Pool
-	}
-	p.mu.Unlock()
-	if before || !waits {
-		return !waits
-	}
+// it was asked for that before, and has not answered in time. The request's own time and its
+// context's are mostly up at the same instant: the second to tell of it waits for the same answer.
+func (p *Parked) expire(n news) bool {
 	c := p.carrier()
+	p.mu.Lock()
+	if p.phase != queueing {
+		p.mu.Unlock()
+		return true
+	}
+	if p.news&newsExpires != 0 {
+		p.mu.Unlock()
+		return n != newsLate || c.agenda.has(p) // without it the agenda has told of the end of the grace
+	}
+	p.news |= newsExpires
 	c.agenda.put(p, c.now()+expiryGrace)
-	p.takeIfOver()
+	limited, pool := p.ticket.Limited, p.ticket.Pool // from when it is answered on, whoever goes on with it may write them
+	p.mu.Unlock()
 	if limited {
 		c.needs.Throttler.Tell(ticket.ExpirePermit{Ticket: &p.ticket})
 	} else {
@@ -177,35 +218,41 @@ func (p *Parked) timeUp() error {
 }
 
 // quitIfHalted takes a request out that is halted.
-func (p *Parked) quitIfHalted(in phase, stage messages.Stage) {
-	c := p.carrier()
-	if !c.needs.Halts.Any() {
+func (p *Parked) quitIfHalted(in phase) {
+	halts := p.carrier().needs.Halts
+	if !halts.Any() {
 		return
 	}
-	p.mu.Lock()
-	waits, asked := p.phase == in, p.asked()
-	p.mu.Unlock()
+	about, waits := p.subjectIn(in)
 	if !waits {
 		return
 	}
-	about := c.Subject(asked, cmp.Or(p.by.DefaultLimitID(), messages.Unlimited))
-	if h := c.needs.Halts.Of(about); h != nil {
-		p.quit(in, stage, newsHalted, h.Refuse)
+	if h := halts.Of(about); h != nil {
+		p.quit(in, newsHalted, h.Refuse())
 	}
+}
+
+// subjectIn is what halts look at in a request, if it waits in a phase. It is read with mu held,
+// without which the request would not end: from its end on it is the caller's, who may change it.
+func (p *Parked) subjectIn(in phase) (about throttle.Subject, waits bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.phase != in {
+		return about, false
+	}
+	return p.carrier().Subject(p.asked(), cmp.Or(p.by.DefaultLimitID(), messages.Unlimited)), true
 }
 
 // quit takes a request out of where it waits, and ends it, unless an answer is on its way:
 // then that decides. Where its end may be told on this goroutine, it is.
-func (p *Parked) quit(in phase, stage messages.Stage, upon news, why func() error) {
+func (p *Parked) quit(in phase, upon news, why error) {
 	p.mu.Lock()
 	if p.phase != in || in == queueing && !p.ticket.Cancel() {
 		p.mu.Unlock()
 		return
 	}
+	stage := p.stageOfWait()
 	p.phase, p.next = called, toEnd
-	if in == queueing {
-		stage = p.stageOfQueue()
-	}
 	p.mu.Unlock()
 	c := p.carrier()
 	switch {
@@ -220,7 +267,7 @@ func (p *Parked) quit(in phase, stage messages.Stage, upon news, why func() erro
 	if in == queueing { // it may be whoever meets the ticket that ends the pool
 		p.ticket.Pool.(protocol.Door).Leave()
 	}
-	p.stage, p.err = stage, why()
+	p.stage, p.err = stage, why
 	// Whoever calls Cancel may hold what is told, and the caller's own code, which readers and
 	// observers are, must hold up nobody else.
 	if upon == newsCancelled || p.watch() != nil || p.kept != nil && p.kept.borrowed != nil {
@@ -237,7 +284,8 @@ func (p *Parked) fail(stage messages.Stage, cause error) {
 		err = withBodyRead(cause)
 	}
 	e := messages.NewError(p.by.Request(), stage, err)
-	defer p.end(nil, nil, e) // deferred, because readers that are given back are the caller's code
+	defer p.end(nil, nil, e) // deferred, like the other: observers and readers are the caller's code
+	defer p.kept.giveBack()
 	if stage > messages.Preparing {
 		e.Waited = c.now() - p.since
 	}
@@ -246,7 +294,6 @@ func (p *Parked) fail(stage messages.Stage, cause error) {
 		c.logFailure(e, stage, cause)
 	}
 	p.tellEnd(stage, e)
-	p.kept.giveBack()
 }
 
 // tellEnd counts, and tells observers of, a request that ends without a slot. If they end the
@@ -308,13 +355,8 @@ func (p *Parked) end(response *messages.Response, stream *Stream, err error) {
 	t, admitted := p.tenure, p.news&newsCredit != 0
 	p.tenure = nil
 	p.mu.Unlock()
-	switch {
-	case t == nil || t.cancel == nil:
-	case stream != nil:
-		stream.OnEnd(t.cancel)
-	default:
-		t.cancel()
-	}
+	defer p.group.leave(p)                            // last: the engine waits for it
+	defer p.by.Ended(response, stream, err, admitted) // deferred, because to cancel looks up a value of the caller's context
 	if p.ticket.Deadline != 0 {
 		p.carrier().agenda.take(p)
 	}
@@ -322,8 +364,13 @@ func (p *Parked) end(response *messages.Response, stream *Stream, err error) {
 		p.carrier().needs.Observers.Forget(watch)
 		p.kept.watch = nil
 	}
-	defer p.group.leave(p) // last: the engine waits for it
-	p.by.Ended(response, stream, err, admitted)
+	switch {
+	case t == nil || t.cancel == nil:
+	case stream != nil:
+		stream.OnEnd(t.cancel)
+	default:
+		t.cancel()
+	}
 }
 
 // goOnAgain goes on with a request that was answered while it was parked.
@@ -335,51 +382,65 @@ func (p *Parked) goOnAgain(g *loanee) {
 	p.mu.Lock()
 	answered := p.news&newsAnswered != 0
 	p.mu.Unlock()
-	r, err := p.unpark(answered)
+	r, err := c.vacant(false)
 	if err != nil {
-		p.returnAll(answered)
-		p.fail(messages.Admitting, err)
+		p.failAtOnce(answered, err)
 		return
 	}
 	gone := false
 	defer func() { p.rescue(r, gone) }()
-	if answered {
+	err, in := p.unpark(r, answered), over
+	switch {
+	case err != nil:
+		c.recycle(r, false)
+	case answered:
 		p.carry(r, g)
-	} else {
-		p.goOn(r, g)
+	default:
+		in = p.goOn(r, g)
 	}
-	gone = true
+	gone = true // the slot may be somebody else's
+	if err != nil {
+		p.failAtOnce(answered, err)
+	}
+	p.waitIn(in)
 }
 
-// unpark lays a request into a slot, as it was before it was parked.
-func (p *Parked) unpark(answered bool) (*slot, error) {
-	c := p.carrier()
-	r, err := c.vacant(false)
-	if err != nil {
-		return nil, err
-	}
+// failAtOnce ends a request for which there is no slot.
+func (p *Parked) failAtOnce(answered bool, err error) {
+	p.returnAll(answered)
+	p.fail(messages.Admitting, err)
+}
+
+// unpark lays a request into a slot, as it was before it was parked. What calls the caller's code
+// comes last, when what the answer has brought is the slot's to give back.
+func (p *Parked) unpark(r *slot, answered bool) error {
 	r.lodge(p)
 	r.begin(p.parent, p.by.Request(), &Terms{Deadline: p.deadline(), LimitID: messages.Unlimited, Begun: p.submitted(), Watch: p.watch(), Standby: p.by.Standby()})
 	r.terms.Begun = p.submitted() // which instant zero is as well
 	r.asked, r.WakeAt = p.asked(), r.deadline
-	p.beginTenure().hold(r)
 	r.trace = trace{p.ticket.Trace}
-	if !answered {
-		r.trace = traceOf(&r.own)
-	}
 	if err := r.layAgain(p.kept); err != nil {
-		c.recycle(r, false)
-		return nil, err
+		return err
 	}
 	r.limit = p.limit()
 	r.attempt = attempt{slot: r}
-	if !answered {
+	if answered {
+		p.unparkAnswered(r)
+	} else {
 		r.stage, r.state, r.asking = messages.Preparing, (*slot).preparing, 1
-		r.Parked = c.now() - p.since
-		return r, nil
+		r.Parked = p.carrier().now() - p.since
 	}
+	p.beginTenure().hold(r)
+	if !answered {
+		r.trace = traceOf(&r.own)
+		r.call.Trace = r.trace.hooks
+	}
+	return nil
+}
+
+func (p *Parked) unparkAnswered(r *slot) {
 	r.stage, r.state = p.stageOfQueue(), (*slot).waiting
-	r.waits, r.wait = true, c.now()-p.since
+	r.waits, r.wait = true, p.carrier().now()-p.since
 	if door := p.ticket.Pool.(protocol.Door); r.pool == door {
 		door.Leave() // the slot is inside already
 	} else {
@@ -387,7 +448,6 @@ func (p *Parked) unpark(answered bool) (*slot, error) {
 		r.pool = door
 	}
 	r.target.pool = r.pool
-	return r, nil
 }
 
 // carry runs a request in its slot, whose ticket was answered, to its end.

@@ -290,8 +290,11 @@ func (p *Parked) call(to task) {
 }
 
 // waitIn has a request wait from now on, unless it was told something meanwhile that it
-// waits for, or has to heed.
+// waits for, or has to heed. One that is over, as far as this goroutine is concerned, does not.
 func (p *Parked) waitIn(in phase) {
+	if in == over {
+		return
+	}
 	p.mu.Lock()
 	n := p.news
 	if n&answers != 0 {
@@ -303,6 +306,9 @@ func (p *Parked) waitIn(in phase) {
 	p.phase = in
 	p.mu.Unlock()
 	p.heed(n)
+	if p.carrier().isClosing() { // and those who are parked may have been told before
+		p.meet(newsClosing)
+	}
 }
 
 // step goes on with a request on a goroutine that is lent to it.
@@ -348,8 +354,9 @@ func (p *Parked) begin(g *loanee) {
 	}
 	r.Handle(lifeBegins{&r.life})
 	c.retries.count(r)
-	p.goOn(r, g)
-	gone = true
+	in := p.goOn(r, g)
+	gone = true // the slot may be somebody else's
+	p.waitIn(in)
 }
 
 // vacant returns a slot that is an actor, and has no life. A life is counted that is the
@@ -364,8 +371,9 @@ func (c *Carrier) vacant(counted bool) (*slot, error) {
 }
 
 // goOn goes on with a request whose slot has just handled something, for as long as it need
-// not wait. Then the slot is given back.
-func (p *Parked) goOn(r *slot, g *loanee) {
+// not wait. Then the slot is given back, and the request is to wait in that phase, if it has not
+// ended or gone on elsewhere.
+func (p *Parked) goOn(r *slot, g *loanee) phase {
 	for !r.Finished {
 		p.mu.Lock()
 		n, err := p.news, p.err
@@ -374,15 +382,15 @@ func (p *Parked) goOn(r *slot, g *loanee) {
 		switch {
 		case n&newsAnswered != 0:
 			p.goStraightOn(r, g)
-			return
+			return over
 		case n&newsReady != 0:
 			r.Handle(protocol.TimeReady{Err: err})
 		default:
-			p.park(r)
-			return
+			return p.park(r)
 		}
 	}
 	p.complete(r)
+	return over
 }
 
 // goStraightOn goes on with a request that was answered before it had to wait.
@@ -397,8 +405,9 @@ func (p *Parked) goStraightOn(r *slot, g *loanee) {
 	p.carrier().lender.lend(p)
 }
 
-// park gives the slot back of a request that waits.
-func (p *Parked) park(r *slot) {
+// park gives the slot back of a request that is to wait, and returns in which phase.
+func (p *Parked) park(r *slot) phase {
+	p.endTenure() // first: to cancel looks up a value of the caller's context
 	c, in := p.carrier(), queueing
 	now := c.now()
 	k := r.keep(now-p.since > briefly)
@@ -415,17 +424,13 @@ func (p *Parked) park(r *slot) {
 	} else {
 		r.pool.Enter() // the slot is inside, so it is open
 	}
-	p.endTenure()
 	r.borrowed, r.upload = nil, nil // they are kept
 	r.Finished = true               // as far as the slot is concerned
 	c.recycle(r, false)
 	if p.ticket.Deadline != 0 {
 		c.agenda.put(p, p.ticket.Deadline)
 	}
-	p.waitIn(in)
-	if c.isClosing() { // and those who are parked may have been told before
-		p.meet(newsClosing)
-	}
+	return in
 }
 
 // briefly is how long a request may be prepared without its being told apart from the wait

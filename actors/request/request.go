@@ -47,6 +47,7 @@ import (
 func (r *slot) Receive(ctx actor.Context) {
 	switch m := ctx.Message().(type) {
 	case *actor.Stopping:
+		r.breakOffWait()
 		r.attempt.giveBack()
 	case *actor.Started, *actor.Stopped:
 	default:
@@ -78,9 +79,7 @@ func (r *slot) Hear(message any) (heard bool) {
 func (r *slot) answerPanic() {
 	if v := recover(); v != nil {
 		r.failed = true
-		if r.waits {
-			r.quitQueue() // or its ticket would stand there for nobody
-		}
+		r.breakOffWait()
 		r.doubtSent()
 		defer r.failAnyhow() // whatever its end calls
 		r.fail(&messages.PanicError{Stage: r.stage, Value: v, Stack: debug.Stack()})
@@ -218,15 +217,17 @@ func (r *slot) waiting(message any) {
 	case ticket.TicketRefused:
 		r.goOn()
 		r.stage = m.Stage
-		queued, refused := r.queuedUntilRefused(m.Ticket), m.Refused // read first: settle ends the ticket
-		r.attempt.permit = m.Stage == messages.Leasing && m.Limited  // granted, and of no use now
+		// Read first, for settle ends the ticket; and while it asks what may be the caller's own
+		// error, breakOffWait knows what is held.
+		queued, refused, outdated := r.queuedUntilRefused(m.Ticket), r.refused(m.Refused), r.weighedByOthers(m.Refused)
+		r.attempt.permit = m.Stage == messages.Leasing && m.Limited // granted, and of no use now
 		r.attempt.settle(throttle.NeverSent)
-		r.endWait(queued, r.refused(refused))
-		if r.weighedByOthers(refused) {
+		r.endWait(queued, refused)
+		if outdated {
 			r.again()
 			return
 		}
-		r.decide(nil, messages.SentNo, r.refused(refused))
+		r.decide(nil, messages.SentNo, refused)
 	case mailbox.WakeDue:
 		r.expire(m, context.DeadlineExceeded)
 	case mailbox.ContextDone:
@@ -244,10 +245,16 @@ const expiryGrace = 20 * time.Millisecond
 
 // expire ends the wait because time is up: whoever has the ticket refuses it,
 // and says what it waited for. Without an answer, which takes no time unless an
-// actor has just failed, the request leaves by itself.
+// actor has just failed, the request leaves by itself. The request's own time and its context's
+// are mostly up at the same instant: the second to tell of it waits for the same answer.
 func (r *slot) expire(message any, reason error) {
-	if r.timeUp != nil || !errors.Is(reason, context.DeadlineExceeded) {
+	_, due := message.(mailbox.WakeDue)
+	switch {
+	case !errors.Is(reason, context.DeadlineExceeded), due && r.timeUp != nil:
 		r.leaveQueue(message)
+		return
+	case r.timeUp != nil:
+		r.timeUp = reason // which is the caller's own
 		return
 	}
 	r.timeUp = reason
@@ -280,6 +287,20 @@ func (r *slot) quitQueue() bool {
 	}
 	r.attempt.permit = false // whoever meets the ticket gives its permit back
 	return true
+}
+
+// breakOffWait ends the wait of a life that is broken off: its ticket would stand there for
+// nobody. What an answer has brought that nobody will hear is the attempt's, to be given back.
+func (r *slot) breakOffWait() {
+	a := &r.attempt
+	if !r.waits || r.quitQueue() || r.ticket.Left() || a.lease != nil || a.permit {
+		return
+	}
+	if r.ticket.Lease != nil {
+		a.take(r.ticket)
+	} else {
+		a.permit = r.ticket.Stage == messages.Leasing && r.ticket.Limited
+	}
 }
 
 // ---- one attempt, without a wait but for the socket ----

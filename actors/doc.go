@@ -2,7 +2,7 @@
 // supervisor, which starts, restarts and ends the actors. It is the only room
 // that knows all the others, and hands each what it needs.
 //
-//	actors/request    the journey of one request; run by the caller's goroutine
+//	actors/request    the journey of one request; run by the caller's goroutine or a lent one
 //	actors/throttler  when it may leave
 //	actors/pool       over which connection, one pool for each origin by each way out
 //	actors/timesync   what time it is for the server

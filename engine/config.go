@@ -53,8 +53,8 @@ type Config struct {
 	// throttle.Tariff cannot: each function is asked for every attempt of a request that
 	// its limit is charged for, and wins over weights and tariffs of the table, as
 	// Request.Weights wins over it. It is given the request as pre-processors left it,
-	// runs on the caller's goroutine, and must be safe for concurrent use. A result below
-	// zero is the request's error. Nil means none.
+	// runs on a goroutine of the request's own, as a PreProcessor does, and must be safe for
+	// concurrent use. A result below zero is the request's error. Nil means none.
 	Costs map[string]func(*Request) int64
 	// Throttle tunes the queue for the limits: share, margin, ageing, bounds.
 	// Its zero value uses the whole of every quota, in strict priority.
@@ -66,7 +66,9 @@ type Config struct {
 	Memory Memory
 	// Feedback reads what answers say about limits: pauses, usage, the server's
 	// time. Nil means feedback.RetryAfter; use feedback.Join to add to it. It
-	// runs on the caller's goroutine, and must be safe for concurrent use.
+	// runs on a goroutine of the request's own: that of whoever waits in Do, unless very many
+	// wait already where his request goes, and otherwise one of the engine's. It must be safe
+	// for concurrent use.
 	Feedback feedback.Reader
 
 	// Auth signs the requests of the default account that ask for it, to BaseURL and
@@ -308,8 +310,8 @@ type Responses struct {
 	// object that differ in case only, such as "l" and "L", a field gets the one
 	// that is spelt as it is; and a byte order mark is passed over. json.Unmarshal
 	// is encoding/json without them, and any other codec will do. It runs on the
-	// caller's goroutine, must be safe for concurrent use, and must not change
-	// body, nor keep it unless what it decodes may share it.
+	// goroutine of whoever is given what was decoded, must be safe for concurrent use, and
+	// must not change body, nor keep it unless what it decodes may share it.
 	Decode func(body []byte, into any) error
 	// Codings are the content codings that answers may come in, most wanted
 	// first: "gzip", "deflate", "br", "zstd". They are asked for and undone,

@@ -1,7 +1,7 @@
 // Package mailbox decides whose goroutine runs an actor, and how an actor is
 // told something.
 //
-//	Caller   a request actor is run by the goroutine that waits in Do
+//	Caller   a request actor is run by the goroutine that waits in Do, or that is lent to it
 //	Inline   throttler, pool and timesync, which never block, are run by
 //	         whoever posts to them while they are idle
 //	Address  where a service actor is told something: its Inline mailbox

@@ -17,8 +17,8 @@ var inner = []string{
 	"github.com/asynkron/protoactor-go/", "runtime.",
 }
 
-// Here names the functions that the engine was called from, the innermost first. A
-// request is run by its caller's own goroutine.
+// Here names the functions that the engine was called from, the innermost first. It
+// is asked on the goroutine of whoever called.
 func Here() string {
 	var counters [64]uintptr
 	return Of(counters[:runtime.Callers(2, counters[:])])

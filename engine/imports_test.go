@@ -22,6 +22,7 @@ var mayImport = map[string][]string{
 	"internal/jsonpath":    {"internal/percent"},
 	"internal/weblink":     {},
 	"internal/percent":     {},
+	"internal/hostport":    {},
 	"internal/eventstream": {},
 	"internal/scribe":      {},
 	"internal/quotient":    {},
@@ -51,7 +52,7 @@ var mayImport = map[string][]string{
 	"actors/timesync":  {"actors/mailbox", "messages", "messages/protocol", "auth", "internal/clock"},
 	"actors/request": {
 		"actors/mailbox", "actors/ticket", "messages", "messages/protocol", "throttle", "throttle/feedback", "auth",
-		"internal/jsontext", "internal/wire", "internal/percent", "internal/callsite",
+		"internal/jsontext", "internal/wire", "internal/percent", "internal/hostport", "internal/callsite",
 	},
 	"actors": {
 		"actors/mailbox", "actors/permit", "actors/pool", "actors/request", "actors/throttler", "actors/ticket", "actors/timesync",
@@ -68,7 +69,7 @@ var mayImport = map[string][]string{
 	"engine/inspect": {"engine", "throttle"},
 
 	// whoever stands outside
-	"telemetry":        {"engine", "auth", "messages"},
+	"telemetry":        {"engine", "auth", "messages", "internal/hostport"},
 	"examples":         {"engine/...", "auth", "throttle/...", "bench/exchange/...", "telemetry"},
 	"bench":            {"engine", "auth", "throttle/...", "messages", "internal/clock", "bench/..."},
 	"bench/limits":     {"throttle", "throttle/feedback", "actors/throttler", "actors/ticket", "bench/exchange", "bench/parallel"}, // drives the throttler's desk

@@ -166,6 +166,41 @@ func TestARefusalOfARequestWithoutALimitPausesItsOrigin(t *testing.T) {
 	})
 }
 
+func TestARefusalPausesItsOriginHoweverAURLSpellsIt(t *testing.T) {
+	for _, spellings := range [][2]string{
+		{"http://server.test/", "http://server.test:080/"}, {"http://Server.test:00080/", "http://server.test/"},
+		{"http://[::1]/", "http://[0:0:0:0:0:0:0:1]/"}, {"http://[2001:DB8:0::A]:80/", "http://[2001:db8::a]/"},
+		{"http://[fe80::1%25eth0]/", "http://[FE80:0::1%25eth0]:080/"}, {"http://[::ffff:127.0.0.1]/", "http://[::ffff:7f00:1]/"},
+	} {
+		for _, inBase := range []bool{false, true} {
+			synctest.Test(t, func(t *testing.T) {
+				s := newServer(t, refusing(418, "7", 0))
+				config := engine.Config{Limits: []throttle.Limit{{ID: "calls", Quota: 1000, Per: time.Second}}, DefaultLimitID: "calls"}
+				first := &engine.Request{URL: spellings[0]}
+				if inBase {
+					config.BaseURL, first = spellings[0], &engine.Request{Path: "/"}
+				}
+				eng := s.newEngine(t, config)
+				_, err := eng.Do(t.Context(), first)
+				require.NoError(t, err)
+
+				again := &engine.Request{URL: spellings[1]}
+				explained, err := eng.Explain(again)
+				require.NoError(t, err)
+				require.False(t, explained.Leaves, spellings)
+				_, err = eng.Do(t.Context(), again)
+				require.NoError(t, err)
+				req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, spellings[1], nil)
+				require.NoError(t, err)
+				_, err = eng.RoundTripper().RoundTrip(req)
+				require.NoError(t, err)
+				require.Equal(t, []time.Duration{0, 7 * time.Second, 7 * time.Second}, s.seen(), spellings)
+				require.Len(t, eng.Stats().Pools, 1, spellings)
+			})
+		}
+	}
+}
+
 // byHost dials one server for server.test, and another for every other name.
 func byHost(s, other *server) func(ctx context.Context, network, addr string) (conn netConn, err error) {
 	return func(ctx context.Context, network, addr string) (netConn, error) {

@@ -88,7 +88,7 @@ func TestARedirectElsewhereIsTheAnswer(t *testing.T) {
 
 func TestRedirectsAreCountedThrottledAndStreamed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newServer(t, moved(302, map[string]string{"/": "/1", "/1": "http://server.test:80/2", "/2": "/3"}))
+		s := newServer(t, moved(302, map[string]string{"/": "/1", "/1": "http://server.test:080/2", "/2": "/3"}))
 		eng := s.newEngine(t, engine.Config{Limits: []throttle.Limit{{ID: "calls", Quota: 1, Per: time.Second}}, DefaultLimitID: "calls"})
 		resp, err := eng.Do(t.Context(), &engine.Request{Path: "/", Redirects: 2, Stream: true})
 		require.NoError(t, err)

@@ -51,6 +51,7 @@ func TestTargetAndHostAreSentAsNetHTTPSendsThem(t *testing.T) {
 	for _, raw := range []string{
 		"http://example.com", "http://example.com/", "http://Example.COM:80/a", "http://example.com:8080/", "http://example.com:/a",
 		"http://EXAMPLE.com:443/", "http://[FE80::1%25En0]:8080/x", "http://[fe80::1%25eth0]/", "http://[::1]:80/", "http://127.0.0.1/",
+		"http://example.com:080/", "http://[0:0:0:0:0:0:0:1]/", "http://[2001:DB8::0A]:0443/", "http://[::ffff:7f00:1]/", "http://example.com./",
 		"http://example.com/p?", "http://example.com?", "http://example.com?a=b", "http://example.com/p?a=b?c", "http://example.com/p?a=b#c", "http://example.com/p?#c",
 		"http://example.com/a%2Fb", "http://example.com//a", "HTTP://example.com/A",
 	} {
@@ -127,7 +128,7 @@ func TestTargetAndAuthorityAreThoseOfNetHTTPInHTTP2(t *testing.T) {
 		Connections: engine.Connections{HTTP2: func(string) bool { return true }},
 	})
 	for _, raw := range []string{
-		"https://Example.COM:443/a?", "https://example.com:8443/p?a=b", "https://example.com", "https://example.com?", "https://Example.com:/",
+		"https://Example.COM:443/a?", "https://example.com:8443/p?a=b", "https://example.com", "https://example.com?", "https://Example.com:/", "https://example.com:0443/",
 	} {
 		var got []string
 		for _, client := range []http.RoundTripper{transport, eng.RoundTripper()} {

@@ -13,7 +13,10 @@ import (
 // Origin is what a connection leads to.
 type Origin struct {
 	Scheme string // "http" or "https"
-	Addr   string // lower-case host and port, as net.Dial takes them
+	// Addr is host and port as net.Dial takes them, in one spelling for all that a URL may
+	// have: the name in small letters, IPv6 as RFC 5952 has it, the port without zeros before
+	// it. A name that ends in a dot is another name.
+	Addr string
 }
 
 // String returns the origin as a URL without a path.

@@ -26,6 +26,8 @@ func TestAHomeIsKnownHoweverItIsWritten(t *testing.T) {
 		"http://venue.test:8080/":           true,
 		"https://[::1]/order":               true,
 		"https://[::1]:443/order":           true,
+		"https://[0:0::1]:0443/order":       true,
+		"http://venue.test:08080/":          true,
 		"http://plain.test/":                true,
 		"http://plain.test:80":              true,
 		"":                                  false,

@@ -13,6 +13,7 @@ import (
 	"go.opentelemetry.io/otel/propagation"
 
 	"github.com/sluice-engine/sluice/engine"
+	"github.com/sluice-engine/sluice/internal/hostport"
 )
 
 // Propagate returns what puts the trace into the header of requests, such as the traceparent of
@@ -110,7 +111,7 @@ func originOf(raw string) (engine.Origin, error) {
 		return engine.Origin{}, errors.New("no URL of HTTP")
 	}
 	port := cmp.Or(u.Port(), defaultPort(u.Scheme))
-	return engine.Origin{Scheme: u.Scheme, Addr: net.JoinHostPort(strings.ToLower(u.Hostname()), port)}, nil
+	return engine.Origin{Scheme: u.Scheme, Addr: hostport.Join(u.Hostname(), port)}, nil
 }
 
 // defaultPort is that of a URL that names none.

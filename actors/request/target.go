@@ -4,12 +4,12 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
 
+	"github.com/sluice-engine/sluice/internal/hostport"
 	"github.com/sluice-engine/sluice/internal/percent"
 	"github.com/sluice-engine/sluice/internal/wire"
 	"github.com/sluice-engine/sluice/messages"
@@ -170,7 +170,9 @@ func joinQuery(a, b string) string {
 	return a + "&" + b
 }
 
-// splitURL parses once; nothing later looks at the text again.
+// splitURL parses once; nothing later looks at the text again. All texts that lead to one
+// origin give it in one spelling: a ban stops the origin, and not a text. Host stays as
+// the URL has it.
 func splitURL(raw string) (origin messages.Origin, host, rest string, err error) {
 	u, err := url.Parse(raw)
 	if err != nil {
@@ -178,7 +180,7 @@ func splitURL(raw string) (origin messages.Origin, host, rest string, err error)
 	}
 	scheme := strings.ToLower(u.Scheme)
 	port, known := map[string]string{"http": "80", "https": "443"}[scheme]
-	name := lowerHost(u.Hostname())
+	name := u.Hostname()
 	switch {
 	case !known:
 		return origin, "", "", fmt.Errorf("URL scheme %q is neither http nor https", u.Scheme)
@@ -191,14 +193,13 @@ func splitURL(raw string) (origin messages.Origin, host, rest string, err error)
 	case !isPort(u.Port()):
 		return origin, "", "", errors.New("URL has a port above 65535")
 	}
-	port = cmp.Or(u.Port(), port)
 	_, rest, _ = strings.Cut(raw, "://")
 	if i := strings.IndexAny(rest, "/?#"); i >= 0 {
 		rest = rest[i:]
 	} else {
 		rest = ""
 	}
-	return messages.Origin{Scheme: scheme, Addr: net.JoinHostPort(name, port)}, hostOf(u), rest, nil
+	return messages.Origin{Scheme: scheme, Addr: hostport.Join(name, cmp.Or(u.Port(), port))}, hostOf(u), rest, nil
 }
 
 // isPort reports whether there can be a port of these digits, or there is none.
@@ -223,14 +224,4 @@ func hostOf(u *url.URL) string {
 		host = host[:zone] + host[end:]
 	}
 	return host
-}
-
-// lowerHost is a host's name in small letters; a zone is the name of an interface,
-// whose case matters.
-func lowerHost(name string) string {
-	address, zone, has := strings.Cut(name, "%")
-	if !has {
-		return strings.ToLower(name)
-	}
-	return strings.ToLower(address) + "%" + zone
 }

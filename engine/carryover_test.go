@@ -144,8 +144,8 @@ func TestASlotCarriesNothingFromOneRequestToTheNext(t *testing.T) {
 
 func TestAHomeIsKnownHoweverItIsSpelt(t *testing.T) {
 	for url, home := range map[string]bool{
-		"http://API.Test/": true, "HTTP://api.test:80": true, "http://[::1]:80/x": true, "http://[0:0::1]:0080/x": true,
-		"http://api.test.": false, "http://api.test:8080": false, "http://[0:0:0:0:0:0:0:1]": false, "http://api.test.evil.test": false,
+		"http://API.Test/": true, "HTTP://api.test:80": true, "http://[::1]:80/x": true, "http://api.test:080/x": true,
+		"http://api.test.": false, "http://api.test:8080": false, "http://[0:0:0:0:0:0:0:1]": true, "http://[::2]": false, "http://api.test.evil.test": false,
 		"http://evil.test/http://api.test/": false, "http://evil.test#@api.test/": false, "http://evil.test?@api.test/": false,
 	} {
 		synctest.Test(t, func(t *testing.T) {

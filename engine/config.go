@@ -295,7 +295,10 @@ type Responses struct {
 	MaxHeader int
 	// MaxBody caps the bytes of an answer's body, once its coding is undone;
 	// zero means 16 MiB. A larger one is ErrBodyTooLarge. A body read through
-	// Response.Stream has no cap.
+	// Response.Stream has no cap. Either kind is ErrBodyTooLarge as well if its
+	// coding does not fit what it becomes: more than a megabyte of body, of which a
+	// byte of coding became more than 200, and more than a megabyte of coding
+	// beside eight bytes of it for each of the body.
 	MaxBody int64
 	// Lenient says of which origins, given as host:port, answers are read in
 	// HTTP/1.1 that are refused otherwise: those that net/http reads in spite of a

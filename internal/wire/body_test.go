@@ -207,6 +207,84 @@ func TestADecodedBodyHasTheBodysCap(t *testing.T) {
 	}
 }
 
+// incompressible is a body that every coding makes longer.
+func incompressible(size int) string {
+	noise := make([]byte, size)
+	rand.NewChaCha8([32]byte{}).Read(noise)
+	return string(noise)
+}
+
+func TestTheCapOfACodedBodyIsOnWhatItBecomes(t *testing.T) {
+	body := incompressible(1000)
+	for coding := range coders {
+		squeezed := coded(coding, body)
+		require.Greater(t, len(squeezed), len(body), coding)
+		for how, answer := range map[string]string{
+			"length": withLength(coding, squeezed), "chunks": inChunks(coding, squeezed, len(squeezed)), "small chunks": inChunks(coding, squeezed, 100),
+			"to the end": "HTTP/1.1 200 OK\r\nContent-Encoding: " + coding + "\r\n\r\n" + squeezed,
+		} {
+			t.Run(coding+" in "+how, func(t *testing.T) {
+				resp, _, err := over(playAndHangUp(answer), Limits{Body: 1000}).Exchange(decoding("/"), never)
+				require.NoError(t, err)
+				require.True(t, body == resp.Text())
+				_, _, err = over(playAndHangUp(answer), Limits{Body: 999}).Exchange(decoding("/"), never)
+				require.ErrorIs(t, err, messages.ErrBodyTooLarge)
+			})
+		}
+	}
+}
+
+func TestACodingThatBecomesNothingEnds(t *testing.T) {
+	for name, c := range map[string]struct{ coding, before, empty string }{
+		"members":              {"gzip", "", coded("gzip", "")},
+		"stored blocks":        {"deflate", "\x78\x9c", "\x00\x00\x00\xff\xff"},
+		"bare stored blocks":   {"deflate", "", "\x00\x00\x00\xff\xff"},
+		"metadata":             {"br", "\x0c", "\x06"},
+		"frames to be skipped": {"zstd", "", "\x50\x2a\x4d\x18\x64\x00\x00\x00" + strings.Repeat("x", 100)},
+	} {
+		endless := c.before + strings.Repeat(c.empty, 3<<20/len(c.empty))
+		for how, answer := range map[string]string{
+			"chunks": inChunks(c.coding, endless, 64<<10), "to the end": "HTTP/1.1 200 OK\r\nContent-Encoding: " + c.coding + "\r\n\r\n" + endless,
+		} {
+			t.Run(name+" in "+how, func(t *testing.T) {
+				for _, stream := range []bool{false, true} {
+					conn := over(playAndHangUp(answer), Limits{Body: 1 << 30})
+					call := decoding("/")
+					call.Stream = stream
+					resp, _, err := conn.Exchange(call, never)
+					if err == nil {
+						_, err = bodyOf(resp)
+					}
+					require.ErrorIs(t, err, messages.ErrBodyTooLarge)
+					require.ErrorIs(t, err, errPadded)
+					require.LessOrEqual(t, conn.payload.taken, int64(freelyCoded+mostAtOnce))
+					require.False(t, conn.Reusable())
+				}
+			})
+		}
+	}
+	_, _, err := over(play(fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n", mostCoded(1000)+1)), Limits{Body: 1000}).Exchange(decoding("/"), never)
+	require.ErrorIs(t, err, messages.ErrBodyTooLarge, "its length alone says so")
+}
+
+// As a server does that has a little to say now and then.
+func TestABodyThatIsFlushedByteByByteIsNoExcess(t *testing.T) {
+	body := incompressible(300_000)
+	for coding := range coders {
+		var b bytes.Buffer
+		w := coders[coding](&b)
+		for i := range len(body) {
+			io.WriteString(w, body[i:i+1])
+			require.NoError(t, w.(interface{ Flush() error }).Flush())
+		}
+		require.NoError(t, w.Close())
+		try(t, withLength(coding, b.String()), Limits{}, func(t *testing.T, _ *Conn, got string, err error) {
+			require.NoError(t, err, coding)
+			require.True(t, body == got, coding)
+		})
+	}
+}
+
 func TestADecompressionBombEndsWithItsRatio(t *testing.T) {
 	bomb := strings.Repeat("\x00", 16<<20)
 	for _, coding := range []string{"gzip", "br", "zstd"} {

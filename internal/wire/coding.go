@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"sync"
 	"weak"
 
@@ -30,6 +31,7 @@ var (
 	errCoding    = malformed("invalid content coding")
 	errCutCoding = also(malformed("content coding has no end"), io.ErrUnexpectedEOF)
 	errInflated  = fmt.Errorf("%w: decompression ratio", messages.ErrBodyTooLarge)
+	errPadded    = fmt.Errorf("%w: content coding outweighs the body", messages.ErrBodyTooLarge)
 )
 
 // AddCoding returns the content coding of a body by one more value of its
@@ -50,7 +52,9 @@ func AddCoding(before messages.Codings, value []byte) messages.Codings {
 }
 
 // Decoder undoes the content coding of a body. It bounds how much a byte of the
-// body may become: a few kilobytes must not turn into gigabytes.
+// body may become: a few kilobytes must not turn into gigabytes. And it bounds how much
+// coding there may be for what it becomes: the cap of a body is on what was decoded, and
+// empty parts without end would never come to it.
 type Decoder struct {
 	coded  CodedBody
 	buffer *bufio.Reader // of coded
@@ -59,6 +63,7 @@ type Decoder struct {
 	home   *Decoders // where it came from, and its coding
 	coding messages.Codings
 	begun  bool  // the engine has been given the body
+	padded bool  // the coding outweighs the body
 	given  int64 // bytes decoded
 	err    error // final; io.EOF when the body was complete
 }
@@ -88,6 +93,7 @@ func (c *Conn) decoder(h *head, call *messages.Call, resp *messages.Response) *D
 		return nil
 	}
 	c.payload.begin(h)
+	c.payload.room = math.MaxInt64 // the cap is on what the decoder makes of it, which bounds what it takes
 	resp.Header = resp.Header.Without("Content-Encoding", "Content-Length")
 	resp.Uncompressed = true
 	return c.limits.Decoders.Lend(h.coding, &c.payload, &c.limits)
@@ -117,8 +123,8 @@ func (l *Decoders) Lend(coding messages.Codings, body CodedBody, limits *Limits)
 	if d == nil {
 		d = &Decoder{engine: engines[coding](), buffer: bufio.NewReader(nil), home: l, coding: coding}
 	}
-	d.coded, d.limits, d.begun, d.given, d.err = body, limits, false, 0, nil
-	d.buffer.Reset(body)
+	d.coded, d.limits, d.begun, d.padded, d.given, d.err = body, limits, false, false, 0, nil
+	d.buffer.Reset((*codedInput)(d))
 	return d
 }
 
@@ -159,6 +165,40 @@ func (d *Decoder) Release() {
 // be all zeros.
 const freelyInflated = 1 << 20
 
+const (
+	// codingRatio is how many bytes of its coding one byte of a body makes up for. One
+	// that is flushed byte by byte has seven in gzip, and fewer in br and zstd.
+	codingRatio = framingRatio
+	// freelyCoded is how much of a coding there may be whatever comes of it: a decoder
+	// reads ahead, and the largest block of zstd has 128 KiB.
+	freelyCoded = 1 << 20
+	// mostAtOnce is how much is decoded at once, so that what was given is never far
+	// behind what was taken for it.
+	mostAtOnce = 64 << 10
+)
+
+// mostCoded is how many bytes a coded body may have that becomes no more than limit.
+func mostCoded(limit int64) int64 {
+	if limit > (math.MaxInt64-freelyCoded)/codingRatio {
+		return math.MaxInt64
+	}
+	return codingRatio*limit + freelyCoded
+}
+
+// codedInput is what the engine of a Decoder reads: the body in its coding, as long as
+// that is in proportion. The engine itself is no place to look, for it may read empty
+// parts one after another before it returns.
+type codedInput Decoder
+
+// Read is part of io.Reader.
+func (d *codedInput) Read(p []byte) (int, error) {
+	if taken, _ := d.coded.Progress(); taken > mostCoded(d.given) {
+		d.padded = true
+		return 0, errPadded
+	}
+	return d.coded.Read(p)
+}
+
 // Read is part of io.Reader.
 func (d *Decoder) Read(p []byte) (n int, err error) {
 	if !d.begun {
@@ -168,7 +208,7 @@ func (d *Decoder) Read(p []byte) (n int, err error) {
 	if d.err != nil {
 		return 0, d.err
 	}
-	n, err = d.engine.Read(p)
+	n, err = d.engine.Read(p[:min(len(p), mostAtOnce)])
 	d.given += int64(n)
 	taken, _ := d.coded.Progress()
 	switch {
@@ -214,6 +254,9 @@ var codingFaults = [...]error{gzip.ErrHeader, gzip.ErrChecksum, zlib.ErrHeader, 
 // is not complete. Any other text of the decompressor's is dropped: it may hold a
 // part of the response.
 func (d *Decoder) explain(said error) error {
+	if d.padded {
+		return errPadded
+	}
 	if _, err := d.coded.Progress(); err != nil && err != io.EOF {
 		return err
 	}

@@ -8,9 +8,10 @@ type Limits struct {
 	// trailer section may have: 64 KiB.
 	Header int
 	// Body is the most bytes a body may have once its codings are undone: 16
-	// MiB. A larger Content-Length is refused before reading. A body that is
-	// streamed has no cap. Framing that outweighs the body eightfold, by more
-	// than Header, is over it too.
+	// MiB. A larger Content-Length is refused before reading, if there is no
+	// coding to undo. A body that is streamed has no cap. Framing that outweighs
+	// the body eightfold, by more than Header, is over it too, and so is a content
+	// coding that does by more than 1 MiB, in what is streamed as well.
 	Body int64
 	// Ratio is how many bytes one byte of a coded body may become, once there
 	// is a megabyte of them: 200.
@@ -33,4 +34,13 @@ func (l Limits) WithDefaults() Limits {
 		l.Decoders = new(Decoders)
 	}
 	return l
+}
+
+// Refuses reports whether a Content-Length is over the cap, whatever the body is: one in a
+// coding that is to be undone may be longer than what it becomes.
+func (l *Limits) Refuses(length int64, coded bool) bool {
+	if coded {
+		return length > mostCoded(l.Body)
+	}
+	return length > l.Body
 }

@@ -202,7 +202,7 @@ func (c *Conn) more(n int) error {
 // readBody reads a whole body into resp. A body of known length that is not
 // coded is read straight into its own memory.
 func (c *Conn) readBody(h *head, call *messages.Call, resp *messages.Response) (err error) {
-	if h.length > c.limits.Body {
+	if c.limits.Refuses(h.length, h.coding&call.Codings != 0) {
 		return messages.ErrBodyTooLarge
 	}
 	var l loan.Loan

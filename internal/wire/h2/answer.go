@@ -54,7 +54,7 @@ func bodiless(method string, resp *http.Response) bool {
 
 func (s *Stream) readBody(body *body) ([]byte, loan.Loan, error) {
 	switch length := body.resp.ContentLength; {
-	case length > s.limits.Body:
+	case s.limits.Refuses(length, body.decoded != nil):
 		return nil, loan.Loan{}, messages.ErrBodyTooLarge
 	case body.decoded == nil && length > 0:
 		return body.readCounted(int(length))

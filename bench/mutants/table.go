@@ -104,7 +104,7 @@ var All = []Mutant{
 	{Rule: 3, Without: "the cap on a head", File: response, Test: corpus,
 		Old: "case h.end > c.limits.Header || !done && len(buf) >= c.limits.Header:", New: "case false:"},
 	{Rule: 3, Without: "the cap on a told length", File: response, Test: corpus,
-		Old: "if h.length > c.limits.Body {", New: "if false {"},
+		Old: "if c.limits.Refuses(h.length, h.coding&call.Codings != 0) {", New: "if false {"},
 	{Rule: 3, Without: "the cap on a told chunk", File: payload, Test: corpus,
 		Old: "case size > b.room:", New: "case false:"},
 	{Rule: 3, Without: "the cap on what a body becomes", File: wire + "/memory.go", Test: "TestADecodedBodyHasTheBodysCap",

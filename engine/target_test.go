@@ -71,6 +71,34 @@ func TestTargetAndHostAreSentAsNetHTTPSendsThem(t *testing.T) {
 	}
 }
 
+func TestAPathIsJoinedToTheBaseURL(t *testing.T) {
+	dial, said := firstLines(t)
+	for base, paths := range map[string]map[string]string{
+		"":                {"": "/", "/": "/", "?a=1": "/?a=1", "a": "/a", "/a": "/a", "//a": "//a"},
+		"/":               {"": "/", "/": "/", "?a=1": "/?a=1", "a": "/a", "/a": "/a"},
+		"/base":           {"": "/base", "/": "/base/", "?a=1": "/base?a=1", "?": "/base?", "a": "/base/a", "/a": "/base/a"},
+		"/base/":          {"": "/base/", "/": "/base/", "?a=1": "/base/?a=1", "#a": "/base/", "a": "/base/a", "/a": "/base/a", "/a?b#c": "/base/a?b"},
+		"/a b/":           {"": "/a%20b/", "c": "/a%20b/c"},
+		"/base//":         {"": "/base//", "a": "/base/a"},
+		"/base/index.php": {"": "/base/index.php", "?a=1": "/base/index.php?a=1"},
+	} {
+		eng := newEngine(t, engine.Config{BaseURL: "http://server.test" + base, Dial: engine.Dial{DialContext: dial}})
+		for path, want := range paths {
+			for _, encoded := range []bool{false, true} {
+				asked := &engine.Request{Path: path, Encoded: encoded}
+				resp, err := eng.Do(t.Context(), asked)
+				require.NoError(t, err)
+				require.Equal(t, "GET "+want+" HTTP/1.1\r\nHost: server.test\r\n", <-said, "%q under %q", path, base)
+				require.Equal(t, "http://server.test"+want, resp.URL)
+			}
+		}
+		resp, err := eng.Do(t.Context(), &engine.Request{Query: engine.Values{"a": 1}})
+		require.NoError(t, err)
+		require.Equal(t, "http://server.test"+paths[""]+"?a=1", resp.URL)
+		<-said
+	}
+}
+
 func TestAHostOfTheRequestsOwnIsSentAsNetHTTPSendsIt(t *testing.T) {
 	dial, said := firstLines(t)
 	transport := &http.Transport{DialContext: dial, DisableCompression: true}

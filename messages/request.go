@@ -41,8 +41,9 @@ type Request struct {
 
 	// URL is an absolute http or https URL. It wins over Path. Empty means Path.
 	URL string
-	// Path is joined to the engine's base URL; empty means that URL itself. It may carry a query. A whole URL
-	// in it is an error. "*" with the method OPTIONS asks about the server as a whole
+	// Path is joined to the engine's base URL with one "/" between them; empty, or a query
+	// alone, means that URL itself, with the "/" at its end if it has one. It may carry a
+	// query. A whole URL in it is an error. "*" with the method OPTIONS asks about the server as a whole
 	// (RFC 9110, section 9.3.7), beside a URL as well.
 	Path string
 	// Query is appended to whatever query URL or Path already has. Nil appends nothing.

@@ -1,6 +1,7 @@
 package request
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"sync"
@@ -31,6 +32,9 @@ func laidOut(c *Carrier, asked *messages.Request) (t target, err error) {
 	if path == "" && base.Prefix == "" || path != "" && path[0] != '/' {
 		path = "/" + path
 	}
+	if path == "" {
+		base.Prefix = cmp.Or(base.Path, base.Prefix)
+	}
 	t = target{
 		url: asked.URL, path: asked.Path, encoded: asked.Encoded,
 		origin: base.Origin, host: base.Host, escapedPath: base.Prefix + path, query: query, lone: asks && query == "",
@@ -46,7 +50,7 @@ func laidOut(c *Carrier, asked *messages.Request) (t target, err error) {
 func newAiming(prefix string) *Carrier {
 	origin := messages.Origin{Scheme: "http", Addr: "base.test:80"}
 	return NewCarrier(Needs{Plan: Plan{
-		Base:  Base{Origin: origin, Host: "base.test", Prefix: prefix},
+		Base:  Base{Origin: origin, Host: "base.test", Prefix: strings.TrimRight(prefix, "/"), Path: prefix},
 		Homes: []messages.Origin{origin, {Scheme: "https", Addr: "host.test:443"}},
 	}})
 }
@@ -61,7 +65,7 @@ func TestAURLIsReadAlikeWhetherOrNotItsSiteIsKnown(t *testing.T) {
 		"/", "?", "#", "a", "b=c", "%41", "%4", "%zz", "%", " ", "\x00", "\x7f", "ü", "://", "@", ":", "[", "*", "//", "..", "\n", "+", "&",
 	}), 0, 6)
 	rapid.Check(t, func(t *rapid.T) {
-		c := newAiming(rapid.SampledFrom([]string{"", "/api"}).Draw(t, "prefix"))
+		c := newAiming(rapid.SampledFrom([]string{"", "/", "/api", "/api/"}).Draw(t, "prefix"))
 		for range 10 {
 			rest := strings.Join(pieces.Draw(t, "rest"), "")
 			asked := &messages.Request{Encoded: rapid.Bool().Draw(t, "encoded")}

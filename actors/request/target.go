@@ -21,6 +21,7 @@ type Base struct {
 	Origin messages.Origin
 	Host   string // the Host header, as the URL spells it
 	Prefix string // percent-encoded path that every Request.Path is joined to, without "/" at the end
+	Path   string // percent-encoded path as the URL has it, for requests that have none
 }
 
 // ParseBase reads an absolute http or https URL.
@@ -32,7 +33,17 @@ func ParseBase(raw string) (Base, error) {
 	if strings.ContainsAny(rest, "?#") {
 		return Base{}, errors.New("base URL must have no query and no fragment")
 	}
-	return Base{Origin: origin, Host: host, Prefix: strings.TrimRight(percent.EscapeTarget(rest), "/")}, nil
+	path := percent.EscapeTarget(rest)
+	return Base{Origin: origin, Host: host, Prefix: strings.TrimRight(path, "/"), Path: path}, nil
+}
+
+// under returns the path that a Request.Path stands behind. One that has no path of its
+// own means the base URL itself, whose "/" at the end tells a directory from a file.
+func (b *Base) under(path string) string {
+	if path == "" || path[0] == '?' || path[0] == '#' {
+		return b.Path
+	}
+	return b.Prefix
 }
 
 // target is where a request goes, worked out from what the caller wrote.
@@ -131,7 +142,7 @@ func (c *Carrier) whither(asked *messages.Request) (at *site, prefix, rest strin
 	case c.base.host == "":
 		return nil, "", "", errors.New("it has no URL, and the engine no base URL")
 	}
-	return c.base, c.needs.Plan.Base.Prefix, asked.Path, nil
+	return c.base, c.needs.Plan.Base.under(asked.Path), asked.Path, nil
 }
 
 func (t *target) set(asked *messages.Request, at *site, prefix, rest string) {

@@ -252,6 +252,24 @@ func TestAnUnknownAccountIsAnErrorBeforeAnythingIsSent(t *testing.T) {
 	}
 }
 
+func TestARequestToBeSignedThatForgetsItsAccountIsToldSo(t *testing.T) {
+	s := newServer(t, nil)
+	eng := s.newEngine(t, engine.Config{Accounts: map[string]auth.Authenticator{"alice": hmacAccount("hmac-1"), "bob": hmacAccount("hmac-2")}})
+	for asks, asked := range map[string]*engine.Request{"to be signed": {Path: "/", Auth: true}, "for its account's key": {Path: "/", KeyOnly: true}} {
+		want := "it asks " + asks + ", and names no Account: the default one has no authenticator, for Config.Auth is nil or was removed"
+		_, err := eng.Do(t.Context(), asked)
+		require.ErrorIs(t, err, engine.ErrInvalidRequest)
+		require.ErrorContains(t, err, want)
+		_, err = eng.Explain(asked)
+		require.ErrorContains(t, err, want)
+	}
+	require.NoError(t, eng.RemoveAccount("alice"))
+	require.NoError(t, eng.RemoveAccount("bob"))
+	_, err := eng.Do(t.Context(), &engine.Request{Path: "/", Auth: true})
+	require.ErrorContains(t, err, "and the engine has no authenticator")
+	require.Empty(t, s.seen())
+}
+
 func TestAnAccountWithoutAnAuthenticatorSignsNothing(t *testing.T) {
 	s := newServer(t, nil)
 	eng := s.newEngine(t, engine.Config{Auth: hmacAccount("hmac-1"), Accounts: map[string]auth.Authenticator{"watcher": nil}})

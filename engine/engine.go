@@ -87,6 +87,7 @@ func New(config Config) (*Engine, error) {
 		e.baseOrigin = p.base.Origin.String()
 	}
 	e.noteLimits(p.Limits)
+	e.halts.Under(p.base.Prefix)
 	parts := p.system(e)
 	if err := e.remember(p, &parts); err != nil {
 		e.scribe.Close(logPatience)

@@ -129,7 +129,7 @@ func (e *Engine) explanation(req *Request, found actors.Explained) Explanation {
 		x.HeldBy = heldBy(f.Hold, epoch)
 	}
 	for _, h := range e.halts.Standing() {
-		if h.Filter.Selects(found.Subject) {
+		if h.Selects(found.Subject) {
 			x.Halts = append(x.Halts, haltStats([]*throttle.Halt{h})...)
 		}
 	}

@@ -66,10 +66,9 @@ func (h *Halt) Lift() bool { return h.engine.Lift(h.halt.ID) }
 //
 // The error is ErrInvalidRequest for a filter that can select nothing, mostly because of a
 // typing error: an account, an egress or a limit that the engine does not have, a method
-// that is not in upper case, a path that does not begin with "/"; all mistakes are told
-// together, and nothing is halted. Otherwise it is that of an engine that has ended. A halt
-// outlives failures of the engine's
-// parts, and does not outlive the engine.
+// that is not in upper case, a path that does not begin with "/" or has a query; all mistakes
+// are told together, and nothing is halted. Otherwise it is that of an engine that has ended.
+// A halt outlives failures of the engine's parts, and does not outlive the engine.
 func (e *Engine) Halt(filter Filter) (*Halt, error) {
 	if err := e.made(); err != nil {
 		return nil, err
@@ -111,6 +110,9 @@ func (e *Engine) mistakesOf(f *Filter) error {
 	}
 	if f.PathPrefix != "" && f.PathPrefix[0] != '/' && f.PathPrefix != "*" {
 		wrong("PathPrefix %q does not begin with a slash", f.PathPrefix)
+	}
+	if strings.ContainsAny(f.PathPrefix, "?#") {
+		wrong("PathPrefix has a query or a fragment, and is compared with paths alone")
 	}
 	return errors.Join(all...)
 }

@@ -148,7 +148,8 @@ func TestAFilterSelectsByEverythingThatARequestSays(t *testing.T) {
 		{LimitID: "orders"}: true, {LimitID: "other"}: false,
 		{PriorityBelow: engine.Urgent}: true, {PriorityBelow: engine.High}: false,
 		{Method: "POST"}: true, {Method: "GET"}: false,
-		{PathPrefix: "/api/orders"}: true, {PathPrefix: "/orders"}: false, {PathPrefix: "/api/orders/8"}: false,
+		{PathPrefix: "/api/orders"}: true, {PathPrefix: "/orders"}: true, {PathPrefix: "/"}: true, {PathPrefix: "/api/orders/8"}: false,
+		{PathPrefix: "/orders/8"}: false, {PathPrefix: "/pi"}: false,
 		{Account: "a", Method: "POST"}: true, {Account: "a", Method: "GET"}: false,
 	} {
 		t.Run(filter.String(), func(t *testing.T) {
@@ -322,6 +323,39 @@ func TestStatsTellWhatIsHaltedAndPausedAndByWhom(t *testing.T) {
 	})
 }
 
+// Whoever halts in haste writes the path as the requests have it.
+func TestAPathIsHaltedAsTheRequestsNameIt(t *testing.T) {
+	for _, base := range []string{"/base", "/base/"} {
+		for prefix, selected := range map[string]bool{"/api": true, "/base/api": true, "/base": true, "/": true, "/ba": true, "/other": false, "/ap/": false, "api": false} {
+			synctest.Test(t, func(t *testing.T) {
+				s := newServer(t, nil)
+				eng := s.newEngine(t, engine.Config{BaseURL: "http://server.test" + base})
+				halt, err := eng.Halt(engine.Filter{PathPrefix: prefix})
+				if prefix == "api" {
+					require.ErrorIs(t, err, engine.ErrInvalidRequest)
+					return
+				}
+				require.NoError(t, err)
+				for _, asked := range []engine.Request{{Path: "/api/orders?a=1"}, {Path: "api"}, {URL: "http://server.test/base/api"}} {
+					explained, err := eng.Explain(&asked)
+					require.NoError(t, err)
+					require.Len(t, explained.Halts, map[bool]int{true: 1}[selected], "%s under %s", prefix, base)
+					if selected {
+						wantHalted(t, <-begin(eng, asked), halt)
+						continue
+					}
+					require.NoError(t, <-begin(eng, asked))
+				}
+				for _, outside := range []string{"http://server.test/basement/api", "http://server.test/bas"} {
+					explained, err := eng.Explain(&engine.Request{URL: outside})
+					require.NoError(t, err)
+					require.Equal(t, prefix == "/" || prefix == "/ba" || prefix == "/base" && outside != "http://server.test/bas", len(explained.Halts) > 0, "%s: %s", prefix, outside)
+				}
+			})
+		}
+	}
+}
+
 func TestAFilterThatCanSelectNothingIsAnError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer(t, nil)
@@ -334,6 +368,11 @@ func TestAFilterThatCanSelectNothingIsAnError(t *testing.T) {
 		}
 		require.ErrorContains(t, err, `Method "delete" is not in upper case`)
 		require.ErrorContains(t, err, `PathPrefix "api" does not begin with a slash`)
+		for _, query := range []string{"/api?a=1", "/api#a"} {
+			_, err = eng.Halt(engine.Filter{PathPrefix: query})
+			require.ErrorIs(t, err, engine.ErrInvalidRequest)
+			require.ErrorContains(t, err, "PathPrefix has a query or a fragment")
+		}
 		require.Empty(t, eng.Stats().Halts, "nothing is halted")
 		for _, right := range []engine.Filter{
 			{}, {Account: "main"}, {Account: throttle.DefaultAccount}, {Egress: throttle.DefaultEgress}, {LimitID: "a"}, {LimitID: engine.Unlimited},

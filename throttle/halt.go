@@ -26,8 +26,9 @@ type Filter struct {
 	// select what is below Normal, which is zero, name Background+1.
 	PriorityBelow Priority
 	Method        string // in upper case
-	// PathPrefix is how the path begins that goes to the server: that of the base URL
-	// included, percent-encoded, without the query. It is compared byte by byte.
+	// PathPrefix is how the path begins, percent-encoded, without the query: either as it
+	// goes to the server, that of the base URL included, or as a request names it, behind
+	// that of the base URL. It is compared byte by byte.
 	PathPrefix string
 
 	// Reason is told to whoever is refused, in errors and statistics. It selects nothing,
@@ -44,7 +45,8 @@ type Subject struct {
 	Method, Path string // never empty for a request
 }
 
-// Selects reports whether the filter selects a request.
+// Selects reports whether the filter selects a request, of whose Path it sees the whole
+// alone: see Halt.Selects.
 func (f *Filter) Selects(s Subject) bool {
 	return f.takesParts(s.Parts) && f.takesClass(s.LimitID, s.Priority) && (f.Method == "" || f.Method == s.Method) &&
 		(f.PathPrefix == "" || strings.HasPrefix(s.Path, f.PathPrefix))
@@ -141,7 +143,23 @@ type Halt struct {
 	ID      uint64 // no two of one Halts have the same
 	Filter  Filter
 	Since   time.Time
+	base    string // that of its Halts
 	refused atomic.Int64
+}
+
+// Selects reports whether the halt selects a request: by its whole path, or by what of it
+// is behind the base URL's. Who halts in haste writes either, and one that selects nothing
+// would look like one that halts.
+func (h *Halt) Selects(s Subject) bool {
+	if h.Filter.Selects(s) {
+		return true
+	}
+	behind, under := strings.CutPrefix(s.Path, h.base)
+	if h.base == "" || !under || behind != "" && behind[0] != '/' {
+		return false
+	}
+	s.Path = cmp.Or(behind, "/")
+	return h.Filter.Selects(s)
 }
 
 // Refused is how many requests and permits the halt has refused so far.
@@ -164,17 +182,22 @@ func (h *Halt) Count() { h.refused.Add(1) }
 // without a halt a look is one load of a word that nobody writes. The zero value has none,
 // and so has nil.
 type Halts struct {
+	base     string     // set before the first halt
 	mu       sync.Mutex // held by writers
 	last     uint64     // guarded by mu
 	standing atomic.Pointer[[]*Halt]
 }
+
+// Under says which path of the base URL, without "/" at the end, a Filter.PathPrefix may
+// leave out. It must be called before any other method, if at all.
+func (h *Halts) Under(base string) { h.base = base }
 
 // Add has a halt stand from now on: whoever looks after it returned is refused.
 func (h *Halts) Add(f Filter, since time.Time) *Halt {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.last++
-	one := &Halt{ID: h.last, Filter: f, Since: since}
+	one := &Halt{ID: h.last, Filter: f, Since: since, base: h.base}
 	all := append(slices.Clone(h.Standing()), one)
 	h.standing.Store(&all)
 	return one
@@ -214,7 +237,7 @@ func (h *Halts) Standing() []*Halt {
 // Of returns the first halt that selects a request; nil if it may go on.
 func (h *Halts) Of(s Subject) *Halt {
 	for _, one := range h.Standing() {
-		if one.Filter.Selects(s) {
+		if one.Selects(s) {
 			return one
 		}
 	}

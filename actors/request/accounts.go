@@ -61,6 +61,12 @@ func (a *accounts) of(name string) *account {
 	return nil
 }
 
+// anyNamed reports whether there are others than the default account.
+func (a *accounts) anyNamed() bool {
+	named := a.named.Load()
+	return named != nil && len(*named) > 0
+}
+
 // set adds an account, or has another one take its place.
 func (a *accounts) set(name string, signer auth.Authenticator) {
 	added := newAccount(signer) // asks the caller's own code, and so comes before the lock

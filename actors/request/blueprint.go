@@ -87,6 +87,8 @@ func (r *slot) mayIdentify(as *account) error {
 	switch {
 	case as.signer == nil && r.asked.Account != "":
 		return errors.New("and its account has no authenticator")
+	case as.signer == nil && r.accounts.anyNamed(): // mostly its account was forgotten
+		return errors.New("and names no Account: the default one has no authenticator, for Config.Auth is nil or was removed")
 	case as.signer == nil:
 		return errors.New("and the engine has no authenticator")
 	case r.home:

@@ -146,7 +146,7 @@ func (r *slot) departs(h *throttle.Halt) bool {
 // departsLocked requires that watch.mu is held. While an exchange is watched its request
 // does not change: the life goes on behind watch.end.
 func (r *slot) departsLocked(h *throttle.Halt) bool {
-	if r.watch.conn == nil || r.terms.Errand || r.watch.halted != nil || !h.Filter.Selects(r.subject()) {
+	if r.watch.conn == nil || r.terms.Errand || r.watch.halted != nil || !h.Selects(r.subject()) {
 		return false
 	}
 	conn, known := r.watch.conn.(protocol.Departing)

@@ -35,7 +35,7 @@ func (d *Desk) Drain(now time.Duration) (left int) {
 		switch about := subject(t); { // its lane may have been taken for others in it
 		case t.Errand:
 			h = nil
-		case !h.Filter.Selects(about):
+		case !h.Selects(about):
 			h = d.halts.Of(about)
 		}
 		if h != nil {

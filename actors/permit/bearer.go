@@ -1,6 +1,7 @@
 package permit
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -158,15 +159,13 @@ func (b *bearer) leave(err error) {
 	b.err, b.hasLeft, b.turn.Finished = err, true, true
 }
 
-// late makes a deadline that no permit can meet look like any other.
+// late makes a deadline that no permit can meet look like any other: what was waited for
+// comes first, and then that time was up, whoever has noticed it.
 func (b *bearer) late(err error) error {
-	switch {
-	case !errors.Is(err, throttle.ErrDeadline):
+	if !errors.Is(err, throttle.ErrDeadline) {
 		return err
-	case b.timeUp != nil:
-		return fmt.Errorf("%w: %w", b.timeUp, err)
 	}
-	return fmt.Errorf("%w: %w", err, context.DeadlineExceeded)
+	return fmt.Errorf("%w: %w", err, cmp.Or(b.timeUp, context.DeadlineExceeded))
 }
 
 // crossed is why a permit that was granted is not handed over.

@@ -1,6 +1,7 @@
 package request
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -132,17 +133,15 @@ func (r *slot) untilDialled(err error) time.Duration {
 	return 0
 }
 
-// refused makes a deadline that no permit can meet look like any other, and
-// puts the caller's own cause first.
+// refused makes a deadline that no permit can meet look like any other: what was waited for
+// comes first, and then that time was up, whoever has noticed it.
 func (r *slot) refused(err error) error {
-	late := errors.Is(err, throttle.ErrDeadline)
-	switch {
-	case r.timeUp != nil && (late || errors.Is(err, context.DeadlineExceeded)):
-		return fmt.Errorf("%w: %w", r.timeUp, err)
-	case late:
-		return fmt.Errorf("%w: %w", err, context.DeadlineExceeded)
+	late, expired := errors.Is(err, throttle.ErrDeadline), errors.Is(err, context.DeadlineExceeded)
+	reason := cmp.Or(r.timeUp, context.DeadlineExceeded) // it may be the caller's own cause
+	if !late && (!expired || r.timeUp == nil) || expired && reason == context.DeadlineExceeded {
+		return err
 	}
-	return err
+	return fmt.Errorf("%w: %w", err, reason)
 }
 
 // withLastError keeps the failure that a pause was meant to outlive.

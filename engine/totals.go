@@ -1,5 +1,10 @@
 package engine
 
+import (
+	"fmt"
+	"strings"
+)
+
 // Totals count what has happened since New. Each only ever grows, from one Stats to the
 // next, and goes on being told when the engine has ended: they are what a counter of a
 // monitoring system is to be set to. They are counted where the engine had to write
@@ -35,6 +40,28 @@ type Totals struct {
 
 	DeadLetters int64 `json:"dead_letters"` // messages to an actor that had ended
 	Restarts    int64 `json:"restarts"`     // of actors that failed: a mistake in the engine, or a panic in code of the user's that it could not contain
+}
+
+// String is one line for people: what has begun, and of the rest what is not zero.
+func (t Totals) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d begun", t.Begun)
+	for _, n := range []struct {
+		n    int64
+		what string
+	}{
+		{t.Done, "done"}, {t.Refused, "refused"}, {t.Rejected, "rejected"}, {t.NotSent, "not sent"}, {t.Unknown, "unknown"},
+		{t.Attempts, "attempts"}, {t.Repeated, "repeated"},
+		{t.Overloaded, "overloaded"}, {t.QueueFull, "met a full queue"}, {t.TooManyWaiters, "met too many waiters"},
+		{t.Pauses, "pauses"}, {t.PermitsLost, "permits lost"},
+		{t.Opened, "connections opened"}, {t.DialsFailed, "dials failed"}, {t.Closed, "connections closed"},
+		{t.DeadLetters, "dead letters"}, {t.Restarts, "restarts"},
+	} {
+		if n.n != 0 {
+			fmt.Fprintf(&b, ", %d %s", n.n, n.what)
+		}
+	}
+	return b.String()
 }
 
 // totals asks nobody who could keep it waiting.

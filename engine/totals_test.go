@@ -3,6 +3,7 @@ package engine_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"reflect"
@@ -158,4 +159,18 @@ func TestTotalsOnlyEverGrow(t *testing.T) {
 	require.EqualValues(t, 2000, totals.Done+totals.NotSent)
 	require.Equal(t, totals.Done, totals.Attempts)
 	require.Equal(t, totals.NotSent, totals.Overloaded)
+}
+
+func TestTotalsPrintWhatIsNotZero(t *testing.T) {
+	require.Equal(t, "0 begun", engine.Totals{}.String())
+	require.Equal(t, "1200 begun, 1200 done, 1200 attempts, 4 connections opened",
+		fmt.Sprint(engine.Totals{Begun: 1200, Done: 1200, Attempts: 1200, Opened: 4}))
+	var all engine.Totals
+	fields := reflect.ValueOf(&all).Elem()
+	for i := range fields.NumField() {
+		fields.Field(i).SetInt(int64(1000 + i))
+	}
+	for i := range fields.NumField() {
+		require.Contains(t, all.String(), fmt.Sprint(1000+i, " "), fields.Type().Field(i).Name)
+	}
 }

@@ -2,7 +2,9 @@ package throttle
 
 import "time"
 
-// Window is the way a server counts what a limit limits.
+// Window is the way a server counts what a limit limits. The zero value is Sliding; all of
+// them, and what each costs, are listed by go doc
+// github.com/sluice-engine/sluice/throttle.Sliding.
 type Window uint8
 
 const (

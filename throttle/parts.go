@@ -9,14 +9,17 @@ import (
 
 // By says by which parts of a request the meters of a limit are told apart: each
 // combination of the parts it names has a quota of its own. Zero means by none: the
-// limit has one meter for all.
+// limit has one meter for all. The parts are listed by go doc
+// github.com/sluice-engine/sluice/throttle.ByAccount.
 type By uint8
 
-// What meters can be told apart by; several are joined with |.
+// What meters can be told apart by; several are joined with |. What names no account, or no
+// egress, is charged to the meter of the default one, and not to all of them; what names no
+// key is refused with ErrNoKey.
 const (
-	ByAccount By = 1 << iota // Permit.Account
-	ByKey                    // Permit.Key
-	ByEgress                 // Permit.Egress
+	ByAccount By = 1 << iota // Permit.Account, which is Request.Account or Charge.Account
+	ByKey                    // Permit.Key, which is Request.Key or Charge.Key
+	ByEgress                 // Permit.Egress, which is Request.Egress or Charge.Egress
 
 	byAll = ByAccount | ByKey | ByEgress
 	// byScope is what a scope can be told apart by: whom a server stops is an account

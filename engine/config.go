@@ -125,8 +125,8 @@ type Config struct {
 	// about a microsecond each time. False notes nothing.
 	TracePermits bool
 
-	// Logger receives what the engine has to say; nil discards it. No secret
-	// is ever logged.
+	// Logger receives what the engine has to say; nil discards it, warnings of
+	// which no caller is told included. No secret is ever logged.
 	Logger *slog.Logger
 }
 

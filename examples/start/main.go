@@ -8,6 +8,7 @@ import (
 	"context"
 	"fmt"
 	"log"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"sync"
@@ -27,6 +28,7 @@ func main() {
 		Limits:  []throttle.Limit{{ID: "calls", Quota: 5, Per: time.Second}},
 		// Charged by requests that name no limit of their own.
 		DefaultLimitID: "calls",
+		Logger:         slog.Default(), // warnings, such as of a server that refuses
 	})
 	if err != nil {
 		log.Fatal(err)

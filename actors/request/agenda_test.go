@@ -94,13 +94,13 @@ func TestAnAgendaTellsEachWhenItIsDueAndNobodyWhoWasTaken(t *testing.T) {
 type tasks struct{ of sync.Map }
 
 func (t *tasks) lender() *lender {
-	return &lender{most: runtime.GOMAXPROCS(0), step: func(p *Parked, g *loanee) {
+	return &lender{most: runtime.GOMAXPROCS(0), step: func(p *Parked, g *worker) {
 		run, _ := t.of.Load(p)
-		run.(func(*loanee))(g)
+		run.(func(*worker))(g)
 	}}
 }
 
-func (t *tasks) add(run func(*loanee)) *Parked {
+func (t *tasks) add(run func(*worker)) *Parked {
 	p := new(Parked)
 	t.of.Store(p, run)
 	return p
@@ -111,9 +111,9 @@ func TestTheGoroutineThatWasIdleLastIsLentFirstAndThoseThatNobodyNeedsEnd(t *tes
 		var all tasks
 		l := all.lender()
 		var mu sync.Mutex
-		var who []*loanee
+		var who []*worker
 		hold := make(chan struct{})
-		note := func(g *loanee) {
+		note := func(g *worker) {
 			mu.Lock()
 			who = append(who, g)
 			mu.Unlock()
@@ -150,7 +150,7 @@ func TestALineIsGoneAlongThoughEachWhoGoesAlongItIsKept(t *testing.T) {
 		var done atomic.Int64
 		hold := make(chan struct{})
 		for range 100 {
-			l.queue(all.add(func(g *loanee) {
+			l.queue(all.add(func(g *worker) {
 				g.stay() // it takes longer
 				<-hold
 				done.Add(1)

@@ -107,7 +107,7 @@ type Carrier struct {
 	crowd    crowd  // of those that were submitted
 	agenda   agenda // of those that are parked
 	lender   lender // of goroutines for them
-	births   births
+	spawner  spawner
 	streams  streams
 	nextID   atomic.Uint64
 	noTime   sync.Once // for tellNoTime
@@ -123,7 +123,7 @@ func NewCarrier(needs Needs) *Carrier {
 	c.accounts.prepare(needs.Plan.Auth, needs.Plan.Accounts)
 	c.base = c.newSite("", needs.Plan.Base.Origin, needs.Plan.Base.Host)
 	c.slots.prepare(needs.Slots)
-	c.births.prepare(needs.Spawner)
+	c.spawner.prepare(needs.Spawner)
 	c.crowd.prepare(c)
 	c.agenda.begun = needs.Epoch
 	c.lender.step, c.lender.most = (*Parked).step, runtime.GOMAXPROCS(0)

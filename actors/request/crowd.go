@@ -62,7 +62,7 @@ func (c *crowd) join(p *Parked, ctx context.Context) {
 	part := &c.parts[maphash.Comparable(c.seed, done)%uint64(len(c.parts))]
 	g, made, ended := part.join(c, p, done)
 	if ended {
-		p.meet(newsEnded)
+		p.notify(newsEnded)
 	}
 	if !made || done == nil {
 		return
@@ -232,7 +232,7 @@ func tellEach(all []*Parked, n news) {
 	}()
 	for left > 0 {
 		left--
-		all[left].meet(n)
+		all[left].notify(n)
 	}
 }
 

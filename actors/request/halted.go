@@ -77,21 +77,21 @@ func (r *slot) leaveIfHalted() {
 	}
 }
 
-// TellHalted tells every request that is on its journey to look whether it is halted: a
+// HaltRound tells every request that is on its journey to look whether it is halted: a
 // few at a time, as whoever calls it again and again until it returns 0 has time.
-type TellHalted struct {
+type HaltRound struct {
 	left   []*slot
 	parked []*Parked
 }
 
 // TellHalted returns a round of all slots there are, and of all that are parked.
-func (c *Carrier) TellHalted() TellHalted { return TellHalted{c.slots.list(), c.crowd.list()} }
+func (c *Carrier) TellHalted() HaltRound { return HaltRound{c.slots.list(), c.crowd.list()} }
 
 // toldAtOnce is how many are told in one go: each may be woken by it.
 const toldAtOnce = 64
 
 // Some tells some of those left, and returns how many are.
-func (t *TellHalted) Some() (left int) {
+func (t *HaltRound) Some() (left int) {
 	n := min(toldAtOnce, len(t.left))
 	for _, r := range t.left[:n] {
 		r.Tell(protocol.HaltStands{})
@@ -99,7 +99,7 @@ func (t *TellHalted) Some() (left int) {
 	t.left = t.left[n:]
 	n = min(toldAtOnce-n, len(t.parked))
 	for _, p := range t.parked[:n] {
-		p.meet(newsHalted)
+		p.notify(newsHalted)
 	}
 	t.parked = t.parked[n:]
 	return len(t.left) + len(t.parked)

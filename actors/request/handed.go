@@ -83,7 +83,7 @@ func (c *Carrier) HandOver(ctx context.Context, asked *messages.Request, terms *
 //go:noinline
 func (h *handed) leave() {
 	defer func() { <-h.over }()
-	h.meet(newsEnded)
+	h.notify(newsEnded)
 }
 
 // hand makes a request that is still to begin. It is apart from HandOver, because the room it
@@ -96,7 +96,7 @@ func (c *Carrier) hand(ctx context.Context, asked *messages.Request, terms *Term
 	defer func() {
 		if !made {
 			err = messages.NewError(asked, messages.Preparing, wire.Panicked(messages.Preparing, recover()))
-			c.slots.note(tale{outcome: messages.NotSent})
+			c.slots.note(lifeSum{outcome: messages.NotSent})
 			c.needs.Returned()
 		}
 	}()

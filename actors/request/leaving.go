@@ -35,20 +35,20 @@ func reads(body any) bool {
 
 // Cancel ends a request with an error that is context.Canceled, unless it has ended. It
 // returns at once, and the Submitter is told on another goroutine.
-func (p *Parked) Cancel() { p.meet(newsCancelled) }
+func (p *Parked) Cancel() { p.notify(newsCancelled) }
 
 // heed does what those of the news ask for that a request was told of when it did not wait.
 func (p *Parked) heed(n news) {
 	for _, one := range [...]news{newsCancelled, newsClosing, newsEnded, newsLate, newsHalted} {
 		if n&one != 0 {
-			p.meet(one)
+			p.notify(one)
 		}
 	}
 }
 
-// meet tells a request of something that is no answer: it leaves where it waits, if that is
+// notify tells a request of something that is no answer: it leaves where it waits, if that is
 // what follows. A slot that has it is told by itself, but for what ends its context.
-func (p *Parked) meet(n news) {
+func (p *Parked) notify(n news) {
 	p.mu.Lock()
 	p.news |= n
 	in, t := p.phase, p.tenure
@@ -304,7 +304,7 @@ func (p *Parked) tellEnd(stage messages.Stage, e *messages.Error) {
 	n := p.news
 	p.mu.Unlock()
 	if n&newsBegun != 0 {
-		last := tale{}
+		last := lifeSum{}
 		last.failed(e)
 		c.slots.note(last)
 	}
@@ -374,7 +374,7 @@ func (p *Parked) end(response *messages.Response, stream *Stream, err error) {
 }
 
 // goOnAgain goes on with a request that was answered while it was parked.
-func (p *Parked) goOnAgain(g *loanee) {
+func (p *Parked) goOnAgain(g *worker) {
 	c := p.carrier()
 	if p.ticket.Deadline != 0 {
 		c.agenda.take(p)
@@ -451,7 +451,7 @@ func (p *Parked) unparkAnswered(r *slot) {
 }
 
 // carry runs a request in its slot, whose ticket was answered, to its end.
-func (p *Parked) carry(r *slot, g *loanee) {
+func (p *Parked) carry(r *slot, g *worker) {
 	p.mu.Lock()
 	n := p.news
 	p.mu.Unlock()
@@ -472,7 +472,7 @@ func (p *Parked) carry(r *slot, g *loanee) {
 }
 
 // carryOn is carry of a request that another goroutine has prepared.
-func (p *Parked) carryOn(r *slot, g *loanee) {
+func (p *Parked) carryOn(r *slot, g *worker) {
 	gone := false
 	defer func() { p.rescue(r, gone) }()
 	p.carry(r, g)

@@ -16,11 +16,11 @@ import (
 //
 // All methods are safe for concurrent use, return at once, and call nobody.
 type lender struct {
-	step func(*Parked, *loanee) // goes on with a request; set before the first
+	step func(*Parked, *worker) // goes on with a request; set before the first
 	most int                    // goroutines that go along the line at once; likewise
 
 	mu        sync.Mutex
-	idle      []*loanee   // guarded by mu
+	idle      []*worker   // guarded by mu
 	untouched int         // guarded by mu: the lowest so many have been idle since the last look
 	line      []*Parked   // guarded by mu; those before head have been taken
 	head      int         // guarded by mu
@@ -29,8 +29,8 @@ type lender struct {
 	ended     bool        // guarded by mu: nobody rests here any more
 }
 
-// loanee is a goroutine of a lender's.
-type loanee struct {
+// worker is a goroutine of a lender's.
+type worker struct {
 	lender *lender
 	wake   chan loan // of capacity 1: only whoever took it out of the idle ones sends
 	walks  bool      // it counts among the walkers; its own
@@ -67,9 +67,9 @@ func (l *lender) lendTo(w Work) {
 }
 
 // start has an idle goroutine begin, or a new one if there is none.
-func (l *lender) start(g *loanee, of loan) {
+func (l *lender) start(g *worker, of loan) {
 	if g == nil {
-		g = &loanee{lender: l, wake: make(chan loan, 1)}
+		g = &worker{lender: l, wake: make(chan loan, 1)}
 		go g.run(of)
 		return
 	}
@@ -78,7 +78,7 @@ func (l *lender) start(g *loanee, of loan) {
 
 // popLocked returns the goroutine that was idle last; nil if there is none. It requires
 // that mu is held.
-func (l *lender) popLocked() *loanee {
+func (l *lender) popLocked() *worker {
 	last := len(l.idle) - 1
 	if last < 0 {
 		return nil
@@ -103,7 +103,7 @@ func (l *lender) queue(p *Parked) {
 
 // walkerLocked returns who is to go along the line as well, if there are too few: nil is one
 // that is yet to be made. It requires that mu is held.
-func (l *lender) walkerLocked() (g *loanee, starts bool) {
+func (l *lender) walkerLocked() (g *worker, starts bool) {
 	if waiting := len(l.line) - l.head; l.walkers >= l.most || l.walkers >= waiting {
 		return nil, false
 	}
@@ -113,7 +113,7 @@ func (l *lender) walkerLocked() (g *loanee, starts bool) {
 
 // run goes on with requests for as long as there are some. Code of the callers' may end it
 // with runtime.Goexit.
-func (g *loanee) run(of loan) {
+func (g *worker) run(of loan) {
 	defer g.stay()
 	for ; of != (loan{}); of = <-g.wake {
 		g.walks = of.walks
@@ -131,7 +131,7 @@ func (g *loanee) run(of loan) {
 
 // next returns the next one in the line, if this goroutine goes along it or may. Otherwise
 // it is idle from then on.
-func (g *loanee) next() *Parked {
+func (g *worker) next() *Parked {
 	l := g.lender
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -180,7 +180,7 @@ func (l *lender) shiftLocked() *Parked {
 
 // stay takes a goroutine out of the walkers that goes on with one request for longer, or has
 // ended: another one takes its place.
-func (g *loanee) stay() {
+func (g *worker) stay() {
 	if g == nil || !g.walks {
 		return
 	}

@@ -161,7 +161,7 @@ func (c *Carrier) slotFor(ctx context.Context, asked *messages.Request, terms *T
 	r := c.slot(terms.Rehearsed == nil)
 	if err := r.spawn(); err != nil {
 		c.slots.drop(r)
-		c.slots.note(tale{outcome: messages.NotSent})
+		c.slots.note(lifeSum{outcome: messages.NotSent})
 		return nil, messages.NewError(asked, messages.Admitting, err)
 	}
 	r.begin(ctx, asked, terms)
@@ -240,7 +240,7 @@ func (c *Carrier) recycle(r *slot, counted bool) {
 		r.tellContext()
 	}
 	r.returnBody()
-	last := tale{uncounted: true}
+	last := lifeSum{uncounted: true}
 	if counted {
 		last = r.sum()
 	}

@@ -307,12 +307,12 @@ func (p *Parked) waitIn(in phase) {
 	p.mu.Unlock()
 	p.heed(n)
 	if p.carrier().isClosing() { // and those who are parked may have been told before
-		p.meet(newsClosing)
+		p.notify(newsClosing)
 	}
 }
 
 // step goes on with a request on a goroutine that is lent to it.
-func (p *Parked) step(g *loanee) {
+func (p *Parked) step(g *worker) {
 	switch p.next {
 	case toBegin:
 		g.stay() // it runs the caller's code, which may take its time
@@ -330,7 +330,7 @@ func (p *Parked) step(g *loanee) {
 }
 
 // begin prepares a request, on the submitter's goroutine if g is nil.
-func (p *Parked) begin(g *loanee) {
+func (p *Parked) begin(g *worker) {
 	c := p.carrier()
 	p.mu.Lock()
 	p.news |= newsBegun
@@ -373,7 +373,7 @@ func (c *Carrier) vacant(counted bool) (*slot, error) {
 // goOn goes on with a request whose slot has just handled something, for as long as it need
 // not wait. Then the slot is given back, and the request is to wait in that phase, if it has not
 // ended or gone on elsewhere.
-func (p *Parked) goOn(r *slot, g *loanee) phase {
+func (p *Parked) goOn(r *slot, g *worker) phase {
 	for !r.Finished {
 		p.mu.Lock()
 		n, err := p.news, p.err
@@ -394,7 +394,7 @@ func (p *Parked) goOn(r *slot, g *loanee) phase {
 }
 
 // goStraightOn goes on with a request that was answered before it had to wait.
-func (p *Parked) goStraightOn(r *slot, g *loanee) {
+func (p *Parked) goStraightOn(r *slot, g *worker) {
 	if g != nil {
 		p.carry(r, g)
 		return

@@ -47,7 +47,7 @@ func (s *shard) pop(counted bool) *slot {
 }
 
 // push lays a slot on top, and counts its last life. False means that the shard is closed.
-func (s *shard) push(r *slot, last tale) bool {
+func (s *shard) push(r *slot, last lifeSum) bool {
 	s.mu.Lock()
 	s.totals.count(last)
 	open := !s.closed

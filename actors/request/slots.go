@@ -70,36 +70,36 @@ func (r *slot) spawn() error {
 		return nil
 	}
 	r.spawned = true
-	return r.births.spawn(r)
+	return r.spawner.spawn(r)
 }
 
-// births makes slots actors, one after the other, with Props that all have in common.
+// spawner makes slots actors, one after the other, with Props that all have in common.
 // Props' producers take no argument, and Props of its own would be a tenth of what a
 // slot weighs.
-type births struct {
-	spawner *actor.RootContext
-	props   *actor.Props
+type spawner struct {
+	root  *actor.RootContext
+	props *actor.Props
 
 	mu  sync.Mutex
 	now *slot // guarded by mu; who is being spawned, nil if nobody is
 }
 
-func (b *births) prepare(spawner *actor.RootContext) {
-	b.spawner = spawner
+func (s *spawner) prepare(root *actor.RootContext) {
+	s.root = root
 	// Both are called within spawn, and never again: a request actor that fails is
 	// stopped, not begun anew.
-	b.props = actor.PropsFromProducer(
-		func() actor.Actor { return b.now },
-		actor.WithMailbox(func() actor.Mailbox { return &b.now.Caller }),
+	s.props = actor.PropsFromProducer(
+		func() actor.Actor { return s.now },
+		actor.WithMailbox(func() actor.Mailbox { return &s.now.Caller }),
 	)
 }
 
-func (b *births) spawn(r *slot) error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.now = r
-	defer func() { b.now = nil }()
-	_, err := b.spawner.SpawnNamed(b.props, r.id)
+func (s *spawner) spawn(r *slot) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.now = r
+	defer func() { s.now = nil }()
+	_, err := s.root.SpawnNamed(s.props, r.id)
 	return err
 }
 
@@ -173,7 +173,7 @@ func (s *slots) take(counted bool) *slot {
 }
 
 // put has a slot rest; false means that it is not to live again.
-func (s *slots) put(r *slot, last tale) bool {
+func (s *slots) put(r *slot, last lifeSum) bool {
 	if !r.kept {
 		s.note(last)
 		return false

@@ -45,7 +45,7 @@ func TestNoSlotIsMadeWhileOneRests(t *testing.T) {
 				peak = max(peak, len(living))
 			case len(living) > 0:
 				i := rapid.IntRange(0, len(living)-1).Draw(t, "who")
-				require.True(t, c.slots.put(living[i], tale{}))
+				require.True(t, c.slots.put(living[i], lifeSum{}))
 				living = append(living[:i], living[i+1:]...)
 			}
 			require.Equal(t, peak, c.made())
@@ -65,11 +65,11 @@ func TestAsManySlotsAreKeptAsThereAreLivesAtOnce(t *testing.T) {
 		require.Zero(t, int(testing.AllocsPerRun(100, func() { // no slot is cut off while the others live
 			r := c.slots.take(true)
 			if r != nil {
-				c.slots.put(r, tale{})
+				c.slots.put(r, lifeSum{})
 			}
 		})))
 		for _, r := range living {
-			require.True(t, c.slots.put(r, tale{}))
+			require.True(t, c.slots.put(r, lifeSum{}))
 		}
 	}
 	require.Equal(t, burst, c.made())
@@ -86,7 +86,7 @@ func TestWhatABurstOfRequestsLeavesBehindGoesAgain(t *testing.T) {
 		}
 		held := all[0] // by a request that takes very long
 		for _, r := range all[1:] {
-			require.True(t, c.slots.put(r, tale{}))
+			require.True(t, c.slots.put(r, lifeSum{}))
 		}
 		require.Equal(t, burst, c.Slots())
 
@@ -98,7 +98,7 @@ func TestWhatABurstOfRequestsLeavesBehindGoesAgain(t *testing.T) {
 				}
 				time.Sleep(time.Second)
 				for _, r := range living {
-					c.slots.put(r, tale{})
+					c.slots.put(r, lifeSum{})
 				}
 			}
 		}
@@ -111,7 +111,7 @@ func TestWhatABurstOfRequestsLeavesBehindGoesAgain(t *testing.T) {
 		require.Less(t, c.Slots(), burst/5, "what nobody needed for a minute has gone")
 		require.GreaterOrEqual(t, c.Slots(), busy)
 		require.Equal(t, burst, c.made(), "and what was needed has stayed")
-		require.True(t, c.slots.put(held, tale{}))
+		require.True(t, c.slots.put(held, lifeSum{}))
 
 		time.Sleep(3 * restTime)
 		require.Equal(t, fewSlots, c.Slots())
@@ -136,7 +136,7 @@ func TestASlotIsHadByOneAtATime(t *testing.T) {
 				}
 				for _, r := range living {
 					r.lives++
-					if !c.slots.put(r, tale{}) {
+					if !c.slots.put(r, lifeSum{}) {
 						r.end()
 					}
 				}
@@ -165,8 +165,8 @@ func TestASlotIsHadByOneAtATime(t *testing.T) {
 	late := c.begin(t)
 	c.Close()
 	c.End()
-	require.False(t, c.slots.put(late, tale{}), "after the end nobody rests")
-	require.False(t, c.slots.put(c.begin(t), tale{}))
+	require.False(t, c.slots.put(late, lifeSum{}), "after the end nobody rests")
+	require.False(t, c.slots.put(c.begin(t), lifeSum{}))
 }
 
 func TestAShardCutsOffThoseAloneThatHaveRestedAllTheTime(t *testing.T) {
@@ -175,7 +175,7 @@ func TestAShardCutsOffThoseAloneThatHaveRestedAllTheTime(t *testing.T) {
 		var living []*slot
 		rested := map[*slot]bool{} // since they were observed
 		for range rapid.IntRange(0, 30).Draw(t, "slots") {
-			s.push(new(slot), tale{})
+			s.push(new(slot), lifeSum{})
 		}
 		for range 100 {
 			switch rapid.IntRange(0, 5).Draw(t, "step") {
@@ -201,7 +201,7 @@ func TestAShardCutsOffThoseAloneThatHaveRestedAllTheTime(t *testing.T) {
 				}
 			default:
 				if last := len(living) - 1; last >= 0 {
-					require.True(t, s.push(living[last], tale{}))
+					require.True(t, s.push(living[last], lifeSum{}))
 					living = living[:last]
 				}
 			}
@@ -236,7 +236,7 @@ func TestEverySlotThatRestsLeavesAPoolThatWouldLikeToEnd(t *testing.T) {
 		all[i].pool.Enter()
 	}
 	for _, r := range all[1:] {
-		c.slots.put(r, tale{})
+		c.slots.put(r, lifeSum{})
 	}
 	there0 := elsewhere
 	c.LeavePool(here)

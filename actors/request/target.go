@@ -116,7 +116,7 @@ func OriginOf(raw string) (messages.Origin, error) {
 // aim works out where a request goes. With an error t is as before. What it writes
 // there shares its texts with the request and the site, as far as they are the same.
 func (c *Carrier) aim(t *target, asked *messages.Request) error {
-	at, prefix, rest, err := c.whither(asked)
+	at, prefix, rest, err := c.destination(asked)
 	if err != nil {
 		return err
 	}
@@ -130,9 +130,9 @@ func canBeSent(t *target) bool {
 	return err == nil
 }
 
-// whither returns the site that a request goes to, and what the place there is called:
+// destination returns the site that a request goes to, and what the place there is called:
 // the base URL's path, and what the request says.
-func (c *Carrier) whither(asked *messages.Request) (at *site, prefix, rest string, err error) {
+func (c *Carrier) destination(asked *messages.Request) (at *site, prefix, rest string, err error) {
 	switch {
 	case asked.URL != "":
 		at, rest, err = c.siteOf(asked.URL)

@@ -17,8 +17,8 @@ type Totals struct {
 
 var outcomes = [...]messages.Outcome{messages.Unknown, messages.NotSent, messages.Refused, messages.Rejected, messages.Done}
 
-// tale is what is counted of one life.
-type tale struct {
+// lifeSum is what is counted of one life.
+type lifeSum struct {
 	outcome             messages.Outcome
 	uncounted           bool // a rehearsal, or not the end of a request
 	attempts, repeated  int32
@@ -27,15 +27,15 @@ type tale struct {
 
 // failed is what is counted of an error. Its causes may be the caller's own, whose methods
 // panic.
-func (t *tale) failed(err error) {
+func (t *lifeSum) failed(err error) {
 	defer func() { _ = recover() }() // and then it is an Unknown one
 	t.outcome = messages.OutcomeOf(err)
 	t.queueFull, t.overfull = errors.Is(err, throttle.ErrQueueFull), errors.Is(err, messages.ErrTooManyWaiters)
 }
 
 // sum is what is counted of a life that ends.
-func (r *slot) sum() tale {
-	last := tale{attempts: int32(r.tried), uncounted: r.terms.Rehearsed != nil}
+func (r *slot) sum() lifeSum {
+	last := lifeSum{attempts: int32(r.tried), uncounted: r.terms.Rehearsed != nil}
 	if again := r.tried - 1 - r.redirects; again > 0 {
 		last.repeated = int32(again)
 	}
@@ -50,7 +50,7 @@ func (r *slot) sum() tale {
 	return last
 }
 
-func (t *Totals) count(last tale) {
+func (t *Totals) count(last lifeSum) {
 	if last.uncounted {
 		return
 	}
@@ -77,7 +77,7 @@ func (t *Totals) add(other *Totals) {
 }
 
 // note counts a life that does not end in a shard.
-func (s *slots) note(last tale) {
+func (s *slots) note(last lifeSum) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.totals.count(last)

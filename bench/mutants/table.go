@@ -470,7 +470,7 @@ var All = []Mutant{
 	{Rule: 10, Without: "ending the caller's goroutine as his code wanted", File: "actors/request/handed.go", Package: "engine", Test: "TestGoexitInACallersCodeEndsHisGoroutineThoughAnotherHasItsRequest",
 		Old: "if h.wasCut() {", New: "if h.wasCut(); false {"},
 	{Rule: 10, Without: "telling a request that was handed over of its context", File: "actors/request/handed.go", Package: "engine", Test: "TestEveryWayEndsAsDoDoesInEverySituation",
-		Old: "\th.meet(newsEnded)\n", New: ""},
+		Old: "\th.notify(newsEnded)\n", New: ""},
 	{Rule: 10, Without: "the patience of who tells of a deadline second", File: "actors/request/leaving.go", Package: "engine", Test: "TestWhoeverWaitedForAConnectionUntilHisContextsDeadlineIsToldWhatHeWaitedFor",
 		Old: "return n != newsLate || c.agenda.has(p)", New: "return false"},
 	{Rule: 10, Without: "deafness of an actor that was told to stop", File: "actors/mailbox/box.go", Package: "actors/mailbox", Test: "TestAnActorThatWasStoppedHearsNothing",

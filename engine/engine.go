@@ -76,7 +76,7 @@ func New(config Config) (*Engine, error) {
 		scribe:         scribe.New(p.Logger),
 		ending:         ending{begun: make(chan struct{}), ended: make(chan struct{})},
 	}
-	e.observers = request.NewObservers(p.Observers, e.scribe.Logger())
+	e.observers = request.NewObservers(p.Observers, e.hasLimit, e.scribe.Logger())
 	e.coalescing.submitted = newAdmission(math.MaxInt, 0)
 	e.coalescing.rewritten = len(p.PreProcessors) > 0
 	if e.mostAtOnce = p.Connections.Max; p.Connections.MaxTotal > 0 {

@@ -77,7 +77,7 @@ func (e *Engine) endUncarried(req *Request, terms *request.Terms, err *error) {
 	if terms.Watch.Carried {
 		return
 	}
-	ended := Ended{Request: req, LimitID: messages.LimitName(cmp.Or(req.LimitID, terms.LimitID)), Err: *err}
+	ended := Ended{Request: req, LimitID: e.observers.LimitOf(cmp.Or(req.LimitID, terms.LimitID), false), Err: *err}
 	if ended.Err == nil { // code of the caller's is ending the goroutine, and nobody else counts it
 		ended.Err = e.turnAway(req, wire.Panicked(Admitting, nil))
 	}

@@ -44,7 +44,9 @@ type Observer struct {
 // Waited is a wait of a request for a permit and for a connection.
 type Waited struct {
 	Request *Request
-	LimitID string // that it was charged to; empty without a limit
+	// LimitID is what it waited for: a limit of the table. It is empty without one, and if the
+	// table has none of the name that the request gives.
+	LimitID string
 	// Queued is until the permit was there, or the wait was over without it; if the connection
 	// came late and the permit was given to others meanwhile, the second wait for it as well.
 	Queued time.Duration
@@ -81,7 +83,7 @@ type Attempted struct {
 // Ended is a request that has ended.
 type Ended struct {
 	Request  *Request
-	LimitID  string    // that it was charged to; empty without a limit
+	LimitID  string    // that it was charged to, or would have been, as for Waited; empty as well if a pre-processor refused it
 	Origin   Origin    // of the last attempt; zero if it got not so far
 	Response *Response // nil with Err; not to be changed
 	Err      error     // an *Error; nil with Response

@@ -211,6 +211,12 @@ func TestNothingPrivateIsTold(t *testing.T) {
 		}
 		_, err = eng.Do(t.Context(), &engine.Request{Path: "/hushpath", LimitID: "hushkey"})
 		require.ErrorIs(t, err, engine.ErrUnknownLimit)
+		_, err = eng.Do(t.Context(), &engine.Request{Path: "/hushpath", LimitID: "hushkey", Account: "hushnobody"})
+		require.ErrorIs(t, err, engine.ErrUnknownAccount)
+		gone, cancel := context.WithCancel(t.Context())
+		cancel()
+		_, err = eng.Do(gone, &engine.Request{Path: "/hushpath", LimitID: "hushkey"})
+		require.ErrorIs(t, err, context.Canceled)
 		_, err = eng.Do(t.Context(), &engine.Request{Path: "/hushpath", LimitID: "orders", Key: "k", Account: "hushaccount", Egress: "hushegress"})
 		require.ErrorIs(t, err, engine.ErrUnknownEgress)
 

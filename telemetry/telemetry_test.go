@@ -254,8 +254,8 @@ func TestWhatCallersMakeUpIsNoAttribute(t *testing.T) {
 	m := newMeters(t)
 	hooks := newTelemetry(t, telemetry.Config{MeterProvider: m}).Observer()
 	for i := range 50 {
-		d := failed(fmt.Sprintf("nowhere-%d", i), engine.ErrUnknownLimit)
-		d.Request = &engine.Request{Method: fmt.Sprintf("VERB%d", i)}
+		d := failed("", engine.ErrUnknownLimit)
+		d.Request = &engine.Request{Method: fmt.Sprintf("VERB%d", i), LimitID: fmt.Sprintf("nowhere-%d", i)}
 		hooks.End(t.Context(), d)
 		hooks.Wait(t.Context(), engine.Waited{Request: d.Request, LimitID: d.LimitID, Err: engine.ErrUnknownLimit, Stage: engine.Throttled})
 		hooks.Attempt(t.Context(), engine.Attempted{Request: d.Request, Number: 1})

@@ -62,8 +62,6 @@ func isNoMethods(c rune) bool {
 	return c != '-' && c != '_' && (c < 'A' || c > 'Z') && (c < 'a' || c > 'z')
 }
 
-const unknownLimit = "unknown_limit"
-
 // causes are the error types by their cause, the first that is found. Where one error has
 // two, the one that says more stands first.
 var causes = []struct {
@@ -88,7 +86,7 @@ var causes = []struct {
 	{engine.ErrMalformedResponse, "malformed_response"},
 	{messages.ErrPeerClosed, "peer_closed"},
 	{messages.ErrStale, "stale_connection"},
-	{engine.ErrUnknownLimit, unknownLimit},
+	{engine.ErrUnknownLimit, "unknown_limit"},
 	{engine.ErrNoLimit, "no_limit"},
 	{engine.ErrUnknownAccount, "unknown_account"},
 	{engine.ErrUnknownEgress, "unknown_egress"},
@@ -245,9 +243,6 @@ func (r request) hint() uint64 {
 
 // requestOf is a request, or a wait of one.
 func requestOf(limitID, failure string, status int) request {
-	if failure == unknownLimit {
-		limitID = "" // it is not in the table, but the caller's text, of which there is no end
-	}
 	if status < 400 {
 		status = 0
 	}

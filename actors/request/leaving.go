@@ -312,7 +312,8 @@ func (p *Parked) tellEnd(stage messages.Stage, e *messages.Error) {
 	if watch == nil {
 		return
 	}
-	limit, now, o := messages.LimitName(p.limit()), c.now(), c.needs.Observers
+	now, o := c.now(), c.needs.Observers
+	limit := o.LimitOf(p.limit(), false) // of an exchange a slot would tell
 	ended := messages.Ended{Request: p.by.Request(), LimitID: limit, Err: e, Timing: messages.Timing{Total: now - p.submitted()}}
 	var at target
 	if stage > messages.Admitting && c.aim(&at, p.asked()) == nil {

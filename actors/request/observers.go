@@ -17,15 +17,16 @@ import (
 // called by many goroutines at once.
 type Observers struct {
 	all      []messages.Observer
-	waits    bool // somebody is told of waits
-	attempts bool // likewise
+	hasLimit func(id string) bool // reports whether the table has it now
+	waits    bool                 // somebody is told of waits
+	attempts bool                 // likewise
 	logger   *slog.Logger
 	failed   [len(hookNames)]atomic.Bool // a hook of that kind has panicked, and that was told
 	spare    sync.Pool                   // of *Watch
 }
 
 // NewObservers returns nil for none. One without a single hook is none either.
-func NewObservers(all []messages.Observer, logger *slog.Logger) *Observers {
+func NewObservers(all []messages.Observer, hasLimit func(id string) bool, logger *slog.Logger) *Observers {
 	all = slices.DeleteFunc(slices.Clone(all), func(o messages.Observer) bool {
 		return o.Begin == nil && o.Wait == nil && o.Attempt == nil && o.End == nil
 	})
@@ -33,7 +34,7 @@ func NewObservers(all []messages.Observer, logger *slog.Logger) *Observers {
 		return nil
 	}
 	return &Observers{
-		all: all, logger: logger,
+		all: all, hasLimit: hasLimit, logger: logger,
 		waits:    slices.ContainsFunc(all, func(o messages.Observer) bool { return o.Wait != nil }),
 		attempts: slices.ContainsFunc(all, func(o messages.Observer) bool { return o.Attempt != nil }),
 	}
@@ -153,12 +154,23 @@ func (o *Observers) tellAttempt(attempt func(context.Context, messages.Attempted
 
 // ---- what a life tells them ----
 
+// LimitOf is the limit of a request, as observers are told: one of the table, and no text that
+// a caller has made up, of which there is no end. What it was charged to was in the table, which
+// may have been replaced since.
+func (o *Observers) LimitOf(limitID string, charged bool) string {
+	if !charged && !o.hasLimit(limitID) {
+		return ""
+	}
+	return messages.LimitName(limitID)
+}
+
 // tellWait is apart from endWait, because of the room that it takes on a stack.
 //
 //go:noinline
 func (r *slot) tellWait(queued, leased time.Duration, err error) {
-	r.needs.Observers.wait(r.ctx, &messages.Waited{
-		Request: r.caller, LimitID: messages.LimitName(r.limit), Queued: queued, Leased: leased, Err: err, Stage: r.stage,
+	o := r.needs.Observers
+	o.wait(r.ctx, &messages.Waited{
+		Request: r.caller, LimitID: o.LimitOf(r.limit, err == nil), Queued: queued, Leased: leased, Err: err, Stage: r.stage,
 	})
 }
 
@@ -209,8 +221,9 @@ func (r *slot) tellEnd() {
 			_ = r.lent.Close() // it always returns nil
 		}
 	}()
+	o := r.needs.Observers
 	ended := messages.Ended{
-		Request: r.caller, LimitID: messages.LimitName(r.limit), Origin: r.call.Origin, Response: r.response, Err: r.err, Attempts: r.tried,
+		Request: r.caller, LimitID: o.LimitOf(r.limit, r.tried > 0), Origin: r.call.Origin, Response: r.response, Err: r.err, Attempts: r.tried,
 	}
 	switch {
 	case !r.Finished: // code of the caller's has ended its goroutine
@@ -222,6 +235,6 @@ func (r *slot) tellEnd() {
 	default:
 		ended.Timing = r.response.Timing
 	}
-	r.needs.Observers.End(r.terms.Watch, &ended)
+	o.End(r.terms.Watch, &ended)
 	returned = true
 }

@@ -92,7 +92,7 @@ type EventsError struct {
 
 // Error is part of error.
 func (e *EventsError) Error() string {
-	return fmt.Sprintf("server-sent events, connection %d: %v", e.Connection, e.Err)
+	return fmt.Sprintf("server-sent events, connection %d: %v", e.Connection, messages.Discreet(e.Err))
 }
 
 // Unwrap returns the cause.

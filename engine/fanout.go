@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"iter"
 	"time"
+
+	"github.com/sluice-engine/sluice/messages"
 )
 
 // FanOut says how many requests go out together: see Engine.Stream, All, FetchAll and Map.
@@ -104,9 +106,9 @@ type RunError struct {
 // Error is part of error.
 func (e *RunError) Error() string {
 	if e.Pulled == 0 {
-		return fmt.Sprintf("sluice: run of requests: none was read from the input: %v", e.Err)
+		return fmt.Sprintf("sluice: run of requests: none was read from the input: %v", messages.Discreet(e.Err))
 	}
-	return fmt.Sprintf("sluice: run of requests: ended after %d were read from the input, which has or may have more: %v", e.Pulled, e.Err)
+	return fmt.Sprintf("sluice: run of requests: ended after %d were read from the input, which has or may have more: %v", e.Pulled, messages.Discreet(e.Err))
 }
 
 // Unwrap returns the cause.

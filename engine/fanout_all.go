@@ -6,6 +6,8 @@ import (
 	"iter"
 	"slices"
 	"sync"
+
+	"github.com/sluice-engine/sluice/messages"
 )
 
 // Failure is one request of a run that failed.
@@ -16,7 +18,9 @@ type Failure struct {
 }
 
 // Error is part of error. It has no key: that may name an account.
-func (f *Failure) Error() string { return fmt.Sprintf("request %d: %v", f.Index, f.Err) }
+func (f *Failure) Error() string {
+	return fmt.Sprintf("request %d: %v", f.Index, messages.Discreet(f.Err))
+}
 
 // Unwrap returns the request's error.
 func (f *Failure) Unwrap() error { return f.Err }

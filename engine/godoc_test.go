@@ -197,7 +197,7 @@ var notDoors = map[string]bool{
 	"auth.LaneOf": true, "auth.RaiseNonce": true, "auth.RefusedNonce": true, "auth.RefusedTimestamp": true, "auth.Rejected": true,
 	"auth.Remember": true, "auth.SendKey": true, "auth.SignsBody": true, "auth.Unsign": true,
 	"memory.FileAt": true, "memory.ThisMachine": true,
-	"messages.CauseFirst": true, "messages.ContextError": true, "messages.Disclosed": true, "messages.HoldsNil": true,
+	"messages.CauseFirst": true, "messages.ContextError": true, "messages.Discreet": true, "messages.Disclosed": true, "messages.HoldsNil": true,
 	"messages.NewError": true, "messages.NewSource": true, "messages.NotCarriedOut": true, "messages.OutcomeOf": true,
 	"messages.Permanent": true, "messages.WithoutQuotes": true,
 }

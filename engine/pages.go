@@ -41,7 +41,9 @@ type PageError struct {
 }
 
 // Error is part of error.
-func (e *PageError) Error() string { return fmt.Sprintf("page %d: %v", e.Page, e.Err) }
+func (e *PageError) Error() string {
+	return fmt.Sprintf("page %d: %v", e.Page, messages.Discreet(e.Err))
+}
 
 // Unwrap returns the cause.
 func (e *PageError) Unwrap() error { return e.Err }

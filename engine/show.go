@@ -173,9 +173,9 @@ func (e RunError) MarshalJSON() ([]byte, error) { return json.Marshal(e.Error())
 func (r Result) String() string {
 	switch {
 	case r.Request == nil && r.Err != nil: // it is about the run
-		return r.Err.Error()
+		return messages.Discreet(r.Err).Error()
 	case r.Err != nil:
-		return fmt.Sprintf("request %d: %v", r.Index, r.Err)
+		return fmt.Sprintf("request %d: %v", r.Index, messages.Discreet(r.Err))
 	}
 	return fmt.Sprintf("request %d: %v", r.Index, r.Response)
 }
@@ -196,7 +196,7 @@ func (r Result) MarshalJSON() ([]byte, error) {
 		Tries    int       `json:"tries"`
 	}{Index: r.Index, Request: r.Request, Response: r.Response, Tries: r.Tries}
 	if r.Err != nil {
-		told.Err = r.Err.Error()
+		told.Err = messages.Discreet(r.Err).Error()
 	}
 	return json.Marshal(told)
 }

@@ -78,7 +78,7 @@ type Error struct {
 	Waited  time.Duration // how long the request queued for permits and connections, over all attempts
 	RetryAt time.Time     // before then the same request ends in the same way; zero if that is not known
 
-	Err error
+	Err error // the cause; what is found in it of the caller's own is told word for word if it is printed by itself
 }
 
 // NewError returns an Error that says which request it is of. The route is the
@@ -107,14 +107,15 @@ func NoteLimit(e *Error, limitID string, cause error, epoch time.Time) {
 	}
 }
 
-// Error is part of error: one line, without query, header and body.
+// Error is part of error: one line, without query, header and body. What code of the caller's
+// has said it tells as it is, but for the URLs in it: see Err for their user, query and fragment.
 func (e *Error) Error() string {
 	var b strings.Builder
 	b.WriteString("sluice: ")
 	if e.Method != "" {
 		b.WriteString(strings.TrimSuffix(e.Method+" "+e.Path, " ") + ": ")
 	}
-	fmt.Fprintf(&b, "%s (%s): %v", e.whereabouts(), e.circumstances(), e.Err)
+	fmt.Fprintf(&b, "%s (%s): %s", e.whereabouts(), e.circumstances(), discreetly(e.Err))
 	return oneLine(b.String())
 }
 
@@ -176,7 +177,7 @@ type causeFirst struct{ failure *Error }
 
 // Error is part of error.
 func (c *causeFirst) Error() string {
-	return oneLine(fmt.Sprintf("%v (sluice: %s, %s)", c.failure.Err, c.failure.whereabouts(), c.failure.circumstances()))
+	return oneLine(fmt.Sprintf("%s (sluice: %s, %s)", discreetly(c.failure.Err), c.failure.whereabouts(), c.failure.circumstances()))
 }
 
 // Unwrap returns the *Error.
@@ -443,7 +444,7 @@ type ProxyError struct {
 // Error is part of error.
 func (e *ProxyError) Error() string {
 	if e.Err != nil {
-		return fmt.Sprintf("proxy %s: %v", e.Proxy, e.Err)
+		return fmt.Sprintf("proxy %s: %s", e.Proxy, discreetly(e.Err))
 	}
 	return fmt.Sprintf("proxy %s refused with %d", e.Proxy, e.Status)
 }

@@ -26,8 +26,10 @@ func (r Request) String() string {
 
 // WithoutQuotes is what an error says, but for what it quotes, and for what looks like a
 // URL: of an error about a URL or a header that may be the password in it.
-func WithoutQuotes(err error) string {
-	parts := strings.Split(strings.ReplaceAll(err.Error(), `\"`, ""), `"`)
+func WithoutQuotes(err error) string { return unquoted(err.Error()) }
+
+func unquoted(text string) string {
+	parts := strings.Split(strings.ReplaceAll(text, `\"`, ""), `"`)
 	var kept strings.Builder
 	for i := 0; i < len(parts); i += 2 { // the others are between quotation marks
 		if kept.WriteString(parts[i]); i+1 < len(parts) {

@@ -52,7 +52,7 @@ func (a *attrs) instant(key string, value time.Time) {
 
 func (a *attrs) cause(err error) {
 	if err != nil {
-		a.text("error", err.Error())
+		a.text("error", discreetly(err))
 	}
 }
 

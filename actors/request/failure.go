@@ -158,5 +158,8 @@ func loggable(err error) any {
 	if panicked, ok := errors.AsType[*messages.PanicError](err); ok {
 		return "panic while " + panicked.Stage.String()
 	}
-	return err
+	if _, tells := err.(slog.LogValuer); tells { // it has fields to tell, and nothing of the caller's besides
+		return err
+	}
+	return messages.Discreet(err)
 }

@@ -204,7 +204,9 @@ func (t *Timesync) sampled(m sampleDone) {
 type noTime struct{ why error }
 
 // Error is part of error.
-func (e *noTime) Error() string { return messages.ErrNoTime.Error() + ": " + e.why.Error() }
+func (e *noTime) Error() string {
+	return messages.ErrNoTime.Error() + ": " + messages.Discreet(e.why).Error()
+}
 
 // Unwrap returns both.
 func (e *noTime) Unwrap() []error { return []error{messages.ErrNoTime, e.why} }
@@ -217,7 +219,7 @@ func (t *Timesync) warn(err error, closed bool) {
 		level = slog.LevelDebug
 	}
 	t.warned = true
-	t.needs.Logger.Log(context.Background(), level, "server time could not be learnt", "error", err)
+	t.needs.Logger.Log(context.Background(), level, "server time could not be learnt", "error", messages.Discreet(err))
 }
 
 // doubt says once why who waits has to wait longer.

@@ -49,7 +49,7 @@ func (e *CallError) Error() string {
 type BodyError struct{ Err error }
 
 // Error is part of error.
-func (e *BodyError) Error() string { return "request body: " + e.Err.Error() }
+func (e *BodyError) Error() string { return "request body: " + messages.Discreet(e.Err).Error() }
 
 // Unwrap returns the reader's error.
 func (e *BodyError) Unwrap() error { return e.Err }

@@ -156,7 +156,7 @@ func dialled[C any](ctx context.Context, d *Dialer, o messages.Origin, dial func
 		if ctx.Err() == nil { // otherwise nobody knows what it would have come to
 			err = marked(err)
 		}
-		return none, fmt.Errorf("dial %s: %w", o, withContext(ctx, err))
+		return none, fmt.Errorf("dial %s: %w", o, messages.Discreet(withContext(ctx, err))) // it may be of the caller's making
 	}
 	return c, nil
 }

@@ -9,15 +9,17 @@
 //	page.Attach("trading", eng)
 //	http.Handle("/debug/sluice/", page)
 //
-// It can be mounted under any path, with or without http.StripPrefix, and looks only:
+// It can be mounted under any path, at a folder ("/debug/sluice/") or at a name
+// ("/debug/sluice"), with or without http.StripPrefix, and by another router than http.ServeMux
+// too. Within a folder of a ServeMux every name but state.json is not found. It looks only:
 // whatever is not GET or HEAD is refused. There is no login. Who may see it is for whoever
 // mounts it to say: put it behind an authenticating handler, or on a listener of 127.0.0.1.
 // What it shows is what Engine.Stats, Engine.Waiting and errors tell: account labels, keys
 // of limits, methods and paths, and never a query, a header, a body or a credential.
 //
 // In a browser it moves once a second by server-sent events. Without JavaScript it is the
-// picture of one moment. For programs there is the same as JSON, at ?format=json or under
-// the name state.json.
+// picture of one moment. For programs there is the same as JSON, at ?format=json or, in a
+// folder, under the name state.json.
 //
 // While nobody looks nothing runs, and nothing is remembered, but for a
 // Config.Background. One picture is taken for all who look, of Config.Rows rows for each

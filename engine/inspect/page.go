@@ -198,25 +198,30 @@ func (p *Page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // wanted says what is asked for, wherever the page is mounted: by its format, or by the last
 // name in its path.
 func wanted(r *http.Request) string {
-	_, name, _ := cutLast(r.URL.Path, "/")
-	_, mounted, _ := strings.Cut(r.Pattern, "/")
-	isPage := name == "" || r.Pattern != "" && "/"+mounted == r.URL.Path // mounted at a name, and not at a folder
+	name := r.URL.Path[strings.LastIndexByte(r.URL.Path, '/')+1:]
+	isPage := name == "" || isWhole(r.Pattern, name)
 	switch format := r.URL.Query().Get("format"); {
 	case isPage && format == "":
 		return "page"
 	case isPage:
 		return format
-	case format == "" && name == "state.json":
+	case format == "" && name == stateName:
 		return "json"
 	}
 	return ""
 }
 
-func cutLast(text, at string) (before, after string, found bool) {
-	if i := strings.LastIndex(text, at); i >= 0 {
-		return text[:i], text[i+len(at):], true
+const stateName = "state.json"
+
+// isWhole reports whether a name is the page's own, and none in its folder. The pattern that a
+// mux has found says so, whatever was stripped of the path since: it leads to a folder if it ends
+// in a slash, or in a wildcard for all the rest. Without a pattern whoever has called the handler
+// has chosen the name.
+func isWhole(pattern, name string) bool {
+	if pattern == "" {
+		return name != stateName
 	}
-	return "", text, false
+	return !strings.HasSuffix(pattern, "/") && !strings.HasSuffix(pattern, "...}")
 }
 
 // guard sets what every answer says: the browser is to keep nothing, to run nothing but the

@@ -350,7 +350,7 @@ func TestThePageIsOnlyLookedAt(t *testing.T) {
 		require.Equal(t, "GET, HEAD", answer.Header.Get("Allow"))
 	}
 	for target, status := range map[string]int{
-		"/": 200, "/?format=json": 200, "/state.json": 200, "/?format=events": 200, "/nowhere": 404, "/?format=xml": 404, "/state.json?format=events": 404, "/index.html": 404,
+		"/": 200, "/?format=json": 200, "/state.json": 200, "/?format=events": 200, "/?format=xml": 404, "/state.json?format=events": 404,
 	} {
 		server := serve(t, page)
 		conn, err := server.dial(t.Context(), "", "")
@@ -372,13 +372,37 @@ func TestThePageWorksUnderAnyPath(t *testing.T) {
 	mux.Handle("/stripped/", http.StripPrefix("/stripped", page))
 	mux.Handle("GET /name", page)
 	mux.Handle("GET host.test/x/name", page)
+	mux.Handle("/debug/cut", http.StripPrefix("/debug", page))
+	mux.Handle("/debug/whole", http.StripPrefix("/debug/whole", page))
+	mux.Handle("GET teams.test/{team}/of/page", page)
+	mux.Handle("GET teams.test/{team}/folder/{$}", page)
+	mux.Handle("/rest/{all...}", page)
+	mux.Handle("/the%20page", page)
+	inner := http.NewServeMux()
+	inner.Handle("/page", page)
+	mux.Handle("/outer/", http.StripPrefix("/outer", inner))
+	mux.HandleFunc("/router/", func(w http.ResponseWriter, r *http.Request) { // one that has no patterns
+		r.Pattern = ""
+		page.ServeHTTP(w, r)
+	})
 	for target, status := range map[string]int{
 		"/whole/path/": 200, "/whole/path/?format=json": 200, "/whole/path/state.json": 200, "/whole/path/other": 404,
 		"/stripped/": 200, "/stripped/?format=json": 200, "/stripped/state.json": 200, "/stripped/other": 404,
-		"/name": 200, "/name?format=json": 200, "http://host.test/x/name": 200,
+		"/name": 200, "/name?format=json": 200, "http://host.test/x/name": 200, "/name?format=other": 404,
+		"/debug/cut": 200, "/debug/cut?format=json": 200, "/debug/whole": 200, "/debug/whole?format=json": 200,
+		"http://teams.test/a/of/page": 200, "http://teams.test/a/of/page?format=json": 200, "http://teams.test/a/folder/": 200, "http://teams.test/a/folder/?format=json": 200,
+		"/rest/": 200, "/rest/?format=json": 200, "/rest/state.json": 200, "/rest/other": 404,
+		"/the%20page": 200, "/the%20page?format=json": 200, "/outer/page": 200, "/outer/page?format=json": 200,
+		"/router/page": 200, "/router/page?format=json": 200, "/router/": 200, "/router/state.json": 200,
 	} {
 		answer := get(t, mux, "GET", target)
 		require.Equal(t, status, answer.StatusCode, target)
+		isJSON := strings.HasSuffix(target, "json")
+		require.Equal(t, isJSON, answer.Header.Get("Content-Type") == "application/json", target)
+		if place, asks := strings.CutSuffix(target, "?format=json"); asks {
+			events := get(t, mux, "HEAD", place+"?format=events")
+			require.Equal(t, "text/event-stream", events.Header.Get("Content-Type"), target)
+		}
 		if html := text(t, answer); strings.Contains(html, "<html") {
 			for _, link := range regexp.MustCompile(`href="([^"]*)"`).FindAllStringSubmatch(html, -1) {
 				require.Regexp(t, `^(\?|#|data:)`, link[1], "relative to wherever it is")

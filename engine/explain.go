@@ -18,52 +18,56 @@ import (
 // Explanation is what would become of a request at one moment, by Engine.Explain. Like
 // Stats it has keys of limits, which may name accounts.
 type Explanation struct {
-	At       time.Time
-	Request  string // method and place, without query
-	Origin   Origin
-	Route    string // the id of the limit that it names, or is charged for want of one; empty for an unlimited one
-	Priority Priority
+	At       time.Time `json:"at"`
+	Request  string    `json:"request"`         // method and place, without query
+	Origin   Origin    `json:"-"`               // in JSON it is told as a URL
+	Route    string    `json:"route,omitempty"` // the id of the limit that it names, or is charged for want of one; empty for an unlimited one
+	Priority Priority  `json:"priority"`
 
 	// Leaves says that nothing would hold it: no halt, no limit, no pause, nobody ahead.
 	// It would still wait for a connection if ConnectionFree is false.
-	Leaves  bool
-	Charges []Charged     // what it would be charged with, the limit that it names first
-	HeldBy  HeldBy        // what would hold it longest; zero if nothing does
-	Ahead   []QueuedStats // who is queued for one of its limits and goes before it, the most urgent first
-	More    bool          // and so many of a priority that they were not all counted
-	Paused  []ScopeStats  // pauses that hold it, and those it would start slowly after
-	Halts   []HaltStats   // that refuse it
+	Leaves  bool          `json:"leaves"`
+	Charges []Charged     `json:"charges,omitempty"` // what it would be charged with, the limit that it names first
+	HeldBy  HeldBy        `json:"held_by,omitzero"`  // what would hold it longest; zero if nothing does
+	Ahead   []QueuedStats `json:"ahead,omitempty"`   // who is queued for one of its limits and goes before it, the most urgent first
+	More    bool          `json:"more,omitempty"`    // and so many of a priority that they were not all counted
+	Paused  []ScopeStats  `json:"paused,omitempty"`  // pauses that hold it, and those it would start slowly after
+	Halts   []HaltStats   `json:"halts,omitempty"`   // that refuse it
 
 	// ConnectionFree says that an open connection is unused. Pool is that of the origin, and
 	// has its Origin only if nobody has been there lately.
-	ConnectionFree bool
-	Pool           PoolStats
+	ConnectionFree bool      `json:"connection_free"`
+	Pool           PoolStats `json:"pool"`
 }
 
 // Charged is what one limit would be charged with.
 type Charged struct {
-	ID string
+	ID string `json:"id"`
 	// Account, Key and Egress say which of the limit's meters it is, as far as they are
 	// told apart.
-	Account, Key, Egress string
+	Account string `json:"account,omitempty"`
+	Key     string `json:"key,omitempty"`
+	Egress  string `json:"egress,omitempty"`
 
-	Weight int64
-	Quota  int64
-	Room   int64 // what fits now, the queue apart
+	Weight int64 `json:"weight"`
+	Quota  int64 `json:"quota"`
+	Room   int64 `json:"room"` // what fits now, the queue apart
 	// Opens is when Weight fits, the queue apart: not after Explanation.At if it does now,
 	// and zero if time alone will not do it.
-	Opens time.Time
+	Opens time.Time `json:"opens,omitzero"`
 }
 
 // HeldBy is what holds a request longest: a limit without room, or a pause.
 type HeldBy struct {
-	Limit                string
-	Account, Key, Egress string // which of its meters
-	Paused               bool   // the scope, and not the limit, holds it
-	Scope                string // its name
+	Limit   string `json:"limit,omitempty"`
+	Account string `json:"account,omitempty"` // with Key and Egress: which of its meters
+	Key     string `json:"key,omitempty"`
+	Egress  string `json:"egress,omitempty"`
+	Paused  bool   `json:"paused,omitempty"` // the scope, and not the limit, holds it
+	Scope   string `json:"scope,omitempty"`  // its name
 	// Until is when it may leave, those ahead apart; zero if an answer must come first, or
 	// one of those ahead leave.
-	Until time.Time
+	Until time.Time `json:"until,omitzero"`
 }
 
 // Explain says what would become of a request if it was sent now: what it would be
@@ -208,11 +212,11 @@ func clockTime(t time.Time) string { return t.Format("15:04:05.000") }
 // LogValue returns what String does.
 func (x Explanation) LogValue() slog.Value { return slog.StringValue(x.String()) }
 
-// MarshalJSON writes the fields, and the origin as a URL.
+// MarshalJSON writes the fields, in the style of Stats, and the origin as a URL.
 func (x Explanation) MarshalJSON() ([]byte, error) {
 	type fields Explanation
 	return json.Marshal(struct {
 		fields
-		Origin string
+		Origin string `json:"origin"`
 	}{fields(x), x.Origin.String()})
 }

@@ -76,7 +76,7 @@ func TestExplainSaysWhatHoldsARequestUntilWhenAndBehindWhom(t *testing.T) {
 		require.Contains(t, x.String(), `halted since`)
 		raw, err := json.Marshal(x)
 		require.NoError(t, err)
-		require.Contains(t, string(raw), `"Origin":"http://server.test:80"`)
+		require.Contains(t, string(raw), `"origin":"http://server.test:80"`)
 
 		require.NoError(t, eng.Resume(throttle.Scope{Name: throttle.WholeOrigin}))
 		require.NoError(t, <-first)

@@ -112,6 +112,29 @@ halt of account maker since 12:00:03.5: 8 refused
 and 4 limits, scopes and pools that are left out`, fmt.Sprint(stats))
 }
 
+func TestWhoWaitsAndAnExplanationAreInJSONAsStatsAre(t *testing.T) {
+	at := time.Date(2026, 1, 2, 3, 4, 5, 600e6, time.UTC)
+	held := engine.HeldBy{Limit: "orders", Account: "a", Key: "k", Egress: "e", Paused: true, Scope: "ip", Until: at}
+	venue := engine.Origin{Scheme: "https", Addr: "server.test:443"}
+	for want, value := range map[string]any{
+		`{"subject":"permit","priority":0,"since":"2026-01-02T03:04:05.6Z","for":"credit","ahead":0}`: engine.Waiter{Subject: "permit", Since: at, For: engine.ForCredit},
+		`{"subject":"GET /","limit_id":"orders","account":"a","origin":"https://server.test","priority":300,"since":"2026-01-02T03:04:05.6Z","for":"permit",
+			"held_by":{"limit":"orders","account":"a","key":"k","egress":"e","paused":true,"scope":"ip","until":"2026-01-02T03:04:05.6Z"},"ahead":2,"behind":"GET /x"}`: engine.Waiter{
+			Subject: "GET /", LimitID: "orders", Account: "a", Origin: "https://server.test", Priority: engine.High, Since: at, For: engine.ForPermit, HeldBy: held, Ahead: 2, Behind: "GET /x",
+		},
+		`{"at":"2026-01-02T03:04:05.6Z","request":"GET /","origin":"https://server.test:443","route":"orders","priority":0,"leaves":true,
+			"charges":[{"id":"orders","weight":1,"quota":10,"room":9,"opens":"2026-01-02T03:04:05.6Z"}],"connection_free":true,
+			"pool":{"origin":"https://server.test:443","idle":0,"leased":0,"streams":0,"dialling":0,"waiting":0,"dialled":0,"dials_failed":0,"retired":0,"broken":0,"refused":0}}`: engine.Explanation{
+			At: at, Request: "GET /", Origin: venue, Route: "orders", Leaves: true, Charges: []engine.Charged{{ID: "orders", Weight: 1, Quota: 10, Room: 9, Opens: at}},
+			ConnectionFree: true, Pool: engine.PoolStats{Origin: venue},
+		},
+	} {
+		got, err := json.Marshal(value)
+		require.NoError(t, err)
+		require.JSONEq(t, want, string(got))
+	}
+}
+
 func TestAPictureReadsWellInALogAndInJSON(t *testing.T) {
 	at := time.Date(2026, 1, 2, 3, 4, 5, 600e6, time.UTC)
 	stats := engine.Stats{

@@ -54,7 +54,7 @@ func TestWaitingTellsWhoWaitsForALimitUntilWhenAndBehindWhom(t *testing.T) {
 		for _, w := range waiting {
 			raw, err := json.Marshal(w)
 			require.NoError(t, err)
-			require.Contains(t, string(raw), `"For":"permit"`)
+			require.Contains(t, string(raw), `"for":"permit"`)
 			for _, text := range []string{w.String(), fmt.Sprintf("%+v", w), string(raw), w.LogValue().String()} {
 				require.NotContains(t, text, "secret")
 				require.NotContains(t, text, "sesame")

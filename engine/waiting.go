@@ -16,20 +16,20 @@ import (
 // labels and the keys of limits, and so have its text and its JSON; it has no query, no
 // header and no body.
 type Waiter struct {
-	Subject  string // method and path as they are sent, without query; "permit" for one of Acquire
-	LimitID  string // that it names, or is charged for want of one; empty for an unlimited one
-	Account  string // label; empty is the default account
-	Origin   string // where it goes, as a URL; empty for one that waits for a credit
-	Priority Priority
-	Since    time.Time // when this wait began
-	For      WaitsFor
+	Subject  string    `json:"subject"`            // method and path as they are sent, without query; "permit" for one of Acquire
+	LimitID  string    `json:"limit_id,omitempty"` // that it names, or is charged for want of one; empty for an unlimited one
+	Account  string    `json:"account,omitempty"`  // label; empty is the default account
+	Origin   string    `json:"origin,omitempty"`   // where it goes, as a URL; empty for one that waits for a credit
+	Priority Priority  `json:"priority"`
+	Since    time.Time `json:"since"` // when this wait began
+	For      WaitsFor  `json:"-"`     // in JSON it is told by its name
 	// HeldBy is what holds one that waits for a permit, and until when; zero for others.
-	HeldBy HeldBy
+	HeldBy HeldBy `json:"held_by,omitzero"`
 	// Ahead is how many go before it, of those that wait for the same: the limit that holds it,
 	// the pool or the credit.
-	Ahead int
+	Ahead int `json:"ahead"`
 	// Behind is the subject of the one directly before it; empty if there is none.
-	Behind string
+	Behind string `json:"behind,omitempty"`
 }
 
 // WaitsFor is what a Waiter waits for.
@@ -156,11 +156,11 @@ func (w Waiter) String() string {
 // LogValue returns what String does.
 func (w Waiter) LogValue() slog.Value { return slog.StringValue(w.String()) }
 
-// MarshalJSON writes the fields, and For by its name.
+// MarshalJSON writes the fields, in the style of Stats, and For by its name.
 func (w Waiter) MarshalJSON() ([]byte, error) {
 	type fields Waiter
 	return json.Marshal(struct {
 		fields
-		For string
+		For string `json:"for"`
 	}{fields(w), w.For.String()})
 }

@@ -35,7 +35,7 @@ func quotaBar(used, inFlight, quota int64) *bar {
 	used, quota = max(used, 0), max(quota, 0)
 	inFlight = min(max(inFlight, 0), used)
 	scale := float64(barWidth) / float64(max(quota, 1))
-	b := &bar{Label: quotaLabel(used, inFlight, quota), Mark: barWidth}
+	b := &bar{Label: quotaLabel(used, inFlight, quota), Parts: []part{}, Mark: barWidth}
 	if used > quota {
 		scale = float64(barWidth) / float64(used)
 		b.Mark = min(int(float64(quota)*scale), markedShare)
@@ -96,7 +96,7 @@ func shareBar(most int64, shares ...share) *bar {
 		}
 	}
 	whole := max(most, sum, 1)
-	b := &bar{Label: strings.Join(words, ", ")}
+	b := &bar{Label: strings.Join(words, ", "), Parts: []part{}}
 	if b.Label == "" {
 		b.Label = "none"
 	}

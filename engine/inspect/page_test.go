@@ -281,6 +281,12 @@ func TestAListInTheStateIsAListThoughItIsEmpty(t *testing.T) {
 			require.NotContains(t, state, "null")
 			has(t, state, `"slowest":[],"last_failed":[]`)
 			require.Equal(t, 2, strings.Count(state, `"pools":[]`))
+			ctx, cancel := context.WithCancel(t.Context())
+			cancel() // the first picture is sent nevertheless
+			events := httptest.NewRecorder()
+			page.ServeHTTP(events, httptest.NewRequest("GET", "/?format=events", nil).WithContext(ctx))
+			require.NotContains(t, events.Body.String(), "null")
+			has(t, events.Body.String(), `"rows":[]`)
 			require.NoError(t, eng.Close())
 		}
 	})

@@ -76,7 +76,7 @@ type words struct {
 
 // viewOf makes a view of a state.
 func viewOf(s *state, w words) view {
-	v := view{Title: valid(s.Title), At: s.At.Local().Format("2006-01-02 15:04:05.0 MST"), Verdict: valid(s.Verdict), Tone: "calm"}
+	v := view{Title: valid(s.Title), At: s.At.Local().Format("2006-01-02 15:04:05.0 MST"), Verdict: valid(s.Verdict), Tone: "calm", Parts: []section{}}
 	for i := range s.Engines {
 		e := &s.Engines[i]
 		part := section{ID: fmt.Sprintf("engine-%d", i), Name: valid(e.Name), Verdict: valid(e.Verdict), Facts: factsOf(e, w), Tables: []table{
@@ -90,6 +90,11 @@ func viewOf(s *state, w words) view {
 	}
 	if s.Requests != nil {
 		v.Parts = append(v.Parts, requestsSection(s.Requests, s.At))
+	}
+	for _, part := range v.Parts {
+		for i := range part.Tables {
+			part.Tables[i].Rows = list(part.Tables[i].Rows)
+		}
 	}
 	return v
 }

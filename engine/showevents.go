@@ -4,9 +4,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+
+	"github.com/sluice-engine/sluice/messages"
 )
 
-// What a server says in its events may be secret, and so may its ids: none of it is printed.
+// What a server says in its events may be secret, and so may its ids: of them the type alone is
+// printed, and the length of the data.
 
 // String tells the type and the length of the data.
 func (e Event) String() string {
@@ -42,7 +45,7 @@ func (s Subscription) MarshalJSON() ([]byte, error) { return json.Marshal(s.Stri
 
 // String tells the connection, the pause and the error.
 func (i Interruption) String() string {
-	return fmt.Sprintf("connection %d ended, and another follows in %v: %v", i.Connection, i.Pause, i.Err)
+	return fmt.Sprintf("connection %d ended, and another follows in %v: %v", i.Connection, i.Pause, messages.Discreet(i.Err))
 }
 
 // Format prints what String returns for every verb and flag.

@@ -216,3 +216,19 @@ func ExampleResign() {
 	resp.Body.Close()
 	// Output: LTCBTC [5000] 1 true
 }
+
+func ExampleParseOrigin() {
+	for _, url := range []string{"https://API.example.com/v1/orders?side=buy", "http://[::1]:8080", "/v1/orders", "https://me:secret@api.example.com"} {
+		origin, err := engine.ParseOrigin(url)
+		if err != nil {
+			fmt.Println("none:", err)
+			continue
+		}
+		fmt.Println(origin)
+	}
+	// Output:
+	// https://api.example.com:443
+	// http://[::1]:8080
+	// none: URL scheme "" is neither http nor https
+	// none: URL carries credentials; use an authenticator
+}

@@ -69,7 +69,7 @@ var mayImport = map[string][]string{
 	"engine/inspect": {"engine", "throttle"},
 
 	// whoever stands outside
-	"telemetry":        {"engine", "auth", "messages", "internal/hostport"},
+	"telemetry":        {"engine", "auth", "messages"},
 	"examples":         {"engine/...", "auth", "throttle/...", "bench/exchange/...", "telemetry"},
 	"bench":            {"engine", "auth", "throttle/...", "messages", "internal/clock", "bench/..."},
 	"bench/limits":     {"throttle", "throttle/feedback", "actors/throttler", "actors/ticket", "bench/exchange", "bench/parallel"}, // drives the throttler's desk

@@ -1,19 +1,16 @@
 package telemetry
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net"
-	"net/url"
 	"slices"
 	"strings"
 
 	"go.opentelemetry.io/otel/propagation"
 
 	"github.com/sluice-engine/sluice/engine"
-	"github.com/sluice-engine/sluice/internal/hostport"
 )
 
 // Propagate returns what puts the trace into the header of requests, such as the traceparent of
@@ -40,7 +37,7 @@ func (t *Telemetry) Propagate(propagator propagation.TextMapPropagator, origins 
 	}
 	var to homes
 	for i, origin := range origins {
-		home, err := originOf(origin)
+		home, err := engine.ParseOrigin(origin)
 		if err != nil {
 			return nil, fmt.Errorf("telemetry: Propagate: origin %d is not an absolute http or https URL", i+1) // whose text may have a password
 		}
@@ -62,12 +59,13 @@ type homes struct {
 
 func (h *homes) add(origin engine.Origin) {
 	h.origins, h.spelt = append(h.origins, origin), append(h.spelt, origin.String())
-	host, port, _ := net.SplitHostPort(origin.Addr)
+	host, _, _ := net.SplitHostPort(origin.Addr)
 	if strings.Contains(host, ":") {
 		host = "[" + host + "]"
 	}
-	if port == defaultPort(origin.Scheme) {
-		h.spelt = append(h.spelt, origin.Scheme+"://"+host)
+	short := origin.Scheme + "://" + host
+	if same, err := engine.ParseOrigin(short); err == nil && same == origin { // its port is that of a URL that names none
+		h.spelt = append(h.spelt, short)
 	}
 }
 
@@ -79,7 +77,7 @@ func (h *homes) have(url string) bool {
 			return true
 		}
 	}
-	origin, err := originOf(url)
+	origin, err := engine.ParseOrigin(url)
 	return err == nil && slices.Contains(h.origins, origin)
 }
 
@@ -99,25 +97,4 @@ func (h header) Set(name, value string) {
 	default:
 		h.HeaderCarrier.Set(name, value)
 	}
-}
-
-// originOf returns what a URL leads to, in the engine's spelling.
-func originOf(raw string) (engine.Origin, error) {
-	u, err := url.Parse(raw)
-	if err != nil || u.Hostname() == "" {
-		return engine.Origin{}, errors.New("no absolute URL")
-	}
-	if u.Scheme != "http" && u.Scheme != "https" {
-		return engine.Origin{}, errors.New("no URL of HTTP")
-	}
-	port := cmp.Or(u.Port(), defaultPort(u.Scheme))
-	return engine.Origin{Scheme: u.Scheme, Addr: hostport.Join(u.Hostname(), port)}, nil
-}
-
-// defaultPort is that of a URL that names none.
-func defaultPort(scheme string) string {
-	if scheme == "http" {
-		return "80"
-	}
-	return "443"
 }

@@ -288,7 +288,7 @@ func (s teller) scopes(now time.Time, all []engine.ScopeStats) {
 	longest := map[scopeAt]time.Duration{}
 	for _, scope := range all {
 		at := scopeAt{name: scope.Name}
-		if origin, err := originOf(scope.Origin); err == nil {
+		if origin, err := engine.ParseOrigin(scope.Origin); err == nil {
 			at.at = s.t.places.of(origin).origin
 		}
 		longest[at] = max(longest[at], scope.PausedUntil.Sub(now), 0)

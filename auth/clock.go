@@ -14,6 +14,10 @@ type Clock interface {
 	Bound() time.Duration
 }
 
+// NoBound is the Bound of a Clock that was not compared with the server's yet: a century, which
+// claims nothing.
+const NoBound = 100 * 365 * 24 * time.Hour
+
 // Ranger is a Clock that knows the server's time at other moments than now: the
 // first and the last instant its clock can show at a local instant. Deadlines
 // need it. A Clock that is no Ranger is taken to run at the local rate.

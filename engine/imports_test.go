@@ -66,7 +66,7 @@ var mayImport = map[string][]string{
 		"memory", "internal/journal",
 	},
 
-	"engine/inspect": {"engine", "throttle"},
+	"engine/inspect": {"auth", "engine", "throttle"},
 
 	// whoever stands outside
 	"telemetry":        {"engine", "auth", "messages"},

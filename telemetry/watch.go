@@ -1,6 +1,7 @@
 package telemetry
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -211,18 +212,15 @@ func (s teller) measure(of state, x float64, attrs ...attribute.KeyValue) {
 
 // classes are the priorities that have names. All others are one series together, since there is no
 // end of numbers.
-var classes = map[engine.Priority]string{
-	engine.Urgent: "urgent", engine.High: "high", engine.Account: "account", engine.Normal: "normal", engine.Background: "background",
-}
+var classes = [...]engine.Priority{engine.Urgent, engine.High, engine.Account, engine.Normal, engine.Background}
 
 func (s teller) queues(all []engine.QueuedStats) {
-	counts := map[string]int{"urgent": 0, "high": 0, "account": 0, "normal": 0, "background": 0, other: 0}
+	counts := map[string]int{other: 0} // with all of them, for who waits no more is told of too
+	for _, class := range classes {
+		counts[class.Name()] = 0
+	}
 	for _, class := range all {
-		name, named := classes[class.Priority]
-		if !named {
-			name = other
-		}
-		counts[name] += class.N
+		counts[cmp.Or(class.Priority.Name(), other)] += class.N
 	}
 	for name, n := range counts {
 		s.count(queued, n, priorityKey.String(name))
@@ -320,14 +318,10 @@ func (s teller) pools(all []engine.PoolStats) {
 	}
 }
 
-// nothingKnown is a bound that claims nothing: that of a clock before its first sample is a
-// century.
-const nothingKnown = 365 * 24 * time.Hour
-
 // clock tells nothing of a server's clock that is not followed.
 func (s teller) clock(c auth.Clock) {
 	bound := c.Bound()
-	if _, own := c.(auth.LocalClock); own || bound >= nothingKnown {
+	if _, own := c.(auth.LocalClock); own || bound >= auth.NoBound {
 		return
 	}
 	s.measure(clockOffset, time.Until(c.Now()).Seconds())

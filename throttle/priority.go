@@ -12,3 +12,21 @@ const (
 	Normal     Priority = 0   // the zero value: market data and everything else
 	Background Priority = -100
 )
+
+// Name is "urgent", "high", "account", "normal" or "background", and empty for a number without a
+// name.
+func (p Priority) Name() string {
+	switch p {
+	case Urgent:
+		return "urgent"
+	case High:
+		return "high"
+	case Account:
+		return "account"
+	case Normal:
+		return "normal"
+	case Background:
+		return "background"
+	}
+	return ""
+}

@@ -50,18 +50,15 @@ func (c *Clock) Bound() time.Duration {
 	if s := c.published.Load(); s != nil {
 		return s.Bound()
 	}
-	return unboundedError
+	return auth.NoBound
 }
-
-// unboundedError is the bound of a clock that nobody has compared.
-const unboundedError = 100 * 365 * 24 * time.Hour
 
 // Range is part of auth.Ranger.
 func (c *Clock) Range(local time.Time) (lo, hi time.Time) {
 	if s := c.published.Load(); s != nil {
 		return s.Range(local)
 	}
-	return local.Add(-unboundedError), local.Add(unboundedError)
+	return local.Add(-auth.NoBound), local.Add(auth.NoBound)
 }
 
 // Known reports whether there has been a sample, and the machine has not slept

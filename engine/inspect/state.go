@@ -3,6 +3,7 @@ package inspect
 import (
 	"time"
 
+	"github.com/sluice-engine/sluice/auth"
 	"github.com/sluice-engine/sluice/engine"
 )
 
@@ -97,16 +98,13 @@ func waitingOf(s *engine.Stats) int {
 	return n
 }
 
-// claimsNothing is a bound that no reading of a clock has.
-const claimsNothing = 365 * 24 * time.Hour
-
 func clockOf(eng *engine.Engine) clockState {
 	clock := eng.Clock()
 	ahead := time.Until(clock.Now())
 	switch bound := clock.Bound(); {
 	case bound == 0:
 		return clockState{Source: "local"}
-	case bound >= claimsNothing:
+	case bound >= auth.NoBound:
 		return clockState{Source: "unknown"}
 	default:
 		return clockState{Source: "server", Ahead: ahead, Bound: bound}

@@ -255,11 +255,7 @@ func queuedCell(classes []engine.QueuedStats) cell {
 	return cell{Text: grouped(int64(n)), Note: strings.Join(notes, ", ")}
 }
 
-var priorityNames = map[engine.Priority]string{
-	engine.Urgent: "urgent", engine.High: "high", engine.Account: "account", engine.Normal: "normal", engine.Background: "background",
-}
-
-func priorityName(p engine.Priority) string { return cmp.Or(priorityNames[p], fmt.Sprint(int(p))) }
+func priorityName(p engine.Priority) string { return cmp.Or(p.Name(), fmt.Sprint(int(p))) }
 
 func more(n int) string {
 	if n == 0 {

@@ -148,9 +148,8 @@ var (
 	// ErrReserved means that the request already has a parameter or field that is
 	// the scheme's to set.
 	ErrReserved = errors.New("set by the caller, but belongs to the scheme")
-	// ErrTooLate means that the call's deadline has passed on the server's clock,
-	// so that whatever is signed would be refused.
-	// It is a context.DeadlineExceeded.
+	// ErrTooLate means that the call's deadline has passed on the server's clock, so that
+	// whatever is signed would be refused. It is a context.DeadlineExceeded.
 	ErrTooLate = fmt.Errorf("on the server's clock: %w", context.DeadlineExceeded)
 	// ErrMissing means that a setting the scheme needs is empty.
 	ErrMissing = errors.New("missing")

@@ -399,8 +399,8 @@ func (b Bearer) Unsign(call *messages.Call) (signed bool, err error) {
 	return false, nil
 }
 
-// Unsign is part of Unsigner: it asks every member, from the last, on what the one behind it left. The call
-// was signed if one of them signed it.
+// Unsign is part of Unsigner: it asks every member, from the last, on what the one behind it
+// left. The call was signed if one of them signed it.
 func (c Chain) Unsign(call *messages.Call) (signed bool, err error) {
 	for _, a := range slices.Backward(c) {
 		u, ok := a.(Unsigner)

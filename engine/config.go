@@ -323,18 +323,16 @@ type Responses struct {
 	Codings []string
 }
 
-// Retry says how often and how soon a failed attempt is repeated. Repeated is
-// only what is provably unsent, or idempotent: by its method (RFC 9110,
-// section 9.2.2) or by Request.Idempotent. An answer that was cut off inside its
-// body is a failure, unless Request.Stream has handed it over; one that came is a
-// response, whatever its status, unless Statuses says otherwise. Each attempt takes a
-// permit of its own. The pause before the n-th repetition is drawn from
-// [0, min(Cap, Base·2ⁿ⁻¹)), "full jitter". An attempt whose origin could not be
-// dialled is repeated when the origin is dialled again (see Dial.Backoff), and not
-// at all if that is later than such a pause may last, or if another dial would fail
-// in the same way: an unknown host, an untrusted certificate, a proxy that refuses.
-// Over all requests, no more is
-// repeated than one in five, and ten a second besides.
+// Retry says how often and how soon a failed attempt is repeated. Repeated is only what is
+// provably unsent, or idempotent: by its method (RFC 9110, section 9.2.2) or by
+// Request.Idempotent. An answer that was cut off inside its body is a failure, unless
+// Request.Stream has handed it over; one that came is a response, whatever its status, unless
+// Statuses says otherwise. Each attempt takes a permit of its own. The pause before the n-th
+// repetition is drawn from [0, min(Cap, Base·2ⁿ⁻¹)), "full jitter". An attempt whose origin
+// could not be dialled is repeated when the origin is dialled again (see Dial.Backoff), and not
+// at all if that is later than such a pause may last, or if another dial would fail in the same
+// way: an unknown host, an untrusted certificate, a proxy that refuses. Over all requests, no
+// more is repeated than one in five, and ten a second besides.
 //
 // Beside that, and not counted here, a request is repeated once whose timestamp,
 // nonce or token the server refused, if its account can have better ones.

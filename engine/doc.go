@@ -12,14 +12,13 @@
 //
 // # The journey
 //
-// Do waits for a credit, then begins an actor's life for the request, which runs
-// on the caller's own goroutine, or, where very many wait already, on one of the engine's if
-// no processor, cost function or observer has been promised the caller's: it runs the
-// pre-processors and builds the bytes,
-// asks the throttler for a permit under every limit the request touches and
-// the pool of its origin for a connection, signs as late as possible with the
-// server's idea of time, exchanges, settles the permit by what became of it,
-// repeats what may be repeated, and runs the post-processors.
+// Do waits for a credit, then begins an actor's life for the request, which runs on the
+// caller's own goroutine, or, where very many wait already, on one of the engine's if no
+// processor, cost function or observer has been promised the caller's: it runs the
+// pre-processors and builds the bytes, asks the throttler for a permit under every limit the
+// request touches and the pool of its origin for a connection, signs as late as possible with
+// the server's idea of time, exchanges, settles the permit by what became of it, repeats what
+// may be repeated, and runs the post-processors.
 //
 // # What can be configured
 //

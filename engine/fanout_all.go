@@ -144,8 +144,8 @@ func (g *gathering) err() error {
 // what cannot be decoded is a failure too. The slice has a T for every request, in their
 // order; of those that failed, and of those that the run did not come to, it is the zero value.
 //
-// The error is that of All, with the errors of Fetch in it: Failures.Each has them all. Request.Stream is ignored for
-// every T.
+// The error is that of All, with the errors of Fetch in it: Failures.Each has them all.
+// Request.Stream is ignored for every T.
 func FetchAll[T any](ctx context.Context, eng *Engine, requests []*Request, how FanOut) ([]T, error) {
 	if how.Total == 0 {
 		how.Total = int64(len(requests))

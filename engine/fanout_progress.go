@@ -47,8 +47,8 @@ type Progress struct {
 	EstimatedEnd time.Time
 }
 
-// String is one line: "3000 of 10000 done, 12 of them failed, 40 waiting for depth, 64 in flight, ends about
-// 12:00:03". What is zero is left out.
+// String is one line: "3000 of 10000 done, 12 of them failed, 40 waiting for depth, 64 in
+// flight, ends about 12:00:03". What is zero is left out.
 func (p Progress) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d", p.Done)

@@ -26,23 +26,21 @@ import (
 //
 //	client := &http.Client{Transport: eng.RoundTripper(engine.Resign(eng))}
 //
-// The scheme and the key are those of Config.Auth, or of the account that an adjust
-// function before Resign has set, and must be the SDK's: any auth.Unsigner, as all
-// schemes of package auth are. What remains of the request,
-// a recvWindow for example, keeps its order and its spelling. Left as they are: a
-// request without a signature, even if it carries a key; one to an origin that is not
-// the engine's own (BaseURL and Origins), of which a warning in the log tells once; and
-// one that a redirect of an origin not its own leads to. What redirects among its own
-// origins lead to is signed anew. Not sent,
-// but failed with ErrInvalidRequest, is one that was signed with another key
-// (auth.ErrOtherKey), that cannot be signed a second time, as where the signature
-// stands inside a JSON body (auth.ErrSealed), or to an engine that has no
+// The scheme and the key are those of Config.Auth, or of the account that an adjust function
+// before Resign has set, and must be the SDK's: any auth.Unsigner, as all schemes of package
+// auth are. What remains of the request, a recvWindow for example, keeps its order and its
+// spelling. Left as they are: a request without a signature, even if it carries a key; one to
+// an origin that is not the engine's own (BaseURL and Origins), of which a warning in the log
+// tells once; and one that a redirect of an origin not its own leads to. What redirects among
+// its own origins lead to is signed anew. Not sent, but failed with ErrInvalidRequest, is one
+// that was signed with another key (auth.ErrOtherKey), that cannot be signed a second time, as
+// where the signature stands inside a JSON body (auth.ErrSealed), or to an engine that has no
 // auth.Unsigner (auth.ErrNoUnsigner).
 //
-// It goes along with other adjust functions, in any order but for those that set
-// Account, which come before it: those before it see the
-// URL, Header and Body that the SDK has signed, those behind it what will be signed.
-// Parameters that one of them changes are signed as it leaves them.
+// It goes along with other adjust functions, in any order but for those that set Account, which
+// come before it: those before it see the URL, Header and Body that the SDK has signed, those
+// behind it what will be signed. Parameters that one of them changes are signed as it leaves
+// them.
 //
 // A form without a GetBody is read into memory when it is looked at.
 //

@@ -192,10 +192,10 @@ type PoolStats struct {
 type Origin = messages.Origin
 
 // ParseOrigin returns what an absolute http or https URL leads to, as the engine tells requests
-// apart by it, in one spelling: the scheme and a name in lower case, an IPv6 address as RFC 5952
-// has it with its zone as it is, and the port, which is 80 or 443 if the URL names none. The error says what a request to that URL would
-// be refused for, a user in it as well, and quotes nothing but the scheme. It is safe for
-// concurrent use.
+// apart by it, in one spelling: the scheme and a name in lower case, an IPv6 address as RFC
+// 5952 has it with its zone as it is, and the port, which is 80 or 443 if the URL names none.
+// The error says what a request to that URL would be refused for, a user in it as well, and
+// quotes nothing but the scheme. It is safe for concurrent use.
 func ParseOrigin(rawURL string) (Origin, error) { return request.OriginOf(rawURL) }
 
 // Stats returns a picture of the engine. It waits for the actors, not for any

@@ -29,9 +29,10 @@ type Pending struct {
 // Submit sends a request on its journey and returns at once: it is Do without a caller who
 // waits. While it waits for limits, or in a queue, it needs no goroutine and no stack; one is
 // lent to it while it is signed and exchanged. Not so with Request.Coalesce: then it has a
-// goroutine until it ends, and so has the one request that is sent for all who share its answer. It ends by its answer, by ctx, by its
-// timeout, by Cancel or by the end of the engine, whichever is first, and always does end;
-// what is wrong with it is the error of its Result. Nobody need look at the result.
+// goroutine until it ends, and so has the one request that is sent for all who share its
+// answer. It ends by its answer, by ctx, by its timeout, by Cancel or by the end of the engine,
+// whichever is first, and always does end; what is wrong with it is the error of its Result.
+// Nobody need look at the result.
 //
 // The request is prepared before Submit returns: pre-processors run on the caller's
 // goroutine, once. A body that has to be read first is read on another. A request for which

@@ -13,16 +13,15 @@ import (
 	"github.com/sluice-engine/sluice/throttle/feedback"
 )
 
-// Wait returns when it makes sense to send a request again that ended in err: at
-// the error's RetryAt, or when the Retry-After of a refusal has passed, or, if
-// neither is known, after a pause of 100 to 200 ms, so that no loop around it that
-// ends with its error can spin. It returns nil then, and the context's error as soon as that ends; with a
-// context that ends before the instant, at once. A nil error is not waited for.
-// One that no waiting mends, a mistake in the program, a closed engine, a dial that
-// would only fail again (a host that no name server knows, a certificate that is not
-// trusted) or a body that was read and can be read once (ErrBodyRead), is returned at
-// once, so that no loop around it goes on for ever, or sends what is left of a body; and
-// so is one whose methods panic, as those of a nil *Error do.
+// Wait returns when it makes sense to send a request again that ended in err: at the error's
+// RetryAt, or when the Retry-After of a refusal has passed, or, if neither is known, after a
+// pause of 100 to 200 ms, so that no loop around it that ends with its error can spin. It
+// returns nil then, and the context's error as soon as that ends; with a context that ends
+// before the instant, at once. A nil error is not waited for. One that no waiting mends, a
+// mistake in the program, a closed engine, a dial that would only fail again (a host that no
+// name server knows, a certificate that is not trusted) or a body that was read and can be read
+// once (ErrBodyRead), is returned at once, so that no loop around it goes on for ever, or sends
+// what is left of a body; and so is one whose methods panic, as those of a nil *Error do.
 //
 // A loop that drops what Wait returns does spin, for whatever Wait returns at once: the
 // request fails again at once too, and nothing is left to wait for.

@@ -12,11 +12,10 @@ import (
 	"time"
 )
 
-// File returns a memory in a file, which is made if it is not there; its directory
-// must exist, on a disk of this machine. Beside it are path.lock, which holds others
-// off, while an engine runs path.new, which is to become it, and for moments path.old,
-// which it was. Of a symbolic link all this is
-// where it leads; what is there and no regular file is an error.
+// File returns a memory in a file, which is made if it is not there; its directory must exist,
+// on a disk of this machine. Beside it are path.lock, which holds others off, while an engine
+// runs path.new, which is to become it, and for moments path.old, which it was. Of a symbolic
+// link all this is where it leads; what is there and no regular file is an error.
 //
 // It is believed after the end of the process, however that came. If the machine
 // went down, what was written last may be missing, so that it is believed only if

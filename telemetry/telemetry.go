@@ -35,9 +35,8 @@ type Config struct {
 	MaxOrigins int
 	// MaxSeries is how many sets of attributes each instrument that is fed by requests may
 	// have; the last of them has the attribute sluice.overflow=true, and counts what would be
-	// one more: with 1 nothing is told apart. The SDK has a bound of its own, 2,000 unless it is told another.
-	// Zero means 1,000.
-	// It must not be negative.
+	// one more: with 1 nothing is told apart. The SDK has a bound of its own, 2,000 unless it
+	// is told another. Zero means 1,000. It must not be negative.
 	MaxSeries int
 }
 

@@ -10,9 +10,9 @@ import (
 // Permit is leave to send one thing, from Acquire to its Done. The zero value is one that
 // is done. All methods are safe for concurrent use.
 //
-// A Permit is acquired once, and never again: the word that leads to its bearer is set
-// before its caller has it, and taken away once, by whoever is first to be done with it. So a second Done, however late, finds nothing, though the bearer
-// has long been somebody else's.
+// A Permit is acquired once, and never again: the word that leads to its bearer is set before
+// its caller has it, and taken away once, by whoever is first to be done with it. So a second
+// Done, however late, finds nothing, though the bearer has long been somebody else's.
 type Permit struct {
 	bearer  atomic.Pointer[bearer] // nil once it is done
 	origin  string                 // written by issue, and only read by everybody from then on; and so is charged

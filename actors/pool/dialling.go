@@ -35,12 +35,10 @@ type dials struct {
 // than a round trip and a handshake to anywhere that one trades with.
 const doubtAfter = 250 * time.Millisecond
 
-// inDoubt reports whether nobody can say when there will be a connection: none
-// is open that an exchange would return, and the dials under way take long, or the
-// last ones failed, or there are none, for all places are taken, or no stream has
-// ended for long. A permit
-// that waited for such a connection would be kept from requests to other origins
-// that share the limit.
+// inDoubt reports whether nobody can say when there will be a connection: none is open that an
+// exchange would return, and the dials under way take long, or the last ones failed, or there
+// are none, for all places are taken, or no stream has ended for long. A permit that waited for
+// such a connection would be kept from requests to other origins that share the limit.
 func (c *Core) inDoubt(now time.Duration) bool {
 	return c.waiters.n > 0 && len(c.leases) == c.streams.n && (c.dials.failures > 0 || c.lacks && c.dials.n == 0 || now >= c.doubtAt())
 }
@@ -126,12 +124,12 @@ func (c *Core) Spares(now time.Duration) bool {
 	return true
 }
 
-// dialMore dials until every waiter has a dial of its own and enough are idle,
-// or there is no room. A dial belongs to nobody: whoever is first takes its
-// connection, and only the trace and the values of its context are its waiter's. After a failure there is one
-// dial at a time, and a pause before it, through which nobody waits for a dial:
-// each learns at once why the last one failed, and when the next is due. Whoever
-// asks after the pause has it made, and others join the wait for it.
+// dialMore dials until every waiter has a dial of its own and enough are idle, or there is no
+// room. A dial belongs to nobody: whoever is first takes its connection, and only the trace and
+// the values of its context are its waiter's. After a failure there is one dial at a time, and
+// a pause before it, through which nobody waits for a dial: each learns at once why the last
+// one failed, and when the next is due. Whoever asks after the pause has it made, and others
+// join the wait for it.
 func (c *Core) dialMore(now time.Duration) {
 	d := &c.dials
 	for !c.closed && d.n < c.wanted() && len(c.leases)+d.n+len(c.closing) < c.config.MaxConns {

@@ -49,8 +49,8 @@ type slot struct {
 // process registry would only look up this same mailbox.
 func (r *slot) Tell(message any) { r.PostUserMessage(message) }
 
-// slot returns a request actor that is not in use, for a life that is counted or not, with a name and a mailbox of its
-// own.
+// slot returns a request actor that is not in use, for a life that is counted or not, with a
+// name and a mailbox of its own.
 func (c *Carrier) slot(counted bool) *slot {
 	if r := c.slots.take(counted); r != nil {
 		return r

@@ -25,6 +25,6 @@
 // that would not have seen a difference must not be taken as a proof that there is none.
 //
 // The reading order: stats.go (ratios, intervals, Holm, power), figure.go (what is compared),
-// effect.go (what was found), runs.go with seconds.go, serial.go and unlike.go (files), ab.go with side.go
-// (slices side by side), report.go (text and JSON).
+// effect.go (what was found), runs.go with seconds.go, serial.go and unlike.go (files), ab.go
+// with side.go (slices side by side), report.go (text and JSON).
 package compare

@@ -16,10 +16,11 @@
 // # What is measured
 //
 // A request is due, then handed to the client, then sent, which is when its first byte leaves,
-// then over. Response is from due to over: the headline. Service is from sent. Lag is from due to
-// handed, and is the harness's own (in a chain not before the answer that a step waits for); Wait is from handed to sent, and is the client's: its queue for
-// connections, and an engine's for its limits. Errors and timeouts are in Response at their elapsed
-// times; Success leaves them out. What a new connection took is in Connect as well.
+// then over. Response is from due to over: the headline. Service is from sent. Lag is from due
+// to handed, and is the harness's own (in a chain not before the answer that a step waits for);
+// Wait is from handed to sent, and is the client's: its queue for connections, and an engine's
+// for its limits. Errors and timeouts are in Response at their elapsed times; Success leaves
+// them out. What a new connection took is in Connect as well.
 //
 // # Chains
 //

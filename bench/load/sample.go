@@ -13,9 +13,10 @@ type sample struct {
 	status    int
 	kind      string // of its error; empty if there is none
 	message   string // what the error said, of the first of its kind
-	// due is the intended instant. ready is when the harness could hand it over: then as well, but
-	// for a step of a chain whose step before was answered later. handed when the client was given the request, sent when
-	// its first byte left, below zero if none did, and end when it was over.
+	// due is the intended instant. ready is when the harness could hand it over: then as well,
+	// but for a step of a chain whose step before was answered later. handed when the client
+	// was given the request, sent when its first byte left, below zero if none did, and end
+	// when it was over.
 	due, ready, handed, sent, end time.Duration
 	connected                     time.Duration
 	in, out                       int64

@@ -35,7 +35,6 @@
 // the latency, with 64 the inverse of the throughput. It is shown and not
 // compared, because on a shared machine it says more about the neighbours.
 //
-// What a slice is, and how slices are compared, is in bench/gauge. The reading
-// order: plan.go (the cases), client.go (who asks),
-// run.go (all of it), report.go (the table).
+// What a slice is, and how slices are compared, is in bench/gauge. The reading order: plan.go
+// (the cases), client.go (who asks), run.go (all of it), report.go (the table).
 package peers

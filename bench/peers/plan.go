@@ -53,10 +53,9 @@ type Case struct {
 // seldom leaves most of the time to the cases of the plain protocol.
 const seldom = 5
 
-// Cases returns the loads of the comparison: many callers, one alone, the same
-// over TLS, over HTTP/2 and through an http.Client, signed POSTs, far more callers than
-// connections, fan-out, and a crowd.
-// A slice lasts about a tenth of a second: short against most disturbances of a
+// Cases returns the loads of the comparison: many callers, one alone, the same over TLS, over
+// HTTP/2 and through an http.Client, signed POSTs, far more callers than connections, fan-out,
+// and a crowd. A slice lasts about a tenth of a second: short against most disturbances of a
 // shared machine, long against the cost of waking the callers.
 func Cases() []Case {
 	return []Case{

@@ -25,9 +25,10 @@ type Run struct {
 	// WarmCounts and Counts are of the requests whose intended instant was in the warm-up,
 	// and in the main part, whenever they were sent and completed.
 	WarmCounts, Counts Counts
-	// Series has the intervals in order, of the same length each: a second, or as many as
-	// keep their number at MostIntervals or fewer, and what they hold at some 24 MB. Second is the first of each, and none is
-	// missing, up to the last in which something was. One that has both phases is Main.
+	// Series has the intervals in order, of the same length each: a second, or as many as keep
+	// their number at MostIntervals or fewer, and what they hold at some 24 MB. Second is the
+	// first of each, and none is missing, up to the last in which something was. One that has
+	// both phases is Main.
 	Series []Interval
 	Step   int // seconds of each: a power of two
 	End    End

@@ -11,8 +11,9 @@
 // Confirming is what makes the answer worth something. Every trial is a little luck, and a
 // bisection believes the luckiest: with noise of 3 % its answer fails the next time in two
 // cases of five. With five of five at two rates it fails in one of thirty, where the next trial
-// varies as much; at one rate alone that would be one of ten. The price is that the answer lies some per cent below the true edge, so both
-// numbers are told: the rate that held five of five, and the lowest that failed.
+// varies as much; at one rate alone that would be one of ten. The price is that the answer lies
+// some per cent below the true edge, so both numbers are told: the rate that held five of five,
+// and the lowest that failed.
 //
 // A trial in which the harness itself was the limit says nothing of the server: it is
 // repeated, and if that happens again and again at one rate, the search treats this as a wall

@@ -20,7 +20,8 @@ func ReadData(name string) (*Data, error) {
 
 // ParseData reads rows of values from CSV, as RFC 4180 has it: first a line of names, then at
 // least one row, all of as many values as there are names. A value with a comma, a quote or a
-// line break in it is quoted. All are UTF-8. Blank lines do not count. An error is a *FileError, and names the line.
+// line break in it is quoted. All are UTF-8. Blank lines do not count. An error is a
+// *FileError, and names the line.
 func ParseData(name string, text []byte) (*Data, error) {
 	reader := csv.NewReader(bytes.NewReader(bytes.TrimPrefix(text, []byte("\uFEFF"))))
 	fail := func(line int, format string, args ...any) (*Data, error) {

@@ -75,8 +75,8 @@
 // arrival's row of data, or one that an earlier step of its chain saved. In the path and the
 // query of a URL every byte of a value is percent-encoded that is not unreserved; where a URL
 // begins with one, the value is taken as it is, and where it is a host, only what a host may be
-// is let through. In a header, a value that no header can have, with a line break in it, is an error. In a body of
-// the type application/json, a value within a text is escaped as JSON's texts are; in one of
-// application/x-www-form-urlencoded it is encoded as a form's values are; and in any other body
-// it is taken as it is. A Step that is Literal has no templates.
+// is let through. In a header, a value that no header can have, with a line break in it, is an
+// error. In a body of the type application/json, a value within a text is escaped as JSON's
+// texts are; in one of application/x-www-form-urlencoded it is encoded as a form's values are;
+// and in any other body it is taken as it is. A Step that is Literal has no templates.
 package targets

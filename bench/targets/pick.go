@@ -9,9 +9,9 @@ import (
 // alone. Arrivals are taken in blocks, and in each block every share of the weights is met in an
 // order of its own, as from a shuffled deck.
 //
-// Invariant: of each block of mostBlock arrivals, or of as many as the weights add up to
-// if that is less once what divides all of them is taken out, index i is picked exactly as often as its weight says, or, if the
-// block is smaller than the weights' sum, within two of that.
+// Invariant: of each block of mostBlock arrivals, or of as many as the weights add up to if
+// that is less once what divides all of them is taken out, index i is picked exactly as often
+// as its weight says, or, if the block is smaller than the weights' sum, within two of that.
 type picker struct {
 	above []uint64 // above[i] is the sum of the weights up to i, itself included
 	total uint64

@@ -68,11 +68,11 @@
 //
 // # Feedback
 //
-// "feedback" is the name of a reader, or an object of it and the ids of the limits that it speaks
-// of: retry-after, bybit, okx, kraken, kraken-futures, coinbase, bitget, mexc, htx, deribit and gate need
-// none; binance has "weight", "orders_10s" and "orders_day", and binance-futures "weight", "orders_10s"
-// and "orders_1m"; kucoin and x-rate-limit have "limit"; and upbit and rate-limit-fields have those that the
-// server names.
+// "feedback" is the name of a reader, or an object of it and the ids of the limits that it
+// speaks of: retry-after, bybit, okx, kraken, kraken-futures, coinbase, bitget, mexc, htx,
+// deribit and gate need none; binance has "weight", "orders_10s" and "orders_day", and
+// binance-futures "weight", "orders_10s" and "orders_1m"; kucoin and x-rate-limit have "limit";
+// and upbit and rate-limit-fields have those that the server names.
 //
 // # Presets
 //

@@ -43,7 +43,8 @@ type Config struct {
 	// it is drawn; once, and on a goroutine of its own. It is meant to cancel the run, which
 	// then reports what it has. The same key again closes the view alone, and gives the
 	// terminal back; the next Ctrl-C is the system's again. A second signal, and SIGQUIT at
-	// once, gives the terminal back and ends the process. nil means that only these seconds do anything.
+	// once, gives the terminal back and ends the process. nil means that only these seconds do
+	// anything.
 	End func()
 	// Every is the time between lines, by the run's clock; 0 means two seconds.
 	Every time.Duration

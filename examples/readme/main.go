@@ -116,9 +116,8 @@ func cancel(ctx context.Context, eng *engine.Engine, order Order) error {
 	return err
 }
 
-// trade begins with the README's second piece. It has 50 callers look at books and 10
-// buy and cancel, without a pause, for
-// a time. The limits are what slows them down.
+// trade begins with the README's second piece. It has 50 callers look at books and 10 buy and
+// cancel, without a pause, for a time. The limits are what slows them down.
 func trade(ctx context.Context, config engine.Config, length time.Duration) error {
 	eng, err := engine.New(config)
 	if err != nil {

@@ -53,10 +53,10 @@ func NewConn(s *Socket, l Limits) *Conn {
 	return c
 }
 
-// Exchange writes the request and reads the response: StatusCode, Header, Body,
-// the protocol's version, SentAt and AnsweredAt, the instants before the first
-// byte was written and after the last was read, and of Timing FirstByte and Body, which lie
-// between them. The rest is the caller's to fill in. A deadline of zero means none. The response owns its memory; call is not
+// Exchange writes the request and reads the response: StatusCode, Header, Body, the protocol's
+// version, SentAt and AnsweredAt, the instants before the first byte was written and after the
+// last was read, and of Timing FirstByte and Body, which lie between them. The rest is the
+// caller's to fill in. A deadline of zero means none. The response owns its memory; call is not
 // kept.
 //
 // With Call.Stream the exchange goes on behind the head: the response has a

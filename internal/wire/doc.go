@@ -11,13 +11,12 @@
 //	payload.go coding.go stream.go    the body: framing, content coding, streamed
 //	memory.go                         the memory that bodies are read into
 //
-// How a connection comes about is told in wire/dial, HTTP/2 in wire/h2. Both
-// stand on this package, which knows neither. What it has for them: Socket with
-// NewSocket, Detached, NewConn and NewRelayedConn, ProxyCredentials and ReadStatus for
-// a proxy, Apart, Guard and
-// Panicked for code of the caller's, and for HTTP/2 CheckCall, CheckTrailer, Limits,
-// ContinueWait, Lent, AddCoding, Decoders, ReadCounted, ReadAll, IsPeerClosed, ByPeer
-// and the errors of an exchange.
+// How a connection comes about is told in wire/dial, HTTP/2 in wire/h2. Both stand on this
+// package, which knows neither. What it has for them: Socket with NewSocket, Detached, NewConn
+// and NewRelayedConn, ProxyCredentials and ReadStatus for a proxy, Apart, Guard and Panicked
+// for code of the caller's, and for HTTP/2 CheckCall, CheckTrailer, Limits, ContinueWait, Lent,
+// AddCoding, Decoders, ReadCounted, ReadAll, IsPeerClosed, ByPeer and the errors of an
+// exchange.
 //
 // A Conn has one owner at a time, who exchanges one request for one response,
 // asks Reusable, and passes the connection on or closes it:

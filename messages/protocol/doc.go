@@ -65,10 +65,10 @@
 //	LeaveTime             request, System     timesync       the caller left before an answer                         -
 //	ClockKnown            timesync            throttler      the clock is known at last, or stepped                   -
 //
-// Every answer is told to a Recipient that came with the question, exactly once,
-// whatever happens, but for one who says LeaveTime before; an actor that cannot
-// answer any more has ended, and whoever asks watches for that. A word that an actor does not know is reported in the
-// log, never ignored.
+// Every answer is told to a Recipient that came with the question, exactly once, whatever
+// happens, but for one who says LeaveTime before; an actor that cannot answer any more has
+// ended, and whoever asks watches for that. A word that an actor does not know is reported in
+// the log, never ignored.
 //
 // Words are plain data, and are sent as values, never as pointers to them.
 // Those on every request's road are structs of one pointer, which are sent

@@ -48,10 +48,10 @@ type Dialer struct {
 	// GetProxyConnectHeader, if there is one, is asked for each tunnel, in place of
 	// ProxyConnectHeader; target is the host and port it is to lead to.
 	GetProxyConnectHeader func(ctx context.Context, proxy *url.URL, target string) (http.Header, error)
-	// TLS is the configuration for https. It is copied; the copy speaks TLS 1.2
-	// at least, offers http/1.1 alone (and nothing by name if NextProtos is empty and
-	// not nil), takes the origin's host for its
-	// ServerName if there is none, and resumes sessions unless told otherwise.
+	// TLS is the configuration for https. It is copied; the copy speaks TLS 1.2 at least,
+	// offers http/1.1 alone (and nothing by name if NextProtos is empty and not nil), takes the
+	// origin's host for its ServerName if there is none, and resumes sessions unless told
+	// otherwise.
 	TLS *tls.Config
 	// ProxyTLS is the configuration for https proxies, of which is true what is
 	// of TLS. Nil means TLS without its ServerName.

@@ -209,9 +209,9 @@ func (l *Ledger) opening(now time.Duration, m *meter, p *Permit, reserved, w int
 	kept := m.rule.kept(p.Priority)
 	if m.window.room(now) < need+kept {
 		at := m.window.when(now, need+kept, m.window.inFlight())
-		return max(at, m.spreadUntil(now), now+1) // when may be early, but now would mean that there is room
+		return max(at, m.shutUntil(now), now+1) // when may be early, but now would mean that there is room
 	}
-	at := max(now, m.spreadUntil(now))
+	at := max(now, m.shutUntil(now))
 	if l.paced(p) {
 		at = max(at, l.paceOpening(now, m, need, w))
 	}
@@ -224,7 +224,7 @@ func (l *Ledger) soonest(now time.Duration, p *Permit) time.Duration {
 	at := max(now, p.path.pausedUntil())
 	for i, c := range p.path.charges {
 		if w := p.weight(i); w > 0 {
-			at = max(at, c.meter.clears(now, w+c.meter.rule.kept(p.Priority), 0))
+			at = max(at, c.meter.refusedUntil(), c.meter.clears(now, w+c.meter.rule.kept(p.Priority), 0))
 		}
 	}
 	return at

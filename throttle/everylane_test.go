@@ -71,7 +71,7 @@ func letsPass(t require.TestingT, l *Ledger, now time.Duration, ln *lane) bool {
 	i := slices.IndexFunc(ln.claims, func(c claim) bool { return c.line == ln.line })
 	c, m := &ln.claims[i], ln.line.meter
 	room, want := m.window.room(now), heldByAll(l, ln, i)+c.want
-	return want <= room && m.spreadUntil(now) <= now || c.review <= now || c.far && want <= m.terms.quota ||
+	return want <= room && m.shutUntil(now) <= now || c.review <= now || c.far && want <= m.terms.quota ||
 		c.pend > 0 && m.holdsFrom(now, room, want, c.pend) <= now
 }
 
@@ -233,6 +233,9 @@ func (w *twins) happen() {
 	if rng.IntN(20) == 0 {
 		w.pause()
 	}
+	if rng.IntN(20) == 0 {
+		w.refuse()
+	}
 	if w.replaces && rng.IntN(30) == 0 {
 		table := rng.IntN(2)
 		w.each(func(_ int, l *Ledger) { require.NoError(w.t, l.Replace(w.now, w.limits[table])) })
@@ -306,6 +309,18 @@ func (w *twins) correct() {
 		lo := 1000*time.Hour + time.Duration(rng.IntN(5))*ms
 		w.each(func(_ int, l *Ledger) { l.SetClock(w.now, lo, lo+5*ms) })
 	}
+}
+
+// refuse has a server refuse one limit alone.
+func (w *twins) refuse() {
+	rng := w.rng
+	id, key := []string{"pool", "key", "heavy", "lone"}[rng.IntN(4)], fmt.Sprint(rng.IntN(8))
+	account := []string{"", "main"}[rng.IntN(2)]
+	granted, said := w.now-time.Duration(rng.IntN(500))*ms, time.Duration(rng.IntN(3)*rng.IntN(2000))*ms
+	w.each(func(_ int, l *Ledger) {
+		_, _, err := l.RefusedAlone(w.now, granted, id, Parts{Account: account, Key: key}, said)
+		require.NoError(w.t, err)
+	})
 }
 
 func (w *twins) pause() {

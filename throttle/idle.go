@@ -199,6 +199,7 @@ func (l *Ledger) Forget(now time.Duration) {
 func (l *Ledger) sweep(now time.Duration, few int) {
 	s := &l.idlers
 	l.pauses.settle(now, few)
+	l.refused.settle(now, few)
 	for left := bits.RotateLeft64(s.used, -s.turn); left != 0; left &= left - 1 {
 		k := (bits.TrailingZeros64(left) + s.turn) % len(s.lines)
 		span := time.Duration(1) << k
@@ -267,7 +268,7 @@ func (l *Ledger) idle(now time.Duration, p *path) (state idleness, because *mete
 // idle reports whether a new meter would do as well.
 func (m *meter) idle(now time.Duration) idleness {
 	t := m.terms
-	if m.line != nil || m.lost != nil || m.window.inFlight() != 0 || !m.pace.idle(now, t.memory()) || !m.spread.idle(now, t) {
+	if m.line != nil || m.lost != nil || m.window.inFlight() != 0 || !m.pace.idle(now, t.memory()) || !m.gate.idle(now, t) {
 		return busy
 	}
 	if !m.rule.Window.timed() && m.seen && now-m.last < leastRest {

@@ -20,6 +20,7 @@ type Ledger struct {
 	tables  uint32           // how often the table was replaced
 	retired map[string]*rule // replaced by nothing, but not yet idle
 	adopted bool             // some quota was announced that is not the declared one
+	refused refusedMeters    // alone, without what shares a scope with them
 	pauses  *pauses
 	now     time.Duration
 	seq     uint64
@@ -144,7 +145,7 @@ func (l *Ledger) grant(now time.Duration, p *Permit) {
 			continue
 		}
 		c.meter.window.grant(now, w)
-		if c.meter.spread != nil && now < c.meter.spread.until {
+		if c.meter.gate != nil && now < c.meter.gate.spread.until {
 			c.meter.spreadOut(now, w)
 		}
 		if l.options.Pacing != nil {
@@ -211,6 +212,9 @@ func (l *Ledger) answered(now time.Duration, p *Permit, o *Outcome) {
 	a.by, a.dated = l.clock.arrivedBy(p.granted, now, o.ServerTime, o.Resolution)
 	for i, c := range p.path.charges {
 		c.meter.rule.flew(now - p.granted)
+		if c.meter.gate != nil && !o.Refused && p.granted >= c.meter.gate.refusal.until {
+			c.meter.gate.refusal.inRow = 0
+		}
 		l.arrived(now, c.meter, p.weight(i), a, o.Costs)
 	}
 	if p.path.route.from != nil {

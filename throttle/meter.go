@@ -19,9 +19,9 @@ type meter struct {
 	rule   *rule
 	last   time.Duration // the latest arrival, if seen
 	seen   bool
-	paths  int32   // that lead to it
-	line   *line   // of the lanes in the queue that need it; nil if none does
-	spread *spread // nil for most
+	paths  int32 // that lead to it
+	line   *line // of the lanes in the queue that need it; nil if none does
+	gate   *gate // nil for most
 	window window
 }
 

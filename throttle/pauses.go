@@ -355,7 +355,7 @@ func (l *Ledger) PauseByHand(now time.Duration, s Scope, until time.Duration) er
 }
 
 // Resume ends a pause, and the slow start after it, at once; without an Account or an
-// Egress, of all that is part of the scope. What pauses all of it goes on if a part is
+// Egress, of all that is part of the scope. What RefusedAlone holds of its limits it lets go. What pauses all of it goes on if a part is
 // resumed. The error is one of ErrUnknownScope.
 func (l *Ledger) Resume(now time.Duration, s Scope) error {
 	now = l.at(now)
@@ -371,6 +371,7 @@ func (l *Ledger) Resume(now time.Duration, s Scope) error {
 		s.home.spared = max(s.home.spared, ps.anywhere[s.sector()])
 		l.queue.touchScope(s)
 	})
+	l.reopen(now, s)
 	ps.version++
 	ps.settle(now, len(ps.troubled))
 	if l.recorder != nil {
@@ -398,7 +399,7 @@ func (l *Ledger) Refused(now, granted time.Duration, s Scope, said time.Duration
 			s.refusals++
 		}
 		ps.watch(now, s)
-		least = max(least, s.leastPause(l.options.LeastPause))
+		least = max(least, leastPause(l.options.LeastPause, s.refusals))
 	})
 	span := min(max(said, least), l.options.MaxPause)
 	if err := l.Pause(now, s, now+span); err != nil {
@@ -439,9 +440,11 @@ func (s Scope) compare(t Scope) int {
 // mostLeastPause is what the least pause grows up to.
 const mostLeastPause = time.Minute
 
-func (s *scope) leastPause(first time.Duration) time.Duration {
+// leastPause is what the least pause has grown to with the last of so many refusals in a
+// row, if it was so long for the first.
+func leastPause(first time.Duration, refusals int) time.Duration {
 	least := first
-	for i := 1; i < s.refusals && least < mostLeastPause; i++ {
+	for i := 1; i < refusals && least < mostLeastPause; i++ {
 		least *= 2
 	}
 	return max(first, min(least, mostLeastPause))

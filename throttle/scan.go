@@ -92,7 +92,7 @@ func (l *Ledger) passes(now time.Duration, ln *lane) bool {
 		return true
 	}
 	room, want := m.window.room(now), behind(ahead, c.want)
-	return c.mode == plain && want <= room && m.spreadUntil(now) <= now || c.review <= now ||
+	return c.mode == plain && want <= room && m.shutUntil(now) <= now || c.review <= now ||
 		c.far && want <= m.terms.quota ||
 		c.pend > 0 && m.holdsFrom(now, room, want, c.pend) <= now
 }
@@ -185,9 +185,9 @@ func (l *Ledger) nextToPass(now time.Duration, ln *line, room int64) (c *claim, 
 	switch least := ln.root.plain; {
 	case least == nothing:
 	case least > room:
-		at = max(m.window.when(now, least, m.window.inFlight()), m.spreadUntil(now), now+1)
-	case m.spreadUntil(now) > now:
-		at = m.spreadUntil(now)
+		at = max(m.window.when(now, least, m.window.inFlight()), m.shutUntil(now), now+1)
+	case m.shutUntil(now) > now:
+		at = m.shutUntil(now)
 	default:
 		return ln.firstWithin(q, room, isPlain), now
 	}
@@ -217,10 +217,10 @@ func (ln *line) firstHopeless(q *queue) *claim {
 // is no longer than that cycle. It is never for a wait of which no end is known.
 func (m *meter) holdsFrom(now time.Duration, room, want int64, pend time.Duration) time.Duration {
 	if want <= room {
-		return m.spreadUntil(now) - pend
+		return m.shutUntil(now) - pend
 	}
 	if at := m.window.when(now, want, m.window.inFlight()); at != never {
-		return max(at, m.spreadUntil(now), now+1) - pend
+		return max(at, m.shutUntil(now), now+1) - pend
 	}
 	return never
 }
@@ -296,11 +296,13 @@ func (l *Ledger) reserve(now time.Duration, ln *lane) {
 	}
 	var pend time.Duration
 	review := never
+	refused := ln.claims[at].line.meter.refusedUntil()
 	for i := range ln.claims {
 		c := &ln.claims[i]
 		next := stance{review: never, want: c.needs(ln.priority)}
 		switch cycle := c.line.meter.cycle(); {
 		case c.weight == 0: // there is nothing to wait for, or to hold
+		case refused > now: // what a server refuses keeps nothing from others
 		case c.opens == longest || longest-now <= cycle:
 			next.held = c.weight
 			if i != at && known {
@@ -313,7 +315,11 @@ func (l *Ledger) reserve(now time.Duration, ln *lane) {
 			l.queue.amend(c, next, ln.head)
 		}
 	}
-	l.sleepAtLimit(now, ln, at, stance{pend: pend, review: review, far: longest == never && pend > 0}, known)
+	next := stance{pend: pend, review: review, far: longest == never && pend > 0}
+	if refused > now {
+		next.review = refused // what it holds of others from then on is decided then
+	}
+	l.sleepAtLimit(now, ln, at, next, known)
 }
 
 // sleepAtLimit has a lane sleep at its i-th limit, where it holds what it needs; known
@@ -324,7 +330,7 @@ func (l *Ledger) sleepAtLimit(now time.Duration, ln *lane, i int, next stance, k
 	next.held, next.want, next.mode = c.weight, c.needs(ln.priority), plain
 	// One that pacing may keep does not know when its wait is over, and holds no more of
 	// others for it: nearer than it seems, it would be looked at again and again.
-	if m.window.room(now)-c.ahead >= next.want && (m.spreadUntil(now) <= now || l.paced(ln.head)) {
+	if m.window.room(now)-c.ahead >= next.want && (m.shutUntil(now) <= now || l.paced(ln.head)) {
 		next.mode, next.pend, next.far = paced, 0, false
 	}
 	q.amend(c, next, ln.head)
@@ -335,6 +341,8 @@ func (l *Ledger) sleepAtLimit(now time.Duration, ln *lane, i int, next stance, k
 		q.touch(c.line)
 	case known:
 		q.alarms.advance(c.line, min(c.opens, next.review))
+	case next.review != never:
+		q.alarms.advance(c.line, next.review)
 	}
 }
 

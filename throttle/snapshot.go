@@ -109,7 +109,7 @@ func (m *meter) snapshot(now time.Duration, queued []Class, paused time.Duration
 	return LimitSnapshot{
 		ID: m.rule.ID, Account: m.of.Account, Key: m.of.Key, Egress: m.of.Egress, Window: m.rule.Window,
 		Quota: m.terms.quota, Refill: refill, Per: per, Used: m.terms.quota - room, InFlight: m.window.inFlight(), Room: room,
-		Next:   max(m.clears(now, 1, m.window.inFlight()-m.lost.sum()), paused),
+		Next:   max(m.clears(now, 1, m.window.inFlight()-m.lost.sum()), paused, m.refusedUntil()),
 		Queued: queued,
 	}
 }

@@ -17,12 +17,13 @@ const (
 	spreadSlack  = 32               // what was not used of that part of the window is not lost
 )
 
-// spread is when a meter may grant next while it spreads its grants out.
+// spread is when a meter may grant next while it spreads its grants out. Zero is one that
+// does not.
 type spread struct{ until, next time.Duration }
 
 // idle reports whether nothing is spread out, nor would be otherwise than at first.
 func (s *spread) idle(now time.Duration, t *terms) bool {
-	return s == nil || now >= s.until && now >= s.next+t.hold/spreadSlack
+	return now >= s.until && (s.until == 0 || now >= s.next+t.hold/spreadSlack)
 }
 
 // spreadAfter notes that p, which waited in the queue, is granted.
@@ -31,21 +32,18 @@ func (l *Ledger) spreadAfter(now time.Duration, p *Permit) {
 		m := c.meter
 		if t := m.terms; m.rule.Window == Sliding && t.hold >= spreadFrom &&
 			m.heavy(p.weight(i)) && now-p.granted >= t.hold/spreadWait {
-			if m.spread == nil {
-				m.spread = new(spread)
-			}
-			m.spread.until = now + 2*t.hold
+			m.gated().spread.until = now + 2*t.hold
 		}
 	}
 }
 
-// spreadUntil returns when the next may go if those of m are spread out; an instant
-// that is not after now if they are not.
-func (m *meter) spreadUntil(now time.Duration) time.Duration {
-	if m.spread == nil || now >= m.spread.until {
+// lasts returns when the next may go if they are spread out; an instant that is not
+// after now if they are not.
+func (s *spread) lasts(now time.Duration) time.Duration {
+	if now >= s.until {
 		return now
 	}
-	return min(m.spread.next, m.spread.until)
+	return min(s.next, s.until)
 }
 
 func (m *meter) heavy(w int64) bool { return w > m.terms.quota/spreadHeavy }
@@ -57,5 +55,6 @@ func (m *meter) spreadOut(now time.Duration, w int64) {
 	}
 	t := m.terms
 	step := mulDivDown(t.hold, w, t.quota)
-	m.spread.next = max(m.spread.next, now-t.hold/spreadSlack) + step - step/(spreadFaster+1)
+	s := &m.gate.spread
+	s.next = max(s.next, now-t.hold/spreadSlack) + step - step/(spreadFaster+1)
 }

@@ -53,7 +53,7 @@ func (d *Desk) heedTicket(now, left time.Duration, t *ticket.Ticket) {
 // does so for a short time and is no refusal.
 func (d *Desk) obey(now time.Duration, h Heard) {
 	switch f := h.Said; {
-	case f.Refused && f.OwnLimit && d.fillOwn(now, h):
+	case f.Refused && f.OwnLimit && d.holdOwn(now, h):
 	case f.Refused:
 		for _, scope := range d.scopesOf(h) {
 			until, err := d.ledger.Refused(now, h.Left, scope, f.Pause)
@@ -93,18 +93,21 @@ func (d *Desk) scopesOf(h Heard) []throttle.Scope {
 	return scopes
 }
 
-// fillOwn takes the limit that the request named for full, or the fallback that was
-// charged in its place, and reports false if that has no quota of its own.
-func (d *Desk) fillOwn(now time.Duration, h Heard) bool {
+// holdOwn holds the limit that the request named, or the fallback that was charged in its
+// place, and reports false if that has no quota of its own. Of what left together a word is
+// said once, as by tellPause.
+func (d *Desk) holdOwn(now time.Duration, h Heard) bool {
 	limit := cmp.Or(h.Charged.Stand(), h.Limit)
-	quota, _, _ := d.ledger.QuotaOf(limit, h.Of)
-	if quota == 0 {
+	until, was, err := d.ledger.RefusedAlone(now, h.Left, limit, h.Of, h.Said.Pause)
+	if err != nil {
 		return false
 	}
-	if err := d.ledger.Sync(now, limit, h.Of, quota, 0); err != nil {
-		return false
+	if now >= was {
+		d.counts.Pauses.Add(1)
 	}
-	d.out.Warn("refused, taking the limit for full", "limit", limit, "origin", h.Origin)
+	if now >= was || until >= was+longWait {
+		d.out.Warn("refused, taking the limit for full", "limit", limit, "origin", h.Origin, "pause", until-now)
+	}
 	return true
 }
 

@@ -122,3 +122,37 @@ func TestAQuotaThatAnswersAnnounceIsAdoptedAndToldOnce(t *testing.T) {
 		require.NotContains(t, text, "secret")
 	}
 }
+
+func TestALimitThatWasRefusedAloneIsHeldForAsLongAsTheServerSaidAndToldOnce(t *testing.T) {
+	for _, window := range []throttle.Window{throttle.Sliding, throttle.Leaky, throttle.Concurrency, throttle.Lifetime} {
+		limit := throttle.Limit{ID: "own", Quota: 100, Window: window, Linked: []throttle.Link{{ID: "account"}}}
+		if window == throttle.Sliding || window == throttle.Leaky {
+			limit.Per = time.Second
+		}
+		q, d := newQuiet(t, limit, throttle.Limit{ID: "account", Quota: 100, Per: time.Second})
+		var left []*ticket.Ticket
+		for range 3 {
+			one := q.ticket("own")
+			d.Acquire(0, one)
+			one.Say(feedback.Feedback{Refused: true, OwnLimit: true, Pause: 30 * time.Second})
+			left = append(left, one)
+		}
+		for _, one := range left {
+			d.settle(time.Second, one, throttle.Answered)
+		}
+		require.Equal(t, []string{"refused, taking the limit for full[limit own origin  pause 30s]"}, q.warned)
+		require.EqualValues(t, 1, d.counts.Pauses.Load())
+		require.Empty(t, q.posted, "no scope pauses")
+		require.NotZero(t, q.table, "who waits for a connection comes back")
+		next, other := q.ticket("own"), q.ticket("account")
+		d.Acquire(time.Second, next)
+		require.Equal(t, throttle.Queued, next.Permit.State(), window)
+		d.Acquire(time.Second, other)
+		require.Equal(t, throttle.Granted, other.Permit.State(), window)
+		require.Equal(t, 31*time.Second, q.alarm)
+		d.Due(31*time.Second - 1)
+		require.Equal(t, throttle.Queued, next.Permit.State(), window)
+		d.Due(31 * time.Second)
+		require.Equal(t, throttle.Granted, next.Permit.State(), window)
+	}
+}

@@ -73,7 +73,9 @@ type Feedback struct {
 	// OwnLimit stops only what is charged to the limit that the request named
 	// (with the request's key, if that limit counts by key), and nothing else in
 	// its scope: what the server counts by endpoint is full, and the limits it
-	// is linked to are not.
+	// is linked to are not. The limit is held for as long as Pause says, whatever its
+	// window has room for, and does not start slowly. With a Pause of zero it is held
+	// for the least pause, and counts as full if time gives it room.
 	OwnLimit bool
 
 	// Usage corrects counters upwards, never downwards.

@@ -45,7 +45,9 @@ func TestALimitThatWasRefusedIsHeldForAsLongAsTheServerSaidAndNothingElseIs(t *t
 	held := 0
 	rapid.Check(t, func(t *rapid.T) {
 		rng := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 5))
-		kind := func() Window { return []Window{Sliding, Fixed, FixedFromFirst, Leaky, Concurrency, Lifetime}[rng.IntN(6)] }
+		kind := func() Window {
+			return []Window{Sliding, Fixed, FixedFromFirst, Leaky, Concurrency, Lifetime}[rng.IntN(6)]
+		}
 		limit := func(id string, links ...Link) Limit {
 			l := Limit{ID: id, Window: kind(), Quota: 1000_000, Linked: links}
 			if l.Window.timed() {

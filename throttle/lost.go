@@ -246,39 +246,35 @@ type LostLimit struct {
 	Until       time.Duration // when they let go of enough, so that they hold no more than half
 }
 
-// LostHolding returns the limits of which lost permits hold more than half, by
-// id and parts. It costs nothing while no permit is lost.
-func (l *Ledger) LostHolding(now time.Duration) []LostLimit {
+// LostHolding returns the limits that p, which was given up just now, is charged to and of
+// which lost permits hold more than half, in the order of its route; nil if there are none.
+// What it costs does not depend on how many are lost.
+func (l *Ledger) LostHolding(now time.Duration, p *Permit) (list []LostLimit) {
 	l.at(now)
-	if len(l.lost) == 0 {
+	if p.path == nil {
 		return nil
 	}
-	var list []LostLimit
-	seen := map[*meter]bool{}
-	for _, s := range l.lost {
-		for _, c := range s.path.charges {
-			m := c.meter
-			quota := m.terms.quota
-			if seen[m] || m.lost.sum() <= quota/2 {
-				continue
-			}
-			seen[m] = true
+	for _, c := range p.path.charges {
+		m := c.meter
+		if quota := m.terms.quota; m.lost.sum() > quota/2 {
 			list = append(list, LostLimit{ID: m.rule.ID, Of: *m.of, Lost: m.lost.sum(), Quota: quota, Until: m.lost.downTo(quota / 2)})
 		}
 	}
-	slices.SortFunc(list, func(a, b LostLimit) int { return cmp.Or(cmp.Compare(a.ID, b.ID), a.Of.compare(b.Of)) })
 	return list
 }
 
-// downTo returns when no more than w is held.
-func (h *lostWeights) downTo(w int64) (at time.Duration) {
-	left := h.sum()
-	for _, e := range h.inOrder() {
-		if left <= w {
-			break
+// downTo returns when no more than w is held. In each timeline it searches the first entry
+// by which so much has ended in both of them: the earlier of the two is the instant.
+func (h *lostWeights) downTo(w int64) time.Duration {
+	need, at := h.sum()-w, never
+	for _, t := range []*timeline{&h.lost, &h.closed} {
+		i := sort.Search(int(t.n), func(i int) bool {
+			by := t.slot(i).at
+			return h.lost.endedBy(by)+h.closed.endedBy(by) >= need
+		})
+		if i < int(t.n) {
+			at = min(at, t.slot(i).at)
 		}
-		left -= e.w
-		at = e.at
 	}
 	return at
 }

@@ -1,10 +1,13 @@
 package throttle
 
 import (
+	"math/rand/v2"
+	"strconv"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
 )
 
 func loseAll(t testing.TB, l *Ledger, now time.Duration, n int, f Fate) {
@@ -81,16 +84,65 @@ func TestNextKnowsWhenLostPermitsLetGo(t *testing.T) {
 
 func TestLostPermitsThatHoldMoreThanHalfAreNamed(t *testing.T) {
 	l := exact(t, Options{}, Limit{ID: "a", Quota: 10, Per: 2 * sec}, Limit{ID: "b", Quota: 10, Per: sec, Keyed: true})
-	require.Nil(t, l.LostHolding(0))
-	loseAll(t, l, 0, 3, Lost)
+	lost := &Permit{Limit: "a"}
+	require.Nil(t, l.LostHolding(0, lost), "it is charged to nothing yet")
+	require.NoError(t, l.Acquire(0, lost))
+	l.Settle(0, lost, Outcome{Fate: Lost})
+	loseAll(t, l, 0, 2, Lost)
 	loseAll(t, l, sec, 2, Lost)
-	require.Empty(t, l.LostHolding(sec), "half is not more than half")
+	require.Empty(t, l.LostHolding(sec, lost), "half is not more than half")
 	loseAll(t, l, sec, 2, Closed)
-	require.Equal(t, []LostLimit{{ID: "a", Lost: 7, Quota: 10, Until: 2 * sec}}, l.LostHolding(sec))
+	require.Equal(t, []LostLimit{{ID: "a", Lost: 7, Quota: 10, Until: 2 * sec}}, l.LostHolding(sec, lost))
 	loseAll(t, l, sec, 3, Lost)
-	require.Equal(t, []LostLimit{{ID: "a", Lost: 10, Quota: 10, Until: 10 * sec}}, l.LostHolding(sec))
-	require.Equal(t, []LostLimit{{ID: "a", Lost: 8, Quota: 10, Until: 10 * sec}}, l.LostHolding(2*sec))
-	require.Empty(t, l.LostHolding(10*sec))
-	require.Empty(t, l.LostHolding(time.Minute))
+	require.Equal(t, []LostLimit{{ID: "a", Lost: 10, Quota: 10, Until: 10 * sec}}, l.LostHolding(sec, lost))
+	require.Equal(t, []LostLimit{{ID: "a", Lost: 8, Quota: 10, Until: 10 * sec}}, l.LostHolding(2*sec, lost))
+	require.Empty(t, l.LostHolding(10*sec, lost))
+	require.Empty(t, l.LostHolding(time.Minute, lost))
 	require.Nil(t, anyOf(&l.table.rules["a"].meters).lost)
+}
+
+func TestLostPermitsLetGoOfSoMuchWhenAWalkThroughAllOfThemSaysSo(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		rng := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 6))
+		var h lostWeights
+		at := [2]time.Duration{}
+		for range 1 + rng.IntN(40) {
+			i := rng.IntN(2)
+			at[i] += time.Duration(rng.IntN(4))
+			[]*timeline{&h.lost, &h.closed}[i].add(at[i], 1+rng.Int64N(5), 0)
+			if rng.IntN(5) == 0 {
+				now := time.Duration(rng.IntN(20))
+				h.lost.expire(now)
+				h.closed.expire(now)
+			}
+		}
+		for w := range h.sum() {
+			left, want := h.sum(), time.Duration(0)
+			for _, e := range h.inOrder() {
+				if left <= w {
+					break
+				}
+				left, want = left-e.w, e.at
+			}
+			require.Equal(t, want, h.downTo(w))
+		}
+	})
+}
+
+// A server that is gone has very many requests lost at once, each of a key of its own.
+func TestWhatALostPermitCostsDoesNotDependOnHowManyAreLost(t *testing.T) {
+	l := exact(t, Options{}, Limit{ID: "key", Quota: 1, Per: sec, Keyed: true})
+	var last *Permit
+	lose := func(n int) {
+		for range n {
+			last = &Permit{Limit: "key", Key: strconv.Itoa(len(l.lost))}
+			require.NoError(t, l.Acquire(0, last))
+			l.Settle(0, last, Outcome{Fate: Lost})
+		}
+	}
+	lose(1)
+	few := testing.AllocsPerRun(10, func() { l.LostHolding(0, last) })
+	lose(3000)
+	require.Equal(t, few, testing.AllocsPerRun(10, func() { l.LostHolding(0, last) }))
+	require.Len(t, l.LostHolding(0, last), 1)
 }

@@ -73,7 +73,7 @@ func TestARequestLooksAtNoLimitButThoseItIsCharged(t *testing.T) {
 			_, err := l.Refused(now, now, Scope{Origin: "here", Name: "account"}, ms)
 			require.NoError(t, err)
 		}
-		_, _, _ = l.Paused(now), l.PauseVersion(), l.LostHolding(now)
+		_, _ = l.Paused(now), l.PauseVersion()
 	}
 }
 

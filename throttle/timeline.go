@@ -191,6 +191,11 @@ func (t *timeline) search(need int64, looks func(i int)) int {
 	})
 }
 
+// endedBy returns how much of what is entered will have ended by an instant.
+func (t *timeline) endedBy(at time.Duration) int64 {
+	return t.before(sort.Search(int(t.n), func(i int) bool { return t.slot(i).at > at })) - t.gone
+}
+
 // delay makes everything end later by d, if d is positive.
 func (t *timeline) delay(d time.Duration) {
 	if d <= 0 {

@@ -464,6 +464,19 @@ func TestThatLostRequestsHoldMostOfALimitIsToldOnceForEachTime(t *testing.T) {
 	require.Len(t, q.warned, 2)
 }
 
+func TestThatLostRequestsOfManyKeysHoldALimitIsToldOnceAndNoKeyIsRemembered(t *testing.T) {
+	q, desk := newQuiet(t, throttle.Limit{ID: "calls", Quota: 1, Per: time.Second, Keyed: true})
+	for i := range 100 {
+		one := q.ticketOf("calls", throttle.Parts{Key: fmt.Sprint(i)})
+		desk.Acquire(0, one)
+		desk.settle(0, one, throttle.Lost)
+	}
+	require.Len(t, q.warned, 1)
+	require.Len(t, desk.lost, 1)
+	require.NoError(t, desk.Replace(time.Hour, nil))
+	require.Empty(t, desk.lost, "nor a limit that is no more")
+}
+
 func TestAClockReadForOneLetsTheOthersGo(t *testing.T) {
 	q, desk := newQuiet(t,
 		throttle.Limit{ID: "aligned", Quota: 1, Per: time.Second, Window: throttle.Fixed},

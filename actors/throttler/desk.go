@@ -1,6 +1,7 @@
 package throttler
 
 import (
+	"maps"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -41,7 +42,7 @@ type Desk struct {
 	table  uint32                           // number of the table that was posted last
 	pauses map[throttle.Scope]time.Duration // until when scopes pause, as was last told
 	waits  map[string]time.Duration         // when it was told last that a route waits
-	lost   map[instance]time.Duration       // until when lost permits hold most of a limit, as was last told
+	lost   map[string]time.Duration         // when it was told last that lost permits hold most of a limit
 
 	counts Counts // any goroutine may read them
 
@@ -54,12 +55,6 @@ type Desk struct {
 type Counts struct {
 	Pauses atomic.Int64 // begun by an answer, and by hand
 	Lost   atomic.Int64 // permits whose requests were given up, and may still have arrived
-}
-
-// instance is one of a limit's, for parts that tell them apart.
-type instance struct {
-	limit string
-	of    throttle.Parts
 }
 
 // Outlet is what a Desk has others do. Every call returns at once, and calls
@@ -108,7 +103,7 @@ func NewDesk(needs DeskNeeds, out Outlet) *Desk {
 	return &Desk{
 		out: out, options: needs.Options, limits: needs.Limits, ledger: needs.Ledger, halts: needs.Halts,
 		tickets: book{crowds: needs.Crowds}, needsClock: NeedsClock(needs.Limits),
-		warned: make(map[warning]bool), waits: make(map[string]time.Duration), lost: make(map[instance]time.Duration),
+		warned: make(map[warning]bool), waits: make(map[string]time.Duration), lost: make(map[string]time.Duration),
 		pauses: make(map[throttle.Scope]time.Duration),
 	}
 }
@@ -214,10 +209,13 @@ func (d *Desk) Settle(now time.Duration, t *ticket.Ticket) {
 	t.Passed = false
 	left := t.Permit.GrantedAt()
 	t.Outcome.Refused = t.Told && t.Signals.Refused
+	counts := t.Permit.State() == throttle.Granted
 	d.ledger.Settle(now, &t.Permit, t.Outcome) // nothing, if its limit went with a failure and a new table
 	if t.Outcome.Fate == throttle.Lost || t.Outcome.Fate == throttle.Closed {
 		d.counts.Lost.Add(1)
-		d.tellLost(now)
+		if counts {
+			d.tellLost(now, &t.Permit)
+		}
 	}
 	if t.Told { // an answer that broke off may have refused all the same
 		d.heedTicket(now, left, t)
@@ -246,15 +244,14 @@ func (d *Desk) post(now time.Duration) {
 	}
 }
 
-// tellLost warns, once for each time it happens, that permits whose answers never
-// came hold more than half of a limit.
-func (d *Desk) tellLost(now time.Duration) {
-	for _, l := range d.ledger.LostHolding(now) {
-		name := instance{l.ID, l.Of}
-		if now < d.lost[name] {
-			continue // it has been told, and goes on
+// tellLost warns that permits whose answers never came hold more than half of a limit that
+// one which was just given up is charged to: of each limit once in a while, for all its keys.
+func (d *Desk) tellLost(now time.Duration, p *throttle.Permit) {
+	for _, l := range d.ledger.LostHolding(now, p) {
+		if at, told := d.lost[l.ID]; told && now < at+tellsEvery {
+			continue
 		}
-		d.lost[name] = l.Until
+		d.lost[l.ID] = now
 		d.out.Warn("requests without an answer hold most of a limit, for they may still arrive",
 			"limit", l.ID, "lost", l.Lost, "quota", l.Quota, "held for", l.Until-now)
 	}
@@ -381,6 +378,9 @@ func (d *Desk) Replace(now time.Duration, limits []throttle.Limit) error {
 		return err
 	}
 	d.limits, d.needsClock = limits, NeedsClock(limits)
+	for _, told := range []map[string]time.Duration{d.waits, d.lost} { // or ids that are no more would stay
+		maps.DeleteFunc(told, func(_ string, at time.Duration) bool { return now >= at+tellsEvery })
+	}
 	d.grant(now)
 	return nil
 }

@@ -227,9 +227,7 @@ func (w *world) Warn(text string, args ...any) {
 	case "a limit is reached, and requests wait for it":
 		once(said["route"], w.now+tellsEvery)
 	case "requests without an answer hold most of a limit, for they may still arrive":
-		if id := said["limit"].(string); id != "keyed" { // that has one for each key
-			once(id, w.now+said["held for"].(time.Duration))
-		}
+		once(said["limit"], w.now+tellsEvery)
 	case "another quota counts, as the server announces":
 		once([]any{said["limit"], said["now"]}, throttle.Never)
 		w.isAdopted(said["limit"].(string), said["now"].(int64))

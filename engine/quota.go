@@ -33,7 +33,9 @@ func (e *Engine) SetShare(id string, share, margin float64) error {
 // wire stays counted, and a queued request that no longer fits ends with
 // throttle.ErrWeight. An answer that announces a quota (feedback.Usage.Quota) has the
 // same effect, and replaces it. ReplaceLimits keeps what was announced for a limit that
-// declares the same quota in the same window. It is safe for concurrent use.
+// declares the same quota in the same window. For a key that is not in use any more it is
+// kept until 4,096 others of the limit that have a quota of their own are not either. It is
+// safe for concurrent use.
 //
 // The error is a *throttle.LimitError, and nothing has changed: throttle.ErrQuota for a
 // number that cannot be right, such as 0, or more than a hundred times the declared

@@ -42,7 +42,6 @@ const (
 	// mostApart is how many times the declared quota an announced one may be, or the
 	// other way around. A Lifetime budget may grow to anything.
 	mostApart = 100
-	mostTiers = 64 // of which the terms are kept of one rule, whether or not they are in use
 )
 
 // Announce takes note that the server's quota is another than the declared one, for one
@@ -53,6 +52,10 @@ const (
 //
 // Of a Leaky limit it is Quota, what falls in Per. A Burst that the limit declares shrinks
 // in proportion, and never grows.
+//
+// It counts as long as there is a meter for those parts, and after that has been forgotten
+// until 4,096 others of the limit have been whose quota is not the declared one either: what
+// comes back then finds the declared one, until the server says again what is true.
 //
 // What is in flight and what was answered stays counted. Queued permits that can no
 // longer fit are answered Refused by Next, and others are refused with ErrWeight. If
@@ -84,13 +87,13 @@ func (l *Ledger) Announce(now time.Duration, id string, parts Parts, quota int64
 	if err := r.leavesRoom(t); err != nil {
 		return was, was, &LimitError{ID: id, Err: fmt.Errorf("%w: %d: %w", ErrQuota, quota, err)}
 	}
-	r.note(at, quota)
+	before, m := l.termsFor(r, was), l.meterAt(r, at)
+	r.note(at, quota, t, m != nil)
 	if is == was {
 		return was, is, nil
 	}
 	l.adopted = true
-	before := l.termsFor(r, was)
-	if m := l.meterAt(r, at); m != nil {
+	if m != nil {
 		l.resize(now, m, t)
 	}
 	if t.stricterThan(before) {
@@ -105,7 +108,7 @@ func (l *Ledger) Announce(now time.Duration, id string, parts Parts, quota int64
 // the table does not have.
 func (l *Ledger) QuotaOf(id string, parts Parts) (quota, burst int64, known bool) {
 	r := l.table.rule(id)
-	if r == nil || len(r.announced) == 0 {
+	if r == nil || len(r.announced.of) == 0 {
 		return l.declared(id)
 	}
 	limit := r.withQuota(r.inEffect(r.By.of(parts)))
@@ -152,22 +155,19 @@ func (r *rule) adopts(quota int64) int64 {
 	return r.Quota
 }
 
-// note remembers an announcement, unless the declared quota is what counts.
-func (r *rule) note(at Parts, quota int64) {
+// note remembers an announcement whose terms are t, unless the declared quota is what counts.
+func (r *rule) note(at Parts, quota int64, t *terms, used bool) {
 	if r.adopts(quota) == r.Quota {
-		delete(r.announced, at)
+		r.announced.remove(at)
 		return
 	}
-	if r.announced == nil {
-		r.announced = make(map[Parts]int64)
-	}
-	r.announced[at] = quota
+	r.announced.put(at, r.adopts(quota), t, used)
 }
 
 // inEffect returns the quota that counts for some parts, before share and margin.
 func (r *rule) inEffect(at Parts) int64 {
-	if quota, told := r.announced[at]; told {
-		return r.adopts(quota)
+	if a := r.announced.of[at]; a != nil {
+		return a.quota
 	}
 	return r.Quota
 }
@@ -182,66 +182,30 @@ func (r *rule) withQuota(quota int64) Limit {
 	return limit
 }
 
-// termsFor returns the terms of a rule for a quota. Meters of the same quota share them.
+// termsFor returns the terms of a rule for a quota. Meters of the same quota share them, once
+// it is noted.
 func (l *Ledger) termsFor(r *rule, quota int64) *terms {
 	if quota == r.Quota {
 		return r.terms
 	}
-	if t := r.tiers[quota]; t != nil {
-		return t
-	}
-	if len(r.tiers) >= mostTiers {
-		r.dropTiers()
-	}
-	if r.tiers == nil {
-		r.tiers = make(map[int64]*terms)
+	if known := r.announced.tiers[quota]; known != nil {
+		return known.terms
 	}
 	limit := r.withQuota(quota)
 	t := limit.terms(l.options, l.clock)
-	r.tiers[quota] = &t
 	return &t
-}
-
-// dropTiers forgets terms that no announcement calls for.
-func (r *rule) dropTiers() {
-	used := make(map[int64]bool, len(r.announced))
-	for _, quota := range r.announced {
-		used[r.adopts(quota)] = true
-	}
-	for quota := range r.tiers {
-		if !used[quota] {
-			delete(r.tiers, quota)
-		}
-	}
 }
 
 // termsOf returns the terms that count for some parts.
 func (l *Ledger) termsOf(r *rule, at Parts) *terms {
-	if len(r.announced) == 0 {
+	if len(r.announced.of) == 0 {
 		return r.terms
 	}
 	return l.termsFor(r, r.inEffect(at))
 }
 
-// roomiest is the most that any meter of r has room for.
-func (r *rule) roomiest() int64 {
-	if len(r.tiers) == 0 {
-		return r.terms.quota
-	}
-	return r.roomiestTier()
-}
-
-// roomiestTier is roomiest where the server has announced a quota. It is apart because an
-// iteration over a map takes room on the stack, which nobody else who weighs is to have.
-//
-//go:noinline
-func (r *rule) roomiestTier() int64 {
-	most := r.terms.quota
-	for _, t := range r.tiers {
-		most = max(most, t.quota)
-	}
-	return most
-}
+// roomiest is no less than the most that any meter of r has room for.
+func (r *rule) roomiest() int64 { return max(r.terms.quota, r.announced.roomiest) }
 
 // fitsEver returns an error if some meter of p's path never has room for it, whatever
 // the quota that its limit declares.
@@ -260,14 +224,15 @@ func (l *Ledger) fitsEver(p *Permit) error {
 // inheritAnnounced takes over what was announced for a limit of the same id, if that
 // declares the same.
 func (l *Ledger) inheritAnnounced(r, old *rule) {
-	if len(old.announced) == 0 || r.Quota != old.Quota || r.Per != old.Per || r.Months != old.Months ||
+	if len(old.announced.of) == 0 || r.Quota != old.Quota || r.Per != old.Per || r.Months != old.Months ||
 		r.Window != old.Window || r.Burst != old.Burst || r.By != old.By {
 		return
 	}
-	for at, quota := range old.announced {
-		if r.believes(quota) == nil && r.leavesRoom(l.termsFor(r, r.adopts(quota))) == nil {
-			r.note(at, quota)
+	old.announced.each(func(a *announcement) {
+		t := l.termsFor(r, r.adopts(a.quota))
+		if r.believes(a.quota) == nil && r.leavesRoom(t) == nil {
+			r.note(a.at, a.quota, t, r.meter(l.hasher.of(&a.at), &a.at) != nil)
 			l.adopted = true
 		}
-	}
+	})
 }

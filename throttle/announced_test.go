@@ -2,6 +2,8 @@ package throttle
 
 import (
 	"math/rand/v2"
+	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -185,10 +187,108 @@ func TestAServerThatAnnouncesEverOtherQuotasFillsNoMemory(t *testing.T) {
 		announce(t, l, 0, "a", "", 1000-i)
 	}
 	r := l.table.rules["a"]
-	require.LessOrEqual(t, len(r.tiers), mostTiers)
-	require.Len(t, r.announced, 1)
+	require.Len(t, r.announced.tiers, 1)
+	require.Len(t, r.announced.of, 1)
 	announce(t, l, 0, "a", "", 1000)
-	require.Empty(t, r.announced)
+	require.Equal(t, announcements{}, r.announced)
+}
+
+func TestOfKeysThatAreForgottenTheLastAnnouncementsAreKept(t *testing.T) {
+	l := exact(t, Options{}, Limit{ID: "a", Quota: 100_000, Per: sec, Keyed: true})
+	r := l.table.rules["a"]
+	quota := func(key int) int64 {
+		quota, _, _ := l.QuotaOf("a", Parts{Key: strconv.Itoa(key)})
+		return quota
+	}
+	const keys = mostForgotten + 1000
+	for key := range keys {
+		p := &Permit{Limit: "a", Key: strconv.Itoa(key)}
+		require.NoError(t, l.Acquire(0, p))
+		announce(t, l, 0, "a", p.Key, int64(50_000+key))
+		l.Settle(0, p, Outcome{})
+	}
+	require.EqualValues(t, 50_000, quota(0), "as long as its key is known each counts")
+	for at, ok := l.ForgetAt(); ok; at, ok = l.ForgetAt() {
+		l.Forget(at)
+	}
+	require.Zero(t, r.meters.n)
+	require.Len(t, r.announced.of, mostForgotten)
+	require.Len(t, r.announced.tiers, mostForgotten)
+	require.EqualValues(t, 50_000+keys-1, quota(keys-1))
+	require.NoError(t, l.Replace(time.Hour, []Limit{{ID: "a", Quota: 100_000, Per: sec, Keyed: true, Scope: "other"}}))
+	require.EqualValues(t, 50_000+keys-1, quota(keys-1), "by a table with the same quota too")
+}
+
+// slowAnnouncements are a list that is gone through, the one that lost its meter last at the
+// end; those that have one are in no order.
+type slowAnnouncements []slowAnnouncement
+
+type slowAnnouncement struct {
+	at    Parts
+	quota int64
+	used  bool
+}
+
+func (s *slowAnnouncements) take(at Parts) (one slowAnnouncement, found bool) {
+	i := slices.IndexFunc(*s, func(a slowAnnouncement) bool { return a.at == at })
+	if i < 0 {
+		return slowAnnouncement{at: at}, false
+	}
+	one = (*s)[i]
+	*s = slices.Delete(*s, i, i+1)
+	return one, true
+}
+
+func TestAnnouncementsAreWhatAListOfThemSays(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		rng := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 8))
+		var as announcements
+		var slow slowAnnouncements
+		for range 400 {
+			at := Parts{Key: strconv.Itoa(rng.IntN(30))}
+			one, found := slow.take(at)
+			switch quota := int64(1 + rng.IntN(6)); rng.IntN(4) {
+			case 0:
+				used := found && one.used
+				as.put(at, quota, &terms{quota: quota}, used)
+				slow = append(slow, slowAnnouncement{at, quota, used})
+			case 1:
+				as.remove(at)
+			case 2:
+				as.meterMade(at)
+				if one.used = true; found {
+					slow = append(slow, one)
+				}
+			default:
+				as.meterGone(at)
+				if one.used = false; found {
+					slow = append(slow, one)
+				}
+			}
+			users, forgotten := map[int64]int{}, slowAnnouncements{}
+			for _, a := range slow {
+				require.Equal(t, a.quota, as.of[a.at].quota)
+				require.Equal(t, a.used, !as.of[a.at].forgotten)
+				users[a.quota]++
+				require.LessOrEqual(t, a.quota, as.roomiest)
+				if !a.used {
+					forgotten = append(forgotten, a)
+				}
+			}
+			require.Len(t, as.of, len(slow))
+			require.Len(t, as.tiers, len(users))
+			for quota, n := range users {
+				require.Equal(t, n, as.tiers[quota].users)
+			}
+			require.Equal(t, len(forgotten), as.forgotten)
+			a := as.first
+			for _, want := range forgotten {
+				require.Equal(t, want.at, a.at)
+				a = a.next
+			}
+			require.Nil(t, a)
+		}
+	})
 }
 
 // Whatever is announced and shared, nothing goes beyond what counts at that instant, and

@@ -289,6 +289,7 @@ func (l *Ledger) forget(now time.Duration, p *path) {
 		m.paths--
 		if m.rule.By != 0 && m.paths == 0 {
 			m.rule.remember(m)
+			m.rule.announced.meterGone(*m.of)
 			m.rule.meters.remove(l.hasher.of(m.of), m)
 		}
 	}

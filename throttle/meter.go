@@ -223,6 +223,7 @@ func (l *Ledger) meterIn(room *meter, now time.Duration, r *rule, parts *Parts) 
 	if m == nil {
 		m = l.makeMeter(room, r, parts)
 		r.meters.put(hash, m)
+		r.announced.meterMade(*parts)
 		l.fillNew(now, m)
 	}
 	return m

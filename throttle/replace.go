@@ -71,9 +71,9 @@ func (l *Ledger) adoptRules(now time.Duration, table *table) {
 	for id, old := range l.retired {
 		if r := table.rules[id]; r != nil {
 			r.flight, r.unseen = old.flight, old.unseen || old.Window != r.Window
-			l.inheritAnnounced(r, old)
-			old.each(func(m *meter) { m.move(now, r, l.termsOf(r, *m.of)) })
 			r.meters, old.meters = old.meters, index[meter]{}
+			l.inheritAnnounced(r, old)
+			r.each(func(m *meter) { m.move(now, r, l.termsOf(r, *m.of)) })
 			delete(l.retired, id)
 		} else if old.idle(now) {
 			delete(l.retired, id)

@@ -95,7 +95,12 @@ func (l *Ledger) SetShare(now time.Duration, id string, share, margin float64) e
 		return &LimitError{ID: id, Err: err}
 	}
 	before := r.terms
-	r.Share, r.SafetyMargin, r.terms, r.tiers = share, margin, &next, tiers
+	r.Share, r.SafetyMargin, r.terms = share, margin, &next
+	r.announced.roomiest = 0
+	for quota, t := range tiers {
+		r.announced.tiers[quota].terms = t
+		r.announced.roomiest = max(r.announced.roomiest, t.quota)
+	}
 	var all []*meter // a copy: who comes back to a budget may have some forgotten
 	r.each(func(m *meter) { all = append(all, m) })
 	for _, m := range all {
@@ -120,20 +125,13 @@ func (l *Ledger) spendMore(now time.Duration, m *meter, more int64) {
 // tiersOf returns the terms of all quotas that were announced, as they are with share and
 // margin of another limit.
 func (l *Ledger) tiersOf(r *rule, wanted Limit) (map[int64]*terms, error) {
-	var tiers map[int64]*terms
-	for _, quota := range r.announced {
-		quota = r.adopts(quota)
-		if tiers[quota] != nil {
-			continue
-		}
+	tiers := make(map[int64]*terms, len(r.announced.tiers))
+	for quota := range r.announced.tiers {
 		limit := r.withQuota(quota)
 		limit.Share, limit.SafetyMargin = wanted.Share, wanted.SafetyMargin
 		t := limit.terms(l.options, l.clock)
 		if err := r.leavesRoom(&t); err != nil {
 			return nil, fmt.Errorf("of the quota %d that was announced: %w", quota, err)
-		}
-		if tiers == nil {
-			tiers = make(map[int64]*terms)
 		}
 		tiers[quota] = &t
 	}

@@ -66,8 +66,7 @@ type rule struct {
 	known  map[string]bool // Keys, if they are many
 	flight time.Duration   // from grant to answer, on average
 
-	announced map[Parts]int64  // quotas, by what tells the meters apart; those that do not count are missing
-	tiers     map[int64]*terms // by quota, other than the declared one
+	announced announcements
 
 	fallback   *rule  // that takes over when it is spent; nil for none
 	heaviest   int64  // that any route is charged for it

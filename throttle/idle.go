@@ -188,7 +188,8 @@ func (l *Ledger) ForgetAt() (at time.Duration, ok bool) {
 // ForgetAt returns an instant that is past.
 //
 // Kept for good are keys of Lifetime budgets that were spent from, of limits that are
-// Shared, and FixedFromFirst ones that others are known to spend from.
+// Shared, and FixedFromFirst ones that others are known to spend from. Those of a limit that
+// Replace took out of the table go as all others do.
 func (l *Ledger) Forget(now time.Duration) {
 	now = l.at(now)
 	l.idlers.scopes = now

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/bits"
 	"runtime"
+	"strconv"
 	"testing"
 	"time"
 
@@ -194,6 +195,46 @@ func TestWhatIsKnownOfOthersIsKept(t *testing.T) {
 		require.Len(t, l.idlers.kept, 1)
 		_, ok := l.ForgetAt()
 		require.False(t, ok)
+	}
+}
+
+// Windows that may be open, and of which no spell knows, are over after a while.
+func TestKeysWhoseWindowsWereInDoubtAreForgottenAllTheSame(t *testing.T) {
+	limit := func(change func(*Limit)) []Limit {
+		l := Limit{ID: "k", Quota: 10, Per: sec, Keyed: true, Window: FixedFromFirst}
+		change(&l)
+		return []Limit{l}
+	}
+	for name, changes := range map[string][]func(*Limit){
+		"another span":   {func(*Limit) {}, func(l *Limit) { l.Per *= 2 }},
+		"another window": {func(*Limit) {}, func(l *Limit) { l.Window = Sliding }},
+		"a counter":      {func(l *Limit) { l.Window = Leaky }},
+		"a share":        {func(l *Limit) { l.Share = 0.5 }},
+		"full":           {},
+	} {
+		l := exact(t, Options{}, limit(func(*Limit) {})[0])
+		if name == "full" {
+			l.assumeFull(0, false)
+		}
+		for _, change := range changes {
+			require.NoError(t, l.Replace(0, limit(change)))
+			for i := range 10 {
+				p := &Permit{Limit: "k", Key: strconv.Itoa(i)}
+				require.NoError(t, l.Acquire(0, p))
+				if p.State() == Queued {
+					l.Cancel(0, p)
+				} else {
+					l.Settle(0, p, Outcome{})
+				}
+			}
+		}
+		require.NoError(t, l.Replace(0, limit(func(*Limit) {})))
+		require.NoError(t, l.Acquire(0, &Permit{Limit: "k", Key: "new"}))
+		for at, ok := l.ForgetAt(); ok && at < 12*sec; at, ok = l.ForgetAt() {
+			l.Forget(at)
+		}
+		require.LessOrEqual(t, l.table.rules["k"].meters.n, 1, name)
+		require.Empty(t, l.idlers.kept, name)
 	}
 }
 

@@ -100,7 +100,7 @@ func (r *rule) idle(now time.Duration) bool {
 // forgotten may be in it still. What an older window was too short to remember, a
 // longer one does not know of either.
 func (m *meter) move(now time.Duration, r *rule, t *terms) {
-	was, quota := m.window, m.terms.quota
+	was, quota, span := m.window, m.terms.quota, m.terms.hold
 	kind := m.rule.Window
 	m.rule, m.terms, m.paths, m.note = r, t, 0, nil
 	if kind == r.Window {
@@ -115,11 +115,15 @@ func (m *meter) move(now time.Duration, r *rule, t *terms) {
 		m.window.fill(now)
 	case log != nil:
 		used = max(used, log.strictlyUsed(now, was))
-		m.window.burden(now, used-m.inherit(now, log))
+		m.window.burden(now, used-m.inherit(log))
 	case r.Window.timed() && kind != Lifetime && m.seen && now-m.last < max(t.hold, t.emptying()):
 		m.window.fill(now)
 	default:
 		m.window.burden(now, used)
+	}
+	if f, ok := m.window.(*fromFirst); ok {
+		f.others = false // what it was told of is what the window before counted, and no spell knows of that
+		f.doubt(now + max(f.hold, span))
 	}
 	m.window.grant(now, flying) // on top: what was answered may be as much without it
 }
@@ -156,18 +160,15 @@ func (s *sliding) fasterThan(t *terms) bool {
 
 // inherit has m's window begin with a log, entry by entry, if it keeps one, and
 // returns the weight that it took over.
-func (m *meter) inherit(now time.Duration, from *sliding) int64 {
+func (m *meter) inherit(from *sliding) int64 {
 	to := logOf(m.window)
 	if to == nil {
 		return 0
 	}
 	to.log = from.log
 	to.log.delay(to.hold - from.hold)
-	switch w := m.window.(type) {
-	case *fixed:
+	if w, ok := m.window.(*fixed); ok {
 		w.unseen = true
-	case *fromFirst:
-		w.others = true // no spell knows of these
 	}
 	return to.log.sum
 }

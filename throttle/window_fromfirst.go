@@ -17,11 +17,17 @@ import "time"
 // As with fixed, the sliding log is kept too and either may let a request
 // through; under steady load spells lag behind and the log takes over. Only the
 // log counts once others are known to spend from the quota: their requests may
-// open windows that ours do not know of.
+// open windows that ours do not know of. So it is for a while where windows may be open
+// that no spell knows of, because they are of another length, or what was spent was
+// guessed or others spent it until then: these are doubted up to an instant by which all
+// of them are over but for those that ours opened since, and so until nothing of ours can
+// have a window open then either.
 type fromFirst struct {
 	sliding
 	others bool
 	open   bool
+	doubts bool
+	sure   time.Duration // by then what is doubted is over
 	begun  time.Duration // requests granted from here on belong to the spell
 	floor  time.Duration
 	closes time.Duration // end of the spell; never while no answer came
@@ -34,6 +40,10 @@ type fromFirst struct {
 func (f *fromFirst) begin(t *terms) { f.sliding.begin(t); f.closes = never }
 
 func (f *fromFirst) advance(now time.Duration) {
+	if f.doubts {
+		f.log.expire(now)
+		f.doubts = f.flying > 0 || f.log.sum > 0 || now < f.sure || now < f.last+f.hold
+	}
 	for f.open {
 		if quiet := f.flying == 0 && now >= f.last+f.hold; quiet {
 			f.open, f.early, f.late, f.closes = false, 0, 0, never
@@ -65,7 +75,10 @@ func (f *fromFirst) room(now time.Duration) int64 {
 	return free
 }
 
-func (f *fromFirst) alone() bool { return !f.others && !f.shared }
+func (f *fromFirst) alone() bool { return !f.others && !f.doubts && !f.shared }
+
+// doubt has the log alone count of what may be open until an instant.
+func (f *fromFirst) doubt(until time.Duration) { f.doubts, f.sure = true, max(f.sure, until) }
 
 func (f *fromFirst) when(now time.Duration, w, flying int64) time.Duration {
 	f.advance(now)
@@ -143,11 +156,19 @@ func (f *fromFirst) sync(now time.Duration, used int64, start time.Duration) {
 	f.burden(now, used-(f.quota-f.room(now)))
 }
 
-func (f *fromFirst) fill(now time.Duration) { f.burden(now, f.room(now)) }
+// fill knows of no others: what is taken for spent is ours.
+func (f *fromFirst) fill(now time.Duration) {
+	if w := f.room(now); w > 0 {
+		f.doubt(now + f.hold)
+		f.sliding.burden(now, w)
+	}
+}
 
 func (f *fromFirst) resize(now time.Duration, t *terms) {
 	f.advance(now)
 	// The windows that are open now are of neither length, or others may have opened them.
-	f.others = f.others || t.per != f.per || f.shared && !t.shared
+	if t.per != f.per || f.shared && !t.shared {
+		f.doubt(now + max(f.hold, t.hold))
+	}
 	f.sliding.resize(now, t)
 }

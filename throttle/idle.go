@@ -292,6 +292,9 @@ func (l *Ledger) forget(now time.Duration, p *path) {
 			m.rule.remember(m)
 			m.rule.announced.meterGone(*m.of)
 			m.rule.meters.remove(l.hasher.of(m.of), m)
+			if m.rule.meters.n == 0 && l.retired[m.rule.ID] == m.rule {
+				delete(l.retired, m.rule.ID)
+			}
 		}
 	}
 }

@@ -238,6 +238,36 @@ func TestKeysWhoseWindowsWereInDoubtAreForgottenAllTheSame(t *testing.T) {
 	}
 }
 
+func TestKeysOfALimitThatIsGoneAreForgottenLikeAllOthers(t *testing.T) {
+	table := []Limit{{ID: "k", Quota: 10, Per: sec, Keyed: true}, {ID: "ever", Quota: 10, Window: Lifetime, Keyed: true}, {ID: "other", Quota: 10, Per: sec}}
+	l := exact(t, Options{}, table...)
+	var flying *Permit
+	for i := range 500 {
+		flying = &Permit{Limit: "k", Key: strconv.Itoa(i)}
+		require.NoError(t, l.Acquire(0, flying))
+		if i < 499 {
+			l.Settle(0, flying, Outcome{})
+		}
+	}
+	budget := &Permit{Limit: "ever", Key: "x"}
+	require.NoError(t, l.Acquire(0, budget))
+	l.Settle(0, budget, Outcome{})
+	forget := func(until time.Duration) {
+		for at, ok := l.ForgetAt(); ok && at <= until; at, ok = l.ForgetAt() {
+			l.Forget(at)
+		}
+	}
+	require.NoError(t, l.Replace(0, table[2:]))
+	forget(10 * sec)
+	require.Equal(t, 1, l.retired["k"].meters.n, "what is in flight still counts")
+	l.Settle(10*sec, flying, Outcome{})
+	forget(20 * sec)
+	require.Nil(t, l.retired["k"])
+	require.Equal(t, 1, l.retired["ever"].meters.n, "a budget is never as good as new")
+	require.NoError(t, l.Replace(20*sec, table))
+	require.EqualValues(t, 9, limitOf(l, 20*sec, "ever").Room)
+}
+
 // remembering has a ledger forget nothing from here on.
 func remembering(l *Ledger) {
 	l.idlers.lines, l.idlers.used = newIdlers().lines, 0

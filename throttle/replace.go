@@ -77,6 +77,8 @@ func (l *Ledger) adoptRules(now time.Duration, table *table) {
 			delete(l.retired, id)
 		} else if old.idle(now) {
 			delete(l.retired, id)
+		} else {
+			old.each(func(m *meter) { m.paths = 0 }) // which are dropped below
 		}
 	}
 }
@@ -189,19 +191,24 @@ func (l *Ledger) dropPaths() {
 	l.idlers.scopes = scopes
 }
 
-// reindex makes paths for the meters that carried over and are told apart, so that they
-// are forgotten when idle like all others.
+// reindex makes paths for the meters that carried over and are told apart, and for those of
+// limits that are gone, so that they are forgotten when idle like all others.
 func (l *Ledger) reindex(now time.Duration) {
-	for _, r := range l.table.rules {
-		if r.By == 0 {
-			continue
+	for _, rules := range []map[string]*rule{l.table.rules, l.retired} {
+		for _, r := range rules { // of those that are gone one may go for good meanwhile
+			if r.By != 0 {
+				l.reindexRule(now, r)
+			}
 		}
-		var carried []*meter // a copy: pathFor may forget some
-		r.each(func(m *meter) { carried = append(carried, m) })
-		for _, m := range carried {
-			of := *m.of
-			l.pathFor(now, r.byItself(), &of, "")
-		}
+	}
+}
+
+func (l *Ledger) reindexRule(now time.Duration, r *rule) {
+	var carried []*meter // a copy: pathFor may forget some
+	r.each(func(m *meter) { carried = append(carried, m) })
+	for _, m := range carried {
+		of := *m.of
+		l.pathFor(now, r.byItself(), &of, "")
 	}
 }
 

@@ -56,6 +56,16 @@ func (l *Ledger) declared(id string) (quota, burst int64, known bool) {
 	return 0, 0, l.table.routes[id] != nil && id != NoLimit
 }
 
+// WindowOf returns the kind of window of a limit, and its Per, which is zero by the calendar;
+// known is false for an id that the table does not have as a limit with a quota. It is a
+// look-up, however many limits there are.
+func (l *Ledger) WindowOf(id string) (kind Window, per time.Duration, known bool) {
+	if r := l.table.rules[id]; r != nil {
+		return r.Window, r.Per, true
+	}
+	return 0, 0, false
+}
+
 // rule is a limit with a quota of its own.
 type rule struct {
 	Limit

@@ -499,6 +499,7 @@ func TestNoRequestHasTheWholeTableGoneThrough(t *testing.T) {
 		throttle.Limit{ID: "a", Quota: 10, Per: time.Minute, Window: throttle.Fixed, Linked: []throttle.Link{{ID: "drops"}}},
 		throttle.Limit{ID: "drops", Quota: 20, Burst: 30, Per: time.Minute, Window: throttle.Leaky},
 		throttle.Limit{ID: "way", Linked: []throttle.Link{{ID: "a"}}},
+		throttle.Limit{ID: "open", Quota: 1, Window: throttle.Concurrency},
 	)
 	d.limits = nil // for Recover alone
 	ask := func(limit string, said feedback.Feedback) {
@@ -515,7 +516,7 @@ func TestNoRequestHasTheWholeTableGoneThrough(t *testing.T) {
 	for _, l := range d.Snapshot(0).Limits {
 		used[l.ID] = l.Used
 	}
-	require.Equal(t, map[string]int64{"other": 0, "a": 7, "drops": 18}, used, "what is left is left of the burst")
+	require.Equal(t, map[string]int64{"other": 0, "a": 7, "drops": 18, "open": 0}, used, "what is left is left of the burst")
 	require.Empty(t, q.warned)
 
 	ask("a", feedback.Feedback{Usage: []feedback.Usage{{Limit: "a", Used: 7, Quota: 11}, {Limit: "none"}, {Limit: throttle.NoLimit}, {Limit: "way"}}})
@@ -530,6 +531,11 @@ func TestNoRequestHasTheWholeTableGoneThrough(t *testing.T) {
 	full := q.ticket("a")
 	d.Acquire(0, full)
 	require.Equal(t, throttle.Queued, full.Permit.State())
+
+	told := len(q.warned)
+	d.Acquire(0, q.ticket("open"))
+	d.Acquire(0, q.ticket("open"))
+	require.Len(t, q.warned, told, "who queues is judged by a look-up too")
 }
 
 // alarmed is an outlet that counts how often its alarm is set.

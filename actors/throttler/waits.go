@@ -1,7 +1,6 @@
 package throttler
 
 import (
-	"slices"
 	"time"
 
 	"github.com/sluice-engine/sluice/actors/ticket"
@@ -61,10 +60,9 @@ func (d *Desk) isBrief(now time.Duration, hold throttle.Hold) bool {
 	if hold.Until != 0 {
 		return hold.Until < now+longWait
 	}
-	i := slices.IndexFunc(d.limits, func(l throttle.Limit) bool { return l.ID == hold.Limit })
-	if i < 0 || hold.Paused {
+	window, per, known := d.ledger.WindowOf(hold.Limit)
+	if !known || hold.Paused {
 		return false
 	}
-	limit := &d.limits[i]
-	return limit.Window == throttle.Concurrency || limit.Per > 0 && limit.Per < longWait
+	return window == throttle.Concurrency || per > 0 && per < longWait
 }

@@ -396,7 +396,7 @@ var All = []Mutant{
 	{Rule: 10, Without: "asking for them again when there is one", File: dialling, Test: "TestWhoeverWaitsForADialThatHangsHoldsNoPermit",
 		Old: "\t\tc.requeueParked(now)\n\t\tc.lend(now, l, c.nextWaiter(now))\n", New: "\t\tc.lend(now, l, c.nextWaiter(now))\n"},
 	{Rule: 10, Without: "knowing that a full Concurrency limit is no news", File: "actors/throttler/waits.go", Test: "TestALimitThatWorksAsItShouldIsNotWarnedOf",
-		Old: "return limit.Window == throttle.Concurrency || ", New: "return "},
+		Old: "window == throttle.Concurrency || ", New: ""},
 	{Rule: 10, Without: "doubting a dial that follows a close", File: dialling, Test: "TestADialThatHadToWaitForACloseIsDoubtedLikeAnyOther",
 		Old: "\t\treturn c.dials.since + doubtAfter", New: "\t\treturn never"},
 	{Rule: 10, Without: "doubting a close that hangs", File: dialling, Test: "TestWhoeverWaitsBehindACloseThatHangsHoldsNoPermitAndGoesOn",

@@ -26,13 +26,15 @@ type Explanation struct {
 
 	// Leaves says that nothing would hold it: no halt, no limit, no pause, nobody ahead.
 	// It would still wait for a connection if ConnectionFree is false.
-	Leaves  bool          `json:"leaves"`
-	Charges []Charged     `json:"charges,omitempty"` // what it would be charged with, the limit that it names first
-	HeldBy  HeldBy        `json:"held_by,omitzero"`  // what would hold it longest; zero if nothing does
-	Ahead   []QueuedStats `json:"ahead,omitempty"`   // who is queued for one of its limits and goes before it, the most urgent first
-	More    bool          `json:"more,omitempty"`    // and so many of a priority that they were not all counted
-	Paused  []ScopeStats  `json:"paused,omitempty"`  // pauses that hold it, and those it would start slowly after
-	Halts   []HaltStats   `json:"halts,omitempty"`   // that refuse it
+	Leaves  bool      `json:"leaves"`
+	Charges []Charged `json:"charges,omitempty"` // what it would be charged with, the limit that it names first
+	HeldBy  HeldBy    `json:"held_by,omitzero"`  // what would hold it longest; zero if nothing does
+	// Ahead is who goes before it and is queued for one of its limits, or waits in a scope that
+	// pauses or starts slowly and is its own too; the most urgent first.
+	Ahead  []QueuedStats `json:"ahead,omitempty"`
+	More   bool          `json:"more,omitempty"`   // and so many of a priority that they were not all counted
+	Paused []ScopeStats  `json:"paused,omitempty"` // pauses that hold it, and those it would start slowly after
+	Halts  []HaltStats   `json:"halts,omitempty"`  // that refuse it
 
 	// ConnectionFree says that an open connection is unused. Pool is that of the origin, and
 	// has its Origin only if nobody has been there lately.
@@ -65,8 +67,9 @@ type HeldBy struct {
 	Egress  string `json:"egress,omitempty"`
 	Paused  bool   `json:"paused,omitempty"` // the scope, and not the limit, holds it
 	Scope   string `json:"scope,omitempty"`  // its name
-	// Until is when it may leave, those ahead apart; zero if an answer must come first, or
-	// one of those ahead leave.
+	// Until is when it may leave if nobody was ahead: after a pause those go first, one by
+	// one. It is zero if an answer must come first, as in a slow start, or if there is room
+	// and one of those ahead must leave.
 	Until time.Time `json:"until,omitzero"`
 }
 

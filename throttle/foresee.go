@@ -14,7 +14,9 @@ type Forecast struct {
 	Hold    Hold
 	Charges []ForeseenCharge // in the order of the route: its own limit first
 	Paused  []PausedScope    // that would hold it, or that it would start slowly in
-	Ahead   []Class          // who is queued for one of its limits, and ranks before it; the most urgent first
+	// Ahead is who is queued for one of its limits, or waits for a scope that holds it or
+	// that it would start slowly in, and ranks before it; the most urgent first.
+	Ahead []Class
 	// More says that so many rank before it that they were not all counted.
 	More bool
 }
@@ -54,7 +56,7 @@ func (l *Ledger) Foresee(now time.Duration, asked Permit) (Forecast, error) {
 			f.Paused = append(f.Paused, PausedScope{Scope: s.Scope, Until: s.until, Recovering: now >= s.until})
 		}
 	})
-	f.Ahead, f.More = l.ahead(p)
+	f.Ahead, f.More = l.ahead(now, p)
 	return f, nil
 }
 
@@ -150,12 +152,37 @@ func (o *origin) glimpse(at sector) *scope {
 // mostAhead is how many of a lane are counted one by one.
 const mostAhead = 1024
 
-// ahead counts who ranks before p, and is queued for a limit of p's.
-func (l *Ledger) ahead(p *Permit) (classes []Class, more bool) {
+// contends reports whether who takes another path needs a meter of p's, or is in one of the
+// scopes in trouble: after a pause those go one by one.
+func (p *path) contends(with *path, troubled []*scope) (so bool) {
+	if slices.ContainsFunc(with.charges, func(c charge) bool {
+		return slices.ContainsFunc(p.charges, func(own charge) bool { return own.meter == c.meter })
+	}) {
+		return true
+	}
+	if len(troubled) > 0 {
+		with.obeyed(func(s *scope) { so = so || slices.Contains(troubled, s) })
+	}
+	return so
+}
+
+// troubled returns the scopes of p that are paused, or start slowly.
+func (p *path) troubled(now time.Duration) (all []*scope) {
+	if !p.home.all.calm() {
+		p.obeyed(func(s *scope) {
+			if s.paused(now) {
+				all = append(all, s)
+			}
+		})
+	}
+	return all
+}
+
+// ahead counts who ranks before p, and is queued for a limit of p's or for its scope.
+func (l *Ledger) ahead(now time.Duration, p *Permit) (classes []Class, more bool) {
+	troubled := p.path.troubled(now)
 	for _, ln := range l.queue.lanes {
-		if !slices.ContainsFunc(ln.path.charges, func(c charge) bool {
-			return slices.ContainsFunc(p.path.charges, func(own charge) bool { return own.meter == c.meter })
-		}) {
+		if !p.path.contends(ln.path, troubled) {
 			continue
 		}
 		n := ln.n

@@ -76,7 +76,7 @@ func TestWhatIsForeseenComesTrue(t *testing.T) {
 				held.Scope, seen.Hold.Scope = Scope{}, Scope{}
 			}
 			require.Equal(t, held, seen.Hold)
-			require.Equal(t, countAhead(l, asked), seen.Ahead)
+			require.Equal(t, countAhead(l, now, asked), seen.Ahead)
 			for i, c := range asked.path.charges {
 				require.Equal(t, c.meter.rule.ID, seen.Charges[i].ID)
 				require.Equal(t, asked.weight(i), seen.Charges[i].Weight)
@@ -88,13 +88,24 @@ func TestWhatIsForeseenComesTrue(t *testing.T) {
 }
 
 // countAhead counts one by one.
-func countAhead(l *Ledger, p *Permit) (classes []Class) {
+func countAhead(l *Ledger, now time.Duration, p *Permit) (classes []Class) {
 	for _, ln := range l.queue.lanes {
 		shared := false
 		for _, c := range ln.path.charges {
 			for _, own := range p.path.charges {
 				shared = shared || c.meter == own.meter
 			}
+		}
+		for _, s := range l.pauses.troubled {
+			both := 0
+			for _, at := range []*path{ln.path, p.path} {
+				at.obeyed(func(own *scope) {
+					if own == s && s.paused(now) {
+						both++
+					}
+				})
+			}
+			shared = shared || both == 2
 		}
 		for q := ln.head; shared && q != nil; q = q.next {
 			if q.before(p) {

@@ -14,7 +14,8 @@ type Hold struct {
 	// Paused says that no limit holds the permit as long as that scope does.
 	Paused bool
 	// Until is when it may be granted if nothing else happens before, those who
-	// rank before it apart; 0 means that no instant is known.
+	// rank before it apart; 0 means that no instant is known, as in a slow start, where
+	// the next answer may let it go.
 	Until time.Duration
 }
 
@@ -46,11 +47,11 @@ func (l *Ledger) holding(now time.Duration, p *Permit) Hold {
 			h.name(c.meter)
 		}
 	}
-	paused := now
+	paused, slow := now, false
 	var by Scope
 	p.path.obeyed(func(s *scope) {
 		if at := s.opens(now); at > paused {
-			paused, by = at, s.Scope
+			paused, by, slow = at, s.Scope, now >= s.until
 		}
 	})
 	if paused > now && (paused >= latest || latest == never) {
@@ -60,7 +61,7 @@ func (l *Ledger) holding(now time.Duration, p *Permit) Hold {
 		}
 		latest = paused
 	}
-	if latest > now && latest != never {
+	if latest > now && latest != never && !(h.Paused && slow) { // in a slow start the next answer may let p go
 		h.Until = latest
 	}
 	return h
@@ -71,9 +72,6 @@ func (l *Ledger) holding(now time.Duration, p *Permit) Hold {
 func (l *Ledger) refusal(now time.Duration, p *Permit, reason error) *LimitError {
 	h := l.holding(now, p)
 	e := &LimitError{ID: p.Limit, Err: reason, Full: h.Limit, Account: h.Account, Key: h.Key, Egress: h.Egress, Paused: h.Paused, RetryAt: h.Until}
-	if h.Paused && p.path.pausedUntil() <= now {
-		e.RetryAt = 0 // it starts slowly, and the next answer may let p go
-	}
 	if at := l.soonest(now, p); at > now && at != never {
 		e.RetryAt = max(e.RetryAt, at)
 	}

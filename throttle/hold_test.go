@@ -2,6 +2,7 @@ package throttle
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -52,6 +53,7 @@ func TestInASlowStartNoInstantIsKnown(t *testing.T) {
 	first := granted(t, l, sec, "a")
 	late := &Permit{Limit: "a", Deadline: sec + 500*ms}
 	require.NoError(t, l.Acquire(sec, late))
+	require.Equal(t, Hold{Limit: "a", Paused: true}, l.Holding(sec, late))
 	require.Same(t, late, l.Next(sec+500*ms))
 	require.Equal(t, &LimitError{ID: "a", Err: ErrDeadline, Full: "a", Paused: true}, late.Err())
 	l.Settle(sec+501*ms, first, Outcome{})
@@ -97,4 +99,31 @@ func TestAQueuedPermitSaysWhatHoldsIt(t *testing.T) {
 	require.NoError(t, l.Pause(sec, Scope{Origin: "", Name: "ip"}, 6*sec))
 	require.Equal(t, Hold{Limit: "a", Scope: Scope{Origin: "", Name: "ip"}, Paused: true, Until: 6 * sec}, l.Holding(sec, r))
 	require.Equal(t, Hold{Limit: "b", Key: "x", Until: 10 * sec}, l.Holding(sec, q), "a longer one counts")
+}
+
+func TestWhoWaitsInTheSameScopeIsAheadWhateverItsLimit(t *testing.T) {
+	l := exact(t, Options{}, Limit{ID: "a", Quota: 100, Per: sec}, Limit{ID: "b", Quota: 100, Per: sec}, Limit{ID: "c", Quota: 100, Per: sec, Scope: "other"})
+	require.NoError(t, l.Pause(0, Scope{}, time.Minute))
+	for range 3 {
+		queued(t, l, 0, "b")
+	}
+	f, err := l.Foresee(0, Permit{Limit: "a"})
+	require.NoError(t, err)
+	require.Equal(t, []Class{{0, 3}}, f.Ahead)
+	require.Equal(t, time.Minute, f.Hold.Until, "if nobody was ahead")
+	queued(t, l, 0, "a")
+	all := l.Waiters(0, 10)
+	require.Equal(t, []int{3, 2}, []int{all[3].Ahead, all[3].Behind})
+	require.Equal(t, []int{0, -1}, []int{all[0].Ahead, all[0].Behind})
+
+	require.NotNil(t, l.Next(time.Minute))
+	require.Nil(t, l.Next(time.Minute))
+	f, err = l.Foresee(time.Minute, Permit{Limit: "b"})
+	require.NoError(t, err)
+	require.Equal(t, []Class{{0, 3}}, f.Ahead)
+	require.Zero(t, f.Hold.Until, "an answer may come at any time")
+	f, err = l.Foresee(time.Minute, Permit{Limit: "c"})
+	require.NoError(t, err)
+	require.True(t, f.AtOnce)
+	require.Empty(t, f.Ahead)
 }

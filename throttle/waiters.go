@@ -10,7 +10,8 @@ type Waiter struct {
 	Permit *Permit // the ledger's still; of use until its next call
 	Hold   Hold
 	Since  time.Duration // when it was queued, or queued again
-	// Ahead is how many of those that go before it need the limit that holds it. Behind is
+	// Ahead is how many of those that go before it need the limit that holds it, or are in
+	// the scope that does. Behind is
 	// the place of the last of these in the list; -1 if there is none.
 	Ahead, Behind int
 }
@@ -47,12 +48,10 @@ func (l *Ledger) Waiters(now time.Duration, n int) []Waiter {
 	for len(first) < n && len(heads) > 0 {
 		p := heads[0]
 		w := Waiter{Permit: p, Hold: l.holding(now, p), Since: p.granted, Behind: -1}
-		if m := p.path.heldIn(&w.Hold); m != nil {
-			if last, any := ahead[m]; any {
-				w.Ahead, w.Behind = last.n, last.at
-			}
+		if last, any := ahead[p.path.heldIn(&w.Hold)]; any {
+			w.Ahead, w.Behind = last.n, last.at
 		}
-		ahead.add(p, len(first))
+		ahead.add(now, p, len(first))
 		first = append(first, w)
 		if p.next != nil {
 			heads[0] = p.next
@@ -64,8 +63,16 @@ func (l *Ledger) Waiters(now time.Duration, n int) []Waiter {
 	return first
 }
 
-// heldIn returns the meter that a hold names; nil if it names none.
-func (p *path) heldIn(h *Hold) *meter {
+// heldIn returns the scope, or else the meter, that a hold names; nil if it names none.
+func (p *path) heldIn(h *Hold) (in any) {
+	if h.Paused {
+		p.obeyed(func(s *scope) {
+			if s.Scope == h.Scope {
+				in = s
+			}
+		})
+		return in
+	}
 	for _, c := range p.charges {
 		if m := c.meter; m.rule.ID == h.Limit && *m.of == (Parts{h.Account, h.Key, h.Egress}) {
 			return m
@@ -74,17 +81,24 @@ func (p *path) heldIn(h *Hold) *meter {
 	return nil
 }
 
-// aheads are how many need a meter, and which of them is the last.
-type aheads map[*meter]struct{ n, at int }
+// aheads are how many need a meter, or are in a scope in trouble, and which of them is the
+// last.
+type aheads map[any]struct{ n, at int }
 
-func (a aheads) add(p *Permit, at int) {
+func (a aheads) add(now time.Duration, p *Permit, at int) {
 	for i, c := range p.path.charges {
 		if p.weight(i) > 0 {
-			last := a[c.meter]
-			last.n, last.at = last.n+1, at
-			a[c.meter] = last
+			a.count(c.meter, at)
 		}
 	}
+	for _, s := range p.path.troubled(now) {
+		a.count(s, at)
+	}
+}
+
+func (a aheads) count(in any, at int) {
+	last := a[in]
+	a[in] = struct{ n, at int }{last.n + 1, at}
 }
 
 // permitHeap has the first of several lanes, the one that goes first on top.

@@ -57,12 +57,12 @@ func (d *Desk) warnOfWait(now time.Duration, t *ticket.Ticket) {
 // answer is waited for. That is how a Concurrency limit works, and says nothing of how
 // full it is; a window that is shorter than a long wait opens soon after.
 func (d *Desk) isBrief(now time.Duration, hold throttle.Hold) bool {
-	if hold.Until != 0 {
+	switch {
+	case hold.Until != 0:
 		return hold.Until < now+longWait
+	case hold.Paused: // it starts slowly: of the pause before that a word was said
+		return true
 	}
 	window, per, known := d.ledger.WindowOf(hold.Limit)
-	if !known || hold.Paused {
-		return false
-	}
-	return window == throttle.Concurrency || per > 0 && per < longWait
+	return known && (window == throttle.Concurrency || per > 0 && per < longWait)
 }

@@ -42,7 +42,8 @@ func Find(document []byte, path string) (raw []byte, found bool) {
 // FindAll passes over the document once, sets values[i] to the value at
 // paths[i], or to nil if there is none, and reports whether the document is JSON.
 // If it is not, values holds what was found before it ceased to be: that is of
-// use for a document of which only the beginning is at hand. Paths beyond
+// use for a document of which only the beginning is at hand. A number that this ends in is
+// not found, for it may go on. Paths beyond
 // MaxPaths are not looked for.
 func FindAll(document []byte, paths []string, values [][]byte) (whole bool) {
 	var s scanner
@@ -318,8 +319,8 @@ func (s *scanner) member(way onWay, depth int) bool {
 	}
 	end := s.at
 	s.skipSpace()
-	if s.hasty && s.at == len(s.text) {
-		return false // it may go on: 12 is the beginning of 123
+	if end == len(s.text) && isDigit(s.text[end-1]) {
+		return false // it may go on in what is cut off: 12 is the beginning of 123
 	}
 	for i := range &s.paths {
 		if ends.has(i) {
@@ -425,11 +426,13 @@ func (s *scanner) number() bool {
 // digits passes over one digit or more.
 func (s *scanner) digits() bool {
 	begin := s.at
-	for s.at < len(s.text) && '0' <= s.text[s.at] && s.text[s.at] <= '9' {
+	for s.at < len(s.text) && isDigit(s.text[s.at]) {
 		s.at++
 	}
 	return s.at > begin
 }
+
+func isDigit(c byte) bool { return '0' <= c && c <= '9' }
 
 func (s *scanner) literal(want string) bool {
 	end := s.at + len(want)

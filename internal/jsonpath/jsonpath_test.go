@@ -106,6 +106,20 @@ func TestOfACutDocumentWhatCameBeforeIsFound(t *testing.T) {
 	require.Nil(t, values[0])
 }
 
+func TestANumberThatACutMayHaveShortenedIsNotFound(t *testing.T) {
+	paths, values := []string{"code", "error.at.1", "msg"}, make([][]byte, 3)
+	document := `{"msg":"no","error":{"at":[1,-2.5e+17 ]},"code":100065}`
+	for end := range document {
+		require.False(t, FindAll([]byte(document[:end]), paths, values))
+		require.Contains(t, []string{"", "100065"}, string(values[0]), document[:end])
+		require.Contains(t, []string{"", "-2.5e+17"}, string(values[1]), document[:end])
+		require.Contains(t, []string{"", `"no"`}, string(values[2]), document[:end])
+	}
+	require.Equal(t, `"no"`, string(values[2]))
+	require.False(t, FindAll([]byte(`{"msg":"no"`), paths, values))
+	require.Equal(t, `"no"`, string(values[2]), "a text ends where it says")
+}
+
 func TestNoMoreIsReadOfADocumentThanItsPathsNeed(t *testing.T) {
 	const rest = `"result":{"list":[{"time":3,"x":"\"time\":4}"}]},`
 	paths, values := []string{"code", "time", "result.list.0.sCode"}, make([][]byte, 3)

@@ -1,6 +1,7 @@
 package feedback_test
 
 import (
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -152,4 +153,16 @@ func FuzzBodyCodes(f *testing.F) {
 			wantSane(t, read(answer(status, string(body))), name)
 		}
 	})
+}
+
+func TestACodeThatEndsInWhatIsReadOfABodyIsNotHalfOfIt(t *testing.T) {
+	codes := feedback.BodyCodes{Fields: []string{"code"}, Codes: map[string]feedback.Feedback{"1000": {Refused: true}}, TimeField: "at"}
+	for short := range 30 {
+		body := `{"msg":"` + strings.Repeat("x", 64<<10-short) + `","at":1700000000000,"code":100065}`
+		said := codes.Read(feedback.Answer{Status: 400, Header: http.Header{}, Body: []byte(body)})
+		require.False(t, said.Refused, short)
+		if !said.ServerTime.IsZero() {
+			require.EqualValues(t, 1700000000000, said.ServerTime.UnixMilli(), short)
+		}
+	}
 }

@@ -98,7 +98,8 @@ func (r *route) overweight(p *Permit) error {
 	var errs []error
 	for i := range r.tolls {
 		if w, most := r.asked(p, i); w > most && w > 0 {
-			errs = append(errs, &LimitError{ID: r.tolls[i].rule.ID, Err: fmt.Errorf("%w: %d is more than %d", ErrWeight, w, most)})
+			rule := r.tolls[i].rule
+			errs = append(errs, rule.tooHeavy(w, most, rule.roomiest(), p.Priority))
 		}
 	}
 	return oneOrAll(errs)

@@ -119,3 +119,18 @@ func TestARequestThatNeedsMuchOfSeveralLimitsIsServedInTime(t *testing.T) {
 		})
 	}
 }
+
+func TestWhatNeverFitsIsToldWhatTakesTheQuotaOff(t *testing.T) {
+	ask := func(limit Limit, o Options) error {
+		l := exact(t, o, limit)
+		return l.Acquire(0, &Permit{Limit: "a", Weight: 1000})
+	}
+	reserve := []Reserve{{1, 20}, {2, 30}}
+	require.EqualError(t, ask(Limit{ID: "a", Quota: 300, Per: sec}, Options{}), `limit "a": weight can never fit: 1000 is more than 300`)
+	require.EqualError(t, ask(Limit{ID: "a", Quota: 300, Per: sec, Reserve: reserve}, Options{}),
+		`limit "a": weight can never fit: 1000 is more than 250: of the quota of 300 reserves keep 50 for more urgent requests`)
+	require.EqualError(t, ask(Limit{ID: "a", Quota: 300, Per: sec, Share: 0.5}, Options{}),
+		`limit "a": weight can never fit: 1000 is more than 150: share, safety margin, tick or what the server announced leave 150 of the quota of 300`)
+	require.EqualError(t, ask(Limit{ID: "a", Quota: 300, Per: sec, Reserve: reserve}, Options{Share: 0.5}),
+		`limit "a": weight can never fit: 1000 is more than 100: share, safety margin, tick or what the server announced leave 150 of the quota of 300, and reserves keep 50 of these for more urgent requests`)
+}

@@ -198,7 +198,24 @@ func (l *Ledger) refuseMisfits(m *meter) {
 func (m *meter) misfit(w int64, priority Priority) error {
 	// What is kept for more urgent ones is never this one's to take.
 	if most := m.terms.quota - m.rule.kept(priority); w > most {
-		return &LimitError{ID: m.rule.ID, Err: fmt.Errorf("%w: %d is more than %d", ErrWeight, w, most)}
+		return m.rule.tooHeavy(w, most, m.terms.quota, priority)
 	}
 	return nil
+}
+
+// tooHeavy says why a weight never fits into room, of which a priority may have most: what
+// takes how much off the quota.
+func (r *rule) tooHeavy(w, most, room int64, priority Priority) *LimitError {
+	whole, kept := cmp.Or(r.Burst, r.Quota), r.kept(priority)
+	because := ""
+	if room != whole {
+		because = fmt.Sprintf(": share, safety margin, tick or what the server announced leave %d of the quota of %d", room, whole)
+	}
+	switch {
+	case kept > 0 && room != whole:
+		because += fmt.Sprintf(", and reserves keep %d of these for more urgent requests", kept)
+	case kept > 0:
+		because = fmt.Sprintf(": of the quota of %d reserves keep %d for more urgent requests", whole, kept)
+	}
+	return &LimitError{ID: r.ID, Err: fmt.Errorf("%w: %d is more than %d%s", ErrWeight, w, most, because)}
 }

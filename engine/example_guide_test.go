@@ -105,7 +105,11 @@ func TestTheProbeTellsTheWindowsApart(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				time.Sleep(time.Until(time.Now().Truncate(per).Add(per + 6*time.Second)))
-				ledger, err := throttle.New([]throttle.Limit{{ID: "calls", Window: c.window, Quota: quota, Per: per}}, throttle.Options{})
+				limit := throttle.Limit{ID: "calls", Window: c.window, Quota: quota, Per: per}
+				if c.window == throttle.Concurrency {
+					limit.Per = 0
+				}
+				ledger, err := throttle.New([]throttle.Limit{limit}, throttle.Options{})
 				require.NoError(t, err)
 				epoch := time.Now()
 				ledger.SetClock(0, time.Duration(epoch.UnixNano()), time.Duration(epoch.UnixNano()))

@@ -76,7 +76,7 @@ func TestWhatTheContextsOfACrowdHoldIsLetGoOf(t *testing.T) {
 
 // Whichever table is the last, a request that names no limit fares as it says.
 func TestTablesReplacedAtOnceLeaveTheEngineOfOneMind(t *testing.T) {
-	table := []throttle.Limit{{ID: "calls", Quota: 10, Per: 1}}
+	table := []throttle.Limit{{ID: "calls", Quota: 10, Per: time.Millisecond}}
 	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	defer server.Close()
 	eng := newEngine(t, engine.Config{BaseURL: server.URL})

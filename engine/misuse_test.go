@@ -126,6 +126,7 @@ func TestARequestThatCannotBeSentIsRefusedBeforeItQueues(t *testing.T) {
 			Method: "POST", Path: "/", Body: io.MultiReader(bytes.NewReader(nil)),
 			Upload: engine.Upload{Stream: true, Trailer: http.Header{"Authorization": {"x"}}},
 		}, engine.Preparing, engine.ErrInvalidRequest, "trailer"},
+		"a timeout without a unit":       {engine.Request{Path: "/", Timeout: 30}, engine.Preparing, engine.ErrInvalidRequest, "write 30 * time.Second"},
 		"a weight below zero":            {engine.Request{Path: "/", Weight: -5}, engine.Preparing, engine.ErrInvalidRequest, "Weight -5 is negative"},
 		"a weight of its own below zero": {engine.Request{Path: "/", Weights: map[string]int64{"hourly": -5}}, engine.Preparing, engine.ErrInvalidRequest, `Weights has -5 for limit "hourly"`},
 		"weights, and no limit":          {engine.Request{Path: "/", LimitID: engine.Unlimited, Weights: map[string]int64{"hourly": 1}}, engine.Preparing, engine.ErrInvalidRequest, "no limit charges it"},

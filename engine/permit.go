@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/sluice-engine/sluice/actors/permit"
 	"github.com/sluice-engine/sluice/actors/request"
@@ -163,6 +164,8 @@ func (e *Engine) asked(ctx context.Context, charge *Charge) (ask permit.Ask, err
 		return ask, fmt.Errorf("%w: the context is nil", ErrInvalidRequest)
 	case charge.Weight < 0:
 		return ask, fmt.Errorf("%w: the Weight %d of the charge is negative", ErrInvalidRequest, charge.Weight)
+	case charge.Timeout > 0 && charge.Timeout < time.Millisecond:
+		return ask, fmt.Errorf("%w: the Timeout %v of the charge is below a millisecond: a duration is in nanoseconds, so write %d * time.Second for seconds", ErrInvalidRequest, charge.Timeout, int64(charge.Timeout))
 	}
 	for id, weight := range charge.Weights {
 		if weight < 0 {

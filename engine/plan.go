@@ -57,7 +57,7 @@ func readConfig(config Config) (*plan, error) {
 	p.readAccounts()
 	p.readTime()
 	p.readProcessors()
-	p.Timeout = number(p, "Timeout", p.Timeout, 0)
+	p.Timeout = span(p, "Timeout", p.Timeout, 0)
 	p.readAdmission()
 	p.readConnections()
 	p.readDial()
@@ -109,6 +109,14 @@ func number[T int | int64 | time.Duration](p *plan, field string, value, otherwi
 		p.complain("%s is negative", field)
 	}
 	return cmp.Or(value, otherwise)
+}
+
+// span is number for a time that nobody means to be so short that it is over at once.
+func span(p *plan, field string, value, otherwise time.Duration) time.Duration {
+	if value > 0 && value < time.Millisecond {
+		p.complain("%s %v is below a millisecond: a duration is in nanoseconds, so write %d * time.Second for seconds", field, value, int64(value))
+	}
+	return number(p, field, value, otherwise)
 }
 
 func (p *plan) readBaseURL() {
@@ -225,7 +233,7 @@ func (p *plan) readTime() {
 		if endpoint.URL == "" && p.BaseURL == "" {
 			p.complain("Time.Path %q needs a BaseURL; a whole URL is given as Time.URL", endpoint.Path)
 		}
-		number(p, "Time.Timeout", endpoint.Timeout, 0)
+		span(p, "Time.Timeout", endpoint.Timeout, 0)
 		if _, known := p.Accounts[endpoint.Account]; endpoint.Account != "" && !known {
 			p.complain("Time.Account %q is not among Accounts", endpoint.Account)
 		}
@@ -243,7 +251,7 @@ func (p *plan) readTime() {
 			}
 		}
 	}
-	p.Clock.Every = number(p, "Clock.Every", p.Clock.Every, 10*time.Second)
+	p.Clock.Every = span(p, "Clock.Every", p.Clock.Every, 10*time.Second)
 	p.Clock.Trust = number(p, "Clock.Trust", p.Clock.Trust, clock.DefaultTrust)
 }
 
@@ -282,7 +290,7 @@ func (p *plan) readConnections() {
 	c.Max = number(p, "Connections.Max", c.Max, 64)
 	c.MaxWaiters = number(p, "Connections.MaxWaiters", c.MaxWaiters, 100_000)
 	c.MinIdle = number(p, "Connections.MinIdle", c.MinIdle, 0)
-	c.IdleTimeout = number(p, "Connections.IdleTimeout", c.IdleTimeout, 50*time.Second)
+	c.IdleTimeout = span(p, "Connections.IdleTimeout", c.IdleTimeout, 50*time.Second)
 	c.MaxAge = max(0, cmp.Or(c.MaxAge, 10*time.Minute))                           // a negative time is the only way to say never
 	c.MaxIdleTotal = max(0, cmp.Or(c.MaxIdleTotal, max(defaultIdleTotal, c.Max))) // a negative number is the only way to say no bound
 	c.MaxTotal = number(p, "Connections.MaxTotal", c.MaxTotal, 0)
@@ -314,7 +322,7 @@ func (p *plan) checkConnectLimit() {
 
 func (p *plan) readDial() {
 	d := &p.Dial
-	d.Timeout = number(p, "Dial.Timeout", d.Timeout, 5*time.Second)
+	d.Timeout = span(p, "Dial.Timeout", d.Timeout, 5*time.Second)
 	d.Backoff = number(p, "Dial.Backoff", d.Backoff, 50*time.Millisecond)
 	d.BackoffCap = number(p, "Dial.BackoffCap", d.BackoffCap, 5*time.Second)
 	p.complainOf("Dial.ProxyConnectHeader", dial.CheckConnectHeader(d.ProxyConnectHeader))
@@ -419,7 +427,7 @@ func (p *plan) readRetry() {
 	r.Max = max(0, cmp.Or(r.Max, 2)) // a negative number is the only way to say none
 	r.Base = number(p, "Retry.Base", r.Base, 50*time.Millisecond)
 	r.Cap = number(p, "Retry.Cap", r.Cap, 2*time.Second)
-	r.PerAttempt = number(p, "Retry.PerAttempt", r.PerAttempt, 0)
+	r.PerAttempt = span(p, "Retry.PerAttempt", r.PerAttempt, 0)
 	if len(r.Statuses) > 0 && r.Max == 0 {
 		p.complain("Retry.Statuses says what is repeated, and Retry.Max that nothing is")
 	}

@@ -330,8 +330,12 @@ func (l LimitStats) use() string {
 	if queued > 0 {
 		fmt.Fprintf(&b, ", %d queued", queued)
 	}
-	if l.Room < 1 && !l.Next.IsZero() {
+	switch {
+	case l.Room >= 1:
+	case !l.Next.IsZero():
 		b.WriteString(", room at " + l.Next.Format("15:04:05.999"))
+	case l.InFlight > 0:
+		b.WriteString(", room when an answer comes")
 	}
 	return b.String()
 }

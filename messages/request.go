@@ -121,7 +121,8 @@ type Request struct {
 	Priority Priority
 
 	// Timeout bounds everything: queues, dialling, retries and the body.
-	// Zero means the engine's default; negative means none.
+	// Zero means the engine's default; negative means none. Below a millisecond it is an
+	// error: what lacks its unit is in nanoseconds.
 	Timeout time.Duration
 
 	// Idempotent declares that sending the request twice does no harm, as when

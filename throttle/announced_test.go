@@ -297,7 +297,7 @@ func TestAnnouncedQuotasThatChangeAtAnyTimeAreNeverOverspent(t *testing.T) {
 	for _, kind := range []Window{Sliding, Fixed, Leaky, Concurrency, Lifetime} {
 		t.Run(kind.String(), func(t *testing.T) {
 			rapid.Check(t, func(t *rapid.T) {
-				limit := Limit{ID: "a", Quota: sharedQuota, Per: sec, Window: kind, Adopt: AdoptBoth}
+				limit := Limit{ID: "a", Quota: sharedQuota, Per: perOf(kind, sec), Window: kind, Adopt: AdoptBoth}
 				l, err := New([]Limit{limit}, Options{})
 				require.NoError(t, err)
 				l.clock.rate = 0

@@ -282,7 +282,7 @@ func BenchmarkDecisionWith400Accounts(b *testing.B) {
 	for _, kind := range timedKinds {
 		for _, order := range []string{"made", "random"} {
 			b.Run(kind.String()+"/order="+order, func(b *testing.B) {
-				limit := Limit{ID: "orders", Quota: 100, Per: 10 * time.Second, Window: kind, By: ByAccount | ByKey}
+				limit := Limit{ID: "orders", Quota: 100, Per: perOf(kind, 10*time.Second), Window: kind, By: ByAccount | ByKey}
 				if kind == Concurrency {
 					limit.Per = 0
 				}

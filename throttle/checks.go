@@ -91,6 +91,11 @@ func (b *builder) checkTimes(l *Limit) {
 	if timed && l.Per == 0 && l.Months == 0 {
 		b.complain(l, "per is 0")
 	}
+	if !timed && l.Per != 0 {
+		b.complain(l, "per %v means nothing for a %v window, which no time gives room: leave it out", l.Per, l.Window)
+	}
+	b.checkSlip(l, "per", l.Per)
+	b.checkSlip(l, "tick", l.Tick)
 	if l.Months != 0 && (l.Per != 0 || l.Months < 0 || l.Months > mostMonths) {
 		b.complain(l, "months %d is not in [0, %d], or there is a per beside it", l.Months, mostMonths)
 	}
@@ -99,6 +104,14 @@ func (b *builder) checkTimes(l *Limit) {
 	}
 	if timed && l.RTTFloor > 0 && l.RTTFloor >= max(l.Per, time.Duration(l.Months)*28*day) {
 		b.complain(l, "rtt floor %v is not below per %v", l.RTTFloor, l.Per)
+	}
+}
+
+// checkSlip complains about a number that was meant with a unit. No server counts in spans
+// so short.
+func (b *builder) checkSlip(l *Limit, name string, v time.Duration) {
+	if v > 0 && v < time.Millisecond {
+		b.complain(l, "%s %v is below a millisecond: a duration is in nanoseconds, so write %d * time.Second for seconds", name, v, int64(v))
 	}
 }
 

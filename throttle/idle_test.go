@@ -23,7 +23,7 @@ func silence(l *Ledger, until time.Duration) (calls int) {
 }
 
 func keyedLimit(kind Window) Limit {
-	limit := Limit{ID: "k", Quota: 2, Per: 10 * sec, Window: kind, Keyed: true}
+	limit := Limit{ID: "k", Quota: 2, Per: perOf(kind, 10*sec), Window: kind, Keyed: true}
 	if kind == Concurrency {
 		limit.Per = 0
 	}
@@ -285,7 +285,7 @@ func forgetfulAndTwin(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		kind := rapid.SampledFrom([]Window{Sliding, Fixed, FixedFromFirst, Leaky, Concurrency, Lifetime}).Draw(t, "kind")
 		limits := []Limit{
-			{ID: "k", Quota: 3, Per: sec, Window: kind, Keyed: true, Scope: "keys", By: rapid.SampledFrom([]By{0, ByAccount}).Draw(t, "by")},
+			{ID: "k", Quota: 3, Per: perOf(kind, sec), Window: kind, Keyed: true, Scope: "keys", By: rapid.SampledFrom([]By{0, ByAccount}).Draw(t, "by")},
 			{ID: "pool", Quota: 6, Per: 2 * sec},
 			{ID: "both", Quota: 40, Per: 12 * sec, Keyed: true, Linked: []Link{{ID: "k"}, {ID: "pool"}}},
 		}

@@ -245,7 +245,7 @@ func TestACancelledWaiterGivesEverythingBack(t *testing.T) {
 
 func TestAPermitThatWasNeverSentIsFreeAtOnce(t *testing.T) {
 	for _, kind := range allKinds() {
-		l := exact(t, Options{}, Limit{ID: "a", Quota: 1, Per: sec, Window: kind})
+		l := exact(t, Options{}, Limit{ID: "a", Quota: 1, Per: perOf(kind, sec), Window: kind})
 		p := granted(t, l, 0, "a")
 		q := queued(t, l, 0, "a")
 		l.Settle(ms, p, Outcome{Fate: NeverSent})
@@ -403,7 +403,7 @@ func drain(l *Ledger, now time.Duration) (all []*Permit) {
 
 func TestTheServersCountHoldsWhenItIsTheLarger(t *testing.T) {
 	for _, kind := range []Window{Sliding, Fixed, FixedFromFirst, Leaky, Concurrency, Lifetime} {
-		l := exact(t, Options{}, Limit{ID: "a", Quota: 10, Per: sec, Window: kind})
+		l := exact(t, Options{}, Limit{ID: "a", Quota: 10, Per: perOf(kind, sec), Window: kind})
 		l.SetClock(0, 1000*time.Hour, 1000*time.Hour)
 		require.NoError(t, l.Sync(0, "a", Parts{}, 7, 0))
 		require.NoError(t, l.Sync(0, "a", Parts{}, 4, 0), "an older answer")
@@ -419,7 +419,7 @@ func TestTheServersCountHoldsWhenItIsTheLarger(t *testing.T) {
 
 func TestANumberAboutAWindowThatIsOverIsIgnored(t *testing.T) {
 	for _, kind := range []Window{Sliding, Fixed, FixedFromFirst} {
-		l := exact(t, Options{}, Limit{ID: "a", Quota: 10, Per: sec, Window: kind})
+		l := exact(t, Options{}, Limit{ID: "a", Quota: 10, Per: perOf(kind, sec), Window: kind})
 		l.SetClock(0, 1000*time.Hour, 1000*time.Hour)
 		require.NoError(t, l.Sync(1500*ms, "a", Parts{}, 7, 1000*time.Hour+1))
 		want := int64(0)
@@ -438,7 +438,7 @@ func TestReplacedLimitsKeepWhatIsInFlight(t *testing.T) {
 		p := granted(t, l, 0, "a")
 		granted(t, l, 0, "gone")
 		waits := queued(t, l, 0, "gone")
-		require.NoError(t, l.Replace(ms, []Limit{{ID: "a", Quota: 3, Per: sec, Window: kind}}))
+		require.NoError(t, l.Replace(ms, []Limit{{ID: "a", Quota: 3, Per: perOf(kind, sec), Window: kind}}))
 		require.Same(t, waits, l.Next(ms))
 		require.Equal(t, Refused, waits.State())
 		require.ErrorIs(t, waits.Err(), ErrUnknownLimit)
@@ -468,7 +468,7 @@ func TestABadReplacementChangesNothing(t *testing.T) {
 
 func TestACrashCanDelayButNotBurst(t *testing.T) {
 	for _, kind := range []Window{Sliding, Fixed, FixedFromFirst, Leaky} {
-		limit := Limit{ID: "a", Quota: 2, Per: sec, Window: kind, Keyed: true}
+		limit := Limit{ID: "a", Quota: 2, Per: perOf(kind, sec), Window: kind, Keyed: true}
 		lost := exact(t, Options{}, limit)
 		p := &Permit{Limit: "a", Key: "one"}
 		require.NoError(t, lost.Acquire(0, p))
@@ -594,4 +594,26 @@ func TestPacingNeverReachesPastTheWindow(t *testing.T) {
 			require.LessOrEqual(t, anyOf(&l.table.rules["w"].meters).pace.next, end)
 		}
 	})
+}
+
+func TestASpanWithoutAUnitIsRefused(t *testing.T) {
+	for text, l := range map[string]Limit{
+		`"a": per 60ns is below a millisecond: a duration is in nanoseconds, so write 60 * time.Second for seconds`: {ID: "a", Quota: 5, Per: 60},
+		`"a": tick 5ns is below a millisecond`:               {ID: "a", Quota: 5, Per: sec, Window: Leaky, Tick: 5},
+		`"a": per 1s means nothing for a concurrency window`: {ID: "a", Quota: 5, Per: sec, Window: Concurrency},
+		`"a": per 1m0s means nothing for a lifetime window`:  {ID: "a", Quota: 5, Per: time.Minute, Window: Lifetime},
+	} {
+		_, err := New([]Limit{l}, Options{})
+		require.ErrorContains(t, err, text)
+	}
+	_, err := New([]Limit{{ID: "a", Quota: 5, Per: ms}}, Options{})
+	require.NoError(t, err)
+}
+
+// perOf is the Per of a limit of any kind; there are some that have none.
+func perOf(kind Window, per time.Duration) time.Duration {
+	if !kind.timed() {
+		return 0
+	}
+	return per
 }

@@ -27,9 +27,9 @@ const (
 	// by Quota every Per, and that must not pass Burst: a token bucket, GCRA,
 	// or, with Tick, a counter that falls in steps.
 	Leaky
-	// Concurrency allows Quota in flight. Per is not used.
+	// Concurrency allows Quota in flight. It has no Per.
 	Concurrency
-	// Lifetime allows Quota once. Nothing but Adjust and Sync gives any back.
+	// Lifetime allows Quota once, and has no Per. Nothing but Adjust and Sync gives any back.
 	Lifetime
 
 	windowKinds
@@ -57,7 +57,9 @@ type Limit struct {
 	// limit a route: a name for its links, without a quota of its own. A route has
 	// nothing but ID and Linked; what its requests weigh is the weight of the links.
 	Quota int64
-	Per   time.Duration
+	// Per is the span of the window, a millisecond at least: a number without a unit is in
+	// nanoseconds. Concurrency and Lifetime limits have none, and a Fixed one by Months.
+	Per time.Duration
 	// Window is how the server counts; default Sliding.
 	Window Window
 	// Weight is what a request that names this limit is charged; default 1.

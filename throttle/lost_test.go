@@ -45,7 +45,7 @@ func TestWhatWeGaveUpIsHeldForTenSeconds(t *testing.T) {
 
 func TestAWaiterBehindLostPermitsIsRefusedAtOnceIfTheyEndTooLate(t *testing.T) {
 	for _, kind := range []Window{Sliding, Leaky, Concurrency, FixedFromFirst} {
-		l := exact(t, Options{}, Limit{ID: "a", Quota: 10, Per: 2 * sec, Window: kind})
+		l := exact(t, Options{}, Limit{ID: "a", Quota: 10, Per: perOf(kind, 2*sec), Window: kind})
 		loseAll(t, l, 0, 10, Lost)
 		err := l.Acquire(0, &Permit{Limit: "a", Deadline: 5 * sec})
 		require.ErrorIs(t, err, ErrDeadline, kind)
@@ -68,7 +68,7 @@ func TestNextKnowsWhenLostPermitsLetGo(t *testing.T) {
 		{Leaky, Lost, 10*sec + 200*ms}, {Leaky, Closed, sec + 200*ms},
 		{Fixed, Lost, 12 * sec}, {Fixed, Closed, 2 * sec},
 	} {
-		l := exact(t, Options{}, Limit{ID: "a", Quota: 10, Per: 2 * sec, Window: c.kind})
+		l := exact(t, Options{}, Limit{ID: "a", Quota: 10, Per: perOf(c.kind, 2*sec), Window: c.kind})
 		l.SetClock(0, 1_000_000*sec, 1_000_000*sec)
 		loseAll(t, l, 0, 10, c.fate)
 		require.Equal(t, c.want, limitOf(l, 0, "a").Next, "%v %v", c.kind, c.fate)

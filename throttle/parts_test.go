@@ -107,7 +107,7 @@ func TestAShareIsThatOfPartsWhoseHashesCollide(t *testing.T) {
 func weighted(t *testing.T, kind Window) *Ledger {
 	limits := []Limit{
 		{ID: "address", Quota: 10, Per: sec},
-		{ID: "orders", Quota: 2, Per: sec, Window: kind, By: ByAccount},
+		{ID: "orders", Quota: 2, Per: perOf(kind, sec), Window: kind, By: ByAccount},
 		{ID: "order", Linked: []Link{{ID: "address", Weight: 3}, {ID: "orders"}}},
 	}
 	if kind == Concurrency || kind == Lifetime {
@@ -283,7 +283,7 @@ func TestWeightsCostNoAllocation(t *testing.T) {
 }
 
 func TestADecisionOnAMeterThatIsKnownCostsNoAllocation(t *testing.T) {
-	l := exact(t, Options{}, Limit{ID: "orders", Quota: 100, Per: time.Minute, Window: Concurrency, By: byAll})
+	l := exact(t, Options{}, Limit{ID: "orders", Quota: 100, Window: Concurrency, By: byAll})
 	parts := []Parts{{"main", "x", ""}, {"main", "y", "eth1"}, {"", "x", "eth1"}, {"sub", "y", ""}}
 	p, now, i := &Permit{Limit: "orders"}, time.Duration(0), 0
 	require.Zero(t, testing.AllocsPerRun(1000, func() {

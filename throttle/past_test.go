@@ -99,7 +99,7 @@ func TestAPastOfLimitsThatAreGoneIsPassedOver(t *testing.T) {
 
 func TestAPastThatWasFullIsFullAsLongAsItWouldHaveBeen(t *testing.T) {
 	for _, kind := range []Window{Sliding, Fixed, FixedFromFirst, Leaky} {
-		limit := Limit{ID: "a", Quota: 5, Per: 10 * sec, Window: kind, Keyed: true}
+		limit := Limit{ID: "a", Quota: 5, Per: perOf(kind, 10*sec), Window: kind, Keyed: true}
 		l := exact(t, Options{}, limit)
 		l.Restore(0, Past{Filled: true, FilledAt: -4 * sec})
 		p := &Permit{Limit: "a", Key: "x", Weight: 5}
@@ -117,7 +117,7 @@ func TestAPastThatWasFullIsFullAsLongAsItWouldHaveBeen(t *testing.T) {
 
 func TestAPastThatMakesNoSenseHoldsNobodyUpForEver(t *testing.T) {
 	for _, kind := range []Window{Sliding, Fixed, FixedFromFirst, Leaky, Concurrency} {
-		l := exact(t, Options{}, Limit{ID: "a", Quota: 5, Per: 10 * sec, Window: kind})
+		l := exact(t, Options{}, Limit{ID: "a", Quota: 5, Per: perOf(kind, 10*sec), Window: kind})
 		l.Restore(0, Past{
 			Meters: []PastMeter{{
 				Limit: "a", Terms: Terms{Window: kind}, Spent: []Spent{{1 << 60, 1 << 62}, {-1 << 60, -5}},
@@ -157,7 +157,7 @@ func TestWhatIsUnknownMayStillBeOnItsWay(t *testing.T) {
 		if kind == Concurrency {
 			continue
 		}
-		limit := Limit{ID: "a", Quota: 5, Per: sec, Window: kind, Keyed: true, MaxDelay: 3 * sec}
+		limit := Limit{ID: "a", Quota: 5, Per: perOf(kind, sec), Window: kind, Keyed: true, MaxDelay: 3 * sec}
 		for _, seen := range []time.Duration{0, 2 * sec, 3500 * ms} { // what is met later was unknown too
 			if kind == Leaky && seen > limit.MaxDelay {
 				continue // there is room by then

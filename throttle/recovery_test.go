@@ -86,7 +86,7 @@ func TestAPermitKeepsItsRankOverACrash(t *testing.T) {
 
 func TestALedgerCanStartAsIfEveryWindowWereFull(t *testing.T) {
 	for _, kind := range []Window{Sliding, Fixed, FixedFromFirst, Leaky} {
-		l := newLedger(t, Options{StartFull: true}, Limit{ID: "a", Quota: 5, Per: sec, Window: kind, Keyed: true})
+		l := newLedger(t, Options{StartFull: true}, Limit{ID: "a", Quota: 5, Per: perOf(kind, sec), Window: kind, Keyed: true})
 		for range 5 {
 			p := &Permit{Limit: "a", Key: "x"}
 			require.NoError(t, l.Acquire(100*sec, p))

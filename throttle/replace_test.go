@@ -16,7 +16,7 @@ func TestAWindowOfAnotherKindRemembersWhatThisOneForgot(t *testing.T) {
 			l.Settle(900*ms, granted(t, l, 900*ms, "a"), Outcome{})
 		}
 		require.EqualValues(t, 10, limitOf(l, 1001*ms, "a").Room, "a new window has begun")
-		require.NoError(t, l.Replace(1001*ms, []Limit{{ID: "a", Quota: 10, Per: sec, Window: kind}}))
+		require.NoError(t, l.Replace(1001*ms, []Limit{{ID: "a", Quota: 10, Per: perOf(kind, sec), Window: kind}}))
 		require.LessOrEqual(t, limitOf(l, 1001*ms, "a").Room, int64(0), kind)
 		require.Greater(t, limitOf(l, 2002*ms, "a").Room, int64(8), kind)
 	}
@@ -24,7 +24,7 @@ func TestAWindowOfAnotherKindRemembersWhatThisOneForgot(t *testing.T) {
 
 func TestACounterThatKeepsNoLogIsTakenForFull(t *testing.T) {
 	for _, kind := range []Window{Leaky, Concurrency} {
-		l := exact(t, Options{}, Limit{ID: "a", Quota: 10, Per: sec, Window: kind})
+		l := exact(t, Options{}, Limit{ID: "a", Quota: 10, Per: perOf(kind, sec), Window: kind})
 		for i := range 10 {
 			l.Settle(time.Duration(i)*100*ms, granted(t, l, time.Duration(i)*100*ms, "a"), Outcome{})
 		}
@@ -32,7 +32,7 @@ func TestACounterThatKeepsNoLogIsTakenForFull(t *testing.T) {
 		require.Zero(t, limitOf(l, sec, "a").Room, kind)
 		require.EqualValues(t, 10, limitOf(l, 2*sec, "a").Room, kind)
 
-		require.NoError(t, l.Replace(9*sec, []Limit{{ID: "a", Quota: 10, Per: sec, Window: kind}}))
+		require.NoError(t, l.Replace(9*sec, []Limit{{ID: "a", Quota: 10, Per: perOf(kind, sec), Window: kind}}))
 		require.NoError(t, l.Replace(10*sec, []Limit{{ID: "a", Quota: 10, Per: sec}}))
 		require.EqualValues(t, 10, limitOf(l, 10*sec, "a").Room, "%v: nothing was answered for a whole window", kind)
 	}
@@ -63,12 +63,12 @@ func TestNoReplacementLetsMoreThroughThanEitherKind(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		from := rapid.SampledFrom(kinds).Draw(t, "from")
 		to := rapid.SampledFrom([]Window{Sliding, Fixed, Leaky}).Draw(t, "to")
-		limit := Limit{ID: "a", Quota: 5, Per: sec, Window: from}
+		limit := Limit{ID: "a", Quota: 5, Per: perOf(from, sec), Window: from}
 		l, err := New([]Limit{limit}, Options{})
 		require.NoError(t, err)
 		l.SetClock(0, 1_000_000*sec, 1_000_000*sec)
 		oracle := &oracle{lenient: true, limit: limit, rate: l.clock.rate, clock: l.clock}
-		oracle.limit.Window = to
+		oracle.limit.Window, oracle.limit.Per = to, sec
 		replaced := rapid.IntRange(1, 60).Draw(t, "replaced after")
 		var flying []*Permit
 		uses := map[*Permit]*usage{}
@@ -76,7 +76,7 @@ func TestNoReplacementLetsMoreThroughThanEitherKind(t *testing.T) {
 		for i := range 100 {
 			now += time.Duration(rapid.IntRange(0, 120).Draw(t, "pause")) * ms
 			if i == replaced {
-				limit.Window = to
+				limit.Window, limit.Per = to, sec
 				require.NoError(t, l.Replace(now, []Limit{limit}))
 			}
 			if len(flying) > 0 && rapid.Bool().Draw(t, "answer") {

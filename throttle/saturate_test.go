@@ -10,7 +10,7 @@ import (
 
 func TestNoClaimHoweverLargeOverflows(t *testing.T) {
 	for _, kind := range allKinds() {
-		l := newLedger(t, Options{}, Limit{ID: "a", Quota: 10, Per: sec, Window: kind, MaxDelay: sec})
+		l := newLedger(t, Options{}, Limit{ID: "a", Quota: 10, Per: perOf(kind, sec), Window: kind, MaxDelay: sec})
 		l.SetClock(0, 1000*time.Hour, 1000*time.Hour)
 		now := sec / 2
 		for i := range 40 {

@@ -101,7 +101,7 @@ func TestALargerShareLetsWhoWaitsGoAtOnce(t *testing.T) {
 // Another process may have spent all of the larger share before the restart.
 func TestALargerShareAfterARestartOpensNothingThatMayBeSpent(t *testing.T) {
 	for _, kind := range []Window{Sliding, Fixed, FixedFromFirst, Leaky, Concurrency, Lifetime} {
-		l := exact(t, Options{StartFull: true}, Limit{ID: "a", Quota: 10, Per: sec, Window: kind, Share: 0.1})
+		l := exact(t, Options{StartFull: true}, Limit{ID: "a", Quota: 10, Per: perOf(kind, sec), Window: kind, Share: 0.1})
 		l.at(0)
 		require.Zero(t, limitOf(l, 0, "a").Room)
 		require.NoError(t, l.SetShare(ms, "a", 1, 0))
@@ -253,10 +253,10 @@ func TestAShareThatChangesAtAnyTimeIsNeverOverspent(t *testing.T) {
 	for _, kind := range []Window{Sliding, Fixed, Leaky, Concurrency, Lifetime} {
 		t.Run(kind.String(), func(t *testing.T) {
 			rapid.Check(t, func(t *rapid.T) {
-				l, err := New([]Limit{{ID: "a", Quota: sharedQuota, Per: sec, Window: kind}}, Options{})
+				l, err := New([]Limit{{ID: "a", Quota: sharedQuota, Per: perOf(kind, sec), Window: kind}}, Options{})
 				require.NoError(t, err)
 				l.clock.rate = 0
-				require.NoError(t, l.Replace(0, []Limit{{ID: "a", Quota: sharedQuota, Per: sec, Window: kind}}))
+				require.NoError(t, l.Replace(0, []Limit{{ID: "a", Quota: sharedQuota, Per: perOf(kind, sec), Window: kind}}))
 				l.SetClock(0, 1_000_000*sec, 1_000_000*sec)
 				s := &sharing{
 					Rand: rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 3)), kind: kind, l: l,

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/sluice-engine/sluice/internal/wire"
 	"github.com/sluice-engine/sluice/messages"
@@ -20,6 +21,9 @@ var methods = []string{
 
 // sensible returns what is wrong with a request, whatever the engine.
 func sensible(asked *messages.Request, methodAsSpelt bool) error {
+	if asked.Timeout > 0 && asked.Timeout < time.Millisecond {
+		return fmt.Errorf("its Timeout %v is below a millisecond: a duration is in nanoseconds, so write %d * time.Second for seconds", asked.Timeout, int64(asked.Timeout))
+	}
 	if asked.Weight < 0 {
 		return fmt.Errorf("its Weight %d is negative", asked.Weight)
 	}

@@ -168,6 +168,14 @@ func TestALimitThatWorksAsItShouldIsNotWarnedOf(t *testing.T) {
 	}
 }
 
+func TestAWaitOfWhichNoInstantIsKnownIsSaidToEndWithAnAnswer(t *testing.T) {
+	q, desk := newQuiet(t, throttle.Limit{ID: "calls", Quota: 1, Per: time.Minute})
+	desk.Acquire(0, q.ticket("calls"))
+	desk.Acquire(0, q.ticket("calls"))
+	require.Len(t, q.warned, 1)
+	require.Contains(t, q.warned[0], "next opening in once an answer comes, or one ahead leaves")
+}
+
 func TestATicketPassedOnIsAnsweredByItsPoolThoughTheDeskFails(t *testing.T) {
 	q, desk := newQuiet(t, throttle.Limit{ID: "calls", Quota: 1, Window: throttle.Concurrency})
 	one := q.ticket("calls")

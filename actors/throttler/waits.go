@@ -45,7 +45,7 @@ func (d *Desk) warnOfWait(now time.Duration, t *ticket.Ticket) {
 		return
 	}
 	d.waits[t.Permit.Limit] = now
-	next := "not known"
+	next := "once an answer comes, or one ahead leaves"
 	if hold.Until != 0 && hold.Until != throttle.Never {
 		next = (hold.Until - now).String()
 	}

@@ -224,7 +224,7 @@ func instance(account, key, egress, window string) string {
 
 func openingOf(l *engine.LimitStats, now time.Time) cell {
 	switch {
-	case l.Room >= 1:
+	case l.Room >= 1 && !l.Next.After(now): // or else it is paused, or a server refused it alone
 		return cell{Text: "open", Note: "room for " + grouped(l.Room), Tone: "quiet"}
 	case l.Next.IsZero() && l.Window == throttle.Lifetime:
 		return cell{Text: "spent", Tone: "full"}

@@ -43,8 +43,8 @@ type Request struct {
 	URL string
 	// Path is joined to the engine's base URL with one "/" between them; empty, or a query
 	// alone, means that URL itself, with the "/" at its end if it has one. It may carry a
-	// query. A whole URL in it is an error. "*" with the method OPTIONS asks about the server as a whole
-	// (RFC 9110, section 9.3.7), beside a URL as well.
+	// query. A whole URL in it is an error. "*" with the method OPTIONS asks about the server
+	// as a whole (RFC 9110, section 9.3.7), beside a URL as well.
 	Path string
 	// Query is appended to whatever query URL or Path already has. Nil appends nothing.
 	Query Values
@@ -142,22 +142,21 @@ type Request struct {
 	// share it.
 	//
 	// The answer may be to a question that was asked before: whoever has just changed
-	// something, and wants to read what came of it, must not coalesce. So it is with
-	// cookies, and with an account's key: those count that were there when the one was
-	// sent. Processors run once, on a goroutine of the engine's, with the values of the
-	// context of whoever came first; what they make of those values must be nothing that
-	// tells requests apart; parameters that are neither texts, numbers nor booleans they see
-	// as the texts that are sent. Each caller counts as in flight, and has passed
-	// admission, before it shares anything. Requests of another method than GET and HEAD, with a Body, an
-	// Upload or Stream are sent by themselves, as if Coalesce were not set, and so are all
-	// of a RoundTripper. One whose answer a processor makes a stream is an error.
+	// something, and wants to read what came of it, must not coalesce. So it is with cookies,
+	// and with an account's key: those count that were there when the one was sent. Processors
+	// run once, on a goroutine of the engine's, with the values of the context of whoever came
+	// first; what they make of those values must be nothing that tells requests apart;
+	// parameters that are neither texts, numbers nor booleans they see as the texts that are
+	// sent. Each caller counts as in flight, and has passed admission, before it shares
+	// anything. Requests of another method than GET and HEAD, with a Body, an Upload or Stream
+	// are sent by themselves, as if Coalesce were not set, and so are all of a RoundTripper.
+	// One whose answer a processor makes a stream is an error.
 	Coalesce bool
 
-	// Redirects is how many redirects are followed; none by default, and a negative
-	// number is an error. Only those
-	// within the same scheme, host and port are: any other is the answer, and
-	// so is one that would repeat a body without being a 307 or 308. Each takes
-	// a permit and is signed anew.
+	// Redirects is how many redirects are followed; none by default, and a negative number is
+	// an error. Only those within the same scheme, host and port are: any other is the answer,
+	// and so is one that would repeat a body without being a 307 or 308. Each takes a permit
+	// and is signed anew.
 	Redirects int
 
 	// Accept, when set, is the media type that an answer of success (2xx) must
@@ -170,14 +169,13 @@ type Request struct {
 
 // Upload says how a body is sent that is read while it is sent.
 type Upload struct {
-	// Stream sends an io.Reader as it is read, instead of reading it into memory
-	// first; such a request can only be signed by an authenticator that leaves
-	// bodies alone, see auth.BodyUnsigned. It is sent again only if the reader is one
-	// that is not moved (see Body) or was not touched, or if Body is a
-	// func() (io.Reader, error), which is called for every attempt, and whose readers
-	// the engine closes. Any other reader the engine closes only if it is still reading
-	// when the exchange ends.
-	// Without Stream the other fields say nothing, but a Trailer is an error.
+	// Stream sends an io.Reader as it is read, instead of reading it into memory first; such a
+	// request can only be signed by an authenticator that leaves bodies alone, see
+	// auth.BodyUnsigned. It is sent again only if the reader is one that is not moved (see
+	// Body) or was not touched, or if Body is a func() (io.Reader, error), which is called for
+	// every attempt, and whose readers the engine closes. Any other reader the engine closes
+	// only if it is still reading when the exchange ends. Without Stream the other fields say
+	// nothing, but a Trailer is an error.
 	Stream bool
 	// Length is the body's length in bytes; zero means that the reader's Len
 	// method tells it, or that it is unknown and sent in chunks, as a body with

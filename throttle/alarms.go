@@ -10,8 +10,9 @@ import "time"
 // there without looking at any other. There are a few rows, for windows of several
 // lengths. Whoever comes before the last of every row stands in a heap.
 //
-// Invariant: every line whose stand is not nowhere stands once, where its stand and its
-// slot say, with its at; first is one of those whose instant is the earliest, or nothing; n is how many there are.
+// Invariant: every line whose stand is not nowhere stands once, where its stand and its slot
+// say, with its at; first is one of those whose instant is the earliest, or nothing; n is how
+// many there are.
 type alarms struct {
 	n     int
 	first alarm

@@ -142,11 +142,10 @@ func (o *others) wanted(now, end time.Duration) float64 {
 	return min(math.Ceil(wanted), maxWeight)
 }
 
-// surely is what they may send in such a time and until what is granted at its end
-// arrives, but for the chance. For a Poisson number N of mean
-// μ, P(N >= μ+x) <= exp(-x²/(2μ+2x/3)), by Bernstein's inequality, and as long as
-// m is small Chernoff's e^-μ·(eμ/m)^m for P(N >= m) is much sharper. Either will
-// do.
+// surely is what they may send in such a time and until what is granted at its end arrives, but
+// for the chance. For a Poisson number N of mean μ, P(N >= μ+x) <= exp(-x²/(2μ+2x/3)), by
+// Bernstein's inequality, and as long as m is small Chernoff's e^-μ·(eμ/m)^m for P(N >= m) is
+// much sharper. Either will do.
 func (o *others) surely(since time.Duration) int64 {
 	mean := o.rate * float64(max(0, since)+2*o.flight)
 	x := tail/3 + math.Sqrt(tail*tail/9+2*mean*tail)

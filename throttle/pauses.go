@@ -354,9 +354,9 @@ func (l *Ledger) PauseByHand(now time.Duration, s Scope, until time.Duration) er
 	return nil
 }
 
-// Resume ends a pause, and the slow start after it, at once; without an Account or an
-// Egress, of all that is part of the scope. What RefusedAlone holds of its limits it lets go. What pauses all of it goes on if a part is
-// resumed. The error is one of ErrUnknownScope.
+// Resume ends a pause, and the slow start after it, at once; without an Account or an Egress,
+// of all that is part of the scope. What RefusedAlone holds of its limits it lets go. What
+// pauses all of it goes on if a part is resumed. The error is one of ErrUnknownScope.
 func (l *Ledger) Resume(now time.Duration, s Scope) error {
 	now = l.at(now)
 	ps := l.pauses

@@ -99,13 +99,12 @@ func (l *Ledger) holdLost(m *meter, w int64, fate Fate, at time.Duration) {
 	l.lost.keep(&lostPermit{path: heir, fate: fate, granted: at - t.hold, lost: at})
 }
 
-// Successor returns the ledger that goes on after l, which a panic may have torn
-// in the middle of a change. It has the limits that are given, the options of l,
-// and of l what is plain data and does not break: what is paused, how often each
-// scope was refused in a row, which limits are held for a refusal of their own, lost
-// permits, and the order of the permits. Every window is taken for full, as by
-// Options.StartFull. What is in flight is adopted by it,
-// what was queued is Reset and asked for again. The error is that of New.
+// Successor returns the ledger that goes on after l, which a panic may have torn in the middle
+// of a change. It has the limits that are given, the options of l, and of l what is plain data
+// and does not break: what is paused, how often each scope was refused in a row, which limits
+// are held for a refusal of their own, lost permits, and the order of the permits. Every window
+// is taken for full, as by Options.StartFull. What is in flight is adopted by it, what was
+// queued is Reset and asked for again. The error is that of New.
 func (l *Ledger) Successor(now time.Duration, limits []Limit) (*Ledger, error) {
 	next, err := New(limits, l.options)
 	if err != nil {

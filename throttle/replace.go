@@ -89,9 +89,9 @@ func (r *rule) idle(now time.Duration) bool {
 	return idle
 }
 
-// move puts m under a new rule, of which these terms are its own. A window of another kind begins with what was in
-// flight, and with what is known of what was answered: never with less than
-// either kind would count of it.
+// move puts m under a new rule, of which these terms are its own. A window of another kind
+// begins with what was in flight, and with what is known of what was answered: never with less
+// than either kind would count of it.
 //
 // Sliding, Fixed and FixedFromFirst ones all keep the log of the last span, and
 // hand it on; beyond it what the server told counts as answered now. A counter

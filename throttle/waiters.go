@@ -10,9 +10,9 @@ type Waiter struct {
 	Permit *Permit // the ledger's still; of use until its next call
 	Hold   Hold
 	Since  time.Duration // when it was queued, or queued again
-	// Ahead is how many of those that go before it need the limit that holds it, or are in
-	// the scope that does. Behind is
-	// the place of the last of these in the list; -1 if there is none.
+	// Ahead is how many of those that go before it need the limit that holds it, or are in the
+	// scope that does. Behind is the place of the last of these in the list; -1 if there is
+	// none.
 	Ahead, Behind int
 }
 

@@ -39,12 +39,11 @@ func Find(document []byte, path string) (raw []byte, found bool) {
 	return raw, raw != nil
 }
 
-// FindAll passes over the document once, sets values[i] to the value at
-// paths[i], or to nil if there is none, and reports whether the document is JSON.
-// If it is not, values holds what was found before it ceased to be: that is of
-// use for a document of which only the beginning is at hand. A number that this ends in is
-// not found, for it may go on. Paths beyond
-// MaxPaths are not looked for.
+// FindAll passes over the document once, sets values[i] to the value at paths[i], or to nil if
+// there is none, and reports whether the document is JSON. If it is not, values holds what was
+// found before it ceased to be: that is of use for a document of which only the beginning is at
+// hand. A number that this ends in is not found, for it may go on. Paths beyond MaxPaths are
+// not looked for.
 func FindAll(document []byte, paths []string, values [][]byte) (whole bool) {
 	var s scanner
 	whole = s.scan(document, paths...)

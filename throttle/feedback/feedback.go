@@ -138,10 +138,10 @@ func (r Reader) read(a Answer) Feedback {
 	return r(a)
 }
 
-// Join asks several readers, of which a nil one is RetryAfter, and takes all usage and costs, and the first server
-// time. Of what they say about refusals and overloads the gravest counts: a
-// refusal more than an overload, a longer pause more than a shorter one, and of
-// two that are alike what the first reader says.
+// Join asks several readers, of which a nil one is RetryAfter, and takes all usage and costs,
+// and the first server time. Of what they say about refusals and overloads the gravest counts:
+// a refusal more than an overload, a longer pause more than a shorter one, and of two that are
+// alike what the first reader says.
 func Join(readers ...Reader) Reader {
 	return func(a Answer) Feedback {
 		var all Feedback

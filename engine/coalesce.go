@@ -278,29 +278,30 @@ func (e *Engine) await(ctx *wire.Contained, f *flight, s *sharer, deadline time.
 
 // part ends a sharer's part in a flight before its answer is there.
 func (e *Engine) part(f *flight, s *sharer, why error) (*Response, error) {
-	last, landed := e.coalescing.leave(f, s)
+	var opens *Error // asked first: from when this sharer has left, the last one may end the flight
+	if f.hasQueued.Load() && errors.Is(why, context.DeadlineExceeded) {
+		opens = e.opens(f)
+	}
+	how := e.coalescing.leave(f, s)
 	switch {
-	case landed: // in the same moment
+	case how.landed: // in the same moment
 		return f.take()
-	case last:
+	case how.last:
 		// Its end says where the journey was and what it waited for, and takes no time.
 		f.cancel(why)
 		<-f.done
 		return f.response, f.err
 	}
 	why = fmt.Errorf("%w: others wait on for the answer that it shared", why)
-	if f.hasLeft.Load() {
-		failure := messages.NewError(s.asked, Exchanging, why)
-		failure.Sent = SentMaybe
-		return nil, failure
-	}
 	failure := messages.NewError(s.asked, Leasing, why)
-	if f.hasQueued.Load() {
+	switch {
+	case how.sent:
+		failure.Stage, failure.Sent = Exchanging, SentMaybe
+	case opens != nil:
+		failure.Stage, failure.Route, failure.Limit, failure.RetryAt = Throttled, opens.Route, opens.Limit, opens.RetryAt
+		failure.Err = fmt.Errorf("%w: %w", throttle.ErrDeadline, why)
+	case f.hasQueued.Load():
 		failure.Stage = Throttled
-		if opens := e.opens(f); opens != nil && errors.Is(why, context.DeadlineExceeded) {
-			failure.Route, failure.Limit, failure.RetryAt = opens.Route, opens.Limit, opens.RetryAt
-			failure.Err = fmt.Errorf("%w: %w", throttle.ErrDeadline, why)
-		}
 	}
 	return nil, failure
 }
@@ -324,20 +325,26 @@ func (e *Engine) opens(f *flight) (opens *Error) {
 	return opens
 }
 
-// leave takes a sharer out of a flight, and reports whether it was the last, who has to end
-// it: nobody joins it any more. One that has landed is left by taking the answer.
-func (c *coalescing) leave(f *flight, s *sharer) (last, landed bool) {
+// left is how a sharer has left a flight.
+type left struct {
+	landed bool // it did not: the answer is there, and to be taken
+	last   bool // and so has to end the flight, which nobody joins any more
+	sent   bool // something may have been sent by then; what is sent later is sent for others
+}
+
+// leave takes a sharer out of a flight.
+func (c *coalescing) leave(f *flight, s *sharer) left {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if _, flying := c.flying[f]; !flying {
-		return false, true
+		return left{landed: true}
 	}
 	f.sharers = slices.DeleteFunc(f.sharers, func(other *sharer) bool { return other == s })
 	if len(f.sharers) > 0 {
-		return false, false
+		return left{sent: f.hasLeft.Load()} // looked at here: a flight that is being ended hears of a refusal
 	}
 	c.close(f)
-	return true, false
+	return left{last: true}
 }
 
 // take returns a sharer's own answer. The last to take it has the one that came, and so

@@ -313,7 +313,7 @@ var All = []Mutant{
 	{Rule: 10, Without: "an own way for a more urgent request", File: "engine/coalesce.go", Package: "engine", Test: "TestAMoreUrgentRequestDoesNotWaitAtTheRankOfALessUrgentOne",
 		Old: "f != nil && own.request.Priority <= f.request.Priority {", New: "f != nil {"},
 	{Rule: 10, Without: "ending what nobody waits for any longer", File: "engine/coalesce.go", Package: "engine", Test: "TestWhatNobodyWaitsForAnyLongerEnds",
-		Old: "if len(f.sharers) > 0 {\n\t\treturn false, false", New: "if true {\n\t\treturn false, false"},
+		Old: "if len(f.sharers) > 0 {\n\t\treturn left{sent", New: "if true {\n\t\treturn left{sent"},
 	{Rule: 7, Without: "one engine for what is signed and what is sent", File: "engine/resign.go", Test: "TestWhatOneEngineSignsIsNotSentByAnother",
 		Old: "if !ok || now.(*adjustment).by == e {", New: "if !ok || true {"},
 	{Rule: 8, Without: "a panic's error silent about its value", File: "messages/errors.go", Package: "engine", Test: "TestAPanicInCodeOfTheCallersEndsOneRequest",

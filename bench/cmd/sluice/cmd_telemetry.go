@@ -80,7 +80,7 @@ func (f telemetryFlags) run(cmd *cobra.Command) error {
 		return err
 	}
 	if n := result.Exceeding(); n > 0 {
-		return finding{fmt.Sprintf("%d bars exceeded: see above", n)}
+		return finding{fmt.Sprintf("bars exceeded: %d, see above", n)}
 	}
 	return nil
 }

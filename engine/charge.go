@@ -35,7 +35,7 @@ type Charge struct {
 	// Empty means that of Config.BaseURL; without that it is ErrInvalidRequest.
 	Origin string
 	// Timeout bounds the wait of Acquire, beside its context. Zero means Config.Timeout,
-	// and a negative one that only the context bounds it. Below a millisecond it is an error.
+	// and a negative one that only the context bounds it. Below a microsecond it is an error.
 	Timeout time.Duration
 }
 

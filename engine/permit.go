@@ -164,8 +164,8 @@ func (e *Engine) asked(ctx context.Context, charge *Charge) (ask permit.Ask, err
 		return ask, fmt.Errorf("%w: the context is nil", ErrInvalidRequest)
 	case charge.Weight < 0:
 		return ask, fmt.Errorf("%w: the Weight %d of the charge is negative", ErrInvalidRequest, charge.Weight)
-	case charge.Timeout > 0 && charge.Timeout < time.Millisecond:
-		return ask, fmt.Errorf("%w: the Timeout %v of the charge is below a millisecond: a duration is in nanoseconds, so write %d * time.Second for seconds", ErrInvalidRequest, charge.Timeout, int64(charge.Timeout))
+	case charge.Timeout > 0 && charge.Timeout < time.Microsecond: // what is left of a time may be short
+		return ask, fmt.Errorf("%w: the Timeout %v of the charge is below a microsecond: a duration is in nanoseconds, so write %d * time.Second for seconds", ErrInvalidRequest, charge.Timeout, int64(charge.Timeout))
 	}
 	for id, weight := range charge.Weights {
 		if weight < 0 {

@@ -121,7 +121,7 @@ type Request struct {
 	Priority Priority
 
 	// Timeout bounds everything: queues, dialling, retries and the body.
-	// Zero means the engine's default; negative means none. Below a millisecond it is an
+	// Zero means the engine's default; negative means none. Below a microsecond it is an
 	// error: what lacks its unit is in nanoseconds.
 	Timeout time.Duration
 

@@ -598,16 +598,18 @@ func TestPacingNeverReachesPastTheWindow(t *testing.T) {
 
 func TestASpanWithoutAUnitIsRefused(t *testing.T) {
 	for text, l := range map[string]Limit{
-		`"a": per 60ns is below a millisecond: a duration is in nanoseconds, so write 60 * time.Second for seconds`: {ID: "a", Quota: 5, Per: 60},
-		`"a": tick 5ns is below a millisecond`:               {ID: "a", Quota: 5, Per: sec, Window: Leaky, Tick: 5},
+		`"a": per 60ns is below 1ms: a duration is in nanoseconds, so write 60 * time.Second for seconds`: {ID: "a", Quota: 5, Per: 60},
+		`"a": tick 5ns is below 1µs`:                         {ID: "a", Quota: 5, Per: sec, Window: Leaky, Tick: 5},
 		`"a": per 1s means nothing for a concurrency window`: {ID: "a", Quota: 5, Per: sec, Window: Concurrency},
 		`"a": per 1m0s means nothing for a lifetime window`:  {ID: "a", Quota: 5, Per: time.Minute, Window: Lifetime},
 	} {
 		_, err := New([]Limit{l}, Options{})
 		require.ErrorContains(t, err, text)
 	}
-	_, err := New([]Limit{{ID: "a", Quota: 5, Per: ms}}, Options{})
-	require.NoError(t, err)
+	for _, l := range []Limit{{ID: "a", Quota: 5, Per: ms}, {ID: "a", Quota: 6000, Per: sec, Window: Leaky, Tick: sec / 6000}} {
+		_, err := New([]Limit{l}, Options{})
+		require.NoError(t, err)
+	}
 }
 
 // perOf is the Per of a limit of any kind; there are some that have none.

@@ -21,8 +21,8 @@ var methods = []string{
 
 // sensible returns what is wrong with a request, whatever the engine.
 func sensible(asked *messages.Request, methodAsSpelt bool) error {
-	if asked.Timeout > 0 && asked.Timeout < time.Millisecond {
-		return fmt.Errorf("its Timeout %v is below a millisecond: a duration is in nanoseconds, so write %d * time.Second for seconds", asked.Timeout, int64(asked.Timeout))
+	if asked.Timeout > 0 && asked.Timeout < time.Microsecond { // what is left of a time may be short
+		return fmt.Errorf("its Timeout %v is below a microsecond: a duration is in nanoseconds, so write %d * time.Second for seconds", asked.Timeout, int64(asked.Timeout))
 	}
 	if asked.Weight < 0 {
 		return fmt.Errorf("its Weight %d is negative", asked.Weight)

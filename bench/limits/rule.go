@@ -65,7 +65,10 @@ func (r rule) withCapacity(capacity int64) rule {
 
 // limit describes the rule to a ledger.
 func (r rule) limit() throttle.Limit {
-	l := throttle.Limit{ID: r.id, Window: windows[r.counting], Quota: r.quota, Per: r.per, Keyed: r.keyed, Reserve: r.reserve}
+	l := throttle.Limit{ID: r.id, Window: windows[r.counting], Quota: r.quota, Keyed: r.keyed, Reserve: r.reserve}
+	if r.counting != Concurrency && r.counting != Lifetime { // which no time gives room
+		l.Per = r.per
+	}
 	if r.leaky() {
 		l.Burst = r.burst
 	}

@@ -157,8 +157,10 @@ func (s *Socket) readPipe(p []byte) (n int, err error) {
 // proof of silence, unless this goroutine was held up, or the connection's own code
 // took its time: then the moment may have been over before anything looked. How long
 // such code takes is seen by reads that are given no time; the moment is a few times as
-// long, and one that seems to have lasted too long proves nothing.
+// long, and one that seems to have lasted too long proves nothing. One that lasted somewhat too
+// long, as any does whose timer is late, proves something only together with another.
 func (s *Socket) readTimed(p []byte) (int, error) {
+	doubtful := 0
 	for try := range probeTries {
 		took, n, err := s.readPromptly(p)
 		if err != errSilent {
@@ -175,25 +177,31 @@ func (s *Socket) readTimed(p []byte) (int, error) {
 			began = time.Now()
 			n, err = s.readFor(p, wait)
 		}
-		if err != errSilent || time.Since(began) < 2*wait {
+		switch lasted := time.Since(began); {
+		case err != errSilent, lasted < wait+wait/4:
 			return n, err
+		case lasted < 2*wait:
+			if doubtful++; doubtful > 1 {
+				return n, err
+			}
 		}
 	}
 	return 0, messages.ErrStale
 }
 
-// readPromptly reads without any time, and returns how long the connection's own code
-// takes for that, which is the shortest of a few tries: the others were held up. A read
-// that returns neither bytes nor an error has said nothing.
+// readPromptly reads without any time, and returns how long the connection's own code takes for
+// that. Code that is not prompt is asked a few times, and the longest counts: a machine that
+// holds up one of these reads will hold up the next. A read that returns neither bytes nor an
+// error has said nothing.
 func (s *Socket) readPromptly(p []byte) (took time.Duration, n int, err error) {
-	took = longestProbe
 	for range probeTries {
 		began := time.Now()
 		n, err = s.readFor(p, 0)
 		if err != errSilent && err != io.ErrNoProgress {
 			return took, n, err
 		}
-		if took = min(took, time.Since(began)); err == errSilent && took <= promptly {
+		once := time.Since(began)
+		if took = min(max(took, once), longestProbe); err == errSilent && once <= promptly {
 			break
 		}
 	}

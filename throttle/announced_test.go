@@ -268,7 +268,7 @@ func TestAnnouncementsAreWhatAListOfThemSays(t *testing.T) {
 			users, forgotten := map[int64]int{}, slowAnnouncements{}
 			for _, a := range slow {
 				require.Equal(t, a.quota, as.of[a.at].quota)
-				require.Equal(t, a.used, !as.of[a.at].forgotten)
+				require.Equal(t, a.used, as.of[a.at].place == nil)
 				users[a.quota]++
 				require.LessOrEqual(t, a.quota, as.roomiest)
 				if !a.used {
@@ -280,13 +280,12 @@ func TestAnnouncementsAreWhatAListOfThemSays(t *testing.T) {
 			for quota, n := range users {
 				require.Equal(t, n, as.tiers[quota].users)
 			}
-			require.Equal(t, len(forgotten), as.forgotten)
-			a := as.first
+			require.Equal(t, len(forgotten), as.forgotten.Len())
+			e := as.forgotten.Front()
 			for _, want := range forgotten {
-				require.Equal(t, want.at, a.at)
-				a = a.next
+				require.Equal(t, want.at, e.Value.(*announcement).at)
+				e = e.Next()
 			}
-			require.Nil(t, a)
 		}
 	})
 }

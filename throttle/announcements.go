@@ -1,29 +1,28 @@
 package throttle
 
+import ordered "container/list"
+
 // announcements are the quotas that a server announced for the meters of one rule, those
 // that change nothing apart. One outlives its meter: to a key that comes back the server
 // may still grant no more. It is let go of only once mostForgotten others have lost their
 // meters after it, so that a server which announces something for ever other keys fills
 // no memory.
 //
-// Invariant: of has every announcement once. Those whose meter is not there stand between
-// first and last, by when that came to be so, and forgotten is their number, never above
-// mostForgotten. A tier is there for each quota that is among of, and its users are how
+// Invariant: of has every announcement once. Those whose meter is not there stand in
+// forgotten, by when that came to be so, and are never more than mostForgotten. A tier is there for each quota that is among of, and its users are how
 // many announcements call for it.
 type announcements struct {
-	of          map[Parts]*announcement
-	first, last *announcement
-	forgotten   int
+	of        map[Parts]*announcement
+	forgotten ordered.List // of *announcement
 
 	tiers    map[int64]*tier // by quota
 	roomiest int64           // no tier ever had room for more, since there were none
 }
 
 type announcement struct {
-	at         Parts
-	quota      int64
-	forgotten  bool
-	prev, next *announcement
+	at    Parts
+	quota int64
+	place *ordered.Element // among those that are forgotten; nil if there is a meter
 }
 
 // tier is the terms of all meters that have a quota other than the declared one.
@@ -94,47 +93,27 @@ func (as *announcements) meterGone(at Parts) {
 
 // rank puts a behind all whose meters are not there, or takes it out from among them.
 func (as *announcements) rank(a *announcement, forgotten bool) {
-	if a.forgotten {
-		as.unlink(a)
+	if a.place != nil {
+		as.forgotten.Remove(a.place)
+		a.place = nil
 	}
 	if !forgotten {
 		return
 	}
-	a.forgotten, a.prev = true, as.last
-	if as.last == nil {
-		as.first = a
-	} else {
-		as.last.next = a
+	a.place = as.forgotten.PushBack(a)
+	if as.forgotten.Len() > mostForgotten {
+		as.remove(as.forgotten.Front().Value.(*announcement).at)
 	}
-	as.last = a
-	if as.forgotten++; as.forgotten > mostForgotten {
-		as.remove(as.first.at)
-	}
-}
-
-func (as *announcements) unlink(a *announcement) {
-	if a.prev == nil {
-		as.first = a.next
-	} else {
-		a.prev.next = a.next
-	}
-	if a.next == nil {
-		as.last = a.prev
-	} else {
-		a.next.prev = a.prev
-	}
-	a.prev, a.next, a.forgotten = nil, nil, false
-	as.forgotten--
 }
 
 // each calls do for every announcement: first for those whose meters are not there, the
 // oldest of them first.
 func (as *announcements) each(do func(*announcement)) {
-	for a := as.first; a != nil; a = a.next {
-		do(a)
+	for e := as.forgotten.Front(); e != nil; e = e.Next() {
+		do(e.Value.(*announcement))
 	}
 	for _, a := range as.of {
-		if !a.forgotten {
+		if a.place == nil {
 			do(a)
 		}
 	}

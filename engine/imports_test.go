@@ -23,11 +23,12 @@ var mayImport = map[string][]string{
 	"internal/weblink":     {},
 	"internal/percent":     {},
 	"internal/hostport":    {},
+	"internal/unit":        {},
 	"internal/eventstream": {},
 	"internal/scribe":      {},
 	"internal/quotient":    {},
 	"internal/clock":       {"internal/httpdate"},
-	"throttle":             {"internal/quotient"},
+	"throttle":             {"internal/quotient", "internal/unit"},
 	"throttle/feedback":    {"throttle", "internal/clock", "internal/jsonpath", "internal/httpdate"},
 	"throttle/limitfile":   {"throttle"},
 	"memory":               {},
@@ -52,7 +53,7 @@ var mayImport = map[string][]string{
 	"actors/timesync":  {"actors/mailbox", "messages", "messages/protocol", "auth", "internal/clock"},
 	"actors/request": {
 		"actors/mailbox", "actors/ticket", "messages", "messages/protocol", "throttle", "throttle/feedback", "auth",
-		"internal/jsontext", "internal/wire", "internal/percent", "internal/hostport", "internal/callsite",
+		"internal/jsontext", "internal/wire", "internal/percent", "internal/hostport", "internal/callsite", "internal/unit",
 	},
 	"actors": {
 		"actors/mailbox", "actors/permit", "actors/pool", "actors/request", "actors/throttler", "actors/ticket", "actors/timesync",
@@ -62,7 +63,7 @@ var mayImport = map[string][]string{
 	// the door
 	"engine": {
 		"actors", "actors/permit", "actors/pool", "actors/request", "actors/timesync", "messages", "messages/protocol",
-		"throttle", "throttle/feedback", "auth", "internal/callsite", "internal/clock", "internal/eventstream", "internal/jsonpath", "internal/jsontext", "internal/scribe", "internal/weblink", "internal/wire", "internal/wire/dial",
+		"throttle", "throttle/feedback", "auth", "internal/callsite", "internal/clock", "internal/eventstream", "internal/jsonpath", "internal/jsontext", "internal/scribe", "internal/weblink", "internal/wire", "internal/wire/dial", "internal/unit",
 		"memory", "internal/journal",
 	},
 

@@ -15,6 +15,7 @@ import (
 
 	"github.com/sluice-engine/sluice/actors/permit"
 	"github.com/sluice-engine/sluice/actors/request"
+	"github.com/sluice-engine/sluice/internal/unit"
 	"github.com/sluice-engine/sluice/internal/wire"
 	"github.com/sluice-engine/sluice/messages"
 )
@@ -164,8 +165,9 @@ func (e *Engine) asked(ctx context.Context, charge *Charge) (ask permit.Ask, err
 		return ask, fmt.Errorf("%w: the context is nil", ErrInvalidRequest)
 	case charge.Weight < 0:
 		return ask, fmt.Errorf("%w: the Weight %d of the charge is negative", ErrInvalidRequest, charge.Weight)
-	case charge.Timeout > 0 && charge.Timeout < time.Microsecond: // what is left of a time may be short
-		return ask, fmt.Errorf("%w: the Timeout %v of the charge is below a microsecond: a duration is in nanoseconds, so write %d * time.Second for seconds", ErrInvalidRequest, charge.Timeout, int64(charge.Timeout))
+	}
+	if err := unit.Missing(charge.Timeout, time.Microsecond); err != nil { // what is left of a time may be short
+		return ask, fmt.Errorf("%w: Timeout of the charge: %w", ErrInvalidRequest, err)
 	}
 	for id, weight := range charge.Weights {
 		if weight < 0 {

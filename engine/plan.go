@@ -14,6 +14,7 @@ import (
 	"github.com/sluice-engine/sluice/actors/request"
 	"github.com/sluice-engine/sluice/internal/clock"
 	"github.com/sluice-engine/sluice/internal/jsontext"
+	"github.com/sluice-engine/sluice/internal/unit"
 	"github.com/sluice-engine/sluice/internal/wire"
 	"github.com/sluice-engine/sluice/internal/wire/dial"
 	"github.com/sluice-engine/sluice/messages"
@@ -113,8 +114,8 @@ func number[T int | int64 | time.Duration](p *plan, field string, value, otherwi
 
 // span is number for a time that nobody means to be so short that it is over at once.
 func span(p *plan, field string, value, otherwise time.Duration) time.Duration {
-	if value > 0 && value < time.Millisecond {
-		p.complain("%s %v is below a millisecond: a duration is in nanoseconds, so write %d * time.Second for seconds", field, value, int64(value))
+	if err := unit.Missing(value, time.Millisecond); err != nil {
+		p.complain("%s %v", field, err)
 	}
 	return number(p, field, value, otherwise)
 }

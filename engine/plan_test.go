@@ -255,6 +255,6 @@ func TestATimeWithoutAUnitIsRefused(t *testing.T) {
 		Timeout: 30, Clock: Clock{Every: 10}, Connections: Connections{IdleTimeout: 50}, Dial: Dial{Timeout: 5, Backoff: 1, BackoffCap: 1},
 		Retry: Retry{Base: 1, PerAttempt: 2}, Time: TimeEndpoint{URL: "http://server.test/time", Timeout: 3},
 	})
-	require.ErrorContains(t, err, "Timeout 30ns is below a millisecond: a duration is in nanoseconds, so write 30 * time.Second for seconds")
-	require.Equal(t, 6, strings.Count(err.Error(), "below a millisecond"), "not to wait between two tries may be meant: %v", err)
+	require.ErrorContains(t, err, "Timeout 30ns is below 1ms: a duration is in nanoseconds, so write 30 * time.Second for seconds")
+	require.Equal(t, 6, strings.Count(err.Error(), "is below 1ms"), "not to wait between two tries may be meant: %v", err)
 }

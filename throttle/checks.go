@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/sluice-engine/sluice/internal/unit"
 )
 
 // What is wrong with a limit by itself is found here; what its links come to in table.go.
@@ -94,8 +96,8 @@ func (b *builder) checkTimes(l *Limit) {
 	if !timed && l.Per != 0 {
 		b.complain(l, "per %v means nothing for a %v window, which no time gives room: leave it out", l.Per, l.Window)
 	}
-	b.checkSlip(l, "per", l.Per, time.Millisecond)
-	b.checkSlip(l, "tick", l.Tick, time.Microsecond) // of a large quota that drains one by one it is short
+	b.checkUnit(l, "per", l.Per, time.Millisecond)
+	b.checkUnit(l, "tick", l.Tick, time.Microsecond) // of a large quota that drains one by one it is short
 	if l.Months != 0 && (l.Per != 0 || l.Months < 0 || l.Months > mostMonths) {
 		b.complain(l, "months %d is not in [0, %d], or there is a per beside it", l.Months, mostMonths)
 	}
@@ -107,11 +109,11 @@ func (b *builder) checkTimes(l *Limit) {
 	}
 }
 
-// checkSlip complains about a number that was meant with a unit. No server counts in spans
+// checkUnit complains about a number that was meant with a unit. No server counts in spans
 // below least.
-func (b *builder) checkSlip(l *Limit, name string, v, least time.Duration) {
-	if v > 0 && v < least {
-		b.complain(l, "%s %v is below %v: a duration is in nanoseconds, so write %d * time.Second for seconds", name, v, least, int64(v))
+func (b *builder) checkUnit(l *Limit, name string, v, least time.Duration) {
+	if err := unit.Missing(v, least); err != nil {
+		b.complain(l, "%s %v", name, err)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sluice-engine/sluice/internal/unit"
 	"github.com/sluice-engine/sluice/internal/wire"
 	"github.com/sluice-engine/sluice/messages"
 )
@@ -21,8 +22,8 @@ var methods = []string{
 
 // sensible returns what is wrong with a request, whatever the engine.
 func sensible(asked *messages.Request, methodAsSpelt bool) error {
-	if asked.Timeout > 0 && asked.Timeout < time.Microsecond { // what is left of a time may be short
-		return fmt.Errorf("its Timeout %v is below a microsecond: a duration is in nanoseconds, so write %d * time.Second for seconds", asked.Timeout, int64(asked.Timeout))
+	if err := unit.Missing(asked.Timeout, time.Microsecond); err != nil { // what is left of a time may be short
+		return fmt.Errorf("its Timeout %w", err)
 	}
 	if asked.Weight < 0 {
 		return fmt.Errorf("its Weight %d is negative", asked.Weight)

@@ -606,6 +606,7 @@ func TestNothingRunsWhenNobodyLooks(t *testing.T) {
 		one := look(t, server)
 		_, err := one.next()
 		require.NoError(t, err)
+		synctest.Wait() // or the sampler may not have begun yet
 		require.Equal(t, 1, strings.Count(stacks(), "(*Page).sample("))
 		_ = one.conn.Close()
 		time.Sleep(5 * time.Second)

@@ -238,3 +238,17 @@ func readAll(reader io.Reader) ([]byte, error) {
 	}
 	return b.Bytes(), nil
 }
+
+// reads reports whether a body is read while its request is prepared, and by code that may
+// take its time.
+func reads(body any) bool {
+	switch b := body.(type) {
+	case *bytes.Buffer, *bytes.Reader, *strings.Reader:
+		return false
+	case messages.Multipart:
+		return len(b.Files) > 0
+	case io.Reader:
+		return true
+	}
+	return false
+}

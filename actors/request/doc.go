@@ -37,7 +37,8 @@
 //	parked.go     its way through the same journey, without a slot while it waits;
 //	              kept.go: what is kept of it meanwhile
 //	handed.go     how a caller of Do has his go the same way
-//	leaving.go    how it goes on once it is answered, and how it ends
+//	leaving.go    how it is told something, and leaves where it waits; resuming.go: how it
+//	              goes on once it is answered, and ends
 //	lender.go     the goroutines that are lent to those that go on; tenure.go: the
 //	              context of such a time
 //	agenda.go     their deadlines, with one timer for all; crowd.go: their contexts, and

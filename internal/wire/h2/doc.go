@@ -3,6 +3,7 @@
 //	conns.go      an origin's connections, and the places on them
 //	frames.go     the connection under net/http: what it does not tell
 //	sieve.go      what of the peer's frames net/http gets to see
+//	bound.go      how many streams the peer allows, and who waits for one
 //	open.go       which streams are open, by the frames in both directions
 //	stream.go     one exchange at a place
 //	faults.go     why one failed; which answers are none
@@ -23,7 +24,8 @@
 // The promises of wire.Conn hold for a Stream, and beside them:
 //
 //   - No more streams are open on a connection than its peer allows, and none is
-//     begun after its goodbye. Whoever waits for a peer that allows none is told.
+//     begun after its goodbye. Whoever waits for one goes on once the peer allows it, and is told
+//     otherwise that nothing was sent.
 //   - Whatever a peer sends, nothing goes to the standard logger, no wait lasts
 //     beyond its deadline, and what is remembered of it is bounded.
 //   - A stream that is aborted or too late disturbs no other.

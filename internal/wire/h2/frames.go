@@ -161,39 +161,3 @@ func (f *frameScan) silence() time.Duration {
 func (f *frameScan) limit() int { return f.bound.get() }
 
 func (f *frameScan) leaves() bool { return f.leaving.Load() }
-
-// streamBound is how many streams the peer allows at a time. It is safe for
-// concurrent use.
-type streamBound struct {
-	n atomic.Int32
-
-	mu      sync.Mutex
-	changed chan struct{} // guarded by mu; nil while nobody waits
-}
-
-func (b *streamBound) get() int { return int(b.n.Load()) }
-
-func (b *streamBound) set(n int) {
-	b.n.Store(int32(n))
-	b.wake()
-}
-
-func (b *streamBound) wake() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.changed != nil {
-		close(b.changed)
-		b.changed = nil
-	}
-}
-
-// change returns a channel that is closed with the next change, or goodbye. What is
-// to change is looked at after the call.
-func (b *streamBound) change() <-chan struct{} {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.changed == nil {
-		b.changed = make(chan struct{})
-	}
-	return b.changed
-}

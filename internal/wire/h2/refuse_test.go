@@ -20,6 +20,11 @@ import (
 // frameServer speaks HTTP/2 frame by frame: it answers the first request on
 // each connection with the frames that answer makes of its stream.
 func frameServer(t *testing.T, answer func(stream uint32) []byte) *Conns {
+	return connServer(t, func(c net.Conn) { serveFrames(c, answer) })
+}
+
+// connServer has each connection served behind its handshake.
+func connServer(t *testing.T, serve func(net.Conn)) *Conns {
 	server := httptest.NewUnstartedServer(nil) // for its certificate
 	server.EnableHTTP2 = true
 	server.StartTLS()
@@ -36,7 +41,7 @@ func frameServer(t *testing.T, answer func(stream uint32) []byte) *Conns {
 				return
 			}
 			served := make(chan struct{})
-			go func() { defer close(served); serveFrames(c, answer) }()
+			go func() { defer close(served); serve(c) }()
 			select {
 			case <-served:
 			case <-end: // it lingers

@@ -27,6 +27,7 @@ type Stream struct {
 	conn   *conn
 	limits *wire.Limits // the connections' own, which do not change
 	spent  bool         // the last exchange left a doubt
+	runs   bool         // an exchange counts among those that the connection's bound allows
 	gone   departure    // by Part
 	shared bool         // the connection was there before
 
@@ -173,10 +174,10 @@ func (s *Stream) begin(now, deadline time.Time) error {
 	s.spent = true // until the exchange has ended well
 	s.touched.Store(false)
 	s.arm(now, deadline)
-	if s.conn.frames.limit() > 0 {
+	if s.runs = s.conn.frames.bound.take(); s.runs {
 		return nil
 	}
-	if err := s.awaitStreams(); err != nil {
+	if err := s.awaitStream(); err != nil {
 		s.end()
 		return err
 	}
@@ -195,25 +196,33 @@ func (s *Stream) arm(now, deadline time.Time) {
 	}
 }
 
-// errNoStreams is why nothing was sent to a peer that lets nobody begin a stream.
-var errNoStreams = errors.New("the server allows no HTTP/2 streams: SETTINGS_MAX_CONCURRENT_STREAMS is 0")
+// Why nothing was sent to a peer that lets nobody begin a stream, or nobody more.
+var (
+	errNoStreams  = errors.New("the server allows no HTTP/2 streams: SETTINGS_MAX_CONCURRENT_STREAMS is 0")
+	errAllStreams = errors.New("the server has lowered SETTINGS_MAX_CONCURRENT_STREAMS, and no HTTP/2 stream came free")
+)
 
-// awaitStreams waits until the peer lets anybody begin a stream. net/http would wait
-// as well, and nobody would know then whether anything was sent.
-func (s *Stream) awaitStreams() error {
+// awaitStream waits until the peer lets one more stream begin: it may have lowered its bound
+// since the place was taken.
+func (s *Stream) awaitStream() error {
 	f := s.conn.frames
+	f.bound.waiting.Add(1)
+	defer f.bound.waiting.Add(-1)
 	for {
 		changed := f.bound.change()
-		switch {
-		case f.leaves():
+		if f.leaves() {
 			return wire.ErrSpent
-		case f.limit() > 0:
+		}
+		if s.runs = f.bound.take(); s.runs {
 			return nil
 		}
 		select {
 		case <-changed:
 		case <-s.bare.Done():
-			return s.cause(errNoStreams)
+			if f.limit() == 0 {
+				return s.cause(errNoStreams)
+			}
+			return s.cause(errAllStreams)
 		}
 	}
 }
@@ -234,6 +243,7 @@ func (s *Stream) end() {
 	s.letGo()
 	s.conn.frames.open.letGo(s)
 	s.touched.Store(false)
+	s.giveBack()
 	if s.sending != nil {
 		// net/http may still be sending the body of a request that is answered.
 		_ = s.sending.Close() // it never fails
@@ -243,6 +253,14 @@ func (s *Stream) end() {
 		s.spent = true
 	}
 	s.armed = false
+}
+
+// giveBack gives back the exchange that the connection's bound counts, if it does.
+func (s *Stream) giveBack() {
+	if s.runs {
+		s.runs = false
+		s.conn.frames.bound.giveBack()
+	}
 }
 
 // letGo has net/http stop sending the request's body, if it still does: the answer
@@ -299,6 +317,7 @@ func (s *Stream) Part() {
 	spoiled := s.spent || s.aborted.Load()
 	s.spent, s.gone = true, departed
 	s.cancel() // a stream that is still running ends here, and not with the connection
+	s.giveBack()
 	if s.conn.leave(spoiled) {
 		s.gone = departedLast
 	}

@@ -34,6 +34,9 @@ const (
 	// one that was under way when the connection ended behind a GOAWAY.
 	goodbye = "http2: Transport received Server's graceful shutdown GOAWAY"
 	parting = "http2: server sent GOAWAY and closed the connection"
+	// closedHere is what it tells the streams of a connection that it closes because one of
+	// them could not be written.
+	closedHere = "http2: client connection force closed via ClientConn.Close"
 
 	// What net/http says of a peer that breaks the rules: for all of the connection,
 	// of a frame, of a header list, and of a body.
@@ -204,7 +207,7 @@ func (s *Stream) byPeer(err error) bool {
 	return text == goodbye || strings.HasPrefix(text, parting) ||
 		// A request's body may fail by the same names. And net/http closes what the peer
 		// has closed, whereupon its own writes fail.
-		s.conn.frames.gone.Load() && (wire.IsPeerClosed(err) || errors.Is(err, net.ErrClosed))
+		s.conn.frames.gone.Load() && (text == closedHere || wire.IsPeerClosed(err) || errors.Is(err, net.ErrClosed))
 }
 
 // cause is why this side gave up, if it did.

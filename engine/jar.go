@@ -1,14 +1,18 @@
 package engine
 
 import (
+	"net"
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/net/publicsuffix"
+
+	"github.com/sluice-engine/sluice/internal/unit"
 )
 
 // jar is what keeps cookies when Config.Cookies does not: net/http's, which knows
@@ -26,6 +30,7 @@ type jar struct {
 type kept struct {
 	name, domain, path string
 	by                 *url.URL
+	until              time.Time // when it expires; zero if it does not
 }
 
 // mostCookies is what browsers keep of a site.
@@ -43,24 +48,50 @@ func (j *jar) Cookies(u *url.URL) []*http.Cookie { return j.cookies.Cookies(u) }
 func (j *jar) SetCookies(u *url.URL, cookies []*http.Cookie) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if len(cookies) > mostCookies {
-		cookies = cookies[len(cookies)-mostCookies:] // the others would only be thrown out again
-	}
+	site, now := siteOf(u), time.Now()
+	cookies = newest(u, cookies, now)
 	j.cookies.SetCookies(u, cookies)
-	site := siteOf(u)
 	all := j.sites[site]
 	for _, cookie := range cookies {
-		one := keptOf(u, cookie)
+		one, mayBe := keptOf(u, cookie)
+		if !mayBe { // the jar has passed it over, and it takes nobody's place
+			continue
+		}
 		all = slices.DeleteFunc(all, func(k kept) bool {
 			return k.name == one.name && k.domain == one.domain && k.path == one.path
 		})
-		all = append(all, one)
+		if one.lives(now) {
+			all = append(all, one)
+		}
+	}
+	if len(all) > mostCookies {
+		all = slices.DeleteFunc(all, func(k kept) bool { return !k.lives(now) })
 	}
 	for len(all) > mostCookies {
 		j.forget(all[0])
 		all = all[1:]
 	}
 	j.sites[site] = slices.Clip(all)
+}
+
+// newest leaves out of many cookies those that the newer ones would only push out again.
+func newest(u *url.URL, cookies []*http.Cookie, now time.Time) []*http.Cookie {
+	if len(cookies) <= mostCookies {
+		return cookies
+	}
+	cookies = slices.Clone(cookies)
+	slices.Reverse(cookies)
+	living := 0
+	cookies = slices.DeleteFunc(cookies, func(cookie *http.Cookie) bool {
+		one, mayBe := keptOf(u, cookie)
+		if mayBe && one.lives(now) {
+			living++
+			return living > mostCookies
+		}
+		return !mayBe // and what deletes another stays
+	})
+	slices.Reverse(cookies)
+	return cookies
 }
 
 // forget has the jar delete a cookie.
@@ -72,11 +103,13 @@ func (j *jar) forget(k kept) {
 	j.cookies.SetCookies(k.by, []*http.Cookie{gone})
 }
 
-// keptOf says which cookie it is (RFC 6265, section 5.3, steps 4 to 7).
-func keptOf(u *url.URL, cookie *http.Cookie) kept {
-	k := kept{name: cookie.Name, domain: hostOf(u), path: cookie.Path, by: u}
-	if domain := strings.ToLower(strings.TrimPrefix(cookie.Domain, ".")); domain != "" {
-		k.domain = domain
+// keptOf says which cookie it is (RFC 6265, section 5.3, steps 4 to 7), and whether the
+// host may set it.
+func keptOf(u *url.URL, cookie *http.Cookie) (k kept, mayBe bool) {
+	host := hostOf(u)
+	k = kept{name: cookie.Name, domain: host, path: cookie.Path, by: u, until: expiry(cookie)}
+	if cookie.Domain != "" {
+		k.domain = strings.ToLower(strings.TrimPrefix(cookie.Domain, "."))
 	}
 	if !strings.HasPrefix(k.path, "/") {
 		k.path = u.Path[:max(0, strings.LastIndexByte(u.Path, '/'))]
@@ -84,8 +117,33 @@ func keptOf(u *url.URL, cookie *http.Cookie) kept {
 			k.path = "/"
 		}
 	}
-	return k
+	return k, k.domain == host || isBelow(host, k.domain)
 }
+
+// isBelow reports whether a host is of a domain in which it may set cookies.
+func isBelow(host, domain string) bool {
+	if domain == "" || !strings.HasSuffix(host, "."+domain) || net.ParseIP(host) != nil {
+		return false
+	}
+	suffix, _ := publicsuffix.PublicSuffix(domain)
+	return suffix != domain
+}
+
+// expiry is when a cookie expires (RFC 6265, section 5.3, step 3); zero means never.
+func expiry(cookie *http.Cookie) time.Time {
+	switch {
+	case cookie.MaxAge < 0:
+		return time.Unix(0, 0)
+	case cookie.MaxAge > 0:
+		return time.Now().Add(min(time.Duration(cookie.MaxAge), longestAge) * time.Second)
+	}
+	return cookie.Expires
+}
+
+func (k kept) lives(now time.Time) bool { return k.until.IsZero() || k.until.After(now) }
+
+// longestAge is as many seconds as any cookie is taken to live, a century.
+const longestAge = unit.Longest / time.Second
 
 func hostOf(u *url.URL) string { return strings.ToLower(strings.TrimSuffix(u.Hostname(), ".")) }
 

@@ -55,6 +55,32 @@ func TestASiteKeepsItsNewestCookies(t *testing.T) {
 	require.Empty(t, j.Cookies(parse(t, "https://b.shop.co.uk/")))
 }
 
+func TestWhatIsNoCookieAnyMorePushesNoneOut(t *testing.T) {
+	for name, dead := range map[string]http.Cookie{
+		"deleted":         {MaxAge: -1},
+		"expired":         {Expires: time.Unix(1, 0)},
+		"another site's":  {Domain: "elsewhere.test"},
+		"a public suffix": {Domain: "co.uk"},
+	} {
+		for _, at := range []string{"https://a.shop.co.uk/x/y", "http://[::1]/", "http://[::1]:8080/", "http://127.0.0.1:80/a/"} {
+			t.Run(name+" at "+at, func(t *testing.T) {
+				j, home := newJar(), parse(t, at)
+				j.SetCookies(home, []*http.Cookie{{Name: "session", Value: "1", MaxAge: 3600}})
+				var many []*http.Cookie
+				for i := range 3 * mostCookies {
+					one := dead
+					one.Name, one.Value = fmt.Sprint("c", i), "1"
+					j.SetCookies(home, []*http.Cookie{&one})
+					many = append(many, &one)
+				}
+				j.SetCookies(home, many)
+				require.Contains(t, names(j.Cookies(home)), "session")
+				require.LessOrEqual(t, len(j.(*jar).sites[siteOf(home)]), mostCookies)
+			})
+		}
+	}
+}
+
 func TestSitesDoNotPushEachOthersCookiesOut(t *testing.T) {
 	j := newJar()
 	j.SetCookies(parse(t, "http://mine.test/"), []*http.Cookie{{Name: "session", Value: "1"}})

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/net/http/httpguts"
 
 	"github.com/sluice-engine/sluice/internal/eventstream"
+	"github.com/sluice-engine/sluice/internal/unit"
 	"github.com/sluice-engine/sluice/internal/wire"
 	"github.com/sluice-engine/sluice/messages"
 )
@@ -418,8 +419,8 @@ func (s *subscription) broken(why error) error {
 // and a half times the longest of base, longest and leastPause. draw(n) is at least 0, and
 // below n.
 func reconnectPause(base, longest time.Duration, barren int, draw func(time.Duration) time.Duration) time.Duration {
-	pause := max(base, leastPause)
-	longest = max(longest, pause)
+	pause := min(max(base, leastPause), unit.Longest)
+	longest = min(max(longest, pause), unit.Longest)
 	for ; barren > 1 && pause < longest; barren-- {
 		pause = min(2*pause, longest)
 	}

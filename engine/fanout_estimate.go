@@ -4,6 +4,7 @@ import (
 	"math"
 	"time"
 
+	"github.com/sluice-engine/sluice/internal/unit"
 	"github.com/sluice-engine/sluice/throttle"
 )
 
@@ -83,10 +84,9 @@ func (l LimitStats) inTurn(start, first time.Time, weight int64) time.Time {
 	return first.Add(time.Duration(part * float64(last.Sub(first))))
 }
 
-// timesPer is n times per, and no overflow: a century is as good as any longer time.
+// timesPer is n times per, and no overflow.
 func timesPer(n float64, per time.Duration) time.Duration {
-	const century = 100 * 365 * 24 * time.Hour
-	return time.Duration(min(n*float64(per), float64(century)))
+	return time.Duration(min(n*float64(per), float64(unit.Longest)))
 }
 
 // estimatedEnd is when the rest of a run will have ended: the latest of what its limits

@@ -48,7 +48,7 @@ var mayImport = map[string][]string{
 	"actors/mailbox":   {"messages/protocol"},
 	"actors/ticket":    {"messages", "messages/protocol", "throttle", "throttle/feedback"},
 	"actors/throttler": {"actors/mailbox", "actors/ticket", "messages", "messages/protocol", "throttle", "throttle/feedback", "internal/clock"},
-	"actors/pool":      {"actors/mailbox", "actors/ticket", "messages", "messages/protocol", "throttle"},
+	"actors/pool":      {"actors/mailbox", "actors/ticket", "messages", "messages/protocol", "throttle", "internal/unit"},
 	"actors/permit":    {"actors/mailbox", "actors/ticket", "messages", "messages/protocol", "throttle", "throttle/feedback", "internal/wire", "internal/callsite"},
 	"actors/timesync":  {"actors/mailbox", "messages", "messages/protocol", "auth", "internal/clock"},
 	"actors/request": {

@@ -105,19 +105,24 @@ func mistakesIn(err error) []error {
 
 // number returns the value of a field that must not be negative, or its
 // default.
-func number[T int | int64 | time.Duration](p *plan, field string, value, otherwise T) T {
+func number[T int | int64](p *plan, field string, value, otherwise T) T {
 	if value < 0 {
 		p.complain("%s is negative", field)
 	}
 	return cmp.Or(value, otherwise)
 }
 
-// span is number for a time that nobody means to be so short that it is over at once.
+// pause is number for a time, which may be of any length.
+func pause(p *plan, field string, value, otherwise time.Duration) time.Duration {
+	return min(time.Duration(number(p, field, int64(value), int64(otherwise))), unit.Longest)
+}
+
+// span is pause for a time that nobody means to be so short that it is over at once.
 func span(p *plan, field string, value, otherwise time.Duration) time.Duration {
 	if err := unit.Missing(value, time.Millisecond); err != nil {
 		p.complain("%s %v", field, err)
 	}
-	return number(p, field, value, otherwise)
+	return pause(p, field, value, otherwise)
 }
 
 func (p *plan) readBaseURL() {
@@ -253,7 +258,7 @@ func (p *plan) readTime() {
 		}
 	}
 	p.Clock.Every = span(p, "Clock.Every", p.Clock.Every, 10*time.Second)
-	p.Clock.Trust = number(p, "Clock.Trust", p.Clock.Trust, clock.DefaultTrust)
+	p.Clock.Trust = pause(p, "Clock.Trust", p.Clock.Trust, clock.DefaultTrust)
 }
 
 // mostObservers is more than anybody has.
@@ -292,7 +297,7 @@ func (p *plan) readConnections() {
 	c.MaxWaiters = number(p, "Connections.MaxWaiters", c.MaxWaiters, 100_000)
 	c.MinIdle = number(p, "Connections.MinIdle", c.MinIdle, 0)
 	c.IdleTimeout = span(p, "Connections.IdleTimeout", c.IdleTimeout, 50*time.Second)
-	c.MaxAge = max(0, cmp.Or(c.MaxAge, 10*time.Minute))                           // a negative time is the only way to say never
+	c.MaxAge = min(max(0, cmp.Or(c.MaxAge, 10*time.Minute)), unit.Longest)        // a negative time is the only way to say never
 	c.MaxIdleTotal = max(0, cmp.Or(c.MaxIdleTotal, max(defaultIdleTotal, c.Max))) // a negative number is the only way to say no bound
 	c.MaxTotal = number(p, "Connections.MaxTotal", c.MaxTotal, 0)
 	p.checkConnectLimit()
@@ -324,8 +329,8 @@ func (p *plan) checkConnectLimit() {
 func (p *plan) readDial() {
 	d := &p.Dial
 	d.Timeout = span(p, "Dial.Timeout", d.Timeout, 5*time.Second)
-	d.Backoff = number(p, "Dial.Backoff", d.Backoff, 50*time.Millisecond)
-	d.BackoffCap = number(p, "Dial.BackoffCap", d.BackoffCap, 5*time.Second)
+	d.Backoff = pause(p, "Dial.Backoff", d.Backoff, 50*time.Millisecond)
+	d.BackoffCap = pause(p, "Dial.BackoffCap", d.BackoffCap, 5*time.Second)
 	p.complainOf("Dial.ProxyConnectHeader", dial.CheckConnectHeader(d.ProxyConnectHeader))
 	if d.LocalAddr == "" {
 		return
@@ -426,8 +431,8 @@ func hasHeader(header http.Header, name string) bool {
 func (p *plan) readRetry() {
 	r := &p.Retry
 	r.Max = max(0, cmp.Or(r.Max, 2)) // a negative number is the only way to say none
-	r.Base = number(p, "Retry.Base", r.Base, 50*time.Millisecond)
-	r.Cap = number(p, "Retry.Cap", r.Cap, 2*time.Second)
+	r.Base = pause(p, "Retry.Base", r.Base, 50*time.Millisecond)
+	r.Cap = pause(p, "Retry.Cap", r.Cap, 2*time.Second)
 	r.PerAttempt = span(p, "Retry.PerAttempt", r.PerAttempt, 0)
 	if len(r.Statuses) > 0 && r.Max == 0 {
 		p.complain("Retry.Statuses says what is repeated, and Retry.Max that nothing is")

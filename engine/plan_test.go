@@ -7,6 +7,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"math"
 	"net/http"
 	"reflect"
 	"strings"
@@ -16,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/sluice-engine/sluice/auth"
+	"github.com/sluice-engine/sluice/internal/unit"
 	"github.com/sluice-engine/sluice/messages"
 	"github.com/sluice-engine/sluice/throttle"
 )
@@ -257,4 +259,23 @@ func TestATimeWithoutAUnitIsRefused(t *testing.T) {
 	})
 	require.ErrorContains(t, err, "Timeout 30ns is below 1ms: a duration is in nanoseconds, so write 30 * time.Second for seconds")
 	require.Equal(t, 6, strings.Count(err.Error(), "is below 1ms"), "not to wait between two tries may be meant: %v", err)
+}
+
+func TestADurationWithoutEndIsACentury(t *testing.T) {
+	const forever = time.Duration(math.MaxInt64)
+	p, err := readConfig(Config{
+		Timeout: forever, Clock: Clock{Every: forever, Trust: forever}, Connections: Connections{IdleTimeout: forever, MaxAge: forever},
+		Dial: Dial{Timeout: forever, Backoff: forever, BackoffCap: forever}, Retry: Retry{Base: forever, Cap: forever, PerAttempt: forever},
+	})
+	require.NoError(t, err)
+	durations := 0
+	for _, group := range []any{p.Config, p.Clock, p.Connections, p.Dial, p.Retry} {
+		for _, field := range reflect.ValueOf(group).Fields() {
+			if d, is := field.Interface().(time.Duration); is {
+				durations++
+				require.Equal(t, unit.Longest, d, "of %T", group)
+			}
+		}
+	}
+	require.Equal(t, 11, durations, "each is in the configuration above")
 }

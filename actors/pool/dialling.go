@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/sluice-engine/sluice/actors/ticket"
+	"github.com/sluice-engine/sluice/internal/unit"
 	"github.com/sluice-engine/sluice/messages"
 	"github.com/sluice-engine/sluice/messages/protocol"
 )
@@ -294,7 +295,7 @@ func (d *dials) failed(now time.Duration, err error, draw func(time.Duration) ti
 		return
 	}
 	d.failures++
-	pause := min(d.ceiling, d.base<<min(d.failures-1, 20)) // 2^20 bases are above any ceiling of use
+	pause := unit.Doubled(d.base, d.failures-1, d.ceiling)
 	d.until = now + pause/2 + draw(pause/2)
 }
 

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/sluice-engine/sluice/internal/unit"
 	"github.com/sluice-engine/sluice/internal/wire"
 	"github.com/sluice-engine/sluice/messages"
 	"github.com/sluice-engine/sluice/throttle"
@@ -106,7 +107,7 @@ func (b *retryBudget) growing(n int) time.Duration {
 
 // ceiling bounds the pause after so many failures.
 func (b *retryBudget) ceiling(failures int) time.Duration {
-	return min(b.policy.Cap, b.policy.Base<<min(failures-1, 20))
+	return unit.Doubled(b.policy.Base, failures-1, b.policy.Cap)
 }
 
 // cutOff reports whether an answer whose head had come ended early because of the

@@ -1,4 +1,5 @@
-// Package unit finds durations that were written without their unit.
+// Package unit takes durations as people write them: without their unit, or so long that they
+// mean for ever.
 package unit
 
 import (
@@ -13,4 +14,17 @@ func Missing(d, least time.Duration) error {
 		return nil
 	}
 	return fmt.Errorf("%v is below %v: a duration is in nanoseconds, so write %d * time.Second for seconds", d, least, int64(d))
+}
+
+// Longest is as long as any duration is taken to be, a century: a time that is that much later
+// than another is one still, where the longest duration there is would overflow.
+const Longest = 100 * 365 * 24 * time.Hour
+
+// Doubled is a duration that was doubled so many times, and no more than most.
+func Doubled(d time.Duration, times int, most time.Duration) time.Duration {
+	times = min(times, 62) // and the longest that there is becomes nothing
+	if d > most>>times {   // which the other way round might overflow
+		return most
+	}
+	return d << times
 }

@@ -23,6 +23,7 @@ type head struct {
 	more    int              // requests that it leaves, or -1
 
 	trailer bool // scanning a trailer section: no status line, no framing
+	tunnel  bool // in answer to CONNECT: framing means nothing, and old proxies end lines with LF alone
 	lines   int  // where the first field line begins
 	end     int  // behind the last whole line scanned
 
@@ -47,11 +48,14 @@ func (h *head) scan(buf []byte) (done bool, err error) {
 		if i < 0 {
 			return false, nil
 		}
+		line := rest[:max(0, i-1)]
 		if i == 0 || rest[i-1] != '\r' {
-			return false, errBareLF
+			if !h.tunnel {
+				return false, errBareLF
+			}
+			line = rest[:i]
 		}
 		h.end += i + 1
-		line := rest[:i-1]
 		if err = printable(line); err != nil {
 			return false, err
 		}
@@ -101,7 +105,7 @@ func (h *head) field(line []byte) error {
 			return errFieldName
 		}
 	}
-	if h.trailer {
+	if h.trailer || h.tunnel {
 		return nil // what a trailer says of framing comes too late, and is not believed
 	}
 	value := line[colon+1:]
@@ -214,10 +218,12 @@ func (h *head) cut(n int) error {
 // errEndless is the error of a head that is longer than its reader lets it be.
 var errEndless = errors.New("answer has no end")
 
-// ReadStatus reads a response head of at most limit bytes and returns its
-// status. It takes no byte behind the head, which is somebody else's.
+// ReadStatus reads the head of an answer to CONNECT, of at most limit bytes, and returns its
+// status. It takes no byte behind the head, which is somebody else's, and heeds no framing (RFC
+// 9110, section 9.3.6): what follows a 2xx is the tunnel, and any other ends the connection.
 func ReadStatus(r io.Reader, limit int) (status int, err error) {
 	h := newHead()
+	h.tunnel = true
 	for buf := make([]byte, 0, 512); ; {
 		// One byte at a time, for the reader cannot be given back what is too much.
 		buf = append(buf, 0)

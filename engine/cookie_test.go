@@ -35,11 +35,7 @@ func TestCookiesGoBackAsTheyCame(t *testing.T) {
 		io.WriteString(w, r.Header.Get("Cookie"))
 	}))
 	defer server.Close()
-	newJar := func() http.CookieJar {
-		jar, err := cookiejar.New(nil)
-		require.NoError(t, err)
-		return jar
-	}
+	newJar := func() http.CookieJar { return newCookieJar(t) }
 	transport := &http.Transport{}
 	defer transport.CloseIdleConnections()
 	want := givenBack(t, &http.Client{Transport: transport, Jar: newJar()}, server.URL)
@@ -54,4 +50,25 @@ func TestCookiesGoBackAsTheyCame(t *testing.T) {
 	require.Equal(t, `quoted="a-b"`, resp.Text(), "a jar that was made for them")
 	eng = newEngine(t, engine.Config{})
 	require.Equal(t, want, givenBack(t, &http.Client{Transport: eng.RoundTripper(), Jar: newJar()}, server.URL), "the client's jar")
+}
+
+func TestACookieThatTheRequestNamesIsNotAddedAgain(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Add("Set-Cookie", "sid=1")
+		io.WriteString(w, r.Header.Get("Cookie"))
+	}))
+	defer server.Close()
+	mine, engines := newCookieJar(t), newCookieJar(t)
+	eng := newEngine(t, engine.Config{Cookies: engines})
+	require.Equal(t, "sid=1", givenBack(t, &http.Client{Transport: eng.RoundTripper(), Jar: mine}, server.URL), "both jars have it")
+	require.NoError(t, eng.UpdateCookies(server.URL, &http.Cookie{Name: "other", Value: "2"}))
+	resp, err := eng.Do(t.Context(), &engine.Request{URL: server.URL, Header: http.Header{"Cookie": {"a=b; sid=mine"}}})
+	require.NoError(t, err)
+	require.Equal(t, "a=b; sid=mine; other=2", resp.Text())
+}
+
+func newCookieJar(t *testing.T) http.CookieJar {
+	jar, err := cookiejar.New(nil)
+	require.NoError(t, err)
+	return jar
 }

@@ -69,6 +69,30 @@ func TestARedirectKeepsOrDropsTheBodyAsItsStatusSays(t *testing.T) {
 	}
 }
 
+func TestARedirectThatDropsTheBodyDropsWhatDescribesIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		eng := newServer(t, func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/" {
+				w.Header().Set("Location", "/next")
+				w.WriteHeader(http.StatusSeeOther)
+				return
+			}
+			for _, name := range []string{"Content-Type", "Content-Language", "Content-Encoding", "Digest", "Last-Modified", "X-Mine"} {
+				io.WriteString(w, r.Header.Get(name)+";")
+			}
+		}).newEngine(t, engine.Config{})
+		resp, err := eng.Do(t.Context(), &engine.Request{
+			Method: "POST", Path: "/", Redirects: 1, Body: []byte("x"),
+			Header: http.Header{
+				"Content-Type": {"text/x"}, "content-language": {"en"}, "Content-Encoding": {"x"},
+				"Digest": {"d"}, "Last-Modified": {"then"}, "X-Mine": {"stays"},
+			},
+		})
+		require.NoError(t, err)
+		require.Equal(t, ";;;;;stays;", resp.Text())
+	})
+}
+
 func TestARedirectElsewhereIsTheAnswer(t *testing.T) {
 	for _, to := range []string{
 		"http://other.test/", "https://server.test/", "https://server.test:80/", "http://server.test:81/", "//other.test/", "http://sub.server.test/",

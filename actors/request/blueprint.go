@@ -20,6 +20,7 @@ type blueprint struct {
 	limit       string            // the limit to charge, or messages.Unlimited
 	tariffs     *throttle.Tariffs // that weighed the last attempt; nil if none did
 	contentType string            // of the body, as the engine laid it out
+	bodiless    bool              // a redirect has taken the body away, and with it what the header says of that
 	upload      *upload           // of a body that is read while it is sent; nil otherwise
 	borrowed    borrowed          // the caller's readers that are its body; nil without any
 
@@ -162,8 +163,23 @@ func (r *slot) layFields(contentType string, cookies []*http.Cookie) {
 	}
 	r.addOwn()
 	if len(cookies) > 0 {
-		r.call.AddCookies(cookies)
+		own, _ := r.call.Header("Cookie")
+		r.call.AddCookies(beside(own, cookies))
 	}
+}
+
+// beside leaves out the cookies that a request names itself: a client with a jar of its own
+// has sent them along, and twice is once too often.
+func beside(own string, cookies []*http.Cookie) []*http.Cookie {
+	if own == "" {
+		return cookies
+	}
+	named := make(map[string]bool)
+	for pair := range strings.SplitSeq(own, ";") {
+		name, _, _ := strings.Cut(pair, "=")
+		named[strings.Trim(name, " \t")] = true
+	}
+	return slices.DeleteFunc(slices.Clone(cookies), func(c *http.Cookie) bool { return named[c.Name] })
 }
 
 func without(fields []messages.Field, name string) []messages.Field {
@@ -183,6 +199,8 @@ func (r *slot) addOwn() {
 			continue
 		case strings.EqualFold(name, "User-Agent") && len(values) > 0 && values[0] == "":
 			continue // which is how net/http's users say that there is to be none
+		case r.bodiless && isOfBody(name):
+			continue
 		}
 		for _, v := range values {
 			r.call.Fields = append(r.call.Fields, messages.Field{Name: name, Value: v})
@@ -191,6 +209,14 @@ func (r *slot) addOwn() {
 	if upgrades && r.call.Upgrade == "" { // it names a field that is not there, which means nothing and is passed on
 		r.call.Connection = strings.TrimPrefix(r.call.Connection+", Upgrade", ", ")
 	}
+}
+
+// isOfBody reports whether a header line describes the body that it goes with (RFC 9110,
+// section 15.4).
+func isOfBody(name string) bool {
+	const content = "Content-"
+	return len(name) > len(content) && strings.EqualFold(name[:len(content)], content) ||
+		strings.EqualFold(name, "Digest") || strings.EqualFold(name, "Repr-Digest") || strings.EqualFold(name, "Last-Modified")
 }
 
 // takeConnection takes the options of a Connection line apart: whether to close is

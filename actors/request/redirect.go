@@ -29,7 +29,7 @@ func (r *slot) redirect(response *messages.Response) bool {
 		// A redirect that makes it another request may well be the answer to one that
 		// was carried out; how the other ends says nothing of that.
 		r.sent = messages.SentMaybe
-		r.call.Method, r.contentType = method, ""
+		r.call.Method, r.contentType, r.bodiless = method, "", true
 		r.call.Body, r.call.Reader, r.call.Trailer, r.upload = nil, nil, nil, nil
 	}
 	r.call.Path, r.call.Query, r.call.ForceQuery = next.path, next.query, next.lone

@@ -19,6 +19,46 @@ type Contained struct {
 	values context.Context // where values are looked up; mostly the same
 	done   <-chan struct{}
 	failed atomic.Pointer[error]
+	root   root
+}
+
+// root is which of package context's own contexts one ends with, as it asks by a key of its
+// own. It asks when it registers something, and again when that is taken back; there, on
+// whatever goroutine that is and in the middle of giving things back, nobody's Value is to be
+// called, for it may end the goroutine.
+type root struct {
+	known atomic.Uint32 // see below
+	key   *int          // written once, while known is rootWritten
+	value any           // likewise
+}
+
+// What is known of a root.
+const (
+	rootUnknown = iota
+	rootWritten // by somebody, just now
+	rootKnown
+)
+
+func (r *root) of(key *int) (value any, known bool) {
+	if r.known.Load() != rootKnown || r.key != key {
+		return nil, false
+	}
+	return r.value, true
+}
+
+func (r *root) set(key *int, value any) {
+	if r.known.CompareAndSwap(rootUnknown, rootWritten) {
+		r.key, r.value = key, value
+		r.known.Store(rootKnown)
+	}
+}
+
+// forget requires that nobody else has the context.
+func (r *root) forget() {
+	if r.known.Load() != rootUnknown {
+		r.key, r.value = nil, nil
+		r.known.Store(rootUnknown)
+	}
 }
 
 // Contain calls ctx.Done, where a panic is the caller's own to hear of.
@@ -41,6 +81,7 @@ func (c *Contained) Hold(ctx context.Context) { c.HoldWith(ctx, ctx) }
 func (c *Contained) HoldWith(ctx, values context.Context) {
 	c.of, c.values, c.done = ctx, values, ctx.Done()
 	c.failed.Store(nil)
+	c.root.forget()
 }
 
 // Deadline is part of context.Context. One that panics has none.
@@ -60,9 +101,19 @@ func (c *Contained) Err() (err error) {
 	return err
 }
 
-// Value is part of context.Context.
+// Value is part of context.Context. What package context asks by a pointer of its own it is
+// told as it was at first.
 func (c *Contained) Value(key any) (value any) {
+	own, asksRoot := key.(*int)
+	if asksRoot {
+		if value, known := c.root.of(own); known {
+			return value
+		}
+	}
 	c.call(func() { value = c.values.Value(key) })
+	if asksRoot {
+		c.root.set(own, value)
+	}
 	return value
 }
 

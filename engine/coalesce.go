@@ -220,7 +220,11 @@ func (l landing) StandsBy() {
 
 // GoesOn is part of request.Standby: it is called with every connection, before anything is sent
 // there.
-func (l landing) GoesOn() { l.hasLeft.Store(true) }
+func (l landing) GoesOn(leased bool) {
+	if leased {
+		l.hasLeft.Store(true)
+	}
+}
 
 // AskedAt is part of request.Standby.
 func (landing) AskedAt() string { return "" }

@@ -175,6 +175,9 @@ func misusedEvents(ctx context.Context, eng *Engine, req *Request, how *Subscrip
 	if how.Idle < 0 || how.Pause < 0 || how.LongestPause < 0 || how.MaxEvent < 0 {
 		return fmt.Errorf("%w: a duration or MaxEvent of the Subscription is below zero", ErrInvalidRequest)
 	}
+	if err := unit.Missing(req.Timeout, time.Microsecond); err != nil { // which the requests themselves do not have
+		return fmt.Errorf("%w: Timeout %w", ErrInvalidRequest, err)
+	}
 	return nil
 }
 

@@ -36,10 +36,7 @@ func (a *again) when(it *item) (at time.Time, again bool) {
 	if it.tries > r.how.RetryLater || r.ctx.Err() != nil || it.request == nil {
 		return at, false
 	}
-	err := it.err
-	if err == nil && it.response != nil && refuses(it.response.StatusCode) {
-		err = &StatusError{Answer: it.response.Answer()}
-	}
+	err := it.failure()
 	if err == nil || !passes(err) || lasting(err) || !it.request.IsIdempotent() && !untouched(err) {
 		return at, false
 	}
@@ -65,6 +62,14 @@ func (it *item) inDoubt() {
 		all.Sent = all.Sent.Worst(SentMaybe)
 		it.err = &all
 	}
+}
+
+// failure is what the last try of an item failed with: its error, or its answer, if that refuses.
+func (it *item) failure() error {
+	if it.err == nil && it.response != nil && refuses(it.response.StatusCode) {
+		return &StatusError{Answer: it.response.Answer()}
+	}
+	return it.err
 }
 
 func refuses(status int) bool {

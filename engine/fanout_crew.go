@@ -235,7 +235,7 @@ func (w *crew) another() bool {
 func (w *crew) carry(it *item) (*Response, error) {
 	terms := request.Terms{Standby: it}
 	response, stream, err := w.run.eng.carry(it.ctx, it.sent, &terms)
-	it.GoesOn()
+	it.GoesOn(false)
 	it.lent = stream
 	return response, err
 }
@@ -256,7 +256,7 @@ func (w *crew) cutOff(it *item) {
 
 // countOut is told by an item whose goroutine takes no other, or that had none.
 func (it *item) countOut() {
-	it.GoesOn()
+	it.GoesOn(false)
 	w := it.crew
 	w.mu.Lock()
 	w.leaveLocked()
@@ -284,7 +284,7 @@ func (it *item) StandsBy() {
 
 // GoesOn is part of request.Standby. Whoever calls it has the item, and nobody else writes then
 // whether it stands by.
-func (it *item) GoesOn() {
+func (it *item) GoesOn(bool) {
 	if !it.stands {
 		return
 	}

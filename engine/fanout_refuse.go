@@ -187,7 +187,11 @@ func (a *again) refuse(why func(*item) error) {
 				h.add(it)
 				continue
 			}
-			it.err = messages.NewError(it.sent, Admitting, errors.Join(err, it.err))
+			failure := messages.NewError(it.sent, Admitting, errors.Join(err, it.failure()))
+			if answer := it.response; answer != nil { // it has been there
+				failure.Sent, failure.Attempts = answer.Sent, answer.Attempts
+			}
+			it.err = failure
 			out = append(out, it)
 		}
 	}

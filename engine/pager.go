@@ -292,6 +292,9 @@ func numberIn(asked *Request, n *Number) (int64, error) {
 		return 0, err
 	} else if value != nil {
 		text = fmt.Sprint(value)
+		if number, is := value.(float64); is { // as JSON has it, and from a million on in another form
+			text = strconv.FormatFloat(number, 'f', -1, 64)
+		}
 	}
 	if text == "" {
 		return n.First, nil

@@ -1,8 +1,10 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"net/http"
 	"runtime"
 	"slices"
 	"sync"
@@ -41,7 +43,7 @@ func (e *Engine) Hedge(ctx context.Context, after time.Duration, requests ...*Re
 	if err := e.cannotRace(ctx, after, requests); err != nil {
 		return nil, -1, messages.NewError(nil, Admitting, err)
 	}
-	r := &race{eng: e, ctx: ctx, after: after, requests: requests, ended: make(chan racer, len(requests))}
+	r := &race{eng: e, ctx: ctx, done: ctx.Done(), after: after, requests: requests, ended: make(chan racer, len(requests))}
 	for r.begun == 0 || after == 0 && r.begun < len(requests) {
 		r.begin()
 	}
@@ -70,6 +72,7 @@ func (e *Engine) cannotRace(ctx context.Context, after time.Duration, requests [
 type race struct {
 	eng         *Engine
 	ctx         context.Context
+	done        <-chan struct{} // of ctx, whose other methods may be the caller's own code, and panic
 	after       time.Duration
 	requests    []*Request
 	begun       int // of requests, from the first
@@ -134,7 +137,7 @@ func (r *race) begin() {
 func (r *race) apart(index int) *Request {
 	req := r.requests[index]
 	if req == nil || !req.Coalesce || !slices.ContainsFunc(r.requests[:index], func(other *Request) bool {
-		return other != nil && other.Coalesce && other.Method == req.Method && other.URL == req.URL && other.Path == req.Path
+		return other != nil && other.Coalesce && cmp.Or(other.Method, http.MethodGet) == cmp.Or(req.Method, http.MethodGet) && other.URL == req.URL && other.Path == req.Path
 	}) {
 		return req
 	}
@@ -213,16 +216,26 @@ func (r *race) run() racer {
 			if len(r.failures) < r.begun {
 				break // others are on their way
 			}
-			if r.begun == len(r.requests) || r.ctx.Err() != nil {
+			if r.begun == len(r.requests) || r.isOver() {
 				return racer{index: -1}
 			}
 			r.begin()
 			ticker.Reset(max(1, r.after))
 		case <-next:
-			if r.begun < len(r.requests) && r.ctx.Err() == nil {
+			if r.begun < len(r.requests) && !r.isOver() {
 				r.begin()
 			}
 		}
+	}
+}
+
+// isOver reports whether the race's context has ended.
+func (r *race) isOver() bool {
+	select {
+	case <-r.done:
+		return true
+	default:
+		return false
 	}
 }
 

@@ -119,8 +119,9 @@ type Terms struct {
 type Standby interface {
 	// StandsBy says that the request waits for something else than a connection or an answer.
 	StandsBy()
-	// GoesOn says that it waits for that no more. It may be called without the other before it.
-	GoesOn()
+	// GoesOn says that it waits for that no more, and whether it has a connection now. It may be
+	// called without the other before it.
+	GoesOn(leased bool)
 	// AskedAt is where in the program the request was asked for.
 	AskedAt() string
 	// Ends says how the request has ended where Carry may not return: code of the caller's is
@@ -189,10 +190,10 @@ func (r *slot) standBy() {
 	}
 }
 
-// goOn says that it does so again.
-func (r *slot) goOn() {
+// goOn says that it does so again, and whether it has a connection for that.
+func (r *slot) goOn(leased bool) {
 	if s := r.terms.Standby; s != nil {
-		s.GoesOn()
+		s.GoesOn(leased)
 	}
 }
 

@@ -111,7 +111,7 @@ func (r *slot) preparing(message any) {
 		r.asking--
 		r.proceed(m.Err)
 	case protocol.TimeReady:
-		r.goOn()
+		r.goOn(false)
 		r.timing.Signed += r.sinceParked()
 		r.asking--
 		r.proceed(m.Err)
@@ -209,13 +209,13 @@ func (r *slot) waiting(message any) {
 	r.wait += r.sinceParked()
 	switch m := message.(type) {
 	case ticket.LeaseGranted:
-		r.goOn()
+		r.goOn(true)
 		queued := m.Queued // read first: from take on the ticket has only what a permit needs
 		r.attempt.take(m.Ticket)
 		r.endWait(queued, nil)
 		r.tryOnce()
 	case ticket.TicketRefused:
-		r.goOn()
+		r.goOn(false)
 		r.stage = m.Stage
 		// Read first, for settle ends the ticket; and while it asks what may be the caller's own
 		// error, breakOffWait knows what is held.
@@ -403,7 +403,7 @@ func (r *slot) resampling(message any) {
 		r.interrupted(message)
 		return
 	}
-	r.goOn()
+	r.goOn(false)
 	r.asking--
 	if ready.Err != nil {
 		r.enterFinishing(r.refusal) // no better clock to be had: the refusal is the answer
@@ -460,7 +460,7 @@ func (r *slot) pausing(message any) {
 		r.interrupted(message)
 		return
 	}
-	r.goOn()
+	r.goOn(false)
 	r.err = nil
 	r.again()
 }

@@ -66,7 +66,7 @@ type Call struct {
 
 	Trace *httptrace.ClientTrace // told of the exchange; nil tells nobody
 
-	// OnHead is called with the head of an answer whose body is yet to be read, on
+	// OnHead is called with the head of an answer whose body is yet to come, on
 	// the goroutine of the exchange: a refusal counts from its head on. Nil calls
 	// nothing.
 	OnHead func(*Response)

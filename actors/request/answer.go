@@ -11,8 +11,8 @@ import (
 	"github.com/sluice-engine/sluice/throttle/feedback"
 )
 
-// hearHead heeds a refusal at its head: its body may come late, or never, and nobody
-// is to leave meanwhile. How long the pause is may stand in the body; so without a
+// hearHead heeds a refusal at its head, if its body has not come with it: that may come late,
+// or never, and nobody is to leave meanwhile. How long the pause is may stand in the body; so without a
 // Retry-After it is the least there is for now.
 func (r *slot) hearHead(head *messages.Response) {
 	switch head.StatusCode {
@@ -27,7 +27,7 @@ func (r *slot) hearHead(head *messages.Response) {
 	}
 	said.Usage = nil // the body may say more
 	if said.Refused && head.Header.Get("Retry-After") == "" {
-		said.Pause = 0
+		said.Pause = 1 // not zero, at which a limit that is refused alone counts as full
 	}
 	r.attempt.tell(head, &said)
 }
@@ -82,6 +82,9 @@ func (a *attempt) tell(response *messages.Response, said *feedback.Feedback) {
 		Origin: a.target.name, Limit: a.limit,
 		Of:   throttle.Parts{Account: a.asked.Account, Key: a.asked.Key, Egress: a.asked.Egress},
 		Left: a.instant(response.SentAt), Signals: *said,
+	}
+	if charged := a.charged(); charged != nil {
+		word.Charged = *charged
 	}
 	if !pauses(said) {
 		a.needs.Throttler.Tell(word)

@@ -170,7 +170,7 @@ func (t *Throttler) foresee(p throttle.Permit) (foreseen protocol.PermitForeseen
 }
 
 func (t *Throttler) heed(m protocol.HeedAnswer) {
-	t.desk.Heed(t.now(), Heard{Origin: m.Origin, Limit: m.Limit, Of: m.Of, Left: m.Left, Said: &m.Signals})
+	t.desk.Heed(t.now(), Heard{Origin: m.Origin, Limit: m.Limit, Of: m.Of, Left: m.Left, Said: &m.Signals, Charged: m.Charged})
 	if m.Heard != nil {
 		close(m.Heard)
 	}

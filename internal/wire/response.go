@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bytes"
 	"io"
 	"time"
 
@@ -41,7 +42,7 @@ func (c *Conn) accept(h *head, call *messages.Call, sentAt time.Time) error {
 		c.stream(h, call, resp)
 		return nil
 	}
-	if call.OnHead != nil {
+	if call.OnHead != nil && !c.isHere(h) {
 		call.OnHead(resp)
 	}
 	err := c.readBody(h, call, resp)
@@ -50,6 +51,15 @@ func (c *Conn) accept(h *head, call *messages.Call, sentAt time.Time) error {
 		resp.AnsweredAt, resp.Timing.Body = now, now.Sub(resp.AnsweredAt)
 	}
 	return err
+}
+
+// isHere reports whether all of a body has come with its head.
+func (c *Conn) isHere(h *head) bool {
+	if h.chunked { // without a look at its trailers: it ends so in nearly every case
+		rest, _ := c.reader.Peek(c.reader.Buffered()) // all of it is there, so this cannot fail
+		return bytes.HasSuffix(rest, []byte("0\r\n\r\n"))
+	}
+	return h.length >= 0 && int64(c.reader.Buffered()) >= h.length
 }
 
 // finish decides, at the end of a response, whether the connection is kept.

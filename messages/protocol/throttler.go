@@ -133,12 +133,13 @@ type Waiter struct {
 	Ahead, Behind int
 }
 
-// HeedAnswer passes on what an answer said to a request that had no permit: there
-// is no SettlePermit to carry it.
+// HeedAnswer passes on what an answer said to a request that had no permit, so that there
+// is no SettlePermit to carry it, or what its head said, whose body is yet to come.
 type HeedAnswer struct {
 	Origin, Limit string
-	Of            throttle.Parts // of the request
-	Left          time.Duration  // when the request was sent, on the ledger's clock
+	Of            throttle.Parts   // of the request
+	Left          time.Duration    // when the request was sent, on the ledger's clock
+	Charged       throttle.Charged // by its permit, if it has one
 	Signals       feedback.Feedback
 	Heard         chan<- struct{} // closed once what it pauses is posted; nil if nobody waits for that
 }

@@ -33,7 +33,7 @@ func (s *Stream) answer(call *messages.Call, resp *http.Response, answer *messag
 		answer.Stream = body
 		return nil
 	}
-	if call.OnHead != nil {
+	if call.OnHead != nil && !s.conn.frames.open.isHere(s) {
 		call.OnHead(answer)
 	}
 	var l loan.Loan

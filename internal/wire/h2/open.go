@@ -201,6 +201,14 @@ func (o *openStreams) letGo(place *Stream) {
 	}
 }
 
+// isHere reports whether the peer has ended the stream of a place: all of its answer has come.
+func (o *openStreams) isHere(place *Stream) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	s := o.find(place.streamID)
+	return s == nil || s.there
+}
+
 // final takes note that the final header of an answer has come.
 func (o *openStreams) final(id uint32) {
 	o.mu.Lock()

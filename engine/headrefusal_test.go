@@ -1,0 +1,86 @@
+package engine_test
+
+import (
+	"io"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/sluice-engine/sluice/engine"
+	"github.com/sluice-engine/sluice/throttle"
+	"github.com/sluice-engine/sluice/throttle/feedback"
+)
+
+// ownByBody knows by the body alone that one limit was refused, and which server is busy.
+func ownByBody(a feedback.Answer) feedback.Feedback {
+	said := feedback.RetryAfter(a)
+	switch string(a.Body) {
+	case "own":
+		return feedback.Feedback{Refused: true, OwnLimit: true, Pause: 2 * time.Second}
+	case "busy":
+		return feedback.Feedback{Busy: true, Pause: 100 * time.Millisecond}
+	}
+	return said
+}
+
+func TestWhatTheBodyOfARefusalSaysCountsIfItCameWithTheHead(t *testing.T) {
+	inBothProtocols(t, func(t *testing.T, open func(http.HandlerFunc, engine.Config) (*server, *engine.Engine)) {
+		_, eng := open(func(w http.ResponseWriter, r *http.Request) {
+			if body := r.URL.Query().Get("says"); body != "" {
+				w.WriteHeader(http.StatusTooManyRequests)
+				io.WriteString(w, body)
+			}
+		}, engine.Config{
+			Limits:   []throttle.Limit{{ID: "a", Quota: 100, Per: time.Hour}, {ID: "b", Quota: 100, Per: time.Hour}},
+			Feedback: ownByBody,
+		})
+		ask := func(limit, says string) (took time.Duration) {
+			began := time.Now()
+			_, err := eng.Do(t.Context(), &engine.Request{Path: "/?says=" + says, LimitID: limit})
+			require.NoError(t, err)
+			return time.Since(began)
+		}
+		ask("a", "own")
+		require.Zero(t, ask("b", ""), "nothing else is held")
+		require.Equal(t, 2*time.Second, ask("a", ""), "for as long as was said, whatever there is room for")
+		for range 4 {
+			ask("b", "busy")
+			require.Equal(t, 100*time.Millisecond, ask("b", ""), "being busy is no refusal, and its pause does not grow")
+		}
+	})
+}
+
+func TestARefusalHeardAtItsHeadHoldsWhatWasChargedInPlaceOfABudget(t *testing.T) {
+	inBothProtocols(t, func(t *testing.T, open func(http.HandlerFunc, engine.Config) (*server, *engine.Engine)) {
+		late := make(chan struct{})
+		_, eng := open(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/late" {
+				w.Header().Set("Retry-After", "5")
+				w.WriteHeader(http.StatusTooManyRequests)
+				w.(http.Flusher).Flush()
+				<-late // the body comes later
+				io.WriteString(w, "no")
+			}
+		}, engine.Config{Limits: []throttle.Limit{
+			{ID: "ever", Quota: 1, Window: throttle.Lifetime, Scope: "purse", Fallback: "trickle"},
+			{ID: "trickle", Quota: 100, Per: time.Hour, Scope: "drip"},
+			{ID: "other", Quota: 100, Per: time.Hour, Scope: "purse"},
+		}})
+		_, err := eng.Do(t.Context(), &engine.Request{Path: "/", LimitID: "ever"})
+		require.NoError(t, err, "which spends the budget")
+		refused := eng.Submit(t.Context(), &engine.Request{Path: "/late", LimitID: "ever"})
+		time.Sleep(time.Second)
+		began := time.Now()
+		_, err = eng.Do(t.Context(), &engine.Request{Path: "/", LimitID: "other"})
+		require.NoError(t, err)
+		require.Zero(t, time.Since(began), "it shares nothing with what was charged")
+		_, err = eng.Do(t.Context(), &engine.Request{Path: "/", LimitID: "trickle"})
+		require.NoError(t, err)
+		require.Equal(t, 4*time.Second, time.Since(began), "that was refused a second ago")
+		close(late)
+		_, err = refused.Result()
+		require.NoError(t, err)
+	})
+}

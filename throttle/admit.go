@@ -219,6 +219,16 @@ func (l *Ledger) opening(now time.Duration, m *meter, p *Permit, reserved, w int
 	return at
 }
 
+// opens is opening for those who are told of it. A grant is not looked for so: where lost
+// permits are what holds p, it looks at each of them for when they are let go of.
+func (l *Ledger) opens(now time.Duration, m *meter, p *Permit, w int64) time.Duration {
+	at := l.opening(now, m, p, 0, w)
+	if lost := m.lost.sum(); at == never && lost > 0 {
+		at = max(now+1, m.shutUntil(now), m.clears(now, w+m.rule.kept(p.Priority), m.window.inFlight()-lost))
+	}
+	return at
+}
+
 // soonest returns an instant before which p cannot be granted, even if the
 // queue vanished, and everything in flight that is not lost.
 func (l *Ledger) soonest(now time.Duration, p *Permit) time.Duration {

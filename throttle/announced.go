@@ -64,7 +64,7 @@ const (
 // declaration is the newer word.
 //
 // The error is a *LimitError, and nothing has changed: with ErrQuota for a number below
-// one, one that is a hundred times the declared quota or a hundredth of it and more
+// one, one that is more than a hundred times the declared quota or less than a hundredth of it
 // (a Lifetime budget may be told any larger number), or one that leaves less than the
 // limit's reserves or its own weight need; with ErrNothingAdopt, ErrUnknownLimit, or
 // that of a key.
@@ -138,10 +138,15 @@ func (r *rule) believes(quota int64) error {
 		return ErrNothingAdopt
 	case quota < 1 || quota > maxWeight:
 		return fmt.Errorf("%w: %d is not in [1, %d]", ErrQuota, quota, int64(maxWeight))
-	case quota < r.Quota/mostApart, r.Window != Lifetime && quota/mostApart > r.Quota:
+	case apart(r.Quota, quota), r.Window != Lifetime && apart(quota, r.Quota):
 		return fmt.Errorf("%w: %d is too far from the declared %d", ErrQuota, quota, r.Quota)
 	}
 	return nil
+}
+
+// apart reports whether a is more than mostApart times b, which is above zero.
+func apart(a, b int64) bool {
+	return a/mostApart > b || a/mostApart == b && a%mostApart > 0
 }
 
 // adopts returns what counts of an announced quota.

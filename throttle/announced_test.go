@@ -321,3 +321,21 @@ func TestAnnouncedQuotasThatChangeAtAnyTimeAreNeverOverspent(t *testing.T) {
 		})
 	}
 }
+
+func TestAQuotaIsBelievedUpToAHundredTimesTheDeclaredAndDownToAHundredth(t *testing.T) {
+	for _, c := range []struct {
+		declared, announced int64
+		believed            bool
+	}{
+		{1, 100, true}, {1, 101, false}, {1, 199, false}, {100, 1, true}, {101, 1, false}, {199, 1, false}, {199, 2, true},
+		{7, 700, true}, {7, 701, false}, {maxWeight, maxWeight/100 + 1, true}, {maxWeight, 1, false},
+	} {
+		l := newLedger(t, Options{}, Limit{ID: "a", Quota: c.declared, Per: sec, Adopt: AdoptBoth})
+		_, _, err := l.Announce(0, "a", Parts{}, c.announced)
+		if c.believed {
+			require.NoError(t, err, "%+v", c)
+		} else {
+			require.ErrorIs(t, err, ErrQuota, "%+v", c)
+		}
+	}
+}

@@ -48,7 +48,7 @@ func (l *Ledger) Foresee(now time.Duration, asked Permit) (Forecast, error) {
 	for i, c := range p.path.charges {
 		f.Charges = append(f.Charges, ForeseenCharge{
 			ID: c.meter.rule.ID, Of: *c.meter.of, Weight: p.weight(i), Quota: c.meter.terms.quota, Room: c.meter.window.room(now),
-			Opens: l.opening(now, c.meter, p, 0, p.weight(i)),
+			Opens: l.opens(now, c.meter, p, p.weight(i)),
 		})
 	}
 	p.path.obeyed(func(s *scope) {

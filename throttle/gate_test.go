@@ -198,3 +198,20 @@ func TestARefusalOfOneLimitEndsByHandAndIsForgottenByAndBy(t *testing.T) {
 	require.Empty(t, l.refused.meters)
 	require.Zero(t, l.table.rules["a"].meters.n)
 }
+
+func TestAnAnswerThatIsChargedNothingEndsNoRowOfRefusals(t *testing.T) {
+	l := newLedger(t, Options{}, Limit{ID: "a", Quota: 100, Per: time.Hour}, Limit{ID: "b", Quota: 100, Per: time.Hour, Linked: []Link{{ID: "a"}}})
+	now := time.Duration(0)
+	for row, least := range []time.Duration{sec, 2 * sec, 4 * sec} {
+		refused := &Permit{Limit: "a"}
+		require.NoError(t, l.Acquire(now, refused))
+		until, _, err := l.RefusedAlone(now, now, "a", Parts{}, 1)
+		require.NoError(t, err)
+		l.Settle(now, refused, Outcome{Fate: Answered, Refused: true})
+		require.Equal(t, now+least, until, "refusal %d", row)
+		now = until
+		free := &Permit{Limit: "b", Weights: []Cost{{ID: "a", Weight: 0}}}
+		require.NoError(t, l.Acquire(now, free))
+		l.Settle(now, free, Outcome{Fate: Answered})
+	}
+}

@@ -41,7 +41,7 @@ func (l *Ledger) holding(now time.Duration, p *Permit) Hold {
 		if w == 0 {
 			continue
 		}
-		at := l.opening(now, c.meter, p, 0, w)
+		at := l.opens(now, c.meter, p, w)
 		if spare := c.meter.window.room(now) - w; at > latest || latest == now && spare < least {
 			latest, least = at, spare
 			h.name(c.meter)

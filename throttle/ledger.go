@@ -212,7 +212,7 @@ func (l *Ledger) answered(now time.Duration, p *Permit, o *Outcome) {
 	a.by, a.dated = l.clock.arrivedBy(p.granted, now, o.ServerTime, o.Resolution)
 	for i, c := range p.path.charges {
 		c.meter.rule.flew(now - p.granted)
-		if c.meter.gate != nil && !o.Refused && p.granted >= c.meter.gate.refusal.until {
+		if c.meter.gate != nil && !o.Refused && p.weight(i) > 0 && p.granted >= c.meter.gate.refusal.until {
 			c.meter.gate.refusal.inRow = 0
 		}
 		l.arrived(now, c.meter, p.weight(i), a, o.Costs)

@@ -146,3 +146,28 @@ func TestWhatALostPermitCostsDoesNotDependOnHowManyAreLost(t *testing.T) {
 	require.Equal(t, few, testing.AllocsPerRun(10, func() { l.LostHolding(0, last) }))
 	require.Len(t, l.LostHolding(0, last), 1)
 }
+
+func TestWhoeverAsksIsToldWhenLostPermitsLetGo(t *testing.T) {
+	for _, limit := range []Limit{{ID: "a", Quota: 1, Per: sec}, {ID: "a", Quota: 1, Per: sec, Window: Fixed}, {ID: "a", Quota: 1, Window: Concurrency}} {
+		l := newLedger(t, Options{}, limit)
+		lost := &Permit{Limit: "a"}
+		l.Acquire(0, lost)
+		l.Settle(0, lost, Outcome{Fate: Lost})
+		foreseen, err := l.Foresee(sec, Permit{Limit: "a"})
+		require.NoError(t, err)
+		waits := &Permit{Limit: "a"}
+		l.Acquire(sec, waits)
+		hold := l.Holding(sec, waits)
+		require.NotZero(t, hold.Until, "time alone will do it")
+		require.Equal(t, hold.Until, foreseen.Charges[0].Opens)
+		require.Equal(t, hold.Until, foreseen.Hold.Until)
+		for waits.State() == Queued {
+			at, ok := l.Wake()
+			require.True(t, ok)
+			l.Next(at)
+			if waits.State() != Queued {
+				require.Equal(t, hold.Until, at, "%v", limit.Window)
+			}
+		}
+	}
+}

@@ -7,9 +7,9 @@ import (
 )
 
 // RateLimitFields reads the fields RateLimit and RateLimit-Policy of the IETF
-// draft "RateLimit header fields for HTTP", and Retry-After, which takes
-// precedence. limits maps the policies' names to limit ids; a name that is
-// missing is ignored.
+// draft "RateLimit header fields for HTTP", and Retry-After; of two pauses the
+// longer counts, so that Retry-After never shortens what a policy says. limits maps
+// the policies' names to limit ids; a name that is missing is ignored.
 //
 //	RateLimit-Policy: "burst";q=100;w=60, "daily";q=1000;w=86400
 //	RateLimit: "burst";r=50;t=30

@@ -140,6 +140,9 @@ func Read(r io.Reader) ([]throttle.Limit, error) {
 	if err := decodeStrictly(r, &file); err != nil {
 		return nil, fmt.Errorf("limits: %w", err)
 	}
+	if file.Limits == nil {
+		return nil, errors.New(`limits: there is no list "limits"`)
+	}
 	entries := make([]entry, len(file.Limits))
 	errs := make([]error, len(entries), len(entries)+1)
 	for i, text := range file.Limits {

@@ -140,6 +140,9 @@ func TestAFileWithAMistakeSaysWhich(t *testing.T) {
 		`{"limits": [{"id": "a", "qouta": 1}, {"quota": 1, "per": 5}]}`:                                          "limit \"a\": json: unknown field \"qouta\"\nlimits: entry 2: duration 5",
 		`{"limits": [7]}`: "entry 1",
 		`[]`:              "limits",
+		`{}`:              `no list "limits"`,
+		`null`:            `no list "limits"`,
+		`{"limits":null}`: `no list "limits"`,
 		``:                "EOF",
 	} {
 		_, err := Read(strings.NewReader(file))

@@ -27,7 +27,6 @@ type Stream struct {
 	conn   *conn
 	limits *wire.Limits // the connections' own, which do not change
 	spent  bool         // the last exchange left a doubt
-	runs   bool         // an exchange counts among those that the connection's bound allows
 	gone   departure    // by Part
 	shared bool         // the connection was there before
 
@@ -57,8 +56,10 @@ type Stream struct {
 	values  []string         // what its lists are made of
 }
 
-// listing is what the connection's list of streams has of a place.
+// listing is what the connection has of a place: among the exchanges that run, and in its list
+// of streams.
 type listing struct {
+	runs bool // an exchange counts among those that the peer allows; the owner's
 	// carried says that a stream in the list knows the place. It is set by the claim,
 	// and taken back by whoever takes the stream out, or the owner.
 	carried  atomic.Bool

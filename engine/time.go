@@ -17,6 +17,7 @@ import (
 	"github.com/sluice-engine/sluice/internal/clock"
 	"github.com/sluice-engine/sluice/internal/jsonpath"
 	"github.com/sluice-engine/sluice/internal/jsontext"
+	"github.com/sluice-engine/sluice/throttle"
 )
 
 // TimeSource reads the server's clock once. ServerTime returns what the server
@@ -64,7 +65,7 @@ type TimeEndpoint struct {
 	// Account and Egress name whose quota the reading is charged to, and the way that it
 	// takes, as those of a Request. Empty means the default ones. No account signs it.
 	Account, Egress string
-	// Timeout bounds one reading; zero means 5 s.
+	// Timeout bounds one reading, from when its limit lets it go; zero means 5 s.
 	Timeout time.Duration
 }
 
@@ -88,7 +89,7 @@ func (t TimeEndpoint) endpoint() TimeEndpoint { return t }
 
 // ServerTime is part of TimeSource.
 func (t TimeEndpoint) ServerTime(ctx context.Context, eng *Engine) (TimeReading, error) {
-	response, err := eng.ask(ctx, t.request())
+	response, err := t.ask(ctx, eng)
 	if err != nil {
 		return TimeReading{}, err
 	}
@@ -123,6 +124,38 @@ func (t TimeEndpoint) find(response *Response) (string, error) {
 		return "", err
 	}
 	return fieldOf(response.Body, t.Field)
+}
+
+// mostTurns bounds how often a reading goes back to a queue that has refused it.
+const mostTurns = 16
+
+// ask asks for the answer. Timeout is for that and not for the limit, behind which whoever waits
+// for the reading would have waited as well: if the limit opens later, so does the time begin.
+func (t TimeEndpoint) ask(ctx context.Context, eng *Engine) (response *Response, err error) {
+	req := t.request()
+	timeout := req.Timeout
+	for range mostTurns {
+		response, err = eng.ask(ctx, req)
+		opens := opensLater(ctx, err)
+		if opens.IsZero() {
+			break
+		}
+		req.Timeout = time.Until(opens) + timeout
+	}
+	return response, err
+}
+
+// opensLater is when the limit opens that was full beyond a request's time; zero if it failed
+// otherwise, or if the context ends before.
+func opensLater(ctx context.Context, err error) time.Time {
+	failure, is := errors.AsType[*Error](err)
+	if !is || failure.RetryAt.IsZero() || !errors.Is(failure.Err, throttle.ErrDeadline) || ctx.Err() != nil {
+		return time.Time{}
+	}
+	if end, bounded := ctx.Deadline(); bounded && end.Before(failure.RetryAt) {
+		return time.Time{}
+	}
+	return failure.RetryAt
 }
 
 func (t TimeEndpoint) request() *Request {

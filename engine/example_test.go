@@ -229,6 +229,6 @@ func ExampleParseOrigin() {
 	// Output:
 	// https://api.example.com:443
 	// http://[::1]:8080
-	// none: URL scheme "" is neither http nor https
+	// none: URL scheme "" is neither http nor https: a URL begins with https:// or http://
 	// none: URL carries credentials; use an authenticator
 }

@@ -187,14 +187,14 @@ func joinQuery(a, b string) string {
 func splitURL(raw string) (origin messages.Origin, host, rest string, err error) {
 	u, err := url.Parse(raw)
 	if err != nil {
-		return origin, "", "", malformed(err)
+		return origin, "", "", withScheme(raw, malformed(err))
 	}
 	scheme := strings.ToLower(u.Scheme)
 	port, known := map[string]string{"http": "80", "https": "443"}[scheme]
 	name := u.Hostname()
 	switch {
 	case !known:
-		return origin, "", "", fmt.Errorf("URL scheme %q is neither http nor https", u.Scheme)
+		return origin, "", "", withScheme(raw, fmt.Errorf("URL scheme %q is neither http nor https", u.Scheme))
 	case name == "":
 		return origin, "", "", errors.New("URL has no host")
 	case strings.IndexFunc(name, func(c rune) bool { return c <= ' ' || c > '~' }) >= 0:
@@ -235,4 +235,13 @@ func hostOf(u *url.URL) string {
 		host = host[:zone] + host[end:]
 	}
 	return host
+}
+
+// withScheme says what to write if a URL has none, as "api.example.com:443", of which
+// package url makes something else.
+func withScheme(raw string, err error) error {
+	if strings.Contains(raw, "://") {
+		return err
+	}
+	return fmt.Errorf("%w: a URL begins with https:// or http://", err)
 }

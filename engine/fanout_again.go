@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"github.com/sluice-engine/sluice/messages"
 )
 
 // again holds the requests of a run that were refused for now, until they go again. Those
@@ -211,8 +213,9 @@ func (a *again) leave(h *dueHeap) *item {
 	return it
 }
 
-// flush ends those that wait with the failure that they have, and has nothing go again.
-func (a *again) flush() {
+// flush ends those that wait, and has nothing go again. They end with the failure that they have,
+// and with why the run ends, if that is told: nil is a loop that is left, where nobody hears of them.
+func (a *again) flush(why error) {
 	a.mu.Lock()
 	a.stopped = true
 	if a.timer != nil {
@@ -224,8 +227,21 @@ func (a *again) flush() {
 	a.mu.Unlock()
 	for _, it := range all {
 		a.run.tally.retrying.Add(-1)
-		a.run.finish(it)
+		if why != nil {
+			it.ended(nil, it.interrupted(why))
+		} else {
+			a.run.finish(it)
+		}
 	}
+}
+
+// interrupted is the error of an item that does not go again, beside what it has failed with.
+func (it *item) interrupted(why error) error {
+	failure := messages.NewError(it.sent, Admitting, errors.Join(why, it.failure()))
+	if answer := it.response; answer != nil { // it has been there
+		failure.Sent, failure.Attempts = answer.Sent, answer.Attempts
+	}
+	return failure
 }
 
 // dueHeap has the one that is due first on top, and of several the first of the input.

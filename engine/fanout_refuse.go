@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"errors"
 	"maps"
 	"slices"
 	"sync"
@@ -187,11 +186,7 @@ func (a *again) refuse(why func(*item) error) {
 				h.add(it)
 				continue
 			}
-			failure := messages.NewError(it.sent, Admitting, errors.Join(err, it.failure()))
-			if answer := it.response; answer != nil { // it has been there
-				failure.Sent, failure.Attempts = answer.Sent, answer.Attempts
-			}
-			it.err = failure
+			it.err = it.interrupted(err)
 			out = append(out, it)
 		}
 	}

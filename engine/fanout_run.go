@@ -195,7 +195,7 @@ func (r *run) await() bool {
 		case <-ended:
 			ended = nil
 			r.crews.flush()
-			r.again.flush()
+			r.again.flush(messages.ContextError(r.ctx))
 		case <-r.tally.tick():
 			r.tally.tell(false)
 		}
@@ -362,7 +362,7 @@ func (r *run) leave(returned bool) {
 		r.source.within()
 	}
 	r.crews.flush()
-	r.again.flush()
+	r.again.flush(nil)
 	for it := r.batch; it != nil; it = it.next {
 		closeStream(it.response)
 	}

@@ -126,8 +126,9 @@ func TestPagesCountOnFromANumberOfJSON(t *testing.T) {
 
 func TestWhatIsEndedBeforeItGoesAgainSaysHowItWasRefused(t *testing.T) {
 	for name, end := range map[string]func(*engine.Engine) error{
-		"close": (*engine.Engine).Close,
-		"halt":  func(eng *engine.Engine) error { _, err := eng.Halt(engine.Filter{}); return err },
+		"close":  (*engine.Engine).Close,
+		"cancel": nil, // the run, and not the engine
+		"halt":   func(eng *engine.Engine) error { _, err := eng.Halt(engine.Filter{}); return err },
 	} {
 		for status, outcome := range map[int]engine.Outcome{429: engine.Refused, 503: engine.Unknown} {
 			synctest.Test(t, func(t *testing.T) {
@@ -135,12 +136,21 @@ func TestWhatIsEndedBeforeItGoesAgainSaysHowItWasRefused(t *testing.T) {
 					w.Header().Set("Retry-After", "30")
 					w.WriteHeader(status)
 				}).newEngine(t, engine.Config{})
-				time.AfterFunc(time.Second, func() { _ = end(eng) })
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				time.AfterFunc(time.Second, func() {
+					if end == nil {
+						cancel()
+					} else {
+						_ = end(eng)
+					}
+				})
 				requests := slices.Values([]*engine.Request{{Path: "/x"}})
-				for _, result := range eng.Stream(t.Context(), requests, engine.FanOut{RetryLater: 3}) {
+				for _, result := range eng.Stream(ctx, requests, engine.FanOut{RetryLater: 3}) {
 					refusal, is := errors.AsType[*engine.StatusError](result.Err)
 					require.True(t, is, "%s, %d: %v", name, status, result.Err)
 					require.Equal(t, status, refusal.StatusCode)
+					require.Equal(t, end == nil, errors.Is(result.Err, context.Canceled))
 					require.Equal(t, outcome, engine.OutcomeOf(result.Err), "%s, %d", name, status)
 				}
 			})

@@ -73,10 +73,11 @@ func runMutants(cmd *cobra.Command, flags mutantsFlags) error {
 	return err
 }
 
+// moduleRoot is where the source is that some verbs need.
 func moduleRoot(ctx context.Context) (string, error) {
 	out, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", "github.com/sluice-engine/sluice").Output()
 	if err != nil {
-		return "", fmt.Errorf("find the module: %v", err) // not its exit code
+		return "", fmt.Errorf("this runs the project's own source, which is not found from here: run it in a clone (go list: %v)", err) // not its exit code
 	}
 	return strings.TrimSpace(string(out)), nil
 }

@@ -85,6 +85,10 @@ func (f refereeFlags) run(ctx context.Context, stdout, stderr io.Writer) error {
 	if f.scenario != "" && !slices.Contains(referee.Names(), f.scenario) {
 		return fmt.Errorf("--scenario %q: there are %s", f.scenario, strings.Join(referee.Names(), ", "))
 	}
+	root, err := moduleRoot(ctx)
+	if err != nil {
+		return err
+	}
 	dir, err := os.MkdirTemp("", "sluice-referee")
 	if err != nil {
 		return err
@@ -93,9 +97,9 @@ func (f refereeFlags) run(ctx context.Context, stdout, stderr io.Writer) error {
 	binary := filepath.Join(dir, "referee.test")
 	const room = "github.com/sluice-engine/sluice/bench/referee"
 	build := exec.CommandContext(ctx, "go", "test", "-c", "-o", binary, room)
-	build.Stdout, build.Stderr = stderr, stderr
+	build.Dir, build.Stdout, build.Stderr = root, stderr, stderr
 	if err := build.Run(); err != nil {
-		return fmt.Errorf("go test -c %s: %w", room, err)
+		return fmt.Errorf("go test -c %s: %v", room, err) // not its exit code, which says that a promise was broken
 	}
 	// Fake time needs a test to run in.
 	test := exec.CommandContext(ctx, binary, "-test.run=^TestTheEngineKeepsItsPromises$", "-test.timeout="+f.patience().String(),

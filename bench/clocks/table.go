@@ -61,9 +61,11 @@ type Table struct {
 	Elapsed, Simulated time.Duration
 }
 
+const defaultRuns = 8
+
 func (c TableConfig) withDefaults() TableConfig {
 	if c.Runs == 0 {
-		c.Runs = 8
+		c.Runs = defaultRuns
 	}
 	if c.Starts == 0 {
 		c.Starts = 1000

@@ -52,7 +52,7 @@ of the system.`,
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&f.json, "json", "", "write the rows to this `file` as a JSON array")
-	flags.BoolVar(&f.quick, "quick", false, "a fraction of the table or of the day: too little to rely on")
+	flags.BoolVar(&f.quick, "quick", false, "a fraction of the table or of the day: too little to rely on, and to judge percentiles cell by cell")
 	flags.BoolVar(&f.day, "day", false, "simulate a day of signed requests instead")
 	flags.IntVar(&f.signed, "signed", 0, "send this many signed requests instead")
 	flags.Uint64Var(&f.seed, "seed", 1, "seed of the networks' delays")

@@ -27,7 +27,7 @@ type ForeseenCharge struct {
 	Of     Parts // which of the limit's meters, as far as they are told apart
 	Weight int64
 	Quota  int64
-	Room   int64         // what fits now, the queue apart
+	Room   int64         // what its window has room for now, the queue apart, and that it may be refused alone
 	Opens  time.Duration // when Weight fits, the queue apart: now or before if it does, and Never if an answer must come
 }
 
@@ -56,7 +56,9 @@ func (l *Ledger) Foresee(now time.Duration, asked Permit) (Forecast, error) {
 			f.Paused = append(f.Paused, PausedScope{Scope: s.Scope, Until: s.until, Recovering: now >= s.until})
 		}
 	})
-	f.Ahead, f.More = l.ahead(now, p)
+	if !f.AtOnce { // or those who share a limit with it wait for others, and it goes before them
+		f.Ahead, f.More = l.ahead(now, p)
+	}
 	return f, nil
 }
 

@@ -131,3 +131,20 @@ func TestACrowdThatRanksBeforeIsNotCountedToItsEnd(t *testing.T) {
 	require.False(t, f.More)
 	require.Equal(t, []Class{{0, 3000}}, f.Ahead, "all of them, without a look at each")
 }
+
+func TestNobodyIsAheadOfWhatLeavesAtOnce(t *testing.T) {
+	l := newLedger(t, Options{},
+		Limit{ID: "a", Quota: 10, Per: sec}, Limit{ID: "b", Quota: 1, Per: sec},
+		Limit{ID: "both", Linked: []Link{{ID: "a"}, {ID: "b"}}})
+	for range 6 { // of which five wait for b
+		_ = l.Acquire(0, &Permit{Limit: "both"})
+	}
+	f, err := l.Foresee(0, Permit{Limit: "a"})
+	require.NoError(t, err)
+	require.True(t, f.AtOnce)
+	require.Empty(t, f.Ahead)
+	f, err = l.Foresee(0, Permit{Limit: "both"})
+	require.NoError(t, err)
+	require.False(t, f.AtOnce)
+	require.NotEmpty(t, f.Ahead)
+}

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"io"
 	"net"
-	"strings"
 	"testing"
 	"time"
 
@@ -15,7 +14,7 @@ import (
 )
 
 // net/http closes the connection itself when one of its streams cannot be written, and tells
-// the others of that: some of those below meet it in nearly every run.
+// the others of that: some of those below meet it, unless the machine is slow.
 func TestAResetConnectionIsToldAsThePeersToAllThatSendOnIt(t *testing.T) {
 	const places = 8
 	conns := connServer(t, func(c net.Conn) {
@@ -42,7 +41,6 @@ func TestAResetConnectionIsToldAsThePeersToAllThatSendOnIt(t *testing.T) {
 		}
 		reset(c)
 	})
-	texts := map[string]int{}
 	for range 10 {
 		var ends [places]<-chan exchanged
 		for i := range places {
@@ -53,17 +51,16 @@ func TestAResetConnectionIsToldAsThePeersToAllThatSendOnIt(t *testing.T) {
 			require.ErrorIs(t, e.err, messages.ErrTruncated)
 			require.ErrorIs(t, e.err, messages.ErrPeerClosed)
 			require.Equal(t, messages.SentMaybe, e.sent)
-			texts[e.err.Error()]++
 		}
 	}
-	require.Condition(t, func() bool {
-		for text := range texts {
-			if strings.Contains(text, closedHere) {
-				return true
-			}
-		}
-		return false
-	}, "net/http says so no more: %v", texts)
+}
+
+func TestNetHTTPSaysByItsTextThatItHasClosedAConnection(t *testing.T) {
+	server, conns := listenBound(t)
+	end := exchangeAside(dial(t, conns), 10*time.Second)
+	<-server.asked
+	require.NoError(t, conns.conns[0].client.Close())
+	require.ErrorContains(t, (<-end).err, closedHere)
 }
 
 // uploadAside sends more than the server takes.

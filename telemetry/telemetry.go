@@ -12,6 +12,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/sluice-engine/sluice/engine"
+	"github.com/sluice-engine/sluice/messages"
 )
 
 // Scope is the name of the instrumentation scope of all that is told.
@@ -65,6 +66,11 @@ func New(config Config) (*Telemetry, error) {
 	for _, attr := range config.Attributes {
 		if !attr.Valid() {
 			return nil, errors.New("telemetry: Attributes: one has no name or no value")
+		}
+	}
+	for name, provider := range map[string]any{"MeterProvider": config.MeterProvider, "TracerProvider": config.TracerProvider} {
+		if provider != nil && messages.HoldsNil(provider) {
+			return nil, fmt.Errorf("telemetry: %s is a nil %T: leave it out for none", name, provider)
 		}
 	}
 	if config.MaxOrigins == 0 {

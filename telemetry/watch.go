@@ -128,19 +128,29 @@ func (t *Telemetry) Watch(eng *engine.Engine) (stop func() error, err error) {
 	case !t.watching.CompareAndSwap(false, true):
 		return nil, errors.New("telemetry: Watch: an engine is being watched already: make a Telemetry for each, with Config.Attributes that tell them apart")
 	}
+	watches := false
+	defer func() { // the provider may panic
+		if !watches {
+			t.watching.Store(false)
+		}
+	}()
 	w := &watched{t: t, eng: eng}
 	all, err := w.instruments()
-	if err == nil {
-		var registration metric.Registration
-		if registration, err = t.meter.RegisterCallback(w.observe, all...); err == nil {
-			return sync.OnceValue(func() error {
-				defer t.watching.Store(false)
-				return registration.Unregister()
-			}), nil
-		}
+	if err != nil {
+		return nil, fmt.Errorf("telemetry: Watch: %w", err)
 	}
-	t.watching.Store(false)
-	return nil, fmt.Errorf("telemetry: Watch: %w", err)
+	registration, err := t.meter.RegisterCallback(w.observe, all...)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("telemetry: Watch: %w", err)
+	case registration == nil:
+		return nil, errors.New("telemetry: Watch: the Meter registered nothing")
+	}
+	watches = true
+	return sync.OnceValue(func() error {
+		defer t.watching.Store(false)
+		return registration.Unregister()
+	}), nil
 }
 
 // instruments makes all of them.

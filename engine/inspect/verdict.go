@@ -123,7 +123,7 @@ func verdictOfAll(engines []engineState) string {
 	}
 	var busy []string
 	for i := range engines {
-		if s := &engines[i]; s.Ended || waitingOf(&s.Stats) > 0 || fullOf(s) > 0 || pausesOf(&s.Stats) != "" || len(s.Stats.Halts) > 0 {
+		if s := &engines[i]; s.Ended || waitingOf(&s.Stats) > 0 || fullOf(s) > 0 || pausesOf(&s.Stats) != "" || len(s.Stats.Halts) > 0 || s.Stats.Memory.Failed {
 			busy = append(busy, s.Name+": "+strings.TrimSuffix(s.Verdict, "."))
 		}
 	}

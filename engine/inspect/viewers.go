@@ -2,6 +2,7 @@ package inspect
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
 	"strconv"
 	"time"
@@ -36,6 +37,11 @@ func (p *Page) serveEvents(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer p.leave(v)
+	if err := v.out.Flush(); errors.Is(err, http.ErrNotSupported) { // no event would ever arrive
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		http.Error(w, "the live page needs a ResponseWriter that can flush: something that wraps it has neither Flush nor Unwrap", http.StatusNotImplemented)
+		return
+	}
 	send := func(event []byte) bool {
 		if !p.mayWrite(v) {
 			return false
@@ -116,6 +122,9 @@ func (p *Page) hasWritten(v *viewer) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	v.writes = false
+	if _, there := p.viewers[v]; there { // until the next event: a stream of HTTP/2 ends with its deadline, written to or not
+		_ = v.out.SetWriteDeadline(time.Time{}) // as above
+	}
 }
 
 // leave is called once for every viewer that joined; it may have been dropped.

@@ -133,9 +133,11 @@ func trade(ctx context.Context, config engine.Config, length time.Duration) erro
 	for range 50 {
 		all.Go(func() {
 			failed <- repeat(ctx, func() error {
-				_, err := look(ctx, eng)
+				if _, err := look(ctx, eng); err != nil {
+					return err
+				}
 				books.Add(1)
-				return err
+				return nil
 			})
 		})
 	}

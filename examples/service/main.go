@@ -74,7 +74,7 @@ func end(server *http.Server, eng *engine.Engine, patience time.Duration, out io
 	err := server.Shutdown(deadline) // returns when the handlers have, or at the deadline
 	left := eng.Stats()
 	if shut := eng.Shutdown(deadline); shut != nil { // gives up what is left; its callers are answered
-		fmt.Fprintf(out, "given up at the deadline: %d requests, %d of which had not been sent\n", left.InFlight, left.Queued)
+		fmt.Fprintf(out, "given up at the deadline: %d requests; each caller is told whether his was sent\n", left.InFlight)
 		return errors.Join(err, shut, server.Close())
 	}
 	fmt.Fprintln(out, "stopped: nothing was left")

@@ -97,7 +97,7 @@ func TestWhatDoesNotFinishIsGivenUpAndTold(t *testing.T) {
 	<-asked
 	stop()
 	require.ErrorIs(t, <-ended, context.DeadlineExceeded)
-	require.Contains(t, out.String(), "given up at the deadline: 1 requests, 0 of which had not been sent")
+	require.Contains(t, out.String(), "given up at the deadline: 1 requests; each caller is told whether his was sent")
 	<-failed // answered, or cut off: it does not hang
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/sluice-engine/sluice/actors/request"
 	"github.com/sluice-engine/sluice/internal/callsite"
+	"github.com/sluice-engine/sluice/internal/wire"
 	"github.com/sluice-engine/sluice/messages"
 )
 
@@ -43,7 +44,7 @@ func (e *Engine) Hedge(ctx context.Context, after time.Duration, requests ...*Re
 	if err := e.cannotRace(ctx, after, requests); err != nil {
 		return nil, -1, messages.NewError(nil, Admitting, err)
 	}
-	r := &race{eng: e, ctx: ctx, done: ctx.Done(), after: after, requests: requests, ended: make(chan racer, len(requests))}
+	r := &race{eng: e, ctx: ctx, own: wire.Contain(ctx), after: after, requests: requests, ended: make(chan racer, len(requests))}
 	for r.begun == 0 || after == 0 && r.begun < len(requests) {
 		r.begin()
 	}
@@ -72,7 +73,7 @@ func (e *Engine) cannotRace(ctx context.Context, after time.Duration, requests [
 type race struct {
 	eng         *Engine
 	ctx         context.Context
-	done        <-chan struct{} // of ctx, whose other methods may be the caller's own code, and panic
+	own         *wire.Contained // the same, for what the race itself asks of it
 	after       time.Duration
 	requests    []*Request
 	begun       int // of requests, from the first
@@ -216,26 +217,16 @@ func (r *race) run() racer {
 			if len(r.failures) < r.begun {
 				break // others are on their way
 			}
-			if r.begun == len(r.requests) || r.isOver() {
+			if r.begun == len(r.requests) || r.own.Ended() {
 				return racer{index: -1}
 			}
 			r.begin()
 			ticker.Reset(max(1, r.after))
 		case <-next:
-			if r.begun < len(r.requests) && !r.isOver() {
+			if r.begun < len(r.requests) && !r.own.Ended() {
 				r.begin()
 			}
 		}
-	}
-}
-
-// isOver reports whether the race's context has ended.
-func (r *race) isOver() bool {
-	select {
-	case <-r.done:
-		return true
-	default:
-		return false
 	}
 }
 

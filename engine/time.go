@@ -17,6 +17,7 @@ import (
 	"github.com/sluice-engine/sluice/internal/clock"
 	"github.com/sluice-engine/sluice/internal/jsonpath"
 	"github.com/sluice-engine/sluice/internal/jsontext"
+	"github.com/sluice-engine/sluice/internal/unit"
 	"github.com/sluice-engine/sluice/throttle"
 )
 
@@ -65,7 +66,8 @@ type TimeEndpoint struct {
 	// Account and Egress name whose quota the reading is charged to, and the way that it
 	// takes, as those of a Request. Empty means the default ones. No account signs it.
 	Account, Egress string
-	// Timeout bounds one reading, from when its limit lets it go; zero means 5 s.
+	// Timeout bounds one reading; zero means 5 s. If its limit is full or paused beyond
+	// that, it waits in the queue, and the time begins when the limit was to open.
 	Timeout time.Duration
 }
 
@@ -129,8 +131,8 @@ func (t TimeEndpoint) find(response *Response) (string, error) {
 // mostTurns bounds how often a reading goes back to a queue that has refused it.
 const mostTurns = 16
 
-// ask asks for the answer. Timeout is for that and not for the limit, behind which whoever waits
-// for the reading would have waited as well: if the limit opens later, so does the time begin.
+// ask asks for the answer. Whoever waits for the reading would have waited for the limit as well:
+// if that opens later than Timeout, the reading does too.
 func (t TimeEndpoint) ask(ctx context.Context, eng *Engine) (response *Response, err error) {
 	req := t.request()
 	timeout := req.Timeout
@@ -159,7 +161,7 @@ func opensLater(ctx context.Context, err error) time.Time {
 }
 
 func (t TimeEndpoint) request() *Request {
-	timeout := cmp.Or(t.Timeout, 5*time.Second)
+	timeout := min(cmp.Or(t.Timeout, 5*time.Second), unit.Longest) // to which a wait is added
 	return &Request{Path: t.Path, URL: t.URL, LimitID: t.LimitID, Account: t.Account, Egress: t.Egress, Priority: Urgent, Timeout: timeout}
 }
 

@@ -68,10 +68,8 @@ func New(config Config) (*Telemetry, error) {
 			return nil, errors.New("telemetry: Attributes: one has no name or no value")
 		}
 	}
-	for name, provider := range map[string]any{"MeterProvider": config.MeterProvider, "TracerProvider": config.TracerProvider} {
-		if provider != nil && messages.HoldsNil(provider) {
-			return nil, fmt.Errorf("telemetry: %s is a nil %T: leave it out for none", name, provider)
-		}
+	if err := errors.Join(holdsNil("MeterProvider", config.MeterProvider), holdsNil("TracerProvider", config.TracerProvider)); err != nil {
+		return nil, err
 	}
 	if config.MaxOrigins == 0 {
 		config.MaxOrigins = defaultOrigins
@@ -97,6 +95,14 @@ func New(config Config) (*Telemetry, error) {
 		t.traced = newTraced(t, tracer)
 	}
 	return t, nil
+}
+
+// holdsNil is the mistake of a provider that is there, and nil.
+func holdsNil(name string, provider any) error {
+	if provider == nil || !messages.HoldsNil(provider) {
+		return nil
+	}
+	return fmt.Errorf("telemetry: %s is a nil %T: leave it out for none", name, provider)
 }
 
 // Observer is what Config.Observers of the engine takes. It has only the hooks that the

@@ -12,8 +12,8 @@ import (
 )
 
 // hearHead heeds a refusal at its head, if its body has not come with it: that may come late,
-// or never, and nobody is to leave meanwhile. How long the pause is may stand in the body; so without a
-// Retry-After it is the least there is for now.
+// or never, and nobody is to leave meanwhile. How long the pause is may stand in the body; so
+// without a Retry-After it is the least there is for now.
 func (r *slot) hearHead(head *messages.Response) {
 	switch head.StatusCode {
 	case http.StatusTooManyRequests, http.StatusTeapot, http.StatusServiceUnavailable:

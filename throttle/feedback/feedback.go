@@ -26,7 +26,7 @@ type Answer struct {
 	Origin     string // whom it was asked of: "https://api.example.com"; empty if that is not known
 	Status     int    // as received
 	Header     Header
-	Body       []byte // not to be kept or changed
+	Body       []byte // not to be kept or changed; empty where a refusal is read by its head, see Reader
 	Clock      Clock  // the server's time, as well as it is known
 }
 
@@ -126,8 +126,8 @@ func (u Usage) Of(quota int64) int64 {
 }
 
 // Reader reads an answer. It must be safe for concurrent use. One of 429, 418 or 503
-// is read twice, for it counts from its head on: first without its Body, and then as
-// a whole.
+// whose body comes later than its head is read twice, for it counts from its head on: first
+// without its Body, and then as a whole. What the head alone has paused stays paused.
 type Reader func(Answer) Feedback
 
 // read asks a reader. A nil one is RetryAfter, as it is to an engine.

@@ -56,13 +56,19 @@ type exchanged struct {
 	err  error
 }
 
-func TestWhoWaitsForAStreamGoesOnWhenThePeerAllowsMore(t *testing.T) {
-	server, conns := listenBound(t)
-	one, two := dial(t, conns), dial(t, conns)
+// oneStreamOpen has an exchange run, whose stream is open, on a connection whose server allows
+// no other, though there is a place for one.
+func oneStreamOpen(t *testing.T) (server *boundServer, conns *Conns, first <-chan exchanged, open uint32, other protocol.Connection) {
+	server, conns = listenBound(t)
+	one, other := dial(t, conns), dial(t, conns)
 	server.allow(t, conns, 1)
-	first := exchangeAside(one, 10*time.Second)
-	open := <-server.asked
-	second := exchangeAside(two, 10*time.Second)
+	first = exchangeAside(one, 10*time.Second)
+	return server, conns, first, <-server.asked, other
+}
+
+func TestWhoWaitsForAStreamGoesOnWhenThePeerAllowsMore(t *testing.T) {
+	server, conns, first, open, other := oneStreamOpen(t)
+	second := exchangeAside(other, 10*time.Second)
 	bound := &conns.conns[0].frames.bound
 	require.Eventually(t, func() bool { return bound.waiting.Load() == 1 }, 5*time.Second, time.Millisecond)
 	require.Empty(t, server.asked, "one stream is all that the peer allows")
@@ -77,12 +83,8 @@ func TestWhoWaitsForAStreamGoesOnWhenThePeerAllowsMore(t *testing.T) {
 }
 
 func TestWhoWaitsForAStreamGoesOnWhenAnotherEnds(t *testing.T) {
-	server, conns := listenBound(t)
-	one, two := dial(t, conns), dial(t, conns)
-	server.allow(t, conns, 1)
-	first := exchangeAside(one, 10*time.Second)
-	open := <-server.asked
-	second := exchangeAside(two, 10*time.Second)
+	server, conns, first, open, other := oneStreamOpen(t)
+	second := exchangeAside(other, 10*time.Second)
 	bound := &conns.conns[0].frames.bound
 	require.Eventually(t, func() bool { return bound.waiting.Load() == 1 }, 5*time.Second, time.Millisecond)
 
@@ -96,12 +98,8 @@ func TestWhoWaitsForAStreamGoesOnWhenAnotherEnds(t *testing.T) {
 }
 
 func TestWhoWaitedInVainForAStreamWasNotSent(t *testing.T) {
-	server, conns := listenBound(t)
-	one, two := dial(t, conns), dial(t, conns)
-	server.allow(t, conns, 1)
-	first := exchangeAside(one, 10*time.Second)
-	open := <-server.asked
-	end := <-exchangeAside(two, 50*time.Millisecond)
+	server, conns, first, open, other := oneStreamOpen(t)
+	end := <-exchangeAside(other, 50*time.Millisecond)
 	require.ErrorIs(t, end.err, errAllStreams)
 	require.Equal(t, messages.SentNo, end.sent)
 	server.answer(t, open)

@@ -14,7 +14,19 @@ func verdictOf(s *engineState) string {
 	if s.Ended {
 		return "The engine has ended."
 	}
-	var parts []string
+	parts := notable(s)
+	if len(parts) == 0 {
+		if s.Stats.InFlight == 0 {
+			return "Nothing waits, and nothing is in flight."
+		}
+		return fmt.Sprintf("Nothing waits; %d in flight.", s.Stats.InFlight)
+	}
+	text := strings.Join(parts, "; ") + "."
+	return strings.ToUpper(text[:1]) + text[1:]
+}
+
+// notable is what there is to say of an engine that has not ended; nil if all is well.
+func notable(s *engineState) (parts []string) {
 	if n := len(s.Stats.Halts); n > 0 {
 		parts = append(parts, counted(n, "halt stands", "halts stand"))
 	}
@@ -30,14 +42,7 @@ func verdictOf(s *engineState) string {
 	if s.Stats.Memory.Failed {
 		parts = append(parts, "the memory cannot be written")
 	}
-	if len(parts) == 0 {
-		if s.Stats.InFlight == 0 {
-			return "Nothing waits, and nothing is in flight."
-		}
-		return fmt.Sprintf("Nothing waits; %d in flight.", s.Stats.InFlight)
-	}
-	text := strings.Join(parts, "; ") + "."
-	return strings.ToUpper(text[:1]) + text[1:]
+	return parts
 }
 
 func counted(n int, one, many string) string {
@@ -123,7 +128,7 @@ func verdictOfAll(engines []engineState) string {
 	}
 	var busy []string
 	for i := range engines {
-		if s := &engines[i]; s.Ended || waitingOf(&s.Stats) > 0 || fullOf(s) > 0 || pausesOf(&s.Stats) != "" || len(s.Stats.Halts) > 0 || s.Stats.Memory.Failed {
+		if s := &engines[i]; s.Ended || len(notable(s)) > 0 {
 			busy = append(busy, s.Name+": "+strings.TrimSuffix(s.Verdict, "."))
 		}
 	}

@@ -59,3 +59,9 @@ func TestTheVerdictIsOneSentence(t *testing.T) {
 	require.Equal(t, "a: One limit full · a: One limit full · a: One limit full · and 1 more.", verdictOfAll([]engineState{full, full, full, full}))
 	require.Equal(t, "No engine is attached to this page.", verdictOfAll(nil))
 }
+
+func TestWhatIsSaidOfOneEngineIsSaidOfItAmongOthers(t *testing.T) {
+	failed := engineState{Name: "trading", Stats: engine.Stats{Memory: engine.MemoryStats{Failed: true}}}
+	failed.Verdict = verdictOf(&failed)
+	require.Equal(t, "trading: The memory cannot be written.", verdictOfAll([]engineState{failed, {Name: "data"}}))
+}

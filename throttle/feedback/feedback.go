@@ -127,7 +127,8 @@ func (u Usage) Of(quota int64) int64 {
 
 // Reader reads an answer. It must be safe for concurrent use. One of 429, 418 or 503
 // whose body comes later than its head is read twice, for it counts from its head on: first
-// without its Body, and then as a whole. What the head alone has paused stays paused.
+// without its Body, and then as a whole. What the head alone has paused stays paused. In
+// HTTP/2, where they are frames of their own, a body counts as late if it was not read yet.
 type Reader func(Answer) Feedback
 
 // read asks a reader. A nil one is RetryAfter, as it is to an engine.

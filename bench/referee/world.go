@@ -247,24 +247,34 @@ func (w *world) close() {
 	}
 }
 
-// mostLeft is how long something may be in use without a pause though nobody uses
-// the engine: it looks at the server's clock every now and then, and a look whose
-// answer is lost holds its permit until nothing of it can arrive any more. What
-// nobody will ever give back is in use for longer.
-const mostLeft = time.Minute
+// mostLeft is how long something may be in use while no pause stands, though nobody
+// uses the engine: it looks at the server's clock every now and then, a look waits for
+// the end of a pause as any request does, and one whose answer is lost holds its permit
+// until nothing of it can arrive any more. What nobody will ever give back is in use for
+// longer. No pause may stand for as long as mostPaused.
+const mostLeft, mostPaused = time.Minute, time.Hour
 
 // leftovers are what is in use though nobody uses the engine.
 func (w *world) leftovers() (list []string) {
-	for range int(mostLeft / time.Second) {
+	const look = time.Second
+	for calm, waited := time.Duration(0), time.Duration(0); calm < mostLeft && waited < mostPaused; waited += look {
 		w.mu.Unlock()
 		stats := w.eng.Stats()
-		time.Sleep(time.Second)
+		time.Sleep(look)
 		w.mu.Lock()
 		if list = inUse(stats); len(list) == 0 {
 			break
 		}
+		if !paused(stats) {
+			calm += look
+		}
 	}
 	return list
+}
+
+// paused is whether a pause keeps anything from leaving.
+func paused(s engine.Stats) bool {
+	return slices.ContainsFunc(s.Limits.Scopes, func(sc engine.ScopeStats) bool { return !sc.PausedUntil.IsZero() })
 }
 
 func inUse(s engine.Stats) (list []string) {

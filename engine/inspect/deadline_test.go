@@ -2,6 +2,8 @@ package inspect
 
 import (
 	"context"
+	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"sync"
@@ -64,4 +66,46 @@ func TestAViewerWhomNothingWouldReachIsToldWhy(t *testing.T) {
 	page.ServeHTTP(dull{out}, httptest.NewRequest("GET", "/?format=events", nil))
 	require.Equal(t, http.StatusNotImplemented, out.Code)
 	require.Contains(t, out.Body.String(), "Flush")
+}
+
+// one is a listener with one connection.
+type one struct {
+	conns chan net.Conn
+	ended chan struct{}
+}
+
+func (l one) Accept() (net.Conn, error) {
+	select {
+	case conn := <-l.conns:
+		return conn, nil
+	case <-l.ended:
+		return nil, net.ErrClosed
+	}
+}
+
+func (l one) Close() error   { close(l.ended); return nil }
+func (l one) Addr() net.Addr { return &net.UnixAddr{Name: "memory", Net: "unix"} }
+
+func TestAViewerThatReadsNothingHoldsUpNoShutdown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, after := range []time.Duration{0, time.Minute} { // dropped by Close, and before it
+			page := New(Config{})
+			l := one{make(chan net.Conn, 1), make(chan struct{})}
+			server := &http.Server{Handler: page}
+			served := make(chan error, 1)
+			go func() { served <- server.Serve(l) }()
+			ours, theirs := net.Pipe()
+			l.conns <- theirs
+			_, err := io.WriteString(ours, "GET /?format=events HTTP/1.1\r\nHost: a.test\r\n\r\n")
+			require.NoError(t, err)
+			synctest.Wait()
+			time.Sleep(after)
+			page.Close()
+			ctx, cancel := context.WithTimeout(t.Context(), writesIn)
+			require.NoError(t, server.Shutdown(ctx))
+			cancel()
+			require.ErrorIs(t, <-served, http.ErrServerClosed)
+			_ = ours.Close()
+		}
+	})
 }

@@ -37,28 +37,21 @@ func (p *Page) serveEvents(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer p.leave(v)
-	if err := v.out.Flush(); errors.Is(err, http.ErrNotSupported) { // no event would ever arrive
+	// The head alone comes first: without Flush no event would ever arrive, and that can be said as
+	// long as nothing is written.
+	err := p.write(w, v, nil)
+	if errors.Is(err, http.ErrNotSupported) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		http.Error(w, "the live page needs a ResponseWriter that can flush: something that wraps it has neither Flush nor Unwrap", http.StatusNotImplemented)
 		return
 	}
-	send := func(event []byte) bool {
-		if !p.mayWrite(v) {
-			return false
-		}
-		defer p.hasWritten(v)
-		if _, err := w.Write(event); err != nil {
-			return false
-		}
-		return v.out.Flush() == nil
-	}
-	if !send([]byte("retry: "+millis(comesAgain)+"\n\n")) || !send(p.event(p.config.Every/2)) {
+	if err != nil || p.write(w, v, []byte("retry: "+millis(comesAgain)+"\n\n")) != nil || p.write(w, v, p.event(p.config.Every/2)) != nil {
 		return
 	}
 	for {
 		select {
 		case event := <-v.events:
-			if !send(event) {
+			if p.write(w, v, event) != nil {
 				return
 			}
 		case <-v.gone:
@@ -67,6 +60,23 @@ func (p *Page) serveEvents(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
+}
+
+// errDropped is why nothing is written to a viewer any more.
+var errDropped = errors.New("dropped")
+
+// write writes to a viewer, in the time that it has for one event.
+func (p *Page) write(w http.ResponseWriter, v *viewer, event []byte) error {
+	if !p.mayWrite(v) {
+		return errDropped
+	}
+	defer p.hasWritten(v)
+	if len(event) > 0 { // or the head would be written, whatever Flush says
+		if _, err := w.Write(event); err != nil {
+			return err
+		}
+	}
+	return v.out.Flush()
 }
 
 func millis(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }

@@ -122,7 +122,7 @@ func (c *capped) Read(p []byte) (int, error) {
 // as throttle.Window.String writes them, and "comment" may hold anything. What tells
 // the meters of a limit apart is a list "by" of any of "account", "key" and "egress",
 // each at most once; "keyed": true is "key" in it, written shorter. An unknown name is a
-// mistake.
+// mistake, and so is one that is given twice.
 //
 //	{"id": "ever", "quota": 10000, "window": "lifetime", "fallback": "trickle", "adopt": "both"},
 //	{"id": "trickle", "quota": 1, "per": "10s"},
@@ -137,7 +137,7 @@ func (c *capped) Read(p []byte) (int, error) {
 // reported.
 func Read(r io.Reader) ([]throttle.Limit, error) {
 	var file document
-	if err := decodeStrictly(r, &file); err != nil {
+	if err := decodeStrictly(r, &file, "limits"); err != nil {
 		return nil, fmt.Errorf("limits: %w", err)
 	}
 	if file.Limits == nil {
@@ -146,7 +146,7 @@ func Read(r io.Reader) ([]throttle.Limit, error) {
 	entries := make([]entry, len(file.Limits))
 	errs := make([]error, len(entries), len(entries)+1)
 	for i, text := range file.Limits {
-		if err := decodeStrictly(bytes.NewReader(text), &entries[i]); err != nil {
+		if err := decodeStrictly(bytes.NewReader(text), &entries[i], "comment"); err != nil {
 			errs[i] = fmt.Errorf("limits: %s: %w", nameOf(i, text), err)
 		}
 	}
@@ -176,8 +176,14 @@ func nameOf(i int, text json.RawMessage) string {
 	return fmt.Sprintf("limit %.40q", named.ID)
 }
 
-func decodeStrictly(r io.Reader, into any) error {
-	decoder := json.NewDecoder(upTo(r))
+// decodeStrictly reads one value, whose names must be those that Read says and be given once. What
+// is named apart is not looked into.
+func decodeStrictly(r io.Reader, into any, apart string) error {
+	text, err := io.ReadAll(upTo(r))
+	if err != nil {
+		return err
+	}
+	decoder := json.NewDecoder(bytes.NewReader(text))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(into); err != nil {
 		return err
@@ -186,7 +192,60 @@ func decodeStrictly(r io.Reader, into any) error {
 	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
 		return errors.New("something follows the document")
 	}
-	return nil
+	return names{json.NewDecoder(bytes.NewReader(text)), apart}.value()
+}
+
+// names looks at the names in a value that has been read. encoding/json takes one in any letters
+// that fold into the small ones, and of a name given twice the last.
+type names struct {
+	*json.Decoder
+	apart string
+}
+
+func (n names) value() error {
+	token, err := n.Token()
+	delim, nested := token.(json.Delim)
+	if err != nil || !nested {
+		return err
+	}
+	seen := map[string]bool{}
+	for n.More() {
+		var name string
+		if delim == '{' {
+			if name, err = n.name(seen); err != nil {
+				return err
+			}
+		}
+		if err = n.member(name); err != nil {
+			return err
+		}
+	}
+	_, err = n.Token()
+	return err
+}
+
+// member looks at one value of an object, or at one of a list, which has no name.
+func (n names) member(name string) error {
+	if name != n.apart {
+		return n.value()
+	}
+	var unread json.RawMessage
+	return n.Decode(&unread)
+}
+
+func (n names) name(seen map[string]bool) (string, error) {
+	token, err := n.Token()
+	name, _ := token.(string)
+	switch {
+	case err != nil:
+		return "", err
+	case strings.Trim(name, "abcdefghijklmnopqrstuvwxyz_") != "":
+		return "", fmt.Errorf("unknown name %.40q: names are in small letters", name)
+	case seen[name]:
+		return "", fmt.Errorf("%q is given twice", name)
+	}
+	seen[name] = true
+	return name, nil
 }
 
 func (e entry) limit() (throttle.Limit, error) {

@@ -138,6 +138,12 @@ func TestAFileWithAMistakeSaysWhich(t *testing.T) {
 		`{"limits": [{"id": "a", "quota": 1, "per": "1s", "fallback": "a"}]}`:                                    "lifetime windows only",
 		`{"limits": [{"id": "a", "quota": 1, "per": "1s"}, {"id": "b", "quota": 1, "per": "1 min"}]}`:            `limit "b": duration "1 min"`,
 		`{"limits": [{"id": "a", "qouta": 1}, {"quota": 1, "per": 5}]}`:                                          "limit \"a\": json: unknown field \"qouta\"\nlimits: entry 2: duration 5",
+		`{"limits": [{"id": "a", "QUOTA": 1, "per": "1s"}]}`:                                                     `limit "a": unknown name "QUOTA": names are in small letters`,
+		`{"limits": [{"id": "a", "quota": 1, "per": "1s", "ſhare": 1}]}`:                                         `unknown name "ſhare"`,
+		`{"limits": [{"id": "a", "quota": 1, "quota": 9, "per": "1s"}]}`:                                         `limit "a": "quota" is given twice`,
+		`{"limits": [{"id": "a", "links": [{"id": "b", "id": "c"}]}]}`:                                           `limit "a": "id" is given twice`,
+		`{"limits": [{"id": "a", "quota": 1, "per": "1s"}], "limits": []}`:                                       `"limits" is given twice`,
+		`{"Limits": []}`:  `unknown name "Limits"`,
 		`{"limits": [7]}`: "entry 1",
 		`[]`:              "limits",
 		`{}`:              `no list "limits"`,
@@ -148,6 +154,12 @@ func TestAFileWithAMistakeSaysWhich(t *testing.T) {
 		_, err := Read(strings.NewReader(file))
 		require.ErrorContains(t, err, want, file)
 	}
+}
+
+func TestACommentMayHoldAnything(t *testing.T) {
+	limits, err := Read(strings.NewReader(`{"limits": [{"id": "a", "quota": 1, "per": "1s", "comment": {"Seen": 1, "Seen": [{"Ü": 2}]}}]}`))
+	require.NoError(t, err)
+	require.Len(t, limits, 1)
 }
 
 func TestLimitsAreReadFromExchangeInfo(t *testing.T) {

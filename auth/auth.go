@@ -12,8 +12,9 @@ import (
 // Authenticator adds credentials to a call in the instant before it leaves. It
 // is called last, on every attempt, on the request's own goroutine, and must be
 // safe for concurrent use. It may change the call but must not keep it, and must
-// not write into the arrays behind its Body. An error ends the request, of which nothing
-// has been sent then, and must not have a secret in it.
+// not write into the arrays behind its Body. What it waits for it waits for by
+// messages.Call.Await: the request holds its connection and its permit meanwhile. An error
+// ends the request, of which nothing has been sent then, and must not have a secret in it.
 type Authenticator interface {
 	Authenticate(call *messages.Call, clock Clock) error
 }

@@ -1,6 +1,7 @@
 package messages
 
 import (
+	"context"
 	"io"
 	"net/http"
 	"net/http/httptrace"
@@ -74,6 +75,33 @@ type Call struct {
 	// Deadline is when the caller stops waiting; zero means never. A scheme
 	// may turn it into the server-side deadline it signs.
 	Deadline time.Time
+	// Done is closed when the caller stops waiting before that, and Closing when the engine
+	// closes. Nil never is. They are for an authenticator that waits: see Await.
+	Done, Closing <-chan struct{}
+}
+
+// Await waits until ready is closed or brings something, for no longer than the request is
+// waited for: an authenticator that waits for somebody else, such as whoever hands out tokens,
+// holds the request's connection and permit meanwhile. The error is context.DeadlineExceeded,
+// context.Canceled or ErrClosed. Of a Call whose Deadline, Done and Closing are not set it waits
+// for ready alone.
+func (c *Call) Await(ready <-chan struct{}) error {
+	var late <-chan time.Time
+	if !c.Deadline.IsZero() {
+		timer := time.NewTimer(time.Until(c.Deadline))
+		defer timer.Stop()
+		late = timer.C
+	}
+	select {
+	case <-ready:
+		return nil
+	case <-late:
+		return context.DeadlineExceeded
+	case <-c.Done:
+		return context.Canceled
+	case <-c.Closing:
+		return ErrClosed
+	}
 }
 
 // Codings are content codings (RFC 9110, section 8.4.1).

@@ -1,6 +1,7 @@
 package request
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -118,9 +119,10 @@ func (a *attempt) authenticate() error {
 	}
 	*a.signed = a.call
 	a.signed.Fields = slices.Clone(a.call.Fields) // an authenticator may change its own lines only
+	a.signed.Done, a.signed.Closing = a.own.Done(), a.needs.Closing
 	a.toSend = a.signed
 	if err := a.identify(); err != nil {
-		return err
+		return a.unsigned(err)
 	}
 	if a.upload != nil && len(a.toSend.Body) > 0 {
 		return errors.New("authenticator gave a body to a request whose body is streamed")
@@ -137,6 +139,18 @@ func (a *attempt) identify() error {
 		return a.signer.keepsKey()
 	}
 	return nil
+}
+
+// unsigned is why there is no signature: an authenticator that waited for longer than its
+// caller does says so in words of its own.
+func (a *attempt) unsigned(err error) error {
+	switch {
+	case a.own.Ended() && errors.Is(err, context.Canceled):
+		return messages.ContextError(&a.own)
+	case a.isClosing() && errors.Is(err, messages.ErrClosed):
+		return messages.ErrClosed
+	}
+	return err
 }
 
 // mostOutdated bounds how often a request waits anew because limits are replaced:

@@ -12,12 +12,17 @@ package oauth2
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"golang.org/x/oauth2"
@@ -154,9 +159,10 @@ func (t *Tokens) Validate() error {
 func (t *Tokens) BodyUnsigned() bool { return true }
 
 // Authenticate sets the Authorization header. It waits for a token if there is
-// none to use, until the call's Deadline at most, and fails if there is none then.
+// none to use, for as long as the call is waited for (see messages.Call.Await), and
+// fails if there is none then. The fetch goes on for whoever comes next.
 func (t *Tokens) Authenticate(call *messages.Call, _ auth.Clock) error {
-	token, err := t.token(call.Deadline)
+	token, err := t.token(call)
 	if err != nil {
 		return err
 	}
@@ -201,7 +207,7 @@ func (t *Tokens) Close() {
 	t.running.Wait()
 }
 
-func (t *Tokens) token(deadline time.Time) (*held, error) {
+func (t *Tokens) token(call *messages.Call) (*held, error) {
 	token := t.current.Load()
 	switch left := t.left(token); {
 	case left > t.options.Ahead:
@@ -210,7 +216,7 @@ func (t *Tokens) token(deadline time.Time) (*held, error) {
 		_, _ = t.start() // the token at hand will do, whatever comes of this
 		return token, nil
 	}
-	return t.wait(deadline)
+	return t.wait(call)
 }
 
 // left is for how long token may still be used: by the wall clock, which goes on
@@ -225,21 +231,17 @@ func (t *Tokens) left(token *held) time.Duration {
 	return min(time.Until(token.Expiry), time.Until(token.Expiry.Round(0))) - t.options.Skew
 }
 
-func (t *Tokens) wait(deadline time.Time) (*held, error) {
+func (t *Tokens) expired(token *held) bool {
+	return token == nil || t.left(token)+t.options.Skew <= 0
+}
+
+func (t *Tokens) wait(call *messages.Call) (*held, error) {
 	flight, err := t.start()
 	if err != nil {
 		return nil, err
 	}
-	var late <-chan time.Time
-	if !deadline.IsZero() {
-		timer := time.NewTimer(time.Until(deadline))
-		defer timer.Stop()
-		late = timer.C
-	}
-	select {
-	case <-flight:
-	case <-late:
-		return nil, &Error{Err: context.DeadlineExceeded}
+	if err := call.Await(flight); err != nil {
+		return nil, &Error{Err: err}
 	}
 	return t.landed()
 }
@@ -247,7 +249,7 @@ func (t *Tokens) wait(deadline time.Time) (*held, error) {
 // landed returns what the last fetch brought. A token of an unusually short life
 // is used all the same: there is no better one.
 func (t *Tokens) landed() (*held, error) {
-	if token := t.current.Load(); token != nil && t.left(token)+t.options.Skew > 0 {
+	if token := t.current.Load(); !t.expired(token) {
 		return token, nil
 	}
 	t.mu.Lock()
@@ -255,8 +257,10 @@ func (t *Tokens) landed() (*held, error) {
 	if t.failed != nil {
 		return nil, t.failed
 	}
-	return nil, &Error{Err: errors.New("token had already expired")}
+	return nil, &Error{Err: errExpired} // while those who wait for it were woken
 }
+
+var errExpired = errors.New("token had already expired")
 
 // start joins the running fetch or begins one, unless the last failed just now.
 func (t *Tokens) start() (<-chan struct{}, error) {
@@ -322,6 +326,9 @@ func (t *Tokens) get(ctx context.Context) (token *oauth2.Token, err error) {
 		return nil, &Error{Err: err}
 	case token == nil || token.AccessToken == "":
 		return nil, &Error{Err: errors.New("no access token in the answer")}
+	case t.expired(&held{Token: token}):
+		// Held, it would have every request ask for the next without a pause.
+		return nil, &Error{Err: errExpired}
 	case !isText(token.Type()) || !isText(token.AccessToken):
 		// Held until it expires, it would have every request refused before it is sent.
 		return nil, &Error{Err: errors.New("the access token has a control character, and cannot be sent")}
@@ -341,7 +348,8 @@ func isText(text string) bool {
 
 // Error means that no token could be had. Its text leaves out what the token
 // endpoint said, its URL, and every word that is not one of OAuth's own: secrets may
-// stand in all of them. They are in the cause.
+// stand in all of them. They are in the cause. What a Fetch of the caller's own says of
+// anything else is the caller's, and stands there.
 type Error struct{ Err error }
 
 // codes are the error codes of OAuth 2.0 (RFC 6749, sections 4.1.2.1 and 5.2). Any other
@@ -357,9 +365,9 @@ func (e *Error) Error() string {
 	var trip *url.Error
 	switch {
 	case errors.As(e.Err, &trip):
-		return "auth: oauth2: token endpoint: " + trip.Err.Error()
+		return "auth: oauth2: token endpoint: " + unreached(trip.Err)
 	case !errors.As(e.Err, &answer):
-		return "auth: oauth2: " + e.Err.Error()
+		return "auth: oauth2: " + unquoted(e.Err.Error())
 	}
 	text := "auth: oauth2: token endpoint refused"
 	if answer.Response != nil {
@@ -367,6 +375,49 @@ func (e *Error) Error() string {
 	}
 	if codes[answer.ErrorCode] {
 		text += ": " + answer.ErrorCode
+	}
+	return text
+}
+
+// unreached says why there was no answer, in words that nobody else has chosen: net/http quotes
+// what it cannot read, and package net the address.
+func unreached(err error) string {
+	var name *net.DNSError
+	var errno syscall.Errno
+	var certificate *tls.CertificateVerificationError
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return context.DeadlineExceeded.Error()
+	case errors.Is(err, context.Canceled):
+		return context.Canceled.Error()
+	case errors.As(err, &name):
+		return "its name could not be looked up"
+	case errors.As(err, &certificate):
+		return "its certificate is not to be trusted"
+	case errors.As(err, &errno):
+		return errno.Error()
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return "it closed the connection"
+	case isTimeout(err):
+		return "it did not answer in time"
+	}
+	return "there was no answer that could be read"
+}
+
+func isTimeout(err error) bool {
+	var timed net.Error
+	return errors.As(err, &timed) && timed.Timeout()
+}
+
+// quoting is how golang.org/x/oauth2 begins a text that goes on with what it was given.
+var quoting = []string{"oauth2: cannot fetch token", "oauth2: cannot parse response", "oauth2: cannot parse json"}
+
+// unquoted cuts off what the token endpoint said.
+func unquoted(text string) string {
+	for _, head := range quoting {
+		if at := strings.Index(text, head); at >= 0 {
+			return text[:at] + strings.TrimPrefix(head, "oauth2: ")
+		}
 	}
 	return text
 }

@@ -5,11 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"runtime"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -282,7 +285,7 @@ func TestATokenThatDiedWhileTheMachineSleptIsNotUsed(t *testing.T) {
 			require.Less(t, time.Until(expiry.Round(0)), -59*time.Minute, "by the wall clock it is dead")
 		}
 		return &oauth2.Token{AccessToken: fmt.Sprint("token-", calls), Expiry: expiry}, nil
-	}, Options{})
+	}, Options{Pause: time.Nanosecond})
 	defer tokens.Close()
 	require.Error(t, tokens.Authenticate(&messages.Call{}, nil))
 	require.Equal(t, "Bearer token-2", bearer(t, tokens))
@@ -297,7 +300,7 @@ func TestATokenIsDeadByTheMonotonicClockThoughTheWallClockIsSetBack(t *testing.T
 			expiry = asleep(time.Now().Add(-time.Minute), -2*time.Hour)
 		}
 		return &oauth2.Token{AccessToken: fmt.Sprint("token-", calls), Expiry: expiry}, nil
-	}, Options{})
+	}, Options{Pause: time.Nanosecond})
 	defer tokens.Close()
 	require.Error(t, tokens.Authenticate(&messages.Call{}, nil))
 	require.Equal(t, "Bearer token-2", bearer(t, tokens))
@@ -428,13 +431,81 @@ func TestAnErrorHasNoWordsOfTheTokenEndpointsOwn(t *testing.T) {
 }
 
 // failing is a network that does not reach the token endpoint.
-type failing struct{}
+type failing struct{ err error }
 
-func (failing) RoundTrip(*http.Request) (*http.Response, error) { return nil, errors.New("no route") }
+func (f failing) RoundTrip(*http.Request) (*http.Response, error) { return nil, f.err }
+
+func (f failing) refuses(t *testing.T) error {
+	config := clientcredentials.Config{ClientID: "id", ClientSecret: "sesame", TokenURL: "https://auth.example/token?key=sesame"}
+	tokens := ClientCredentials(config, Options{Client: &http.Client{Transport: f}})
+	defer tokens.Close()
+	return tokens.Authenticate(&messages.Call{}, nil)
+}
 
 func TestAnErrorHasNoURLOfTheTokenEndpoint(t *testing.T) {
-	config := clientcredentials.Config{ClientID: "id", ClientSecret: "sesame", TokenURL: "https://auth.example/token?key=sesame"}
-	tokens := ClientCredentials(config, Options{Client: &http.Client{Transport: failing{}}})
-	defer tokens.Close()
-	require.EqualError(t, tokens.Authenticate(&messages.Call{}, nil), "auth: oauth2: token endpoint: no route")
+	for err, says := range map[error]string{
+		errors.New("malformed: sesame"):                                      "there was no answer that could be read",
+		&net.DNSError{Err: "no such host", Name: "sesame", IsNotFound: true}: "its name could not be looked up",
+		&net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}:                  "connection refused",
+		&net.OpError{Op: "read", Err: os.ErrDeadlineExceeded}:                "it did not answer in time",
+		io.ErrUnexpectedEOF: "it closed the connection",
+	} {
+		require.EqualError(t, failing{err}.refuses(t), "auth: oauth2: token endpoint: "+says)
+	}
+}
+
+func TestAnErrorQuotesNothingOfAnAnswerThatCannotBeRead(t *testing.T) {
+	for body, says := range map[string]string{
+		`{"access_token":"a","expires_in":"sesame"}`: "cannot parse json",
+		`{"access_token":"a","expires_in":{"b":1}}`:  "cannot parse json",
+		`sesame`: "cannot parse json",
+		`{}`:     "oauth2: server response missing access_token",
+	} {
+		require.EqualError(t, saying{200, body}.refuses(t), "auth: oauth2: "+says, body)
+	}
+	said := New(func(context.Context) (*oauth2.Token, error) { return nil, errors.New("the vault is sealed") }, Options{})
+	defer said.Close()
+	require.EqualError(t, said.Authenticate(&messages.Call{}, nil), "auth: oauth2: the vault is sealed", "the caller's own words")
+}
+
+func TestAnEndpointWhoseTokensHaveExpiredIsAskedOncePerPause(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := &endpoint{life: -1}
+		tokens := e.tokens()
+		defer tokens.Close()
+		for range 10 {
+			require.ErrorContains(t, tokens.Authenticate(&messages.Call{}, nil), "token had already expired")
+		}
+		require.Equal(t, 1, e.asked())
+		time.Sleep(time.Second)
+		require.Error(t, tokens.Authenticate(&messages.Call{}, nil))
+		require.Equal(t, 2, e.asked())
+	})
+}
+
+func TestAWaitForATokenEndsWithWhoeverWaitsForIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := &endpoint{takes: 5 * time.Second, life: 100}
+		tokens := e.tokens()
+		defer tokens.Close()
+		for want, call := range map[error]*messages.Call{
+			context.Canceled: {Done: after(time.Second)}, messages.ErrClosed: {Closing: after(time.Second)},
+			context.DeadlineExceeded: {Done: after(2 * time.Second), Deadline: time.Now().Add(time.Second)},
+		} {
+			began := time.Now()
+			var failed *Error
+			err := tokens.Authenticate(call, nil)
+			require.ErrorIs(t, err, want)
+			require.ErrorAs(t, err, &failed)
+			require.LessOrEqual(t, time.Since(began), time.Second)
+		}
+		require.Equal(t, "Bearer token-1", bearer(t, tokens), "one fetch went on all the time")
+	})
+}
+
+// after is closed after a while.
+func after(d time.Duration) <-chan struct{} {
+	ended := make(chan struct{})
+	time.AfterFunc(d, func() { close(ended) })
+	return ended
 }

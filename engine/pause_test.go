@@ -19,6 +19,7 @@ import (
 
 	"github.com/sluice-engine/sluice/engine"
 	"github.com/sluice-engine/sluice/throttle"
+	"github.com/sluice-engine/sluice/throttle/feedback"
 )
 
 // refusing answers the first request with a status and a Retry-After, and every
@@ -107,6 +108,31 @@ func TestARefusalReachesOthersBeforeItsBodyHasCome(t *testing.T) {
 			wantNothingHeld(t, eng)
 		})
 	}
+}
+
+// And it counts for as long as its head says, in whichever of its lines.
+func TestARefusalPausesFromItsHeadOnForAsLongAsAnyOfItsLinesSays(t *testing.T) {
+	inBothProtocols(t, func(t *testing.T, open func(http.HandlerFunc, engine.Config) (*server, *engine.Engine)) {
+		s, eng := open(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/refused" {
+				w.Header().Set("RateLimit-Policy", `"burst";q=100;w=60`)
+				w.Header().Set("RateLimit", `"burst";r=0;t=30`)
+				w.WriteHeader(http.StatusTooManyRequests)
+				require.NoError(t, http.NewResponseController(w).Flush())
+				time.Sleep(10 * time.Second)
+				_, _ = io.WriteString(w, "too many")
+			}
+		}, engine.Config{
+			Limits:   []throttle.Limit{{ID: "calls", Quota: 100, Per: time.Minute, Scope: "all"}, {ID: "orders", Quota: 100, Per: time.Minute, Scope: "all"}},
+			Feedback: feedback.RateLimitFields(map[string]string{"burst": "calls"}),
+		})
+		refused := eng.Submit(t.Context(), &engine.Request{Path: "/refused", LimitID: "calls"})
+		time.Sleep(2 * time.Second) // longer than a pause of unknown length
+		sendAll(t, eng, 1, engine.Request{LimitID: "orders"})
+		_, _ = refused.Result()
+		arrivals := s.seen()
+		require.GreaterOrEqual(t, arrivals[len(arrivals)-1]-arrivals[0], 30*time.Second)
+	})
 }
 
 // What is open until the server hears of the end is settled as closed, and the answer

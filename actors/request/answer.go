@@ -13,7 +13,7 @@ import (
 
 // hearHead heeds a refusal at its head, if its body has not come with it: that may come late,
 // or never, and nobody is to leave meanwhile. How long the pause is may stand in the body; so
-// without a Retry-After it is the least there is for now.
+// if the head does not say, it is the least there is for now.
 func (r *slot) hearHead(head *messages.Response) {
 	switch head.StatusCode {
 	case http.StatusTooManyRequests, http.StatusTeapot, http.StatusServiceUnavailable:
@@ -26,10 +26,22 @@ func (r *slot) hearHead(head *messages.Response) {
 		return
 	}
 	said.Usage = nil // the body may say more
-	if said.Refused && head.Header.Get("Retry-After") == "" {
+	if said.Refused && !r.attempt.statesPause(head, said.Pause) {
 		said.Pause = 1 // not zero, at which a limit that is refused alone counts as full
 	}
 	r.attempt.tell(head, &said)
+}
+
+// statesPause reports whether the lines of a head say how long a pause is that was read there:
+// without them the reader would guess, by the status.
+func (a *attempt) statesPause(head *messages.Response, pause time.Duration) bool {
+	if head.Header.Get("Retry-After") != "" {
+		return true
+	}
+	bare := messages.Response{StatusCode: head.StatusCode, Header: messages.Header{}}
+	var guessed feedback.Feedback
+	a.read(&bare, &guessed)
+	return guessed.Pause != pause
 }
 
 // read has an answer read by the engine's reader or, without one, by its status and

@@ -126,8 +126,10 @@ func (u Usage) Of(quota int64) int64 {
 }
 
 // Reader reads an answer. It must be safe for concurrent use. One of 429, 418 or 503
-// whose body comes later than its head is read twice, for it counts from its head on: first
-// without its Body, and then as a whole. What the head alone has paused stays paused. In
+// whose body comes later than its head is read more than once, for it counts from its head on:
+// first without its Body, then without its Header too, if there is no Retry-After, to know whether
+// a pause is stated there or guessed by the status, and then as a whole. What the head states
+// stays paused; what is guessed is a pause of a second until the whole is read. In
 // HTTP/2, where they are frames of their own, a body counts as late if it was not read yet.
 type Reader func(Answer) Feedback
 

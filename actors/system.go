@@ -265,9 +265,13 @@ func (s *System) AwaitTime(ctx context.Context) error {
 		return nil
 	}
 	var asked protocol.Recipient
+	var deadline time.Duration
+	if at, ends := ctx.Deadline(); ends {
+		deadline = max(1, at.Sub(s.epoch))
+	}
 	ready, err := ask[protocol.TimeReady](ctx, s.timesync, s.closing, func(owner protocol.Recipient) any {
 		asked = owner
-		return protocol.AwaitTime{Owner: owner}
+		return protocol.AwaitTime{Owner: owner, Deadline: deadline}
 	})
 	if err != nil && asked != nil {
 		s.timesync.Tell(protocol.LeaveTime{Owner: asked}) // or it would be kept for as long as there is no time

@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"testing"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/sluice-engine/sluice/auth"
 	"github.com/sluice-engine/sluice/engine"
 	"github.com/sluice-engine/sluice/throttle"
 )
@@ -42,9 +44,29 @@ func TestTheFirstSignedRequestWaitsForAFullLimitAsAnyOther(t *testing.T) {
 		require.InDelta(t, time.Minute, time.Since(began), float64(time.Second))
 	})
 	behindAFullLimit(t, func(t *testing.T, eng *engine.Engine) {
-		_, err := eng.Do(t.Context(), &engine.Request{Path: "/order", Auth: true, Timeout: 10 * time.Second})
-		require.ErrorIs(t, err, context.DeadlineExceeded, "its own time is up")
-		require.Equal(t, engine.NotSent, engine.OutcomeOf(err))
+		for _, beside := range []bool{false, true} {
+			if beside { // one that waits
+				p := eng.Submit(t.Context(), &engine.Request{Path: "/order", Auth: true})
+				defer p.Cancel()
+				synctest.Wait()
+			}
+			began := time.Now()
+			_, err := eng.Do(t.Context(), &engine.Request{Path: "/order", Auth: true, Timeout: 10 * time.Second})
+			require.ErrorIs(t, err, context.DeadlineExceeded)
+			require.ErrorIs(t, err, engine.ErrNoTime)
+			require.Equal(t, engine.NotSent, engine.OutcomeOf(err))
+			require.Less(t, time.Since(began), time.Second, "at once, as whoever has no time for the limit")
+			failure, _ := errors.AsType[*engine.Error](err)
+			require.Equal(t, "weight", failure.Limit)
+			require.WithinDuration(t, began.Add(time.Minute), failure.RetryAt, time.Second)
+		}
+	})
+	behindAFullLimit(t, func(t *testing.T, eng *engine.Engine) {
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		began := time.Now()
+		require.ErrorIs(t, eng.AwaitTime(ctx), engine.ErrNoTime)
+		require.Less(t, time.Since(began), time.Second)
 	})
 	behindAFullLimit(t, func(t *testing.T, eng *engine.Engine) {
 		p := eng.Submit(t.Context(), &engine.Request{Path: "/order", Auth: true})
@@ -53,4 +75,63 @@ func TestTheFirstSignedRequestWaitsForAFullLimitAsAnyOther(t *testing.T) {
 		_, err := p.Result()
 		require.ErrorIs(t, err, engine.ErrClosed)
 	})
+}
+
+// A look that a refused timestamp asks for is taken at once or not at all: the refusal is an
+// answer, and whoever has it waits for no limit.
+func TestARefusedTimestampWaitsForNoFullLimit(t *testing.T) {
+	for _, timeout := range []time.Duration{0, 20 * time.Second} {
+		synctest.Test(t, func(t *testing.T) {
+			eng := newServer(t, func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path == "/time" {
+					fmt.Fprintf(w, `{"serverTime": %d}`, time.Now().UnixMilli())
+					return
+				}
+				w.WriteHeader(http.StatusBadRequest)
+				fmt.Fprint(w, `{"code":-1021,"msg":"Timestamp for this request is outside of the recvWindow."}`)
+			}).newEngine(t, engine.Config{
+				Auth: auth.Binance("key", "secret"), Time: engine.TimeFrom("/time", "serverTime").ChargedTo("time"),
+				Limits: []throttle.Limit{{ID: "time", Quota: 1, Per: time.Hour}, {ID: "orders", Quota: 100, Per: time.Minute}},
+			})
+			require.NoError(t, eng.AwaitTime(t.Context()))
+			began := time.Now()
+			resp, err := eng.Do(t.Context(), &engine.Request{Method: "POST", Path: "/order", LimitID: "orders", Auth: true, Timeout: timeout})
+			require.NoError(t, err)
+			require.Equal(t, http.StatusBadRequest, resp.StatusCode)
+			require.Less(t, time.Since(began), time.Second)
+		})
+	}
+}
+
+func TestARefusedTimestampIsTheAnswerWhereTimeIsUpBeforeANewLook(t *testing.T) {
+	for name, limits := range map[string][]throttle.Limit{
+		"the look":        {{ID: "orders", Quota: 100, Per: time.Minute}},
+		"another attempt": {{ID: "orders", Quota: 1, Per: time.Hour}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				hangs := false
+				eng := newServer(t, func(w http.ResponseWriter, r *http.Request) {
+					if r.URL.Path == "/time" {
+						if hangs && name == "the look" {
+							<-r.Context().Done()
+						}
+						fmt.Fprintf(w, `{"serverTime": %d}`, time.Now().UnixMilli())
+						return
+					}
+					hangs = true
+					w.WriteHeader(http.StatusBadRequest)
+					fmt.Fprint(w, `{"code":-1021,"msg":"Timestamp for this request is outside of the recvWindow."}`)
+				}).newEngine(t, engine.Config{
+					Auth: auth.Binance("key", "secret"), Time: engine.TimeFrom("/time", "serverTime").ChargedTo(engine.Unlimited), Limits: limits,
+					Clock: engine.Clock{Every: time.Hour},
+				})
+				require.NoError(t, eng.AwaitTime(t.Context()))
+				time.Sleep(10 * time.Second) // the looks that refine the first are over
+				resp, err := eng.Do(t.Context(), &engine.Request{Method: "POST", Path: "/order", LimitID: "orders", Auth: true, Timeout: 3 * time.Second})
+				require.NoError(t, err)
+				require.Equal(t, http.StatusBadRequest, resp.StatusCode)
+			})
+		})
+	}
 }

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -15,6 +14,7 @@ import (
 	"github.com/sluice-engine/sluice/actors/request"
 	"github.com/sluice-engine/sluice/actors/timesync"
 	"github.com/sluice-engine/sluice/internal/clock"
+	"github.com/sluice-engine/sluice/internal/httpdate"
 	"github.com/sluice-engine/sluice/internal/jsonpath"
 	"github.com/sluice-engine/sluice/internal/jsontext"
 	"github.com/sluice-engine/sluice/internal/unit"
@@ -108,7 +108,7 @@ func (t TimeEndpoint) ServerTime(ctx context.Context, eng *Engine) (TimeReading,
 		Sent: response.SentAt, Received: response.AnsweredAt,
 	}
 	if t.Field != "" { // or Date and Server are the same
-		reading.Date, _ = http.ParseTime(response.Header.Get("Date"))
+		reading.Date, _ = httpdate.Parse(response.Header.Get("Date"))
 	}
 	return reading, nil
 }
@@ -128,33 +128,25 @@ func (t TimeEndpoint) find(response *Response) (string, error) {
 	return fieldOf(response.Body, t.Field)
 }
 
-// mostTurns bounds how often a reading goes back to a queue that has refused it.
-const mostTurns = 16
-
-// ask asks for the answer. Whoever waits for the reading would have waited for the limit as well:
-// if that opens later than Timeout, the reading does too.
-func (t TimeEndpoint) ask(ctx context.Context, eng *Engine) (response *Response, err error) {
+// ask asks for the answer. Timeout is for that: where whoever waits for the reading would have
+// waited for the limit as well, it begins when the limit opens.
+func (t TimeEndpoint) ask(ctx context.Context, eng *Engine) (*Response, error) {
 	req := t.request()
-	timeout := req.Timeout
-	for range mostTurns {
-		response, err = eng.ask(ctx, req)
-		opens := opensLater(ctx, err)
-		if opens.IsZero() {
-			break
-		}
-		req.Timeout = time.Until(opens) + timeout
+	if until, waits := ctx.Value(patienceKey{}).(time.Time); waits {
+		req.Timeout += max(0, time.Until(until))
 	}
-	return response, err
+	return eng.ask(ctx, req)
 }
 
+// patienceKey is the key of an instant in the context of a reading, until which it may wait for its
+// limit.
+type patienceKey struct{}
+
 // opensLater is when the limit opens that was full beyond a request's time; zero if it failed
-// otherwise, or if the context ends before.
-func opensLater(ctx context.Context, err error) time.Time {
+// otherwise.
+func opensLater(err error) time.Time {
 	failure, is := errors.AsType[*Error](err)
-	if !is || failure.RetryAt.IsZero() || !errors.Is(failure.Err, throttle.ErrDeadline) || ctx.Err() != nil {
-		return time.Time{}
-	}
-	if end, bounded := ctx.Deadline(); bounded && end.Before(failure.RetryAt) {
+	if !is || !errors.Is(failure.Err, throttle.ErrDeadline) {
 		return time.Time{}
 	}
 	return failure.RetryAt
@@ -202,7 +194,7 @@ func (e *Engine) ask(ctx context.Context, req *Request) (*Response, error) {
 
 // sampler turns a TimeSource into what timesync calls.
 func (e *Engine) sampler(source TimeSource) timesync.Sample {
-	return func(ctx context.Context, epoch time.Time) (sample clock.Sample, err error) {
+	return func(ctx context.Context, epoch, patience time.Time) (sample clock.Sample, err error) {
 		// This runs on a goroutine of the engine's own, which a panic in a caller's
 		// TimeSource must not end.
 		defer func() {
@@ -210,11 +202,14 @@ func (e *Engine) sampler(source TimeSource) timesync.Sample {
 				err = &PanicError{Stage: Preparing, Value: v, Stack: debug.Stack()}
 			}
 		}()
-		r, err := source.ServerTime(ctx, e)
-		if err != nil {
-			return clock.Sample{}, err
+		r, err := source.ServerTime(context.WithValue(ctx, patienceKey{}, patience), e)
+		if err == nil {
+			return r.sample(epoch)
 		}
-		return r.sample(epoch)
+		if at := opensLater(err); !at.IsZero() {
+			err = &timesync.Later{At: at, Err: err}
+		}
+		return clock.Sample{}, err
 	}
 }
 

@@ -62,6 +62,19 @@ func TestATimeFromACacheIsRefusedWhereverItStands(t *testing.T) {
 	}
 }
 
+func TestADateOfAnotherZoneSaysNothingOfATime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		zone := func(h http.Header) {
+			h.Set("Date", time.Now().Add(time.Hour).UTC().Format("Monday, 02-Jan-06 15:04:05")+" CET")
+		}
+		s := clockServer(t, time.Now, time.Now, zone)
+		eng := signingEngine(t, s, engine.Config{Time: engine.TimeFrom("/time", "data.0.ts")})
+		_, err := eng.Do(t.Context(), signedRequest)
+		require.NoError(t, err)
+		require.Less(t, time.Until(eng.Clock().Now()).Abs(), time.Second)
+	})
+}
+
 func TestATimeInAListCanBeNamed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := clockServer(t, ahead(time.Second), ahead(time.Second), nil) // as OKX answers

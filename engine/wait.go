@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/sluice-engine/sluice/internal/httpdate"
 	"github.com/sluice-engine/sluice/messages"
 	"github.com/sluice-engine/sluice/throttle/feedback"
 )
@@ -122,7 +123,7 @@ type answerClock struct{ *messages.Answer }
 
 // Now is part of feedback.Clock.
 func (c answerClock) Now() time.Time {
-	if date, err := http.ParseTime(c.Header.Get("Date")); err == nil {
+	if date, ok := httpdate.Parse(c.Header.Get("Date")); ok {
 		return date
 	}
 	return c.AnsweredAt

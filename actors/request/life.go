@@ -32,9 +32,8 @@ type life struct {
 	trace trace
 
 	tally
-	refusal *messages.Response // that of the timestamp
-	// lastAnswer is one whose status is being repeated: the response, should no other
-	// attempt be made.
+	// lastAnswer is one whose status is being repeated, or that refused the timestamp: the
+	// response, should no other attempt be made.
 	lastAnswer *messages.Response
 
 	observed bool    // observers were told of its beginning, and are of the rest

@@ -161,7 +161,7 @@ func (r *slot) askForMissing() {
 		return
 	}
 	r.standBy()
-	r.needs.Timesync.Tell(protocol.AwaitTime{Owner: r.recipient()})
+	r.needs.Timesync.Tell(protocol.AwaitTime{Owner: r.recipient(), Deadline: r.instant(r.deadline)})
 }
 
 // ---- waiting: for a permit, then for a connection ----
@@ -384,13 +384,14 @@ func (r *slot) again() {
 // ---- resampling: a new look at the server's clock ----
 
 // enterResampling waits for a new look at the server's clock, and then repeats
-// a request whose timestamp was refused, once: the server did not execute it.
+// a request whose timestamp was refused, once: the server did not execute it. Should
+// there be no better clock to be had, or no time for another attempt, the refusal is the answer.
 func (r *slot) enterResampling(refusal *messages.Response) {
 	r.tellAttempt(true)
 	r.stage, r.state = messages.Pausing, (*slot).resampling
 	r.WakeAt = r.deadline
 	r.resampled = true
-	r.refusal = refusal
+	r.lastAnswer = refusal
 	r.asking++
 	r.standBy()
 	r.needs.Timesync.Tell(protocol.AwaitSample{Owner: r})
@@ -406,7 +407,9 @@ func (r *slot) resampling(message any) {
 	r.goOn(false)
 	r.asking--
 	if ready.Err != nil {
-		r.enterFinishing(r.refusal) // no better clock to be had: the refusal is the answer
+		refusal := r.lastAnswer
+		r.lastAnswer = nil
+		r.enterFinishing(refusal)
 		return
 	}
 	r.again()

@@ -23,8 +23,21 @@ import (
 )
 
 // Sample reads the server's clock once. Its instants count from epoch, on
-// the monotonic clock.
-type Sample func(ctx context.Context, epoch time.Time) (clock.Sample, error)
+// the monotonic clock. A look that its limit does not let go at once waits in the limit's
+// queue if it would leave by patience, and else fails with a *Later.
+type Sample func(ctx context.Context, epoch, patience time.Time) (clock.Sample, error)
+
+// Later is why a look was not taken that can be taken later.
+type Later struct {
+	At  time.Time // when its limit opens, as far as is known
+	Err error     // which says so
+}
+
+// Error is part of error.
+func (l *Later) Error() string { return l.Err.Error() }
+
+// Unwrap returns the cause.
+func (l *Later) Unwrap() error { return l.Err }
 
 // Needs are what a time synchronizer is handed.
 type Needs struct {
@@ -45,18 +58,31 @@ type Timesync struct {
 	alarm    mailbox.Alarm   // rings when the next sample is due
 	waiting  queue           // who has asked, and was not answered yet
 	sampling bool            // one sample is under way, and will be reported
+	delay    delay           // of the look that is under way, for whoever comes beside it
 	warned   bool            // a failure to learn the time was logged, and nothing was learnt since
 	doubted  bool            // likewise, that a time is still to be confirmed
 	ctx      context.Context // ends the samples when the engine closes
 	cancel   context.CancelFunc
 }
 
+// delay is what is known of a first look that waits for its limit. The zero value is of one that
+// does not.
+type delay struct {
+	until time.Duration // when the limit opens
+	why   error
+	turns int // looks that were refused for it, one after the other
+}
+
+// mostTurns bounds them: a source of time may say whatever it likes.
+const mostTurns = 16
+
 // What timesync tells itself.
 type (
 	sampleDone struct {
 		sample clock.Sample
 		err    error
-		closed bool // err is that of an engine that has ended
+		later  *Later // the same, if it is one
+		closed bool   // err is that of an engine that has ended
 	}
 	sampleDue struct{}
 )
@@ -74,17 +100,17 @@ func (t *Timesync) Incarnate() actor.Actor { return incarnation{t} }
 // Failed is part of protocol.Survivor. Whoever asked in the word it failed on
 // waits with the others, if that is not so already.
 func (t *Timesync) Failed(message any) {
-	var owner protocol.Recipient
 	switch m := message.(type) {
 	case protocol.AwaitTime:
-		owner = m.Owner
+		t.waiting.add(waiter{m.Owner, m.Deadline})
 	case protocol.AwaitSample:
-		owner = m.Owner
-	}
-	if owner != nil {
-		t.waiting.add(owner)
+		t.waiting.add(waiter{m.Owner, atOnce})
 	}
 }
+
+// atOnce is the deadline of those who wait for a look that is taken at once, and for no other: they
+// have an answer already.
+const atOnce = time.Duration(1)
 
 // incarnation is the actor between two failures. It has no state of its own.
 type incarnation struct{ *Timesync }
@@ -93,7 +119,7 @@ type incarnation struct{ *Timesync }
 func (t incarnation) Receive(ctx actor.Context) {
 	switch m := ctx.Message().(type) {
 	case protocol.AwaitTime:
-		t.await(m.Owner)
+		t.await(waiter{m.Owner, m.Deadline})
 	case protocol.AwaitSample:
 		t.resample(m.Owner)
 	case protocol.LeaveTime:
@@ -127,14 +153,16 @@ func (t incarnation) Receive(ctx actor.Context) {
 
 func (t *Timesync) closing() bool { return t.ctx.Err() != nil }
 
-func (t *Timesync) await(owner protocol.Recipient) {
+func (t *Timesync) await(w waiter) {
 	switch {
 	case t.closing():
-		owner.Tell(protocol.TimeReady{Err: messages.ErrClosed})
+		w.owner.Tell(protocol.TimeReady{Err: messages.ErrClosed})
 	case t.needs.Clock.Known():
-		owner.Tell(protocol.TimeReady{})
+		w.owner.Tell(protocol.TimeReady{})
+	case w.inVain(t.delay.until):
+		w.owner.Tell(protocol.TimeReady{Err: t.delay.why})
 	default:
-		t.waiting.add(owner)
+		t.waiting.add(w)
 		t.sample()
 	}
 }
@@ -142,13 +170,17 @@ func (t *Timesync) await(owner protocol.Recipient) {
 // resample answers with the next sample. One that is under way may be older
 // than the refusal it is wanted for, but the estimator takes either.
 func (t *Timesync) resample(owner protocol.Recipient) {
-	if t.closing() {
+	w := waiter{owner, atOnce}
+	switch {
+	case t.closing():
 		owner.Tell(protocol.TimeReady{Err: messages.ErrClosed})
-		return
+	case w.inVain(t.delay.until):
+		owner.Tell(protocol.TimeReady{Err: t.delay.why})
+	default:
+		t.waiting.add(w)
+		t.needs.Clock.resample()
+		t.sample()
 	}
-	t.waiting.add(owner)
-	t.needs.Clock.resample()
-	t.sample()
 }
 
 // sample begins a look-up unless one is under way. The goroutine is given
@@ -158,10 +190,12 @@ func (t *Timesync) sample() {
 		return
 	}
 	t.sampling = true
+	patience := t.needs.Epoch.Add(t.delay.until)
 	go func(ctx context.Context, read Sample, epoch time.Time, self mailbox.Address) {
 		done := sampleDone{err: errGoexit}
 		defer func() { self.Tell(done) }()
-		done.sample, done.err = read(ctx, epoch)
+		done.sample, done.err = read(ctx, epoch, patience)
+		done.later, _ = done.err.(*Later)
 		done.closed = isClosed(done.err)
 	}(t.ctx, t.needs.Sample, t.needs.Epoch, t.needs.Address)
 }
@@ -185,6 +219,9 @@ func (t *Timesync) sampled(m sampleDone) {
 	switch learnt {
 	case nothing:
 		err = &noTime{err}
+		if m.later != nil && t.postpone(m.later, err) {
+			return
+		}
 		t.warn(err, m.closed)
 		t.answer(err)
 	case undecided:
@@ -196,7 +233,23 @@ func (t *Timesync) sampled(m sampleDone) {
 		t.warned, t.doubted = false, false
 		t.answer(nil)
 	}
+	t.delay = delay{}
 	t.alarm.RingIn(t.needs.Clock.nextSample(now) - now)
+}
+
+// postpone has a first look wait for its limit, as the requests behind it would have, and
+// answers those who would wait for it in vain. It reports false if nobody is left, or if it has
+// waited often enough.
+func (t *Timesync) postpone(later *Later, err error) bool {
+	t.delay = delay{later.At.Sub(t.needs.Epoch), err, t.delay.turns + 1}
+	for _, w := range t.waiting.takeInVain(t.delay.until) {
+		w.owner.Tell(protocol.TimeReady{Err: err})
+	}
+	if t.waiting.len() == 0 || t.delay.turns > mostTurns || t.closing() {
+		return false
+	}
+	t.sample()
+	return true
 }
 
 // noTime is messages.ErrNoTime with its reason, in one line. The reason may be an error of the
@@ -238,7 +291,7 @@ func (t *Timesync) tell(word any) {
 }
 
 func (t *Timesync) answer(err error) {
-	for _, owner := range t.waiting.empty() { // first: whoever is told may ask again
-		owner.Tell(protocol.TimeReady{Err: err})
+	for _, w := range t.waiting.empty() { // first: whoever is told may ask again
+		w.owner.Tell(protocol.TimeReady{Err: err})
 	}
 }

@@ -70,9 +70,16 @@ func start(t *testing.T, sample Sample) *room {
 	return r
 }
 
-func (r *room) ask() *listener {
+func (r *room) ask() *listener { return r.askWithin(0) }
+
+// askWithin asks for the time, by a deadline; zero means none.
+func (r *room) askWithin(d time.Duration) *listener {
 	l := new(listener)
-	r.needs.Address.Tell(protocol.AwaitTime{Owner: l})
+	var deadline time.Duration
+	if d > 0 {
+		deadline = time.Since(r.needs.Epoch) + d
+	}
+	r.needs.Address.Tell(protocol.AwaitTime{Owner: l, Deadline: deadline})
 	return l
 }
 
@@ -85,7 +92,7 @@ func pass(d time.Duration) {
 // lead is how far a server's clock is ahead; a test may change it.
 type lead struct{ atomic.Int64 }
 
-func (l *lead) sample(_ context.Context, epoch time.Time) (clock.Sample, error) {
+func (l *lead) sample(_ context.Context, epoch, _ time.Time) (clock.Sample, error) {
 	return reading(time.Duration(l.Load()), epoch)
 }
 
@@ -103,7 +110,7 @@ func reading(ahead time.Duration, epoch time.Time) (clock.Sample, error) {
 func TestWhoeverLeavesIsLetGoOfWhileTheSourceHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
-		r := start(t, func(_ context.Context, epoch time.Time) (clock.Sample, error) {
+		r := start(t, func(_ context.Context, epoch, _ time.Time) (clock.Sample, error) {
 			<-release
 			return reading(0, epoch)
 		})
@@ -130,8 +137,8 @@ func TestTheOrderOfThoseWhoStayIsKept(t *testing.T) {
 		for range rapid.IntRange(0, 200).Draw(t, "steps") {
 			if len(model) == 0 || rapid.IntRange(0, 2).Draw(t, "leave") == 0 {
 				l := &listener{}
-				q.add(l)
-				q.add(l) // twice is once
+				q.add(waiter{owner: l})
+				q.add(waiter{owner: l}) // twice is once
 				model = append(model, l)
 				continue
 			}
@@ -145,7 +152,7 @@ func TestTheOrderOfThoseWhoStayIsKept(t *testing.T) {
 		all := q.empty()
 		require.Equal(t, len(model), len(all))
 		for i := range all {
-			require.Same(t, model[i], all[i])
+			require.Same(t, model[i], all[i].owner)
 		}
 		require.Zero(t, q.len())
 	})
@@ -154,7 +161,7 @@ func TestTheOrderOfThoseWhoStayIsKept(t *testing.T) {
 func TestASourceThatEndsItsGoroutineIsAFailedSample(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var calls atomic.Int64
-		r := start(t, func(_ context.Context, epoch time.Time) (clock.Sample, error) {
+		r := start(t, func(_ context.Context, epoch, _ time.Time) (clock.Sample, error) {
 			if calls.Add(1) == 1 {
 				runtime.Goexit() // as t.FailNow does
 			}
@@ -184,7 +191,7 @@ func TestADiscoveryOfTheClockIsTold(t *testing.T) {
 
 func TestWhoWaitsIsNotAnsweredBeforeAFarClockIsConfirmed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := start(t, func(_ context.Context, epoch time.Time) (clock.Sample, error) { return reading(3*time.Hour, epoch) })
+		r := start(t, func(_ context.Context, epoch, _ time.Time) (clock.Sample, error) { return reading(3*time.Hour, epoch) })
 		l := r.ask()
 		pass(3 * time.Second)
 		require.Empty(t, l.heard())
@@ -199,7 +206,7 @@ func TestWhoWaitsIsNotAnsweredBeforeAFarClockIsConfirmed(t *testing.T) {
 func TestWhoSignsAfterTheMachineSleptWaitsForANewSample(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var samples atomic.Int64
-		r := start(t, func(_ context.Context, epoch time.Time) (clock.Sample, error) {
+		r := start(t, func(_ context.Context, epoch, _ time.Time) (clock.Sample, error) {
 			samples.Add(1)
 			return reading(0, epoch)
 		})
@@ -243,5 +250,54 @@ func TestATimeThatCannotBeBelievedIsRefusedLoudlyAndOnce(t *testing.T) {
 		ahead.Store(0)
 		pass(time.Minute)
 		require.True(t, r.needs.Clock.Known())
+	})
+}
+
+func TestWhoeverTheFirstLookIsTooLateForIsToldAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		why, opens := errors.New("limit is full"), time.Now().Add(time.Hour)
+		looks := 0
+		r := start(t, func(ctx context.Context, epoch, patience time.Time) (clock.Sample, error) {
+			looks++
+			if patience.Before(opens) {
+				return clock.Sample{}, &Later{At: opens, Err: why}
+			}
+			time.Sleep(time.Until(opens))
+			return reading(0, epoch)
+		})
+		patient, hurried := r.ask(), r.askWithin(time.Minute)
+		pass(time.Second)
+		require.Equal(t, 2, looks, "the second waits")
+		require.Empty(t, patient.heard())
+		require.Len(t, hurried.heard(), 1)
+		require.ErrorIs(t, hurried.heard()[0].(protocol.TimeReady).Err, why)
+		later, more := r.askWithin(time.Minute), r.askWithin(2*time.Hour)
+		refused := new(listener)
+		r.needs.Address.Tell(protocol.AwaitSample{Owner: refused})
+		synctest.Wait()
+		require.ErrorIs(t, later.heard()[0].(protocol.TimeReady).Err, why, "and who comes while it waits")
+		require.ErrorIs(t, refused.heard()[0].(protocol.TimeReady).Err, why, "and who has an answer already")
+		require.Empty(t, more.heard())
+		pass(time.Hour)
+		for _, l := range []*listener{patient, more} {
+			require.Equal(t, []any{protocol.TimeReady{}}, l.heard())
+		}
+	})
+}
+
+func TestASourceThatIsAlwaysTooLateIsAskedSoOften(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var looks atomic.Int64
+		r := start(t, func(context.Context, time.Time, time.Time) (clock.Sample, error) {
+			looks.Add(1)
+			return clock.Sample{}, &Later{At: time.Now().Add(time.Millisecond), Err: errors.New("later")}
+		})
+		l := r.ask()
+		synctest.Wait()
+		require.ErrorContains(t, l.heard()[0].(protocol.TimeReady).Err, "later")
+		require.EqualValues(t, mostTurns+1, looks.Load())
+		l = r.askWithin(time.Hour)
+		synctest.Wait()
+		require.Len(t, l.heard(), 1, "with as many turns again")
 	})
 }

@@ -1,11 +1,17 @@
 package protocol
 
+import "time"
+
 // AwaitTime asks the time synchronizer to answer with TimeReady as soon as it
-// knows the server's time.
-type AwaitTime struct{ Owner Recipient }
+// knows the server's time, or that it cannot before Deadline, which is an instant on
+// the ledger's clock; zero means never.
+type AwaitTime struct {
+	Owner    Recipient
+	Deadline time.Duration
+}
 
 // AwaitSample asks to be told TimeReady after the next look at the server's
-// clock, which is taken at once: the server refused a timestamp.
+// clock, which is taken at once or not at all: the server refused a timestamp.
 type AwaitSample struct{ Owner Recipient }
 
 // LeaveTime says that whoever asked waits no longer: the time synchronizer lets

@@ -514,7 +514,7 @@ func TestShutdownWaitsForPermitsAsLongAsItsContextLasts(t *testing.T) {
 }
 
 func TestDoneMayCrossClose(t *testing.T) {
-	for range 200 {
+	for range 60 {
 		eng, err := engine.New(engine.Config{BaseURL: "https://api.test", Limits: calls(1e6)})
 		require.NoError(t, err)
 		var all sync.WaitGroup

@@ -151,7 +151,9 @@ func TestAWordThatNobodyKnowsIsReported(t *testing.T) {
 		var log strings.Builder
 		s, err := Start(Config{
 			Logger: slog.New(slog.NewTextHandler(&log, nil)), Pool: pool.Config{MaxConns: 1},
-			Sample: func(context.Context, time.Time, time.Time) (clock.Sample, error) { return clock.Sample{}, context.Canceled },
+			Sample: func(context.Context, time.Time, time.Time) (clock.Sample, error) {
+				return clock.Sample{}, context.Canceled
+			},
 		})
 		require.NoError(t, err)
 		door, err := s.openPool(t.Context(), messages.Origin{Scheme: "http", Addr: "server.test:80"}, "")

@@ -56,7 +56,7 @@ func (b *bearer) Tell(message any) {
 			b.PostUserMessage(granted{})
 			return
 		}
-		m.Outcome.Fate = throttle.NeverSent // the caller has left
+		m.Fate = throttle.NeverSent // the caller has left
 		b.issuer.needs.Throttler.Tell(ticket.SettlePermit(m))
 	case ticket.TicketRefused:
 		b.PostUserMessage(m)
@@ -117,7 +117,7 @@ func (b *bearer) open(ask *Ask) {
 	if t.Told {
 		t.Clear()
 	}
-	t.Outcome = throttle.Outcome{}
+	t.Fate = 0
 }
 
 // await returns when the permit is granted, or why there is none.
@@ -193,13 +193,13 @@ func (b *bearer) refuse(err error) *messages.Error {
 // posted when it returns.
 func (b *bearer) settle(outcome throttle.Outcome, said *feedback.Feedback) {
 	t := b.ticket
-	t.Outcome = outcome
+	t.Conclude(outcome)
 	var heard chan struct{}
 	if said != nil {
 		t.Say(*said)
 		if said.Refused || said.Busy {
 			heard = make(chan struct{})
-			t.Heard = heard
+			t.Said.Heard = heard
 		}
 	}
 	b.issuer.needs.Throttler.Tell(ticket.SettlePermit{Ticket: t})

@@ -119,7 +119,7 @@ func (i *Issuer) TryAcquire(ask *Ask, p *Permit) error {
 			i.issue(b, p)
 			return nil
 		}
-		b.ticket.Outcome.Fate = throttle.NeverSent
+		b.ticket.Fate = throttle.NeverSent
 		i.needs.Throttler.Tell(ticket.SettlePermit{Ticket: b.ticket})
 		if !again { // twice in a row something was paused between the grant and here
 			return b.refuse(b.crossed())

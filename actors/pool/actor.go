@@ -373,7 +373,7 @@ func (p *Pool) Requeue(t *ticket.Ticket) { p.needs.Throttler.Tell(ticket.Requeue
 
 // Forsake is part of Outlet.
 func (p *Pool) Forsake(t *ticket.Ticket) {
-	t.Outcome.Fate = throttle.NeverSent
+	t.Fate = throttle.NeverSent
 	p.needs.Throttler.Tell(ticket.SettlePermit{Ticket: t})
 }
 

@@ -76,12 +76,7 @@ func (a *attempt) heed(response *messages.Response) (refused bool) {
 		a.tell(response, &said)
 		return said.TimestampRefused
 	}
-	t := a.ticket
-	t.Say(said)
-	t.Outcome.Costs = said.Costs
-	if at := said.ServerTime; !at.IsZero() {
-		t.Outcome.ServerTime, t.Outcome.Resolution = time.Duration(at.UnixNano()), said.Resolution
-	}
+	a.ticket.Say(said)
 	return said.TimestampRefused
 }
 

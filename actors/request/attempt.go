@@ -332,9 +332,9 @@ func (a *attempt) conclude(response *messages.Response, sent messages.Sent, err 
 	default:
 		a.fate = throttle.NeverSent
 	}
-	if a.permit && a.ticket.Told && pauses(a.ticket.Signals) {
+	if a.permit && a.ticket.Told && pauses(&a.ticket.Said.Signals) {
 		heard := make(chan struct{})
-		a.ticket.Heard = heard
+		a.ticket.Said.Heard = heard
 		a.settle(a.fate)
 		a.awaitHeard(heard)
 		a.letGo()
@@ -357,7 +357,7 @@ func (a *attempt) leavePermitOpen() {
 	a.ticket.Close()
 	stream := a.stream
 	stream.OnEnd(func() {
-		held.Outcome.Fate = openUntil(stream.whole.Load())
+		held.Fate = openUntil(stream.whole.Load())
 		throttler.Tell(ticket.SettlePermit{Ticket: held})
 	})
 }
@@ -411,7 +411,7 @@ func (a *attempt) settle(fate throttle.Fate) {
 		return
 	}
 	a.permit = false
-	a.ticket.Outcome.Fate = fate
+	a.ticket.Fate = fate
 	a.needs.Throttler.Tell(ticket.SettlePermit{Ticket: a.ticket})
 }
 

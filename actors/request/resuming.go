@@ -151,7 +151,7 @@ func (p *Parked) returnAll(answered bool) {
 		door.Tell(ticket.ReturnLease{Lease: lease})
 	}
 	if t.Limited && (!refused || t.Stage == messages.Leasing) {
-		t.Outcome.Fate = throttle.NeverSent
+		t.Fate = throttle.NeverSent
 		throttler.Tell(ticket.SettlePermit{Ticket: t})
 	}
 	door.Leave()

@@ -75,7 +75,7 @@ func (q *quiet) until(desk *Desk, told int) (at time.Duration) {
 // settle has a ticket that was passed on come back.
 func (d *Desk) settle(now time.Duration, t *ticket.Ticket, fate throttle.Fate) {
 	t.Answer()
-	t.Outcome.Fate = fate
+	t.Fate = fate
 	d.Settle(now, t)
 }
 

@@ -208,20 +208,20 @@ func (d *Desk) Requeue(now time.Duration, t *ticket.Ticket) {
 func (d *Desk) Settle(now time.Duration, t *ticket.Ticket) {
 	t.Passed = false
 	left := t.Permit.GrantedAt()
-	t.Outcome.Refused = t.Told && t.Signals.Refused
 	counts := t.Permit.State() == throttle.Granted
-	d.ledger.Settle(now, &t.Permit, t.Outcome) // nothing, if its limit went with a failure and a new table
-	if t.Outcome.Fate == throttle.Lost || t.Outcome.Fate == throttle.Closed {
+	d.ledger.Settle(now, &t.Permit, t.Outcome()) // nothing, if its limit went with a failure and a new table
+	if t.Fate == throttle.Lost || t.Fate == throttle.Closed {
 		d.counts.Lost.Add(1)
 		if counts {
 			d.tellLost(now, &t.Permit)
 		}
 	}
+	var heard chan<- struct{}
 	if t.Told { // an answer that broke off may have refused all the same
 		d.heedTicket(now, left, t)
+		heard = t.Said.Heard
 	}
 	d.tickets.remove(t)
-	heard := t.Heard
 	t.Close() // from here on it is the request's again
 	if d.ledger.Len() > 0 {
 		d.grant(now)

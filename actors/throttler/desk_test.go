@@ -481,7 +481,7 @@ func (w *world) aPoolAnswers() {
 func (w *world) aPoolRefuses() {
 	if c := w.anyOf(func(c *caller) bool { return c.passed && !c.held && !c.left }); c != nil {
 		require.True(w, c.Answer())
-		c.Outcome.Fate = throttle.NeverSent
+		c.Fate = throttle.NeverSent
 		w.settles(c)
 	}
 }
@@ -561,8 +561,8 @@ func (w *world) aStrayComesBack() {
 // aRequestEnds with whatever fate.
 func (w *world) aRequestEnds() {
 	if c := w.anyOf(func(c *caller) bool { return c.held }); c != nil {
-		c.Outcome.Fate = rapid.SampledFrom([]throttle.Fate{throttle.Answered, throttle.NeverSent, throttle.Lost, throttle.Closed}).Draw(w.T, "fate")
-		if c.Outcome.Fate == throttle.Answered && w.chance("signals", 3) {
+		c.Fate = rapid.SampledFrom([]throttle.Fate{throttle.Answered, throttle.NeverSent, throttle.Lost, throttle.Closed}).Draw(w.T, "fate")
+		if c.Fate == throttle.Answered && w.chance("signals", 3) {
 			c.Say(w.drawSignals())
 		}
 		w.settles(c)
@@ -572,14 +572,14 @@ func (w *world) aRequestEnds() {
 // aPoolMeetsWhoLeft, and gives the permit back.
 func (w *world) aPoolMeetsWhoLeft() {
 	if c := w.anyOf(func(c *caller) bool { return c.passed && c.left }); c != nil {
-		c.Outcome.Fate = throttle.NeverSent
+		c.Fate = throttle.NeverSent
 		w.settles(c)
 	}
 }
 
 func (w *world) settles(c *caller) {
 	for _, a := range c.arrivals {
-		switch c.Outcome.Fate {
+		switch c.Fate {
 		case throttle.Answered:
 			a.end = w.now
 		case throttle.NeverSent:
@@ -590,13 +590,16 @@ func (w *world) settles(c *caller) {
 			a.end = w.now + w.closeDelay[a.id]
 		}
 	}
-	good := c.Outcome.Fate == throttle.Answered && (c.Signals == nil || !c.Signals.Refused)
+	good := c.Fate == throttle.Answered && (c.Said == nil || !c.Said.Signals.Refused)
 	if good && c.Permit.State() == throttle.Granted && !w.torn { // a stray's permit is not
 		w.pauses.answered(c.granted, w.table.obeyed(c.limit, c.origin))
 	}
 	c.settled = true
 	w.inside = slices.DeleteFunc(w.inside, func(i *caller) bool { return i == c })
-	w.heard = Heard{c.origin, c.limit, throttle.Parts{Key: c.key}, c.granted, c.Signals, c.Charged}
+	w.heard = Heard{c.origin, c.limit, throttle.Parts{Key: c.key}, c.granted, nil, c.Charged}
+	if c.Said != nil {
+		w.heard.Said = &c.Said.Signals
+	}
 	if w.word(c, func() { w.desk.Settle(w.now, c.Ticket) }) {
 		require.True(w, c.Closed(), "%d is settled", c.id)
 		w.letGo(c)

@@ -40,7 +40,7 @@ func (d *Desk) heed(now time.Duration, h Heard) {
 //
 //go:noinline
 func (d *Desk) heedTicket(now, left time.Duration, t *ticket.Ticket) {
-	said, p := t.Signals, &t.Permit
+	said, p := &t.Said.Signals, &t.Permit
 	var of throttle.Parts // written where it stays: a copy would wait for what was just written
 	of.Account, of.Key, of.Egress = p.Account, p.Key, p.Egress
 	if said.Refused || said.Busy {

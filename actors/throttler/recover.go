@@ -52,12 +52,12 @@ func (d *Desk) dropFailed(now time.Duration) {
 // keepLost counts a request that may still arrive, and whose permit was being
 // settled when the ledger was torn.
 func (d *Desk) keepLost(now time.Duration, t *ticket.Ticket) {
-	fate := t.Outcome.Fate
+	fate := t.Fate
 	if t.Permit.State() != throttle.Granted || fate != throttle.Lost && fate != throttle.Closed {
 		return
 	}
 	if d.ledger.Adopt(now, &t.Permit) == nil {
-		d.ledger.Settle(now, &t.Permit, t.Outcome)
+		d.ledger.Settle(now, &t.Permit, t.Outcome())
 	}
 }
 

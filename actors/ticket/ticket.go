@@ -36,9 +36,12 @@ type Ticket struct {
 	// TellsQueue is the wish to be told PermitQueued. Written by the request before it
 	// sends the ticket off.
 	TellsQueue bool
-	// Told says that Outcome, Signals or Heard hold something, which the next life clears.
-	// Written by the request, with its Report and when it clears that.
+	// Told says that Said holds something, which the next life clears. Written by the request,
+	// with its Report and when it clears that.
 	Told bool
+	// Fate is what became of the permit. Written by whoever settles it, before SettlePermit:
+	// mostly the request, and, if its caller left before the answer, who held the ticket then.
+	Fate throttle.Fate
 
 	// Since is when the ticket came into the queue that it is in. Written by the throttler
 	// whenever it is asked for the permit, and by the pool when the ticket has to wait
@@ -54,7 +57,10 @@ type Ticket struct {
 	// written by the request before it sends the ticket off; Owner and the latter by the throttler,
 	// from then on until the ticket is closed.
 	Permit throttle.Permit
-	Report
+
+	// Said is what an answer said; nil, or of nothing, if it said nothing. Most answers say
+	// nothing, and a ticket of one in a crowd has no room for what they might. Written with Fate.
+	Said *Said
 }
 
 // Asked is what the request says: it writes it before it sends the ticket off, and may
@@ -73,8 +79,7 @@ type Asked struct {
 // ForPool is where the pool has the ticket. Written by the pool alone, while it holds the
 // ticket.
 type ForPool struct {
-	Turn   uint64 // its place in the queue, plus one
-	Parked bool   // it waits without its permit, which went back until there is a connection
+	Turn uint64 // its place in the queue, plus one
 }
 
 // ForThrottler is where the throttler's book has the ticket. Written by the throttler alone,
@@ -90,7 +95,8 @@ type ForThrottler struct {
 	Charged throttle.Charged
 }
 
-// Answered is what LeaseGranted or TicketRefused bring, and Limited.
+// Answered is what LeaseGranted or TicketRefused bring, and what the pool is to know of the
+// permit.
 type Answered struct {
 	// Lease comes with LeaseGranted. Written by the pool when it grants; the request takes
 	// it out.
@@ -104,6 +110,9 @@ type Answered struct {
 	// pool reads it when the caller left. Written by the request before it sends the ticket
 	// off.
 	Limited bool
+	// Parked says that it waits without its permit, which went back until there is a
+	// connection. Written by the pool alone, while it holds the ticket.
+	Parked bool
 
 	// Queued is how long it was with the throttler until it was granted, by the throttler's
 	// own instants: the request tells by it which part of its wait was for a permit. Written
@@ -112,32 +121,55 @@ type Answered struct {
 	At     time.Duration // when the pool granted it, with LeaseGranted; written by the pool then
 }
 
-// Report is what whoever settles the permit says with SettlePermit, and writes before that:
-// mostly the request, and, if its caller left before the answer, who held the ticket then.
-// Outcome.Refused is written by the throttler, by what Signals say.
-type Report struct {
-	Outcome throttle.Outcome
-	// Signals are what the answer said about limits; nil, or empty, if it said nothing. Most
-	// answers say nothing, and a ticket of one in a crowd has no room for them.
-	Signals *feedback.Feedback
+// Said is what an answer said, beside what became of the permit.
+type Said struct {
+	Outcome throttle.Outcome // but for Fate and Refused
+	Signals feedback.Feedback
 	Heard   chan<- struct{} // closed once what Signals pauses is posted; nil if nobody waits for that
 }
 
-// Say writes into the report what an answer said.
+// Say writes down what an answer said.
 func (t *Ticket) Say(said feedback.Feedback) {
-	if t.Signals == nil {
-		t.Signals = new(feedback.Feedback)
+	s := t.room()
+	s.Signals, s.Outcome.Costs = said, said.Costs
+	if at := said.ServerTime; !at.IsZero() {
+		s.Outcome.ServerTime, s.Outcome.Resolution = time.Duration(at.UnixNano()), said.Resolution
 	}
-	*t.Signals, t.Told = said, true
 }
 
-// Clear makes the report that of nothing said. It keeps the room for signals.
-func (t *Ticket) Clear() {
-	kept := t.Signals
-	if kept != nil {
-		*kept = feedback.Feedback{}
+// Conclude writes down what became of the permit.
+func (t *Ticket) Conclude(outcome throttle.Outcome) {
+	t.Fate = outcome.Fate
+	if len(outcome.Costs) > 0 || outcome.ServerTime != 0 {
+		t.room().Outcome = outcome
 	}
-	t.Report, t.Told = Report{Signals: kept}, false
+}
+
+// room makes room for what is said.
+func (t *Ticket) room() *Said {
+	if t.Said == nil {
+		t.Said = new(Said)
+	}
+	t.Told = true
+	return t.Said
+}
+
+// Outcome is what became of the permit, and what the answer said of it.
+func (t *Ticket) Outcome() throttle.Outcome {
+	if !t.Told {
+		return throttle.Outcome{Fate: t.Fate}
+	}
+	outcome := t.Said.Outcome
+	outcome.Fate, outcome.Refused = t.Fate, t.Said.Signals.Refused
+	return outcome
+}
+
+// Clear forgets what was said. It keeps the room for it.
+func (t *Ticket) Clear() {
+	if t.Said != nil {
+		*t.Said = Said{}
+	}
+	t.Fate, t.Told = 0, false
 }
 
 const (

@@ -27,7 +27,7 @@ type (
 	// ExpirePermit says that the caller's time is up: whoever has the ticket
 	// refuses it, and says what it waited for, unless it was answered before.
 	ExpirePermit struct{ *Ticket }
-	// SettlePermit tells what became of a granted permit: its Report.
+	// SettlePermit tells what became of a granted permit: its Fate, and what was Said.
 	SettlePermit struct{ *Ticket }
 )
 

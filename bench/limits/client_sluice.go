@@ -110,7 +110,7 @@ func (c *sluice) lost(r *request)   { c.settle(r, throttle.Outcome{Fate: throttl
 func (c *sluice) unsent(r *request) { c.settle(r, throttle.Outcome{Fate: throttle.NeverSent}) }
 
 func (c *sluice) settle(r *request, o throttle.Outcome) {
-	r.ticket.Outcome = o
+	r.ticket.Conclude(o)
 	c.desk.Settle(c.w.now, &r.ticket)
 }
 

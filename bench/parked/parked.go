@@ -21,6 +21,7 @@ type Parking struct {
 	BytesEach  float64 `json:"bytes_each"`  // of heap and stacks, with the Request and the Pending
 	Goroutines int     `json:"goroutines"`  // more than before
 	SubmitCPU  float64 `json:"submit_cpu"`  // microseconds for each
+	TouchCPU   float64 `json:"touch_cpu"`   // microseconds of these that the system takes for so much memory that is used first; zero if that is not measured
 	CancelCPU  float64 `json:"cancel_cpu"`  // microseconds for each
 	CancelTime float64 `json:"cancel_time"` // seconds, from the end of their context until all have ended
 }
@@ -102,7 +103,9 @@ func Park(ctx context.Context, n int) (Parking, error) {
 		return Parking{}, err
 	}
 	p.CancelCPU = float64(now-used) / float64(time.Microsecond) / float64(n)
-	return p, nil
+	touch, err := firstTouch() // last: in the peak it is no part of what waits
+	p.TouchCPU = touch * p.BytesEach / 1e3
+	return p, err
 }
 
 // deaf dials a server that never answers.

@@ -63,7 +63,11 @@ func (f parkedFlags) run(cmd *cobra.Command) error {
 	p, out := measured.Parking, cmd.OutOrStdout()
 	fmt.Fprintf(out, "%d requests wait for a limit\n", p.Requests)
 	fmt.Fprintf(out, "  resident at the peak   %8.2f GB\n  each, on heap and stacks %6.0f B\n  goroutines more        %8d\n", float64(p.PeakBytes)/1e9, p.BytesEach, p.Goroutines)
-	fmt.Fprintf(out, "  CPU to submit one      %8.2f µs\n  to cancel all          %8.2f s, %.2f µs of CPU each\n", p.SubmitCPU, p.CancelTime, p.CancelCPU)
+	fmt.Fprintf(out, "  CPU to submit one      %8.2f µs\n", p.SubmitCPU)
+	if p.TouchCPU > 0 {
+		fmt.Fprintf(out, "    of it the system's   %8.2f µs, to hand out so much memory that is used for the first time\n", p.TouchCPU)
+	}
+	fmt.Fprintf(out, "  to cancel all          %8.2f s, %.2f µs of CPU each\n", p.CancelTime, p.CancelCPU)
 	if f.requests > 0 {
 		if measured.Rows, err = parked.Crowds(cmd.Context(), f.requests); err != nil {
 			return err

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -50,6 +51,18 @@ func (r *Report) note(format string, args ...any) {
 	r.Notes = append(r.Notes, fmt.Sprintf(format, args...))
 }
 
+// NothingSucceeded reports whether there were requests, and all of them failed.
+func (r *Report) NothingSucceeded() bool {
+	return len(r.Steps) > 0 && !slices.ContainsFunc(r.Steps, func(s Step) bool { return s.Errors < 1 })
+}
+
+func mostly(error string) string {
+	if error == "" {
+		return ""
+	}
+	return "; mostly " + error
+}
+
 // fit fits the law to the steps that mean something.
 func (r *Report) fit(seed uint64) {
 	if r.Interrupted {
@@ -59,7 +72,7 @@ func (r *Report) fit(seed uint64) {
 	for _, s := range r.Steps {
 		switch {
 		case s.Errors > mostErrors:
-			r.note("%d callers: %.1f %% of the requests failed, so the step is left out of the fit", s.Callers, 100*s.Errors)
+			r.note("%d callers: %.1f %% of the requests failed, so the step is left out of the fit%s", s.Callers, 100*s.Errors, mostly(s.Mostly))
 		case s.Throughput <= 0:
 			r.note("%d callers: nothing was answered, so the step is left out of the fit", s.Callers)
 		default:

@@ -16,6 +16,8 @@ type Step struct {
 	P99    float64 `json:"p99_us"`
 	Mean   float64 `json:"mean_us"`
 	Errors float64 `json:"errors"` // as a share
+	// Mostly is what most of the errors were; empty if there was none.
+	Mostly string `json:"mostly,omitempty"`
 }
 
 // Steps measures one number of callers after another.
@@ -43,7 +45,7 @@ func Doubling(most int) []int {
 }
 
 // Run measures the steps and fits the law. When ctx ends, the report has the steps that were
-// whole by then. A law that cannot be fitted is told in the report; the error is that a step
+// whole by then, and so it has when none of the requests of the first succeeded. A law that cannot be fitted is told in the report; the error is that a step
 // could not be measured, or that none was.
 func (s Steps) Run(ctx context.Context) (*Report, error) {
 	report := &Report{}
@@ -69,8 +71,11 @@ func (s Steps) Run(ctx context.Context) (*Report, error) {
 		if s.Ended != nil {
 			s.Ended(step)
 		}
+		if report.NothingSucceeded() {
+			break // more callers would only fail as well
+		}
 	}
-	report.Interrupted = len(report.Steps) < len(s.Callers)
+	report.Interrupted = len(report.Steps) < len(s.Callers) && !report.NothingSucceeded()
 	if len(report.Steps) == 0 {
 		return nil, errors.New("no step was measured")
 	}
@@ -90,7 +95,7 @@ func StepOf(run *results.Run, callers int) Step {
 		return s
 	}
 	s.P50, s.P99, s.Mean = micros(all.Response.Quantile(0.5)), micros(all.Response.Quantile(0.99)), micros(all.Response.Mean())
-	s.Errors = float64(all.Failed()) / float64(all.Count)
+	s.Errors, s.Mostly = float64(all.Failed())/float64(all.Count), all.Mostly()
 	took := run.Header.Length
 	if took == 0 || run.End.Elapsed < took {
 		took = run.End.Elapsed

@@ -144,3 +144,17 @@ func TestThroughputIsOfWhatSucceededAfterTheWarmUp(t *testing.T) {
 	require.InDelta(t, 180, StepOf(run, 7).Throughput, 1e-9, "it ended early")
 	require.Zero(t, StepOf(&results.Run{}, 1).Throughput)
 }
+
+func TestADeadServerEndsTheStepsAndSaysWhy(t *testing.T) {
+	steps := 0
+	report, err := Steps{Callers: Doubling(64), Measure: func(context.Context, int) (Step, error) {
+		steps++
+		return Step{Errors: 1, Mostly: "refused: connection refused"}, nil
+	}}.Run(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, 1, steps)
+	require.True(t, report.NothingSucceeded())
+	require.False(t, report.Interrupted)
+	require.Contains(t, report.Notes[0], "1 callers: 100.0 % of the requests failed, so the step is left out of the fit; mostly refused: connection refused")
+	require.False(t, (&Report{}).NothingSucceeded(), "of nothing")
+}

@@ -1,6 +1,7 @@
 package compare
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -28,6 +29,7 @@ type Slice struct {
 	P99      float64  `json:"p99_us"`
 	Requests uint64   `json:"requests"`
 	Errors   uint64   `json:"errors"`
+	Mostly   string   `json:"mostly,omitempty"`  // what most of the errors were
 	Invalid  []string `json:"invalid,omitempty"` // why the harness could not hold a rate
 }
 
@@ -106,7 +108,7 @@ func (c AB) measure(ctx context.Context) (all [2][]Slice, err error) {
 	for i, side := range sides {
 		first, err := side.Slice(ctx, c.Requests)
 		if err == nil {
-			err = mostlyFailed(first.Errors, first.Requests) // or each slice may take its time to
+			err = mostlyFailed(first.Errors, first.Requests, first.Mostly) // or each slice may take its time to
 		}
 		if err != nil {
 			return all, fmt.Errorf("%s: %w", c.Names[i], err)
@@ -129,9 +131,9 @@ func (c AB) measure(ctx context.Context) (all [2][]Slice, err error) {
 // checkSlices refuses what has measured something else than it should have.
 func checkSlices(name string, slices []Slice, report *Report) error {
 	var invalid []string
-	broken, requests, failed := 0, uint64(0), uint64(0)
+	broken, requests, failed, mostly := 0, uint64(0), uint64(0), ""
 	for _, s := range slices {
-		requests, failed = requests+s.Requests, failed+s.Errors
+		requests, failed, mostly = requests+s.Requests, failed+s.Errors, cmp.Or(s.Mostly, mostly)
 		if len(s.Invalid) > 0 {
 			broken++
 			invalid = s.Invalid
@@ -143,19 +145,19 @@ func checkSlices(name string, slices []Slice, report *Report) error {
 	case broken > 0:
 		report.note("%s: %d of %d slices could not hold their rate", name, broken, len(slices))
 	}
-	if err := mostlyFailed(failed, requests); err != nil {
+	if err := mostlyFailed(failed, requests, mostly); err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	return nil
 }
 
 // mostlyFailed refuses requests of which more than half failed, or none was made.
-func mostlyFailed(failed, requests uint64) error {
+func mostlyFailed(failed, requests uint64, mostly string) error {
 	switch {
 	case requests == 0:
 		return errors.New("no request was made")
 	case 2*failed > requests:
-		return fmt.Errorf("%d of %d requests failed, so there is nothing to compare", failed, requests)
+		return fmt.Errorf("%d of %d requests failed, so there is nothing to compare; mostly %s", failed, requests, cmp.Or(mostly, "of unknown kinds"))
 	}
 	return nil
 }

@@ -96,10 +96,7 @@ func produce(ctx context.Context, o order, run func(ctx context.Context, request
 	}
 	slice := Slice{Cost: cost, Invalid: made.End.Invalid}
 	if all := made.Total[""]; all != nil {
-		slice.Requests = all.Count
-		for _, n := range all.Errors {
-			slice.Errors += n
-		}
+		slice.Requests, slice.Errors, slice.Mostly = all.Count, all.Failed(), all.Mostly()
 		slice.P50, slice.P99 = micros(all.Response, 0.5), micros(all.Response, 0.99)
 	}
 	return product{Slice: slice, Run: made}

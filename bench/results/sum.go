@@ -273,6 +273,21 @@ func (o *Operation) Failed() uint64 {
 	return n
 }
 
+// Mostly is the kind of error that there was most of, with a message of it if one was kept; empty
+// if there was none.
+func (o *Operation) Mostly() string {
+	kind := ""
+	for k, n := range o.Errors {
+		if most := o.Errors[kind]; n > most || n == most && k < kind {
+			kind = k
+		}
+	}
+	if text := o.Samples[kind]; text != "" {
+		return kind + ": " + text
+	}
+	return kind
+}
+
 func (o *Operation) histograms() [6]**Histogram {
 	return [6]**Histogram{&o.Response, &o.Service, &o.Lag, &o.Wait, &o.Success, &o.Connect}
 }

@@ -44,6 +44,9 @@ func Judge(run *results.Run, objectives []slo.Objective) (Outcome, string) {
 		}
 	}
 	all := run.Total[""]
+	if all != nil && len(failed) > 0 && all.Failed() > 0 {
+		failed = append(failed, "errors are mostly "+all.Mostly())
+	}
 	if all == nil || all.Count == 0 {
 		return Failed, "nothing was measured"
 	}

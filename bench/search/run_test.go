@@ -130,7 +130,7 @@ func TestATrialIsJudged(t *testing.T) {
 	}{
 		{"fine", func(*results.Run) {}, Held, ""},
 		{"slow", func(r *results.Run) { r.Total[""].Response.RecordN(time.Second, 20) }, Failed, "p99<5ms: 1s"},
-		{"errors", func(r *results.Run) { r.Total[""].Errors["status 503"] = 10 }, Failed, "errors<1%: 1%"},
+		{"errors", func(r *results.Run) { r.Total[""].Errors["status 503"] = 10 }, Failed, "errors<1%: 1%; errors are mostly status 503"},
 		{"harness", func(r *results.Run) { r.End.Invalid = []string{"late"}; r.Total[""].Errors["x"] = 999 }, Invalid, "late"},
 		{"not sent", func(r *results.Run) { r.Series[9].Sent = 80 }, Failed, "only 98.0 %"},
 		{"unfinished", func(r *results.Run) { r.End.Unfinished = 11 }, Failed, "11 of 1000 were unfinished"},

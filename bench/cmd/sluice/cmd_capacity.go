@@ -38,7 +38,8 @@ time, κ what it costs them to agree. Each has a 95 % interval, and so has the p
 at N* = √((1−σ)/κ) callers. Nothing is predicted beyond twice the callers that were
 measured, and a law that fits badly is said to.
 
-Exit codes: 0 measured, 1 interrupted before a step had ended, 2 wrong flags or a refusal.`,
+Exit codes: 0 measured, 1 interrupted before a step had ended, or no request succeeded,
+2 wrong flags or a refusal.`,
 		Example: `  sluice capacity http://127.0.0.1:8080/ticker
   sluice capacity --callers 64 --step 3s --client nethttp --predict 100,120 URL
   sluice capacity --callers 1,2,3,4,6,8,12,16 --think 10ms --json capacity.json URL`,
@@ -97,7 +98,13 @@ func (f *capacityFlags) run(ctx context.Context, stdout, stderr io.Writer, urls 
 	for _, n := range f.predict {
 		report.Predict(n)
 	}
-	return f.json.write(stdout, report)
+	if err := f.json.write(stdout, report); err != nil {
+		return err
+	}
+	if report.NothingSucceeded() {
+		return finding{"no request succeeded: " + report.Steps[0].Mostly}
+	}
+	return nil
 }
 
 // plan reads all flags, and names every mistake in one line.

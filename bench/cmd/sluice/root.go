@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime/debug"
 	"strconv"
 	"strings"
 
@@ -57,6 +58,7 @@ got worse, 98 the harness could not hold the rate (INVALID), 99 an objective fai
 		Example: `  sluice exchange
   sluice exchange --addr 127.0.0.1:0 --limit weight=10/1s,sliding --delay uniform:5ms-50ms`,
 		Args:          cobra.NoArgs,
+		Version:       version(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
@@ -66,6 +68,15 @@ got worse, 98 the harness could not hold the rate (INVALID), 99 an objective fai
 		root.AddCommand(verb())
 	}
 	return root
+}
+
+// version is that of the module that the program was built from, and of Go.
+func version() string {
+	info, known := debug.ReadBuildInfo()
+	if !known {
+		return "of an unknown version"
+	}
+	return info.Main.Version + " " + info.GoVersion
 }
 
 // wanted says what a flag's value must be, by the type of flag.

@@ -45,7 +45,7 @@ of the system.`,
   sluice clock --day                24 simulated hours of a signed request a second
   sluice clock --signed 100000      that many signed requests, really sent, to a
                                     simulated exchange with a skewed, drifting clock`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return f.run(cmd.Context(), cmd.Flags().Changed("signed"), cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},

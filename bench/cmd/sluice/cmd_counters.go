@@ -41,7 +41,7 @@ flags or a refusal of the system.`,
   sluice counters --for 1h --seed 7       longer, with other draws
   sluice counters --scenario haste        one scenario alone, of
                                           ` + strings.Join(counters.Names(), ", "),
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
 	}
 	flags := cmd.Flags()

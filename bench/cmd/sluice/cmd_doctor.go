@@ -35,7 +35,7 @@ Exit codes: 0 no check failed, 1 one did, 2 wrong flags or a refusal of the syst
   sluice doctor --quick             a first look, in ten seconds, or twenty on a busy machine
   sluice doctor --json=doctor.json  as JSON as well
   sluice doctor --quick --json      as JSON alone, on the standard output`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return f.run(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},

@@ -67,7 +67,7 @@ system.`,
 
   # a path that freezes for 500 ms every 5 s; stop after a minute, keep the report
   sluice exchange --delay lognormal:3ms,7ms,1+stall:500ms@5s --for 1m --report report.json`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return f.run(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},

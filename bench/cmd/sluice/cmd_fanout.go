@@ -49,7 +49,7 @@ missed; 2 wrong flags or a refusal of the system.`,
   sluice fanout --rounds 20 --json fanout.json
                                      narrower intervals, and all figures in a file
   sluice fanout --strict             for a script: fails if a bar is missed`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error { return flags.run(cmd) },
 	}
 	f := command.Flags()

@@ -50,7 +50,7 @@ the system.`,
   sluice hostile --part mutants --cases 500000 --seed 7
                                          as many mutated answers, of other draws
   sluice hostile --cases 100             a first look`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return f.run(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},

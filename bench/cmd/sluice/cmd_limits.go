@@ -49,7 +49,7 @@ spend can only be estimated. A goal that was missed is printed as such.`,
   sluice limits --scenario urgent-beside-bulk  one scenario alone
   sluice limits --fuzz 10m                     random worlds, for ten minutes
   sluice limits --world 4711                   all that happens in one of them`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return flags.run(cmd)
 		},

@@ -34,7 +34,7 @@ broken, or not used enough.`,
 		Example: `  sluice live
   sluice live --duration 10s --jitter lognormal:3ms,7ms,1
   sluice live --json live.json`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
 	}
 	flags := cmd.Flags()

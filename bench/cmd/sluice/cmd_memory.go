@@ -45,7 +45,7 @@ unreadable, 2 wrong flags or a refusal of the system.`,
   sluice memory --kills 1000             a thousand
   sluice memory --most 1s                processes that live longer
   sluice memory --cost                   what it costs a request`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if f.cost {
 				return f.compare(cmd)
@@ -63,12 +63,12 @@ unreadable, 2 wrong flags or a refusal of the system.`,
 	flags.IntVar(&f.requests, "requests", 5000, "of --cost: requests of a slice")
 	flags.IntVar(&f.callers, "callers", 8, "of --cost: how many make them")
 	cmd.AddCommand(&cobra.Command{
-		Use: memoryWorkVerb, Hidden: true, Args: cobra.NoArgs,
+		Use: memoryWorkVerb, Hidden: true, Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return kills.Work(cmd.Context(), cmd.InOrStdin(), cmd.OutOrStdout())
 		},
 	}, &cobra.Command{
-		Use: memoryServeVerb, Hidden: true, Args: cobra.NoArgs,
+		Use: memoryServeVerb, Hidden: true, Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error { return peers.Serve(cmd.InOrStdin(), cmd.OutOrStdout()) },
 	})
 	return cmd

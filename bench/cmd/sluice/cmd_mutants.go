@@ -34,7 +34,7 @@ flags, or tests that fail by themselves.`,
 		Example: `  sluice mutants             all of them, in some minutes
   sluice mutants --sample 3  three of every rule, in about one
   sluice mutants --rule 5    all of one rule`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runMutants(cmd, flags) },
 	}
 	f := command.Flags()

@@ -35,7 +35,7 @@ Exit codes: 0 all is well, 1 a bar was missed (1.2 GB, 4 µs, 3 s for a million)
 flags or a refusal of the system.`,
 		Example: `  sluice parked                           a million, and 200,000 for each row
   sluice parked --waiting 100000 --requests 0`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
 	}
 	flags := cmd.Flags()

@@ -59,7 +59,7 @@ A client that cannot do a case has a – and the reason.`,
                                         two clients, side by side in every round
   sluice peers --case get-64 --client engine --cpuprofile engine.prof
                                         where one client spends its time`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return runPeers(cmd, flags)
 		},
@@ -84,7 +84,7 @@ func newPeersServerCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:    peersServerVerb,
 		Hidden: true,
-		Args:   cobra.NoArgs,
+		Args:   noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return peers.Serve(cmd.InOrStdin(), cmd.OutOrStdout())
 		},

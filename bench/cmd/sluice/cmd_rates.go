@@ -36,7 +36,7 @@ rounds. wrk, hey and vegeta are looked for on the PATH; those that are missing a
 named. Rates alone are compared: what the others call latency is not the same thing.`,
 		Example: `  sluice rates
   sluice rates --client fasthttp --rounds 9 --turn 5s -c 64`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error { return flags.run(cmd) },
 	}
 	f := command.Flags()
@@ -54,7 +54,7 @@ func newRatesServerCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:    ratesServerVerb,
 		Hidden: true,
-		Args:   cobra.NoArgs,
+		Args:   noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return rates.Serve(cmd.InOrStdin(), cmd.OutOrStdout())
 		},

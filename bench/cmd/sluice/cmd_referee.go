@@ -49,7 +49,7 @@ refusal of the system.`,
   sluice referee --seed 7                 other draws
   sluice referee --scenario refused       one scenario alone, of
                                           ` + wrapped(referee.Names(), 44),
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return f.run(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},

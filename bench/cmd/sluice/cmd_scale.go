@@ -55,7 +55,7 @@ missed or a point did not come to its end; 2 wrong flags or a refusal of the sys
   sluice scale --html scale.html           a page with a plot of each curve as well
   sluice scale --rounds 40 --within 60s    narrower intervals
   sluice scale --curve received --strict   for a script: fails if a bar is missed`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return flags.run(cmd)
 		},
@@ -92,7 +92,7 @@ func newScaleProcess(verb string, run func(*cobra.Command) error) *cobra.Command
 	return &cobra.Command{
 		Use:    verb,
 		Hidden: true,
-		Args:   cobra.NoArgs,
+		Args:   noArguments,
 		RunE:   func(cmd *cobra.Command, _ []string) error { return run(cmd) },
 	}
 }

@@ -43,7 +43,7 @@ has none, 2 wrong flags, or something could not be fetched or built.`,
   sluice suites --subset                       the fast ones
   sluice suites --suite resty3 --mode read -v  one, in one mode, with what its tests print
   sluice suites --list                         what there is`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runSuites(cmd, flags) },
 	}
 	f := command.Flags()

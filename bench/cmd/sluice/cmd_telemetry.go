@@ -43,7 +43,7 @@ Exit codes: 0 no bar is exceeded, 1 one is, 2 wrong flags or a refusal of the sy
   sluice telemetry --rounds 70                narrower intervals
   sluice telemetry --plain                    without TLS
   sluice telemetry --rounds 2 --requests 500  a look at what is measured`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
 	}
 	flags := cmd.Flags()
@@ -53,7 +53,7 @@ Exit codes: 0 no bar is exceeded, 1 one is, 2 wrong flags or a refusal of the sy
 	flags.BoolVar(&f.plain, "plain", false, "without TLS, which makes requests cheaper and what is told of them weigh more")
 	flags.Uint64Var(&f.seed, "seed", 1, "seed of the intervals")
 	cmd.AddCommand(&cobra.Command{
-		Use: telemetryServeVerb, Hidden: true, Args: cobra.NoArgs,
+		Use: telemetryServeVerb, Hidden: true, Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error { return peers.Serve(cmd.InOrStdin(), cmd.OutOrStdout()) },
 	})
 	return cmd

@@ -47,7 +47,7 @@ Exit codes: 0 it was interrupted, 2 wrong flags or a refusal of the system.`,
   sluice worker --listen 0.0.0.0:7070 --tls-cert m1.pem --tls-key m1.key --ca crew.pem --name m1
   sluice worker --give EXCHANGE_KEY --give EXCHANGE_SECRET
   sluice run http://server:8080/ --rate 50000/s --workers m1:7070,m2:7070,m3:7070`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error { return flags.run(cmd) },
 	}
 	f := command.Flags()

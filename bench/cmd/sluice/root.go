@@ -70,6 +70,21 @@ got worse, 98 the harness could not hold the rate (INVALID), 99 an objective fai
 	return root
 }
 
+// noArguments refuses arguments of a verb that has none. One may be meant for a flag that can do
+// without a value, and so takes it only behind a "=".
+func noArguments(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	text := fmt.Sprintf("%s is too much: %s takes flags alone", report.Printable(strings.Join(args, " ")), cmd.CommandPath())
+	cmd.Flags().Visit(func(f *pflag.Flag) {
+		if f.NoOptDefVal != "" && f.Value.Type() != "bool" && f.Value.String() == f.NoOptDefVal {
+			text += fmt.Sprintf("; a value of --%s is written behind a =, as in --%s=%s", f.Name, f.Name, report.Printable(args[0]))
+		}
+	})
+	return errors.New(text)
+}
+
 // version is that of the module that the program was built from, and of Go.
 func version() string {
 	info, known := debug.ReadBuildInfo()

@@ -32,3 +32,11 @@ func TestTheVersionIsOfTheModuleAndOfGo(t *testing.T) {
 	require.Zero(t, code)
 	require.Contains(t, out, runtime.Version())
 }
+
+func TestWhatIsTooMuchIsNamedAndWhereItMayBelong(t *testing.T) {
+	code, _, stderr := sluice(t, "doctor", "--json", "doctor.json")
+	require.Equal(t, exitUsage, code)
+	require.Contains(t, stderr, "doctor.json is too much: sluice doctor takes flags alone; a value of --json is written behind a =, as in --json=doctor.json")
+	_, _, stderr = sluice(t, "limits", "more")
+	require.Contains(t, stderr, "more is too much: sluice limits takes flags alone\n")
+}

@@ -52,3 +52,24 @@ func ExampleNoteLimit() {
 	fmt.Println(failure.Route, failure.Limit, failure.RetryAt.Sub(epoch), errors.Is(failure, throttle.ErrNoRoom))
 	// Output: orders weight 1m0s true
 }
+
+// An authenticator that asks somebody else to sign waits for no longer than its request is waited for.
+func ExampleCall_Await() {
+	signature := make(chan struct{})
+	go func() { // the signing service answers
+		close(signature)
+	}()
+	call := &messages.Call{Method: "POST", Path: "/order", Deadline: time.Now().Add(time.Minute)}
+	if err := call.Await(signature); err != nil {
+		fmt.Println("gave up:", err)
+		return
+	}
+	call.SetHeader("X-Signature", "c0ffee")
+	fmt.Println(call.Fields[0].Name, call.Fields[0].Value)
+
+	call.Deadline = time.Now() // the time of the next one is up
+	fmt.Println(call.Await(make(chan struct{})))
+	// Output:
+	// X-Signature c0ffee
+	// context deadline exceeded
+}

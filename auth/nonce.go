@@ -56,19 +56,17 @@ const (
 // shares it, over all schemes and engines of the process.
 //
 // Invariant: every nonce given is greater than all before it, and with a floor not
-// greater than what was stored before it was given.
+// greater than what was stored there before it was given.
 type nonceSource struct {
 	name string // in the registry
 	unit time.Duration
 	used atomic.Int64 // when it was last looked up, in ns: written under the registry's lock for reading
 
-	mu       sync.Mutex // guards what follows; held while a floor is written
+	mu       sync.Mutex // guards what follows, and every reserve of the key; held while a floor is read or written
 	last     uint64     // the last nonce given, or passed over
-	reserved uint64     // in the floor: a later process begins above
 	raised   time.Duration
-	raisedAt time.Time // of the wall clock it was raised by
-	keeper   keeper    // that floor is of; nil if no memory was met
-	floor    NonceFloor
+	raisedAt time.Time  // of the wall clock it was raised by
+	reserves []*reserve // in the floors of rules, the latest last; those in memories are their keepers'
 }
 
 // next returns the next nonce: the time in units, or one more than the last,
@@ -78,38 +76,43 @@ type nonceSource struct {
 func (s *nonceSource) next(now, local time.Time, rule NonceRule, k keeper) (uint64, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if rule.Floor == nil && k != nil {
-		rule.Floor = s.floorOf(k)
-	}
-	n, until := max(s.last+1, s.units(now)), uint64(0)
-	if rule.Floor != nil && n > s.reserved {
-		stored, err := rule.Floor.Load() // another process may have gone on
+	r, used := s.reserveFor(rule, k), s.last
+	if r != nil {
+		others, err := r.look()
 		if err != nil {
 			return 0, err
 		}
-		n = max(n, stored+1)
-		until = n + s.span(nonceBlock)
+		used = max(used, others)
 	}
-	if limit := s.limit(local, rule); n > limit {
+	n, limit := max(plus(used, 1), s.units(now)), s.limit(local, rule)
+	if n > limit || n == used { // nothing is greater than the greatest there is
 		return 0, s.tooFar(n, local, rule)
 	}
-	if until > 0 {
-		if err := rule.Floor.Store(until); err != nil {
+	if r != nil {
+		if err := r.cover(n, min(limit, s.blockEnd(n, r.given, now))); err != nil {
 			return 0, err
 		}
-		s.reserved = until
 	}
 	s.last = n
 	return n, nil
 }
 
-// floorOf returns the floor that a memory has for the key. Another memory than the
-// one before knows nothing of what that has. It requires that mu is held.
-func (s *nonceSource) floorOf(k keeper) NonceFloor {
-	if s.keeper != k {
-		s.keeper, s.floor, s.reserved = k, k.nonceFloor(s.name), 0
+// blockEnd is up to where a floor is to be stored for n. That is a block from the clock
+// on, and not from n on: whoever comes next begins behind the block, and if it then had a
+// whole one of its own, nonces would run a block further ahead with each who comes. Where
+// they are ahead of the clock as it is, as many are reserved as were given, so that they
+// run ahead no faster than twice as fast as they are used.
+func (s *nonceSource) blockEnd(n, given uint64, now time.Time) uint64 {
+	block := s.span(nonceBlock)
+	return max(plus(s.units(now), block), plus(n, min(given, block)))
+}
+
+// plus adds without overflow: what would be more than the greatest number is that.
+func plus(a, b uint64) uint64 {
+	if a > math.MaxUint64-b {
+		return math.MaxUint64
 	}
-	return s.floor
+	return a + b
 }
 
 func (s *nonceSource) tooFar(n uint64, local time.Time, rule NonceRule) error {
@@ -130,7 +133,7 @@ func (s *nonceSource) raise(now, local time.Time, rule NonceRule) bool {
 		s.raised = 0
 	}
 	s.raised, s.raisedAt = max(2*s.raised, firstRaise), now
-	s.last = min(max(s.last, s.units(now))+s.span(s.raised), max(s.last, s.limit(local, rule)))
+	s.last = min(plus(max(s.last, s.units(now)), s.span(s.raised)), max(s.last, s.limit(local, rule)))
 	return s.last < s.limit(local, rule)
 }
 
@@ -142,7 +145,7 @@ func (s *nonceSource) span(d time.Duration) uint64 { return uint64(max(1, d/s.un
 // limit is the greatest nonce allowed.
 func (s *nonceSource) limit(local time.Time, rule NonceRule) uint64 {
 	now, ahead := local.UnixNano(), int64(cmp.Or(rule.Ahead, defaultAhead))
-	if ahead > math.MaxInt64-now {
+	if now > 0 && ahead > math.MaxInt64-now {
 		return math.MaxUint64
 	}
 	return s.units(time.Unix(0, now+ahead))

@@ -12,15 +12,17 @@ import (
 )
 
 // NonceFloor remembers, beyond the life of the process, up to where a key's
-// nonces were used. One Floor is for one key. It is called under a lock, about
-// every ten seconds while the key is in use, and delays the request that is
-// signed then.
+// nonces were used. One Floor is for one key. It is called under a lock, and delays
+// the request that is signed then.
 type NonceFloor interface {
-	// Load returns what Store was last given, and zero if it never was. An error
-	// means that nobody knows: no request is signed then.
+	// Load returns what Store was last given, and zero if it never was. It is called
+	// for every nonce: what is not this process's own was stored by another, which has
+	// gone on. An error means that nobody knows: no request is signed then.
 	Load() (uint64, error)
 	// Store remembers that every nonce up to floor may be used from now on. It
-	// returns when that would survive the end of the process.
+	// returns when that would survive the end of the process, and an error if it
+	// would not: no request is signed then. It is called about every ten seconds while
+	// the key is in use, and more often while its nonces are ahead of the clock.
 	Store(floor uint64) error
 }
 
@@ -30,11 +32,12 @@ type NonceFloor interface {
 var ErrNonceFile = errors.New("not a nonce file, or a damaged one")
 
 // NonceFile keeps a key's nonces rising over restarts, even if the clock was set
-// back in between. The file is written whole or not at all, ahead of use in blocks
-// of ten seconds: a process that is killed leaves no nonce that the next one would
-// use again, and the next one begins at most so far ahead. A missing file is a key
-// that was never used. Its directory must exist. Several processes may take turns;
-// those that use one key at the same time cannot keep its order with any file.
+// back in between. The file is written whole or not at all, ahead of use, up to ten
+// seconds ahead of the clock: a process that is killed leaves no nonce that the next one
+// would use again, and the next one begins at most so far ahead, however many there
+// were. A missing file is a key that was never used. Its directory must exist. Several
+// processes may take turns, request by request if they like, for the file is read for
+// every nonce; those that use one key at the same time cannot keep its order with any file.
 func NonceFile(path string) NonceFloor { return nonceFile(path) }
 
 type nonceFile string

@@ -1,0 +1,69 @@
+package auth
+
+import (
+	"reflect"
+	"slices"
+)
+
+// reserve is what this process has set aside in one floor. It is guarded by the lock of
+// the key's source.
+//
+// Invariant: as long as the floor has what is stored here, nobody else has gone on there,
+// so that every nonce up to it is this process's to give.
+type reserve struct {
+	floor  NonceFloor
+	stored uint64 // by this process, and last; zero if there is nothing of its own
+	given  uint64 // nonces, since another process's were seen
+}
+
+// look returns up to where others may have used nonces; zero if nobody has stored anything
+// since this process did.
+func (r *reserve) look() (others uint64, err error) {
+	found, err := r.floor.Load()
+	if err != nil || found == r.stored {
+		return 0, err
+	}
+	r.stored, r.given = 0, 0
+	return found, nil
+}
+
+// cover sees to it that n is not above the floor before it is given, and stores until if
+// it is.
+func (r *reserve) cover(n, until uint64) error {
+	if n > r.stored {
+		if err := r.floor.Store(until); err != nil {
+			return err
+		}
+		r.stored = until
+	}
+	r.given++
+	return nil
+}
+
+// mostReserves is in how many floors at once a process knows its own of one key. In one
+// that was pushed out it begins above what it stored itself, as another process would.
+const mostReserves = 8
+
+// reserveFor returns the reserve in the floor of a rule, or in the memory that a keeper
+// has if there is none; nil if there is neither. It requires that mu is held.
+func (s *nonceSource) reserveFor(rule NonceRule, k keeper) *reserve {
+	switch {
+	case rule.Floor == nil && k == nil:
+		return nil
+	case rule.Floor == nil:
+		return k.reserve(s.name)
+	case !reflect.ValueOf(rule.Floor).Comparable(): // it cannot be found again
+		return &reserve{floor: rule.Floor}
+	}
+	for _, r := range s.reserves {
+		if r.floor == rule.Floor {
+			return r
+		}
+	}
+	if len(s.reserves) == mostReserves {
+		s.reserves = slices.Delete(s.reserves, 0, 1)
+	}
+	r := &reserve{floor: rule.Floor}
+	s.reserves = append(s.reserves, r)
+	return r
+}

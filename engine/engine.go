@@ -344,7 +344,7 @@ type Parts = throttle.Parts
 // parts tell whose count it is: the limit looks at those that its By names, and ignores
 // the others. A limit by key must be given one; an empty Account or Egress is the default
 // one. A route has no count of its own. The error is a *throttle.LimitError, with
-// ErrUnknownLimit, ErrNoKey or ErrUnknownKey.
+// ErrUnknownLimit, ErrNoKey, ErrUnknownKey or ErrLongName.
 func (e *Engine) AdjustLimit(id string, of Parts, delta int64) error {
 	if err := e.made(); err != nil {
 		return err

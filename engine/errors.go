@@ -122,6 +122,7 @@ var (
 	ErrUnknownLimit = throttle.ErrUnknownLimit // no limit has the id that the request names
 	ErrNoKey        = throttle.ErrNoKey        // the limit is keyed, and the request has no Key
 	ErrUnknownKey   = throttle.ErrUnknownKey   // the request's Key is not among the limit's Keys
+	ErrLongName     = throttle.ErrLongName     // the request's Key, account, egress or origin has more than 64 KiB
 	ErrNotCharged   = throttle.ErrNotCharged   // Request.Weights names a limit that is not on the request's route
 	ErrWeight       = throttle.ErrWeight       // the request weighs more than its limit ever admits
 	ErrRouteWeight  = throttle.ErrRouteWeight  // the request has a Weight, and its limit is a route without a quota

@@ -25,8 +25,15 @@ type Memory interface{ memory.Memory }
 // and so limits stay full for MaxDelay and a window. See memory.File.
 func MemoryFile(path string) Memory { return memory.File(path) }
 
-// ErrMemoryInUse means that another engine has the memory open.
-var ErrMemoryInUse = memory.ErrInUse
+var (
+	// ErrMemoryInUse means that another engine has the memory open.
+	ErrMemoryInUse = memory.ErrInUse
+	// ErrMemoryGivenUp means that a request needs a nonce and was not signed, for its memory
+	// could not be written, as on a disk that is full, and is not any more. A nonce that a
+	// process might use again after a restart does not leave; limits do without memory. Make
+	// room, and restart.
+	ErrMemoryGivenUp = memory.ErrGivenUp
+)
 
 // remember has an engine begin with what a memory holds, and write down what it does
 // from then on.

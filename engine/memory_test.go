@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -138,6 +140,57 @@ func TestNoKeyIsInAMemoryAndNoncesGoOn(t *testing.T) {
 		require.NoError(t, err)
 		require.Contains(t, string(held), "nonce-")
 		require.NotContains(t, string(held), "itself")
+	})
+}
+
+// fullDisk is a memory in a file on a disk that becomes full.
+type fullDisk struct {
+	engine.Memory
+	full atomic.Bool
+}
+
+func (d *fullDisk) Open() (memory.Store, memory.Held, error) {
+	s, held, err := d.Memory.Open()
+	if err != nil {
+		return nil, held, err
+	}
+	return &fullStore{s.(memory.InPlace), d}, held, nil
+}
+
+type fullStore struct {
+	memory.InPlace
+	disk *fullDisk
+}
+
+func (s *fullStore) Append(records []byte) error {
+	if s.disk.full.Load() {
+		return syscall.ENOSPC
+	}
+	return s.InPlace.Append(records)
+}
+
+func TestANonceThatAFullDiskDoesNotTakeDoesNotLeaveAndWhatNeedsNoneDoes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t, nil)
+		disk := &fullDisk{Memory: engine.MemoryFile(filepath.Join(t.TempDir(), "memory"))}
+		eng := remembering(t, s, disk, func(c *engine.Config) {
+			c.Auth, c.Limits, c.DefaultLimitID = auth.BitfinexV1("full disk", "secret"), nil, engine.Unlimited
+		})
+		signed := &engine.Request{Path: "/", Auth: true}
+		_, err := eng.Do(t.Context(), signed)
+		require.NoError(t, err)
+		disk.full.Store(true)
+		_, err = eng.Do(t.Context(), signed)
+		require.NoError(t, err, "its nonce is reserved")
+		time.Sleep(11 * time.Second)
+		_, err = eng.Do(t.Context(), signed)
+		require.ErrorIs(t, err, engine.ErrMemoryGivenUp)
+		require.ErrorContains(t, err, "memory")
+		require.Equal(t, engine.NotSent, engine.OutcomeOf(err))
+		require.ErrorIs(t, engine.Wait(t.Context(), err), engine.ErrMemoryGivenUp, "no waiting mends it")
+		spend(t, eng, 1)
+		require.Len(t, s.seen(), 3)
+		require.NoError(t, eng.Close())
 	})
 }
 

@@ -139,6 +139,7 @@ func TestARequestThatCannotBeSentIsRefusedBeforeItQueues(t *testing.T) {
 		}, engine.Preparing, engine.ErrInvalidRequest, "body: a func() (io.Reader, error) is sent with Upload.Stream"},
 		"a body that is no JSON": {engine.Request{Method: "POST", Path: "/", Body: make(chan int)}, engine.Preparing, engine.ErrInvalidRequest, "body: json: unsupported type: chan int"},
 		"no key":                 {engine.Request{Path: "/", LimitID: "keyed"}, engine.Throttled, engine.ErrNoKey, `limit "keyed"`},
+		"a key of a megabyte":    {engine.Request{Path: "/", LimitID: "keyed", Key: strings.Repeat("k", 1<<20)}, engine.Throttled, engine.ErrLongName, `limit "keyed"`},
 		"a mistyped key":         {engine.Request{Path: "/", LimitID: "keyed", Key: "BTCUSD"}, engine.Throttled, engine.ErrUnknownKey, `limit "keyed"`},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -39,7 +39,8 @@ func (e *Engine) SetShare(id string, share, margin float64) error {
 //
 // The error is a *throttle.LimitError, and nothing has changed: throttle.ErrQuota for a
 // number that cannot be right, such as 0, or more than a hundred times the declared
-// quota; throttle.ErrNothingAdopt, ErrUnknownLimit, ErrNoKey or ErrUnknownKey.
+// quota; throttle.ErrNothingAdopt, ErrUnknownLimit, ErrNoKey, ErrUnknownKey or
+// ErrLongName.
 func (e *Engine) AnnounceQuota(id string, parts throttle.Parts, quota int64) error {
 	if err := e.made(); err != nil {
 		return err

@@ -73,7 +73,7 @@ func lasting(err error) (is bool) {
 		is = recover() != nil || is
 	}()
 	return messages.Permanent(err) || slices.ContainsFunc([]error{
-		ErrInvalidRequest, ErrNoLimit, ErrUnknownLimit, ErrNoKey, ErrUnknownKey, ErrWeight, ErrNotCharged, ErrRouteWeight,
+		ErrInvalidRequest, ErrNoLimit, ErrUnknownLimit, ErrNoKey, ErrUnknownKey, ErrLongName, ErrWeight, ErrNotCharged, ErrRouteWeight,
 		ErrNoEngine, ErrInsideRequest, ErrClosed, ErrBodyRead, ErrUnknownAccount, ErrUnknownEgress,
 	}, func(cause error) bool { return errors.Is(err, cause) })
 }

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 )
 
@@ -19,8 +20,11 @@ import (
 //
 // It is believed after the end of the process, however that came. If the machine
 // went down, what was written last may be missing, so that it is believed only if
-// the engine had closed it before. What is torn or foreign is renamed to
-// path.bad-<time>, and every limit counts as full then.
+// the engine had closed it before. That an engine has it is on the disk, with the name
+// of the file, before the engine grants anything. Only where a directory cannot be synced, or not
+// be read, may a machine that goes down soon after a start come back with the file as it
+// was before. What is torn or foreign is renamed to path.bad-<time>, and every
+// limit counts as full then.
 //
 // It takes 4 MB, or eight times what there is to remember if that is more, and as
 // much again while an engine runs. It is written without a system call, as mapped memory: who
@@ -248,7 +252,7 @@ func (g *staged) Commit(rest []byte) error {
 	kept := false
 	if err == nil {
 		kept = s.m != nil && s.keepName() == nil
-		err = os.Rename(s.path+".new", s.path)
+		err = g.takeName()
 	}
 	if err != nil {
 		_ = os.Remove(s.path + ".old")
@@ -264,6 +268,43 @@ func (g *staged) Commit(rest []byte) error {
 		was.close()
 	}
 	return nil
+}
+
+// takeName gives the file its name. The first of an engine has it on the disk as well: what
+// it takes the place of is closed, and would be believed, or is not there, and would be taken
+// for new. Those after it replace one that is open, which is torn once the machine went down.
+func (g *staged) takeName() error {
+	s := g.store
+	if s.m != nil {
+		return os.Rename(s.path+".new", s.path)
+	}
+	if err := g.next.sync(); err != nil {
+		return err
+	}
+	if err := os.Rename(s.path+".new", s.path); err != nil {
+		return err
+	}
+	return syncDirectory(filepath.Dir(s.path))
+}
+
+// syncFile has a file, or a directory, on the disk; tests look on.
+var syncFile = (*os.File).Sync
+
+// syncDirectory has the names in a directory on the disk, where that can be asked for.
+func syncDirectory(path string) error {
+	dir, err := os.Open(path)
+	if errors.Is(err, fs.ErrPermission) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	err = syncFile(dir)
+	if errors.Is(err, errors.ErrUnsupported) || errors.Is(err, syscall.EINVAL) {
+		return nil
+	}
+	return err
 }
 
 // keepName gives the file a second name, so that it stays when another gets the first.
@@ -334,7 +375,7 @@ func (s *store) aside(why string) (warning string, err error) {
 }
 
 // Close is part of Store. It waits for the disk, and says only then that all is
-// there.
+// there, its name included.
 func (s *store) Close() error {
 	defer s.lock.Close()
 	if s.spare != nil {
@@ -345,7 +386,10 @@ func (s *store) Close() error {
 	if s.m == nil {
 		return nil
 	}
-	err := s.m.finish()
+	err := syncDirectory(filepath.Dir(s.path))
+	if err == nil {
+		err = s.m.finish()
+	}
 	s.m.close()
 	s.m = nil
 	if err != nil {

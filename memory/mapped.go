@@ -106,16 +106,18 @@ func littleEndian64(v uint64) uint64 {
 	return binary.NativeEndian.Uint64(b[:])
 }
 
+func (m *mapped) sync() error { return syncFile(m.file) }
+
 // finish has all on the disk, and then the word that it is.
 func (m *mapped) finish() error {
 	if m.state() == forsaken {
-		return m.file.Sync()
+		return m.sync()
 	}
-	if err := m.file.Sync(); err != nil {
+	if err := m.sync(); err != nil {
 		return err
 	}
 	m.setState(closed)
-	return m.file.Sync()
+	return m.sync()
 }
 
 func (m *mapped) close() {

@@ -10,6 +10,7 @@ type mapped struct{ bytes []byte }
 func newMapped(string, int) (*mapped, error) { return nil, ErrUnsupported }
 func (*mapped) append([]byte) error          { return ErrUnsupported }
 func (*mapped) setState(uint32)              {}
+func (*mapped) sync() error                  { return ErrUnsupported }
 func (*mapped) finish() error                { return ErrUnsupported }
 func (*mapped) empty()                       {}
 func (*mapped) close()                       {}

@@ -89,6 +89,20 @@ var (
 	ErrCorrupt = errors.New("memory is damaged, or not one of this program's")
 )
 
+// ErrGivenUp means that a nonce could not be remembered, for nothing is any more: the
+// memory could not be written, and its engine goes on without it, or it is closed. No
+// waiting mends that.
+var ErrGivenUp error = givenUp{}
+
+type givenUp struct{}
+
+func (givenUp) Error() string {
+	return "memory: a nonce could not be remembered, for nothing is written any more: the memory failed, or its engine is closed"
+}
+
+// Permanent says that no waiting mends it.
+func (givenUp) Permanent() bool { return true }
+
 // Clock tells the instants of this machine from one start of a process to the next.
 type Clock struct {
 	// Boot names what the clock runs for; equal names mean that Now can be compared.

@@ -114,8 +114,8 @@ type Request struct {
 	// names a limit that is not on the route is an error.
 	Weights map[string]int64
 	// Key is what the request is about, such as a symbol: limits that are told apart by
-	// keys have a quota for each, and refuse a request without one. Other limits ignore it.
-	// Empty means none.
+	// keys have a quota for each, and refuse a request without one, or with one of more than
+	// throttle.MostName bytes. Other limits ignore it. Empty means none.
 	Key string
 	// Priority decides who leaves first when room is short: the higher. Zero is Normal.
 	Priority Priority

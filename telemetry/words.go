@@ -92,6 +92,7 @@ var causes = []struct {
 	{engine.ErrUnknownEgress, "unknown_egress"},
 	{engine.ErrNoKey, "no_key"},
 	{engine.ErrUnknownKey, "unknown_key"},
+	{engine.ErrLongName, "long_name"},
 	{engine.ErrNotCharged, "not_charged"},
 	{engine.ErrRouteWeight, "route_weight"},
 	{engine.ErrWeight, "weight"},

@@ -64,7 +64,7 @@ func (l *Ledger) meterOf(now time.Duration, id string, of Parts) (*meter, error)
 	if r == nil {
 		return nil, &LimitError{ID: id, Err: ErrUnknownLimit}
 	}
-	if err := r.checkKey(of.Key); err != nil {
+	if err := join(of.checkNames(id), r.checkKey(of.Key)); err != nil {
 		return nil, err
 	}
 	return l.usedMeter(now, r, of), nil

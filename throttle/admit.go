@@ -19,6 +19,9 @@ func (l *Ledger) admit(now time.Duration, p *Permit, foreseen bool) error {
 	case r == nil:
 		return &LimitError{ID: p.Limit, Err: ErrUnknownLimit}
 	}
+	if err := p.checkNames(); err != nil {
+		return err
+	}
 	if r.by&ByKey != 0 || r.falls {
 		if err := r.checkKey(p.Key); err != nil {
 			return err

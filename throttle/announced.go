@@ -67,14 +67,14 @@ const (
 // one, one that is more than a hundred times the declared quota or less than a hundredth of it
 // (a Lifetime budget may be told any larger number), or one that leaves less than the
 // limit's reserves or its own weight need; with ErrNothingAdopt, ErrUnknownLimit, or
-// that of a key.
+// that of a key or a name.
 func (l *Ledger) Announce(now time.Duration, id string, parts Parts, quota int64) (was, is int64, err error) {
 	now = l.at(now)
 	r := l.table.rule(id)
 	if r == nil {
 		return 0, 0, &LimitError{ID: id, Err: ErrUnknownLimit}
 	}
-	if err := r.checkKey(parts.Key); err != nil {
+	if err := join(parts.checkNames(id), r.checkKey(parts.Key)); err != nil {
 		return 0, 0, err
 	}
 	at := r.By.of(parts)

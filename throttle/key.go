@@ -29,6 +29,8 @@ func (r *rule) checkKey(key string) error {
 	case !r.Keyed:
 	case key == "":
 		return &LimitError{ID: r.ID, Err: ErrNoKey}
+	case len(key) > MostName:
+		return &LimitError{ID: r.ID, Err: ErrLongName}
 	case len(r.Keys) > 0 && !r.knows(key):
 		return &LimitError{ID: r.ID, Err: ErrUnknownKey}
 	}

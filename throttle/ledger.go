@@ -84,7 +84,7 @@ func (l *Ledger) begin(now time.Duration) {
 
 // Acquire asks for a permit. After nil p is Granted, or Queued until Next answers it. An error
 // is a *LimitError with ErrUnknownLimit, ErrWeight, ErrRouteWeight, ErrNotCharged,
-// ErrWeightTwice, ErrNoKey, ErrUnknownKey, ErrSpent, ErrQueueFull, ErrPermitInUse, or
+// ErrWeightTwice, ErrNoKey, ErrUnknownKey, ErrLongName, ErrSpent, ErrQueueFull, ErrPermitInUse, or
 // ErrDeadline if even an empty queue could not be in time. After ErrPermitInUse p goes on as
 // before; after any other it is neither queued nor granted. What its owner wrote into it is
 // unchanged.

@@ -306,8 +306,8 @@ func (l *Ledger) wakePaused(now time.Duration) {
 // than Options.MaxPause is cut to that. Afterwards the scope starts with a
 // single request in flight and doubles that with every round trip; flights that
 // left before the pause ended do not count. The error is a *LimitError with
-// ErrUnknownScope, for a name that no limit has, or ErrScopeTogether, for a part of a
-// scope that is not told apart so.
+// ErrUnknownScope, for a name that no limit has, ErrScopeTogether, for a part of a
+// scope that is not told apart so, or ErrLongName.
 func (l *Ledger) Pause(now time.Duration, s Scope, until time.Duration) error {
 	now = l.at(now)
 	until = min(until, now+l.options.MaxPause) // before any sum is made with it
@@ -356,12 +356,16 @@ func (l *Ledger) PauseByHand(now time.Duration, s Scope, until time.Duration) er
 
 // Resume ends a pause, and the slow start after it, at once; without an Account or an Egress,
 // of all that is part of the scope. What RefusedAlone holds of its limits it lets go. What
-// pauses all of it goes on if a part is resumed. The error is one of ErrUnknownScope.
+// pauses all of it goes on if a part is resumed. The error is one of ErrUnknownScope or
+// ErrLongName.
 func (l *Ledger) Resume(now time.Duration, s Scope) error {
 	now = l.at(now)
 	ps := l.pauses
 	if !ps.names[s.Name] {
 		return &LimitError{ID: s.Name, Err: ErrUnknownScope}
+	}
+	if err := s.checkNames(); err != nil {
+		return err
 	}
 	if all := s.sector(); s.Origin == AnyOrigin {
 		maps.DeleteFunc(ps.anywhere, func(at sector, _ time.Duration) bool { return all.covers(at) })
@@ -418,7 +422,7 @@ func (ps *pauses) check(s Scope) error {
 	case s.Account != "" && ps.apart[s.Name]&ByAccount == 0, s.Egress != "" && ps.apart[s.Name]&ByEgress == 0:
 		return &LimitError{ID: s.Name, Err: ErrScopeTogether}
 	}
-	return nil
+	return s.checkNames()
 }
 
 // HasScope reports whether a limit has, or once had, a scope of that name, or the name is

@@ -228,6 +228,10 @@ func (b *builder) declare(place int) {
 		b.complain(l, "is declared more than once")
 		return
 	}
+	if l.hasLongName() {
+		b.complain(&Limit{ID: l.ID[:min(len(l.ID), 40)]}, "has an id, a scope or a key of more than %d bytes", MostName)
+		return
+	}
 	r := b.ways.next()
 	r.id, r.place, r.own = l.ID, place, -1
 	b.declared[place].route, b.routes[l.ID] = r, r

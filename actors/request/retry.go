@@ -130,7 +130,7 @@ func final(err error) bool {
 		messages.ErrClosed, messages.ErrTooManyWaiters, messages.ErrActorFailed,
 		throttle.ErrUnknownLimit, throttle.ErrWeight, throttle.ErrRouteWeight,
 		throttle.ErrQueueFull, throttle.ErrDeadline, throttle.ErrSpent, throttle.ErrNoKey, throttle.ErrUnknownKey,
-		throttle.ErrHalted,
+		throttle.ErrLongName, throttle.ErrHalted,
 	} {
 		if errors.Is(err, target) {
 			return true

@@ -222,7 +222,7 @@ func engineKind(err error) string {
 		errors.Is(err, engine.ErrWeight), errors.Is(err, engine.ErrNoRoom):
 		return kindLimit
 	case errors.Is(err, engine.ErrNoLimit), errors.Is(err, engine.ErrUnknownLimit), errors.Is(err, engine.ErrInvalidRequest),
-		errors.Is(err, engine.ErrNoKey), errors.Is(err, engine.ErrUnknownKey), errors.Is(err, engine.ErrUnknownAccount):
+		errors.Is(err, engine.ErrNoKey), errors.Is(err, engine.ErrUnknownKey), errors.Is(err, engine.ErrLongName), errors.Is(err, engine.ErrUnknownAccount):
 		return kindRequest
 	}
 	var e *engine.Error

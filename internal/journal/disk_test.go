@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/sluice-engine/sluice/memory"
 	"github.com/sluice-engine/sluice/throttle"
 )
 
@@ -17,6 +18,8 @@ func TestAFullDiskIsSaidOnceAndTheNextStartTakesEverythingForFull(t *testing.T) 
 	w := newWard(t)
 	limits := []throttle.Limit{tens, {ID: "symbol", Quota: 1, Per: 3600 * sec, Keyed: true}}
 	w.start(limits...)
+	floor := w.log.Floor("lane")
+	require.NoError(t, floor.Store(1000))
 	var was syscall.Rlimit
 	require.NoError(t, syscall.Getrlimit(syscall.RLIMIT_FSIZE, &was))
 	small := was
@@ -42,9 +45,18 @@ func TestAFullDiskIsSaidOnceAndTheNextStartTakesEverythingForFull(t *testing.T) 
 	}
 	require.Equal(t, 1, gone, w.warned)
 	require.Less(t, len(w.warned), 8, "of what is tried again is told seldom")
+	require.True(t, w.log.Lost())
 	require.NoError(t, syscall.Setrlimit(syscall.RLIMIT_FSIZE, &was))
+	require.ErrorIs(t, floor.Store(5000), memory.ErrGivenUp, "the next process would not know of it")
+	require.NoError(t, floor.Store(1000), "that much is remembered")
+	stored, err := floor.Load()
+	require.NoError(t, err)
+	require.EqualValues(t, 1000, stored)
 	w.kill()
 	w.start(limits...)
+	stored, err = w.log.Floor("lane").Load()
+	require.NoError(t, err)
+	require.EqualValues(t, 1000, stored)
 	require.Zero(t, w.room("a"))
 	p := &throttle.Permit{Limit: "symbol", Key: "new"}
 	require.NoError(t, w.ledger.Acquire(w.at(), p))

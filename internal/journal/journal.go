@@ -2,6 +2,7 @@ package journal
 
 import (
 	"encoding/binary"
+	"errors"
 	"hash/crc32"
 	"sync"
 	"time"
@@ -39,12 +40,17 @@ type Journal struct {
 	floors   map[string]*Floor // by lane
 }
 
-// append writes a record, whose array is room for the next one from then on. It
-// requires that mu is held.
-func (j *Journal) append(record []byte) {
+// append writes a record, whose array is room for the next one from then on. It reports
+// whether the store has it, or is to have it: it does not once the memory is given up or
+// closed. It requires that mu is held.
+func (j *Journal) append(record []byte) bool {
 	j.room = record[:0]
 	if j.lost || j.closed {
-		return
+		return false
+	}
+	if len(record) > memory.MostRecord {
+		j.giveUp(errLongRecord)
+		return false
 	}
 	at := len(j.history)
 	j.history = binary.AppendUvarint(j.history, uint64(len(record)))
@@ -54,17 +60,22 @@ func (j *Journal) append(record []byte) {
 	j.written += uint64(len(frame))
 	if j.post != nil {
 		j.post.append(frame)
-		return
+		return true
 	}
 	if err := j.inPlace.Append(frame); err != nil {
 		j.giveUp(err)
-		return
+		return false
 	}
 	if !j.compacts && j.isLong() {
 		j.compacts = true
 		j.working.Go(j.compact)
 	}
+	return true
 }
+
+// errLongRecord is about what nobody could read again. The ledger refuses names that are
+// so long before it tells anybody of them.
+var errLongRecord = errors.New("memory: a record is longer than any that is read")
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
@@ -75,9 +86,13 @@ var compactAfter = 1 << 20
 // giveUp goes on without memory: whoever opens it next takes everything for full. It
 // requires that mu is held.
 func (j *Journal) giveUp(err error) {
+	if j.post != nil { // it has no other way to say so
+		j.post.append(memory.AppendFrame(nil, []byte{byte(kindUnknown)}))
+	} else {
+		j.inPlace.Forsake()
+	}
 	j.lost, j.history, j.other = true, nil, nil
-	j.inPlace.Forsake()
-	j.warn("the memory cannot be written any more: the engine goes on without it, and after the next start every limit counts as full at first; make room on the disk and restart when that is convenient",
+	j.warn("the memory cannot be written any more: the engine goes on without it, and after the next start every limit counts as full at first; requests that need a nonce end with an error once those that are reserved are used; make room on the disk and restart when that is convenient",
 		"error", err)
 }
 

@@ -2,6 +2,8 @@ package journal
 
 import (
 	"sync"
+
+	"github.com/sluice-engine/sluice/memory"
 )
 
 // Floor remembers up to where the nonces of one key may have been used. It is an
@@ -33,7 +35,9 @@ func (f *Floor) Load() (uint64, error) {
 	return f.stored, nil
 }
 
-// Store is part of auth.NonceFloor. It waits for a memory that takes its time.
+// Store is part of auth.NonceFloor. It waits for a memory that takes its time, and fails
+// with memory.ErrGivenUp if nothing is written any more: a nonce that the next process
+// may use again must not leave, though the limits do without memory.
 func (f *Floor) Store(floor uint64) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -49,9 +53,12 @@ func (f *Floor) Store(floor uint64) error {
 
 func (j *Journal) storeNonce(lane string, floor uint64) error {
 	j.mu.Lock()
-	j.append(appendNonce(j.room, lane, floor))
+	written := j.append(appendNonce(j.room, lane, floor))
 	j.mu.Unlock()
-	if j.post == nil {
+	switch {
+	case !written:
+		return memory.ErrGivenUp
+	case j.post == nil:
 		return nil
 	}
 	return j.wait()

@@ -69,7 +69,7 @@ func (j *Journal) recall(held memory.Held, now func() time.Duration) (*state, er
 	}
 	if torn {
 		s.unknown = true
-		j.warn("the memory is not whole: every limit counts as full at first", "why", why)
+		j.warn("the memory is not whole: every limit counts as full at first, and nonces begin at the clock, or above the highest that could be read", "why", why)
 	} else if why != "" {
 		j.warn("memory", "note", why)
 	}

@@ -122,11 +122,12 @@ func (p *post) deliver() {
 	}
 }
 
-// goOn has the journal go on from what it was written anew as.
+// goOn has the journal go on from what it was written anew as, unless it was given up
+// meanwhile.
 func (j *Journal) goOn(anew []byte, from int, ok bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if ok {
+	if ok && !j.lost {
 		j.written += uint64(len(anew))
 		j.base = len(anew)
 		j.history = append(anew, j.history[from:]...)

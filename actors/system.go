@@ -294,8 +294,8 @@ func (s *System) Auth(account string) (signer auth.Authenticator, known bool) {
 func (s *System) SignsBody(account string) bool { return s.requests.SignsBody(account) }
 
 // SetAccount adds an account or replaces it, for every attempt that is yet to be signed.
-func (s *System) SetAccount(name string, signer auth.Authenticator) {
-	s.requests.SetAccount(name, signer)
+func (s *System) SetAccount(name string, account *request.Account) {
+	s.requests.SetAccount(name, account)
 }
 
 // RemoveAccount takes an account away, and reports whether there was one.

@@ -69,8 +69,11 @@ func (WithoutBody) BodyUnsigned() bool { return true }
 
 // Validate reports every mistake of the authenticator.
 func (w WithoutBody) Validate() error {
-	if w.Authenticator == nil {
+	switch {
+	case w.Authenticator == nil:
 		return fail("WithoutBody", "Authenticator", ErrMissing)
+	case messages.HoldsNil(w.Authenticator):
+		return fail("WithoutBody", "Authenticator", fmt.Errorf("is a nil %T", w.Authenticator))
 	}
 	return Validate(w.Authenticator)
 }
@@ -100,16 +103,40 @@ func Validate(a Authenticator) error {
 
 // Chain applies several authenticators in order, each on what the one before it
 // left: Chain{A, B} signs as B(A(call)).
+//
+// What is signed first would grow old while a later member waits for its credentials, as
+// oauth2.Tokens does when its token has expired. So every Rejecter but one that stands
+// first is called beforehand too, for a copy of the call that is thrown away. Any other
+// member that may wait, a Func for example, is best put first.
 type Chain []Authenticator
 
 // Authenticate applies every authenticator until one fails.
 func (c Chain) Authenticate(call *messages.Call, clock Clock) error {
+	if len(c) > 1 {
+		c[1:].await(call, clock)
+	}
 	for _, a := range c {
 		if err := a.Authenticate(call, clock); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// await has the members that fetch their credentials do so.
+func (c Chain) await(call *messages.Call, clock Clock) {
+	for _, a := range c {
+		switch member := a.(type) {
+		case Chain:
+			member.await(call, clock)
+		case WithoutBody:
+			Chain{member.Authenticator}.await(call, clock)
+		case Rejecter:
+			aside := *call
+			aside.Fields = slices.Clone(call.Fields)
+			_ = a.Authenticate(&aside, clock) // an error is told when its turn comes
+		}
+	}
 }
 
 // Validate reports every mistake of every member.
@@ -147,7 +174,7 @@ var (
 	// ErrNoClock means that the scheme signs a timestamp and was given no clock.
 	ErrNoClock = errors.New("no clock to sign with")
 	// ErrReserved means that the request already has a parameter or field that is
-	// the scheme's to set.
+	// the scheme's to set, however its name is spelt.
 	ErrReserved = errors.New("set by the caller, but belongs to the scheme")
 	// ErrTooLate means that the call's deadline has passed on the server's clock, so that
 	// whatever is signed would be refused. It is a context.DeadlineExceeded.

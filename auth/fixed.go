@@ -11,7 +11,7 @@ import (
 // APIKey sends a key as it is, in a header or in a query parameter.
 type APIKey struct {
 	Header string // name of the header, or
-	Query  string // name of the parameter; exactly one of the two
+	Query  string // name of the parameter; exactly one of the two. What the call has of that name is replaced
 	Prefix string // written before the key, such as "Token "
 	Key    Secret
 }
@@ -24,6 +24,7 @@ func (k APIKey) Authenticate(call *messages.Call, _ Clock) error {
 	if k.Header != "" {
 		call.SetHeader(k.Header, k.Prefix+string(k.Key))
 	} else {
+		call.Query = withoutParams(call.Query, k.Query)
 		call.AddQuery(k.Query, k.Prefix+string(k.Key))
 	}
 	return nil
@@ -34,11 +35,16 @@ func (k APIKey) BodyUnsigned() bool { return true }
 
 // Validate reports every mistake.
 func (k APIKey) Validate() error {
-	var place error
-	if (k.Header == "") == (k.Query == "") {
-		place = fail("APIKey", "Header, Query", errors.New("exactly one must be set"))
+	var place, key error
+	switch {
+	case (k.Header == "") == (k.Query == ""):
+		place, key = fail("APIKey", "Header, Query", errors.New("exactly one must be set")), required("APIKey", "Key", string(k.Key))
+	case k.Header != "":
+		place, key = checkHeaderNames("APIKey", "Header", k.Header), requiredInHeader("APIKey", "Key", string(k.Key))
+	default: // where both are encoded
+		place, key = required("APIKey", "Query", k.Query), required("APIKey", "Key", string(k.Key))
 	}
-	return errors.Join(place, required("APIKey", "Key", string(k.Key)))
+	return errors.Join(place, key, checkInHeader("APIKey", "Prefix", k.Prefix))
 }
 
 // Basic is HTTP Basic authentication (RFC 7617).
@@ -62,10 +68,11 @@ func (b Basic) BodyUnsigned() bool { return true }
 
 // Validate reports every mistake.
 func (b Basic) Validate() error {
+	var colon error
 	if strings.Contains(b.User, ":") { // it would end the user there
-		return fail("Basic", "User", errors.New("must not hold a colon"))
+		colon = fail("Basic", "User", errors.New("must not hold a colon"))
 	}
-	return errors.Join(required("Basic", "User", b.User), named("Basic", "Password", CheckSecret(b.Password)))
+	return errors.Join(colon, required("Basic", "User", b.User), named("Basic", "Password", CheckSecret(b.Password)))
 }
 
 // Bearer sends a token that somebody else keeps valid (RFC 6750). For tokens
@@ -85,4 +92,4 @@ func (b Bearer) Authenticate(call *messages.Call, _ Clock) error {
 func (b Bearer) BodyUnsigned() bool { return true }
 
 // Validate reports every mistake.
-func (b Bearer) Validate() error { return required("Bearer", "Token", string(b.Token)) }
+func (b Bearer) Validate() error { return requiredInHeader("Bearer", "Token", string(b.Token)) }

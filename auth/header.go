@@ -46,11 +46,13 @@ type Header struct {
 	Signer     Signer
 	Form       HeaderForm
 
-	// Window is sent as RecvWindow, and is the lifetime that Expires gives a
-	// request. Zero sends no RecvWindow, and a lifetime of 5 s.
+	// Window is sent as RecvWindow, in whole milliseconds, and is the lifetime that Expires
+	// gives a request, to the end of the second or millisecond that Form.Time counts. It is a
+	// millisecond at least. Zero sends no RecvWindow, and a lifetime of 5 s.
 	Window time.Duration
 	// Deadlines makes the call's Deadline the server's too, where the form has
-	// RecvWindow or Expires; see HMACQuery.
+	// RecvWindow or Expires; see HMACQuery. An Expires in seconds is the last whole second
+	// before it, and if that is over already, the call is ErrTooLate.
 	Deadlines bool
 	// Delay is as in HMACQuery.
 	Delay time.Duration
@@ -62,7 +64,7 @@ const defaultLifetime = 5 * time.Second
 
 // Validate reports every mistake.
 func (h Header) Validate() error {
-	errs := []error{required("Header", "Key", string(h.Key))}
+	errs := []error{requiredInHeader("Header", "Key", string(h.Key)), checkWindow("Header", h.Window)}
 	if lacks(h.Signer) {
 		errs = append(errs, fail("Header", "Signer", ErrMissing))
 	} else if err := h.Signer.Validate(); err != nil {
@@ -72,30 +74,56 @@ func (h Header) Validate() error {
 		errs = append(errs, fail("Header", "Form", ErrMissing))
 	}
 	if h.Form.uses(Passphrase) {
-		errs = append(errs, required("Header", "Passphrase", string(h.Passphrase)))
+		errs = append(errs, h.checkPassphrase())
 	}
 	errs = append(errs, h.Form.validate()...)
-	if h.Window < 0 || h.Delay < 0 || h.Form.NonceUnit < 0 || h.Nonces.Ahead < 0 {
-		errs = append(errs, fail("Header", "Window, Delay, Form.NonceUnit, Nonces.Ahead", errors.New("must not be negative")))
+	if h.Delay < 0 || h.Form.NonceUnit < 0 || h.Nonces.Ahead < 0 {
+		errs = append(errs, fail("Header", "Delay, Form.NonceUnit, Nonces.Ahead", errors.New("must not be negative")))
 	}
 	return errors.Join(errs...)
 }
 
+// checkPassphrase reports one that cannot be sent. One that is signed is sent encoded.
+func (h Header) checkPassphrase() error {
+	if h.Form.SignPassphrase {
+		return required("Header", "Passphrase", string(h.Passphrase))
+	}
+	return requiredInHeader("Header", "Passphrase", string(h.Passphrase))
+}
+
 // validate returns every mistake in how the parts are put together.
 func (f *HeaderForm) validate() (errs []error) {
+	errs = append(errs, f.Rule.check("Header", "Form.Rule"), f.Codes.check("Header", "Form.Codes"))
+	if f.Time > ISOMilli {
+		errs = append(errs, fail("Header", "Form.Time", errUnknown))
+	}
+	switch {
+	case f.Encoding == Raw:
+		errs = append(errs, fail("Header", "Form.Encoding", errors.New("is auth.Raw, and bytes as they are cannot stand in a header")))
+	case f.Encoding != 0 && !f.Encoding.isKnown():
+		errs = append(errs, fail("Header", "Form.Encoding", errUnknown))
+	}
+	return append(errs, f.checkLines()...)
+}
+
+// checkLines returns every mistake in what is signed and in what is sent.
+func (f *HeaderForm) checkLines() (errs []error) {
 	if slices.Contains(f.Message, Signature) {
 		errs = append(errs, fail("Header", "Form.Message", errors.New("holds its own signature")))
 	}
 	errs = append(errs, checkParts("Form.Message", f.Message)...)
 	sends := false
+	var names []string
 	for i, line := range f.Headers {
 		place := fmt.Sprintf("%s[%d]", "Form.Headers", i)
-		if line.Name == "" {
-			errs = append(errs, fail("Header", place+".Name", ErrMissing))
-		}
+		names = append(names, place+".Name", line.Name)
 		sends = sends || slices.Contains(line.Value, Signature)
 		errs = append(errs, checkParts(place+".Value", line.Value)...)
+		for _, part := range line.Value {
+			errs = append(errs, checkInHeader("Header", place+".Value", string(part)))
+		}
 	}
+	errs = append(errs, checkHeaderNames("Header", names...))
 	if len(f.Headers) > 0 && !sends {
 		errs = append(errs, fail("Header", "Form.Headers", errors.New("no line has auth.Signature: requests would leave without one")))
 	}
@@ -143,17 +171,17 @@ type message struct {
 
 // settle decides everything that depends on the clock.
 func (m *message) settle(clock Clock) error {
-	now, unit := read(clock, m.call.Deadline), int64(m.Form.Time.unit())
-	rule := m.Form.Rule
-	if m.Window > 0 && m.Form.uses(RecvWindow) {
-		rule.Past = m.Window
-	}
-	m.time, _ = rule.choose(now.est, now.lo, now.hi, int64(cmp.Or(m.Delay, DefaultDelay)), unit)
-	m.window = m.Window.Milliseconds()
-	m.expires = quotient.Floor(now.est+int64(cmp.Or(m.Window, defaultLifetime)), unit)
-	if err := m.number(clock); err != nil {
+	if err := m.number(clock); err != nil { // before the clock is read, for it may wait for a store
 		return err
 	}
+	now, unit := read(clock, m.call.Deadline), int64(m.Form.Time.unit())
+	rule, window := m.Form.Rule, wholeMillis(m.Window)
+	if window > 0 && m.Form.uses(RecvWindow) {
+		rule.Past = window
+	}
+	m.time, _ = rule.choose(now.est, now.lo, now.hi, int64(cmp.Or(m.Delay, DefaultDelay)), unit)
+	m.window = window.Milliseconds()
+	m.expires = quotient.Ceil(now.est+int64(cmp.Or(m.Window, defaultLifetime)), unit)
 	if expiry, ok := now.expiry(int64(time.Millisecond)); ok && m.Deadlines {
 		return m.meet(expiry, now.lo, unit, rule.Past)
 	}
@@ -177,6 +205,9 @@ func (m *message) meet(expiry, lo, unit int64, past time.Duration) error {
 		return ErrTooLate
 	}
 	m.expires = min(m.expires, quotient.Floor(expiry, unit))
+	if m.expires*unit < lo && m.Form.uses(Expires) { // the last unit before the deadline is over
+		return ErrTooLate
+	}
 	if !m.Form.uses(RecvWindow) || m.time*unit+int64(past) <= expiry {
 		return nil
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/sluice-engine/sluice/internal/httpdate"
+	"github.com/sluice-engine/sluice/internal/quotient"
 	"github.com/sluice-engine/sluice/messages"
 )
 
@@ -29,7 +30,8 @@ type HTTPSignature struct {
 	Components []string
 	// Label names the signature; default "sig1".
 	Label string
-	// Lifetime, when above zero, adds the parameter expires.
+	// Lifetime, when above zero, adds the parameter expires: it is from created, up to a
+	// second ago, to there, in whole seconds, to which it is rounded up, and two at least.
 	Lifetime time.Duration
 	// Algorithm and Tag, when set, are added as parameters alg and tag.
 	Algorithm, Tag string
@@ -44,17 +46,15 @@ func (h HTTPSignature) Validate() error {
 		errs = append(errs, signerError("HTTPSignature", err))
 	}
 	errs = append(errs, required("HTTPSignature", "KeyID", h.KeyID))
-	for _, s := range [...]string{h.KeyID, h.Algorithm, h.Tag} {
-		if !printable(s) {
-			errs = append(errs, fail("HTTPSignature", "KeyID, Algorithm, Tag", errors.New("must be printable ASCII")))
+	for _, p := range [...]struct{ field, text string }{{"KeyID", h.KeyID}, {"Algorithm", h.Algorithm}, {"Tag", h.Tag}} {
+		if !printable(p.text) {
+			errs = append(errs, fail("HTTPSignature", p.field, errors.New("must be printable ASCII")))
 		}
 	}
 	if h.Label != "" && !isKey(h.Label) {
 		errs = append(errs, fail("HTTPSignature", "Label", errors.New("is no structured-field key")))
 	}
-	if h.Lifetime < 0 {
-		errs = append(errs, fail("HTTPSignature", "Lifetime", errors.New("must not be negative")))
-	}
+	errs = append(errs, checkLifetime("HTTPSignature", h.Lifetime))
 	return errors.Join(append(errs, h.checkComponents()...)...)
 }
 
@@ -129,7 +129,7 @@ func (h HTTPSignature) params(components []string, created int64) string {
 	}
 	b.WriteString(");created=" + strconv.FormatInt(created, 10))
 	if h.Lifetime > 0 {
-		b.WriteString(";expires=" + strconv.FormatInt(created+int64(h.Lifetime/time.Second), 10))
+		b.WriteString(";expires=" + strconv.FormatInt(created+quotient.Ceil(int64(h.Lifetime), int64(time.Second)), 10))
 	}
 	for _, p := range [...]struct{ name, value string }{{"alg", h.Algorithm}, {"keyid", h.KeyID}, {"tag", h.Tag}} {
 		if p.value != "" {
@@ -269,14 +269,5 @@ func isKey(s string) bool {
 	return s != ""
 }
 
-// isFieldName says whether s is a token (RFC 9110, section 5.6.2) without
-// capitals.
-func isFieldName(s string) bool {
-	for i := range len(s) {
-		c := s[i]
-		if !('a' <= c && c <= 'z' || '0' <= c && c <= '9' || strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0) {
-			return false
-		}
-	}
-	return s != ""
-}
+// isFieldName says whether s is a header's name without capitals.
+func isFieldName(s string) bool { return isToken(s) && s == strings.ToLower(s) }

@@ -8,7 +8,9 @@ import (
 	"encoding/json"
 	"errors"
 	"time"
+	"unicode/utf8"
 
+	"github.com/sluice-engine/sluice/internal/quotient"
 	"github.com/sluice-engine/sluice/messages"
 )
 
@@ -21,7 +23,8 @@ type JWT struct {
 	// Signer is a PrivateKey, an HMAC, or any other Signer with a method
 	// Algorithm that gives its JSON Web Algorithms name (RFC 7518).
 	Signer Signer
-	// Lifetime is from nbf to exp; default 2 minutes.
+	// Lifetime is from nbf, up to a second ago, to exp: whole seconds, to which it is
+	// rounded up, and two at least. Default 2 minutes.
 	Lifetime time.Duration
 	// URI adds the claim uri: "METHOD host/path", without the query.
 	URI bool
@@ -70,10 +73,11 @@ func (j JWT) Validate() error {
 		{"Issuer", j.Issuer}, {"Subject", j.Subject}, {"Audience", j.Audience}, {"KeyID", j.KeyID},
 	} {
 		errs = append(errs, named("JWT", claim.field, CheckSecret(Secret(claim.text))))
+		if !utf8.ValidString(claim.text) { // JSON would have other bytes in their place
+			errs = append(errs, fail("JWT", claim.field, errors.New("must be UTF-8")))
+		}
 	}
-	if j.Lifetime < 0 || j.Lifetime > 0 && j.Lifetime < 2*time.Second {
-		errs = append(errs, fail("JWT", "Lifetime", errors.New("must be at least 2 s")))
-	}
+	errs = append(errs, checkLifetime("JWT", j.Lifetime))
 	return errors.Join(errs...)
 }
 
@@ -135,7 +139,7 @@ func (j JWT) lifetime(clock Clock) (from, to int64) {
 	life := cmp.Or(j.Lifetime, 2*time.Minute)
 	now, rule := read(clock, time.Time{}), Window{Past: life, Future: time.Second}
 	from, _ = rule.choose(now.est, now.lo, now.hi, int64(DefaultDelay), int64(time.Second))
-	return from, from + int64(life/time.Second)
+	return from, from + quotient.Ceil(int64(life), int64(time.Second))
 }
 
 func (j JWT) encode(header jwtHeader, claims jwtClaims) (Secret, error) {

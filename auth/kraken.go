@@ -34,7 +34,7 @@ var krakenCodes = Codes{Field: "error", Nonce: []string{"EAPI:Invalid nonce"}}
 
 // Validate reports every mistake.
 func (k Kraken) Validate() error {
-	errs := []error{required("Kraken", "Key", string(k.Key))}
+	errs := []error{requiredInHeader("Kraken", "Key", string(k.Key))}
 	if err := k.signer().Validate(); err != nil {
 		errs = append(errs, signerError("Kraken", err))
 	}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/sluice-engine/sluice/internal/percent"
 	"github.com/sluice-engine/sluice/messages"
 )
 
@@ -32,21 +33,41 @@ func sentHost(call *messages.Call) string {
 	return call.Host
 }
 
-// lookup returns the still encoded value of the first parameter of that name.
-// Only plain names are found: those of the schemes need no encoding.
+// lookup returns the decoded value of the first parameter of that name, however the
+// name is spelt: a server looks for it when it has decoded it.
 func lookup(params, name string) (value string, ok bool) {
-	if !strings.Contains(params, name) {
+	if !strings.Contains(params, name) && !strings.ContainsAny(params, escapes) {
 		return "", false
 	}
 	for params != "" {
 		var pair string
 		pair, params, _ = strings.Cut(params, "&")
 		key, value, _ := strings.Cut(pair, "=")
-		if key == name {
-			return value, true
+		if spells(key, name) {
+			return decoded(value), true
 		}
 	}
 	return "", false
+}
+
+// escapes are what an encoded text begins an escape with.
+const escapes = "%+"
+
+// spells reports whether an encoded text stands for a name.
+func spells(encoded, name string) bool {
+	return encoded == name || len(encoded) >= len(name) && decoded(encoded) == name
+}
+
+func decoded(text string) string {
+	if !strings.ContainsAny(text, escapes) {
+		return text
+	}
+	return string(percent.AppendDecoded(nil, text))
+}
+
+// mayHave spares the copy of a long body that has no parameter of a name without blanks.
+func mayHave(body []byte, name string) bool {
+	return bytes.Contains(body, []byte(name)) || bytes.IndexByte(body, '%') >= 0
 }
 
 // sorted joins parameters in the order of their names, "name=value" with "&"

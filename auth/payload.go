@@ -52,8 +52,9 @@ func BitfinexV1(key, secret Secret) Payload {
 
 // Validate reports every mistake.
 func (p Payload) Validate() error {
-	err := required("Payload", "Key", string(p.Key), "Secret", string(p.Secret), "KeyHeader", p.KeyHeader,
-		"PayloadHeader", p.PayloadHeader, "SignatureHeader", p.SignatureHeader)
+	err := errors.Join(requiredInHeader("Payload", "Key", string(p.Key)), required("Payload", "Secret", string(p.Secret)),
+		checkHeaderNames("Payload", "KeyHeader", p.KeyHeader, "PayloadHeader", p.PayloadHeader, "SignatureHeader", p.SignatureHeader),
+		p.Codes.check("Payload", "Codes"))
 	if p.NonceUnit < 0 || p.Nonces.Ahead < 0 {
 		err = errors.Join(err, fail("Payload", "NonceUnit, Nonces.Ahead", errors.New("must not be negative")))
 	}

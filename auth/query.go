@@ -1,7 +1,6 @@
 package auth
 
 import (
-	"bytes"
 	"cmp"
 	"errors"
 	"slices"
@@ -25,7 +24,7 @@ type HMACQuery struct {
 	Key, Secret Secret
 
 	// Window is how old the timestamp may be on arrival; it is sent as recvWindow,
-	// in whole milliseconds. Zero sends none and leaves it to the server (5 s). A
+	// in whole milliseconds, of which it has one at least. Zero sends none and leaves it to the server (5 s). A
 	// recvWindow that the request already has wins.
 	Window time.Duration
 	// Deadlines makes the call's Deadline the server's too: the window is cut so
@@ -88,26 +87,24 @@ func (q HMACQuery) BodyUnsigned() bool { return q.Form.QueryOnly }
 func (q SignedQuery) BodyUnsigned() bool { return q.Form.QueryOnly }
 
 func (q *SignedQuery) validate(scheme string) error {
-	errs := []error{required(scheme, "Key", string(q.Key))}
-	if q.Signer == nil {
+	errs := []error{requiredInHeader(scheme, "Key", string(q.Key))}
+	if lacks(q.Signer) {
 		errs = append(errs, fail(scheme, "Signer", ErrMissing))
 	} else if err := q.Signer.Validate(); err != nil {
 		errs = append(errs, signerError(scheme, err))
 	}
-	if q.Window < 0 || q.Window > q.Form.Max {
-		errs = append(errs, fail(scheme, "Window", errors.New("must lie between 0 and "+q.Form.Max.String())))
+	errs = append(errs, checkWindow(scheme, q.Window), q.Form.validate(scheme))
+	if q.Form.Max > 0 && q.Window > q.Form.Max {
+		errs = append(errs, fail(scheme, "Window", errors.New("must be at most Form.Max, "+q.Form.Max.String())))
 	}
-	if q.Form.QueryOnly && q.Form.InBody {
-		errs = append(errs, fail(scheme, "Form", errors.New("QueryOnly excludes InBody")))
-	}
-	if q.Delay < 0 || q.Form.Unit <= 0 {
-		errs = append(errs, fail(scheme, "Delay, Form.Unit", errors.New("must not be negative")))
+	if q.Delay < 0 {
+		errs = append(errs, fail(scheme, "Delay", errors.New("must not be negative")))
 	}
 	return errors.Join(errs...)
 }
 
 func (q *SignedQuery) authenticate(scheme string, call *messages.Call, clock Clock) error {
-	if q.Key == "" || q.Signer == nil {
+	if q.Key == "" || lacks(q.Signer) {
 		return q.validate(scheme)
 	}
 	if clock == nil {
@@ -147,7 +144,7 @@ func (q *SignedQuery) param(call *messages.Call, name string) (string, bool) {
 	if value, ok := lookup(call.Query, name); ok {
 		return value, true
 	}
-	if !bytes.Contains(call.Body, []byte(name)) || !hasForm(call) { // the first spares the copy of a long body
+	if !mayHave(call.Body, name) || !hasForm(call) {
 		return "", false
 	}
 	return lookup(string(call.Body), name)
@@ -202,7 +199,7 @@ func (q *SignedQuery) rule(call *messages.Call) (w Window, send, fixed bool) {
 		return w, false, true
 	}
 	if q.Window > 0 {
-		w.Past = max(q.Window.Truncate(time.Millisecond), time.Millisecond)
+		w.Past = wholeMillis(q.Window)
 		return w, true, false
 	}
 	return w, false, false

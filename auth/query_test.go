@@ -109,6 +109,45 @@ func TestParametersOfTheSchemeAreRefusedFromTheCaller(t *testing.T) {
 	}
 }
 
+// A server decodes a name before it looks for it, and would take the first of two.
+func TestAReservedNameIsKnownHoweverItIsSpelt(t *testing.T) {
+	keyed := HMACQuery{Key: "k", Secret: "s", Form: QueryForm{KeyParam: "api_key"}}
+	post := func(body string) *messages.Call { return &messages.Call{Method: "POST", Path: "/", Body: []byte(body)} }
+	for _, c := range []struct {
+		scheme Authenticator
+		call   *messages.Call
+	}{
+		{keyed, &messages.Call{Query: "%74imestamp=1"}}, {keyed, &messages.Call{Query: "a=1&timestam%70"}}, {keyed, &messages.Call{Query: "%73ignature=x"}},
+		{keyed, &messages.Call{Query: "%61%70%69%5f%6B%65%79=other"}}, {keyed, post("a=1&%73ignature=x")}, {keyed, post("%74imestamp=1")},
+		{Kraken{Key: "TestSpelt", Secret: "c2VjcmV0"}, post("%6eonce=1")}, {Kraken{Key: "TestSpelt", Secret: "c2VjcmV0"}, post("a=b&nonc%65=1")},
+		{HTX{"k", "s"}, &messages.Call{Query: "%41ccessKeyId=other"}}, {HTX{"k", "s"}, &messages.Call{Query: "a=1&%53ignature=x"}},
+	} {
+		query, body := c.call.Query, string(c.call.Body)
+		require.ErrorIs(t, c.scheme.Authenticate(c.call, at(noon)), ErrReserved, "%s %s", query, body)
+		require.Equal(t, query+body, c.call.Query+string(c.call.Body), "as it was")
+	}
+	for _, call := range []*messages.Call{ // a name is what its bytes are, case and blanks included
+		{Query: "Timestamp=1&+timestamp=1&%2574imestamp=1&timestamp%00=1"}, {Query: "a=%26timestamp%3D1"}, post("a=%26signature"), post(`{"%74imestamp":1}`),
+	} {
+		require.NoError(t, keyed.Authenticate(call, at(noon)), call.Query)
+	}
+	call := &messages.Call{Query: "%72ecvWindow=%32%350"}
+	require.NoError(t, HMACQuery{Key: "k", Secret: "s", Window: time.Second}.Authenticate(call, at(noon)))
+	require.Equal(t, "1700000000750", form(t, call.Query).Get("timestamp"), "the caller's window, however it is spelt")
+	require.Equal(t, []string{"250"}, form(t, call.Query)["recvWindow"])
+}
+
+func TestAKeyInTheQueryIsThereOnce(t *testing.T) {
+	for _, query := range []string{"", "api+key=other", "api%20key=a&api+key=b", "%61pi+key"} {
+		call := &messages.Call{Query: query}
+		require.NoError(t, APIKey{Query: "api key", Key: "k"}.Authenticate(call, nil))
+		require.Equal(t, "api+key=k", call.Query)
+	}
+	call := &messages.Call{Query: "a=%31&api+key=other&b"}
+	require.True(t, SendKey(APIKey{Query: "api key", Key: "k"}, call))
+	require.Equal(t, "a=%31&b&api+key=k", call.Query)
+}
+
 func TestACallersRecvWindowWins(t *testing.T) {
 	call := &messages.Call{Query: "recvWindow=250"}
 	require.NoError(t, HMACQuery{Key: "k", Secret: "s", Window: time.Second}.Authenticate(call, at(noon)))

@@ -3,7 +3,12 @@ package auth
 import (
 	"cmp"
 	"crypto"
+	"errors"
+	"slices"
+	"strings"
 	"time"
+
+	"github.com/sluice-engine/sluice/internal/percent"
 )
 
 // QueryForm is what distinguishes the exchanges of the family. Empty fields are
@@ -45,8 +50,44 @@ func (f QueryForm) withDefaults() QueryForm {
 	f.Rule = cmp.Or(f.Rule, Window{Past: 5 * time.Second, Future: time.Second})
 	f.Max = cmp.Or(f.Max, time.Minute)
 	f.Hash = cmp.Or(f.Hash, crypto.SHA256)
-	if f.Codes.Field == "" {
+	if f.Codes.Field == "" && f.Codes.Timestamp == nil && f.Codes.Nonce == nil {
 		f.Codes = binanceCodes
 	}
 	return f
+}
+
+// validate reports every mistake in a form that has its defaults.
+func (f *QueryForm) validate(scheme string) error {
+	errs := []error{
+		checkHeaderNames(scheme, "Form.KeyHeader", f.KeyHeader), f.checkParams(scheme), f.Rule.check(scheme, "Form.Rule"), f.Codes.check(scheme, "Form.Codes"),
+	}
+	if f.Encoding != 0 && !f.Encoding.isKnown() {
+		errs = append(errs, fail(scheme, "Form.Encoding", errUnknown))
+	}
+	if f.QueryOnly && f.InBody {
+		errs = append(errs, fail(scheme, "Form", errors.New("QueryOnly excludes InBody")))
+	}
+	if f.Unit < 0 || f.Max < 0 {
+		errs = append(errs, fail(scheme, "Form.Unit, Form.Max", errors.New("must not be negative")))
+	}
+	return errors.Join(errs...)
+}
+
+// checkParams reports names that would not be read as they are written, which is without
+// encoding, and those that two parameters have.
+func (f *QueryForm) checkParams(scheme string) error {
+	var errs []error
+	var seen []string
+	for _, p := range [...]struct{ field, name string }{
+		{"Form.KeyParam", f.KeyParam}, {"Form.Timestamp", f.Timestamp}, {"Form.RecvWindow", f.RecvWindow}, {"Form.Signature", f.Signature},
+	} {
+		switch {
+		case strings.ContainsAny(p.name, "&=+%") || percent.EscapeTarget(p.name) != p.name:
+			errs = append(errs, fail(scheme, p.field, errors.New("has a character that would have to be encoded")))
+		case p.name != "" && slices.Contains(seen, p.name):
+			errs = append(errs, fail(scheme, p.field, errTwice))
+		}
+		seen = append(seen, p.name)
+	}
+	return errors.Join(errs...)
 }

@@ -2,6 +2,7 @@ package auth
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
 	"slices"
 
@@ -39,7 +40,8 @@ func RefusedNonce(a Authenticator, status int, body []byte) bool {
 type Rejecter interface {
 	// Rejected is told of an answer of status 401, and of the call as it was sent.
 	// It reports whether the next call will carry other credentials, so that one
-	// more attempt may help. It does not wait for them.
+	// more attempt may help. It does not wait for them: Authenticate does, and a Chain
+	// calls it beforehand, so that nothing that is signed grows old meanwhile.
 	Rejected(call *messages.Call, response *messages.Response) (again bool)
 }
 
@@ -70,6 +72,17 @@ type Codes struct {
 	Field string
 	// Timestamp and Nonce are the codes, a number as the server writes it. Nil knows none.
 	Timestamp, Nonce []string
+}
+
+// check reports codes that no answer can have.
+func (c Codes) check(scheme, field string) error {
+	switch {
+	case c.Field == "" && len(c.Timestamp)+len(c.Nonce) > 0:
+		return fail(scheme, field+".Field", ErrMissing)
+	case c.Field != "" && !jsonpath.IsPath(c.Field):
+		return fail(scheme, field+".Field", errors.New("has an empty name: names are joined by single dots"))
+	}
+	return nil
 }
 
 // maxCoded is the size up to which a body is looked into: refusals are short.

@@ -39,6 +39,9 @@ const (
 	Raw                           // the bytes themselves
 )
 
+// isKnown reports whether e is one of the constants.
+func (e Encoding) isKnown() bool { return Hex <= e && e <= Raw }
+
 // Append appends src, encoded, to dst.
 func (e Encoding) Append(dst, src []byte) []byte {
 	switch e {
@@ -102,7 +105,7 @@ var errNoEncoding = fmt.Errorf("%w: say what the secret is written in: auth.Raw 
 // Validate reports every mistake.
 func (h HMAC) Validate() error {
 	errs := []error{required("HMAC", "Secret", string(h.Secret)), h.hashMissing()}
-	if h.SecretEncoding == 0 {
+	if !h.SecretEncoding.isKnown() {
 		errs = append(errs, fail("HMAC", "SecretEncoding", errNoEncoding))
 	}
 	if err := errors.Join(errs...); err != nil {
@@ -150,7 +153,7 @@ func (h HMAC) newPool() (*macPool, error) {
 	if err := h.hashMissing(); err != nil {
 		return nil, err
 	}
-	if h.SecretEncoding == 0 {
+	if !h.SecretEncoding.isKnown() {
 		return nil, fail("HMAC", "SecretEncoding", errNoEncoding)
 	}
 	key, err := h.SecretEncoding.Decode(string(h.Secret))

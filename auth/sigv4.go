@@ -32,8 +32,14 @@ type SigV4 struct {
 
 // Validate reports every mistake.
 func (s SigV4) Validate() error {
-	err := required("SigV4", "AccessKey", s.AccessKey, "Secret", string(s.Secret), "Region", s.Region, "Service", s.Service)
-	err = errors.Join(err, named("SigV4", "SessionToken", CheckSecret(s.SessionToken)))
+	err := errors.Join(required("SigV4", "Secret", string(s.Secret)),
+		requiredInHeader("SigV4", "AccessKey", s.AccessKey, "Region", s.Region, "Service", s.Service))
+	if s.SessionToken != "" {
+		err = errors.Join(err, requiredInHeader("SigV4", "SessionToken", string(s.SessionToken)))
+	}
+	if strings.ContainsAny(s.Region+s.Service, "/, ") { // which end a part of the scope
+		err = errors.Join(err, fail("SigV4", "Region, Service", errors.New("must have no slash, comma or blank")))
+	}
 	if s.UnsignedPayload && !s.RawPath {
 		err = errors.Join(err, fail("SigV4", "UnsignedPayload", errors.New("is for S3 alone, which needs RawPath")))
 	}

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/sluice-engine/sluice/internal/percent"
 	"github.com/sluice-engine/sluice/messages"
 )
 
@@ -67,21 +66,10 @@ func sameKey(scheme, field, used string, ours Secret) error {
 	return fail(scheme, field, ErrOtherKey)
 }
 
-// isOneOf reports whether a parameter has one of the names, once it is decoded.
+// isOneOf reports whether a parameter has one of the names, however it is spelt.
 func isOneOf(pair string, names []string) bool {
-	name, _, _ := strings.Cut(pair, "=")
-	return name != "" && slices.Contains(names, string(percent.AppendDecoded(nil, name)))
-}
-
-// paramOf returns the decoded value of a parameter, however its name is spelt.
-func paramOf(params, name string) (value string, ok bool) {
-	for pair := range strings.SplitSeq(params, "&") {
-		if isOneOf(pair, []string{name}) {
-			_, value, _ = strings.Cut(pair, "=")
-			return string(percent.AppendDecoded(nil, value)), true
-		}
-	}
-	return "", false
+	key, _, _ := strings.Cut(pair, "=")
+	return key != "" && slices.ContainsFunc(names, func(name string) bool { return spells(key, name) })
 }
 
 // withoutParams leaves out every parameter that has one of the names. The others
@@ -121,8 +109,8 @@ func (q *SignedQuery) unsign(scheme string, call *messages.Call) (signed bool, e
 	if hasForm(call) {
 		body = string(call.Body)
 	}
-	_, inQuery := paramOf(call.Query, q.Form.Signature)
-	_, inBody := paramOf(body, q.Form.Signature)
+	_, inQuery := lookup(call.Query, q.Form.Signature)
+	_, inBody := lookup(body, q.Form.Signature)
 	if !inQuery && !inBody {
 		if q.signedInJSON(call) {
 			return false, fail(scheme, "a JSON body's "+q.Form.Signature, ErrSealed)
@@ -135,7 +123,7 @@ func (q *SignedQuery) unsign(scheme string, call *messages.Call) (signed bool, e
 	if name := q.Form.KeyParam; name != "" {
 		own = append(own, name)
 		for _, params := range [...]string{call.Query, body} {
-			key, _ := paramOf(params, name)
+			key, _ := lookup(params, name)
 			err = errors.Join(err, sameKey(scheme, "Key", key, q.Key))
 		}
 	}
@@ -278,10 +266,10 @@ func openPayload(object []byte) (rest []byte, path string, ok bool) {
 
 // Unsign is part of Unsigner.
 func (h HTX) Unsign(call *messages.Call) (signed bool, err error) {
-	if _, signed = paramOf(call.Query, "Signature"); !signed {
+	if _, signed = lookup(call.Query, "Signature"); !signed {
 		return false, nil
 	}
-	key, _ := paramOf(call.Query, "AccessKeyId")
+	key, _ := lookup(call.Query, "AccessKeyId")
 	call.Query = withoutParams(call.Query, "AccessKeyId", "SignatureMethod", "SignatureVersion", "Timestamp", "Signature")
 	return true, sameKey("HTX", "Key", key, h.Key)
 }

@@ -47,9 +47,9 @@ var replays = map[string]func(t *testing.T, v vector) string{
 
 	"kraken-spot":      replayKraken,
 	"kucoin":           replayHeader(KuCoin, "KC-API-SIGN", "1547015186532", `POST /api/v1/deposit-addresses {"currency":"BTC"}`),
-	"bitmex-get":       replayHeader(BitMEX3, "api-signature", "1518064236", "GET /api/v1/instrument "),
-	"bitmex-get-query": replayHeader(BitMEX3, "api-signature", "1518064237", "GET /api/v1/instrument?filter=%7B%22symbol%22%3A+%22XBTM15%22%7D "),
-	"bitmex-post":      replayHeader(BitMEX3, "api-signature", "1518064238", `POST /api/v1/order {"symbol":"XBTM15","price":219.0,"clOrdID":"mm_bitmex_1a/oemUeQ4CAJZgP3fjHsA","orderQty":98}`),
+	"bitmex-get":       replayHeader(BitMEX3, "api-signature", "1518064235", "GET /api/v1/instrument "),
+	"bitmex-get-query": replayHeader(BitMEX3, "api-signature", "1518064236", "GET /api/v1/instrument?filter=%7B%22symbol%22%3A+%22XBTM15%22%7D "),
+	"bitmex-post":      replayHeader(BitMEX3, "api-signature", "1518064237", `POST /api/v1/order {"symbol":"XBTM15","price":219.0,"clOrdID":"mm_bitmex_1a/oemUeQ4CAJZgP3fjHsA","orderQty":98}`),
 	"gate-get":         replayHeader(Gate3, "SIGN", "1541993715", "GET /api/v4/futures/orders?contract=BTC_USD&status=finished&limit=50 "),
 	"gate-post":        replayHeader(Gate3, "SIGN", "1541993715", `POST /api/v4/futures/orders {"contract":"BTC_USD","type":"limit","size":100,"price":6800,"time_in_force":"gtc"}`),
 	"okx-post":         replayHeader(OKX, "OK-ACCESS-SIGN", "1607418537715", `POST /api/v5/trade/order {"instId":"BTC-USDT","tdMode":"cash","clOrdId":"b15","side":"buy","ordType":"limit","px":"2.15","sz":"2"}`),
@@ -124,7 +124,7 @@ func replayKraken(t *testing.T, v vector) string {
 // BitMEX3 and Gate3 make constructors without a passphrase look like the others.
 func BitMEX3(key, secret, _ Secret) Header {
 	h := BitMEX(key, secret)
-	h.Window = time.Nanosecond // the examples give the expiry itself
+	h.Window = time.Second // the examples give the expiry, a second later
 	return h
 }
 

@@ -48,6 +48,15 @@ func (w Window) choose(est, lo, hi, delay, unit int64) (ts int64, proven bool) {
 	return min(max(ts, first), last), first <= last
 }
 
+// wholeMillis is a window as it is sent: whole milliseconds, and not none, which would
+// leave it to the server. Zero sends none.
+func wholeMillis(window time.Duration) time.Duration {
+	if window <= 0 {
+		return 0
+	}
+	return max(window.Truncate(time.Millisecond), time.Millisecond)
+}
+
 // expiry returns the last instant, in ns, at which the server may accept, so
 // that it does not accept after the deadline: the earliest its clock can show
 // then, cut off to the unit.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/sluice-engine/sluice/actors/request"
 	"github.com/sluice-engine/sluice/auth"
 	"github.com/sluice-engine/sluice/messages"
 	"github.com/sluice-engine/sluice/throttle"
@@ -23,14 +24,14 @@ func (e *Engine) SetAccount(name string, authenticator auth.Authenticator) error
 	if err := e.made(); err != nil {
 		return err
 	}
-	mistakes := accountMistakes(name, authenticator)
+	account, mistakes := readNamed(name, authenticator)
 	if name == "" {
-		mistakes = authMistakes("Auth", authenticator)
+		account, mistakes = readAccount("Auth", authenticator)
 	}
 	if err := errors.Join(mistakes...); err != nil {
 		return fmt.Errorf("sluice: %w", err)
 	}
-	e.system.SetAccount(name, authenticator)
+	e.system.SetAccount(name, account)
 	return nil
 }
 
@@ -48,25 +49,36 @@ func (e *Engine) RemoveAccount(name string) error {
 	return nil
 }
 
-// accountMistakes are what is wrong with one of Config.Accounts.
-func accountMistakes(name string, authenticator auth.Authenticator) []error {
+// readNamed reads one of Config.Accounts.
+func readNamed(name string, authenticator auth.Authenticator) (*request.Account, []error) {
 	field := fmt.Sprintf("Accounts[%q]", name)
 	if name == "" {
-		return []error{fmt.Errorf("%s has no name: the default account is Auth", field)}
+		return nil, []error{fmt.Errorf("%s has no name: the default account is Auth", field)}
 	}
 	if name == throttle.DefaultAccount {
-		return []error{fmt.Errorf("%s: the name is that of the default account where one of its scopes is meant", field)}
+		return nil, []error{fmt.Errorf("%s: the name is that of the default account where one of its scopes is meant", field)}
 	}
-	return authMistakes(field, authenticator)
+	return readAccount(field, authenticator)
 }
 
-// authMistakes are what is wrong with an authenticator, told with its field.
-func authMistakes(field string, authenticator auth.Authenticator) (mistakes []error) {
+// readAccount asks an authenticator who it is, or tells what is wrong with it, with its
+// field. All that is asked may be the caller's own code, and a panic in it is a mistake
+// like any other.
+func readAccount(field string, authenticator auth.Authenticator) (account *request.Account, mistakes []error) {
 	if authenticator != nil && messages.HoldsNil(authenticator) {
-		return []error{fmt.Errorf("%s is a nil %T", field, authenticator)}
+		return nil, []error{fmt.Errorf("%s is a nil %T", field, authenticator)}
 	}
-	for _, mistake := range mistakesIn(auth.Validate(authenticator)) {
+	var found []error
+	if err := request.Ask("Validate", func() { found = mistakesIn(auth.Validate(authenticator)) }); err != nil {
+		found = []error{err}
+	}
+	if len(found) == 0 {
+		var err error
+		account, err = request.NewAccount(authenticator)
+		found = mistakesIn(err)
+	}
+	for _, mistake := range found {
 		mistakes = append(mistakes, fmt.Errorf("%s: %w", field, mistake))
 	}
-	return mistakes
+	return account, mistakes
 }

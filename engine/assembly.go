@@ -57,7 +57,7 @@ func (p *plan) request() request.Plan {
 	}
 	return request.Plan{
 		Base: p.base, Homes: p.homes, Fields: p.fields, StrangerFields: p.strangerFields, Feedback: p.Feedback, Costs: p.Costs,
-		Auth: p.Auth, Accounts: p.Accounts, PreProcessors: p.PreProcessors, PostProcessors: p.PostProcessors, Jar: p.Cookies,
+		Auth: p.standard, Accounts: p.accounts, PreProcessors: p.PreProcessors, PostProcessors: p.PostProcessors, Jar: p.Cookies,
 		Codings: p.codings, MaxHeader: p.Responses.MaxHeader, MaxBody: p.Responses.MaxBody, TraceStreams: p.Connections.TraceStreams,
 		DialValues: p.dialSeesValues(), Egress: egress,
 		Retry: request.Retry{

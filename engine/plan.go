@@ -13,6 +13,7 @@ import (
 
 	"github.com/sluice-engine/sluice/actors/request"
 	"github.com/sluice-engine/sluice/internal/clock"
+	"github.com/sluice-engine/sluice/internal/jsonpath"
 	"github.com/sluice-engine/sluice/internal/jsontext"
 	"github.com/sluice-engine/sluice/internal/unit"
 	"github.com/sluice-engine/sluice/internal/wire"
@@ -29,13 +30,15 @@ import (
 type plan struct {
 	Config // with its defaults filled in
 
-	base           request.Base      // of BaseURL; zero without one
-	homes          []messages.Origin // of BaseURL and Origins; none means that no home is named
-	fields         []messages.Field  // header lines of every request to a home, in the order they are sent
-	strangerFields []messages.Field  // and to any other origin
-	codings        messages.Codings  // undone in answers, for fields ask for them
-	localAddr      net.Addr          // of Dial.LocalAddr; nil without one
-	ledger         *throttle.Ledger  // of Limits and Throttle; the throttler owns it once it has started
+	base           request.Base                // of BaseURL; zero without one
+	homes          []messages.Origin           // of BaseURL and Origins; none means that no home is named
+	fields         []messages.Field            // header lines of every request to a home, in the order they are sent
+	strangerFields []messages.Field            // and to any other origin
+	standard       *request.Account            // of Auth
+	accounts       map[string]*request.Account // of Accounts
+	codings        messages.Codings            // undone in answers, for fields ask for them
+	localAddr      net.Addr                    // of Dial.LocalAddr; nil without one
+	ledger         *throttle.Ledger            // of Limits and Throttle; the throttler owns it once it has started
 
 	timeIsFree bool // Time names no limit, which is a mistake as soon as there are any
 
@@ -194,12 +197,15 @@ func (p *plan) hasLimit(id string) bool {
 }
 
 func (p *plan) readAuth() {
-	p.mistakes = append(p.mistakes, authMistakes("Auth", p.Auth)...)
+	account, mistakes := readAccount("Auth", p.Auth)
+	p.standard, p.mistakes = account, append(p.mistakes, mistakes...)
 }
 
 func (p *plan) readAccounts() {
+	p.accounts = make(map[string]*request.Account, len(p.Accounts))
 	for _, name := range slices.Sorted(maps.Keys(p.Accounts)) {
-		p.mistakes = append(p.mistakes, accountMistakes(name, p.Accounts[name])...)
+		account, mistakes := readNamed(name, p.Accounts[name])
+		p.accounts[name], p.mistakes = account, append(p.mistakes, mistakes...)
 	}
 }
 
@@ -235,30 +241,51 @@ func (p *plan) readTime() {
 		p.Time = nil
 	}
 	if source, ok := p.Time.(interface{ endpoint() TimeEndpoint }); ok {
-		endpoint := source.endpoint()
-		if endpoint.URL == "" && p.BaseURL == "" {
-			p.complain("Time.Path %q needs a BaseURL; a whole URL is given as Time.URL", endpoint.Path)
-		}
-		span(p, "Time.Timeout", endpoint.Timeout, 0)
-		if _, known := p.Accounts[endpoint.Account]; endpoint.Account != "" && !known {
-			p.complain("Time.Account %q is not among Accounts", endpoint.Account)
-		}
-		if _, known := p.Config.Egress[endpoint.Egress]; endpoint.Egress != "" && !known {
-			p.complain("Time.Egress %q is not in Egress", endpoint.Egress)
-		}
-		id := endpoint.LimitID
-		if !p.hasLimit(id) {
-			p.complain("Time.LimitID %q is not among Limits", id)
-		}
-		if id == "" && p.DefaultLimitID == "" {
-			p.timeIsFree = true
-			if len(p.Limits) > 0 {
-				p.complainOf("Time.LimitID", errTimeIsFree)
-			}
-		}
+		p.readTimePlace(source.endpoint())
+		p.readTimeTerms(source.endpoint())
 	}
 	p.Clock.Every = span(p, "Clock.Every", p.Clock.Every, 10*time.Second)
 	p.Clock.Trust = pause(p, "Clock.Trust", p.Clock.Trust, clock.DefaultTrust)
+}
+
+// readTimePlace looks at where a TimeEndpoint's answer is, and where the time is in it.
+func (p *plan) readTimePlace(of TimeEndpoint) {
+	switch {
+	case of.Path == "" && of.URL == "":
+		p.complain("Time.Path and Time.URL are both empty, and one of them must be given")
+	case of.Path != "" && of.URL != "":
+		p.complain("Time.Path and Time.URL are both given, and only one of them can be asked")
+	case of.URL != "":
+		_, err := request.OriginOf(of.URL)
+		p.complainOf("Time.URL", err)
+	case request.IsURL(of.Path):
+		p.complain("Time.Path is a whole URL, which is given as Time.URL")
+	case p.BaseURL == "":
+		p.complain("Time.Path %q needs a BaseURL; a whole URL is given as Time.URL", of.Path)
+	}
+	if of.Field != "" && !jsonpath.IsPath(of.Field) {
+		p.complain("Time.Field %q has an empty name: names are joined by single dots", of.Field)
+	}
+}
+
+// readTimeTerms looks at what a look at the clock is charged to, and how it is sent.
+func (p *plan) readTimeTerms(of TimeEndpoint) {
+	span(p, "Time.Timeout", of.Timeout, 0)
+	if _, known := p.Accounts[of.Account]; of.Account != "" && !known {
+		p.complain("Time.Account %q is not among Accounts", of.Account)
+	}
+	if _, known := p.Config.Egress[of.Egress]; of.Egress != "" && !known {
+		p.complain("Time.Egress %q is not in Egress", of.Egress)
+	}
+	if !p.hasLimit(of.LimitID) {
+		p.complain("Time.LimitID %q is not among Limits", of.LimitID)
+	}
+	if of.LimitID == "" && p.DefaultLimitID == "" {
+		p.timeIsFree = true
+		if len(p.Limits) > 0 {
+			p.complainOf("Time.LimitID", errTimeIsFree)
+		}
+	}
 }
 
 // mostObservers is more than anybody has.

@@ -55,7 +55,7 @@ func TestEveryMistakeIsToldByItsFieldsPath(t *testing.T) {
 	}
 	require.ElementsMatch(t, []string{
 		"BaseURL", "Origins[0]", "Origins[1]", "DefaultLimitID", "Limits", "Limits", "Limits", "Throttle", "Throttle",
-		"Auth", "Auth", `Accounts[""]`, `Accounts["a"]`, "Time.LimitID", "Time.Account", "Time.Egress", "Clock.Every", "PreProcessors[0]", "PostProcessors[1]", "Timeout",
+		"Auth", "Auth", `Accounts[""]`, `Accounts["a"]`, "Time.Path", "Time.LimitID", "Time.Account", "Time.Egress", "Clock.Every", "PreProcessors[0]", "PostProcessors[1]", "Timeout",
 		"Admission.MaxInFlight",
 		"Connections.Max", "Connections.MaxWaiters", "Connections.MinIdle", "Connections.MaxTotal", "Connections.IdleTimeout",
 		"Dial.Timeout", "Dial.Backoff", "Dial.BackoffCap", "Dial.LocalAddr",

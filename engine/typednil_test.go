@@ -60,7 +60,9 @@ func TestNewNamesTheFieldThatHoldsANilPointer(t *testing.T) {
 		"Cookies is a nil *cookiejar.Jar":                       {Cookies: (*cookiejar.Jar)(nil)},
 		"Logger has no Handler":                                 {Logger: new(slog.Logger)},
 		"Logger.Handler is a nil *engine_test.nobody":           {Logger: slog.New(none)},
-		"Signer": {Auth: auth.JWT{KeyID: "k", Signer: (*auth.HMAC)(nil)}},
+		"Signer":                           {Auth: auth.JWT{KeyID: "k", Signer: (*auth.HMAC)(nil)}},
+		"Auth: auth: SignedQuery: Signer":  {Auth: auth.SignedQuery{Key: "k", Signer: (*auth.HMAC)(nil)}},
+		"Authenticator: is a nil *engine_": {Auth: auth.WithoutBody{Authenticator: none}},
 	} {
 		eng, err := engine.New(config)
 		require.ErrorContains(t, err, want)

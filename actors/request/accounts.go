@@ -1,18 +1,20 @@
 package request
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"sync"
 	"sync/atomic"
 
 	"github.com/sluice-engine/sluice/auth"
+	"github.com/sluice-engine/sluice/internal/wire"
 	"github.com/sluice-engine/sluice/messages"
 )
 
-// account is who signs for a name, and what follows from it. It does not change: a
+// Account is who signs for a name, and what follows from it. It does not change: a
 // rotated key is another account of the same name.
-type account struct {
+type Account struct {
 	signer    auth.Authenticator // nil if nothing of the account is ever signed
 	lane      *auth.Lane         // nil if the order of signatures does not matter
 	signsBody bool               // a request that is to be signed must have its body in memory
@@ -20,38 +22,53 @@ type account struct {
 	gone      chan struct{}      // closed when another has taken its place, or none
 }
 
-func newAccount(signer auth.Authenticator) *account {
-	return &account{
-		signer: signer, lane: auth.LaneOf(signer), signsBody: auth.SignsBody(signer),
-		sendsKey: auth.SendKey(signer, new(messages.Call)), gone: make(chan struct{}),
-	}
+// NewAccount asks an authenticator what follows from it. Nil signs nothing. A panic in what
+// it answers, which is the caller's own code, is an error: no request has asked that could
+// end with it.
+func NewAccount(signer auth.Authenticator) (*Account, error) {
+	a := &Account{signer: signer, gone: make(chan struct{})}
+	return a, errors.Join(
+		Ask("Lane", func() { a.lane = auth.LaneOf(signer) }),
+		Ask("BodyUnsigned", func() { a.signsBody = auth.SignsBody(signer) }),
+		Ask("SendKey", func() { a.sendsKey = auth.SendKey(signer, new(messages.Call)) }),
+	)
 }
+
+// Ask calls a method of an authenticator's, and returns a panic in it as an error that names
+// the method.
+func Ask(method string, call func()) error {
+	if err := wire.Guard(messages.Preparing, call); err != nil {
+		return fmt.Errorf("its %s: %w", method, err)
+	}
+	return nil
+}
+
+// nobody is an account that has nothing to sign with.
+func nobody() *Account { return &Account{signsBody: true, gone: make(chan struct{})} }
 
 // accounts are those that requests may name. They are read without a lock, by every
 // attempt anew, and not at all by a request that names none and is not signed. Whoever
 // changes them puts a new map in the place of the old one.
 type accounts struct {
-	standard atomic.Pointer[account]             // of requests that name none; never nil
-	named    atomic.Pointer[map[string]*account] // nil without any
+	standard atomic.Pointer[Account]             // of requests that name none; never nil
+	named    atomic.Pointer[map[string]*Account] // nil without any
 
 	changing sync.Mutex // held while named is replaced
 }
 
 // prepare fills in what the engine is made with.
-func (a *accounts) prepare(standard auth.Authenticator, named map[string]auth.Authenticator) {
-	a.standard.Store(newAccount(standard))
-	if len(named) == 0 {
-		return
+func (a *accounts) prepare(standard *Account, named map[string]*Account) {
+	if standard == nil {
+		standard = nobody()
 	}
-	all := make(map[string]*account, len(named))
-	for name, signer := range named {
-		all[name] = newAccount(signer)
+	a.standard.Store(standard)
+	if len(named) > 0 {
+		a.named.Store(&named) // which is never written to
 	}
-	a.named.Store(&all)
 }
 
 // of returns the account of a name, as it is now; nil if there is none.
-func (a *accounts) of(name string) *account {
+func (a *accounts) of(name string) *Account {
 	if name == "" {
 		return a.standard.Load()
 	}
@@ -68,15 +85,14 @@ func (a *accounts) anyNamed() bool {
 }
 
 // set adds an account, or has another one take its place.
-func (a *accounts) set(name string, signer auth.Authenticator) {
-	added := newAccount(signer) // asks the caller's own code, and so comes before the lock
+func (a *accounts) set(name string, added *Account) {
 	if name == "" {
 		close(a.standard.Swap(added).gone)
 		return
 	}
 	a.changing.Lock()
 	defer a.changing.Unlock()
-	all := map[string]*account{}
+	all := map[string]*Account{}
 	if named := a.named.Load(); named != nil {
 		all = maps.Clone(*named)
 	}
@@ -92,7 +108,7 @@ func (a *accounts) set(name string, signer auth.Authenticator) {
 // account its authenticator is taken.
 func (a *accounts) remove(name string) bool {
 	if name == "" {
-		old := a.standard.Swap(newAccount(nil))
+		old := a.standard.Swap(nobody())
 		close(old.gone)
 		return old.signer != nil
 	}
@@ -111,7 +127,7 @@ func (a *accounts) remove(name string) bool {
 }
 
 // keepsKey is the error of a request for a key that is not sent alone.
-func (a *account) keepsKey() error {
+func (a *Account) keepsKey() error {
 	return fmt.Errorf("%w: it asks for its account's key, and %T has no place for a key alone (auth.KeySender)", messages.ErrInvalidRequest, a.signer)
 }
 

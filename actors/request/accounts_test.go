@@ -17,11 +17,15 @@ func TestAccountsAreWhatWasSetLast(t *testing.T) {
 		names := rapid.SampledFrom([]string{"", "a", "b", "c"})
 		signers := rapid.SampledFrom([]auth.Authenticator{nil, auth.Bearer{Token: "1"}, auth.Bearer{Token: "2"}})
 		var all accounts
-		oracle, older := map[string]auth.Authenticator{}, []*account{}
+		oracle, older := map[string]auth.Authenticator{}, []*Account{}
 		if rapid.Bool().Draw(t, "begins with some") {
 			oracle["a"] = signers.Draw(t, "signer")
 		}
-		all.prepare(nil, oracle)
+		begun := map[string]*Account{}
+		for name, signer := range oracle {
+			begun[name] = accountOf(t, signer)
+		}
+		all.prepare(nil, begun)
 		for range rapid.IntRange(0, 30).Draw(t, "steps") {
 			name := names.Draw(t, "name")
 			old := all.of(name)
@@ -33,7 +37,7 @@ func TestAccountsAreWhatWasSetLast(t *testing.T) {
 				delete(oracle, name)
 			} else {
 				signer := signers.Draw(t, "signer")
-				all.set(name, signer)
+				all.set(name, accountOf(t, signer))
 				oracle[name] = signer
 			}
 			if old != nil && all.of(name) != old {
@@ -58,7 +62,19 @@ func TestAccountsAreWhatWasSetLast(t *testing.T) {
 	})
 }
 
-func ended(a *account) bool {
+func accountOf(t require.TestingT, signer auth.Authenticator) *Account {
+	account, err := NewAccount(signer)
+	require.NoError(t, err)
+	return account
+}
+
+func TestAnAccountOfNothingIsLikeThatOfANilAuthenticator(t *testing.T) {
+	none, nothing := nobody(), accountOf(t, nil)
+	none.gone, nothing.gone = nil, nil
+	require.Equal(t, nothing, none)
+}
+
+func ended(a *Account) bool {
 	select {
 	case <-a.gone:
 		return true
@@ -75,7 +91,7 @@ func TestAccountsAreChangedByManyAtOnce(t *testing.T) {
 	for i := range 32 {
 		changing.Go(func() {
 			for range 200 {
-				all.set(names[i%8], auth.Bearer{Token: "t"})
+				all.set(names[i%8], accountOf(t, auth.Bearer{Token: "t"}))
 				all.of(names[(i+1)%8])
 				if i%8 == 7 {
 					all.remove(names[7])

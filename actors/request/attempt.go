@@ -25,7 +25,7 @@ type attempt struct {
 	fresh  bool            // the lease came straight from the dial
 	permit bool            // a granted permit is to be settled
 	fate   throttle.Fate   // what became of it, as far as is known
-	signer *account        // that it carries credentials of, as it was when they were made; nil if it has none
+	signer *Account        // that it carries credentials of, as it was when they were made; nil if it has none
 	turn   <-chan struct{} // in the lane of an ordered authenticator; nil without one
 
 	pause  time.Duration // that the answer asked for, as its reader understood it

@@ -84,7 +84,7 @@ func (r *slot) layHead(contentType string, cookies []*http.Cookie) error {
 
 // mayIdentify returns why the request must not have credentials: they are for those
 // they were made for.
-func (r *slot) mayIdentify(as *account) error {
+func (r *slot) mayIdentify(as *Account) error {
 	switch {
 	case as.signer == nil && r.asked.Account != "":
 		return errors.New("and its account has no authenticator")

@@ -36,8 +36,8 @@ type Plan struct {
 	Feedback feedback.Reader                          // what answers say about limits; nil is feedback.RetryAfter
 	Costs    map[string]func(*messages.Request) int64 // what requests cost, by limit; the caller's code
 
-	Auth           auth.Authenticator            // of the default account; nil signs nothing
-	Accounts       map[string]auth.Authenticator // of the others
+	Auth           *Account            // the default one; nil signs nothing
+	Accounts       map[string]*Account // the others, never changed
 	PreProcessors  []messages.PreProcessor
 	PostProcessors []messages.PostProcessor
 	Jar            http.CookieJar // nil keeps no cookies
@@ -151,7 +151,7 @@ func (c *Carrier) SignsBody(name string) bool {
 
 // SetAccount adds an account or replaces it. What is signed from now on is signed by
 // it, whether it waits already or not.
-func (c *Carrier) SetAccount(name string, signer auth.Authenticator) { c.accounts.set(name, signer) }
+func (c *Carrier) SetAccount(name string, account *Account) { c.accounts.set(name, account) }
 
 // RemoveAccount takes an account away, and reports whether there was one.
 func (c *Carrier) RemoveAccount(name string) bool { return c.accounts.remove(name) }

@@ -71,7 +71,7 @@ func TestAURLIsReadAlikeWhetherOrNotItsSiteIsKnown(t *testing.T) {
 			asked := &messages.Request{Encoded: rapid.Bool().Draw(t, "encoded")}
 			if rapid.IntRange(0, 3).Draw(t, "path alone") == 0 {
 				asked.Path = rest
-				if isURL(rest) {
+				if IsURL(rest) {
 					continue
 				}
 			} else {

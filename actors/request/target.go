@@ -137,7 +137,7 @@ func (c *Carrier) destination(asked *messages.Request) (at *site, prefix, rest s
 	case asked.URL != "":
 		at, rest, err = c.siteOf(asked.URL)
 		return at, "", rest, err
-	case isURL(asked.Path):
+	case IsURL(asked.Path):
 		return nil, "", "", errors.New("its Path is a whole URL: say so in URL")
 	case c.base.host == "":
 		return nil, "", "", errors.New("it has no URL, and the engine no base URL")
@@ -168,8 +168,8 @@ func (t *target) set(asked *messages.Request, at *site, prefix, rest string) {
 	t.escapedPath = t.shown[len(at.root) : len(at.root)+len(prefix)+len(path)]
 }
 
-// isURL reports whether a path is meant as a URL: it begins with a scheme of HTTP.
-func isURL(path string) bool {
+// IsURL reports whether a path is meant as a URL: it begins with a scheme of HTTP.
+func IsURL(path string) bool {
 	scheme, _, found := strings.Cut(path, "://")
 	return found && (strings.EqualFold(scheme, "http") || strings.EqualFold(scheme, "https"))
 }

@@ -15,11 +15,16 @@ package jsonpath
 import (
 	"bytes"
 	"encoding/json"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/sluice-engine/sluice/internal/percent"
 )
+
+// IsPath reports whether a text is names joined by dots. An empty name, as in "a..b", is a
+// slip: nobody calls a field that.
+func IsPath(text string) bool { return !slices.Contains(strings.Split(text, "."), "") }
 
 // maxDepth is how deep values may be nested. encoding/json allows 10,000; no
 // answer that is worth a look needs that much stack.

@@ -96,8 +96,8 @@ type Config struct {
 	// Nil means that nobody is, and then a request costs nothing more.
 	Observers []Observer
 	// Cookies keeps cookies between requests. Nil keeps none until
-	// Engine.UpdateCookies makes a jar. A cookie that a request's own Cookie line
-	// names, as that of an http.Client with a jar does, is not added again.
+	// Engine.UpdateCookies makes a jar. A cookie that a request's own Cookie lines
+	// name, as that of an http.Client with a jar does, is not added again.
 	Cookies http.CookieJar
 
 	// Timeout bounds every request that has none of its own: queues, retries

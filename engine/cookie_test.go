@@ -72,3 +72,22 @@ func newCookieJar(t *testing.T) http.CookieJar {
 	require.NoError(t, err)
 	return jar
 }
+
+func TestEveryCookieLineOfARequestIsKeptBesideTheJar(t *testing.T) {
+	var got []string
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { got = r.Header["Cookie"] }))
+	defer server.Close()
+	eng := newEngine(t, engine.Config{})
+	require.NoError(t, eng.UpdateCookies(server.URL, &http.Cookie{Name: "b", Value: "jar"}))
+	for _, test := range []struct{ own, sent []string }{
+		{[]string{"a=1", "c=2"}, []string{"a=1; c=2; b=jar"}},
+		{[]string{"a=1", "b=2"}, []string{"a=1", "b=2"}},
+		{[]string{"b=2", "a=1"}, []string{"b=2", "a=1"}},
+		{[]string{"a=1; b=2"}, []string{"a=1; b=2"}},
+		{nil, []string{"b=jar"}},
+	} {
+		_, err := eng.Do(t.Context(), &engine.Request{URL: server.URL, Header: http.Header{"Cookie": test.own}})
+		require.NoError(t, err)
+		require.Equal(t, test.sent, got)
+	}
+}

@@ -55,6 +55,51 @@ func TestWhatTheBodyOfARefusalSaysCountsIfItCameWithTheHead(t *testing.T) {
 	})
 }
 
+// It is chunked, and the last of what has come looks like the end of all.
+func TestARefusalWhoseBodyOnlyLooksCompleteCountsFromItsHeadOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		eng := newServer(t, func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/late" {
+				w.Header().Set("Retry-After", "5")
+				w.WriteHeader(http.StatusTooManyRequests)
+				io.WriteString(w, "please wait 60\r\n")
+				w.(http.Flusher).Flush()
+				time.Sleep(time.Minute)
+			}
+		}).newEngine(t, engine.Config{Limits: []throttle.Limit{{ID: "a", Quota: 100, Per: time.Minute}}})
+		refused := eng.Submit(t.Context(), &engine.Request{Path: "/late", LimitID: "a"})
+		time.Sleep(time.Second)
+		began := time.Now()
+		_, err := eng.Do(t.Context(), &engine.Request{Path: "/", LimitID: "a"})
+		require.NoError(t, err)
+		require.Equal(t, 4*time.Second, time.Since(began))
+		_, err = refused.Result()
+		require.NoError(t, err)
+	})
+}
+
+func TestATrailerBehindTheBodyOfARefusalDoesNotMakeItLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		eng := newServer(t, func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/own" {
+				w.Header().Set("Trailer", "X-Sum")
+				w.WriteHeader(http.StatusTooManyRequests)
+				io.WriteString(w, "own")
+				w.Header().Set("X-Sum", "3")
+			}
+		}).newEngine(t, engine.Config{
+			Limits:   []throttle.Limit{{ID: "a", Quota: 100, Per: time.Hour}, {ID: "b", Quota: 100, Per: time.Hour}},
+			Feedback: ownByBody,
+		})
+		_, err := eng.Do(t.Context(), &engine.Request{Path: "/own", LimitID: "a"})
+		require.NoError(t, err)
+		began := time.Now()
+		_, err = eng.Do(t.Context(), &engine.Request{Path: "/", LimitID: "b"})
+		require.NoError(t, err)
+		require.Zero(t, time.Since(began), "the body says that it is the request's own limit alone")
+	})
+}
+
 func TestARefusalHeardAtItsHeadHoldsWhatWasChargedInPlaceOfABudget(t *testing.T) {
 	inBothProtocols(t, func(t *testing.T, open func(http.HandlerFunc, engine.Config) (*server, *engine.Engine)) {
 		late := make(chan struct{})

@@ -141,25 +141,27 @@ func (c *Call) DelHeader(name string) {
 	c.Fields = slices.DeleteFunc(c.Fields, func(f Field) bool { return strings.EqualFold(f.Name, name) })
 }
 
-// AddCookies adds cookies to the Cookie line, which is made if there is none. A
+// AddCookies adds cookies to the Cookie line, which is made if there is none; with something
+// to add, several lines become one, for a server expects one (RFC 6265, section 5.4). A
 // value is in quotation marks if its cookie was (http.Cookie.Quoted), or if it has
 // to be; what no cookie may hold is left out of it, and a cookie without a proper
 // name altogether: it would be read as another.
 func (c *Call) AddCookies(cookies []*http.Cookie) {
-	var line strings.Builder
-	have, _ := c.Header("Cookie")
-	line.WriteString(have)
+	var pairs []string
+	for _, f := range c.Fields {
+		if strings.EqualFold(f.Name, "Cookie") && f.Value != "" {
+			pairs = append(pairs, f.Value)
+		}
+	}
+	have := len(pairs)
 	for _, cookie := range cookies {
 		if strings.IndexFunc(cookie.Name, func(r rune) bool { return !inCookieName(r) }) >= 0 || cookie.Name == "" {
 			continue
 		}
-		if line.Len() > 0 {
-			line.WriteString("; ")
-		}
-		line.WriteString(cookie.Name + "=" + cookieValue(cookie))
+		pairs = append(pairs, cookie.Name+"="+cookieValue(cookie))
 	}
-	if line.Len() > 0 {
-		c.SetHeader("Cookie", line.String())
+	if len(pairs) > have {
+		c.SetHeader("Cookie", strings.Join(pairs, "; "))
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"io"
 	"log"
 	"net/http"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -42,4 +43,13 @@ func TestACookieIsNoWayToAnother(t *testing.T) {
 	call = Call{}
 	call.AddCookies([]*http.Cookie{{Name: "", Value: "5"}})
 	require.Empty(t, call.Fields, "no empty line")
+}
+
+func TestCookiesThatAreAddedLoseNoneThatWereThere(t *testing.T) {
+	lines := []Field{{"Cookie", "a=1"}, {"X", "y"}, {"cookie", "b=2; c=3"}}
+	call := Call{Fields: slices.Clone(lines)}
+	call.AddCookies(nil)
+	require.Equal(t, lines, call.Fields)
+	call.AddCookies([]*http.Cookie{{Name: "d", Value: "4"}})
+	require.Equal(t, []Field{{"X", "y"}, {"Cookie", "a=1; b=2; c=3; d=4"}}, call.Fields)
 }

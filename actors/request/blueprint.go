@@ -163,23 +163,35 @@ func (r *slot) layFields(contentType string, cookies []*http.Cookie) {
 	}
 	r.addOwn()
 	if len(cookies) > 0 {
-		own, _ := r.call.Header("Cookie")
-		r.call.AddCookies(beside(own, cookies))
+		r.call.AddCookies(beside(r.call.Fields, cookies))
 	}
 }
 
-// beside leaves out the cookies that a request names itself: a client with a jar of its own
+// beside leaves out the cookies that a request's own lines name: a client with a jar of its own
 // has sent them along, and twice is once too often.
-func beside(own string, cookies []*http.Cookie) []*http.Cookie {
-	if own == "" {
+func beside(own []messages.Field, cookies []*http.Cookie) []*http.Cookie {
+	var named map[string]bool
+	for _, f := range own {
+		if strings.EqualFold(f.Name, "Cookie") {
+			named = namedIn(f.Value, named)
+		}
+	}
+	if named == nil {
 		return cookies
 	}
-	named := make(map[string]bool)
-	for pair := range strings.SplitSeq(own, ";") {
+	return slices.DeleteFunc(slices.Clone(cookies), func(c *http.Cookie) bool { return named[c.Name] })
+}
+
+// namedIn adds the names of a Cookie line's cookies, to nil as well.
+func namedIn(line string, named map[string]bool) map[string]bool {
+	if named == nil {
+		named = make(map[string]bool)
+	}
+	for pair := range strings.SplitSeq(line, ";") {
 		name, _, _ := strings.Cut(pair, "=")
 		named[strings.Trim(name, " \t")] = true
 	}
-	return slices.DeleteFunc(slices.Clone(cookies), func(c *http.Cookie) bool { return named[c.Name] })
+	return named
 }
 
 func without(fields []messages.Field, name string) []messages.Field {

@@ -146,9 +146,9 @@ var All = []Mutant{
 	{Rule: 2, Without: "a look at the status in HTTP/2", File: h2 + "/faults.go", Test: "TestWhatIsNoStatusIsNoAnswer",
 		Old: "return errStatus", New: "return nil"},
 	{Rule: 5, Without: "waiting for a stream before net/http does", File: h2 + "/stream.go", Test: "TestAPeerThatAllowsNoStreamsIsWaitedForAndNamed",
-		Old: "if s.runs = s.conn.frames.bound.take(); s.runs {", New: "if true {"},
-	{Rule: 5, Without: "the wake of who waits for a stream, when one ends", File: h2 + "/bound.go", Test: "TestWhoWaitsForAStreamGoesOnWhenAnotherEnds",
-		Old: "if b.waiting.Load() > 0 {", New: "if false {"},
+		Old: "if !s.conn.reserve() {", New: "if !s.conn.reserve() && false {"},
+	{Rule: 5, Without: "the wake of who waits for a stream, when one ends", File: h2 + "/bound.go", Test: "TestAStreamCountsUntilTheReaderOfItsRequestHasReturned",
+		Old: "if bound.waiting.Load() > 0 {", New: "if false {"},
 	{Rule: 3, Without: "the cap on a head in HTTP/2", File: h2 + "/faults.go", Test: "TestAnHTTP2HeadHasItsCap",
 		Old: "if listSize(resp.Header) >= most {", New: "if false {"},
 

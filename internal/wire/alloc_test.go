@@ -33,6 +33,12 @@ func TestAnExchangeOverTCPAllocatesOnce(t *testing.T) {
 	}
 }
 
+func TestLookingForTheLastChunkAllocatesNothing(t *testing.T) {
+	body := []byte("3;a=b\r\nown\r\n0\r\nX-Sum: 3\r\n\r\n")
+	require.True(t, holdsLastChunk(body))
+	require.Zero(t, testing.AllocsPerRun(100, func() { holdsLastChunk(body) }))
+}
+
 // A length is only a claim until the bytes are there.
 func TestALengthIsNotAllocatedOnItsWord(t *testing.T) {
 	tape := playAndHangUp("HTTP/1.1 200 OK\r\nContent-Length: 16000000\r\n\r\n")

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bytes"
 	"io"
 	"math"
 
@@ -186,6 +187,31 @@ func (b *payload) chunkEnd() error {
 		}
 	}
 	return nil
+}
+
+// holdsLastChunk reports whether a chunked body ends in buf, which begins with it: its trailer
+// section too. It goes from chunk to chunk as Read does, for what looks like an end may be data. Of
+// what is malformed the end is not known.
+func holdsLastChunk(buf []byte) bool {
+	for {
+		end := bytes.IndexByte(buf, '\n')
+		if end < 1 || buf[end-1] != '\r' {
+			return false
+		}
+		size, err := chunkSize(buf[:end-1])
+		buf = buf[end+1:]
+		switch {
+		case err != nil:
+			return false
+		case size == 0:
+			section := head{trailer: true}
+			done, err := section.scan(buf)
+			return done && err == nil
+		case size+2 > int64(len(buf)) || buf[size] != '\r' || buf[size+1] != '\n':
+			return false
+		}
+		buf = buf[size+2:]
+	}
 }
 
 // trailers reads the trailer section, by the rules of a head.

@@ -164,6 +164,37 @@ func TestBytesBehindAResponseAreNeverAnAnswer(t *testing.T) {
 	})
 }
 
+// countingTape counts the reads of its answers.
+type countingTape struct {
+	*tape
+	reads int
+}
+
+func (c *countingTape) Read(p []byte) (int, error) { c.reads++; return c.tape.Read(p) }
+
+// The reader of bodies is the oracle: what it needs no other read for was all there.
+func TestABodyIsLateExactlyIfReadingItTakesAnotherRead(t *testing.T) {
+	// Data looks like framing, and framing is damaged.
+	tokens := rapid.SliceOfN(rapid.SampledFrom([]string{
+		"0\r\n", "\r\n", "0\r\n\r\n", "1\r\n", "00A ;b=c\r\n", "0;a=b\r\n", "X: y\r\n", "\n", "\r", "own", "0",
+	}), 0, 6)
+	rapid.Check(t, func(t *rapid.T) {
+		body := ""
+		for range rapid.IntRange(0, 4).Draw(t, "chunks") {
+			if data := strings.Join(tokens.Draw(t, "data"), ""); data != "" {
+				body += fmt.Sprintf("%x\r\n%s\r\n", len(data), data)
+			}
+		}
+		body += strings.Join(tokens.Draw(t, "rest"), "")
+		tape := &countingTape{tape: play("HTTP/1.1 429 No\r\nTransfer-Encoding: chunked\r\n\r\n" + body)}
+		late, call := false, get("/")
+		call.OnHead = func(*messages.Response) { late = true }
+		_, _, err := over(tape, Limits{}).Exchange(call, never)
+		whole := err == nil && tape.reads == 1
+		require.Equal(t, !whole, late, "%q: %v", body, err)
+	})
+}
+
 // However a head is cut into pieces, scanning it gives the same result as
 // scanning it whole.
 func TestScanningInPiecesIsScanningWhole(t *testing.T) {

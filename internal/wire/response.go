@@ -1,7 +1,6 @@
 package wire
 
 import (
-	"bytes"
 	"io"
 	"time"
 
@@ -53,11 +52,12 @@ func (c *Conn) accept(h *head, call *messages.Call, sentAt time.Time) error {
 	return err
 }
 
-// isHere reports whether all of a body has come with its head.
+// isHere reports whether all of a body has come with its head. Of one that ends with the connection
+// nobody knows before that is read once more, which may wait.
 func (c *Conn) isHere(h *head) bool {
-	if h.chunked { // without a look at its trailers: it ends so in nearly every case
-		rest, _ := c.reader.Peek(c.reader.Buffered()) // all of it is there, so this cannot fail
-		return bytes.HasSuffix(rest, []byte("0\r\n\r\n"))
+	if h.chunked {
+		come, _ := c.reader.Peek(c.reader.Buffered()) // all of it is there, so this cannot fail
+		return holdsLastChunk(come)
 	}
 	return h.length >= 0 && int64(c.reader.Buffered()) >= h.length
 }

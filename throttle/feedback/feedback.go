@@ -130,7 +130,8 @@ func (u Usage) Of(quota int64) int64 {
 // first without its Body, then without its Header too, if there is no Retry-After, to know whether
 // a pause is stated there or guessed by the status, and then as a whole. What the head states
 // stays paused; what is guessed is a pause of a second until the whole is read. In
-// HTTP/2, where they are frames of their own, a body counts as late if it was not read yet.
+// HTTP/2, where they are frames of their own, a body counts as late if it was not read yet; in
+// HTTP/1.1 so does one of no said length, which ends with its connection.
 type Reader func(Answer) Feedback
 
 // read asks a reader. A nil one is RetryAfter, as it is to an engine.

@@ -1,18 +1,26 @@
 package h2
 
 import (
+	"net/http"
 	"sync"
 	"sync/atomic"
 )
 
-// streamBound is how many streams the peer allows at a time, and how many exchanges run. It
-// is safe for concurrent use. net/http counts streams as well; but it does not look again when
-// the peer raises its bound, and says of who waited there not whether anything was sent.
+// streamBound is how many streams the peer allows at a time, and who waits for one. It is safe
+// for concurrent use.
+//
+// Which streams count is for net/http to say. It counts one beyond the end of its exchange:
+// while a call of the reader of its request's body does not return, and, if it was given up
+// before anything came, until the peer has acknowledged the PING behind the reset. And whoever
+// waits there for another is not looked at when the peer raises its bound, nor told whether
+// anything was sent. Hence every exchange has its stream reserved there before it begins (see
+// conn.reserve), and waits here as long as that fails. Only if the peer lowers its bound
+// between the two does it wait in net/http, and then counts as one that may have been sent.
 type streamBound struct {
 	allowed atomic.Int32
-	running atomic.Int32 // no more than allowed, unless the peer has lowered that since
 
 	waiting atomic.Int32 // who waits for a change
+	told    sync.Once    // by the first of them: from then on net/http says which streams are over
 	mu      sync.Mutex
 	changed chan struct{} // guarded by mu; nil while nobody waits
 }
@@ -24,27 +32,6 @@ func (b *streamBound) set(n int) {
 	b.wake()
 }
 
-// take has one more exchange run, if the peer allows another stream.
-func (b *streamBound) take() bool {
-	for {
-		running := b.running.Load()
-		if running >= b.allowed.Load() {
-			return false
-		}
-		if b.running.CompareAndSwap(running, running+1) {
-			return true
-		}
-	}
-}
-
-// giveBack ends an exchange that was taken.
-func (b *streamBound) giveBack() {
-	b.running.Add(-1)
-	if b.waiting.Load() > 0 { // whoever begins to wait now looks again once it is counted
-		b.wake()
-	}
-}
-
 func (b *streamBound) wake() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -54,7 +41,7 @@ func (b *streamBound) wake() {
 	}
 }
 
-// change returns a channel that is closed with the next change, end of an exchange or
+// change returns a channel that is closed with the next change, end of a stream or
 // goodbye. What is to change is looked at after the call.
 func (b *streamBound) change() <-chan struct{} {
 	b.mu.Lock()
@@ -63,4 +50,25 @@ func (b *streamBound) change() <-chan struct{} {
 		b.changed = make(chan struct{})
 	}
 	return b.changed
+}
+
+// reserve has net/http count the stream of an exchange that is about to begin, if the peer
+// allows another. The exchange's RoundTrip takes the reservation up.
+func (c *conn) reserve() bool { return c.client.Reserve() == nil }
+
+// mayBegin reports whether the peer allows another stream now.
+func (c *conn) mayBegin() bool { return c.client.Available() > 0 }
+
+// listen has whoever waits for a stream woken when net/http has let go of one, or has acted on
+// a bound that was raised. Most connections have nobody wait, and the hook costs every exchange
+// a few locks: hence it is not there before somebody does.
+func (c *conn) listen() {
+	bound := &c.frames.bound
+	bound.told.Do(func() {
+		c.client.SetStateHook(func(*http.ClientConn) { // on any goroutine, and inline
+			if bound.waiting.Load() > 0 { // whoever begins to wait now looks again once it is counted
+				bound.wake()
+			}
+		})
+	})
 }

@@ -1,13 +1,18 @@
 package h2
 
 import (
+	"io"
 	"net"
+	"net/http"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"pgregory.net/rapid"
 
+	"github.com/sluice-engine/sluice/internal/wire/wiretest"
 	"github.com/sluice-engine/sluice/messages"
 	"github.com/sluice-engine/sluice/messages/protocol"
 )
@@ -22,8 +27,16 @@ type boundServer struct {
 func (s *boundServer) allow(t *testing.T, conns *Conns, streams byte) {
 	_, err := s.conn.Write([]byte{0, 0, lengthOfSetting, frameSettings, 0, 0, 0, 0, 0, 0, settingMaxConcurrent, 0, 0, 0, streams})
 	require.NoError(t, err)
-	frames := conns.conns[0].frames
-	require.Eventually(t, func() bool { return frames.limit() == int(streams) }, 5*time.Second, time.Millisecond)
+	c := conns.conns[0]
+	require.Eventually(t, func() bool {
+		return c.frames.limit() == int(streams) && c.client.Available() == max(0, int(streams)-c.client.InFlight())
+	}, 5*time.Second, time.Millisecond)
+}
+
+// acknowledge acknowledges every PING that came.
+func (s *boundServer) acknowledge(t *testing.T) {
+	_, err := s.conn.Write(frame(framePing, flagAck, 0, 0, 0))
+	require.NoError(t, err)
 }
 
 func (s *boundServer) answer(t *testing.T, stream uint32) {
@@ -42,9 +55,13 @@ func listenBound(t *testing.T) (*boundServer, *Conns) {
 
 // exchangeAside exchanges in the background.
 func exchangeAside(c protocol.Connection, bound time.Duration) <-chan exchanged {
+	return callAside(c, post("an order"), bound)
+}
+
+func callAside(c protocol.Connection, call *messages.Call, bound time.Duration) <-chan exchanged {
 	ends := make(chan exchanged, 1)
 	go func() {
-		resp, sent, err := c.Exchange(post("an order"), time.Now().Add(bound))
+		resp, sent, err := c.Exchange(call, time.Now().Add(bound))
 		ends <- exchanged{resp, sent, err}
 	}()
 	return ends
@@ -94,7 +111,14 @@ func TestWhoWaitsForAStreamGoesOnWhenAnotherEnds(t *testing.T) {
 	server.allow(t, conns, 1)
 	server.answer(t, <-server.asked)
 	require.NoError(t, (<-second).err)
-	require.Zero(t, bound.running.Load())
+	requireNothingInFlight(t, conns)
+}
+
+// requireNothingInFlight waits for net/http, which lets go of a stream a moment later.
+func requireNothingInFlight(t *testing.T, conns *Conns) {
+	t.Helper()
+	client := conns.conns[0].client
+	require.Eventually(t, func() bool { return client.InFlight() == 0 }, 5*time.Second, time.Millisecond)
 }
 
 func TestWhoWaitedInVainForAStreamWasNotSent(t *testing.T) {
@@ -104,32 +128,110 @@ func TestWhoWaitedInVainForAStreamWasNotSent(t *testing.T) {
 	require.Equal(t, messages.SentNo, end.sent)
 	server.answer(t, open)
 	require.NoError(t, (<-first).err)
-	require.Zero(t, conns.conns[0].frames.bound.running.Load())
+	requireNothingInFlight(t, conns)
 }
 
-func TestNoMoreExchangesRunThanThePeerAllowed(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		var b streamBound
-		running := 0
-		allowed := 0
-		for range rapid.IntRange(1, 50).Draw(t, "steps") {
-			switch rapid.IntRange(0, 2).Draw(t, "step") {
-			case 0:
-				allowed = rapid.IntRange(0, 4).Draw(t, "allowed")
-				b.set(allowed)
-			case 1:
-				taken := b.take()
-				require.Equal(t, running < allowed, taken)
-				if taken {
-					running++
+// answerStuckUpload has a place upload a body whose reader waits, and cannot be closed. The answer
+// comes all the same.
+func answerStuckUpload(t *testing.T, server *boundServer, c protocol.Connection) (release func()) {
+	t.Helper()
+	called, released := make(chan struct{}, 1), make(chan struct{})
+	release = sync.OnceFunc(func() { close(released) })
+	t.Cleanup(release)
+	reader := wiretest.ReaderFunc(func([]byte) (int, error) { called <- struct{}{}; <-released; return 0, io.EOF })
+	early := callAside(c, uploading(reader, -1), 10*time.Second)
+	stream := <-server.asked
+	<-called
+	server.answer(t, stream)
+	require.NoError(t, (<-early).err, "nobody waits for the reader")
+	return release
+}
+
+func TestAPlaceWhoseUploadKeepsTheOnlyStreamIsTakenByNobody(t *testing.T) {
+	server, conns := listenBound(t)
+	one := dial(t, conns)
+	server.allow(t, conns, 1)
+	answerStuckUpload(t, server, one)
+	require.False(t, one.Reusable())
+	require.NoError(t, one.Close())
+
+	other := dial(t, conns)
+	require.False(t, other.(*Stream).Shared(), "the connection lingers, and has no stream left")
+	end := exchangeAside(other, 10*time.Second)
+	server.answer(t, <-server.asked)
+	require.NoError(t, (<-end).err)
+}
+
+func TestAStreamCountsUntilTheReaderOfItsRequestHasReturned(t *testing.T) {
+	server, conns := listenBound(t)
+	one, two, three := dial(t, conns), dial(t, conns), dial(t, conns)
+	server.allow(t, conns, 1)
+	release := answerStuckUpload(t, server, one)
+	waitForTheStream(t, server, conns, two, three, release)
+}
+
+// net/http does not give ever more requests to a connection that may be dead.
+func TestAStreamGivenUpCountsUntilThePeerIsKnownToBeThere(t *testing.T) {
+	server, conns := listenBound(t)
+	one, two, three := dial(t, conns), dial(t, conns), dial(t, conns)
+	server.allow(t, conns, 1)
+	late := exchangeAside(one, 50*time.Millisecond)
+	<-server.asked
+	require.Equal(t, messages.SentMaybe, (<-late).sent)
+	waitForTheStream(t, server, conns, two, three, func() { server.acknowledge(t) })
+}
+
+// waitForTheStream waits for the one stream that the peer allows, which an exchange that is over
+// still has: in vain at first, and then until release.
+func waitForTheStream(t *testing.T, server *boundServer, conns *Conns, vain, patient protocol.Connection, release func()) {
+	t.Helper()
+	end := <-exchangeAside(vain, 50*time.Millisecond)
+	require.ErrorIs(t, end.err, errAllStreams)
+	require.Equal(t, messages.SentNo, end.sent)
+	require.Nil(t, conns.join())
+
+	next := exchangeAside(patient, 5*time.Second)
+	bound := &conns.conns[0].frames.bound
+	require.Eventually(t, func() bool { return bound.waiting.Load() == 1 }, 5*time.Second, time.Millisecond)
+	require.Empty(t, server.asked)
+	release()
+	select {
+	case stream := <-server.asked:
+		server.answer(t, stream)
+		require.NoError(t, (<-next).err)
+	case end := <-next:
+		require.NoError(t, end.err, "it goes on")
+	}
+}
+
+// The server refuses a stream too many. It answers before it has read a body, and so an exchange
+// is over before its stream is.
+func TestNoMoreStreamsAreBegunThanThePeerAllows(t *testing.T) {
+	_, conns, _ := listenH2(t, 3, func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusNoContent) })
+	large := post(strings.Repeat("x", 100<<10))
+	var crowd sync.WaitGroup
+	for range 12 {
+		crowd.Go(func() {
+			for range 10 {
+				c, err := conns.Dial(t.Context())
+				if !assert.NoError(t, err) {
+					return
 				}
-			case 2:
-				if running > 0 {
-					running--
-					b.giveBack()
+				for range 10 {
+					if _, _, err := c.Exchange(large, time.Now().Add(30*time.Second)); !assert.NoError(t, err) || !c.Reusable() {
+						break
+					}
 				}
+				assert.NoError(t, c.Close())
 			}
-			require.EqualValues(t, running, b.running.Load())
-		}
-	})
+		})
+	}
+	crowd.Wait()
+}
+
+func TestAReaderIsNotCalledOnceItsExchangeIsOver(t *testing.T) {
+	u := newUpload(uploading(wiretest.ReaderFunc(func([]byte) (int, error) { panic("it is") }), -1))
+	require.False(t, u.end())
+	_, err := u.Read(make([]byte, 1))
+	require.ErrorIs(t, err, errReaderLeft)
 }

@@ -182,8 +182,9 @@ func (c *Conns) join() *Stream {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, one := range c.conns {
-		// The bound may have fallen below what is taken: the peer may change it.
-		if !one.frames.leaves() && one.places < one.frames.limit() && !c.retired(one) {
+		// The bound may have fallen below what is taken: the peer may change it. And a stream may
+		// count whose place was given back.
+		if !one.frames.leaves() && one.places < one.frames.limit() && one.mayBegin() && !c.retired(one) {
 			one.places++
 			one.hasty = false
 			if one.linger != nil {

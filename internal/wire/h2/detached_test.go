@@ -39,6 +39,22 @@ func (c *lying) Read(p []byte) (int, error)  { c.wait(); return c.Conn.Read(p) }
 func (c *lying) Write(p []byte) (int, error) { c.wait(); return c.Conn.Write(p) }
 func (c *lying) Close() error                { c.wait(); return c.Conn.Close() }
 
+// conns are those over the connection, of which there is one.
+func (c *lying) conns(config *tls.Config, addr string) *Conns {
+	return NewConns(addr, wire.Limits{}, func(ctx context.Context) (*wire.Socket, error) {
+		dialled, err := net.Dial("tcp", addr)
+		if err != nil {
+			return nil, err
+		}
+		c.Conn = dialled
+		config := config.Clone()
+		config.ServerName = "127.0.0.1"
+		s := wire.NewSocket(c)
+		s.Seal(tls.Client(s, config))
+		return s, s.Sealed().HandshakeContext(ctx)
+	})
+}
+
 func TestAnExchangeEndsAtItsDeadlineWhateverTheConnectionDoes(t *testing.T) {
 	asked := make(chan struct{})
 	_, config, o, _ := wiretest.ListenH2(t, 10, func(w http.ResponseWriter, r *http.Request) {
@@ -56,18 +72,7 @@ func TestAnExchangeEndsAtItsDeadlineWhateverTheConnectionDoes(t *testing.T) {
 				continue
 			}
 			conn := &lying{release: make(chan struct{})}
-			conns := NewConns(o.Addr, wire.Limits{}, func(ctx context.Context) (*wire.Socket, error) {
-				c, err := net.Dial("tcp", o.Addr)
-				if err != nil {
-					return nil, err
-				}
-				conn.Conn = c
-				config := config.Clone()
-				config.ServerName = "127.0.0.1"
-				s := wire.NewSocket(conn)
-				s.Seal(tls.Client(s, config))
-				return s, s.Sealed().HandshakeContext(ctx)
-			})
+			conns := conn.conns(config, o.Addr)
 			c, err := conns.Dial(t.Context())
 			require.NoError(t, err)
 			_, _, err = c.Exchange(get("/"), never)
@@ -83,4 +88,27 @@ func TestAnExchangeEndsAtItsDeadlineWhateverTheConnectionDoes(t *testing.T) {
 			conn.Conn.Close()
 		}
 	}
+}
+
+func TestARequestThatWaitsBehindAnothersWriteWasNotSent(t *testing.T) {
+	_, config, o, _ := wiretest.ListenH2(t, 10, mirrorH2)
+	config.NextProtos = []string{"h2"}
+	conn := &lying{release: make(chan struct{})}
+	conns := conn.conns(config, o.Addr)
+	one, other := dial(t, conns), dial(t, conns)
+	_, _, err := one.Exchange(get("/"), never)
+	require.NoError(t, err)
+
+	conn.stuck.Store(true)
+	first := callAside(one, post("an order"), 10*time.Second)
+	frames := conns.conns[0].frames
+	require.Eventually(t, func() bool { return frames.writing.Load()%2 == 1 }, 5*time.Second, time.Millisecond)
+	_, sent, err := other.Exchange(post("another"), time.Now().Add(50*time.Millisecond))
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	require.Equal(t, messages.SentNo, sent)
+
+	one.(*Stream).Abort()
+	require.Equal(t, messages.SentMaybe, (<-first).sent)
+	close(conn.release)
+	conn.Conn.Close()
 }

@@ -66,6 +66,8 @@ func (c *framedConn) read(p []byte) (int, error) {
 
 // Write is part of net.Conn.
 func (c *framedConn) Write(p []byte) (n int, err error) {
+	c.frames.writing.Add(1)
+	defer c.frames.writing.Add(1)
 	c.frames.follow(p) // before the peer can answer
 	if c.foreign {
 		n, err = apart(c.Conn.Write, p)
@@ -114,6 +116,8 @@ type frameScan struct {
 	open     openStreams
 	bound    streamBound
 	worked   atomic.Bool // a part of a request was sent; set by whoever writes, taken back by who reads
+
+	writing atomic.Int64 // twice the writes so far, and one more while one is under way; set by whoever writes, read by any
 
 	leaving atomic.Bool  // the peer said goodbye, or the connection is broken; set by whoever closes as well, read by any
 	gone    atomic.Bool  // the peer closed or reset the connection; set by whoever meets that, read by any

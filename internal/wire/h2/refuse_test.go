@@ -114,13 +114,10 @@ func TestAStreamThatThePeerRefusesWasNotProcessed(t *testing.T) {
 }
 
 func TestAPeerThatAllowsNoStreamsIsWaitedForAndNamed(t *testing.T) {
-	conns := frameServer(t, func(id uint32) []byte {
-		return []byte{0, 0, 1, frameHeaders, flagEndHeaders | flagEndStream, 0, 0, 0, byte(id), 0x89} // 204
-	})
+	server, conns := listenBound(t)
 	other := dial(t, conns) // keeps the connection
-	frames := conns.conns[0].frames
 	c := dial(t, conns)
-	frames.bound.set(0)
+	server.allow(t, conns, 0)
 	begun := time.Now()
 	_, sent, err := c.Exchange(post("an order"), begun.Add(50*time.Millisecond))
 	require.ErrorIs(t, err, context.DeadlineExceeded)
@@ -130,16 +127,17 @@ func TestAPeerThatAllowsNoStreamsIsWaitedForAndNamed(t *testing.T) {
 	require.False(t, c.Reusable())
 	require.Nil(t, conns.join(), "there is no place")
 
-	time.AfterFunc(20*time.Millisecond, func() { frames.bound.set(1) })
-	resp, _, err := other.Exchange(get("/"), time.Now().Add(5*time.Second))
-	require.NoError(t, err, "it has raised the bound")
-	require.Equal(t, 204, resp.StatusCode)
+	raised := exchangeAside(other, 5*time.Second)
+	server.allow(t, conns, 1)
+	server.answer(t, <-server.asked)
+	require.NoError(t, (<-raised).err)
 
-	frames.bound.set(0)
-	time.AfterFunc(20*time.Millisecond, frames.leave)
-	_, sent, err = other.Exchange(get("/"), time.Now().Add(5*time.Second))
-	require.ErrorIs(t, err, messages.ErrStale, "there will be no streams")
-	require.Equal(t, messages.SentNo, sent)
+	server.allow(t, conns, 0)
+	left := exchangeAside(other, 5*time.Second)
+	conns.conns[0].frames.leave()
+	end := <-left
+	require.ErrorIs(t, end.err, messages.ErrStale, "there will be no streams")
+	require.Equal(t, messages.SentNo, end.sent)
 }
 
 func TestWhatIsNoStatusIsNoAnswer(t *testing.T) {

@@ -2,6 +2,7 @@ package h2
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -28,7 +29,8 @@ func (s *Stream) lay(call *messages.Call, host string) *http.Request {
 	ctx, body, length := s.contextOf(call), io.ReadCloser(nil), int64(0)
 	switch {
 	case call.Reader != nil:
-		body, length = newUpload(call), max(-1, call.Length) // any other is no length to net/http
+		s.uploading = newUpload(call)
+		body, length = s.uploading, max(-1, call.Length) // any other is no length to net/http
 	case len(call.Body) > 0:
 		s.sending = wire.NewLent(call.Body)
 		body, length = s.sending, int64(len(call.Body))
@@ -104,8 +106,21 @@ type upload struct {
 	length  int64 // negative: unknown
 	read    int64
 	trailer http.Header
-	ended   atomic.Bool // read to its end, or to an error; set by net/http's goroutine, read by whichever closes
+	ended   atomic.Bool  // read to its end, or to an error; set by net/http's goroutine, read by whichever closes
+	state   atomic.Int32 // of the reader, see readerRests; set by net/http's goroutine and, at the end, by the owner
 }
+
+// What net/http's goroutine and the exchange's owner agree on about an upload's reader.
+const (
+	readerRests int32 = iota
+	readerCalled
+	readerLeft // the exchange is over, and it is not called any more
+)
+
+var errReaderLeft = errors.New("the exchange ended before its request body")
+
+// end has the reader not be called any more. It reports whether a call has not returned yet.
+func (u *upload) end() (called bool) { return u.state.Swap(readerLeft) == readerCalled }
 
 func newUpload(call *messages.Call) *upload {
 	return &upload{Reader: call.Reader, length: call.Length, trailer: call.Trailer}
@@ -116,7 +131,11 @@ func (u *upload) Read(p []byte) (n int, err error) {
 	if u.length >= 0 && len(p) > 0 { // one byte too many says as much as all of them
 		p = p[:min(int64(len(p))-1, u.length-u.read)+1]
 	}
+	if !u.state.CompareAndSwap(readerRests, readerCalled) {
+		return 0, errReaderLeft
+	}
 	panicked := wire.Apart(messages.Exchanging, func() { n, err = u.Reader.Read(p) })
+	u.state.CompareAndSwap(readerCalled, readerRests)
 	switch {
 	case panicked != nil:
 		n, err = 0, fmt.Errorf("request body: %w", panicked)

@@ -45,9 +45,8 @@ type Stream struct {
 	alarm *time.Timer // rings at the deadline; nil until first needed
 	armed bool        // it is set
 
-	hooks   *hooks             // of the running exchange; nil if it is not traced
-	stop    context.CancelFunc // ends a request whose body is still being sent; nil if it has none
-	sending *wire.Lent         // the body of the running exchange; nil if it has none, or a Reader
+	hooks *hooks // of the running exchange; nil if it is not traced
+	outgoing
 	// request and url are read by net/http's goroutines until the response's body
 	// has ended. The owner changes them between exchanges only.
 	request http.Request
@@ -56,10 +55,16 @@ type Stream struct {
 	values  []string         // what its lists are made of
 }
 
-// listing is what the connection has of a place: among the exchanges that run, and in its list
-// of streams.
+// outgoing is how the request of the running exchange leaves.
+type outgoing struct {
+	stop      context.CancelFunc // ends a request whose body is still being sent; nil if it has none
+	sending   *wire.Lent         // its body; nil if it has none, or a Reader
+	uploading *upload            // the same if it has a Reader
+	behind    int64              // frameScan.writing when it began
+}
+
+// listing is what the connection's list of streams has of a place.
 type listing struct {
-	runs bool // an exchange counts among those that the peer allows; the owner's
 	// carried says that a stream in the list knows the place. It is set by the claim,
 	// and taken back by whoever takes the stream out, or the owner.
 	carried  atomic.Bool
@@ -175,13 +180,13 @@ func (s *Stream) begin(now, deadline time.Time) error {
 	s.spent = true // until the exchange has ended well
 	s.touched.Store(false)
 	s.arm(now, deadline)
-	if s.runs = s.conn.frames.bound.take(); s.runs {
-		return nil
+	if !s.conn.reserve() {
+		if err := s.awaitStream(); err != nil {
+			s.end()
+			return err
+		}
 	}
-	if err := s.awaitStream(); err != nil {
-		s.end()
-		return err
-	}
+	s.behind = s.conn.frames.writing.Load()
 	return nil
 }
 
@@ -200,21 +205,22 @@ func (s *Stream) arm(now, deadline time.Time) {
 // Why nothing was sent to a peer that lets nobody begin a stream, or nobody more.
 var (
 	errNoStreams  = errors.New("the server allows no HTTP/2 streams: SETTINGS_MAX_CONCURRENT_STREAMS is 0")
-	errAllStreams = errors.New("the server has lowered SETTINGS_MAX_CONCURRENT_STREAMS, and no HTTP/2 stream came free")
+	errAllStreams = errors.New("the server allows no more HTTP/2 streams (SETTINGS_MAX_CONCURRENT_STREAMS), and none came free")
 )
 
 // awaitStream waits until the peer lets one more stream begin: it may have lowered its bound
-// since the place was taken.
+// since the place was taken, or the stream of an exchange that is over may still count.
 func (s *Stream) awaitStream() error {
 	f := s.conn.frames
 	f.bound.waiting.Add(1)
 	defer f.bound.waiting.Add(-1)
+	s.conn.listen()
 	for {
 		changed := f.bound.change()
 		if f.leaves() {
 			return wire.ErrSpent
 		}
-		if s.runs = f.bound.take(); s.runs {
+		if s.conn.reserve() {
 			return nil
 		}
 		select {
@@ -244,7 +250,12 @@ func (s *Stream) end() {
 	s.letGo()
 	s.conn.frames.open.letGo(s)
 	s.touched.Store(false)
-	s.giveBack()
+	if s.uploading != nil {
+		// The reader keeps the stream as long as a call of it does not return, perhaps for ever.
+		stuck := s.uploading.end()
+		s.spent = s.spent || stuck && !s.conn.mayBegin()
+		s.uploading = nil
+	}
 	if s.sending != nil {
 		// net/http may still be sending the body of a request that is answered.
 		_ = s.sending.Close() // it never fails
@@ -254,14 +265,6 @@ func (s *Stream) end() {
 		s.spent = true
 	}
 	s.armed = false
-}
-
-// giveBack gives back the exchange that the connection's bound counts, if it does.
-func (s *Stream) giveBack() {
-	if s.runs {
-		s.runs = false
-		s.conn.frames.bound.giveBack()
-	}
 }
 
 // letGo has net/http stop sending the request's body, if it still does: the answer
@@ -276,8 +279,12 @@ func (s *Stream) letGo() {
 
 // sent says what became of a request without a response. When this side gave up,
 // net/http may still be about to write; and whose header is just being written is
-// not known.
+// not known. But behind one write that has lasted since before the exchange its header has
+// waited, and is not written any more.
 func (s *Stream) sent() messages.Sent {
+	if s.behind%2 == 1 && s.behind == s.conn.frames.writing.Load() {
+		return messages.SentNo
+	}
 	if s.touched.Load() || s.bare.Err() != nil || s.conn.frames.open.writing() {
 		return messages.SentMaybe
 	}
@@ -318,7 +325,6 @@ func (s *Stream) Part() {
 	spoiled := s.spent || s.aborted.Load()
 	s.spent, s.gone = true, departed
 	s.cancel() // a stream that is still running ends here, and not with the connection
-	s.giveBack()
 	if s.conn.leave(spoiled) {
 		s.gone = departedLast
 	}

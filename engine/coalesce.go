@@ -49,11 +49,11 @@ type flight struct {
 	ctx     context.Context
 	cancel  context.CancelCauseFunc
 
-	sharers []*sharer // guarded by coalescing.mu: who waits
+	sharers []*sharer     // guarded by coalescing.mu: who waits
+	stands  bool          // guarded by coalescing.mu: it waits for something before it asks for its permit
+	queue   request.Queue // guarded by coalescing.mu: that it came into last, for that; nil before
 
-	queues    chan struct{} // closed when it queues for its permit, and nothing of it was sent
-	hasQueued atomic.Bool
-	hasLeft   atomic.Bool // it has a connection, or had one: something may be sent
+	hasLeft atomic.Bool // it has a connection, or had one: something may be sent
 
 	done     chan struct{} // closed at the end
 	response *Response     // written before done is closed; guarded by mu from then on
@@ -65,7 +65,16 @@ type flight struct {
 // sharer is one caller.
 type sharer struct {
 	asked  *Request
-	halted chan error // has room for the one error that is ever put there
+	halted chan error    // has room for the one error that is ever put there
+	stands chan struct{} // has room for the word that the flight lacks its permit; nil if he has no deadline
+}
+
+// look has him look whether he can be in time.
+func (s *sharer) look() {
+	select {
+	case s.stands <- struct{}{}:
+	default: // he has not looked yet, or need not
+	}
 }
 
 // share is Do for a request that may share its answer. It is apart, so that others need no room
@@ -109,6 +118,9 @@ func (e *Engine) shared(ctx context.Context, req *Request, own *flight) (*Respon
 	own.within, _ = contained.Value(flightKey{}).(*flight)
 	own.ctx, own.cancel = context.WithCancelCause(context.WithoutCancel(contained.Copy()))
 	s := &sharer{asked: req, halted: make(chan error, 1)}
+	if !terms.Deadline.IsZero() {
+		s.stands = make(chan struct{}, 1)
+	}
 	switch f, err := e.join(own, s); {
 	case err == errAlone:
 		return nil, err
@@ -149,12 +161,13 @@ func (e *Engine) join(own *flight, s *sharer) (*flight, error) {
 		}
 		f.sharers = append(f.sharers, s)
 		c.joined++
+		s.look() // it may have stood by for long
 		return f, nil
 	}
 	if c.open == nil {
 		c.open, c.flying = make(map[string]*flight), make(map[*flight]struct{})
 	}
-	own.sharers, own.done, own.queues = []*sharer{s}, make(chan struct{}), make(chan struct{})
+	own.sharers, own.done = []*sharer{s}, make(chan struct{})
 	c.open[own.key], c.flying[own] = own, struct{}{}
 	go e.fly(own)
 	return own, nil
@@ -182,7 +195,7 @@ func (e *Engine) fly(f *flight) {
 	}()
 	var stream *request.Stream
 	var ctx context.Context = flightContext{f.ctx, f}
-	terms := &request.Terms{LimitID: f.limitID, Begun: f.begun, Waited: f.waited, Standby: landing{f}}
+	terms := &request.Terms{LimitID: f.limitID, Begun: f.begun, Waited: f.waited, Standby: landing{f, &e.coalescing}}
 	if e.observers == nil {
 		f.response, stream, f.err = e.system.Carry(ctx, &f.request, terms)
 	} else {
@@ -205,16 +218,24 @@ func (f *flight) refuseStream() {
 	f.response, f.err = nil, failure
 }
 
-// landing is told how a flight has ended where code of the caller's ends its goroutine.
-type landing struct{ *flight }
+// landing is told what a flight waits for, and how it has ended where code of the caller's ends its
+// goroutine.
+type landing struct {
+	*flight
+	among *coalescing
+}
 
 // Ends is part of request.Standby.
 func (l landing) Ends(response *Response, err error) { l.response, l.err = response, err }
 
-// StandsBy is part of request.Standby.
-func (l landing) StandsBy() {
-	if !l.hasLeft.Load() && !l.hasQueued.Swap(true) {
-		close(l.queues)
+// StandsBy is part of request.Standby: whoever shares the flight looks each time, for by himself
+// he would be refused each time that he came to queue.
+func (l landing) StandsBy(in request.Queue) {
+	l.among.mu.Lock()
+	defer l.among.mu.Unlock()
+	l.stands, l.queue = in == nil, in
+	for _, s := range l.sharers {
+		s.look()
 	}
 }
 
@@ -224,6 +245,9 @@ func (l landing) GoesOn(leased bool) {
 	if leased {
 		l.hasLeft.Store(true)
 	}
+	l.among.mu.Lock()
+	l.stands = false
+	l.among.mu.Unlock()
 }
 
 // AskedAt is part of request.Standby.
@@ -254,11 +278,10 @@ func (c *coalescing) close(f *flight) {
 // await waits for what ends a sharer's part in a flight.
 func (e *Engine) await(ctx *wire.Contained, f *flight, s *sharer, deadline time.Time) (*Response, error) {
 	var late <-chan time.Time
-	var queues <-chan struct{}
 	if !deadline.IsZero() {
 		timer := time.NewTimer(time.Until(deadline))
 		defer timer.Stop()
-		late, queues = timer.C, f.queues
+		late = timer.C
 	}
 	var why error
 	for why == nil {
@@ -270,8 +293,7 @@ func (e *Engine) await(ctx *wire.Contained, f *flight, s *sharer, deadline time.
 		case <-late:
 			why = context.DeadlineExceeded
 		case why = <-s.halted:
-		case <-queues:
-			queues = nil // once, as by itself
+		case <-s.stands:
 			if opens := e.opens(f); opens != nil && opens.RetryAt.After(deadline) {
 				why = context.DeadlineExceeded
 			}
@@ -282,8 +304,9 @@ func (e *Engine) await(ctx *wire.Contained, f *flight, s *sharer, deadline time.
 
 // part ends a sharer's part in a flight before its answer is there.
 func (e *Engine) part(f *flight, s *sharer, why error) (*Response, error) {
-	var opens *Error // asked first: from when this sharer has left, the last one may end the flight
-	if f.hasQueued.Load() && errors.Is(why, context.DeadlineExceeded) {
+	// Asked first: from when this sharer has left, the last one may end the flight.
+	lacks, opens := e.coalescing.lacksPermit(f), (*Error)(nil)
+	if lacks && errors.Is(why, context.DeadlineExceeded) {
 		opens = e.opens(f)
 	}
 	how := e.coalescing.leave(f, s)
@@ -298,22 +321,33 @@ func (e *Engine) part(f *flight, s *sharer, why error) (*Response, error) {
 	}
 	why = fmt.Errorf("%w: others wait on for the answer that it shared", why)
 	failure := messages.NewError(s.asked, Leasing, why)
-	switch {
-	case how.sent:
+	if how.sent {
 		failure.Stage, failure.Sent = Exchanging, SentMaybe
-	case opens != nil:
-		failure.Stage, failure.Route, failure.Limit, failure.RetryAt = Throttled, opens.Route, opens.Limit, opens.RetryAt
-		failure.Err = fmt.Errorf("%w: %w", throttle.ErrDeadline, why)
-	case f.hasQueued.Load():
+	}
+	if lacks {
 		failure.Stage = Throttled
+	}
+	if opens != nil {
+		failure.Route, failure.Limit, failure.RetryAt = opens.Route, opens.Limit, opens.RetryAt
+		failure.Err = fmt.Errorf("%w: %w", throttle.ErrDeadline, why)
 	}
 	return nil, failure
 }
 
-// opens is the limit that holds a flight which queues, and when that lets it go, those ahead apart:
-// as the throttler would refuse who asked by himself, and could not be in time. Nil is not known.
+// lacksPermit reports whether a flight waits for its permit, or, before anything was sent, for
+// something else that comes first. In a pause after an answer it is that answer which its last
+// sharer may have, if there is no room for another attempt.
+func (c *coalescing) lacksPermit(f *flight) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return f.stands && !f.hasLeft.Load() || f.queue != nil && f.queue.Queues()
+}
+
+// opens is the limit that holds a flight which lacks its permit, and when that lets it go, those
+// ahead apart: as the throttler would refuse who asked by himself, and could not be in time. Nil is
+// not known, or that the flight has its permit, which may be what fills the limit.
 func (e *Engine) opens(f *flight) (opens *Error) {
-	if f.hasLeft.Load() || e.coalescing.rewritten {
+	if e.coalescing.rewritten || !e.coalescing.lacksPermit(f) {
 		return nil
 	}
 	// Functions of costs are the caller's own code.
@@ -326,6 +360,9 @@ func (e *Engine) opens(f *flight) (opens *Error) {
 			}
 		}
 	})
+	if !e.coalescing.lacksPermit(f) { // looked at again: what it had when the throttler was asked, it has now
+		return nil
+	}
 	return opens
 }
 

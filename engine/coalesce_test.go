@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"runtime"
 	"slices"
@@ -321,6 +322,98 @@ func TestWhoeverSharesAnAnswerThatComesTooLateIsRefusedAsIfAskingAlone(t *testin
 				require.Equal(t, engine.NotSent, engine.OutcomeOf(end.err))
 				require.Equal(t, 10*time.Second, end.after, "what it is charged with is not known before")
 			}
+		}
+	})
+}
+
+func TestWhoeverSharesIsRefusedAtOnceAlsoAfterTheRequestHasStoodByForSomethingElse(t *testing.T) {
+	unreachable := func(s *server) func(context.Context, string, string) (net.Conn, error) {
+		var dials atomic.Int64
+		return func(ctx context.Context, network, address string) (net.Conn, error) {
+			if address == "server.test:80" && dials.Add(1) == 1 {
+				return nil, errors.New("no route")
+			}
+			return s.dial(ctx, network, address)
+		}
+	}
+	for name, c := range map[string]struct {
+		ask    engine.Request
+		config func(*engine.Config, *server)
+	}{
+		"the first time": {engine.Request{Auth: true}, func(conf *engine.Config, _ *server) {
+			conf.Auth = auth.Binance("key", "secret")
+			conf.Time = engine.TimeFunc(func(context.Context, *engine.Engine) (engine.TimeReading, error) {
+				time.Sleep(2 * time.Second)
+				return engine.TimeReading{Server: time.Now(), Sent: time.Now(), Received: time.Now()}, nil
+			})
+		}},
+		"a failed dial": {engine.Request{}, func(conf *engine.Config, s *server) {
+			conf.Dial.DialContext, conf.Dial.Backoff = unreachable(s), 4*time.Second
+			conf.Retry.Base, conf.Retry.Cap = 4*time.Second, 8*time.Second
+		}},
+		"an answer to be repeated": {engine.Request{Weight: 2, Path: "/busy"}, func(conf *engine.Config, _ *server) {
+			conf.Limits[0].Quota, conf.Retry.Statuses = 3, []int{503}
+			conf.Retry.Base, conf.Retry.Cap = 4*time.Second, 8*time.Second
+		}},
+	} {
+		for _, coalesce := range []bool{false, true} {
+			t.Run(fmt.Sprint(name, ", coalesce: ", coalesce), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					s := newServer(t, func(w http.ResponseWriter, r *http.Request) {
+						if r.URL.Path == "/busy" {
+							w.WriteHeader(http.StatusServiceUnavailable)
+						}
+					})
+					conf := engine.Config{Limits: []throttle.Limit{{ID: "l", Quota: 1, Per: time.Hour}}, DefaultLimitID: "l"}
+					c.config(&conf, s)
+					eng := s.newEngine(t, conf)
+					req := c.ask
+					req.Coalesce, req.Timeout = coalesce, 30*time.Second
+					first := asks(t.Context(), eng, &req)
+					time.Sleep(time.Millisecond)
+					_, err := eng.Do(t.Context(), &engine.Request{URL: "http://other.test/"})
+					require.NoError(t, err, "which takes the permit that is left")
+					got := <-first
+					require.Less(t, got.after, 9*time.Second, "it is refused when it comes to queue, and not when its time is up")
+					if req.Path == "/busy" {
+						require.NoError(t, got.err, "the answer that was to be repeated is the answer")
+						require.Equal(t, http.StatusServiceUnavailable, got.response.StatusCode)
+						return
+					}
+					require.ErrorIs(t, got.err, throttle.ErrDeadline)
+					var failure *engine.Error
+					require.ErrorAs(t, got.err, &failure)
+					require.Equal(t, engine.Throttled, failure.Stage)
+					require.Equal(t, "l", failure.Limit)
+					require.Equal(t, engine.NotSent, engine.OutcomeOf(got.err))
+					require.InDelta(t, time.Hour, time.Until(failure.RetryAt), float64(10*time.Second))
+				})
+			})
+		}
+	}
+}
+
+func TestWhoeverSharesARequestThatHasItsPermitIsNotRefusedForTheLimitItFills(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		eng := newServer(t, asAsked).newEngine(t, engine.Config{
+			Limits: []throttle.Limit{{ID: "l", Quota: 2, Per: time.Minute}}, DefaultLimitID: "l", Connections: engine.Connections{Max: 1},
+		})
+		for range 2 {
+			_, err := eng.Do(t.Context(), &engine.Request{Path: plain(0)})
+			require.NoError(t, err)
+			time.Sleep(30 * time.Second)
+		}
+		shared := engine.Request{Path: plain(1), Coalesce: true}
+		time.Sleep(-time.Second + time.Millisecond)
+		long := asks(t.Context(), eng, &engine.Request{Path: "/1/5000", LimitID: engine.Unlimited})
+		synctest.Wait()
+		patient := asks(t.Context(), eng, &shared)
+		time.Sleep(3 * time.Second)
+		hasty := shared
+		hasty.Timeout = 10 * time.Second // the limit opens later: the one has left it, and waits for the connection
+		for _, got := range []ending{<-asks(t.Context(), eng, &hasty), <-patient, <-long} {
+			require.NoError(t, got.err)
+			require.LessOrEqual(t, got.after, 5*time.Second+time.Millisecond)
 		}
 	})
 }

@@ -54,6 +54,8 @@ type Charged struct {
 	Weight int64 `json:"weight"`
 	Quota  int64 `json:"quota"`
 	Room   int64 `json:"room"` // what fits now, the queue apart
+	// Kept is what of Quota and Room is kept for more urgent requests: see throttle.Limit.Reserve.
+	Kept int64 `json:"kept,omitempty"`
 	// Opens is when Weight fits, the queue apart: not after Explanation.At if it does now,
 	// and zero if time alone will not do it.
 	Opens time.Time `json:"opens,omitzero"`
@@ -119,7 +121,7 @@ func (e *Engine) explanation(req *Request, found actors.Explained) Explanation {
 		Ahead: queuedStats(f.Ahead), More: f.More, Pool: PoolStats{Origin: found.Origin},
 	}
 	for _, c := range f.Charges {
-		one := Charged{ID: c.ID, Account: c.Of.Account, Key: c.Of.Key, Egress: c.Of.Egress, Weight: c.Weight, Quota: c.Quota, Room: c.Room}
+		one := Charged{ID: c.ID, Account: c.Of.Account, Key: c.Of.Key, Egress: c.Of.Egress, Weight: c.Weight, Quota: c.Quota, Room: c.Room, Kept: c.Kept}
 		if c.Opens != throttle.Never {
 			one.Opens = epoch.Add(c.Opens)
 		}

@@ -329,3 +329,18 @@ func TestExplainTellsARequestInOneLine(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "GET /a ; leaves now", x.Request)
 }
+
+func TestExplainSaysWhatIsKeptForMoreUrgentRequests(t *testing.T) {
+	eng, err := engine.New(engine.Config{BaseURL: "http://server.test", DefaultLimitID: "a", Limits: []throttle.Limit{
+		{ID: "a", Quota: 10, Per: time.Second, Reserve: []throttle.Reserve{{Priority: engine.Urgent, Weight: 4}}},
+	}})
+	require.NoError(t, err)
+	defer eng.Close()
+	for priority, kept := range map[engine.Priority]int64{engine.Normal: 4, engine.Urgent: 0} {
+		x, err := eng.Explain(&engine.Request{Priority: priority})
+		require.NoError(t, err)
+		require.Len(t, x.Charges, 1)
+		require.Equal(t, kept, x.Charges[0].Kept)
+		require.EqualValues(t, 10, x.Charges[0].Room)
+	}
+}

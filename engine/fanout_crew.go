@@ -266,7 +266,7 @@ func (it *item) countOut() {
 }
 
 // StandsBy is part of request.Standby.
-func (it *item) StandsBy() {
+func (it *item) StandsBy(request.Queue) {
 	w := it.crew
 	w.mu.Lock()
 	starts := false

@@ -53,18 +53,28 @@ func (d demand) end(now time.Time) (time.Time, bool) {
 		return time.Time{}, false // they are refused
 	}
 	requests := (d.weight+each-1)/each - inRoom
-	if l.Room < 0 { // as many more come back in vain
-		requests += (each - 1 - l.Room) / each
-	}
 	turns := (requests - 1) / inTurn
 	first := start.Add(l.Per)
 	if l.Room < 1 && !l.Next.IsZero() {
 		first = l.Next
 	}
 	if l.Window == throttle.Sliding {
-		first = l.inTurn(start, first, max(1, (requests-turns*inTurn)*each-max(0, l.Room)%each))
+		back := max(1, (requests-turns*inTurn)*each-max(0, l.Room)%each)
+		first = l.inTurn(start, first, back+max(0, -l.Room)) // of which what is below zero comes back in vain
 	}
 	return first.Add(timesPer(float64(turns), l.Per)), true
+}
+
+// without is the limit as it is for those who must leave so much of it to more urgent ones.
+func (l LimitStats) without(kept int64, now time.Time) LimitStats {
+	if l.Room >= 1 && l.Room-kept < 1 && !l.Next.After(now) {
+		l.Next = time.Time{} // of who may use all: when there is room for others is not known
+	}
+	l.Room -= kept
+	if l.Window != throttle.Leaky {
+		l.Refill -= kept
+	}
+	return l
 }
 
 // inTurn is when a weight has come back to a Sliding limit within the first turn: as if what

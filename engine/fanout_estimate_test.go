@@ -56,10 +56,11 @@ func (s *slowLimit) take(at, n int64) {
 	s.counted += n
 }
 
-// end admits a weight as soon as there is room for any of it, in requests that weigh so much each.
-func (s *slowLimit) end(weight, each int64) int64 {
+// end admits a weight as soon as there is room for any of it beside what is kept, in requests that
+// weigh so much each.
+func (s *slowLimit) end(weight, each, kept int64) int64 {
 	for at := int64(0); ; at++ {
-		n := min(max(0, s.room(at))/each*each, weight)
+		n := min(max(0, s.room(at)-kept)/each*each, weight)
 		s.take(at, n)
 		if weight -= n; weight == 0 {
 			return at
@@ -82,7 +83,8 @@ func TestTheEndByALimitIsAtMostOneTurnAwayFromThatOfASimulation(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		kind := rapid.SampledFrom([]throttle.Window{throttle.Sliding, throttle.Fixed, throttle.FixedFromFirst}).Draw(t, "window")
 		s := slowLimit{window: kind, quota: rapid.Int64Range(1, 30).Draw(t, "quota"), per: rapid.Int64Range(1, 40).Draw(t, "per")}
-		used := rapid.Int64Range(0, s.quota).Draw(t, "used")
+		used := rapid.Int64Range(0, s.quota+5).Draw(t, "used")
+		kept := rapid.Int64Range(0, s.quota-1).Draw(t, "kept")
 		switch kind {
 		case throttle.Sliding:
 			ago := rapid.SliceOfN(rapid.Int64Range(1-s.per, 0), int(used), int(used)).Draw(t, "when")
@@ -92,21 +94,21 @@ func TestTheEndByALimitIsAtMostOneTurnAwayFromThatOfASimulation(t *testing.T) {
 		default:
 			s.opened, s.counted = rapid.Int64Range(1-s.per, 0).Draw(t, "opened"), used
 		}
-		each := rapid.Int64Range(1, s.quota).Draw(t, "each")
+		each := rapid.Int64Range(1, s.quota-kept).Draw(t, "each")
 		weight := each * rapid.Int64Range(1, 200).Draw(t, "requests")
 		l := LimitStats{
 			Window: kind, Quota: s.quota, Refill: s.quota, Per: time.Duration(s.per) * step,
 			Used: used, Room: s.quota - used, Next: now.Add(time.Duration(s.next()) * step),
 		}
-		got, known := demand{l, weight, each}.end(now)
+		got, known := demand{l.without(kept, now), weight, each}.end(now)
 		if !known {
 			t.Fatal("it is known")
 		}
-		want := now.Add(time.Duration(s.end(weight, each)) * step)
+		want := now.Add(time.Duration(s.end(weight, each, kept)) * step)
 		if off := got.Sub(want).Abs(); off > l.Per {
 			t.Fatalf("estimated %s, and it was %s: %s apart, with a Per of %s", got.Sub(now), want.Sub(now), off, l.Per)
 		}
-		if weight <= l.Room && !got.Equal(now) {
+		if weight <= l.Room-kept && !got.Equal(now) {
 			t.Fatalf("there is room for all: %s", got.Sub(now))
 		}
 	})
@@ -118,13 +120,14 @@ func TestTheEndByALeakyLimitIsThatOfASimulation(t *testing.T) {
 		capacity, refill := rapid.Int64Range(1, 50).Draw(t, "capacity"), rapid.Int64Range(1, 20).Draw(t, "refill")
 		per := time.Duration(rapid.IntRange(1, 60).Draw(t, "per")) * time.Second
 		level := rapid.Int64Range(0, capacity).Draw(t, "level")
+		kept := rapid.Int64Range(0, capacity-1).Draw(t, "kept")
 		weight := rapid.Int64Range(1, 300).Draw(t, "weight")
 		// Step by step, of which eight drain a weight of 1: in steps of a millisecond a weight
 		// would leave up to one late each time, and a bucket of 1 never makes up for that.
 		const drains = 8
 		full, left, at := level*drains, weight, int64(0)
 		for ; ; at++ {
-			for left > 0 && full+drains <= capacity*drains {
+			for left > 0 && full+drains <= (capacity-kept)*drains {
 				full += drains
 				left--
 			}
@@ -137,7 +140,7 @@ func TestTheEndByALeakyLimitIsThatOfASimulation(t *testing.T) {
 		if l.Room < 1 {
 			l.Next = now.Add(time.Duration(float64(per) / float64(refill)))
 		}
-		got, known := demand{l, weight, 1}.end(now)
+		got, known := demand{l.without(kept, now), weight, 1}.end(now)
 		want := now.Add(time.Duration(at) * per / time.Duration(drains*refill))
 		if off := got.Sub(want).Abs(); !known || off > per/time.Duration(refill)+time.Microsecond {
 			t.Fatalf("estimated %s, and it was %s", got.Sub(now), want.Sub(now))

@@ -40,9 +40,11 @@ type Progress struct {
 	// So it assumes that nobody else spends from these limits, that none fails and is sent
 	// again, that pauses are over when they now are to be, and that answers take no time beside
 	// Per. Then it is wrong by one Per of the limit that binds at most. Those of one combination
-	// of limit, account, egress and key are taken to weigh the same, as the last of them that was
-	// looked at; if those of several combinations weigh differently at one limit, they are taken to
-	// fill it. Of those with Coalesce as many are taken to share an answer as have done so until
+	// of limit, account, egress, key and priority are taken to weigh the same, as the last of them
+	// that was looked at; if those of several combinations weigh differently at one limit, they are
+	// taken to fill it, and if they leave more or less of it to more urgent ones (see
+	// throttle.Limit.Reserve), to leave what they do on average. By throttle.Pacing bulk work may
+	// take longer. Of those with Coalesce as many are taken to share an answer as have done so until
 	// then. More than 256 combinations are not told apart: what the others charge is left out.
 	EstimatedEnd time.Time
 }
@@ -99,24 +101,26 @@ type RunWait struct {
 }
 
 // mostKinds is how many kinds of request a tally tells apart, and mostAsked how many of
-// them it asks the engine about at once.
+// them it asks the engine about again at once.
 const (
 	mostKinds = 256
 	mostAsked = 32
 )
 
-// kind is what requests have in common that charge the same meters.
+// kind is what requests have in common that charge the same meters, and may fill them as far.
 type kind struct {
 	limit, account, egress, key string
+	priority                    Priority
 	shares                      bool // its answer, with others
 }
 
 // kindCount is how many requests of a kind there were.
 type kindCount struct {
-	submitted, done int64
-	sample          *Request // one that has not been handed over, and so may be looked at
-	sampleIndex     int64
-	charges         []Charged // of one; as they were found last
+	submitted, ended int64
+	sample           *Request // one that has not been handed over, and so may be looked at
+	sampleIndex      int64
+	asked            bool      // the engine was, about one of them
+	charges          []Charged // of one; as they were found last
 }
 
 // tally counts what becomes of the requests of a run, if somebody wants to know. But for
@@ -130,12 +134,12 @@ type tally struct {
 	joined   int64 // requests of the engine that had shared an answer when the run began
 	retrying atomic.Int64
 
-	// The time during which no limit held anybody, and what was done in it.
-	freeTime   time.Duration
-	freeDone   int64
-	lastAt     time.Time
-	lastHanded int64
-	held       bool // by a limit, when last looked at
+	// The time during which no limit held anybody, and what ended in it.
+	freeTime  time.Duration
+	freeEnded int64
+	lastAt    time.Time
+	lastEnded int64
+	held      bool // by a limit, when last looked at
 
 	mu    sync.Mutex
 	kinds map[kind]*kindCount // guarded by mu
@@ -176,7 +180,8 @@ func kindOfRequest(it *item) (kind, bool) {
 	if it.request == nil {
 		return kind{}, false
 	}
-	return kind{it.request.LimitID, it.request.Account, it.request.Egress, it.request.Key, shares(it.request)}, true
+	r := it.request
+	return kind{r.LimitID, r.Account, r.Egress, r.Key, r.Priority, shares(r)}, true
 }
 
 // begun is called by whoever reads the input.
@@ -204,23 +209,38 @@ func (t *tally) begun(it *item) {
 	count.sample, count.sampleIndex = it.request, it.index
 }
 
+// ended is called when a result is there, which may have to wait for its turn.
+func (t *tally) ended(it *item) {
+	t.count(it, func(of *kindCount) { of.ended++ })
+}
+
 // done is called before the result is handed over.
 func (t *tally) done(it *item) {
 	t.handed++
 	if it.failed {
 		t.failed++
 	}
+	t.count(it, func(of *kindCount) {
+		if of.sampleIndex == it.index {
+			of.sample = nil // its owner may change it from now on
+		}
+	})
+}
+
+// count has what there is of an item's kind changed, if somebody wants to know, and the kind is
+// one of those that are told apart.
+func (t *tally) count(it *item, change func(*kindCount)) {
 	if t.ticker == nil {
 		return
 	}
-	of, _ := kindOfRequest(it)
+	of, known := kindOfRequest(it)
+	if !known {
+		return
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if count := t.kinds[of]; count != nil && it.request != nil {
-		count.done++
-		if count.sampleIndex == it.index {
-			count.sample = nil // its owner may change it from now on
-		}
+	if count := t.kinds[of]; count != nil {
+		change(count)
 	}
 }
 
@@ -275,55 +295,72 @@ func (t *tally) lookAtLimits(now time.Time, p *Progress) {
 	p.InFlight = pending - p.Waiting
 	rest := int64(-1)
 	if p.Total > 0 {
-		rest = max(0, p.Total-p.Done)
+		rest = max(0, p.Total-p.Done-p.Ready)
 	}
-	demands := t.demands(stats, rest, p)
-	t.measure(now, len(p.WaitingBy) > 0)
+	demands := t.demands(now, stats, rest, p)
+	t.measure(now, p.Done+p.Ready, len(p.WaitingBy) > 0)
 	if rest >= 0 {
 		p.EstimatedEnd = estimatedEnd(now, demands, rest, t.rate())
 	}
 }
 
 // measure takes the time since the last look into the rate, if no limit held anybody.
-func (t *tally) measure(now time.Time, held bool) {
+func (t *tally) measure(now time.Time, ended int64, held bool) {
 	if !held && !t.held {
 		t.freeTime += now.Sub(t.lastAt)
-		t.freeDone += t.handed - t.lastHanded
+		t.freeEnded += ended - t.lastEnded
 	}
-	t.lastAt, t.lastHanded, t.held = now, t.handed, held
+	t.lastAt, t.lastEnded, t.held = now, ended, held
 }
 
 func (t *tally) rate() float64 {
 	if t.freeTime <= 0 {
 		return 0
 	}
-	return float64(t.freeDone) / t.freeTime.Seconds()
+	return float64(t.freeEnded) / t.freeTime.Seconds()
 }
 
 // meterID tells the meters of limits apart.
 type meterID struct{ id, account, key, egress string }
 
-// use is what the run does to one meter.
+// use is what the run does to one meter. What is not read yet is counted in parts of requests, so
+// that those of many kinds add up to as many as there are.
 type use struct {
-	weight, pending, pendingWeight int64
-	each                           int64 // weight of one, if all weigh the same; otherwise 1
+	pending               int64
+	weight, pendingWeight float64
+	kept                  float64 // for more urgent ones than those that are left, by their weight
+	each                  int64   // weight of one, if all weigh the same; otherwise 1
 }
 
 // add adds what a kind charges of which so many are left, and are pending.
-func (u *use) add(weight, left, pending int64) {
-	u.weight = addWeight(u.weight, weight, left)
-	u.pendingWeight = addWeight(u.pendingWeight, weight, pending)
+func (u *use) add(c *Charged, left, pending float64) {
+	weight := float64(c.Weight) * left
+	u.weight += weight
+	u.pendingWeight += float64(c.Weight) * pending
+	u.kept += float64(c.Kept) * weight
 	switch {
-	case weight <= 0 || left == 0:
+	case weight <= 0:
 	case u.each == 0:
-		u.each = weight
-	case u.each != weight:
+		u.each = c.Weight
+	case u.each != c.Weight:
 		u.each = 1
 	}
 }
 
+// left is the weight that is still to be charged, and of the quota what those who charge it leave
+// to more urgent ones, on average. Those in flight are charged already.
+func (u *use) left(inFlight int64) (weight, kept int64) {
+	if u.weight > 0 {
+		kept = int64(math.Round(u.kept / u.weight))
+	}
+	return int64(math.Round(min(u.weight-min(float64(inFlight), u.pendingWeight), mostWeight))), kept
+}
+
+// mostWeight is more than any run gets through, and far from overflow.
+const mostWeight = 1 << 60
+
 // demands adds up what is left to charge, and tells p who waits for what.
-func (t *tally) demands(stats Stats, rest int64, p *Progress) (all []demand) {
+func (t *tally) demands(now time.Time, stats Stats, rest int64, p *Progress) (all []demand) {
 	uses := t.uses(rest, p, stats.Coalesced.Joined-t.joined)
 	for _, l := range stats.Limits.Limits {
 		u, used := uses[meterID{l.ID, l.Account, l.Key, l.Egress}]
@@ -338,8 +375,8 @@ func (t *tally) demands(stats Stats, rest int64, p *Progress) (all []demand) {
 		if n := min(queued, u.pending); n > 0 {
 			p.WaitingBy = append(p.WaitingBy, RunWait{ID: l.ID, Account: l.Account, Key: l.Key, Egress: l.Egress, N: n, Next: l.Next})
 		}
-		// Those in flight are charged already.
-		all = append(all, demand{l, u.weight - min(l.InFlight, u.pendingWeight), u.each})
+		weight, kept := u.left(l.InFlight)
+		all = append(all, demand{l.without(kept, now), weight, u.each})
 	}
 	return all
 }
@@ -357,15 +394,17 @@ func (t *tally) uses(rest int64, p *Progress, joined int64) map[meterID]use {
 	alone := t.alone(joined)
 	uses := map[meterID]use{}
 	for of, count := range t.kinds {
-		pending := count.submitted - count.done
-		left, charged := pending+int64(min(unread*float64(count.submitted)+0.5, float64(mostWeight))), pending
+		pending := count.submitted - count.ended
+		charged := float64(pending)
+		left := charged + unread*float64(count.submitted)
 		if of.shares {
-			left, charged = int64(math.Ceil(float64(left)*alone)), int64(math.Ceil(float64(pending)*alone))
+			left, charged = left*alone, charged*alone
 		}
-		for _, c := range count.charges {
+		for i := range count.charges {
+			c := &count.charges[i]
 			u := uses[meterID{c.ID, c.Account, c.Key, c.Egress}]
 			u.pending += pending
-			u.add(c.Weight, left, charged)
+			u.add(c, left, charged)
 			uses[meterID{c.ID, c.Account, c.Key, c.Egress}] = u
 		}
 	}
@@ -384,15 +423,8 @@ func (t *tally) alone(joined int64) float64 {
 	return float64(max(1, share-max(0, joined))) / float64(max(1, share))
 }
 
-// mostWeight is more than any run gets through, and far from overflow.
-const mostWeight = int64(1) << 60
-
-// addWeight adds what n requests of a weight charge, up to mostWeight.
-func addWeight(sum, weight, n int64) int64 {
-	return int64(min(float64(sum)+float64(weight)*float64(n), float64(mostWeight)))
-}
-
-// ask finds out what kinds of requests charge, by those that are there to be looked at.
+// ask finds out what kinds of requests charge, by those that are there to be looked at: at once of
+// kinds that are new, and of some others again, for limits and what costs are may have changed.
 // They are on their way, and this is the goroutine that would hand them over, so that
 // nobody changes them meanwhile.
 func (t *tally) ask() {
@@ -401,11 +433,20 @@ func (t *tally) ask() {
 		request *Request
 	}
 	var samples []sampled
+	again := 0
 	t.mu.Lock()
 	for _, count := range t.kinds {
-		if count.sample != nil && len(samples) < mostAsked { // the map begins anywhere: others come next time
-			samples = append(samples, sampled{count, count.sample})
+		switch {
+		case count.sample == nil:
+			continue
+		case !count.asked:
+			count.asked = true
+		case again < mostAsked: // the map begins anywhere: others come next time
+			again++
+		default:
+			continue
 		}
+		samples = append(samples, sampled{count, count.sample})
 	}
 	t.mu.Unlock()
 	for _, s := range samples {

@@ -207,3 +207,68 @@ func TestTheEstimatedEndCountsWhatAPerLeavesUnusedAndWhatIsShared(t *testing.T) 
 		})
 	}
 }
+
+func TestTheEstimatedEndLeavesWhatIsKeptForMoreUrgentRequests(t *testing.T) {
+	for _, window := range []throttle.Window{throttle.Sliding, throttle.Fixed, throttle.FixedFromFirst, throttle.Leaky} {
+		synctest.Test(t, func(t *testing.T) {
+			eng := newServer(t, nil).newEngine(t, engine.Config{DefaultLimitID: "calls", Limits: []throttle.Limit{
+				{ID: "calls", Quota: 10, Per: time.Second, Window: window, Reserve: []throttle.Reserve{{Priority: engine.Urgent, Weight: 6}}},
+			}})
+			wantEndsWithin(t, eng, pathsOf(200, engine.Request{}), engine.FanOut{Total: 200, ProgressEvery: 1500 * time.Millisecond}, 2*time.Second)
+		})
+	}
+}
+
+// wantEndsWithin demands that each estimate of a run is right, give or take so much.
+func wantEndsWithin(t *testing.T, eng *engine.Engine, requests []*engine.Request, how engine.FanOut, most time.Duration) {
+	t.Helper()
+	var ends []time.Time
+	how.OnProgress = func(p engine.Progress) {
+		if !p.EstimatedEnd.IsZero() {
+			ends = append(ends, p.EstimatedEnd)
+		}
+	}
+	for _, result := range eng.Stream(t.Context(), slices.Values(requests), how) {
+		require.NoError(t, result.Err)
+	}
+	require.NotEmpty(t, ends)
+	for i, end := range ends {
+		require.LessOrEqual(t, time.Since(end).Abs(), most, "estimate %d", i)
+	}
+}
+
+func TestTheEstimatedEndCountsEachOfManyKindsOfRequest(t *testing.T) {
+	for _, window := range []int{100, 1000} { // with 100 there are six of ten of each kind to be read
+		synctest.Test(t, func(t *testing.T) {
+			eng := newServer(t, nil).newEngine(t, engine.Config{DefaultLimitID: "one", Limits: []throttle.Limit{
+				{ID: "calls", Quota: 5, Per: time.Second}, {ID: "one", Quota: 100, Per: time.Second, Keyed: true, Linked: []throttle.Link{{ID: "calls"}}},
+			}})
+			requests := pathsOf(160, engine.Request{})
+			for i := range requests {
+				requests[i].Key = fmt.Sprint("key ", i%100)
+			}
+			wantEndsWithin(t, eng, requests, engine.FanOut{Total: 160, Window: window}, 2*time.Second)
+		})
+	}
+}
+
+func TestTheEstimatedEndChargesNothingForWhatWaitsForItsTurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		eng := newServer(t, asAsked).newEngine(t, engine.Config{Limits: limitsOf(10, time.Second), DefaultLimitID: "calls"})
+		path := func(i int) string {
+			if i == 0 {
+				return "/0/60000"
+			}
+			return plain(i)
+		}
+		ready := 0
+		for range eng.Stream(t.Context(), asking(200, path, nil), engine.FanOut{InOrder: true, Total: 200, OnProgress: func(p engine.Progress) {
+			if p.Ready == 199 {
+				ready++
+				require.Less(t, time.Until(p.EstimatedEnd), 2*time.Second, "after %s: all others have their answers", p.Elapsed)
+			}
+		}}) {
+		}
+		require.Greater(t, ready, 30)
+	})
+}

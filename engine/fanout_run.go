@@ -154,6 +154,7 @@ func (r *run) deliver(yield func(*Request, Result) bool) bool {
 		for r.batch != nil {
 			it := r.batch
 			r.batch = it.next
+			r.tally.ended(it)
 			if !r.how.InOrder {
 				if !r.hand(it, yield) {
 					return false

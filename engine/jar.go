@@ -26,12 +26,15 @@ type jar struct {
 	sites map[string][]kept // guarded by mu: the oldest first
 }
 
-// kept is a cookie as its jar tells it from others, and the URL it was set by.
+// kept is a cookie, and the URL it was set by.
 type kept struct {
-	name, domain, path string
-	by                 *url.URL
-	until              time.Time // when it expires; zero if it does not
+	cookieID
+	by    *url.URL
+	until time.Time // when it expires; zero if it does not
 }
+
+// cookieID is a cookie as its jar tells it from others: one that is set again takes its place.
+type cookieID struct{ name, domain, path string }
 
 // mostCookies is what browsers keep of a site.
 const mostCookies = 180
@@ -57,9 +60,7 @@ func (j *jar) SetCookies(u *url.URL, cookies []*http.Cookie) {
 		if !mayBe { // the jar has passed it over, and it takes nobody's place
 			continue
 		}
-		all = slices.DeleteFunc(all, func(k kept) bool {
-			return k.name == one.name && k.domain == one.domain && k.path == one.path
-		})
+		all = slices.DeleteFunc(all, func(k kept) bool { return k.cookieID == one.cookieID })
 		if one.lives(now) {
 			all = append(all, one)
 		}
@@ -74,21 +75,25 @@ func (j *jar) SetCookies(u *url.URL, cookies []*http.Cookie) {
 	j.sites[site] = slices.Clip(all)
 }
 
-// newest leaves out of many cookies those that the newer ones would only push out again.
+// newest leaves out of many cookies those that the newer ones would only take the place of, or
+// push out again.
 func newest(u *url.URL, cookies []*http.Cookie, now time.Time) []*http.Cookie {
 	if len(cookies) <= mostCookies {
 		return cookies
 	}
 	cookies = slices.Clone(cookies)
 	slices.Reverse(cookies)
-	living := 0
+	living, seen := 0, make(map[cookieID]bool)
 	cookies = slices.DeleteFunc(cookies, func(cookie *http.Cookie) bool {
 		one, mayBe := keptOf(u, cookie)
-		if mayBe && one.lives(now) {
-			living++
-			return living > mostCookies
+		if !mayBe || seen[one.cookieID] {
+			return true
 		}
-		return !mayBe // and what deletes another stays
+		seen[one.cookieID] = true
+		if one.lives(now) { // and what deletes another stays
+			living++
+		}
+		return one.lives(now) && living > mostCookies
 	})
 	slices.Reverse(cookies)
 	return cookies
@@ -107,7 +112,7 @@ func (j *jar) forget(k kept) {
 // host may set it.
 func keptOf(u *url.URL, cookie *http.Cookie) (k kept, mayBe bool) {
 	host := hostOf(u)
-	k = kept{name: cookie.Name, domain: host, path: cookie.Path, by: u, until: expiry(cookie)}
+	k = kept{cookieID: cookieID{cookie.Name, host, cookie.Path}, by: u, until: expiry(cookie)}
 	if cookie.Domain != "" {
 		k.domain = strings.ToLower(strings.TrimPrefix(cookie.Domain, "."))
 	}

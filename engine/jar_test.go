@@ -2,8 +2,10 @@ package engine
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"testing"
 	"time"
 
@@ -78,6 +80,37 @@ func TestWhatIsNoCookieAnyMorePushesNoneOut(t *testing.T) {
 				require.LessOrEqual(t, len(j.(*jar).sites[siteOf(home)]), mostCookies)
 			})
 		}
+	}
+}
+
+func TestACookieThatIsSetManyTimesCountsOnce(t *testing.T) {
+	for name, again := range map[string]http.Cookie{
+		"set again":       {},
+		"deleted at last": {MaxAge: -1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			j, home := newJar(), parse(t, "https://a.shop.co.uk/")
+			j.SetCookies(home, []*http.Cookie{{Name: "session", Value: "old"}})
+			answer := []*http.Cookie{{Name: "session", Value: "new"}}
+			for i := range mostCookies + 20 {
+				answer = append(answer, &http.Cookie{Name: "a", Value: fmt.Sprint(i)})
+			}
+			var want []string
+			for i := range mostCookies - 2 {
+				want = append(want, fmt.Sprint("c", i))
+				answer = append(answer, &http.Cookie{Name: want[i], Value: "1"})
+			}
+			again.Name, again.Value = "a", "last"
+			j.SetCookies(home, append(answer, &again))
+			have := names(j.Cookies(home))
+			require.Equal(t, "new", have["session"])
+			require.Subset(t, slices.Collect(maps.Keys(have)), want)
+			if again.MaxAge < 0 {
+				require.NotContains(t, have, "a")
+			} else {
+				require.Equal(t, "last", have["a"])
+			}
+		})
 	}
 }
 

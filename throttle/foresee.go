@@ -28,6 +28,7 @@ type ForeseenCharge struct {
 	Weight int64
 	Quota  int64
 	Room   int64         // what its window has room for now, the queue apart, and that it may be refused alone
+	Kept   int64         // of that, and of the quota, what is kept for more urgent ones
 	Opens  time.Duration // when Weight fits, the queue apart: now or before if it does, and Never if an answer must come
 }
 
@@ -48,7 +49,7 @@ func (l *Ledger) Foresee(now time.Duration, asked Permit) (Forecast, error) {
 	for i, c := range p.path.charges {
 		f.Charges = append(f.Charges, ForeseenCharge{
 			ID: c.meter.rule.ID, Of: *c.meter.of, Weight: p.weight(i), Quota: c.meter.terms.quota, Room: c.meter.window.room(now),
-			Opens: l.opens(now, c.meter, p, p.weight(i)),
+			Kept: c.meter.rule.kept(p.Priority), Opens: l.opens(now, c.meter, p, p.weight(i)),
 		})
 	}
 	p.path.obeyed(func(s *scope) {

@@ -200,18 +200,52 @@ func TestARefusalOfOneLimitEndsByHandAndIsForgottenByAndBy(t *testing.T) {
 }
 
 func TestAnAnswerThatIsChargedNothingEndsNoRowOfRefusals(t *testing.T) {
-	l := newLedger(t, Options{}, Limit{ID: "a", Quota: 100, Per: time.Hour}, Limit{ID: "b", Quota: 100, Per: time.Hour, Linked: []Link{{ID: "a"}}})
+	growing, first := []time.Duration{sec, 2 * sec, 4 * sec, 8 * sec}, []time.Duration{sec, sec, sec, sec}
+	row := func(name string, alone bool, p Permit, costs []Cost, want []time.Duration) {
+		t.Run(fmt.Sprint(name, ", alone: ", alone), func(t *testing.T) {
+			l := newLedger(t, Options{},
+				Limit{ID: "a", Quota: 100, Per: time.Hour, Scope: "sa"}, Limit{ID: "b", Quota: 100, Per: time.Hour, Scope: "sb", Linked: []Link{{ID: "a"}}},
+			)
+			now := time.Duration(0)
+			for refusal, least := range want {
+				until := now + least
+				refused := granted(t, l, now, "a")
+				if alone {
+					at, _, err := l.RefusedAlone(now, now, "a", Parts{}, 1)
+					require.NoError(t, err)
+					require.Equal(t, until, at, "refusal %d", refusal)
+				} else {
+					at, err := l.Refused(now, now, Scope{Name: "sa"}, 1)
+					require.NoError(t, err)
+					require.Equal(t, until, at, "refusal %d", refusal)
+				}
+				l.Settle(now, refused, Outcome{Refused: true})
+				now = until
+				between := p
+				require.NoError(t, l.Acquire(now, &between))
+				require.Equal(t, Granted, between.State())
+				l.Settle(now, &between, Outcome{Costs: costs})
+			}
+		})
+	}
+	nothing := []Cost{{ID: "a", Weight: 0}}
+	for _, alone := range []bool{false, true} {
+		row("reserved nothing", alone, Permit{Limit: "b", Weights: nothing}, nil, growing)
+		row("cost nothing", alone, Permit{Limit: "b"}, nothing, growing)
+		row("without a limit", alone, Permit{Limit: NoLimit}, nil, growing)
+		row("charged", alone, Permit{Limit: "b"}, nil, first)
+		row("reserved nothing, and cost something", alone, Permit{Limit: "b", Weights: nothing}, []Cost{{ID: "a", Weight: 3}}, first)
+	}
+}
+
+func TestAnyAnswerEndsARowOfRefusalsOfTheWholeOrigin(t *testing.T) {
+	l := newLedger(t, Options{}, Limit{ID: "a", Quota: 100, Per: time.Hour})
 	now := time.Duration(0)
-	for row, least := range []time.Duration{sec, 2 * sec, 4 * sec} {
-		refused := &Permit{Limit: "a"}
-		require.NoError(t, l.Acquire(now, refused))
-		until, _, err := l.RefusedAlone(now, now, "a", Parts{}, 1)
+	for range 3 {
+		until, err := l.Refused(now, now, Scope{Name: WholeOrigin}, 1)
 		require.NoError(t, err)
-		l.Settle(now, refused, Outcome{Fate: Answered, Refused: true})
-		require.Equal(t, now+least, until, "refusal %d", row)
+		require.Equal(t, now+sec, until)
 		now = until
-		free := &Permit{Limit: "b", Weights: []Cost{{ID: "a", Weight: 0}}}
-		require.NoError(t, l.Acquire(now, free))
-		l.Settle(now, free, Outcome{Fate: Answered})
+		l.Settle(now, granted(t, l, now, NoLimit), Outcome{})
 	}
 }

@@ -177,7 +177,7 @@ func (l *Ledger) Settle(now time.Duration, p *Permit, o Outcome) {
 		s.flying--
 	}
 	if !l.pauses.calm() {
-		l.land(now, p, o.Fate == Answered && !o.Refused)
+		l.land(now, p, &o)
 	}
 	if p.path.gone { // it was forgotten in flight
 		for _, s := range p.path.scopes {
@@ -212,7 +212,7 @@ func (l *Ledger) answered(now time.Duration, p *Permit, o *Outcome) {
 	a.by, a.dated = l.clock.arrivedBy(p.granted, now, o.ServerTime, o.Resolution)
 	for i, c := range p.path.charges {
 		c.meter.rule.flew(now - p.granted)
-		if c.meter.gate != nil && !o.Refused && p.weight(i) > 0 && p.granted >= c.meter.gate.refusal.until {
+		if c.meter.gate != nil && !o.Refused && p.spent(i, o.Costs) > 0 && p.granted >= c.meter.gate.refusal.until {
 			c.meter.gate.refusal.inRow = 0
 		}
 		l.arrived(now, c.meter, p.weight(i), a, o.Costs)
@@ -250,7 +250,7 @@ func (l *Ledger) charge(now time.Duration, m *meter, costs []Cost) {
 			m = l.usedMeter(now, m.rule, *m.of)
 		}
 		m.last, m.seen = now, true
-		m.window.burden(now, min(c.Weight, maxWeight))
+		m.suppose(now, min(c.Weight, maxWeight))
 		l.queue.freed(m, now, now)
 	}
 }
@@ -263,7 +263,7 @@ func (l *Ledger) correct(now time.Duration, m *meter, reserved, actual int64) in
 		l.queue.freed(m, now, now)
 		return actual
 	}
-	m.window.burden(now, actual-reserved)
+	m.exceed(now, actual-reserved)
 	return reserved
 }
 

@@ -41,6 +41,26 @@ func (m *meter) cycle() time.Duration {
 	return m.rule.flight + t.hold
 }
 
+// exceed counts w more than was reserved for what is in flight on m, and is about to be settled.
+// That is our own: it tells of no others who spend from the quota.
+func (m *meter) exceed(now time.Duration, w int64) {
+	if f, ok := m.window.(*fromFirst); ok {
+		f.exceed(now, w)
+		return
+	}
+	m.window.burden(now, w)
+}
+
+// suppose counts w that we have spent by now, or may have, and of which nothing was in flight.
+// Likewise.
+func (m *meter) suppose(now time.Duration, w int64) {
+	if f, ok := m.window.(*fromFirst); ok {
+		f.suppose(now, w)
+		return
+	}
+	m.window.burden(now, w)
+}
+
 // flew takes a flight into the average. That is of a server, and not of a key: one
 // that is forgotten does not take it along.
 func (r *rule) flew(d time.Duration) { r.flight += (d - r.flight) / 8 }

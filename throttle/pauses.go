@@ -279,10 +279,15 @@ func (p *path) closedBy(now time.Duration) (by *scope) {
 	return by
 }
 
-// land takes p, which was granted, out of flight at every scope it obeys; good says
-// that it was answered, and not refused. That may let others leave.
-func (l *Ledger) land(now time.Duration, p *Permit, good bool) {
+// land takes p, which was granted, out of flight at every scope it obeys. That may let others
+// leave. That one was let through which a scope charged nothing says nothing of those that the
+// scope has refused.
+func (l *Ledger) land(now time.Duration, p *Permit, o *Outcome) {
+	good := o.Fate == Answered && !o.Refused
 	p.path.obeyed(func(s *scope) {
+		if good && p.granted >= s.until && p.spentIn(s.Name, o.Costs) {
+			s.refusals = 0
+		}
 		if s.land(now, p.granted, good) {
 			l.queue.touchScope(s)
 		}
@@ -389,7 +394,8 @@ func (l *Ledger) Resume(now time.Duration, s Scope) error {
 // pauses for as long as was said, but not for less than Options.LeastPause. That
 // least pause doubles, up to a minute, with every further refusal of a request
 // that left after the pause for the one before; an answer to such a request that
-// is no refusal takes it back to the start. Outcome.Refused tells Settle of a
+// is no refusal takes it back to the start, if some limit of the scope charged the
+// request anything, or the scope is the whole origin. Outcome.Refused tells Settle of a
 // refusal. It returns when the pause ends. The error is that of Pause.
 func (l *Ledger) Refused(now, granted time.Duration, s Scope, said time.Duration) (until time.Duration, err error) {
 	now = l.at(now)

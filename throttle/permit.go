@@ -106,6 +106,25 @@ func (p *Permit) weightOn(at *path, i int) int64 {
 	return c.weight
 }
 
+// spent returns what the i-th limit really charged p, if the answer told these costs.
+func (p *Permit) spent(i int, costs []Cost) int64 {
+	return overridden(costs, p.path.charges[i].meter.rule.ID, p.weight(i))
+}
+
+// spentIn reports whether a limit of a scope charged p anything. The whole origin counts whatever
+// goes there.
+func (p *Permit) spentIn(scope string, costs []Cost) bool {
+	if scope == WholeOrigin {
+		return true
+	}
+	for i := range p.path.charges {
+		if p.path.charges[i].meter.rule.Scope == scope && p.spent(i, costs) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // overridden returns the weight that a list has for a limit, or else its own one. They
 // are gone through each time: there are few, and nothing else has to be kept of them,
 // whatever becomes of the path.

@@ -179,9 +179,6 @@ func (s *scope) land(now, granted time.Duration, good bool) bool {
 	if granted < s.until {
 		return false
 	}
-	if good {
-		s.refusals = 0
-	}
 	if s.grow(now); s.allowance == 0 { // first, while it is still in flight
 		return false
 	}

@@ -119,7 +119,7 @@ func (l *Ledger) spendMore(now time.Duration, m *meter, more int64) {
 		l.holdLost(m, more, Lost, l.filledAt)
 		return
 	}
-	m.window.burden(now, more)
+	m.suppose(now, more)
 }
 
 // tiersOf returns the terms of all quotas that were announced, as they are with share and

@@ -19,9 +19,9 @@ import "time"
 // log counts once others are known to spend from the quota: their requests may
 // open windows that ours do not know of. So it is for a while where windows may be open
 // that no spell knows of, because they are of another length, or what was spent was
-// guessed or others spent it until then: these are doubted up to an instant by which all
-// of them are over but for those that ours opened since, and so until nothing of ours can
-// have a window open then either.
+// guessed, or had been told to cost nothing, or others spent it until then: these are
+// doubted up to an instant by which all of them are over but for those that ours opened
+// since, and so until nothing of ours can have a window open then either.
 type fromFirst struct {
 	sliding
 	others bool
@@ -141,6 +141,24 @@ func (f *fromFirst) burden(now time.Duration, w int64) {
 	}
 }
 
+// exceed counts w more for what is in flight, and is about to be settled: as if it had been a
+// request of its own, sent and answered with it.
+func (f *fromFirst) exceed(now time.Duration, w int64) {
+	if w > 0 {
+		f.advance(now)
+		f.sliding.burden(now, w)
+		f.enter(now, w)
+	}
+}
+
+// suppose counts w that may have opened a window by now, of which no spell knows.
+func (f *fromFirst) suppose(now time.Duration, w int64) {
+	if w > 0 {
+		f.doubt(now + f.hold)
+		f.sliding.burden(now, w)
+	}
+}
+
 func (f *fromFirst) relieve(now time.Duration, w int64) {
 	f.advance(now)
 	f.sliding.relieve(now, w)
@@ -157,12 +175,7 @@ func (f *fromFirst) sync(now time.Duration, used int64, start time.Duration) {
 }
 
 // fill knows of no others: what is taken for spent is ours.
-func (f *fromFirst) fill(now time.Duration) {
-	if w := f.room(now); w > 0 {
-		f.doubt(now + f.hold)
-		f.sliding.burden(now, w)
-	}
-}
+func (f *fromFirst) fill(now time.Duration) { f.suppose(now, f.room(now)) }
 
 func (f *fromFirst) resize(now time.Duration, t *terms) {
 	f.advance(now)

@@ -1,6 +1,7 @@
 package throttle
 
 import (
+	"math"
 	"math/rand/v2"
 	"testing"
 	"time"
@@ -97,4 +98,79 @@ func TestWindowsThatWereInDoubtAreTrustedAgainOnceTheyAreOver(t *testing.T) {
 		}
 	})
 	require.Greater(t, again, 300, "or else nothing was trusted again")
+}
+
+// One ledger learns at the answer what each request costs, another is told before, and both are
+// asked for the same: but for what is in flight, they have the same room.
+func TestACostAboveWhatWasReservedCountsAsIfItHadBeenReserved(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		rng := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 11))
+		told := &terms{quota: 1000, per: sec, hold: sec + time.Duration(rng.IntN(2))*ms, short: sec, clock: &serverClock{}}
+		learns, knows := newWindow(FixedFromFirst, told), newWindow(FixedFromFirst, told)
+		m := &meter{window: learns}
+		type flight struct {
+			reserved, more int64
+			sent           time.Duration
+		}
+		var flying []flight
+		hidden := int64(0)
+		for now := time.Duration(0); now < 20*sec; now += time.Duration(rng.IntN(400)) * ms {
+			if rng.IntN(2) == 0 {
+				f := flight{1 + rng.Int64N(9), rng.Int64N(9), now}
+				learns.grant(now, f.reserved)
+				knows.grant(now, f.reserved+f.more)
+				flying, hidden = append(flying, f), hidden+f.more
+			} else if len(flying) > 0 {
+				i := rng.IntN(len(flying))
+				f := flying[i]
+				m.exceed(now, f.more)
+				learns.settle(f.reserved, answer{at: now, real: true, sent: f.sent})
+				knows.settle(f.reserved+f.more, answer{at: now, real: true, sent: f.sent})
+				flying, hidden = append(flying[:i], flying[i+1:]...), hidden-f.more
+			}
+			require.Equal(t, knows.room(now), learns.room(now)-hidden, "at %v", now)
+			require.Equal(t, knows.when(now, 1, 0), learns.when(now, 1, 0), "at %v", now)
+		}
+		require.True(t, learns.(*fromFirst).alone())
+	})
+}
+
+func TestACostAboveWhatWasReservedIsNotTakenForOthersSpending(t *testing.T) {
+	limit := Limit{ID: "a", Quota: 4, Per: sec, Window: FixedFromFirst, Keyed: true}
+	l := exact(t, Options{}, limit)
+	key := Permit{Limit: "a", Key: "k"}
+	grantedFor := func(now time.Duration, p Permit) *Permit {
+		require.NoError(t, l.Acquire(now, &p))
+		require.Equal(t, Granted, p.State(), "at %v", now)
+		return &p
+	}
+	l.Settle(20*ms, grantedFor(0, key), Outcome{Costs: []Cost{{ID: "a", Weight: 2}}})
+	l.Settle(900*ms, grantedFor(800*ms, key), Outcome{Costs: []Cost{{ID: "a", Weight: 2}}})
+	whole := key
+	whole.Weight = 4
+	grantedFor(1020*ms, whole) // all comes back together, and not as a log would have it
+
+	free := key
+	free.Weights = []Cost{{ID: "a", Weight: 0}}
+	for _, cost := range []int64{0, 5} {
+		l = exact(t, Options{}, limit)
+		l.Settle(20*ms, grantedFor(0, free), Outcome{Costs: []Cost{{ID: "a", Weight: cost}}})
+		w := l.meterAt(l.table.rules["a"], Parts{Key: "k"}).window.(*fromFirst)
+		require.Equal(t, cost == 0, w.alone(), "it may have opened a window that no spell knows of")
+		for now, waits := l.ForgetAt(); waits && now < time.Minute; now, waits = l.ForgetAt() {
+			l.Forget(now)
+		}
+		require.Zero(t, l.table.rules["a"].meters.n, "a key is forgotten once its window is over")
+	}
+}
+
+func TestWhatAMeterIsSupposedToHaveSpentIsTrustedAgainOnceItsWindowIsOver(t *testing.T) {
+	l := exact(t, Options{}, Limit{ID: "a", Quota: 2, Per: sec, Window: FixedFromFirst})
+	w := l.meterFor(0, l.table.rules["a"], noParts).window.(*fromFirst)
+	l.meterFor(0, l.table.rules["a"], noParts).suppose(100*ms, 2)
+	require.Zero(t, w.room(1099*ms))
+	require.False(t, w.alone())
+	require.EqualValues(t, 2, w.room(1100*ms))
+	require.True(t, w.alone())
+	require.Equal(t, time.Duration(math.MaxInt64), w.closes)
 }

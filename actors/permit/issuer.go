@@ -94,7 +94,8 @@ func (i *Issuer) Await(ctx context.Context, ask *Ask) (Granted, error) {
 }
 
 const (
-	// mostReplaced bounds how often a wait begins anew because limits are replaced.
+	// mostReplaced bounds how often a wait begins anew because limits are replaced, or one was
+	// refused alone; as a request's.
 	mostReplaced = 8
 	// tryPatience is how long TryAcquire leaves a throttler that is busy with others to
 	// look at it.

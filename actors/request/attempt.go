@@ -153,8 +153,10 @@ func (a *attempt) unsigned(err error) error {
 	return err
 }
 
-// mostOutdated bounds how often a request waits anew because limits are replaced:
-// an authenticator may replace them whenever it is called.
+// mostOutdated bounds how often a request waits anew because limits are replaced, or one was
+// refused alone: an authenticator may replace them whenever it is called, and with many keys
+// others are refused all the time. From then on a request heeds pauses alone, and so may leave
+// into a refusal of its own limit that comes after its last grant.
 const mostOutdated = 8
 
 // outdated reports whether the request is to wait anew, for the limits as they are

@@ -116,8 +116,9 @@ type Terms struct {
 // when one of them stops using connections, so that another can take its place, and when that
 // goes on. Its methods are called on the goroutine that carries the request, and must not block.
 type Standby interface {
-	// StandsBy says that the request waits for something else than a connection or an answer.
-	StandsBy()
+	// StandsBy says that the request waits for something else than a connection or an answer:
+	// in that queue for its permit, each time that it comes to queue; nil is for anything else.
+	StandsBy(in Queue)
 	// GoesOn says that it waits for that no more, and whether it has a connection now. It may be
 	// called without the other before it.
 	GoesOn(leased bool)
@@ -127,6 +128,12 @@ type Standby interface {
 	// ending the goroutine by runtime.Goexit, or observers, who may do so, are about to hear of
 	// the end.
 	Ends(response *messages.Response, err error)
+}
+
+// Queue is the place of a request among those that wait for their permits.
+type Queue interface {
+	// Queues reports whether the request waits there still. Anybody may call it, then and later.
+	Queues() bool
 }
 
 // lifeBegins carries a life to its actor; Carry has laid it into the slot.
@@ -182,10 +189,11 @@ func (r *slot) tellWhoStandsBy() {
 	}
 }
 
-// standBy says that the request does not use connections for a while.
-func (r *slot) standBy() {
+// standBy says that the request does not use connections for a while, and in which queue it is;
+// nil is none.
+func (r *slot) standBy(in Queue) {
 	if s := r.terms.Standby; s != nil {
-		s.StandsBy()
+		s.StandsBy(in)
 	}
 }
 

@@ -253,7 +253,7 @@ func (p *Parked) standBy() {
 	p.mu.Lock()
 	defer p.mu.Unlock() // held over the word: whoever ends the request takes it first
 	if s := p.by.Standby(); s != nil && p.phase != over && p.next != toEnd {
-		s.StandsBy()
+		s.StandsBy(&p.ticket)
 	}
 }
 

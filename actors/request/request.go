@@ -66,7 +66,7 @@ func (r *slot) Hear(message any) (heard bool) {
 		}
 	case ticket.PermitQueued:
 		if r.waits && m.Ticket == r.ticket { // and not one that an earlier life has left
-			r.standBy()
+			r.standBy(m.Ticket)
 		}
 	default:
 		r.state(r, m)
@@ -160,7 +160,7 @@ func (r *slot) askForMissing() {
 		r.needs.Supervisor.Tell(protocol.OpenPool{Origin: r.call.Origin, Egress: r.asked.Egress, Owner: r.recipient()})
 		return
 	}
-	r.standBy()
+	r.standBy(nil)
 	r.needs.Timesync.Tell(protocol.AwaitTime{Owner: r.recipient(), Deadline: r.instant(r.deadline)})
 }
 
@@ -393,7 +393,7 @@ func (r *slot) enterResampling(refusal *messages.Response) {
 	r.resampled = true
 	r.lastAnswer = refusal
 	r.asking++
-	r.standBy()
+	r.standBy(nil)
 	r.needs.Timesync.Tell(protocol.AwaitSample{Owner: r})
 }
 
@@ -451,7 +451,7 @@ func (r *slot) enterPausing(until time.Time, why any) {
 	r.tellAttempt(true)
 	r.stage, r.state = messages.Pausing, (*slot).pausing
 	r.WakeAt = until
-	r.standBy()
+	r.standBy(nil)
 	place := r.failure(nil)
 	r.needs.Logger.Debug("repeating an attempt after a pause", "method", place.Method, "path", place.Path,
 		"attempts", r.tried, "failures", r.failures, "pause", time.Until(until), "error", why)

@@ -162,6 +162,9 @@ func (d *Desk) pass(t *ticket.Ticket) {
 	t.Queued += t.Permit.GrantedAt() - t.Since
 	t.Charged = t.Permit.Charged()
 	d.tickets.countOut(t)
+	if t.TellsQueue {
+		t.Dequeue()
+	}
 	t.Passed = true // before the pool has it: a caller who leaves is followed there
 	d.out.Pass(t)
 }

@@ -172,7 +172,10 @@ func (w *world) ServerClock() Reading {
 }
 
 // Pass is part of Outlet.
-func (w *world) Pass(t *ticket.Ticket) { t.Pool.Tell(ticket.AcquireLease{Ticket: t}) }
+func (w *world) Pass(t *ticket.Ticket) {
+	require.False(w, t.Queues(), "what has its permit does not queue")
+	t.Pool.Tell(ticket.AcquireLease{Ticket: t})
+}
 
 // Follow is part of Outlet.
 func (w *world) Follow(t *ticket.Ticket, word any) { t.Pool.Tell(word) }
@@ -537,6 +540,7 @@ func (w *world) comesBack(c *caller) {
 func (c *caller) knows() {
 	if c.TellsQueue && !c.left {
 		require.Equal(c.world, !c.passed && c.refused == nil, c.queues, "%d queues", c.id)
+		require.Equal(c.world, c.queues, c.Queues(), "%d", c.id)
 	}
 }
 
@@ -592,7 +596,7 @@ func (w *world) settles(c *caller) {
 	}
 	good := c.Fate == throttle.Answered && (c.Said == nil || !c.Said.Signals.Refused)
 	if good && c.Permit.State() == throttle.Granted && !w.torn { // a stray's permit is not
-		w.pauses.answered(c.granted, w.table.obeyed(c.limit, c.origin))
+		w.pauses.answered(c.granted, w.table.charging(c.limit, c.origin))
 	}
 	c.settled = true
 	w.inside = slices.DeleteFunc(w.inside, func(i *caller) bool { return i == c })

@@ -115,9 +115,17 @@ func (t table) obeyed(limit, origin string) (all []throttle.Scope) {
 	return all
 }
 
+// charging returns the scopes that charge a request to an origin something, and the whole.
+func (t table) charging(limit, origin string) []throttle.Scope {
+	if limit == throttle.NoLimit {
+		return []throttle.Scope{{Origin: origin, Name: throttle.WholeOrigin}}
+	}
+	return t.obeyed(limit, origin)
+}
+
 // answered takes note of a good answer to a request that left at an instant.
-func (ps pauses) answered(left time.Duration, obeyed []throttle.Scope) {
-	for _, s := range obeyed {
+func (ps pauses) answered(left time.Duration, charging []throttle.Scope) {
+	for _, s := range charging {
 		if left >= ps.of(s).until {
 			ps.of(s).refusals = 0
 		}

@@ -17,6 +17,7 @@ func (d *Desk) tellQueued(t *ticket.Ticket) {
 	}
 	d.tickets.countIn(t)
 	if t.TellsQueue {
+		t.Queue() // first: whoever is told may ask at once
 		t.Owner.Tell(ticket.PermitQueued{Ticket: t})
 	}
 }

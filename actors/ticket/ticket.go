@@ -24,17 +24,18 @@ import (
 // ticket, and by nobody else meanwhile. The throttler writes to its own fields and to
 // the permit while others hold the ticket as well: of those they read Charged, and what
 // the request has written into the permit. Only the state word is written by two at
-// once: it decides between a grant and a cancellation that cross on the way.
+// once: it decides between a grant and a cancellation that cross on the way. Whoever the
+// request gives leave to may ask it whether the ticket queues.
 //
 // What a wait for a connection touches stands together: the ticket of one in a
 // crowd is in no cache.
 type Ticket struct {
-	state atomic.Uint32 // written by whoever answers, and by the request
+	state atomic.Uint32 // written by whoever answers, by the throttler, and by the request
 	// Errand says that the engine sends the request for itself: no halt selects it.
 	// Written by the request before it sends the ticket off.
 	Errand bool
-	// TellsQueue is the wish to be told PermitQueued. Written by the request before it
-	// sends the ticket off.
+	// TellsQueue is the wish to be told PermitQueued, and to know from Queues for how long that
+	// is so. Written by the request before it sends the ticket off.
 	TellsQueue bool
 	// Told says that Said holds something, which the next life clears. Written by the request,
 	// with its Report and when it clears that.
@@ -174,6 +175,7 @@ func (t *Ticket) Clear() {
 
 const (
 	waiting uint32 = iota
+	queued         // it waits, and that for its permit
 	granted
 	cancelled
 	settled
@@ -186,13 +188,35 @@ func (t *Ticket) Reopen() {
 	t.state.Store(waiting)
 }
 
+// Queue says that the throttler keeps the waiting ticket, whose owner wants to know, in its
+// queue.
+func (t *Ticket) Queue() { t.state.CompareAndSwap(waiting, queued) }
+
+// Dequeue says that it has its permit: the throttler hands it on.
+func (t *Ticket) Dequeue() { t.state.CompareAndSwap(queued, waiting) }
+
+// Queues reports whether the ticket is in the throttler's queue, if its owner wanted to know.
+// Whatever has been granted when the throttler answers does not queue from then on. Anybody may
+// call it.
+func (t *Ticket) Queues() bool { return t.state.Load() == queued }
+
 // Answer decides that the waiting ticket is granted or refused; false means
 // that the caller left before.
-func (t *Ticket) Answer() bool { return t.state.CompareAndSwap(waiting, granted) }
+func (t *Ticket) Answer() bool { return t.endWait(granted) }
 
 // Cancel decides that the caller leaves; false means that an answer is on its
 // way, and must be taken.
-func (t *Ticket) Cancel() bool { return t.state.CompareAndSwap(waiting, cancelled) }
+func (t *Ticket) Cancel() bool { return t.endWait(cancelled) }
+
+// endWait ends the wait once, in whatever queue it is by then.
+func (t *Ticket) endWait(as uint32) bool {
+	for s := t.state.Load(); s == waiting || s == queued; s = t.state.Load() {
+		if t.state.CompareAndSwap(s, as) {
+			return true
+		}
+	}
+	return false
+}
 
 // Close marks the ticket as settled: no actor holds it any more.
 func (t *Ticket) Close() { t.state.Store(settled) }

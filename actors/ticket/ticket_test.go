@@ -16,3 +16,30 @@ func TestATicketIsAnsweredOrCancelledNeverBoth(t *testing.T) {
 		require.NotEqual(t, answered, <-cancelled)
 	}
 }
+
+func TestATicketQueuesUntilItHasItsPermitOrItsWaitEnds(t *testing.T) {
+	for name, end := range map[string]func(*Ticket) bool{"answered": (*Ticket).Answer, "cancelled": (*Ticket).Cancel} {
+		var one Ticket
+		one.Reopen()
+		one.Queue()
+		require.True(t, one.Queues(), name)
+		one.Dequeue()
+		require.False(t, one.Queues(), name)
+		one.Queue() // its permit was taken back
+		require.True(t, one.Queues(), name)
+		require.True(t, end(&one), name)
+		require.False(t, one.Queues(), name)
+		one.Queue()
+		require.False(t, one.Queues(), "%s: a word that comes late changes nothing", name)
+		require.False(t, one.Answer() || one.Cancel(), name)
+	}
+	for range 1000 {
+		var one Ticket
+		one.Reopen()
+		one.Queue()
+		cancelled := make(chan bool)
+		go func() { cancelled <- one.Cancel() }()
+		one.Dequeue()
+		require.NotEqual(t, one.Answer(), <-cancelled, "whatever queue it is in by then")
+	}
+}

@@ -450,7 +450,7 @@ var All = []Mutant{
 	{Rule: 10, Without: "telling a request that its permit queues", File: desk, Package: "engine", Test: "TestThoseWhoWaitForALimitHoldUpNobodyElse",
 		Old: "\t\td.tellQueued(t)\n", New: ""},
 	{Rule: 10, Without: "telling of a pause between attempts", File: "actors/request/request.go", Package: "engine", Test: "TestAPauseBetweenAttemptsHoldsUpNobodyElse",
-		Old: "r.WakeAt = until\n\tr.standBy()\n", New: "r.WakeAt = until\n"},
+		Old: "r.WakeAt = until\n\tr.standBy(nil)\n", New: "r.WakeAt = until\n"},
 	{Rule: 10, Without: "a bound of what a run has on its way", File: crew, Package: "engine", Test: "TestARunHasNoMoreOnTheirWayToAnOriginThanItMayHaveConnections",
 		Old: "c.run, c.most = r, r.eng.mostAtOnce", New: "c.run, c.most = r, 1000"},
 	{Rule: 10, Without: "counting what a run has submitted", File: crew, Package: "engine", Test: "TestARunDoesNotFloodThePoolHoweverManyWaitForALimit",

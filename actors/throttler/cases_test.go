@@ -2,16 +2,13 @@ package throttler
 
 import (
 	"fmt"
-	"log/slog"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/sluice-engine/sluice/actors/mailbox"
 	"github.com/sluice-engine/sluice/actors/ticket"
-	"github.com/sluice-engine/sluice/internal/clock"
 	"github.com/sluice-engine/sluice/messages"
 	"github.com/sluice-engine/sluice/throttle"
 	"github.com/sluice-engine/sluice/throttle/feedback"
@@ -132,10 +129,7 @@ func TestEveryWordOfATicketIsKnownWhenTheThrottlerFails(t *testing.T) {
 		func(t *ticket.Ticket) any { return ticket.AcquirePermit{Ticket: t} },
 		func(t *ticket.Ticket) any { return ticket.TryPermit{Ticket: t} },
 	} {
-		ledger, err := throttle.New([]throttle.Limit{{ID: "calls", Quota: 1, Per: time.Second}}, throttle.Options{})
-		require.NoError(t, err)
-		th := New(Needs{Address: mailbox.NewAddress(), DeskNeeds: DeskNeeds{Ledger: ledger, Limits: []throttle.Limit{{ID: "calls", Quota: 1, Per: time.Second}}}, Epoch: time.Now(), Clock: new(clock.Published), Logger: slog.New(slog.DiscardHandler)})
-		q := new(quiet)
+		th, q := newThrottler(t, nil), new(quiet)
 		one := q.ticket("calls")
 		th.desk.tickets.add(one)
 		th.Failed(word(one))

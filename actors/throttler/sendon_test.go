@@ -18,10 +18,12 @@ func newThrottler(t *testing.T, after func(func())) *Throttler {
 	limits := []throttle.Limit{{ID: "calls", Quota: 10, Per: time.Second}}
 	ledger, err := throttle.New(limits, throttle.Options{})
 	require.NoError(t, err)
-	return New(Needs{
+	th := New(Needs{
 		DeskNeeds: DeskNeeds{Ledger: ledger, Limits: limits}, Epoch: time.Now(), Clock: new(clock.Published),
 		Logger: slog.New(slog.DiscardHandler), Address: mailbox.NewAddress(), After: after,
 	})
+	t.Cleanup(th.alarm.Stop) // it would ring at nobody's
+	return th
 }
 
 func TestPoolsAreToldOfGrantedTicketsOnceAndInOrderWhenTheTurnIsOver(t *testing.T) {

@@ -73,7 +73,10 @@ type nonceSource struct {
 // whichever is greater. Starting from the time keeps the sequence rising across
 // restarts, as long as fewer nonces are used than units pass. Keys must not change
 // to a coarser unit: their nonces would start below old ones.
-func (s *nonceSource) next(now, local time.Time, rule NonceRule, k keeper) (uint64, error) {
+//
+// clocks returns the server's time and this machine's wall clock. It is asked behind
+// everything that may take its time: the lock, and what a floor loads and stores.
+func (s *nonceSource) next(clocks func() (now, local time.Time), rule NonceRule, k keeper) (uint64, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r, used := s.reserveFor(rule, k), s.last
@@ -84,13 +87,19 @@ func (s *nonceSource) next(now, local time.Time, rule NonceRule, k keeper) (uint
 		}
 		used = max(used, others)
 	}
+	now, local := clocks()
 	n, limit := max(plus(used, 1), s.units(now)), s.limit(local, rule)
 	if n > limit || n == used { // nothing is greater than the greatest there is
 		return 0, s.tooFar(n, local, rule)
 	}
 	if r != nil {
-		if err := r.cover(n, min(limit, s.blockEnd(n, r.given, now))); err != nil {
+		stored, err := r.cover(n, min(limit, s.blockEnd(n, r.given, now)))
+		if err != nil {
 			return 0, err
+		}
+		if stored {
+			now, _ = clocks()
+			n = max(n, min(s.units(now), r.stored))
 		}
 	}
 	s.last = n
@@ -210,7 +219,7 @@ func (r *nonceRegistry) forget(now time.Time) {
 // nextNonce returns the next nonce of a key.
 func nextNonce(key Secret, clock Clock, unit time.Duration, rule NonceRule) (uint64, error) {
 	k, _ := clock.(keeper)
-	return nonces.of(key, unit).next(clock.Now(), time.Now(), rule, k)
+	return nonces.of(key, unit).next(func() (now, local time.Time) { return clock.Now(), time.Now() }, rule, k)
 }
 
 func raiseNonce(key Secret, clock Clock, unit time.Duration, rule NonceRule) bool {

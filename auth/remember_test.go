@@ -119,7 +119,7 @@ func TestAnEnginesOwnBlockIsNotSkippedWhenAnotherEngineSignedMeanwhile(t *testin
 	engines := []keeper{Remember(nil, a.floor).(keeper), Remember(nil, b.floor).(keeper)}
 	s := process(time.Microsecond)
 	for i := range 4000 {
-		n, err := s.next(now, now, NonceRule{}, engines[i%2])
+		n, err := s.next(shown(now, now), NonceRule{}, engines[i%2])
 		require.NoError(t, err)
 		require.EqualValues(t, now.UnixMicro(), n, "it is the time, however often they take turns")
 		now = now.Add(10 * time.Millisecond)
@@ -136,7 +136,7 @@ func TestEnginesOneAfterTheOtherRunNoFurtherAheadThanABlock(t *testing.T) {
 	memory, now := &shelf{}, time.Now()
 	s := process(time.Microsecond)
 	for range 10_000 { // each closed, which says nothing
-		n, err := s.next(now, now, NonceRule{}, Remember(nil, memory.floor).(keeper))
+		n, err := s.next(shown(now, now), NonceRule{}, Remember(nil, memory.floor).(keeper))
 		require.NoError(t, err)
 		require.LessOrEqual(t, n, s.units(now.Add(nonceBlock))+1)
 		now = now.Add(time.Millisecond)

@@ -27,17 +27,16 @@ func (r *reserve) look() (others uint64, err error) {
 	return found, nil
 }
 
-// cover sees to it that n is not above the floor before it is given, and stores until if
-// it is.
-func (r *reserve) cover(n, until uint64) error {
-	if n > r.stored {
+// cover sees to it that n is not above the floor before it is given: if it is, until is stored.
+func (r *reserve) cover(n, until uint64) (stored bool, err error) {
+	if stored = n > r.stored; stored {
 		if err := r.floor.Store(until); err != nil {
-			return err
+			return false, err
 		}
 		r.stored = until
 	}
 	r.given++
-	return nil
+	return stored, nil
 }
 
 // mostReserves is in how many floors at once a process knows its own of one key. In one

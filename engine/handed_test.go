@@ -51,6 +51,14 @@ func (s *signers) onItsOwn(path, caller string) bool {
 }
 
 func TestCallersHandTheirRequestsOverWhereManyWaitAndNowhereElse(t *testing.T) {
+	// Two places share one hash in one of a hundred engines, and are taken for one then.
+	for try := 0; !handsOver(t); try++ {
+		require.Less(t, try, 3, "what nobody waits for was handed over")
+	}
+}
+
+// handsOver has many wait for one limit, and reports whether a request for another was its caller's.
+func handsOver(t *testing.T) (elsewhereOwn bool) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer(t, nil)
 		signed := &signers{of: make(map[string]string)}
@@ -76,7 +84,7 @@ func TestCallersHandTheirRequestsOverWhereManyWaitAndNowhereElse(t *testing.T) {
 			all.Go(func() { own[i] = ask(fmt.Sprintf("/%03d", i), "narrow") })
 			synctest.Wait()
 		}
-		require.True(t, ask("/elsewhere", "wide"), "nobody waits there")
+		elsewhereOwn = ask("/elsewhere", "wide") // nobody waits there
 		all.Wait()
 		for i, is := range own {
 			require.Equal(t, i <= ticket.Many, is, i) // the first has not waited
@@ -85,6 +93,7 @@ func TestCallersHandTheirRequestsOverWhereManyWaitAndNowhereElse(t *testing.T) {
 		require.True(t, ask("/after", "narrow"), "nobody waits any more")
 		wantNothingHeld(t, eng)
 	})
+	return elsewhereOwn
 }
 
 func TestWhatIsPromisedTheCallersGoroutineIsNotHandedOver(t *testing.T) {

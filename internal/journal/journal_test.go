@@ -532,6 +532,29 @@ func TestWhoeverIsGrantedLeavesOnceASlowStoreHasIt(t *testing.T) {
 	})
 }
 
+// A turn tells the journal what it grants, and then waits for it: the write may have begun between
+// the two, and others append meanwhile.
+func TestWhoWaitsForWhatIsBeingWrittenDoesNotWaitForWhatIsAppendedNext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, j := openSlow(t, &slow{takes: 10 * ms})
+		began, left := time.Now(), make([]time.Duration, 0, 3)
+		leave := func() { left = append(left, time.Since(began)) }
+		for range 3 {
+			require.NoError(t, l.Acquire(0, &throttle.Permit{Limit: "a"}))
+			synctest.Wait() // what is free begins to write
+			j.After(leave)
+			time.Sleep(ms)
+		}
+		time.Sleep(sec)
+		synctest.Wait()
+		require.Equal(t, []time.Duration{10 * ms, 20 * ms, 20 * ms}, left)
+		j.After(leave)
+		synctest.Wait()
+		require.Len(t, left, 4, "at once, for all is written")
+		require.NoError(t, j.Close())
+	})
+}
+
 func TestWhileASlowStoreFailsNobodyLeaves(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &slow{takes: ms}

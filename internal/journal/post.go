@@ -21,6 +21,8 @@ type post struct {
 	// Guarded by the journal's lock.
 	frames []byte                  // still to be appended
 	leave  []func(remembered bool) // once those are
+	writes bool                    // what was appended before is being written
+	soon   []func(remembered bool) // once that is: nothing was appended since
 }
 
 func newPost(j *Journal, store memory.Store) *post {
@@ -46,13 +48,23 @@ func (j *Journal) TakesTime() bool { return j.post != nil }
 func (j *Journal) after(leave func(remembered bool)) {
 	j.mu.Lock()
 	if j.post != nil && !j.hastens {
-		j.post.leave = append(j.post.leave, leave)
+		j.post.await(leave)
 		j.mu.Unlock()
-		j.post.ring()
 		return
 	}
 	j.mu.Unlock()
 	leave(j.post == nil)
+}
+
+// await has somebody leave once all is written that was appended by now. It requires that the
+// journal's lock is held.
+func (p *post) await(leave func(remembered bool)) {
+	if p.writes && len(p.frames) == 0 && len(p.leave) == 0 {
+		p.soon = append(p.soon, leave)
+		return
+	}
+	p.leave = append(p.leave, leave)
+	p.ring()
 }
 
 func (p *post) ring() {
@@ -102,7 +114,7 @@ func (p *post) deliver() {
 	j := p.journal
 	j.mu.Lock()
 	frames, leave := p.frames, p.leave
-	p.frames, p.leave = nil, nil
+	p.frames, p.leave, p.writes = nil, nil, true
 	var all []byte
 	if j.isLong() {
 		all = j.beginAnew()
@@ -120,6 +132,17 @@ func (p *post) deliver() {
 	for _, do := range leave {
 		do(ok)
 	}
+	for _, do := range p.written() {
+		do(ok)
+	}
+}
+
+// written ends what deliver began, and returns who came meanwhile for that alone.
+func (p *post) written() (soon []func(remembered bool)) {
+	p.journal.mu.Lock()
+	defer p.journal.mu.Unlock()
+	soon, p.soon, p.writes = p.soon, nil, false
+	return soon
 }
 
 // goOn has the journal go on from what it was written anew as, unless it was given up

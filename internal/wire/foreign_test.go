@@ -107,9 +107,9 @@ func (l *latecomers) requireSeen(t *testing.T, c *Conn) {
 }
 
 func TestALateAnswerNeverBecomesTheNextOneWhateverTheConnectionIs(t *testing.T) {
-	var late latecomers
+	var late, sealedLate latecomers // a client's address may be the same at both
 	plain := listen(t, late.serve)
-	config, sealed := listenTLS(t, func(c *tls.Conn, _ *joiner) { late.serve(c) })
+	config, sealed := listenTLS(t, func(c *tls.Conn, _ *joiner) { sealedLate.serve(c) })
 	for name, wrap := range wrappers {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -122,7 +122,7 @@ func TestALateAnswerNeverBecomesTheNextOneWhateverTheConnectionIs(t *testing.T) 
 			require.NoError(t, s.Sealed().Handshake())
 			c := NewConn(s, Limits{})
 			t.Cleanup(func() { c.Close() })
-			late.requireSeen(t, c)
+			sealedLate.requireSeen(t, c)
 		})
 		t.Run("the caller's own TLS over "+name, func(t *testing.T) {
 			t.Parallel()
@@ -130,7 +130,7 @@ func TestALateAnswerNeverBecomesTheNextOneWhateverTheConnectionIs(t *testing.T) 
 			require.NoError(t, own.Handshake())
 			c := over(own, Limits{})
 			t.Cleanup(func() { c.Close() })
-			late.requireSeen(t, c)
+			sealedLate.requireSeen(t, c)
 		})
 	}
 }

@@ -106,14 +106,17 @@ func Validate(a Authenticator) error {
 //
 // What is signed first would grow old while a later member waits for its credentials, as
 // oauth2.Tokens does when its token has expired. So every Rejecter but one that stands
-// first is called beforehand too, for a copy of the call that is thrown away. Any other
-// member that may wait, a Func for example, is best put first.
+// first is called beforehand too, for a copy of the call that is thrown away: what it fails
+// with then is the Chain's error. Any other member that may wait, a Func for example, is best
+// put first.
 type Chain []Authenticator
 
 // Authenticate applies every authenticator until one fails.
 func (c Chain) Authenticate(call *messages.Call, clock Clock) error {
 	if len(c) > 1 {
-		c[1:].await(call, clock)
+		if err := c[1:].await(call, clock); err != nil {
+			return err
+		}
 	}
 	for _, a := range c {
 		if err := a.Authenticate(call, clock); err != nil {
@@ -123,20 +126,29 @@ func (c Chain) Authenticate(call *messages.Call, clock Clock) error {
 	return nil
 }
 
-// await has the members that fetch their credentials do so.
-func (c Chain) await(call *messages.Call, clock Clock) {
+// await has the members that fetch their credentials do so, until one fails: nobody is to sign
+// then.
+func (c Chain) await(call *messages.Call, clock Clock) (err error) {
 	for _, a := range c {
 		switch member := a.(type) {
 		case Chain:
-			member.await(call, clock)
+			err = member.await(call, clock)
+		case *Chain:
+			err = member.await(call, clock)
 		case WithoutBody:
-			Chain{member.Authenticator}.await(call, clock)
+			err = Chain{member.Authenticator}.await(call, clock)
+		case *WithoutBody:
+			err = Chain{member.Authenticator}.await(call, clock)
 		case Rejecter:
 			aside := *call
 			aside.Fields = slices.Clone(call.Fields)
-			_ = a.Authenticate(&aside, clock) // an error is told when its turn comes
+			err = a.Authenticate(&aside, clock)
+		}
+		if err != nil {
+			return err
 		}
 	}
+	return nil
 }
 
 // Validate reports every mistake of every member.

@@ -77,10 +77,23 @@ func (h Header) Validate() error {
 		errs = append(errs, h.checkPassphrase())
 	}
 	errs = append(errs, h.Form.validate()...)
+	if h.Form.Encoding == Raw && signsBytes(h.Signer) {
+		errs = append(errs, fail("Header", "Form.Encoding", errors.New("is auth.Raw, and bytes as they are cannot stand in a header")))
+	}
 	if h.Delay < 0 || h.Form.NonceUnit < 0 || h.Nonces.Ahead < 0 {
 		errs = append(errs, fail("Header", "Delay, Form.NonceUnit, Nonces.Ahead", errors.New("must not be negative")))
 	}
 	return errors.Join(errs...)
+}
+
+// signsBytes reports whether a signer's signatures are any bytes. One of the caller's own may append
+// text.
+func signsBytes(s Signer) bool {
+	switch s.(type) {
+	case HMAC, *HMAC, PrivateKey, *PrivateKey:
+		return true
+	}
+	return false
 }
 
 // checkPassphrase reports one that cannot be sent. One that is signed is sent encoded.
@@ -97,10 +110,7 @@ func (f *HeaderForm) validate() (errs []error) {
 	if f.Time > ISOMilli {
 		errs = append(errs, fail("Header", "Form.Time", errUnknown))
 	}
-	switch {
-	case f.Encoding == Raw:
-		errs = append(errs, fail("Header", "Form.Encoding", errors.New("is auth.Raw, and bytes as they are cannot stand in a header")))
-	case f.Encoding != 0 && !f.Encoding.isKnown():
+	if f.Encoding != 0 && !f.Encoding.isKnown() {
 		errs = append(errs, fail("Header", "Form.Encoding", errUnknown))
 	}
 	return append(errs, f.checkLines()...)

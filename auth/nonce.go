@@ -109,11 +109,12 @@ func (s *nonceSource) next(clocks func() (now, local time.Time), rule NonceRule,
 // blockEnd is up to where a floor is to be stored for n. That is a block from the clock
 // on, and not from n on: whoever comes next begins behind the block, and if it then had a
 // whole one of its own, nonces would run a block further ahead with each who comes. Where
-// they are ahead of the clock as it is, as many are reserved as were given, so that they
-// run ahead no faster than twice as fast as they are used.
+// they are further ahead as it is, as when the clock was set back, an eighth of what was given
+// is reserved, so that they run ahead by an eighth of what is used at most, and a floor is stored
+// ever more seldom.
 func (s *nonceSource) blockEnd(n, given uint64, now time.Time) uint64 {
 	block := s.span(nonceBlock)
-	return max(plus(s.units(now), block), plus(n, min(given, block)))
+	return max(plus(s.units(now), block), plus(n, min(given/8, block)))
 }
 
 // plus adds without overflow: what would be more than the greatest number is that.

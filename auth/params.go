@@ -36,7 +36,7 @@ func sentHost(call *messages.Call) string {
 // lookup returns the decoded value of the first parameter of that name, however the
 // name is spelt: a server looks for it when it has decoded it.
 func lookup(params, name string) (value string, ok bool) {
-	if !strings.Contains(params, name) && !strings.ContainsAny(params, escapes) {
+	if !strings.Contains(params, name) && !strings.ContainsAny(params, escapes) && !strings.ContainsAny(name, escapes) {
 		return "", false
 	}
 	for params != "" {
@@ -53,10 +53,8 @@ func lookup(params, name string) (value string, ok bool) {
 // escapes are what an encoded text begins an escape with.
 const escapes = "%+"
 
-// spells reports whether an encoded text stands for a name.
-func spells(encoded, name string) bool {
-	return encoded == name || len(encoded) >= len(name) && decoded(encoded) == name
-}
+// spells reports whether an encoded text stands for a name, which may be written encoded itself.
+func spells(encoded, name string) bool { return encoded == name || decoded(encoded) == decoded(name) }
 
 func decoded(text string) string {
 	if !strings.ContainsAny(text, escapes) {
@@ -65,9 +63,9 @@ func decoded(text string) string {
 	return string(percent.AppendDecoded(nil, text))
 }
 
-// mayHave spares the copy of a long body that has no parameter of a name without blanks.
+// mayHave spares the copy of a long body that has no parameter of a name.
 func mayHave(body []byte, name string) bool {
-	return bytes.Contains(body, []byte(name)) || bytes.IndexByte(body, '%') >= 0
+	return bytes.Contains(body, []byte(name)) || bytes.IndexByte(body, '%') >= 0 || strings.ContainsAny(name, escapes)
 }
 
 // sorted joins parameters in the order of their names, "name=value" with "&"

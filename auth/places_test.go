@@ -35,7 +35,7 @@ func TestWhatCannotStandWhereASchemePutsItIsAMistake(t *testing.T) {
 		"HMACQuery: Form.KeyParam: has a character":              query(QueryForm{KeyParam: "a b"}),
 		"HMACQuery: Form.Timestamp: has a character":             query(QueryForm{Timestamp: "a&c="}),
 		"HMACQuery: Form.RecvWindow: has a character":            query(QueryForm{RecvWindow: "rw#"}),
-		"HMACQuery: Form.Signature: has a character":             query(QueryForm{Signature: "%73ign"}),
+		"HMACQuery: Form.RecvWindow: is there twice":             query(QueryForm{RecvWindow: "t%73", Timestamp: "ts"}),
 		"HMACQuery: Form.Signature: is there twice":              query(QueryForm{Signature: "ts", Timestamp: "ts"}),
 		"HMACQuery: Form.Rule: must not be negative":             query(QueryForm{Rule: Window{Past: -1}}),
 		"HMACQuery: Form.Unit, Form.Max: must not be negative":   query(QueryForm{Max: -1}),
@@ -74,6 +74,7 @@ func TestWhatCannotStandWhereASchemePutsItIsAMistake(t *testing.T) {
 	for _, a := range []Authenticator{
 		APIKey{Query: "api key", Key: binary, Prefix: "Token "}, APIKey{Header: "X-Key", Key: "k", Prefix: "Token "},
 		query(QueryForm{KeyParam: "api_key", Timestamp: "$ts", Signature: "a.sig", Encoding: Raw, Codes: Codes{Field: "data.0.code", Timestamp: []string{"1"}}}),
+		query(QueryForm{KeyParam: "auth[key]", Timestamp: "auth%5Btime%5D"}), Header{Key: "k", Signer: writer{}, Form: HeaderForm{Encoding: Raw, Message: []Part{Body}, Headers: []Line{{"Sign", []Part{Signature}}}}},
 		form(HeaderForm{Encoding: Base64URL, Time: ISOMilli}), KuCoin("k", "s", binary), Gemini("k", "s"), BitfinexV2("k", "s"), Deribit("k", "s"), OKX("k", "s", "p"),
 		HTTPSignature{KeyID: "k", Signer: hash, Lifetime: 2 * time.Second}, SigV4{AccessKey: "a/b", Secret: "s", Region: "eu-west-1", Service: "s3"},
 	} {
@@ -98,4 +99,33 @@ func TestASignerThatIsANilPointerSignsNothingAndDoesNotPanic(t *testing.T) {
 		require.ErrorIs(t, a.Authenticate(callOf("GET"), at(noon)), ErrMissing)
 	}
 	require.ErrorIs(t, SignedQuery{Key: "k", Signer: (*HMAC)(nil)}.SignParams(map[string]string{}, at(noon)), ErrMissing)
+}
+
+// writer is a signer whose signatures are text.
+type writer struct{}
+
+func (writer) AppendSignature(dst []byte, parts ...[]byte) ([]byte, error) {
+	return append(dst, "C0FFEE"...), nil
+}
+func (writer) Validate() error { return nil }
+
+func TestASignatureThatIsTextStandsInAHeaderAsItIs(t *testing.T) {
+	call := callOf("GET")
+	scheme := Header{Key: "k", Signer: writer{}, Form: HeaderForm{Encoding: Raw, Message: []Part{Body}, Headers: []Line{{"Sign", []Part{Signature}}}}}
+	require.NoError(t, scheme.Authenticate(call, at(noon)))
+	require.Equal(t, "C0FFEE", header(t, call, "Sign"))
+}
+
+func TestANameThatIsWrittenEncodedIsKnownHoweverTheCallerSpellsIt(t *testing.T) {
+	for _, name := range []string{"auth[key]", "auth%5Bkey%5D", "auth%5bkey]"} {
+		scheme := HMACQuery{Key: "k", Secret: "s", Form: QueryForm{KeyParam: name}}
+		call := callOf("GET")
+		require.NoError(t, scheme.Authenticate(call, at(noon)))
+		require.Contains(t, call.Query, name+"=k")
+		for _, theirs := range []string{"auth[key]=x", "auth%5bkey%5d=x", "%61uth[key]=x"} {
+			call := callOf("GET")
+			call.Query = theirs
+			require.ErrorIs(t, scheme.Authenticate(call, at(noon)), ErrReserved, "%s beside %s", theirs, name)
+		}
+	}
 }

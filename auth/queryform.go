@@ -7,8 +7,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/sluice-engine/sluice/internal/percent"
 )
 
 // QueryForm is what distinguishes the exchanges of the family. Empty fields are
@@ -73,8 +71,8 @@ func (f *QueryForm) validate(scheme string) error {
 	return errors.Join(errs...)
 }
 
-// checkParams reports names that would not be read as they are written, which is without
-// encoding, and those that two parameters have.
+// checkParams reports names that would not be read as names, for they are written as they are,
+// and those that two parameters have.
 func (f *QueryForm) checkParams(scheme string) error {
 	var errs []error
 	var seen []string
@@ -82,12 +80,18 @@ func (f *QueryForm) checkParams(scheme string) error {
 		{"Form.KeyParam", f.KeyParam}, {"Form.Timestamp", f.Timestamp}, {"Form.RecvWindow", f.RecvWindow}, {"Form.Signature", f.Signature},
 	} {
 		switch {
-		case strings.ContainsAny(p.name, "&=+%") || percent.EscapeTarget(p.name) != p.name:
-			errs = append(errs, fail(scheme, p.field, errors.New("has a character that would have to be encoded")))
-		case p.name != "" && slices.Contains(seen, p.name):
+		case !isParamName(p.name):
+			errs = append(errs, fail(scheme, p.field, errors.New("has a character that has to be encoded, and is written as it is")))
+		case p.name != "" && slices.Contains(seen, decoded(p.name)):
 			errs = append(errs, fail(scheme, p.field, errTwice))
 		}
-		seen = append(seen, p.name)
+		seen = append(seen, decoded(p.name))
 	}
 	return errors.Join(errs...)
+}
+
+// isParamName reports whether a name ends nowhere before its end in a query. It may be encoded, and
+// brackets stand in many as they are.
+func isParamName(name string) bool {
+	return strings.IndexFunc(name, func(r rune) bool { return r <= ' ' || r >= 0x7f || strings.ContainsRune("&=#", r) }) < 0
 }

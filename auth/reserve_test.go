@@ -186,3 +186,22 @@ func TestAboveTheGreatestNumberThereIsNoNonce(t *testing.T) {
 	_, err := process(time.Second).next(shown(now, early), NonceRule{}, nil)
 	require.ErrorIs(t, err, ErrNonceAhead)
 }
+
+func TestNoncesThatAreUsedAsFastAsTheClockCountsRunAheadByAnEighthAtMost(t *testing.T) {
+	for _, each := range []int{1, 3, 12, 100} { // of a process
+		memory, now := &shelf{}, time.Now()
+		const unit, used = time.Second, 2000
+		ahead := uint64(0)
+		for n := 0; n < used; n += each {
+			anotherProcess(t)
+			s, k := process(unit), Remember(nil, memory.floor).(keeper)
+			for range each {
+				given, err := s.next(shown(now, now), NonceRule{}, k)
+				require.NoError(t, err)
+				ahead = given - min(given, s.units(now))
+				now = now.Add(unit)
+			}
+		}
+		require.LessOrEqual(t, ahead, uint64(11+used/8), each)
+	}
+}

@@ -55,6 +55,9 @@ func readNamed(name string, authenticator auth.Authenticator) (*request.Account,
 	if name == "" {
 		return nil, []error{fmt.Errorf("%s has no name: the default account is Auth", field)}
 	}
+	if len(name) > throttle.MostName {
+		return nil, []error{fmt.Errorf("Accounts[%.20q…]: the name has more than %d bytes", name, throttle.MostName)}
+	}
 	if name == throttle.DefaultAccount {
 		return nil, []error{fmt.Errorf("%s: the name is that of the default account where one of its scopes is meant", field)}
 	}

@@ -19,6 +19,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -107,8 +108,17 @@ func New(fetch Fetch, options Options) *Tokens {
 // ClientCredentials makes Tokens for the client itself.
 func ClientCredentials(config clientcredentials.Config, options Options) *Tokens {
 	t := New(config.Token, options)
-	t.mistake = secrets("ClientID", config.ClientID, "ClientSecret", config.ClientSecret)
+	t.mistake = errors.Join(secrets("ClientID", config.ClientID, "ClientSecret", config.ClientSecret), checkTokenURL(config.TokenURL))
 	return t
+}
+
+// checkTokenURL reports one that nothing can be asked of. It is not quoted: it may have a secret in it.
+func checkTokenURL(text string) error {
+	at, err := url.Parse(text)
+	if err != nil || at.Scheme != "http" && at.Scheme != "https" || at.Hostname() == "" {
+		return &Error{Err: errors.New("TokenURL: must be an http or https URL with a host")}
+	}
+	return nil
 }
 
 // secrets reports what is odd about any of them; names and values alternate.
@@ -142,7 +152,7 @@ func Refresh(config oauth2.Config, refreshToken auth.Secret, rotated func(auth.S
 		return token, nil
 	}
 	t := New(fetch, options)
-	t.mistake = mistake
+	t.mistake = errors.Join(mistake, checkTokenURL(config.Endpoint.TokenURL))
 	return t
 }
 
@@ -215,6 +225,8 @@ func (t *Tokens) token(call *messages.Call) (*held, error) {
 	case left > 0:
 		_, _ = t.start() // the token at hand will do, whatever comes of this
 		return token, nil
+	case !t.expired(token) && time.Since(token.at) < t.options.Pause:
+		return token, nil // its life is unusually short, and the next one's would be too
 	}
 	return t.wait(call)
 }
@@ -370,8 +382,8 @@ func (e *Error) Error() string {
 		return "auth: oauth2: " + unquoted(e.Err.Error())
 	}
 	text := "auth: oauth2: token endpoint refused"
-	if answer.Response != nil {
-		text += ": " + http.StatusText(answer.Response.StatusCode)
+	if answer.Response != nil && answer.Response.StatusCode != http.StatusOK {
+		text += ": " + cmp.Or(http.StatusText(answer.Response.StatusCode), "status "+strconv.Itoa(answer.Response.StatusCode))
 	}
 	if codes[answer.ErrorCode] {
 		text += ": " + answer.ErrorCode
@@ -401,7 +413,7 @@ func unreached(err error) string {
 	case isTimeout(err):
 		return "it did not answer in time"
 	}
-	return "there was no answer that could be read"
+	return "it could not be asked, or its answer could not be read"
 }
 
 func isTimeout(err error) bool {

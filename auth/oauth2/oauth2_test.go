@@ -444,7 +444,7 @@ func (f failing) refuses(t *testing.T) error {
 
 func TestAnErrorHasNoURLOfTheTokenEndpoint(t *testing.T) {
 	for err, says := range map[error]string{
-		errors.New("malformed: sesame"):                                      "there was no answer that could be read",
+		errors.New("malformed: sesame"):                                      "it could not be asked, or its answer could not be read",
 		&net.DNSError{Err: "no such host", Name: "sesame", IsNotFound: true}: "its name could not be looked up",
 		&net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}:                  "connection refused",
 		&net.OpError{Op: "read", Err: os.ErrDeadlineExceeded}:                "it did not answer in time",
@@ -508,4 +508,39 @@ func after(d time.Duration) <-chan struct{} {
 	ended := make(chan struct{})
 	time.AfterFunc(d, func() { close(ended) })
 	return ended
+}
+
+// A token that lives for less than Skew is used for as long as no other would be asked for, and
+// not fetched again for each request, nor for the second look of an auth.Chain.
+func TestATokenOfAShortLifeIsFetchedOncePerPause(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := &endpoint{takes: 4 * time.Second, life: 8}
+		tokens := e.tokens()
+		defer tokens.Close()
+		call := &messages.Call{Method: "GET", Path: "/"}
+		require.NoError(t, auth.Chain{auth.Binance("k", "s"), tokens}.Authenticate(call, auth.LocalClock(0)))
+		require.Contains(t, call.Query, fmt.Sprint("timestamp=", time.Now().UnixMilli()))
+		bearer(t, tokens)
+		require.Equal(t, 1, e.asked())
+		time.Sleep(time.Second)
+		bearer(t, tokens)
+		require.Equal(t, 2, e.asked())
+	})
+}
+
+func TestATokenURLOfWhichNothingCanBeAskedIsAMistake(t *testing.T) {
+	for _, bad := range []string{"", "ftp://auth.example/t", "://sesame", "http://[::1/sesame", "/token", "https://"} {
+		credentials := ClientCredentials(clientcredentials.Config{ClientID: "id", ClientSecret: "s", TokenURL: bad}, Options{})
+		refresh := Refresh(oauth2.Config{ClientID: "id", ClientSecret: "s", Endpoint: oauth2.Endpoint{TokenURL: bad}}, "r", nil, Options{})
+		for _, tokens := range []*Tokens{credentials, refresh} {
+			require.ErrorContains(t, auth.Validate(tokens), "TokenURL: must be an http or https URL with a host")
+			require.NotContains(t, auth.Validate(tokens).Error(), "sesame")
+			tokens.Close()
+		}
+	}
+}
+
+func TestAStatusWithoutANameIsToldByItsNumber(t *testing.T) {
+	require.EqualError(t, saying{522, `{"error":"invalid_client"}`}.refuses(t), "auth: oauth2: token endpoint refused: status 522: invalid_client")
+	require.EqualError(t, saying{200, `{"error":"invalid_client"}`}.refuses(t), "auth: oauth2: token endpoint refused: invalid_client")
 }

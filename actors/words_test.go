@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/sluice-engine/sluice/actors/pool"
+	"github.com/sluice-engine/sluice/actors/timesync"
 	"github.com/sluice-engine/sluice/internal/clock"
 	"github.com/sluice-engine/sluice/messages"
 	"github.com/sluice-engine/sluice/messages/protocol"
@@ -151,7 +152,7 @@ func TestAWordThatNobodyKnowsIsReported(t *testing.T) {
 		var log strings.Builder
 		s, err := Start(Config{
 			Logger: slog.New(slog.NewTextHandler(&log, nil)), Pool: pool.Config{MaxConns: 1},
-			Sample: func(context.Context, time.Time, time.Time) (clock.Sample, error) {
+			Sample: func(context.Context, time.Time, timesync.Patience) (clock.Sample, error) {
 				return clock.Sample{}, context.Canceled
 			},
 		})

@@ -5,9 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"runtime"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+	"weak"
 
 	"github.com/stretchr/testify/require"
 
@@ -110,16 +113,16 @@ func TestARefusedTimestampIsTheAnswerWhereTimeIsUpBeforeANewLook(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				hangs := false
+				var hangs atomic.Bool
 				eng := newServer(t, func(w http.ResponseWriter, r *http.Request) {
 					if r.URL.Path == "/time" {
-						if hangs && name == "the look" {
+						if hangs.Load() && name == "the look" {
 							<-r.Context().Done()
 						}
 						fmt.Fprintf(w, `{"serverTime": %d}`, time.Now().UnixMilli())
 						return
 					}
-					hangs = true
+					hangs.Store(true)
 					w.WriteHeader(http.StatusBadRequest)
 					fmt.Fprint(w, `{"code":-1021,"msg":"Timestamp for this request is outside of the recvWindow."}`)
 				}).newEngine(t, engine.Config{
@@ -134,4 +137,83 @@ func TestARefusedTimestampIsTheAnswerWhereTimeIsUpBeforeANewLook(t *testing.T) {
 			})
 		})
 	}
+}
+
+// behindAPause tries an engine whose first look at the clock waits for an hour's pause with a
+// signed request, and has the pause end after a minute.
+func behindAPause(t *testing.T, serve func(w http.ResponseWriter, r *http.Request), test func(t *testing.T, eng *engine.Engine, waits *engine.Pending)) {
+	synctest.Test(t, func(t *testing.T) {
+		eng := newServer(t, func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/time" {
+				serve(w, r)
+			}
+		}).newEngine(t, engine.Config{
+			Auth: hmacAccount("key"), Time: engine.TimeFrom("/time", "serverTime").ChargedTo("orders"),
+			Limits: []throttle.Limit{{ID: "orders", Quota: 100, Per: time.Minute, Scope: "orders"}}, DefaultLimitID: "orders",
+		})
+		require.NoError(t, eng.Pause(throttle.Scope{Name: "orders"}, time.Hour))
+		waits := eng.Submit(t.Context(), &engine.Request{Path: "/order", Auth: true})
+		time.Sleep(time.Minute)
+		require.NoError(t, eng.Resume(throttle.Scope{Name: "orders"}))
+		synctest.Wait()
+		test(t, eng, waits)
+	})
+}
+
+func TestNobodyIsRefusedForALimitThatHasOpenedBeforeItWasTo(t *testing.T) {
+	behindAPause(t, func(w http.ResponseWriter, _ *http.Request) {
+		time.Sleep(200 * time.Millisecond)
+		fmt.Fprintf(w, `{"serverTime": %d}`, time.Now().UnixMilli())
+	}, func(t *testing.T, eng *engine.Engine, waits *engine.Pending) {
+		_, err := eng.Do(t.Context(), &engine.Request{Path: "/order", Auth: true, Timeout: 30 * time.Second})
+		require.NoError(t, err)
+		_, err = waits.Result()
+		require.NoError(t, err)
+	})
+}
+
+func TestALookThatHasWaitedIsGivenUpInItsOwnTime(t *testing.T) {
+	behindAPause(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, func(t *testing.T, _ *engine.Engine, waits *engine.Pending) {
+		began := time.Now()
+		_, err := waits.Result()
+		require.ErrorIs(t, err, engine.ErrNoTime)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.Equal(t, 5*time.Second, time.Since(began))
+	})
+}
+
+func TestWhoeverHasARefusalForItsAnswerIsNotKeptUntilTheNextLook(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var hangs atomic.Bool
+		released := make(chan struct{})
+		eng := newServer(t, func(w http.ResponseWriter, r *http.Request) {
+			w.WriteHeader(http.StatusBadRequest)
+			fmt.Fprint(w, `{"code":-1021,"msg":"Timestamp for this request is outside of the recvWindow."}`)
+		}).newEngine(t, engine.Config{
+			Auth: auth.Binance("key", "secret"), DefaultLimitID: engine.Unlimited, Clock: engine.Clock{Every: time.Hour},
+			Time: engine.TimeFunc(func(context.Context, *engine.Engine) (engine.TimeReading, error) {
+				if hangs.Load() {
+					<-released
+				}
+				now := time.Now()
+				time.Sleep(time.Millisecond)
+				return engine.TimeReading{Server: now, Sent: now, Received: time.Now()}, nil
+			}),
+		})
+		defer close(released)
+		require.NoError(t, eng.AwaitTime(t.Context()))
+		time.Sleep(10 * time.Second)
+		hangs.Store(true)
+		asked := func() weak.Pointer[engine.Request] {
+			req := &engine.Request{Method: "POST", Path: "/order", Auth: true, Timeout: time.Second}
+			resp, err := eng.Do(t.Context(), req)
+			require.NoError(t, err)
+			require.Equal(t, http.StatusBadRequest, resp.StatusCode)
+			return weak.Make(req)
+		}()
+		synctest.Wait()
+		runtime.GC()
+		runtime.GC()
+		require.Nil(t, asked.Value())
+	})
 }

@@ -66,8 +66,8 @@ type TimeEndpoint struct {
 	// Account and Egress name whose quota the reading is charged to, and the way that it
 	// takes, as those of a Request. Empty means the default ones. No account signs it.
 	Account, Egress string
-	// Timeout bounds one reading; zero means 5 s. If its limit is full or paused beyond
-	// that, it waits in the queue, and the time begins when the limit was to open.
+	// Timeout bounds one reading; zero means 5 s. If no time is known, and its limit is full or
+	// paused beyond that, it waits in the queue, and the time begins when it is let go.
 	Timeout time.Duration
 }
 
@@ -132,15 +132,45 @@ func (t TimeEndpoint) find(response *Response) (string, error) {
 // waited for the limit as well, it begins when the limit opens.
 func (t TimeEndpoint) ask(ctx context.Context, eng *Engine) (*Response, error) {
 	req := t.request()
-	if until, waits := ctx.Value(patienceKey{}).(time.Time); waits {
-		req.Timeout += max(0, time.Until(until))
+	patience, _ := ctx.Value(patienceKey{}).(timesync.Patience)
+	wait := time.Until(patience.Until)
+	if wait <= 0 {
+		return eng.ask(ctx, req, nil)
 	}
-	return eng.ask(ctx, req)
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	late := time.AfterFunc(wait+req.Timeout, func() { cancel(context.DeadlineExceeded) })
+	defer late.Stop()
+	turn := &lookTurn{left: patience.Left, late: late, within: req.Timeout}
+	req.Timeout += wait
+	return eng.ask(ctx, req, turn)
 }
 
-// patienceKey is the key of an instant in the context of a reading, until which it may wait for its
-// limit.
+// patienceKey is the key of a timesync.Patience in the context of a reading.
 type patienceKey struct{}
+
+// lookTurn hears when a reading that waits for its limit is let go: its time begins then, whenever
+// the limit was to open.
+type lookTurn struct {
+	left   func()
+	late   *time.Timer
+	within time.Duration
+}
+
+// StandsBy is part of request.Standby.
+func (*lookTurn) StandsBy(request.Queue) {}
+
+// GoesOn is part of request.Standby.
+func (l *lookTurn) GoesOn(bool) {
+	l.late.Reset(l.within)
+	l.left()
+}
+
+// AskedAt is part of request.Standby.
+func (*lookTurn) AskedAt() string { return "" }
+
+// Ends is part of request.Standby.
+func (*lookTurn) Ends(*Response, error) {}
 
 // opensLater is when the limit opens that was full beyond a request's time; zero if it failed
 // otherwise.
@@ -181,8 +211,9 @@ func missing(document []byte, field string) error {
 // ask is Do for the engine's own errands: they need no credit, because a request
 // that has one waits for them. Without BaseURL and Origins an errand is sent as to a
 // stranger: without credentials and Config.Header.
-func (e *Engine) ask(ctx context.Context, req *Request) (*Response, error) {
-	terms := &request.Terms{Deadline: e.deadline(ctx, req.Timeout), LimitID: e.defaultLimit(), Stranger: len(e.homes) == 0, Errand: true}
+// standby is told when it is let go; nil tells nobody.
+func (e *Engine) ask(ctx context.Context, req *Request, standby request.Standby) (*Response, error) {
+	terms := &request.Terms{Deadline: e.deadline(ctx, req.Timeout), LimitID: e.defaultLimit(), Stranger: len(e.homes) == 0, Errand: true, Standby: standby}
 	ctx = context.WithValue(ctx, errandKey{}, true)
 	carry := e.system.Carry
 	if e.observers != nil {
@@ -194,7 +225,7 @@ func (e *Engine) ask(ctx context.Context, req *Request) (*Response, error) {
 
 // sampler turns a TimeSource into what timesync calls.
 func (e *Engine) sampler(source TimeSource) timesync.Sample {
-	return func(ctx context.Context, epoch, patience time.Time) (sample clock.Sample, err error) {
+	return func(ctx context.Context, epoch time.Time, patience timesync.Patience) (sample clock.Sample, err error) {
 		// This runs on a goroutine of the engine's own, which a panic in a caller's
 		// TimeSource must not end.
 		defer func() {

@@ -503,6 +503,9 @@ func (r *slot) fail(err error) {
 		r.leaveWait(err)
 	}
 	r.tellAttempt(false)
+	if r.asking > 0 && r.needs.Timesync != nil {
+		r.needs.Timesync.Tell(protocol.LeaveTime{Owner: r.recipient()}) // or it would be kept for as long as there is no time
+	}
 	if last := r.lastAnswer; last != nil {
 		r.lastAnswer = nil // first: should a post-processor refuse it, enterFinishing comes here again
 		if r.leftNoRoom(err) {
@@ -513,9 +516,6 @@ func (r *slot) fail(err error) {
 	}
 	r.closeStream()
 	r.upload.abandon()
-	if r.asking > 0 && r.needs.Timesync != nil {
-		r.needs.Timesync.Tell(protocol.LeaveTime{Owner: r.recipient()}) // or it would be kept for as long as there is no time
-	}
 	r.response = nil
 	failure := r.failure(err)
 	r.logFailure(failure, r.stage, err)

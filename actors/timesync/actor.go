@@ -24,8 +24,16 @@ import (
 
 // Sample reads the server's clock once. Its instants count from epoch, on
 // the monotonic clock. A look that its limit does not let go at once waits in the limit's
-// queue if it would leave by patience, and else fails with a *Later.
-type Sample func(ctx context.Context, epoch, patience time.Time) (clock.Sample, error)
+// queue as Patience says, and else fails with a *Later.
+type Sample func(ctx context.Context, epoch time.Time, patience Patience) (clock.Sample, error)
+
+// Patience is how long a look may wait for its limit.
+type Patience struct {
+	Until time.Time // when that was to open; in the past, it is not waited for
+	// Left is to be called when a look that has waited is let go: the limit may have opened
+	// earlier than it was to. It returns at once.
+	Left func()
+}
 
 // Later is why a look was not taken that can be taken later.
 type Later struct {
@@ -84,7 +92,8 @@ type (
 		later  *Later // the same, if it is one
 		closed bool   // err is that of an engine that has ended
 	}
-	sampleDue struct{}
+	sampleLeft struct{} // the look waits for its limit no more
+	sampleDue  struct{}
 )
 
 // New makes a time synchronizer that is still to be spawned.
@@ -129,6 +138,8 @@ func (t incarnation) Receive(ctx actor.Context) {
 		t.sample()
 	case sampleDue:
 		t.sample()
+	case sampleLeft:
+		t.delay.until, t.delay.why = 0, nil
 	case sampleDone:
 		t.sampled(m)
 	case protocol.CloseTimesync:
@@ -190,11 +201,11 @@ func (t *Timesync) sample() {
 		return
 	}
 	t.sampling = true
-	patience := t.needs.Epoch.Add(t.delay.until)
+	until := t.needs.Epoch.Add(t.delay.until)
 	go func(ctx context.Context, read Sample, epoch time.Time, self mailbox.Address) {
 		done := sampleDone{err: errGoexit}
 		defer func() { self.Tell(done) }()
-		done.sample, done.err = read(ctx, epoch, patience)
+		done.sample, done.err = read(ctx, epoch, Patience{Until: until, Left: func() { self.Tell(sampleLeft{}) }})
 		done.later, _ = done.err.(*Later)
 		done.closed = isClosed(done.err)
 	}(t.ctx, t.needs.Sample, t.needs.Epoch, t.needs.Address)

@@ -92,7 +92,7 @@ func pass(d time.Duration) {
 // lead is how far a server's clock is ahead; a test may change it.
 type lead struct{ atomic.Int64 }
 
-func (l *lead) sample(_ context.Context, epoch, _ time.Time) (clock.Sample, error) {
+func (l *lead) sample(_ context.Context, epoch time.Time, _ Patience) (clock.Sample, error) {
 	return reading(time.Duration(l.Load()), epoch)
 }
 
@@ -110,7 +110,7 @@ func reading(ahead time.Duration, epoch time.Time) (clock.Sample, error) {
 func TestWhoeverLeavesIsLetGoOfWhileTheSourceHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
-		r := start(t, func(_ context.Context, epoch, _ time.Time) (clock.Sample, error) {
+		r := start(t, func(_ context.Context, epoch time.Time, _ Patience) (clock.Sample, error) {
 			<-release
 			return reading(0, epoch)
 		})
@@ -161,7 +161,7 @@ func TestTheOrderOfThoseWhoStayIsKept(t *testing.T) {
 func TestASourceThatEndsItsGoroutineIsAFailedSample(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var calls atomic.Int64
-		r := start(t, func(_ context.Context, epoch, _ time.Time) (clock.Sample, error) {
+		r := start(t, func(_ context.Context, epoch time.Time, _ Patience) (clock.Sample, error) {
 			if calls.Add(1) == 1 {
 				runtime.Goexit() // as t.FailNow does
 			}
@@ -191,7 +191,7 @@ func TestADiscoveryOfTheClockIsTold(t *testing.T) {
 
 func TestWhoWaitsIsNotAnsweredBeforeAFarClockIsConfirmed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := start(t, func(_ context.Context, epoch, _ time.Time) (clock.Sample, error) { return reading(3*time.Hour, epoch) })
+		r := start(t, func(_ context.Context, epoch time.Time, _ Patience) (clock.Sample, error) { return reading(3*time.Hour, epoch) })
 		l := r.ask()
 		pass(3 * time.Second)
 		require.Empty(t, l.heard())
@@ -206,7 +206,7 @@ func TestWhoWaitsIsNotAnsweredBeforeAFarClockIsConfirmed(t *testing.T) {
 func TestWhoSignsAfterTheMachineSleptWaitsForANewSample(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var samples atomic.Int64
-		r := start(t, func(_ context.Context, epoch, _ time.Time) (clock.Sample, error) {
+		r := start(t, func(_ context.Context, epoch time.Time, _ Patience) (clock.Sample, error) {
 			samples.Add(1)
 			return reading(0, epoch)
 		})
@@ -257,9 +257,9 @@ func TestWhoeverTheFirstLookIsTooLateForIsToldAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		why, opens := errors.New("limit is full"), time.Now().Add(time.Hour)
 		looks := 0
-		r := start(t, func(ctx context.Context, epoch, patience time.Time) (clock.Sample, error) {
+		r := start(t, func(ctx context.Context, epoch time.Time, patience Patience) (clock.Sample, error) {
 			looks++
-			if patience.Before(opens) {
+			if patience.Until.Before(opens) {
 				return clock.Sample{}, &Later{At: opens, Err: why}
 			}
 			time.Sleep(time.Until(opens))
@@ -288,7 +288,7 @@ func TestWhoeverTheFirstLookIsTooLateForIsToldAtOnce(t *testing.T) {
 func TestASourceThatIsAlwaysTooLateIsAskedSoOften(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var looks atomic.Int64
-		r := start(t, func(context.Context, time.Time, time.Time) (clock.Sample, error) {
+		r := start(t, func(context.Context, time.Time, Patience) (clock.Sample, error) {
 			looks.Add(1)
 			return clock.Sample{}, &Later{At: time.Now().Add(time.Millisecond), Err: errors.New("later")}
 		})

@@ -217,7 +217,7 @@ func TestEverySchemeSigns(t *testing.T) {
 	pemFile, _ := json.Marshal(file)
 	text := map[string]string{
 		"key": `{"env": "KEY"}`, "secret": `{"env": "BASE64"}`, "passphrase": `{"env": "PHRASE"}`, "private_key": `{"file": ` + string(pemFile) + `}`,
-		"session_token": `{"env": "KEY"}`, "window": `"3s"`, "lifetime": `"1m"`, "deadlines": "true", "raw_path": "true", "unsigned_payload": "true", "scopes": `["a"]`,
+		"session_token": `{"env": "KEY"}`, "window": `"3s"`, "lifetime": `"1m"`, "deadlines": "true", "raw_path": "true", "unsigned_payload": "true", "scopes": `["a"]`, "token_url": `"https://h/token"`,
 	}
 	for name, s := range schemes {
 		for _, which := range []int{0, 1} { // of names with a bar between them

@@ -191,7 +191,9 @@ func TestADiscoveryOfTheClockIsTold(t *testing.T) {
 
 func TestWhoWaitsIsNotAnsweredBeforeAFarClockIsConfirmed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := start(t, func(_ context.Context, epoch time.Time, _ Patience) (clock.Sample, error) { return reading(3*time.Hour, epoch) })
+		r := start(t, func(_ context.Context, epoch time.Time, _ Patience) (clock.Sample, error) {
+			return reading(3*time.Hour, epoch)
+		})
 		l := r.ask()
 		pass(3 * time.Second)
 		require.Empty(t, l.heard())

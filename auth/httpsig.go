@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/net/http/httpguts"
+
 	"github.com/sluice-engine/sluice/internal/httpdate"
 	"github.com/sluice-engine/sluice/internal/quotient"
 	"github.com/sluice-engine/sluice/messages"
@@ -270,4 +272,6 @@ func isKey(s string) bool {
 }
 
 // isFieldName says whether s is a header's name without capitals.
-func isFieldName(s string) bool { return isToken(s) && s == strings.ToLower(s) }
+func isFieldName(s string) bool {
+	return httpguts.ValidHeaderFieldName(s) && s == strings.ToLower(s)
+}

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"golang.org/x/net/http/httpguts"
 )
 
 // A text that cannot stand where a scheme puts it would have every request refused in its
@@ -32,7 +34,7 @@ func checkHeaderNames(scheme string, names ...string) error {
 		switch {
 		case name == "":
 			errs = append(errs, fail(scheme, field, ErrMissing))
-		case !isToken(name):
+		case !httpguts.ValidHeaderFieldName(name):
 			errs = append(errs, fail(scheme, field, errors.New("is no name of a header")))
 		case isOfConnection(name):
 			errs = append(errs, fail(scheme, field, errors.New("is a header of the connection's")))
@@ -71,7 +73,7 @@ func requiredInHeader(scheme string, settings ...string) error {
 
 // checkInHeader reports a text that cannot stand in a header's value.
 func checkInHeader(scheme, field, text string) error {
-	if !isLine(text) {
+	if !httpguts.ValidHeaderFieldValue(text) {
 		return fail(scheme, field, errors.New("has a control character, which no header can have"))
 	}
 	return nil
@@ -100,25 +102,4 @@ func (w Window) check(scheme, field string) error {
 		return fail(scheme, field, errors.New("must not be negative"))
 	}
 	return nil
-}
-
-// isToken says whether s can be a header's name (RFC 9110, section 5.6.2).
-func isToken(s string) bool {
-	for i := range len(s) {
-		c := s[i]
-		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0) {
-			return false
-		}
-	}
-	return s != ""
-}
-
-// isLine says whether s can stand in a header's value (RFC 9110, section 5.5).
-func isLine(s string) bool {
-	for i := range len(s) {
-		if c := s[i]; c < ' ' && c != '\t' || c == 0x7f {
-			return false
-		}
-	}
-	return true
 }

@@ -26,6 +26,7 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/net/http/httpguts"
 	"golang.org/x/oauth2"
 	"golang.org/x/oauth2/clientcredentials"
 
@@ -341,21 +342,11 @@ func (t *Tokens) get(ctx context.Context) (token *oauth2.Token, err error) {
 	case t.expired(&held{Token: token}):
 		// Held, it would have every request ask for the next without a pause.
 		return nil, &Error{Err: errExpired}
-	case !isText(token.Type()) || !isText(token.AccessToken):
+	case !httpguts.ValidHeaderFieldValue(token.Type()) || !httpguts.ValidHeaderFieldValue(token.AccessToken):
 		// Held until it expires, it would have every request refused before it is sent.
 		return nil, &Error{Err: errors.New("the access token has a control character, and cannot be sent")}
 	}
 	return token, nil
-}
-
-// isText reports whether a text can stand in a header line (RFC 9110, section 5.5).
-func isText(text string) bool {
-	for i := range len(text) {
-		if c := text[i]; c < ' ' && c != '\t' || c == 0x7f {
-			return false
-		}
-	}
-	return true
 }
 
 // Error means that no token could be had. Its text leaves out what the token

@@ -7,7 +7,7 @@ import (
 	"errors"
 	"net/http"
 
-	"github.com/sluice-engine/sluice/bench/strictjson"
+	"github.com/sluice-engine/sluice/internal/strictjson"
 )
 
 // chainsFile is the document of the format Chains.

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/sluice-engine/sluice/bench/strictjson"
+	"github.com/sluice-engine/sluice/internal/strictjson"
 )
 
 // harEntry is what is looked at of an entry.

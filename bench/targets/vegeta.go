@@ -9,7 +9,7 @@ import (
 	"regexp"
 	"strings"
 
-	"github.com/sluice-engine/sluice/bench/strictjson"
+	"github.com/sluice-engine/sluice/internal/strictjson"
 	"golang.org/x/net/http/httpguts"
 )
 

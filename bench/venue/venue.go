@@ -19,8 +19,8 @@ import (
 	"strings"
 
 	"github.com/sluice-engine/sluice/auth"
-	"github.com/sluice-engine/sluice/bench/strictjson"
 	"github.com/sluice-engine/sluice/engine"
+	"github.com/sluice-engine/sluice/internal/strictjson"
 	"github.com/sluice-engine/sluice/throttle"
 	"github.com/sluice-engine/sluice/throttle/limitfile"
 )

@@ -23,8 +23,8 @@ import (
 
 	"github.com/sluice-engine/sluice/auth"
 	"github.com/sluice-engine/sluice/bench/exchange"
-	"github.com/sluice-engine/sluice/bench/strictjson"
 	"github.com/sluice-engine/sluice/engine"
+	"github.com/sluice-engine/sluice/internal/strictjson"
 	"github.com/sluice-engine/sluice/throttle"
 )
 

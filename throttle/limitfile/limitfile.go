@@ -4,7 +4,6 @@
 package limitfile
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sluice-engine/sluice/internal/strictjson"
 	"github.com/sluice-engine/sluice/throttle"
 )
 
@@ -136,9 +136,13 @@ func (c *capped) Read(p []byte) (int, error) {
 // The limits are then checked as throttle.New checks them, and every mistake is
 // reported.
 func Read(r io.Reader) ([]throttle.Limit, error) {
-	var file document
-	if err := decodeStrictly(r, &file, "limits"); err != nil {
+	text, err := io.ReadAll(upTo(r))
+	if err != nil {
 		return nil, fmt.Errorf("limits: %w", err)
+	}
+	var file document
+	if err := strictly("limits", text, &file); err != nil {
+		return nil, err
 	}
 	if file.Limits == nil {
 		return nil, errors.New(`limits: there is no list "limits"`)
@@ -146,9 +150,7 @@ func Read(r io.Reader) ([]throttle.Limit, error) {
 	entries := make([]entry, len(file.Limits))
 	errs := make([]error, len(entries), len(entries)+1)
 	for i, text := range file.Limits {
-		if err := decodeStrictly(bytes.NewReader(text), &entries[i], "comment"); err != nil {
-			errs[i] = fmt.Errorf("limits: %s: %w", nameOf(i, text), err)
-		}
+		errs[i] = strictly("limits: "+nameOf(i, text), text, &entries[i])
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, err // what else is wrong would follow from these
@@ -157,11 +159,28 @@ func Read(r io.Reader) ([]throttle.Limit, error) {
 	for i, e := range entries {
 		limits[i], errs[i] = e.limit()
 	}
-	_, err := throttle.New(limits, throttle.Options{})
+	_, err = throttle.New(limits, throttle.Options{})
 	if err := errors.Join(append(errs, err)...); err != nil {
 		return nil, err
 	}
 	return limits, nil
+}
+
+// strictly reads what is to be told of as about, and names every mistake in it.
+func strictly(about string, text []byte, into any) error {
+	var wrong *strictjson.Error
+	if !errors.As(strictjson.Decode(about, text, into), &wrong) {
+		return nil
+	}
+	errs := make([]error, len(wrong.Mistakes))
+	for i, m := range wrong.Mistakes {
+		place := about
+		if m.Path != "" {
+			place += ": " + m.Path
+		}
+		errs[i] = fmt.Errorf("%s: %s", place, m.Why)
+	}
+	return errors.Join(errs...)
 }
 
 // nameOf is how a mistake names an entry that cannot be read: by its id, or, for want of one,
@@ -174,78 +193,6 @@ func nameOf(i int, text json.RawMessage) string {
 		return fmt.Sprintf("entry %d", i+1)
 	}
 	return fmt.Sprintf("limit %.40q", named.ID)
-}
-
-// decodeStrictly reads one value, whose names must be those that Read says and be given once. What
-// is named apart is not looked into.
-func decodeStrictly(r io.Reader, into any, apart string) error {
-	text, err := io.ReadAll(upTo(r))
-	if err != nil {
-		return err
-	}
-	decoder := json.NewDecoder(bytes.NewReader(text))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(into); err != nil {
-		return err
-	}
-	// The decoder stops at the end of one value; only EOF says that it was all.
-	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return errors.New("something follows the document")
-	}
-	return names{json.NewDecoder(bytes.NewReader(text)), apart}.value()
-}
-
-// names looks at the names in a value that has been read. encoding/json takes one in any letters
-// that fold into the small ones, and of a name given twice the last.
-type names struct {
-	*json.Decoder
-	apart string
-}
-
-func (n names) value() error {
-	token, err := n.Token()
-	delim, nested := token.(json.Delim)
-	if err != nil || !nested {
-		return err
-	}
-	seen := map[string]bool{}
-	for n.More() {
-		var name string
-		if delim == '{' {
-			if name, err = n.name(seen); err != nil {
-				return err
-			}
-		}
-		if err = n.member(name); err != nil {
-			return err
-		}
-	}
-	_, err = n.Token()
-	return err
-}
-
-// member looks at one value of an object, or at one of a list, which has no name.
-func (n names) member(name string) error {
-	if name != n.apart {
-		return n.value()
-	}
-	var unread json.RawMessage
-	return n.Decode(&unread)
-}
-
-func (n names) name(seen map[string]bool) (string, error) {
-	token, err := n.Token()
-	name, _ := token.(string)
-	switch {
-	case err != nil:
-		return "", err
-	case strings.Trim(name, "abcdefghijklmnopqrstuvwxyz_") != "":
-		return "", fmt.Errorf("unknown name %.40q: names are in small letters", name)
-	case seen[name]:
-		return "", fmt.Errorf("%q is given twice", name)
-	}
-	seen[name] = true
-	return name, nil
 }
 
 func (e entry) limit() (throttle.Limit, error) {

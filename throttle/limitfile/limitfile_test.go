@@ -136,14 +136,14 @@ func TestAFileWithAMistakeSaysWhich(t *testing.T) {
 		`{"limits": [{"id": "a", "quota": 1, "window": "lifetime", "fallback": "b"}]}`:                           `unknown limit "b"`,
 		`{"limits": [{"id": "a", "quota": 1, "window": "lifetime", "fallback": "a"}]}`:                           "itself",
 		`{"limits": [{"id": "a", "quota": 1, "per": "1s", "fallback": "a"}]}`:                                    "lifetime windows only",
-		`{"limits": [{"id": "a", "quota": 1, "per": "1s"}, {"id": "b", "quota": 1, "per": "1 min"}]}`:            `limit "b": duration "1 min"`,
-		`{"limits": [{"id": "a", "qouta": 1}, {"quota": 1, "per": 5}]}`:                                          "limit \"a\": json: unknown field \"qouta\"\nlimits: entry 2: duration 5",
-		`{"limits": [{"id": "a", "QUOTA": 1, "per": "1s"}]}`:                                                     `limit "a": unknown name "QUOTA": names are in small letters`,
-		`{"limits": [{"id": "a", "quota": 1, "per": "1s", "ſhare": 1}]}`:                                         `unknown name "ſhare"`,
-		`{"limits": [{"id": "a", "quota": 1, "quota": 9, "per": "1s"}]}`:                                         `limit "a": "quota" is given twice`,
-		`{"limits": [{"id": "a", "links": [{"id": "b", "id": "c"}]}]}`:                                           `limit "a": "id" is given twice`,
-		`{"limits": [{"id": "a", "quota": 1, "per": "1s"}], "limits": []}`:                                       `"limits" is given twice`,
-		`{"Limits": []}`:  `unknown name "Limits"`,
+		`{"limits": [{"id": "a", "quota": 1, "per": "1s"}, {"id": "b", "quota": 1, "per": "1 min"}]}`:            `limit "b": per: duration "1 min"`,
+		`{"limits": [{"id": "a", "qouta": 1}, {"quota": 1, "per": 5}]}`:                                          "limit \"a\": qouta: unknown name; want one of id, quota",
+		`{"limits": [{"id": "a", "QUOTA": 1, "per": "1s"}]}`:                                                     `limit "a": QUOTA: unknown name; want one of id, quota`,
+		`{"limits": [{"id": "a", "quota": 1, "per": "1s", "ſhare": 1}]}`:                                         `limit "a": "ſhare": unknown name`,
+		`{"limits": [{"id": "a", "quota": 1, "quota": 9, "per": "1s"}]}`:                                         `limit "a": quota: it is given twice`,
+		`{"limits": [{"id": "a", "links": [{"id": "b", "id": "c"}]}]}`:                                           `limit "a": links[0].id: it is given twice`,
+		`{"limits": [{"id": "a", "quota": 1, "per": "1s"}], "limits": []}`:                                       `limits: it is given twice`,
+		`{"Limits": []}`:  `Limits: unknown name; want one of limits`,
 		`{"limits": [7]}`: "entry 1",
 		`[]`:              "limits",
 		`{}`:              `no list "limits"`,
@@ -153,6 +153,16 @@ func TestAFileWithAMistakeSaysWhich(t *testing.T) {
 	} {
 		_, err := Read(strings.NewReader(file))
 		require.ErrorContains(t, err, want, file)
+	}
+}
+
+func TestEveryMistakeOfAFileIsNamedAtOnce(t *testing.T) {
+	_, err := Read(strings.NewReader(`{"limits": [{"id": "a", "qouta": 1, "per": "1 min", "window": 3}, {"quota": "x", "per": 5}]}`))
+	for _, says := range []string{
+		`limits: limit "a": qouta: unknown name`, `limits: limit "a": per: duration "1 min"`, `limits: limit "a": window: `,
+		`limits: entry 2: quota: string where a whole number is wanted`, "limits: entry 2: per: duration 5",
+	} {
+		require.ErrorContains(t, err, says)
 	}
 }
 

@@ -210,6 +210,9 @@ func (r *reader) list(raw []byte, begin int, v reflect.Value, path string) {
 }
 
 func join(path, name string) string {
+	if strings.IndexFunc(name, func(r rune) bool { return r <= ' ' || r > '~' || r == '"' }) >= 0 || name == "" {
+		name = fmt.Sprintf("%.40q", name) // it would be read as something else
+	}
 	if path == "" {
 		return name
 	}

@@ -60,7 +60,7 @@ func (c *conn) reserve() bool { return c.client.Reserve() == nil }
 func (c *conn) mayBegin() bool { return c.client.Available() > 0 }
 
 // listen has whoever waits for a stream woken when net/http has let go of one, or has acted on
-// a bound that was raised. Most connections have nobody wait, and the hook costs every exchange
+// a bound that was raised, as far as it says so: see looksAgain. Most connections have nobody wait, and the hook costs every exchange
 // a few locks: hence it is not there before somebody does.
 func (c *conn) listen() {
 	bound := &c.frames.bound

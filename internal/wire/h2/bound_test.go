@@ -114,6 +114,24 @@ func TestWhoWaitsForAStreamGoesOnWhenAnotherEnds(t *testing.T) {
 	requireNothingInFlight(t, conns)
 }
 
+func TestWhoWaitsForAStreamFindsOneThatNobodyToldItOf(t *testing.T) {
+	server, conns, first, open, other := oneStreamOpen(t)
+	bound := &conns.conns[0].frames.bound
+	bound.told.Do(func() {}) // net/http says nothing
+	second := exchangeAside(other, 2*time.Second)
+	require.Eventually(t, func() bool { return bound.waiting.Load() == 1 }, 5*time.Second, time.Millisecond)
+	server.answer(t, open)
+	require.NoError(t, (<-first).err)
+	select {
+	case stream := <-server.asked:
+		server.answer(t, stream)
+		require.NoError(t, (<-second).err)
+	case end := <-second:
+		require.NoError(t, end.err)
+	}
+	requireNothingInFlight(t, conns)
+}
+
 // requireNothingInFlight waits for net/http, which lets go of a stream a moment later.
 func requireNothingInFlight(t *testing.T, conns *Conns) {
 	t.Helper()

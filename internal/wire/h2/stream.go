@@ -208,6 +208,11 @@ var (
 	errAllStreams = errors.New("the server allows no more HTTP/2 streams (SETTINGS_MAX_CONCURRENT_STREAMS), and none came free")
 )
 
+// looksAgain is after how long whoever waits for a stream looks again, though nobody has said that
+// one is free: net/http does not say so if between two of its own looks one was taken and another
+// let go, for then as many are free as before.
+const looksAgain = 50 * time.Millisecond
+
 // awaitStream waits until the peer lets one more stream begin: it may have lowered its bound
 // since the place was taken, or the stream of an exchange that is over may still count.
 func (s *Stream) awaitStream() error {
@@ -215,6 +220,8 @@ func (s *Stream) awaitStream() error {
 	f.bound.waiting.Add(1)
 	defer f.bound.waiting.Add(-1)
 	s.conn.listen()
+	again := time.NewTicker(looksAgain)
+	defer again.Stop()
 	for {
 		changed := f.bound.change()
 		if f.leaves() {
@@ -225,6 +232,7 @@ func (s *Stream) awaitStream() error {
 		}
 		select {
 		case <-changed:
+		case <-again.C:
 		case <-s.bare.Done():
 			if f.limit() == 0 {
 				return s.cause(errNoStreams)

@@ -16,6 +16,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -249,10 +250,13 @@ func unsignedRequests(t testing.TB) map[string]func() *http.Request {
 	}
 }
 
+var bubbles atomic.Int64 // of this process, which a test may run in more than once
+
 func TestWhatAnSDKSignedTooEarlyIsSignedAnewByEveryScheme(t *testing.T) {
 	for kind, unsigned := range unsignedRequests(t) {
 		// A key's nonces go on in the next bubble, whose time begins anew: hence one for each.
-		for name, scheme := range resigned(t, auth.Secret("resigned "+kind)) {
+		key := auth.Secret(fmt.Sprint("resigned ", kind, bubbles.Add(1)))
+		for name, scheme := range resigned(t, key) {
 			t.Run(name+", "+kind, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					handler, seen := asIs()

@@ -136,7 +136,8 @@ type Request struct {
 	// sent, and takes one permit and one connection; the others wait for its answer, each
 	// with its own context and Timeout. It ends early only when the last of them has left. While
 	// it waits for its permit, whoever could not be in time is refused at once, as by itself;
-	// with pre-processors, which may have it charged otherwise, only when its time is up.
+	// with pre-processors, which may have it charged otherwise, or while a first look at the
+	// server's clock waits for a limit of its own, only when its time is up.
 	// Each gets a Response with a Body of its own. One that is more urgent than the one that
 	// is on its way does not wait at that one's rank: it is sent itself, and later ones
 	// share it.

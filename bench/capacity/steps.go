@@ -44,9 +44,10 @@ func Doubling(most int) []int {
 	return append(callers, most)
 }
 
-// Run measures the steps and fits the law. When ctx ends, the report has the steps that were
-// whole by then, and so it has when none of the requests of the first succeeded. A law that cannot be fitted is told in the report; the error is that a step
-// could not be measured, or that none was.
+// Run measures the steps and fits the law. It ends early when ctx does, and the report has the
+// steps that were whole by then, and when none of the requests of the first succeeded. A law that
+// cannot be fitted is told in the report; the error is that a step could not be measured, or that
+// none was.
 func (s Steps) Run(ctx context.Context) (*Report, error) {
 	report := &Report{}
 	for i, callers := range s.Callers {

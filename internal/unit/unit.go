@@ -22,8 +22,9 @@ const Longest = 100 * 365 * 24 * time.Hour
 
 // Doubled is a duration that was doubled so many times, and no more than most.
 func Doubled(d time.Duration, times int, most time.Duration) time.Duration {
-	times = min(times, 62) // and the longest that there is becomes nothing
-	if d > most>>times {   // which the other way round might overflow
+	// The other way round might overflow. However often it is doubled, this holds: what is left
+	// of most by more shifts than it has bits is nothing, which only no duration is not above.
+	if d > most>>times {
 		return most
 	}
 	return d << times

@@ -20,6 +20,12 @@ func TestANumberWithoutItsUnitIsNamedWithTheUnitToWrite(t *testing.T) {
 func TestADurationIsDoubledUpToABoundWhateverItsLength(t *testing.T) {
 	require.Equal(t, 8*time.Second, Doubled(time.Second, 3, time.Minute))
 	require.Equal(t, time.Minute, Doubled(time.Second, 6, time.Minute))
+	for _, times := range []int{62, 63, 64, 1000} {
+		require.Equal(t, time.Duration(math.MaxInt64), Doubled(2, times, math.MaxInt64), "%d times", times)
+		require.Zero(t, Doubled(0, times, math.MaxInt64), "%d times", times)
+	}
+	require.Equal(t, time.Duration(1<<62), Doubled(1, 62, math.MaxInt64))
+	require.Equal(t, time.Duration(math.MaxInt64), Doubled(1, 63, math.MaxInt64))
 	rapid.Check(t, func(t *rapid.T) {
 		d := time.Duration(rapid.Int64Range(0, math.MaxInt64).Draw(t, "d"))
 		most := time.Duration(rapid.Int64Range(0, math.MaxInt64).Draw(t, "most"))

@@ -315,11 +315,23 @@ func (w *world) passes(c *caller) {
 	}
 	c.passed, c.granted = true, w.now
 	for at, weight := range w.table.charges(c.limit, c.key, c.weight) {
-		a := &arrival{weight: weight, from: w.now, end: throttle.Never, id: at.id}
+		l, _ := w.table.limit(at.id)
+		a := &arrival{weight: weight, from: w.now, end: throttle.Never, id: at.id, scope: l.Scope}
 		s := w.serverAt(at)
 		s.log = append(s.log, a)
 		c.arrivals = append(c.arrivals, a)
 	}
+}
+
+// charging returns the scopes that charge a request something, and the whole. Those are scopes of
+// the limits that were there when it left, as far as they were there after every failure since: it
+// does not matter what became of the limit that it named.
+func (c *caller) charging() []throttle.Scope {
+	all := []throttle.Scope{{Origin: c.origin, Name: throttle.WholeOrigin}}
+	for _, a := range c.arrivals {
+		all = append(all, throttle.Scope{Origin: c.origin, Name: a.scope})
+	}
+	return all
 }
 
 func (w *world) serverAt(at place) *server {
@@ -596,7 +608,7 @@ func (w *world) settles(c *caller) {
 	}
 	good := c.Fate == throttle.Answered && (c.Said == nil || !c.Said.Signals.Refused)
 	if good && c.Permit.State() == throttle.Granted && !w.torn { // a stray's permit is not
-		w.pauses.answered(c.granted, w.table.charging(c.limit, c.origin))
+		w.pauses.answered(c.granted, c.charging())
 	}
 	c.settled = true
 	w.inside = slices.DeleteFunc(w.inside, func(i *caller) bool { return i == c })
@@ -835,8 +847,8 @@ func (w *world) recover(about *caller) {
 // word brought about, and who is in flight for limits that are all gone.
 func (w *world) forget(about *caller) {
 	w.inside = slices.DeleteFunc(w.inside, func(c *caller) bool {
-		gone := c.passed && !c.parked && c.limit != throttle.NoLimit &&
-			!slices.ContainsFunc(c.arrivals, func(a *arrival) bool { _, known := w.table.limit(a.id); return known })
+		c.arrivals = slices.DeleteFunc(c.arrivals, func(a *arrival) bool { _, known := w.table.limit(a.id); return !known })
+		gone := c.passed && !c.parked && c.limit != throttle.NoLimit && len(c.arrivals) == 0
 		if gone {
 			w.strays = append(w.strays, c)
 		} else if c.passed && !c.parked {

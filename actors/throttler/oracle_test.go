@@ -115,14 +115,6 @@ func (t table) obeyed(limit, origin string) (all []throttle.Scope) {
 	return all
 }
 
-// charging returns the scopes that charge a request to an origin something, and the whole.
-func (t table) charging(limit, origin string) []throttle.Scope {
-	if limit == throttle.NoLimit {
-		return []throttle.Scope{{Origin: origin, Name: throttle.WholeOrigin}}
-	}
-	return t.obeyed(limit, origin)
-}
-
 // answered takes note of a good answer to a request that left at an instant.
 func (ps pauses) answered(left time.Duration, charging []throttle.Scope) {
 	for _, s := range charging {
@@ -163,7 +155,7 @@ type server struct {
 }
 
 type arrival struct {
-	id        string // of the limit
+	id, scope string // of the limit
 	weight    int64
 	from, end time.Duration // end is throttle.Never while it is in flight
 }

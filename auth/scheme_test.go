@@ -151,8 +151,9 @@ func TestDeribitSignsLinesAndSendsOneHeader(t *testing.T) {
 }
 
 func TestNoncesOfAKeyRiseStrictlyAcrossSchemesAndGoroutines(t *testing.T) {
+	forgetNonces()
 	const callers, each = 8, 500
-	nonces := make(chan uint64, callers*each)
+	given := make(chan uint64, callers*each)
 	var wait sync.WaitGroup
 	for range callers {
 		wait.Go(func() {
@@ -161,14 +162,14 @@ func TestNoncesOfAKeyRiseStrictlyAcrossSchemesAndGoroutines(t *testing.T) {
 				n := mustNonce(t, "TestNonces", at(noon), time.Microsecond)
 				require.Greater(t, n, last)
 				last = n
-				nonces <- n
+				given <- n
 			}
 		})
 	}
 	wait.Wait()
-	close(nonces)
+	close(given)
 	seen := make(map[uint64]bool)
-	for n := range nonces {
+	for n := range given {
 		require.False(t, seen[n])
 		seen[n] = true
 	}
@@ -176,9 +177,18 @@ func TestNoncesOfAKeyRiseStrictlyAcrossSchemesAndGoroutines(t *testing.T) {
 }
 
 func TestANonceFollowsTheClockButNeverBack(t *testing.T) {
+	forgetNonces()
 	require.EqualValues(t, noon, mustNonce(t, "TestBack", at(noon), time.Millisecond))
 	require.EqualValues(t, noon+1, mustNonce(t, "TestBack", at(noon-5000), time.Millisecond))
 	require.EqualValues(t, noon+9, mustNonce(t, "TestBack", at(noon+9), time.Millisecond))
+}
+
+// forgetNonces has a test begin as in a process that is new.
+func forgetNonces() {
+	nonces.mu.Lock()
+	defer nonces.mu.Unlock()
+	clear(nonces.sources)
+	clear(nonces.forgotten)
 }
 
 func mustNonce(t *testing.T, key Secret, clock Clock, unit time.Duration) uint64 {
@@ -226,6 +236,7 @@ func TestKrakenRefusesABodyItCannotSign(t *testing.T) {
 }
 
 func TestAPayloadHoldsPathNonceAndTheBodysFields(t *testing.T) {
+	forgetNonces()
 	call := &messages.Call{Method: "POST", Path: "/v1/order/status", Body: []byte(` { "order_id": 18834, "note": "é\"}" } `)}
 	scheme := Gemini("TestPayload", "1234abcd")
 	require.NoError(t, scheme.Authenticate(call, at(noon)))

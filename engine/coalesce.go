@@ -350,20 +350,34 @@ func (e *Engine) opens(f *flight) (opens *Error) {
 	if e.coalescing.rewritten || !e.coalescing.lacksPermit(f) {
 		return nil
 	}
-	// Functions of costs are the caller's own code.
-	_ = wire.Apart(Throttled, func() {
-		found, err := e.system.Explain(context.Background(), &f.request, f.limitID)
-		if hold := &found.Forecast.Hold; err == nil && !found.Forecast.AtOnce && hold.Until != 0 && hold.Until != throttle.Never {
-			opens = &Error{Limit: hold.Limit, RetryAt: e.system.Epoch().Add(hold.Until)}
-			if found.Subject.LimitID != Unlimited {
-				opens.Route = found.Subject.LimitID
-			}
+	if full := e.held(&f.request, f.limitID); full != nil {
+		opens = new(Error)
+		messages.NoteLimit(opens, "", full, e.system.Epoch())
+		if full.ID != Unlimited {
+			opens.Route = full.ID
 		}
-	})
+	}
 	if !e.coalescing.lacksPermit(f) { // looked at again: what it had when the throttler was asked, it has now
 		return nil
 	}
 	return opens
+}
+
+// held says which limit holds a request that asks now, and when that lets it go, those ahead apart:
+// as the throttler would refuse one that had no time for it. Nil is that nothing does, or that
+// nobody knows until when.
+func (e *Engine) held(req *Request, defaultLimit string) (full *throttle.LimitError) {
+	// Functions of costs are the caller's own code.
+	_ = wire.Apart(Throttled, func() {
+		found, err := e.system.Explain(context.Background(), req, defaultLimit)
+		if hold := &found.Forecast.Hold; err == nil && !found.Forecast.AtOnce && hold.Until > 0 && hold.Until != throttle.Never {
+			full = &throttle.LimitError{
+				ID: found.Subject.LimitID, Err: throttle.ErrDeadline, Full: hold.Limit,
+				Account: hold.Account, Key: hold.Key, Egress: hold.Egress, Paused: hold.Paused, RetryAt: hold.Until,
+			}
+		}
+	})
+	return full
 }
 
 // left is how a sharer has left a flight.

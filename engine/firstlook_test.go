@@ -22,6 +22,11 @@ import (
 // behindAFullLimit tries an engine that does not know the server's time, and whose only limit is
 // full for a minute.
 func behindAFullLimit(t *testing.T, test func(t *testing.T, eng *engine.Engine)) {
+	behindALimitFullFor(t, time.Minute, test)
+}
+
+func behindALimitFullFor(t *testing.T, per time.Duration, test func(t *testing.T, eng *engine.Engine)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		eng := newServer(t, func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.Path == "/time" {
@@ -29,7 +34,7 @@ func behindAFullLimit(t *testing.T, test func(t *testing.T, eng *engine.Engine))
 			}
 		}).newEngine(t, engine.Config{
 			Auth: hmacAccount("key"), Time: engine.TimeFrom("/time", "serverTime").ChargedTo("weight"),
-			Limits: []throttle.Limit{{ID: "weight", Quota: 3, Per: time.Minute}}, DefaultLimitID: "weight",
+			Limits: []throttle.Limit{{ID: "weight", Quota: 3, Per: per}}, DefaultLimitID: "weight",
 		})
 		for range 3 {
 			_, err := eng.Do(t.Context(), &engine.Request{Path: "/"})
@@ -78,6 +83,32 @@ func TestTheFirstSignedRequestWaitsForAFullLimitAsAnyOther(t *testing.T) {
 		_, err := p.Result()
 		require.ErrorIs(t, err, engine.ErrClosed)
 	})
+}
+
+// The look has its own five seconds, and whoever waits for it may have fewer.
+func TestWhoeverHasNoTimeForALimitThatOpensSoonIsRefusedAtOnce(t *testing.T) {
+	for _, per := range []time.Duration{2500 * time.Millisecond, 4 * time.Second, 7 * time.Second} {
+		behindALimitFullFor(t, per, func(t *testing.T, eng *engine.Engine) {
+			patient := eng.Submit(t.Context(), &engine.Request{Path: "/order", Auth: true})
+			for range 2 { // one that brings the look about, or comes beside it
+				began := time.Now()
+				_, err := eng.Do(t.Context(), &engine.Request{Path: "/order", Auth: true, Timeout: 2 * time.Second})
+				require.ErrorIs(t, err, context.DeadlineExceeded)
+				require.ErrorIs(t, err, engine.ErrNoTime)
+				require.ErrorIs(t, err, throttle.ErrDeadline)
+				require.Less(t, time.Since(began), time.Millisecond)
+				failure, _ := errors.AsType[*engine.Error](err)
+				require.Equal(t, "weight", failure.Limit)
+				require.WithinDuration(t, began.Add(per), failure.RetryAt, 10*time.Millisecond)
+			}
+			began := time.Now()
+			_, err := eng.Do(t.Context(), &engine.Request{Path: "/order", Auth: true, Timeout: per + time.Second})
+			require.NoError(t, err, "there is time for that")
+			require.InDelta(t, per, time.Since(began), float64(10*time.Millisecond))
+			_, err = patient.Result()
+			require.NoError(t, err)
+		})
+	}
 }
 
 // A look that a refused timestamp asks for is taken at once or not at all: the refusal is an

@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"runtime/debug"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sluice-engine/sluice/actors/request"
@@ -18,6 +20,7 @@ import (
 	"github.com/sluice-engine/sluice/internal/jsonpath"
 	"github.com/sluice-engine/sluice/internal/jsontext"
 	"github.com/sluice-engine/sluice/internal/unit"
+	"github.com/sluice-engine/sluice/messages"
 	"github.com/sluice-engine/sluice/throttle"
 )
 
@@ -132,38 +135,68 @@ func (t TimeEndpoint) find(response *Response) (string, error) {
 // waited for the limit as well, it begins when the limit opens.
 func (t TimeEndpoint) ask(ctx context.Context, eng *Engine) (*Response, error) {
 	req := t.request()
-	patience, _ := ctx.Value(patienceKey{}).(timesync.Patience)
-	wait := time.Until(patience.Until)
-	if wait <= 0 {
+	patience, is := ctx.Value(patienceKey{}).(timesync.Patience)
+	if !is {
 		return eng.ask(ctx, req, nil)
 	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	late := time.AfterFunc(wait+req.Timeout, func() { cancel(context.DeadlineExceeded) })
-	defer late.Stop()
-	turn := &lookTurn{left: patience.Left, late: late, within: req.Timeout}
-	req.Timeout += wait
+	turn := &lookTurn{eng: eng, asked: *req, patience: patience}
+	defer turn.telling.Wait() // a look leaves no goroutine behind
+	if wait := time.Until(patience.Until); wait > 0 {
+		own, cancel := context.WithCancelCause(ctx)
+		defer cancel(nil)
+		ctx, turn.within = own, req.Timeout
+		turn.late = time.AfterFunc(wait+req.Timeout, func() { cancel(context.DeadlineExceeded) })
+		defer turn.late.Stop()
+		req.Timeout += wait
+	}
 	return eng.ask(ctx, req, turn)
 }
 
 // patienceKey is the key of a timesync.Patience in the context of a reading.
 type patienceKey struct{}
 
-// lookTurn hears when a reading that waits for its limit is let go: its time begins then, whenever
-// the limit was to open.
+// lookTurn hears when a reading comes to wait for its limit, and when it is let go: its time
+// begins then, whenever the limit was to open.
 type lookTurn struct {
-	left   func()
-	late   *time.Timer
-	within time.Duration
+	eng      *Engine
+	asked    Request
+	patience timesync.Patience
+	late     *time.Timer // ends a reading that waits for its limit; nil for one that does so in its own time
+	within   time.Duration
+	gone     atomic.Bool // it waits no more
+	telling  sync.WaitGroup
 }
 
 // StandsBy is part of request.Standby.
-func (*lookTurn) StandsBy(request.Queue) {}
+func (l *lookTurn) StandsBy(in request.Queue) {
+	if in != nil {
+		l.gone.Store(false)
+		l.telling.Go(func() { l.tellWhen(in) }) // apart: it asks the throttler, and functions of costs
+	}
+}
+
+// tellWhen tells when the limit opens, and takes that back if the reading was let go meanwhile:
+// what that told may have come first.
+func (l *lookTurn) tellWhen(in request.Queue) {
+	full := l.eng.held(&l.asked, l.eng.defaultLimit())
+	if full == nil || !in.Queues() {
+		return
+	}
+	why := messages.NewError(&l.asked, Throttled, fmt.Errorf("%w: %w", full, context.DeadlineExceeded))
+	messages.NoteLimit(why, full.ID, full, l.eng.system.Epoch())
+	l.patience.Waits(why.RetryAt, why)
+	if l.gone.Load() {
+		l.patience.Left()
+	}
+}
 
 // GoesOn is part of request.Standby.
 func (l *lookTurn) GoesOn(bool) {
-	l.late.Reset(l.within)
-	l.left()
+	if l.late != nil {
+		l.late.Reset(l.within)
+	}
+	l.gone.Store(true)
+	l.patience.Left()
 }
 
 // AskedAt is part of request.Standby.

@@ -30,6 +30,10 @@ type Sample func(ctx context.Context, epoch time.Time, patience Patience) (clock
 // Patience is how long a look may wait for its limit.
 type Patience struct {
 	Until time.Time // when that was to open; in the past, it is not waited for
+	// Waits is to be called when a look has come into the queue, with when its limit opens and
+	// why, as far as that is known: a look that waits for as long as it may is waited for as well.
+	// It returns at once.
+	Waits func(until time.Time, why error)
 	// Left is to be called when a look that has waited is let go: the limit may have opened
 	// earlier than it was to. It returns at once.
 	Left func()
@@ -92,7 +96,11 @@ type (
 		later  *Later // the same, if it is one
 		closed bool   // err is that of an engine that has ended
 	}
-	sampleLeft struct{} // the look waits for its limit no more
+	sampleWaits struct { // the look waits for its limit
+		until time.Time
+		why   error
+	}
+	sampleLeft struct{} // it does so no more
 	sampleDue  struct{}
 )
 
@@ -138,6 +146,10 @@ func (t incarnation) Receive(ctx actor.Context) {
 		t.sample()
 	case sampleDue:
 		t.sample()
+	case sampleWaits:
+		if t.sampling && !t.needs.Clock.Known() { // who knows the time has it at once
+			t.refuseInVain(m.until, &noTime{m.why})
+		}
 	case sampleLeft:
 		t.delay.until, t.delay.why = 0, nil
 	case sampleDone:
@@ -205,7 +217,11 @@ func (t *Timesync) sample() {
 	go func(ctx context.Context, read Sample, epoch time.Time, self mailbox.Address) {
 		done := sampleDone{err: errGoexit}
 		defer func() { self.Tell(done) }()
-		done.sample, done.err = read(ctx, epoch, Patience{Until: until, Left: func() { self.Tell(sampleLeft{}) }})
+		done.sample, done.err = read(ctx, epoch, Patience{
+			Until: until,
+			Waits: func(until time.Time, why error) { self.Tell(sampleWaits{until, why}) },
+			Left:  func() { self.Tell(sampleLeft{}) },
+		})
 		done.later, _ = done.err.(*Later)
 		done.closed = isClosed(done.err)
 	}(t.ctx, t.needs.Sample, t.needs.Epoch, t.needs.Address)
@@ -252,15 +268,21 @@ func (t *Timesync) sampled(m sampleDone) {
 // answers those who would wait for it in vain. It reports false if nobody is left, or if it has
 // waited often enough.
 func (t *Timesync) postpone(later *Later, err error) bool {
-	t.delay = delay{later.At.Sub(t.needs.Epoch), err, t.delay.turns + 1}
-	for _, w := range t.waiting.takeInVain(t.delay.until) {
-		w.owner.Tell(protocol.TimeReady{Err: err})
-	}
+	t.delay.turns++
+	t.refuseInVain(later.At, err)
 	if t.waiting.len() == 0 || t.delay.turns > mostTurns || t.closing() {
 		return false
 	}
 	t.sample()
 	return true
+}
+
+// refuseInVain answers who would wait in vain for a look whose limit opens then, from now on too.
+func (t *Timesync) refuseInVain(opens time.Time, why error) {
+	t.delay.until, t.delay.why = opens.Sub(t.needs.Epoch), why
+	for _, w := range t.waiting.takeInVain(t.delay.until) {
+		w.owner.Tell(protocol.TimeReady{Err: why})
+	}
 }
 
 // noTime is messages.ErrNoTime with its reason, in one line. The reason may be an error of the

@@ -287,6 +287,46 @@ func TestWhoeverTheFirstLookIsTooLateForIsToldAtOnce(t *testing.T) {
 	})
 }
 
+func TestALookThatQueuesInItsOwnTimeRefusesThoseAloneWhoseTimeIsUpBefore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		why, begun := errors.New("limit is full"), time.Now()
+		var quick atomic.Bool
+		r := start(t, func(_ context.Context, epoch time.Time, patience Patience) (clock.Sample, error) {
+			if quick.Load() {
+				return reading(0, epoch)
+			}
+			patience.Waits(time.Now().Add(4*time.Second), why)
+			time.Sleep(2 * time.Second) // it opens earlier than it was to
+			patience.Left()
+			time.Sleep(2 * time.Second)
+			return reading(0, epoch)
+		})
+		patient, hurried := r.ask(), r.askWithin(3*time.Second)
+		synctest.Wait()
+		require.ErrorIs(t, hurried.heard()[0].(protocol.TimeReady).Err, why)
+		require.ErrorIs(t, hurried.heard()[0].(protocol.TimeReady).Err, messages.ErrNoTime)
+		beside := r.askWithin(3 * time.Second)
+		synctest.Wait()
+		require.ErrorIs(t, beside.heard()[0].(protocol.TimeReady).Err, why)
+		pass(3500 * time.Millisecond)
+		behind := r.askWithin(time.Second) // for a look that is let go by now
+		pass(time.Second)
+		for _, l := range []*listener{patient, behind} {
+			require.Equal(t, []any{protocol.TimeReady{}}, l.heard())
+		}
+
+		refused := new(listener) // of a request that has an answer: the look that it asks for may queue for a moment
+		r.needs.Address.Tell(protocol.AwaitSample{Owner: refused})
+		synctest.Wait()
+		require.Empty(t, refused.heard(), "the time is known")
+		pass(5 * time.Second)
+		require.Equal(t, []any{protocol.TimeReady{}}, refused.heard())
+		require.Less(t, time.Since(begun), time.Minute)
+		quick.Store(true)
+		pass(5 * time.Second) // what is under way ends
+	})
+}
+
 func TestASourceThatIsAlwaysTooLateIsAskedSoOften(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var looks atomic.Int64

@@ -3,6 +3,7 @@ package engine
 import (
 	"cmp"
 	"fmt"
+	"io"
 	"maps"
 	"net/http"
 	"net/url"
@@ -46,27 +47,35 @@ func writeKey(req *Request) (key string, able bool) {
 		return "", false
 	}
 	var b strings.Builder
-	part := func(text string) { fmt.Fprintf(&b, "%d %s,", len(text), text) } // so that none runs into another
+	writeAsked(&b, req, query)
+	return b.String(), true
+}
+
+// writeAsked writes what tells a request without its body apart from those that would not be sent
+// alike, or not be charged alike. No two of them are written alike.
+func writeAsked(w io.Writer, req *Request, query string) {
 	for _, text := range []string{
 		cmp.Or(req.Method, http.MethodGet), req.URL, req.Path, query, req.Account, req.Egress, req.LimitID, req.Key, req.Accept,
 	} {
-		part(text)
+		writePart(w, text)
 	}
-	fmt.Fprint(&b, req.Encoded, req.Close, req.Auth, req.KeyOnly, req.Weight, " ", req.Redirects, ",")
+	fmt.Fprint(w, req.Encoded, req.Close, req.Auth, req.KeyOnly, req.Weight, " ", req.Redirects, ",")
 	for _, id := range slices.Sorted(maps.Keys(req.Weights)) {
-		part(id)
-		fmt.Fprint(&b, req.Weights[id], ",")
+		writePart(w, id)
+		fmt.Fprint(w, req.Weights[id], ",")
 	}
-	b.WriteString("header,")
+	io.WriteString(w, "header,")
 	for _, name := range slices.Sorted(maps.Keys(req.Header)) {
-		part(name)
-		fmt.Fprint(&b, len(req.Header[name]), ",")
+		writePart(w, name)
+		fmt.Fprint(w, len(req.Header[name]), ",")
 		for _, value := range req.Header[name] {
-			part(value)
+			writePart(w, value)
 		}
 	}
-	return b.String(), true
 }
+
+// writePart writes a text so that it does not run into the next.
+func writePart(w io.Writer, text string) { fmt.Fprintf(w, "%d %s,", len(text), text) }
 
 // frozenCopy copies what a request leads to. Its Query is nil if a parameter of it cannot be
 // sent.

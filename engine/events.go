@@ -10,8 +10,10 @@ import (
 	"io"
 	"iter"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"net/http"
+	"strings"
 	"time"
 
 	"golang.org/x/net/http/httpguts"
@@ -147,7 +149,7 @@ func Events(ctx context.Context, eng *Engine, req *Request, how Subscription) it
 		}
 		s := &subscription{Subscription: how, engine: eng, caller: own, asked: req, parser: eventstream.Parser{ID: how.LastEventID}}
 		if s.parser.ID == "" {
-			s.parser.ID = req.Header.Get("Last-Event-ID")
+			s.parser.ID = headerOf(req.Header, "Last-Event-ID")
 		}
 		s.given = s.parser.ID
 		for {
@@ -259,7 +261,7 @@ func (s *subscription) request() *Request {
 			req.Header.Set(name, value)
 		}
 	}
-	req.Header.Del("Last-Event-ID")
+	maps.DeleteFunc(req.Header, func(have string, _ []string) bool { return strings.EqualFold(have, "Last-Event-ID") })
 	if id := s.sentID(); id != "" {
 		req.Header.Set("Last-Event-ID", id)
 	}

@@ -97,6 +97,29 @@ func TestEventsComeAsTheyAreSaidAndGoOnWithTheLastID(t *testing.T) {
 	})
 }
 
+func TestTheIDToGoOnBehindIsSentOnceHoweverItsNameIsSpelt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var got [][]string
+		eng := newServer(t, func(w http.ResponseWriter, r *http.Request) {
+			got = append(got, r.Header.Values("Last-Event-ID"))
+			w.Header().Set("Content-Type", "text/event-stream")
+			if len(got) > 1 {
+				fmt.Fprint(w, "id: 101\n")
+			}
+			fmt.Fprint(w, "data: x\n\n")
+		}).newEngine(t, engine.Config{})
+		n := 0
+		for event, err := range engine.Events(t.Context(), eng, &engine.Request{Header: http.Header{"last-event-id": {"5"}}}, engine.Subscription{}) {
+			require.NoError(t, err)
+			require.Equal(t, []string{"5", "101", "101"}[n], event.ID)
+			if n++; n == 3 {
+				break
+			}
+		}
+		require.Equal(t, [][]string{{"5"}, {"5"}, {"101"}}, got)
+	})
+}
+
 func TestAnEventIsYieldedWhenItIsThere(t *testing.T) {
 	inBothProtocols(t, func(t *testing.T, open func(http.HandlerFunc, engine.Config) (*server, *engine.Engine)) {
 		_, eng := open(func(w http.ResponseWriter, r *http.Request) {

@@ -5,6 +5,7 @@ package engine_test
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -298,6 +299,31 @@ func (p *pipes) Accept() (net.Conn, error) {
 
 func (p *pipes) Close() error   { close(p.closed); return nil }
 func (p *pipes) Addr() net.Addr { return &net.UnixAddr{Name: "memory"} }
+
+func TestAServerOfHTTPSOnAPipeSendsNoTickets(t *testing.T) {
+	known := httptest.NewTLSServer(nil) // which has a certificate
+	known.Close()
+	synctest.Test(t, func(t *testing.T) {
+		listener := &pipes{conns: make(chan net.Conn), closed: make(chan struct{})}
+		api := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "hello") })}
+		go api.Serve(tls.NewListener(listener, &tls.Config{Certificates: known.TLS.Certificates, SessionTicketsDisabled: true}))
+		defer api.Close()
+		dial := func(context.Context, string, string) (net.Conn, error) {
+			ours, theirs := net.Pipe()
+			listener.conns <- theirs
+			return ours, nil
+		}
+		trust := known.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
+		eng, err := engine.New(engine.Config{
+			BaseURL: "https://example.com", Dial: engine.Dial{DialContext: dial, TLS: &tls.Config{RootCAs: trust}},
+		})
+		require.NoError(t, err)
+		defer eng.Close()
+		resp, err := eng.Do(t.Context(), &engine.Request{})
+		require.NoError(t, err)
+		require.Equal(t, "hello", resp.Text())
+	})
+}
 
 func TestSixtyRequestsAMinuteTakeTenMinutesForSixHundred(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) { // ten minutes pass in no time

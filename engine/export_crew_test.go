@@ -14,8 +14,10 @@ func (e *Engine) StreamAndCrews(ctx context.Context, input iter.Seq[*Request], h
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		for _, w := range c.of {
-			out += w.out
-			standing += w.standing
+			for _, r := range w.ranks {
+				out += r.out
+				standing += r.standing
+			}
 		}
 		return int(c.todo), out, max(standing, c.standing)
 	}

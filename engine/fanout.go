@@ -125,7 +125,8 @@ func (e *RunError) Unwrap() error { return e.Err }
 //
 // Requests begin in the order of the input, those that begin together in any. To one origin
 // there are no more on their way at once than it may have connections, and others that wait for
-// limits, or have waited for them and go when these open; the rest wait in the run, where they
+// limits, or have waited for them and go when these open, or that are more urgent than some of those;
+// the rest wait in the run, the most urgent first, where they
 // hold no credit of Config.Admission and are in no queue: their Request.Timeout begins when
 // they do, while FanOut.Each began when they were read. Those with Coalesce are not held back:
 // the more of them ask at once, the more they share.

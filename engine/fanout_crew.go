@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"cmp"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -14,18 +16,21 @@ import (
 // crews are the goroutines that carry the requests of a run, each one after another: whoever
 // has ended a request begins the next, on the connection that it has just given back. There are
 // as many of them for an origin as may have connections there, and the requests for which there
-// is none wait here: behind those that wait in the origin's pool they would only cost more.
+// is none wait here: behind those that wait in the origin's pool they would only cost more. One that
+// is more urgent than some of those on their way does not wait for them: it goes to the pool, which
+// has it go before them.
 //
 // A request that waits for a limit, or for its next attempt, stands by: it keeps its goroutine,
 // and another begins the next one in its place. Of those there are mostStanding at most. From
 // then on requests are submitted, and wait without a goroutine; there are no more of them on their
 // way either.
 //
-// Invariant, while mu is free: a crew for which requests wait has as many on their way as it may
-// have, and the next is begun when one of them ends or stands by; or the run is over.
+// Invariant, while mu is free: a crew for which requests wait has as many on their way that are as
+// urgent as the most urgent of these as it may have, and that one is begun when one of them ends or
+// stands by; or the run is over.
 type crews struct {
 	run  *run
-	most int // requests of a crew on their way, beside those that stand by
+	most int // requests of a crew on their way, beside those that stand by and those that are less urgent
 
 	mu       sync.Mutex
 	of       map[lane]*crew // guarded by mu: all that have goroutines, and some others
@@ -42,20 +47,28 @@ const (
 	mostStanding = 256
 	// mostIdle is for how many lanes crews are kept that have nothing to do.
 	mostIdle = 64
+	// mostRanks is up to how many ranks a crew keeps one that has nothing to do.
+	mostRanks = 8
 )
 
-// lane is what requests have in common that wait for the same connections, and of which none
-// goes before another. Of an origin that is spelt in two ways there are two.
+// lane is what requests have in common that wait for the same connections. Of an origin that is
+// spelt in two ways there are two.
 type lane struct {
-	origin   string // what the URL begins with; empty for the engine's own origin
-	egress   string
-	priority Priority
+	origin string // what the URL begins with; empty for the engine's own origin
+	egress string
 }
 
-// crew has the requests of one lane, in the order of the input.
+// crew has the requests of one lane.
 type crew struct {
 	*crews
-	lane lane
+	lane  lane
+	ranks []*rank // guarded by mu: the most urgent first
+}
+
+// rank has those of one priority, in the order of the input.
+type rank struct {
+	*crew
+	priority Priority
 
 	first, end *item // guarded by mu: of those that wait, one after the other by item.next; nil without any
 	out        int   // guarded by mu: goroutines, and requests that were submitted
@@ -72,7 +85,7 @@ func (c *crews) prepare(r *run) {
 func takes(req *Request) bool { return req != nil && !shares(req) }
 
 func laneOf(req *Request) lane {
-	return lane{beforePath(req.URL), req.Egress, req.Priority}
+	return lane{beforePath(req.URL), req.Egress}
 }
 
 // beforePath is what a URL has before its path.
@@ -100,11 +113,11 @@ func (c *crews) put(it *item) {
 	if w == nil || w.lane != at {
 		w = c.crewLocked(at)
 	}
-	w.pushLocked(it)
+	w.rankLocked(it.sent.Priority).pushLocked(it)
 	c.ringLocked(it.until)
-	starts := w.startsLocked()
+	begins := w.beginLocked()
 	c.mu.Unlock()
-	w.start(starts)
+	c.start(begins)
 }
 
 // crewLocked requires that mu is held.
@@ -125,63 +138,84 @@ func (c *crews) waiting() int64 {
 	return c.todo
 }
 
-// pushLocked requires that mu is held.
-func (w *crew) pushLocked(it *item) {
-	it.crew, it.next = w, nil
-	if w.first == nil {
-		w.first = it
-	} else {
-		w.end.next = it
+// rankLocked returns that of a priority. It requires that mu is held.
+func (w *crew) rankLocked(p Priority) *rank {
+	at, found := slices.BinarySearchFunc(w.ranks, p, func(r *rank, p Priority) int { return cmp.Compare(p, r.priority) })
+	if !found {
+		w.ranks = slices.Insert(w.ranks, at, &rank{crew: w, priority: p})
 	}
-	w.end = it
-	w.todo++
+	return w.ranks[at]
+}
+
+// pushLocked requires that mu is held.
+func (r *rank) pushLocked(it *item) {
+	it.rank, it.next = r, nil
+	if r.first == nil {
+		r.first = it
+	} else {
+		r.end.next = it
+	}
+	r.end = it
+	r.todo++
 }
 
 // popLocked requires that mu is held, and that one waits.
-func (w *crew) popLocked() *item {
-	it := w.first
-	w.first, it.next = it.next, nil
-	if w.first == nil {
-		w.end = nil
+func (r *rank) popLocked() *item {
+	it := r.first
+	r.first, it.next = it.next, nil
+	if r.first == nil {
+		r.end = nil
 	}
-	w.todo--
+	r.todo--
 	return it
 }
 
-// startsLocked reports whether another goroutine is needed, and counts it as one then. It requires
-// that mu is held.
-func (w *crew) startsLocked() bool {
-	if w.first == nil || w.out-w.standing >= w.most {
-		return false
+// beginLocked takes out the next one, if it may begin, and counts it out on its way: a goroutine
+// is to go on with it. It requires that mu is held.
+func (w *crew) beginLocked() *item {
+	moving := 0
+	for _, r := range w.ranks { // whoever is less urgent than one that waits waits as well
+		moving += r.out - r.standing
+		if moving >= w.most {
+			return nil
+		}
+		if r.first != nil {
+			it := r.popLocked()
+			r.out++
+			it.submitted = w.crews.standing >= mostStanding // it is to wait without a goroutine
+			return it
+		}
 	}
-	w.out++
-	return true
+	return nil
 }
 
-func (w *crew) start(starts bool) {
-	if starts {
-		w.run.eng.system.Lend(w)
+// start lends a goroutine to an item; nil needs none.
+func (c *crews) start(it *item) {
+	if it != nil {
+		c.run.eng.system.Lend(it)
 	}
 }
 
-// next takes the first one out, for a goroutine of the crew's that has none; nil means that it
-// is not needed any more. submits says that the item is to wait without a goroutine.
-func (w *crew) next() (it *item, submits bool) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.first == nil || w.out-w.standing > w.most {
-		w.leaveLocked()
-		return nil, false
-	}
-	it = w.popLocked()
-	it.submitted = w.crews.standing >= mostStanding
-	return it, it.submitted
+// next takes the next one out, for a goroutine whose item of that rank has ended; nil means that it
+// is not needed any more.
+func (r *rank) next() *item {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.leaveLocked()
+	return r.beginLocked()
 }
 
 // leaveLocked counts a goroutine out, or a request that was submitted. It requires that mu is held.
-func (w *crew) leaveLocked() {
-	w.out--
-	if w.out == 0 && w.first == nil && len(w.of) > mostIdle {
+func (r *rank) leaveLocked() {
+	r.out--
+	if r.out > 0 || r.first != nil {
+		return
+	}
+	w := r.crew
+	if len(w.ranks) > mostRanks { // a priority may be any number
+		w.ranks = slices.DeleteFunc(w.ranks, func(other *rank) bool { return other == r })
+	}
+	if len(w.of) > mostIdle && !slices.ContainsFunc(w.ranks, func(r *rank) bool { return r.out > 0 || r.first != nil }) {
 		delete(w.of, w.lane)
 		if w.last == w {
 			w.last = nil
@@ -189,11 +223,12 @@ func (w *crew) leaveLocked() {
 	}
 }
 
-// Work is part of request.Work: the way of a goroutine through the requests of its crew. Code
-// of the caller's may end it.
-func (w *crew) Work() {
+// Work is part of request.Work: the way of a goroutine through the requests of a crew, from this one
+// on. Code of the caller's may end it.
+func (it *item) Work() { it.rank.crew.work(it) }
+
+func (w *crew) work(it *item) {
 	returns := false
-	var it *item // in hand
 	defer func() {
 		switch {
 		case returns:
@@ -203,32 +238,28 @@ func (w *crew) Work() {
 			w.start(w.another())
 		}
 	}()
-	for {
-		next, submits := w.next()
-		switch {
-		case next == nil:
-			returns = true
-			return
-		case submits:
-			w.run.eng.submit(next.ctx, next.sent, next)
-			if !w.another() {
-				returns = true
-				return
-			}
-		default:
-			it = next
-			response, err := w.carry(it)
+	for it != nil {
+		inHand := it
+		if it.submitted {
 			it = nil // it is somebody else's
-			next.ended(response, err)
+			w.run.eng.submit(inHand.ctx, inHand.sent, inHand)
+			it = w.another()
+			continue
 		}
+		response, err := w.carry(it)
+		of := it.rank
+		it = nil // likewise
+		inHand.ended(response, err)
+		it = of.next()
 	}
+	returns = true
 }
 
-// another reports whether a goroutine is needed, for one that has none in hand: see startsLocked.
-func (w *crew) another() bool {
+// another takes the next one out, for a goroutine that has none in hand: see beginLocked.
+func (w *crew) another() *item {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.startsLocked()
+	return w.beginLocked()
 }
 
 // carry is Do, on a goroutine of the crew's.
@@ -257,29 +288,29 @@ func (w *crew) cutOff(it *item) {
 // countOut is told by an item whose goroutine takes no other, or that had none.
 func (it *item) countOut() {
 	it.GoesOn(false)
-	w := it.crew
-	w.mu.Lock()
-	w.leaveLocked()
-	starts := w.startsLocked()
-	w.mu.Unlock()
-	w.start(starts)
+	r := it.rank
+	r.mu.Lock()
+	r.leaveLocked()
+	begins := r.beginLocked()
+	r.mu.Unlock()
+	r.start(begins)
 }
 
 // StandsBy is part of request.Standby.
 func (it *item) StandsBy(request.Queue) {
-	w := it.crew
-	w.mu.Lock()
-	starts := false
+	r := it.rank
+	r.mu.Lock()
+	var begins *item
 	if !it.stands {
 		it.stands = true
-		w.standing++
+		r.standing++
 		if !it.submitted {
-			w.crews.standing++
+			r.crews.standing++
 		}
-		starts = w.startsLocked()
+		begins = r.beginLocked()
 	}
-	w.mu.Unlock()
-	w.start(starts)
+	r.mu.Unlock()
+	r.start(begins)
 }
 
 // GoesOn is part of request.Standby. Whoever calls it has the item, and nobody else writes then
@@ -288,14 +319,14 @@ func (it *item) GoesOn(bool) {
 	if !it.stands {
 		return
 	}
-	w := it.crew
-	w.mu.Lock()
+	r := it.rank
+	r.mu.Lock()
 	it.stands = false
-	w.standing--
+	r.standing--
 	if !it.submitted {
-		w.crews.standing--
+		r.crews.standing--
 	}
-	w.mu.Unlock()
+	r.mu.Unlock()
 }
 
 // AskedAt is part of request.Standby.

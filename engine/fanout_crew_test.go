@@ -227,6 +227,39 @@ func TestTheMoreUrgentOfARunDoNotWaitBehindTheOthers(t *testing.T) {
 	})
 }
 
+func TestTheLessUrgentOfARunWaitInTheRunForTheMoreUrgent(t *testing.T) {
+	for name, test := range map[string]struct {
+		priority func(i int) engine.Priority
+		most     int // on their way at once
+	}{
+		"all alike":           {func(int) engine.Priority { return engine.High }, 2},
+		"ever less urgent":    {func(i int) engine.Priority { return engine.Priority(-i) }, 2},
+		"in turns":            {func(i int) engine.Priority { return engine.Priority(-100 * (i % 2)) }, 3},
+		"the first is least":  {func(i int) engine.Priority { return engine.Priority(min(i, 1)) }, 3},
+		"an urgent one later": {func(i int) engine.Priority { return engine.Priority(100 * (i / 29)) }, 3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				eng := newServer(t, asAsked).newEngine(t, engine.Config{Connections: engine.Connections{Max: 2}})
+				requests := make([]*engine.Request, 30)
+				for i := range requests {
+					requests[i] = &engine.Request{Path: fmt.Sprintf("/%d/100", i), Priority: test.priority(i), Timeout: 350 * time.Millisecond}
+				}
+				results, counts := eng.StreamAndCrews(t.Context(), these(requests...), engine.FanOut{})
+				peak, start := 0, time.Now()
+				for _, result := range results {
+					require.NoError(t, result.Err, "its time begins when it does")
+					_, out, _ := counts()
+					peak = max(peak, out, eng.Stats().InFlight)
+				}
+				require.Equal(t, 1500*time.Millisecond, time.Since(start), "two at a time")
+				require.LessOrEqual(t, peak, test.most)
+				wantNothingHeld(t, eng)
+			})
+		})
+	}
+}
+
 // Code of the caller's that ends its goroutine ends one request each, and the run goes on.
 func TestTheEndOfAGoroutineEndsOneRequestOfARun(t *testing.T) {
 	places := map[string]func(func()) engine.Config{

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/sluice-engine/sluice/internal/wire"
 )
 
 // Progress is how far a run has come, at one moment. Of the requests read from the input,
@@ -450,8 +452,12 @@ func (t *tally) ask() {
 	}
 	t.mu.Unlock()
 	for _, s := range samples {
-		x, err := t.run.eng.Explain(s.request)
-		if err != nil {
+		var x Explanation
+		var err error
+		// Functions of costs and methods of values are the caller's own code, and this goroutine is
+		// that of the loop.
+		cut := wire.Apart(Preparing, func() { x, err = t.run.eng.Explain(s.request) })
+		if cut != nil || err != nil {
 			continue // it will be refused, and charges nothing
 		}
 		t.mu.Lock()

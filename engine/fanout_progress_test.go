@@ -3,6 +3,7 @@ package engine_test
 import (
 	"fmt"
 	"log/slog"
+	"runtime"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -270,5 +271,28 @@ func TestTheEstimatedEndChargesNothingForWhatWaitsForItsTurn(t *testing.T) {
 		}}) {
 		}
 		require.Greater(t, ready, 30)
+	})
+}
+
+func TestCodeThatEndsItsGoroutineInALookAtTheProgressEndsNoLoop(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var calls atomic.Int64
+		eng := newServer(t, asAsked).newEngine(t, engine.Config{
+			Limits: []throttle.Limit{{ID: "api", Quota: 100, Per: time.Second}}, DefaultLimitID: "api",
+			Costs: map[string]func(*engine.Request) int64{"api": func(*engine.Request) int64 {
+				if calls.Add(1) == 3 { // both have been charged
+					runtime.Goexit()
+				}
+				return 1
+			}},
+		})
+		n := 0
+		how := engine.FanOut{ProgressEvery: 10 * time.Millisecond, OnProgress: func(engine.Progress) {}}
+		for _, result := range eng.Stream(t.Context(), asking(2, func(int) string { return "/0/100" }, nil), how) {
+			require.NoError(t, result.Err)
+			n++
+		}
+		require.Equal(t, 2, n)
+		require.GreaterOrEqual(t, calls.Load(), int64(3))
 	})
 }

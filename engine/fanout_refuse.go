@@ -100,14 +100,16 @@ func (c *crews) refuse(why func(*item) error) {
 // takeLocked takes out those that wait and are chosen. It requires that mu is held.
 func (c *crews) takeLocked(chosen func(*item) bool) {
 	for _, w := range c.of {
-		all := w.first
-		w.first, w.end = nil, nil
-		for all != nil {
-			it := all
-			all, it.next = it.next, nil
-			c.todo--
-			if !chosen(it) {
-				w.pushLocked(it)
+		for _, r := range w.ranks {
+			all := r.first
+			r.first, r.end = nil, nil
+			for all != nil {
+				it := all
+				all, it.next = it.next, nil
+				c.todo--
+				if !chosen(it) {
+					r.pushLocked(it)
+				}
 			}
 		}
 	}

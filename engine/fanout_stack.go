@@ -32,9 +32,9 @@ type item struct {
 	lent    *request.Stream    // that the answer came with; nil without one
 	outside bool               // it holds no credit
 
-	crew      *crew // that it was given to last; nil if it went without
+	rank      *rank // of the crew that it was given to last; nil if it went without
 	submitted bool  // by its crew, and so it is counted out when it has ended
-	stands    bool  // it is counted in the crew's standing; written under crews.mu, by whoever has the item or is told of it
+	stands    bool  // it is counted in the rank's standing; written under crews.mu, by whoever has the item or is told of it
 }
 
 // clear leaves nothing of the request that it carried.

@@ -149,18 +149,24 @@ func (w *way) next(asked *Request, answer *Response) (*Request, error) {
 	}
 	switch {
 	case w.Next != nil:
-		var next *Request
-		var err error
-		if panicked := wire.Guard(Finishing, func() { next, err = w.Next(asked, answer) }); panicked != nil {
-			return nil, panicked
-		}
-		return next, err
+		return w.byNext(asked, answer)
 	case w.Link:
 		return w.byLink(asked, answer)
 	case w.Cursor != Cursor{}:
 		return w.byCursor(asked, answer)
 	}
 	return w.byNumber(asked, answer)
+}
+
+// byNext asks the caller. It is not called under wire.Guard, by whose frame on the stack Close would
+// take it for code that a request waits for.
+func (w *way) byNext(asked *Request, answer *Response) (next *Request, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			next, err = nil, wire.Panicked(Finishing, v)
+		}
+	}()
+	return w.Next(asked, answer)
 }
 
 // ---- by a cursor ----

@@ -9,7 +9,6 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 
 	"github.com/sluice-engine/sluice/internal/wire"
@@ -173,17 +172,7 @@ func printOf(asked *Request) (p print, ok bool) {
 }
 
 func writePrint(h hash.Hash, asked *Request) bool {
-	part := func(text string) { fmt.Fprintf(h, "%d %s,", len(text), text) }
-	for _, text := range []string{asked.Method, asked.URL, asked.Path, asked.Query.Encode()} {
-		part(text)
-	}
-	for _, name := range slices.Sorted(maps.Keys(asked.Header)) {
-		part(name)
-		for _, value := range asked.Header[name] {
-			part(value)
-		}
-		part("")
-	}
+	writeAsked(h, asked, asked.Query.Encode())
 	var text []byte
 	var err error
 	switch body := asked.Body.(type) {
@@ -204,7 +193,7 @@ func writePrint(h hash.Hash, asked *Request) bool {
 	default:
 		text, err = json.Marshal(body)
 	}
-	part(fmt.Sprintf("%T", asked.Body))
-	part(string(text))
+	writePart(h, fmt.Sprintf("%T", asked.Body))
+	writePart(h, string(text))
 	return err == nil
 }

@@ -251,6 +251,48 @@ func TestPagesThatLeadInACircleEndWithAnError(t *testing.T) {
 	}
 }
 
+func TestPagesOfAnotherAccountOrLimitAreOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		eng := newServer(t, func(w http.ResponseWriter, r *http.Request) { fmt.Fprintf(w, "[%q]", r.Header.Get("X-Key")) }).newEngine(t, engine.Config{
+			Accounts: map[string]auth.Authenticator{
+				"a": auth.APIKey{Header: "X-Key", Key: "of a"}, "b": auth.APIKey{Header: "X-Key", Key: "of b"},
+			},
+			Limits: []throttle.Limit{{ID: "one", Quota: 100, Per: time.Second}, {ID: "two", Quota: 100, Per: time.Second}}, DefaultLimitID: "one",
+		})
+		ways := []func(*engine.Request){
+			func(r *engine.Request) { r.Account = "b" }, func(r *engine.Request) { r.LimitID = "two" }, func(r *engine.Request) { r.Auth = false },
+		}
+		next := func(asked *engine.Request, _ *engine.Response) (*engine.Request, error) {
+			if len(ways) == 0 {
+				return nil, nil
+			}
+			other := *asked
+			ways[0](&other)
+			ways = ways[1:]
+			return &other, nil
+		}
+		var got []string
+		for page, err := range engine.Pages[[]string](t.Context(), eng, &engine.Request{Path: "/orders", Account: "a", Auth: true}, engine.Pager{Next: next}) {
+			require.NoError(t, err)
+			got = append(got, page...)
+		}
+		require.Equal(t, []string{"of a", "of b", "of b", ""}, got)
+	})
+}
+
+func TestTheEngineMayBeClosedWhereTheNextPageIsFound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		eng := newServer(t, func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "{}") }).newEngine(t, engine.Config{})
+		pages := engine.Pages[any](t.Context(), eng, &engine.Request{}, engine.Pager{Next: func(*engine.Request, *engine.Response) (*engine.Request, error) {
+			require.NoError(t, eng.Close(), "no request waits for this code")
+			return nil, nil
+		}})
+		for _, err := range pages {
+			require.NoError(t, err)
+		}
+	})
+}
+
 func TestThereIsABoundOfPages(t *testing.T) {
 	s := newServer(t, shelf(1_000_000, 2))
 	eng := s.newEngine(t, engine.Config{})

@@ -446,13 +446,19 @@ func hasLine(header http.Header, name string) bool {
 
 // hasHeader reports whether a header has a value of that name, whatever the case
 // it is written in: a map literal may have any.
-func hasHeader(header http.Header, name string) bool {
-	for have, values := range header {
-		if strings.EqualFold(have, name) && len(values) > 0 && values[0] != "" {
-			return true
+func hasHeader(header http.Header, name string) bool { return headerOf(header, name) != "" }
+
+// headerOf returns the first value of a line, whatever the case of its name; "" if there is none.
+func headerOf(header http.Header, name string) string {
+	if own := header.Get(name); own != "" { // mostly
+		return own
+	}
+	for _, have := range slices.Sorted(maps.Keys(header)) {
+		if values := header[have]; strings.EqualFold(have, name) && len(values) > 0 && values[0] != "" {
+			return values[0]
 		}
 	}
-	return false
+	return ""
 }
 
 func (p *plan) readRetry() {

@@ -62,7 +62,8 @@ type MemoryStats struct {
 }
 
 // CoalesceStats counts requests with Request.Coalesce that can share an answer. All callers
-// of them are in flight at the engine's door.
+// of them are in flight at the engine's door, and so in Stats.InFlight; in Totals the requests are
+// that are sent for them.
 type CoalesceStats struct {
 	InFlight int   `json:"in_flight"` // requests on their journey, one for all who share it
 	Waiting  int   `json:"waiting"`   // callers that wait for their answers

@@ -13,7 +13,9 @@ import (
 // Requests are those of Do, Fetch, Submit and RoundTripper, and the engine's own looks at the
 // server's clock; not those that named no engine, no context or no request, nor rehearsals of
 // DryRun. Begun is the sum of those that have ended, by their Outcome, and of those that are
-// on their journey.
+// on their journey. Of those that share an answer by Request.Coalesce the one that is sent counts,
+// for all; its callers, who count in Stats.InFlight each, and may leave before it ends, are those of
+// CoalesceStats.
 type Totals struct {
 	Begun int64 `json:"begun"` // requests
 

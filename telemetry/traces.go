@@ -48,6 +48,7 @@ func spanName(method string) string {
 type sampled struct {
 	context.Context
 	of   *traced
+	own  *engine.Request // as the hooks are told of it: what its processors ask for has its context, too
 	span trace.Span
 	last answer                 // of the last attempt; the hooks of one request come one after another
 	over atomic.Bool            // it has ended, and is not open any more
@@ -67,14 +68,18 @@ func (s *sampled) Value(k any) any {
 
 // openOf is spanOf for a request that has not ended, of which most have no span: to find that
 // out from a context is to ask all that it was derived from.
-func (tr *traced) openOf(ctx context.Context) *sampled {
+func (tr *traced) openOf(ctx context.Context, req *engine.Request) *sampled {
 	if tr.open.Load() == 0 {
 		return nil
 	}
-	return tr.spanOf(ctx)
+	if s := tr.spanOf(ctx); s != nil && s.own == req {
+		return s
+	}
+	return nil
 }
 
-// spanOf returns the request's own span if it is recorded, and nil otherwise.
+// spanOf returns the span of the innermost request that is recorded, and nil if there is none. That
+// need not be the one that the context is of: the provider may have dropped that, or failed.
 func (tr *traced) spanOf(ctx context.Context) *sampled {
 	s, _ := ctx.Value(key{tr}).(*sampled)
 	return s
@@ -95,9 +100,9 @@ func (tr *traced) begin(ctx context.Context, req *engine.Request) context.Contex
 	ctx, span := tr.tracer.Start(ctx, spanName(method), tr.start...)
 	if span.IsRecording() {
 		tr.open.Add(1)
-		return &sampled{Context: ctx, of: tr, span: span}
+		return &sampled{Context: ctx, of: tr, own: req, span: span}
 	}
-	if tr.spanOf(ctx) != nil { // of a request that this one is made for, which the hooks of this one would find
+	if tr.spanOf(ctx) != nil { // of a request that this one is made for, and which may be sent by the same value
 		return context.WithValue(ctx, key{tr}, (*sampled)(nil))
 	}
 	return ctx
@@ -107,7 +112,7 @@ func (tr *traced) begin(ctx context.Context, req *engine.Request) context.Contex
 // below that of the request. It is no client's, or every repeated request would be
 // counted twice by what makes metrics of spans.
 func (tr *traced) attempt(ctx context.Context, a *engine.Attempted) {
-	s := tr.openOf(ctx)
+	s := tr.openOf(ctx, a.Request)
 	if s == nil {
 		return
 	}
@@ -139,7 +144,7 @@ func (tr *traced) attempt(ctx context.Context, a *engine.Attempted) {
 
 // end is Observer.End. The error's text is not told: it has the path.
 func (tr *traced) end(ctx context.Context, d *engine.Ended) {
-	s := tr.openOf(ctx)
+	s := tr.openOf(ctx, d.Request)
 	if s == nil || s.over.Swap(true) {
 		return
 	}

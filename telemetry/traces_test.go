@@ -170,6 +170,35 @@ func TestARequestWithinARequestLeavesTheOtherSpanAlone(t *testing.T) {
 	require.Contains(t, labels(tr.spans.Ended()[0]), "sluice.limit.id=order")
 }
 
+// failingAt panics where a span of one name is to be sampled.
+type failingAt string
+
+func (f failingAt) ShouldSample(p sdktrace.SamplingParameters) sdktrace.SamplingResult {
+	if p.Name == string(f) {
+		panic("mine")
+	}
+	return sdktrace.AlwaysSample().ShouldSample(p)
+}
+
+func (f failingAt) Description() string { return string(f) }
+
+func TestAProviderThatFailsForARequestWithinARequestLeavesTheOtherSpanAlone(t *testing.T) {
+	tr := newTracers(t, failingAt("GET"))
+	hooks := newTelemetry(t, telemetry.Config{TracerProvider: tr}).Observer()
+	outer := &engine.Request{Method: "POST"}
+	ctx := hooks.Begin(t.Context(), outer)
+	require.Panics(t, func() { hooks.Begin(ctx, get) }) // which the engine contains, and goes on with the context that it had
+	hooks.Attempt(ctx, engine.Attempted{Request: get, Origin: venue, Number: 1, Again: true})
+	hooks.End(ctx, answered("token", 500, time.Second))
+	require.Empty(t, tr.spans.Ended())
+
+	d := answered("order", 200, time.Second)
+	d.Request = outer
+	hooks.End(ctx, d)
+	require.Len(t, tr.spans.Ended(), 1)
+	require.Contains(t, labels(tr.spans.Ended()[0]), "sluice.limit.id=order")
+}
+
 func TestTwoTelemetriesOfOneEngineDoNotMixTheirSpans(t *testing.T) {
 	one, two := newTracers(t, sdktrace.AlwaysSample()), newTracers(t, sdktrace.AlwaysSample())
 	a := newTelemetry(t, telemetry.Config{TracerProvider: one, Attributes: []attribute.KeyValue{attribute.String("to", "a")}}).Observer()

@@ -63,6 +63,8 @@ type book struct {
 	level  float64
 	at     time.Time
 	total  int64
+	// fullest is the most that ever counted at once, of the most that may.
+	fullest, most int64
 }
 
 // arrive counts one request, and returns what ends it.
@@ -80,7 +82,9 @@ func (b *books) arrive(id, key string) (leave func()) {
 	}
 	b.arrived++
 	k.total++
-	if count, most := k.arrive(time.Now()); count > most {
+	count, most := k.arrive(time.Now())
+	k.fullest, k.most = max(k.fullest, count), most
+	if count > most {
 		b.violations = append(b.violations, fmt.Sprintf("%s: %d of %d", id+"/"+key, count, most))
 	}
 	return func() {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -79,6 +80,27 @@ func TestTheBooksCountByDefinition(t *testing.T) {
 		count, _ := k.arrive(at.Add(3 * time.Second))
 		require.EqualValues(t, 1, count, kind)
 	}
+}
+
+// What is beside each limit can be compared with it: one that holds is never above 100 %, though
+// a bucket lets its burst through beside what runs out of it.
+func TestALimitIsToldAtItsFullestByItsOwnDefinition(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &runner{books: newBooks(Limits(100)), result: &Result{}}
+		for range 249 {
+			r.books.arrive("leaky", "")
+			r.books.arrive("open", "")()
+			time.Sleep(4 * time.Millisecond)
+		}
+		r.result.Took = time.Second // in which the bucket's rate alone is 100
+		r.sum()
+		require.Empty(t, r.result.Violations)
+		require.Equal(t, []Usage{{ID: "leaky/", Total: 249, Fullest: 150, Most: 150}, {ID: "open/", Total: 249, Fullest: 1, Most: 12}}, r.result.Used)
+		var text bytes.Buffer
+		require.NoError(t, r.result.WriteText(&text))
+		require.Contains(t, text.String(), "leaky/            249 requests, at the fullest 100 % of the limit: 150 of 150\n")
+		require.Contains(t, text.String(), "open/             249 requests, at the fullest   8 % of the limit: 1 of 12\n")
+	})
 }
 
 func TestANonceThatComesTwiceOrFallsIsFound(t *testing.T) {

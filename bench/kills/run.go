@@ -48,9 +48,11 @@ type Result struct {
 
 // Usage is how much of a limit was used.
 type Usage struct {
-	ID    string
-	Total int64
-	Part  float64 // of what the limit admits in the time; zero if that does not say
+	ID    string // of the limit and its key
+	Total int64  // requests that arrived in the whole time
+	// Fullest is the most that stood in the books at once, counted by the limit's own definition:
+	// in a window, in the bucket, open, or of the budget. Above Most the limit is broken.
+	Fullest, Most int64
 }
 
 // Run kills, and returns what was found. The error is that of the system.
@@ -175,11 +177,7 @@ func (r *runner) sum() {
 	out.Requests, out.Violations, out.Reused = b.arrived, b.violations, b.reused
 	for _, name := range slices.Sorted(maps.Keys(b.all)) {
 		k := b.all[name]
-		u := Usage{ID: name, Total: k.total}
-		if k.Per > 0 {
-			u.Part = float64(k.total) / (float64(k.Quota) * float64(out.Took) / float64(k.Per))
-		}
-		out.Used = append(out.Used, u)
+		out.Used = append(out.Used, Usage{ID: name, Total: k.total, Fullest: k.fullest, Most: k.most})
 	}
 }
 
@@ -195,11 +193,8 @@ func (r *Result) WriteText(w io.Writer) error {
 	fmt.Fprintf(w, "over a limit      %d\nnonces reused     %d\nunreadable files  %d\n", len(r.Violations), len(r.Reused), len(r.Unreadable))
 	fmt.Fprintf(w, "written           %.0f bytes a request, what each start writes anew included; the file had at most %d KiB\n", r.PerRequest(), r.FileSize>>10)
 	for _, u := range r.Used {
-		line := fmt.Sprintf("%-12s %8d requests", u.ID, u.Total)
-		if u.Part > 0 {
-			line += fmt.Sprintf(", %3.0f %% of the limit", 100*u.Part)
-		}
-		fmt.Fprintln(w, line)
+		fmt.Fprintf(w, "%-12s %8d requests, at the fullest %3.0f %% of the limit: %d of %d\n",
+			u.ID, u.Total, 100*float64(u.Fullest)/float64(u.Most), u.Fullest, u.Most)
 	}
 	const most = 20
 	for _, found := range [][]string{r.Violations, r.Reused, r.Unreadable} {

@@ -397,6 +397,10 @@ func TestAConfigurationsMistakesAreToldTogether(t *testing.T) {
 	require.False(t, strings.Contains(err.Error(), "\n"))
 	_, err = Run(context.Background(), Config{Closed: &Closed{Callers: 1}, Client: instant(), Plan: planOf("http://a/")})
 	require.ErrorContains(t, err, "no end")
+	_, err = Run(context.Background(), Config{
+		Closed: &Closed{Callers: 1, Requests: 1}, Client: instant(), Plan: planOf("http://a/"), Objectives: objectives(t, "GET /nope:p99<5ms"),
+	})
+	require.ErrorContains(t, err, `there is no operation "GET /nope"; there are "GET /"`)
 }
 
 func TestAResultsFileThatCannotBeWrittenIsToldAndTheRunGoesOn(t *testing.T) {

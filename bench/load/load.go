@@ -65,7 +65,8 @@ type Config struct {
 	// Workers-th instant of a schedule, and its share of a closed run's callers and requests.
 	// 0 of 0 has all.
 	Worker, Workers int
-	// Objectives are judged at the end, and while it runs where Abort says so.
+	// Objectives are judged at the end, and while it runs where Abort says so. One of an operation
+	// that Plan does not have is refused.
 	Objectives []slo.Objective
 	// Abort ends the run early once an objective can be seen to fail, but not before this
 	// long; 0 means never.

@@ -10,15 +10,20 @@ import (
 
 	"github.com/sluice-engine/sluice/bench/results"
 	"github.com/sluice-engine/sluice/bench/schedule"
+	"github.com/sluice-engine/sluice/bench/slo"
 )
 
 // Prepare checks the configuration, and fills in what the header lacks: all that is known
 // before the first request. Run does it, too; whoever writes a file of results does it
-// before, since the file begins with the header. The error names every mistake.
+// before, since the file begins with the header. The error names every mistake, an objective of
+// an operation that the plan does not have among them.
 //
 // A header without Started has the run begin at once; with it, Run waits for that instant.
 func (c *Config) Prepare(now time.Time) error {
 	j, err := newJourney(c.Plan)
+	if err == nil {
+		err = slo.CheckOperations(c.Objectives, j.names)
+	}
 	if err := errors.Join(c.check(), err); err != nil {
 		return fmt.Errorf("load: %s", strings.ReplaceAll(err.Error(), "\n", "; "))
 	}

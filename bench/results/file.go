@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 )
@@ -46,15 +47,15 @@ func NewWriter(w io.Writer, h Header) (*Writer, error) {
 	return out, out.begin(h)
 }
 
-// Create makes a file, or empties the one there is, and writes the header. A name that ends
-// in .gz is compressed. Close it.
+// Create makes a file, or empties the one there is, and writes the header. One whose name
+// is Compressed is. Close it.
 func Create(name string, h Header) (*Writer, error) {
 	file, err := os.Create(name)
 	if err != nil {
 		return nil, err
 	}
 	out := &Writer{to: file, file: file}
-	if strings.HasSuffix(name, ".gz") {
+	if Compressed(name) {
 		out.packer = gzip.NewWriter(&out.packed)
 	}
 	if err := out.begin(h); err != nil {
@@ -63,6 +64,9 @@ func Create(name string, h Header) (*Writer, error) {
 	}
 	return out, nil
 }
+
+// Compressed reports whether a file of this name is written compressed.
+func Compressed(name string) bool { return strings.EqualFold(filepath.Ext(name), ".gz") }
 
 func (w *Writer) begin(h Header) error {
 	h.Format, h.Schedule.Recorded = Format, nil

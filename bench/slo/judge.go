@@ -1,19 +1,22 @@
 package slo
 
 import (
+	"maps"
 	"math"
+	"slices"
 	"strconv"
 	"time"
 
 	"github.com/sluice-engine/sluice/bench/results"
 )
 
-// NotMeasured is what a verdict says of a figure that the run does not have.
+// NotMeasured is what a verdict says of a figure that the run does not have. Behind it there may
+// stand why.
 const NotMeasured = "not measured"
 
 // Judge says what became of the objective. What was not measured has not held: an operation
-// that the run does not have, a duration of no request, a count of the end in a run that has
-// none.
+// that the run does not have, of which the verdict says so and names those that there are, a
+// duration of no request, a count of the end in a run that has none.
 func (o Objective) Judge(run *results.Run) results.Verdict {
 	verdict := results.Verdict{Objective: o.text, Measured: NotMeasured}
 	if run == nil {
@@ -21,10 +24,24 @@ func (o Objective) Judge(run *results.Run) results.Verdict {
 	}
 	value, measured := o.measure(run)
 	if !measured || math.IsNaN(value) {
+		if names := operationsOf(run); len(names) > 0 && !o.isOf(names) {
+			verdict.Measured += ": " + noSuchOperation(o.operation, names)
+		}
 		return verdict
 	}
 	verdict.Held, verdict.Measured = o.holds(value), o.format(value)
 	return verdict
+}
+
+// operationsOf are those that a run had, or was to have.
+func operationsOf(run *results.Run) []string {
+	names := slices.Clone(run.Header.Targets)
+	for _, name := range slices.Sorted(maps.Keys(run.Total)) {
+		if name != "" && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // Seen reports whether the objective can already be seen to fail, whatever the rest of the

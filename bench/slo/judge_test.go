@@ -81,7 +81,7 @@ func TestWhatWasNotMeasuredHasNotHeld(t *testing.T) {
 	run.Whole = false
 	run.Header.Model = "closed"
 	for _, text := range []string{
-		"GET /c:p99<5ms", "GET /c:errors<1", "connect.p99<5ms", "wait.max>1ms", "GET /b:service.p99<5s", "achieved>1%", "unfinished<10", "neversent<10",
+		"connect.p99<5ms", "wait.max>1ms", "GET /b:service.p99<5s", "achieved>1%", "unfinished<10", "neversent<10",
 	} {
 		o, err := Parse(text)
 		require.NoError(t, err)
@@ -95,6 +95,34 @@ func TestWhatWasNotMeasuredHasNotHeld(t *testing.T) {
 		require.NoError(t, err)
 		require.False(t, o.Judge(run).Held, text)
 	}
+}
+
+func TestAnOperationThatThereIsNotIsSaidBesideThoseThatThereAre(t *testing.T) {
+	run := measured()
+	run.Header.Targets = []string{"GET /later"}
+	for _, text := range []string{"GET /c:p99<5ms", "GET /c:errors<1"} {
+		o, err := Parse(text)
+		require.NoError(t, err)
+		want := results.Verdict{Objective: text, Measured: `not measured: there is no operation "GET /c"; there are "GET /later", "GET /b"`}
+		require.Equal(t, want, o.Judge(run))
+	}
+	o, err := Parse("GET /later:p99<5ms")
+	require.NoError(t, err)
+	require.Equal(t, NotMeasured, o.Judge(run).Measured, "it is one, and nothing of it came")
+}
+
+func TestObjectivesOfOperationsThatThereAreNotAreRefusedBeforeTheRun(t *testing.T) {
+	objectives, err := ParseAll([]string{"p99<5ms", "GET /a:p99<5ms", "GET /nope:p99<5ms", "GET /no:errors<1"})
+	require.NoError(t, err)
+	require.NoError(t, CheckOperations(objectives[:2], []string{"GET /a", "GET /b"}))
+	require.EqualError(t, CheckOperations(objectives, []string{"GET /a", "GET /b"}),
+		`objective "GET /nope:p99<5ms": there is no operation "GET /nope"; there are "GET /a", "GET /b"`+"\n"+
+			`objective "GET /no:errors<1": there is no operation "GET /no"; there are "GET /a", "GET /b"`)
+	many := make([]string, 12)
+	for i := range many {
+		many[i] = string(rune('a' + i))
+	}
+	require.ErrorContains(t, CheckOperations(objectives[2:], many), `"j", and 2 more`)
 }
 
 // A second that has the end of the warm-up counts with the part behind it, and the one in

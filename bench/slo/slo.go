@@ -8,6 +8,8 @@ package slo
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/sluice-engine/sluice/bench/results"
 )
@@ -59,6 +61,37 @@ func (o Objective) Operation() string { return o.operation }
 
 // IsOfErrors reports whether the objective is about errors, of any kind.
 func (o Objective) IsOfErrors() bool { return o.figure == errorShare || o.figure == errorCount }
+
+// isOf reports whether the objective can be judged where operations have these names.
+func (o Objective) isOf(operations []string) bool {
+	return o.operation == "" || slices.Contains(operations, o.operation)
+}
+
+// CheckOperations refuses objectives of operations that are not among those of a run, before it
+// has taken its time. The error has a line for each, which names those that there are.
+func CheckOperations(objectives []Objective, operations []string) error {
+	var mistakes []error
+	for _, o := range objectives {
+		if !o.isOf(operations) {
+			mistakes = append(mistakes, mistake(o.text, "%s", noSuchOperation(o.operation, operations)))
+		}
+	}
+	return errors.Join(mistakes...)
+}
+
+// mostNamed is how many operations a line has room for.
+const mostNamed = 10
+
+func noSuchOperation(name string, operations []string) string {
+	var quoted []string
+	for _, operation := range operations[:min(mostNamed, len(operations))] {
+		quoted = append(quoted, fmt.Sprintf("%q", operation))
+	}
+	if more := len(operations) - len(quoted); more > 0 {
+		quoted = append(quoted, fmt.Sprintf("and %d more", more))
+	}
+	return fmt.Sprintf("there is no operation %q; there are %s", name, strings.Join(quoted, ", "))
+}
 
 // ParseAll reads several objectives, and the error has a line for each that is none.
 func ParseAll(texts []string) ([]Objective, error) {

@@ -66,6 +66,8 @@ type Read struct {
 	// file has none.
 	Recorded []time.Duration
 	Format   Format // that it was read as
+	// Files are the names of those that the file names, and that were read with it.
+	Files []string
 	// Notes say what was left out or made up, each in a line.
 	Notes []string
 }
@@ -111,8 +113,9 @@ func withoutPath(err error) error {
 // source is a text that is read.
 type source struct {
 	Options
-	name string
-	text []byte
+	name  string
+	text  []byte
+	files []string // that were read beside it
 }
 
 func (s *source) fail(line int, format string, args ...any) error {
@@ -121,7 +124,7 @@ func (s *source) fail(line int, format string, args ...any) error {
 
 // Parse reads text, which is the content of the file called name, as ReadFile does.
 func Parse(name string, text []byte, format Format, options Options) (*Read, error) {
-	s := &source{options, name, bytes.TrimPrefix(text, []byte("\uFEFF"))}
+	s := &source{Options: options, name: name, text: bytes.TrimPrefix(text, []byte("\uFEFF"))}
 	if format == "" || format == Auto {
 		if format = detect(s.text); format == Auto {
 			return nil, s.fail(0, "it is in none of the formats %v, as far as can be seen", Formats[1:])
@@ -141,6 +144,7 @@ func Parse(name string, text []byte, format Format, options Options) (*Read, err
 	if len(read.Plan.Chains) == 0 {
 		return nil, s.fail(0, "there is no request in it%s", because(read.Notes))
 	}
+	read.Files = s.files
 	if read.Format = format; read.Plan.Base == "" {
 		read.Plan.Base = options.Base
 	}
@@ -207,9 +211,11 @@ func (s *source) open(name string, first bool) ([]byte, error) {
 	}
 	if first {
 		if text, err := readAll(name); !errors.Is(err, os.ErrNotExist) {
+			s.files = append(s.files, name)
 			return text, err
 		}
 	}
+	s.files = append(s.files, beside)
 	return readAll(beside)
 }
 

@@ -306,6 +306,7 @@ func TestChainsAreReadFromJSON(t *testing.T) {
 	read, err := ReadFile(file, Auto, Options{Base: "http://not-this"})
 	require.NoError(t, err)
 	require.Equal(t, Chains, read.Format)
+	require.Equal(t, []string{filepath.Join(folder, "body"), filepath.Join(folder, "rows.csv")}, read.Files)
 	require.Equal(t, Plan{Base: "http://h", Data: &Data{Columns: []string{"symbol"}, Rows: [][]string{{"BTC"}, {"ETH"}}}, Chains: []Chain{
 		{Name: "order", Weight: 3, Steps: []Step{
 			{Method: "POST", URL: "/orders", Header: http.Header{"X": {"y"}, "Content-Type": {"application/json"}}, Body: []byte(`{"symbol":"{{symbol}}","n":1.0}`),

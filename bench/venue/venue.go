@@ -29,6 +29,9 @@ import (
 type Options struct {
 	// Getenv looks a variable of the environment up. Nil means os.LookupEnv.
 	Getenv func(name string) (value string, found bool)
+	// Reads is told of each file that the document names, before it is read. Nil means that
+	// nobody wants to know.
+	Reads func(path string)
 }
 
 // Error is all that is wrong with a file that is JSON of the right names and kinds. It never
@@ -143,12 +146,15 @@ func (r *reader) note(path string, err error) {
 	}
 }
 
-// beside is a path as seen from the file's directory.
+// beside is the path of a file that is about to be read, as seen from the document's directory.
 func (r *reader) beside(path string) string {
-	if filepath.IsAbs(path) {
-		return path
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(filepath.Dir(r.name), path)
 	}
-	return filepath.Join(filepath.Dir(r.name), path)
+	if r.Reads != nil {
+		r.Reads(path)
+	}
+	return path
 }
 
 func (r *reader) config(doc *document, preset []json.RawMessage) engine.Config {

@@ -286,8 +286,10 @@ func TestCertificatesAreReadFromFiles(t *testing.T) {
 	require.NoError(t, os.WriteFile(filepath.Join(folder, "proxy"), []byte("http://user:sesame@192.0.2.1:3128\n"), 0o600))
 	name := filepath.Join(folder, "venue.json")
 	require.NoError(t, os.WriteFile(name, []byte(`{"dial": {"proxy": {"file": "proxy"}, "tls": {"ca_file": "c.pem", "cert_file": "c.pem", "key_file": "k.pem"}}}`), 0o600))
-	c, err := ReadFile(name, Options{})
+	var told []string
+	c, err := ReadFile(name, Options{Reads: func(path string) { told = append(told, filepath.Base(path)) }})
 	require.NoError(t, err)
+	require.ElementsMatch(t, []string{"proxy", "c.pem", "c.pem", "k.pem"}, told)
 	require.Len(t, c.Dial.TLS.Certificates, 1)
 	require.NotNil(t, c.Dial.TLS.RootCAs)
 	through, err := c.Dial.Proxy(nil)

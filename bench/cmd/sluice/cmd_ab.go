@@ -85,7 +85,7 @@ func (f *abFlags) register(set *pflag.FlagSet) {
 	set.Var(&f.threshold, "threshold", "how much worse a figure must be to count")
 	set.StringVarP(&f.out, "out", "o", "", "write results of the sides to two `files`: of ab.jsonl to ab.a.jsonl and ab.b.jsonl")
 	set.BoolVar(&f.quiet, "quiet", false, "say nothing while it goes on")
-	set.StringVar((*string)(&f.json), "json", "", "write the report as JSON to this `file`, or with - to the output in place of text")
+	set.StringVar((*string)(&f.json), "json", "", "write the report as JSON to this `file`, compressed if it ends in .gz, or with - to the output in place of text")
 }
 
 // registerSide adds what a side may be told, alone or together with the other.
@@ -172,8 +172,9 @@ func sliceOf(cfg load.Config, requests int) load.Config {
 
 // abSide is what a side is told.
 type abSide struct {
-	name string
-	args []string // of its process, behind the verb
+	name  string
+	args  []string   // of its process, behind the verb
+	files namedFiles // that it reads
 }
 
 func (f *abFlags) run(ctx context.Context, cmd *cobra.Command, urls []string) error {
@@ -181,7 +182,7 @@ func (f *abFlags) run(ctx context.Context, cmd *cobra.Command, urls []string) er
 	if err != nil {
 		return err
 	}
-	if err := f.json.check(); err != nil {
+	if err := f.files(sides).check(); err != nil {
 		return err
 	}
 	ab := compare.AB{
@@ -202,10 +203,18 @@ func (f *abFlags) run(ctx context.Context, cmd *cobra.Command, urls []string) er
 	if err != nil {
 		return err
 	}
-	if err := f.json.write(cmd.OutOrStdout(), report); err != nil {
-		return err
+	return errors.Join(f.json.write(cmd.OutOrStdout(), report), gated(report))
+}
+
+// files are those that the sides read, and what is written.
+func (f *abFlags) files(sides [2]abSide) namedFiles {
+	all := slices.Concat(sides[0].files, sides[1].files)
+	if f.out != "" {
+		all.writes("--out", sideFile(f.out, "a"))
+		all.writes("--out", sideFile(f.out, "b"))
 	}
-	return gated(report)
+	all.writes("--json", string(f.json))
+	return all
 }
 
 // compare starts both processes, has them make their slices and ends them.
@@ -248,6 +257,9 @@ func (f *abFlags) read(shared *pflag.FlagSet, urls []string) (sides [2]abSide, g
 	if !shared.Changed("a") || !shared.Changed("b") {
 		wrong.add("say what to compare: --a and --b, one of which may be empty")
 	}
+	if f.out == "-" {
+		wrong.add("--out -: there are two files: give the name that both are called by, such as ab.jsonl")
+	}
 	for i, text := range []string{f.a, f.b} {
 		side, err := readSide(sharedArgs(shared), text, urls)
 		wrong.note([]string{"--a", "--b"}[i], err)
@@ -285,7 +297,7 @@ func readSide(shared []string, text string, urls []string) (abSide, error) {
 	var args []string
 	set.Visit(func(flag *pflag.Flag) { args = append(args, argsOf(flag)...) })
 	args = append(args, "--")
-	return abSide{args: append(args, own...)}, err
+	return abSide{args: append(args, own...), files: flags.files}, err
 }
 
 // sharedArgs writes those flags again that both sides are told.
@@ -331,7 +343,7 @@ func abProgress(w io.Writer) func(done, pairs int) {
 // sideFile puts the side's letter before a name's ending.
 func sideFile(name, side string) string {
 	ending := filepath.Ext(name)
-	if ending == ".gz" {
+	if results.Compressed(name) {
 		ending = filepath.Ext(strings.TrimSuffix(name, ending)) + ending
 	}
 	return strings.TrimSuffix(name, ending) + "." + side + ending

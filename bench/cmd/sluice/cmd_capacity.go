@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -59,7 +60,7 @@ Exit codes: 0 measured, 1 interrupted before a step had ended, or no request suc
 	f.DurationVar(&flags.pause, "pause", 500*time.Millisecond, "how long the server is left alone between steps")
 	f.Uint64Var(&flags.load.when.seed, "seed", 1, "of picks, and of the draws that give the intervals")
 	f.BoolVar(&flags.quiet, "quiet", false, "say nothing while it goes on")
-	f.StringVar((*string)(&flags.json), "json", "", "write the report as JSON to this `file`, or with - to the output in place of text")
+	f.StringVar((*string)(&flags.json), "json", "", "write the report as JSON to this `file`, compressed if it ends in .gz, or with - to the output in place of text")
 	return command
 }
 
@@ -69,7 +70,9 @@ func (f *capacityFlags) run(ctx context.Context, stdout, stderr io.Writer, urls 
 		return err
 	}
 	defer done()
-	if err := f.json.check(); err != nil {
+	files := slices.Clone(f.load.files)
+	files.writes("--json", string(f.json))
+	if err := files.check(); err != nil {
 		return err
 	}
 	steps := capacity.Steps{Callers: callers, Pause: f.pause, Seed: f.load.when.seed, Measure: func(ctx context.Context, n int) (capacity.Step, error) {
@@ -98,13 +101,11 @@ func (f *capacityFlags) run(ctx context.Context, stdout, stderr io.Writer, urls 
 	for _, n := range f.predict {
 		report.Predict(n)
 	}
-	if err := f.json.write(stdout, report); err != nil {
-		return err
-	}
+	err = f.json.write(stdout, report)
 	if report.NothingSucceeded() {
-		return finding{"no request succeeded: " + report.Steps[0].Mostly}
+		err = errors.Join(err, finding{"no request succeeded: " + report.Steps[0].Mostly})
 	}
-	return nil
+	return err
 }
 
 // plan reads all flags, and names every mistake in one line.

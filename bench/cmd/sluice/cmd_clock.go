@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -51,7 +50,7 @@ of the system.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&f.json, "json", "", "write the rows to this `file` as a JSON array")
+	flags.StringVar(&f.json, "json", "", "write the rows to this `file` as a JSON array"+orOutput)
 	flags.BoolVar(&f.quick, "quick", false, "a fraction of the table or of the day: too little to rely on, and to judge percentiles cell by cell")
 	flags.BoolVar(&f.day, "day", false, "simulate a day of signed requests instead")
 	flags.IntVar(&f.signed, "signed", 0, "send this many signed requests instead")
@@ -65,33 +64,23 @@ func (f clockFlags) run(ctx context.Context, live bool, stdout, stderr io.Writer
 	if live && f.signed < 1 {
 		return fmt.Errorf("--signed %d: at least 1 is needed", f.signed)
 	}
-	if err := f.checkOutput(); err != nil {
+	var files namedFiles
+	files.writes("--json", f.json)
+	if err := files.check(); err != nil {
 		return err
 	}
-	fmt.Fprint(stdout, peers.ReadEnvironment())
+	to := files.outputs(stdout, stderr)
+	fmt.Fprint(to.people, peers.ReadEnvironment())
 	switch {
 	case live:
-		return f.runLive(ctx, stdout, stderr)
+		return f.runLive(ctx, to, stderr)
 	case f.day:
-		return f.runDay(ctx, stdout)
+		return f.runDay(ctx, to)
 	}
-	return f.runTable(ctx, stdout)
+	return f.runTable(ctx, to)
 }
 
-// checkOutput finds out at once, not at the end, whether the rows can be
-// written.
-func (f clockFlags) checkOutput() error {
-	if f.json == "" {
-		return nil
-	}
-	file, err := os.OpenFile(f.json, os.O_WRONLY|os.O_CREATE, 0o644)
-	if err != nil {
-		return err
-	}
-	return file.Close()
-}
-
-func (f clockFlags) runTable(ctx context.Context, stdout io.Writer) error {
+func (f clockFlags) runTable(ctx context.Context, to outputs) error {
 	config := clocks.TableConfig{Seed: f.seed}
 	if f.quick {
 		config.Runs, config.Starts = 2, 200
@@ -100,13 +89,13 @@ func (f clockFlags) runTable(ctx context.Context, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if err := table.WriteText(stdout); err != nil {
+	if err := table.WriteText(to.people); err != nil {
 		return err
 	}
-	return concludeClock(stdout, f.json, table.Rows, table.Verdicts())
+	return concludeClock(to, f.json, table.Rows, table.Verdicts())
 }
 
-func (f clockFlags) runDay(ctx context.Context, stdout io.Writer) error {
+func (f clockFlags) runDay(ctx context.Context, to outputs) error {
 	config := clocks.DayConfig{Seed: f.seed}
 	if f.quick {
 		config.Requests = 3600
@@ -115,21 +104,21 @@ func (f clockFlags) runDay(ctx context.Context, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if err := clocks.WriteDay(stdout, rows); err != nil {
+	if err := clocks.WriteDay(to.people, rows); err != nil {
 		return err
 	}
-	return concludeClock(stdout, f.json, rows, clocks.DayVerdicts(rows))
+	return concludeClock(to, f.json, rows, clocks.DayVerdicts(rows))
 }
 
-func (f clockFlags) runLive(ctx context.Context, stdout, stderr io.Writer) error {
+func (f clockFlags) runLive(ctx context.Context, to outputs, stderr io.Writer) error {
 	row, err := clocks.RunLive(ctx, clocks.LiveConfig{Requests: f.signed, Seed: f.seed, Progress: clockProgress(stderr)})
 	if err != nil {
 		return err
 	}
-	if err := row.WriteText(stdout); err != nil {
+	if err := row.WriteText(to.people); err != nil {
 		return err
 	}
-	return concludeClock(stdout, f.json, []clocks.LiveRow{row}, row.Verdicts())
+	return concludeClock(to, f.json, []clocks.LiveRow{row}, row.Verdicts())
 }
 
 // clockProgress tells now and then how many requests are answered.
@@ -147,27 +136,14 @@ func clockProgress(w io.Writer) func(answered, of int) {
 
 // concludeClock writes the rows where they are wanted, and the verdicts. A promise
 // that was not kept is a finding.
-func concludeClock[R any](stdout io.Writer, file string, rows []R, verdicts []clocks.Verdict) error {
-	fmt.Fprintln(stdout)
-	if err := clocks.WriteVerdicts(stdout, verdicts); err != nil {
-		return err
-	}
-	if err := writeClockRows(file, rows); err != nil {
-		return err
-	}
+func concludeClock[R any](to outputs, file string, rows []R, verdicts []clocks.Verdict) error {
+	fmt.Fprintln(to.people)
+	err := errors.Join(
+		clocks.WriteVerdicts(to.people, verdicts),
+		to.write("--json", file, func(w io.Writer) error { return clocks.WriteJSON(w, rows) }),
+	)
 	if n := clocks.Broken(verdicts); n > 0 {
-		return finding{fmt.Sprintf("%d of %d promises broken", n, len(verdicts))}
+		err = errors.Join(err, finding{fmt.Sprintf("%d of %d promises broken", n, len(verdicts))})
 	}
-	return nil
-}
-
-func writeClockRows[R any](name string, rows []R) error {
-	if name == "" {
-		return nil
-	}
-	file, err := os.Create(name)
-	if err != nil {
-		return err
-	}
-	return errors.Join(clocks.WriteJSON(file, rows), file.Close())
+	return err
 }

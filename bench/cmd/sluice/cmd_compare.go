@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -65,7 +66,7 @@ Exit codes: 0 no regression, 2 wrong flags or a refusal, 97 a regression.`,
 	f.StringSliceVar(&flags.gate, "gate", nil, "`figures` in which a regression may be found (default "+compare.Names(compare.GateOfRuns)+")")
 	f.Var(&flags.threshold, "threshold", "how much worse a figure must be to count")
 	f.Uint64Var(&flags.seed, "seed", 1, "of the draws that give the intervals")
-	f.StringVar((*string)(&flags.json), "json", "", "write the report as JSON to this `file`, or with - to the output in place of text")
+	f.StringVar((*string)(&flags.json), "json", "", "write the report as JSON to this `file`, compressed if it ends in .gz, or with - to the output in place of text")
 	return command
 }
 
@@ -93,9 +94,6 @@ func (f compareFlags) run(stdout io.Writer, args []string) error {
 	if err != nil {
 		return err
 	}
-	if err := f.json.check(); err != nil {
-		return err
-	}
 	report, err := compare.Runs(old, new, compare.Options{
 		Gate: gate, Threshold: float64(f.threshold), Seed: f.seed, Paired: f.paired, Anyway: f.anyway,
 	})
@@ -106,10 +104,7 @@ func (f compareFlags) run(stdout io.Writer, args []string) error {
 	if err != nil {
 		return err
 	}
-	if err := f.json.write(stdout, report); err != nil {
-		return err
-	}
-	return gated(report)
+	return errors.Join(f.json.write(stdout, report), gated(report))
 }
 
 // gated turns regressions into an exit code.
@@ -132,18 +127,32 @@ func (f compareFlags) read(args []string) (old, new []*results.Run, gate []compa
 	}
 	gate, err = compare.ParseFigures(f.gate, compare.OfRuns, compare.GateOfRuns)
 	wrong.note("--gate", err)
+	oldFiles, newFiles = trimmed(oldFiles), trimmed(newFiles)
 	old, new = openAll(oldFiles, &wrong), openAll(newFiles, &wrong)
+	var files namedFiles
+	files.reads("", slices.Concat(oldFiles, newFiles)...)
+	files.writes("--json", string(f.json))
+	wrong.note("", files.check())
 	if f.paired && len(oldFiles) != len(newFiles) {
 		wrong.add("--paired: %d old files and %d new ones make no pairs", len(oldFiles), len(newFiles))
 	}
 	return old, new, gate, wrong.err()
 }
 
+// trimmed are names without the spaces around commas.
+func trimmed(names []string) []string {
+	var all []string
+	for _, name := range names {
+		all = append(all, strings.TrimSpace(name))
+	}
+	return all
+}
+
 // openAll reads files of results. A run without a name is called as its file.
 func openAll(files []string, wrong *mistakes) []*results.Run {
 	var runs []*results.Run
 	for _, file := range files {
-		run, err := results.Open(strings.TrimSpace(file))
+		run, err := results.Open(file)
 		if err != nil {
 			wrong.note(file, err)
 			continue

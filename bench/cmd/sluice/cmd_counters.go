@@ -48,7 +48,7 @@ flags or a refusal of the system.`,
 	flags.Uint64Var(&f.seed, "seed", 1, "seed of all chance")
 	flags.DurationVar(&f.length, "for", 10*time.Minute, "how much virtual time each scenario lasts, at least 2m")
 	flags.StringVar(&f.scenario, "scenario", "", "play this one alone (default all)")
-	flags.StringVar(&f.json, "json", "", "write the table to this `file` as a JSON array as well")
+	flags.StringVar(&f.json, "json", "", "write the table to this `file` as a JSON array as well"+orOutput)
 	return cmd
 }
 
@@ -56,18 +56,18 @@ func (f countersFlags) run(cmd *cobra.Command) error {
 	if f.length < 2*time.Minute {
 		return fmt.Errorf("--for %v: want at least 2m, for no window of a minute lies whole in less", f.length)
 	}
-	if err := checkWritable(f.json); err != nil {
+	var files namedFiles
+	files.writes("--json", f.json)
+	if err := files.check(); err != nil {
 		return err
 	}
-	out := cmd.OutOrStdout()
+	to := files.outputs(cmd.OutOrStdout(), cmd.ErrOrStderr())
 	rows, err := counters.Play(cmd.Context(), counters.Config{Seed: f.seed, Length: f.length, Scenario: f.scenario})
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "3 accounts, 5 symbols, %v each, 5 to 50 ms each way, seed %d\n", f.length, f.seed)
-	if err := errors.Join(counters.Write(out, rows), writeArray(f.json, rows)); err != nil {
-		return err
-	}
+	fmt.Fprintf(to.people, "3 accounts, 5 symbols, %v each, 5 to 50 ms each way, seed %d\n", f.length, f.seed)
+	err = errors.Join(counters.Write(to.people, rows), to.write("--json", f.json, arrayOf(rows)))
 	missed := 0
 	for _, r := range rows {
 		if r.Missed() {
@@ -75,7 +75,7 @@ func (f countersFlags) run(cmd *cobra.Command) error {
 		}
 	}
 	if missed > 0 {
-		return finding{fmt.Sprintf("%d counters refused something, or were not used as much as they have to be", missed)}
+		err = errors.Join(err, finding{fmt.Sprintf("%d counters refused something, or were not used as much as they have to be", missed)})
 	}
-	return nil
+	return err
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 
@@ -42,13 +43,15 @@ Exit codes: 0 no check failed, 1 one did, 2 wrong flags or a refusal of the syst
 	}
 	flags := cmd.Flags()
 	flags.BoolVar(&f.quick, "quick", false, "shorter measurements: rougher figures")
-	flags.StringVar((*string)(&f.json), "json", "", "write the report as JSON to this `file`; without one, or with -, to the standard output in place of the text")
+	flags.StringVar((*string)(&f.json), "json", "", "write the report as JSON to this `file`, compressed if it ends in .gz; without one, or with -, to the standard output in place of the text")
 	flags.Lookup("json").NoOptDefVal = "-"
 	return cmd
 }
 
 func (f doctorFlags) run(ctx context.Context, stdout, stderr io.Writer) error {
-	if err := f.json.check(); err != nil {
+	var files namedFiles
+	files.writes("--json", string(f.json))
+	if err := files.check(); err != nil {
 		return err
 	}
 	lines := stdout // findings are shown as they come
@@ -64,13 +67,11 @@ func (f doctorFlags) run(ctx context.Context, stdout, stderr io.Writer) error {
 		},
 	})
 	fmt.Fprint(stderr, clearLine(stderr))
-	if err := f.json.write(stdout, shownAlready{report}); err != nil {
-		return err
-	}
+	err := f.json.write(stdout, shownAlready{report})
 	if n := report.Failed(); n > 0 {
-		return finding{fmt.Sprintf("%d checks failed", n)}
+		err = errors.Join(err, finding{fmt.Sprintf("%d checks failed", n)})
 	}
-	return nil
+	return err
 }
 
 // shownAlready is a report whose findings need no second showing.

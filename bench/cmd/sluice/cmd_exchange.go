@@ -2,7 +2,7 @@ package main
 
 import (
 	"context"
-	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -81,6 +81,10 @@ func (f *exchangeFlags) run(ctx context.Context, stdout, stderr io.Writer) error
 	if err != nil {
 		return err
 	}
+	to, err := f.outputs(stdout, stderr)
+	if err != nil {
+		return err
+	}
 	ex, err := exchange.New(config)
 	if err != nil {
 		var wrong mistakes
@@ -92,13 +96,13 @@ func (f *exchangeFlags) run(ctx context.Context, stdout, stderr io.Writer) error
 	if err != nil {
 		return err
 	}
-	f.banner(stdout, url, config)
-	endMetrics, err := f.startMetrics(stdout, url, ex)
+	f.banner(to.people, url, config)
+	endMetrics, err := f.startMetrics(to.people, url, ex)
 	if err != nil {
 		return err
 	}
 	defer endMetrics()
-	endDemo, err := f.startDemo(stdout, url, config)
+	endDemo, err := f.startDemo(to.people, url, config)
 	if err != nil {
 		return err
 	}
@@ -114,7 +118,14 @@ func (f *exchangeFlags) run(ctx context.Context, stdout, stderr io.Writer) error
 	<-ctx.Done()
 	endDemo()
 	ex.Close()
-	return f.conclude(ex.Report(), stdout)
+	return f.conclude(ex.Report(), to)
+}
+
+// outputs are where it writes, once its report is known to find its place.
+func (f *exchangeFlags) outputs(stdout, stderr io.Writer) (outputs, error) {
+	var files namedFiles
+	files.writes("--report", f.report)
+	return files.outputs(stdout, stderr), files.check()
 }
 
 // startMetrics serves the metrics on an address of their own, if there is to be one.
@@ -225,20 +236,12 @@ func isTerminal(w io.Writer) bool {
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
-// conclude prints the report; violations are a finding.
-func (f *exchangeFlags) conclude(r exchange.Report, stdout io.Writer) error {
-	fmt.Fprintf(stdout, "\n%s", r)
-	if f.report != "" {
-		text, err := json.MarshalIndent(r, "", "  ")
-		if err != nil {
-			return err
-		}
-		if err := os.WriteFile(f.report, append(text, '\n'), 0o644); err != nil {
-			return err
-		}
-	}
+// conclude prints the report; violations are a finding, whether or not it can be written.
+func (f *exchangeFlags) conclude(r exchange.Report, to outputs) error {
+	fmt.Fprintf(to.people, "\n%s", r)
+	err := to.write("--report", f.report, asJSON(r))
 	if n := r.Violations(); n > 0 {
-		return finding{fmt.Sprintf("%d violations", n)}
+		err = errors.Join(err, finding{fmt.Sprintf("%d violations", n)})
 	}
-	return nil
+	return err
 }

@@ -61,7 +61,7 @@ missed; 2 wrong flags or a refusal of the system.`,
 	f.BoolVar(&flags.quick, "quick", false, "few requests and two rounds: too few to rely on")
 	f.BoolVar(&flags.strict, "strict", false, "exit with 1 unless all bars are met")
 	f.Uint64Var(&flags.seed, "seed", 1, "seed of the bootstrap that gives the intervals")
-	f.StringVar(&flags.json, "json", "", "write all figures to this `file` as JSON")
+	f.StringVar(&flags.json, "json", "", "write all figures to this `file` as JSON"+orOutput)
 	for _, long := range []string{"requests", "rounds", "inputs"} {
 		command.MarkFlagsMutuallyExclusive("quick", long)
 	}
@@ -80,7 +80,9 @@ func (f fanoutFlags) run(cmd *cobra.Command) error {
 			f.connections, f.requests, f.rounds, f.window, f.inputs)
 	}
 	self, err := os.Executable()
-	if err := errors.Join(err, checkWritable(f.json)); err != nil {
+	var files namedFiles
+	files.writes("--json", f.json)
+	if err := errors.Join(err, files.check()); err != nil {
 		return err
 	}
 	if f.quick {
@@ -94,14 +96,19 @@ func (f fanoutFlags) run(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	env := peers.ReadEnvironment()
+	env, to := peers.ReadEnvironment(), files.outputs(cmd.OutOrStdout(), cmd.ErrOrStderr())
 	err = errors.Join(
-		result.WriteText(cmd.OutOrStdout(), env),
-		writeTo(f.json, func(w io.Writer) error { return result.WriteJSON(w, env) }),
+		result.WriteText(to.people, env),
+		to.write("--json", f.json, func(w io.Writer) error { return result.WriteJSON(w, env) }),
 	)
-	if err != nil || !f.strict {
+	if !f.strict {
 		return err
 	}
+	return errors.Join(err, strictlyMet(result))
+}
+
+// strictlyMet is a finding if a bar was missed.
+func strictlyMet(result *fanout.Result) error {
 	missed := 0
 	for _, verdict := range result.Verdicts() {
 		if !verdict.Met {

@@ -3,7 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
-	"os"
+	"io"
 	"strings"
 	"time"
 
@@ -59,8 +59,8 @@ spend can only be estimated. A goal that was missed is printed as such.`,
 	f.BoolVar(&flags.quick, "quick", false, "short runs: too short to rely on")
 	f.StringSliceVar(&flags.clients, "client", nil, "clients to play, of "+clientNames()+" (default all)")
 	f.StringSliceVar(&flags.scenarios, "scenario", nil, "scenarios to play, without the grid: "+strings.Join(limits.ScenarioNames(), ", "))
-	f.StringVar(&flags.json, "json", "", "write the grid's rows to this `file` as a JSON array")
-	f.StringVar(&flags.jsonScenarios, "json-scenarios", "", "write what came of the scenarios to this `file` as a JSON array")
+	f.StringVar(&flags.json, "json", "", "write the grid's rows to this `file` as a JSON array"+orOutput)
+	f.StringVar(&flags.jsonScenarios, "json-scenarios", "", "write what came of the scenarios to this `file` as a JSON array"+orOutput)
 	f.DurationVar(&flags.fuzz, "fuzz", 0, "play random worlds for this `duration`")
 	f.Uint64Var(&flags.world, "world", 0, "play the random world of this `seed` and tell all that happens")
 	command.MarkFlagsMutuallyExclusive("fuzz", "world", "scenario")
@@ -103,23 +103,26 @@ func (f limitsFlags) runFuzz(cmd *cobra.Command) error {
 
 func (f limitsFlags) runTables(cmd *cobra.Command) error {
 	clients, err := limits.ParseClients(f.clients)
-	if err := errors.Join(err, limits.CheckScenarios(f.scenarios), checkWritable(f.json), checkWritable(f.jsonScenarios)); err != nil {
+	var files namedFiles
+	files.writes("--json", f.json)
+	files.writes("--json-scenarios", f.jsonScenarios)
+	if err := errors.Join(err, limits.CheckScenarios(f.scenarios), files.check()); err != nil {
 		return err
 	}
+	to := files.outputs(cmd.OutOrStdout(), cmd.ErrOrStderr())
 	cfg := limits.Config{Seed: f.seed, Quick: f.quick, Clients: clients}
-	out := cmd.OutOrStdout()
 	var rows []limits.Row
 	if len(f.scenarios) == 0 {
 		rows, err = limits.Grid(cmd.Context(), cfg)
-		if err := errors.Join(err, limits.WriteGrid(out, rows, cfg)); err != nil {
+		if err := errors.Join(err, limits.WriteGrid(to.people, rows, cfg)); err != nil {
 			return err
 		}
 	}
 	outcomes, err := limits.Scenarios(cmd.Context(), cfg, f.scenarios)
-	if err := errors.Join(err, limits.WriteScenarios(out, outcomes)); err != nil {
+	if err := errors.Join(err, limits.WriteScenarios(to.people, outcomes)); err != nil {
 		return err
 	}
-	err = errors.Join(writeArray(f.json, rows), writeArray(f.jsonScenarios, outcomes))
+	err = errors.Join(to.write("--json", f.json, arrayOf(rows)), to.write("--json-scenarios", f.jsonScenarios, arrayOf(outcomes)))
 	return errors.Join(err, judge(limits.Violations(rows, outcomes), 0))
 }
 
@@ -130,26 +133,7 @@ func judge(refused, stuck int) error {
 	return finding{fmt.Sprintf("%d requests of Sluice were refused, %d never ended", refused, stuck)}
 }
 
-// checkWritable finds out before the runs, not after them, whether a file can
-// be written.
-func checkWritable(name string) error {
-	if name == "" {
-		return nil
-	}
-	file, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE, 0o644)
-	if err != nil {
-		return err
-	}
-	return file.Close()
-}
-
-func writeArray[T any](name string, rows []T) error {
-	if name == "" {
-		return nil
-	}
-	file, err := os.Create(name)
-	if err != nil {
-		return err
-	}
-	return errors.Join(limits.WriteJSON(file, rows), file.Close())
+// arrayOf writes rows as a JSON array, for outputs.write.
+func arrayOf[T any](rows []T) func(io.Writer) error {
+	return func(w io.Writer) error { return limits.WriteJSON(w, rows) }
 }

@@ -1,9 +1,8 @@
 package main
 
 import (
-	"encoding/json"
+	"errors"
 	"fmt"
-	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -41,7 +40,7 @@ broken, or not used enough.`,
 	flags.DurationVar(&f.duration, "duration", time.Minute, "how long to drive each limit, all side by side")
 	flags.StringVar(&f.jitter, "jitter", "uniform:5ms-50ms", "delay each way, as in 'sluice exchange --delay'")
 	flags.Uint64Var(&f.seed, "seed", 1, "seed of the delays")
-	flags.StringVar(&f.json, "json", "", "write the results to this `file` as a JSON array")
+	flags.StringVar(&f.json, "json", "", "write the results to this `file` as a JSON array"+orOutput)
 	return cmd
 }
 
@@ -50,23 +49,23 @@ func (f *liveFlags) run(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
+	var files namedFiles
+	files.writes("--json", f.json)
+	if err := files.check(); err != nil {
+		return err
+	}
 	fmt.Fprintf(cmd.ErrOrStderr(), "driving %d limits for %s\n", len(live.Scenarios()), f.duration)
 	results, err := live.Run(cmd.Context(), live.Scenarios(), live.Config{Duration: f.duration, Jitter: jitter, Seed: f.seed})
 	if err != nil {
 		return err
 	}
-	if err := live.WriteTable(cmd.OutOrStdout(), results); err != nil {
-		return err
-	}
-	if f.json != "" {
-		text, err := json.MarshalIndent(results, "", "  ")
-		if err != nil {
-			return err
-		}
-		if err := os.WriteFile(f.json, append(text, '\n'), 0o644); err != nil {
-			return err
-		}
-	}
+	to := files.outputs(cmd.OutOrStdout(), cmd.ErrOrStderr())
+	err = errors.Join(live.WriteTable(to.people, results), to.write("--json", f.json, asJSON(results)))
+	return errors.Join(err, driven(results))
+}
+
+// driven is a finding if a limit was broken, or not driven to its end.
+func driven(results []live.Result) error {
 	for _, r := range results {
 		if !r.Good() {
 			return finding{fmt.Sprintf("%s: used to %.2f %%, %d violations, %d failures", r.Name, 100*r.Utilisation, r.Violations, r.Failures)}

@@ -34,7 +34,9 @@ A process with an engine that has a memory sends without measure, is ended by
 kill -9 at a random instant, and is started again on the same file. A server in
 this process, with a limit of every kind, counts by definition what arrives from
 all of them together; it looks for nonces that come twice as well, and whether
-the file can be read.
+the file can be read. Beside each limit stands how full it was at its fullest, counted by
+its own definition: a window, a bucket, what was open at once, a budget. 100 % is the
+limit, which may be reached; what is above it is counted as over a limit.
 
 With --cost nothing is killed: the CPU time of a request with a memory and without
 one is compared, in slices of mirrored order.

@@ -1,9 +1,9 @@
 package main
 
 import (
-	"encoding/json"
+	"errors"
 	"fmt"
-	"os"
+	"io"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -41,7 +41,7 @@ flags or a refusal of the system.`,
 	flags := cmd.Flags()
 	flags.IntVar(&f.waiting, "waiting", 1_000_000, "how many requests wait, at least 1")
 	flags.IntVar(&f.requests, "requests", 200_000, "how many requests each row is measured with; 0 leaves the rows out")
-	flags.StringVar(&f.json, "json", "", "write what was measured to this `file` as JSON as well")
+	flags.StringVar(&f.json, "json", "", "write what was measured to this `file` as JSON as well"+orOutput)
 	return cmd
 }
 
@@ -49,7 +49,9 @@ func (f parkedFlags) run(cmd *cobra.Command) error {
 	if f.waiting < 1 || f.requests < 0 {
 		return fmt.Errorf("--waiting %d --requests %d: want at least 1 and 0", f.waiting, f.requests)
 	}
-	if err := checkWritable(f.json); err != nil {
+	var files namedFiles
+	files.writes("--json", f.json)
+	if err := files.check(); err != nil {
 		return err
 	}
 	var measured struct {
@@ -60,34 +62,34 @@ func (f parkedFlags) run(cmd *cobra.Command) error {
 	if measured.Parking, err = parked.Park(cmd.Context(), f.waiting); err != nil {
 		return err
 	}
-	p, out := measured.Parking, cmd.OutOrStdout()
-	fmt.Fprintf(out, "%d requests wait for a limit\n", p.Requests)
-	fmt.Fprintf(out, "  resident at the peak   %8.2f GB\n  each, on heap and stacks %6.0f B\n  goroutines more        %8d\n", float64(p.PeakBytes)/1e9, p.BytesEach, p.Goroutines)
-	fmt.Fprintf(out, "  CPU to submit one      %8.2f µs\n", p.SubmitCPU)
-	if p.TouchCPU > 0 {
-		fmt.Fprintf(out, "    of it the system's   %8.2f µs, to hand out so much memory that is used for the first time\n", p.TouchCPU)
-	}
-	fmt.Fprintf(out, "  to cancel all          %8.2f s, %.2f µs of CPU each\n", p.CancelTime, p.CancelCPU)
+	p, to := measured.Parking, files.outputs(cmd.OutOrStdout(), cmd.ErrOrStderr())
+	tellOfParking(to.people, p)
 	if f.requests > 0 {
 		if measured.Rows, err = parked.Crowds(cmd.Context(), f.requests); err != nil {
 			return err
 		}
-		fmt.Fprintf(out, "\n%-24s %12s %10s %14s\n", "on 64 connections", "requests/s", "relative", "CPU each")
-		for _, row := range measured.Rows {
-			fmt.Fprintf(out, "%-24s %12.0f %10.2f %11.2f µs\n", row.Name, row.Rate, row.Relative, row.CPU)
-		}
+		tellOfCrowds(to.people, measured.Rows)
 	}
-	if f.json != "" {
-		text, err := json.MarshalIndent(measured, "", "  ")
-		if err != nil {
-			return err
-		}
-		if err := os.WriteFile(f.json, append(text, '\n'), 0o644); err != nil {
-			return err
-		}
-	}
+	err = to.write("--json", f.json, asJSON(measured))
 	if missed := p.Missed(); len(missed) > 0 {
-		return finding{"missed: " + strings.Join(missed, "; ")}
+		err = errors.Join(err, finding{"missed: " + strings.Join(missed, "; ")})
 	}
-	return nil
+	return err
+}
+
+func tellOfParking(w io.Writer, p parked.Parking) {
+	fmt.Fprintf(w, "%d requests wait for a limit\n", p.Requests)
+	fmt.Fprintf(w, "  resident at the peak   %8.2f GB\n  each, on heap and stacks %6.0f B\n  goroutines more        %8d\n", float64(p.PeakBytes)/1e9, p.BytesEach, p.Goroutines)
+	fmt.Fprintf(w, "  CPU to submit one      %8.2f µs\n", p.SubmitCPU)
+	if p.TouchCPU > 0 {
+		fmt.Fprintf(w, "    of it the system's   %8.2f µs, to hand out so much memory that is used for the first time\n", p.TouchCPU)
+	}
+	fmt.Fprintf(w, "  to cancel all          %8.2f s, %.2f µs of CPU each\n", p.CancelTime, p.CancelCPU)
+}
+
+func tellOfCrowds(w io.Writer, rows []parked.Row) {
+	fmt.Fprintf(w, "\n%-24s %12s %10s %14s\n", "on 64 connections", "requests/s", "relative", "CPU each")
+	for _, row := range rows {
+		fmt.Fprintf(w, "%-24s %12.0f %10.2f %11.2f µs\n", row.Name, row.Rate, row.Relative, row.CPU)
+	}
 }

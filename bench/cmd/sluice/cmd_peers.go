@@ -71,7 +71,7 @@ A client that cannot do a case has a – and the reason.`,
 	f.DurationVar(&flags.within, "within", 85*time.Second, "begin no further round after this time, cases after the rounds apart; 0 for no bound")
 	f.BoolVar(&flags.quick, "quick", false, fmt.Sprintf("%d rounds: too few to rely on", peers.QuickRounds))
 	f.Uint64Var(&flags.seed, "seed", 1, "seed of the bootstrap that gives the intervals")
-	f.StringVar(&flags.json, "json", "", "write the rows to this `file` as a JSON array")
+	f.StringVar(&flags.json, "json", "", "write the rows to this `file` as a JSON array"+orOutput)
 	f.StringVar(&flags.cpuProfile, "cpuprofile", "", "write a CPU profile to this `file`; needs exactly one --client")
 	command.MarkFlagsMutuallyExclusive("quick", "rounds")
 	command.AddCommand(newPeersServerCommand())
@@ -98,7 +98,10 @@ func runPeers(cmd *cobra.Command, flags peersFlags) error {
 	if err != nil {
 		return err
 	}
-	if err := flags.checkOutput(); err != nil {
+	var files namedFiles
+	files.writes("--json", flags.json)
+	files.writes("--cpuprofile", flags.cpuProfile)
+	if err := files.check(); err != nil {
 		return err
 	}
 	stopProfile, err := startCPUProfile(flags.cpuProfile)
@@ -109,10 +112,8 @@ func runPeers(cmd *cobra.Command, flags peersFlags) error {
 	if err := errors.Join(err, stopProfile()); err != nil {
 		return err
 	}
-	if err := result.WriteTable(cmd.OutOrStdout(), peers.ReadEnvironment()); err != nil {
-		return err
-	}
-	return flags.writeJSON(result)
+	to := files.outputs(cmd.OutOrStdout(), cmd.ErrOrStderr())
+	return errors.Join(result.WriteTable(to.people, peers.ReadEnvironment()), to.write("--json", flags.json, result.WriteJSON))
 }
 
 func (f peersFlags) config(progress io.Writer) (peers.Config, error) {
@@ -121,6 +122,9 @@ func (f peersFlags) config(progress io.Writer) (peers.Config, error) {
 	}
 	if f.cpuProfile != "" && len(f.clients) != 1 {
 		return peers.Config{}, errors.New("--cpuprofile needs exactly one --client, or the profile would mix them")
+	}
+	if f.cpuProfile == "-" {
+		return peers.Config{}, errors.New("--cpuprofile -: give it a file, a profile is not for standard output")
 	}
 	cases, err := peers.CasesNamed(f.cases...)
 	if err != nil {
@@ -145,30 +149,6 @@ func (f peersFlags) config(progress io.Writer) (peers.Config, error) {
 		cfg.Rounds, cfg.Within = peers.QuickRounds, min(f.within, 20*time.Second)
 	}
 	return cfg, nil
-}
-
-// checkOutput finds out before the comparison, not after it, whether its result
-// can be written.
-func (f peersFlags) checkOutput() error {
-	if f.json == "" {
-		return nil
-	}
-	file, err := os.OpenFile(f.json, os.O_WRONLY|os.O_CREATE, 0o644)
-	if err != nil {
-		return err
-	}
-	return file.Close()
-}
-
-func (f peersFlags) writeJSON(result *peers.Result) error {
-	if f.json == "" {
-		return nil
-	}
-	file, err := os.Create(f.json)
-	if err != nil {
-		return err
-	}
-	return errors.Join(result.WriteJSON(file), file.Close())
 }
 
 // peersProgress tells now and then how far the comparison is.

@@ -44,7 +44,7 @@ named. Rates alone are compared: what the others call latency is not the same th
 	f.IntVarP(&flags.callers, "callers", "c", 64, "connections of each program")
 	f.DurationVar(&flags.turn, "turn", 3*time.Second, "how long each runs at a time")
 	f.IntVar(&flags.rounds, "rounds", 5, "turns of each")
-	f.StringVar((*string)(&flags.json), "json", "", "write the result to this `file` as JSON as well, or to the output instead with -")
+	f.StringVar((*string)(&flags.json), "json", "", "write the result to this `file` as JSON as well, compressed if it ends in .gz, or to the output instead with -")
 	command.AddCommand(newRatesServerCommand())
 	return command
 }
@@ -73,7 +73,9 @@ func (f ratesFlags) run(cmd *cobra.Command) error {
 	if f.callers < 1 || f.rounds < 1 || f.turn <= 0 {
 		wrong.add("-c, --rounds and --turn must be above zero")
 	}
-	wrong.note("--json", f.json.check())
+	var files namedFiles
+	files.writes("--json", string(f.json))
+	wrong.note("", files.check())
 	if err := wrong.err(); err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -53,12 +54,13 @@ an end, 99 an objective failed; 2 wrong flags, or a file that cannot be read.`,
   sluice report worker-1.jsonl.gz worker-2.jsonl.gz --format json
   sluice report monday.jsonl tuesday.jsonl --format html -o week.html
   sluice report old-*.jsonl --format bench -o old.txt && sluice report new-*.jsonl --format bench -o new.txt && benchstat old.txt new.txt
-  sluice run http://127.0.0.1:8080/ --rate 100/s -o run.jsonl; sluice report - --format csv < run.jsonl`,
+  sluice report run.jsonl -o run.html.gz
+  sluice run http://127.0.0.1:8080/ --rate 100/s -o - | sluice report - --format csv`,
 		RunE: func(cmd *cobra.Command, files []string) error { return flags.run(cmd, files) },
 	}
 	f := command.Flags()
-	f.StringVar(&flags.format, "format", "", "text, html, json, csv, hlog, bench or prom; empty goes by the end of --out's name, and is text else")
-	f.StringVarP(&flags.out, "out", "o", "", "write to this `file` instead of standard output")
+	f.StringVar(&flags.format, "format", "", "text, html, json, csv, hlog, bench or prom; empty goes by the end of --out's name, below .gz, and is text else")
+	f.StringVarP(&flags.out, "out", "o", "", "write to this `file` instead of standard output, which - is as well; .gz compresses")
 	return command
 }
 
@@ -67,10 +69,18 @@ var formatsByEnd = map[string]string{
 	".html": formatHTML, ".htm": formatHTML, ".json": "json", ".csv": "csv", ".hlog": "hlog", ".bench": "bench", ".prom": "prom",
 }
 
+// endOf is the end of a file's name, below that of a compressed one.
+func endOf(name string) string {
+	if results.Compressed(name) {
+		name = strings.TrimSuffix(name, filepath.Ext(name))
+	}
+	return strings.ToLower(filepath.Ext(name))
+}
+
 func (f *reportFlags) run(cmd *cobra.Command, files []string) error {
 	if f.format == "" {
 		f.format = "text"
-		if format, known := formatsByEnd[strings.ToLower(filepath.Ext(f.out))]; known {
+		if format, known := formatsByEnd[endOf(f.out)]; known {
 			f.format = format
 		}
 	}
@@ -84,26 +94,19 @@ func (f *reportFlags) run(cmd *cobra.Command, files []string) error {
 	if len(runs) > 1 && !slices.Contains([]string{formatHTML, "bench", "text"}, f.format) {
 		return fmt.Errorf("--format %s is of one run, and the files are of %d: give those of one, or choose html, bench or text", f.format, len(runs))
 	}
-	write := func(w io.Writer) error { return f.write(w, runs) }
-	if f.out == "" {
-		err = write(cmd.OutOrStdout())
-	} else {
-		err = writeTo(f.out, write)
-	}
-	if err != nil {
-		return err
-	}
-	return worstOf(runs)
+	to := outputs{programs: cmd.OutOrStdout()}
+	err = to.writeFile(cmp.Or(f.out, "-"), func(w io.Writer) error { return f.write(w, runs) })
+	return errors.Join(err, worstOf(runs))
 }
 
 // check names every mistake at once.
 func (f *reportFlags) check(files []string) error {
-	var wrong []string
+	var wrong mistakes
 	if len(files) == 0 {
-		wrong = append(wrong, "no file of results is given")
+		wrong.add("no file of results is given")
 	}
 	if f.format != formatHTML && !report.Known(f.format) {
-		wrong = append(wrong, fmt.Sprintf("--format %q is none of html, %s", f.format, strings.Join(report.Formats, ", ")))
+		wrong.add("--format %q is none of html, %s", f.format, strings.Join(report.Formats, ", "))
 	}
 	seen := map[string]os.FileInfo{}
 	for at, name := range files {
@@ -111,29 +114,27 @@ func (f *reportFlags) check(files []string) error {
 		switch {
 		case name == "-":
 			if slices.Contains(files[:at], "-") {
-				wrong = append(wrong, `"-" is given twice`)
+				wrong.add(`"-" is given twice`)
 			}
 			continue
 		case err != nil:
-			wrong = append(wrong, err.Error())
+			wrong.note("", err)
 			continue
 		case info.IsDir():
-			wrong = append(wrong, name+" is a folder")
+			wrong.add("%s is a folder", name)
 		}
 		for other, same := range seen {
 			if os.SameFile(info, same) {
-				wrong = append(wrong, fmt.Sprintf("%s and %s are the same file, which would count twice", other, name))
+				wrong.add("%s and %s are the same file, which would count twice", other, name)
 			}
 		}
 		seen[name] = info
-		if out, err := os.Stat(f.out); err == nil && os.SameFile(info, out) {
-			wrong = append(wrong, fmt.Sprintf("--out %s is one of the files to be read", f.out))
-		}
 	}
-	if wrong != nil {
-		return errors.New(strings.Join(wrong, "; "))
-	}
-	return nil
+	var all namedFiles
+	all.reads("", files...)
+	all.writes("--out", f.out)
+	wrong.note("", all.check())
+	return wrong.err()
 }
 
 // readRuns reads files, and merges those of one run, in the order of the first of each.

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -12,8 +14,10 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/sluice-engine/sluice/bench/load"
+	"github.com/sluice-engine/sluice/bench/panels"
 	"github.com/sluice-engine/sluice/bench/report"
 	"github.com/sluice-engine/sluice/bench/results"
+	"github.com/sluice-engine/sluice/bench/slo"
 )
 
 // runFlags are those of run beside what to make.
@@ -49,6 +53,10 @@ At the end nothing more is sent, and what is outstanding is waited for (--drain)
 then is recorded at its elapsed time and counted as unfinished. Ctrl-C does the same early; a
 second one ends the program at once.
 
+No file that is written may be one that is read, or be written twice; that, and a file that
+cannot be written, is refused before anything is sent, and so is an objective of an operation
+that the run does not have.
+
 Exit codes: 0 all is well, 1 no request succeeded, 2 wrong flags or a refusal of the system,
 98 INVALID, 99 an objective failed. Some requests that fail are no failure of the run unless
 an objective, such as --slo 'errors<1%', says so.`,
@@ -57,6 +65,7 @@ an objective, such as --slo 'errors<1%', says so.`,
   sluice run http://127.0.0.1:8080/ --rate 500/s --poisson --slo 'p99<20ms' --slo 'errors<0.1%' --abort-after 5s
   sluice run http://127.0.0.1:8080/ -c 64 -n 100000 --client fasthttp
   sluice run --targets targets.txt --data users.csv --rate 200/s -o run.jsonl --html run.html
+  sluice run http://127.0.0.1:8080/ --rate 500/s -o - | sluice report - -o run.html
   sluice run --replay access.log --base http://127.0.0.1:8080 --speed 2
   sluice run https://127.0.0.1:8443/ -k --http2 -c 10 --rate 2000/s --config venue.json
   sluice run http://server:8080/ --rate 50000/s --workers m1:7070,m2:7070,m3:7070`,
@@ -68,8 +77,8 @@ an objective, such as --slo 'errors<1%', says so.`,
 
 func (f *runFlags) register(flags *pflag.FlagSet) {
 	f.load.register(flags)
-	flags.StringVarP(&f.out, "out", "o", "", "write the results to this `file` while the run goes on; .gz compresses")
-	flags.StringVar(&f.html, "html", "", "draw them into this `file` at the end")
+	flags.StringVarP(&f.out, "out", "o", "", "write the results to this `file` while the run goes on"+orOutput)
+	flags.StringVar(&f.html, "html", "", "draw them into this `file` at the end"+orOutput)
 	flags.StringVar(&f.page, "page", "", "serve the run live to browsers at this `address`, such as 127.0.0.1:8080")
 	flags.BoolVar(&f.quiet, "quiet", false, "say nothing while the run goes on, but which of --workers were lost")
 	f.crew.register(flags)
@@ -91,22 +100,22 @@ func (f *runFlags) run(cmd *cobra.Command, urls []string) (err error) {
 	if err := cfg.Prepare(time.Now()); err != nil {
 		return err
 	}
-	if err := tryToWrite(f.html); err != nil {
-		return fmt.Errorf("--html: %w", err)
+	files := f.files()
+	if err := files.check(); err != nil {
+		return err
 	}
+	outputs := files.outputs(cmd.OutOrStdout(), cmd.ErrOrStderr())
 	if len(f.crew.workers) > 0 {
-		if err := tryToWrite(f.out); err != nil { // before machines are asked
-			return fmt.Errorf("--out: %w", err)
-		}
-		return f.runOnCrew(cmd, cfg)
+		return f.runOnCrew(cmd, cfg, outputs)
 	}
 	ctx, stop := context.WithCancel(cmd.Context())
 	defer stop()
-	out, err := f.openOut(&cfg)
-	if err != nil {
+	if cfg.Out, err = f.create(outputs, cfg.Header); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, out()) }()
+	if cfg.Out != nil {
+		defer func() { err = errors.Join(err, cfg.Out.Close()) }()
+	}
 	audience, err := f.gather(cmd, cfg.Header, stop)
 	if err != nil {
 		return err
@@ -117,43 +126,40 @@ func (f *runFlags) run(cmd *cobra.Command, urls []string) (err error) {
 	if run == nil {
 		return err
 	}
-	return errors.Join(err, f.tell(cmd, run), verdictOn(run))
+	return errors.Join(err, f.tell(outputs, run), verdictOn(run))
 }
 
-// openOut creates the file of results; the function closes it.
-func (f *runFlags) openOut(cfg *load.Config) (func() error, error) {
-	if f.out == "" {
-		return func() error { return nil }, nil
+// files are all that the run reads, once it is planned, and that it writes.
+func (f *runFlags) files() namedFiles {
+	all := slices.Clone(f.load.files)
+	f.crew.security.files(&all)
+	all.writes("--out", f.out)
+	all.writes("--html", f.html)
+	return all
+}
+
+// create begins the results, which are closed later; nil if nobody wants them.
+func (f *runFlags) create(to outputs, header results.Header) (out *results.Writer, err error) {
+	switch f.out {
+	case "":
+		return nil, nil
+	case "-":
+		out, err = results.NewWriter(to.programs, header)
+	default:
+		out, err = results.Create(f.out, header)
 	}
-	out, err := results.Create(f.out, cfg.Header)
 	if err != nil {
 		return nil, fmt.Errorf("--out: %w", err)
 	}
-	cfg.Out = out
-	return out.Close, nil
-}
-
-// tryToWrite says before a run what would spoil its end: that a file cannot be written.
-func tryToWrite(name string) error {
-	if name == "" {
-		return nil
-	}
-	file, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE, 0o666) // what it has is kept until the end
-	if err != nil {
-		return err
-	}
-	return file.Close()
+	return out, nil
 }
 
 // tell reports the run when it has ended.
-func (f *runFlags) tell(cmd *cobra.Command, run *results.Run) error {
-	if err := report.Text(cmd.OutOrStdout(), run, widthOf(cmd.OutOrStdout())); err != nil {
-		return err
-	}
-	if f.html == "" {
-		return nil
-	}
-	return writeHTML(f.html, run)
+func (f *runFlags) tell(to outputs, run *results.Run) error {
+	return errors.Join(
+		report.Text(to.people, run, widthOf(to.people)),
+		to.write("--html", f.html, func(w io.Writer) error { return panels.Write(w, run) }),
+	)
 }
 
 // columns is how wide the terminal says it is; 0 if it does not.
@@ -172,7 +178,7 @@ func verdictOn(run *results.Run) error {
 	var failed []string
 	for _, verdict := range run.End.Verdicts {
 		if !verdict.Held {
-			failed = append(failed, fmt.Sprintf("%s (measured %s)", verdict.Objective, verdict.Measured))
+			failed = append(failed, fmt.Sprintf("%s (%s)", verdict.Objective, asMeasured(verdict)))
 		}
 	}
 	if len(failed) == 0 && run.End.Reason == "objective failed" {
@@ -182,6 +188,14 @@ func verdictOn(run *results.Run) error {
 		return outcome{exitObjective, "objective failed: " + strings.Join(failed, "; ")}
 	}
 	return successOf(run)
+}
+
+// asMeasured says what was measured, or that nothing was.
+func asMeasured(verdict results.Verdict) string {
+	if strings.HasPrefix(verdict.Measured, slo.NotMeasured) {
+		return verdict.Measured
+	}
+	return "measured " + verdict.Measured
 }
 
 // successOf is a finding if there was none: a server that is not there must not pass.

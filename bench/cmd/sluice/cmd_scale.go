@@ -69,9 +69,9 @@ missed or a point did not come to its end; 2 wrong flags or a refusal of the sys
 	f.BoolVar(&flags.quick, "quick", false, fmt.Sprintf("small points, %d rounds of short slices: too few to rely on", scale.QuickRounds))
 	f.BoolVar(&flags.strict, "strict", false, "exit with 1 unless all bars are met")
 	f.Uint64Var(&flags.seed, "seed", 1, "seed of the bootstrap that gives the intervals")
-	f.StringVar(&flags.html, "html", "", "write a page with plots to this `file`")
-	f.StringVar(&flags.json, "json", "", "write all figures to this `file` as JSON")
-	f.StringVar(&flags.table, "markdown", "", "write a table for documents to this `file`")
+	f.StringVar(&flags.html, "html", "", "write a page with plots to this `file`"+orOutput)
+	f.StringVar(&flags.json, "json", "", "write all figures to this `file` as JSON"+orOutput)
+	f.StringVar(&flags.table, "markdown", "", "write a table for documents to this `file`"+orOutput)
 	command.MarkFlagsMutuallyExclusive("quick", "rounds")
 	command.MarkFlagsMutuallyExclusive("quick", "limit")
 	command.AddCommand(newScaleProcess(scaleServerVerb, func(cmd *cobra.Command) error {
@@ -99,24 +99,28 @@ func newScaleProcess(verb string, run func(*cobra.Command) error) *cobra.Command
 
 func (f scaleFlags) run(cmd *cobra.Command) error {
 	cfg, err := f.config(cmd.ErrOrStderr())
-	if err := errors.Join(err, checkWritable(f.html), checkWritable(f.json), checkWritable(f.table)); err != nil {
+	var files namedFiles
+	files.writes("--html", f.html)
+	files.writes("--json", f.json)
+	files.writes("--markdown", f.table)
+	if err := errors.Join(err, files.check()); err != nil {
 		return err
 	}
 	result, err := scale.Run(cmd.Context(), cfg)
 	if err != nil {
 		return err
 	}
-	env := peers.ReadEnvironment()
+	env, to := peers.ReadEnvironment(), files.outputs(cmd.OutOrStdout(), cmd.ErrOrStderr())
 	err = errors.Join(
-		result.WriteText(cmd.OutOrStdout(), env),
-		writeTo(f.html, func(w io.Writer) error { return result.WritePage(w, env) }),
-		writeTo(f.json, func(w io.Writer) error { return result.WriteJSON(w, env) }),
-		writeTo(f.table, result.WriteMarkdown),
+		result.WriteText(to.people, env),
+		to.write("--html", f.html, func(w io.Writer) error { return result.WritePage(w, env) }),
+		to.write("--json", f.json, func(w io.Writer) error { return result.WriteJSON(w, env) }),
+		to.write("--markdown", f.table, result.WriteMarkdown),
 	)
-	if err != nil || !f.strict {
+	if !f.strict {
 		return err
 	}
-	return strictly(result)
+	return errors.Join(err, strictly(result))
 }
 
 func strictly(result *scale.Result) error {
@@ -175,16 +179,4 @@ func scaleProgress(w io.Writer) func(scale.Progress) {
 		fmt.Fprintf(w, "point %d of %d: %s %s%s; %v so far, about %v left\n",
 			p.Point, p.Of, p.Curve, p.X, round, p.Elapsed.Round(time.Second), p.Left.Round(time.Second))
 	}
-}
-
-// writeTo writes a file, unless it has no name.
-func writeTo(name string, write func(io.Writer) error) error {
-	if name == "" {
-		return nil
-	}
-	file, err := os.Create(name)
-	if err != nil {
-		return err
-	}
-	return errors.Join(write(file), file.Close())
 }

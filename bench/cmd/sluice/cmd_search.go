@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -77,7 +79,7 @@ Exit codes: 0 a rate held, 1 interrupted before one did, 2 wrong flags or a refu
 	f.BoolVar(&flags.load.when.poisson, "poisson", false, "arrivals at random instead of evenly spaced")
 	f.Uint64Var(&flags.load.when.seed, "seed", 1, "of random arrivals and picks")
 	f.BoolVar(&flags.quiet, "quiet", false, "say nothing while the search goes on")
-	f.StringVar((*string)(&flags.json), "json", "", "write the report as JSON to this `file`, or with - to the output in place of text")
+	f.StringVar((*string)(&flags.json), "json", "", "write the report as JSON to this `file`, compressed if it ends in .gz, or with - to the output in place of text")
 	return command
 }
 
@@ -87,7 +89,9 @@ func (f *searchFlags) run(ctx context.Context, stdout, stderr io.Writer, urls []
 		return err
 	}
 	defer done()
-	if err := f.json.check(); err != nil {
+	files := slices.Clone(f.load.files)
+	files.writes("--json", string(f.json))
+	if err := files.check(); err != nil {
 		return err
 	}
 	trials.Try = func(ctx context.Context, rate float64) (search.Trial, error) { return f.try(ctx, cfg, rate) }
@@ -101,9 +105,11 @@ func (f *searchFlags) run(ctx context.Context, stdout, stderr io.Writer, urls []
 	for _, o := range cfg.Objectives {
 		report.Objectives = append(report.Objectives, o.String())
 	}
-	if err := f.json.write(stdout, report); err != nil {
-		return err
-	}
+	return errors.Join(f.json.write(stdout, report), heldBy(report))
+}
+
+// heldBy is the outcome of a search as an exit code.
+func heldBy(report *search.Report) error {
 	switch {
 	case report.Held > 0:
 		return nil

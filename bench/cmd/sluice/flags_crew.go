@@ -38,6 +38,13 @@ func (f *securityFlags) register(flags *pflag.FlagSet) {
 	flags.StringVar(&f.ca, "ca", "", "who vouches for the certificates of all machines, a PEM `file`")
 }
 
+// files adds those that read reads.
+func (f *securityFlags) files(all *namedFiles) {
+	all.reads("--tls-cert", f.cert)
+	all.reads("--tls-key", f.key)
+	all.reads("--ca", f.ca)
+}
+
 func (f *securityFlags) read(wrong *mistakes) crew.Security {
 	s := crew.Security{Token: f.token}
 	if s.Token == "" {

@@ -82,7 +82,7 @@ client of your own`)
 	flags.Lookup("page").NoOptDefVal = "127.0.0.1:0"
 	flags.StringVar(&f.metrics, "metrics", "", "serve the books as Prometheus reads them, on an address of its own or on\nthis `path` of the exchange")
 	flags.Lookup("metrics").NoOptDefVal = "/metrics"
-	flags.StringVar(&f.report, "report", "", "also write the report as JSON to this file")
+	flags.StringVar(&f.report, "report", "", "also write the report as JSON to this `file`"+orOutput)
 }
 
 // config turns the flags into a configuration, or lists every mistake.

@@ -29,6 +29,7 @@ type loadFlags struct {
 	how   clientFlags
 	judge judgeFlags
 	name  string
+	files namedFiles // that plan has read
 }
 
 // scheduleFlags say when requests are made.
@@ -71,6 +72,7 @@ type clientFlags struct {
 	noKeepAlive bool
 	timeout     time.Duration
 	drain       time.Duration
+	named       []string // files that --config names, once it was read
 }
 
 // judgeFlags say what must hold.
@@ -196,9 +198,12 @@ func (f *loadFlags) planWith(urls []string, shape func(*load.Config, int, []time
 	if f.how.http2 && inTheClear(&cfg.Plan) {
 		cfg.Notes = append(cfg.Notes, "--http2 is of https origins: requests to http:// spoke HTTP/1.1")
 	}
-	recorded := read.Recorded
-	shape(&cfg, f.how.connections, recorded, &wrong)
+	f.noteFiles(read)
+	shape(&cfg, f.how.connections, read.Recorded, &wrong)
 	cfg.Objectives = f.judge.read(&wrong)
+	if len(wrong) == 0 {
+		wrong.note("--slo", checkOperations(cfg))
+	}
 	if err := wrong.err(); err != nil {
 		return load.Config{}, func() {}, err
 	}
@@ -212,6 +217,31 @@ func (f *loadFlags) planWith(urls []string, shape func(*load.Config, int, []time
 	cfg.Client = client
 	cfg.Header.Client, cfg.Header.Connections = f.how.client, how.Connections
 	return cfg, client.Close, nil
+}
+
+// noteFiles keeps the names of what was read, and of what that names in its turn.
+func (f *loadFlags) noteFiles(read *targets.Read) {
+	f.files = nil
+	source := "--targets"
+	if f.when.replay != "" {
+		source = "--replay"
+	}
+	f.files.reads(source, f.what.targets, f.when.replay)
+	f.files.reads(source, read.Files...)
+	f.files.reads("--data", f.what.data)
+	f.files.reads("--body-file", f.what.bodyFile)
+	f.files.reads("--config", f.how.config)
+	f.files.reads("--config", f.how.named...)
+	f.files.reads("--cacert", f.how.caCert)
+}
+
+// checkOperations refuses objectives of operations that a plan, which is right, does not have.
+func checkOperations(cfg load.Config) error {
+	prepared, err := cfg.Plan.Prepare()
+	if err != nil {
+		return err
+	}
+	return slo.CheckOperations(cfg.Objectives, prepared.Operations())
 }
 
 // inTheClear says whether a request of a plan goes to an http origin, as far as that is known before
@@ -228,13 +258,14 @@ func inTheClear(plan *targets.Plan) bool {
 	return false
 }
 
-// readVenue reads the configuration of an engine; nil if there is an error.
-func readVenue(file string) (*engine.Config, error) {
-	config, err := venue.ReadFile(file, venue.Options{})
+// readVenue reads the configuration of an engine, nil if there is an error, and says which files
+// that names.
+func readVenue(file string) (config *engine.Config, named []string, err error) {
+	read, err := venue.ReadFile(file, venue.Options{Reads: func(path string) { named = append(named, path) }})
 	if err != nil {
-		return nil, err
+		return nil, named, err
 	}
-	return &config, nil
+	return &read, named, nil
 }
 
 // shape decides between the models and fills in the one that is meant.
@@ -470,7 +501,7 @@ func (f *clientFlags) read(wrong *mistakes) load.ClientConfig {
 		if f.client != load.Engine {
 			wrong.add("--config is for --client engine")
 		}
-		how.Engine, err = readVenue(f.config)
+		how.Engine, f.named, err = readVenue(f.config)
 		wrong.note("--config", err)
 	}
 	wrong.note("--client", how.Check())

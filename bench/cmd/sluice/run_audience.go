@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
 
 	"github.com/spf13/cobra"
 
@@ -85,13 +84,4 @@ func (a *audience) leave(run *results.Run) error {
 		err = errors.Join(err, bye(run))
 	}
 	return err
-}
-
-// writeHTML draws runs into a file.
-func writeHTML(name string, runs ...*results.Run) error {
-	file, err := os.Create(name)
-	if err != nil {
-		return fmt.Errorf("--html: %w", err)
-	}
-	return errors.Join(panels.Write(file, runs...), file.Close())
 }

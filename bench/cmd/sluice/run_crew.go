@@ -55,7 +55,7 @@ func (f *crewFlags) check(flags *pflag.FlagSet) error {
 }
 
 // runOnCrew makes a run that was planned on many machines.
-func (f *runFlags) runOnCrew(cmd *cobra.Command, cfg load.Config) (err error) {
+func (f *runFlags) runOnCrew(cmd *cobra.Command, cfg load.Config, to outputs) (err error) {
 	team, err := f.crewConfig(cmd, cfg)
 	if err != nil {
 		return err
@@ -74,10 +74,8 @@ func (f *runFlags) runOnCrew(cmd *cobra.Command, cfg load.Config) (err error) {
 	if f.out != "" {
 		team.Open = func(h results.Header) (*results.Writer, error) {
 			var err error
-			if out, err = results.Create(f.out, h); err != nil {
-				return nil, fmt.Errorf("--out: %w", err)
-			}
-			return out, nil
+			out, err = f.create(to, h)
+			return out, err
 		}
 	}
 	run, err := crew.Run(ctx, team)
@@ -89,7 +87,7 @@ func (f *runFlags) runOnCrew(cmd *cobra.Command, cfg load.Config) (err error) {
 	if run == nil {
 		return err
 	}
-	return errors.Join(err, f.tell(cmd, run), verdictOn(run))
+	return errors.Join(err, f.tell(to, run), verdictOn(run))
 }
 
 func (f *runFlags) crewConfig(cmd *cobra.Command, cfg load.Config) (crew.Config, error) {

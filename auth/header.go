@@ -202,9 +202,9 @@ func (m *message) settle(clock Clock) error {
 func (m *message) number(clock Clock) (err error) {
 	switch {
 	case m.Form.uses(Nonce):
-		m.nonce, err = nextNonce(m.Key, clock, m.Form.NonceUnit, m.Nonces)
+		m.nonce, err = nextNonce(m.call, m.Key, clock, m.Form.NonceUnit, m.Nonces)
 	case m.Form.uses(Unique):
-		m.nonce, err = nextUnique(m.Key, clock, m.Form.NonceUnit)
+		m.nonce, err = nextUnique(m.call, m.Key, clock, m.Form.NonceUnit)
 	}
 	return err
 }

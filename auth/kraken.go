@@ -65,7 +65,7 @@ func (k Kraken) Authenticate(call *messages.Call, clock Clock) error {
 	if _, ok := lookup(string(call.Body), "nonce"); ok {
 		return fail("Kraken", "nonce", ErrReserved)
 	}
-	nonce, err := nextNonce(k.Key, clock, k.NonceUnit, k.Nonces)
+	nonce, err := nextNonce(call, k.Key, clock, k.NonceUnit, k.Nonces)
 	if err != nil {
 		return fail("Kraken", "nonce", err)
 	}

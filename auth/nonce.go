@@ -7,9 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/sluice-engine/sluice/messages"
 )
 
 // NonceRule says from where a key's nonces rise, and how far. The zero value is
@@ -62,11 +65,15 @@ type nonceSource struct {
 	unit time.Duration
 	used atomic.Int64 // when it was last looked up, in ns: written under the registry's lock for reading
 
-	mu       sync.Mutex // guards what follows, and every reserve of the key; held while a floor is read or written
+	// turn is held by whoever is to be given the next nonce. He may have to wait for a floor, and those
+	// behind him wait no longer than their calls are waited for: see takeTurn.
+	turn     sync.Mutex
+	reserves []*reserve // of whoever has the turn: in the floors of rules, the latest last; those in memories are their keepers'
+
+	mu       sync.Mutex // guards what follows; nobody waits under it
 	last     uint64     // the last nonce given, or passed over
 	raised   time.Duration
-	raisedAt time.Time  // of the wall clock it was raised by
-	reserves []*reserve // in the floors of rules, the latest last; those in memories are their keepers'
+	raisedAt time.Time // of the wall clock it was raised by
 }
 
 // next returns the next nonce: the time in units, or one more than the last,
@@ -75,35 +82,91 @@ type nonceSource struct {
 // to a coarser unit: their nonces would start below old ones.
 //
 // clocks returns the server's time and this machine's wall clock. It is asked behind
-// everything that may take its time: the lock, and what a floor loads and stores.
-func (s *nonceSource) next(clocks func() (now, local time.Time), rule NonceRule, k keeper) (uint64, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	r, used := s.reserveFor(rule, k), s.last
+// everything that may take its time: the turn, and what a floor loads and stores. The call is
+// waited for no longer than its caller waits.
+func (s *nonceSource) next(call *messages.Call, clocks func() (now, local time.Time), rule NonceRule, k keeper) (uint64, error) {
+	if err := s.takeTurn(call); err != nil {
+		return 0, err
+	}
+	defer s.turn.Unlock()
+	r, others := s.reserveFor(rule, k), uint64(0)
 	if r != nil {
-		others, err := r.look()
-		if err != nil {
+		var err error
+		if others, err = r.look(); err != nil {
 			return 0, err
 		}
-		used = max(used, others)
 	}
+	for {
+		n, err := s.draw(call, clocks, rule, r, max(s.lastGiven(), others))
+		if err != nil || s.give(n) {
+			return n, err
+		}
+	}
+}
+
+const (
+	turnSpins = 100 // looks at a turn that mostly takes no time, before anybody sleeps
+	leastNap  = time.Millisecond
+	mostNap   = 16 * time.Millisecond
+)
+
+// takeTurn waits for the turn as long as its call is waited for. It looks again and again, for what it
+// could be woken by would be a channel, which the process's own source must not have: one
+// belongs to the testing/synctest bubble that it was made in.
+func (s *nonceSource) takeTurn(call *messages.Call) error {
+	for range turnSpins {
+		if s.turn.TryLock() {
+			return nil
+		}
+		runtime.Gosched()
+	}
+	for nap := leastNap; !s.turn.TryLock(); nap = min(2*nap, mostNap) {
+		over := make(chan struct{})
+		timer := time.AfterFunc(nap, func() { close(over) })
+		if err := call.Await(over); err != nil {
+			timer.Stop()
+			return fmt.Errorf("another request waits for its nonce to be remembered: %w", err)
+		}
+	}
+	return nil
+}
+
+// draw returns the nonce above what was used, once it is covered by a floor, if there is one.
+func (s *nonceSource) draw(call *messages.Call, clocks func() (now, local time.Time), rule NonceRule, r *reserve, used uint64) (uint64, error) {
 	now, local := clocks()
 	n, limit := max(plus(used, 1), s.units(now)), s.limit(local, rule)
 	if n > limit || n == used { // nothing is greater than the greatest there is
 		return 0, s.tooFar(n, local, rule)
 	}
-	if r != nil {
-		stored, err := r.cover(n, min(limit, s.blockEnd(n, r.given, now)))
-		if err != nil {
-			return 0, err
-		}
-		if stored {
-			now, _ = clocks()
-			n = max(n, min(s.units(now), r.stored))
-		}
+	if r == nil {
+		return n, nil
+	}
+	stored, err := r.cover(n, min(limit, s.blockEnd(n, r.given, now)), call)
+	if err != nil {
+		return 0, err
+	}
+	if stored {
+		now, _ = clocks()
+		n = max(n, min(s.units(now), r.stored))
+	}
+	return n, nil
+}
+
+func (s *nonceSource) lastGiven() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.last
+}
+
+// give takes note of a nonce. It reports false if nonces were raised above it meanwhile.
+func (s *nonceSource) give(n uint64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n <= s.last {
+		return false
 	}
 	s.last = n
-	return n, nil
+	return true
 }
 
 // blockEnd is up to where a floor is to be stored for n. That is a block from the clock
@@ -217,10 +280,10 @@ func (r *nonceRegistry) forget(now time.Time) {
 	}
 }
 
-// nextNonce returns the next nonce of a key.
-func nextNonce(key Secret, clock Clock, unit time.Duration, rule NonceRule) (uint64, error) {
+// nextNonce returns the next nonce of a key, for a call.
+func nextNonce(call *messages.Call, key Secret, clock Clock, unit time.Duration, rule NonceRule) (uint64, error) {
 	k, _ := clock.(keeper)
-	return nonces.of(key, unit).next(func() (now, local time.Time) { return clock.Now(), time.Now() }, rule, k)
+	return nonces.of(key, unit).next(call, func() (now, local time.Time) { return clock.Now(), time.Now() }, rule, k)
 }
 
 func raiseNonce(key Secret, clock Clock, unit time.Duration, rule NonceRule) bool {
@@ -229,8 +292,8 @@ func raiseNonce(key Secret, clock Clock, unit time.Duration, rule NonceRule) boo
 
 // nextUnique returns a number that the key has not used. Its size means nothing
 // to the server, so that no rule applies.
-func nextUnique(key Secret, clock Clock, unit time.Duration) (uint64, error) {
-	return nextNonce(key, clock, unit, NonceRule{Ahead: math.MaxInt64})
+func nextUnique(call *messages.Call, key Secret, clock Clock, unit time.Duration) (uint64, error) {
+	return nextNonce(call, key, clock, unit, NonceRule{Ahead: math.MaxInt64})
 }
 
 // lane names a key without disclosing it.

@@ -64,7 +64,7 @@ func TestTwoProcessesShareNoNonceThoughTheClockIsSetBack(t *testing.T) {
 		for range rapid.IntRange(1, 5).Draw(t, "processes") { // each killed without a word
 			s := process(unit)
 			for range rapid.IntRange(1, 30).Draw(t, "nonces") {
-				n, err := s.next(shown(now, now), rule, nil)
+				n, err := s.next(new(messages.Call), shown(now, now), rule, nil)
 				require.NoError(t, err)
 				require.Greater(t, n, last)
 				last = n
@@ -79,7 +79,7 @@ func TestAFloorIsWrittenAheadInBlocks(t *testing.T) {
 	floor := new(memoryFloor)
 	s, now := process(time.Microsecond), time.UnixMilli(noon)
 	for range 1000 {
-		_, err := s.next(shown(now, now), NonceRule{Floor: floor}, nil)
+		_, err := s.next(new(messages.Call), shown(now, now), NonceRule{Floor: floor}, nil)
 		require.NoError(t, err)
 		now = now.Add(15 * time.Millisecond)
 		require.GreaterOrEqual(t, floor.value, s.last, "stored before it is used")
@@ -95,7 +95,7 @@ func TestMain(m *testing.M) {
 	}
 	back, _ := time.ParseDuration(os.Getenv("SLUICE_CLOCK"))
 	for {
-		n, err := nextNonce("killed", shifted(back), time.Microsecond, NonceRule{Floor: NonceFile(path)})
+		n, err := nextNonce(new(messages.Call), "killed", shifted(back), time.Microsecond, NonceRule{Floor: NonceFile(path)})
 		fmt.Println(n, err)
 	}
 }
@@ -227,7 +227,7 @@ func TestRaisingEndsADayAheadAndBeginsAnewAfterAPause(t *testing.T) {
 	for s.raise(now, now, NonceRule{}) {
 	}
 	require.LessOrEqual(t, s.last, uint64(noon+24*3600_000))
-	_, err := s.next(shown(now, now), NonceRule{}, nil)
+	_, err := s.next(new(messages.Call), shown(now, now), NonceRule{}, nil)
 	require.ErrorIs(t, err, ErrNonceAhead)
 
 	s = process(time.Millisecond)
@@ -235,7 +235,7 @@ func TestRaisingEndsADayAheadAndBeginsAnewAfterAPause(t *testing.T) {
 		require.True(t, s.raise(now, now, NonceRule{}))
 		now = now.Add(6 * time.Minute)
 	}
-	n, err := s.next(shown(now, now), NonceRule{}, nil)
+	n, err := s.next(new(messages.Call), shown(now, now), NonceRule{}, nil)
 	require.NoError(t, err)
 	require.LessOrEqual(t, n, uint64(now.UnixMilli()), "single refusals, far apart")
 }
@@ -244,7 +244,7 @@ func TestKeysOutOfUseAreForgottenAndNoNonceIsGivenTwice(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := nonceRegistry{sources: map[string]*nonceSource{}, forgotten: map[time.Duration]uint64{}}
 		next := func(key Secret, clock Clock) uint64 {
-			n, err := r.of(key, time.Millisecond).next(shown(clock.Now(), time.Now()), NonceRule{}, nil)
+			n, err := r.of(key, time.Millisecond).next(new(messages.Call), shown(clock.Now(), time.Now()), NonceRule{}, nil)
 			require.NoError(t, err)
 			return n
 		}
@@ -379,7 +379,7 @@ func TestANonceIsAsYoungAsItCanBeBehindAFloorThatTakesItsTime(t *testing.T) {
 		s, rule := process(time.Microsecond), NonceRule{Floor: new(lazyFloor)}
 		clocks := func() (time.Time, time.Time) { return time.Now(), time.Now() }
 		for range 40 {
-			n, err := s.next(clocks, rule, nil)
+			n, err := s.next(new(messages.Call), clocks, rule, nil)
 			require.NoError(t, err)
 			require.Equal(t, s.units(time.Now()), n)
 		}

@@ -81,7 +81,7 @@ func (p Payload) Authenticate(call *messages.Call, clock Clock) error {
 			return fail("Payload", reserved, ErrReserved)
 		}
 	}
-	nonce, err := nextNonce(p.Key, clock, p.unit(), p.Nonces)
+	nonce, err := nextNonce(call, p.Key, clock, p.unit(), p.Nonces)
 	if err != nil {
 		return fail("Payload", "nonce", err)
 	}

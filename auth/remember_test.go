@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/sluice-engine/sluice/messages"
 )
 
 // shelf is a place for the floors of keys.
@@ -55,7 +57,7 @@ func TestNoncesGoOnAboveThoseOfAnEarlierProcessThoughTheClockWasSetBack(t *testi
 		anotherProcess(t)
 		clock := Remember(FixedClock(at.Add(-time.Duration(process)*time.Minute)), memory.floor)
 		for range 100 {
-			n, err := nextNonce("key", clock, time.Microsecond, NonceRule{})
+			n, err := nextNonce(new(messages.Call), "key", clock, time.Microsecond, NonceRule{})
 			require.NoError(t, err)
 			require.Greater(t, n, last)
 			last = n
@@ -70,14 +72,14 @@ func TestNoncesGoOnAboveThoseOfAnEarlierProcessThoughTheClockWasSetBack(t *testi
 
 func TestANonceThatCannotBeRememberedIsNotUsed(t *testing.T) {
 	anotherProcess(t)
-	_, err := nextNonce("key", Remember(LocalClock(0), (&shelf{fails: true}).floor), time.Microsecond, NonceRule{})
+	_, err := nextNonce(new(messages.Call), "key", Remember(LocalClock(0), (&shelf{fails: true}).floor), time.Microsecond, NonceRule{})
 	require.Error(t, err)
 }
 
 func TestAFloorOfItsOwnComesBeforeTheMemory(t *testing.T) {
 	anotherProcess(t)
 	memory, own := &shelf{}, &shelfFloor{shelf: &shelf{}, stored: 1 << 40}
-	n, err := nextNonce("key", Remember(FixedClock(time.Unix(1, 0)), memory.floor), time.Microsecond, NonceRule{Floor: own})
+	n, err := nextNonce(new(messages.Call), "key", Remember(FixedClock(time.Unix(1, 0)), memory.floor), time.Microsecond, NonceRule{Floor: own})
 	require.NoError(t, err)
 	require.EqualValues(t, 1<<40+1, n)
 	require.Empty(t, memory.floors)
@@ -88,7 +90,7 @@ func TestTwoMemoriesBothKnowHowFarAKeyWasUsed(t *testing.T) {
 	a, b := &shelf{}, &shelf{}
 	now := FixedClock(time.Now())
 	for _, memory := range []*shelf{a, b, a} {
-		n, err := nextNonce("key", Remember(now, memory.floor), time.Microsecond, NonceRule{})
+		n, err := nextNonce(new(messages.Call), "key", Remember(now, memory.floor), time.Microsecond, NonceRule{})
 		require.NoError(t, err)
 		for _, f := range memory.floors {
 			require.GreaterOrEqual(t, f.stored, n)
@@ -119,7 +121,7 @@ func TestAnEnginesOwnBlockIsNotSkippedWhenAnotherEngineSignedMeanwhile(t *testin
 	engines := []keeper{Remember(nil, a.floor).(keeper), Remember(nil, b.floor).(keeper)}
 	s := process(time.Microsecond)
 	for i := range 4000 {
-		n, err := s.next(shown(now, now), NonceRule{}, engines[i%2])
+		n, err := s.next(new(messages.Call), shown(now, now), NonceRule{}, engines[i%2])
 		require.NoError(t, err)
 		require.EqualValues(t, now.UnixMicro(), n, "it is the time, however often they take turns")
 		now = now.Add(10 * time.Millisecond)
@@ -136,7 +138,7 @@ func TestEnginesOneAfterTheOtherRunNoFurtherAheadThanABlock(t *testing.T) {
 	memory, now := &shelf{}, time.Now()
 	s := process(time.Microsecond)
 	for range 10_000 { // each closed, which says nothing
-		n, err := s.next(shown(now, now), NonceRule{}, Remember(nil, memory.floor).(keeper))
+		n, err := s.next(new(messages.Call), shown(now, now), NonceRule{}, Remember(nil, memory.floor).(keeper))
 		require.NoError(t, err)
 		require.LessOrEqual(t, n, s.units(now.Add(nonceBlock))+1)
 		now = now.Add(time.Millisecond)

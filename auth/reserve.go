@@ -3,10 +3,12 @@ package auth
 import (
 	"reflect"
 	"slices"
+
+	"github.com/sluice-engine/sluice/messages"
 )
 
-// reserve is what this process has set aside in one floor. It is guarded by the lock of
-// the key's source.
+// reserve is what this process has set aside in one floor. It is of whoever has the turn at the
+// key's source.
 //
 // Invariant: as long as the floor has what is stored here, nobody else has gone on there,
 // so that every nonce up to it is this process's to give.
@@ -28,9 +30,9 @@ func (r *reserve) look() (others uint64, err error) {
 }
 
 // cover sees to it that n is not above the floor before it is given: if it is, until is stored.
-func (r *reserve) cover(n, until uint64) (stored bool, err error) {
+func (r *reserve) cover(n, until uint64, call *messages.Call) (stored bool, err error) {
 	if stored = n > r.stored; stored {
-		if err := r.floor.Store(until); err != nil {
+		if err := r.store(until, call); err != nil {
 			return false, err
 		}
 		r.stored = until
@@ -39,12 +41,25 @@ func (r *reserve) cover(n, until uint64) (stored bool, err error) {
 	return stored, nil
 }
 
+// patientFloor is a NonceFloor that may take its time, and is waited for by a function such as
+// messages.Call.Await: no longer than that returns nil.
+type patientFloor interface {
+	StoreAwaited(floor uint64, await func(ready <-chan struct{}) error) error
+}
+
+func (r *reserve) store(until uint64, call *messages.Call) error {
+	if floor, patient := r.floor.(patientFloor); patient {
+		return floor.StoreAwaited(until, call.Await)
+	}
+	return r.floor.Store(until)
+}
+
 // mostReserves is in how many floors at once a process knows its own of one key. In one
 // that was pushed out it begins above what it stored itself, as another process would.
 const mostReserves = 8
 
 // reserveFor returns the reserve in the floor of a rule, or in the memory that a keeper
-// has if there is none; nil if there is neither. It requires that mu is held.
+// has if there is none; nil if there is neither. It is called by whoever has the turn.
 func (s *nonceSource) reserveFor(rule NonceRule, k keeper) *reserve {
 	switch {
 	case rule.Floor == nil && k == nil:

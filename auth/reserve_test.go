@@ -47,7 +47,7 @@ func (w *turns) engine(l *life, memory string) keeper {
 }
 
 func (w *turns) sign(l *life, floor string, rule NonceRule, k keeper) {
-	n, err := l.source.next(shown(w.now, w.now), rule, k)
+	n, err := l.source.next(new(messages.Call), shown(w.now, w.now), rule, k)
 	require.NoError(w.t, err)
 	for _, before := range [][]uint64{l.given, w.all[floor]} {
 		for _, m := range before {
@@ -102,7 +102,7 @@ func TestProcessesThatSignOnceEachRunNoFurtherAheadThanABlock(t *testing.T) {
 	rule, now := NonceRule{Floor: new(memoryFloor)}, time.UnixMilli(noon)
 	for range 10_000 { // a day's worth of blocks, and more
 		s := process(time.Millisecond)
-		n, err := s.next(shown(now, now), rule, nil)
+		n, err := s.next(new(messages.Call), shown(now, now), rule, nil)
 		require.NoError(t, err)
 		require.LessOrEqual(t, n, s.units(now.Add(nonceBlock))+1)
 		now = now.Add(50 * time.Millisecond)
@@ -114,7 +114,7 @@ func TestAFloorThatFellIsStoredAnew(t *testing.T) {
 	floor, now := new(memoryFloor), time.UnixMilli(noon)
 	s, rule := process(time.Millisecond), NonceRule{Floor: floor}
 	for _, found := range []uint64{0, 0, 1000, 1000} {
-		_, err := s.next(shown(now, now), rule, nil)
+		_, err := s.next(new(messages.Call), shown(now, now), rule, nil)
 		require.NoError(t, err)
 		require.GreaterOrEqual(t, floor.value, s.last)
 		floor.value = found
@@ -142,11 +142,11 @@ func TestEachFloorOfAKeyKnowsHowFarItWasUsed(t *testing.T) {
 			rule.Floor = everyOther{f}
 		}
 		before := s.last
-		_, err := s.next(shown(now, now), rule, k)
+		_, err := s.next(new(messages.Call), shown(now, now), rule, k)
 		require.NoError(t, err)
 		require.Greater(t, s.last, before)
 		require.GreaterOrEqual(t, f.value, s.last, "a floor that is not asked is not told")
-		_, err = s.next(shown(now, now), NonceRule{}, k)
+		_, err = s.next(new(messages.Call), shown(now, now), NonceRule{}, k)
 		require.NoError(t, err)
 		require.GreaterOrEqual(t, memory.floor("").(*shelfFloor).stored, s.last)
 	}
@@ -157,7 +157,7 @@ func TestNothingIsReservedBeyondWhatMayBeUsed(t *testing.T) {
 	floor, now := new(memoryFloor), time.UnixMilli(noon)
 	rule := NonceRule{Floor: floor, Ahead: time.Second}
 	for range 100 { // each finds room, for the clock has moved on
-		_, err := process(time.Millisecond).next(shown(now, now), rule, nil)
+		_, err := process(time.Millisecond).next(new(messages.Call), shown(now, now), rule, nil)
 		require.NoError(t, err)
 		now = now.Add(time.Millisecond)
 	}
@@ -172,18 +172,18 @@ func TestAboveTheGreatestNumberThereIsNoNonce(t *testing.T) {
 	now := time.UnixMilli(noon)
 	s, rule := process(time.Microsecond), NonceRule{Floor: &memoryFloor{value: math.MaxUint64 - 2}, Ahead: math.MaxInt64}
 	for _, want := range []uint64{math.MaxUint64 - 1, math.MaxUint64} {
-		n, err := s.next(shown(now, now), rule, nil)
+		n, err := s.next(new(messages.Call), shown(now, now), rule, nil)
 		require.NoError(t, err)
 		require.Equal(t, want, n)
 	}
 	for range 3 {
-		_, err := s.next(shown(now, now), rule, nil)
+		_, err := s.next(new(messages.Call), shown(now, now), rule, nil)
 		require.ErrorIs(t, err, ErrNonceAhead)
 		require.False(t, s.raise(now, now, rule))
 		require.EqualValues(t, uint64(math.MaxUint64), s.last)
 	}
 	early := time.Unix(-1000, 0) // a clock that was never set
-	_, err := process(time.Second).next(shown(now, early), NonceRule{}, nil)
+	_, err := process(time.Second).next(new(messages.Call), shown(now, early), NonceRule{}, nil)
 	require.ErrorIs(t, err, ErrNonceAhead)
 }
 
@@ -196,7 +196,7 @@ func TestNoncesThatAreUsedAsFastAsTheClockCountsRunAheadByAnEighthAtMost(t *test
 			anotherProcess(t)
 			s, k := process(unit), Remember(nil, memory.floor).(keeper)
 			for range each {
-				given, err := s.next(shown(now, now), NonceRule{}, k)
+				given, err := s.next(new(messages.Call), shown(now, now), NonceRule{}, k)
 				require.NoError(t, err)
 				ahead = given - min(given, s.units(now))
 				now = now.Add(unit)

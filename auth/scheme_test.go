@@ -192,7 +192,7 @@ func forgetNonces() {
 }
 
 func mustNonce(t *testing.T, key Secret, clock Clock, unit time.Duration) uint64 {
-	n, err := nextNonce(key, clock, unit, NonceRule{})
+	n, err := nextNonce(new(messages.Call), key, clock, unit, NonceRule{})
 	require.NoError(t, err)
 	return n
 }

@@ -7,7 +7,9 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -284,4 +286,129 @@ func TestAnEngineWhoseMemoryTakesNothingIsClosedAllTheSame(t *testing.T) {
 		}
 		require.Empty(t, s.seen())
 	})
+}
+
+// broken is a memory whose next calls do harm.
+type broken struct {
+	vault
+	harm func(call string) // guarded by vault.mu
+}
+
+func (b *broken) does(call string) {
+	b.mu.Lock()
+	harm := b.harm
+	b.harm = nil // once
+	b.mu.Unlock()
+	if harm != nil {
+		harm(call)
+	}
+}
+
+func (b *broken) Open() (memory.Store, memory.Held, error) { return b, memory.Held{}, nil }
+func (b *broken) Append(f []byte) error                    { b.does("Append"); return b.vault.Append(f) }
+func (b *broken) Replace(f []byte) error                   { b.does("Replace"); return b.vault.Replace(f) }
+
+func (b *broken) breaks(harm func(string)) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.harm = harm
+}
+
+// noMemory opens as a test wants it.
+type noMemory struct {
+	open func() (memory.Store, memory.Held, error)
+}
+
+func (n noMemory) Open() (memory.Store, memory.Held, error) { return n.open() }
+
+func TestAPanicOfAMemoryOfSomebodysOwnIsAnErrorOfIts(t *testing.T) {
+	harms := map[string]func(string){"panics": func(string) { panic("a secret") }, "ends its goroutine": func(string) { runtime.Goexit() }}
+	for name, harm := range harms {
+		t.Run("where it writes, and "+name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s, b := newServer(t, nil), &broken{}
+				eng := remembering(t, s, b, nil)
+				b.breaks(harm)
+				spend(t, eng, 1)
+				require.InDelta(t, 50*time.Millisecond, s.seen()[0], float64(time.Millisecond), "it is tried again, as after any error")
+				spend(t, eng, 1)
+				require.NoError(t, eng.Close())
+			})
+		})
+		t.Run("at the beginning, and "+name, func(t *testing.T) {
+			b := &broken{harm: harm}
+			for _, m := range []engine.Memory{b, noMemory{func() (memory.Store, memory.Held, error) { harm("Open"); return nil, memory.Held{}, nil }}} {
+				_, err := engine.New(engine.Config{Memory: m})
+				require.ErrorContains(t, err, "Config.Memory: memory: its code")
+				require.NotContains(t, err.Error(), "secret")
+			}
+		})
+	}
+	for _, store := range []memory.Store{nil, (*broken)(nil)} {
+		_, err := engine.New(engine.Config{Memory: noMemory{func() (memory.Store, memory.Held, error) { return store, memory.Held{}, nil }}})
+		require.ErrorContains(t, err, "Config.Memory: memory:")
+	}
+}
+
+func TestAMemoryThatDoesNotAnswerIsNamedInTheLog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log strings.Builder
+		s, v := newServer(t, nil), &vault{takes: time.Minute}
+		eng := remembering(t, s, v, func(c *engine.Config) { c.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
+		go spend(t, eng, 1)
+		time.Sleep(15 * time.Second)
+		require.Contains(t, log.String(), "the memory has not answered for long: requests wait until it does")
+		time.Sleep(5 * time.Minute)
+		require.Equal(t, 2, strings.Count(log.String(), "the memory has not answered"), "of the permit, and of what became of it")
+		require.NoError(t, eng.Close())
+	})
+}
+
+func TestANonceIsWaitedForNoLongerThanItsRequestIs(t *testing.T) {
+	for name, account := range map[string]auth.Authenticator{
+		"in order":  auth.Kraken{Key: "nonces of a slow memory", Secret: "MDEyMzQ1Njc4OWFiY2RlZg=="},
+		"in no one": auth.Deribit("unique numbers of a slow memory", "0123456789abcdef"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s, b, gate := newServer(t, nil), &broken{}, make(chan struct{})
+				eng := s.newEngine(t, engine.Config{Memory: b, Auth: account})
+				b.breaks(func(string) { <-gate }) // it takes nothing from now on
+				began := time.Now()
+				ended := make(chan error, 5)
+				for i := range 5 {
+					go func() {
+						ctx, cancel := context.WithCancel(t.Context())
+						defer cancel()
+						req := &engine.Request{Method: "POST", Path: "/order", Auth: true, Timeout: time.Second}
+						if i == 4 {
+							time.AfterFunc(time.Second, cancel)
+							req.Timeout = time.Hour
+						}
+						_, err := eng.Do(ctx, req)
+						ended <- err
+					}()
+				}
+				late := 0
+				for range 5 {
+					err := <-ended
+					require.Equal(t, engine.NotSent, engine.OutcomeOf(err))
+					if errors.Is(err, context.DeadlineExceeded) {
+						late++
+					} else {
+						require.ErrorIs(t, err, context.Canceled)
+					}
+				}
+				require.Equal(t, 4, late)
+				require.Equal(t, time.Second, time.Since(began))
+				require.Empty(t, s.seen())
+				close(gate)
+				time.Sleep(time.Second)
+				_, err := eng.Do(t.Context(), &engine.Request{Method: "POST", Path: "/order", Auth: true})
+				require.NoError(t, err)
+				wantNothingHeld(t, eng)
+				require.NoError(t, eng.Close())
+			})
+		})
+	}
 }

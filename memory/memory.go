@@ -40,7 +40,8 @@ type Held struct {
 // Append and Replace may block, as a network does: a Store other than File's is
 // called on a goroutine of its own, with everything that has gathered meanwhile, and
 // a request leaves once what it spends has been appended. An error is tried again,
-// after a pause, until it is none or the engine ends; meanwhile requests wait, for
+// after a pause, until it is none or the engine ends, and a panic or a runtime.Goexit is one of
+// these errors; meanwhile requests wait, for
 // what is spent and not remembered could be spent again after a restart. So whoever
 // would rather send without memory than wait has Append return nil, and Open say
 // Torn the next time.

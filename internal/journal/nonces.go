@@ -39,19 +39,28 @@ func (f *Floor) Load() (uint64, error) {
 // with memory.ErrGivenUp if nothing is written any more: a nonce that the next process
 // may use again must not leave, though the limits do without memory.
 func (f *Floor) Store(floor uint64) error {
+	return f.StoreAwaited(floor, func(ready <-chan struct{}) error {
+		<-ready
+		return nil
+	})
+}
+
+// StoreAwaited is Store for somebody who waits by a function, such as messages.Call.Await, and whose
+// error it returns if that fails. Then it is not known whether the floor is stored.
+func (f *Floor) StoreAwaited(floor uint64, await func(ready <-chan struct{}) error) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if floor <= f.stored {
 		return nil
 	}
-	if err := f.journal.storeNonce(f.lane, floor); err != nil {
+	if err := f.journal.storeNonce(f.lane, floor, await); err != nil {
 		return err
 	}
 	f.stored = floor
 	return nil
 }
 
-func (j *Journal) storeNonce(lane string, floor uint64) error {
+func (j *Journal) storeNonce(lane string, floor uint64, await func(ready <-chan struct{}) error) error {
 	j.mu.Lock()
 	written := j.append(appendNonce(j.room, lane, floor))
 	j.mu.Unlock()
@@ -61,5 +70,5 @@ func (j *Journal) storeNonce(lane string, floor uint64) error {
 	case j.post == nil:
 		return nil
 	}
-	return j.wait()
+	return j.wait(await)
 }

@@ -25,7 +25,7 @@ type Needs struct {
 // Otherwise nobody knows, for wall clocks are set: then no time at all is taken to
 // have passed since the last word that was written.
 func Open(needs Needs) (*Journal, throttle.Past, error) {
-	store, held, err := needs.Memory.Open()
+	store, held, err := open(needs.Memory)
 	if err != nil {
 		return nil, throttle.Past{}, err
 	}

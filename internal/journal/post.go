@@ -2,6 +2,9 @@ package journal
 
 import (
 	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sluice-engine/sluice/memory"
@@ -74,25 +77,31 @@ func (p *post) ring() {
 	}
 }
 
-// patience is how long a nonce waits for the store.
+// patience is how long a nonce waits for the store at most, and how long whoever runs the engine is
+// told nothing of a store that does not answer.
 const patience = 10 * time.Second
 
 var errNotRemembered = errors.New("memory: it could not be remembered in time that a nonce is used")
 
-// wait returns once all is remembered that was appended before.
-func (j *Journal) wait() error {
-	done := make(chan bool, 1)
-	j.after(func(remembered bool) { done <- remembered })
-	late := time.NewTimer(patience)
+// wait returns once all is remembered that was appended before, or when await does that
+// before.
+func (j *Journal) wait(await func(ready <-chan struct{}) error) error {
+	var remembered atomic.Bool
+	ready := make(chan struct{})
+	end := sync.OnceFunc(func() { close(ready) })
+	j.after(func(ok bool) {
+		remembered.Store(ok)
+		end()
+	})
+	late := time.AfterFunc(patience, end)
 	defer late.Stop()
-	select {
-	case remembered := <-done:
-		if remembered {
-			return nil
-		}
-	case <-late.C:
+	if err := await(ready); err != nil {
+		return fmt.Errorf("%w: %w", errNotRemembered, err)
 	}
-	return errNotRemembered
+	if !remembered.Load() {
+		return errNotRemembered
+	}
+	return nil
 }
 
 func (p *post) run() {
@@ -165,13 +174,17 @@ const (
 // persist writes until that succeeds, which it reports, or the journal is closed.
 func (p *post) persist(write func() error) bool {
 	for pause, told := firstPause, false; ; pause = min(2*pause, mostPause) {
+		slow := time.AfterFunc(patience, func() {
+			p.journal.warn("the memory has not answered for long: requests wait until it does", "for", patience)
+		})
 		err := write()
+		slow.Stop()
 		if err == nil {
 			return true
 		}
 		if !told {
 			told = true
-			p.journal.warn("the memory does not take what is spent: requests wait until it does", "error", err)
+			p.tell(err)
 		}
 		select {
 		case <-time.After(pause):
@@ -179,6 +192,14 @@ func (p *post) persist(write func() error) bool {
 			return false
 		}
 	}
+}
+
+func (p *post) tell(err error) {
+	about := []any{"error", err}
+	if panicked, is := errors.AsType[*panicError](err); is {
+		about = append(about, "stack", panicked.stack)
+	}
+	p.journal.warn("the memory does not take what is spent: requests wait until it does", about...)
 }
 
 // Hasten has nobody wait for the memory any longer: the engine is about to end. What

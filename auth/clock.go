@@ -53,16 +53,20 @@ type reading struct {
 }
 
 func read(clock Clock, deadline time.Time) reading {
-	est, bound := clock.Now().UnixNano(), int64(clock.Bound())
+	est, bound := clock.Now().UnixNano(), int64(min(clock.Bound(), longest))
 	r := reading{est: est, lo: est - bound, hi: est + bound, deadline: math.MaxInt64}
 	if deadline.IsZero() {
 		return r
+	}
+	left := time.Until(deadline)
+	if left > longest { // it would be no time on the server's clock
+		left, deadline = longest, time.Now().Add(longest)
 	}
 	if ranger, ok := clock.(Ranger); ok {
 		lo, _ := ranger.Range(deadline)
 		r.deadline = lo.UnixNano()
 		return r
 	}
-	r.deadline = r.lo + int64(time.Until(deadline)) // both clocks are taken to run alike until then
+	r.deadline = r.lo + int64(left) // both clocks are taken to run alike until then
 	return r
 }

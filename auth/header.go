@@ -191,9 +191,9 @@ func (m *message) settle(clock Clock) error {
 	}
 	m.time, _ = rule.choose(now.est, now.lo, now.hi, int64(cmp.Or(m.Delay, DefaultDelay)), unit)
 	m.window = window.Milliseconds()
-	m.expires = quotient.Ceil(now.est+int64(cmp.Or(m.Window, defaultLifetime)), unit)
+	m.expires = quotient.Ceil(now.est+int64(min(cmp.Or(m.Window, defaultLifetime), longest)), unit)
 	if expiry, ok := now.expiry(int64(time.Millisecond)); ok && m.Deadlines {
-		return m.meet(expiry, now.lo, unit, rule.Past)
+		return m.meet(expiry, now.lo, unit, rule)
 	}
 	return nil
 }
@@ -210,7 +210,7 @@ func (m *message) number(clock Clock) (err error) {
 }
 
 // meet makes the server refuse after expiry, as far as the form can say so.
-func (m *message) meet(expiry, lo, unit int64, past time.Duration) error {
+func (m *message) meet(expiry, lo, unit int64, rule Window) error {
 	if expiry < lo {
 		return ErrTooLate
 	}
@@ -218,14 +218,9 @@ func (m *message) meet(expiry, lo, unit int64, past time.Duration) error {
 	if m.expires*unit < lo && m.Form.uses(Expires) { // the last unit before the deadline is over
 		return ErrTooLate
 	}
-	if !m.Form.uses(RecvWindow) || m.time*unit+int64(past) <= expiry {
-		return nil
+	if m.Form.uses(RecvWindow) && !rule.endsBy(expiry, m.time, unit) {
+		m.time, m.window = shortened(expiry, m.time, unit)
 	}
-	// A window of zero would not be sent, so that the timestamp leaves a
-	// millisecond for it.
-	ms := int64(time.Millisecond)
-	m.time = min(m.time, quotient.Floor(expiry-ms, unit))
-	m.window = (expiry - m.time*unit) / ms
 	return nil
 }
 

@@ -166,26 +166,22 @@ func (q *SignedQuery) stamp(call *messages.Call, clock Clock) (stamp, error) {
 		if expiry < now.lo {
 			return stamp{}, ErrTooLate
 		}
-		s.meet(expiry, unit, rule.Past, fixed)
+		s.meet(expiry, unit, rule, fixed)
+		s.window = min(s.window, wholeMillis(q.Form.Max).Milliseconds())
 	}
 	return s, nil
 }
 
 // meet makes timestamp plus window end at the expiry, or before: by a shorter
 // window, or if that is the caller's, by an earlier timestamp.
-func (s *stamp) meet(expiry, unit int64, past time.Duration, fixed bool) {
-	if s.time*unit+int64(past) <= expiry {
-		return
+func (s *stamp) meet(expiry, unit int64, rule Window, fixed bool) {
+	switch {
+	case rule.endsBy(expiry, s.time, unit):
+	case fixed:
+		s.time = quotient.Floor(expiry-int64(rule.bounded().Past), unit)
+	default:
+		s.time, s.window = shortened(expiry, s.time, unit)
 	}
-	if fixed {
-		s.time = quotient.Floor(expiry-int64(past), unit)
-		return
-	}
-	// A window of zero would be no window, so that the timestamp leaves a
-	// millisecond for it.
-	ms := int64(time.Millisecond)
-	s.time = min(s.time, quotient.Floor(expiry-ms, unit))
-	s.window = (expiry - s.time*unit) / ms
 }
 
 // rule is the server's rule for this call, whether a window has to be sent to

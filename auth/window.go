@@ -5,7 +5,12 @@ import (
 	"time"
 
 	"github.com/sluice-engine/sluice/internal/quotient"
+	"github.com/sluice-engine/sluice/internal/unit"
 )
+
+// longest is as long as any duration of a scheme, a clock or a call is taken to be: the
+// server's time is a time still with two of them added, until 2062.
+const longest = unit.Longest
 
 // Window is a server's rule about timestamps: when a request arrives at server
 // time t, a timestamp ts is accepted if
@@ -40,12 +45,32 @@ func (w Window) choose(est, lo, hi, delay, unit int64) (ts int64, proven bool) {
 	if w == (Window{}) {
 		return ts, true
 	}
-	first := quotient.Ceil(hi+delay, unit) - int64(w.Past)/unit
+	w = w.bounded()
+	first := quotient.Ceil(hi+min(delay, int64(longest)), unit) - int64(w.Past)/unit
 	// The rule says ts < t + Future, so that the last is one below.
 	last := quotient.Floor(lo, unit) + quotient.Ceil(int64(w.Future), unit) - 1
 	// last has the final say: a timestamp that is too new is refused for certain,
 	// one that is too old only if the way is slow.
 	return min(max(ts, first), last), first <= last
+}
+
+// bounded is the rule with what is over-long in it taken for the longest, as by a server that
+// takes any old timestamp.
+func (w Window) bounded() Window {
+	return Window{Past: min(w.Past, longest), Future: min(w.Future, longest)}
+}
+
+// endsBy reports whether a timestamp is too old for the rule after expiry, which is in ns.
+func (w Window) endsBy(expiry, ts, unit int64) bool {
+	return ts*unit <= expiry-int64(w.bounded().Past)
+}
+
+// shortened is a timestamp, no later than ts, and the window in ms that ends with it at expiry.
+// A window of zero would be none, so that the timestamp leaves a millisecond for it.
+func shortened(expiry, ts, unit int64) (earlier, window int64) {
+	ms := int64(time.Millisecond)
+	ts = min(ts, quotient.Floor(expiry-ms, unit))
+	return ts, (expiry - ts*unit) / ms
 }
 
 // wholeMillis is a window as it is sent: whole milliseconds, and not none, which would
@@ -54,7 +79,7 @@ func wholeMillis(window time.Duration) time.Duration {
 	if window <= 0 {
 		return 0
 	}
-	return max(window.Truncate(time.Millisecond), time.Millisecond)
+	return max(min(window, longest).Truncate(time.Millisecond), time.Millisecond)
 }
 
 // expiry returns the last instant, in ns, at which the server may accept, so

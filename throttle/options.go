@@ -91,6 +91,7 @@ func (o Options) withDefaults() (Options, error) {
 	complain(!(o.ClockRate >= 0 && o.ClockRate <= 0.01), "clock rate %v is not in [0, 0.01]", o.ClockRate)
 	complain(o.LeastPause < 0 || o.LeastPause > mostLeastPause, "least pause %v is not in [0, %v]", o.LeastPause, mostLeastPause)
 	complain(o.MaxPause < 0 || o.MaxPause > maxPer, "max pause %v is not in [0, %v]", o.MaxPause, maxPer)
+	complain(o.MaxBusyPause < 0 || o.MaxBusyPause > maxPer, "max busy pause %v is not in [0, %v]", o.MaxBusyPause, maxPer)
 
 	o.Share = cmp.Or(o.Share, 1)
 	o.MaxQueued = cmp.Or(o.MaxQueued, defaultMaxQueued)

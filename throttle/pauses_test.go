@@ -225,6 +225,10 @@ func TestNoLimitAndTheWholeOriginAreNoNames(t *testing.T) {
 	require.ErrorContains(t, err, `limit "-": is reserved`)
 	require.ErrorContains(t, err, `limit "a": scope "*"`)
 	require.ErrorContains(t, err, "least pause 1h")
+	for _, o := range []Options{{MaxBusyPause: -1}, {MaxBusyPause: maxPer + 1}} {
+		_, err = New(nil, o)
+		require.ErrorContains(t, err, "max busy pause")
+	}
 }
 
 func TestALedgerWithoutLimitsStillPauses(t *testing.T) {

@@ -31,6 +31,7 @@ import (
 	"golang.org/x/oauth2/clientcredentials"
 
 	"github.com/sluice-engine/sluice/auth"
+	"github.com/sluice-engine/sluice/internal/unit"
 	"github.com/sluice-engine/sluice/messages"
 )
 
@@ -51,11 +52,12 @@ type Options struct {
 	Client *http.Client
 }
 
+// withDefaults takes no duration for longer than unit.Longest, so that sums of them are durations.
 func (o Options) withDefaults() Options {
-	o.Skew = cmp.Or(o.Skew, 10*time.Second)
-	o.Ahead = cmp.Or(o.Ahead, 50*time.Second)
-	o.Timeout = cmp.Or(o.Timeout, 10*time.Second)
-	o.Pause = cmp.Or(o.Pause, time.Second)
+	o.Skew = min(cmp.Or(o.Skew, 10*time.Second), unit.Longest)
+	o.Ahead = min(cmp.Or(o.Ahead, 50*time.Second), unit.Longest)
+	o.Timeout = min(cmp.Or(o.Timeout, 10*time.Second), unit.Longest)
+	o.Pause = min(cmp.Or(o.Pause, time.Second), unit.Longest)
 	return o
 }
 
@@ -91,6 +93,12 @@ type held struct {
 }
 
 func (h *held) credentials() string { return h.Type() + " " + h.AccessToken }
+
+// lasts is how long it is until the expiry that the server said: by the wall clock, which goes on
+// while the machine sleeps, and by the monotonic one, which nobody sets back.
+func (h *held) lasts() time.Duration {
+	return min(time.Until(h.Expiry), time.Until(h.Expiry.Round(0)))
+}
 
 var (
 	_ auth.Authenticator = (*Tokens)(nil)
@@ -226,14 +234,13 @@ func (t *Tokens) token(call *messages.Call) (*held, error) {
 	case left > 0:
 		_, _ = t.start() // the token at hand will do, whatever comes of this
 		return token, nil
-	case !t.expired(token) && time.Since(token.at) < t.options.Pause:
+	case !expired(token) && time.Since(token.at) < t.options.Pause:
 		return token, nil // its life is unusually short, and the next one's would be too
 	}
 	return t.wait(call)
 }
 
-// left is for how long token may still be used: by the wall clock, which goes on
-// while the machine sleeps, and by the monotonic one, which nobody sets back.
+// left is for how long token may still be used.
 func (t *Tokens) left(token *held) time.Duration {
 	switch {
 	case token == nil:
@@ -241,11 +248,12 @@ func (t *Tokens) left(token *held) time.Duration {
 	case token.Expiry.IsZero(): // the server did not say; it will with a 401
 		return t.options.Ahead + 1
 	}
-	return min(time.Until(token.Expiry), time.Until(token.Expiry.Round(0))) - t.options.Skew
+	return token.lasts() - t.options.Skew
 }
 
-func (t *Tokens) expired(token *held) bool {
-	return token == nil || t.left(token)+t.options.Skew <= 0
+// expired reports whether token is of no use any more, however early another is wanted.
+func expired(token *held) bool {
+	return token == nil || !token.Expiry.IsZero() && token.lasts() <= 0
 }
 
 func (t *Tokens) wait(call *messages.Call) (*held, error) {
@@ -262,7 +270,7 @@ func (t *Tokens) wait(call *messages.Call) (*held, error) {
 // landed returns what the last fetch brought. A token of an unusually short life
 // is used all the same: there is no better one.
 func (t *Tokens) landed() (*held, error) {
-	if token := t.current.Load(); !t.expired(token) {
+	if token := t.current.Load(); !expired(token) {
 		return token, nil
 	}
 	t.mu.Lock()
@@ -339,7 +347,7 @@ func (t *Tokens) get(ctx context.Context) (token *oauth2.Token, err error) {
 		return nil, &Error{Err: err}
 	case token == nil || token.AccessToken == "":
 		return nil, &Error{Err: errors.New("no access token in the answer")}
-	case t.expired(&held{Token: token}):
+	case expired(&held{Token: token}):
 		// Held, it would have every request ask for the next without a pause.
 		return nil, &Error{Err: errExpired}
 	case !httpguts.ValidHeaderFieldValue(token.Type()) || !httpguts.ValidHeaderFieldValue(token.AccessToken):

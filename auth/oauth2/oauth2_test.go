@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"net/url"
 	"os"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -543,4 +545,51 @@ func TestATokenURLOfWhichNothingCanBeAskedIsAMistake(t *testing.T) {
 func TestAStatusWithoutANameIsToldByItsNumber(t *testing.T) {
 	require.EqualError(t, saying{522, `{"error":"invalid_client"}`}.refuses(t), "auth: oauth2: token endpoint refused: status 522: invalid_client")
 	require.EqualError(t, saying{200, `{"error":"invalid_client"}`}.refuses(t), "auth: oauth2: token endpoint refused: invalid_client")
+}
+
+// lasting makes Tokens whose tokens last so long, and counts its fetches; 0 is for ever.
+func lasting(life time.Duration, options Options, fetches *int) *Tokens {
+	return New(func(context.Context) (*oauth2.Token, error) {
+		*fetches++
+		token := &oauth2.Token{AccessToken: strconv.Itoa(*fetches)}
+		if life != 0 {
+			token.Expiry = time.Now().Add(life)
+		}
+		return token, nil
+	}, options)
+}
+
+func TestNoLengthOfAnOptionMakesAGoodTokenAnExpiredOne(t *testing.T) {
+	const most = time.Duration(math.MaxInt64)
+	for _, options := range []Options{{Ahead: most}, {Skew: most}, {Ahead: most, Skew: most, Timeout: most, Pause: most}} {
+		for _, life := range []time.Duration{0, time.Hour, most} {
+			synctest.Test(t, func(t *testing.T) {
+				fetches := 0
+				tokens := lasting(life, options, &fetches)
+				defer tokens.Close()
+				require.NoError(t, tokens.Validate())
+				for range 3 {
+					bearer(t, tokens)
+					synctest.Wait()
+					time.Sleep(time.Minute)
+				}
+				if life == 0 {
+					require.Equal(t, 1, fetches, "a token without an expiry is kept")
+				}
+			})
+		}
+	}
+}
+
+func TestAnExpiredTokenIsNotSentHoweverLongSkewAndPauseAre(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fetches := 0
+		tokens := lasting(30*time.Minute, Options{Skew: math.MaxInt64, Pause: math.MaxInt64}, &fetches)
+		defer tokens.Close()
+		require.Equal(t, "Bearer 1", bearer(t, tokens))
+		time.Sleep(20 * time.Minute)
+		require.Equal(t, "Bearer 1", bearer(t, tokens), "its life is shorter than Skew")
+		time.Sleep(20 * time.Minute)
+		require.Equal(t, "Bearer 2", bearer(t, tokens))
+	})
 }

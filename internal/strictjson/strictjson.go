@@ -1,6 +1,6 @@
 // Package strictjson reads files that people write as JSON: a name that is not known, a name
 // given twice and a value of the wrong kind are mistakes, all of which are named together, each
-// by its path and its line.
+// by its path and its line, as far as they are few.
 package strictjson
 
 import (
@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 )
 
@@ -40,43 +41,69 @@ func (e *Error) Error() string {
 	return strings.Join(texts, "; ")
 }
 
-// mostMistakes is how many are told of one file.
+// mostMistakes is how many are told of one file one by one; of the others, that there are so many.
 const mostMistakes = 20
 
 // Decode reads text, which is the content of the file called name, into what into points to, as
 // json.Unmarshal does, but strictly. The fields of structs, also within slices, maps and
 // pointers, must have names by json tags, which count exactly as they are spelt; a type with
-// an UnmarshalJSON reads itself. A null leaves what it is for as it is. The error is an *Error.
-// No text of the file is in it but names, and what a type's UnmarshalJSON quotes.
+// an UnmarshalJSON reads itself. A null leaves what it is for as it is, and is a mistake in a list,
+// where it is for nothing; a json.RawMessage has it there. The error is an *Error. No text of the
+// file is in it but names, and what a type's UnmarshalJSON quotes.
 func Decode(name string, text []byte, into any) error {
-	r := reader{name: name, text: text}
+	return (&reader{name: name, text: text}).decode(into)
+}
+
+// DecodePart is Decode for a document of somebody else's, of which into has the part that matters:
+// a name that is not known may be there, and be given twice. One that is known and spelt with
+// other letters, small or capital, is a mistake still.
+func DecodePart(name string, text []byte, into any) error {
+	return (&reader{name: name, text: text, part: true}).decode(into)
+}
+
+func (r *reader) decode(into any) error {
+	text := r.text
 	var whole json.RawMessage
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	if err := decoder.Decode(&whole); err != nil {
 		r.add(syntaxOffset(err, len(text)), "", "it is not JSON: %v", plain(err))
-		return &Error{r.mistakes}
+		return r.err()
 	}
 	begin := int(decoder.InputOffset()) - len(whole)
 	if rest := text[decoder.InputOffset():]; len(bytes.TrimSpace(rest)) > 0 {
 		r.add(int(decoder.InputOffset())+len(rest)-len(bytes.TrimLeft(rest, " \t\r\n")), "", "something follows the document")
 	}
 	r.value(whole, begin, reflect.ValueOf(into).Elem(), "")
-	if len(r.mistakes) > 0 {
-		return &Error{r.mistakes}
-	}
-	return nil
+	return r.err()
 }
 
 type reader struct {
 	name     string
 	text     []byte
+	part     bool // of DecodePart
 	mistakes []Mistake
+	more     int // mistakes behind those, the first of which is at moreAt
+	moreAt   int
 }
 
 func (r *reader) add(offset int, path, format string, args ...any) {
 	if len(r.mistakes) < mostMistakes {
 		r.mistakes = append(r.mistakes, Mistake{r.name, LineAt(r.text, offset), path, fmt.Sprintf(format, args...)})
+		return
 	}
+	if r.more++; r.more == 1 {
+		r.moreAt = offset
+	}
+}
+
+func (r *reader) err() error {
+	if len(r.mistakes) == 0 {
+		return nil
+	}
+	if r.more > 0 { // told as one, so that whoever lists them all tells of it
+		r.mistakes = append(r.mistakes, Mistake{r.name, LineAt(r.text, r.moreAt), "", fmt.Sprintf("and %d more", r.more)})
+	}
+	return &Error{r.mistakes}
 }
 
 // LineAt is the number of the line that the byte at offset is in, from 1.
@@ -94,7 +121,10 @@ func syntaxOffset(err error, length int) int {
 
 func plain(err error) string { return strings.TrimPrefix(err.Error(), "json: ") }
 
-var unmarshaler = reflect.TypeFor[json.Unmarshaler]()
+var (
+	unmarshaler = reflect.TypeFor[json.Unmarshaler]()
+	rawMessage  = reflect.TypeFor[json.RawMessage]()
+)
 
 // value reads raw, which begins at the offset begin, into v.
 func (r *reader) value(raw []byte, begin int, v reflect.Value, path string) {
@@ -112,16 +142,10 @@ func (r *reader) value(raw []byte, begin int, v reflect.Value, path string) {
 		}
 		r.value(raw, begin, v.Elem(), path)
 	case reflect.Struct:
-		r.object(raw, begin, path, func(name string, raw []byte, at int) {
-			if field, found := fieldOf(v, name); found {
-				r.value(raw, at, field, join(path, name))
-			} else {
-				r.add(at, join(path, name), "unknown name; want one of %s", strings.Join(namesOf(v.Type()), ", "))
-			}
-		})
+		r.fields(raw, begin, v, path)
 	case reflect.Map:
 		v.Set(reflect.MakeMap(v.Type()))
-		r.object(raw, begin, path, func(name string, raw []byte, at int) {
+		r.object(raw, begin, path, everyName, func(name string, raw []byte, at int) {
 			element := reflect.New(v.Type().Elem()).Elem()
 			r.value(raw, at, element, join(path, name))
 			v.SetMapIndex(reflect.ValueOf(name).Convert(v.Type().Key()), element)
@@ -131,6 +155,24 @@ func (r *reader) value(raw []byte, begin int, v reflect.Value, path string) {
 	default:
 		r.whole(raw, begin, v, path)
 	}
+}
+
+// fields reads an object into the fields of v that its names are the names of.
+func (r *reader) fields(raw []byte, begin int, v reflect.Value, path string) {
+	names := namesOf(v.Type())
+	matters := func(name string) bool { return !r.part || slices.Contains(names, name) }
+	r.object(raw, begin, path, matters, func(name string, raw []byte, at int) {
+		if field, found := fieldOf(v, name); found {
+			r.value(raw, at, field, join(path, name))
+			return
+		}
+		alike := func(known string) bool { return strings.EqualFold(known, name) }
+		if i := slices.IndexFunc(names, alike); r.part && i >= 0 {
+			r.add(at, join(path, name), "it is spelt %s", names[i])
+		} else if !r.part {
+			r.add(at, join(path, name), "unknown name; want one of %s", strings.Join(names, ", "))
+		}
+	})
 }
 
 // whole leaves a value to encoding/json.
@@ -163,7 +205,11 @@ func kindName(t reflect.Type) string {
 	return "a whole number"
 }
 
-func (r *reader) object(raw []byte, begin int, path string, member func(name string, raw []byte, at int)) {
+// everyName is for a map, of whose names each matters.
+func everyName(string) bool { return true }
+
+// object has each of its members read once. A name that matters is not to be given twice.
+func (r *reader) object(raw []byte, begin int, path string, matters func(name string) bool, member func(name string, raw []byte, at int)) {
 	if raw[0] != '{' {
 		r.add(begin, path, "want an object")
 		return
@@ -179,13 +225,12 @@ func (r *reader) object(raw []byte, begin int, path string, member func(name str
 			return // the document has been read before: it is JSON
 		}
 		at := begin + int(decoder.InputOffset()) - len(value)
-		if seen[name] {
+		if seen[name] && matters(name) {
 			r.add(at, join(path, name), "it is given twice")
 			continue
 		}
-		if seen[name] = true; len(r.mistakes) < mostMistakes {
-			member(name, value, at)
-		}
+		seen[name] = true
+		member(name, value, at)
 	}
 }
 
@@ -203,10 +248,22 @@ func (r *reader) list(raw []byte, begin int, v reflect.Value, path string) {
 			return
 		}
 		element := reflect.New(v.Type().Elem()).Elem()
-		r.value(value, begin+int(decoder.InputOffset())-len(value), element, fmt.Sprintf("%s[%d]", path, i))
+		r.element(value, begin+int(decoder.InputOffset())-len(value), element, fmt.Sprintf("%s[%d]", path, i))
 		list = reflect.Append(list, element)
 	}
 	v.Set(list)
+}
+
+// element reads what stands in a list, where a null would be read as something that nobody wrote.
+func (r *reader) element(raw []byte, begin int, v reflect.Value, path string) {
+	switch {
+	case string(raw) != "null":
+		r.value(raw, begin, v, path)
+	case v.Type() == rawMessage:
+		v.SetBytes(raw)
+	default:
+		r.add(begin, path, "null stands for nothing in a list")
+	}
 }
 
 func join(path, name string) string {

@@ -86,10 +86,47 @@ func TestWhatIsNoJSONIsToldByItsLine(t *testing.T) {
 	}
 	var d document
 	require.ErrorContains(t, Decode("f", []byte("[]"), &d), "want an object")
-	many := "{" + strings.Repeat(`"x":1,`, 100) + `"y":2}`
+}
+
+func TestOfManyMistakesIsToldHowManyMoreThereAre(t *testing.T) {
+	var d document
 	var typed *Error
-	require.ErrorAs(t, Decode("f", []byte(many), &d), &typed)
-	require.LessOrEqual(t, len(typed.Mistakes), mostMistakes)
+	for text, says := range map[string]string{
+		"{" + strings.Repeat(`"x":1,`, 100) + "\n" + `"y":2}`:                          "f:1: and 81 more",
+		`{"parts":[` + strings.Repeat("{\n\"om\":1},", 20) + "\n" + `{"om":1}],"x":1}`: "f:22: and 2 more",
+	} {
+		require.ErrorAs(t, Decode("f", []byte(text), &d), &typed)
+		require.Len(t, typed.Mistakes, mostMistakes+1)
+		require.Equal(t, says, typed.Mistakes[mostMistakes].String())
+	}
+	require.ErrorAs(t, Decode("f", []byte("{"+strings.Repeat(`"x":1,`, mostMistakes-1)+`"y":2}`), &d), &typed)
+	require.Len(t, typed.Mistakes, mostMistakes, "all of them are told")
+}
+
+func TestANullInAListIsAMistake(t *testing.T) {
+	var d document
+	err := Decode("f", []byte(`{"parts":[{},null,{"ids":[1,null]}],"by":{"x":null},"deep":null}`), &d)
+	require.EqualError(t, err, "f:1: parts[1]: null stands for nothing in a list; f:1: parts[2].ids[1]: null stands for nothing in a list")
+
+	var raw struct {
+		Each []json.RawMessage `json:"each"`
+	}
+	require.NoError(t, Decode("f", []byte(`{"each":[1, null]}`), &raw))
+	require.Equal(t, []json.RawMessage{json.RawMessage("1"), json.RawMessage("null")}, raw.Each)
+}
+
+func TestAPartOfADocumentIsReadAndTheRestLeftAlone(t *testing.T) {
+	var d document
+	require.NoError(t, DecodePart("f", []byte(`{"other":1,"other":{"a":1,"a":2},"name":"a","parts":[{"on":true,"size":3}]}`), &d))
+	require.Equal(t, document{Name: "a", Parts: []part{{On: true}}}, d)
+
+	err := DecodePart("f", []byte(`{"NAME":"a","count":1,"count":2,"parts":[{"ON":true,"IDs":[],"for":3}],"by":{"x":{},"x":{}}}`), &d)
+	for _, says := range []string{
+		"f:1: NAME: it is spelt name", "count: it is given twice", "parts[0].ON: it is spelt on", "parts[0].IDs: it is spelt ids",
+		"parts[0].for: want a text", "by.x: it is given twice",
+	} {
+		require.ErrorContains(t, err, says)
+	}
 }
 
 func FuzzDecode(f *testing.F) {

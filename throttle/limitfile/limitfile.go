@@ -134,14 +134,14 @@ func (c *capped) Read(p []byte) (int, error) {
 // "lower", "both" or "nothing", as throttle.Adopt.String writes them.
 //
 // The limits are then checked as throttle.New checks them, and every mistake is
-// reported.
+// reported: of one entry the first twenty, and how many more it has.
 func Read(r io.Reader) ([]throttle.Limit, error) {
 	text, err := io.ReadAll(upTo(r))
 	if err != nil {
 		return nil, fmt.Errorf("limits: %w", err)
 	}
 	var file document
-	if err := strictly("limits", text, &file); err != nil {
+	if err := told("limits", strictjson.Decode("", text, &file)); err != nil {
 		return nil, err
 	}
 	if file.Limits == nil {
@@ -150,7 +150,11 @@ func Read(r io.Reader) ([]throttle.Limit, error) {
 	entries := make([]entry, len(file.Limits))
 	errs := make([]error, len(entries), len(entries)+1)
 	for i, text := range file.Limits {
-		errs[i] = strictly("limits: "+nameOf(i, text), text, &entries[i])
+		if string(text) == "null" { // which would be read as an entry without anything in it
+			errs[i] = fmt.Errorf("limits: entry %d: want an object", i+1)
+			continue
+		}
+		errs[i] = told("limits: "+nameOf(i, text), strictjson.Decode("", text, &entries[i]))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, err // what else is wrong would follow from these
@@ -166,11 +170,14 @@ func Read(r io.Reader) ([]throttle.Limit, error) {
 	return limits, nil
 }
 
-// strictly reads what is to be told of as about, and names every mistake in it.
-func strictly(about string, text []byte, into any) error {
+// told names every mistake, or what else is wrong, in what is to be told of as about.
+func told(about string, err error) error {
 	var wrong *strictjson.Error
-	if !errors.As(strictjson.Decode(about, text, into), &wrong) {
+	switch {
+	case err == nil:
 		return nil
+	case !errors.As(err, &wrong):
+		return fmt.Errorf("%s: %w", about, err)
 	}
 	errs := make([]error, len(wrong.Mistakes))
 	for i, m := range wrong.Mistakes {
@@ -328,7 +335,12 @@ func (a *adopt) UnmarshalJSON(text []byte) error {
 	return fmt.Errorf("adopt %.40s: want one of %s", text, strings.Join(adoptNames, ", "))
 }
 
-// exchangeLimit is one of the rateLimits in Binance's GET /api/v3/exchangeInfo.
+// exchangeInfo is what is read of Binance's GET /api/v3/exchangeInfo. It has other fields, and
+// may have more tomorrow.
+type exchangeInfo struct {
+	RateLimits []exchangeLimit `json:"rateLimits"`
+}
+
 type exchangeLimit struct {
 	RateLimitType string `json:"rateLimitType"`
 	Interval      string `json:"interval"`
@@ -338,7 +350,7 @@ type exchangeLimit struct {
 
 // findRateLimits reads a document as far as its rateLimits: the symbols, which
 // mostly stand behind them, are many megabytes.
-func findRateLimits(r io.Reader) (limits []exchangeLimit, err error) {
+func findRateLimits(r io.Reader) ([]exchangeLimit, error) {
 	decoder := json.NewDecoder(upTo(r))
 	if begin, err := decoder.Token(); err != nil {
 		return nil, err
@@ -350,15 +362,33 @@ func findRateLimits(r io.Reader) (limits []exchangeLimit, err error) {
 		if err != nil {
 			return nil, err
 		}
-		if name == "rateLimits" {
-			return limits, decoder.Decode(&limits)
+		switch name, _ := name.(string); {
+		case name == "rateLimits":
+			return readRateLimits(decoder)
+		case strings.EqualFold(name, "rateLimits"):
+			return nil, fmt.Errorf("%.40q: it is spelt rateLimits", name)
 		}
 		if err := skipValue(decoder); err != nil {
 			return nil, err
 		}
 	}
-	_, err = decoder.Token()
+	_, err := decoder.Token()
 	return nil, err
+}
+
+// readRateLimits reads the value of the rateLimits. A limit that is there twice is not understood:
+// whichever were taken, the other may be the one that requests are counted by.
+func readRateLimits(decoder *json.Decoder) ([]exchangeLimit, error) {
+	var list json.RawMessage
+	if err := decoder.Decode(&list); err != nil {
+		return nil, err
+	}
+	var info exchangeInfo
+	text := slices.Concat([]byte(`{"rateLimits":`), list, []byte("}")) // so that a mistake has its whole path
+	if err := strictjson.DecodePart("", text, &info); err != nil {
+		return nil, err
+	}
+	return info.RateLimits, nil
 }
 
 // mostNested is how deep a value may be nested that is passed over.
@@ -394,12 +424,13 @@ var exchangeIntervals = map[string]time.Duration{
 // exchangeInfo. Each is a Fixed one, named by type and window, as in
 // "REQUEST_WEIGHT_1M" or "ORDERS_10S". ORDERS are counted by account, and are a scope
 // "account" of their own; everything else is scope "address". Add the routes that link to them. What
-// stands behind the rateLimits is not read. The error says what in the document has another
-// shape.
+// stands behind the rateLimits is not read, and of each of them no more than these limits are made
+// of: that is refused if it is there twice, or its name in other letters, small or capital. The
+// error says what in the document has another shape.
 func ReadExchangeInfo(r io.Reader) ([]throttle.Limit, error) {
 	found, err := findRateLimits(r)
 	if err != nil {
-		return nil, fmt.Errorf("exchangeInfo: %w", err)
+		return nil, told("exchangeInfo", err)
 	}
 	var limits []throttle.Limit
 	var errs []error

@@ -144,7 +144,11 @@ func TestAFileWithAMistakeSaysWhich(t *testing.T) {
 		`{"limits": [{"id": "a", "links": [{"id": "b", "id": "c"}]}]}`:                                           `limit "a": links[0].id: it is given twice`,
 		`{"limits": [{"id": "a", "quota": 1, "per": "1s"}], "limits": []}`:                                       `limits: it is given twice`,
 		`{"Limits": []}`:  `Limits: unknown name; want one of limits`,
-		`{"limits": [7]}`: "entry 1",
+		`{"limits": [7]}`: "limits: entry 1: want an object",
+		`{"limits": [{"id": "a", "quota": 1, "per": "1s"}, null]}`:                         "limits: entry 2: want an object",
+		`{"limits": [{"id": "a", "quota": 1, "per": "1s", "reserve": [null]}]}`:            `limit "a": reserve[0]: null stands for nothing`,
+		`{"limits": [{"id": "a", "quota": 1, "per": "1s", "tariff": [null]}]}`:             `limit "a": tariff[0]: null stands for nothing`,
+		`{"limits": [{"id": "a", "per": "1s"` + strings.Repeat(`, "qouta": 1`, 30) + `}]}`: `limit "a": and 10 more`,
 		`[]`:              "limits",
 		`{}`:              `no list "limits"`,
 		`null`:            `no list "limits"`,
@@ -191,6 +195,25 @@ func TestLimitsAreReadFromExchangeInfo(t *testing.T) {
 		_, err := ReadExchangeInfo(strings.NewReader(bad))
 		require.Error(t, err, bad)
 	}
+}
+
+// A wrong limit may be a ban, so that none is chosen of two.
+func TestALimitOfAnExchangeThatCanBeReadInTwoWaysIsRefused(t *testing.T) {
+	for document, want := range map[string]string{
+		`{"rateLimits":[{"rateLimitType":"A","interval":"DAY","intervalNum":1,"limit":5,"limit":500}]}`: "exchangeInfo: rateLimits[0].limit: it is given twice",
+		`{"rateLimits":[{"RATELIMITTYPE":"A","interval":"DAY","intervalNum":1,"limit":5}]}`:             "exchangeInfo: rateLimits[0].RATELIMITTYPE: it is spelt rateLimitType",
+		`{"rateLimits":[{"rateLimitType":"A","interval":"DAY","intervalNum":1,"limit":5,"Limit":9}]}`:   "exchangeInfo: rateLimits[0].Limit: it is spelt limit",
+		`{"RateLimits":[],"rateLimits":[]}`: `exchangeInfo: "RateLimits": it is spelt rateLimits`,
+		`{"rateLimits":[null]}`:             "exchangeInfo: rateLimits[0]: null",
+		`{"rateLimits":[{"rateLimitType":"A","interval":"DAY","intervalNum":1,"limit":"5"}]}`: "exchangeInfo: rateLimits[0].limit: string where a whole number is wanted",
+	} {
+		_, err := ReadExchangeInfo(strings.NewReader(document))
+		require.ErrorContains(t, err, want, document)
+	}
+	limits, err := ReadExchangeInfo(strings.NewReader(`{"other":1,"other":2,"rateLimits":[
+		{"rateLimitType":"A","interval":"DAY","intervalNum":1,"limit":5,"count":1,"count":2,"note":null,"Note":[null]}]}`))
+	require.NoError(t, err, "what is not read may be anything")
+	require.Len(t, limits, 1)
 }
 
 // endless is a document that goes on for ever behind its beginning.

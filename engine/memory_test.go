@@ -352,7 +352,7 @@ func TestAPanicOfAMemoryOfSomebodysOwnIsAnErrorOfIts(t *testing.T) {
 
 func TestAMemoryThatDoesNotAnswerIsNamedInTheLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var log strings.Builder
+		var log lockedBuffer
 		s, v := newServer(t, nil), &vault{takes: time.Minute}
 		eng := remembering(t, s, v, func(c *engine.Config) { c.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
 		go spend(t, eng, 1)

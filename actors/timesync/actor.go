@@ -82,7 +82,8 @@ type Timesync struct {
 type delay struct {
 	until time.Duration // when the limit opens
 	why   error
-	turns int // looks that were refused for it, one after the other
+	turns int  // looks that were refused for it, one after the other
+	rests bool // until the alarm rings there is no other: the source does not wait for the limit itself
 }
 
 // mostTurns bounds them: a source of time may say whatever it likes.
@@ -145,6 +146,7 @@ func (t incarnation) Receive(ctx actor.Context) {
 		t.needs.Clock.resample()
 		t.sample()
 	case sampleDue:
+		t.delay.rests = false
 		t.sample()
 	case sampleWaits:
 		if t.sampling && !t.needs.Clock.Known() { // who knows the time has it at once
@@ -163,6 +165,7 @@ func (t incarnation) Receive(ctx actor.Context) {
 		}
 	case *actor.Restarting, *actor.Stopping:
 		t.alarm.Stop()
+		t.delay.rests = false
 		return
 	case *actor.Stopped:
 		return
@@ -209,7 +212,7 @@ func (t *Timesync) resample(owner protocol.Recipient) {
 // sample begins a look-up unless one is under way. The goroutine is given
 // copies, and reports back once, even if the caller's code ends it.
 func (t *Timesync) sample() {
-	if t.sampling || t.closing() {
+	if t.sampling || t.closing() || t.delay.rests {
 		return
 	}
 	t.sampling = true
@@ -246,7 +249,7 @@ func (t *Timesync) sampled(m sampleDone) {
 	switch learnt {
 	case nothing:
 		err = &noTime{err}
-		if m.later != nil && t.postpone(m.later, err) {
+		if m.later != nil && t.postpone(now, m.later, err) {
 			return
 		}
 		t.warn(err, m.closed)
@@ -265,15 +268,20 @@ func (t *Timesync) sampled(m sampleDone) {
 }
 
 // postpone has a first look wait for its limit, as the requests behind it would have, and
-// answers those who would wait for it in vain. It reports false if nobody is left, or if it has
-// waited often enough.
-func (t *Timesync) postpone(later *Later, err error) bool {
+// answers those who would wait for it in vain. A source that was told to wait and has not is asked
+// again when the limit opens. It reports false if nobody is left, or if it has waited often enough.
+func (t *Timesync) postpone(now time.Duration, later *Later, err error) bool {
 	t.delay.turns++
 	t.refuseInVain(later.At, err)
 	if t.waiting.len() == 0 || t.delay.turns > mostTurns || t.closing() {
 		return false
 	}
-	t.sample()
+	if t.delay.turns == 1 {
+		t.sample()
+	} else {
+		t.delay.rests = true
+		t.alarm.RingIn(t.delay.until - now)
+	}
 	return true
 }
 

@@ -336,10 +336,12 @@ func TestASourceThatIsAlwaysTooLateIsAskedSoOften(t *testing.T) {
 		})
 		l := r.ask()
 		synctest.Wait()
+		require.EqualValues(t, 2, looks.Load(), "and then when it said")
+		pass(time.Second)
 		require.ErrorContains(t, l.heard()[0].(protocol.TimeReady).Err, "later")
 		require.EqualValues(t, mostTurns+1, looks.Load())
 		l = r.askWithin(time.Hour)
-		synctest.Wait()
+		pass(time.Second)
 		require.Len(t, l.heard(), 1, "with as many turns again")
 	})
 }

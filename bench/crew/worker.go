@@ -207,6 +207,9 @@ func (w *worker) enlist(l letter) {
 	case s != nil && s.run == l.Run && !s.released.IsZero():
 		w.answer(l, letter{Refused: &refused{Reason: "it gave this run up"}})
 		return
+	case s != nil && s.run != l.Run && !s.released.IsZero():
+		w.answer(l, letter{Refused: &refused{Reason: fmt.Sprintf("what is left of a run of %s ends there: it is free in a moment", s.coordinator)}})
+		return
 	case s != nil && s.run != l.Run:
 		w.answer(l, letter{Refused: &refused{Reason: fmt.Sprintf("it is busy with a run of %s", s.coordinator)}})
 		return

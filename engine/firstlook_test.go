@@ -113,28 +113,34 @@ func TestWhoeverHasNoTimeForALimitThatOpensSoonIsRefusedAtOnce(t *testing.T) {
 
 // Such a source cannot wait in the limit's queue itself, and is asked again when the limit opens.
 func TestASourceOfTimeThatAsksByItselfIsAskedAgainWhenItsLimitOpens(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		asked := 0
-		source := func(ctx context.Context, eng *engine.Engine) (engine.TimeReading, error) {
-			asked++
-			sent := time.Now()
-			_, err := eng.Do(ctx, &engine.Request{Path: "/time", Timeout: 5 * time.Second})
-			return engine.TimeReading{Server: time.Now(), Resolution: time.Second, Sent: sent, Received: time.Now()}, err
-		}
-		eng := newServer(t, nil).newEngine(t, engine.Config{
-			Auth: hmacAccount("key"), Time: engine.TimeFunc(source),
-			Limits: []throttle.Limit{{ID: "weight", Quota: 3, Per: time.Minute}}, DefaultLimitID: "weight",
+	for name, lifted := range map[string]time.Duration{"as it was to": 0, "earlier, for its pause is lifted": 20 * time.Second} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				asked := 0
+				source := func(ctx context.Context, eng *engine.Engine) (engine.TimeReading, error) {
+					asked++
+					sent := time.Now()
+					_, err := eng.Do(ctx, &engine.Request{Path: "/time", Timeout: 5 * time.Second})
+					return engine.TimeReading{Server: time.Now(), Resolution: time.Second, Sent: sent, Received: time.Now()}, err
+				}
+				eng := newServer(t, nil).newEngine(t, engine.Config{
+					Auth: hmacAccount("key"), Time: engine.TimeFunc(source),
+					Limits: []throttle.Limit{{ID: "weight", Quota: 300, Per: time.Minute, Scope: "all"}}, DefaultLimitID: "weight",
+				})
+				require.NoError(t, eng.Pause(throttle.Scope{Name: "all"}, 58*time.Second))
+				opens := 58 * time.Second
+				if lifted > 0 {
+					opens = lifted
+					time.AfterFunc(lifted, func() { require.NoError(t, eng.Resume(throttle.Scope{Name: "all"})) })
+				}
+				began := time.Now()
+				_, err := eng.Do(t.Context(), &engine.Request{Path: "/order", Auth: true})
+				require.NoError(t, err)
+				require.InDelta(t, opens, time.Since(began), float64(6*time.Second))
+				require.LessOrEqual(t, asked, 16, "every five seconds")
+			})
 		})
-		for range 3 {
-			_, err := eng.Do(t.Context(), &engine.Request{Path: "/"})
-			require.NoError(t, err)
-		}
-		began := time.Now()
-		_, err := eng.Do(t.Context(), &engine.Request{Path: "/order", Auth: true})
-		require.NoError(t, err)
-		require.InDelta(t, time.Minute, time.Since(began), float64(time.Second))
-		require.LessOrEqual(t, asked, 4)
-	})
+	}
 }
 
 // A look that a refused timestamp asks for is taken at once or not at all: the refusal is an

@@ -82,12 +82,16 @@ type Timesync struct {
 type delay struct {
 	until time.Duration // when the limit opens
 	why   error
-	turns int  // looks that were refused for it, one after the other
+	turns int  // looks that were refused for it though it was to be open, one after the other
 	rests bool // until the alarm rings there is no other: the source does not wait for the limit itself
 }
 
 // mostTurns bounds them: a source of time may say whatever it likes.
 const mostTurns = 16
+
+// mostRest is how long a source that does not wait for its limit is left alone: that may open
+// earlier than it was to, as when a pause is lifted, and nobody would say so.
+const mostRest = 5 * time.Second
 
 // What timesync tells itself.
 type (
@@ -269,18 +273,22 @@ func (t *Timesync) sampled(m sampleDone) {
 
 // postpone has a first look wait for its limit, as the requests behind it would have, and
 // answers those who would wait for it in vain. A source that was told to wait and has not is asked
-// again when the limit opens. It reports false if nobody is left, or if it has waited often enough.
+// again when the limit opens, and every mostRest until then. It reports false if nobody is left, or
+// if it has waited often enough.
 func (t *Timesync) postpone(now time.Duration, later *Later, err error) bool {
-	t.delay.turns++
-	t.refuseInVain(later.At, err)
-	if t.waiting.len() == 0 || t.delay.turns > mostTurns || t.closing() {
-		return false
+	first := t.delay.turns == 0
+	if now >= t.delay.until {
+		t.delay.turns++
 	}
-	if t.delay.turns == 1 {
+	t.refuseInVain(later.At, err)
+	switch {
+	case t.waiting.len() == 0, t.delay.turns > mostTurns, t.closing():
+		return false
+	case first:
 		t.sample()
-	} else {
+	default:
 		t.delay.rests = true
-		t.alarm.RingIn(t.delay.until - now)
+		t.alarm.RingIn(min(t.delay.until-now, mostRest))
 	}
 	return true
 }

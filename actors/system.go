@@ -55,12 +55,19 @@ type Config struct {
 
 	Slots int // request actors that live again at most; zero means as many as there are requests at once
 
-	// Of an engine with a memory; zero and nil otherwise.
-	Epoch      time.Time                         // instant zero of the ledger's clock, if Ledger has begun already
-	After      func(func())                      // has a granted ticket leave once that is remembered; nil means at once
-	NonceFloor func(lane string) auth.NonceFloor // where nonces are remembered
+	Remembering // of an engine with a memory; zero otherwise
 
 	Logger *slog.Logger
+}
+
+// Remembering is what a memory gives to the actors, and has them wait for.
+type Remembering struct {
+	Epoch time.Time    // instant zero of the ledger's clock, if Ledger has begun already
+	After func(func()) // has a granted ticket leave once that is remembered; nil means at once
+	// Unremembered is an error if somebody who has waited for so long until now has, for the most
+	// part, waited for the memory; nil for one that never has anybody wait.
+	Unremembered func(waited time.Duration) error
+	NonceFloor   func(lane string) auth.NonceFloor // where nonces are remembered
 }
 
 // System is a running set of actors: what engine.New starts and engine.Do
@@ -126,7 +133,7 @@ func Start(config Config) (*System, error) {
 	s.requests = request.NewCarrier(s.requestNeeds())
 	s.permits = permit.NewIssuer(permit.Needs{
 		Throttler: s.throttler, Epoch: s.epoch, Held: s.newThrottler.Held, Outdated: s.newThrottler.Outdated,
-		Returned: config.PermitReturned, Closing: s.closing, Trace: config.TracePermits, Logger: config.Logger,
+		Unremembered: config.Unremembered, Returned: config.PermitReturned, Closing: s.closing, Trace: config.TracePermits, Logger: config.Logger,
 	})
 	startSupervisor(s)
 	return s, nil
@@ -175,7 +182,7 @@ func (s *System) requestNeeds() request.Needs {
 		Enter: s.enterPool, Held: s.newThrottler.Held, Gated: s.newThrottler.Gated, Outdated: s.newThrottler.Outdated, Tariffs: s.newThrottler.Tariffs,
 		Clock: s.signers, TimeKnown: s.clock.Known,
 		Crowds: s.crowds, Returned: s.config.CreditReturned, Observers: s.config.Observers, Halts: s.config.Halts,
-		Slots: s.config.Slots, Closing: s.closing, Logger: s.config.Logger,
+		Unremembered: s.config.Unremembered, Slots: s.config.Slots, Closing: s.closing, Logger: s.config.Logger,
 	}
 }
 

@@ -28,6 +28,11 @@ func MemoryFile(path string) Memory { return memory.File(path) }
 var (
 	// ErrMemoryInUse means that another engine has the memory open.
 	ErrMemoryInUse = memory.ErrInUse
+	// ErrMemorySilent means that a request was not sent in its time, and that its limit may not
+	// be why: a memory that waits, which those of other kinds than MemoryFile do, has not answered,
+	// or has failed, for most of the time that the request waited for its permit, and nothing leaves
+	// before it is remembered. The error says for how long; the same request may fare better later.
+	ErrMemorySilent = memory.ErrSilent
 	// ErrMemoryGivenUp means that a request needs a nonce and was not signed, for its memory
 	// could not be written, as on a disk that is full, and is not any more. A nonce that a
 	// process might use again after a restart does not leave; limits do without memory. Make
@@ -52,7 +57,7 @@ func (e *Engine) remember(p *plan, parts *actors.Config) error {
 	p.ledger.Restore(time.Since(parts.Epoch), past)
 	parts.NonceFloor = func(lane string) auth.NonceFloor { return j.Floor(lane) }
 	if j.TakesTime() {
-		parts.After = j.After
+		parts.After, parts.Unremembered = j.After, j.Unremembered
 	}
 	e.journal = j
 	return nil

@@ -366,6 +366,45 @@ func TestAMemoryThatDoesNotAnswerIsNamedInTheLog(t *testing.T) {
 	})
 }
 
+func TestWhoWaitsForAMemoryInVainIsToldSo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, v := newServer(t, nil), &vault{takes: time.Millisecond}
+		eng := remembering(t, s, v, func(c *engine.Config) { c.Timeout = time.Minute })
+		waits := map[string]func(context.Context) error{
+			"Do": func(ctx context.Context) error { _, err := eng.Do(ctx, &engine.Request{Path: "/"}); return err },
+			"Submit": func(ctx context.Context) error {
+				_, err := eng.Submit(ctx, &engine.Request{Path: "/"}).Result()
+				return err
+			},
+			"Acquire": func(ctx context.Context) error {
+				_, err := eng.Acquire(ctx, engine.Charge{LimitID: "a"})
+				return err
+			},
+		}
+		for name, wait := range waits {
+			v.shut(true)
+			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+			err := wait(ctx)
+			cancel()
+			require.ErrorIs(t, err, context.DeadlineExceeded, name)
+			require.ErrorIs(t, err, engine.ErrMemorySilent, name)
+			require.ErrorContains(t, err, "the memory has not taken what is to be remembered for 2", name)
+			require.Equal(t, engine.NotSent, engine.OutcomeOf(err), name)
+			v.shut(false)
+			time.Sleep(time.Minute)
+		}
+
+		spend(t, eng, 3)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		time.AfterFunc(time.Second, cancel)
+		_, err := eng.Do(ctx, &engine.Request{Path: "/"})
+		require.ErrorIs(t, err, context.Canceled)
+		require.NotErrorIs(t, err, engine.ErrMemorySilent, "the limit was full, and the memory was not asked for long")
+		require.NoError(t, eng.Close())
+	})
+}
+
 func TestANonceIsWaitedForNoLongerThanItsRequestIs(t *testing.T) {
 	for name, account := range map[string]auth.Authenticator{
 		"in order":  auth.Kraken{Key: "nonces of a slow memory", Secret: "MDEyMzQ1Njc4OWFiY2RlZg=="},

@@ -86,6 +86,9 @@ var (
 	ErrInUse = errors.New("memory is in use by another engine")
 	// ErrUnsupported means that this system cannot do what File needs.
 	ErrUnsupported = errors.New("memory in a file is not supported on this system")
+	// ErrSilent means that a request was not sent in its time, and the memory has not answered, or
+	// has failed, for most of the time that it waited: nothing leaves before it is remembered.
+	ErrSilent = errors.New("the memory has not taken what is to be remembered")
 	// ErrCorrupt means that records are not what was written.
 	ErrCorrupt = errors.New("memory is damaged, or not one of this program's")
 )

@@ -1,17 +1,15 @@
 package messages
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"reflect"
-	"runtime"
 	"runtime/debug"
 	"strings"
 	"time"
 
+	"github.com/sluice-engine/sluice/internal/contain"
 	"github.com/sluice-engine/sluice/throttle"
 )
 
@@ -104,6 +102,18 @@ func NoteLimit(e *Error, limitID string, cause error, epoch time.Time) {
 	}
 	if e.Limit = full.Full; full.RetryAt > 0 {
 		e.RetryAt = epoch.Add(full.RetryAt)
+	}
+}
+
+// NoteMemory adds why nothing came of a wait for a permit, if no limit is to blame: what the memory
+// says of a wait that was so long.
+func NoteMemory(e *Error, cause error, unremembered func(waited time.Duration) error) {
+	_, limited := errors.AsType[*throttle.LimitError](cause)
+	if limited || !errors.Is(cause, context.DeadlineExceeded) && !errors.Is(cause, context.Canceled) {
+		return
+	}
+	if why := unremembered(e.Waited); why != nil {
+		e.Err = fmt.Errorf("%w: %w", e.Err, why)
 	}
 }
 
@@ -267,40 +277,18 @@ type PanicError struct {
 // Error is part of error.
 func (e *PanicError) Error() string {
 	text := "panic while " + e.Stage.String()
-	if at := e.place(); at != "" {
+	if at := contain.Place(e.Stack); at != "" {
 		text += " in " + at
 	}
 	return text + ": " + e.said()
 }
 
-// said is what the language says of itself, and of anything else its type.
 func (e *PanicError) said() string {
-	t := reflect.TypeOf(e.Value)
-	for t != nil && t.Kind() == reflect.Pointer {
-		t = t.Elem()
+	said, all := contain.Said(e.Value)
+	if !all {
+		said += ", see PanicError.Value"
 	}
-	if err, ok := e.Value.(runtime.Error); ok && t.PkgPath() == "runtime" {
-		return err.Error()
-	}
-	return fmt.Sprintf("a %T, see PanicError.Value", e.Value)
-}
-
-// place is the function that panicked, as it stands in the stack: behind the last call
-// of panic, and what the language calls for it. It is empty if that is not known.
-func (e *PanicError) place() string {
-	_, below, found := bytes.Cut(e.Stack, []byte("\npanic("))
-	for lines := bytes.Split(below, []byte("\n")); found && len(lines) > 3; lines = lines[2:] {
-		function := string(lines[2])
-		if strings.HasPrefix(function, "runtime.") {
-			continue
-		}
-		if end := strings.LastIndexByte(function, '('); end > 0 {
-			function = function[:end] // without its arguments
-		}
-		file, _, _ := strings.Cut(strings.TrimSpace(string(lines[3])), " ")
-		return function + " (" + filepath.Base(file) + ")"
-	}
-	return ""
+	return said
 }
 
 // Unwrap returns the panic's value if it was an error, and one that can be asked what it is made

@@ -1,6 +1,7 @@
 package messages_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -41,6 +42,20 @@ func ExampleRequest() {
 func ExampleLimitName() {
 	fmt.Printf("%q %q\n", messages.LimitName("orders"), messages.LimitName(messages.Unlimited))
 	// Output: "orders" ""
+}
+
+// A wait that no limit is to blame for says what the memory says of it.
+func ExampleNoteMemory() {
+	failure := &messages.Error{Stage: messages.Throttled, Waited: 2 * time.Second, Err: context.DeadlineExceeded}
+	silent := errors.New("the memory has not answered")
+	messages.NoteMemory(failure, failure.Err, func(waited time.Duration) error {
+		return fmt.Errorf("%w for %v", silent, waited)
+	})
+	fmt.Println(failure.Err)
+	fmt.Println(errors.Is(failure, silent))
+	// Output:
+	// context deadline exceeded: the memory has not answered for 2s
+	// true
 }
 
 // An error that whoever wraps an engine makes says of limits what the engine's own do.

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/sluice-engine/sluice/internal/contain"
 )
 
 // How errors look in a log, in JSON and under every verb: as they read, and
@@ -155,7 +157,7 @@ func (e DecodeError) MarshalJSON() ([]byte, error) { return e.attrs().json() }
 func (e PanicError) attrs() (a attrs) {
 	a.text("stage", e.Stage.String())
 	a.text("panic", e.said())
-	a.text("in", e.place())
+	a.text("in", contain.Place(e.Stack))
 	return a
 }
 

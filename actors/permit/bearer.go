@@ -178,6 +178,9 @@ func (b *bearer) refuse(err error) *messages.Error {
 	asked := &b.ticket.Permit
 	failure := &messages.Error{Stage: messages.Throttled, Account: asked.Account, Key: asked.Key, Egress: asked.Egress, Waited: b.turn.Parked, Err: err}
 	messages.NoteLimit(failure, asked.Limit, err, b.issuer.needs.Epoch)
+	if unremembered := b.issuer.needs.Unremembered; unremembered != nil {
+		messages.NoteMemory(failure, err, unremembered)
+	}
 	if b.hasLeft {
 		return failure // nobody knows when the throttler lets go of the ticket
 	}

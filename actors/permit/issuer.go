@@ -21,6 +21,9 @@ type Needs struct {
 	// the limits were replaced since it was granted.
 	Held     func(origin string, charged *throttle.Charged) bool
 	Outdated func(charged *throttle.Charged) bool
+	// Unremembered is an error if somebody who has waited for so long until now has, for the
+	// most part, waited for the memory; nil if there is none that has anybody wait.
+	Unremembered func(waited time.Duration) error
 	// Returned is called once for each permit that was issued, when it is done, unless
 	// its Ask is Uncounted; nil calls nobody.
 	Returned func()

@@ -83,6 +83,10 @@ type Needs struct {
 	Clock     auth.Clock
 	TimeKnown func() bool
 
+	// Unremembered is an error if a wait for a permit that has lasted so long until now was, for the
+	// most part, one for the memory; nil if there is none that has anybody wait.
+	Unremembered func(waited time.Duration) error
+
 	Crowds *ticket.Crowds // where many wait; nil for nowhere
 	// Returned is told that a request of HandOver has given its credit back.
 	Returned func()

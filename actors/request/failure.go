@@ -56,6 +56,9 @@ func (c *Carrier) explain(e *messages.Error, limit string, cause error) {
 		e.RetryAt = c.needs.Epoch.Add(at)
 	}
 	messages.NoteLimit(e, limit, cause, c.needs.Epoch)
+	if e.Stage == messages.Throttled && c.needs.Unremembered != nil {
+		messages.NoteMemory(e, cause, c.needs.Unremembered)
+	}
 }
 
 // withSpentBody says, beside a cause, that the request cannot be sent a second time

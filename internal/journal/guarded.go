@@ -2,10 +2,8 @@ package journal
 
 import (
 	"errors"
-	"fmt"
-	"runtime"
-	"runtime/debug"
 
+	"github.com/sluice-engine/sluice/internal/contain"
 	"github.com/sluice-engine/sluice/memory"
 )
 
@@ -31,19 +29,17 @@ var (
 	errCutOff  = errors.New("memory: its code ended the goroutine that it was called on")
 )
 
-// panicError is a panic of the user's own code. Its text has nothing of what that said, which may be
-// anything, unless it was Go's runtime that said it.
-type panicError struct {
-	value any
-	stack string
-}
+// panicError is a panic of the user's own code.
+type panicError struct{ cut *contain.Cut }
 
 // Error is part of error.
 func (e *panicError) Error() string {
-	if err, is := e.value.(runtime.Error); is {
-		return "memory: its code panicked: " + err.Error()
+	text := "memory: its code panicked"
+	if at := contain.Place(e.cut.Stack); at != "" {
+		text += " in " + at
 	}
-	return fmt.Sprintf("memory: its code panicked with a %T", e.value)
+	said, _ := contain.Said(e.cut.Value)
+	return text + ": " + said
 }
 
 // open opens a memory, and guards a store that is the user's own.
@@ -64,17 +60,13 @@ func open(m memory.Memory) (store memory.Store, held memory.Held, err error) {
 }
 
 // apart calls code of the user's on a goroutine of its own, and waits for it.
-func apart(call func() error) error {
-	ended := make(chan error, 1)
-	go func() {
-		err := errCutOff
-		defer func() {
-			if v := recover(); v != nil {
-				err = &panicError{v, string(debug.Stack())}
-			}
-			ended <- err
-		}()
-		err = call()
-	}()
-	return <-ended
+func apart(call func() error) (err error) {
+	switch cut := contain.Apart(func() { err = call() }); {
+	case cut == nil:
+		return err
+	case cut.Value == contain.ErrGoexit:
+		return errCutOff
+	default:
+		return &panicError{cut}
+	}
 }

@@ -18,6 +18,7 @@ import (
 // did, and the store has it, or will before any request leaves that is in it.
 type Journal struct {
 	clock   memory.Clock
+	now     func() time.Duration // on the ledger's clock
 	warn    func(text string, args ...any)
 	inPlace memory.InPlace // nil if the store takes its time
 	post    *post          // nil if it does not

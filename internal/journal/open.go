@@ -30,11 +30,11 @@ func Open(needs Needs) (*Journal, throttle.Past, error) {
 		return nil, throttle.Past{}, err
 	}
 	j := &Journal{
-		clock: needs.Clock, warn: needs.Warn,
+		clock: needs.Clock, now: needs.Now, warn: needs.Warn,
 		series: 1, floors: map[string]*Floor{},
 	}
 	j.inPlace, _ = store.(memory.InPlace)
-	s, err := j.recall(held, needs.Now)
+	s, err := j.recall(held)
 	if err == nil {
 		j.history = s.frames()
 		j.base, j.written = len(j.history), uint64(len(j.history))
@@ -54,7 +54,7 @@ func Open(needs Needs) (*Journal, throttle.Past, error) {
 }
 
 // recall reads what a memory held, and goes over to this ledger's clock.
-func (j *Journal) recall(held memory.Held, now func() time.Duration) (*state, error) {
+func (j *Journal) recall(held memory.Held) (*state, error) {
 	s, err := replay(held.Records)
 	torn, why := held.Torn, held.Warning
 	if err != nil {
@@ -73,7 +73,7 @@ func (j *Journal) recall(held memory.Held, now func() time.Duration) (*state, er
 	} else if why != "" {
 		j.warn("memory", "note", why)
 	}
-	at := now()
+	at := j.now()
 	s.goOver(j.clock.Boot, j.clock.Now()-at, at)
 	return s, nil
 }

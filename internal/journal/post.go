@@ -19,6 +19,7 @@ type post struct {
 	store   memory.Store
 	wake    chan struct{} // has room for one
 	end     chan struct{} // closed by hasten
+	began   atomic.Int64  // when it began to write what it writes, on the ledger's clock and never zero; zero while it does not
 	ended   chan struct{}
 
 	// Guarded by the journal's lock.
@@ -47,6 +48,24 @@ func (j *Journal) After(leave func()) { j.after(func(bool) { leave() }) }
 
 // TakesTime reports whether After may have somebody wait.
 func (j *Journal) TakesTime() bool { return j.post != nil }
+
+// Unremembered is why somebody has not left who waited for so long until now: an error if the
+// memory has not answered for most of that, or has failed, and nil otherwise. An instant on the way
+// to a disk is none.
+func (j *Journal) Unremembered(waited time.Duration) error {
+	if j.post == nil {
+		return nil
+	}
+	began := time.Duration(j.post.began.Load())
+	silent := j.now() - began
+	if began == 0 || silent < leastSilence || silent < waited/2 {
+		return nil
+	}
+	return fmt.Errorf("%w for %v", memory.ErrSilent, silent.Round(time.Millisecond))
+}
+
+// leastSilence is less than what anybody is told of.
+const leastSilence = 10 * time.Millisecond
 
 func (j *Journal) after(leave func(remembered bool)) {
 	j.mu.Lock()
@@ -173,6 +192,8 @@ const (
 
 // persist writes until that succeeds, which it reports, or the journal is closed.
 func (p *post) persist(write func() error) bool {
+	p.began.Store(max(1, int64(p.journal.now())))
+	defer p.began.Store(0)
 	for pause, told := firstPause, false; ; pause = min(2*pause, mostPause) {
 		slow := time.AfterFunc(patience, func() {
 			p.journal.warn("the memory has not answered for long: requests wait until it does", "for", patience)
@@ -197,7 +218,7 @@ func (p *post) persist(write func() error) bool {
 func (p *post) tell(err error) {
 	about := []any{"error", err}
 	if panicked, is := errors.AsType[*panicError](err); is {
-		about = append(about, "stack", panicked.stack)
+		about = append(about, "stack", string(panicked.cut.Stack))
 	}
 	p.journal.warn("the memory does not take what is spent: requests wait until it does", about...)
 }

@@ -2,8 +2,8 @@ package wire
 
 import (
 	"errors"
-	"runtime/debug"
 
+	"github.com/sluice-engine/sluice/internal/contain"
 	"github.com/sluice-engine/sluice/messages"
 )
 
@@ -12,36 +12,24 @@ import (
 // a TLS configuration holds. On the caller's own goroutine, where an exchange
 // runs, a deferred contain looks; on any other it is called Apart or under Guard.
 
-// errGoexit is the value of a panic that was none.
-var errGoexit = errors.New("runtime.Goexit was called")
-
-// Panicked is the error of code that did not return. The value is what recover
-// said: nil stands for runtime.Goexit.
+// Panicked is the error of code that did not return, for a deferred function on its goroutine. The
+// value is what recover said: nil stands for runtime.Goexit.
 func Panicked(stage messages.Stage, value any) *messages.PanicError {
-	if value == nil {
-		value = errGoexit
-	}
-	return &messages.PanicError{Stage: stage, Value: value, Stack: debug.Stack()}
+	return panicError(stage, contain.NewCut(value))
+}
+
+func panicError(stage messages.Stage, cut *contain.Cut) *messages.PanicError {
+	return &messages.PanicError{Stage: stage, Value: cut.Value, Stack: cut.Stack}
 }
 
 // Apart calls f on a goroutine of its own and waits for it: neither a panic nor a
 // runtime.Goexit in f goes any further. The error is nil or a
 // *messages.PanicError.
 func Apart(stage messages.Stage, f func()) error {
-	ended := make(chan error, 1)
-	go func() {
-		var failure error
-		returned := false
-		defer func() {
-			if !returned {
-				failure = Panicked(stage, recover())
-			}
-			ended <- failure
-		}()
-		f()
-		returned = true
-	}()
-	return <-ended
+	if cut := contain.Apart(f); cut != nil {
+		return panicError(stage, cut)
+	}
+	return nil
 }
 
 // Guard calls f and returns a panic in it as a *messages.PanicError. A

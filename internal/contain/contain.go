@@ -1,0 +1,83 @@
+// Package contain calls code that is not ours: it may panic, or end the goroutine that it is
+// called on, and neither goes any further.
+package contain
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"reflect"
+	"runtime"
+	"runtime/debug"
+	"strings"
+)
+
+// Cut is code that did not return.
+type Cut struct {
+	Value any    // what was panicked with, or ErrGoexit
+	Stack []byte // as it was there
+}
+
+// ErrGoexit is the value of a Cut that was no panic: a goroutine was ended by runtime.Goexit, which is
+// what t.FailNow does.
+var ErrGoexit = errors.New("runtime.Goexit was called")
+
+// NewCut is for a deferred function of what did not return, on whose goroutine it is called;
+// recovered is what recover said there, which is nil for runtime.Goexit.
+func NewCut(recovered any) *Cut {
+	if recovered == nil {
+		recovered = ErrGoexit
+	}
+	return &Cut{Value: recovered, Stack: debug.Stack()}
+}
+
+// Apart calls f on a goroutine of its own and waits for it. It returns nil if f did.
+func Apart(f func()) *Cut {
+	ended := make(chan *Cut, 1)
+	go func() {
+		var cut *Cut
+		returned := false
+		defer func() {
+			if !returned {
+				cut = NewCut(recover())
+			}
+			ended <- cut
+		}()
+		f()
+		returned = true
+	}()
+	return <-ended
+}
+
+// Said is what may be told of a panic's value, which may be anything that the code had in hand: what
+// the language says of itself, as of an index out of range, and of anything else the type. It
+// reports whether that is all.
+func Said(value any) (text string, all bool) {
+	t := reflect.TypeOf(value)
+	for t != nil && t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	if err, ok := value.(runtime.Error); ok && t.PkgPath() == "runtime" { // others may have the method
+		return err.Error(), true
+	}
+	return fmt.Sprintf("a %T", value), false
+}
+
+// Place is the function that panicked, as it stands in the stack: behind the last call of panic, and
+// what the language calls for it. It is empty if that is not known.
+func Place(stack []byte) string {
+	_, below, found := bytes.Cut(stack, []byte("\npanic("))
+	for lines := bytes.Split(below, []byte("\n")); found && len(lines) > 3; lines = lines[2:] {
+		function := string(lines[2])
+		if strings.HasPrefix(function, "runtime.") {
+			continue
+		}
+		if end := strings.LastIndexByte(function, '('); end > 0 {
+			function = function[:end] // without its arguments
+		}
+		file, _, _ := strings.Cut(strings.TrimSpace(string(lines[3])), " ")
+		return function + " (" + filepath.Base(file) + ")"
+	}
+	return ""
+}

@@ -11,6 +11,9 @@ import (
 
 // What is counted here is work, not time: it must not grow with the number of lanes.
 func TestAGrantLooksAtFewLanesHoweverManyWait(t *testing.T) {
+	if raceEnabled {
+		t.Skip("one goroutine's arithmetic, and much of it")
+	}
 	for _, keys := range []int{100, 3000} {
 		for _, shared := range sharedLimits(keys) {
 			t.Run(fmt.Sprintf("%d keys, shared %s", keys, shared.name), func(t *testing.T) {
@@ -30,6 +33,9 @@ func TestAGrantLooksAtFewLanesHoweverManyWait(t *testing.T) {
 }
 
 func TestManyKeysAreGrantedWhatTheirLimitsAllow(t *testing.T) {
+	if raceEnabled {
+		t.Skip("one goroutine's arithmetic, and much of it")
+	}
 	const keys = 1000
 	for _, shared := range sharedLimits(keys) {
 		t.Run(shared.name, func(t *testing.T) {

@@ -60,18 +60,18 @@ func (b *tab) look(t *testing.T, l look) {
 		}}))
 }
 
-// shots is the folder for pictures: SLUICE_SHOTS, or one that goes with the test.
-func shots(t *testing.T) string {
-	if dir := os.Getenv("SLUICE_SHOTS"); dir != "" {
-		require.NoError(t, os.MkdirAll(dir, 0o755))
-		return dir
-	}
-	return t.TempDir()
-}
-
-func (b *tab) picture(t *testing.T, dir, name string) {
+// picture makes one for somebody to look at: of the whole page in the folder SLUICE_SHOTS, if that
+// is set. Otherwise it is of what is in the window and goes with the test: all of a page takes seconds.
+func (b *tab) picture(t *testing.T, name string) {
 	t.Helper()
-	picture, err := chromedp.Run(b.Context, chromedp.FullScreenshot(100))
+	shot, dir := chromedp.CaptureScreenshot(), os.Getenv("SLUICE_SHOTS")
+	if dir == "" {
+		dir = t.TempDir()
+	} else {
+		shot = chromedp.FullScreenshot(100)
+		require.NoError(t, os.MkdirAll(dir, 0o755))
+	}
+	picture, err := chromedp.Run(b.Context, shot)
 	require.NoError(t, err)
 	require.Greater(t, len(picture), 10_000)
 	require.NoError(t, os.WriteFile(filepath.Join(dir, name+".png"), picture, 0o644))

@@ -404,7 +404,7 @@ func TestALivePageGrowsInABrowserAndBecomesTheLastOne(t *testing.T) {
 	feed(30, 50)
 	b.Until(t, passed("50 s of 1 min have passed"))
 	require.Equal(t, before, value[string](t, b, chosen))
-	b.picture(t, shots(t), "live")
+	b.picture(t, "live")
 
 	feed(50, 60)
 	require.NoError(t, live.End(run))

@@ -42,14 +42,14 @@ func TestUPlotIsWhatItsReadmeSaysItIs(t *testing.T) {
 
 func TestEveryPanelIsDrawnAndNothingIsAskedOfAnybody(t *testing.T) {
 	address, _ := writtenTo(t, usual().run())
-	b, dir := open(t, address), shots(t)
+	b := open(t, address)
 	for _, l := range []look{wide, dark, phone, paper} {
 		b.look(t, l)
 		b.visit(t, address)
 		require.Equal(t, 10, value[int](t, b, `document.querySelectorAll(".plot canvas").length`), l.name)
 		require.Empty(t, value[[]string](t, b, blank), l.name)
 		require.LessOrEqual(t, value[int64](t, b, `document.documentElement.scrollWidth`), l.width+1, "%s: it is wider than its window", l.name)
-		b.picture(t, dir, "run-"+l.name)
+		b.picture(t, "run-"+l.name)
 	}
 	b.WantQuiet(t, address)
 }
@@ -276,7 +276,7 @@ func TestARunOfTenMillionRequestsIsASmallPage(t *testing.T) {
 	b.look(t, wide)
 	b.visit(t, address)
 	require.Empty(t, value[[]string](t, b, blank))
-	b.picture(t, shots(t), "ten-million")
+	b.picture(t, "ten-million")
 	b.WantQuiet(t, address)
 }
 
@@ -292,12 +292,12 @@ func TestSeveralRunsLieOverOneAnotherWithTheirPairedDifference(t *testing.T) {
 	second.slower, second.seed = 1.25, 8
 	third.rate, third.seed = steady(60), 9
 	address, _ := writtenTo(t, first.run(), second.run(), third.run())
-	b, dir := open(t, address), shots(t)
+	b := open(t, address)
 	for _, l := range []look{wide, dark, phone, paper} {
 		b.look(t, l)
 		b.visit(t, address)
 		require.Empty(t, value[[]string](t, b, blank), l.name)
-		b.picture(t, dir, "runs-"+l.name)
+		b.picture(t, "runs-"+l.name)
 	}
 	says := value[string](t, b, `document.querySelector("#overlay-says").textContent`)
 	require.Regexp(t, `release 42 against release 41, in blocks of 2.s: response p50 2\d(\.\d)?.% higher`, says)

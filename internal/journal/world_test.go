@@ -297,6 +297,9 @@ func (w *world) live(times int) {
 }
 
 func TestNoServerSeesMoreThanItsQuotaHoweverOftenTheProcessIsKilled(t *testing.T) {
+	if raceEnabled {
+		t.Skip("one goroutine's arithmetic, and much of it")
+	}
 	defer journal.CompactAfter(1 << 10)() // so that it happens in every life
 	for _, limit := range everyKind {
 		t.Run(limit.ID, func(t *testing.T) {
@@ -328,6 +331,9 @@ func TestLimitsThatAreKilledTogetherAreKeptTogether(t *testing.T) {
 }
 
 func TestWithoutMemoryTheSameServersSeeTooMuch(t *testing.T) {
+	if raceEnabled {
+		t.Skip("one goroutine's arithmetic, and much of it")
+	}
 	for _, limit := range everyKind {
 		over := 0
 		for seed := range uint64(5) {

@@ -109,10 +109,17 @@ func Validate(a Authenticator) error {
 // first is called beforehand too, for a copy of the call that is thrown away: what it fails
 // with then is the Chain's error. Any other member that may wait, a Func for example, is best
 // put first.
+//
+// A Chain without members is a mistake, and not a way to send requests unsigned: it fails.
 type Chain []Authenticator
+
+var errNoMembers = errors.New("auth: Chain has no members, and nothing would be signed")
 
 // Authenticate applies every authenticator until one fails.
 func (c Chain) Authenticate(call *messages.Call, clock Clock) error {
+	if len(c) == 0 {
+		return errNoMembers
+	}
 	if len(c) > 1 {
 		if err := c[1:].await(call, clock); err != nil {
 			return err
@@ -153,6 +160,9 @@ func (c Chain) await(call *messages.Call, clock Clock) (err error) {
 
 // Validate reports every mistake of every member.
 func (c Chain) Validate() error {
+	if len(c) == 0 {
+		return errNoMembers
+	}
 	var errs []error
 	for i, a := range c {
 		if a == nil {

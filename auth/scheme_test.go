@@ -378,6 +378,13 @@ func TestMistakesInFixedCredentialsAreFoundBeforehand(t *testing.T) {
 	require.NoError(t, Validate(Chain{Bearer{"t"}, Basic{"u", ""}}))
 }
 
+func TestAChainWithoutMembersIsAMistakeWhereverItStands(t *testing.T) {
+	for _, empty := range []Authenticator{Chain(nil), Chain{}, &Chain{}, Chain{Bearer{"t"}, Chain{}}, WithoutBody{Chain{}}} {
+		require.ErrorContains(t, Validate(empty), "Chain has no members")
+		require.ErrorContains(t, empty.Authenticate(&messages.Call{}, at(noon)), "Chain has no members")
+	}
+}
+
 func TestAChainAppliesItsMembersInOrder(t *testing.T) {
 	add := func(text string) Func {
 		return func(call *messages.Call, _ Clock) error { call.Query += text; return nil }

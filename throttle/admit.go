@@ -223,11 +223,11 @@ func (l *Ledger) opening(now time.Duration, m *meter, p *Permit, reserved, w int
 }
 
 // opens is opening for those who are told of it. A grant is not looked for so: where lost
-// permits are what holds p, it looks at each of them for when they are let go of.
+// permits are among what holds p, it looks at each of them for when they are let go of.
 func (l *Ledger) opens(now time.Duration, m *meter, p *Permit, w int64) time.Duration {
-	at := l.opening(now, m, p, 0, w)
-	if lost := m.lost.sum(); at == never && lost > 0 {
-		at = max(now+1, m.shutUntil(now), m.clears(now, w+m.rule.kept(p.Priority), m.window.inFlight()-lost))
+	at, need := l.opening(now, m, p, 0, w), w+m.rule.kept(p.Priority)
+	if lost := m.lost.sum(); lost > 0 && m.window.room(now) < need {
+		at = min(at, max(now+1, m.shutUntil(now), m.clears(now, need, m.window.inFlight()-lost)))
 	}
 	return at
 }

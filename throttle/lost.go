@@ -211,7 +211,7 @@ func (m *meter) aged(due time.Duration) time.Duration {
 		return due + w.hold
 	case *fixed:
 		if w.clock.known {
-			return min(due+w.hold, w.ends(due))
+			return min(due+w.hold, max(due, w.ends(due))) // the clock may have moved since
 		}
 		return due + w.hold
 	case *lifetime:

@@ -171,3 +171,37 @@ func TestWhoeverAsksIsToldWhenLostPermitsLetGo(t *testing.T) {
 		}
 	}
 }
+
+func TestAConcurrencyLimitOpensOnceALostPermitIsLetGoThoughOthersHoldMore(t *testing.T) {
+	play := func() *Ledger {
+		l := newLedger(t, Options{}, Limit{ID: "c", Window: Concurrency, Quota: 2})
+		l.Settle(0, granted(t, l, 0, "c"), Outcome{Fate: Closed}) // it is let go after a second
+		require.NoError(t, l.Sync(0, "c", Parts{}, 2, 0))         // and one of somebody else's after ten
+		return l
+	}
+	var full *LimitError
+	require.ErrorAs(t, play().TryAcquire(ms, &Permit{Limit: "c"}), &full)
+	require.Equal(t, sec, full.RetryAt)
+	require.Error(t, play().TryAcquire(sec-1, &Permit{Limit: "c"}))
+	require.NoError(t, play().TryAcquire(sec, &Permit{Limit: "c"}))
+}
+
+func TestWhoAsksAgainWhenToldDoesNotSpinOnALostPermitUnderAnUncertainClock(t *testing.T) {
+	l := newLedger(t, Options{}, Limit{ID: "w", Window: Fixed, Quota: 1, Per: time.Minute, MaxDelay: time.Minute})
+	l.SetClock(0, 1_000_000*sec, 1_000_001*sec) // a Date says no more
+	l.Settle(0, granted(t, l, 0, "w"), Outcome{Fate: Lost})
+	now, asked := sec, 0
+	for {
+		err := l.TryAcquire(now, &Permit{Limit: "w"})
+		if err == nil {
+			break
+		}
+		var full *LimitError
+		require.ErrorAs(t, err, &full)
+		require.Greater(t, full.RetryAt, now)
+		asked++
+		require.Less(t, asked, 6)
+		now = max(full.RetryAt, now+20*time.Microsecond) // asking takes a moment
+	}
+	require.GreaterOrEqual(t, now, time.Minute, "it may arrive until then")
+}

@@ -134,6 +134,18 @@ func (o *others) margin(now, end time.Duration) int64 {
 	return max(int64(o.wanted(now, end)), max(o.least, o.most)+o.surely(now-o.read))
 }
 
+// inAny is margin where windows cannot be told apart, and no number is about one of them. It does
+// not change as time passes, and may be as much as the quota: hence no more of it is left to them
+// than is taken, and whatever is asked for fits in once nothing of ours is in the log.
+func (o *others) inAny(per time.Duration) int64 {
+	if o.rate == 0 {
+		return 0
+	}
+	mean := o.rate * float64(per)
+	wanted := mean + courtesy*math.Sqrt(mean) + o.asking*math.Log1p(float64(per)/float64(askingFrom))
+	return int64(min(math.Ceil(wanted), maxWeight))
+}
+
 // wanted is what they are expected to have spent by the end, the courtesy, and
 // what is kept for asking.
 func (o *others) wanted(now, end time.Duration) float64 {

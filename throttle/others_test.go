@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
 )
 
 func sharedLedger(t testing.TB) *Ledger {
@@ -88,4 +89,27 @@ func TestOthersHardlyEverSendMoreThanTheMargin(t *testing.T) {
 			require.LessOrEqual(t, 1-within, math.Exp(-tail)+1e-9, "%v a second, %v", perSecond, since)
 		}
 	}
+}
+
+func TestASharedLimitWithoutAClockIsNeitherAskedInVainNorStarved(t *testing.T) {
+	rapid.Check(t, func(drawn *rapid.T) {
+		quota := rapid.Int64Range(1, 200).Draw(drawn, "quota")
+		shared := rapid.Float64Range(0.01, 0.99).Draw(drawn, "shared")
+		l := newLedger(t, Options{}, Limit{ID: "w", Quota: quota, Per: 60 * sec, Window: Fixed, Shared: shared})
+		var now time.Duration
+		for range 50 {
+			now += time.Duration(rapid.Int64Range(0, int64(20*sec)).Draw(drawn, "passes"))
+			p := &Permit{Limit: "w", Weight: rapid.Int64Range(1, quota).Draw(drawn, "weight")}
+			if err := l.TryAcquire(now, p); err != nil {
+				var full *LimitError
+				require.ErrorAs(t, err, &full)
+				require.Greater(t, full.RetryAt, now)
+				require.Less(t, full.RetryAt, now+62*sec)
+				require.Error(t, l.TryAcquire(full.RetryAt-1, &Permit{Limit: "w", Weight: p.Weight}))
+				now = full.RetryAt
+				require.NoError(t, l.TryAcquire(now, p), "it was told that instant")
+			}
+			l.Settle(now, p, Outcome{})
+		}
+	})
 }

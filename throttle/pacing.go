@@ -65,6 +65,14 @@ func (p *pace) rate(now, memory time.Duration) float64 {
 // nobody is the urgent weight, of all that is remembered, that counts as none.
 const nobody = 0.01
 
+// forgotten returns when nothing is remembered any more, if no more comes.
+func (p *pace) forgotten(memory time.Duration) time.Duration {
+	if p == nil || p.sum < nobody {
+		return 0
+	}
+	return p.seen + time.Duration(math.Ceil(float64(memory)*math.Log(p.sum/nobody))) + 1
+}
+
 // idle reports whether nothing is remembered.
 func (p *pace) idle(now, memory time.Duration) bool {
 	return p == nil || p.next <= now && p.decayed(now, memory) == 0
@@ -124,9 +132,7 @@ func (m *meter) outlook(now time.Duration, urgent, z float64) (o outlook, ok boo
 	default:
 		o.slide(t)
 	}
-	// A hundredth of a weight is nobody. Near the end of a window hardly anything
-	// is expected in the rest of it, but the next one counts too.
-	return o, urgent*o.left > 0.01 || urgent*float64(t.hold) > 0.01
+	return o, o.matters(t)
 }
 
 func (o *outlook) slide(t *terms) {
@@ -159,56 +165,57 @@ func (o *outlook) gap(room int64) float64 {
 	return o.left / free
 }
 
+// at is what is expected at an instant to come of the same window, if no urgent work comes until
+// then.
+func (o outlook) at(then, now time.Duration, urgent float64) outlook {
+	o.urgent = urgent
+	if o.ends != 0 {
+		o.left = max(0, o.left-float64(then-now))
+	}
+	return o
+}
+
+// matters reports whether bulk work is paced at all.
+func (o *outlook) matters(t *terms) bool {
+	// A hundredth of a weight is nobody. Near the end of a window hardly anything
+	// is expected in the rest of it, but the next one counts too.
+	return o.urgent*o.left > nobody || o.urgent*float64(t.hold) > nobody
+}
+
 // paceOpening returns the first instant at which bulk work may take w from m,
-// of which need, w included, must be free beside what is kept.
+// of which need, w included, must be free beside what is kept, if nothing happens until then.
+//
+// As time passes less and less is kept, room comes back, the spread is over, and in the end pacing does
+// not matter. Each of these only grows, and so does their sum: the instant can be searched for by halves.
 func (l *Ledger) paceOpening(now time.Duration, m *meter, need, w int64) time.Duration {
-	urgent := m.pace.rate(now, m.terms.memory())
-	o, ok := m.outlook(now, urgent, l.options.Pacing.Z)
-	if !ok {
+	memory := m.terms.memory()
+	o, ok := m.outlook(now, m.pace.rate(now, memory), l.options.Pacing.Z)
+	keep := int64(o.keep())
+	if !ok || w > m.terms.quota-keep || // with so much kept it could never go
+		m.pace.next <= now && m.window.room(now) >= need+keep {
 		return now
 	}
-	keep := int64(o.keep())
-	if w > m.terms.quota-keep {
-		return now // it could never go with so much kept
+	may := func(then time.Duration) bool {
+		later := o.at(then, now, m.pace.rate(then, memory))
+		if !later.matters(m.terms) {
+			return m.window.when(now, need, m.window.inFlight()) <= then
+		}
+		return m.pace.next <= then && m.window.when(now, need+int64(later.keep()), m.window.inFlight()) <= then
 	}
-	at := now
-	if m.pace != nil {
-		at = max(now, m.pace.next)
-	}
-	if m.window.room(now) >= need+keep {
-		return at
-	}
-	later := m.window.when(now, need+keep, m.window.inFlight())
+	last := m.pace.forgotten(memory)
 	if o.ends != 0 {
-		later = min(later, o.ends-time.Duration(o.affordable(float64(m.window.room(now)-need))))
+		last = min(last, o.ends) // with a new window everything is new
 	}
-	later = min(later, m.fades(now, o.keep(), need))
-	return max(at, later, now+1) // both may be early, but now would mean that there is room
-}
-
-// fadeSteps is how often what is kept for urgent work is looked at within its memory,
-// while it alone keeps bulk work back.
-const fadeSteps = 128
-
-// fades returns when so little may be expected of urgent work, if no more comes, that
-// what is kept for it leaves room for need. It is hardly ever late, for what is kept
-// falls no faster than the rate of urgent work is forgotten.
-func (m *meter) fades(now time.Duration, keep float64, need int64) time.Duration {
-	memory := m.terms.memory()
-	step := memory / fadeSteps
-	spare := m.window.room(now) - need
-	if spare < 0 {
-		return max(now+step, m.window.when(now, need, m.window.inFlight()))
+	if last <= now || !may(last) {
+		return max(now+1, last, m.window.when(now, need, m.window.inFlight()))
 	}
-	if spare > 0 {
-		step = max(step, time.Duration(float64(memory)*math.Log(keep/float64(spare))))
+	early := now
+	for last-early > max(time.Microsecond, (early-now)>>10) {
+		if then := early + (last-early)/2; may(then) {
+			last = then
+		} else {
+			early = then
+		}
 	}
-	return now + step
-}
-
-// affordable returns the time left at which no more than spare is kept: the
-// positive solution of u·t + z·sqrt(u·t) = spare.
-func (o *outlook) affordable(spare float64) float64 {
-	root := (math.Sqrt(o.z*o.z+4*max(0, spare)) - o.z) / 2
-	return root * root / o.urgent
+	return last
 }

@@ -1,6 +1,7 @@
 package throttle
 
 import (
+	"errors"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
 )
 
 // contest is bulk work without end beside urgent requests that come at random,
@@ -226,7 +228,7 @@ func TestWhatIsKeptForUrgentWorkIsLetGoOnceNoneComes(t *testing.T) {
 	require.NoError(t, l.Acquire(now, bulk))
 	require.Equal(t, Queued, bulk.State())
 	for looks := 0; bulk.State() == Queued; looks++ {
-		require.Less(t, looks, 2*fadeSteps, "it is no poll")
+		require.Less(t, looks, 3, "it is no poll")
 		at, ok := l.Wake()
 		require.True(t, ok, "nobody would ever look again")
 		l.Next(at)
@@ -241,4 +243,88 @@ func grantedAs(t *testing.T, l *Ledger, now time.Duration, p Permit) *Permit {
 	require.NoError(t, l.Acquire(now, &p))
 	require.Equal(t, Granted, p.State())
 	return &p
+}
+
+func TestBulkWorkIsToldNoInstantLaterThanItMayGo(t *testing.T) {
+	rapid.Check(t, func(drawn *rapid.T) {
+		limit := Limit{
+			ID: "a", Per: sec, Quota: rapid.Int64Range(2, 40).Draw(drawn, "quota"),
+			Window: rapid.SampledFrom([]Window{Sliding, Leaky, FixedFromFirst, Fixed, Concurrency}).Draw(drawn, "window"),
+		}
+		if limit.Window == Concurrency {
+			limit.Per = 0
+		}
+		type step struct {
+			passes    time.Duration
+			bulk      bool
+			weight    int64
+			stays     bool
+			takesLong time.Duration
+		}
+		steps := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) step {
+			return step{
+				passes: time.Duration(rapid.Int64Range(0, int64(sec)).Draw(t, "passes")), bulk: rapid.Bool().Draw(t, "bulk"),
+				weight: rapid.Int64Range(1, 3).Draw(t, "weight"), stays: rapid.IntRange(0, 4).Draw(t, "stays") == 0,
+				takesLong: time.Duration(rapid.Int64Range(0, int64(sec/4)).Draw(t, "takes")),
+			}
+		}), 1, 40).Draw(drawn, "steps")
+		play := func() (l *Ledger, now time.Duration) {
+			l = exact(t, Options{Pacing: &Pacing{Bulk: 0, Z: 3}}, limit)
+			for _, s := range steps {
+				now += s.passes
+				p := &Permit{Limit: "a", Weight: min(s.weight, limit.Quota)}
+				if !s.bulk {
+					p.Priority = 1
+				}
+				if l.TryAcquire(now, p) == nil && !s.stays {
+					now += s.takesLong
+					l.Settle(now, p, Outcome{Fate: Answered})
+				}
+			}
+			return l, now
+		}
+		ask := func(l *Ledger, at time.Duration) (until time.Duration, may bool) {
+			err := l.TryAcquire(at, &Permit{Limit: "a", Weight: 1})
+			var full *LimitError
+			if errors.As(err, &full) {
+				return full.RetryAt, false
+			}
+			return at, true
+		}
+		l, now := play()
+		until, may := ask(l, now)
+		if may {
+			return
+		}
+		before := until - (until-now)/500 - 2*time.Microsecond
+		if until == 0 { // an answer has to come
+			before = now + 30*time.Minute
+		}
+		if before <= now {
+			return
+		}
+		at := time.Duration(rapid.Int64Range(int64(now), int64(before)).Draw(drawn, "asked again"))
+		l, _ = play()
+		_, may = ask(l, at)
+		require.False(t, may, "told %v, and it may go at %v", until, at)
+	})
+}
+
+func TestBulkWorkGoesOnceAnswersHaveAgedThoughOthersStayOpen(t *testing.T) {
+	l := newLedger(t, Options{Pacing: &Pacing{}}, Limit{ID: "a", Quota: 10, Per: sec})
+	for i := range 8 { // urgent ones, of which the first five are still open
+		p := grantedAs(t, l, time.Duration(i)*ms, Permit{Limit: "a", Priority: High})
+		if i >= 5 {
+			l.Settle(time.Duration(i)*ms, p, Outcome{})
+		}
+	}
+	bulk := &Permit{Limit: "a"}
+	require.NoError(t, l.Acquire(10*ms, bulk))
+	for looks := 0; bulk.State() == Queued; looks++ {
+		require.Less(t, looks, 3, "it is no poll")
+		at, ok := l.Wake()
+		require.True(t, ok)
+		require.Less(t, at, 2*sec, "three aged after a second, and soon so little is kept that it may go")
+		l.Next(at)
+	}
 }

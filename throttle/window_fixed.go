@@ -100,7 +100,10 @@ func (f *fixed) catchUp(now time.Duration) {
 
 func (f *fixed) room(now time.Duration) int64 {
 	free := f.sliding.room(now)
-	if !f.advance(now) || now < f.blind {
+	if !f.advance(now) {
+		return free - min(f.others.inAny(f.per), f.quota-free)
+	}
+	if now < f.blind {
 		return free - f.others.margin(now, now+f.per)
 	}
 	aligned := f.quota - f.flying - f.worst()
@@ -149,9 +152,15 @@ func (f *fixed) when(now time.Duration, w, flying int64) time.Duration {
 // the window passes without them, or with the next window. It may be early;
 // the ledger then asks again.
 func (f *fixed) whenShared(now time.Duration, w, flying int64) time.Duration {
-	if !f.advance(now) || now < f.blind {
-		at := f.sliding.when(now, w+f.others.margin(now, now+f.per), flying)
-		return min(at, max(now, f.blind))
+	if !f.advance(now) {
+		// The most of ours beside which there is room, as room has it.
+		if free := f.quota - w; free >= 0 {
+			w = f.quota - max(free/2, free-f.others.inAny(f.per))
+		}
+		return f.sliding.when(now, w, flying)
+	}
+	if now < f.blind {
+		return min(f.sliding.when(now, w+f.others.margin(now, now+f.per), flying), f.blind, f.until)
 	}
 	if f.worst()+flying+w > f.quota {
 		return f.until

@@ -43,7 +43,7 @@ func (l *Ledger) admit(now time.Duration, p *Permit, foreseen bool) error {
 		return err
 	}
 	if p.Deadline != 0 && now > p.Deadline { // a grant at the deadline is in time
-		return l.refusal(now, p, ErrDeadline)
+		return l.refusal(now, p, errPast)
 	}
 	p.state, p.parked, p.err = Idle, false, nil
 	p.rank, p.seq = l.rank(now, p.Priority), l.seq+1
@@ -52,6 +52,9 @@ func (l *Ledger) admit(now time.Duration, p *Permit, foreseen bool) error {
 	}
 	return p.hopeless()
 }
+
+// errPast is ErrDeadline for whoever had no time left before he asked.
+var errPast = fmt.Errorf("%w, which had passed already", ErrDeadline)
 
 // weigh sets what p is charged for the limit it names, and returns what is wrong with
 // its weights, but for overrides that lead nowhere, see checkWeights.

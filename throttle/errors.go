@@ -34,7 +34,8 @@ type LimitError struct {
 	Err error
 
 	// Full is the limit that lets the request go last: the one without room, or
-	// one whose scope is paused. It is empty for a request without a limit.
+	// one whose scope is paused. It is empty for a request without a limit, and for one whose
+	// deadline had passed before it asked.
 	Full string
 	// Account, Key and Egress are what the instance of Full is for, as far as those of
 	// that limit are told apart. A key may name an account.
@@ -44,7 +45,9 @@ type LimitError struct {
 	Paused bool
 	// RetryAt is the instant, on the clock of `now`, from which asking again is
 	// worthwhile: before it the request cannot leave. 0 means that no instant is
-	// known, only another event can bring it: an answer, or one who leaves.
+	// known, only another event can bring it: an answer, or one who leaves. A budget with a
+	// Fallback is told of as it is: where what is in flight or lost of it may use it up, the
+	// request goes over to the fallback then, and may leave at another instant.
 	RetryAt time.Duration
 }
 

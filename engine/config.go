@@ -252,7 +252,12 @@ type Dial struct {
 	// connection of a type of its own need not keep deadlines, nor return from its
 	// methods: requests end in time all the same. One that does not keep them is used
 	// for one request. One whose Close does not return counts as open for a tenth of a
-	// second more, and the log says so. Nil means a net.Dialer.
+	// second more, and the log says so. What its Write says decides whether a request
+	// was sent: not one byte of it was if the first Write returns zero with an error that
+	// is net.ErrClosed, io.ErrClosedPipe or, as errors.Is tells, what the system says of a
+	// connection that is closed or reset (EPIPE, ECONNRESET). Zero with anything else, a
+	// count that cannot be and a panic leave it open, and so does any error of a *tls.Conn
+	// upon a type of its own. Nil means a net.Dialer.
 	DialContext func(ctx context.Context, network, addr string) (net.Conn, error)
 	// LocalAddr is the IP address connections come from; empty leaves it to the
 	// system. It is not for DialContext.

@@ -2,10 +2,12 @@ package messages
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net"
+	"runtime"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,6 +20,19 @@ func TestAnErrorSaysWhereAndKeepsItsCause(t *testing.T) {
 	err := error(&Error{Stage: Exchanging, Sent: SentMaybe, Err: &PanicError{Stage: Signing, Value: cause}})
 	require.ErrorIs(t, err, cause)
 	require.Contains(t, err.Error(), "exchanging (sent: maybe, outcome unknown)")
+}
+
+func TestAPanicWithAnErrorThatCannotBeAskedIsToldByItsType(t *testing.T) {
+	for _, value := range []any{(*runtime.TypeAssertionError)(nil), new(runtime.TypeAssertionError)} {
+		err := &PanicError{Stage: Signing, Value: value}
+		require.EqualError(t, err, "panic while signing: a *runtime.TypeAssertionError, see PanicError.Value")
+		require.Equal(t, err.Error(), fmt.Sprintf("%+v", err))
+		written, failure := json.Marshal(err)
+		require.NoError(t, failure)
+		require.Contains(t, string(written), `"panic":"a *runtime.TypeAssertionError, see PanicError.Value"`)
+		require.NotPanics(t, func() { err.LogValue() })
+		require.NotErrorIs(t, err, context.Canceled)
+	}
 }
 
 func TestAnErrorNamesItsRequestTheFullLimitTheWaitAndWhenToTryAgain(t *testing.T) {

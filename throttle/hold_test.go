@@ -71,11 +71,11 @@ func TestAnExpiredPermitKnowsWhatKeptIt(t *testing.T) {
 	l = exact(t, Options{}, Limit{ID: "a", Quota: 1, Per: 9 * sec})
 	l.Settle(0, granted(t, l, 0, "a"), Outcome{})
 	first := queued(t, l, 0, "a")
-	p = &Permit{Limit: "a", Deadline: 9 * sec}
+	p = &Permit{Limit: "a", Deadline: 9*sec + 1}
 	require.NoError(t, l.Acquire(0, p))
 	require.Same(t, first, l.Next(9*sec))
 	l.Settle(9*sec, first, Outcome{})
-	require.Same(t, p, l.Next(9*sec))
+	require.Same(t, p, l.Next(9*sec+1))
 	require.Equal(t, &LimitError{ID: "a", Err: ErrDeadline, Full: "a", RetryAt: 18 * sec}, p.Err())
 }
 

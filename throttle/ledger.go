@@ -85,7 +85,7 @@ func (l *Ledger) begin(now time.Duration) {
 // Acquire asks for a permit. After nil p is Granted, or Queued until Next answers it. An error
 // is a *LimitError with ErrUnknownLimit, ErrWeight, ErrRouteWeight, ErrNotCharged,
 // ErrWeightTwice, ErrNoKey, ErrUnknownKey, ErrLongName, ErrSpent, ErrQueueFull, ErrPermitInUse, or
-// ErrDeadline if even an empty queue could not be in time. After ErrPermitInUse p goes on as
+// ErrDeadline if even an empty queue could not have it leave before its deadline. After ErrPermitInUse p goes on as
 // before; after any other it is neither queued nor granted. What its owner wrote into it is
 // unchanged.
 func (l *Ledger) Acquire(now time.Duration, p *Permit) error {
@@ -96,7 +96,7 @@ func (l *Ledger) Acquire(now time.Duration, p *Permit) error {
 	if l.grantAtOnce(now, p) {
 		return nil
 	}
-	if p.Deadline != 0 && l.soonest(now, p) > p.Deadline {
+	if l.tooLate(now, p) {
 		return l.refusal(now, p, ErrDeadline)
 	}
 	if !l.makeRoom(now, p) { // a full queue refuses only what would have to wait
@@ -104,6 +104,16 @@ func (l *Ledger) Acquire(now time.Duration, p *Permit) error {
 	}
 	l.queue.push(l, p)
 	return nil
+}
+
+// tooLate reports whether nothing could grant p before its deadline. At the deadline itself there is
+// no time left to do anything, and so nobody is kept waiting for that.
+func (l *Ledger) tooLate(now time.Duration, p *Permit) bool {
+	if p.Deadline == 0 {
+		return false
+	}
+	at := l.soonest(now, p)
+	return at > now && at >= p.Deadline
 }
 
 // grantAtOnce grants p, which is not queued, if it may go by now. Whoever waits

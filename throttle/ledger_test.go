@@ -214,8 +214,15 @@ func TestADeadlineThatCannotBeMetIsRefusedAtOnce(t *testing.T) {
 	l := exact(t, Options{}, Limit{ID: "a", Quota: 1, Per: sec})
 	l.Settle(0, granted(t, l, 0, "a"), Outcome{})
 	require.ErrorIs(t, l.Acquire(0, &Permit{Limit: "a", Deadline: sec - 1}), ErrDeadline)
+	require.ErrorIs(t, l.Acquire(0, &Permit{Limit: "a", Deadline: sec}), ErrDeadline, "then it is over")
+	require.NoError(t, l.Acquire(0, &Permit{Limit: "a", Deadline: sec + 1}))
+	require.Equal(t, Granted, l.Next(sec).State())
+
+	l = exact(t, Options{}, Limit{ID: "a", Quota: 1, Window: Concurrency})
+	flies := granted(t, l, 0, "a")
 	require.NoError(t, l.Acquire(0, &Permit{Limit: "a", Deadline: sec}))
-	require.Equal(t, Granted, l.Next(sec).State(), "room that comes at the deadline is in time")
+	l.Settle(sec, flies, Outcome{})
+	require.Equal(t, Granted, l.Next(sec).State(), "an answer may bring it at the deadline, and that is in time")
 }
 
 func TestAQueuedPermitExpiresAtItsDeadline(t *testing.T) {

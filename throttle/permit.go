@@ -47,8 +47,9 @@ type Permit struct {
 	Weights []Cost
 	// Priority orders waiting permits: the higher goes first.
 	Priority Priority
-	// Deadline is the last instant at which a grant is of use, on the clock of
-	// `now`; 0 means none.
+	// Deadline is until when a grant is of use, on the clock of `now`; 0 means none. One that
+	// happens to come at the deadline itself is in time, but a permit that nothing could grant
+	// before it is refused at once.
 	Deadline time.Duration
 	// Owner is the caller's; the ledger does not touch it.
 	Owner any

@@ -39,7 +39,7 @@ func (l *Ledger) Requeue(now time.Duration, p *Permit) error {
 	if l.grantAtOnce(now, p) {
 		return nil
 	}
-	if p.Deadline != 0 && l.soonest(now, p) > p.Deadline {
+	if l.tooLate(now, p) {
 		return l.refusal(now, p, ErrDeadline)
 	}
 	l.queue.push(l, p)

@@ -109,7 +109,7 @@ func (b *bearer) open(ask *Ask) {
 	p := &t.Permit
 	p.Limit, p.Origin, p.Weight = ask.Limit, ask.Origin, ask.Weight
 	p.Account, p.Key, p.Egress = ask.Account, ask.Key, ask.Egress
-	p.Priority, p.Deadline = ask.Priority, ticket.Until(t.Deadline)
+	p.Priority, p.Deadline = ask.Priority, t.Deadline
 	p.Weights = p.Weights[:0] // the ticket's own: the throttler may have the one before still
 	for id, weight := range ask.Weights {
 		p.Weights = append(p.Weights, throttle.Cost{ID: id, Weight: weight})

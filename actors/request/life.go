@@ -316,7 +316,7 @@ func (r *slot) openTicket() *ticket.Ticket {
 	t.Errand = r.terms.Errand
 	t.TellsQueue = r.terms.Standby != nil
 	t.Limited = r.limit != messages.Unlimited || r.needs.Gated(r.target.name)
-	t.Permit.Deadline, t.Permit.Account = ticket.Until(t.Deadline), r.asked.Account
+	t.Permit.Deadline, t.Permit.Account = t.Deadline, r.asked.Account
 	if t.Told { // mostly it is not, and the report is wide
 		t.Clear()
 	}

@@ -188,15 +188,6 @@ func (t *Ticket) Reopen() {
 	t.state.Store(waiting)
 }
 
-// Until is the last instant at which a permit is of use whose owner has a deadline, as the ledger is
-// asked for it: what is granted at the deadline itself comes too late for anything.
-func Until(deadline time.Duration) time.Duration {
-	if deadline == 0 {
-		return 0
-	}
-	return max(1, deadline-1) // zero would be no deadline
-}
-
 // Queue says that the throttler keeps the waiting ticket, whose owner wants to know, in its
 // queue.
 func (t *Ticket) Queue() { t.state.CompareAndSwap(waiting, queued) }

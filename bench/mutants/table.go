@@ -181,6 +181,8 @@ var All = []Mutant{
 		Old: "case c.socket.written.Load() == 0:", New: "case false:"},
 	{Rule: 5, Without: "knowing that something was sent", File: wire + "/socket.go", Test: "TestAServerThatReadsAndClosesLeavesTheOutcomeUnknown",
 		Old: "s.written.Add(int64(n))", New: ""},
+	{Rule: 5, Without: "doubting what a connection of somebody else's says of its write", File: wire + "/detached.go", Test: "TestAWriteThatDoesNotSayWhatItHasWrittenCountsForAByteAndIsTheLast",
+		Old: "n = d.writes.untold", New: "n = 0"},
 	{Rule: 5, Without: "knowing that it was answered", File: response, Test: "TestADecodedBodyHasTheBodysCap",
 		Old: "return messages.SentYes", New: "return messages.SentMaybe"},
 	{Rule: 5, Without: "knowing it after a panic", File: wire + "/contain.go", Test: "TestAHookThatDoesNotReturnEndsItsExchangeAlone",

@@ -54,14 +54,24 @@ func Apart(f func()) *Cut {
 // the language says of itself, as of an index out of range, and of anything else the type. It
 // reports whether that is all.
 func Said(value any) (text string, all bool) {
-	t := reflect.TypeOf(value)
-	for t != nil && t.Kind() == reflect.Pointer {
-		t = t.Elem()
-	}
-	if err, ok := value.(runtime.Error); ok && t.PkgPath() == "runtime" { // others may have the method
-		return err.Error(), true
+	if err, ok := value.(runtime.Error); ok {
+		if text, all = quoted(err); all {
+			return text, true
+		}
 	}
 	return fmt.Sprintf("a %T", value), false
+}
+
+// quoted is the text of an error that is the language's, and not of another that has
+// the method; nor of one that was made by hand, a nil pointer or an empty value, whose
+// Error panics.
+func quoted(err runtime.Error) (text string, ok bool) {
+	of := reflect.Indirect(reflect.ValueOf(err))
+	if !of.IsValid() || of.Type().PkgPath() != "runtime" {
+		return "", false
+	}
+	defer func() { ok = recover() == nil }()
+	return err.Error(), true
 }
 
 // Place is the function that panicked, as it stands in the stack: behind the last call of panic, and

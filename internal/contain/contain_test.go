@@ -43,6 +43,22 @@ func TestOnlyTheLanguageIsQuoted(t *testing.T) {
 	require.True(t, all)
 }
 
+// Whoever panics may make one, and Said is called where nobody looks for another panic.
+func TestAnErrorOfTheLanguageThatCannotBeAskedIsToldByItsType(t *testing.T) {
+	for value, want := range map[any]string{
+		(*runtime.TypeAssertionError)(nil): "a *runtime.TypeAssertionError", // its Error panics
+		new(runtime.TypeAssertionError):    "a *runtime.TypeAssertionError", // so does that of an empty one
+		(*runtime.PanicNilError)(nil):      "a *runtime.PanicNilError",
+	} {
+		text, all := Said(value)
+		require.Equal(t, want, text)
+		require.False(t, all)
+	}
+	text, all := Said(new(runtime.PanicNilError))
+	require.Contains(t, text, "panic called with nil argument")
+	require.True(t, all)
+}
+
 func TestThePlaceIsTheFunctionThatPanicked(t *testing.T) {
 	require.Contains(t, Place(Apart(func() { _ = divide(1, 0) }).Stack), "contain.divide (contain_test.go:")
 	require.Contains(t, Place(Apart(func() { panic("secret") }).Stack), "contain_test.go:")

@@ -167,8 +167,8 @@ func TestAConnectionThatDoesNotReturnEndsItsExchangeAlone(t *testing.T) {
 					continue
 				}
 				requireContained(t, out, c, closed, name)
-				if method == "Write" && calls == 0 {
-					require.Equal(t, messages.SentNo, out.sent)
+				if method == "Write" {
+					require.Equal(t, messages.SentMaybe, out.sent, "%s: who knows behind what", name)
 				}
 			}
 		}

@@ -38,6 +38,7 @@ func Detached(c net.Conn) net.Conn {
 		return c
 	}
 	d := &detached{Conn: c, closed: make(chan struct{})}
+	d.writes.untold = 1
 	for _, h := range []*half{&d.reads, &d.writes} {
 		h.done = make(chan transfer, 1)
 		h.limit.passed = make(chan struct{})
@@ -66,8 +67,9 @@ func keepsTime(c net.Conn) bool {
 
 // half is one direction of a detached connection.
 type half struct {
-	limit timeLimit
-	done  chan transfer // capacity 1, so that a call nobody waits for can end
+	limit  timeLimit
+	done   chan transfer // capacity 1, so that a call nobody waits for can end
+	untold int           // what a call counts for that does not say what it has done; never changed
 
 	mu      sync.Mutex // held by whoever reads, or writes, and for as long as that waits
 	running bool       // a call was begun, and its end not yet taken from done; guarded by mu
@@ -107,7 +109,8 @@ func (h *half) rest() {
 // cannot be.
 var errMiscounted = errors.New("connection: its call returned an impossible count")
 
-// begin makes a call on p. It requires that mu is held and none runs.
+// begin makes a call on p, which may panic, end its goroutine or count what cannot be:
+// then it has not said what it has done. It requires that mu is held and none runs.
 func (h *half) begin(p []byte, call func([]byte) (int, error)) {
 	h.running = true
 	go func() {
@@ -115,13 +118,13 @@ func (h *half) begin(p []byte, call func([]byte) (int, error)) {
 		returned := false
 		defer func() {
 			if !returned {
-				t = transfer{err: Panicked(messages.Exchanging, recover())}
+				t = transfer{h.untold, Panicked(messages.Exchanging, recover())}
 			}
 			h.done <- t
 		}()
 		t.n, t.err = call(p)
 		if t.n < 0 || t.n > len(p) {
-			t = transfer{0, errMiscounted}
+			t = transfer{h.untold, errMiscounted}
 		}
 		returned = true
 	}()
@@ -282,8 +285,9 @@ func look(c net.Conn, p []byte, wait time.Duration) (int, error) {
 	return n, err
 }
 
-// Write is part of net.Conn. Of a call that has not returned nobody knows how much
-// it has written: it counts for one byte, and is the last.
+// Write is part of net.Conn. Of a call that has not returned, or has not said what
+// became of it, nobody knows how much it has written: it counts for one byte. One that
+// has not written all is the last.
 func (d *detached) Write(p []byte) (written int, err error) {
 	h := &d.writes
 	h.mu.Lock()
@@ -302,22 +306,44 @@ func (d *detached) Write(p []byte) (written int, err error) {
 		}
 		piece := h.room(len(p) - written)
 		copy(piece, p[written:])
-		h.begin(piece, d.Conn.Write)
+		h.begin(piece, d.write)
 		n, err := h.await(d.closed, h.limit.over(), nil)
 		if h.running {
 			h.broken = err
-			return written + 1, err
+			return written + h.untold, err
 		}
 		written += n
-		switch {
-		case err != nil:
+		if err != nil {
 			h.broken = err
 			return written, err
-		case n < len(piece):
-			return written, io.ErrShortWrite
 		}
 	}
 	return written, nil
+}
+
+// write is a call of the connection's own Write, on the goroutine of that call.
+//
+// Zero is a count that has to be believed: a connection that was closed while it was
+// idle would otherwise cost every request that met it. But who gives up waiting for its
+// own peer, or fails behind the write, says zero too, with any error. So it is believed
+// beside an error that by itself means that there was nothing left to write to, but not
+// of TLS: that counts records, and none that met an error, though it may have left.
+func (d *detached) write(p []byte) (int, error) {
+	n, err := d.Conn.Write(p)
+	if err == nil && 0 <= n && n < len(p) {
+		err = io.ErrShortWrite
+	}
+	if _, sealed := d.Conn.(*tls.Conn); n == 0 && (sealed || !meansClosed(err)) {
+		n = d.writes.untold
+	}
+	return n, err
+}
+
+// meansClosed reports whether an error of Write means that the connection was closed
+// or reset before. One that stands for a panic means nothing, whatever that was with;
+// nor does io.EOF, which is no error of a Write.
+func meansClosed(err error) bool {
+	return !isPanic(err) && (isReset(err) || errors.Is(err, net.ErrClosed) || errors.Is(err, io.ErrClosedPipe))
 }
 
 // closeGrace is how long Close waits for the connection's own.

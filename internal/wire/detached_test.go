@@ -5,12 +5,17 @@ package wire
 import (
 	"bufio"
 	"context"
+	"crypto/rand"
 	"crypto/tls"
+	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
+	"runtime"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -168,6 +173,143 @@ func TestAWriteThatDoesNotReturnCountsForAByte(t *testing.T) {
 		require.NoError(t, c.Close())
 		far.Close()
 	})
+}
+
+// closing writes all there is, and then says of it what its field does.
+type closing struct {
+	net.Conn
+	says  func(n int) (int, error)
+	quiet atomic.Bool // not yet
+}
+
+func (c *closing) Write(p []byte) (int, error) {
+	n, err := c.Conn.Write(p)
+	if err != nil || c.quiet.Load() {
+		return n, err
+	}
+	return c.says(n)
+}
+
+// rude is an error that cannot be asked.
+type rude struct{}
+
+func (rude) Error() string { return "rude" }
+func (rude) Is(error) bool { panic("rude") }
+
+// nothings are what a Write may say that proves nothing of what it has written.
+var nothings = map[string]func(n int) (int, error){
+	"a panic":                       func(int) (int, error) { panic("behind the Write") },
+	"a panic that means closed":     func(int) (int, error) { panic(net.ErrClosed) },
+	"the end of its goroutine":      func(int) (int, error) { runtime.Goexit(); return 0, nil },
+	"more than it was given":        func(n int) (int, error) { return n + 7, nil },
+	"less than nothing":             func(int) (int, error) { return -1, nil },
+	"closed, and less than nothing": func(int) (int, error) { return -1, net.ErrClosed },
+	"nothing":                       func(int) (int, error) { return 0, nil },
+	"nothing, and an end":           func(int) (int, error) { return 0, io.EOF },
+	"nothing, and an error":         func(int) (int, error) { return 0, errors.New("odd") },
+	"nothing, and a timeout":        func(int) (int, error) { return 0, &net.OpError{Op: "write", Err: os.ErrDeadlineExceeded} },
+	"nothing, and a rude error":     func(int) (int, error) { return 0, rude{} },
+	"nothing, and a panic's error":  func(int) (int, error) { return 0, &messages.PanicError{Value: net.ErrClosed} },
+}
+
+func TestAWriteThatDoesNotSayWhatItHasWrittenCountsForAByteAndIsTheLast(t *testing.T) {
+	for name, says := range nothings {
+		near, far := net.Pipe()
+		go io.Copy(io.Discard, far)
+		c := Detached(&closing{Conn: near, says: says})
+		n, err := c.Write([]byte("abc"))
+		require.Equal(t, 1, n, name)
+		require.Error(t, err, name)
+		n, again := c.Write([]byte("abc"))
+		require.Zero(t, n, name)
+		require.Equal(t, err, again, name)
+		require.NoError(t, c.Close())
+		far.Close()
+	}
+}
+
+// This is what lets a request be repeated that met an idle connection's end.
+func TestAWriteToAConnectionThatIsClosedHasWrittenNothing(t *testing.T) {
+	for _, closed := range []error{
+		net.ErrClosed, io.ErrClosedPipe, syscall.EPIPE, syscall.ECONNRESET,
+		&net.OpError{Op: "write", Err: os.NewSyscallError("write", syscall.ECONNRESET)}, fmt.Errorf("wrapped: %w", net.ErrClosed),
+	} {
+		near, far := net.Pipe()
+		go io.Copy(io.Discard, far)
+		c := over(&closing{Conn: near, says: func(int) (int, error) { return 0, closed }}, Limits{})
+		_, sent, err := c.Exchange(get("/"), never)
+		require.ErrorIs(t, err, closed)
+		require.Equal(t, messages.SentNo, sent, "%v", closed)
+		require.NoError(t, c.Close())
+		far.Close()
+	}
+}
+
+func TestARequestMayHaveBeenSentWhateverAConnectionSaysOfItsWrite(t *testing.T) {
+	hangUp := func(c net.Conn) { takeRequest(bufio.NewReader(c)) }
+	plain := listen(t, hangUp)
+	config, sealed := listenTLS(t, func(c *tls.Conn, _ *joiner) { hangUp(c) })
+	for name, says := range nothings {
+		bare := over(&closing{Conn: dialled(t, plain.Addr), says: says}, Limits{})
+		requireInDoubt(t, bare, name)
+
+		under := &closing{Conn: dialled(t, sealed.Addr), says: says}
+		under.quiet.Store(true)
+		s := NewSocket(under)
+		s.Seal(tls.Client(s, config))
+		require.NoError(t, s.Sealed().Handshake())
+		under.quiet.Store(false)
+		requireInDoubt(t, NewConn(s, Limits{}), "TLS upon one that says "+name)
+
+		under = &closing{Conn: dialled(t, sealed.Addr), says: says}
+		under.quiet.Store(true)
+		own := tls.Client(under, config)
+		require.NoError(t, own.Handshake())
+		under.quiet.Store(false)
+		requireInDoubt(t, over(own, Limits{}), "the caller's own TLS upon one that says "+name)
+	}
+}
+
+func requireInDoubt(t *testing.T, c *Conn, name string) {
+	t.Helper()
+	_, sent, err := c.Exchange(post("an order"), time.Now().Add(10*time.Second))
+	require.Error(t, err, name)
+	require.Equal(t, messages.SentMaybe, sent, name)
+	require.False(t, c.Reusable(), name)
+	_ = c.Close()
+}
+
+// The code of the caller's that TLS calls may be called between two records.
+func TestARequestMayHaveBeenSentIfTheCallersOwnTLSDoesNotReturn(t *testing.T) {
+	for does, harm := range harms {
+		came := make(chan struct{}, 1)
+		config, o := listenTLS(t, func(c *tls.Conn, _ *joiner) {
+			if n, _ := c.Read(make([]byte, 1)); n > 0 {
+				came <- struct{}{}
+			}
+		})
+		var left atomic.Int32
+		left.Store(1 << 20)
+		config = config.Clone()
+		config.MaxVersion, config.CipherSuites = tls.VersionTLS12, []uint16{tls.TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA}
+		config.Rand = readerFunc(func(p []byte) (int, error) {
+			if left.Add(-1) < 0 {
+				harm()
+			}
+			return rand.Read(p)
+		})
+		sealed := tls.Client(dialled(t, o.Addr), config)
+		require.NoError(t, sealed.Handshake())
+		left.Store(1) // each record asks for some
+		c := over(sealed, Limits{})
+		out := exchangeApart(c, post(strings.Repeat("x", foreignBody)))
+		<-came
+		if out.survived {
+			require.Equal(t, messages.SentMaybe, out.sent, does)
+		}
+		require.False(t, c.Reusable())
+		_ = c.Close()
+	}
 }
 
 func TestADeadlineThatIsMovedIsTheOneThatCounts(t *testing.T) {

@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"crypto/tls"
-	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -18,7 +18,7 @@ import (
 	"github.com/sluice-engine/sluice/messages"
 )
 
-var errBroken = errors.New("the wire broke")
+var errBroken = fmt.Errorf("the wire broke: %w", net.ErrClosed)
 
 // tape is a connection whose peer answers with recorded bytes, however little
 // it was asked.

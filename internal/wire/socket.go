@@ -43,7 +43,8 @@ type Socket struct {
 
 	out  []byte // the request: head and small body
 	body []byte // a body too large to be copied behind the head
-	// written counts the bytes of the running exchange that the connection took.
+	// written counts the bytes of the running exchange that the connection took, and one
+	// for a write of which that is not known.
 	// The owner and the goroutine of an upload add to it; the owner reads it, and
 	// whoever asks whether the exchange has departed.
 	written atomic.Int64
@@ -363,10 +364,11 @@ func (s *Socket) Write(p []byte) (int, error) {
 		return len(p), nil
 	}
 	m, err := s.writeWaiting(p[n:])
-	s.written.Add(int64(m))
 	return n + m, err
 }
 
+// writeWaiting counts what it writes, and a byte until that is known: TLS that is not
+// ours calls code of the caller's, which may not return.
 func (s *Socket) writeWaiting(p []byte) (int, error) {
 	if err := s.Conn.SetWriteDeadline(s.deadline); err != nil {
 		return 0, err
@@ -378,7 +380,10 @@ func (s *Socket) writeWaiting(p []byte) (int, error) {
 	if !s.probing {
 		s.departing.Store(true) // it may block, and how much it has taken is known behind it alone
 	}
-	return s.Conn.Write(p)
+	s.written.Add(1)
+	n, err := s.Conn.Write(p)
+	s.written.Add(int64(n) - 1)
+	return n, err
 }
 
 // departed reports whether bytes of the running exchange have left, as far as can be

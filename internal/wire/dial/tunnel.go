@@ -3,6 +3,7 @@ package dial
 import (
 	"crypto/tls"
 	"net"
+	"sync/atomic"
 
 	"github.com/sluice-engine/sluice/internal/wire"
 )
@@ -16,21 +17,41 @@ import (
 type tunnel struct {
 	*tls.Conn
 	under *wire.Socket
-	held  []byte // what a probe took: the next to be read
+	way   *tunnelled // to that
+	held  []byte     // what a probe took: the next to be read
 }
 
 func newTunnel(c net.Conn, config *tls.Config) *tunnel {
 	s := wire.NewSocket(c)
-	s.Seal(tls.Client(tunnelled{s}, config))
-	return &tunnel{Conn: s.Sealed(), under: s}
+	way := &tunnelled{Socket: s}
+	s.Seal(tls.Client(way, config))
+	return &tunnel{Conn: s.Sealed(), under: s, way: way}
 }
 
 // tunnelled is a socket whose writes are under no deadline of its own: that is
 // set from above, on the connection as dialled.
-type tunnelled struct{ *wire.Socket }
+type tunnelled struct {
+	*wire.Socket
+	taken atomic.Int64 // bytes; whoever writes adds to them, of whom a read through TLS may be one
+}
 
 // Write is part of net.Conn.
-func (t tunnelled) Write(p []byte) (int, error) { return t.Conn.Write(p) }
+func (t *tunnelled) Write(p []byte) (int, error) {
+	n, err := t.Conn.Write(p)
+	t.taken.Add(int64(n))
+	return n, err
+}
+
+// Write is part of net.Conn. TLS counts records, and not one that met an error, though
+// some or all of it may have left: something has, then.
+func (t *tunnel) Write(p []byte) (int, error) {
+	before := t.way.taken.Load()
+	n, err := t.Conn.Write(p)
+	if n == 0 && err != nil && t.way.taken.Load() > before {
+		n = min(1, len(p))
+	}
+	return n, err
+}
 
 // Read is part of net.Conn.
 func (t *tunnel) Read(p []byte) (int, error) {

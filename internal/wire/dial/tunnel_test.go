@@ -247,6 +247,82 @@ func TestALateAnswerThroughATunnelOverAWrapperIsSeen(t *testing.T) {
 	}
 }
 
+// failingConn writes all there is, and then says that it has failed, once it is to.
+type failingConn struct {
+	net.Conn
+	fails func(n int) (int, error)
+	now   *atomic.Bool
+}
+
+func (c failingConn) Write(p []byte) (int, error) {
+	n, err := c.Conn.Write(p)
+	if err != nil || !c.now.Load() {
+		return n, err
+	}
+	return c.fails(n)
+}
+
+// The TLS to the proxy says that it has written nothing whenever there was an error.
+func TestARequestMayHaveBeenSentWhateverFailsUnderATunnel(t *testing.T) {
+	proxy, trusting := sealedProxy(t, make(chan string, 100))
+	for name, fails := range map[string]func(n int) (int, error){
+		"a panic":          func(int) (int, error) { panic("behind the Write") },
+		"a count too high": func(n int) (int, error) { return n + 7, nil },
+		"all, and closed":  func(n int) (int, error) { return n, net.ErrClosed },
+		"no return":        func(int) (int, error) { <-t.Context().Done(); return 0, nil },
+	} {
+		for _, sealed := range []bool{false, true} {
+			d, o := &Dialer{}, messages.Origin{}
+			if sealed {
+				d, o = listenTLS(t, answeringTLS(ok, nil))
+			} else {
+				o = listen(t, answering(ok, nil))
+			}
+			var now atomic.Bool
+			d.ProxyTLS, d.Proxy = trusting, by(proxy)
+			d.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+				c, err := new(net.Dialer).DialContext(ctx, network, addr)
+				return failingConn{c, fails, &now}, err
+			}
+			c := dial(t, d, o)
+			require.Equal(t, "ok", exchange(t, c, to(o, get("/"))).Text(), name)
+			now.Store(true)
+			_, sent, err := c.Exchange(to(o, post("an order")), time.Now().Add(200*time.Millisecond))
+			require.Error(t, err, name)
+			require.Equal(t, messages.SentMaybe, sent, "%s, sealed: %v", name, sealed)
+		}
+	}
+}
+
+func TestARequestWasNotSentIfWhatIsUnderATunnelIsClosed(t *testing.T) {
+	proxy, trusting := sealedProxy(t, make(chan string, 100))
+	o := listen(t, answering(ok, nil))
+	d, closed := &Dialer{ProxyTLS: trusting, Proxy: by(proxy)}, atomic.Bool{}
+	d.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		c, err := new(net.Dialer).DialContext(ctx, network, addr)
+		return closedConn{c, &closed}, err
+	}
+	c := dial(t, d, o)
+	exchange(t, c, to(o, get("/")))
+	closed.Store(true)
+	_, sent, err := c.Exchange(to(o, post("an order")), never)
+	require.ErrorIs(t, err, net.ErrClosed)
+	require.Equal(t, messages.SentNo, sent)
+}
+
+// closedConn is closed for writing, once it is to be.
+type closedConn struct {
+	net.Conn
+	now *atomic.Bool
+}
+
+func (c closedConn) Write(p []byte) (int, error) {
+	if c.now.Load() {
+		return 0, net.ErrClosed
+	}
+	return c.Conn.Write(p)
+}
+
 // timeless knows no deadlines.
 type timeless struct{ net.Conn }
 

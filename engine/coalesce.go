@@ -212,7 +212,7 @@ func (f *flight) refuseStream() {
 	if f.response == nil || f.response.Stream == nil {
 		return
 	}
-	_ = wire.Guard(Finishing, func() { _ = f.response.Stream.Close() })
+	closeStream(f.response)
 	failure := messages.NewError(&f.request, Finishing, errStreamShared)
 	failure.Attempts, failure.Sent = f.response.Attempts, f.response.Sent
 	f.response, f.err = nil, failure

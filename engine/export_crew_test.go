@@ -22,3 +22,16 @@ func (e *Engine) StreamAndCrews(ctx context.Context, input iter.Seq[*Request], h
 		return int(c.todo), out, max(standing, c.standing)
 	}
 }
+
+// StreamAndRanks is Stream, and how many ranks its crews have.
+func (e *Engine) StreamAndRanks(ctx context.Context, input iter.Seq[*Request], how FanOut) (results iter.Seq2[*Request, Result], ranks func() int) {
+	r := e.newRun(ctx, input, how, rules{})
+	return r.results, func() (n int) {
+		r.crews.mu.Lock()
+		defer r.crews.mu.Unlock()
+		for _, w := range r.crews.of {
+			n += len(w.ranks)
+		}
+		return n
+	}
+}

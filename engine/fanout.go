@@ -17,8 +17,8 @@ type FanOut struct {
 	// Window is how many requests may be on their way, or finished and not yet handed over,
 	// at once; the input is asked for another only while there are fewer. It bounds the
 	// memory of a run: some 2 KB each, and the answers. Besides there are goroutines of some
-	// 8 KB: for each origin as many as it may have connections, and 256 of those that wait
-	// for limits; others that do wait without one. Zero means 1,024: sixteen times
+	// 8 KB: for each origin as many as it may have connections, of each priority as many again
+	// and eight that are more urgent than some of these, and 256 of those that wait for limits; others that do wait without one. Zero means 1,024: sixteen times
 	// what Connections.Max is by default, so that connections stay busy while a good part
 	// waits for limits, and a run through limits by key has many keys at hand. For requests
 	// that no limit holds, the number of connections is enough. With 1, each request is
@@ -97,14 +97,21 @@ var (
 // errLeft is what those end with that nobody waits for any more.
 var errLeft = errors.New("the loop over the results was left")
 
-// RunError says that a run ended before its input was read to the end, or did not begin.
+// RunError says that a run ended before its input was read to the end, or did not begin. With
+// FanOut.StopAtFirst, All and those like it return one as well for a run that ended by itself when all
+// was read, and not all done.
 type RunError struct {
 	Pulled int64 // how many requests were read from the input
 	Err    error // why: the context's error, ErrStopped, ErrRanTwice, ErrInvalidRun, ErrNoEngine
+
+	all bool // there were no more
 }
 
 // Error is part of error.
 func (e *RunError) Error() string {
+	if e.all {
+		return fmt.Sprintf("sluice: run of requests: ended before all %d were done: %v", e.Pulled, messages.Discreet(e.Err))
+	}
 	if e.Pulled == 0 {
 		return fmt.Sprintf("sluice: run of requests: none was read from the input: %v", messages.Discreet(e.Err))
 	}
@@ -125,9 +132,9 @@ func (e *RunError) Unwrap() error { return e.Err }
 //
 // Requests begin in the order of the input, those that begin together in any. To one origin
 // there are no more on their way at once than it may have connections, and others that wait for
-// limits, or have waited for them and go when these open, or that are more urgent than some of those;
-// the rest wait in the run, the most urgent first, where they
-// hold no credit of Config.Admission and are in no queue: their Request.Timeout begins when
+// limits, or have waited for them and go when these open, or that are more urgent than some of those,
+// of whom up to eight more then wait for the next connections; the rest wait in the run, the most
+// urgent first, where they hold no credit of Config.Admission and are in no queue: their Request.Timeout begins when
 // they do, while FanOut.Each began when they were read. Those with Coalesce are not held back:
 // the more of them ask at once, the more they share.
 //

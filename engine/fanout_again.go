@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/sluice-engine/sluice/internal/wire"
 	"github.com/sluice-engine/sluice/messages"
 )
 
@@ -39,18 +40,40 @@ func (a *again) when(it *item) (at time.Time, again bool) {
 		return at, false
 	}
 	err := it.failure()
-	if err == nil || !passes(err) || lasting(err) || !it.request.IsIdempotent() && !untouched(err) {
+	if err == nil {
 		return at, false
 	}
-	doubted := it.doubted || !untouched(err)
-	at = time.Now().Add(pauseBefore(it.tries, err))
+	said := ask(err, it.tries)
+	if !said.passes || !said.clean && !it.request.IsIdempotent() {
+		return at, false
+	}
+	at = time.Now().Add(said.pause)
 	for _, end := range []time.Time{it.until, r.until} {
 		if !end.IsZero() && !at.Before(end) { // it would wait in vain
 			return at, false
 		}
 	}
-	it.doubted = doubted
+	it.doubted = it.doubted || !said.clean
 	return at, true
+}
+
+// verdict is what an error says of going again.
+type verdict struct {
+	passes bool          // it is for now
+	clean  bool          // nothing was carried out
+	pause  time.Duration // until it makes sense
+}
+
+// ask asks an error, whose methods may be the caller's own: they may panic, or end the goroutine that
+// they are called on. Then it says nothing.
+func ask(err error, tries int) verdict {
+	var said verdict
+	if cut := wire.Apart(Finishing, func() {
+		said = verdict{passes(err) && !lasting(err), untouched(err), pauseBefore(tries, err)}
+	}); cut != nil {
+		return verdict{}
+	}
+	return said
 }
 
 // inDoubt has the end of a try say what is known of all of them: one before it may have been
@@ -78,10 +101,8 @@ func refuses(status int) bool {
 	return status == http.StatusTooManyRequests || status == http.StatusTeapot || status == http.StatusServiceUnavailable
 }
 
-// passes reports whether an error is a refusal for now. Its methods may be the caller's
-// own, and panic.
-func passes(err error) (is bool) {
-	defer func() { is = recover() == nil && is }()
+// passes reports whether an error is a refusal for now.
+func passes(err error) bool {
 	if errors.Is(err, ErrHalted) { // whatever it failed with before
 		return false
 	}
@@ -235,11 +256,14 @@ func (a *again) flush(why error) {
 	}
 }
 
-// interrupted is the error of an item that does not go again, beside what it has failed with.
+// interrupted is the error of an item that does not go again, beside what it has failed with: what
+// is known of its last try is known of it.
 func (it *item) interrupted(why error) error {
 	failure := messages.NewError(it.sent, Admitting, errors.Join(why, it.failure()))
-	if answer := it.response; answer != nil { // it has been there
-		failure.Sent, failure.Attempts = answer.Sent, answer.Attempts
+	if last, is := it.err.(*Error); is {
+		failure.Sent, failure.Attempts, failure.Waited = last.Sent, last.Attempts, last.Waited
+	} else if answer := it.response; answer != nil {
+		failure.Sent, failure.Attempts, failure.Waited = answer.Sent, answer.Attempts, answer.Timing.Queued+answer.Timing.Leased
 	}
 	return failure
 }

@@ -69,17 +69,18 @@ func (f *Failures) Unwrap() []error {
 //
 // The error is nil if none failed. Otherwise it is *Failures, with each by its index; a
 // *RunError alone if none was begun; with FanOut.StopAtFirst the *Failure that stopped the
-// run, or a *RunError if the run ended by itself. FanOut.InOrder makes no difference. As Stream, All returns when nothing
-// is on its way any more. Request.Stream is ignored, for a stream would have ended by then:
-// use Stream.
+// run, or a *RunError if the run ended by itself, by ctx or FanOut.Within: also if it had read all
+// requests by then. FanOut.InOrder makes no difference. As Stream, All returns when nothing is on its
+// way any more. Request.Stream is ignored, for a stream would have ended by then: use Stream.
 func (e *Engine) All(ctx context.Context, requests []*Request, how FanOut) ([]Result, error) {
 	how.InOrder = false
 	if how.Total == 0 {
 		how.Total = int64(len(requests))
 	}
 	results := make([]Result, len(requests))
+	r := e.newRun(ctx, slices.Values(requests), how, rules{ask: unstreamed})
 	g := gathering{first: how.StopAtFirst}
-	for _, result := range e.newRun(ctx, slices.Values(requests), how, rules{ask: unstreamed}).results {
+	for _, result := range r.results {
 		if result.Index < 0 {
 			g.run = result.Err
 			continue
@@ -93,6 +94,7 @@ func (e *Engine) All(ctx context.Context, requests []*Request, how FanOut) ([]Re
 		}
 	}
 	g.addRest(len(requests))
+	g.conclude(r)
 	return results, g.err()
 }
 
@@ -124,6 +126,22 @@ func (g *gathering) addRest(all int) {
 	g.notBegun = int64(all) - g.of
 	for ; g.of < int64(all); g.of++ {
 		g.failures = append(g.failures, &Failure{Index: g.of, Err: g.run})
+	}
+}
+
+// conclude looks at what has ended a run that the first failure was to stop. If none has, those that
+// failed are not to blame: they were cancelled with it.
+func (g *gathering) conclude(r *run) {
+	if !g.first || len(g.failures) == 0 {
+		return
+	}
+	why := r.endOfItself()
+	if why == nil {
+		return
+	}
+	g.failures = nil
+	if g.run == nil {
+		g.run = &RunError{Pulled: g.of, Err: why, all: true}
 	}
 }
 
@@ -187,6 +205,7 @@ func fetchEach[T any](r *run, take func(int64, T), key func(int64) any) *gatheri
 		}
 		g.add(result.Index, of, err)
 	}
+	g.conclude(r)
 	return g
 }
 

@@ -18,7 +18,9 @@ import (
 // as many of them for an origin as may have connections there, and the requests for which there
 // is none wait here: behind those that wait in the origin's pool they would only cost more. One that
 // is more urgent than some of those on their way does not wait for them: it goes to the pool, which
-// has it go before them.
+// has it go before them. And while some of those may still wait there, a few more of the most urgent
+// do than there are connections: one that comes back is lent anew before whoever had it begins the
+// next, and must find that one there, and not a less urgent one.
 //
 // A request that waits for a limit, or for its next attempt, stands by: it keeps its goroutine,
 // and another begins the next one in its place. Of those there are mostStanding at most. From
@@ -27,7 +29,7 @@ import (
 //
 // Invariant, while mu is free: a crew for which requests wait has as many on their way that are as
 // urgent as the most urgent of these as it may have, and that one is begun when one of them ends or
-// stands by; or the run is over.
+// stands by; or the run is over. Nothing less urgent is begun before it.
 type crews struct {
 	run  *run
 	most int // requests of a crew on their way, beside those that stand by and those that are less urgent
@@ -43,6 +45,9 @@ type crews struct {
 }
 
 const (
+	// mostAhead is how many more of the most urgent may wait for the next connections than there are
+	// connections.
+	mostAhead = 8
 	// mostStanding is how many goroutines of a run may wait with their requests, in 8 KB each.
 	mostStanding = 256
 	// mostIdle is for how many lanes crews are kept that have nothing to do.
@@ -174,9 +179,9 @@ func (r *rank) popLocked() *item {
 // is to go on with it. It requires that mu is held.
 func (w *crew) beginLocked() *item {
 	moving := 0
-	for _, r := range w.ranks { // whoever is less urgent than one that waits waits as well
+	for at, r := range w.ranks { // whoever is less urgent than one that waits waits as well
 		moving += r.out - r.standing
-		if moving >= w.most {
+		if moving >= w.most && moving >= w.most+w.aheadLocked(w.ranks[at+1:]) {
 			return nil
 		}
 		if r.first != nil {
@@ -187,6 +192,16 @@ func (w *crew) beginLocked() *item {
 		}
 	}
 	return nil
+}
+
+// aheadLocked is how many more wait for a connection than there are, for the sake of those ranks: as
+// many as come back in the same moment, mostly, if anybody of these may wait there as well. Who stands
+// by may, for he does so until he has his connection. It requires that mu is held.
+func (w *crew) aheadLocked(ofThese []*rank) int {
+	if slices.ContainsFunc(ofThese, func(r *rank) bool { return r.out > 0 }) {
+		return min(w.most, mostAhead)
+	}
+	return 0
 }
 
 // start lends a goroutine to an item; nil needs none.
@@ -208,18 +223,27 @@ func (r *rank) next() *item {
 // leaveLocked counts a goroutine out, or a request that was submitted. It requires that mu is held.
 func (r *rank) leaveLocked() {
 	r.out--
-	if r.out > 0 || r.first != nil {
+	if !r.idle() {
 		return
 	}
 	w := r.crew
-	if len(w.ranks) > mostRanks { // a priority may be any number
-		w.ranks = slices.DeleteFunc(w.ranks, func(other *rank) bool { return other == r })
-	}
-	if len(w.of) > mostIdle && !slices.ContainsFunc(w.ranks, func(r *rank) bool { return r.out > 0 || r.first != nil }) {
+	w.forgetLocked()
+	if len(w.of) > mostIdle && !slices.ContainsFunc(w.ranks, func(r *rank) bool { return !r.idle() }) {
 		delete(w.of, w.lane)
 		if w.last == w {
 			w.last = nil
 		}
+	}
+}
+
+// idle requires that mu is held.
+func (r *rank) idle() bool { return r.out == 0 && r.first == nil }
+
+// forgetLocked forgets ranks that have nothing to do, where there are many: a priority may be any
+// number. It requires that mu is held.
+func (w *crew) forgetLocked() {
+	if len(w.ranks) > mostRanks {
+		w.ranks = slices.DeleteFunc(w.ranks, (*rank).idle)
 	}
 }
 

@@ -40,11 +40,7 @@ func (d demand) end(now time.Time) (time.Time, bool) {
 	case l.Refill <= 0 || l.Per <= 0:
 		return time.Time{}, false
 	case l.Window == throttle.Leaky:
-		end := start.Add(timesPer(float64(lacking)/float64(l.Refill), l.Per))
-		if l.Room < 1 && end.Before(l.Next) { // paused beyond that
-			end = l.Next
-		}
-		return end, true
+		return l.drained(now, d.weight), true
 	}
 	// What is lacking comes back turn by turn: the whole quota in each, of which the last
 	// is needed in part.
@@ -75,6 +71,18 @@ func (l LimitStats) without(kept int64, now time.Time) LimitStats {
 		l.Refill -= kept
 	}
 	return l
+}
+
+// drained is when a weight that there is no room for yet has been let through a Leaky limit. It drains
+// while it is paused, as far as there is anything in it.
+func (l LimitStats) drained(now time.Time, weight int64) time.Time {
+	start, room := now, float64(l.Room)
+	if l.Next.After(now) {
+		start = l.Next
+		back := float64(start.Sub(now)) / float64(l.Per) * float64(l.Refill)
+		room = min(room+back, float64(l.Room+l.Used))
+	}
+	return start.Add(timesPer(max(0, float64(weight)-room)/float64(l.Refill), l.Per))
 }
 
 // inTurn is when a weight has come back to a Sliding limit within the first turn: as if what

@@ -122,12 +122,13 @@ func TestTheEndByALeakyLimitIsThatOfASimulation(t *testing.T) {
 		level := rapid.Int64Range(0, capacity).Draw(t, "level")
 		kept := rapid.Int64Range(0, capacity-1).Draw(t, "kept")
 		weight := rapid.Int64Range(1, 300).Draw(t, "weight")
+		pause := rapid.Int64Range(0, 400).Draw(t, "pause") // in steps, while which it drains
 		// Step by step, of which eight drain a weight of 1: in steps of a millisecond a weight
 		// would leave up to one late each time, and a bucket of 1 never makes up for that.
 		const drains = 8
 		full, left, at := level*drains, weight, int64(0)
 		for ; ; at++ {
-			for left > 0 && full+drains <= (capacity-kept)*drains {
+			for at >= pause && left > 0 && full+drains <= (capacity-kept)*drains {
 				full += drains
 				left--
 			}
@@ -139,6 +140,9 @@ func TestTheEndByALeakyLimitIsThatOfASimulation(t *testing.T) {
 		l := LimitStats{Window: throttle.Leaky, Quota: capacity, Refill: refill, Per: per, Used: level, Room: capacity - level, Next: now}
 		if l.Room < 1 {
 			l.Next = now.Add(time.Duration(float64(per) / float64(refill)))
+		}
+		if until := now.Add(time.Duration(pause) * per / time.Duration(drains*refill)); until.After(l.Next) {
+			l.Next = until
 		}
 		got, known := demand{l.without(kept, now), weight, 1}.end(now)
 		want := now.Add(time.Duration(at) * per / time.Duration(drains*refill))

@@ -119,8 +119,7 @@ type kind struct {
 // kindCount is how many requests of a kind there were.
 type kindCount struct {
 	submitted, ended int64
-	sample           *Request // one that has not been handed over, and so may be looked at
-	sampleIndex      int64
+	held             []*item   // those that have not been handed over, and so may be looked at: each at its place
 	asked            bool      // the engine was, about one of them
 	charges          []Charged // of one; as they were found last
 }
@@ -145,6 +144,12 @@ type tally struct {
 
 	mu    sync.Mutex
 	kinds map[kind]*kindCount // guarded by mu
+}
+
+// counted is where a tally counts an item.
+type counted struct {
+	of    *kindCount // nil if its kind is not told apart; set before the item is sent
+	place int        // in of.held; guarded by mu of the tally
 }
 
 func (t *tally) begin() {
@@ -206,9 +211,15 @@ func (t *tally) begun(it *item) {
 		t.kinds[of] = count
 	}
 	count.submitted++
-	// The newest: of a kind it is the last to be handed over, mostly, and as long as others
-	// wait there is one that may be looked at.
-	count.sample, count.sampleIndex = it.request, it.index
+	it.counted = counted{count, len(count.held)}
+	count.held = append(count.held, it)
+}
+
+// letGo takes out one that is being handed over. It requires that mu of the tally is held.
+func (c *kindCount) letGo(it *item) {
+	last := len(c.held) - 1
+	c.held[it.counted.place], c.held[last].counted.place = c.held[last], it.counted.place
+	c.held[last], c.held = nil, c.held[:last]
 }
 
 // ended is called when a result is there, which may have to wait for its turn.
@@ -222,28 +233,18 @@ func (t *tally) done(it *item) {
 	if it.failed {
 		t.failed++
 	}
-	t.count(it, func(of *kindCount) {
-		if of.sampleIndex == it.index {
-			of.sample = nil // its owner may change it from now on
-		}
-	})
+	t.count(it, func(of *kindCount) { of.letGo(it) }) // its owner may change it from now on
 }
 
 // count has what there is of an item's kind changed, if somebody wants to know, and the kind is
 // one of those that are told apart.
 func (t *tally) count(it *item, change func(*kindCount)) {
-	if t.ticker == nil {
-		return
-	}
-	of, known := kindOfRequest(it)
-	if !known {
+	if it.counted.of == nil {
 		return
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if count := t.kinds[of]; count != nil {
-		change(count)
-	}
+	change(it.counted.of)
 }
 
 // undecoded counts a result as failed that only the body of the loop has found to be: what its
@@ -439,7 +440,7 @@ func (t *tally) ask() {
 	t.mu.Lock()
 	for _, count := range t.kinds {
 		switch {
-		case count.sample == nil:
+		case len(count.held) == 0:
 			continue
 		case !count.asked:
 			count.asked = true
@@ -448,7 +449,7 @@ func (t *tally) ask() {
 		default:
 			continue
 		}
-		samples = append(samples, sampled{count, count.sample})
+		samples = append(samples, sampled{count, count.held[len(count.held)-1].request})
 	}
 	t.mu.Unlock()
 	for _, s := range samples {

@@ -1,10 +1,13 @@
 package engine_test
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"runtime"
 	"slices"
+	"strconv"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -295,4 +298,46 @@ func TestCodeThatEndsItsGoroutineInALookAtTheProgressEndsNoLoop(t *testing.T) {
 		require.Equal(t, 2, n)
 		require.GreaterOrEqual(t, calls.Load(), int64(3))
 	})
+}
+
+// Whichever of them are handed over before anybody looks, those that wait are there to be looked at.
+func TestTheEstimatedEndKnowsAKindOfRequestAsLongAsOneOfItWaits(t *testing.T) {
+	for name, handed := range map[string]func(i int) bool{
+		"the first are let through": func(i int) bool { return i < 2 },
+		"the last are let through":  func(i int) bool { return i >= 18 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				eng := newServer(t, asAsked).newEngine(t, engine.Config{
+					Limits: []throttle.Limit{{ID: "one", Quota: 1, Per: 10 * time.Second}}, DefaultLimitID: "one",
+					PreProcessors: []engine.PreProcessor{engine.PreProcessorFunc(func(_ context.Context, req *engine.Request) error {
+						if i, _ := strconv.Atoi(req.Header.Get("Index")); !handed(i) {
+							time.Sleep(time.Millisecond)
+						}
+						return nil
+					})},
+				})
+				input := func(yield func(*engine.Request) bool) {
+					for i := range 20 {
+						req := &engine.Request{Path: plain(i), Key: strconv.Itoa(i % 2), Header: http.Header{"Index": {strconv.Itoa(i)}}}
+						if !yield(req) {
+							return
+						}
+					}
+				}
+				start := time.Now()
+				var told []engine.Progress
+				how := engine.FanOut{Total: 20, Window: 20, OnProgress: func(p engine.Progress) { told = append(told, p) }}
+				for _, result := range eng.Stream(t.Context(), input, how) {
+					require.NoError(t, result.Err)
+				}
+				took := time.Since(start)
+				for _, p := range told[:len(told)-1] {
+					require.Len(t, p.WaitingBy, 1)
+					require.Equal(t, p.Waiting, p.WaitingBy[0].N)
+					require.InDelta(t, took.Seconds(), p.EstimatedEnd.Sub(start).Seconds(), 10.1, "within one turn, at %s", p.Elapsed)
+				}
+			})
+		})
+	}
 }

@@ -112,6 +112,7 @@ func (c *crews) takeLocked(chosen func(*item) bool) {
 				}
 			}
 		}
+		w.forgetLocked()
 	}
 }
 

@@ -145,8 +145,24 @@ func (r *run) begin() error {
 	return nil
 }
 
-// stop cancels the rest, as FanOut.StopAtFirst says.
-func (r *run) stop() { r.cancel(ErrStopped) }
+// stop cancels the rest, as FanOut.StopAtFirst says. What fails by the run's deadline may be told a
+// moment before its context ends, and has not stopped it.
+func (r *run) stop() {
+	if !r.until.IsZero() && !time.Now().Before(r.until) {
+		r.cancel(context.DeadlineExceeded)
+		return
+	}
+	r.cancel(ErrStopped)
+}
+
+// endOfItself is why a run was over before all that it had read was done, if it was and no failure has
+// stopped it.
+func (r *run) endOfItself() error {
+	if context.Cause(r.ctx) == ErrStopped {
+		return nil
+	}
+	return messages.ContextError(r.ctx)
+}
 
 // deliver hands results over until there will be none; false if the loop was left.
 func (r *run) deliver(yield func(*Request, Result) bool) bool {
@@ -421,10 +437,10 @@ func (r *run) tidy() {
 	r.out.Add(-n)
 }
 
-// closeStream closes the stream of an answer that nobody will be handed. It may be a
-// post-processor's.
+// closeStream closes the stream of an answer that nobody will be handed, and returns: it may be a
+// post-processor's, which ends the goroutine that it is closed on.
 func closeStream(response *Response) {
 	if response != nil && response.Stream != nil {
-		_ = wire.Guard(Finishing, func() { _ = response.Stream.Close() })
+		_ = wire.Apart(Finishing, func() { _ = response.Stream.Close() })
 	}
 }

@@ -31,6 +31,7 @@ type item struct {
 	cancel  context.CancelFunc // of ctx; nil if that is the run's
 	lent    *request.Stream    // that the answer came with; nil without one
 	outside bool               // it holds no credit
+	counted counted            // by the tally, if somebody wants to know
 
 	rank      *rank // of the crew that it was given to last; nil if it went without
 	submitted bool  // by its crew, and so it is counted out when it has ended

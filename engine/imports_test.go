@@ -41,7 +41,7 @@ var mayImport = map[string][]string{
 	"messages":             {"throttle", "internal/contain", "internal/jsontext", "internal/loan"},
 	"messages/protocol":    {"messages", "throttle", "throttle/feedback"},
 	"auth":                 {"messages", "internal/percent", "internal/quotient", "internal/httpdate", "internal/jsonpath", "internal/unit"},
-	"auth/oauth2":          {"auth", "messages", "internal/unit"},
+	"auth/oauth2":          {"auth", "messages", "internal/contain", "internal/unit"},
 	"internal/wire":        {"internal/contain", "internal/loan", "messages", "messages/protocol"},
 	"internal/wire/dial":   {"internal/wire", "internal/wire/h2", "messages", "messages/protocol"},
 	"internal/wire/h2":     {"internal/loan", "internal/wire", "messages", "messages/protocol"},
@@ -50,7 +50,7 @@ var mayImport = map[string][]string{
 	"actors/mailbox":   {"messages/protocol"},
 	"actors/ticket":    {"messages", "messages/protocol", "throttle", "throttle/feedback"},
 	"actors/throttler": {"actors/mailbox", "actors/ticket", "messages", "messages/protocol", "throttle", "throttle/feedback", "internal/clock"},
-	"actors/pool":      {"actors/mailbox", "actors/ticket", "messages", "messages/protocol", "throttle", "internal/unit"},
+	"actors/pool":      {"actors/mailbox", "actors/ticket", "messages", "messages/protocol", "throttle", "internal/contain", "internal/unit"},
 	"actors/permit":    {"actors/mailbox", "actors/ticket", "messages", "messages/protocol", "throttle", "throttle/feedback", "internal/wire", "internal/callsite"},
 	"actors/timesync":  {"actors/mailbox", "messages", "messages/protocol", "auth", "internal/clock"},
 	"actors/request": {

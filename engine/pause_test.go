@@ -135,6 +135,28 @@ func TestARefusalPausesFromItsHeadOnForAsLongAsAnyOfItsLinesSays(t *testing.T) {
 	})
 }
 
+// A list that a server, or a proxy before it, has written on several lines is one list.
+func TestARefusalPausesForTheLongestOfAListOnSeveralLines(t *testing.T) {
+	inBothProtocols(t, func(t *testing.T, open func(http.HandlerFunc, engine.Config) (*server, *engine.Engine)) {
+		s, eng := open(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/refused" {
+				w.Header()["Ratelimit-Policy"] = []string{`"burst";q=100;w=1`, `"daily";q=1000;w=86400`}
+				w.Header()["Ratelimit"] = []string{`"burst";r=10;t=1`, `"daily";r=0;t=60`}
+				w.WriteHeader(http.StatusTooManyRequests)
+			}
+		}, engine.Config{
+			Limits:   []throttle.Limit{{ID: "burst", Quota: 100, Per: time.Second}, {ID: "daily", Quota: 1000, Per: 24 * time.Hour}},
+			Feedback: feedback.RateLimitFields(map[string]string{"burst": "burst", "daily": "daily"}),
+			Retry:    engine.Retry{Max: -1},
+		})
+		_, err := eng.Do(t.Context(), &engine.Request{Path: "/refused", LimitID: "burst"})
+		require.NoError(t, err)
+		sendAll(t, eng, 1, engine.Request{LimitID: "burst"})
+		arrivals := s.seen()
+		require.GreaterOrEqual(t, arrivals[len(arrivals)-1]-arrivals[0], time.Minute)
+	})
+}
+
 // What is open until the server hears of the end is settled as closed, and the answer
 // is an answer nevertheless.
 func TestARefusalWhoseBodyIsBrokenPausesForAsLongAsAnyOther(t *testing.T) {

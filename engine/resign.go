@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/sluice-engine/sluice/actors/request"
 	"github.com/sluice-engine/sluice/auth"
+	"github.com/sluice-engine/sluice/internal/wire"
 	"github.com/sluice-engine/sluice/messages"
 )
 
@@ -306,7 +306,7 @@ func (e *Engine) readInTime(ctx context.Context, asked *Request, body io.Reader)
 		got := result{err: errors.New("its reader ended the goroutine")}
 		defer func() {
 			if v := recover(); v != nil {
-				got.err = &PanicError{Stage: Preparing, Value: v, Stack: debug.Stack()}
+				got.err = wire.Panicked(Preparing, v)
 			}
 			done <- got
 		}()

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"runtime/debug"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -20,6 +19,7 @@ import (
 	"github.com/sluice-engine/sluice/internal/jsonpath"
 	"github.com/sluice-engine/sluice/internal/jsontext"
 	"github.com/sluice-engine/sluice/internal/unit"
+	"github.com/sluice-engine/sluice/internal/wire"
 	"github.com/sluice-engine/sluice/messages"
 	"github.com/sluice-engine/sluice/throttle"
 )
@@ -32,7 +32,7 @@ type TimeSource interface {
 }
 
 // TimeReading is one reading of the server's clock. Sent and Received must
-// come from time.Now.
+// come from time.Now, and be a minute apart at most: a slower reading is an error.
 type TimeReading struct {
 	Server         time.Time
 	Resolution     time.Duration // zero means exact
@@ -70,7 +70,8 @@ type TimeEndpoint struct {
 	// takes, as those of a Request. Empty means the default ones. No account signs it.
 	Account, Egress string
 	// Timeout bounds one reading; zero means 5 s. If no time is known, and its limit is full or
-	// paused beyond that, it waits in the queue, and the time begins when it is let go.
+	// paused beyond that, it waits in the queue, and the time begins when it is let go. An answer
+	// that has taken more than a minute since it was sent tells no time.
 	Timeout time.Duration
 }
 
@@ -263,7 +264,7 @@ func (e *Engine) sampler(source TimeSource) timesync.Sample {
 		// TimeSource must not end.
 		defer func() {
 			if v := recover(); v != nil {
-				err = &PanicError{Stage: Preparing, Value: v, Stack: debug.Stack()}
+				err = wire.Panicked(Preparing, v)
 			}
 		}()
 		r, err := source.ServerTime(context.WithValue(ctx, patienceKey{}, patience), e)
@@ -285,8 +286,12 @@ func (r TimeReading) sample(epoch time.Time) (clock.Sample, error) {
 		return clock.Sample{}, errors.New("server time: its reading does not say when it was Sent and Received")
 	}
 	s := clock.Sample{
-		Sent: r.Sent.Sub(epoch), Received: r.Received.Sub(epoch), Local: time.Duration(r.Received.UnixNano()),
+		Sent: r.Sent.Sub(epoch), Received: r.Received.Sub(epoch), // Sub saturates, at what no Sample may hold
+		Local:  max(1, clock.Unix(r.Received)), // with zero there is nothing that Server is compared with
 		Server: clock.Unix(r.Server), Resolution: r.Resolution, Date: clock.Unix(r.Date),
+	}
+	if err := s.Validate(); err != nil {
+		return clock.Sample{}, err
 	}
 	if old := s.Old(); old > 0 {
 		return clock.Sample{}, fmt.Errorf("server time: answer came from a cache: by its Date header its time is %v old", old.Round(time.Second))

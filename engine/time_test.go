@@ -131,3 +131,53 @@ func TestATimeFieldThatLeadsNowhereIsNamedWhole(t *testing.T) {
 		})
 	}
 }
+
+func TestNothingIsSignedByAReadingThatNobodyCanHaveTaken(t *testing.T) {
+	const century = 100 * 365 * 24 * time.Hour
+	for name, c := range map[string]struct {
+		spoil func(*engine.TimeReading)
+		says  string
+	}{
+		"sent in the year 1": {func(r *engine.TimeReading) { r.Sent = time.Time{}.Add(1) }, "sent more than a year before the engine began"},
+		"sent in 1970":       {func(r *engine.TimeReading) { r.Sent = time.Unix(0, 1) }, "sent more than a year before the engine began"},
+		"both in the year 1": {func(r *engine.TimeReading) { r.Sent, r.Received = time.Time{}.Add(1), time.Time{}.Add(2) }, "sent more than a year before the engine began"},
+		"took too long":      {func(r *engine.TimeReading) { r.Sent = r.Sent.Add(-61 * time.Second) }, "received more than a minute after it was sent"},
+		"received before":    {func(r *engine.TimeReading) { r.Sent = r.Sent.Add(time.Hour) }, "received before it was sent"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var stamps []string
+				s := newServer(t, func(_ http.ResponseWriter, r *http.Request) { stamps = append(stamps, r.URL.Query().Get("timestamp")) })
+				lies := true
+				eng := s.newEngine(t, engine.Config{
+					Auth: auth.HMACQuery{Key: "k", Secret: "s"},
+					Time: engine.TimeFunc(func(context.Context, *engine.Engine) (engine.TimeReading, error) {
+						now := time.Now()
+						reading := engine.TimeReading{Server: now, Resolution: time.Millisecond, Sent: now, Received: now}
+						if lies {
+							c.spoil(&reading)
+						}
+						return reading, nil
+					}),
+				})
+				for range 3 {
+					_, err := eng.Do(t.Context(), &engine.Request{Path: "/", Auth: true})
+					require.ErrorIs(t, err, engine.ErrNoTime)
+					require.ErrorContains(t, err, c.says)
+					require.Greater(t, eng.Clock().Bound(), century/2, "nothing is claimed")
+					time.Sleep(20 * time.Second)
+				}
+				require.Empty(t, stamps)
+
+				lies = false
+				time.Sleep(20 * time.Second)
+				_, err := eng.Do(t.Context(), &engine.Request{Path: "/", Auth: true})
+				require.NoError(t, err)
+				lies = true
+				time.Sleep(20 * time.Second)
+				require.Less(t, eng.Clock().Now().Sub(time.Now()).Abs(), 100*time.Millisecond, "what was learnt stays")
+				require.Less(t, eng.Clock().Bound(), 100*time.Millisecond)
+			})
+		})
+	}
+}

@@ -10,7 +10,6 @@ import (
 	"net/textproto"
 	"net/url"
 	"reflect"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"unicode"
@@ -63,7 +62,7 @@ func (t *roundTripper) adjusted(req *http.Request, asked *Request) (err error) {
 	}
 	defer func() {
 		if v := recover(); v != nil {
-			err = &PanicError{Stage: Preparing, Value: v, Stack: debug.Stack()}
+			err = wire.Panicked(Preparing, v)
 		}
 	}()
 	var now *adjustment // for Resign, if it is used at all

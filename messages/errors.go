@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
-	"runtime/debug"
 	"strings"
 	"time"
 
@@ -274,6 +273,12 @@ type PanicError struct {
 	Stack []byte
 }
 
+// panicError is the error of code that panicked, for the deferred function that recovered it.
+func panicError(stage Stage, recovered any) *PanicError {
+	cut := contain.NewCut(recovered)
+	return &PanicError{Stage: stage, Value: cut.Value, Stack: cut.Stack}
+}
+
 // Error is part of error.
 func (e *PanicError) Error() string {
 	text := "panic while " + e.Stage.String()
@@ -368,7 +373,7 @@ func answers(question func() bool) (yes bool) {
 func tame(err error) (tamed error) {
 	defer func() {
 		if v := recover(); v != nil {
-			tamed = &PanicError{Stage: Finishing, Value: v, Stack: debug.Stack()}
+			tamed = panicError(Finishing, v)
 		}
 	}()
 	ask(err)
@@ -398,7 +403,7 @@ type askedCarefully struct{ err error }
 func (a *askedCarefully) Error() (text string) {
 	defer func() {
 		if v := recover(); v != nil {
-			text = (&PanicError{Stage: Finishing, Value: v, Stack: debug.Stack()}).Error()
+			text = panicError(Finishing, v).Error()
 		}
 	}()
 	return a.err.Error()

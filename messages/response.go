@@ -8,7 +8,6 @@ import (
 	"iter"
 	"net/http"
 	"net/textproto"
-	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -280,7 +279,7 @@ func (r *Response) JSON(v any) error {
 func unmarshal(body []byte, v any) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = &PanicError{Stage: Finishing, Value: p, Stack: debug.Stack()}
+			err = panicError(Finishing, p)
 		}
 	}()
 	return jsontext.Unmarshal(body, v)

@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"strconv"
 	"time"
 )
@@ -78,7 +77,7 @@ func closed(body io.Closer) (err error) {
 // recoverInto makes a panic in code of the caller's an error. It is deferred.
 func recoverInto(err *error) {
 	if v := recover(); v != nil {
-		*err = &PanicError{Stage: Finishing, Value: v, Stack: debug.Stack()}
+		*err = panicError(Finishing, v)
 	}
 }
 

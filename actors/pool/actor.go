@@ -8,13 +8,13 @@ import (
 	"math/rand/v2"
 	"net/http/httptrace"
 	"os"
-	"runtime/debug"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
 
 	"github.com/sluice-engine/sluice/actors/mailbox"
 	"github.com/sluice-engine/sluice/actors/ticket"
+	"github.com/sluice-engine/sluice/internal/contain"
 	"github.com/sluice-engine/sluice/messages"
 	"github.com/sluice-engine/sluice/messages/protocol"
 	"github.com/sluice-engine/sluice/throttle"
@@ -268,12 +268,18 @@ func (v valued) Value(key any) any {
 
 var errDialExited = errors.New("dialer ended its goroutine")
 
+// panicError is the error of code that panicked, for the deferred function that recovered it.
+func panicError(recovered any) *messages.PanicError {
+	cut := contain.NewCut(recovered)
+	return &messages.PanicError{Stage: messages.Leasing, Value: cut.Value, Stack: cut.Stack}
+}
+
 // guarded keeps a panic in the caller's own code, a hook or a dialer, to the
 // dial.
 func (d Dial) guarded(ctx context.Context, origin messages.Origin) (conn protocol.Connection, err error) {
 	defer func() {
 		if v := recover(); v != nil {
-			conn, err = nil, &messages.PanicError{Stage: messages.Leasing, Value: v, Stack: debug.Stack()}
+			conn, err = nil, panicError(v)
 		}
 	}()
 	return d(ctx, origin)

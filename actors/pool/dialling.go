@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http/httptrace"
-	"runtime/debug"
 	"slices"
 	"time"
 
@@ -318,7 +317,7 @@ func (e *judged) Permanent() bool { return e.permanent }
 func judge(ctx context.Context, trace *httptrace.ClientTrace, err error) (found error) {
 	defer func() {
 		if v := recover(); v != nil {
-			found = &messages.PanicError{Stage: messages.Leasing, Value: v, Stack: debug.Stack()}
+			found = panicError(v)
 		}
 	}()
 	var panicked *messages.PanicError

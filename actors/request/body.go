@@ -8,7 +8,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"runtime/debug"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -187,7 +186,7 @@ func inTime[T any](r *slot, f func() (T, error), discard func(T)) (T, error) {
 		got := result{err: errReaderExited}
 		defer func() {
 			if v := recover(); v != nil {
-				got.err = &messages.PanicError{Stage: stage, Value: v, Stack: debug.Stack()}
+				got.err = wire.Panicked(stage, v)
 			}
 			if over.Swap(true) && got.err == nil {
 				discard(got.value)

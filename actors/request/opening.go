@@ -3,10 +3,10 @@ package request
 import (
 	"context"
 	"io"
-	"runtime/debug"
 	"sync/atomic"
 	"time"
 
+	"github.com/sluice-engine/sluice/internal/wire"
 	"github.com/sluice-engine/sluice/messages"
 )
 
@@ -46,7 +46,7 @@ func (o *opening) begin() {
 	o.err = errReaderExited
 	defer func() { // runs first
 		if v := recover(); v != nil {
-			o.err = &messages.PanicError{Stage: messages.Exchanging, Value: v, Stack: debug.Stack()}
+			o.err = wire.Panicked(messages.Exchanging, v)
 		}
 	}()
 	var one [1]byte

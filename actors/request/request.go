@@ -6,13 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"runtime/debug"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
 
 	"github.com/sluice-engine/sluice/actors/mailbox"
 	"github.com/sluice-engine/sluice/actors/ticket"
+	"github.com/sluice-engine/sluice/internal/wire"
 	"github.com/sluice-engine/sluice/messages"
 	"github.com/sluice-engine/sluice/messages/protocol"
 	"github.com/sluice-engine/sluice/throttle"
@@ -82,7 +82,7 @@ func (r *slot) answerPanic() {
 		r.breakOffWait()
 		r.doubtSent()
 		defer r.failAnyhow() // whatever its end calls
-		r.fail(&messages.PanicError{Stage: r.stage, Value: v, Stack: debug.Stack()})
+		r.fail(wire.Panicked(r.stage, v))
 		panic(v)
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"net/url"
@@ -31,6 +32,7 @@ import (
 	"golang.org/x/oauth2/clientcredentials"
 
 	"github.com/sluice-engine/sluice/auth"
+	"github.com/sluice-engine/sluice/internal/contain"
 	"github.com/sluice-engine/sluice/internal/unit"
 	"github.com/sluice-engine/sluice/messages"
 )
@@ -38,14 +40,21 @@ import (
 // Options tune Tokens. The zero value is ready to use.
 type Options struct {
 	// Skew is how long before its expiry a token is not used any more: what a
-	// request may take to arrive. Default 10 s.
+	// request may take to arrive. Default 10 s. A token that lives no longer than
+	// that is used all the same, for there is no better one: by the requests that
+	// waited for it, and by others for Pause, but never when it has expired.
 	Skew time.Duration
-	// Ahead is how long before Skew the next token is fetched. Default 50 s.
+	// Ahead is how long before Skew the next token is fetched beside the requests.
+	// Default 50 s. It is never more than a fifth of the time for which a token may
+	// be used, nor so much that the fetch would begin within Pause of the last: a
+	// token that may be used for no longer than Pause is replaced when it is over.
 	Ahead time.Duration
 	// Timeout bounds one fetch. Default 10 s.
 	Timeout time.Duration
 	// Pause is how long after a failed fetch no other is tried; requests that
-	// need one get the last error at once. Default 1 s.
+	// need one get the last error at once. Default 1 s. After one that brought a
+	// token they wait for a second at most, or for Pause if that is less, until
+	// the next begins. What was forgotten (see Invalidate) is fetched at once.
 	Pause time.Duration
 	// Client is used to reach the token endpoint, but follows no redirects. Nil
 	// means one like http.DefaultClient.
@@ -89,14 +98,22 @@ type Tokens struct {
 // held is a token and when it was got.
 type held struct {
 	*oauth2.Token
-	at time.Time
+	at  time.Time
+	use time.Duration // for how long it could be used then: not above zero for a life within Skew
 }
 
 func (h *held) credentials() string { return h.Type() + " " + h.AccessToken }
 
+// forever is how long a token lasts of which the server did not say; it will with a 401. It is
+// longer than any Skew.
+const forever = time.Duration(math.MaxInt64)
+
 // lasts is how long it is until the expiry that the server said: by the wall clock, which goes on
 // while the machine sleeps, and by the monotonic one, which nobody sets back.
 func (h *held) lasts() time.Duration {
+	if h.Expiry.IsZero() {
+		return forever
+	}
 	return min(time.Until(h.Expiry), time.Until(h.Expiry.Round(0)))
 }
 
@@ -228,13 +245,16 @@ func (t *Tokens) Close() {
 
 func (t *Tokens) token(call *messages.Call) (*held, error) {
 	token := t.current.Load()
+	if token == nil {
+		return t.wait(call)
+	}
 	switch left := t.left(token); {
-	case left > t.options.Ahead:
+	case left > t.ahead(token):
 		return token, nil
 	case left > 0:
 		_, _ = t.start() // the token at hand will do, whatever comes of this
 		return token, nil
-	case !expired(token) && time.Since(token.at) < t.options.Pause:
+	case token.use <= 0 && !expired(token) && time.Since(token.at) < t.options.Pause:
 		return token, nil // its life is unusually short, and the next one's would be too
 	}
 	return t.wait(call)
@@ -242,19 +262,24 @@ func (t *Tokens) token(call *messages.Call) (*held, error) {
 
 // left is for how long token may still be used.
 func (t *Tokens) left(token *held) time.Duration {
-	switch {
-	case token == nil:
+	if token == nil {
 		return 0
-	case token.Expiry.IsZero(): // the server did not say; it will with a 401
-		return t.options.Ahead + 1
 	}
 	return token.lasts() - t.options.Skew
 }
 
-// expired reports whether token is of no use any more, however early another is wanted.
-func expired(token *held) bool {
-	return token == nil || !token.Expiry.IsZero() && token.lasts() <= 0
+// share is the part of its use, one in so many, that may be left of a token when the next is
+// fetched: one that is ageing as soon as it is got would have fetches follow one another.
+const share = 5
+
+// ahead is how much of its use is left of token when the next is fetched beside the requests. That
+// is never within Pause of when token was got.
+func (t *Tokens) ahead(token *held) time.Duration {
+	return max(0, min(t.options.Ahead, token.use/share, token.use-t.options.Pause))
 }
+
+// expired reports whether token is of no use any more, however early another is wanted.
+func expired(token *held) bool { return token == nil || token.lasts() <= 0 }
 
 func (t *Tokens) wait(call *messages.Call) (*held, error) {
 	flight, err := t.start()
@@ -267,16 +292,20 @@ func (t *Tokens) wait(call *messages.Call) (*held, error) {
 	return t.landed()
 }
 
-// landed returns what the last fetch brought. A token of an unusually short life
-// is used all the same: there is no better one.
+// landed returns what the last fetch brought, unless that is over by now. A token of an unusually
+// short life is used all the same: there is no better one. What a failed fetch has left in place is
+// used for as long as it may be.
 func (t *Tokens) landed() (*held, error) {
-	if token := t.current.Load(); !expired(token) {
-		return token, nil
-	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.failed != nil {
+	token := t.current.Load()
+	switch {
+	case t.left(token) > 0:
+		return token, nil
+	case t.failed != nil:
 		return nil, t.failed
+	case !expired(token) && token.use <= 0:
+		return token, nil
 	}
 	return nil, &Error{Err: errExpired} // while those who wait for it were woken
 }
@@ -289,27 +318,48 @@ func (t *Tokens) start() (<-chan struct{}, error) {
 	defer t.mu.Unlock()
 	switch {
 	case t.closed.Err() != nil:
-		return nil, &Error{Err: errors.New("closed")}
+		return nil, &Error{Err: errClosed}
 	case t.flight != nil:
 		return t.flight, nil
 	case t.failed != nil && time.Since(t.failedAt) < t.options.Pause:
 		return nil, t.failed
 	}
 	t.flight = make(chan struct{})
-	t.running.Go(t.fly)
+	rest := t.rest()
+	t.running.Go(func() { t.fly(rest) })
 	return t.flight, nil
 }
 
-// fly fetches a token, and lands whatever happens: the caller's code may end the
-// goroutine.
-func (t *Tokens) fly() {
-	ctx, cancel := context.WithTimeout(t.closed, t.options.Timeout)
-	defer cancel()
-	ctx = context.WithValue(ctx, oauth2.HTTPClient, t.client())
+var errClosed = errors.New("closed")
+
+// mostRest bounds the pause after a fetch that brought a token: a Pause that is longer than tokens
+// live would leave requests without one for most of the time.
+const mostRest = time.Second
+
+// rest is how long it is until a fetch may follow the one that brought the token at hand.
+func (t *Tokens) rest() time.Duration {
+	token := t.current.Load()
+	if token == nil {
+		return 0
+	}
+	return min(t.options.Pause, mostRest) - time.Since(token.at)
+}
+
+// fly fetches a token after a rest, and lands whatever happens: the caller's code may end
+// the goroutine.
+func (t *Tokens) fly(rest time.Duration) {
 	var token *oauth2.Token
 	err := error(&Error{Err: errors.New("fetch ended its goroutine")})
 	defer func() { t.land(token, err) }()
-	token, err = t.get(ctx)
+	select {
+	case <-time.After(rest):
+	case <-t.closed.Done():
+		err = &Error{Err: fmt.Errorf("%w: %w", errClosed, context.Canceled)}
+		return
+	}
+	ctx, cancel := context.WithTimeout(t.closed, t.options.Timeout)
+	defer cancel()
+	token, err = t.get(context.WithValue(ctx, oauth2.HTTPClient, t.client()))
 }
 
 // client follows no redirect: a token request has secrets in it, which a 307
@@ -328,7 +378,9 @@ func (t *Tokens) land(token *oauth2.Token, err error) {
 	defer t.mu.Unlock()
 	t.failed, t.failedAt = err, time.Now()
 	if err == nil {
-		t.current.Store(&held{token, t.failedAt}) // before those who wait are woken to read it
+		got := &held{Token: token, at: t.failedAt}
+		got.use = t.left(got)
+		t.current.Store(got) // before those who wait are woken to read it
 	}
 	close(t.flight)
 	t.flight = nil
@@ -338,7 +390,8 @@ func (t *Tokens) land(token *oauth2.Token, err error) {
 func (t *Tokens) get(ctx context.Context) (token *oauth2.Token, err error) {
 	defer func() {
 		if v := recover(); v != nil {
-			token, err = nil, &Error{Err: &messages.PanicError{Stage: messages.Signing, Value: v}}
+			cut := contain.NewCut(v)
+			token, err = nil, &Error{Err: &messages.PanicError{Stage: messages.Signing, Value: cut.Value, Stack: cut.Stack}}
 		}
 	}()
 	token, err = t.fetch(ctx)

@@ -106,11 +106,11 @@ func TestManyRequestsWaitForOneFetch(t *testing.T) {
 
 func TestTheNextTokenIsFetchedBesideTheRequests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		e := &endpoint{takes: time.Second, life: 100}
+		e := &endpoint{takes: time.Second, life: 400}
 		tokens := e.tokens()
 		defer tokens.Close()
 		require.Equal(t, "Bearer token-1", bearer(t, tokens))
-		time.Sleep(39 * time.Second)
+		time.Sleep(339 * time.Second)
 		require.Equal(t, "Bearer token-1", bearer(t, tokens))
 		require.Equal(t, 1, e.asked())
 
@@ -156,11 +156,11 @@ func TestAFailingEndpointIsAskedOncePerPause(t *testing.T) {
 
 func TestAFailedRefreshLeavesTheTokenInUse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		e := &endpoint{life: 100}
+		e := &endpoint{life: 400}
 		tokens := e.tokens()
 		defer tokens.Close()
 		bearer(t, tokens)
-		time.Sleep(60 * time.Second)
+		time.Sleep(340 * time.Second)
 		e.status = 500
 		for range 10 {
 			require.Equal(t, "Bearer token-1", bearer(t, tokens))

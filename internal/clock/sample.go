@@ -28,20 +28,36 @@ type Sample struct {
 // Reasons for which Sample.Validate refuses a sample.
 var (
 	ErrReversed   = errors.New("received before it was sent")
+	ErrSlow       = errors.New("received more than a minute after it was sent")
+	ErrInstant    = errors.New("sent more than a year before the engine began, or a century after")
 	ErrResolution = errors.New("resolution is negative or above one minute")
 	ErrServerTime = errors.New("server time is not a Unix time between 1970 and 2255")
+	ErrBeside     = errors.New("local time or Date is not a Unix time between 1970 and 2255")
 )
 
+// What a sample may hold. A source of time may say anything: within these bounds no sum
+// of a sample's figures overflows, nor does a bound that widens for half a century.
 const (
 	maxResolution = time.Minute
+	maxTrip       = time.Minute         // a look that takes longer says nothing that anybody could sign by
 	maxUnix       = time.Duration(9e18) // leaves room for bounds to widen
+	minInstant    = -365 * 24 * time.Hour
+	maxInstant    = 100 * 365 * 24 * time.Hour
 )
 
-// Validate reports why s cannot be used.
+// Validate reports why s cannot be used. Nothing is computed from one before that.
 func (s Sample) Validate() error {
 	var errs []error
-	if s.Received < s.Sent {
+	switch {
+	case s.Sent < minInstant || s.Sent > maxInstant:
+		errs = append(errs, ErrInstant)
+	case s.Received < s.Sent:
 		errs = append(errs, ErrReversed)
+	case s.Received > s.Sent+maxTrip:
+		errs = append(errs, ErrSlow)
+	}
+	if min(s.Local, s.Date) < 0 || max(s.Local, s.Date) > maxUnix {
+		errs = append(errs, ErrBeside)
 	}
 	if s.Resolution < 0 || s.Resolution > maxResolution {
 		errs = append(errs, ErrResolution)

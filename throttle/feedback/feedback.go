@@ -30,8 +30,10 @@ type Answer struct {
 	Clock      Clock  // the server's time, as well as it is known
 }
 
-// Header has the header lines of an answer; an http.Header will do. One that has the
-// Lookup of *messages.Header as well may be asked for several names at once.
+// Header has the header lines of an answer; an http.Header will do. One that has no Values,
+// as http.Header and messages.Header have, tells of a list that stands on several lines what is
+// on the first. One that has the Lookup of *messages.Header as well may be asked for several
+// names at once.
 type Header interface {
 	// Get returns the value of the first line of that name, or "".
 	Get(name string) string

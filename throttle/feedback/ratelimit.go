@@ -14,19 +14,21 @@ import (
 //	RateLimit-Policy: "burst";q=100;w=60, "daily";q=1000;w=86400
 //	RateLimit: "burst";r=50;t=30
 //
-// Only policies that count requests are understood. Answers from a cache are
-// ignored, as the draft demands.
+// Only policies that count requests are understood: where the answer declares
+// policies, what is said of any other is ignored. Either field may stand on several
+// lines, which are one list. Answers from a cache are ignored, as the draft demands.
 func RateLimitFields(limits map[string]string) Reader {
 	return Join(RetryAfter, func(a Answer) Feedback { return readRateLimit(a, limits) })
 }
 
 func readRateLimit(a Answer, limits map[string]string) Feedback {
-	limit := a.Header.Get("Ratelimit")
+	limit := list(a.Header, "Ratelimit")
 	if age := strings.TrimSpace(a.Header.Get("Age")); limit == "" || age != "" && age != "0" {
 		return Feedback{}
 	}
 	quotas := make(map[string]int64)
-	for _, item := range parseList(a.Header.Get("Ratelimit-Policy")) {
+	policies := parseList(list(a.Header, "Ratelimit-Policy"))
+	for _, item := range policies {
 		if unit := item.params["qu"]; unit == "" || unit == "requests" {
 			quotas[item.name] = max(0, count(item.params["q"]))
 		}
@@ -36,8 +38,8 @@ func readRateLimit(a Answer, limits map[string]string) Feedback {
 		id, known := limits[item.name]
 		remaining := count(item.params["r"])
 		quota, counted := quotas[item.name]
-		if !known || remaining < 0 || !counted && len(quotas) > 0 {
-			continue // what the declared policies do not have among them counts something else
+		if !known || remaining < 0 || !counted && len(policies) > 0 {
+			continue // it counts something else, or nobody knows what
 		}
 		f.Usage = append(f.Usage, Usage{Limit: id, Key: a.Key, Used: -1, Remaining: remaining, Quota: quota})
 		if remaining == 0 && a.Status == http.StatusTooManyRequests {
@@ -46,6 +48,15 @@ func readRateLimit(a Answer, limits map[string]string) Feedback {
 		}
 	}
 	return f
+}
+
+// list is the value of a field that is a list: its lines are one, as if they were joined by
+// commas (RFC 9651, section 4.2).
+func list(h Header, name string) string {
+	if all, ok := h.(interface{ Values(name string) []string }); ok {
+		return strings.Join(all.Values(name), ",")
+	}
+	return h.Get(name)
 }
 
 // item is a member of a structured list: a string or token with parameters.

@@ -1,6 +1,7 @@
 package feedback_test
 
 import (
+	"net/http"
 	"testing"
 	"time"
 
@@ -30,6 +31,56 @@ func TestTheDraftsFieldsAreRead(t *testing.T) {
 		require.Empty(t, read(answer(200, "", "RateLimit", malformed)).Usage, malformed)
 	}
 	require.Empty(t, read(answer(200, "", "RateLimit", `"burst";r=1`, "Age", "5")).Usage, "from a cache")
+}
+
+// of is what an answer of that status says whose fields stand on these lines.
+func of(read feedback.Reader, status int, policies, limits []string) feedback.Feedback {
+	a := answer(status, "")
+	a.Header = http.Header{"Ratelimit-Policy": policies, "Ratelimit": limits}
+	return read(a)
+}
+
+func TestAListIsReadWhole(t *testing.T) {
+	read := feedback.RateLimitFields(map[string]string{"burst": "b", "daily": "d"})
+	burst, daily := `"burst";r=10;t=1`, `"daily";r=0;t=3600`
+	joined := of(read, 429, nil, []string{burst + ", " + daily})
+	require.Equal(t, time.Hour, joined.Pause)
+	require.Equal(t, joined, of(read, 429, nil, []string{burst, daily}), "on several lines")
+	require.Equal(t, joined.Usage[1], of(read, 429, nil, []string{daily, burst}).Usage[0], "in their order")
+
+	policies := []string{`"burst";q=100;w=1`, `"daily";q=1000;w=86400`}
+	f := of(read, 429, policies, []string{burst, daily})
+	require.Equal(t, []int64{100, 1000}, []int64{f.Usage[0].Quota, f.Usage[1].Quota}, "policies as well")
+	require.Equal(t, time.Hour, f.Pause)
+
+	require.Empty(t, of(read, 200, nil, []string{burst, `"daily`}).Usage, "malformed on one line is malformed as a whole")
+	require.Empty(t, of(read, 200, nil, nil).Usage)
+	alone := answer(429, "")
+	alone.Header = firstLines{http.Header{"Ratelimit": {daily, burst}}}
+	require.Equal(t, time.Hour, read(alone).Pause, "a Header without Values has its first line read")
+}
+
+// firstLines is a Header that has nothing but Get.
+type firstLines struct{ lines http.Header }
+
+func (f firstLines) Get(name string) string { return f.lines.Get(name) }
+
+func TestWhatIsSaidOfAPolicyThatCountsNoRequestsIsIgnored(t *testing.T) {
+	read := feedback.RateLimitFields(map[string]string{"default": "calls"})
+	of := func(policies ...string) feedback.Feedback {
+		return of(read, 429, policies, []string{`"default";r=0;t=30`})
+	}
+	bytes := `"default";q=1000000;qu="content-bytes"`
+	for _, policies := range [][]string{{bytes}, {bytes, `"other";q=1`}, {bytes + `, "more";q=1;qu="concurrent-requests"`}, {`"other";q=1`}} {
+		f := of(policies...)
+		require.Empty(t, f.Usage, policies)
+		require.Equal(t, refused(time.Second), f, "the status alone counts")
+	}
+	for _, policies := range [][]string{nil, {`"default";q=5`}, {`"default";q=5;qu="requests"`}, {`"default`}} {
+		f := of(policies...)
+		require.Len(t, f.Usage, 1, policies)
+		require.Equal(t, 30*time.Second, f.Pause)
+	}
 }
 
 func FuzzRateLimitFields(f *testing.F) {

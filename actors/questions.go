@@ -63,14 +63,18 @@ func (s *System) Resume(scope throttle.Scope) error {
 }
 
 // Limits returns a picture of the ledger; an empty one once everything ended.
-func (s *System) Limits() throttle.Snapshot { return s.GlanceAtLimits(0) }
+func (s *System) Limits() throttle.Snapshot {
+	all, _ := s.GlanceAtLimits(0)
+	return all
+}
 
-// GlanceAtLimits is Limits with at most so many limits and scopes; zero is all of them.
-func (s *System) GlanceAtLimits(most int) throttle.Snapshot {
-	answer, _ := ask[protocol.LimitsDescribed](context.Background(), s.throttler, s.ended, func(owner protocol.Recipient) any {
+// GlanceAtLimits is Limits with at most so many limits and scopes; zero is all of them. It reports
+// false once everything ended.
+func (s *System) GlanceAtLimits(most int) (throttle.Snapshot, bool) {
+	answer, err := ask[protocol.LimitsDescribed](context.Background(), s.throttler, s.ended, func(owner protocol.Recipient) any {
 		return protocol.DescribeLimits{Most: most, Owner: owner}
 	})
-	return answer.Snapshot
+	return answer.Snapshot, err == nil
 }
 
 // Pools returns a picture of every pool; of none once the system closes.
@@ -95,6 +99,9 @@ func (s *System) GlanceAtPools(most int) (all []protocol.PoolStats, left int) {
 	}
 	return all, left
 }
+
+// WaitAtPools returns how many requests wait for a connection, at all pools. It asks none.
+func (s *System) WaitAtPools() int { return int(s.places.Waiting.Load()) }
 
 // WaitingForPermits returns the first n that wait at the throttler.
 func (s *System) WaitingForPermits(n int) []protocol.Waiter {

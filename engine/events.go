@@ -10,7 +10,6 @@ import (
 	"io"
 	"iter"
 	"log/slog"
-	"maps"
 	"math/rand/v2"
 	"net/http"
 	"strings"
@@ -26,8 +25,9 @@ import (
 
 // Event is one server-sent event.
 type Event struct {
-	// ID is the last event id that the server has named, with this event or before it. It may
-	// be one that no header can carry: to go on, take EventsError.LastEventID.
+	// ID is the last event id that the server has named, with this event or before it, as the
+	// stream has it. It may be one that no header carries, or not with the blanks at its ends: to
+	// go on, take EventsError.LastEventID.
 	ID   string
 	Type string // "message" if the server names none
 	Data string // the lines of data, joined by line feeds; UTF-8
@@ -43,8 +43,8 @@ type Event struct {
 // most servers.
 type Subscription struct {
 	// LastEventID is sent as Last-Event-ID with the first request: that of an
-	// EventsError, to go on where another sequence has ended. Empty sends none, unless the
-	// request's Header does.
+	// EventsError, to go on where another sequence has ended. Blanks at its ends are not sent:
+	// no header line has any. Empty sends none, unless the request's Header does.
 	LastEventID string
 	// Once ends the sequence with the stream, instead of connecting again. So it is with a
 	// request that is not idempotent (Request.IsIdempotent), whether or not Once is set: a
@@ -76,7 +76,7 @@ type Interruption struct {
 	Err         error         // why: io.EOF if the server ended the stream, ErrIdle, or what is or has in it an *Error or a *StatusError
 	Pause       time.Duration // until it connects again; its limits may have it wait for longer
 	Connection  int           // the one that ended, or could not be made, counted from 1
-	LastEventID string        // what will be sent as Last-Event-ID; empty as well for an id that no header can carry
+	LastEventID string        // what will be sent as Last-Event-ID: without blanks at its ends, and empty as well for an id that no header can carry
 }
 
 // Causes of an EventsError, beside those that any request has.
@@ -88,7 +88,7 @@ var (
 // EventsError is the end of a sequence of events. A caller who wants to go on gives
 // LastEventID to another, as Subscription.LastEventID; Wait waits until it makes sense.
 type EventsError struct {
-	LastEventID string // of the events that were yielded, empty if no header can carry it; it is the server's, and in no text
+	LastEventID string // of the events that were yielded, as it would be sent: see Interruption; it is the server's, and in no text
 	Connection  int    // the last one, counted from 1
 	Err         error  // why: an *Error, a *StatusError, a *ContentTypeError, or one of the causes above
 }
@@ -124,7 +124,8 @@ func (e EventsError) MarshalJSON() ([]byte, error) { return json.Marshal(e.Error
 // An error is yielded once, as an *EventsError, and ends the sequence: ctx has ended, or
 // the engine; the answer has another status than 200 (a *StatusError) or another media
 // type than text/event-stream (a *ContentTypeError); an event is too large; or connecting
-// has failed too often. A status of 429, 418 or 503 with Retry-After is waited for; not so a 503 to
+// has failed too often. A status of 429, 418 or 503 with Retry-After is waited for, and for no
+// less than the pause before any other connection, also where it says "at once"; not so a 503 to
 // a request that is not idempotent, which may have been carried out. A 204 ends
 // the sequence without an error: the server wants nobody to come back. So a 502 of a proxy ends
 // it as well: to go on, range over another one behind EventsError.LastEventID. Close and Shutdown
@@ -139,12 +140,12 @@ func (e EventsError) MarshalJSON() ([]byte, error) { return json.Marshal(e.Error
 func Events(ctx context.Context, eng *Engine, req *Request, how Subscription) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
 		if err := misusedEvents(ctx, eng, req, &how); err != nil {
-			yield(Event{}, &EventsError{LastEventID: how.LastEventID, Connection: 1, Err: messages.NewError(req, Admitting, err)})
+			yield(Event{}, &EventsError{LastEventID: withoutBlanks(how.LastEventID), Connection: 1, Err: messages.NewError(req, Admitting, err)})
 			return
 		}
 		own, err := contained(ctx, req)
 		if err != nil {
-			yield(Event{}, &EventsError{LastEventID: how.LastEventID, Connection: 1, Err: err})
+			yield(Event{}, &EventsError{LastEventID: withoutBlanks(how.LastEventID), Connection: 1, Err: err})
 			return
 		}
 		s := &subscription{Subscription: how, engine: eng, caller: own, asked: req, parser: eventstream.Parser{ID: how.LastEventID}}
@@ -258,12 +259,13 @@ func (s *subscription) request() *Request {
 	}
 	for name, value := range map[string]string{"Accept": eventStream, "Cache-Control": "no-store"} {
 		if !hasHeader(req.Header, name) {
-			req.Header.Set(name, value)
+			setHeader(req.Header, name, value)
 		}
 	}
-	maps.DeleteFunc(req.Header, func(have string, _ []string) bool { return strings.EqualFold(have, "Last-Event-ID") })
 	if id := s.sentID(); id != "" {
-		req.Header.Set("Last-Event-ID", id)
+		setHeader(req.Header, "Last-Event-ID", id)
+	} else {
+		delHeader(req.Header, "Last-Event-ID")
 	}
 	return &req
 }
@@ -274,8 +276,12 @@ func (s *subscription) sentID() string {
 	if s.parser.ID != s.given && !httpguts.ValidHeaderFieldValue(s.parser.ID) {
 		return ""
 	}
-	return s.parser.ID
+	return withoutBlanks(s.parser.ID)
 }
+
+// withoutBlanks is an id as a header line carries it (RFC 9110, section 5.5): the blanks at its
+// ends are none of a value's.
+func withoutBlanks(id string) string { return strings.Trim(id, " \t") }
 
 // read yields the events of a stream until that ends.
 func (s *subscription) read(stream io.Reader, cancel context.CancelCauseFunc, yield func(Event, error) bool) error {
@@ -383,8 +389,10 @@ func (s *subscription) mayConnectAgain(why error) bool {
 	if bound := cmp.Or(s.Failures, 10); bound > 0 && s.failures >= bound {
 		return false
 	}
-	if status, refused := errors.AsType[*StatusError](why); refused && endOfRefusal(&status.Answer).IsZero() {
-		return false
+	if status, refused := errors.AsType[*StatusError](why); refused {
+		if _, said := retryAfter(&status.Answer); !said { // "at once" is said as well, and pause waits
+			return false
+		}
 	}
 	if _, is := errors.AsType[*ContentTypeError](why); is {
 		return false

@@ -578,3 +578,74 @@ func TestMistakesOfEventsAreToldBeforeAnythingIsSent(t *testing.T) {
 	require.ErrorIs(t, err, engine.ErrInvalidRequest, "and is not repeated")
 	require.Empty(t, s.seen())
 }
+
+func TestEventsConnectAgainWhereARefusalSaysToComeBackAtOnceAndDoNotSpin(t *testing.T) {
+	inBothProtocols(t, func(t *testing.T, open func(http.HandlerFunc, engine.Config) (*server, *engine.Engine)) {
+		for _, code := range []int{http.StatusTooManyRequests, http.StatusTeapot, http.StatusServiceUnavailable} {
+			for name, when := range map[string]func() string{
+				"zero":              func() string { return "0" },
+				"the answer's Date": func() string { return time.Now().UTC().Format(http.TimeFormat) },
+				"long ago":          func() string { return time.Now().Add(-time.Hour).UTC().Format(http.TimeFormat) },
+			} {
+				var asked []time.Time
+				_, eng := open(func(w http.ResponseWriter, _ *http.Request) {
+					switch asked = append(asked, time.Now()); len(asked) {
+					case 1, 2, 3:
+						w.Header().Set("Retry-After", when())
+						w.WriteHeader(code)
+					case 4:
+						w.WriteHeader(http.StatusNoContent)
+					}
+				}, engine.Config{Retry: engine.Retry{Max: -1}})
+				_, err := data(engine.Events(t.Context(), eng, &engine.Request{}, engine.Subscription{Pause: time.Nanosecond}))
+				require.NoError(t, err, "%d, %s", code, name)
+				require.Len(t, asked, 4)
+				for i := range 3 {
+					require.GreaterOrEqual(t, asked[i+1].Sub(asked[i]), 100*time.Millisecond, "%d, %s", code, name)
+				}
+				asked = nil
+				_, err = data(engine.Events(t.Context(), eng, &engine.Request{}, engine.Subscription{Failures: 2}))
+				var status *engine.StatusError
+				require.ErrorAs(t, err, &status, "%d, %s: too many in a row", code, name)
+				require.Len(t, asked, 2)
+			}
+		}
+	})
+}
+
+func TestTheIDThatIsHandedOutIsTheOneThatIsSent(t *testing.T) {
+	for id, sent := range map[string]string{"a": "a", "a ": "a", "  a b\t ": "a b", "  ": "", "\t": "", "\xff": "\uFFFD"} {
+		synctest.Test(t, func(t *testing.T) {
+			var heads [][]string
+			eng := newServer(t, func(w http.ResponseWriter, r *http.Request) {
+				heads = append(heads, r.Header["Last-Event-Id"])
+				if len(heads) == 3 {
+					w.WriteHeader(http.StatusBadGateway)
+					return
+				}
+				w.Header().Set("Content-Type", "text/event-stream")
+				io.WriteString(w, "id: "+id+"\ndata: x\n\n")
+			}).newEngine(t, engine.Config{})
+			want := []string{sent}
+			if sent == "" {
+				want = nil
+			}
+			how := engine.Subscription{LastEventID: " 0 ", Interrupted: func(i engine.Interruption) { require.Equal(t, sent, i.LastEventID) }}
+			var ended *engine.EventsError
+			for event, err := range engine.Events(t.Context(), eng, &engine.Request{}, how) {
+				if err == nil {
+					require.Equal(t, strings.ToValidUTF8(id, "\uFFFD"), event.ID, "as the stream has it")
+					continue
+				}
+				require.ErrorAs(t, err, &ended)
+			}
+			require.Equal(t, sent, ended.LastEventID)
+			require.Equal(t, [][]string{{"0"}, want, want}, heads, "%q", id)
+		})
+	}
+	for _, err := range engine.Events(t.Context(), nil, &engine.Request{}, engine.Subscription{LastEventID: " 0 "}) {
+		var ended *engine.EventsError
+		require.ErrorAs(t, err, &ended)
+		require.Equal(t, "0", ended.LastEventID)
+	}
+}

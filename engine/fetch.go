@@ -154,7 +154,7 @@ func labelled(req *Request, contentType string) *Request {
 	if copied.Header == nil {
 		copied.Header = make(http.Header)
 	}
-	copied.Header.Set("Content-Type", contentType)
+	setHeader(copied.Header, "Content-Type", contentType)
 	return &copied
 }
 

@@ -12,8 +12,11 @@ import (
 // The functions between which calls from inside are looked for: those of the
 // rooms behind the door, and the caller's way through it.
 var (
-	module     = strings.TrimSuffix(reflect.TypeFor[actors.System]().PkgPath(), "/actors")
-	behind     = []string{module + "/actors.", module + "/actors/", module + "/internal/"}
+	module = strings.TrimSuffix(reflect.TypeFor[actors.System]().PkgPath(), "/actors")
+	behind = []string{module + "/actors.", module + "/actors/", module + "/internal/"}
+	// It calls the methods of values for whoever has them decoded or encoded, also where no request
+	// waits for that; where one does, the frames below have it.
+	codec      = module + "/internal/jsontext."
 	doFunction = reflect.TypeFor[Engine]().PkgPath() + ".(*Engine).carry"
 	// The same for a request that several callers share.
 	flyFunction = reflect.TypeFor[Engine]().PkgPath() + ".(*Engine).fly"
@@ -51,6 +54,9 @@ func calledFromInside(inFlight int) bool {
 }
 
 func isBehind(name string) bool {
+	if strings.HasPrefix(name, codec) {
+		return false
+	}
 	for _, prefix := range behind {
 		if strings.HasPrefix(name, prefix) {
 			return true

@@ -10,8 +10,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-
-	"github.com/sluice-engine/sluice/internal/wire"
 )
 
 // with returns a copy of a request that has a value in a query parameter, or in a field of
@@ -162,20 +160,29 @@ func notAField(body any, field string) error {
 // print is what tells requests of pages apart.
 type print [sha256.Size]byte
 
-// printOf tells a request from all others that would be sent otherwise. It reports false
-// if it cannot: the body is a reader.
-func printOf(asked *Request) (p print, ok bool) {
+// printOf tells a request from all others that would be sent otherwise. It reports false if it
+// cannot: what a reader in its body will say is not known before it is read. That tells nothing
+// apart if all requests have the same body, as with every Pager but one with a Next.
+//
+// It is not called under wire.Guard, for the reason that byNext has: values may have methods of
+// their own.
+func printOf(asked *Request, sameBody bool) (p print, ok bool) {
+	defer func() {
+		if recover() != nil {
+			ok = false // whoever sends it has a word for that
+		}
+	}()
 	h := sha256.New()
-	err := wire.Guard(Preparing, func() { ok = writePrint(h, asked) }) // values may have methods of their own
+	writeAsked(h, asked, asked.Query.Encode())
+	ok = writeBody(h, asked.Body, sameBody)
 	h.Sum(p[:0])
-	return p, ok && err == nil
+	return p, ok
 }
 
-func writePrint(h hash.Hash, asked *Request) bool {
-	writeAsked(h, asked, asked.Query.Encode())
+func writeBody(h hash.Hash, body any, same bool) bool {
 	var text []byte
 	var err error
-	switch body := asked.Body.(type) {
+	switch body := body.(type) {
 	case nil:
 		return true
 	case []byte:
@@ -188,12 +195,29 @@ func writePrint(h hash.Hash, asked *Request) bool {
 		text = []byte(body.Encode())
 	case Values:
 		text, err = body.JSON()
-	case io.Reader, func() (io.Reader, error), Multipart:
-		return false
+	case Multipart:
+		return writeMultipart(h, body, same)
+	case io.Reader, func() (io.Reader, error):
+		return same
 	default:
 		text, err = json.Marshal(body)
 	}
-	writePart(h, fmt.Sprintf("%T", asked.Body))
+	writePart(h, fmt.Sprintf("%T", body))
 	writePart(h, string(text))
+	return err == nil
+}
+
+func writeMultipart(h hash.Hash, body Multipart, same bool) bool {
+	fields, err := body.Fields.Encoded()
+	writePart(h, fields)
+	for i := range body.Files {
+		file := &body.Files[i]
+		for _, text := range []string{file.Field, file.Name, file.ContentType} {
+			writePart(h, text)
+		}
+		if !writeBody(h, file.Content, same) {
+			return false
+		}
+	}
 	return err == nil
 }

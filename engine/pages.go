@@ -74,7 +74,9 @@ func (e PageError) MarshalJSON() ([]byte, error) { return json.Marshal(e.Error()
 // An error is yielded once, as a *PageError with the request to go on with, and ends the
 // sequence. What leads on is read from a page before it is yielded, and a page that does
 // not lead on is yielded before the error. The same request twice is ErrSamePage, and so
-// no server can lead in a circle. The end of ctx ends the sequence with its error; breaking
+// no server can lead in a circle. With a Pager.Next that holds but for requests whose body is
+// read from an io.Reader, or has a file that is: they are all taken for different ones, and
+// Pager.MaxPages bounds them. The end of ctx ends the sequence with its error; breaking
 // off, a panic and runtime.Goexit in the loop leave nothing running. Request.Stream is
 // ignored. With Request.ReturnErrors a page of a status of 4xx or 5xx is the last.
 //
@@ -237,7 +239,7 @@ func (w *walk) step() error {
 	if most := w.MaxPages; most >= 0 && w.asked > cmp.Or(most, mostPages) {
 		return page.failure(ErrTooManyPages)
 	}
-	if p, ok := printOf(w.request); ok {
+	if p, ok := w.printOf(w.request); ok {
 		w.seen[p] = true
 	}
 	var err error
@@ -255,7 +257,7 @@ func (w *walk) step() error {
 		w.request = nil
 		return nil
 	}
-	if p, ok := printOf(w.request); ok && w.seen[p] {
+	if p, ok := w.printOf(w.request); ok && w.seen[p] {
 		w.request, w.wrong = nil, ErrSamePage
 		return nil
 	}
@@ -265,6 +267,10 @@ func (w *walk) step() error {
 	return nil
 }
 
+// printOf is a request's print; with anything but a Next every request has the first one's body, or
+// a field in it that can be printed.
+func (w *walk) printOf(asked *Request) (print, bool) { return printOf(asked, w.Next == nil) }
+
 // sawLinked notes a page as a link to it would ask for it: with its whole URL, whatever its own
 // request was made of.
 func (w *walk) sawLinked(page *page) {
@@ -273,7 +279,7 @@ func (w *walk) sawLinked(page *page) {
 		return
 	}
 	if linked, err := w.linked(page.asked, at); err == nil {
-		if p, ok := printOf(linked); ok {
+		if p, ok := w.printOf(linked); ok {
 			w.seen[p] = true
 		}
 	}

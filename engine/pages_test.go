@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -620,3 +621,138 @@ func TestPagesPassOverAByteOrderMarkAsFetchDoes(t *testing.T) {
 		require.Equal(t, []int{1}, items)
 	})
 }
+
+func TestNoServerLeadsInACircleWhateverTheBodyIs(t *testing.T) {
+	file := func(content any) engine.Multipart {
+		return engine.Multipart{Fields: engine.Values{"a": "b"}, Files: []engine.File{{Field: "f", Content: content}}}
+	}
+	for name, body := range map[string]any{
+		"none": nil, "Values": engine.Values{"x": 1}, "a Form": engine.Form{"x": 1}, "bytes": []byte("x"), "JSON": map[string]any{"x": 1},
+		"a Multipart": engine.Multipart{Fields: engine.Values{"a": "b"}}, "a file of bytes": file([]byte("x")), "a file of a string": file("x"),
+		"a reader": strings.NewReader("x"), "a file that is read": file(strings.NewReader("x")),
+		"a file that is opened": file(func() (io.Reader, error) { return strings.NewReader("x"), nil }),
+	} {
+		for way, by := range map[string]engine.Pager{"cursor": {Cursor: engine.Cursor{From: "next", Param: "c"}, MaxPages: 9}, "link": {Link: true, MaxPages: 9}} {
+			synctest.Test(t, func(t *testing.T) {
+				s := newServer(t, func(w http.ResponseWriter, r *http.Request) {
+					_, _ = io.Copy(io.Discard, r.Body)
+					w.Header().Set("Link", `</?c=a>; rel="next"`)
+					io.WriteString(w, `{"next":"a"}`)
+				})
+				pages, err := all(engine.Pages[any](t.Context(), s.newEngine(t, engine.Config{}), &engine.Request{Method: http.MethodPost, Body: body}, by))
+				require.ErrorIs(t, err, engine.ErrSamePage, "%s, by %s", name, way)
+				require.Len(t, pages, 2)
+				require.Len(t, s.seen(), 2)
+			})
+		}
+	}
+}
+
+func TestRequestsOfNextAreToldApartByTheirFiles(t *testing.T) {
+	body := func(field, name, kind string, content any) engine.Multipart {
+		return engine.Multipart{Fields: engine.Values{"a": field}, Files: []engine.File{{Field: "f", Name: name, ContentType: kind, Content: content}}}
+	}
+	first := body("1", "n", "text/plain", "x")
+	for name, c := range map[string]struct {
+		next any
+		same bool
+	}{
+		"the same":                          {body("1", "n", "text/plain", "x"), true},
+		"another field":                     {body("2", "n", "text/plain", "x"), false},
+		"another name":                      {body("1", "m", "text/plain", "x"), false},
+		"another type":                      {body("1", "n", "text/html", "x"), false},
+		"another content":                   {body("1", "n", "text/plain", "y"), false},
+		"no file":                           {engine.Multipart{Fields: engine.Values{"a": "1"}}, false},
+		"a reader, which is not read first": {body("1", "n", "text/plain", strings.NewReader("x")), false},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			eng := newServer(t, func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) }).newEngine(t, engine.Config{})
+			asked := &engine.Request{Method: http.MethodPost, Body: first}
+			_, err := all(engine.Pages[string](t.Context(), eng, asked, engine.Pager{MaxPages: 5, Next: func(*engine.Request, *engine.Response) (*engine.Request, error) {
+				next := *asked
+				next.Body = c.next
+				return &next, nil
+			}}))
+			if strings.HasPrefix(name, "a reader") {
+				require.ErrorIs(t, err, engine.ErrTooManyPages, "MaxPages bounds what cannot be told apart")
+				return
+			}
+			var failed *engine.PageError
+			require.ErrorAs(t, err, &failed)
+			require.ErrorIs(t, err, engine.ErrSamePage)
+			require.Equal(t, map[bool]int{true: 1, false: 2}[c.same], failed.Page, name)
+		})
+	}
+}
+
+// closer closes an engine where it is decoded.
+type closer struct{}
+
+var closes func() error // of the engine that a closer closes
+
+func (*closer) UnmarshalJSON([]byte) error { return closes() }
+
+func TestTheEngineMayBeClosedWhereAnAnswerIsDecoded(t *testing.T) {
+	link := engine.Pager{Link: true}
+	for name, decode := range map[string]func(*testing.T, *engine.Engine) error{
+		"Fetch": func(t *testing.T, eng *engine.Engine) error {
+			_, err := engine.Fetch[closer](t.Context(), eng, &engine.Request{})
+			return err
+		},
+		"FetchAll": func(t *testing.T, eng *engine.Engine) error {
+			_, err := engine.FetchAll[closer](t.Context(), eng, []*engine.Request{{}}, engine.FanOut{})
+			return err
+		},
+		"Pages": func(t *testing.T, eng *engine.Engine) error {
+			_, err := all(engine.Pages[closer](t.Context(), eng, &engine.Request{}, link))
+			return err
+		},
+		"Items": func(t *testing.T, eng *engine.Engine) error {
+			_, err := all(engine.Items[closer](t.Context(), eng, &engine.Request{}, link))
+			return err
+		},
+		"Response.JSON": func(t *testing.T, eng *engine.Engine) error {
+			response, err := eng.Do(t.Context(), &engine.Request{})
+			require.NoError(t, err)
+			return response.JSON(new(closer))
+		},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			eng := newServer(t, func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "[{}]") }).newEngine(t, engine.Config{})
+			closes = eng.Close
+			require.NoError(t, decode(t, eng), "%s: no request waits for this code", name)
+			_, err := eng.Do(t.Context(), &engine.Request{})
+			require.ErrorIs(t, err, engine.ErrClosed, name)
+		})
+	}
+	// Pages tells requests apart by what their values say, before one is asked for.
+	synctest.Test(t, func(t *testing.T) {
+		eng := newServer(t, nil).newEngine(t, engine.Config{})
+		var first sync.Once
+		value := textFunc(func() string {
+			first.Do(func() { require.NoError(t, eng.Close()) })
+			return "x"
+		})
+		_, err := all(engine.Pages[string](t.Context(), eng, &engine.Request{Query: engine.Values{"q": value}}, link))
+		require.ErrorIs(t, err, engine.ErrClosed)
+	})
+	// Where a request does wait for it, it still is refused.
+	synctest.Test(t, func(t *testing.T) {
+		var told error
+		eng := newServer(t, nil).newEngine(t, engine.Config{PostProcessors: []engine.PostProcessor{
+			engine.PostProcessorFunc(func(_ context.Context, _ *engine.Request, r *engine.Response) error {
+				told = r.JSON(new(closer))
+				return nil
+			}),
+		}})
+		closes = eng.Close
+		_, err := eng.Do(t.Context(), &engine.Request{})
+		require.NoError(t, err)
+		require.ErrorIs(t, told, engine.ErrInsideRequest)
+	})
+}
+
+// textFunc is a value whose text is asked for.
+type textFunc func() string
+
+func (f textFunc) String() string { return f() }

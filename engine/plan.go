@@ -434,33 +434,6 @@ func (p *plan) checkHeader() {
 	}
 }
 
-// hasLine reports whether a header has a line of that name, be it empty.
-func hasLine(header http.Header, name string) bool {
-	for have := range header {
-		if strings.EqualFold(have, name) {
-			return true
-		}
-	}
-	return false
-}
-
-// hasHeader reports whether a header has a value of that name, whatever the case
-// it is written in: a map literal may have any.
-func hasHeader(header http.Header, name string) bool { return headerOf(header, name) != "" }
-
-// headerOf returns the first value of a line, whatever the case of its name; "" if there is none.
-func headerOf(header http.Header, name string) string {
-	if own := header.Get(name); own != "" { // mostly
-		return own
-	}
-	for _, have := range slices.Sorted(maps.Keys(header)) {
-		if values := header[have]; strings.EqualFold(have, name) && len(values) > 0 && values[0] != "" {
-			return values[0]
-		}
-	}
-	return ""
-}
-
 func (p *plan) readRetry() {
 	r := &p.Retry
 	r.Max = max(0, cmp.Or(r.Max, 2)) // a negative number is the only way to say none

@@ -51,6 +51,7 @@ type Stats struct {
 
 	Coalesced CoalesceStats `json:"coalesced,omitzero"` // requests that share an answer
 
+	PoolsWaiting int `json:"pools_waiting"`            // requests that wait for a connection, at pools that Glance leaves out too
 	PoolsLeftOut int `json:"pools_left_out,omitempty"` // by Glance; zero in Stats
 }
 
@@ -97,9 +98,11 @@ type LimitsStats struct {
 	// still arrive.
 	Lost int `json:"lost"`
 	// LeftOut is how many limits and instances Glance has left out, and ScopesLeftOut how many
-	// scopes at least; zero in Stats.
+	// scopes at least; PausesLeftOut is how many of these are paused or start slowly, or did
+	// when the engine looked last. They are zero in Stats.
 	LeftOut       int `json:"left_out,omitempty"`
 	ScopesLeftOut int `json:"scopes_left_out,omitempty"`
+	PausesLeftOut int `json:"pauses_left_out,omitempty"`
 }
 
 // LimitStats is one limit, or its instance for an account, key and egress. Numbers are
@@ -215,7 +218,8 @@ func (e *Engine) Stats() Stats {
 // instances that requests wait for and then the fullest of some: those of the last Glance, and
 // others by chance, so that what one misses a later one finds. Scopes that are paused come
 // first. LimitsStats.LeftOut, LimitsStats.ScopesLeftOut and PoolsLeftOut say how much is
-// missing; the counts of priorities are of the most urgent 4,096 queues, and Queued is exact.
+// missing; the counts of priorities are of the most urgent 4,096 queues. Waiting, Queued and
+// PoolsWaiting are of everything.
 func (e *Engine) Glance(n int) Stats {
 	if e.made() != nil {
 		return Stats{}
@@ -226,11 +230,11 @@ func (e *Engine) Glance(n int) Stats {
 // picture is Stats with most limits, scopes and pools at most; zero is all of them.
 func (e *Engine) picture(most int) Stats {
 	inFlight, waiting := e.admission.credits()
-	snapshot := e.system.GlanceAtLimits(most)
+	limits, queued := e.limitsStats(most)
 	pools, left := e.system.GlanceAtPools(most)
 	return Stats{
-		At: time.Now(), InFlight: inFlight, Waiting: waiting, Queued: snapshot.Waiting, Permits: e.permits.stats(),
-		Limits: limitsStats(snapshot, e.system.Epoch()), Pools: poolStats(pools), PoolsLeftOut: left,
+		At: time.Now(), InFlight: inFlight, Waiting: waiting, Queued: queued, Permits: e.permits.stats(),
+		Limits: limits, Pools: poolStats(pools), PoolsWaiting: e.system.WaitAtPools(), PoolsLeftOut: left,
 		Halts: haltStats(e.halts.Standing()), Memory: e.memoryStats(), Totals: e.totals(), Coalesced: e.coalescing.stats(),
 	}
 }
@@ -252,15 +256,23 @@ func haltStats(standing []*throttle.Halt) []HaltStats {
 	return all
 }
 
-// limitsStats tells the ledger's picture in times of day. That of an engine that has
-// ended has no instant.
+// limitsStats asks the throttler, of which an engine that has ended has none: its picture has no
+// instant. The ledger's clock is no sign of that, for it begins at zero.
+func (e *Engine) limitsStats(most int) (told LimitsStats, queued int) {
+	snapshot, alive := e.system.GlanceAtLimits(most)
+	told = limitsStats(snapshot, e.system.Epoch())
+	if !alive {
+		told.At = time.Time{}
+	}
+	return told, snapshot.Waiting
+}
+
+// limitsStats tells the ledger's picture in times of day.
 func limitsStats(s throttle.Snapshot, epoch time.Time) LimitsStats {
 	told := LimitsStats{
-		Limits: make([]LimitStats, 0, len(s.Limits)), Scopes: make([]ScopeStats, 0, len(s.Scopes)),
-		Queued: queuedStats(s.Queued), Lost: s.Lost, LeftOut: s.LeftOut.Limits, ScopesLeftOut: s.LeftOut.Scopes,
-	}
-	if s.At > 0 {
-		told.At = epoch.Add(s.At)
+		At: epoch.Add(s.At), Limits: make([]LimitStats, 0, len(s.Limits)), Scopes: make([]ScopeStats, 0, len(s.Scopes)),
+		Queued: queuedStats(s.Queued), Lost: s.Lost,
+		LeftOut: s.LeftOut.Limits, ScopesLeftOut: s.LeftOut.Scopes, PausesLeftOut: s.LeftOut.Troubled,
 	}
 	for _, l := range s.Limits {
 		one := LimitStats{

@@ -72,7 +72,7 @@ func takeClose(answer *http.Response, response *Response) {
 
 // hasOption reports whether a header's Connection names an option.
 func hasOption(header http.Header, name string) bool {
-	for _, list := range header["Connection"] {
+	for list := range valuesOf(header, "Connection") {
 		for option := range strings.SplitSeq(list, ",") {
 			if strings.EqualFold(strings.TrimSpace(option), name) {
 				return true

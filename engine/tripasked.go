@@ -42,11 +42,11 @@ func (t *roundTripper) ask(trip *trip, asked *Request) error {
 	// Encoded, because net/url has escaped the target: once more would change it.
 	asked.Method, asked.Encoded, asked.Header, asked.Close = req.Method, true, req.Header, req.Close
 	header := ownHeader{asked: asked}
-	if err := target(req, &header); err != nil {
-		return err
-	}
 	if len(req.Header) > 0 {
 		header.take(req)
+	}
+	if err := target(req, &header); err != nil { // behind take, for it sets the Host
+		return err
 	}
 	if err := t.adjusted(req, asked); err != nil {
 		return err
@@ -241,30 +241,36 @@ func (h *ownHeader) change() http.Header {
 // take leaves out what says how the body is framed and where the request goes: that
 // is in fields of their own, and net/http does not look for it here.
 func (h *ownHeader) take(req *http.Request) {
-	for _, name := range [...]string{"Transfer-Encoding", "Content-Length", "Trailer"} {
-		if _, has := req.Header[name]; has {
-			delete(h.change(), name)
-		}
-	}
-	if _, has := req.Header["Host"]; has && (req.Host == "" || req.Host == req.URL.Host) {
-		delete(h.change(), "Host") // otherwise it is the one that was set
-	}
 	for name, values := range req.Header {
-		if i := slices.IndexFunc(values, padded); i >= 0 { // blanks around a value are no part of it
+		switch {
+		case isElsewhere(req, name):
+			delete(h.change(), name)
+		case slices.ContainsFunc(values, padded): // blanks around a value are no part of it
 			h.change()[name] = trimmed(values)
 		}
+		if strings.EqualFold(name, "User-Agent") && len(values) > 1 { // there is but one, and net/http sends the first
+			h.change()[name] = h.asked.Header[name][:1:1]
+		}
 	}
-	if expectsContinue(req) { // the connection says it, of a body that waits
-		delete(h.change(), "Expect")
+}
+
+// isElsewhere reports whether a request says in a field of its own what a line of that name
+// would say, whatever the case it is written in. But of framing nothing that is spelt otherwise is
+// left out: net/http would send it, and the connection refuses it.
+func isElsewhere(req *http.Request, name string) bool {
+	switch canonical := http.CanonicalHeaderKey(name); canonical {
+	case "Transfer-Encoding", "Content-Length", "Trailer":
+		return name == canonical
+	case "Host":
+		return true
+	case "Expect": // the connection says it, of a body that waits
+		return expectsContinue(req)
+	case "Upgrade":
+		// One that Connection does not name is for no next hop to obey (RFC 9110, section 7.8): a
+		// proxy has it from whoever asked it, and offers nothing itself.
+		return !hasOption(req.Header, "upgrade")
 	}
-	// An Upgrade that Connection does not name is for no next hop to obey (RFC 9110,
-	// section 7.8): a proxy has it from whoever asked it, and offers nothing itself.
-	if _, has := req.Header["Upgrade"]; has && !hasOption(req.Header, "upgrade") {
-		delete(h.change(), "Upgrade")
-	}
-	if agents := req.Header["User-Agent"]; len(agents) > 1 { // there is but one, and net/http sends the first
-		h.change()["User-Agent"] = agents[:1:1]
-	}
+	return false
 }
 
 func padded(value string) bool { return textproto.TrimString(value) != value }
@@ -294,7 +300,12 @@ func holdsNilBody(body io.Reader) bool {
 
 // expectsContinue reports whether a request asks for leave to send its body.
 func expectsContinue(req *http.Request) bool {
-	return slices.ContainsFunc(req.Header["Expect"], func(value string) bool { return strings.EqualFold(strings.TrimSpace(value), "100-continue") })
+	for value := range valuesOf(req.Header, "Expect") {
+		if strings.EqualFold(strings.TrimSpace(value), "100-continue") {
+			return true
+		}
+	}
+	return false
 }
 
 // body gives the request a body that is in memory, or streams it. It comes after

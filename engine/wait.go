@@ -106,16 +106,23 @@ func pauseSaid(err error) (pause time.Duration, said bool) {
 // endOfRefusal is zero for an answer that does not say when to come back, or says at
 // once: a loop would spin.
 func endOfRefusal(a *messages.Answer) time.Time {
-	switch a.StatusCode {
-	case http.StatusTooManyRequests, http.StatusTeapot, http.StatusServiceUnavailable:
-	default:
-		return time.Time{}
-	}
-	pause, ok := feedback.ParseRetryAfter(a.Header.Get("Retry-After"), answerClock{a})
-	if !ok || pause <= 0 || a.AnsweredAt.IsZero() { // "at once" is no instant to wait for
+	pause, said := retryAfter(a)
+	if !said || pause <= 0 { // "at once" is no instant to wait for
 		return time.Time{}
 	}
 	return a.AnsweredAt.Add(pause)
+}
+
+// retryAfter is how long a refusal says to wait, which may be not at all; false for an answer that
+// does not say when to come back.
+func retryAfter(a *messages.Answer) (pause time.Duration, said bool) {
+	switch a.StatusCode {
+	case http.StatusTooManyRequests, http.StatusTeapot, http.StatusServiceUnavailable:
+	default:
+		return 0, false
+	}
+	pause, said = feedback.ParseRetryAfter(a.Header.Get("Retry-After"), answerClock{a})
+	return pause, said && !a.AnsweredAt.IsZero()
 }
 
 // answerClock is the server's time when it answered, by the answer's own Date.

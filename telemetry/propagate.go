@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"slices"
 	"strings"
 
@@ -27,7 +28,7 @@ import (
 // The header is there before the request is signed, so that a scheme that signs headers signs
 // it too. Where it stands among the pre-processors makes no difference, unless
 // another changes the URL. A line of the same name that the request has already
-// is replaced.
+// is replaced, whatever the case it is written in.
 func (t *Telemetry) Propagate(propagator propagation.TextMapPropagator, origins ...string) (engine.PreProcessor, error) {
 	if propagator == nil {
 		return nil, errors.New("telemetry: Propagate: the propagator is nil: propagation.TraceContext{} is one")
@@ -85,16 +86,27 @@ func (h *homes) have(url string) bool {
 // propagators set.
 type header struct{ propagation.HeaderCarrier }
 
-// Set is part of propagation.TextMapCarrier.
+// Set is part of propagation.TextMapCarrier. The header may be a map literal, with names in any
+// case: whatever is spelt otherwise would be a second line.
 func (h header) Set(name, value string) {
+	name = asSent(name)
+	for have := range h.HeaderCarrier {
+		if strings.EqualFold(have, name) {
+			delete(h.HeaderCarrier, have)
+		}
+	}
+	h.HeaderCarrier[name] = []string{value}
+}
+
+// asSent is a name as http.Header has it.
+func asSent(name string) string {
 	switch name {
 	case "traceparent":
-		h.HeaderCarrier["Traceparent"] = []string{value}
+		return "Traceparent"
 	case "tracestate":
-		h.HeaderCarrier["Tracestate"] = []string{value}
+		return "Tracestate"
 	case "baggage":
-		h.HeaderCarrier["Baggage"] = []string{value}
-	default:
-		h.HeaderCarrier.Set(name, value)
+		return "Baggage"
 	}
+	return http.CanonicalHeaderKey(name)
 }

@@ -1,6 +1,7 @@
 package telemetry_test
 
 import (
+	"context"
 	"crypto"
 	"net/http"
 	"testing"
@@ -64,4 +65,32 @@ func TestPropagatingNeedsToKnowWhatAndWhereTo(t *testing.T) {
 		require.ErrorContains(t, err, "origin 2 is not an absolute http or https URL", origin)
 		require.NotContains(t, err.Error(), "secret")
 	}
+}
+
+func TestATraceTakesThePlaceOfALineHoweverThatIsSpelt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tr := newTracers(t, sdktrace.AlwaysSample())
+		propagate, err := newTelemetry(t, telemetry.Config{}).Propagate(spelling{propagation.TraceContext{}}, "http://venue.test")
+		require.NoError(t, err)
+		arrived := map[string]http.Header{}
+		eng := newServer(t, noting(arrived)).newEngine(t, engine.Config{PreProcessors: []engine.PreProcessor{propagate}})
+		ctx, span := tr.Tracer("caller's").Start(t.Context(), "trade")
+		for _, name := range []string{"Traceparent", "traceparent", "TraceParent", "X-Trace", "x-trace", "X-TRACE"} {
+			header := http.Header{name: {"old"}}
+			_, err = eng.Do(ctx, &engine.Request{Path: "/order", Header: header})
+			require.NoError(t, err)
+			require.Len(t, arrived["venue.test"]["Traceparent"], 1, name)
+			require.Contains(t, arrived["venue.test"].Get("Traceparent"), span.SpanContext().TraceID().String(), name)
+			require.Equal(t, []string{"new"}, arrived["venue.test"]["X-Trace"], name)
+			require.Equal(t, http.Header{name: {"old"}}, header, "the caller's own is not changed")
+		}
+	})
+}
+
+// spelling is a propagator that sets a line of its own beside another's.
+type spelling struct{ propagation.TraceContext }
+
+func (s spelling) Inject(ctx context.Context, into propagation.TextMapCarrier) {
+	s.TraceContext.Inject(ctx, into)
+	into.Set("x-Trace", "new")
 }

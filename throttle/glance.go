@@ -54,6 +54,7 @@ func (l *Ledger) Glance(now time.Duration, n int) Snapshot {
 	}
 	l.glanced = told
 	s.Scopes, s.LeftOut.Scopes = l.pauses.some(now, n)
+	s.LeftOut.Troubled = max(0, len(l.pauses.troubled)-n)
 	s.sort()
 	return s
 }

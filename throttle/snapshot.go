@@ -25,6 +25,8 @@ type Snapshot struct {
 type LeftOut struct {
 	Limits int // limits and their instances
 	Scopes int // scopes, or the least that there are of them
+	// Troubled is how many of these pause or start slowly, or did when somebody looked last.
+	Troubled int
 }
 
 // LimitSnapshot is one limit, or its instance for some parts.

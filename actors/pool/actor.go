@@ -48,6 +48,7 @@ type Pool struct {
 	cancel context.CancelFunc
 	seat   seat          // among the pools that share the places
 	rested int           // connections that were idle when it was last told
+	queued int           // requests that waited for a connection when it was last told
 	hungAt time.Duration // when it was last said that a Close does not return; zero means never
 	stop   bool          // the core has ended, and the actor is to stop
 }
@@ -104,6 +105,10 @@ func (p incarnation) Receive(ctx actor.Context) {
 
 // finish does what is to be done after each word.
 func (p incarnation) finish(message any) {
+	if n := p.core.waiters.n; n != p.queued { // a request that finds a connection has come and gone
+		p.needs.Places.Waiting.Add(int64(n - p.queued))
+		p.queued = n
+	}
 	if p.needs.Places.crowded.Load() {
 		p.tellIdle(message)
 	}

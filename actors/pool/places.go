@@ -33,7 +33,8 @@ type Places struct {
 	owed    atomic.Bool // there is a debt; read by every pool while it is crowded, written under mu
 	_       [64]byte    // what every request reads, apart from what every dial writes
 
-	Connections Connections // as counted so far
+	Connections Connections  // as counted so far
+	Waiting     atomic.Int64 // requests that wait for a connection, at all pools; written by each pool when that changes there
 
 	mu      sync.Mutex
 	open    int

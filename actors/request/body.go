@@ -109,6 +109,17 @@ func contentTypeIn(header http.Header) string {
 	return ""
 }
 
+// hasLine reports whether a header that may be a map literal, with names in any case, has a
+// line of that name, be it empty.
+func hasLine(header http.Header, name string) bool {
+	for have := range header {
+		if strings.EqualFold(have, name) {
+			return true
+		}
+	}
+	return false
+}
+
 // errReaderExited is the error of a reader that called runtime.Goexit.
 var errReaderExited = errors.New("request body: its reader ended the goroutine")
 

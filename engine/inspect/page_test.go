@@ -78,7 +78,6 @@ func newEngine(t *testing.T, config engine.Config) *engine.Engine {
 	eng, err := engine.New(config)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = eng.Close() })
-	time.Sleep(time.Millisecond) // in fake time none passes by itself, and its clock begins with it
 	return eng
 }
 
@@ -667,5 +666,73 @@ func TestATableHasABoundedNumberOfRowsAndSaysHowManyMore(t *testing.T) {
 		waiting := within(t, html, "<caption>Who waits", "</div>")
 		has(t, waiting, `<p class="more">and 290 more</p>`)
 		require.Less(t, len(html), 100_000)
+	})
+}
+
+func TestThePageSaysOfAnEngineInItsFirstInstantThatItIsThere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		eng := newEngine(t, engine.Config{Limits: []throttle.Limit{{ID: "l", Quota: 1, Per: time.Hour}}})
+		page := inspect.New(inspect.Config{})
+		page.Attach("main", eng)
+		require.True(t, eng.Stats().Limits.At.Equal(time.Now()))
+		state := text(t, get(t, page, http.MethodGet, "/?format=json"))
+		has(t, state, "Nothing waits, and nothing is in flight.")
+		require.NotContains(t, state, `"ended"`)
+		require.NoError(t, eng.Close())
+		page = inspect.New(inspect.Config{})
+		page.Attach("main", eng)
+		has(t, text(t, get(t, page, http.MethodGet, "/?format=json")), "The engine has ended.")
+	})
+}
+
+func TestWhoWaitsIsCountedAtPoolsThatThePageHasNoRowFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		served := serve(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
+		eng := newEngine(t, engine.Config{Connections: engine.Connections{Max: 1}, Dial: engine.Dial{DialContext: served.dial}})
+		page := inspect.New(inspect.Config{Rows: 10})
+		page.Attach("main", eng)
+		ctx, cancel := context.WithCancel(t.Context())
+		var all []*engine.Pending
+		for i := range 30 {
+			for range 3 {
+				all = append(all, eng.Submit(ctx, &engine.Request{URL: fmt.Sprintf("http://host-%d.test/", i)}))
+			}
+		}
+		time.Sleep(time.Second)
+		html := text(t, get(t, page, http.MethodGet, "/"))
+		has(t, html, "60 wait, for an answer, or for somebody to leave.")
+		has(t, html, "<dt>Waiting</dt><dd><b>60</b><small>60 for connections</small>")
+		has(t, within(t, html, "Connections", "</section>"), "and 20 more")
+		cancel()
+		for _, one := range all {
+			_, err := one.Result()
+			require.ErrorIs(t, err, context.Canceled)
+		}
+		synctest.Wait()
+		require.Zero(t, eng.Stats().PoolsWaiting)
+	})
+}
+
+func TestLimitsAndPausesThatThePageHasNoRowForAreNotDenied(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		eng := newEngine(t, engine.Config{Limits: []throttle.Limit{{ID: "k", Quota: 1, Per: time.Hour, Keyed: true}}})
+		page := inspect.New(inspect.Config{Rows: 10})
+		page.Attach("main", eng)
+		for i := range 30 {
+			_, err := eng.TryAcquire(engine.Charge{LimitID: "k", Key: fmt.Sprint(i), Origin: fmt.Sprintf("http://host-%d.test", i%12)})
+			require.NoError(t, err)
+		}
+		time.Sleep(2 * time.Second)
+		has(t, text(t, get(t, page, http.MethodGet, "/")), "At least 10 limits full.")
+		require.NoError(t, eng.Pause(throttle.Scope{Origin: "http://host-1.test:80"}, time.Hour))
+		time.Sleep(2 * time.Second)
+		html := text(t, get(t, page, http.MethodGet, "/"))
+		has(t, html, "; one pause until ", "of scopes the paused ones are told of first, and there is but one")
+		require.NotContains(t, within(t, html, "Pauses and halts", "Connections"), "more", "the others are not paused")
+		require.NoError(t, eng.Pause(throttle.Scope{Origin: throttle.AnyOrigin}, time.Hour))
+		time.Sleep(2 * time.Second)
+		html = text(t, get(t, page, http.MethodGet, "/"))
+		has(t, html, "; at least 10 pauses, one of them until ")
+		has(t, within(t, html, "Pauses and halts", "Connections"), "and 2 more")
 	})
 }

@@ -89,14 +89,9 @@ func (a *attached) remember(stats *engine.Stats) {
 	}
 }
 
-// waitingOf is how many wait for a credit, a permit or a connection.
-func waitingOf(s *engine.Stats) int {
-	n := s.Waiting + s.Queued
-	for _, p := range s.Pools {
-		n += p.Waiting
-	}
-	return n
-}
+// waitingOf is how many wait for a credit, a permit or a connection, also at limits and pools that
+// a glance leaves out.
+func waitingOf(s *engine.Stats) int { return s.Waiting + s.Queued + s.PoolsWaiting }
 
 func clockOf(eng *engine.Engine) clockState {
 	clock := eng.Clock()

@@ -31,7 +31,7 @@ func notable(s *engineState) (parts []string) {
 		parts = append(parts, counted(n, "halt stands", "halts stand"))
 	}
 	if n := fullOf(s); n > 0 {
-		parts = append(parts, counted(n, "limit full", "limits full"))
+		parts = append(parts, atLeast(s.Stats.Limits.LeftOut)+counted(n, "limit full", "limits full"))
 	}
 	if n := waitingOf(&s.Stats); n > 0 {
 		parts = append(parts, counted(n, "waits", "wait")+", "+nextOf(s))
@@ -43,6 +43,14 @@ func notable(s *engineState) (parts []string) {
 		parts = append(parts, "the memory cannot be written")
 	}
 	return parts
+}
+
+// atLeast stands before a figure of what is told of, if there is more.
+func atLeast(leftOut int) string {
+	if leftOut > 0 {
+		return "at least "
+	}
+	return ""
 }
 
 func counted(n int, one, many string) string {
@@ -84,7 +92,8 @@ func holding(s *engineState) map[limitName]time.Time {
 	return holds
 }
 
-// nextOf says when the next of those leaves who wait.
+// nextOf says when the next of those leaves who wait: it is among those that are told of, who come
+// in the order in which they go.
 func nextOf(s *engineState) string {
 	var next time.Time
 	for i := range s.Waiting {
@@ -114,7 +123,11 @@ func pausesOf(s *engine.Stats) string {
 	if n == 0 {
 		return ""
 	}
-	return counted(n, "pause", "pauses") + " until " + clockText(last, s.At)
+	text := atLeast(s.Limits.PausesLeftOut) + counted(n, "pause", "pauses")
+	if s.Limits.PausesLeftOut > 0 {
+		return text + ", one of them until " + clockText(last, s.At)
+	}
+	return text + " until " + clockText(last, s.At)
 }
 
 // verdictOfAll is the page's: that of its engine, or of those of its engines that have

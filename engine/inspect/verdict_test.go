@@ -47,7 +47,7 @@ func TestTheVerdictIsOneSentence(t *testing.T) {
 				Scopes: []engine.ScopeStats{{PausedUntil: at(2 * time.Minute)}, {PausedUntil: at(time.Minute)}},
 			}}),
 		},
-		"3 wait, for an answer, or for somebody to leave.": {Stats: stats(engine.Stats{Waiting: 1, Pools: []engine.PoolStats{{Waiting: 2}}})},
+		"3 wait, for an answer, or for somebody to leave.": {Stats: stats(engine.Stats{Waiting: 1, PoolsWaiting: 2})},
 	} {
 		require.Equal(t, want, verdictOf(&s))
 	}

@@ -141,7 +141,7 @@ func waitingNote(s *engine.Stats) string {
 	for _, p := range []struct {
 		n    int
 		what string
-	}{{s.Queued, "for permits"}, {waitingOf(s) - s.Queued - s.Waiting, "for connections"}, {s.Waiting, "for a credit"}} {
+	}{{s.Queued, "for permits"}, {s.PoolsWaiting, "for connections"}, {s.Waiting, "for a credit"}} {
 		if p.n > 0 {
 			parts = append(parts, grouped(int64(p.n))+" "+p.what)
 		}
@@ -359,12 +359,15 @@ func priorityTable(e *engineState) table {
 		ID: "priorities", Caption: "Queues for permits by priority", Empty: "The queues are empty.",
 		Columns: []column{{Name: "Priority"}, {Name: "Share"}, {Name: "Queued", Number: true}},
 	}
+	told := 0
 	for _, c := range e.Stats.Limits.Queued {
+		told += c.N
 		t.Rows = append(t.Rows, []cell{
 			{Text: priorityName(c.Priority), Note: fmt.Sprint(int(c.Priority))},
 			{Bar: shareBar(int64(e.Stats.Queued), share{name: "queued", value: int64(c.N), class: "used"})}, {Text: grouped(int64(c.N))},
 		})
 	}
+	t.More = more(max(0, e.Stats.Queued-told))
 	return t
 }
 
@@ -398,15 +401,8 @@ func pausesTable(e *engineState) table {
 		}
 		t.Rows = append(t.Rows, row)
 	}
-	t.More = more(e.Stats.Limits.ScopesLeftOut)
-	if len(e.Stats.Limits.Scopes) > 0 && !anyPaused(e.Stats.Limits.Scopes) {
-		t.More = "" // those that were left out are calm
-	}
+	t.More = more(e.Stats.Limits.PausesLeftOut)
 	return t
-}
-
-func anyPaused(scopes []engine.ScopeStats) bool {
-	return slices.ContainsFunc(scopes, func(s engine.ScopeStats) bool { return !s.PausedUntil.IsZero() || s.Allowance > 0 })
 }
 
 func poolsTable(e *engineState) table {

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -27,6 +28,28 @@ func TestTheGuideToErrorsShowsWhatIsCompiled(t *testing.T) {
 
 func TestTheGuideToAccountsShowsWhatIsCompiled(t *testing.T) {
 	require.Equal(t, 9, shownIn(t, "accounts.md", "example_accounts_test.go", "../auth/example_test.go"))
+}
+
+// The table of outcomes names every 4xx that is not what it says of the others.
+func TestTheGuideToErrorsNamesTheStatusesThatAreNoRejections(t *testing.T) {
+	text, err := os.ReadFile("../docs/guide/errors.md")
+	require.NoError(t, err)
+	named := map[engine.Outcome][]string{}
+	for _, outcome := range []engine.Outcome{engine.Refused, engine.Rejected, engine.Unknown} {
+		row := regexp.MustCompile("(?mi)^\\| `" + outcome.String() + "` .*$").FindString(string(text))
+		named[outcome] = regexp.MustCompile(`\b4\d\d\b`).FindAllString(row, -1)
+	}
+	require.Equal(t, named[engine.Unknown], named[engine.Rejected], "what is not the one is the other")
+	for status := 400; status < 500; status++ {
+		want := engine.Rejected
+		for _, outcome := range []engine.Outcome{engine.Refused, engine.Unknown} {
+			if slices.Contains(named[outcome], strconv.Itoa(status)) {
+				want = outcome
+			}
+		}
+		err := &engine.StatusError{Answer: engine.Answer{StatusCode: status, Sent: engine.SentYes}}
+		require.Equal(t, want, engine.OutcomeOf(err), "%d", status)
+	}
 }
 
 // All pages whose code stands in one file.

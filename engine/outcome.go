@@ -20,8 +20,8 @@ const (
 	// processed (a refused HTTP/2 stream), and not carried out. It may be repeated,
 	// later: see Wait.
 	Refused Outcome = messages.Refused
-	// Rejected: the server looked at it and refused it, by a 4xx status. Repeated
-	// as it is, it fares no better.
+	// Rejected: the server looked at it and refused it, by a 4xx status other than
+	// those that leave it open (408, 409, 499). Repeated as it is, it fares no better.
 	Rejected Outcome = messages.Rejected
 	// Done: it was answered with a status of success, and the answer could be
 	// used. Whether the API says otherwise inside the answer is for its caller to

@@ -81,6 +81,29 @@ func everythingHappens(ctx context.Context, hooks engine.Observer) {
 	hooks.End(ctx, failed("depth", engine.ErrOverloaded))
 }
 
+// An alert on the first event can fire only if there is a series before it, at 0.
+func TestWhatTheGuideRaisesAnAlertForBeginsAtZero(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		text, err := os.ReadFile(guide)
+		require.NoError(t, err)
+		m := newMeters(t)
+		watch(t, newServer(t, ok).newEngine(t, engine.Config{}), telemetry.Config{MeterProvider: m})
+		atZero := map[string]bool{}
+		for _, r := range m.read(t) {
+			series := strings.ReplaceAll(r.name, ".", "_") + "_total"
+			for _, attr := range r.attrs.ToSlice() {
+				series += "{" + strings.ReplaceAll(string(attr.Key), ".", "_") + `="` + attr.Value.Emit() + `"}`
+			}
+			atZero[series] = r.value == 0
+		}
+		alerts := regexp.MustCompile("`increase\\((.+)\\[").FindAllStringSubmatch(string(text), -1)
+		require.Len(t, alerts, 3)
+		for _, alert := range alerts {
+			require.True(t, atZero[alert[1]], "%s in %v", alert[1], atZero)
+		}
+	})
+}
+
 // The guide names the words that errors are told by.
 func TestTheGuideNamesOnlyErrorsThatThereAre(t *testing.T) {
 	text, err := os.ReadFile(guide)

@@ -9,8 +9,11 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/guptarohit/asciigraph"
+
+	"github.com/sluice-engine/sluice/bench/report"
 )
 
 // Report is what the steps were and what the law makes of them.
@@ -123,21 +126,21 @@ func (r *Report) WriteText(w io.Writer) error {
 	for _, s := range r.Steps {
 		law := "-"
 		if r.Fit != nil {
-			law = fmt.Sprintf("%.5g/s", r.Fit.At(float64(s.Callers)))
+			law = report.Rate(r.Fit.At(float64(s.Callers)))
 		}
-		fmt.Fprintf(table, "%d\t%.5g/s\t%s\t%s\t%s\t%.3g%%\n", s.Callers, s.Throughput, law, duration(s.P50), duration(s.P99), 100*s.Errors)
+		fmt.Fprintf(table, "%d\t%s\t%s\t%s\t%s\t%.3g%%\n", s.Callers, report.Rate(s.Throughput), law, duration(s.P50), duration(s.P99), 100*s.Errors)
 	}
 	_ = table.Flush() // into memory
 	b.WriteString(r.chart())
 	b.WriteByte('\n')
 	best := r.Best()
-	fmt.Fprintf(&b, "measured: %.5g/s at most, with %d callers\n", best.Throughput, best.Callers)
+	fmt.Fprintf(&b, "measured: %s at most, with %d callers\n", report.Rate(best.Throughput), best.Callers)
 	r.writeLaw(&b)
 	for _, p := range r.Predictions {
 		if p.Refused != "" {
 			fmt.Fprintf(&b, "%d callers: no prediction: %s\n", p.Callers, p.Refused)
 		} else {
-			fmt.Fprintf(&b, "%d callers: %.5g/s by the law\n", p.Callers, p.Throughput)
+			fmt.Fprintf(&b, "%d callers: %s by the law\n", p.Callers, report.Rate(p.Throughput))
 		}
 	}
 	for _, note := range r.Notes {
@@ -153,8 +156,8 @@ func (r *Report) writeLaw(b *strings.Builder) {
 		return
 	}
 	f := r.Fit
-	fmt.Fprintf(b, "law: λ %.5g/s [%.5g, %.5g], σ %.3g [%.3g, %.3g], κ %.3g [%.3g, %.3g]; points lie %.1f %% off it\n",
-		f.Lambda, f.LambdaCI.Low, f.LambdaCI.High, f.Sigma, f.SigmaCI.Low, f.SigmaCI.High, f.Kappa, f.KappaCI.Low, f.KappaCI.High, 100*f.Spread)
+	fmt.Fprintf(b, "law: λ %s [%s, %s], σ %.3g [%.3g, %.3g], κ %.3g [%.3g, %.3g]; points lie %.1f %% off it\n",
+		report.Rate(f.Lambda), report.Rate(f.LambdaCI.Low), report.Rate(f.LambdaCI.High), f.Sigma, f.SigmaCI.Low, f.SigmaCI.High, f.Kappa, f.KappaCI.Low, f.KappaCI.High, 100*f.Spread)
 	if r.Peak == nil {
 		fmt.Fprintf(b, "peak: none is predicted: %s\n", r.NoPeak)
 		return
@@ -164,8 +167,8 @@ func (r *Report) writeLaw(b *strings.Builder) {
 	if p.Beyond {
 		cut = ", cut off at twice what was measured"
 	}
-	fmt.Fprintf(b, "peak: %.5g/s [%.5g, %.5g] with N* = %.0f callers [%.0f, %.0f%s]\n",
-		p.Throughput, p.ThroughputCI.Low, p.ThroughputCI.High, p.Callers, p.CallersCI.Low, p.CallersCI.High, cut)
+	fmt.Fprintf(b, "peak: %s [%s, %s] with N* = %.0f callers [%.0f, %.0f%s]\n",
+		report.Rate(p.Throughput), report.Rate(p.ThroughputCI.Low), report.Rate(p.ThroughputCI.High), p.Callers, p.CallersCI.Low, p.CallersCI.High, cut)
 }
 
 const (
@@ -196,7 +199,7 @@ func (r *Report) chart() string {
 	options := []asciigraph.Option{
 		asciigraph.Height(chartHeight), asciigraph.LowerBound(0),
 		asciigraph.SeriesChars(asciigraph.DefaultCharSet, asciigraph.CreateCharSet("·")),
-		asciigraph.YAxisValueFormatter(func(y float64) string { return fmt.Sprintf("%.4g/s", y) }),
+		asciigraph.YAxisValueFormatter(report.Rate),
 	}
 	return fmt.Sprintf("\nthroughput over callers, %d to %d, logarithmic: %s\n%s\n", first, last, legend, asciigraph.PlotMany(lines, options...))
 }
@@ -213,13 +216,5 @@ func (r *Report) between(n float64) float64 {
 	return r.Steps[len(r.Steps)-1].Throughput
 }
 
-// duration writes microseconds to three digits.
-func duration(us float64) string {
-	switch {
-	case us >= 1e6:
-		return fmt.Sprintf("%.3gs", us/1e6)
-	case us >= 1e3:
-		return fmt.Sprintf("%.3gms", us/1e3)
-	}
-	return fmt.Sprintf("%.3gµs", us)
-}
+// duration writes microseconds.
+func duration(us float64) string { return report.Duration(time.Duration(us * 1e3)) }

@@ -33,6 +33,7 @@ type Slice struct {
 	Invalid  []string `json:"invalid,omitempty"` // why the harness could not hold a rate
 }
 
+// value is that of a figure; errors are no value of a slice's own, but of all together.
 func (s *Slice) value(f Figure) float64 {
 	switch f {
 	case CPU:
@@ -41,8 +42,6 @@ func (s *Slice) value(f Figure) float64 {
 		return s.Allocs
 	case Bytes:
 		return s.Bytes
-	case Errors:
-		return (float64(s.Errors) + 0.5) / (float64(s.Requests) + 1)
 	case ResponseP50:
 		return s.P50
 	}
@@ -165,12 +164,12 @@ func mostlyFailed(failed, requests uint64, mostly string) error {
 func (c AB) figures(slices [2][]Slice) []measured {
 	var figures []measured
 	for _, f := range OfSlices {
-		old, new := column(slices[0], f), column(slices[1], f)
-		m := measured{figure: f, old: gauge.Median(old), new: gauge.Median(new), estimate: paired(old, new, c.Seed)}
 		if f == Errors {
-			m.old, m.new = failing(slices[0]), failing(slices[1])
+			figures = append(figures, compareFailures(failing(slices[0]), failing(slices[1]), c.Seed, pairedFailures))
+			continue
 		}
-		figures = append(figures, m)
+		old, new := column(slices[0], f), column(slices[1], f)
+		figures = append(figures, measured{figure: f, old: gauge.Median(old), new: gauge.Median(new), estimate: paired(old, new, c.Seed)})
 	}
 	return figures
 }
@@ -183,11 +182,10 @@ func column(slices []Slice, f Figure) []float64 {
 	return values
 }
 
-// failing is the share of requests with an error.
-func failing(slices []Slice) float64 {
-	failed, requests := 0.0, 0.0
-	for _, s := range slices {
-		failed, requests = failed+float64(s.Errors), requests+float64(s.Requests)
+func failing(slices []Slice) []failures {
+	blocks := make([]failures, len(slices))
+	for i, s := range slices {
+		blocks[i] = failures{float64(s.Errors), float64(s.Requests)}
 	}
-	return quotient(failed, requests)
+	return blocks
 }

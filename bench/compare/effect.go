@@ -29,10 +29,11 @@ type Effect struct {
 	Old float64 `json:"old"`
 	New float64 `json:"new"`
 	// Ratio is new ÷ old, and CI its 95 % interval; of pairs it is the median of theirs,
-	// which is not the quotient of the two medians. Errors are compared with half of one
-	// added on either side, so that none at all has a ratio to some.
-	Ratio float64        `json:"ratio"`
-	CI    gauge.Interval `json:"ci95"`
+	// which is not the quotient of the two medians. Errors have none, for there may have been
+	// none: of them Difference is new − old, over all requests of each side, and CI is its interval.
+	Ratio      float64        `json:"ratio,omitempty"`
+	Difference float64        `json:"difference,omitempty"`
+	CI         gauge.Interval `json:"ci95"`
 	// P is how likely chance alone makes such a difference, and Corrected the same after
 	// Holm's correction over what is gated; of what is not, they are the same.
 	P         float64 `json:"p"`
@@ -40,7 +41,7 @@ type Effect struct {
 	Gated     bool    `json:"gated"`
 	Threshold float64 `json:"threshold"`
 	// Findable is the least worsening, as a share, that would have been found nine times in
-	// ten; zero if there is too little to find any, and then CI holds everything and P is 1.
+	// ten, of errors the least difference; zero if there is too little to find any, and then CI holds everything and P is 1.
 	Findable    float64 `json:"findable,omitempty"`
 	Regression  bool    `json:"regression"`
 	Improvement bool    `json:"improvement"`
@@ -50,6 +51,7 @@ type Effect struct {
 type measured struct {
 	figure   Figure
 	old, new float64
+	requests float64 // of errors: those of the new that they are a share of
 	estimate
 }
 
@@ -65,18 +67,15 @@ func judge(figures []measured, gate []Figure, usual float64) []Effect {
 	var effects []Effect
 	next := 0
 	for _, m := range figures {
-		e := Effect{
-			Figure: m.figure, Old: m.old, New: m.new, Ratio: m.ratio, CI: m.ci, P: m.p, Corrected: m.p,
-			Gated: slices.Contains(gate, m.figure), Threshold: m.figure.threshold(usual),
-		}
+		e := m.effect(gate, usual)
 		if e.Gated {
 			e.Corrected = corrected[next]
 			next++
 		}
 		if m.weak {
-			e.CI, e.P, e.Corrected = gauge.Interval{Low: 0, High: math.Inf(1)}, 1, 1
+			e.CI, e.P, e.Corrected = m.figure.anything(), 1, 1
 		} else {
-			e.Findable = finite(findable(m.spread, e.Threshold, len(ps)))
+			e.Findable = finite(m.findable(e.Threshold, len(ps)))
 			e.decide()
 		}
 		effects = append(effects, e.finite())
@@ -84,17 +83,40 @@ func judge(figures []measured, gate []Figure, usual float64) []Effect {
 	return effects
 }
 
+// effect is what was measured, before anything is decided about it.
+func (m measured) effect(gate []Figure, usual float64) Effect {
+	e := Effect{
+		Figure: m.figure, Old: m.old, New: m.new, Ratio: m.ratio, CI: m.ci, P: m.p, Corrected: m.p,
+		Gated: slices.Contains(gate, m.figure), Threshold: m.figure.threshold(usual),
+	}
+	if m.figure == Errors {
+		e.Ratio, e.Difference = 0, logOf(m.ratio)
+		e.CI = gauge.Interval{Low: logOf(m.ci.Low), High: logOf(m.ci.High)}
+	}
+	return e
+}
+
+func (m measured) findable(threshold float64, gated int) float64 {
+	if m.figure == Errors {
+		return findableDifference(m.spread, threshold*m.old, m.requests, gated)
+	}
+	return findable(m.spread, threshold, gated)
+}
+
 // decide says whether the difference is certain, and large enough.
 func (e *Effect) decide() {
-	certain := e.Corrected <= alpha && (e.CI.Low > 1 || e.CI.High < 1)
-	worse := e.Figure.worse(e.Ratio)
-	e.Regression = certain && worse > e.Threshold && e.Gated
-	e.Improvement = certain && e.Figure.worse(quotient(1, e.Ratio)) > e.Threshold
+	none, ratio := 1.0, e.Ratio
+	if e.Figure == Errors {
+		none, ratio = 0, quotient(e.New, e.Old) // what is certain is the difference; it must be large enough beside what there was
+	}
+	certain := e.Corrected <= alpha && (e.CI.Low > none || e.CI.High < none)
+	e.Regression = certain && e.Figure.worse(ratio) > e.Threshold && e.Gated
+	e.Improvement = certain && e.Figure.worse(quotient(1, ratio)) > e.Threshold
 }
 
 // finite keeps JSON able to hold the effect: a ratio to nothing has no end.
 func (e Effect) finite() Effect {
-	for _, x := range []*float64{&e.Old, &e.New, &e.Ratio, &e.CI.Low, &e.CI.High, &e.P, &e.Corrected} {
+	for _, x := range []*float64{&e.Old, &e.New, &e.Ratio, &e.Difference, &e.CI.Low, &e.CI.High, &e.P, &e.Corrected} {
 		*x = finite(*x)
 	}
 	return e

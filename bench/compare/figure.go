@@ -2,8 +2,12 @@ package compare
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
+
+	"github.com/sluice-engine/sluice/bench/gauge"
+	"github.com/sluice-engine/sluice/bench/report"
 )
 
 // Figure is something that is compared.
@@ -69,13 +73,21 @@ func (f Figure) worse(ratio float64) float64 {
 	return ratio - 1
 }
 
+// anything is the interval of a change of which nothing is known.
+func (f Figure) anything() gauge.Interval {
+	if f == Errors {
+		return gauge.Interval{Low: -1, High: 1}
+	}
+	return gauge.Interval{Low: 0, High: math.Inf(1)}
+}
+
 // format writes a value of the figure for people.
 func (f Figure) format(v float64) string {
 	switch f {
 	case Allocs, Bytes:
-		return fmt.Sprintf("%.4g", v)
+		return fourDigits(v)
 	case Rate:
-		return fmt.Sprintf("%.5g/s", v)
+		return report.Rate(v)
 	case Errors:
 		return fmt.Sprintf("%.3g%%", 100*v)
 	}
@@ -86,6 +98,14 @@ func (f Figure) format(v float64) string {
 		return fmt.Sprintf("%.4gms", v/1e3)
 	}
 	return fmt.Sprintf("%.4gµs", v)
+}
+
+// fourDigits writes a number to four digits, or all that are before its point.
+func fourDigits(v float64) string {
+	if v >= 1000 {
+		return fmt.Sprintf("%.0f", v)
+	}
+	return fmt.Sprintf("%.4g", v)
 }
 
 // ParseFigures reads names of figures, each of which has to be among those that are known. No

@@ -6,8 +6,6 @@ import (
 	"io"
 	"strings"
 	"text/tabwriter"
-
-	"github.com/sluice-engine/sluice/bench/gauge"
 )
 
 // Method is how a comparison was made; see the package.
@@ -83,7 +81,7 @@ func (r *Report) Conclusion() string {
 	for _, e := range r.Effects {
 		switch {
 		case e.Regression:
-			worse = append(worse, fmt.Sprintf("%s %s", e.Figure, change(e.Ratio)))
+			worse = append(worse, fmt.Sprintf("%s %s", e.Figure, e.change()))
 		case e.Gated && e.Findable == 0:
 			blind = append(blind, string(e.Figure))
 		}
@@ -119,7 +117,7 @@ func (r *Report) WriteText(w io.Writer) error {
 	for _, e := range r.Effects {
 		certainty := "-\t-"
 		if e.Findable > 0 {
-			certainty = fmt.Sprintf("%s\t%.3f", interval(e.CI), e.Corrected)
+			certainty = fmt.Sprintf("%s\t%.3f", e.interval(), e.Corrected)
 		}
 		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n",
 			e.Figure, e.Figure.format(e.Old), e.Figure.format(e.New), e.change(), certainty, e.verdict(), e.power())
@@ -165,6 +163,8 @@ func (e Effect) power() string {
 	switch {
 	case e.Findable == 0:
 		return "nothing"
+	case e.Figure == Errors:
+		return fmt.Sprintf("%s, %.0f times in 100", points(e.Findable), 100*power)
 	case e.Findable > 10:
 		return "only more than tenfold"
 	case e.Findable >= 0.1:
@@ -174,22 +174,28 @@ func (e Effect) power() string {
 }
 
 func change(ratio float64) string {
-	if ratio > 100 {
-		return fmt.Sprintf("×%.3g", ratio)
+	switch {
+	case ratio >= 1e6:
+		return "over a millionfold"
+	case ratio > 100:
+		return fmt.Sprintf("×%.0f", ratio)
 	}
 	return fmt.Sprintf("%+.1f %%", 100*(ratio-1))
 }
 
-// change of a figure that did not change is none: the ratio of two shares of errors has half
-// an error added to each, so that there is one where there were none, and would say that
-// fewer requests are worse.
+// points writes a difference of shares in hundredths.
+func points(difference float64) string { return fmt.Sprintf("%+.3g points", 100*difference) }
+
 func (e Effect) change() string {
-	if e.Old == e.New {
-		return change(1)
+	if e.Figure == Errors {
+		return points(e.Difference)
 	}
 	return change(e.Ratio)
 }
 
-func interval(ci gauge.Interval) string {
-	return fmt.Sprintf("[%s, %s]", change(ci.Low), change(ci.High))
+func (e Effect) interval() string {
+	if e.Figure == Errors {
+		return fmt.Sprintf("[%s, %s]", points(e.CI.Low), points(e.CI.High))
+	}
+	return fmt.Sprintf("[%s, %s]", change(e.CI.Low), change(e.CI.High))
 }

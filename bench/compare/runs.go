@@ -42,10 +42,10 @@ func Runs(old, new []*results.Run, opts Options) (*Report, error) {
 		report.note("differences between one run and the next that nobody made are not in these intervals; several runs of each, or ab, know of them")
 	case opts.Paired:
 		report.Method, report.Count = Pairs, [2]int{len(old), len(new)}
-		figures = byRuns(old, new, opts, paired)
+		figures = byRuns(old, new, opts, paired, pairedFailures)
 	default:
 		report.Method, report.Count = Sets, [2]int{len(old), len(new)}
-		figures = byRuns(old, new, opts, unpaired)
+		figures = byRuns(old, new, opts, unpaired, unpairedFailures)
 		markWeakSets(figures, len(old), len(new), opts.Gate)
 	}
 	report.finish(figures, opts)
@@ -115,7 +115,7 @@ func bySeconds(old, new []second, opts Options) []measured {
 	for _, figure := range OfRuns {
 		x, y := a.of(figure, a.once()), b.of(figure, b.once())
 		if isMeasured(x) && isMeasured(y) {
-			m := measured{figure: figure, old: a.shown(figure), new: b.shown(figure)}
+			m := measured{figure: figure, old: a.shown(figure), new: b.shown(figure), requests: sumOf(b.failures).requests}
 			m.ratio = quotient(y, x)
 			figures = append(figures, m)
 		}
@@ -146,35 +146,39 @@ func bySeconds(old, new []second, opts Options) []measured {
 	return figures
 }
 
-// byRuns takes every run as one value of each figure.
-func byRuns(old, new []*results.Run, opts Options, compare func(old, new []float64, seed uint64) estimate) []measured {
+// byRuns takes every run as one value of each figure, and as one block of failures.
+func byRuns(old, new []*results.Run, opts Options, compare func(old, new []float64, seed uint64) estimate, compareShares func(old, new []failures, seed uint64) estimate) []measured {
 	a, b := valuesOf(old), valuesOf(new)
 	var figures []measured
 	for _, figure := range OfRuns {
-		x, y := a.compared[figure], b.compared[figure]
-		if len(x) != len(old) || len(y) != len(new) { // some did not measure it
-			continue
+		x, y := a.of[figure], b.of[figure]
+		switch {
+		case len(x) != len(old) || len(y) != len(new): // some did not measure it
+		case figure == Errors:
+			figures = append(figures, compareFailures(a.failures, b.failures, opts.Seed, compareShares))
+		default:
+			figures = append(figures, measured{figure: figure, old: gauge.Median(x), new: gauge.Median(y), estimate: compare(x, y, opts.Seed)})
 		}
-		figures = append(figures, measured{
-			figure: figure, old: gauge.Median(a.shown[figure]), new: gauge.Median(b.shown[figure]), estimate: compare(x, y, opts.Seed),
-		})
 	}
 	return figures
 }
 
-// values are figures of several runs, as they are compared and as they are written.
-type values struct{ compared, shown map[Figure][]float64 }
+// values are figures of several runs, and what the runs add to a share of errors.
+type values struct {
+	of       map[Figure][]float64
+	failures []failures
+}
 
 func valuesOf(runs []*results.Run) values {
-	v := values{compared: map[Figure][]float64{}, shown: map[Figure][]float64{}}
+	v := values{of: map[Figure][]float64{}}
 	for _, run := range runs {
 		f := newFiguresOf(secondsOf(run))
 		for _, figure := range OfRuns {
-			if x := f.of(figure, f.once()); isMeasured(x) {
-				v.compared[figure] = append(v.compared[figure], x)
-				v.shown[figure] = append(v.shown[figure], f.shown(figure))
+			if x := f.shown(figure); isMeasured(x) {
+				v.of[figure] = append(v.of[figure], x)
 			}
 		}
+		v.failures = append(v.failures, sumOf(f.failures))
 	}
 	return v
 }

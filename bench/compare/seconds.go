@@ -15,31 +15,33 @@ type second struct {
 	count, errors     uint64 // by intended instant
 	completed         uint64
 	cpu               time.Duration
-	length            float64 // seconds of the schedule in it; zero in the drain
+	length            float64 // seconds of the measured part in it
 	gauged            bool    // the CPU was read
 }
 
 // mostSeconds bounds how many pieces a run is drawn from; more are added up side by side.
 const mostSeconds = 300
 
-// secondsOf takes a run apart, without its warm-up, and without an interval that has some of
-// it, if there are others.
+// secondsOf takes a run apart into the full seconds of its measured part: without its warm-up,
+// without an interval that has some of it, and without what is behind the end, if there are
+// others. A second that is not full, and the drain, have no rate and no CPU to compare, and are
+// no second more; what was due in them, as the later steps of chains are, counts in the last
+// full one.
 func secondsOf(run *results.Run) []second {
 	var all []second
 	for _, in := range mainOf(run) {
-		s := second{response: results.NewHistogram(), service: results.NewHistogram(), length: scheduled(run, in.Second)}
+		if len(all) > 0 && !full(run, in) {
+			all[len(all)-1].addAll(in.Operations)
+			continue
+		}
+		s := second{response: results.NewHistogram(), service: results.NewHistogram(), length: measuredIn(run, in)}
 		if s.length > 0 {
 			s.completed = in.Completed
 		}
 		if in.Gauges != nil {
 			s.cpu, s.gauged = in.Gauges.CPU, true
 		}
-		for name, op := range in.Operations {
-			if name == "" && len(in.Operations) > 1 {
-				continue // all the others together
-			}
-			s.add(op)
-		}
+		s.addAll(in.Operations)
 		all = append(all, s)
 	}
 	for len(all) > mostSeconds {
@@ -49,21 +51,32 @@ func secondsOf(run *results.Run) []second {
 }
 
 func mainOf(run *results.Run) []*results.Interval {
-	var whole, mixed []*results.Interval
+	var all, unmixed []*results.Interval
+	enough := false
 	for i := range run.Series {
 		in := &run.Series[i]
-		switch {
-		case in.Phase != results.Main:
-		case time.Duration(in.Second)*time.Second < run.Header.WarmUp:
-			mixed = append(mixed, in)
-		default:
-			whole = append(whole, in)
+		if in.Phase != results.Main {
+			continue
+		}
+		all = append(all, in)
+		if time.Duration(in.Second)*time.Second >= run.Header.WarmUp {
+			unmixed = append(unmixed, in)
+			enough = enough || full(run, in)
 		}
 	}
-	if len(whole) == 0 {
-		return mixed
+	if enough {
+		return unmixed
 	}
-	return whole
+	return all
+}
+
+func (s *second) addAll(operations map[string]*results.Operation) {
+	for name, op := range operations {
+		if name == "" && len(operations) > 1 {
+			continue // all the others together
+		}
+		s.add(op)
+	}
 }
 
 func (s *second) add(op *results.Operation) {
@@ -75,13 +88,20 @@ func (s *second) add(op *results.Operation) {
 	}
 }
 
-// scheduled is how many seconds of the schedule an interval has.
-func scheduled(run *results.Run, from int) float64 {
-	step := float64(max(1, run.Step))
-	if run.Header.Length == 0 {
-		return step
+// measuredIn is how many seconds of the measured part an interval has: that ends with the
+// schedule, or with the run if that ended before. Of a run that crashed all there is counts.
+func measuredIn(run *results.Run, in *results.Interval) float64 {
+	step, end := float64(max(1, run.Step)), math.Inf(1)
+	for _, known := range []time.Duration{run.Header.Length, run.Header.RatesOver(run.End)} {
+		if known > 0 {
+			end = min(end, known.Seconds())
+		}
 	}
-	return min(step, max(0, run.Header.Length.Seconds()-float64(from)))
+	return min(step, max(0, end-float64(in.Second)))
+}
+
+func full(run *results.Run, in *results.Interval) bool {
+	return measuredIn(run, in) >= float64(max(1, run.Step))
 }
 
 // halved adds up neighbours.
@@ -105,6 +125,7 @@ func halved(all []second) []second {
 type figuresOf struct {
 	seconds           []second
 	response, service cumulative
+	failures          []failures
 	gauged            bool
 }
 
@@ -116,12 +137,14 @@ func newFiguresOf(seconds []second) *figuresOf {
 	for i := range seconds {
 		f.gauged = f.gauged && (seconds[i].gauged || seconds[i].completed == 0)
 		cpu += seconds[i].cpu
+		f.failures = append(f.failures, failures{float64(seconds[i].errors), float64(seconds[i].count)})
 	}
 	f.gauged = f.gauged && cpu > 0
 	return f
 }
 
-// of returns a figure of the seconds, each taken so many times; NaN if it was not measured.
+// of returns a figure of the seconds, each taken so many times; NaN if it was not measured. A
+// share of errors is as asRatio, so that the logarithm of a ratio is the difference.
 func (f *figuresOf) of(figure Figure, weights []float64) float64 {
 	switch figure {
 	case ResponseP50:
@@ -139,7 +162,7 @@ func (f *figuresOf) of(figure Figure, weights []float64) float64 {
 	case Rate:
 		return f.sum(weights, func(s *second) float64 { return float64(s.completed) }) / f.sum(weights, func(s *second) float64 { return s.length })
 	case Errors:
-		return (f.sum(weights, func(s *second) float64 { return float64(s.errors) }) + 0.5) / (f.sum(weights, func(s *second) float64 { return float64(s.count) }) + 1)
+		return asRatio(shareOf(f.failures, weights))
 	case CPU:
 		if f.gauged {
 			return f.sum(weights, func(s *second) float64 { return float64(s.cpu) / 1e3 }) / f.sum(weights, func(s *second) float64 { return float64(s.completed) })
@@ -148,11 +171,11 @@ func (f *figuresOf) of(figure Figure, weights []float64) float64 {
 	return math.NaN()
 }
 
-// shown is a figure of the whole run as it is written, where errors are as they were counted.
+// shown is a figure of the whole run as it is written.
 func (f *figuresOf) shown(figure Figure) float64 {
 	once := f.once()
 	if figure == Errors {
-		return f.sum(once, func(s *second) float64 { return float64(s.errors) }) / f.sum(once, func(s *second) float64 { return float64(s.count) })
+		return shareOf(f.failures, once)
 	}
 	return f.of(figure, once)
 }
@@ -166,13 +189,7 @@ func (f *figuresOf) sum(weights []float64, of func(*second) float64) float64 {
 }
 
 // once weighs every second alike: the run as it was.
-func (f *figuresOf) once() []float64 {
-	weights := make([]float64, len(f.seconds))
-	for i := range weights {
-		weights[i] = 1
-	}
-	return weights
-}
+func (f *figuresOf) once() []float64 { return ones(len(f.seconds)) }
 
 // draw fills weights with how often each second is drawn: in blocks that begin anywhere and
 // go on at the beginning, until there are as many as before. Blocks grow with the cube root

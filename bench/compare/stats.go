@@ -32,7 +32,8 @@ type estimate struct {
 	weak   bool           // there is too little for p and ci to be relied on
 }
 
-// fromResamples makes an estimate of a ratio and those of resamples, which it sorts.
+// fromResamples makes an estimate of a ratio and those of resamples, which it sorts. The ratio
+// is never outside its interval, whatever was drawn.
 func fromResamples(ratio float64, drawn []float64) estimate {
 	slices.Sort(drawn)
 	n := len(drawn)
@@ -42,7 +43,7 @@ func fromResamples(ratio float64, drawn []float64) estimate {
 	tail := float64(min(atMost, n-below)+1) / float64(n+1)
 	return estimate{
 		ratio:  ratio,
-		ci:     gauge.Interval{Low: low, High: high},
+		ci:     gauge.Interval{Low: min(low, ratio), High: max(high, ratio)},
 		p:      min(1, 2*tail),
 		spread: (logOf(high) - logOf(low)) / (2 * 1.96),
 	}
@@ -113,12 +114,18 @@ func unpaired(old, new []float64, seed uint64) estimate {
 		drawn[i] = quotient(drawnMedian(sortedNew, counts[:len(new)], random), drawnMedian(sortedOld, counts[:len(old)], random))
 	}
 	e := fromResamples(quotient(gauge.Median(new), gauge.Median(old)), drawn)
+	e.p = uTest(old, new)
+	return e
+}
+
+// uTest is the p-value of Mann and Whitney's test; 1 where it has none.
+func uTest(old, new []float64) float64 {
 	thresholds := benchmath.DefaultThresholds
 	test := benchmath.AssumeNothing.Compare(benchmath.NewSample(slices.Clone(old), &thresholds), benchmath.NewSample(slices.Clone(new), &thresholds))
-	if e.p = test.P; math.IsNaN(e.p) {
-		e.p = 1
+	if math.IsNaN(test.P) {
+		return 1
 	}
-	return e
+	return test.P
 }
 
 // leastP is the least p-value that the U-test can have of two sets without ties: all of one
@@ -166,6 +173,8 @@ func holm(ps []float64) []float64 {
 // findable is the least difference, as a share, that would have been found with the stated
 // power: the estimate must pass both the threshold and the first of Holm's steps.
 func findable(spread, threshold float64, gated int) float64 {
-	certain := math.Sqrt2 * math.Erfinv(1-alpha/float64(max(1, gated))) * spread
-	return math.Expm1(max(certain, math.Log1p(threshold)) + powerQuantile*spread)
+	return math.Expm1(max(certainAt(gated)*spread, math.Log1p(threshold)) + powerQuantile*spread)
 }
+
+// certainAt is how many standard deviations pass the first of Holm's steps.
+func certainAt(gated int) float64 { return math.Sqrt2 * math.Erfinv(1-alpha/float64(max(1, gated))) }

@@ -21,6 +21,9 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 )
 
+// wrongToken is what one is told who does not prove that it knows the token.
+const wrongToken = "wrong token"
+
 // ErrRefused is wrapped by errors that say why the other side would not talk: it is not of
 // the same version, or does not know the token. Trying again changes nothing.
 var ErrRefused = errors.New("refused")
@@ -137,6 +140,9 @@ func (g *gate) dial(w wire) (secrets, error) {
 	if err != nil {
 		return secrets{}, err
 	}
+	if answer.Refusal == wrongToken && g.token == "" {
+		return secrets{}, fmt.Errorf("%w: it wants a token, and none was given here: set SLUICE_TOKEN to that of all machines", ErrRefused)
+	}
 	if answer.Refusal != "" {
 		return secrets{}, fmt.Errorf("%w: %s", ErrRefused, answer.Refusal)
 	}
@@ -182,8 +188,8 @@ func (g *gate) accept(w wire) (secrets, error) {
 		return secrets{}, err
 	}
 	if !hmac.Equal(proof.Proof, s.dialerProof) {
-		err := fmt.Errorf("%w: wrong token", ErrRefused)
-		return secrets{}, errors.Join(err, sendGreeting(w, greeting{Crew: g.version, Refusal: "wrong token"}))
+		err := fmt.Errorf("%w: %s", ErrRefused, wrongToken)
+		return secrets{}, errors.Join(err, sendGreeting(w, greeting{Crew: g.version, Refusal: wrongToken}))
 	}
 	return s, sendGreeting(w, greeting{Crew: g.version, Proof: s.acceptorProof})
 }

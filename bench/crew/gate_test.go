@@ -91,10 +91,10 @@ func TestWhoKnowsTheTokenGetsInAndNeverSendsIt(t *testing.T) {
 }
 
 func TestWhoDoesNotKnowTheTokenIsRefusedOnBothSides(t *testing.T) {
-	for _, other := range []string{"", "another token altogether", goodToken + " "} {
+	for other, why := range map[string]string{"": "set SLUICE_TOKEN", "another token altogether": wrongToken, goodToken + " ": wrongToken} {
 		_, _, _, dialed, accepted := meet(newGate(other, letAllIn), newGate(goodToken, letAllIn))
 		require.ErrorIs(t, dialed, ErrRefused)
-		require.ErrorContains(t, dialed, "wrong token")
+		require.ErrorContains(t, dialed, why)
 		require.ErrorIs(t, accepted, ErrRefused)
 	}
 }

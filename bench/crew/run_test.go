@@ -79,7 +79,7 @@ func TestAWrongTokenIsSaidInOneLine(t *testing.T) {
 	t.Parallel()
 	workers, addresses := team(t, 1, workerOrders{})
 	for wrong, why := range map[string]string{
-		"":                     "worker " + addresses[0] + ": refused: wrong token",
+		"":                     "worker " + addresses[0] + ": refused: it wants a token, and none was given here: set SLUICE_TOKEN to that of all machines",
 		"not the token of all": "worker " + addresses[0] + ": refused: wrong token",
 		"short":                "the token has 5 characters, fewer than 16 can be guessed: take the output of 'openssl rand -hex 16'",
 	} {

@@ -126,11 +126,11 @@ func parseLimit(text string) (l Limit, err error) {
 	head, options, _ := strings.Cut(text, ",")
 	kind, rate, ok := strings.Cut(head, "=")
 	quota, per, ok2 := strings.Cut(rate, "/")
-	if !ok || !ok2 {
-		return l, fmt.Errorf("want KIND=QUOTA/PER[,POLICY], as in weight=6000/1m,fixed")
-	}
-	if err := l.Kind.UnmarshalText([]byte(kind)); err != nil {
+	if err := l.Kind.UnmarshalText([]byte(kind)); ok && err != nil {
 		return l, err
+	}
+	if !ok || !ok2 {
+		return l, fmt.Errorf("want KIND=QUOTA/PER[,POLICY], as in weight=6000/1m,fixed; a KIND is one of %s", strings.Join(kindNames[:], ", "))
 	}
 	if l.Quota, err = strconv.ParseInt(quota, 10, 64); err != nil {
 		return l, fmt.Errorf("quota %q is not a whole number", quota)

@@ -3,6 +3,7 @@ package limits
 import (
 	"context"
 	"hash/fnv"
+	"slices"
 	"time"
 
 	"github.com/sluice-engine/sluice/bench/parallel"
@@ -19,6 +20,8 @@ type Row struct {
 	// in milliseconds. They are a tenth of what the limit admits, beside bulk
 	// requests without end, of which 60 always wait.
 	UrgentWaitP99MS float64 `json:"urgent_wait_p99_ms"`
+
+	played bool // or else nothing of it was measured
 }
 
 // Config chooses what to run.
@@ -76,7 +79,8 @@ func burstOf(server Counting, burst int64) int64 {
 }
 
 // Grid plays every client against every server over every network, and returns
-// a row for each. If ctx ends first it returns its cause.
+// a row for each. If ctx ends first it returns its cause as well, and rows of
+// which some were not played.
 func Grid(ctx context.Context, cfg Config) ([]Row, error) {
 	var rows []Row
 	for _, server := range Servers() {
@@ -92,8 +96,14 @@ func Grid(ctx context.Context, cfg Config) ([]Row, error) {
 		t := playAll(gridSetup(r.Server, r.Network, windows), r.Client, runs, cfg.seed(string(r.Server)+string(r.Network)))
 		r.Utilisation, r.Refused = t.utilisation(), t.refused
 		r.UrgentWaitP99MS = summarise("urgent", t.waits[1]).P99MS
+		r.played = true
 	})
 	return rows, err
+}
+
+// Played are those of a grid's rows that were measured.
+func Played(rows []Row) []Row {
+	return slices.DeleteFunc(slices.Clone(rows), func(r Row) bool { return !r.played })
 }
 
 func (c Config) clients() []Client {

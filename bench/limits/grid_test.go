@@ -73,6 +73,24 @@ func TestRowsAreWrittenWithTheFieldsPromised(t *testing.T) {
 	require.Equal(t, "[]\n", out.String())
 }
 
+func TestACellThatWasNotPlayedIsNoMeasurement(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	rows, err := Grid(ctx, Config{Seed: 1, Quick: true})
+	require.ErrorIs(t, err, context.Canceled)
+	require.Len(t, rows, 4*4*5)
+	require.Less(t, len(Played(rows)), len(rows))
+	var out strings.Builder
+	require.NoError(t, WriteGrid(&out, rows, Config{Seed: 1, Quick: true}))
+	require.Contains(t, out.String(), "not played")
+	require.NotContains(t, out.String(), "0.000")
+	outcomes, err := Scenarios(ctx, Config{Seed: 1, Quick: true}, nil)
+	require.ErrorIs(t, err, context.Canceled)
+	for _, o := range outcomes {
+		require.NotEmpty(t, o.Scenario)
+	}
+}
+
 func TestTheGridEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

@@ -25,7 +25,11 @@ func WriteGrid(w io.Writer, rows []Row, cfg Config) error {
 		if i == 0 || rows[i-1].Network != r.Network || rows[i-1].Server != r.Server {
 			p.printf("\n%-10s", r.Network)
 		}
-		p.printf("  %7.3f %6d %10.1f", 100*r.Utilisation, r.Refused, r.UrgentWaitP99MS)
+		if r.played {
+			p.printf("  %7.3f %6d %10.1f", 100*r.Utilisation, r.Refused, r.UrgentWaitP99MS)
+		} else {
+			p.printf("  %25s", "not played")
+		}
 		if i == len(rows)-1 || rows[i+1].Server != r.Server {
 			p.printf("\n")
 		}

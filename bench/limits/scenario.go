@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -106,7 +107,7 @@ func ScenarioNames() []string {
 }
 
 // Scenarios plays the named scenarios, or all. If ctx ends first it returns its
-// cause.
+// cause as well, and what came of those that were played.
 func Scenarios(ctx context.Context, cfg Config, names []string) ([]Outcome, error) {
 	chosen, err := choose(names)
 	if err != nil {
@@ -128,7 +129,7 @@ func Scenarios(ctx context.Context, cfg Config, names []string) ([]Outcome, erro
 	err = parallel.For(ctx, len(cells), func(i int) {
 		outcomes[i] = cells[i].scenario.play(cells[i].client, cfg)
 	})
-	return outcomes, err
+	return slices.DeleteFunc(outcomes, func(o Outcome) bool { return o.Scenario == "" }), err
 }
 
 func choose(names []string) ([]scenario, error) {

@@ -43,14 +43,15 @@ type Result struct {
 	Name        string        `json:"scenario"`
 	Requests    int64         `json:"requests"`
 	Duration    time.Duration `json:"duration_ns"`
-	Utilisation float64       `json:"utilisation"` // accepted over what could have been
-	Violations  int64         `json:"violations"`  // 429s, and everything else impolite
-	Failures    int64         `json:"failures"`    // requests without an answer of status 200
+	Interrupted bool          `json:"interrupted,omitempty"` // before it had been driven for all its time
+	Utilisation float64       `json:"utilisation"`           // accepted over what could have been
+	Violations  int64         `json:"violations"`            // 429s, and everything else impolite
+	Failures    int64         `json:"failures"`              // requests without an answer of status 200
 }
 
-// Good reports whether the limit was respected, and used.
+// Good reports whether the limit was respected, and used, for all the time that was asked for.
 func (r Result) Good() bool {
-	return r.Violations == 0 && r.Failures == 0 && r.Utilisation >= r.Scenario.Want
+	return !r.Interrupted && r.Violations == 0 && r.Failures == 0 && r.Utilisation >= r.Scenario.Want
 }
 
 // Config says how the scenarios are run.
@@ -145,18 +146,23 @@ func drive(ctx context.Context, eng *engine.Engine, ex *exchange.Exchange, s Sce
 			}
 		})
 	}
+	interrupted := false
 	select {
 	case <-ctx.Done():
+		interrupted = true
 	case <-time.After(config.Duration):
 	}
 	report, elapsed := ex.Report(), ex.Now().Sub(begin)
 	cancel()
 	all.Wait()
-	if len(report.Limits) == 0 {
+	switch {
+	case len(report.Limits) == 0 && interrupted:
+		return Result{}, fmt.Errorf("scenario %s: interrupted before a request arrived: %w", s.Name, context.Cause(ctx))
+	case len(report.Limits) == 0:
 		return Result{}, fmt.Errorf("scenario %s: not one request arrived", s.Name)
 	}
 	return Result{
-		Scenario: s, Name: s.Name, Requests: report.Requests, Duration: elapsed,
+		Scenario: s, Name: s.Name, Requests: report.Requests, Duration: elapsed, Interrupted: interrupted,
 		Utilisation: report.Limits[0].Utilisation, Violations: report.Violations(), Failures: failures,
 	}, nil
 }

@@ -45,7 +45,7 @@ type point struct {
 }
 
 // stageNames are those of point.stages, in the order in which a request goes through them.
-var stageNames = [7]string{"queue", "lease", "connect", "TLS", "send", "wait", "receive"}
+var stageNames = [7]string{"queue", "lease", "connect", "TLS", "send", "first byte", "receive"}
 
 func stagesOf(s results.Stages) (ms [7]float64) {
 	for i, d := range []time.Duration{s.Queue, s.Lease, s.Connect, s.TLS, s.Send, s.Wait, s.Receive} {

@@ -231,7 +231,7 @@ func documentOf(name string, o *results.Operation) documentOperation {
 	}
 	maps.Copy(d.Samples, o.Samples)
 	for _, s := range stagesOf(o.Stages) {
-		d.Stages[s.name] = s.took.Seconds()
+		d.Stages[s.key] = s.took.Seconds()
 	}
 	return d
 }

@@ -243,16 +243,26 @@ func (t *text) times(run *results.Run) {
 	var parts []string
 	for _, s := range stagesOf(all.Stages) {
 		if s.took > 0 {
-			parts = append(parts, s.name+" "+Duration(time.Duration(float64(s.took)/float64(all.Count))))
+			parts = append(parts, s.name()+" "+Duration(time.Duration(float64(s.took)/float64(all.Count))))
 		}
 	}
 	fmt.Fprintln(t)
 	t.line("stages", "on average of all requests: "+strings.Join(parts, ", "))
 }
 
+// stage is one of results.Stages, by its key there.
 type stage struct {
-	name string
+	key  string
 	took time.Duration
+}
+
+// name is what people are told. The key of the wait for an answer is the word for the client's
+// own queue, among the latencies.
+func (s stage) name() string {
+	if s.key == "wait" {
+		return "first byte"
+	}
+	return s.key
 }
 
 func stagesOf(s results.Stages) []stage {

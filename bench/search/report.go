@@ -6,10 +6,14 @@ import (
 	"io"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/guptarohit/asciigraph"
+
+	"github.com/sluice-engine/sluice/bench/report"
 )
 
 // Conclusion says in a few lines what was found.
@@ -18,24 +22,24 @@ func (r *Report) Conclusion() string {
 	add := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
 	switch {
 	case r.Held > 0:
-		add("held %d of %d at %g/s%s", r.Of, r.Of, r.Held, r.andAbove())
+		add("held %d of %d at %s%s", r.Of, r.Of, exactly(r.Held), r.andAbove())
 	case r.Interrupted && r.Highest > 0:
-		add("interrupted: a trial held at %g/s, which was not confirmed", r.Highest)
+		add("interrupted: a trial held at %s, which was not confirmed", exactly(r.Highest))
 	case r.Interrupted:
 		add("interrupted: no trial held yet")
 	case r.Highest > 0:
-		add("no rate was confirmed: from %g/s on down to %g/s, the lowest that was allowed, a trial failed", r.Highest, r.From)
+		add("no rate was confirmed: from %s on down to %s, the lowest that was allowed, a trial failed", exactly(r.Highest), exactly(r.From))
 	default:
-		add("not even %g/s, the lowest rate that was allowed, held", r.From)
+		add("not even %s, the lowest rate that was allowed, held", exactly(r.From))
 	}
 	if r.FirstFailed > 0 {
-		add("first failed at %g/s%s", r.FirstFailed, r.whyAt(r.FirstFailed, Failed))
+		add("first failed at %s%s", exactly(r.FirstFailed), r.whyAt(r.FirstFailed, Failed))
 	}
 	switch {
 	case r.HarnessIsTheLimit():
-		add("the harness is the limit at %g/s%s; the server may hold more", r.FirstInvalid, r.whyAt(r.FirstInvalid, Invalid))
+		add("the harness is the limit at %s%s; the server may hold more", exactly(r.FirstInvalid), r.whyAt(r.FirstInvalid, Invalid))
 	case r.FirstFailed == 0 && !r.Interrupted:
-		add("nothing failed up to %g/s, the highest rate that was allowed: the server may hold more", r.To)
+		add("nothing failed up to %s, the highest rate that was allowed: the server may hold more", exactly(r.To))
 	case r.Held > 0:
 		add("the true edge lies between the two, or a few per cent above the first")
 	}
@@ -47,7 +51,7 @@ func (r *Report) andAbove() string {
 	if r.HeldAbove == 0 {
 		return ""
 	}
-	return fmt.Sprintf(", and at %g/s, a width above", r.HeldAbove)
+	return fmt.Sprintf(", and at %s, a width above", exactly(r.HeldAbove))
 }
 
 // whyAt is what the first such trial at a rate said.
@@ -87,7 +91,7 @@ func (r *Report) WriteText(w io.Writer) error {
 	table := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "rate\tcompleted\tp50\tp99\tlag p99\toutcome\tof")
 	for _, t := range trials {
-		fmt.Fprintf(table, "%g/s\t%.5g/s\t%s\t%s\t%s\t%s\t%s\n", t.Rate, t.Completed, duration(t.P50), duration(t.P99), duration(t.Lag), t.Outcome, t.Phase)
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", exactly(t.Rate), report.Rate(t.Completed), duration(t.P50), duration(t.P99), duration(t.Lag), t.Outcome, t.Phase)
 	}
 	_ = table.Flush() // into memory
 	b.WriteString(chart(trials))
@@ -129,7 +133,7 @@ func chart(sorted []Trial) string {
 	}
 	drawn := asciigraph.Plot(line, asciigraph.Height(chartHeight),
 		asciigraph.YAxisValueFormatter(func(y float64) string { return duration(math.Pow(10, y)) }))
-	return fmt.Sprintf("\nresponse p99 over the rate, %.4g/s to %.4g/s, both axes logarithmic\n%s\n", math.Pow(10, low), math.Pow(10, high), drawn)
+	return fmt.Sprintf("\nresponse p99 over the rate, %s to %s, both axes logarithmic\n%s\n", report.Rate(math.Pow(10, low)), report.Rate(math.Pow(10, high)), drawn)
 }
 
 // between goes along straight lines from point to point.
@@ -143,13 +147,8 @@ func between(xs, ys []float64, x float64) float64 {
 	return ys[len(ys)-1]
 }
 
-// duration writes microseconds to three digits.
-func duration(us float64) string {
-	switch {
-	case us >= 1e6:
-		return fmt.Sprintf("%.3gs", us/1e6)
-	case us >= 1e3:
-		return fmt.Sprintf("%.3gms", us/1e3)
-	}
-	return fmt.Sprintf("%.3gµs", us)
-}
+// exactly writes a rate with all its digits.
+func exactly(rate float64) string { return strconv.FormatFloat(rate, 'f', -1, 64) + "/s" }
+
+// duration writes microseconds.
+func duration(us float64) string { return report.Duration(time.Duration(us * 1e3)) }

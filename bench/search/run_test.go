@@ -41,7 +41,7 @@ func TestAReportHasBothNumbersAndAllTrials(t *testing.T) {
 	require.InDelta(t, report.HeldAbove/1.02, report.Held, 0.01)
 	var text, machine bytes.Buffer
 	require.NoError(t, report.WriteText(&text))
-	for _, want := range []string{"held 5 of 5 at 9", "a width above\nfirst failed at 1", "p99<5ms: 7ms", "response p99 over the rate, 100/s to 1600/s", "┤", "doubling", "confirming", "objectives: p99<5ms"} {
+	for _, want := range []string{"held 5 of 5 at 9", "a width above\nfirst failed at 1", "p99<5ms: 7ms", "response p99 over the rate, 100/s to 1,600/s", "┤", "doubling", "confirming", "objectives: p99<5ms"} {
 		require.Contains(t, text.String(), want)
 	}
 	require.NoError(t, report.WriteJSON(&machine))

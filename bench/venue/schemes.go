@@ -103,6 +103,9 @@ func (r *reader) auth(path string, e authEntry) auth.Authenticator {
 	}
 	before := len(r.mistakes)
 	r.checkNames(path, e, chosen)
+	if r.Elsewhere {
+		return nil
+	}
 	c := credentials{
 		authEntry: e, key: r.secret(path+".key", e.Key), secret: r.secret(path+".secret", e.Secret),
 		passphrase: r.secret(path+".passphrase", e.Passphrase), session: r.secret(path+".session_token", e.SessionToken),

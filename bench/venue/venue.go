@@ -32,6 +32,9 @@ type Options struct {
 	// Reads is told of each file that the document names, before it is read. Nil means that
 	// nobody wants to know.
 	Reads func(path string)
+	// Elsewhere says that the secrets are those of another machine, which is to use them. None is
+	// fetched, and what is made of them is left out: accounts have no authenticators.
+	Elsewhere bool
 }
 
 // Error is all that is wrong with a file that is JSON of the right names and kinds. It never
@@ -329,7 +332,7 @@ func (r *reader) proxy(path string, p proxy) func(*http.Request) (*url.URL, erro
 	case p.hidden.given:
 		text = string(r.secret(path, p.hidden))
 		if text == "" {
-			return nil // a mistake already
+			return nil // a mistake already, or another machine's
 		}
 	}
 	u, err := url.Parse(text) // whose error has the text in it
@@ -367,7 +370,7 @@ func (r *reader) tls(e tlsEntry) *tls.Config {
 	switch {
 	case (e.CertFile == "") != (e.KeyFile == ""):
 		r.add("dial.tls", "cert_file and key_file are given together")
-	case e.CertFile != "":
+	case e.CertFile != "" && !r.Elsewhere:
 		certificate, err := tls.LoadX509KeyPair(r.beside(e.CertFile), r.beside(e.KeyFile))
 		r.note("dial.tls.cert_file", err)
 		c.Certificates = []tls.Certificate{certificate}
@@ -377,7 +380,7 @@ func (r *reader) tls(e tlsEntry) *tls.Config {
 
 // secret fetches a secret. If it cannot be had, that is a mistake, and it is empty.
 func (r *reader) secret(path string, s secret) auth.Secret {
-	if !s.given {
+	if !s.given || r.Elsewhere {
 		return ""
 	}
 	text, found := "", true

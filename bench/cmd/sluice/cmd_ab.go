@@ -62,10 +62,13 @@ side is a closed loop of -c callers.
 
 Exit codes: 0 no regression, 1 interrupted before the first pair, 2 wrong flags or a
 refusal, 97 B is worse than A, 98 a side could not hold its rate.`,
-		Example: `  sluice ab --a '--client engine' --b '--client nethttp' -c 16 http://127.0.0.1:8080/ticker
-  sluice ab --a '' --b "-H 'Accept-Encoding: gzip'" --rate 2000/s --requests 4000 URL
-  sluice ab --a '--config old.json' --b '--config new.json' -c 8 --gate cpu,p99 -o ab.jsonl URL
-  sluice ab --a http://127.0.0.1:8080/ --b http://127.0.0.1:8081/ --pairs 20`,
+		Example: `  # of an exchange without limits: sluice exchange --limit none
+  sluice ab --a '--client engine' --b '--client nethttp' -c 16 http://127.0.0.1:8080/api/v3/ping
+  sluice ab --a '' --b "-H 'Accept-Encoding: gzip'" --rate 2000/s --requests 4000 http://127.0.0.1:8080/api/v3/ping
+
+  # with two configurations, and of two servers
+  sluice ab --a '--config old.json' --b '--config new.json' -c 8 --gate cpu,p99 -o ab.jsonl http://127.0.0.1:8080/api/v3/ping
+  sluice ab --a http://127.0.0.1:8080/api/v3/ping --b http://127.0.0.1:8081/api/v3/ping --pairs 20`,
 		RunE: func(cmd *cobra.Command, urls []string) error {
 			return flags.run(cmd.Context(), cmd, urls)
 		},

@@ -12,6 +12,7 @@ import (
 
 	"github.com/sluice-engine/sluice/bench/capacity"
 	"github.com/sluice-engine/sluice/bench/load"
+	"github.com/sluice-engine/sluice/bench/report"
 )
 
 // capacityFlags are the flags of the capacity verb as they were typed.
@@ -41,9 +42,10 @@ measured, and a law that fits badly is said to.
 
 Exit codes: 0 measured, 1 interrupted before a step had ended, or no request succeeded,
 2 wrong flags or a refusal.`,
-		Example: `  sluice capacity http://127.0.0.1:8080/ticker
-  sluice capacity --callers 64 --step 3s --client nethttp --predict 100,120 URL
-  sluice capacity --callers 1,2,3,4,6,8,12,16 --think 10ms --json capacity.json URL`,
+		Example: `  # of an exchange without limits: sluice exchange --limit none
+  sluice capacity http://127.0.0.1:8080/api/v3/ping
+  sluice capacity --callers 64 --step 3s --client nethttp --predict 100,120 http://127.0.0.1:8080/api/v3/ping
+  sluice capacity --callers 1,2,3,4,6,8,12,16 --think 10ms --json capacity.json http://127.0.0.1:8080/api/v3/ping`,
 		RunE: func(cmd *cobra.Command, urls []string) error {
 			return flags.run(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), urls)
 		},
@@ -88,7 +90,7 @@ func (f *capacityFlags) run(ctx context.Context, stdout, stderr io.Writer, urls 
 	}}
 	if !f.quiet {
 		steps.Ended = func(s capacity.Step) {
-			fmt.Fprintf(stderr, "%6d callers %10.5g/s  p50 %8.3gms  p99 %8.3gms\n", s.Callers, s.Throughput, s.P50/1e3, s.P99/1e3)
+			fmt.Fprintf(stderr, "%6d callers %12s  p50 %8s  p99 %8s\n", s.Callers, report.Rate(s.Throughput), report.Duration(time.Duration(s.P50*1e3)), report.Duration(time.Duration(s.P99*1e3)))
 		}
 	}
 	report, err := steps.Run(ctx)

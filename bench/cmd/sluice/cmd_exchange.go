@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -96,17 +97,19 @@ func (f *exchangeFlags) run(ctx context.Context, stdout, stderr io.Writer) error
 	if err != nil {
 		return err
 	}
-	f.banner(to.people, url, config)
-	endMetrics, err := f.startMetrics(to.people, url, ex)
+	var beside bytes.Buffer // told behind the banner, which is for an exchange that goes on
+	endMetrics, err := f.startMetrics(&beside, url, ex)
 	if err != nil {
 		return err
 	}
 	defer endMetrics()
-	endDemo, err := f.startDemo(to.people, url, config)
+	endDemo, err := f.startDemo(&beside, url, config)
 	if err != nil {
 		return err
 	}
 	defer endDemo()
+	f.banner(to.people, url, config)
+	_, _ = beside.WriteTo(to.people)
 	if f.duration > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, f.duration)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -40,8 +41,8 @@ golang.org/x/time/rate and go.uber.org/ratelimit themselves.
 --fuzz plays random worlds instead and counts refusals; --world shows one of them.
 
 Exit codes: 0 all is well, 1 Sluice was refused where that is ruled out (or, in
-random worlds, has forgotten a request), 2 wrong flags or a refusal of the
-system. It is not ruled out in the scenario shared-key: what somebody else will
+random worlds, has forgotten a request), or it was interrupted, 2 wrong flags or
+a refusal of the system. It is not ruled out in the scenario shared-key: what somebody else will
 spend can only be estimated. A goal that was missed is printed as such.`,
 		Example: `  sluice limits                                the grid and all scenarios
   sluice limits --quick                        a first look
@@ -98,7 +99,8 @@ func (f limitsFlags) runFuzz(cmd *cobra.Command) error {
 	report := limits.Fuzz(cmd.Context(), f.seed, f.fuzz, func(r limits.FuzzReport) {
 		fmt.Fprintf(stderr, "%d requests in %d worlds, %d refused, %d without end\n", r.Requests, r.Worlds, r.Refused, r.Stuck)
 	})
-	return errors.Join(report.WriteText(out), judge(report.Refused, report.Stuck))
+	err := interruptedAfter(cmd.Context(), cmd.Context().Err(), "%d worlds, before %v were over", report.Worlds, f.fuzz)
+	return errors.Join(report.WriteText(out), err, judge(report.Refused, report.Stuck))
 }
 
 func (f limitsFlags) runTables(cmd *cobra.Command) error {
@@ -111,19 +113,35 @@ func (f limitsFlags) runTables(cmd *cobra.Command) error {
 	}
 	to := files.outputs(cmd.OutOrStdout(), cmd.ErrOrStderr())
 	cfg := limits.Config{Seed: f.seed, Quick: f.quick, Clients: clients}
-	var rows []limits.Row
+	rows, outcomes, err := f.play(cmd.Context(), cfg, to)
+	err = errors.Join(err, to.write("--json", f.json, arrayOf(rows)), to.write("--json-scenarios", f.jsonScenarios, arrayOf(outcomes)))
+	return errors.Join(err, judge(limits.Violations(rows, outcomes), 0))
+}
+
+// play plays the grid, unless scenarios are named, and then the scenarios, and writes the tables
+// of both. What was played until ctx ended is told, and that it is not all.
+func (f limitsFlags) play(ctx context.Context, cfg limits.Config, to outputs) ([]limits.Row, []limits.Outcome, error) {
+	var played []limits.Row
 	if len(f.scenarios) == 0 {
-		rows, err = limits.Grid(cmd.Context(), cfg)
-		if err := errors.Join(err, limits.WriteGrid(to.people, rows, cfg)); err != nil {
-			return err
+		rows, err := limits.Grid(ctx, cfg)
+		played = limits.Played(rows)
+		err = errors.Join(interruptedAfter(ctx, err, "%d of the grid's %d cells", len(played), len(rows)), limits.WriteGrid(to.people, rows, cfg))
+		if err != nil {
+			return played, nil, err
 		}
 	}
-	outcomes, err := limits.Scenarios(cmd.Context(), cfg, f.scenarios)
-	if err := errors.Join(err, limits.WriteScenarios(to.people, outcomes)); err != nil {
+	outcomes, err := limits.Scenarios(ctx, cfg, f.scenarios)
+	err = interruptedAfter(ctx, err, "%d of the scenarios' cells", len(outcomes))
+	return played, outcomes, errors.Join(err, limits.WriteScenarios(to.people, outcomes))
+}
+
+// interruptedAfter makes a finding of the end of ctx, which is no mistake in the flags, and must
+// not pass either.
+func interruptedAfter(ctx context.Context, err error, format string, args ...any) error {
+	if err == nil || ctx.Err() == nil {
 		return err
 	}
-	err = errors.Join(to.write("--json", f.json, arrayOf(rows)), to.write("--json-scenarios", f.jsonScenarios, arrayOf(outcomes)))
-	return errors.Join(err, judge(limits.Violations(rows, outcomes), 0))
+	return finding{"interrupted after " + fmt.Sprintf(format, args...)}
 }
 
 func judge(refused, stuck int) error {

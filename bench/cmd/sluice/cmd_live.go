@@ -29,7 +29,7 @@ Three simulated exchanges count arrivals, each with a limit of its own, behind a
 network that delays every request and every answer at random. An engine keeps
 more requests waiting than the limit lets through. The exchange then says how
 much of its limit was used, and how often it was broken. Exit code 1 if it was
-broken, or not used enough.`,
+broken, or not used enough, or if it was interrupted.`,
 		Example: `  sluice live
   sluice live --duration 10s --jitter lognormal:3ms,7ms,1
   sluice live --json live.json`,
@@ -45,8 +45,12 @@ broken, or not used enough.`,
 }
 
 func (f *liveFlags) run(cmd *cobra.Command) error {
-	jitter, err := exchange.ParseDelay(f.jitter)
-	if err != nil {
+	var wrong mistakes
+	jitter := noted(&wrong, "--jitter", f.jitter, exchange.ParseDelay)
+	if f.duration <= 0 {
+		wrong.add("--duration %v: want a time above zero, such as 10s", f.duration)
+	}
+	if err := wrong.err(); err != nil {
 		return err
 	}
 	var files namedFiles
@@ -57,16 +61,19 @@ func (f *liveFlags) run(cmd *cobra.Command) error {
 	fmt.Fprintf(cmd.ErrOrStderr(), "driving %d limits for %s\n", len(live.Scenarios()), f.duration)
 	results, err := live.Run(cmd.Context(), live.Scenarios(), live.Config{Duration: f.duration, Jitter: jitter, Seed: f.seed})
 	if err != nil {
-		return err
+		return interruptedAfter(cmd.Context(), err, "less than a request at each limit")
 	}
 	to := files.outputs(cmd.OutOrStdout(), cmd.ErrOrStderr())
 	err = errors.Join(live.WriteTable(to.people, results), to.write("--json", f.json, asJSON(results)))
 	return errors.Join(err, driven(results))
 }
 
-// driven is a finding if a limit was broken, or not driven to its end.
+// driven is a finding if a limit was broken, or not driven to its end, or not for all its time.
 func driven(results []live.Result) error {
 	for _, r := range results {
+		if r.Interrupted && r.Violations == 0 && r.Failures == 0 {
+			return finding{fmt.Sprintf("interrupted after %v: what was measured says little", r.Duration.Round(time.Second/10))}
+		}
 		if !r.Good() {
 			return finding{fmt.Sprintf("%s: used to %.2f %%, %d violations, %d failures", r.Name, 100*r.Utilisation, r.Violations, r.Failures)}
 		}

@@ -55,7 +55,7 @@ an end, 99 an objective failed; 2 wrong flags, or a file that cannot be read.`,
   sluice report monday.jsonl tuesday.jsonl --format html -o week.html
   sluice report old-*.jsonl --format bench -o old.txt && sluice report new-*.jsonl --format bench -o new.txt && benchstat old.txt new.txt
   sluice report run.jsonl -o run.html.gz
-  sluice run http://127.0.0.1:8080/ --rate 100/s -o - | sluice report - --format csv`,
+  sluice run http://127.0.0.1:8080/api/v3/ping --rate 50/s -o - | sluice report - --format csv`,
 		RunE: func(cmd *cobra.Command, files []string) error { return flags.run(cmd, files) },
 	}
 	f := command.Flags()

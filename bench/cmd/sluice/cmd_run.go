@@ -60,14 +60,19 @@ that the run does not have.
 Exit codes: 0 all is well, 1 no request succeeded, 2 wrong flags or a refusal of the system,
 98 INVALID, 99 an objective failed. Some requests that fail are no failure of the run unless
 an objective, such as --slo 'errors<1%', says so.`,
-		Example: `  sluice run http://127.0.0.1:8080/ --rate 500/s --duration 30s
-  sluice run http://127.0.0.1:8080/ --stage 10s:0/s-1000/s --stage 30s:1000/s --warmup 10s
-  sluice run http://127.0.0.1:8080/ --rate 500/s --poisson --slo 'p99<20ms' --slo 'errors<0.1%' --abort-after 5s
-  sluice run http://127.0.0.1:8080/ -c 64 -n 100000 --client fasthttp
+		Example: `  # of an exchange without limits: sluice exchange --limit none
+  sluice run http://127.0.0.1:8080/api/v3/ping --rate 500/s --duration 30s
+  sluice run http://127.0.0.1:8080/api/v3/ping --stage 10s:0/s-1000/s --stage 30s:1000/s --warmup 10s
+  sluice run http://127.0.0.1:8080/api/v3/ping --rate 500/s --poisson --slo 'p99<20ms' --slo 'errors<0.1%' --abort-after 5s
+  sluice run http://127.0.0.1:8080/api/v3/ping -c 64 -n 100000 --client fasthttp
+  sluice run http://127.0.0.1:8080/api/v3/ping --rate 500/s -o - | sluice report - -o run.html
+
+  # with files of yours: targets and rows for them, an access log, a configuration; over TLS
   sluice run --targets targets.txt --data users.csv --rate 200/s -o run.jsonl --html run.html
-  sluice run http://127.0.0.1:8080/ --rate 500/s -o - | sluice report - -o run.html
   sluice run --replay access.log --base http://127.0.0.1:8080 --speed 2
   sluice run https://127.0.0.1:8443/ -k --http2 -c 10 --rate 2000/s --config venue.json
+
+  # from three machines, each with 'sluice worker'
   sluice run http://server:8080/ --rate 50000/s --workers m1:7070,m2:7070,m3:7070`,
 		RunE: func(cmd *cobra.Command, urls []string) error { return flags.run(cmd, urls) },
 	}
@@ -91,6 +96,7 @@ func (f *runFlags) run(cmd *cobra.Command, urls []string) (err error) {
 	if err := f.crew.check(cmd.Flags()); err != nil {
 		return err
 	}
+	f.load.how.elsewhere = len(f.crew.workers) > 0
 	cfg, done, err := f.load.plan(urls)
 	if err != nil {
 		return err

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sluice-engine/sluice/bench/load"
+	"github.com/sluice-engine/sluice/bench/report"
 	"github.com/sluice-engine/sluice/bench/schedule"
 	"github.com/sluice-engine/sluice/bench/search"
 	"github.com/sluice-engine/sluice/bench/slo"
@@ -59,10 +60,13 @@ harness is the limit, and that is said.
 
 Exit codes: 0 a rate held, 1 interrupted before one did, 2 wrong flags or a refusal,
 98 the harness could not even make the lowest rate, 99 the lowest rate failed.`,
-		Example: `  sluice search --slo 'p99<5ms' http://127.0.0.1:8080/ticker
-  sluice search --slo 'p99<5ms' --slo 'errors<0.1%' --from 500/s --to 50000/s --trial 10s URL
-  sluice search --slo 'p(95)<200' --poisson --client fasthttp -c 64 URL
-  sluice search --slo 'GET /book:p99<5ms' --targets targets.jsonl --width 5% --json search.json`,
+		Example: `  # of an exchange without limits: sluice exchange --limit none
+  sluice search --slo 'p99<5ms' http://127.0.0.1:8080/api/v3/ping
+  sluice search --slo 'p99<5ms' --slo 'errors<0.1%' --from 500/s --to 50000/s --trial 10s http://127.0.0.1:8080/api/v3/ping
+  sluice search --slo 'p(95)<200' --poisson --client fasthttp -c 64 http://127.0.0.1:8080/api/v3/ping
+
+  # with a file of targets
+  sluice search --slo 'GET /api/v3/ping:p99<5ms' --targets targets.jsonl --width 5% --json search.json`,
 		RunE: func(cmd *cobra.Command, urls []string) error {
 			return flags.run(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), urls)
 		},
@@ -116,7 +120,7 @@ func heldBy(report *search.Report) error {
 	case report.Interrupted:
 		return finding{"interrupted before a rate had held"}
 	case report.HarnessIsTheLimit():
-		return outcome{exitInvalid, fmt.Sprintf("INVALID: the harness could not make %g/s", report.FirstInvalid)}
+		return outcome{exitInvalid, "INVALID: the harness could not make " + strconv.FormatFloat(report.FirstInvalid, 'f', -1, 64) + "/s"}
 	}
 	return outcome{exitObjective, "no rate held: " + report.Conclusion()}
 }
@@ -192,7 +196,7 @@ func (f *searchFlags) try(ctx context.Context, cfg load.Config, rate float64) (s
 // searchProgress writes a line for each trial.
 func searchProgress(w io.Writer) func(t search.Trial, confirmed, of int) {
 	return func(t search.Trial, confirmed, of int) {
-		fmt.Fprintf(w, "%-10s %10.5g/s  p99 %8.3gms  %s", t.Phase, t.Rate, t.P99/1e3, t.Outcome)
+		fmt.Fprintf(w, "%-10s %12s  p99 %8s  %s", t.Phase, report.Rate(t.Rate), report.Duration(time.Duration(t.P99*1e3)), t.Outcome)
 		if t.Phase == search.Confirming && t.Outcome == search.Held {
 			fmt.Fprintf(w, " %d of %d", confirmed, of)
 		}

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -62,9 +64,23 @@ Exit codes: 0 it was interrupted, 2 wrong flags or a refusal of the system.`,
 	return command
 }
 
+// isThere says that a name, which is to be given, is neither of a variable nor of a file.
+func isThere(name string) error {
+	if _, found := os.LookupEnv(name); found {
+		return nil
+	}
+	if _, err := os.Stat(name); err != nil {
+		return errors.New("there is neither a variable of that name in this worker's environment nor such a file")
+	}
+	return nil
+}
+
 func (f *workerFlags) run(cmd *cobra.Command) error {
 	var wrong mistakes
 	security := f.security.read(&wrong)
+	for _, name := range f.give {
+		wrong.note("--give "+name, isThere(name))
+	}
 	if err := wrong.err(); err != nil {
 		return err
 	}

@@ -73,6 +73,7 @@ type clientFlags struct {
 	timeout     time.Duration
 	drain       time.Duration
 	named       []string // files that --config names, once it was read
+	elsewhere   bool     // workers make the load, and the secrets of --config are theirs
 }
 
 // judgeFlags say what must hold.
@@ -260,8 +261,8 @@ func inTheClear(plan *targets.Plan) bool {
 
 // readVenue reads the configuration of an engine, nil if there is an error, and says which files
 // that names.
-func readVenue(file string) (config *engine.Config, named []string, err error) {
-	read, err := venue.ReadFile(file, venue.Options{Reads: func(path string) { named = append(named, path) }})
+func readVenue(file string, elsewhere bool) (config *engine.Config, named []string, err error) {
+	read, err := venue.ReadFile(file, venue.Options{Elsewhere: elsewhere, Reads: func(path string) { named = append(named, path) }})
 	if err != nil {
 		return nil, named, err
 	}
@@ -501,9 +502,11 @@ func (f *clientFlags) read(wrong *mistakes) load.ClientConfig {
 		if f.client != load.Engine {
 			wrong.add("--config is for --client engine")
 		}
-		how.Engine, f.named, err = readVenue(f.config)
+		how.Engine, f.named, err = readVenue(f.config, f.elsewhere)
 		wrong.note("--config", err)
 	}
-	wrong.note("--client", how.Check())
+	unsigned := how // what is below zero was told
+	unsigned.Connections, unsigned.Timeout = max(0, how.Connections), max(0, how.Timeout)
+	wrong.note("--client", unsigned.Check())
 	return how
 }

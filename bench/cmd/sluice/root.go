@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"runtime/debug"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -63,11 +65,28 @@ got worse, 98 the harness could not hold the rate (INVALID), 99 an objective fai
 		SilenceUsage:  true,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
+	root.SetHelpCommand(newHelpCommand())
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return plainly(err) })
 	for _, verb := range verbs {
 		root.AddCommand(verb())
 	}
 	return root
+}
+
+// newHelpCommand is cobra's, but that a verb that there is not is a mistake.
+func newHelpCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "help [verb]",
+		Short: "Tell of a verb, as its --help does",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			about, rest, err := cmd.Root().Find(args)
+			if err != nil || len(rest) > 0 {
+				return fmt.Errorf("there is no verb %s", report.Printable(strings.Join(args, " ")))
+			}
+			about.InitDefaultHelpFlag()
+			return about.Help()
+		},
+	}
 }
 
 // noArguments refuses arguments of a verb that has none. One may be meant for a flag that can do
@@ -125,6 +144,14 @@ func plainly(err error) error {
 	return fmt.Errorf("%s %s: %s", name, report.Printable(invalid.GetValue()), want)
 }
 
+// isOfSystem reports whether an error is a refusal of the system or of the network, against
+// which no usage helps.
+func isOfSystem(err error) bool {
+	var number syscall.Errno
+	var network net.Error
+	return errors.As(err, &number) || errors.As(err, &network)
+}
+
 // run executes one command line and returns the exit code.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root := newRootCommand()
@@ -140,6 +167,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if errors.As(err, &coded) {
 		return coded.ExitCode()
 	}
-	fmt.Fprintf(stderr, "Run '%s --help' for usage.\n", cmd.CommandPath())
+	if !isOfSystem(err) && (ctx.Err() == nil || !errors.Is(err, context.Cause(ctx))) {
+		fmt.Fprintf(stderr, "Run '%s --help' for usage.\n", cmd.CommandPath())
+	}
 	return exitUsage
 }

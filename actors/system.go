@@ -64,10 +64,14 @@ type Config struct {
 type Remembering struct {
 	Epoch time.Time    // instant zero of the ledger's clock, if Ledger has begun already
 	After func(func()) // has a granted ticket leave once that is remembered; nil means at once
-	// Unremembered is an error if somebody who has waited for so long until now has, for the most
-	// part, waited for the memory; nil for one that never has anybody wait.
-	Unremembered func(waited time.Duration) error
-	NonceFloor   func(lane string) auth.NonceFloor // where nonces are remembered
+	// Silence is why nothing came of a wait that was so long, and for the memory alone for the last
+	// part of that: nil if that part was not most of it. The function is nil for a memory that never
+	// has anybody wait.
+	Silence func(silent, waited time.Duration) error
+	// LookUnremembered is for how long, until now, a look at the server's clock has waited for the
+	// memory alone; zero if none does.
+	LookUnremembered func(now time.Duration) time.Duration
+	NonceFloor       func(lane string) auth.NonceFloor // where nonces are remembered
 }
 
 // System is a running set of actors: what engine.New starts and engine.Do
@@ -133,7 +137,7 @@ func Start(config Config) (*System, error) {
 	s.requests = request.NewCarrier(s.requestNeeds())
 	s.permits = permit.NewIssuer(permit.Needs{
 		Throttler: s.throttler, Epoch: s.epoch, Held: s.newThrottler.Held, Outdated: s.newThrottler.Outdated,
-		Unremembered: config.Unremembered, Returned: config.PermitReturned, Closing: s.closing, Trace: config.TracePermits, Logger: config.Logger,
+		Silence: config.Silence, Returned: config.PermitReturned, Closing: s.closing, Trace: config.TracePermits, Logger: config.Logger,
 	})
 	startSupervisor(s)
 	return s, nil
@@ -182,7 +186,7 @@ func (s *System) requestNeeds() request.Needs {
 		Enter: s.enterPool, Held: s.newThrottler.Held, Gated: s.newThrottler.Gated, Outdated: s.newThrottler.Outdated, Tariffs: s.newThrottler.Tariffs,
 		Clock: s.signers, TimeKnown: s.clock.Known,
 		Crowds: s.crowds, Returned: s.config.CreditReturned, Observers: s.config.Observers, Halts: s.config.Halts,
-		Unremembered: s.config.Unremembered, Slots: s.config.Slots, Closing: s.closing, Logger: s.config.Logger,
+		Silence: s.config.Silence, LookUnremembered: s.config.LookUnremembered, Slots: s.config.Slots, Closing: s.closing, Logger: s.config.Logger,
 	}
 }
 

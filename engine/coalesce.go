@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/sluice-engine/sluice/actors/request"
+	"github.com/sluice-engine/sluice/internal/journal"
 	"github.com/sluice-engine/sluice/internal/wire"
 	"github.com/sluice-engine/sluice/messages"
 	"github.com/sluice-engine/sluice/throttle"
@@ -51,7 +52,7 @@ type flight struct {
 
 	sharers []*sharer     // guarded by coalescing.mu: who waits
 	stands  bool          // guarded by coalescing.mu: it waits for something before it asks for its permit
-	queue   request.Queue // guarded by coalescing.mu: that it came into last, for that; nil before
+	queue   request.Queue // guarded by coalescing.mu: where it has asked for its permit last; nil before
 
 	hasLeft atomic.Bool // it has a connection, or had one: something may be sent
 
@@ -65,6 +66,7 @@ type flight struct {
 // sharer is one caller.
 type sharer struct {
 	asked  *Request
+	since  time.Duration // when he came, on the ledger's clock
 	halted chan error    // has room for the one error that is ever put there
 	stands chan struct{} // has room for the word that the flight lacks its permit; nil if he has no deadline
 }
@@ -117,7 +119,7 @@ func (e *Engine) shared(ctx context.Context, req *Request, own *flight) (*Respon
 	own.limitID, own.begun, own.waited = terms.LimitID, terms.Begun, terms.Waited
 	own.within, _ = contained.Value(flightKey{}).(*flight)
 	own.ctx, own.cancel = context.WithCancelCause(context.WithoutCancel(contained.Copy()))
-	s := &sharer{asked: req, halted: make(chan error, 1)}
+	s := &sharer{asked: req, since: e.system.Now(), halted: make(chan error, 1)}
 	if !terms.Deadline.IsZero() {
 		s.stands = make(chan struct{}, 1)
 	}
@@ -228,12 +230,19 @@ type landing struct {
 // Ends is part of request.Standby.
 func (l landing) Ends(response *Response, err error) { l.response, l.err = response, err }
 
+// Asks is part of request.Standby.
+func (l landing) Asks(in request.Queue) {
+	l.among.mu.Lock()
+	l.queue = in
+	l.among.mu.Unlock()
+}
+
 // StandsBy is part of request.Standby: whoever shares the flight looks each time, for by himself
 // he would be refused each time that he came to queue.
 func (l landing) StandsBy(in request.Queue) {
 	l.among.mu.Lock()
 	defer l.among.mu.Unlock()
-	l.stands, l.queue = in == nil, in
+	l.stands = in == nil
 	for _, s := range l.sharers {
 		s.look()
 	}
@@ -305,7 +314,8 @@ func (e *Engine) await(ctx *wire.Contained, f *flight, s *sharer, deadline time.
 // part ends a sharer's part in a flight before its answer is there.
 func (e *Engine) part(f *flight, s *sharer, why error) (*Response, error) {
 	// Asked first: from when this sharer has left, the last one may end the flight.
-	lacks, opens := e.coalescing.lacksPermit(f), (*Error)(nil)
+	now := e.system.Now()
+	lacks, silent, opens := e.coalescing.lacksPermit(f), e.coalescing.unremembered(f, now), (*Error)(nil)
 	if lacks && errors.Is(why, context.DeadlineExceeded) {
 		opens = e.opens(f)
 	}
@@ -324,8 +334,9 @@ func (e *Engine) part(f *flight, s *sharer, why error) (*Response, error) {
 	if how.sent {
 		failure.Stage, failure.Sent = Exchanging, SentMaybe
 	}
-	if lacks {
+	if lacks || silent > 0 {
 		failure.Stage = Throttled
+		messages.NoteMemory(failure, why, journal.Silence(silent, now-s.since))
 	}
 	if opens != nil {
 		failure.Route, failure.Limit, failure.RetryAt = opens.Route, opens.Limit, opens.RetryAt
@@ -341,6 +352,17 @@ func (c *coalescing) lacksPermit(f *flight) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return f.stands && !f.hasLeft.Load() || f.queue != nil && f.queue.Queues()
+}
+
+// unremembered is for how long, until now, a flight that has its permit has waited for the memory
+// alone; zero if it does not.
+func (c *coalescing) unremembered(f *flight, now time.Duration) time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if f.queue == nil {
+		return 0
+	}
+	return f.queue.Unremembered(now)
 }
 
 // opens is the limit that holds a flight which lacks its permit, and when that lets it go, those

@@ -33,8 +33,9 @@ const (
 // included, and then stops the engine. If ctx ends before that, the rest is
 // cut short as by Close, and the context's error is returned. Every caller is
 // answered exactly once. Calling it again is allowed, and so is calling it from
-// many goroutines. For code that a request waits for, what is said of Close is
-// true.
+// many goroutines. For code of yours that the engine waits for, what is said of Close is
+// true: if it does not return, the error is ErrStillRunning, and the context's as well if
+// that has ended.
 //
 // What waits for its turn in a run of Stream has not begun its journey, and gets
 // ErrClosed: to let a run end, wait for its loop first. What waits to go again, by
@@ -54,10 +55,14 @@ func (e *Engine) Shutdown(ctx context.Context) error {
 	case <-ctx.Done():
 		err = messages.ContextError(ctx)
 	}
-	if stopped := e.stop(); err == nil {
-		err = stopped
+	switch stopped := e.stop(); {
+	case stopped == nil:
+		return err
+	case err == nil:
+		return stopped
+	default:
+		return fmt.Errorf("%w; and then %w", err, stopped)
 	}
-	return err
 }
 
 // Close stops the engine at once: requests that wait get ErrClosed, exchanges
@@ -74,7 +79,8 @@ func (e *Engine) Shutdown(ctx context.Context) error {
 // Close changes nothing and returns ErrInsideRequest at once. That is noticed on
 // the goroutine that the engine calls such code on; on another, and if such code
 // does not return at all, Close returns ErrStillRunning after 30 s, and the engine
-// ends by itself as soon as it can.
+// ends by itself as soon as it can. So it does for a memory of your own whose Append,
+// Replace or Close does not return, and the error says which.
 func (e *Engine) Close() error {
 	if err := e.refuseInside("Close"); err != nil {
 		return err
@@ -115,10 +121,21 @@ func (e *Engine) stop() error {
 	case <-e.ending.ended:
 		return nil
 	case <-patience.C:
-		inFlight, _ := e.admission.credits()
-		return fmt.Errorf("sluice: not closed after %s, with %d requests on their journey, and %d goroutines in readers of bodies: %w",
-			closePatience, inFlight, e.system.Outside().Count(), ErrStillRunning)
+		return fmt.Errorf("sluice: not closed after %s, %s: %w", closePatience, e.whatIsLeft(), ErrStillRunning)
 	}
+}
+
+// whatIsLeft says what an engine waits for that ends.
+func (e *Engine) whatIsLeft() string {
+	inFlight, _ := e.admission.credits()
+	left := fmt.Sprintf("with %d requests on their journey, and %d goroutines in readers of bodies", inFlight, e.system.Outside().Count())
+	if e.journal == nil {
+		return left
+	}
+	if method := e.journal.Hanging(); method != "" {
+		left += ", and with Config.Memory in its method " + method
+	}
+	return left
 }
 
 // end waits until nothing is left. The service actors answer the requests under

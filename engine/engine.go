@@ -15,7 +15,6 @@ import (
 	"github.com/sluice-engine/sluice/actors"
 	"github.com/sluice-engine/sluice/actors/request"
 	"github.com/sluice-engine/sluice/auth"
-	"github.com/sluice-engine/sluice/internal/journal"
 	"github.com/sluice-engine/sluice/internal/scribe"
 	"github.com/sluice-engine/sluice/internal/wire"
 	"github.com/sluice-engine/sluice/messages"
@@ -53,7 +52,7 @@ type Engine struct {
 	foreign        foreign            // origins that Resign has warned of
 	coalescing     coalescing         // requests on their journey that others may share
 	runs           runs               // of Stream, and of what is built on it
-	journal        *journal.Journal   // nil without a Config.Memory
+	remembering                       // of a Config.Memory
 }
 
 // New checks the whole configuration, reports every mistake in one error, and

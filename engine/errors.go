@@ -116,7 +116,7 @@ var (
 	ErrActorFailed       = messages.ErrActorFailed       // a part of the engine failed, and begins anew
 	ErrNoEngine          = messages.ErrNoEngine          // a nil *Engine, or a zero Engine
 	ErrInsideRequest     = messages.ErrInsideRequest     // Close or Shutdown by code that a request waits for
-	ErrStillRunning      = messages.ErrStillRunning      // Close gave up waiting for such code
+	ErrStillRunning      = messages.ErrStillRunning      // Close or Shutdown gave up waiting for such code, or for a Memory of one's own
 
 	ErrHalted       = throttle.ErrHalted       // Engine.Halt selects the request: nothing of it was sent, unless Error.Sent says so
 	ErrUnknownLimit = throttle.ErrUnknownLimit // no limit has the id that the request names

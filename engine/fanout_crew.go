@@ -320,6 +320,9 @@ func (it *item) countOut() {
 	r.start(begins)
 }
 
+// Asks is part of request.Standby.
+func (*item) Asks(request.Queue) {}
+
 // StandsBy is part of request.Standby.
 func (it *item) StandsBy(request.Queue) {
 	r := it.rank

@@ -2,9 +2,11 @@ package engine
 
 import (
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/sluice-engine/sluice/actors"
+	"github.com/sluice-engine/sluice/actors/request"
 	"github.com/sluice-engine/sluice/auth"
 	"github.com/sluice-engine/sluice/internal/journal"
 	"github.com/sluice-engine/sluice/memory"
@@ -28,10 +30,14 @@ func MemoryFile(path string) Memory { return memory.File(path) }
 var (
 	// ErrMemoryInUse means that another engine has the memory open.
 	ErrMemoryInUse = memory.ErrInUse
-	// ErrMemorySilent means that a request was not sent in its time, and that its limit may not
-	// be why: a memory that waits, which those of other kinds than MemoryFile do, has not answered,
-	// or has failed, for most of the time that the request waited for its permit, and nothing leaves
-	// before it is remembered. The error says for how long; the same request may fare better later.
+	// ErrMemorySilent means that a request was not sent in its time, and that no limit is why: a
+	// memory that waits, which those of other kinds than MemoryFile do, has not answered, or has
+	// failed, and nothing leaves before it is remembered. It is said where the request had its permit
+	// and waited for the memory alone for at least half of its last wait, as long as it was more than
+	// an instant; and so where it waited for its nonce, for a first look at the server's clock by
+	// TimeEndpoint, or for an answer that it shares. The error says for how long; the same request may
+	// fare better later. Who waits for a connection that Connections.LimitID keeps from being opened
+	// is not told what that waits for.
 	ErrMemorySilent = memory.ErrSilent
 	// ErrMemoryGivenUp means that a request needs a nonce and was not signed, for its memory
 	// could not be written, as on a disk that is full, and is not any more. A nonce that a
@@ -39,6 +45,25 @@ var (
 	// room, and restart.
 	ErrMemoryGivenUp = memory.ErrGivenUp
 )
+
+// remembering is what an engine has of its memory. The zero value is of one without.
+type remembering struct {
+	journal *journal.Journal // nil without a memory
+	looking atomic.Pointer[looking]
+}
+
+// looking is where the look at the server's clock that is under way has asked for its permit.
+type looking struct{ request.Queue }
+
+// lookUnremembered is for how long, until now, that look has waited for the memory alone; zero if
+// none does.
+func (r *remembering) lookUnremembered(now time.Duration) time.Duration {
+	in := r.looking.Load()
+	if in == nil {
+		return 0
+	}
+	return in.Unremembered(now)
+}
 
 // remember has an engine begin with what a memory holds, and write down what it does
 // from then on.
@@ -57,7 +82,7 @@ func (e *Engine) remember(p *plan, parts *actors.Config) error {
 	p.ledger.Restore(time.Since(parts.Epoch), past)
 	parts.NonceFloor = func(lane string) auth.NonceFloor { return j.Floor(lane) }
 	if j.TakesTime() {
-		parts.After, parts.Unremembered = j.After, j.Unremembered
+		parts.After, parts.Silence, parts.LookUnremembered = j.After, journal.Silence, e.lookUnremembered
 	}
 	e.journal = j
 	return nil

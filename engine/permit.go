@@ -137,12 +137,16 @@ func (e *Engine) Acquire(ctx context.Context, charge Charge) (*Permit, error) {
 	return e.permits.issued(p, nil)
 }
 
-// TryAcquire takes a permit if there is room now, and never waits: not for room, nor
+// TryAcquire takes a permit if there is room now, and never waits for that: not for room, nor
 // behind others, whatever Charge.Timeout. It is refused with ErrNoRoom if a limit is
 // full, something is paused, or whoever waits already goes first; the error is that of
 // Acquire, with Limit and RetryAt. Limits are looked at on the caller's own goroutine;
 // while that is being done for others, it gives up after a millisecond, with ErrNoRoom as
 // well.
+//
+// Beside a Memory that waits, which MemoryFile does not, a permit that is granted is waited for
+// until it is remembered, as the next process must know of it: mostly for as long as one write
+// takes, and after a second it goes back unused, and the error is ErrMemorySilent.
 func (e *Engine) TryAcquire(charge Charge) (*Permit, error) {
 	ask, err := e.asked(context.Background(), &charge)
 	if err != nil {

@@ -141,7 +141,8 @@ func (t TimeEndpoint) ask(ctx context.Context, eng *Engine) (*Response, error) {
 		return eng.ask(ctx, req, nil)
 	}
 	turn := &lookTurn{eng: eng, asked: *req, patience: patience}
-	defer turn.telling.Wait() // a look leaves no goroutine behind
+	defer turn.telling.Wait()    // a look leaves no goroutine behind
+	defer eng.looking.Store(nil) // nor its place, which is another request's next
 	if wait := time.Until(patience.Until); wait > 0 {
 		own, cancel := context.WithCancelCause(ctx)
 		defer cancel(nil)
@@ -167,6 +168,9 @@ type lookTurn struct {
 	gone     atomic.Bool // it waits no more
 	telling  sync.WaitGroup
 }
+
+// Asks is part of request.Standby.
+func (l *lookTurn) Asks(in request.Queue) { l.eng.looking.Store(&looking{in}) }
 
 // StandsBy is part of request.Standby.
 func (l *lookTurn) StandsBy(in request.Queue) {

@@ -41,7 +41,7 @@ type Held struct {
 // called on a goroutine of its own, with everything that has gathered meanwhile, and
 // a request leaves once what it spends has been appended. An error is tried again,
 // after a pause, until it is none or the engine ends, and a panic or a runtime.Goexit is one of
-// these errors; meanwhile requests wait, for
+// these errors, also in the methods of such an error itself; meanwhile requests wait, for
 // what is spent and not remembered could be spent again after a restart. So whoever
 // would rather send without memory than wait has Append return nil, and Open say
 // Torn the next time.
@@ -86,12 +86,21 @@ var (
 	ErrInUse = errors.New("memory is in use by another engine")
 	// ErrUnsupported means that this system cannot do what File needs.
 	ErrUnsupported = errors.New("memory in a file is not supported on this system")
-	// ErrSilent means that a request was not sent in its time, and the memory has not answered, or
-	// has failed, for most of the time that it waited: nothing leaves before it is remembered.
-	ErrSilent = errors.New("the memory has not taken what is to be remembered")
 	// ErrCorrupt means that records are not what was written.
 	ErrCorrupt = errors.New("memory is damaged, or not one of this program's")
 )
+
+// ErrSilent means that a request was not sent in its time, and the memory has not answered, or
+// has failed, for most of the time that it waited: nothing leaves before it is remembered. It may
+// fare better later.
+var ErrSilent error = silent{}
+
+type silent struct{}
+
+func (silent) Error() string { return "the memory has not taken what is to be remembered" }
+
+// Temporary says that waiting may mend it.
+func (silent) Temporary() bool { return true }
 
 // ErrGivenUp means that a nonce could not be remembered, for nothing is any more: the
 // memory could not be written, and its engine goes on without it, or it is closed. No

@@ -104,15 +104,15 @@ func NoteLimit(e *Error, limitID string, cause error, epoch time.Time) {
 	}
 }
 
-// NoteMemory adds why nothing came of a wait for a permit, if no limit is to blame: what the memory
-// says of a wait that was so long.
-func NoteMemory(e *Error, cause error, unremembered func(waited time.Duration) error) {
-	_, limited := errors.AsType[*throttle.LimitError](cause)
-	if limited || !errors.Is(cause, context.DeadlineExceeded) && !errors.Is(cause, context.Canceled) {
+// NoteMemory adds why nothing came of a wait, if time was up or the caller left, and no limit is to
+// blame: silence is what the memory says of that wait, and nil if it has nothing to say.
+func NoteMemory(e *Error, cause, silence error) {
+	if silence == nil {
 		return
 	}
-	if why := unremembered(e.Waited); why != nil {
-		e.Err = fmt.Errorf("%w: %w", e.Err, why)
+	_, limited := errors.AsType[*throttle.LimitError](cause)
+	if !limited && (errors.Is(cause, context.DeadlineExceeded) || errors.Is(cause, context.Canceled)) {
+		e.Err = fmt.Errorf("%w: %w", e.Err, silence)
 	}
 }
 

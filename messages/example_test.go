@@ -48,9 +48,7 @@ func ExampleLimitName() {
 func ExampleNoteMemory() {
 	failure := &messages.Error{Stage: messages.Throttled, Waited: 2 * time.Second, Err: context.DeadlineExceeded}
 	silent := errors.New("the memory has not answered")
-	messages.NoteMemory(failure, failure.Err, func(waited time.Duration) error {
-		return fmt.Errorf("%w for %v", silent, waited)
-	})
+	messages.NoteMemory(failure, failure.Err, fmt.Errorf("%w for %v", silent, failure.Waited))
 	fmt.Println(failure.Err)
 	fmt.Println(errors.Is(failure, silent))
 	// Output:

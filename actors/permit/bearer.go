@@ -38,10 +38,11 @@ type bearer struct {
 // wait is one wait for the throttler. It begins as the zero value.
 type wait struct {
 	turn    mailbox.Turn
-	tries   bool  // it does not wait: time that is up is no deadline's
-	err     error // why there is no permit
-	timeUp  error // why the wait is being ended; nil if it is not
-	hasLeft bool  // the ticket is the throttler's for good
+	tries   bool          // it does not wait: time that is up is no deadline's
+	err     error         // why there is no permit
+	asked   time.Duration // of turn.Parked, what was before it asked for the permit last
+	timeUp  error         // why the wait is being ended; nil if it is not
+	hasLeft bool          // the ticket is the throttler's for good
 }
 
 // granted is what a bearer tells itself: the throttler has sent the ticket on to it.
@@ -135,7 +136,7 @@ const expiryGrace = 20 * time.Millisecond
 func (b *bearer) expire(reason error) {
 	switch {
 	case b.tries:
-		b.leave(errBusy)
+		b.expireTry()
 	case b.timeUp != nil:
 		b.leave(b.timeUp)
 	case !errors.Is(reason, context.DeadlineExceeded):
@@ -145,6 +146,24 @@ func (b *bearer) expire(reason error) {
 		b.turn.WakeAt = time.Now().Add(expiryGrace)
 		b.issuer.needs.Throttler.Tell(ticket.ExpirePermit{Ticket: b.ticket})
 	}
+}
+
+// expireTry ends the wait of one who does not wait, unless it has its permit and nothing is missing
+// but that the memory takes it: for that there is more time.
+func (b *bearer) expireTry() {
+	switch silent := b.unremembered(); {
+	case silent == 0:
+		b.leave(errBusy)
+	case silent < memoryPatience:
+		b.turn.WakeAt = time.Now().Add(memoryPatience - silent)
+	default:
+		b.leave(b.issuer.needs.Silence(silent, silent))
+	}
+}
+
+// unremembered is for how long the permit has been granted, and only the memory been waited for.
+func (b *bearer) unremembered() time.Duration {
+	return b.ticket.Unremembered(time.Since(b.issuer.needs.Epoch))
 }
 
 // errBusy says why TryAcquire had no answer.
@@ -178,10 +197,10 @@ func (b *bearer) refuse(err error) *messages.Error {
 	asked := &b.ticket.Permit
 	failure := &messages.Error{Stage: messages.Throttled, Account: asked.Account, Key: asked.Key, Egress: asked.Egress, Waited: b.turn.Parked, Err: err}
 	messages.NoteLimit(failure, asked.Limit, err, b.issuer.needs.Epoch)
-	if unremembered := b.issuer.needs.Unremembered; unremembered != nil {
-		messages.NoteMemory(failure, err, unremembered)
-	}
 	if b.hasLeft {
+		if silence := b.issuer.needs.Silence; silence != nil {
+			messages.NoteMemory(failure, err, silence(b.unremembered(), b.turn.Parked-b.asked))
+		}
 		return failure // nobody knows when the throttler lets go of the ticket
 	}
 	b.ctx.Hold(context.Background())

@@ -21,9 +21,10 @@ type Needs struct {
 	// the limits were replaced since it was granted.
 	Held     func(origin string, charged *throttle.Charged) bool
 	Outdated func(charged *throttle.Charged) bool
-	// Unremembered is an error if somebody who has waited for so long until now has, for the
-	// most part, waited for the memory; nil if there is none that has anybody wait.
-	Unremembered func(waited time.Duration) error
+	// Silence is why nothing came of a wait that was so long, and for the memory alone for the last
+	// part of that: nil if that part was not most of it. The function is nil if there is no memory
+	// that has anybody wait.
+	Silence func(silent, waited time.Duration) error
 	// Returned is called once for each permit that was issued, when it is done, unless
 	// its Ask is Uncounted; nil calls nobody.
 	Returned func()
@@ -91,6 +92,7 @@ func (i *Issuer) Await(ctx context.Context, ask *Ask) (Granted, error) {
 		if outdated {
 			replaced++
 		}
+		b.asked = b.turn.Parked
 		b.ticket.Reopen() // it keeps its rank, and not its permit
 		i.needs.Throttler.Tell(ticket.RequeuePermit{Ticket: b.ticket})
 	}
@@ -103,11 +105,14 @@ const (
 	// tryPatience is how long TryAcquire leaves a throttler that is busy with others to
 	// look at it.
 	tryPatience = time.Millisecond
+	// memoryPatience is how long it waits for a memory to take what it was granted.
+	memoryPatience = time.Second
 )
 
 // TryAcquire takes a permit if it can be had at once. The throttler mostly runs on the
 // caller's own goroutine, and decides there and then; while it is busy with others it has
-// tryPatience, and whoever is not answered by then is refused.
+// tryPatience, and whoever is not answered by then is refused. What was granted is waited for until
+// it is remembered, for memoryPatience at most.
 func (i *Issuer) TryAcquire(ask *Ask, p *Permit) error {
 	i.settleDropped()
 	b := i.bearer(ask)

@@ -83,9 +83,12 @@ type Needs struct {
 	Clock     auth.Clock
 	TimeKnown func() bool
 
-	// Unremembered is an error if a wait for a permit that has lasted so long until now was, for the
-	// most part, one for the memory; nil if there is none that has anybody wait.
-	Unremembered func(waited time.Duration) error
+	// Silence is why nothing came of a wait that was so long, and for the memory alone for the last
+	// part of that: nil if that part was not most of it. LookUnremembered is for how long, until now,
+	// a look at the server's clock has waited for the memory alone. Both are nil if there is none that
+	// has anybody wait.
+	Silence          func(silent, waited time.Duration) error
+	LookUnremembered func(now time.Duration) time.Duration
 
 	Crowds *ticket.Crowds // where many wait; nil for nowhere
 	// Returned is told that a request of HandOver has given its credit back.

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/sluice-engine/sluice/actors/ticket"
 	"github.com/sluice-engine/sluice/internal/wire"
 	"github.com/sluice-engine/sluice/messages"
 	"github.com/sluice-engine/sluice/throttle"
@@ -56,9 +57,34 @@ func (c *Carrier) explain(e *messages.Error, limit string, cause error) {
 		e.RetryAt = c.needs.Epoch.Add(at)
 	}
 	messages.NoteLimit(e, limit, cause, c.needs.Epoch)
-	if e.Stage == messages.Throttled && c.needs.Unremembered != nil {
-		messages.NoteMemory(e, cause, c.needs.Unremembered)
+}
+
+// silence is what the memory says of the wait that the request is in; nil if that is not for the
+// memory, or if the ticket was answered.
+func (r *slot) silence() error {
+	switch {
+	case r.waits:
+		return r.silenceAbout(r.ticket, r.wait)
+	case r.stage == messages.Preparing && r.asking > 0 && !r.lacksPool():
+		return r.silenceOfLook(r.timing.Signed)
 	}
+	return nil
+}
+
+// silenceAbout is what the memory says of a wait for a permit.
+func (c *Carrier) silenceAbout(t *ticket.Ticket, waited time.Duration) error {
+	if c.needs.Silence == nil {
+		return nil
+	}
+	return c.needs.Silence(t.Unremembered(c.now()), waited)
+}
+
+// silenceOfLook is what it says of a wait for a look at the server's clock.
+func (c *Carrier) silenceOfLook(waited time.Duration) error {
+	if c.needs.Silence == nil {
+		return nil
+	}
+	return c.needs.Silence(c.needs.LookUnremembered(c.now()), waited)
 }
 
 // withSpentBody says, beside a cause, that the request cannot be sent a second time

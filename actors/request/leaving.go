@@ -273,9 +273,26 @@ func (p *Parked) fail(stage messages.Stage, cause error) {
 	}
 	if stage > messages.Admitting {
 		c.explain(e, p.limit(), cause)
+		messages.NoteMemory(e, cause, p.silence(stage))
 		c.logFailure(e, stage, cause)
 	}
 	p.tellEnd(stage, e)
+}
+
+// silence is what the memory says of the wait that a request has left; nil if that was not for the
+// memory.
+func (p *Parked) silence(stage messages.Stage) error {
+	c := p.carrier()
+	p.mu.Lock()
+	forTime := p.news&newsTime != 0
+	p.mu.Unlock()
+	switch waited := c.now() - p.since; {
+	case stage == messages.Throttled:
+		return c.silenceAbout(&p.ticket, waited)
+	case stage == messages.Preparing && forTime:
+		return c.silenceOfLook(waited)
+	}
+	return nil
 }
 
 // tellEnd counts, and tells observers of, a request that ends without a slot. If they end the

@@ -116,6 +116,8 @@ type Terms struct {
 // when one of them stops using connections, so that another can take its place, and when that
 // goes on. Its methods are called on the goroutine that carries the request, and must not block.
 type Standby interface {
+	// Asks says where the request is about to ask for its permit: for each attempt another place.
+	Asks(in Queue)
 	// StandsBy says that the request waits for something else than a connection or an answer:
 	// in that queue for its permit, each time that it comes to queue; nil is for anything else.
 	StandsBy(in Queue)
@@ -134,6 +136,9 @@ type Standby interface {
 type Queue interface {
 	// Queues reports whether the request waits there still. Anybody may call it, then and later.
 	Queues() bool
+	// Unremembered is for how long, until now, it has been granted its permit and waited for the
+	// memory alone; zero if that is not so. Anybody may call it until the request has ended.
+	Unremembered(now time.Duration) time.Duration
 }
 
 // lifeBegins carries a life to its actor; Carry has laid it into the slot.
@@ -186,6 +191,13 @@ func (r *slot) tellWhoStandsBy() {
 		r.terms.Standby.Ends(nil, r.failure(wire.Panicked(r.stage, nil)))
 	case r.observed:
 		r.terms.Standby.Ends(r.response, r.err)
+	}
+}
+
+// tellAsks says where the request is about to ask for its permit.
+func (r *slot) tellAsks() {
+	if s := r.terms.Standby; s != nil {
+		s.Asks(r.ticket)
 	}
 }
 

@@ -187,6 +187,7 @@ func (r *slot) enterWaiting() {
 	// This runs throttler and pool, if they are idle: the answer may lie in the
 	// mailbox before Tell returns.
 	r.waits = true
+	r.tellAsks()
 	r.needs.Throttler.Tell(ticket.AcquirePermit{Ticket: t})
 }
 
@@ -499,6 +500,7 @@ func (r *slot) fail(err error) {
 	if r.Finished {
 		return
 	}
+	silence := r.silence()
 	if r.waits { // and nobody has answered the ticket
 		r.leaveWait(err)
 	}
@@ -518,6 +520,7 @@ func (r *slot) fail(err error) {
 	r.upload.abandon()
 	r.response = nil
 	failure := r.failure(err)
+	messages.NoteMemory(failure, err, silence)
 	r.logFailure(failure, r.stage, err)
 	r.err = failure
 	r.Finished = true

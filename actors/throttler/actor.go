@@ -197,10 +197,16 @@ func (t *Throttler) RingAt(at time.Duration) { t.alarm.RingIn(at - t.now()) }
 
 // Pass is part of Outlet. The pool is told when the turn is over, and not in the
 // middle of it: there its turn would stand upon this one, on the stack of a caller.
-// Where a grant has to be remembered first, it is told once that is so.
+// Where a grant has to be remembered first, it is told once that is so; the ticket is nobody
+// else's until then.
 func (t *Throttler) Pass(granted *ticket.Ticket) {
 	if t.needs.After != nil {
-		t.tellLater(granted.Pool, ticket.AcquireLease{Ticket: granted})
+		pool := granted.Pool
+		granted.AwaitMemory(granted.Permit.GrantedAt())
+		t.needs.After(func() {
+			granted.Remembered()
+			pool.Tell(ticket.AcquireLease{Ticket: granted})
+		})
 		return
 	}
 	t.passed = append(t.passed, granted)
@@ -209,17 +215,12 @@ func (t *Throttler) Pass(granted *ticket.Ticket) {
 // Follow is part of Outlet. Where a grant has to be remembered first, what follows it
 // waits as well: a pool is told nothing of a ticket that it has not got.
 func (t *Throttler) Follow(passed *ticket.Ticket, word any) {
+	pool := passed.Pool // when it is told, the ticket may be its request's again
 	if t.needs.After != nil {
-		t.tellLater(passed.Pool, word)
+		t.needs.After(func() { pool.Tell(word) })
 		return
 	}
-	passed.Pool.Tell(word)
-}
-
-// tellLater tells a pool something once all is remembered that was granted before. It is
-// given the pool, because by then the ticket may be its request's again.
-func (t *Throttler) tellLater(pool protocol.Recipient, word any) {
-	t.needs.After(func() { pool.Tell(word) })
+	pool.Tell(word)
 }
 
 // sendOn tells the pools of the tickets that were granted in the turn before, also if

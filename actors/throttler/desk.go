@@ -261,10 +261,14 @@ func (d *Desk) tellLost(now time.Duration, p *throttle.Permit) {
 }
 
 // Abandon follows a ticket whose caller left to wherever it is: still queued, or
-// at the pool. One that was answered meanwhile is nowhere.
+// at the pool. One that was answered meanwhile is nowhere. What the memory has not taken yet is of
+// use to nobody, and its permit goes to others at once: it may be long until the pool hears of it.
 func (d *Desk) Abandon(now time.Duration, t *ticket.Ticket) {
 	switch {
 	case t.Passed:
+		if t.Left() && t.Unremembered(now) > 0 {
+			d.Park(now, t)
+		}
 		d.out.Follow(t, ticket.AbandonLease{Ticket: t})
 	case t.Permit.State() == throttle.Queued:
 		d.ledger.Cancel(now, &t.Permit)

@@ -115,6 +115,11 @@ type Answered struct {
 	// connection. Written by the pool alone, while it holds the ticket.
 	Parked bool
 
+	// memory is since when the permit is granted and still to be remembered, in milliseconds of the
+	// ledger's clock, which begin anew after some weeks; zero if it is not. Written by the throttler
+	// and by whoever then hands the ticket on; anybody may read it.
+	memory atomic.Uint32
+
 	// Queued is how long it was with the throttler until it was granted, by the throttler's
 	// own instants: the request tells by it which part of its wait was for a permit. Written
 	// by Reopen, and by the throttler, which adds to it whenever it grants the permit.
@@ -199,6 +204,25 @@ func (t *Ticket) Dequeue() { t.state.CompareAndSwap(queued, waiting) }
 // Whatever has been granted when the throttler answers does not queue from then on. Anybody may
 // call it.
 func (t *Ticket) Queues() bool { return t.state.Load() == queued }
+
+// AwaitMemory says that the permit, which was granted at an instant, is still to be remembered.
+// Remembered follows, before anybody else is told of the ticket.
+func (t *Ticket) AwaitMemory(granted time.Duration) { t.memory.Store(max(1, milliseconds(granted))) }
+
+// Remembered says that it is, or that nobody is to wait for that any longer.
+func (t *Ticket) Remembered() { t.memory.Store(0) }
+
+// Unremembered is for how long, until now, the permit has been granted and only the memory been
+// waited for; zero if that is not so. Anybody may call it.
+func (t *Ticket) Unremembered(now time.Duration) time.Duration {
+	since := t.memory.Load()
+	if since == 0 {
+		return 0
+	}
+	return max(1, time.Duration(int32(milliseconds(now)-since))*time.Millisecond) // also where they began anew between
+}
+
+func milliseconds(at time.Duration) uint32 { return uint32(at / time.Millisecond) }
 
 // Answer decides that the waiting ticket is granted or refused; false means
 // that the caller left before.

@@ -2,6 +2,7 @@ package ticket
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -41,5 +42,18 @@ func TestATicketQueuesUntilItHasItsPermitOrItsWaitEnds(t *testing.T) {
 		go func() { cancelled <- one.Cancel() }()
 		one.Dequeue()
 		require.NotEqual(t, one.Answer(), <-cancelled, "whatever queue it is in by then")
+	}
+}
+
+func TestATicketTellsForHowLongTheMemoryHasBeenWaitedFor(t *testing.T) {
+	var one Ticket
+	require.Zero(t, one.Unremembered(time.Hour), "it is not")
+	turns := time.Duration(1<<32) * time.Millisecond // after which its milliseconds begin anew
+	for _, granted := range []time.Duration{0, time.Microsecond, time.Hour, turns - time.Second, turns, turns + time.Hour} {
+		one.AwaitMemory(granted)
+		require.Positive(t, one.Unremembered(granted), "at once")
+		require.InDelta(t, 2*time.Second, one.Unremembered(granted+2*time.Second), float64(time.Millisecond))
+		one.Remembered()
+		require.Zero(t, one.Unremembered(granted+2*time.Second))
 	}
 }

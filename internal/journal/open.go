@@ -47,8 +47,8 @@ func Open(needs Needs) (*Journal, throttle.Past, error) {
 	for lane, floor := range s.nonces {
 		j.floors[lane] = &Floor{journal: j, lane: lane, stored: floor}
 	}
-	if j.inPlace == nil {
-		j.post = newPost(j, store)
+	if own, is := store.(*guarded); is {
+		j.post = newPost(j, own)
 	}
 	return j, s.past(), nil
 }

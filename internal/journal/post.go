@@ -16,10 +16,9 @@ import (
 // again, with growing pauses, until it does not, or the journal is to end.
 type post struct {
 	journal *Journal
-	store   memory.Store
+	store   *guarded
 	wake    chan struct{} // has room for one
 	end     chan struct{} // closed by hasten
-	began   atomic.Int64  // when it began to write what it writes, on the ledger's clock and never zero; zero while it does not
 	ended   chan struct{}
 
 	// Guarded by the journal's lock.
@@ -29,7 +28,7 @@ type post struct {
 	soon   []func(remembered bool) // once that is: nothing was appended since
 }
 
-func newPost(j *Journal, store memory.Store) *post {
+func newPost(j *Journal, store *guarded) *post {
 	p := &post{journal: j, store: store, wake: make(chan struct{}, 1), end: make(chan struct{}), ended: make(chan struct{})}
 	go p.run()
 	return p
@@ -49,16 +48,11 @@ func (j *Journal) After(leave func()) { j.after(func(bool) { leave() }) }
 // TakesTime reports whether After may have somebody wait.
 func (j *Journal) TakesTime() bool { return j.post != nil }
 
-// Unremembered is why somebody has not left who waited for so long until now: an error if the
-// memory has not answered for most of that, or has failed, and nil otherwise. An instant on the way
-// to a disk is none.
-func (j *Journal) Unremembered(waited time.Duration) error {
-	if j.post == nil {
-		return nil
-	}
-	began := time.Duration(j.post.began.Load())
-	silent := j.now() - began
-	if began == 0 || silent < leastSilence || silent < waited/2 {
+// Silence is why somebody has not left in his time who waited for so long, and for the memory alone
+// for the last part of that: an error if that part was most of it, and nil otherwise. An instant on
+// the way to a disk is none.
+func Silence(silent, waited time.Duration) error {
+	if silent < leastSilence || silent < waited/2 {
 		return nil
 	}
 	return fmt.Errorf("%w for %v", memory.ErrSilent, silent.Round(time.Millisecond))
@@ -66,6 +60,18 @@ func (j *Journal) Unremembered(waited time.Duration) error {
 
 // leastSilence is less than what anybody is told of.
 const leastSilence = 10 * time.Millisecond
+
+// Hanging is the method of the store that has not returned yet; empty if none is being called, and
+// for a store that never has anybody wait.
+func (j *Journal) Hanging() (method string) {
+	if j.post == nil {
+		return ""
+	}
+	if called := j.post.store.call.Load(); called != nil {
+		method = *called
+	}
+	return method
+}
 
 func (j *Journal) after(leave func(remembered bool)) {
 	j.mu.Lock()
@@ -105,6 +111,7 @@ var errNotRemembered = errors.New("memory: it could not be remembered in time th
 // wait returns once all is remembered that was appended before, or when await does that
 // before.
 func (j *Journal) wait(await func(ready <-chan struct{}) error) error {
+	came := j.now()
 	var remembered atomic.Bool
 	ready := make(chan struct{})
 	end := sync.OnceFunc(func() { close(ready) })
@@ -114,13 +121,17 @@ func (j *Journal) wait(await func(ready <-chan struct{}) error) error {
 	})
 	late := time.AfterFunc(patience, end)
 	defer late.Stop()
-	if err := await(ready); err != nil {
-		return fmt.Errorf("%w: %w", errNotRemembered, err)
+	ended := await(ready)
+	if ended == nil && remembered.Load() {
+		return nil
 	}
-	if !remembered.Load() {
-		return errNotRemembered
+	why, waited := errNotRemembered, j.now()-came
+	for _, besides := range []error{Silence(waited, waited), ended} {
+		if besides != nil {
+			why = fmt.Errorf("%w: %w", why, besides)
+		}
 	}
-	return nil
+	return why
 }
 
 func (p *post) run() {
@@ -192,8 +203,6 @@ const (
 
 // persist writes until that succeeds, which it reports, or the journal is closed.
 func (p *post) persist(write func() error) bool {
-	p.began.Store(max(1, int64(p.journal.now())))
-	defer p.began.Store(0)
 	for pause, told := firstPause, false; ; pause = min(2*pause, mostPause) {
 		slow := time.AfterFunc(patience, func() {
 			p.journal.warn("the memory has not answered for long: requests wait until it does", "for", patience)
@@ -217,7 +226,7 @@ func (p *post) persist(write func() error) bool {
 
 func (p *post) tell(err error) {
 	about := []any{"error", err}
-	if panicked, is := errors.AsType[*panicError](err); is {
+	if panicked, is := err.(*panicError); is {
 		about = append(about, "stack", string(panicked.cut.Stack))
 	}
 	p.journal.warn("the memory does not take what is spent: requests wait until it does", about...)

@@ -18,11 +18,12 @@ type FanOut struct {
 	// at once; the input is asked for another only while there are fewer. It bounds the
 	// memory of a run: some 2 KB each, and the answers. Besides there are goroutines of some
 	// 8 KB: for each origin as many as it may have connections, of each priority as many again
-	// and eight that are more urgent than some of these, and 256 of those that wait for limits; others that do wait without one. Zero means 1,024: sixteen times
-	// what Connections.Max is by default, so that connections stay busy while a good part
-	// waits for limits, and a run through limits by key has many keys at hand. For requests
-	// that no limit holds, the number of connections is enough. With 1, each request is
-	// sent when the loop has come round from the one before.
+	// and eight that are more urgent than some of these, and 256 of those that wait for limits;
+	// others that do wait without one. Zero means 1,024: sixteen times what Connections.Max is by
+	// default, so that connections stay busy while a good part waits for limits, and a run through
+	// limits by key has many keys at hand. For requests that no limit holds, the number of
+	// connections is enough. With 1, each request is sent when the loop has come round from the one
+	// before.
 	Window int
 	// InOrder hands the results over in the order of the input. What has finished before
 	// its turn waits, within Window: a slow first one holds the others up, and no memory
@@ -134,9 +135,9 @@ func (e *RunError) Unwrap() error { return e.Err }
 // there are no more on their way at once than it may have connections, and others that wait for
 // limits, or have waited for them and go when these open, or that are more urgent than some of those,
 // of whom up to eight more then wait for the next connections; the rest wait in the run, the most
-// urgent first, where they hold no credit of Config.Admission and are in no queue: their Request.Timeout begins when
-// they do, while FanOut.Each began when they were read. Those with Coalesce are not held back:
-// the more of them ask at once, the more they share.
+// urgent first, where they hold no credit of Config.Admission and are in no queue: their
+// Request.Timeout begins when they do, while FanOut.Each began when they were read. Those with
+// Coalesce are not held back: the more of them ask at once, the more they share.
 //
 // The input is read on a goroutine of its own, and only while fewer than FanOut.Window
 // requests are on their way: it may be endless, and a slow one holds back no results. How

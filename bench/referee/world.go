@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/sluice-engine/sluice/engine"
@@ -239,6 +240,7 @@ func (w *world) close() {
 	time.Sleep(5 * time.Second)
 	close(w.network.quit)
 	<-w.network.done
+	synctest.Wait() // the network's own goroutine has said that it ends, and may be about to
 	if w.open != 0 {
 		w.blame("left connections open", "%d of %d", w.open, w.dialled)
 	}

@@ -92,7 +92,7 @@ func TestWhatTheGuideRaisesAnAlertForBeginsAtZero(t *testing.T) {
 		for _, r := range m.read(t) {
 			series := strings.ReplaceAll(r.name, ".", "_") + "_total"
 			for _, attr := range r.attrs.ToSlice() {
-				series += "{" + strings.ReplaceAll(string(attr.Key), ".", "_") + `="` + attr.Value.Emit() + `"}`
+				series += "{" + strings.ReplaceAll(string(attr.Key), ".", "_") + `="` + attr.Value.String() + `"}`
 			}
 			atZero[series] = r.value == 0
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -148,13 +149,14 @@ func TestNothingIsSignedByAReadingThatNobodyCanHaveTaken(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var stamps []string
 				s := newServer(t, func(_ http.ResponseWriter, r *http.Request) { stamps = append(stamps, r.URL.Query().Get("timestamp")) })
-				lies := true
+				var lies atomic.Bool
+				lies.Store(true)
 				eng := s.newEngine(t, engine.Config{
 					Auth: auth.HMACQuery{Key: "k", Secret: "s"},
 					Time: engine.TimeFunc(func(context.Context, *engine.Engine) (engine.TimeReading, error) {
 						now := time.Now()
 						reading := engine.TimeReading{Server: now, Resolution: time.Millisecond, Sent: now, Received: now}
-						if lies {
+						if lies.Load() {
 							c.spoil(&reading)
 						}
 						return reading, nil
@@ -169,11 +171,11 @@ func TestNothingIsSignedByAReadingThatNobodyCanHaveTaken(t *testing.T) {
 				}
 				require.Empty(t, stamps)
 
-				lies = false
+				lies.Store(false)
 				time.Sleep(20 * time.Second)
 				_, err := eng.Do(t.Context(), &engine.Request{Path: "/", Auth: true})
 				require.NoError(t, err)
-				lies = true
+				lies.Store(true)
 				time.Sleep(20 * time.Second)
 				require.Less(t, time.Until(eng.Clock().Now()).Abs(), 100*time.Millisecond, "what was learnt stays")
 				require.Less(t, eng.Clock().Bound(), 100*time.Millisecond)

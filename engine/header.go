@@ -11,16 +11,6 @@ import (
 // A caller's http.Header may be a map literal, with names in any case: each is a line of its own.
 // Its methods know but the canonical spelling, and so nothing here is theirs alone.
 
-// hasLine reports whether a header has a line of that name, be it empty.
-func hasLine(header http.Header, name string) bool {
-	for have := range header {
-		if strings.EqualFold(have, name) {
-			return true
-		}
-	}
-	return false
-}
-
 // hasHeader reports whether a header has a value of that name, whatever the case
 // it is written in: a map literal may have any.
 func hasHeader(header http.Header, name string) bool { return headerOf(header, name) != "" }

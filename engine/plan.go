@@ -394,7 +394,7 @@ func (p *plan) readResponses() {
 // layHeader lays the header lines of every request: the engine's own first,
 // then the caller's by name, so that all requests look alike.
 func (p *plan) layHeader() {
-	if !hasLine(p.Header, "User-Agent") { // an empty one says that there is to be none
+	if !request.HasLine(p.Header, "User-Agent") { // an empty one says that there is to be none
 		p.fields = append(p.fields, messages.Field{Name: "User-Agent", Value: "sluice"})
 	}
 	switch {

@@ -109,9 +109,9 @@ func contentTypeIn(header http.Header) string {
 	return ""
 }
 
-// hasLine reports whether a header that may be a map literal, with names in any case, has a
+// HasLine reports whether a header that may be a map literal, with names in any case, has a
 // line of that name, be it empty.
-func hasLine(header http.Header, name string) bool {
+func HasLine(header http.Header, name string) bool {
 	for have := range header {
 		if strings.EqualFold(have, name) {
 			return true

@@ -60,7 +60,7 @@ func (r *slot) draft() (*messages.Request, []messages.Field, error) {
 		fields = r.needs.Plan.StrangerFields
 	}
 	for _, f := range fields {
-		if !hasLine(r.asked.Header, f.Name) {
+		if !HasLine(r.asked.Header, f.Name) {
 			draft.Header.Add(f.Name, f.Value)
 		}
 	}

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
-	"time"
 
 	"github.com/guptarohit/asciigraph"
 
@@ -128,7 +127,7 @@ func (r *Report) WriteText(w io.Writer) error {
 		if r.Fit != nil {
 			law = report.Rate(r.Fit.At(float64(s.Callers)))
 		}
-		fmt.Fprintf(table, "%d\t%s\t%s\t%s\t%s\t%.3g%%\n", s.Callers, report.Rate(s.Throughput), law, duration(s.P50), duration(s.P99), 100*s.Errors)
+		fmt.Fprintf(table, "%d\t%s\t%s\t%s\t%s\t%.3g%%\n", s.Callers, report.Rate(s.Throughput), law, report.Microseconds(s.P50), report.Microseconds(s.P99), 100*s.Errors)
 	}
 	_ = table.Flush() // into memory
 	b.WriteString(r.chart())
@@ -215,6 +214,3 @@ func (r *Report) between(n float64) float64 {
 	}
 	return r.Steps[len(r.Steps)-1].Throughput
 }
-
-// duration writes microseconds.
-func duration(us float64) string { return report.Duration(time.Duration(us * 1e3)) }

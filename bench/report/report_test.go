@@ -365,6 +365,12 @@ type full struct{}
 
 func (full) Write([]byte) (int, error) { return 0, io.ErrShortBuffer }
 
+func TestNoDurationIsWrittenWithAnExponent(t *testing.T) {
+	for us, want := range map[float64]string{999.4: "999µs", 999.7: "1.00ms", 1000: "1.00ms", 999_700: "1.00s", 12_345: "12.3ms"} {
+		require.Equal(t, want, Microseconds(us))
+	}
+}
+
 func TestDurationsAndCountsAreShort(t *testing.T) {
 	for d, want := range map[time.Duration]string{
 		0: "0", 7: "7ns", 999: "999ns", 1500: "1.50µs", 99_960: "100µs", 999_400: "999µs", 999_600: "1.00ms", 12_345_678: "12.3ms",

@@ -81,6 +81,9 @@ func operation(of map[string]*results.Operation, name string) *results.Operation
 	return &results.Operation{}
 }
 
+// Microseconds is Duration for a number of them.
+func Microseconds(us float64) string { return Duration(time.Duration(us * 1e3)) }
+
 // Duration writes three digits and a unit.
 func Duration(d time.Duration) string {
 	switch {

@@ -9,7 +9,6 @@ import (
 	"strconv"
 	"strings"
 	"text/tabwriter"
-	"time"
 
 	"github.com/guptarohit/asciigraph"
 
@@ -91,7 +90,7 @@ func (r *Report) WriteText(w io.Writer) error {
 	table := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "rate\tcompleted\tp50\tp99\tlag p99\toutcome\tof")
 	for _, t := range trials {
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", exactly(t.Rate), report.Rate(t.Completed), duration(t.P50), duration(t.P99), duration(t.Lag), t.Outcome, t.Phase)
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", exactly(t.Rate), report.Rate(t.Completed), report.Microseconds(t.P50), report.Microseconds(t.P99), report.Microseconds(t.Lag), t.Outcome, t.Phase)
 	}
 	_ = table.Flush() // into memory
 	b.WriteString(chart(trials))
@@ -132,7 +131,7 @@ func chart(sorted []Trial) string {
 		line[i] = between(rates, p99s, low+(high-low)*float64(i)/(chartWidth-1))
 	}
 	drawn := asciigraph.Plot(line, asciigraph.Height(chartHeight),
-		asciigraph.YAxisValueFormatter(func(y float64) string { return duration(math.Pow(10, y)) }))
+		asciigraph.YAxisValueFormatter(func(y float64) string { return report.Microseconds(math.Pow(10, y)) }))
 	return fmt.Sprintf("\nresponse p99 over the rate, %s to %s, both axes logarithmic\n%s\n", report.Rate(math.Pow(10, low)), report.Rate(math.Pow(10, high)), drawn)
 }
 
@@ -149,6 +148,3 @@ func between(xs, ys []float64, x float64) float64 {
 
 // exactly writes a rate with all its digits.
 func exactly(rate float64) string { return strconv.FormatFloat(rate, 'f', -1, 64) + "/s" }
-
-// duration writes microseconds.
-func duration(us float64) string { return report.Duration(time.Duration(us * 1e3)) }

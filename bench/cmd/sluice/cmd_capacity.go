@@ -90,7 +90,7 @@ func (f *capacityFlags) run(ctx context.Context, stdout, stderr io.Writer, urls 
 	}}
 	if !f.quiet {
 		steps.Ended = func(s capacity.Step) {
-			fmt.Fprintf(stderr, "%6d callers %12s  p50 %8s  p99 %8s\n", s.Callers, report.Rate(s.Throughput), report.Duration(time.Duration(s.P50*1e3)), report.Duration(time.Duration(s.P99*1e3)))
+			fmt.Fprintf(stderr, "%6d callers %12s  p50 %8s  p99 %8s\n", s.Callers, report.Rate(s.Throughput), report.Microseconds(s.P50), report.Microseconds(s.P99))
 		}
 	}
 	report, err := steps.Run(ctx)

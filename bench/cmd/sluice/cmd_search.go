@@ -196,7 +196,7 @@ func (f *searchFlags) try(ctx context.Context, cfg load.Config, rate float64) (s
 // searchProgress writes a line for each trial.
 func searchProgress(w io.Writer) func(t search.Trial, confirmed, of int) {
 	return func(t search.Trial, confirmed, of int) {
-		fmt.Fprintf(w, "%-10s %12s  p99 %8s  %s", t.Phase, report.Rate(t.Rate), report.Duration(time.Duration(t.P99*1e3)), t.Outcome)
+		fmt.Fprintf(w, "%-10s %12s  p99 %8s  %s", t.Phase, report.Rate(t.Rate), report.Microseconds(t.P99), t.Outcome)
 		if t.Phase == search.Confirming && t.Outcome == search.Held {
 			fmt.Fprintf(w, " %d of %d", confirmed, of)
 		}

@@ -41,14 +41,16 @@ func TestPressureIsWaitingForWhatOthersUse(t *testing.T) {
 		change func(r *Reading)
 		want   bool
 	}{
-		"both":                         {func(*Reading) {}, true},
-		"nothing is known":             {func(r *Reading) { r.Known = false }, false},
-		"the process waits for itself": {func(r *Reading) { r.Others = 199 * time.Millisecond }, false},
-		"others work and nobody waits": {func(r *Reading) { r.Waited = 99 * time.Millisecond }, false},
-		"a tenth of each":              {func(r *Reading) { r.Waited, r.Others = 100*time.Millisecond, 200*time.Millisecond }, true},
-		"the host takes a twentieth":   {func(r *Reading) { r.Waited, r.Others, r.Stolen = 0, 0, 100*time.Millisecond }, true},
-		"the host takes less":          {func(r *Reading) { r.Waited, r.Others, r.Stolen = 0, 0, 99*time.Millisecond }, false},
-		"no time":                      {func(r *Reading) { r.Length = 0 }, false},
+		"both":                          {func(*Reading) {}, true},
+		"nothing is known":              {func(r *Reading) { r.Known = false }, false},
+		"the process waits for itself":  {func(r *Reading) { r.Others = 199 * time.Millisecond }, false},
+		"others work and nobody waits":  {func(r *Reading) { r.Waited = 49 * time.Millisecond }, false},
+		"others have half, a twentieth": {func(r *Reading) { r.Waited, r.Others = 50*time.Millisecond, time.Second }, true},
+		"others have less than half":    {func(r *Reading) { r.Waited, r.Others = 99*time.Millisecond, 999*time.Millisecond }, false},
+		"a tenth of each":               {func(r *Reading) { r.Waited, r.Others = 100*time.Millisecond, 200*time.Millisecond }, true},
+		"the host takes a twentieth":    {func(r *Reading) { r.Waited, r.Others, r.Stolen = 0, 0, 100*time.Millisecond }, true},
+		"the host takes less":           {func(r *Reading) { r.Waited, r.Others, r.Stolen = 0, 0, 99*time.Millisecond }, false},
+		"no time":                       {func(r *Reading) { r.Length = 0 }, false},
 	} {
 		r := pressed
 		c.change(&r)

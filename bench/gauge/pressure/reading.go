@@ -26,11 +26,13 @@ type Reading struct {
 }
 
 // The least that counts as pressure: somebody waits for a tenth of the time while others use a
-// tenth of the processors, or the host takes a twentieth of them away.
+// tenth of the processors, or for a twentieth of it while they use half of them, or the host
+// takes a twentieth of them away.
 const (
-	waitedPart = 10
-	othersPart = 10
-	stolenPart = 20
+	waitedPart   = 10
+	othersPart   = 10
+	halfUsedPart = 20
+	stolenPart   = 20
 )
 
 // Pressed says whether being late is the machine's fault. Waiting alone does not make it so:
@@ -40,7 +42,8 @@ func (r Reading) Pressed() bool {
 		return false
 	}
 	processors := r.Length * time.Duration(max(1, r.Processors))
-	waited := r.Waited >= r.Length/waitedPart && r.Others >= processors/othersPart
+	waited := r.Waited >= r.Length/waitedPart && r.Others >= processors/othersPart ||
+		r.Waited >= r.Length/halfUsedPart && r.Others >= processors/2
 	return waited || r.Stolen >= processors/stolenPart
 }
 

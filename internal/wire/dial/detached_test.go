@@ -25,6 +25,11 @@ func (lying) SetReadDeadline(time.Time) error  { return nil }
 func (lying) SetWriteDeadline(time.Time) error { return nil }
 func (c lying) Close() error                   { <-c.release; return c.Conn.Close() }
 
+// by has every origin reached by one proxy.
+func by(proxy *url.URL) func(messages.Origin) (*url.URL, error) {
+	return func(messages.Origin) (*url.URL, error) { return proxy, nil }
+}
+
 func TestADialEndsInTimeWhateverItsConnectionDoes(t *testing.T) {
 	o := listen(t, func(c net.Conn) { io.Copy(io.Discard, c) })
 	for name, d := range map[string]*Dialer{

@@ -58,10 +58,6 @@ func sealedProxy(t *testing.T, names chan<- string) (*url.URL, *tls.Config) {
 	return &url.URL{Scheme: "https", Host: o.Addr, User: url.UserPassword("user", "pass")}, &tls.Config{RootCAs: pool}
 }
 
-func by(proxy *url.URL) func(messages.Origin) (*url.URL, error) {
-	return func(messages.Origin) (*url.URL, error) { return proxy, nil }
-}
-
 func TestRequestsGoThroughAProxyOverTLS(t *testing.T) {
 	names := make(chan string, 10)
 	proxy, trusting := sealedProxy(t, names)

@@ -19,6 +19,7 @@ import (
 	"github.com/sluice-engine/sluice/bench/load"
 	"github.com/sluice-engine/sluice/bench/results"
 	"github.com/sluice-engine/sluice/bench/schedule"
+	"github.com/sluice-engine/sluice/bench/shellwords"
 )
 
 // abFlags are the flags of the ab verb as they were typed.
@@ -277,7 +278,7 @@ func (f *abFlags) read(shared *pflag.FlagSet, urls []string) (sides [2]abSide, g
 
 // readSide puts together what a side is told, and reads it once to find what is wrong with it.
 func readSide(shared []string, text string, urls []string) (abSide, error) {
-	words, err := splitWords(text)
+	words, err := shellwords.Split(text)
 	if err != nil {
 		return abSide{}, err
 	}

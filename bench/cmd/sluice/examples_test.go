@@ -7,6 +7,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/stretchr/testify/require"
+
+	"github.com/sluice-engine/sluice/bench/shellwords"
 )
 
 // examplesOf are the lines of a verb's examples, joined where one goes on, without comments.
@@ -28,7 +30,7 @@ func TestEveryExampleIsACommandLineThatWorksAsItIsPrinted(t *testing.T) {
 	tried := 0
 	for _, verb := range append(root.Commands(), root) {
 		for _, line := range examplesOf(verb) {
-			words, err := splitWords(strings.ReplaceAll(line, "$(openssl rand -hex 16)", "secret"))
+			words, err := shellwords.Split(strings.ReplaceAll(line, "$(openssl rand -hex 16)", "secret"))
 			require.NoError(t, err, line)
 			for len(words) > 0 {
 				words = tryExample(t, line, words)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/sluice-engine/sluice/bench/exchange"
 	"github.com/sluice-engine/sluice/bench/results"
+	"github.com/sluice-engine/sluice/bench/shellwords"
 )
 
 // folder makes files in a folder of their own, and goes there.
@@ -90,7 +91,7 @@ func TestNoVerbWritesToAFileThatIsReadOrWrittenOtherwise(t *testing.T) {
 		"run --replay access.log --base " + url + " --slo GET&/nope:p99<5ms":       `there is no operation "GET /nope"; there are "GET /ticker"`,
 		"run " + url + " --rate 5 --workers 127.0.0.1:1 --slo GET&/nope:errors<1%": `there is no operation "GET /nope"; there are "GET /"`,
 	} {
-		args, err := splitWords(line)
+		args, err := shellwords.Split(line)
 		require.NoError(t, err)
 		for i := range args {
 			args[i] = strings.ReplaceAll(args[i], "&", " ")

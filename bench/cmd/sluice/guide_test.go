@@ -20,6 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/sluice-engine/sluice/bench/results"
+	"github.com/sluice-engine/sluice/bench/shellwords"
 	"github.com/sluice-engine/sluice/bench/slo"
 	"github.com/sluice-engine/sluice/bench/targets"
 	"github.com/sluice-engine/sluice/bench/venue"
@@ -55,7 +56,7 @@ func blocksOf(page, language string) []string {
 func commandsOf(t *testing.T, page string) [][]string {
 	var commands [][]string
 	add := func(line string) {
-		words, err := splitWords(line)
+		words, err := shellwords.Split(line)
 		require.NoError(t, err, line)
 		require.Equal(t, "sluice", words[0], line)
 		if len(words) > 2 {

@@ -1,13 +1,15 @@
-package main
+// Package shellwords takes a command line apart as a shell does.
+package shellwords
 
 import (
 	"errors"
 	"strings"
 )
 
-// splitWords splits a text into words as a shell does: at spaces, which quotes of either kind
-// and a backslash keep. Within single quotes a backslash is a letter like any other.
-func splitWords(text string) ([]string, error) {
+// Split splits a text into words at its white space, which quotes of either kind and a backslash
+// keep. Within single quotes a backslash is a letter like any other. A quote without an end is an
+// error, and so is a backslash behind which nothing follows.
+func Split(text string) ([]string, error) {
 	var words []string
 	var word strings.Builder
 	begun := false

@@ -1,4 +1,4 @@
-package main
+package shellwords
 
 import (
 	"strings"
@@ -18,24 +18,24 @@ func TestWordsAreSplitAsAShellDoes(t *testing.T) {
 		`a\ b ''`:                     {"a b", ""},
 		`--header="Accept: a"'; q=1'`: {"--header=Accept: a; q=1"},
 	} {
-		words, err := splitWords(text)
+		words, err := Split(text)
 		require.NoError(t, err, text)
 		require.Equal(t, want, words, text)
 	}
 	for _, text := range []string{"'a", `"a`, `a\`, `"a\"`} {
-		_, err := splitWords(text)
+		_, err := Split(text)
 		require.Error(t, err, text)
 	}
 }
 
 // Words in quotes come back as they were.
-func FuzzSplitWords(f *testing.F) {
+func FuzzSplit(f *testing.F) {
 	f.Add("a b 'c d'")
 	f.Add(`\"`)
 	f.Fuzz(func(t *testing.T, text string) {
-		_, _ = splitWords(text)
+		_, _ = Split(text)
 		if !strings.ContainsAny(text, "'") && strings.ToValidUTF8(text, "") == text {
-			words, err := splitWords("x '" + text + "' y")
+			words, err := Split("x '" + text + "' y")
 			require.NoError(t, err)
 			require.Equal(t, []string{"x", text, "y"}, words)
 		}

@@ -115,10 +115,11 @@ func (o *others) expected(at time.Duration) float64 {
 	return max(float64(o.least), o.mean+o.rate*float64(at-o.at))
 }
 
-// turn goes over to a window that began on our clock at `begun` at the earliest.
-func (o *others) turn(per, begun time.Duration) {
+// turn goes over to a window that began on our clock at `begun` at the earliest. The one before it,
+// of which the numbers were, had ended by `ended`: that is long ago if nobody asked since.
+func (o *others) turn(per, ended, begun time.Duration) {
 	if o.heard && o.rate > 0 {
-		o.rate += othersWeight * (o.expected(begun)/float64(per) - o.rate)
+		o.rate += othersWeight * (o.expected(max(ended, o.at))/float64(per) - o.rate)
 		o.rate = max(o.rate, 1/float64(per)) // somebody who paused is not gone
 	}
 	o.heard, o.least, o.most, o.read, o.mean, o.at = false, 0, 0, begun, 0, begun

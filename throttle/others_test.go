@@ -22,8 +22,10 @@ func TestRoomIsLeftForOthersAndComesBackAsTheWindowPasses(t *testing.T) {
 		t.Helper()
 		require.NoError(t, l.Sync(now, "w", Parts{}, used, 1_000_000*sec+now))
 	}
+	require.EqualValues(t, 100, room(0), "the first of a window may have it all")
+	granted(t, l, 0, "w")
 	first := room(0)
-	require.EqualValues(t, 100-36-18-7, first, "36 expected, three times their root, and what is kept for asking")
+	require.EqualValues(t, 100-1-36-18-7, first, "36 expected, three times their root, and what is kept for asking")
 	tell(50*sec, 18)
 	half := room(50 * sec)
 	require.Greater(t, half, first)
@@ -112,4 +114,51 @@ func TestASharedLimitWithoutAClockIsNeitherAskedInVainNorStarved(t *testing.T) {
 			l.Settle(now, p, Outcome{})
 		}
 	})
+}
+
+// A margin that counts as spent whenever one looks would let nothing heavy go for ever.
+func TestWhatFitsTheQuotaLeavesBesideOthersWithinTwoWindows(t *testing.T) {
+	rapid.Check(t, func(drawn *rapid.T) {
+		quota := rapid.Int64Range(1, 1000).Draw(drawn, "quota")
+		l := newLedger(t, Options{}, Limit{ID: "w", Quota: quota, Per: 10 * sec, Window: Fixed,
+			Shared: rapid.Float64Range(0.01, 0.99).Draw(drawn, "shared")})
+		lo := 1_000_000*sec + time.Duration(rapid.Int64Range(0, int64(10*sec)).Draw(drawn, "clock"))
+		l.SetClock(0, lo, lo+time.Duration(rapid.Int64Range(0, int64(300*ms)).Draw(drawn, "bounds")))
+		var now time.Duration
+		for range 20 {
+			now += time.Duration(rapid.Int64Range(0, int64(25*sec)).Draw(drawn, "passes"))
+			p := &Permit{Limit: "w", Weight: rapid.Int64Range(1, quota).Draw(drawn, "weight")}
+			require.NoError(t, l.Acquire(now, p))
+			asked := now
+			for wakes := 0; p.State() != Granted; wakes++ {
+				require.Less(t, wakes, 10)
+				if l.Next(now) == nil {
+					at, ok := l.Wake()
+					require.True(t, ok, "nobody would wake it")
+					require.Greater(t, at, now)
+					now = at
+				}
+			}
+			require.Less(t, now-asked, 21*sec)
+			now += 100 * ms
+			l.Settle(now, p, Outcome{})
+		}
+	})
+}
+
+func TestOthersHaveSpentSinceTheirWindowBeganHoweverLateOneLooks(t *testing.T) {
+	l, late := sharedLedger(t), sharedLedger(t)
+	granted(t, l, 0, "w")
+	granted(t, late, 80*sec, "w")
+	require.Equal(t, limitOf(l, 80*sec, "w").Room, limitOf(late, 80*sec, "w").Room)
+}
+
+func TestOthersAreNotTakenToHaveSpentMoreWhileNobodyAsked(t *testing.T) {
+	l := sharedLedger(t)
+	for now := time.Duration(0); now < 500*sec; now += 20 * sec { // 36 in each window, evenly
+		require.NoError(t, l.Sync(now, "w", Parts{}, int64(now%(100*sec)*36/(100*sec)), 1_000_000*sec+now))
+	}
+	o := &anyOf(&l.table.rules["w"].meters).window.(*fixed).others
+	require.NoError(t, l.Sync(1_000_100*sec, "w", Parts{}, 0, 2_000_100*sec))
+	require.InDelta(t, 0.36, o.rate*float64(sec), 0.02)
 }

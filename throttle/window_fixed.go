@@ -34,12 +34,16 @@ type fixed struct {
 	mine   []int64     // of that, our own
 	few    [2][2]int64 // room for both, if the windows are not too many
 
-	others others // the last, for mostly there are none
+	others others // nearly the last, for mostly there are none
+	asked  bool   // something was granted since window first has begun
 }
 
 // maxSpread bounds how many windows one request may be charged to. With a
 // clock so uncertain the log is the better of the two by far.
 const maxSpread = 16
+
+// youngPart is the part of a window in which the first of ours may go whatever the margin is.
+const youngPart = 4
 
 func (f *fixed) begin(t *terms) {
 	f.sliding.begin(t)
@@ -73,8 +77,11 @@ func (f *fixed) look(now time.Duration) {
 		keep := copy(f.charge, f.charge[min(gone, int64(len(f.charge))):])
 		copy(f.mine, f.mine[min(gone, int64(len(f.mine))):])
 		f.charge, f.mine = f.charge[:keep], f.mine[:keep]
-		f.first, f.from, f.to, f.begun = k, f.grid.start(k), f.grid.start(k+1), now
-		f.others.turn(f.per, now-(f.clock.latest(now)-f.clock.earliest(now)))
+		ended := f.clock.notBefore(f.to)
+		f.first, f.from, f.to, f.begun, f.asked = k, f.grid.start(k), f.grid.start(k+1), now, false
+		// Others began with the window, however long after that somebody of ours looks at it.
+		began := min(now, f.clock.notBefore(f.from))
+		f.others.turn(f.per, min(ended, began), began)
 	}
 	// The bounds may have widened by a new setting; first does not fall for that.
 	f.until = f.begins(f.first + 1)
@@ -108,9 +115,30 @@ func (f *fixed) room(now time.Duration) int64 {
 	}
 	aligned := f.quota - f.flying - f.worst()
 	if f.others.rate > 0 {
-		return min(aligned, f.quota-f.flying-f.own()-f.others.margin(now, f.until))
+		return min(aligned, f.quota-f.flying-f.own()-f.left(now))
 	}
 	return max(free, aligned)
+}
+
+// left is the margin that is left to others. The first of a window is bound by what is known of
+// them alone, as long as the window is young: it may ask for more than a margin leaves at any
+// time, and would otherwise wait for ever. In a young window they have spent least.
+func (f *fixed) left(now time.Duration) int64 {
+	if f.isYoung(now) {
+		return f.others.least
+	}
+	return f.others.margin(now, f.until)
+}
+
+// isYoung reports whether nothing was granted since the present window has begun, and little of it
+// is over.
+func (f *fixed) isYoung(now time.Duration) bool {
+	return !f.asked && now < f.begins(f.first)+f.per/youngPart
+}
+
+func (f *fixed) grant(now time.Duration, w int64) {
+	f.sliding.grant(now, w)
+	f.asked = true
 }
 
 // own is what of ours was answered and may count in window first.
@@ -162,8 +190,11 @@ func (f *fixed) whenShared(now time.Duration, w, flying int64) time.Duration {
 	if now < f.blind {
 		return min(f.sliding.when(now, w+f.others.margin(now, now+f.per), flying), f.blind, f.until)
 	}
-	if f.worst()+flying+w > f.quota {
+	switch {
+	case f.worst()+flying+w > f.quota:
 		return f.until
+	case f.isYoung(now) && flying+f.own()+f.others.least+w <= f.quota:
+		return now
 	}
 	return max(now+1, f.others.falls(now, f.until, f.quota-flying-f.own()-w))
 }
@@ -294,4 +325,5 @@ func (f *fixed) stepped(now time.Duration) { f.forget(now, f.hold) }
 func (f *fixed) forget(now, hold time.Duration) {
 	// The next look, which comes at once, sets first.
 	f.charge, f.mine, f.first, f.blind, f.until = f.charge[:0], f.mine[:0], beforeAll, now+hold, now
+	f.others.heard = false // of a window that is none now
 }

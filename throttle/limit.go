@@ -123,6 +123,7 @@ type Limit struct {
 	// at first, in (0, 1); Fixed windows only. Room is left for them; how much
 	// is learned from what Ledger.Sync is told. That is an estimate: unlike
 	// everything else here it makes a refusal unlikely, and does not rule it out.
+	// What weighs more than is left beside them goes first in a window, or not in it.
 	Shared float64
 	// Share is the part of the quota this process may use, in (0, 1]; 0 means
 	// Options.Share. With less than all of it what the server counts says nothing of

@@ -294,6 +294,9 @@ func (r TimeReading) sample(epoch time.Time) (clock.Sample, error) {
 		Local:  max(1, clock.Unix(r.Received)), // with zero there is nothing that Server is compared with
 		Server: clock.Unix(r.Server), Resolution: r.Resolution, Date: clock.Unix(r.Date),
 	}
+	if !r.Date.IsZero() && s.Date == 0 { // which would stand for none, and contradict nothing
+		return clock.Sample{}, clock.ErrBeside
+	}
 	if err := s.Validate(); err != nil {
 		return clock.Sample{}, err
 	}

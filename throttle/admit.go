@@ -194,15 +194,19 @@ func (l *Ledger) fits(now time.Duration, p *Permit) bool {
 		if w == 0 {
 			continue
 		}
-		var held int64
-		if c.meter.line != nil {
-			held = c.meter.line.heldBefore(&l.queue, p.rank, p.seq)
-		}
-		if at := l.opening(now, c.meter, p, held, w); at > now {
+		if at := l.opening(now, c.meter, p, l.heldBefore(c.meter, p), w); at > now {
 			return false
 		}
 	}
 	return true
+}
+
+// heldBefore is what those who rank before p hold of a meter.
+func (l *Ledger) heldBefore(m *meter, p *Permit) int64 {
+	if m.line == nil {
+		return 0
+	}
+	return m.line.heldBefore(&l.queue, p.rank, p.seq)
 }
 
 // opening returns the first instant at which m, with reserved kept for others,

@@ -32,7 +32,7 @@ func (l *Ledger) Holding(now time.Duration, p *Permit) Hold {
 // holding finds what holds p the longest. A limit that waits for an answer holds
 // longer than any instant, but a pause is named before it: answers will come
 // while it lasts. Where all limits have room, those ahead hold p, in the limit
-// that has least to spare of those in which anybody waits.
+// that has least to spare of those in which they hold anything.
 func (l *Ledger) holding(now time.Duration, p *Permit) Hold {
 	var h Hold
 	latest, least := now, int64(maxWeight)
@@ -42,7 +42,7 @@ func (l *Ledger) holding(now time.Duration, p *Permit) Hold {
 			continue
 		}
 		at := l.opens(now, c.meter, p, w)
-		if spare := c.meter.window.room(now) - w; at > latest || latest == now && c.meter.line != nil && spare < least {
+		if spare := c.meter.window.room(now) - w; at > latest || latest == now && spare < least && l.heldBefore(c.meter, p) > 0 {
 			latest, least = at, spare
 			h.name(c.meter)
 		}

@@ -163,7 +163,7 @@ func (o *others) surely(since time.Duration) int64 {
 	mean := o.rate * float64(max(0, since)+2*o.flight)
 	x := tail/3 + math.Sqrt(tail*tail/9+2*mean*tail)
 	most := int64(min(math.Ceil(mean+x), maxWeight))
-	for m := int64(math.Ceil(mean)) + 1; m < min(most, 64); m++ {
+	for m := int64(math.Ceil(mean)) + 1; m <= min(most, 63); m++ {
 		if mean+float64(m)*(math.Log(float64(m)/mean)-1) >= tail {
 			return m - 1
 		}

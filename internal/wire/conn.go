@@ -3,6 +3,7 @@ package wire
 import (
 	"bufio"
 	"crypto/tls"
+	"errors"
 	"net"
 	"time"
 
@@ -113,6 +114,10 @@ func (c *Conn) outcome(err error) (*messages.Response, messages.Sent, error) {
 	// answer is there nevertheless, only a panic is worth more.
 	if cause := c.source.upload.cause(); cause != nil && (err != nil || isPanic(cause)) {
 		err = cause
+	}
+	// What ends the wait for an answer is then no deadline of the caller's.
+	if failed := c.source.upload.failure(); failed != nil && errors.Is(err, ErrDeadline) && !c.socket.isLate() {
+		err = c.socket.explain(failed)
 	}
 	switch {
 	case err != nil:

@@ -76,6 +76,7 @@ type half struct {
 	looking bool       // that call is a probe's; guarded by mu
 	buffer  []byte     // the running call's alone; guarded by mu when none runs
 	left    []byte     // of buffer, read and not yet handed on; guarded by mu
+	empty   int        // reads in a row that have brought neither bytes nor an error; guarded by mu
 	broken  error      // why there is no further call; guarded by mu
 }
 
@@ -185,10 +186,19 @@ func (d *detached) Read(p []byte) (int, error) {
 			return 0, err
 		case h.looking && n == 0 && (err == messages.ErrStale || isTimeout(err, time.Time{})):
 			continue // what a probe makes of silence comes late, and is nothing to this read
+		case n > 0 || err != nil || len(p) == 0:
+			h.empty = 0
+		default:
+			if h.empty++; h.empty >= mostEmpty {
+				return 0, io.ErrNoProgress // crypto/tls would ask for ever
+			}
 		}
 		return d.taken(p, n, err), err
 	}
 }
+
+// mostEmpty is how many reads in a row may bring neither bytes nor an error, as in bufio.
+const mostEmpty = 100
 
 // interruptGrace is how long a read may take to return once it is to end.
 const interruptGrace = 5 * time.Millisecond
@@ -319,6 +329,26 @@ func (d *detached) Write(p []byte) (written int, err error) {
 		}
 	}
 	return written, nil
+}
+
+// closeWrite calls the connection's own CloseWrite, which is bound as a write is. What is written
+// behind one that did not return, or failed, is not.
+func (d *detached) closeWrite(c interface{ CloseWrite() error }) error {
+	h := &d.writes
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	switch {
+	case h.broken != nil:
+		return h.broken
+	case h.limit.isOver():
+		return os.ErrDeadlineExceeded
+	}
+	h.begin(nil, func([]byte) (int, error) { return 0, c.CloseWrite() })
+	_, err := h.await(d.closed, h.limit.over(), nil)
+	if err != nil {
+		h.broken = err
+	}
+	return err
 }
 
 // write is a call of the connection's own Write, on the goroutine of that call.

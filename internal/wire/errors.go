@@ -128,6 +128,9 @@ func (s *Socket) explain(err error) error {
 	return fmt.Errorf("%w: %w", ErrDeadline, err)
 }
 
+// isLate reports whether the deadline of the exchange has passed.
+func (s *Socket) isLate() bool { return !s.deadline.IsZero() && !time.Now().Before(s.deadline) }
+
 // isTimeout tells a timeout of ours from the kernel's giving up (ETIMEDOUT),
 // which is a broken connection.
 func isTimeout(err error, deadline time.Time) bool {

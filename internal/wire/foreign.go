@@ -115,17 +115,57 @@ func (s *Socket) readForeign(p []byte) (int, error) {
 }
 
 func (s *Socket) readPending(c pending, p []byte) (int, error) {
-	n, closed := c.Pending()
+	said, err := s.askPending(c)
 	switch {
-	case n > 0:
-		return s.Conn.Read(p[:min(n, len(p))])
-	case closed:
+	case err != nil:
+		return 0, err
+	case said.n > 0:
+		return s.Conn.Read(p[:min(said.n, len(p))])
+	case said.closed:
 		return 0, io.EOF
-	}
-	if u, ok := c.(unseeing); ok && u.Blind() {
+	case said.blind:
 		return 0, errBlind
 	}
 	return 0, errSilent
+}
+
+// said is what a connection with Pending has said.
+type said struct {
+	n             int
+	closed, blind bool
+}
+
+// askPending asks a connection what it has. Somebody else's need not return: it is asked on a
+// goroutine of its own, and one that takes its time has not said that it is silent.
+func (s *Socket) askPending(c pending) (said, error) {
+	ask := func() (told said) {
+		told.n, told.closed = c.Pending()
+		if u, ok := c.(unseeing); ok && told.n <= 0 && !told.closed {
+			told.blind = u.Blind()
+		}
+		return told
+	}
+	if s.detached == nil {
+		return ask(), nil
+	}
+	type answer struct {
+		said
+		err error
+	}
+	asked := make(chan answer, 1)
+	go func() {
+		var a answer
+		a.err = Apart(messages.Exchanging, func() { a.said = ask() })
+		asked <- a
+	}()
+	timer := time.NewTimer(probeGrace)
+	defer timer.Stop()
+	select {
+	case a := <-asked:
+		return a.said, a.err
+	case <-timer.C:
+		return said{}, errBlind
+	}
 }
 
 // readPipe reads what the other end of a net.Pipe has to say. A pipe holds

@@ -43,7 +43,7 @@ func appendRequest(dst []byte, call *messages.Call, via *relay) (head, rest []by
 		dst = appendConnection(dst, call)
 	}
 	dst = via.appendCredentials(dst)
-	dst = appendFields(dst, call.Fields, via)
+	dst = appendFields(dst, call, via)
 	switch {
 	case call.Reader != nil:
 		return dst, nil, nil
@@ -88,10 +88,10 @@ func appendConnection(dst []byte, call *messages.Call) []byte {
 	return dst
 }
 
-func appendFields(dst []byte, fields []messages.Field, via *relay) []byte {
-	for i := range fields {
-		f := &fields[i]
-		if isHost(f.Name) || via.replaces(f.Name) {
+func appendFields(dst []byte, call *messages.Call, via *relay) []byte {
+	for i := range call.Fields {
+		f := &call.Fields[i]
+		if isHost(f.Name) || via.replaces(f.Name) || call.Reader != nil && frames(call, f.Name) {
 			continue // it was written before
 		}
 		dst = append(dst, f.Name...)
@@ -100,6 +100,12 @@ func appendFields(dst []byte, fields []messages.Field, via *relay) []byte {
 		dst = append(dst, "\r\n"...)
 	}
 	return append(dst, "\r\n"...)
+}
+
+// frames reports whether appendFraming has written a line of that name.
+func frames(call *messages.Call, name string) bool {
+	return call.Continue && strings.EqualFold(name, "Expect") ||
+		call.Length < 0 && len(call.Trailer) > 0 && strings.EqualFold(name, "Trailer")
 }
 
 // expectsBody reports whether a request without a body must say so (RFC 9110,

@@ -93,7 +93,7 @@ func (c *Conn) readHead(h *head, call *messages.Call) error {
 		case err != nil:
 			return err
 		case h.status >= 200, h.upgraded(call):
-			c.source.upload.forgo()
+			c.source.upload.headCame()
 			return nil
 		case h.status == 101:
 			return errSwitching

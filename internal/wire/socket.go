@@ -268,6 +268,22 @@ func (s *Socket) lastWords(p []byte, failure error) (int, error) {
 	return 0, failure
 }
 
+// hurry leaves a moment for the answer to a request that could not be written whole, as lastWords
+// does: a connection that fails to write need not fail to read. Any goroutine may call it.
+func (s *Socket) hurry() {
+	if wait := time.Now().Add(lastWait); s.deadline.IsZero() || wait.Before(s.deadline) {
+		s.setReadDeadline(wait)
+	}
+}
+
+// setReadDeadline moves the deadline of a read that may be running, unless the exchange was aborted.
+func (s *Socket) setReadDeadline(t time.Time) {
+	_ = s.Conn.SetReadDeadline(t) // it fails if nothing can be running any more
+	if s.live() != nil {
+		s.Interrupt() // whose deadline may have been overwritten
+	}
+}
+
 // read reads what HTTP is spoken in.
 func (s *Socket) read(p []byte) (int, error) {
 	n, err := s.stream().Read(p)

@@ -71,6 +71,9 @@ func (s *switched) CloseWrite() error {
 	if !ok {
 		return errNoHalf
 	}
+	if d := s.conn.socket.detached; d != nil && s.conn.socket.sealed == nil {
+		return d.closeWrite(half)
+	}
 	var err error
 	if panicked := Guard(messages.Exchanging, func() { err = half.CloseWrite() }); panicked != nil {
 		return panicked

@@ -44,12 +44,14 @@ type upload struct {
 	trace   *httptrace.ClientTrace
 	timer   *time.Timer // set and stopped by the Conn's owner; it calls start
 
-	// mu guards the next three: the Conn's owner, the timer and run change state;
-	// run sets err and whole, and the owner reads them.
-	mu    sync.Mutex
-	state uploadState
-	err   error // why the body could not be read
-	whole bool  // every byte was sent
+	// mu guards the next five: the Conn's owner, the timer and run change state;
+	// run sets err, failed and whole, and the owner reads them.
+	mu       sync.Mutex
+	state    uploadState
+	err      error // why the body could not be read
+	failed   error // why it could not be written, if that came before the answer's head
+	whole    bool  // every byte was sent
+	answered bool  // the final head is there; set by the owner
 	// done is closed by whoever takes state from waiting to ended, or by run; the
 	// owner waits for it in over.
 	done chan struct{}
@@ -204,6 +206,31 @@ func (u *upload) forgo() {
 	}
 }
 
+// headCame notes the final head: a body that still waits is not sent, and the rest of the answer
+// has the whole time of the exchange, whether or not the body could be written.
+func (u *upload) headCame() {
+	if u == nil {
+		return
+	}
+	u.forgo()
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.answered = true
+	if u.failed != nil {
+		u.socket.setReadDeadline(u.socket.deadline)
+	}
+}
+
+// failure is why the body could not be written, if nothing of the answer had come by then.
+func (u *upload) failure() error {
+	if u == nil {
+		return nil
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.failed
+}
+
 // over reports whether the whole body was sent, and waits a moment for a last
 // write to return.
 func (u *upload) over() bool {
@@ -286,6 +313,10 @@ func (u *upload) note(readErr, writeErr error) {
 	u.whole = readErr == nil && writeErr == nil
 	if live { // otherwise stop came first, and readErr only says so
 		u.err = readErr
+	}
+	if live && readErr == nil && writeErr != nil && !u.answered {
+		u.failed = writeErr
+		u.socket.hurry()
 	}
 	u.mu.Unlock()
 	close(u.done)

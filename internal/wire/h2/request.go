@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
@@ -36,6 +37,7 @@ func (s *Stream) lay(call *messages.Call, host string) *http.Request {
 		body, length = s.sending, int64(len(call.Body))
 	}
 	if call.Reader != nil && call.Continue {
+		maps.DeleteFunc(s.request.Header, func(name string, _ []string) bool { return strings.EqualFold(name, "Expect") })
 		s.request.Header.Set("Expect", "100-continue")
 		s.fields = nil // the header is no longer that of the fields
 	}

@@ -72,6 +72,9 @@ func fetched[T any](eng *Engine, req *Request, response *Response, err error) (T
 	if err := eng.decode(response, &result); err != nil {
 		failure := messages.NewError(req, Finishing, err)
 		failure.Attempts, failure.Sent = response.Attempts, response.Answer().Sent
+		if req.LimitID == "" {
+			failure.Route = messages.LimitName(eng.defaultLimitID)
+		}
 		return result, failure
 	}
 	return result, nil

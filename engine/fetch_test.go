@@ -9,11 +9,13 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/sluice-engine/sluice/auth"
 	"github.com/sluice-engine/sluice/engine"
+	"github.com/sluice-engine/sluice/throttle"
 	"github.com/sluice-engine/sluice/throttle/feedback"
 )
 
@@ -284,5 +286,19 @@ func TestJSONOfAStreamSaysThatItIsOne(t *testing.T) {
 		resp := openStream(t, newServer(t, nil).newEngine(t, engine.Config{}), t.Context(), engine.Request{})
 		defer resp.Stream.Close()
 		require.ErrorContains(t, resp.JSON(new(any)), "the body is a stream")
+	})
+}
+
+func TestAnAnswerThatCannotBeDecodedNamesTheLimitThatItsRequestWasChargedTo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t, func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, `{"id":`) })
+		eng := s.newEngine(t, engine.Config{Limits: []throttle.Limit{{ID: "calls", Quota: 60, Per: time.Minute}}, DefaultLimitID: "calls"})
+		defer eng.Close()
+		for id, want := range map[string]string{"": "calls", "calls": "calls", engine.Unlimited: ""} {
+			_, err := engine.Fetch[struct{ ID string }](t.Context(), eng, &engine.Request{Path: "/", LimitID: id})
+			var failure *engine.Error
+			require.ErrorAs(t, err, &failure)
+			require.Equal(t, want, failure.Route, id)
+		}
 	})
 }

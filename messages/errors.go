@@ -73,7 +73,7 @@ type Error struct {
 
 	Limit   string        // the id of the limit that was full or paused; empty if none was, or if it is not known
 	Waited  time.Duration // how long the request queued for permits and connections, over all attempts
-	RetryAt time.Time     // before then the same request ends in the same way; zero if that is not known
+	RetryAt time.Time     // before then the same request ends in the same way, by what is known; zero if that is not
 
 	Err error // the cause; what is found in it of the caller's own is told word for word if it is printed by itself
 }

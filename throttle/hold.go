@@ -1,6 +1,9 @@
 package throttle
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Hold says what keeps a queued permit.
 type Hold struct {
@@ -72,10 +75,19 @@ func (l *Ledger) holding(now time.Duration, p *Permit) Hold {
 func (l *Ledger) refusal(now time.Duration, p *Permit, reason error) *LimitError {
 	h := l.holding(now, p)
 	e := &LimitError{ID: p.Limit, Err: reason, Full: h.Limit, Account: h.Account, Key: h.Key, Egress: h.Egress, Paused: h.Paused, RetryAt: h.Until}
-	if at := l.soonest(now, p); at > now && at != never {
+	switch at := l.soonest(now, p); {
+	case at == never:
+	case at > now:
 		e.RetryAt = max(e.RetryAt, at)
+	case !h.Paused && l.counts(p, h, Concurrency):
+		e.RetryAt = 0 // any answer may let p go, before what was lost is over
 	}
 	return e
+}
+
+// counts reports whether the limit that holds p counts in such a window.
+func (l *Ledger) counts(p *Permit, h Hold, of Window) bool {
+	return slices.ContainsFunc(p.path.charges, func(c charge) bool { return c.meter.rule.ID == h.Limit && c.meter.rule.Window == of })
 }
 
 // name says that m holds.

@@ -205,3 +205,18 @@ func TestWhoAsksAgainWhenToldDoesNotSpinOnALostPermitUnderAnUncertainClock(t *te
 	}
 	require.GreaterOrEqual(t, now, time.Minute, "it may arrive until then")
 }
+
+// Whoever is told to come back when what was lost is over would wait for seconds beside an answer
+// that comes in a moment.
+func TestNoInstantIsToldWhereAnAnswerBringsRoomBeforeWhatWasLostIsOver(t *testing.T) {
+	l := exact(t, Options{}, Limit{ID: "c", Quota: 2, Window: Concurrency})
+	lost, open := granted(t, l, 0, "c"), granted(t, l, 0, "c")
+	l.Settle(sec, lost, Outcome{Fate: Lost})
+	var full *LimitError
+	require.ErrorAs(t, l.TryAcquire(2*sec, &Permit{Limit: "c"}), &full)
+	require.Zero(t, full.RetryAt)
+	require.ErrorAs(t, l.TryAcquire(2*sec, &Permit{Limit: "c", Weight: 2}), &full)
+	require.Equal(t, 11*sec, full.RetryAt, "it needs the place of the lost one")
+	l.Settle(3*sec, open, Outcome{})
+	require.NoError(t, l.TryAcquire(3*sec, &Permit{Limit: "c"}))
+}

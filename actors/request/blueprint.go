@@ -91,7 +91,7 @@ func (r *slot) mayIdentify(as *Account) error {
 	case as.signer == nil && r.accounts.anyNamed(): // mostly its account was forgotten
 		return errors.New("and names no Account: the default one has no authenticator, for Config.Auth is nil or was removed")
 	case as.signer == nil:
-		return errors.New("and the engine has no authenticator")
+		return errors.New("and the engine has no authenticator: set Config.Auth, or Accounts and Request.Account")
 	case r.home:
 		return nil
 	case r.terms.Stranger:

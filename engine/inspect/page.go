@@ -90,8 +90,8 @@ func New(config Config) *Page {
 }
 
 // Handler returns a page of one engine, for who wants no more: without slow and failed
-// requests, which need an observer.
-func Handler(eng *engine.Engine) http.Handler {
+// requests, which need an observer. It is an http.Handler; see Close for a server's Shutdown.
+func Handler(eng *engine.Engine) *Page {
 	p := New(Config{})
 	p.Attach("Engine", eng)
 	return p

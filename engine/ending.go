@@ -81,6 +81,9 @@ func (e *Engine) Shutdown(ctx context.Context) error {
 // does not return at all, Close returns ErrStillRunning after 30 s, and the engine
 // ends by itself as soon as it can. So it does for a memory of your own whose Append,
 // Replace or Close does not return, and the error says which.
+//
+// A dialer, and the methods of a connection of yours, are let go of after 5 s instead: what they
+// open later is closed, and what does not return is left to you.
 func (e *Engine) Close() error {
 	if err := e.refuseInside("Close"); err != nil {
 		return err

@@ -59,6 +59,7 @@ type conn struct {
 	places int         // taken
 	linger *time.Timer // until it is closed; nil while a place is taken
 	hasty  bool        // it does not linger: what is idle was to be closed, and no place was taken since
+	stuck  int64       // the number of a write (frameScan.writing) during which an exchange has ended badly; guarded by shared.mu
 }
 
 const (
@@ -184,7 +185,7 @@ func (c *Conns) join() *Stream {
 	for _, one := range c.conns {
 		// The bound may have fallen below what is taken: the peer may change it. And a stream may
 		// count whose place was given back.
-		if !one.frames.leaves() && one.places < one.frames.limit() && one.mayBegin() && !c.retired(one) {
+		if !one.frames.leaves() && !one.isStuck() && one.places < one.frames.limit() && one.mayBegin() && !c.retired(one) {
 			one.places++
 			one.hasty = false
 			if one.linger != nil {
@@ -252,17 +253,24 @@ func (c *conn) close() error {
 func (c *conn) leave(spoiled bool) (last bool) {
 	c.shared.mu.Lock()
 	defer c.shared.mu.Unlock()
+	if write := c.frames.writing.Load(); spoiled && write%2 == 1 {
+		c.stuck = write
+	}
 	c.places--
 	if c.places > 0 {
 		return false
 	}
-	if spoiled && !c.hasty && !c.shared.ended && !c.frames.leaves() && c.frames.silence() < deadAfter {
+	if spoiled && !c.isStuck() && !c.hasty && !c.shared.ended && !c.frames.leaves() && c.frames.silence() < deadAfter {
 		c.linger = time.AfterFunc(lingerFor, c.expire)
 		return false
 	}
 	c.drop()
 	return true
 }
+
+// isStuck reports whether the write is still under way during which an exchange has ended badly:
+// whoever came next would wait behind it. It requires that shared.mu is held.
+func (c *conn) isStuck() bool { return c.stuck != 0 && c.frames.writing.Load() == c.stuck }
 
 // drop requires that shared.mu is held.
 func (c *conn) drop() {

@@ -59,7 +59,7 @@ type conn struct {
 	places int         // taken
 	linger *time.Timer // until it is closed; nil while a place is taken
 	hasty  bool        // it does not linger: what is idle was to be closed, and no place was taken since
-	stuck  int64       // the number of a write (frameScan.writing) during which an exchange has ended badly; guarded by shared.mu
+	stuck  int64       // the number of a write (frameScan.writing) that lasted for the whole of an exchange; guarded by shared.mu
 }
 
 const (
@@ -247,13 +247,15 @@ func (c *conn) close() error {
 	return err
 }
 
-// leave gives a place back; spoiled says that an exchange in it has ended badly. It
+// leave gives a place back; spoiled says that an exchange in it has ended badly, and behind is the
+// frameScan.writing of its beginning. It
 // reports whether the place was the last, with which the connection is nobody's any
 // more, and whoever gave it back closes it.
-func (c *conn) leave(spoiled bool) (last bool) {
+func (c *conn) leave(spoiled bool, behind int64) (last bool) {
 	c.shared.mu.Lock()
 	defer c.shared.mu.Unlock()
-	if write := c.frames.writing.Load(); spoiled && write%2 == 1 {
+	// Not one that has begun later: that may be what tells the peer of the exchange's end.
+	if write := c.frames.writing.Load(); spoiled && write%2 == 1 && write <= behind+1 {
 		c.stuck = write
 	}
 	c.places--
@@ -268,8 +270,8 @@ func (c *conn) leave(spoiled bool) (last bool) {
 	return true
 }
 
-// isStuck reports whether the write is still under way during which an exchange has ended badly:
-// whoever came next would wait behind it. It requires that shared.mu is held.
+// isStuck reports whether a write is still under way that has lasted for the whole of an exchange
+// which ended badly: whoever came next would wait behind it. It requires that shared.mu is held.
 func (c *conn) isStuck() bool { return c.stuck != 0 && c.frames.writing.Load() == c.stuck }
 
 // drop requires that shared.mu is held.

@@ -333,7 +333,7 @@ func (s *Stream) Part() {
 	spoiled := s.spent || s.aborted.Load()
 	s.spent, s.gone = true, departed
 	s.cancel() // a stream that is still running ends here, and not with the connection
-	if s.conn.leave(spoiled) {
+	if s.conn.leave(spoiled, s.behind) {
 		s.gone = departedLast
 	}
 }

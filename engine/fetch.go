@@ -73,7 +73,7 @@ func fetched[T any](eng *Engine, req *Request, response *Response, err error) (T
 		failure := messages.NewError(req, Finishing, err)
 		failure.Attempts, failure.Sent = response.Attempts, response.Answer().Sent
 		if req.LimitID == "" {
-			failure.Route = messages.LimitName(eng.defaultLimitID)
+			failure.Route = messages.LimitName(eng.defaultLimit())
 		}
 		return result, failure
 	}

@@ -1,8 +1,10 @@
 package request
 
 import (
+	"runtime"
 	"strings"
 	"testing"
+	"weak"
 
 	"github.com/stretchr/testify/require"
 
@@ -24,9 +26,24 @@ func TestASlotAtRestKeepsNoLongTicketThatIsStillToBeSettled(t *testing.T) {
 		require.Nil(t, r.spare, name)
 		require.Empty(t, r.ticket.Path+r.ticket.Permit.Key, name)
 	}
+	requirePinnedByNobody(t, newSlots().slot(true), long)
 	r := &slot{}
 	short := &ticket.Ticket{Asked: ticket.Asked{Path: "/"}}
 	r.ticket = short
 	r.rest(false)
 	require.Same(t, short, r.spare, "a short one is used again")
+}
+
+// requirePinnedByNobody has a slot as it is made rest before its ticket is settled, and then forgets
+// the ticket as the throttler does in the end.
+func requirePinnedByNobody(t *testing.T, r *slot, long string) {
+	unsettled := r.ticket
+	unsettled.Reopen()
+	unsettled.Permit.Key = long
+	pinned := weak.Make(unsettled)
+	unsettled = nil
+	r.rest(true)
+	runtime.GC()
+	require.True(t, pinned.Value() == nil)
+	runtime.KeepAlive(r)
 }

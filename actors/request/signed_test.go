@@ -5,12 +5,13 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/sluice-engine/sluice/actors/ticket"
 	"github.com/sluice-engine/sluice/messages"
 )
 
 func TestASlotAtRestHasNoCredentials(t *testing.T) {
 	r := new(slot)
-	r.ticket = &r.first
+	r.ticket = new(ticket.Ticket)
 	r.ticket.Close()
 	r.rest(false) // before its first signature there is nothing to forget
 	r.signed = &messages.Call{Method: "GET", Query: "signature=secret", Fields: []messages.Field{{Name: "X-Api-Key", Value: "secret"}}}

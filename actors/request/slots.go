@@ -38,7 +38,6 @@ type slot struct {
 	ticket  *ticket.Ticket      // the next attempt's
 	spare   *ticket.Ticket      // one before it, which the throttler may not have let go of
 	aside   *ticket.Ticket      // the slot's own, while its life goes by a parked request's; nil otherwise
-	first   ticket.Ticket       // one of the two
 	lastTry *messages.Attempted // what observers are to be told of the last attempt; nil before the first that is observed
 	signed  *messages.Call      // the blueprint's call with the present attempt's credentials; empty between two lives, nil before the first that is signed
 
@@ -57,7 +56,7 @@ func (c *Carrier) slot(counted bool) *slot {
 	}
 	r := &slot{Carrier: c, id: "request/" + strconv.FormatUint(c.nextID.Add(1), 36)}
 	r.Caller = mailbox.NewCaller(r)
-	r.ticket = &r.first
+	r.ticket = new(ticket.Ticket) // apart: one that is let go of by rest must not stay as a part of the slot
 	r.ticket.Close()
 	r.onHead = r.hearHead
 	c.slots.admit(r, counted)

@@ -52,7 +52,7 @@ type flight struct {
 
 	sharers []*sharer     // guarded by coalescing.mu: who waits
 	stands  bool          // guarded by coalescing.mu: it waits for something before it asks for its permit
-	queue   request.Queue // guarded by coalescing.mu: where it has asked for its permit last; nil before
+	queue   request.Queue // guarded by coalescing.mu: where it has asked for its permit last; nil before, and once it has ended
 
 	hasLeft atomic.Bool // it has a connection, or had one: something may be sent
 

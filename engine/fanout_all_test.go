@@ -363,3 +363,17 @@ func TestAHedgeDoesNotShareTheAnswerThatItIsToBeAheadOf(t *testing.T) {
 		require.NoError(t, (<-other).err)
 	})
 }
+
+func TestARaceWithAContextThatCannotBeAskedIsRefused(t *testing.T) {
+	eng := newEngine(t, engine.Config{})
+	for name, err := range map[string]error{
+		"Race":  third(eng.Race(unaskable{t.Context()}, &engine.Request{URL: "http://a.test/"})),
+		"Hedge": third(eng.Hedge(unaskable{t.Context()}, time.Second, &engine.Request{URL: "http://a.test/"})),
+	} {
+		var panicked *engine.PanicError
+		require.ErrorAs(t, err, &panicked, name)
+		require.Equal(t, engine.NotSent, engine.OutcomeOf(err), name)
+	}
+}
+
+func third(_ *engine.Response, _ int, err error) error { return err }

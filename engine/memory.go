@@ -62,7 +62,11 @@ func (r *remembering) lookUnremembered(now time.Duration) time.Duration {
 	if in == nil {
 		return 0
 	}
-	return in.Unremembered(now)
+	silent := in.Unremembered(now)
+	if r.looking.Load() != in { // its place may have been another request's by then
+		return 0
+	}
+	return silent
 }
 
 // remember has an engine begin with what a memory holds, and write down what it does

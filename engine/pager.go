@@ -142,6 +142,17 @@ type way struct {
 	counted bool   // number is known
 }
 
+// spelt is a request as those behind it are made: with its cursor among the parameters of Query. The
+// first may have it in its URL or Path.
+func (w *way) spelt(asked *Request) *Request {
+	param := w.Cursor.Param
+	if _, has := asked.Query[param]; param == "" || has || paramOf(asked, param) == "" {
+		return asked
+	}
+	same, _ := with(asked, param, "", paramOf(asked, param)) // it fails for a body alone
+	return same
+}
+
 // next returns the request of the page behind one; nil if there is none.
 func (w *way) next(asked *Request, answer *Response) (*Request, error) {
 	if answer.StatusCode < 200 || answer.StatusCode > 299 {

@@ -269,7 +269,7 @@ func (w *walk) step() error {
 
 // printOf is a request's print; with anything but a Next every request has the first one's body, or
 // a field in it that can be printed.
-func (w *walk) printOf(asked *Request) (print, bool) { return printOf(asked, w.Next == nil) }
+func (w *walk) printOf(asked *Request) (print, bool) { return printOf(w.spelt(asked), w.Next == nil) }
 
 // sawLinked notes a page as a link to it would ask for it: with its whole URL, whatever its own
 // request was made of.

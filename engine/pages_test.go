@@ -756,3 +756,26 @@ func TestTheEngineMayBeClosedWhereAnAnswerIsDecoded(t *testing.T) {
 type textFunc func() string
 
 func (f textFunc) String() string { return f() }
+
+func TestACircleOfCursorsIsSeenWhereverTheFirstOneStands(t *testing.T) {
+	for name, first := range map[string]*engine.Request{
+		"Path": {Path: "/?a=b&c=0"}, "URL": {URL: "http://api.test/?c=0&a=b"}, "Query": {Path: "/?a=b", Query: engine.Values{"c": 0}},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			var came []string
+			s := newServer(t, func(w http.ResponseWriter, r *http.Request) {
+				at := r.URL.Query().Get("c")
+				came = append(came, at)
+				fmt.Fprintf(w, `{"items":[%s],"next":"%s"}`, at, map[string]string{"0": "1", "1": "2", "2": "0"}[at])
+			})
+			eng := s.newEngine(t, engine.Config{})
+			defer eng.Close()
+			var err error
+			for _, wrong := range engine.Items[int](t.Context(), eng, first, engine.Pager{List: "items", Cursor: engine.Cursor{From: "next", Param: "c"}}) {
+				err = wrong
+			}
+			require.ErrorIs(t, err, engine.ErrSamePage, name)
+			require.Equal(t, []string{"0", "1", "2"}, came, name)
+		})
+	}
+}

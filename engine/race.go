@@ -44,7 +44,11 @@ func (e *Engine) Hedge(ctx context.Context, after time.Duration, requests ...*Re
 	if err := e.cannotRace(ctx, after, requests); err != nil {
 		return nil, -1, messages.NewError(nil, Admitting, err)
 	}
-	r := &race{eng: e, ctx: ctx, own: wire.Contain(ctx), after: after, requests: requests, ended: make(chan racer, len(requests))}
+	own, err := contained(ctx, nil)
+	if err != nil {
+		return nil, -1, err
+	}
+	r := &race{eng: e, ctx: ctx, own: own, after: after, requests: requests, ended: make(chan racer, len(requests))}
 	for r.begun == 0 || after == 0 && r.begun < len(requests) {
 		r.begin()
 	}

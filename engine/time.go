@@ -141,8 +141,7 @@ func (t TimeEndpoint) ask(ctx context.Context, eng *Engine) (*Response, error) {
 		return eng.ask(ctx, req, nil)
 	}
 	turn := &lookTurn{eng: eng, asked: *req, patience: patience}
-	defer turn.telling.Wait()    // a look leaves no goroutine behind
-	defer eng.looking.Store(nil) // nor its place, which is another request's next
+	defer turn.telling.Wait() // a look leaves no goroutine behind
 	if wait := time.Until(patience.Until); wait > 0 {
 		own, cancel := context.WithCancelCause(ctx)
 		defer cancel(nil)
@@ -170,7 +169,13 @@ type lookTurn struct {
 }
 
 // Asks is part of request.Standby.
-func (l *lookTurn) Asks(in request.Queue) { l.eng.looking.Store(&looking{in}) }
+func (l *lookTurn) Asks(in request.Queue) {
+	if in == nil {
+		l.eng.looking.Store(nil)
+		return
+	}
+	l.eng.looking.Store(&looking{in})
+}
 
 // StandsBy is part of request.Standby.
 func (l *lookTurn) StandsBy(in request.Queue) {

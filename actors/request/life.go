@@ -116,7 +116,8 @@ type Terms struct {
 // when one of them stops using connections, so that another can take its place, and when that
 // goes on. Its methods are called on the goroutine that carries the request, and must not block.
 type Standby interface {
-	// Asks says where the request is about to ask for its permit: for each attempt another place.
+	// Asks says where the request is about to ask for its permit: for each attempt another place,
+	// and nil once the request has ended, for then the place is another's.
 	Asks(in Queue)
 	// StandsBy says that the request waits for something else than a connection or an answer:
 	// in that queue for its permit, each time that it comes to queue; nil is for anything else.
@@ -259,6 +260,9 @@ func (c *Carrier) recycle(r *slot, counted bool) {
 	if r.own.Failure() != nil {
 		r.tellContext()
 	}
+	if s := r.terms.Standby; s != nil && counted {
+		s.Asks(nil)
+	}
 	r.returnBody()
 	last := lifeSum{uncounted: true}
 	if counted {
@@ -299,7 +303,7 @@ func (r *slot) rest(longKey bool) {
 	}
 	r.takeBackTicket()
 	r.renewTicket() // the ticket is the slot's own now
-	r.ticket.Asked, r.ticket.Answered = ticket.Asked{}, ticket.Answered{}
+	r.ticket.Rest()
 	p := &r.ticket.Permit
 	p.Account, p.Key, p.Egress = "", "", ""
 	if clear(p.Weights); cap(p.Weights) <= keptWeights {

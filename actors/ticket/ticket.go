@@ -193,6 +193,14 @@ func (t *Ticket) Reopen() {
 	t.state.Store(waiting)
 }
 
+// Rest takes out of a ticket what its request and the answers to it have said. Whoever asked for
+// Unremembered may be doing so: of what it reads nothing is written as a plain value.
+func (t *Ticket) Rest() {
+	t.Asked = Asked{}
+	t.Lease, t.Refused, t.Stage, t.Limited, t.Parked, t.Queued, t.At = nil, nil, 0, false, false, 0, 0
+	t.memory.Store(0)
+}
+
 // Queue says that the throttler keeps the waiting ticket, whose owner wants to know, in its
 // queue.
 func (t *Ticket) Queue() { t.state.CompareAndSwap(waiting, queued) }

@@ -1,6 +1,9 @@
 package ticket
 
 import (
+	"io"
+	"reflect"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -56,4 +59,31 @@ func TestATicketTellsForHowLongTheMemoryHasBeenWaitedFor(t *testing.T) {
 		one.Remembered()
 		require.Zero(t, one.Unremembered(granted+2*time.Second))
 	}
+}
+
+// Rest names the fields of Answered one by one: none may be forgotten.
+func TestATicketAtRestHasNothingOfItsAnswers(t *testing.T) {
+	var one Ticket
+	answered := reflect.ValueOf(&one.Answered).Elem()
+	for i := range answered.NumField() {
+		switch field := answered.Field(i); {
+		case field.Type() == reflect.TypeFor[atomic.Uint32]():
+			one.AwaitMemory(time.Hour)
+		case field.Kind() == reflect.Bool:
+			field.SetBool(true)
+		case field.Type() == reflect.TypeFor[error]():
+			field.Set(reflect.ValueOf(io.EOF))
+		case field.Kind() == reflect.Pointer:
+			field.Set(reflect.New(field.Type().Elem()))
+		case field.CanInt():
+			field.SetInt(1)
+		default:
+			field.SetUint(1)
+		}
+		require.False(t, answered.Field(i).IsZero())
+	}
+	one.Method = "GET"
+	one.Rest()
+	require.True(t, answered.IsZero())
+	require.Zero(t, one.Asked)
 }

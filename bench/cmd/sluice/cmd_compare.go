@@ -47,7 +47,7 @@ Files of unlike machines, schedules, models or clients are refused, each differe
 named, unless --anyway is given; then the output names them. INVALID runs, and a
 run given twice, are refused always.
 
-Exit codes: 0 no regression, 2 wrong flags or a refusal, 97 a regression.`,
+Exit codes: 0 no regression, 1 interrupted, 2 wrong flags or a refusal, 97 a regression.`,
 		Example: `  sluice compare old.jsonl new.jsonl
   sluice compare old1.jsonl,old2.jsonl,old3.jsonl new1.jsonl,new2.jsonl,new3.jsonl --paired
   sluice compare --old a.jsonl --old b.jsonl --new c.jsonl --new d.jsonl
@@ -55,7 +55,7 @@ Exit codes: 0 no regression, 2 wrong flags or a refusal, 97 a regression.`,
   sluice compare old.jsonl new.jsonl --anyway --json -`,
 		Args: cobra.MaximumNArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return flags.run(cmd.OutOrStdout(), args)
+			return untilInterrupted(cmd.Context(), func() error { return flags.run(cmd.OutOrStdout(), args) })
 		},
 	}
 	f := command.Flags()

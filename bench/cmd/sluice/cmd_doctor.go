@@ -31,7 +31,8 @@ Each check is a line: ok, warn, fail, or unknown where this system does not tell
 do about it is below. The last line is what open runs this machine can hold. Whatever
 else runs on the machine is in the figures, and should be.
 
-Exit codes: 0 no check failed, 1 one did, 2 wrong flags or a refusal of the system.`,
+Exit codes: 0 no check failed, 1 one did, or it was interrupted, 2 wrong flags or a refusal
+of the system.`,
 		Example: `  sluice doctor                     all of it, in about a minute
   sluice doctor --quick             a first look, in ten seconds, or twenty on a busy machine
   sluice doctor --json=doctor.json  as JSON as well
@@ -70,6 +71,9 @@ func (f doctorFlags) run(ctx context.Context, stdout, stderr io.Writer) error {
 	err := f.json.write(stdout, shownAlready{report})
 	if n := report.Failed(); n > 0 {
 		err = errors.Join(err, finding{fmt.Sprintf("%d checks failed", n)})
+	}
+	if report.Interrupted {
+		err = errors.Join(err, finding{"interrupted: nothing is concluded from some of the checks"})
 	}
 	return err
 }

@@ -2,12 +2,8 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -42,8 +38,8 @@ A class of differences that nothing belongs to any more is a failure as well.
 It runs the tests of bench/hostile, in memory and in fake time, and so needs the go
 command and the source.
 
-Exit codes: 0 nothing was found, 1 there were failures, 2 wrong flags or a refusal of
-the system.`,
+Exit codes: 0 nothing was found, 1 there were failures, or it was interrupted, 2 wrong
+flags or a refusal of the system.`,
 		Example: `  sluice hostile                         all parts, in a minute or two
   sluice hostile --part mutants          one alone, of
                                          ` + wrapped(hostile.Names(), 44) + `
@@ -69,39 +65,17 @@ func (f hostileFlags) run(ctx context.Context, stdout, stderr io.Writer) error {
 	if f.part != "" && !slices.Contains(hostile.Names(), f.part) {
 		return fmt.Errorf("--part %q: there are %s", f.part, strings.Join(hostile.Names(), ", "))
 	}
-	root, err := moduleRoot(ctx)
-	if err != nil {
-		return err
-	}
-	dir, err := os.MkdirTemp("", "sluice-hostile")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(dir)
-	binary := filepath.Join(dir, "hostile.test")
-	const room = "github.com/sluice-engine/sluice/bench/hostile"
-	build := exec.CommandContext(ctx, "go", "test", "-c", "-o", binary, room)
-	build.Stdout, build.Stderr = stderr, stderr
-	if err := build.Run(); err != nil {
-		return fmt.Errorf("go test -c %s: %w", room, err)
-	}
-	// Fake time needs a test to run in.
-	test := exec.CommandContext(ctx, binary, "-test.run=^TestTheEngineWithstandsHostileServers$", "-test.timeout="+f.patience().String(),
-		fmt.Sprint("-seed=", f.seed), fmt.Sprint("-cases=", f.cases), "-part="+f.part)
-	test.Dir = root // the source is looked at
-	test.Stdout, test.Stderr = stdout, stderr
-	return withstood(test.Run())
+	return played{
+		room: "github.com/sluice-engine/sluice/bench/hostile",
+		args: []string{
+			"-test.run=^TestTheEngineWithstandsHostileServers$", "-test.timeout=" + f.patience().String(),
+			fmt.Sprint("-seed=", f.seed), fmt.Sprint("-cases=", f.cases), "-part=" + f.part,
+		},
+		broken: "there were failures: see above",
+	}.play(ctx, stdout, stderr)
 }
 
 // patience is more than any machine takes.
 func (f hostileFlags) patience() time.Duration {
 	return 10*time.Minute + time.Duration(f.cases)*10*time.Millisecond
-}
-
-func withstood(err error) error {
-	var failed *exec.ExitError
-	if errors.As(err, &failed) {
-		return finding{"there were failures: see above"}
-	}
-	return err
 }

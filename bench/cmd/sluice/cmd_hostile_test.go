@@ -1,8 +1,6 @@
 package main
 
 import (
-	"errors"
-	"os/exec"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -33,11 +31,4 @@ func TestAPartIsPlayedAlone(t *testing.T) {
 	require.Zero(t, code, out+stderr)
 	require.Contains(t, out, "mutants           200        0")
 	require.NotContains(t, out, "tunnels")
-}
-
-func TestAFailureOfTheEngineIsAFinding(t *testing.T) {
-	require.IsType(t, finding{}, withstood(&exec.ExitError{}))
-	require.NoError(t, withstood(nil))
-	refused := errors.New("no such file")
-	require.Equal(t, refused, withstood(refused))
 }

@@ -31,8 +31,8 @@ Then 10,000 callers in Do, and 10,000 submitted requests without callers, share 
 connections to a server in the same process; their throughput is told in parts of that
 of 64 callers, and so is the CPU that each request took, the server's included.
 
-Exit codes: 0 all is well, 1 a bar was missed (1.2 GB, 4 µs, 3 s for a million), 2 wrong
-flags or a refusal of the system.`,
+Exit codes: 0 all is well, 1 a bar was missed (1.2 GB, 4 µs, 3 s for a million), or it
+was interrupted, 2 wrong flags or a refusal of the system.`,
 		Example: `  sluice parked                           a million, and 200,000 for each row
   sluice parked --waiting 100000 --requests 0`,
 		Args: noArguments,
@@ -60,13 +60,13 @@ func (f parkedFlags) run(cmd *cobra.Command) error {
 	}
 	var err error
 	if measured.Parking, err = parked.Park(cmd.Context(), f.waiting); err != nil {
-		return err
+		return interruptedAfter(cmd.Context(), err, "nothing that was measured")
 	}
 	p, to := measured.Parking, files.outputs(cmd.OutOrStdout(), cmd.ErrOrStderr())
 	tellOfParking(to.people, p)
 	if f.requests > 0 {
 		if measured.Rows, err = parked.Crowds(cmd.Context(), f.requests); err != nil {
-			return err
+			return interruptedAfter(cmd.Context(), err, "what is above")
 		}
 		tellOfCrowds(to.people, measured.Rows)
 	}

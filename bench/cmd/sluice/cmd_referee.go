@@ -2,12 +2,8 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -42,8 +38,8 @@ engine breaks a promise there, and it says which.
 
 It runs the tests of bench/referee, and so needs the go command and the source.
 
-Exit codes: 0 nothing was found, 1 a promise was broken, 2 wrong flags or a
-refusal of the system.`,
+Exit codes: 0 nothing was found, 1 a promise was broken, or it was interrupted,
+2 wrong flags or a refusal of the system.`,
 		Example: `  sluice referee                          a million arrivals, in about a minute
   sluice referee --arrivals 200000        a first look
   sluice referee --seed 7                 other draws
@@ -85,39 +81,18 @@ func (f refereeFlags) run(ctx context.Context, stdout, stderr io.Writer) error {
 	if f.scenario != "" && !slices.Contains(referee.Names(), f.scenario) {
 		return fmt.Errorf("--scenario %q: there are %s", f.scenario, strings.Join(referee.Names(), ", "))
 	}
-	root, err := moduleRoot(ctx)
-	if err != nil {
-		return err
-	}
-	dir, err := os.MkdirTemp("", "sluice-referee")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(dir)
-	binary := filepath.Join(dir, "referee.test")
-	const room = "github.com/sluice-engine/sluice/bench/referee"
-	build := exec.CommandContext(ctx, "go", "test", "-c", "-o", binary, room)
-	build.Dir, build.Stdout, build.Stderr = root, stderr, stderr
-	if err := build.Run(); err != nil {
-		return fmt.Errorf("go test -c %s: %v", room, err) // not its exit code, which says that a promise was broken
-	}
-	// Fake time needs a test to run in.
-	test := exec.CommandContext(ctx, binary, "-test.run=^TestTheEngineKeepsItsPromises$", "-test.timeout="+f.patience().String(),
-		fmt.Sprint("-seed=", f.seed), fmt.Sprint("-arrivals=", f.arrivals), "-scenario="+f.scenario)
-	test.Env = append(os.Environ(), "SLUICE_SEED=") // the flag counts
-	test.Stdout, test.Stderr = stdout, stderr
-	return judgement(test.Run())
+	return played{
+		room: "github.com/sluice-engine/sluice/bench/referee",
+		args: []string{
+			"-test.run=^TestTheEngineKeepsItsPromises$", "-test.timeout=" + f.patience().String(),
+			fmt.Sprint("-seed=", f.seed), fmt.Sprint("-arrivals=", f.arrivals), "-scenario=" + f.scenario,
+		},
+		env:    []string{"SLUICE_SEED="}, // the flag counts
+		broken: "a promise was broken: see above",
+	}.play(ctx, stdout, stderr)
 }
 
 // patience is more than any machine takes.
 func (f refereeFlags) patience() time.Duration {
 	return 2*time.Minute + time.Duration(f.arrivals)*time.Millisecond
-}
-
-func judgement(err error) error {
-	var failed *exec.ExitError
-	if errors.As(err, &failed) {
-		return finding{"a promise was broken: see above"}
-	}
-	return err
 }

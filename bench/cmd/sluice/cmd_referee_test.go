@@ -1,8 +1,6 @@
 package main
 
 import (
-	"errors"
-	"os/exec"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -33,11 +31,4 @@ func TestAScenarioIsPlayedAlone(t *testing.T) {
 	require.Zero(t, code, out+stderr)
 	require.Contains(t, out, "blind        seed 3: ")
 	require.Contains(t, out, ", 0 violations")
-}
-
-func TestABrokenPromiseOfTheEngineIsAFinding(t *testing.T) {
-	require.IsType(t, finding{}, judgement(&exec.ExitError{}))
-	require.NoError(t, judgement(nil))
-	refused := errors.New("no such file")
-	require.Equal(t, refused, judgement(refused))
 }

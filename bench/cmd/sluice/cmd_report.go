@@ -48,7 +48,8 @@ goes; "-" is standard input, and compressed files are recognized.
   prom   Prometheus's text format, for a push gateway or a collector of files
 
 Exit codes are those of the run: 0 all is well, 1 no request succeeded, 98 INVALID or without
-an end, 99 an objective failed; 2 wrong flags, or a file that cannot be read.`,
+an end, 99 an objective failed; 1 also if it was interrupted itself, 2 wrong flags, or a file
+that cannot be read.`,
 		Example: `  sluice report run.jsonl
   sluice report run.jsonl -o run.html
   sluice report worker-1.jsonl.gz worker-2.jsonl.gz --format json
@@ -56,7 +57,9 @@ an end, 99 an objective failed; 2 wrong flags, or a file that cannot be read.`,
   sluice report old-*.jsonl --format bench -o old.txt && sluice report new-*.jsonl --format bench -o new.txt && benchstat old.txt new.txt
   sluice report run.jsonl -o run.html.gz
   sluice run http://127.0.0.1:8080/api/v3/ping --rate 50/s -o - | sluice report - --format csv`,
-		RunE: func(cmd *cobra.Command, files []string) error { return flags.run(cmd, files) },
+		RunE: func(cmd *cobra.Command, files []string) error {
+			return untilInterrupted(cmd.Context(), func() error { return flags.run(cmd, files) })
+		},
 	}
 	f := command.Flags()
 	f.StringVar(&flags.format, "format", "", "text, html, json, csv, hlog, bench or prom; empty goes by the end of --out's name, below .gz, and is text else")

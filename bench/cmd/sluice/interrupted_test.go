@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
@@ -87,4 +89,22 @@ func TestTheMachineThatRunsNeedsNoSecretsOfItsWorkers(t *testing.T) {
 			require.ErrorContains(t, mistakes.err(), wrong)
 		}
 	}
+}
+
+func TestAnInterruptedPlayIsNoFault(t *testing.T) {
+	ctx, interrupt := context.WithCancel(t.Context())
+	interrupt()
+	for _, args := range [][]string{{"referee"}, {"hostile"}, {"parked", "--waiting", "10", "--requests", "0"}, {"report", "/dev/stdin"}, {"compare", "/dev/stdin", "/dev/stdin"}} {
+		code, _, stderr := sluiceIn(ctx, args...)
+		require.Equal(t, exitFound, code, args)
+		require.Regexp(t, "^sluice: interrupted ", stderr, args)
+	}
+}
+
+func TestWhatAPlayedTestHasFoundIsAFinding(t *testing.T) {
+	one := played{broken: "a promise was broken: see above"}
+	require.Equal(t, finding{one.broken}, one.judgement(&exec.ExitError{}))
+	require.NoError(t, one.judgement(nil))
+	refused := errors.New("no such file")
+	require.Equal(t, refused, one.judgement(refused))
 }

@@ -2,13 +2,13 @@ package engine_test
 
 import (
 	"context"
-	"crypto/tls"
 	"io"
 	"net"
 	"net/http"
-	"net/http/httptest"
+	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -20,6 +20,7 @@ import (
 type jammed struct {
 	net.Conn
 	jam    atomic.Bool
+	once   sync.Once
 	closed chan struct{}
 }
 
@@ -32,43 +33,31 @@ func (c *jammed) Write(p []byte) (int, error) {
 }
 
 func (c *jammed) Close() error {
-	if err := c.Conn.Close(); err != nil {
-		return err
-	}
-	close(c.closed)
-	return nil
+	c.once.Do(func() { close(c.closed) })
+	return c.Conn.Close()
 }
 
 func TestNobodyIsPutBehindAWriteInWhichAnotherHasRunOutOfTime(t *testing.T) {
-	api := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) }))
-	api.EnableHTTP2 = true
-	api.StartTLS()
-	defer api.Close()
-	var dials atomic.Int32
-	first := &jammed{closed: make(chan struct{})}
-	eng, err := engine.New(engine.Config{
-		BaseURL:     api.URL,
-		Connections: engine.Connections{HTTP2: func(string) bool { return true }},
-		Dial: engine.Dial{
-			TLS: &tls.Config{RootCAs: api.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs},
-			DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
-				conn, err := new(net.Dialer).DialContext(ctx, network, addr)
-				if dials.Add(1) > 1 {
-					return conn, err
-				}
-				first.Conn = conn
-				return first, err
-			},
-		},
+	synctest.Test(t, func(t *testing.T) {
+		var dialled []*jammed
+		config := engine.Config{Retry: engine.Retry{Max: -1}}
+		s := newHTTP2Server(t, func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) }, &config)
+		config.Dial.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			conn, err := s.dial(ctx, network, addr)
+			dialled = append(dialled, &jammed{Conn: conn, closed: make(chan struct{})})
+			return dialled[len(dialled)-1], err
+		}
+		eng := s.newEngine(t, config)
+		defer eng.Close()
+		_, err := eng.Do(t.Context(), &engine.Request{Path: "/"})
+		require.NoError(t, err)
+		dialled[0].jam.Store(true)
+		_, err = eng.Do(t.Context(), &engine.Request{Method: "PUT", Path: "/", Timeout: 200 * time.Millisecond})
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		begun := time.Now()
+		_, err = eng.Do(t.Context(), &engine.Request{Method: "PUT", Path: "/", Timeout: 4 * time.Second})
+		require.NoError(t, err, "over another connection")
+		require.Less(t, time.Since(begun), time.Second)
+		require.Len(t, dialled, 2)
 	})
-	require.NoError(t, err)
-	defer eng.Close()
-	_, err = eng.Do(t.Context(), &engine.Request{Path: "/"})
-	require.NoError(t, err)
-	first.jam.Store(true)
-	_, err = eng.Do(t.Context(), &engine.Request{Method: "PUT", Path: "/", Timeout: 200 * time.Millisecond})
-	require.ErrorIs(t, err, context.DeadlineExceeded)
-	_, err = eng.Do(t.Context(), &engine.Request{Method: "PUT", Path: "/", Timeout: 4 * time.Second})
-	require.NoError(t, err, "over another connection")
-	require.EqualValues(t, 2, dials.Load())
 }

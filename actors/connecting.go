@@ -15,7 +15,7 @@ import (
 // leave is what dials wait for: a permit of the limit that new connections are charged to.
 // It is nil if they are charged to none.
 func (s *System) leave() pool.Leave {
-	if s.config.ConnectLimit == "" {
+	if s.config.Pool.Limit == "" {
 		return nil
 	}
 	return s.chargeConnection
@@ -24,12 +24,12 @@ func (s *System) leave() pool.Leave {
 // chargeConnection waits for a permit to open a connection.
 func (s *System) chargeConnection(ctx context.Context, origin messages.Origin, egress string, urgent messages.Priority) (func(protocol.DialEnd), error) {
 	p := new(permit.Permit)
-	ask := permit.Ask{Limit: s.config.ConnectLimit, Origin: origin.String(), Egress: egress, Priority: urgent, Uncounted: true, Errand: true}
+	ask := permit.Ask{Limit: s.config.Pool.Limit, Origin: origin.String(), Egress: egress, Priority: urgent, Uncounted: true, Errand: true}
 	if err := s.permits.Acquire(ctx, &ask, p); err != nil {
 		if failure, ok := errors.AsType[*messages.Error](err); ok {
 			err = failure.Err // it is another request's, or nobody's, that is told of it
 		}
-		return nil, fmt.Errorf("a new connection is charged to %q: %w", s.config.ConnectLimit, err)
+		return nil, fmt.Errorf("a new connection is charged to %q: %w", s.config.Pool.Limit, err)
 	}
 	return func(end protocol.DialEnd) { p.Done(fateOf(end)) }, nil
 }

@@ -46,8 +46,7 @@ type Config struct {
 	Egress map[string]pool.Dial // how connections are opened by the other ways out
 	Pool   pool.Config
 
-	ConnectLimit string // charged for every new connection; empty is none
-	MaxIdleTotal int    // unused connections over all pools; zero means no bound. Pool.MaxTotal bounds all connections
+	MaxIdleTotal int // unused connections over all pools; zero means no bound. Pool.MaxTotal bounds all connections
 
 	CreditReturned func() // called once for every request of HandOver that has ended; it may be nil if there are none
 	PermitReturned func() // called once for every permit of Acquire and TryAcquire that is done; nil calls nobody

@@ -37,7 +37,7 @@ func (p *plan) system(e *Engine) actors.Config {
 	parts := actors.Config{
 		Request: p.request(), Observers: e.observers, Halts: &e.halts,
 		Ledger: p.ledger, Limits: p.Limits, Throttle: p.Throttle,
-		Dial: dialer.DialAny, Egress: egress, Pool: p.pool(), MaxIdleTotal: p.Connections.MaxIdleTotal, ConnectLimit: p.Connections.LimitID,
+		Dial: dialer.DialAny, Egress: egress, Pool: p.pool(), MaxIdleTotal: p.Connections.MaxIdleTotal,
 		CreditReturned: e.admission.leave,
 		PermitReturned: e.permits.held.leave, TracePermits: p.TracePermits,
 		Logger: e.scribe.Logger(),
@@ -80,7 +80,7 @@ func (p *plan) dialSeesValues() bool {
 func (p *plan) pool() pool.Config {
 	c := p.Connections
 	return pool.Config{
-		MaxConns: c.Max, MaxWaiters: c.MaxWaiters, MinIdle: c.MinIdle, MaxTotal: c.MaxTotal, Rotate: c.Rotate,
+		MaxConns: c.Max, MaxWaiters: c.MaxWaiters, MinIdle: c.MinIdle, MaxTotal: c.MaxTotal, Limit: c.LimitID, Rotate: c.Rotate,
 		IdleTimeout: c.IdleTimeout, MaxAge: c.MaxAge, Passivate: unusedPool,
 		Backoff: p.Dial.Backoff, BackoffCap: p.Dial.BackoffCap,
 	}

@@ -204,10 +204,16 @@ func TestWhoeverWaitsForAConnectionThatWaitsForItsTurnCanLeave(t *testing.T) {
 		permit.Done(engine.Done)
 		_, err = eng.Do(t.Context(), &engine.Request{Path: "/", Timeout: 10 * time.Second})
 		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.ErrorContains(t, err, `a new one waits for limit "connects"`)
 		require.Equal(t, engine.NotSent, engine.OutcomeOf(err))
+		require.Equal(t, "0 leased, 0 idle, 1 dialling (1 at their limit)", eng.Stats().Pools[0].String())
+		why, err := eng.Explain(&engine.Request{Path: "/"})
+		require.NoError(t, err)
+		require.Contains(t, why.String(), "no connection is free, and a new one waits for its own limit")
 		wantNothingHeldBut(t, eng, 1)
 		do(t, eng, 1).Wait() // and the next has what the first has begun
 		require.Equal(t, []time.Duration{time.Minute}, roundedTo(time.Second, s.at()))
+		require.Zero(t, eng.Stats().Pools[0].AtLimit)
 		wantNothingHeld(t, eng)
 	})
 }

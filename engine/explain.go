@@ -177,6 +177,8 @@ func (x Explanation) String() string {
 		free = "a connection is free"
 	case x.Pool.Leased+x.Pool.Dialling == 0:
 		free = "no connection is open yet"
+	case x.Pool.AtLimit > 0:
+		free = "no connection is free, and a new one waits for its own limit"
 	}
 	fmt.Fprintf(&b, "\n  %s: %s", x.Origin, free)
 	return b.String()

@@ -37,7 +37,7 @@ var (
 	// an instant; and so where it waited for its nonce, for a first look at the server's clock by
 	// TimeEndpoint, or for an answer that it shares. The error says for how long; the same request may
 	// fare better later. Who waits for a connection that Connections.LimitID keeps from being opened
-	// is not told what that waits for.
+	// is told that, and not that its limit waits for the memory.
 	ErrMemorySilent = memory.ErrSilent
 	// ErrMemoryGivenUp means that a request needs a nonce and was not signed, for its memory
 	// could not be written, as on a disk that is full, and is not any more. A nonce that a

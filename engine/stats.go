@@ -181,6 +181,7 @@ type PoolStats struct {
 	Leased   int `json:"leased"`   // connections in use by a request
 	Streams  int `json:"streams"`  // of those leased, held by answers whose Stream is not closed yet
 	Dialling int `json:"dialling"` // connections being opened
+	AtLimit  int `json:"at_limit"` // of those, waiting for Connections.LimitID
 	Waiting  int `json:"waiting"`  // requests waiting for a connection
 
 	Dialled     int64 `json:"dialled"`      // connections opened; over HTTP/2, places for a stream
@@ -308,7 +309,7 @@ func poolStats(pools []protocol.PoolStats) []PoolStats {
 	all := make([]PoolStats, 0, len(pools))
 	for _, s := range pools {
 		all = append(all, PoolStats{
-			Origin: s.Origin, Egress: s.Egress, Idle: s.Idle, Leased: s.Leased, Streams: s.Streams, Dialling: s.Dialling, Waiting: s.Waiting,
+			Origin: s.Origin, Egress: s.Egress, Idle: s.Idle, Leased: s.Leased, Streams: s.Streams, Dialling: s.Dialling, AtLimit: s.AtLimit, Waiting: s.Waiting,
 			Dialled: s.Dialled, DialsFailed: s.DialsFailed, Retired: s.Retired, Broken: s.Broken, Refused: s.Refused,
 		})
 	}
@@ -363,7 +364,7 @@ func (l LimitStats) MarshalJSON() ([]byte, error) {
 	}{fields(l), l.Window.String(), l.Per.String()})
 }
 
-// String is one line: "2 leased (1 by streams), 3 idle, 1 dialling, 5 waiting".
+// String is one line: "2 leased (1 by streams), 3 idle, 1 dialling (1 at their limit), 5 waiting".
 func (p PoolStats) String() string {
 	text := fmt.Sprintf("%d leased", p.Leased)
 	if p.Streams > 0 {
@@ -372,6 +373,9 @@ func (p PoolStats) String() string {
 	text += fmt.Sprintf(", %d idle", p.Idle)
 	if p.Dialling > 0 {
 		text += fmt.Sprintf(", %d dialling", p.Dialling)
+	}
+	if p.AtLimit > 0 {
+		text += fmt.Sprintf(" (%d at their limit)", p.AtLimit)
 	}
 	if p.Waiting > 0 {
 		text += fmt.Sprintf(", %d waiting", p.Waiting)

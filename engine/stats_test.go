@@ -124,7 +124,7 @@ func TestWhoWaitsAndAnExplanationAreInJSONAsStatsAre(t *testing.T) {
 		},
 		`{"at":"2026-01-02T03:04:05.6Z","request":"GET /","origin":"https://server.test:443","route":"orders","priority":0,"leaves":true,
 			"charges":[{"id":"orders","weight":1,"quota":10,"room":9,"opens":"2026-01-02T03:04:05.6Z"}],"connection_free":true,
-			"pool":{"origin":"https://server.test:443","idle":0,"leased":0,"streams":0,"dialling":0,"waiting":0,"dialled":0,"dials_failed":0,"retired":0,"broken":0,"refused":0}}`: engine.Explanation{
+			"pool":{"origin":"https://server.test:443","idle":0,"leased":0,"streams":0,"dialling":0,"at_limit":0,"waiting":0,"dialled":0,"dials_failed":0,"retired":0,"broken":0,"refused":0}}`: engine.Explanation{
 			At: at, Request: "GET /", Origin: venue, Route: "orders", Leaves: true, Charges: []engine.Charged{{ID: "orders", Weight: 1, Quota: 10, Room: 9, Opens: at}},
 			ConnectionFree: true, Pool: engine.PoolStats{Origin: venue},
 		},
@@ -162,6 +162,6 @@ func TestAPictureReadsWellInALogAndInJSON(t *testing.T) {
 			{"id":"orders","key":"BTCUSDT","window":"fixed","quota":10,"refill":10,"per":"1m0s","used":10,"in_flight":1,"room":0,"next":"2026-01-02T03:04:05.6Z","queued":[{"priority":300,"n":7}]},
 			{"id":"weight","window":"sliding","quota":1200,"refill":0,"per":"0s","used":0,"in_flight":0,"room":1200,"next":"2026-01-02T03:04:05.6Z"}],
 		"scopes":[{"origin":"","name":"","paused_until":"2026-01-02T03:04:05.6Z","in_flight":1}],"queued":null},
-		"pools":[{"origin":"https://server.test:443","idle":1,"leased":5,"streams":4,"dialling":0,"waiting":2,"dialled":6,"dials_failed":0,"retired":0,"broken":0,"refused":0}]}`, string(got))
+		"pools":[{"origin":"https://server.test:443","idle":1,"leased":5,"streams":4,"dialling":0,"at_limit":0,"waiting":2,"dialled":6,"dials_failed":0,"retired":0,"broken":0,"refused":0}]}`, string(got))
 	require.NotContains(t, fmt.Sprintf("%+v", stats), "2562047h")
 }

@@ -9,7 +9,7 @@ import (
 
 // Reasons why a request is not admitted. They arrive wrapped in a LimitError.
 var (
-	ErrUnknownLimit  = errors.New("no such limit")
+	ErrUnknownLimit  = errors.New("no such limit: Limits has none of that id")
 	ErrUnknownScope  = errors.New("no such scope")
 	ErrScopeTogether = errors.New("no part of the scope can pause alone, for not all of its limits are told apart so: see Limit.By")
 	ErrWeight        = errors.New("weight can never fit")

@@ -146,6 +146,8 @@ func (p incarnation) hearOwn(message any) {
 		p.closed(m)
 	case dialDone:
 		p.dialled(m)
+	case leaveAsked:
+		p.atLimit(m.dial, true)
 	case leaveGiven:
 		p.mayDial(m.dial)
 	case upkeepDue:
@@ -183,6 +185,7 @@ func (p *Pool) dialled(m dialDone) {
 		m.err = errUnwanted
 	}
 	p.needs.Places.noteDial(m.err)
+	p.atLimit(m.dial, false)
 	p.core.Dialled(p.now(), m.conn, m.err, m.trace, m.dial.urgent)
 }
 

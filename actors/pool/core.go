@@ -16,6 +16,7 @@ import (
 type Config struct {
 	MaxConns    int           // open, being dialled, and being closed
 	MaxTotal    int           // likewise, over all origins; here for error texts alone, Places enforces it
+	Limit       string        // that each connection is charged to; here for error texts alone as well. Empty is none
 	MaxWaiters  int           // requests waiting for one
 	MinIdle     int           // kept open and unused, within MaxConns
 	Rotate      bool          // lend the longest idle connection, not the last used
@@ -265,7 +266,7 @@ func (c *Core) Expire(now time.Duration, t *ticket.Ticket) {
 		return // it was answered
 	}
 	late := fmt.Errorf("no connection before then: %w", context.DeadlineExceeded)
-	c.refuse(t, withReason(withReason(late, c.full(now)), c.dials.err))
+	c.refuse(t, withReason(withReason(withReason(late, c.full(now)), c.awaited()), c.dials.err))
 	c.withdrawIfUnneeded(now)
 }
 
@@ -382,6 +383,6 @@ func (c *Core) Recover(now time.Duration) {
 func (c *Core) Describe() protocol.PoolStats {
 	stats := c.counts
 	stats.Idle, stats.Leased, stats.Streams = len(c.idle), len(c.leases)-len(c.idle), c.streams.n
-	stats.Dialling, stats.Waiting = c.dials.n, c.waiters.n
+	stats.Dialling, stats.AtLimit, stats.Waiting = c.dials.n, c.dials.atLimit, c.waiters.n
 	return stats
 }

@@ -17,10 +17,11 @@ import (
 // dials are those under way, and how the last ones ended. They space the dials
 // to an origin that refuses them.
 type dials struct {
-	n      int                 // under way, those that wait for leave or are to end unwanted included
-	spare  int                 // of them, those that Wants has said no to, and that have not ended yet
-	urgent []messages.Priority // how urgent each of them is, in no order
-	since  time.Duration       // since when there has always been one under way
+	n       int                 // under way, those that wait for leave or are to end unwanted included
+	atLimit int                 // of them, those that wait for leave
+	spare   int                 // and those that Wants has said no to, and that have not ended yet
+	urgent  []messages.Priority // how urgent each of them is, in no order
+	since   time.Duration       // since when there has always been one under way
 
 	base, ceiling time.Duration
 	failures      int           // pauses since the last success, all of the same kind

@@ -3,6 +3,7 @@ package pool
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/sluice-engine/sluice/messages"
@@ -19,6 +20,24 @@ import (
 // errUnwanted is the error of a dial that had leave when nobody wanted its connection any
 // more.
 var errUnwanted = errors.New("nobody wants the connection any more")
+
+// AtLimit takes note that a dial waits for leave, or that it does so no more: it has it, or has
+// ended.
+func (c *Core) AtLimit(waits bool) {
+	if waits {
+		c.dials.atLimit++
+	} else {
+		c.dials.atLimit--
+	}
+}
+
+// awaited is what dials wait for that have not begun; nil if all have.
+func (c *Core) awaited() error {
+	if c.dials.atLimit == 0 {
+		return nil
+	}
+	return fmt.Errorf("a new one waits for limit %q", c.config.Limit)
+}
 
 // Wants reports whether a dial that waited for leave is still of use. One that is not ends
 // with errUnwanted.
@@ -44,15 +63,19 @@ func (c *Core) spared(now time.Duration) {
 // once; after an error there is none. It must be safe for concurrent use.
 type Leave func(ctx context.Context, origin messages.Origin, egress string, urgent messages.Priority) (ended func(protocol.DialEnd), err error)
 
-// leaveGiven is what a dial tells its pool that has leave. It is answered once, and not by
-// a pool that has ended.
-type leaveGiven struct{ dial *underWay }
+// What a dial tells its pool that waits for leave, and that has it. The second is answered once,
+// and not by a pool that has ended.
+type (
+	leaveAsked struct{ dial *underWay }
+	leaveGiven struct{ dial *underWay }
+)
 
 // underWay is a dial of this pool's.
 type underWay struct {
-	wanted chan bool // the answer to leaveGiven; of capacity 1
-	spared bool      // it was no; written and read by the pool alone
-	urgent messages.Priority
+	wanted  chan bool // the answer to leaveGiven; of capacity 1
+	spared  bool      // it was no; written and read by the pool alone
+	atLimit bool      // it waits for leave; likewise
+	urgent  messages.Priority
 }
 
 // gate has a dial wait for leave, and then ask whether it is still wanted. It runs on the
@@ -60,6 +83,7 @@ type underWay struct {
 func (p *Pool) gate(dial *underWay) protocol.DialGate {
 	leave, origin, egress, door := p.needs.Leave, p.needs.Origin, p.needs.Egress, p.needs.Door
 	return func(ctx context.Context) (func(protocol.DialEnd), error) {
+		door.Address.Tell(leaveAsked{dial})
 		ended, err := leave(ctx, origin, egress, dial.urgent)
 		if err != nil {
 			return nil, err
@@ -79,8 +103,17 @@ func (p *Pool) gate(dial *underWay) protocol.DialGate {
 	}
 }
 
+// atLimit takes note of whether a dial waits for leave, of which it may have told already.
+func (p *Pool) atLimit(dial *underWay, waits bool) {
+	if dial.atLimit != waits {
+		dial.atLimit = waits
+		p.core.AtLimit(waits)
+	}
+}
+
 // mayDial answers a dial that has leave.
 func (p *Pool) mayDial(dial *underWay) {
+	p.atLimit(dial, false)
 	wanted := p.core.Wants()
 	dial.spared = !wanted
 	dial.wanted <- wanted

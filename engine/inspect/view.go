@@ -421,7 +421,10 @@ func poolsTable(e *engineState) table {
 			leased.Note = grouped(int64(p.Streams)) + " by streams"
 		}
 		dialled := cell{Text: grouped(p.Dialled)}
-		if p.DialsFailed > 0 {
+		switch {
+		case p.AtLimit > 0:
+			dialled.Note = grouped(int64(p.AtLimit)) + " wait for their limit"
+		case p.DialsFailed > 0:
 			dialled.Note = grouped(p.DialsFailed) + " failed"
 		}
 		waiting := cell{Text: grouped(int64(p.Waiting))}

@@ -32,6 +32,7 @@ type PoolStats struct {
 	Egress                          string
 	Idle, Leased, Dialling, Waiting int
 	Streams                         int // of those leased, held by streams
+	AtLimit                         int // of those being dialled, waiting for the limit that they are charged to
 
 	Dialled     int64 // connections opened
 	DialsFailed int64

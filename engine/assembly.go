@@ -33,7 +33,7 @@ const (
 func (p *plan) system(e *Engine) actors.Config {
 	dialer := p.dialer()
 	var egress map[string]pool.Dial
-	egress, e.ending.disconnect, e.ending.unlinger = ways(dialer, p.dialers())
+	egress, e.ending.disconnect, e.ending.unlinger = ways(dialer, p.dialers(), p.Connections.MaxTotal > 0)
 	parts := actors.Config{
 		Request: p.request(), Observers: e.observers, Halts: &e.halts,
 		Ledger: p.ledger, Limits: p.Limits, Throttle: p.Throttle,

@@ -85,15 +85,23 @@ func (p *plan) dialers() map[string]*dial.Dialer {
 	return all
 }
 
-// ways are what pools dial by, and what closes and what unlingers all of them.
-func ways(standard *dial.Dialer, named map[string]*dial.Dialer) (by map[string]pool.Dial, disconnect, unlinger func()) {
-	if len(named) == 0 {
-		return nil, standard.Close, standard.CloseLingering
-	}
+// ways are what pools dial by, and what closes and what unlingers all of them. Where connections are
+// bounded over all origins, one that lingers is in nobody's way: it is closed before another is opened.
+func ways(standard *dial.Dialer, named map[string]*dial.Dialer, bounded bool) (by map[string]pool.Dial, disconnect, unlinger func()) {
 	by, all := make(map[string]pool.Dial, len(named)), []*dial.Dialer{standard}
 	for name, dialer := range named {
 		by[name] = dialer.DialAny
 		all = append(all, dialer)
+	}
+	if bounded {
+		yield := func(ctx context.Context) {
+			for _, dialer := range all {
+				dialer.YieldLingering(ctx)
+			}
+		}
+		for _, dialer := range all {
+			dialer.Yield = yield
+		}
 	}
 	each := func(do func(*dial.Dialer)) func() {
 		return func() {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -463,4 +464,45 @@ func TestFetchGivesBackTheStreamOfARefusalAndKeepsTheBeginningOfItsBody(t *testi
 		require.NoError(t, err, "this one is asked for")
 		require.NoError(t, resp.Stream.Close())
 	})
+}
+
+// timelessConn is an in-memory connection as one writes it for a test: deadlines do nothing.
+type timelessConn struct{ net.Conn }
+
+func (timelessConn) SetDeadline(time.Time) error      { return nil }
+func (timelessConn) SetReadDeadline(time.Time) error  { return nil }
+func (timelessConn) SetWriteDeadline(time.Time) error { return nil }
+
+// Whoever ends a stream waits for its reader, who waits for a timer: in a bubble both must be seen to
+// wait, or its time stands still.
+func TestAStreamEndsInABubbleThoughItsConnectionKeepsNoDeadlines(t *testing.T) {
+	for name, ends := range map[string]func(io.Closer, context.CancelFunc){
+		"deadline": func(io.Closer, context.CancelFunc) {},
+		"cancel":   func(_ io.Closer, cancel context.CancelFunc) { time.AfterFunc(time.Millisecond, cancel) },
+		"Close": func(stream io.Closer, _ context.CancelFunc) {
+			time.AfterFunc(time.Millisecond, func() { _ = stream.Close() })
+		},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newServer(t, func(w http.ResponseWriter, r *http.Request) {
+				_, _ = io.WriteString(w, "half")
+				flush(w)
+				<-r.Context().Done()
+			})
+			eng := newEngine(t, engine.Config{BaseURL: "http://server.test", Timeout: time.Second, Dial: engine.Dial{
+				DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+					conn, err := s.dial(ctx, network, addr)
+					return timelessConn{conn}, err
+				},
+			}})
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			resp, err := eng.Do(ctx, &engine.Request{Path: "/", Stream: true})
+			require.NoError(t, err)
+			ends(resp.Stream, cancel)
+			_, err = io.ReadAll(resp.Stream)
+			require.Error(t, err, name)
+			require.NoError(t, resp.Stream.Close())
+		})
+	}
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/sluice-engine/sluice/actors/ticket"
 	"github.com/sluice-engine/sluice/internal/callsite"
+	"github.com/sluice-engine/sluice/internal/wire"
 	"github.com/sluice-engine/sluice/messages"
 	"github.com/sluice-engine/sluice/messages/protocol"
 )
@@ -32,11 +33,11 @@ type Stream struct {
 	major   uint8       // of HTTP's version
 	whole   atomic.Bool // all of the body had come; set by whoever ends the stream, before onEnd is called
 
-	mu   sync.Mutex    // held by whoever reads body or closes it
+	turn wire.Turn     // of whoever reads body or closes it
 	body io.ReadCloser // never changed; that of a 101 is written to by anybody
-	err  error         // guarded by mu; final, io.EOF when the body was complete
+	err  error         // guarded by turn; final, io.EOF when the body was complete
 
-	guard sync.Mutex    // held for a moment; may be taken inside mu
+	guard sync.Mutex    // held for a moment; may be taken inside turn
 	lease *ticket.Lease // guarded: nil once returned
 	onEnd []func()      // guarded
 }
@@ -48,7 +49,7 @@ var (
 
 // newStream takes the lease over.
 func newStream(r *slot, lease *ticket.Lease, response *messages.Response) *Stream {
-	s := &Stream{carrier: r.Carrier, pool: r.pool, trace: r.trace, lease: lease, body: response.Stream, major: response.ProtoMajor}
+	s := &Stream{carrier: r.Carrier, pool: r.pool, trace: r.trace, lease: lease, turn: wire.NewTurn(), body: response.Stream, major: response.ProtoMajor}
 	s.pool.Enter() // r is inside, so it is open
 	if r.needs.Plan.TraceStreams {
 		lease.StreamedFrom = cmp.Or(r.askedAt, callsite.Here())
@@ -119,8 +120,8 @@ func (f failedReader) Read([]byte) (int, error) { return 0, f.err }
 
 // Read is part of io.Reader.
 func (s *Stream) Read(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.turn.Take()
+	defer s.turn.Pass()
 	if s.err != nil {
 		return 0, s.err
 	}
@@ -179,11 +180,11 @@ func (s *Stream) returned() bool {
 
 // Close ends the stream, whoever is reading. It is idempotent.
 func (s *Stream) Close() error {
-	if !s.mu.TryLock() {
+	if !s.turn.Try() {
 		s.abort()
-		s.mu.Lock()
+		s.turn.Take()
 	}
-	defer s.mu.Unlock()
+	defer s.turn.Pass()
 	s.end(errStreamClosed)
 	return nil
 }
@@ -191,8 +192,8 @@ func (s *Stream) Close() error {
 // abandon ends the stream because nobody may wait for it any longer.
 func (s *Stream) abandon() {
 	s.abort()
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.turn.Take()
+	defer s.turn.Pass()
 	s.end(s.reason(errStreamClosed))
 }
 
@@ -217,7 +218,7 @@ func (s *Stream) reason(err error) error {
 	return err
 }
 
-// end returns the connection, once. It requires that mu is held. What it calls
+// end returns the connection, once. It requires that the turn is taken. What it calls
 // may be the caller's code, and may end this goroutine: hence the defers.
 func (s *Stream) end(err error) {
 	if s.err != nil {

@@ -26,7 +26,7 @@ type detached struct {
 	net.Conn // as dialled
 
 	reads, writes half
-	timeless      bool // it refuses deadlines; guarded by reads.mu
+	timeless      bool // it refuses deadlines; guarded by reads.turn
 	closing       sync.Once
 	closed        chan struct{} // closed by Close: nobody waits any longer
 }
@@ -40,7 +40,7 @@ func Detached(c net.Conn) net.Conn {
 	d := &detached{Conn: c, closed: make(chan struct{})}
 	d.writes.untold = 1
 	for _, h := range []*half{&d.reads, &d.writes} {
-		h.done = make(chan transfer, 1)
+		h.turn, h.done = NewTurn(), make(chan transfer, 1)
 		h.limit.passed = make(chan struct{})
 	}
 	return d
@@ -71,13 +71,13 @@ type half struct {
 	done   chan transfer // capacity 1, so that a call nobody waits for can end
 	untold int           // what a call counts for that does not say what it has done; never changed
 
-	mu      sync.Mutex // held by whoever reads, or writes, and for as long as that waits
-	running bool       // a call was begun, and its end not yet taken from done; guarded by mu
-	looking bool       // that call is a probe's; guarded by mu
-	buffer  []byte     // the running call's alone; guarded by mu when none runs
-	left    []byte     // of buffer, read and not yet handed on; guarded by mu
-	empty   int        // reads in a row that have brought neither bytes nor an error; guarded by mu
-	broken  error      // why there is no further call; guarded by mu
+	turn    Turn   // of whoever reads, or writes, for as long as that waits
+	running bool   // a call was begun, and its end not yet taken from done; guarded by turn
+	looking bool   // that call is a probe's; guarded by turn
+	buffer  []byte // the running call's alone; guarded by turn when none runs
+	left    []byte // of buffer, read and not yet handed on; guarded by turn
+	empty   int    // reads in a row that have brought neither bytes nor an error; guarded by turn
+	broken  error  // why there is no further call; guarded by turn
 }
 
 // transfer is what a call comes to.
@@ -89,7 +89,7 @@ type transfer struct {
 // mostTransferred bounds the memory of one call.
 const mostTransferred = 32 << 10
 
-// room returns memory for a call. It requires that mu is held and none runs.
+// room returns memory for a call. It requires that the turn is taken and none runs.
 func (h *half) room(n int) []byte {
 	n = min(n, mostTransferred)
 	if cap(h.buffer) < n {
@@ -98,8 +98,8 @@ func (h *half) room(n int) []byte {
 	return h.buffer[:n]
 }
 
-// rest lets go of memory that an idle connection does not need. It requires that mu
-// is held and no call runs.
+// rest lets go of memory that an idle connection does not need. It requires that the
+// turn is taken and no call runs.
 func (h *half) rest() {
 	if len(h.left) == 0 && cap(h.buffer) > readBuffer {
 		h.buffer, h.left = nil, nil
@@ -111,7 +111,7 @@ func (h *half) rest() {
 var errMiscounted = errors.New("connection: its call returned an impossible count")
 
 // begin makes a call on p, which may panic, end its goroutine or count what cannot be:
-// then it has not said what it has done. It requires that mu is held and none runs.
+// then it has not said what it has done. It requires that the turn is taken and none runs.
 func (h *half) begin(p []byte, call func([]byte) (int, error)) {
 	h.running = true
 	go func() {
@@ -134,7 +134,7 @@ func (h *half) begin(p []byte, call func([]byte) (int, error)) {
 // errNotReturned is the error of waiting for a call that has not returned in time.
 var errNotReturned = fmt.Errorf("connection: its call did not return: %w", os.ErrDeadlineExceeded)
 
-// await waits for the running call. It requires that mu is held.
+// await waits for the running call. It requires that the turn is taken.
 func (h *half) await(closed <-chan struct{}, late <-chan struct{}, alarm <-chan time.Time) (n int, err error) {
 	select {
 	case <-late: // first, as with net: a deadline that has passed counts, whatever has come
@@ -160,8 +160,8 @@ func (h *half) await(closed <-chan struct{}, late <-chan struct{}, alarm <-chan 
 // read.
 func (d *detached) Read(p []byte) (int, error) {
 	h := &d.reads
-	h.mu.Lock()
-	defer h.mu.Unlock()
+	h.turn.Take()
+	defer h.turn.Pass()
 	for {
 		switch {
 		case len(h.left) > 0:
@@ -239,8 +239,8 @@ const probeGrace = 100 * time.Millisecond
 // to be read to its end.
 func (d *detached) probe(p []byte, wait time.Duration) (n int, err error) {
 	h := &d.reads
-	h.mu.Lock()
-	defer h.mu.Unlock()
+	h.turn.Take()
+	defer h.turn.Pass()
 	switch {
 	case len(h.left) > 0:
 		n = copy(p, h.left)
@@ -300,8 +300,8 @@ func look(c net.Conn, p []byte, wait time.Duration) (int, error) {
 // has not written all is the last.
 func (d *detached) Write(p []byte) (written int, err error) {
 	h := &d.writes
-	h.mu.Lock()
-	defer h.mu.Unlock()
+	h.turn.Take()
+	defer h.turn.Pass()
 	defer func() {
 		if !h.running {
 			h.rest()
@@ -335,8 +335,8 @@ func (d *detached) Write(p []byte) (written int, err error) {
 // behind one that did not return, or failed, is not.
 func (d *detached) closeWrite(c interface{ CloseWrite() error }) error {
 	h := &d.writes
-	h.mu.Lock()
-	defer h.mu.Unlock()
+	h.turn.Take()
+	defer h.turn.Pass()
 	switch {
 	case h.broken != nil:
 		return h.broken

@@ -68,6 +68,9 @@ type Dialer struct {
 	// HTTP2 says which https origins are offered HTTP/2 (by ALPN, so that they
 	// may choose HTTP/1.1); nil means none.
 	HTTP2 func(messages.Origin) bool
+	// Yield, if there is one, is called before a connection is opened, and has what lingers closed
+	// where that would take it beyond a bound: see YieldLingering.
+	Yield func(context.Context)
 	// MaxAge is how old an HTTP/2 connection may be on which another place is taken;
 	// zero means any age.
 	MaxAge time.Duration
@@ -207,10 +210,7 @@ func (d *Dialer) leave(o messages.Origin, l *lot) {
 // Close closes what is connected and that nobody uses: what a moment more would have
 // kept for whoever comes back. It is called when nobody dials any more.
 func (d *Dialer) Close() {
-	d.mu.Lock()
-	lots := slices.Collect(maps.Values(d.shared))
-	d.mu.Unlock()
-	for _, l := range lots {
+	for _, l := range d.lots() {
 		l.conns.Close() // outside the lock, which forget takes
 	}
 }
@@ -218,12 +218,23 @@ func (d *Dialer) Close() {
 // CloseLingering closes the HTTP/2 connections that nobody uses, and that a moment
 // more would have kept for whoever comes back.
 func (d *Dialer) CloseLingering() {
-	d.mu.Lock()
-	lots := slices.Collect(maps.Values(d.shared))
-	d.mu.Unlock()
-	for _, l := range lots {
+	for _, l := range d.lots() {
 		l.conns.CloseLingering() // outside the lock, which forget takes
 	}
+}
+
+// YieldLingering closes those as well, but for the sake of another connection: what is given up from
+// then on may linger again.
+func (d *Dialer) YieldLingering(ctx context.Context) {
+	for _, l := range d.lots() {
+		l.conns.Yield(ctx) // likewise
+	}
+}
+
+func (d *Dialer) lots() []*lot {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Collect(maps.Values(d.shared))
 }
 
 // forget drops an origin that nobody dials and nobody is connected to: there may
@@ -267,6 +278,9 @@ func (d *Dialer) connect(ctx context.Context, o messages.Origin, r route, offer 
 	}
 	err = errNothing // for code of the caller's that does not return
 	defer func() { ended(err) }()
+	if d.Yield != nil {
+		d.Yield(ctx)
+	}
 	conn, err := d.reach(ctx, o, r)
 	if err != nil {
 		return nil, err

@@ -120,9 +120,19 @@ func (c *Conns) Close() {
 // nobody takes a place on from now on.
 func (c *Conns) CloseLingering() {
 	c.mu.Lock()
-	var unused []*conn
 	for _, one := range c.conns {
 		one.hasty = true
+	}
+	c.mu.Unlock()
+	c.Yield(context.Background())
+}
+
+// Yield closes the connections that linger now, for one that is about to be opened and has their
+// place: nobody counts them. It returns when they are closed, or may not be waited for any longer.
+func (c *Conns) Yield(ctx context.Context) {
+	c.mu.Lock()
+	var unused []*conn
+	for _, one := range c.conns {
 		if one.linger != nil {
 			one.linger.Stop()
 			one.linger = nil
@@ -133,8 +143,19 @@ func (c *Conns) CloseLingering() {
 		one.drop()
 	}
 	c.mu.Unlock()
-	for _, one := range unused {
-		_ = one.close() // nobody is left to hear of it
+	if len(unused) == 0 {
+		return
+	}
+	closed := make(chan struct{})
+	go func() {
+		defer close(closed)
+		for _, one := range unused {
+			_ = one.close() // nobody is left to hear of it
+		}
+	}()
+	select {
+	case <-closed:
+	case <-ctx.Done():
 	}
 }
 
@@ -153,6 +174,7 @@ func (c *Conns) Dial(ctx context.Context) (protocol.Connection, error) {
 	if s := c.join(); s != nil { // somebody opened one meanwhile
 		return s, nil
 	}
+	c.Yield(ctx) // what lingers has no room: its bound has fallen, or it is too old
 	socket, err := c.open(ctx)
 	if err != nil {
 		return nil, err
@@ -221,20 +243,27 @@ func (c *Conns) start(ctx context.Context, socket *wire.Socket) (*conn, error) {
 	// take nothing but a *tls.Conn otherwise, and only a framedConn sees what the
 	// peer says.
 	transport.Protocols.SetUnencryptedHTTP2(true)
+	// net/http writes its first frames at once, whatever ctx says: they may find no room on the way.
+	stop := context.AfterFunc(ctx, func() { _ = socket.Close() }) // a second time, perhaps
 	client, err := transport.NewClientConn(ctx, "http", c.addr)
-	if err != nil {
-		return nil, err
+	if err == nil {
+		opened.client = client
+		select {
+		case <-opened.frames.settled:
+		case <-opened.frames.ended:
+			err = opened.frames.why
+		case <-ctx.Done():
+		}
 	}
-	opened.client = client
-	select {
-	case <-opened.frames.settled:
+	if !stop() {
+		err = ctx.Err() // whatever that has met with
+	}
+	if err == nil {
 		return opened, nil
-	case <-opened.frames.ended:
-		err = opened.frames.why
-	case <-ctx.Done():
-		err = ctx.Err()
 	}
-	client.Close() // its error would say no more than that
+	if client != nil {
+		client.Close() // its error would say no more than that
+	}
 	return nil, err
 }
 
@@ -262,7 +291,7 @@ func (c *conn) leave(spoiled bool, behind int64) (last bool) {
 	if c.places > 0 {
 		return false
 	}
-	if spoiled && !c.isStuck() && !c.hasty && !c.shared.ended && !c.frames.leaves() && c.frames.silence() < deadAfter {
+	if spoiled && !c.isStuck() && !c.hasty && !c.shared.ended && !c.shared.retired(c) && !c.frames.leaves() && c.frames.silence() < deadAfter {
 		c.linger = time.AfterFunc(lingerFor, c.expire)
 		return false
 	}

@@ -61,8 +61,10 @@ type Config struct {
 
 // Remembering is what a memory gives to the actors, and has them wait for.
 type Remembering struct {
-	Epoch time.Time    // instant zero of the ledger's clock, if Ledger has begun already
-	After func(func()) // has a granted ticket leave once that is remembered; nil means at once
+	Epoch time.Time // instant zero of the ledger's clock, if Ledger has begun already
+	// After has a granted ticket leave once that is remembered, or not at all: it says which. Nil means at
+	// once.
+	After func(leave func(remembered bool))
 	// Silence is why nothing came of a wait that was so long, and for the memory alone for the last
 	// part of that: nil if that part was not most of it. The function is nil for a memory that never
 	// has anybody wait.

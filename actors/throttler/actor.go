@@ -24,7 +24,9 @@ type Needs struct {
 	Timesync protocol.Recipient // nil without a source of time
 	Logger   *slog.Logger
 	Address  mailbox.Address // where the throttler is told things
-	After    func(func())    // has a granted ticket leave once that is remembered; nil means at once
+	// After has a granted ticket leave once that is remembered, or not at all: it says which. Nil
+	// means at once.
+	After func(leave func(remembered bool))
 }
 
 // Throttler is what outlives the failures of the actor.
@@ -38,8 +40,11 @@ type Throttler struct {
 	passed []*ticket.Ticket
 }
 
-// due is the throttler's own alarm.
-type due struct{}
+// What a throttler tells itself.
+type (
+	due        struct{}                   // its alarm
+	unrecorded struct{ t *ticket.Ticket } // that will not be remembered, for the engine ends
+)
 
 // New makes a throttler that is still to be spawned.
 func New(needs Needs) *Throttler {
@@ -64,6 +69,8 @@ func (t *Throttler) Failed(message any) {
 		t.desk.Failed(m.Ticket)
 	case ticket.RequeuePermit:
 		t.desk.Failed(m.Ticket)
+	case unrecorded:
+		t.desk.Failed(m.t)
 	default:
 		t.desk.Failed(nil)
 	}
@@ -106,6 +113,8 @@ func (t incarnation) hearOwn(message any) {
 		t.heed(m)
 	case due:
 		t.desk.Due(t.now())
+	case unrecorded:
+		t.desk.Withdraw(t.now(), m.t)
 	case protocol.ClockKnown:
 		t.desk.Due(t.now()) // whoever waits for a window may have an earlier one now
 	case protocol.CloseThrottler:
@@ -198,13 +207,18 @@ func (t *Throttler) RingAt(at time.Duration) { t.alarm.RingIn(at - t.now()) }
 // Pass is part of Outlet. The pool is told when the turn is over, and not in the
 // middle of it: there its turn would stand upon this one, on the stack of a caller.
 // Where a grant has to be remembered first, it is told once that is so; the ticket is nobody
-// else's until then.
+// else's until then. One that will not be remembered goes nowhere: the next engine would spend it
+// again.
 func (t *Throttler) Pass(granted *ticket.Ticket) {
 	if t.needs.After != nil {
 		pool := granted.Pool
 		granted.AwaitMemory(granted.Permit.GrantedAt())
-		t.needs.After(func() {
+		t.needs.After(func(remembered bool) {
 			granted.Remembered()
+			if !remembered {
+				t.needs.Address.Tell(unrecorded{granted})
+				return
+			}
 			pool.Tell(ticket.AcquireLease{Ticket: granted})
 		})
 		return
@@ -213,11 +227,16 @@ func (t *Throttler) Pass(granted *ticket.Ticket) {
 }
 
 // Follow is part of Outlet. Where a grant has to be remembered first, what follows it
-// waits as well: a pool is told nothing of a ticket that it has not got.
+// waits as well: a pool is told nothing of a ticket that it has not got. Where nobody knows whether
+// it has, the engine ends, and so does all that waits there.
 func (t *Throttler) Follow(passed *ticket.Ticket, word any) {
 	pool := passed.Pool // when it is told, the ticket may be its request's again
 	if t.needs.After != nil {
-		t.needs.After(func() { pool.Tell(word) })
+		t.needs.After(func(remembered bool) {
+			if remembered {
+				pool.Tell(word)
+			}
+		})
 		return
 	}
 	pool.Tell(word)

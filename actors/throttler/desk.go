@@ -207,6 +207,14 @@ func (d *Desk) Requeue(now time.Duration, t *ticket.Ticket) {
 	d.proceed(now, t, d.ledger.Requeue(now, &t.Permit))
 }
 
+// Withdraw takes the permit of a ticket back that was passed and has not left, and refuses it, for the
+// engine ends.
+func (d *Desk) Withdraw(now time.Duration, t *ticket.Ticket) {
+	t.Passed = false
+	d.ledger.Settle(now, &t.Permit, throttle.Outcome{Fate: throttle.NeverSent})
+	d.dismiss(t, messages.ErrClosed)
+}
+
 // Settle takes note of what became of a granted ticket, and closes it.
 func (d *Desk) Settle(now time.Duration, t *ticket.Ticket) {
 	t.Passed = false

@@ -398,7 +398,7 @@ func (w *world) saysWhatFor(c *caller, err error) {
 	case c.limit == throttle.NoLimit:
 		require.Empty(w, full.Full)
 	case full.Full == "": // whoever came too late need not have been held by any
-		require.Less(w, c.Permit.Deadline, w.now)
+		require.LessOrEqual(w, c.Permit.Deadline, w.now)
 	default:
 		require.Contains(w, w.table.charges(c.limit, c.key, 0), place{full.Full, full.Key})
 	}

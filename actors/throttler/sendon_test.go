@@ -14,7 +14,7 @@ import (
 )
 
 // newThrottler returns one that is never spawned, with such a Needs.After.
-func newThrottler(t *testing.T, after func(func())) *Throttler {
+func newThrottler(t *testing.T, after func(func(bool))) *Throttler {
 	limits := []throttle.Limit{{ID: "calls", Quota: 10, Per: time.Second}}
 	ledger, err := throttle.New(limits, throttle.Options{})
 	require.NoError(t, err)

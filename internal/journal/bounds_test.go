@@ -59,7 +59,7 @@ func TestAfterARecordThatNobodyCouldReadTheNextStartTakesEverythingForFull(t *te
 		require.True(t, j.Lost())
 		l.Settle(0, p, throttle.Outcome{})
 		left := make(chan bool, 1)
-		j.After(func() { left <- true })
+		j.After(func(remembered bool) { left <- remembered })
 		require.True(t, <-left)
 		require.ErrorIs(t, j.Floor("lane").Store(5), memory.ErrGivenUp)
 		require.NoError(t, j.Close())

@@ -41,9 +41,19 @@ func (p *post) append(frame []byte) {
 }
 
 // After calls something once all is remembered that the journal was told before: at
-// once, on the caller's goroutine, if the memory does not take its time or is to end,
-// and otherwise on another one, in the order of the calls.
-func (j *Journal) After(leave func()) { j.after(func(bool) { leave() }) }
+// once, on the caller's goroutine, if the memory does not take its time, and otherwise on another
+// one, in the order of the calls. Once the journal is to end it is called at once, and told that
+// nobody knows whether that is remembered: then nothing may leave that must be.
+func (j *Journal) After(leave func(remembered bool)) {
+	j.mu.Lock()
+	if j.post != nil && !j.hastens {
+		j.post.await(leave)
+		j.mu.Unlock()
+		return
+	}
+	j.mu.Unlock()
+	leave(j.post == nil)
+}
 
 // TakesTime reports whether After may have somebody wait.
 func (j *Journal) TakesTime() bool { return j.post != nil }
@@ -71,17 +81,6 @@ func (j *Journal) Hanging() (method string) {
 		method = *called
 	}
 	return method
-}
-
-func (j *Journal) after(leave func(remembered bool)) {
-	j.mu.Lock()
-	if j.post != nil && !j.hastens {
-		j.post.await(leave)
-		j.mu.Unlock()
-		return
-	}
-	j.mu.Unlock()
-	leave(j.post == nil)
 }
 
 // await has somebody leave once all is written that was appended by now. It requires that the
@@ -115,7 +114,7 @@ func (j *Journal) wait(await func(ready <-chan struct{}) error) error {
 	var remembered atomic.Bool
 	ready := make(chan struct{})
 	end := sync.OnceFunc(func() { close(ready) })
-	j.after(func(ok bool) {
+	j.After(func(ok bool) {
 		remembered.Store(ok)
 		end()
 	})
@@ -161,12 +160,15 @@ func (p *post) deliver() {
 	j.mu.Unlock()
 	ok := true
 	switch {
-	case all != nil:
+	case all != nil: // frames are in it
 		anew, err := rewrite(all)
 		ok = err == nil && p.persist(func() error { return p.store.Replace(anew) })
 		j.goOn(anew, len(all), ok)
 	case len(frames) > 0:
 		ok = p.persist(func() error { return p.store.Append(frames) })
+	}
+	if !ok {
+		p.putBack(frames)
 	}
 	for _, do := range leave {
 		do(ok)
@@ -174,6 +176,14 @@ func (p *post) deliver() {
 	for _, do := range p.written() {
 		do(ok)
 	}
+}
+
+// putBack has frames that the store did not take stand before those that came meanwhile, for close:
+// what follows them means nothing without them.
+func (p *post) putBack(frames []byte) {
+	p.journal.mu.Lock()
+	defer p.journal.mu.Unlock()
+	p.frames = append(frames, p.frames...)
 }
 
 // written ends what deliver began, and returns who came meanwhile for that alone.
@@ -233,7 +243,7 @@ func (p *post) tell(err error) {
 }
 
 // Hasten has nobody wait for the memory any longer: the engine is about to end. What
-// it is told from now on Close writes.
+// it is told from now on Close writes, and what the store has not taken by now.
 func (j *Journal) Hasten() {
 	if j.post == nil {
 		return

@@ -2,7 +2,7 @@
 //
 //	conn.go limits.go errors.go       one exchange, its caps, its errors
 //	socket*.go source.go records.go   the socket under it, and what TLS may have left
-//	foreign.go detached.go            silence, and deadlines, of connections that are no socket of ours
+//	foreign.go detached.go turn.go    silence, and deadlines, of connections that are no socket of ours
 //	contain.go                        panics in the caller's code
 //	request.go upload.go trailer.go   what is written
 //	relay.go                          what is written to a proxy that passes it on

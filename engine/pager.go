@@ -187,7 +187,7 @@ func (w *way) byCursor(asked *Request, answer *Response) (*Request, error) {
 	if err != nil {
 		return nil, err
 	}
-	if w.Cursor.More != "" && len(answer.Body) > 0 {
+	if w.Cursor.More != "" && !hasNoContent(answer) {
 		switch says, _ := jsonpath.Scalar(document(answer), w.Cursor.More); {
 		case says == "false":
 			return nil, nil
@@ -212,7 +212,7 @@ func (w *way) cursor(answer *Response) (cursor string, number bool, err error) {
 	if w.Cursor.Header != "" {
 		return answer.Header.Get(w.Cursor.Header), false, nil
 	}
-	if len(answer.Body) == 0 { // as of a 204
+	if hasNoContent(answer) {
 		return "", false, nil
 	}
 	if !json.Valid(document(answer)) {
@@ -227,6 +227,12 @@ func (w *way) cursor(answer *Response) (cursor string, number bool, err error) {
 		return "", false, astray("has neither a text nor a number at %q (Cursor.From)", w.Cursor.From)
 	}
 	return string(says), raw[0] != '"', nil
+}
+
+// hasNoContent reports whether a page is the last because its status says that it is none (RFC 9110,
+// sections 15.3.5 and 15.3.6). An empty body of any other status may be one that was lost on the way.
+func hasNoContent(answer *Response) bool {
+	return answer.StatusCode == http.StatusNoContent || answer.StatusCode == http.StatusResetContent
 }
 
 // document is the JSON of a page, without a byte order mark, which Fetch passes over as well.
@@ -248,7 +254,7 @@ func (w *way) byNumber(asked *Request, answer *Response) (*Request, error) {
 		}
 		w.place, w.counted = first, true
 	}
-	if len(answer.Body) == 0 { // as of a 204
+	if hasNoContent(answer) {
 		return nil, nil
 	}
 	items, err := w.items(answer)
@@ -373,9 +379,15 @@ func (w *way) byLink(asked *Request, answer *Response) (*Request, error) {
 	return nil, nil
 }
 
-// linked is the request for what a link leads to.
+// linked is the request for what a link leads to, with its origin in one spelling: or the same page
+// would be another one each time that the server spells it anew.
 func (w *way) linked(asked *Request, target *url.URL) (*Request, error) {
 	target.Fragment, target.RawFragment = "", ""
+	to, err := request.OriginOf(target.String())
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrStrangeLink, err)
+	}
+	target.Host = strings.TrimSuffix(to.Addr, map[string]string{"http": ":80", "https": ":443"}[to.Scheme])
 	next := *asked
 	next.URL, next.Path, next.Query, next.Encoded = target.String(), "", nil, false
 	return w.unsigned(&next)

@@ -129,7 +129,7 @@ func Items[T any](ctx context.Context, eng *Engine, first *Request, by Pager) it
 }
 
 func itemsOf[T any](eng *Engine, page *page, by *Pager) ([]T, error) {
-	if len(page.answer.Body) == 0 {
+	if failed := page.answer.StatusCode > 299; hasNoContent(page.answer) || failed && len(page.answer.Body) == 0 { // see ReturnErrors
 		return nil, nil
 	}
 	raw, err := by.items(page.answer)

@@ -779,3 +779,73 @@ func TestACircleOfCursorsIsSeenWhereverTheFirstOneStands(t *testing.T) {
 		})
 	}
 }
+
+// It may be a page that was lost on the way, as at a gateway: behind it there may be others.
+func TestAnEmptyPageIsTheLastOnlyIfItsStatusSaysSo(t *testing.T) {
+	for name, by := range map[string]engine.Pager{
+		"total":  {Number: engine.Number{Param: "p", Items: true, Total: "total"}, List: "items"},
+		"pages":  {Number: engine.Number{Param: "p", First: 1, Pages: "pages"}, List: "items"},
+		"size":   {Number: engine.Number{Param: "p", Items: true, Size: 3}, List: "items"},
+		"more":   {Cursor: engine.Cursor{From: "next", Param: "p", More: "more"}, List: "items"},
+		"cursor": {Cursor: engine.Cursor{From: "next", Param: "p"}, List: "items"},
+		"header": {Cursor: engine.Cursor{Header: "Next", Param: "p"}, List: "items"},
+		"link":   {Link: true, List: "items"},
+	} {
+		for _, status := range []int{200, 204, 205} {
+			synctest.Test(t, func(t *testing.T) {
+				s := newServer(t, func(w http.ResponseWriter, r *http.Request) {
+					if r.URL.Query().Get("p") != "" {
+						w.WriteHeader(status)
+						return
+					}
+					w.Header().Set("Link", `</?p=2>; rel="next"`)
+					w.Header().Set("Next", "2")
+					_, _ = io.WriteString(w, `{"items":[1,2,3],"total":7,"pages":3,"more":true,"next":"x"}`)
+				})
+				eng := s.newEngine(t, engine.Config{})
+				defer eng.Close()
+				n, failed := 0, error(nil)
+				for _, err := range engine.Items[int](t.Context(), eng, &engine.Request{Path: "/"}, by) {
+					if err != nil {
+						failed = err
+						break
+					}
+					n++
+				}
+				require.Equal(t, 3, n, name)
+				if status != 200 {
+					require.NoError(t, failed, name)
+					return
+				}
+				require.ErrorIs(t, failed, engine.ErrAstray, name)
+			})
+		}
+	}
+}
+
+func TestACircleOfLinksIsSeenHoweverTheServerSpellsItsOrigin(t *testing.T) {
+	for _, spell := range []func(string) string{
+		strings.ToUpper, func(host string) string { return host + ":80" }, func(host string) string { return host + ":0080" },
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			asked := 0
+			s := newServer(t, func(w http.ResponseWriter, r *http.Request) {
+				asked++
+				host := "server.test"
+				if asked%2 == 1 {
+					host = spell(host)
+				}
+				w.Header().Set("Link", fmt.Sprintf(`<http://%s/?p=%d>; rel="next"`, host, asked%3))
+				_, _ = io.WriteString(w, `[]`)
+			})
+			eng := s.newEngine(t, engine.Config{})
+			defer eng.Close()
+			var failed error
+			for _, err := range engine.Pages[[]int](t.Context(), eng, &engine.Request{Path: "/?p=0"}, engine.Pager{Link: true, MaxPages: 50}) {
+				failed = err
+			}
+			require.ErrorIs(t, failed, engine.ErrSamePage)
+			require.Equal(t, 3, asked)
+		})
+	}
+}

@@ -286,6 +286,27 @@ func (c *coalescing) close(f *flight) {
 
 // await waits for what ends a sharer's part in a flight.
 func (e *Engine) await(ctx *wire.Contained, f *flight, s *sharer, deadline time.Time) (*Response, error) {
+	returned := false
+	defer func() {
+		if !returned { // the caller's context, or its cause, has ended this goroutine
+			e.quit(f, s)
+		}
+	}()
+	response, err := e.awaitEnd(ctx, f, s, deadline)
+	returned = true
+	return response, err
+}
+
+// quit takes a sharer out of a flight who has nobody any more that waits for an answer, if he is still in
+// it.
+func (e *Engine) quit(f *flight, s *sharer) {
+	if e.coalescing.leave(f, s).last {
+		f.cancel(context.Canceled)
+		<-f.done
+	}
+}
+
+func (e *Engine) awaitEnd(ctx *wire.Contained, f *flight, s *sharer, deadline time.Time) (*Response, error) {
 	var late <-chan time.Time
 	if !deadline.IsZero() {
 		timer := time.NewTimer(time.Until(deadline))

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -21,10 +23,10 @@ import (
 // Do has his own ended, and what he submitted ends with an error. Nothing is held any more, and the
 // next request has its turn.
 func TestAContextThatEndsTheGoroutineEndsOneRequest(t *testing.T) {
-	for way := range allWays {
+	for _, way := range append(slices.Collect(maps.Keys(allWays)), shared) {
 		for _, method := range []string{"Value", "Err", "Deadline", "Done"} {
 			for _, shape := range []string{"an answer", "an exchange", "a streamed answer", "a queue", "a pool", "a deadline"} {
-				if way == "Do among many" && shape == "a streamed answer" {
+				if way != "Do" && way != "Submit" && shape == "a streamed answer" {
 					continue
 				}
 				t.Run(way+", "+method+", "+shape, func(t *testing.T) {
@@ -39,6 +41,9 @@ func TestAContextThatEndsTheGoroutineEndsOneRequest(t *testing.T) {
 		}
 	}
 }
+
+// shared is Do, of an answer that might be shared.
+const shared = "Do, shared"
 
 // tryExit makes one request under the context, and reports whether it has ended a goroutine.
 func tryExit(t *testing.T, way, shape string, under treacherous) bool {
@@ -81,7 +86,11 @@ func tryExit(t *testing.T, way, shape string, under treacherous) bool {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		response, _ := allWays[way](eng, under, req)
+		send := allWays[way]
+		if way == shared {
+			req.Coalesce, send = true, allWays["Do"]
+		}
+		response, _ := send(eng, under, req)
 		if response != nil && response.Stream != nil {
 			response.Stream.Close()
 		}
@@ -91,6 +100,7 @@ func tryExit(t *testing.T, way, shape string, under treacherous) bool {
 	synctest.Wait()
 	require.Zero(t, eng.Stats().InFlight)
 	require.Zero(t, eng.Stats().Queued)
+	require.Zero(t, eng.Stats().Coalesced.InFlight)
 	time.Sleep(time.Second) // an origin is left alone for a while whose dial has ended its goroutine
 	for range 2 {
 		_, err = eng.Do(t.Context(), &engine.Request{Path: "/", Timeout: 10 * time.Minute})

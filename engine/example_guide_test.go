@@ -13,6 +13,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -73,39 +75,62 @@ func ExampleEngine_Explain() {
 // probe finds out how a server counts: it spends a quota at once, and then asks again
 // and again, once every tenth of the window, whether there is room.
 func probe(ctx context.Context, ask func(context.Context) (refused bool, err error), quota int, per time.Duration) (time.Duration, error) {
-	for range quota {
-		if refused, err := ask(ctx); err != nil || refused {
-			return 0, errors.Join(err, errors.New("the quota was not free to begin with"))
-		}
-	}
 	begun := time.Now()
-	for {
+	var left atomic.Int64
+	var wrong atomic.Bool
+	left.Store(int64(quota))
+	var all sync.WaitGroup
+	for range min(quota, 64) { // or the first would be over before the last is spent
+		all.Go(func() {
+			for left.Add(-1) >= 0 {
+				if refused, err := ask(ctx); err != nil || refused {
+					wrong.Store(true)
+				}
+			}
+		})
+	}
+	all.Wait()
+	switch took := time.Since(begun); {
+	case wrong.Load():
+		return 0, errors.New("the quota was not free to begin with, or not all were answered")
+	case took > per/10:
+		return 0, fmt.Errorf("it took %v to spend the quota: too long to tell anything from", took)
+	}
+	for refused := 0; ; refused++ {
+		switch no, err := ask(ctx); {
+		case err != nil:
+			return 0, err
+		case !no && refused == 0:
+			return 0, errors.New("more than the quota was not refused")
+		case !no:
+			return time.Since(begun), nil
+		}
 		select {
 		case <-time.After(per / 10):
 		case <-ctx.Done():
 			return 0, ctx.Err()
 		}
-		if refused, err := ask(ctx); err != nil || !refused {
-			return time.Since(begun), err
-		}
 	}
 }
 
 func TestTheProbeTellsTheWindowsApart(t *testing.T) {
-	const quota, per = 10, 10 * time.Second
+	const quota, per = 100, 10 * time.Second
 	for name, c := range map[string]struct {
 		window   throttle.Window
+		takes    time.Duration // an answer
 		from, to time.Duration // when there is room again
+		err      string
 	}{
-		"sliding":          {throttle.Sliding, 9 * time.Second, 11 * time.Second},
-		"fixed":            {throttle.Fixed, time.Second, 5 * time.Second}, // it began 6 s before the windows' edge
-		"leaky":            {throttle.Leaky, time.Second / 2, 2 * time.Second},
-		"from the first":   {throttle.FixedFromFirst, 9 * time.Second, 11 * time.Second},
-		"one at all times": {throttle.Concurrency, time.Second / 2, 2 * time.Second},
+		"sliding":           {window: throttle.Sliding, takes: 50 * time.Millisecond, from: 10 * time.Second, to: 12 * time.Second},
+		"from the first":    {window: throttle.FixedFromFirst, takes: 50 * time.Millisecond, from: 10 * time.Second, to: 12 * time.Second},
+		"fixed":             {window: throttle.Fixed, takes: 50 * time.Millisecond, from: time.Second, to: 7 * time.Second}, // it began 6 s before the windows' edge
+		"leaky":             {window: throttle.Leaky, takes: time.Millisecond, from: time.Second, to: 2 * time.Second},
+		"one at all times":  {window: throttle.Concurrency, takes: 50 * time.Millisecond, err: "more than the quota was not refused"},
+		"a server far away": {window: throttle.Sliding, takes: 3 * time.Second, err: "it took 6s to spend the quota: too long to tell anything from"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				time.Sleep(time.Until(time.Now().Truncate(per).Add(per + 6*time.Second)))
+				time.Sleep(time.Until(time.Now().Truncate(per).Add(per + 4*time.Second)))
 				limit := throttle.Limit{ID: "calls", Window: c.window, Quota: quota, Per: per}
 				if c.window == throttle.Concurrency {
 					limit.Per = 0
@@ -114,7 +139,12 @@ func TestTheProbeTellsTheWindowsApart(t *testing.T) {
 				require.NoError(t, err)
 				epoch := time.Now()
 				ledger.SetClock(0, time.Duration(epoch.UnixNano()), time.Duration(epoch.UnixNano()))
+				var mu sync.Mutex
 				took, err := probe(t.Context(), func(context.Context) (bool, error) {
+					time.Sleep(c.takes / 2)
+					defer time.Sleep(c.takes / 2)
+					mu.Lock()
+					defer mu.Unlock()
 					now := time.Since(epoch)
 					p := &throttle.Permit{Limit: "calls"}
 					if err := ledger.TryAcquire(now, p); err != nil {
@@ -123,6 +153,10 @@ func TestTheProbeTellsTheWindowsApart(t *testing.T) {
 					ledger.Settle(now, p, throttle.Outcome{Fate: throttle.Answered})
 					return false, nil
 				}, quota, per)
+				if c.err != "" {
+					require.EqualError(t, err, c.err)
+					return
+				}
 				require.NoError(t, err)
 				require.GreaterOrEqual(t, took, c.from)
 				require.LessOrEqual(t, took, c.to)

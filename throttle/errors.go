@@ -34,8 +34,9 @@ type LimitError struct {
 	Err error
 
 	// Full is the limit that lets the request go last: the one without room, or
-	// one whose scope is paused. It is empty for a request without a limit, and for one whose
-	// deadline had passed before it asked.
+	// one whose scope is paused. It is empty for a request without a limit, for one whose
+	// deadline had passed before it asked, and in the moment in which there is room again and those
+	// who go before it have not left yet.
 	Full string
 	// Account, Key and Egress are what the instance of Full is for, as far as those of
 	// that limit are told apart. A key may name an account.

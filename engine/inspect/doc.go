@@ -11,11 +11,14 @@
 //
 // It can be mounted under any path, at a folder ("/debug/sluice/") or at a name
 // ("/debug/sluice"), with or without http.StripPrefix, and by another router than http.ServeMux
-// too. A router that stands behind a pattern of a ServeMux itself needs it at a folder: by that
-// pattern a name looks like one of many within. Within a folder of a ServeMux every name but
-// state.json is not found, and every folder is the page. It looks only: whatever is not GET or HEAD is refused. There is no
-// login. Who may see it is for whoever mounts it to say: put it behind an authenticating
-// handler, or on a listener of 127.0.0.1.
+// too: under chi by Mount("/debug/sluice", page), or by Handle("/debug/sluice/*", page). A router
+// that stands behind a pattern for all the rest itself, and tells none of its own, needs it at a
+// folder: by that pattern a name looks like one of many within. Within a folder that
+// http.Request.Pattern tells of, every name but state.json is not found, and every folder is the
+// page. It looks only: whatever is not GET or HEAD is refused. There is no login. Who may see it
+// is for whoever mounts it to say: put it behind an authenticating handler, or on a listener of
+// 127.0.0.1.
+//
 // What it shows is what Engine.Stats, Engine.Waiting and errors tell: account labels, keys
 // of limits, methods and paths, and never a query, a header, a body or a credential.
 //

@@ -214,14 +214,24 @@ func wanted(r *http.Request) string {
 const stateName = "state.json"
 
 // isWhole reports whether a name is the page's own, and none in its folder. The pattern that a
-// mux has found says so, whatever was stripped of the path since: it leads to a folder if it ends
-// in a slash, or in a wildcard for all the rest. Without a pattern whoever has called the handler
-// has chosen the name.
+// router has found says so, whatever was stripped of the path since: it leads to a folder if it
+// ends in a slash, or in a wildcard for all the rest. Without a pattern whoever has called the
+// handler has chosen the name.
 func isWhole(pattern, name string) bool {
 	if pattern == "" {
 		return name != stateName
 	}
-	return !strings.HasSuffix(pattern, "/") && !strings.HasSuffix(pattern, "...}")
+	last := pattern[strings.LastIndexByte(pattern, '/')+1:]
+	if own, open := strings.CutSuffix(last, "*"); open && own != "" { // "/page*" is a name, and its folder
+		return name == own
+	}
+	return last != "" && !takesTheRest(last)
+}
+
+// takesTheRest reports whether the last part of a pattern is a wildcard for a path of any length:
+// "{rest...}" of http.ServeMux, "*" of chi, "*rest" and "{rest:*}" of others.
+func takesTheRest(last string) bool {
+	return last[0] == '*' || strings.HasSuffix(last, "...}") || strings.HasSuffix(last, ":*}")
 }
 
 // guard sets what every answer says: the browser is to keep nothing, to run nothing but the

@@ -418,6 +418,38 @@ func TestThePageWorksUnderAnyPath(t *testing.T) {
 	}
 }
 
+// Other routers than http.ServeMux set Request.Pattern as well, in words of their own, and strip
+// nothing of the path: chi's Mount and Handle both say "/debug/sluice/*".
+func TestAPatternOfAnotherRouterThatTakesAllTheRestIsAFolder(t *testing.T) {
+	page := inspect.New(inspect.Config{})
+	asked := func(pattern, target string) *http.Response {
+		w, r := httptest.NewRecorder(), httptest.NewRequest("HEAD", target, nil)
+		r.Pattern = pattern
+		page.ServeHTTP(w, r)
+		return w.Result()
+	}
+	want := func(pattern, target string, status int, kind string) {
+		t.Helper()
+		answer := asked(pattern, target)
+		require.Equal(t, status, answer.StatusCode, "%s under %s", target, pattern)
+		require.Equal(t, kind, answer.Header.Get("Content-Type"), "%s under %s", target, pattern)
+	}
+	const isPage, isJSON, isEvents, isText = "text/html; charset=utf-8", "application/json", "text/event-stream", "text/plain; charset=utf-8"
+	for _, pattern := range []string{"/debug/sluice/*", "/debug/sluice/*rest", "/debug/sluice/{rest:*}", "/debug/sluice*", "/{team}/sluice/*"} {
+		want(pattern, "/debug/sluice/", 200, isPage)
+		want(pattern, "/debug/sluice/?format=json", 200, isJSON)
+		want(pattern, "/debug/sluice/?format=events", 200, isEvents)
+		want(pattern, "/debug/sluice/state.json", 200, isJSON)
+		want(pattern, "/debug/sluice/nope", 404, isText)
+		want(pattern, "/debug/sluice/events", 404, isText)
+	}
+	for _, pattern := range []string{"/debug/sluice", "/debug/sluice*", "/debug/{name}", "/debug/{name:[a-z]*}"} { // a name
+		want(pattern, "/debug/sluice", 200, isPage)
+		want(pattern, "/debug/sluice?format=json", 200, isJSON)
+		want(pattern, "/debug/sluice?format=events", 200, isEvents)
+	}
+}
+
 func TestAPageWithoutAnEngineAndOneWhoseEngineHasEnded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		page := inspect.New(inspect.Config{})

@@ -702,6 +702,31 @@ func TestATableHasABoundedNumberOfRowsAndSaysHowManyMore(t *testing.T) {
 	})
 }
 
+func TestAHeavyRequestHoldsUpTheLightOneBehindIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		eng := newEngine(t, engine.Config{BaseURL: "http://api.test", Limits: []throttle.Limit{{ID: "l", Quota: 10, Per: 100 * time.Second, Window: throttle.Leaky}}})
+		page := inspect.New(inspect.Config{})
+		page.Attach("main", eng)
+		permit, err := eng.TryAcquire(engine.Charge{LimitID: "l", Weight: 10})
+		require.NoError(t, err)
+		permit.Done(engine.Done)
+		opens := time.Now().Add(90 * time.Second)
+		for _, weight := range []int64{9, 1} {
+			wait(t, eng, engine.Charge{LimitID: "l", Weight: weight})
+			synctest.Wait()
+		}
+		at := opens.Local().Format("15:04:05.0")
+		time.Sleep(5 * time.Second) // a half is free
+		has(t, text(t, get(t, page, http.MethodGet, "/")), "One limit full; 2 wait, the next leaves at "+at+".")
+		time.Sleep(10 * time.Second) // one and a half: enough for the light one
+		html := text(t, get(t, page, http.MethodGet, "/"))
+		has(t, html, "One limit full; 2 wait, the next leaves at "+at+".")
+		has(t, within(t, html, "<caption>Limits", "</table>"), `<span>`+at+`</span><small>room for 1, too little for who waits</small>`)
+		time.Sleep(time.Until(opens) - time.Second)
+		require.Equal(t, 2, eng.Stats().Queued, "neither went before")
+	})
+}
+
 func TestThePageSaysOfAnEngineInItsFirstInstantThatItIsThere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		eng := newEngine(t, engine.Config{Limits: []throttle.Limit{{ID: "l", Quota: 1, Per: time.Hour}}})

@@ -79,13 +79,13 @@ type limitName struct{ id, account, key, egress string }
 func nameOf(l *engine.LimitStats) limitName { return limitName{l.ID, l.Account, l.Key, l.Egress} }
 
 // holding has the limits that hold somebody who waits, with the instant at which they will have
-// room for the first of these: the zero time if none is known.
+// room for the first of these, who goes before the others: the zero time if none is known.
 func holding(s *engineState) map[limitName]time.Time {
 	holds := map[limitName]time.Time{}
 	for i := range s.Waiting {
 		by := &s.Waiting[i].HeldBy
 		name := limitName{by.Limit, by.Account, by.Key, by.Egress}
-		if first, met := holds[name]; by.Limit != "" && !by.Paused && (!met || by.Until.Before(first)) {
+		if _, met := holds[name]; by.Limit != "" && !by.Paused && !met {
 			holds[name] = by.Until
 		}
 	}
@@ -93,11 +93,13 @@ func holding(s *engineState) map[limitName]time.Time {
 }
 
 // nextOf says when the next of those leaves who wait: it is among those that are told of, who come
-// in the order in which they go.
+// in the order in which they go. One with others ahead goes behind them, though there might be
+// room for it, and not for them, long before: its instant is that of one with nobody ahead.
 func nextOf(s *engineState) string {
 	var next time.Time
 	for i := range s.Waiting {
-		if until := s.Waiting[i].HeldBy.Until; !until.IsZero() && (next.IsZero() || until.Before(next)) {
+		w := &s.Waiting[i]
+		if until := w.HeldBy.Until; w.Ahead == 0 && !until.IsZero() && (next.IsZero() || until.Before(next)) {
 			next = until
 		}
 	}

@@ -60,6 +60,24 @@ func TestTheVerdictIsOneSentence(t *testing.T) {
 	require.Equal(t, "No engine is attached to this page.", verdictOfAll(nil))
 }
 
+// A light request might have room long before the heavy one that goes before it.
+func TestTheNextToLeaveIsNoneWithOthersAhead(t *testing.T) {
+	now := time.Date(2026, 1, 2, 12, 0, 0, 0, time.Local)
+	held := func(limit string, ahead int, until time.Duration) engine.Waiter {
+		return engine.Waiter{Ahead: ahead, HeldBy: engine.HeldBy{Limit: limit, Until: now.Add(until)}}
+	}
+	s := engineState{Stats: engine.Stats{At: now, Queued: 4}, Waiting: []engine.Waiter{
+		held("a", 0, 90*time.Second), held("a", 1, 0), held("b", 0, 30*time.Second), held("b", 1, time.Second),
+	}}
+	require.Equal(t, "the next leaves at 12:00:30.0", nextOf(&s))
+	require.Equal(t, map[limitName]time.Time{{id: "a"}: now.Add(90 * time.Second), {id: "b"}: now.Add(30 * time.Second)}, holding(&s))
+	s.Waiting = s.Waiting[:2]
+	require.Equal(t, "the next leaves at 12:01:30.0", nextOf(&s))
+	s.Waiting[0].HeldBy.Until = time.Time{}
+	require.Equal(t, "for an answer, or for somebody to leave", nextOf(&s))
+	require.Zero(t, holding(&s)[limitName{id: "a"}])
+}
+
 func TestWhatIsSaidOfOneEngineIsSaidOfItAmongOthers(t *testing.T) {
 	failed := engineState{Name: "trading", Stats: engine.Stats{Memory: engine.MemoryStats{Failed: true}}}
 	failed.Verdict = verdictOf(&failed)

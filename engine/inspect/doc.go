@@ -20,7 +20,9 @@
 // 127.0.0.1.
 //
 // What it shows is what Engine.Stats, Engine.Waiting and errors tell: account labels, keys
-// of limits, methods and paths, and never a query, a header, a body or a credential.
+// of limits, methods and paths, and never a query, a header, a body or a credential. An answer
+// of 400 and above has not failed, and is counted apart, as an error answer: if most of the last
+// requests ended so, that is said before anything else.
 //
 // In a browser it moves once a second by server-sent events. Without JavaScript it is the
 // picture of one moment. For programs there is the same as JSON, at ?format=json or, in a

@@ -39,8 +39,8 @@ type Config struct {
 	// Viewers is how many may be sent pictures at once; zero means 16. More are refused with 503
 	// and have the page without motion.
 	Viewers int
-	// Kept is of how many slow and of how many failed requests the observer keeps note; zero
-	// means 10.
+	// Kept is of how many slow and of how many failed requests the observer keeps note, answers of
+	// 400 and above among these; zero means 10.
 	Kept int
 }
 
@@ -98,8 +98,9 @@ func Handler(eng *engine.Engine) *Page {
 }
 
 // Observer returns hooks for Config.Observers of the engines that are to be on the page: they
-// count requests, and keep note of the slowest and of the last failed. A request costs a
-// fraction of a microsecond by it. It may be given to several engines, and is made before they are.
+// count requests, and keep note of the slowest, of the last failed and of answers of 400 and
+// above. A request costs a fraction of a microsecond by it. It may be given to several engines,
+// and is made before they are.
 func (p *Page) Observer() engine.Observer { return p.record.observer() }
 
 // Attach puts an engine on the page under a name, in place of one that had the name; nil takes
@@ -167,7 +168,8 @@ func (p *Page) look(fresh time.Duration) *picture {
 		w.past[a.name] = a.past
 	}
 	s.At = time.Now()
-	s.Verdict, s.Requests = verdictOfAll(s.Engines), p.record.read(s.At)
+	s.Requests = p.record.read(s.At)
+	s.Verdict = strings.TrimSpace(answersOf(s.Requests) + " " + verdictOfAll(s.Engines))
 	p.last = &picture{at: s.At, state: s, view: viewOf(s, w)}
 	return p.last
 }

@@ -21,9 +21,10 @@ func TestTheSlowestAndTheLastFailedAreKept(t *testing.T) {
 		r, now := newRecord(keeps, late), time.Unix(1_700_000_000, 0)
 		r.observer()
 		type end struct {
-			at   time.Time
-			took time.Duration
-			err  string
+			at       time.Time
+			took     time.Duration
+			err      string // or the status of an error answer
+			answered bool
 		}
 		var all, slow []end
 		forget := func(now time.Time) []end {
@@ -34,9 +35,15 @@ func TestTheSlowestAndTheLastFailedAreKept(t *testing.T) {
 			now = now.Add(time.Duration(rapid.IntRange(0, 20_000).Draw(t, "ms")) * time.Millisecond)
 			one := end{at: now, took: time.Duration(1 + rapid.IntRange(0, 1_000_000).Draw(t, "took"))}
 			d := engine.Ended{Request: &engine.Request{Path: "/"}, Timing: engine.Timing{Total: one.took}}
-			if rapid.Bool().Draw(t, "fails") {
+			switch status := rapid.SampledFrom([]int{0, 200, 399, 400, 401, 500}).Draw(t, "status"); {
+			case status == 0:
 				one.err = fmt.Sprint("failure ", i)
 				d.Err = errors.New(one.err)
+			case status >= 400:
+				one.err, one.answered = fmt.Sprint("status ", status), true
+				fallthrough
+			default:
+				d.Response = &engine.Response{StatusCode: status}
 			}
 			r.end(now, &d)
 			all = append(all, one)
@@ -54,12 +61,17 @@ func TestTheSlowestAndTheLastFailedAreKept(t *testing.T) {
 			require.Equal(t, slow[i].took, s.Timing.Total)
 		}
 		var failed []string
+		var answered int
 		for _, e := range all {
 			if e.err != "" {
 				failed = append(failed, e.err)
 			}
+			if e.answered {
+				answered++
+			}
 		}
-		require.EqualValues(t, len(failed), read.Failed)
+		require.EqualValues(t, answered, read.ErrorAnswers)
+		require.EqualValues(t, len(failed)-answered, read.Failed)
 		slices.Reverse(failed)
 		var kept []string
 		for _, f := range read.Last {

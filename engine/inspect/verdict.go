@@ -132,7 +132,23 @@ func pausesOf(s *engine.Stats) string {
 	return text + " until " + clockText(last, s.At)
 }
 
-// verdictOfAll is the page's: that of its engine, or of those of its engines that have
+// fewest is how many requests must have ended before their answers are judged: one that is not
+// found says nothing of its server.
+const fewest = 3
+
+// mostly reports whether most of the last requests were error answers.
+func (l lately) mostly() bool { return l.of >= fewest && 2*l.errors > l.of }
+
+// answersOf says so if most of the last requests of all engines were answered with an error:
+// then nothing waits, and all is not well. It is a sentence of its own, for it is no engine's.
+func answersOf(r *recorded) string {
+	if r == nil || !r.lately.mostly() {
+		return ""
+	}
+	return fmt.Sprintf("%d of the last %d requests were answered with an error, the last of them with status %d.", r.lately.errors, r.lately.of, r.lately.status)
+}
+
+// verdictOfAll is that of all engines: that of its engine, or of those of its engines that have
 // something to say.
 func verdictOfAll(engines []engineState) string {
 	switch len(engines) {

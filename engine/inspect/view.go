@@ -89,6 +89,9 @@ func viewOf(s *state, w words) view {
 		v.Tone = toneOf(v.Tone, e)
 	}
 	if s.Requests != nil {
+		if s.Requests.lately.mostly() {
+			v.Tone = "stopped" // nothing comes of what is sent
+		}
 		v.Parts = append(v.Parts, requestsSection(s.Requests, s.At))
 	}
 	for _, part := range v.Parts {
@@ -455,6 +458,7 @@ func requestsSection(r *recorded, now time.Time) section {
 	return section{
 		ID: "requests", Name: "Requests", Facts: []fact{
 			{Name: "Ended", Value: grouped(r.Ended)}, {Name: "Failed", Value: grouped(r.Failed)},
+			{Name: "Error answers", Value: grouped(r.ErrorAnswers), Note: "of status 400 and above"},
 			{Name: "Retries", Value: grouped(r.Retried), Note: "attempts that another was meant to follow"},
 		},
 		Tables: []table{slowTable(r, now), failedTable(r, now)},
@@ -502,13 +506,13 @@ func timingBar(t *engine.Timing) (b *bar, note string) {
 
 func failedTable(r *recorded, now time.Time) table {
 	t := table{
-		ID: "failed", Caption: "Last failed requests", Empty: "No request has failed.",
+		ID: "failed", Caption: "Last failed requests and error answers", Empty: "No request has failed.",
 		Columns: []column{{Name: "Request"}, {Name: "Error"}, {Name: "Took", Number: true}, {Name: "Attempts", Number: true}, {Name: "Ended"}},
 	}
 	for i := range r.Last {
 		f := &r.Last[i]
 		t.Rows = append(t.Rows, []cell{
-			{Text: f.Request, Note: f.Origin}, {Text: f.Error}, {Text: span(f.Took)}, {Text: fmt.Sprint(f.Attempts)}, {Text: clockText(f.At, now)},
+			{Text: f.Request, Note: f.Origin}, {Text: f.Error, Note: "outcome " + f.Outcome.String()}, {Text: span(f.Took)}, {Text: fmt.Sprint(f.Attempts)}, {Text: clockText(f.At, now)},
 		})
 	}
 	return t

@@ -41,7 +41,9 @@ type Progress struct {
 	// those read so far. And by the rate of results, as it was while none waited for a limit.
 	// So it assumes that nobody else spends from these limits, that none fails and is sent
 	// again, that pauses are over when they now are to be, and that answers take no time beside
-	// Per. Then it is wrong by one Per of the limit that binds at most. Those of one combination
+	// Per. Then it is wrong by one Per of the limit that binds at most, unless those that charge it
+	// come behind many others, which another limit holds up: for as long as it lies idle meanwhile the
+	// run takes longer. Those of one combination
 	// of limit, account, egress, key and priority are taken to weigh the same, as the last of them
 	// that was looked at; if those of several combinations weigh differently at one limit, they are
 	// taken to fill it, and if they leave more or less of it to more urgent ones (see

@@ -75,17 +75,24 @@ func (r *Report) Regressions() []Effect {
 	return all
 }
 
-// Conclusion says in one line what was found.
-func (r *Report) Conclusion() string {
-	var worse, blind []string
+// Blind are the gated figures of which there is too little data to find a regression in them.
+func (r *Report) Blind() []string {
+	var all []string
 	for _, e := range r.Effects {
-		switch {
-		case e.Regression:
-			worse = append(worse, fmt.Sprintf("%s %s", e.Figure, e.change()))
-		case e.Gated && e.Findable == 0:
-			blind = append(blind, string(e.Figure))
+		if e.Gated && !e.Regression && e.Findable == 0 {
+			all = append(all, string(e.Figure))
 		}
 	}
+	return all
+}
+
+// Conclusion says in one line what was found.
+func (r *Report) Conclusion() string {
+	var worse []string
+	for _, e := range r.Regressions() {
+		worse = append(worse, fmt.Sprintf("%s %s", e.Figure, e.change()))
+	}
+	blind := r.Blind()
 	switch {
 	case len(worse) > 0:
 		return "REGRESSION: " + strings.Join(worse, ", ")

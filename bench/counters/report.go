@@ -43,7 +43,8 @@ func Names() (names []string) {
 	return names
 }
 
-// Play plays the scenarios, one after another. If ctx ends it returns its cause.
+// Play plays the scenarios, one after another. If ctx ends it returns its
+// cause, and the rows of the scenarios that were whole.
 func Play(ctx context.Context, c Config) (rows []Row, err error) {
 	if c.Length == 0 {
 		c.Length = 10 * time.Minute
@@ -62,7 +63,7 @@ func Play(ctx context.Context, c Config) (rows []Row, err error) {
 		s.trade(w)
 		for at := time.Duration(0); at < c.Length; {
 			if ctx.Err() != nil {
-				return nil, context.Cause(ctx)
+				return rows, context.Cause(ctx)
 			}
 			at = min(c.Length, at+10*time.Second)
 			w.run(at)

@@ -55,7 +55,8 @@ type Usage struct {
 	Fullest, Most int64
 }
 
-// Run kills, and returns what was found. The error is that of the system.
+// Run kills, and returns what was found. The error is that of the system. If ctx ends, what was
+// found until then is beside the error.
 func Run(ctx context.Context, cfg Config) (*Result, error) {
 	dir := cfg.Dir
 	if dir == "" {
@@ -79,14 +80,17 @@ func Run(ctx context.Context, cfg Config) (*Result, error) {
 	}
 	began := time.Now()
 	for range cfg.Kills {
-		if err := r.once(ctx); err != nil {
-			return nil, err
+		if err = r.once(ctx); err != nil {
+			break
 		}
+	}
+	if err != nil && ctx.Err() == nil {
+		return nil, err
 	}
 	time.Sleep(mostDelay / 2) // for what the kernel has still
 	r.result.Took = time.Since(began)
 	r.sum()
-	return r.result, nil
+	return r.result, err
 }
 
 type runner struct {

@@ -19,7 +19,7 @@ type Config struct {
 	Root    string // of the module the mutants are of
 	Mutants []Mutant
 	Jobs    int           // at a time; less than one means one
-	Told    func(Outcome) // of each mutant when it ended, one at a time; may be nil
+	Told    func(Outcome) // of each mutant when it ended, one at a time, but not by ctx; may be nil
 }
 
 // patience bounds a test that a mutant made wait for ever: that is a failure
@@ -41,10 +41,13 @@ func Run(ctx context.Context, cfg Config) ([]Outcome, error) {
 	outcomes := make([]Outcome, len(cfg.Mutants))
 	var told sync.Mutex
 	each(cfg.Jobs, len(cfg.Mutants), func(i int) {
+		if ctx.Err() != nil {
+			return
+		}
 		m := cfg.Mutants[i]
 		fate, reason := m.try(ctx, cfg.Root, filepath.Join(dir, fmt.Sprint(i)))
 		outcomes[i] = Outcome{Mutant: m, Fate: fate, Reason: reason}
-		if cfg.Told != nil {
+		if cfg.Told != nil && ctx.Err() == nil { // or the fate is only that of a test that was killed
 			told.Lock()
 			defer told.Unlock()
 			cfg.Told(outcomes[i])

@@ -13,7 +13,7 @@ import (
 // head is what stands above the panels of a run.
 type head struct {
 	Tone, Word, Verdict string
-	Failed              string   // what became of objectives that did not hold
+	Failed              string   // that no request succeeded, and what became of objectives that did not hold
 	Reasons             []string // why it is not valid
 	Model               string   // a sentence about what was measured
 	Times, Counts       []fact   // the numbers that are looked for first
@@ -48,6 +48,9 @@ func (m *material) verdict() (tone, word, sentence, failed string, reasons []str
 	if missed > 0 {
 		failed = failedText(missed, len(verdicts))
 	}
+	if m.running == nil && m.all().NoneSucceeded() { // while it runs, one may yet
+		failed = strings.TrimSpace("No request succeeded. " + failed)
+	}
 	switch {
 	case m.running != nil && len(invalid) > 0:
 		return "bad", "INVALID so far", unbelievable, failed, invalid
@@ -57,7 +60,7 @@ func (m *material) verdict() (tone, word, sentence, failed string, reasons []str
 		return "bad", "INVALID", unbelievable, failed, invalid
 	case !m.whole:
 		return "bad", "INCOMPLETE", "The file ends before the run did: it crashed, or is still going on.", failed, []string{"What was not written is missing from every figure, and nobody has judged whether the harness held its rate."}
-	case missed > 0:
+	case failed != "":
 		return "failed", "VALID", m.kept() + "." + m.early(), failed, nil
 	case len(verdicts) > 0:
 		return "good", "VALID", m.kept() + ", and " + heldText(len(verdicts)) + "." + m.early(), "", nil

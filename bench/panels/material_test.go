@@ -175,6 +175,22 @@ func TestTheVerdictSaysFirstWhetherTheFiguresMayBeBelieved(t *testing.T) {
 	}
 }
 
+func TestARunWithoutSuccessSaysSoBesideItsVerdict(t *testing.T) {
+	end := results.End{Verdicts: []results.Verdict{{Objective: "p99<5ms", Held: true}, {Objective: "errors<1%"}}}
+	m := &material{end: end, whole: true, total: map[string]*results.Operation{"": {Count: 5, Errors: map[string]uint64{"refused": 5}}}}
+	tone, word, _, failed, _ := m.verdict()
+	require.Equal(t, []string{"failed", "VALID", "No request succeeded. 1 of 2 objectives failed."}, []string{tone, word, failed})
+	m.end.Verdicts = end.Verdicts[:1]
+	tone, _, _, failed, _ = m.verdict()
+	require.Equal(t, []string{"failed", "No request succeeded."}, []string{tone, failed})
+	m.running = &results.Snapshot{}
+	_, _, _, failed, _ = m.verdict()
+	require.Empty(t, failed, "one may succeed yet")
+	m.running, m.end.Verdicts, m.total[""].Count = nil, nil, 6
+	tone, _, _, failed, _ = m.verdict()
+	require.Equal(t, []string{"good", ""}, []string{tone, failed}, "one did")
+}
+
 func TestAClosedRunSaysWhatItOmits(t *testing.T) {
 	m := usual()
 	m.closed, m.invalid = true, []string{"the machine was busy: 61 % of CPU was stolen"}

@@ -44,6 +44,17 @@ type Result struct {
 	Turn        time.Duration       `json:"turn"`
 }
 
+// Turns is how many were had, by all programs together: none if there is no result.
+func (r *Result) Turns() int {
+	turns := 0
+	if r != nil {
+		for _, row := range r.Rows {
+			turns += len(row.Rates)
+		}
+	}
+	return turns
+}
+
 // Row is what one program made, in requests a second, in each of its turns.
 type Row struct {
 	Name  string    `json:"name"`
@@ -61,7 +72,7 @@ type racer struct {
 
 // Run has every program make as many requests as it can, in turns: each round goes through
 // all of them, every other one backwards, so that what disturbs the machine for longer than a
-// turn disturbs all.
+// turn disturbs all. Beside the error of a turn is what the turns before it have made.
 func Run(ctx context.Context, cfg Config) (*Result, error) {
 	if cfg.Callers < 1 || cfg.Rounds < 1 || cfg.Turn <= 0 {
 		return nil, errors.New("rates: callers, rounds and a turn above zero are needed")
@@ -87,7 +98,7 @@ func Run(ctx context.Context, cfg Config) (*Result, error) {
 			}
 			rate, err := racers[i].run(ctx, url, cfg.Callers, cfg.Turn)
 			if err != nil {
-				return nil, fmt.Errorf("%s: %w", racers[i].name, err)
+				return result, fmt.Errorf("%s: %w", racers[i].name, err)
 			}
 			if cfg.Progress != nil {
 				fmt.Fprintf(cfg.Progress, "round %d of %d: %s made %.0f/s\n", round+1, cfg.Rounds, racers[i].name, rate)

@@ -9,7 +9,7 @@
 //
 //	format       "sluice-report/1"
 //	verdict      word (VALID, INVALID, INCOMPLETE), valid, whole, reasons, notes,
-//	             objectives_failed, objectives (objective, held, measured)
+//	             no_request_succeeded (though there were some), objectives_failed, objectives (objective, held, measured)
 //	run          id, name, started, model (open, closed), client, connections, callers, planned,
 //	             think_s, length_s, warmup_s, elapsed_s, issued_s (for how long requests
 //	             were issued: without the drain; 0 if unknown), reason, poisson, seed, speed, stages (from_per_s, to_per_s, for_s), machines

@@ -32,13 +32,14 @@ type document struct {
 }
 
 type documentVerdict struct {
-	Word       string            `json:"word"` // VALID, INVALID, INCOMPLETE
-	Valid      bool              `json:"valid"`
-	Whole      bool              `json:"whole"`
-	Reasons    []string          `json:"reasons"`
-	Failed     int               `json:"objectives_failed"`
-	Objectives []results.Verdict `json:"objectives"`
-	Notes      []string          `json:"notes"`
+	Word          string            `json:"word"` // VALID, INVALID, INCOMPLETE
+	Valid         bool              `json:"valid"`
+	Whole         bool              `json:"whole"`
+	Reasons       []string          `json:"reasons"`
+	NoneSucceeded bool              `json:"no_request_succeeded"`
+	Failed        int               `json:"objectives_failed"`
+	Objectives    []results.Verdict `json:"objectives"`
+	Notes         []string          `json:"notes"`
 }
 
 type documentRun struct {
@@ -182,7 +183,7 @@ func visible(raw []byte) []byte {
 func verdictOf(run *results.Run) documentVerdict {
 	o := Judge(run)
 	return documentVerdict{
-		Word: o.Word, Valid: o.Valid(), Whole: run.Whole, Reasons: orEmpty(o.Reasons), Failed: o.Failed(),
+		Word: o.Word, Valid: o.Valid(), Whole: run.Whole, Reasons: orEmpty(o.Reasons), NoneSucceeded: o.NoneSucceeded, Failed: o.Failed(),
 		Objectives: orEmpty(o.Verdicts), Notes: orEmpty(run.End.Notes),
 	}
 }

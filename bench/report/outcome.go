@@ -15,13 +15,16 @@ type Outcome struct {
 	// crashed, or that is still going on.
 	Word    string
 	Reasons []string // why it is not VALID
+	// NoneSucceeded says that every request failed. The figures can be believed all the same: they
+	// are of failures.
+	NoneSucceeded bool
 	// Verdicts has one for each objective. One that nobody judged has not held.
 	Verdicts []results.Verdict
 }
 
 // Judge reads a run's outcome.
 func Judge(run *results.Run) Outcome {
-	o := Outcome{Word: "VALID", Reasons: run.End.Invalid}
+	o := Outcome{Word: "VALID", Reasons: run.End.Invalid, NoneSucceeded: operation(run.Total, "").NoneSucceeded()}
 	if len(o.Reasons) > 0 {
 		o.Word = "INVALID"
 	}

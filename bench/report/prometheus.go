@@ -25,6 +25,7 @@ func Prometheus(w io.Writer, run *results.Run) error {
 		sample(out, name, decimal(v))
 	}
 	gauge("sluice_run_valid", "1 if the figures can be believed", oneIf(o.Valid()))
+	gauge("sluice_run_none_succeeded", "1 if there were requests, and all have failed", oneIf(o.NoneSucceeded))
 	gauge("sluice_run_start_time_seconds", "instant 0 of the schedule", float64(max(h.Started.UnixMilli(), 0))/1000)
 	gauge("sluice_run_seconds", "length of the main part", c.over.Seconds())
 	gauge("sluice_requests_offered", "requests that were due in the main part", float64(c.Offered))

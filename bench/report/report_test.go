@@ -111,6 +111,11 @@ func everyRun(t require.TestingT) map[string]*results.Run {
 	bad.Invalid = []string{"lag p99 of 9ms is more than a tenth of response p99", "sent 94 % of what was due"}
 	closed := header()
 	closed.Model, closed.Schedule, closed.Callers, closed.Think, closed.Objectives = "closed", schedule.Spec{}, 8, 5*time.Millisecond, nil
+	alone := closed
+	alone.WarmUp = 0
+	none := results.NewSum(alone)
+	require.NoError(t, none.Add(results.Interval{Phase: results.Main, Offered: 5, Sent: 5, Completed: 5, Operations: map[string]*results.Operation{"GET /a": measured(5, 5, time.Millisecond)}}))
+	require.NoError(t, none.End(results.End{Elapsed: time.Second, Reason: "finished"}))
 	nasty := header()
 	nasty.Name, nasty.Client, nasty.ID, nasty.Targets, nasty.Objectives = hostile, hostile, hostile, []string{hostile}, []string{hostile}
 	nasty.Environment.Host, nasty.Environment.CPU = hostile, hostile
@@ -120,6 +125,7 @@ func everyRun(t require.TestingT) map[string]*results.Run {
 		"invalid": sampleRun(t, h, bad, "GET /a"),
 		"torn":    sampleRun(t, h, nil, "GET /a", "GET /b"),
 		"closed":  sampleRun(t, closed, &results.End{Elapsed: 6 * time.Second, Reason: "finished"}, "GET /a"),
+		"none":    none.Run(),
 		"nasty":   sampleRun(t, nasty, &results.End{Reason: hostile, Invalid: []string{hostile}, Notes: []string{hostile}, Verdicts: []results.Verdict{{Objective: hostile, Measured: hostile}}}, hostile, "-"+hostile),
 		"empty":   results.NewSum(results.Header{}).Run(),
 	}
@@ -165,7 +171,7 @@ func TestNoNameReachesTheTerminal(t *testing.T) {
 
 func TestTheTextBeginsWithTheVerdictAndFitsItsWidth(t *testing.T) {
 	runs := everyRun(t)
-	for name, want := range map[string]string{"valid": "VALID\n", "invalid": "INVALID\n  - lag p99 of 9ms", "torn": "INCOMPLETE\n  - the file has no end", "closed": "VALID\n"} {
+	for name, want := range map[string]string{"valid": "VALID\n", "invalid": "INVALID\n  - lag p99 of 9ms", "torn": "INCOMPLETE\n  - the file has no end", "closed": "VALID\n", "none": "VALID\nNO REQUEST SUCCEEDED\n"} {
 		for _, width := range []int{1, 60, 80, 132} {
 			var out bytes.Buffer
 			require.NoError(t, Text(&out, runs[name], width))
@@ -342,6 +348,7 @@ func TestPrometheussParserReadsTheMetrics(t *testing.T) {
 		require.NoError(t, err, name)
 		valid := families["sluice_run_valid"].Metric[0].Gauge.GetValue()
 		require.Equal(t, Judge(run).Valid(), valid == 1)
+		require.Equal(t, name == "none", families["sluice_run_none_succeeded"].Metric[0].Gauge.GetValue() == 1, name)
 		if name != "valid" {
 			continue
 		}

@@ -45,6 +45,9 @@ func (t *text) verdict(o Outcome) {
 	for _, reason := range o.Reasons {
 		t.wrapped("  - ", "    ", Printable(reason))
 	}
+	if o.NoneSucceeded {
+		fmt.Fprintln(t, "NO REQUEST SUCCEEDED")
+	}
 	if len(o.Verdicts) == 0 {
 		return
 	}

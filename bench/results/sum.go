@@ -273,6 +273,9 @@ func (o *Operation) Failed() uint64 {
 	return n
 }
 
+// NoneSucceeded reports whether there were requests, and all have failed.
+func (o *Operation) NoneSucceeded() bool { return o.Count > 0 && o.Failed() == o.Count }
+
 // Mostly is the kind of error that there was most of, with a message of it if one was kept; empty
 // if there was none.
 func (o *Operation) Mostly() string {

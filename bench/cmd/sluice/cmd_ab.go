@@ -61,8 +61,9 @@ by 5 % of its own, 60 pairs find 7 % more CPU nearly always.
 both share, and a URL of a side stands in place of the shared ones. Without --rate a
 side is a closed loop of -c callers.
 
-Exit codes: 0 no regression, 1 interrupted before the first pair, 2 wrong flags or a
-refusal, 97 B is worse than A, 98 a side could not hold its rate.`,
+Exit codes: 0 no regression, 1 interrupted before there was enough to find one in all
+that is gated, 2 wrong flags or a refusal, 97 B is worse than A, 98 a side could not
+hold its rate.`,
 		Example: `  # of an exchange without limits: sluice exchange --limit none
   sluice ab --a '--client engine' --b '--client nethttp' -c 16 http://127.0.0.1:8080/api/v3/ping
   sluice ab --a '' --b "-H 'Accept-Encoding: gzip'" --rate 2000/s --requests 4000 http://127.0.0.1:8080/api/v3/ping
@@ -201,13 +202,22 @@ func (f *abFlags) run(ctx context.Context, cmd *cobra.Command, urls []string) er
 	if errors.As(err, &invalid) {
 		return outcome{exitInvalid, err.Error()}
 	}
-	if err != nil && ctx.Err() != nil {
-		return finding{err.Error()}
+	if report == nil {
+		return interruptedAfter(ctx, err, "less than a pair")
 	}
 	if err != nil {
 		return err
 	}
-	return errors.Join(f.json.write(cmd.OutOrStdout(), report), gated(report))
+	return errors.Join(f.json.write(cmd.OutOrStdout(), report), gated(report), f.undecided(ctx, report))
+}
+
+// undecided is a finding if ctx ended before a regression could have been found, nor has been.
+func (f *abFlags) undecided(ctx context.Context, report *compare.Report) error {
+	pairs := report.Count[0]
+	if pairs == f.pairs || len(report.Regressions()) > 0 || len(report.Blind()) == 0 {
+		return nil
+	}
+	return interruptedAfter(ctx, context.Cause(ctx), "%d of %d pairs: %s", pairs, f.pairs, report.Conclusion())
 }
 
 // files are those that the sides read, and what is written.

@@ -35,8 +35,8 @@ drift, slew and steps of the clocks; times to the millisecond and to the second.
 Steps of the exchange's clock break every estimate until a sample shows them, and
 stand apart. Both the table and --day are repeatable by their seed.
 
-Exit codes: 0 every promise was kept, 1 one was not, 2 wrong flags or a refusal
-of the system.`,
+Exit codes: 0 every promise was kept, 1 one was not, or it was interrupted, 2 wrong
+flags or a refusal of the system.`,
 		Example: `  sluice clock                      the table, in well under a minute
   sluice clock --quick              a first look, in seconds
   sluice clock --json clock.json    the rows as JSON as well
@@ -87,7 +87,7 @@ func (f clockFlags) runTable(ctx context.Context, to outputs) error {
 	}
 	table, err := clocks.RunTable(ctx, config)
 	if err != nil {
-		return err
+		return interruptedAfter(ctx, err, "a part of the table, which is judged as a whole")
 	}
 	if err := table.WriteText(to.people); err != nil {
 		return err
@@ -102,7 +102,7 @@ func (f clockFlags) runDay(ctx context.Context, to outputs) error {
 	}
 	rows, err := clocks.RunDay(ctx, config)
 	if err != nil {
-		return err
+		return interruptedAfter(ctx, err, "a part of the day, which is judged as a whole")
 	}
 	if err := clocks.WriteDay(to.people, rows); err != nil {
 		return err
@@ -113,7 +113,7 @@ func (f clockFlags) runDay(ctx context.Context, to outputs) error {
 func (f clockFlags) runLive(ctx context.Context, to outputs, stderr io.Writer) error {
 	row, err := clocks.RunLive(ctx, clocks.LiveConfig{Requests: f.signed, Seed: f.seed, Progress: clockProgress(stderr)})
 	if err != nil {
-		return err
+		return interruptedAfter(ctx, err, "%d of %d requests", row.Accepted, f.signed)
 	}
 	if err := row.WriteText(to.people); err != nil {
 		return err

@@ -35,8 +35,8 @@ The desk wants more than it may all the time, each way of the network takes 5 to
 and the server counts by its own plain definitions what arrives. The table says how
 much of each counter was used, and how often it refused.
 
-Exit codes: 0 all goals are met, 1 a request was refused or a goal was missed, 2 wrong
-flags or a refusal of the system.`,
+Exit codes: 0 all goals are met, 1 a request was refused or a goal was missed, or it was
+interrupted, 2 wrong flags or a refusal of the system.`,
 		Example: `  sluice counters                         ten minutes of each scenario
   sluice counters --for 1h --seed 7       longer, with other draws
   sluice counters --scenario haste        one scenario alone, of
@@ -63,11 +63,12 @@ func (f countersFlags) run(cmd *cobra.Command) error {
 	}
 	to := files.outputs(cmd.OutOrStdout(), cmd.ErrOrStderr())
 	rows, err := counters.Play(cmd.Context(), counters.Config{Seed: f.seed, Length: f.length, Scenario: f.scenario})
-	if err != nil {
-		return err
+	interrupted := interruptedAfter(cmd.Context(), err, "%d counters: the rest was not played", len(rows))
+	if interrupted != nil && len(rows) == 0 {
+		return interrupted
 	}
 	fmt.Fprintf(to.people, "3 accounts, 5 symbols, %v each, 5 to 50 ms each way, seed %d\n", f.length, f.seed)
-	err = errors.Join(counters.Write(to.people, rows), to.write("--json", f.json, arrayOf(rows)))
+	err = errors.Join(interrupted, counters.Write(to.people, rows), to.write("--json", f.json, arrayOf(rows)))
 	missed := 0
 	for _, r := range rows {
 		if r.Missed() {

@@ -40,8 +40,8 @@ that of this process (getrusage).
 The bars: at most 64 MB; CPU time of a request at most 1.2 times Do's; throughput
 at least 1.9 times the pool's.
 
-Exit codes: 0 it was measured, whatever the bars say; 1 with --strict, a bar was
-missed; 2 wrong flags or a refusal of the system.`,
+Exit codes: 0 it was measured, whatever the bars say; 1 it was interrupted or, with
+--strict, a bar was missed; 2 wrong flags or a refusal of the system.`,
 		Example: `  sluice fanout                      everything, in some ten minutes
   sluice fanout --quick              a first look, in under half a minute
   sluice fanout --inputs 0           without the long stream
@@ -88,13 +88,17 @@ func (f fanoutFlags) run(cmd *cobra.Command) error {
 	if f.quick {
 		f.requests, f.rounds, f.inputs = 5_000, 2, 100_000
 	}
+	last := "nothing"
 	result, err := fanout.Run(cmd.Context(), fanout.Config{
 		Server:      []string{self, "fanout", fanoutServerVerb},
 		Connections: f.connections, Window: f.window, Requests: f.requests, Rounds: f.rounds, Inputs: f.inputs, Seed: f.seed,
-		Progress: func(line string) { fmt.Fprintln(cmd.ErrOrStderr(), line) },
+		Progress: func(line string) {
+			last = line
+			fmt.Fprintln(cmd.ErrOrStderr(), line)
+		},
 	})
 	if err != nil {
-		return err
+		return interruptedAfter(cmd.Context(), err, "%s had begun", last)
 	}
 	env, to := peers.ReadEnvironment(), files.outputs(cmd.OutOrStdout(), cmd.ErrOrStderr())
 	err = errors.Join(

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -42,7 +43,7 @@ With --cost nothing is killed: the CPU time of a request with a memory and witho
 one is compared, in slices of mirrored order.
 
 Exit codes: 0 nothing was found, 1 a limit was broken, a nonce reused or a file
-unreadable, 2 wrong flags or a refusal of the system.`,
+unreadable, or it was interrupted, 2 wrong flags or a refusal of the system.`,
 		Example: `  sluice memory                          a hundred kills, in half a minute
   sluice memory --kills 1000             a thousand
   sluice memory --most 1s                processes that live longer
@@ -98,16 +99,15 @@ func (f memoryFlags) run(cmd *cobra.Command) error {
 			}
 		},
 	})
-	if err != nil {
+	if result == nil {
 		return err
 	}
-	if err := result.WriteText(cmd.OutOrStdout()); err != nil {
-		return err
-	}
+	err = interruptedAfter(cmd.Context(), err, "%d of %d kills", result.Kills, f.kills)
+	err = errors.Join(err, result.WriteText(cmd.OutOrStdout()))
 	if n := result.Found(); n > 0 {
-		return finding{fmt.Sprintf("%d promises broken: see above", n)}
+		err = errors.Join(err, finding{fmt.Sprintf("%d promises broken: see above", n)})
 	}
-	return nil
+	return err
 }
 
 func (f memoryFlags) compare(cmd *cobra.Command) error {
@@ -118,12 +118,14 @@ func (f memoryFlags) compare(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
+	done := 0
 	cost, err := kills.Measure(cmd.Context(), kills.CostConfig{
 		Server: []string{self, "memory", memoryServeVerb},
 		Rounds: f.rounds, Requests: f.requests, Callers: f.callers, Seed: f.seed,
+		Progress: func(rounds, _ int) { done = rounds },
 	})
 	if err != nil {
-		return err
+		return interruptedAfter(cmd.Context(), err, "%d of %d rounds", done, f.rounds)
 	}
 	return cost.WriteText(cmd.OutOrStdout())
 }

@@ -29,8 +29,8 @@ on, out of the source, a part at a time, and have its test fail. Nothing on disk
 changed: the go command gets an overlay. First the same tests must pass as the source
 is.
 
-Exit codes: 0 every mutant was killed, 1 one survived or proves nothing, 2 wrong
-flags, or tests that fail by themselves.`,
+Exit codes: 0 every mutant was killed, 1 one survived or proves nothing, or it was
+interrupted, 2 wrong flags, or tests that fail by themselves.`,
 		Example: `  sluice mutants             all of them, in some minutes
   sluice mutants --sample 3  three of every rule, in about one
   sluice mutants --rule 5    all of one rule`,
@@ -52,7 +52,7 @@ func runMutants(cmd *cobra.Command, flags mutantsFlags) error {
 	}
 	if flags.root == "" {
 		if flags.root, err = moduleRoot(cmd.Context()); err != nil {
-			return err
+			return interruptedAfter(cmd.Context(), err, "nothing: the source was looked for")
 		}
 	}
 	done := 0
@@ -64,7 +64,7 @@ func runMutants(cmd *cobra.Command, flags mutantsFlags) error {
 		},
 	})
 	if err != nil {
-		return err
+		return interruptedAfter(cmd.Context(), err, "%d of %d mutants", done, len(chosen))
 	}
 	failures, err := mutants.WriteTable(cmd.OutOrStdout(), outcomes)
 	if err == nil && failures > 0 {

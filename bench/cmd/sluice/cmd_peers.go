@@ -48,7 +48,10 @@ Slices of the clients alternate in mirrored order, and CPU time (getrusage) is c
 between neighbours, so that a busy machine disturbs the ratios little. It disturbs the
 wall times all the same. The four clients on net/http take part in some of the rounds only,
 unless --client names them; the cases of 10,000 and 100,000 come when the rounds are over.
-A client that cannot do a case has a – and the reason.`,
+A client that cannot do a case has a – and the reason.
+
+Exit codes: 0 it was measured, 1 it was interrupted, 2 wrong flags or a refusal of the
+system.`,
 		Example: `  sluice peers                          the table, in some three minutes
   sluice peers --quick                  a first look, in half a minute or less
   sluice peers --json peers.json        the rows as JSON as well
@@ -108,7 +111,9 @@ func runPeers(cmd *cobra.Command, flags peersFlags) error {
 	if err != nil {
 		return err
 	}
+	last := notePeers(&cfg)
 	result, err := peers.Run(cmd.Context(), cfg)
+	err = interruptedAfter(cmd.Context(), err, "%s", *last)
 	if err := errors.Join(err, stopProfile()); err != nil {
 		return err
 	}
@@ -149,6 +154,21 @@ func (f peersFlags) config(progress io.Writer) (peers.Config, error) {
 		cfg.Rounds, cfg.Within = peers.QuickRounds, min(f.within, 20*time.Second)
 	}
 	return cfg, nil
+}
+
+// notePeers keeps how far the comparison is, beside telling it.
+func notePeers(cfg *peers.Config) *string {
+	last := "nothing: the clients were being started"
+	progress, begun := cfg.Progress, cfg.Begun
+	cfg.Progress = func(done, rounds int) {
+		last = fmt.Sprintf("%d of %d rounds", done, rounds)
+		progress(done, rounds)
+	}
+	cfg.Begun = func(name string) {
+		last = name + " had begun"
+		begun(name)
+	}
+	return &last
 }
 
 // peersProgress tells now and then how far the comparison is.

@@ -15,7 +15,7 @@ import (
 // TestMain lets the test binary be the processes of the measurements: their verbs
 // start their own executable again.
 func TestMain(m *testing.M) {
-	for _, process := range [][]string{{"fanout", fanoutServerVerb}, {"peers", peersServerVerb}, {"scale", scaleServerVerb}, {"scale", scaleWorkerVerb}, {"ab", abSideVerb}} {
+	for _, process := range [][]string{{"fanout", fanoutServerVerb}, {"peers", peersServerVerb}, {"scale", scaleServerVerb}, {"scale", scaleWorkerVerb}, {"ab", abSideVerb}, {"rates", ratesServerVerb}, {"telemetry", telemetryServeVerb}, {"memory", memoryServeVerb}, {"memory", memoryWorkVerb}} {
 		if len(os.Args) > len(process) && slices.Equal(os.Args[1:1+len(process)], process) {
 			main()
 		}

@@ -33,7 +33,10 @@ Each makes as many requests as it can, in a closed loop with the same number of
 connections, to one server in a process of its own that does next to nothing for a
 request. They take turns, every other round backwards, and ratios are taken within
 rounds. wrk, hey and vegeta are looked for on the PATH; those that are missing are
-named. Rates alone are compared: what the others call latency is not the same thing.`,
+named. Rates alone are compared: what the others call latency is not the same thing.
+
+Exit codes: 0 all is measured, 1 interrupted before that, 2 wrong flags or a refusal of
+the system.`,
 		Example: `  sluice rates
   sluice rates --client fasthttp --rounds 9 --turn 5s -c 64`,
 		Args: noArguments,
@@ -88,7 +91,7 @@ func (f ratesFlags) run(cmd *cobra.Command) error {
 		Clients: f.clients, Progress: cmd.ErrOrStderr(),
 	})
 	if err != nil {
-		return fmt.Errorf("rates: %w", err)
+		return interruptedAfter(cmd.Context(), fmt.Errorf("rates: %w", err), "%d turns", result.Turns())
 	}
 	return f.json.write(cmd.OutOrStdout(), result)
 }

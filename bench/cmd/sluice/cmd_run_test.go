@@ -216,14 +216,24 @@ func TestHelpOfRunAndRatesHasExamples(t *testing.T) {
 func TestARunOfWhichNoRequestSucceededIsExitCode1(t *testing.T) {
 	closed := httptest.NewServer(nil)
 	closed.Close()
-	file := filepath.Join(t.TempDir(), "run.jsonl")
-	code, stdout, stderr := sluiceIn(context.Background(), "run", closed.URL, "-n", "5", "--quiet", "-o", file)
+	dir := t.TempDir()
+	file, page := filepath.Join(dir, "run.jsonl"), filepath.Join(dir, "run.html")
+	code, stdout, stderr := sluiceIn(context.Background(), "run", closed.URL, "-n", "5", "--quiet", "-o", file, "--html", page)
 	require.Equal(t, exitFound, code)
+	require.Contains(t, stdout, "VALID\nNO REQUEST SUCCEEDED\n")
+	written, err := os.ReadFile(page)
+	require.NoError(t, err)
+	require.Contains(t, string(written), "<b>No request succeeded.</b>")
 	require.Contains(t, stdout, "5 failed")
 	require.Contains(t, stderr, "no request succeeded")
-	code, _, stderr = sluiceIn(context.Background(), "report", file)
-	require.Equal(t, exitFound, code)
-	require.Contains(t, stderr, "no request succeeded")
+	for format, want := range map[string]string{
+		"text": "VALID\nNO REQUEST SUCCEEDED\n", "html": "<b>No request succeeded.</b>", "json": `"no_request_succeeded": true`, "prom": "sluice_run_none_succeeded 1\n",
+	} {
+		code, stdout, stderr = sluiceIn(context.Background(), "report", "--format", format, file)
+		require.Equal(t, exitFound, code)
+		require.Contains(t, stdout, want)
+		require.Contains(t, stderr, "no request succeeded")
+	}
 	code, _, _ = sluiceIn(context.Background(), "run", closed.URL, "-n", "5", "--quiet", "--slo", "errors<1%")
 	require.Equal(t, exitObjective, code, "an objective says more")
 }

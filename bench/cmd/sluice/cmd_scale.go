@@ -45,8 +45,9 @@ A point may have bars, such as "≤ 1.05 ×", and the table says whether they ar
 A point that does not end in time is given up and says so, and so is one whose
 process dies.
 
-Exit codes: 0 it was measured, whatever the bars say; 1 with --strict, a bar was
-missed or a point did not come to its end; 2 wrong flags or a refusal of the system.`,
+Exit codes: 0 it was measured, whatever the bars say; 1 it was interrupted or, with
+--strict, a bar was missed or a point did not come to its end; 2 wrong flags or a
+refusal of the system.`,
 		Example: `  sluice scale                             all curves, in about ten minutes
   sluice scale --quick                     a first look at small points, in under a minute
   sluice scale --curve limits,callers      two curves
@@ -106,9 +107,15 @@ func (f scaleFlags) run(cmd *cobra.Command) error {
 	if err := errors.Join(err, files.check()); err != nil {
 		return err
 	}
+	var last scale.Progress
+	told := cfg.Progress
+	cfg.Progress = func(p scale.Progress) {
+		last = p
+		told(p)
+	}
 	result, err := scale.Run(cmd.Context(), cfg)
 	if err != nil {
-		return err
+		return interruptedAfter(cmd.Context(), err, "%d of %d points", max(last.Point-1, 0), last.Of)
 	}
 	env, to := peers.ReadEnvironment(), files.outputs(cmd.OutOrStdout(), cmd.ErrOrStderr())
 	err = errors.Join(

@@ -38,7 +38,8 @@ nothing else, which is the share of telemetry that is not ours. Ratios are to th
 observers, taken of neighbours; a bar is exceeded if the whole interval is above
 it. Every slice is checked to have told of all its requests.
 
-Exit codes: 0 no bar is exceeded, 1 one is, 2 wrong flags or a refusal of the system.`,
+Exit codes: 0 no bar is exceeded, 1 one is, or it was interrupted, 2 wrong flags or a
+refusal of the system.`,
 		Example: `  sluice telemetry                            a minute or two
   sluice telemetry --rounds 70                narrower intervals
   sluice telemetry --plain                    without TLS
@@ -67,14 +68,18 @@ func (f telemetryFlags) run(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
+	done := 0
 	result, err := telemetry.Run(cmd.Context(), telemetry.Config{
 		Server: []string{self, "telemetry", telemetryServeVerb},
 		Rounds: f.rounds, Requests: f.requests, Callers: f.callers, Seed: f.seed, Plain: f.plain,
-		Progress: func(done, rounds int) { fmt.Fprintf(cmd.ErrOrStderr(), "\rround %d of %d", done, rounds) },
+		Progress: func(round, rounds int) {
+			done = round
+			fmt.Fprintf(cmd.ErrOrStderr(), "\rround %d of %d", round, rounds)
+		},
 	})
 	fmt.Fprintln(cmd.ErrOrStderr())
 	if err != nil {
-		return err
+		return interruptedAfter(cmd.Context(), err, "%d of %d rounds", done, f.rounds)
 	}
 	if err := result.WriteText(cmd.OutOrStdout()); err != nil {
 		return err

@@ -42,8 +42,10 @@ type Held struct {
 // a request leaves once what it spends has been appended. An error is tried again,
 // after a pause, until it is none or the engine ends, and a panic or a runtime.Goexit is one of
 // these errors, also in the methods of such an error itself; meanwhile requests wait, for
-// what is spent and not remembered could be spent again after a restart. So whoever
-// would rather send without memory than wait has Append return nil, and Open say
+// what is spent and not remembered could be spent again after a restart. When the engine ends they
+// end with its ErrClosed, and what was not appended is tried once more before Close. An Append that
+// fails is to have kept nothing: records that stand there twice are taken for damage, and every limit
+// for full. So whoever would rather send without memory than wait has Append return nil, and Open say
 // Torn the next time.
 type Store interface {
 	// Append adds records; it returns nil once they would survive the end of the

@@ -118,21 +118,36 @@ func (c *Conns) Close() {
 
 // CloseLingering closes the connections that linger now, and has no other linger that
 // nobody takes a place on from now on.
-func (c *Conns) CloseLingering() {
-	c.mu.Lock()
-	for _, one := range c.conns {
-		one.hasty = true
-	}
-	c.mu.Unlock()
-	c.Yield(context.Background())
-}
+func (c *Conns) CloseLingering() { closeAll(c.unlinger(true)) }
 
 // Yield closes the connections that linger now, for one that is about to be opened and has their
 // place: nobody counts them. It returns when they are closed, or may not be waited for any longer.
 func (c *Conns) Yield(ctx context.Context) {
+	unused := c.unlinger(false)
+	if len(unused) == 0 {
+		return
+	}
+	closed := make(chan struct{})
+	go func() {
+		defer close(closed)
+		closeAll(unused)
+	}()
+	patience := time.NewTimer(lingerFor) // a peer that does not read may keep the last word from leaving
+	defer patience.Stop()
+	select {
+	case <-closed:
+	case <-patience.C:
+	case <-ctx.Done():
+	}
+}
+
+// unlinger takes the connections that linger out of the list, for who closes them. Of the others hasty
+// says that they are not to linger either.
+func (c *Conns) unlinger(hasty bool) (unused []*conn) {
 	c.mu.Lock()
-	var unused []*conn
+	defer c.mu.Unlock()
 	for _, one := range c.conns {
+		one.hasty = one.hasty || hasty
 		if one.linger != nil {
 			one.linger.Stop()
 			one.linger = nil
@@ -142,20 +157,12 @@ func (c *Conns) Yield(ctx context.Context) {
 	for _, one := range unused {
 		one.drop()
 	}
-	c.mu.Unlock()
-	if len(unused) == 0 {
-		return
-	}
-	closed := make(chan struct{})
-	go func() {
-		defer close(closed)
-		for _, one := range unused {
-			_ = one.close() // nobody is left to hear of it
-		}
-	}()
-	select {
-	case <-closed:
-	case <-ctx.Done():
+	return unused
+}
+
+func closeAll(unused []*conn) {
+	for _, one := range unused {
+		_ = one.close() // nobody is left to hear of it
 	}
 }
 

@@ -123,6 +123,7 @@ func TestMistakesOfARunOnWorkersAreOneLine(t *testing.T) {
 		{[]string{"--workers", "127.0.0.1:1", "--tls-cert", "x.pem"}, []string{"--tls-cert, --tls-key and --ca belong together"}},
 		{[]string{"--workers", "127.0.0.1:1", "--token", "short"}, []string{"the token has 5 characters"}},
 		{[]string{"--workers", "127.0.0.1:1"}, []string{"worker 127.0.0.1:1: nobody listens there"}},
+		{[]string{"--workers", ""}, []string{"--workers names no machine"}},
 		{[]string{"--token", "a token of all machines", "--on-lost", "fail"}, []string{"--on-lost, --token: for --workers only"}},
 	} {
 		var said console

@@ -42,6 +42,9 @@ func (f *crewFlags) check(flags *pflag.FlagSet) error {
 	if len(f.workers) > 0 {
 		return nil
 	}
+	if flags.Changed("workers") { // as by a variable of a script that is empty
+		return errors.New("--workers names no machine: leave it out for a run of this one")
+	}
 	var vain []string
 	for _, name := range []string{"listen", "advertise", "clock-bound", "silence", "on-lost", "token", "tls-cert", "tls-key", "ca"} {
 		if flags.Changed(name) {

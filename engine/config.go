@@ -52,7 +52,8 @@ type Config struct {
 	// Costs say what a request is charged by limits, by their ids, where a
 	// throttle.Tariff cannot: each function is asked for every attempt of a request that
 	// its limit is charged for, and wins over weights and tariffs of the table, as
-	// Request.Weights wins over it. It is given the request as pre-processors left it,
+	// Request.Weights wins over it. It is given the request as pre-processors left it, with the whole
+	// URL in URL, or without any as its caller wrote it, in URL or in Path. It
 	// runs on a goroutine of the request's own, as a PreProcessor does, and must be safe for
 	// concurrent use. A result below zero is the request's error. Nil means none.
 	Costs map[string]func(*Request) int64

@@ -52,7 +52,8 @@ const (
 )
 
 // explain says why a request has no response. RFC 9113, section 8.7: what was
-// refused, or is beyond the last stream of a goodbye, was not processed.
+// refused, or is beyond the last stream of a goodbye, was not processed. A peer that
+// has sent a 102 or 103 before contradicts itself, and is not believed.
 func (s *Stream) explain(err error) error {
 	if cause := s.cause(err); cause != nil {
 		return cause
@@ -64,7 +65,7 @@ func (s *Stream) explain(err error) error {
 	if refused && reset.Cause != nil && reset.Cause.Error() != fromPeer {
 		err = fmt.Errorf("%w: %w", reset.Cause, err) // a hook's error, or ours, in net/http's wrapping
 	}
-	unprocessed := err.Error() == goodbye || refused && reset.Code == codeRefusedStream
+	unprocessed := !s.begun.Load() && (err.Error() == goodbye || refused && reset.Code == codeRefusedStream)
 	byPeer := s.byPeer(err)
 	if byPeer {
 		err = wire.ByPeer(err)

@@ -99,5 +99,8 @@ func (s *Stream) tellInterim(code int, header textproto.MIMEHeader) error {
 	if code == http.StatusSwitchingProtocols {
 		return errSwitching
 	}
+	if code != http.StatusContinue {
+		s.begun.Store(true)
+	}
 	return s.conn.frames.tellInterim(listSize(http.Header(header)) + len(":status") + len("100") + lineOverhead)
 }

@@ -84,14 +84,35 @@ func frame(kind, flags byte, stream uint32, payload ...uint32) []byte {
 	return f
 }
 
+// interimAnswer is the header of an interim answer with a status of three digits.
+func interimAnswer(id uint32, status string) []byte {
+	const endHeaders = 4
+	// HPACK: a literal that is not indexed, with the name of the static table's entry 8, :status.
+	block := append([]byte{0x08, byte(len(status))}, status...)
+	f := frame(frameHeaders, endHeaders, id)
+	f[2] = byte(len(block))
+	return append(f, block...)
+}
+
 func TestAStreamThatThePeerRefusesWasNotProcessed(t *testing.T) {
 	const cancelled, noError = 8, 0
+	refusedBehind := func(status string) func(id uint32) []byte {
+		return func(id uint32) []byte {
+			return append(interimAnswer(id, status), frame(frameRSTStream, 0, id, codeRefusedStream)...)
+		}
+	}
 	for name, test := range map[string]struct {
 		answer      func(stream uint32) []byte
 		unprocessed bool
 	}{
-		"refused":           {func(id uint32) []byte { return frame(frameRSTStream, 0, id, codeRefusedStream) }, true},
-		"cancelled":         {func(id uint32) []byte { return frame(frameRSTStream, 0, id, cancelled) }, false},
+		"refused":            {func(id uint32) []byte { return frame(frameRSTStream, 0, id, codeRefusedStream) }, true},
+		"cancelled":          {func(id uint32) []byte { return frame(frameRSTStream, 0, id, cancelled) }, false},
+		"refused behind 100": {refusedBehind("100"), true},
+		"refused behind 102": {refusedBehind("102"), false},
+		"refused behind 103": {refusedBehind("103"), false},
+		"goodbye behind 102": {func(id uint32) []byte {
+			return append(interimAnswer(id, "102"), frame(frameGoaway, 0, 0, 0, noError)...)
+		}, false},
 		"goodbye before it": {func(uint32) []byte { return frame(frameGoaway, 0, 0, 0, noError) }, true},
 		"goodbye after it": {func(id uint32) []byte {
 			return append(frame(frameGoaway, 0, 0, id, noError), frame(frameRSTStream, 0, id, cancelled)...)

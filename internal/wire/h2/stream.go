@@ -39,6 +39,9 @@ type Stream struct {
 	// A goroutine of net/http's sets it; the owner reads it, and takes it back behind
 	// the exchange and before the next; whoever asks whether that has departed reads it.
 	touched atomic.Bool
+	// begun says that the peer is at work on the running exchange's request, by an interim answer
+	// other than 100. Set by the goroutine that reads, read by the owner.
+	begun atomic.Bool
 	listing
 	broken atomic.Pointer[error] // what the peer did wrong; set by the goroutine that reads, read by the owner
 
@@ -179,6 +182,7 @@ func (s *Stream) begin(now, deadline time.Time) error {
 	}
 	s.spent = true // until the exchange has ended well
 	s.touched.Store(false)
+	s.begun.Store(false)
 	s.arm(now, deadline)
 	if !s.conn.reserve() {
 		if err := s.awaitStream(); err != nil {

@@ -33,10 +33,10 @@ func sides(t *testing.T, burdenA, burdenB string) (a, b *Process) {
 	return start(burdenA), start(burdenB)
 }
 
-// The gate can fail: side B hashes 80 KB for every request, which is work whatever the machine
+// The gate can fail: side B hashes 400 KB for every request, which is work whatever the machine
 // is like, and allocates nothing more.
 func TestAClientThatBurnsMoreCPUIsFoundAcrossProcesses(t *testing.T) {
-	a, b := sides(t, "0", "20")
+	a, b := sides(t, "0", "100")
 	runs := 0
 	a.Wrote = func(began time.Time, run *results.Run) error {
 		runs++

@@ -22,6 +22,9 @@ import (
 //	it keeps deadlines       it is read for probeWait
 //	none of these            it is used once
 //
+// One that told, and tells nothing any more, has been used for the last time. So has one whose own
+// code takes long to look: nobody can tell that from a goroutine that was held up.
+//
 // Whether it keeps deadlines is seen from what it does: see detached.
 
 const (
@@ -34,10 +37,11 @@ const (
 	// slowProbeWait.
 	promptly      = 5 * time.Microsecond
 	slowProbeWait = 3 * time.Millisecond
-	// probeTries is how often that is tried, each time four times as long, and
-	// longestProbe bounds what a connection's own code is believed to take.
-	probeTries   = 4
-	longestProbe = 16 * time.Millisecond
+	// longestLook is how long one may take that is believed at all.
+	longestLook = 2 * time.Millisecond
+	// probeTries is how often a read is tried, four times as long behind one that proved
+	// nothing.
+	probeTries = 4
 	// stirTries is how often a socket may have something of which the connection
 	// above it makes nothing.
 	stirTries = 3
@@ -78,7 +82,7 @@ var (
 )
 
 // Blind reports whether a probe has found that the connection tells nobody
-// whether it is silent. Then it may carry one exchange, which nothing came before.
+// whether it is silent. Then it may carry one exchange, if none came before.
 func (s *Socket) Blind() bool { return s.blind }
 
 // Foreign reports whether the connection's methods are somebody else's code.
@@ -198,19 +202,23 @@ func (s *Socket) readPipe(p []byte) (n int, err error) {
 // took its time: then the moment may have been over before anything looked. How long
 // such code takes is seen by reads that are given no time; the moment is a few times as
 // long, and one that seems to have lasted too long proves nothing. One that lasted somewhat too
-// long, as any does whose timer is late, proves something only together with another.
+// long, as any does whose timer is late, proves something only together with another, and so does
+// any of code that is not prompt: it may have been held up for most of the moment.
 func (s *Socket) readTimed(p []byte) (int, error) {
-	doubtful := 0
-	for try := range probeTries {
+	doubtful, factor := 0, time.Duration(1)
+	for range probeTries {
 		took, n, err := s.readPromptly(p)
 		if err != errSilent {
 			return n, err
 		}
 		wait := probeWait
-		if took > promptly {
+		switch {
+		case took > longestLook:
+			return 0, errBlind
+		case took > promptly:
 			wait = max(slowProbeWait, 4*took)
 		}
-		wait <<= 2 * try
+		wait *= factor
 		began := time.Now()
 		n, err = s.readFor(p, wait)
 		if err == io.ErrNoProgress { // it may do so now and then
@@ -218,12 +226,14 @@ func (s *Socket) readTimed(p []byte) (int, error) {
 			n, err = s.readFor(p, wait)
 		}
 		switch lasted := time.Since(began); {
-		case err != errSilent, lasted < wait+wait/4:
+		case err != errSilent, took <= promptly && lasted < wait+wait/4:
 			return n, err
 		case lasted < 2*wait:
 			if doubtful++; doubtful > 1 {
 				return n, err
 			}
+		default:
+			factor *= 4
 		}
 	}
 	return 0, messages.ErrStale
@@ -241,7 +251,7 @@ func (s *Socket) readPromptly(p []byte) (took time.Duration, n int, err error) {
 			return took, n, err
 		}
 		once := time.Since(began)
-		if took = min(max(took, once), longestProbe); err == errSilent && once <= promptly {
+		if took = max(took, once); err == errSilent && once <= promptly {
 			break
 		}
 	}

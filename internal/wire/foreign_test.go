@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -186,6 +187,65 @@ func TestAConnectionThatKeepsNoDeadlinesIsUsedOnce(t *testing.T) {
 	require.Equal(t, "ok", exchange(t, c, get("/")).Text())
 	require.False(t, c.Reusable())
 	requireStale(t, c)
+}
+
+// muteAboutBytes says what it has, until it is mute; and keeps deadlines until then.
+type muteAboutBytes struct {
+	net.Conn
+	mute *atomic.Bool
+}
+
+func (c muteAboutBytes) Pending() (int, bool) { return 0, false }
+func (c muteAboutBytes) Blind() bool          { return c.mute.Load() }
+
+// muteAboutTime keeps deadlines until it is mute.
+type muteAboutTime struct {
+	under net.Conn
+	timeless
+	mute *atomic.Bool
+}
+
+func (c muteAboutTime) SetReadDeadline(t time.Time) error {
+	if c.mute.Load() {
+		return errTimeless
+	}
+	return c.under.SetReadDeadline(t)
+}
+
+func (c muteAboutTime) SetDeadline(t time.Time) error { return c.SetReadDeadline(t) }
+
+// One exchange is let pass where nothing can be told, for nothing can have come before it. A
+// second one is not.
+func TestAConnectionThatTellsNothingAnyMoreIsNotUsedAgain(t *testing.T) {
+	for name, wrap := range map[string]func(net.Conn, *atomic.Bool) net.Conn{
+		"it has Pending":    func(c net.Conn, mute *atomic.Bool) net.Conn { return muteAboutBytes{c, mute} },
+		"it kept deadlines": func(c net.Conn, mute *atomic.Bool) net.Conn { return muteAboutTime{c, timeless{c}, mute} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			more := make(chan string, 1)
+			o := listen(t, answering(ok, more))
+			var mute atomic.Bool
+			under := dialled(t, o.Addr)
+			c := over(wrap(under, &mute), Limits{})
+			t.Cleanup(func() { c.Close() })
+			require.Equal(t, "ok", exchange(t, c, get("/")).Text())
+			require.True(t, c.Reusable())
+			more <- "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"
+			awaitReadable(t, NewConn(NewSocket(under), Limits{}))
+			mute.Store(true)
+			requireStale(t, c)
+		})
+		t.Run(name+", and lies idle", func(t *testing.T) {
+			o := listen(t, answering(ok, nil))
+			var mute atomic.Bool
+			c := over(wrap(dialled(t, o.Addr), &mute), Limits{})
+			t.Cleanup(func() { c.Close() })
+			require.Equal(t, "ok", exchange(t, c, get("/")).Text())
+			mute.Store(true)
+			require.False(t, c.Silent())
+			requireStale(t, c)
+		})
+	}
 }
 
 // An abort ends it nevertheless.

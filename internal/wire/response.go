@@ -64,6 +64,7 @@ func (c *Conn) isHere(h *head) bool {
 
 // finish decides, at the end of a response, whether the connection is kept.
 func (c *Conn) finish() {
+	c.socket.carried = true
 	// What is buffered or still in the prefix came unasked: it must not become the
 	// next answer. over comes last, for it waits a moment.
 	c.reusable = c.payload.keeps && !c.socket.blind && !c.loose &&

@@ -59,6 +59,7 @@ type Socket struct {
 	closing bool
 
 	blind   bool    // nothing tells whether the connection is silent
+	carried bool    // an exchange has ended well on it
 	probing bool    // Read answers at once, with errSilent if nothing is there
 	strayed bool    // the last probe found a byte
 	stray   [1]byte // which was this
@@ -307,7 +308,7 @@ func (s *Socket) silence() error {
 	n, err := s.stream().Read(s.stray[:]) // expected to fail, with errSilent
 	s.strayed = n > 0
 	s.probing = false
-	if err == errBlind && !s.records.inside() {
+	if err == errBlind && !s.records.inside() && !s.carried {
 		s.blind = true // and so there is no second exchange, which this might harm
 		return nil
 	}

@@ -276,7 +276,7 @@ func (e *Engine) bodyOf(r *http.Request, asked *Request, call *messages.Call) (b
 		if from, err = r.GetBody(); err != nil {
 			return nil, false, fmt.Errorf("request body: %w", err)
 		}
-		defer from.Close()
+		defer e.system.Outside().Close(from)
 	}
 	body, err = e.readInTime(r.Context(), asked, &wholeBody{Reader: from, length: r.ContentLength})
 	if err != nil {

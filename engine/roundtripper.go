@@ -7,11 +7,9 @@ import (
 	"io"
 	"net/http"
 	"slices"
-	"sync"
 	"sync/atomic"
 
 	"github.com/sluice-engine/sluice/actors/request"
-	"github.com/sluice-engine/sluice/internal/wire"
 	"github.com/sluice-engine/sluice/messages"
 )
 
@@ -129,6 +127,7 @@ func (t *roundTripper) carry(ctx context.Context, trip *trip, asked *Request) (*
 	if err := t.engine.made(); err != nil {
 		return nil, tripError(trip.req, err)
 	}
+	trip.body.outside = t.engine.system.Outside()
 	if err := t.ask(trip, asked); err != nil {
 		return nil, tripError(trip.req, err)
 	}
@@ -246,16 +245,20 @@ func (t *roundTripper) CloseIdleConnections() { t.engine.CloseIdleConnections() 
 // closeOnce closes a body that may be nil, and no more than once.
 type closeOnce struct {
 	io.ReadCloser
-	once sync.Once
+	outside *request.Outside // counts who closes it; nil counts nothing
+	closed  atomic.Bool      // set by whoever closes it, on any goroutine
 }
 
-// Close is part of io.Closer.
+// Close is part of io.Closer. A Close that waits is not waited for: RoundTrip may return before the
+// body is closed.
 func (c *closeOnce) Close() error {
-	c.once.Do(func() {
-		if c.ReadCloser != nil {
-			_ = wire.Guard(Exchanging, func() { _ = c.ReadCloser.Close() }) // nobody is left to tell
-		}
-	})
+	if c.ReadCloser == nil || c.closed.Swap(true) {
+		return nil
+	}
+	if inMemory(c.ReadCloser) {
+		return c.ReadCloser.Close()
+	}
+	_ = c.outside.Close(c.ReadCloser) // nobody is left to tell
 	return nil
 }
 

@@ -128,9 +128,6 @@ func (u *upload) abandon() {
 	select {
 	case <-u.opening.read:
 	default:
-		go func() { // it is the caller's code, and may wait for the read
-			defer func() { _ = recover() }() // nobody is left to tell
-			_ = u.opening.Close()
-		}()
+		u.opening.outside.closing(u.opening) // it may wait for the read, and nobody is left to tell
 	}
 }

@@ -56,12 +56,16 @@ func (t *touchReader) Read(p []byte) (int, error) {
 	return t.CheckedReader.Read(p)
 }
 
-// Close closes the reader if it can be.
+// Close closes the reader if it can be. What is in memory does not wait.
 func (t *touchReader) Close() error {
-	if c, ok := t.Reader.(io.Closer); ok && t.closed.CompareAndSwap(false, true) {
+	c, ok := t.Reader.(io.Closer)
+	switch {
+	case !ok || !t.closed.CompareAndSwap(false, true):
+		return nil
+	case t.outside == nil:
 		return c.Close()
 	}
-	return nil
+	return t.outside.Close(c)
 }
 
 // memory opens a reader of what need not be read from the caller's own.
@@ -207,7 +211,7 @@ func (u *upload) open(r *slot, call *messages.Call) error {
 // closeReader closes a reader that nobody will read.
 func closeReader(reader io.Reader) {
 	if c, ok := reader.(io.Closer); ok && !messages.HoldsNil(reader) {
-		_ = c.Close() // nobody is left to tell
+		_ = wire.Guard(messages.Exchanging, func() { _ = c.Close() }) // nobody is left to tell
 	}
 }
 

@@ -37,11 +37,12 @@ const (
 	// slowProbeWait.
 	promptly      = 5 * time.Microsecond
 	slowProbeWait = 3 * time.Millisecond
-	// longestLook is how long one may take that is believed at all.
+	// longestLook is how long it may take at the least that is believed at all.
 	longestLook = 2 * time.Millisecond
 	// probeTries is how often a read is tried, four times as long behind one that proved
-	// nothing.
-	probeTries = 4
+	// nothing, and longestProbe bounds what a connection's own code is believed to take.
+	probeTries   = 4
+	longestProbe = 16 * time.Millisecond
 	// stirTries is how often a socket may have something of which the connection
 	// above it makes nothing.
 	stirTries = 3
@@ -207,13 +208,13 @@ func (s *Socket) readPipe(p []byte) (n int, err error) {
 func (s *Socket) readTimed(p []byte) (int, error) {
 	doubtful, factor := 0, time.Duration(1)
 	for range probeTries {
-		took, n, err := s.readPromptly(p)
+		least, took, n, err := s.readPromptly(p)
 		if err != errSilent {
 			return n, err
 		}
 		wait := probeWait
 		switch {
-		case took > longestLook:
+		case least > longestLook:
 			return 0, errBlind
 		case took > promptly:
 			wait = max(slowProbeWait, 4*took)
@@ -240,22 +241,24 @@ func (s *Socket) readTimed(p []byte) (int, error) {
 }
 
 // readPromptly reads without any time, and returns how long the connection's own code takes for
-// that. Code that is not prompt is asked a few times, and the longest counts: a machine that
-// holds up one of these reads will hold up the next. A read that returns neither bytes nor an
-// error has said nothing.
-func (s *Socket) readPromptly(p []byte) (took time.Duration, n int, err error) {
+// that, at least and at most. Code that is not prompt is asked a few times, and the longest is what a
+// read must allow for: a machine that holds up one of these reads will hold up the next. A read that
+// returns neither bytes nor an error has said nothing.
+func (s *Socket) readPromptly(p []byte) (least, most time.Duration, n int, err error) {
+	least = longestProbe
 	for range probeTries {
 		began := time.Now()
 		n, err = s.readFor(p, 0)
 		if err != errSilent && err != io.ErrNoProgress {
-			return took, n, err
+			return least, most, n, err
 		}
 		once := time.Since(began)
-		if took = max(took, once); err == errSilent && once <= promptly {
+		least, most = min(least, once), min(max(most, once), longestProbe)
+		if err == errSilent && once <= promptly {
 			break
 		}
 	}
-	return took, 0, errSilent
+	return least, most, 0, errSilent
 }
 
 // readFor reads for a time of its own, with zero without waiting.

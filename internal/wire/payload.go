@@ -109,7 +109,7 @@ func (b *payload) ended() error {
 	switch {
 	case err != io.EOF:
 		return err
-	case b.framing != toEnd, b.conn.socket.sealed != nil && b.conn.socket.ended:
+	case b.framing != toEnd, b.conn.socket.cutOff():
 		return ErrHalfBody
 	}
 	return io.EOF

@@ -332,6 +332,16 @@ func (s *Socket) midRecord() bool {
 	return s.sealed != nil && !s.strayed && s.records.inside() && s.written.Load() == 0
 }
 
+// cutOff reports whether the peer's end came without a close_notify under TLS, be it that of a tunnel
+// which the connection lies in.
+func (s *Socket) cutOff() bool {
+	if s.sealed != nil {
+		return s.ended
+	}
+	in, ok := s.dialled().(interface{ Upon() *Socket })
+	return ok && in.Upon().cutOff()
+}
+
 // mute is a look past TLS, which costs less than one through it. What it finds,
 // TLS reads again.
 func (s *Socket) mute() bool {

@@ -36,7 +36,7 @@ func (s *switched) Read(p []byte) (n int, err error) {
 		returned = true
 		return n, nil // an error beside bytes comes again with the next read
 	}
-	if err = c.readError(io.EOF); err == io.EOF && c.socket.sealed != nil && c.socket.ended {
+	if err = c.readError(io.EOF); err == io.EOF && c.socket.cutOff() {
 		err = ErrHalfBody // as for a body that only the connection's end ends
 	}
 	if s.err = err; err != io.EOF {

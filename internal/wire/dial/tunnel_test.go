@@ -121,6 +121,36 @@ func TestAStrayByteThroughAProxyOverTLSMakesTheConnectionStale(t *testing.T) {
 	}
 }
 
+// Only a close_notify ends what has no length: a bare end may be somebody's, between here and the
+// proxy, who cuts it short.
+func TestABodyThatIsCutOnItsWayFromAProxyOverTLSIsNotWhole(t *testing.T) {
+	certificate, pool := newAuthority(t)
+	for name, polite := range map[string]bool{"with a close_notify": true, "without": false} {
+		t.Run(name, func(t *testing.T) {
+			o := listen(t, func(c net.Conn) {
+				sealed := tls.Server(c, &tls.Config{Certificates: []tls.Certificate{certificate}})
+				if _, err := http.ReadRequest(bufio.NewReader(sealed)); err != nil {
+					return
+				}
+				io.WriteString(sealed, "HTTP/1.1 200 OK\r\n\r\n{\"balance\":100")
+				if polite {
+					sealed.Close()
+				}
+			})
+			d := &Dialer{ProxyTLS: &tls.Config{RootCAs: pool}, Proxy: by(&url.URL{Scheme: "https", Host: o.Addr})}
+			plain := messages.Origin{Scheme: "http", Addr: "origin.test:80"}
+			resp, sent, err := dial(t, d, plain).Exchange(to(plain, get("/")), never)
+			require.Equal(t, messages.SentYes, sent)
+			if polite {
+				require.NoError(t, err)
+				require.Equal(t, `{"balance":100`, resp.Text())
+				return
+			}
+			require.ErrorIs(t, err, messages.ErrTruncated)
+		})
+	}
+}
+
 func TestAnExchangeThroughAProxyOverTLSEndsWithItsDeadlineOrAbort(t *testing.T) {
 	proxy, trusting := sealedProxy(t, make(chan string, 10))
 	o := listen(t, func(c net.Conn) {

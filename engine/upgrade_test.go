@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -244,4 +245,38 @@ type chanWriter struct {
 	http.ResponseWriter
 	http.Hijacker
 	heard chan string
+}
+
+// Whoever writes between two ends is told what whoever reads is told.
+func TestAWriteToWhatHasEndedSaysWhy(t *testing.T) {
+	for name, test := range map[string]struct {
+		end  func(cancel func(), eng *engine.Engine)
+		want error
+	}{
+		"the context": {func(cancel func(), _ *engine.Engine) { cancel() }, context.Canceled},
+		"the timeout": {func(func(), *engine.Engine) { time.Sleep(2 * time.Second) }, context.DeadlineExceeded},
+		"the engine":  {func(_ func(), eng *engine.Engine) { _ = eng.Close() }, engine.ErrClosed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newServer(t, echoes)
+				eng := s.newEngine(t, engine.Config{})
+				defer eng.Close()
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				within := func(_ *http.Request, asked *engine.Request) { asked.Timeout = time.Second }
+				resp, err := eng.RoundTripper(streamed, within).RoundTrip(asksForEcho(t, ctx, "http://example.com/"))
+				require.NoError(t, err)
+				both := resp.Body.(io.ReadWriteCloser)
+				test.end(cancel, eng)
+				synctest.Wait()
+				_, err = both.Write([]byte("x\n"))
+				require.ErrorIs(t, err, test.want)
+				require.ErrorIs(t, both.(interface{ CloseWrite() error }).CloseWrite(), test.want)
+				_, err = both.Read(make([]byte, 1))
+				require.ErrorIs(t, err, test.want)
+				require.NoError(t, both.Close())
+			})
+		})
+	}
 }

@@ -39,6 +39,7 @@ type Stream struct {
 
 	guard sync.Mutex    // held for a moment; may be taken inside turn
 	lease *ticket.Lease // guarded: nil once returned
+	why   error         // guarded: err, once the lease is returned; for who writes, and has no turn
 	onEnd []func()      // guarded
 }
 
@@ -140,11 +141,11 @@ func (s *Stream) Read(p []byte) (int, error) {
 // (101); to any other there is nothing to be written. It may be called beside Read.
 func (s *Stream) Write(p []byte) (int, error) {
 	to, switched := s.body.(io.Writer)
-	switch {
-	case !switched:
+	if !switched {
 		return 0, errNotSwitched
-	case s.returned():
-		return 0, errStreamClosed
+	}
+	if why := s.returned(); why != nil {
+		return 0, why
 	}
 	n, err := to.Write(p)
 	if err != nil {
@@ -160,11 +161,11 @@ type halfCloser interface{ CloseWrite() error }
 // another protocol (101). What still comes can be read. It may be called beside Read.
 func (s *Stream) CloseWrite() error {
 	to, switched := s.body.(halfCloser)
-	switch {
-	case !switched:
+	if !switched {
 		return errNotSwitched
-	case s.returned():
-		return errStreamClosed
+	}
+	if why := s.returned(); why != nil {
+		return why
 	}
 	if err := to.CloseWrite(); err != nil {
 		return s.reason(err)
@@ -172,10 +173,11 @@ func (s *Stream) CloseWrite() error {
 	return nil
 }
 
-func (s *Stream) returned() bool {
+// returned is why the connection has been returned; nil while it has not.
+func (s *Stream) returned() error {
 	s.guard.Lock()
 	defer s.guard.Unlock()
-	return s.lease == nil
+	return s.why
 }
 
 // Close ends the stream, whoever is reading. It is idempotent.
@@ -232,7 +234,7 @@ func (s *Stream) end(err error) {
 func (s *Stream) giveBack() {
 	s.guard.Lock()
 	lease, onEnd, unhook := s.lease, s.onEnd, s.unhook
-	s.lease, s.onEnd = nil, nil
+	s.lease, s.onEnd, s.why = nil, nil, s.err
 	s.guard.Unlock()
 
 	unhook()

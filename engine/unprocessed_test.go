@@ -20,6 +20,7 @@ import (
 	"golang.org/x/net/http2/hpack"
 
 	"github.com/sluice-engine/sluice/engine"
+	"github.com/sluice-engine/sluice/throttle"
 )
 
 // framer is the server's end of an HTTP/2 connection. It writes on a goroutine of its
@@ -161,6 +162,38 @@ func TestACrowdOfRefusedStreamsIsRepeatedToTheLast(t *testing.T) {
 		})
 		crowdSucceeds(t, config)
 	})
+}
+
+// What is known of a request outlives a repetition that comes to nothing.
+func TestARequestThatWasRefusedIsRefusedThoughItsRepetitionIsNotSent(t *testing.T) {
+	full := []throttle.Limit{{ID: "calls", Quota: 1, Per: time.Minute}}
+	for name, test := range map[string]struct {
+		config engine.Config
+		goes   bool // the server is down for the repetition
+		cause  error
+	}{
+		"for a limit that is full":  {engine.Config{Limits: full, DefaultLimitID: "calls"}, false, context.DeadlineExceeded},
+		"for a server that is down": {engine.Config{}, true, syscall.ECONNREFUSED},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				framedServer(t, &test.config, func(f *framer, _, _ int, _ uint32) { f.leave() })
+				dial := test.config.Dial.DialContext
+				var dials atomic.Int32
+				test.config.Dial.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+					if dials.Add(1) > 1 && test.goes {
+						return nil, syscall.ECONNREFUSED
+					}
+					return dial(ctx, network, addr)
+				}
+				eng := newEngine(t, test.config)
+				_, err := eng.Do(t.Context(), &engine.Request{Method: http.MethodPost, Path: "/order", Timeout: 10 * time.Second})
+				require.ErrorIs(t, err, test.cause)
+				require.ErrorIs(t, err, engine.ErrUnprocessed)
+				require.Equal(t, engine.Refused, engine.OutcomeOf(err), err)
+			})
+		})
+	}
 }
 
 // goneConn is a connection whose peer has closed it.

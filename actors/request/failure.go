@@ -18,8 +18,11 @@ import (
 func (r *slot) failure(err error) *messages.Error {
 	e := messages.NewError(r.caller, r.stage, r.withSpentBody(r.withCap(err)))
 	e.Attempts, e.Sent, e.Waited = r.tried, r.sent, r.timing.Queued+r.timing.Leased
-	if e.Sent == messages.SentMaybe && errors.Is(err, messages.ErrUnprocessed) {
+	switch unprocessed := errors.Is(err, messages.ErrUnprocessed); {
+	case e.Sent == messages.SentMaybe && unprocessed:
 		e.Err = &lastUnprocessed{e.Err}
+	case e.Sent == messages.SentYes && r.untouched && !unprocessed:
+		e.Err = &onceUnprocessed{e.Err}
 	}
 	r.explain(e, r.limit, err)
 	return e
@@ -126,6 +129,18 @@ func (l *lastUnprocessed) Unwrap() []error { return apartFrom(messages.ErrUnproc
 
 // Temporary reports that the same request may fare better later.
 func (l *lastUnprocessed) Temporary() bool { return true }
+
+// onceUnprocessed is an error of an attempt that was not sent, after others that were and that the
+// server did not process: that is what is known of the request.
+type onceUnprocessed struct{ err error }
+
+// Error is part of error.
+func (o *onceUnprocessed) Error() string {
+	return o.err.Error() + "; the server did not process what was sent before"
+}
+
+// Unwrap returns what the error is made of.
+func (o *onceUnprocessed) Unwrap() []error { return []error{o.err, messages.ErrUnprocessed} }
 
 // apartFrom returns the largest parts of an error that another one is not found in.
 func apartFrom(target, err error) (parts []error) {

@@ -75,6 +75,7 @@ type tally struct {
 	unserved  int           // connections it met that nobody had used, and that were dead
 	outdates  int           // how often limits were replaced behind a permit of it
 	sent      messages.Sent // the worst of all attempts
+	untouched bool          // of all that was sent the server says that it did not process it
 	doubted   bool          // the last attempt may have been carried out, though it is repeated
 	redirects int           // redirects followed
 	resampled bool          // a timestamp was refused, and the clock looked at again

@@ -18,8 +18,12 @@ import (
 // process all is known that an answer would tell.
 func (r *slot) noteExchange(sent messages.Sent, err error) {
 	r.tried++
-	if errors.Is(err, messages.ErrUnprocessed) {
+	switch {
+	case errors.Is(err, messages.ErrUnprocessed):
+		r.untouched = r.untouched || r.sent == messages.SentNo
 		sent = messages.SentYes
+	case sent != messages.SentNo:
+		r.untouched = false
 	}
 	if r.doubted { // this answer may be about what the one before has done
 		r.sent, r.doubted = messages.SentMaybe, false

@@ -1,17 +1,22 @@
 package h2
 
 import (
+	"context"
+	"crypto/tls"
 	"io"
 	"net"
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/sluice-engine/sluice/internal/wire"
 	"github.com/sluice-engine/sluice/internal/wire/wiretest"
 	"github.com/sluice-engine/sluice/messages"
 	"github.com/sluice-engine/sluice/messages/protocol"
@@ -25,12 +30,23 @@ type boundServer struct {
 }
 
 func (s *boundServer) allow(t *testing.T, conns *Conns, streams byte) {
-	_, err := s.conn.Write([]byte{0, 0, lengthOfSetting, frameSettings, 0, 0, 0, 0, 0, 0, settingMaxConcurrent, 0, 0, 0, streams})
+	t.Helper()
+	s.announce(t, conns, streams)
+	client := conns.conns[0].client
+	require.Eventually(t, func() bool { return client.Available() == max(0, int(streams)-client.InFlight()) }, 5*time.Second, time.Millisecond)
+}
+
+// announce is allow without a wait for net/http, which does not heed it while a header is written.
+func (s *boundServer) announce(t *testing.T, conns *Conns, streams byte) {
+	t.Helper()
+	_, err := s.conn.Write(settingsFrame(streams))
 	require.NoError(t, err)
-	c := conns.conns[0]
-	require.Eventually(t, func() bool {
-		return c.frames.limit() == int(streams) && c.client.Available() == max(0, int(streams)-c.client.InFlight())
-	}, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return conns.conns[0].frames.limit() == int(streams) }, 5*time.Second, time.Millisecond)
+}
+
+// settingsFrame says how many streams are allowed.
+func settingsFrame(streams byte) []byte {
+	return []byte{0, 0, lengthOfSetting, frameSettings, 0, 0, 0, 0, 0, 0, settingMaxConcurrent, 0, 0, 0, streams}
 }
 
 // acknowledge acknowledges every PING that came.
@@ -252,4 +268,113 @@ func TestAReaderIsNotCalledOnceItsExchangeIsOver(t *testing.T) {
 	require.False(t, u.end())
 	_, err := u.Read(make([]byte, 1))
 	require.ErrorIs(t, err, errReaderLeft)
+}
+
+// heldWrites is a connection of the client's whose writes wait while they are held.
+type heldWrites struct {
+	net.Conn
+	turn *sync.RWMutex // held while they wait
+	came *atomic.Int32
+}
+
+func (c heldWrites) Write(p []byte) (int, error) {
+	c.came.Add(1)
+	c.turn.RLock()
+	defer c.turn.RUnlock()
+	return c.Conn.Write(p)
+}
+
+func TestABoundThatFallsUnderLoadHoldsNobodyUp(t *testing.T) {
+	server, conns := listenBound(t)
+	var held sync.RWMutex
+	var writes atomic.Int32
+	conns.open = func(ctx context.Context) (*wire.Socket, error) {
+		c, err := new(net.Dialer).DialContext(ctx, "tcp", conns.addr)
+		if err != nil {
+			return nil, err
+		}
+		return sealed(ctx, heldWrites{c, &held, &writes}, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}})
+	}
+	const crowd = 8
+	var places [crowd]protocol.Connection
+	for i := range places {
+		places[i] = dial(t, conns)
+	}
+	server.allow(t, conns, crowd)
+	var ends [crowd]<-chan exchanged
+	before := writes.Load()
+	held.Lock()
+	for i, c := range places {
+		ends[i] = exchangeAside(c, 10*time.Second)
+	}
+	require.Eventually(t, func() bool { return writes.Load() > before }, 5*time.Second, time.Millisecond)
+	server.announce(t, conns, 1)
+	held.Unlock()
+	for range crowd {
+		select {
+		case stream := <-server.asked:
+			server.answer(t, stream)
+		case <-time.After(5 * time.Second):
+			require.Fail(t, "nobody goes on")
+		}
+	}
+	for _, end := range ends {
+		require.NoError(t, (<-end).err)
+	}
+}
+
+// net/http has whoever comes when the peer has lowered its bound wait, and wakes nobody itself when
+// that is raised.
+func TestWhoWaitsInNetHTTPGoesOnWhenThePeerAllowsMore(t *testing.T) {
+	var server net.Conn
+	asked := make(chan uint32, 10)
+	pipedPeer(t, func(c net.Conn) {
+		server = c
+		serveFrames(c, func(stream uint32) []byte { asked <- stream; return nil })
+	}, func(t *testing.T, conns *Conns) {
+		allow := func(streams byte) {
+			_, err := server.Write(settingsFrame(streams))
+			require.NoError(t, err)
+			synctest.Wait()
+		}
+		c := dial(t, conns)
+		allow(0)
+		client := conns.conns[0].client
+		ended := make(chan error, 1)
+		go func() {
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://server.test/", nil)
+			if err == nil {
+				_, err = client.RoundTrip(req)
+			}
+			ended <- err
+		}()
+		synctest.Wait()
+		require.Empty(t, asked)
+		allow(1)
+		require.Len(t, asked, 1)
+		require.NoError(t, c.Close())
+		require.Error(t, <-ended)
+	})
+}
+
+func TestWhoWaitedInVainForItsTurnWasNotSent(t *testing.T) {
+	server, conns := listenBound(t)
+	one, two := dial(t, conns), dial(t, conns)
+	c := conns.conns[0]
+	c.turn.Take()
+	end := <-exchangeAside(one, 20*time.Millisecond)
+	require.ErrorIs(t, end.err, wire.ErrDeadline)
+	require.ErrorIs(t, end.err, errTurn)
+	require.Equal(t, messages.SentNo, end.sent)
+
+	aborted := exchangeAside(two, 10*time.Second)
+	two.Abort()
+	end = <-aborted
+	require.ErrorIs(t, end.err, wire.ErrAborted)
+	require.Equal(t, messages.SentNo, end.sent)
+
+	c.turn.Pass()
+	three := exchangeAside(dial(t, conns), 10*time.Second)
+	server.answer(t, <-server.asked)
+	require.NoError(t, (<-three).err)
 }

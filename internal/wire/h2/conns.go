@@ -54,6 +54,7 @@ type conn struct {
 	sealed *tls.Conn
 	tls    *tls.ConnectionState
 	since  time.Time // when it was opened
+	turn   wire.Turn // of whoever has a stream reserved and its header not written; see Stream.takeTurn
 
 	// guarded by shared.mu
 	places int         // taken
@@ -233,7 +234,7 @@ func (c *Conns) join() *Stream {
 // them nobody knows how many streams it allows.
 func (c *Conns) start(ctx context.Context, socket *wire.Socket) (*conn, error) {
 	state := socket.Sealed().ConnectionState()
-	opened := &conn{shared: c, since: time.Now(), sealed: socket.Sealed(), tls: &state, frames: newFrameScan(c.limits.Header)}
+	opened := &conn{shared: c, since: time.Now(), sealed: socket.Sealed(), tls: &state, turn: wire.NewTurn(), frames: newFrameScan(c.limits.Header)}
 	socket.Share() // from here on goroutines of net/http's read and write it
 	dial := func(context.Context, string, string) (net.Conn, error) {
 		return &framedConn{Conn: opened.sealed, frames: opened.frames, foreign: socket.Foreign()}, nil

@@ -25,7 +25,7 @@
 //
 //   - No more streams are open on a connection than its peer allows, and none is
 //     begun after its goodbye. Whoever waits for one goes on once the peer allows it, and is told
-//     otherwise that nothing was sent; but for one whose stream was reserved already when the
+//     otherwise that nothing was sent; but for the one whose stream was reserved already when the
 //     peer lowered its bound, which is told that it may have been.
 //   - Whatever a peer sends, nothing goes to the standard logger, no wait lasts
 //     beyond its deadline, and what is remembered of it is bounded.

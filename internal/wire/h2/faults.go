@@ -114,7 +114,7 @@ func typed(err error, aboutStream bool) error {
 // check refuses what net/http takes for an answer, and is none.
 func (s *Stream) check(resp *http.Response) error {
 	if !s.touched.Load() {
-		s.conn.frames.open.claim(s) // the answer was faster than the hook
+		s.wroteHeader() // the answer was faster than the hook
 	}
 	err := checkAnswer(resp, s.limits.Header)
 	if broken := s.broken.Load(); broken != nil { // though the header has come

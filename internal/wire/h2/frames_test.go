@@ -118,7 +118,9 @@ func TestNetHTTPSeesOnlyWhatItHasSomethingToDoWith(t *testing.T) {
 		"too short for padding": {[]byte{0, 0, 0, frameData, flagPadded, 0, 0, 0, 1}, nil, errFrameSize},
 		"a window that is full": {slices.Concat(update(1, maxWindow-firstWindow), update(1, 1), update(0, 1)), slices.Concat(update(1, maxWindow-firstWindow), update(0, 1)), nil},
 		"a window of none":      {slices.Concat(update(5, 1), update(99, 1)), nil, nil},
-		"windows by settings":   {[]byte{0, 0, 6, frameSettings, 0, 0, 0, 0, 0, 0, 4, 0x80, 0, 0, 0}, []byte{0, 0, 6, frameSettings, 0, 0, 0, 0, 0, 0, 4, 0x80, 0, 0, 0}, errWindow},
+		"windows by settings":   {[]byte{0, 0, 6, frameSettings, 0, 0, 0, 0, 0, 0, 4, 0x80, 0, 0, 0}, []byte{0, 0, 12, frameSettings, 0, 0, 0, 0, 0, 0, 4, 0x80, 0, 0, 0, 0, 4, 0x80, 0, 0, 0}, errWindow},
+		"settings":              {[]byte{0, 0, 6, frameSettings, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 9}, []byte{0, 0, 12, frameSettings, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 9, 0, 4, 0, 0, 0xff, 0xff}, nil},
+		"settings acknowledged": {[]byte{0, 0, 0, frameSettings, flagAck, 0, 0, 0, 0}, []byte{0, 0, 0, frameSettings, flagAck, 0, 0, 0, 0}, nil},
 		"too many pings":        {bytes.Repeat([]byte{0, 0, 0, framePing, 0, 0, 0, 0, 0}, maxIdle+1), bytes.Repeat([]byte{0, 0, 0, framePing, 0, 0, 0, 0, 0}, maxIdle-1), errFlood},
 		"unknown, inside lines": {slices.Concat(append(headersOf(1, 0)[:4:4], 0, 0, 0, 0, 1, 0x88), unknown), slices.Concat(append(headersOf(1, 0)[:4:4], 0, 0, 0, 0, 1, 0x88), unknown), nil},
 	} {

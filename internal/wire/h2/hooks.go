@@ -83,7 +83,15 @@ func (h *hooks) plain(f func()) func() {
 // was written is known by the hook behind it alone: the one for every line costs an
 // allocation for each.
 func (s *Stream) ownHooks() *httptrace.ClientTrace {
-	return &httptrace.ClientTrace{WroteHeaders: func() { s.conn.frames.open.claim(s) }, Got1xxResponse: s.tellInterim}
+	return &httptrace.ClientTrace{WroteHeaders: s.wroteHeader, Got1xxResponse: s.tellInterim}
+}
+
+// wroteHeader is called behind the writing of a header, perhaps late: the turn that it
+// passes is that of the header which it claims.
+func (s *Stream) wroteHeader() {
+	if s.conn.frames.open.claim(s) {
+		s.passTurn()
+	}
 }
 
 // wroteField sees the lines of a header before it leaves, while nobody else can

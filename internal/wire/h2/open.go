@@ -89,12 +89,13 @@ func (o *openStreams) fresh() *openStream {
 
 // claim says whose stream the one is that was begun last. The hook behind the
 // writing of a header calls it, and nobody begins another before; an owner whose
-// answer was faster calls it himself, and the hook then finds nothing to claim.
-func (o *openStreams) claim(place *Stream) {
+// answer was faster calls it himself, and the hook then finds nothing to claim, which
+// it reports by false.
+func (o *openStreams) claim(place *Stream) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.unclaimed == 0 {
-		return
+		return false
 	}
 	place.streamID = o.unclaimed
 	place.touched.Store(true)
@@ -106,6 +107,7 @@ func (o *openStreams) claim(place *Stream) {
 			place.fail(s.broken)
 		}
 	}
+	return true
 }
 
 // writing reports whether a header is being written, whosever it is.
@@ -124,6 +126,13 @@ const (
 	maxWindow   = 1<<31 - 1
 	firstWindow = 1<<16 - 1
 )
+
+// firstWindow is the window of a stream that begins now.
+func (o *openStreams) firstWindow() int64 {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.window
+}
 
 // setWindow changes the window of every stream, and reports whether none is too
 // large by that.

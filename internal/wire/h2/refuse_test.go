@@ -196,6 +196,11 @@ func TestADeadlineThatRingsAsTheExchangeEndsSpendsThePlace(t *testing.T) {
 
 // silentPeer runs a test in fake time, whose peer answers nothing, pings included.
 func silentPeer(t *testing.T, test func(t *testing.T, conns *Conns)) {
+	pipedPeer(t, func(c net.Conn) { serveFrames(c, func(uint32) []byte { return nil }) }, test)
+}
+
+// pipedPeer has a peer serve in memory, in a bubble.
+func pipedPeer(t *testing.T, serve func(net.Conn), test func(t *testing.T, conns *Conns)) {
 	server := httptest.NewUnstartedServer(nil) // for its certificate
 	server.EnableHTTP2 = true
 	server.StartTLS()
@@ -204,8 +209,7 @@ func silentPeer(t *testing.T, test func(t *testing.T, conns *Conns)) {
 	synctest.Test(t, func(t *testing.T) {
 		test(t, NewConns("server.test:443", wire.Limits{}, func(ctx context.Context) (*wire.Socket, error) {
 			near, far := net.Pipe()
-			go serveFrames(tls.Server(far, &tls.Config{Certificates: certificates, NextProtos: []string{"h2"}}),
-				func(uint32) []byte { return nil })
+			go serve(tls.Server(far, &tls.Config{Certificates: certificates, NextProtos: []string{"h2"}}))
 			return sealed(ctx, near, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}})
 		}))
 	})

@@ -21,6 +21,9 @@ import (
 // And it keeps from it what it does not stand: a stream's window that overflows has
 // it wait for itself, and everybody on the connection with it, for ever.
 //
+// And it adds a setting that changes nothing to those that the peer sends, for otherwise
+// net/http does not look at whoever waits in it for a stream when they allow more.
+//
 // Bytes that count for the connection's flow control go through all the same, as
 // those of a stream that never was, which net/http takes for one that is over.
 type sieve struct {
@@ -33,6 +36,7 @@ type sieve struct {
 
 	endOf    uint32 // whose end is to be told behind this frame; 0 if none's
 	settings []byte // the payload of SETTINGS
+	adds     bool   // a setting is added behind it
 	known    bool   // settled is closed
 
 	block   uint32 // whose header block is not complete; 0 if none
@@ -94,6 +98,8 @@ func (f *frameScan) sift(p, in []byte) (n int, rest []byte, err error) {
 			if !s.drop {
 				n += k
 			}
+		case s.inside && s.adds:
+			f.addSetting()
 		case s.inside:
 			if n > 0 && s.matters() {
 				return n, in, nil // net/http has acted on the frame when it asks for more
@@ -150,7 +156,7 @@ func (f *frameScan) judge(payload []byte) error {
 	s := &f.sieve
 	s.now = readHeader(s.header[:])
 	h := s.now
-	s.inside, s.drop, s.left, s.emit = true, false, h.length, frameHeader
+	s.inside, s.drop, s.left, s.emit, s.adds = true, false, h.length, frameHeader, false
 	s.settings = s.settings[:0]
 	switch {
 	case !s.known && (h.kind != frameSettings || h.flags&flagAck != 0):
@@ -176,6 +182,8 @@ func (f *frameScan) judge(payload []byte) error {
 		return errPromise
 	case frameWindowUpdate:
 		f.judgeUpdate(h, payload)
+	case frameSettings:
+		s.announceSetting()
 	case framePriority:
 		s.leaveOut()
 	default:
@@ -224,6 +232,37 @@ func (f *frameScan) judgeUpdate(h header, payload []byte) {
 		stream.fail(errWindow)
 		f.sieve.leaveOut()
 	}
+}
+
+// announceSetting has SETTINGS be one setting longer than the peer's. Nobody waits before the first.
+func (s *sieve) announceSetting() {
+	longer := s.now.length + lengthOfSetting
+	if !s.known || s.now.flags&flagAck != 0 || longer > maxFrame {
+		return
+	}
+	s.adds = true
+	s.header[0], s.header[1], s.header[2] = byte(longer>>16), byte(longer>>8), byte(longer)
+}
+
+// addSetting says once more how large the window of a stream is at first: it is what net/http wakes
+// all for who wait in it.
+func (f *frameScan) addSetting() {
+	s := &f.sieve
+	s.adds, s.emit = false, lengthOfSetting
+	added := s.header[frameHeader-lengthOfSetting:]
+	binary.BigEndian.PutUint16(added, settingInitialWindow)
+	binary.BigEndian.PutUint32(added[2:], f.windowBehind(s.settings))
+}
+
+// windowBehind is the first window of a stream once settings hold.
+func (f *frameScan) windowBehind(settings []byte) uint32 {
+	window := uint32(f.open.firstWindow())
+	for s := settings; len(s) >= lengthOfSetting; s = s[lengthOfSetting:] {
+		if binary.BigEndian.Uint16(s) == settingInitialWindow {
+			window = binary.BigEndian.Uint32(s[2:])
+		}
+	}
+	return window
 }
 
 func (s *sieve) leaveOut() { s.drop, s.emit = true, 0 }

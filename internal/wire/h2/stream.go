@@ -42,6 +42,9 @@ type Stream struct {
 	// begun says that the peer is at work on the running exchange's request, by an interim answer
 	// other than 100. Set by the goroutine that reads, read by the owner.
 	begun atomic.Bool
+	// hasTurn says that the place has the connection's turn. The owner sets it; whoever takes
+	// it back passes the turn: a goroutine of net/http's, or the owner.
+	hasTurn atomic.Bool
 	listing
 	broken atomic.Pointer[error] // what the peer did wrong; set by the goroutine that reads, read by the owner
 
@@ -183,15 +186,53 @@ func (s *Stream) begin(now, deadline time.Time) error {
 	s.spent = true // until the exchange has ended well
 	s.touched.Store(false)
 	s.begun.Store(false)
+	s.behind = s.conn.frames.writing.Load()
 	s.arm(now, deadline)
-	if !s.conn.reserve() {
-		if err := s.awaitStream(); err != nil {
-			s.end()
+	err := s.takeTurn()
+	if err == nil && !s.conn.reserve() {
+		err = s.awaitStream()
+	}
+	if err != nil {
+		s.end()
+	}
+	return err
+}
+
+// takeTurn waits until no other exchange has its stream reserved and its header not written:
+// net/http lets one at a time write its header in any case, and has that one wait which comes
+// when the peer has lowered its bound, for streams that it would find reserved by those behind.
+func (s *Stream) takeTurn() error {
+	if !s.conn.turn.Try() {
+		if err := s.awaitTurn(); err != nil {
 			return err
 		}
 	}
-	s.behind = s.conn.frames.writing.Load()
+	s.hasTurn.Store(true)
 	return nil
+}
+
+func (s *Stream) awaitTurn() error {
+	f := s.conn.frames
+	for {
+		changed := f.bound.change()
+		if f.leaves() {
+			return wire.ErrSpent
+		}
+		select {
+		case s.conn.turn <- struct{}{}:
+			return nil
+		case <-changed:
+		case <-s.bare.Done():
+			return s.cause(errTurn)
+		}
+	}
+}
+
+// passTurn lets the next exchange begin, unless that was done before.
+func (s *Stream) passTurn() {
+	if s.hasTurn.CompareAndSwap(true, false) {
+		s.conn.turn.Pass()
+	}
 }
 
 func (s *Stream) arm(now, deadline time.Time) {
@@ -209,6 +250,7 @@ func (s *Stream) arm(now, deadline time.Time) {
 // Why nothing was sent to a peer that lets nobody begin a stream, or nobody more.
 var (
 	errNoStreams  = errors.New("the server allows no HTTP/2 streams: SETTINGS_MAX_CONCURRENT_STREAMS is 0")
+	errTurn       = errors.New("another request's header has not been written to the HTTP/2 connection")
 	errAllStreams = errors.New("the server allows no more HTTP/2 streams (SETTINGS_MAX_CONCURRENT_STREAMS), and none came free")
 )
 
@@ -260,6 +302,7 @@ func (s *Stream) end() {
 		s.hooks = nil
 	}
 	s.letGo()
+	s.passTurn()
 	s.conn.frames.open.letGo(s)
 	s.touched.Store(false)
 	if s.uploading != nil {

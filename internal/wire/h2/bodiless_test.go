@@ -3,11 +3,13 @@ package h2
 import (
 	"context"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptrace"
 	"net/textproto"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -172,13 +174,41 @@ func TestFiveRequestsGivenUpNeedOneHandshake(t *testing.T) {
 
 func TestAConnectionThatStaysSilentIsNotKept(t *testing.T) {
 	silentPeer(t, func(t *testing.T, conns *Conns) {
-		for _, patience := range []time.Duration{time.Second, 2 * time.Second, 3 * time.Second} {
+		for _, patience := range []time.Duration{time.Second, 6 * time.Second} {
 			c := dial(t, conns)
 			_, _, err := c.Exchange(get("/"), time.Now().Add(patience))
 			require.ErrorIs(t, err, context.DeadlineExceeded)
 			require.NoError(t, c.Close())
-			require.Equal(t, patience == 3*time.Second, conns.Empty(), "silent for 1 s, 3 s, 6 s")
+			require.Equal(t, patience == 6*time.Second, conns.Empty())
 		}
+	})
+}
+
+// One that lasts for no longer than a round trip says nothing about the connection.
+func TestNobodyElseWaitsOnAConnectionOnWhichAnExchangeHeardNothing(t *testing.T) {
+	var peers []net.Conn
+	pipedPeer(t, func(c net.Conn) {
+		peers = append(peers, c)
+		serveFrames(c, func(uint32) []byte { return nil })
+	}, func(t *testing.T, conns *Conns) {
+		one, resting, late := dial(t, conns), dial(t, conns), dial(t, conns)
+		_, _, err := one.Exchange(get("/"), time.Now().Add(silentFor/2))
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.True(t, resting.Reusable())
+		_, _, err = late.Exchange(get("/"), time.Now().Add(2*time.Second))
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+
+		_, sent, err := resting.Exchange(get("/"), never)
+		require.ErrorIs(t, err, messages.ErrStale, "it rested on the same connection")
+		require.Equal(t, messages.SentNo, sent)
+		require.False(t, dial(t, conns).(*Stream).Shared())
+		require.Len(t, peers, 2)
+
+		_, err = peers[0].Write(frame(framePing, flagAck, 0, 0, 0))
+		require.NoError(t, err)
+		synctest.Wait()
+		require.Same(t, late.(*Stream).conn, dial(t, conns).(*Stream).conn, "it is there")
+		conns.Close() // nothing lingers beyond the test
 	})
 }
 

@@ -73,6 +73,11 @@ const (
 	// pingAfter is how long a connection is silent before it is asked whether
 	// it is alive, and how long it may take to answer.
 	pingAfter = 15 * time.Second
+	// silentFor is how long nothing has come when an exchange that was given up without a word
+	// has the connection be in doubt: longer than a round trip to anywhere.
+	silentFor = 500 * time.Millisecond
+	// wordWithin is how long after that a dial waits for a word, instead of opening another.
+	wordWithin = 250 * time.Millisecond
 	// lingerFor is how long a connection lingers.
 	lingerFor = time.Second
 	// deadAfter is how long a peer may be silent that is believed to be there. A ping
@@ -182,6 +187,9 @@ func (c *Conns) Dial(ctx context.Context) (protocol.Connection, error) {
 	if s := c.join(); s != nil { // somebody opened one meanwhile
 		return s, nil
 	}
+	if s := c.joinAfterWord(ctx); s != nil {
+		return s, nil
+	}
 	c.Yield(ctx) // what lingers has no room: its bound has fallen, or it is too old
 	socket, err := c.open(ctx)
 	if err != nil {
@@ -215,7 +223,7 @@ func (c *Conns) join() *Stream {
 	for _, one := range c.conns {
 		// The bound may have fallen below what is taken: the peer may change it. And a stream may
 		// count whose place was given back.
-		if !one.frames.leaves() && !one.isStuck() && one.places < one.frames.limit() && one.mayBegin() && !c.retired(one) {
+		if !one.frames.leaves() && !one.isStuck() && !one.isInDoubt() && one.places < one.frames.limit() && one.mayBegin() && !c.retired(one) {
 			one.places++
 			one.hasty = false
 			if one.linger != nil {
@@ -228,6 +236,33 @@ func (c *Conns) join() *Stream {
 		}
 	}
 	return nil
+}
+
+// joinAfterWord is join for when a connection has just come in doubt: its peer may be about to answer.
+func (c *Conns) joinAfterWord(ctx context.Context) *Stream {
+	c.mu.Lock()
+	at := slices.IndexFunc(c.conns, (*conn).isInDoubt)
+	if at < 0 { // the word may have come since the last look
+		c.mu.Unlock()
+		return c.join()
+	}
+	f := c.conns[at].frames
+	c.mu.Unlock()
+	left := wordWithin - (time.Since(f.begun) - time.Duration(f.doubted.Load()))
+	if left <= 0 {
+		return nil
+	}
+	patience := time.NewTimer(left)
+	defer patience.Stop()
+	changed := f.bound.change()
+	if f.doubt.Load() == f.heard.Load()+1 {
+		select {
+		case <-changed:
+		case <-patience.C:
+		case <-ctx.Done():
+		}
+	}
+	return c.join()
 }
 
 // start speaks HTTP/2 over a socket, and waits for the peer's settings: before
@@ -310,6 +345,22 @@ func (c *conn) leave(spoiled bool, behind int64) (last bool) {
 // isStuck reports whether a write is still under way that has lasted for the whole of an exchange
 // which ended badly: whoever came next would wait behind it. It requires that shared.mu is held.
 func (c *conn) isStuck() bool { return c.stuck != 0 && c.frames.writing.Load() == c.stuck }
+
+// giveUpOn takes note of an exchange that was given up, and when something had come last when it
+// began.
+func (c *conn) giveUpOn(heard int64) {
+	if c.frames.heard.Load() == heard && c.frames.silence() >= silentFor {
+		c.frames.doubted.Store(int64(time.Since(c.frames.begun)))
+		c.frames.doubt.Store(heard + 1)
+	}
+}
+
+// isInDoubt reports whether nothing has come since an exchange began that was given up: another
+// would perhaps wait in vain as well. A peer that is there answers the PING behind its reset.
+func (c *conn) isInDoubt() bool {
+	doubt := c.frames.doubt.Load()
+	return doubt != 0 && doubt == c.frames.heard.Load()+1
+}
 
 // drop requires that shared.mu is held.
 func (c *conn) drop() {

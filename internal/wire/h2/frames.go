@@ -142,6 +142,11 @@ type frameScan struct {
 	begun   time.Time    // never changed
 	heard   atomic.Int64 // when something came last, since begun; any goroutine reads it
 
+	// doubt is one more than heard was when an exchange that was given up had heard nothing, and
+	// doubted when that was; zero is none. See conn.isInDoubt. Owners of places set them, any
+	// goroutine reads them.
+	doubt, doubted atomic.Int64
+
 	settled chan struct{} // closed with the first settings; start waits for it
 	ending  sync.Once
 	why     error         // set by end, and read when ended is closed
@@ -173,7 +178,13 @@ func (f *frameScan) leave() {
 	f.bound.wake() // who waits for a stream waits in vain
 }
 
-func (f *frameScan) hear() { f.heard.Store(int64(time.Since(f.begun))) }
+func (f *frameScan) hear() {
+	// Later than the last time, though a clock may stand still: it tells whether something came.
+	f.heard.Store(max(int64(time.Since(f.begun)), f.heard.Load()+1))
+	if f.doubt.Load() != 0 && f.doubt.Swap(0) != 0 {
+		f.bound.wake() // who waits for a word
+	}
+}
 
 // silence is how long nothing has come.
 func (f *frameScan) silence() time.Duration {

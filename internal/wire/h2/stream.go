@@ -67,6 +67,7 @@ type outgoing struct {
 	sending   *wire.Lent         // its body; nil if it has none, or a Reader
 	uploading *upload            // the same if it has a Reader
 	behind    int64              // frameScan.writing when it began
+	heard     int64              // frameScan.heard likewise
 }
 
 // listing is what the connection's list of streams has of a place.
@@ -179,14 +180,14 @@ func (s *Stream) begin(now, deadline time.Time) error {
 	if s.aborted.Load() {
 		return wire.ErrAborted
 	}
-	if s.spent || s.conn.frames.leaves() {
+	if s.spent || s.conn.frames.leaves() || s.conn.isInDoubt() {
 		s.spent = true // a goodbye is not taken back
 		return wire.ErrSpent
 	}
 	s.spent = true // until the exchange has ended well
 	s.touched.Store(false)
 	s.begun.Store(false)
-	s.behind = s.conn.frames.writing.Load()
+	s.behind, s.heard = s.conn.frames.writing.Load(), s.conn.frames.heard.Load()
 	s.arm(now, deadline)
 	err := s.takeTurn()
 	if err == nil && !s.conn.reserve() {
@@ -304,7 +305,9 @@ func (s *Stream) end() {
 	s.letGo()
 	s.passTurn()
 	s.conn.frames.open.letGo(s)
-	s.touched.Store(false)
+	if s.touched.Swap(false) && s.bare.Err() != nil {
+		s.conn.giveUpOn(s.heard)
+	}
 	if s.uploading != nil {
 		// The reader keeps the stream as long as a call of it does not return, perhaps for ever.
 		stuck := s.uploading.end()
@@ -348,7 +351,7 @@ func (s *Stream) sent() messages.Sent {
 
 // Reusable reports whether the stream's place may be used again.
 func (s *Stream) Reusable() bool {
-	return !s.spent && !s.aborted.Load() && !s.conn.frames.leaves()
+	return !s.spent && !s.aborted.Load() && !s.conn.frames.leaves() && !s.conn.isInDoubt()
 }
 
 // fail ends the exchange for what the peer did.

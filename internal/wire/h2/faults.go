@@ -33,7 +33,10 @@ const (
 	// among those it has not looked at, and parting the beginning of its error for
 	// one that was under way when the connection ended behind a GOAWAY.
 	goodbye = "http2: Transport received Server's graceful shutdown GOAWAY"
-	parting = "http2: server sent GOAWAY and closed the connection"
+	// goodbyeToFirst is the beginning of the same for the first stream of a connection, if the
+	// GOAWAY has an error code.
+	goodbyeToFirst = "http2: Transport received GOAWAY from server ErrCode:"
+	parting        = "http2: server sent GOAWAY and closed the connection"
 	// closedHere is what it tells the streams of a connection that it closes because one of
 	// them could not be written.
 	closedHere = "http2: client connection force closed via ClientConn.Close"
@@ -65,7 +68,7 @@ func (s *Stream) explain(err error) error {
 	if refused && reset.Cause != nil && reset.Cause.Error() != fromPeer {
 		err = fmt.Errorf("%w: %w", reset.Cause, err) // a hook's error, or ours, in net/http's wrapping
 	}
-	unprocessed := !s.begun.Load() && (err.Error() == goodbye || refused && reset.Code == codeRefusedStream)
+	unprocessed := !s.begun.Load() && (isGoodbye(err) || refused && reset.Code == codeRefusedStream)
 	byPeer := s.byPeer(err)
 	if byPeer {
 		err = wire.ByPeer(err)
@@ -198,6 +201,12 @@ func isReset(err error) bool {
 	return errors.As(err, &reset)
 }
 
+// isGoodbye reports whether a stream is beyond the last of the peer's GOAWAY.
+func isGoodbye(err error) bool {
+	text := err.Error()
+	return text == goodbye || strings.HasPrefix(text, goodbyeToFirst)
+}
+
 // byPeer reports whether the peer ended the stream, or the connection under it.
 func (s *Stream) byPeer(err error) bool {
 	var reset refusedStream
@@ -205,7 +214,7 @@ func (s *Stream) byPeer(err error) bool {
 		return reset.Cause != nil && reset.Cause.Error() == fromPeer // others are of net/http's own making
 	}
 	text := err.Error()
-	return text == goodbye || strings.HasPrefix(text, parting) ||
+	return isGoodbye(err) || strings.HasPrefix(text, parting) ||
 		// A request's body may fail by the same names. And net/http closes what the peer
 		// has closed, whereupon its own writes fail.
 		s.conn.frames.gone.Load() && (text == closedHere || wire.IsPeerClosed(err) || errors.Is(err, net.ErrClosed))

@@ -113,7 +113,8 @@ func TestAStreamThatThePeerRefusesWasNotProcessed(t *testing.T) {
 		"goodbye behind 102": {func(id uint32) []byte {
 			return append(interimAnswer(id, "102"), frame(frameGoaway, 0, 0, 0, noError)...)
 		}, false},
-		"goodbye before it": {func(uint32) []byte { return frame(frameGoaway, 0, 0, 0, noError) }, true},
+		"goodbye with a code": {func(uint32) []byte { return frame(frameGoaway, 0, 0, 0, 11) }, true},
+		"goodbye before it":   {func(uint32) []byte { return frame(frameGoaway, 0, 0, 0, noError) }, true},
 		"goodbye after it": {func(id uint32) []byte {
 			return append(frame(frameGoaway, 0, 0, id, noError), frame(frameRSTStream, 0, id, cancelled)...)
 		}, false},

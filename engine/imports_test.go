@@ -65,7 +65,7 @@ var mayImport = map[string][]string{
 	// the door
 	"engine": {
 		"actors", "actors/permit", "actors/pool", "actors/request", "actors/timesync", "messages", "messages/protocol",
-		"throttle", "throttle/feedback", "auth", "internal/callsite", "internal/clock", "internal/eventstream", "internal/httpdate", "internal/jsonpath", "internal/jsontext", "internal/scribe", "internal/weblink", "internal/wire", "internal/wire/dial", "internal/unit",
+		"throttle", "throttle/feedback", "auth", "internal/callsite", "internal/clock", "internal/eventstream", "internal/hostport", "internal/httpdate", "internal/jsonpath", "internal/jsontext", "internal/scribe", "internal/weblink", "internal/wire", "internal/wire/dial", "internal/unit",
 		"memory", "internal/journal",
 	},
 

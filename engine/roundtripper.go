@@ -53,7 +53,9 @@ import (
 // body has ended. Request.Cancel and Request.Close are heeded. "Connection" names
 // what it is to name; in HTTP/2, which has no such options, all but close are an
 // error. A method is sent as it is spelt: "get" is none that servers know, and not
-// taken for idempotent. CONNECT is refused. A protocol can be changed to with Upgrade,
+// taken for idempotent. CONNECT is refused, and so is a URL whose Host has what no host
+// has, as a "/", or is a port alone: ":8080", which net/http takes for this machine, is
+// mostly one whose host was forgotten. A protocol can be changed to with Upgrade,
 // in HTTP/1.1 and if an adjust function sets Stream: the body of a 101 is an
 // io.ReadWriteCloser then, with CloseWrite, which the timeout and the context bound as
 // any other. Its end is that of what the server says: it is to be closed all the same. An
@@ -224,7 +226,11 @@ func originOf(req *http.Request) Origin {
 	if req.URL == nil {
 		return Origin{}
 	}
-	origin, _ := request.OriginOf(atHost(req.URL.Scheme, inASCII(req.URL.Host), "", "", ""))
+	at, err := authorityOf(req.URL)
+	if err != nil {
+		return Origin{}
+	}
+	origin, _ := request.OriginOf(atHost(req.URL.Scheme, at, "", "", ""))
 	return origin
 }
 
@@ -232,8 +238,12 @@ func originOf(req *http.Request) Origin {
 // words.
 func tripError(req *http.Request, err error) error {
 	place := Request{Method: req.Method}
-	if req.URL != nil {
-		place.URL = atHost(req.URL.Scheme, inASCII(req.URL.Host), req.URL.EscapedPath(), "", "")
+	if req.URL == nil {
+		return messages.NewError(&place, Preparing, err)
+	}
+	place.Path = req.URL.EscapedPath()
+	if at, wrong := authorityOf(req.URL); wrong == nil {
+		place.URL = atHost(req.URL.Scheme, at, place.Path, "", "")
 	}
 	return messages.NewError(&place, Preparing, err)
 }

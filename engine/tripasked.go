@@ -17,6 +17,7 @@ import (
 	"golang.org/x/net/http/httpguts"
 	"golang.org/x/net/idna"
 
+	"github.com/sluice-engine/sluice/internal/hostport"
 	"github.com/sluice-engine/sluice/internal/wire"
 	"github.com/sluice-engine/sluice/messages"
 )
@@ -134,7 +135,11 @@ func fields(header http.Header) string {
 // there "#" is no fragment.
 func target(req *http.Request, header *ownHeader) error {
 	u := req.URL
-	named, at := inASCII(req.Host), inASCII(u.Host)
+	at, err := authorityOf(u)
+	if err != nil {
+		return err
+	}
+	named := inASCII(req.Host)
 	path, mark, query := u.EscapedPath(), "", u.RawQuery
 	if u.Opaque != "" {
 		authority, rest, err := opaqueTarget(u)
@@ -182,7 +187,17 @@ func opaqueTarget(u *url.URL) (authority, rest string, err error) {
 	return authority, rest, nil
 }
 
-// atHost is a URL of scheme and host, which is spelt in ASCII, and then of what is behind
+// authorityOf is the host and port of a URL, in ASCII. What a URL's Host may not hold is an
+// error: the URL is laid out as text, and read as that of another host.
+func authorityOf(u *url.URL) (string, error) {
+	at := inASCII(u.Host)
+	if err := hostport.Check(at); err != nil {
+		return "", mistake("http: request URL's host " + err.Error())
+	}
+	return at, nil
+}
+
+// atHost is a URL of scheme and host, as authorityOf has it, and then of what is behind
 // them. The zone of an address is escaped in it.
 func atHost(scheme, host, path, mark, query string) string {
 	if strings.IndexByte(host, '%') >= 0 {

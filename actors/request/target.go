@@ -195,14 +195,15 @@ func splitURL(raw string) (origin messages.Origin, host, rest string, err error)
 	switch {
 	case !known:
 		return origin, "", "", withScheme(raw, fmt.Errorf("URL scheme %q is neither http nor https", u.Scheme))
-	case name == "":
+	case u.Host == "":
 		return origin, "", "", errors.New("URL has no host")
-	case strings.IndexFunc(name, func(c rune) bool { return c <= ' ' || c > '~' }) >= 0:
-		return origin, "", "", errors.New("URL host must be ASCII (punycode)")
 	case u.User != nil:
 		return origin, "", "", errors.New("URL carries credentials; use an authenticator")
 	case !isPort(u.Port()):
 		return origin, "", "", errors.New("URL has a port above 65535")
+	}
+	if err := hostport.Check(u.Host); err != nil {
+		return origin, "", "", fmt.Errorf("URL host %w", err)
 	}
 	_, rest, _ = strings.Cut(raw, "://")
 	if i := strings.IndexAny(rest, "/?#"); i >= 0 {

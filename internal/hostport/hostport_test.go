@@ -1,6 +1,8 @@
 package hostport
 
 import (
+	"net/url"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -26,4 +28,42 @@ func TestOnePlaceHasOneSpelling(t *testing.T) {
 			require.Equal(t, want, Join(s[0], s[1]), s)
 		}
 	}
+}
+
+func TestAnAuthorityHasWhatHostsHave(t *testing.T) {
+	for _, authority := range []string{
+		"example.com", "EXAMPLE.com.:80", "a_b~c-1.test:", "xn--kln-sna.test:0443", "127.0.0.1:65536", "a!$&'()*+,;=b", "[::1]", "[::1]:80", "[::1]:", "[::ffff:1.2.3.4]:80", "[fe80::1%en0]:80", "[FE80::1%25en-0.1_a]",
+	} {
+		require.NoError(t, Check(authority), authority)
+		u, err := url.Parse((&url.URL{Scheme: "http", Host: authority}).String() + "/path")
+		require.NoError(t, err)
+		require.Equal(t, authority, u.Host, "and a URL keeps it")
+	}
+	for authority, wrong := range map[string]string{
+		"": "is empty", ":80": "is empty", "a/b": `has '/'`, "a?b": `has '?'`, "a#b": `has '#'`, "me@a": `has '@'`, `a\b`: `has '\\'`, "a b": `has ' '`, "a\nb": `has '\n'`,
+		"a\x7f": `has '\x7f'`, "a%2f": "has '%'", "bücher": "must be ASCII", "a\x80": "must be ASCII", "a[": `has '['`, "a]": `has ']'`, "<a>": "has '<'", `a"`: `has '"'`,
+		"a:80:": "a port that is no number", "me:word@a": "a port that is no number", "a:80/": "a port that is no number", "a:-1": "a port that is no number", "::1": "is empty",
+		"[": "brackets", "[]": "brackets", "[::1": "brackets", "[a]": "brackets", "[127.0.0.1]": "brackets", "[::1%]": "brackets", "[::1%/a]": `has '/'`, "[::1%a@b]:80": `has '@'`,
+		"[::1]a": "goes on behind", "[::1].test:80": "goes on behind", "[::1]/": "goes on behind", "[::1]:80/": "a port that is no number", "[::1]:8]": "a port that is no number",
+	} {
+		require.ErrorContains(t, Check(authority), wrong, "%q", authority)
+	}
+}
+
+// What passes is read out of a URL as it was put in.
+func FuzzCheck(f *testing.F) {
+	for _, seed := range []string{"a.test:80", "[fe80::1%en0]:80", "evil.test/.a.test", "[::1%25/]", "a%2fb", "me@a", "a:1:2"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, authority string) {
+		if Check(authority) != nil {
+			return
+		}
+		u, err := url.Parse((&url.URL{Scheme: "http", Host: authority}).String() + "/path")
+		require.NoError(t, err)
+		require.Equal(t, url.URL{Scheme: "http", Host: authority, Path: "/path"}, *u)
+		if authority[0] != '[' { // and so it is if it was not even escaped
+			require.Equal(t, authority, strings.Split("http://"+authority+"/path", "/")[2])
+		}
+	})
 }

@@ -36,8 +36,11 @@ import (
 // The request's body is always closed. One that is in memory, as those are that
 // http.NewRequest knows (bytes.Buffer, bytes.Reader, strings.Reader), is read at
 // once, and can be repeated; so is one that is signed (see auth.BodyUnsigned), for
-// which the request waits. Any other is sent as it can be read, and repeated if
-// the request has GetBody, or if it was not touched.
+// which the request waits. If it was read before, as by a RoundTrip of the same request
+// that found no room, it is what GetBody gives; without one that is ErrBodyRead. So who
+// waits until a request that was not sent can be (see Wait) may send the same one again.
+// Any other body is sent as it can be read, and repeated if the request has GetBody, or if
+// it was not touched.
 //
 // Errors are those that clients know from net/http. If the context has ended, it is
 // what context.Cause says, and nothing else, so that it can be compared; a

@@ -335,10 +335,10 @@ func (t *roundTripper) body(trip *trip, asked *Request) error {
 	switch {
 	case req.Body == nil || req.Body == http.NoBody:
 	case asked.Auth && t.engine.system.SignsBody(asked.Account):
-		asked.Body = io.Reader(&wholeBody{Reader: &trip.body, length: req.ContentLength}) // it is read on the journey
-		asked.Upload.Trailer = req.Trailer                                                // which is an error, if there is one
+		asked.Body = io.Reader(&wholeBody{Reader: &trip.body, length: req.ContentLength, anew: req.GetBody}) // it is read on the journey
+		asked.Upload.Trailer = req.Trailer                                                                   // which is an error, if there is one
 	case inMemory(req.Body) && req.ContentLength > 0 && !chunked && !waits && len(req.Trailer) == 0:
-		content, err := io.ReadAll(&wholeBody{Reader: &trip.body, length: req.ContentLength})
+		content, err := io.ReadAll(&wholeBody{Reader: &trip.body, length: req.ContentLength, anew: req.GetBody})
 		if err != nil {
 			return fmt.Errorf("request body: %w", err)
 		}
@@ -383,14 +383,23 @@ func inMemory(body io.Reader) bool {
 	return ok && inMemory(inner)
 }
 
-// errBodyLength is the error of a body that is shorter or longer than it said.
-var errBodyLength = fmt.Errorf("%w: its body is not as long as it said", ErrInvalidRequest)
+var (
+	// errBodyLength is the error of a body that is shorter or longer than it said.
+	errBodyLength = fmt.Errorf("%w: its body is not as long as it said", ErrInvalidRequest)
+	// errBodySpent is that of one that says that it is not empty, and has nothing.
+	errBodySpent = &readsAs{
+		ErrInvalidRequest.Error() + ": its body was read already, and there is no GetBody: set that, or another Body",
+		errors.Join(ErrInvalidRequest, ErrBodyRead),
+	}
+)
 
-// wholeBody is a body that must be as long as it says, if it says.
+// wholeBody is a body that must be as long as it says, if it says. The same http.Request may be
+// sent twice, as by who waited because nothing was sent, and was read by then.
 type wholeBody struct {
 	io.Reader
 	length int64 // zero or less if it does not
 	read   int64
+	anew   func() (io.ReadCloser, error) // opens one that was read already; nil if nothing does, or did
 }
 
 // Read is part of io.Reader.
@@ -400,10 +409,47 @@ func (w *wholeBody) Read(p []byte) (int, error) {
 	}
 	n, err := w.Reader.Read(p)
 	w.read += int64(n)
-	if w.length > 0 && (w.read > w.length || w.read < w.length && errors.Is(err, io.EOF)) {
+	switch spent := w.read == 0 && errors.Is(err, io.EOF); {
+	case spent && w.anew != nil:
+		if err := w.open(); err != nil {
+			return 0, err
+		}
+		return w.Read(p)
+	case spent && w.length > 0:
+		err = errBodySpent
+	case w.length > 0 && (w.read > w.length || w.read < w.length && errors.Is(err, io.EOF)):
 		err = errBodyLength
 	}
 	return n, err
+}
+
+// open has the body read from its beginning. It is read here, for nobody closes it later.
+func (w *wholeBody) open() error {
+	anew := w.anew
+	w.anew = nil
+	content, err := contentOf(anew, w.length)
+	w.Reader = bytes.NewReader(content)
+	return err
+}
+
+// contentOf is what GetBody gives, which is the caller's code.
+func contentOf(getBody func() (io.ReadCloser, error), length int64) (content []byte, err error) {
+	panicked := wire.Guard(Preparing, func() {
+		var body io.ReadCloser
+		switch body, err = getBody(); {
+		case err != nil:
+		case holdsNilBody(body) || body == nil:
+			err = fmt.Errorf("%w: its GetBody returned none", ErrInvalidRequest)
+		default:
+			defer body.Close()
+			if length > 0 {
+				content, err = io.ReadAll(io.LimitReader(body, length+1)) // one byte too many, as above
+			} else {
+				content, err = io.ReadAll(body)
+			}
+		}
+	})
+	return content, cmp.Or(panicked, err)
 }
 
 // rewind gives the first attempt the request's body, and each other a new one.

@@ -144,8 +144,12 @@ func (r *readsAs) Error() string { return r.text }
 // Unwrap returns the error.
 func (r *readsAs) Unwrap() error { return r.err }
 
-// Timeout and Temporary make it a net.Error, as any of net/http's.
-func (r *readsAs) Timeout() bool { return false }
+// Timeout and Temporary make it a net.Error, as any of net/http's. A url.Error asks no other
+// error than this one, and of what the request's body has said that is the word.
+func (r *readsAs) Timeout() bool {
+	body, ok := errors.AsType[*wire.BodyError](r.err)
+	return ok && (&Error{Err: body.Err}).Timeout()
+}
 func (r *readsAs) Temporary() bool {
 	failure, ok := errors.AsType[*Error](r.err)
 	return ok && failure.Temporary()

@@ -3,6 +3,7 @@ package engine_test
 import (
 	"context"
 	"crypto/tls"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -235,6 +236,40 @@ func TestTheHooksOfABodyThatWaitsForLeaveAreCalled(t *testing.T) {
 	resp.Body.Close()
 	require.Subset(t, h.names(), []string{"headers", "wait", "first byte", "leave", "Continue", "request"})
 	require.Equal(t, []string{"headers", "wait", "first byte"}, h.names()[:3])
+}
+
+// The request has ended for its hooks whether or not its body was sent.
+func TestTheHooksOfABodyThatIsHeldBackAreCalledAsByNetHTTP(t *testing.T) {
+	for end, answer := range map[string]http.HandlerFunc{
+		"the server objects": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusExpectationFailed) },
+		"the server leaves":  func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
+		"the caller leaves":  slowly(time.Hour),
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newServer(t, answer)
+			eng := s.newEngine(t, engine.Config{Retry: engine.Retry{Max: -1}})
+			plain := &http.Transport{DialContext: s.dial, ExpectContinueTimeout: time.Second}
+			for name, rt := range map[string]http.RoundTripper{"net/http": plain, "in time": eng.RoundTripper(), "streamed": eng.RoundTripper(streamed)} {
+				var h hooks
+				ctx, cancel := context.WithCancel(httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{
+					WroteHeaders:    func() { h.tell("headers") },
+					Wait100Continue: func() { h.tell("wait") },
+					WroteRequest:    func(info httptrace.WroteRequestInfo) { h.tell(fmt.Sprint("request ", info.Err)) },
+				}))
+				time.AfterFunc(time.Second/2, cancel)
+				req, _ := http.NewRequestWithContext(ctx, "PUT", "http://server.test/", once("abc"))
+				req.Header.Set("Expect", "100-continue")
+				resp, err := rt.RoundTrip(req)
+				require.Equal(t, end == "the server objects", err == nil, "%s: %v", name, err)
+				if err == nil {
+					require.NoError(t, resp.Body.Close())
+				}
+				time.Sleep(2 * time.Second)
+				require.Equal(t, []string{"headers", "wait", "request <nil>"}, h.names(), "%s: %s", name, end)
+			}
+			plain.CloseIdleConnections()
+		})
+	}
 }
 
 func TestAPanicInAHookReachesNobodyElse(t *testing.T) {

@@ -199,10 +199,14 @@ func (u *upload) forgo() {
 		u.timer.Stop() // if it is too late for that, state decides
 	}
 	u.mu.Lock()
-	defer u.mu.Unlock()
-	if u.state == uploadWaiting {
+	forgone := u.state == uploadWaiting
+	if forgone {
 		u.state = uploadEnded
 		close(u.done)
+	}
+	u.mu.Unlock()
+	if forgone && u.timer != nil { // the head was sent: what was to be written has been
+		wrote(u.trace, nil)
 	}
 }
 

@@ -76,7 +76,8 @@ type Request struct {
 	// Response.Stream to be read and closed instead of a Body. The timeout and
 	// the context go on to the end of the stream.
 	Stream bool
-	// Header is added to the engine's own headers and wins over them. A User-Agent
+	// Header is added to the engine's own headers and wins over them. In HTTP/1 its lines
+	// leave behind those, sorted by the bytes of their names. A User-Agent
 	// that is empty sends none. Of Connection, "close" means Close, and what else it
 	// names is sent in HTTP/1.1, and is an error in HTTP/2. So is Upgrade, which needs
 	// Stream, and a request without a body: the Stream of a 101 is an

@@ -62,7 +62,9 @@ import (
 // in HTTP/1.1 and if an adjust function sets Stream: the body of a 101 is an
 // io.ReadWriteCloser then, with CloseWrite, which the timeout and the context bound as
 // any other. Its end is that of what the server says: it is to be closed all the same. An
-// Upgrade that Connection does not name is not sent.
+// Upgrade that Connection does not name is not sent. In HTTP/1 the lines of the header
+// leave sorted by their names. What else is not as in net/http is listed in
+// docs/guide/migrating.md.
 //
 // The hooks of net/http/httptrace are called. Those of name look-up, connecting
 // and handshake are told of the dial that the request caused. As with net/http,

@@ -10,6 +10,7 @@ import (
 	"github.com/sluice-engine/sluice/auth"
 	"github.com/sluice-engine/sluice/internal/journal"
 	"github.com/sluice-engine/sluice/memory"
+	"github.com/sluice-engine/sluice/throttle"
 )
 
 // Memory is where an engine keeps what it must know after its process has ended: what
@@ -83,13 +84,21 @@ func (e *Engine) remember(p *plan, parts *actors.Config) error {
 		return fmt.Errorf("sluice: Config.Memory: %w", err)
 	}
 	p.ledger.Record(j)
-	p.ledger.Restore(time.Since(parts.Epoch), past)
+	e.tellRestored(p.ledger.Restore(time.Since(parts.Epoch), past))
 	parts.NonceFloor = func(lane string) auth.NonceFloor { return j.Floor(lane) }
 	if j.TakesTime() {
 		parts.After, parts.Silence, parts.LookUnremembered = j.After, journal.Silence, e.lookUnremembered
 	}
 	e.journal = j
 	return nil
+}
+
+// tellRestored says once what of a memory counts in another way than it did.
+func (e *Engine) tellRestored(r throttle.Restored) {
+	for _, a := range r.Apart {
+		e.scribe.Logger().Warn("a limit is told apart by something else than before, and what was spent of it counts for every part that it may have been of: another id would have it begin unused",
+			"limit", a.Limit, "was_by", a.Was, "by", a.Is)
+	}
 }
 
 // forget gives the memory back, once nothing is left that could be told it.

@@ -65,6 +65,34 @@ func TestWhatAnEngineSpentIsSpentAfterItsRestart(t *testing.T) {
 	})
 }
 
+func TestALimitWhoseByIsAnotherAfterARestartLetsNoMoreThrough(t *testing.T) {
+	for _, by := range []throttle.By{throttle.ByAccount, throttle.ByKey} {
+		synctest.Test(t, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "memory")
+			s := newServer(t, nil)
+			eng := remembering(t, s, engine.MemoryFile(path), nil)
+			spend(t, eng, 2)
+			require.NoError(t, eng.Close())
+
+			var log lockedBuffer
+			eng = remembering(t, s, engine.MemoryFile(path), func(c *engine.Config) {
+				c.Limits = []throttle.Limit{threeInTen[0]}
+				c.Limits[0].By = by
+				c.Accounts = map[string]auth.Authenticator{"x": nil}
+				c.Logger = slog.New(slog.NewTextHandler(&log, nil))
+			})
+			for range 2 {
+				_, err := eng.Do(t.Context(), &engine.Request{Path: "/", Account: "x", Key: "k"})
+				require.NoError(t, err)
+			}
+			require.NoError(t, eng.Close())
+			require.InDelta(t, 10*time.Second, s.seen()[3], float64(time.Second), "by %v", by)
+			require.Contains(t, log.String(), "limit=a was_by=nothing by="+by.String())
+			require.Equal(t, 1, strings.Count(log.String(), "told apart"))
+		})
+	}
+}
+
 func TestAPauseOutlastsTheEngine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "memory")

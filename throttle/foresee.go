@@ -99,6 +99,7 @@ func (l *Ledger) glimpseOf(now time.Duration, r *route, p *Permit) *path {
 		if m == nil {
 			own := c.rule.By.of(of)
 			m = l.makeMeter(nil, c.rule, &own)
+			c.rule.formers.remind(now, m, func(w int64, _ Fate, _ time.Duration) { m.window.grant(now, w) })
 			if l.fillsNew(now, c.rule) {
 				m.window.fill(min(l.spentBy(c.rule), now)) // nothing of it is kept, and so nothing is lost
 			}

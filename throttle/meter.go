@@ -244,6 +244,7 @@ func (l *Ledger) meterIn(room *meter, now time.Duration, r *rule, parts *Parts) 
 		m = l.makeMeter(room, r, parts)
 		r.meters.put(hash, m)
 		r.announced.meterMade(*parts)
+		l.remindNew(now, m)
 		l.fillNew(now, m)
 	}
 	return m

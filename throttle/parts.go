@@ -62,6 +62,16 @@ func (l *Limit) apart() By {
 	return l.By
 }
 
+// By is what parts are certainly told apart by: those that are not empty.
+func (p Parts) By() (by By) {
+	for i, part := range []string{p.Account, p.Key, p.Egress} {
+		if part != "" {
+			by |= 1 << i
+		}
+	}
+	return by
+}
+
 // of returns the parts that by looks at; the others are empty.
 func (by By) of(p Parts) Parts {
 	by.narrow(&p)

@@ -23,7 +23,7 @@ type Past struct {
 type PastMeter struct {
 	Limit string
 	Parts Parts
-	Terms
+	Terms // of By only what Parts show, if it is not known
 	// Spent is what was answered, or spent by others, the earliest first.
 	Spent []Spent
 	// Level is that of a Leaky counter at LevelAt, in parts of a weight of which
@@ -56,6 +56,7 @@ type PastFlight struct{ Charges []PastCharge }
 type PastCharge struct {
 	Limit  string
 	Parts  Parts
+	By     By // what told the meters of the limit apart
 	Weight int64
 }
 
@@ -72,30 +73,51 @@ type PastPause struct {
 	Until time.Duration
 }
 
+// Restored is what whoever has the ledger begin with a past may want to know of it. Limits
+// are there only if something that was spent of them counts still, in the order of their ids.
+type Restored struct {
+	// Gone are those that the table does not have: what was spent of them is passed over.
+	Gone []string
+	// Apart are those that are told apart by something else than they were.
+	Apart []Apart
+}
+
+// Apart is a limit whose By is another than it was.
+type Apart struct {
+	Limit   string
+	Was, Is By
+}
+
 // Restore has the ledger begin with what was spent, lost and paused in the past. It
-// comes before all else; a Recorder is told of it only that everything counts as full.
+// comes before all else; a Recorder is told of it only that everything counts as full, and of
+// limits whose By is another.
 //
 // A permit that was in flight counts as given up now, for its process lived until
 // now at most. What was answered counts as if this ledger had seen it. A limit of
 // which the past knows nothing begins unused; one that the table does not have is
 // passed over, and so is a key that a limit does not know. One that counts in
 // another way than it did counts as full, if anything that was spent of it could
-// matter still.
-func (l *Ledger) Restore(now time.Duration, past Past) {
+// matter still. Where By is another, each meter counts all that was spent of any meter that
+// it may have shared a request with: those that By tells from it still are the only ones left
+// out. A Leaky one, whose level says nothing of what was let in at the same time by others, is full
+// then.
+func (l *Ledger) Restore(now time.Duration, past Past) Restored {
 	now = l.at(now)
+	for _, f := range past.Flights {
+		for _, c := range f.Charges {
+			past.Lost = append(past.Lost, PastLost{PastCharge: c, Fate: Lost, At: now})
+		}
+	}
+	found := l.findFormers(now, &past) // first, for meters that are made count them
 	for i := range past.Meters {
 		p := &past.Meters[i]
-		if m := l.pastMeter(now, p.Limit, p.Parts); m != nil {
+		m := l.pastMeter(now, p.Limit, p.Parts)
+		if m != nil && m.rule.By == p.by() {
 			m.restore(now, p)
 		}
 	}
 	for i := range past.Lost {
 		l.restoreLost(now, &past.Lost[i])
-	}
-	for _, f := range past.Flights {
-		for _, c := range f.Charges {
-			l.restoreLost(now, &PastLost{PastCharge: c, Fate: Lost, At: now})
-		}
 	}
 	for _, p := range past.Pauses {
 		if p.Until > now {
@@ -109,10 +131,11 @@ func (l *Ledger) Restore(now time.Duration, past Past) {
 		l.refill(now, min(past.FilledAt, now), past.Unsure)
 	}
 	l.lost.expire(l)
+	return found
 }
 
 // pastMeter returns the meter that something was charged to; nil if there is none
-// any more.
+// any more, or more than one that it may have been.
 func (l *Ledger) pastMeter(now time.Duration, id string, parts Parts) *meter {
 	r := l.table.rules[id]
 	if r == nil || r.By&ByKey != 0 && r.checkKey(parts.Key) != nil {
@@ -137,7 +160,7 @@ func (l *Ledger) refill(now, at time.Duration, unsure bool) {
 
 func (l *Ledger) restoreLost(now time.Duration, p *PastLost) {
 	m := l.pastMeter(now, p.Limit, p.Parts)
-	if m == nil || p.Weight <= 0 {
+	if m == nil || p.Weight <= 0 || m.rule.By != p.by() {
 		return
 	}
 	l.holdLost(m, min(p.Weight, maxWeight), p.Fate, min(p.At, now))
@@ -155,9 +178,13 @@ func (m *meter) restore(now time.Duration, p *PastMeter) {
 	}
 	switch w := m.window.(type) {
 	case *leaky:
-		w.level, w.at = min(max(p.Level, 0), maxWeight<<fractionBits), min(p.LevelAt, now)
+		if w.level == 0 {
+			w.at = min(p.LevelAt, now)
+		}
+		w.level = max(w.level, min(max(p.Level, 0), maxWeight<<fractionBits))
 	case *lifetime:
-		w.spent, w.assumed, w.since = min(max(p.Total, -mostSpent), mostSpent), p.Assumed, now
+		w.spend(min(max(p.Total, -mostSpent), mostSpent))
+		w.assumed, w.since = w.assumed || p.Assumed, now
 	case *concurrency:
 		for _, s := range p.Spent {
 			if s.At+w.maxDelay > now {

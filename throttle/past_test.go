@@ -123,7 +123,7 @@ func TestAPastThatMakesNoSenseHoldsNobodyUpForEver(t *testing.T) {
 				Limit: "a", Terms: Terms{Window: kind}, Spent: []Spent{{1 << 60, 1 << 62}, {-1 << 60, -5}},
 				Level: 1 << 62, LevelAt: 1 << 60, Full: true, FullAt: 1 << 60,
 			}},
-			Lost: []PastLost{{PastCharge{"a", Parts{}, 1 << 62}, Lost, 1 << 60}, {PastCharge{"a", Parts{}, -7}, Lost, 0}},
+			Lost: []PastLost{{PastCharge{Limit: "a", Weight: 1 << 62}, Lost, 1 << 60}, {PastCharge{Limit: "a", Weight: -7}, Lost, 0}},
 		})
 		p := &Permit{Limit: "a"}
 		require.NoError(t, l.Acquire(0, p))

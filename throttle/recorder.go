@@ -20,7 +20,8 @@ type Recorder interface {
 	// much was taken back.
 	Spent(now time.Duration, n *Note, w int64)
 	// Budgeted is told all that counts as spent of a Lifetime budget beside what is in
-	// flight; assumed says that it is a guess made after a failure.
+	// flight, and what Restore was told of meters with another By; assumed says that it is a
+	// guess made after a failure.
 	Budgeted(now time.Duration, n *Note, spent int64, assumed bool)
 	// Filled is told that every window counts as full, but for Lifetime budgets; unsure says
 	// that what was in flight then is not known, and may arrive later.
@@ -44,6 +45,8 @@ type Note struct {
 // ledger's clock.
 type Terms struct {
 	Window Window
+	// By is what they are told apart by.
+	By By
 	// Keep is how long after its answer a permit may matter still; zero if it does not,
 	// or for ever. Of a Leaky one it is how long a full counter takes to empty, of a
 	// Concurrency limit it is about what others hold.
@@ -74,14 +77,14 @@ func (p *Permit) Charge(i int) (*Note, int64) {
 // noted returns what is written of m.
 func (m *meter) noted() *Note {
 	if m.note == nil {
-		m.note = &Note{Limit: m.rule.ID, Parts: *m.of, Terms: m.terms.written(m.rule.Window)}
+		m.note = &Note{Limit: m.rule.ID, Parts: *m.of, Terms: m.terms.written(&m.rule.Limit)}
 	}
 	return m.note
 }
 
-func (t *terms) written(kind Window) Terms {
-	w := Terms{Window: kind, Keep: t.hold, MaxDelay: t.maxDelay, CloseDelay: t.closeDelay}
-	switch kind {
+func (t *terms) written(of *Limit) Terms {
+	w := Terms{Window: of.Window, By: of.By, Keep: t.hold, MaxDelay: t.maxDelay, CloseDelay: t.closeDelay}
+	switch of.Window {
 	case Leaky:
 		w.Keep, w.Rate, w.Drain = t.emptying(), t.rate, t.drain
 	case Concurrency:
@@ -131,7 +134,7 @@ func (l *Ledger) recordChange(m *meter, delta int64) {
 }
 
 func (l *Ledger) recordBudget(m *meter, b *lifetime) {
-	l.recorder.Budgeted(l.now, m.noted(), b.spent, b.assumed)
+	l.recorder.Budgeted(l.now, m.noted(), b.spent-b.former, b.assumed)
 }
 
 // recordFull has written down that every window counts as full.

@@ -70,7 +70,7 @@ func (l *Ledger) adoptRules(now time.Duration, table *table) {
 	}
 	for id, old := range l.retired {
 		if r := table.rules[id]; r != nil {
-			r.flight, r.unseen = old.flight, old.unseen || old.Window != r.Window
+			r.flight, r.unseen, r.formers = old.flight, old.unseen || old.Window != r.Window, old.formers
 			r.meters, old.meters = old.meters, index[meter]{}
 			l.inheritAnnounced(r, old)
 			r.each(func(m *meter) { m.move(now, r, l.termsOf(r, *m.of)) })
@@ -84,7 +84,7 @@ func (l *Ledger) adoptRules(now time.Duration, table *table) {
 }
 
 func (r *rule) idle(now time.Duration) bool {
-	idle := true
+	idle := r.formers.over(now, r)
 	r.each(func(m *meter) { idle = idle && m.idle(now) == fresh })
 	return idle
 }

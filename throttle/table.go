@@ -83,6 +83,8 @@ type rule struct {
 	heaviestOf string // one that is charged so much
 
 	unseen bool // what a window was not charged with may have been forgotten with its key
+
+	formers *formers // nil unless a past has meters of it that were told apart by something else
 }
 
 // route is what a request naming a limit is charged.

@@ -60,6 +60,7 @@ type lifetime struct {
 	spent   int64
 	assumed bool          // spent is a guess made after a crash
 	since   time.Duration // when the guess was made
+	former  int64         // the part of spent that is written of meters with another By
 
 	aside int64         // in flight at a fallback: it counts here if there is room when it arrives
 	doubt int64         // the part of spent that the server may not have counted

@@ -31,6 +31,8 @@ type ward struct {
 	ledger *throttle.Ledger
 	log    *journal.Journal
 	past   throttle.Past
+
+	restored throttle.Restored
 }
 
 func newWard(t *testing.T) *ward {
@@ -50,7 +52,7 @@ func (w *ward) start(limits ...throttle.Limit) {
 	})
 	require.NoError(w.t, err)
 	l.Record(w.log)
-	l.Restore(w.at(), w.past)
+	w.restored = l.Restore(w.at(), w.past)
 	w.ledger = l
 }
 

@@ -16,7 +16,8 @@ const (
 	// clock showed, in ns, at instant zero of the ledger.
 	kindRun kind = iota + 1
 	// meter gives a meter a number, until another gets it: number, instant, limit,
-	// account, key, egress, and the terms.
+	// account, key, egress, and the terms; at last what the limit's meters are told apart by,
+	// which older journals do not say.
 	kindMeter
 	// grant is a permit: its flight, and for each meter that it is charged to number
 	// and weight.
@@ -85,7 +86,7 @@ func appendMeter(b []byte, number uint32, at time.Duration, limit string, parts 
 	for _, n := range []int64{int64(t.Keep), t.Rate, int64(t.Drain), int64(t.MaxDelay), int64(t.CloseDelay)} {
 		b = binary.AppendVarint(b, n)
 	}
-	return b
+	return append(b, byte(t.By))
 }
 
 func appendCharge(b []byte, number uint32, weight int64) []byte {

@@ -38,6 +38,7 @@ type state struct {
 type meterName struct {
 	limit string
 	parts throttle.Parts
+	by    throttle.By
 }
 
 // account is one meter: what was answered, in cells of time. All that was answered in
@@ -180,7 +181,12 @@ func (s *state) meter(r *reader) {
 	t := throttle.Terms{Window: throttle.Window(r.byte())}
 	t.Keep, t.Rate, t.Drain = r.span(), r.signed(), r.span()
 	t.MaxDelay, t.CloseDelay = r.span(), r.span()
-	if t.Window > throttle.Lifetime || t.Rate < 0 || t.Window == throttle.Leaky && t.Drain == 0 {
+	if r.more() {
+		t.By = throttle.By(r.byte())
+	}
+	t.By |= name.parts.By() // of an older journal that is all that is known
+	name.by = t.By
+	if t.By > everything || t.Window > throttle.Lifetime || t.Rate < 0 || t.Window == throttle.Leaky && t.Drain == 0 {
 		r.bad = true
 	}
 	if r.bad {
@@ -204,6 +210,8 @@ func (s *state) meter(r *reader) {
 	}
 	s.numbers[n] = a
 }
+
+const everything = throttle.ByAccount | throttle.ByKey | throttle.ByEgress
 
 // account returns the meter of a number; one that none has makes the record bad.
 func (s *state) account(r *reader) *account {
@@ -497,7 +505,7 @@ func (s *state) past() throttle.Past {
 	}
 	for _, g := range s.gone {
 		p.Lost = append(p.Lost, throttle.PastLost{
-			PastCharge: throttle.PastCharge{Limit: g.account.Limit, Parts: g.account.Parts, Weight: g.weight}, Fate: g.fate, At: g.at,
+			PastCharge: throttle.PastCharge{Limit: g.account.Limit, Parts: g.account.Parts, By: g.account.By, Weight: g.weight}, Fate: g.fate, At: g.at,
 		})
 	}
 	for scope, until := range s.pauses {

@@ -62,7 +62,9 @@ func (r *referee) arrive(at time.Duration, w int64) error {
 	case throttle.Leaky:
 		r.level = max(0, r.level-float64(at-r.at)*float64(r.Quota)/float64(r.Per)) + float64(w)
 		r.at = at
-		return over(int64(math.Ceil(r.level-1e-6)), r.Burst)
+		err := over(int64(math.Ceil(r.level-1e-6)), r.Burst)
+		r.level = min(r.level, float64(r.Burst)) // what does not fit is refused, and raises nothing
+		return err
 	default:
 		r.sum += w
 	}
@@ -81,7 +83,8 @@ type world struct {
 	t       testing.TB
 	rng     *rand.Rand
 	limits  []throttle.Limit
-	servers map[string]*referee
+	servers map[seat]*referee
+	bys     [2]throttle.By // of every limit: the first and the last life have the first, those between the second
 	dir     string
 	forgets bool // every process takes everything for full instead of remembering
 	amnesia bool // every process remembers nothing
@@ -105,13 +108,58 @@ type event struct {
 const mostDelay = 300 * ms // from a grant to an arrival; what was given up arrives in as much
 
 func newWorld(t testing.TB, seed uint64, limits ...throttle.Limit) *world {
-	w := &world{t: t, rng: rand.New(rand.NewPCG(seed, 7)), limits: limits, servers: map[string]*referee{}, dir: quickDir(t), boot: "a", now: 1000 * sec}
+	w := &world{t: t, rng: rand.New(rand.NewPCG(seed, 7)), limits: limits, servers: map[seat]*referee{}, dir: quickDir(t), boot: "a", now: 1000 * sec}
 	for i := range limits {
 		limits[i].MaxDelay, limits[i].CloseDelay = 500*ms, 400*ms
-		w.servers[limits[i].ID] = &referee{Limit: limits[i]}
 	}
 	return w
 }
+
+// seat is what a referee counts.
+type seat struct {
+	limit        string
+	by           throttle.By
+	account, key string
+}
+
+// referees are those that count a permit: one for each way in which its limit is told apart
+// in some life, for all lives. The first is that of the present one.
+func (w *world) referees(p *throttle.Permit) []*referee {
+	now := w.by()
+	all := []*referee{w.referee(p, now)}
+	for _, by := range w.bys {
+		if by != now {
+			all = append(all, w.referee(p, by))
+			break
+		}
+	}
+	return all
+}
+
+func (w *world) referee(p *throttle.Permit, by throttle.By) *referee {
+	at := seat{limit: p.Limit, by: by}
+	if by&throttle.ByAccount != 0 {
+		at.account = p.Account
+	}
+	if by&throttle.ByKey != 0 {
+		at.key = p.Key
+	}
+	if w.servers[at] == nil {
+		i := slices.IndexFunc(w.limits, func(l throttle.Limit) bool { return l.ID == p.Limit })
+		w.servers[at] = &referee{Limit: w.limits[i]}
+	}
+	return w.servers[at]
+}
+
+// by is what limits are told apart by in the present life.
+func (w *world) by() throttle.By {
+	if w.life%livesApart == 0 {
+		return w.bys[0]
+	}
+	return w.bys[1]
+}
+
+const livesApart = 3 // until limits are told apart by what they were again
 
 // quickDir is a directory that nobody waits for: worlds close many files.
 func quickDir(t testing.TB) string {
@@ -149,7 +197,11 @@ func (w *world) clock() memory.Clock {
 
 func (w *world) start() {
 	w.zero = w.now - w.span(3*sec)
-	l, err := throttle.New(w.limits, throttle.Options{})
+	limits := slices.Clone(w.limits)
+	for i := range limits {
+		limits[i].By = w.by()
+	}
+	l, err := throttle.New(limits, throttle.Options{})
 	require.NoError(w.t, err)
 	j, past, err := journal.Open(journal.Needs{
 		Memory: memory.FileAt(w.path(), w.clock()), Clock: w.clock(), Now: w.at,
@@ -192,6 +244,9 @@ func (w *world) ask() {
 	if w.rng.IntN(3) == 0 {
 		p.Weight = 1 + w.rng.Int64N(3)
 	}
+	if w.bys != [2]throttle.By{} {
+		p.Account = []string{"", "x"}[w.rng.IntN(2)]
+	}
 	switch err := w.ledger.Acquire(w.at(), p); {
 	case err != nil:
 		return // a budget is spent
@@ -219,7 +274,7 @@ func (w *world) drain() {
 
 func (w *world) send(p *throttle.Permit) {
 	life, weight := w.life, max(1, p.Weight)
-	r := w.servers[p.Limit]
+	judges := w.referees(p)
 	settle := func(o throttle.Outcome) func() {
 		return func() {
 			if w.ledger == nil || life != w.life {
@@ -244,17 +299,21 @@ func (w *world) send(p *throttle.Permit) {
 		out = 1 + w.span(mostDelay)
 	}
 	w.after(out, func() {
-		if err := r.arrive(w.now, weight); err != nil && w.err == nil {
-			w.err = fmt.Errorf("life %d: %w", w.life, err)
+		for i, r := range judges {
+			if err := r.arrive(w.now, weight); err != nil && w.err == nil && i == 0 {
+				w.err = fmt.Errorf("granted in life %d, in life %d: %w", life, w.life, err)
+			}
 		}
 		w.sent += weight
 		stamp := w.now
 		service := w.span(15 * ms)
-		if r.Window == throttle.Concurrency {
+		if judges[0].Window == throttle.Concurrency {
 			service *= 10
 		}
 		w.after(service, func() {
-			r.leave(weight)
+			for _, r := range judges {
+				r.leave(weight)
+			}
 			if !lost {
 				w.after(w.span(30*ms), settle(throttle.Outcome{ServerTime: stamp}))
 			}
@@ -318,6 +377,31 @@ func TestNoServerSeesMoreThanItsQuotaHoweverOftenTheProcessIsKilled(t *testing.T
 			t.Logf("sent %d with memory, %d if every start takes all for full", remembering, forgetting)
 			require.Greater(t, float64(remembering), 1.02*float64(forgetting))
 		})
+	}
+}
+
+func TestNoServerSeesMoreThanItsQuotaWhateverLimitsAreToldApartByAfterARestart(t *testing.T) {
+	if raceEnabled {
+		t.Skip("one goroutine's arithmetic, and much of it")
+	}
+	defer journal.CompactAfter(1 << 10)()
+	bys := []throttle.By{0, throttle.ByAccount, throttle.ByKey}
+	for _, limit := range everyKind {
+		for _, was := range bys {
+			for _, is := range bys {
+				for seed := range uint64(2) {
+					w := newWorld(t, 200+seed, limit)
+					w.bys = [2]throttle.By{was, is}
+					for range livesApart + 1 {
+						w.start()
+						w.run(200*ms + w.span(2*sec))
+						w.kill()
+						w.run(w.span(20 * ms))
+					}
+					require.NoError(t, w.err, "%s, by %v and then by %v, seed %d", limit.ID, was, is, seed)
+				}
+			}
+		}
 	}
 }
 

@@ -93,13 +93,19 @@ func (e *Engine) remember(p *plan, parts *actors.Config) error {
 	return nil
 }
 
-// tellRestored says once what of a memory counts in another way than it did.
+// tellRestored says once what of a memory counts in another way than it did, or not at all.
 func (e *Engine) tellRestored(r throttle.Restored) {
+	if n := len(r.Gone); n > 0 {
+		e.scribe.Logger().Warn("the memory knows limits that the table does not have, and what was spent of them counts for no other: one that was renamed begins unused",
+			"limits", r.Gone[:min(n, mostNamed)], "in_all", n)
+	}
 	for _, a := range r.Apart {
 		e.scribe.Logger().Warn("a limit is told apart by something else than before, and what was spent of it counts for every part that it may have been of: another id would have it begin unused",
 			"limit", a.Limit, "was_by", a.Was, "by", a.Is)
 	}
 }
+
+const mostNamed = 10 // in a line of the log
 
 // forget gives the memory back, once nothing is left that could be told it.
 func (e *Engine) forget() {

@@ -93,6 +93,49 @@ func TestALimitWhoseByIsAnotherAfterARestartLetsNoMoreThrough(t *testing.T) {
 	}
 }
 
+func TestARenamedLimitIsNamedInTheLogIfSomethingWasSpentOfIt(t *testing.T) {
+	renamed := []throttle.Limit{{ID: "b", Quota: 3, Per: 10 * time.Second}}
+	told := func(log *lockedBuffer) []string {
+		var lines []string
+		for line := range strings.Lines(log.String()) {
+			if strings.Contains(line, "renamed") {
+				lines = append(lines, line)
+			}
+		}
+		return lines
+	}
+	for _, spent := range []int{0, 1} {
+		synctest.Test(t, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "memory")
+			var log lockedBuffer
+			logged := func(c *engine.Config) { c.Logger = slog.New(slog.NewTextHandler(&log, nil)) }
+			s := newServer(t, nil)
+			eng := remembering(t, s, engine.MemoryFile(path), logged)
+			spend(t, eng, spent)
+			require.NoError(t, eng.Close())
+			eng = remembering(t, s, engine.MemoryFile(path), func(c *engine.Config) { logged(c); c.Limits, c.DefaultLimitID = renamed, "b" })
+			require.NoError(t, eng.Close())
+			require.Len(t, told(&log), spent)
+
+			eng = remembering(t, s, nil, logged)
+			spend(t, eng, spent)
+			require.NoError(t, eng.ReplaceLimits(renamed))
+			require.NoError(t, eng.Close())
+			require.Len(t, told(&log), 2*spent)
+			for _, line := range told(&log) {
+				require.Contains(t, line, "limits=[a] in_all=1")
+			}
+
+			eng = remembering(t, s, nil, logged)
+			spend(t, eng, spent)
+			time.Sleep(11 * time.Second) // by then nothing of it counts
+			require.NoError(t, eng.ReplaceLimits(renamed))
+			require.NoError(t, eng.Close())
+			require.Len(t, told(&log), 2*spent)
+		})
+	}
+}
+
 func TestAPauseOutlastsTheEngine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "memory")

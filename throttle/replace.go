@@ -43,6 +43,25 @@ func (l *Ledger) Replace(now time.Duration, limits []Limit) error {
 // left yet, is best taken back by Requeue: the table may admit less now.
 func (l *Ledger) Table() uint32 { return l.tables }
 
+// Dropped returns the ids, in order, of the limits that a table of these would not have, and of
+// which something is in flight or counts as spent: Replace keeps it only for when the id comes back.
+func (l *Ledger) Dropped(now time.Duration, limits []Limit) (ids []string) {
+	now = l.at(now)
+	stays := make(map[string]bool, len(limits))
+	for i := range limits {
+		stays[limits[i].ID] = stays[limits[i].ID] || limits[i].Quota > 0
+	}
+	for id, r := range l.table.rules {
+		spent := false
+		r.each(func(m *meter) { spent = spent || m.window.room(now) < m.terms.quota })
+		if spent && !stays[id] {
+			ids = append(ids, id)
+		}
+	}
+	slices.Sort(ids)
+	return ids
+}
+
 // otherBy complains about limits whose meters would be told apart by something else.
 func (l *Ledger) otherBy(limits []Limit) error {
 	var errs []error

@@ -389,8 +389,13 @@ func NeedsClock(limits []throttle.Limit) bool {
 
 // Replace swaps the table. With an error nothing has changed.
 func (d *Desk) Replace(now time.Duration, limits []throttle.Limit) error {
+	dropped := d.ledger.Dropped(now, limits)
 	if err := d.ledger.Replace(now, limits); err != nil {
 		return err
+	}
+	if n := len(dropped); n > 0 {
+		d.out.Warn("limits are gone from the table, and what was spent of them counts for no other: one that was renamed begins unused",
+			"limits", dropped[:min(n, mostNamed)], "in_all", n)
 	}
 	d.limits, d.needsClock = limits, NeedsClock(limits)
 	for _, told := range []map[string]time.Duration{d.waits, d.lost} { // or ids that are no more would stay
@@ -399,6 +404,8 @@ func (d *Desk) Replace(now time.Duration, limits []throttle.Limit) error {
 	d.grant(now)
 	return nil
 }
+
+const mostNamed = 10 // in a line of the log
 
 // SetShare changes share and margin of one limit. With an error nothing has changed.
 func (d *Desk) SetShare(now time.Duration, id string, share, margin float64) error {

@@ -231,6 +231,8 @@ func (w *world) Warn(text string, args ...any) {
 		once(said["route"], w.now+tellsEvery)
 	case "requests without an answer hold most of a limit, for they may still arrive":
 		once(said["limit"], w.now+tellsEvery)
+	case "limits are gone from the table, and what was spent of them counts for no other: one that was renamed begins unused":
+		require.Positive(w, said["in_all"])
 	case "another quota counts, as the server announces":
 		once([]any{said["limit"], said["now"]}, throttle.Never)
 		w.isAdopted(said["limit"].(string), said["now"].(int64))

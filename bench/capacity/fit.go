@@ -33,10 +33,11 @@ type Fit struct {
 }
 
 const (
-	leastPoints = 5 // three parameters, and something to know the noise by
-	draws       = 1000
-	badSpread   = 0.1
-	tiny        = 1e-12 // a parameter of zero has no logarithm
+	// LeastSteps is how many numbers of callers a law is fitted to at least.
+	LeastSteps = 5 // three parameters, and something to know the noise by
+	draws      = 1000
+	badSpread  = 0.1
+	tiny       = 1e-12 // a parameter of zero has no logarithm
 )
 
 // FitLaw fits the law to points, of which there must be five with different numbers of
@@ -83,8 +84,8 @@ func check(points []Point) error {
 		}
 		different[p.Callers] = true
 	}
-	if len(different) < leastPoints {
-		return fmt.Errorf("%d steps are too few to fit three parameters: at least %d are needed", len(different), leastPoints)
+	if len(different) < LeastSteps {
+		return fmt.Errorf("%d steps are too few to fit three parameters: at least %d are needed", len(different), LeastSteps)
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 )
@@ -84,6 +85,40 @@ func (r *Report) Blind() []string {
 		}
 	}
 	return all
+}
+
+// Sees reports whether a regression could have been found in anything that is gated, or was.
+func (r *Report) Sees() bool {
+	return slices.ContainsFunc(r.Effects, func(e Effect) bool { return e.Gated && (e.Regression || e.Findable > 0) })
+}
+
+// Needs says how much there must be of each side for anything to be found in what is gated.
+func (r *Report) Needs() string {
+	switch r.Method {
+	case Pairs:
+		return fmt.Sprintf("%d pairs are needed", fewest)
+	case Sets:
+		return fmt.Sprintf("%d runs of each side are needed", leastRuns(r.gated()))
+	}
+	return fmt.Sprintf("%d seconds of each side are needed", fewest)
+}
+
+func (r *Report) gated() (n int) {
+	for _, e := range r.Effects {
+		if e.Gated {
+			n++
+		}
+	}
+	return n
+}
+
+// leastRuns is how many runs of each side the U-test finds anything of, in one of so many figures.
+func leastRuns(gated int) int {
+	n := 1
+	for leastP(n, n)*float64(max(1, gated)) > alpha {
+		n++
+	}
+	return n
 }
 
 // Conclusion says in one line what was found.

@@ -124,6 +124,9 @@ func (f *capacityFlags) plan(urls []string) (load.Config, []int, func(), error) 
 	default:
 		callers = slices.Compact(slices.Sorted(slices.Values(callers)))
 	}
+	if len(wrong) == 0 && len(callers) < capacity.LeastSteps {
+		wrong.add("--callers: %d steps are too few to fit the law: at least %d are needed, as of 1,2,3,4,6 or of 16", len(callers), capacity.LeastSteps)
+	}
 	when := &f.load.when
 	if f.step <= 0 || when.warmUp < 0 || when.think < 0 || f.pause < 0 {
 		wrong.add("--step must be above zero, --warmup, --think and --pause not below it")

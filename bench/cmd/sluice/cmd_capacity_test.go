@@ -30,6 +30,7 @@ func TestWrongCapacityFlagsAreExplainedInOneLine(t *testing.T) {
 		{nil, []string{"say what to request"}},
 		{[]string{"--callers", "0", "--step", "0s", "http://h/"}, []string{"--callers", "--step"}},
 		{[]string{"--callers", "1,-2", "http://h/"}, []string{"--callers"}},
+		{[]string{"--callers", "1,2,4,8", "http://h/"}, []string{"--callers: 4 steps are too few", "at least 5 are needed"}},
 		{[]string{"--slo", "p99<5ms", "http://h/"}, []string{"unknown flag: --slo"}},
 		{[]string{"--think", "-1s", "--proxy", "ftp://x", "http://h/"}, []string{"--think", "--proxy"}},
 		{[]string{"--json", filepath.Join(t.TempDir(), "missing", "file"), "http://h/"}, []string{"missing"}},
@@ -70,12 +71,12 @@ func TestStepsAreMeasuredAndTheLawIsFitted(t *testing.T) {
 func TestOneNumberOfCallersIsDoubledUpTo(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	defer server.Close()
-	code, out, _ := sluice(t, "capacity", "--callers", "3", "--step", "50ms", "--warmup", "0s", "--pause", "0s", "--quiet", "--json", "-", server.URL)
+	code, out, _ := sluice(t, "capacity", "--callers", "9", "--step", "50ms", "--warmup", "0s", "--pause", "0s", "--quiet", "--json", "-", server.URL)
 	require.Zero(t, code)
 	var report capacity.Report
 	require.NoError(t, json.Unmarshal([]byte(out), &report))
-	require.Len(t, report.Steps, 3)
-	require.Contains(t, report.NoFit, "too few")
+	require.Len(t, report.Steps, 5)
+	require.Equal(t, 9, report.Steps[4].Callers)
 }
 
 func TestCapacityThatIsInterruptedBeforeItsFirstStepIsNoMistakeOfTheFlags(t *testing.T) {

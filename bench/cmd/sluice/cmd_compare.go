@@ -41,16 +41,20 @@ Figures: ` + wrappedAt(compare.Names(compare.OfRuns), 70) + `.
 A regression is a gated figure whose ratio has a 95 % interval without 1, a p-value
 of at most 0.05 after Holm's correction over all that are gated, and more change
 for the worse than --threshold. What would have been found with so much data is
-said beside each.
+said beside each. If nothing would have been, in all that is gated, that is no pass:
+the exit code is 98. To be judged, one file with one needs 10 seconds in each, pairs
+10 files of each side, and several unpaired ones 5 of each, or 4 where one figure
+is gated.
 
 Files of unlike machines, schedules, models or clients are refused, each difference
 named, unless --anyway is given; then the output names them. INVALID runs, and a
 run given twice, are refused always.
 
-Exit codes: 0 no regression, 1 interrupted, 2 wrong flags or a refusal, 97 a regression.`,
+Exit codes: 0 no regression, 1 interrupted, 2 wrong flags or a refusal, 97 a regression,
+98 too little data to find one in anything that is gated.`,
 		Example: `  sluice compare old.jsonl new.jsonl
-  sluice compare old1.jsonl,old2.jsonl,old3.jsonl new1.jsonl,new2.jsonl,new3.jsonl --paired
-  sluice compare --old a.jsonl --old b.jsonl --new c.jsonl --new d.jsonl
+  sluice compare old1.jsonl,old2.jsonl,old3.jsonl,old4.jsonl,old5.jsonl new1.jsonl,new2.jsonl,new3.jsonl,new4.jsonl,new5.jsonl
+  sluice compare --paired --old "$OLD" --new "$NEW" # ten files of each, with commas between them
   sluice compare old.jsonl new.jsonl --gate p99,errors --threshold 10%
   sluice compare old.jsonl new.jsonl --anyway --json -`,
 		Args: cobra.MaximumNArgs(2),
@@ -104,7 +108,16 @@ func (f compareFlags) run(stdout io.Writer, args []string) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(f.json.write(stdout, report), gated(report))
+	return errors.Join(f.json.write(stdout, report), gated(report), seeing(report))
+}
+
+// seeing is a finding if there was too little data to find a regression in anything that is gated: then
+// that none was found is no pass.
+func seeing(report *compare.Report) error {
+	if report.Sees() {
+		return nil
+	}
+	return outcome{exitInvalid, "nothing that is gated could be judged: " + report.Needs()}
 }
 
 // gated turns regressions into an exit code.

@@ -2,8 +2,10 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -154,4 +156,30 @@ func TestSeveralFilesAreComparedAsPairsOrSets(t *testing.T) {
 	code, out, _ = sluice(t, "compare", old, new, "--gate", "p50")
 	require.Equal(t, exitRegression, code)
 	require.Contains(t, out, "U-test")
+}
+
+func TestAComparisonThatCouldHaveFoundNothingDoesNotPass(t *testing.T) {
+	files := func(n int) string {
+		var all []string
+		for i := range n {
+			all = append(all, writeRun(t, fmt.Sprint(i, ".jsonl"), time.Millisecond+time.Duration(i)*time.Microsecond, nil))
+		}
+		return strings.Join(all, ",")
+	}
+	for _, c := range []struct {
+		args []string
+		code int
+		says string
+	}{
+		{[]string{files(2), files(2)}, exitInvalid, "5 runs of each side are needed"},
+		{[]string{files(3), files(3), "--gate", "p99"}, exitInvalid, "4 runs of each side are needed"},
+		{[]string{files(4), files(4), "--gate", "p99"}, 0, "no regression found"},
+		{[]string{files(5), files(5)}, 0, "no regression found"},
+		{[]string{files(3), files(3), "--paired"}, exitInvalid, "10 pairs are needed"},
+		{[]string{files(10), files(10), "--paired"}, 0, "no regression found"},
+	} {
+		code, out, errs := sluice(t, append([]string{"compare"}, c.args...)...)
+		require.Equal(t, c.code, code, "%s%s", out, errs)
+		require.Contains(t, out+errs, c.says)
+	}
 }

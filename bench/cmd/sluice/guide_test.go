@@ -125,7 +125,7 @@ func (r *reader) here(text string) string {
 var shorter = map[string][]string{
 	"exchange": {"--addr", "127.0.0.1:0", "--for", "100ms"},
 	"search":   {"--from", "100/s", "--to", "200/s", "--trial", "200ms", "--warmup", "20ms", "--pause", "1ms", "--confirm", "1", "--width", "50%", "--quiet"},
-	"capacity": {"--callers", "5", "--step", "50ms", "--warmup", "10ms", "--pause", "1ms", "--quiet"},
+	"capacity": {"--callers", "1,2,3,4", "--step", "50ms", "--warmup", "10ms", "--pause", "1ms", "--quiet"},
 	"ab":       {"--pairs", "2", "--quiet"},
 	"peers":    {"--case", "get-1", "--client", "engine", "--rounds", "1"},
 }
@@ -165,7 +165,7 @@ func (r *reader) hurried(command []string) []string {
 
 // A busy machine may not hold a rate, or an objective; whatever else goes wrong is the page's fault.
 var guideCodes = map[string][]int{
-	"run": {0, exitInvalid, exitObjective}, "report": {0, exitInvalid, exitObjective}, "compare": {0, exitRegression},
+	"run": {0, exitInvalid, exitObjective}, "report": {0, exitInvalid, exitObjective}, "compare": {0, exitRegression, exitInvalid},
 	"ab": {0, exitRegression, exitInvalid}, "search": {0, exitInvalid, exitObjective},
 	"doctor": {0, exitFound}, "capacity": {0}, "exchange": {0}, "peers": {0},
 }

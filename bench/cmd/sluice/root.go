@@ -56,7 +56,8 @@ func newRootCommand() *cobra.Command {
 
 Exit codes: 0 all is well, 1 the verb found what it looks for (such as
 violations of a limit), 2 wrong flags or a refusal of the system, 97 something
-got worse, 98 the harness could not hold the rate (INVALID), 99 an objective failed.`,
+got worse, 98 the harness could not hold the rate (INVALID), or nothing could be judged,
+99 an objective failed.`,
 		Example: `  sluice exchange
   sluice exchange --addr 127.0.0.1:0 --limit weight=10/1s,sliding --delay uniform:5ms-50ms`,
 		Args:          cobra.NoArgs,

@@ -3,6 +3,7 @@ package engine_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"os"
@@ -162,6 +163,7 @@ func TestASecondEngineOnOneMemoryIsRefused(t *testing.T) {
 	_, err = engine.New(engine.Config{Memory: engine.MemoryFile(path)})
 	require.ErrorIs(t, err, engine.ErrMemoryInUse)
 	require.ErrorContains(t, err, path)
+	require.ErrorContains(t, err, fmt.Sprintf("process %d holds %s.lock", os.Getpid(), path))
 	require.NoError(t, eng.Close())
 	eng, err = engine.New(engine.Config{Memory: engine.MemoryFile(path)})
 	require.NoError(t, err)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
 	"sync/atomic"
 	"syscall"
 	"unsafe"
@@ -128,6 +129,16 @@ func (m *mapped) close() {
 	_ = m.file.Close()
 }
 
+// inUse says who holds a lock, as far as its file tells.
+func inUse(lock *os.File) error {
+	var b [20]byte
+	n, _ := lock.ReadAt(b[:], 0)
+	if pid, err := strconv.Atoi(string(b[:n])); err == nil {
+		return fmt.Errorf("%w: process %d holds %s", ErrInUse, pid, lock.Name())
+	}
+	return fmt.Errorf("%w, which holds %s", ErrInUse, lock.Name())
+}
+
 // lockFile takes a lock that ends with the process.
 func lockFile(path string) (*os.File, error) {
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
@@ -136,10 +147,12 @@ func lockFile(path string) (*os.File, error) {
 	}
 	switch err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); {
 	case err == nil:
+		_ = file.Truncate(0)
+		_, _ = file.WriteAt(strconv.AppendInt(nil, int64(os.Getpid()), 10), 0) // for whoever is held off, and no more
 		return file, nil
 	case errors.Is(err, syscall.EWOULDBLOCK):
-		_ = file.Close()
-		return nil, ErrInUse
+		defer file.Close()
+		return nil, inUse(file)
 	default:
 		_ = file.Close()
 		return nil, err

@@ -126,9 +126,12 @@ type Request struct {
 	// error: what lacks its unit is in nanoseconds.
 	Timeout time.Duration
 
-	// Idempotent declares that sending the request twice does no harm, as when
-	// it carries a client order id. GET, HEAD, PUT, DELETE, OPTIONS and TRACE
-	// are idempotent by themselves (RFC 9110, section 9.2.2).
+	// Idempotent declares that sending the request twice does no harm. An id in it is
+	// reason to say so only if the server refuses that id for ever. Where it is unique
+	// among open orders only, as Binance's newClientOrderId, an order that was filled has
+	// freed it, and is executed twice: leave such a POST alone, and look it up by its id.
+	// GET, HEAD, PUT, DELETE, OPTIONS and TRACE are idempotent by themselves (RFC 9110,
+	// section 9.2.2).
 	Idempotent bool
 
 	// Coalesce shares one answer among requests of Do, Fetch and the like that are on

@@ -93,6 +93,10 @@ type Config struct {
 
 	// Ban is the penalty for going on after a 429.
 	Ban Ban
+	// KeepOrderIDs refuses a newClientOrderId for ever. As zero has it, and Binance, it is free
+	// again once its order is filled or cancelled: a market order that is sent twice is
+	// executed twice.
+	KeepOrderIDs bool
 	// ChargeRefused counts refused requests against the limits too, so that
 	// going on keeps a sliding or leaky limit full.
 	ChargeRefused bool

@@ -29,7 +29,7 @@
 //	GET    /api/v3/account          20, signed
 //	GET    /api/v3/historicalTrades 25, with a key and no signature
 //	POST   /api/v3/userDataStream   2, with a key and no signature
-//	POST   /api/v3/order            1, signed, one order
+//	POST   /api/v3/order            1, signed, one order; see Config.KeepOrderIDs
 //	POST   /api/v3/batchOrders      5, signed, up to 20 orders, listed as JSON in batchOrders
 //	DELETE /api/v3/order            1, signed
 //	PUT    /api/v3/order/amend/keepPriority  4, signed

@@ -12,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/sluice-engine/sluice/auth"
 	"github.com/sluice-engine/sluice/bench/exchange"
 	"github.com/sluice-engine/sluice/bench/exchange/memnet"
 	"github.com/sluice-engine/sluice/engine"
@@ -121,4 +122,43 @@ func TestTheSameSeedSpoilsTheSameRequestsInTheSameWay(t *testing.T) {
 	require.EqualValues(t, 7, report.Seed)
 	require.Greater(t, len(report.Faults), 4)
 	require.Equal(t, report.Faults["after-reset"], report.Outcomes.Unknown)
+}
+
+// A venue frees the id of an order that is no longer open. An engine that is told that the order
+// may be repeated has it executed twice, and says that all is well; the referee does not.
+func TestAMarketOrderThatIsCalledIdempotentIsExecutedTwiceAndTheRefereeSaysSo(t *testing.T) {
+	for _, c := range []struct {
+		keep   bool
+		told   engine.Outcome
+		orders int64
+		want   map[exchange.Violation]int64
+	}{
+		{keep: false, told: engine.Done, orders: 2, want: map[exchange.Violation]int64{exchange.ExecutedTwice: 1}},
+		{keep: true, told: engine.Unknown, orders: 1, want: map[exchange.Violation]int64{exchange.DuplicateOrder: 1}},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			ex, err := exchange.New(exchange.Config{
+				KeepOrderIDs: c.keep, Seed: 6, Faults: []exchange.Fault{{Kind: exchange.FaultCloseAfter, Probability: 0.5}},
+			})
+			require.NoError(t, err)
+			listen := memnet.Listen()
+			go ex.Serve(listen)
+			eng, err := engine.New(engine.Config{
+				BaseURL: listen.URL(), Dial: engine.Dial{DialContext: listen.DialContext},
+				Auth: auth.Binance(exchange.DemoKey, exchange.DemoSecret),
+			})
+			require.NoError(t, err)
+			_, err = engine.Fetch[any](t.Context(), eng, &engine.Request{
+				Method: http.MethodPost, Path: "/api/v3/order", Auth: true, Idempotent: true,
+				Query: engine.Values{"symbol": "BTCUSDT", "side": "BUY", "type": "MARKET", "quantity": 1, "newClientOrderId": "mine"},
+			})
+			require.Equal(t, c.told, engine.OutcomeOf(err))
+			require.NoError(t, eng.Close())
+			require.NoError(t, ex.Close())
+			report := ex.Report()
+			require.Equal(t, exchange.Outcomes{Unknown: 1, Repeated: 1}, report.Outcomes, "the answer to the first is lost, and only that one")
+			require.Equal(t, c.orders, report.Orders)
+			require.Equal(t, c.want, report.Counts)
+		})
+	}
 }

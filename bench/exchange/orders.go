@@ -68,9 +68,9 @@ func (a *account) report() AccountReport {
 	}
 }
 
-// placeOrder accepts an order once: a limit order rests until it is cancelled,
-// a market order is filled at once. An id used before is a duplicate whatever
-// became of the first order.
+// placeOrder accepts an order: a limit order rests until it is cancelled, a market order
+// is filled at once. An id is a duplicate for as long as its order is open, and for ever
+// with KeepOrderIDs.
 func (e *Exchange) placeOrder(c *call) (any, *apiError) {
 	o, failed := e.readOrder(c, c.params)
 	if failed == nil {
@@ -93,7 +93,8 @@ func (e *Exchange) placeOrder(c *call) (any, *apiError) {
 }
 
 func (e *Exchange) checkUnused(c *call, o *order) *apiError {
-	if o.ClientOrderID == "" || c.account.byClientID[clientOrderID{o.Symbol, o.ClientOrderID}] == nil {
+	first := c.account.of(o)
+	if first == nil || first.Status != "NEW" && !e.config.KeepOrderIDs {
 		return nil
 	}
 	e.outcomes.repeatedOrder(c, o)
@@ -101,7 +102,19 @@ func (e *Exchange) checkUnused(c *call, o *order) *apiError {
 	return badRequest(-2010, "Duplicate order sent.")
 }
 
+// of is the last order that the client gave the same id, nil if there is none.
+func (a *account) of(o *order) *order {
+	if o.ClientOrderID == "" {
+		return nil
+	}
+	return a.byClientID[clientOrderID{o.Symbol, o.ClientOrderID}]
+}
+
 func (e *Exchange) accept(c *call, o *order) {
+	if c.account.of(o) != nil {
+		e.outcomes.repeatedOrder(c, o)
+		e.book.violated(c, ExecutedTwice, "newClientOrderId "+o.ClientOrderID+", whose order was no longer open")
+	}
 	e.orderID++
 	c.account.placed++
 	o.OrderID, o.placed = e.orderID, c.now.elapsed

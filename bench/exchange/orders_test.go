@@ -42,8 +42,27 @@ func TestAMarketOrderIsFilledAtOnce(t *testing.T) {
 	})
 }
 
-func TestASecondOrderOfTheSameIDIsADuplicate(t *testing.T) {
+func TestASecondOrderOfTheSameIDIsExecutedOnceTheFirstIsNoLongerOpen(t *testing.T) {
 	inFakeTime(t, Config{}, func(t *testing.T, v *venue) {
+		market := func() reply {
+			return v.signed("POST", "/api/v3/order", "symbol=BTCUSDT&side=BUY&type=MARKET&quantity=1&newClientOrderId=m")
+		}
+		v.order("a").is(t, 200, 0)
+		v.order("a").is(t, 400, -2010)
+		v.signed("DELETE", "/api/v3/order", "symbol=BTCUSDT&origClientOrderId=a").is(t, 200, 0)
+		v.order("a").is(t, 200, 0)
+		market().is(t, 200, 0) // filled, and so its id is free
+		market().is(t, 200, 0)
+		require.EqualValues(t, 4, v.Report().Orders)
+		require.Equal(t, map[Violation]int64{DuplicateOrder: 1, ExecutedTwice: 2}, v.Report().Counts)
+		newest := v.signed("GET", "/api/v3/order", "symbol=BTCUSDT&origClientOrderId=a")
+		require.EqualValues(t, 2, newest.body["orderId"])
+		require.Equal(t, "NEW", newest.body["status"])
+	})
+}
+
+func TestASecondOrderOfTheSameIDIsADuplicateForEverWhereIDsAreKept(t *testing.T) {
+	inFakeTime(t, Config{KeepOrderIDs: true}, func(t *testing.T, v *venue) {
 		v.order("a").is(t, 200, 0)
 		v.order("a").is(t, 400, -2010)
 		v.signed("DELETE", "/api/v3/order", "symbol=BTCUSDT&origClientOrderId=a").is(t, 200, 0)

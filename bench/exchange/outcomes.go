@@ -90,7 +90,8 @@ func (o *outcomes) asked(c *call, scope, id string) {
 	}
 }
 
-// repeatedOrder says that an order came again. The exchange refuses it whatever the client knew.
+// repeatedOrder says that an order came again. Whether the exchange refuses it or executes it
+// twice does not depend on what the client knew.
 func (o *outcomes) repeatedOrder(c *call, again *order) {
 	done := c.effect(again.Symbol, again.ClientOrderID)
 	if o.known[done] {

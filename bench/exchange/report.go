@@ -19,7 +19,8 @@ const (
 	OverLimit       Violation = "over limit"      // answered 429: the weight or order limit was full
 	ToldToWait      Violation = "told to wait"    // sent before Retry-After was over: answered 418, or 429 within the grace
 	WhileBanned     Violation = "while banned"    // sent during a ban: answered 418
-	DuplicateOrder  Violation = "duplicate order" // newClientOrderId used a second time
+	DuplicateOrder  Violation = "duplicate order" // newClientOrderId used a second time, and refused
+	ExecutedTwice   Violation = "executed twice"  // newClientOrderId used a second time, when its first order was filled or cancelled: accepted
 	DuplicateID     Violation = "duplicate id"    // that of a request which was executed, and answered so, before
 	BadSignature    Violation = "signature"       // answered -1022
 	TimestampAhead  Violation = "timestamp ahead" // answered -1021
@@ -30,7 +31,7 @@ const (
 
 // ViolationKinds lists every kind, in the order of a report.
 func ViolationKinds() []Violation {
-	return []Violation{OverLimit, ToldToWait, WhileBanned, DuplicateOrder, DuplicateID, BadSignature, TimestampAhead, TimestampBehind, BadKey, NewConnection}
+	return []Violation{OverLimit, ToldToWait, WhileBanned, DuplicateOrder, ExecutedTwice, DuplicateID, BadSignature, TimestampAhead, TimestampBehind, BadKey, NewConnection}
 }
 
 // Window is one period of a limit as the exchange's clock counts them.

@@ -29,7 +29,7 @@ type exchangeFlags struct {
 	seed                      uint64
 	ban, banMax, grace        time.Duration
 	banFactor                 float64
-	chargeRefused             bool
+	chargeRefused, keepIDs    bool
 	duration                  time.Duration
 	report, page, metrics     string
 }
@@ -74,6 +74,7 @@ after-reset, truncate, half-close, slow, short-length, long-length`)
 	flags.DurationVar(&f.banMax, "ban-max", 72*time.Hour, "longest ban")
 	flags.DurationVar(&f.grace, "grace", 0, "how long after a 429 a request may still have been on its way")
 	flags.BoolVar(&f.chargeRefused, "charge-refused", false, "count refused requests against the limits too")
+	flags.BoolVar(&f.keepIDs, "keep-order-ids", false, "refuse a newClientOrderId for ever, and not only while its order is open")
 	flags.DurationVar(&f.duration, "for", 0, "stop after this time; 0 waits for an interrupt")
 	flags.StringVar(&f.page, "page", "", `have a demo client work at the exchange within its limits, and serve the live
 page about it on this address; without one on a free port of 127.0.0.1.
@@ -91,7 +92,7 @@ func (f *exchangeFlags) config() (exchange.Config, error) {
 	c := exchange.Config{
 		Accounts: []exchange.Account{{Key: f.key, Secret: f.secret}},
 		Weights:  f.weights,
-		Skew:     f.skew, DriftPPM: f.drift, Seed: f.seed, ChargeRefused: f.chargeRefused, SlowBody: f.slow,
+		Skew:     f.skew, DriftPPM: f.drift, Seed: f.seed, ChargeRefused: f.chargeRefused, KeepOrderIDs: f.keepIDs, SlowBody: f.slow,
 		Ban:       exchange.Ban{Base: f.ban, Max: f.banMax, Grace: f.grace, Factor: f.banFactor},
 		KeyHeader: f.keyHeader, SequenceHeader: f.sequenceHeader, PriorityHeader: f.priorityHeader,
 	}

@@ -67,7 +67,7 @@ func place(ctx context.Context, eng *engine.Engine, id string, terms engine.Valu
 	case engine.NotSent, engine.Refused, engine.Rejected:
 		return order{}, err // no such order was placed
 	}
-	found, doubt := find(ctx, eng, id) // it may have been: ask, and go on asking until the server says
+	found, doubt := find(ctx, eng, id) // it may have been: ask, until the server says
 	if doubt != nil && !errors.Is(doubt, errNotPlaced) {
 		return order{}, errors.Join(err, doubt) // still Unknown, whatever became of the question
 	}
@@ -81,12 +81,15 @@ var errNotPlaced = errors.New("the server knows of no such order")
 // otherwise).
 const onItsWay = 10 * time.Second
 
+// find asks once a second, for a minute at most. It is urgent: no halt of what is less stops it.
 func find(ctx context.Context, eng *engine.Engine, id string) (order, error) {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
 	arrived := time.Now().Add(onItsWay)
 	for {
 		asked := time.Now()
 		found, err := engine.Fetch[order](ctx, eng, &engine.Request{
-			Path: "/order", Query: engine.Values{"origClientOrderId": id}, LimitID: "query", Auth: true, Priority: engine.Account,
+			Path: "/order", Query: engine.Values{"origClientOrderId": id}, LimitID: "query", Auth: true, Priority: engine.Urgent,
 		})
 		switch {
 		case err == nil:
@@ -96,9 +99,18 @@ func find(ctx context.Context, eng *engine.Engine, id string) (order, error) {
 		case engine.OutcomeOf(err) == engine.Rejected && !noSuchOrder(err):
 			return order{}, err // it is the question that was refused: nothing is known of the order
 		}
-		if engine.Wait(ctx, err) != nil {
+		if waitFor(ctx, time.Second) != nil || engine.Wait(ctx, err) != nil {
 			return order{}, err
 		}
+	}
+}
+
+func waitFor(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 

@@ -126,6 +126,47 @@ func shownIn(t *testing.T, guide string, sources ...string) (shown int) {
 	return shown
 }
 
+func TestTheGuidesLookUpGoesOnUnderAHaltAtAPaceAndNotForEver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		lookUps, answered := 0, true
+		s := newServer(t, func(w http.ResponseWriter, r *http.Request) {
+			if r.Method == http.MethodGet {
+				lookUps++
+			}
+			if r.Method == http.MethodPost || !answered {
+				w.WriteHeader(http.StatusBadGateway)
+			} else {
+				_, _ = w.Write([]byte(`{"orderId":1}`))
+			}
+		})
+		eng, err := engine.New(engine.Config{
+			BaseURL: "http://server.test", Dial: engine.Dial{DialContext: s.dial}, Auth: auth.Binance("k", "s"),
+			Limits: []throttle.Limit{{ID: "order", Quota: 1000, Per: time.Second}, {ID: "query", Quota: 1000, Per: time.Second}},
+		})
+		require.NoError(t, err)
+		defer eng.Close()
+		halt, err := eng.Halt(engine.Filter{PriorityBelow: engine.High, Reason: "not of orders"})
+		require.NoError(t, err)
+		defer halt.Lift()
+		begun := time.Now()
+		placed, err := place(t.Context(), eng, "mine", engine.Values{})
+		require.NoError(t, err)
+		require.EqualValues(t, 1, placed.OrderID)
+		require.Less(t, time.Since(begun), time.Second)
+
+		lookUps, answered = 0, false
+		second, err := eng.Halt(engine.Filter{PriorityBelow: engine.Urgent, Reason: "the desk is closing"})
+		require.NoError(t, err)
+		defer second.Lift()
+		begun = time.Now()
+		_, err = find(t.Context(), eng, "mine")
+		require.Equal(t, engine.Unknown, engine.OutcomeOf(err))
+		require.LessOrEqual(t, time.Since(begun), time.Minute)
+		require.Less(t, lookUps, 61)
+		require.Greater(t, lookUps, 50)
+	})
+}
+
 func TestTheGuidesEngineOutlivesSilenceAndRefusals(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		busy := scripted("1", 503, 429, 200)

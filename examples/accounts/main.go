@@ -1,6 +1,6 @@
 // Accounts is a desk of three accounts and five symbols behind one address, against a
-// simulated exchange that now and then keeps an answer to itself. Ctrl-C halts whatever
-// is no cancellation, takes every order back, and ends. What was spent is remembered:
+// simulated exchange that now and then keeps an answer to itself. Ctrl-C, or SIGTERM, halts
+// whatever is less than urgent, takes every order back, and ends. What was spent is remembered:
 // started again at once, the desk begins where the windows stand.
 //
 //	go run ./examples/accounts
@@ -8,12 +8,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"github.com/sluice-engine/sluice/auth"
@@ -31,8 +33,13 @@ var accounts = []exchange.Account{
 
 var symbols = []string{"BTCUSDT", "ETHUSDT", "BNBUSDT", "SOLUSDT", "LTCBTC"}
 
+// grace is how long the desk may take to end after the signal. Whoever sends that kills what
+// is still there later: Docker after 10 s, Kubernetes after 30, systemd after 90, unless they
+// are told otherwise.
+const grace = 8 * time.Second
+
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	ex, err := newExchange(exchange.Delay{})
 	if err != nil {
@@ -44,7 +51,7 @@ func main() {
 	}
 	defer ex.Close()
 	fmt.Println("three accounts trade; Ctrl-C takes all orders back and ends")
-	if _, err := run(ctx, configure(url, filepath.Join(os.TempDir(), "sluice-desk.journal")), os.Stdout); err != nil {
+	if _, err := run(ctx, configure(url, filepath.Join(os.TempDir(), "sluice-desk.journal")), grace, os.Stdout); err != nil {
 		log.Fatal(err)
 	}
 	fmt.Print(ex.Report())
@@ -85,9 +92,10 @@ func configure(url, journal string) engine.Config {
 // limits says what the exchange counts, and for whom.
 func limits() []throttle.Limit {
 	return []throttle.Limit{
-		// The address: all accounts together. 100 of it wait for cancellations alone.
+		// The address: all accounts together. 50 of it wait for cancellations alone, and 50
+		// for look-ups and cancellations.
 		{ID: "weight", Quota: 1200, Per: time.Minute, Window: throttle.Fixed, Scope: "address",
-			Reserve: []throttle.Reserve{{Priority: engine.Urgent, Weight: 100}}},
+			Reserve: []throttle.Reserve{{Priority: cancelling, Weight: 50}, {Priority: lookingUp, Weight: 50}}},
 		// Each account, and each symbol within it.
 		{ID: "orders", Quota: 40, Per: 10 * time.Second, By: throttle.ByAccount, Scope: "account"},
 		{ID: "symbol", Quota: 10, Per: 10 * time.Second, By: throttle.ByAccount | throttle.ByKey, Scope: "account"},
@@ -98,8 +106,8 @@ func limits() []throttle.Limit {
 	}
 }
 
-// run trades until ctx ends, and takes every order back then.
-func run(ctx context.Context, config engine.Config, out io.Writer) (*desk, error) {
+// run trades until ctx ends, and takes every order back then, within grace.
+func run(ctx context.Context, config engine.Config, grace time.Duration, out io.Writer) (*desk, error) {
 	eng, err := engine.New(config)
 	if err != nil {
 		return nil, err
@@ -109,13 +117,16 @@ func run(ctx context.Context, config engine.Config, out io.Writer) (*desk, error
 		return nil, err
 	}
 	d := &desk{eng: eng}
+	d.doubts, d.giveUp = context.WithCancel(context.Background())
+	defer d.giveUp()
 	for _, a := range accounts {
 		for _, symbol := range symbols {
 			d.quotes.Go(func() { d.quote(a.Name, symbol) })
 		}
 	}
 	<-ctx.Done()
-	err = d.stop()
+	err = errors.Join(d.stop(grace), eng.Close()) // whoever still waits for an answer gets one, and ends
+	d.quotes.Wait()
 	fmt.Fprintf(out, "%d orders placed, %d of them found after their answer was lost\n", d.placed.Load(), d.found.Load())
 	return d, err
 }

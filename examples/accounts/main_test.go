@@ -3,9 +3,14 @@ package main
 import (
 	"context"
 	"io"
+	"maps"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -20,6 +25,13 @@ import (
 // trade has a desk trade for a while in fake time, and returns it.
 func trade(t *testing.T, listener *memnet.Listener, journal string, while time.Duration) *desk {
 	t.Helper()
+	d, err := tryToTrade(t, listener, journal, while)
+	require.NoError(t, err)
+	return d
+}
+
+func tryToTrade(t *testing.T, listener *memnet.Listener, journal string, while time.Duration) (*desk, error) {
+	t.Helper()
 	config := configure(listener.URL(), journal)
 	if journal == "" {
 		config.Memory = nil
@@ -27,9 +39,7 @@ func trade(t *testing.T, listener *memnet.Listener, journal string, while time.D
 	config.Dial.DialContext = listener.DialContext
 	ctx, cancel := context.WithTimeout(t.Context(), while)
 	defer cancel()
-	d, err := run(ctx, config, io.Discard)
-	require.NoError(t, err)
-	return d
+	return run(ctx, config, time.Minute, io.Discard)
 }
 
 // serve starts the program's exchange behind a network of 5 to 50 ms.
@@ -81,7 +91,7 @@ func TestEachAccountLeavesByAWayOfItsOwn(t *testing.T) {
 		eachItsWayOut(&config, ways)
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 		defer cancel()
-		_, err := run(ctx, config, io.Discard)
+		_, err := run(ctx, config, time.Minute, io.Discard)
 		require.NoError(t, err)
 		report := ex.Report()
 		require.Zero(t, report.Violations(), "%s", report)
@@ -95,12 +105,102 @@ func TestEachAccountLeavesByAWayOfItsOwn(t *testing.T) {
 	})
 }
 
+// spoiled is an exchange that executes what it is asked for, and answers neither orders nor
+// look-ups.
+type spoiled struct {
+	*exchange.Exchange
+	mu      sync.Mutex
+	lookUps int
+}
+
+func (s *spoiled) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	kept := httptest.NewRecorder()
+	s.Exchange.ServeHTTP(kept, r)
+	if r.URL.Path != "/api/v3/order" || r.Method == http.MethodDelete {
+		maps.Copy(w.Header(), kept.Header())
+		w.WriteHeader(kept.Code)
+		_, _ = kept.Body.WriteTo(w)
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if r.Method == http.MethodGet {
+		s.lookUps++
+	}
+	w.WriteHeader(http.StatusBadGateway)
+}
+
+func serveSpoiled(t *testing.T) (*spoiled, *memnet.Listener) {
+	t.Helper()
+	ex, err := newExchange(exchange.Delay{})
+	require.NoError(t, err)
+	s, listener := &spoiled{Exchange: ex}, memnet.Listen()
+	server := &http.Server{Handler: s}
+	go server.Serve(listener)
+	t.Cleanup(func() { _ = server.Close(); _ = ex.Close() })
+	return s, listener
+}
+
+func TestADeskEndsWithinItsGraceAndTakesOrdersBackThoughNoLookUpIsAnswered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, listener := serveSpoiled(t)
+		config := configure(listener.URL(), filepath.Join(t.TempDir(), "journal"))
+		config.Dial.DialContext = listener.DialContext
+		ctx, cancel := context.WithCancel(t.Context())
+		var signalled time.Time
+		go func() {
+			time.Sleep(5 * time.Second)
+			require.Positive(t, open(s.Exchange))
+			signalled = time.Now()
+			cancel()
+			time.Sleep(time.Second)
+			require.Zero(t, open(s.Exchange), "taken back at once, while what is in doubt is looked up")
+		}()
+		d, err := run(ctx, config, grace, io.Discard)
+		require.LessOrEqual(t, time.Since(signalled), grace)
+		require.ErrorIs(t, err, errInDoubt)
+		require.Zero(t, open(s.Exchange))
+		require.Positive(t, d.failed.Load())
+	})
+}
+
+func TestACancelWaitsForNoLookUpHoweverManyOrdersAreInDoubt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, listener := serveSpoiled(t)
+		config := configure(listener.URL(), filepath.Join(t.TempDir(), "journal"))
+		config.Dial.DialContext = listener.DialContext
+		eng, err := engine.New(config)
+		require.NoError(t, err)
+		defer eng.Close()
+		d := &desk{eng: eng}
+		d.doubts, d.giveUp = context.WithCancel(t.Context())
+		var asking sync.WaitGroup
+		for i := range 40 {
+			asking.Go(func() {
+				_, err := d.find(d.doubts, "maker", "BTCUSDT", strconv.Itoa(i))
+				require.Error(t, err)
+			})
+		}
+		time.Sleep(8 * time.Second)
+		begun := time.Now()
+		for i := range 40 {
+			require.NoError(t, d.cancel(t.Context(), "maker", "BTCUSDT", strconv.Itoa(i)))
+		}
+		require.Less(t, time.Since(begun), time.Second)
+		require.Greater(t, s.lookUps, 1000/6, "they have used what they may")
+		require.LessOrEqual(t, s.lookUps, 1150/6, "and nothing of what is kept for cancels")
+		d.giveUp()
+		asking.Wait()
+	})
+}
+
 // Without memory a second desk knows nothing of what the first has spent.
 func TestADeskThatForgetsIsRefusedAfterARestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ex, listener := serve(t)
 		trade(t, listener, "", 15*time.Second)
-		trade(t, listener, "", 5*time.Second)
+		_, err := tryToTrade(t, listener, "", 5*time.Second)
+		require.ErrorContains(t, err, "may have open orders", "it is banned, and says what it could not do")
 		require.Positive(t, ex.Report().Violations())
 	})
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"time"
 
-	"github.com/sluice-engine/sluice/engine"
 	"github.com/sluice-engine/sluice/throttle"
 )
 
@@ -12,7 +11,7 @@ import (
 func usdm() []throttle.Limit {
 	return []throttle.Limit{
 		{ID: "weight", Quota: 2400, Per: time.Minute, Window: throttle.Fixed, Scope: "address",
-			Reserve: []throttle.Reserve{{Priority: engine.Urgent, Weight: 200}}},
+			Reserve: []throttle.Reserve{{Priority: cancelling, Weight: 200}}},
 		{ID: "orders10s", Quota: 300, Per: 10 * time.Second, Window: throttle.Fixed, By: throttle.ByAccount, Scope: "account"},
 		{ID: "orders1m", Quota: 1200, Per: time.Minute, Window: throttle.Fixed, By: throttle.ByAccount, Scope: "account"},
 		{ID: "order", Linked: []throttle.Link{{ID: "orders10s"}, {ID: "orders1m"}}},

@@ -70,7 +70,7 @@ func TestTheVenuesTableHoldsAtFullDemand(t *testing.T) {
 				}
 				cancel := engine.Request{
 					Method: http.MethodDelete, Path: "/api/v3/openOrders", Query: engine.Values{"symbol": symbol},
-					Account: a.Name, Auth: true, LimitID: "cancel", Priority: engine.Urgent,
+					Account: a.Name, Auth: true, LimitID: "cancel", Priority: cancelling,
 				}
 				send(3, func() *engine.Request { return &order })
 				send(3, func() *engine.Request { return &batch })

@@ -98,7 +98,7 @@ const (
 // found as context.DeadlineExceeded or context.Canceled, and by the context's
 // own cause.
 var (
-	ErrClosed            = messages.ErrClosed            // after Close or Shutdown
+	ErrClosed            = messages.ErrClosed            // after Close or Shutdown; also of what these have aborted on its way, whose outcome is unknown: see OutcomeOf
 	ErrOverloaded        = messages.ErrOverloaded        // beyond Config.Admission
 	ErrNoLimit           = messages.ErrNoLimit           // the request names no limit, and there is no default
 	ErrUnknownAccount    = messages.ErrUnknownAccount    // the request names an account that is not among Config.Accounts, or was removed before it was signed

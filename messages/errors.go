@@ -232,7 +232,8 @@ func (e *Error) Temporary() bool {
 }
 
 // Causes an Error may have, beside those of the throttle package, the network
-// and the context.
+// and the context. ErrClosed is also that of what was aborted on its way, whose outcome is
+// unknown: see OutcomeOf.
 var (
 	ErrClosed            = errors.New("engine is shut down")
 	ErrOverloaded        = errors.New("too many requests in flight: Admission.MaxInFlight and MaxWaiting bound them")

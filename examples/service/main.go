@@ -95,6 +95,8 @@ func (s service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintln(w, price.Symbol, price.Price)
 	case errors.As(err, &status):
 		http.Error(w, "the venue refused", http.StatusBadGateway)
+	case engine.OutcomeOf(err) == engine.Unknown: // first, for ErrClosed ends what was on its way too
+		http.Error(w, "the venue may have done it", http.StatusGatewayTimeout)
 	case errors.Is(err, engine.ErrClosed), errors.Is(err, engine.ErrOverloaded):
 		w.Header().Set("Retry-After", "1")
 		http.Error(w, "come again", http.StatusServiceUnavailable)

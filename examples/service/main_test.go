@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/sluice-engine/sluice/bench/exchange"
+	"github.com/sluice-engine/sluice/engine"
 )
 
 // start starts the service, and returns where it is, what stops it, and how it ended.
@@ -99,6 +100,31 @@ func TestWhatDoesNotFinishIsGivenUpAndTold(t *testing.T) {
 	require.ErrorIs(t, <-ended, context.DeadlineExceeded)
 	require.Contains(t, out.String(), "given up at the deadline: 1 requests; each caller is told whether his was sent")
 	<-failed // answered, or cut off: it does not hang
+}
+
+func TestOnlyWhatWasNotSentIsToComeAgain(t *testing.T) {
+	asked := make(chan struct{})
+	venue := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		close(asked)
+		<-r.Context().Done()
+	}))
+	defer venue.Close()
+	eng, err := engine.New(engine.Config{BaseURL: venue.URL, DefaultLimitID: engine.Unlimited})
+	require.NoError(t, err)
+	ask := func() *httptest.ResponseRecorder {
+		answer := httptest.NewRecorder()
+		service{eng}.ServeHTTP(answer, httptest.NewRequest(http.MethodGet, "/price?symbol=BTCUSDT", nil))
+		return answer
+	}
+	onItsWay := make(chan *httptest.ResponseRecorder)
+	go func() { onItsWay <- ask() }()
+	<-asked
+	require.NoError(t, eng.Close())
+	aborted, late := <-onItsWay, ask()
+	require.Equal(t, http.StatusGatewayTimeout, aborted.Code, "the venue had it")
+	require.Empty(t, aborted.Header().Get("Retry-After"))
+	require.Equal(t, http.StatusServiceUnavailable, late.Code)
+	require.Equal(t, "1", late.Header().Get("Retry-After"))
 }
 
 // notified is written to until it has a text.

@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/signal"
 	"strconv"
+	"syscall"
 	"time"
 
 	"github.com/sluice-engine/sluice/engine"
@@ -23,7 +24,7 @@ import (
 const prices = 12
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	api := httptest.NewServer(http.HandlerFunc(serve))
 	defer api.Close()

@@ -17,6 +17,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/signal"
+	"syscall"
 	"time"
 
 	"github.com/sluice-engine/sluice/engine"
@@ -57,7 +58,7 @@ func start(args []string, out, wrong io.Writer) int {
 		fmt.Fprintln(wrong, "fanout: requests and symbols must be above zero, and cancel-after not below it")
 		return 2
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the program at once
 	api := httptest.NewServer(&market{})

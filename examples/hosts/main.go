@@ -16,6 +16,7 @@ import (
 	"net/url"
 	"os"
 	"os/signal"
+	"syscall"
 	"time"
 
 	"github.com/sluice-engine/sluice/engine"
@@ -53,7 +54,7 @@ func hostOf(page string) string {
 var starts = []string{"http://alpha.test/index", "http://beta.test/index", "http://gamma.test/index"}
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	places := map[string]string{}
 	for host, v := range vendors() {

@@ -14,6 +14,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/signal"
+	"syscall"
 	"time"
 
 	"github.com/sluice-engine/sluice/engine"
@@ -36,7 +37,7 @@ var ways = []struct {
 }
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	api := httptest.NewServer(&shop{orders: 95, page: 20})
 	defer api.Close()

@@ -22,6 +22,7 @@ import (
 	"os"
 	"os/signal"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/sluice-engine/sluice/auth"
@@ -42,7 +43,7 @@ const (
 func main() {
 	withPage := flag.Bool("page", false, "go on asking for prices, and show the live page, until an interrupt")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	show := func(string) {}
 	if !*withPage {

@@ -72,6 +72,54 @@ func ExampleEngine_Explain() {
 	// Output: weight: 25 of 6000
 }
 
+// unmovedByBusy is for a server whose 503 speaks of one request and not of the client.
+func unmovedByBusy(a feedback.Answer) feedback.Feedback {
+	if a.Status == http.StatusServiceUnavailable {
+		return feedback.Feedback{} // the request itself still waits for its Retry-After
+	}
+	return feedback.RetryAfter(a)
+}
+
+func TestABusyServerHoldsUpTheOneRequestThatItRefused(t *testing.T) {
+	for name, c := range map[string]struct {
+		reads feedback.Reader
+		waits time.Duration // the other
+	}{
+		"by default": {waits: 5 * time.Second}, "unmoved": {reads: unmovedByBusy},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			busy := true
+			s := newServer(t, func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path == "/one" && busy {
+					busy = false
+					w.Header().Set("Retry-After", "5")
+					w.WriteHeader(http.StatusServiceUnavailable)
+				}
+			})
+			eng, err := engine.New(engine.Config{
+				BaseURL: "http://server.test", Dial: engine.Dial{DialContext: s.dial}, DefaultLimitID: "all", Feedback: c.reads,
+				Limits: []throttle.Limit{{ID: "all", Quota: 1000, Per: time.Second}}, Retry: engine.Retry{Statuses: []int{503}},
+			})
+			require.NoError(t, err, name)
+			defer eng.Close()
+			begun := time.Now()
+			var one sync.WaitGroup
+			one.Go(func() {
+				response, err := eng.Do(t.Context(), &engine.Request{Path: "/one"})
+				require.NoError(t, err, name)
+				require.Equal(t, 200, response.StatusCode, name)
+				require.GreaterOrEqual(t, time.Since(begun), 5*time.Second, name)
+			})
+			synctest.Wait()
+			_, err = eng.Do(t.Context(), &engine.Request{Path: "/other"})
+			require.NoError(t, err, name)
+			require.GreaterOrEqual(t, time.Since(begun), c.waits, name)
+			require.Less(t, time.Since(begun), c.waits+time.Second, name)
+			one.Wait()
+		})
+	}
+}
+
 // probe finds out how a server counts: it spends a quota at once, and then asks again
 // and again, once every tenth of the window, whether there is room.
 func probe(ctx context.Context, ask func(context.Context) (refused bool, err error), quota int, per time.Duration) (time.Duration, error) {

@@ -35,16 +35,7 @@ type Stream struct {
 	cancel  context.CancelFunc
 	aborted atomic.Bool // set by Abort, on any goroutine; read by the owner
 	late    atomic.Bool // the deadline passed; set by the alarm's goroutine, read by the owner
-	// touched says that the header of the running exchange was written, or tried to be.
-	// A goroutine of net/http's sets it; the owner reads it, and takes it back behind
-	// the exchange and before the next; whoever asks whether that has departed reads it.
-	touched atomic.Bool
-	// begun says that the peer is at work on the running exchange's request, by an interim answer
-	// other than 100. Set by the goroutine that reads, read by the owner.
-	begun atomic.Bool
-	// hasTurn says that the place has the connection's turn. The owner sets it; whoever takes
-	// it back passes the turn: a goroutine of net/http's, or the owner.
-	hasTurn atomic.Bool
+	underWay
 	listing
 	broken atomic.Pointer[error] // what the peer did wrong; set by the goroutine that reads, read by the owner
 
@@ -59,6 +50,20 @@ type Stream struct {
 	url     url.URL
 	fields  []messages.Field // what request.Header was made of
 	values  []string         // what its lists are made of
+}
+
+// underWay is what is told of the running exchange on other goroutines than the owner's.
+type underWay struct {
+	// touched says that the header of the running exchange was written, or tried to be.
+	// A goroutine of net/http's sets it; the owner reads it, and takes it back behind
+	// the exchange and before the next; whoever asks whether that has departed reads it.
+	touched atomic.Bool
+	// begun says that the peer is at work on the running exchange's request, by an interim answer
+	// other than 100. Set by the goroutine that reads, read by the owner.
+	begun atomic.Bool
+	// hasTurn says that the place has the connection's turn. The owner sets it; whoever takes
+	// it back passes the turn: a goroutine of net/http's, or the owner.
+	hasTurn atomic.Bool
 }
 
 // outgoing is how the request of the running exchange leaves.

@@ -316,8 +316,9 @@ func (e *Engine) Warm(ctx context.Context, rawURL string, n int) error {
 // the wire stays counted; a request that waits for its connection waits for the new
 // limits again, with the rank it had; a queued request whose limit is gone is
 // refused. What was spent of a limit is known by its id: under another one it begins unused, and the
-// log names those that are gone and of which something counted as spent. Without any limits, requests need no limit id. A table with a mistake
-// changes nothing, and the error lists every one.
+// log names those that are gone and of which something counted as spent. Without any
+// limits, requests need no limit id. A table with a mistake changes nothing, and the error
+// lists every one.
 func (e *Engine) ReplaceLimits(limits []throttle.Limit) error {
 	if err := e.made(); err != nil {
 		return err

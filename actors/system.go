@@ -128,9 +128,9 @@ func Start(config Config) (*System, error) {
 	s.followTime(config)
 	s.newThrottler = throttler.New(throttler.Needs{
 		DeskNeeds: throttler.DeskNeeds{
-			Ledger: config.Ledger, Limits: config.Limits, Options: config.Throttle, Halts: config.Halts, Crowds: s.crowds,
+			Ledger: config.Ledger, Limits: config.Limits, Tariffs: s.tariffsOf(config.Limits), Options: config.Throttle, Halts: config.Halts, Crowds: s.crowds,
 		},
-		Tariffs: s.tariffsOf(config.Limits), Epoch: s.epoch, Clock: s.clock.Published(),
+		Epoch: s.epoch, Clock: s.clock.Published(),
 		Timesync: s.timesyncOrNobody(), Logger: config.Logger, Address: s.throttler, After: config.After,
 	})
 	s.actors = newActorSystem()

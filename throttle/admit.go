@@ -27,6 +27,9 @@ func (l *Ledger) admit(now time.Duration, p *Permit, foreseen bool) error {
 			return err
 		}
 	}
+	if err := l.isWeighed(p); err != nil { // first: what it says of weights is about others
+		return err
+	}
 	err := r.weigh(p)
 	if len(p.Weights) > 0 {
 		err = join(r.checkWeights(p.Weights), err)

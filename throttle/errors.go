@@ -15,6 +15,7 @@ var (
 	ErrWeight        = errors.New("weight can never fit")
 	ErrRouteWeight   = errors.New("a route without a quota of its own takes no weight")
 	ErrNotCharged    = errors.New("a weight is given for a limit that is not charged by")
+	ErrReweigh       = errors.New("weighed by tariffs that are no longer the table's")
 	ErrWeightTwice   = errors.New("more than one weight is given for a limit")
 	ErrQueueFull     = errors.New("queue is full: Throttle.MaxQueued bounds it")
 	ErrDeadline      = errors.New("no room before the deadline")

@@ -20,6 +20,7 @@ type Ledger struct {
 	tables  uint32           // how often the table was replaced
 	retired map[string]*rule // replaced by nothing, but not yet idle
 	adopted bool             // some quota was announced that is not the declared one
+	tariffs *Tariffs         // of the table; nil if no permit is to be asked about its own
 	refused refusedMeters    // alone, without what shares a scope with them
 	pauses  *pauses
 	now     time.Duration

@@ -45,6 +45,9 @@ type Permit struct {
 	// all of the permit they belong to the ledger until it is given back: the slice
 	// must not be written to meanwhile.
 	Weights []Cost
+	// WeighedBy are the tariffs that Weights come from, NoTariffs if the table had none; nil if
+	// they come from elsewhere. See Ledger.WeighBy.
+	WeighedBy *Tariffs
 	// Priority orders waiting permits: the higher goes first.
 	Priority Priority
 	// Deadline is until when a grant is of use, on the clock of `now`; 0 means none. One that
@@ -55,7 +58,8 @@ type Permit struct {
 	Owner any
 
 	state  State
-	parked bool // Idle, and Requeue may take it up
+	parked bool   // Idle, and Requeue may take it up
+	seat   uint32 // among the deadlines of the queue, counted from 1; 0 means none
 	err    error
 	turn
 	path    *path         // what is charged; kept from Acquire to the end
@@ -71,7 +75,6 @@ type turn struct {
 	next, prev *Permit
 	rank       int64  // less goes first
 	seq        uint64 // unique per Acquire; breaks ties of rank
-	seat       uint32 // among the deadlines, counted from 1; 0 means none
 }
 
 // State returns where p stands.
@@ -87,7 +90,7 @@ func (p *Permit) Err() error { return p.err }
 func (p *Permit) Reset() {
 	*p = Permit{
 		Limit: p.Limit, Account: p.Account, Key: p.Key, Egress: p.Egress, Origin: p.Origin,
-		Weight: p.Weight, Weights: p.Weights, Priority: p.Priority, Deadline: p.Deadline, Owner: p.Owner,
+		Weight: p.Weight, Weights: p.Weights, WeighedBy: p.WeighedBy, Priority: p.Priority, Deadline: p.Deadline, Owner: p.Owner,
 		turn: turn{rank: p.rank, seq: p.seq}, parked: p.seq != 0,
 	}
 }

@@ -17,8 +17,8 @@ func (l *Ledger) Park(now time.Duration, p *Permit) {
 // parked, and asks for it again with the rank it had: it goes ahead of everyone
 // of its class who came later. After nil it is Granted or Queued, as after
 // Acquire; a full queue takes it all the same. An error is a *LimitError with
-// ErrUnknownLimit, ErrWeight, ErrRouteWeight, ErrNoKey or ErrUnknownKey if the limits
-// were replaced, ErrSpent, ErrDeadline, or ErrPermitUnused for one that is neither
+// ErrUnknownLimit, ErrWeight, ErrRouteWeight, ErrReweigh, ErrNoKey or ErrUnknownKey if the
+// limits were replaced, ErrSpent, ErrDeadline, or ErrPermitUnused for one that is neither
 // granted nor parked; after any but the last it is Idle, and given back.
 func (l *Ledger) Requeue(now time.Duration, p *Permit) error {
 	now = l.at(now)

@@ -114,6 +114,7 @@ func (l *Ledger) Successor(now time.Duration, limits []Limit) (*Ledger, error) {
 		now = max(now, l.now)
 	}
 	next.now, next.seq, next.tables, next.recorder = now, l.seq, l.tables, l.recorder
+	next.tariffs = l.tariffs
 	whole(func() { next.inheritPauses(l.pauses) })
 	for id, r := range next.table.rules {
 		if old := l.table.rules[id]; old != nil {

@@ -38,6 +38,28 @@ func (l *Ledger) Replace(now time.Duration, limits []Limit) error {
 	return nil
 }
 
+// WeighBy says by what tariffs permits are weighed from now on, nil standing for none, and returns
+// those before. It comes before the Replace that brings their table. A permit whose Weights come
+// from others, which do not agree about its limit, is refused with ErrReweigh, by Acquire,
+// Requeue, and Next for those that Replace has found in the queue: what it would be charged is
+// not what its request costs any more.
+func (l *Ledger) WeighBy(t *Tariffs) (before *Tariffs) {
+	before, l.tariffs = l.tariffs, cmp.Or(t, NoTariffs)
+	return before
+}
+
+// isWeighed returns ErrReweigh for a permit whose weights are those of another table.
+func (l *Ledger) isWeighed(p *Permit) error {
+	if p.WeighedBy == nil || l.tariffs == nil || p.WeighedBy == l.tariffs {
+		return nil
+	}
+	if !p.WeighedBy.agree(l.tariffs, p.Limit) {
+		return &LimitError{ID: p.Limit, Err: ErrReweigh}
+	}
+	p.WeighedBy = l.tariffs
+	return nil
+}
+
 // Table returns the number of the present table, which is one more after every
 // Replace. A permit that was granted under an earlier one, and whose request has not
 // left yet, is best taken back by Requeue: the table may admit less now.
@@ -286,7 +308,7 @@ func (l *Ledger) reroute(now time.Duration, p *Permit) error {
 			return err
 		}
 	}
-	if err := r.weigh(p); err != nil {
+	if err := cmp.Or(l.isWeighed(p), r.weigh(p)); err != nil {
 		return err
 	}
 	p.path = l.pathOf(now, r, p)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -164,6 +165,14 @@ func (t Tariff) heaviest() (most int64) {
 
 // Tariffs are those of a table, by the limit that a request names. They do not change.
 type Tariffs map[string][]surcharge
+
+// NoTariffs are those of a table without any.
+var NoTariffs = &Tariffs{}
+
+// agree reports whether requests that name a limit weigh the same by two tables' tariffs.
+func (t *Tariffs) agree(other *Tariffs, limit string) bool {
+	return t == other || reflect.DeepEqual((*t)[limit], (*other)[limit])
+}
 
 // surcharge is what a limit on the way is charged: the sum over the ways that lead to
 // it.

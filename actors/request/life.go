@@ -306,7 +306,7 @@ func (r *slot) rest(longKey bool) {
 	r.renewTicket() // the ticket is the slot's own now
 	r.ticket.Rest()
 	p := &r.ticket.Permit
-	p.Account, p.Key, p.Egress = "", "", ""
+	p.Account, p.Key, p.Egress, p.WeighedBy = "", "", "", nil
 	if clear(p.Weights); cap(p.Weights) <= keptWeights {
 		p.Weights = p.Weights[:0]
 	} else {

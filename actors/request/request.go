@@ -184,6 +184,7 @@ func (r *slot) enterWaiting() {
 		r.fail(err)
 		return
 	}
+	t.Permit.WeighedBy = cmp.Or(r.tariffs, throttle.NoTariffs)
 	// This runs throttler and pool, if they are idle: the answer may lie in the
 	// mailbox before Tell returns.
 	r.waits = true
@@ -220,7 +221,7 @@ func (r *slot) waiting(message any) {
 		r.stage = m.Stage
 		// Read first, for settle ends the ticket; and while it asks what may be the caller's own
 		// error, breakOffWait knows what is held.
-		queued, refused, outdated := r.queuedUntilRefused(m.Ticket), r.refused(m.Refused), r.weighedByOthers(m.Refused)
+		queued, refused, outdated := r.queuedUntilRefused(m.Ticket), r.refused(m.Refused), weighedByOthers(m.Refused)
 		r.attempt.permit = m.Stage == messages.Leasing && m.Limited // granted, and of no use now
 		r.attempt.settle(throttle.NeverSent)
 		r.endWait(queued, refused)

@@ -61,9 +61,7 @@ func override(dst []throttle.Cost, weights map[string]int64) []throttle.Cost {
 
 // weighedByOthers reports whether a refusal is for weights that the tariffs of a table
 // gave which was replaced meanwhile: those of the new one have not been asked.
-func (r *slot) weighedByOthers(refused error) bool {
-	return errors.Is(refused, throttle.ErrNotCharged) && r.tariffs != r.needs.Tariffs()
-}
+func weighedByOthers(refused error) bool { return errors.Is(refused, throttle.ErrReweigh) }
 
 // askCosts has the functions that the engine was given say what they know better.
 func (c *Carrier) askCosts(asked *messages.Request, weights []throttle.Cost) error {

@@ -18,7 +18,6 @@ import (
 // Needs are what a throttler is handed.
 type Needs struct {
 	DeskNeeds
-	Tariffs  *throttle.Tariffs  // of Limits; nil without any
 	Epoch    time.Time          // instant zero of the ledger's clock
 	Clock    *clock.Published   // what is known of the server's clock; written by timesync
 	Timesync protocol.Recipient // nil without a source of time
@@ -188,7 +187,7 @@ func (t *Throttler) heed(m protocol.HeedAnswer) {
 // replace swaps the table, and what requests weigh by it, in one turn: whoever asks after
 // that for weights of the old one is told so, and finds the new ones.
 func (t *Throttler) replace(m protocol.ReplaceLimits) error {
-	err := t.desk.Replace(t.now(), m.Limits)
+	err := t.desk.Replace(t.now(), m.Limits, m.Tariffs)
 	if err == nil {
 		t.tariffs.Store(m.Tariffs)
 	}

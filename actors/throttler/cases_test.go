@@ -268,7 +268,7 @@ func TestWhatIsInFlightIsCountedThoughNobodyCouldAskForItAnyMore(t *testing.T) {
 	desk.Acquire(0, order)
 	desk.Acquire(0, heavy)
 	calls.Quota = 1
-	require.NoError(t, desk.Replace(0, []throttle.Limit{calls}))
+	require.NoError(t, desk.Replace(0, []throttle.Limit{calls}, nil))
 	desk.fail(t, 0, nil, func() { desk.Due(0) })
 	require.EqualValues(t, 3, desk.Snapshot(0).Limits[0].InFlight)
 }
@@ -420,9 +420,9 @@ func TestATicketWhoseLimitWasGoneForAWhileIsNotForgotten(t *testing.T) {
 	q, desk := newQuiet(t, calls)
 	one := q.ticket("calls")
 	desk.Acquire(0, one)
-	require.NoError(t, desk.Replace(0, []throttle.Limit{other}))
+	require.NoError(t, desk.Replace(0, []throttle.Limit{other}, nil))
 	desk.fail(t, 0, nil, func() { desk.Due(0) })
-	require.NoError(t, desk.Replace(0, []throttle.Limit{calls}))
+	require.NoError(t, desk.Replace(0, []throttle.Limit{calls}, nil))
 	require.NoError(t, desk.Pause(0, throttle.Scope{}, time.Minute))
 	desk.Requeue(0, one)
 	desk.fail(t, 0, nil, func() { desk.Due(0) })
@@ -475,7 +475,7 @@ func TestThatLostRequestsOfManyKeysHoldALimitIsToldOnceAndNoKeyIsRemembered(t *t
 	}
 	require.Len(t, q.warned, 1)
 	require.Len(t, desk.lost, 1)
-	require.NoError(t, desk.Replace(time.Hour, nil))
+	require.NoError(t, desk.Replace(time.Hour, nil, nil))
 	require.Empty(t, desk.lost, "nor a limit that is no more")
 }
 

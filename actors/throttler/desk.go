@@ -26,7 +26,8 @@ import (
 type Desk struct {
 	out     Outlet
 	options throttle.Options
-	limits  []throttle.Limit // the table as it stands; for Recover alone, no request goes through it
+	limits  []throttle.Limit  // the table as it stands; for Recover alone, no request goes through it
+	tariffs *throttle.Tariffs // of it; likewise
 	ledger  *throttle.Ledger
 	tickets book
 	armed   time.Duration   // when the alarm rings; zero means it does not
@@ -93,6 +94,7 @@ type Reading interface {
 type DeskNeeds struct {
 	Ledger  *throttle.Ledger // unused, and made of Limits and Options; the desk's own from now on
 	Limits  []throttle.Limit
+	Tariffs *throttle.Tariffs // of Limits; nil without any
 	Options throttle.Options
 	Halts   *throttle.Halts // what is halted, and so refused; nil for nothing
 	Crowds  *ticket.Crowds  // is told where many are queued; nil if nobody wants to know
@@ -100,8 +102,9 @@ type DeskNeeds struct {
 
 // NewDesk returns a desk that nobody has come to.
 func NewDesk(needs DeskNeeds, out Outlet) *Desk {
+	needs.Ledger.WeighBy(needs.Tariffs)
 	return &Desk{
-		out: out, options: needs.Options, limits: needs.Limits, ledger: needs.Ledger, halts: needs.Halts,
+		out: out, options: needs.Options, limits: needs.Limits, tariffs: needs.Tariffs, ledger: needs.Ledger, halts: needs.Halts,
 		tickets: book{crowds: needs.Crowds}, needsClock: NeedsClock(needs.Limits),
 		warned: make(map[warning]bool), waits: make(map[string]time.Duration), lost: make(map[string]time.Duration),
 		pauses: make(map[throttle.Scope]time.Duration),
@@ -387,12 +390,16 @@ func NeedsClock(limits []throttle.Limit) bool {
 	return false
 }
 
-// Replace swaps the table. With an error nothing has changed.
-func (d *Desk) Replace(now time.Duration, limits []throttle.Limit) error {
+// Replace swaps the table, and the tariffs by which requests are weighed; nil is none. With an
+// error nothing has changed.
+func (d *Desk) Replace(now time.Duration, limits []throttle.Limit, tariffs *throttle.Tariffs) error {
 	dropped := d.ledger.Dropped(now, limits)
+	before := d.ledger.WeighBy(tariffs)
 	if err := d.ledger.Replace(now, limits); err != nil {
+		d.ledger.WeighBy(before)
 		return err
 	}
+	d.tariffs = tariffs
 	if n := len(dropped); n > 0 {
 		d.out.Warn("limits are gone from the table, and what was spent of them counts for no other: one that was renamed begins unused",
 			"limits", dropped[:min(n, mostNamed)], "in_all", n)

@@ -732,7 +732,7 @@ func (w *world) limitsAreReplaced() {
 	if bad {
 		told = append(slices.Clone(before), throttle.Limit{ID: "bad", Quota: -1})
 	}
-	if w.word(nil, func() { err = w.desk.Replace(w.now, told) }) {
+	if w.word(nil, func() { err = w.desk.Replace(w.now, told, nil) }) {
 		require.Equal(w, bad, err != nil)
 	}
 }

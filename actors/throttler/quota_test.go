@@ -41,7 +41,7 @@ func TestAShareThatWasSetSurvivesAFailureAndOutdatesWhatWasGranted(t *testing.T)
 	d.fail(t, 0, nil, func() { d.Due(0) })
 	require.EqualValues(t, 4, d.Snapshot(0).Limits[0].Quota)
 	require.Zero(t, limits[0].Share, "the list is others' too")
-	require.NoError(t, d.Replace(0, limits))
+	require.NoError(t, d.Replace(0, limits, nil))
 	require.EqualValues(t, 10, d.Snapshot(0).Limits[0].Quota, "another table says otherwise")
 }
 

@@ -27,6 +27,7 @@ func (d *Desk) Recover(now time.Duration) {
 		panic(err) // a ledger was made of this very table before
 	}
 	d.ledger = ledger
+	d.ledger.WeighBy(d.tariffs) // it may have failed while they were replaced
 	d.armed, d.told = 0, nil
 	d.dropFailed(now)
 	d.readmit(now)

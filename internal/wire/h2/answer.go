@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/sluice-engine/sluice/internal/loan"
 	"github.com/sluice-engine/sluice/internal/wire"
@@ -25,6 +26,9 @@ func headerOf(resp *http.Response) messages.Header {
 func (s *Stream) answer(call *messages.Call, resp *http.Response, answer *messages.Response) (err error) {
 	body := &body{stream: s, answer: answer, resp: resp}
 	if bodiless(call.Method, resp) {
+		if call.Method != http.MethodHead && !s.conn.frames.open.endedByHead(s) {
+			body.awaitEnd()
+		}
 		body.abandon() // what of a stream is still to come is none of the answer's
 		return nil
 	}
@@ -50,6 +54,28 @@ func bodiless(method string, resp *http.Response) bool {
 		return true
 	}
 	return resp.ContentLength == 0 && len(resp.Trailer) == 0
+}
+
+// endWithin is how long an answer without a body waits for the end of its stream: as long as a
+// peer takes from one frame to the next.
+const endWithin = 30 * time.Millisecond
+
+// awaitEnd waits a moment for the end of a stream that has nothing else to come: the peer may say it
+// in a frame of its own, and one that guards itself against rapid resets counts every stream that
+// is reset before. Whoever calls it abandons the body next, which ends the reading.
+func (b *body) awaitEnd() {
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		var more [1]byte
+		_, _ = b.resp.Body.Read(more[:]) // the end, an error, or what does not belong there
+	}()
+	patience := time.NewTimer(endWithin)
+	defer patience.Stop()
+	select {
+	case <-ended:
+	case <-patience.C:
+	}
 }
 
 func (s *Stream) readBody(body *body) ([]byte, loan.Loan, error) {

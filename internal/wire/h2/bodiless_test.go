@@ -8,6 +8,7 @@ import (
 	"net/http/httptrace"
 	"net/textproto"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -61,6 +62,96 @@ func TestAnAnswerWithoutABodyIsOneInHTTP2AsWell(t *testing.T) {
 		}
 	}
 	require.EqualValues(t, 1, accepted.Load())
+}
+
+// A server that guards itself against rapid resets closes the connection of who sends many.
+func TestAnAnswerWithoutABodyIsNotResetWhoseEndComesInAFrameOfItsOwn(t *testing.T) {
+	lengthZero := []byte{0x88, 0x0f, 0x0d, 1, '0'} // RFC 7541, appendix A: 200, and content-length with a value
+	for name, test := range map[string]struct {
+		block  []byte
+		behind []byte // the payload of a DATA frame
+		ends   bool
+		after  time.Duration
+		taken  time.Duration
+		resets int32
+	}{
+		"204":                     {block: []byte{0x89}, ends: true},
+		"204, a moment later":     {block: []byte{0x89}, ends: true, after: time.Millisecond, taken: time.Millisecond},
+		"304":                     {block: []byte{0x8b}, ends: true, after: time.Millisecond, taken: time.Millisecond},
+		"no length":               {block: lengthZero, ends: true, after: time.Millisecond, taken: time.Millisecond},
+		"204 that does not end":   {block: []byte{0x89}, after: time.Second, taken: endWithin, resets: 1},
+		"204 with what is a body": {block: []byte{0x89}, behind: []byte("abc"), after: time.Millisecond, taken: time.Millisecond, resets: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var resets atomic.Int32
+			pipedPeer(t, func(c net.Conn) {
+				countResets(c, &resets, func(id uint32) {
+					head := append([]byte{0, 0, byte(len(test.block)), frameHeaders, flagEndHeaders, 0, 0, 0, byte(id)}, test.block...)
+					c.Write(head)
+					time.Sleep(test.after)
+					data := append([]byte{0, 0, byte(len(test.behind)), frameData, 0, 0, 0, 0, byte(id)}, test.behind...)
+					if test.ends {
+						data[4] = flagEndStream
+					}
+					c.Write(data)
+				})
+			}, func(t *testing.T, conns *Conns) {
+				c := dial(t, conns)
+				for i := range int32(3) {
+					begun := time.Now()
+					resp, sent, err := c.Exchange(get("/"), begun.Add(time.Minute))
+					require.NoError(t, err)
+					require.Equal(t, messages.SentYes, sent)
+					require.Empty(t, resp.Body)
+					require.Equal(t, test.taken, time.Since(begun))
+					require.True(t, c.Reusable())
+					synctest.Wait()
+					require.Equal(t, (i+1)*test.resets, resets.Load())
+				}
+				time.Sleep(time.Minute) // the server's own end
+			})
+		})
+	}
+}
+
+func TestAnAnswerWhoseHeadIsAllOfItWaitsForNoMore(t *testing.T) {
+	pipedPeer(t, func(c net.Conn) {
+		serveFrames(c, func(id uint32) []byte {
+			return []byte{0, 0, 1, frameHeaders, flagEndHeaders | flagEndStream, 0, 0, 0, byte(id), 0x89}
+		})
+	}, func(t *testing.T, conns *Conns) {
+		c := dial(t, conns)
+		for range 3 {
+			_, _, err := c.Exchange(get("/"), time.Now().Add(time.Minute))
+			require.NoError(t, err)
+			require.True(t, conns.conns[0].frames.open.endedByHead(c.(*Stream)))
+		}
+	})
+}
+
+// countResets serves HTTP/2 frame by frame, each request on a goroutine of its own.
+func countResets(c net.Conn, resets *atomic.Int32, serve func(stream uint32)) {
+	defer c.Close()
+	if _, err := io.CopyN(io.Discard, c, int64(len(preface))); err != nil {
+		return
+	}
+	c.Write(frame(frameSettings, 0, 0))
+	for {
+		var read [frameHeader]byte
+		if _, err := io.ReadFull(c, read[:]); err != nil {
+			return
+		}
+		h := readHeader(read[:])
+		if _, err := io.CopyN(io.Discard, c, int64(h.length)); err != nil {
+			return
+		}
+		switch h.kind {
+		case frameHeaders:
+			go serve(h.stream)
+		case frameRSTStream:
+			resets.Add(1)
+		}
+	}
 }
 
 // Neither side waits for the other to end first (RFC 9113, section 8.1).

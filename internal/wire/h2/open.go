@@ -21,6 +21,7 @@ type openStreams struct {
 	last      uint32        // guarded by mu: the id begun last
 	window    int64         // guarded by mu: of a stream that begins, in bytes that may be sent
 	unclaimed uint32        // guarded by mu: the stream whose header is being written; see claim
+	headOnly  uint32        // guarded by mu: the last one that the header of its answer ended before the claim
 }
 
 // openStream is one of them.
@@ -97,7 +98,7 @@ func (o *openStreams) claim(place *Stream) bool {
 	if o.unclaimed == 0 {
 		return false
 	}
-	place.streamID = o.unclaimed
+	place.streamID, place.headOnly = o.unclaimed, o.unclaimed == o.headOnly
 	place.touched.Store(true)
 	o.unclaimed = 0
 	if s := o.find(place.streamID); s != nil {
@@ -216,6 +217,23 @@ func (o *openStreams) isHere(place *Stream) bool {
 	defer o.mu.Unlock()
 	s := o.find(place.streamID)
 	return s == nil || s.there
+}
+
+// endByHead takes note that the header of a stream's answer is the end of it. It requires that mu
+// is held.
+func (o *openStreams) endByHead(s *openStream) {
+	if s.place != nil {
+		s.place.headOnly = true
+	} else {
+		o.headOnly = s.id
+	}
+}
+
+// endedByHead reports whether the header of a place's answer was the end of its stream.
+func (o *openStreams) endedByHead(place *Stream) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return place.headOnly
 }
 
 // final takes note that the final header of an answer has come.

@@ -296,6 +296,10 @@ func (f *frameScan) judgeHeaders(h header, payload []byte) error {
 		return f.carriesNothing()
 	}
 	s.idle = 0
+	ends := h.flags&flagEndStream != 0
+	if ends && !stream.head {
+		o.endByHead(stream)
+	}
 	switch {
 	case stream.head: // a trailer
 	case isFinal(h, payload):
@@ -303,7 +307,7 @@ func (f *frameScan) judgeHeaders(h header, payload []byte) error {
 	default:
 		s.doubt, s.interim = h.stream, false
 	}
-	if h.flags&flagEndStream != 0 {
+	if ends {
 		stream.there = true
 		o.removeIfEnded(stream)
 	}

@@ -81,6 +81,7 @@ type listing struct {
 	// and taken back by whoever takes the stream out, or the owner.
 	carried  atomic.Bool
 	streamID uint32 // of the running exchange, or the last; guarded by the connection's open.mu
+	headOnly bool   // the header of its answer was the end of it; likewise
 }
 
 var (

@@ -116,7 +116,7 @@ func (d *Dialer) dialHTTP1(ctx context.Context, o messages.Origin) (*wire.Conn, 
 	if err != nil {
 		return nil, err
 	}
-	s, err := d.connect(ctx, o, r, http1)
+	s, err := d.connect(ctx, o, r, http1, func() {})
 	if err != nil {
 		return nil, err
 	}
@@ -181,12 +181,12 @@ func (d *Dialer) enter(o messages.Origin) *lot {
 	defer d.mu.Unlock()
 	l := d.shared[o]
 	if l == nil {
-		open := func(ctx context.Context) (*wire.Socket, error) {
+		open := func(ctx context.Context, leaves func()) (*wire.Socket, error) {
 			r, err := d.route(o)
 			if err != nil {
 				return nil, err
 			}
-			return d.connect(ctx, o, r, http2or1)
+			return d.connect(ctx, o, r, http2or1, leaves)
 		}
 		l = &lot{conns: h2.NewConns(o.Addr, limits, open)}
 		l.conns.RetireAfter(d.MaxAge)
@@ -270,8 +270,8 @@ var (
 )
 
 // connect opens a socket to the origin, for https with the handshake done, or to the
-// proxy that relays to it.
-func (d *Dialer) connect(ctx context.Context, o messages.Origin, r route, offer []string) (s *wire.Socket, err error) {
+// proxy that relays to it. It calls leaves as an h2.Open does.
+func (d *Dialer) connect(ctx context.Context, o messages.Origin, r route, offer []string, leaves func()) (s *wire.Socket, err error) {
 	ended, err := pass(ctx)
 	if err != nil {
 		return nil, err
@@ -281,6 +281,7 @@ func (d *Dialer) connect(ctx context.Context, o messages.Origin, r route, offer 
 	if d.Yield != nil {
 		d.Yield(ctx)
 	}
+	leaves()
 	conn, err := d.reach(ctx, o, r)
 	if err != nil {
 		return nil, err

@@ -4,8 +4,10 @@ package dial
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"sync"
@@ -17,6 +19,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/sluice-engine/sluice/internal/wire/wiretest"
 	"github.com/sluice-engine/sluice/messages"
 	"github.com/sluice-engine/sluice/messages/protocol"
 )
@@ -154,6 +157,38 @@ func TestManyPlacesOnOneHTTP2ConnectionPassTheGateOnce(t *testing.T) {
 	require.EqualValues(t, 40, opened.Load())
 	require.Equal(t, 1, g.passed)
 	require.Equal(t, []protocol.DialEnd{protocol.DialOpened}, g.ends)
+}
+
+// Otherwise each would open a connection of its own once it has leave.
+func TestNobodyWaitsAtTheGateBesideOneWhoseHTTP2ConnectionHeCanShare(t *testing.T) {
+	server, config, o, _ := wiretest.ListenH2(t, 50, mirrorH2)
+	synctest.Test(t, func(t *testing.T) {
+		settings := []byte{0, 0, 0, 4, 0, 0, 0, 0, 0}
+		d := &Dialer{TLS: config, HTTP2: func(messages.Origin) bool { return true }}
+		d.DialContext = func(context.Context, string, string) (net.Conn, error) {
+			ours, theirs := net.Pipe()
+			go func() {
+				defer theirs.Close()
+				peer := tls.Server(theirs, &tls.Config{Certificates: server.TLS.Certificates, NextProtos: []string{"h2"}, SessionTicketsDisabled: true})
+				if peer.Handshake() == nil {
+					go peer.Write(settings)
+					io.Copy(io.Discard, peer)
+				}
+			}()
+			return ours, nil
+		}
+		g := &gate{takes: 4 * time.Second}
+		var all sync.WaitGroup
+		for range 20 {
+			all.Go(func() {
+				c, err := d.DialAny(g.in(t.Context()), o)
+				require.NoError(t, err)
+				t.Cleanup(func() { c.Close() })
+			})
+		}
+		all.Wait()
+		require.Equal(t, 1, g.passed)
+	})
 }
 
 // The context of a dial that passes a gate is one like any other.

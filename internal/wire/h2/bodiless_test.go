@@ -306,8 +306,8 @@ func TestNobodyElseWaitsOnAConnectionOnWhichAnExchangeHeardNothing(t *testing.T)
 func TestAPeerThatClosesBeforeItsSettingsCostsNoTime(t *testing.T) {
 	_, conns, _ := listenH2(t, 5, mirrorH2)
 	open := conns.open
-	conns.open = func(ctx context.Context) (*wire.Socket, error) {
-		s, err := open(ctx)
+	conns.open = func(ctx context.Context, leaves func()) (*wire.Socket, error) {
+		s, err := open(ctx, leaves)
 		if err == nil {
 			s.Conn.Close()
 		}

@@ -288,7 +288,7 @@ func TestABoundThatFallsUnderLoadHoldsNobodyUp(t *testing.T) {
 	server, conns := listenBound(t)
 	var held sync.RWMutex
 	var writes atomic.Int32
-	conns.open = func(ctx context.Context) (*wire.Socket, error) {
+	conns.open = func(ctx context.Context, _ func()) (*wire.Socket, error) {
 		c, err := new(net.Dialer).DialContext(ctx, "tcp", conns.addr)
 		if err != nil {
 			return nil, err

@@ -14,8 +14,9 @@ import (
 )
 
 // Open opens a socket to an origin, sealed and with the handshake done, in which
-// h2 and http/1.1 were offered.
-type Open func(context.Context) (*wire.Socket, error)
+// h2 and http/1.1 were offered. It calls leaves once it waits for nobody but the origin, or
+// what is on the way there.
+type Open func(ctx context.Context, leaves func()) (*wire.Socket, error)
 
 // Available reports whether net/http speaks HTTP/2 in this program: with
 // GODEBUG=http2client=0, which a test may set at any time, and when it was built
@@ -33,13 +34,14 @@ type Conns struct {
 	addr   string // host and port of the origin
 	limits wire.Limits
 	open   Open
-	gate   chan struct{} // held while a connection is opened; capacity 1
+	gate   chan struct{} // held while a connection is opened, see enter; capacity 1
 	empty  func()        // see WhenEmpty; set before the first dial
 	maxAge time.Duration // see RetireAfter; likewise
 
 	mu    sync.Mutex
 	conns []*conn // guarded by mu: those with a place taken, or that linger, in the order they were opened
 	ended bool    // guarded by mu: none lingers any more
+	http1 bool    // guarded by mu: the origin chose HTTP/1.1 the last time
 }
 
 // conn is one HTTP/2 connection. It is closed with the last of its places.
@@ -78,6 +80,9 @@ const (
 	silentFor = 500 * time.Millisecond
 	// wordWithin is how long after that a dial waits for a word, instead of opening another.
 	wordWithin = 250 * time.Millisecond
+	// besideAfter is how long a connection may take to be opened before another is beside it: longer
+	// than a round trip and a handshake to anywhere that one trades with.
+	besideAfter = 250 * time.Millisecond
 	// lingerFor is how long a connection lingers.
 	lingerFor = time.Second
 	// deadAfter is how long a peer may be silent that is believed to be there. A ping
@@ -177,13 +182,11 @@ func (c *Conns) Dial(ctx context.Context) (protocol.Connection, error) {
 	if s := c.join(); s != nil {
 		return s, nil
 	}
-	// One at a time, so that a crowd of first requests shares one connection.
-	select {
-	case c.gate <- struct{}{}:
-	case <-ctx.Done():
-		return nil, ctx.Err()
+	leave, err := c.enter(ctx)
+	if err != nil {
+		return nil, err
 	}
-	defer func() { <-c.gate }()
+	defer leave()
 	if s := c.join(); s != nil { // somebody opened one meanwhile
 		return s, nil
 	}
@@ -191,11 +194,15 @@ func (c *Conns) Dial(ctx context.Context) (protocol.Connection, error) {
 		return s, nil
 	}
 	c.Yield(ctx) // what lingers has no room: its bound has fallen, or it is too old
-	socket, err := c.open(ctx)
+	var late *time.Timer
+	socket, err := c.open(ctx, func() { late = time.AfterFunc(besideAfter, leave) })
+	if late != nil {
+		defer late.Stop()
+	}
 	if err != nil {
 		return nil, err
 	}
-	if socket.Sealed().ConnectionState().NegotiatedProtocol != "h2" {
+	if c.choseHTTP1(socket) {
 		return wire.NewConn(socket, c.limits), nil
 	}
 	kept := false
@@ -214,6 +221,39 @@ func (c *Conns) Dial(ctx context.Context) (protocol.Connection, error) {
 	c.conns = append(c.conns, opened)
 	opened.places++
 	return newStream(opened), nil
+}
+
+// enter passes the gate: connections are opened one at a time, so that a crowd of first requests
+// shares one. One that takes long lets another be opened beside it: of several backends one may hang.
+// And those of an origin that speaks HTTP/1.1 are not shared.
+func (c *Conns) enter(ctx context.Context) (leave func(), err error) {
+	if c.speaksHTTP1() {
+		return func() {}, nil
+	}
+	select {
+	case c.gate <- struct{}{}:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	leave = sync.OnceFunc(func() { <-c.gate })
+	if c.speaksHTTP1() { // which has shown meanwhile
+		leave()
+	}
+	return leave, nil
+}
+
+func (c *Conns) speaksHTTP1() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.http1
+}
+
+// choseHTTP1 reports which protocol the origin chose for a connection, and takes note of it.
+func (c *Conns) choseHTTP1(socket *wire.Socket) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.http1 = socket.Sealed().ConnectionState().NegotiatedProtocol != "h2"
+	return c.http1
 }
 
 // join takes a place on a connection with room; it returns nil if there is none.

@@ -101,7 +101,7 @@ func TestAConnectionUnderHTTP2ThatDoesNotReturnEndsItsExchangesAlone(t *testing.
 			config.NextProtos = []string{"h2"}
 			config.ServerName = "127.0.0.1"
 			var hostile *hostileConn
-			conns := NewConns(o.Addr, wire.Limits{}, func(ctx context.Context) (*wire.Socket, error) {
+			conns := NewConns(o.Addr, wire.Limits{}, func(ctx context.Context, _ func()) (*wire.Socket, error) {
 				c, err := net.Dial("tcp", o.Addr)
 				hostile = &hostileConn{Conn: c, method: method, harm: harm}
 				if err != nil {

@@ -41,7 +41,7 @@ func (c *lying) Close() error                { c.wait(); return c.Conn.Close() }
 
 // conns are those over the connection, of which there is one.
 func (c *lying) conns(config *tls.Config, addr string) *Conns {
-	return NewConns(addr, wire.Limits{}, func(ctx context.Context) (*wire.Socket, error) {
+	return NewConns(addr, wire.Limits{}, func(ctx context.Context, _ func()) (*wire.Socket, error) {
 		dialled, err := net.Dial("tcp", addr)
 		if err != nil {
 			return nil, err

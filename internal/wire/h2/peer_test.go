@@ -35,7 +35,7 @@ func openTo(addr string, config *tls.Config) Open {
 	if config.ServerName == "" {
 		config.ServerName, _, _ = net.SplitHostPort(addr)
 	}
-	return func(ctx context.Context) (*wire.Socket, error) {
+	return func(ctx context.Context, _ func()) (*wire.Socket, error) {
 		c, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
 		if err != nil {
 			return nil, err

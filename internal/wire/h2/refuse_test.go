@@ -208,7 +208,7 @@ func pipedPeer(t *testing.T, serve func(net.Conn), test func(t *testing.T, conns
 	certificates := server.TLS.Certificates
 	server.Close()
 	synctest.Test(t, func(t *testing.T) {
-		test(t, NewConns("server.test:443", wire.Limits{}, func(ctx context.Context) (*wire.Socket, error) {
+		test(t, NewConns("server.test:443", wire.Limits{}, func(ctx context.Context, _ func()) (*wire.Socket, error) {
 			near, far := net.Pipe()
 			go serve(tls.Server(far, &tls.Config{Certificates: certificates, NextProtos: []string{"h2"}}))
 			return sealed(ctx, near, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}})

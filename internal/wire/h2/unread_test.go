@@ -25,7 +25,7 @@ func TestADialEndsInTimeThoughItsPeerReadsNothingBehindTheHandshake(t *testing.T
 	config.NextProtos = []string{"h2"}
 	synctest.Test(t, func(t *testing.T) {
 		var closed atomic.Int32
-		conns := NewConns(o.Addr, wire.Limits{}, func(ctx context.Context) (*wire.Socket, error) {
+		conns := NewConns(o.Addr, wire.Limits{}, func(ctx context.Context, _ func()) (*wire.Socket, error) {
 			ours, theirs := net.Pipe()
 			go func() {
 				peer := tls.Server(theirs, &tls.Config{Certificates: server.TLS.Certificates, NextProtos: config.NextProtos, SessionTicketsDisabled: true})

@@ -25,7 +25,7 @@ func TestWhatLingersAndIsNotReadHoldsTheNextDialUpForAMomentOnly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		errSecond := errors.New("the second connection")
 		var opened []time.Time
-		conns := NewConns(o.Addr, wire.Limits{}, func(ctx context.Context) (*wire.Socket, error) {
+		conns := NewConns(o.Addr, wire.Limits{}, func(ctx context.Context, _ func()) (*wire.Socket, error) {
 			opened = append(opened, time.Now())
 			if len(opened) == 2 {
 				return nil, errSecond

@@ -205,7 +205,7 @@ func (f *fuzzWorld) takeAway() {
 func (f *fuzzWorld) replace() {
 	limits := f.table()
 	f.note("replace by %+v", limits)
-	if err := f.client.desk.Replace(f.now, limits); err != nil {
+	if err := f.client.desk.Replace(f.now, limits, nil); err != nil {
 		panic(err) // tables are made in this package
 	}
 }

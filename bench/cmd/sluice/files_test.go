@@ -72,7 +72,7 @@ func TestNoVerbWritesToAFileThatIsReadOrWrittenOtherwise(t *testing.T) {
 		"run " + url + " -n 2 -o - --html -":                                       "--html - is where --out writes",
 		"run " + url + " --rate 5 --workers 127.0.0.1:1 -o same.x --html same.x":   "--html same.x is where --out writes",
 		"search --targets targets.txt --slo p99<5ms --json targets.txt":            "--json targets.txt is a file that --targets reads",
-		"capacity --targets targets.txt --callers 1 --json link.txt":               "--json link.txt is a file that --targets reads",
+		"capacity --targets targets.txt --callers 16 --json link.txt":              "--json link.txt is a file that --targets reads",
 		"ab --a= --b '--body-file body.json' -c 1 --json body.json " + url:         "--json body.json is a file that --body-file reads",
 		"ab --a= --b= -o same.x --json same.b.x " + url:                            "--json same.b.x is where --out writes",
 		"ab --a= --b= -o - " + url:                                                 "--out -: there are two files",

@@ -18,7 +18,7 @@ func dead(t *testing.T) string {
 
 func TestVerbsSayWhyADeadServerAnswersNothing(t *testing.T) {
 	for code, args := range map[int][]string{
-		exitFound: {"capacity", "--callers", "1,2", "--step", "100ms", "--warmup", "0s", "--pause", "0s"},
+		exitFound: {"capacity", "--callers", "1,2,3,4,5", "--step", "100ms", "--warmup", "0s", "--pause", "0s"},
 		exitUsage: {"ab", "--a", "", "--b", "--client nethttp", "--pairs", "10", "--requests", "1500"},
 	} {
 		got, _, stderr := sluice(t, append(args, dead(t), "--quiet")...)

@@ -136,6 +136,8 @@ var public = map[string]string{
 	"throttle.Link.ID":                        limitID,
 	"throttle.Note.Limit":                     limitID,
 	"throttle.PastCharge.Limit":               limitID,
+	"throttle.Apart.Limit":                    limitID,
+	"throttle.Restored.Gone":                  limitID,
 	"throttle.PastMeter.Limit":                limitID,
 	"throttle.LostLimit.ID":                   limitID,
 	"throttle.Permit.Limit":                   limitID,

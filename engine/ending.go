@@ -71,7 +71,7 @@ func (e *Engine) Shutdown(ctx context.Context) error {
 // goroutines. Permits that are held are not waited for, and Done does nothing from then
 // on.
 //
-// A body's reader whose Read has not returned is waited for as well, although its
+// A body's reader whose Read or Close has not returned is waited for as well, although its
 // request has ended long ago: it runs on a goroutine of the engine's.
 //
 // Code that a request waits for (a processor, an authenticator, a body's reader,

@@ -179,7 +179,8 @@ type Upload struct {
 	// auth.BodyUnsigned. It is sent again only if the reader is one that is not moved (see
 	// Body) or was not touched, or if Body is a func() (io.Reader, error), which is called for
 	// every attempt, and whose readers the engine closes. Any other reader the engine closes
-	// only if it is still reading when the exchange ends. Without Stream the other fields say
+	// only if it is still reading when the exchange ends. Close is called on a goroutine of the
+	// engine's, and waited for a tenth of a second. Without Stream the other fields say
 	// nothing, but a Trailer is an error.
 	Stream bool
 	// Length is the body's length in bytes; zero means that the reader's Len

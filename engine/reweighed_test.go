@@ -121,14 +121,6 @@ func TestWhatWaitsIsChargedWhatItCostsByANewTable(t *testing.T) {
 	}
 }
 
-// lingering is an authenticator that signs once it may.
-type lingering struct{ may chan struct{} }
-
-func (l lingering) Authenticate(context.Context, *messages.Call, auth.Clock) error {
-	<-l.may
-	return nil
-}
-
 // Weights are found on the request's goroutine, which may stand still anywhere before the queue, and
 // behind it before the bytes leave.
 func TestATableThatIsReplacedInTheMiddleIsTheOneThatCounts(t *testing.T) {

@@ -456,6 +456,64 @@ func TestThatALimitIsReachedIsToldOnceInAWhile(t *testing.T) {
 	require.Len(t, q.warned, 2)
 }
 
+// heedCalls has the desk hear at an instant what an answer said to a request for "calls".
+func (d *Desk) heedCalls(at time.Duration, origin string, said feedback.Feedback) {
+	d.Heed(at, Heard{Origin: origin, Limit: "calls", Left: at, Said: &said})
+}
+
+func TestThatAServerIsBusyIsToldOnceInAWhileForEachScopeOfAnOrigin(t *testing.T) {
+	q, desk := newQuiet(t, throttle.Limit{ID: "calls", Quota: 100, Per: time.Second})
+	busy := feedback.Feedback{Busy: true, Pause: 200 * ms}
+	for at := time.Duration(0); at < time.Minute; at += time.Second {
+		desk.heedCalls(at, "one", busy)
+		desk.heedCalls(at, "other", busy)
+	}
+	require.Equal(t, []string{
+		"server is busy, pausing[origin one scope  route calls pause 200ms]", "server is busy, pausing[origin other scope  route calls pause 200ms]",
+		"server is busy, pausing[origin one scope  route calls pause 200ms]", "server is busy, pausing[origin other scope  route calls pause 200ms]",
+	}, q.warned)
+	require.EqualValues(t, 120, desk.counts.Pauses.Load(), "each is counted")
+
+	desk.heedCalls(time.Minute-ms, "one", feedback.Feedback{Busy: true, Pause: 10 * time.Second})
+	require.Contains(t, q.warned[4], "origin one scope  route calls pause 10s", "a good deal longer")
+	desk.heedCalls(time.Hour, "third", busy)
+	require.Len(t, desk.busy, 1, "nor is an origin remembered that has not been busy since")
+}
+
+func TestThatAServerIsBusyIsToldOnceForAllAccountsOfAScope(t *testing.T) {
+	q, d := newQuiet(t, throttle.Limit{ID: "calls", Quota: 100, Per: time.Second, By: throttle.ByAccount})
+	for n := range 100 {
+		d.Heed(0, Heard{
+			Origin: "o", Limit: "calls", Of: throttle.Parts{Account: fmt.Sprint(n)}, Said: &feedback.Feedback{Busy: true, Pause: 200 * ms},
+		})
+	}
+	require.Len(t, q.warned, 1)
+	require.Len(t, q.posted, 100)
+}
+
+func TestEachRefusalIsToldAlsoOfAServerThatIsBusy(t *testing.T) {
+	q, desk := newQuiet(t, throttle.Limit{ID: "calls", Quota: 100, Per: time.Second})
+	busy, refused := feedback.Feedback{Busy: true, Pause: 10 * time.Second}, feedback.Feedback{Refused: true, Pause: time.Second}
+	desk.heedCalls(0, "o", busy)
+	desk.heedCalls(ms, "o", refused)
+	desk.heedCalls(2*ms, "o", refused)
+	desk.heedCalls(11*time.Second, "o", refused)
+	desk.heedCalls(11*time.Second, "o", busy)
+	require.Len(t, q.warned, 3)
+	require.Contains(t, q.warned[1], "refused, pausing")
+	require.Contains(t, q.warned[2], "refused, pausing")
+	require.EqualValues(t, 2, desk.counts.Pauses.Load(), "what begins in a pause is of that one")
+}
+
+func TestThatAServerIsBusyIsToldAgainOnceAPauseWasEndedByHand(t *testing.T) {
+	q, desk := newQuiet(t, throttle.Limit{ID: "calls", Quota: 100, Per: time.Second})
+	for range 2 {
+		desk.heedCalls(0, "o", feedback.Feedback{Busy: true, Pause: time.Second})
+		require.NoError(t, desk.Resume(0, throttle.Scope{Origin: "o"}))
+	}
+	require.Len(t, q.warned, 2)
+}
+
 func TestThatLostRequestsHoldMostOfALimitIsToldOnceForEachTime(t *testing.T) {
 	q, desk := newQuiet(t, throttle.Limit{ID: "calls", Quota: 2, Window: throttle.Concurrency, MaxDelay: time.Minute})
 	for _, at := range []time.Duration{0, 0, time.Minute, time.Minute} {

@@ -39,11 +39,12 @@ type Desk struct {
 	toldAt     time.Duration // when it was told
 	asked      bool          // the server's clock was asked for
 
-	posted uint64                           // version of the pauses that were posted last
-	table  uint32                           // number of the table that was posted last
-	pauses map[throttle.Scope]time.Duration // until when scopes pause, as was last told
-	waits  map[string]time.Duration         // when it was told last that a route waits
-	lost   map[string]time.Duration         // when it was told last that lost permits hold most of a limit
+	posted uint64                     // version of the pauses that were posted last
+	table  uint32                     // number of the table that was posted last
+	pauses map[throttle.Scope]pausing // what answers have paused
+	busy   map[throttle.Scope]busy    // what was told last of overloads, by scopes as a whole
+	waits  map[string]time.Duration   // when it was told last that a route waits
+	lost   map[string]time.Duration   // when it was told last that lost permits hold most of a limit
 
 	counts Counts // any goroutine may read them
 
@@ -107,7 +108,7 @@ func NewDesk(needs DeskNeeds, out Outlet) *Desk {
 		out: out, options: needs.Options, limits: needs.Limits, tariffs: needs.Tariffs, ledger: needs.Ledger, halts: needs.Halts,
 		tickets: book{crowds: needs.Crowds}, needsClock: NeedsClock(needs.Limits),
 		warned: make(map[warning]bool), waits: make(map[string]time.Duration), lost: make(map[string]time.Duration),
-		pauses: make(map[throttle.Scope]time.Duration),
+		pauses: make(map[throttle.Scope]pausing), busy: make(map[throttle.Scope]busy),
 	}
 }
 
@@ -440,6 +441,7 @@ func (d *Desk) Pause(now time.Duration, scope throttle.Scope, until time.Duratio
 // unknown scope.
 func (d *Desk) Resume(now time.Duration, scope throttle.Scope) error {
 	clear(d.pauses) // what is paused again is told again
+	clear(d.busy)
 	err := d.ledger.Resume(now, scope)
 	d.grant(now)
 	return err

@@ -58,11 +58,13 @@ type world struct {
 	table   table
 	servers map[place]*server
 	pauses  pauses
-	heard   Heard                  // what the desk is being told of an answer
-	posted  []throttle.PausedScope // what is published
-	number  uint32                 // of the table, as it is published
-	ahead   time.Duration          // the server's clock, of ours
-	reading *reading               // what is known of it; nil is nothing
+	heard   Heard                   // what the desk is being told of an answer
+	expects []overload              // the pauses that it is to begin for that, if the server is busy
+	busy    map[throttle.Scope]busy // what was told of servers that are
+	posted  []throttle.PausedScope  // what is published
+	number  uint32                  // of the table, as it is published
+	ahead   time.Duration           // the server's clock, of ours
+	reading *reading                // what is known of it; nil is nothing
 
 	closed   bool
 	breaks   int                      // so many more things are done for the desk before its call fails; zero means it does not
@@ -86,7 +88,7 @@ func newWorld(t *rapid.T) *world {
 	w := &world{
 		T: t, now: time.Duration(rapid.IntRange(0, 1000).Draw(t, "begin")) * ms,
 		per: map[string]time.Duration{}, maxDelay: map[string]time.Duration{}, closeDelay: map[string]time.Duration{},
-		servers: map[place]*server{}, pauses: pauses{}, warned: map[string]time.Duration{},
+		servers: map[place]*server{}, pauses: pauses{}, warned: map[string]time.Duration{}, busy: map[throttle.Scope]busy{},
 	}
 	w.ahead = 1000*time.Hour + w.span("ahead", 0, 5000)
 	for _, id := range limitIDs {
@@ -222,8 +224,7 @@ func (w *world) Warn(text string, args ...any) {
 	case "refused, pausing":
 		w.isRefused(scope(), w.now+said["pause"].(time.Duration))
 	case "server is busy, pausing":
-		require.True(w, w.heard.Said.Busy)
-		w.pauses.pause(w.now, scope(), w.now+said["pause"].(time.Duration))
+		w.isBusy(scope(), said["pause"].(time.Duration))
 	case "refused, taking the limit for full":
 		require.True(w, w.heard.Said.OwnLimit)
 		require.Equal(w, w.heard.Limit, said["limit"])
@@ -267,6 +268,65 @@ func (w *world) isRefused(s throttle.Scope, until time.Duration) {
 		w.pauses.of(s).refusals = 1
 	}
 	w.pauses.pause(w.now, s, until)
+}
+
+// overload is a pause for an overload.
+type overload struct {
+	throttle.Scope
+	before, until time.Duration // when the scope's pause ended, and when it ends now
+}
+
+// hears takes note of the pauses that the desk begins for an overload of which it is about to be
+// told: first, so that whoever leaves in between is caught.
+func (w *world) hears() {
+	f := w.heard.Said
+	if f == nil || f.Refused || !f.Busy {
+		return
+	}
+	for _, scope := range w.table.stopped(w.heard) {
+		before := w.pauses.of(scope).until
+		w.pauses.pause(w.now, scope, w.now+min(f.Pause, throttle.DefaultMaxBusyPause))
+		w.expects = append(w.expects, overload{scope, before, w.pauses.of(scope).until})
+	}
+}
+
+// isBusy demands that a scope is one that pauses for the overload that was heard, and for so long,
+// and that no word is said of it too soon.
+func (w *world) isBusy(s throttle.Scope, pause time.Duration) {
+	require.True(w, slices.ContainsFunc(w.expects, func(o overload) bool { return o.Scope == s }), "%v is not busy", s)
+	require.Equal(w, min(w.heard.Said.Pause, throttle.DefaultMaxBusyPause), pause)
+	require.False(w, w.knowsOfBusy(s, pause), "%v is said to be busy twice", s)
+	w.busy[s] = busy{w.now, pause}
+}
+
+// knowsOfBusy reports whether enough was said of a scope that pauses for an overload.
+func (w *world) knowsOfBusy(s throttle.Scope, pause time.Duration) bool {
+	b, told := w.busy[s]
+	return told && w.now < b.at+tellsEvery && pause < b.pause+longWait
+}
+
+// everyOverloadIsTold, unless enough was said before.
+func (w *world) everyOverloadIsTold() {
+	for _, o := range w.expects {
+		require.True(w, w.knowsOfBusy(o.Scope, w.heard.Said.Pause), "nothing is said of %v", o.Scope)
+	}
+}
+
+// someOverloadsPause, for the desk failed on its way: each scope pauses as it is to or as it did
+// before.
+func (w *world) someOverloadsPause() {
+	ends := map[throttle.Scope]time.Duration{}
+	for _, p := range w.desk.ledger.Paused(w.now) {
+		ends[p.Scope] = p.Until
+	}
+	for _, o := range w.expects {
+		end := max(ends[o.Scope], ends[throttle.Scope{Origin: throttle.AnyOrigin, Name: o.Name}])
+		if max(end, o.before) <= w.now {
+			end = o.before
+		}
+		require.Contains(w, []time.Duration{o.before, o.until}, end, "%v", o.Scope)
+		w.pauses.of(o.Scope).until = end
+	}
 }
 
 // reading is true: the clock's true distance is within its bounds.
@@ -626,6 +686,7 @@ func (w *world) settles(c *caller) {
 	if c.Said != nil {
 		w.heard.Said = &c.Said.Signals
 	}
+	w.hears()
 	if w.word(c, func() { w.desk.Settle(w.now, c.Ticket) }) {
 		require.True(w, c.Closed(), "%d is settled", c.id)
 		w.letGo(c)
@@ -639,6 +700,7 @@ func (w *world) anAnswerIsHeard() {
 		Origin: rapid.SampledFrom(origins).Draw(w.T, "origin"), Limit: rapid.SampledFrom(limitIDs).Draw(w.T, "limit"), Of: throttle.Parts{Key: "a"},
 		Left: w.now - w.span("left before", 0, 500), Said: &said,
 	}
+	w.hears()
 	w.word(nil, func() { w.desk.Heed(w.now, w.heard) })
 }
 
@@ -767,6 +829,7 @@ func (w *world) aScopeIsPaused() {
 func (w *world) aPauseIsEnded() {
 	scope := w.drawScope()
 	unknown := scope.Name == "no scope"
+	clear(w.busy) // what is paused again is told again
 	if !unknown && !w.torn {
 		w.pauses.resume(w.now, scope)
 	}
@@ -794,7 +857,8 @@ func (w *world) closes() {
 // word tells the desk something, and has it recover if it fails. about is whose
 // ticket came with it. It reports whether the desk did not fail.
 func (w *world) word(about *caller, say func()) (well bool) {
-	clear(w.desk.pauses) // it is by the warnings, of which none is to be spared, that the world knows of pauses
+	clear(w.desk.pauses) // it is by the warnings, of which none is to be spared, that the world knows of refusals
+	defer func() { w.expects = nil }()
 	ledger := w.desk.ledger
 	if w.torn {
 		w.desk.ledger = nil
@@ -803,8 +867,10 @@ func (w *world) word(about *caller, say func()) (well bool) {
 	w.breaks, w.desk.ledger = 0, ledger
 	if !failed {
 		w.torn = false
+		w.everyOverloadIsTold()
 		return true
 	}
+	w.someOverloadsPause()
 	w.recover(about)
 	return false
 }

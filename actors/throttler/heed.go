@@ -58,14 +58,14 @@ func (d *Desk) obey(now time.Duration, h Heard) {
 		for _, scope := range d.scopesOf(h) {
 			until, err := d.ledger.Refused(now, h.Left, scope, f.Pause)
 			if d.couldPause(scope, err) {
-				d.tellPause(now, "refused, pausing", h.Limit, scope, until)
+				d.tellRefused(now, h.Limit, scope, until)
 			}
 		}
 	case f.Busy:
 		pause := min(f.Pause, cmp.Or(d.options.MaxBusyPause, throttle.DefaultMaxBusyPause))
 		for _, scope := range d.scopesOf(h) {
 			if d.couldPause(scope, d.ledger.Pause(now, scope, now+pause)) {
-				d.tellPause(now, "server is busy, pausing", h.Limit, scope, now+pause)
+				d.tellBusy(now, h.Limit, scope, pause)
 			}
 		}
 	}
@@ -95,7 +95,7 @@ func (d *Desk) scopesOf(h Heard) []throttle.Scope {
 
 // holdOwn holds the limit that the request named, or the fallback that was charged in its
 // place, and reports false if that has no quota of its own. Of what left together a word is
-// said once, as by tellPause.
+// said once, as by tellRefused.
 func (d *Desk) holdOwn(now time.Duration, h Heard) bool {
 	limit := cmp.Or(h.Charged.Stand(), h.Limit)
 	until, was, err := d.ledger.RefusedAlone(now, h.Left, limit, h.Of, h.Said.Pause)
@@ -120,20 +120,53 @@ func (d *Desk) couldPause(scope throttle.Scope, err error) bool {
 	return err == nil
 }
 
-// tellPause says that a scope pauses, and upon which route's request. What left
+// pausing is what is remembered of a scope that an answer has paused, until that is over.
+type pausing struct {
+	until time.Duration // when it ends
+	told  time.Duration // when it was to end as it was last told of a refusal
+}
+
+// countPause counts a pause, unless it begins while another of its scope lasts.
+func (d *Desk) countPause(now time.Duration, scope throttle.Scope, until time.Duration) {
+	p, lasts := d.pauses[scope]
+	if !lasts || now >= p.until {
+		d.counts.Pauses.Add(1)
+		maps.DeleteFunc(d.pauses, func(_ throttle.Scope, p pausing) bool { return now >= p.until })
+		p.told = 0
+	}
+	p.until = max(p.until, until)
+	d.pauses[scope] = p
+}
+
+// tellRefused says that a scope pauses for a refusal, and of which route's request. What left
 // together is refused together: while a pause lasts of which was told, another word
 // is said only of one that is a good deal longer.
-func (d *Desk) tellPause(now time.Duration, text, route string, scope throttle.Scope, until time.Duration) {
-	told := d.pauses[scope]
-	if now >= told {
-		d.counts.Pauses.Add(1)
-	}
-	if now < told && until < told+longWait {
+func (d *Desk) tellRefused(now time.Duration, route string, scope throttle.Scope, until time.Duration) {
+	d.countPause(now, scope, until)
+	p := d.pauses[scope]
+	if now < p.told && until < p.told+longWait {
 		return
 	}
-	maps.DeleteFunc(d.pauses, func(_ throttle.Scope, told time.Duration) bool { return told <= now })
-	d.pauses[scope] = until
-	d.out.Warn(text, "origin", scope.Origin, "scope", scope.Name, "route", route, "pause", until-now)
+	p.told = until
+	d.pauses[scope] = p
+	d.out.Warn("refused, pausing", "origin", scope.Origin, "scope", scope.Name, "route", route, "pause", until-now)
+}
+
+// busy is what was told of a server that is.
+type busy struct{ at, pause time.Duration }
+
+// tellBusy says that a scope pauses for an overload, and upon which route's request. Such pauses
+// are short, and one follows the other: the word is said once in a while, of all accounts and
+// egresses of a scope together, and in between only of a pause that is a good deal longer.
+func (d *Desk) tellBusy(now time.Duration, route string, scope throttle.Scope, pause time.Duration) {
+	d.countPause(now, scope, now+pause)
+	scope.Account, scope.Egress = "", ""
+	if b, told := d.busy[scope]; told && now < b.at+tellsEvery && pause < b.pause+longWait {
+		return
+	}
+	maps.DeleteFunc(d.busy, func(_ throttle.Scope, b busy) bool { return now >= b.at+tellsEvery })
+	d.busy[scope] = busy{now, pause}
+	d.out.Warn("server is busy, pausing", "origin", scope.Origin, "scope", scope.Name, "route", route, "pause", pause)
 }
 
 // correctAll passes on what the server says of several limits.

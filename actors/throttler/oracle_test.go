@@ -115,6 +115,24 @@ func (t table) obeyed(limit, origin string) (all []throttle.Scope) {
 	return all
 }
 
+// stopped returns the scopes that an answer speaks of which stops some: the one that it names, or
+// else those of the request's limits, or its whole origin.
+func (t table) stopped(h Heard) (all []throttle.Scope) {
+	names := t.scopes(h.Limit)
+	switch {
+	case h.Said.Whole || len(names) == 0:
+		names = []string{throttle.WholeOrigin}
+	case h.Said.Scope != "" && slices.Contains(scopeNames, h.Said.Scope):
+		names = []string{h.Said.Scope}
+	}
+	for _, name := range names {
+		if scope := (throttle.Scope{Origin: h.Origin, Name: name}); !slices.Contains(all, scope) {
+			all = append(all, scope)
+		}
+	}
+	return all
+}
+
 // answered takes note of a good answer to a request that left at an instant.
 func (ps pauses) answered(left time.Duration, charging []throttle.Scope) {
 	for _, s := range charging {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"runtime"
 	"sync/atomic"
@@ -279,4 +280,42 @@ func TestWhoeverHasARefusalForItsAnswerIsNotKeptUntilTheNextLook(t *testing.T) {
 		runtime.GC()
 		require.Nil(t, asked.Value())
 	})
+}
+
+func TestALookThatFindsItsLimitFullIsNoAlarmWhileTheTimeIsKnown(t *testing.T) {
+	for name, c := range map[string]struct {
+		limit throttle.Limit
+		path  string
+	}{
+		"until an instant": {throttle.Limit{ID: "weight", Quota: 20, Per: 5 * time.Minute}, "/"},
+		"until an answer":  {throttle.Limit{ID: "weight", Quota: 1, Window: throttle.Concurrency}, "/slow"},
+		"as it is paused":  {throttle.Limit{ID: "weight", Quota: 1000, Per: time.Minute}, "/refused"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var log lockedBuffer
+				eng := newServer(t, func(w http.ResponseWriter, r *http.Request) {
+					switch r.URL.Path {
+					case "/time":
+						fmt.Fprintf(w, `{"serverTime": %d}`, time.Now().UnixMilli())
+					case "/refused":
+						w.Header().Set("Retry-After", "300")
+						w.WriteHeader(http.StatusTooManyRequests)
+					case "/slow":
+						time.Sleep(4 * time.Minute)
+					}
+				}).newEngine(t, engine.Config{
+					Time: engine.TimeFrom("/time", "serverTime").ChargedTo("weight"), Limits: []throttle.Limit{c.limit}, DefaultLimitID: "weight",
+					Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+				})
+				require.NoError(t, eng.AwaitTime(t.Context()))
+				for range 20 {
+					eng.Submit(t.Context(), &engine.Request{Path: c.path})
+				}
+				time.Sleep(3 * time.Minute)
+				require.Contains(t, log.String(), `level=DEBUG msg="server time could not be learnt"`)
+				require.NotContains(t, log.String(), `level=WARN msg="server time could not be learnt"`)
+			})
+		})
+	}
 }

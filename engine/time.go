@@ -215,14 +215,17 @@ func (*lookTurn) AskedAt() string { return "" }
 // Ends is part of request.Standby.
 func (*lookTurn) Ends(*Response, error) {}
 
-// opensLater is when the limit opens that was full beyond a request's time; zero if it failed
-// otherwise.
-func opensLater(err error) time.Time {
+// lacksRoom reports whether a request failed because its limits or their queue had no room for it,
+// and when a limit opens that was full beyond its time; zero if that is not known.
+func lacksRoom(err error) (opens time.Time, lacks bool) {
 	failure, is := errors.AsType[*Error](err)
-	if !is || !errors.Is(failure.Err, throttle.ErrDeadline) {
-		return time.Time{}
+	switch {
+	case !is:
+		return time.Time{}, false
+	case errors.Is(failure.Err, throttle.ErrDeadline):
+		return failure.RetryAt, true
 	}
-	return failure.RetryAt
+	return time.Time{}, errors.Is(failure.Err, throttle.ErrQueueFull) || errors.Is(failure.Err, throttle.ErrNoRoom)
 }
 
 func (t TimeEndpoint) request() *Request {
@@ -280,7 +283,7 @@ func (e *Engine) sampler(source TimeSource) timesync.Sample {
 		if err == nil {
 			return r.sample(epoch)
 		}
-		if at := opensLater(err); !at.IsZero() {
+		if at, lacks := lacksRoom(err); lacks {
 			err = &timesync.Later{At: at, Err: err}
 		}
 		return clock.Sample{}, err

@@ -39,9 +39,9 @@ type Patience struct {
 	Left func()
 }
 
-// Later is why a look was not taken that can be taken later.
+// Later is why a look was not taken that can be taken later: there was no room for it.
 type Later struct {
-	At  time.Time // when its limit opens, as far as is known
+	At  time.Time // when its limit opens, as far as is known; zero, if it is not
 	Err error     // which says so
 }
 
@@ -253,10 +253,10 @@ func (t *Timesync) sampled(m sampleDone) {
 	switch learnt {
 	case nothing:
 		err = &noTime{err}
-		if m.later != nil && t.postpone(now, m.later, err) {
+		if m.later != nil && !m.later.At.IsZero() && t.postpone(now, m.later, err) {
 			return
 		}
-		t.warn(err, m.closed)
+		t.warn(err, m.closed || m.later != nil && t.needs.Clock.serves())
 		t.answer(err)
 	case undecided:
 		t.doubt(m.sample)
@@ -313,14 +313,15 @@ func (e *noTime) Error() string {
 // Unwrap returns both.
 func (e *noTime) Unwrap() []error { return []error{messages.ErrNoTime, e.why} }
 
-// warn says once that nothing is learnt, and then holds its peace until
-// something is.
-func (t *Timesync) warn(err error, closed bool) {
+// warn says once that nothing is learnt, and then holds its peace until something is. It is no
+// alarm if there was no room for a look and what is known serves, nor in an engine that ends and
+// needs no time: that is harmless, and said quietly.
+func (t *Timesync) warn(err error, harmless bool) {
 	level := slog.LevelWarn
-	if t.warned || t.closing() || closed { // an engine that ends needs no time
+	if t.warned || t.closing() || harmless {
 		level = slog.LevelDebug
 	}
-	t.warned = true
+	t.warned = t.warned || !harmless // or nothing would be said once it is an alarm
 	t.needs.Logger.Log(context.Background(), level, "server time could not be learnt", "error", messages.Discreet(err))
 }
 

@@ -327,6 +327,48 @@ func TestALookThatQueuesInItsOwnTimeRefusesThoseAloneWhoseTimeIsUpBefore(t *test
 	})
 }
 
+func TestALookWithoutRoomIsNoAlarmAsLongAsWhatIsKnownServes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var fails atomic.Pointer[error]
+		r := start(t, func(_ context.Context, epoch time.Time, _ Patience) (clock.Sample, error) {
+			if err := fails.Load(); err != nil {
+				return clock.Sample{}, *err
+			}
+			return reading(0, epoch)
+		})
+		warned := func() int { return strings.Count(r.log.String(), "level=WARN") }
+		r.ask()
+		pass(time.Minute)
+		for _, full := range []error{&Later{At: time.Now().Add(time.Second), Err: errors.New("full")}, &Later{Err: errors.New("full")}} {
+			fails.Store(&full)
+			pass(time.Minute)
+			require.Zero(t, warned(), r.log.String())
+		}
+		pass(time.Hour)
+		require.Greater(t, r.needs.Clock.Bound(), mostDoubt)
+		require.Equal(t, 1, warned(), "it is not known well enough any more")
+		fails.Store(nil)
+		pass(time.Minute)
+
+		broken := errors.New("broken")
+		fails.Store(&broken)
+		pass(time.Minute)
+		require.Equal(t, 2, warned(), "it is no lack of room")
+	})
+}
+
+func TestALookWithoutRoomIsAnAlarmWhereNoTimeIsKnown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := start(t, func(context.Context, time.Time, Patience) (clock.Sample, error) {
+			return clock.Sample{}, &Later{Err: errors.New("full")}
+		})
+		l := r.ask()
+		pass(time.Minute)
+		require.ErrorContains(t, l.heard()[0].(protocol.TimeReady).Err, "full")
+		require.Equal(t, 1, strings.Count(r.log.String(), "level=WARN"), r.log.String())
+	})
+}
+
 func TestASourceThatIsAlwaysTooLateIsAskedSoOften(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var looks atomic.Int64

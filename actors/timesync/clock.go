@@ -66,6 +66,13 @@ func (c *Clock) Range(local time.Time) (lo, hi time.Time) {
 // server's is wrong by as long. Whoever signs waits for another sample then.
 func (c *Clock) Known() bool { return c.sampled() && !c.slept(time.Now()) }
 
+// mostDoubt is how wrong a time may be to serve: servers take timestamps that are as far ahead of
+// their own.
+const mostDoubt = time.Second
+
+// serves reports whether what is known is good enough to go on with.
+func (c *Clock) serves() bool { return c.Known() && c.Bound() < mostDoubt }
+
 func (c *Clock) sampled() bool { return c.published.Load() != nil }
 
 // nap is how much the wall clock must have gained on the monotonic one to be

@@ -42,9 +42,7 @@ type Desk struct {
 	posted uint64                     // version of the pauses that were posted last
 	table  uint32                     // number of the table that was posted last
 	pauses map[throttle.Scope]pausing // what answers have paused
-	busy   map[throttle.Scope]busy    // what was told last of overloads, by scopes as a whole
-	waits  map[string]time.Duration   // when it was told last that a route waits
-	lost   map[string]time.Duration   // when it was told last that lost permits hold most of a limit
+	lastTold
 
 	counts Counts // any goroutine may read them
 
@@ -57,6 +55,13 @@ type Desk struct {
 type Counts struct {
 	Pauses atomic.Int64 // begun by an answer, and by hand
 	Lost   atomic.Int64 // permits whose requests were given up, and may still have arrived
+}
+
+// lastTold is what was told of what comes again and again, and so is told once in a while.
+type lastTold struct {
+	busy  map[throttle.Scope]busy  // overloads, by scopes as a whole
+	waits map[string]time.Duration // when it was told last that a route waits
+	lost  map[string]time.Duration // when it was told last that lost permits hold most of a limit
 }
 
 // Outlet is what a Desk has others do. Every call returns at once, and calls
@@ -107,8 +112,8 @@ func NewDesk(needs DeskNeeds, out Outlet) *Desk {
 	return &Desk{
 		out: out, options: needs.Options, limits: needs.Limits, tariffs: needs.Tariffs, ledger: needs.Ledger, halts: needs.Halts,
 		tickets: book{crowds: needs.Crowds}, needsClock: NeedsClock(needs.Limits),
-		warned: make(map[warning]bool), waits: make(map[string]time.Duration), lost: make(map[string]time.Duration),
-		pauses: make(map[throttle.Scope]pausing), busy: make(map[throttle.Scope]busy),
+		warned: make(map[warning]bool), pauses: make(map[throttle.Scope]pausing),
+		lastTold: lastTold{make(map[throttle.Scope]busy), make(map[string]time.Duration), make(map[string]time.Duration)},
 	}
 }
 

@@ -27,7 +27,7 @@ func (l *Ledger) admit(now time.Duration, p *Permit, foreseen bool) error {
 			return err
 		}
 	}
-	if err := l.isWeighed(p); err != nil { // first: what it says of weights is about others
+	if err := l.checkTariffs(p); err != nil { // first: what it says of weights is about others
 		return err
 	}
 	err := r.weigh(p)

@@ -48,8 +48,9 @@ func (l *Ledger) WeighBy(t *Tariffs) (before *Tariffs) {
 	return before
 }
 
-// isWeighed returns ErrReweigh for a permit whose weights are those of another table.
-func (l *Ledger) isWeighed(p *Permit) error {
+// checkTariffs returns ErrReweigh for a permit whose weights come from tariffs that are no longer
+// those of its limit.
+func (l *Ledger) checkTariffs(p *Permit) error {
 	if p.WeighedBy == nil || l.tariffs == nil || p.WeighedBy == l.tariffs {
 		return nil
 	}
@@ -308,7 +309,7 @@ func (l *Ledger) reroute(now time.Duration, p *Permit) error {
 			return err
 		}
 	}
-	if err := cmp.Or(l.isWeighed(p), r.weigh(p)); err != nil {
+	if err := cmp.Or(l.checkTariffs(p), r.weigh(p)); err != nil {
 		return err
 	}
 	p.path = l.pathOf(now, r, p)

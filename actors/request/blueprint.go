@@ -10,19 +10,17 @@ import (
 	"strings"
 
 	"github.com/sluice-engine/sluice/messages"
-	"github.com/sluice-engine/sluice/throttle"
 )
 
 // blueprint is what every attempt of a life starts from.
 type blueprint struct {
-	call        messages.Call     // the bytes to be sent, but for credentials
-	url         string            // what the response will say was asked
-	limit       string            // the limit to charge, or messages.Unlimited
-	tariffs     *throttle.Tariffs // that weighed the last attempt; nil if none did
-	contentType string            // of the body, as the engine laid it out
-	bodiless    bool              // a redirect has taken the body away, and with it what the header says of that
-	upload      *upload           // of a body that is read while it is sent; nil otherwise
-	borrowed    borrowed          // the caller's readers that are its body; nil without any
+	call        messages.Call // the bytes to be sent, but for credentials
+	url         string        // what the response will say was asked
+	limit       string        // the limit to charge, or messages.Unlimited
+	contentType string        // of the body, as the engine laid it out
+	bodiless    bool          // a redirect has taken the body away, and with it what the header says of that
+	upload      *upload       // of a body that is read while it is sent; nil otherwise
+	borrowed    borrowed      // the caller's readers that are its body; nil without any
 
 	// common has the header lines that the engine adds: the plan's, unless a
 	// pre-processor took some of them away.

@@ -8,7 +8,6 @@ import (
 	"github.com/sluice-engine/sluice/internal/wire"
 	"github.com/sluice-engine/sluice/messages"
 	"github.com/sluice-engine/sluice/messages/protocol"
-	"github.com/sluice-engine/sluice/throttle"
 )
 
 // kept is what a parked request keeps of its blueprint, because it must not be made a second
@@ -29,7 +28,6 @@ type kept struct {
 	contentType string
 	upload      *upload
 	borrowed    borrowed
-	tariffs     *throttle.Tariffs
 
 	admitted time.Duration // for how long it has waited for its credit
 	opened   time.Duration // and for a first pool, before it waited for anything else
@@ -51,7 +49,7 @@ func (r *slot) keep(waited bool) *kept {
 		watch: r.terms.Watch, submitted: r.terms.Begun,
 		asked: r.asked, url: r.url, query: r.call.Query, forceQuery: r.call.ForceQuery,
 		askedAt: r.askedAt, fields: r.call.Fields, common: r.common, body: r.call.Body, contentType: r.contentType,
-		upload: r.upload, borrowed: r.borrowed, tariffs: r.tariffs,
+		upload: r.upload, borrowed: r.borrowed,
 		admitted: r.timing.Admitted, opened: r.timing.Leased, looked: r.timing.Signed,
 		codings: r.call.Codings, close: r.call.Close, connection: r.call.Connection, upgrade: r.call.Upgrade,
 	}
@@ -62,7 +60,7 @@ func (r *slot) keep(waited bool) *kept {
 func (r *slot) isPlain() bool {
 	a, c := r.asked, &r.call
 	return a == r.caller && a.Body == nil && len(a.Query) == 0 && len(a.Header) == 0 && len(a.Upload.Trailer) == 0 &&
-		r.askedAt == "" && !r.observed && r.timing.Admitted == 0 && r.tariffs == nil && r.home &&
+		r.askedAt == "" && !r.observed && r.timing.Admitted == 0 && r.home &&
 		c.Codings == r.needs.Plan.Codings && len(c.Fields) == len(r.needs.Plan.Fields) && len(r.common) == len(c.Fields)
 }
 
@@ -86,7 +84,7 @@ func (r *slot) layAgain(k *kept) error {
 	r.timing.Admitted, r.timing.Leased, r.timing.Signed = k.admitted, k.opened, k.looked
 	r.url, c.Query, c.ForceQuery = k.url, k.query, k.forceQuery
 	r.common, c.Fields, c.Body, r.contentType = k.common, k.fields, k.body, k.contentType
-	r.upload, r.borrowed, r.tariffs = k.upload, k.borrowed, k.tariffs
+	r.upload, r.borrowed = k.upload, k.borrowed
 	c.Codings, c.Close, c.Connection, c.Upgrade = k.codings, k.close, k.connection, k.upgrade
 	return nil
 }

@@ -179,12 +179,11 @@ func (r *slot) enterWaiting() {
 	}
 	charge(&t.Permit, r.asked, r.limit, r.target.name)
 	var err error
-	if t.Permit.Weights, err = r.weigh(t.Permit.Weights[:0]); err != nil {
+	if t.Permit.Weights, t.Permit.WeighedBy, err = r.weigh(t.Permit.Weights[:0]); err != nil {
 		r.attempt.settle(throttle.NeverSent)
 		r.fail(err)
 		return
 	}
-	t.Permit.WeighedBy = cmp.Or(r.tariffs, throttle.NoTariffs)
 	// This runs throttler and pool, if they are idle: the answer may lie in the
 	// mailbox before Tell returns.
 	r.waits = true

@@ -16,16 +16,18 @@ import (
 
 // weigh adds what the request's permit is charged where the limits' tariffs say so, the
 // engine's cost functions, or the request itself; of these the later win. The list is the
-// permit's own: the caller's map is never read on the throttler's turn.
-func (r *slot) weigh(into []throttle.Cost) ([]throttle.Cost, error) {
-	r.tariffs = r.needs.Tariffs()
+// permit's own: the caller's map is never read on the throttler's turn. It returns the tariffs as
+// well that it has gone by.
+func (r *slot) weigh(into []throttle.Cost) (weights []throttle.Cost, by *throttle.Tariffs, err error) {
+	by = r.needs.Tariffs()
 	switch { // mostly neither is there, and then what follows is not on the stack
-	case r.tariffs == nil && len(r.asked.Weights) == 0:
-		return into, nil
-	case r.tariffs == nil: // what follows allocates
-		return override(into, r.asked.Weights), nil
+	case by == nil && len(r.asked.Weights) == 0:
+		return into, throttle.NoTariffs, nil
+	case by == nil: // what follows allocates
+		return override(into, r.asked.Weights), throttle.NoTariffs, nil
 	}
-	return r.weighBy(r.tariffs, r.asked, r.limit, &paramsOf{call: &r.call, contentType: r.contentType}, into)
+	weights, err = r.weighBy(by, r.asked, r.limit, &paramsOf{call: &r.call, contentType: r.contentType}, into)
+	return weights, by, err
 }
 
 // weighBy does so by the tariffs of one table.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/sluice-engine/sluice/bench/gauge/pressure"
 	"github.com/sluice-engine/sluice/bench/results"
 )
 
@@ -44,17 +46,24 @@ func TestAClientThatBurnsMoreCPUIsFoundAcrossProcesses(t *testing.T) {
 		require.EqualValues(t, 400, run.Total[""].Count)
 		return nil
 	}
-	report, err := AB{A: a, B: b, Names: [2]string{"idle", "burning"}, Pairs: 12, Requests: 400, Options: Options{Gate: []Figure{CPU}}}.Run(t.Context())
-	require.NoError(t, err)
-	require.Equal(t, 13, runs, "a slice each, and one before")
-	require.Len(t, report.Regressions(), 1, "%+v", report.Effects)
-	require.Equal(t, CPU, report.Regressions()[0].Figure)
-	for _, e := range report.Effects {
-		if e.Figure == Allocs || e.Figure == ResponseP50 {
-			require.Positive(t, e.Old)
-			require.InEpsilon(t, e.Old, e.New, 10)
+	pressure.Try(t, 4, func() error { // where the host takes the processor away for long, that counts as CPU time
+		runs = 0
+		report, err := AB{A: a, B: b, Names: [2]string{"idle", "burning"}, Pairs: 12, Requests: 400, Options: Options{Gate: []Figure{CPU}}}.Run(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, 13, runs, "a slice each, and one before")
+		if len(report.Regressions()) == 0 {
+			return fmt.Errorf("%+v", report.Effects)
 		}
-	}
+		require.Len(t, report.Regressions(), 1, "%+v", report.Effects)
+		require.Equal(t, CPU, report.Regressions()[0].Figure)
+		for _, e := range report.Effects {
+			if e.Figure == Allocs || e.Figure == ResponseP50 {
+				require.Positive(t, e.Old)
+				require.InEpsilon(t, e.Old, e.New, 10)
+			}
+		}
+		return nil
+	})
 }
 
 func TestASideThatCannotMakeItsRequestsSaysWhy(t *testing.T) {

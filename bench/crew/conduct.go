@@ -19,7 +19,7 @@ const (
 	leastSamples  = 24                     // before clocks are
 	clockPatience = 5 * time.Second        // for clocks to be known well enough
 	mostPatience  = 10 * time.Second       // for a worker to take a run on
-	farewellTime  = 500 * time.Millisecond // for workers to say that they are free
+	farewellTime  = 2 * time.Second        // for workers to say that they are free
 	mostReport    = 64 << 20               // bytes: as long as a line of results may be
 	leastLead     = 300 * time.Millisecond // from the order to begin to the beginning
 )
@@ -171,7 +171,7 @@ func (r *run) read(text []byte, now time.Duration) {
 		return // of a run before, or of nobody
 	}
 	m := r.members[l.Worker]
-	m.heard = true
+	m.gone = false
 	m.is.heard()
 	switch {
 	case r.stage >= stageParting:
@@ -251,6 +251,7 @@ func (r *run) dialFailed(d dialFailed, now time.Duration) {
 			continue
 		}
 		if m.state == stateAsked || errors.Is(d.err, errGone) || errors.Is(d.err, ErrRefused) {
+			m.gone = true
 			r.lose(m, d.err.Error(), now)
 		} else if m.state != stateLost && r.stage < stageParting {
 			r.mention("machine %s (%s) cannot be reached, trying again: %v", m.name, m.address, d.err)
@@ -374,9 +375,10 @@ func (r *run) depart(now time.Duration) {
 func (r *run) leave(now time.Duration) {
 	waiting := false
 	for _, m := range r.members {
-		if m.free || !m.heard {
-			continue // it never knew of this run, or knows no more
+		if m.free || m.gone || m.asked == never {
+			continue // it knows no more of this run, or is not there, or never knew of it
 		}
+		// One that was asked and has not answered yet may serve all the same.
 		waiting = true
 		r.dismiss(m, now)
 	}

@@ -17,7 +17,7 @@ type member struct {
 	env      results.Environment
 	state    state
 	asked    time.Duration // the last enlist, or dismissal
-	heard    bool          // ever
+	gone     bool          // nobody is there, or lets this machine in, and it has said nothing since
 	is       silence
 	probed   time.Duration
 	relation *relation

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"net"
 	"os"
 	"strings"
 	"syscall"
@@ -99,15 +100,32 @@ func TestAWorkerThatIsNotThereIsSaidInOneLine(t *testing.T) {
 
 func TestAWorkerThatCannotDoTheJobSaysWhy(t *testing.T) {
 	t.Parallel()
-	_, addresses := team(t, 2, workerOrders{})
 	for kind, why := range map[string]string{
 		"picky": "there is no file limits.json on this machine", "panic": "preparing the job panicked: a bug",
 	} {
+		_, addresses := team(t, 2, workerOrders{})
 		w := startWorker(t, workerOrders{Name: "other", Token: token, Kind: kind})
 		c := conduct(t, append(addresses, w.address), constantJob(nowhere, 10, time.Second))
 		require.Contains(t, c.refusal(t), "worker "+w.address+": "+why)
 		eventually(t, 5*time.Second, func() bool { return w.hasSaid("is over: dismissed") }, "it is free again")
 	}
+}
+
+// What such a worker answers does not arrive: it serves a run of which its coordinator knows
+// only that it asked for it.
+func TestAWorkerWhoseAnswerHasNotArrivedIsDismissedAsWell(t *testing.T) {
+	t.Parallel()
+	nobody, err := net.Listen("tcp", "127.0.0.1:0") // connects, and says nothing
+	require.NoError(t, err)
+	defer nobody.Close()
+	workers, addresses := team(t, 1, workerOrders{})
+	c := conduct(t, addresses, constantJob(nowhere, 10, time.Second), func(o *coordinatorOrders) {
+		o.Advertise, o.Silence = nobody.Addr().String(), time.Minute
+	})
+	eventually(t, 5*time.Second, func() bool { return workers[0].hasSaid("serving a run") }, "it was asked")
+	require.NoError(t, c.cmd.Process.Signal(os.Interrupt))
+	require.Contains(t, c.refusal(t), "interrupted before it began")
+	eventually(t, 5*time.Second, func() bool { return workers[0].hasSaid("is over: dismissed") }, "it is free again")
 }
 
 func TestASecondCoordinatorIsToldThatAWorkerIsBusyAndByWhom(t *testing.T) {

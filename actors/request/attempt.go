@@ -12,6 +12,7 @@ import (
 	"github.com/sluice-engine/sluice/auth"
 	"github.com/sluice-engine/sluice/internal/wire"
 	"github.com/sluice-engine/sluice/messages"
+	"github.com/sluice-engine/sluice/messages/protocol"
 	"github.com/sluice-engine/sluice/throttle"
 )
 
@@ -198,6 +199,9 @@ func (a *attempt) exchange() (*messages.Response, messages.Sent, error) {
 		a.began, a.reused = a.now(), reused(a.lease)
 	}
 	a.lease.Uses++
+	if shared, ok := a.lease.Conn.(protocol.Queueing); ok {
+		shared.AskBefore(a.slot)
+	}
 	response, sent, err := a.lease.Conn.Exchange(a.toSend, a.deadline)
 	intact, late := a.watch.end()
 	if response != nil {
@@ -288,6 +292,9 @@ const (
 // staleUnused reports whether an exchange failed on a connection that had died
 // while it was idle, and so is no failure of the origin's.
 func (a *attempt) staleUnused(sent messages.Sent, err error) bool {
+	if sent == messages.SentNo && errors.Is(err, wire.ErrCrowded) {
+		return true // another place has room, perhaps, or has when the pool finds one; each takes its time
+	}
 	if sent != messages.SentNo || a.fresh || !errors.Is(err, messages.ErrStale) {
 		return false
 	}

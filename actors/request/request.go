@@ -311,7 +311,7 @@ func (r *slot) tryOnce() {
 		r.fail(err)
 		return
 	}
-	if r.needs.Held(r.target.name, r.attempt.charged()) || r.outdated() {
+	if !r.MayLeave() {
 		r.recall()
 		return
 	}
@@ -320,6 +320,11 @@ func (r *slot) tryOnce() {
 		return
 	}
 	response, sent, err := r.attempt.exchange()
+	if errors.Is(err, wire.ErrRecalled) { // as MayLeave has it, behind a wait for others on the connection
+		r.attempt.letGo()
+		r.recall()
+		return
+	}
 	if r.attempt.staleUnused(sent, err) {
 		r.attempt.letGo()
 		r.reopenTicket()
@@ -356,6 +361,12 @@ func (r *slot) follow(response *messages.Response, sent messages.Sent, err error
 	default:
 		r.enterFinishing(response)
 	}
+}
+
+// MayLeave is part of protocol.Sender: nothing is paused that the request is charged in, and its
+// limits are those that it was granted by.
+func (r *slot) MayLeave() bool {
+	return !r.needs.Held(r.target.name, r.attempt.charged()) && !r.outdated()
 }
 
 // recall takes the request back that was about to leave into a pause, or against

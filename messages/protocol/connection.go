@@ -52,6 +52,20 @@ type Departing interface {
 	Departed() bool
 }
 
+// Queueing may be implemented by a Connection on which an exchange may have to wait for those of
+// others before it leaves.
+type Queueing interface {
+	// AskBefore has the next Exchange ask sender behind such a wait whether it may still leave,
+	// on its own goroutine. One that may not ends unsent.
+	AskBefore(sender Sender)
+}
+
+// Sender is who makes an exchange.
+type Sender interface {
+	// MayLeave reports whether what was looked at before the exchange is still so.
+	MayLeave() bool
+}
+
 // IdleHinter may be implemented by a Connection whose server says how long it
 // keeps an idle connection.
 type IdleHinter interface {

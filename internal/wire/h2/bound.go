@@ -14,7 +14,7 @@ import (
 // before anything came, until the peer has acknowledged the PING behind the reset. And whoever
 // waits there for another is not looked at when the peer raises its bound, nor told whether
 // anything was sent. Hence every exchange has its stream reserved there before it begins (see
-// conn.reserve), in its turn (see Stream.takeTurn), and waits here as long as that fails. Only if
+// conn.reserve), in its turn (see Stream.takeTurn), and waits here for a moment if that fails. Only if
 // the peer lowers its bound between the two does it wait in net/http: one of them for each
 // connection, which then counts as one that may have been sent.
 type streamBound struct {
@@ -61,8 +61,9 @@ func (c *conn) reserve() bool { return c.client.Reserve() == nil }
 func (c *conn) mayBegin() bool { return c.client.Available() > 0 }
 
 // listen has whoever waits for a stream woken when net/http has let go of one, or has acted on
-// a bound that was raised, as far as it says so: see looksAgain. Most connections have nobody wait, and the hook costs every exchange
-// a few locks: hence it is not there before somebody does.
+// a bound that was raised. It does not always say so: if between two of its own looks one was taken
+// and another let go, as many are free as before. Most connections have nobody wait, and the hook
+// costs every exchange a few locks: hence it is not there before somebody does.
 func (c *conn) listen() {
 	bound := &c.frames.bound
 	bound.told.Do(func() {

@@ -3,6 +3,7 @@ package h2
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -25,23 +26,16 @@ import (
 // boundServer answers a request when it is told to, and says how many streams it allows when
 // it is told that.
 type boundServer struct {
-	conn  net.Conn
+	conn  net.Conn    // the last
 	asked chan uint32 // the streams of the requests that came
 }
 
-func (s *boundServer) allow(t *testing.T, conns *Conns, streams byte) {
-	t.Helper()
-	s.announce(t, conns, streams)
-	client := conns.conns[0].client
-	require.Eventually(t, func() bool { return client.Available() == max(0, int(streams)-client.InFlight()) }, 5*time.Second, time.Millisecond)
-}
-
-// announce is allow without a wait for net/http, which does not heed it while a header is written.
-func (s *boundServer) announce(t *testing.T, conns *Conns, streams byte) {
+// allow returns when everybody has heard of it.
+func (s *boundServer) allow(t *testing.T, streams byte) {
 	t.Helper()
 	_, err := s.conn.Write(settingsFrame(streams))
 	require.NoError(t, err)
-	require.Eventually(t, func() bool { return conns.conns[0].frames.limit() == int(streams) }, 5*time.Second, time.Millisecond)
+	synctest.Wait()
 }
 
 // settingsFrame says how many streams are allowed.
@@ -60,13 +54,16 @@ func (s *boundServer) answer(t *testing.T, stream uint32) {
 	require.NoError(t, err)
 }
 
-func listenBound(t *testing.T) (*boundServer, *Conns) {
-	server := &boundServer{asked: make(chan uint32, 10)}
-	conns := connServer(t, func(c net.Conn) {
+// withBound runs a test in fake time.
+func withBound(t *testing.T, test func(t *testing.T, server *boundServer, conns *Conns)) {
+	server := new(boundServer)
+	pipedPeer(t, func(c net.Conn) {
 		server.conn = c
 		serveFrames(c, func(stream uint32) []byte { server.asked <- stream; return nil })
+	}, func(t *testing.T, conns *Conns) {
+		server.asked = make(chan uint32, 10) // which is the bubble's
+		test(t, server, conns)
 	})
-	return server, conns
 }
 
 // exchangeAside exchanges in the background.
@@ -89,80 +86,118 @@ type exchanged struct {
 	err  error
 }
 
-// oneStreamOpen has an exchange run, whose stream is open, on a connection whose server allows
+// withOneStream has an exchange run, whose stream is open, on a connection whose server allows
 // no other, though there is a place for one.
-func oneStreamOpen(t *testing.T) (server *boundServer, conns *Conns, first <-chan exchanged, open uint32, other protocol.Connection) {
-	server, conns = listenBound(t)
-	one, other := dial(t, conns), dial(t, conns)
-	server.allow(t, conns, 1)
-	first = exchangeAside(one, 10*time.Second)
-	return server, conns, first, <-server.asked, other
+func withOneStream(t *testing.T, test func(t *testing.T, server *boundServer, conns *Conns, first <-chan exchanged, open uint32, other protocol.Connection)) {
+	withBound(t, func(t *testing.T, server *boundServer, conns *Conns) {
+		one, other := dial(t, conns), dial(t, conns)
+		server.allow(t, 1)
+		first := exchangeAside(one, 10*time.Second)
+		test(t, server, conns, first, <-server.asked, other)
+	})
 }
 
 func TestWhoWaitsForAStreamGoesOnWhenThePeerAllowsMore(t *testing.T) {
-	server, conns, first, open, other := oneStreamOpen(t)
-	second := exchangeAside(other, 10*time.Second)
-	bound := &conns.conns[0].frames.bound
-	require.Eventually(t, func() bool { return bound.waiting.Load() == 1 }, 5*time.Second, time.Millisecond)
-	require.Empty(t, server.asked, "one stream is all that the peer allows")
+	withOneStream(t, func(t *testing.T, server *boundServer, conns *Conns, first <-chan exchanged, open uint32, other protocol.Connection) {
+		second := exchangeAside(other, 10*time.Second)
+		time.Sleep(soon - 1)
+		require.Empty(t, server.asked, "one stream is all that the peer allows")
 
-	server.allow(t, conns, 10)
-	server.answer(t, <-server.asked)
-	end := <-second
-	require.NoError(t, end.err, "the first is still open")
-	require.Equal(t, 204, end.resp.StatusCode)
-	server.answer(t, open)
-	require.NoError(t, (<-first).err)
+		server.allow(t, 10)
+		server.answer(t, <-server.asked)
+		end := <-second
+		require.NoError(t, end.err, "the first is still open")
+		require.Equal(t, 204, end.resp.StatusCode)
+		server.answer(t, open)
+		require.NoError(t, (<-first).err)
+	})
 }
 
 func TestWhoWaitsForAStreamGoesOnWhenAnotherEnds(t *testing.T) {
-	server, conns, first, open, other := oneStreamOpen(t)
-	second := exchangeAside(other, 10*time.Second)
-	bound := &conns.conns[0].frames.bound
-	require.Eventually(t, func() bool { return bound.waiting.Load() == 1 }, 5*time.Second, time.Millisecond)
-
-	server.allow(t, conns, 0)
-	server.answer(t, open)
-	require.NoError(t, (<-first).err)
-	server.allow(t, conns, 1)
-	server.answer(t, <-server.asked)
-	require.NoError(t, (<-second).err)
-	requireNothingInFlight(t, conns)
-}
-
-func TestWhoWaitsForAStreamFindsOneThatNobodyToldItOf(t *testing.T) {
-	server, conns, first, open, other := oneStreamOpen(t)
-	bound := &conns.conns[0].frames.bound
-	bound.told.Do(func() {}) // net/http says nothing
-	second := exchangeAside(other, 2*time.Second)
-	require.Eventually(t, func() bool { return bound.waiting.Load() == 1 }, 5*time.Second, time.Millisecond)
-	server.answer(t, open)
-	require.NoError(t, (<-first).err)
-	select {
-	case stream := <-server.asked:
-		server.answer(t, stream)
+	withOneStream(t, func(t *testing.T, server *boundServer, conns *Conns, first <-chan exchanged, open uint32, other protocol.Connection) {
+		second := exchangeAside(other, 10*time.Second)
+		synctest.Wait()
+		server.allow(t, 0)
+		server.answer(t, open)
+		require.NoError(t, (<-first).err)
+		server.allow(t, 1)
+		server.answer(t, <-server.asked)
 		require.NoError(t, (<-second).err)
-	case end := <-second:
-		require.NoError(t, end.err)
-	}
-	requireNothingInFlight(t, conns)
+		requireNothingInFlight(t, conns)
+	})
 }
 
-// requireNothingInFlight waits for net/http, which lets go of a stream a moment later.
 func requireNothingInFlight(t *testing.T, conns *Conns) {
 	t.Helper()
-	client := conns.conns[0].client
-	require.Eventually(t, func() bool { return client.InFlight() == 0 }, 5*time.Second, time.Millisecond)
+	synctest.Wait() // net/http lets go of a stream a moment later
+	require.Zero(t, conns.conns[0].client.InFlight())
+}
+
+// Another connection may have room, and what was signed for this exchange is soon old.
+func TestNobodyWaitsLongForAStream(t *testing.T) {
+	withBound(t, func(t *testing.T, server *boundServer, conns *Conns) {
+		one := dial(t, conns)
+		var others [5]protocol.Connection
+		for i := range others {
+			others[i] = dial(t, conns)
+		}
+		server.allow(t, 1)
+		first := exchangeAside(one, 10*time.Second)
+		open := <-server.asked
+		began := time.Now()
+		var ends [len(others)]<-chan exchanged
+		for i, other := range others {
+			ends[i] = exchangeAside(other, 10*time.Second)
+		}
+		for i, end := range ends { // one waited for a stream, and the others for their turn
+			end := <-end
+			require.ErrorIs(t, end.err, wire.ErrCrowded)
+			require.Equal(t, messages.SentNo, end.sent)
+			require.False(t, others[i].Reusable())
+		}
+		require.GreaterOrEqual(t, time.Since(began), soon)
+		require.LessOrEqual(t, time.Since(began), 2*soon, "the turn may come just then")
+		require.Nil(t, conns.join(), "there is no room for another")
+		server.answer(t, open)
+		require.NoError(t, (<-first).err)
+		requireNothingInFlight(t, conns)
+	})
+}
+
+// Of a peer that allows none another connection would have no stream either.
+func TestOfAPeerThatAllowsNoStreamsOneIsWaitedFor(t *testing.T) {
+	withOneStream(t, func(t *testing.T, server *boundServer, conns *Conns, first <-chan exchanged, open uint32, other protocol.Connection) {
+		server.allow(t, 0)
+		second := exchangeAside(other, 10*time.Second)
+		time.Sleep(5 * time.Second)
+		require.Empty(t, second)
+		server.allow(t, 2)
+		end := <-second
+		require.ErrorIs(t, end.err, wire.ErrCrowded, "what was signed is old")
+		require.Equal(t, messages.SentNo, end.sent)
+		require.NoError(t, other.Close())
+		third := exchangeAside(dial(t, conns), 10*time.Second)
+		server.answer(t, <-server.asked)
+		require.NoError(t, (<-third).err)
+		server.answer(t, open)
+		require.NoError(t, (<-first).err)
+		requireNothingInFlight(t, conns)
+	})
 }
 
 func TestWhoWaitedInVainForAStreamWasNotSent(t *testing.T) {
-	server, conns, first, open, other := oneStreamOpen(t)
-	end := <-exchangeAside(other, 50*time.Millisecond)
-	require.ErrorIs(t, end.err, errAllStreams)
-	require.Equal(t, messages.SentNo, end.sent)
-	server.answer(t, open)
-	require.NoError(t, (<-first).err)
-	requireNothingInFlight(t, conns)
+	for bound, want := range map[byte]error{0: errNoStreams, 1: errAllStreams} {
+		withOneStream(t, func(t *testing.T, server *boundServer, conns *Conns, first <-chan exchanged, open uint32, other protocol.Connection) {
+			server.allow(t, bound)
+			end := <-exchangeAside(other, soon/2)
+			require.ErrorIs(t, end.err, want)
+			require.ErrorIs(t, end.err, wire.ErrDeadline)
+			require.Equal(t, messages.SentNo, end.sent)
+			server.answer(t, open)
+			require.NoError(t, (<-first).err)
+			requireNothingInFlight(t, conns)
+		})
+	}
 }
 
 // answerStuckUpload has a place upload a body whose reader waits, and cannot be closed. The answer
@@ -182,60 +217,57 @@ func answerStuckUpload(t *testing.T, server *boundServer, c protocol.Connection)
 }
 
 func TestAPlaceWhoseUploadKeepsTheOnlyStreamIsTakenByNobody(t *testing.T) {
-	server, conns := listenBound(t)
-	one := dial(t, conns)
-	server.allow(t, conns, 1)
-	answerStuckUpload(t, server, one)
-	require.False(t, one.Reusable())
-	require.NoError(t, one.Close())
+	withBound(t, func(t *testing.T, server *boundServer, conns *Conns) {
+		one := dial(t, conns)
+		server.allow(t, 1)
+		answerStuckUpload(t, server, one)
+		require.False(t, one.Reusable())
+		require.NoError(t, one.Close())
 
-	other := dial(t, conns)
-	require.False(t, other.(*Stream).Shared(), "the connection lingers, and has no stream left")
-	end := exchangeAside(other, 10*time.Second)
-	server.answer(t, <-server.asked)
-	require.NoError(t, (<-end).err)
+		other := dial(t, conns)
+		require.False(t, other.(*Stream).Shared(), "the connection lingers, and has no stream left")
+		end := exchangeAside(other, 10*time.Second)
+		server.answer(t, <-server.asked)
+		require.NoError(t, (<-end).err)
+	})
 }
 
 func TestAStreamCountsUntilTheReaderOfItsRequestHasReturned(t *testing.T) {
-	server, conns := listenBound(t)
-	one, two, three := dial(t, conns), dial(t, conns), dial(t, conns)
-	server.allow(t, conns, 1)
-	release := answerStuckUpload(t, server, one)
-	waitForTheStream(t, server, conns, two, three, release)
+	withBound(t, func(t *testing.T, server *boundServer, conns *Conns) {
+		one, two, three := dial(t, conns), dial(t, conns), dial(t, conns)
+		server.allow(t, 1)
+		release := answerStuckUpload(t, server, one)
+		waitForTheStream(t, server, conns, two, three, release)
+	})
 }
 
 // net/http does not give ever more requests to a connection that may be dead.
 func TestAStreamGivenUpCountsUntilThePeerIsKnownToBeThere(t *testing.T) {
-	server, conns := listenBound(t)
-	one, two, three := dial(t, conns), dial(t, conns), dial(t, conns)
-	server.allow(t, conns, 1)
-	late := exchangeAside(one, 50*time.Millisecond)
-	<-server.asked
-	require.Equal(t, messages.SentMaybe, (<-late).sent)
-	waitForTheStream(t, server, conns, two, three, func() { server.acknowledge(t) })
+	withBound(t, func(t *testing.T, server *boundServer, conns *Conns) {
+		one, two, three := dial(t, conns), dial(t, conns), dial(t, conns)
+		server.allow(t, 1)
+		late := exchangeAside(one, 50*time.Millisecond)
+		<-server.asked
+		require.Equal(t, messages.SentMaybe, (<-late).sent)
+		waitForTheStream(t, server, conns, two, three, func() { server.acknowledge(t) })
+	})
 }
 
 // waitForTheStream waits for the one stream that the peer allows, which an exchange that is over
 // still has: in vain at first, and then until release.
 func waitForTheStream(t *testing.T, server *boundServer, conns *Conns, vain, patient protocol.Connection, release func()) {
 	t.Helper()
-	end := <-exchangeAside(vain, 50*time.Millisecond)
-	require.ErrorIs(t, end.err, errAllStreams)
+	end := <-exchangeAside(vain, 10*time.Second)
+	require.ErrorIs(t, end.err, wire.ErrCrowded)
 	require.Equal(t, messages.SentNo, end.sent)
 	require.Nil(t, conns.join())
 
 	next := exchangeAside(patient, 5*time.Second)
-	bound := &conns.conns[0].frames.bound
-	require.Eventually(t, func() bool { return bound.waiting.Load() == 1 }, 5*time.Second, time.Millisecond)
+	time.Sleep(soon - 1)
 	require.Empty(t, server.asked)
 	release()
-	select {
-	case stream := <-server.asked:
-		server.answer(t, stream)
-		require.NoError(t, (<-next).err)
-	case end := <-next:
-		require.NoError(t, end.err, "it goes on")
-	}
+	server.answer(t, <-server.asked)
+	require.NoError(t, (<-next).err)
 }
 
 // The server refuses a stream too many. It answers before it has read a body, and so an exchange
@@ -252,7 +284,9 @@ func TestNoMoreStreamsAreBegunThanThePeerAllows(t *testing.T) {
 					return
 				}
 				for range 10 {
-					if _, _, err := c.Exchange(large, time.Now().Add(30*time.Second)); !assert.NoError(t, err) || !c.Reusable() {
+					_, _, err := c.Exchange(large, time.Now().Add(30*time.Second))
+					crowded := errors.Is(err, wire.ErrCrowded) // a stream may outlive its exchange for longer than one waits
+					if !c.Reusable() || !crowded && !assert.NoError(t, err) {
 						break
 					}
 				}
@@ -284,42 +318,69 @@ func (c heldWrites) Write(p []byte) (int, error) {
 	return c.Conn.Write(p)
 }
 
+// goesOn makes an exchange as a pool does: where there is no room it is made elsewhere.
+func goesOn(t *testing.T, conns *Conns, c protocol.Connection) <-chan exchanged {
+	ends := make(chan exchanged, 1)
+	go func() {
+		for deadline := time.Now().Add(10 * time.Second); ; {
+			resp, sent, err := c.Exchange(post("an order"), deadline)
+			if errors.Is(err, wire.ErrCrowded) && sent == messages.SentNo {
+				if err = c.Close(); err == nil {
+					c, err = conns.Dial(t.Context())
+				}
+				if err == nil {
+					continue
+				}
+			}
+			ends <- exchanged{resp, sent, errors.Join(err, c.Close())}
+			return
+		}
+	}()
+	return ends
+}
+
+// net/http's locks are held meanwhile, of which fake time knows nothing.
 func TestABoundThatFallsUnderLoadHoldsNobodyUp(t *testing.T) {
-	server, conns := listenBound(t)
-	var held sync.RWMutex
-	var writes atomic.Int32
-	conns.open = func(ctx context.Context, _ func()) (*wire.Socket, error) {
-		c, err := new(net.Dialer).DialContext(ctx, "tcp", conns.addr)
-		if err != nil {
-			return nil, err
+	for _, wait := range []time.Duration{0, 5 * soon} {
+		served := make(chan net.Conn, 10)
+		conns := connServer(t, func(c net.Conn) {
+			served <- c
+			serveFrames(c, func(stream uint32) []byte {
+				return []byte{0, 0, 1, frameHeaders, flagEndHeaders | flagEndStream, 0, 0, 0, byte(stream), 0x89} // 204
+			})
+		})
+		var held sync.RWMutex
+		var writes atomic.Int32
+		conns.open = func(ctx context.Context, _ func()) (*wire.Socket, error) {
+			c, err := new(net.Dialer).DialContext(ctx, "tcp", conns.addr)
+			if err != nil {
+				return nil, err
+			}
+			return sealed(ctx, heldWrites{c, &held, &writes}, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}})
 		}
-		return sealed(ctx, heldWrites{c, &held, &writes}, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}})
-	}
-	const crowd = 8
-	var places [crowd]protocol.Connection
-	for i := range places {
-		places[i] = dial(t, conns)
-	}
-	server.allow(t, conns, crowd)
-	var ends [crowd]<-chan exchanged
-	before := writes.Load()
-	held.Lock()
-	for i, c := range places {
-		ends[i] = exchangeAside(c, 10*time.Second)
-	}
-	require.Eventually(t, func() bool { return writes.Load() > before }, 5*time.Second, time.Millisecond)
-	server.announce(t, conns, 1)
-	held.Unlock()
-	for range crowd {
-		select {
-		case stream := <-server.asked:
-			server.answer(t, stream)
-		case <-time.After(5 * time.Second):
-			require.Fail(t, "nobody goes on")
+		const crowd = 8
+		var places [crowd]protocol.Connection
+		for i := range places {
+			var err error
+			places[i], err = conns.Dial(t.Context())
+			require.NoError(t, err)
 		}
-	}
-	for _, end := range ends {
-		require.NoError(t, (<-end).err)
+		server, first := <-served, conns.conns[0]
+		var ends [crowd]<-chan exchanged
+		before := writes.Load()
+		held.Lock()
+		for i, c := range places {
+			ends[i] = goesOn(t, conns, c)
+		}
+		require.Eventually(t, func() bool { return writes.Load() > before }, 5*time.Second, time.Millisecond)
+		_, err := server.Write(settingsFrame(1))
+		require.NoError(t, err)
+		require.Eventually(t, func() bool { return first.frames.limit() == 1 }, 5*time.Second, time.Millisecond)
+		time.Sleep(wait) // in which some go elsewhere
+		held.Unlock()
+		for _, end := range ends {
+			require.NoError(t, (<-end).err)
+		}
 	}
 }
 
@@ -358,23 +419,83 @@ func TestWhoWaitsInNetHTTPGoesOnWhenThePeerAllowsMore(t *testing.T) {
 }
 
 func TestWhoWaitedInVainForItsTurnWasNotSent(t *testing.T) {
-	server, conns := listenBound(t)
-	one, two := dial(t, conns), dial(t, conns)
-	c := conns.conns[0]
-	c.turn.Take()
-	end := <-exchangeAside(one, 20*time.Millisecond)
-	require.ErrorIs(t, end.err, wire.ErrDeadline)
-	require.ErrorIs(t, end.err, errTurn)
-	require.Equal(t, messages.SentNo, end.sent)
+	withBound(t, func(t *testing.T, server *boundServer, conns *Conns) {
+		one, two := dial(t, conns), dial(t, conns)
+		c := conns.conns[0]
+		c.turn.Take()
+		end := <-exchangeAside(one, 20*time.Millisecond)
+		require.ErrorIs(t, end.err, wire.ErrDeadline)
+		require.ErrorIs(t, end.err, errTurn)
+		require.Equal(t, messages.SentNo, end.sent)
 
-	aborted := exchangeAside(two, 10*time.Second)
-	two.Abort()
-	end = <-aborted
-	require.ErrorIs(t, end.err, wire.ErrAborted)
-	require.Equal(t, messages.SentNo, end.sent)
+		aborted := exchangeAside(two, 10*time.Second)
+		two.Abort()
+		end = <-aborted
+		require.ErrorIs(t, end.err, wire.ErrAborted)
+		require.Equal(t, messages.SentNo, end.sent)
 
-	c.turn.Pass()
-	three := exchangeAside(dial(t, conns), 10*time.Second)
-	server.answer(t, <-server.asked)
-	require.NoError(t, (<-three).err)
+		c.turn.Pass()
+		three := exchangeAside(dial(t, conns), 10*time.Second)
+		server.answer(t, <-server.asked)
+		require.NoError(t, (<-three).err)
+	})
+}
+
+// asked is a sender who counts how often it is asked.
+type askedSender struct {
+	may   bool
+	times int
+}
+
+func (s *askedSender) MayLeave() bool { s.times++; return s.may }
+
+// A request that leaves late was looked at, and signed, before that.
+func TestBehindAWaitForTheTurnItIsAskedWhetherTheRequestMayStillLeave(t *testing.T) {
+	for name, c := range map[string]struct {
+		wait  time.Duration
+		may   bool
+		want  error
+		asked int
+	}{
+		"hardly a wait":                   {soon, false, nil, 0},
+		"it may":                          {soon + 1, true, nil, 1},
+		"it may not":                      {soon + 1, false, wire.ErrRecalled, 1},
+		"as long as a signature is good":  {outdated, true, nil, 1},
+		"longer than a signature is good": {outdated + 1, true, wire.ErrCrowded, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			withBound(t, func(t *testing.T, server *boundServer, conns *Conns) {
+				place := dial(t, conns).(*Stream)
+				sender := &askedSender{may: c.may}
+				place.AskBefore(sender)
+				one := conns.conns[0]
+				one.turn.Take()
+				ends := exchangeAside(place, 10*time.Second)
+				time.Sleep(c.wait)
+				one.turn.Pass()
+				if c.want == nil {
+					server.answer(t, <-server.asked)
+				}
+				end := <-ends
+				require.ErrorIs(t, end.err, c.want)
+				require.Equal(t, c.asked, sender.times)
+				require.Equal(t, errors.Is(c.want, wire.ErrCrowded), !place.Reusable())
+				requireNothingInFlight(t, conns)
+				require.True(t, one.turn.Try(), "the next has it")
+				if c.want == nil {
+					require.False(t, end.resp.SentAt.Before(time.Now()), "when it left")
+				} else {
+					require.Equal(t, messages.SentNo, end.sent)
+					require.Empty(t, server.asked)
+				}
+				one.turn.Pass()
+				if place.Reusable() { // and nobody is asked who made the exchange before
+					next := exchangeAside(place, 10*time.Second)
+					server.answer(t, <-server.asked)
+					require.NoError(t, (<-next).err)
+					require.Equal(t, c.asked, sender.times)
+				}
+			})
+		})
+	}
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http/httptest"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -31,25 +32,26 @@ func connServer(t *testing.T, serve func(net.Conn)) *Conns {
 	t.Cleanup(server.Close)
 	listener, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: server.TLS.Certificates, NextProtos: []string{"h2"}})
 	require.NoError(t, err)
-	done, end := make(chan struct{}), make(chan struct{})
-	t.Cleanup(func() { close(end); listener.Close(); <-done })
-	go func() {
-		defer close(done)
+	end := make(chan struct{})
+	var all sync.WaitGroup
+	t.Cleanup(func() { close(end); listener.Close(); all.Wait() })
+	all.Go(func() {
 		for {
 			c, err := listener.Accept()
 			if err != nil {
 				return
 			}
 			served := make(chan struct{})
-			go func() { defer close(served); serve(c) }()
-			select {
-			case <-served:
-			case <-end: // it lingers
-				c.Close()
-				<-served
-			}
+			all.Go(func() { defer close(served); serve(c) })
+			all.Go(func() {
+				select {
+				case <-served:
+				case <-end: // it lingers
+					c.Close()
+				}
+			})
 		}
-	}()
+	})
 	addr := listener.Addr().String()
 	return NewConns(addr, wire.Limits{}, openTo(addr, &tls.Config{InsecureSkipVerify: true}))
 }
@@ -136,30 +138,32 @@ func TestAStreamThatThePeerRefusesWasNotProcessed(t *testing.T) {
 }
 
 func TestAPeerThatAllowsNoStreamsIsWaitedForAndNamed(t *testing.T) {
-	server, conns := listenBound(t)
-	other := dial(t, conns) // keeps the connection
-	c := dial(t, conns)
-	server.allow(t, conns, 0)
-	begun := time.Now()
-	_, sent, err := c.Exchange(post("an order"), begun.Add(50*time.Millisecond))
-	require.ErrorIs(t, err, context.DeadlineExceeded)
-	require.NotErrorIs(t, err, context.Canceled, "nobody has")
-	require.ErrorIs(t, err, errNoStreams)
-	require.Equal(t, messages.SentNo, sent)
-	require.False(t, c.Reusable())
-	require.Nil(t, conns.join(), "there is no place")
+	withBound(t, func(t *testing.T, server *boundServer, conns *Conns) {
+		other := dial(t, conns) // keeps the connection
+		c := dial(t, conns)
+		server.allow(t, 0)
+		begun := time.Now()
+		_, sent, err := c.Exchange(post("an order"), begun.Add(50*time.Millisecond))
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.NotErrorIs(t, err, context.Canceled, "nobody has")
+		require.ErrorIs(t, err, errNoStreams)
+		require.Equal(t, messages.SentNo, sent)
+		require.False(t, c.Reusable())
+		require.Nil(t, conns.join(), "there is no place")
 
-	raised := exchangeAside(other, 5*time.Second)
-	server.allow(t, conns, 1)
-	server.answer(t, <-server.asked)
-	require.NoError(t, (<-raised).err)
+		raised := exchangeAside(other, 5*time.Second)
+		server.allow(t, 1)
+		server.answer(t, <-server.asked)
+		require.NoError(t, (<-raised).err)
 
-	server.allow(t, conns, 0)
-	left := exchangeAside(other, 5*time.Second)
-	conns.conns[0].frames.leave()
-	end := <-left
-	require.ErrorIs(t, end.err, messages.ErrStale, "there will be no streams")
-	require.Equal(t, messages.SentNo, end.sent)
+		server.allow(t, 0)
+		left := exchangeAside(other, 5*time.Second)
+		synctest.Wait()
+		conns.conns[0].frames.leave()
+		end := <-left
+		require.ErrorIs(t, end.err, messages.ErrStale, "there will be no streams")
+		require.Equal(t, messages.SentNo, end.sent)
+	})
 }
 
 func TestWhatIsNoStatusIsNoAnswer(t *testing.T) {
@@ -188,7 +192,8 @@ func TestAWindowThatOverflowsEndsItsExchangeAlone(t *testing.T) {
 func TestADeadlineThatRingsAsTheExchangeEndsSpendsThePlace(t *testing.T) {
 	_, conns, _ := listenH2(t, 5, mirrorH2)
 	c := dial(t, conns).(*Stream)
-	require.NoError(t, c.begin(time.Now(), time.Now().Add(time.Nanosecond)))
+	_, err := c.begin(time.Now(), time.Now().Add(time.Nanosecond))
+	require.NoError(t, err)
 	require.Eventually(t, c.late.Load, 5*time.Second, time.Millisecond)
 	c.spent = false // all went well
 	c.end()
@@ -208,11 +213,13 @@ func pipedPeer(t *testing.T, serve func(net.Conn), test func(t *testing.T, conns
 	certificates := server.TLS.Certificates
 	server.Close()
 	synctest.Test(t, func(t *testing.T) {
-		test(t, NewConns("server.test:443", wire.Limits{}, func(ctx context.Context, _ func()) (*wire.Socket, error) {
+		conns := NewConns("server.test:443", wire.Limits{}, func(ctx context.Context, _ func()) (*wire.Socket, error) {
 			near, far := net.Pipe()
 			go serve(tls.Server(far, &tls.Config{Certificates: certificates, NextProtos: []string{"h2"}}))
 			return sealed(ctx, near, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}})
-		}))
+		})
+		t.Cleanup(conns.Close) // what lingers, behind the places' own
+		test(t, conns)
 	})
 }
 

@@ -56,11 +56,12 @@ func TestAResetConnectionIsToldAsThePeersToAllThatSendOnIt(t *testing.T) {
 }
 
 func TestNetHTTPSaysByItsTextThatItHasClosedAConnection(t *testing.T) {
-	server, conns := listenBound(t)
-	end := exchangeAside(dial(t, conns), 10*time.Second)
-	<-server.asked
-	require.NoError(t, conns.conns[0].client.Close())
-	require.ErrorContains(t, (<-end).err, closedHere)
+	withBound(t, func(t *testing.T, server *boundServer, conns *Conns) {
+		end := exchangeAside(dial(t, conns), 10*time.Second)
+		<-server.asked
+		require.NoError(t, conns.conns[0].client.Close())
+		require.ErrorContains(t, (<-end).err, closedHere)
+	})
 }
 
 // uploadAside sends more than the server takes.

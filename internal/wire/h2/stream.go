@@ -2,7 +2,6 @@ package h2
 
 import (
 	"context"
-	"errors"
 	"net"
 	"net/http"
 	"net/http/httptrace"
@@ -42,7 +41,8 @@ type Stream struct {
 	alarm *time.Timer // rings at the deadline; nil until first needed
 	armed bool        // it is set
 
-	hooks *hooks // of the running exchange; nil if it is not traced
+	hooks  *hooks          // of the running exchange; nil if it is not traced
+	sender protocol.Sender // likewise; nil if there is nobody to ask
 	outgoing
 	// request and url are read by net/http's goroutines until the response's body
 	// has ended. The owner changes them between exchanges only.
@@ -88,6 +88,7 @@ var (
 	_ protocol.Connection = (*Stream)(nil)
 	_ protocol.Parting    = (*Stream)(nil)
 	_ protocol.Departing  = (*Stream)(nil)
+	_ protocol.Queueing   = (*Stream)(nil)
 )
 
 func newStream(c *conn) *Stream {
@@ -114,7 +115,8 @@ func (s *Stream) Exchange(call *messages.Call, deadline time.Time) (*messages.Re
 	if !deadline.IsZero() && !sentAt.Before(deadline) {
 		return nil, messages.SentNo, wire.ErrDeadline
 	}
-	if err := s.begin(sentAt, deadline); err != nil {
+	sentAt, err = s.begin(sentAt, deadline)
+	if err != nil {
 		return nil, messages.SentNo, err
 	}
 	if call.Close {
@@ -182,64 +184,25 @@ func (s *Stream) giveUp(resp *http.Response, answer *messages.Response) {
 	s.spent = true
 }
 
-func (s *Stream) begin(now, deadline time.Time) error {
+// begin makes everything ready for the exchange, and returns when it may leave.
+func (s *Stream) begin(now, deadline time.Time) (time.Time, error) {
 	if s.aborted.Load() {
-		return wire.ErrAborted
+		return now, wire.ErrAborted
 	}
 	if s.spent || s.conn.frames.leaves() || s.conn.isInDoubt() {
 		s.spent = true // a goodbye is not taken back
-		return wire.ErrSpent
+		return now, wire.ErrSpent
 	}
 	s.spent = true // until the exchange has ended well
 	s.touched.Store(false)
 	s.begun.Store(false)
 	s.behind, s.heard = s.conn.frames.writing.Load(), s.conn.frames.heard.Load()
 	s.arm(now, deadline)
-	err := s.takeTurn()
-	if err == nil && !s.conn.reserve() {
-		err = s.awaitStream()
-	}
+	at, err := s.queue(now)
 	if err != nil {
 		s.end()
 	}
-	return err
-}
-
-// takeTurn waits until no other exchange has its stream reserved and its header not written:
-// net/http lets one at a time write its header in any case, and has that one wait which comes
-// when the peer has lowered its bound, for streams that it would find reserved by those behind.
-func (s *Stream) takeTurn() error {
-	if !s.conn.turn.Try() {
-		if err := s.awaitTurn(); err != nil {
-			return err
-		}
-	}
-	s.hasTurn.Store(true)
-	return nil
-}
-
-func (s *Stream) awaitTurn() error {
-	f := s.conn.frames
-	for {
-		changed := f.bound.change()
-		if f.leaves() {
-			return wire.ErrSpent
-		}
-		select {
-		case s.conn.turn <- struct{}{}:
-			return nil
-		case <-changed:
-		case <-s.bare.Done():
-			return s.cause(errTurn)
-		}
-	}
-}
-
-// passTurn lets the next exchange begin, unless that was done before.
-func (s *Stream) passTurn() {
-	if s.hasTurn.CompareAndSwap(true, false) {
-		s.conn.turn.Pass()
-	}
+	return at, err
 }
 
 func (s *Stream) arm(now, deadline time.Time) {
@@ -251,47 +214,6 @@ func (s *Stream) arm(now, deadline time.Time) {
 		s.alarm = time.AfterFunc(wait, s.expire)
 	} else {
 		s.alarm.Reset(wait)
-	}
-}
-
-// Why nothing was sent to a peer that lets nobody begin a stream, or nobody more.
-var (
-	errNoStreams  = errors.New("the server allows no HTTP/2 streams: SETTINGS_MAX_CONCURRENT_STREAMS is 0")
-	errTurn       = errors.New("another request's header has not been written to the HTTP/2 connection")
-	errAllStreams = errors.New("the server allows no more HTTP/2 streams (SETTINGS_MAX_CONCURRENT_STREAMS), and none came free")
-)
-
-// looksAgain is after how long whoever waits for a stream looks again, though nobody has said that
-// one is free: net/http does not say so if between two of its own looks one was taken and another
-// let go, for then as many are free as before.
-const looksAgain = 50 * time.Millisecond
-
-// awaitStream waits until the peer lets one more stream begin: it may have lowered its bound
-// since the place was taken, or the stream of an exchange that is over may still count.
-func (s *Stream) awaitStream() error {
-	f := s.conn.frames
-	f.bound.waiting.Add(1)
-	defer f.bound.waiting.Add(-1)
-	s.conn.listen()
-	again := time.NewTicker(looksAgain)
-	defer again.Stop()
-	for {
-		changed := f.bound.change()
-		if f.leaves() {
-			return wire.ErrSpent
-		}
-		if s.conn.reserve() {
-			return nil
-		}
-		select {
-		case <-changed:
-		case <-again.C:
-		case <-s.bare.Done():
-			if f.limit() == 0 {
-				return s.cause(errNoStreams)
-			}
-			return s.cause(errAllStreams)
-		}
 	}
 }
 
@@ -308,6 +230,7 @@ func (s *Stream) end() {
 		s.spent = s.spent || s.hooks.failure() != nil
 		s.hooks = nil
 	}
+	s.sender = nil
 	s.letGo()
 	s.passTurn()
 	s.conn.frames.open.letGo(s)

@@ -322,7 +322,7 @@ func TestAnErrorNamesItsRequestOnOneLine(t *testing.T) {
 		require.Equal(t, "hourly", failure.Route)
 
 		_, err = eng.Do(t.Context(), &engine.Request{Path: "/order", LimitID: "daily"})
-		require.EqualError(t, err, `sluice: GET /order: throttled (route "daily"; sent: no): limit "daily": no such limit: Limits has none of that id`)
+		require.EqualError(t, err, `sluice: GET /order: throttled (route "daily"; sent: no): limit "daily": no such limit: Limits has none of that id (there is "hourly")`)
 
 		gone, cancel := context.WithCancel(t.Context())
 		cancel()

@@ -62,7 +62,7 @@ func (l *Ledger) Sync(now time.Duration, id string, of Parts, used int64, window
 func (l *Ledger) meterOf(now time.Duration, id string, of Parts) (*meter, error) {
 	r := l.table.rule(id)
 	if r == nil {
-		return nil, &LimitError{ID: id, Err: ErrUnknownLimit}
+		return nil, l.table.unknown(id)
 	}
 	if err := join(of.checkNames(id), r.checkKey(of.Key)); err != nil {
 		return nil, err

@@ -17,7 +17,7 @@ func (l *Ledger) admit(now time.Duration, p *Permit, foreseen bool) error {
 	case p.state == Queued || p.state == Granted:
 		return &LimitError{ID: p.Limit, Err: ErrPermitInUse}
 	case r == nil:
-		return &LimitError{ID: p.Limit, Err: ErrUnknownLimit}
+		return l.table.unknown(p.Limit)
 	}
 	if err := p.checkNames(); err != nil {
 		return err

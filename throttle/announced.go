@@ -72,7 +72,7 @@ func (l *Ledger) Announce(now time.Duration, id string, parts Parts, quota int64
 	now = l.at(now)
 	r := l.table.rule(id)
 	if r == nil {
-		return 0, 0, &LimitError{ID: id, Err: ErrUnknownLimit}
+		return 0, 0, l.table.unknown(id)
 	}
 	if err := join(parts.checkNames(id), r.checkKey(parts.Key)); err != nil {
 		return 0, 0, err

@@ -52,9 +52,12 @@ type LimitError struct {
 	// Fallback is told of as it is: where what is in flight or lost of it may use it up, the
 	// request goes over to the fallback then, and may leave at another instant.
 	RetryAt time.Duration
+
+	ids *ids // of the table, if it does not have ID
 }
 
-// Error is part of error. No text has an account, a key or an egress.
+// Error is part of error. No text has an account, a key or an egress. That of an
+// ErrUnknownLimit has the ids that are closest to the one that is unknown.
 func (e *LimitError) Error() string {
 	if e.ID == NoLimit && e.Paused {
 		return e.Err.Error() + " (paused)"
@@ -72,6 +75,11 @@ func (e *LimitError) Error() string {
 	}
 	if e.Paused {
 		of = append(of, "paused")
+	}
+	if e.ids != nil {
+		if near := e.ids.near(e.ID); near != "" {
+			of = append(of, near)
+		}
 	}
 	if len(of) == 0 {
 		return fmt.Sprintf("limit %q: %v", e.ID, e.Err)

@@ -18,7 +18,7 @@ func (l *Ledger) Adopt(now time.Duration, p *Permit) error {
 		of := p.parts()
 		p.path = l.pathFor(now, r.like(was), &of, p.Origin)
 	} else if p.path = l.remains(now, was); p.path == nil {
-		return &LimitError{ID: p.Limit, Err: ErrUnknownLimit}
+		return l.table.unknown(p.Limit)
 	}
 	p.parked = false
 	l.grant(now, p)

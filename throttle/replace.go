@@ -302,7 +302,7 @@ func (l *Ledger) reroute(now time.Duration, p *Permit) error {
 	}
 	r := l.table.routes[p.Limit]
 	if r == nil {
-		return &LimitError{ID: p.Limit, Err: ErrUnknownLimit}
+		return l.table.unknown(p.Limit)
 	}
 	if r.falls { // the fallback may be new, and look at a key that was no matter before
 		if err := r.checkKey(p.Key); err != nil {

@@ -76,7 +76,7 @@ func (l *Ledger) SetShare(now time.Duration, id string, share, margin float64) e
 	now = l.at(now)
 	r := l.table.rules[id]
 	if r == nil {
-		return &LimitError{ID: id, Err: ErrUnknownLimit}
+		return l.table.unknown(id)
 	}
 	wanted := r.Limit
 	wanted.Share, wanted.SafetyMargin = share, margin

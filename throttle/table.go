@@ -16,6 +16,7 @@ type table struct {
 	rules  map[string]*rule
 	routes map[string]*route
 	scopes map[string]By // the names of all that limits are in, and WholeOrigin; and what tells each apart
+	ids    *ids          // of all limits
 	last   *route        // that was asked for last; may be nil
 	told   *rule         // that was looked up last; may be nil
 }
@@ -43,6 +44,11 @@ func (t *table) rule(id string) *rule {
 		t.told = r
 	}
 	return r
+}
+
+// unknown is the error for an id that the table does not have.
+func (t *table) unknown(id string) error {
+	return &LimitError{ID: id, Err: ErrUnknownLimit, ids: t.ids}
 }
 
 // declared returns what the table says of a limit: its quota, and how much of it can be
@@ -120,6 +126,7 @@ type toll struct {
 func compile(limits []Limit, o Options, c *serverClock) (*table, error) {
 	t := &table{
 		rules: make(map[string]*rule, len(limits)), routes: make(map[string]*route, len(limits)+1), scopes: map[string]By{},
+		ids: idsOf(limits),
 	}
 	b := builder{table: t, declared: make([]declared, len(limits)), options: o, clock: c}
 	b.quotas.most, b.ways.most = len(limits), len(limits)

@@ -178,8 +178,8 @@ func (h *lostWeights) inOrder() []entry {
 }
 
 // clears returns the first instant at which m may have room for w if flying
-// stayed in flight and lost permits are let go when their time is up: exactly so
-// for Sliding, Leaky and Concurrency limits, possibly early for the others.
+// stayed in flight and lost permits are let go when their time is up: exactly so, but for
+// Fixed limits, of which it may be early.
 //
 // While so much is lost, w fits beside it or not; each that is let go makes that
 // easier from an instant on, and both only grow. So the first that need not be
@@ -189,8 +189,11 @@ func (m *meter) clears(now time.Duration, w, flying int64) time.Duration {
 		return m.window.when(now, w, flying)
 	}
 	held := m.lost.inOrder()
-	if l, ok := m.window.(*leaky); ok {
-		return l.clears(now, w, flying, held)
+	switch one := m.window.(type) {
+	case *leaky:
+		return one.clears(now, w, flying, held)
+	case *fromFirst:
+		return one.clears(now, w, flying, held)
 	}
 	left := make([]int64, len(held)+1) // what is still lost once the first i are let go
 	for i := len(held) - 1; i >= 0; i-- {
@@ -233,6 +236,25 @@ func (l *leaky) clears(now time.Duration, w, flying int64, held []entry) time.Du
 		flying -= e.w
 		later.advance(e.at)
 		later.level += e.w << fractionBits
+	}
+	return later.when(now, w, flying)
+}
+
+// clears is meter.clears for spells, each of which may end with permits that are let go in it, or
+// carry them into the next.
+func (f *fromFirst) clears(now time.Duration, w, flying int64, held []entry) time.Duration {
+	later := *f
+	later.log = f.log.clone()
+	for _, e := range held {
+		flying += e.w
+	}
+	for _, e := range held {
+		if at := later.when(now, w, flying); at < e.at {
+			return at
+		}
+		flying -= e.w
+		now = max(now, e.at)
+		later.settle(e.w, answer{at: e.at})
 	}
 	return later.when(now, w, flying)
 }

@@ -172,6 +172,44 @@ func TestWhoeverAsksIsToldWhenLostPermitsLetGo(t *testing.T) {
 	}
 }
 
+// Whoever is refused is told the first instant at which there is room, and asks once.
+func TestWhoeverIsRefusedForWhatWasLostIsToldWhenThereIsRoom(t *testing.T) {
+	for _, kind := range []Window{Sliding, Leaky, Concurrency, FixedFromFirst} {
+		rapid.Check(t, func(t *rapid.T) {
+			const quota = 6
+			l, err := New([]Limit{{ID: "a", Quota: quota, Per: perOf(kind, 5*sec), Window: kind, MaxDelay: 7 * sec, CloseDelay: 2 * sec}}, Options{})
+			require.NoError(t, err)
+			l.clock.rate = 0
+			var now time.Duration
+			var flying []*Permit
+			for range rapid.IntRange(1, 40).Draw(t, "steps") {
+				now += time.Duration(rapid.IntRange(0, 30).Draw(t, "tenths")) * 100 * ms
+				if p := (&Permit{Limit: "a"}); rapid.Bool().Draw(t, "asks") && l.TryAcquire(now, p) == nil {
+					flying = append(flying, p)
+				}
+				if len(flying) > 0 && rapid.Bool().Draw(t, "ends") {
+					fate := rapid.SampledFrom([]Fate{Answered, Lost, Closed}).Draw(t, "fate")
+					l.Settle(now, flying[0], Outcome{Fate: fate})
+					flying = flying[1:]
+				}
+			}
+			for _, p := range flying {
+				now += 100 * ms
+				l.Settle(now, p, Outcome{Fate: Lost})
+			}
+			p := &Permit{Limit: "a", Weight: rapid.Int64Range(1, quota).Draw(t, "weight")}
+			var full *LimitError
+			if err = l.TryAcquire(now, p); err == nil {
+				return
+			}
+			require.ErrorAs(t, err, &full)
+			require.Greater(t, full.RetryAt, now)
+			require.Error(t, l.TryAcquire(full.RetryAt-1, p), "not before")
+			require.NoError(t, l.TryAcquire(full.RetryAt, p), "but then")
+		})
+	}
+}
+
 func TestAConcurrencyLimitOpensOnceALostPermitIsLetGoThoughOthersHoldMore(t *testing.T) {
 	play := func() *Ledger {
 		l := newLedger(t, Options{}, Limit{ID: "c", Window: Concurrency, Quota: 2})

@@ -1,6 +1,7 @@
 package throttle
 
 import (
+	"slices"
 	"sort"
 	"time"
 )
@@ -146,6 +147,13 @@ func (t *timeline) grow() {
 		bigger[i] = *t.slot(i)
 	}
 	t.buf, t.head = bigger, 0
+}
+
+// clone returns a timeline that changes without this one.
+func (t *timeline) clone() timeline {
+	other := *t
+	other.buf = slices.Clone(t.buf)
+	return other
 }
 
 // expire removes everything that has ended by now.

@@ -46,8 +46,22 @@ func (l *listener) heard() []any {
 // room is a time synchronizer that runs, and what it says.
 type room struct {
 	*Timesync
-	log  strings.Builder
+	mu   sync.Mutex
+	log  strings.Builder // guarded by mu: it writes while the test reads
 	told listener
+}
+
+// Write takes a line of the log.
+func (r *room) Write(p []byte) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.log.Write(p)
+}
+
+func (r *room) logged() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.log.String()
 }
 
 // start runs a time synchronizer in fake time until the test ends.
@@ -56,7 +70,7 @@ func start(t *testing.T, sample Sample) *room {
 	address, epoch := mailbox.NewAddress(), time.Now()
 	r.Timesync = New(Needs{
 		Sample: sample, Clock: NewClock(clock.Config{Spacing: 250 * time.Millisecond, Epoch: epoch}, 0, true), Epoch: epoch,
-		Logger: slog.New(slog.NewTextHandler(&r.log, nil)), Address: address, Told: &r.told,
+		Logger: slog.New(slog.NewTextHandler(r, nil)), Address: address, Told: &r.told,
 	})
 	system := actor.NewActorSystem(actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger { return slog.New(slog.DiscardHandler) }))
 	pid := system.Root.Spawn(address.Props(r.Incarnate))
@@ -200,8 +214,8 @@ func TestWhoWaitsIsNotAnsweredBeforeAFarClockIsConfirmed(t *testing.T) {
 		require.False(t, r.needs.Clock.Known())
 		pass(3 * time.Second)
 		require.Equal(t, []any{protocol.TimeReady{}}, l.heard())
-		require.Equal(t, 1, strings.Count(r.log.String(), "\n"), "it says once why")
-		require.Contains(t, r.log.String(), "level=INFO")
+		require.Equal(t, 1, strings.Count(r.logged(), "\n"), "it says once why")
+		require.Contains(t, r.logged(), "level=INFO")
 	})
 }
 
@@ -246,7 +260,7 @@ func TestATimeThatCannotBeBelievedIsRefusedLoudlyAndOnce(t *testing.T) {
 		require.ErrorContains(t, err, "server's clock says 225")
 		require.ErrorContains(t, err, "this machine's says 2000-01-01")
 		require.ErrorContains(t, err, "Clock.Trust")
-		require.Equal(t, 1, strings.Count(r.log.String(), "level=WARN"), r.log.String())
+		require.Equal(t, 1, strings.Count(r.logged(), "level=WARN"), r.logged())
 		require.False(t, r.needs.Clock.Known())
 
 		ahead.Store(0)
@@ -336,13 +350,13 @@ func TestALookWithoutRoomIsNoAlarmAsLongAsWhatIsKnownServes(t *testing.T) {
 			}
 			return reading(0, epoch)
 		})
-		warned := func() int { return strings.Count(r.log.String(), "level=WARN") }
+		warned := func() int { return strings.Count(r.logged(), "level=WARN") }
 		r.ask()
 		pass(time.Minute)
 		for _, full := range []error{&Later{At: time.Now().Add(time.Second), Err: errors.New("full")}, &Later{Err: errors.New("full")}} {
 			fails.Store(&full)
 			pass(time.Minute)
-			require.Zero(t, warned(), r.log.String())
+			require.Zero(t, warned(), r.logged())
 		}
 		pass(time.Hour)
 		require.Greater(t, r.needs.Clock.Bound(), mostDoubt)
@@ -365,7 +379,7 @@ func TestALookWithoutRoomIsAnAlarmWhereNoTimeIsKnown(t *testing.T) {
 		l := r.ask()
 		pass(time.Minute)
 		require.ErrorContains(t, l.heard()[0].(protocol.TimeReady).Err, "full")
-		require.Equal(t, 1, strings.Count(r.log.String(), "level=WARN"), r.log.String())
+		require.Equal(t, 1, strings.Count(r.logged(), "level=WARN"), r.logged())
 	})
 }
 

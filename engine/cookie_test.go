@@ -1,14 +1,18 @@
 package engine_test
 
 import (
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/sluice-engine/sluice/auth"
 	"github.com/sluice-engine/sluice/engine"
 )
 
@@ -50,6 +54,69 @@ func TestCookiesGoBackAsTheyCame(t *testing.T) {
 	require.Equal(t, `quoted="a-b"`, resp.Text(), "a jar that was made for them")
 	eng = newEngine(t, engine.Config{})
 	require.Equal(t, want, givenBack(t, &http.Client{Transport: eng.RoundTripper(), Jar: newJar()}, server.URL), "the client's jar")
+}
+
+// An answer that another attempt follows is one like any other.
+func TestTheCookiesOfAnAnswerThatIsRepeatedAreKeptAndSent(t *testing.T) {
+	first, second := auth.APIKey{Key: "first", Header: "X-Key"}, auth.APIKey{Key: "second", Header: "X-Key"}
+	for name, test := range map[string]struct {
+		config engine.Config
+		answer func(eng *engine.Engine, w http.ResponseWriter) // the first
+	}{
+		"a status to repeat": {
+			engine.Config{Retry: engine.Retry{Statuses: []int{503}}, Auth: first},
+			func(_ *engine.Engine, w http.ResponseWriter) { w.WriteHeader(503) },
+		},
+		"an account that was rotated": {
+			engine.Config{Auth: first},
+			func(eng *engine.Engine, w http.ResponseWriter) { eng.SetAccount("", second); w.WriteHeader(401) },
+		},
+		"a timestamp that was refused": {
+			engine.Config{Auth: auth.Binance("key", "secret"), Time: engine.TimeFrom("/time", "t")},
+			func(_ *engine.Engine, w http.ResponseWriter) { w.WriteHeader(400); io.WriteString(w, `{"code":-1021}`) },
+		},
+		"an answer that was cut off": {
+			engine.Config{Auth: first},
+			func(_ *engine.Engine, w http.ResponseWriter) {
+				w.Header().Set("Content-Length", "10")
+				io.WriteString(w, "half")
+				http.NewResponseController(w).Flush()
+				panic(http.ErrAbortHandler)
+			},
+		},
+		"a redirect": {
+			engine.Config{Auth: first},
+			func(_ *engine.Engine, w http.ResponseWriter) {
+				w.Header().Set("Location", "/again")
+				w.WriteHeader(307)
+			},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var eng *engine.Engine
+				var sent []string
+				s := newServer(t, func(w http.ResponseWriter, r *http.Request) {
+					if r.URL.Path == "/time" {
+						fmt.Fprintf(w, `{"t":%d}`, time.Now().UnixMilli())
+						return
+					}
+					sent = append(sent, r.Header.Get("Cookie"))
+					if len(sent) > 1 {
+						return
+					}
+					w.Header().Set("Set-Cookie", "session=1; Path=/")
+					test.answer(eng, w)
+				})
+				test.config.Cookies = newCookieJar(t)
+				eng = s.newEngine(t, test.config)
+				resp, err := eng.Do(t.Context(), &engine.Request{Path: "/", Auth: true, Redirects: 1})
+				require.NoError(t, err)
+				require.Equal(t, 2, resp.Attempts)
+				require.Equal(t, []string{"", "session=1"}, sent)
+			})
+		})
+	}
 }
 
 func TestACookieThatTheRequestNamesIsNotAddedAgain(t *testing.T) {

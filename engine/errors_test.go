@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	stdlog "log"
 	"log/slog"
@@ -440,4 +441,32 @@ func (b *lockedBuffer) String() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.text.String()
+}
+
+// The answer stands in the error, if the look at the server's clock that would cure it comes to nothing.
+func TestARefusedTimestampThatIsNotCuredNamesItsRequest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		refused := false
+		s := newServer(t, func(w http.ResponseWriter, r *http.Request) {
+			switch {
+			case r.URL.Path != "/time":
+				refused = true
+				w.WriteHeader(400)
+				io.WriteString(w, `{"code":-1021}`)
+			case refused:
+				<-r.Context().Done()
+			default:
+				fmt.Fprintf(w, `{"t":%d}`, time.Now().UnixMilli())
+			}
+		})
+		eng := s.newEngine(t, engine.Config{Auth: auth.Binance("key", "secret"), Time: engine.TimeFrom("/time", "t")})
+		time.AfterFunc(time.Second, func() { eng.Close() })
+		_, err := eng.Do(t.Context(), &engine.Request{Method: http.MethodPost, Path: "/order", Auth: true})
+		require.ErrorIs(t, err, engine.ErrClosed)
+		var answer *engine.StatusError
+		require.ErrorAs(t, err, &answer)
+		require.Equal(t, http.MethodPost, answer.Method)
+		require.Contains(t, answer.URL, "/order")
+		require.Equal(t, 1, answer.Attempts)
+	})
 }

@@ -211,6 +211,31 @@ func TestARequestThatWasAnsweredIsNotRepeated(t *testing.T) {
 	}
 }
 
+// It would only come again, and takes a permit each time.
+func TestAnAnswerWhoseHeadCannotBeReadIsAskedForOnce(t *testing.T) {
+	for name, test := range map[string]struct {
+		answer string
+		err    error
+	}{
+		"it is not HTTP":                 {"SSH-2.0-x\r\n", engine.ErrMalformedResponse},
+		"it has two lengths":             {"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nok", engine.ErrMalformedResponse},
+		"it is too large":                {"HTTP/1.1 200 OK\r\nA: " + strings.Repeat("a", 2<<20) + "\r\n\r\n", engine.ErrHeaderTooLarge},
+		"what comes before it is so too": {strings.Repeat("HTTP/1.1 103 Early Hints\r\nLink: "+strings.Repeat("a", 30<<10)+"\r\n\r\n", 50), engine.ErrHeaderTooLarge},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var copies atomic.Int32
+			eng := rawEngine(t, rawServer(t, func(_ int, c net.Conn, take func() *http.Request) {
+				take()
+				copies.Add(1)
+				io.WriteString(c, test.answer)
+			}))
+			_, err := eng.Do(t.Context(), &engine.Request{Path: "/"})
+			require.ErrorIs(t, err, test.err)
+			require.EqualValues(t, 1, copies.Load())
+		})
+	}
+}
+
 func TestAPostOnAConnectionClosedWhileIdleSucceedsWithOneCopy(t *testing.T) {
 	var copies atomic.Int32
 	closed := make(chan struct{})

@@ -24,7 +24,7 @@ func (r *slot) redirect(response *messages.Response) bool {
 	}
 	r.closeStream() // what the redirect itself says is read by nobody
 	r.redirects++
-	r.keepCookies(r.url, response.Header)
+	r.keepCookies(r.url, response.Header) // before the URL is another
 	if method != r.call.Method {
 		// A redirect that makes it another request may well be the answer to one that
 		// was carried out; how the other ends says nothing of that.

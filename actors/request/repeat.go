@@ -67,14 +67,19 @@ func (r *slot) pauseForStatus(response *messages.Response) bool {
 		return false
 	}
 	until := time.Now().Add(pause) // before the body is read, which may take a while
-	r.keepCookies(r.url, response.Header)
-	r.buildFields(r.contentType) // with those cookies
+	r.repeatWithCookies(response)
 	r.doubt(response)
 	r.label(response)
 	r.detach(response)
 	r.lastAnswer = response
 	r.enterPausing(until, response.Err())
 	return true
+}
+
+// repeatWithCookies keeps the cookies of an answer, and has the attempt that follows it send them.
+func (r *slot) repeatWithCookies(response *messages.Response) {
+	r.keepCookies(r.url, response.Header)
+	r.buildFields(r.contentType)
 }
 
 // told is how long an answer says to wait, to the reader of answers or in its

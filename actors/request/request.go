@@ -349,10 +349,12 @@ func (r *slot) follow(response *messages.Response, sent messages.Sent, err error
 	case err != nil:
 		r.decide(response, sent, err)
 	case refused && !r.resampled && r.needs.Timesync != nil && r.upload.retire():
+		r.repeatWithCookies(response)
 		r.detach(response)
 		r.enterResampling(response)
 	case !r.renewed && r.upload.repeats() && r.attempt.renewCredentials(response) && r.upload.retire():
 		r.renewed = true // once: what is refused again is the answer
+		r.repeatWithCookies(response)
 		r.closeStream()
 		r.again()
 	case r.asked.Redirects > 0 && r.redirect(response):
@@ -403,6 +405,7 @@ func (r *slot) enterResampling(refusal *messages.Response) {
 	r.stage, r.state = messages.Pausing, (*slot).resampling
 	r.WakeAt = r.deadline
 	r.resampled = true
+	r.label(refusal)
 	r.lastAnswer = refusal
 	r.asking++
 	r.standBy(nil)
@@ -436,6 +439,9 @@ func (r *slot) decide(response *messages.Response, sent messages.Sent, err error
 	if !again || r.pastDeadline(pause) || !r.upload.retire() {
 		r.fail(err)
 		return
+	}
+	if response != nil {
+		r.repeatWithCookies(response)
 	}
 	r.closeStream()
 	r.doubt(response)

@@ -128,6 +128,7 @@ func final(err error) bool {
 	for _, target := range []error{
 		context.Canceled, context.DeadlineExceeded, messages.ErrInvalidRequest,
 		messages.ErrClosed, messages.ErrTooManyWaiters, messages.ErrActorFailed,
+		messages.ErrMalformedResponse, messages.ErrHeaderTooLarge,
 		throttle.ErrUnknownLimit, throttle.ErrWeight, throttle.ErrRouteWeight,
 		throttle.ErrQueueFull, throttle.ErrDeadline, throttle.ErrSpent, throttle.ErrNoKey, throttle.ErrUnknownKey,
 		throttle.ErrLongName, throttle.ErrHalted,

@@ -37,12 +37,14 @@ const (
 // true: if it does not return, the error is ErrStillRunning, and the context's as well if
 // that has ended.
 //
-// What waits for its turn in a run of Stream has not begun its journey, and gets
-// ErrClosed: to let a run end, wait for its loop first. What waits to go again, by
+// What waits for its turn in a run of Stream, or for a credit of Config.Admission, has not begun its
+// journey, and gets ErrClosed: to let a run end, wait for its loop first. What waits to go again, by
 // FanOut.RetryLater, or by Events in a pause, has ended one and gets ErrClosed at once.
 //
 // It waits for permits of Acquire as well, those that are waited for and those that are
-// held: one that its own caller holds until ctx ends.
+// held: one that its own caller holds until ctx ends. So it is with a streamed answer that
+// nobody closes, and with those that a run of Stream has ready: called in that run's own loop, it
+// waits for answers that the loop would have to take, until ctx ends.
 func (e *Engine) Shutdown(ctx context.Context) error {
 	if err := cmp.Or(e.misused(ctx, &Request{}), e.refuseInside("Shutdown")); err != nil {
 		return err

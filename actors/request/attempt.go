@@ -205,6 +205,7 @@ func (a *attempt) exchange() (*messages.Response, messages.Sent, error) {
 	response, sent, err := a.lease.Conn.Exchange(a.toSend, a.deadline)
 	intact, late := a.watch.end()
 	if response != nil {
+		a.timing.Leased += response.Timing.Leased
 		a.timing.FirstByte += response.Timing.FirstByte
 		a.timing.Body += response.Timing.Body
 	}
@@ -213,7 +214,7 @@ func (a *attempt) exchange() (*messages.Response, messages.Sent, error) {
 	}
 	if err != nil {
 		a.lease.UsedAt = a.now()
-		a.timeFailure(response)
+		a.timeFailure(response, err)
 		err = a.reason(err, intact, late)
 	} else {
 		a.lease.UsedAt = response.AnsweredAt.Sub(a.needs.Epoch)
@@ -293,7 +294,7 @@ const (
 // while it was idle, and so is no failure of the origin's.
 func (a *attempt) staleUnused(sent messages.Sent, err error) bool {
 	if sent == messages.SentNo && errors.Is(err, wire.ErrCrowded) {
-		return true // another place has room, perhaps, or has when the pool finds one; each takes its time
+		return true // another place has room, which the pool finds; each takes its time
 	}
 	if sent != messages.SentNo || a.fresh || !errors.Is(err, messages.ErrStale) {
 		return false

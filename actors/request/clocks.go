@@ -1,9 +1,11 @@
 package request
 
 import (
+	"errors"
 	"time"
 
 	"github.com/sluice-engine/sluice/actors/ticket"
+	"github.com/sluice-engine/sluice/internal/wire"
 	"github.com/sluice-engine/sluice/messages"
 )
 
@@ -57,14 +59,17 @@ func (r *slot) leaveWait(err error) {
 }
 
 // timeFailure adds what an exchange took that has just failed.
-func (a *attempt) timeFailure(response *messages.Response) {
+func (a *attempt) timeFailure(response *messages.Response, err error) {
 	at := a.lease.UsedAt
 	a.ended = at
-	if response != nil { // while its body was read
+	switch {
+	case response != nil: // while its body was read
 		a.timing.Body += max(0, at-response.AnsweredAt.Sub(a.needs.Epoch))
-		return
+	case errors.Is(err, wire.ErrCrowded), errors.Is(err, wire.ErrRecalled):
+		a.timing.Leased += max(0, at-a.began) // it waited for others on its connection
+	default:
+		a.timing.FirstByte += max(0, at-a.began)
 	}
-	a.timing.FirstByte += max(0, at-a.began)
 }
 
 // total is how long the life has lasted. If the answer has come at once that is until then,

@@ -21,10 +21,10 @@ var (
 	// ErrSpent is the error of an exchange on a connection that is used up.
 	ErrSpent = fmt.Errorf("%w: it carries no further exchange", messages.ErrStale)
 	// ErrCrowded is the error of an exchange for which there was no room on a connection that it
-	// shares with others, or not before what was signed for it was old. Its place is used up.
+	// shares with others, and room on another one. Its place is used up.
 	ErrCrowded = fmt.Errorf("%w: others have all of its room", ErrSpent)
 	// ErrRecalled is the error of an exchange whose sender would not have it leave any more when
-	// others on its connection let it. The connection is as before.
+	// others on its connection let it, or whose signature was old by then. The connection is as before.
 	ErrRecalled = errors.New("exchange recalled before it left")
 	// ErrNoAnswer is the error of a request that the peer left without an answer.
 	ErrNoAnswer = cutOff("connection closed before a response came", io.EOF)

@@ -14,7 +14,7 @@ import (
 // before anything came, until the peer has acknowledged the PING behind the reset. And whoever
 // waits there for another is not looked at when the peer raises its bound, nor told whether
 // anything was sent. Hence every exchange has its stream reserved there before it begins (see
-// conn.reserve), in its turn (see Stream.takeTurn), and waits here for a moment if that fails. Only if
+// conn.reserve), in its turn (see Stream.takeTurn), and waits here as long as that fails. Only if
 // the peer lowers its bound between the two does it wait in net/http: one of them for each
 // connection, which then counts as one that may have been sent.
 type streamBound struct {

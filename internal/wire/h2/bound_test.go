@@ -133,50 +133,57 @@ func requireNothingInFlight(t *testing.T, conns *Conns) {
 	require.Zero(t, conns.conns[0].client.InFlight())
 }
 
-// Another connection may have room, and what was signed for this exchange is soon old.
-func TestNobodyWaitsLongForAStream(t *testing.T) {
-	withBound(t, func(t *testing.T, server *boundServer, conns *Conns) {
-		one := dial(t, conns)
-		var others [5]protocol.Connection
-		for i := range others {
-			others[i] = dial(t, conns)
-		}
-		server.allow(t, 1)
-		first := exchangeAside(one, 10*time.Second)
-		open := <-server.asked
-		began := time.Now()
-		var ends [len(others)]<-chan exchanged
-		for i, other := range others {
-			ends[i] = exchangeAside(other, 10*time.Second)
-		}
-		for i, end := range ends { // one waited for a stream, and the others for their turn
-			end := <-end
-			require.ErrorIs(t, end.err, wire.ErrCrowded)
-			require.Equal(t, messages.SentNo, end.sent)
-			require.False(t, others[i].Reusable())
-		}
-		require.GreaterOrEqual(t, time.Since(began), soon)
-		require.LessOrEqual(t, time.Since(began), 2*soon, "the turn may come just then")
-		require.Nil(t, conns.join(), "there is no room for another")
-		server.answer(t, open)
-		require.NoError(t, (<-first).err)
-		requireNothingInFlight(t, conns)
-	})
+// One after another: all at once would find no room there either.
+func TestWhoFindsNoStreamGivesItsPlaceUpForOneWhereThereIsRoom(t *testing.T) {
+	for _, bound := range []byte{1, 0} {
+		withBound(t, func(t *testing.T, server *boundServer, conns *Conns) {
+			one := dial(t, conns)
+			var others [5]protocol.Connection
+			for i := range others {
+				others[i] = dial(t, conns)
+			}
+			first := exchangeAside(one, 10*time.Second)
+			open, its := <-server.asked, server.conn
+			server.allow(t, bound)
+			began := time.Now()
+			var ends [len(others)]<-chan exchanged
+			for i, other := range others {
+				ends[i] = exchangeAside(other, 10*time.Second)
+			}
+			time.Sleep(100 * soon)
+			require.Empty(t, server.asked, "they wait: a new connection might not come about")
+			for _, end := range ends {
+				require.Empty(t, end)
+			}
+			beside := dial(t, conns)
+			require.False(t, beside.(*Stream).Shared())
+			for i, end := range ends {
+				end := <-end
+				require.ErrorIs(t, end.err, wire.ErrCrowded)
+				require.Equal(t, messages.SentNo, end.sent)
+				require.False(t, others[i].Reusable())
+			}
+			require.InDelta(t, 100*soon+time.Duration(len(others))*soon, time.Since(began), float64(2*soon))
+			server.conn = its
+			server.answer(t, open)
+			require.NoError(t, (<-first).err)
+			requireNothingInFlight(t, conns)
+		})
+	}
 }
 
-// Of a peer that allows none another connection would have no stream either.
-func TestOfAPeerThatAllowsNoStreamsOneIsWaitedFor(t *testing.T) {
+func TestWhatWasSignedLongAgoIsNotSentWhenAStreamComesFree(t *testing.T) {
 	withOneStream(t, func(t *testing.T, server *boundServer, conns *Conns, first <-chan exchanged, open uint32, other protocol.Connection) {
-		server.allow(t, 0)
 		second := exchangeAside(other, 10*time.Second)
-		time.Sleep(5 * time.Second)
+		time.Sleep(outdated + time.Millisecond)
 		require.Empty(t, second)
 		server.allow(t, 2)
 		end := <-second
-		require.ErrorIs(t, end.err, wire.ErrCrowded, "what was signed is old")
+		require.ErrorIs(t, end.err, wire.ErrRecalled)
 		require.Equal(t, messages.SentNo, end.sent)
-		require.NoError(t, other.Close())
-		third := exchangeAside(dial(t, conns), 10*time.Second)
+		require.True(t, other.Reusable())
+
+		third := exchangeAside(other, 10*time.Second)
 		server.answer(t, <-server.asked)
 		require.NoError(t, (<-third).err)
 		server.answer(t, open)
@@ -189,7 +196,7 @@ func TestWhoWaitedInVainForAStreamWasNotSent(t *testing.T) {
 	for bound, want := range map[byte]error{0: errNoStreams, 1: errAllStreams} {
 		withOneStream(t, func(t *testing.T, server *boundServer, conns *Conns, first <-chan exchanged, open uint32, other protocol.Connection) {
 			server.allow(t, bound)
-			end := <-exchangeAside(other, soon/2)
+			end := <-exchangeAside(other, 5*soon)
 			require.ErrorIs(t, end.err, want)
 			require.ErrorIs(t, end.err, wire.ErrDeadline)
 			require.Equal(t, messages.SentNo, end.sent)
@@ -257,8 +264,8 @@ func TestAStreamGivenUpCountsUntilThePeerIsKnownToBeThere(t *testing.T) {
 // still has: in vain at first, and then until release.
 func waitForTheStream(t *testing.T, server *boundServer, conns *Conns, vain, patient protocol.Connection, release func()) {
 	t.Helper()
-	end := <-exchangeAside(vain, 10*time.Second)
-	require.ErrorIs(t, end.err, wire.ErrCrowded)
+	end := <-exchangeAside(vain, 50*time.Millisecond)
+	require.ErrorIs(t, end.err, errAllStreams)
 	require.Equal(t, messages.SentNo, end.sent)
 	require.Nil(t, conns.join())
 
@@ -285,8 +292,8 @@ func TestNoMoreStreamsAreBegunThanThePeerAllows(t *testing.T) {
 				}
 				for range 10 {
 					_, _, err := c.Exchange(large, time.Now().Add(30*time.Second))
-					crowded := errors.Is(err, wire.ErrCrowded) // a stream may outlive its exchange for longer than one waits
-					if !c.Reusable() || !crowded && !assert.NoError(t, err) {
+					again := errors.Is(err, wire.ErrCrowded) || errors.Is(err, wire.ErrRecalled) // a stream may outlive its exchange
+					if !c.Reusable() || !again && !assert.NoError(t, err) {
 						break
 					}
 				}
@@ -324,6 +331,9 @@ func goesOn(t *testing.T, conns *Conns, c protocol.Connection) <-chan exchanged 
 	go func() {
 		for deadline := time.Now().Add(10 * time.Second); ; {
 			resp, sent, err := c.Exchange(post("an order"), deadline)
+			if errors.Is(err, wire.ErrRecalled) {
+				continue
+			}
 			if errors.Is(err, wire.ErrCrowded) && sent == messages.SentNo {
 				if err = c.Close(); err == nil {
 					c, err = conns.Dial(t.Context())
@@ -461,7 +471,7 @@ func TestBehindAWaitForTheTurnItIsAskedWhetherTheRequestMayStillLeave(t *testing
 		"it may":                          {soon + 1, true, nil, 1},
 		"it may not":                      {soon + 1, false, wire.ErrRecalled, 1},
 		"as long as a signature is good":  {outdated, true, nil, 1},
-		"longer than a signature is good": {outdated + 1, true, wire.ErrCrowded, 0},
+		"longer than a signature is good": {outdated + 1, true, wire.ErrRecalled, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			withBound(t, func(t *testing.T, server *boundServer, conns *Conns) {
@@ -479,22 +489,21 @@ func TestBehindAWaitForTheTurnItIsAskedWhetherTheRequestMayStillLeave(t *testing
 				end := <-ends
 				require.ErrorIs(t, end.err, c.want)
 				require.Equal(t, c.asked, sender.times)
-				require.Equal(t, errors.Is(c.want, wire.ErrCrowded), !place.Reusable())
+				require.True(t, place.Reusable())
 				requireNothingInFlight(t, conns)
 				require.True(t, one.turn.Try(), "the next has it")
 				if c.want == nil {
 					require.False(t, end.resp.SentAt.Before(time.Now()), "when it left")
+					require.Equal(t, c.wait, end.resp.Timing.Leased)
 				} else {
 					require.Equal(t, messages.SentNo, end.sent)
 					require.Empty(t, server.asked)
 				}
 				one.turn.Pass()
-				if place.Reusable() { // and nobody is asked who made the exchange before
-					next := exchangeAside(place, 10*time.Second)
-					server.answer(t, <-server.asked)
-					require.NoError(t, (<-next).err)
-					require.Equal(t, c.asked, sender.times)
-				}
+				next := exchangeAside(place, 10*time.Second) // and nobody is asked who made the exchange before
+				server.answer(t, <-server.asked)
+				require.NoError(t, (<-next).err)
+				require.Equal(t, c.asked, sender.times)
 			})
 		})
 	}

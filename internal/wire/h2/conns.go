@@ -261,9 +261,7 @@ func (c *Conns) join() *Stream {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, one := range c.conns {
-		// The bound may have fallen below what is taken: the peer may change it. And a stream may
-		// count whose place was given back.
-		if !one.frames.leaves() && !one.isStuck() && !one.isInDoubt() && one.places < one.frames.limit() && one.mayBegin() && !c.retired(one) {
+		if c.hasRoom(one) {
 			one.places++
 			one.hasty = false
 			if one.linger != nil {
@@ -276,6 +274,20 @@ func (c *Conns) join() *Stream {
 		}
 	}
 	return nil
+}
+
+// hasRoom reports whether a place may be taken on a connection. The bound may have fallen below what
+// is taken: the peer may change it. And a stream may count whose place was given back. It requires
+// that mu is held.
+func (c *Conns) hasRoom(one *conn) bool {
+	return !one.frames.leaves() && !one.isStuck() && !one.isInDoubt() && one.places < one.frames.limit() && one.mayBegin() && !c.retired(one)
+}
+
+// hasRoomBeside reports whether another connection than one has room.
+func (c *Conns) hasRoomBeside(one *conn) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.ContainsFunc(c.conns, func(other *conn) bool { return other != one && c.hasRoom(other) })
 }
 
 // joinAfterWord is join for when a connection has just come in doubt: its peer may be about to answer.

@@ -12,8 +12,7 @@ import (
 // Before its header is written it may have to wait for others on the connection, and then neither
 // is as it was.
 const (
-	// soon is for how long a look is good; and how long one waits here for a stream while another
-	// connection might have one.
+	// soon is for how long a look is good, and after how long one looks again for a stream.
 	soon = 10 * time.Millisecond
 	// outdated is for how long a signature is good: servers look at the time in it.
 	outdated = time.Second
@@ -40,23 +39,17 @@ func (s *Stream) queue(began time.Time) (time.Time, error) {
 		return began, err
 	}
 	now := time.Now()
-	if err := s.mayStillLeave(now.Sub(began)); err != nil {
+	if !s.mayStillLeave(now.Sub(began)) {
 		s.conn.client.Release()
-		return now, err
+		s.spent = false // the place is as it was
+		return now, wire.ErrRecalled
 	}
 	return now, nil
 }
 
-// mayStillLeave is asked behind a wait.
-func (s *Stream) mayStillLeave(waited time.Duration) error {
-	switch {
-	case waited > outdated:
-		return wire.ErrCrowded
-	case waited > soon && s.sender != nil && !s.sender.MayLeave():
-		s.spent = false // the place is as it was
-		return wire.ErrRecalled
-	}
-	return nil
+// mayStillLeave reports whether what was looked at and signed before a wait is good behind it.
+func (s *Stream) mayStillLeave(waited time.Duration) bool {
+	return waited <= soon || waited <= outdated && (s.sender == nil || s.sender.MayLeave())
 }
 
 // takeTurn waits until no other exchange has its stream reserved and its header not written:
@@ -75,8 +68,6 @@ func (s *Stream) takeTurn() (waited bool, err error) {
 
 func (s *Stream) awaitTurn() error {
 	f := s.conn.frames
-	patience := time.NewTimer(soon)
-	defer patience.Stop()
 	for {
 		changed := f.bound.change()
 		if f.leaves() {
@@ -86,10 +77,6 @@ func (s *Stream) awaitTurn() error {
 		case s.conn.turn <- struct{}{}:
 			return nil
 		case <-changed:
-		case <-patience.C:
-			if s.conn.isFull() { // whoever has the turn waits for a stream, too
-				return wire.ErrCrowded
-			}
 		case <-s.bare.Done():
 			return s.cause(errTurn)
 		}
@@ -103,32 +90,31 @@ func (s *Stream) passTurn() {
 	}
 }
 
-// isFull reports whether all streams are taken that the peer allows. One that allows none at all
-// is not full: there would be no more room on another connection.
-func (c *conn) isFull() bool { return c.frames.limit() > 0 && !c.mayBegin() }
-
 // awaitStream waits until the peer lets one more stream begin: it may have lowered its bound
-// since the place was taken, or the stream of an exchange that is over may still count.
+// since the place was taken, or the stream of an exchange that is over may still count. Should
+// another connection have room, the place is given up for one there, and by one exchange after
+// another, since this is the one that has the turn: all at once would find no room there either. A
+// new connection is not opened for that: it might not come about, while this one has room again.
 func (s *Stream) awaitStream() error {
 	f := s.conn.frames
 	f.bound.waiting.Add(1)
 	defer f.bound.waiting.Add(-1)
 	s.conn.listen()
-	patience := time.NewTimer(soon)
-	defer patience.Stop()
+	again := time.NewTicker(soon)
+	defer again.Stop()
 	for late := false; ; {
 		changed := f.bound.change()
 		switch {
 		case f.leaves():
 			return wire.ErrSpent
-		case late && f.limit() > 0: // be it that one came free this moment: what was signed is old
-			return wire.ErrCrowded
 		case s.conn.reserve():
 			return nil
+		case late && s.conn.shared.hasRoomBeside(s.conn):
+			return wire.ErrCrowded
 		}
 		select {
 		case <-changed:
-		case <-patience.C:
+		case <-again.C: // net/http does not always say that a stream is free, see listen
 			late = true
 		case <-s.bare.Done():
 			if f.limit() == 0 {

@@ -111,11 +111,11 @@ func (s *Stream) Exchange(call *messages.Call, deadline time.Time) (*messages.Re
 	if err != nil {
 		return nil, messages.SentNo, err
 	}
-	sentAt := time.Now()
-	if !deadline.IsZero() && !sentAt.Before(deadline) {
+	asked := time.Now()
+	if !deadline.IsZero() && !asked.Before(deadline) {
 		return nil, messages.SentNo, wire.ErrDeadline
 	}
-	sentAt, err = s.begin(sentAt, deadline)
+	sentAt, err := s.begin(asked, deadline)
 	if err != nil {
 		return nil, messages.SentNo, err
 	}
@@ -136,6 +136,7 @@ func (s *Stream) Exchange(call *messages.Call, deadline time.Time) (*messages.Re
 		return nil, sent, err
 	}
 	answer := s.headed(resp, sentAt)
+	answer.Timing.Leased = sentAt.Sub(asked) // in which it waited for others
 	err = s.answer(call, resp, answer)
 	if failure := hooks.failure(); failure != nil {
 		err = failure // a hook's, though all of the answer may have come

@@ -197,7 +197,7 @@ func (l *Ledger) termsFor(r *rule, quota int64) *terms {
 		return known.terms
 	}
 	limit := r.withQuota(quota)
-	t := limit.terms(l.options, l.clock)
+	t := limit.terms(l.options, l.clock, r.terms.windows())
 	return &t
 }
 

@@ -29,23 +29,20 @@ const day = 24 * time.Hour
 // midnight, or a date is left out, it is the instant at which they are.
 type calendar struct {
 	days, months int64 // one of them is zero
-	place        *time.Location
+	place        *zone
 	shift        int64         // of all windows, in days
 	rest         time.Duration // and beyond
 }
 
-func newCalendar(l *Limit) calendar {
-	g := calendar{days: int64(l.Per / day), months: int64(l.Months), place: l.Location}
-	if g.place == nil {
-		g.place = time.UTC
-	}
+func newCalendar(l *Limit, place *zone) calendar {
+	g := calendar{days: int64(l.Per / day), months: int64(l.Months), place: place}
 	g.shift = quotient.Floor(l.Offset, day)
 	g.rest = l.Offset - time.Duration(g.shift)*day
 	return g
 }
 
 func (g calendar) index(server time.Duration) int64 {
-	y, m, d := time.Unix(0, int64(server-g.rest)).In(g.place).Date()
+	y, m, d := time.Unix(0, int64(server-g.rest)).In(g.place.Location).Date()
 	date := time.Date(y, m, d-int(g.shift), 0, 0, 0, 0, time.UTC)
 	var k int64
 	if g.months > 0 {
@@ -75,7 +72,7 @@ func (g calendar) start(k int64) time.Duration {
 // of UTC show at `wall`, or more.
 func (g calendar) reaches(wall time.Time) time.Duration {
 	const most = 26 * time.Hour // more than any clock is ahead of or behind UTC
-	ahead, later := g.ahead(wall.Add(-most)), g.ahead(wall.Add(most))
+	ahead, later := g.place.ahead(wall.Add(-most)), g.place.ahead(wall.Add(most))
 	if ahead == later {
 		return time.Duration(wall.UnixNano()) - ahead
 	}
@@ -83,48 +80,27 @@ func (g calendar) reaches(wall time.Time) time.Duration {
 	// so is where they meet a midnight, but for what is long past.
 	const step = 15 * time.Minute
 	at := wall.Add(-most)
-	for at.Add(g.ahead(at)).Before(wall) {
+	for at.Add(g.place.ahead(at)).Before(wall) {
 		at = at.Add(step)
 	}
 	early := sort.Search(int(step/time.Second), func(i int) bool {
 		t := at.Add(time.Duration(i)*time.Second - step)
-		return !t.Add(g.ahead(t)).Before(wall)
+		return !t.Add(g.place.ahead(t)).Before(wall)
 	})
 	return time.Duration(at.Add(time.Duration(early)*time.Second - step).UnixNano())
 }
 
-// ahead returns what clocks of the place are ahead of UTC by.
-func (g calendar) ahead(t time.Time) time.Duration {
-	_, seconds := t.In(g.place).Zone()
-	return time.Duration(seconds) * time.Second
-}
-
 // longest is at least as long as every window.
 func (g calendar) longest() time.Duration {
-	d := time.Duration(g.days+31*g.months) * day
-	return d + g.setBack()
-}
-
-// setBack is the most that clocks of the place are set back by in one change, in
-// this century. No two changes are less than half a month apart.
-func (g calendar) setBack() (most time.Duration) {
-	t := time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
-	before := g.ahead(t)
-	for t.Year() < 2100 {
-		t = t.Add(15 * day)
-		after := g.ahead(t)
-		most = max(most, before-after)
-		before = after
-	}
-	return most
+	return time.Duration(g.days+31*g.months)*day + g.place.setBack
 }
 
 // grid returns where the windows of a Fixed limit begin, and a span that none of
 // them is longer than.
-func (l *Limit) grid() (grid, time.Duration) {
+func (l *Limit) grid(zs *zones) (grid, time.Duration) {
 	if l.Location == nil && l.Months == 0 {
 		return even{l.Per, l.Offset}, l.Per
 	}
-	g := newCalendar(l)
+	g := newCalendar(l, zs.at(l.Location))
 	return g, g.longest()
 }

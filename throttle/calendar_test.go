@@ -15,12 +15,14 @@ func locate(t require.TestingT, name string) *time.Location {
 	return l
 }
 
+func calendarOf(l *Limit) calendar { return newCalendar(l, newZones().at(l.Location)) }
+
 // unix is the server time of an instant.
 func unix(t time.Time) time.Duration { return time.Duration(t.UnixNano()) }
 
 func TestADayLastsFromMidnightToMidnightOfItsPlace(t *testing.T) {
 	pacific := locate(t, "America/Los_Angeles")
-	g := newCalendar(&Limit{Per: day, Location: pacific})
+	g := calendarOf(&Limit{Per: day, Location: pacific})
 	for _, c := range []struct {
 		month time.Month
 		day   int
@@ -48,7 +50,7 @@ func TestMonthsAndQuartersBeginWithTheCalendars(t *testing.T) {
 		{1, 19*day + 6*time.Hour, time.Date(2026, 1, 20, 6, 0, 0, 0, time.UTC)},
 		{1, -time.Hour, time.Date(2026, 1, 31, 23, 0, 0, 0, time.UTC)},
 	} {
-		g := newCalendar(&Limit{Months: c.months, Offset: c.offset})
+		g := calendarOf(&Limit{Months: c.months, Offset: c.offset})
 		k := g.index(unix(time.Date(2026, 2, 17, 12, 0, 0, 0, time.UTC)))
 		require.Equal(t, c.want, time.Unix(0, int64(g.start(k))).UTC(), "%+v", c)
 	}
@@ -66,7 +68,7 @@ func TestEveryInstantLiesInTheWindowOfItsDate(t *testing.T) {
 			if l.Months = rapid.IntRange(0, 4).Draw(t, "months"); l.Months == 0 {
 				l.Per = time.Duration(rapid.IntRange(1, 8).Draw(t, "days")) * day
 			}
-			g := newCalendar(&l)
+			g := calendarOf(&l)
 			year := rapid.IntRange(2000, 2060).Draw(t, "year")
 			at := unix(time.Date(year, 1, 1, 0, 0, rapid.IntRange(0, 366*24*3600).Draw(t, "second"), 0, time.UTC))
 			k := g.index(at)

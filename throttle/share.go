@@ -83,7 +83,7 @@ func (l *Ledger) SetShare(now time.Duration, id string, share, margin float64) e
 	if err := wanted.checkShare(); err != nil {
 		return &LimitError{ID: id, Err: err}
 	}
-	next := wanted.terms(l.options, l.clock)
+	next := wanted.terms(l.options, l.clock, r.terms.windows())
 	if err := r.leavesRoom(&next); err != nil {
 		return &LimitError{ID: id, Err: err}
 	}
@@ -129,7 +129,7 @@ func (l *Ledger) tiersOf(r *rule, wanted Limit) (map[int64]*terms, error) {
 	for quota := range r.announced.tiers {
 		limit := r.withQuota(quota)
 		limit.Share, limit.SafetyMargin = wanted.Share, wanted.SafetyMargin
-		t := limit.terms(l.options, l.clock)
+		t := limit.terms(l.options, l.clock, r.terms.windows())
 		if err := r.leavesRoom(&t); err != nil {
 			return nil, fmt.Errorf("of the quota %d that was announced: %w", quota, err)
 		}

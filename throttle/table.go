@@ -128,7 +128,7 @@ func compile(limits []Limit, o Options, c *serverClock) (*table, error) {
 		rules: make(map[string]*rule, len(limits)), routes: make(map[string]*route, len(limits)+1), scopes: map[string]By{},
 		ids: idsOf(limits),
 	}
-	b := builder{table: t, declared: make([]declared, len(limits)), options: o, clock: c}
+	b := builder{table: t, declared: make([]declared, len(limits)), options: o, clock: c, zones: newZones()}
 	b.quotas.most, b.ways.most = len(limits), len(limits)
 	for i := range limits {
 		b.declared[i].Limit = &limits[i]
@@ -175,6 +175,7 @@ type builder struct {
 	apart    By     // what any scope is told apart by
 	options  Options
 	clock    *serverClock
+	zones    *zones
 	errs     []error
 }
 
@@ -317,7 +318,7 @@ func (b *builder) unlimited() *route {
 // rule makes one of a limit without a mistake.
 func (b *builder) rule(l *Limit) *rule {
 	q := b.quotas.next()
-	q.terms = l.terms(b.options, b.clock)
+	q.terms = l.terms(b.options, b.clock, l.windows(b.zones))
 	r := &q.rule
 	r.Limit, r.terms = *l, &q.terms
 	r.By = l.apart()
@@ -337,16 +338,29 @@ func (b *builder) rule(l *Limit) *rule {
 // fewKeys is how many are gone through faster than looked up.
 const fewKeys = 8
 
-// terms derives what the arithmetic needs.
-func (l *Limit) terms(o Options, c *serverClock) terms {
-	grid, per := grid(nil), l.Per
+// windows are how long those of a limit last at most, and where those of a Fixed one begin.
+type windows struct {
+	per  time.Duration
+	grid grid // nil if it is no Fixed one
+}
+
+func (l *Limit) windows(zs *zones) (w windows) {
+	w.per = l.Per
 	if l.Window == Fixed {
-		grid, per = l.grid()
+		w.grid, w.per = l.grid(zs)
 	}
+	return w
+}
+
+// windows are those of the terms, which another quota or share leaves as they are.
+func (t *terms) windows() windows { return windows{t.per, t.grid} }
+
+// terms derives what the arithmetic needs.
+func (l *Limit) terms(o Options, c *serverClock, w windows) terms {
 	factor := l.factor(o)
 	t := terms{
-		quota: portion(l.Quota, factor), per: per, hold: c.spanAtLeast(per), short: c.spanAtMost(per),
-		rttFloor: l.RTTFloor, grid: grid, clock: c, shared: factor < 1, others: l.Shared,
+		quota: portion(l.Quota, factor), per: w.per, hold: c.spanAtLeast(w.per), short: c.spanAtMost(w.per),
+		rttFloor: l.RTTFloor, grid: w.grid, clock: c, shared: factor < 1, others: l.Shared,
 		maxDelay: cmp.Or(l.MaxDelay, defaultMaxDelay), closeDelay: cmp.Or(l.CloseDelay, defaultCloseDelay),
 	}
 	if l.Window == Leaky {

@@ -163,11 +163,25 @@ func Read(r io.Reader) ([]throttle.Limit, error) {
 	for i, e := range entries {
 		limits[i], errs[i] = e.limit()
 	}
+	shareLocations(limits)
 	_, err = throttle.New(limits, throttle.Options{})
 	if err := errors.Join(append(errs, err)...); err != nil {
 		return nil, err
 	}
 	return limits, nil
+}
+
+// shareLocations has limits of one place have one location: each entry has loaded its own.
+func shareLocations(limits []throttle.Limit) {
+	first := map[string]*time.Location{}
+	for i := range limits {
+		if l := limits[i].Location; l != nil {
+			if first[l.String()] == nil {
+				first[l.String()] = l
+			}
+			limits[i].Location = first[l.String()]
+		}
+	}
 }
 
 // told names every mistake, or what else is wrong, in what is to be told of as about.

@@ -283,3 +283,14 @@ func FuzzReadExchangeInfo(f *testing.F) {
 		}
 	})
 }
+
+func TestLimitsOfOnePlaceHaveOneLocation(t *testing.T) {
+	limits, err := Read(strings.NewReader(`{"limits": [
+		{"id": "a", "quota": 5, "per": "24h", "window": "fixed", "location": "America/Los_Angeles"},
+		{"id": "b", "quota": 5, "months": 1, "window": "fixed", "location": "America/Los_Angeles"},
+		{"id": "c", "quota": 5, "months": 1, "window": "fixed"}]}`))
+	require.NoError(t, err)
+	require.NotNil(t, limits[0].Location)
+	require.Same(t, limits[0].Location, limits[1].Location)
+	require.Nil(t, limits[2].Location)
+}

@@ -53,7 +53,7 @@ func New(limits []Limit, o Options) (*Ledger, error) {
 	if optionsErr != nil {
 		l.options, _ = Options{}.withDefaults() // so that limits are judged on their own
 	}
-	table, err := compile(limits, l.options, l.clock)
+	table, err := compile(limits, l.options, l.clock, newZones())
 	if err := errors.Join(optionsErr, err); err != nil {
 		return nil, err
 	}

@@ -16,7 +16,7 @@ import (
 // cannot change: give it another id.
 func (l *Ledger) Replace(now time.Duration, limits []Limit) error {
 	now = l.at(now)
-	table, err := compile(limits, l.options, l.clock)
+	table, err := compile(limits, l.options, l.clock, l.zones())
 	if err := errors.Join(err, l.otherBy(limits)); err != nil {
 		return err
 	}

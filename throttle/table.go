@@ -122,13 +122,14 @@ type toll struct {
 
 // compile checks limits and resolves their links. The error lists every
 // mistake. Its cost is that of the limits and of the tolls they come to: an id is
-// looked up once for the limit itself, and once for each link to it.
-func compile(limits []Limit, o Options, c *serverClock) (*table, error) {
+// looked up once for the limit itself, and once for each link to it. The zones are those
+// that are known.
+func compile(limits []Limit, o Options, c *serverClock, known *zones) (*table, error) {
 	t := &table{
 		rules: make(map[string]*rule, len(limits)), routes: make(map[string]*route, len(limits)+1), scopes: map[string]By{},
 		ids: idsOf(limits),
 	}
-	b := builder{table: t, declared: make([]declared, len(limits)), options: o, clock: c, zones: newZones()}
+	b := builder{table: t, declared: make([]declared, len(limits)), options: o, clock: c, zones: known}
 	b.quotas.most, b.ways.most = len(limits), len(limits)
 	for i := range limits {
 		b.declared[i].Limit = &limits[i]

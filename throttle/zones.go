@@ -20,8 +20,9 @@ func ahead(of *time.Location, t time.Time) time.Duration {
 }
 
 // zones finds the zone of a location. Whoever loads a location twice has two that are the
-// same: who reads a file of limits anew. A zones is made for one table and let go of with the
-// compilation, so that no more locations are kept than limits have.
+// same: who reads a file of limits anew. A zones is made for the compilation of one table, from
+// the zones of the table before, and let go of with it, so that no more locations are kept than
+// limits have.
 type zones struct {
 	of    map[*time.Location]*zone
 	alike map[zoneMark][]*zone // each cost a walk through the century
@@ -44,6 +45,28 @@ func newZones() *zones {
 	return &zones{of: map[*time.Location]*zone{}, alike: map[zoneMark][]*zone{}}
 }
 
+// zones returns those of the limits that the ledger has, and of those that it keeps for when their
+// ids come back.
+func (l *Ledger) zones() *zones {
+	zs := newZones()
+	for _, rules := range []map[string]*rule{l.table.rules, l.retired} {
+		for _, r := range rules {
+			if g, ok := r.terms.grid.(calendar); ok {
+				zs.add(g.place)
+			}
+		}
+	}
+	return zs
+}
+
+// add has all locations that are the same as that of a zone have that zone.
+func (zs *zones) add(z *zone) {
+	if zs.of[z.Location] == nil {
+		mark := markOf(z.Location)
+		zs.of[z.Location], zs.alike[mark] = z, append(zs.alike[mark], z)
+	}
+}
+
 // at returns the zone of a location, nil standing for UTC.
 func (zs *zones) at(l *time.Location) *zone {
 	if l == nil {
@@ -60,7 +83,7 @@ func (zs *zones) at(l *time.Location) *zone {
 		}
 	}
 	z := &zone{Location: l, setBack: setBack(l)}
-	zs.of[l], zs.alike[mark] = z, append(zs.alike[mark], z)
+	zs.add(z)
 	return z
 }
 

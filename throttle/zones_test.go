@@ -51,3 +51,62 @@ func TestLocationsAreTheSameIfTheirClocksAre(t *testing.T) {
 	require.Equal(t, markOf(locate(t, "America/Havana")).ahead, markOf(locate(t, "America/New_York")).ahead)
 	require.False(t, sameClocks(locate(t, "America/Havana"), locate(t, "America/New_York")), "they differ for a week or two in some years")
 }
+
+// Whoever reads a file of limits anew has other locations, which are the same.
+func TestAReplacementByTheSameLimitsLeavesACalendarAlone(t *testing.T) {
+	names := []string{"America/Los_Angeles", "UTC", "Asia/Kathmandu"}
+	read := func() (limits []Limit) {
+		for _, name := range names {
+			limits = append(limits,
+				Limit{ID: name + " day", Quota: 2, Per: day, Window: Fixed, Location: locate(t, name)},
+				Limit{ID: name + " month", Quota: 2, Months: 1, Window: Fixed, Location: locate(t, name)})
+		}
+		return limits
+	}
+	for _, name := range names {
+		for _, kind := range []string{" day", " month"} {
+			where, id := locate(t, name), name+kind
+			l := exact(t, Options{}, read()...)
+			evening := time.Date(2026, 1, 31, 20, 0, 0, 0, where)
+			l.SetClock(0, unix(evening), unix(evening))
+			for range 2 {
+				l.Settle(sec, granted(t, l, 0, id), Outcome{})
+			}
+			require.NoError(t, l.Replace(time.Hour, read()))
+			require.ErrorIs(t, l.TryAcquire(4*time.Hour-1, &Permit{Limit: id}), ErrNoRoom)
+			require.NoError(t, l.TryAcquire(4*time.Hour, &Permit{Limit: id}), id)
+
+			require.NoError(t, l.Replace(4*time.Hour+sec, read()[:0]), "it is away for a while")
+			require.NoError(t, l.Replace(5*time.Hour, read()))
+			require.Equal(t, evening.Add(4*time.Hour), time.Unix(0, int64(windowOf(l, id).from)).In(where), "its window is known still")
+		}
+	}
+}
+
+func windowOf(l *Ledger, id string) *fixed { return anyOf(&l.table.rules[id].meters).window.(*fixed) }
+
+func TestNoMoreLocationsAreKeptThanLimitsHave(t *testing.T) {
+	read := func() []Limit {
+		return []Limit{{ID: "a", Quota: 2, Per: day, Window: Fixed, Location: locate(t, "America/Los_Angeles")}}
+	}
+	l := newLedger(t, Options{}, read()...)
+	granted(t, l, 0, "a")
+	for range 5 {
+		require.NoError(t, l.Replace(0, read()))
+		require.Len(t, l.zones().of, 1)
+	}
+	require.NoError(t, l.Replace(0, nil))
+	require.Len(t, l.zones().of, 1, "of what is in flight still")
+}
+
+func TestLocationsOfOneNameWithOtherClocksAreAnotherCalendar(t *testing.T) {
+	in := func(ahead time.Duration) []Limit {
+		return []Limit{{ID: "a", Quota: 1, Per: day, Window: Fixed, Location: time.FixedZone("here", int(ahead/sec))}}
+	}
+	l := exact(t, Options{}, in(0)...)
+	l.SetClock(0, 100*day+12*time.Hour, 100*day+12*time.Hour)
+	l.Settle(sec, granted(t, l, 0, "a"), Outcome{})
+	require.NoError(t, l.Replace(time.Minute, in(11*time.Hour)))
+	require.NoError(t, l.Replace(time.Minute, in(11*time.Hour)))
+	require.Error(t, l.TryAcquire(time.Hour, &Permit{Limit: "a"}), "of the new day, whose count may go on from the old")
+}

@@ -313,17 +313,32 @@ func (f *fixed) fill(now time.Duration) {
 
 func (f *fixed) resize(now time.Duration, t *terms) {
 	if t.grid != f.grid {
-		f.forget(now, max(t.hold, f.hold))
+		f.forget(now, f.turned(now, t))
 	}
 	f.sliding.resize(now, t)
 }
 
+// turned returns an instant from which on no window is open, neither of f's nor of other
+// terms, in which anything that was answered by now may have been counted: the present ones are
+// over then. Where it is not known which those are, all are over that were open.
+func (f *fixed) turned(now time.Duration, t *terms) time.Duration {
+	longest := now + max(t.hold, f.hold)
+	if !f.advance(now) {
+		return longest
+	}
+	last := f.clock.latest(now)
+	turned := max(f.grid.start(f.grid.index(last)+1), t.grid.start(t.grid.index(last)+1))
+	return min(longest, f.clock.reachedBySetBounds(turned))
+}
+
 // stepped says that the server's clock left the bounds it was given, so that
 // windows counted before mean nothing now.
-func (f *fixed) stepped(now time.Duration) { f.forget(now, f.hold) }
+func (f *fixed) stepped(now time.Duration) { f.forget(now, now+f.hold) }
 
-func (f *fixed) forget(now, hold time.Duration) {
+// forget has the log alone count until an instant, for it is not known what the windows hold that
+// are open until then.
+func (f *fixed) forget(now, until time.Duration) {
 	// The next look, which comes at once, sets first.
-	f.charge, f.mine, f.first, f.blind, f.until = f.charge[:0], f.mine[:0], beforeAll, now+hold, now
+	f.charge, f.mine, f.first, f.blind, f.until = f.charge[:0], f.mine[:0], beforeAll, max(f.blind, until), now
 	f.others.heard = false // of a window that is none now
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
 )
 
 // The clocks of a place are walked through when its zone is made, and never else.
@@ -109,4 +110,67 @@ func TestLocationsOfOneNameWithOtherClocksAreAnotherCalendar(t *testing.T) {
 	require.NoError(t, l.Replace(time.Minute, in(11*time.Hour)))
 	require.NoError(t, l.Replace(time.Minute, in(11*time.Hour)))
 	require.Error(t, l.TryAcquire(time.Hour, &Permit{Limit: "a"}), "of the new day, whose count may go on from the old")
+}
+
+func TestACalendarOfAnotherPlaceOpensWhenTheDaysOfBothHaveTurned(t *testing.T) {
+	in := func(place string) []Limit {
+		return []Limit{{ID: "a", Quota: 1, Per: day, Window: Fixed, Location: locate(t, place)}}
+	}
+	for _, move := range [][2]string{{"America/Los_Angeles", "America/New_York"}, {"America/New_York", "America/Los_Angeles"}} {
+		l := exact(t, Options{}, in(move[0])...)
+		evening := time.Date(2026, 1, 31, 20, 0, 0, 0, locate(t, "America/Los_Angeles"))
+		l.SetClock(0, unix(evening), unix(evening))
+		l.Settle(sec, granted(t, l, 0, "a"), Outcome{})
+		require.NoError(t, l.Replace(time.Minute, in(move[1])))
+		require.Error(t, l.TryAcquire(4*time.Hour-1, &Permit{Limit: "a"}), move)
+		require.NoError(t, l.TryAcquire(4*time.Hour, &Permit{Limit: "a"}), move)
+	}
+}
+
+// A server that goes over to other windows, and one that counted by both all the time.
+func TestNoWindowOfEitherGridSeesMoreWhenTheWindowsChange(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		draw := func(name string, most int) time.Duration {
+			return time.Duration(rapid.IntRange(0, most).Draw(t, name))
+		}
+		limit := func(name string) Limit {
+			return Limit{ID: "a", Quota: 3, Window: Fixed, Per: sec + draw(name+" per", 9)*sec, Offset: draw(name+" offset", 99) * 100 * ms}
+		}
+		was, is := limit("old"), limit("new")
+		l, err := New([]Limit{was}, Options{})
+		require.NoError(t, err)
+		ahead, width := 1000*sec, draw("width", 20)*50*ms
+		early := draw("early", 20) * width / 20
+		l.SetClock(0, ahead-early, ahead-early+width)
+		old, now, changed := newServer(was), time.Duration(0), never
+		fresh := map[int64]int64{}
+		change := 5*sec + draw("change", 100)*100*ms
+		var flying []*Permit
+		arrive := func() {
+			server := now + ahead
+			if changed == never || now < changed {
+				require.True(t, old.arrive(server, 1), "at %v", now)
+			} else if begun := time.Duration(even{is.Per, is.Offset}.start(even{is.Per, is.Offset}.index(server))); begun >= changed+ahead {
+				fresh[int64(begun)]++
+				require.LessOrEqual(t, fresh[int64(begun)], is.Quota, "at %v", now)
+			} else {
+				require.True(t, old.arrive(server, 1), "at %v, where the old windows may go on", now)
+			}
+		}
+		for now < 60*sec {
+			if changed == never && now >= change {
+				require.NoError(t, l.Replace(now, []Limit{is}))
+				changed = now
+			}
+			if p := (&Permit{Limit: "a"}); l.TryAcquire(now, p) == nil {
+				flying = append(flying, p)
+				arrive()
+			}
+			now += draw("wait", 4) * 50 * ms
+			if n := len(flying); n > 0 && (n > 2 || rapid.Bool().Draw(t, "answered")) {
+				l.Settle(now, flying[0], Outcome{})
+				flying = flying[1:]
+			}
+		}
+	})
 }

@@ -77,6 +77,7 @@ func judge(figures []measured, gate []Figure, usual float64) []Effect {
 		} else {
 			e.Findable = finite(m.findable(e.Threshold, len(ps)))
 			e.decide()
+			e.leaveNothingToFind()
 		}
 		effects = append(effects, e.finite())
 	}
@@ -112,6 +113,15 @@ func (e *Effect) decide() {
 	certain := e.Corrected <= alpha && (e.CI.Low > none || e.CI.High < none)
 	e.Regression = certain && e.Figure.worse(ratio) > e.Threshold && e.Gated
 	e.Improvement = certain && e.Figure.worse(quotient(1, ratio)) > e.Threshold
+}
+
+// leaveNothingToFind says of errors that nothing could have been found where what would have
+// been is more than can still fail.
+func (e *Effect) leaveNothingToFind() {
+	if e.Figure != Errors || e.Regression || e.Improvement || e.Old+e.Findable <= 1 {
+		return
+	}
+	e.Findable, e.CI, e.P, e.Corrected = 0, e.Figure.anything(), 1, 1
 }
 
 // finite keeps JSON able to hold the effect: a ratio to nothing has no end.

@@ -76,6 +76,11 @@ func (r *Report) Regressions() []Effect {
 	return all
 }
 
+// regressed reports whether a figure is among them.
+func (r *Report) regressed(f Figure) bool {
+	return slices.ContainsFunc(r.Effects, func(e Effect) bool { return e.Figure == f && e.Regression })
+}
+
 // Blind are the gated figures of which there is too little data to find a regression in them.
 func (r *Report) Blind() []string {
 	var all []string
@@ -94,11 +99,13 @@ func (r *Report) Sees() bool {
 
 // Needs says how much there must be of each side for anything to be found in what is gated.
 func (r *Report) Needs() string {
-	switch r.Method {
-	case Pairs:
-		return fmt.Sprintf("%d pairs are needed", fewest)
-	case Sets:
+	switch {
+	case r.Method == Sets && min(r.Count[0], r.Count[1]) < leastRuns(r.gated()):
 		return fmt.Sprintf("%d runs of each side are needed", leastRuns(r.gated()))
+	case r.Method == Sets || min(r.Count[0], r.Count[1]) >= fewest:
+		return "more requests are needed, of which fewer fail"
+	case r.Method == Pairs:
+		return fmt.Sprintf("%d pairs are needed", fewest)
 	}
 	return fmt.Sprintf("%d seconds of each side are needed", fewest)
 }

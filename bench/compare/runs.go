@@ -3,8 +3,10 @@ package compare
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"math/rand/v2"
+	"slices"
 
 	"github.com/sluice-engine/sluice/bench/gauge"
 	"github.com/sluice-engine/sluice/bench/results"
@@ -12,7 +14,9 @@ import (
 
 // Runs compares runs: one with one by their seconds, several with several as pairs or as
 // sets. The error is an *UnlikeError if they differ in more than what they measured, unless
-// opts.Anyway, and an *InvalidError if one could not hold its rate. A run given twice is refused.
+// opts.Anyway, and an *InvalidError if one could not hold its rate. A run given twice is refused,
+// and so is one of which more than half failed; a new one only where its errors are not found to
+// be a regression, which says more.
 func Runs(old, new []*results.Run, opts Options) (*Report, error) {
 	if len(old) == 0 || len(new) == 0 {
 		return nil, errors.New("there must be at least one run on each side")
@@ -21,6 +25,9 @@ func Runs(old, new []*results.Run, opts Options) (*Report, error) {
 		return nil, fmt.Errorf("%d old runs and %d new ones make no pairs", len(old), len(new))
 	}
 	differences, err := differencesOf(old, new)
+	if err == nil {
+		err = mostlyFailedRun(old, 0)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -49,7 +56,30 @@ func Runs(old, new []*results.Run, opts Options) (*Report, error) {
 		markWeakSets(figures, len(old), len(new), opts.Gate)
 	}
 	report.finish(figures, opts)
+	if !report.regressed(Errors) {
+		if err := mostlyFailedRun(new, len(old)); err != nil {
+			return nil, err
+		}
+	}
 	return report, nil
+}
+
+// mostlyFailedRun refuses the first run of which more than half failed: how long it took to fail
+// is not what there is to compare. The runs are called by their numbers behind so many others.
+func mostlyFailedRun(runs []*results.Run, before int) error {
+	for i, run := range runs {
+		failed, most, mostly := uint64(0), uint64(0), ""
+		for _, kind := range slices.Sorted(maps.Keys(run.Total[""].Errors)) {
+			n := run.Total[""].Errors[kind]
+			if failed += n; n > most {
+				most, mostly = n, kind
+			}
+		}
+		if err := mostlyFailed(failed, run.Total[""].Count, mostly); err != nil {
+			return fmt.Errorf("%s: %w; make it again where most requests succeed", nameOf(run, before+i), err)
+		}
+	}
+	return nil
 }
 
 // differencesOf compares every run with the first of the old ones.

@@ -41,7 +41,7 @@ func (r recipe) run(seed uint64) *results.Run {
 			Schedule:    schedule.Spec{Stages: []schedule.Stage{{From: rate, To: rate, For: length}}, WarmUp: 2 * time.Second},
 			Environment: results.Environment{Host: "here", System: "linux/amd64", CPU: "some", CPUs: 2, Procs: 2, Go: "go1"},
 		},
-		Total: map[string]*results.Operation{"": {Count: uint64(r.seconds * r.perSecond)}}, Step: 1, Whole: true,
+		Total: map[string]*results.Operation{"": {Count: uint64(r.seconds * r.perSecond), Errors: map[string]uint64{"timeout": uint64(r.seconds * r.errors)}}}, Step: 1, Whole: true,
 		End: results.End{Reason: "finished", Elapsed: length},
 	}
 	disturbance := 0.0
@@ -170,6 +170,53 @@ func TestMoreErrorsAndMoreCPUAreFoundInFiles(t *testing.T) {
 	burning.cpu = burning.cpu * 12 / 10
 	require.Equal(t, []Figure{Errors}, worse(t, usual().runs(1, 1), failing.runs(1, 1), Options{}))
 	require.Equal(t, []Figure{CPU}, worse(t, usual().runs(1, 1), burning.runs(1, 1), Options{}))
+}
+
+// Two runs that were refused from beginning to end are alike, and no pass.
+func TestRunsThatMostlyFailedAreRefused(t *testing.T) {
+	refused := usual()
+	refused.errors = 100
+	_, err := Runs(refused.runs(1, 1), refused.runs(1, 2), Options{Anyway: true})
+	require.EqualError(t, err, "run 1: 6000 of 6000 requests failed, so there is nothing to compare; mostly timeout; make it again where most requests succeed")
+	_, err = Runs(refused.runs(1, 1), usual().runs(1, 2), Options{})
+	require.ErrorContains(t, err, "run 1: 6000 of 6000", "better than nothing is no measure")
+	_, err = Runs(usual().runs(10, 1), append(usual().runs(9, 2), refused.run(3)), Options{Paired: true})
+	require.ErrorContains(t, err, "run 20: 6000 of 6000")
+	half := usual()
+	half.errors = 50
+	_, err = Runs(half.runs(1, 1), half.runs(1, 2), Options{})
+	require.NoError(t, err, "half of them is not more than half")
+}
+
+// What fails from now on is a regression in errors, unless nobody looks for one there.
+func TestARunThatNowFailsIsARegressionIfItsErrorsAreGated(t *testing.T) {
+	refused := usual()
+	refused.errors = 100
+	require.Equal(t, []Figure{Errors}, worse(t, usual().runs(1, 1), refused.runs(1, 1), Options{}))
+	_, err := Runs(usual().runs(1, 1), refused.runs(1, 1), Options{Gate: []Figure{ResponseP99}})
+	require.ErrorContains(t, err, "run 2: 6000 of 6000")
+	refused.seconds = 5
+	_, err = Runs(usual().runs(1, 1), refused.runs(1, 1), Options{Anyway: true})
+	require.ErrorContains(t, err, "run 2: 500 of 500", "in too few seconds to find anything")
+}
+
+func TestNothingIsFoundInErrorsWhereThereIsNoRoomForMore(t *testing.T) {
+	blocks := func(errors float64) (all []failures) {
+		for range 60 {
+			all = append(all, failures{errors, 100})
+		}
+		return all
+	}
+	for failed, found := range map[float64]bool{0: true, 10: true, 97: false, 100: false} {
+		m := compareFailures(blocks(failed), blocks(failed), 1, pairedFailures)
+		e := judge([]measured{m}, GateOfRuns, ThresholdOfRuns)[0]
+		require.Equal(t, found, e.Findable > 0, "%v %% failed: %+v", failed, e)
+		require.LessOrEqual(t, e.Old+e.Findable, 1.0)
+		require.Equal(t, !found, e.verdict() == "too little data")
+		r := Report{Method: Pairs, Count: [2]int{60, 60}, Effects: []Effect{e}}
+		require.Equal(t, found, r.Sees())
+		require.Equal(t, "more requests are needed, of which fewer fail", r.Needs())
+	}
 }
 
 func TestEqualRunsAreSilentAtTheStatedRate(t *testing.T) {

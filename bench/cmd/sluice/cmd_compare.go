@@ -47,8 +47,10 @@ the exit code is 98. To be judged, one file with one needs 10 seconds in each, p
 is gated.
 
 Files of unlike machines, schedules, models or clients are refused, each difference
-named, unless --anyway is given; then the output names them. INVALID runs, and a
-run given twice, are refused always.
+named, unless --anyway is given; then the output names them. INVALID runs, a run
+given twice, and one of which more than half of the requests failed, are refused
+always; but a new one that fails where the old one did not is a regression, if
+errors are gated and there is enough data to find it.
 
 Exit codes: 0 no regression, 1 interrupted, 2 wrong flags or a refusal, 97 a regression,
 98 too little data to find one in anything that is gated.`,

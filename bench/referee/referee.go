@@ -81,7 +81,10 @@ func playScenario(t *testing.T, s *scenario, seed uint64, target int, out io.Wri
 		w := playWorld(t, s, about, seed, target, nil)
 		one := w.report(out)
 		sum.add(one)
-		if s.measured && w.used > 0 {
+		switch {
+		case w.brief:
+			used += fmt.Sprintf(", %v too short to judge use of the quota", about)
+		case s.measured && w.used > 0:
 			used += fmt.Sprintf(", %v %.2f %%", about, 100*w.used)
 		}
 	}

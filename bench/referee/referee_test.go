@@ -65,6 +65,20 @@ func TestAnEngineThatLeavesQuotaUnusedIsCaught(t *testing.T) {
 	require.Contains(t, w.whats(), "left quota unused")
 }
 
+// A world that ends within its warm-up, or soon after, has no windows to judge by.
+func TestAnEngineIsNotAccusedOfWhatAShortWorldLeavesUnused(t *testing.T) {
+	for _, target := range []int{400, 600, 1000} {
+		var out strings.Builder
+		report := playScenario(t, named(t, "demand"), 1, target, &out)
+		require.Zero(t, report.Violations, "%d arrivals: %s", target, out.String())
+		require.Contains(t, out.String(), "fixed too short to judge use of the quota")
+	}
+	var out strings.Builder
+	playScenario(t, named(t, "demand"), 1, 3000, &out)
+	require.Regexp(t, `, fixed \d+\.\d+ %`, out.String())
+	require.NotContains(t, out.String(), "too short")
+}
+
 func TestWhatIsLeftOpenIsFound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(named(t, "streams"), sliding, 7, 1000)

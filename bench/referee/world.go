@@ -48,6 +48,7 @@ type world struct {
 	stopped bool
 	faults  map[string]*fault
 	used    float64
+	brief   bool // too short to judge what was used
 	lasted  time.Duration
 }
 
@@ -350,7 +351,11 @@ func (w *world) offence(r *counted, key int, all []*arrival, i int) string {
 	return text
 }
 
-// measure judges what was used of the main rule.
+// leastJudged is how many windows there must be behind the warm-up for what is used of them to
+// be judged: of fewer, one request that arrives a window late is a large share.
+const leastJudged = 10
+
+// measure judges what was used of the main rule, if the world lasted long enough.
 func (w *world) measure() {
 	r := w.rules[mainRule].now()
 	least := 0.99
@@ -363,17 +368,18 @@ func (w *world) measure() {
 	const warmUp = 4 * time.Second // the clock is learned, and a bucket emptied
 	from, to := w.clock.read(warmUp), w.clock.read(w.lasted)
 	from, to = from-(from-r.offset)%r.per+r.per, to-(to-r.offset)%r.per
+	windows := int64((to - from) / r.per)
+	if windows < leastJudged { // below zero if the world ended within its warm-up
+		w.brief = true
+		return
+	}
 	sum := int64(0)
 	for _, a := range w.rules[mainRule].arrivals[0] {
 		if a.at >= from && a.at < to {
 			sum += a.weight
 		}
 	}
-	could := r.quota * int64((to-from)/r.per)
-	if could == 0 {
-		return
-	}
-	if w.used = float64(sum) / float64(could); w.used < least {
+	if w.used = float64(sum) / float64(r.quota*windows); w.used < least {
 		w.blame("left quota unused", "%.2f %% of %v over %v used", 100*w.used, r, to-from)
 	}
 }

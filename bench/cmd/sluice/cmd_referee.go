@@ -31,7 +31,9 @@ Engines, servers and callers live in fake time, in memory, through jitter, losse
 refusals, replaced limits and whatever else the scenarios say, with every kind of
 window. The servers note when each request arrives by their own clock, and every
 window is judged afterwards; so are pauses, what each error says of its request,
-and what is left when the engine has ended. The first offences are printed.
+and what is left when the engine has ended. The first offences are printed. What
+is used of a quota is judged where a world has at least ten windows behind its
+first four seconds; with few --arrivals it is said that there are too few.
 
 The last scenario is played only if it is asked for by name: it is known that the
 engine breaks a promise there, and it says which.

@@ -36,7 +36,7 @@ func secondsOf(run *results.Run) []second {
 		}
 		s := second{response: results.NewHistogram(), service: results.NewHistogram(), length: measuredIn(run, in)}
 		if s.length > 0 {
-			s.completed = in.Completed
+			s.completed = in.InSchedule().Completed
 		}
 		if in.Gauges != nil {
 			s.cpu, s.gauged = in.Gauges.CPU, true

@@ -61,7 +61,7 @@ func (k *keeper) keep() {
 	for {
 		select {
 		case tray := <-k.run.shards.full:
-			k.tally.add(tray)
+			k.add(tray)
 			k.run.shards.giveBack(tray)
 		case <-ticker.C:
 			k.tick(k.run.now())
@@ -87,10 +87,18 @@ func (k *keeper) tick(now time.Duration) {
 // collect takes in what workers and waker have counted.
 func (k *keeper) collect() {
 	k.tally.deadline = time.Duration(k.run.deadline.Load())
-	k.run.shards.drain(k.tally.add)
+	k.run.shards.drain(k.add)
 	if k.run.waker != nil {
 		k.run.waker.collect(k.tally.offer)
 	}
+}
+
+// add tells the tally before when issuing ended, if it has: a sample of the drain comes after that.
+func (k *keeper) add(samples []sample) {
+	if k.run.waker != nil { // the last requests of a closed run are as much of it as the others
+		k.tally.issued = k.issued(farAway)
+	}
+	k.tally.add(samples)
 }
 
 // emit writes the intervals of seconds before a second.

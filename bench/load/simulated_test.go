@@ -68,6 +68,31 @@ func TestAServerThatHangsAtTheEndIsWaitedForAndCounted(t *testing.T) {
 	})
 }
 
+// A server that answers half a second later has answered two thirds of them by the end.
+func TestTheDrainIsNoPartOfTheRateThoughItBeginsWithinASecond(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		objectives, err := slo.ParseAll([]string{"rate>95/s", "achieved>=100%"})
+		require.NoError(t, err)
+		slow := answersAfter(func(*targets.Request) time.Duration { return 500 * time.Millisecond })
+		run := simulate(t, Config{Schedule: constant(100, 1500*time.Millisecond), Plan: planOf("http://a/"), Client: slow, Objectives: objectives})
+		require.Equal(t, []results.Verdict{
+			{Objective: "rate>95/s", Measured: "66.7/s"}, {Objective: "achieved>=100%", Held: true, Measured: "100%"},
+		}, run.End.Verdicts)
+		require.EqualValues(t, 150, run.Counts.Completed)
+	})
+	synctest.Test(t, func(t *testing.T) { // ended early
+		ctx, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)
+		defer cancel()
+		slow := answersAfter(func(*targets.Request) time.Duration { return 500 * time.Millisecond })
+		run, err := Run(ctx, Config{Schedule: constant(100, time.Minute), Plan: planOf("http://a/"), Client: slow})
+		require.NoError(t, err)
+		rate, known := slo.Rate(run)
+		require.True(t, known)
+		require.InDelta(t, 100/1.5, rate, 1)
+		require.Zero(t, run.Series[0].CompletedLate)
+	})
+}
+
 func TestWhatTheDrainLeavesIsRecordedAtItsElapsedTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		begun := time.Now()

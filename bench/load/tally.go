@@ -23,6 +23,10 @@ type tally struct {
 	// median is told of every response, for chains; nil if there are none.
 	median func(operation int, response time.Duration)
 
+	// issued is for how long requests are issued, as far as it is known: what is sent or ends from
+	// then on is the drain's.
+	issued time.Duration
+
 	// Of the main part: what the verdict is judged by.
 	deadline                      time.Duration // until when an arrival is handed over in time
 	handedInTime, neverHanded     uint64
@@ -44,7 +48,7 @@ type count struct {
 }
 
 func newTally(names []string, warmUp time.Duration) *tally {
-	return &tally{names: names, warmUp: warmUp, open: make(map[part]*count), kinds: make(map[int]string)}
+	return &tally{names: names, warmUp: warmUp, open: make(map[part]*count), kinds: make(map[int]string), issued: farAway}
 }
 
 func (t *tally) of(second int, warm bool) *count {
@@ -95,12 +99,16 @@ func (t *tally) addOne(m *sample) {
 	}
 	t.record(at.operation(m.operation), m)
 	if m.sent >= 0 {
-		t.of(secondOf(m.sent), warm).interval.Sent++
+		in := &t.of(secondOf(m.sent), warm).interval
+		in.Sent++
+		in.SentLate += t.late(m.sent)
 	}
 	switch m.fate {
 	case finished:
 		t.completed++
-		t.of(secondOf(m.end), warm).interval.Completed++
+		in := &t.of(secondOf(m.end), warm).interval
+		in.Completed++
+		in.CompletedLate += t.late(m.end)
 	case neverSent:
 		t.unsent++
 		fallthrough
@@ -116,6 +124,14 @@ func (t *tally) addOne(m *sample) {
 	if m.unhanded && !warm {
 		t.neverHanded++
 	}
+}
+
+// late is one if an instant is in the drain.
+func (t *tally) late(at time.Duration) uint64 {
+	if at >= t.issued {
+		return 1
+	}
+	return 0
 }
 
 func (c *count) operation(index int) *results.Operation {

@@ -65,9 +65,19 @@ type Interval struct {
 	Offered   uint64 `json:"offered,omitempty"`
 	Sent      uint64 `json:"sent,omitempty"`
 	Completed uint64 `json:"completed,omitempty"`
+	// SentLate and CompletedLate are those of Sent and Completed whose instants were in the drain
+	// of an open run: after its schedule, or after it was ended early. Old files do not tell.
+	SentLate      uint64 `json:"sentLate,omitempty"`
+	CompletedLate uint64 `json:"completedLate,omitempty"`
 	// Operations are by intended instant.
 	Operations map[string]*Operation `json:"ops,omitempty"`
 	Gauges     *Gauges               `json:"gauges,omitempty"`
+}
+
+// InSchedule counts what an interval had while requests were issued: without the drain, as far as
+// the file tells.
+func (i *Interval) InSchedule() Counts {
+	return Counts{Offered: i.Offered, Sent: i.Sent - min(i.Sent, i.SentLate), Completed: i.Completed - min(i.Completed, i.CompletedLate)}
 }
 
 // Gauges are read at the end of a second, and are the last or largest of their second.

@@ -167,6 +167,7 @@ func (i *Interval) add(other *Interval, gauges func(*Gauges, *Gauges)) (grown in
 	i.Offered = plus(i.Offered, other.Offered)
 	i.Sent = plus(i.Sent, other.Sent)
 	i.Completed = plus(i.Completed, other.Completed)
+	i.SentLate, i.CompletedLate = plus(i.SentLate, other.SentLate), plus(i.CompletedLate, other.CompletedLate)
 	for name, o := range other.Operations {
 		if o == nil {
 			continue

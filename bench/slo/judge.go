@@ -202,7 +202,8 @@ func Achieved(run *results.Run) (float64, bool) {
 	for i := range run.Series {
 		in := &run.Series[i]
 		share := scheduled(run, in)
-		offered, sent = offered+share*float64(in.Offered), sent+share*float64(in.Sent)
+		counts := in.InSchedule()
+		offered, sent = offered+share*float64(counts.Offered), sent+share*float64(counts.Sent)
 	}
 	if run.Header.Model != "open" || offered == 0 {
 		return 0, false
@@ -218,7 +219,7 @@ func Rate(run *results.Run) (float64, bool) {
 	for i := range run.Series {
 		in := &run.Series[i]
 		if share := scheduled(run, in); share > 0 {
-			completed += share * float64(in.Completed)
+			completed += share * float64(in.InSchedule().Completed)
 			last = max(last, in.Second+max(1, run.Step))
 		}
 	}
@@ -237,9 +238,10 @@ func Rate(run *results.Run) (float64, bool) {
 	return completed / took.Seconds(), true
 }
 
-// scheduled is which share of what an interval counted lies after the warm-up and before the
-// drain. A warm-up that ends within the interval is thought to have had its part of it; where
-// the schedule ends in it nothing else was begun, so all of it counts.
+// scheduled is which share of what an interval counted in the schedule lies after the warm-up and
+// before the drain. A warm-up that ends within the interval is thought to have had its part of it;
+// where the schedule ends in it nothing else was begun, so all of it counts, and what the drain
+// had there is told apart, but in old files.
 func scheduled(run *results.Run, in *results.Interval) float64 {
 	from, step := time.Duration(in.Second)*time.Second, time.Duration(max(1, run.Step))*time.Second
 	end, warm := run.Header.Length, run.Header.WarmUp-from

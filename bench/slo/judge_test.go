@@ -141,6 +141,27 @@ func TestRatesLeaveOutTheWarmUpWithinASecond(t *testing.T) {
 	require.InDelta(t, 0.8, share, 1e-9)
 }
 
+// The schedule ends in the middle of a second, and the drain begins there.
+func TestTheDrainWithinASecondIsNoPartOfTheRate(t *testing.T) {
+	for _, step := range []int{1, 2} {
+		run := &results.Run{Header: results.Header{Model: "open", Length: 1500 * time.Millisecond}, Step: step, Whole: true,
+			End: results.End{Elapsed: 2 * time.Second, Issued: 1500 * time.Millisecond, Reason: "finished"}}
+		run.Series = []results.Interval{
+			{Second: 0, Phase: results.Main, Offered: 100, Sent: 100, Completed: 50},
+			{Second: 1, Phase: results.Main, Offered: 50, Sent: 50, SentLate: 30, Completed: 100, CompletedLate: 50},
+		}
+		if step == 2 {
+			run.Series = []results.Interval{{Phase: results.Main, Offered: 150, Sent: 150, SentLate: 30, Completed: 150, CompletedLate: 50}}
+		}
+		rate, known := Rate(run)
+		require.True(t, known)
+		require.InDelta(t, 100/1.5, rate, 1e-9)
+		share, known := Achieved(run)
+		require.True(t, known)
+		require.InDelta(t, 0.8, share, 1e-9)
+	}
+}
+
 func TestAllObjectivesHaveToHold(t *testing.T) {
 	objectives, err := ParseAll([]string{"p50<5ms", "p99<5ms"})
 	require.NoError(t, err)

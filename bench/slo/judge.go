@@ -213,7 +213,8 @@ func Achieved(run *results.Run) (float64, bool) {
 }
 
 // Rate returns how many requests ended in each second of the schedule after its warm-up,
-// with an error or without; false if that took no time.
+// with an error or without; of a file without an end, in each second that it has of them. It is
+// false if that took no time.
 func Rate(run *results.Run) (float64, bool) {
 	completed, last := 0.0, 0
 	for i := range run.Series {
@@ -224,8 +225,12 @@ func Rate(run *results.Run) (float64, bool) {
 		}
 	}
 	took := run.Header.Length - run.Header.WarmUp
-	if run.Header.Length == 0 { // its end was not known beforehand
-		took = time.Duration(last)*time.Second - run.Header.WarmUp
+	soFar := time.Duration(last)*time.Second - run.Header.WarmUp
+	switch {
+	case run.Header.Length == 0: // its end was not known beforehand
+		took = soFar
+	case !run.Whole: // it crashed, or goes on: this is what there is of it
+		took = min(took, soFar)
 	}
 	finished := run.Header.Model == "open" && run.Header.Length > 0 && run.End.Reason == "finished"
 	over := run.Header.RatesOver(run.End)

@@ -162,6 +162,25 @@ func TestTheDrainWithinASecondIsNoPartOfTheRate(t *testing.T) {
 	}
 }
 
+// Of 20 seconds four were written when it crashed, or was looked at; the file has no end.
+func TestTheRateOfAFileWithoutAnEndIsOverWhatItHas(t *testing.T) {
+	run := &results.Run{Header: results.Header{Model: "open", Length: 20 * time.Second, WarmUp: time.Second}, Step: 1}
+	for second := range 4 {
+		run.Series = append(run.Series, results.Interval{Second: second, Phase: results.Main, Offered: 40, Sent: 40, Completed: 40})
+	}
+	run.Series[0].Phase = results.WarmUp
+	for _, model := range []string{"open", "closed"} {
+		run.Header.Model = model
+		rate, known := Rate(run)
+		require.True(t, known)
+		require.InDelta(t, 40, rate, 1e-9, model)
+	}
+	run.Header.Length = 3500 * time.Millisecond // it crashed in its drain
+	run.Series[3] = results.Interval{Second: 3, Phase: results.Main, Offered: 20, Sent: 20, Completed: 40, CompletedLate: 20}
+	rate, _ := Rate(run)
+	require.InDelta(t, 40, rate, 1e-9)
+}
+
 func TestAllObjectivesHaveToHold(t *testing.T) {
 	objectives, err := ParseAll([]string{"p50<5ms", "p99<5ms"})
 	require.NoError(t, err)

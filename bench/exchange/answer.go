@@ -39,8 +39,9 @@ func spoiled(a answer, f *Fault) answer {
 }
 
 // write sends the answer. Under a real server the X-MBX names keep their
-// spelling, which a header map would change; recorders get canonical names.
-func (e *Exchange) write(w http.ResponseWriter, r *http.Request, a answer) {
+// spelling, which a header map would change; recorders get canonical names. It reports whether
+// the answer was written whole.
+func (e *Exchange) write(w http.ResponseWriter, r *http.Request, a answer) bool {
 	if a.status == 0 && a.spoilt == nil {
 		panic(http.ErrAbortHandler)
 	}
@@ -50,11 +51,11 @@ func (e *Exchange) write(w http.ResponseWriter, r *http.Request, a answer) {
 	}
 	a.writeHeader(w.Header(), len(body), served(r))
 	if a.spoilt != nil {
-		e.spoil(w, r, a, body)
-		return
+		return e.spoil(w, r, a, body)
 	}
 	w.WriteHeader(a.status)
-	_, _ = w.Write(body)
+	_, err = w.Write(body)
+	return err == nil
 }
 
 func served(r *http.Request) bool { return r.Context().Value(http.ServerContextKey) != nil }

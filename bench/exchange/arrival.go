@@ -31,6 +31,9 @@ type call struct {
 
 	effects   []effect // what it did, by the client's ids
 	duplicate string   // the id that was used before, and answered
+	changed   bool     // it was executed, and changed something
+	settled   bool     // whether its client was told is known
+	repeats   []*call  // that came again with its id before it was settled
 }
 
 // newCall reads what does not need the exchange's state.
@@ -136,10 +139,35 @@ func (e *Exchange) settle(c *call) answer {
 		return spoiled(answer{}, fault)
 	}
 	a := e.execute(c)
-	if a.status < 400 && fault.hides() && c.changes() {
-		e.outcomes.hidden(c)
+	c.changed = a.status < 400 && c.changes()
+	if fault.hides() || fault.tells() {
+		e.settled(c, fault.tells())
 	}
 	return spoiled(a, fault)
+}
+
+// end is what becomes of an answer: it was written whole to a client that was there, or was not.
+func (e *Exchange) end(c *call, told bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.settled(c, told)
+}
+
+// settled notes once whether the client was told. Who sent a request again before it was answered
+// is only then known to have had no reason to.
+func (e *Exchange) settled(c *call, told bool) {
+	if c.settled {
+		return
+	}
+	c.settled = true
+	if !told {
+		e.outcomes.hidden(c)
+		return
+	}
+	e.outcomes.told(c)
+	for _, again := range c.repeats {
+		e.book.violated(again, DuplicateID, "its first answer was on its way")
+	}
 }
 
 func (e *Exchange) weight(c *call) int64 {

@@ -73,8 +73,9 @@
 // Delays have any of six shapes, or come in so many of a hundred cases; stalls hold up all
 // that is on its way; faults answer with a status, end, reset or half-close connections, and
 // send bodies slowly, in part, or with a wrong length. They are drawn from a seed, which the
-// report tells. Faults that execute a request and hide it are followed: whether the client
-// looks the outcome up, or sends the request again.
+// report tells. Faults that execute a request and hide it, or cut its answer, are followed:
+// whether the client looks the outcome up, or sends the request again. So are clients that
+// have gone before their answer was written whole.
 //
 // The counters are pure functions of the time they are given, so that a
 // discrete-event simulation can use them without a server (NewCounter).

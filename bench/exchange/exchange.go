@@ -142,7 +142,9 @@ func (e *Exchange) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !e.travel(e.wayIn()) {
 		panic(http.ErrAbortHandler)
 	}
-	a := e.arrive(e.newCall(r, string(body)))
+	c, told := e.newCall(r, string(body)), false
+	a := e.arrive(c)
+	defer func() { e.end(c, told) }()
 	if !e.travel(e.wayBack()) {
 		panic(http.ErrAbortHandler)
 	}
@@ -150,7 +152,8 @@ func (e *Exchange) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		e.serveFrames(w, r)
 		return
 	}
-	e.write(w, r, a)
+	// A client that has gone ends the context of its request.
+	told = e.write(w, r, a) && r.Context().Err() == nil
 }
 
 func isHandshake(r *http.Request) bool { return r.Method+" "+r.URL.Path == handshake }

@@ -190,10 +190,21 @@ func (f *Fault) before() bool {
 	return f != nil && (f.Kind == FaultStatus || f.Kind == FaultClose || f.Kind == FaultReset)
 }
 
-// hides reports whether the request is executed and the client is not told.
+// hides reports whether the request is executed and the client is not told, or not all of it. A
+// slow body is told to who waits for its end.
 func (f *Fault) hides() bool {
-	return f != nil && (f.Kind == FaultStatusAfter || f.Kind == FaultCloseAfter || f.Kind == FaultResetAfter)
+	if f == nil {
+		return false
+	}
+	switch f.Kind {
+	case FaultStatusAfter, FaultCloseAfter, FaultResetAfter, FaultTruncate, FaultHalfClose, FaultLongLength:
+		return true
+	}
+	return false
 }
+
+// tells reports whether the client has the answer, though its connection is kept for longer.
+func (f *Fault) tells() bool { return f != nil && f.Kind == FaultShortLength }
 
 func (f *Fault) answer() *apiError {
 	return &apiError{status: f.Status, Code: -1000, Msg: "An unknown error occurred while processing the request."}

@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -183,6 +184,77 @@ func TestAnIDThatWasAnsweredIsNotToComeAgain(t *testing.T) {
 		r := v.Report()
 		require.EqualValues(t, 3, r.Counts[DuplicateID], "who was not told may ask again")
 		require.Equal(t, Outcomes{Unknown: 3, Repeated: 2}, r.Outcomes)
+	})
+}
+
+// An answer that was cut, or whose client had gone, was none.
+func TestAnIDWhoseAnswerWasNotDeliveredMayComeAgain(t *testing.T) {
+	for fault, hidden := range map[string]bool{"truncate": true, "half-close": true, "long-length": true, "slow": true, "short-length": false} {
+		c := always(t, fault)
+		c.Routes, c.SlowBody = mustRoutes(t, "POST /order=id client_oid,body 0123456789012345678901234567890123456789"), 5*time.Second
+		inFakeTime(t, c, func(t *testing.T, v *venue) {
+			v.client.Timeout = time.Second
+			for range 2 {
+				_, _ = v.do("POST", "/order?client_oid=1", "")
+				time.Sleep(2 * time.Minute) // nothing is held any more
+			}
+			r := v.Report()
+			if hidden {
+				require.Zero(t, v.Violations(), fault)
+				require.Equal(t, Outcomes{Unknown: 2, Repeated: 1}, r.Outcomes, fault)
+			} else {
+				require.EqualValues(t, 1, r.Counts[DuplicateID], fault)
+				require.Zero(t, r.Outcomes, fault)
+			}
+		})
+	}
+}
+
+func TestASlowAnswerThatIsReadToItsEndIsOne(t *testing.T) {
+	c := always(t, "slow")
+	c.Routes, c.SlowBody = mustRoutes(t, "POST /order=id client_oid,body done"), 5*time.Second
+	inFakeTime(t, c, func(t *testing.T, v *venue) {
+		for range 2 {
+			_, err := v.do("POST", "/order?client_oid=1", "")
+			require.NoError(t, err)
+		}
+		require.EqualValues(t, 1, v.Report().Counts[DuplicateID])
+		require.Zero(t, v.Report().Outcomes)
+	})
+}
+
+func TestAClientThatWentBeforeItsAnswerMaySendItAgain(t *testing.T) {
+	c := Config{Routes: mustRoutes(t, "POST /order=id client_oid,body done"), ReturnDelay: mustDelay(t, "2s")}
+	inFakeTime(t, c, func(t *testing.T, v *venue) {
+		v.client.Timeout = time.Second
+		_, err := v.do("POST", "/order?client_oid=1", "")
+		require.Error(t, err)
+		v.client.Timeout = 0
+		_, err = v.do("POST", "/order?client_oid=1", "") // while the first answer is on its way
+		require.NoError(t, err)
+		require.Zero(t, v.Violations())
+		require.Equal(t, Outcomes{Unknown: 1, Repeated: 1}, v.Report().Outcomes)
+		_, err = v.do("POST", "/order?client_oid=1", "")
+		require.NoError(t, err)
+		require.EqualValues(t, 1, v.Report().Counts[DuplicateID], "now it was told")
+		require.Empty(t, v.outcomes.open)
+	})
+}
+
+func TestAClientThatDoesNotWaitForItsAnswerIsADuplicateOnceThatCame(t *testing.T) {
+	c := Config{Routes: mustRoutes(t, "POST /order=id client_oid,body done"), ReturnDelay: mustDelay(t, "2s")}
+	inFakeTime(t, c, func(t *testing.T, v *venue) {
+		var all sync.WaitGroup
+		for i := range 3 {
+			all.Go(func() {
+				time.Sleep(time.Duration(i) * 100 * time.Millisecond)
+				_, err := v.do("POST", "/order?client_oid=1", "")
+				require.NoError(t, err)
+			})
+		}
+		all.Wait()
+		require.EqualValues(t, 2, v.Report().Counts[DuplicateID])
+		require.Zero(t, v.Report().Outcomes)
 	})
 }
 

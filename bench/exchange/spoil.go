@@ -18,8 +18,8 @@ const (
 )
 
 // spoil sends an answer as its fault has it. It needs the connection itself for most; a
-// recorder, and HTTP/2, has none, and gets no answer.
-func (e *Exchange) spoil(w http.ResponseWriter, r *http.Request, a answer, body []byte) {
+// recorder, and HTTP/2, has none, and gets no answer. It reports whether all of it was written.
+func (e *Exchange) spoil(w http.ResponseWriter, r *http.Request, a answer, body []byte) bool {
 	switch a.spoilt.Kind {
 	case FaultTruncate:
 		w.WriteHeader(a.status)
@@ -28,8 +28,7 @@ func (e *Exchange) spoil(w http.ResponseWriter, r *http.Request, a answer, body 
 		panic(http.ErrAbortHandler)
 	case FaultSlow:
 		w.WriteHeader(a.status)
-		e.dribble(w, body)
-		return
+		return e.dribble(w, body)
 	}
 	conn, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {
@@ -37,7 +36,7 @@ func (e *Exchange) spoil(w http.ResponseWriter, r *http.Request, a answer, body 
 	}
 	defer conn.Close()
 	if !e.server.hijacked() {
-		return
+		return false
 	}
 	defer e.server.streams.Done()
 	switch a.spoilt.Kind {
@@ -57,6 +56,7 @@ func (e *Exchange) spoil(w http.ResponseWriter, r *http.Request, a answer, body 
 		_, _ = conn.Write(a.raw(w.Header(), len(body)+wrongBy, body))
 		e.hold(conn)
 	}
+	return a.spoilt.tells()
 }
 
 // raw is the answer as bytes, with a length that need not be that of the body.
@@ -70,17 +70,19 @@ func (a answer) raw(h http.Header, length int, body []byte) []byte {
 	return b.Bytes()
 }
 
-// dribble sends a body in pieces, in the time that a slow one takes.
-func (e *Exchange) dribble(w http.ResponseWriter, body []byte) {
+// dribble sends a body in pieces, in the time that a slow one takes, and reports whether its
+// client took them all.
+func (e *Exchange) dribble(w http.ResponseWriter, body []byte) bool {
 	for i := range slowPieces {
 		if !e.travel(e.config.SlowBody / slowPieces) {
 			panic(http.ErrAbortHandler)
 		}
 		if _, err := w.Write(body[len(body)*i/slowPieces : len(body)*(i+1)/slowPieces]); err != nil {
-			return
+			return false
 		}
 		_ = http.NewResponseController(w).Flush()
 	}
+	return true
 }
 
 // hold leaves a connection open until its client ends it, the exchange closes, or it has been

@@ -48,7 +48,8 @@ type frameAnswer struct {
 	Status     int             `json:"status"`
 	Result     any             `json:"result,omitempty"`
 	Error      *frameError     `json:"error,omitempty"`
-	RateLimits []rateLimit     `json:"rateLimits,omitempty"`
+	of         *call
+	RateLimits []rateLimit `json:"rateLimits,omitempty"`
 }
 
 type frameError struct {
@@ -93,6 +94,14 @@ func (e *Exchange) serveFrames(w http.ResponseWriter, r *http.Request) {
 	s.read(ctx)
 	cancel()
 	all.Wait()
+	for {
+		select {
+		case left := <-s.leaving:
+			e.end(left.it.of, false)
+		default:
+			return
+		}
+	}
 }
 
 // session is one WebSocket. Three goroutines share it: one reads frames, one has them
@@ -166,11 +175,15 @@ func (s *session) arrivals(ctx context.Context) {
 			}
 			a := s.ex.arrive(t.it)
 			if a.status == 0 || a.spoilt != nil {
+				s.ex.end(t.it, false)
 				return // what a fault does to a connection
 			}
+			answer := a.frame(t.it.id)
+			answer.of = t.it
 			select {
-			case s.leaving <- timed[frameAnswer]{time.Now().Add(s.ex.wayBack()), a.frame(t.it.id)}:
+			case s.leaving <- timed[frameAnswer]{time.Now().Add(s.ex.wayBack()), answer}:
 			case <-ctx.Done():
+				s.ex.end(t.it, false)
 				return
 			}
 		}
@@ -183,11 +196,13 @@ func (s *session) answers(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case t := <-s.leaving:
-			if !t.wait(ctx) {
-				return
+			there := t.wait(ctx)
+			if there {
+				text, err := json.Marshal(t.it)
+				there = err == nil && s.conn.Write(ctx, websocket.MessageText, text) == nil
 			}
-			text, err := json.Marshal(t.it)
-			if err != nil || s.conn.Write(ctx, websocket.MessageText, text) != nil {
+			s.ex.end(t.it.of, there)
+			if !there {
 				return
 			}
 		}

@@ -3,6 +3,7 @@ package engine
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/sluice-engine/sluice/actors/request"
 	"github.com/sluice-engine/sluice/auth"
@@ -24,10 +25,13 @@ func (e *Engine) SetAccount(name string, authenticator auth.Authenticator) error
 	if err := e.made(); err != nil {
 		return err
 	}
-	account, mistakes := readNamed(name, authenticator)
+	read := readNamed
 	if name == "" {
-		account, mistakes = readAccount("Auth", authenticator)
+		read = func(_ string, authenticator auth.Authenticator) (*request.Account, []error) {
+			return readAccount("Auth", authenticator)
+		}
 	}
+	account, mistakes := read(name, authenticator)
 	if err := errors.Join(mistakes...); err != nil {
 		return fmt.Errorf("sluice: %w", err)
 	}
@@ -52,16 +56,21 @@ func (e *Engine) RemoveAccount(name string) error {
 // readNamed reads one of Config.Accounts.
 func readNamed(name string, authenticator auth.Authenticator) (*request.Account, []error) {
 	field := fmt.Sprintf("Accounts[%q]", name)
-	if name == "" {
-		return nil, []error{fmt.Errorf("%s has no name: the default account is Auth", field)}
+	var wrong error
+	switch {
+	case name == "":
+		wrong = fmt.Errorf("%s has no name: the default account is Auth", field)
+	case len(name) > throttle.MostName:
+		field = fmt.Sprintf("Accounts[%.20q…]", name)
+		wrong = fmt.Errorf("%s: the name has more than %d bytes", field, throttle.MostName)
+	case name == throttle.DefaultAccount:
+		wrong = fmt.Errorf("%s: the name is that of the default account where one of its scopes is meant", field)
 	}
-	if len(name) > throttle.MostName {
-		return nil, []error{fmt.Errorf("Accounts[%.20q…]: the name has more than %d bytes", name, throttle.MostName)}
+	account, mistakes := readAccount(field, authenticator)
+	if wrong != nil {
+		account, mistakes = nil, slices.Concat([]error{wrong}, mistakes)
 	}
-	if name == throttle.DefaultAccount {
-		return nil, []error{fmt.Errorf("%s: the name is that of the default account where one of its scopes is meant", field)}
-	}
-	return readAccount(field, authenticator)
+	return account, mistakes
 }
 
 // readAccount asks an authenticator who it is, or tells what is wrong with it, with its

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"net"
@@ -51,8 +50,7 @@ func (p *plan) readEgress() {
 	for _, name := range slices.Sorted(maps.Keys(p.Egress)) {
 		field, way := fmt.Sprintf("Egress[%q]", name), p.Egress[name]
 		if name == "" {
-			p.mistakes = append(p.mistakes, errors.New(`Egress[""] has no name: the default egress is Dial`))
-			continue
+			p.complain("%s has no name: the default egress is Dial", field)
 		}
 		if name == throttle.DefaultEgress {
 			p.complain("%s: the name is that of the default egress where one of its scopes is meant", field)

@@ -34,7 +34,7 @@ func TestEveryMistakeIsToldByItsFieldsPath(t *testing.T) {
 		},
 		Throttle:       throttle.Options{Share: 2, MaxQueued: -1},
 		Auth:           auth.HMACQuery{},
-		Accounts:       map[string]auth.Authenticator{"a": auth.Bearer{}, "": nil},
+		Accounts:       map[string]auth.Authenticator{"a": auth.Bearer{}, "": auth.Bearer{}},
 		Time:           TimeEndpoint{LimitID: "gone", Account: "gone", Egress: "gone"},
 		Clock:          Clock{Every: -1},
 		PreProcessors:  []PreProcessor{nil},
@@ -42,7 +42,7 @@ func TestEveryMistakeIsToldByItsFieldsPath(t *testing.T) {
 		Timeout:        -1,
 		Admission:      Admission{MaxInFlight: -1},
 		Connections:    Connections{Max: -1, MaxWaiters: -1, MinIdle: -1, MaxTotal: -1, IdleTimeout: -1},
-		Egress:         map[string]Egress{"": {}, "a": {LocalAddr: "localhost", ProxyConnectHeader: http.Header{"Host": {"x"}}}},
+		Egress:         map[string]Egress{"": {LocalAddr: "localhost"}, "a": {LocalAddr: "localhost", ProxyConnectHeader: http.Header{"Host": {"x"}}}},
 		Dial:           Dial{Timeout: -1, Backoff: -1, BackoffCap: -1, LocalAddr: "localhost"},
 		Responses:      Responses{MaxHeader: -1, MaxBody: -1, Codings: []string{"gzip", "lzw"}},
 		Retry:          Retry{Base: -1, Cap: -1},
@@ -55,11 +55,11 @@ func TestEveryMistakeIsToldByItsFieldsPath(t *testing.T) {
 	}
 	require.ElementsMatch(t, []string{
 		"BaseURL", "Origins[0]", "Origins[1]", "DefaultLimitID", "Limits", "Limits", "Limits", "Throttle", "Throttle",
-		"Auth", "Auth", `Accounts[""]`, `Accounts["a"]`, "Time.Path", "Time.LimitID", "Time.Account", "Time.Egress", "Clock.Every", "PreProcessors[0]", "PostProcessors[1]", "Timeout",
+		"Auth", "Auth", `Accounts[""]`, `Accounts[""]`, `Accounts["a"]`, "Time.Path", "Time.LimitID", "Time.Account", "Time.Egress", "Clock.Every", "PreProcessors[0]", "PostProcessors[1]", "Timeout",
 		"Admission.MaxInFlight",
 		"Connections.Max", "Connections.MaxWaiters", "Connections.MinIdle", "Connections.MaxTotal", "Connections.IdleTimeout",
 		"Dial.Timeout", "Dial.Backoff", "Dial.BackoffCap", "Dial.LocalAddr",
-		`Egress[""]`, `Egress["a"].ProxyConnectHeader`, `Egress["a"].LocalAddr`,
+		`Egress[""]`, `Egress[""].LocalAddr`, `Egress["a"].ProxyConnectHeader`, `Egress["a"].LocalAddr`,
 		"Responses.MaxHeader", "Responses.MaxBody", "Responses.Codings[1]",
 		"Retry.Base", "Retry.Cap",
 	}, fields, "%v", err)

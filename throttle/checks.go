@@ -14,6 +14,9 @@ func (b *builder) complain(l *Limit, format string, args ...any) {
 	b.errs = append(b.errs, &LimitError{ID: l.ID, Err: fmt.Errorf(format, args...)})
 }
 
+// isRoute reports whether a limit is a name for its links.
+func (l *Limit) isRoute() bool { return l.Quota == 0 && len(l.Linked) > 0 }
+
 // checkRoute complains about all that says something of a quota, for it would say
 // nothing: a route that is given the weight of its request would be charged that of
 // its link.
@@ -69,8 +72,13 @@ func (b *builder) checkQuota(l *Limit) {
 	if !(l.Shared >= 0 && l.Shared < 1) || l.Shared > 0 && l.Window != Fixed {
 		b.complain(l, "shared %v is not in [0, 1), or the window is not fixed", l.Shared)
 	}
+}
+
+func (b *builder) checkReserve(l *Limit) {
 	for i, r := range l.Reserve {
-		bounded("reserve", r.Weight)
+		if r.Weight < 0 || r.Weight > maxWeight {
+			b.complain(l, "reserve %d is not in [0, %d]", r.Weight, int64(maxWeight))
+		}
 		if slices.ContainsFunc(l.Reserve[:i], func(q Reserve) bool { return q.Priority == r.Priority }) {
 			b.complain(l, "priority %d has more than one reserve", r.Priority)
 		}
@@ -119,9 +127,10 @@ func (b *builder) checkUnit(l *Limit, name string, v, least time.Duration) {
 
 // checkRoom checks what share, margin, tick and reserves leave of the quota.
 func (b *builder) checkRoom(r *rule) {
-	if err := r.leavesRoom(r.terms); err != nil {
-		b.complain(&r.Limit, "%w", err)
-	} else if most := r.Tariff.heaviest(); most > r.terms.quota {
+	for _, mistake := range r.whyNoRoom(r.terms) {
+		b.complain(&r.Limit, "%w", mistake)
+	}
+	if most := r.Tariff.heaviest(); r.terms.quota > 0 && most > r.terms.quota {
 		b.complain(&r.Limit, "tariff: a fee of %d never fits into %d", most, r.terms.quota)
 	}
 }

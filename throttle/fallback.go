@@ -247,41 +247,57 @@ func (at *path) wouldCost(id string, cost int64, weights []Cost) int64 {
 // checkFallback finds the limit that takes over from one that is spent.
 func (b *builder) checkFallback(place int) {
 	d := &b.declared[place]
-	if d.Fallback == "" || d.rule == nil {
-		return
+	if d.Fallback == "" || d.isRoute() {
+		return // a route has none, and checkRoute says so
+	}
+	if d.Window != Lifetime {
+		b.complain(d.Limit, "has a fallback, which is for lifetime windows only: any other has room again by itself")
 	}
 	r := b.routes[d.Fallback]
 	switch {
-	case d.Window != Lifetime:
-		b.complain(d.Limit, "has a fallback, which is for lifetime windows only: any other has room again by itself")
 	case r == nil:
 		b.complain(d.Limit, "falls back on unknown limit %q", d.Fallback)
-	case b.declared[r.place].Quota == 0:
+	case b.declared[r.place].isRoute():
 		b.complain(d.Limit, "falls back on %q, which is a route without a quota", d.Fallback)
 	case len(b.declared[r.place].Linked) > 0:
 		b.complain(d.Limit, "falls back on %q, which has links: give them to the routes that charge %q", d.Fallback, d.ID)
 	default:
-		d.rule.fallback = b.declared[r.place].rule // nil for one with a mistake of its own
+		d.fallBackOn(&b.declared[r.place])
 	}
 }
 
-// checkFallbackCycle complains about a limit that takes over from itself in the end.
-func (b *builder) checkFallbackCycle(place int) {
-	b.sums++
-	for r := b.declared[place].rule; r != nil; r = r.fallback {
-		d := &b.declared[r.place]
-		if d.sum == b.sums {
-			b.complain(d.Limit, "falls back on itself in the end")
-			r.fallback = nil // once is enough, and whoever follows it next finds an end
-			return
-		}
-		if d.ends {
-			break
-		}
-		d.sum = b.sums
+// fallBackOn has another limit take over from one, or none.
+func (d *declared) fallBackOn(other *declared) {
+	d.fallback = other
+	if d.rule == nil {
+		return
 	}
-	for r := b.declared[place].rule; r != nil && !b.declared[r.place].ends; r = r.fallback {
-		b.declared[r.place].ends = true
+	d.rule.fallback = nil
+	if other != nil {
+		d.rule.fallback = other.rule // nil for one with a mistake of its own
+	}
+}
+
+// checkFallbackCycle complains about a limit that takes over from itself in the end. It has no
+// fallback then, so that whoever follows it next finds an end.
+func (b *builder) checkFallbackCycle(place int) {
+	d := &b.declared[place]
+	if d.fallback == nil {
+		d.ends = true
+		return
+	}
+	b.sums++
+	var way []*declared
+	for ; d != nil && !d.ends && d.sum != b.sums; d = d.fallback {
+		d.sum = b.sums
+		way = append(way, d)
+	}
+	if d != nil && !d.ends {
+		b.complain(d.Limit, "falls back on itself in the end")
+		d.fallBackOn(nil) // once is enough
+	}
+	for _, d := range way {
+		d.ends = true
 	}
 }
 
@@ -301,7 +317,7 @@ func (b *builder) checkDetours(l *Limit, r *route) {
 	for _, t := range r.tolls {
 		for f := t.rule.fallback; f != nil; f = f.fallback {
 			f.bears(sums[f], r.id)
-			if sums[f] > f.terms.quota {
+			if f.neverFits(sums[f]) {
 				b.complain(l, "charges %d to the fallback %q, which never fits into %d", sums[f], f.ID, f.terms.quota)
 			}
 		}

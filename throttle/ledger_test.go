@@ -1,6 +1,8 @@
 package throttle
 
 import (
+	"math"
+	"strings"
 	"testing"
 	"time"
 
@@ -110,6 +112,62 @@ func TestACycleOfLinksIsRefused(t *testing.T) {
 		{ID: "c", Quota: 1, Per: sec, Linked: []Link{{ID: "a"}}},
 	}, Options{})
 	require.EqualError(t, err, `limit "a": is linked to itself: a → b → c → a`, "and nothing that only follows from it")
+}
+
+// texts are those of all mistakes, in their order.
+func texts(err error) []string { return strings.Split(err.Error(), "\n") }
+
+func TestNoMistakeHidesAnother(t *testing.T) {
+	circle := []Limit{
+		{ID: "a", Quota: 10, Per: sec, Linked: []Link{{ID: "b"}}},
+		{ID: "b", Quota: 3, Per: sec, Linked: []Link{{ID: "a"}}},
+	}
+	around := `limit "a": is linked to itself: a → b → a`
+	calls := Limit{ID: "c", Quota: 10, Per: sec}
+	for name, c := range map[string]struct {
+		limits []Limit
+		want   []string
+	}{
+		"a cycle beside a limit": {append(circle, Limit{ID: "c", Quota: -1, Per: sec}),
+			[]string{`limit "c": quota -1 is not in [0, 1099511627776]`, around}},
+		"a cycle and a route": {append(circle, calls, Limit{ID: "r", Linked: []Link{{ID: "c", Weight: 50}}}),
+			[]string{around, `limit "r": charges 50 to "c", which never fits into 10`}},
+		"a link of a cycle": {[]Limit{{ID: "a", Linked: []Link{{ID: "b"}}}, {ID: "b", Linked: []Link{{ID: "a"}, {ID: "c", Weight: 50}}}, calls},
+			[]string{around, `limit "b": charges 50 to "c", which never fits into 10`}},
+		"a cycle below a route": {append(circle, calls, Limit{ID: "r", Linked: []Link{{ID: "a", Weight: 11}, {ID: "c", Weight: 50}}}),
+			[]string{around, `limit "r": charges 11 to "a", which never fits into 10`, `limit "r": charges 50 to "c", which never fits into 10`}},
+		"an unknown link": {[]Limit{calls, {ID: "m", Linked: []Link{{ID: "c", Weight: 6}}}, {ID: "r", Linked: []Link{{ID: "x", Weight: -1}, {ID: "m"}, {ID: "c", Weight: 6}}}},
+			[]string{`limit "r": is linked to unknown limit "x"`, `limit "r": link to "x": weight -1 is not in [0, 1099511627776]`, `limit "r": charges 12 to "c", which never fits into 10`}},
+		"a link that is there twice": {[]Limit{calls, {ID: "r", Linked: []Link{{ID: "c", Weight: 6}, {ID: "c", Weight: -1}}}, {ID: "s", Linked: []Link{{ID: "c", Weight: 6}, {ID: "c", Weight: 7}}}},
+			[]string{`limit "r": is linked to "c" more than once`, `limit "r": link to "c": weight -1 is not in [0, 1099511627776]`, `limit "s": is linked to "c" more than once`}},
+		"weights out of range": {[]Limit{calls, {ID: "q"}, {ID: "r", Linked: []Link{{ID: "c", Weight: math.MaxInt64}, {ID: "q", Weight: 2}}}, {ID: "s", Linked: []Link{{ID: "r", Weight: 1}, {ID: "c"}}}},
+			[]string{`limit "q": quota 0 admits nothing`, `limit "q": per is 0`, `limit "r": link to "c": weight 9223372036854775807 is not in [0, 1099511627776]`,
+				`limit "s": link to "r": a route without a quota takes no weight`}},
+		"no id": {[]Limit{{Quota: -1, Per: sec, Linked: []Link{{ID: "x"}}}},
+			[]string{`limit "": has no id`, `limit "": quota -1 is not in [0, 1099511627776]`, `limit "": is linked to unknown limit "x"`}},
+		"an id that is another's": {[]Limit{calls, {ID: "c", Quota: 1}, {ID: NoLimit, Quota: 1}},
+			[]string{`limit "c": is declared more than once`, `limit "c": per is 0`, `limit "` + NoLimit + `": is reserved for requests without a limit`, `limit "` + NoLimit + `": per is 0`}},
+		"a long name": {[]Limit{{ID: strings.Repeat("x", MostName+1), Quota: 1}, {ID: "r", Linked: []Link{{ID: strings.Repeat("x", MostName+1)}}}},
+			[]string{`limit "` + strings.Repeat("x", 40) + `": has an id, a scope or a key of more than 65536 bytes`, `limit "` + strings.Repeat("x", 40) + `": per is 0`}},
+		"a share": {[]Limit{{ID: "a", Quota: 1, Per: sec, Share: 5, SafetyMargin: 7}},
+			[]string{`limit "a": share 5 is not in (0, 1], nor 0 for that of the options`, `limit "a": safety margin 7 is not in [0, 1), nor NoMargin`}},
+		"a weight and reserves": {[]Limit{{ID: "a", Quota: 5, Per: sec, Weight: 6, Reserve: []Reserve{{1, 5}}, Tariff: Tariff{{Weight: 7}}}},
+			[]string{`limit "a": weight 6 never fits into 5`, `limit "a": reserves of 5 leave nothing of 5`, `limit "a": tariff: a fee of 7 never fits into 5`}},
+		"a weight of one that is linked": {[]Limit{{ID: "a", Quota: 5, Per: sec, Weight: 6}, {ID: "r", Linked: []Link{{ID: "a"}}}, {ID: "s", Linked: []Link{{ID: "a", Weight: 50}}}},
+			[]string{`limit "a": weight 6 never fits into 5`, `limit "s": charges 50 to "a", which never fits into 5`}},
+		"a fallback": {[]Limit{{ID: "a", Quota: 1, Per: sec, Fallback: "x", Share: 2}},
+			[]string{`limit "a": share 2 is not in (0, 1], nor 0 for that of the options`,
+				`limit "a": has a fallback, which is for lifetime windows only: any other has room again by itself`, `limit "a": falls back on unknown limit "x"`}},
+		"a circle of fallbacks": {[]Limit{{ID: "a", Quota: 1, Window: Lifetime, Fallback: "b"}, {ID: "b", Quota: 1, Window: Lifetime, Fallback: "a", Share: 2}},
+			[]string{`limit "b": share 2 is not in (0, 1], nor 0 for that of the options`, `limit "a": falls back on itself in the end`}},
+		"fees": {[]Limit{{ID: "a", Quota: 9, Per: sec, Tariff: Tariff{{UpTo: 3}, {Param: "n", Count: true, Per: 2}}}},
+			[]string{`limit "a": tariff: fee 1: has no param, and goes by one`, `limit "a": tariff: fee 1: applies always, and so what follows it never does`,
+				`limit "a": tariff: fee 2: per and most are of each, and there is none`, `limit "a": tariff: fee 2: count is for each and up_to, and there is neither`}},
+	} {
+		_, err := New(c.limits, Options{})
+		require.Error(t, err, name)
+		require.Equal(t, c.want, texts(err), "beside %s, and nothing that only follows", name)
+	}
 }
 
 func TestARouteIsGivenNothingThatOnlyAQuotaHas(t *testing.T) {

@@ -14,14 +14,14 @@ const NoMargin = -1
 
 // checkShare returns what is wrong with share and margin of a limit. It asks for the
 // negation of what is right, so that NaN is wrong too.
-func (l *Limit) checkShare() error {
+func (l *Limit) checkShare() (mistakes []error) {
 	if !(l.Share >= 0 && l.Share <= 1) {
-		return fmt.Errorf("share %v is not in (0, 1], nor 0 for that of the options", l.Share)
+		mistakes = append(mistakes, fmt.Errorf("share %v is not in (0, 1], nor 0 for that of the options", l.Share))
 	}
 	if m := l.SafetyMargin; m != NoMargin && !(m >= 0 && m < 1) {
-		return fmt.Errorf("safety margin %v is not in [0, 1), nor NoMargin", m)
+		mistakes = append(mistakes, fmt.Errorf("safety margin %v is not in [0, 1), nor NoMargin", m))
 	}
-	return nil
+	return mistakes
 }
 
 // factor returns the part of the quota that this process uses.
@@ -43,20 +43,25 @@ func portion(quota int64, factor float64) int64 {
 
 // leavesRoom returns what is wrong with terms under which requests of the limit itself
 // would never go.
-func (r *rule) leavesRoom(t *terms) error {
+func (r *rule) leavesRoom(t *terms) error { return oneOrAll(r.whyNoRoom(t)) }
+
+// whyNoRoom returns each of them by itself.
+func (r *rule) whyNoRoom(t *terms) (mistakes []error) {
 	var kept int64
 	for _, reserve := range r.Reserve {
 		kept += reserve.Weight
 	}
-	switch room := t.quota; {
-	case room < 1:
-		return fmt.Errorf("admits nothing: share, safety margin and tick leave %d", room)
-	case r.Weight > room:
-		return fmt.Errorf("weight %d never fits into %d", r.Weight, room)
-	case kept >= room:
-		return fmt.Errorf("reserves of %d leave nothing of %d", kept, room)
+	room := t.quota
+	if room < 1 { // which leaves room for nothing else to be wrong
+		return []error{fmt.Errorf("admits nothing: share, safety margin and tick leave %d", room)}
 	}
-	return nil
+	if r.Weight > room {
+		mistakes = append(mistakes, fmt.Errorf("weight %d never fits into %d", r.Weight, room))
+	}
+	if kept >= room {
+		mistakes = append(mistakes, fmt.Errorf("reserves of %d leave nothing of %d", kept, room))
+	}
+	return mistakes
 }
 
 // SetShare changes Share and SafetyMargin of one limit, all its meters included, until
@@ -80,7 +85,7 @@ func (l *Ledger) SetShare(now time.Duration, id string, share, margin float64) e
 	}
 	wanted := r.Limit
 	wanted.Share, wanted.SafetyMargin = share, margin
-	if err := wanted.checkShare(); err != nil {
+	if err := oneOrAll(wanted.checkShare()); err != nil {
 		return &LimitError{ID: id, Err: err}
 	}
 	next := wanted.terms(l.options, l.clock, r.terms.windows())

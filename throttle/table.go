@@ -121,7 +121,8 @@ type toll struct {
 }
 
 // compile checks limits and resolves their links. The error lists every
-// mistake. Its cost is that of the limits and of the tolls they come to: an id is
+// mistake, and nothing that only follows from another: each is looked for among what the
+// others leave known. Its cost is that of the limits and of the tolls they come to: an id is
 // looked up once for the limit itself, and once for each link to it. The zones are those
 // that are known.
 func compile(limits []Limit, o Options, c *serverClock, known *zones) (*table, error) {
@@ -146,28 +147,25 @@ func compile(limits []Limit, o Options, c *serverClock, known *zones) (*table, e
 			b.checkFallbackCycle(i)
 		}
 	}
-	if len(b.errs) > 0 {
-		return nil, errors.Join(b.errs...)
-	}
 	for i := range limits {
 		b.add(i, nil)
-	}
-	if len(b.errs) > 0 { // what a cycle comes to is no sum
-		return nil, errors.Join(b.errs...)
 	}
 	unlimited := b.unlimited()
 	b.apart, t.routes[NoLimit] = unlimited.by, unlimited
 	for i := range limits {
 		b.resolve(i)
 	}
-	return t, errors.Join(b.errs...)
+	if len(b.errs) > 0 {
+		return nil, errors.Join(b.errs...)
+	}
+	return t, nil
 }
 
 // builder makes a table. What it knows of a limit is at the limit's place.
 type builder struct {
 	*table
 	declared []declared
-	links    []int  // the places that the links of all limits lead to, in their order
+	links    []int  // the places that the links of all limits lead to, in their order; noPlace for none
 	sums     uint32 // begun so far
 	quotas   chunks[quota]
 	ways     chunks[route]
@@ -206,17 +204,22 @@ func (c *chunks[T]) next() *T {
 	return one
 }
 
+// noPlace is the place of a limit that is not there.
+const noPlace = -1
+
 // declared is a limit on its way into a table.
 type declared struct {
 	*Limit
-	route *route
-	rule  *rule // nil for a route, and for a limit with a mistake
-	links []int // places that it is linked to
+	route    *route    // nil for a limit without a name of its own, which nobody can be led to
+	rule     *rule     // nil for a route, and for a limit with a mistake
+	links    []int     // places that its Linked lead to
+	fallback *declared // nil for none
 
 	// The tolls of route are its own, if it has a quota, and what its links come to.
 	open  bool // they are being added up: who comes by here has found a cycle
 	added bool // they are known
 	alone bool // it has no links, no fallback and no mistake, and its route was laid at once
+	vague bool // they are not all that it will be charged: its links lead in a circle
 	ends  bool // its fallbacks do not go in a circle
 
 	// sum is the last one that the limit was met in, and at its place there.
@@ -226,36 +229,19 @@ type declared struct {
 
 // declare checks a limit by itself and makes a rule of it.
 func (b *builder) declare(place int) {
-	l := b.declared[place].Limit
-	if l.ID == "" {
-		b.complain(l, "has no id")
-		return
-	}
-	if l.ID == NoLimit {
-		b.complain(l, "is reserved for requests without a limit")
-		return
-	}
-	if b.routes[l.ID] != nil {
-		b.complain(l, "is declared more than once")
-		return
-	}
-	if l.hasLongName() {
-		b.complain(&Limit{ID: l.ID[:min(len(l.ID), 40)]}, "has an id, a scope or a key of more than %d bytes", MostName)
-		return
-	}
-	r := b.ways.next()
-	r.id, r.place, r.own = l.ID, place, -1
-	b.declared[place].route, b.routes[l.ID] = r, r
-	if l.Quota == 0 && len(l.Linked) > 0 {
+	before := len(b.errs)
+	b.enter(place)
+	l := b.declared[place].Limit // which has a short name by now
+	if l.isRoute() {
 		b.checkRoute(l)
 		return
 	}
-	before := len(b.errs)
 	b.checkQuota(l)
+	b.checkReserve(l)
 	b.checkTimes(l)
 	b.checkKeys(l)
-	if err := l.checkShare(); err != nil {
-		b.complain(l, "%w", err)
+	for _, mistake := range l.checkShare() {
+		b.complain(l, "%w", mistake)
 	}
 	l.Tariff.check(func(format string, args ...any) { b.complain(l, "tariff: "+format, args...) })
 	if len(b.errs) > before {
@@ -268,6 +254,30 @@ func (b *builder) declare(place int) {
 	b.checkRoom(own)
 	if len(l.Linked) == 0 && l.Fallback == "" && own.Weight <= own.terms.quota && len(b.errs) == before {
 		b.layAlone(place)
+	}
+}
+
+// enter gives a limit a route by its name, if it has one of its own.
+func (b *builder) enter(place int) {
+	d := &b.declared[place]
+	l := d.Limit
+	if l.hasLongName() {
+		short := *l
+		short.ID = l.ID[:min(len(l.ID), 40)]
+		d.Limit = &short // nothing is to be told of it with the whole of its name
+		b.complain(&short, "has an id, a scope or a key of more than %d bytes", MostName)
+	}
+	switch {
+	case l.ID == "":
+		b.complain(l, "has no id")
+	case l.ID == NoLimit:
+		b.complain(l, "is reserved for requests without a limit")
+	case b.routes[l.ID] != nil:
+		b.complain(d.Limit, "is declared more than once")
+	default:
+		r := b.ways.next()
+		r.id, r.place, r.own = l.ID, place, -1
+		d.route, b.routes[l.ID] = r, r
 	}
 }
 
@@ -386,41 +396,54 @@ func (b *builder) checkLinks(place int) {
 	l := b.declared[place].Limit
 	first := len(b.links)
 	b.sums++
-	for _, k := range l.Linked {
-		r := b.routes[k.ID]
-		if r == nil {
+	for i := range l.Linked {
+		k, to := &l.Linked[i], noPlace
+		if r := b.routes[k.ID]; r == nil {
 			b.complain(l, "is linked to unknown limit %q", k.ID)
-			continue
-		}
-		to := &b.declared[r.place]
-		switch {
-		case to.sum == b.sums:
+		} else if b.declared[r.place].sum == b.sums {
 			b.complain(l, "is linked to %q more than once", k.ID)
-		case k.Weight < 0 || k.Weight > maxWeight:
-			b.complain(l, "link to %q: weight %d is not in [0, %d]", k.ID, k.Weight, int64(maxWeight))
-		case to.Quota == 0 && k.Weight != 0:
-			b.complain(l, "link to %q: a route without a quota takes no weight", k.ID)
-		case to.Quota == 0 && len(k.Tariff) > 0:
-			b.complain(l, "link to %q: a route without a quota takes no tariff", k.ID)
+		} else {
+			to = r.place
+			b.declared[to].sum = b.sums
+			b.checkLink(l, k, &b.declared[to])
 		}
-		if to.rule != nil && k.Tariff.heaviest() > to.rule.terms.quota {
-			b.complain(l, "link to %q: tariff: a fee of %d never fits into %d", k.ID, k.Tariff.heaviest(), to.rule.terms.quota)
+		if k.Weight < 0 || k.Weight > maxWeight {
+			b.complain(l, "link to %q: weight %d is not in [0, %d]", k.ID, k.Weight, int64(maxWeight))
 		}
 		k.Tariff.check(func(format string, args ...any) {
 			b.complain(l, "link to "+strconv.Quote(k.ID)+": tariff: "+format, args...)
 		})
-		to.sum = b.sums
-		b.links = append(b.links, r.place)
+		b.links = append(b.links, to)
 	}
 	b.declared[place].links = b.links[first:len(b.links):len(b.links)]
+}
+
+// checkLink complains about a link that cannot lead where it does.
+func (b *builder) checkLink(l *Limit, k *Link, to *declared) {
+	if to.isRoute() && k.Weight != 0 {
+		b.complain(l, "link to %q: a route without a quota takes no weight", k.ID)
+	}
+	if to.isRoute() && len(k.Tariff) > 0 {
+		b.complain(l, "link to %q: a route without a quota takes no tariff", k.ID)
+	}
+	if to.rule == nil {
+		return
+	}
+	if most, room := k.Tariff.heaviest(), to.rule.terms.quota; room > 0 && most > room {
+		b.complain(l, "link to %q: tariff: a fee of %d never fits into %d", k.ID, most, room)
+	}
 }
 
 // add sums up what a request that names a limit is charged, all the way down its
 // links. Each limit is worked out once; one met again while it is being worked out
 // is a cycle.
+//
+// Invariant: where something is wrong with the links, the sum is no more than what they come
+// to however that is mended. So of a limit whose links come to no sum only the link itself
+// counts, and what is too much already is a mistake of its own.
 func (b *builder) add(place int, way []string) {
 	d := &b.declared[place]
-	if d.added {
+	if d.added || d.route == nil {
 		return
 	}
 	if d.open {
@@ -433,7 +456,9 @@ func (b *builder) add(place int, way []string) {
 		way = append(way, d.ID) // limits on other ways overwrite it, but only when this one is done
 	}
 	for _, to := range d.links { // before the sum is begun, for they are sums themselves
-		b.add(to, way)
+		if to != noPlace {
+			b.add(to, way)
+		}
 	}
 	b.sums++
 	tolls := b.room(len(d.links) + 1)
@@ -441,17 +466,34 @@ func (b *builder) add(place int, way []string) {
 		tolls = b.addToll(tolls, toll{d.rule, d.rule.Weight})
 	}
 	for i, to := range d.links {
-		linked := &b.declared[to]
-		below := linked.route.tolls
-		if linked.rule != nil && len(below) > 0 {
-			tolls = b.addToll(tolls, toll{linked.rule, cmp.Or(d.Linked[i].Weight, linked.rule.Weight)})
-			below = below[1:] // the first is its own, which the link may weigh otherwise
-		}
-		for _, t := range below {
-			tolls = b.addToll(tolls, t)
+		if to != noPlace {
+			tolls = b.addLink(tolls, d, &d.Linked[i], &b.declared[to])
 		}
 	}
 	d.route.tolls, d.open, d.added = tolls, false, true
+}
+
+// addLink adds what a link of d comes to.
+func (b *builder) addLink(tolls []toll, d *declared, k *Link, linked *declared) []toll {
+	if linked.rule != nil && linked != d {
+		weight := linked.rule.Weight
+		if k.Weight > 0 && k.Weight <= maxWeight { // any other was complained about
+			weight = k.Weight
+		}
+		tolls = b.addToll(tolls, toll{linked.rule, weight})
+	}
+	if linked.open || linked.vague {
+		d.vague = true
+		return tolls
+	}
+	below := linked.route.tolls
+	if linked.rule != nil {
+		below = below[1:] // the first is its own, which the link may weigh otherwise
+	}
+	for _, t := range below {
+		tolls = b.addToll(tolls, t)
+	}
+	return tolls
 }
 
 // room returns an empty list that n tolls fit into. Most lists are short, and many of
@@ -479,6 +521,9 @@ func (b *builder) addToll(tolls []toll, t toll) []toll {
 // resolve says what the route of a limit comes to, beside the others.
 func (b *builder) resolve(place int) {
 	d := &b.declared[place]
+	if d.route == nil {
+		return
+	}
 	if b.apart != 0 {
 		b.obey(d.route)
 	}
@@ -487,11 +532,18 @@ func (b *builder) resolve(place int) {
 	}
 	d.lay()
 	for _, c := range d.route.tolls {
-		if room := c.rule.terms.quota; c.weight > room {
+		if room := c.rule.terms.quota; c.rule.neverFits(c.weight) {
 			b.complain(d.Limit, "charges %d to %q, which never fits into %d", c.weight, c.rule.ID, room)
 		}
 	}
 	b.checkDetours(d.Limit, d.route)
+}
+
+// neverFits reports whether a weight is more than a limit ever has, though a request of the
+// limit itself may go: of one that may not a complaint was made already.
+func (r *rule) neverFits(weight int64) bool {
+	room := r.terms.quota
+	return room > 0 && weight > room && weight != r.Weight
 }
 
 // obey says what the scopes of a route are told apart by.

@@ -135,19 +135,29 @@ func (t Tariff) check(complain func(format string, args ...any)) {
 				complain("fee %d: %s %d is not in [0, %d]", i+1, field.name, field.value, int64(maxWeight))
 			}
 		}
-		switch {
-		case f.Param == "" && (f.Is != "" || f.UpTo != 0 || f.Count || f.Each != 0 || f.Per != 0 || f.Most != 0):
-			complain("fee %d: has no param, and goes by one", i+1)
-		case f.Param == "" && i < len(t)-1:
-			complain("fee %d: applies always, and so what follows it never does", i+1)
-		case f.Each == 0 && (f.Per != 0 || f.Most != 0):
-			complain("fee %d: per and most are of each, and there is none", i+1)
-		case i > 0 && f.UpTo != 0 && f.like(&t[i-1]) && f.UpTo <= t[i-1].UpTo:
+		named := f.Param != "" // without a name the rest that is said of a parameter means nothing
+		for _, mistake := range []struct {
+			made bool
+			text string
+		}{
+			{!named && f.goesByParam(), "has no param, and goes by one"},
+			{!named && i < len(t)-1, "applies always, and so what follows it never does"},
+			{named && f.Each == 0 && (f.Per != 0 || f.Most != 0), "per and most are of each, and there is none"},
+			{named && f.Count && f.Each == 0 && f.UpTo == 0, "count is for each and up_to, and there is neither"},
+		} {
+			if mistake.made {
+				complain("fee %d: %s", i+1, mistake.text)
+			}
+		}
+		if named && i > 0 && f.UpTo != 0 && f.like(&t[i-1]) && f.UpTo <= t[i-1].UpTo {
 			complain("fee %d: up_to %d never applies, for the fee before it goes up to %d", i+1, f.UpTo, t[i-1].UpTo)
-		case f.Count && f.Each == 0 && f.UpTo == 0:
-			complain("fee %d: count is for each and up_to, and there is neither", i+1)
 		}
 	}
+}
+
+// goesByParam reports whether a fee says something of its parameter.
+func (f *Fee) goesByParam() bool {
+	return f.Is != "" || f.UpTo != 0 || f.Count || f.Each != 0 || f.Per != 0 || f.Most != 0
 }
 
 // like reports whether two fees are steps of one table.

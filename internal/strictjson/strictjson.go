@@ -49,7 +49,8 @@ const mostMistakes = 20
 // pointers, must have names by json tags, which count exactly as they are spelt; a type with
 // an UnmarshalJSON reads itself. A null leaves what it is for as it is, and is a mistake in a list,
 // where it is for nothing; a json.RawMessage has it there. The error is an *Error. No text of the
-// file is in it but names, and what a type's UnmarshalJSON quotes.
+// file is in it but names, and what a type's UnmarshalJSON quotes. A Mark at the beginning is passed
+// over, as RFC 8259, section 8.1, allows.
 func Decode(name string, text []byte, into any) error {
 	return (&reader{name: name, text: text}).decode(into)
 }
@@ -61,7 +62,20 @@ func DecodePart(name string, text []byte, into any) error {
 	return (&reader{name: name, text: text, part: true}).decode(into)
 }
 
+// Mark is the byte order mark, which some editors put before a text in UTF-8.
+const Mark = "\ufeff"
+
+// isUTF16 reports whether a text begins with a byte order mark of UTF-16.
+func isUTF16(text []byte) bool {
+	return bytes.HasPrefix(text, []byte("\xff\xfe")) || bytes.HasPrefix(text, []byte("\xfe\xff"))
+}
+
 func (r *reader) decode(into any) error {
+	if isUTF16(r.text) {
+		r.add(0, "", "it is written in UTF-16: save it as UTF-8")
+		return r.err()
+	}
+	r.text = bytes.TrimPrefix(r.text, []byte(Mark))
 	text := r.text
 	var whole json.RawMessage
 	decoder := json.NewDecoder(bytes.NewReader(text))

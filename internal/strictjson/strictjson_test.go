@@ -88,6 +88,13 @@ func TestWhatIsNoJSONIsToldByItsLine(t *testing.T) {
 	require.ErrorContains(t, Decode("f", []byte("[]"), &d), "want an object")
 }
 
+func TestAByteOrderMarkIsPassedOver(t *testing.T) {
+	var d document
+	require.NoError(t, Decode("f", []byte(Mark+"{}"), &d))
+	require.ErrorContains(t, Decode("f", []byte(Mark+"{\n\n x}"), &d), "f:3:")
+	require.ErrorContains(t, Decode("f", []byte("\xff\xfe{\x00"), &d), "f:1: it is written in UTF-16")
+}
+
 func TestOfManyMistakesIsToldHowManyMoreThereAre(t *testing.T) {
 	var d document
 	var typed *Error

@@ -4,6 +4,8 @@
 package limitfile
 
 import (
+	"bufio"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -96,6 +98,15 @@ type capped struct {
 
 func upTo(r io.Reader) io.Reader { return &capped{r, maxSize} }
 
+// afterMark returns what follows a byte order mark, if there is one.
+func afterMark(r io.Reader) io.Reader {
+	text := bufio.NewReader(r)
+	if begin, _ := text.Peek(len(strictjson.Mark)); string(begin) == strictjson.Mark {
+		_, _ = text.Discard(len(begin))
+	}
+	return text
+}
+
 // Read is part of io.Reader.
 func (c *capped) Read(p []byte) (int, error) {
 	if c.left <= 0 {
@@ -134,38 +145,21 @@ func (c *capped) Read(p []byte) (int, error) {
 // "lower", "both" or "nothing", as throttle.Adopt.String writes them.
 //
 // The limits are then checked as throttle.New checks them, and every mistake is
-// reported: of one entry the first twenty, and how many more it has.
+// reported: of one entry the first twenty that it cannot be read for, and how many more it
+// has. Of what cannot be read nothing else is said, nor of what would follow from it. A byte
+// order mark at the beginning is passed over.
 func Read(r io.Reader) ([]throttle.Limit, error) {
 	text, err := io.ReadAll(upTo(r))
 	if err != nil {
 		return nil, fmt.Errorf("limits: %w", err)
 	}
 	var file document
-	if err := told("limits", strictjson.Decode("", text, &file)); err != nil {
-		return nil, err
-	}
+	wrong := told("limits", strictjson.Decode("", text, &file))
 	if file.Limits == nil {
-		return nil, errors.New(`limits: there is no list "limits"`)
+		return nil, cmp.Or(wrong, errors.New(`limits: there is no list "limits"`))
 	}
-	entries := make([]entry, len(file.Limits))
-	errs := make([]error, len(entries), len(entries)+1)
-	for i, text := range file.Limits {
-		if string(text) == "null" { // which would be read as an entry without anything in it
-			errs[i] = fmt.Errorf("limits: entry %d: want an object", i+1)
-			continue
-		}
-		errs[i] = told("limits: "+nameOf(i, text), strictjson.Decode("", text, &entries[i]))
-	}
-	if err := errors.Join(errs...); err != nil {
-		return nil, err // what else is wrong would follow from these
-	}
-	limits := make([]throttle.Limit, len(entries))
-	for i, e := range entries {
-		limits[i], errs[i] = e.limit()
-	}
-	shareLocations(limits)
-	_, err = throttle.New(limits, throttle.Options{})
-	if err := errors.Join(append(errs, err)...); err != nil {
+	limits, errs := readEntries(file.Limits)
+	if err := errors.Join(wrong, errors.Join(errs...)); err != nil {
 		return nil, err
 	}
 	return limits, nil
@@ -182,6 +176,43 @@ func shareLocations(limits []throttle.Limit) {
 			limits[i].Location = first[l.String()]
 		}
 	}
+}
+
+// readEntries returns the limits of all entries, and every mistake in them: first what cannot be
+// read.
+func readEntries(texts []json.RawMessage) (limits []throttle.Limit, errs []error) {
+	var more []error
+	lost := false // the id of some entry
+	for i, text := range texts {
+		var e entry
+		place := fmt.Sprint(i + 1)
+		wrong := strictjson.Decode("", text, &e)
+		if string(text) == "null" { // which would be read as an entry without anything in it
+			wrong = errors.New("want an object")
+		}
+		errs = append(errs, told("limits: "+nameOf(i, text), wrong))
+		u := unreadOf(wrong)
+		switch {
+		case e.ID != "":
+		case u.has("id"):
+			e.ID, lost = nameless+place, true
+		default:
+			e.ID = nameless + place
+			errs = append(errs, fmt.Errorf("limits: entry %s: has no id", place))
+		}
+		l, mistakes := e.limit()
+		if wrong != nil {
+			u.suppose(&l)
+		}
+		limits, more = append(limits, l), append(more, mistakes...)
+	}
+	shareLocations(limits)
+	checked := limits
+	if lost {
+		checked = slices.Concat(limits, standIns(limits))
+	}
+	_, err := throttle.New(checked, throttle.Options{})
+	return limits, append(errs, named(errors.Join(append(more, err)...)))
 }
 
 // told names every mistake, or what else is wrong, in what is to be told of as about.
@@ -216,7 +247,7 @@ func nameOf(i int, text json.RawMessage) string {
 	return fmt.Sprintf("limit %.40q", named.ID)
 }
 
-func (e entry) limit() (throttle.Limit, error) {
+func (e entry) limit() (throttle.Limit, []error) {
 	l := throttle.Limit{
 		ID: e.ID, Quota: e.Quota, Per: time.Duration(e.Per), Window: throttle.Window(e.Window), Weight: e.Weight,
 		By: throttle.By(e.By), Keyed: e.Keyed, Keys: e.Keys, Burst: e.Burst, Tick: time.Duration(e.Tick), Offset: time.Duration(e.Offset),
@@ -232,24 +263,30 @@ func (e entry) limit() (throttle.Limit, error) {
 	return l, e.apply(&l)
 }
 
-// apply sets share and margin of a limit. What is not written is that of the options;
-// what is written has to be right as it stands.
-func (e portion) apply(l *throttle.Limit) error {
+// apply sets share and margin of a limit, and returns what is wrong with them. What is not
+// written is that of the options; what is written has to be right as it stands.
+func (e portion) apply(l *throttle.Limit) (mistakes []error) {
+	complain := func(format string, value float64) {
+		mistakes = append(mistakes, &throttle.LimitError{ID: l.ID, Err: fmt.Errorf(format, value)})
+	}
 	if s := e.Share; s != nil {
-		if !(*s > 0 && *s <= 1) {
-			return &throttle.LimitError{ID: l.ID, Err: fmt.Errorf("share %v: want a number above 0, and at most 1", *s)}
+		if *s > 0 && *s <= 1 {
+			l.Share = *s
+		} else {
+			complain("share %v: want a number above 0, and at most 1", *s)
 		}
-		l.Share = *s
 	}
 	if m := e.SafetyMargin; m != nil {
-		if !(*m >= 0 && *m < 1) {
-			return &throttle.LimitError{ID: l.ID, Err: fmt.Errorf("safety_margin %v: want a number of at least 0, and below 1", *m)}
-		}
-		if l.SafetyMargin = *m; *m == 0 {
+		switch {
+		case *m == 0:
 			l.SafetyMargin = throttle.NoMargin
+		case *m > 0 && *m < 1:
+			l.SafetyMargin = *m
+		default:
+			complain("safety_margin %v: want a number of at least 0, and below 1", *m)
 		}
 	}
-	return nil
+	return mistakes
 }
 
 // duration is a duration written as "1m30s".
@@ -365,7 +402,7 @@ type exchangeLimit struct {
 // findRateLimits reads a document as far as its rateLimits: the symbols, which
 // mostly stand behind them, are many megabytes.
 func findRateLimits(r io.Reader) ([]exchangeLimit, error) {
-	decoder := json.NewDecoder(upTo(r))
+	decoder := json.NewDecoder(afterMark(upTo(r)))
 	if begin, err := decoder.Token(); err != nil {
 		return nil, err
 	} else if begin != json.Delim('{') {
@@ -466,10 +503,8 @@ func ReadExchangeInfo(r io.Reader) ([]throttle.Limit, error) {
 	if len(found) == 0 {
 		errs = append(errs, errors.New("exchangeInfo: no rateLimits"))
 	}
-	if err := errors.Join(errs...); err != nil {
-		return nil, err
-	}
-	if _, err := throttle.New(limits, throttle.Options{}); err != nil {
+	_, err = throttle.New(limits, throttle.Options{})
+	if err := errors.Join(append(errs, err)...); err != nil {
 		return nil, err
 	}
 	return limits, nil

@@ -2,6 +2,7 @@ package limitfile
 
 import (
 	"cmp"
+	"encoding/json"
 	"io"
 	"reflect"
 	"strings"
@@ -168,6 +169,115 @@ func TestEveryMistakeOfAFileIsNamedAtOnce(t *testing.T) {
 	} {
 		require.ErrorContains(t, err, says)
 	}
+}
+
+// What is left out of an entry because it cannot be read might suit all that was read.
+func TestWhatCannotBeReadHidesNoOtherMistakeAndMakesNone(t *testing.T) {
+	for entries, want := range map[string][]string{
+		`{"id":"a","quota":1,"per":"1s","share":5,"safety_margin":7}`: {
+			`limit "a": share 5: want a number above 0, and at most 1`, `limit "a": safety_margin 7: want a number of at least 0, and below 1`},
+		`{"id":"a","quota":5,"per":"1s","shared":2,"share":-1,"adopt":"yes","window":"tumbling"}`: {
+			`limits: limit "a": adopt: adopt "yes": want one of lower, both, nothing`,
+			`limits: limit "a": window: window "tumbling": want one of sliding, fixed, fixed-from-first, leaky, concurrency, lifetime`,
+			`limit "a": share -1: want a number above 0, and at most 1`, `limit "a": shared 2 is not in [0, 1), or the window is not fixed`},
+		`{"id":"a","qouta":5,"per":"1s","weight":-1},{"id":"r","links":[{"id":"a","weight":9},{"id":"x"}]}`: {
+			"limits: limit \"a\": qouta: unknown name; want one of " + strings.Join(entryNames, ", "),
+			`limit "a": weight -1 is not in [0, 1099511627776]`, `limit "r": is linked to unknown limit "x"`},
+		`{"id":"a","quota":5,"per":5,"rtt_floor":"-1s"}`: {
+			`limits: limit "a": per: duration 5: want a text such as "1m30s"`, `limit "a": rtt floor -1s is not in [0, 87840h0m0s]`},
+		`{"id":7,"quota":-5,"per":"1s"},{"id":"r","links":[{"id":"whoever"}]},{"quota":-6,"per":"1s"}`: {
+			`limits: entry 1: id: number where a text is wanted`, `limits: entry 3: has no id`,
+			`limits: entry 1: quota -5 is not in [0, 1099511627776]`, `limits: entry 3: quota -6 is not in [0, 1099511627776]`},
+		`null,{"id":"b","quota":0,"per":"1s"}`: {`limits: entry 1: want an object`, `limit "b": quota 0 admits nothing`},
+		`{"id":"a","links":[{"id":"b","weight":"x"}]},{"id":"b","links":[{"id":"a"}]},{"id":"c","quota":-1,"per":"1s"}`: {
+			`limits: limit "a": links[0].weight: string where a whole number is wanted`,
+			`limit "c": quota -1 is not in [0, 1099511627776]`, `limit "a": is linked to itself: a → b → a`},
+		`{"id":"a","links":["b",{"weight":-1}],"per":"-1s"}`: {
+			`limits: limit "a": links[0]: want an object`, `limit "a": is linked to unknown limit ""`, `limit "a": link to "": weight -1 is not in [0, 1099511627776]`,
+			`limit "a": is a route, for it has links and no quota, and so per means nothing: give it to what it is linked to, or give it a quota`},
+	} {
+		_, err := Read(strings.NewReader(`{"limits": [` + entries + `]}`))
+		require.Error(t, err, entries)
+		require.ElementsMatch(t, want, strings.Split(err.Error(), "\n"), entries)
+	}
+}
+
+func TestAMistakeBesideTheListHidesNoneInIt(t *testing.T) {
+	_, err := Read(strings.NewReader(`{"limit": 1, "limits": [{"id": "a", "quota": -1, "per": "1s"}]} {}`))
+	for _, says := range []string{"limits: limit: unknown name", "something follows the document", `limit "a": quota -1`} {
+		require.ErrorContains(t, err, says)
+	}
+}
+
+// Whatever cannot be read of a limit without a mistake, that alone is a mistake.
+func TestOfAGoodLimitNothingIsWrongButWhatCannotBeRead(t *testing.T) {
+	good := []string{
+		`{"id":"a","quota":9,"per":"24h","window":"fixed","location":"Europe/Berlin","offset":"1h","shared":0.5,"weight":2}`,
+		`{"id":"a","quota":9,"months":1,"window":"fixed","scope":"s"}`,
+		`{"id":"a","quota":1,"per":"1s","window":"leaky","burst":20,"tick":"1s","weight":5,"reserve":[{"priority":1,"weight":2}]}`,
+		`{"id":"a","quota":9,"window":"lifetime","fallback":"b","adopt":"both"}`,
+		`{"id":"a","quota":9,"window":"concurrency","by":["key"],"keys":["x"]}`,
+		`{"id":"a","quota":9,"per":"1s","keyed":true,"keys":["x"],"rtt_floor":"10ms","tariff":[{"param":"n","up_to":3,"weight":2},{"weight":4}]}`,
+		`{"id":"a","links":[{"id":"b","weight":1,"tariff":[{"param":"n","weight":2},{"weight":3}]}]}`,
+	}
+	for _, text := range good {
+		file := `{"limits": [` + text + `, {"id":"b","quota":9,"per":"1s"}, {"id":"r","links":[{"id":"a"}]}]}`
+		_, err := Read(strings.NewReader(file))
+		require.NoError(t, err, file)
+		var fields map[string]any
+		require.NoError(t, json.Unmarshal([]byte(text), &fields))
+		for name, value := range fields {
+			for _, wrong := range []any{struct{}{}, []any{5}, "no such thing"} {
+				if _, isText := value.(string); isText && wrong == "no such thing" && (name == "id" || name == "fallback" || name == "scope") {
+					continue // it is a name like any other
+				}
+				fields[name] = wrong
+				broken, err := json.Marshal(fields)
+				require.NoError(t, err)
+				_, err = Read(strings.NewReader(strings.Replace(file, text, string(broken), 1)))
+				wantOnly(t, err, ": "+name, string(broken))
+			}
+			delete(fields, name)
+			fields["_"+name] = value
+			broken, err := json.Marshal(fields)
+			require.NoError(t, err)
+			_, err = Read(strings.NewReader(strings.Replace(file, text, string(broken), 1)))
+			wantOnly(t, err, ": _"+name, string(broken))
+			delete(fields, "_"+name)
+			fields[name] = value
+		}
+	}
+}
+
+// wantOnly checks that every line of an error is about one name.
+func wantOnly(t *testing.T, err error, name, file string) {
+	t.Helper()
+	require.Error(t, err, file)
+	for _, line := range strings.Split(err.Error(), "\n") {
+		require.Contains(t, line, name, file)
+		require.True(t, strings.HasPrefix(line, "limits: "), "%s in %s", line, file)
+	}
+}
+
+func TestAByteOrderMarkIsPassedOver(t *testing.T) {
+	limits, err := Read(strings.NewReader("\ufeff" + goodFile))
+	require.NoError(t, err)
+	require.Len(t, limits, 4)
+	limits, err = ReadExchangeInfo(strings.NewReader("\ufeff" + `{"rateLimits":[{"rateLimitType":"ORDERS","interval":"SECOND","intervalNum":10,"limit":50}]}`))
+	require.NoError(t, err)
+	require.Len(t, limits, 1)
+	for _, begin := range []string{"\xff\xfe{\x00", "\xfe\xff\x00{"} {
+		_, err = Read(strings.NewReader(begin))
+		require.EqualError(t, err, "limits: it is written in UTF-16: save it as UTF-8")
+	}
+}
+
+func TestEveryMistakeOfAnExchangeIsNamedAtOnce(t *testing.T) {
+	_, err := ReadExchangeInfo(strings.NewReader(`{"rateLimits":[
+		{"rateLimitType":"ORDERS","interval":"SECOND","intervalNum":10,"limit":-50},
+		{"rateLimitType":"ORDERS","interval":"FORTNIGHT","intervalNum":1,"limit":50}]}`))
+	require.ErrorContains(t, err, "rateLimits[1] is not understood")
+	require.ErrorContains(t, err, `limit "ORDERS_10S": quota -50`)
 }
 
 func TestACommentMayHoldAnything(t *testing.T) {

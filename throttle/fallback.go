@@ -278,8 +278,9 @@ func (d *declared) fallBackOn(other *declared) {
 	}
 }
 
-// checkFallbackCycle complains about a limit that takes over from itself in the end. It has no
-// fallback then, so that whoever follows it next finds an end.
+// checkFallbackCycle complains about a limit that takes over from itself in the end, and
+// about one behind which more wait to take over than a request may be charged. Neither has
+// a fallback then, so that whoever follows them next finds an end.
 func (b *builder) checkFallbackCycle(place int) {
 	d := &b.declared[place]
 	if d.fallback == nil {
@@ -296,8 +297,18 @@ func (b *builder) checkFallbackCycle(place int) {
 		b.complain(d.Limit, "falls back on itself in the end")
 		d.fallBackOn(nil) // once is enough
 	}
-	for _, d := range way {
+	for _, d := range slices.Backward(way) {
 		d.ends = true
+		if d.fallback == nil {
+			continue
+		}
+		if d.inARow = d.fallback.inARow + 1; d.inARow <= MostCharged {
+			continue
+		}
+		if d.inARow == MostCharged+1 { // and not of each before it
+			b.complain(d.Limit, "has %d fallbacks, one behind the other, and %d is the most", d.inARow, MostCharged)
+		}
+		d.fallBackOn(nil)
 	}
 }
 

@@ -114,6 +114,14 @@ func TestACycleOfLinksIsRefused(t *testing.T) {
 	require.EqualError(t, err, `limit "a": is linked to itself: a → b → c → a`, "and nothing that only follows from it")
 }
 
+func TestALongCycleIsToldByItsBeginningAndItsEnd(t *testing.T) {
+	limits := chained(5000)
+	limits[4999].Linked = []Link{{ID: "0"}}
+	_, err := New(limits, Options{})
+	require.EqualError(t, err,
+		`limit "0": is linked to itself: 0 → 1 → 2 → 3 → 4 → 5 → 6 → 7 → (4985 more) → 4993 → 4994 → 4995 → 4996 → 4997 → 4998 → 4999 → 0`)
+}
+
 // texts are those of all mistakes, in their order.
 func texts(err error) []string { return strings.Split(err.Error(), "\n") }
 

@@ -69,7 +69,8 @@ type Limit struct {
 	Tariff Tariff
 	// Linked limits are charged with every request, all or nothing. Links of
 	// linked limits are followed; a limit reached on several ways is charged
-	// the sum. Nil means none.
+	// the sum. All together they are MostCharged limits at most, this one included.
+	// Nil means none.
 	Linked []Link
 	// By says by which parts of a request the meters of the limit are told apart:
 	// each combination has a quota of its own. A permit without a key is refused by a
@@ -148,7 +149,8 @@ type Limit struct {
 	// room is given or a request is lost at just that time, one may be.
 	//
 	// A fallback has a quota of its own and no links. It may be a budget with a fallback
-	// in turn, but not lead back here; several may fall back on the same one.
+	// in turn, MostCharged in a row at most, but not lead back here; several may fall back on
+	// the same one.
 	Fallback string
 	// Scope names the limits that pause together, usually an address or an
 	// account at one exchange; see the type Scope. All limits without a name are
@@ -156,6 +158,11 @@ type Limit struct {
 	// by the same accounts and egresses: only by what all of them are is the scope.
 	Scope string
 }
+
+// MostCharged is the most limits that a request may be charged at once: by the limit that it
+// names, and by all that this one's links lead to. It is far more than any server counts a request
+// by, and few enough that a table costs no more than its limits.
+const MostCharged = 256
 
 // Link charges another limit.
 type Link struct {

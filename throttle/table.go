@@ -3,6 +3,7 @@ package throttle
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"math/bits"
 	"slices"
 	"strconv"
@@ -167,6 +168,7 @@ type builder struct {
 	declared []declared
 	links    []int  // the places that the links of all limits lead to, in their order; noPlace for none
 	sums     uint32 // begun so far
+	over     int    // limits that the sum that was begun last has no room for
 	quotas   chunks[quota]
 	ways     chunks[route]
 	tolls    []toll // room for those of limits to come
@@ -214,12 +216,13 @@ type declared struct {
 	rule     *rule     // nil for a route, and for a limit with a mistake
 	links    []int     // places that its Linked lead to
 	fallback *declared // nil for none
+	inARow   int       // fallbacks, one behind the other, once it ends
 
 	// The tolls of route are its own, if it has a quota, and what its links come to.
 	open  bool // they are being added up: who comes by here has found a cycle
 	added bool // they are known
 	alone bool // it has no links, no fallback and no mistake, and its route was laid at once
-	vague bool // they are not all that it will be charged: its links lead in a circle
+	vague bool // they are not all that it will be charged: its links lead in a circle, or to too many limits
 	ends  bool // its fallbacks do not go in a circle
 
 	// sum is the last one that the limit was met in, and at its place there.
@@ -448,7 +451,7 @@ func (b *builder) add(place int, way []string) {
 	}
 	if d.open {
 		from := slices.Index(way, d.ID)
-		b.complain(d.Limit, "is linked to itself: %s", strings.Join(append(way[from:], d.ID), " → "))
+		b.complain(d.Limit, "is linked to itself: %s", circle(way[from:]))
 		return
 	}
 	d.open = true
@@ -461,7 +464,8 @@ func (b *builder) add(place int, way []string) {
 		}
 	}
 	b.sums++
-	tolls := b.room(len(d.links) + 1)
+	b.over = 0
+	tolls := b.room(min(len(d.links)+1, MostCharged))
 	if d.rule != nil {
 		tolls = b.addToll(tolls, toll{d.rule, d.rule.Weight})
 	}
@@ -469,6 +473,10 @@ func (b *builder) add(place int, way []string) {
 		if to != noPlace {
 			tolls = b.addLink(tolls, d, &d.Linked[i], &b.declared[to])
 		}
+	}
+	if b.over > 0 {
+		b.complain(d.Limit, "charges %d limits, with all that it is linked to, and %d is the most", len(tolls)+b.over, MostCharged)
+		d.vague = true
 	}
 	d.route.tolls, d.open, d.added = tolls, false, true
 }
@@ -496,6 +504,18 @@ func (b *builder) addLink(tolls []toll, d *declared, k *Link, linked *declared) 
 	return tolls
 }
 
+// circle writes down a way that leads to its own beginning. Of a long one its beginning and its
+// end are enough to find it.
+func circle(way []string) string {
+	const mostEach = 8
+	closed := append(slices.Clip(way), way[0])
+	if n := len(closed); n > 2*mostEach {
+		between := fmt.Sprintf("(%d more)", n-2*mostEach)
+		closed = slices.Concat(closed[:mostEach], []string{between}, closed[n-mostEach:])
+	}
+	return strings.Join(closed, " → ")
+}
+
 // room returns an empty list that n tolls fit into. Most lists are short, and many of
 // them share one piece of memory.
 func (b *builder) room(n int) []toll {
@@ -507,14 +527,22 @@ func (b *builder) room(n int) []toll {
 	return tolls
 }
 
-// addToll adds a toll to the sum that was begun last.
+// addToll adds a toll to the sum that was begun last. One of more than MostCharged limits
+// is counted, and kept no further.
 func (b *builder) addToll(tolls []toll, t toll) []toll {
 	d := &b.declared[t.rule.place]
-	if d.sum == b.sums {
+	switch {
+	case d.sum == b.sums && d.at < len(tolls):
 		tolls[d.at].weight = min(tolls[d.at].weight+t.weight, maxWeight)
+		return tolls
+	case d.sum == b.sums:
 		return tolls
 	}
 	d.sum, d.at = b.sums, len(tolls)
+	if len(tolls) == MostCharged {
+		b.over++
+		return tolls
+	}
 	return append(tolls, t)
 }
 

@@ -162,17 +162,76 @@ func chargeLinks(limits []Limit, from int, charged map[string]int64) {
 	}
 }
 
-func TestARouteOverVeryManyLimitsIsSummedUpOnce(t *testing.T) {
-	const n = 50_000 // each against all would be a thousand million comparisons
+// chained are limits with a quota each, of which each is linked to the next.
+func chained(n int) []Limit {
+	limits := make([]Limit, n)
+	for i := range limits {
+		limits[i] = Limit{ID: fmt.Sprint(i), Quota: math.MaxInt32, Per: sec}
+		if i > 0 {
+			limits[i-1].Linked = []Link{{ID: limits[i].ID}}
+		}
+	}
+	return limits
+}
+
+// linkedToAll are n limits and a route that is linked to each of them.
+func linkedToAll(n int) []Limit {
 	limits := make([]Limit, n, n+1)
 	route := Limit{ID: "route", Linked: make([]Link, n)}
 	for i := range limits {
 		limits[i] = Limit{ID: fmt.Sprint(i), Quota: math.MaxInt32, Per: sec}
 		route.Linked[i] = Link{ID: limits[i].ID}
 	}
-	l, err := New(append(limits, route), Options{})
+	return append(limits, route)
+}
+
+func TestARequestIsChargedAsManyLimitsAsItMayBe(t *testing.T) {
+	for route, limits := range map[string][]Limit{"0": chained(MostCharged), "route": linkedToAll(MostCharged)} {
+		l, err := New(limits, Options{})
+		require.NoError(t, err)
+		require.Len(t, l.table.routes[route].tolls, MostCharged)
+	}
+}
+
+// Each against all would be a thousand million comparisons, and a list for each of all behind it
+// as many entries.
+func TestARouteOverTooManyLimitsIsAMistakeThatIsFoundWithoutTheirSums(t *testing.T) {
+	const n = 50_000
+	for want, limits := range map[string][]Limit{
+		`limit "49743": charges 257 limits, with all that it is linked to, and 256 is the most`:   chained(n),
+		`limit "route": charges 50000 limits, with all that it is linked to, and 256 is the most`: linkedToAll(n),
+	} {
+		_, err := New(limits, Options{})
+		require.EqualError(t, err, want, "and nothing of those that only lead there")
+	}
+}
+
+func TestALimitThatIsChargedOnManyWaysIsOne(t *testing.T) {
+	limits := linkedToAll(MostCharged)
+	for i := range MostCharged {
+		if i > 0 {
+			limits[i].Linked = []Link{{ID: "0"}}
+		}
+	}
+	l, err := New(append(limits, Limit{ID: "front", Linked: []Link{{ID: "route"}, {ID: "1"}}}), Options{})
 	require.NoError(t, err)
-	require.Len(t, l.table.routes["route"].tolls, n)
+	require.Len(t, l.table.routes["front"].tolls, MostCharged)
+}
+
+func TestFallbacksInARowAreAsManyAsLimitsThatMayBeCharged(t *testing.T) {
+	inARow := func(fallbacks int) error {
+		limits := make([]Limit, fallbacks+1)
+		for i := range limits {
+			limits[i] = Limit{ID: fmt.Sprint(i), Quota: 1, Window: Lifetime}
+			if i > 0 {
+				limits[i-1].Fallback = limits[i].ID
+			}
+		}
+		_, err := New(limits, Options{})
+		return err
+	}
+	require.NoError(t, inARow(MostCharged))
+	require.EqualError(t, inARow(8000), `limit "7743": has 257 fallbacks, one behind the other, and 256 is the most`)
 }
 
 // It is the first in the table of those that are charged as much, though limits without

@@ -324,7 +324,7 @@ func (e *Engine) awaitEnd(ctx *wire.Contained, f *flight, s *sharer, deadline ti
 			why = context.DeadlineExceeded
 		case why = <-s.halted:
 		case <-s.stands:
-			if opens := e.opens(f); opens != nil && opens.RetryAt.After(deadline) {
+			if _, soonest := e.opens(f); soonest.After(deadline) {
 				why = context.DeadlineExceeded
 			}
 		}
@@ -338,7 +338,7 @@ func (e *Engine) part(f *flight, s *sharer, why error) (*Response, error) {
 	now := e.system.Now()
 	lacks, silent, opens := e.coalescing.lacksPermit(f), e.coalescing.unremembered(f, now), (*Error)(nil)
 	if lacks && errors.Is(why, context.DeadlineExceeded) {
-		opens = e.opens(f)
+		opens, _ = e.opens(f)
 	}
 	how := e.coalescing.leave(f, s)
 	switch {
@@ -388,39 +388,42 @@ func (c *coalescing) unremembered(f *flight, now time.Duration) time.Duration {
 
 // opens is the limit that holds a flight which lacks its permit, and when that lets it go, those
 // ahead apart: as the throttler would refuse who asked by himself, and could not be in time. Nil is
-// not known, or that the flight has its permit, which may be what fills the limit.
-func (e *Engine) opens(f *flight) (opens *Error) {
+// not known, or that the flight has its permit, which may be what fills the limit. Before soonest it
+// cannot go, whatever becomes of what is ahead and in flight; zero says nothing.
+func (e *Engine) opens(f *flight) (opens *Error, soonest time.Time) {
 	if e.coalescing.rewritten || !e.coalescing.lacksPermit(f) {
-		return nil
+		return nil, time.Time{}
 	}
-	if full := e.held(&f.request, f.limitID); full != nil {
-		opens = new(Error)
+	if full, at := e.held(&f.request, f.limitID); full != nil {
+		opens, soonest = new(Error), e.system.Epoch().Add(at)
 		messages.NoteLimit(opens, "", full, e.system.Epoch())
 		if full.ID != Unlimited {
 			opens.Route = full.ID
 		}
 	}
 	if !e.coalescing.lacksPermit(f) { // looked at again: what it had when the throttler was asked, it has now
-		return nil
+		return nil, time.Time{}
 	}
-	return opens
+	return opens, soonest
 }
 
 // held says which limit holds a request that asks now, and when that lets it go, those ahead apart:
 // as the throttler would refuse one that had no time for it. Nil is that nothing does, or that
-// nobody knows until when.
-func (e *Engine) held(req *Request, defaultLimit string) (full *throttle.LimitError) {
+// nobody knows until when. One that has to leave before soonest is refused.
+func (e *Engine) held(req *Request, defaultLimit string) (full *throttle.LimitError, soonest time.Duration) {
 	// Functions of costs are the caller's own code.
 	_ = wire.Apart(Throttled, func() {
 		found, err := e.system.Explain(context.Background(), req, defaultLimit)
-		if hold := &found.Forecast.Hold; err == nil && !found.Forecast.AtOnce && hold.Until > 0 && hold.Until != throttle.Never {
+		if f := &found.Forecast; err == nil && !f.AtOnce && f.RetryAt > 0 && f.RetryAt != throttle.Never {
+			hold := &f.Hold
+			soonest = f.Soonest
 			full = &throttle.LimitError{
 				ID: found.Subject.LimitID, Err: throttle.ErrDeadline, Full: hold.Limit,
-				Account: hold.Account, Key: hold.Key, Egress: hold.Egress, Paused: hold.Paused, RetryAt: hold.Until,
+				Account: hold.Account, Key: hold.Key, Egress: hold.Egress, Paused: hold.Paused, RetryAt: f.RetryAt,
 			}
 		}
 	})
-	return full
+	return full, soonest
 }
 
 // left is how a sharer has left a flight.

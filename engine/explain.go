@@ -56,7 +56,7 @@ type Charged struct {
 	Room   int64 `json:"room"` // what fits now, the queue apart
 	// Kept is what of Quota and Room is kept for more urgent requests: see throttle.Limit.Reserve.
 	Kept int64 `json:"kept,omitempty"`
-	// Opens is when Weight fits, the queue apart: not after Explanation.At if it does now,
+	// Opens is when Weight fits, as for HeldBy.Until, the queue apart: not after Explanation.At if it does now,
 	// and zero if time alone will not do it.
 	Opens time.Time `json:"opens,omitzero"`
 }
@@ -71,7 +71,8 @@ type HeldBy struct {
 	Scope   string `json:"scope,omitempty"`  // its name
 	// Until is when it may leave if nobody was ahead: after a pause those go first, one by
 	// one. It is zero if an answer must come first, as in a slow start, or if there is room
-	// and one of those ahead must leave.
+	// and one of those ahead must leave. A Fixed limit opens when the server's clock is likely
+	// to have its window turn.
 	Until time.Time `json:"until,omitzero"`
 }
 

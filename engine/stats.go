@@ -124,8 +124,8 @@ type LimitStats struct {
 	Used     int64         `json:"used"` // what is in flight included; above Quota if the server, AdjustLimit or another table says so
 	InFlight int64         `json:"in_flight"`
 	Room     int64         `json:"room"` // what fits now, the queue apart; below zero if too much is used
-	// Next is when a weight of 1 fits, the queue apart: At or before if it fits
-	// now, and zero if time alone will not do it.
+	// Next is when a weight of 1 fits, as for HeldBy.Until, the queue apart: At or before if it
+	// fits now, and zero if time alone will not do it.
 	Next   time.Time     `json:"next,omitzero"`
 	Queued []QueuedStats `json:"queued,omitempty"` // the most urgent first
 }

@@ -188,7 +188,7 @@ func (l *lookTurn) StandsBy(in request.Queue) {
 // tellWhen tells when the limit opens, and takes that back if the reading was let go meanwhile:
 // what that told may have come first.
 func (l *lookTurn) tellWhen(in request.Queue) {
-	full := l.eng.held(&l.asked, l.eng.defaultLimit())
+	full, _ := l.eng.held(&l.asked, l.eng.defaultLimit())
 	if full == nil || !in.Queues() {
 		return
 	}

@@ -233,22 +233,24 @@ func (l *Ledger) opening(now time.Duration, m *meter, p *Permit, reserved, w int
 }
 
 // opens is opening for those who are told of it. A grant is not looked for so: where lost
-// permits are among what holds p, it looks at each of them for when they are let go of.
-func (l *Ledger) opens(now time.Duration, m *meter, p *Permit, w int64) time.Duration {
-	at, need := l.opening(now, m, p, 0, w), w+m.rule.kept(p.Priority)
-	if lost := m.lost.sum(); lost > 0 && m.window.room(now) < need {
-		at = min(at, max(now+1, m.shutUntil(now), m.clears(now, need, m.window.inFlight()-lost)))
+// permits are among what holds p, it looks at each of them for when they are let go of, and
+// whoever is to be granted waits until a window has surely turned.
+func (l *Ledger) opens(now time.Duration, m *meter, p *Permit, w int64, how sureness) time.Duration {
+	need := w + m.rule.kept(p.Priority)
+	if w == 0 || m.window.room(now) >= need {
+		return l.opening(now, m, p, 0, w)
 	}
-	return at
+	return max(m.opens(now, need, how), m.shutUntil(now), now+1)
 }
 
 // soonest returns an instant before which p cannot be granted, even if the
-// queue vanished, and everything in flight that is not lost.
+// queue vanished, and everything in flight that is not lost, and whatever the next look at the
+// server's clock shows that it is known to be able to.
 func (l *Ledger) soonest(now time.Duration, p *Permit) time.Duration {
 	at := max(now, p.path.pausedUntil())
 	for i, c := range p.path.charges {
 		if w := p.weight(i); w > 0 {
-			at = max(at, c.meter.refusedUntil(), c.meter.clears(now, w+c.meter.rule.kept(p.Priority), 0))
+			at = max(at, c.meter.refusedUntil(), c.meter.clears(now, w+c.meter.rule.kept(p.Priority), 0, atBest))
 		}
 	}
 	return at

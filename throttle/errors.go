@@ -47,7 +47,9 @@ type LimitError struct {
 	Paused bool
 	// RetryAt is the instant, on the clock of `now`, from which asking again is
 	// worthwhile: before it the request cannot leave, unless what is in flight turns out never to
-	// have left, or lets who is paced (Options.Pacing) go earlier. 0 means that no instant is
+	// have left, or lets who is paced (Options.Pacing) go earlier. Where a Fixed window has to turn
+	// that is before the server's clock can have it turn; while it may turn at any moment, it is
+	// when it is likely to, and when that is past when it surely has. 0 means that no instant is
 	// known, only another event can bring it: an answer, or one who leaves. A budget with a
 	// Fallback is told of as it is: where what is in flight or lost of it may use it up, the
 	// request goes over to the fallback then, and may leave at another instant.

@@ -11,7 +11,13 @@ type Forecast struct {
 	// AtOnce says that it would be granted now.
 	AtOnce bool
 	// Hold is what would hold it longest, if it would have to wait.
-	Hold    Hold
+	Hold Hold
+	// RetryAt is that of the error which it would be refused with, if it was not to wait.
+	RetryAt time.Duration
+	// Soonest is an instant before which it cannot leave, even if nobody was queued and all that
+	// is in flight, and not lost, came back: whoever has a deadline up to then is refused at
+	// once. It is not after now if it may leave at any moment.
+	Soonest time.Duration
 	Charges []ForeseenCharge // in the order of the route: its own limit first
 	Paused  []PausedScope    // that would hold it, or that it would start slowly in
 	// Ahead is who is queued for one of its limits, or waits for a scope that holds it or
@@ -29,7 +35,7 @@ type ForeseenCharge struct {
 	Quota  int64
 	Room   int64         // what its window has room for now, the queue apart, and that it may be refused alone
 	Kept   int64         // of that, and of the quota, what is kept for more urgent ones
-	Opens  time.Duration // when Weight fits, the queue apart: now or before if it does, and Never if an answer must come
+	Opens  time.Duration // when Weight fits, as for Hold.Until, the queue apart: now or before if it does, and Never if an answer must come
 }
 
 // Foresee returns what would become of p if it was asked for now, and changes nothing:
@@ -44,12 +50,13 @@ func (l *Ledger) Foresee(now time.Duration, asked Permit) (Forecast, error) {
 	}
 	f := Forecast{AtOnce: l.wouldGo(now, p)}
 	if !f.AtOnce {
-		f.Hold = l.holding(now, p)
+		f.Hold, f.Soonest = l.holding(now, p, likely), l.soonest(now, p)
+		f.RetryAt = l.refusal(now, p, ErrNoRoom).RetryAt
 	}
 	for i, c := range p.path.charges {
 		f.Charges = append(f.Charges, ForeseenCharge{
 			ID: c.meter.rule.ID, Of: *c.meter.of, Weight: p.weight(i), Quota: c.meter.terms.quota, Room: c.meter.window.room(now),
-			Kept: c.meter.rule.kept(p.Priority), Opens: l.opens(now, c.meter, p, p.weight(i)),
+			Kept: c.meter.rule.kept(p.Priority), Opens: l.opens(now, c.meter, p, p.weight(i), likely),
 		})
 	}
 	p.path.obeyed(func(s *scope) {

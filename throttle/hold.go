@@ -18,7 +18,9 @@ type Hold struct {
 	Paused bool
 	// Until is when it may be granted if nothing else happens before, those who
 	// rank before it apart; 0 means that no instant is known, as in a slow start, where
-	// the next answer may let it go.
+	// the next answer may let it go. A Fixed limit opens when the server's clock is likely to
+	// have its window turn. Sure that is a little later; for a wait of a day, and clocks that
+	// may drift apart by 200 ppm, by 17 s, if nobody looks at that clock meanwhile.
 	Until time.Duration
 }
 
@@ -29,14 +31,14 @@ func (l *Ledger) Holding(now time.Duration, p *Permit) Hold {
 	if p.state != Queued || p.lane == nil {
 		return Hold{}
 	}
-	return l.holding(now, p)
+	return l.holding(now, p, likely)
 }
 
 // holding finds what holds p the longest. A limit that waits for an answer holds
 // longer than any instant, but a pause is named before it: answers will come
 // while it lasts. Where all limits have room, those ahead hold p, in the limit
-// that has least to spare of those in which they hold anything.
-func (l *Ledger) holding(now time.Duration, p *Permit) Hold {
+// that has least to spare of those in which they hold anything. Windows turn so surely.
+func (l *Ledger) holding(now time.Duration, p *Permit, how sureness) Hold {
 	var h Hold
 	latest, least := now, int64(maxWeight)
 	for i, c := range p.path.charges {
@@ -44,7 +46,7 @@ func (l *Ledger) holding(now time.Duration, p *Permit) Hold {
 		if w == 0 {
 			continue
 		}
-		at := l.opens(now, c.meter, p, w)
+		at := l.opens(now, c.meter, p, w, how)
 		if spare := c.meter.window.room(now) - w; at > latest || latest == now && spare < least && l.heldBefore(c.meter, p) > 0 {
 			latest, least = at, spare
 			h.name(c.meter)
@@ -73,7 +75,7 @@ func (l *Ledger) holding(now time.Duration, p *Permit) Hold {
 // refusal is the error for p, which would have to wait, or has waited too long.
 // It is made only when it is wanted: to admit costs nothing for it.
 func (l *Ledger) refusal(now time.Duration, p *Permit, reason error) *LimitError {
-	h := l.holding(now, p)
+	h := l.holding(now, p, atBest)
 	e := &LimitError{ID: p.Limit, Err: reason, Full: h.Limit, Account: h.Account, Key: h.Key, Egress: h.Egress, Paused: h.Paused, RetryAt: h.Until}
 	switch at := l.soonest(now, p); {
 	case at == never:

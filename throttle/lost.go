@@ -177,16 +177,42 @@ func (h *lostWeights) inOrder() []entry {
 	return all
 }
 
+// when is that of the window, if a Fixed one turns so surely.
+func (m *meter) when(now time.Duration, w, flying int64, how sureness) time.Duration {
+	if f, ok := m.window.(*fixed); ok {
+		return f.whenTurned(now, w, flying, how)
+	}
+	return m.window.when(now, w, flying)
+}
+
+// opens returns when m has room for w, which it has not now, for those who are told of it: the
+// instant that is meant if it lies ahead, and if not the next one that does.
+func (m *meter) opens(now time.Duration, w int64, how sureness) (at time.Duration) {
+	if m.rule.Window != Fixed {
+		how = surely // all are one
+	}
+	for ; ; how-- {
+		flying := m.window.inFlight()
+		at = m.when(now, w, flying, how)
+		if lost := m.lost.sum(); lost > 0 {
+			at = min(at, m.clears(now, w, flying-lost, how))
+		}
+		if at > now || how == surely {
+			return at
+		}
+	}
+}
+
 // clears returns the first instant at which m may have room for w if flying
 // stayed in flight and lost permits are let go when their time is up: exactly so, but for
-// Fixed limits, of which it may be early.
+// Fixed limits, of which it may be early. Those turn so surely.
 //
 // While so much is lost, w fits beside it or not; each that is let go makes that
 // easier from an instant on, and both only grow. So the first that need not be
 // waited for can be searched for by halves.
-func (m *meter) clears(now time.Duration, w, flying int64) time.Duration {
+func (m *meter) clears(now time.Duration, w, flying int64, how sureness) time.Duration {
 	if m.lost.sum() == 0 {
-		return m.window.when(now, w, flying)
+		return m.when(now, w, flying, how)
 	}
 	held := m.lost.inOrder()
 	switch one := m.window.(type) {
@@ -199,7 +225,7 @@ func (m *meter) clears(now time.Duration, w, flying int64) time.Duration {
 	for i := len(held) - 1; i >= 0; i-- {
 		left[i] = left[i+1] + held[i].w
 	}
-	at := func(i int) time.Duration { return m.window.when(now, w, flying+left[i]) }
+	at := func(i int) time.Duration { return m.when(now, w, flying+left[i], how) }
 	n := sort.Search(len(held), func(i int) bool { return at(i) < m.aged(held[i].at) })
 	if n == 0 {
 		return at(0)

@@ -384,7 +384,7 @@ func (l *Ledger) expected(now time.Duration, c *claim, p *Permit) time.Duration 
 		return never
 	}
 	if lost := m.lost.sum(); lost > 0 {
-		if at := m.clears(now, need, m.window.inFlight()-lost); at != never {
+		if at := m.clears(now, need, m.window.inFlight()-lost, surely); at != never {
 			return max(at, now+1)
 		}
 	}

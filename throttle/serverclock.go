@@ -56,6 +56,29 @@ func (c *serverClock) reachedByBestBound(s time.Duration) time.Duration {
 	return t
 }
 
+// sureness says which of the instants is meant at which the server's clock reaches a time:
+// how fast it runs is known no better than to the clock rate, and each time that it is looked
+// at again what was left open until then is known.
+type sureness int8
+
+const (
+	surely sureness = iota // by then it has, even if nobody looks at it again
+	likely                 // then it does, if it is as far ahead as it is thought to be and runs as ours
+	atBest                 // before then it cannot have, whatever a later look may show
+)
+
+// reached returns our first instant at which the server's clock has reached s, by the bounds that
+// were set.
+func (c *serverClock) reached(s time.Duration, how sureness) time.Duration {
+	switch how {
+	case likely:
+		return s - c.lo - (c.hi-c.lo)/2
+	case atBest:
+		return c.notBefore(s)
+	}
+	return c.reachedBySetBounds(s)
+}
+
 // notBefore returns an instant of ours up to which the server's clock has
 // certainly not passed s, by the bounds that were set.
 func (c *serverClock) notBefore(s time.Duration) time.Duration {

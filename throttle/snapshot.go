@@ -46,7 +46,8 @@ type LimitSnapshot struct {
 	InFlight int64
 	Room     int64
 	// Next is when a weight of 1 fits at some origin, the queue apart: lost permits
-	// let go by then, and pauses are over. Never if it takes more than time, such as
+	// let go by then, and pauses are over. Where a window has to turn for it that is when the
+	// server's clock is likely to have it turn. Never if it takes more than time, such as
 	// an answer.
 	Next   time.Duration
 	Queued []Class // most urgent first
@@ -111,7 +112,7 @@ func (m *meter) snapshot(now time.Duration, queued []Class, paused time.Duration
 	return LimitSnapshot{
 		ID: m.rule.ID, Account: m.of.Account, Key: m.of.Key, Egress: m.of.Egress, Window: m.rule.Window,
 		Quota: m.terms.quota, Refill: refill, Per: per, Used: m.terms.quota - room, InFlight: m.window.inFlight(), Room: room,
-		Next:   max(m.clears(now, 1, m.window.inFlight()-m.lost.sum()), paused, m.refusedUntil()),
+		Next:   max(m.opens(now, 1, likely), paused, m.refusedUntil()),
 		Queued: queued,
 	}
 }

@@ -47,7 +47,7 @@ func (l *Ledger) Waiters(now time.Duration, n int) []Waiter {
 	var first []Waiter
 	for len(first) < n && len(heads) > 0 {
 		p := heads[0]
-		w := Waiter{Permit: p, Hold: l.holding(now, p), Since: p.granted, Behind: -1}
+		w := Waiter{Permit: p, Hold: l.holding(now, p, likely), Since: p.granted, Behind: -1}
 		if last, any := ahead[p.path.heldIn(&w.Hold)]; any {
 			w.Ahead, w.Behind = last.n, last.at
 		}

@@ -158,11 +158,21 @@ func (f *fixed) worst() int64 {
 }
 
 func (f *fixed) when(now time.Duration, w, flying int64) time.Duration {
-	if f.others.rate > 0 {
-		return f.whenShared(now, w, flying)
+	return f.whenTurned(now, w, flying, surely)
+}
+
+// whenTurned is when, if windows turn when the server's clock reaches their ends so surely. At
+// best that is now for one that may turn at any moment.
+func (f *fixed) whenTurned(now time.Duration, w, flying int64, how sureness) time.Duration {
+	sharp := f.advance(now)
+	switch {
+	case !sharp && f.clock.known && how == atBest && flying+w <= f.quota:
+		return now // with the next look at the clock it may be sharp, and a window just turn
+	case f.others.rate > 0:
+		return f.whenShared(now, w, flying, how)
 	}
 	at := f.sliding.when(now, w, flying)
-	if !f.advance(now) || flying+w > f.quota {
+	if !sharp || flying+w > f.quota {
 		return at
 	}
 	k := len(f.charge)
@@ -171,7 +181,7 @@ func (f *fixed) when(now time.Duration, w, flying int64) time.Duration {
 	}
 	aligned := now
 	if k > 0 {
-		aligned = max(now, f.begins(f.first+int64(k)))
+		aligned = max(now, f.turns(f.first+int64(k), how))
 	}
 	return min(at, max(aligned, f.blind))
 }
@@ -179,7 +189,7 @@ func (f *fixed) when(now time.Duration, w, flying int64) time.Duration {
 // whenShared is when for a limit that others spend from: room comes back as
 // the window passes without them, or with the next window. It may be early;
 // the ledger then asks again.
-func (f *fixed) whenShared(now time.Duration, w, flying int64) time.Duration {
+func (f *fixed) whenShared(now time.Duration, w, flying int64, how sureness) time.Duration {
 	if !f.advance(now) {
 		// The most of ours beside which there is room, as room has it.
 		if free := f.quota - w; free >= 0 {
@@ -187,25 +197,32 @@ func (f *fixed) whenShared(now time.Duration, w, flying int64) time.Duration {
 		}
 		return f.sliding.when(now, w, flying)
 	}
+	until := max(now, f.turns(f.first+1, how))
 	if now < f.blind {
-		return min(f.sliding.when(now, w+f.others.margin(now, now+f.per), flying), f.blind, f.until)
+		return min(f.sliding.when(now, w+f.others.margin(now, now+f.per), flying), f.blind, until)
 	}
 	switch {
 	case f.worst()+flying+w > f.quota:
-		return f.until
+		return until
 	case f.isYoung(now) && flying+f.own()+f.others.least+w <= f.quota:
 		return now
 	}
-	return max(now+1, f.others.falls(now, f.until, f.quota-flying-f.own()-w))
+	if until == now {
+		return now
+	}
+	return max(now+1, f.others.falls(now, until, f.quota-flying-f.own()-w))
 }
 
 // begins returns our first instant at which window k has certainly begun.
-func (f *fixed) begins(k int64) time.Duration {
+func (f *fixed) begins(k int64) time.Duration { return f.turns(k, surely) }
+
+// turns returns our first instant at which window k has begun so surely.
+func (f *fixed) turns(k int64, how sureness) time.Duration {
 	edge := f.to
 	if k != f.first+1 {
 		edge = f.grid.start(k)
 	}
-	return f.clock.reachedBySetBounds(edge)
+	return f.clock.reached(edge, how)
 }
 
 // ends returns an instant of ours before which the window of a request that

@@ -246,18 +246,18 @@ func (t *Tokens) Close() {
 func (t *Tokens) token(call *messages.Call) (*held, error) {
 	token := t.current.Load()
 	if token == nil {
-		return t.wait(call)
+		return t.wait(call, token)
 	}
 	switch left := t.left(token); {
 	case left > t.ahead(token):
 		return token, nil
 	case left > 0:
-		_, _ = t.start() // the token at hand will do, whatever comes of this
+		_, _ = t.start(token) // the token at hand will do, whatever comes of this
 		return token, nil
 	case token.use <= 0 && !expired(token) && time.Since(token.at) < t.options.Pause:
 		return token, nil // its life is unusually short, and the next one's would be too
 	}
-	return t.wait(call)
+	return t.wait(call, token)
 }
 
 // left is for how long token may still be used.
@@ -281,13 +281,16 @@ func (t *Tokens) ahead(token *held) time.Duration {
 // expired reports whether token is of no use any more, however early another is wanted.
 func expired(token *held) bool { return token == nil || token.lasts() <= 0 }
 
-func (t *Tokens) wait(call *messages.Call) (*held, error) {
-	flight, err := t.start()
+// wait waits for the next token after seen, which will not do.
+func (t *Tokens) wait(call *messages.Call, seen *held) (*held, error) {
+	flight, err := t.start(seen)
 	if err != nil {
 		return nil, err
 	}
-	if err := call.Await(flight); err != nil {
-		return nil, &Error{Err: err}
+	if flight != nil {
+		if err := call.Await(flight); err != nil {
+			return nil, &Error{Err: err}
+		}
 	}
 	return t.landed()
 }
@@ -312,15 +315,20 @@ func (t *Tokens) landed() (*held, error) {
 
 var errExpired = errors.New("token had already expired")
 
-// start joins the running fetch or begins one, unless the last failed just now.
-func (t *Tokens) start() (<-chan struct{}, error) {
+// start joins the running fetch or begins one, unless the last failed just now. There is nothing to
+// wait for, and flight is nil, if one has brought a token since seen was read: without a look at that
+// another fetch would follow the last at its heels.
+func (t *Tokens) start(seen *held) (flight <-chan struct{}, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	token := t.current.Load()
 	switch {
 	case t.closed.Err() != nil:
 		return nil, &Error{Err: errClosed}
 	case t.flight != nil:
 		return t.flight, nil
+	case token != nil && token != seen && t.left(token) > t.ahead(token):
+		return nil, nil
 	case t.failed != nil && time.Since(t.failedAt) < t.options.Pause:
 		return nil, t.failed
 	}

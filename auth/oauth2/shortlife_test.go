@@ -61,6 +61,7 @@ func TestTokensOfAnyLifeAreNotFetchedBackToBack(t *testing.T) {
 			for begun := time.Now(); time.Since(begun) < 30*time.Second; time.Sleep(5 * time.Millisecond) {
 				require.Positive(t, left(t, tokens))
 			}
+			synctest.Wait() // for a fetch that begins at this instant, or ends at it
 			require.LessOrEqual(t, len(from.begun), most, "%v", life)
 		})
 	}
@@ -93,6 +94,38 @@ func TestNoTokenIsUsedWithinSkewAndNoneFetchedWithinPauseOfTheLast(t *testing.T)
 	})
 }
 
+func TestNoFetchFollowsOneThatLandedBehindACallersLook(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		from := issuer{life: time.Minute}
+		tokens := New(from.fetch, Options{})
+		defer tokens.Close()
+		looked := tokens.current.Load() // at nothing: and somebody else fetches
+		left(t, tokens)
+		flight, err := tokens.start(looked)
+		require.NoError(t, err)
+		require.Nil(t, flight)
+
+		looked = tokens.current.Load()
+		time.Sleep(55 * time.Second)
+		flight, err = tokens.start(looked)
+		require.NoError(t, err)
+		require.NotNil(t, flight, "what it saw is still the last")
+		<-flight
+
+		time.Sleep(55 * time.Second)
+		flight, err = tokens.start(looked)
+		require.NoError(t, err)
+		require.NotNil(t, flight, "what came since has aged too")
+		<-flight
+		tokens.Invalidate()
+		flight, err = tokens.start(looked)
+		require.NoError(t, err)
+		require.NotNil(t, flight, "what came since is refused")
+		<-flight
+		require.Len(t, from.begun, 4)
+	})
+}
+
 func TestNobodyWaitsForTheNextOfTokensThatLiveForHalfAMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		from := issuer{life: 30 * time.Second, takes: time.Second}
@@ -105,6 +138,7 @@ func TestNobodyWaitsForTheNextOfTokensThatLiveForHalfAMinute(t *testing.T) {
 			require.Zero(t, time.Since(asked))
 			time.Sleep(100 * time.Millisecond)
 		}
+		synctest.Wait()
 		require.Equal(t, 17*time.Second, from.begun[1].Sub(from.begun[0]).Round(100*time.Millisecond), "a second, and four fifths of twenty")
 	})
 }
@@ -120,6 +154,7 @@ func TestAPauseThatIsLongerThanTokensLiveLeavesNobodyWithoutOneForLong(t *testin
 			require.LessOrEqual(t, time.Since(asked), time.Second)
 			time.Sleep(100 * time.Millisecond)
 		}
+		synctest.Wait()
 		require.Len(t, from.begun, 5, "when it is over, and not before")
 	})
 }

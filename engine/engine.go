@@ -35,16 +35,16 @@ type Engine struct {
 	system         *actors.System
 	admission      *admission
 	permits        *permits
-	timeout        time.Duration                   // of requests that have none; zero means none
-	defaultLimitID string                          // empty means that a request must name its limit, if there are any
-	homes          []messages.Origin               // that credentials are for; none means that no home is named
-	maxHeader      int                             // bytes of an answer's header
-	timeIsFree     bool                            // the source of time names no limit
-	unmarshal      func([]byte, any) error         // of Responses.Decode
-	limitIDs       atomic.Pointer[map[string]bool] // of the table, and Unlimited; written by ReplaceLimits
-	replacing      sync.Mutex                      // held by ReplaceLimits: limitIDs must be those of the last table
-	baseOrigin     string                          // as a URL; empty without a base URL
-	scribe         *scribe.Scribe                  // writes what the actors log
+	timeout        time.Duration            // of requests that have none; zero means none
+	defaultLimitID string                   // empty means that a request must name its limit, if there are any
+	homes          []messages.Origin        // that credentials are for; none means that no home is named
+	maxHeader      int                      // bytes of an answer's header
+	timeIsFree     bool                     // the source of time names no limit
+	unmarshal      func([]byte, any) error  // of Responses.Decode
+	limitIDs       atomic.Pointer[limitIDs] // written by ReplaceLimits
+	replacing      sync.Mutex               // held by ReplaceLimits: limitIDs must be those of the last table
+	baseOrigin     string                   // as a URL; empty without a base URL
+	scribe         *scribe.Scribe           // writes what the actors log
 	ending         ending
 	observers      *request.Observers // who is told of requests; nil for nobody
 	mostAtOnce     int                // requests of a run that are of use at once: connections that an origin may have, or credits
@@ -75,7 +75,7 @@ func New(config Config) (*Engine, error) {
 		scribe:         scribe.New(p.Logger),
 		ending:         ending{begun: make(chan struct{}), ended: make(chan struct{})},
 	}
-	e.observers = request.NewObservers(p.Observers, e.hasLimit, e.scribe.Logger())
+	e.observers = request.NewObservers(p.Observers, e.tellsLimit, e.scribe.Logger())
 	e.coalescing.submitted = newAdmission(math.MaxInt, 0)
 	e.coalescing.rewritten = len(p.PreProcessors) > 0
 	if e.mostAtOnce = p.Connections.Max; p.Connections.MaxTotal > 0 {
@@ -85,7 +85,7 @@ func New(config Config) (*Engine, error) {
 	if p.base.Host != "" {
 		e.baseOrigin = p.base.Origin.String()
 	}
-	e.noteLimits(p.Limits)
+	e.limitIDs.Store(&limitIDs{own: idsOf(p.Limits)})
 	e.halts.Under(p.base.Prefix)
 	parts := p.system(e)
 	if err := e.remember(p, &parts); err != nil {
@@ -203,7 +203,7 @@ func contained(ctx context.Context, req *Request) (own *wire.Contained, err erro
 // defaultLimit is the one that a request is charged which names none; empty refuses
 // such a request.
 func (e *Engine) defaultLimit() string {
-	if e.defaultLimitID == "" && len(*e.limitIDs.Load()) == 1 {
+	if e.defaultLimitID == "" && len(e.limitIDs.Load().own) == 1 {
 		return Unlimited // without limits, to name none is no oversight
 	}
 	return e.defaultLimitID
@@ -328,11 +328,7 @@ func (e *Engine) ReplaceLimits(limits []throttle.Limit) error {
 	}
 	e.replacing.Lock()
 	defer e.replacing.Unlock()
-	if err := e.system.ReplaceLimits(cloneLimits(limits)); err != nil {
-		return err
-	}
-	e.noteLimits(limits)
-	return nil
+	return e.replaceLimits(limits)
 }
 
 // Parts are what a request is told apart by: account, key and egress.

@@ -22,18 +22,43 @@ func cloneLimits(limits []throttle.Limit) []throttle.Limit {
 	return limits
 }
 
-// noteLimits takes note of the table as it stands.
-func (e *Engine) noteLimits(limits []throttle.Limit) {
+// limitIDs are the names that requests may give, and those that observers may be told.
+type limitIDs struct {
+	own map[string]bool // of the table, and Unlimited
+	// beside are those of the table before, or of the one that is about to take its place: the
+	// requests that ReplaceLimits refuses for a limit that is gone are told of before it returns.
+	beside map[string]bool
+}
+
+func idsOf(limits []throttle.Limit) map[string]bool {
 	ids := make(map[string]bool, len(limits)+1)
 	ids[Unlimited] = true
 	for i := range limits {
 		ids[limits[i].ID] = true
 	}
-	e.limitIDs.Store(&ids)
+	return ids
 }
 
 // hasLimit reports whether requests may name a limit.
-func (e *Engine) hasLimit(id string) bool { return (*e.limitIDs.Load())[id] }
+func (e *Engine) hasLimit(id string) bool { return e.limitIDs.Load().own[id] }
+
+// tellsLimit reports whether observers may be told of a limit.
+func (e *Engine) tellsLimit(id string) bool {
+	ids := e.limitIDs.Load()
+	return ids.own[id] || ids.beside[id]
+}
+
+// replaceLimits gives the throttler a table. The caller holds e.replacing.
+func (e *Engine) replaceLimits(limits []throttle.Limit) error {
+	before, next := e.limitIDs.Load(), idsOf(limits)
+	e.limitIDs.Store(&limitIDs{own: before.own, beside: next})
+	if err := e.system.ReplaceLimits(cloneLimits(limits)); err != nil {
+		e.limitIDs.Store(before)
+		return err
+	}
+	e.limitIDs.Store(&limitIDs{own: next, beside: before.own})
+	return nil
+}
 
 // readCosts looks for what no limit will ever ask.
 func (p *plan) readCosts() {

@@ -44,8 +44,8 @@ type Observer struct {
 // Waited is a wait of a request for a permit and for a connection.
 type Waited struct {
 	Request *Request
-	// LimitID is what it waited for: a limit of the table. It is empty without one, and if the
-	// table has none of the name that the request gives.
+	// LimitID is what it waited for: a limit of the table, or of the one that Engine.ReplaceLimits
+	// has replaced last. It is empty without one, and if neither has the name that the request gives.
 	LimitID string
 	// Queued is until the permit was there, or the wait was over without it; if the connection
 	// came late and the permit was given to others meanwhile, the second wait for it as well.

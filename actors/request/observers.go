@@ -17,7 +17,7 @@ import (
 // called by many goroutines at once.
 type Observers struct {
 	all      []messages.Observer
-	hasLimit func(id string) bool // reports whether the table has it now
+	hasLimit func(id string) bool // reports whether the table has it, or the last one had
 	waits    bool                 // somebody is told of waits
 	attempts bool                 // likewise
 	logger   *slog.Logger

@@ -69,6 +69,71 @@ func TestUsageInHeadersFillsTheWindow(t *testing.T) {
 	})
 }
 
+// The server counts a request when it arrives, says then what time it is, what remains and when its
+// window ends, and answers a second later: the last requests of a window in the next one.
+func TestANumberOfTheWindowBeforeHoldsNobodyUpInTheNext(t *testing.T) {
+	const quota, per = 50, 10 * time.Second
+	stamp := func(a feedback.Answer) feedback.Feedback {
+		at, _ := time.Parse(time.RFC3339Nano, a.Header.Get("X-Time"))
+		return feedback.Feedback{ServerTime: at, Resolution: time.Millisecond}
+	}
+	left := func(form feedback.ResetForm) feedback.Reader {
+		return feedback.HeaderUsage{Limit: "w", Remaining: "X-Left", Reset: "X-Reset", Form: form}.Read
+	}
+	for name, read := range map[string]feedback.Reader{
+		"the draft's fields": feedback.RateLimitFields(map[string]string{"w": "w"}),
+		"an instant":         left(feedback.UnixSeconds),
+		"a count down":       left(feedback.DeltaSeconds),
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			counts := map[int64]int{}
+			var mu sync.Mutex
+			s := newServer(t, func(w http.ResponseWriter, r *http.Request) {
+				now := time.Now()
+				if r.URL.Path == "/time" {
+					fmt.Fprintf(w, `{"serverTime":%d}`, now.UnixMilli())
+					return
+				}
+				window := now.UnixNano() / int64(per)
+				mu.Lock()
+				counts[window]++
+				remains := quota - counts[window]
+				mu.Unlock()
+				end := time.Unix(0, (window+1)*int64(per))
+				reset := fmt.Sprint(int(end.Sub(now).Seconds()))
+				w.Header().Set("X-Time", now.UTC().Format(time.RFC3339Nano))
+				w.Header().Set("RateLimit", fmt.Sprintf(`"w";r=%d;t=%s`, remains, reset))
+				if name == "an instant" {
+					reset = fmt.Sprint(end.Unix())
+				}
+				w.Header().Set("X-Left", fmt.Sprint(remains))
+				w.Header().Set("X-Reset", reset)
+				time.Sleep(time.Second)
+			})
+			eng := s.newEngine(t, engine.Config{
+				Connections:    engine.Connections{Max: quota},
+				Limits:         []throttle.Limit{{ID: "w", Window: throttle.Fixed, Quota: quota, Per: per}},
+				DefaultLimitID: "w", Feedback: feedback.Join(stamp, read),
+				Time: engine.TimeFrom("/time", "serverTime").ChargedTo(engine.Unlimited),
+			})
+			require.NoError(t, eng.AwaitTime(t.Context()))
+			begin := time.Now().Truncate(per).Add(per)
+			for _, at := range []time.Duration{per - 800*time.Millisecond, per + 1500*time.Millisecond} { // late in a window, early in the next
+				time.Sleep(time.Until(begin.Add(at)))
+				var all sync.WaitGroup
+				for range quota {
+					all.Go(func() {
+						_, err := eng.Do(t.Context(), &engine.Request{Path: "/"})
+						require.NoError(t, err)
+					})
+				}
+				all.Wait()
+				require.Less(t, time.Since(begin.Add(at)), 1100*time.Millisecond, "nobody waits for more than the answer: %s", name)
+			}
+		})
+	}
+}
+
 func TestARefusedTimestampIsRepeatedOnceWithANewLookAtTheClock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ahead := time.Duration(0) // of the server's clock

@@ -35,7 +35,8 @@ func (l *Ledger) Adjust(now time.Duration, id string, of Parts, delta int64) err
 // order never loosen anything. windowStart is a server time in the window that
 // the number is about, no later than the server read the number, and the closer to
 // that the better; 0 means the present window, not long ago. A number about a window that
-// is over is ignored, and so is one about an instant that no clock shows.
+// is over is ignored, and so is one about an instant that no clock shows. Where the server says when
+// the window ends that the number is about, EndedAt and EndedIn tell whether that is over.
 //
 // The parts tell which instance, as for Adjust, and the errors are those of Adjust.
 func (l *Ledger) Sync(now time.Duration, id string, of Parts, used int64, windowStart time.Duration) error {
@@ -57,6 +58,39 @@ func (l *Ledger) Sync(now time.Duration, id string, of Parts, used int64, window
 	l.queue.freed(m, l.now, l.now)
 	l.comeBack(l.now, m)
 	return nil
+}
+
+// EndedAt reports whether the window of a Fixed limit is surely over that a number is about which a
+// server read while it had a request that left at left: it said that this window ends at a
+// server time, to a second. Whatever else is possible counts as the window being open.
+func (l *Ledger) EndedAt(now time.Duration, id string, left, at time.Duration) bool {
+	if at <= 0 || at > mostServerTime {
+		return false
+	}
+	return l.ended(now, id, left, at-time.Second, at+time.Second)
+}
+
+// EndedIn is EndedAt where the server said how long it was until that end when it read the number:
+// at most in, and up to two seconds less.
+func (l *Ledger) EndedIn(now time.Duration, id string, left, in time.Duration) bool {
+	in = min(in, maxPer)
+	if in <= 0 {
+		return false
+	}
+	// It read the number after the request had left, and before now.
+	return l.ended(now, id, left, l.clock.earliest(left)+in-2*time.Second, l.clock.latest(now)+in)
+}
+
+// ended reports whether a window that ends between two server times, and had not ended yet when a
+// request left, ends at a turn that is past.
+func (l *Ledger) ended(now time.Duration, id string, left, soonest, latest time.Duration) bool {
+	r := l.table.rule(id)
+	if r == nil || r.terms.grid == nil || !l.clock.known || latest > mostServerTime {
+		return false
+	}
+	grid := r.terms.grid
+	turn := grid.start(grid.index(latest)) // the last one that it can be
+	return turn >= max(soonest, l.clock.earliest(left)) && turn <= l.clock.earliest(now)
 }
 
 func (l *Ledger) meterOf(now time.Duration, id string, of Parts) (*meter, error) {

@@ -31,7 +31,7 @@ func (d *Desk) Heed(now time.Duration, h Heard) {
 // that overtake one another loosen nothing.
 func (d *Desk) heed(now time.Duration, h Heard) {
 	d.obey(now, h)
-	d.correctAll(now, &h.Of, h.Said.Usage)
+	d.correctAll(now, h.Left, &h.Of, h.Said.Usage)
 }
 
 // heedTicket takes note of what the answer said to a request that was granted at left.
@@ -46,7 +46,7 @@ func (d *Desk) heedTicket(now, left time.Duration, t *ticket.Ticket) {
 	if said.Refused || said.Busy {
 		d.obey(now, Heard{p.Origin, p.Limit, of, left, said, t.Charged})
 	}
-	d.correctAll(now, &of, said.Usage)
+	d.correctAll(now, left, &of, said.Usage)
 }
 
 // obey takes note of a refusal, which pauses what it speaks of, or of an overload, which
@@ -169,17 +169,18 @@ func (d *Desk) tellBusy(now time.Duration, route string, scope throttle.Scope, p
 	d.out.Warn("server is busy, pausing", "origin", scope.Origin, "scope", scope.Name, "route", route, "pause", pause)
 }
 
-// correctAll passes on what the server says of several limits.
-func (d *Desk) correctAll(now time.Duration, asked *throttle.Parts, all []feedback.Usage) {
+// correctAll passes on what the server says of several limits in the answer to a request that
+// left at left.
+func (d *Desk) correctAll(now, left time.Duration, asked *throttle.Parts, all []feedback.Usage) {
 	for i := range all {
-		d.correct(now, asked, &all[i])
+		d.correct(now, left, asked, &all[i])
 	}
 }
 
 // correct passes on what the server counts, and what it says the quota is: for the
 // request's own account, key and egress, unless the reader names others. With a share of
 // the limit's quota the server's count says nothing about ours.
-func (d *Desk) correct(now time.Duration, asked *throttle.Parts, u *feedback.Usage) {
+func (d *Desk) correct(now, left time.Duration, asked *throttle.Parts, u *feedback.Usage) {
 	of := throttle.Parts{
 		Account: cmp.Or(u.Account, asked.Account), Key: cmp.Or(u.Key, asked.Key), Egress: cmp.Or(u.Egress, asked.Egress),
 	}
@@ -192,7 +193,7 @@ func (d *Desk) correct(now time.Duration, asked *throttle.Parts, u *feedback.Usa
 		d.adopt(now, u, of)
 		_, burst, _ = d.ledger.QuotaOf(u.Limit, of)
 	}
-	if !d.ledger.Alone(u.Limit) {
+	if !d.ledger.Alone(u.Limit) || d.isOver(now, left, u) {
 		return
 	}
 	var window time.Duration
@@ -203,6 +204,18 @@ func (d *Desk) correct(now time.Duration, asked *throttle.Parts, u *feedback.Usa
 		d.warnOnce(u.Limit, "feedback could not be used", "limit", u.Limit, "error", err)
 	}
 }
+
+// isOver reports whether a number is surely about a window that is over.
+func (d *Desk) isOver(now, left time.Duration, u *feedback.Usage) bool {
+	if u.EndsIn > 0 && d.ledger.EndedIn(now, u.Limit, left, u.EndsIn) {
+		return true
+	}
+	at := u.Ends.Unix()
+	return at > 0 && at < mostUnix && d.ledger.EndedAt(now, u.Limit, left, time.Duration(u.Ends.UnixNano()))
+}
+
+// mostUnix is more seconds than any clock shows, and few enough for as many nanoseconds.
+const mostUnix = 1 << 32
 
 // otherQuota is that the server has another quota than the one that counts.
 const otherQuota = "server's quota is not the table's"

@@ -30,6 +30,31 @@ func TestWhatAServerCountsIsHeardForLimitsThatAreNotShared(t *testing.T) {
 	require.Empty(t, q.warned)
 }
 
+func TestANumberOfAWindowThatIsOverIsPassedOverButItsQuotaIsHeard(t *testing.T) {
+	_, d := newQuiet(t, throttle.Limit{ID: "calls", Quota: 10, Per: 10 * time.Second, Window: throttle.Fixed})
+	d.ledger.SetClock(0, 100*time.Second, 100*time.Second)
+	at := time.Unix(110, 0) // of the server, which is where ours shows ten seconds
+	for i, c := range []struct {
+		left time.Duration
+		u    feedback.Usage
+		want int64
+	}{
+		{9 * time.Second, feedback.Usage{Used: 9, EndsIn: time.Second}, 0},
+		{9 * time.Second, feedback.Usage{Used: 9, Ends: at}, 0},
+		{9 * time.Second, feedback.Usage{Used: 8, At: at, Ends: at, Quota: 8}, 0},
+		{10100 * time.Millisecond, feedback.Usage{Used: 3, EndsIn: time.Second}, 3},
+		{9 * time.Second, feedback.Usage{Used: 4, Ends: at.Add(10 * time.Second)}, 4},
+		{9 * time.Second, feedback.Usage{Used: 5, Ends: time.Unix(1<<62, 0)}, 5},
+		{9 * time.Second, feedback.Usage{Used: 6}, 6},
+	} {
+		c.u.Limit = "calls"
+		now := 10200 * time.Millisecond
+		d.Heed(now, Heard{Limit: "calls", Left: c.left, Said: &feedback.Feedback{Usage: []feedback.Usage{c.u}}})
+		require.Equal(t, c.want, d.Snapshot(now).Limits[0].Used, i)
+	}
+	require.EqualValues(t, 8, d.Snapshot(10200 * time.Millisecond).Limits[0].Quota)
+}
+
 func TestAShareThatWasSetSurvivesAFailureAndOutdatesWhatWasGranted(t *testing.T) {
 	limits := []throttle.Limit{{ID: "calls", Quota: 10, Per: time.Minute}}
 	q, d := newQuiet(t, limits...)

@@ -106,6 +106,14 @@ type Usage struct {
 	Remaining  int64     // what the server will still admit; read if Used is -1
 	Quota      int64     // what the server says the limit is; 0 if it does not
 	At         time.Time // a server time in the window this is about; zero means the present window
+
+	// Ends is when that window ends, as the server says it: by its clock, a second more or less.
+	// EndsIn is how long it was until then when the server read the number, where it counts down: at
+	// most, and up to two seconds less, which is what it says and a second. Zero says nothing. Of a Fixed
+	// limit a number is passed over which by them is surely about a window that is over, as that of a
+	// server which counts a request when it arrives and answers in the next window.
+	Ends   time.Time
+	EndsIn time.Duration
 }
 
 // Of returns how much of quota, which is what the table of limits says, has to

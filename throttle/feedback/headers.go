@@ -36,8 +36,15 @@ type HeaderUsage struct {
 	// Remaining is the header with what is left of the quota.
 	Remaining string
 	Quota     string // header with the quota itself
-	Reset     string // header with the end of the window
-	Form      ResetForm
+	// Reset is the header with the end of the window. It also tells a number of a window that is over
+	// from one of the present window, for Fixed limits; see Usage.Ends. Without it the answer's Date
+	// tells the window, which is when the answer began: what a server counts when a request arrives, and
+	// answers beyond the turn of the window, is charged to the next one then.
+	Reset string
+	Form  ResetForm
+
+	resetOnlyIfFull bool // Reset is the end of the window of a refusal alone
+
 	// Exhausted makes a 429 or 403 with which nothing remains a refusal until
 	// the reset, of the request's own limit alone if Limit is empty.
 	Exhausted bool
@@ -80,8 +87,31 @@ func (h *HeaderUsage) usage(a *Answer) (u Usage, found bool) {
 	if h.Quota != "" {
 		u.Quota = max(0, count(a.Header.Get(h.Quota)))
 	}
+	if h.Reset != "" && !h.resetOnlyIfFull && a.Header.Get("Age") == "" {
+		u.Ends, u.EndsIn = a.ends(h.Reset, h.Form)
+	}
 	return u, true
 }
+
+// ends is what a header says of the end of a window, as a Usage has it.
+func (a *Answer) ends(header string, form ResetForm) (at time.Time, in time.Duration) {
+	text := strings.TrimSpace(a.Header.Get(header))
+	n, ok := wholeUp(text)
+	switch {
+	case form == NoReset:
+	case !ok:
+		at, _ = date(text)
+	case form.countsDown(n):
+		in = countingDown(n, form.unit())
+	default:
+		at = instant(n)
+	}
+	return at, in
+}
+
+// countingDown is the most that is left where a server says that it is n units: it may have
+// cut off as much of a second.
+func countingDown(n int64, unit time.Duration) time.Duration { return times(n, unit) + time.Second }
 
 // refuses reports whether a status can be a refusal because of one limit. A 418
 // is a ban.
@@ -105,17 +135,26 @@ func (a Answer) reset(header string, form ResetForm) (time.Duration, bool) {
 }
 
 func (a Answer) resetNumber(n int64, form ResetForm) (time.Duration, bool) {
-	unit, least := time.Second, int64(epochSeconds)
-	switch form {
-	case DeltaMillis:
-		unit, least = time.Millisecond, epochMillis
-	case UnixMillis:
-		unit = time.Millisecond
-	}
-	if n < least {
-		return times(n, unit), true
+	if form.countsDown(n) {
+		return times(n, form.unit()), true
 	}
 	return a.until(instant(n))
+}
+
+// countsDown reports whether a number is too small to be a Unix time.
+func (f ResetForm) countsDown(n int64) bool {
+	if f == DeltaMillis {
+		return n < epochMillis
+	}
+	return n < epochSeconds
+}
+
+// unit is that of a number which counts down.
+func (f ResetForm) unit() time.Duration {
+	if f == DeltaMillis || f == UnixMillis {
+		return time.Millisecond
+	}
+	return time.Second
 }
 
 // count returns a number of at least zero without its fraction, or -1 for

@@ -14,6 +14,10 @@ import (
 //	RateLimit-Policy: "burst";q=100;w=60, "daily";q=1000;w=86400
 //	RateLimit: "burst";r=50;t=30
 //
+// t is how long it was, when the server wrote it, until more is made available: the end of the
+// window, for a Fixed limit. By it the number of a window that is over is known, where a server
+// counts a request when it arrives and answers much later.
+//
 // Only policies that count requests are understood: where the answer declares
 // policies, what is said of any other is ignored. Either field may stand on several
 // lines, which are one list. Answers from a cache are ignored, as the draft demands.
@@ -23,7 +27,8 @@ func RateLimitFields(limits map[string]string) Reader {
 
 func readRateLimit(a Answer, limits map[string]string) Feedback {
 	limit := list(a.Header, "Ratelimit")
-	if age := strings.TrimSpace(a.Header.Get("Age")); limit == "" || age != "" && age != "0" {
+	age := strings.TrimSpace(a.Header.Get("Age"))
+	if limit == "" || age != "" && age != "0" {
 		return Feedback{}
 	}
 	quotas := make(map[string]int64)
@@ -41,9 +46,13 @@ func readRateLimit(a Answer, limits map[string]string) Feedback {
 		if !known || remaining < 0 || !counted && len(policies) > 0 {
 			continue // it counts something else, or nobody knows what
 		}
-		f.Usage = append(f.Usage, Usage{Limit: id, Key: a.Key, Used: -1, Remaining: remaining, Quota: quota})
+		t, said := wholeUp(item.params["t"])
+		u := Usage{Limit: id, Key: a.Key, Used: -1, Remaining: remaining, Quota: quota}
+		if said && age == "" { // of one that was kept nobody knows since when it counts down
+			u.EndsIn = countingDown(t, time.Second)
+		}
+		f.Usage = append(f.Usage, u)
 		if remaining == 0 && a.Status == http.StatusTooManyRequests {
-			t, _ := wholeUp(item.params["t"])
 			f.Refused, f.Pause = true, max(f.Pause, times(t, time.Second))
 		}
 	}

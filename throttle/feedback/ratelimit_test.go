@@ -16,7 +16,7 @@ func TestTheDraftsFieldsAreRead(t *testing.T) {
 		"RateLimit-Policy", `"burst";q=100;w=60, "daily";q=1000;w=86400;pk=:YQ==:, "bytes";q=5;qu="content-bytes"`,
 		"RateLimit", `"burst";r=0;t=30, "daily";r=900, "bytes";r=1, other;r=1`))
 	require.Equal(t, []feedback.Usage{
-		{Limit: "b", Key: "k", Used: -1, Remaining: 0, Quota: 100},
+		{Limit: "b", Key: "k", Used: -1, Remaining: 0, Quota: 100, EndsIn: 31 * time.Second},
 		{Limit: "d", Key: "k", Used: -1, Remaining: 900, Quota: 1000},
 	}, f.Usage)
 	f.Usage = nil
@@ -27,6 +27,13 @@ func TestTheDraftsFieldsAreRead(t *testing.T) {
 	f = read(answer(429, "", "RateLimit", `"burst";r=0;t=1000000000000000000000000000000`))
 	require.Equal(t, feedback.MaxPause, f.Pause)
 
+	for said, want := range map[string]time.Duration{
+		`"burst";r=1;t=0`: time.Second, `"burst";r=1`: 0, `"burst";r=1;t=-1`: 0, `"burst";r=1;t=soon`: 0,
+		`"burst";r=1;t=1000000000000000000000000000000`: feedback.MaxPause + time.Second,
+	} {
+		require.Equal(t, want, read(answer(200, "", "RateLimit", said)).Usage[0].EndsIn, said)
+	}
+	require.Zero(t, read(answer(200, "", "RateLimit", `"burst";r=1;t=3`, "Age", "0")).Usage[0].EndsIn, "a cache has kept it, however short")
 	for _, malformed := range []string{`"burst`, `"burst";r=1,`, `;r=1`, `"burst";=1`, `"burst" "daily"`, "\"b\x00\";r=1"} {
 		require.Empty(t, read(answer(200, "", "RateLimit", malformed)).Usage, malformed)
 	}

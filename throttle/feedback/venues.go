@@ -306,13 +306,14 @@ func KuCoin(limit string) Reader {
 }
 
 // Gate reads X-Gate-RateLimit-Requests-Remain and its companions, which speak
-// of the limit the request named.
+// of the limit the request named. The reset is the present instant where nothing was
+// refused.
 //
 // (Gate API v4, "Frequency limit rule", undated.)
 func Gate() Reader {
 	return Prefer(HeaderUsage{
 		Remaining: "X-Gate-Ratelimit-Requests-Remain", Quota: "X-Gate-Ratelimit-Limit",
-		Reset: "X-Gate-Ratelimit-Reset-Timestamp", Form: UnixSeconds, Exhausted: true,
+		Reset: "X-Gate-Ratelimit-Reset-Timestamp", Form: UnixSeconds, Exhausted: true, resetOnlyIfFull: true,
 	}.Read, RetryAfter)
 }
 

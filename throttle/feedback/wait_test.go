@@ -1,6 +1,7 @@
 package feedback_test
 
 import (
+	"fmt"
 	"net/http"
 	"testing"
 	"time"
@@ -202,4 +203,40 @@ func FuzzReset(f *testing.F) {
 		}
 		wantSane(t, usage.Read(answer(429, "", "Left", left, "Reset", text)), text)
 	})
+}
+
+func TestAResetTellsWhichWindowANumberIsAbout(t *testing.T) {
+	at := time.Date(2026, 11, 23, 14, 0, 0, 0, time.UTC)
+	type told struct {
+		at time.Time
+		in time.Duration
+	}
+	for _, c := range []struct {
+		form  feedback.ResetForm
+		reset string
+		want  told
+	}{
+		{feedback.UnixSeconds, fmt.Sprint(at.Unix()), told{at: at}},
+		{feedback.DeltaSeconds, fmt.Sprint(at.Unix()), told{at: at}},
+		{feedback.UnixMillis, fmt.Sprint(at.UnixMilli()), told{at: at}},
+		{feedback.UnixSeconds, at.Format(time.RFC3339), told{at: at}},
+		{feedback.DeltaSeconds, "0", told{in: time.Second}},
+		{feedback.DeltaSeconds, "2.5", told{in: 4 * time.Second}},
+		{feedback.UnixSeconds, "30", told{in: 31 * time.Second}},
+		{feedback.DeltaMillis, "1500", told{in: 2500 * time.Millisecond}},
+		{feedback.DeltaSeconds, "899999999", told{in: feedback.MaxPause + time.Second}},
+		{feedback.DeltaSeconds, "-1", told{}},
+		{feedback.UnixSeconds, "tomorrow", told{}},
+		{feedback.UnixSeconds, "", told{}},
+		{feedback.NoReset, "30", told{}},
+	} {
+		read := feedback.HeaderUsage{Remaining: "Left", Reset: "Reset", Form: c.form}.Read
+		u := read(answer(200, "", "Left", "5", "Reset", c.reset)).Usage[0]
+		require.True(t, c.want.at.Equal(u.Ends), "%v %s: %v", c.form, c.reset, u.Ends)
+		require.Equal(t, c.want.in, u.EndsIn, "%v %s", c.form, c.reset)
+		kept := read(answer(200, "", "Left", "5", "Reset", c.reset, "Age", "3")).Usage[0]
+		require.True(t, kept.Ends.IsZero() && kept.EndsIn == 0, "a cache has kept it")
+	}
+	gate := feedback.Gate()(answer(200, "{}", "X-Gate-RateLimit-Requests-Remain", "5", "X-Gate-RateLimit-Reset-Timestamp", fmt.Sprint(at.Unix())))
+	require.True(t, gate.Usage[0].Ends.IsZero(), "it is the present instant where nothing was refused")
 }

@@ -244,7 +244,7 @@ func (k *keeper) snapshot(now time.Duration) results.Snapshot {
 // end closes the accounts. cause is why issuing ended, nil if by itself; arrivals from first
 // up to last were never handed over.
 func (k *keeper) end(cause error, first, last uint64) (*results.Run, error) {
-	now := k.run.now()
+	now := max(k.run.now(), 0) // it may have ended before its first instant
 	k.run.shards.close()
 	k.collect()
 	k.writeOff(first, last)

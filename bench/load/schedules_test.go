@@ -1,6 +1,7 @@
 package load
 
 import (
+	"context"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -90,6 +91,27 @@ func TestARunBeginsAtTheInstantThatItsHeaderSays(t *testing.T) {
 		require.Equal(t, "mine", run.Header.ID)
 		require.LessOrEqual(t, run.Total[""].Lag.Max(), 64*time.Nanosecond)
 	})
+}
+
+func TestARunThatIsEndedBeforeItsFirstInstantTookNoTime(t *testing.T) {
+	for _, open := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			cfg := Config{Header: results.Header{Started: time.Now().Add(3 * time.Second), ID: "mine"}, Plan: planOf("http://a/"), Client: instant()}
+			if open {
+				cfg.Schedule = constant(1, 2*time.Second)
+			} else {
+				cfg.Closed = &Closed{Callers: 1, For: 2 * time.Second}
+			}
+			run, err := Run(ctx, cfg)
+			require.NoError(t, err)
+			require.Zero(t, run.Total[""].Count)
+			require.Zero(t, run.End.Elapsed)
+			require.Zero(t, run.End.Issued)
+			require.Equal(t, "interrupted", run.End.Reason)
+		})
+	}
 }
 
 func TestRandomArrivalsOfADayAreNotDrawnBeforeTheRun(t *testing.T) {

@@ -262,6 +262,9 @@ func (l landing) GoesOn(leased bool) {
 // AskedAt is part of request.Standby.
 func (landing) AskedAt() string { return "" }
 
+// Over is part of request.Standby.
+func (landing) Over() error { return nil }
+
 var errStreamShared = fmt.Errorf("%w: a processor has made a stream of an answer that is shared: such a request must not have Coalesce", ErrInvalidRequest)
 
 // land ends a flight: whoever shares it has an answer from now on, and nobody joins it.

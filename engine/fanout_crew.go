@@ -359,5 +359,8 @@ func (it *item) GoesOn(bool) {
 // AskedAt is part of request.Standby.
 func (it *item) AskedAt() string { return callsite.Of(it.run.stack) }
 
+// Over is part of request.Standby.
+func (it *item) Over() error { return it.run.over() }
+
 // Ends is part of request.Standby.
 func (it *item) Ends(response *Response, err error) { it.response, it.err = response, err }

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -69,6 +70,18 @@ type extent struct {
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 	until  time.Time // the end of ctx; zero for none
+}
+
+// over is why nothing of the run is to leave any more; nil if it may. The run's context ends with the
+// caller's, and those that FanOut.Each makes with the run's, one after the other.
+func (e *extent) over() error {
+	switch {
+	case e.ctx.Err() != nil:
+		return messages.ContextError(e.ctx)
+	case e.caller.Ended():
+		return cmp.Or(messages.ContextError(e.caller), context.Canceled)
+	}
+	return nil
 }
 
 // newRun never fails: what is wrong is a result.

@@ -212,6 +212,9 @@ func (l *lookTurn) GoesOn(bool) {
 // AskedAt is part of request.Standby.
 func (*lookTurn) AskedAt() string { return "" }
 
+// Over is part of request.Standby.
+func (*lookTurn) Over() error { return nil }
+
 // Ends is part of request.Standby.
 func (*lookTurn) Ends(*Response, error) {}
 

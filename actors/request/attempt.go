@@ -1,6 +1,7 @@
 package request
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -59,10 +60,15 @@ func (a *attempt) sign() error {
 	a.trace.leased(a.lease, a.now)
 	err := a.timeSigning()
 	if err != nil {
-		a.permit = a.withdraw()
-		a.settle(throttle.NeverSent)
+		a.giveUp()
 	}
 	return err
+}
+
+// giveUp gives back all that an attempt holds which has sent nothing.
+func (a *attempt) giveUp() {
+	a.permit = a.withdraw()
+	a.settle(throttle.NeverSent)
 }
 
 // timeSigning is makeReady, with a look at the clock before and after it if there is
@@ -102,8 +108,8 @@ func (a *attempt) withdraw() (permit bool) {
 // authenticate lays out what will be sent: the same bytes as every attempt's,
 // and the credentials.
 func (a *attempt) authenticate() error {
-	if a.own.Ended() {
-		return messages.ContextError(&a.own)
+	if err := a.contextEnded(); err != nil {
+		return err
 	}
 	if a.upload != nil && a.asked.Auth && a.signer.signsBody { // a rotated scheme, perhaps
 		return fmt.Errorf("%w: %w", messages.ErrInvalidRequest, errStreamedBody)
@@ -171,13 +177,14 @@ func (r *slot) outdated() bool {
 	return true
 }
 
-// depart has the exchange watched, and takes a last look whether it is halted. Whoever
-// halts looks at those that are watched after that is posted: so each exchange has either
-// seen it here, or is seen there. After an error nothing is held any more.
+// depart has the exchange watched, and takes a last look whether its context has ended or it is
+// halted. Whoever halts looks at those that are watched after that is posted, and so does whoever
+// tells of an end: so each exchange has either seen it here, or is seen there. After an error
+// nothing is held any more.
 func (a *attempt) depart() error {
 	_, tells := a.from.(*tenure)
 	a.watch.begin(&a.own, tells, a.lease, a.bound())
-	err := a.halted()
+	err := cmp.Or(a.contextEnded(), a.halted())
 	if err == nil {
 		return nil
 	}

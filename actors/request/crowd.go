@@ -200,24 +200,38 @@ func (g *group) end() {
 	}
 	members := slices.Clone(g.members)
 	g.part.mu.Unlock()
+	inParts(members, endTenures) // of all of them first: what they do upon being told takes its time
 	tellAll(members, newsEnded)
+}
+
+// endTenures ends what requests have for their contexts, and what is exchanged under it, without a
+// call of the caller's code.
+func endTenures(all []*Parked) {
+	for _, p := range slices.Backward(all) {
+		p.endContext()
+	}
+}
+
+// tellAll tells requests something. The last to come go first: who leaves a queue at its end moves
+// nobody up.
+func tellAll(all []*Parked, n news) {
+	inParts(all, func(some []*Parked) { tellEach(some, n) })
 }
 
 // fewTold is up to how many requests one goroutine tells.
 const fewTold = 4096
 
-// tellAll tells requests something, on this goroutine or, if they are many, on a few more:
-// what they do upon it is done there as well. The last to come go first: who leaves a queue
-// at its end moves nobody up.
-func tellAll(all []*Parked, n news) {
+// inParts has tell called with all requests, on this goroutine or, if they are many, on a few more:
+// what they do upon it is done there as well, but for what is code of the caller's (Parked.callsBack).
+func inParts(all []*Parked, tell func([]*Parked)) {
 	workers := max(1, min(runtime.GOMAXPROCS(0), len(all)/fewTold))
 	each := (len(all) + workers - 1) / workers
 	var told sync.WaitGroup
 	for ; len(all) > each; all = all[each:] {
 		some := all[:each]
-		told.Go(func() { tellEach(some, n) })
+		told.Go(func() { tell(some) })
 	}
-	tellEach(all, n)
+	tell(all)
 	told.Wait()
 }
 

@@ -46,6 +46,18 @@ func (p *Parked) notify(n news) {
 	}
 }
 
+// endContext has a request that goes on do so no farther, because its caller's context has ended. One
+// that waits only takes note, and is still to be told.
+func (p *Parked) endContext() {
+	p.mu.Lock()
+	p.news |= newsEnded
+	t := p.tenure
+	p.mu.Unlock()
+	if t != nil {
+		t.end(errParentEnded)
+	}
+}
+
 // leaveWhereItWaits has a request heed something. The caller's context is asked for its error
 // before anything is changed: if that ends this goroutine, the request has ended before.
 func (p *Parked) leaveWhereItWaits(in phase, n news) {

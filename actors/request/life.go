@@ -65,6 +65,8 @@ type under struct {
 	from context.Context // the caller's own, with which the request ends
 	ctx  context.Context // the same, or what observers made of it: its values, for code that is the caller's too
 	own  wire.Contained  // both, for the engine's code; it may not outlive the life
+
+	tenure *tenure // that it is of, if it was submitted; otherwise nil
 }
 
 // tally is what a life counts.
@@ -128,6 +130,9 @@ type Standby interface {
 	GoesOn(leased bool)
 	// AskedAt is where in the program the request was asked for.
 	AskedAt() string
+	// Over is why nothing that was asked for together is to leave any more: the context which that of
+	// the request ends with has ended, and it is about to. Nil lets it leave.
+	Over() error
 	// Ends says how the request has ended where Carry may not return: code of the caller's is
 	// ending the goroutine by runtime.Goexit, or observers, who may do so, are about to hear of
 	// the end.

@@ -365,16 +365,21 @@ func (r *slot) follow(response *messages.Response, sent messages.Sent, err error
 	}
 }
 
-// MayLeave is part of protocol.Sender: nothing is paused that the request is charged in, and its
-// limits are those that it was granted by.
+// MayLeave is part of protocol.Sender: the request's context has not ended, nothing is paused that it
+// is charged in, and its limits are those that it was granted by.
 func (r *slot) MayLeave() bool {
-	return !r.needs.Held(r.target.name, r.attempt.charged()) && !r.outdated()
+	return r.contextEnded() == nil && !r.needs.Held(r.target.name, r.attempt.charged()) && !r.outdated()
 }
 
 // recall takes the request back that was about to leave into a pause, or against
 // limits that were lowered. It keeps its rank, and neither its permit nor its
-// connection.
+// connection. One whose context has ended does not wait again.
 func (r *slot) recall() {
+	if err := r.contextEnded(); err != nil {
+		r.attempt.giveUp()
+		r.fail(err)
+		return
+	}
 	permit := r.attempt.withdraw()
 	if !permit {
 		r.enterWaiting() // now under a permit, which the pause holds back

@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/sluice-engine/sluice/messages"
 )
 
 // tenure is the context of a submitted request while a goroutine is lent to it. It ends with
@@ -95,7 +97,7 @@ func (t *tenure) hold(r *slot) {
 	if cancel != nil && cancelled {
 		cancel()
 	}
-	r.from, r.ctx = ctx, ctx
+	r.from, r.ctx, r.tenure = ctx, ctx, t
 	if r.observed {
 		r.ctx = &valued{ctx, r.terms.Watch.Values}
 	}
@@ -122,6 +124,26 @@ func (t *tenure) end(err error) {
 	if cancel != nil && err != errParentEnded {
 		cancel()
 	}
+}
+
+// callersEnded reports whether the caller's context has ended, of which a tenure is told later: each
+// member of a group in its turn. A nil one has none.
+func (t *tenure) callersEnded() bool { return t != nil && isClosed(t.of.group.done) }
+
+// contextEnded is why nothing of a request may leave any more: its context has ended, or the caller's
+// has, with which that is about to. Nil lets it leave. The last looks before it is signed and before its
+// bytes are written ask this, for many end together and are told one after the other, and the
+// connection that the first of them gives back is lent to one at once that has not been told yet.
+func (r *slot) contextEnded() error {
+	switch s := r.terms.Standby; {
+	case r.own.Ended():
+		return cmp.Or(messages.ContextError(&r.own), context.Canceled)
+	case r.tenure.callersEnded():
+		return cmp.Or(r.tenure.of.contextError(), context.Canceled)
+	case s != nil:
+		return s.Over()
+	}
+	return nil
 }
 
 // valued is a context with the values that observers have given another.

@@ -111,7 +111,7 @@ func (c *crews) put(it *item) {
 	c.mu.Lock()
 	if c.over {
 		c.mu.Unlock()
-		it.turnAway(messages.ContextError(it.ctx))
+		it.turnAway(it.contextError())
 		return
 	}
 	w := c.last

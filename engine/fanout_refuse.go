@@ -1,10 +1,12 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sluice-engine/sluice/actors/request"
@@ -62,6 +64,44 @@ func (all *runs) lasting() []*run {
 // haltOf is why an item is halted; nil if it is not.
 func (r *run) haltOf(it *item) error { return r.eng.refuseHalted(it.sent, r.eng.defaultLimit()) }
 
+// turned is an item that ends before it has begun, and why.
+type turned struct {
+	of  *item
+	why error
+}
+
+// turnAwayAll ends items that were not begun. Where observers are told of each, that is apart: their
+// hooks may take their time, and hold up neither the loop nor, where they are not very many, one
+// another.
+func (r *run) turnAwayAll(all []turned) {
+	if r.eng.observers == nil {
+		for _, one := range all {
+			one.of.turnAway(one.why)
+		}
+		return
+	}
+	farewell := &farewell{all: all}
+	for range min(len(all), mostFarewells) {
+		r.eng.system.Lend(farewell)
+	}
+}
+
+// mostFarewells is how many items are turned away at once.
+const mostFarewells = 256
+
+// farewell turns items away that are taken out by several goroutines.
+type farewell struct {
+	all   []turned
+	taken atomic.Int64
+}
+
+// Work is part of request.Work.
+func (f *farewell) Work() {
+	for at := f.taken.Add(1) - 1; at < int64(len(f.all)); at = f.taken.Add(1) - 1 {
+		f.all[at].of.turnAway(f.all[at].why)
+	}
+}
+
 // turnAway ends an item that was not begun, and has the observers told.
 func (it *item) turnAway(why error) {
 	e := it.run.eng
@@ -69,7 +109,7 @@ func (it *item) turnAway(why error) {
 		it.ended(nil, e.turnAway(it.sent, why))
 		return
 	}
-	// Hooks are the caller's own code, and this goroutine may be that of the loop.
+	// Hooks are the caller's own code, and this goroutine may be that of the input.
 	var err error
 	if cut := wire.Apart(Admitting, func() {
 		err = e.unshared(it.ctx, it.sent, &request.Terms{LimitID: e.defaultLimit(), Begun: e.system.Now()}, why)
@@ -81,20 +121,17 @@ func (it *item) turnAway(why error) {
 
 // refuse ends those that wait for their turn for which there is a reason.
 func (c *crews) refuse(why func(*item) error) {
-	var out []*item
-	var reasons []error
+	var out []turned
 	c.mu.Lock()
 	c.takeLocked(func(it *item) bool {
 		err := why(it)
 		if err != nil {
-			out, reasons = append(out, it), append(reasons, err)
+			out = append(out, turned{it, err})
 		}
 		return err != nil
 	})
 	c.mu.Unlock()
-	for i, it := range out {
-		it.turnAway(reasons[i])
-	}
+	c.run.turnAwayAll(out)
 }
 
 // takeLocked takes out those that wait and are chosen. It requires that mu is held.
@@ -116,23 +153,30 @@ func (c *crews) takeLocked(chosen func(*item) bool) {
 	}
 }
 
+// contextError is why an item ends that has not begun when the run is over: its own context, of
+// FanOut.Each, ends a moment later than that of the run.
+func (it *item) contextError() error {
+	return cmp.Or(messages.ContextError(it.ctx), messages.ContextError(it.run.ctx))
+}
+
 // flush ends all that wait, by the end of the run's context, and all to come. It may be called
 // again.
 func (c *crews) flush() {
-	var out []*item
+	var out []turned
 	c.mu.Lock()
 	c.over = true
 	if c.alarm != nil {
 		c.alarm.Stop()
 	}
 	c.takeLocked(func(it *item) bool {
-		out = append(out, it)
+		out = append(out, turned{of: it})
 		return true
 	})
 	c.mu.Unlock()
-	for _, it := range out {
-		it.turnAway(messages.ContextError(it.ctx))
+	for i := range out { // what it was cancelled for may be of the caller's own making
+		out[i].why = out[i].of.contextError()
 	}
+	c.run.turnAwayAll(out)
 }
 
 // ringLocked sees to it that expire is called at an instant, or before; zero is never. It
@@ -151,7 +195,7 @@ func (c *crews) ringLocked(at time.Time) {
 
 // expire ends those that wait and whose FanOut.Each is over.
 func (c *crews) expire() {
-	var out []*item
+	var out []turned
 	var next time.Time
 	c.mu.Lock()
 	now := time.Now()
@@ -161,7 +205,7 @@ func (c *crews) expire() {
 		case it.until.IsZero():
 			return false
 		case !it.until.After(now):
-			out = append(out, it)
+			out = append(out, turned{it, context.DeadlineExceeded})
 			return true
 		case next.IsZero() || it.until.Before(next):
 			next = it.until
@@ -170,9 +214,7 @@ func (c *crews) expire() {
 	})
 	c.ringLocked(next)
 	c.mu.Unlock()
-	for _, it := range out {
-		it.turnAway(context.DeadlineExceeded)
-	}
+	c.run.turnAwayAll(out)
 }
 
 // refuse ends those that are to go again and for which there is a reason, beside the failure

@@ -264,11 +264,16 @@ func (p *Parked) quit(in phase, upon news, why error) {
 	p.stage, p.err = stage, why
 	// Whoever calls Cancel may hold what is told, and the caller's own code, which readers and
 	// observers are, must hold up nobody else.
-	if upon == newsCancelled || p.watch() != nil || p.kept != nil && p.kept.borrowed != nil {
+	if upon == newsCancelled || p.callsBack() {
 		c.lender.queue(p)
 		return
 	}
 	p.fail(stage, p.err)
+}
+
+// callsBack reports whether code of the caller's is told of the end of a request that waits.
+func (p *Parked) callsBack() bool {
+	return p.watch() != nil || p.kept != nil && p.kept.borrowed != nil
 }
 
 // fail ends a request that has no slot.

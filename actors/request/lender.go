@@ -12,7 +12,8 @@ import (
 //
 // Whoever was granted something is lent one at once. Those that only have to be told how
 // they ended stand in a line, which a few goroutines go along: a halt of very many must not
-// be as many goroutines.
+// be as many goroutines. Where that is told to code of the caller's, which may take its time,
+// another goroutine goes along the line meanwhile, up to mostAside of them.
 //
 // All methods are safe for concurrent use, return at once, and call nobody.
 type lender struct {
@@ -25,6 +26,7 @@ type lender struct {
 	line      []*Parked   // guarded by mu; those before head have been taken
 	head      int         // guarded by mu
 	walkers   int         // guarded by mu: goroutines that go along the line
+	aside     int         // guarded by mu: others that are in code of the caller's with one of it
 	tidy      *time.Timer // guarded by mu; nil while nobody is idle
 	ended     bool        // guarded by mu: nobody rests here any more
 }
@@ -34,6 +36,7 @@ type worker struct {
 	lender *lender
 	wake   chan loan // of capacity 1: only whoever took it out of the idle ones sends
 	walks  bool      // it counts among the walkers; its own
+	aside  bool      // or among those aside; likewise
 }
 
 // loan is what a goroutine is lent for: one request, some work, or the line. The zero loan ends it.
@@ -104,7 +107,7 @@ func (l *lender) queue(p *Parked) {
 // walkerLocked returns who is to go along the line as well, if there are too few: nil is one
 // that is yet to be made. It requires that mu is held.
 func (l *lender) walkerLocked() (g *worker, starts bool) {
-	if waiting := len(l.line) - l.head; l.walkers >= l.most || l.walkers >= waiting {
+	if waiting := len(l.line) - l.head; l.walkers >= l.most || l.walkers >= waiting || l.aside >= mostAside {
 		return nil, false
 	}
 	l.walkers++
@@ -135,6 +138,7 @@ func (g *worker) next() *Parked {
 	l := g.lender
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	g.standInLocked()
 	if !g.walks && l.walkers < l.most && l.head < len(l.line) {
 		g.walks = true
 		l.walkers++
@@ -181,17 +185,50 @@ func (l *lender) shiftLocked() *Parked {
 // stay takes a goroutine out of the walkers that goes on with one request for longer, or has
 // ended: another one takes its place.
 func (g *worker) stay() {
+	if g == nil || !g.walks && !g.aside {
+		return
+	}
+	g.lender.mu.Lock()
+	g.standInLocked()
+	g.leaveLine()
+}
+
+// mostAside is how many goroutines may be in code of the caller's at once with those that stood in
+// the line: a hook that takes 5 ms then holds up a thousand for 20 ms, and a million are no more
+// goroutines than that.
+const mostAside = 256
+
+// stepAside takes a goroutine out of the walkers until it has done with the one that it goes on with.
+// If as many have done so as may, nobody takes its place before one of them comes back.
+func (g *worker) stepAside() {
 	if g == nil || !g.walks {
 		return
 	}
+	g.lender.mu.Lock()
+	g.aside = true
+	g.lender.aside++
+	g.leaveLine()
+}
+
+// leaveLine requires that mu is held, and lets go of it.
+func (g *worker) leaveLine() {
 	l := g.lender
-	g.walks = false
-	l.mu.Lock()
-	l.walkers--
+	if g.walks {
+		g.walks = false
+		l.walkers--
+	}
 	next, starts := l.walkerLocked()
 	l.mu.Unlock()
 	if starts {
 		l.start(next, loan{walks: true})
+	}
+}
+
+// standInLocked counts a goroutine aside no more. It requires that mu is held.
+func (g *worker) standInLocked() {
+	if g.aside {
+		g.aside = false
+		g.lender.aside--
 	}
 }
 

@@ -323,9 +323,18 @@ func (p *Parked) step(g *worker) {
 	case toCarry:
 		p.carryOn(p.tenure.slot, g)
 	case toEnd:
+		p.stepAside(g)
 		p.fail(p.stage, p.err)
 	default:
+		p.stepAside(g)
 		p.goOnAgain(g)
+	}
+}
+
+// stepAside has others go along the line while code of the caller's is told of this request.
+func (p *Parked) stepAside(g *worker) {
+	if p.callsBack() {
+		g.stepAside()
 	}
 }
 

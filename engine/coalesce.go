@@ -422,7 +422,7 @@ func (e *Engine) held(req *Request, defaultLimit string) (full *throttle.LimitEr
 			soonest = f.Soonest
 			full = &throttle.LimitError{
 				ID: found.Subject.LimitID, Err: throttle.ErrDeadline, Full: hold.Limit,
-				Account: hold.Account, Key: hold.Key, Egress: hold.Egress, Paused: hold.Paused, RetryAt: f.RetryAt,
+				Account: hold.Account, Key: hold.Key, Egress: hold.Egress, Kept: hold.Kept, Paused: hold.Paused, RetryAt: f.RetryAt,
 			}
 		}
 	})

@@ -56,6 +56,9 @@ type Charged struct {
 	Room   int64 `json:"room"` // what fits now, the queue apart
 	// Kept is what of Quota and Room is kept for more urgent requests: see throttle.Limit.Reserve.
 	Kept int64 `json:"kept,omitempty"`
+	// KeptFor is the least urgent priority that has any of Kept to take, and says nothing if that
+	// is zero. JSON leaves out Normal, which is zero.
+	KeptFor Priority `json:"kept_for,omitempty"`
 	// Opens is when Weight fits, as for HeldBy.Until, the queue apart: not after Explanation.At if it does now,
 	// and zero if time alone will not do it.
 	Opens time.Time `json:"opens,omitzero"`
@@ -67,8 +70,11 @@ type HeldBy struct {
 	Account string `json:"account,omitempty"` // with Key and Egress: which of its meters
 	Key     string `json:"key,omitempty"`
 	Egress  string `json:"egress,omitempty"`
-	Paused  bool   `json:"paused,omitempty"` // the scope, and not the limit, holds it
-	Scope   string `json:"scope,omitempty"`  // its name
+	// Kept is what the limit keeps for more urgent requests, by throttle.Limit.Reserve or
+	// throttle.Pacing, if it has no room for that and the request; it may be full for everybody.
+	Kept   throttle.Kept `json:"kept,omitzero"`
+	Paused bool          `json:"paused,omitempty"` // the scope, and not the limit, holds it
+	Scope  string        `json:"scope,omitempty"`  // its name
 	// Until is when it may leave if nobody was ahead: after a pause those go first, one by
 	// one. It is zero if an answer must come first, as in a slow start, or if there is room
 	// and one of those ahead must leave. A Fixed limit opens when the server's clock is likely
@@ -122,7 +128,7 @@ func (e *Engine) explanation(req *Request, found actors.Explained) Explanation {
 		Ahead: queuedStats(f.Ahead), More: f.More, Pool: PoolStats{Origin: found.Origin},
 	}
 	for _, c := range f.Charges {
-		one := Charged{ID: c.ID, Account: c.Of.Account, Key: c.Of.Key, Egress: c.Of.Egress, Weight: c.Weight, Quota: c.Quota, Room: c.Room, Kept: c.Kept}
+		one := Charged{ID: c.ID, Account: c.Of.Account, Key: c.Of.Key, Egress: c.Of.Egress, Weight: c.Weight, Quota: c.Quota, Room: c.Room, Kept: c.Kept, KeptFor: c.KeptFor}
 		if c.Opens != throttle.Never {
 			one.Opens = epoch.Add(c.Opens)
 		}
@@ -165,6 +171,9 @@ func (x Explanation) String() string {
 	}
 	for _, c := range x.Charges {
 		fmt.Fprintf(&b, "\n  charged %d to %q, which has room for %d of %d", c.Weight, strings.TrimSuffix(c.ID+"/"+c.Key, "/"), c.Room, c.Quota)
+		if c.Kept > 0 {
+			fmt.Fprintf(&b, ", %v", throttle.Kept{Weight: c.Kept, For: c.KeptFor})
+		}
 	}
 	for _, q := range x.Ahead {
 		fmt.Fprintf(&b, "\n  behind %d of priority %d", q.N, q.Priority)
@@ -188,6 +197,9 @@ func (x Explanation) String() string {
 // String is one line.
 func (h HeldBy) String() string {
 	text := fmt.Sprintf("for %q", h.Limit)
+	if kept := h.Kept.String(); kept != "" {
+		text += " (" + kept + ")"
+	}
 	if h.Paused {
 		text = "for the pause of " + scopeText(h.Scope)
 	}

@@ -124,8 +124,11 @@ type LimitStats struct {
 	Used     int64         `json:"used"` // what is in flight included; above Quota if the server, AdjustLimit or another table says so
 	InFlight int64         `json:"in_flight"`
 	Room     int64         `json:"room"` // what fits now, the queue apart; below zero if too much is used
-	// Next is when a weight of 1 fits, as for HeldBy.Until, the queue apart: At or before if it
-	// fits now, and zero if time alone will not do it.
+	// Kept is what of Quota and Room is kept for requests of a priority and above, by
+	// throttle.Limit.Reserve; the most urgent first.
+	Kept []throttle.Kept `json:"kept,omitempty"`
+	// Next is when a weight of 1 fits, as for HeldBy.Until, the queue and what is kept apart: At or
+	// before if it fits now, and zero if time alone will not do it.
 	Next   time.Time     `json:"next,omitzero"`
 	Queued []QueuedStats `json:"queued,omitempty"` // the most urgent first
 }
@@ -279,7 +282,7 @@ func limitsStats(s throttle.Snapshot, epoch time.Time) LimitsStats {
 		one := LimitStats{
 			ID: l.ID, Account: l.Account, Key: l.Key, Egress: l.Egress, Window: l.Window,
 			Quota: l.Quota, Refill: l.Refill, Per: l.Per, Used: l.Used, InFlight: l.InFlight, Room: l.Room,
-			Queued: queuedStats(l.Queued),
+			Kept: l.Kept, Queued: queuedStats(l.Queued),
 		}
 		if l.Next != throttle.Never {
 			one.Next = epoch.Add(l.Next)
@@ -343,6 +346,9 @@ func (l LimitStats) use() string {
 	}
 	if queued > 0 {
 		fmt.Fprintf(&b, ", %d queued", queued)
+		for _, kept := range l.Kept {
+			fmt.Fprintf(&b, ", %v", kept)
+		}
 	}
 	switch {
 	case l.Room >= 1:

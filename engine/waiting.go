@@ -106,7 +106,7 @@ func subject(method, path string) string {
 
 // heldBy tells a hold in times of day.
 func heldBy(h throttle.Hold, epoch time.Time) HeldBy {
-	by := HeldBy{Limit: h.Limit, Account: h.Account, Key: h.Key, Egress: h.Egress, Paused: h.Paused, Scope: h.Scope.Name}
+	by := HeldBy{Limit: h.Limit, Account: h.Account, Key: h.Key, Egress: h.Egress, Kept: h.Kept, Paused: h.Paused, Scope: h.Scope.Name}
 	if h.Until != 0 && h.Until != throttle.Never {
 		by.Until = epoch.Add(h.Until)
 	}

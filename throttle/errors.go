@@ -42,6 +42,9 @@ type LimitError struct {
 	// Account, Key and Egress are what the instance of Full is for, as far as those of
 	// that limit are told apart. A key may name an account.
 	Account, Key, Egress string
+	// Kept is what Full keeps from the request for more urgent ones, if it has no room for both;
+	// it may be full for everybody.
+	Kept Kept
 	// Paused says that Full need not be full: its scope is paused, or starts slowly
 	// after a pause.
 	Paused bool
@@ -74,6 +77,9 @@ func (e *LimitError) Error() string {
 		of = append(of, fmt.Sprintf("of one egress of %q", e.Full))
 	case e.Full != "" && e.Full != e.ID:
 		of = append(of, fmt.Sprintf("of %q", e.Full))
+	}
+	if kept := e.Kept.String(); kept != "" {
+		of = append(of, kept)
 	}
 	if e.Paused {
 		of = append(of, "paused")

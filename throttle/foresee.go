@@ -33,9 +33,11 @@ type ForeseenCharge struct {
 	Of     Parts // which of the limit's meters, as far as they are told apart
 	Weight int64
 	Quota  int64
-	Room   int64         // what its window has room for now, the queue apart, and that it may be refused alone
-	Kept   int64         // of that, and of the quota, what is kept for more urgent ones
-	Opens  time.Duration // when Weight fits, as for Hold.Until, the queue apart: now or before if it does, and Never if an answer must come
+	Room   int64 // what its window has room for now, the queue apart, and that it may be refused alone
+	Kept   int64 // of that, and of the quota, what Limit.Reserve keeps for more urgent ones
+	// KeptFor is the least urgent priority that has any of Kept to take; of no meaning if that is zero.
+	KeptFor Priority
+	Opens   time.Duration // when Weight fits, as for Hold.Until, the queue apart: now or before if it does, and Never if an answer must come
 }
 
 // Foresee returns what would become of p if it was asked for now, and changes nothing:
@@ -54,9 +56,10 @@ func (l *Ledger) Foresee(now time.Duration, asked Permit) (Forecast, error) {
 		f.RetryAt = l.refusal(now, p, ErrNoRoom).RetryAt
 	}
 	for i, c := range p.path.charges {
+		kept := c.meter.rule.reserved(p.Priority)
 		f.Charges = append(f.Charges, ForeseenCharge{
 			ID: c.meter.rule.ID, Of: *c.meter.of, Weight: p.weight(i), Quota: c.meter.terms.quota, Room: c.meter.window.room(now),
-			Kept: c.meter.rule.kept(p.Priority), Opens: l.opens(now, c.meter, p, p.weight(i), likely),
+			Kept: kept.Weight, KeptFor: kept.For, Opens: l.opens(now, c.meter, p, p.weight(i), likely),
 		})
 	}
 	p.path.obeyed(func(s *scope) {

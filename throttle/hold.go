@@ -12,6 +12,9 @@ type Hold struct {
 	// limits is in.
 	Limit                string
 	Account, Key, Egress string
+	// Kept is what that limit keeps from the permit for more urgent ones, if it has no room for
+	// both; it may be full for everybody. It is zero if a pause holds the permit.
+	Kept Kept
 	// Scope is the one that is paused or recovering, if Paused.
 	Scope Scope
 	// Paused says that no limit holds the permit as long as that scope does.
@@ -50,6 +53,7 @@ func (l *Ledger) holding(now time.Duration, p *Permit, how sureness) Hold {
 		if spare := c.meter.window.room(now) - w; at > latest || latest == now && spare < least && l.heldBefore(c.meter, p) > 0 {
 			latest, least = at, spare
 			h.name(c.meter)
+			h.Kept = l.keeps(now, c.meter, p, w)
 		}
 	}
 	paused, slow := now, false
@@ -76,7 +80,7 @@ func (l *Ledger) holding(now time.Duration, p *Permit, how sureness) Hold {
 // It is made only when it is wanted: to admit costs nothing for it.
 func (l *Ledger) refusal(now time.Duration, p *Permit, reason error) *LimitError {
 	h := l.holding(now, p, atBest)
-	e := &LimitError{ID: p.Limit, Err: reason, Full: h.Limit, Account: h.Account, Key: h.Key, Egress: h.Egress, Paused: h.Paused, RetryAt: h.Until}
+	e := &LimitError{ID: p.Limit, Err: reason, Full: h.Limit, Account: h.Account, Key: h.Key, Egress: h.Egress, Kept: h.Kept, Paused: h.Paused, RetryAt: h.Until}
 	switch at := l.soonest(now, p); {
 	case at == never:
 	case at > now:

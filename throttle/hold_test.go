@@ -127,3 +127,36 @@ func TestWhoWaitsInTheSameScopeIsAheadWhateverItsLimit(t *testing.T) {
 	require.True(t, f.AtOnce)
 	require.Empty(t, f.Ahead)
 }
+
+func TestARefusalSaysWhatIsKeptForMoreUrgentOnes(t *testing.T) {
+	l := exact(t, Options{MaxQueued: 1}, Limit{ID: "w", Quota: 20, Per: sec, Reserve: []Reserve{{Priority: High, Weight: 6}, {Priority: Urgent, Weight: 4}, {Priority: 7, Weight: 1}}})
+	why := func(p Permit, want error) *LimitError {
+		t.Helper()
+		p.Limit = "w"
+		err := l.Acquire(0, &p)
+		require.ErrorIs(t, err, want)
+		var e *LimitError
+		require.ErrorAs(t, err, &e)
+		return e
+	}
+	late := func(priority Priority, weight int64) string {
+		t.Helper()
+		return why(Permit{Priority: priority, Weight: weight, Deadline: 1}, ErrDeadline).Error()
+	}
+	for range 9 {
+		l.Settle(0, granted(t, l, 0, "w"), Outcome{})
+	}
+	require.Equal(t, &LimitError{ID: "w", Err: ErrDeadline, Full: "w", Kept: Kept{Weight: 11, For: 7}, RetryAt: sec}, why(Permit{Deadline: 1}, ErrDeadline))
+	require.Equal(t, `limit "w": no room before the deadline (11 kept for priority 7 and above)`, late(Normal, 1))
+	require.Equal(t, `limit "w": no room before the deadline (10 kept for priority high and above)`, late(Account, 2))
+	require.Equal(t, `limit "w": no room before the deadline (4 kept for priority urgent and above)`, late(High, 8))
+	require.Equal(t, `limit "w": no room before the deadline`, late(Urgent, 12), "nothing is kept from it")
+
+	snapshot := l.Snapshot(0)
+	require.Equal(t, []Kept{{Weight: 4, For: Urgent}, {Weight: 6, For: High}, {Weight: 1, For: 7}}, snapshot.Limits[0].Kept)
+	require.NoError(t, l.Acquire(0, &Permit{Limit: "w"}))
+	require.Nil(t, l.Next(0))
+	require.EqualError(t, why(Permit{}, ErrQueueFull), `limit "w": queue is full: Throttle.MaxQueued bounds it (11 kept for priority 7 and above)`)
+	require.NoError(t, l.Pause(0, Scope{}, time.Minute))
+	require.Zero(t, why(Permit{}, ErrQueueFull).Kept, "the pause holds it")
+}

@@ -45,7 +45,8 @@ type LimitSnapshot struct {
 	Used     int64 // in flight included; it may exceed Quota after Replace, Adjust or Sync
 	InFlight int64
 	Room     int64
-	// Next is when a weight of 1 fits at some origin, the queue apart: lost permits
+	Kept     []Kept // of the quota, and so of Room, by Limit.Reserve; the most urgent first
+	// Next is when a weight of 1 fits at some origin, the queue and Kept apart: lost permits
 	// let go by then, and pauses are over. Where a window has to turn for it that is when the
 	// server's clock is likely to have it turn. Never if it takes more than time, such as
 	// an answer.
@@ -112,8 +113,8 @@ func (m *meter) snapshot(now time.Duration, queued []Class, paused time.Duration
 	return LimitSnapshot{
 		ID: m.rule.ID, Account: m.of.Account, Key: m.of.Key, Egress: m.of.Egress, Window: m.rule.Window,
 		Quota: m.terms.quota, Refill: refill, Per: per, Used: m.terms.quota - room, InFlight: m.window.inFlight(), Room: room,
-		Next:   max(m.opens(now, 1, likely), paused, m.refusedUntil()),
-		Queued: queued,
+		Next: max(m.opens(now, 1, likely), paused, m.refusedUntil()),
+		Kept: m.rule.reserves(), Queued: queued,
 	}
 }
 

@@ -162,6 +162,15 @@ func TestALimitThatWorksAsItShouldIsNotWarnedOf(t *testing.T) {
 	}
 }
 
+func TestAWarningOfAWaitSaysWhatIsKeptForMoreUrgentRequests(t *testing.T) {
+	q, desk := newQuiet(t, throttle.Limit{ID: "calls", Quota: 4, Per: time.Minute, Reserve: []throttle.Reserve{{Priority: throttle.High, Weight: 3}}})
+	for range 2 {
+		desk.Acquire(0, q.ticket("calls"))
+	}
+	require.Len(t, q.warned, 1)
+	require.Contains(t, q.warned[0], "kept 3 kept for priority high and above")
+}
+
 func TestAWaitOfWhichNoInstantIsKnownIsSaidToEndWithAnAnswer(t *testing.T) {
 	q, desk := newQuiet(t, throttle.Limit{ID: "calls", Quota: 1, Per: time.Minute})
 	desk.Acquire(0, q.ticket("calls"))

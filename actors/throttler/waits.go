@@ -50,8 +50,11 @@ func (d *Desk) warnOfWait(now time.Duration, t *ticket.Ticket) {
 	if hold.Until != 0 && hold.Until != throttle.Never {
 		next = (hold.Until - now).String()
 	}
-	d.out.Warn("a limit is reached, and requests wait for it",
-		"route", t.Permit.Limit, "limit", hold.Limit, "paused", hold.Paused, "queued", d.ledger.Len(), "next opening in", next)
+	about := []any{"route", t.Permit.Limit, "limit", hold.Limit, "paused", hold.Paused, "queued", d.ledger.Len(), "next opening in", next}
+	if kept := hold.Kept.String(); kept != "" {
+		about = append(about, "kept", kept)
+	}
+	d.out.Warn("a limit is reached, and requests wait for it", about...)
 }
 
 // isBrief reports whether a wait is not worth a word. Where no instant is known, an

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/sluice-engine/sluice/engine"
+	"github.com/sluice-engine/sluice/throttle"
 )
 
 // verdictOf is an engine's state in one sentence: "3 limits full; 214 wait, the next leaves at
@@ -30,9 +31,11 @@ func notable(s *engineState) (parts []string) {
 	if n := len(s.Stats.Halts); n > 0 {
 		parts = append(parts, counted(n, "halt stands", "halts stand"))
 	}
-	if n := fullOf(s); n > 0 {
-		parts = append(parts, atLeast(s.Stats.Limits.LeftOut)+counted(n, "limit full", "limits full"))
+	full, keeping := holdersOf(s)
+	if full > 0 {
+		parts = append(parts, atLeast(s.Stats.Limits.LeftOut)+counted(full, "limit full", "limits full"))
 	}
+	parts = append(parts, keepersOf(keeping)...)
 	if n := waitingOf(&s.Stats); n > 0 {
 		parts = append(parts, counted(n, "waits", "wait")+", "+nextOf(s))
 	}
@@ -60,17 +63,34 @@ func counted(n int, one, many string) string {
 	return fmt.Sprintf("%s %s", grouped(int64(n)), many)
 }
 
-// fullOf is how many of the limits that were looked at have no room for a weight of 1, or not
+// holdersOf is how many of the limits that were looked at are full, and what those keep that are
+// not, and hold somebody all the same. Full is one that has no room for a weight of 1, or not
 // enough for one who waits.
-func fullOf(s *engineState) (n int) {
+func holdersOf(s *engineState) (full int, keeping []throttle.Kept) {
 	holds := holding(s)
 	for i := range s.Stats.Limits.Limits {
 		l := &s.Stats.Limits.Limits[i]
-		if _, held := holds[nameOf(l)]; held || l.Room < 1 {
-			n++
+		switch by, held := holds[nameOf(l)]; {
+		case held && l.Room >= 1 && by.Kept != throttle.Kept{}:
+			keeping = append(keeping, by.Kept)
+		case held || l.Room < 1:
+			full++
 		}
 	}
-	return n
+	return full, keeping
+}
+
+// keepersOf tells of limits that keep room from who waits.
+func keepersOf(keeping []throttle.Kept) []string {
+	switch {
+	case len(keeping) == 0:
+		return nil
+	case len(keeping) > 1:
+		return []string{counted(len(keeping), "", "limits with room kept for more urgent requests")}
+	case keeping[0].Weight > 0:
+		return []string{"one limit with " + keptText(keeping[0])}
+	}
+	return []string{"one limit " + keptText(keeping[0])}
 }
 
 // limitName tells one limit, or its instance, from all others.
@@ -78,15 +98,15 @@ type limitName struct{ id, account, key, egress string }
 
 func nameOf(l *engine.LimitStats) limitName { return limitName{l.ID, l.Account, l.Key, l.Egress} }
 
-// holding has the limits that hold somebody who waits, with the instant at which they will have
-// room for the first of these, who goes before the others: the zero time if none is known.
-func holding(s *engineState) map[limitName]time.Time {
-	holds := map[limitName]time.Time{}
+// holding has the limits that hold somebody who waits, with what is said of the first of these,
+// who goes before the others.
+func holding(s *engineState) map[limitName]*engine.HeldBy {
+	holds := map[limitName]*engine.HeldBy{}
 	for i := range s.Waiting {
 		by := &s.Waiting[i].HeldBy
 		name := limitName{by.Limit, by.Account, by.Key, by.Egress}
 		if _, met := holds[name]; by.Limit != "" && !by.Paused && !met {
-			holds[name] = by.Until
+			holds[name] = by
 		}
 	}
 	return holds

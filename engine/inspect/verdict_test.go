@@ -70,12 +70,12 @@ func TestTheNextToLeaveIsNoneWithOthersAhead(t *testing.T) {
 		held("a", 0, 90*time.Second), held("a", 1, 0), held("b", 0, 30*time.Second), held("b", 1, time.Second),
 	}}
 	require.Equal(t, "the next leaves at 12:00:30.0", nextOf(&s))
-	require.Equal(t, map[limitName]time.Time{{id: "a"}: now.Add(90 * time.Second), {id: "b"}: now.Add(30 * time.Second)}, holding(&s))
+	require.Equal(t, map[limitName]*engine.HeldBy{{id: "a"}: &s.Waiting[0].HeldBy, {id: "b"}: &s.Waiting[2].HeldBy}, holding(&s))
 	s.Waiting = s.Waiting[:2]
 	require.Equal(t, "the next leaves at 12:01:30.0", nextOf(&s))
 	s.Waiting[0].HeldBy.Until = time.Time{}
 	require.Equal(t, "for an answer, or for somebody to leave", nextOf(&s))
-	require.Zero(t, holding(&s)[limitName{id: "a"}])
+	require.Zero(t, holding(&s)[limitName{id: "a"}].Until)
 }
 
 func TestWhatIsSaidOfOneEngineIsSaidOfItAmongOthers(t *testing.T) {

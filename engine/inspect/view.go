@@ -103,10 +103,11 @@ func viewOf(s *state, w words) view {
 }
 
 func toneOf(before string, e *engineState) string {
+	full, keeping := holdersOf(e)
 	switch {
 	case before == "stopped" || e.Ended || len(e.Stats.Halts) > 0 || pausesOf(&e.Stats) != "" || e.Stats.Memory.Failed:
 		return "stopped"
-	case before == "busy" || waitingOf(&e.Stats) > 0 || fullOf(e) > 0:
+	case before == "busy" || waitingOf(&e.Stats) > 0 || full+len(keeping) > 0:
 		return "busy"
 	}
 	return before
@@ -199,11 +200,8 @@ func limitsTable(e *engineState, w words) table {
 			used.Note = grouped(l.InFlight) + " in flight"
 		}
 		row := []cell{name, {Bar: quotaBar(l.Used, l.InFlight, l.Quota)}, used, openingOf(l, e.Stats.At), queuedCell(l.Queued), {}}
-		if until, holds := held[nameOf(l)]; holds && l.Room >= 1 {
-			row[3] = cell{Text: clockText(until, e.Stats.At), Note: "room for " + grouped(l.Room) + ", too little for who waits", Tone: "full"}
-			if until.IsZero() {
-				row[3].Text = "full"
-			}
+		if by, holds := held[nameOf(l)]; holds && l.Room >= 1 {
+			row[3] = holdingOf(l, by, e.Stats.At)
 		}
 		if past != nil {
 			row[5].Spark = sparkOf(past.values(e.Stats.At, limitPast(l)), l.Quota, w.over)
@@ -228,13 +226,38 @@ func instance(account, key, egress, window string) string {
 func openingOf(l *engine.LimitStats, now time.Time) cell {
 	switch {
 	case l.Room >= 1 && !l.Next.After(now): // or else it is paused, or a server refused it alone
-		return cell{Text: "open", Note: "room for " + grouped(l.Room), Tone: "quiet"}
+		note := "room for " + grouped(l.Room)
+		for _, kept := range l.Kept {
+			note += ", " + keptText(kept)
+		}
+		return cell{Text: "open", Note: note, Tone: "quiet"}
 	case l.Next.IsZero() && l.Window == throttle.Lifetime:
 		return cell{Text: "spent", Tone: "full"}
 	case l.Next.IsZero():
 		return cell{Text: "full", Note: "until an answer comes", Tone: "full"}
 	}
 	return cell{Text: clockText(l.Next, now), Note: in(l.Next, now), Tone: "full"}
+}
+
+// holdingOf says when a limit that holds somebody opens, though it has room, and why it holds.
+func holdingOf(l *engine.LimitStats, by *engine.HeldBy, now time.Time) cell {
+	why := "too little for who waits"
+	switch {
+	case by.Kept != throttle.Kept{}:
+		why = keptText(by.Kept)
+	case l.Next.After(now): // a server refused it alone
+		return openingOf(l, now)
+	}
+	opens := cell{Text: "full", Note: "room for " + grouped(l.Room) + ", " + why, Tone: "full"}
+	if !by.Until.IsZero() {
+		opens.Text = clockText(by.Until, now)
+	}
+	return opens
+}
+
+// keptText is what a Kept says, with its thousands apart; empty if that is nothing.
+func keptText(k throttle.Kept) string {
+	return strings.Replace(k.String(), fmt.Sprint(k.Weight), grouped(k.Weight), 1)
 }
 
 func in(t, now time.Time) string {
@@ -336,6 +359,7 @@ func forCell(w *engine.Waiter) cell {
 		if w.LimitID != by.Limit && w.LimitID != "" {
 			note = strings.Trim("asked for "+clip(w.LimitID)+" · "+note, " ·")
 		}
+		note = strings.Trim(note+" · "+keptText(by.Kept), " ·")
 		return cell{Text: "limit " + clip(by.Limit), Note: note}
 	}
 }

@@ -69,7 +69,7 @@ var types = slices.Concat(
 		reflect.TypeFor[throttle.LimitSnapshot](), reflect.TypeFor[throttle.Link](), reflect.TypeFor[throttle.LostLimit](),
 		reflect.TypeFor[throttle.Options](), reflect.TypeFor[throttle.Outcome](), reflect.TypeFor[throttle.Pacing](),
 		reflect.TypeFor[throttle.PausedScope](), reflect.TypeFor[throttle.Permit](), reflect.TypeFor[throttle.Priority](),
-		reflect.TypeFor[throttle.Reserve](), reflect.TypeFor[throttle.Scope](), reflect.TypeFor[throttle.ScopeSnapshot](),
+		reflect.TypeFor[throttle.Reserve](), reflect.TypeFor[throttle.Kept](), reflect.TypeFor[throttle.Scope](), reflect.TypeFor[throttle.ScopeSnapshot](),
 		reflect.TypeFor[throttle.Snapshot](), reflect.TypeFor[throttle.State](), reflect.TypeFor[throttle.Window](),
 		reflect.TypeFor[feedback.Answer](), reflect.TypeFor[feedback.BodyCodes](), reflect.TypeFor[feedback.Clock](),
 		reflect.TypeFor[feedback.Feedback](), reflect.TypeFor[feedback.Header](), reflect.TypeFor[feedback.HeaderUsage](),

@@ -288,6 +288,9 @@ type Dial struct {
 	// it asks for more, and sessions are resumed unless SessionTicketsDisabled
 	// is set. What is offered by ALPN is the engine's to say; with NextProtos empty
 	// and not nil, HTTP/1.1 is not named to origins that are not offered HTTP/2.
+	// Where its Renegotiation grants a server of TLS 1.2 further handshakes, one may be
+	// asked for behind a request; a connection that is asked while it is idle carries no
+	// further request.
 	TLS *tls.Config
 	// ProxyTLS is used for TLS to an https proxy, as TLS is to an origin. Nil
 	// means TLS without its ServerName.

@@ -50,6 +50,9 @@ func NewConn(s *Socket, l Limits) *Conn {
 	if s.sealed != nil {
 		state := s.sealed.ConnectionState()
 		c.tls = &state
+		if state.Version >= tls.VersionTLS13 { // which has done away with it
+			s.mayRenegotiate(false)
+		}
 	}
 	return c
 }

@@ -73,7 +73,7 @@ func TestAnExchangeEndsAtItsDeadlineWhateverTheConnectionDoes(t *testing.T) {
 		}
 		under := newLying(t, sealed.Addr, "") // of which a handshake leaves half a record, perhaps
 		s := NewSocket(under)
-		s.Seal(tls.Client(s, config))
+		s.Seal(tls.Client(s, config), config)
 		require.NoError(t, s.Sealed().Handshake())
 		under.stuck.Store(stuck)
 		requireInTime(t, NewConn(s, Limits{}), get("/"), "TLS "+stuck)
@@ -256,7 +256,7 @@ func TestARequestMayHaveBeenSentWhateverAConnectionSaysOfItsWrite(t *testing.T) 
 		under := &closing{Conn: dialled(t, sealed.Addr), says: says}
 		under.quiet.Store(true)
 		s := NewSocket(under)
-		s.Seal(tls.Client(s, config))
+		s.Seal(tls.Client(s, config), config)
 		require.NoError(t, s.Sealed().Handshake())
 		under.quiet.Store(false)
 		requireInDoubt(t, NewConn(s, Limits{}), "TLS upon one that says "+name)
@@ -365,7 +365,7 @@ func TestTLSOverWhatKeepsNoDeadlinesCarriesOneExchange(t *testing.T) {
 	config, o := listenTLS(t, answeringTLS(ok, nil))
 	for _, under := range []net.Conn{newLying(t, o.Addr, ""), timeless{dialled(t, o.Addr)}} {
 		s := NewSocket(under)
-		s.Seal(tls.Client(s, config))
+		s.Seal(tls.Client(s, config), config)
 		require.NoError(t, s.Sealed().Handshake())
 		c := NewConn(s, Limits{})
 		require.True(t, c.Silent())

@@ -62,7 +62,7 @@ func TestAnAnswerThatComesWhileTheBodyIsWrittenIsTheAnswer(t *testing.T) {
 						requireRefused(t, func() *Socket { return NewSocket(wrap(dialled(t, plain.Addr))) }, call, size, name)
 						requireRefused(t, func() *Socket {
 							s := NewSocket(wrap(dialled(t, sealed.Addr)))
-							s.Seal(tls.Client(s, config))
+							s.Seal(tls.Client(s, config), config)
 							require.NoError(t, s.Sealed().Handshake())
 							return s
 						}, call, size, "TLS over "+name)

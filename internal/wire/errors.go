@@ -76,6 +76,8 @@ var (
 	errChunk            = malformed("invalid chunked coding")
 
 	errLeft     = ByPeer(messages.ErrStale)
+	errAsked    = fmt.Errorf("%w: its peer asked for another TLS handshake", messages.ErrStale)
+	errCutShort = errors.New("TLS handshake cut short: the peer asked for it where it could not be waited for")
 	errHalfHead = cutOff("connection closed before the response head was complete", io.ErrUnexpectedEOF)
 	errFraming  = fmt.Errorf("%w: chunk framing outweighs the body", messages.ErrBodyTooLarge)
 )

@@ -119,7 +119,7 @@ func TestALateAnswerNeverBecomesTheNextOneWhateverTheConnectionIs(t *testing.T) 
 		t.Run("TLS over "+name, func(t *testing.T) {
 			t.Parallel()
 			s := NewSocket(wrap(dialled(t, sealed.Addr)))
-			s.Seal(tls.Client(s, config))
+			s.Seal(tls.Client(s, config), config)
 			require.NoError(t, s.Sealed().Handshake())
 			c := NewConn(s, Limits{})
 			t.Cleanup(func() { c.Close() })

@@ -136,7 +136,7 @@ func connect(t testing.TB, config *tls.Config, o messages.Origin) *Socket {
 	config.NextProtos = []string{"http/1.1"}
 	config.ServerName = cmp.Or(config.ServerName, "127.0.0.1")
 	config.ClientSessionCache = cmp.Or(config.ClientSessionCache, tls.NewLRUClientSessionCache(1)) // asks for tickets
-	s.Seal(tls.Client(s, config))
+	s.Seal(tls.Client(s, config), config)
 	require.NoError(t, s.Sealed().Handshake())
 	return s
 }

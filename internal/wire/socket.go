@@ -96,9 +96,13 @@ func (s *Socket) dialled() net.Conn {
 	return s.Conn
 }
 
-// Seal has HTTP spoken through sealed, which lies upon s: its bytes must pass
-// through the Read and Write of s. It is called before the first of them.
-func (s *Socket) Seal(sealed *tls.Conn) { s.sealed = sealed }
+// Seal has HTTP spoken through sealed, which lies upon s and was made with config: its
+// bytes must pass through the Read and Write of s. It is called before the first of
+// them.
+func (s *Socket) Seal(sealed *tls.Conn, config *tls.Config) {
+	s.sealed = sealed
+	s.mayRenegotiate(config.Renegotiation != tls.RenegotiateNever)
+}
 
 // Sealed returns what Seal was given, or nil.
 func (s *Socket) Sealed() *tls.Conn { return s.sealed }
@@ -308,6 +312,9 @@ func (s *Socket) silence() error {
 	n, err := s.stream().Read(s.stray[:]) // expected to fail, with errSilent
 	s.strayed = n > 0
 	s.probing = false
+	if s.cutShort(err) {
+		return errAsked
+	}
 	if err == errBlind && !s.records.inside() && !s.carried {
 		s.blind = true // and so there is no second exchange, which this might harm
 		return nil
@@ -324,6 +331,27 @@ func (s *Socket) silence() error {
 		return errLeft
 	}
 	return messages.ErrStale
+}
+
+// cutShort reports whether the silence that a read has found, which was not to wait, is
+// that of a handshake. A peer of TLS 1.2 may ask for another at any time, and crypto/tls
+// does it inside the read (RFC 5246, section 7.4.1.1). It forgets any other error that
+// says it is temporary; one of a handshake it returns from every read and write from
+// then on, without a look at the connection. What is silent otherwise is asked for
+// nothing here: a handshake that is complete says so at once.
+func (s *Socket) cutShort(err error) bool {
+	found, ok := err.(silent)
+	if !ok {
+		return false
+	}
+	if s.sealed != nil && s.sealed.Handshake() != nil {
+		return true
+	}
+	// The caller's own TLS is done with its first handshake once it has carried
+	// something. A read of one that told nothing may be running still, and would have to
+	// be waited for.
+	own, ok := s.dialled().(*tls.Conn)
+	return ok && s.carried && !found.blind && own.Handshake() != nil
 }
 
 // midRecord reports whether a connection was found not to be silent because it is in

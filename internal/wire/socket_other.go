@@ -14,6 +14,9 @@ func (s *Socket) attach(net.Conn) {}
 
 func (s *Socket) converse(p []byte, r *source) (int, error) { return s.converseInSteps(p, r) }
 
+// mayRenegotiate changes nothing: every read waits by itself.
+func (s *Socket) mayRenegotiate(bool) {}
+
 // press waits here, and so nothing is left.
 func (s *Socket) press() error { return s.send() }
 

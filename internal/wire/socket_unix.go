@@ -18,6 +18,12 @@ type descriptor struct {
 	raw   syscall.RawConn // the socket, if it is our own
 	under syscall.RawConn // the socket under somebody else's connection
 
+	// patient is set where a read of TLS may become a handshake, as a peer of TLS 1.2 may
+	// ask for: that waits for the peer by itself, and so is not begun inside the poller's
+	// callback, nor while anything of the request is kept to be written behind it.
+	// mayRenegotiate sets it.
+	patient bool
+
 	// step and check are bound once, so that an exchange allocates nothing.
 	step  func(fd uintptr) (done bool)
 	check func(fd uintptr)
@@ -102,7 +108,7 @@ func (s *Socket) glance() (found glimpse) {
 // converse checks that the socket is silent, writes the request and reads the
 // first bytes of the answer into p.
 func (s *Socket) converse(p []byte, r *source) (int, error) {
-	if !s.own {
+	if !s.prompt() {
 		return s.converseInSteps(p, r)
 	}
 	s.in, s.n, s.err, s.spoken = p, 0, nil, false
@@ -145,7 +151,7 @@ func (s *Socket) turn(fd uintptr) (done bool) {
 
 // press is send without waiting: what the socket does not take is a backlog.
 func (s *Socket) press() error {
-	if !s.own {
+	if !s.prompt() {
 		return s.send()
 	}
 	s.err, s.laying, s.backlog = nil, true, backlog{}
@@ -155,7 +161,10 @@ func (s *Socket) press() error {
 }
 
 // prompt reports whether the connection can be offered bytes without waiting.
-func (s *Socket) prompt() bool { return s.own }
+func (s *Socket) prompt() bool { return s.own && !s.patient }
+
+// mayRenegotiate says whether the peer may have TLS begin another handshake.
+func (s *Socket) mayRenegotiate(may bool) { s.patient = may }
 
 // lay keeps p for later, if that is how it is written.
 func (s *Socket) lay(p []byte) bool {
@@ -248,6 +257,9 @@ func (s *Socket) unseal() (err error) {
 	s.probing = true // crypto/tls must not wait inside the poller's callback
 	s.n, err = s.read(s.in)
 	s.probing = false
+	if s.cutShort(err) { // or the poller would wait for ever, and ask again with every byte
+		return errCutShort
+	}
 	return err
 }
 

@@ -202,7 +202,7 @@ func TestTicketsThatTrickleInBehindAHandshakeAreWaitedFor(t *testing.T) {
 		for range 3 {
 			s := NewSocket(wrap(dialled(t, at)))
 			config.ClientSessionCache = tls.NewLRUClientSessionCache(1) // without one, no tickets are sent
-			s.Seal(tls.Client(s, config))
+			s.Seal(tls.Client(s, config), config)
 			require.NoError(t, s.Sealed().Handshake())
 			c := NewConn(s, Limits{})
 			awaitReadable(t, c) // a ticket has begun

@@ -290,7 +290,8 @@ func (d *Dialer) connect(ctx context.Context, o messages.Origin, r route, offer 
 	defer closeUnless(&kept, conn)
 	s = wire.NewSocket(conn)
 	if o.Scheme == "https" {
-		s.Seal(tls.Client(s, d.config(o.Addr, offer)))
+		config := d.config(o.Addr, offer)
+		s.Seal(tls.Client(s, config), config)
 		if err := handshake(ctx, s); err != nil {
 			return nil, err
 		}

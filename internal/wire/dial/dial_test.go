@@ -3,6 +3,7 @@
 package dial
 
 import (
+	"bufio"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -15,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/sluice-engine/sluice/internal/wire"
+	"github.com/sluice-engine/sluice/internal/wire/wiretest"
 	"github.com/sluice-engine/sluice/messages"
 )
 
@@ -102,5 +104,22 @@ func TestHTTP1IsNotNamedIfTheConfigurationNamesNothing(t *testing.T) {
 	} {
 		d := &Dialer{TLS: &tls.Config{NextProtos: c.configured}}
 		require.Equal(t, c.want, d.config("example.com:443", c.offered).NextProtos, name)
+	}
+}
+
+func TestAServerMayAskForAnotherHandshakeIfTLSGrantsIt(t *testing.T) {
+	config, o := wiretest.ListenRenegotiating(t, func(r *wiretest.Renegotiator) {
+		for in := bufio.NewReader(r); wiretest.TakeRequest(in) && r.Ask() == nil && r.Handshake() == nil; {
+			io.WriteString(r, ok)
+		}
+	})
+	for _, offers := range []bool{false, true} {
+		d := &Dialer{TLS: config, HTTP2: func(messages.Origin) bool { return offers }}
+		c := dialAny(t, d, o)
+		for range 2 {
+			resp, _, err := c.Exchange(get("/"), time.Now().Add(time.Minute))
+			require.NoError(t, err)
+			require.Equal(t, "ok", resp.Text())
+		}
 	}
 }

@@ -24,7 +24,7 @@ type tunnel struct {
 func newTunnel(c net.Conn, config *tls.Config) *tunnel {
 	s := wire.NewSocket(c)
 	way := &tunnelled{Socket: s}
-	s.Seal(tls.Client(way, config))
+	s.Seal(tls.Client(way, config), config)
 	return &tunnel{Conn: s.Sealed(), under: s, way: way}
 }
 

@@ -50,7 +50,7 @@ func (c *lying) conns(config *tls.Config, addr string) *Conns {
 		config := config.Clone()
 		config.ServerName = "127.0.0.1"
 		s := wire.NewSocket(c)
-		s.Seal(tls.Client(s, config))
+		s.Seal(tls.Client(s, config), config)
 		return s, s.Sealed().HandshakeContext(ctx)
 	})
 }

@@ -46,7 +46,7 @@ func openTo(addr string, config *tls.Config) Open {
 
 func sealed(ctx context.Context, c net.Conn, config *tls.Config) (*wire.Socket, error) {
 	s := wire.NewSocket(c)
-	s.Seal(tls.Client(s, config))
+	s.Seal(tls.Client(s, config), config)
 	if err := s.Sealed().HandshakeContext(ctx); err != nil {
 		c.Close()
 		return nil, err

@@ -1,7 +1,8 @@
 // Package wiretest has what the tests of wire, wire/dial and wire/h2 share.
 //
-//	calls.go      what is asked, and what must come of it
-//	servers.go    who answers
+//	calls.go           what is asked, and what must come of it
+//	servers.go         who answers
+//	renegotiator.go    who asks for a second handshake first
 //
 // It imports neither of them, so that the tests inside each may import it.
 package wiretest

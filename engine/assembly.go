@@ -95,7 +95,8 @@ func (p *plan) dialer() *dial.Dialer {
 }
 
 // dialerBy opens connections by an egress. Each has a dialer of its own, and so shares
-// no connection of HTTP/2 and no session of TLS with another.
+// no connection of HTTP/2 with another, nor a session of TLS, unless the caller's cache
+// has it.
 func (p *plan) dialerBy(way Egress, from net.Addr) *dial.Dialer {
 	dialer := &dial.Dialer{
 		DialContext: way.DialContext, LocalAddr: from, Timeout: p.Dial.Timeout,

@@ -285,9 +285,13 @@ type Dial struct {
 	GetProxyConnectHeader func(ctx context.Context, proxy *url.URL, target string) (http.Header, error)
 	// TLS is used for https: roots, client certificates and the like. It is
 	// cloned. Nil means the system's roots. The least version is TLS 1.2 unless
-	// it asks for more, and sessions are resumed unless SessionTicketsDisabled
-	// is set. What is offered by ALPN is the engine's to say; with NextProtos empty
-	// and not nil, HTTP/1.1 is not named to origins that are not offered HTTP/2.
+	// it asks for more. Sessions are resumed unless SessionTicketsDisabled is set,
+	// and with GetClientCertificate or VerifyPeerCertificate only if there is a
+	// ClientSessionCache: a session that is resumed keeps the client's certificate
+	// with which it began, and asks neither of them again, but VerifyConnection. A
+	// ClientSessionCache is used as it is, by all egresses. What is offered by ALPN is
+	// the engine's to say; with NextProtos empty and not nil, HTTP/1.1 is not named to
+	// origins that are not offered HTTP/2.
 	// Where its Renegotiation grants a server of TLS 1.2 further handshakes, one may be
 	// asked for behind a request; a connection that is asked while it is idle carries no
 	// further request.

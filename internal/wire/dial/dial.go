@@ -51,7 +51,8 @@ type Dialer struct {
 	// TLS is the configuration for https. It is copied; the copy speaks TLS 1.2 at least,
 	// offers http/1.1 alone (and nothing by name if NextProtos is empty and not nil), takes the
 	// origin's host for its ServerName if there is none, and resumes sessions unless told
-	// otherwise.
+	// otherwise, or unless it has GetClientCertificate or VerifyPeerCertificate and no
+	// ClientSessionCache.
 	TLS *tls.Config
 	// ProxyTLS is the configuration for https proxies, of which is true what is
 	// of TLS. Nil means TLS without its ServerName.

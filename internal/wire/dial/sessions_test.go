@@ -4,12 +4,21 @@ package dial
 
 import (
 	"context"
+	"crypto/ed25519"
+	"crypto/rand"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
+	"math/big"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"runtime"
+	"strconv"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -88,6 +97,107 @@ func TestASessionIsResumedOnlyWhereItCameFrom(t *testing.T) {
 		_, ok = other.ClientSessionCache.Get("h")
 		require.False(t, ok)
 	}
+}
+
+// resumptions dials five times, and returns how many of the connections were of a
+// session that was there already.
+func resumptions(t *testing.T, d *Dialer, o messages.Origin) (resumed int) {
+	t.Helper()
+	for range 5 {
+		c := dial(t, d, o)
+		exchange(t, c, get("/")) // the tickets have been read
+		if c.NetConn().(*tls.Conn).ConnectionState().DidResume {
+			resumed++
+		}
+		require.NoError(t, c.Close())
+	}
+	return resumed
+}
+
+// A session that is resumed has the identities with which it began, and crypto/tls asks
+// neither of these for it.
+func TestNoSessionIsResumedUnaskedWhereTheCallerIsAskedForIdentities(t *testing.T) {
+	hooks := map[string]func(*tls.Config){
+		"GetClientCertificate": func(config *tls.Config) {
+			config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &tls.Certificate{}, nil }
+		},
+		"VerifyPeerCertificate": func(config *tls.Config) {
+			config.VerifyPeerCertificate = func([][]byte, [][]*x509.Certificate) error { return nil }
+		},
+	}
+	for name, hook := range hooks {
+		for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+			d, o := echo(t, true)
+			d.TLS.MaxVersion = version
+			hook(d.TLS)
+			require.Zero(t, resumptions(t, d, o), name)
+
+			d = &Dialer{TLS: d.TLS.Clone()}
+			d.TLS.ClientSessionCache = tls.NewLRUClientSessionCache(1)
+			require.Equal(t, 4, resumptions(t, d, o), "%s, with a cache of the caller's", name)
+		}
+	}
+}
+
+// identity is a certificate of a client's, that is known by its number.
+func identity(t *testing.T, number int64) *tls.Certificate {
+	t.Helper()
+	public, key, err := ed25519.GenerateKey(rand.Reader)
+	require.NoError(t, err)
+	template := &x509.Certificate{SerialNumber: big.NewInt(number), NotAfter: time.Now().Add(time.Hour)} // an expired one is not resumed
+	der, err := x509.CreateCertificate(rand.Reader, template, template, public, key)
+	require.NoError(t, err)
+	return &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+}
+
+func TestARotatedClientCertificateIsShownByTheNextConnection(t *testing.T) {
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		io.WriteString(w, r.TLS.PeerCertificates[0].SerialNumber.String())
+	}))
+	server.TLS = &tls.Config{ClientAuth: tls.RequireAnyClientCert}
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	o := messages.Origin{Scheme: "https", Addr: server.Listener.Addr().String()}
+	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+		config := server.Client().Transport.(*http.Transport).TLSClientConfig.Clone()
+		config.MaxVersion = version
+		number := int64(7)
+		config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return identity(t, number), nil }
+		d := &Dialer{TLS: config}
+		for ; number < 10; number++ {
+			c := dial(t, d, o)
+			require.Equal(t, strconv.FormatInt(number, 10), exchange(t, c, get("/")).Text())
+			require.NoError(t, c.Close())
+		}
+	}
+}
+
+// What is asked for every connection, or is always the same, is nothing that a session
+// could have forgotten.
+func TestASessionIsResumedWhereNobodyIsAskedOrEachTime(t *testing.T) {
+	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+		d, o := echo(t, true)
+		d.TLS.MaxVersion = version
+		verified := 0
+		d.TLS.VerifyConnection = func(tls.ConnectionState) error { verified++; return nil }
+		require.Equal(t, 4, resumptions(t, d, o))
+		require.Equal(t, 5, verified)
+	}
+}
+
+func TestAProxysSessionsFollowItsOwnConfiguration(t *testing.T) {
+	asked := &tls.Config{VerifyPeerCertificate: func([][]byte, [][]*x509.Certificate) error { return nil }}
+	d := &Dialer{TLS: asked}
+	require.Nil(t, d.config("h:443", http1).ClientSessionCache)
+	require.Nil(t, d.proxyConfig("p:443").ClientSessionCache)
+
+	d.ProxyTLS = new(tls.Config)
+	require.Nil(t, d.config("h:443", http1).ClientSessionCache)
+	require.NotNil(t, d.proxyConfig("p:443").ClientSessionCache)
+
+	d = &Dialer{TLS: new(tls.Config), ProxyTLS: asked}
+	require.NotNil(t, d.config("h:443", http1).ClientSessionCache)
+	require.Nil(t, d.proxyConfig("p:443").ClientSessionCache)
 }
 
 func TestACacheOfTheCallersThatDoesNotReturnLosesASession(t *testing.T) {

@@ -64,13 +64,24 @@ func (d *Dialer) fill(config *tls.Config, addr string, offer []string, purpose s
 	}
 	host, _, _ := net.SplitHostPort(addr) // begin has split an origin's, and a proxy's was joined
 	config.ServerName = cmp.Or(config.ServerName, host)
-	if config.ClientSessionCache != nil {
+	switch {
+	case config.ClientSessionCache != nil:
 		config.ClientSessionCache = callersCache{config.ClientSessionCache}
-		return config
+	case resumesBlindly(config): // for the caller alone to allow
+	default:
+		d.remember.Do(func() { d.sessions = tls.NewLRUClientSessionCache(mostSessions) })
+		config.ClientSessionCache = ownCache{d.sessions, purpose + " " + addr + " "}
 	}
-	d.remember.Do(func() { d.sessions = tls.NewLRUClientSessionCache(mostSessions) })
-	config.ClientSessionCache = ownCache{d.sessions, purpose + " " + addr + " "}
 	return config
+}
+
+// resumesBlindly reports whether a session that is resumed passes over what the caller
+// would be asked in a handshake: crypto/tls keeps the client's certificate with which it
+// began, and what was found of the server's. One of TLS 1.3 may be resumed without an
+// end, for each connection brings a new ticket. VerifyConnection is asked for those as
+// well, and what is no function does not change.
+func resumesBlindly(config *tls.Config) bool {
+	return config.GetClientCertificate != nil || config.VerifyPeerCertificate != nil
 }
 
 // mostSessions is how many hosts' newest sessions are kept: each may have some ten

@@ -319,3 +319,35 @@ func TestALookThatFindsItsLimitFullIsNoAlarmWhileTheTimeIsKnown(t *testing.T) {
 		})
 	}
 }
+
+// As it is after a restart: what a memory tells is of a time when nobody knew the clock, too.
+func TestWhatWasAnsweredBeforeTheTimeWasKnownTakesNoRoomOfALaterWindow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var tells atomic.Bool
+		s := newServer(t, func(w http.ResponseWriter, r *http.Request) {
+			switch {
+			case r.URL.Path != "/time":
+			case tells.Load():
+				fmt.Fprintf(w, `{"serverTime": %d}`, time.Now().UnixMilli())
+			default:
+				w.WriteHeader(http.StatusServiceUnavailable)
+			}
+		})
+		const per = 20 * time.Second
+		time.Sleep(per - time.Duration(time.Now().UnixNano())%per - 3*time.Second)
+		eng := s.newEngine(t, engine.Config{
+			Time:   engine.TimeFrom("/time", "serverTime").ChargedTo(engine.Unlimited),
+			Limits: []throttle.Limit{{ID: "weight", Window: throttle.Fixed, Quota: 3, Per: per}}, DefaultLimitID: "weight",
+		})
+		spend(t, eng, 3)
+		time.Sleep(3500 * time.Millisecond) // the window turns
+		tells.Store(true)
+		require.NoError(t, eng.AwaitTime(t.Context()))
+		began := time.Now()
+		require.Less(t, time.Duration(began.UnixNano())%per, 3*time.Second)
+		spend(t, eng, 3)
+		require.Less(t, time.Since(began), time.Second, "a fresh quota at the edge")
+		spend(t, eng, 1)
+		require.Less(t, time.Duration(time.Now().UnixNano())%per, time.Second, "in the next window")
+	})
+}

@@ -185,6 +185,9 @@ func (m *meter) remember(now, at time.Duration, p *PastMeter) {
 				m.last, m.seen = max(m.last, min(s.At, at)), true
 			}
 		}
+		if p.Window == kind && kind == Fixed {
+			m.rememberTold(now, at, p.Told)
+		}
 	}
 	switch {
 	case p.Window != kind || kind == Leaky:
@@ -195,11 +198,28 @@ func (m *meter) remember(now, at time.Duration, p *PastMeter) {
 	m.mistrust(at)
 }
 
+// rememberTold has the log count what windows of a former meter were told to, though some of it
+// may be in the log: it comes on top of what other former meters counted.
+func (m *meter) rememberTold(now, at time.Duration, told Told) {
+	log, latest := logOf(m.window), unset
+	for _, s := range told {
+		latest = max(latest, min(s.At, at))
+	}
+	w := told.since(func(time.Duration) bool { return true })
+	if latest+log.hold > now && w > 0 {
+		log.burden(latest, min(w, maxWeight))
+		m.last, m.seen = max(m.last, latest), true
+	}
+}
+
 // fillSince has a new meter be full as of an instant that is past.
 func (m *meter) fillSince(at time.Duration) {
 	m.last, m.seen = max(m.last, at), true
 	if log := logOf(m.window); log != nil {
 		log.fill(at)
+		if f, ok := m.window.(*fixed); ok {
+			f.tell(at, f.quota-f.flying)
+		}
 		return
 	}
 	m.window.fill(at)

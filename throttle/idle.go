@@ -315,7 +315,8 @@ func (f *fixed) idle(now time.Duration) idleness {
 	if f.others.rate > 0 { // what is known of others is worth keeping
 		return lasting
 	}
-	return freshIf(f.sliding.room(now) == f.quota && now >= f.blind && (!f.advance(now) || f.worst() == 0))
+	f.told.Forget(now - f.hold)
+	return freshIf(f.sliding.room(now) == f.quota && now >= f.blind && len(f.told) == 0 && (!f.advance(now) || f.worst() == 0))
 }
 
 func (f *fromFirst) idle(now time.Duration) idleness {

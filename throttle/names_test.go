@@ -14,6 +14,7 @@ type listener struct{ told int }
 func (r *listener) Granted(time.Duration, *Permit) uint32      { r.told++; return 0 }
 func (r *listener) Settled(time.Duration, *Permit, Outcome)    { r.told++ }
 func (r *listener) Spent(time.Duration, *Note, int64)          { r.told++ }
+func (r *listener) Told(time.Duration, *Note, int64)           { r.told++ }
 func (r *listener) Budgeted(time.Duration, *Note, int64, bool) { r.told++ }
 func (r *listener) Filled(time.Duration, bool)                 { r.told++ }
 func (r *listener) Paused(time.Duration, Scope, time.Duration) { r.told++ }

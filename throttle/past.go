@@ -26,6 +26,8 @@ type PastMeter struct {
 	Terms // of By only what Parts show, if it is not known
 	// Spent is what was answered, or spent by others, the earliest first.
 	Spent []Spent
+	// Told is what windows of a Fixed one are known to count, whatever of Spent that is.
+	Told Told
 	// Level is that of a Leaky counter at LevelAt, in parts of a weight of which
 	// LevelParts are one.
 	Level   int64
@@ -193,6 +195,7 @@ func (m *meter) restore(now time.Duration, p *PastMeter) {
 		}
 	default:
 		m.restoreLog(now, p.Spent)
+		m.restoreTold(now, p.Told)
 	}
 	if full {
 		m.window.fill(min(p.FullAt, now))
@@ -214,8 +217,22 @@ func (m *meter) restoreLog(now time.Duration, spent []Spent) {
 	}
 }
 
+// restoreTold comes after restoreLog: what was answered since is in the numbers already.
+func (m *meter) restoreTold(now time.Duration, told Told) {
+	f, ok := m.window.(*fixed)
+	if !ok {
+		return
+	}
+	for _, s := range told {
+		if at := min(s.At, now); at+f.hold > now {
+			f.tell(at, s.Weight)
+			m.last, m.seen = max(m.last, at), true
+		}
+	}
+}
+
 // matters reports whether anything that was spent can count still, in whatever way.
 func (p *PastMeter) matters(now time.Duration) bool {
-	return len(p.Spent) > 0 || p.Full || p.Total > 0 ||
+	return len(p.Spent) > 0 || len(p.Told) > 0 || p.Full || p.Total > 0 ||
 		p.Level > mulDivDown(p.Rate<<fractionBits, max(0, now-p.LevelAt), max(1, p.Drain))
 }

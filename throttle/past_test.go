@@ -15,6 +15,7 @@ type told struct {
 	spent   []int64
 	paused  []Scope
 	resumed []Scope
+	windows []int64
 	budgets []int64
 	filled  int
 }
@@ -35,6 +36,7 @@ func (r *told) Settled(_ time.Duration, p *Permit, _ Outcome) {
 	r.settled = append(r.settled, p.Flight())
 }
 func (r *told) Spent(_ time.Duration, _ *Note, w int64) { r.spent = append(r.spent, w) }
+func (r *told) Told(_ time.Duration, _ *Note, w int64)  { r.windows = append(r.windows, w) }
 func (r *told) Budgeted(_ time.Duration, _ *Note, spent int64, _ bool) {
 	r.budgets = append(r.budgets, spent)
 }

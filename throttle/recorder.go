@@ -19,6 +19,9 @@ type Recorder interface {
 	// Spent is told that w counts as answered now beside all permits; below zero, so
 	// much was taken back.
 	Spent(now time.Duration, n *Note, w int64)
+	// Told is told that the window of a Fixed limit which lasts counts at least w as answered, and
+	// on top of it what is answered later. Which part of what was told before that is, nobody knows.
+	Told(now time.Duration, n *Note, w int64)
 	// Budgeted is told all that counts as spent of a Lifetime budget beside what is in
 	// flight, and what Restore was told of meters with another By; assumed says that it is a
 	// guess made after a failure.
@@ -95,9 +98,12 @@ func (t *terms) written(of *Limit) Terms {
 	return w
 }
 
-// counted is what a window counts as answered: by its log, or as it is, and by the
-// server's windows.
-type counted struct{ used, worst int64 }
+// counted is what a window counts as answered: by its log, or as it is, and by each of the
+// server's windows from the present one on.
+type counted struct {
+	used    int64
+	windows [maxSpread + 2]int64
+}
 
 func (m *meter) counted(now time.Duration) counted {
 	log := logOf(m.window)
@@ -107,20 +113,33 @@ func (m *meter) counted(now time.Duration) counted {
 	log.log.expire(now)
 	c := counted{used: log.log.sum}
 	if f, ok := m.window.(*fixed); ok && f.advance(now) {
-		c.worst = f.worst()
+		copy(c.windows[:], f.charge)
 	}
 	return c
 }
 
-// recordRaise writes down by how much m's count has grown since before.
+// recordRaise writes down by how much m's count has grown since before. Of a server's window that
+// is said apart, for the log may hold as much already, of windows before.
 func (l *Ledger) recordRaise(m *meter, before counted) {
 	if b, ok := m.window.(*lifetime); ok {
 		l.recordBudget(m, b)
 		return
 	}
 	after := m.counted(l.now)
-	if w := max(after.used-before.used, after.worst-before.worst); w > 0 {
+	if w := after.used - before.used; w > 0 {
 		l.recorder.Spent(l.now, m.noted(), w)
+	}
+	var told int64
+	if f, ok := m.window.(*fixed); ok { // it has told while the clock is unknown, and else windows
+		told = f.told.since(func(at time.Duration) bool { return at == l.now })
+	}
+	for i, w := range after.windows {
+		if w > before.windows[i] {
+			told = max(told, w)
+		}
+	}
+	if told > 0 {
+		l.recorder.Told(l.now, m.noted(), told)
 	}
 }
 

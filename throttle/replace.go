@@ -210,9 +210,9 @@ func (m *meter) inherit(from *sliding) int64 {
 		return 0
 	}
 	to.log = from.log
-	to.log.delay(to.hold - from.hold)
+	to.log.delay(from.later(to.terms))
 	if w, ok := m.window.(*fixed); ok {
-		w.unseen = true
+		w.unseen, w.dated = true, true // by a timestamp it may end, as far as one knows
 	}
 	return to.log.sum
 }

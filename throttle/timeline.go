@@ -204,6 +204,13 @@ func (t *timeline) endedBy(at time.Duration) int64 {
 	return t.before(sort.Search(int(t.n), func(i int) bool { return t.slot(i).at > at })) - t.gone
 }
 
+// endingLate returns how much of what is entered ends at an instant for which late holds, which
+// it does for all instants after one for which it does.
+func (t *timeline) endingLate(late func(at time.Duration) bool) int64 {
+	i := sort.Search(int(t.n), func(i int) bool { return late(t.slot(i).at) })
+	return t.gone + t.sum - t.before(i)
+}
+
 // delay makes everything end later by d, if d is positive.
 func (t *timeline) delay(d time.Duration) {
 	if d <= 0 {

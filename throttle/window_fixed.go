@@ -13,13 +13,16 @@ import "time"
 // Beside the windows it keeps the sliding log, and grants what either of the
 // two allows. That is safe: of the requests counted in one window, the one
 // sent last was let through by one of them, and each of them then accounted
-// for all the others. The log alone serves while the clock is unknown; what it
-// holds by then is charged to the windows once the clock is known.
+// for all the others. The log alone serves while the clock is unknown, as it is at
+// first after a restart; what it holds by then is charged to the windows once the
+// clock is known, each part to those in which it may have arrived.
 type fixed struct {
 	sliding
 	first  int64 // the earliest window a request sent now can meet; never falls while the clock holds
 	blind  time.Duration
-	unseen bool // something was answered that no window is charged with
+	told   Told // while the clock is unknown
+	unseen bool // something was answered, or told, that no window is charged with
+	dated  bool // something in the log ends by a timestamp
 
 	// What advance worked out last: good while the clock is set no anew, and
 	// until the instant at which first rises.
@@ -95,14 +98,46 @@ func (f *fixed) look(now time.Duration) {
 // present time, which may still be inside a window that the earliest reading
 // of the clock is in; once that reading has moved on by the width of the
 // bounds, and by what the floor let the log forget early, it cannot be.
+//
+// What is in the log still counts in no window that begins after the latest instant at which it
+// can have arrived.
 func (f *fixed) catchUp(now time.Duration) {
 	f.unseen = false
 	f.log.expire(now)
 	width := f.clock.latest(now) - f.clock.earliest(now)
 	f.blind = max(f.blind, now+width+f.rttFloor+1)
 	for i := range f.span(f.clock.latest(now)) {
-		f.charge[i] = plus(f.charge[i], min(f.log.sum, maxWeight))
+		start := f.grid.start(f.first + int64(i))
+		w := f.log.endingLate(func(end time.Duration) bool { return f.arrivedBy(end) >= start })
+		told := f.told.since(func(at time.Duration) bool { return f.clock.latest(at) >= start })
+		f.charge[i] = plus(f.charge[i], min(max(w, told), maxWeight))
 	}
+	f.told = nil
+}
+
+// arrivedBy returns the most that the server's clock can have shown when that arrived which the
+// log holds up to an instant of ours. An entry may end later than it must, and never earlier.
+//
+// What was answered at r ends at r + hold, less the floor: r is the latest at which it arrived.
+// With a timestamp S it may end as soon as the clock has certainly reached S + per; it arrived by
+// S, and so at least per on the server's clock, and short on ours, before its end.
+func (f *fixed) arrivedBy(end time.Duration) time.Duration {
+	end += f.rttFloor
+	if f.dated {
+		return min(f.clock.latest(end)-f.per, f.clock.latest(end-f.short))
+	}
+	return f.clock.latest(end - f.hold)
+}
+
+// tell takes note that the window which holds an instant counts at least w, though it is not known
+// when it begins.
+func (f *fixed) tell(at time.Duration, w int64) {
+	if w <= 0 {
+		return
+	}
+	f.told.Forget(at - f.hold)
+	f.told.Tell(at, w)
+	f.unseen, f.until = true, min(f.until, at) // the next look charges it
 }
 
 func (f *fixed) room(now time.Duration) int64 {
@@ -232,6 +267,7 @@ func (f *fixed) ends(at time.Duration) time.Duration {
 }
 
 func (f *fixed) settle(w int64, a answer) time.Duration {
+	f.dated = a.dated || f.dated && f.log.sum > 0
 	// When the log makes room is of no interest: the windows may make it at once.
 	f.sliding.settle(w, a)
 	last := f.clock.latest(a.at)
@@ -255,6 +291,7 @@ func (f *fixed) settle(w int64, a answer) time.Duration {
 func (f *fixed) spend(now time.Duration, w int64, last time.Duration) int {
 	if !f.advance(now) {
 		f.unseen = true
+		f.told.Add(w)
 		return 0
 	}
 	n := f.span(last)
@@ -286,6 +323,7 @@ func (f *fixed) burden(now time.Duration, w int64) {
 
 func (f *fixed) relieve(now time.Duration, w int64) {
 	f.sliding.relieve(now, w)
+	f.told.Add(-w)
 	for i := range f.charge {
 		f.charge[i] = max(0, f.charge[i]-w)
 	}
@@ -293,6 +331,9 @@ func (f *fixed) relieve(now time.Duration, w int64) {
 
 func (f *fixed) sync(now time.Duration, used int64, start time.Duration) {
 	if !f.advance(now) {
+		if over := start > 0 && f.clock.known && f.clock.earliest(now) >= start+f.per; !over {
+			f.tell(now, used-f.flying)
+		}
 		f.sliding.sync(now, used, start)
 		return
 	}
@@ -320,7 +361,7 @@ func (f *fixed) sync(now time.Duration, used int64, start time.Duration) {
 func (f *fixed) fill(now time.Duration) {
 	f.sliding.fill(now)
 	if !f.advance(now) {
-		f.unseen = true
+		f.tell(now, f.quota-f.flying)
 		return
 	}
 	for i := range f.span(f.clock.latest(now)) {

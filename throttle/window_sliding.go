@@ -79,6 +79,11 @@ func (s *sliding) fill(now time.Duration) { s.burden(now, s.room(now)) }
 
 func (s *sliding) resize(now time.Duration, t *terms) {
 	s.log.expire(now)
-	s.log.delay(t.hold - s.hold)
+	s.log.delay(s.later(t))
 	s.terms = t
+}
+
+// later is how much later than by these terms something ends by others, at the most.
+func (t *terms) later(others *terms) time.Duration {
+	return others.hold - t.hold + max(0, t.rttFloor-others.rttFloor)
 }

@@ -111,7 +111,7 @@ func (s *state) used() map[*account]bool {
 
 // holds reports whether anything of a meter is worth remembering.
 func (a *account) holds() bool {
-	return len(a.Spent) > 0 || a.Level > 0 || a.Total != 0 || a.Assumed || a.Full
+	return len(a.Spent) > 0 || len(a.Told) > 0 || a.Level > 0 || a.Total != 0 || a.Assumed || a.Full
 }
 
 // writer writes frames.
@@ -137,6 +137,9 @@ func (w *writer) account(a *account) {
 			b = binary.AppendVarint(appendInstant(b, e.At), e.Weight)
 		}
 		w.add(b)
+	}
+	for _, told := range a.Told { // what came on top of it is in it
+		w.add(appendTold(w.room, told.At, a.number, told.Weight))
 	}
 	if a.Window == throttle.Leaky && a.Level > 0 {
 		b := binary.AppendUvarint(append(w.room, byte(kindLevel)), uint64(a.number))

@@ -35,12 +35,15 @@ func Reread(frames []byte) (first, second throttle.Past, err error) {
 func (s *state) sorted() throttle.Past {
 	p := s.past()
 	p.Meters = slices.DeleteFunc(p.Meters, func(m throttle.PastMeter) bool {
-		return len(m.Spent) == 0 && m.Level == 0 && m.Total == 0 && !m.Assumed && !m.Full
+		return len(m.Spent) == 0 && len(m.Told) == 0 && m.Level == 0 && m.Total == 0 && !m.Assumed && !m.Full
 	})
 	for i := range p.Meters {
 		m := &p.Meters[i]
 		if len(m.Spent) == 0 {
 			m.Spent = nil
+		}
+		if len(m.Told) == 0 {
+			m.Told = nil
 		}
 		if m.Level == 0 || m.Window != throttle.Leaky {
 			m.LevelAt = 0

@@ -199,6 +199,18 @@ func (j *Journal) Spent(now time.Duration, n *throttle.Note, w int64) {
 	j.append(appendCharge(appendInstant(append(j.room, byte(kindSpent)), now), n.Number, w))
 }
 
+// Told is part of throttle.Recorder.
+func (j *Journal) Told(now time.Duration, n *throttle.Note, w int64) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.number(now, n)
+	j.append(appendTold(j.room, now, n.Number, w))
+}
+
+func appendTold(b []byte, at time.Duration, number uint32, w int64) []byte {
+	return appendCharge(appendInstant(append(b, byte(kindTold)), at), number, w)
+}
+
 // Budgeted is part of throttle.Recorder.
 func (j *Journal) Budgeted(now time.Duration, n *throttle.Note, spent int64, assumed bool) {
 	j.mu.Lock()

@@ -245,6 +245,74 @@ func TestWhatOthersSpentIsRemembered(t *testing.T) {
 	}
 }
 
+// knows has the ledger know the server's clock, on which a window of 20 s began at an instant.
+func (w *ward) knows(began time.Duration) {
+	ahead := 1_000_000*sec + w.now - began - w.at()
+	w.ledger.SetClock(w.at(), ahead-ms, ahead+ms)
+	w.ledger.Snapshot(w.at()) // somebody looks
+	w.now += 10 * ms
+}
+
+var fixed = throttle.Limit{ID: "a", Window: throttle.Fixed, Quota: 128, Per: 20 * sec}
+
+func TestWhatWasSpentInTheWindowBeforeIsNotChargedToTheOneAfterTheRestart(t *testing.T) {
+	w := newWard(t)
+	w.start(fixed)
+	w.answered("a", 100)
+	w.now += 3 * sec
+	turned := w.now - sec
+	w.answered("a", 20)
+	w.kill()
+	w.now += sec
+	w.start(fixed)
+	require.EqualValues(t, 8, w.room("a"))
+	w.knows(turned)
+	require.EqualValues(t, 108, w.room("a"))
+	w.kill()
+	w.now = turned + 19*sec
+	w.start(fixed)
+	w.knows(turned)
+	require.EqualValues(t, 108, w.room("a"))
+	w.kill()
+	w.now = turned + 20*sec + 5*ms
+	w.start(fixed)
+	w.knows(turned)
+	require.EqualValues(t, 128, w.room("a"))
+}
+
+func TestWhatTheServerSaidOfItsWindowIsRemembered(t *testing.T) {
+	defer journal.CompactAfter(1)()
+	for _, known := range []bool{false, true} {
+		w := newWard(t)
+		w.start(fixed)
+		w.answered("a", 100)
+		w.now += 3 * sec
+		turned := w.now - sec
+		if known {
+			w.knows(turned)
+			w.answered("a", 1)
+		}
+		require.NoError(t, w.ledger.Sync(w.at(), "a", throttle.Parts{}, 30, 0))
+		w.answered("a", 10)
+		require.NoError(t, w.ledger.Adjust(w.at(), "a", throttle.Parts{}, -5))
+		for range 2 {
+			w.kill()
+			w.now += sec
+			w.start(fixed)
+			w.knows(turned)
+			require.EqualValues(t, 93, w.room("a"), "and what came on top of it, known %v", known)
+		}
+		w.kill()
+		w.now = turned + 25*sec
+		w.start(fixed)
+		w.knows(turned)
+		require.EqualValues(t, 128, w.room("a"))
+		for _, m := range w.past.Meters {
+			require.Empty(t, m.Told)
+		}
+	}
+}
+
 func TestABudgetIsRememberedForEver(t *testing.T) {
 	budget := throttle.Limit{ID: "budget", Window: throttle.Lifetime, Quota: 100, Keyed: true}
 	w := newWard(t)
@@ -659,6 +727,7 @@ func FuzzRecordsAreReadOrRefused(f *testing.F) {
 		if w.ledger.Acquire(w.at(), p) == nil && p.State() == throttle.Granted && i%7 > 0 {
 			w.ledger.Settle(w.at(), p, throttle.Outcome{Fate: throttle.Fate(i % 4)})
 		}
+		_ = w.ledger.Sync(w.at(), id, throttle.Parts{}, int64(i%6), 0)
 		_ = w.ledger.Adjust(w.at(), id, throttle.Parts{}, int64(i%5)-2)
 		w.now += 10 * ms
 	}

@@ -53,6 +53,8 @@ const (
 	kindResumed
 	// nonce is how far the nonces of a key may have been used: lane, number.
 	kindNonce
+	// told is what the window that lasted is known to count: instant, number, weight.
+	kindTold
 )
 
 // µs returns an instant in microseconds, rounded up.

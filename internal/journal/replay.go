@@ -123,7 +123,7 @@ func (s *state) read(record []byte) error {
 		s.begun, s.boot = true, r.text()
 		s.zero = time.Duration(r.signed())
 		r.bad = r.bad || s.zero > farthest || s.zero < -farthest
-	case kindSpent, kindLog, kindLevel, kindBudget, kindFull, kindGone:
+	case kindSpent, kindLog, kindTold, kindLevel, kindBudget, kindFull, kindGone:
 		s.count(k, r)
 	default:
 		s.other(k, r)
@@ -299,6 +299,9 @@ func (s *state) count(k kind, r *reader) {
 			}
 			s.enter(a, at, w)
 		}
+	case kindTold:
+		at, a := s.happened(r), s.account(r)
+		a.Told.Tell(at, r.weight())
 	case kindLevel:
 		a := s.account(r)
 		a.LevelAt, a.Level = s.happened(r), max(0, r.weight())
@@ -334,6 +337,7 @@ func (s *state) answered(c charge, at time.Duration) {
 		a.raise(at, c.weight)
 	default:
 		s.enter(a, at, c.weight)
+		a.Told.Add(c.weight)
 	}
 }
 
@@ -352,6 +356,7 @@ func (s *state) spent(c charge, at time.Duration) {
 	default:
 		a.expire(at)
 		a.takeBack(-w)
+		a.Told.Add(w)
 	}
 }
 
@@ -381,6 +386,7 @@ func (a *account) expire(now time.Duration) {
 	if n > 0 {
 		a.Spent, a.from, a.to = slices.Delete(a.Spent, 0, n), 0, 0
 	}
+	a.Told.Forget(now - a.Keep)
 	if a.Full && a.Window != throttle.Lifetime && a.FullAt+a.Keep <= now {
 		a.Full = false
 	}
@@ -487,6 +493,9 @@ func (s *state) shift(d time.Duration) {
 		a.FullAt += d
 		for i := range a.Spent {
 			a.Spent[i].At += d
+		}
+		for i := range a.Told {
+			a.Told[i].At += d
 		}
 	}
 	for i := range s.gone {

@@ -102,7 +102,7 @@ var types = slices.Concat(
 		reflect.TypeFor[throttle.Past](), reflect.TypeFor[throttle.PastCharge](), reflect.TypeFor[throttle.PastFlight](),
 		reflect.TypeFor[throttle.PastLost](), reflect.TypeFor[throttle.PastMeter](), reflect.TypeFor[throttle.PastPause](),
 		reflect.TypeFor[throttle.Restored](), reflect.TypeFor[throttle.Apart](),
-		reflect.TypeFor[throttle.Recorder](), reflect.TypeFor[throttle.Spent](), reflect.TypeFor[throttle.Tariff](),
+		reflect.TypeFor[throttle.Recorder](), reflect.TypeFor[throttle.Spent](), reflect.TypeFor[throttle.Tariff](), reflect.TypeFor[throttle.Told](),
 		reflect.TypeFor[throttle.Tariffs](), reflect.TypeFor[throttle.Terms](),
 	},
 )

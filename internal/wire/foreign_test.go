@@ -4,6 +4,7 @@ package wire
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -90,13 +91,15 @@ func (l *latecomers) serve(c net.Conn) {
 	}
 }
 
-// requireSeen expects that a connection to latecomers is not used a third time.
-func (l *latecomers) requireSeen(t *testing.T, c *Conn) {
+// requireSeen expects that a connection to latecomers is not used a third time. A machine that holds
+// up a probe has it prove nothing, and the connection is not used even a second time: then another is
+// made.
+func (l *latecomers) requireSeen(t *testing.T, connect func() *Conn) {
 	t.Helper()
-	for range 2 {
-		require.True(t, c.Silent())
-		require.Equal(t, "ok", exchange(t, c, get("/")).Text())
-		require.True(t, c.Reusable())
+	c := connect()
+	for tries := 0; !l.answered(t, c); c = connect() {
+		tries++
+		require.Less(t, tries, 10)
 	}
 	<-l.sentTo(c.socket.LocalAddr())
 	time.Sleep(50 * time.Millisecond) // on its way
@@ -107,6 +110,24 @@ func (l *latecomers) requireSeen(t *testing.T, c *Conn) {
 	require.False(t, c.Reusable())
 }
 
+// answered reports whether a connection was used twice.
+func (l *latecomers) answered(t *testing.T, c *Conn) bool {
+	t.Helper()
+	for range 2 {
+		if !c.Silent() {
+			return false
+		}
+		resp, sent, err := c.Exchange(get("/"), never)
+		if sent == messages.SentNo && errors.Is(err, messages.ErrStale) {
+			return false
+		}
+		require.NoError(t, err)
+		require.Equal(t, "ok", resp.Text())
+		require.True(t, c.Reusable())
+	}
+	return true
+}
+
 func TestALateAnswerNeverBecomesTheNextOneWhateverTheConnectionIs(t *testing.T) {
 	var late, sealedLate latecomers // a client's address may be the same at both
 	plain := listen(t, late.serve)
@@ -114,24 +135,21 @@ func TestALateAnswerNeverBecomesTheNextOneWhateverTheConnectionIs(t *testing.T) 
 	for name, wrap := range wrappers {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			late.requireSeen(t, foreign(t, plain.Addr, wrap))
+			late.requireSeen(t, func() *Conn { return foreign(t, plain.Addr, wrap) })
 		})
 		t.Run("TLS over "+name, func(t *testing.T) {
 			t.Parallel()
-			s := NewSocket(wrap(dialled(t, sealed.Addr)))
-			s.Seal(tls.Client(s, config), config)
-			require.NoError(t, s.Sealed().Handshake())
-			c := NewConn(s, Limits{})
-			t.Cleanup(func() { c.Close() })
-			sealedLate.requireSeen(t, c)
+			sealedLate.requireSeen(t, func() *Conn { return sealedOver(t, wrap(dialled(t, sealed.Addr)), config) })
 		})
 		t.Run("the caller's own TLS over "+name, func(t *testing.T) {
 			t.Parallel()
-			own := tls.Client(wrap(dialled(t, sealed.Addr)), config)
-			require.NoError(t, own.Handshake())
-			c := over(own, Limits{})
-			t.Cleanup(func() { c.Close() })
-			sealedLate.requireSeen(t, c)
+			sealedLate.requireSeen(t, func() *Conn {
+				own := tls.Client(wrap(dialled(t, sealed.Addr)), config)
+				require.NoError(t, own.Handshake())
+				c := over(own, Limits{})
+				t.Cleanup(func() { c.Close() })
+				return c
+			})
 		})
 	}
 }
@@ -290,14 +308,23 @@ func TestAProbeLeavesTheDeadlineAsItWas(t *testing.T) {
 		}
 		io.Copy(io.Discard, r) // the last one is not answered
 	})
-	for _, wrap := range wrappers {
+	late := func(wrap func(net.Conn) net.Conn, after time.Duration) error {
 		c := foreign(t, o.Addr, wrap)
 		for _, deadline := range deadlines {
 			_, _, err := c.Exchange(get("/"), deadline)
-			require.NoError(t, err)
-			require.True(t, c.Silent())
+			if err != nil || !c.Silent() {
+				return cmp.Or(err, messages.ErrStale)
+			}
 		}
-		_, _, err := c.Exchange(get("/"), time.Now().Add(10*time.Millisecond))
+		_, _, err := c.Exchange(get("/"), time.Now().Add(after))
+		return err
+	}
+	for _, wrap := range wrappers {
+		after := 10 * time.Millisecond
+		err := late(wrap, after)
+		for ; errors.Is(err, messages.ErrStale) && after < time.Minute; err = late(wrap, after) {
+			after *= 8 // a busy machine may have held up a probe, or let all of it pass before one
+		}
 		require.ErrorContains(t, err, "deadline")
 		require.NotErrorIs(t, err, messages.ErrStale)
 	}

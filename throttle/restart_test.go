@@ -327,8 +327,11 @@ func (w *life) begin(past Past) {
 // restart ends the process, and has another begin some time later.
 func (w *life) restart() {
 	for _, r := range w.flying {
-		if w.rng.IntN(2) == 0 && !r.in && !r.orphan { // it lies about somewhere
-			r.arrives = max(r.GrantedAt()+w.least, w.now+w.span(w.limit.MaxDelay))
+		if !r.in && !r.orphan { // it arrives as it would have, or lies about somewhere for as long as it may
+			if w.rng.IntN(2) == 0 {
+				r.arrives = max(r.GrantedAt()+w.least, w.now+w.span(w.limit.MaxDelay))
+			}
+			r.arrives = min(r.arrives, w.now+w.limit.MaxDelay)
 		}
 		r.orphan = true
 	}

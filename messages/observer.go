@@ -8,7 +8,8 @@ import (
 // Observer is told what becomes of requests, while it happens: for metrics, traces and
 // logs of the user's own. Every hook is called on a goroutine of the request that it is
 // about, never on an actor's turn, and while that request holds what it holds: a hook that is
-// slow makes its own request slow, and keeps its connection and its permit from others. Each
+// slow makes its own request slow, and keeps its connection and its permit from others. Of
+// requests that end together where they wait, without a goroutine, 256 are told at once. Each
 // must be safe for concurrent use. A panic in one is contained, and logged once for each kind
 // of hook; a hook that ends its goroutine (runtime.Goexit) ends its request. Nil hooks are
 // not called, and cost nothing.

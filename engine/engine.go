@@ -364,6 +364,7 @@ func (e *Engine) AwaitTime(ctx context.Context) error {
 // Clock returns the server's time as the engine knows it, for callers that
 // stamp something themselves. Before the first sample, which AwaitTime waits for, it is
 // the local time, with a bound that claims nothing; without Config.Time, the local time.
+// It is an auth.Ranger with Config.Time, and none without.
 func (e *Engine) Clock() auth.Clock {
 	if e.made() != nil {
 		return auth.LocalClock(0)

@@ -200,7 +200,10 @@ func (h HeldBy) String() string {
 	if kept := h.Kept.String(); kept != "" {
 		text += " (" + kept + ")"
 	}
-	if h.Paused {
+	switch {
+	case h.Paused && h.Until.IsZero():
+		return "for the slow start of " + scopeText(h.Scope) + " behind a pause, until an answer comes"
+	case h.Paused:
 		text = "for the pause of " + scopeText(h.Scope)
 	}
 	if h.Until.IsZero() {

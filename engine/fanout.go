@@ -52,7 +52,8 @@ type FanOut struct {
 	// not idempotent goes again only if it was certainly not carried out: OutcomeOf is NotSent
 	// or Refused. Those that wait hold no others back: up to 10,000 of them count in no
 	// Window, but for a run InOrder. Close and Shutdown end them at once, with ErrClosed beside
-	// the refusal, and so does the end of the run, with its cause. Zero sends nothing again; Config.Retry does its work before all this.
+	// the refusal, and so does the end of the run, with its cause. Zero sends nothing again;
+	// Config.Retry does its work before all this.
 	RetryLater int
 
 	// OnProgress is told how far the run has come, every ProgressEvery and once at its end,

@@ -328,10 +328,12 @@ func (s teller) pools(all []engine.PoolStats) {
 	}
 }
 
-// clock tells nothing of a server's clock that is not followed.
+// clock tells nothing of a server's clock that is not followed: without Config.Time it is this
+// machine's, which is no auth.Ranger. Of what other type it is does not tell: with a memory it is
+// wrapped.
 func (s teller) clock(c auth.Clock) {
 	bound := c.Bound()
-	if _, own := c.(auth.LocalClock); own || bound >= auth.NoBound {
+	if _, follows := c.(auth.Ranger); !follows || bound >= auth.NoBound {
 		return
 	}
 	s.measure(clockOffset, time.Until(c.Now()).Seconds())

@@ -3,6 +3,7 @@ package telemetry_test
 import (
 	"context"
 	"net/http"
+	"path/filepath"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -144,6 +145,15 @@ func TestPausesHaltsPermitsAndPrioritiesAreTold(t *testing.T) {
 }
 
 func TestTheClockIsToldOnceItIsKnown(t *testing.T) {
+	for name, memory := range map[string]func(t *testing.T) engine.Memory{
+		"without a memory": func(*testing.T) engine.Memory { return nil },
+		"with a memory":    func(t *testing.T) engine.Memory { return engine.MemoryFile(filepath.Join(t.TempDir(), "memory")) },
+	} {
+		t.Run(name, func(t *testing.T) { tellsTheClockOnceItIsKnown(t, memory) })
+	}
+}
+
+func tellsTheClockOnceItIsKnown(t *testing.T, memory func(t *testing.T) engine.Memory) {
 	synctest.Test(t, func(t *testing.T) {
 		ahead := func(w http.ResponseWriter, _ *http.Request) {
 			at := time.Now().Add(1500 * time.Millisecond)
@@ -152,12 +162,14 @@ func TestTheClockIsToldOnceItIsKnown(t *testing.T) {
 		}
 		m := newMeters(t)
 		s := newServer(t, ahead)
-		eng := s.newEngine(t, engine.Config{})
+		eng := s.newEngine(t, engine.Config{Memory: memory(t)})
 		watch(t, eng, telemetry.Config{MeterProvider: m})
-		require.Empty(t, told(m.read(t), "sluice.clock.offset"), "of a clock that nobody follows")
+		all := m.read(t)
+		require.Empty(t, told(all, "sluice.clock.offset"), "of a clock that nobody follows")
+		require.Empty(t, told(all, "sluice.clock.bound"))
 
 		m = newMeters(t)
-		eng = s.newEngine(t, engine.Config{Time: engine.TimeFunc(func(context.Context, *engine.Engine) (engine.TimeReading, error) {
+		eng = s.newEngine(t, engine.Config{Memory: memory(t), Time: engine.TimeFunc(func(context.Context, *engine.Engine) (engine.TimeReading, error) {
 			now := time.Now()
 			return engine.TimeReading{Server: now.Add(1500 * time.Millisecond), Sent: now, Received: now}, nil
 		})})

@@ -119,11 +119,12 @@ func (l *Ledger) usedMeter(now time.Duration, r *rule, of Parts) *meter {
 }
 
 // byItself returns a route that charges r alone: those of the table may lead on to limits
-// that look at parts which nobody has named.
+// that look at parts which nobody has named. Its paths keep meters, and nobody leaves by them: they
+// are nowhere, and obey no scope.
 func (r *rule) byItself() *route {
 	if r.alone == nil {
 		r.alone = &route{
-			id: r.ID, place: r.place, tolls: []toll{{r, r.Weight}}, own: 0, by: r.By, apart: true,
+			id: r.ID, place: r.place, tolls: []toll{{r, r.Weight}}, own: 0, by: r.By, apart: true, nowhere: true,
 			budget: r.Window == Lifetime, reserves: len(r.Reserve) > 0,
 		}
 	}

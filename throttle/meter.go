@@ -146,6 +146,9 @@ func (r *route) path(hash uint64, of *Parts, home *origin) *path {
 
 // homeOf returns an origin. Most often it is that of the path before.
 func (l *Ledger) homeOf(now time.Duration, r *route, origin string) *origin {
+	if r.nowhere {
+		return l.pauses.nowhere
+	}
 	if r.last != nil && r.last.home.name == origin {
 		return r.last.home
 	}
@@ -168,7 +171,9 @@ func (l *Ledger) makePath(now time.Duration, r *route, of *Parts, home *origin) 
 		m.paths++
 		p.charges[i] = charge{m, c.weight, c.rule.terms}
 	}
-	l.obey(now, p)
+	if !r.nowhere {
+		l.obey(now, p)
+	}
 	return p
 }
 

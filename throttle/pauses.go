@@ -20,7 +20,8 @@ type pauses struct {
 	cursor   int                      // where settle goes on in troubled
 	since    time.Duration            // when the first of troubled was met
 	version  uint64
-	met      uint64 // origins so far
+	met      uint64  // origins so far
+	nowhere  *origin // home of the paths that lead to none: without scopes, and never among origins
 }
 
 // origin is one server, with the scopes that are in use at it.
@@ -36,9 +37,11 @@ type origin struct {
 }
 
 func newPauses() *pauses {
-	return &pauses{
+	ps := &pauses{
 		origins: map[string]*origin{}, names: map[string]bool{WholeOrigin: true}, anywhere: map[sector]time.Duration{},
 	}
+	ps.nowhere = &origin{all: ps}
+	return ps
 }
 
 // name has the scopes of a table known from now on.
@@ -132,7 +135,7 @@ func (ps *pauses) settle(now time.Duration, n int) {
 
 // forget drops an origin that nobody uses and where nothing is paused.
 func (ps *pauses) forget(now time.Duration, o *origin) {
-	if o.paths > 0 || now < o.spared { // made anew, it would be paused again
+	if o == ps.nowhere || o.paths > 0 || now < o.spared { // made anew, it would be paused again
 		return
 	}
 	for _, s := range o.scopes {

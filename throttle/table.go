@@ -104,6 +104,7 @@ type route struct {
 	rarest   int   // the toll whose meters are told apart by most, -1 if none are
 	paused   By    // of that, what the scopes are told apart by that it obeys
 	apart    bool  // the meters of some toll are told apart
+	nowhere  bool  // its paths are of no origin; see rule.byItself
 	budget   bool  // some toll is on a lifetime budget
 	reserves bool  // some toll keeps room for urgent requests
 	last     *path // the one that was asked for last; may be nil

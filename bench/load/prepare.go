@@ -94,6 +94,10 @@ func (c *Config) describeClosed(h *results.Header) {
 	h.Callers, h.Think = c.Closed.Callers, c.Closed.Think
 }
 
+// MostRate is the most requests a second of a process in an open run: several times what one can
+// issue. Of more it would do nothing but count those that it is late with.
+const MostRate = 10_000_000
+
 func (c *Config) check() error {
 	var wrong []error
 	no := func(format string, args ...any) { wrong = append(wrong, fmt.Errorf(format, args...)) }
@@ -103,6 +107,11 @@ func (c *Config) check() error {
 	case c.Schedule != nil:
 		if _, err := c.Schedule.Schedule(); err != nil {
 			wrong = append(wrong, err)
+		}
+		for i, stage := range c.Schedule.Stages {
+			if most := max(stage.From.PerSecond(), stage.To.PerSecond()); most > MostRate*float64(max(c.Workers, 1)) {
+				no("stage %d: %.0f requests a second: a process issues %d at most", i+1, most, MostRate)
+			}
 		}
 	default:
 		wrong = append(wrong, c.Closed.check())

@@ -121,3 +121,41 @@ func TestCallersThatWouldFindNothingToDoAreNotBegun(t *testing.T) {
 	_, err = Run(ctx, Config{Closed: &Closed{Callers: MostCallers + 1, Requests: 3}, Plan: planOf(server.URL), Client: open(t, ClientConfig{})})
 	require.ErrorContains(t, err, "a closed run of 1000001 Callers: at most 1000000 can be")
 }
+
+func TestARateThatNoProcessCanIssueIsRefused(t *testing.T) {
+	run := func(rate uint64, workers int) error {
+		cfg := Config{Schedule: constant(rate, time.Second), Plan: planOf("http://a/"), Client: instant(), Workers: workers}
+		return cfg.check()
+	}
+	require.NoError(t, run(MostRate, 0))
+	require.ErrorContains(t, run(MostRate+1, 0), "stage 1: 10000001 requests a second: a process issues 10000000 at most")
+	require.NoError(t, run(2*MostRate, 2))
+	require.Error(t, run(2*MostRate+1, 2))
+}
+
+// As behind a sleep of the machine.
+func TestARunThatIsFarBehindIsEndedAtOnce(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	s, err := constant(1_000_000_000, time.Hour).Schedule()
+	require.NoError(t, err)
+	w := &waker{schedule: s, length: time.Hour, now: func() time.Duration { return time.Hour }, release: func(uint64) {}}
+	counted := uint64(0)
+	w.schedule = asked{s, func(n uint64) {
+		if counted = n; n == mostAtOnce/2 {
+			cancel()
+		}
+	}}
+	w.run(ctx)
+	require.LessOrEqual(t, counted, uint64(mostAtOnce))
+}
+
+// asked is a schedule that tells of each question.
+type asked struct {
+	schedule.Schedule
+	tell func(n uint64)
+}
+
+func (a asked) At(n uint64) (time.Duration, bool) {
+	a.tell(n)
+	return a.Schedule.At(n)
+}

@@ -55,11 +55,12 @@ func (w *waker) run(ctx context.Context) {
 		if !more {
 			return
 		}
-		for more && due <= now {
+		for more && due <= now && ctx.Err() == nil {
 			at := part{secondOf(due), due < w.warmUp}
 			first := n
-			// All arrivals of one part are counted together.
-			for more && due <= now && secondOf(due) == at.second && (due < w.warmUp) == at.warm {
+			// All arrivals of one part are counted together, but for very many: then somebody may want
+			// the end meanwhile.
+			for more && due <= now && secondOf(due) == at.second && (due < w.warmUp) == at.warm && n-first < mostAtOnce {
 				n++
 				due, more = w.schedule.At(n)
 			}
@@ -68,6 +69,9 @@ func (w *waker) run(ctx context.Context) {
 		w.release(n)
 	}
 }
+
+// mostAtOnce is how many arrivals are counted between two looks whether the run is to end.
+const mostAtOnce = 1 << 16
 
 func (w *waker) offer(at part, n uint64) {
 	w.mu.Lock()

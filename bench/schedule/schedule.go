@@ -109,10 +109,10 @@ func (s Spec) RateAt(at time.Duration) float64 {
 	}
 	for _, stage := range s.Stages {
 		if stage.For == 0 {
-			return stage.From.perSecond()
+			return stage.From.PerSecond()
 		}
 		if at < stage.For {
-			from, to := stage.From.perSecond(), stage.To.perSecond()
+			from, to := stage.From.PerSecond(), stage.To.PerSecond()
 			return from + (to-from)*(float64(at)/float64(stage.For))
 		}
 		at -= stage.For

@@ -186,7 +186,7 @@ func (r Rate) equals(other Rate) bool {
 
 func (s Stage) ramp() bool { return !s.From.equals(s.To) }
 
-func (r Rate) perSecond() float64 {
+func (r Rate) PerSecond() float64 {
 	if r.Requests == 0 {
 		return 0
 	}

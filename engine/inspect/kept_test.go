@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/sluice-engine/sluice/engine"
@@ -115,5 +116,33 @@ func TestALimitThatAServerRefusedAloneHasNotTooLittleRoom(t *testing.T) {
 		require.NotContains(t, limits, "too little")
 		cancel()
 		_, _ = pending.Result()
+	})
+}
+
+func TestThePageTellsASlowStartFromThePauseBeforeIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		eng := newEngine(t, engine.Config{BaseURL: "http://api.test", DefaultLimitID: "w", Limits: []throttle.Limit{{ID: "w", Quota: 20, Per: time.Minute}}})
+		page := inspect.New(inspect.Config{})
+		page.Attach("main", eng)
+		require.NoError(t, eng.Pause(throttle.Scope{Name: throttle.WholeOrigin}, 10*time.Second))
+		granted := make(chan *engine.Permit, 1)
+		go func() {
+			permit, err := eng.Acquire(context.Background(), engine.Charge{})
+			assert.NoError(t, err)
+			granted <- permit
+		}()
+		synctest.Wait()
+		waiting := func() string {
+			return within(t, text(t, get(t, page, http.MethodGet, "/")), "<caption>Who waits", "</table>")
+		}
+		has(t, waiting(), `<span>the end of a pause</span><small>scope the whole origin</small>`)
+		permit := <-granted
+		t.Cleanup(func() { permit.Done(engine.Done) }) // behind the end of who waits for it
+		wait(t, eng, engine.Charge{})
+		synctest.Wait()
+		has(t, waiting(), `<span>the slow start behind a pause</span><small>scope the whole origin</small>`)
+		x, err := eng.Explain(&engine.Request{Path: "/"})
+		require.NoError(t, err)
+		has(t, x.String(), "waits for the slow start of the whole origin behind a pause, until an answer comes")
 	})
 }

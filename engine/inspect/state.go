@@ -96,8 +96,9 @@ func waitingOf(s *engine.Stats) int { return s.Waiting + s.Queued + s.PoolsWaiti
 func clockOf(eng *engine.Engine) clockState {
 	clock := eng.Clock()
 	ahead := time.Until(clock.Now())
+	_, follows := clock.(auth.Ranger)
 	switch bound := clock.Bound(); {
-	case bound == 0:
+	case !follows:
 		return clockState{Source: "local"}
 	case bound >= auth.NoBound:
 		return clockState{Source: "unknown"}

@@ -352,6 +352,8 @@ func forCell(w *engine.Waiter) cell {
 		return cell{Text: "a connection", Note: clip(w.LimitID)}
 	case w.For == engine.ForCredit:
 		return cell{Text: "a credit", Note: clip(w.LimitID)}
+	case by.Paused && by.Until.IsZero():
+		return cell{Text: "the slow start behind a pause", Note: "scope " + scopeName(by.Scope)}
 	case by.Paused:
 		return cell{Text: "the end of a pause", Note: "scope " + scopeName(by.Scope)}
 	default:

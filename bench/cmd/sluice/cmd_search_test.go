@@ -104,6 +104,9 @@ func findWhatAServerAllows(t *testing.T) error {
 	}
 	require.Zero(t, code, stderr)
 	require.Contains(t, report.Conclusion, "held 2 of 2 at")
+	if strings.Contains(report.Conclusion, " was sent in time") && !strings.Contains(report.Conclusion, "errors<1%: ") {
+		return errors.New(report.Conclusion) // a machine that is busy for a moment sends late, below what the harness can make
+	}
 	require.Contains(t, report.Conclusion, "errors<1%: ")
 	require.Greater(t, report.FirstFailed, report.Held)
 	require.Equal(t, []string{"errors<1%"}, report.Objectives)

@@ -82,7 +82,7 @@ var mayImport = map[string][]string{
 	"bench/hostile":    {"engine", "engine/inspect", "auth/...", "throttle/...", "messages", "bench/exchange/memnet", "bench/hostile/..."},
 	"bench/kills":      {"engine", "auth", "throttle", "memory", "bench/child", "bench/gauge"}, // looks at the file as well
 	"bench/mutants":    {},
-	"bench/telemetry":  {"engine", "telemetry", "throttle", "bench/child", "bench/gauge"},
+	"bench/telemetry":  {"engine", "engine/inspect", "telemetry", "throttle", "bench/child", "bench/gauge"},
 	"bench/page":       {"engine", "engine/inspect", "auth", "throttle", "bench/exchange"},
 	"bench/targets":    {"internal/jsonpath", "internal/percent", "internal/strictjson"},
 	"bench/venue":      {"engine", "auth/...", "throttle/...", "messages", "internal/strictjson"},

@@ -21,8 +21,8 @@ type Config struct {
 	// Plain is HTTP without TLS: the request costs less, and so what is told of it weighs
 	// more. An exchange takes no such request.
 	Plain    bool
-	Rounds   int // of two slices of each subject
-	Requests int // of a slice
+	Rounds   int // of two slices of each subject; a third of them of the live page
+	Requests int // of a slice; twelve times as many of the live page
 	Callers  int
 	Seed     uint64 // of the intervals
 	Progress func(done, rounds int)
@@ -31,7 +31,7 @@ type Config struct {
 // Result is what was measured.
 type Result struct {
 	Config   Config
-	Subjects []Subject // the first is the engine without observers
+	Subjects []Subject // the first is the engine without observers, and so is that of the long slices
 }
 
 // Subject is one way to observe an engine, and what it costs.
@@ -40,7 +40,7 @@ type Subject struct {
 	Bar      float64 // what the ratio should not exceed; zero for none
 	CPU      float64 // of a request, in µs: the median
 	Allocs   float64 // of a request: the median
-	Ratio    float64 // of CPU, to an engine without observers: the median of neighbours
+	Ratio    float64 // of CPU, to an engine without observers: the median of neighbours; zero for that itself
 	Interval gauge.Interval
 }
 
@@ -69,21 +69,29 @@ func Run(ctx context.Context, cfg Config) (result *Result, err error) {
 	if err != nil {
 		return nil, err
 	}
-	var all []*client
-	defer func() {
-		for _, c := range all {
-			err = errors.Join(err, c.close())
+	result = &Result{Config: cfg}
+	short := part{cfg.Rounds, cfg.Requests}
+	long := part{max(1, cfg.Rounds/fewer), longer * cfg.Requests}
+	for _, one := range []struct {
+		part
+		of []subject
+	}{{short, subjects}, {long, lookedAt}} {
+		done := len(result.Subjects) / len(subjects) * cfg.Rounds
+		compared, err := cfg.compare(ctx, to, one.of, one.part, func(round int) {
+			if cfg.Progress != nil {
+				cfg.Progress(done+round, short.rounds+long.rounds)
+			}
+		})
+		if err != nil {
+			return nil, err
 		}
-	}()
-	for _, s := range subjects {
-		c := &client{subject: s}
-		all = append(all, c)
-		if err := c.open(to); err != nil {
-			return nil, fmt.Errorf("%s: %w", s.name, err)
-		}
+		result.Subjects = append(result.Subjects, compared...)
 	}
-	return cfg.compare(ctx, all)
+	return result, nil
 }
+
+// part is how much is measured of some subjects.
+type part struct{ rounds, requests int }
 
 // server is where the requests go, and what is trusted there.
 type server struct {
@@ -111,34 +119,46 @@ func (cfg Config) serverOf(ctx context.Context, p *child.Process) (server, error
 	return server{where.Origins["https"], &tls.Config{RootCAs: roots}}, nil
 }
 
-func (cfg Config) compare(ctx context.Context, all []*client) (*Result, error) {
+// compare measures subjects beside the first of them.
+func (cfg Config) compare(ctx context.Context, to server, of []subject, much part, progress func(round int)) (result []Subject, err error) {
+	var all []*client
+	defer func() {
+		for _, c := range all {
+			err = errors.Join(err, c.close())
+		}
+	}()
+	for _, s := range of {
+		c := &client{subject: s}
+		all = append(all, c)
+		if err := c.open(to); err != nil {
+			return nil, fmt.Errorf("%s: %w", s.name, err)
+		}
+	}
 	callers := gauge.NewCallers(ctx, cfg.Callers)
 	defer callers.Stop()
 	cpu, allocs := make([][]float64, len(all)), make([][]float64, len(all))
-	for round := range cfg.Rounds {
+	for round := range much.rounds {
 		for _, i := range gauge.Mirrored(round, len(all)) {
-			cost, err := callers.Measure(all[i], cfg.Requests, gauge.RunIn)
+			cost, err := all[i].measure(ctx, callers, much.requests)
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", all[i].name, err)
 			}
-			if err := all[i].told(ctx, cfg.Requests+gauge.RunIn*cfg.Callers); err != nil {
+			if err := all[i].told(ctx, much.requests+gauge.RunIn*cfg.Callers); err != nil {
 				return nil, fmt.Errorf("%s: %w", all[i].name, err)
 			}
 			cpu[i], allocs[i] = append(cpu[i], cost.CPU), append(allocs[i], cost.Allocs)
 		}
-		if cfg.Progress != nil {
-			cfg.Progress(round+1, cfg.Rounds)
-		}
+		progress(round + 1)
 	}
-	r := &Result{Config: cfg}
 	for i, c := range all {
-		ratios := gauge.Ratios(cpu[i], cpu[0])
-		r.Subjects = append(r.Subjects, Subject{
-			Name: c.name, Bar: c.bar, CPU: gauge.Median(cpu[i]), Allocs: gauge.Median(allocs[i]),
-			Ratio: gauge.Median(ratios), Interval: gauge.MedianInterval(ratios, cfg.Seed),
-		})
+		one := Subject{Name: c.name, Bar: c.bar, CPU: gauge.Median(cpu[i]), Allocs: gauge.Median(allocs[i])}
+		if i > 0 {
+			ratios := gauge.Ratios(cpu[i], cpu[0])
+			one.Ratio, one.Interval = gauge.Median(ratios), gauge.MedianInterval(ratios, cfg.Seed)
+		}
+		result = append(result, one)
 	}
-	return r, nil
+	return result, nil
 }
 
 // WriteText writes the comparison.
@@ -150,8 +170,8 @@ func (r *Result) WriteText(w io.Writer) error {
 	fmt.Fprintf(w, "CPU of a request, %s, %d callers, %d rounds of two slices of %d requests each, in mirrored order\n\n", over, r.Config.Callers, r.Config.Rounds, r.Config.Requests)
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "engine\tCPU µs\tallocs\tratio\t95 %\tbar\t")
-	for i, s := range r.Subjects {
-		if i == 0 {
+	for _, s := range r.Subjects {
+		if s.Ratio == 0 { // others are compared with it
 			fmt.Fprintf(table, "%s\t%.2f\t%.1f\t\t\t\t\n", s.Name, s.CPU, s.Allocs)
 			continue
 		}

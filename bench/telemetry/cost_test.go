@@ -38,25 +38,25 @@ func TestEveryWayToObserveIsMeasuredAgainstNone(t *testing.T) {
 			Server: []string{self}, Plain: plain, Rounds: 1, Requests: 300, Callers: 2, Seed: 1, Progress: func(int, int) { rounds++ },
 		})
 		require.NoError(t, err)
-		require.Equal(t, 1, rounds)
+		require.Equal(t, 2, rounds)
 		wantAllSubjects(t, r)
 	}
 }
 
 func wantAllSubjects(t *testing.T, r *Result) {
-	require.Len(t, r.Subjects, len(subjects))
+	require.Len(t, r.Subjects, len(subjects)+len(lookedAt))
 	bars := map[string]float64{}
 	for i, s := range r.Subjects {
 		require.Positive(t, s.CPU, s.Name)
-		if i > 0 {
-			require.Positive(t, s.Ratio, s.Name)
-		}
+		require.Equal(t, i == 0 || i == len(subjects), s.Ratio == 0, s.Name)
 		bars[s.Name] = s.Bar
 	}
 	require.Equal(t, 1.01, bars["off: no providers"])
 	require.Equal(t, 1.05, bars["metrics"])
 	require.Equal(t, 1.06, bars["traces, 1 % sampled"])
 	require.Equal(t, 1.15, bars["traces, all sampled"])
+	require.Equal(t, 1.02, bars["live page, one viewer"])
+	require.Equal(t, 1.02, bars["live page without its observer, one viewer"])
 }
 
 func TestASliceThatWasNotToldOfIsAnError(t *testing.T) {
@@ -74,7 +74,7 @@ func TestASliceThatWasNotToldOfIsAnError(t *testing.T) {
 
 func TestAVerdictIsTheWholeIntervals(t *testing.T) {
 	r := &Result{Config: Config{Rounds: 3}, Subjects: []Subject{
-		{Name: "none", CPU: 20},
+		{Name: "none", CPU: 20}, // and no ratio
 		{Name: "a", Bar: 1.05, Ratio: 1.02, Interval: gauge.Interval{Low: 1.01, High: 1.04}},
 		{Name: "b", Bar: 1.05, Ratio: 1.05, Interval: gauge.Interval{Low: 1.01, High: 1.06}},
 		{Name: "c", Bar: 1.05, Ratio: 1.09, Interval: gauge.Interval{Low: 1.06, High: 1.12}},

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"net/http"
 	"sync/atomic"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/sluice-engine/sluice/engine"
+	"github.com/sluice-engine/sluice/engine/inspect"
 	"github.com/sluice-engine/sluice/telemetry"
 	"github.com/sluice-engine/sluice/throttle"
 )
@@ -28,6 +30,9 @@ type subject struct {
 	bare     bool // by hooks that call the SDK and do nothing else: what is left of the others is telemetry's
 	metrics  bool
 	traces   float64 // the share of requests that is sampled; 0 for no provider
+	page     bool    // by the live page
+	deaf     bool    // which is told of no request, and so shows no slow and no failed ones
+	viewer   bool    // at which somebody looks
 	bar      float64
 }
 
@@ -56,11 +61,18 @@ type client struct {
 	tracer *sdktrace.TracerProvider
 	spans  counted
 	before int // requests that the metrics had told of
+
+	shown  *inspect.Page
+	serves *http.Server // shown
+	at     string       // its pictures
 }
 
 // open makes the engine; what it has made when it fails is for close.
 func (c *client) open(to server) (err error) {
 	config := engine.Config{BaseURL: to.origin, Limits: wide(), Dial: engine.Dial{TLS: to.tls}}
+	if c.page {
+		return c.openPage(config)
+	}
 	if !c.observed {
 		switch {
 		case c.idle:
@@ -173,9 +185,9 @@ func (c *client) Get(ctx context.Context) error {
 }
 
 func (c *client) close() error {
-	var err error
+	err := c.closePage()
 	if c.tracer != nil {
-		err = c.tracer.Shutdown(context.Background())
+		err = errors.Join(err, c.tracer.Shutdown(context.Background()))
 	}
 	if c.meters != nil {
 		err = errors.Join(err, c.meters.Shutdown(context.Background()))

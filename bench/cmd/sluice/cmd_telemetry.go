@@ -26,8 +26,8 @@ func newTelemetryCommand() *cobra.Command {
 	var f telemetryFlags
 	cmd := &cobra.Command{
 		Use:   "telemetry",
-		Short: "Compare the CPU time of a request with and without OpenTelemetry",
-		Long: `Compare the CPU time of a request with and without OpenTelemetry.
+		Short: "Compare the CPU time of a request with and without OpenTelemetry and the live page",
+		Long: `Compare the CPU time of a request with and without OpenTelemetry, and the live page.
 
 Engines that are observed in several ways make the same requests, charged to two
 limits, over TLS to a server in a process of its own, in slices of mirrored order: without
@@ -37,6 +37,11 @@ batches, an exporter that counts and forgets), and by hooks that call the same S
 nothing else, which is the share of telemetry that is not ours. Ratios are to the engine without
 observers, taken of neighbours; a bar is exceeded if the whole interval is above
 it. Every slice is checked to have told of all its requests.
+
+The live page is drawn once a second, and so it is measured in slices of twelve times as
+many requests, a third of the rounds: while nobody looks, and with one viewer of its
+server-sent events in this process, whose reading counts too. Its observer, without
+which it shows no slow and no failed requests, is apart.
 
 Exit codes: 0 no bar is exceeded, 1 one is, or it was interrupted, 2 wrong flags or a
 refusal of the system.`,

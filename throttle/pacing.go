@@ -7,15 +7,7 @@ import (
 
 // kept returns how much of the quota a request of the given priority must
 // leave to more urgent ones.
-func (r *rule) kept(priority Priority) int64 {
-	var w int64
-	for _, reserve := range r.Reserve {
-		if priority < reserve.Priority {
-			w += reserve.Weight
-		}
-	}
-	return w
-}
+func (r *rule) kept(priority Priority) int64 { return r.reserved(priority).Weight }
 
 // pace is what a meter knows of urgent traffic, and when bulk work may go on.
 type pace struct {

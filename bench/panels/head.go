@@ -291,7 +291,7 @@ func stageText(s schedule.Stage) string {
 	text := rateText(s.From)
 	if s.From != s.To {
 		text += " rising to "
-		if perSecond(s.To) < perSecond(s.From) {
+		if s.To.PerSecond() < s.From.PerSecond() {
 			text = strings.TrimSuffix(text, " rising to ") + " falling to "
 		}
 		text += rateText(s.To)
@@ -300,13 +300,6 @@ func stageText(s schedule.Stage) string {
 		text += " for " + length(s.For)
 	}
 	return text
-}
-
-func perSecond(r schedule.Rate) float64 {
-	if r.Per <= 0 {
-		return 0
-	}
-	return float64(r.Requests) / r.Per.Seconds()
 }
 
 func rateText(r schedule.Rate) string {

@@ -204,7 +204,7 @@ func runOf(run *results.Run) documentRun {
 		Speed: h.Schedule.Speed, Stages: []documentStage{}, Machines: orEmpty(h.Machines),
 	}
 	for _, s := range h.Schedule.Stages {
-		d.Stages = append(d.Stages, documentStage{From: perSecond(s.From), To: perSecond(s.To), For: s.For.Seconds()})
+		d.Stages = append(d.Stages, documentStage{From: s.From.PerSecond(), To: s.To.PerSecond(), For: s.For.Seconds()})
 	}
 	return d
 }

@@ -13,7 +13,6 @@ import (
 	"unicode/utf8"
 
 	"github.com/sluice-engine/sluice/bench/results"
-	"github.com/sluice-engine/sluice/bench/schedule"
 )
 
 // Printable returns a text of somebody else's with everything that a terminal could obey, or
@@ -141,7 +140,7 @@ func scheduleOf(h results.Header) string {
 	}
 	var parts []string
 	for _, s := range h.Schedule.Stages {
-		from, to := Rate(perSecond(s.From)), Rate(perSecond(s.To))
+		from, to := Rate(s.From.PerSecond()), Rate(s.To.PerSecond())
 		if s.From != s.To {
 			from += " to " + to
 		}
@@ -172,11 +171,4 @@ func closedOf(h results.Header) string {
 		parts = append(parts, "thinking "+Duration(h.Think)+" between")
 	}
 	return cmp.Or(strings.Join(parts, ", "), "until it is ended")
-}
-
-func perSecond(r schedule.Rate) float64 {
-	if r.Per <= 0 {
-		return 0
-	}
-	return float64(r.Requests) / r.Per.Seconds()
 }

@@ -186,8 +186,9 @@ func (r Rate) equals(other Rate) bool {
 
 func (s Stage) ramp() bool { return !s.From.equals(s.To) }
 
+// PerSecond is the rate in requests a second; that of a Rate without a time is zero.
 func (r Rate) PerSecond() float64 {
-	if r.Requests == 0 {
+	if r.Per <= 0 {
 		return 0
 	}
 	return float64(r.Requests) / r.Per.Seconds()
